@@ -1,0 +1,46 @@
+//! The cast flow: codes, grace, take-over.
+
+use std::time::Duration;
+
+use super::{Reader, Settings};
+
+#[derive(Debug, Clone, Copy)]
+pub struct CastConfig {
+    pub alphabet: CodeAlphabet,
+    /// How long a dropped TV or caster keeps its place.
+    pub grace: Duration,
+    /// Whether a second caster replaces the first.
+    pub takeover: bool,
+    pub max_rooms: usize,
+}
+
+/// What projection codes are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeAlphabet {
+    /// Letters and digits without look-alikes.
+    Letters,
+    /// Digits only, for remote controls without letters.
+    Digits,
+}
+
+impl CastConfig {
+    pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
+        let max_rooms = reader.number("CASTWAY_MAX_ROOMS", &settings.max_rooms, 10_000, 1..=100_000);
+        Self {
+            alphabet: reader.parse(
+                "CASTWAY_CODE_ALPHABET",
+                &settings.code_alphabet,
+                "letters or digits",
+                CodeAlphabet::Letters,
+                |value| match value {
+                    "letters" => Some(CodeAlphabet::Letters),
+                    "digits" => Some(CodeAlphabet::Digits),
+                    _ => None,
+                },
+            ),
+            grace: reader.seconds("CASTWAY_GRACE", &settings.grace, 60, 1..=3600),
+            takeover: reader.from_str("CASTWAY_TAKEOVER", &settings.takeover, "true or false", true),
+            max_rooms: usize::try_from(max_rooms).expect("the range above fits"),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Who gets time-limited TURN credentials, for how long, and what signs them.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::{Reader, Settings, list};
+use crate::secret::Secret;
+
+#[derive(Debug, Clone)]
+pub struct CredentialsConfig {
+    pub access: TurnAccess,
+    /// Checked where `access` is [`TurnAccess::Key`].
+    pub api_keys: Vec<Secret<String>>,
+    /// The first signs, all verify. Empty: the ones generated in the database.
+    pub static_auth_secrets: Vec<Secret<String>>,
+    /// Longest and default life of credentials.
+    pub ttl: Duration,
+    /// Requests a minute from one address.
+    pub rate: NonZeroU32,
+}
+
+/// What `GET /turn` asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnAccess {
+    /// The username is that of an enabled user.
+    Users,
+    /// As `Users`, and an API key must come along.
+    Key,
+    /// Any username.
+    Open,
+}
+
+/// Short secrets are guessed offline from one issued credential.
+const SECRET_MIN: usize = 4;
+
+impl CredentialsConfig {
+    pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
+        let access =
+            reader.parse("CASTWAY_TURN_ACCESS", &settings.turn_access, "users, key or open", TurnAccess::Users, |value| {
+                match value {
+                    "users" => Some(TurnAccess::Users),
+                    "key" => Some(TurnAccess::Key),
+                    "open" => Some(TurnAccess::Open),
+                    _ => None,
+                }
+            });
+        let api_keys = secrets(&settings.api_keys);
+        if access == TurnAccess::Key && api_keys.is_empty() {
+            reader.secret_problem("CASTWAY_API_KEYS", "at least one key where CASTWAY_TURN_ACCESS is key");
+        }
+        let static_auth_secrets = secrets(&settings.static_auth_secret);
+        if static_auth_secrets.iter().any(|secret| secret.expose().len() < SECRET_MIN) {
+            let expected = format!("secrets of at least {SECRET_MIN} characters, better 32, separated by commas");
+            reader.secret_problem("CASTWAY_STATIC_AUTH_SECRET", &expected);
+        }
+        let rate = reader.number("CASTWAY_CREDENTIALS_RATE", &settings.credentials_rate, 60, 1..=1_000_000);
+        Self {
+            access,
+            api_keys,
+            static_auth_secrets,
+            ttl: reader.seconds("CASTWAY_TTL", &settings.ttl, 86_400, 5..=604_800),
+            rate: u32::try_from(rate).ok().and_then(NonZeroU32::new).expect("the range above is positive"),
+        }
+    }
+}
+
+fn secrets(setting: &Option<String>) -> Vec<Secret<String>> {
+    list(setting).map(|item| Secret::new(item.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn key_access_needs_a_key() {
+        let settings = Settings { turn_access: Some("key".into()), ..Settings::default() };
+        assert!(Config::read(&settings).is_err());
+        let settings = Settings { api_keys: Some("one, two".into()), ..settings };
+        assert_eq!(Config::read(&settings).expect("keys are there").credentials.api_keys.len(), 2);
+    }
+}

@@ -1,0 +1,289 @@
+//! Every setting, read at once from flags, the environment and `.env`.
+//!
+//! [`Settings`] is the raw text as clap collects it (a flag wins over its variable, a variable over `.env`); [`Config`] is what
+//! the rest of the program gets. [`Config::read`] binds nothing and reports **all** problems together, each naming the
+//! variable, the value and what is expected.
+
+mod cast;
+mod credentials;
+mod http;
+mod relay;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub use cast::{CastConfig, CodeAlphabet};
+pub use credentials::{CredentialsConfig, TurnAccess};
+pub use http::{CorsOrigins, HttpConfig};
+pub use relay::RelayConfig;
+
+/// The text of every setting. Each flag has its variable and the other way round; an empty value counts as not set.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Settings {
+    /// Folder for the database and the generated secrets; made with mode 0700 [default: data]
+    #[arg(long, env = "CASTWAY_DATA_DIR", value_name = "DIR", global = true, hide_env_values = true)]
+    pub data_dir: Option<String>,
+    /// Address of the pages, Socket.IO and the REST API [default: 0.0.0.0:8080]
+    #[arg(long, env = "CASTWAY_HTTP_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
+    pub http_addr: Option<String>,
+    /// The address people type, e.g. https://cast.example.org, when a proxy or a name is in front
+    #[arg(long, env = "CASTWAY_PUBLIC_URL", value_name = "URL", global = true, hide_env_values = true)]
+    pub public_url: Option<String>,
+    /// Comma list of origins whose front ends may call this server, or * [default: *]
+    #[arg(long, env = "CASTWAY_CORS_ORIGINS", value_name = "LIST", global = true, hide_env_values = true)]
+    pub cors_origins: Option<String>,
+    /// Address of STUN and TURN over UDP [default: 0.0.0.0:3478]
+    #[arg(long, env = "CASTWAY_TURN_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
+    pub turn_addr: Option<String>,
+    /// The address under which the world reaches the relay, if it is not the machine's own (NAT, cloud)
+    #[arg(long, env = "CASTWAY_EXTERNAL_IP", value_name = "IP", global = true, hide_env_values = true)]
+    pub external_ip: Option<String>,
+    /// The machine's address that relayed sockets are bound to [default: the one the default route uses]
+    #[arg(long, env = "CASTWAY_RELAY_IP", value_name = "IP", global = true, hide_env_values = true)]
+    pub relay_ip: Option<String>,
+    /// Lowest port of relayed addresses [default: 49152]
+    #[arg(long, env = "CASTWAY_MIN_PORT", value_name = "PORT", global = true, hide_env_values = true)]
+    pub min_port: Option<String>,
+    /// Highest port of relayed addresses [default: 65535]
+    #[arg(long, env = "CASTWAY_MAX_PORT", value_name = "PORT", global = true, hide_env_values = true)]
+    pub max_port: Option<String>,
+    /// TURN realm; changing it makes users set their passwords again [default: castway]
+    #[arg(long, env = "CASTWAY_REALM", value_name = "NAME", global = true, hide_env_values = true)]
+    pub realm: Option<String>,
+    /// Comma list of addresses or networks that the relay may reach although they are denied by default
+    #[arg(long, env = "CASTWAY_ALLOWED_PEER_IP", value_name = "LIST", global = true, hide_env_values = true)]
+    pub allowed_peer_ip: Option<String>,
+    /// Comma list of addresses or networks that the relay must not reach, besides the built-in list
+    #[arg(long, env = "CASTWAY_DENIED_PEER_IP", value_name = "LIST", global = true, hide_env_values = true)]
+    pub denied_peer_ip: Option<String>,
+    /// Comma list of secrets shared with other TURN REST issuers, newest first [default: generated, in the database]
+    #[arg(long, env = "CASTWAY_STATIC_AUTH_SECRET", value_name = "LIST", global = true, hide_env_values = true)]
+    pub static_auth_secret: Option<String>,
+    /// Who gets credentials from GET /turn: users (enabled users), key (users with an API key), open (anybody) [default: users]
+    #[arg(long, env = "CASTWAY_TURN_ACCESS", value_name = "MODE", global = true, hide_env_values = true)]
+    pub turn_access: Option<String>,
+    /// Comma list of API keys for the access mode "key"
+    #[arg(long, env = "CASTWAY_API_KEYS", value_name = "LIST", global = true, hide_env_values = true)]
+    pub api_keys: Option<String>,
+    /// Longest life of TURN credentials in seconds, and the one given when none is asked for [default: 86400]
+    #[arg(long, env = "CASTWAY_TTL", value_name = "SECONDS", global = true, hide_env_values = true)]
+    pub ttl: Option<String>,
+    /// Requests for credentials a minute from one address, GET /turn and CONFIG together [default: 60]
+    #[arg(long, env = "CASTWAY_CREDENTIALS_RATE", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub credentials_rate: Option<String>,
+    /// Projection codes of letters and digits (letters) or of digits only (digits) [default: letters]
+    #[arg(long, env = "CASTWAY_CODE_ALPHABET", value_name = "KIND", global = true, hide_env_values = true)]
+    pub code_alphabet: Option<String>,
+    /// Seconds that a TV or caster keeps its place after its connection dropped [default: 60]
+    #[arg(long, env = "CASTWAY_GRACE", value_name = "SECONDS", global = true, hide_env_values = true)]
+    pub grace: Option<String>,
+    /// Whether a second caster takes the TV over from the first: true or false [default: true]
+    #[arg(long, env = "CASTWAY_TAKEOVER", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub takeover: Option<String>,
+    /// Most TVs at once [default: 10000]
+    #[arg(long, env = "CASTWAY_MAX_ROOMS", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub max_rooms: Option<String>,
+    /// Seconds that running casts get to end when the server stops [default: 5]
+    #[arg(long, env = "CASTWAY_DRAIN", value_name = "SECONDS", global = true, hide_env_values = true)]
+    pub drain: Option<String>,
+    /// What to log, as in RUST_LOG: error, warn, info, debug, or castway=debug,… [default: info]
+    #[arg(long, env = "CASTWAY_LOG", value_name = "FILTER", global = true, hide_env_values = true)]
+    pub log: Option<String>,
+    /// How to log: text or json, one record a line [default: text]
+    #[arg(long, env = "CASTWAY_LOG_FORMAT", value_name = "FORMAT", global = true, hide_env_values = true)]
+    pub log_format: Option<String>,
+}
+
+/// Everything the program needs to know, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub http: HttpConfig,
+    pub relay: RelayConfig,
+    pub credentials: CredentialsConfig,
+    pub cast: CastConfig,
+    /// How long a stop waits for clients and relayed streams.
+    pub drain: Duration,
+    pub log: LogConfig,
+}
+
+/// What goes to the log and how.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// A `tracing` filter.
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Config {
+    /// Checks `settings` as a whole.
+    ///
+    /// # Errors
+    /// [`Problems`] with one line for each setting that can't be used.
+    pub fn read(settings: &Settings) -> Result<Self, Problems> {
+        let mut reader = Reader::default();
+        let config = Self {
+            data_dir: PathBuf::from(text(&settings.data_dir).unwrap_or("data")),
+            http: HttpConfig::read(settings, &mut reader),
+            relay: RelayConfig::read(settings, &mut reader),
+            credentials: CredentialsConfig::read(settings, &mut reader),
+            cast: CastConfig::read(settings, &mut reader),
+            drain: reader.seconds("CASTWAY_DRAIN", &settings.drain, 5, 0..=3600),
+            log: LogConfig::read(settings, &mut reader),
+        };
+        if reader.problems.is_empty() { Ok(config) } else { Err(Problems(reader.problems)) }
+    }
+}
+
+impl LogConfig {
+    fn read(settings: &Settings, reader: &mut Reader) -> Self {
+        let filter = text(&settings.log).unwrap_or("info").to_owned();
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
+            reader.problem("CASTWAY_LOG", &filter, &format!("a log filter such as info or castway=debug ({error})"));
+        }
+        let format =
+            reader.parse("CASTWAY_LOG_FORMAT", &settings.log_format, "text or json", LogFormat::Text, |value| match value {
+                "text" => Some(LogFormat::Text),
+                "json" => Some(LogFormat::Json),
+                _ => None,
+            });
+        Self { filter, format }
+    }
+}
+
+/// All settings that can't be used, a line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let many = if self.0.len() == 1 { "setting" } else { "settings" };
+        write!(f, "{} {many} can't be used:", self.0.len())?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// A setting's text, `None` where it is empty.
+fn text(setting: &Option<String>) -> Option<&str> {
+    setting.as_deref().map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// The items of a comma list, without blanks.
+fn list(setting: &Option<String>) -> impl Iterator<Item = &str> {
+    text(setting).unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// Collects problems while the topics read their settings.
+#[derive(Default)]
+struct Reader {
+    problems: Vec<String>,
+}
+
+impl Reader {
+    fn problem(&mut self, name: &str, value: &str, expected: &str) {
+        self.problems.push(format!("{name}={value:?}: expected {expected}"));
+    }
+
+    /// For settings whose value must not be printed.
+    fn secret_problem(&mut self, name: &str, expected: &str) {
+        self.problems.push(format!("{name} (value not shown): expected {expected}"));
+    }
+
+    fn parse<T>(
+        &mut self,
+        name: &str,
+        setting: &Option<String>,
+        expected: &str,
+        default: T,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> T {
+        let Some(value) = text(setting) else { return default };
+        parse(value).unwrap_or_else(|| {
+            self.problem(name, value, expected);
+            default
+        })
+    }
+
+    fn from_str<T: FromStr>(&mut self, name: &str, setting: &Option<String>, expected: &str, default: T) -> T {
+        self.parse(name, setting, expected, default, |value| value.parse().ok())
+    }
+
+    fn optional<T: FromStr>(&mut self, name: &str, setting: &Option<String>, expected: &str) -> Option<T> {
+        self.parse(name, setting, expected, None, |value| value.parse().ok().map(Some))
+    }
+
+    fn number(&mut self, name: &str, setting: &Option<String>, default: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        self.parse(name, setting, &expected, default, |value| value.parse().ok().filter(|number| range.contains(number)))
+    }
+
+    fn seconds(&mut self, name: &str, setting: &Option<String>, default: u64, range: std::ops::RangeInclusive<u64>) -> Duration {
+        Duration::from_secs(self.number(name, setting, default, range))
+    }
+
+    fn list<T>(&mut self, name: &str, setting: &Option<String>, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let mut items = Vec::new();
+        for item in list(setting) {
+            match parse(item) {
+                Some(parsed) => items.push(parsed),
+                None => self.problem(name, item, expected),
+            }
+        }
+        items
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_need_no_setting() {
+        let config = Config::read(&Settings::default()).expect("defaults are valid");
+        assert_eq!(config.http.addr.to_string(), "0.0.0.0:8080");
+        assert_eq!(config.relay.addr.to_string(), "0.0.0.0:3478");
+        assert_eq!(config.credentials.access, TurnAccess::Users);
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once_and_by_name() {
+        let settings = Settings {
+            http_addr: Some("nonsense".into()),
+            min_port: Some("70000".into()),
+            turn_access: Some("everyone".into()),
+            denied_peer_ip: Some("10.0.0.0/33".into()),
+            grace: Some("-1".into()),
+            ..Settings::default()
+        };
+        let problems = Config::read(&settings).expect_err("five settings are wrong").0;
+        for name in ["CASTWAY_HTTP_ADDR", "CASTWAY_MIN_PORT", "CASTWAY_TURN_ACCESS", "CASTWAY_DENIED_PEER_IP", "CASTWAY_GRACE"] {
+            assert_eq!(problems.iter().filter(|problem| problem.starts_with(name)).count(), 1, "{name} in {problems:#?}");
+        }
+        assert_eq!(problems.len(), 5);
+    }
+
+    #[test]
+    fn a_secret_is_never_part_of_a_problem() {
+        let settings = Settings { static_auth_secret: Some("abc".into()), ..Settings::default() };
+        let problems = Config::read(&settings).expect_err("too short").to_string();
+        assert!(problems.contains("CASTWAY_STATIC_AUTH_SECRET"));
+        assert!(!problems.contains("abc"));
+    }
+
+    #[test]
+    fn an_empty_value_counts_as_not_set() {
+        let settings = Settings { public_url: Some(String::new()), max_port: Some("  ".into()), ..Settings::default() };
+        assert!(Config::read(&settings).is_ok());
+    }
+}

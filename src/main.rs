@@ -1,0 +1,3 @@
+//! `castway`: config → build → run → drain.
+
+fn main() {}
