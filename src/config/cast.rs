@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Reader, Settings};
+use crate::cast::code::CodeAlphabet;
 
 #[derive(Debug, Clone, Copy)]
 pub struct CastConfig {
@@ -12,15 +13,6 @@ pub struct CastConfig {
     /// Whether a second caster replaces the first.
     pub takeover: bool,
     pub max_rooms: usize,
-}
-
-/// What projection codes are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CodeAlphabet {
-    /// Letters and digits without look-alikes.
-    Letters,
-    /// Digits only, for remote controls without letters.
-    Digits,
 }
 
 impl CastConfig {
@@ -39,7 +31,7 @@ impl CastConfig {
                 },
             ),
             grace: reader.seconds("CASTWAY_GRACE", &settings.grace, 60, 1..=3600),
-            takeover: reader.from_str("CASTWAY_TAKEOVER", &settings.takeover, "true or false", true),
+            takeover: reader.parsed("CASTWAY_TAKEOVER", &settings.takeover, "true or false", true),
             max_rooms: usize::try_from(max_rooms).expect("the range above fits"),
         }
     }

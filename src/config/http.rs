@@ -27,7 +27,7 @@ impl HttpConfig {
         let default = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080));
         let expected = "an IP address and a port, e.g. 0.0.0.0:8080 or [::]:8080";
         Self {
-            addr: reader.from_str("CASTWAY_HTTP_ADDR", &settings.http_addr, expected, default),
+            addr: reader.parsed("CASTWAY_HTTP_ADDR", &settings.http_addr, expected, default),
             public_url: reader.parse(
                 "CASTWAY_PUBLIC_URL",
                 &settings.public_url,

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use cast::{CastConfig, CodeAlphabet};
+pub use cast::CastConfig;
 pub use credentials::{CredentialsConfig, TurnAccess};
 pub use http::{CorsOrigins, HttpConfig};
 pub use relay::RelayConfig;
@@ -215,7 +215,7 @@ impl Reader {
         })
     }
 
-    fn from_str<T: FromStr>(&mut self, name: &str, setting: &Option<String>, expected: &str, default: T) -> T {
+    fn parsed<T: FromStr>(&mut self, name: &str, setting: &Option<String>, expected: &str, default: T) -> T {
         self.parse(name, setting, expected, default, |value| value.parse().ok())
     }
 

@@ -28,7 +28,7 @@ impl RelayConfig {
     pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
         let default = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 3478));
         let addr =
-            reader.from_str("CASTWAY_TURN_ADDR", &settings.turn_addr, "an IP address and a port, e.g. 0.0.0.0:3478", default);
+            reader.parsed("CASTWAY_TURN_ADDR", &settings.turn_addr, "an IP address and a port, e.g. 0.0.0.0:3478", default);
         let min = port(reader, "CASTWAY_MIN_PORT", &settings.min_port, 49152);
         let max = port(reader, "CASTWAY_MAX_PORT", &settings.max_port, 65535);
         if min > max {

@@ -1,0 +1,192 @@
+//! Projection codes and resume tokens. PURE: randomness comes in as an argument.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rand::{CryptoRng, RngExt as _};
+use sha2::Sha256;
+
+/// Characters in a code. 29 letters and digits to the sixth power are 594,823,321 codes.
+pub const CODE_LENGTH: usize = 6;
+
+/// What projection codes are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeAlphabet {
+    /// Letters and digits without look-alikes.
+    Letters,
+    /// Digits only, for remote controls without letters.
+    Digits,
+}
+
+const LETTERS: &[u8] = b"ABCDEFGHJKMNPQRSTWXYZ012345678";
+const DIGITS: &[u8] = b"0123456789";
+
+/// A projection code as it is shown: upper case, no separators. It names a room.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Code([u8; CODE_LENGTH]);
+
+impl Code {
+    pub(super) fn random(alphabet: CodeAlphabet, rng: &mut impl CryptoRng) -> Self {
+        let characters = characters(alphabet).as_bytes();
+        Self(std::array::from_fn(|_| characters[rng.random_range(0..characters.len())]))
+    }
+
+    /// Reads what a person typed: case, spaces and dashes do not matter, and the look-alikes that no code contains are
+    /// taken for what they look like (O is 0, I and L are 1). `None`: not a code of this alphabet.
+    pub fn parse(text: &str, alphabet: CodeAlphabet) -> Option<Self> {
+        let characters = characters(alphabet).as_bytes();
+        let mut typed = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '-' | '–' | '—' | '_'));
+        let mut code = [0; CODE_LENGTH];
+        for place in &mut code {
+            let character = match typed.next()?.to_ascii_uppercase() {
+                'O' => '0',
+                'I' | 'L' => '1',
+                other => other,
+            };
+            *place = u8::try_from(character).ok().filter(|byte| characters.contains(byte))?;
+        }
+        typed.next().is_none().then_some(Self(code))
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("codes are ASCII")
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Prints the room's name with its middle hidden: a code in a log would let its readers cast.
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}····{}", self.0[0] as char, self.0[CODE_LENGTH - 1] as char)
+    }
+}
+
+/// The characters codes are made of, as the pages are told.
+pub fn characters(alphabet: CodeAlphabet) -> &'static str {
+    let characters = match alphabet {
+        CodeAlphabet::Letters => LETTERS,
+        CodeAlphabet::Digits => DIGITS,
+    };
+    std::str::from_utf8(characters).expect("alphabets are ASCII")
+}
+
+/// Whose place a resume token gives back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Tv,
+    Caster,
+}
+
+const NONCE_LENGTH: usize = 12;
+const MAC_LENGTH: usize = 16;
+
+/// Issues and checks resume tokens: `CODE.base64url(nonce ‖ HMAC-SHA256(key, role ‖ code ‖ nonce)[..16])`.
+///
+/// A token proves by itself that this server once gave that code to its bearer, also after a restart.
+pub struct TokenKey([u8; 32]);
+
+impl TokenKey {
+    pub const fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    pub(super) fn issue(&self, role: Role, code: Code, rng: &mut impl CryptoRng) -> String {
+        let nonce: [u8; NONCE_LENGTH] = rng.random();
+        let mac = self.mac(role, code, &nonce).finalize().into_bytes();
+        let mut proof = [0; NONCE_LENGTH + MAC_LENGTH];
+        proof[..NONCE_LENGTH].copy_from_slice(&nonce);
+        proof[NONCE_LENGTH..].copy_from_slice(&mac[..MAC_LENGTH]);
+        format!("{code}.{}", URL_SAFE_NO_PAD.encode(proof))
+    }
+
+    /// The code that `token` was issued for in that role; `None`: it is not one of ours.
+    pub(super) fn verify(&self, role: Role, token: &str, alphabet: CodeAlphabet) -> Option<Code> {
+        let (code, proof) = token.split_once('.')?;
+        let code = Code::parse(code, alphabet)?;
+        let mut bytes = [0; NONCE_LENGTH + MAC_LENGTH];
+        let length = URL_SAFE_NO_PAD.decode_slice(proof, &mut bytes).ok()?;
+        let (nonce, mac) = bytes.split_at(NONCE_LENGTH);
+        let genuine = length == bytes.len() && self.mac(role, code, nonce).verify_truncated_left(mac).is_ok();
+        genuine.then_some(code)
+    }
+
+    fn mac(&self, role: Role, code: Code, nonce: &[u8]) -> Hmac<Sha256> {
+        let role: &[u8] = match role {
+            Role::Tv => b"tv",
+            Role::Caster => b"caster",
+        };
+        let mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        mac.chain_update(role).chain_update([0]).chain_update(code.0).chain_update(nonce)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn matching_ignores_case_spaces_and_dashes() {
+        let code = Code::parse("K7Q2MX", CodeAlphabet::Letters);
+        assert!(code.is_some());
+        for typed in ["k7q2mx", " k7q 2mx ", "K7Q-2MX", "K7Q–2mx", "K 7 Q 2 M X"] {
+            assert_eq!(Code::parse(typed, CodeAlphabet::Letters), code, "{typed}");
+        }
+        assert_eq!(Code::parse("OIL0AA", CodeAlphabet::Letters), Code::parse("0110AA", CodeAlphabet::Letters));
+    }
+
+    #[test]
+    fn what_is_no_code_is_refused() {
+        for typed in ["", "K7Q2M", "K7Q2MXA", "K7Q2M9", "K7Q2MÜ", "K7Q2M\0"] {
+            assert_eq!(Code::parse(typed, CodeAlphabet::Letters), None, "{typed:?}");
+        }
+        assert_eq!(Code::parse("12345A", CodeAlphabet::Digits), None);
+    }
+
+    #[test]
+    fn random_codes_use_the_whole_alphabet_and_parse() {
+        let mut rng = StdRng::seed_from_u64(1);
+        for alphabet in [CodeAlphabet::Letters, CodeAlphabet::Digits] {
+            let mut seen = std::collections::BTreeSet::new();
+            for _ in 0..500 {
+                let code = Code::random(alphabet, &mut rng);
+                assert_eq!(Code::parse(code.as_str(), alphabet), Some(code));
+                seen.extend(code.0);
+            }
+            assert_eq!(seen.len(), characters(alphabet).len());
+        }
+    }
+
+    #[test]
+    fn a_token_is_bound_to_its_key_role_and_code() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let (ours, theirs) = (TokenKey::new([1; 32]), TokenKey::new([2; 32]));
+        let alphabet = CodeAlphabet::Letters;
+        let code = Code::random(alphabet, &mut rng);
+        let token = ours.issue(Role::Tv, code, &mut rng);
+        assert_eq!(ours.verify(Role::Tv, &token, alphabet), Some(code));
+        assert_eq!(ours.verify(Role::Caster, &token, alphabet), None);
+        assert_eq!(theirs.verify(Role::Tv, &token, alphabet), None);
+        let other = Code::random(alphabet, &mut rng);
+        let forged = format!("{other}.{}", token.split_once('.').expect("has a dot").1);
+        assert_eq!(ours.verify(Role::Tv, &forged, alphabet), None);
+        for broken in ["", ".", "K7Q2MX.", "K7Q2MX.AAAA", &token[..token.len() - 1], &format!("{token}A")] {
+            assert_eq!(ours.verify(Role::Tv, broken, alphabet), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn debug_hides_the_middle_of_a_code() {
+        let code = Code::parse("K7Q2MX", CodeAlphabet::Letters).expect("a code");
+        assert_eq!(format!("{code:?}"), "K····X");
+    }
+}

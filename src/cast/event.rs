@@ -1,0 +1,526 @@
+//! The wire of the cast flow: event names, argument shapes, both dialects.
+//!
+//! Dialect A is the projection-code flow of the Socket.IO tutorials (`TV_INIT`, `JOIN_ROOM`, bare payloads); dialect B is
+//! that of the published front ends (`TV_GETINFO`, `CONNECT_TO_TV`, payloads wrapped as `{offer}` and `{answer}`). What we
+//! add is additive: events that old front ends do not listen to, and acks that they do not ask for.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde::ser::{SerializeMap as _, SerializeSeq as _};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::room::{Departure, Dialect, Notice, Refusal, Seated, Signal};
+
+/// Bytes of one event's arguments at most, binary attachments included.
+pub const MAX_PAYLOAD: usize = 64 * 1024;
+/// Characters of a user name or a token at most.
+const MAX_TEXT: usize = 512;
+
+/// An opaque SDP or candidate: the JSON text as it came, with its binary attachments where there are any.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    json: Box<RawValue>,
+    attachments: VecDeque<Bytes>,
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.attachments.is_empty() {
+            return self.json.serialize(serializer);
+        }
+        let tree: Value = serde_json::from_str(self.json.get()).map_err(serde::ser::Error::custom)?;
+        WithAttachments { tree: &tree, attachments: &self.attachments }.serialize(serializer)
+    }
+}
+
+/// JSON whose `{_placeholder, num}` objects are turned back into the bytes they stand for.
+struct WithAttachments<'a> {
+    tree: &'a Value,
+    attachments: &'a VecDeque<Bytes>,
+}
+
+impl Serialize for WithAttachments<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let inside = |tree| WithAttachments { tree, attachments: self.attachments };
+        match self.tree {
+            Value::Object(map) if map.get("_placeholder") == Some(&Value::Bool(true)) => {
+                let number = map.get("num").and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
+                match number.and_then(|number| self.attachments.get(number)) {
+                    Some(bytes) => serializer.serialize_bytes(bytes),
+                    None => serializer.serialize_unit(),
+                }
+            }
+            Value::Object(map) => {
+                let mut out = serializer.serialize_map(Some(map.len()))?;
+                map.iter().try_for_each(|(key, value)| out.serialize_entry(key, &inside(value)))?;
+                out.end()
+            }
+            Value::Array(items) => {
+                let mut out = serializer.serialize_seq(Some(items.len()))?;
+                items.iter().try_for_each(|item| out.serialize_element(&inside(item)))?;
+                out.end()
+            }
+            leaf @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => leaf.serialize(serializer),
+        }
+    }
+}
+
+/// What a client asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// A TV wants a code.
+    Open {
+        entry: Entry,
+        code: Option<String>,
+        token: Option<String>,
+        live: bool,
+    },
+    /// A caster wants to cast.
+    Join {
+        entry: Entry,
+        code: String,
+        token: Option<String>,
+        username: Option<String>,
+    },
+    Signal {
+        signal: Signal<Payload>,
+        size: usize,
+    },
+    /// Dialect B: the TV shows its device token.
+    Verify,
+    /// Fresh ICE servers.
+    Config,
+    Leave,
+}
+
+/// The event that a client came in by; its answer has a name of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    TvInit,
+    TvRegister,
+    TvGetInfo,
+    JoinRoom,
+    ConnectToTv,
+}
+
+impl Entry {
+    pub const fn dialect(self) -> Dialect {
+        match self {
+            Self::TvInit | Self::JoinRoom => Dialect::A,
+            Self::TvRegister | Self::TvGetInfo | Self::ConnectToTv => Dialect::B,
+        }
+    }
+}
+
+/// Why a request can't be carried out; `code` is for programs, `message` for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    pub code: &'static str,
+    pub message: String,
+    /// Seconds until a next try makes sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+}
+
+impl Failure {
+    fn malformed(expected: &str) -> Self {
+        Self { code: "malformed_payload", message: format!("malformed payload: expected {expected}"), retry_after: None }
+    }
+
+    pub fn too_large() -> Self {
+        let message = format!("payload too large: at most {MAX_PAYLOAD} bytes");
+        Self { code: "payload_too_large", message, retry_after: None }
+    }
+
+    pub fn rate_limited(retry_after: u64) -> Self {
+        let message = "too many requests from this address; wait before you try again".to_owned();
+        Self { code: "rate_limited", message, retry_after: Some(retry_after) }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal {
+            Refusal::UnknownCode => "unknown_code",
+            Refusal::RoomFull => "room_full",
+            Refusal::ServerFull => "server_full",
+            Refusal::TooManyAttempts { .. } => "too_many_attempts",
+            Refusal::NotInRoom => "not_in_room",
+            Refusal::WrongRole => "wrong_role",
+            Refusal::TooManyWaiting => "too_many_candidates",
+        };
+        let retry_after = match refusal {
+            Refusal::TooManyAttempts { wait } => Some(wait.as_secs().max(1)),
+            Refusal::UnknownCode
+            | Refusal::RoomFull
+            | Refusal::ServerFull
+            | Refusal::NotInRoom
+            | Refusal::WrongRole
+            | Refusal::TooManyWaiting => None,
+        };
+        Self { code, message: refusal.to_string(), retry_after }
+    }
+}
+
+/// Reads an event's arguments: `json` is the whole array, the event's name first, as Socket.IO has it on the wire.
+///
+/// `None`: not an event of this flow.
+///
+/// # Errors
+/// A [`Failure`] that names what is expected.
+pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>) -> Option<Result<Request, Failure>> {
+    let size = json.len() + attachments.iter().map(Bytes::len).sum::<usize>();
+    let read: fn(&Arguments<'_>, VecDeque<Bytes>, usize) -> Result<Request, Failure> = match event {
+        "TV_INIT" => |arguments, _, _| tv_init(arguments),
+        "TV_REGISTER" => |_, _, _| Ok(open(Entry::TvRegister, None, None, false)),
+        "TV_GETINFO" => |arguments, _, _| tv_get_info(arguments),
+        "VERIFY_FEEDBACK" => |_, _, _| Ok(Request::Verify),
+        "JOIN_ROOM" => |arguments, _, _| join_room(arguments),
+        "CONNECT_TO_TV" => |arguments, _, _| connect_to_tv(arguments),
+        "CLIENT_OFFER_TO_SERVER" => |arguments, attachments, size| {
+            let json = arguments.payload("the offer")?;
+            Ok(Request::Signal { signal: Signal::Offer(Payload { json, attachments }), size })
+        },
+        "TV_ANSWER_TO_SERVER" => |arguments, attachments, size| {
+            let json = arguments.payload("the answer")?;
+            Ok(Request::Signal { signal: Signal::Answer(Payload { json, attachments }), size })
+        },
+        "RTC_Client_Offer_To_Server" => |arguments, attachments, size| {
+            let json = arguments.member("offer")?;
+            Ok(Request::Signal { signal: Signal::Offer(Payload { json, attachments }), size })
+        },
+        "RTC_TV_Answer_To_Server" => |arguments, attachments, size| {
+            let json = arguments.member("answer")?;
+            Ok(Request::Signal { signal: Signal::Answer(Payload { json, attachments }), size })
+        },
+        "RTC_Candidate_Exchange" => |arguments, attachments, size| {
+            arguments.object::<Candidate>("{iceCandidate}")?;
+            let json = arguments.payload("{iceCandidate}")?;
+            Ok(Request::Signal { signal: Signal::Candidate(Payload { json, attachments }), size })
+        },
+        "CONFIG" => |_, _, _| Ok(Request::Config),
+        "LEAVE_ROOM" => |_, _, _| Ok(Request::Leave),
+        _ => return None,
+    };
+    if size > MAX_PAYLOAD {
+        return Some(Err(Failure::too_large()));
+    }
+    Some(match serde_json::from_str::<Vec<&RawValue>>(json) {
+        Ok(all) => read(&Arguments(all.get(1..).unwrap_or_default()), attachments, size),
+        Err(_) => Err(Failure::malformed("JSON")),
+    })
+}
+
+/// An event's arguments, each as the JSON text it came as.
+struct Arguments<'a>(&'a [&'a RawValue]);
+
+impl Arguments<'_> {
+    /// The first argument, which is there and not null.
+    fn payload(&self, expected: &str) -> Result<Box<RawValue>, Failure> {
+        let first = self.0.first().filter(|first| first.get() != "null");
+        first.map(|first| (*first).to_owned()).ok_or_else(|| Failure::malformed(expected))
+    }
+
+    fn object<'a, T: Deserialize<'a>>(&'a self, expected: &str) -> Result<T, Failure> {
+        let first = self.0.first().map_or("null", |first| first.get());
+        // serde would take an array for a struct.
+        let object = first.starts_with('{').then(|| serde_json::from_str(first).ok());
+        object.flatten().ok_or_else(|| Failure::malformed(expected))
+    }
+
+    /// The member `name` of the first argument, which is there and not null.
+    fn member(&self, name: &str) -> Result<Box<RawValue>, Failure> {
+        let expected = format!("{{{name}}}");
+        let mut object: std::collections::HashMap<String, Box<RawValue>> = self.object(&expected)?;
+        object.remove(name).filter(|member| member.get() != "null").ok_or_else(|| Failure::malformed(&expected))
+    }
+}
+
+/// A string that the client may leave out, or give as null.
+fn optional_text(text: Option<String>, expected: &str) -> Result<Option<String>, Failure> {
+    match text.filter(|text| !text.is_empty()) {
+        Some(text) if text.chars().count() > MAX_TEXT => Err(Failure::malformed(expected)),
+        text => Ok(text),
+    }
+}
+
+#[derive(Deserialize)]
+struct Candidate {
+    #[serde(rename = "iceCandidate")]
+    _candidate: serde::de::IgnoredAny,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Resume {
+    code: Option<String>,
+    resume_token: Option<String>,
+    username: Option<String>,
+    live: bool,
+}
+
+fn open(entry: Entry, code: Option<String>, token: Option<String>, live: bool) -> Request {
+    Request::Open { entry, code, token, live }
+}
+
+/// `TV_INIT`: nothing, a token, or `{resumeToken?, code?, live?}`.
+fn tv_init(arguments: &Arguments<'_>) -> Result<Request, Failure> {
+    let expected = "no argument, a token of at most 512 characters, or {resumeToken, code}";
+    match arguments.0.first().map(|first| first.get()) {
+        None | Some("null") => Ok(open(Entry::TvInit, None, None, false)),
+        Some(text) if text.starts_with('"') => {
+            let token = serde_json::from_str(text).map_err(|_| Failure::malformed(expected))?;
+            Ok(open(Entry::TvInit, None, optional_text(token, expected)?, false))
+        }
+        Some(_) => {
+            let resume: Resume = arguments.object(expected)?;
+            let code = optional_text(resume.code, expected)?;
+            Ok(open(Entry::TvInit, code, optional_text(resume.resume_token, expected)?, resume.live))
+        }
+    }
+}
+
+/// `TV_GETINFO`: `{token, code}`, each a string or null.
+fn tv_get_info(arguments: &Arguments<'_>) -> Result<Request, Failure> {
+    #[derive(Deserialize)]
+    struct Info {
+        token: Option<String>,
+        code: Option<String>,
+    }
+    let expected = "{token, code}";
+    let info: Info = arguments.object(expected)?;
+    Ok(open(Entry::TvGetInfo, optional_text(info.code, expected)?, optional_text(info.token, expected)?, false))
+}
+
+/// `JOIN_ROOM`: the code, then perhaps `{resumeToken?, username?}`; or `{code, resumeToken?, username?}`.
+fn join_room(arguments: &Arguments<'_>) -> Result<Request, Failure> {
+    let expected = "the code, a string";
+    let first = arguments.0.first().map_or("null", |first| first.get());
+    let (code, resume) = if first.starts_with('{') {
+        let mut resume: Resume = arguments.object(expected)?;
+        (resume.code.take(), resume)
+    } else {
+        let resume = arguments.0.get(1).filter(|second| second.get().starts_with('{'));
+        let resume = resume.map(|second| serde_json::from_str(second.get()));
+        let resume = resume.transpose().map_err(|_| Failure::malformed("{resumeToken, username} after the code"))?;
+        // A code of digits may come as a number from a front end that parsed its input.
+        let code = match serde_json::from_str(first) {
+            Ok(Value::String(code)) => Some(code),
+            Ok(Value::Number(code)) if code.is_u64() => Some(code.to_string()),
+            _ => None,
+        };
+        (code, resume.unwrap_or_default())
+    };
+    let code = optional_text(code, expected)?.ok_or_else(|| Failure::malformed(expected))?;
+    let token = optional_text(resume.resume_token, expected)?;
+    Ok(Request::Join { entry: Entry::JoinRoom, code, token, username: optional_text(resume.username, expected)? })
+}
+
+/// `CONNECT_TO_TV`: `{username, projCode}`.
+fn connect_to_tv(arguments: &Arguments<'_>) -> Result<Request, Failure> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Connect {
+        username: Option<String>,
+        proj_code: String,
+        resume_token: Option<String>,
+    }
+    let expected = "{username, projCode}";
+    let connect: Connect = arguments.object(expected)?;
+    let code = optional_text(Some(connect.proj_code), expected)?.ok_or_else(|| Failure::malformed(expected))?;
+    let token = optional_text(connect.resume_token, expected)?;
+    Ok(Request::Join { entry: Entry::ConnectToTv, code, token, username: optional_text(connect.username, expected)? })
+}
+
+/// A delivered signal: its event name and whether the payload is wrapped, and as what.
+pub fn delivery(dialect: Dialect, signal: &Signal<Payload>) -> (&'static str, Option<&'static str>, &Payload) {
+    match (dialect, signal) {
+        (Dialect::A, Signal::Offer(payload)) => ("CLIENT_OFFER_TO_TV", None, payload),
+        (Dialect::B, Signal::Offer(payload)) => ("RTC_Client_Offer_To_TV", Some("offer"), payload),
+        (Dialect::A, Signal::Answer(payload)) => ("TV_ANSWER_TO_CLIENT", None, payload),
+        (Dialect::B, Signal::Answer(payload)) => ("RTC_TV_Answer_To_Client", Some("answer"), payload),
+        (Dialect::A | Dialect::B, Signal::Candidate(payload)) => ("RTC_Candidate_Exchange", None, payload),
+    }
+}
+
+/// The name that dialect B's front ends show for a caster who gave none.
+const ANONYMOUS: &str = "匿名";
+
+/// The events that tell a client of a notice, with their one argument (none: `null` is left out).
+///
+/// `Credentials` has no event here: the gateway signs them and sends `CONFIG_FEEDBACK`.
+pub fn announcements(dialect: Dialect, notice: &Notice) -> Vec<(&'static str, Option<Value>)> {
+    let why = |why: Departure| match why {
+        Departure::Left => "left",
+        Departure::Lost => "lost",
+        Departure::TakenOver => "taken_over",
+    };
+    let name = |username: &Option<String>| username.clone().unwrap_or_else(|| ANONYMOUS.to_owned());
+    match (dialect, notice) {
+        (Dialect::A, Notice::CasterJoined { username, resumed }) => {
+            vec![("CASTER_JOINED", Some(json!({"username": username, "resumed": resumed})))]
+        }
+        (Dialect::B, Notice::CasterJoined { username, .. }) => {
+            vec![("NEW_CLIENT_JOIN", Some(json!({"username": name(username)})))]
+        }
+        (Dialect::A, Notice::CasterLeft { username, why: reason }) => {
+            vec![("CASTER_LEFT", Some(json!({"username": username, "reason": why(*reason)})))]
+        }
+        (Dialect::B, Notice::CasterLeft { username, .. }) => vec![("USER_OFFLINE", Some(json!({"user": name(username)})))],
+        (Dialect::A, Notice::TvLeft { why: reason }) => vec![("TV_LEFT", Some(json!({"reason": why(*reason)})))],
+        (Dialect::B, Notice::TvLeft { .. }) => vec![("TV_OFFLINE", None)],
+        // For its front end the cast is over: TV_OFFLINE is what makes a dialect B caster stop.
+        (Dialect::B, Notice::TakenOver) => vec![("CAST_TAKEN_OVER", Some(json!({}))), ("TV_OFFLINE", None)],
+        (Dialect::A, Notice::TakenOver) => vec![("CAST_TAKEN_OVER", Some(json!({})))],
+        (Dialect::A | Dialect::B, Notice::CasterAway) => vec![("CASTER_AWAY", Some(json!({})))],
+        (Dialect::A | Dialect::B, Notice::TvAway) => vec![("TV_AWAY", Some(json!({})))],
+        (Dialect::A | Dialect::B, Notice::TvBack { reloaded }) => vec![("TV_BACK", Some(json!({"reloaded": reloaded})))],
+        (Dialect::A | Dialect::B, Notice::Replaced) => vec![("CAST_REPLACED", Some(json!({})))],
+        (Dialect::A | Dialect::B, Notice::Credentials) => Vec::new(),
+    }
+}
+
+/// The events that answer a client that got its seat, besides the ack. `ice` is the config of `TV_INFO_FEEDBACK`.
+pub fn welcome(entry: Entry, seated: &Seated, ice: &Value) -> Vec<(&'static str, Value)> {
+    let code = seated.code.as_str();
+    match entry {
+        Entry::TvInit => vec![("TV_INIT_OK", json!(code))],
+        Entry::JoinRoom => vec![("JOIN_ROOM_OK", json!(code))],
+        // Front ends of dialect B keep what TEST_TOKEN_TV brings and show it at their next VERIFY: their resume token.
+        Entry::TvRegister => {
+            vec![("TEST_TOKEN_TV", json!(seated.resume_token)), ("TV_REGISTER_SUCCESS", json!({"projCode": code}))]
+        }
+        Entry::TvGetInfo => {
+            let room = json!({"mid": code, "name": "Castway", "maxpeople": 1, "pos": "", "desc": ""});
+            let info = json!({
+                "projCode": code, "meetingRoom": room, "activities": [], "iceConfig": ice, "background": [],
+            });
+            vec![("TV_INFO_FEEDBACK", info)]
+        }
+        Entry::ConnectToTv => vec![("CONNECT_TO_TV_SUCCESS", json!({"msg": "连接成功"}))],
+    }
+}
+
+/// The events by which dialect B names a failed entry; everything else is `CAST_ERROR`.
+pub fn refusal(entry: Entry, failure: &Failure) -> Option<(&'static str, Value)> {
+    let msg = match failure.code {
+        "unknown_code" => "投屏码错误：不存在对应的投影主机",
+        "room_full" => "投影主机正在被使用",
+        "server_full" => "服务器已满，请稍后重试",
+        "too_many_attempts" | "rate_limited" => "尝试次数过多，请稍后重试",
+        _ => failure.message.as_str(),
+    };
+    match entry {
+        Entry::ConnectToTv => Some(("CONNECT_TO_TV_FAILED", json!({"msg": msg, "code": failure.code}))),
+        Entry::TvGetInfo => Some(("TV_COMMAND", json!({"cmd": "error", "msg": msg, "code": failure.code}))),
+        Entry::TvInit | Entry::TvRegister | Entry::JoinRoom => None,
+    }
+}
+
+/// The entry that an event name stands for; needed where its arguments could not be read.
+pub fn entry(event: &str) -> Option<Entry> {
+    match event {
+        "TV_INIT" => Some(Entry::TvInit),
+        "TV_REGISTER" => Some(Entry::TvRegister),
+        "TV_GETINFO" => Some(Entry::TvGetInfo),
+        "JOIN_ROOM" => Some(Entry::JoinRoom),
+        "CONNECT_TO_TV" => Some(Entry::ConnectToTv),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(event: &str, arguments: Value) -> Result<Request, Failure> {
+        let mut all = vec![json!(event)];
+        all.extend(arguments.as_array().expect("a list").iter().cloned());
+        read(event, &Value::Array(all).to_string(), VecDeque::new()).expect("a known event")
+    }
+
+    #[test]
+    fn an_offer_is_bare_in_a_and_wrapped_in_b() {
+        let sdp = json!({"type": "offer", "sdp": "v=0"});
+        for (event, argument) in [("CLIENT_OFFER_TO_SERVER", sdp.clone()), ("RTC_Client_Offer_To_Server", json!({"offer": sdp}))]
+        {
+            let Ok(Request::Signal { signal: Signal::Offer(payload), .. }) = arguments(event, json!([argument])) else {
+                panic!("{event} is an offer")
+            };
+            assert_eq!(payload.json.get(), sdp.to_string());
+        }
+    }
+
+    #[test]
+    fn bad_arguments_are_named() {
+        for (event, bad) in [
+            ("CLIENT_OFFER_TO_SERVER", json!([])),
+            ("CLIENT_OFFER_TO_SERVER", json!([null])),
+            ("RTC_Client_Offer_To_Server", json!([[1, 2]])),
+            ("RTC_Client_Offer_To_Server", json!([{"answer": 1}])),
+            ("RTC_Client_Offer_To_Server", json!([{"offer": null}])),
+            ("RTC_Candidate_Exchange", json!([])),
+            ("RTC_Candidate_Exchange", json!(["candidate"])),
+            ("RTC_Candidate_Exchange", json!([["candidate"]])),
+            ("JOIN_ROOM", json!([])),
+            ("JOIN_ROOM", json!([""])),
+            ("JOIN_ROOM", json!([true])),
+            ("JOIN_ROOM", json!([["K7Q2MX"]])),
+            ("JOIN_ROOM", json!(["x".repeat(513)])),
+            ("CONNECT_TO_TV", json!(["K7Q2MX"])),
+            ("CONNECT_TO_TV", json!([{"username": "x"}])),
+            ("TV_INIT", json!([5])),
+            ("TV_INIT", json!(["x".repeat(513)])),
+            ("TV_GETINFO", json!([])),
+            ("TV_GETINFO", json!([{"token": 5}])),
+        ] {
+            let failure = arguments(event, bad.clone()).expect_err(&format!("{event} {bad}"));
+            assert_eq!(failure.code, "malformed_payload", "{event} {bad}");
+        }
+    }
+
+    #[test]
+    fn what_front_ends_send_is_understood() {
+        for (event, good) in [
+            ("TV_INIT", json!([])),
+            ("TV_INIT", json!([null])),
+            ("TV_INIT", json!(["token"])),
+            ("TV_INIT", json!([{"resumeToken": "x", "code": "y"}])),
+            ("TV_REGISTER", json!([])),
+            ("TV_GETINFO", json!([{"token": null, "code": null}])),
+            ("TV_GETINFO", json!([{"token": "", "code": ""}])),
+            ("VERIFY_FEEDBACK", json!([null])),
+            ("JOIN_ROOM", json!(["K7Q2MX", {"username": "me"}])),
+            ("JOIN_ROOM", json!([123456])),
+            ("CONNECT_TO_TV", json!([{"projCode": "K7Q2MX"}])),
+            ("RTC_Candidate_Exchange", json!([{"iceCandidate": null}])),
+            ("CONFIG", json!([{"username": "me"}])),
+        ] {
+            assert!(arguments(event, good.clone()).is_ok(), "{event} {good}");
+        }
+        assert!(read("chat message", "[\"chat message\"]", VecDeque::new()).is_none());
+    }
+
+    #[test]
+    fn a_payload_over_the_limit_is_refused_with_its_own_code() {
+        let failure = arguments("CLIENT_OFFER_TO_SERVER", json!(["x".repeat(MAX_PAYLOAD)])).expect_err("too large");
+        assert_eq!(failure.code, "payload_too_large");
+        let attachments = VecDeque::from([Bytes::from(vec![0; MAX_PAYLOAD])]);
+        let json = r#"["CLIENT_OFFER_TO_SERVER",{"_placeholder":true,"num":0}]"#;
+        let read = read("CLIENT_OFFER_TO_SERVER", json, attachments).expect("a known event");
+        assert_eq!(read.expect_err("too large").code, "payload_too_large");
+    }
+
+    #[test]
+    fn nesting_without_end_is_no_stack_overflow() {
+        let deep = "[".repeat(30_000) + &"]".repeat(30_000);
+        let json = format!("[\"CLIENT_OFFER_TO_SERVER\",{deep}]");
+        let _ = read("CLIENT_OFFER_TO_SERVER", &json, VecDeque::new());
+        let json = format!("[\"RTC_Client_Offer_To_Server\",{{\"offer\":{deep}}}]");
+        let _ = read("RTC_Client_Offer_To_Server", &json, VecDeque::new());
+    }
+}

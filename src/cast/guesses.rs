@@ -1,0 +1,94 @@
+//! Wrong guesses of codes, counted per client address. PURE.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// Wrong codes that one address may try in a window.
+pub(super) const ALLOWED: u32 = 10;
+pub(super) const WINDOW: Duration = Duration::from_secs(60);
+/// Addresses remembered at most, about 4 MiB.
+const CAPACITY: usize = 65_536;
+
+/// Bounded by count and time: an entry lives one window.
+#[derive(Default)]
+pub(super) struct Guesses {
+    wrong: HashMap<IpAddr, (u32, Instant)>,
+}
+
+impl Guesses {
+    /// How long `from` has to wait before it may try a code again; `None`: it may now.
+    pub(super) fn blocked_for(&self, from: IpAddr, now: Instant) -> Option<Duration> {
+        let &(count, since) = self.wrong.get(&prefix(from))?;
+        let left = (since + WINDOW).saturating_duration_since(now);
+        (count >= ALLOWED && !left.is_zero()).then_some(left)
+    }
+
+    pub(super) fn record(&mut self, from: IpAddr, now: Instant) {
+        if self.wrong.len() >= CAPACITY {
+            self.wrong.retain(|_, (_, since)| *since + WINDOW > now);
+            // So many addresses in one window are an attack on the table itself; forgetting keeps it bounded.
+            if self.wrong.len() >= CAPACITY {
+                self.wrong.clear();
+            }
+        }
+        let entry = self.wrong.entry(prefix(from)).or_insert((0, now));
+        if entry.1 + WINDOW <= now {
+            *entry = (0, now);
+        }
+        entry.0 = entry.0.saturating_add(1);
+    }
+}
+
+/// One household or attacker has a whole IPv6 /64, so that is what counts as an address.
+fn prefix(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn blocked_after_the_allowed_number_and_free_after_the_window() {
+        let (mut guesses, start) = (Guesses::default(), Instant::now());
+        for _ in 0..ALLOWED {
+            assert_eq!(guesses.blocked_for(ip("203.0.113.1"), start), None);
+            guesses.record(ip("203.0.113.1"), start);
+        }
+        let later = start + Duration::from_secs(20);
+        assert_eq!(guesses.blocked_for(ip("203.0.113.1"), later), Some(Duration::from_secs(40)));
+        assert_eq!(guesses.blocked_for(ip("::ffff:203.0.113.1"), later), Some(Duration::from_secs(40)));
+        assert_eq!(guesses.blocked_for(ip("203.0.113.2"), later), None);
+        assert_eq!(guesses.blocked_for(ip("203.0.113.1"), start + WINDOW), None);
+        guesses.record(ip("203.0.113.1"), start + WINDOW);
+        assert_eq!(guesses.blocked_for(ip("203.0.113.1"), start + WINDOW), None);
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one() {
+        let (mut guesses, now) = (Guesses::default(), Instant::now());
+        (0..ALLOWED).for_each(|host| guesses.record(ip(&format!("2001:db8::{host:x}")), now));
+        assert!(guesses.blocked_for(ip("2001:db8::ffff"), now).is_some());
+        assert!(guesses.blocked_for(ip("2001:db8:0:1::1"), now).is_none());
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let (mut guesses, now) = (Guesses::default(), Instant::now());
+        for n in 0..u32::try_from(CAPACITY).expect("fits") + 10 {
+            guesses.record(IpAddr::V4(n.into()), now);
+        }
+        assert!(guesses.wrong.len() <= CAPACITY);
+    }
+}

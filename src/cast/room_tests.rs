@@ -1,0 +1,429 @@
+//! Transcripts: who says what, when, and what everybody hears, with a clock of our own.
+
+use super::*;
+
+const TV: ConnectionId = 1;
+const CASTER: ConnectionId = 2;
+const SECOND: ConnectionId = 3;
+const GRACE: Duration = Duration::from_secs(60);
+const REFRESH: Duration = Duration::from_secs(600);
+
+struct World {
+    rooms: Rooms<&'static str>,
+    now: Instant,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl Fn(&mut RoomsConfig)) -> Self {
+        let mut config =
+            RoomsConfig { alphabet: CodeAlphabet::Letters, grace: GRACE, takeover: true, max_rooms: 3, refresh: REFRESH };
+        change(&mut config);
+        Self { rooms: Rooms::new(config, TokenKey::new([7; 32]), [9; 32]), now: Instant::now() }
+    }
+
+    /// The same server after a restart: the key is the same, the rooms are gone.
+    fn restart(&mut self) {
+        let config = self.rooms.config;
+        self.rooms = Rooms::new(config, TokenKey::new([7; 32]), [10; 32]);
+    }
+
+    fn open(&mut self, connection: ConnectionId, token: Option<&str>) -> Seated {
+        self.try_open(Open { connection, dialect: Dialect::A, code: None, token, live: false }).expect("a seat")
+    }
+
+    fn try_open(&mut self, open: Open<'_>) -> Result<Seated, Refusal> {
+        self.rooms.handle_open(open, self.now)
+    }
+
+    fn join(&mut self, connection: ConnectionId, code: &str) -> Result<Seated, Refusal> {
+        self.join_with(connection, code, None)
+    }
+
+    fn join_with(&mut self, connection: ConnectionId, code: &str, token: Option<&str>) -> Result<Seated, Refusal> {
+        let from = "203.0.113.5".parse().expect("an address");
+        let join = Join { connection, dialect: Dialect::A, from, code, token, username: None };
+        self.rooms.handle_join(join, self.now)
+    }
+
+    fn say(&mut self, from: ConnectionId, signal: Signal<&'static str>) {
+        self.rooms.handle_signal(from, signal, 100).expect("taken");
+    }
+
+    fn drop(&mut self, connection: ConnectionId) {
+        self.rooms.handle_drop(connection, self.now);
+    }
+
+    /// Lets time pass, with every time-out heard when it is due.
+    fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(due) = self.rooms.next_timeout().filter(|&due| due <= end) {
+            self.now = due;
+            self.rooms.handle_timeout(due);
+        }
+        self.now = end;
+        self.agree();
+    }
+
+    /// What was sent since the last look, a line each.
+    fn heard(&mut self) -> Vec<String> {
+        self.agree();
+        std::iter::from_fn(|| self.rooms.poll_output())
+            .map(|output| match output {
+                Output::Deliver { to, signal, .. } => format!("{to} < {signal:?}"),
+                Output::Notify { to, notice, .. } => format!("{to} ! {notice:?}"),
+            })
+            .collect()
+    }
+
+    /// A TV and a caster in one room, and nothing left to hear.
+    fn cast(&mut self) -> (Seated, Seated) {
+        let tv = self.open(TV, None);
+        let caster = self.join(CASTER, tv.code.as_str()).expect("the code is live");
+        self.say(CASTER, Signal::Offer("offer"));
+        self.say(TV, Signal::Answer("answer"));
+        self.heard();
+        (tv, caster)
+    }
+
+    /// Tables that must agree do.
+    fn agree(&self) {
+        let mut seats = 0;
+        for (code, room) in &self.rooms.rooms {
+            for (seat, is_tv) in [(&room.tv, true)].into_iter().chain(room.caster.as_ref().map(|caster| (&caster.seat, false))) {
+                seats += 1;
+                assert!(self.rooms.timers.contains(&(seat.due, *code, is_tv)), "a seat without its timer");
+                if let Some(connection) = seat.connection {
+                    let role = if is_tv { Role::Tv } else { Role::Caster };
+                    assert_eq!(self.rooms.seats.get(&connection), Some(&(*code, role)));
+                }
+            }
+        }
+        assert_eq!(self.rooms.timers.len(), seats, "a timer without its seat");
+        assert!(self.rooms.seats.len() <= seats);
+    }
+}
+
+#[test]
+fn a_cast_from_code_to_candidates() {
+    let mut world = World::new();
+    let tv = world.open(TV, None);
+    assert!(!tv.resumed);
+    let spoken = format!(" {}-{} ", &tv.code.as_str()[..3].to_lowercase(), &tv.code.as_str()[3..]);
+    world.join(CASTER, &spoken).expect("spaces, dashes and case do not matter");
+    world.say(CASTER, Signal::Offer("offer"));
+    world.say(CASTER, Signal::Candidate("c1"));
+    world.say(TV, Signal::Answer("answer"));
+    world.say(TV, Signal::Candidate("t1"));
+    assert_eq!(
+        world.heard(),
+        [
+            "1 ! CasterJoined { username: None, resumed: false }",
+            "1 < Offer(\"offer\")",
+            "1 < Candidate(\"c1\")",
+            "2 < Answer(\"answer\")",
+            "2 < Candidate(\"t1\")",
+        ]
+    );
+}
+
+#[test]
+fn early_candidates_wait_for_the_offer_and_keep_their_order() {
+    let mut world = World::new();
+    let tv = world.open(TV, None);
+    world.join(CASTER, tv.code.as_str()).expect("live");
+    world.say(CASTER, Signal::Candidate("c1"));
+    world.say(CASTER, Signal::Candidate("c2"));
+    world.say(TV, Signal::Candidate("t1"));
+    assert_eq!(world.heard().len(), 1, "nothing but CasterJoined");
+    world.say(CASTER, Signal::Offer("offer"));
+    assert_eq!(world.heard(), ["1 < Offer(\"offer\")", "1 < Candidate(\"c1\")", "1 < Candidate(\"c2\")"]);
+    world.say(TV, Signal::Answer("answer"));
+    assert_eq!(world.heard(), ["2 < Answer(\"answer\")", "2 < Candidate(\"t1\")"]);
+}
+
+#[test]
+fn signals_wait_for_a_side_that_is_away() {
+    let mut world = World::new();
+    let tv = world.open(TV, None);
+    let caster = world.join(CASTER, tv.code.as_str()).expect("live");
+    world.drop(TV);
+    world.say(CASTER, Signal::Offer("offer"));
+    world.say(CASTER, Signal::Candidate("c1"));
+    assert_eq!(world.heard(), ["1 ! CasterJoined { username: None, resumed: false }", "2 ! TvAway"]);
+    world.open(11, Some(&tv.resume_token));
+    assert_eq!(world.heard(), ["2 ! TvBack { reloaded: true }", "11 < Offer(\"offer\")", "11 < Candidate(\"c1\")"]);
+    world.drop(CASTER);
+    world.say(11, Signal::Answer("answer"));
+    assert_eq!(world.heard(), ["11 ! CasterAway"]);
+    world.join_with(12, tv.code.as_str(), Some(&caster.resume_token)).expect("its own seat");
+    assert_eq!(world.heard(), ["11 ! CasterJoined { username: None, resumed: true }", "12 < Answer(\"answer\")"]);
+}
+
+#[test]
+fn a_second_caster_takes_over_and_the_first_is_told() {
+    let mut world = World::new();
+    let (tv, first) = world.cast();
+    world.say(TV, Signal::Candidate("for the first"));
+    world.heard();
+    let second = world.join(SECOND, tv.code.as_str()).expect("take-over is on");
+    assert_ne!(first.resume_token, second.resume_token);
+    assert_eq!(
+        world.heard(),
+        [
+            "2 ! TakenOver",
+            "1 ! CasterLeft { username: None, why: TakenOver }",
+            "1 ! CasterJoined { username: None, resumed: false }",
+        ]
+    );
+    assert_eq!(world.rooms.handle_signal(CASTER, Signal::Candidate("late"), 1), Err(Refusal::NotInRoom));
+    world.say(TV, Signal::Answer("to the second"));
+    assert_eq!(world.heard(), ["3 < Answer(\"to the second\")"], "the first hears nothing of it");
+}
+
+#[test]
+fn without_take_over_the_room_is_full_until_the_caster_is_gone() {
+    let mut world = World::with(|config| config.takeover = false);
+    let (tv, first) = world.cast();
+    assert_eq!(world.join(SECOND, tv.code.as_str()), Err(Refusal::RoomFull));
+    assert!(world.join_with(12, tv.code.as_str(), Some(&first.resume_token)).expect("its own seat").resumed);
+    assert_eq!(world.join(SECOND, tv.code.as_str()), Err(Refusal::RoomFull));
+    world.rooms.handle_leave(12).expect("has a seat");
+    assert!(world.join(SECOND, tv.code.as_str()).is_ok());
+}
+
+#[test]
+fn a_refused_join_gives_nothing_up() {
+    let mut world = World::with(|config| config.takeover = false);
+    let (tv, _) = world.cast();
+    let other = world.open(10, None);
+    world.join(SECOND, other.code.as_str()).expect("live");
+    assert_eq!(world.join(SECOND, tv.code.as_str()), Err(Refusal::RoomFull));
+    assert_eq!(world.join(SECOND, "AAAAAA"), Err(Refusal::UnknownCode));
+    world.heard();
+    world.say(SECOND, Signal::Offer("still there"));
+    assert_eq!(world.heard(), ["10 < Offer(\"still there\")"]);
+}
+
+#[test]
+fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
+    let mut world = World::new();
+    let (tv, caster) = world.cast();
+    world.drop(TV);
+    let thief = Open { connection: 10, dialect: Dialect::A, code: Some(tv.code.as_str()), token: None, live: false };
+    assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "the code alone is not enough");
+    let thief = Open { connection: 20, dialect: Dialect::B, token: Some("guess"), ..thief };
+    assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "nor with some token");
+    let thief = Open { connection: 20, token: Some(&caster.resume_token), ..thief };
+    assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "nor with the caster's");
+    world.wait(GRACE - Duration::from_secs(1));
+    let back = world.open(11, Some(&tv.resume_token));
+    assert_eq!((back.code, back.resumed, back.resume_token), (tv.code, true, tv.resume_token));
+    assert_eq!(world.heard(), ["2 ! TvAway", "2 ! TvBack { reloaded: true }"]);
+    world.wait(GRACE * 2);
+    world.say(CASTER, Signal::Offer("again"));
+    assert_eq!(world.heard(), ["11 < Offer(\"again\")"]);
+}
+
+#[test]
+fn a_resume_replaces_a_connection_that_hangs_about() {
+    let mut world = World::new();
+    let (tv, caster) = world.cast();
+    let open = Open { connection: 11, dialect: Dialect::A, code: None, token: Some(&tv.resume_token), live: true };
+    world.try_open(open).expect("its own seat");
+    assert_eq!(world.heard(), ["1 ! Replaced", "2 ! TvBack { reloaded: false }"]);
+    world.drop(TV);
+    assert!(world.heard().is_empty(), "the old connection has no seat any more");
+    world.join_with(12, tv.code.as_str(), Some(&caster.resume_token)).expect("its own seat");
+    assert_eq!(world.heard(), ["2 ! Replaced", "11 ! CasterJoined { username: None, resumed: true }"]);
+}
+
+#[test]
+fn the_grace_of_a_tv_ends_its_room() {
+    let mut world = World::new();
+    let (tv, _) = world.cast();
+    world.drop(TV);
+    world.wait(GRACE);
+    assert_eq!(world.heard(), ["2 ! TvAway", "2 ! TvLeft { why: Lost }"]);
+    assert!(world.rooms.is_empty());
+    assert_eq!(world.join(CASTER, tv.code.as_str()), Err(Refusal::UnknownCode));
+    let back = world.open(11, Some(&tv.resume_token));
+    assert_eq!((back.code, back.resumed), (tv.code, true), "a free code goes back to its TV");
+}
+
+#[test]
+fn the_grace_of_a_caster_frees_the_tv() {
+    let mut world = World::new();
+    let (tv, caster) = world.cast();
+    world.drop(CASTER);
+    world.wait(GRACE);
+    assert_eq!(world.heard(), ["1 ! CasterAway", "1 ! CasterLeft { username: None, why: Lost }"]);
+    let back = world.join_with(12, tv.code.as_str(), Some(&caster.resume_token)).expect("live");
+    assert!(back.resumed, "nobody took the seat meanwhile");
+}
+
+#[test]
+fn leaving_tells_the_other_side_at_once() {
+    let mut world = World::new();
+    let (tv, _) = world.cast();
+    world.rooms.handle_leave(CASTER).expect("has a seat");
+    assert_eq!(world.heard(), ["1 ! CasterLeft { username: None, why: Left }"]);
+    assert_eq!(world.rooms.handle_leave(CASTER), Err(Refusal::NotInRoom));
+    world.join(CASTER, tv.code.as_str()).expect("live");
+    world.rooms.handle_leave(TV).expect("has a seat");
+    assert_eq!(world.heard()[1..], ["2 ! TvLeft { why: Left }"]);
+    assert!(world.rooms.is_empty() && world.rooms.seats.is_empty() && world.rooms.timers.is_empty());
+}
+
+#[test]
+fn a_server_restart_gives_everybody_the_old_seat() {
+    let mut world = World::new();
+    let (tv, caster) = world.cast();
+    world.restart();
+    for _ in 0..50 {
+        let early = world.join_with(CASTER, tv.code.as_str(), Some(&caster.resume_token));
+        assert_eq!(early, Err(Refusal::UnknownCode), "never too many attempts: it proves that it knew the code");
+    }
+    let back = world.open(11, Some(&tv.resume_token));
+    assert_eq!((back.code, back.resumed), (tv.code, true));
+    assert!(world.join_with(12, tv.code.as_str(), Some(&caster.resume_token)).expect("live").resumed);
+    assert_eq!(world.heard(), ["11 ! CasterJoined { username: None, resumed: true }"]);
+}
+
+#[test]
+fn a_code_that_went_to_somebody_else_is_not_given_back() {
+    let mut world = World::new();
+    let tv = world.open(TV, None);
+    world.rooms.handle_leave(TV).expect("has a seat");
+    let open = Open { connection: 10, dialect: Dialect::B, code: Some(tv.code.as_str()), token: Some("device"), live: false };
+    assert_eq!(world.try_open(open).expect("free").code, tv.code, "dialect B keeps a code that is free");
+    assert_ne!(world.open(11, Some(&tv.resume_token)).code, tv.code);
+}
+
+#[test]
+fn a_device_token_and_the_code_resume_a_dialect_b_tv() {
+    let mut world = World::new();
+    let open = Open { connection: TV, dialect: Dialect::B, code: None, token: Some("device"), live: false };
+    let tv = world.try_open(open).expect("a seat");
+    world.drop(TV);
+    let again = Open { connection: 11, code: Some(tv.code.as_str()), ..open };
+    let wrong = world.try_open(Open { connection: 10, token: Some("other"), ..again }).expect("a seat");
+    assert_ne!(wrong.code, tv.code);
+    let without_code = world.try_open(Open { connection: 12, ..open }).expect("a seat");
+    assert_ne!(without_code.code, tv.code, "a token that many TVs share gives no one another's code");
+    let back = world.try_open(again).expect("its own");
+    assert_eq!((back.code, back.resumed), (tv.code, true));
+}
+
+#[test]
+fn wrong_codes_are_throttled_and_right_ones_are_not_counted() {
+    let mut world = World::new();
+    let tv = world.open(TV, None);
+    for _ in 0..30 {
+        world.join(CASTER, tv.code.as_str()).expect("right codes cost nothing");
+    }
+    for _ in 0..10 {
+        assert_eq!(world.join(SECOND, "nonsense"), Err(Refusal::UnknownCode));
+    }
+    let wait = Duration::from_secs(60);
+    assert_eq!(world.join(SECOND, tv.code.as_str()), Err(Refusal::TooManyAttempts { wait }), "also the right one");
+    world.wait(wait);
+    assert!(world.join(SECOND, tv.code.as_str()).is_ok());
+}
+
+#[test]
+fn a_caster_token_of_another_code_does_not_escape_the_throttle() {
+    let mut world = World::new();
+    let (_, caster) = world.cast();
+    for _ in 0..10 {
+        let refused = world.join_with(SECOND, "AAAAAA", Some(&caster.resume_token));
+        assert_eq!(refused, Err(Refusal::UnknownCode));
+    }
+    assert!(matches!(world.join(SECOND, "AAAAAB"), Err(Refusal::TooManyAttempts { .. })));
+}
+
+#[test]
+fn the_server_has_a_limit_of_rooms() {
+    let mut world = World::new();
+    (1..=3).for_each(|connection| drop(world.open(connection, None)));
+    let open = Open { connection: 4, dialect: Dialect::A, code: None, token: None, live: false };
+    assert_eq!(world.try_open(open), Err(Refusal::ServerFull));
+    world.rooms.handle_leave(1).expect("has a seat");
+    assert!(world.try_open(open).is_ok());
+}
+
+#[test]
+fn a_tv_that_asks_twice_has_one_code() {
+    let mut world = World::new();
+    let first = world.open(TV, None);
+    let second = world.open(TV, None);
+    assert_eq!((second.code, world.rooms.len()), (first.code, 1));
+}
+
+#[test]
+fn roles_do_not_mix() {
+    let mut world = World::new();
+    let (tv, _) = world.cast();
+    assert_eq!(world.join(TV, tv.code.as_str()), Err(Refusal::WrongRole));
+    let open = Open { connection: CASTER, dialect: Dialect::A, code: None, token: None, live: false };
+    assert_eq!(world.try_open(open), Err(Refusal::WrongRole));
+    assert_eq!(world.rooms.handle_signal(TV, Signal::Offer("x"), 1), Err(Refusal::WrongRole));
+    assert_eq!(world.rooms.handle_signal(CASTER, Signal::Answer("x"), 1), Err(Refusal::WrongRole));
+    assert_eq!(world.rooms.handle_signal(99, Signal::Candidate("x"), 1), Err(Refusal::NotInRoom));
+}
+
+#[test]
+fn credentials_are_renewed_before_they_run_out_for_those_who_are_there() {
+    let mut world = World::new();
+    world.cast();
+    world.wait(REFRESH);
+    assert_eq!(world.heard(), ["2 ! Credentials", "1 ! Credentials"]);
+    world.drop(CASTER);
+    world.wait(REFRESH);
+    assert_eq!(world.heard(), ["1 ! CasterAway", "1 ! CasterLeft { username: None, why: Lost }", "1 ! Credentials"]);
+}
+
+#[test]
+fn a_caster_that_changes_rooms_leaves_the_first() {
+    let mut world = World::new();
+    world.cast();
+    let other = world.open(10, None);
+    world.join(CASTER, other.code.as_str()).expect("live");
+    assert_eq!(
+        world.heard(),
+        ["1 ! CasterLeft { username: None, why: Left }", "10 ! CasterJoined { username: None, resumed: false }",]
+    );
+}
+
+/// Any order of anything keeps the tables in agreement and delivers only across a room.
+#[test]
+fn random_histories_keep_the_tables_in_agreement() {
+    use rand::RngExt as _;
+    let mut rng = StdRng::seed_from_u64(42);
+    let mut world = World::with(|config| config.max_rooms = 4);
+    let mut known: Vec<Seated> = Vec::new();
+    for _ in 0..20_000 {
+        let connection = rng.random_range(1..12);
+        let one = (!known.is_empty()).then(|| known[rng.random_range(0..known.len())].clone());
+        let token = one.as_ref().map(|seated| seated.resume_token.as_str()).filter(|_| rng.random_bool(0.5));
+        let code = one.as_ref().map_or("AAAAAA", |seated| seated.code.as_str());
+        match rng.random_range(0..8) {
+            0 => {
+                let dialect = if rng.random_bool(0.5) { Dialect::A } else { Dialect::B };
+                let open = Open { connection, dialect, code: Some(code), token, live: false };
+                known.extend(world.try_open(open).ok());
+            }
+            1 | 2 => known.extend(world.join_with(connection, code, token).ok()),
+            3 => drop(world.rooms.handle_leave(connection)),
+            4 => world.drop(connection),
+            5 => world.wait(Duration::from_secs(rng.random_range(0..90))),
+            6 => drop(world.rooms.handle_signal(connection, Signal::Offer("o"), 10)),
+            _ => drop(world.rooms.handle_signal(connection, Signal::Candidate("c"), 10)),
+        }
+        world.heard();
+        known.truncate(64);
+    }
+}
