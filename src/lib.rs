@@ -4,4 +4,8 @@
 
 pub mod cast;
 pub mod config;
+pub mod pages;
+pub mod router;
 pub mod secret;
+pub mod signals;
+pub mod telemetry;

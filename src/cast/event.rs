@@ -72,19 +72,9 @@ impl Serialize for WithAttachments<'_> {
 #[derive(Debug)]
 pub enum Request {
     /// A TV wants a code.
-    Open {
-        entry: Entry,
-        code: Option<String>,
-        token: Option<String>,
-        live: bool,
-    },
+    Open(OpenRequest),
     /// A caster wants to cast.
-    Join {
-        entry: Entry,
-        code: String,
-        token: Option<String>,
-        username: Option<String>,
-    },
+    Join(JoinRequest),
     Signal {
         signal: Signal<Payload>,
         size: usize,
@@ -94,6 +84,22 @@ pub enum Request {
     /// Fresh ICE servers.
     Config,
     Leave,
+}
+
+#[derive(Debug)]
+pub struct OpenRequest {
+    pub entry: Entry,
+    pub code: Option<String>,
+    pub token: Option<String>,
+    pub live: bool,
+}
+
+#[derive(Debug)]
+pub struct JoinRequest {
+    pub entry: Entry,
+    pub code: String,
+    pub token: Option<String>,
+    pub username: Option<String>,
 }
 
 /// The event that a client came in by; its answer has a name of its own.
@@ -127,6 +133,13 @@ pub struct Failure {
 }
 
 impl Failure {
+    pub const UNKNOWN_EVENT: &str = "unknown_event";
+
+    pub fn unknown_event() -> Self {
+        let message = "not an event of the cast flow".to_owned();
+        Self { code: Self::UNKNOWN_EVENT, message, retry_after: None }
+    }
+
     fn malformed(expected: &str) -> Self {
         Self { code: "malformed_payload", message: format!("malformed payload: expected {expected}"), retry_after: None }
     }
@@ -264,7 +277,7 @@ struct Resume {
 }
 
 fn open(entry: Entry, code: Option<String>, token: Option<String>, live: bool) -> Request {
-    Request::Open { entry, code, token, live }
+    Request::Open(OpenRequest { entry, code, token, live })
 }
 
 /// `TV_INIT`: nothing, a token, or `{resumeToken?, code?, live?}`.
@@ -317,7 +330,8 @@ fn join_room(arguments: &Arguments<'_>) -> Result<Request, Failure> {
     };
     let code = optional_text(code, expected)?.ok_or_else(|| Failure::malformed(expected))?;
     let token = optional_text(resume.resume_token, expected)?;
-    Ok(Request::Join { entry: Entry::JoinRoom, code, token, username: optional_text(resume.username, expected)? })
+    let username = optional_text(resume.username, expected)?;
+    Ok(Request::Join(JoinRequest { entry: Entry::JoinRoom, code, token, username }))
 }
 
 /// `CONNECT_TO_TV`: `{username, projCode}`.
@@ -333,7 +347,8 @@ fn connect_to_tv(arguments: &Arguments<'_>) -> Result<Request, Failure> {
     let connect: Connect = arguments.object(expected)?;
     let code = optional_text(Some(connect.proj_code), expected)?.ok_or_else(|| Failure::malformed(expected))?;
     let token = optional_text(connect.resume_token, expected)?;
-    Ok(Request::Join { entry: Entry::ConnectToTv, code, token, username: optional_text(connect.username, expected)? })
+    let username = optional_text(connect.username, expected)?;
+    Ok(Request::Join(JoinRequest { entry: Entry::ConnectToTv, code, token, username }))
 }
 
 /// A delivered signal: its event name and whether the payload is wrapped, and as what.
@@ -384,24 +399,21 @@ pub fn announcements(dialect: Dialect, notice: &Notice) -> Vec<(&'static str, Op
     }
 }
 
-/// The events that answer a client that got its seat, besides the ack. `ice` is the config of `TV_INFO_FEEDBACK`.
-pub fn welcome(entry: Entry, seated: &Seated, ice: &Value) -> Vec<(&'static str, Value)> {
+/// The event that answers a client that got its seat, besides the ack. `ice` is the config of `TV_INFO_FEEDBACK`.
+pub fn welcome(entry: Entry, seated: &Seated, ice: &Value) -> (&'static str, Value) {
     let code = seated.code.as_str();
     match entry {
-        Entry::TvInit => vec![("TV_INIT_OK", json!(code))],
-        Entry::JoinRoom => vec![("JOIN_ROOM_OK", json!(code))],
-        // Front ends of dialect B keep what TEST_TOKEN_TV brings and show it at their next VERIFY: their resume token.
-        Entry::TvRegister => {
-            vec![("TEST_TOKEN_TV", json!(seated.resume_token)), ("TV_REGISTER_SUCCESS", json!({"projCode": code}))]
-        }
+        Entry::TvInit => ("TV_INIT_OK", json!(code)),
+        Entry::JoinRoom => ("JOIN_ROOM_OK", json!(code)),
+        Entry::TvRegister => ("TV_REGISTER_SUCCESS", json!({"projCode": code})),
         Entry::TvGetInfo => {
             let room = json!({"mid": code, "name": "Castway", "maxpeople": 1, "pos": "", "desc": ""});
             let info = json!({
                 "projCode": code, "meetingRoom": room, "activities": [], "iceConfig": ice, "background": [],
             });
-            vec![("TV_INFO_FEEDBACK", info)]
+            ("TV_INFO_FEEDBACK", info)
         }
-        Entry::ConnectToTv => vec![("CONNECT_TO_TV_SUCCESS", json!({"msg": "连接成功"}))],
+        Entry::ConnectToTv => ("CONNECT_TO_TV_SUCCESS", json!({"msg": "连接成功"})),
     }
 }
 

@@ -4,7 +4,7 @@
 
 pub mod code;
 pub mod event;
-//pub mod gateway;
+pub mod gateway;
 mod guesses;
 mod mailbox;
 pub mod room;

@@ -399,6 +399,11 @@ impl<P> Rooms<P> {
         self.outputs.pop_front()
     }
 
+    /// Whether `token` is a resume token of ours for that role, for whatever room.
+    pub fn issued(&self, role: Role, token: &str) -> bool {
+        self.key.verify(role, token, self.config.alphabet).is_some()
+    }
+
     /// How many TVs have a code.
     pub fn len(&self) -> usize {
         self.rooms.len()

@@ -1,0 +1,96 @@
+//! Builds the pages in `web/` before they are embedded, where they have changed since they were last built.
+
+use std::collections::hash_map::DefaultHasher;
+use std::error::Error;
+use std::hash::{Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, io};
+
+/// What the built pages depend on.
+const SOURCES: [&str; 4] = ["web/src", "web/public", "web/package-lock.json", "web/package.json"];
+/// In the built pages, the hash of the sources they were built from.
+const STAMP: &str = "web/dist/.sources";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=web/dist");
+    println!("cargo::rerun-if-changed=migrations");
+    if !Path::new("web/package.json").exists() {
+        // A packaged crate carries the built pages alone.
+        return Ok(());
+    }
+    let sources = sources()?;
+    for source in &sources {
+        println!("cargo::rerun-if-changed={}", source.display());
+    }
+    let hash = hash(&sources)?;
+    if fs::read_to_string(STAMP).is_ok_and(|built| built == hash) {
+        return Ok(());
+    }
+    if !installed() {
+        npm(&["ci", "--no-audit", "--no-fund"])?;
+    }
+    npm(&["run", "build"])?;
+    fs::write(STAMP, hash)?;
+    Ok(())
+}
+
+fn sources() -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for source in SOURCES.map(Path::new).into_iter().filter(|source| source.exists()) {
+        collect(source, &mut files)?;
+    }
+    for entry in fs::read_dir("web")? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|kind| kind == "html" || kind == "ts" || kind == "json") && !files.contains(&path) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            collect(&entry?.path(), files)?;
+        }
+    } else {
+        files.push(path.to_owned());
+    }
+    Ok(())
+}
+
+fn hash(files: &[PathBuf]) -> io::Result<String> {
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        file.hash(&mut hasher);
+        fs::read(file)?.hash(&mut hasher);
+    }
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+/// Whether `node_modules` is there and as new as the lock file.
+fn installed() -> bool {
+    let modified = |path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    match (modified("web/node_modules/.package-lock.json"), modified("web/package-lock.json")) {
+        (Some(installed), Some(locked)) => installed >= locked,
+        _ => false,
+    }
+}
+
+fn npm(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
+    let command = format!("npm {}", arguments.join(" "));
+    let output = Command::new("npm").args(arguments).current_dir("web").output().map_err(|error| {
+        format!(
+            "the pages in web/ must be built and `{command}` can't be run ({error}).\n\
+             Install Node.js 20 or newer with npm (Debian: apt-get install nodejs npm) and build again."
+        )
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Err(format!("`{command}` in web/ failed:\n{out}{error}").into())
+}

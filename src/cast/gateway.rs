@@ -1,0 +1,389 @@
+//! The Socket.IO shell around the rooms: reads events, asks [`Rooms`], sends what comes out.
+//!
+//! Owner of the rooms and of the client table, behind one lock that is held for a whole event (lock, handle, emit, unlock;
+//! nothing is awaited inside), so that everybody hears things in the order in which they happened. Handlers do their work
+//! before they return their future, because socketioxide spawns that and spawned futures of one client run in any order.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::future::ready;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use axum::extract::ConnectInfo;
+use axum::http::header;
+use bytes::Bytes;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+use socketioxide::adapter::Adapter;
+use socketioxide::extract::{AckSender, Event, SocketRef};
+use socketioxide::handler::FromMessageParts;
+use socketioxide::socket::{DisconnectReason, Socket};
+use socketioxide::{SendError, SocketIo};
+use socketioxide_core::{Str, Value as Packet};
+use tokio::sync::Notify;
+
+use super::code::Role;
+use super::event::{self, Entry, Failure, JoinRequest, OpenRequest, Payload, Request};
+use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated};
+
+/// The namespaces of the cast flow; they share their rooms.
+pub const NAMESPACES: [&str; 2] = ["/", RTC];
+/// Front ends of dialect B connect here and expect to be asked for their device token.
+const RTC: &str = "/rtc";
+
+/// What the gateway needs of the credentials side.
+pub trait Issuer: Send + Sync + 'static {
+    /// Counts a request for credentials; `Err`: too many from this address, with the seconds to wait.
+    fn admit(&self, from: IpAddr) -> Result<(), u64>;
+    /// An `iceServers` array with fresh credentials for `username`; `host` is the name the client reached us by.
+    fn ice_servers(&self, username: &str, host: Option<&str>) -> Value;
+}
+
+/// A handle to the one gateway; clones share it.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    issuer: Arc<dyn Issuer>,
+    state: Mutex<State>,
+    /// The next time-out has changed.
+    rearm: Notify,
+    connections: AtomicU64,
+}
+
+struct State {
+    rooms: Rooms<Payload>,
+    clients: HashMap<ConnectionId, Client>,
+    /// What [`Gateway::run`] sleeps until.
+    armed: Option<Instant>,
+}
+
+struct Client {
+    socket: SocketRef,
+    from: IpAddr,
+    /// The host name that the client reached us by.
+    host: Option<String>,
+    /// A dialect B TV has been asked for its device token and answered.
+    verified: bool,
+}
+
+impl Gateway {
+    pub fn new(rooms: Rooms<Payload>, issuer: Arc<dyn Issuer>) -> Self {
+        let state = Mutex::new(State { rooms, clients: HashMap::new(), armed: None });
+        Self(Arc::new(Inner { issuer, state, rearm: Notify::new(), connections: AtomicU64::new(1) }))
+    }
+
+    /// Serves the cast flow on its namespaces of `io`.
+    pub fn attach(&self, io: &SocketIo) {
+        for namespace in NAMESPACES {
+            let gateway = self.clone();
+            io.ns(namespace, move |socket: SocketRef| {
+                gateway.connect(socket);
+                ready(())
+            });
+        }
+    }
+
+    /// Hears the rooms' time-outs; never returns.
+    pub async fn run(self) {
+        loop {
+            let due = {
+                let mut state = self.lock();
+                state.armed = state.rooms.next_timeout();
+                state.armed
+            };
+            let sleep = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = sleep => self.with(|state, sends| {
+                    state.rooms.handle_timeout(Instant::now());
+                    self.drain(state, sends);
+                }),
+                () = self.0.rearm.notified() => {}
+            }
+        }
+    }
+
+    /// Tells everybody that the server goes down.
+    pub fn announce_shutdown(&self) {
+        self.with(|state, sends| {
+            state.clients.values().for_each(|client| sends.emit(&client.socket, "SERVER_SHUTDOWN", &json!({})));
+        });
+    }
+
+    /// TVs with a code and connected clients.
+    pub fn counts(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.rooms.len(), state.clients.len())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic inside one event must not end everybody else's casts.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs one event under the lock, then ends the clients that do not read what they are sent.
+    fn with<T>(&self, event: impl FnOnce(&mut State, &mut Sends) -> T) -> T {
+        let mut sends = Sends::default();
+        let (result, rearm) = {
+            let mut state = self.lock();
+            let result = event(&mut state, &mut sends);
+            (result, state.rooms.next_timeout() != state.armed)
+        };
+        if rearm {
+            self.0.rearm.notify_one();
+        }
+        for socket in sends.stuck {
+            tracing::debug!(socket = %socket.id, "client does not read, disconnecting it");
+            socket.disconnect().ok();
+        }
+        result
+    }
+
+    fn connect(&self, socket: SocketRef) {
+        let id = self.0.connections.fetch_add(1, Ordering::Relaxed);
+        let request = socket.req_parts();
+        let from = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+        let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let asks = socket.ns() == RTC;
+
+        let gateway = self.clone();
+        socket.on_fallback(move |Event(event): Event, message: Message, ack: AckSender| {
+            gateway.event(id, &event, message, ack);
+            ready(())
+        });
+        let gateway = self.clone();
+        socket.on_disconnect(move |reason: DisconnectReason| {
+            gateway.disconnect(id, reason);
+            ready(())
+        });
+        self.with(|state, sends| {
+            if asks {
+                sends.emit(&socket, "VERIFY", &NO_ARGUMENTS);
+            }
+            state.clients.insert(id, Client { socket, from, host, verified: false });
+        });
+    }
+
+    fn disconnect(&self, id: ConnectionId, reason: DisconnectReason) {
+        self.with(|state, sends| {
+            state.clients.remove(&id);
+            // `socket.disconnect()` is a farewell; anything else may be a glitch and has the grace period.
+            if reason == DisconnectReason::ClientNSDisconnect {
+                state.rooms.handle_leave(id).ok();
+            } else {
+                state.rooms.handle_drop(id, Instant::now());
+            }
+            self.drain(state, sends);
+        });
+    }
+
+    fn event(&self, id: ConnectionId, event: &str, message: Message, ack: AckSender) {
+        let acked = message.acked;
+        let request = event::read(event, message.json.as_str(), message.attachments);
+        self.with(|state, sends| {
+            let Some(client) = state.clients.get_mut(&id) else { return };
+            let result = match request {
+                None => Err(Failure::unknown_event()),
+                Some(Err(failure)) => Err(failure),
+                Some(Ok(Request::Config)) => self.0.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
+                    sends.emit(&client.socket, "CONFIG_FEEDBACK", &json!({"config": self.pooled(id, client)}));
+                    json!({"ok": true})
+                }),
+                Some(Ok(Request::Verify)) => {
+                    client.verified = true;
+                    sends.emit(&client.socket, "VERIFY_RESPONCE", &json!({"code": 200}));
+                    Ok(json!({"ok": true}))
+                }
+                Some(Ok(Request::Open(request))) => self.open(state, sends, id, &request),
+                Some(Ok(Request::Join(request))) => self.join(state, sends, id, &request),
+                Some(Ok(Request::Signal { signal, size })) => {
+                    state.rooms.handle_signal(id, signal, size).map(|()| json!({"ok": true})).map_err(Failure::from)
+                }
+                Some(Ok(Request::Leave)) => state.rooms.handle_leave(id).map(|()| json!({"ok": true})).map_err(Failure::from),
+            };
+            let Some(client) = state.clients.get(&id) else { return };
+            if let Err(failure) = &result {
+                tracing::debug!(event, code = failure.code, from = %client.from, "refused");
+                let entry = event::entry(event);
+                if let Some((name, argument)) = entry.and_then(|entry| event::refusal(entry, failure)) {
+                    sends.emit(&client.socket, name, &argument);
+                }
+                if !acked && failure.code != Failure::UNKNOWN_EVENT {
+                    sends.emit(&client.socket, "CAST_ERROR", &json!({"event": event, "error": failure}));
+                }
+                if entry == Some(Entry::TvGetInfo) {
+                    // As dialect B has it: a TV that is refused is told and disconnected.
+                    sends.stuck.push(client.socket.clone());
+                }
+            }
+            if acked {
+                let answer = result.unwrap_or_else(|failure| json!({"ok": false, "error": failure}));
+                sends.note(&client.socket, ack.send(&answer));
+            }
+            self.drain(state, sends);
+        });
+    }
+
+    fn open(&self, state: &mut State, sends: &mut Sends, id: ConnectionId, request: &OpenRequest) -> Result<Value, Failure> {
+        let client = &state.clients[&id];
+        let (entry, token) = (request.entry, request.token.as_deref());
+        if !token.is_some_and(|token| state.rooms.issued(Role::Tv, token)) {
+            self.0.issuer.admit(client.from).map_err(Failure::rate_limited)?;
+        }
+        let code = request.code.as_deref();
+        let open = Open { connection: id, dialect: entry.dialect(), code, token, live: request.live };
+        let seated = state.rooms.handle_open(open, Instant::now())?;
+        if entry.dialect() == Dialect::B && token.is_none() {
+            // A front end of dialect B that has no device token keeps this one and shows it at its next VERIFY.
+            sends.emit(&client.socket, "TEST_TOKEN_TV", &seated.resume_token);
+        }
+        self.welcome(client, sends, id, entry, "tv", &seated);
+        if entry == Entry::TvRegister && !client.verified {
+            sends.emit(&client.socket, "VERIFY", &NO_ARGUMENTS);
+        }
+        Ok(accepted(&seated))
+    }
+
+    fn join(&self, state: &mut State, sends: &mut Sends, id: ConnectionId, request: &JoinRequest) -> Result<Value, Failure> {
+        let client = &state.clients[&id];
+        let (entry, token) = (request.entry, request.token.as_deref());
+        if !token.is_some_and(|token| state.rooms.issued(Role::Caster, token)) {
+            self.0.issuer.admit(client.from).map_err(Failure::rate_limited)?;
+        }
+        let join = Join {
+            connection: id,
+            dialect: entry.dialect(),
+            from: client.from,
+            code: &request.code,
+            token,
+            username: request.username.as_deref(),
+        };
+        let seated = state.rooms.handle_join(join, Instant::now())?;
+        self.welcome(client, sends, id, entry, "caster", &seated);
+        Ok(accepted(&seated))
+    }
+
+    fn welcome(&self, client: &Client, sends: &mut Sends, id: ConnectionId, entry: Entry, role: &str, seated: &Seated) {
+        let (name, argument) = event::welcome(entry, seated, &self.pooled(id, client));
+        sends.emit(&client.socket, name, &argument);
+        let token = json!({"role": role, "code": seated.code.as_str(), "resumeToken": seated.resume_token});
+        sends.emit(&client.socket, "RESUME_TOKEN", &token);
+        sends.emit(&client.socket, "CONFIG_FEEDBACK", &json!({"config": self.config(id, client, entry.dialect())}));
+    }
+
+    /// The argument of an `RTCPeerConnection`, with credentials under a name that says nothing of the room.
+    fn config(&self, id: ConnectionId, client: &Client, dialect: Dialect) -> Value {
+        match dialect {
+            Dialect::A => {
+                json!({"iceServers": self.0.issuer.ice_servers(&format!("cast-{id:x}"), client.host.as_deref())})
+            }
+            Dialect::B => self.pooled(id, client),
+        }
+    }
+
+    fn pooled(&self, id: ConnectionId, client: &Client) -> Value {
+        let ice_servers = self.0.issuer.ice_servers(&format!("cast-{id:x}"), client.host.as_deref());
+        json!({"iceServers": ice_servers, "iceCandidatePoolSize": 2})
+    }
+
+    /// Sends what the rooms have to say.
+    fn drain(&self, state: &mut State, sends: &mut Sends) {
+        while let Some(output) = state.rooms.poll_output() {
+            match output {
+                Output::Deliver { to, dialect, signal } => {
+                    let Some(client) = state.clients.get(&to) else { continue };
+                    let (name, wrapper, payload) = event::delivery(dialect, &signal);
+                    match wrapper {
+                        None => sends.emit(&client.socket, name, payload),
+                        Some(key) => sends.emit(&client.socket, name, &Wrapped { key, payload }),
+                    }
+                }
+                Output::Notify { to, dialect, notice } => {
+                    let Some(client) = state.clients.get(&to) else { continue };
+                    if notice == Notice::Credentials {
+                        let config = self.config(to, client, dialect);
+                        sends.emit(&client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
+                    }
+                    for (name, argument) in event::announcements(dialect, &notice) {
+                        match argument {
+                            Some(argument) => sends.emit(&client.socket, name, &argument),
+                            None => sends.emit(&client.socket, name, &NO_ARGUMENTS),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An event without arguments: the parser takes an array for the list of them.
+const NO_ARGUMENTS: [(); 0] = [];
+
+fn accepted(seated: &Seated) -> Value {
+    json!({"ok": true, "code": seated.code.as_str(), "resumeToken": seated.resume_token, "resumed": seated.resumed})
+}
+
+/// `{offer}` or `{answer}` around a payload that stays raw.
+struct Wrapped<'a> {
+    key: &'static str,
+    payload: &'a Payload,
+}
+
+impl Serialize for Wrapped<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(self.key, self.payload)?;
+        map.end()
+    }
+}
+
+/// Sends of one event; remembers who could not take one.
+#[derive(Default)]
+struct Sends {
+    stuck: Vec<SocketRef>,
+}
+
+impl Sends {
+    fn emit<T: Serialize>(&mut self, socket: &SocketRef, event: &str, argument: &T) {
+        self.note(socket, socket.emit(event, argument));
+    }
+
+    fn note(&mut self, socket: &SocketRef, sent: Result<(), SendError>) {
+        match sent {
+            // Closed already: its disconnect handler is on its way.
+            Ok(()) | Err(SendError::Socket(socketioxide::SocketError::Closed)) => {}
+            // The client's buffer is full. What is lost can't be repaired, a reconnect can.
+            Err(_) => self.stuck.push(socket.clone()),
+        }
+    }
+}
+
+/// An event as it came: the JSON array with the event's name first, and the binary attachments.
+struct Message {
+    json: Str,
+    attachments: VecDeque<Bytes>,
+    acked: bool,
+}
+
+impl<A: Adapter> FromMessageParts<A> for Message {
+    type Error = Infallible;
+
+    fn from_message_parts(_: &Arc<Socket<A>>, packet: &mut Packet, ack: &Option<i64>) -> Result<Self, Infallible> {
+        let (json, attachments) = match packet {
+            Packet::Str(json, attachments) => (json.clone(), attachments.take().unwrap_or_default()),
+            // Only other parsers than the one we use make these.
+            Packet::Bytes(_) => (Str::from(""), VecDeque::new()),
+        };
+        Ok(Self { json, attachments, acked: ack.is_some() })
+    }
+}
