@@ -8,4 +8,5 @@ pub mod pages;
 pub mod router;
 pub mod secret;
 pub mod signals;
+pub mod socket_io;
 pub mod telemetry;
