@@ -10,3 +10,4 @@ pub mod secret;
 pub mod signals;
 pub mod socket_io;
 pub mod telemetry;
+pub mod users;
