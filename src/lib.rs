@@ -2,8 +2,11 @@
 //!
 //! The map of the house is in `ARCHITECTURE.md`.
 
+pub mod api;
 pub mod cast;
 pub mod config;
+pub mod ice;
+pub mod limit;
 pub mod pages;
 pub mod router;
 pub mod secret;

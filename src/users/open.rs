@@ -141,13 +141,17 @@ async fn take_turn(data_dir: &Path) -> Result<Option<File>, OpenError> {
 
 fn from_io(path: &Path, error: &io::Error) -> OpenError {
     let (path, cause) = (path.to_owned(), error.to_string());
-    match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => OpenError::ReadOnly { path, cause },
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::Full { path },
-        _ => OpenError::Other { path, cause },
+    let kind = error.kind();
+    if matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
+        OpenError::ReadOnly { path, cause }
+    } else if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        OpenError::Full { path }
+    } else {
+        OpenError::Other { path, cause }
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open, and all other kinds are alike here")]
 fn from_migrate(path: &Path, error: MigrateError) -> OpenError {
     let path = path.to_owned();
     match error {
