@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod cast;
+pub mod cli;
 pub mod config;
 pub mod ice;
 pub mod limit;
