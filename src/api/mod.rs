@@ -15,6 +15,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 
 pub use error::Error;
+pub use turn::TurnReply;
 
 use crate::config::CredentialsConfig;
 use crate::ice::IceServers;

@@ -17,21 +17,27 @@ use url::form_urlencoded;
 use super::{Api, Error};
 use crate::config::TurnAccess;
 use crate::secret::Secret;
-use crate::users::{Directory, check_requested, credentials};
+use crate::users::{Credentials, check_requested, credentials};
 
 /// Longest query string, in bytes.
 const QUERY: usize = 4096;
 
 const FIELDS: [&str; 5] = ["username", "service", "ttl", "key", "api"];
 
-/// The reply, as Janus and others parse it.
+/// `{"username","password","ttl","uris"}`, as Janus and others parse it.
 #[derive(Serialize)]
-struct Reply<'a> {
+pub struct TurnReply<'a> {
     username: &'a str,
     password: &'a str,
     /// Seconds.
     ttl: u64,
     uris: Vec<String>,
+}
+
+impl<'a> TurnReply<'a> {
+    pub fn new(issued: &'a Credentials, uris: Vec<String>) -> Self {
+        Self { username: &issued.username, password: issued.password.expose(), ttl: issued.ttl.as_secs(), uris }
+    }
 }
 
 /// What was asked for, from the query and the body together.
@@ -65,26 +71,13 @@ pub(super) async fn issue(
     if api.credentials.access == TurnAccess::Key && !fits(&wish.keys, &api) {
         return Err(Error::Unauthorized);
     }
-    if !may_have(&api.directory, api.credentials.access, username) {
+    if !api.directory.grants(api.credentials.access, username) {
         return Err(Error::Forbidden);
     }
     let issued = api.directory.issue(username, ttl, SystemTime::now());
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let reply = Reply {
-        username: &issued.username,
-        password: issued.password.expose(),
-        ttl: issued.ttl.as_secs(),
-        uris: api.ice.uris(host),
-    };
+    let reply = TurnReply::new(&issued, api.ice.uris(host));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
-}
-
-fn may_have(directory: &Directory, access: TurnAccess, username: &str) -> bool {
-    match access {
-        TurnAccess::Users | TurnAccess::Key => directory.is_allowed(username),
-        // The relay would not take them.
-        TurnAccess::Open => !directory.is_refused(username),
-    }
 }
 
 /// Compares every key with every other, so that the time does not tell which one nearly fits.

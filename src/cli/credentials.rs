@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 use clap::Args;
-use serde_json::json;
 
 use super::{Stop, print, with_store};
+use crate::api::TurnReply;
 use crate::config::{Config, TurnAccess};
 use crate::ice::{IceServers, Listener, Transport};
 use crate::users::{Directory, Store, check_requested};
@@ -36,13 +36,8 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, config: &Co
     check_access(&directory, config.credentials.access, user)?;
     let issued = directory.issue(user, ttl, SystemTime::now());
     let listeners = vec![Listener { transport: Transport::Udp, port: config.relay.addr.port() }];
-    let reply = json!({
-        "username": issued.username,
-        "password": issued.password.expose(),
-        "ttl": issued.ttl.as_secs(),
-        "uris": IceServers::new(config, listeners, own_address(config)).uris(None),
-    });
-    print(serde_json::to_string_pretty(&reply)?)
+    let uris = IceServers::new(config, listeners, own_address(config)).uris(None);
+    print(serde_json::to_string_pretty(&TurnReply::new(&issued, uris))?)
 }
 
 fn read_ttl(wish: &str) -> Result<Duration, Stop> {
@@ -51,11 +46,7 @@ fn read_ttl(wish: &str) -> Result<Duration, Stop> {
 }
 
 fn check_access(directory: &Directory, access: TurnAccess, user: &str) -> anyhow::Result<()> {
-    let allowed = match access {
-        TurnAccess::Users | TurnAccess::Key => directory.is_allowed(user),
-        TurnAccess::Open => !directory.is_refused(user),
-    };
-    if allowed {
+    if directory.grants(access, user) {
         Ok(())
     } else if directory.is_disabled(user) {
         Err(anyhow!("the user {user:?} is disabled; enable it with: castway user enable {user}"))

@@ -22,6 +22,7 @@ pub use relay::RelayConfig;
 /// The text of every setting. Each flag has its variable and the other way round; an empty value counts as not set.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Settings")]
+#[allow(rustdoc::bare_urls, reason = "clap prints these lines as they are")]
 pub struct Settings {
     /// Folder for the database and the generated secrets; made with mode 0700 [default: data]
     #[arg(long, env = "CASTWAY_DATA_DIR", value_name = "DIR", global = true, hide_env_values = true)]

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 
 use super::credentials::{self, Credentials, RestName};
 use super::store::{SecretInfo, Snapshot, SnapshotUser, Store, StoreError, Watch};
-use crate::config::CredentialsConfig;
+use crate::config::{CredentialsConfig, TurnAccess};
 use crate::secret::Secret;
 
 /// How often the database is asked whether it changed; a change must be in force within a second.
@@ -102,13 +102,12 @@ impl Directory {
     }
 
     /// Credentials `EXPIRY:username`, signed by the newest secret. `ttl` is clamped to a second at least and the longest ttl at
-    /// most; `None` is the longest. Whether `username` may have them is for the caller to ask: [`Directory::is_allowed`],
-    /// [`Directory::is_refused`].
+    /// most; `None` is the longest. Whether `username` may have them is for the caller to ask: [`Directory::grants`].
     pub fn issue(&self, username: &str, ttl: Option<Duration>, now: SystemTime) -> Credentials {
         let ttl = ttl.unwrap_or(self.0.longest).clamp(Duration::from_secs(1), self.0.longest);
         let known = self.0.known.load();
         let secret = self.0.configured.first().or_else(|| known.secrets.first().map(|secret| &secret.value));
-        let secret = secret.expect("Store::open makes a secret where there is none, and the last can't be removed");
+        let secret = secret.expect("a snapshot without a secret is an error");
         credentials::issue(secret.expose(), username, ttl, now)
     }
 
@@ -142,6 +141,15 @@ impl Directory {
     /// Whether `user` is a disabled user, or one that was removed not long ago.
     pub fn is_refused(&self, user: &str) -> bool {
         self.0.known.load().is_refused(user)
+    }
+
+    /// Whether `user` may have credentials where `access` says who may; API keys are another matter.
+    pub fn grants(&self, access: TurnAccess, user: &str) -> bool {
+        match access {
+            TurnAccess::Users | TurnAccess::Key => self.is_allowed(user),
+            // The relay would not take those of the others.
+            TurnAccess::Open => !self.is_refused(user),
+        }
     }
 
     /// Whether `user` is a user who was disabled.

@@ -93,24 +93,30 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Takes the file away from group and world. By path: opening and closing the file would drop SQLite's locks on it, those of
-/// another `Store` in this process included.
+/// Takes the file away from group and world, and gives its journal the same mode: one that a read-only file left behind would
+/// keep it read-only. By path: opening and closing the file would drop SQLite's locks on it, those of another `Store` in this
+/// process included.
 #[cfg(unix)]
 fn restrict(path: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::PermissionsExt;
 
+    let mode = fs::metadata(path).map_err(|error| from_io(path, &error))?.permissions().mode() & 0o700;
     for suffix in ["", "-wal", "-shm"] {
         let mut file = path.as_os_str().to_owned();
         file.push(suffix);
         let file = PathBuf::from(file);
-        let mode = match fs::metadata(&file) {
-            Ok(metadata) if metadata.is_file() => metadata.permissions().mode(),
+        let found = match fs::metadata(&file) {
+            Ok(metadata) if metadata.is_file() => metadata.permissions().mode() & 0o777,
             Ok(_) => return Err(OpenError::NotADatabase { path: file }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(from_io(&file, &error)),
         };
-        if mode & 0o077 != 0 {
-            fs::set_permissions(&file, fs::Permissions::from_mode(mode & 0o700)).map_err(|error| from_io(&file, &error))?;
+        if found != mode {
+            // The journal may be gone by now, when its last user was another process.
+            match fs::set_permissions(&file, fs::Permissions::from_mode(mode)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(from_io(&file, &error)),
+                _ => {}
+            }
         }
     }
     Ok(())

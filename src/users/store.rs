@@ -67,7 +67,7 @@ pub struct SecretInfo {
 /// All that a running server needs, as of one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// Newest first; the first signs.
+    /// Newest first; the first signs. At least one.
     pub secrets: Vec<SecretInfo>,
     pub users: Vec<(String, SnapshotUser)>,
     pub revoked: Vec<String>,
@@ -212,9 +212,10 @@ impl Store {
             let retire = sqlx::query("UPDATE secrets SET retired_at = ?1 WHERE retired_at IS NULL");
             retire.bind(seconds(now)).execute(&mut *transaction).await?;
         }
-        let id = insert_secret(&mut transaction, now).await?;
+        let insert = sqlx::query("INSERT INTO secrets (value, created_at) VALUES (?1, ?2)");
+        let inserted = insert.bind(random_text()).bind(seconds(now)).execute(&mut *transaction).await?;
         transaction.commit().await?;
-        Ok(id)
+        Ok(inserted.last_insert_rowid())
     }
 
     /// Removes a retired secret; what it signed stops working.
@@ -278,13 +279,11 @@ impl Store {
         Ok(Watch { connection: self.options.clone().busy_timeout(FOLLOW_BUSY).connect().await?, seen: None })
     }
 
+    /// A statement that writes even where there is a secret, so that a read-only database is noticed at the start.
     async fn first_secret(&self, now: SystemTime) -> Result<(), sqlx::Error> {
-        let mut transaction = self.write().await?;
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM secrets").fetch_one(&mut *transaction).await?;
-        if count == 0 {
-            insert_secret(&mut transaction, now).await?;
-        }
-        transaction.commit().await
+        let insert = "INSERT INTO secrets (value, created_at) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM secrets)";
+        sqlx::query(insert).bind(random_text()).bind(seconds(now)).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Takes the write lock at once: a transaction that reads first could not wait for it.
@@ -317,6 +316,9 @@ impl Watch {
 async fn snapshot(connection: &mut SqliteConnection) -> Result<Snapshot, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let secrets = secrets(&mut transaction).await?;
+    if secrets.is_empty() {
+        return Err(sqlx::Error::Decode("there is no secret; restart castway to make one".into()));
+    }
     let users = sqlx::query_as::<_, (String, bool, String, Vec<u8>, Vec<u8>)>(
         "SELECT name, enabled, realm, h_a1_md5, h_a1_sha256 FROM users",
     );
@@ -338,11 +340,9 @@ async fn secrets(connection: &mut SqliteConnection) -> Result<Vec<SecretInfo>, s
     secrets.fetch_all(connection).await
 }
 
-/// 32 random bytes as text that can be pasted into another server's settings.
-async fn insert_secret(connection: &mut SqliteConnection, now: SystemTime) -> Result<i64, sqlx::Error> {
-    let value = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-    let insert = sqlx::query("INSERT INTO secrets (value, created_at) VALUES (?1, ?2)").bind(value).bind(seconds(now));
-    Ok(insert.execute(connection).await?.last_insert_rowid())
+/// 32 random bytes, in letters that can be pasted into another server's settings.
+fn random_text() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
 fn found(name: &UserName, rows: u64) -> Result<(), StoreError> {
@@ -463,6 +463,16 @@ mod tests {
         store.close().await;
         let store = Store::open(folder.path(), at(1)).await.unwrap();
         assert_eq!(store.key("resume", at(1)).await.unwrap(), resume);
+    }
+
+    #[tokio::test]
+    async fn a_database_without_a_secret_is_an_error_until_the_next_start() {
+        let (folder, store) = store().await;
+        sqlx::query("DELETE FROM secrets").execute(&store.pool).await.unwrap();
+        assert!(matches!(store.snapshot().await, Err(StoreError::Database(_))));
+        store.close().await;
+        let store = Store::open(folder.path(), at(1)).await.unwrap();
+        assert_eq!(store.snapshot().await.unwrap().secrets.len(), 1);
     }
 
     #[tokio::test]

@@ -1,0 +1,272 @@
+//! `/turn`, `/healthz` and `/readyz` over HTTP, and `castway credentials`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use castway::api::{self, Api, Probe};
+use castway::config::{Config, Settings};
+use castway::ice::{IceServers, Listener, Transport};
+use castway::limit::AddressLimiter;
+use castway::users::credentials::{h_a1_md5, verify};
+use castway::users::{Directory, PasswordKeys, Store, UserName};
+use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{castway, ok, stderr};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The REST API on a port of its own, with the users `alice` (enabled), `mallory` (disabled) and, gone again, `removed`.
+struct Server {
+    url: String,
+    directory: Directory,
+    relay: Arc<AtomicBool>,
+    http: reqwest::Client,
+    _folder: TempDir,
+}
+
+impl Server {
+    async fn start(settings: Settings) -> Self {
+        let config = Config::read(&settings).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let store = Store::open(folder.path(), now).await.unwrap();
+        for name in ["alice", "mallory", "removed"] {
+            let name: UserName = name.parse().unwrap();
+            store.add(&name, &PasswordKeys::new(&name, "castway", "correct horse").unwrap(), now).await.unwrap();
+        }
+        store.set_enabled(&"mallory".parse().unwrap(), false, now).await.unwrap();
+        store.remove(&"removed".parse().unwrap(), now).await.unwrap();
+        let directory = Directory::open(&store, &config.credentials).await.unwrap();
+        store.close().await;
+
+        let relay = Arc::new(AtomicBool::new(true));
+        let alive = Arc::clone(&relay);
+        let listeners = vec![Listener { transport: Transport::Udp, port: 3478 }];
+        let state = Api {
+            directory: directory.clone(),
+            ice: IceServers::new(&config, listeners, Ipv4Addr::new(192, 0, 2, 7).into()),
+            limiter: AddressLimiter::per_minute(config.credentials.rate),
+            credentials: config.credentials,
+            probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
+        };
+        let app = api::router(Arc::new(state)).into_make_service_with_connect_info::<SocketAddr>();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { url, directory, relay, http: reqwest::Client::new(), _folder: folder }
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.http.get(format!("{}{path}", self.url)).header(HOST, "tv.example:8080").send().await.unwrap()
+    }
+
+    async fn post(&self, path: &str, kind: Option<&str>, body: &str) -> Response {
+        let request = self.http.post(format!("{}{path}", self.url)).body(body.to_owned());
+        kind.into_iter().fold(request, |request, kind| request.header(CONTENT_TYPE, kind)).send().await.unwrap()
+    }
+}
+
+fn access(mode: &str) -> Settings {
+    Settings { turn_access: Some(mode.into()), api_keys: Some("first-key, second-key".into()), ..Settings::default() }
+}
+
+async fn status_and_text(response: Response) -> (StatusCode, String) {
+    (response.status(), response.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn credentials_have_the_shape_of_the_contract_and_the_relay_takes_them() {
+    let server = Server::start(Settings::default()).await;
+    let response = server.get("/turn?service=turn&username=alice").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+    assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+    let reply: Value = response.json().await.unwrap();
+    assert_eq!(reply["ttl"], json!(86_400));
+    assert_eq!(reply["uris"], json!(["turn:tv.example:3478?transport=udp"]));
+    let (username, password) = (reply["username"].as_str().unwrap(), reply["password"].as_str().unwrap());
+    let (expiry, user) = username.split_once(':').unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert_eq!(user, "alice");
+    assert!((now + 86_395..=now + 86_400).contains(&expiry.parse().unwrap()));
+    let keys = server.directory.long_term_keys(username, "castway", SystemTime::now());
+    assert_eq!(keys, [h_a1_md5(username, "castway", password)]);
+}
+
+#[tokio::test]
+async fn the_configured_secret_signs() {
+    let server = Server::start(Settings { static_auth_secret: Some("north".into()), ..Settings::default() }).await;
+    let reply: Value = server.get("/turn?username=alice").await.json().await.unwrap();
+    assert!(verify("north", reply["username"].as_str().unwrap(), reply["password"].as_str().unwrap()));
+}
+
+#[tokio::test]
+async fn without_a_username_the_answer_is_the_contracts() {
+    let server = Server::start(access("key")).await;
+    for path in ["/turn", "/turn?username=", "/turn?service=turn&key=first-key"] {
+        let (status, body) = status_and_text(server.get(path).await).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert_eq!(body, r#"{"error":"AppError","message":"Must provide username."}"#);
+    }
+}
+
+#[tokio::test]
+async fn unknown_disabled_and_removed_users_get_the_same_bytes() {
+    let server = Server::start(Settings::default()).await;
+    let mut answers = Vec::new();
+    for user in ["nobody", "mallory", "removed", "1800000000:alice", "Alice"] {
+        let response = server.get(&format!("/turn?username={user}")).await;
+        let mut headers = response.headers().clone();
+        headers.remove("date");
+        answers.push((response.status(), headers, response.text().await.unwrap()));
+    }
+    assert_eq!(answers[0].0, StatusCode::FORBIDDEN);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+}
+
+#[tokio::test]
+async fn post_takes_a_form_json_or_the_query() {
+    let server = Server::start(access("key")).await;
+    let json = "application/json; charset=utf-8";
+    let posts = [
+        ("/turn", Some(FORM), "ttl=60&key=first-key&username=alice&service=turn"),
+        ("/turn", Some(json), r#"{"username":"alice","ttl":60,"key":"second-key"}"#),
+        ("/turn", Some(json), r#"{"username":"alice","ttl":"60","api":["wrong","second-key"]}"#),
+        ("/turn?username=alice&ttl=60&api=first-key", None, ""),
+        ("/turn?username=alice&key=first-key", Some(FORM), "ttl=60"),
+        ("/turn?api=wrong&username=alice&key=first-key&ttl=60&key=other", Some(FORM), ""),
+    ];
+    for (path, kind, body) in posts {
+        let response = server.post(path, kind, body).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path} {body}");
+        let reply: Value = response.json().await.unwrap();
+        assert_eq!(reply["ttl"], 60, "{path} {body}");
+        assert!(reply["username"].as_str().unwrap().ends_with(":alice"));
+        assert!(!reply["uris"].as_array().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_missing_or_wrong_key_is_401() {
+    let server = Server::start(access("key")).await;
+    let mut bodies = Vec::new();
+    for query in ["", "&key=", "&key=wrong", "&key=first-key2", "&api=first", "&key=first-key,%20second-key"] {
+        for user in ["alice", "nobody"] {
+            let response = server.get(&format!("/turn?username={user}{query}")).await;
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{query}");
+            assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer");
+            bodies.push(response.text().await.unwrap());
+        }
+    }
+    assert!(bodies.iter().all(|body| *body == bodies[0]));
+    assert_eq!(server.get("/turn?username=nobody&key=first-key").await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(server.get("/turn?username=alice&key=first-key").await.status(), StatusCode::OK);
+    let bearer = server.http.get(format!("{}/turn?username=alice", server.url)).bearer_auth("second-key");
+    assert_eq!(bearer.send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn open_access_takes_any_name_but_those_that_were_shut_out() {
+    let server = Server::start(access("open")).await;
+    for user in ["alice", "anybody", "1800000000:x", "%E6%9D%8E"] {
+        assert_eq!(server.get(&format!("/turn?username={user}")).await.status(), StatusCode::OK, "{user}");
+    }
+    for user in ["mallory", "removed"] {
+        assert_eq!(server.get(&format!("/turn?username={user}")).await.status(), StatusCode::FORBIDDEN, "{user}");
+    }
+}
+
+/// Requirement 62.
+#[tokio::test]
+async fn a_wished_ttl_is_clamped_and_garbage_is_refused() {
+    let server = Server::start(Settings { ttl: Some("600".into()), ..Settings::default() }).await;
+    for (wish, ttl) in [("60", 60), ("600", 600), ("601", 600), ("999999999999999999999", 600), ("0", 1), ("-3", 1), ("", 600)] {
+        let reply: Value = server.get(&format!("/turn?username=alice&ttl={wish}")).await.json().await.unwrap();
+        assert_eq!(reply["ttl"], ttl, "{wish}");
+    }
+    for wish in ["soon", "1.5", "1e3", "60s"] {
+        assert_eq!(server.get(&format!("/turn?username=alice&ttl={wish}")).await.status(), StatusCode::BAD_REQUEST, "{wish}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_long_or_not_understood_is_refused_as_json() {
+    let server = Server::start(Settings::default()).await;
+    let long = "x".repeat(129);
+    let answers = [
+        (server.get("/turn?username=alice&service=stun").await, StatusCode::BAD_REQUEST),
+        (server.get(&format!("/turn?username={long}")).await, StatusCode::BAD_REQUEST),
+        (server.get("/turn?username=a%0d%0ab").await, StatusCode::BAD_REQUEST),
+        (server.get("/turn?username=alice&username=bob").await, StatusCode::BAD_REQUEST),
+        (server.get(&format!("/turn?username=alice&x={}", "x".repeat(5000))).await, StatusCode::PAYLOAD_TOO_LARGE),
+        (server.post("/turn", Some(FORM), &"x".repeat(10_000)).await, StatusCode::PAYLOAD_TOO_LARGE),
+        (server.post("/turn", Some("text/plain"), "username=alice").await, StatusCode::BAD_REQUEST),
+        (server.post("/turn", Some("application/json"), "{\"username\":").await, StatusCode::BAD_REQUEST),
+        (server.post("/turn", Some("application/json"), "[]").await, StatusCode::BAD_REQUEST),
+    ];
+    for (response, status) in answers {
+        assert_eq!(response.status(), status);
+        let body: Value = response.json().await.unwrap();
+        assert!(body["error"].is_string() && body["message"].is_string(), "{body}");
+    }
+}
+
+/// Requirement 60.
+#[tokio::test]
+async fn too_many_requests_are_429_with_a_time_to_wait() {
+    let server = Server::start(Settings { credentials_rate: Some("5".into()), ..Settings::default() }).await;
+    for _ in 0..5 {
+        assert_eq!(server.get("/turn?username=nobody").await.status(), StatusCode::FORBIDDEN);
+    }
+    let response = server.get("/turn?username=alice").await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    let wait: u64 = response.headers()[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((1..=12).contains(&wait), "{wait}");
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["error"], "TooManyRequests");
+    assert_eq!(server.get("/healthz").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn health_is_that_it_runs_and_readiness_that_it_works() {
+    let server = Server::start(Settings::default()).await;
+    assert_eq!(server.get("/healthz").await.status(), StatusCode::OK);
+    let response = server.get("/readyz").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": true, "not_ready": []}));
+    server.relay.store(false, Ordering::Relaxed);
+    let response = server.get("/readyz").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": false, "not_ready": ["relay"]}));
+    // Nobody follows the database here, as when it can't be read.
+    tokio::time::sleep(Duration::from_millis(5200)).await;
+    let body: Value = server.get("/readyz").await.json().await.unwrap();
+    assert_eq!(body["not_ready"], json!(["database", "relay"]));
+}
+
+#[test]
+fn the_command_line_prints_what_turn_would() {
+    let folder = tempfile::tempdir().unwrap();
+    ok(castway(folder.path()).args(["user", "add", "alice", "--generate"]));
+    let mut command = castway(folder.path());
+    command.args(["credentials", "alice", "--ttl", "60", "--external-ip", "192.0.2.9", "--static-auth-secret", "north"]);
+    let reply: Value = serde_json::from_str(&ok(&mut command)).unwrap();
+    assert_eq!(reply["ttl"], 60);
+    assert_eq!(reply["uris"], json!(["turn:192.0.2.9:3478?transport=udp"]));
+    assert!(verify("north", reply["username"].as_str().unwrap(), reply["password"].as_str().unwrap()));
+
+    let output =
+        castway(folder.path()).args(["credentials", "alice", "--ttl", "600"]).env("CASTWAY_TTL", "300").output().unwrap();
+    assert!(stderr(&output).contains("CASTWAY_TTL=300"), "{}", stderr(&output));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["ttl"], 300);
+
+    let output = castway(folder.path()).args(["credentials", "bob"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("castway user add bob"), "{}", stderr(&output));
+    ok(castway(folder.path()).args(["credentials", "bob", "--turn-access", "open"]));
+}

@@ -1,0 +1,372 @@
+//! Users and secrets in SQLite: the command line writes, a running server follows, nothing acknowledged is lost.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use castway::config::{Config, CredentialsConfig, Settings};
+use castway::users::{Directory, OpenError, Store};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use crate::support::{castway, clean, ok, stderr};
+
+fn config() -> CredentialsConfig {
+    Config::read(&Settings::default()).unwrap().credentials
+}
+
+async fn open(data_dir: &Path) -> Result<Store, OpenError> {
+    Store::open(data_dir, SystemTime::now()).await
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o777
+}
+
+fn raw(data_dir: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(data_dir.join("castway.db"))
+}
+
+/// Waits for `condition` and asserts that it came within the second that is promised.
+async fn soon(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(1), "{what} took more than a second");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Requirements 24 and 67.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_server_follows_the_command_line_within_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await.unwrap();
+    let directory = Directory::open(&store, &config()).await.unwrap();
+    let follower = tokio::spawn(directory.clone().follow(store));
+    let run = |args: &[&str]| ok(castway(folder.path()).args(args));
+
+    run(&["user", "add", "alice", "--generate"]);
+    soon("add", || directory.is_allowed("alice")).await;
+    let issued = directory.issue("alice", None, SystemTime::now());
+    let keys = || directory.long_term_keys(&issued.username, "castway", SystemTime::now());
+    assert_eq!(keys().len(), 1);
+    assert_eq!(directory.long_term_keys("alice", "castway", SystemTime::now()).len(), 1);
+
+    run(&["user", "disable", "alice"]);
+    soon("disable", || !directory.is_live(&issued.username)).await;
+    assert!(keys().is_empty());
+    run(&["user", "enable", "alice"]);
+    soon("enable", || keys().len() == 1).await;
+
+    let before = directory.long_term_keys("alice", "castway", SystemTime::now());
+    run(&["user", "passwd", "alice", "--generate"]);
+    soon("passwd", || directory.long_term_keys("alice", "castway", SystemTime::now()) != before).await;
+
+    let first = keys();
+    run(&["secret", "rotate"]);
+    soon("rotate", || keys().len() == 2).await;
+    assert_eq!(keys()[1..], first);
+    run(&["secret", "remove", "1"]);
+    soon("remove a secret", || keys().len() == 1).await;
+    run(&["secret", "rotate", "--revoke-old"]);
+    soon("revoke", || !keys().contains(&first[0])).await;
+
+    run(&["user", "remove", "alice"]);
+    soon("remove", || keys().is_empty() && !directory.is_live(&issued.username) && !directory.is_live("alice")).await;
+    follower.abort();
+}
+
+/// Counts log lines of one kind.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn count(&self, text: &str) -> usize {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).matches(text).count()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Requirement 66: a database that another program has locked neither stalls nor changes anything.
+#[tokio::test]
+async fn a_locked_database_leaves_the_last_snapshot_in_force() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let folder = tempfile::tempdir().unwrap();
+    ok(castway(folder.path()).args(["user", "add", "alice", "--generate"]));
+    let store = open(folder.path()).await.unwrap();
+    let directory = Directory::open(&store, &config()).await.unwrap();
+    store.close().await;
+    let mut holder = raw(folder.path()).pragma("locking_mode", "EXCLUSIVE").connect().await.unwrap();
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut holder).await.unwrap();
+
+    let follower = tokio::spawn(directory.clone().follow(store));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(directory.is_allowed("alice"));
+    assert!(directory.is_current());
+    assert_eq!(log.count("the user database can't be read;"), 1);
+    tokio::time::sleep(Duration::from_millis(4000)).await;
+    assert!(!directory.is_current());
+    assert!(directory.is_allowed("alice"));
+    assert_eq!(log.count("the user database can't be read;"), 1);
+
+    sqlx::Connection::close(holder).await.unwrap();
+    ok(castway(folder.path()).args(["user", "add", "bob", "--generate"]));
+    soon("recovery", || directory.is_allowed("bob") && directory.is_current()).await;
+    assert_eq!(log.count("the user database can be read again"), 1);
+    follower.abort();
+}
+
+/// Requirement 64.
+#[tokio::test]
+async fn the_files_belong_to_their_owner_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("new/data");
+    let store = open(&folder).await.unwrap();
+    store.rotate(false, SystemTime::now()).await.unwrap();
+    assert_eq!(mode(&folder), 0o700);
+    for name in ["castway.db", "castway.db-wal", "castway.db-shm"] {
+        assert_eq!(mode(&folder.join(name)), 0o600, "{name}");
+    }
+    store.close().await;
+
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(folder.join("castway.db"), Permissions::from_mode(0o644)).unwrap();
+    open(&folder).await.unwrap().close().await;
+    assert_eq!(mode(&folder.join("castway.db")), 0o600);
+    assert_eq!(mode(&folder), 0o755, "a folder that was there is its owner's");
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).await.unwrap().close().await;
+    let mut connection = raw(folder.path()).connect().await.unwrap();
+    let step =
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, '', 1, x'', 0)";
+    sqlx::query(step).execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+
+    assert!(matches!(open(folder.path()).await, Err(OpenError::Newer { version: 9999, .. })));
+    let output = castway(folder.path()).args(["user", "list"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("was last used by a newer castway"), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("castway.db");
+    fs::write(&path, "a shopping list, long enough to be mistaken for a page ".repeat(100)).unwrap();
+    assert!(matches!(open(folder.path()).await, Err(OpenError::NotADatabase { .. })));
+    assert!(fs::read_to_string(&path).unwrap().starts_with("a shopping list"));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_a_file_is_said_to_be_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    fs::write(&path, "").unwrap();
+    let error = open(&path).await.unwrap_err();
+    assert!(matches!(error, OpenError::Other { .. }));
+    assert!(error.to_string().contains("data can't be opened"), "{error}");
+}
+
+#[tokio::test]
+async fn a_lock_of_another_program_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).await.unwrap().close().await;
+    let mut holder = raw(folder.path()).pragma("locking_mode", "EXCLUSIVE").connect().await.unwrap();
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut holder).await.unwrap();
+    let error = open(folder.path()).await.unwrap_err();
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+}
+
+const NOBODY: u32 = 65_534;
+
+/// The program as a user whom modes bind, which they don't do for root; owns `folder` then.
+fn as_nobody(folder: &Path) -> Command {
+    let data_dir = folder.join("data");
+    if fs::metadata(folder).unwrap().uid() != 0 {
+        return castway(&data_dir);
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+    let binary = folder.join("castway");
+    if !binary.exists() {
+        fs::copy(env!("CARGO_BIN_EXE_castway"), &binary).unwrap();
+    }
+    for path in [data_dir.clone(), data_dir.join("castway.db")].iter().filter(|path| path.exists()) {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut command = clean(Command::new(binary), &data_dir);
+    command.uid(NOBODY).gid(NOBODY);
+    command
+}
+
+#[test]
+fn a_read_only_database_is_a_sentence_that_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let database = data.join("castway.db");
+    let refused = |named: &Path| {
+        let output = as_nobody(folder.path()).args(["user", "list"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = stderr(&output);
+        assert!(said.contains(&format!("castway: {} can't be written", named.display())), "{said}");
+        assert!(said.contains("CASTWAY_DATA_DIR"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    };
+    // An empty folder.
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, Permissions::from_mode(0o555)).unwrap();
+    refused(&database);
+    // A database in it.
+    fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
+    ok(as_nobody(folder.path()).args(["user", "add", "alice", "--generate"]));
+    fs::set_permissions(&data, Permissions::from_mode(0o555)).unwrap();
+    refused(&database);
+    // The file itself.
+    fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&database, Permissions::from_mode(0o400)).unwrap();
+    refused(&database);
+    fs::set_permissions(&database, Permissions::from_mode(0o600)).unwrap();
+    assert!(ok(as_nobody(folder.path()).args(["user", "list"])).contains("alice"));
+}
+
+/// Requirement 66: each user whose "Added" was printed is there, whenever the process was killed.
+#[tokio::test]
+async fn sigkill_loses_no_acknowledged_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut acknowledged = Vec::new();
+    for round in 0..24_u64 {
+        let name = format!("user-{round}");
+        let mut command = castway(folder.path());
+        let mut child = command.args(["user", "add", &name, "--generate"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        if round % 2 == 0 {
+            // As soon as it says so.
+            assert_eq!(lines.next().unwrap().unwrap(), format!("Added {name}."));
+            child.kill().unwrap();
+            acknowledged.push(name);
+        } else {
+            // At some moment that may be in the middle of a write.
+            std::thread::sleep(Duration::from_millis(40 * round));
+            child.kill().unwrap();
+            acknowledged.extend(lines.next().map(|_| name));
+        }
+        child.wait().unwrap();
+    }
+    let store = open(folder.path()).await.unwrap();
+    let listed: Vec<_> = store.list().await.unwrap().into_iter().map(|user| user.name).collect();
+    let missing: Vec<_> = acknowledged.iter().filter(|name| !listed.contains(name)).collect();
+    assert!(acknowledged.len() >= 12);
+    assert!(missing.is_empty(), "{missing:?} of {acknowledged:?}");
+}
+
+#[test]
+fn processes_that_start_together_share_one_new_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let children: Vec<_> = (0..6)
+        .map(|n| {
+            let mut command = castway(&data);
+            command.args(["user", "add", &format!("user-{n}"), "--generate"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    assert_eq!(ok(castway(&data).args(["user", "list"])).lines().count(), 7);
+    assert_eq!(ok(castway(&data).args(["secret", "list"])).lines().count(), 2);
+}
+
+#[test]
+fn the_command_line_says_what_it_did_and_what_went_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| castway(folder.path()).args(args).output().unwrap();
+    assert!(ok(castway(folder.path()).args(["user", "list"])).contains("castway user add NAME"));
+    let mut child = castway(folder.path());
+    let child = child.args(["user", "add", "alice", "--password-stdin"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"correct horse\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "Added alice.\n");
+    let listed: serde_json::Value = serde_json::from_str(&ok(castway(folder.path()).args(["user", "list", "--json"]))).unwrap();
+    assert_eq!(listed[0]["name"], "alice");
+    assert_eq!(listed[0]["enabled"], true);
+
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["user", "add", "alice", "--generate"], 1, "there is a user \"alice\" already"),
+        (&["user", "disable", "bob"], 1, "there is no user \"bob\""),
+        (&["user", "add", "bob"], 1, "use --password-stdin or --generate"),
+        (&["user", "add", "17:bob", "--generate"], 64, "digits and a colon"),
+        (&["user", "list", "--turn-access", "all"], 64, "CASTWAY_TURN_ACCESS=\"all\": expected users, key or open"),
+        (&["user", "frobnicate"], 64, "unrecognized subcommand"),
+        (&["secret", "remove", "1"], 1, "rotate first"),
+        (&["secret", "rotate", "--static-auth-secret", "north"], 1, "CASTWAY_STATIC_AUTH_SECRET: change them there"),
+    ];
+    for (args, code, text) in cases {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(text), "{args:?}: {}", stderr(&output));
+    }
+    assert_eq!(run(&["--help"]).status.code(), Some(0));
+    assert_eq!(run(&["--version"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at(".env"), format!("CASTWAY_DATA_DIR='{}'\nCASTWAY_DATADIR=x\n", at("from-file").display())).unwrap();
+    let run = |command: &mut Command| command.arg("user").arg("list").current_dir(folder.path()).output().unwrap();
+    let made = |name: &str| at(name).join("castway.db").exists();
+
+    let output = run(castway(Path::new("")).env_remove("CASTWAY_DATA_DIR"));
+    assert!(made("from-file"), "{}", stderr(&output));
+    let warning = "castway: warning: CASTWAY_DATADIR is not a setting and is ignored; is CASTWAY_DATA_DIR meant?\n";
+    assert_eq!(stderr(&output), warning);
+    run(&mut castway(&at("from-variable")));
+    assert!(made("from-variable"));
+    run(castway(&at("not-this")).arg("--data-dir").arg(at("from-flag")));
+    assert!(made("from-flag") && !made("not-this"));
+}
+
+#[test]
+fn a_malformed_env_file_is_an_error_that_keeps_its_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(".env"), "# mine\nCASTWAY_API_KEYS=hunter 2\n").unwrap();
+    let output = castway(folder.path()).args(["user", "list"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let said = stderr(&output);
+    assert!(said.contains(".env, line 2 (the value of CASTWAY_API_KEYS): expected NAME=value"), "{said}");
+    assert!(!said.contains("hunter"), "{said}");
+    assert!(!folder.path().join("castway.db").exists());
+}
+
+#[test]
+fn a_path_with_odd_characters_is_a_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let data: PathBuf = folder.path().join("a b?c#d%20e");
+    ok(castway(&data).args(["user", "list"]));
+    assert!(data.join("castway.db").exists());
+}
