@@ -3,4 +3,5 @@
 //! The map of the house is in `ARCHITECTURE.md`.
 
 pub mod config;
+pub mod relay;
 pub mod secret;
