@@ -2,9 +2,11 @@
 //!
 //! The map of the house is in `ARCHITECTURE.md`.
 
+pub mod address;
 pub mod cast;
 pub mod config;
 pub mod pages;
+pub mod relay;
 pub mod router;
 pub mod secret;
 pub mod signals;

@@ -1,0 +1,6 @@
+//! The one integration binary: a file a capability.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails like its test")]
+
+mod relay;
+mod tidy;
