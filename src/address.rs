@@ -26,6 +26,30 @@ pub fn interfaces() -> Vec<IpAddr> {
     interfaces.iter().map(|interface| interface.ip()).collect()
 }
 
+/// The `http://` origins under which other machines reach a listener here, the default route's first; never loopback.
+pub fn origins(http: SocketAddr) -> Vec<String> {
+    let ip = http.ip().to_canonical();
+    let mut reachable = vec![relay_ip(ip)];
+    if ip.is_unspecified() {
+        reachable.extend(interfaces().into_iter().filter(|own| own.is_ipv4() || ip.is_ipv6()));
+    }
+    let mut seen = std::collections::HashSet::new();
+    reachable.retain(|ip| reaches_others(ip) && seen.insert(*ip));
+    reachable.into_iter().map(|ip| format!("http://{}", SocketAddr::new(ip, http.port()))).collect()
+}
+
+/// Whether only one network can reach an address: private, shared (RFC 6598), loopback, link-local and documentation ones.
+pub fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_documentation() || shared
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
 /// The interfaces' addresses for a sentence, loopback and link-local left out unless there is nothing else.
 pub fn listed() -> String {
     let all = interfaces();

@@ -3,8 +3,12 @@
 //! The map of the house is in `ARCHITECTURE.md`.
 
 pub mod address;
+pub mod api;
+pub mod app;
 pub mod cast;
 pub mod config;
+pub mod ice;
+pub mod limit;
 pub mod pages;
 pub mod relay;
 pub mod router;
@@ -12,3 +16,4 @@ pub mod secret;
 pub mod signals;
 pub mod socket_io;
 pub mod telemetry;
+pub mod users;

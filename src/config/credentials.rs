@@ -30,6 +30,9 @@ pub enum TurnAccess {
     Open,
 }
 
+/// No setting makes credentials live longer; removed users are remembered by it.
+pub const LONGEST_TTL: Duration = Duration::from_secs(604_800);
+
 /// Short secrets are guessed offline from one issued credential.
 const SECRET_MIN: usize = 4;
 
@@ -58,7 +61,7 @@ impl CredentialsConfig {
             access,
             api_keys,
             static_auth_secrets,
-            ttl: reader.seconds("CASTWAY_TTL", &settings.ttl, 86_400, 5..=604_800),
+            ttl: reader.seconds("CASTWAY_TTL", &settings.ttl, 86_400, 5..=LONGEST_TTL.as_secs()),
             rate: u32::try_from(rate).ok().and_then(NonZeroU32::new).expect("the range above is positive"),
         }
     }

@@ -15,7 +15,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub use cast::CastConfig;
-pub use credentials::{CredentialsConfig, TurnAccess};
+pub use credentials::{CredentialsConfig, LONGEST_TTL, TurnAccess};
 pub use http::{CorsOrigins, HttpConfig};
 pub use relay::RelayConfig;
 

@@ -14,7 +14,7 @@ const LAYERS: [(&str, u8); 24] = [
     ("address", 1),
     ("config", 1),
     ("ice", 1),
-    ("rate", 1),
+    ("limit", 1),
     ("secret", 0),
     ("signals", 1),
     ("telemetry", 1),

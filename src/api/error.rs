@@ -1,0 +1,97 @@
+//! Every refusal of the REST API: `{"error":NAME,"message":TEXT}` and a status.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The contract's own words.
+    #[error("Must provide username.")]
+    NoUsername,
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("The request is too large.")]
+    TooLarge,
+    #[error("An API key is needed: send it as key=… or as a bearer token.")]
+    Unauthorized,
+    /// The same for unknown and disabled users, so that nobody learns who exists.
+    #[error("This username gets no credentials here.")]
+    Forbidden,
+    #[error("Too many requests. Try again later.")]
+    TooManyRequests(Duration),
+    /// The cause is logged, once, and never sent.
+    #[error("Something went wrong on the server.")]
+    Internal(#[source] anyhow::Error),
+}
+
+impl Error {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::NoUsername => "AppError",
+            Self::BadRequest(_) => "BadRequest",
+            Self::TooLarge => "TooLarge",
+            Self::Unauthorized => "Unauthorized",
+            Self::Forbidden => "Forbidden",
+            Self::TooManyRequests(_) => "TooManyRequests",
+            Self::Internal(_) => "Internal",
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoUsername | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        if let Self::Internal(cause) = &self {
+            tracing::error!(cause = format!("{cause:#}"), "a request failed");
+        }
+        let body = Json(json!({ "error": self.name(), "message": self.to_string() }));
+        let mut response = (self.status(), [(header::CACHE_CONTROL, "no-store")], body).into_response();
+        match self {
+            Self::Unauthorized => {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::TooManyRequests(wait) => {
+                // Rounded up: a client that waits exactly so long is let in.
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            }
+            Self::NoUsername | Self::BadRequest(_) | Self::TooLarge | Self::Forbidden | Self::Internal(_) => {}
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cause_is_never_sent() {
+        let response = Error::Internal(anyhow::anyhow!("secret path /data")).into_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(response.into_body(), 1024).await.unwrap();
+        assert!(!String::from_utf8_lossy(&body).contains("/data"));
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up() {
+        for (wait, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (59_500, "60")] {
+            let response = Error::TooManyRequests(Duration::from_millis(wait)).into_response();
+            assert_eq!(response.headers()[header::RETRY_AFTER], seconds);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The REST API: TURN credentials, what the pages ask, health.
+//!
+//! The router wants `ConnectInfo<SocketAddr>` of the client in each request's extensions. CORS, compression and tracing are the
+//! caller's layers; none may log the query, which can hold an API key.
+
+mod error;
+mod health;
+mod info;
+mod turn;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+
+pub use error::Error;
+
+use crate::cast::code::CodeAlphabet;
+use crate::config::CredentialsConfig;
+use crate::ice::IceServers;
+use crate::limit::AddressLimiter;
+use crate::users::Directory;
+
+/// Most bytes of a request's body.
+const BODY: usize = 8 * 1024;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct Api {
+    pub directory: Directory,
+    pub credentials: CredentialsConfig,
+    pub ice: IceServers,
+    /// Shared with whoever else hands out credentials.
+    pub limiter: AddressLimiter,
+    pub site: Site,
+    /// What besides the database must be in order for `/readyz`.
+    pub probes: Vec<Probe>,
+}
+
+/// What the pages are told about the server.
+#[derive(Debug)]
+pub struct Site {
+    /// The origin people type, without a trailing slash, where it is set.
+    pub public_url: Option<String>,
+    /// Where the HTTP port really listens.
+    pub http: SocketAddr,
+    pub alphabet: CodeAlphabet,
+}
+
+/// A part of the server that is ready or not.
+pub struct Probe {
+    /// As `/readyz` shows it.
+    pub name: &'static str,
+    /// Asked for each request, so it must not wait.
+    pub ready: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Probe").field(&self.name).finish()
+    }
+}
+
+/// `/turn`, `/api/info`, `/healthz` and `/readyz`.
+pub fn router(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/turn", get(turn::issue).post(turn::issue))
+        .route("/api/info", get(info::info))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .layer(DefaultBodyLimit::max(BODY))
+        .with_state(api)
+}

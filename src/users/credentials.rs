@@ -1,0 +1,194 @@
+//! Time-limited credentials and long-term keys: pure functions of secrets, names and the time they are told.
+//!
+//! Time-limited credentials are those of draft-uberti-behave-turn-rest: the username is `EXPIRY:user` with EXPIRY a Unix time
+//! in seconds, the password base64(HMAC-SHA1(secret, username)). The secret's text is the key, as in coturn.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::secret::Secret;
+
+/// How much further ahead than the longest ttl an expiry may be: the clocks of another issuer and of this relay differ.
+pub const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
+/// What `GET /turn`, the command line and the cast flow hand to a client.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// `EXPIRY:user`.
+    pub username: String,
+    pub password: Secret<String>,
+    /// Life from the moment of issue, whole seconds.
+    pub ttl: Duration,
+}
+
+/// The parts of a time-limited username.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestName<'a> {
+    /// Unix seconds.
+    pub expiry: u64,
+    /// What follows the first `:`, empty for issuers that send the expiry alone (Prosody does).
+    pub user: &'a str,
+}
+
+impl<'a> RestName<'a> {
+    /// `None` for anything but plain decimal digits that fit 64 bits, alone or followed by `:` and a user.
+    pub fn parse(username: &'a str) -> Option<Self> {
+        let (expiry, user) = match username.split_once(':') {
+            Some((_, "")) => return None,
+            Some(parts) => parts,
+            None => (username, ""),
+        };
+        let plain = !expiry.is_empty() && expiry.bytes().all(|byte| byte.is_ascii_digit()) && !expiry.starts_with('0');
+        let expiry = plain.then(|| expiry.parse().ok())??;
+        Some(Self { expiry, user })
+    }
+
+    /// Whether the credentials have not expired, and end no later than `longest` (and [`CLOCK_SLACK`]) from `now`: some issuers
+    /// write milliseconds, which would be credentials for ever.
+    pub fn is_current(&self, now: SystemTime, longest: Duration) -> bool {
+        let now = unix_seconds(now);
+        self.expiry > now && self.expiry - now <= longest.as_secs() + CLOCK_SLACK.as_secs()
+    }
+}
+
+/// Credentials for `user` that end `ttl` after `now`.
+pub fn issue(secret: &str, user: &str, ttl: Duration, now: SystemTime) -> Credentials {
+    let username = format!("{}:{user}", unix_seconds(now) + ttl.as_secs());
+    let password = Secret::new(password(secret, &username));
+    Credentials { username, password, ttl: Duration::from_secs(ttl.as_secs()) }
+}
+
+/// base64(HMAC-SHA1(secret, username)).
+pub fn password(secret: &str, username: &str) -> String {
+    let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+    mac.update(username.as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
+/// Whether `given` is the password that `secret` signs `username` with, in constant time.
+pub fn verify(secret: &str, username: &str, given: &str) -> bool {
+    same(&password(secret, username), given)
+}
+
+/// Compares two secrets without telling by its time where they differ or how long they are.
+pub fn same(one: &str, other: &str) -> bool {
+    Sha256::digest(one.as_bytes()).as_slice().ct_eq(Sha256::digest(other.as_bytes()).as_slice()).into()
+}
+
+/// The long-term key MD5(username ":" realm ":" password), with the password in SASLprep form (RFC 8489, 9.2.2).
+pub fn h_a1_md5(username: &str, realm: &str, password: &str) -> [u8; 16] {
+    Md5::digest(format!("{username}:{realm}:{password}")).into()
+}
+
+/// The long-term key for PASSWORD-ALGORITHM SHA-256 (RFC 8489, 18.5.1).
+pub fn h_a1_sha256(username: &str, realm: &str, password: &str) -> [u8; 32] {
+    Sha256::digest(format!("{username}:{realm}:{password}")).into()
+}
+
+/// Seconds since 1970; 0 for a clock before that, which makes every expiry one too far ahead.
+pub fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_password_of_the_published_vector() {
+        assert_eq!(password("north", "1266890800:mbzrxpgjys"), "nbRcrnq5h6xXhyNhlwk+lDLvVVo=");
+        assert!(verify("north", "1266890800:mbzrxpgjys", "nbRcrnq5h6xXhyNhlwk+lDLvVVo="));
+        assert!(!verify("south", "1266890800:mbzrxpgjys", "nbRcrnq5h6xXhyNhlwk+lDLvVVo="));
+    }
+
+    #[test]
+    fn issued_credentials_verify_until_they_expire() {
+        let now = at(1_800_000_000);
+        let issued = issue("north", "alice", DAY, now);
+        assert_eq!(issued.username, "1800086400:alice");
+        assert!(verify("north", &issued.username, issued.password.expose()));
+        let name = RestName::parse(&issued.username).expect("issued names parse");
+        assert!(name.is_current(now, DAY));
+        assert!(name.is_current(now + DAY - Duration::from_secs(1), DAY));
+        assert!(!name.is_current(now + DAY, DAY));
+    }
+
+    /// Requirement 23: expired, malformed, huge, negative, too far ahead.
+    #[test]
+    fn a_bad_expiry_is_no_credential() {
+        let now = at(1_800_000_000);
+        let bad = [
+            "1799999999:a",
+            "1800000000:a",
+            "-1800000010:a",
+            "+1800000010:a",
+            " 1800000010:a",
+            "1800000010 :a",
+            "01800000010:a",
+            "0x6b49d20a:a",
+            "1.8e9:a",
+            "１８０００００１００:a",
+            "18446744073709551616:a",
+            "99999999999999999999999999999999:a",
+            "1800000000000:a",
+            ":a",
+            "1800000010:",
+            "alice",
+            "",
+        ];
+        for name in bad {
+            assert!(!RestName::parse(name).is_some_and(|name| name.is_current(now, DAY)), "{name:?}");
+        }
+        for good in ["1800000010:a", "1800000010", "1800086460:a", "1800000010:@alice:example.org"] {
+            assert!(RestName::parse(good).is_some_and(|name| name.is_current(now, DAY)), "{good:?}");
+        }
+        assert!(!RestName { expiry: 1_800_086_461, user: "a" }.is_current(now, DAY));
+    }
+
+    #[test]
+    fn the_user_is_all_after_the_first_colon() {
+        assert_eq!(RestName::parse("17:@a:b"), Some(RestName { expiry: 17, user: "@a:b" }));
+    }
+
+    /// RFC 5389, 15.4.
+    #[test]
+    fn the_long_term_key_of_rfc_5389() {
+        let key: [u8; 16] = 0x8493_fbc5_3ba5_82fb_4c04_4c45_6bdc_40eb_u128.to_be_bytes();
+        assert_eq!(h_a1_md5("user", "realm", "pass"), key);
+    }
+
+    /// RFC 5769, 2.4: the request's MESSAGE-INTEGRITY is made with the key of a password that SASLprep changes.
+    #[test]
+    fn the_long_term_key_of_rfc_5769() {
+        let username = "\u{30DE}\u{30C8}\u{30EA}\u{30C3}\u{30AF}\u{30B9}";
+        let mut message = Vec::from(*b"\x00\x01\x00\x60\x21\x12\xa4\x42\x78\xad\x34\x33\xc6\xad\x72\xc0\x29\xda\x41\x2e");
+        message.extend(b"\x00\x06\x00\x12");
+        message.extend(username.as_bytes());
+        message.extend(b"\0\0\x00\x15\x00\x1cf//499k954d6OL34oL9FSTvy64sA\x00\x14\x00\x0bexample.org\0");
+        let integrity = b"\xf6\x70\x24\x65\x6d\xd6\x4a\x3e\x02\xb8\xe0\x71\x2e\x85\xc9\xa2\x8c\xa8\x96\x66";
+        let password = stringprep::saslprep("The\u{AD}M\u{AA}tr\u{2168}").unwrap();
+        let mut mac = Hmac::<Sha1>::new_from_slice(&h_a1_md5(username, "example.org", &password)).unwrap();
+        mac.update(&message);
+        assert_eq!(mac.finalize().into_bytes().as_slice(), integrity);
+    }
+
+    #[test]
+    fn comparing_secrets_is_comparing_texts() {
+        assert!(same("abc", "abc"));
+        assert!(!same("abc", "abcd"));
+        assert!(!same("", "a"));
+    }
+}

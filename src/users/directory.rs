@@ -1,0 +1,364 @@
+//! What a running server knows of users and secrets.
+//!
+//! A [`Directory`] is a cheap handle over an in-memory snapshot; no question it answers waits for the disk. [`Directory::follow`]
+//! replaces the snapshot when anybody, the command line included, has written to the database. A database that is locked, full
+//! or broken leaves the last snapshot in force.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+
+use super::credentials::{self, Credentials, RestName};
+use super::store::{SecretInfo, Snapshot, SnapshotUser, Store, StoreError, Watch};
+use crate::config::CredentialsConfig;
+use crate::secret::Secret;
+
+/// How often the database is asked whether it changed; a change must be in force within a second.
+const POLL: Duration = Duration::from_millis(250);
+/// Without a successful poll for so long, the snapshot no longer counts as current.
+const STALE: Duration = Duration::from_secs(5);
+const PURGE: Duration = Duration::from_secs(3600);
+
+#[derive(Debug, Clone)]
+pub struct Directory(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    known: ArcSwap<Known>,
+    /// From the settings; they replace the database's if there are any.
+    configured: Vec<Secret<String>>,
+    longest: Duration,
+    last_poll: ArcSwap<Instant>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// Newest first.
+    secrets: Vec<SecretInfo>,
+    users: HashMap<String, SnapshotUser>,
+    revoked: HashSet<String>,
+}
+
+impl From<Snapshot> for Known {
+    fn from(snapshot: Snapshot) -> Self {
+        Self {
+            secrets: snapshot.secrets,
+            users: snapshot.users.into_iter().collect(),
+            revoked: snapshot.revoked.into_iter().collect(),
+        }
+    }
+}
+
+/// What a TURN username may prove itself with.
+enum Proof<'a> {
+    /// The password of time-limited credentials.
+    Password(String),
+    /// A user's stored keys.
+    Keys(&'a SnapshotUser),
+}
+
+impl Directory {
+    /// Reads the database once. [`Directory::follow`] keeps the result up to date.
+    ///
+    /// # Errors
+    /// `StoreError::Database`.
+    pub async fn open(store: &Store, config: &CredentialsConfig) -> Result<Self, StoreError> {
+        Ok(Self::new(store.snapshot().await?, config))
+    }
+
+    fn new(snapshot: Snapshot, config: &CredentialsConfig) -> Self {
+        Self(Arc::new(Inner {
+            known: ArcSwap::from_pointee(snapshot.into()),
+            configured: config.static_auth_secrets.clone(),
+            longest: config.ttl,
+            last_poll: ArcSwap::from_pointee(Instant::now()),
+        }))
+    }
+
+    /// Follows the database for ever; abort the task to end it. Logs when reading begins to fail and when it works again.
+    pub async fn follow(self, store: Store) {
+        let mut follower = Follower { directory: self, store, watch: None, failing: false };
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut purged: Option<Instant> = None;
+        loop {
+            poll.tick().await;
+            follower.poll().await;
+            if purged.is_none_or(|purged| purged.elapsed() >= PURGE) {
+                purged = Some(Instant::now());
+                let purge = follower.store.purge(follower.directory.0.longest, SystemTime::now());
+                if let Err(error) = purge.await {
+                    tracing::warn!(%error, "expired secrets and removed users stay in the database for now");
+                }
+            }
+        }
+    }
+
+    /// Whether the database could be read within the last seconds.
+    pub fn is_current(&self) -> bool {
+        self.0.last_poll.load().elapsed() < STALE
+    }
+
+    /// Credentials `EXPIRY:username`, signed by the newest secret. `ttl` is clamped to a second at least and the longest ttl at
+    /// most; `None` is the longest. Whether `username` may have them is for the caller to ask: [`Directory::is_allowed`],
+    /// [`Directory::is_refused`].
+    pub fn issue(&self, username: &str, ttl: Option<Duration>, now: SystemTime) -> Credentials {
+        let ttl = ttl.unwrap_or(self.0.longest).clamp(Duration::from_secs(1), self.0.longest);
+        let known = self.0.known.load();
+        let secret = self.0.configured.first().or_else(|| known.secrets.first().map(|secret| &secret.value));
+        let secret = secret.expect("Store::open makes a secret where there is none, and the last can't be removed");
+        credentials::issue(secret.expose(), username, ttl, now)
+    }
+
+    /// The MD5 long-term keys H(A1) that a request of this USERNAME may be authenticated with, the likeliest first; empty for
+    /// a username that may not log in. Several, as each live secret makes another.
+    ///
+    /// Time-limited usernames must expire after `now` and within the longest ttl, and their user must be neither disabled nor
+    /// removed; other usernames must be those of enabled users whose password was set for `realm`.
+    pub fn long_term_keys(&self, username: &str, realm: &str, now: SystemTime) -> Vec<[u8; 16]> {
+        let md5 = |proof: Proof<'_>| match proof {
+            Proof::Password(password) => credentials::h_a1_md5(username, realm, &password),
+            Proof::Keys(user) => user.h_a1_md5,
+        };
+        self.prove(username, realm, now, md5)
+    }
+
+    /// As [`Directory::long_term_keys`], for PASSWORD-ALGORITHM SHA-256 (RFC 8489, 18.5.1).
+    pub fn long_term_keys_sha256(&self, username: &str, realm: &str, now: SystemTime) -> Vec<[u8; 32]> {
+        let sha256 = |proof: Proof<'_>| match proof {
+            Proof::Password(password) => credentials::h_a1_sha256(username, realm, &password),
+            Proof::Keys(user) => user.h_a1_sha256,
+        };
+        self.prove(username, realm, now, sha256)
+    }
+
+    /// Whether `user` is an enabled user.
+    pub fn is_allowed(&self, user: &str) -> bool {
+        self.0.known.load().users.get(user).is_some_and(|user| user.enabled)
+    }
+
+    /// Whether `user` is a disabled user, or one that was removed not long ago.
+    pub fn is_refused(&self, user: &str) -> bool {
+        self.0.known.load().is_refused(user)
+    }
+
+    /// Whether what was authenticated as this TURN username may go on: its user is neither disabled nor removed. Expiry is not
+    /// looked at.
+    pub fn is_live(&self, username: &str) -> bool {
+        let known = self.0.known.load();
+        match (known.users.get(username), RestName::parse(username)) {
+            (Some(user), _) => user.enabled,
+            (None, Some(name)) => !known.is_refused(username) && !known.is_refused(name.user),
+            (None, None) => false,
+        }
+    }
+
+    /// How many enabled users can't log in to a relay of this realm with their password, because it was set for another one.
+    pub fn users_of_other_realms(&self, realm: &str) -> usize {
+        self.0.known.load().users.values().filter(|user| user.enabled && user.realm != realm).count()
+    }
+
+    fn prove<K>(&self, username: &str, realm: &str, now: SystemTime, key: impl Fn(Proof<'_>) -> K) -> Vec<K> {
+        let known = self.0.known.load();
+        let mut keys = Vec::new();
+        let rest = RestName::parse(username).filter(|name| name.is_current(now, self.0.longest) && !known.is_refused(name.user));
+        if rest.is_some() {
+            for secret in self.0.verifying(&known, now) {
+                keys.push(key(Proof::Password(credentials::password(secret.expose(), username))));
+            }
+        }
+        if let Some(user) = known.users.get(username).filter(|user| user.enabled && user.realm == realm) {
+            keys.push(key(Proof::Keys(user)));
+        }
+        keys
+    }
+}
+
+impl Known {
+    fn is_refused(&self, user: &str) -> bool {
+        self.revoked.contains(user) || self.users.get(user).is_some_and(|user| !user.enabled)
+    }
+}
+
+impl Inner {
+    /// The secrets whose signatures count at `now`, newest first.
+    fn verifying<'a>(&'a self, known: &'a Known, now: SystemTime) -> Vec<&'a Secret<String>> {
+        if !self.configured.is_empty() {
+            return self.configured.iter().collect();
+        }
+        let now = credentials::unix_seconds(now);
+        let counts = |secret: &&SecretInfo| {
+            secret.retired_at.is_none_or(|retired| u64::try_from(retired).unwrap_or(0) + self.longest.as_secs() >= now)
+        };
+        known.secrets.iter().filter(counts).map(|secret| &secret.value).collect()
+    }
+}
+
+struct Follower {
+    directory: Directory,
+    store: Store,
+    watch: Option<Watch>,
+    /// So that a database that fails is one line in the log, not four a second.
+    failing: bool,
+}
+
+impl Follower {
+    async fn poll(&mut self) {
+        match self.changed().await {
+            Ok(changed) => {
+                if let Some(snapshot) = changed {
+                    tracing::debug!(users = snapshot.users.len(), secrets = snapshot.secrets.len(), "users reloaded");
+                    self.directory.0.known.store(Arc::new(snapshot.into()));
+                }
+                self.directory.0.last_poll.store(Arc::new(Instant::now()));
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("the user database can be read again");
+                }
+            }
+            Err(error) => {
+                // A connection that failed may stay broken; a new one may not.
+                self.watch = None;
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(%error, "the user database can't be read; users and secrets stay as they were");
+                }
+            }
+        }
+    }
+
+    async fn changed(&mut self) -> Result<Option<Snapshot>, sqlx::Error> {
+        let watch = match &mut self.watch {
+            Some(watch) => watch,
+            none => none.insert(self.store.watch().await?),
+        };
+        watch.changed().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::config::{Config, Settings};
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(NOW + seconds)
+    }
+
+    fn config(secrets: &str) -> CredentialsConfig {
+        let settings = Settings { static_auth_secret: Some(secrets.into()), ttl: Some("3600".into()), ..Settings::default() };
+        Config::read(&settings).unwrap().credentials
+    }
+
+    fn secret(id: i64, value: &str, retired_at: Option<i64>) -> SecretInfo {
+        SecretInfo { id, value: Secret::new(value.into()), created: String::new(), retired_at }
+    }
+
+    fn user(name: &str, enabled: bool) -> (String, SnapshotUser) {
+        let user = SnapshotUser {
+            enabled,
+            realm: "castway".into(),
+            h_a1_md5: credentials::h_a1_md5(name, "castway", "pw"),
+            h_a1_sha256: credentials::h_a1_sha256(name, "castway", "pw"),
+        };
+        (name.into(), user)
+    }
+
+    fn directory(secrets: &str) -> Directory {
+        let snapshot = Snapshot {
+            secrets: vec![secret(3, "newest", None), secret(2, "older", Some(NOW as i64)), secret(1, "old", Some(0))],
+            users: vec![user("alice", true), user("mallory", false), user("1001", true)],
+            revoked: vec!["removed".into()],
+        };
+        Directory::new(snapshot, &config(secrets))
+    }
+
+    fn key(secret: &str, username: &str) -> [u8; 16] {
+        credentials::h_a1_md5(username, "castway", &credentials::password(secret, username))
+    }
+
+    #[test]
+    fn the_newest_secret_signs_and_live_ones_verify() {
+        let directory = directory("");
+        let issued = directory.issue("alice", None, at(0));
+        assert_eq!(issued.ttl, Duration::from_secs(3600));
+        assert!(credentials::verify("newest", &issued.username, issued.password.expose()));
+        let keys = directory.long_term_keys(&issued.username, "castway", at(1));
+        assert_eq!(keys, [key("newest", &issued.username), key("older", &issued.username)]);
+        let later = directory.issue("alice", None, at(3601));
+        assert_eq!(directory.long_term_keys(&later.username, "castway", at(3601)), [key("newest", &later.username)]);
+        assert_eq!(directory.long_term_keys_sha256(&later.username, "castway", at(3601)).len(), 1);
+    }
+
+    #[test]
+    fn configured_secrets_replace_those_of_the_database() {
+        let directory = directory("north, south");
+        let issued = directory.issue("anyone", None, at(0));
+        assert!(credentials::verify("north", &issued.username, issued.password.expose()));
+        let keys = directory.long_term_keys(&issued.username, "castway", at(1));
+        assert_eq!(keys, [key("north", &issued.username), key("south", &issued.username)]);
+    }
+
+    #[test]
+    fn a_wished_ttl_is_clamped() {
+        let directory = directory("");
+        for (wish, ttl) in [(0, 1), (1, 1), (60, 60), (3600, 3600), (u64::MAX, 3600)] {
+            assert_eq!(directory.issue("alice", Some(Duration::from_secs(wish)), at(0)).ttl, Duration::from_secs(ttl));
+        }
+    }
+
+    /// Requirement 23.
+    #[test]
+    fn bad_expiries_have_no_key() {
+        let directory = directory("");
+        let names = [NOW, NOW + 3661, NOW * 1000].map(|expiry| format!("{expiry}:alice"));
+        for name in names.iter().map(String::as_str).chain(["x:alice", "-1:alice", "99999999999999999999999:alice"]) {
+            assert!(directory.long_term_keys(name, "castway", at(0)).is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn disabled_and_removed_users_have_no_key_and_are_not_live() {
+        let directory = directory("");
+        for user in ["mallory", "removed"] {
+            let name = format!("{}:{user}", NOW + 60);
+            assert!(directory.long_term_keys(&name, "castway", at(0)).is_empty(), "{user}");
+            assert!(!directory.is_live(&name), "{user}");
+            assert!(!directory.is_live(user), "{user}");
+            assert!(!directory.is_allowed(user), "{user}");
+            assert!(directory.is_refused(user), "{user}");
+        }
+        assert!(directory.long_term_keys("mallory", "castway", at(0)).is_empty());
+        // Other issuers share the secret and have users of their own.
+        let foreign = format!("{}:@bob:example.org", NOW + 60);
+        assert!(directory.is_live(&foreign));
+        assert_eq!(directory.long_term_keys(&foreign, "castway", at(0)).len(), 2);
+        assert!(!directory.is_allowed("@bob:example.org"));
+        assert!(!directory.is_refused("@bob:example.org"));
+    }
+
+    #[test]
+    fn a_static_user_has_the_stored_key_in_its_realm() {
+        let directory = directory("");
+        assert_eq!(directory.long_term_keys("alice", "castway", at(0)), [credentials::h_a1_md5("alice", "castway", "pw")]);
+        assert_eq!(directory.long_term_keys_sha256("alice", "castway", at(0)).len(), 1);
+        assert!(directory.long_term_keys("alice", "elsewhere", at(0)).is_empty());
+        assert!(directory.long_term_keys("nobody", "castway", at(0)).is_empty());
+        assert!(directory.is_live("alice") && directory.is_live("1001"));
+        assert!(!directory.is_live("nobody"));
+        assert_eq!(directory.long_term_keys("1001", "castway", at(0)), [credentials::h_a1_md5("1001", "castway", "pw")]);
+        assert_eq!(directory.users_of_other_realms("elsewhere"), 2);
+    }
+
+    /// Prosody issues the expiry alone.
+    #[test]
+    fn an_expiry_alone_is_a_credential() {
+        let name = (NOW + 60).to_string();
+        assert_eq!(directory("").long_term_keys(&name, "castway", at(0))[0], key("newest", &name));
+        assert!(directory("").is_live(&name));
+    }
+}

@@ -1,0 +1,178 @@
+//! Making and opening the database file; each way that can fail, as a sentence that says what to do.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+const FILE: &str = "castway.db";
+/// How long a statement waits for another process that writes.
+const BUSY: Duration = Duration::from_secs(5);
+const CONNECTIONS: u32 = 4;
+
+static MIGRATOR: Migrator = sqlx::migrate!();
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "{path} can't be written: {cause}. Give the user that runs castway write access to the folder and the files in it, \
+         or choose another folder with CASTWAY_DATA_DIR"
+    )]
+    ReadOnly { path: PathBuf, cause: String },
+    #[error(
+        "{path} was last used by a newer castway: it has schema step {version}, which this one does not know. \
+         Run that version or a newer one, or choose another folder with CASTWAY_DATA_DIR"
+    )]
+    Newer { path: PathBuf, version: i64 },
+    #[error(
+        "schema step {version} of {path} differs from the one of this castway: the file comes from a development version. \
+         Run the version that made it, or choose another folder with CASTWAY_DATA_DIR"
+    )]
+    Different { path: PathBuf, version: i64 },
+    #[error(
+        "{path} is not a castway database. Move it away and castway makes a new one, or choose another folder with CASTWAY_DATA_DIR"
+    )]
+    NotADatabase { path: PathBuf },
+    #[error(
+        "{path} is damaged ({cause}). Restore it from a backup, or recover what is left with \
+         `sqlite3 castway.db .recover | sqlite3 new.db`"
+    )]
+    Damaged { path: PathBuf, cause: String },
+    #[error("another program holds a lock on {path}. End it (a backup? a database browser?) and start castway again")]
+    Locked { path: PathBuf },
+    #[error("the disk that holds {path} is full. Free some space and start castway again")]
+    Full { path: PathBuf },
+    #[error("{path} can't be opened: {cause}")]
+    Other { path: PathBuf, cause: String },
+}
+
+/// Makes what is missing and brings the schema up to date.
+pub(super) async fn open(data_dir: &Path) -> Result<(SqlitePool, SqliteConnectOptions), OpenError> {
+    make_folder(data_dir)?;
+    let path = data_dir.join(FILE);
+    // Two processes that meet an old schema would both try to bring it up to date, and one would fail.
+    let _turn = take_turn(data_dir).await?;
+    make_file(&path)?;
+    // A commit is on the disk before it is acknowledged, and the file alone says so: FULL survives a power cut too.
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY);
+    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options.clone());
+    let pool = pool.await.map_err(|error| from_sqlx(&path, &error))?;
+    if let Err(error) = MIGRATOR.run(&pool).await {
+        pool.close().await;
+        return Err(from_migrate(&path, error));
+    }
+    Ok((pool, options))
+}
+
+fn make_folder(data_dir: &Path) -> Result<(), OpenError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    // The mode of a folder that exists is its owner's choice: it may be a home or /tmp.
+    builder.create(data_dir).map_err(|error| from_io(data_dir, &error))
+}
+
+/// Makes the file with mode 0600, which SQLite gives to its `-wal` and `-shm` too.
+fn make_file(path: &Path) -> Result<(), OpenError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => restrict(path),
+        Err(error) => Err(from_io(path, &error)),
+    }
+}
+
+/// Takes the file away from group and world. By path: opening and closing the file would drop SQLite's locks on it, those of
+/// another `Store` in this process included.
+#[cfg(unix)]
+fn restrict(path: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::PermissionsExt;
+
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        let file = PathBuf::from(file);
+        let mode = match fs::metadata(&file) {
+            Ok(metadata) if metadata.is_file() => metadata.permissions().mode(),
+            Ok(_) => return Err(OpenError::NotADatabase { path: file }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(from_io(&file, &error)),
+        };
+        if mode & 0o077 != 0 {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode & 0o700)).map_err(|error| from_io(&file, &error))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn restrict(_path: &Path) -> Result<(), OpenError> {
+    Ok(())
+}
+
+/// A lock on the folder, so that no lock file is left behind; released on drop, at the latest by the end of the process.
+async fn take_turn(data_dir: &Path) -> Result<Option<File>, OpenError> {
+    if !cfg!(unix) {
+        return Ok(None);
+    }
+    let folder = File::open(data_dir).map_err(|error| from_io(data_dir, &error))?;
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(Some(folder)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { path: data_dir.to_owned() }),
+            // Some network file systems know no locks; the schema step then is a race that its transaction settles.
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
+    }
+}
+
+fn from_io(path: &Path, error: &io::Error) -> OpenError {
+    let (path, cause) = (path.to_owned(), error.to_string());
+    let kind = error.kind();
+    if matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
+        OpenError::ReadOnly { path, cause }
+    } else if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        OpenError::Full { path }
+    } else {
+        OpenError::Other { path, cause }
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open, and all other kinds are alike here")]
+fn from_migrate(path: &Path, error: MigrateError) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        MigrateError::VersionMissing(version) => OpenError::Newer { path, version },
+        MigrateError::VersionMismatch(version) => OpenError::Different { path, version },
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => from_sqlx(&path, &error),
+        other => OpenError::Other { path, cause: other.to_string() },
+    }
+}
+
+/// By SQLite's result code (sqlite.org/rescode.html), whose low byte is the primary one.
+pub(super) fn from_sqlx(path: &Path, error: &sqlx::Error) -> OpenError {
+    let (path, cause) = (path.to_owned(), error.to_string());
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    match code.map(|code| code & 0xff) {
+        Some(5 | 6) => OpenError::Locked { path },
+        // READONLY, PERM, and CANTOPEN: the file exists by now, so what can't be opened is its journal.
+        Some(3 | 8 | 14) => OpenError::ReadOnly { path, cause },
+        Some(10 | 11) => OpenError::Damaged { path, cause },
+        Some(13) => OpenError::Full { path },
+        Some(26) => OpenError::NotADatabase { path },
+        _ => OpenError::Other { path, cause },
+    }
+}
