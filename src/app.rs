@@ -196,6 +196,7 @@ impl App {
 
         let (tvs, clients) = gateway.counts();
         tracing::info!(tvs, clients, allocations = relay.allocations(), "stopping");
+        relay_alive.store(false, Ordering::Relaxed);
         gateway.announce_shutdown();
         relay.stop(config.drain).await;
         io.close().await;
