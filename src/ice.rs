@@ -128,7 +128,6 @@ fn is_loopback(host: &Host) -> bool {
     }
 }
 
-#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
 fn exposed<S: Serializer>(secret: &Option<Secret<String>>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(Secret::expose).serialize(serializer)
 }

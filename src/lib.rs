@@ -6,6 +6,7 @@ pub mod address;
 pub mod api;
 pub mod app;
 pub mod cast;
+pub mod cli;
 pub mod config;
 pub mod ice;
 pub mod limit;

@@ -16,6 +16,7 @@ use url::form_urlencoded;
 
 use super::{Api, Error};
 use crate::config::TurnAccess;
+use crate::secret::Secret;
 use crate::users::{Directory, check_requested, credentials};
 
 /// Longest query string, in bytes.
@@ -40,7 +41,7 @@ struct Wish {
     service: Option<String>,
     ttl: Option<String>,
     /// One that fits is enough: clients send the same key under several names.
-    keys: Vec<String>,
+    keys: Vec<Secret<String>>,
 }
 
 pub(super) async fn issue(
@@ -87,11 +88,11 @@ fn may_have(directory: &Directory, access: TurnAccess, username: &str) -> bool {
 }
 
 /// Compares every key with every other, so that the time does not tell which one nearly fits.
-fn fits(given: &[String], api: &Api) -> bool {
+fn fits(given: &[Secret<String>], api: &Api) -> bool {
     let known = &api.credentials.api_keys;
     given
         .iter()
-        .flat_map(|given| known.iter().map(|key| credentials::same(key.expose(), given)))
+        .flat_map(|given| known.iter().map(|key| credentials::same(key.expose(), given.expose())))
         .fold(false, |any, fit| any | fit)
 }
 
@@ -103,7 +104,7 @@ impl Wish {
         let mut wish = Self::default();
         wish.read_form(query.as_bytes())?;
         if let Some(token) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer) {
-            wish.keys.push(token.to_owned());
+            wish.keys.push(Secret::new(token.to_owned()));
         }
         if body.is_empty() {
             return Ok(wish);
@@ -136,7 +137,7 @@ impl Wish {
                 Value::Number(number) if name == "ttl" => self.put(&name, number.to_string())?,
                 Value::Array(keys) if matches!(name.as_str(), "key" | "api") => {
                     for key in keys {
-                        self.keys.push(key.as_str().ok_or_else(wrong)?.to_owned());
+                        self.keys.push(Secret::new(key.as_str().ok_or_else(wrong)?.to_owned()));
                     }
                 }
                 Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => return Err(wrong()),
@@ -151,7 +152,7 @@ impl Wish {
             "service" => &mut self.service,
             "ttl" => &mut self.ttl,
             "key" | "api" => {
-                self.keys.push(value);
+                self.keys.push(Secret::new(value));
                 return Ok(());
             }
             _ => return Ok(()),
@@ -208,7 +209,7 @@ mod tests {
         let wish = read("key=one&ttl=60&api=two&username=al%20ice&service=turn&key=three", None, "").unwrap();
         assert_eq!(wish.username().unwrap(), "al ice");
         assert_eq!(wish.ttl().unwrap(), Some(Duration::from_secs(60)));
-        assert_eq!(wish.keys, ["one", "two", "three"]);
+        assert_eq!(wish.keys, ["one", "two", "three"].map(|key| Secret::new(key.to_owned())));
     }
 
     #[test]

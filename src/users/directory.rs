@@ -144,6 +144,11 @@ impl Directory {
         self.0.known.load().is_refused(user)
     }
 
+    /// Whether `user` is a user who was disabled.
+    pub fn is_disabled(&self, user: &str) -> bool {
+        self.0.known.load().users.get(user).is_some_and(|user| !user.enabled)
+    }
+
     /// Whether what was authenticated as this TURN username may go on: its user is neither disabled nor removed. Expiry is not
     /// looked at.
     pub fn is_live(&self, username: &str) -> bool {

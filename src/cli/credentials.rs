@@ -1,0 +1,78 @@
+//! `castway credentials`.
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::time::{Duration, SystemTime};
+
+use anyhow::anyhow;
+use clap::Args;
+use serde_json::json;
+
+use super::{Stop, print, with_store};
+use crate::config::{Config, TurnAccess};
+use crate::ice::{IceServers, Listener, Transport};
+use crate::users::{Directory, Store, check_requested};
+
+const AFTER: &str = "\
+The credentials are valid for CASTWAY_TTL seconds; --ttl SECONDS asks for a shorter life. The relay's address in them is \
+CASTWAY_EXTERNAL_IP or the host of CASTWAY_PUBLIC_URL, and without them this machine's.";
+
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub(super) struct Arguments {
+    /// The user's name; with the access mode "open", any name
+    user: String,
+}
+
+/// `wish` is the `--ttl` of the command line, in seconds.
+pub(super) async fn run(arguments: &Arguments, wish: Option<String>, config: &Config) -> Result<(), Stop> {
+    let user = arguments.user.as_str();
+    check_requested(user).map_err(|error| Stop::Usage(error.to_string()))?;
+    let ttl = wish.map(|wish| read_ttl(&wish)).transpose()?;
+    if ttl.is_some_and(|ttl| ttl > config.credentials.ttl) {
+        let longest = config.credentials.ttl.as_secs();
+        eprintln!("castway: warning: the relay takes no more than CASTWAY_TTL={longest} seconds; the credentials live as long");
+    }
+    let directory = with_store(config, async |store: &Store| Ok(Directory::open(store, &config.credentials).await?)).await?;
+    check_access(&directory, config.credentials.access, user)?;
+    let issued = directory.issue(user, ttl, SystemTime::now());
+    let listeners = vec![Listener { transport: Transport::Udp, port: config.relay.addr.port() }];
+    let reply = json!({
+        "username": issued.username,
+        "password": issued.password.expose(),
+        "ttl": issued.ttl.as_secs(),
+        "uris": IceServers::new(config, listeners, own_address(config)).uris(None),
+    });
+    print(serde_json::to_string_pretty(&reply)?)
+}
+
+fn read_ttl(wish: &str) -> Result<Duration, Stop> {
+    let seconds = wish.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    seconds.ok_or_else(|| Stop::Usage(format!("--ttl {wish:?}: expected a whole number of seconds from 1")))
+}
+
+fn check_access(directory: &Directory, access: TurnAccess, user: &str) -> anyhow::Result<()> {
+    let allowed = match access {
+        TurnAccess::Users | TurnAccess::Key => directory.is_allowed(user),
+        TurnAccess::Open => !directory.is_refused(user),
+    };
+    if allowed {
+        Ok(())
+    } else if directory.is_disabled(user) {
+        Err(anyhow!("the user {user:?} is disabled; enable it with: castway user enable {user}"))
+    } else {
+        Err(anyhow!("there is no user {user:?}; add it with: castway user add {user}"))
+    }
+}
+
+/// Where the relay would be on this machine: as bound, or the address of the default route.
+fn own_address(config: &Config) -> IpAddr {
+    let bound = Some(config.relay.addr.ip()).filter(|ip| !ip.is_unspecified());
+    config.relay.relay_ip.or(bound).or_else(default_route).unwrap_or(Ipv4Addr::LOCALHOST.into())
+}
+
+/// Connecting a UDP socket chooses a route and sends nothing.
+fn default_route() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
+}

@@ -1,0 +1,137 @@
+//! `castway secret …`.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Stop, print, table, with_store};
+use crate::config::Config;
+use crate::users::credentials::unix_seconds;
+use crate::users::{SecretInfo, Store};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a new secret, which signs from now on; older ones verify until what they signed has expired
+    Rotate(Rotate),
+    /// List the secrets, newest first
+    List(List),
+    /// Drop a secret that no longer signs; credentials it signed stop working
+    Remove(Remove),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rotate {
+    /// Drop the older secrets at once; all credentials already issued stop working
+    #[arg(long)]
+    revoke_old: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    format: super::Json,
+    /// Show the secrets themselves, to share them with another TURN server
+    #[arg(long)]
+    reveal: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Remove {
+    /// The number that `castway secret list` shows
+    id: i64,
+}
+
+pub(super) async fn run(command: Command, config: &Config) -> Result<(), Stop> {
+    let configured = config.credentials.static_auth_secrets.len();
+    if configured > 0 {
+        return elsewhere(&command, configured);
+    }
+    with_store(config, async |store: &Store| {
+        let now = SystemTime::now();
+        store.purge(config.credentials.ttl, now).await?;
+        match command {
+            Command::Rotate(Rotate { revoke_old }) => rotate(store, revoke_old, config.credentials.ttl, now).await,
+            Command::List(arguments) => list(store, &arguments, config.credentials.ttl, now).await,
+            Command::Remove(Remove { id }) => {
+                store.remove_secret(id).await?;
+                print(format_args!("Removed secret {id}. Credentials it signed stop working."))
+            }
+        }
+    })
+    .await
+}
+
+fn elsewhere(command: &Command, count: usize) -> Result<(), Stop> {
+    match command {
+        Command::List(_) => print(format_args!(
+            "The secrets come from CASTWAY_STATIC_AUTH_SECRET: there are {count}, the first signs and all verify.",
+        )),
+        Command::Rotate(_) | Command::Remove(_) => Err(anyhow!(
+            "the secrets come from CASTWAY_STATIC_AUTH_SECRET: change them there, newest first, separated by commas, and restart \
+             the server"
+        )
+        .into()),
+    }
+}
+
+async fn rotate(store: &Store, revoke_old: bool, longest: Duration, now: SystemTime) -> Result<(), Stop> {
+    let id = store.rotate(revoke_old, now).await?;
+    if revoke_old {
+        return print(format_args!("Secret {id} signs from now on. All credentials issued before stop working."));
+    }
+    let longest = words(longest.as_secs());
+    print(format_args!(
+        "Secret {id} signs from now on. The older ones verify for {longest} more, the longest life of what they signed.",
+    ))
+}
+
+async fn list(store: &Store, arguments: &List, longest: Duration, now: SystemTime) -> Result<(), Stop> {
+    let secrets = store.secrets().await?;
+    let left = |secret: &SecretInfo| {
+        let retired = u64::try_from(secret.retired_at?).unwrap_or(0);
+        Some((retired + longest.as_secs()).saturating_sub(unix_seconds(now)))
+    };
+    if arguments.format.json {
+        let secrets = secrets.iter().map(|secret| as_json(secret, left(secret), arguments.reveal)).collect();
+        return print(serde_json::to_string_pretty(&Value::Array(secrets))?);
+    }
+    let rows = secrets.iter().map(|secret| {
+        let state = left(secret).map_or_else(|| "signs".to_owned(), |left| format!("verifies for {} more", words(left)));
+        let value = if arguments.reveal { secret.value.expose() } else { "" };
+        [secret.id.to_string(), secret.created.clone(), state, value.to_owned()]
+    });
+    let rows: Vec<_> = rows.collect();
+    print(table(["ID", "CREATED", "STATE", if arguments.reveal { "SECRET" } else { "" }], &rows))
+}
+
+fn as_json(secret: &SecretInfo, left: Option<u64>, reveal: bool) -> Value {
+    let mut fields = json!({"id": secret.id, "created": secret.created, "signs": left.is_none(), "verifies_for": left});
+    if reveal {
+        fields["secret"] = json!(secret.value.expose());
+    }
+    fields
+}
+
+/// A time as people say it, in its two largest units.
+fn words(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    let parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds % 60, "s")];
+    let parts: Vec<_> = parts.into_iter().skip_while(|(count, _)| *count == 0).take(2).collect();
+    let said: Vec<_> = parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count} {unit}")).collect();
+    if said.is_empty() { "0 s".to_owned() } else { said.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_as_people_say_them() {
+        let cases = [(0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3600, "1 h"), (86_399, "23 h 59 min"), (604_800, "7 d")];
+        for (seconds, said) in cases {
+            assert_eq!(words(seconds), said);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! `castway user …`.
+
+use std::io::BufRead;
+use std::time::SystemTime;
+
+use anyhow::{Context, anyhow, bail};
+use clap::{Args, Subcommand};
+
+use super::{Json, Stop, print, table, with_store};
+use crate::config::Config;
+use crate::users::{PasswordKeys, Store, StoreError, UserInfo, UserName};
+
+/// Whoever sees one TURN login can try passwords against it at leisure.
+const PASSWORD_MIN: usize = 8;
+/// Without look-alikes; 20 of these are 99 bits.
+const ALPHABET: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Add a user; asks for a password
+    Add(WithPassword),
+    /// List all users
+    List(Json),
+    /// Keep a user out, at once, until enabled again
+    Disable(Named),
+    /// Let a disabled user in again
+    Enable(Named),
+    /// Remove a user; credentials already issued stop working
+    Remove(Named),
+    /// Change a user's password; asks for it
+    Passwd(WithPassword),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// The user's name
+    name: UserName,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WithPassword {
+    /// The user's name, 1 to 128 characters
+    name: UserName,
+    /// Read the password from the first line of standard input
+    #[arg(long, conflicts_with = "generate")]
+    password_stdin: bool,
+    /// Make up a strong password and print it, once
+    #[arg(long)]
+    generate: bool,
+}
+
+pub(super) async fn run(command: Command, config: &Config) -> Result<(), Stop> {
+    with_store(config, async |store: &Store| {
+        let now = SystemTime::now();
+        match command {
+            Command::Add(arguments) => add(store, &arguments, config).await,
+            Command::List(arguments) => list(store, &arguments, config).await,
+            Command::Disable(Named { name }) => {
+                store.set_enabled(&name, false, now).await?;
+                print(format_args!("Disabled {name}. Credentials already issued stop working, until you enable {name} again."))
+            }
+            Command::Enable(Named { name }) => {
+                store.set_enabled(&name, true, now).await?;
+                print(format_args!("Enabled {name}."))
+            }
+            Command::Remove(Named { name }) => {
+                store.remove(&name, now).await?;
+                print(format_args!("Removed {name}. Credentials already issued stop working."))
+            }
+            Command::Passwd(arguments) => passwd(store, &arguments, config).await,
+        }
+    })
+    .await
+}
+
+async fn add(store: &Store, arguments: &WithPassword, config: &Config) -> Result<(), Stop> {
+    let name = &arguments.name;
+    // Before anybody types a password twice.
+    if find(store, name).await?.is_some() {
+        return Err(StoreError::Exists(name.to_string()).into());
+    }
+    let password = password(arguments)?;
+    let keys = PasswordKeys::new(name, &config.relay.realm, &password)?;
+    store.add(name, &keys, SystemTime::now()).await?;
+    print(format_args!("Added {name}."))?;
+    reveal(arguments, &password)
+}
+
+async fn passwd(store: &Store, arguments: &WithPassword, config: &Config) -> Result<(), Stop> {
+    let name = &arguments.name;
+    if find(store, name).await?.is_none() {
+        return Err(StoreError::NoUser(name.to_string()).into());
+    }
+    let password = password(arguments)?;
+    let keys = PasswordKeys::new(name, &config.relay.realm, &password)?;
+    store.passwd(name, &keys, SystemTime::now()).await?;
+    print(format_args!("Changed the password of {name}."))?;
+    reveal(arguments, &password)
+}
+
+async fn find(store: &Store, name: &UserName) -> Result<Option<UserInfo>, Stop> {
+    Ok(store.list().await?.into_iter().find(|user| user.name == name.as_str()))
+}
+
+async fn list(store: &Store, arguments: &Json, config: &Config) -> Result<(), Stop> {
+    let users = store.list().await?;
+    if arguments.json {
+        return print(serde_json::to_string_pretty(&users)?);
+    }
+    if users.is_empty() {
+        return print("There are no users yet. Add one with: castway user add NAME");
+    }
+    let rows: Vec<_> = users.into_iter().map(|user| row(user, &config.relay.realm)).collect();
+    print(table(["NAME", "STATE", "CREATED", ""], &rows))
+}
+
+fn row(user: UserInfo, realm: &str) -> [String; 4] {
+    let state = if user.enabled { "enabled" } else { "disabled" };
+    let note = if user.realm == realm {
+        String::new()
+    } else {
+        format!("the password was set for realm {:?}; set it again to log in to the relay with it", user.realm)
+    };
+    [user.name, state.to_owned(), user.created, note]
+}
+
+fn password(arguments: &WithPassword) -> anyhow::Result<String> {
+    if arguments.generate {
+        return Ok(generate());
+    }
+    let password = if arguments.password_stdin { first_line(std::io::stdin().lock())? } else { ask(&arguments.name)? };
+    if password.chars().count() < PASSWORD_MIN {
+        bail!("the password is too short: use at least {PASSWORD_MIN} characters, or let --generate make one");
+    }
+    Ok(password)
+}
+
+fn ask(name: &UserName) -> anyhow::Result<String> {
+    let ask = |prompt: String| {
+        let hint = "there is no terminal to ask for a password; use --password-stdin or --generate";
+        rpassword::prompt_password(prompt).context(hint)
+    };
+    let password = ask(format!("Password for {name}: "))?;
+    if ask("The same again: ".to_owned())? != password {
+        bail!("the two passwords differ; nothing was changed");
+    }
+    Ok(password)
+}
+
+fn first_line(mut input: impl BufRead) -> anyhow::Result<String> {
+    let mut line = String::new();
+    let bytes = input.read_line(&mut line).context("standard input can't be read as a password")?;
+    if bytes == 0 {
+        return Err(anyhow!("there is no password on standard input"));
+    }
+    let end = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(end);
+    Ok(line)
+}
+
+/// Four groups of five, to be read out or typed.
+fn generate() -> String {
+    let letter = || char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]);
+    let groups: Vec<String> = (0..4).map(|_| (0..5).map(|_| letter()).collect()).collect();
+    groups.join("-")
+}
+
+fn reveal(arguments: &WithPassword, password: &str) -> Result<(), Stop> {
+    if !arguments.generate {
+        return Ok(());
+    }
+    print(format_args!("Password: {password}\nKeep it now: it is not stored and can't be shown again."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_password_is_long_and_new() {
+        let (one, other) = (generate(), generate());
+        assert_eq!(one.len(), 23);
+        assert_ne!(one, other);
+        assert!(one.bytes().all(|byte| byte == b'-' || ALPHABET.contains(&byte)));
+    }
+
+    #[test]
+    fn the_first_line_is_the_password() {
+        assert_eq!(first_line("pass word \r\nnext\n".as_bytes()).unwrap(), "pass word ");
+        assert_eq!(first_line("no end".as_bytes()).unwrap(), "no end");
+        assert!(first_line("".as_bytes()).is_err());
+    }
+}
