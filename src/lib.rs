@@ -2,13 +2,16 @@
 //!
 //! The map of the house is in `ARCHITECTURE.md`.
 
+pub mod address;
 pub mod api;
+pub mod app;
 pub mod cast;
 pub mod cli;
 pub mod config;
 pub mod ice;
 pub mod limit;
 pub mod pages;
+pub mod relay;
 pub mod router;
 pub mod secret;
 pub mod signals;

@@ -39,7 +39,8 @@ fn respond(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
     }
     let kind = mime_guess::from_path(name).first_or_octet_stream();
     let mut response = (head, file.data).into_response();
-    let kind = HeaderValue::from_str(kind.as_ref()).expect("media types are header text");
+    let kind = if kind.type_() == "text" { format!("{kind}; charset=utf-8") } else { kind.to_string() };
+    let kind = HeaderValue::from_str(&kind).expect("media types are header text");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }

@@ -1,9 +1,13 @@
 //! All routes on the HTTP port, and what every request passes through.
 
+use std::sync::Arc;
+
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method};
-use axum::middleware;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
 use socketioxide::layer::SocketIoLayer;
 use tower_http::cors::{AllowCredentials, AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
@@ -12,7 +16,28 @@ use crate::{pages, socket_io};
 
 /// Everything on the HTTP port: Socket.IO, the REST API, the pages as the fallback.
 pub fn router(layer: SocketIoLayer, api: Router, cors: &CorsOrigins) -> Router {
-    api.fallback_service(pages::router()).layer(layer).layer(middleware::from_fn(socket_io::prepare)).layer(cors_layer(cors))
+    let allowed = Arc::new(cors.clone());
+    api.fallback_service(pages::router())
+        .layer(layer)
+        .layer(middleware::from_fn(socket_io::prepare))
+        .layer(middleware::from_fn_with_state(allowed, refuse_foreign_origins))
+        .layer(cors_layer(cors))
+}
+
+/// Browsers ask nobody before they open a WebSocket to another origin, so an allow-list is kept here for Socket.IO. Native
+/// clients send no Origin and are not what it is about.
+async fn refuse_foreign_origins(State(allowed): State<Arc<CorsOrigins>>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    if let (CorsOrigins::Only(list), Some(origin)) = (&*allowed, origin)
+        && request.uri().path().starts_with("/socket.io")
+    {
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let own = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
+        if !own && !list.iter().any(|listed| listed == origin) {
+            return (StatusCode::FORBIDDEN, "This origin is not in CASTWAY_CORS_ORIGINS.\n").into_response();
+        }
+    }
+    next.run(request).await
 }
 
 fn cors_layer(origins: &CorsOrigins) -> CorsLayer {

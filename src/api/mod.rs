@@ -1,13 +1,15 @@
-//! The REST API: TURN credentials and health.
+//! The REST API: TURN credentials, what the pages ask, health.
 //!
 //! The router wants `ConnectInfo<SocketAddr>` of the client in each request's extensions. CORS, compression and tracing are the
 //! caller's layers; none may log the query, which can hold an API key.
 
 mod error;
 mod health;
+mod info;
 mod turn;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,6 +19,7 @@ use axum::routing::get;
 pub use error::Error;
 pub use turn::TurnReply;
 
+use crate::cast::code::CodeAlphabet;
 use crate::config::CredentialsConfig;
 use crate::ice::IceServers;
 use crate::limit::AddressLimiter;
@@ -33,8 +36,19 @@ pub struct Api {
     pub ice: IceServers,
     /// Shared with whoever else hands out credentials.
     pub limiter: AddressLimiter,
+    pub site: Site,
     /// What besides the database must be in order for `/readyz`.
     pub probes: Vec<Probe>,
+}
+
+/// What the pages are told about the server.
+#[derive(Debug)]
+pub struct Site {
+    /// The origin people type, without a trailing slash, where it is set.
+    pub public_url: Option<String>,
+    /// Where the HTTP port really listens.
+    pub http: SocketAddr,
+    pub alphabet: CodeAlphabet,
 }
 
 /// A part of the server that is ready or not.
@@ -51,10 +65,11 @@ impl fmt::Debug for Probe {
     }
 }
 
-/// `/turn`, `/healthz` and `/readyz`.
+/// `/turn`, `/api/info`, `/healthz` and `/readyz`.
 pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/turn", get(turn::issue).post(turn::issue))
+        .route("/api/info", get(info::info))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .layer(DefaultBodyLimit::max(BODY))

@@ -1,7 +1,8 @@
 //! What one side sends the other: a description (offer or answer), then candidates. PURE.
 //!
-//! Nothing is delivered to a side that is not there, and no candidate before the description it belongs to: front ends call
-//! `addIceCandidate` at once and it throws without a remote description. What waits, waits in order, within bounds.
+//! Nothing is delivered to a side that is not there, and no candidate before the description that waits or before there is an
+//! offer at all: front ends call `addIceCandidate` at once and it throws without a remote description. What waits, waits in
+//! order, within bounds.
 
 use std::collections::VecDeque;
 
@@ -13,8 +14,8 @@ const CANDIDATES: usize = 256;
 const BYTES: usize = 256 * 1024;
 
 pub(super) struct Mailbox<P> {
-    /// The current description has reached the other side.
-    described: bool,
+    /// Candidates may pass.
+    open: bool,
     description: Option<(Signal<P>, usize)>,
     candidates: VecDeque<(Signal<P>, usize)>,
     bytes: usize,
@@ -22,7 +23,7 @@ pub(super) struct Mailbox<P> {
 
 impl<P> Default for Mailbox<P> {
     fn default() -> Self {
-        Self { described: false, description: None, candidates: VecDeque::new(), bytes: 0 }
+        Self { open: false, description: None, candidates: VecDeque::new(), bytes: 0 }
     }
 }
 
@@ -31,11 +32,11 @@ impl<P> Mailbox<P> {
     #[must_use]
     pub(super) fn put(&mut self, signal: Signal<P>, size: usize) -> bool {
         if signal.is_description() {
-            if self.described {
-                // Waiting candidates belong to a description that has been delivered and is now obsolete.
+            if self.open && matches!(signal, Signal::Offer(_)) {
+                // Waiting candidates belong to an offer that has been delivered and is now obsolete.
                 self.candidates.clear();
             }
-            self.described = false;
+            self.open = false;
             self.description = Some((signal, size));
             self.bytes = size + self.candidates.iter().map(|(_, size)| size).sum::<usize>();
             return true;
@@ -52,19 +53,19 @@ impl<P> Mailbox<P> {
     pub(super) fn take(&mut self) -> Option<Signal<P>> {
         let (signal, size) = match self.description.take() {
             Some(description) => {
-                self.described = true;
+                self.open = true;
                 description
             }
-            None if self.described => self.candidates.pop_front()?,
+            None if self.open => self.candidates.pop_front()?,
             None => return None,
         };
         self.bytes -= size;
         Some(signal)
     }
 
-    /// A new description of this side is on its way: its candidates wait for it.
-    pub(super) fn expect_description(&mut self) {
-        self.described = false;
+    /// There is an offer, so candidates of its answering side mean something.
+    pub(super) fn open(&mut self) {
+        self.open = true;
     }
 }
 

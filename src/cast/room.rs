@@ -316,7 +316,7 @@ impl<P> Rooms<P> {
         let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
         let mailbox = match (role, &signal) {
             (Role::Caster, Signal::Offer(_)) => {
-                room.to_caster.expect_description();
+                room.to_caster.open();
                 &mut room.to_tv
             }
             (Role::Caster, Signal::Candidate(_)) => &mut room.to_tv,

@@ -1,12 +1,12 @@
 //! `castway credentials`.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 use clap::Args;
 
 use super::{Stop, print, with_store};
+use crate::address;
 use crate::api::TurnReply;
 use crate::config::{Config, TurnAccess};
 use crate::ice::{IceServers, Listener, Transport};
@@ -36,7 +36,8 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, config: &Co
     check_access(&directory, config.credentials.access, user)?;
     let issued = directory.issue(user, ttl, SystemTime::now());
     let listeners = vec![Listener { transport: Transport::Udp, port: config.relay.addr.port() }];
-    let uris = IceServers::new(config, listeners, own_address(config)).uris(None);
+    let advertised = config.relay.relay_ip.unwrap_or_else(|| address::relay_ip(config.relay.addr.ip()));
+    let uris = IceServers::new(config, listeners, advertised).uris(None);
     print(serde_json::to_string_pretty(&TurnReply::new(&issued, uris))?)
 }
 
@@ -53,17 +54,4 @@ fn check_access(directory: &Directory, access: TurnAccess, user: &str) -> anyhow
     } else {
         Err(anyhow!("there is no user {user:?}; add it with: castway user add {user}"))
     }
-}
-
-/// Where the relay would be on this machine: as bound, or the address of the default route.
-fn own_address(config: &Config) -> IpAddr {
-    let bound = Some(config.relay.addr.ip()).filter(|ip| !ip.is_unspecified());
-    config.relay.relay_ip.or(bound).or_else(default_route).unwrap_or(Ipv4Addr::LOCALHOST.into())
-}
-
-/// Connecting a UDP socket chooses a route and sends nothing.
-fn default_route() -> Option<IpAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
 }

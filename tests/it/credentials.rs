@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use castway::api::{self, Api, Probe};
+use castway::api::{self, Api, Probe, Site};
 use castway::config::{Config, Settings};
 use castway::ice::{IceServers, Listener, Transport};
 use castway::limit::AddressLimiter;
@@ -52,6 +52,7 @@ impl Server {
             ice: IceServers::new(&config, listeners, Ipv4Addr::new(192, 0, 2, 7).into()),
             limiter: AddressLimiter::per_minute(config.credentials.rate),
             credentials: config.credentials,
+            site: Site { public_url: None, http: config.http.addr, alphabet: config.cast.alphabet },
             probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
         };
         let app = api::router(Arc::new(state)).into_make_service_with_connect_info::<SocketAddr>();

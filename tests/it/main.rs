@@ -1,7 +1,9 @@
-//! One binary for all integration tests, a file a capability.
+//! The one integration binary: a file a capability.
 
-#![allow(clippy::unwrap_used, reason = "the panic is the test's failure")]
+#![allow(clippy::unwrap_used, reason = "a test's helper fails like its test")]
 
 mod credentials;
+mod relay;
 mod support;
+mod tidy;
 mod users;

@@ -1,0 +1,92 @@
+//! The machine's own addresses, as the kernel tells them now.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+/// The address that relayed sockets are bound to when none is set: the listener's if it is one machine's, else the default
+/// route's, else any interface's, else loopback. IPv4 first where the listener takes both (RFC 8656 section 7.1: an Allocate
+/// that names no family asks for IPv4).
+pub fn relay_ip(listening: IpAddr) -> IpAddr {
+    let listening = listening.to_canonical();
+    if !listening.is_unspecified() {
+        return listening;
+    }
+    let v4 = || default_route(IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)));
+    let v6 = || default_route(IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)));
+    let takes = |ip: &IpAddr| ip.is_ipv4() || listening.is_ipv6();
+    let routed = v4().or_else(|| listening.is_ipv6().then(v6).flatten());
+    routed.or_else(|| interfaces().into_iter().find(|ip| takes(ip) && reaches_others(ip))).unwrap_or(Ipv4Addr::LOCALHOST.into())
+}
+
+/// The addresses of all interfaces that are up; none when the system does not tell.
+pub fn interfaces() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the machine's own addresses are unknown");
+        Vec::new()
+    });
+    interfaces.iter().map(|interface| interface.ip()).collect()
+}
+
+/// The `http://` origins under which other machines reach a listener here, the default route's first; never loopback.
+pub fn origins(http: SocketAddr) -> Vec<String> {
+    let ip = http.ip().to_canonical();
+    let mut reachable = vec![relay_ip(ip)];
+    if ip.is_unspecified() {
+        reachable.extend(interfaces().into_iter().filter(|own| own.is_ipv4() || ip.is_ipv6()));
+    }
+    let mut seen = std::collections::HashSet::new();
+    reachable.retain(|ip| reaches_others(ip) && seen.insert(*ip));
+    reachable.into_iter().map(|ip| format!("http://{}", SocketAddr::new(ip, http.port()))).collect()
+}
+
+/// Whether only one network can reach an address: private, shared (RFC 6598), loopback, link-local and documentation ones.
+pub fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_documentation() || shared
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// The interfaces' addresses for a sentence, loopback and link-local left out unless there is nothing else.
+pub fn listed() -> String {
+    let all = interfaces();
+    let useful: Vec<String> = all.iter().filter(|ip| reaches_others(ip)).map(IpAddr::to_string).collect();
+    if useful.is_empty() { Ipv4Addr::LOCALHOST.to_string() } else { useful.join(", ") }
+}
+
+pub fn reaches_others(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+    }
+}
+
+/// Connecting a UDP socket sends nothing: it makes the kernel choose the route, and with it the source address.
+fn default_route(any: IpAddr, destination: IpAddr) -> Option<IpAddr> {
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
+    socket.connect(SocketAddr::new(destination, 9)).ok()?;
+    let source = socket.local_addr().ok()?.ip();
+    (!source.is_unspecified()).then_some(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_concrete_listener_names_the_relay_address() {
+        assert_eq!(relay_ip("127.0.0.1".parse().unwrap()), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        assert_eq!(relay_ip("::ffff:127.0.0.1".parse().unwrap()), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+
+    #[test]
+    fn a_wildcard_listener_gets_an_address_of_this_machine() {
+        for wildcard in ["0.0.0.0", "::"] {
+            let ip = relay_ip(wildcard.parse().unwrap());
+            assert!(interfaces().contains(&ip), "{ip} for {wildcard}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The whole server: [`App::build`] binds and opens everything, [`App::run`] serves until it is told to stop.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, anyhow};
+use axum::Router;
+use rand::Rng as _;
+use serde_json::Value;
+use socketioxide::SocketIo;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::address;
+use crate::api::{self, Api, Probe, Site};
+use crate::cast::code::TokenKey;
+use crate::cast::gateway::{Gateway, Issuer};
+use crate::cast::room::{Rooms, RoomsConfig};
+use crate::config::Config;
+use crate::ice::{IceServers, Listener, Transport};
+use crate::limit::AddressLimiter;
+use crate::relay;
+use crate::users::{Directory, Store};
+use crate::{router, socket_io};
+
+/// What is left of an HTTP connection after the drain is cut after this.
+const HTTP_CLOSING: Duration = Duration::from_secs(2);
+
+/// A server whose sockets are bound and whose database is open.
+pub struct App {
+    config: Config,
+    http: TcpListener,
+    http_addr: SocketAddr,
+    router: Router,
+    gateway: Gateway,
+    io: SocketIo,
+    relay: relay::Handle,
+    relay_alive: Arc<AtomicBool>,
+    directory: Directory,
+    store: Store,
+}
+
+impl App {
+    /// Opens the database, starts the relay and binds the HTTP port.
+    ///
+    /// # Errors
+    /// A sentence that says what to do: the data folder or its database can't be used, a port is taken, an address is not this
+    /// machine's.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        let now = SystemTime::now();
+        let store = Store::open(&config.data_dir, now).await?;
+        let directory = Directory::open(&store, &config.credentials).await?;
+        let resume_key = store.key("resume", now).await?;
+        let http = TcpListener::bind(config.http.addr).await.map_err(|error| http_error(config.http.addr, &error))?;
+        let http_addr = http.local_addr().context("the HTTP listener has no address")?;
+
+        let keys: relay::KeyLookup = {
+            let (directory, realm) = (directory.clone(), config.relay.realm.clone());
+            Arc::new(move |username: &str| directory.long_term_keys(username, &realm, SystemTime::now()))
+        };
+        let relay = relay::start(&config.relay, keys).await?;
+        let listeners = vec![Listener { transport: Transport::Udp, port: relay.listening().port() }];
+        let ice = IceServers::new(&config, listeners, relay.advertised());
+        let limiter = AddressLimiter::per_minute(config.credentials.rate);
+
+        let rooms = RoomsConfig {
+            alphabet: config.cast.alphabet,
+            grace: config.cast.grace,
+            takeover: config.cast.takeover,
+            max_rooms: config.cast.max_rooms,
+            // Fresh credentials while the old ones still have a quarter of their life.
+            refresh: config.credentials.ttl.mul_f32(0.75),
+        };
+        let mut seed = [0; 32];
+        rand::rng().fill_bytes(&mut seed);
+        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), seed);
+        let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
+        let gateway = Gateway::new(rooms, Arc::new(issuer));
+        let (layer, io) = socket_io::server();
+        gateway.attach(&io);
+
+        let relay_alive = Arc::new(AtomicBool::new(true));
+        let alive = Arc::clone(&relay_alive);
+        let api = Api {
+            directory: directory.clone(),
+            credentials: config.credentials.clone(),
+            ice,
+            limiter,
+            site: Site {
+                public_url: config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization()),
+                http: http_addr,
+                alphabet: config.cast.alphabet,
+            },
+            probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
+        };
+        let router = router::router(layer, api::router(Arc::new(api)), &config.http.cors);
+        Ok(Self { config, http, http_addr, router, gateway, io, relay, relay_alive, directory, store })
+    }
+
+    /// Where the pages, Socket.IO and the REST API are, with the real port when 0 was asked for.
+    pub const fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    /// Where STUN and TURN are, with the real port when 0 was asked for.
+    pub const fn turn_addr(&self) -> SocketAddr {
+        self.relay.listening()
+    }
+
+    /// What a newcomer needs to know: what to open, and one line for each thing that will not work as it stands.
+    pub fn greeting(&self) -> String {
+        let public = self.config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
+        let port = self.http_addr.port();
+        let origins = match public.clone() {
+            Some(url) => vec![url],
+            None => address::origins(self.http_addr),
+        };
+        let here = format!("http://localhost:{port}");
+        let origin = origins.first().unwrap_or(&here);
+        let ports = &self.config.relay.ports;
+        let mut text = format!("Castway {} is running.\n\n", env!("CARGO_PKG_VERSION"));
+        let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<14}{value}\n"));
+        line("On the TV", &format!("{origin}/tv"));
+        line("To cast", &format!("{origin}/cast"));
+        for other in origins.iter().skip(1) {
+            line("", &format!("or {other}"));
+        }
+        line("TURN relay", &format!("{} UDP; relayed ports {}-{} UDP", self.turn_addr(), ports.start(), ports.end()));
+        line("", &format!("seen by others as {}", self.relay.advertised()));
+        line("Data", &shown(&self.config.data_dir));
+        let warnings = self.warnings(public.as_deref(), &here);
+        if !warnings.is_empty() {
+            text.push_str("\nWill not work as it stands:\n");
+            warnings.iter().for_each(|warning| text.push_str(&format!("  ! {warning}\n")));
+        }
+        text
+    }
+
+    fn warnings(&self, public: Option<&str>, here: &str) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !public.is_some_and(|url| url.starts_with("https:")) {
+            warnings.push(format!(
+                "No HTTPS: browsers share screens only from HTTPS pages or from localhost. On this machine cast from \
+                 {here}/cast; for others put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
+            ));
+        }
+        let advertised = self.relay.advertised();
+        if address::is_private(advertised) {
+            warnings.push(format!(
+                "The relay's address {advertised} is reachable in its own network only. For casts across the internet set \
+                 CASTWAY_EXTERNAL_IP to the public address"
+            ));
+        }
+        let foreign = self.directory.users_of_other_realms(&self.config.relay.realm);
+        if foreign > 0 {
+            warnings.push(format!(
+                "{foreign} users set their passwords for another realm than CASTWAY_REALM={}: those can't log in to the relay \
+                 until `castway user passwd` sets them again",
+                self.config.relay.realm
+            ));
+        }
+        warnings
+    }
+
+    /// Serves until `stop` ends, then tells the clients, gives the relay its deadline and closes everything.
+    ///
+    /// # Errors
+    /// Where a part of the server that must not end did.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self { config, http, router, gateway, io, relay, relay_alive, directory, store, .. } = self;
+        let (stopping, stopped) = tokio::sync::watch::channel(());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(gateway.clone().run());
+        tasks.spawn(directory.follow(store.clone()));
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum::serve(http, service).with_graceful_shutdown(async move {
+            let mut stopped = stopped;
+            stopped.changed().await.ok();
+        });
+        let mut server = tokio::spawn(server.into_future());
+
+        let mut watch = tokio::time::interval(Duration::from_secs(1));
+        tokio::pin!(stop);
+        let ended = loop {
+            tokio::select! {
+                () = &mut stop => break None,
+                result = &mut server => break Some(anyhow!("the HTTP server ended: {result:?}")),
+                Some(result) = tasks.join_next() => break Some(anyhow!("a part of the server ended: {result:?}")),
+                _ = watch.tick() => relay_alive.store(relay.is_alive(), Ordering::Relaxed),
+            }
+        };
+
+        let (tvs, clients) = gateway.counts();
+        tracing::info!(tvs, clients, allocations = relay.allocations(), "stopping");
+        relay_alive.store(false, Ordering::Relaxed);
+        gateway.announce_shutdown();
+        relay.stop(config.drain).await;
+        io.close().await;
+        stopping.send(()).ok();
+        if tokio::time::timeout(HTTP_CLOSING, &mut server).await.is_err() {
+            server.abort();
+        }
+        tasks.shutdown().await;
+        store.close().await;
+        tracing::info!("stopped");
+        ended.map_or(Ok(()), Err)
+    }
+}
+
+/// Signs the cast flow's credentials.
+struct CastIssuer {
+    directory: Directory,
+    ice: IceServers,
+    limiter: AddressLimiter,
+}
+
+impl Issuer for CastIssuer {
+    fn admit(&self, from: IpAddr) -> Result<(), u64> {
+        self.limiter.check(from).map_err(|wait| wait.as_secs().max(1))
+    }
+
+    fn ice_servers(&self, username: &str, host: Option<&str>) -> Value {
+        let credentials = self.directory.issue(username, None, SystemTime::now());
+        serde_json::to_value(self.ice.ice_servers(&credentials, host)).expect("strings are JSON")
+    }
+}
+
+fn http_error(addr: SocketAddr, error: &io::Error) -> anyhow::Error {
+    let kind = error.kind();
+    if kind == io::ErrorKind::AddrInUse {
+        anyhow!(
+            "TCP {addr} is taken by another program (another Castway?): stop that one, or set CASTWAY_HTTP_ADDR to a free port"
+        )
+    } else if kind == io::ErrorKind::PermissionDenied {
+        anyhow!(
+            "TCP {addr} needs more rights: ports below 1024 are for root or for CAP_NET_BIND_SERVICE; set CASTWAY_HTTP_ADDR to \
+             a port above, or give the program that capability"
+        )
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        let port = addr.port();
+        anyhow!("CASTWAY_HTTP_ADDR={addr} is not an address of this machine: use one of its own, or 0.0.0.0:{port} for all")
+    } else {
+        anyhow!("CASTWAY_HTTP_ADDR={addr} can't be listened on: {error}")
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
+}

@@ -1,0 +1,437 @@
+//! The relay as its clients see it, over loopback. Networks are named where a test needs them open: loopback is denied.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use castway::config::RelayConfig;
+use castway::relay::{self, Handle, KeyLookup};
+use stun::agent::TransactionId;
+use stun::attributes::{ATTR_ERROR_CODE, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME};
+use stun::integrity::MessageIntegrity;
+use stun::message::{CLASS_REQUEST, METHOD_ALLOCATE, Message, MessageType, Setter};
+use stun::textattrs::TextAttribute;
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+use turn::auth::generate_auth_key;
+use turn::client::{Client, ClientConfig};
+use turn::proto::PROTO_UDP;
+use turn::proto::evenport::EvenPort;
+use turn::proto::reqtrans::RequestedTransport;
+use webrtc_util::Conn;
+
+const REALM: &str = "castway.test";
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const SOON: Duration = Duration::from_secs(5);
+/// Long enough for a datagram over loopback to arrive if it is ever to.
+const NEVER: Duration = Duration::from_millis(300);
+
+fn config() -> RelayConfig {
+    RelayConfig {
+        addr: (LOCALHOST, 0).into(),
+        external_ip: None,
+        relay_ip: None,
+        ports: 40_000..=49_151,
+        realm: REALM.to_owned(),
+        allowed_peers: Vec::new(),
+        denied_peers: Vec::new(),
+    }
+}
+
+fn allowing(networks: &[&str]) -> RelayConfig {
+    RelayConfig { allowed_peers: networks.iter().map(|network| network.parse().unwrap()).collect(), ..config() }
+}
+
+fn key(username: &str, password: &str) -> [u8; 16] {
+    generate_auth_key(username, REALM, password).try_into().unwrap()
+}
+
+/// Knows `tv`, with a newer and an older secret, and one user whose lookup fails badly.
+fn keys() -> KeyLookup {
+    Arc::new(|username| match username {
+        "tv" => vec![key("tv", "newest"), key("tv", "older")],
+        "boom" => panic!("a lookup that fails"),
+        _ => Vec::new(),
+    })
+}
+
+async fn start(config: &RelayConfig) -> Handle {
+    relay::start(config, keys()).await.unwrap()
+}
+
+async fn client(relay: SocketAddr, username: &str, password: &str) -> Client {
+    let conn = Arc::new(UdpSocket::bind((LOCALHOST, 0)).await.unwrap());
+    let client = Client::new(ClientConfig {
+        stun_serv_addr: relay.to_string(),
+        turn_serv_addr: relay.to_string(),
+        username: username.to_owned(),
+        password: password.to_owned(),
+        realm: String::new(),
+        software: String::new(),
+        rto_in_ms: 0,
+        conn,
+        vnet: None,
+    });
+    let client = client.await.unwrap();
+    client.listen().await.unwrap();
+    client
+}
+
+/// The client must outlive what it allocates.
+async fn allocated(handle: &Handle) -> (Client, impl Conn + use<>) {
+    let client = client(handle.listening(), "tv", "newest").await;
+    let relayed = client.allocate().await.unwrap();
+    (client, relayed)
+}
+
+async fn received(conn: &(impl Conn + ?Sized)) -> Option<(Vec<u8>, SocketAddr)> {
+    let mut buffer = [0; 2048];
+    let (length, from) = timeout(NEVER, conn.recv_from(&mut buffer)).await.ok()?.unwrap();
+    Some((buffer[..length].to_vec(), from))
+}
+
+#[tokio::test]
+async fn every_candidate_key_verifies_and_no_other() {
+    let handle = start(&config()).await;
+    for password in ["newest", "older"] {
+        let client = client(handle.listening(), "tv", password).await;
+        let relayed = client.allocate().await.unwrap_or_else(|error| panic!("{password}: {error}"));
+        assert_eq!(relayed.local_addr().unwrap().ip(), LOCALHOST);
+        // Refreshed by the same key.
+        relayed.close().await.unwrap();
+    }
+    for (username, password) in [("tv", "wrong"), ("nobody", "newest")] {
+        let client = client(handle.listening(), username, password).await;
+        assert!(client.allocate().await.is_err(), "{username} {password}");
+    }
+    timeout(SOON, async {
+        while handle.allocations() > 0 {
+            tokio::task::yield_now().await
+        }
+    })
+    .await
+    .unwrap();
+    handle.stop(SOON).await;
+}
+
+#[tokio::test]
+async fn clients_with_different_secrets_at_once_are_told_apart() {
+    let handle = start(&config()).await;
+    let attempts = (0..24).map(|number| {
+        let relay = handle.listening();
+        tokio::spawn(async move {
+            let password = ["newest", "older", "wrong"][number % 3];
+            client(relay, "tv", password).await.allocate().await.is_ok() == (password != "wrong")
+        })
+    });
+    for attempt in attempts.collect::<Vec<_>>() {
+        assert!(attempt.await.unwrap());
+    }
+}
+
+fn signed_allocate(id: TransactionId, username: &str, password: &str, nonce: &str, more: Vec<Box<dyn Setter>>) -> Message {
+    let mut attributes: Vec<Box<dyn Setter>> = vec![
+        Box::new(id),
+        Box::new(MessageType::new(METHOD_ALLOCATE, CLASS_REQUEST)),
+        Box::new(RequestedTransport { protocol: PROTO_UDP }),
+        Box::new(TextAttribute::new(ATTR_USERNAME, username.to_owned())),
+        Box::new(TextAttribute::new(ATTR_REALM, REALM.to_owned())),
+        Box::new(TextAttribute::new(ATTR_NONCE, nonce.to_owned())),
+    ];
+    attributes.extend(more);
+    attributes.push(Box::new(MessageIntegrity(key(username, password).to_vec())));
+    let mut message = Message::new();
+    message.build(&attributes).unwrap();
+    message
+}
+
+async fn asked(socket: &UdpSocket, relay: SocketAddr, request: &Message) -> Option<Message> {
+    socket.send_to(&request.raw, relay).await.unwrap();
+    let (raw, _) = received(socket).await?;
+    let mut answer = Message { raw, ..Message::new() };
+    answer.decode().unwrap();
+    Some(answer)
+}
+
+async fn nonce(socket: &UdpSocket, relay: SocketAddr) -> String {
+    let mut bare = Message::new();
+    bare.build(&[
+        Box::new(TransactionId::new()) as Box<dyn Setter>,
+        Box::new(MessageType::new(METHOD_ALLOCATE, CLASS_REQUEST)),
+        Box::new(RequestedTransport { protocol: PROTO_UDP }),
+    ])
+    .unwrap();
+    let challenge = asked(socket, relay, &bare).await.unwrap();
+    TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text
+}
+
+#[tokio::test]
+async fn unknown_user_and_wrong_password_get_identical_bytes() {
+    let handle = start(&config()).await;
+    let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let nonce = nonce(&socket, handle.listening()).await;
+    let id = TransactionId::new();
+    let wrong = asked(&socket, handle.listening(), &signed_allocate(id, "tv", "wrong", &nonce, vec![])).await.unwrap();
+    let unknown = asked(&socket, handle.listening(), &signed_allocate(id, "nobody", "wrong", &nonce, vec![])).await.unwrap();
+    assert!(wrong.contains(ATTR_ERROR_CODE));
+    assert_eq!(wrong.raw, unknown.raw);
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_datagram() {
+    let handle = start(&config()).await;
+    let (_client, before) = allocated(&handle).await;
+    let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let nonce = nonce(&socket, handle.listening()).await;
+    let boom = signed_allocate(TransactionId::new(), "boom", "any", &nonce, vec![]);
+    assert!(asked(&socket, handle.listening(), &boom).await.is_none());
+    assert!(handle.is_alive());
+    let (_other, after) = allocated(&handle).await;
+    before.send_to(b"still here", after.local_addr().unwrap()).await.unwrap();
+    assert_eq!(handle.allocations(), 2);
+}
+
+#[tokio::test]
+async fn garbage_and_bare_stun_never_end_it() {
+    let handle = start(&config()).await;
+    let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let mut header = vec![0x00, 0x03, 0xff, 0xff, 0x21, 0x12, 0xa4, 0x42];
+    header.extend([0; 12]);
+    for garbage in [vec![], vec![0], vec![0x40, 0, 0xff, 0xff], vec![0xff; 1500], vec![0; 65_507], header] {
+        socket.send_to(&garbage, handle.listening()).await.unwrap();
+    }
+    let client = client(handle.listening(), "", "").await;
+    let mapped = client.send_binding_request().await.unwrap();
+    assert_eq!(mapped.ip(), LOCALHOST);
+}
+
+#[tokio::test]
+async fn two_clients_relay_to_each_other_although_loopback_is_denied() {
+    let handle = start(&config()).await;
+    let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
+    talk_through_relays(&one, &two).await;
+    assert_eq!(handle.drops().denied, 0);
+}
+
+#[tokio::test]
+async fn two_clients_relay_to_each_other_behind_an_external_address_without_hairpin() {
+    let external = IpAddr::from([203, 0, 113, 7]);
+    let handle = start(&RelayConfig { external_ip: Some(external), ..config() }).await;
+    assert_eq!(handle.advertised(), external);
+    let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
+    assert_eq!(one.local_addr().unwrap().ip(), external);
+    talk_through_relays(&one, &two).await;
+    // A port of the external address that is none of ours stays closed.
+    let free = UdpSocket::bind((LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port();
+    one.send_to(b"in", (external, free).into()).await.unwrap();
+    assert!(
+        timeout(SOON, async {
+            while handle.drops().denied == 0 {
+                tokio::task::yield_now().await
+            }
+        })
+        .await
+        .is_ok()
+    );
+}
+
+/// Enough rounds that indications give way to channels.
+async fn talk_through_relays(one: &impl Conn, two: &impl Conn) {
+    let (at_one, at_two) = (one.local_addr().unwrap(), two.local_addr().unwrap());
+    // Opens both permissions; what comes before the other's permission is lost.
+    one.send_to(b"hello", at_two).await.unwrap();
+    two.send_to(b"hello", at_one).await.unwrap();
+    while received(one).await.is_some() {}
+    while received(two).await.is_some() {}
+    for round in 0..20u8 {
+        let payload = vec![round; 1200];
+        one.send_to(&payload, at_two).await.unwrap();
+        assert_eq!(received(two).await, Some((payload.clone(), at_one)), "round {round}");
+        two.send_to(&payload, at_one).await.unwrap();
+        assert_eq!(received(one).await, Some((payload, at_two)), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn denied_peers_are_reached_neither_way_and_allowed_ones_are() {
+    let handle = start(&allowing(&["127.0.0.2/32"])).await;
+    let (_client, relayed) = allocated(&handle).await;
+    let allowed = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+    let mut denied = vec![UdpSocket::bind("127.0.0.3:0").await.unwrap(), UdpSocket::bind((LOCALHOST, 0)).await.unwrap()];
+    // An address of this machine on a real network, if it has one.
+    let own = if_addrs::get_if_addrs().unwrap().into_iter().map(|it| it.ip()).find(|ip| ip.is_ipv4() && !ip.is_loopback());
+    if let Some(own) = own {
+        denied.push(UdpSocket::bind((own, 0)).await.unwrap());
+    }
+    for round in 0..3 {
+        for peer in &denied {
+            relayed.send_to(b"out", peer.local_addr().unwrap()).await.unwrap();
+        }
+        relayed.send_to(b"out", allowed.local_addr().unwrap()).await.unwrap();
+        assert_eq!(received(&allowed).await, Some((b"out".to_vec(), relayed.local_addr().unwrap())), "round {round}");
+    }
+    for peer in &denied {
+        assert_eq!(received(peer).await, None, "{peer:?}");
+        peer.send_to(b"in", relayed.local_addr().unwrap()).await.unwrap();
+    }
+    allowed.send_to(b"in", relayed.local_addr().unwrap()).await.unwrap();
+    assert_eq!(received(&relayed).await, Some((b"in".to_vec(), allowed.local_addr().unwrap())));
+    assert_eq!(received(&relayed).await, None);
+    assert!(handle.drops().denied >= 3 * denied.len() as u64, "{:?}", handle.drops());
+}
+
+#[tokio::test]
+async fn the_relays_own_listener_is_no_peer() {
+    let handle = start(&config()).await;
+    let (_client, relayed) = allocated(&handle).await;
+    relayed.send_to(b"loop", handle.listening()).await.unwrap();
+    timeout(SOON, async {
+        while handle.drops().denied == 0 {
+            tokio::task::yield_now().await
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn an_error_of_one_send_never_ends_the_allocation() {
+    // From a loopback address nothing outside can be sent to: EINVAL or ENETUNREACH.
+    let handle = start(&allowing(&["127.0.0.0/8", "198.51.100.0/24", "255.255.255.255/32"])).await;
+    let (_client, relayed) = allocated(&handle).await;
+    let closed = UdpSocket::bind((LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
+    for bad in ["198.51.100.1:9".parse().unwrap(), "255.255.255.255:9".parse().unwrap(), closed, closed] {
+        relayed.send_to(b"out", bad).await.unwrap();
+    }
+    let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    relayed.send_to(b"out", peer.local_addr().unwrap()).await.unwrap();
+    assert_eq!(received(&peer).await, Some((b"out".to_vec(), relayed.local_addr().unwrap())));
+    peer.send_to(b"in", relayed.local_addr().unwrap()).await.unwrap();
+    assert_eq!(received(&relayed).await, Some((b"in".to_vec(), peer.local_addr().unwrap())));
+    assert!(handle.drops().unsent >= 2, "{:?}", handle.drops());
+    assert_eq!(handle.allocations(), 1);
+}
+
+/// An address that only this test uses; ports below those that the system gives out, so that all four are free.
+const NARROW: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 44));
+
+#[tokio::test]
+async fn the_port_range_is_respected_and_its_end_is_508() {
+    let config = RelayConfig { relay_ip: Some(NARROW), ports: 25_000..=25_003, ..config() };
+    let handle = start(&config).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(allocated(&handle).await);
+    }
+    let mut ports: Vec<u16> = held.iter().map(|(_, relayed)| relayed.local_addr().unwrap().port()).collect();
+    ports.sort_unstable();
+    assert_eq!(ports, [25_000, 25_001, 25_002, 25_003]);
+
+    let fifth = client(handle.listening(), "tv", "newest").await;
+    let refusal = fifth.allocate().await.err().unwrap().to_string();
+    assert!(refusal.contains("508"), "{refusal}");
+
+    let (_client, relayed) = held.pop().unwrap();
+    let freed = relayed.local_addr().unwrap();
+    relayed.close().await.unwrap();
+    timeout(SOON, async {
+        while handle.allocations() == 4 {
+            tokio::task::yield_now().await
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(allocated(&handle).await.1.local_addr().unwrap(), freed);
+}
+
+#[tokio::test]
+async fn even_port_with_no_even_port_left_is_508_and_holds_up_nobody() {
+    let config = RelayConfig { relay_ip: Some([127, 0, 0, 45].into()), ports: 25_101..=25_101, ..config() };
+    let handle = start(&config).await;
+    let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let nonce = nonce(&socket, handle.listening()).await;
+    let even: Vec<Box<dyn Setter>> = vec![Box::new(EvenPort::default())];
+    let request = signed_allocate(TransactionId::new(), "tv", "newest", &nonce, even);
+    let answer = asked(&socket, handle.listening(), &request).await.unwrap();
+    assert_eq!(answer.get(ATTR_ERROR_CODE).unwrap()[2..4], [5, 8]);
+    assert_eq!(allocated(&handle).await.1.local_addr().unwrap().port(), 25_101);
+}
+
+#[tokio::test]
+async fn after_a_stop_every_port_is_free() {
+    let handle = start(&config()).await;
+    let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
+    let ports = [handle.listening(), one.local_addr().unwrap(), two.local_addr().unwrap()];
+    handle.stop(Duration::ZERO).await;
+    for port in ports {
+        UdpSocket::bind(port).await.unwrap_or_else(|error| panic!("{port}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn a_stop_lets_live_allocations_end_and_refuses_new_ones() {
+    let handle = start(&config()).await;
+    let listening = handle.listening();
+    let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
+    let stopping = tokio::spawn(handle.stop(SOON));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let refusal = client(listening, "tv", "newest").await.allocate().await.err().unwrap().to_string();
+    assert!(refusal.contains("508"), "{refusal}");
+    talk_through_relays(&one, &two).await;
+    assert!(!stopping.is_finished());
+    one.close().await.unwrap();
+    two.close().await.unwrap();
+    timeout(Duration::from_secs(2), stopping).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_handle_ends_the_relay() {
+    let handle = start(&config()).await;
+    let listening = handle.listening();
+    drop(handle);
+    timeout(SOON, async {
+        while UdpSocket::bind(listening).await.is_err() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn an_ipv4_client_of_a_listener_for_both_families_reads_its_ipv4_address() {
+    // A machine without IPv6 can't have such a listener.
+    let Ok(handle) = relay::start(&RelayConfig { addr: "[::]:0".parse().unwrap(), ..config() }, keys()).await else { return };
+    let client = client((LOCALHOST, handle.listening().port()).into(), "tv", "newest").await;
+    assert_eq!(client.send_binding_request().await.unwrap().ip(), LOCALHOST);
+    assert!(client.allocate().await.unwrap().local_addr().unwrap().is_ipv4());
+}
+
+#[tokio::test]
+async fn what_can_not_start_says_which_setting_to_change() {
+    let handle = start(&config()).await;
+    let listening = handle.listening();
+    let taken = UdpSocket::bind("127.0.0.46:25200").await.unwrap();
+    for (config, setting, words) in [
+        (RelayConfig { addr: listening, ..config() }, "CASTWAY_TURN_ADDR", "taken by another program"),
+        (
+            RelayConfig { addr: "198.51.100.1:0".parse().unwrap(), ..config() },
+            "CASTWAY_TURN_ADDR",
+            "not an address of this machine",
+        ),
+        (
+            RelayConfig { relay_ip: Some([198, 51, 100, 1].into()), ..config() },
+            "CASTWAY_RELAY_IP",
+            "not an address of this machine",
+        ),
+        (
+            RelayConfig { relay_ip: Some(taken.local_addr().unwrap().ip()), ports: 25_200..=25_200, ..config() },
+            "CASTWAY_MAX_PORT",
+            "is taken",
+        ),
+        (RelayConfig { external_ip: Some("2606:4700::1111".parse().unwrap()), ..config() }, "CASTWAY_EXTERNAL_IP", "both IPv4"),
+    ] {
+        let problem = relay::start(&config, keys()).await.err().unwrap().to_string();
+        assert!(problem.contains(setting) && problem.contains(words), "{problem}");
+    }
+}

@@ -1,0 +1,123 @@
+//! The house stays in order: who may import whom, as drawn in ARCHITECTURE.md.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
+const LAYERS: [(&str, u8); 24] = [
+    ("cast::code", 0),
+    ("cast::guesses", 0),
+    ("cast::mailbox", 0),
+    ("cast::room", 0),
+    ("cast::event", 1),
+    ("address", 1),
+    ("config", 1),
+    ("ice", 1),
+    ("limit", 1),
+    ("secret", 0),
+    ("signals", 1),
+    ("telemetry", 1),
+    ("users", 1),
+    ("api", 2),
+    ("cast::gateway", 2),
+    ("pages", 2),
+    ("relay", 2),
+    ("socket_io", 2),
+    ("router", 3),
+    ("app", 3),
+    ("cli", 4),
+    ("cast", 4),
+    ("lib", 4),
+    ("main", 4),
+];
+
+#[test]
+fn files_import_from_lower_layers_only() {
+    let mut breaks = Vec::new();
+    for (module, text) in modules() {
+        let (room, layer) = layer(&module);
+        for import in imports(&module, &text) {
+            let (other, below) = self::layer(&import);
+            if other != room && (below > layer || (below == layer && layer == 2)) {
+                breaks.push(format!("{module} (layer {layer}) imports {import} (layer {below})"));
+            }
+        }
+    }
+    assert!(breaks.is_empty(), "{breaks:#?}");
+}
+
+#[test]
+fn pure_modules_have_no_clock_no_tasks_and_no_sockets() {
+    for (module, text) in modules() {
+        if layer(&module).1 > 0 || module == "secret" {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]").next().expect("split gives one part at least");
+        for forbidden in ["Instant::now", "SystemTime::now", "tokio", "std::net::Tcp", "UdpSocket", "std::fs", "rand::rng()"] {
+            assert!(!code.contains(forbidden), "{module} is pure but uses {forbidden}");
+        }
+    }
+}
+
+#[test]
+fn files_stay_short() {
+    for (module, text) in modules() {
+        let code = text.split("\n#[cfg(test)]").next().expect("split gives one part at least");
+        let lines = code.lines().filter(|line| !line.trim().is_empty() && !line.trim().starts_with("//")).count();
+        assert!(lines <= 520, "{module} has {lines} lines of code: split it");
+    }
+}
+
+fn layer(module: &str) -> (&'static str, u8) {
+    let matches = |name: &str| module == name || module.starts_with(&format!("{name}::"));
+    let found = LAYERS.iter().filter(|(name, _)| matches(name)).max_by_key(|(name, _)| name.len());
+    *found.unwrap_or_else(|| panic!("{module} is in no layer: put it in LAYERS and in ARCHITECTURE.md"))
+}
+
+/// `module path → text` of every file in src/.
+fn modules() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    let name = |path: &PathBuf| {
+        let path = path.strip_prefix(&root).expect("found below it").with_extension("");
+        path.to_str().expect("names are ASCII").replace('/', "::").trim_end_matches("::mod").to_owned()
+    };
+    files.retain(|path| !path.to_string_lossy().ends_with("_tests.rs"));
+    files.iter().map(|path| (name(path), fs::read_to_string(path).expect("readable"))).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The modules of this crate that a file names, by `crate::` or `super::`.
+fn imports(module: &str, text: &str) -> Vec<String> {
+    let code = text.split("\n#[cfg(test)]").next().expect("split gives one part at least");
+    let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
+    let mut found = Vec::new();
+    for (root, base) in [("crate::", ""), ("super::", parent)] {
+        for (at, _) in code.match_indices(root) {
+            let rest = &code[at + root.len()..];
+            let list = rest.strip_prefix('{').map_or(rest, |list| list.split('}').next().unwrap_or(list));
+            let many = rest.starts_with('{');
+            for path in list.split(',').take(if many { usize::MAX } else { 1 }) {
+                let path: String = path.trim().chars().take_while(|c| c.is_ascii_lowercase() || "_:".contains(*c)).collect();
+                let path = path.trim_end_matches(':');
+                if !path.is_empty() && path != "self" {
+                    found.push(if base.is_empty() { path.to_owned() } else { format!("{base}::{path}") });
+                }
+            }
+        }
+    }
+    found
+}
