@@ -220,7 +220,8 @@ struct CastIssuer {
 
 impl Issuer for CastIssuer {
     fn admit(&self, from: IpAddr) -> Result<(), u64> {
-        self.limiter.check(from).map_err(|wait| wait.as_secs().max(1))
+        // Rounded up: a client that waits as told must not be told again.
+        self.limiter.check(from).map_err(|wait| wait.as_secs() + 1)
     }
 
     fn ice_servers(&self, username: &str, host: Option<&str>) -> Value {
