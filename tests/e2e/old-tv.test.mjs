@@ -1,0 +1,49 @@
+// A television of 2018 shows what a browser of today casts.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { openSource, startCast, until } from './support/browser.mjs';
+import { openOld } from './support/old-chromium.mjs';
+import { scene } from './support/scene.mjs';
+
+const out = fileURLToPath(new URL('out/', import.meta.url));
+
+// In the words of an engine without `?.` and `??`.
+const FRAMES = `(async () => {
+  const pc = window.castway && window.castway.pc();
+  if (!pc) return -1;
+  let frames = 0;
+  (await pc.getStats()).forEach((report) => {
+    if (report.type === 'inbound-rtp' && (report.kind || report.mediaType) === 'video') frames += report.framesDecoded || 0;
+  });
+  return frames;
+})()`;
+
+scene('Chromium 67 on our TV page shows frames of a modern caster', {}, async (stage, server) => {
+  const old = await openOld(`${server.url}/tv?ice=relay`);
+  stage.later(old.close);
+  const { page, version } = old;
+  try {
+    assert.match(version, /Chrome\/67\./);
+    const code = await until('a code', () => page.evaluate("(document.getElementById('code') || { getAttribute: () => null }).getAttribute('data-code')"), (text) => /^[A-Z0-9]{6}$/.test(text ?? ''));
+    await until('the page is online', () => page.evaluate('document.body.dataset.online'), (online) => online === 'true');
+    const browser = await stage.browser();
+    await openSource(browser);
+    await startCast(browser, server, code);
+    await until('the TV plays', () => page.evaluate('document.body.dataset.state'), (state) => state === 'playing');
+    const counts = [await until('frames are decoded', () => page.evaluate(FRAMES), (frames) => frames > 0)];
+    for (let i = 0; i < 5; i += 1) {
+      await sleep(1000);
+      counts.push(await page.evaluate(FRAMES));
+    }
+    for (let i = 1; i < counts.length; i += 1) assert.ok(counts[i] > counts[i - 1], `decoded frames second by second: ${counts.join(' ')}`);
+    const size = await page.evaluate("document.getElementById('video').videoWidth");
+    assert.ok(size > 100, `a picture ${size} pixels wide`);
+  } catch (error) {
+    mkdirSync(out, { recursive: true });
+    await page.screenshot(`${out}old-tv.png`).catch(() => {});
+    console.error(`see ${out}old-tv.png; its console said:\n${page.messages.join('\n')}`);
+    throw error;
+  }
+});

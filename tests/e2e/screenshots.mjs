@@ -1,0 +1,98 @@
+// Pictures of every page and of their error states, for people to look at: npm run screenshots. They go to out/screenshots.
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { startServer } from '../interop/support/server.mjs';
+import { inState, launch, openSource, openTv, until } from './support/browser.mjs';
+
+const out = fileURLToPath(new URL('out/screenshots/', import.meta.url));
+const sizes = { tv: [1920, 1080], laptop: [1280, 720], phone: [390, 844] };
+mkdirSync(out, { recursive: true });
+
+const server = await startServer();
+const browser = await launch();
+const errorIs = (page, id) => until(id, () => page.locator('#notice').getAttribute('data-error'), (error) => error === id);
+
+async function each(name, prepare) {
+  for (const [size, [width, height]] of Object.entries(sizes)) {
+    for (const [locale, colorScheme] of [['en-US', 'dark'], ['zh-CN', 'light']]) {
+      const context = await browser.newContext({ locale, colorScheme, viewport: { width, height } });
+      const page = await context.newPage();
+      try {
+        await prepare(page, context);
+        await page.waitForTimeout(500);
+        await page.screenshot({ path: `${out}${name}-${size}-${locale}-${colorScheme}.png` });
+      } catch (error) {
+        console.error(`${name} ${size} ${locale}: ${error.message}`);
+        process.exitCode = 1;
+      } finally {
+        await context.close();
+      }
+    }
+  }
+}
+
+const open = (path) => (page) => page.goto(server.url + path);
+const startWith = (code) => async (page) => {
+  await page.goto(`${server.url}/cast?ice=relay&code=${code}`);
+  await page.locator('#start').click();
+};
+
+try {
+  await openSource(browser);
+  const { page: tv, code } = await openTv(browser, server);
+  await each('landing', open('/'));
+  await each('tv-waiting', async (page) => {
+    await page.goto(`${server.url}/tv`);
+    await inState(page, 'waiting');
+  });
+  await each('cast-setup', open('/cast'));
+  await each('cast-code-incomplete', async (page) => {
+    await startWith('ABC')(page);
+    await errorIs(page, 'code_incomplete');
+  });
+  await each('cast-unknown-code', async (page) => {
+    await startWith(code === 'AAAAAA' ? 'BBBBBB' : 'AAAAAA')(page);
+    await errorIs(page, 'unknown_code');
+  });
+  await each('cast-no-screen-capture', async (page) => {
+    await page.addInitScript(() => delete MediaDevices.prototype.getDisplayMedia);
+    await open('/cast')(page);
+    await errorIs(page, 'no_capture');
+  });
+  await each('cast-cancelled', async (page) => {
+    await page.addInitScript(() => {
+      MediaDevices.prototype.getDisplayMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));
+    });
+    await startWith(code)(page);
+    await errorIs(page, 'capture_cancelled');
+  });
+  await each('cast-sharing', async (page) => {
+    await startWith(code)(page);
+    await inState(page, 'sharing');
+  });
+  await each('tv-playing', async (page, context) => {
+    await page.goto(`${server.url}/tv?ice=relay`);
+    await inState(page, 'waiting');
+    const caster = await context.newPage();
+    await startWith(await page.evaluate(() => window.castway.code()))(caster);
+    await inState(page, 'playing');
+    await page.bringToFront();
+    await page.keyboard.press('i');
+    await page.waitForTimeout(2000);
+  });
+  await tv.close();
+  const stale = await (await browser.newContext({ viewport: { width: 1280, height: 720 } })).newPage();
+  await stale.goto(`${server.url}/tv`);
+  await inState(stale, 'waiting');
+  const again = await stale.context().newPage();
+  await again.goto(`${server.url}/tv`);
+  await inState(stale, 'replaced');
+  await stale.screenshot({ path: `${out}tv-replaced.png` });
+  await server.stop();
+  await until('the TV notices', () => again.evaluate(() => document.body.dataset.online), (online) => online === 'false');
+  await again.screenshot({ path: `${out}tv-offline.png` });
+} finally {
+  await browser.close();
+  await server.close();
+}
+console.log(out);

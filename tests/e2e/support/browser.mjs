@@ -1,0 +1,149 @@
+// Real Chromium processes and what the tests do with our two pages in them.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { chromium } from 'playwright-core';
+
+const executablePath = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
+export const LIMIT = 20_000;
+const SOURCE_TITLE = 'castway test picture';
+
+export async function launch() {
+  if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Debian's package chromium`);
+  return chromium.launch({
+    executablePath,
+    args: [
+      '--no-sandbox',
+      // The relay is at 127.0.0.1, and so may be every interface of a test machine.
+      '--allow-loopback-in-peer-connection',
+      `--auto-select-tab-capture-source-by-title=${SOURCE_TITLE}`,
+      '--autoplay-policy=no-user-gesture-required',
+    ],
+  });
+}
+
+// Moves all the time, and has a colour on its left that the far side can look for.
+const SOURCE = `<!doctype html><title>${SOURCE_TITLE}</title><style>html,body{margin:0;height:100%}canvas{display:block;width:100%;height:100%}</style>
+<canvas width="640" height="360"></canvas><script>
+  const context = document.querySelector('canvas').getContext('2d');
+  let tick = 0;
+  (function draw() {
+    tick += 1;
+    context.fillStyle = 'rgb(255,0,255)';
+    context.fillRect(0, 0, 320, 360);
+    context.fillStyle = 'hsl(' + (tick * 3 % 360) + ',80%,50%)';
+    context.fillRect(320, 0, 320, 360);
+    context.fillStyle = '#fff';
+    context.fillRect(320 + tick * 5 % 300, tick * 3 % 340, 20, 20);
+    requestAnimationFrame(draw);
+  })();
+</script>`;
+
+// In a context of its own: a background tab of the same window is drawn four times a second.
+export async function openSource(browser) {
+  const context = await browser.newContext({ viewport: { width: 640, height: 360 } });
+  const page = await context.newPage();
+  await page.setContent(SOURCE);
+  return page;
+}
+
+export async function openPage(browser, url, { locale = 'en-US', viewport = { width: 1280, height: 720 } } = {}) {
+  const context = await browser.newContext({ locale, viewport });
+  const page = await context.newPage();
+  page.setDefaultTimeout(LIMIT);
+  page.messages = [];
+  page.on('console', (message) => page.messages.push(`${message.type()}: ${message.text()}`));
+  page.on('pageerror', (error) => page.messages.push(`page error: ${error.stack ?? error}`));
+  await page.goto(url);
+  return page;
+}
+
+// Polls `look` until `accept` likes what it sees; the last thing seen is in the error.
+export async function until(what, look, accept = Boolean, limit = LIMIT) {
+  const deadline = Date.now() + limit;
+  let seen;
+  for (;;) {
+    seen = await look();
+    if (accept(seen)) return seen;
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${limit / 1000} s, last seen ${JSON.stringify(seen)}`);
+    await sleep(200);
+  }
+}
+
+const bodyState = (page) => page.evaluate(() => `${document.body.dataset.state} ${document.body.dataset.online}`);
+export const inState = (page, state, limit) => until(`the page is ${state}`, () => bodyState(page), (seen) => seen === `${state} true`, limit);
+
+export const shownCode = (page) =>
+  until('the TV shows a code', () => page.locator('#code').evaluate((code) => (document.body.dataset.online === 'true' ? code.dataset.code : '')), (code) => /^[A-Z0-9]{6}$/.test(code ?? ''));
+
+export async function openTv(browser, server, options = {}) {
+  const page = await openPage(browser, `${server.url}/tv?ice=relay`, options);
+  const code = await shownCode(page);
+  await inState(page, 'waiting');
+  return { page, code };
+}
+
+export async function startCast(browser, server, code, options = {}) {
+  const page = await openPage(browser, `${server.url}/cast?ice=relay`, options);
+  await page.locator('#code-input').fill(code);
+  await page.locator('#start').click();
+  await inState(page, 'sharing');
+  return page;
+}
+
+// Reads the browser's own statistics, not the figures that the page makes of them.
+export function statistics(page) {
+  return page.evaluate(async () => {
+    const pc = window.castway.pc();
+    if (!pc) return { frames: -1 };
+    const all = new Map();
+    for (const [id, report] of await pc.getStats()) all.set(id, report);
+    const result = { frames: 0, state: pc.iceConnectionState };
+    for (const report of all.values()) {
+      if (report.type === 'inbound-rtp' && report.kind === 'video') result.frames += report.framesDecoded ?? 0;
+      if (report.type === 'outbound-rtp' && report.kind === 'video') result.frames += report.framesEncoded ?? 0;
+      if (report.type === 'transport' && report.selectedCandidatePairId) {
+        const pair = all.get(report.selectedCandidatePairId);
+        const local = all.get(pair.localCandidateId);
+        const remote = all.get(pair.remoteCandidateId);
+        Object.assign(result, { local: local.candidateType, remote: remote.candidateType, url: local.url, address: `${local.address}:${local.port}` });
+      }
+    }
+    return result;
+  });
+}
+
+// Decoded frames have to become more in every single second.
+export async function assertPicture(page, seconds = 5) {
+  const first = await until('frames are decoded', () => statistics(page), ({ frames }) => frames > 0);
+  const counts = [first.frames];
+  for (let i = 0; i < seconds; i += 1) {
+    await sleep(1000);
+    counts.push((await statistics(page)).frames);
+  }
+  for (let i = 1; i < counts.length; i += 1) assert.ok(counts[i] > counts[i - 1], `decoded frames second by second: ${counts.join(' ')}`);
+  return counts;
+}
+
+// What the far side's eyes see: the left of the source is magenta.
+export async function assertMagenta(page) {
+  const look = () =>
+    page.evaluate(() => {
+      const video = document.getElementById('video');
+      if (!video.videoWidth) return null;
+      const canvas = document.createElement('canvas');
+      canvas.width = video.videoWidth;
+      canvas.height = video.videoHeight;
+      const context = canvas.getContext('2d');
+      context.drawImage(video, 0, 0);
+      return [...context.getImageData(Math.floor(canvas.width / 4), Math.floor(canvas.height / 2), 1, 1).data].slice(0, 3);
+    });
+  await until('the picture is the source', look, (rgb) => rgb !== null && rgb[0] > 180 && rgb[1] < 90 && rgb[2] > 180);
+}
+
+export async function assertRelayed(page, server) {
+  const seen = await until('a candidate pair is selected', () => statistics(page), ({ local }) => Boolean(local));
+  assert.equal(seen.local, 'relay');
+  assert.equal(seen.remote, 'relay');
+  assert.equal(seen.url, `turn:127.0.0.1:${server.turnPort}?transport=udp`);
+}

@@ -1,0 +1,65 @@
+// One test's server and browsers, put away after it; a failure leaves pictures and logs in out/.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { startServer } from '../../interop/support/server.mjs';
+import { launch } from './browser.mjs';
+
+const out = fileURLToPath(new URL('../out/', import.meta.url));
+
+class Scene {
+  browsers = [];
+  cleanups = [];
+
+  async browser() {
+    const browser = await launch();
+    this.browsers.push(browser);
+    return browser;
+  }
+
+  later(cleanup) {
+    this.cleanups.push(cleanup);
+  }
+
+  async evidence(name) {
+    mkdirSync(out, { recursive: true });
+    const stem = join(out, name.replaceAll(/[^a-z0-9]+/gi, '-').slice(0, 80));
+    writeFileSync(`${stem}.server.log`, this.server?.log ?? 'the server did not start');
+    const saved = [`${stem}.server.log`];
+    let count = 0;
+    for (const page of this.browsers.flatMap((browser) => browser.contexts()).flatMap((context) => context.pages())) {
+      count += 1;
+      const path = `${stem}.${count}.png`;
+      const shot = await page.screenshot({ path, timeout: 5000 }).catch(() => null);
+      if (shot) saved.push(path);
+      if (page.messages?.length) {
+        writeFileSync(`${stem}.${count}.console.log`, `${page.url()}\n${page.messages.join('\n')}\n`);
+        saved.push(`${stem}.${count}.console.log`);
+      }
+    }
+    return saved;
+  }
+
+  async close() {
+    for (const cleanup of this.cleanups.reverse()) await cleanup().catch(() => {});
+    for (const browser of this.browsers) await browser.close().catch(() => {});
+    await this.server?.close();
+  }
+}
+
+export function scene(name, settings, body) {
+  test(name, { timeout: 180_000 }, async () => {
+    const stage = new Scene();
+    try {
+      stage.server = await startServer(settings);
+      await body(stage, stage.server);
+    } catch (error) {
+      const saved = await stage.evidence(name);
+      console.error(`${name}: see\n  ${saved.join('\n  ')}`);
+      throw error;
+    } finally {
+      await stage.close();
+    }
+  });
+}

@@ -1,0 +1,46 @@
+// What a client says the moment it is connected must be heard: front ends without acks would wait for ever.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import WebSocket from 'ws';
+import { startServer } from './support/server.mjs';
+
+const CLIENTS = 1500;
+const AT_ONCE = 20;
+
+test(`the first event of ${CLIENTS} clients is answered`, async () => {
+  const server = await startServer();
+  // Below the client libraries, which are too slow to meet a server that is not ready yet.
+  const first = (namespace) =>
+    new Promise((resolve) => {
+      const socket = new WebSocket(`${server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
+      const end = (result) => {
+        clearTimeout(timer);
+        socket.terminate();
+        resolve(result);
+      };
+      const timer = setTimeout(() => end('no answer'), 10_000);
+      const prefix = namespace === '/' ? '' : `${namespace},`;
+      socket.on('error', (error) => end(error.message));
+      socket.on('message', (data) => {
+        const text = String(data);
+        if (text.startsWith('0')) socket.send(`40${prefix}`);
+        else if (text.startsWith('40')) socket.send(`42${prefix}7["CONFIG",{}]`);
+        else if (text.startsWith(`43${prefix}7`)) end('answered');
+      });
+    });
+  try {
+    const results = {};
+    let started = 0;
+    const worker = async () => {
+      while (started < CLIENTS) {
+        started += 1;
+        const result = await first(started % 2 ? '/' : '/rtc');
+        results[result] = (results[result] ?? 0) + 1;
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    assert.deepEqual(results, { answered: CLIENTS });
+  } finally {
+    await server.close();
+  }
+});

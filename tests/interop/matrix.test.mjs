@@ -1,0 +1,68 @@
+// Every client generation on every transport does the whole flow in both dialects and across them.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { closeAll, connect, transports, versions } from './support/clients.mjs';
+import { wholeFlow } from './support/dialects.mjs';
+import { startServer } from './support/server.mjs';
+
+const home = { A: '/', B: '/rtc' };
+const upgraded = async (peer) => {
+  const deadline = Date.now() + 10_000;
+  while (peer.transport !== 'websocket' && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(peer.transport, 'websocket', `${peer.label} has upgraded`);
+};
+
+let server;
+before(async () => {
+  server = await startServer();
+});
+after(() => server?.close());
+afterEach(closeAll);
+
+for (const version of Object.keys(versions)) {
+  describe(`socket.io-client ${version}`, () => {
+    for (const transport of Object.keys(transports)) {
+      for (const [tvDialect, casterDialect] of ['AA', 'BB', 'AB', 'BA']) {
+        for (const acks of [false, true]) {
+          test(`${transport}: TV ${tvDialect}, caster ${casterDialect}, ${acks ? 'with' : 'without'} acks`, async () => {
+            const tv = await connect(server, { version, transport, namespace: home[tvDialect], label: 'TV' });
+            const caster = await connect(server, { version, transport, namespace: home[casterDialect], label: 'caster' });
+            const username = casterDialect === 'B' ? 'Zoë 张' : undefined;
+            await wholeFlow(tv, tvDialect, caster, casterDialect, { acks, username });
+            if (transport === 'upgrade') await upgraded(tv);
+            if (transport === 'polling') assert.equal(tv.transport, 'polling');
+            assert.deepEqual(tv.heard('CAST_ERROR'), []);
+            assert.deepEqual(caster.heard('CAST_ERROR'), []);
+          });
+        }
+      }
+    }
+  });
+}
+
+describe('namespaces', () => {
+  for (const version of Object.keys(versions)) {
+    for (const tvSpace of ['/', '/rtc']) {
+      for (const casterSpace of ['/', '/rtc']) {
+        for (const [tvDialect, casterDialect] of ['AA', 'BB', 'AB', 'BA']) {
+          if (tvSpace === home[tvDialect] && casterSpace === home[casterDialect]) continue;
+          test(`${version}: TV ${tvDialect} on ${tvSpace}, caster ${casterDialect} on ${casterSpace}`, async () => {
+            const tv = await connect(server, { version, namespace: tvSpace, label: 'TV' });
+            const caster = await connect(server, { version, namespace: casterSpace, label: 'caster' });
+            await wholeFlow(tv, tvDialect, caster, casterDialect);
+          });
+        }
+      }
+    }
+  }
+});
+
+describe('generations mixed', () => {
+  for (const [tvVersion, casterVersion] of [['2.5', '4.8'], ['4.8', '2.5'], ['3.1', '2.5']]) {
+    test(`TV ${tvVersion} polling, caster ${casterVersion} upgrading`, async () => {
+      const tv = await connect(server, { version: tvVersion, transport: 'polling', namespace: '/rtc', label: 'TV' });
+      const caster = await connect(server, { version: casterVersion, transport: 'upgrade', label: 'caster' });
+      await wholeFlow(tv, 'B', caster, 'A');
+    });
+  }
+});

@@ -1,0 +1,176 @@
+// Credentials of ours at Debian's coturn, and independent clients at our relay.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FOLLOWS, freeTcpPort, startServer } from './support/server.mjs';
+import { relayBothWays, TurnClient, verify } from './support/turn.mjs';
+
+const SECRET = 'a-shared-secret-of-the-test';
+const now = () => Math.floor(Date.now() / 1000);
+const signed = (username, secret = SECRET) => ({ username, password: createHmac('sha1', secret).update(username).digest('base64') });
+const viaRest = async (server) => (await fetch(`${server.url}/turn?username=alice`)).json();
+const viaCli = async (server) => {
+  const { stdout } = await server.cli(['credentials', 'alice']);
+  const username = stdout.match(/\d{10}:alice/)[0];
+  const password = stdout.match(/[A-Za-z0-9+/]{27}=/)[0];
+  return { username, password };
+};
+
+async function run(command, args, limit = 30_000) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  child.stdout.on('data', (chunk) => (output += chunk));
+  child.stderr.on('data', (chunk) => (output += chunk));
+  const timer = setTimeout(() => child.kill('SIGKILL'), limit);
+  const [code] = await once(child, 'close');
+  clearTimeout(timer);
+  return { code, output };
+}
+
+const uclient = (port, { username, password }) =>
+  run('turnutils_uclient', ['-y', '-c', '-m', '2', '-n', '20', '-z', '10', '-u', username, '-w', password, '-p', String(port), '127.0.0.1']);
+
+const lostNothing = ({ code, output }) => {
+  assert.equal(code, 0, output);
+  assert.match(output, /Total lost packets 0 \(0\.0+%\)/, output);
+  assert.match(output, /tot_send_msgs=\d*[1-9]\d*, tot_recv_msgs=\d*[1-9]/, output);
+};
+
+let server;
+before(async () => {
+  server = await startServer({ CASTWAY_STATIC_AUTH_SECRET: `${SECRET},an-older-secret` });
+  await server.addUser('alice');
+});
+after(() => server?.close());
+
+describe("at Debian's coturn with the same secret", () => {
+  let coturn;
+  let port;
+  let folder;
+  before(async () => {
+    port = await freeTcpPort();
+    folder = mkdtempSync(join(tmpdir(), 'castway-coturn-'));
+    const args = [
+      '-n', '--use-auth-secret', `--static-auth-secret=${SECRET}`, '--realm=coturn.example', '--listening-ip=127.0.0.1', '--relay-ip=127.0.0.1',
+      `--listening-port=${port}`, '--allow-loopback-peers', '--no-tls', '--no-dtls', '--no-cli', '--no-rfc5780', '--log-file=stdout', '--simple-log',
+      `--pidfile=${join(folder, 'pid')}`, `--userdb=${join(folder, 'turndb')}`,
+    ];
+    coturn = spawn('turnserver', args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    coturn.stdout.on('data', (chunk) => (output += chunk));
+    coturn.stderr.on('data', (chunk) => (output += chunk));
+    coturn.on('error', (error) => (output += `${error}: install Debian's package coturn`));
+    const deadline = Date.now() + 10_000;
+    while (Date.now() < deadline) {
+      assert.equal(coturn.exitCode, null, output);
+      const client = new TurnClient({ port, ...signed(`${now() + 60}:probe`) });
+      if ((await client.allocate().catch(() => -1)) === 0) {
+        await client.close();
+        return;
+      }
+      await client.close();
+      await sleep(100);
+    }
+    assert.fail(`coturn was not ready: ${output}`);
+  });
+  after(async () => {
+    if (coturn && coturn.exitCode === null && coturn.pid) {
+      coturn.kill('SIGTERM');
+      await Promise.race([once(coturn, 'exit'), sleep(5000)]);
+      if (coturn.exitCode === null) coturn.kill('SIGKILL');
+    }
+    if (folder) rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('those of GET /turn are accepted', async () => {
+    const granted = await viaRest(server);
+    assert.equal(await relayBothWays({ port, ...granted }), 'relayed');
+    lostNothing(await uclient(port, granted));
+  });
+
+  test('those of castway credentials are accepted', async () => {
+    assert.equal(await relayBothWays({ port, ...(await viaCli(server)) }), 'relayed');
+  });
+
+  test('and coturn does look at them', async () => {
+    const granted = await viaRest(server);
+    assert.equal(await verify({ port, ...granted, password: 'wrong' }), 401);
+  });
+});
+
+describe('at our own relay', () => {
+  test('data goes both ways with the credentials of GET /turn', async () => {
+    const granted = await viaRest(server);
+    assert.equal(await relayBothWays({ port: server.turnPort, ...granted }), 'relayed');
+  });
+
+  test("coturn's turnutils_uclient loses nothing", async () => {
+    lostNothing(await uclient(server.turnPort, await viaRest(server)));
+  });
+
+  test('data goes both ways with those of castway credentials', async () => {
+    assert.equal(await relayBothWays({ port: server.turnPort, ...(await viaCli(server)) }), 'relayed');
+  });
+
+  test('every configured secret verifies', async () => {
+    const username = `${now() + 600}:anyone`;
+    assert.equal(await verify({ port: server.turnPort, ...signed(username) }), 'allocated');
+    assert.equal(await verify({ port: server.turnPort, ...signed(username, 'an-older-secret') }), 'allocated');
+  });
+
+  test('a user of the database is a long-term credential, until disabled', async () => {
+    await server.addUser('carol', 'a-long-enough-password');
+    const carol = { port: server.turnPort, username: 'carol', password: 'a-long-enough-password' };
+    assert.equal(await relayBothWays(carol), 'relayed');
+    assert.equal((await server.cli(['user', 'disable', 'carol'])).code, 0);
+    await sleep(FOLLOWS);
+    assert.notEqual(await verify(carol), 'allocated');
+  });
+
+  test('wrong, unsigned, expired and far too long ones are refused', async () => {
+    const granted = await viaRest(server);
+    const bad = {
+      'a wrong password': { ...granted, password: 'wrong' },
+      'an empty password': { ...granted, password: '' },
+      'another user under the same password': { ...granted, username: granted.username.replace('alice', 'bob') },
+      'another secret': signed(`${now() + 600}:x`, 'a-secret-of-somebody-else'),
+      'an expired one': signed(`${now() - 10}:x`),
+      'an expiry in milliseconds': signed(`${Date.now() + 31_536_000_000}:x`),
+      'an expiry in a year': signed(`${now() + 31_536_000}:x`),
+      'no expiry': signed('x'),
+      'a plain user with a wrong password': { username: 'alice', password: 'wrong' },
+    };
+    for (const [what, credentials] of Object.entries(bad)) {
+      const result = await verify({ port: server.turnPort, ...credentials });
+      assert.ok([400, 401].includes(result), `${what}: ${result}`);
+    }
+  });
+
+  test('a loopback peer other than a relayed address is refused', async () => {
+    const client = new TurnClient({ port: server.turnPort, ...(await viaRest(server)) });
+    const victim = new TurnClient({ port: 1 }).socket;
+    try {
+      assert.equal(await client.allocate(), 0);
+      victim.bind(0, '127.0.0.1');
+      await once(victim, 'listening');
+      let reached = false;
+      victim.on('message', () => {
+        reached = true;
+      });
+      const peer = { address: '127.0.0.1', port: victim.address().port };
+      await client.permit(peer);
+      for (let i = 0; i < 5; i += 1) client.send(peer, Buffer.from('hello'));
+      await sleep(500);
+      assert.equal(reached, false);
+    } finally {
+      victim.close();
+      await client.close();
+    }
+  });
+});

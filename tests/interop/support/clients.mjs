@@ -1,0 +1,149 @@
+// Socket.IO clients of three generations behind one small face that remembers what it heard.
+import { Agent } from 'node:http';
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
+
+export const versions = {
+  '2.5': require('socket.io-client-2'),
+  '3.1': require('socket.io-client-3').io,
+  '4.8': require('socket.io-client-4').io,
+};
+
+export const transports = {
+  websocket: ['websocket'],
+  polling: ['polling'],
+  upgrade: ['polling', 'websocket'],
+};
+
+// Client 2.5 can't listen to everything, so all clients listen to all that the protocol has.
+const EVENTS = [
+  'TV_INIT_OK', 'JOIN_ROOM_OK', 'RESUME_TOKEN', 'CONFIG_FEEDBACK', 'CAST_ERROR', 'CASTER_JOINED', 'CASTER_LEFT', 'CASTER_AWAY',
+  'CLIENT_OFFER_TO_TV', 'TV_ANSWER_TO_CLIENT', 'RTC_Candidate_Exchange', 'TV_AWAY', 'TV_BACK', 'TV_LEFT', 'CAST_TAKEN_OVER',
+  'CAST_REPLACED', 'SERVER_SHUTDOWN', 'TV_REGISTER_SUCCESS', 'VERIFY', 'VERIFY_RESPONCE', 'TEST_TOKEN_TV', 'TV_INFO_FEEDBACK',
+  'TV_COMMAND', 'CONNECT_TO_TV_SUCCESS', 'CONNECT_TO_TV_FAILED', 'NEW_CLIENT_JOIN', 'RTC_Client_Offer_To_TV',
+  'RTC_TV_Answer_To_Client', 'TV_OFFLINE', 'USER_OFFLINE',
+];
+
+const LIMIT = 10_000;
+
+export class Peer {
+  log = [];
+  #unread = new Map();
+  #waiting = new Map();
+
+  constructor(socket, label) {
+    this.socket = socket;
+    this.label = label;
+    for (const name of EVENTS) socket.on(name, (...args) => this.#hear(name, args));
+  }
+
+  #hear(name, args) {
+    this.log.push([name, ...args]);
+    const waiter = this.#waiting.get(name)?.shift();
+    if (waiter) waiter(args);
+    else this.#unread.set(name, [...(this.#unread.get(name) ?? []), args]);
+  }
+
+  // The next event of that name that nobody has asked for yet: all its arguments.
+  nextArgs(name, limit = LIMIT) {
+    if (!EVENTS.includes(name)) throw new Error(`${name} is not in the list of events`);
+    const unread = this.#unread.get(name);
+    if (unread?.length) return Promise.resolve(unread.shift());
+    return new Promise((resolve, reject) => {
+      const waiters = this.#waiting.get(name) ?? [];
+      this.#waiting.set(name, waiters);
+      const timer = setTimeout(() => {
+        waiters.splice(waiters.indexOf(done), 1);
+        const heard = this.log.map(([event]) => event).join(' ') || 'nothing';
+        reject(new Error(`${this.label} heard no ${name} within ${limit / 1000} s, but ${heard}`));
+      }, limit);
+      const done = (args) => {
+        clearTimeout(timer);
+        resolve(args);
+      };
+      waiters.push(done);
+    });
+  }
+
+  async next(name, limit) {
+    return (await this.nextArgs(name, limit))[0];
+  }
+
+  // First arguments of all events of that name so far.
+  heard(name) {
+    return this.log.filter(([event]) => event === name).map(([, first]) => first);
+  }
+
+  emit(name, ...args) {
+    this.socket.emit(name, ...args);
+  }
+
+  // Emits with an ack callback; the answer must come.
+  ask(name, ...args) {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`${this.label}: no ack for ${name}`)), LIMIT);
+      this.socket.emit(name, ...args, (answer) => {
+        clearTimeout(timer);
+        resolve(answer);
+      });
+    });
+  }
+
+  // A round trip: what the server had sent before has arrived then.
+  async settle() {
+    await this.ask('CONFIG', {});
+  }
+
+  get transport() {
+    return this.socket.io.engine.transport.name;
+  }
+
+  // A clean goodbye.
+  leave() {
+    this.socket.disconnect();
+  }
+
+  // The connection goes away without a word, as with a pulled plug.
+  drop() {
+    const { engine } = this.socket.io;
+    if (engine.transport.ws?.terminate) engine.transport.ws.terminate();
+    else engine.close();
+  }
+}
+
+const open = new Set();
+
+// `from` is the client's own loopback address, for whatever the server counts by address.
+export async function connect(server, { version = '4.8', transport = 'websocket', namespace = '/', label, from } = {}) {
+  const url = `${server.url}${namespace === '/' ? '' : namespace}`;
+  const options = { transports: transports[transport], forceNew: true, reconnection: false, timeout: LIMIT };
+  if (from) options.agent = new Agent({ localAddress: from });
+  const socket = versions[version](url, options);
+  open.add(socket);
+  const peer = new Peer(socket, label ?? `client ${version} ${transport} ${namespace}`);
+  await new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${peer.label} did not connect`)), LIMIT);
+    const fail = (error) => {
+      clearTimeout(timer);
+      reject(new Error(`${peer.label} could not connect: ${error?.message ?? error}`));
+    };
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.once('connect_error', fail);
+    socket.once('error', fail);
+  });
+  socket.on('error', () => {});
+  return peer;
+}
+
+export function closeAll() {
+  for (const socket of open) {
+    socket.removeAllListeners?.('connect_error');
+    socket.disconnect();
+    socket.io.engine?.close();
+  }
+  open.clear();
+}

@@ -1,0 +1,176 @@
+// Starts the real release binary on free loopback ports and in a folder of its own, and ends it by its pid.
+import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+export const binary = process.env.CASTWAY_TEST_BINARY ?? join(root, 'target/release/castway');
+
+// The second that a server has to follow the command line, and a little for a busy machine.
+export const FOLLOWS = 1200;
+
+export async function freeTcpPort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export async function freeUdpPort() {
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
+
+// A developer's own CASTWAY_* settings must not leak into a test.
+function cleanEnv() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CASTWAY_')));
+}
+
+class Server {
+  #child = null;
+  log = '';
+
+  constructor(dataDir, settings) {
+    this.dataDir = dataDir;
+    this.settings = settings;
+  }
+
+  get httpAddr() {
+    return this.settings.CASTWAY_HTTP_ADDR;
+  }
+
+  get url() {
+    return `http://${this.httpAddr}`;
+  }
+
+  get turnPort() {
+    return Number(this.settings.CASTWAY_TURN_ADDR.split(':')[1]);
+  }
+
+  get pid() {
+    return this.#child?.pid;
+  }
+
+  get running() {
+    return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  // The working folder is the data folder, so that no .env of the repository is read.
+  #spawn(args, stdio) {
+    return spawn(binary, args, { cwd: this.dataDir, env: { ...cleanEnv(), ...this.settings }, stdio });
+  }
+
+  async start() {
+    const child = this.#spawn([], ['ignore', 'pipe', 'pipe']);
+    this.#child = child;
+    const collect = (chunk) => {
+      this.log += chunk;
+    };
+    child.stdout.on('data', collect);
+    child.stderr.on('data', collect);
+    let failure = null;
+    child.on('error', (error) => {
+      failure = error;
+    });
+    const deadline = Date.now() + 20_000;
+    while (Date.now() < deadline) {
+      if (failure) throw failure;
+      if (!this.running) throw new Error(`castway ended while starting (${child.exitCode ?? child.signalCode}):\n${this.log}`);
+      const ready = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(2000) }).catch(() => null);
+      await ready?.arrayBuffer();
+      if (ready?.status === 200 && this.running) return this;
+      await sleep(30);
+    }
+    await this.stop();
+    throw new Error(`castway was not ready within 20 s:\n${this.log}`);
+  }
+
+  // Resolves to {code, signal}. SIGKILL comes only when the process ignores SIGTERM, and then as an error.
+  async stop(signal = 'SIGTERM', limit = 20_000) {
+    const child = this.#child;
+    if (!child || !this.running) return { code: child?.exitCode ?? null, signal: child?.signalCode ?? null };
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    const ended = await Promise.race([exited, sleep(limit, null, { ref: false })]);
+    if (!ended) {
+      child.kill('SIGKILL');
+      await exited;
+      throw new Error(`castway did not end within ${limit / 1000} s of ${signal}:\n${this.log}`);
+    }
+    return { code: ended[0], signal: ended[1] };
+  }
+
+  async restart() {
+    await this.stop();
+    await this.start();
+  }
+
+  async close() {
+    try {
+      await this.stop();
+    } finally {
+      rmSync(this.dataDir, { recursive: true, force: true });
+    }
+  }
+
+  // Runs a subcommand of the binary against the same data folder: {code, stdout, stderr}.
+  async cli(args, input = '') {
+    const child = this.#spawn(args, ['pipe', 'pipe', 'pipe']);
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk) => (stdout += chunk));
+    child.stderr.on('data', (chunk) => (stderr += chunk));
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    const [code] = await once(child, 'close');
+    clearTimeout(timer);
+    return { code, stdout, stderr };
+  }
+
+  // A running server follows the command line's changes within a second.
+  async addUser(name, password = `${name}-password-1`) {
+    const { code, stderr } = await this.cli(['user', 'add', name, '--password-stdin'], `${password}\n`);
+    if (code !== 0) throw new Error(`castway user add ${name} ended with ${code}: ${stderr}`);
+    await sleep(FOLLOWS);
+  }
+}
+
+// Another process may take a port between our look and the server's bind: then try other ones.
+export async function startServer(extra = {}) {
+  if (!existsSync(binary)) throw new Error(`${binary} is missing: run cargo build --release`);
+  let lastError;
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    const dataDir = mkdtempSync(join(tmpdir(), 'castway-test-'));
+    const server = new Server(dataDir, {
+      CASTWAY_DATA_DIR: dataDir,
+      CASTWAY_HTTP_ADDR: `127.0.0.1:${await freeTcpPort()}`,
+      CASTWAY_TURN_ADDR: `127.0.0.1:${await freeUdpPort()}`,
+      CASTWAY_EXTERNAL_IP: '127.0.0.1',
+      CASTWAY_RELAY_IP: '127.0.0.1',
+      CASTWAY_CREDENTIALS_RATE: '100000',
+      CASTWAY_LOG: 'info',
+      ...extra,
+    });
+    try {
+      return await server.start();
+    } catch (error) {
+      lastError = error;
+      await server.close().catch(() => {});
+      if (!/in use/i.test(String(error))) break;
+    }
+  }
+  throw lastError;
+}

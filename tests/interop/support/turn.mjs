@@ -1,0 +1,215 @@
+// A small TURN client over UDP (RFC 8656), independent of every server that it is pointed at.
+import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+
+const COOKIE = 0x2112a442;
+const ALLOCATE = 0x003;
+const REFRESH = 0x004;
+const SEND_INDICATION = 0x016;
+const DATA_INDICATION = 0x017;
+const CREATE_PERMISSION = 0x008;
+const SUCCESS = 0x100;
+const USERNAME = 0x0006;
+const INTEGRITY = 0x0008;
+const ERROR_CODE = 0x0009;
+const XOR_PEER = 0x0012;
+const DATA = 0x0013;
+const REALM = 0x0014;
+const NONCE = 0x0015;
+const XOR_RELAYED = 0x0016;
+const TRANSPORT = 0x0019;
+const LIFETIME = 0x000d;
+const UDP = Buffer.from([17, 0, 0, 0]);
+
+function attribute(type, value) {
+  const padded = Buffer.alloc(4 + Math.ceil(value.length / 4) * 4);
+  padded.writeUInt16BE(type, 0);
+  padded.writeUInt16BE(value.length, 2);
+  value.copy(padded, 4);
+  return padded;
+}
+
+function message(type, id, attributes) {
+  const body = Buffer.concat(attributes);
+  const header = Buffer.alloc(8);
+  header.writeUInt16BE(type, 0);
+  header.writeUInt16BE(body.length, 2);
+  header.writeUInt32BE(COOKIE, 4);
+  return Buffer.concat([header, id, body]);
+}
+
+function withIntegrity(type, id, attributes, key) {
+  const unsigned = message(type, id, attributes);
+  unsigned.writeUInt16BE(unsigned.length - 20 + 24, 2);
+  const mac = createHmac('sha1', key).update(unsigned).digest();
+  return Buffer.concat([unsigned, attribute(INTEGRITY, mac)]);
+}
+
+function parse(bytes) {
+  const attributes = new Map();
+  let at = 20;
+  while (at + 4 <= bytes.length) {
+    const length = bytes.readUInt16BE(at + 2);
+    const type = bytes.readUInt16BE(at);
+    if (!attributes.has(type)) attributes.set(type, bytes.subarray(at + 4, at + 4 + length));
+    at += 4 + Math.ceil(length / 4) * 4;
+  }
+  return { type: bytes.readUInt16BE(0), id: bytes.subarray(8, 20), attributes };
+}
+
+const xorAddress = ({ address, port }) => {
+  const value = Buffer.alloc(8);
+  value[1] = 1;
+  value.writeUInt16BE(port ^ (COOKIE >>> 16), 2);
+  value.writeUInt32BE((Buffer.from(address.split('.').map(Number)).readUInt32BE(0) ^ COOKIE) >>> 0, 4);
+  return value;
+};
+
+const unxorAddress = (value) => {
+  const raw = Buffer.alloc(4);
+  raw.writeUInt32BE((value.readUInt32BE(4) ^ COOKIE) >>> 0, 0);
+  return { address: [...raw].join('.'), port: value.readUInt16BE(2) ^ (COOKIE >>> 16) };
+};
+
+const errorOf = ({ attributes }) => {
+  const value = attributes.get(ERROR_CODE);
+  return value ? value[2] * 100 + value[3] : 0;
+};
+
+export class TurnClient {
+  #pending = new Map();
+  #data = [];
+  #dataWaiters = [];
+
+  constructor({ host = '127.0.0.1', port, username, password }) {
+    Object.assign(this, { host, port, username, password });
+    this.socket = createSocket('udp4');
+    this.socket.on('message', (bytes) => this.#hear(bytes));
+    this.socket.on('error', () => {});
+  }
+
+  #hear(bytes) {
+    if (bytes.length < 20 || bytes.readUInt32BE(4) !== COOKIE) return;
+    const parsed = parse(bytes);
+    if (parsed.type === DATA_INDICATION) {
+      const item = { from: unxorAddress(parsed.attributes.get(XOR_PEER)), data: parsed.attributes.get(DATA) };
+      const waiter = this.#dataWaiters.shift();
+      if (waiter) waiter(item);
+      else this.#data.push(item);
+      return;
+    }
+    this.#pending.get(parsed.id.toString('hex'))?.(parsed);
+  }
+
+  // Retransmits as the STUN rules have it, in short.
+  async #request(type, attributes) {
+    const id = randomBytes(12);
+    const authenticated = this.nonce
+      ? [...attributes, attribute(USERNAME, Buffer.from(this.username)), attribute(REALM, this.realm), attribute(NONCE, this.nonce)]
+      : attributes;
+    const bytes = this.nonce ? withIntegrity(type, id, authenticated, this.#key()) : message(type, id, authenticated);
+    return new Promise((resolve, reject) => {
+      let tries = 0;
+      const send = () => {
+        tries += 1;
+        if (tries > 8) {
+          clearInterval(timer);
+          reject(new Error(`no answer from ${this.host}:${this.port}`));
+          return;
+        }
+        this.socket.send(bytes, this.port, this.host);
+      };
+      const timer = setInterval(send, 500);
+      this.#pending.set(id.toString('hex'), (answer) => {
+        clearInterval(timer);
+        resolve(answer);
+      });
+      send();
+    });
+  }
+
+  #key() {
+    return createHash('md5').update(`${this.username}:${this.realm}:${this.password}`).digest();
+  }
+
+  // Resolves to 0 or the error code of the final answer.
+  async allocate() {
+    this.socket.bind(0, '127.0.0.1');
+    await once(this.socket, 'listening');
+    const challenge = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)]);
+    if (errorOf(challenge) !== 401) throw new Error(`an Allocate without credentials got ${errorOf(challenge)}, not 401`);
+    this.realm = challenge.attributes.get(REALM);
+    this.nonce = challenge.attributes.get(NONCE);
+    const answer = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)]);
+    if (answer.type === (ALLOCATE | SUCCESS)) {
+      this.relayed = unxorAddress(answer.attributes.get(XOR_RELAYED));
+      return 0;
+    }
+    return errorOf(answer);
+  }
+
+  async permit(peer) {
+    return errorOf(await this.#request(CREATE_PERMISSION, [attribute(XOR_PEER, xorAddress(peer))]));
+  }
+
+  send(peer, data) {
+    const bytes = message(SEND_INDICATION, randomBytes(12), [attribute(XOR_PEER, xorAddress(peer)), attribute(DATA, data)]);
+    this.socket.send(bytes, this.port, this.host);
+  }
+
+  receive(limit = 3000) {
+    if (this.#data.length) return Promise.resolve(this.#data.shift());
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#dataWaiters = this.#dataWaiters.filter((waiter) => waiter !== done);
+        reject(new Error(`no relayed data within ${limit} ms`));
+      }, limit);
+      const done = (item) => {
+        clearTimeout(timer);
+        resolve(item);
+      };
+      this.#dataWaiters.push(done);
+    });
+  }
+
+  async close() {
+    try {
+      if (this.relayed) await this.#request(REFRESH, [attribute(LIFETIME, Buffer.alloc(4))]);
+    } finally {
+      this.socket.close();
+    }
+  }
+}
+
+// Whether a server takes the credentials: 'allocated' or the error code.
+export async function verify(options) {
+  const client = new TurnClient(options);
+  try {
+    return (await client.allocate()) || 'allocated';
+  } finally {
+    await client.close();
+  }
+}
+
+// Data goes there and back between two allocations of one server.
+export async function relayBothWays(options) {
+  const [a, b] = [new TurnClient(options), new TurnClient(options)];
+  try {
+    const failed = (await a.allocate()) || (await b.allocate()) || (await a.permit(b.relayed)) || (await b.permit(a.relayed));
+    if (failed) return failed;
+    for (let i = 0; i < 10; i += 1) {
+      const there = randomBytes(1 + i * 100);
+      a.send(b.relayed, there);
+      const heard = await b.receive();
+      if (!heard.data.equals(there)) return 'other data than was sent';
+      if (heard.from.port !== a.relayed.port) return 'data from another address than the relayed one';
+      b.send(a.relayed, heard.data);
+      if (!(await a.receive()).data.equals(there)) return 'other data than was sent back';
+    }
+    return 'relayed';
+  } finally {
+    await a.close();
+    await b.close();
+  }
+}

@@ -1,0 +1,101 @@
+import { problems, type Problem } from './problems';
+
+export type Source = 'screen' | 'camera';
+export type Preset = 'sharp' | 'smooth';
+
+interface Quality {
+  frameRate: number;
+  width: number;
+  height: number;
+  maxBitrate: number;
+  contentHint: string;
+  degradation: RTCDegradationPreference;
+}
+
+// Not more than 1440 lines: many televisions decode in software, and show the page in 1080 lines anyway.
+export const QUALITY: Record<Preset, Quality> = {
+  sharp: { frameRate: 15, width: 2560, height: 1440, maxBitrate: 8_000_000, contentHint: 'detail', degradation: 'maintain-resolution' },
+  smooth: { frameRate: 30, width: 1920, height: 1080, maxBitrate: 6_000_000, contentHint: 'motion', degradation: 'maintain-framerate' },
+};
+
+const PLAIN_SOUND = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+
+export function canCaptureScreen(): boolean {
+  return typeof navigator.mediaDevices?.getDisplayMedia === 'function';
+}
+
+export function canCaptureCamera(): boolean {
+  return typeof navigator.mediaDevices?.getUserMedia === 'function';
+}
+
+function limits(preset: Preset): MediaTrackConstraints {
+  const { frameRate, width, height } = QUALITY[preset];
+  return { frameRate: { ideal: frameRate, max: frameRate }, width: { max: width }, height: { max: height } };
+}
+
+function hint(stream: MediaStream, preset: Preset): void {
+  stream.getVideoTracks().forEach((track) => {
+    if ('contentHint' in track) track.contentHint = QUALITY[preset].contentHint;
+  });
+}
+
+/** Within a click or key press. Rejects with a `Problem`. */
+export async function capture(source: Source, preset: Preset, sound: boolean): Promise<MediaStream> {
+  const stream = await (source === 'screen' ? screen(preset, sound) : camera(preset, sound));
+  hint(stream, preset);
+  return stream;
+}
+
+/** While it runs: the browser need not ask again. */
+export async function switchPreset(stream: MediaStream, preset: Preset): Promise<void> {
+  hint(stream, preset);
+  const track = stream.getVideoTracks()[0];
+  if (!track) return;
+  try {
+    await track.applyConstraints(limits(preset));
+  } catch {
+    // The sender's limits still hold.
+  }
+}
+
+async function screen(preset: Preset, sound: boolean): Promise<MediaStream> {
+  const wishes = {
+    video: limits(preset),
+    audio: sound ? PLAIN_SOUND : false,
+    systemAudio: sound ? 'include' : 'exclude',
+    surfaceSwitching: 'include',
+    selfBrowserSurface: 'exclude',
+  };
+  try {
+    return await navigator.mediaDevices.getDisplayMedia(wishes as DisplayMediaStreamOptions);
+  } catch (error) {
+    const { name, message } = error as DOMException;
+    if (name === 'TypeError' || name === 'OverconstrainedError') {
+      // An engine that dislikes one of the wishes: ask for the least. Some want the click for that again.
+      return navigator.mediaDevices.getDisplayMedia({ video: true, audio: sound }).catch((again) => {
+        throw screenProblem(again as DOMException);
+      });
+    }
+    console.warn('castway: no screen', name, message);
+    throw screenProblem(error as DOMException);
+  }
+}
+
+function screenProblem({ name, message }: DOMException): Problem {
+  // Chrome for Android 72 to 88 has the function, shows nothing and always fails.
+  if (/Android/i.test(navigator.userAgent)) return problems.captureFailed('');
+  if (name === 'NotAllowedError') return /system|policy/i.test(message) ? problems.captureDenied() : problems.captureCancelled();
+  if (name === 'AbortError' && !message) return problems.captureCancelled();
+  return problems.captureFailed(message || name);
+}
+
+async function camera(preset: Preset, sound: boolean): Promise<MediaStream> {
+  const video = { ...limits(preset), width: { ideal: 1920 }, height: { ideal: 1080 }, facingMode: { ideal: 'environment' } };
+  try {
+    return await navigator.mediaDevices.getUserMedia({ video, audio: sound });
+  } catch (error) {
+    const { name, message } = error as DOMException;
+    console.warn('castway: no camera', name, message);
+    throw name === 'NotAllowedError' || name === 'SecurityError' ? problems.cameraDenied() : problems.cameraMissing();
+  }
+}

@@ -1,0 +1,69 @@
+import { fromScan } from '../lib/code';
+import { byId, later, setText } from '../lib/dom';
+import { t } from '../lib/i18n';
+import type { Info } from '../lib/info';
+
+type Detect = (video: HTMLVideoElement) => Promise<string[]>;
+
+interface Detector {
+  detect(source: HTMLVideoElement): Promise<{ rawValue: string }[]>;
+}
+
+interface DetectorClass {
+  new (options: { formats: string[] }): Detector;
+  getSupportedFormats(): Promise<string[]>;
+}
+
+async function detector(): Promise<Detect> {
+  const native = (window as unknown as { BarcodeDetector?: DetectorClass }).BarcodeDetector;
+  if (native && (await native.getSupportedFormats().catch((): string[] => [])).indexOf('qr_code') >= 0) {
+    const instance = new native({ formats: ['qr_code'] });
+    return async (video) => (await instance.detect(video)).map((found) => found.rawValue);
+  }
+  const jsQr = (await import('jsqr')).default;
+  const canvas = document.createElement('canvas');
+  return async (video) => {
+    const scale = Math.min(1, 800 / Math.max(video.videoWidth, video.videoHeight));
+    canvas.width = Math.round(video.videoWidth * scale);
+    canvas.height = Math.round(video.videoHeight * scale);
+    const context = canvas.getContext('2d', { willReadFrequently: true });
+    if (!context || !canvas.width) return [];
+    context.drawImage(video, 0, 0, canvas.width, canvas.height);
+    const image = context.getImageData(0, 0, canvas.width, canvas.height);
+    const found = jsQr(image.data, image.width, image.height);
+    return found ? [found.data] : [];
+  };
+}
+
+/** Opens the camera in a dialog and answers with the code, or null when the dialog is closed before. */
+export async function scan(rule: Info['code']): Promise<string | null> {
+  const dialog = byId<HTMLDialogElement>('scanner');
+  const video = byId<HTMLVideoElement>('scanner-video');
+  const label = byId('scanner-label');
+  setText(label, t.castScanTitle);
+  dialog.showModal();
+  let stream: MediaStream | null = null;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: { ideal: 'environment' } } });
+    video.srcObject = stream;
+    await video.play();
+    const detect = await detector();
+    while (dialog.open) {
+      const texts = video.videoWidth ? await detect(video).catch(() => []) : [];
+      for (const text of texts) {
+        const code = fromScan(text, rule);
+        if (code) return code;
+      }
+      await later(150);
+    }
+  } catch (error) {
+    console.warn('castway: no scan', error);
+    setText(label, t.castScanFailed);
+    while (dialog.open) await later(150);
+  } finally {
+    stream?.getTracks().forEach((track) => track.stop());
+    video.srcObject = null;
+    if (dialog.open) dialog.close();
+  }
+  return null;
+}

@@ -1,0 +1,234 @@
+import { later } from '../lib/dom';
+import { Peer } from '../lib/peer';
+import { offerId } from '../lib/sdp';
+import { bytesIn } from '../lib/stats';
+import type { Answer, IceConfig } from '../lib/wire';
+import { QUALITY, type Preset } from './capture';
+
+export type LinkState = 'connecting' | 'up' | 'interrupted' | 'failed';
+
+interface Listener {
+  /** Whether an offer sent now would reach the TV. */
+  ready(): boolean;
+  offer(offer: RTCSessionDescriptionInit): void;
+  candidate(candidate: RTCIceCandidateInit): void;
+  link(state: LinkState): void;
+}
+
+const CONFIG_WAIT = 3000;
+const FIRST_PATIENCE = 30_000;
+const BLIP = 3000;
+const RESTART_PATIENCE = 9000;
+const AFRESH_PATIENCE = 20_000;
+const PULSE = 1500;
+
+/**
+ * Sends one stream to the TV. Trouble is met in steps: an ICE restart, then a connection made afresh, then
+ * giving up. A fresh connection is built beside a running one and takes its place when it is up.
+ */
+export class Sender {
+  private peer: Peer | null = null;
+  private retiring: Peer | null = null;
+  private config: IceConfig | null = null;
+  private stream: MediaStream | null = null;
+  private preset: Preset = 'sharp';
+  private step: 'none' | 'restart' | 'afresh' = 'none';
+  private wasUp = false;
+  private timer = 0;
+  private pending = '';
+  private run = 0;
+
+  constructor(private readonly listener: Listener) {}
+
+  get pc(): RTCPeerConnection | null {
+    return this.peer ? this.peer.pc : null;
+  }
+
+  /** The relay's addresses, as a person would look for them in a firewall. */
+  get relays(): string[] {
+    const found: string[] = [];
+    (this.config ? this.config.iceServers : []).forEach((server) => {
+      ([] as string[]).concat(server.urls).forEach((url) => {
+        const match = /^turns?:([^?]+)(?:\?transport=(\w+))?/.exec(url);
+        if (match) found.push(`${match[1]} ${url.indexOf('turns:') === 0 ? 'tls' : (match[2] ?? 'udp')}`);
+      });
+    });
+    return found;
+  }
+
+  configure(config: IceConfig): void {
+    this.config = config;
+    if (this.peer) this.peer.configure(config);
+  }
+
+  start(stream: MediaStream, preset: Preset): void {
+    this.stop();
+    this.stream = stream;
+    this.preset = preset;
+    void this.afresh(FIRST_PATIENCE);
+  }
+
+  stop(): void {
+    this.run++;
+    clearTimeout(this.timer);
+    this.peer?.close();
+    this.retiring?.close();
+    this.peer = this.retiring = this.stream = null;
+    this.wasUp = false;
+    this.step = 'none';
+  }
+
+  /** The TV's page is a new one, or may be: only a fresh offer reaches it for sure. */
+  tvBack(): void {
+    if (this.stream) void this.afresh(AFRESH_PATIENCE);
+  }
+
+  /** Our seat in the room is ours again after a break in signaling. */
+  async seatRegained(sameRoom: boolean): Promise<void> {
+    if (!this.stream) return;
+    const peer = this.peer;
+    if (sameRoom && peer && peer.isUp()) {
+      const before = await bytesIn(peer.pc);
+      await later(PULSE);
+      if (peer !== this.peer || !this.stream) return;
+      // The TV's receiver reports come in all the time while it shows the picture.
+      if (peer.isUp() && (await bytesIn(peer.pc)) > before) return;
+    }
+    void this.afresh(AFRESH_PATIENCE);
+  }
+
+  setPreset(preset: Preset): void {
+    this.preset = preset;
+    void this.tune();
+  }
+
+  async answer(answer: Answer): Promise<void> {
+    const peer = this.peer;
+    if (!peer || peer.pc.signalingState !== 'have-local-offer') return;
+    if (answer.inReplyTo && answer.inReplyTo !== this.pending) return;
+    try {
+      await peer.setRemote({ type: 'answer', sdp: answer.sdp ?? '' });
+      // After an ICE restart that found the same path again nothing else says so.
+      if (peer.isUp()) this.iceChanged(peer);
+      await this.tune();
+    } catch (error) {
+      console.warn('castway: answer refused', error);
+      if (peer === this.peer) this.trouble();
+    }
+  }
+
+  candidate(candidate: RTCIceCandidateInit): void {
+    void this.peer?.candidate(candidate);
+  }
+
+  private async afresh(patience: number): Promise<void> {
+    const run = ++this.run;
+    for (let waited = 0; !this.config && waited < CONFIG_WAIT; waited += 100) await later(100);
+    const stream = this.stream;
+    if (run !== this.run || !stream) return;
+    this.step = 'afresh';
+    this.replace();
+    const peer = new Peer(this.config, (candidate) => {
+      if (peer === this.peer) this.listener.candidate(candidate);
+    });
+    this.peer = peer;
+    peer.pc.oniceconnectionstatechange = () => this.iceChanged(peer);
+    stream.getVideoTracks().concat(stream.getAudioTracks()).forEach((track) => peer.pc.addTrack(track, stream));
+    if (!this.retiring) this.listener.link(this.wasUp ? 'interrupted' : 'connecting');
+    this.after(patience);
+    await this.offer(peer);
+    await this.tune();
+  }
+
+  private replace(): void {
+    const old = this.peer;
+    if (!old) return;
+    if (old.isUp()) {
+      this.retiring?.close();
+      this.retiring = old;
+      old.pc.oniceconnectionstatechange = null;
+    } else {
+      old.close();
+    }
+  }
+
+  private async offer(peer: Peer, options?: RTCOfferOptions): Promise<void> {
+    try {
+      peer.hold();
+      const offer = await peer.pc.createOffer(options);
+      await peer.pc.setLocalDescription(offer);
+      if (peer !== this.peer) return;
+      this.pending = offerId(offer.sdp ?? '');
+      this.listener.offer({ type: 'offer', sdp: offer.sdp ?? '' });
+      peer.release();
+    } catch (error) {
+      console.warn('castway: no offer', error);
+      if (peer === this.peer) this.trouble();
+    }
+  }
+
+  private iceChanged(peer: Peer): void {
+    if (peer !== this.peer) return;
+    const state = peer.pc.iceConnectionState;
+    if (peer.isUp()) {
+      clearTimeout(this.timer);
+      this.step = 'none';
+      this.wasUp = true;
+      this.retiring?.close();
+      this.retiring = null;
+      this.listener.link('up');
+    } else if (state === 'disconnected') {
+      this.listener.link('interrupted');
+      this.after(BLIP);
+    } else if (state === 'failed') {
+      this.trouble();
+    }
+  }
+
+  private after(milliseconds: number): void {
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => this.trouble(), milliseconds);
+  }
+
+  /** The next step of the three. */
+  private trouble(): void {
+    clearTimeout(this.timer);
+    const peer = this.peer;
+    if (!peer || !this.stream) return;
+    if (this.wasUp) this.listener.link('interrupted');
+    // Without a seat nothing gets through; regaining it starts the connection afresh.
+    if (!this.listener.ready()) return;
+    if (this.wasUp && this.step === 'none') {
+      this.step = 'restart';
+      this.after(RESTART_PATIENCE);
+      if (this.config) peer.configure(this.config);
+      void this.offer(peer, { iceRestart: true });
+    } else if (this.wasUp && this.step === 'restart') {
+      void this.afresh(AFRESH_PATIENCE);
+    } else {
+      this.retiring?.close();
+      this.retiring = null;
+      this.listener.link('failed');
+    }
+  }
+
+  private async tune(): Promise<void> {
+    const pc = this.pc;
+    if (!pc) return;
+    const quality = QUALITY[this.preset];
+    const sender = pc.getSenders().filter((one) => one.track && one.track.kind === 'video')[0];
+    if (!sender || !sender.getParameters) return;
+    try {
+      const parameters = sender.getParameters();
+      if (!parameters.encodings || !parameters.encodings.length) parameters.encodings = [{}];
+      const encoding = parameters.encodings[0]!;
+      encoding.maxBitrate = quality.maxBitrate;
+      encoding.maxFramerate = quality.frameRate;
+      parameters.degradationPreference = quality.degradation;
+      await sender.setParameters(parameters);
+    } catch (error) {
+      // Not every engine takes all of them at every moment; the content hint still speaks.
+      console.debug('castway: setParameters refused', error);
+    }
+  }
+}

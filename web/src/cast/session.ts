@@ -1,0 +1,208 @@
+import { store, stored } from '../lib/dom';
+import { Signaling } from '../lib/signaling';
+import { asCandidate, asDescription, asIceConfig, type ResumeToken, type SeatAck, type WireError } from '../lib/wire';
+import type { Preset } from './capture';
+import { problems, refusal, type Problem } from './problems';
+import { Sender, type LinkState } from './sender';
+
+type Phase = 'setup' | 'joining' | 'joined';
+
+const STORE = 'castway.cast';
+const RETRY = 2000;
+/** How long a TV that is gone is waited for. */
+const PATIENCE = 120_000;
+
+/** One cast from the code to its end: the seat in the room, and the stream to the TV. */
+export class Session {
+  code = '';
+  online = false;
+  restarting = false;
+  tvAway = false;
+  /** The room is not there (yet, or any more) and is asked for again and again. */
+  waiting = false;
+  problem: Problem | null = null;
+
+  private phase: Phase = 'setup';
+  private link: LinkState = 'connecting';
+  private token: string | null = null;
+  private stream: MediaStream | null = null;
+  private preset: Preset = 'sharp';
+  private seated = false;
+  private attempt = 0;
+  private deadline = 0;
+  private retryTimer = 0;
+
+  private readonly sender = new Sender({
+    ready: () => this.seated && this.online && !this.tvAway,
+    offer: (offer) => this.signaling.send('CLIENT_OFFER_TO_SERVER', offer),
+    candidate: (iceCandidate) => this.signaling.send('RTC_Candidate_Exchange', { iceCandidate }),
+    link: (state) => this.linkChanged(state),
+  });
+  private readonly signaling: Signaling;
+
+  /** `ended` gets the cause when the session ends other than by `leave`. */
+  constructor(private readonly changed: () => void, private readonly ended: (why: Problem) => void) {
+    this.signaling = new Signaling(
+      () => {
+        this.online = true;
+        this.restarting = false;
+        if (this.active) void this.join();
+        this.changed();
+      },
+      () => {
+        this.online = this.seated = false;
+        this.attempt++;
+        clearTimeout(this.retryTimer);
+        this.changed();
+      },
+    );
+    this.listen();
+  }
+
+  get active(): boolean {
+    return this.phase !== 'setup';
+  }
+
+  get flowing(): boolean {
+    return this.active && this.link === 'up';
+  }
+
+  get pc(): RTCPeerConnection | null {
+    return this.sender.pc;
+  }
+
+  get state(): 'setup' | 'joining' | 'connecting' | 'sharing' | 'recovering' | 'failed' {
+    if (this.phase !== 'joined') return this.phase;
+    return this.link === 'up' ? 'sharing' : this.link === 'interrupted' ? 'recovering' : this.link;
+  }
+
+  begin(code: string, stream: MediaStream, preset: Preset): void {
+    this.code = code;
+    this.stream = stream;
+    this.preset = preset;
+    this.phase = 'joining';
+    this.link = 'connecting';
+    this.problem = null;
+    this.deadline = 0;
+    this.tvAway = this.waiting = false;
+    // After a crash of the page the seat may still be ours.
+    const saved = stored<{ code: string; token: string }>('sessionStorage', STORE);
+    this.token = saved && saved.code === code ? saved.token : null;
+    void this.join();
+  }
+
+  /** Gives the seat up. */
+  leave(): void {
+    this.signaling.send('LEAVE_ROOM');
+    store('sessionStorage', STORE, null);
+    this.end();
+  }
+
+  end(): void {
+    this.attempt++;
+    clearTimeout(this.retryTimer);
+    this.sender.stop();
+    this.phase = 'setup';
+    this.seated = this.tvAway = this.waiting = false;
+    this.problem = this.token = this.stream = null;
+  }
+
+  /** After ICE gave up. */
+  retry(): void {
+    if (!this.stream) return;
+    this.problem = null;
+    this.link = 'connecting';
+    if (this.seated) this.sender.start(this.stream, this.preset);
+    else void this.join();
+    this.changed();
+  }
+
+  setPreset(preset: Preset): void {
+    this.preset = preset;
+    this.sender.setPreset(preset);
+  }
+
+  private async join(): Promise<void> {
+    const attempt = ++this.attempt;
+    clearTimeout(this.retryTimer);
+    const { code, token } = this;
+    const reply = await this.signaling.request<SeatAck>('JOIN_ROOM', code, ...(token ? [{ resumeToken: token }] : []));
+    if (attempt !== this.attempt || !this.active) return;
+    if (!reply.ok) return this.refused(reply.error);
+    const first = this.phase === 'joining';
+    this.remember(reply.resumeToken);
+    this.phase = 'joined';
+    this.seated = true;
+    this.deadline = 0;
+    this.waiting = this.tvAway = false;
+    if (first || this.link === 'failed') this.retry();
+    else void this.sender.seatRegained(reply.resumed);
+    this.changed();
+  }
+
+  private refused(error: WireError): void {
+    if (error.code === 'offline') return;
+    const patient = this.phase === 'joined';
+    const passing = ['unknown_code', 'timeout', 'rate_limited', 'too_many_attempts', 'server_full'].indexOf(error.code) >= 0;
+    if (error.code !== 'timeout' && !(patient && passing)) return this.ended(refusal(error));
+    this.waiting = patient;
+    if (!this.deadline) this.deadline = Date.now() + PATIENCE;
+    if (Date.now() > this.deadline) return this.ended(patient ? problems.tvLost() : refusal(error));
+    this.retryTimer = window.setTimeout(() => void this.join(), Math.max(RETRY, (error.retryAfter ?? 0) * 1000));
+    this.changed();
+  }
+
+  private remember(token: string): void {
+    this.token = token;
+    store('sessionStorage', STORE, { code: this.code, token });
+  }
+
+  private linkChanged(state: LinkState): void {
+    this.link = state;
+    this.problem = state === 'failed' ? problems.iceFailed(this.sender.relays) : null;
+    this.changed();
+  }
+
+  /** For events that mean something only while a cast is on. */
+  private on(event: string, handler: (payload: unknown) => void): void {
+    this.signaling.on(event, (payload) => {
+      if (!this.active) return;
+      handler(payload);
+      this.changed();
+    });
+  }
+
+  private listen(): void {
+    this.signaling.on('CONFIG_FEEDBACK', (payload) => {
+      const config = asIceConfig(payload);
+      if (config) this.sender.configure(config);
+    });
+    this.on('SERVER_SHUTDOWN', () => (this.restarting = true));
+    this.on('RESUME_TOKEN', (payload) => this.remember((payload as ResumeToken).resumeToken));
+    this.on('TV_ANSWER_TO_CLIENT', (payload) => {
+      const answer = asDescription(payload, 'answer');
+      if (answer) void this.sender.answer(answer);
+    });
+    this.on('RTC_Candidate_Exchange', (payload) => {
+      const candidate = asCandidate(payload);
+      if (candidate) this.sender.candidate(candidate);
+    });
+    this.on('TV_AWAY', () => (this.tvAway = true));
+    this.on('TV_BACK', () => {
+      this.tvAway = false;
+      if (!this.seated) return;
+      if (this.link === 'failed') this.retry();
+      else this.sender.tvBack();
+    });
+    this.on('TV_LEFT', (payload) => {
+      const reason = (payload as { reason?: string } | null)?.reason;
+      if (reason !== 'lost') return this.ended(problems.tvLeft());
+      // It may only be asleep: its token gives it the same code when it wakes up.
+      this.seated = this.tvAway = false;
+      this.waiting = true;
+      this.deadline = Date.now() + PATIENCE;
+      void this.join();
+    });
+    this.on('CAST_TAKEN_OVER', () => this.ended(problems.takenOver()));
+  }
+}

@@ -1,0 +1,18 @@
+import { spaced } from '../lib/code';
+import { t } from '../lib/i18n';
+import type { Session } from './session';
+import type { Tone } from './view';
+
+/** One sentence for where the session stands; the worst that is true comes first. */
+export function describe(session: Session): { text: string; tone: Tone } {
+  const { state } = session;
+  if (state === 'failed') return { text: t.iceFailed, tone: 'bad' };
+  if (state === 'joining') return { text: session.online ? t.castJoining : t.castSignalWait, tone: 'busy' };
+  if (session.restarting && !session.online) return { text: t.castServerDown, tone: 'busy' };
+  if (!session.online) return { text: session.flowing ? t.castSignalLost : t.castSignalWait, tone: 'busy' };
+  if (session.waiting) return { text: t.castRejoining, tone: 'busy' };
+  if (session.tvAway) return { text: t.castTvAway, tone: 'busy' };
+  if (state === 'connecting') return { text: t.castConnecting, tone: 'busy' };
+  if (state === 'recovering') return { text: t.castRecovering, tone: 'busy' };
+  return { text: t.castSharing(spaced(session.code)), tone: 'good' };
+}

@@ -1,0 +1,41 @@
+export interface Info {
+  publicUrl: string | null;
+  origins: string[];
+  code: { length: number; alphabet: string };
+}
+
+export const DEFAULT_INFO: Info = {
+  publicUrl: null,
+  origins: [],
+  code: { length: 6, alphabet: 'ABCDEFGHJKMNPQRSTWXYZ012345678' },
+};
+
+export async function loadInfo(): Promise<Info | null> {
+  try {
+    const response = await fetch('/api/info');
+    if (!response.ok) return null;
+    const body = (await response.json()) as Partial<Info>;
+    return {
+      publicUrl: body.publicUrl ? body.publicUrl.replace(/\/+$/, '') : null,
+      origins: body.origins ?? [],
+      code: body.code ?? DEFAULT_INFO.code,
+    };
+  } catch {
+    return null;
+  }
+}
+
+export function isLoopback(hostname: string): boolean {
+  return /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\]|::1)$/i.test(hostname);
+}
+
+/** The address at which another device reaches this server. */
+export function reachableOrigin(info: Info): string {
+  if (info.publicUrl) return info.publicUrl;
+  if (!isLoopback(location.hostname)) return location.origin;
+  return info.origins[0] ?? location.origin;
+}
+
+export function withoutScheme(url: string): string {
+  return url.replace(/^https?:\/\//, '');
+}

@@ -1,0 +1,113 @@
+import type { IceConfig } from './wire';
+import { candidateFragment, usernameFragments } from './sdp';
+
+const MAX_EARLY = 128;
+
+/** `?ice=relay` on either page: use the relay alone, to test it or to find out whether it is what fails. */
+const relayOnly = /[?&]ice=relay\b/.test(location.search);
+
+/**
+ * The server's iceCandidatePoolSize is left out: now and then Chromium (seen with 156) signals pooled
+ * candidates with component 0 or with the pool's own user name fragment, or not at all, and ICE never connects.
+ */
+export function configuration(config: IceConfig | null): RTCConfiguration {
+  const result: RTCConfiguration = { iceServers: config ? config.iceServers : [] };
+  if (relayOnly) result.iceTransportPolicy = 'relay';
+  return result;
+}
+
+/**
+ * One RTCPeerConnection with its candidates in the right order: ours wait until our description has been
+ * sent, theirs until their description has been set.
+ */
+export class Peer {
+  readonly pc: RTCPeerConnection;
+  private inbox: RTCIceCandidateInit[] = [];
+  private outbox: RTCIceCandidateInit[] = [];
+  private held = true;
+  private fragments: string[] = [];
+  private ready = false;
+
+  constructor(config: IceConfig | null, private readonly send: (candidate: RTCIceCandidateInit) => void) {
+    this.pc = new RTCPeerConnection(configuration(config));
+    this.pc.onicecandidate = (event) => {
+      const candidate = event.candidate;
+      if (!candidate || !candidate.candidate) return;
+      const init: RTCIceCandidateInit = {
+        candidate: candidate.candidate,
+        sdpMid: candidate.sdpMid,
+        sdpMLineIndex: candidate.sdpMLineIndex,
+      };
+      if (candidate.usernameFragment) init.usernameFragment = candidate.usernameFragment;
+      if (this.held) this.outbox.push(init);
+      else this.send(init);
+    };
+  }
+
+  /** Before a new description of ours is made. */
+  hold(): void {
+    this.held = true;
+  }
+
+  /** After it has been sent. */
+  release(): void {
+    this.held = false;
+    const waiting = this.outbox;
+    this.outbox = [];
+    waiting.forEach((candidate) => this.send(candidate));
+  }
+
+  async setRemote(description: RTCSessionDescriptionInit): Promise<void> {
+    await this.pc.setRemoteDescription(description);
+    this.fragments = usernameFragments(description.sdp ?? '');
+    this.ready = true;
+    const waiting = this.inbox;
+    this.inbox = [];
+    for (let i = 0; i < waiting.length; i++) await this.add(waiting[i]!);
+  }
+
+  /** False when it belongs to a description that has not come yet. */
+  expects(candidate: RTCIceCandidateInit): boolean {
+    const fragment = candidateFragment(candidate);
+    return !this.ready || !fragment || this.fragments.indexOf(fragment) >= 0;
+  }
+
+  async candidate(candidate: RTCIceCandidateInit): Promise<void> {
+    if (this.ready && this.expects(candidate)) return this.add(candidate);
+    if (this.inbox.length < MAX_EARLY) this.inbox.push(candidate);
+  }
+
+  private async add(candidate: RTCIceCandidateInit): Promise<void> {
+    try {
+      await this.pc.addIceCandidate(candidate);
+    } catch (error) {
+      // A candidate of another generation, or of a kind that this engine does not know: others will do.
+      console.debug('castway: candidate refused', error);
+    }
+  }
+
+  configure(config: IceConfig): void {
+    try {
+      this.pc.setConfiguration(configuration(config));
+    } catch (error) {
+      // Missing in old engines: the credentials are used for the next connection then.
+      console.debug('castway: setConfiguration refused', error);
+    }
+  }
+
+  isUp(): boolean {
+    const state = this.pc.iceConnectionState;
+    return state === 'connected' || state === 'completed';
+  }
+
+  close(): void {
+    this.pc.onicecandidate = null;
+    this.pc.oniceconnectionstatechange = null;
+    this.pc.ontrack = null;
+    try {
+      this.pc.close();
+    } catch {
+      // Some old engines throw when it is closed already.
+    }
+  }
+}

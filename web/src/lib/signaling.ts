@@ -1,0 +1,75 @@
+import { io, type Socket } from 'socket.io-client';
+import { onWake } from './wake';
+import type { WireError } from './wire';
+
+const ACK_TIMEOUT = 8000;
+const PROBE_TIMEOUT = 3000;
+
+export type Reply<T> = ({ ok: true } & T) | { ok: false; error: WireError };
+
+/** The Socket.IO connection: reconnects for ever, and notices by itself that it went stale in a sleep. */
+export class Signaling {
+  private readonly socket: Socket;
+  private probing = false;
+
+  constructor(onOnline: () => void, onOffline: (first: boolean) => void) {
+    this.socket = io('/', {
+      reconnection: true,
+      reconnectionAttempts: Infinity,
+      reconnectionDelay: 500,
+      reconnectionDelayMax: 4000,
+      timeout: 8000,
+    });
+    this.socket.on('connect', onOnline);
+    this.socket.on('disconnect', (reason) => {
+      onOffline(false);
+      // The one reason after which the client library does not come back by itself.
+      if (reason === 'io server disconnect') setTimeout(() => this.socket.connect(), 1000);
+    });
+    this.socket.on('connect_error', () => {
+      onOffline(true);
+      // A refused namespace ends the attempts too.
+      if (!this.socket.active) setTimeout(() => this.socket.connect(), 2000);
+    });
+    onWake(() => this.probe());
+  }
+
+  get online(): boolean {
+    return this.socket.connected;
+  }
+
+  on(event: string, handler: (payload: unknown) => void): void {
+    this.socket.on(event, handler);
+  }
+
+  /** Dropped while offline: what was said before a reconnect makes no sense after it. */
+  send(event: string, ...args: unknown[]): void {
+    if (this.socket.connected) this.socket.emit(event, ...args);
+  }
+
+  request<T>(event: string, ...args: unknown[]): Promise<Reply<T>> {
+    return new Promise((resolve) => {
+      if (!this.socket.connected) return resolve({ ok: false, error: { code: 'offline' } });
+      this.socket.timeout(ACK_TIMEOUT).emit(event, ...args, (timeout: unknown, reply: Reply<T> | undefined) => {
+        if (timeout || !reply) resolve({ ok: false, error: { code: this.socket.connected ? 'timeout' : 'offline' } });
+        else resolve(reply);
+      });
+    });
+  }
+
+  /** After a sleep the socket may look open for most of a minute though nobody is at its other end. */
+  private probe(): void {
+    if (this.probing) return;
+    if (!this.socket.connected) {
+      this.socket.io.engine?.close();
+      this.socket.connect();
+      return;
+    }
+    this.probing = true;
+    const engine = this.socket.io.engine;
+    this.socket.timeout(PROBE_TIMEOUT).emit('CONFIG', {}, (timeout: unknown) => {
+      this.probing = false;
+      if (timeout && this.socket.io.engine === engine) engine.close();
+    });
+  }
+}

@@ -1,0 +1,57 @@
+/** The shapes that travel between the pages and the server (dialect A, with our additions). */
+
+export interface IceConfig {
+  iceServers: RTCIceServer[];
+}
+
+export interface WireError {
+  code: string;
+  message?: string;
+  /** Seconds. */
+  retryAfter?: number;
+}
+
+export interface SeatAck {
+  ok: true;
+  code: string;
+  resumeToken: string;
+  resumed: boolean;
+}
+
+export interface ResumeToken {
+  role: string;
+  code: string;
+  resumeToken: string;
+}
+
+/** An answer of ours names the offer it answers; a browser ignores the additional member. */
+export interface Answer extends RTCSessionDescriptionInit {
+  inReplyTo?: string;
+}
+
+/** Front ends in use send a description bare, wrapped, or as the SDP text alone. */
+export function asDescription(value: unknown, type: 'offer' | 'answer'): Answer | null {
+  if (typeof value === 'string') return value.indexOf('v=') === 0 ? { type, sdp: value } : null;
+  if (!value || typeof value !== 'object') return null;
+  const record = value as Record<string, unknown>;
+  if (typeof record['sdp'] === 'string') {
+    const answer: Answer = { type, sdp: record['sdp'] };
+    if (typeof record['inReplyTo'] === 'string') answer.inReplyTo = record['inReplyTo'];
+    return answer;
+  }
+  return asDescription(record[type], type);
+}
+
+/** Null for the end-of-candidates mark too: old engines reject it and nobody needs it. */
+export function asCandidate(value: unknown): RTCIceCandidateInit | null {
+  if (!value || typeof value !== 'object') return null;
+  const inner = (value as { iceCandidate?: unknown }).iceCandidate;
+  const candidate = (inner === undefined ? value : inner) as RTCIceCandidateInit | null;
+  return candidate && typeof candidate.candidate === 'string' && candidate.candidate ? candidate : null;
+}
+
+export function asIceConfig(value: unknown): IceConfig | null {
+  const config = value && typeof value === 'object' ? (value as { config?: unknown }).config : null;
+  if (!config || typeof config !== 'object') return null;
+  return Array.isArray((config as IceConfig).iceServers) ? (config as IceConfig) : null;
+}

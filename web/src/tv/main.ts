@@ -1,0 +1,236 @@
+import 'webrtc-adapter';
+import { byId, store, stored } from '../lib/dom';
+import { showFigures } from '../lib/figures';
+import { t, translate } from '../lib/i18n';
+import { DEFAULT_INFO, loadInfo, type Info } from '../lib/info';
+import { Signaling } from '../lib/signaling';
+import { Meter, NO_FIGURES } from '../lib/stats';
+import { keepAwake } from '../lib/wake';
+import { asCandidate, asDescription, asIceConfig, type ResumeToken, type SeatAck } from '../lib/wire';
+import { onCommand } from './keys';
+import { Player } from './player';
+import { Receiver } from './receiver';
+import { toggleFullScreen, View, type State } from './view';
+
+const STORE = 'castway.tv';
+const NOTE_FOR = 7000;
+const RETRY = 3000;
+
+translate('tvTitle');
+const view = new View();
+const supported = typeof RTCPeerConnection !== 'undefined';
+
+let info: Info = DEFAULT_INFO;
+let infoLoaded = false;
+let code = '';
+let online = false;
+let restarting = false;
+let replaced = false;
+let joined = false;
+let takeover = false;
+let casterAway = false;
+let picture = false;
+let interrupted = false;
+let refused: string | null = null;
+/** What just ended, for a moment, in place of "Ready". */
+let note: string | null = null;
+let noteTimer = 0;
+let seat = 0;
+
+const player = new Player(view.video, view.still, () => update((picture = true)), () => update());
+const meter = new Meter('in', view.video);
+const receiver = new Receiver({
+  candidate: (iceCandidate) => signaling.send('RTC_Candidate_Exchange', { iceCandidate }),
+  answer: (answer) => signaling.send('TV_ANSWER_TO_SERVER', answer),
+  picture: (stream) => player.present(stream),
+  interrupted: (now) => update((interrupted = now)),
+  ended: (failed) => endPicture(failed ? t.tvIceFailed : null),
+});
+const awake = keepAwake(() => supported && !replaced);
+const signaling = new Signaling(
+  () => {
+    online = true;
+    // Whoever is still there says so again; a running picture shows by itself whether it lives.
+    restarting = joined = takeover = casterAway = false;
+    if (!infoLoaded) void readInfo();
+    if (!replaced) void takeSeat();
+    update();
+  },
+  () => update((online = false)),
+);
+
+function state(): State {
+  if (!supported) return 'unsupported';
+  if (replaced) return 'replaced';
+  if (picture) return 'playing';
+  if (!code) return 'connecting';
+  return receiver.active || joined ? 'starting' : 'waiting';
+}
+
+function update(_changed?: unknown): void {
+  const now = state();
+  view.state(now);
+  document.body.setAttribute('data-online', String(online));
+  if (!online) view.status(restarting ? t.tvServerDown : code ? t.tvOffline : t.tvConnecting, code ? 'bad' : 'busy');
+  else if (refused) view.status(t.tvRefused(refused), 'bad');
+  else if (!code) view.status(t.tvConnecting, 'busy');
+  else if (receiver.active) view.status(t.tvStarting, 'busy');
+  else if (takeover) view.status(t.tvTakeover, 'busy');
+  else if (joined) view.status(t.tvJoined, 'busy');
+  else view.status(note ?? t.tvReady, 'good');
+  let banner: string | null = null;
+  if (now === 'playing') {
+    if (interrupted) banner = t.tvInterrupted;
+    else if (!online) banner = t.tvSignalLost;
+    else if (casterAway) banner = t.tvCasterAway;
+  }
+  view.banner(banner);
+  view.soundHint(now === 'playing' && player.silenced);
+  awake();
+}
+
+function endPicture(why: string | null): void {
+  receiver.close();
+  player.stop();
+  picture = interrupted = joined = casterAway = false;
+  note = why;
+  clearTimeout(noteTimer);
+  noteTimer = window.setTimeout(() => update((note = null)), NOTE_FOR);
+  update();
+}
+
+function remember(resumeToken: string): void {
+  if (resumeToken && code) store('localStorage', STORE, { resumeToken, code });
+}
+
+function showCode(next: string): void {
+  if (next !== code) {
+    code = next;
+    view.code(code);
+  }
+  view.address(info, code);
+}
+
+async function readInfo(): Promise<void> {
+  const loaded = await loadInfo();
+  if (!loaded) return void setTimeout(() => !infoLoaded && online && readInfo(), RETRY);
+  info = loaded;
+  infoLoaded = true;
+  if (!code) view.noCode(info.code.length);
+  view.address(info, code);
+}
+
+async function takeSeat(): Promise<void> {
+  if (!supported) return;
+  const attempt = ++seat;
+  const saved = stored<{ resumeToken: string; code: string }>('localStorage', STORE);
+  const reply = await signaling.request<SeatAck>('TV_INIT', ...(saved ? [saved] : []));
+  if (attempt !== seat || replaced) return;
+  if (reply.ok) {
+    refused = null;
+    showCode(reply.code);
+    remember(reply.resumeToken);
+  } else if (reply.error.code !== 'offline') {
+    const codes: Record<string, string> = { server_full: t.tvServerFull, rate_limited: t.tvRateLimited };
+    refused = codes[reply.error.code] ?? reply.error.code;
+    const wait = (reply.error.retryAfter ?? 0) * 1000 || RETRY;
+    setTimeout(() => attempt === seat && online && !replaced && takeSeat(), wait);
+  }
+  update();
+}
+
+signaling.on('TV_INIT_OK', (value) => {
+  if (typeof value === 'string' && !replaced) showCode(value);
+  update();
+});
+signaling.on('RESUME_TOKEN', (value) => remember((value as ResumeToken).resumeToken));
+signaling.on('CONFIG_FEEDBACK', (value) => {
+  const config = asIceConfig(value);
+  if (config) receiver.configure(config);
+});
+signaling.on('SERVER_SHUTDOWN', () => update((restarting = true)));
+signaling.on('CAST_REPLACED', () => {
+  replaced = true;
+  endPicture(null);
+});
+signaling.on('CASTER_JOINED', () => {
+  joined = true;
+  casterAway = takeover = false;
+  note = null;
+  update();
+});
+signaling.on('CASTER_AWAY', () => update((casterAway = true)));
+signaling.on('CASTER_LEFT', (value) => {
+  const reason = (value as { reason?: string } | null)?.reason;
+  joined = casterAway = false;
+  takeover = reason === 'taken_over';
+  // Only its signaling is gone for good: what still flows is still wanted.
+  if (reason === 'lost' && receiver.up) {
+    receiver.orphan();
+    update();
+  } else endPicture(takeover ? null : t.tvCasterLeft);
+});
+signaling.on('CLIENT_OFFER_TO_TV', (value) => {
+  const offer = asDescription(value, 'offer');
+  if (!offer || !supported || replaced) return;
+  joined = true;
+  takeover = casterAway = false;
+  receiver.offer(offer);
+  update();
+});
+signaling.on('RTC_Candidate_Exchange', (value) => {
+  const candidate = asCandidate(value);
+  if (candidate && supported && !replaced) receiver.candidate(candidate);
+});
+
+function useThisWindow(): void {
+  replaced = false;
+  if (online) void takeSeat();
+  update();
+}
+
+onCommand((command) => {
+  if (replaced) return command === 'ok' && (useThisWindow(), true);
+  if (!picture) return command === 'fullscreen' && (toggleFullScreen(), true);
+  const silenced = player.silenced;
+  if (silenced) player.unmute();
+  if (command === 'fullscreen') toggleFullScreen();
+  else if (command === 'info' || (command === 'ok' && !silenced)) refreshFigures(view.overlay());
+  else if (command === 'back' && view.overlayShown) view.overlay(false);
+  else return command === 'ok';
+  return true;
+});
+byId('message-action').addEventListener('click', useThisWindow);
+document.addEventListener('click', () => {
+  if (!picture) return;
+  if (player.silenced) player.unmute();
+  else refreshFigures(view.overlay());
+});
+
+function refreshFigures(shown: boolean): void {
+  if (shown) void meter.peek(receiver.pc).then((figures) => showFigures(view.figures, figures));
+}
+
+setInterval(() => {
+  if (!receiver.pc) return;
+  void meter.read(receiver.pc).then((figures) => view.overlayShown && showFigures(view.figures, figures));
+}, 1000);
+
+showFigures(view.figures, NO_FIGURES);
+const saved = stored<{ code: string }>('localStorage', STORE);
+if (saved && saved.code && supported) {
+  // What it will most likely be again: the screen is not empty while the server is out of reach.
+  showCode(saved.code);
+} else {
+  view.noCode(info.code.length);
+}
+void readInfo();
+update();
+
+(window as unknown as { castway: unknown }).castway = {
+  state,
+  pc: () => receiver.pc,
+  stats: () => meter.peek(receiver.pc),
+  code: () => code,
+  online: () => online,
+};

@@ -1,0 +1,77 @@
+import { show } from '../lib/dom';
+
+/** The video element: shows a stream, with sound as soon as the browser lets it. */
+export class Player {
+  private stream: MediaStream | null = null;
+
+  constructor(
+    readonly video: HTMLVideoElement,
+    private readonly still: HTMLCanvasElement,
+    private readonly onPicture: () => void,
+    private readonly onSound: () => void,
+  ) {
+    video.autoplay = true;
+    const shown = () => {
+      show(this.still, false);
+      if (this.stream && video.videoWidth) this.onPicture();
+    };
+    video.addEventListener('playing', shown);
+    video.addEventListener('loadeddata', shown);
+    video.addEventListener('resize', shown);
+  }
+
+  /** True while there is sound that the browser keeps back until a key or click. */
+  get silenced(): boolean {
+    return this.stream !== null && this.video.muted && this.stream.getAudioTracks().length > 0;
+  }
+
+  present(stream: MediaStream): void {
+    if (stream === this.stream) return this.play(this.video.muted);
+    if (this.stream) this.freeze();
+    this.stream = stream;
+    stream.onaddtrack = () => this.play(this.video.muted);
+    if ('srcObject' in this.video) this.video.srcObject = stream;
+    else (this.video as HTMLVideoElement).src = URL.createObjectURL(stream as unknown as Blob);
+    this.play(false);
+  }
+
+  stop(): void {
+    this.stream = null;
+    show(this.still, false);
+    if ('srcObject' in this.video) this.video.srcObject = null;
+    else (this.video as HTMLVideoElement).removeAttribute('src');
+    this.onSound();
+  }
+
+  /** Within a key press or a click. */
+  unmute(): void {
+    this.play(false);
+  }
+
+  private play(muted: boolean): void {
+    const stream = this.stream;
+    this.video.muted = muted;
+    const started = this.video.play() as Promise<void> | undefined;
+    this.onSound();
+    if (!started) return;
+    started.then(
+      () => this.onSound(),
+      (error: DOMException) => {
+        if (stream !== this.stream) return;
+        // An interrupted load is no refusal: the stream that interrupted it plays.
+        if (!muted && error.name === 'NotAllowedError') this.play(true);
+      },
+    );
+  }
+
+  /** The last frame stays until the next stream has its first. */
+  private freeze(): void {
+    const { videoWidth, videoHeight } = this.video;
+    const context = this.still.getContext('2d');
+    if (!videoWidth || !context) return;
+    this.still.width = videoWidth;
+    this.still.height = videoHeight;
+    context.drawImage(this.video, 0, 0);
+    show(this.still, true);
+  }
+}

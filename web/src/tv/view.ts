@@ -1,0 +1,123 @@
+import { groups } from '../lib/code';
+import { byId, setText, show } from '../lib/dom';
+import { t } from '../lib/i18n';
+import { reachableOrigin, withoutScheme, type Info } from '../lib/info';
+import { drawQr } from '../lib/qr';
+
+export type State = 'connecting' | 'waiting' | 'starting' | 'playing' | 'replaced' | 'unsupported';
+export type Tone = 'good' | 'busy' | 'bad';
+
+const DRIFT_EVERY = 40_000;
+const DRIFT_PATH = [[0, 0], [9, 5], [14, -4], [5, -11], [-6, -8], [-13, 2], [-7, 11], [4, 8]] as const;
+
+/** Everything that is written on the TV. */
+export class View {
+  readonly video = byId<HTMLVideoElement>('video');
+  readonly still = byId<HTMLCanvasElement>('still');
+  readonly figures = byId('figures');
+  private drift = 0;
+
+  constructor() {
+    setInterval(() => {
+      // Against burn-in. A whole cycle comes back to where it began.
+      const step = DRIFT_PATH[++this.drift % DRIFT_PATH.length]!;
+      byId('drift').style.transform = `translate(${step[0]}px, ${step[1]}px)`;
+    }, DRIFT_EVERY);
+    let hide = 0;
+    document.addEventListener('mousemove', () => {
+      document.body.setAttribute('data-pointer', '');
+      clearTimeout(hide);
+      hide = window.setTimeout(() => document.body.removeAttribute('data-pointer'), 2500);
+    });
+  }
+
+  state(state: State): void {
+    document.body.setAttribute('data-state', state);
+    const message = state === 'replaced' || state === 'unsupported';
+    show(byId('idle'), !message && state !== 'playing');
+    show(byId('message'), message);
+    byId('stage').setAttribute('aria-hidden', String(state !== 'playing'));
+    if (state !== 'playing') this.overlay(false);
+    if (!message) return;
+    const replaced = state === 'replaced';
+    setText(byId('message-title'), replaced ? t.tvReplacedTitle : t.tvUnsupportedTitle);
+    setText(byId('message-hint'), replaced ? t.tvReplacedHint : t.tvUnsupportedHint);
+    const action = byId('message-action');
+    show(action, replaced);
+    setText(action, t.tvReplacedAction);
+    if (replaced) action.focus();
+  }
+
+  /** Empty tiles until there is a code. */
+  noCode(length: number): void {
+    this.tiles(new Array(length + 1).join(' '));
+  }
+
+  code(code: string): void {
+    const into = byId('code');
+    into.setAttribute('data-code', code);
+    into.setAttribute('aria-label', `${t.tvCodeLabel}: ${code.split('').join(' ')}`);
+    this.tiles(code);
+  }
+
+  private tiles(code: string): void {
+    const into = byId('code');
+    into.setAttribute('data-length', String(code.length));
+    into.textContent = '';
+    groups(code).forEach((group, index) => {
+      if (index) into.appendChild(document.createTextNode(' '));
+      const box = document.createElement('span');
+      box.className = 'group';
+      group.split('').forEach((char) => {
+        const tile = document.createElement('span');
+        tile.className = 'tile';
+        tile.textContent = char;
+        box.appendChild(tile);
+      });
+      into.appendChild(box);
+    });
+  }
+
+  address(info: Info, code: string): void {
+    const address = `${reachableOrigin(info)}/cast`;
+    const text = withoutScheme(address);
+    setText(byId('address'), text);
+    byId('address').setAttribute('data-long', String(text.length > 30));
+    if (code) drawQr(byId('qr'), `${address}?code=${code}`, t.tvQrLabel);
+  }
+
+  status(text: string, tone: Tone): void {
+    byId('status').setAttribute('data-tone', tone);
+    setText(byId('status-text'), text);
+  }
+
+  banner(text: string | null): void {
+    show(byId('banner'), text !== null);
+    setText(byId('banner'), text ?? '');
+  }
+
+  soundHint(visible: boolean): void {
+    show(byId('sound-hint'), visible);
+  }
+
+  overlay(visible?: boolean): boolean {
+    const overlay = byId('overlay');
+    const now = visible ?? Boolean(overlay.hidden);
+    show(overlay, now);
+    return now;
+  }
+
+  get overlayShown(): boolean {
+    return !byId('overlay').hidden;
+  }
+}
+
+export function toggleFullScreen(): void {
+  const root = document.documentElement as HTMLElement & { webkitRequestFullscreen?: () => void };
+  const doc = document as Document & { webkitFullscreenElement?: Element; webkitExitFullscreen?: () => void };
+  const leaving = doc.fullscreenElement || doc.webkitFullscreenElement;
+  const call = leaving
+    ? (doc.exitFullscreen ?? doc.webkitExitFullscreen)?.call(doc)
+    : (root.requestFullscreen ?? root.webkitRequestFullscreen)?.call(root);
+  if (call) call.catch(() => undefined);
+}

@@ -1,0 +1,53 @@
+import legacy from '@vitejs/plugin-legacy';
+import { resolve } from 'node:path';
+import { defineConfig } from 'vite';
+import { plainScripts } from './build/plain-scripts';
+
+const page = (name: string) => resolve(import.meta.dirname, `${name}.html`);
+const scripts = plainScripts();
+const server = process.env['CASTWAY_DEV_SERVER'] ?? 'http://127.0.0.1:8080';
+
+export default defineConfig({
+  appType: 'mpa',
+  build: {
+    // Televisions have no CSS newer than this, and get no second stylesheet.
+    cssTarget: 'chrome53',
+    // Nothing as a data: URL, so that a strict content security policy needs no exception for it.
+    assetsInlineLimit: 0,
+    modulePreload: false,
+    // The built-in minifier writes strings as template literals, in ES5 output too.
+    minify: 'terser',
+    reportCompressedSize: false,
+    rolldownOptions: { input: { index: page('index'), tv: page('tv'), cast: page('cast') } },
+  },
+  plugins: [
+    scripts.before,
+    legacy({
+      // ES5.
+      targets: ['chrome 38', 'ie 11'],
+      // By name: what Chromium 53 lacks of what the pages and their libraries use.
+      polyfills: [
+        'es.array.flat',
+        'es.array.flat-map',
+        'es.array.includes',
+        'es.global-this',
+        'es.object.entries',
+        'es.object.from-entries',
+        'es.object.get-own-property-descriptors',
+        'es.object.values',
+        'es.promise',
+        'es.promise.all-settled',
+        'es.promise.finally',
+        'es.string.pad-start',
+        'es.string.match-all',
+        'es.symbol.async-iterator',
+        'web.dom-collections.for-each',
+        'web.queue-microtask',
+        'web.url-search-params',
+      ],
+      additionalLegacyPolyfills: ['regenerator-runtime/runtime'],
+    }),
+    scripts.after,
+  ],
+  server: { proxy: { '/socket.io': { target: server, ws: true }, '/api': server } },
+});
