@@ -1,7 +1,7 @@
 import legacy from '@vitejs/plugin-legacy';
 import { resolve } from 'node:path';
 import { defineConfig } from 'vite';
-import { plainScripts } from './build/plain-scripts';
+import { plainScripts } from './plain-scripts';
 
 const page = (name: string) => resolve(import.meta.dirname, `${name}.html`);
 const scripts = plainScripts();

@@ -8,7 +8,7 @@ export function describe(session: Session): { text: string; tone: Tone } {
   const { state } = session;
   if (state === 'failed') return { text: t.iceFailed, tone: 'bad' };
   if (state === 'joining') return { text: session.online ? t.castJoining : t.castSignalWait, tone: 'busy' };
-  if (session.restarting && !session.online) return { text: t.castServerDown, tone: 'busy' };
+  if (session.restarting && !session.online && session.flowing) return { text: t.castServerDown, tone: 'busy' };
   if (!session.online) return { text: session.flowing ? t.castSignalLost : t.castSignalWait, tone: 'busy' };
   if (session.waiting) return { text: t.castRejoining, tone: 'busy' };
   if (session.tvAway) return { text: t.castTvAway, tone: 'busy' };
