@@ -20,7 +20,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socketioxide::adapter::Adapter;
 use socketioxide::extract::{AckSender, Event, SocketRef};
-use socketioxide::handler::FromMessageParts;
+use socketioxide::handler::{ConnectHandler as _, FromMessageParts};
 use socketioxide::socket::{DisconnectReason, Socket};
 use socketioxide::{SendError, SocketIo};
 use socketioxide_core::{Str, Value as Packet};
@@ -80,11 +80,16 @@ impl Gateway {
     /// Serves the cast flow on its namespaces of `io`.
     pub fn attach(&self, io: &SocketIo) {
         for namespace in NAMESPACES {
-            let gateway = self.clone();
-            io.ns(namespace, move |socket: SocketRef| {
-                gateway.connect(socket);
+            let (greeting, listening) = (self.clone(), self.clone());
+            let greet = move |socket: SocketRef| {
+                greeting.greet(socket);
                 ready(())
-            });
+            };
+            let listen = move |socket: SocketRef| {
+                listening.listen(&socket);
+                ready(Ok::<(), Infallible>(()))
+            };
+            io.ns(namespace, greet.with(listen));
         }
     }
 
@@ -148,34 +153,50 @@ impl Gateway {
         result
     }
 
-    fn connect(&self, socket: SocketRef) {
+    /// Before the client is told that it is connected: from then on its events may come, even before [`Self::greet`] runs.
+    fn listen(&self, socket: &SocketRef) {
         let id = self.0.connections.fetch_add(1, Ordering::Relaxed);
+        let early = Early::default();
+        socket.extensions.insert((id, early.clone()));
+
+        let (gateway, waiting) = (self.clone(), early.clone());
+        socket.on_fallback(move |Event(event): Event, message: Message, ack: AckSender| {
+            let request = event::read(&event, message.json.as_str(), message.attachments);
+            let heard = Heard { event, request, ack: message.acked.then_some(ack) };
+            gateway.with(|state, sends| match state.clients.contains_key(&id) {
+                true => gateway.event(state, sends, id, heard),
+                false => waiting.push(heard),
+            });
+            ready(())
+        });
+        let gateway = self.clone();
+        socket.on_disconnect(move |reason: DisconnectReason| {
+            gateway.disconnect(id, &early, reason);
+            ready(())
+        });
+    }
+
+    /// The client is connected: it is in the table from now on, and what it said already is heard.
+    fn greet(&self, socket: SocketRef) {
+        let Some((id, early)) = socket.extensions.remove::<(ConnectionId, Early)>() else { return };
         let request = socket.req_parts();
         let from = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
         let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
         let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let asks = socket.ns() == RTC;
-
-        let gateway = self.clone();
-        socket.on_fallback(move |Event(event): Event, message: Message, ack: AckSender| {
-            gateway.event(id, &event, message, ack);
-            ready(())
-        });
-        let gateway = self.clone();
-        socket.on_disconnect(move |reason: DisconnectReason| {
-            gateway.disconnect(id, reason);
-            ready(())
-        });
         self.with(|state, sends| {
+            let Some(waiting) = early.take() else { return };
             if asks {
                 sends.emit(&socket, "VERIFY", &NO_ARGUMENTS);
             }
             state.clients.insert(id, Client { socket, from, host, verified: false });
+            waiting.into_iter().for_each(|heard| self.event(state, sends, id, heard));
         });
     }
 
-    fn disconnect(&self, id: ConnectionId, reason: DisconnectReason) {
+    fn disconnect(&self, id: ConnectionId, early: &Early, reason: DisconnectReason) {
         self.with(|state, sends| {
+            early.close();
             state.clients.remove(&id);
             // `socket.disconnect()` is a farewell; anything else may be a glitch and has the grace period.
             if reason == DisconnectReason::ClientNSDisconnect {
@@ -187,51 +208,47 @@ impl Gateway {
         });
     }
 
-    fn event(&self, id: ConnectionId, event: &str, message: Message, ack: AckSender) {
-        let acked = message.acked;
-        let request = event::read(event, message.json.as_str(), message.attachments);
-        self.with(|state, sends| {
-            let Some(client) = state.clients.get_mut(&id) else { return };
-            let result = match request {
-                None => Err(Failure::unknown_event()),
-                Some(Err(failure)) => Err(failure),
-                Some(Ok(Request::Config)) => self.0.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
-                    sends.emit(&client.socket, "CONFIG_FEEDBACK", &json!({"config": self.pooled(id, client)}));
-                    json!({"ok": true})
-                }),
-                Some(Ok(Request::Verify)) => {
-                    client.verified = true;
-                    sends.emit(&client.socket, "VERIFY_RESPONCE", &json!({"code": 200}));
-                    Ok(json!({"ok": true}))
-                }
-                Some(Ok(Request::Open(request))) => self.open(state, sends, id, &request),
-                Some(Ok(Request::Join(request))) => self.join(state, sends, id, &request),
-                Some(Ok(Request::Signal { signal, size })) => {
-                    state.rooms.handle_signal(id, signal, size).map(|()| json!({"ok": true})).map_err(Failure::from)
-                }
-                Some(Ok(Request::Leave)) => state.rooms.handle_leave(id).map(|()| json!({"ok": true})).map_err(Failure::from),
-            };
-            let Some(client) = state.clients.get(&id) else { return };
-            if let Err(failure) = &result {
-                tracing::debug!(event, code = failure.code, from = %client.from, "refused");
-                let entry = event::entry(event);
-                if let Some((name, argument)) = entry.and_then(|entry| event::refusal(entry, failure)) {
-                    sends.emit(&client.socket, name, &argument);
-                }
-                if !acked && failure.code != Failure::UNKNOWN_EVENT {
-                    sends.emit(&client.socket, "CAST_ERROR", &json!({"event": event, "error": failure}));
-                }
-                if entry == Some(Entry::TvGetInfo) {
-                    // As dialect B has it: a TV that is refused is told and disconnected.
-                    sends.stuck.push(client.socket.clone());
-                }
+    fn event(&self, state: &mut State, sends: &mut Sends, id: ConnectionId, Heard { event, request, ack }: Heard) {
+        let Some(client) = state.clients.get_mut(&id) else { return };
+        let result = match request {
+            None => Err(Failure::unknown_event()),
+            Some(Err(failure)) => Err(failure),
+            Some(Ok(Request::Config)) => self.0.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
+                sends.emit(&client.socket, "CONFIG_FEEDBACK", &json!({"config": self.pooled(id, client)}));
+                json!({"ok": true})
+            }),
+            Some(Ok(Request::Verify)) => {
+                client.verified = true;
+                sends.emit(&client.socket, "VERIFY_RESPONCE", &json!({"code": 200}));
+                Ok(json!({"ok": true}))
             }
-            if acked {
-                let answer = result.unwrap_or_else(|failure| json!({"ok": false, "error": failure}));
-                sends.note(&client.socket, ack.send(&answer));
+            Some(Ok(Request::Open(request))) => self.open(state, sends, id, &request),
+            Some(Ok(Request::Join(request))) => self.join(state, sends, id, &request),
+            Some(Ok(Request::Signal { signal, size })) => {
+                state.rooms.handle_signal(id, signal, size).map(|()| json!({"ok": true})).map_err(Failure::from)
             }
-            self.drain(state, sends);
-        });
+            Some(Ok(Request::Leave)) => state.rooms.handle_leave(id).map(|()| json!({"ok": true})).map_err(Failure::from),
+        };
+        let Some(client) = state.clients.get(&id) else { return };
+        if let Err(failure) = &result {
+            tracing::debug!(event, code = failure.code, from = %client.from, "refused");
+            let entry = event::entry(&event);
+            if let Some((name, argument)) = entry.and_then(|entry| event::refusal(entry, failure)) {
+                sends.emit(&client.socket, name, &argument);
+            }
+            if ack.is_none() && failure.code != Failure::UNKNOWN_EVENT {
+                sends.emit(&client.socket, "CAST_ERROR", &json!({"event": event, "error": failure}));
+            }
+            if entry == Some(Entry::TvGetInfo) {
+                // As dialect B has it: a TV that is refused is told and disconnected.
+                sends.stuck.push(client.socket.clone());
+            }
+        }
+        if let Some(ack) = ack {
+            let answer = result.unwrap_or_else(|failure| json!({"ok": false, "error": failure}));
+            sends.note(&client.socket, ack.send(&answer));
+        }
+        self.drain(state, sends);
     }
 
     fn open(&self, state: &mut State, sends: &mut Sends, id: ConnectionId, request: &OpenRequest) -> Result<Value, Failure> {
@@ -365,6 +382,47 @@ impl Sends {
             // The client's buffer is full. What is lost can't be repaired, a reconnect can.
             Err(_) => self.stuck.push(socket.clone()),
         }
+    }
+}
+
+/// An event of a client, read.
+struct Heard {
+    event: String,
+    request: Option<Result<Request, Failure>>,
+    /// Where the client asked for one.
+    ack: Option<AckSender>,
+}
+
+/// What a client said before it was in the table; `None` inside: it is gone.
+#[derive(Clone)]
+struct Early(Arc<Mutex<Option<Vec<Heard>>>>);
+
+/// Clients say one or two things in the instant between being told that they are connected and being in the table.
+const EARLY: usize = 16;
+
+impl Default for Early {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Some(Vec::new()))))
+    }
+}
+
+impl Early {
+    fn push(&self, heard: Heard) {
+        if let Some(waiting) = self.lock().as_mut().filter(|waiting| waiting.len() < EARLY) {
+            waiting.push(heard);
+        }
+    }
+
+    fn take(&self) -> Option<Vec<Heard>> {
+        self.lock().as_mut().map(std::mem::take)
+    }
+
+    fn close(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Heard>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
