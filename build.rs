@@ -12,9 +12,18 @@ const SOURCES: [&str; 4] = ["web/src", "web/public", "web/package-lock.json", "w
 /// In the built pages, the hash of the sources they were built from.
 const STAMP: &str = "web/dist/.sources";
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() {
+    if let Err(error) = build() {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+}
+
+fn build() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=web/dist");
+    for folder in ["web/dist", "web/src", "web/public"].iter().filter(|folder| Path::new(folder).exists()) {
+        println!("cargo::rerun-if-changed={folder}");
+    }
     println!("cargo::rerun-if-changed=migrations");
     if !Path::new("web/package.json").exists() {
         // A packaged crate carries the built pages alone.
@@ -85,7 +94,7 @@ fn npm(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
     let output = Command::new("npm").args(arguments).current_dir("web").output().map_err(|error| {
         format!(
             "the pages in web/ must be built and `{command}` can't be run ({error}).\n\
-             Install Node.js 20 or newer with npm (Debian: apt-get install nodejs npm) and build again."
+             Install Node.js 20.19 or newer with npm (Debian: apt-get install nodejs npm) and build again."
         )
     })?;
     if output.status.success() {

@@ -25,15 +25,12 @@ use crate::ice::{IceServers, Listener, Transport};
 use crate::limit::AddressLimiter;
 use crate::relay;
 use crate::users::{Directory, Store};
-use crate::{router, socket_io};
-
-/// What is left of an HTTP connection after the drain is cut after this.
-const HTTP_CLOSING: Duration = Duration::from_secs(2);
+use crate::{http, router, socket_io};
 
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
     config: Config,
-    http: TcpListener,
+    listener: TcpListener,
     http_addr: SocketAddr,
     router: Router,
     gateway: Gateway,
@@ -51,12 +48,13 @@ impl App {
     /// A sentence that says what to do: the data folder or its database can't be used, a port is taken, an address is not this
     /// machine's.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
+        http::raise_descriptor_limit();
         let now = SystemTime::now();
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;
-        let http = TcpListener::bind(config.http.addr).await.map_err(|error| http_error(config.http.addr, &error))?;
-        let http_addr = http.local_addr().context("the HTTP listener has no address")?;
+        let listener = TcpListener::bind(config.http.addr).await.map_err(|error| http_error(config.http.addr, &error))?;
+        let http_addr = listener.local_addr().context("the HTTP listener has no address")?;
 
         let keys: relay::KeyLookup = {
             let (directory, realm) = (directory.clone(), config.relay.realm.clone());
@@ -64,7 +62,7 @@ impl App {
         };
         let relay = relay::start(&config.relay, keys).await?;
         let listeners = vec![Listener { transport: Transport::Udp, port: relay.listening().port() }];
-        let ice = IceServers::new(&config, listeners, relay.advertised());
+        let ice = IceServers::new(&config, listeners, relay.listening().ip(), relay.advertised());
         let limiter = AddressLimiter::per_minute(config.credentials.rate);
 
         let rooms = RoomsConfig {
@@ -72,6 +70,7 @@ impl App {
             grace: config.cast.grace,
             takeover: config.cast.takeover,
             max_rooms: config.cast.max_rooms,
+            guesses: config.cast.guesses,
             // Fresh credentials while the old ones still have a quarter of their life.
             refresh: config.credentials.ttl.mul_f32(0.75),
         };
@@ -97,8 +96,9 @@ impl App {
             },
             probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
         };
-        let router = router::router(layer, api::router(Arc::new(api)), &config.http.cors);
-        Ok(Self { config, http, http_addr, router, gateway, io, relay, relay_alive, directory, store })
+        let own = api.site.public_url.clone();
+        let router = router::router(layer, api::router(Arc::new(api)), &config.http.cors, own);
+        Ok(Self { config, listener, http_addr, router, gateway, io, relay, relay_alive, directory, store })
     }
 
     /// Where the pages, Socket.IO and the REST API are, with the real port when 0 was asked for.
@@ -171,26 +171,31 @@ impl App {
     /// # Errors
     /// Where a part of the server that must not end did.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { config, http, router, gateway, io, relay, relay_alive, directory, store, .. } = self;
-        let (stopping, stopped) = tokio::sync::watch::channel(());
+        let Self { config, listener, router, gateway, io, relay, relay_alive, directory, store, .. } = self;
+        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut tasks = JoinSet::new();
         tasks.spawn(gateway.clone().run());
+        let asked = directory.clone();
         tasks.spawn(directory.follow(store.clone()));
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let server = axum::serve(http, service).with_graceful_shutdown(async move {
-            let mut stopped = stopped;
-            stopped.changed().await.ok();
-        });
-        let mut server = tokio::spawn(server.into_future());
+        let mut server = tokio::spawn(http::serve(listener, router, async {
+            stopped.await.ok();
+        }));
 
         let mut watch = tokio::time::interval(Duration::from_secs(1));
+        let mut signing = asked.signing_secret();
         tokio::pin!(stop);
         let ended = loop {
             tokio::select! {
                 () = &mut stop => break None,
                 result = &mut server => break Some(anyhow!("the HTTP server ended: {result:?}")),
                 Some(result) = tasks.join_next() => break Some(anyhow!("a part of the server ended: {result:?}")),
-                _ = watch.tick() => relay_alive.store(relay.is_alive(), Ordering::Relaxed),
+                _ = watch.tick() => {
+                    relay_alive.store(relay.is_alive(), Ordering::Relaxed);
+                    if signing != asked.signing_secret() {
+                        signing = asked.signing_secret();
+                        gateway.renew_credentials();
+                    }
+                }
             }
         };
 
@@ -200,9 +205,9 @@ impl App {
         gateway.announce_shutdown();
         relay.stop(config.drain).await;
         io.close().await;
-        stopping.send(()).ok();
-        if tokio::time::timeout(HTTP_CLOSING, &mut server).await.is_err() {
-            server.abort();
+        drop(stopping);
+        if ended.is_none() {
+            server.await.ok();
         }
         tasks.shutdown().await;
         store.close().await;
@@ -224,8 +229,8 @@ impl Issuer for CastIssuer {
         self.limiter.check(from).map_err(|wait| wait.as_secs() + 1)
     }
 
-    fn ice_servers(&self, username: &str, host: Option<&str>) -> Value {
-        let credentials = self.directory.issue(username, None, SystemTime::now());
+    fn ice_servers(&self, username: &str, host: Option<&str>, ttl: Option<Duration>) -> Value {
+        let credentials = self.directory.issue(username, ttl, SystemTime::now());
         serde_json::to_value(self.ice.ice_servers(&credentials, host)).expect("strings are JSON")
     }
 }

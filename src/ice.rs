@@ -30,7 +30,8 @@ pub struct IceServers {
     listeners: Vec<Listener>,
     /// From the settings; it wins over what a client asked by.
     fixed: Option<Host>,
-    /// The relay's own address, where nothing else says how it is reached.
+    /// Where the listeners are bound, and the address they are known by where nothing else says so.
+    listening: IpAddr,
     advertised: IpAddr,
 }
 
@@ -45,10 +46,11 @@ pub struct IceServer {
 }
 
 impl IceServers {
-    /// `advertised` is the address the relay gives out. Listeners with the port they were bound to, the preferred one first.
-    pub fn new(config: &Config, listeners: Vec<Listener>, advertised: IpAddr) -> Self {
+    /// `listening` is what the listeners are bound to, `advertised` the address that the relay gives out. Listeners with the
+    /// port they were bound to, the preferred one first.
+    pub fn new(config: &Config, listeners: Vec<Listener>, listening: IpAddr, advertised: IpAddr) -> Self {
         let public = || config.http.public_url.as_ref()?.host().map(|host| host.to_owned());
-        Self { listeners, fixed: config.relay.external_ip.map(host_of).or_else(public), advertised }
+        Self { listeners, fixed: config.relay.external_ip.map(host_of).or_else(public), listening, advertised }
     }
 
     /// `turn:HOST:PORT?transport=udp` and so on, a URL a listener. HOST is the external address of the settings, or else the
@@ -76,8 +78,20 @@ impl IceServers {
     }
 
     fn host(&self, request_host: Option<&str>) -> Host {
-        let asked = || request_host.and_then(requested).filter(|host| !is_loopback(host));
-        self.fixed.clone().or_else(asked).unwrap_or_else(|| host_of(self.advertised))
+        let asked = || request_host.and_then(requested).filter(|host| !is_loopback(host) && self.listens_on(host));
+        let own = if self.listening.is_unspecified() { self.advertised } else { self.listening };
+        self.fixed.clone().or_else(asked).unwrap_or_else(|| host_of(own))
+    }
+
+    /// Whether a listener can be where the client found the pages.
+    fn listens_on(&self, host: &Host) -> bool {
+        let dual = matches!(self.listening, IpAddr::V6(ip) if ip.is_unspecified());
+        let any = self.listening.is_unspecified();
+        match host {
+            Host::Domain(_) => any,
+            Host::Ipv4(ip) => (any && (dual || self.listening.is_ipv4())) || self.listening == IpAddr::V4(*ip),
+            Host::Ipv6(ip) => dual || self.listening == IpAddr::V6(*ip),
+        }
     }
 }
 
@@ -142,7 +156,12 @@ mod tests {
 
     fn servers(settings: &Settings) -> IceServers {
         let listeners = vec![Listener { transport: Transport::Udp, port: 3478 }];
-        IceServers::new(&Config::read(settings).unwrap(), listeners, Ipv4Addr::new(192, 0, 2, 7).into())
+        IceServers::new(
+            &Config::read(settings).unwrap(),
+            listeners,
+            std::net::Ipv6Addr::UNSPECIFIED.into(),
+            Ipv4Addr::new(192, 0, 2, 7).into(),
+        )
     }
 
     #[test]
@@ -185,6 +204,18 @@ mod tests {
         for header in bad.map(Some).into_iter().chain([None]) {
             assert_eq!(servers.uris(header), ["turn:192.0.2.7:3478?transport=udp"], "{header:?}");
         }
+    }
+
+    #[test]
+    fn a_host_where_nothing_listens_is_not_named() {
+        let at = |listening: &str, header: &str| {
+            let listeners = vec![Listener { transport: Transport::Udp, port: 3478 }];
+            let config = Config::read(&Settings::default()).unwrap();
+            IceServers::new(&config, listeners, listening.parse().unwrap(), Ipv4Addr::new(192, 0, 2, 7).into()).uris(Some(header))
+        };
+        assert_eq!(at("0.0.0.0", "[2001:db8::5]:8080"), ["turn:192.0.2.7:3478?transport=udp"]);
+        assert_eq!(at("192.0.2.9", "cast.example.org"), ["turn:192.0.2.9:3478?transport=udp"]);
+        assert_eq!(at("127.0.0.1", "localhost:8080"), ["turn:127.0.0.1:3478?transport=udp"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod app;
 pub mod cast;
 pub mod cli;
 pub mod config;
+pub mod http;
 pub mod ice;
 pub mod limit;
 pub mod pages;

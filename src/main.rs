@@ -1,5 +1,7 @@
 //! `castway`: config → build → run → drain.
 
+use std::io::{self, Write as _};
+use std::pin::pin;
 use std::process::ExitCode;
 
 use castway::app::App;
@@ -15,12 +17,21 @@ fn main() -> ExitCode {
     })
 }
 
-#[tokio::main]
-async fn serve(config: Config) -> anyhow::Result<()> {
-    let stop = Stop::listen()?;
-    let app = App::build(config).await?;
-    println!("{}", app.greeting());
-    app.run(first_of(stop)).await
+fn serve(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let result = runtime.block_on(async {
+        let mut stop = pin!(first_of(Stop::listen()?));
+        let app = tokio::select! {
+            app = App::build(config) => app?,
+            () = &mut stop => return Ok(()),
+        };
+        // Whoever reads standard output may have gone; the server is there all the same.
+        writeln!(io::stdout(), "{}", app.greeting()).ok();
+        app.run(stop).await
+    });
+    // A look-up or a hash that still runs on a thread of its own is nobody's any more.
+    runtime.shutdown_background();
+    result
 }
 
 /// Ends at the first request to stop; the second ends the program, whatever it is doing.

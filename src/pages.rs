@@ -22,7 +22,8 @@ async fn serve(uri: Uri, headers: HeaderMap) -> Response {
         page if !page.contains('.') && !page.contains('/') => format!("{page}.html"),
         file => file.to_owned(),
     };
-    match Dist::get(&name) {
+    // A dot begins what the build keeps for itself.
+    match Dist::get(&name).filter(|_| !name.starts_with('.')) {
         Some(file) => respond(&name, file, &headers),
         None => not_found(&uri),
     }

@@ -14,14 +14,19 @@ use tower_http::cors::{AllowCredentials, AllowHeaders, AllowMethods, AllowOrigin
 use crate::config::CorsOrigins;
 use crate::{pages, socket_io};
 
-/// Everything on the HTTP port: Socket.IO, the REST API, the pages as the fallback.
-pub fn router(layer: SocketIoLayer, api: Router, cors: &CorsOrigins) -> Router {
+/// Everything on the HTTP port: Socket.IO, the REST API, the pages as the fallback. `own`: the origin people type, where it
+/// is set.
+pub fn router(layer: SocketIoLayer, api: Router, cors: &CorsOrigins, own: Option<String>) -> Router {
+    let mut cors = cors.clone();
+    if let CorsOrigins::Only(list) = &mut cors {
+        list.extend(own);
+    }
     let allowed = Arc::new(cors.clone());
     api.fallback_service(pages::router())
         .layer(layer)
         .layer(middleware::from_fn(socket_io::prepare))
         .layer(middleware::from_fn_with_state(allowed, refuse_foreign_origins))
-        .layer(cors_layer(cors))
+        .layer(cors_layer(&cors))
 }
 
 /// Browsers ask nobody before they open a WebSocket to another origin, so an allow-list is kept here for Socket.IO. Native

@@ -8,9 +8,9 @@ use crate::config::{LogConfig, LogFormat};
 
 /// Starts the log. Both formats escape control characters in fields, so that no value forges a line.
 pub fn start(config: &LogConfig) {
-    // The relay's library logs every stray packet: that is its sender's news, not ours.
-    let quiet = "turn=off,stun=off,webrtc_util=off";
-    let filter = EnvFilter::new(format!("{quiet},{}", config.filter));
+    // Frames and packets have secrets in them, SQL is noise, and stray packets are their senders' news: no setting loosens these.
+    let quiet = "turn=off,stun=off,webrtc_util=off,tungstenite=off,tokio_tungstenite=off,hyper=info,sqlx=warn";
+    let filter = EnvFilter::new(format!("{},{quiet}", config.filter));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::{CryptoRng, RngExt as _};
 use sha2::Sha256;
 
-/// Characters in a code. 29 letters and digits to the sixth power are 594,823,321 codes.
+/// Characters in a code. 30 letters and digits to the sixth power are 729,000,000 codes.
 pub const CODE_LENGTH: usize = 6;
 
 /// What projection codes are made of.

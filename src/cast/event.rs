@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::code::CODE_LENGTH;
 use super::room::{Departure, Dialect, Notice, Refusal, Seated, Signal};
 
 /// Bytes of one event's arguments at most, binary attachments included.
@@ -19,20 +20,51 @@ pub const MAX_PAYLOAD: usize = 64 * 1024;
 /// Characters of a user name or a token at most.
 const MAX_TEXT: usize = 512;
 
-/// An opaque SDP or candidate: the JSON text as it came, with its binary attachments where there are any.
+/// An opaque SDP or candidate.
 #[derive(Debug, Clone)]
-pub struct Payload {
-    json: Box<RawValue>,
-    attachments: VecDeque<Bytes>,
+pub enum Payload {
+    /// The JSON text as it came, copied and never parsed.
+    Raw(Box<RawValue>),
+    /// With binary attachments, whose places the text names.
+    Binary { tree: Value, attachments: VecDeque<Bytes> },
+}
+
+impl Payload {
+    /// # Errors
+    /// `malformed_payload` where an attachment is missing or named twice: each place would get a copy of it.
+    fn new(json: Box<RawValue>, attachments: VecDeque<Bytes>) -> Result<Self, Failure> {
+        if attachments.is_empty() {
+            return Ok(Self::Raw(json));
+        }
+        let malformed = || Failure::malformed("JSON with a place for each binary attachment");
+        let tree: Value = serde_json::from_str(json.get()).map_err(|_| malformed())?;
+        let mut free = vec![true; attachments.len()];
+        if take_places(&tree, &mut free) { Ok(Self::Binary { tree, attachments }) } else { Err(malformed()) }
+    }
+}
+
+/// Takes the places that `tree` names; `false`: one that there is not, or one for the second time.
+fn take_places(tree: &Value, free: &mut [bool]) -> bool {
+    match (placeholder(tree), tree) {
+        (Some(place), _) => free.get_mut(place).is_some_and(std::mem::take),
+        (None, Value::Object(map)) => map.values().all(|value| take_places(value, free)),
+        (None, Value::Array(items)) => items.iter().all(|item| take_places(item, free)),
+        (None, Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => true,
+    }
+}
+
+/// The attachment that `{_placeholder: true, num}` stands for; out of any range where `num` is none.
+fn placeholder(value: &Value) -> Option<usize> {
+    let map = value.as_object().filter(|map| map.get("_placeholder") == Some(&Value::Bool(true)))?;
+    Some(map.get("num").and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok()).unwrap_or(usize::MAX))
 }
 
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.attachments.is_empty() {
-            return self.json.serialize(serializer);
+        match self {
+            Self::Raw(json) => json.serialize(serializer),
+            Self::Binary { tree, attachments } => WithAttachments { tree, attachments }.serialize(serializer),
         }
-        let tree: Value = serde_json::from_str(self.json.get()).map_err(serde::ser::Error::custom)?;
-        WithAttachments { tree: &tree, attachments: &self.attachments }.serialize(serializer)
     }
 }
 
@@ -45,14 +77,10 @@ struct WithAttachments<'a> {
 impl Serialize for WithAttachments<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let inside = |tree| WithAttachments { tree, attachments: self.attachments };
+        if let Some(bytes) = placeholder(self.tree).and_then(|place| self.attachments.get(place)) {
+            return serializer.serialize_bytes(bytes);
+        }
         match self.tree {
-            Value::Object(map) if map.get("_placeholder") == Some(&Value::Bool(true)) => {
-                let number = map.get("num").and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
-                match number.and_then(|number| self.attachments.get(number)) {
-                    Some(bytes) => serializer.serialize_bytes(bytes),
-                    None => serializer.serialize_unit(),
-                }
-            }
             Value::Object(map) => {
                 let mut out = serializer.serialize_map(Some(map.len()))?;
                 map.iter().try_for_each(|(key, value)| out.serialize_entry(key, &inside(value)))?;
@@ -163,6 +191,7 @@ impl From<Refusal> for Failure {
             Refusal::ServerFull => "server_full",
             Refusal::TooManyAttempts { .. } => "too_many_attempts",
             Refusal::NotInRoom => "not_in_room",
+            Refusal::NoCaster => "no_caster",
             Refusal::WrongRole => "wrong_role",
             Refusal::TooManyWaiting => "too_many_candidates",
         };
@@ -172,6 +201,7 @@ impl From<Refusal> for Failure {
             | Refusal::RoomFull
             | Refusal::ServerFull
             | Refusal::NotInRoom
+            | Refusal::NoCaster
             | Refusal::WrongRole
             | Refusal::TooManyWaiting => None,
         };
@@ -196,24 +226,24 @@ pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>) -> Option<Res
         "CONNECT_TO_TV" => |arguments, _, _| connect_to_tv(arguments),
         "CLIENT_OFFER_TO_SERVER" => |arguments, attachments, size| {
             let json = arguments.payload("the offer")?;
-            Ok(Request::Signal { signal: Signal::Offer(Payload { json, attachments }), size })
+            Ok(Request::Signal { signal: Signal::Offer(Payload::new(json, attachments)?), size })
         },
         "TV_ANSWER_TO_SERVER" => |arguments, attachments, size| {
             let json = arguments.payload("the answer")?;
-            Ok(Request::Signal { signal: Signal::Answer(Payload { json, attachments }), size })
+            Ok(Request::Signal { signal: Signal::Answer(Payload::new(json, attachments)?), size })
         },
         "RTC_Client_Offer_To_Server" => |arguments, attachments, size| {
             let json = arguments.member("offer")?;
-            Ok(Request::Signal { signal: Signal::Offer(Payload { json, attachments }), size })
+            Ok(Request::Signal { signal: Signal::Offer(Payload::new(json, attachments)?), size })
         },
         "RTC_TV_Answer_To_Server" => |arguments, attachments, size| {
             let json = arguments.member("answer")?;
-            Ok(Request::Signal { signal: Signal::Answer(Payload { json, attachments }), size })
+            Ok(Request::Signal { signal: Signal::Answer(Payload::new(json, attachments)?), size })
         },
         "RTC_Candidate_Exchange" => |arguments, attachments, size| {
             arguments.object::<Candidate>("{iceCandidate}")?;
             let json = arguments.payload("{iceCandidate}")?;
-            Ok(Request::Signal { signal: Signal::Candidate(Payload { json, attachments }), size })
+            Ok(Request::Signal { signal: Signal::Candidate(Payload::new(json, attachments)?), size })
         },
         "CONFIG" => |_, _, _| Ok(Request::Config),
         "LEAVE_ROOM" => |_, _, _| Ok(Request::Leave),
@@ -267,15 +297,6 @@ struct Candidate {
     _candidate: serde::de::IgnoredAny,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Resume {
-    code: Option<String>,
-    resume_token: Option<String>,
-    username: Option<String>,
-    live: bool,
-}
-
 fn open(entry: Entry, code: Option<String>, token: Option<String>, live: bool) -> Request {
     Request::Open(OpenRequest { entry, code, token, live })
 }
@@ -290,9 +311,9 @@ fn tv_init(arguments: &Arguments<'_>) -> Result<Request, Failure> {
             Ok(open(Entry::TvInit, None, optional_text(token, expected)?, false))
         }
         Some(_) => {
-            let resume: Resume = arguments.object(expected)?;
-            let code = optional_text(resume.code, expected)?;
-            Ok(open(Entry::TvInit, code, optional_text(resume.resume_token, expected)?, resume.live))
+            let resume: Value = arguments.object(expected)?;
+            let text = |name: &str| optional_text(resume[name].as_str().map(str::to_owned), expected);
+            Ok(open(Entry::TvInit, text("code")?, text("resumeToken")?, resume["live"] == Value::Bool(true)))
         }
     }
 }
@@ -309,45 +330,35 @@ fn tv_get_info(arguments: &Arguments<'_>) -> Result<Request, Failure> {
     Ok(open(Entry::TvGetInfo, optional_text(info.code, expected)?, optional_text(info.token, expected)?, false))
 }
 
-/// `JOIN_ROOM`: the code, then perhaps `{resumeToken?, username?}`; or `{code, resumeToken?, username?}`.
+/// `JOIN_ROOM`: the code, then perhaps `{resumeToken?, username?}`; or `{code, resumeToken?, username?}`. Front ends may add
+/// an authentication of their own, of which nothing is taken but strings by these names.
 fn join_room(arguments: &Arguments<'_>) -> Result<Request, Failure> {
     let expected = "the code, a string";
-    let first = arguments.0.first().map_or("null", |first| first.get());
-    let (code, resume) = if first.starts_with('{') {
-        let mut resume: Resume = arguments.object(expected)?;
-        (resume.code.take(), resume)
-    } else {
-        let resume = arguments.0.get(1).filter(|second| second.get().starts_with('{'));
-        let resume = resume.map(|second| serde_json::from_str(second.get()));
-        let resume = resume.transpose().map_err(|_| Failure::malformed("{resumeToken, username} after the code"))?;
-        // A code of digits may come as a number from a front end that parsed its input.
-        let code = match serde_json::from_str(first) {
-            Ok(Value::String(code)) => Some(code),
-            Ok(Value::Number(code)) if code.is_u64() => Some(code.to_string()),
-            _ => None,
-        };
-        (code, resume.unwrap_or_default())
-    };
-    let code = optional_text(code, expected)?.ok_or_else(|| Failure::malformed(expected))?;
-    let token = optional_text(resume.resume_token, expected)?;
-    let username = optional_text(resume.username, expected)?;
+    let first: Value = arguments.0.first().and_then(|first| serde_json::from_str(first.get()).ok()).unwrap_or_default();
+    let second: Value = arguments.0.get(1).and_then(|second| serde_json::from_str(second.get()).ok()).unwrap_or_default();
+    let (code, extras) = if first.is_object() { (&first["code"], &first) } else { (&first, &second) };
+    let code = optional_text(code_of(code), expected)?.ok_or_else(|| Failure::malformed(expected))?;
+    let text = |name: &str| optional_text(extras[name].as_str().map(str::to_owned), "strings of at most 512 characters");
+    let (token, username) = (text("resumeToken")?, text("username")?);
     Ok(Request::Join(JoinRequest { entry: Entry::JoinRoom, code, token, username }))
+}
+
+/// A code of digits comes as a number from a front end that parsed its input; leading zeros are lost then.
+fn code_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(code) => Some(code.clone()),
+        Value::Number(code) => code.as_u64().map(|code| format!("{code:0width$}", width = CODE_LENGTH)),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 /// `CONNECT_TO_TV`: `{username, projCode}`.
 fn connect_to_tv(arguments: &Arguments<'_>) -> Result<Request, Failure> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Connect {
-        username: Option<String>,
-        proj_code: String,
-        resume_token: Option<String>,
-    }
     let expected = "{username, projCode}";
-    let connect: Connect = arguments.object(expected)?;
-    let code = optional_text(Some(connect.proj_code), expected)?.ok_or_else(|| Failure::malformed(expected))?;
-    let token = optional_text(connect.resume_token, expected)?;
-    let username = optional_text(connect.username, expected)?;
+    let connect: Value = arguments.object(expected)?;
+    let code = optional_text(code_of(&connect["projCode"]), expected)?.ok_or_else(|| Failure::malformed(expected))?;
+    let text = |name: &str| optional_text(connect[name].as_str().map(str::to_owned), expected);
+    let (token, username) = (text("resumeToken")?, text("username")?);
     Ok(Request::Join(JoinRequest { entry: Entry::ConnectToTv, code, token, username }))
 }
 
@@ -463,7 +474,8 @@ mod tests {
             let Ok(Request::Signal { signal: Signal::Offer(payload), .. }) = arguments(event, json!([argument])) else {
                 panic!("{event} is an offer")
             };
-            assert_eq!(payload.json.get(), sdp.to_string());
+            let Payload::Raw(json) = payload else { panic!("{event} has no attachments") };
+            assert_eq!(json.get(), sdp.to_string());
         }
     }
 
@@ -507,6 +519,8 @@ mod tests {
             ("TV_GETINFO", json!([{"token": "", "code": ""}])),
             ("VERIFY_FEEDBACK", json!([null])),
             ("JOIN_ROOM", json!(["K7Q2MX", {"username": "me"}])),
+            ("JOIN_ROOM", json!(["K7Q2MX", {"username": 42, "code": 200, "token": "their own"}])),
+            ("CONNECT_TO_TV", json!([{"projCode": 123456}])),
             ("JOIN_ROOM", json!([123456])),
             ("CONNECT_TO_TV", json!([{"projCode": "K7Q2MX"}])),
             ("RTC_Candidate_Exchange", json!([{"iceCandidate": null}])),
@@ -525,6 +539,23 @@ mod tests {
         let json = r#"["CLIENT_OFFER_TO_SERVER",{"_placeholder":true,"num":0}]"#;
         let read = read("CLIENT_OFFER_TO_SERVER", json, attachments).expect("a known event");
         assert_eq!(read.expect_err("too large").code, "payload_too_large");
+    }
+
+    #[test]
+    fn each_attachment_has_one_place() {
+        let two = || VecDeque::from([Bytes::from_static(b"one"), Bytes::from_static(b"two")]);
+        let place = |number: u64| json!({"_placeholder": true, "num": number});
+        let offer = |places: Value| {
+            let json = json!(["CLIENT_OFFER_TO_SERVER", places]).to_string();
+            read("CLIENT_OFFER_TO_SERVER", &json, two()).expect("a known event")
+        };
+        assert!(offer(json!({"a": place(1), "b": [place(0)]})).is_ok());
+        for bad in [json!([place(0), place(0)]), json!([place(0), place(2)]), json!([{"_placeholder": true}])] {
+            assert_eq!(offer(bad.clone()).expect_err("one too many").code, "malformed_payload", "{bad}");
+        }
+        let deep = format!("[\"CLIENT_OFFER_TO_SERVER\",{}{}]", "[".repeat(500), "]".repeat(500));
+        let read = read("CLIENT_OFFER_TO_SERVER", &deep, two()).expect("a known event");
+        assert_eq!(read.expect_err("what can't be sent on is refused here").code, "malformed_payload");
     }
 
     #[test]

@@ -8,13 +8,15 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::ConnectInfo;
 use axum::http::header;
 use bytes::Bytes;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -26,7 +28,6 @@ use socketioxide::{SendError, SocketIo};
 use socketioxide_core::{Str, Value as Packet};
 use tokio::sync::Notify;
 
-use super::code::Role;
 use super::event::{self, Entry, Failure, JoinRequest, OpenRequest, Payload, Request};
 use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated};
 
@@ -35,12 +36,23 @@ pub const NAMESPACES: [&str; 2] = ["/", RTC];
 /// Front ends of dialect B connect here and expect to be asked for their device token.
 const RTC: &str = "/rtc";
 
+/// Bytes a second, and at once, that a client may send: far more than any negotiation, far less than fills what waits for the
+/// other side ([`crate::socket_io`] has that buffer's size).
+const BUDGET: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(256 << 10).unwrap(), NonZeroU32::new(512 << 10).unwrap());
+/// What the smallest event costs of it.
+const EVENT_COST: usize = 512;
+/// Credentials for a client that has no seat: enough to begin with.
+const UNSEATED_TTL: Duration = Duration::from_secs(600);
+/// How often a client whose send buffer is full is tried to be disconnected.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// What the gateway needs of the credentials side.
 pub trait Issuer: Send + Sync + 'static {
     /// Counts a request for credentials; `Err`: too many from this address, with the seconds to wait.
     fn admit(&self, from: IpAddr) -> Result<(), u64>;
-    /// An `iceServers` array with fresh credentials for `username`; `host` is the name the client reached us by.
-    fn ice_servers(&self, username: &str, host: Option<&str>) -> Value;
+    /// An `iceServers` array with fresh credentials for `username`; `host` is the name the client reached us by. `ttl`: how
+    /// long they are good for, `None` for as long as credentials can be.
+    fn ice_servers(&self, username: &str, host: Option<&str>, ttl: Option<Duration>) -> Value;
 }
 
 /// A handle to the one gateway; clones share it.
@@ -60,10 +72,15 @@ struct State {
     clients: HashMap<ConnectionId, Client>,
     /// What [`Gateway::run`] sleeps until.
     armed: Option<Instant>,
+    /// To be disconnected; a full send buffer has no room for that packet either.
+    leaving: Vec<SocketRef>,
 }
 
 struct Client {
+    id: ConnectionId,
     socket: SocketRef,
+    /// Bytes that it may still send.
+    budget: DefaultDirectRateLimiter,
     from: IpAddr,
     /// The host name that the client reached us by.
     host: Option<String>,
@@ -73,7 +90,7 @@ struct Client {
 
 impl Gateway {
     pub fn new(rooms: Rooms<Payload>, issuer: Arc<dyn Issuer>) -> Self {
-        let state = Mutex::new(State { rooms, clients: HashMap::new(), armed: None });
+        let state = Mutex::new(State { rooms, clients: HashMap::new(), armed: None, leaving: Vec::new() });
         Self(Arc::new(Inner { issuer, state, rearm: Notify::new(), connections: AtomicU64::new(1) }))
     }
 
@@ -99,7 +116,8 @@ impl Gateway {
             let due = {
                 let mut state = self.lock();
                 state.armed = state.rooms.next_timeout();
-                state.armed
+                let retry = (!state.leaving.is_empty()).then(|| Instant::now() + RETRY);
+                [state.armed, retry].into_iter().flatten().min()
             };
             let sleep = async {
                 match due {
@@ -120,7 +138,15 @@ impl Gateway {
     /// Tells everybody that the server goes down.
     pub fn announce_shutdown(&self) {
         self.with(|state, sends| {
-            state.clients.values().for_each(|client| sends.emit(&client.socket, "SERVER_SHUTDOWN", &json!({})));
+            state.clients.values().for_each(|client| sends.emit(client, "SERVER_SHUTDOWN", &json!({})));
+        });
+    }
+
+    /// What signs credentials has changed: everybody who has a seat gets fresh ones.
+    pub fn renew_credentials(&self) {
+        self.with(|state, sends| {
+            state.rooms.handle_new_secret();
+            self.drain(state, sends);
         });
     }
 
@@ -135,20 +161,28 @@ impl Gateway {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs one event under the lock, then ends the clients that do not read what they are sent.
+    /// Runs one event under the lock, then disconnects those who are to go: they do not read what they are sent.
     fn with<T>(&self, event: impl FnOnce(&mut State, &mut Sends) -> T) -> T {
         let mut sends = Sends::default();
-        let (result, rearm) = {
+        let (result, rearm, leaving) = {
             let mut state = self.lock();
             let result = event(&mut state, &mut sends);
-            (result, state.rooms.next_timeout() != state.armed)
+            // Telling the others that one is gone may fill the next one's buffer.
+            while let Some(id) = sends.gone.pop() {
+                if let Some(client) = state.clients.remove(&id) {
+                    tracing::debug!(from = %client.from, "disconnecting");
+                    state.leaving.push(client.socket);
+                    state.rooms.handle_drop(id, Instant::now());
+                    self.drain(&mut state, &mut sends);
+                }
+            }
+            (result, state.rooms.next_timeout() != state.armed, std::mem::take(&mut state.leaving))
         };
-        if rearm {
+        // Not under the lock: the disconnect handler takes it.
+        let still: Vec<_> = leaving.into_iter().filter(|socket| socket.clone().disconnect().is_err()).collect();
+        if rearm || !still.is_empty() {
+            self.lock().leaving.extend(still);
             self.0.rearm.notify_one();
-        }
-        for socket in sends.stuck {
-            tracing::debug!(socket = %socket.id, "client does not read, disconnecting it");
-            socket.disconnect().ok();
         }
         result
     }
@@ -161,8 +195,9 @@ impl Gateway {
 
         let (gateway, waiting) = (self.clone(), early.clone());
         socket.on_fallback(move |Event(event): Event, message: Message, ack: AckSender| {
+            let size = message.json.len() + message.attachments.iter().map(Bytes::len).sum::<usize>();
             let request = event::read(&event, message.json.as_str(), message.attachments);
-            let heard = Heard { event, request, ack: message.acked.then_some(ack) };
+            let heard = Heard { event, request, size, ack: message.acked.then_some(ack) };
             gateway.with(|state, sends| match state.clients.contains_key(&id) {
                 true => gateway.event(state, sends, id, heard),
                 false => waiting.push(heard),
@@ -186,10 +221,12 @@ impl Gateway {
         let asks = socket.ns() == RTC;
         self.with(|state, sends| {
             let Some(waiting) = early.take() else { return };
+            let budget = RateLimiter::direct(Quota::per_second(BUDGET.0).allow_burst(BUDGET.1));
+            let client = Client { id, socket, budget, from, host, verified: false };
             if asks {
-                sends.emit(&socket, "VERIFY", &NO_ARGUMENTS);
+                sends.emit(&client, "VERIFY", &NO_ARGUMENTS);
             }
-            state.clients.insert(id, Client { socket, from, host, verified: false });
+            state.clients.insert(id, client);
             waiting.into_iter().for_each(|heard| self.event(state, sends, id, heard));
         });
     }
@@ -208,18 +245,23 @@ impl Gateway {
         });
     }
 
-    fn event(&self, state: &mut State, sends: &mut Sends, id: ConnectionId, Heard { event, request, ack }: Heard) {
+    fn event(&self, state: &mut State, sends: &mut Sends, id: ConnectionId, Heard { event, request, size, ack }: Heard) {
         let Some(client) = state.clients.get_mut(&id) else { return };
+        let cost = u32::try_from(size.max(EVENT_COST)).map_or(BUDGET.1, |cost| NonZeroU32::new(cost).unwrap_or(BUDGET.1));
         let result = match request {
+            _ if !matches!(client.budget.check_n(cost.min(BUDGET.1)), Ok(Ok(()))) => Err(Failure::rate_limited(1)),
             None => Err(Failure::unknown_event()),
             Some(Err(failure)) => Err(failure),
-            Some(Ok(Request::Config)) => self.0.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
-                sends.emit(&client.socket, "CONFIG_FEEDBACK", &json!({"config": self.pooled(id, client)}));
-                json!({"ok": true})
-            }),
+            Some(Ok(Request::Config)) => {
+                let ttl = (!state.rooms.is_seated(id)).then_some(UNSEATED_TTL);
+                self.0.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
+                    sends.emit(client, "CONFIG_FEEDBACK", &json!({"config": self.pooled(client, ttl)}));
+                    json!({"ok": true})
+                })
+            }
             Some(Ok(Request::Verify)) => {
                 client.verified = true;
-                sends.emit(&client.socket, "VERIFY_RESPONCE", &json!({"code": 200}));
+                sends.emit(client, "VERIFY_RESPONCE", &json!({"code": 200}));
                 Ok(json!({"ok": true}))
             }
             Some(Ok(Request::Open(request))) => self.open(state, sends, id, &request),
@@ -234,19 +276,19 @@ impl Gateway {
             tracing::debug!(event, code = failure.code, from = %client.from, "refused");
             let entry = event::entry(&event);
             if let Some((name, argument)) = entry.and_then(|entry| event::refusal(entry, failure)) {
-                sends.emit(&client.socket, name, &argument);
+                sends.emit(client, name, &argument);
             }
             if ack.is_none() && failure.code != Failure::UNKNOWN_EVENT {
-                sends.emit(&client.socket, "CAST_ERROR", &json!({"event": event, "error": failure}));
+                sends.emit(client, "CAST_ERROR", &json!({"event": event, "error": failure}));
             }
             if entry == Some(Entry::TvGetInfo) {
                 // As dialect B has it: a TV that is refused is told and disconnected.
-                sends.stuck.push(client.socket.clone());
+                sends.gone.push(id);
             }
         }
         if let Some(ack) = ack {
             let answer = result.unwrap_or_else(|failure| json!({"ok": false, "error": failure}));
-            sends.note(&client.socket, ack.send(&answer));
+            sends.note(client, ack.send(&answer));
         }
         self.drain(state, sends);
     }
@@ -254,19 +296,19 @@ impl Gateway {
     fn open(&self, state: &mut State, sends: &mut Sends, id: ConnectionId, request: &OpenRequest) -> Result<Value, Failure> {
         let client = &state.clients[&id];
         let (entry, token) = (request.entry, request.token.as_deref());
-        if !token.is_some_and(|token| state.rooms.issued(Role::Tv, token)) {
+        if !token.is_some_and(|token| state.rooms.knows_tv(token)) {
             self.0.issuer.admit(client.from).map_err(Failure::rate_limited)?;
         }
         let code = request.code.as_deref();
-        let open = Open { connection: id, dialect: entry.dialect(), code, token, live: request.live };
+        let open = Open { connection: id, dialect: entry.dialect(), from: client.from, code, token, live: request.live };
         let seated = state.rooms.handle_open(open, Instant::now())?;
         if entry.dialect() == Dialect::B && token.is_none() {
             // A front end of dialect B that has no device token keeps this one and shows it at its next VERIFY.
-            sends.emit(&client.socket, "TEST_TOKEN_TV", &seated.resume_token);
+            sends.emit(client, "TEST_TOKEN_TV", &seated.resume_token);
         }
-        self.welcome(client, sends, id, entry, "tv", &seated);
+        self.welcome(client, sends, entry, "tv", &seated);
         if entry == Entry::TvRegister && !client.verified {
-            sends.emit(&client.socket, "VERIFY", &NO_ARGUMENTS);
+            sends.emit(client, "VERIFY", &NO_ARGUMENTS);
         }
         Ok(accepted(&seated))
     }
@@ -274,7 +316,7 @@ impl Gateway {
     fn join(&self, state: &mut State, sends: &mut Sends, id: ConnectionId, request: &JoinRequest) -> Result<Value, Failure> {
         let client = &state.clients[&id];
         let (entry, token) = (request.entry, request.token.as_deref());
-        if !token.is_some_and(|token| state.rooms.issued(Role::Caster, token)) {
+        if !token.is_some_and(|token| state.rooms.knows_caster(token, &request.code)) {
             self.0.issuer.admit(client.from).map_err(Failure::rate_limited)?;
         }
         let join = Join {
@@ -286,31 +328,33 @@ impl Gateway {
             username: request.username.as_deref(),
         };
         let seated = state.rooms.handle_join(join, Instant::now())?;
-        self.welcome(client, sends, id, entry, "caster", &seated);
+        self.welcome(client, sends, entry, "caster", &seated);
         Ok(accepted(&seated))
     }
 
-    fn welcome(&self, client: &Client, sends: &mut Sends, id: ConnectionId, entry: Entry, role: &str, seated: &Seated) {
-        let (name, argument) = event::welcome(entry, seated, &self.pooled(id, client));
-        sends.emit(&client.socket, name, &argument);
+    fn welcome(&self, client: &Client, sends: &mut Sends, entry: Entry, role: &str, seated: &Seated) {
+        let (name, argument) = event::welcome(entry, seated, &self.pooled(client, None));
+        sends.emit(client, name, &argument);
         let token = json!({"role": role, "code": seated.code.as_str(), "resumeToken": seated.resume_token});
-        sends.emit(&client.socket, "RESUME_TOKEN", &token);
-        sends.emit(&client.socket, "CONFIG_FEEDBACK", &json!({"config": self.config(id, client, entry.dialect())}));
+        sends.emit(client, "RESUME_TOKEN", &token);
+        sends.emit(client, "CONFIG_FEEDBACK", &json!({"config": self.config(client, entry.dialect())}));
     }
 
-    /// The argument of an `RTCPeerConnection`, with credentials under a name that says nothing of the room.
-    fn config(&self, id: ConnectionId, client: &Client, dialect: Dialect) -> Value {
+    /// The argument of an `RTCPeerConnection` for a client with a seat.
+    fn config(&self, client: &Client, dialect: Dialect) -> Value {
         match dialect {
-            Dialect::A => {
-                json!({"iceServers": self.0.issuer.ice_servers(&format!("cast-{id:x}"), client.host.as_deref())})
-            }
-            Dialect::B => self.pooled(id, client),
+            Dialect::A => json!({"iceServers": self.ice_servers(client, None)}),
+            Dialect::B => self.pooled(client, None),
         }
     }
 
-    fn pooled(&self, id: ConnectionId, client: &Client) -> Value {
-        let ice_servers = self.0.issuer.ice_servers(&format!("cast-{id:x}"), client.host.as_deref());
-        json!({"iceServers": ice_servers, "iceCandidatePoolSize": 2})
+    fn pooled(&self, client: &Client, ttl: Option<Duration>) -> Value {
+        json!({"iceServers": self.ice_servers(client, ttl), "iceCandidatePoolSize": 2})
+    }
+
+    /// With credentials under a name that says nothing of the room.
+    fn ice_servers(&self, client: &Client, ttl: Option<Duration>) -> Value {
+        self.0.issuer.ice_servers(&format!("cast-{:x}", client.id), client.host.as_deref(), ttl)
     }
 
     /// Sends what the rooms have to say.
@@ -321,20 +365,20 @@ impl Gateway {
                     let Some(client) = state.clients.get(&to) else { continue };
                     let (name, wrapper, payload) = event::delivery(dialect, &signal);
                     match wrapper {
-                        None => sends.emit(&client.socket, name, payload),
-                        Some(key) => sends.emit(&client.socket, name, &Wrapped { key, payload }),
+                        None => sends.emit(client, name, payload),
+                        Some(key) => sends.emit(client, name, &Wrapped { key, payload }),
                     }
                 }
                 Output::Notify { to, dialect, notice } => {
                     let Some(client) = state.clients.get(&to) else { continue };
                     if notice == Notice::Credentials {
-                        let config = self.config(to, client, dialect);
-                        sends.emit(&client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
+                        let config = self.config(client, dialect);
+                        sends.emit(client, "CONFIG_FEEDBACK", &json!({"config": config}));
                     }
                     for (name, argument) in event::announcements(dialect, &notice) {
                         match argument {
-                            Some(argument) => sends.emit(&client.socket, name, &argument),
-                            None => sends.emit(&client.socket, name, &NO_ARGUMENTS),
+                            Some(argument) => sends.emit(client, name, &argument),
+                            None => sends.emit(client, name, &NO_ARGUMENTS),
                         }
                     }
                 }
@@ -364,23 +408,24 @@ impl Serialize for Wrapped<'_> {
     }
 }
 
-/// Sends of one event; remembers who could not take one.
+/// Sends of one event; remembers who is to be disconnected after it.
 #[derive(Default)]
 struct Sends {
-    stuck: Vec<SocketRef>,
+    gone: Vec<ConnectionId>,
 }
 
 impl Sends {
-    fn emit<T: Serialize>(&mut self, socket: &SocketRef, event: &str, argument: &T) {
-        self.note(socket, socket.emit(event, argument));
+    fn emit<T: Serialize>(&mut self, client: &Client, event: &str, argument: &T) {
+        self.note(client, client.socket.emit(event, argument));
     }
 
-    fn note(&mut self, socket: &SocketRef, sent: Result<(), SendError>) {
+    fn note(&mut self, client: &Client, sent: Result<(), SendError>) {
         match sent {
             // Closed already: its disconnect handler is on its way.
             Ok(()) | Err(SendError::Socket(socketioxide::SocketError::Closed)) => {}
-            // The client's buffer is full. What is lost can't be repaired, a reconnect can.
-            Err(_) => self.stuck.push(socket.clone()),
+            // What is lost can't be repaired, a reconnect can.
+            Err(SendError::Socket(socketioxide::SocketError::InternalChannelFull)) => self.gone.push(client.id),
+            Err(SendError::Serialize(error)) => tracing::error!(%error, "an event could not be written"),
         }
     }
 }
@@ -389,6 +434,8 @@ impl Sends {
 struct Heard {
     event: String,
     request: Option<Result<Request, Failure>>,
+    /// Bytes.
+    size: usize,
     /// Where the client asked for one.
     ack: Option<AckSender>,
 }

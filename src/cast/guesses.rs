@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Wrong codes that one address may try in a window.
-pub(super) const ALLOWED: u32 = 10;
 pub(super) const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses remembered at most, about 4 MiB.
 const CAPACITY: usize = 65_536;
@@ -17,11 +15,11 @@ pub(super) struct Guesses {
 }
 
 impl Guesses {
-    /// How long `from` has to wait before it may try a code again; `None`: it may now.
-    pub(super) fn blocked_for(&self, from: IpAddr, now: Instant) -> Option<Duration> {
+    /// How long `from` has to wait before it may try a code again; `None`: it may now. `allowed`: wrong codes in a window.
+    pub(super) fn blocked_for(&self, from: IpAddr, allowed: u32, now: Instant) -> Option<Duration> {
         let &(count, since) = self.wrong.get(&prefix(from))?;
         let left = (since + WINDOW).saturating_duration_since(now);
-        (count >= ALLOWED && !left.is_zero()).then_some(left)
+        (count >= allowed && !left.is_zero()).then_some(left)
     }
 
     pub(super) fn record(&mut self, from: IpAddr, now: Instant) {
@@ -55,6 +53,8 @@ fn prefix(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    const ALLOWED: u32 = 10;
+
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
     }
@@ -63,24 +63,24 @@ mod tests {
     fn blocked_after_the_allowed_number_and_free_after_the_window() {
         let (mut guesses, start) = (Guesses::default(), Instant::now());
         for _ in 0..ALLOWED {
-            assert_eq!(guesses.blocked_for(ip("203.0.113.1"), start), None);
+            assert_eq!(guesses.blocked_for(ip("203.0.113.1"), ALLOWED, start), None);
             guesses.record(ip("203.0.113.1"), start);
         }
         let later = start + Duration::from_secs(20);
-        assert_eq!(guesses.blocked_for(ip("203.0.113.1"), later), Some(Duration::from_secs(40)));
-        assert_eq!(guesses.blocked_for(ip("::ffff:203.0.113.1"), later), Some(Duration::from_secs(40)));
-        assert_eq!(guesses.blocked_for(ip("203.0.113.2"), later), None);
-        assert_eq!(guesses.blocked_for(ip("203.0.113.1"), start + WINDOW), None);
+        assert_eq!(guesses.blocked_for(ip("203.0.113.1"), ALLOWED, later), Some(Duration::from_secs(40)));
+        assert_eq!(guesses.blocked_for(ip("::ffff:203.0.113.1"), ALLOWED, later), Some(Duration::from_secs(40)));
+        assert_eq!(guesses.blocked_for(ip("203.0.113.2"), ALLOWED, later), None);
+        assert_eq!(guesses.blocked_for(ip("203.0.113.1"), ALLOWED, start + WINDOW), None);
         guesses.record(ip("203.0.113.1"), start + WINDOW);
-        assert_eq!(guesses.blocked_for(ip("203.0.113.1"), start + WINDOW), None);
+        assert_eq!(guesses.blocked_for(ip("203.0.113.1"), ALLOWED, start + WINDOW), None);
     }
 
     #[test]
     fn an_ipv6_network_counts_as_one() {
         let (mut guesses, now) = (Guesses::default(), Instant::now());
         (0..ALLOWED).for_each(|host| guesses.record(ip(&format!("2001:db8::{host:x}")), now));
-        assert!(guesses.blocked_for(ip("2001:db8::ffff"), now).is_some());
-        assert!(guesses.blocked_for(ip("2001:db8:0:1::1"), now).is_none());
+        assert!(guesses.blocked_for(ip("2001:db8::ffff"), ALLOWED, now).is_some());
+        assert!(guesses.blocked_for(ip("2001:db8:0:1::1"), ALLOWED, now).is_none());
     }
 
     #[test]

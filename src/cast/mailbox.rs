@@ -63,6 +63,17 @@ impl<P> Mailbox<P> {
         Some(signal)
     }
 
+    /// The receiving side is new: candidates for the one before mean nothing to it, nor do later ones before an offer.
+    pub(super) fn expect_offer(&mut self) {
+        if self.description.is_none() {
+            *self = Self::default();
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// There is an offer, so candidates of its answering side mean something.
     pub(super) fn open(&mut self) {
         self.open = true;

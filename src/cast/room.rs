@@ -57,6 +57,8 @@ pub struct RoomsConfig {
     /// Whether a second caster replaces one that is there.
     pub takeover: bool,
     pub max_rooms: usize,
+    /// Wrong codes that one address may try in a minute.
+    pub guesses: u32,
     /// How long after credentials were issued fresh ones are due.
     pub refresh: Duration,
 }
@@ -66,6 +68,8 @@ pub struct RoomsConfig {
 pub struct Open<'a> {
     pub connection: ConnectionId,
     pub dialect: Dialect,
+    /// For counting wrong guesses: a code that is live is not given to whoever names it.
+    pub from: IpAddr,
     /// The code it had before; kept where it can prove that, or (dialect B) where the code is free.
     pub code: Option<&'a str>,
     /// A resume token of ours, or a device token of somebody else's.
@@ -110,6 +114,8 @@ pub enum Refusal {
     },
     #[error("not in a room; send TV_INIT or JOIN_ROOM first")]
     NotInRoom,
+    #[error("no caster is there to hear this")]
+    NoCaster,
     #[error("this belongs to the other side of the room")]
     WrongRole,
     #[error("too many candidates wait for the other side")]
@@ -172,7 +178,13 @@ struct Room<P> {
     tv_token: String,
     /// SHA-256 of the device token that the TV came with.
     device: Option<[u8; 32]>,
+    /// The TV named this free code without any proof, so whoever has a proof takes it back.
+    claimed: bool,
     caster: Option<Caster>,
+    /// The TV may still be answering a caster that is gone: what it says is not for the present one before its offer.
+    answering_another: bool,
+    /// The TV has been reloaded while the caster was away.
+    reloaded: bool,
     to_tv: Mailbox<P>,
     to_caster: Mailbox<P>,
 }
@@ -215,33 +227,49 @@ impl<P> Rooms<P> {
     /// # Errors
     /// `ServerFull`; `WrongRole` for a connection that is casting.
     pub fn handle_open(&mut self, open: Open<'_>, now: Instant) -> Result<Seated, Refusal> {
-        match self.seats.get(&open.connection) {
-            Some(&(code, Role::Tv)) => return Ok(self.seated_tv(code, true)),
-            Some((_, Role::Caster)) => return Err(Refusal::WrongRole),
-            None => {}
-        }
         let device = open.token.filter(|token| !token.is_empty()).map(|token| Sha256::digest(token).into());
         let wanted = open.code.and_then(|code| Code::parse(code, self.config.alphabet));
         let issued = open.token.and_then(|token| Some((self.key.verify(Role::Tv, token, self.config.alphabet)?, token)));
-
         let claim = issued.map(|(code, _)| code).or(wanted);
-        if let Some(code) = claim
-            && let Some(room) = self.rooms.get(&code)
-        {
-            let proved = match issued {
-                Some((_, token)) => room.tv_token == token,
-                None => device.is_some() && room.device == device,
-            };
+        let live = claim.and_then(|code| self.rooms.get(&code));
+        let proved = live.is_some_and(|room| match issued {
+            Some((_, token)) => room.tv_token == token,
+            None => device.is_some() && room.device == device,
+        });
+        let free = live.is_none() || (issued.is_some() && live.is_some_and(|room| room.claimed));
+        match self.seats.get(&open.connection).copied() {
+            Some((_, Role::Caster)) => return Err(Refusal::WrongRole),
+            Some((code, Role::Tv)) => {
+                // It came in with a new code and now asks for the one it had before (TV_REGISTER, then TV_GETINFO).
+                let moves = claim.is_some_and(|claim| claim != code) && (proved || free);
+                if !moves || self.rooms[&code].caster.is_some() {
+                    return Ok(self.seated_tv(code, true));
+                }
+                self.close(code, Departure::Left);
+            }
+            None => {}
+        }
+        if let Some(code) = claim {
             if proved {
                 self.resume_tv(code, open, now);
                 return Ok(self.seated_tv(code, true));
+            }
+            if free {
+                if self.rooms.contains_key(&code) {
+                    self.replace_tv(code);
+                }
+            } else if issued.is_none() {
+                // Otherwise this would tell which codes are live, as often as one likes.
+                if let Some(wait) = self.guesses.blocked_for(open.from, self.config.guesses, now) {
+                    return Err(Refusal::TooManyAttempts { wait });
+                }
+                self.guesses.record(open.from, now);
             }
         }
         if self.rooms.len() >= self.config.max_rooms {
             return Err(Refusal::ServerFull);
         }
-        let free = claim.filter(|code| !self.rooms.contains_key(code));
-        let (code, tv_token, resumed) = match (free, issued) {
+        let (code, tv_token, resumed) = match (claim.filter(|_| free), issued) {
             // Ours from before a restart, or from before the grace ended: the code and the token stay what they were.
             (Some(code), Some((_, token))) => (code, token.to_owned(), true),
             (Some(code), None) if open.dialect == Dialect::B => (code, self.key.issue(Role::Tv, code, &mut self.rng), false),
@@ -250,10 +278,20 @@ impl<P> Rooms<P> {
                 (code, self.key.issue(Role::Tv, code, &mut self.rng), false)
             }
         };
+        let claimed = issued.is_none() && claim == Some(code);
         let tv = self.seat(code, Role::Tv, open.connection, open.dialect, now);
-        let device = device.filter(|_| issued.is_none());
-        let (to_tv, to_caster) = (Mailbox::default(), Mailbox::default());
-        self.rooms.insert(code, Room { tv, tv_token, device, caster: None, to_tv, to_caster });
+        let room = Room {
+            tv,
+            tv_token,
+            device: device.filter(|_| issued.is_none()),
+            claimed,
+            caster: None,
+            answering_another: false,
+            reloaded: false,
+            to_tv: Mailbox::default(),
+            to_caster: Mailbox::default(),
+        };
+        self.rooms.insert(code, room);
         Ok(self.seated_tv(code, resumed))
     }
 
@@ -266,14 +304,14 @@ impl<P> Rooms<P> {
         if let Some((_, Role::Tv)) = self.seats.get(&join.connection) {
             return Err(Refusal::WrongRole);
         }
-        let proved = join.token.and_then(|token| Some((self.key.verify(Role::Caster, token, self.config.alphabet)?, token)));
+        let code = Code::parse(join.code, self.config.alphabet);
+        let issued = |token| self.key.verify(Role::Caster, token, self.config.alphabet);
+        let proved = join.token.filter(|token| code.is_some() && issued(token) == code);
         if proved.is_none()
-            && let Some(wait) = self.guesses.blocked_for(join.from, now)
+            && let Some(wait) = self.guesses.blocked_for(join.from, self.config.guesses, now)
         {
             return Err(Refusal::TooManyAttempts { wait });
         }
-        let code = Code::parse(join.code, self.config.alphabet);
-        let proved = proved.and_then(|(of, token)| (Some(of) == code).then_some(token));
         let Some((code, room)) = code.and_then(|code| Some((code, self.rooms.get(&code)?))) else {
             if proved.is_none() {
                 self.guesses.record(join.from, now);
@@ -281,8 +319,8 @@ impl<P> Rooms<P> {
             return Err(Refusal::UnknownCode);
         };
         let its_own = proved.is_some_and(|token| room.caster.as_ref().is_none_or(|caster| caster.token == token));
-        let other = room.caster.as_ref().and_then(|caster| caster.seat.connection).filter(|&other| other != join.connection);
-        if other.is_some() && !its_own && !self.config.takeover {
+        let seated = room.caster.as_ref().is_some_and(|caster| caster.seat.connection == Some(join.connection));
+        if room.caster.is_some() && !its_own && !seated && !self.config.takeover {
             return Err(Refusal::RoomFull);
         }
         // A seat in another room is given up only now that this one is certain.
@@ -298,11 +336,21 @@ impl<P> Rooms<P> {
         let seat = self.seat(code, Role::Caster, join.connection, join.dialect, now);
         let room = self.rooms.get_mut(&code).expect("looked up above");
         room.caster = Some(Caster { seat, token: token.clone(), username: username.clone() });
+        let reloaded = std::mem::take(&mut room.reloaded);
+        let tv_is_there = room.tv.connection.is_some();
         if !its_own {
+            room.answering_another |= room.to_caster.is_open();
             room.to_tv = Mailbox::default();
             room.to_caster = Mailbox::default();
         }
-        self.notify_tv(code, Notice::CasterJoined { username, resumed: its_own });
+        if !(its_own && seated) {
+            self.notify_tv(code, Notice::CasterJoined { username, resumed: its_own });
+        }
+        if !tv_is_there {
+            self.notify_caster(code, Notice::TvAway);
+        } else if its_own && reloaded {
+            self.notify_caster(code, Notice::TvBack { reloaded });
+        }
         self.flush(code);
         Ok(Seated { code, resume_token: token, resumed: its_own })
     }
@@ -310,19 +358,23 @@ impl<P> Rooms<P> {
     /// A client sends its room's other side something of `size` bytes.
     ///
     /// # Errors
-    /// `NotInRoom`; `WrongRole` for a TV's offer or a caster's answer; `TooManyWaiting`.
+    /// `NotInRoom`; `NoCaster`; `WrongRole` for a TV's offer or a caster's answer; `TooManyWaiting`.
     pub fn handle_signal(&mut self, from: ConnectionId, signal: Signal<P>, size: usize) -> Result<(), Refusal> {
         let &(code, role) = self.seats.get(&from).ok_or(Refusal::NotInRoom)?;
         let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
         let mailbox = match (role, &signal) {
             (Role::Caster, Signal::Offer(_)) => {
+                room.answering_another = false;
                 room.to_caster.open();
                 &mut room.to_tv
             }
             (Role::Caster, Signal::Candidate(_)) => &mut room.to_tv,
             (Role::Tv, Signal::Answer(_) | Signal::Candidate(_)) => {
                 if room.caster.is_none() {
-                    return Err(Refusal::NotInRoom);
+                    return Err(Refusal::NoCaster);
+                }
+                if room.answering_another {
+                    return Ok(());
                 }
                 &mut room.to_caster
             }
@@ -399,9 +451,32 @@ impl<P> Rooms<P> {
         self.outputs.pop_front()
     }
 
-    /// Whether `token` is a resume token of ours for that role, for whatever room.
-    pub fn issued(&self, role: Role, token: &str) -> bool {
-        self.key.verify(role, token, self.config.alphabet).is_some()
+    /// Whether `token` is a TV's resume token of ours: its bearer is no stranger.
+    pub fn knows_tv(&self, token: &str) -> bool {
+        self.key.verify(Role::Tv, token, self.config.alphabet).is_some()
+    }
+
+    /// Whether `token` is a resume token of ours for casting to `code`.
+    pub fn knows_caster(&self, token: &str, code: &str) -> bool {
+        let code = Code::parse(code, self.config.alphabet);
+        code.is_some() && self.key.verify(Role::Caster, token, self.config.alphabet) == code
+    }
+
+    /// Whether a connection has a seat.
+    pub fn is_seated(&self, connection: ConnectionId) -> bool {
+        self.seats.contains_key(&connection)
+    }
+
+    /// What signs credentials has changed: everybody who is there needs fresh ones.
+    pub fn handle_new_secret(&mut self) {
+        for room in self.rooms.values() {
+            let caster = room.caster.as_ref().map(|caster| &caster.seat);
+            for seat in [Some(&room.tv), caster].into_iter().flatten() {
+                if let Some(to) = seat.connection {
+                    self.outputs.push_back(Output::Notify { to, dialect: seat.dialect, notice: Notice::Credentials });
+                }
+            }
+        }
     }
 
     /// How many TVs have a code.
@@ -453,8 +528,32 @@ impl<P> Rooms<P> {
         if let Some(to) = old.connection {
             self.outputs.push_back(Output::Notify { to, dialect: old.dialect, notice: Notice::Replaced });
         }
-        self.notify_caster(code, Notice::TvBack { reloaded: !open.live });
+        let room = self.rooms.get_mut(&code).expect("the caller looked it up");
+        if !open.live {
+            room.to_tv.expect_offer();
+        }
+        match &room.caster {
+            Some(Caster { seat: Seat { connection: Some(_), .. }, username, .. }) => {
+                let joined = Notice::CasterJoined { username: username.clone(), resumed: true };
+                self.notify_tv(code, joined);
+                self.notify_caster(code, Notice::TvBack { reloaded: !open.live });
+            }
+            Some(_) => {
+                room.reloaded |= !open.live;
+                self.notify_tv(code, Notice::CasterAway);
+            }
+            None => {}
+        }
         self.flush(code);
+    }
+
+    /// Ends a room whose TV only named its code, in favour of one that can prove it.
+    fn replace_tv(&mut self, code: Code) {
+        let seat = &self.rooms[&code].tv;
+        if let Some(to) = seat.connection {
+            self.outputs.push_back(Output::Notify { to, dialect: seat.dialect, notice: Notice::Replaced });
+        }
+        self.close(code, Departure::Left);
     }
 
     /// Makes way for a caster: `its_own` seat moves over silently, somebody else is told and the TV too.
@@ -480,6 +579,8 @@ impl<P> Rooms<P> {
     fn remove_caster(&mut self, code: Code, why: Departure) {
         let room = self.rooms.get_mut(&code).expect("a caster is in a live room");
         let Some(caster) = room.caster.take() else { return };
+        room.answering_another |= room.to_caster.is_open();
+        room.reloaded = false;
         room.to_tv = Mailbox::default();
         room.to_caster = Mailbox::default();
         self.vacate(code, Role::Caster, &caster.seat);

@@ -5,6 +5,7 @@ use super::*;
 const TV: ConnectionId = 1;
 const CASTER: ConnectionId = 2;
 const SECOND: ConnectionId = 3;
+const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 5));
 const GRACE: Duration = Duration::from_secs(60);
 const REFRESH: Duration = Duration::from_secs(600);
 
@@ -19,8 +20,14 @@ impl World {
     }
 
     fn with(change: impl Fn(&mut RoomsConfig)) -> Self {
-        let mut config =
-            RoomsConfig { alphabet: CodeAlphabet::Letters, grace: GRACE, takeover: true, max_rooms: 3, refresh: REFRESH };
+        let mut config = RoomsConfig {
+            alphabet: CodeAlphabet::Letters,
+            grace: GRACE,
+            takeover: true,
+            max_rooms: 3,
+            guesses: 10,
+            refresh: REFRESH,
+        };
         change(&mut config);
         Self { rooms: Rooms::new(config, TokenKey::new([7; 32]), [9; 32]), now: Instant::now() }
     }
@@ -32,7 +39,7 @@ impl World {
     }
 
     fn open(&mut self, connection: ConnectionId, token: Option<&str>) -> Seated {
-        self.try_open(Open { connection, dialect: Dialect::A, code: None, token, live: false }).expect("a seat")
+        self.try_open(Open { connection, dialect: Dialect::A, from: HOME, code: None, token, live: false }).expect("a seat")
     }
 
     fn try_open(&mut self, open: Open<'_>) -> Result<Seated, Refusal> {
@@ -44,8 +51,7 @@ impl World {
     }
 
     fn join_with(&mut self, connection: ConnectionId, code: &str, token: Option<&str>) -> Result<Seated, Refusal> {
-        let from = "203.0.113.5".parse().expect("an address");
-        let join = Join { connection, dialect: Dialect::A, from, code, token, username: None };
+        let join = Join { connection, dialect: Dialect::A, from: HOME, code, token, username: None };
         self.rooms.handle_join(join, self.now)
     }
 
@@ -156,7 +162,13 @@ fn signals_wait_for_a_side_that_is_away() {
     world.say(CASTER, Signal::Candidate("c1"));
     assert_eq!(world.heard(), ["1 ! CasterJoined { username: None, resumed: false }", "2 ! TvAway"]);
     world.open(11, Some(&tv.resume_token));
-    assert_eq!(world.heard(), ["2 ! TvBack { reloaded: true }", "11 < Offer(\"offer\")", "11 < Candidate(\"c1\")"]);
+    let all = [
+        "11 ! CasterJoined { username: None, resumed: true }",
+        "2 ! TvBack { reloaded: true }",
+        "11 < Offer(\"offer\")",
+        "11 < Candidate(\"c1\")",
+    ];
+    assert_eq!(world.heard(), all);
     world.drop(CASTER);
     world.say(11, Signal::Answer("answer"));
     assert_eq!(world.heard(), ["11 ! CasterAway"]);
@@ -181,8 +193,12 @@ fn a_second_caster_takes_over_and_the_first_is_told() {
         ]
     );
     assert_eq!(world.rooms.handle_signal(CASTER, Signal::Candidate("late"), 1), Err(Refusal::NotInRoom));
+    world.say(TV, Signal::Answer("late, to the first"));
+    world.say(TV, Signal::Candidate("late, to the first"));
+    assert!(world.heard().is_empty(), "it is not for the second");
+    world.say(SECOND, Signal::Offer("second"));
     world.say(TV, Signal::Answer("to the second"));
-    assert_eq!(world.heard(), ["3 < Answer(\"to the second\")"], "the first hears nothing of it");
+    assert_eq!(world.heard(), ["1 < Offer(\"second\")", "3 < Answer(\"to the second\")"], "the first hears nothing of it");
 }
 
 #[test]
@@ -214,16 +230,19 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
     let mut world = World::new();
     let (tv, caster) = world.cast();
     world.drop(TV);
-    let thief = Open { connection: 10, dialect: Dialect::A, code: Some(tv.code.as_str()), token: None, live: false };
+    let thief = Open { connection: 10, dialect: Dialect::A, from: HOME, code: Some(tv.code.as_str()), token: None, live: false };
     assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "the code alone is not enough");
-    let thief = Open { connection: 20, dialect: Dialect::B, token: Some("guess"), ..thief };
+    let thief = Open { connection: 20, dialect: Dialect::B, from: HOME, token: Some("guess"), ..thief };
     assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "nor with some token");
     let thief = Open { connection: 20, token: Some(&caster.resume_token), ..thief };
     assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "nor with the caster's");
     world.wait(GRACE - Duration::from_secs(1));
     let back = world.open(11, Some(&tv.resume_token));
     assert_eq!((back.code, back.resumed, back.resume_token), (tv.code, true, tv.resume_token));
-    assert_eq!(world.heard(), ["2 ! TvAway", "2 ! TvBack { reloaded: true }"]);
+    assert_eq!(
+        world.heard(),
+        ["2 ! TvAway", "11 ! CasterJoined { username: None, resumed: true }", "2 ! TvBack { reloaded: true }"]
+    );
     world.wait(GRACE * 2);
     world.say(CASTER, Signal::Offer("again"));
     assert_eq!(world.heard(), ["11 < Offer(\"again\")"]);
@@ -233,9 +252,12 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
 fn a_resume_replaces_a_connection_that_hangs_about() {
     let mut world = World::new();
     let (tv, caster) = world.cast();
-    let open = Open { connection: 11, dialect: Dialect::A, code: None, token: Some(&tv.resume_token), live: true };
+    let open = Open { connection: 11, dialect: Dialect::A, from: HOME, code: None, token: Some(&tv.resume_token), live: true };
     world.try_open(open).expect("its own seat");
-    assert_eq!(world.heard(), ["1 ! Replaced", "2 ! TvBack { reloaded: false }"]);
+    assert_eq!(
+        world.heard(),
+        ["1 ! Replaced", "11 ! CasterJoined { username: None, resumed: true }", "2 ! TvBack { reloaded: false }"]
+    );
     world.drop(TV);
     assert!(world.heard().is_empty(), "the old connection has no seat any more");
     world.join_with(12, tv.code.as_str(), Some(&caster.resume_token)).expect("its own seat");
@@ -295,19 +317,32 @@ fn a_server_restart_gives_everybody_the_old_seat() {
 }
 
 #[test]
-fn a_code_that_went_to_somebody_else_is_not_given_back() {
+fn a_free_code_may_be_named_but_goes_back_to_whoever_can_prove_it() {
     let mut world = World::new();
     let tv = world.open(TV, None);
     world.rooms.handle_leave(TV).expect("has a seat");
-    let open = Open { connection: 10, dialect: Dialect::B, code: Some(tv.code.as_str()), token: Some("device"), live: false };
+    let open = Open {
+        connection: 10,
+        dialect: Dialect::B,
+        from: HOME,
+        code: Some(tv.code.as_str()),
+        token: Some("device"),
+        live: false,
+    };
     assert_eq!(world.try_open(open).expect("free").code, tv.code, "dialect B keeps a code that is free");
-    assert_ne!(world.open(11, Some(&tv.resume_token)).code, tv.code);
+    assert_eq!(world.open(11, Some(&tv.resume_token)).code, tv.code, "but gives it up to the one with a proof");
+    assert_eq!(world.heard(), ["10 ! Replaced"]);
+    let stale = world.open(12, None);
+    world.rooms.handle_leave(12).expect("has a seat");
+    let open = Open { connection: 13, token: Some("another"), code: Some(tv.code.as_str()), ..open };
+    assert_ne!(world.try_open(open).expect("a seat").code, tv.code, "nobody else takes it");
+    assert!(!stale.resumed);
 }
 
 #[test]
 fn a_device_token_and_the_code_resume_a_dialect_b_tv() {
     let mut world = World::new();
-    let open = Open { connection: TV, dialect: Dialect::B, code: None, token: Some("device"), live: false };
+    let open = Open { connection: TV, dialect: Dialect::B, from: HOME, code: None, token: Some("device"), live: false };
     let tv = world.try_open(open).expect("a seat");
     world.drop(TV);
     let again = Open { connection: 11, code: Some(tv.code.as_str()), ..open };
@@ -343,14 +378,15 @@ fn a_caster_token_of_another_code_does_not_escape_the_throttle() {
         let refused = world.join_with(SECOND, "AAAAAA", Some(&caster.resume_token));
         assert_eq!(refused, Err(Refusal::UnknownCode));
     }
-    assert!(matches!(world.join(SECOND, "AAAAAB"), Err(Refusal::TooManyAttempts { .. })));
+    let refused = world.join_with(SECOND, "AAAAAA", Some(&caster.resume_token));
+    assert!(matches!(refused, Err(Refusal::TooManyAttempts { .. })));
 }
 
 #[test]
 fn the_server_has_a_limit_of_rooms() {
     let mut world = World::new();
     (1..=3).for_each(|connection| drop(world.open(connection, None)));
-    let open = Open { connection: 4, dialect: Dialect::A, code: None, token: None, live: false };
+    let open = Open { connection: 4, dialect: Dialect::A, from: HOME, code: None, token: None, live: false };
     assert_eq!(world.try_open(open), Err(Refusal::ServerFull));
     world.rooms.handle_leave(1).expect("has a seat");
     assert!(world.try_open(open).is_ok());
@@ -369,7 +405,7 @@ fn roles_do_not_mix() {
     let mut world = World::new();
     let (tv, _) = world.cast();
     assert_eq!(world.join(TV, tv.code.as_str()), Err(Refusal::WrongRole));
-    let open = Open { connection: CASTER, dialect: Dialect::A, code: None, token: None, live: false };
+    let open = Open { connection: CASTER, dialect: Dialect::A, from: HOME, code: None, token: None, live: false };
     assert_eq!(world.try_open(open), Err(Refusal::WrongRole));
     assert_eq!(world.rooms.handle_signal(TV, Signal::Offer("x"), 1), Err(Refusal::WrongRole));
     assert_eq!(world.rooms.handle_signal(CASTER, Signal::Answer("x"), 1), Err(Refusal::WrongRole));
@@ -399,6 +435,80 @@ fn a_caster_that_changes_rooms_leaves_the_first() {
     );
 }
 
+#[test]
+fn without_take_over_a_caster_in_grace_keeps_its_seat() {
+    let mut world = World::with(|config| config.takeover = false);
+    let (tv, first) = world.cast();
+    world.drop(CASTER);
+    assert_eq!(world.join(SECOND, tv.code.as_str()), Err(Refusal::RoomFull));
+    assert!(world.join_with(12, tv.code.as_str(), Some(&first.resume_token)).expect("its own seat").resumed);
+}
+
+#[test]
+fn naming_live_codes_counts_as_guessing() {
+    let mut world = World::with(|config| config.max_rooms = 100);
+    let tv = world.open(TV, None);
+    let claim =
+        |connection| Open { connection, dialect: Dialect::B, from: HOME, code: Some(tv.code.as_str()), token: None, live: false };
+    for connection in 10..20 {
+        assert_ne!(world.try_open(claim(connection)).expect("a seat").code, tv.code);
+    }
+    assert!(matches!(world.try_open(claim(20)), Err(Refusal::TooManyAttempts { .. })));
+    assert!(matches!(world.join(SECOND, "AAAAAA"), Err(Refusal::TooManyAttempts { .. })));
+}
+
+#[test]
+fn a_tv_that_registered_first_still_gets_its_old_code() {
+    let mut world = World::new();
+    let old = world.open(TV, None);
+    world.rooms.handle_leave(TV).expect("has a seat");
+    let open = Open { connection: 5, dialect: Dialect::B, from: HOME, code: None, token: None, live: false };
+    let registered = world.try_open(open).expect("a seat");
+    assert_ne!(registered.code, old.code);
+    let open = Open { code: Some(old.code.as_str()), token: Some(&old.resume_token), ..open };
+    assert_eq!(world.try_open(open).expect("a seat").code, old.code);
+    assert_eq!(world.rooms.len(), 1, "the other code is free again");
+}
+
+#[test]
+fn a_reloaded_tv_hears_no_candidates_of_the_dead_offer() {
+    let mut world = World::new();
+    let (tv, _) = world.cast();
+    world.drop(TV);
+    world.say(CASTER, Signal::Candidate("old"));
+    world.open(11, Some(&tv.resume_token));
+    world.say(CASTER, Signal::Candidate("old too"));
+    assert!(world.heard().iter().all(|line| !line.contains("Candidate")));
+    world.say(CASTER, Signal::Offer("new"));
+    assert_eq!(world.heard()[0], "11 < Offer(\"new\")");
+}
+
+#[test]
+fn whoever_comes_second_is_told_how_things_stand() {
+    let mut world = World::new();
+    let (tv, caster) = world.cast();
+    world.drop(TV);
+    world.rooms.handle_leave(CASTER).expect("has a seat");
+    world.join(SECOND, tv.code.as_str()).expect("the seat of the TV is kept");
+    assert_eq!(world.heard(), ["2 ! TvAway", "3 ! TvAway"]);
+    world.drop(SECOND);
+    world.open(11, Some(&tv.resume_token));
+    assert_eq!(world.heard(), ["11 ! CasterAway"]);
+    let second = world.rooms.rooms[&tv.code].caster.as_ref().expect("in grace").token.clone();
+    world.join_with(13, tv.code.as_str(), Some(&second)).expect("its own seat");
+    let all = ["11 ! CasterJoined { username: None, resumed: true }", "13 ! TvBack { reloaded: true }"];
+    assert_eq!(world.heard(), all);
+    assert_ne!(caster.resume_token, second);
+}
+
+#[test]
+fn a_new_secret_means_fresh_credentials_for_all() {
+    let mut world = World::new();
+    world.cast();
+    world.rooms.handle_new_secret();
+    assert_eq!(world.heard(), ["1 ! Credentials", "2 ! Credentials"]);
+}
+
 /// Any order of anything keeps the tables in agreement and delivers only across a room.
 #[test]
 fn random_histories_keep_the_tables_in_agreement() {
@@ -414,7 +524,7 @@ fn random_histories_keep_the_tables_in_agreement() {
         match rng.random_range(0..8) {
             0 => {
                 let dialect = if rng.random_bool(0.5) { Dialect::A } else { Dialect::B };
-                let open = Open { connection, dialect, code: Some(code), token, live: false };
+                let open = Open { connection, dialect, from: HOME, code: Some(code), token, live: false };
                 known.extend(world.try_open(open).ok());
             }
             1 | 2 => known.extend(world.join_with(connection, code, token).ok()),

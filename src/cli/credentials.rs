@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, config: &Co
     let issued = directory.issue(user, ttl, SystemTime::now());
     let listeners = vec![Listener { transport: Transport::Udp, port: config.relay.addr.port() }];
     let advertised = config.relay.relay_ip.unwrap_or_else(|| address::relay_ip(config.relay.addr.ip()));
-    let uris = IceServers::new(config, listeners, advertised).uris(None);
+    let uris = IceServers::new(config, listeners, config.relay.addr.ip(), advertised).uris(None);
     print(serde_json::to_string_pretty(&TurnReply::new(&issued, uris))?)
 }
 

@@ -87,7 +87,10 @@ impl<E: Into<anyhow::Error>> From<E> for Stop {
 ///
 /// Call it first in `main`: it sets environment variables from `.env`, which no other thread may be reading then.
 pub fn run(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> ExitCode {
-    let done = environment::load(Path::new(".env")).map_err(Stop::Usage).and_then(|()| dispatch(serve));
+    let asks = std::env::args().skip(1).any(|argument| ["-h", "--help", "-V", "--version"].contains(&argument.as_str()));
+    let loaded = environment::load(Path::new(".env")).map_err(Stop::Usage);
+    // Help is what whoever has a broken .env may be looking for.
+    let done = loaded.or_else(|stop| if asks { Ok(()) } else { Err(stop) }).and_then(|()| dispatch(serve));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Clap(error)) => {

@@ -13,6 +13,8 @@ pub struct CastConfig {
     /// Whether a second caster replaces the first.
     pub takeover: bool,
     pub max_rooms: usize,
+    /// Wrong codes that one address may try in a minute.
+    pub guesses: u32,
 }
 
 impl CastConfig {
@@ -32,6 +34,8 @@ impl CastConfig {
             ),
             grace: reader.seconds("CASTWAY_GRACE", &settings.grace, 60, 1..=3600),
             takeover: reader.parsed("CASTWAY_TAKEOVER", &settings.takeover, "true or false", true),
+            guesses: u32::try_from(reader.number("CASTWAY_WRONG_CODES", &settings.wrong_codes, 10, 1..=1_000_000))
+                .expect("the range above fits"),
             max_rooms: usize::try_from(max_rooms).expect("the range above fits"),
         }
     }

@@ -31,7 +31,7 @@ impl HttpConfig {
             public_url: reader.parse(
                 "CASTWAY_PUBLIC_URL",
                 &settings.public_url,
-                "an http or https address without a path, e.g. https://cast.example.org",
+                "an http or https address without a path or a password, e.g. https://cast.example.org",
                 None,
                 |value| origin(value).map(Some),
             ),
@@ -53,7 +53,11 @@ fn read_cors(settings: &Settings, reader: &mut Reader) -> CorsOrigins {
 /// An http(s) URL that is an origin and nothing more.
 fn origin(value: &str) -> Option<Url> {
     let url = Url::parse(value).ok()?;
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    let bare = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
     let web = matches!(url.scheme(), "http" | "https") && matches!(url.origin(), Origin::Tuple(..));
     (bare && web).then_some(url)
 }
@@ -68,7 +72,14 @@ mod tests {
         for good in ["https://cast.example.org", "http://192.0.2.1:8080/"] {
             assert!(origin(good).is_some(), "{good}");
         }
-        for bad in ["cast.example.org", "ftp://x.org", "https://x.org/path", "https://user@x.org", "https://x.org/?q"] {
+        for bad in [
+            "cast.example.org",
+            "ftp://x.org",
+            "https://x.org/path",
+            "https://user@x.org",
+            "https://:pw@x.org",
+            "https://x.org/?q",
+        ] {
             assert!(origin(bad).is_none(), "{bad}");
         }
     }

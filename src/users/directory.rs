@@ -111,6 +111,12 @@ impl Directory {
         credentials::issue(secret.expose(), username, ttl, now)
     }
 
+    /// Which secret signs: a number that changes when another one does.
+    pub fn signing_secret(&self) -> Option<i64> {
+        let known = self.0.known.load();
+        known.secrets.first().filter(|_| self.0.configured.is_empty()).map(|secret| secret.id)
+    }
+
     /// The MD5 long-term keys H(A1) that a request of this USERNAME may be authenticated with, the likeliest first; empty for
     /// a username that may not log in. Several, as each live secret makes another.
     ///

@@ -49,7 +49,7 @@ impl Server {
         let listeners = vec![Listener { transport: Transport::Udp, port: 3478 }];
         let state = Api {
             directory: directory.clone(),
-            ice: IceServers::new(&config, listeners, Ipv4Addr::new(192, 0, 2, 7).into()),
+            ice: IceServers::new(&config, listeners, Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 7).into()),
             limiter: AddressLimiter::per_minute(config.credentials.rate),
             credentials: config.credentials,
             site: Site { public_url: None, http: config.http.addr, alphabet: config.cast.alphabet },

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 24] = [
+const LAYERS: [(&str, u8); 25] = [
     ("cast::code", 0),
     ("cast::guesses", 0),
     ("cast::mailbox", 0),
     ("cast::room", 0),
     ("cast::event", 1),
     ("address", 1),
+    ("http", 2),
     ("config", 1),
     ("ice", 1),
     ("limit", 1),

@@ -188,11 +188,13 @@ export class Session {
       if (candidate) this.sender.candidate(candidate);
     });
     this.on('TV_AWAY', () => (this.tvAway = true));
-    this.on('TV_BACK', () => {
+    this.on('TV_BACK', (payload) => {
       this.tvAway = false;
       if (!this.seated) return;
+      const reloaded = (payload as { reloaded?: boolean } | null)?.reloaded !== false;
       if (this.link === 'failed') this.retry();
-      else this.sender.tvBack();
+      else if (reloaded) this.sender.tvBack();
+      else void this.sender.seatRegained(true);
     });
     this.on('TV_LEFT', (payload) => {
       const reason = (payload as { reason?: string } | null)?.reason;
@@ -204,5 +206,7 @@ export class Session {
       void this.join();
     });
     this.on('CAST_TAKEN_OVER', () => this.ended(problems.takenOver()));
+    // Another tab of this browser has the seat.
+    this.on('CAST_REPLACED', () => this.ended(problems.takenOver()));
   }
 }

@@ -124,7 +124,7 @@ async function takeSeat(): Promise<void> {
   if (!supported) return;
   const attempt = ++seat;
   const saved = stored<{ resumeToken: string; code: string }>('localStorage', STORE);
-  const reply = await signaling.request<SeatAck>('TV_INIT', ...(saved ? [saved] : []));
+  const reply = await signaling.request<SeatAck>('TV_INIT', ...(saved ? [{ ...saved, live: picture && receiver.up }] : []));
   if (attempt !== seat || replaced) return;
   if (reply.ok) {
     refused = null;
