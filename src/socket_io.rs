@@ -22,8 +22,8 @@ pub fn server() -> (SocketIoLayer, SocketIo) {
         .max_payload(MAX_FRAME as u64)
         .ws_max_message_size(MAX_FRAME)
         .ws_max_frame_size(MAX_FRAME)
-        // Twice what a client's budget lets it send at once; whoever has so much waiting does not read and is disconnected.
-        .max_buffer_size(2048)
+        // Bursts of candidates; what does not fit would be lost, so whoever has so much waiting is disconnected.
+        .max_buffer_size(4096)
         .ws_read_buffer_size(1024)
         .build_layer()
 }

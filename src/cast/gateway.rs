@@ -36,11 +36,11 @@ pub const NAMESPACES: [&str; 2] = ["/", RTC];
 /// Front ends of dialect B connect here and expect to be asked for their device token.
 const RTC: &str = "/rtc";
 
-/// Bytes a second, and at once, that a client may send: far more than any negotiation, far less than fills what waits for the
-/// other side ([`crate::socket_io`] has that buffer's size).
-const BUDGET: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(256 << 10).unwrap(), NonZeroU32::new(512 << 10).unwrap());
+/// Bytes a second, and at once, that a client may send: far more than any negotiation takes, and little enough for what waits
+/// for a side that has stopped reading until its pings time out.
+const BUDGET: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(512 << 10).unwrap(), NonZeroU32::new(2 << 20).unwrap());
 /// What the smallest event costs of it.
-const EVENT_COST: usize = 512;
+const EVENT_COST: usize = 100;
 /// Credentials for a client that has no seat: enough to begin with.
 const UNSEATED_TTL: Duration = Duration::from_secs(600);
 /// How often a client whose send buffer is full is tried to be disconnected.

@@ -34,7 +34,7 @@ impl CastConfig {
             ),
             grace: reader.seconds("CASTWAY_GRACE", &settings.grace, 60, 1..=3600),
             takeover: reader.parsed("CASTWAY_TAKEOVER", &settings.takeover, "true or false", true),
-            guesses: u32::try_from(reader.number("CASTWAY_WRONG_CODES", &settings.wrong_codes, 10, 1..=1_000_000))
+            guesses: u32::try_from(reader.number("CASTWAY_WRONG_CODES", &settings.wrong_codes, 20, 1..=1_000_000))
                 .expect("the range above fits"),
             max_rooms: usize::try_from(max_rooms).expect("the range above fits"),
         }

@@ -84,7 +84,7 @@ pub struct Settings {
     /// Whether a second caster takes the TV over from the first: true or false [default: true]
     #[arg(long, env = "CASTWAY_TAKEOVER", value_name = "BOOL", global = true, hide_env_values = true)]
     pub takeover: Option<String>,
-    /// Wrong codes a minute from one address before it has to wait; raise it where many casters share one [default: 10]
+    /// Wrong codes a minute from one address before it has to wait; raise it where many casters share one [default: 20]
     #[arg(long, env = "CASTWAY_WRONG_CODES", value_name = "COUNT", global = true, hide_env_values = true)]
     pub wrong_codes: Option<String>,
     /// Most TVs at once [default: 10000]

@@ -9,7 +9,7 @@ import { startServer } from './support/server.mjs';
 const GRACE = 2;
 let server;
 before(async () => {
-  server = await startServer({ CASTWAY_GRACE: String(GRACE) });
+  server = await startServer({ CASTWAY_GRACE: String(GRACE), CASTWAY_WRONG_CODES: '1000' });
 });
 after(() => server?.close());
 afterEach(closeAll);
