@@ -1,0 +1,331 @@
+//! What one packet costs in the TURN core, without a socket: our codec against the crate `stun`, each path of the engine, and the
+//! memory of an idle allocation. The paths of data and the answers to strangers must not allocate; this ends with an error if they do.
+//!
+//! `cargo bench --bench turn` prints the table; with `--test` everything runs once and briefly.
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use castway::turn::codec::attribute;
+use castway::turn::codec::framing::{ChannelData, Framing, HEADROOM};
+use castway::turn::codec::integrity::{Integrity, Key, PasswordAlgorithm};
+use castway::turn::codec::message::{Class, Message, Method, TransactionId};
+use castway::turn::codec::writer::Writer;
+use castway::turn::{
+    FiveTuple, Forward, Output, PeerPolicy, Relay, RelayAddress, RelayId, Settings, Shard, Shared, StaticUsers, Transport,
+};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use stun::message::Getter;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const REALM: &str = "castway";
+const PEER: &str = "198.51.101.7:7000";
+
+fn main() {
+    let brief = std::env::args().any(|arg| arg == "--test") || cfg!(debug_assertions);
+    let bench = Bench { time: Duration::from_millis(if brief { 5 } else { 500 }) };
+    println!("{:44} {:>10} {:>8}", "", "ns", "allocs");
+    codec(&bench);
+    engine(&bench);
+    idle_memory(if brief { 1_000 } else { 10_000 });
+}
+
+struct Bench {
+    time: Duration,
+}
+
+impl Bench {
+    /// Prints nanoseconds and heap allocations of one call; returns the allocations.
+    fn run(&self, name: &str, mut call: impl FnMut()) -> usize {
+        for _ in 0..100 {
+            call();
+        }
+        let region = Region::new(ALLOCATOR);
+        call();
+        let stats = region.change();
+        let allocations = stats.allocations + stats.reallocations;
+        let (mut calls, mut best) = (64_u32, f64::MAX);
+        let end = Instant::now() + self.time;
+        while Instant::now() < end {
+            let start = Instant::now();
+            for _ in 0..calls {
+                call();
+            }
+            let took = start.elapsed();
+            best = best.min(took.as_secs_f64() * 1e9 / f64::from(calls));
+            if took < self.time / 50 {
+                calls *= 2;
+            }
+        }
+        println!("{name:44} {best:>10.0} {allocations:>8}");
+        allocations
+    }
+
+    fn without_allocating(&self, name: &str, call: impl FnMut()) {
+        assert_eq!(self.run(name, call), 0, "{name} must not allocate");
+    }
+}
+
+fn signed(method: Method, nonce: &[u8], transaction: u64, attributes: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+    let mut id = TransactionId([0; 12]);
+    id.0[..8].copy_from_slice(&transaction.to_be_bytes());
+    let mut bytes = Vec::new();
+    let mut writer = Writer::new(&mut bytes, Class::Request, method, &id);
+    attributes(&mut writer);
+    writer.attribute(attribute::USERNAME, b"alice").attribute(attribute::REALM, REALM.as_bytes());
+    writer.attribute(attribute::NONCE, nonce).integrity(Integrity::Sha1, &key());
+    bytes
+}
+
+fn key() -> Key {
+    Key::long_term(PasswordAlgorithm::Md5, "alice", REALM, "secret")
+}
+
+fn send_indication(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes, Class::Indication, Method::Send, &TransactionId([1; 12]))
+        .xor_address(attribute::XOR_PEER_ADDRESS, PEER.parse().expect("an address"))
+        .attribute(attribute::DATA, payload);
+    bytes
+}
+
+fn channel_data(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x40, 0];
+    bytes.extend((payload.len() as u16).to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+fn udp(writer: &mut Writer<'_>) {
+    writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
+}
+
+fn codec(bench: &Bench) {
+    let payload = vec![7; 1200];
+    let (send, channel) = (send_indication(&payload), channel_data(&payload));
+    let refresh = signed(Method::Refresh, b"0123456789abcdef", 1, |_| {});
+    let key = key();
+    bench.without_allocating("read a Send indication of 1200 B: ours", || {
+        let message = Message::parse(black_box(&send)).expect("well formed");
+        let peer =
+            message.find(attribute::XOR_PEER_ADDRESS).and_then(|peer| attribute::xor_address(peer, &message.transaction()));
+        black_box((peer, message.find(attribute::DATA)));
+    });
+    let mut theirs = stun::message::Message::new();
+    bench.run("read a Send indication of 1200 B: stun", || {
+        theirs.raw.clear();
+        theirs.raw.extend_from_slice(black_box(&send));
+        theirs.decode().expect("well formed");
+        let mut peer = turn::proto::peeraddr::PeerAddress::default();
+        peer.get_from(&theirs).expect("an address");
+        let mut data = turn::proto::data::Data::default();
+        data.get_from(&theirs).expect("data");
+        black_box((peer, data));
+    });
+    bench.without_allocating("read ChannelData of 1200 B: ours", || {
+        black_box(ChannelData::parse(black_box(&channel)));
+    });
+    bench.run("read ChannelData of 1200 B: turn", || {
+        let mut data = turn::proto::chandata::ChannelData { raw: black_box(&channel).clone(), ..Default::default() };
+        data.decode().expect("well formed");
+        black_box(data);
+    });
+    bench.without_allocating("read and verify a signed Refresh: ours", || {
+        let message = Message::parse(black_box(&refresh)).expect("well formed");
+        assert!(Integrity::Sha1.verify(&message, &key));
+    });
+    let integrity =
+        stun::integrity::MessageIntegrity::new_long_term_integrity("alice".to_owned(), REALM.to_owned(), "secret".to_owned());
+    bench.run("read and verify a signed Refresh: stun", || {
+        theirs.raw.clear();
+        theirs.raw.extend_from_slice(black_box(&refresh));
+        theirs.decode().expect("well formed");
+        integrity.check(&mut theirs).expect("signed");
+    });
+    let (id, mapped) = (TransactionId([3; 12]), SocketAddr::from(([198, 51, 100, 1], 1111)));
+    let mut out = Vec::with_capacity(64);
+    bench.without_allocating("write a Binding reply: ours", || {
+        Writer::new(&mut out, Class::Success, Method::Binding, &id).xor_address(attribute::XOR_MAPPED_ADDRESS, black_box(mapped));
+    });
+    bench.run("write a Binding reply: stun", || {
+        let address = stun::xoraddr::XorMappedAddress { ip: mapped.ip(), port: mapped.port() };
+        theirs.build(&[Box::new(stun::message::BINDING_SUCCESS), Box::new(address)]).expect("it is written");
+        black_box(&theirs.raw);
+    });
+}
+
+struct Shell {
+    relay: Relay,
+    now: Instant,
+    relays: Vec<RelayId>,
+    answer: Vec<u8>,
+}
+
+impl Shell {
+    fn new(limits: bool) -> Self {
+        let mut settings = Settings::new(REALM);
+        let ip = [203, 0, 114, 1].into();
+        settings.relay[0] = Some(RelayAddress { bound: ip, advertised: ip });
+        settings.own_addresses = vec![ip];
+        settings.limits.challenges = u16::MAX;
+        settings.limits.bindings = u16::MAX;
+        if limits {
+            settings.limits.allocation_bandwidth = Some(u64::MAX / 4);
+            settings.limits.user_bandwidth = Some(u64::MAX / 4);
+            settings.limits.server_bandwidth = Some(u64::MAX / 4);
+        }
+        let mut users = StaticUsers::default();
+        users.insert("alice", REALM, "secret");
+        let now = Instant::now();
+        let shared = Shared::new(&settings, [1; 32], now);
+        let shard = Shard { index: 0, ports: 1024..=65_535 };
+        let relay = Relay::new(Arc::new(settings), PeerPolicy::default(), shared, Arc::new(users), shard, [2; 32]);
+        Self { relay, now, relays: Vec::new(), answer: Vec::new() }
+    }
+
+    fn ask(&mut self, from: FiveTuple, bytes: &[u8]) {
+        if let Forward::Reply { .. } = self.relay.handle_client(from, bytes, self.now) {
+            self.answer = self.relay.reply().to_vec();
+        }
+        while let Some(output) = self.relay.poll_output() {
+            match output {
+                Output::OpenRelay { relay, .. } => {
+                    self.relays.push(relay);
+                    self.relay.relay_opened(relay, Ok(()), self.now);
+                }
+                Output::Transmit { bytes, .. } => self.answer = bytes,
+                Output::CloseRelay { .. }
+                | Output::ChannelBound { .. }
+                | Output::ChannelUnbound { .. }
+                | Output::Moved { .. }
+                | Output::Connect { .. }
+                | Output::Splice { .. }
+                | Output::CloseConnection { .. } => {}
+            }
+        }
+    }
+
+    fn nonce(&mut self, from: FiveTuple) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        udp(&mut Writer::new(&mut bytes, Class::Request, Method::Allocate, &TransactionId([9; 12])));
+        self.ask(from, &bytes);
+        let message = Message::parse(&self.answer).expect("a challenge");
+        message.find(attribute::NONCE).expect("a nonce").to_vec()
+    }
+
+    fn allocate(&mut self, from: FiveTuple) -> Vec<u8> {
+        let nonce = self.nonce(from);
+        self.ask(from, &signed(Method::Allocate, &nonce, 1, udp));
+        assert_eq!(Message::parse(&self.answer).map(|answer| answer.class()), Ok(Class::Success));
+        nonce
+    }
+
+    fn bind(&mut self, from: FiveTuple, nonce: &[u8]) {
+        let peer = PEER.parse().expect("an address");
+        let bytes = signed(Method::ChannelBind, nonce, 2, |writer| {
+            writer.number(attribute::CHANNEL_NUMBER, 0x4000_0000).xor_address(attribute::XOR_PEER_ADDRESS, peer);
+        });
+        self.ask(from, &bytes);
+    }
+}
+
+fn client(number: u32) -> FiveTuple {
+    let client = SocketAddr::from(([198, 18, (number >> 8) as u8, number as u8], 1000));
+    FiveTuple { client, server: SocketAddr::from(([203, 0, 114, 1], 3478)), transport: Transport::Udp }
+}
+
+fn engine(bench: &Bench) {
+    for limits in [false, true] {
+        let mut shell = Shell::new(limits);
+        for number in 0..10_000 {
+            let nonce = shell.allocate(client(number));
+            if number == 5000 {
+                shell.bind(client(number), &nonce);
+            }
+        }
+        let (from, relay, now) = (client(5000), shell.relays[5000], shell.now);
+        let peer: SocketAddr = PEER.parse().expect("an address");
+        let with = if limits { ", three bandwidth limits" } else { "" };
+        let payload = vec![7; 1200];
+        let (send, channel) = (send_indication(&payload), channel_data(&payload));
+        bench.without_allocating(&format!("ChannelData to a peer{with}"), || {
+            assert!(matches!(black_box(shell.relay.handle_client(from, &channel, now)), Forward::ToPeer { .. }));
+        });
+        bench.without_allocating(&format!("Send indication to a peer{with}"), || {
+            assert!(matches!(black_box(shell.relay.handle_client(from, &send, now)), Forward::ToPeer { .. }));
+        });
+        let mut packet = vec![0; HEADROOM + 1200];
+        bench.without_allocating(&format!("a peer's datagram to a channel{with}"), || {
+            let verdict = shell.relay.handle_peer(relay, peer, &packet[HEADROOM..], now);
+            let Forward::ToClient { framing, .. } = verdict else { panic!("{verdict:?}") };
+            black_box(framing.write_header(&mut packet[..HEADROOM], 1200));
+        });
+    }
+    let mut shell = Shell::new(false);
+    let nonce = shell.allocate(client(1));
+    let permit = signed(Method::CreatePermission, &nonce, 3, |writer| {
+        writer.xor_address(attribute::XOR_PEER_ADDRESS, PEER.parse().expect("an address"));
+    });
+    shell.ask(client(1), &permit);
+    let (relay, now, peer) = (shell.relays[0], shell.now, PEER.parse().expect("an address"));
+    let mut packet = vec![0; HEADROOM + 1200];
+    bench.without_allocating("a peer's datagram to a Data indication", || {
+        let verdict = shell.relay.handle_peer(relay, peer, &packet[HEADROOM..], now);
+        let Forward::ToClient { framing: framing @ Framing::Data { .. }, .. } = verdict else { panic!("{verdict:?}") };
+        black_box(framing.write_header(&mut packet[..HEADROOM], 1200));
+    });
+    strangers(bench, &mut shell);
+    let refresh = signed(Method::Refresh, &nonce, 5, |_| {});
+    bench.run("Refresh", || {
+        let _ = black_box(shell.relay.handle_client(client(1), &refresh, now));
+    });
+    let from = client(2);
+    let nonce = shell.nonce(from);
+    let (allocate, free) = (
+        signed(Method::Allocate, &nonce, 1, udp),
+        signed(Method::Refresh, &nonce, 2, |writer| {
+            writer.number(attribute::LIFETIME, 0);
+        }),
+    );
+    bench.run("Allocate, answer, and Refresh 0", || {
+        shell.ask(from, &allocate);
+        shell.ask(from, &free);
+        shell.relays.clear();
+    });
+}
+
+fn strangers(bench: &Bench, shell: &mut Shell) {
+    let mut binding = Vec::new();
+    Writer::new(&mut binding, Class::Request, Method::Binding, &TransactionId([1; 12]));
+    let mut allocate = Vec::new();
+    udp(&mut Writer::new(&mut allocate, Class::Request, Method::Allocate, &TransactionId([2; 12])));
+    let forged = signed(Method::Allocate, b"0123456789abcdef", 7, udp);
+    let mut number = 0_u32;
+    let mut flood = |name: &str, bytes: &[u8], step: u32| {
+        bench.without_allocating(name, || {
+            number = number.wrapping_add(step);
+            let from = FiveTuple { client: SocketAddr::from((number.to_be_bytes(), 9)), ..client(0) };
+            let _ = black_box(shell.relay.handle_client(from, bytes, shell.now));
+        });
+    };
+    flood("Binding, a new source each", &binding, 1);
+    flood("Allocate to 401, a new source each", &allocate, 1);
+    flood("Allocate with a forged nonce, a new source each", &forged, 1);
+}
+
+fn idle_memory(count: u32) {
+    let mut shell = Shell::new(false);
+    shell.relays.reserve(count as usize);
+    let region = Region::new(ALLOCATOR);
+    for number in 0..count {
+        shell.allocate(client(number));
+    }
+    let stats = region.change();
+    let held = stats.bytes_allocated as isize - stats.bytes_deallocated as isize;
+    println!("{:44} {:>10} B", format!("an idle allocation, of {count}"), held / count as isize);
+}

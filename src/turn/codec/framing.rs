@@ -1,0 +1,211 @@
+//! ChannelData, the header of a Data indication, and the cutting of streams (RFC 8656 §12.4, §11.3; RFC 8489 §6.2.2).
+//!
+//! The shell receives with [`HEADROOM`] bytes free in front of the payload; what goes to a client is written there, without a copy.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use super::attribute::{self, Family};
+use super::message::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
+
+/// A channel number in 0x4000..=0x4FFF (RFC 8656 §12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelNumber(u16);
+
+impl ChannelNumber {
+    pub const fn new(number: u16) -> Option<Self> {
+        if number >= 0x4000 && number <= 0x4FFF { Some(Self(number)) } else { None }
+    }
+
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+}
+
+/// A ChannelData message: its channel and where its payload is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelData {
+    pub channel: ChannelNumber,
+    pub payload: Range<usize>,
+}
+
+impl ChannelData {
+    /// Reads a datagram or a frame. Bytes beyond the length are padding; a length beyond the bytes is `None`.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let (&[high, low, len_high, len_low], rest) = bytes.split_first_chunk()?;
+        let channel = ChannelNumber::new(u16::from_be_bytes([high, low]))?;
+        let len = usize::from(u16::from_be_bytes([len_high, len_low]));
+        (len <= rest.len()).then_some(Self { channel, payload: 4..4 + len })
+    }
+}
+
+/// The most that [`Framing::write_header`] writes.
+pub const HEADROOM: usize = 48;
+
+/// What goes around a payload on its way to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// A ChannelData header of four bytes.
+    Channel(ChannelNumber),
+    /// A Data indication: 36 bytes in front, or 48 for an IPv6 peer.
+    Data { peer: SocketAddr, transaction: TransactionId },
+}
+
+impl Framing {
+    pub const fn header_len(&self) -> usize {
+        match self {
+            Self::Channel(_) => 4,
+            Self::Data { peer: SocketAddr::V4(_), .. } => 36,
+            Self::Data { peer: SocketAddr::V6(_), .. } => 48,
+        }
+    }
+
+    /// Zero bytes behind the payload: a Data indication always pads to four bytes, ChannelData on a stream alone.
+    pub const fn padding(&self, payload: usize, stream: bool) -> usize {
+        match self {
+            Self::Channel(_) if !stream => 0,
+            Self::Channel(_) | Self::Data { .. } => payload.next_multiple_of(4) - payload,
+        }
+    }
+
+    /// The longest payload whose length fields can still be written.
+    pub const fn longest_payload(&self) -> usize {
+        match self {
+            Self::Channel(_) => u16::MAX as usize,
+            Self::Data { .. } => (u16::MAX as usize - (self.header_len() - HEADER_LEN)) & !3,
+        }
+    }
+
+    /// Writes the header for `payload` bytes into the **last** bytes of `headroom` and returns its length.
+    ///
+    /// # Panics
+    /// Where `headroom` is shorter than [`Self::header_len`].
+    pub fn write_header(&self, headroom: &mut [u8], payload: usize) -> usize {
+        let len = self.header_len();
+        let start = headroom.len().checked_sub(len).expect("the shell leaves HEADROOM bytes in front of what it receives");
+        let out = &mut headroom[start..];
+        match self {
+            Self::Channel(channel) => {
+                out[..2].copy_from_slice(&channel.0.to_be_bytes());
+                out[2..].copy_from_slice(&(payload as u16).to_be_bytes());
+            }
+            Self::Data { peer, transaction } => {
+                let total = len - HEADER_LEN + payload.next_multiple_of(4);
+                out[..2].copy_from_slice(&type_number(Class::Indication, Method::Data).to_be_bytes());
+                out[2..4].copy_from_slice(&(total as u16).to_be_bytes());
+                out[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+                out[8..20].copy_from_slice(&transaction.0);
+                let mut address = [0; 20];
+                let address_len = attribute::put_xor_address(&mut address, *peer, transaction);
+                out[20..22].copy_from_slice(&attribute::XOR_PEER_ADDRESS.to_be_bytes());
+                out[22..24].copy_from_slice(&(address_len as u16).to_be_bytes());
+                out[24..24 + address_len].copy_from_slice(&address[..address_len]);
+                out[len - 4..len - 2].copy_from_slice(&attribute::DATA.to_be_bytes());
+                out[len - 2..].copy_from_slice(&(payload as u16).to_be_bytes());
+            }
+        }
+        len
+    }
+
+    /// The family of the peer's address, where the framing names one.
+    pub const fn family(&self) -> Option<Family> {
+        match self {
+            Self::Channel(_) => None,
+            Self::Data { peer, .. } => Some(Family::of(peer.ip())),
+        }
+    }
+}
+
+/// What the bytes of a stream begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frame {
+    /// A whole message of this many bytes, padding included.
+    Whole(usize),
+    /// At least this many bytes are needed in all.
+    Needs(usize),
+    /// Neither STUN nor ChannelData: the stream has lost its step, and its connection must be closed.
+    Garbage,
+}
+
+/// Cuts the next message off a stream: call it on what has been read so far.
+pub fn next_frame(bytes: &[u8]) -> Frame {
+    let Some(&[first, second, len_high, len_low]) = bytes.first_chunk() else {
+        return match bytes.first() {
+            Some(first) if first & 0xC0 != 0 && ChannelNumber::new(u16::from_be_bytes([*first, 0])).is_none() => Frame::Garbage,
+            _ => Frame::Needs(4),
+        };
+    };
+    let len = usize::from(u16::from_be_bytes([len_high, len_low]));
+    let total = if first & 0xC0 == 0 {
+        let cookie = &bytes[4..bytes.len().min(8)];
+        if len % 4 != 0 || !MAGIC_COOKIE.to_be_bytes().starts_with(cookie) {
+            return Frame::Garbage;
+        }
+        HEADER_LEN + len
+    } else if ChannelNumber::new(u16::from_be_bytes([first, second])).is_some() {
+        4 + len.next_multiple_of(4)
+    } else {
+        return Frame::Garbage;
+    };
+    if bytes.len() < total { Frame::Needs(total) } else { Frame::Whole(total) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turn::codec::message::Message;
+
+    #[test]
+    fn r09_channel_numbers_end_at_0x4fff() {
+        assert_eq!(ChannelNumber::new(0x3FFF), None);
+        assert_eq!(ChannelNumber::new(0x5000), None);
+        assert!(ChannelNumber::new(0x4000).is_some() && ChannelNumber::new(0x4FFF).is_some());
+        assert_eq!(ChannelData::parse(&[0x50, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn r12_a_length_beyond_the_packet_is_no_channel_data() {
+        assert_eq!(ChannelData::parse(&[0x40, 0, 0, 3, 1, 2]), None);
+        assert_eq!(ChannelData::parse(&[0x40, 0, 0, 2, 1, 2]).map(|data| data.payload), Some(4..6));
+        assert_eq!(ChannelData::parse(&[0x40, 0, 0, 1, 1, 0, 0, 0]).map(|data| data.payload), Some(4..5));
+        assert_eq!(ChannelData::parse(&[0x40, 0, 0]), None);
+    }
+
+    #[test]
+    fn r11_frames_are_cut_at_any_split() {
+        let mut stream = vec![0x40, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0];
+        stream.extend([0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let mut frames = Vec::new();
+        let mut buffer = Vec::new();
+        for byte in stream {
+            buffer.push(byte);
+            match next_frame(&buffer) {
+                Frame::Whole(len) => frames.extend([buffer.drain(..len).count()]),
+                Frame::Needs(len) => assert!(len > buffer.len()),
+                Frame::Garbage => panic!("{buffer:?}"),
+            }
+        }
+        assert_eq!((frames, buffer.len()), (vec![12, 20], 0));
+        // "GET " looks like channel 0x4745: who else speaks on the port is for the listener to tell.
+        assert_eq!(next_frame(b"POST / HTTP/1.1"), Frame::Garbage);
+        assert_eq!(next_frame(&[0x80]), Frame::Garbage);
+        assert_eq!(next_frame(&[0, 1, 0, 0, 0x21, 0x13]), Frame::Garbage);
+    }
+
+    #[test]
+    fn a_data_indication_is_written_in_front_of_its_payload() {
+        for peer in ["192.0.2.1:5000", "[2001:db8::1]:5000"] {
+            let peer: SocketAddr = peer.parse().expect("an address");
+            let framing = Framing::Data { peer, transaction: TransactionId([3; 12]) };
+            let mut packet = [0; HEADROOM + 8];
+            packet[HEADROOM..HEADROOM + 5].copy_from_slice(b"hello");
+            let header = framing.write_header(&mut packet[..HEADROOM], 5);
+            let bytes = &packet[HEADROOM - header..HEADROOM + 5 + framing.padding(5, false)];
+            let message = Message::parse(bytes).expect("well formed");
+            assert_eq!((message.class(), message.method()), (Class::Indication, Method::Data));
+            assert_eq!(message.find(attribute::DATA), Some(&b"hello"[..]));
+            let address = message.find(attribute::XOR_PEER_ADDRESS).expect("an address");
+            assert_eq!(attribute::xor_address(address, &message.transaction()), Some(peer));
+        }
+    }
+}

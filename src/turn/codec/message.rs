@@ -1,0 +1,344 @@
+//! Reading STUN messages without copying (RFC 8489 §5, §6.3).
+//!
+//! A [`Message`] borrows the datagram. [`Message::parse`] walks every attribute once, so that whatever reads it afterwards stays within
+//! bounds; it checks FINGERPRINT, and notes where the integrity attributes are, for what follows them is not part of the message.
+
+use super::attribute::{self, COMPREHENSION_OPTIONAL};
+use super::integrity;
+
+/// RFC 8489 §5.
+pub const MAGIC_COOKIE: u32 = 0x2112_A442;
+pub const HEADER_LEN: usize = 20;
+
+/// Far more than any client sends; bounds what one message costs.
+const MAX_ATTRIBUTES: usize = 256;
+/// How many unknown attributes one 420 names.
+const MAX_UNKNOWN: usize = 8;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    Request,
+    Indication,
+    Success,
+    Error,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Binding,
+    Allocate,
+    Refresh,
+    Send,
+    Data,
+    CreatePermission,
+    ChannelBind,
+    Connect,
+    ConnectionBind,
+    ConnectionAttempt,
+    Unknown(u16),
+}
+
+impl Method {
+    const fn from_number(number: u16) -> Self {
+        match number {
+            0x001 => Self::Binding,
+            0x003 => Self::Allocate,
+            0x004 => Self::Refresh,
+            0x006 => Self::Send,
+            0x007 => Self::Data,
+            0x008 => Self::CreatePermission,
+            0x009 => Self::ChannelBind,
+            0x00A => Self::Connect,
+            0x00B => Self::ConnectionBind,
+            0x00C => Self::ConnectionAttempt,
+            other => Self::Unknown(other),
+        }
+    }
+
+    const fn number(self) -> u16 {
+        match self {
+            Self::Binding => 0x001,
+            Self::Allocate => 0x003,
+            Self::Refresh => 0x004,
+            Self::Send => 0x006,
+            Self::Data => 0x007,
+            Self::CreatePermission => 0x008,
+            Self::ChannelBind => 0x009,
+            Self::Connect => 0x00A,
+            Self::ConnectionBind => 0x00B,
+            Self::ConnectionAttempt => 0x00C,
+            Self::Unknown(number) => number,
+        }
+    }
+}
+
+/// The first two bytes of a message: class and method interleaved (RFC 8489 §5, figure 3).
+pub const fn type_number(class: Class, method: Method) -> u16 {
+    let method = method.number();
+    let class = match class {
+        Class::Request => 0x000,
+        Class::Indication => 0x010,
+        Class::Success => 0x100,
+        Class::Error => 0x110,
+    };
+    (method & 0x00F) | (method & 0x070) << 1 | (method & 0xF80) << 2 | class
+}
+
+const fn class_and_method(number: u16) -> (Class, Method) {
+    let class = match number & 0x110 {
+        0x000 => Class::Request,
+        0x010 => Class::Indication,
+        0x100 => Class::Success,
+        _ => Class::Error,
+    };
+    (class, Method::from_number(number & 0x00F | (number & 0x0E0) >> 1 | (number & 0x3E00) >> 2))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct TransactionId(pub [u8; 12]);
+
+impl TransactionId {
+    /// What an IPv6 address is masked with: magic cookie and transaction ID.
+    pub(super) fn mask(&self) -> u128 {
+        let mut mask = [0; 16];
+        mask[..4].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        mask[4..].copy_from_slice(&self.0);
+        u128::from_be_bytes(mask)
+    }
+}
+
+/// Why bytes are no STUN message; nothing of this kind is ever answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ParseError {
+    /// Shorter than a header, wrong leading bits, or no magic cookie.
+    NotStun,
+    /// The length field disagrees with the datagram.
+    Length,
+    /// An attribute runs out of the message, or an integrity attribute has a wrong size.
+    Attribute,
+    TooManyAttributes,
+    /// FINGERPRINT does not match, or is not the last attribute.
+    Fingerprint,
+}
+
+/// A STUN message whose attributes are within bounds. Values are checked where they are used.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    bytes: &'a [u8],
+    class: Class,
+    method: Method,
+    /// Where the attributes that count end: at the first integrity attribute, at FINGERPRINT, or with the message.
+    end: usize,
+    integrity: Option<usize>,
+    integrity_sha256: Option<usize>,
+    fingerprint: bool,
+}
+
+impl<'a> Message<'a> {
+    /// Reads one whole message: a datagram, or a frame as [`super::framing::next_frame`] cuts it.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let header: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(ParseError::NotStun)?;
+        let [kind_high, kind_low, len_high, len_low, cookie @ ..] = header;
+        if kind_high & 0xC0 != 0 || !cookie.starts_with(&MAGIC_COOKIE.to_be_bytes()) {
+            return Err(ParseError::NotStun);
+        }
+        let length = usize::from(u16::from_be_bytes([*len_high, *len_low]));
+        if length % 4 != 0 || length + HEADER_LEN != bytes.len() {
+            return Err(ParseError::Length);
+        }
+        let (class, method) = class_and_method(u16::from_be_bytes([*kind_high, *kind_low]));
+        let mut message =
+            Self { bytes, class, method, end: bytes.len(), integrity: None, integrity_sha256: None, fingerprint: false };
+        message.walk()?;
+        Ok(message)
+    }
+
+    fn walk(&mut self) -> Result<(), ParseError> {
+        let mut rest = Attributes { bytes: self.bytes, offset: HEADER_LEN };
+        for _ in 0..MAX_ATTRIBUTES {
+            let offset = rest.offset;
+            if offset == self.bytes.len() {
+                return Ok(());
+            }
+            let (kind, value) = rest.next().ok_or(ParseError::Attribute)?;
+            match kind {
+                attribute::FINGERPRINT => {
+                    if rest.offset != self.bytes.len() || !integrity::fingerprint_matches(&self.bytes[..offset], value) {
+                        return Err(ParseError::Fingerprint);
+                    }
+                    self.fingerprint = true;
+                    self.end = self.end.min(offset);
+                }
+                attribute::MESSAGE_INTEGRITY if self.integrity.is_none() && self.integrity_sha256.is_none() => {
+                    if value.len() != 20 {
+                        return Err(ParseError::Attribute);
+                    }
+                    self.integrity = Some(offset);
+                    self.end = self.end.min(offset);
+                }
+                // RFC 8489 §14.6: 16 to 32 bytes, but truncated only where the usage says so, and TURN does not.
+                attribute::MESSAGE_INTEGRITY_SHA256 if self.integrity_sha256.is_none() => {
+                    if value.len() != 32 {
+                        return Err(ParseError::Attribute);
+                    }
+                    self.integrity_sha256 = Some(offset);
+                    self.end = self.end.min(offset);
+                }
+                _ => {}
+            }
+        }
+        if rest.offset == self.bytes.len() { Ok(()) } else { Err(ParseError::TooManyAttributes) }
+    }
+
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    pub fn transaction(&self) -> TransactionId {
+        TransactionId(*self.bytes[8..].first_chunk().expect("parse() saw a whole header"))
+    }
+
+    /// The whole message as it arrived.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The attributes that count: those before the integrity attributes and FINGERPRINT.
+    pub fn attributes(&self) -> Attributes<'a> {
+        Attributes { bytes: &self.bytes[..self.end], offset: HEADER_LEN }
+    }
+
+    /// The value of the first attribute of this kind; later ones are ignored (RFC 8489 §14).
+    pub fn find(&self, kind: u16) -> Option<&'a [u8]> {
+        self.attributes().find(|(found, _)| *found == kind).map(|(_, value)| value)
+    }
+
+    pub fn has(&self, kind: u16) -> bool {
+        self.find(kind).is_some()
+    }
+
+    /// Where MESSAGE-INTEGRITY begins.
+    pub const fn integrity(&self) -> Option<usize> {
+        self.integrity
+    }
+
+    /// Where MESSAGE-INTEGRITY-SHA256 begins.
+    pub const fn integrity_sha256(&self) -> Option<usize> {
+        self.integrity_sha256
+    }
+
+    /// A (matching) FINGERPRINT is there.
+    pub const fn fingerprint(&self) -> bool {
+        self.fingerprint
+    }
+
+    /// The comprehension-required attributes that `known` does not know.
+    pub fn unknown_attributes(&self, known: impl Fn(u16) -> bool) -> UnknownAttributes {
+        let mut unknown = UnknownAttributes::default();
+        for (kind, _) in self.attributes().filter(|(kind, _)| *kind < COMPREHENSION_OPTIONAL && !known(*kind)) {
+            unknown.push(kind);
+        }
+        unknown
+    }
+}
+
+/// Attributes in the order they appear: number and value.
+#[derive(Debug, Clone)]
+pub struct Attributes<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.bytes.get(self.offset..)?;
+        let (&[kind_high, kind_low, len_high, len_low], rest) = rest.split_first_chunk()?;
+        let len = usize::from(u16::from_be_bytes([len_high, len_low]));
+        let padded = len.next_multiple_of(4);
+        if rest.len() < padded {
+            return None;
+        }
+        self.offset += 4 + padded;
+        Some((u16::from_be_bytes([kind_high, kind_low]), &rest[..len]))
+    }
+}
+
+/// The list for UNKNOWN-ATTRIBUTES (RFC 8489 §14.9), without duplicates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnknownAttributes {
+    list: [u16; MAX_UNKNOWN],
+    len: usize,
+}
+
+impl UnknownAttributes {
+    pub fn push(&mut self, kind: u16) {
+        if self.len < MAX_UNKNOWN && !self.as_slice().contains(&kind) {
+            self.list[self.len] = kind;
+            self.len += 1;
+        }
+    }
+
+    pub fn as_slice(&self) -> &[u16] {
+        &self.list[..self.len]
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl From<u16> for UnknownAttributes {
+    fn from(kind: u16) -> Self {
+        let mut unknown = Self::default();
+        unknown.push(kind);
+        unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn class_and_method_interleave() {
+        assert_eq!(type_number(Class::Request, Method::Binding), 0x0001);
+        assert_eq!(type_number(Class::Success, Method::Binding), 0x0101);
+        assert_eq!(type_number(Class::Error, Method::Allocate), 0x0113);
+        assert_eq!(type_number(Class::Indication, Method::Send), 0x0016);
+        for number in 0..0x4000 {
+            let (class, method) = class_and_method(number);
+            assert_eq!(type_number(class, method), number);
+        }
+    }
+
+    #[test]
+    fn lengths_that_disagree_are_refused() {
+        let mut bytes = [0; 28];
+        bytes[1] = 1;
+        bytes[3] = 8;
+        bytes[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        bytes[20..24].copy_from_slice(&[0x80, 0x22, 0, 4]);
+        assert!(Message::parse(&bytes).is_ok());
+        assert_eq!(Message::parse(&bytes[..24]).err(), Some(ParseError::Length));
+        assert_eq!(Message::parse(&bytes[..19]).err(), Some(ParseError::NotStun));
+        bytes[23] = 5;
+        assert_eq!(Message::parse(&bytes).err(), Some(ParseError::Attribute));
+        bytes[0] = 0x40;
+        assert_eq!(Message::parse(&bytes).err(), Some(ParseError::NotStun));
+    }
+
+    #[test]
+    fn the_list_of_unknown_attributes_is_bounded() {
+        let mut unknown = UnknownAttributes::default();
+        for kind in (0..40).chain(0..40) {
+            unknown.push(kind);
+        }
+        assert_eq!(unknown.as_slice(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+}

@@ -1,0 +1,158 @@
+//! Stateless nonces (RFC 8489 §9.2, house rule 6): the time of issue and an HMAC over it and the client's address.
+//!
+//! Sixteen characters: base64 of 4 bytes of seconds and 8 bytes of HMAC-SHA256. Where the password algorithms are negotiated, the nonce
+//! cookie `obMatJos2` and four characters of security features stand in front, and the HMAC covers them: cutting them off is noticed.
+
+use std::net::{IpAddr, SocketAddr};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+/// RFC 8489 §9.2: "obMatJos2" and 24 bits in base64. Bit 0, the least significant one (erratum 6290, and the vector of appendix B.1):
+/// password algorithms; bit 1: username anonymity.
+const COOKIE: &[u8; 9] = b"obMatJos2";
+const TOKEN: usize = 16;
+pub(super) const MAX_LEN: usize = COOKIE.len() + 4 + TOKEN;
+
+/// The security features that a nonce announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Features {
+    pub(super) password_algorithms: bool,
+    pub(super) username_anonymity: bool,
+}
+
+impl Features {
+    const fn bits(self) -> u8 {
+        self.password_algorithms as u8 | (self.username_anonymity as u8) << 1
+    }
+}
+
+/// What a nonce that came back is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Valid(Features),
+    /// Expired, of another address, or not ours: 438.
+    Stale,
+}
+
+pub(super) struct Nonces {
+    mac: Hmac<Sha256>,
+    lifetime: u32,
+}
+
+impl Nonces {
+    /// Lifetimes are seconds; RFC 8489 §9.2 wants at most an hour.
+    pub(super) fn new(key: &[u8; 32], lifetime: u32) -> Self {
+        Self { mac: Hmac::new_from_slice(key).expect("HMAC takes a key of any length"), lifetime }
+    }
+
+    /// Writes a nonce for `client` at `now` (seconds since the epoch) and returns its length.
+    pub(super) fn issue(&self, client: SocketAddr, features: Features, now: u32, out: &mut [u8; MAX_LEN]) -> usize {
+        let mut len = 0;
+        if features != Features::default() {
+            out[..COOKIE.len()].copy_from_slice(COOKIE);
+            encode(&[0, 0, features.bits()], &mut out[COOKIE.len()..COOKIE.len() + 4]);
+            len = COOKIE.len() + 4;
+        }
+        encode(&self.token(client, features, now), &mut out[len..len + TOKEN]);
+        len + TOKEN
+    }
+
+    pub(super) fn check(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Verdict {
+        self.checked(nonce, client, now).map_or(Verdict::Stale, Verdict::Valid)
+    }
+
+    fn checked(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Option<Features> {
+        let (features, token) = match nonce.strip_prefix(COOKIE) {
+            Some(rest) => {
+                let (features, token) = rest.split_at_checked(4)?;
+                let [_, _, bits] = decode::<3>(features)?;
+                (Features { password_algorithms: bits & 1 != 0, username_anonymity: bits & 2 != 0 }, token)
+            }
+            None => (Features::default(), nonce),
+        };
+        let token: [u8; 12] = decode(token)?;
+        let issued = u32::from_be_bytes(*token.first_chunk().expect("twelve bytes hold four"));
+        let age = now.checked_sub(issued)?;
+        let genuine: bool = self.token(client, features, issued).ct_eq(&token).into();
+        (genuine && age < self.lifetime).then_some(features)
+    }
+
+    fn token(&self, client: SocketAddr, features: Features, issued: u32) -> [u8; 12] {
+        let mut mac = self.mac.clone();
+        match client.ip() {
+            IpAddr::V4(ip) => mac.update(&ip.to_ipv6_mapped().octets()),
+            IpAddr::V6(ip) => mac.update(&ip.octets()),
+        }
+        mac.update(&client.port().to_be_bytes());
+        mac.update(&[features.bits()]);
+        mac.update(&issued.to_be_bytes());
+        let mut token = [0; 12];
+        token[..4].copy_from_slice(&issued.to_be_bytes());
+        token[4..].copy_from_slice(&mac.finalize().into_bytes()[..8]);
+        token
+    }
+}
+
+fn encode(bytes: &[u8], out: &mut [u8]) {
+    STANDARD.encode_slice(bytes, out).expect("the room is four characters for three bytes");
+}
+
+fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    // The decoder asks for whole groups of three, which N is.
+    let mut out = [0; N];
+    (text.len() == N / 3 * 4).then_some(())?;
+    (STANDARD.decode_slice(text, &mut out).ok()? == N).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: Features = Features { password_algorithms: true, username_anonymity: false };
+
+    fn issue(nonces: &Nonces, client: &str, features: Features, now: u32) -> Vec<u8> {
+        let mut out = [0; MAX_LEN];
+        let len = nonces.issue(client.parse().expect("an address"), features, now, &mut out);
+        out[..len].to_vec()
+    }
+
+    #[test]
+    fn r18_a_nonce_belongs_to_an_address_and_port() {
+        let nonces = Nonces::new(&[1; 32], 600);
+        let nonce = issue(&nonces, "192.0.2.1:1000", Features::default(), 5);
+        let check = |client: &str| nonces.check(&nonce, client.parse().expect("an address"), 6);
+        assert_eq!(nonce.len(), 16);
+        assert_eq!(check("192.0.2.1:1000"), Verdict::Valid(Features::default()));
+        assert_eq!(check("192.0.2.1:1001"), Verdict::Stale);
+        assert_eq!(check("192.0.2.2:1000"), Verdict::Stale);
+        assert_eq!(Nonces::new(&[2; 32], 600).check(&nonce, "192.0.2.1:1000".parse().expect("an address"), 6), Verdict::Stale);
+    }
+
+    #[test]
+    fn r19_a_nonce_expires() {
+        let nonces = Nonces::new(&[1; 32], 600);
+        let client = "[2001:db8::1]:9";
+        let nonce = issue(&nonces, client, BOTH, 5);
+        let client = client.parse().expect("an address");
+        assert!(nonce.starts_with(b"obMatJos2AAAB"), "{}", String::from_utf8_lossy(&nonce));
+        assert_eq!(nonces.check(&nonce, client, 604), Verdict::Valid(BOTH));
+        assert_eq!(nonces.check(&nonce, client, 605), Verdict::Stale);
+        assert_eq!(nonces.check(&nonce, client, 4), Verdict::Stale);
+    }
+
+    #[test]
+    fn the_cookie_cannot_be_cut_off() {
+        let nonces = Nonces::new(&[1; 32], 600);
+        let client = "192.0.2.1:1000";
+        let nonce = issue(&nonces, client, BOTH, 5);
+        let client = client.parse().expect("an address");
+        assert_eq!(nonces.check(&nonce[13..], client, 6), Verdict::Stale);
+        for garbage in [&b""[..], b"obMatJos2", b"obMatJos2AAAB", b"0123456789abcdef", &[0xFF; 29]] {
+            assert_eq!(nonces.check(garbage, client, 6), Verdict::Stale);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Whom a relayed address may talk to (RFC 8656 §7.2, §21.3.2).
+//!
+//! A built-in list denies every network that is not the public internet; the operator's list is added to it, and the operator's
+//! allowed networks win over both. An IPv6 address that carries an IPv4 address is judged by both.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::LazyLock;
+
+use ipnet::IpNet;
+
+/// Networks denied unless the operator allows them.
+pub const DENIED: [&str; 33] = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "168.63.129.16/32",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "::/128",
+    "::1/128",
+    "::/96",
+    "::ffff:0:0/96",
+    "::ffff:0:0:0/96",
+    "64:ff9b::/96",
+    "64:ff9b:1::/48",
+    "100::/64",
+    "2001::/23",
+    "2001:db8::/32",
+    "2002::/16",
+    "3fff::/20",
+    "5f00::/16",
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+];
+
+static BUILT_IN: LazyLock<Vec<IpNet>> =
+    LazyLock::new(|| DENIED.iter().map(|network| network.parse().expect("a test parses each of them")).collect());
+
+/// The operator's word on peers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeerPolicy {
+    /// Reachable whatever else says no.
+    pub allowed: Vec<IpNet>,
+    /// Unreachable besides the built-in list.
+    pub denied: Vec<IpNet>,
+}
+
+impl PeerPolicy {
+    /// Whether the lists permit this address; whether it is one of our own is not their business.
+    pub fn permits(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.permits_as_written(ip) && embedded(ip).is_none_or(|ip| self.permits_as_written(IpAddr::V4(ip))) && !is_impossible(ip)
+    }
+
+    /// Whether the operator allowed this address by name.
+    pub fn allows_explicitly(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.allowed.iter().any(|network| network.contains(&ip))
+    }
+
+    fn permits_as_written(&self, ip: IpAddr) -> bool {
+        self.allows_explicitly(ip) || !BUILT_IN.iter().chain(&self.denied).any(|network| network.contains(&ip))
+    }
+}
+
+/// A peer address as it is judged, stored and sent to: IPv4-mapped IPv6 is IPv4.
+pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+/// The IPv4 address inside an IPv6 one: IPv4-compatible, IPv4-translated (SIIT), NAT64 and 6to4. Teredo has its server's there.
+fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(ip) = ip else { return None };
+    let last = |ip: Ipv6Addr| Ipv4Addr::from(u128::from(ip) as u32);
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0, high, low] if (high, low) > (0, 1) => Some(last(ip)),
+        [0, 0, 0, 0, 0xFFFF, 0, _, _] | [0x64, 0xFF9B, 0, 0, 0, 0, _, _] => Some(last(ip)),
+        [0x2002, high, low, ..] | [0x2001, 0, high, low, ..] => Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))),
+        _ => None,
+    }
+}
+
+/// What no list may open: it would be a broadcast, or no address at all.
+fn is_impossible(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_unspecified() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unspecified(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn permits(policy: &PeerPolicy, ip: &str) -> bool {
+        policy.permits(ip.parse().expect("an address"))
+    }
+
+    #[test]
+    fn r29_both_ends_of_every_denied_network_are_denied() {
+        let policy = PeerPolicy::default();
+        for network in BUILT_IN.iter() {
+            assert!(!policy.permits(network.network()) && !policy.permits(network.broadcast()), "{network}");
+        }
+        for ip in ["1.1.1.1", "9.255.255.255", "11.0.0.0", "172.32.0.0", "223.255.255.255", "2606:4700::1111", "2400::1"] {
+            assert!(permits(&policy, ip), "{ip}");
+        }
+    }
+
+    #[test]
+    fn r29_ipv4_in_ipv6_is_judged_as_ipv4() {
+        let policy = PeerPolicy { allowed: vec!["::/0".parse().expect("a network")], denied: vec![] };
+        for ip in [
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::10.0.0.1",
+            "::ffff:0:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::1",
+            "2001:0:a00:1::1",
+            "::",
+        ] {
+            assert!(!permits(&policy, ip), "{ip}");
+        }
+        for ip in ["::1", "64:ff9b::101:101", "2002:101:101::1", "fd00::1"] {
+            assert!(permits(&policy, ip), "{ip}");
+        }
+        assert!(permits(&PeerPolicy::default(), "::ffff:1.1.1.1"));
+    }
+
+    #[test]
+    fn r32_an_explicit_allow_overrides() {
+        let network = |network: &str| network.parse::<IpNet>().expect("a network");
+        let policy =
+            PeerPolicy { allowed: vec![network("10.1.0.0/16")], denied: vec![network("10.1.2.0/24"), network("1.0.0.0/8")] };
+        assert!(permits(&policy, "10.1.2.3") && permits(&policy, "::ffff:10.1.2.3"));
+        assert!(!permits(&policy, "10.2.0.1") && !permits(&policy, "1.1.1.1"));
+        assert!(!permits(&PeerPolicy { allowed: vec![network("0.0.0.0/0")], denied: vec![] }, "255.255.255.255"));
+    }
+}

@@ -1,0 +1,175 @@
+//! Which ports are taken, and which are live relays: one bit a port and family, shared by all shards without locks.
+//!
+//! An engine starts at a random port of its range, so that shards that share a range do not compete; a port that was reserved by one
+//! engine and taken by another (RESERVATION-TOKEN) is given back by clearing its bit, whoever does it.
+
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rand::{Rng, RngExt};
+
+use super::codec::attribute::Family;
+
+/// A set of ports.
+pub(super) struct PortSet(Box<[AtomicU64; 1024]>);
+
+impl PortSet {
+    fn new() -> Self {
+        Self(Box::new([const { AtomicU64::new(0) }; 1024]))
+    }
+
+    pub(super) fn contains(&self, port: u16) -> bool {
+        let (word, bit) = self.place(port);
+        word.load(Ordering::Acquire) & bit != 0
+    }
+
+    /// Returns false where it was there already.
+    pub(super) fn insert(&self, port: u16) -> bool {
+        let (word, bit) = self.place(port);
+        word.fetch_or(bit, Ordering::AcqRel) & bit == 0
+    }
+
+    /// Returns false where it was not there.
+    pub(super) fn remove(&self, port: u16) -> bool {
+        let (word, bit) = self.place(port);
+        word.fetch_and(!bit, Ordering::AcqRel) & bit != 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum()
+    }
+
+    fn place(&self, port: u16) -> (&AtomicU64, u64) {
+        (&self.0[usize::from(port) / 64], 1 << (port % 64))
+    }
+}
+
+/// What an Allocate asks of a port (RFC 8656 §18.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PortWish {
+    Any,
+    /// EVEN-PORT with R = 0.
+    Even,
+    /// EVEN-PORT with R = 1: the next port is taken too.
+    EvenAndNext,
+}
+
+/// Every port of this server.
+pub(super) struct Ports {
+    taken: [PortSet; 2],
+    live: [PortSet; 2],
+}
+
+impl Ports {
+    pub(super) fn new() -> Self {
+        Self { taken: [PortSet::new(), PortSet::new()], live: [PortSet::new(), PortSet::new()] }
+    }
+
+    /// Takes a random free port of `slice`; `None` where none answers the wish.
+    pub(super) fn take(&self, family: Family, slice: &RangeInclusive<u16>, wish: PortWish, rng: &mut impl Rng) -> Option<u16> {
+        let taken = &self.taken[family.index()];
+        let (&first, &last) = (slice.start(), slice.end());
+        if first > last {
+            return None;
+        }
+        let count = u32::from(last - first) + 1;
+        let start = rng.random_range(0..count);
+        let mut step = 0;
+        while step < count {
+            let port = first + ((start + step) % count) as u16;
+            let (word, _) = taken.place(port);
+            // A full word is skipped whole, unless the slice ends or wraps inside it.
+            let left = u32::from((64 - port % 64).min(last - port + 1));
+            if word.load(Ordering::Relaxed) == u64::MAX {
+                step += left;
+                continue;
+            }
+            if Self::take_this(taken, port, last, wish) {
+                return Some(port);
+            }
+            step += 1;
+        }
+        None
+    }
+
+    fn take_this(taken: &PortSet, port: u16, last: u16, wish: PortWish) -> bool {
+        match wish {
+            PortWish::Any => taken.insert(port),
+            PortWish::Even => port.is_multiple_of(2) && taken.insert(port),
+            PortWish::EvenAndNext => {
+                if !port.is_multiple_of(2) || port == last || !taken.insert(port) {
+                    return false;
+                }
+                let next = taken.insert(port + 1);
+                if !next {
+                    taken.remove(port);
+                }
+                next
+            }
+        }
+    }
+
+    /// Gives a port back, live or not.
+    pub(super) fn release(&self, family: Family, port: u16) {
+        self.live[family.index()].remove(port);
+        let was_taken = self.taken[family.index()].remove(port);
+        debug_assert!(was_taken, "port {port} was given back twice");
+    }
+
+    /// The relayed socket of a taken port is open, and speaks UDP.
+    pub(super) fn set_live(&self, family: Family, port: u16) {
+        self.live[family.index()].insert(port);
+    }
+
+    pub(super) fn is_live(&self, family: Family, port: u16) -> bool {
+        self.live[family.index()].contains(port)
+    }
+
+    pub(super) fn taken(&self, family: Family) -> usize {
+        self.taken[family.index()].len()
+    }
+
+    pub(super) fn live(&self, family: Family) -> usize {
+        self.live[family.index()].len()
+    }
+}
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ports").field("v4", &self.taken(Family::V4)).field("v6", &self.taken(Family::V6)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn every_port_of_a_slice_is_handed_out_once() {
+        let ports = Ports::new();
+        let mut rng = StdRng::seed_from_u64(1);
+        for slice in [40_000..=40_000, 50_000..=50_331, 65_500..=65_535] {
+            let mut got: Vec<u16> = std::iter::from_fn(|| ports.take(Family::V4, &slice, PortWish::Any, &mut rng)).collect();
+            got.sort_unstable();
+            assert_eq!(got, slice.collect::<Vec<_>>());
+        }
+        assert_eq!(ports.taken(Family::V6), 0);
+    }
+
+    #[test]
+    fn r14_even_ports_and_their_siblings() {
+        let ports = Ports::new();
+        let mut rng = StdRng::seed_from_u64(2);
+        let slice = 50_001..=50_010;
+        let pair = |rng: &mut StdRng| ports.take(Family::V4, &slice, PortWish::EvenAndNext, rng);
+        let pairs: Vec<u16> = std::iter::from_fn(|| pair(&mut rng)).collect();
+        assert_eq!(pairs.len(), 4);
+        assert_eq!(ports.taken(Family::V4), 8, "50010 has no sibling in the slice, and 50001 is odd");
+        assert!(pairs.iter().all(|port| port % 2 == 0));
+        assert_eq!(ports.take(Family::V4, &slice, PortWish::Even, &mut rng), Some(50_010));
+        assert_eq!(ports.take(Family::V4, &slice, PortWish::Even, &mut rng), None);
+    }
+}

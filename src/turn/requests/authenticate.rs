@@ -1,0 +1,188 @@
+//! The long-term credential mechanism (RFC 8489 §9.2.4) and the answers to strangers.
+
+use std::time::Instant;
+
+use super::super::allocation::{Allocation, Signer};
+use super::super::codec::attribute;
+use super::super::codec::integrity::{Integrity, Key, PasswordAlgorithm};
+use super::super::codec::message::{Class, Message};
+use super::super::codec::writer::Writer;
+use super::super::credentials::Account;
+use super::super::five_tuple::FiveTuple;
+use super::super::nonce::{self, Features, Verdict};
+use super::super::relay::Relay;
+use super::super::settings::PasswordAlgorithms;
+use super::super::shared::source;
+use super::super::verdict::{DropReason, Forward};
+use super::{BAD_REQUEST, Refusal};
+
+const UNAUTHENTICATED: Refusal = Refusal::Error(401);
+const STALE_NONCE: Refusal = Refusal::Error(438);
+
+/// RFC 8489 §14.3: less than 509 bytes.
+const MAX_USERNAME: usize = 508;
+
+/// PASSWORD-ALGORITHMS as we offer them: SHA-256 first, for it is preferred.
+const OFFER_BOTH: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
+const OFFER_SHA256: &[u8] = &[0, 2, 0, 0];
+
+/// Who has proved to know a key.
+pub(super) struct Requester {
+    pub(super) signer: Signer,
+    /// Stands for the username.
+    pub(super) username: u64,
+    pub(super) proof: Proof,
+}
+
+pub(super) enum Proof {
+    /// The key of this allocation, which has the request's five-tuple.
+    Allocation,
+    /// A key of this account.
+    Account { user: String, expires: Option<Instant> },
+}
+
+impl Requester {
+    pub(super) fn is(&self, allocation: &Allocation) -> bool {
+        match &self.proof {
+            Proof::Allocation => self.username == allocation.username,
+            Proof::Account { user, .. } => **user == *allocation.user.name,
+        }
+    }
+}
+
+impl Relay {
+    /// Nonces come before credentials: whoever has a valid one receives at its address, so that nobody can be throttled by another.
+    pub(super) fn authenticate(&self, from: &FiveTuple, message: &Message<'_>, now: Instant) -> Result<Requester, Refusal> {
+        let integrity = Integrity::of(message).ok_or(UNAUTHENTICATED)?;
+        let (Some(realm), Some(nonce)) = (message.find(attribute::REALM), message.find(attribute::NONCE)) else {
+            return Err(BAD_REQUEST);
+        };
+        let (name, userhash) = (message.find(attribute::USERNAME), message.find(attribute::USERHASH));
+        if name.is_none() && userhash.is_none() || name.is_some_and(|name| name.len() > MAX_USERNAME) {
+            return Err(BAD_REQUEST);
+        }
+        let Verdict::Valid(features) = self.shared.nonces.check(nonce, from.client, self.shared.seconds(now)) else {
+            return Err(STALE_NONCE);
+        };
+        let algorithm = self.password_algorithm(message, features)?;
+        let username = self.shared.tag(name.or(userhash).unwrap_or_default());
+        let throttle_key = (source(from.client.ip()), username);
+        let nanos = self.shared.nanos(now);
+        if !self.shared.failures.allows(throttle_key, nanos) {
+            return Err(Refusal::Silent(DropReason::Throttled));
+        }
+        let realm_is_ours = realm == self.settings.realm.as_bytes();
+        let fingerprint = message.fingerprint();
+        if realm_is_ours
+            && let Some(id) = self.allocations.find(from)
+            && let Some(allocation) = self.allocations.allocation(id)
+            && allocation.username == username
+            && allocation.signer.key.algorithm() == algorithm
+            && integrity.verify(message, &allocation.signer.key)
+        {
+            let signer = Signer { key: allocation.signer.key, integrity, fingerprint };
+            return Ok(Requester { signer, username, proof: Proof::Allocation });
+        }
+        let account = if realm_is_ours { self.account(name, userhash, algorithm, now) } else { None };
+        // An unknown user costs the same HMAC as a known one.
+        let nobody = [Key::Md5([0; 16])];
+        let (keys, known) = account.as_ref().map_or((&nobody[..], false), |account| (&account.keys, true));
+        match keys.iter().find(|key| integrity.verify(message, key) && known).copied() {
+            Some(key) => {
+                let Account { user, expires, .. } = account.ok_or(UNAUTHENTICATED)?;
+                let signer = Signer { key, integrity, fingerprint };
+                Ok(Requester { signer, username, proof: Proof::Account { user, expires } })
+            }
+            None => {
+                let _ = self.shared.failures.count(throttle_key, nanos);
+                Err(UNAUTHENTICATED)
+            }
+        }
+    }
+
+    fn account(
+        &self,
+        name: Option<&[u8]>,
+        userhash: Option<&[u8]>,
+        algorithm: PasswordAlgorithm,
+        now: Instant,
+    ) -> Option<Account> {
+        let realm = &self.settings.realm;
+        if let Some(name) = name {
+            return self.credentials.account(std::str::from_utf8(name).ok()?, realm, algorithm, now);
+        }
+        let name = self.credentials.username(userhash?.try_into().ok()?, realm)?;
+        self.credentials.account(&name, realm, algorithm, now)
+    }
+
+    /// RFC 8489 §9.2.4: what was offered must come back unchanged, or somebody on the way has removed the better choice.
+    fn password_algorithm(&self, message: &Message<'_>, features: Features) -> Result<PasswordAlgorithm, Refusal> {
+        let chosen = message.find(attribute::PASSWORD_ALGORITHM);
+        let offered = message.find(attribute::PASSWORD_ALGORITHMS);
+        let algorithm = match (features.password_algorithms, chosen, offered) {
+            (false, _, _) | (true, None, None) => PasswordAlgorithm::Md5,
+            (true, Some(chosen), Some(offered)) if offered == self.offer() => {
+                PasswordAlgorithm::read(chosen).ok_or(BAD_REQUEST)?
+            }
+            (true, _, _) => return Err(BAD_REQUEST),
+        };
+        match (self.settings.password_algorithms, algorithm) {
+            (PasswordAlgorithms::Sha256, PasswordAlgorithm::Md5) if chosen.is_some() => Err(BAD_REQUEST),
+            (PasswordAlgorithms::Sha256, PasswordAlgorithm::Md5) => Err(UNAUTHENTICATED),
+            (PasswordAlgorithms::Md5 | PasswordAlgorithms::Both | PasswordAlgorithms::Sha256, _) => Ok(algorithm),
+        }
+    }
+
+    fn offer(&self) -> &'static [u8] {
+        match self.settings.password_algorithms {
+            PasswordAlgorithms::Md5 => &[],
+            PasswordAlgorithms::Both => OFFER_BOTH,
+            PasswordAlgorithms::Sha256 => OFFER_SHA256,
+        }
+    }
+
+    /// Answers one who has proved nothing: shortly, rarely, unsigned, and without remembering.
+    pub(super) fn refuse_stranger(&mut self, to: FiveTuple, message: &Message<'_>, refusal: Refusal, now: Instant) -> Forward {
+        let code = match refusal {
+            Refusal::Error(code) => code,
+            Refusal::Silent(reason) => return Forward::Drop(reason),
+            Refusal::Unknown(_) | Refusal::Elsewhere(_) => 400,
+            Refusal::Shard(shard) => return Forward::ToShard { shard },
+        };
+        let stream = to.transport.is_stream();
+        if !stream && !self.shared.challenges.count(source(to.client.ip()), self.shared.nanos(now)) {
+            return Forward::Drop(DropReason::RateLimited);
+        }
+        let mut bytes = std::mem::take(&mut self.reply);
+        let mut writer = Writer::new(&mut bytes, Class::Error, message.method(), &message.transaction());
+        writer.error(code);
+        if matches!(refusal, UNAUTHENTICATED | STALE_NONCE) {
+            self.challenge(&mut writer, &to, message, now);
+        }
+        if message.fingerprint() {
+            writer.fingerprint();
+        }
+        self.reply = bytes;
+        Forward::Reply { to }
+    }
+
+    /// REALM, NONCE and perhaps PASSWORD-ALGORITHMS. What is offered depends on the size of the request: see [`PasswordAlgorithms::Both`].
+    fn challenge(&self, writer: &mut Writer<'_>, to: &FiveTuple, message: &Message<'_>, now: Instant) {
+        let realm = self.settings.realm.as_bytes();
+        let mut features = Features::default();
+        if self.settings.password_algorithms != PasswordAlgorithms::Md5 {
+            let offered =
+                20 + 8 + 4 + realm.len().next_multiple_of(4) + 4 + nonce::MAX_LEN.next_multiple_of(4) + 4 + self.offer().len();
+            let small = offered * 10 <= message.bytes().len() * 22;
+            let always = self.settings.password_algorithms == PasswordAlgorithms::Sha256;
+            features.password_algorithms = always || small || to.transport.is_stream();
+            features.username_anonymity = features.password_algorithms && self.settings.username_anonymity;
+        }
+        let mut nonce = [0; nonce::MAX_LEN];
+        let len = self.shared.nonces.issue(to.client, features, self.shared.seconds(now), &mut nonce);
+        writer.attribute(attribute::REALM, realm).attribute(attribute::NONCE, &nonce[..len]);
+        if features.password_algorithms {
+            writer.attribute(attribute::PASSWORD_ALGORITHMS, self.offer());
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Binding (RFC 8489 §3) and NAT behaviour discovery (RFC 5780).
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use super::super::codec::attribute::{self, ChangeRequest};
+use super::super::codec::message::{Class, Message, Method};
+use super::super::codec::writer::Writer;
+use super::super::five_tuple::FiveTuple;
+use super::super::policy::canonical;
+use super::super::relay::Relay;
+use super::super::settings::NatDiscovery;
+use super::super::shared::source;
+use super::super::verdict::{DropReason, Forward};
+
+impl Relay {
+    /// A stranger's request: answered rarely, in no more bytes than it takes, and never remembered.
+    pub(super) fn binding(&mut self, from: FiveTuple, message: &Message<'_>, now: Instant) -> Forward {
+        let stream = from.transport.is_stream();
+        if !stream && !self.shared.bindings.count(source(from.client.ip()), self.shared.nanos(now)) {
+            return Forward::Drop(DropReason::RateLimited);
+        }
+        let discovery = self.settings.nat_discovery.iter().copied().find(|discovery| !stream && discovery.covers(from.server));
+        let mut unknown = message.unknown_attributes(|kind| self.knows(kind));
+        let change = match (message.find(attribute::CHANGE_REQUEST).map(ChangeRequest::read), discovery) {
+            (None, _) => ChangeRequest::default(),
+            (Some(Some(change)), Some(discovery)) if !change.ip || discovery.has_second_ip() => change,
+            (Some(_), _) => {
+                unknown.push(attribute::CHANGE_REQUEST);
+                ChangeRequest::default()
+            }
+        };
+        let mut to = from;
+        let mut bytes = std::mem::take(&mut self.reply);
+        if unknown.is_empty() {
+            let mut writer = Writer::new(&mut bytes, Class::Success, Method::Binding, &message.transaction());
+            writer.xor_address(attribute::XOR_MAPPED_ADDRESS, canonical(from.client));
+            if let Some(discovery) = discovery {
+                to.server = discovery.changed(from.server, change);
+                writer.address(attribute::RESPONSE_ORIGIN, discovery.outside(to.server));
+                if discovery.has_second_ip() {
+                    let other = discovery.changed(from.server, ChangeRequest { ip: true, port: true });
+                    writer.address(attribute::OTHER_ADDRESS, discovery.outside(other));
+                }
+            }
+        } else {
+            let mut writer = Writer::new(&mut bytes, Class::Error, Method::Binding, &message.transaction());
+            writer.error(420).unknown_attributes(unknown.as_slice());
+        }
+        let mut writer = Writer::resume(&mut bytes);
+        if let Some(software) = &self.settings.software {
+            writer.attribute(attribute::SOFTWARE, software.as_bytes());
+        }
+        if message.fingerprint() {
+            writer.fingerprint();
+        }
+        self.reply = bytes;
+        Forward::Reply { to }
+    }
+}
+
+impl NatDiscovery {
+    fn has_second_ip(&self) -> bool {
+        self.primary.ip() != self.alternate.ip()
+    }
+
+    /// One of the four sockets.
+    fn covers(&self, server: SocketAddr) -> bool {
+        [self.primary.ip(), self.alternate.ip()].contains(&server.ip())
+            && [self.primary.port(), self.alternate.port()].contains(&server.port())
+    }
+
+    fn changed(&self, server: SocketAddr, change: ChangeRequest) -> SocketAddr {
+        let other = |now, primary, alternate| if now == primary { alternate } else { primary };
+        let ip = if change.ip { self.other_ip(server.ip()) } else { server.ip() };
+        let port = if change.port { other(server.port(), self.primary.port(), self.alternate.port()) } else { server.port() };
+        SocketAddr::new(ip, port)
+    }
+
+    fn other_ip(&self, ip: IpAddr) -> IpAddr {
+        if ip == self.primary.ip() { self.alternate.ip() } else { self.primary.ip() }
+    }
+
+    fn outside(&self, server: SocketAddr) -> SocketAddr {
+        let [primary, alternate] = self.advertised;
+        SocketAddr::new(if server.ip() == self.primary.ip() { primary } else { alternate }, server.port())
+    }
+}

@@ -1,0 +1,60 @@
+//! Connect and ConnectionBind (RFC 6062 §5.2, §5.4).
+
+use super::super::allocation::RelayTransport;
+use super::super::codec::attribute;
+use super::super::connection::State;
+use super::super::five_tuple::ConnectionId;
+use super::super::relay::Relay;
+use super::super::verdict::{Forward, Output};
+use super::permission::{check_family, peers_of};
+use super::{
+    ALLOCATION_MISMATCH, Answer, BAD_REQUEST, CONNECTION_ALREADY_EXISTS, FORBIDDEN, INSUFFICIENT_CAPACITY, Refusal, Request,
+    WRONG_CREDENTIALS,
+};
+
+impl Relay {
+    /// Answered when the peer is connected, or not.
+    pub(super) fn connect_request(&mut self, request: &Request<'_>) -> Answer {
+        let (id, allocation) = self.allocation_of(request)?;
+        if allocation.transport != RelayTransport::Tcp {
+            return Err(BAD_REQUEST);
+        }
+        let peer = peers_of(request).next().unwrap_or(Err(BAD_REQUEST))?;
+        check_family(allocation, attribute::Family::of(peer.ip()))?;
+        if !self.admits(peer, RelayTransport::Tcp) {
+            return Err(FORBIDDEN);
+        }
+        if self.is_connected(id, peer) {
+            return Err(CONNECTION_ALREADY_EXISTS);
+        }
+        if allocation.connections.len() >= self.settings.limits.connections {
+            return Err(INSUFFICIENT_CAPACITY);
+        }
+        self.book_new_peers(id, 1, request)?;
+        self.connect(id, peer, request.message.transaction(), request.requester.signer, request.now);
+        Ok(Forward::Accepted)
+    }
+
+    /// From a connection of its own: the connection's allocation tells whose it is.
+    pub(super) fn connection_bind(&mut self, request: &Request<'_>) -> Answer {
+        let value = request.message.find(attribute::CONNECTION_ID).and_then(attribute::number).ok_or(BAD_REQUEST)?;
+        let id = ConnectionId(value);
+        if !request.from.transport.is_stream() || self.allocations.find(&request.from).is_some() {
+            return Err(BAD_REQUEST);
+        }
+        if id.shard() != self.shard.index {
+            return Err(Refusal::Shard(id.shard()));
+        }
+        let connection = self.connections.connection(id).ok_or(BAD_REQUEST)?;
+        let State::Waiting { .. } = connection.state else { return Err(BAD_REQUEST) };
+        let allocation = self.allocations.allocation(connection.allocation).ok_or(ALLOCATION_MISMATCH)?;
+        if !request.requester.is(allocation) {
+            return Err(WRONG_CREDENTIALS);
+        }
+        self.connections.set_state(id, State::Bound);
+        self.outputs.push_back(Output::Splice { connection: id, client: request.from });
+        Ok(self.success_with(request, |writer| {
+            writer.number(attribute::CONNECTION_ID, value);
+        }))
+    }
+}

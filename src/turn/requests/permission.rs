@@ -1,0 +1,104 @@
+//! CreatePermission and ChannelBind (RFC 8656 §10.2, §12.2).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::super::allocation::{Allocation, RelayTransport};
+use super::super::codec::attribute::{self, Family};
+use super::super::codec::framing::ChannelNumber;
+use super::super::five_tuple::{AllocationId, RelayId};
+use super::super::policy::canonical;
+use super::super::relay::Relay;
+use super::super::verdict::Output;
+use super::{Answer, BAD_REQUEST, FORBIDDEN, INSUFFICIENT_CAPACITY, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request};
+
+/// RFC 8656 §9.
+const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
+/// RFC 8656 §12.
+const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
+
+impl Relay {
+    /// All peers or none.
+    pub(super) fn create_permission(&mut self, request: &Request<'_>) -> Answer {
+        let (id, allocation) = self.allocation_of(request)?;
+        let (mut peers, mut new) = (0, 0);
+        for peer in peers_of(request) {
+            let ip = peer?.ip();
+            check_family(allocation, Family::of(ip))?;
+            if !self.admits_ip(ip) {
+                return Err(FORBIDDEN);
+            }
+            peers += 1;
+            new += usize::from(!allocation.peers.permits(ip, request.now));
+        }
+        if peers == 0 {
+            return Err(BAD_REQUEST);
+        }
+        self.book_new_permissions(id, new, request)?;
+        let allocation = self.allocations.allocation_mut(id).ok_or(BAD_REQUEST)?;
+        for peer in peers_of(request).flatten() {
+            allocation.peers.permit(peer.ip(), request.now + PERMISSION_LIFETIME);
+        }
+        self.allocations.reschedule(id, false);
+        Ok(self.success(request))
+    }
+
+    pub(super) fn channel_bind(&mut self, request: &Request<'_>) -> Answer {
+        let (id, allocation) = self.allocation_of(request)?;
+        if allocation.transport == RelayTransport::Tcp {
+            return Err(BAD_REQUEST);
+        }
+        let channel = match request.message.find(attribute::CHANNEL_NUMBER) {
+            Some([high, low, _, _]) => ChannelNumber::new(u16::from_be_bytes([*high, *low])).ok_or(BAD_REQUEST)?,
+            Some(_) | None => return Err(BAD_REQUEST),
+        };
+        let peer = peers_of(request).next().unwrap_or(Err(BAD_REQUEST))?;
+        check_family(allocation, Family::of(peer.ip()))?;
+        if !self.admits(peer, RelayTransport::Udp) {
+            return Err(FORBIDDEN);
+        }
+        let bound = allocation.peers.may_bind(channel, peer, request.now).map_err(|_| BAD_REQUEST)?;
+        if !bound && allocation.peers.channels() >= self.settings.limits.channels {
+            return Err(INSUFFICIENT_CAPACITY);
+        }
+        let new = usize::from(!allocation.peers.permits(peer.ip(), request.now));
+        self.book_new_permissions(id, new, request)?;
+        let allocation = self.allocations.allocation_mut(id).ok_or(BAD_REQUEST)?;
+        allocation.peers.permit(peer.ip(), request.now + PERMISSION_LIFETIME);
+        allocation.peers.bind(channel, peer, request.now + CHANNEL_LIFETIME);
+        self.allocations.reschedule(id, false);
+        if !bound {
+            let relay = RelayId { allocation: id, family: Family::of(peer.ip()) };
+            self.outputs.push_back(Output::ChannelBound { relay, channel, peer, to: request.from });
+        }
+        Ok(self.success(request))
+    }
+
+    fn book_new_permissions(&mut self, id: AllocationId, new: usize, request: &Request<'_>) -> Result<(), Refusal> {
+        let allocation = self.allocations.allocation(id).ok_or(BAD_REQUEST)?;
+        if new > 0 && allocation.peers.permissions() + new > self.settings.limits.permissions {
+            return Err(INSUFFICIENT_CAPACITY);
+        }
+        self.book_new_peers(id, new, request)
+    }
+
+    /// Nobody scans a network through us.
+    pub(super) fn book_new_peers(&mut self, id: AllocationId, new: usize, request: &Request<'_>) -> Result<(), Refusal> {
+        let now = self.shared.nanos(request.now);
+        let allocation = self.allocations.allocation_mut(id).ok_or(BAD_REQUEST)?;
+        let within = self.rates.new_peers.is_none_or(|rate| rate.take(&mut allocation.new_peers, new as u64, now));
+        if within { Ok(()) } else { Err(INSUFFICIENT_CAPACITY) }
+    }
+}
+
+/// Every XOR-PEER-ADDRESS, in its canonical form.
+pub(super) fn peers_of(request: &Request<'_>) -> impl Iterator<Item = Result<SocketAddr, Refusal>> {
+    let transaction = request.message.transaction();
+    let values = request.message.attributes().filter(|(kind, _)| *kind == attribute::XOR_PEER_ADDRESS);
+    values.map(move |(_, value)| attribute::xor_address(value, &transaction).map(canonical).ok_or(BAD_REQUEST))
+}
+
+/// 443 where the allocation has no relayed transport address of the peer's family.
+pub(super) fn check_family(allocation: &Allocation, family: Family) -> Result<(), Refusal> {
+    if allocation.relayed(family).is_some() { Ok(()) } else { Err(PEER_ADDRESS_FAMILY_MISMATCH) }
+}

@@ -1,0 +1,171 @@
+//! What an engine is told once.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::codec::attribute::Family;
+
+/// Everything that does not change while the server runs. Every default is the safe one.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// At most 127 characters. Up to 8 bytes keep the 401 within 2.2 times the smallest Allocate.
+    pub realm: String,
+    /// The text of SOFTWARE; `None` leaves the attribute out.
+    pub software: Option<String>,
+    /// Relayed transport addresses: IPv4, then IPv6. `None`: that family is answered with 440.
+    pub relay: [Option<RelayAddress>; 2],
+    /// Addresses of this machine and those it is advertised under. As peers they are denied, live relay ports excepted.
+    pub own_addresses: Vec<IpAddr>,
+    /// Ports of our listeners: never a peer on an own address, not even where the policy allows that address.
+    pub listener_ports: Vec<u16>,
+    /// LIFETIME where the client asks for nothing or for less (RFC 8656 §7.2: 600 s).
+    pub default_lifetime: Duration,
+    /// The longest LIFETIME (RFC 8656 recommends 3600 s).
+    pub max_lifetime: Duration,
+    pub nonce_lifetime: Duration,
+    pub password_algorithms: PasswordAlgorithms,
+    /// Announces USERHASH (RFC 8489 §9.2.1); it is answered in any case, as far as the credentials can.
+    pub username_anonymity: bool,
+    /// An allocation ends with the credentials that made it, unless it is refreshed with later ones of the same user.
+    pub strict_expiry: bool,
+    /// The shell can send with the DF bit; otherwise DONT-FRAGMENT is answered with 420.
+    pub dont_fragment: bool,
+    /// RFC 8016; otherwise MOBILITY-TICKET is answered with 405.
+    pub mobility: bool,
+    /// RFC 6062; otherwise REQUESTED-TRANSPORT = TCP is answered with 442.
+    pub tcp_relay: bool,
+    pub short_path: ShortPath,
+    /// Sends every Allocate elsewhere (300): the server for clients of IPv4, and of IPv6.
+    pub alternate_server: [Option<SocketAddr>; 2],
+    pub nat_discovery: Vec<NatDiscovery>,
+    pub limits: Limits,
+}
+
+impl Settings {
+    pub fn new(realm: impl Into<String>) -> Self {
+        Self {
+            realm: realm.into(),
+            software: None,
+            relay: [None, None],
+            own_addresses: Vec::new(),
+            listener_ports: Vec::new(),
+            default_lifetime: Duration::from_secs(600),
+            max_lifetime: Duration::from_secs(3600),
+            nonce_lifetime: Duration::from_secs(600),
+            password_algorithms: PasswordAlgorithms::Both,
+            username_anonymity: false,
+            strict_expiry: false,
+            dont_fragment: false,
+            mobility: false,
+            tcp_relay: false,
+            short_path: ShortPath::Engine,
+            alternate_server: [None, None],
+            nat_discovery: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    pub(super) fn relay(&self, family: Family) -> Option<RelayAddress> {
+        self.relay[family.index()]
+    }
+}
+
+/// Where relayed sockets are bound, and what clients and peers are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayAddress {
+    pub bound: IpAddr,
+    pub advertised: IpAddr,
+}
+
+impl RelayAddress {
+    pub(super) fn is(&self, ip: IpAddr) -> bool {
+        ip == self.advertised || ip == self.bound
+    }
+
+    /// A peer that is one of our relays, as a socket of this machine reaches it.
+    pub(super) fn inward(&self, peer: SocketAddr) -> SocketAddr {
+        let ip = if self.bound.is_unspecified() { self.advertised } else { self.bound };
+        SocketAddr::new(ip, peer.port())
+    }
+}
+
+/// How passwords are hashed (RFC 8489 §9.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordAlgorithms {
+    /// MD5 alone; nothing is negotiated.
+    Md5,
+    /// SHA-256 is offered wherever the offer does not amplify: on streams, and to datagrams long enough. MD5 stays accepted.
+    Both,
+    /// SHA-256 alone. The 401 is then three times the smallest Allocate, and clients of RFC 5389 are locked out.
+    Sha256,
+}
+
+/// What a payload from one client of this server to another passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShortPath {
+    /// The kernel, always.
+    Off,
+    /// Nothing where one engine owns both allocations; the kernel otherwise.
+    Engine,
+    /// As `Engine`, and [`super::Forward::ToSibling`] between engines.
+    Server,
+}
+
+/// The four sockets of NAT behaviour discovery (RFC 5780 §6): both addresses with both ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NatDiscovery {
+    pub primary: SocketAddr,
+    /// Another address and another port; with the address of `primary`, only the port can be changed and OTHER-ADDRESS is left out.
+    pub alternate: SocketAddr,
+    /// What the addresses of `primary` and `alternate` are called outside.
+    pub advertised: [IpAddr; 2],
+}
+
+/// Every limit; `None` is none.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Allocations of one user: 486 beyond.
+    pub user_quota: Option<u32>,
+    /// Allocations in all: 508 beyond.
+    pub total_quota: Option<u32>,
+    /// Permissions of one allocation.
+    pub permissions: usize,
+    /// Channels of one allocation.
+    pub channels: usize,
+    /// TCP connections of one allocation (RFC 6062).
+    pub connections: usize,
+    /// New permissions of one allocation in a second.
+    pub new_peers: Option<u64>,
+    /// Bytes a second of one allocation, each direction by itself.
+    pub allocation_bandwidth: Option<u64>,
+    pub user_bandwidth: Option<u64>,
+    pub server_bandwidth: Option<u64>,
+    /// Unauthenticated replies (401, 438, 400) a second to one source address.
+    pub challenges: u16,
+    /// Binding replies a second to one source address.
+    pub bindings: u16,
+    /// Failed authentications of one user from one source address in a minute.
+    pub failures: u16,
+    /// Sources that each of the three tables above remembers, at 8 bytes each.
+    pub sources: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            user_quota: None,
+            total_quota: None,
+            permissions: 64,
+            channels: 64,
+            connections: 16,
+            new_peers: Some(32),
+            allocation_bandwidth: None,
+            user_bandwidth: None,
+            server_bandwidth: None,
+            challenges: 10,
+            bindings: 50,
+            failures: 20,
+            sources: 16_384,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What the engines of one server share: see the module doc of `turn` for why each of these is here and nothing else is.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+
+use super::codec::attribute::Family;
+use super::mobility::Tickets;
+use super::nonce::Nonces;
+use super::ports::Ports;
+use super::rates::SourceLimits;
+use super::settings::Settings;
+
+/// Created once, given to every engine.
+pub struct Shared {
+    /// Times are stored as seconds or nanoseconds since then.
+    epoch: Instant,
+    seed: u64,
+    pub(super) ports: Ports,
+    pub(super) nonces: Nonces,
+    pub(super) tickets: Tickets,
+    pub(super) challenges: SourceLimits,
+    pub(super) bindings: SourceLimits,
+    pub(super) failures: SourceLimits,
+    pub(super) bandwidth: Bandwidth,
+    allocations: AtomicU32,
+    users: Mutex<HashMap<Box<str>, Arc<User>>>,
+    reservations: Mutex<HashMap<ReservationToken, Reservation>>,
+}
+
+pub(super) type ReservationToken = [u8; 8];
+
+/// A port that waits for its RESERVATION-TOKEN.
+#[derive(Debug, Clone)]
+pub(super) struct Reservation {
+    pub(super) family: Family,
+    pub(super) port: u16,
+    pub(super) user: Arc<User>,
+    pub(super) expires: Instant,
+}
+
+/// The buckets of both directions.
+#[derive(Debug, Default)]
+pub(super) struct Bandwidth {
+    pub(super) to_peer: AtomicU64,
+    pub(super) to_client: AtomicU64,
+}
+
+/// A user with at least one allocation.
+#[derive(Debug)]
+pub(super) struct User {
+    pub(super) name: Box<str>,
+    /// Changed under the lock of `users` alone.
+    allocations: AtomicU32,
+    pub(super) bandwidth: Bandwidth,
+}
+
+/// Why one more allocation is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum QuotaReached {
+    User,
+    Total,
+}
+
+impl Shared {
+    /// `seed` must come from the system's random source: nonces and tickets are signed with what it expands to.
+    pub fn new(settings: &Settings, seed: [u8; 32], epoch: Instant) -> Arc<Self> {
+        let mut rng = StdRng::from_seed(seed);
+        let limits = &settings.limits;
+        let mut table = |seconds, limit| SourceLimits::new(limits.sources, rng.random(), seconds, limit);
+        let (challenges, bindings, failures) =
+            (table(1, limits.challenges), table(1, limits.bindings), table(60, limits.failures));
+        let mut key = || {
+            let mut key = [0; 32];
+            rng.fill_bytes(&mut key);
+            key
+        };
+        Arc::new(Self {
+            nonces: Nonces::new(&key(), u32::try_from(settings.nonce_lifetime.as_secs()).unwrap_or(u32::MAX)),
+            tickets: Tickets::new(&key()),
+            seed: u64::from_be_bytes(*key().first_chunk().expect("32 bytes hold eight")),
+            epoch,
+            ports: Ports::new(),
+            challenges,
+            bindings,
+            failures,
+            bandwidth: Bandwidth::default(),
+            allocations: AtomicU32::new(0),
+            users: Mutex::default(),
+            reservations: Mutex::default(),
+        })
+    }
+
+    /// Allocations of all engines.
+    pub fn allocations(&self) -> u32 {
+        self.allocations.load(Ordering::Relaxed)
+    }
+
+    /// Ports that are live relays and speak UDP, of all engines.
+    pub fn live_relays(&self, family: Family) -> usize {
+        self.ports.live(family)
+    }
+
+    /// Ports that are live, opening, or reserved, of all engines.
+    pub fn taken_ports(&self, family: Family) -> usize {
+        self.ports.taken(family)
+    }
+
+    /// Users with an allocation.
+    pub fn users(&self) -> usize {
+        lock(&self.users).len()
+    }
+
+    /// Ports that wait for their RESERVATION-TOKEN, of all engines.
+    pub fn reservations(&self) -> usize {
+        lock(&self.reservations).len()
+    }
+
+    pub(super) fn nanos(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn seconds(&self, now: Instant) -> u32 {
+        u32::try_from(now.saturating_duration_since(self.epoch).as_secs()).unwrap_or(u32::MAX)
+    }
+
+    /// A username as a number that nobody outside can choose.
+    pub(super) fn tag(&self, username: &[u8]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, username).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Counts one allocation in, both for the user and in all, or neither.
+    pub(super) fn admit(&self, name: &str, settings: &Settings) -> Result<Arc<User>, QuotaReached> {
+        let mut users = lock(&self.users);
+        let user = users.get(name).cloned();
+        let held = user.as_ref().map_or(0, |user| user.allocations.load(Ordering::Relaxed));
+        if settings.limits.user_quota.is_some_and(|quota| held >= quota) {
+            return Err(QuotaReached::User);
+        }
+        let total = settings.limits.total_quota.unwrap_or(u32::MAX);
+        self.allocations
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < total).then(|| count + 1))
+            .map_err(|_| QuotaReached::Total)?;
+        let user = user.unwrap_or_else(|| {
+            let user = Arc::new(User { name: name.into(), allocations: AtomicU32::new(0), bandwidth: Bandwidth::default() });
+            users.insert(name.into(), Arc::clone(&user));
+            user
+        });
+        user.allocations.fetch_add(1, Ordering::Relaxed);
+        Ok(user)
+    }
+
+    /// Counts one allocation out.
+    pub(super) fn leave(&self, user: &User) {
+        let mut users = lock(&self.users);
+        self.allocations.fetch_sub(1, Ordering::Relaxed);
+        if user.allocations.fetch_sub(1, Ordering::Relaxed) == 1 {
+            users.remove(&user.name);
+        }
+    }
+
+    pub(super) fn reserve(&self, token: ReservationToken, reservation: Reservation) {
+        lock(&self.reservations).insert(token, reservation);
+    }
+
+    /// The reservation, for its own user and in time. The port stays taken: it is the caller's now.
+    pub(super) fn claim(&self, token: &ReservationToken, user: &str, now: Instant) -> Option<Reservation> {
+        let mut reservations = lock(&self.reservations);
+        let reservation = reservations.get(token)?;
+        if &*reservation.user.name != user || reservation.expires <= now {
+            return None;
+        }
+        reservations.remove(token)
+    }
+
+    /// Ends a reservation that nobody claimed.
+    pub(super) fn unreserve(&self, token: &ReservationToken) {
+        let reservation = lock(&self.reservations).remove(token);
+        if let Some(Reservation { family, port, .. }) = reservation {
+            self.ports.release(family, port);
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("allocations", &self.allocations()).field("ports", &self.ports).finish_non_exhaustive()
+    }
+}
+
+/// A source address as the limits count it: an IPv6 client owns its /64.
+pub(super) fn source(ip: IpAddr) -> u64 {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => u64::from(u32::from(ip)),
+        IpAddr::V6(ip) => (u128::from(ip) >> 64) as u64,
+    }
+}
+
+/// Nothing is left half done under these locks, so that a panic elsewhere spoils nothing.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared(user: Option<u32>, total: Option<u32>) -> (Arc<Shared>, Settings) {
+        let mut settings = Settings::new("castway");
+        settings.limits.user_quota = user;
+        settings.limits.total_quota = total;
+        (Shared::new(&settings, [1; 32], Instant::now()), settings)
+    }
+
+    #[test]
+    fn r41_a_burst_from_many_shards_stays_within_the_quota() {
+        let (shared, settings) = shared(Some(100), None);
+        let admitted: usize = std::thread::scope(|scope| {
+            let burst = || (0..200).filter(|_| shared.admit("alice", &settings).is_ok()).count();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(burst)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        });
+        assert_eq!((admitted, shared.allocations()), (100, 100));
+        assert!(shared.admit("bob", &settings).is_ok());
+    }
+
+    #[test]
+    fn r42_the_total_recovers_and_users_are_forgotten() {
+        let (shared, settings) = shared(None, Some(2));
+        let alice = shared.admit("alice", &settings).expect("the first");
+        let bob = shared.admit("bob", &settings).expect("the second");
+        assert_eq!(shared.admit("carol", &settings).err(), Some(QuotaReached::Total));
+        shared.leave(&alice);
+        assert_eq!(shared.users(), 1);
+        assert!(shared.admit("carol", &settings).is_ok());
+        shared.leave(&bob);
+    }
+}

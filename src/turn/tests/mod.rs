@@ -1,0 +1,385 @@
+//! One test for each rule of the requirements that the core can hold alone; the number in front is the requirement's.
+
+mod authentication;
+mod codec;
+mod extensions;
+mod policy;
+mod properties;
+mod protocol;
+mod resources;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::codec::attribute::{self, Family};
+use super::codec::integrity::{Integrity, Key, PasswordAlgorithm};
+use super::codec::message::{Class, Message, Method, TransactionId};
+use super::codec::writer::Writer;
+use super::*;
+
+pub(super) const REALM: &str = "castway";
+pub(super) const OUTSIDE: &str = "198.51.101.7:7000";
+
+pub(super) fn addr(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+pub(super) fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+pub(super) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Relays at 203.0.114.1 and 2001:4860::1, users alice, bob and mallory.
+pub(super) fn settings() -> Settings {
+    let mut settings = Settings::new(REALM);
+    let relay = |address: &str| Some(RelayAddress { bound: ip(address), advertised: ip(address) });
+    settings.relay = [relay("203.0.114.1"), relay("2001:4860::1")];
+    settings.own_addresses = vec![ip("203.0.114.1"), ip("2001:4860::1"), ip("203.0.114.2"), ip("127.0.0.1")];
+    settings.listener_ports = vec![3478];
+    settings.dont_fragment = true;
+    settings
+}
+
+/// One engine with a shell that opens every socket, and a clock of its own.
+pub(super) struct World {
+    pub(super) relay: Relay,
+    pub(super) shared: Arc<Shared>,
+    pub(super) now: Instant,
+    /// What the shell has open.
+    pub(super) sockets: BTreeMap<RelayId, SocketAddr>,
+    /// What the shell says to the next attempts to open a socket; success where this is empty.
+    pub(super) opens: VecDeque<Result<(), OpenError>>,
+    /// Outputs other than those about sockets, in order.
+    pub(super) outputs: Vec<Output>,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(settings())
+    }
+
+    pub(super) fn with(settings: Settings) -> Self {
+        Self::with_ports(settings, 50_000..=50_099)
+    }
+
+    pub(super) fn with_ports(settings: Settings, ports: std::ops::RangeInclusive<u16>) -> Self {
+        let mut users = StaticUsers::default();
+        for user in ["alice", "bob", "mallory"] {
+            users.insert(user, REALM, "secret");
+        }
+        Self::with_credentials(settings, ports, Arc::new(users))
+    }
+
+    pub(super) fn with_credentials(
+        settings: Settings,
+        ports: std::ops::RangeInclusive<u16>,
+        credentials: Arc<dyn Credentials>,
+    ) -> Self {
+        let epoch = Instant::now();
+        let shared = Shared::new(&settings, [1; 32], epoch);
+        Self::shard(settings, Shard { index: 0, ports }, shared, credentials, epoch + secs(1000))
+    }
+
+    pub(super) fn shard(
+        settings: Settings,
+        shard: Shard,
+        shared: Arc<Shared>,
+        credentials: Arc<dyn Credentials>,
+        now: Instant,
+    ) -> Self {
+        let seed = [shard.index; 32];
+        let relay = Relay::new(Arc::new(settings), PeerPolicy::default(), Arc::clone(&shared), credentials, shard, seed);
+        Self { relay, shared, now, sockets: BTreeMap::new(), opens: VecDeque::new(), outputs: Vec::new() }
+    }
+
+    pub(super) fn handle(&mut self, from: FiveTuple, bytes: &[u8]) -> Forward {
+        let verdict = self.relay.handle_client(from, bytes, self.now);
+        self.pump();
+        verdict
+    }
+
+    pub(super) fn advance(&mut self, by: Duration) {
+        self.now += by;
+        self.relay.handle_timeout(self.now);
+        self.pump();
+    }
+
+    /// Does what the outputs say.
+    pub(super) fn pump(&mut self) {
+        while let Some(output) = self.relay.poll_output() {
+            match output {
+                Output::OpenRelay { relay, address, .. } => {
+                    let result = self.opens.pop_front().unwrap_or(Ok(()));
+                    if result.is_ok() {
+                        assert_eq!(self.sockets.insert(relay, address), None, "a relay is opened once");
+                        assert_eq!(self.sockets.values().filter(|open| **open == address).count(), 1, "a port is opened once");
+                    }
+                    self.relay.relay_opened(relay, result, self.now);
+                }
+                Output::CloseRelay { relay } => {
+                    self.sockets.remove(&relay);
+                }
+                Output::Transmit { .. }
+                | Output::ChannelBound { .. }
+                | Output::ChannelUnbound { .. }
+                | Output::Moved { .. }
+                | Output::Connect { .. }
+                | Output::Splice { .. }
+                | Output::CloseConnection { .. } => self.outputs.push(output),
+            }
+        }
+        assert_eq!(self.relay.audit(), Ok(()));
+    }
+
+    /// The answer to a request: at once, or by an output.
+    pub(super) fn ask(&mut self, from: FiveTuple, bytes: &[u8]) -> Option<Answer> {
+        match self.handle(from, bytes) {
+            Forward::Reply { to } => {
+                assert_eq!(to.client, from.client);
+                Some(Answer(self.relay.reply().to_vec()))
+            }
+            Forward::Accepted => {
+                let at = self.outputs.iter().position(|output| matches!(output, Output::Transmit { to, .. } if *to == from))?;
+                let Output::Transmit { bytes, .. } = self.outputs.remove(at) else { unreachable!() };
+                Some(Answer(bytes))
+            }
+            Forward::Drop(_)
+            | Forward::ToPeer { .. }
+            | Forward::ToClient { .. }
+            | Forward::ToSibling { .. }
+            | Forward::ToShard { .. } => None,
+        }
+    }
+
+    pub(super) fn login(&mut self, client: &mut Client) {
+        let bytes = client.unsigned(Method::Allocate, |writer| {
+            writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
+        });
+        let answer = self.ask(client.from, &bytes).expect("a challenge");
+        assert_eq!(answer.code(), Some(401));
+        client.take_nonce(&answer);
+    }
+
+    /// A signed request; a stale nonce is replaced once.
+    pub(super) fn request(&mut self, client: &mut Client, method: Method, attributes: impl Fn(&mut Writer<'_>)) -> Answer {
+        if client.nonce.is_empty() {
+            self.login(client);
+        }
+        let bytes = client.signed(method, &attributes);
+        let answer = self.ask(client.from, &bytes).expect("an answer");
+        if answer.code() != Some(438) {
+            return answer;
+        }
+        client.take_nonce(&answer);
+        let bytes = client.signed(method, &attributes);
+        self.ask(client.from, &bytes).expect("an answer")
+    }
+
+    pub(super) fn allocate(&mut self, client: &mut Client) -> SocketAddr {
+        let answer = self.request(client, Method::Allocate, |writer| {
+            writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
+        });
+        assert_eq!(answer.code(), None, "{answer:?}");
+        answer.relayed()[0]
+    }
+
+    pub(super) fn permit(&mut self, client: &mut Client, peers: &[&str]) -> Option<u16> {
+        let peers: Vec<SocketAddr> = peers.iter().map(|peer| addr(peer)).collect();
+        let answer = self.request(client, Method::CreatePermission, |writer| {
+            for peer in &peers {
+                writer.xor_address(attribute::XOR_PEER_ADDRESS, *peer);
+            }
+        });
+        answer.code()
+    }
+
+    pub(super) fn bind(&mut self, client: &mut Client, channel: u16, peer: &str) -> Option<u16> {
+        let peer = addr(peer);
+        let answer = self.request(client, Method::ChannelBind, |writer| {
+            writer.number(attribute::CHANNEL_NUMBER, u32::from(channel) << 16).xor_address(attribute::XOR_PEER_ADDRESS, peer);
+        });
+        answer.code()
+    }
+
+    pub(super) fn refresh(&mut self, client: &mut Client, lifetime: u32) -> Answer {
+        self.request(client, Method::Refresh, |writer| {
+            writer.number(attribute::LIFETIME, lifetime);
+        })
+    }
+
+    pub(super) fn send(&mut self, client: &Client, peer: &str, payload: &[u8]) -> Forward {
+        let bytes = send_indication(addr(peer), payload);
+        self.handle(client.from, &bytes)
+    }
+
+    pub(super) fn channel_data(&mut self, client: &Client, channel: u16, payload: &[u8]) -> Forward {
+        self.handle(client.from, &channel_data(channel, payload))
+    }
+
+    pub(super) fn peer_data(&mut self, relayed: SocketAddr, peer: &str, payload: &[u8]) -> Forward {
+        let relay = self.relay_at(relayed);
+        let verdict = self.relay.handle_peer(relay, addr(peer), payload, self.now);
+        self.pump();
+        verdict
+    }
+
+    pub(super) fn relay_at(&self, relayed: SocketAddr) -> RelayId {
+        *self.sockets.iter().find(|(_, open)| **open == relayed).expect("an open relay").0
+    }
+
+    /// Nothing is held any more.
+    pub(super) fn assert_empty(&self) {
+        assert_eq!(self.relay.allocation_count(), 0);
+        assert_eq!(self.shared.allocations(), 0);
+        assert_eq!(self.shared.users(), 0);
+        assert_eq!(self.sockets.len(), 0);
+        for family in Family::ALL {
+            assert_eq!((self.shared.taken_ports(family), self.shared.live_relays(family)), (0, 0));
+        }
+    }
+}
+
+/// A client with its credentials.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pub(super) from: FiveTuple,
+    pub(super) username: String,
+    pub(super) password: String,
+    pub(super) nonce: Vec<u8>,
+    pub(super) algorithms: Option<Vec<u8>>,
+    /// What to use where the server offers it.
+    pub(super) prefer: PasswordAlgorithm,
+    pub(super) integrity: Integrity,
+    pub(super) transaction: u64,
+}
+
+impl Client {
+    pub(super) fn new(username: &str, from: &str) -> Self {
+        let from = FiveTuple { client: addr(from), server: addr("203.0.114.1:3478"), transport: Transport::Udp };
+        Self {
+            from,
+            username: username.to_owned(),
+            password: "secret".to_owned(),
+            nonce: Vec::new(),
+            algorithms: None,
+            prefer: PasswordAlgorithm::Md5,
+            integrity: Integrity::Sha1,
+            transaction: 0,
+        }
+    }
+
+    pub(super) fn alice() -> Self {
+        Self::new("alice", "198.51.100.1:1111")
+    }
+
+    pub(super) fn bob() -> Self {
+        Self::new("bob", "198.51.100.2:2222")
+    }
+
+    pub(super) fn over_tcp(mut self) -> Self {
+        self.from.transport = Transport::Tcp;
+        self
+    }
+
+    pub(super) fn take_nonce(&mut self, answer: &Answer) {
+        let message = answer.message();
+        self.nonce = message.find(attribute::NONCE).expect("a nonce").to_vec();
+        self.algorithms = message.find(attribute::PASSWORD_ALGORITHMS).map(<[u8]>::to_vec);
+        assert_eq!(message.find(attribute::REALM), Some(REALM.as_bytes()));
+    }
+
+    fn begin(&mut self) -> TransactionId {
+        self.transaction += 1;
+        let mut id = TransactionId([0; 12]);
+        id.0[..8].copy_from_slice(&self.transaction.to_be_bytes());
+        id
+    }
+
+    pub(super) fn unsigned(&mut self, method: Method, attributes: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+        let id = self.begin();
+        let mut bytes = Vec::new();
+        attributes(&mut Writer::new(&mut bytes, Class::Request, method, &id));
+        bytes
+    }
+
+    pub(super) fn key(&self) -> Key {
+        let algorithm = if self.algorithms.is_some() { self.prefer } else { PasswordAlgorithm::Md5 };
+        Key::long_term(algorithm, &self.username, REALM, &self.password)
+    }
+
+    pub(super) fn signed(&mut self, method: Method, attributes: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+        let mut bytes = self.unsigned(method, attributes);
+        let mut writer = Writer::resume(&mut bytes);
+        writer.attribute(attribute::USERNAME, self.username.as_bytes());
+        writer.attribute(attribute::REALM, REALM.as_bytes()).attribute(attribute::NONCE, &self.nonce);
+        if let Some(algorithms) = &self.algorithms {
+            writer.attribute(attribute::PASSWORD_ALGORITHMS, algorithms);
+            writer.attribute(attribute::PASSWORD_ALGORITHM, &[0, self.prefer.number() as u8, 0, 0]);
+        }
+        writer.integrity(self.integrity, &self.key());
+        bytes
+    }
+}
+
+/// A response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer(pub(super) Vec<u8>);
+
+impl Answer {
+    pub(super) fn message(&self) -> Message<'_> {
+        Message::parse(&self.0).expect("our own messages parse")
+    }
+
+    /// The error code; `None`: success.
+    pub(super) fn code(&self) -> Option<u16> {
+        let message = self.message();
+        match (message.class(), message.find(attribute::ERROR_CODE)) {
+            (Class::Error, Some([0, 0, class, number, ..])) => Some(u16::from(*class) * 100 + u16::from(*number)),
+            (Class::Success, None) => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn find(&self, kind: u16) -> Option<Vec<u8>> {
+        self.message().find(kind).map(<[u8]>::to_vec)
+    }
+
+    pub(super) fn addresses(&self, wanted: u16) -> Vec<SocketAddr> {
+        let message = self.message();
+        let values = message.attributes().filter(|(kind, _)| *kind == wanted);
+        values.filter_map(|(_, value)| attribute::xor_address(value, &message.transaction())).collect()
+    }
+
+    pub(super) fn relayed(&self) -> Vec<SocketAddr> {
+        self.addresses(attribute::XOR_RELAYED_ADDRESS)
+    }
+
+    pub(super) fn lifetime(&self) -> Option<u32> {
+        self.message().find(attribute::LIFETIME).and_then(attribute::number)
+    }
+}
+
+pub(super) fn send_indication(peer: SocketAddr, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes, Class::Indication, Method::Send, &TransactionId([1; 12]))
+        .xor_address(attribute::XOR_PEER_ADDRESS, peer)
+        .attribute(attribute::DATA, payload);
+    bytes
+}
+
+pub(super) fn channel_data(channel: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = channel.to_be_bytes().to_vec();
+    bytes.extend((payload.len() as u16).to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// The connection that the shell is asked to make.
+pub(super) fn connect_output(output: &Output) -> Option<ConnectionId> {
+    if let Output::Connect { connection, .. } = output { Some(*connection) } else { None }
+}

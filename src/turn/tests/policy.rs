@@ -1,0 +1,202 @@
+//! Requirements 29 to 36.
+
+use super::super::codec::framing::{ChannelNumber, Framing};
+use super::*;
+
+const DENIED_PEERS: [&str; 16] = [
+    "0.0.0.0:1",
+    "10.0.0.1:1",
+    "100.100.100.200:80",
+    "127.0.0.1:1",
+    "168.63.129.16:80",
+    "169.254.169.254:80",
+    "172.16.0.1:1",
+    "192.168.1.1:1",
+    "224.0.0.1:1",
+    "255.255.255.255:1",
+    "203.0.114.2:1",
+    "203.0.114.1:3478",
+    "[::ffff:127.0.0.1]:1",
+    "[::ffff:169.254.169.254]:80",
+    "[::ffff:203.0.114.1]:3478",
+    "198.51.101.7:0",
+];
+
+const DENIED_V6_PEERS: [&str; 8] = [
+    "[::1]:1",
+    "[fe80::1]:1",
+    "[fd00:ec2::254]:80",
+    "[64:ff9b::7f00:1]:1",
+    "[2002:7f00:1::1]:1",
+    "[::127.0.0.1]:1",
+    "[2001:4860::1]:3478",
+    "[ff02::1]:1",
+];
+
+/// An allocation of both families.
+fn allocate(world: &mut World, client: &mut Client) -> [SocketAddr; 2] {
+    let answer = world.request(client, Method::Allocate, |writer| {
+        writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24).number(attribute::ADDITIONAL_ADDRESS_FAMILY, 2 << 24);
+    });
+    answer.relayed().try_into().expect("both families")
+}
+
+fn policy(allowed: &[&str], denied: &[&str]) -> PeerPolicy {
+    let networks = |list: &[&str]| list.iter().map(|network| network.parse().expect("a network")).collect();
+    PeerPolicy { allowed: networks(allowed), denied: networks(denied) }
+}
+
+#[test]
+fn r30_denied_peers_get_403_from_every_verb() {
+    let (mut world, mut alice) = (World::new(), Client::alice());
+    allocate(&mut world, &mut alice);
+    for peer in DENIED_PEERS.into_iter().chain(DENIED_V6_PEERS) {
+        assert_eq!(world.bind(&mut alice, 0x4000, peer), Some(403), "{peer}");
+        // A permission is for an address, so the port does not count, and our relays' address is decided when sending.
+        let port_matters = peer.ends_with(":0") || peer.contains("203.0.114.1") || peer.contains("2001:4860::1");
+        assert_eq!(world.permit(&mut alice, &[peer]), if port_matters { None } else { Some(403) }, "{peer}");
+        assert!(
+            matches!(world.send(&alice, peer, b"x"), Forward::Drop(DropReason::NoPermission | DropReason::DeniedPeer)),
+            "{peer}"
+        );
+    }
+}
+
+#[test]
+fn r31_own_addresses_are_denied_except_live_relay_ports() {
+    let mut world = World::with(Settings { short_path: ShortPath::Off, ..settings() });
+    let (mut alice, mut bob) = (Client::alice(), Client::bob());
+    let ours = world.allocate(&mut alice);
+    assert_eq!(world.permit(&mut alice, &["203.0.114.1:50000"]), None);
+    let theirs = world.allocate(&mut bob);
+    let not_live = (50_000..50_100).find(|port| ![ours.port(), theirs.port()].contains(port)).expect("a free port");
+    let denied = Forward::Drop(DropReason::DeniedPeer);
+    for port in [not_live, 3478, 22] {
+        let peer = format!("203.0.114.1:{port}");
+        assert_eq!(world.send(&alice, &peer, b"x"), denied, "{peer}");
+        assert_eq!(world.bind(&mut alice, 0x4000, &peer), Some(403));
+        assert_eq!(world.peer_data(ours, &peer, b"x"), denied);
+    }
+    let relay = world.relay_at(ours);
+    let verdict = Forward::ToPeer { relay, peer: theirs, payload: 36..37, dont_fragment: false };
+    assert_eq!(world.send(&alice, &theirs.to_string(), b"x"), verdict);
+    assert_eq!(world.bind(&mut alice, 0x4000, &theirs.to_string()), None);
+    assert!(matches!(world.channel_data(&alice, 0x4000, b"x"), Forward::ToPeer { .. }));
+    assert!(matches!(world.peer_data(ours, &theirs.to_string(), b"x"), Forward::ToClient { .. }));
+    world.refresh(&mut bob, 0);
+    assert_eq!(world.channel_data(&alice, 0x4000, b"x"), denied, "the port is no relay any more");
+    assert_eq!(world.peer_data(ours, &theirs.to_string(), b"x"), denied);
+}
+
+#[test]
+fn r31_two_clients_of_one_server_take_the_short_path_where_both_permit() {
+    let mut world = World::new();
+    let (mut alice, mut bob) = (Client::alice(), Client::bob());
+    let ours = world.allocate(&mut alice);
+    let theirs = world.allocate(&mut bob);
+    assert_eq!(world.bind(&mut alice, 0x4001, &theirs.to_string()), None);
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Forward::Drop(DropReason::NoPermission), "bob has not agreed");
+    assert_eq!(world.permit(&mut bob, &[&ours.to_string()]), None);
+    let Forward::ToClient { to, framing: Framing::Data { peer, .. }, payload } = world.channel_data(&alice, 0x4001, b"x") else {
+        panic!("the short path");
+    };
+    assert_eq!((to, peer, payload), (bob.from, ours, 4..5));
+    assert_eq!(world.bind(&mut bob, 0x4002, &ours.to_string()), None);
+    let channel = |number| Framing::Channel(ChannelNumber::new(number).expect("a channel"));
+    let verdict = Forward::ToClient { to: bob.from, framing: channel(0x4002), payload: 4..5 };
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), verdict);
+    let verdict = Forward::ToClient { to: alice.from, framing: channel(0x4001), payload: 36..39 };
+    assert_eq!(world.send(&bob, &ours.to_string(), b"xyz"), verdict);
+}
+
+#[test]
+fn r31_behind_a_nat_relays_know_each_other_by_the_advertised_address() {
+    let nat = RelayAddress { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
+    let settings = Settings { relay: [Some(nat), None], short_path: ShortPath::Off, ..settings() };
+    let mut world = World::with(settings);
+    let (mut alice, mut bob) = (Client::alice(), Client::bob());
+    let (ours, theirs) = (world.allocate(&mut alice), world.allocate(&mut bob));
+    assert_eq!(world.permit(&mut alice, &[&theirs.to_string()]), None);
+    assert_eq!(world.permit(&mut bob, &[&ours.to_string()]), None);
+    let Forward::ToPeer { peer, .. } = world.send(&alice, &theirs.to_string(), b"x") else { panic!("a datagram") };
+    assert_eq!(peer, SocketAddr::new(ip("10.0.0.5"), theirs.port()), "no hairpin is needed");
+    let inside = SocketAddr::new(ip("10.0.0.5"), ours.port()).to_string();
+    let bound = SocketAddr::new(ip("10.0.0.5"), theirs.port());
+    let Forward::ToClient { framing: Framing::Data { peer, .. }, .. } = world.peer_data(bound, &inside, b"x") else {
+        panic!("a Data indication");
+    };
+    assert_eq!(peer, ours);
+}
+
+#[test]
+fn r31_engines_of_one_server_reach_each_other() {
+    let settings = Settings { short_path: ShortPath::Server, ..settings() };
+    let epoch = Instant::now();
+    let shared = Shared::new(&settings, [1; 32], epoch);
+    let mut users = StaticUsers::default();
+    for user in ["alice", "bob"] {
+        users.insert(user, REALM, "secret");
+    }
+    let users: Arc<dyn Credentials> = Arc::new(users);
+    let shard = |index: u8, first: u16| {
+        let shard = Shard { index, ports: first..=first + 9 };
+        World::shard(settings.clone(), shard, Arc::clone(&shared), Arc::clone(&users), epoch)
+    };
+    let (mut one, mut two) = (shard(1, 50_000), shard(2, 50_010));
+    let (mut alice, mut bob) = (Client::alice(), Client::bob());
+    let ours = one.allocate(&mut alice);
+    let theirs = two.allocate(&mut bob);
+    assert_eq!(one.bind(&mut alice, 0x4000, &theirs.to_string()), None, "a live relay of the other engine");
+    assert_eq!(two.permit(&mut bob, &[&ours.to_string()]), None);
+    let verdict = one.channel_data(&alice, 0x4000, b"x");
+    assert_eq!(verdict, Forward::ToSibling { relayed: theirs, peer: ours, payload: 4..5 });
+    let verdict = two.relay.handle_sibling(theirs, ours, b"x", two.now);
+    assert!(matches!(verdict, Forward::ToClient { to, .. } if to == bob.from));
+    one.refresh(&mut alice, 0);
+    two.refresh(&mut bob, 0);
+    two.assert_empty();
+}
+
+#[test]
+fn r32_an_allowed_network_opens_even_own_addresses_but_no_listener() {
+    let (mut world, mut alice) = (World::new(), Client::alice());
+    world.allocate(&mut alice);
+    world.relay.set_policy(policy(&["127.0.0.0/8", "10.1.0.0/16"], &[]), world.now);
+    assert_eq!(world.bind(&mut alice, 0x4000, "10.1.2.3:1"), None);
+    assert_eq!(world.bind(&mut alice, 0x4001, "127.0.0.1:9000"), None);
+    assert_eq!(world.bind(&mut alice, 0x4002, "127.0.0.1:3478"), Some(403));
+    assert_eq!(world.send(&alice, "127.0.0.1:3478", b"x"), Forward::Drop(DropReason::DeniedPeer));
+    assert!(matches!(world.send(&alice, "127.0.0.1:9000", b"x"), Forward::ToPeer { .. }));
+}
+
+#[test]
+fn r33_a_new_policy_closes_what_it_denies() {
+    let (mut world, mut alice) = (World::new(), Client::alice());
+    let relayed = world.allocate(&mut alice);
+    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None);
+    assert_eq!(world.bind(&mut alice, 0x4001, "1.1.1.1:1"), None);
+    world.outputs.clear();
+    world.relay.set_policy(policy(&[], &["198.51.101.0/24"]), world.now);
+    world.pump();
+    let channel = ChannelNumber::new(0x4000).expect("a channel");
+    let relay = world.relay_at(relayed);
+    assert_eq!(world.outputs, [Output::ChannelUnbound { relay, channel, peer: addr(OUTSIDE) }]);
+    assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Forward::Drop(DropReason::NoChannel));
+    assert_eq!(world.send(&alice, OUTSIDE, b"x"), Forward::Drop(DropReason::NoPermission));
+    assert_eq!(world.peer_data(relayed, OUTSIDE, b"x"), Forward::Drop(DropReason::NoPermission));
+    assert_eq!(world.permit(&mut alice, &[OUTSIDE]), Some(403));
+    assert!(matches!(world.channel_data(&alice, 0x4001, b"x"), Forward::ToPeer { .. }));
+}
+
+#[test]
+fn r35_a_relay_is_no_client_and_a_listener_no_peer() {
+    let (mut world, mut alice) = (World::new(), Client::alice());
+    let relayed = world.allocate(&mut alice);
+    assert_eq!(world.permit(&mut alice, &["203.0.114.1:3478"]), None);
+    assert_eq!(world.send(&alice, "203.0.114.1:3478", b"x"), Forward::Drop(DropReason::DeniedPeer));
+    let looped = FiveTuple { client: relayed, ..alice.from };
+    let bytes = Client::bob().unsigned(Method::Binding, |_| {});
+    assert_eq!(world.handle(looped, &bytes), Forward::Drop(DropReason::Loop));
+    // To itself: back to its own client once, and no further.
+    assert!(matches!(world.send(&alice, &relayed.to_string(), b"x"), Forward::ToClient { to, .. } if to == alice.from));
+}

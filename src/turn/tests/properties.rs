@@ -1,0 +1,298 @@
+//! Whatever happens, in whatever order: the indices agree, no port leaks, and every timeout is heard.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Allocate {
+        client: usize,
+        flavour: u8,
+    },
+    Retransmit,
+    Refresh {
+        client: usize,
+        lifetime: u32,
+    },
+    Permit {
+        client: usize,
+        peers: Vec<u8>,
+    },
+    Bind {
+        client: usize,
+        channel: u16,
+        peer: u8,
+    },
+    Connect {
+        client: usize,
+        peer: u8,
+    },
+    PeerAccepted {
+        relay: usize,
+        peer: u8,
+    },
+    Data {
+        client: usize,
+        channel: u16,
+        peer: u8,
+    },
+    PeerData {
+        relay: usize,
+        peer: u8,
+    },
+    /// The next sockets do not open.
+    Fail {
+        opens: Vec<bool>,
+    },
+    Advance {
+        seconds: u64,
+    },
+    NextTimeout,
+    Revoke {
+        user: usize,
+    },
+    Deny {
+        network: u8,
+    },
+    Close {
+        client: usize,
+    },
+    Move {
+        client: usize,
+    },
+    Noise {
+        client: usize,
+        bytes: Vec<u8>,
+    },
+}
+
+const CLIENTS: usize = 6;
+const USERS: [&str; 3] = ["alice", "bob", "mallory"];
+
+fn op() -> impl Strategy<Value = Op> {
+    let client = 0..CLIENTS;
+    let channel = 0x3FFF_u16..0x4004;
+    let peer = 0_u8..5;
+    prop_oneof![
+        6 => (client.clone(), 0_u8..8).prop_map(|(client, flavour)| Op::Allocate { client, flavour }),
+        1 => Just(Op::Retransmit),
+        3 => (client.clone(), prop_oneof![Just(0), 1_u32..4000]).prop_map(|(client, lifetime)| Op::Refresh { client, lifetime }),
+        2 => (client.clone(), prop::collection::vec(peer.clone(), 0..4)).prop_map(|(client, peers)| Op::Permit { client, peers }),
+        3 => (client.clone(), channel.clone(), peer.clone())
+            .prop_map(|(client, channel, peer)| Op::Bind { client, channel, peer }),
+        2 => (client.clone(), peer.clone()).prop_map(|(client, peer)| Op::Connect { client, peer }),
+        1 => (0_usize..6, peer.clone()).prop_map(|(relay, peer)| Op::PeerAccepted { relay, peer }),
+        2 => (client.clone(), channel, peer.clone()).prop_map(|(client, channel, peer)| Op::Data { client, channel, peer }),
+        2 => (0_usize..6, peer).prop_map(|(relay, peer)| Op::PeerData { relay, peer }),
+        1 => prop::collection::vec(any::<bool>(), 1..4).prop_map(|opens| Op::Fail { opens }),
+        2 => prop_oneof![0_u64..5, 20_u64..700].prop_map(|seconds| Op::Advance { seconds }),
+        2 => Just(Op::NextTimeout),
+        1 => (0..USERS.len()).prop_map(|user| Op::Revoke { user }),
+        1 => (0_u8..4).prop_map(|network| Op::Deny { network }),
+        1 => client.clone().prop_map(|client| Op::Close { client }),
+        1 => client.clone().prop_map(|client| Op::Move { client }),
+        1 => (client, prop::collection::vec(any::<u8>(), 0..64)).prop_map(|(client, bytes)| Op::Noise { client, bytes }),
+    ]
+}
+
+struct Run {
+    world: World,
+    clients: Vec<Client>,
+    last: Option<(FiveTuple, Vec<u8>)>,
+    tickets: Vec<Vec<u8>>,
+    tokens: Vec<Vec<u8>>,
+    ports: u16,
+}
+
+impl Run {
+    fn new() -> Self {
+        let mut settings = Settings { mobility: true, tcp_relay: true, ..settings() };
+        settings.limits.user_quota = Some(2);
+        settings.limits.total_quota = Some(4);
+        settings.limits.permissions = 4;
+        settings.limits.channels = 3;
+        settings.limits.connections = 2;
+        settings.limits.challenges = 1000;
+        // Fewer ports than the quota asks for.
+        let world = World::with_ports(settings, 50_000..=50_004);
+        let clients = (0..CLIENTS).map(|at| {
+            let client = Client::new(USERS[at % USERS.len()], &format!("198.51.100.{}:1000", at + 1));
+            if at % 2 == 0 { client } else { client.over_tcp() }
+        });
+        Self { world, clients: clients.collect(), last: None, tickets: Vec::new(), tokens: Vec::new(), ports: 2000 }
+    }
+
+    fn peer(&self, peer: u8) -> SocketAddr {
+        match peer {
+            0 => addr(OUTSIDE),
+            1 => addr("[2606:4700::1]:7000"),
+            2 => addr("10.0.0.1:7000"),
+            3 => self.world.sockets.values().next().copied().unwrap_or(addr("203.0.114.1:50000")),
+            _ => addr("198.51.101.9:7000"),
+        }
+    }
+
+    fn request(&mut self, client: usize, method: Method, attributes: impl Fn(&mut Writer<'_>)) {
+        if self.clients[client].nonce.is_empty() {
+            self.world.login(&mut self.clients[client]);
+        }
+        let from = self.clients[client].from;
+        for _ in 0..2 {
+            let bytes = self.clients[client].signed(method, &attributes);
+            let answer = self.world.ask(from, &bytes);
+            self.last = Some((from, bytes));
+            let Some(answer) = answer else { return };
+            if answer.code() != Some(438) {
+                self.tickets.extend(answer.find(attribute::MOBILITY_TICKET));
+                self.tokens.extend(answer.find(attribute::RESERVATION_TOKEN));
+                return;
+            }
+            self.clients[client].take_nonce(&answer);
+        }
+    }
+
+    fn allocate(&mut self, client: usize, flavour: u8) {
+        let token = self.tokens.last().cloned();
+        self.request(client, Method::Allocate, |writer| {
+            writer.number(attribute::REQUESTED_TRANSPORT, if flavour == 5 { 6 << 24 } else { 17 << 24 });
+            match (flavour, &token) {
+                (1, _) => writer.number(attribute::ADDITIONAL_ADDRESS_FAMILY, 2 << 24),
+                (2, _) => writer.attribute(attribute::EVEN_PORT, &[0x80]),
+                (3, _) => writer.attribute(attribute::EVEN_PORT, &[0]),
+                (4, Some(token)) => writer.attribute(attribute::RESERVATION_TOKEN, token),
+                (6, _) => writer.attribute(attribute::MOBILITY_TICKET, b""),
+                (7, _) => writer.number(attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24),
+                _ => writer,
+            };
+        });
+    }
+
+    fn act(&mut self, op: Op) {
+        match op {
+            Op::Allocate { client, flavour } => self.allocate(client, flavour),
+            Op::Retransmit => {
+                if let Some((from, bytes)) = self.last.clone() {
+                    let _ = self.world.handle(from, &bytes);
+                }
+            }
+            Op::Refresh { client, lifetime } => self.request(client, Method::Refresh, |writer| {
+                writer.number(attribute::LIFETIME, lifetime);
+            }),
+            Op::Permit { client, peers } => {
+                let peers: Vec<SocketAddr> = peers.into_iter().map(|peer| self.peer(peer)).collect();
+                self.request(client, Method::CreatePermission, |writer| {
+                    for peer in &peers {
+                        writer.xor_address(attribute::XOR_PEER_ADDRESS, *peer);
+                    }
+                });
+            }
+            Op::Bind { client, channel, peer } => {
+                let peer = self.peer(peer);
+                self.request(client, Method::ChannelBind, |writer| {
+                    let channel = u32::from(channel) << 16;
+                    writer.number(attribute::CHANNEL_NUMBER, channel).xor_address(attribute::XOR_PEER_ADDRESS, peer);
+                });
+            }
+            Op::Connect { client, peer } => {
+                let peer = self.peer(peer);
+                self.request(client, Method::Connect, |writer| {
+                    writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
+                });
+                let connect = self.world.outputs.iter().rev().find_map(connect_output);
+                if let Some(connection) = connect {
+                    self.world.relay.peer_connected(connection, connection.0 % 2 == 0, self.world.now);
+                    let mut data = self.clients[client].clone().over_tcp();
+                    data.from.client.set_port(self.ports);
+                    data.nonce.clear();
+                    self.clients.push(data);
+                    let last = self.clients.len() - 1;
+                    self.request(last, Method::ConnectionBind, |writer| {
+                        writer.number(attribute::CONNECTION_ID, connection.0);
+                    });
+                    self.clients.pop();
+                }
+            }
+            Op::PeerAccepted { relay, peer } => {
+                let peer = self.peer(peer);
+                if let Some(relay) = self.world.sockets.keys().nth(relay).copied() {
+                    let _ = self.world.relay.peer_accepted(relay, peer, self.world.now);
+                }
+            }
+            Op::Data { client, channel, peer } => {
+                let (from, peer) = (self.clients[client].from, self.peer(peer));
+                let _ = self.world.handle(from, &channel_data(channel, b"data"));
+                let _ = self.world.handle(from, &send_indication(peer, b"data"));
+            }
+            Op::PeerData { relay, peer } => {
+                let peer = self.peer(peer);
+                if let Some(relay) = self.world.sockets.keys().nth(relay).copied() {
+                    let _ = self.world.relay.handle_peer(relay, peer, b"data", self.world.now);
+                }
+            }
+            Op::Fail { opens } => {
+                let result = |in_use| Err(if in_use { OpenError::PortInUse } else { OpenError::Failed });
+                self.world.opens = opens.into_iter().map(result).collect();
+            }
+            Op::Advance { seconds } => self.world.advance(secs(seconds)),
+            Op::NextTimeout => {
+                if let Some(at) = self.world.relay.next_timeout() {
+                    self.world.now = self.world.now.max(at);
+                    self.world.advance(secs(0));
+                    assert!(self.world.relay.next_timeout().is_none_or(|next| next > at), "a timeout is heard");
+                }
+            }
+            Op::Revoke { user } => self.world.relay.revoke(USERS[user]),
+            Op::Deny { network } => {
+                let network = ["198.51.101.0/24", "2606::/16", "10.0.0.0/8", "0.0.0.0/0"][usize::from(network)];
+                let policy = PeerPolicy { allowed: vec![], denied: vec![network.parse().unwrap()] };
+                self.world.relay.set_policy(policy, self.world.now);
+            }
+            Op::Close { client } => self.world.relay.client_closed(&self.clients[client].from, self.world.now),
+            Op::Move { client } => {
+                let Some(ticket) = self.tickets.last().cloned() else { return };
+                self.ports += 1;
+                let port = self.ports;
+                self.clients[client].from.client.set_port(port);
+                self.clients[client].nonce.clear();
+                self.request(client, Method::Refresh, |writer| {
+                    writer.attribute(attribute::MOBILITY_TICKET, &ticket);
+                });
+            }
+            Op::Noise { client, bytes } => {
+                let _ = self.world.handle(self.clients[client].from, &bytes);
+            }
+        }
+        self.world.pump();
+        self.check();
+    }
+
+    fn check(&self) {
+        let World { relay, shared, sockets, .. } = &self.world;
+        assert_eq!(shared.allocations() as usize, relay.allocation_count());
+        let taken: usize = Family::ALL.iter().map(|family| shared.taken_ports(*family)).sum();
+        assert_eq!(taken, sockets.len() + shared.reservations(), "a port is a relay or reserved");
+        let ends = relay.allocations().map(|allocation| allocation.expires).min();
+        assert!(ends.is_none_or(|end| relay.next_timeout().is_some_and(|at| at <= end)), "nothing outlives its timeout");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn indices_agree_no_port_leaks_and_timeouts_are_heard(ops in prop::collection::vec(op(), 1..60)) {
+        let mut run = Run::new();
+        for op in ops {
+            run.act(op);
+        }
+        let mut rounds = 0;
+        while let Some(at) = run.world.relay.next_timeout() {
+            rounds += 1;
+            prop_assert!(rounds < 1000, "timeouts come to an end");
+            run.world.now = run.world.now.max(at);
+            run.world.advance(secs(0));
+        }
+        run.world.assert_empty();
+    }
+}

@@ -1,0 +1,276 @@
+//! Requirements 37 to 48.
+
+use super::*;
+
+fn udp(writer: &mut Writer<'_>) {
+    writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
+}
+
+fn limited(change: impl FnOnce(&mut Limits)) -> World {
+    let mut settings = settings();
+    change(&mut settings.limits);
+    World::with(settings)
+}
+
+#[test]
+fn r37_strangers_leave_nothing_behind() {
+    let (mut world, mut alice) = (World::new(), Client::alice());
+    let messages = [
+        alice.unsigned(Method::Binding, |_| {}),
+        alice.unsigned(Method::Allocate, udp),
+        alice.signed(Method::Allocate, udp),
+        alice.signed(Method::Refresh, |_| {}),
+        send_indication(addr(OUTSIDE), b"x"),
+        channel_data(0x4000, b"x"),
+        vec![0xFF; 40],
+    ];
+    for number in 0..100_000_u32 {
+        let client = SocketAddr::from((number.to_be_bytes(), number as u16));
+        let from = FiveTuple { client, ..alice.from };
+        let verdict = world.relay.handle_client(from, &messages[number as usize % messages.len()], world.now);
+        assert!(matches!(verdict, Forward::Drop(_) | Forward::Reply { .. }), "{verdict:?}");
+    }
+    assert_eq!((world.relay.poll_output(), world.relay.next_timeout()), (None, None));
+    assert!(world.relay.reply.capacity() <= 1024);
+    world.assert_empty();
+}
+
+#[test]
+fn r38_a_binding_reply_is_32_or_44_bytes() {
+    let mut world = World::new();
+    for (client, len, offset) in [("198.51.100.1:1111", 32, 24), ("[2606:4700::9]:1111", 44, 24)] {
+        let mut client = Client::new("", client);
+        let bytes = client.unsigned(Method::Binding, |_| {});
+        let answer = world.ask(client.from, &bytes).expect("an answer");
+        assert_eq!(answer.addresses(attribute::XOR_MAPPED_ADDRESS), [client.from.client]);
+        assert_eq!((answer.0.len(), answer.0[offset - 4..offset].to_vec()), (len, vec![0, 0x20, 0, (len - 24) as u8]));
+    }
+}
+
+#[test]
+fn r38_a_client_of_a_dual_stack_socket_is_told_its_ipv4_address() {
+    let (mut world, mut client) = (World::new(), Client::new("alice", "[::ffff:198.51.100.1]:1111"));
+    let bytes = client.unsigned(Method::Binding, |_| {});
+    let answer = world.ask(client.from, &bytes).expect("an answer");
+    assert_eq!((answer.0.len(), answer.addresses(attribute::XOR_MAPPED_ADDRESS)), (32, vec![addr("198.51.100.1:1111")]));
+    let answer = world.request(&mut client, Method::Allocate, udp);
+    assert_eq!(answer.addresses(attribute::XOR_MAPPED_ADDRESS), [addr("198.51.100.1:1111")]);
+}
+
+#[test]
+fn r39_a_401_is_at_most_2_2_times_the_smallest_allocate() {
+    let (mut world, mut alice) = (World::new(), Client::alice());
+    let bytes = alice.unsigned(Method::Allocate, udp);
+    assert_eq!(bytes.len(), 28);
+    let answer = world.ask(alice.from, &bytes).expect("an answer");
+    assert_eq!(answer.code(), Some(401));
+    assert!(answer.0.len() * 10 <= bytes.len() * 22, "{} bytes", answer.0.len());
+    for padding in 0..100 {
+        world.now += secs(1);
+        let bytes = alice.unsigned(Method::Allocate, |writer| {
+            udp(writer);
+            writer.attribute(attribute::SOFTWARE, &vec![b'x'; padding]);
+        });
+        let answer = world.ask(alice.from, &bytes).expect("an answer");
+        assert!(answer.0.len() * 10 <= bytes.len() * 22, "{} of {} bytes", answer.0.len(), bytes.len());
+    }
+}
+
+#[test]
+fn r39_a_bare_allocate_gets_nothing() {
+    let (mut world, mut alice) = (World::new(), Client::alice());
+    for method in [Method::Allocate, Method::Refresh, Method::CreatePermission, Method::ChannelBind] {
+        let bytes = alice.unsigned(method, |_| {});
+        assert_eq!(bytes.len(), 20);
+        assert_eq!(world.handle(alice.from, &bytes), Forward::Drop(DropReason::Bare));
+    }
+}
+
+#[test]
+fn r39_ten_challenges_a_second_to_one_source() {
+    let (mut world, mut alice) = (World::new(), Client::alice());
+    let mut answered = 0;
+    for port in 0..1000 {
+        alice.from.client.set_port(port);
+        let bytes = alice.unsigned(Method::Allocate, udp);
+        answered += usize::from(world.ask(alice.from, &bytes).is_some());
+    }
+    assert_eq!(answered, 10);
+    world.allocate(&mut Client::bob());
+    world.now += secs(1);
+    world.allocate(&mut Client::alice());
+    let bindings = (0..1000).filter(|_| {
+        let bytes = alice.unsigned(Method::Binding, |_| {});
+        world.ask(alice.from, &bytes).is_some()
+    });
+    assert_eq!(bindings.count(), 50);
+}
+
+#[test]
+fn r39_streams_have_proved_their_address() {
+    let (mut world, mut alice) = (World::new(), Client::alice().over_tcp());
+    for _ in 0..100 {
+        let bytes = alice.unsigned(Method::Allocate, udp);
+        assert!(world.ask(alice.from, &bytes).is_some());
+    }
+}
+
+#[test]
+fn r40_responses_and_indications_of_strangers_get_nothing() {
+    let (mut world, mut alice) = (World::new(), Client::alice());
+    for method in [Method::Binding, Method::Allocate, Method::Send, Method::Data, Method::Unknown(0x0FF)] {
+        for class in [Class::Indication, Class::Success, Class::Error] {
+            let mut bytes = Vec::new();
+            Writer::new(&mut bytes, class, method, &TransactionId([1; 12])).attribute(0x7777, b"unknown");
+            assert!(matches!(world.handle(alice.from, &bytes), Forward::Drop(_)), "{class:?} {method:?}");
+        }
+        if matches!(method, Method::Send | Method::Data | Method::Unknown(_)) {
+            let bytes = alice.unsigned(method, udp);
+            assert_eq!(world.handle(alice.from, &bytes), Forward::Drop(DropReason::UnsupportedMethod));
+        }
+    }
+}
+
+#[test]
+fn r41_a_users_quota_is_486() {
+    let mut world = limited(|limits| limits.user_quota = Some(3));
+    let clients = |user: &'static str| (1..=3).map(move |port| Client::new(user, &format!("198.51.100.1:{port}")));
+    for mut client in clients("alice") {
+        world.allocate(&mut client);
+    }
+    let mut fourth = Client::new("alice", "198.51.100.1:4");
+    assert_eq!(world.request(&mut fourth, Method::Allocate, udp).code(), Some(486));
+    world.allocate(&mut Client::bob());
+    world.relay.revoke("alice");
+    world.pump();
+    world.allocate(&mut fourth);
+}
+
+#[test]
+fn r42_an_empty_pool_is_508_and_recovers() {
+    let mut world = World::with_ports(settings(), 50_000..=50_001);
+    let (mut alice, mut bob, mut third) = (Client::alice(), Client::bob(), Client::new("bob", "198.51.100.3:3"));
+    world.allocate(&mut alice);
+    world.allocate(&mut bob);
+    assert_eq!(world.request(&mut third, Method::Allocate, udp).code(), Some(508));
+    assert_eq!(world.shared.allocations(), 2, "nothing is counted for the refused");
+    world.refresh(&mut alice, 0);
+    world.allocate(&mut third);
+    let mut world = limited(|limits| limits.total_quota = Some(1));
+    world.allocate(&mut alice);
+    assert_eq!(world.request(&mut bob, Method::Allocate, udp).code(), Some(508));
+    world.advance(secs(600));
+    world.allocate(&mut bob);
+}
+
+#[test]
+fn r43_permissions_and_channels_are_capped() {
+    let mut world = limited(|limits| {
+        limits.permissions = 5;
+        limits.channels = 3;
+        limits.new_peers = None;
+    });
+    let mut alice = Client::alice();
+    world.allocate(&mut alice);
+    for host in 1..=5_u16 {
+        assert_eq!(world.permit(&mut alice, &[&format!("198.51.101.{host}:1")]), None);
+    }
+    assert_eq!(world.permit(&mut alice, &["198.51.101.6:1"]), Some(508));
+    assert_eq!(world.permit(&mut alice, &["198.51.101.5:1"]), None, "a refresh");
+    for host in 1..=3_u16 {
+        assert_eq!(world.bind(&mut alice, 0x4000 + host, &format!("198.51.101.{host}:1")), None);
+    }
+    assert_eq!(world.bind(&mut alice, 0x4004, "198.51.101.4:1"), Some(508));
+    assert_eq!(world.bind(&mut alice, 0x4003, "198.51.101.3:1"), None, "a refresh");
+    world.advance(secs(300));
+    assert_eq!(world.permit(&mut alice, &["198.51.101.6:1"]), None);
+}
+
+#[test]
+fn r43_new_peers_a_second_are_capped() {
+    let mut world = limited(|limits| {
+        limits.permissions = 1000;
+        limits.new_peers = Some(10);
+    });
+    let mut alice = Client::alice();
+    world.allocate(&mut alice);
+    let scan = |world: &mut World, alice: &mut Client, from: u32| {
+        let hosts = (from..from + 100).map(|host| format!("198.51.{}.{}:1", 101 + host / 250, host % 250));
+        hosts.filter(|peer| world.permit(alice, &[peer]).is_none()).count()
+    };
+    assert_eq!(scan(&mut world, &mut alice, 0), 10);
+    world.now += secs(1);
+    assert_eq!(scan(&mut world, &mut alice, 100), 10);
+}
+
+#[test]
+fn r44_bandwidth_is_capped_by_allocation_user_and_server() {
+    type Cap = fn(&mut Limits);
+    let caps: [(Cap, [usize; 3]); 3] = [
+        (|limits| limits.allocation_bandwidth = Some(100_000), [100, 100, 100]),
+        (|limits| limits.user_bandwidth = Some(100_000), [100, 0, 100]),
+        (|limits| limits.server_bandwidth = Some(100_000), [100, 0, 0]),
+    ];
+    for (cap, expected) in caps {
+        let mut world = limited(cap);
+        let mut clients = [Client::alice(), Client::new("alice", "198.51.100.1:2"), Client::bob()];
+        let relayed = clients.each_mut().map(|client| {
+            let relayed = world.allocate(client);
+            assert_eq!(world.bind(client, 0x4000, OUTSIDE), None);
+            relayed
+        });
+        let passed = clients.each_ref().map(|client| {
+            let packets = (0..200).filter(|_| matches!(world.channel_data(client, 0x4000, &[0; 1000]), Forward::ToPeer { .. }));
+            packets.count()
+        });
+        assert_eq!(passed, expected);
+        assert_eq!(world.channel_data(&clients[0], 0x4000, &[0; 1000]), Forward::Drop(DropReason::Bandwidth));
+        assert!(matches!(world.peer_data(relayed[0], OUTSIDE, &[0; 1000]), Forward::ToClient { .. }), "the other direction");
+        world.now += secs(1);
+        assert!(matches!(world.channel_data(&clients[0], 0x4000, &[0; 1000]), Forward::ToPeer { .. }));
+    }
+}
+
+#[test]
+fn r47_a_socket_that_does_not_open_is_508_and_holds_nothing() {
+    let (mut world, mut alice) = (World::new(), Client::alice());
+    world.opens = [Err(OpenError::Failed)].into();
+    let answer = world.request(&mut alice, Method::Allocate, udp);
+    assert_eq!(answer.code(), Some(508));
+    assert!(Integrity::Sha1.verify(&answer.message(), &alice.key()));
+    world.assert_empty();
+    world.opens = [Err(OpenError::PortInUse), Err(OpenError::PortInUse)].into();
+    world.allocate(&mut alice);
+    assert_eq!(world.shared.taken_ports(Family::V4), 1);
+    world.opens = [Err(OpenError::PortInUse); 100].into();
+    assert_eq!(world.request(&mut Client::bob(), Method::Allocate, udp).code(), Some(508), "somebody else has all ports");
+    assert_eq!(world.shared.taken_ports(Family::V4), 1);
+}
+
+#[test]
+fn r48_many_allocations_come_and_go_in_the_same_places() {
+    let mut world = World::new();
+    for round in 0..2_000_u32 {
+        let mut client = Client::new("alice", &format!("198.51.{}.{}:{}", round % 100, round / 256, 1 + round));
+        let _ = world.allocate(&mut client);
+        if round % 2 == 0 {
+            world.refresh(&mut client, 0);
+        }
+        world.now += secs(20);
+        world.outputs.clear();
+    }
+    assert!(world.relay.allocation_count() <= 16);
+    world.advance(secs(600));
+    world.assert_empty();
+}
+
+#[test]
+fn a_closed_stream_ends_its_allocation() {
+    let (mut world, mut alice) = (World::new(), Client::alice().over_tcp());
+    world.allocate(&mut alice);
+    world.relay.client_closed(&Client::bob().from, world.now);
+    assert_eq!(world.relay.allocation_count(), 1);
+    world.relay.client_closed(&alice.from, world.now);
+    world.pump();
+    world.assert_empty();
+}
