@@ -10,11 +10,15 @@ pub fn relay_ip(listening: IpAddr) -> IpAddr {
     if !listening.is_unspecified() {
         return listening;
     }
-    let v4 = || default_route(IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)));
-    let v6 = || default_route(IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)));
     let takes = |ip: &IpAddr| ip.is_ipv4() || listening.is_ipv6();
-    let routed = v4().or_else(|| listening.is_ipv6().then(v6).flatten());
+    let routed = routed_v4().or_else(|| listening.is_ipv6().then(routed_v6).flatten());
     routed.or_else(|| interfaces().into_iter().find(|ip| takes(ip) && reaches_others(ip))).unwrap_or(Ipv4Addr::LOCALHOST.into())
+}
+
+/// The default route's address of the other family than that of `ip`, where others can reach it.
+pub fn counterpart(ip: IpAddr) -> Option<IpAddr> {
+    let routed = if ip.is_ipv4() { routed_v6() } else { routed_v4() };
+    routed.filter(reaches_others)
 }
 
 /// The addresses of all interfaces that are up; none when the system does not tell.
@@ -62,6 +66,14 @@ pub fn reaches_others(ip: &IpAddr) -> bool {
         IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
         IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
     }
+}
+
+fn routed_v4() -> Option<IpAddr> {
+    default_route(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(203, 0, 113, 1).into())
+}
+
+fn routed_v6() -> Option<IpAddr> {
+    default_route(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())
 }
 
 /// Connecting a UDP socket sends nothing: it makes the kernel choose the route, and with it the source address.

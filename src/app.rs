@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::address;
-use crate::api::{self, Api, Probe, Site};
+use crate::api::{self, Api, Numbers, Probe, Site};
 use crate::cast::code::TokenKey;
 use crate::cast::gateway::{Gateway, Issuer};
 use crate::cast::room::{Rooms, RoomsConfig};
@@ -25,7 +25,7 @@ use crate::ice::{IceServers, Listener, Transport};
 use crate::limit::AddressLimiter;
 use crate::relay;
 use crate::users::{Directory, Store};
-use crate::{http, router, socket_io};
+use crate::{http, numbers, router, socket_io};
 
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
@@ -56,12 +56,10 @@ impl App {
         let listener = TcpListener::bind(config.http.addr).await.map_err(|error| http_error(config.http.addr, &error))?;
         let http_addr = listener.local_addr().context("the HTTP listener has no address")?;
 
-        let keys: relay::KeyLookup = {
-            let (directory, realm) = (directory.clone(), config.relay.realm.clone());
-            Arc::new(move |username: &str| directory.long_term_keys(username, &realm, SystemTime::now()))
-        };
-        let relay = relay::start(&config.relay, keys).await?;
-        let listeners = vec![Listener { transport: Transport::Udp, port: relay.listening().port() }];
+        let relay = relay::start(&config.relay, Arc::new(directory.clone()))?;
+        let port = relay.listening().port();
+        let listening = [(Transport::Udp, relay.has_udp()), (Transport::Tcp, relay.has_tcp())].into_iter();
+        let listeners = listening.filter(|(_, listens)| *listens).map(|(transport, _)| Listener { transport, port }).collect();
         let ice = IceServers::new(&config, listeners, relay.listening().ip(), relay.advertised());
         let limiter = AddressLimiter::per_minute(config.credentials.rate);
 
@@ -84,6 +82,7 @@ impl App {
 
         let relay_alive = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay_alive);
+        let (meter, casts) = (relay.meter(), gateway.clone());
         let api = Api {
             directory: directory.clone(),
             credentials: config.credentials.clone(),
@@ -95,6 +94,10 @@ impl App {
                 alphabet: config.cast.alphabet,
             },
             probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
+            numbers: Numbers(Box::new(move || {
+                let (tvs, clients) = casts.counts();
+                numbers::families(&meter.stats(), tvs, clients)
+            })),
         };
         let own = api.site.public_url.clone();
         let router = router::router(layer, api::router(Arc::new(api)), &config.http.cors, own);
@@ -129,7 +132,12 @@ impl App {
         for other in origins.iter().skip(1) {
             line("", &format!("or {other}"));
         }
-        line("TURN relay", &format!("{} UDP; relayed ports {}-{} UDP", self.turn_addr(), ports.start(), ports.end()));
+        let listening = match (self.relay.has_udp(), self.relay.has_tcp()) {
+            (true, true) => "UDP and TCP",
+            (false, _) => "TCP",
+            (true, false) => "UDP",
+        };
+        line("TURN relay", &format!("{} {listening}; relayed ports {}-{} UDP", self.turn_addr(), ports.start(), ports.end()));
         line("", &format!("seen by others as {}", self.relay.advertised()));
         line("Data", &shown(&self.config.data_dir));
         let warnings = self.warnings(public.as_deref(), &here);

@@ -50,7 +50,8 @@ impl IceServers {
     /// port they were bound to, the preferred one first.
     pub fn new(config: &Config, listeners: Vec<Listener>, listening: IpAddr, advertised: IpAddr) -> Self {
         let public = || config.http.public_url.as_ref()?.host().map(|host| host.to_owned());
-        Self { listeners, fixed: config.relay.external_ip.map(host_of).or_else(public), listening, advertised }
+        let fixed = config.relay.external_ips.first().copied().map(host_of).or_else(public);
+        Self { listeners, fixed, listening, advertised }
     }
 
     /// `turn:HOST:PORT?transport=udp` and so on, a URL a listener. HOST is the external address of the settings, or else the

@@ -6,6 +6,7 @@
 mod error;
 mod health;
 mod info;
+mod metrics;
 mod turn;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 
 pub use error::Error;
+pub use metrics::{Family, Kind, Numbers, Sample};
 pub use turn::TurnReply;
 
 use crate::cast::code::CodeAlphabet;
@@ -39,6 +41,8 @@ pub struct Api {
     pub site: Site,
     /// What besides the database must be in order for `/readyz`.
     pub probes: Vec<Probe>,
+    /// What `/metrics` shows.
+    pub numbers: Numbers,
 }
 
 /// What the pages are told about the server.
@@ -65,13 +69,14 @@ impl fmt::Debug for Probe {
     }
 }
 
-/// `/turn`, `/api/info`, `/healthz` and `/readyz`.
+/// `/turn`, `/api/info`, `/healthz`, `/readyz` and `/metrics`.
 pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/turn", get(turn::issue).post(turn::issue))
         .route("/api/info", get(info::info))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(api)
 }

@@ -35,9 +35,11 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, config: &Co
     let directory = with_store(config, async |store: &Store| Ok(Directory::open(store, &config.credentials).await?)).await?;
     check_access(&directory, config.credentials.access, user)?;
     let issued = directory.issue(user, ttl, SystemTime::now());
-    let listeners = vec![Listener { transport: Transport::Udp, port: config.relay.addr.port() }];
-    let advertised = config.relay.relay_ip.unwrap_or_else(|| address::relay_ip(config.relay.addr.ip()));
-    let uris = IceServers::new(config, listeners, config.relay.addr.ip(), advertised).uris(None);
+    let (relay, port) = (&config.relay, config.relay.addr.port());
+    let listening = [(Transport::Udp, relay.udp), (Transport::Tcp, relay.tcp)].into_iter();
+    let listeners = listening.filter(|(_, listens)| *listens).map(|(transport, _)| Listener { transport, port }).collect();
+    let advertised = relay.relay_ips.first().copied().unwrap_or_else(|| address::relay_ip(relay.addr.ip()));
+    let uris = IceServers::new(config, listeners, relay.addr.ip(), advertised).uris(None);
     print(serde_json::to_string_pretty(&TurnReply::new(&issued, uris))?)
 }
 

@@ -36,13 +36,13 @@ pub struct Settings {
     /// Comma list of origins whose front ends may call this server, or * [default: *]
     #[arg(long, env = "CASTWAY_CORS_ORIGINS", value_name = "LIST", global = true, hide_env_values = true)]
     pub cors_origins: Option<String>,
-    /// Address of STUN and TURN over UDP [default: 0.0.0.0:3478]
+    /// Address of STUN and TURN, over UDP and TCP [default: 0.0.0.0:3478]
     #[arg(long, env = "CASTWAY_TURN_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub turn_addr: Option<String>,
-    /// The address under which the world reaches the relay, if it is not the machine's own (NAT, cloud)
+    /// The address under which the world reaches the relay, if it is not the machine's own (NAT, cloud); IPv4,IPv6 for both
     #[arg(long, env = "CASTWAY_EXTERNAL_IP", value_name = "IP", global = true, hide_env_values = true)]
     pub external_ip: Option<String>,
-    /// The machine's address that relayed sockets are bound to [default: the one the default route uses]
+    /// The machine's address that relayed sockets are bound to; IPv4,IPv6 for both [default: those of the default routes]
     #[arg(long, env = "CASTWAY_RELAY_IP", value_name = "IP", global = true, hide_env_values = true)]
     pub relay_ip: Option<String>,
     /// Lowest port of relayed addresses [default: 49152]
@@ -60,6 +60,54 @@ pub struct Settings {
     /// Comma list of addresses or networks that the relay must not reach, besides the built-in list
     #[arg(long, env = "CASTWAY_DENIED_PEER_IP", value_name = "LIST", global = true, hide_env_values = true)]
     pub denied_peer_ip: Option<String>,
+    /// Whether STUN and TURN over UDP are off: true or false [default: false]
+    #[arg(long, env = "CASTWAY_NO_UDP", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub no_udp: Option<String>,
+    /// Whether STUN and TURN over TCP are off: true or false [default: false]
+    #[arg(long, env = "CASTWAY_NO_TCP", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub no_tcp: Option<String>,
+    /// Whether relaying to TCP peers (RFC 6062) is off; it is not there yet [default: true]
+    #[arg(long, env = "CASTWAY_NO_TCP_RELAY", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub no_tcp_relay: Option<String>,
+    /// Threads that relay [default: the processor cores, 4 at most]
+    #[arg(long, env = "CASTWAY_RELAY_THREADS", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub relay_threads: Option<String>,
+    /// How long packets may gather under load, which saves processor time; 0: not at all [default: 200]
+    #[arg(long, env = "CASTWAY_COALESCE", value_name = "MICROSECONDS", global = true, hide_env_values = true)]
+    pub coalesce: Option<String>,
+    /// Most allocations of one user at once; 0: any number [default: 0]
+    #[arg(long, env = "CASTWAY_USER_QUOTA", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub user_quota: Option<String>,
+    /// Most allocations at once; 0: any number [default: 0]
+    #[arg(long, env = "CASTWAY_TOTAL_QUOTA", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub total_quota: Option<String>,
+    /// Most bytes a second of one allocation, each direction by itself; 0: no limit [default: 0]
+    #[arg(long, env = "CASTWAY_MAX_BPS", value_name = "BYTES", global = true, hide_env_values = true)]
+    pub max_bps: Option<String>,
+    /// Most bytes a second of all allocations together, each direction by itself; 0: no limit [default: 0]
+    #[arg(long, env = "CASTWAY_BPS_CAPACITY", value_name = "BYTES", global = true, hide_env_values = true)]
+    pub bps_capacity: Option<String>,
+    /// How long a nonce is good [default: 600]
+    #[arg(long, env = "CASTWAY_STALE_NONCE", value_name = "SECONDS", global = true, hide_env_values = true)]
+    pub stale_nonce: Option<String>,
+    /// Longest time between two refreshes of an allocation [default: 3600]
+    #[arg(long, env = "CASTWAY_MAX_ALLOCATE_LIFETIME", value_name = "SECONDS", global = true, hide_env_values = true)]
+    pub max_allocate_lifetime: Option<String>,
+    /// Whether an allocation ends when the credentials that made it expire: true or false [default: false]
+    #[arg(long, env = "CASTWAY_STRICT_EXPIRY", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub strict_expiry: Option<String>,
+    /// Whether a client may keep its allocation when its address changes (RFC 8016): true or false [default: false]
+    #[arg(long, env = "CASTWAY_MOBILITY", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub mobility: Option<String>,
+    /// Whether clients are told of ICMP errors (RFC 8656, 11.5): true or false; some clients end at the first one [default: false]
+    #[arg(long, env = "CASTWAY_ICMP_INDICATIONS", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub icmp_indications: Option<String>,
+    /// Whether answers tell the program and its version: true or false [default: false]
+    #[arg(long, env = "CASTWAY_SOFTWARE", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub software: Option<String>,
+    /// TURN server that all clients are sent to instead; IPv4,IPv6 for both
+    #[arg(long, env = "CASTWAY_ALTERNATE_SERVER", value_name = "IP:PORT", global = true, hide_env_values = true)]
+    pub alternate_server: Option<String>,
     /// Comma list of secrets shared with other TURN REST issuers, newest first [default: generated, in the database]
     #[arg(long, env = "CASTWAY_STATIC_AUTH_SECRET", value_name = "LIST", global = true, hide_env_values = true)]
     pub static_auth_secret: Option<String>,
@@ -221,10 +269,6 @@ impl Reader {
 
     fn parsed<T: FromStr>(&mut self, name: &str, setting: &Option<String>, expected: &str, default: T) -> T {
         self.parse(name, setting, expected, default, |value| value.parse().ok())
-    }
-
-    fn optional<T: FromStr>(&mut self, name: &str, setting: &Option<String>, expected: &str) -> Option<T> {
-        self.parse(name, setting, expected, None, |value| value.parse().ok().map(Some))
     }
 
     fn number(&mut self, name: &str, setting: &Option<String>, default: u64, range: std::ops::RangeInclusive<u64>) -> u64 {

@@ -1,101 +1,177 @@
-//! The TURN relay: listens, relays and knows where it may send. RFC 8656 over UDP, on the `turn` crate's protocol engine.
+//! The TURN relay: sockets and threads around [`crate::turn`], which decides.
 //!
-//! Owner: one task per relay, made by [`start`] and ended by [`Handle::stop`]. Inputs: datagrams of clients, datagrams of
-//! peers, [`KeyLookup`]. Outputs: datagrams. The seam to the rest of the program is [`start`] and [`Handle`]; nothing of the
-//! engine behind it shows.
-//!
-//! The crate's own server is not used, only its request handler and its allocations: that server knows one key a user,
-//! remembers a nonce for every stranger for ever, and ends at the first error of its socket. The loop of `server` gives each
-//! datagram its handler instead, so that **several secrets verify**: the handler owns the very datagram that it is asked
-//! about, tries the candidate keys of the username on it, newest first, and names the one whose MESSAGE-INTEGRITY matches
-//! (RFC 8489 section 14.5). The crate then checks once more and signs its answer with that key. There is nothing shared
-//! between datagrams that could be mixed up, and nothing kept after one.
+//! [`start`] binds the sockets and starts the shards, a thread each (`shard`); [`Handle`] is all that the rest of the program
+//! sees. No packet waits for tokio, for a lock or for another shard: the kernel keeps each client with one of them
+//! (SO_REUSEPORT). What comes from outside, users disabled or addresses changed, reaches a shard as a message.
 //!
 //! Invariants:
-//! - No datagram passes between a relayed socket and a denied peer, whatever permissions the client made ([`policy`]).
-//! - An error of one datagram ends nothing but that datagram.
-//! - A port that counts as a live relay port is bound by this relay.
+//! - An error of one send or of one socket ends nothing but that send or that allocation.
+//! - A shard that failed starts again; it is counted and logged, and its ports and quota are given back.
+//! - Everything that waits is bounded: a batch, a connection's queue, connections without an allocation.
 
-pub mod policy;
-mod relayed;
-mod server;
+mod acceptor;
+mod accounts;
+mod carry;
+pub mod inbox;
+pub mod outbox;
+mod pace;
+pub mod poll;
+mod setup;
+mod shard;
+mod sockets;
+mod source;
+pub mod stats;
+mod strangers;
+mod stream;
+mod streams;
+pub mod udp;
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
-use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use anyhow::Context as _;
+use rand::Rng as _;
 
-use crate::address;
+pub use accounts::Accounts;
+pub use stats::Stats;
+
 use crate::config::RelayConfig;
-use policy::PeerPolicy;
-use relayed::{OpenError, Relayed};
-use server::Server;
+use crate::turn::{self, RelayAddress, Shared};
+use poll::{Interest, Poll};
+use setup::Listeners;
+use shard::{Control, Core, Mailbox};
+use source::Source;
+use stats::ShardStats;
+use strangers::Strangers;
 
-/// The keys that may have signed a username's requests, newest secret first; none for an unknown or expired user.
-///
-/// A key is H(A1), the 16 bytes of `MD5(username ":" realm ":" password)` with SASLprep applied (RFC 8489 section 9.2.2). It
-/// is called once for each request that carries credentials, on the relay's task: it must not block.
-pub type KeyLookup = Arc<dyn Fn(&str) -> Vec<[u8; 16]> + Send + Sync>;
+/// How soon the allocations of a user who was disabled are looked for.
+const USERS: Duration = Duration::from_secs(1);
+/// How soon a new address of the machine is closed to clients.
+const ADDRESSES: Duration = Duration::from_secs(30);
 
-/// How much the kernel may hold for the one socket of all clients, in bytes: a key frame of several senders at once.
-const LISTENER_BUFFER: usize = 4 << 20;
-/// How long [`Handle::stop`] waits for sockets to close after the deadline.
-const CLOSING: Duration = Duration::from_secs(1);
-
-/// Binds the listener and starts relaying.
+/// Binds the listeners and starts relaying.
 ///
 /// # Errors
 /// A sentence that names the setting to change: the port is taken, an address is not this machine's, no relay port is free,
 /// the external address is of another family than the relay's.
-pub async fn start(config: &RelayConfig, keys: KeyLookup) -> anyhow::Result<Handle> {
-    let socket = UdpSocket::bind(config.addr).await.map_err(|error| listen_error(config.addr, error))?;
-    // A smaller buffer is no reason not to start: the kernel caps what it grants.
-    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(LISTENER_BUFFER);
-    let listening = socket.local_addr().context("the relay's socket has no address")?;
+pub fn start(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Result<Handle> {
+    let listeners = Listeners::bind(config)?;
+    let relays = setup::relay_addresses(config)?;
+    let settings = Arc::new(setup::settings(config, relays, listeners.address.port()));
+    let mut seed = [0; 32];
+    rand::rng().fill_bytes(&mut seed);
+    let shared = Shared::new(&settings, seed, Instant::now());
+    let stats: Arc<[Arc<ShardStats>]> = (0..config.threads).map(|_| Arc::default()).collect();
+    let strangers = Arc::new(Strangers::default());
 
-    let relay_ip = config.relay_ip.unwrap_or_else(|| address::relay_ip(listening.ip())).to_canonical();
-    let advertised = config.external_ip.unwrap_or(relay_ip).to_canonical();
-    ensure!(
-        relay_ip.is_ipv4() == advertised.is_ipv4(),
-        "CASTWAY_EXTERNAL_IP={advertised} and the relay's own address {relay_ip} are not both IPv4 or both IPv6: change it, or \
-         set CASTWAY_RELAY_IP to an address of this machine of the same kind"
-    );
-    let policy = PeerPolicy::new(&config.allowed_peers, &config.denied_peers)
-        .with_own(address::interfaces())
-        .with_relayed([relay_ip, advertised]);
-    let relayed = Arc::new(Relayed::new(relay_ip, advertised, config.ports.clone(), policy));
-    relayed.bind().await.map_err(|error| relay_error(config, relay_ip, error))?;
+    let mut ends = Vec::new();
+    for _ in 0..config.threads {
+        let poll = Poll::new().context("the relay needs more descriptors: raise the limit of open files (ulimit -n)")?;
+        let (sender, controls) = mpsc::channel();
+        ends.push((Mailbox { sender, waker: poll.waker() }, poll, controls));
+    }
+    let mailboxes: Vec<Mailbox> = ends.iter().map(|(mailbox, ..)| mailbox.clone()).collect();
+    let address = listeners.address;
+    let (mut udp, mut tcp) = (listeners.udp.into_iter(), listeners.tcp.into_iter());
+    let mut handle = Handle {
+        listening: address,
+        udp: config.udp,
+        tcp: config.tcp,
+        advertised: relays.iter().flatten().next().context("the relay has no address")?.advertised,
+        meter: Meter(Arc::clone(&stats)),
+        shared: Arc::clone(&shared),
+        mailboxes: mailboxes.clone(),
+        threads: Vec::new(),
+        watch: None,
+    };
+    for ((index, stats), (_, poll, controls)) in (0..).zip(stats.iter()).zip(ends) {
+        let (listener, acceptor) = (udp.next(), tcp.next());
+        if let Some(listener) = &listener {
+            poll.add(listener, Source::Listener.token(), Interest::Datagrams).context("the relay's socket can't be watched")?;
+        }
+        if let Some(acceptor) = &acceptor {
+            poll.add(acceptor, Source::Acceptor.token(), Interest::Read).context("the relay's socket can't be watched")?;
+        }
+        let core = Core {
+            index,
+            settings: Arc::clone(&settings),
+            policy: setup::policy(config),
+            // All from one range: which ports are taken is known without a lock, and a small range is not cut into crumbs.
+            shard: turn::Shard { index, ports: config.ports.clone() },
+            shared: Arc::clone(&shared),
+            accounts: Arc::clone(&accounts),
+            strangers: Arc::clone(&strangers),
+            stats: Arc::clone(stats),
+            controls,
+            mailboxes: mailboxes.clone(),
+            poll,
+            listener,
+            acceptor,
+            server: address,
+            coalesce: config.coalesce,
+            icmp_indications: config.icmp_indications,
+            stop_at: None,
+        };
+        let thread = thread::Builder::new().name(format!("relay-{index}")).spawn(move || shard::run(core));
+        handle.threads.push(thread.context("the relay can't start its threads")?);
+    }
+    let (watch, ended) = mpsc::channel();
+    let watcher = thread::Builder::new().name("relay-watch".to_owned());
+    watcher.spawn(move || follow(&ended, &*accounts, &relays, &mailboxes)).context("the relay can't start its threads")?;
+    handle.watch = Some(watch);
+    Ok(handle)
+}
 
-    let (open, closed) = mpsc::channel(1);
-    let server = Server::new(socket, Arc::clone(&relayed), config.realm.clone(), keys, open)?;
-    let stop = CancellationToken::new();
-    let task = tokio::spawn(Arc::new(server).run(stop.clone()));
-    Ok(Handle { listening, relayed, task, stop: stop.drop_guard(), closed })
+/// Tells the shards what has changed, until the other end of `ended` is gone.
+fn follow(ended: &mpsc::Receiver<()>, accounts: &dyn Accounts, relays: &[Option<RelayAddress>; 2], shards: &[Mailbox]) {
+    let mut revision = accounts.revision();
+    let mut own = setup::own_addresses(relays);
+    let mut looked = Instant::now();
+    while ended.recv_timeout(USERS) == Err(RecvTimeoutError::Timeout) {
+        let now = accounts.revision();
+        if std::mem::replace(&mut revision, now) != now {
+            shards.iter().for_each(|shard| shard.send(Control::CheckUsers));
+        }
+        if looked.elapsed() >= ADDRESSES {
+            looked = Instant::now();
+            let now = setup::own_addresses(relays);
+            if now != own {
+                tracing::info!("the machine's addresses have changed");
+                own = now;
+                shards.iter().for_each(|shard| shard.send(Control::OwnAddresses(Arc::clone(&own))));
+            }
+        }
+    }
 }
 
 /// A running relay. Dropping it ends the relay at once, [`Handle::stop`] in order.
 #[derive(Debug)]
 pub struct Handle {
     listening: SocketAddr,
-    relayed: Arc<Relayed>,
-    task: JoinHandle<()>,
-    stop: DropGuard,
-    closed: mpsc::Receiver<()>,
+    udp: bool,
+    tcp: bool,
+    advertised: IpAddr,
+    meter: Meter,
+    shared: Arc<Shared>,
+    mailboxes: Vec<Mailbox>,
+    threads: Vec<JoinHandle<()>>,
+    /// Ends the thread that follows users and addresses.
+    watch: Option<mpsc::Sender<()>>,
 }
 
-/// Datagrams that were not passed on since the start, for reasons of the relay's own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Drops {
-    /// To or from a peer that [`PeerPolicy`] denies.
-    pub denied: u64,
-    /// To a peer, refused by the network or by a full buffer.
-    pub unsent: u64,
+/// Reads the numbers of a relay, from any thread.
+#[derive(Debug, Clone)]
+pub struct Meter(Arc<[Arc<ShardStats>]>);
+
+impl Meter {
+    /// What all shards have counted since the start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats::sum(self.0.iter().map(|shard| &**shard))
+    }
 }
 
 impl Handle {
@@ -105,86 +181,71 @@ impl Handle {
         self.listening
     }
 
-    /// The address of relayed transport addresses as clients see it.
+    /// Whether it listens on UDP.
     #[must_use]
-    pub fn advertised(&self) -> IpAddr {
-        self.relayed.advertised()
+    pub const fn has_udp(&self) -> bool {
+        self.udp
     }
 
-    /// Whether the relay still serves.
+    /// Whether it listens on TCP.
+    #[must_use]
+    pub const fn has_tcp(&self) -> bool {
+        self.tcp
+    }
+
+    /// The address of relayed transport addresses as clients see it; the IPv4 one where there are two.
+    #[must_use]
+    pub const fn advertised(&self) -> IpAddr {
+        self.advertised
+    }
+
+    /// Whether all of the relay still serves.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        !self.task.is_finished()
+        self.threads.iter().all(|thread| !thread.is_finished())
     }
 
     /// Allocations that exist now.
     #[must_use]
     pub fn allocations(&self) -> usize {
-        self.relayed.allocations()
+        self.shared.allocations() as usize
     }
 
-    /// What was not passed on since the start.
+    /// What was counted since the start.
     #[must_use]
-    pub fn drops(&self) -> Drops {
-        self.relayed.drops()
+    pub fn stats(&self) -> Stats {
+        self.meter.stats()
+    }
+
+    /// For who wants the numbers later, and elsewhere.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     /// Refuses new allocations (508), waits until the last one ends or `deadline` is over, closes what is left and returns
     /// when the ports are free.
-    pub async fn stop(self, deadline: Duration) {
-        let Self { relayed, task, stop, mut closed, .. } = self;
-        relayed.drain(deadline).await;
-        let cut = relayed.allocations();
-        drop(stop);
-        let _ = task.await;
-        // Every socket holds a sender: `None` says that the last one is closed.
-        if tokio::time::timeout(CLOSING, closed.recv()).await.is_err() {
-            tracing::warn!("the relay stopped, but not all of its sockets are closed");
+    pub async fn stop(mut self, deadline: Duration) {
+        let (threads, shared) = (std::mem::take(&mut self.threads), Arc::clone(&self.shared));
+        self.end(Instant::now() + deadline);
+        let joined =
+            tokio::task::spawn_blocking(move || threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count());
+        if joined.await.unwrap_or(1) > 0 {
+            tracing::error!("a shard of the relay had failed for good");
         }
-        tracing::info!(cut, "the relay stopped");
+        tracing::info!(cut = shared.allocations(), "the relay stopped");
+    }
+
+    fn end(&mut self, at: Instant) {
+        self.watch = None;
+        self.mailboxes.iter().for_each(|shard| shard.send(Control::Stop(at)));
     }
 }
 
-fn listen_error(addr: SocketAddr, error: io::Error) -> anyhow::Error {
-    let kind = error.kind();
-    let sentence = if kind == io::ErrorKind::AddrInUse {
-        format!(
-            "UDP {addr} is taken by another program (another Castway, coturn?): stop that one, or set CASTWAY_TURN_ADDR to a \
-             free port"
-        )
-    } else if kind == io::ErrorKind::AddrNotAvailable {
-        let (own, port) = (address::listed(), addr.port());
-        format!(
-            "the relay can't listen on {addr}, which is not an address of this machine: set CASTWAY_TURN_ADDR to one of {own}, \
-             or to 0.0.0.0:{port} for all"
-        )
-    } else if kind == io::ErrorKind::PermissionDenied {
-        format!(
-            "UDP {addr} needs more rights than this user has: set CASTWAY_TURN_ADDR to a port from 1024 up, or grant \
-             CAP_NET_BIND_SERVICE"
-        )
-    } else {
-        format!("the relay can't listen on UDP {addr}: change CASTWAY_TURN_ADDR")
-    };
-    anyhow::Error::new(error).context(sentence)
-}
-
-fn relay_error(config: &RelayConfig, relay_ip: IpAddr, error: OpenError) -> anyhow::Error {
-    let sentence = match &error {
-        OpenError::Exhausted => format!(
-            "every UDP port from {} to {} of {relay_ip} is taken: stop what holds them, or widen CASTWAY_MIN_PORT and \
-             CASTWAY_MAX_PORT",
-            config.ports.start(),
-            config.ports.end()
-        ),
-        OpenError::Bind(error) if error.kind() != io::ErrorKind::AddrNotAvailable => {
-            format!("relayed sockets can't be bound to {relay_ip}: change CASTWAY_RELAY_IP, or what forbids it")
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            self.end(Instant::now());
         }
-        OpenError::Bind(_) => format!(
-            "relayed sockets can't be bound to {relay_ip}, which is not an address of this machine: set CASTWAY_RELAY_IP to \
-             one of {}; the address of a router in front belongs in CASTWAY_EXTERNAL_IP",
-            address::listed()
-        ),
-    };
-    anyhow::Error::new(error).context(sentence)
+    }
 }

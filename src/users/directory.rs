@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -31,6 +32,7 @@ struct Inner {
     configured: Vec<Secret<String>>,
     longest: Duration,
     last_poll: ArcSwap<Instant>,
+    revision: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl Directory {
             configured: config.static_auth_secrets.clone(),
             longest: config.ttl,
             last_poll: ArcSwap::from_pointee(Instant::now()),
+            revision: AtomicU64::new(0),
         }))
     }
 
@@ -99,6 +102,11 @@ impl Directory {
     /// Whether the database could be read within the last seconds.
     pub fn is_current(&self) -> bool {
         self.0.last_poll.load().elapsed() < STALE
+    }
+
+    /// Counts the changes of the snapshot.
+    pub fn revision(&self) -> u64 {
+        self.0.revision.load(Ordering::Acquire)
     }
 
     /// Credentials `EXPIRY:username`, signed by the newest secret. `ttl` is clamped to a second at least and the longest ttl at
@@ -230,6 +238,7 @@ impl Follower {
                 if let Some(snapshot) = changed {
                     tracing::debug!(users = snapshot.users.len(), secrets = snapshot.secrets.len(), "users reloaded");
                     self.directory.0.known.store(Arc::new(snapshot.into()));
+                    self.directory.0.revision.fetch_add(1, Ordering::Release);
                 }
                 self.directory.0.last_poll.store(Arc::new(Instant::now()));
                 if std::mem::take(&mut self.failing) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use castway::api::{self, Api, Probe, Site};
+use castway::api::{self, Api, Numbers, Probe, Site};
 use castway::config::{Config, Settings};
 use castway::ice::{IceServers, Listener, Transport};
 use castway::limit::AddressLimiter;
@@ -54,6 +54,7 @@ impl Server {
             credentials: config.credentials,
             site: Site { public_url: None, http: config.http.addr, alphabet: config.cast.alphabet },
             probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
+            numbers: Numbers(Box::new(Vec::new)),
         };
         let app = api::router(Arc::new(state)).into_make_service_with_connect_info::<SocketAddr>();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -258,7 +259,8 @@ fn the_command_line_prints_what_turn_would() {
     command.args(["credentials", "alice", "--ttl", "60", "--external-ip", "192.0.2.9", "--static-auth-secret", "north"]);
     let reply: Value = serde_json::from_str(&ok(&mut command)).unwrap();
     assert_eq!(reply["ttl"], 60);
-    assert_eq!(reply["uris"], json!(["turn:192.0.2.9:3478?transport=udp"]));
+    let uris = json!(["turn:192.0.2.9:3478?transport=udp", "turn:192.0.2.9:3478?transport=tcp"]);
+    assert_eq!(reply["uris"], uris);
     assert!(verify("north", reply["username"].as_str().unwrap(), reply["password"].as_str().unwrap()));
 
     let output =

@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test's helper fails like its test")]
 
 mod credentials;
+mod metrics;
 mod relay;
+mod relay_limits;
+mod relay_streams;
+mod relay_ways;
 mod support;
 mod tidy;
 mod users;

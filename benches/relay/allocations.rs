@@ -1,0 +1,124 @@
+//! Many allocations: how fast they are made, and what an idle one takes.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use castway::relay::inbox::Inbox;
+use castway::relay::poll::{Interest, Poll};
+use castway::relay::udp::UdpSocket;
+use stun::message::{CLASS_ERROR_RESPONSE, Message};
+
+use crate::client::{self, User};
+use crate::server::Server;
+
+/// Clients that wait for an answer at the same time.
+const WINDOW: usize = 64;
+const RETRANSMISSION: Duration = Duration::from_millis(500);
+const TOO_LONG: Duration = Duration::from_secs(60);
+/// What a server needs once is not the allocations'.
+const WARM_UP: usize = 64;
+/// For what a server does after it has answered.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// What [`measure`] finds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Costs {
+    /// Resident kB an idle allocation, with few and with many of them.
+    pub(crate) kb: [f64; 2],
+    /// Allocates a second, each with the 401 before.
+    pub(crate) rate: f64,
+    /// Microseconds of the server's CPU each.
+    pub(crate) cpu_micros: f64,
+}
+
+/// Fills a fresh server up to `few` and then `many` allocations of as many users, each from an address of its own, because
+/// servers limit what one address may ask for.
+///
+/// # Errors
+/// It refuses one.
+pub(crate) fn measure(server: &Server, few: usize, many: usize) -> anyhow::Result<Costs> {
+    let mut made = 0;
+    fill(server, &mut made, WARM_UP)?;
+    thread::sleep(SETTLE);
+    let empty = server.process.resident_kb()?;
+    fill(server, &mut made, few)?;
+    thread::sleep(SETTLE);
+    let with_few = server.process.resident_kb()? - empty;
+
+    let cpu = server.process.cpu_nanos()?;
+    let seconds = fill(server, &mut made, many - few)?;
+    thread::sleep(SETTLE);
+    let with_many = server.process.resident_kb()? - empty;
+    let cpu = server.process.cpu_nanos()? - cpu;
+    Ok(Costs {
+        kb: [with_few / few as f64, with_many / many as f64],
+        rate: (many - few) as f64 / seconds,
+        cpu_micros: cpu as f64 / 1e3 / (many - few) as f64,
+    })
+}
+
+struct Pending {
+    socket: UdpSocket,
+    user: User,
+    request: Message,
+    sent: Instant,
+}
+
+/// Makes `count` allocations and leaves them; the seconds that it took.
+fn fill(server: &Server, made: &mut usize, count: usize) -> anyhow::Result<f64> {
+    let mut waiting: Vec<(IpAddr, User)> = Vec::with_capacity(count);
+    for index in *made..*made + count {
+        let [_, _, high, low] = u32::try_from(index)?.to_be_bytes();
+        waiting.push((IpAddr::V4(Ipv4Addr::new(127, 1, high, low)), User::new(&format!("user{index}"))?));
+    }
+    *made += count;
+
+    let mut poll = Poll::new()?;
+    let mut inbox = Inbox::with_slots(1);
+    let mut pending: HashMap<u64, Pending> = HashMap::new();
+    let mut tokens = 0..;
+    let start = Instant::now();
+    let mut last_scan = start;
+    while !waiting.is_empty() || !pending.is_empty() {
+        while pending.len() < WINDOW
+            && let Some((ip, user)) = waiting.pop()
+        {
+            let socket = client::open(ip, false)?;
+            let request = client::first_allocate()?;
+            client::send(&socket, server.address, &request.raw);
+            let token = tokens.next().context("tokens do not end")?;
+            poll.add(&socket, token, Interest::Read)?;
+            pending.insert(token, Pending { socket, user, request, sent: Instant::now() });
+        }
+        poll.wait(Some(RETRANSMISSION))?;
+        for ready in poll.ready() {
+            let Some(client) = pending.get_mut(&ready.token) else { continue };
+            client.socket.recv_batch(&mut inbox)?;
+            let Some(segment) = inbox.datagrams().first().and_then(|datagram| datagram.segments().next()) else { continue };
+            let reply = client::parse(inbox.bytes(segment))?;
+            if reply.transaction_id != client.request.transaction_id {
+                continue;
+            }
+            if reply.typ.class == CLASS_ERROR_RESPONSE {
+                client.request = client::allocate(&client.user, &client::nonce(&reply)?)?;
+                client.sent = Instant::now();
+                client::send(&client.socket, server.address, &client.request.raw);
+            } else {
+                client::relayed(&reply)?;
+                pending.remove(&ready.token);
+            }
+        }
+        if last_scan.elapsed() > RETRANSMISSION {
+            last_scan = Instant::now();
+            for client in pending.values_mut().filter(|client| client.sent.elapsed() > RETRANSMISSION) {
+                client::send(&client.socket, server.address, &client.request.raw);
+                client.sent = Instant::now();
+            }
+            ensure!(start.elapsed() < TOO_LONG, "{} allocations are left after {TOO_LONG:?}", waiting.len() + pending.len());
+        }
+    }
+    Ok(start.elapsed().as_secs_f64())
+}

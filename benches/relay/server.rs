@@ -1,0 +1,137 @@
+//! The three that are compared: Castway, Debian's coturn, and a forwarder that knows no TURN.
+
+use std::fmt;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+use crate::process::{Cpus, Process};
+
+pub(crate) const SECRET: &str = "a secret of the benchmark";
+pub(crate) const REALM: &str = "castway";
+/// Below the kernel's own ports, which the generator's sockets get; each server has room for 10,000 allocations and more.
+const CASTWAY_PORTS: (u16, u16) = (10_000, 20_999);
+const COTURN_PORTS: (u16, u16) = (21_000, 31_999);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Castway,
+    Coturn,
+    /// recvmmsg and sendmmsg with trains, and nothing else: the limit.
+    Bare,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Castway => "castway",
+            Self::Coturn => "coturn",
+            Self::Bare => "bare forward",
+        })
+    }
+}
+
+/// One of them, running.
+pub(crate) struct Server {
+    pub(crate) kind: Kind,
+    pub(crate) process: Process,
+    /// Where clients send to.
+    pub(crate) address: SocketAddr,
+    /// For the bare forwarder: where peers send to.
+    pub(crate) relayed: Option<SocketAddr>,
+    _data: TempDir,
+}
+
+impl Server {
+    /// Starts it and waits until it answers.
+    ///
+    /// # Errors
+    /// It is not installed, or does not become ready.
+    pub(crate) fn start(kind: Kind, cpus: &Cpus) -> anyhow::Result<Self> {
+        let data = tempfile::tempdir()?;
+        let server = match kind {
+            Kind::Castway => Self::castway(data, cpus),
+            Kind::Coturn => Self::coturn(data, cpus),
+            Kind::Bare => Self::bare(data, cpus),
+        };
+        server.with_context(|| format!("{kind} can't be measured"))
+    }
+
+    fn castway(data: TempDir, cpus: &Cpus) -> anyhow::Result<Self> {
+        let (http, address) = (free_tcp()?, free_udp()?);
+        let program = std::env::var("CASTWAY_BENCH_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_castway").to_owned());
+        let mut command = Command::new(program);
+        command
+            .current_dir(data.path())
+            .env("CASTWAY_DATA_DIR", data.path())
+            .env("CASTWAY_HTTP_ADDR", http.to_string())
+            .env("CASTWAY_TURN_ADDR", address.to_string())
+            .env("CASTWAY_RELAY_IP", address.ip().to_string())
+            .env("CASTWAY_REALM", REALM)
+            .env("CASTWAY_STATIC_AUTH_SECRET", SECRET)
+            .env("CASTWAY_ALLOWED_PEER_IP", "127.0.0.0/8")
+            .env("CASTWAY_MIN_PORT", CASTWAY_PORTS.0.to_string())
+            .env("CASTWAY_MAX_PORT", CASTWAY_PORTS.1.to_string());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = Process::spawn(&mut command, cpus)?;
+        process.wait_until(10, || is_ready(http).unwrap_or(false))?;
+        Ok(Self { kind: Kind::Castway, process, address, relayed: None, _data: data })
+    }
+
+    fn coturn(data: TempDir, cpus: &Cpus) -> anyhow::Result<Self> {
+        let address = free_udp()?;
+        let path = |name: &str| data.path().join(name).display().to_string();
+        let mut command = Command::new("turnserver");
+        command
+            .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--allow-loopback-peers"])
+            .args(["--no-stdout-log", "--log-file", "/dev/null", "--use-auth-secret", "--static-auth-secret", SECRET])
+            .args(["--realm", REALM, "--listening-ip", &address.ip().to_string(), "--relay-ip", &address.ip().to_string()])
+            .args(["--listening-port", &address.port().to_string()])
+            .args(["--min-port", &COTURN_PORTS.0.to_string(), "--max-port", &COTURN_PORTS.1.to_string()])
+            .args(["--userdb", &path("turndb"), "--pidfile", &path("pid")]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = Process::spawn(&mut command, cpus)?;
+        process.wait_until(10, || answers_binding(address).unwrap_or(false))?;
+        Ok(Self { kind: Kind::Coturn, process, address, relayed: None, _data: data })
+    }
+
+    fn bare(data: TempDir, cpus: &Cpus) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--forwarder").stdout(Stdio::piped());
+        let mut process = Process::spawn(&mut command, cpus)?;
+        let mut line = String::new();
+        BufReader::new(process.stdout().context("it has no output")?).read_line(&mut line)?;
+        let (address, relayed) = line.trim().split_once(' ').context("it does not say its addresses")?;
+        Ok(Self { kind: Kind::Bare, process, address: address.parse()?, relayed: Some(relayed.parse()?), _data: data })
+    }
+}
+
+fn free_udp() -> anyhow::Result<SocketAddr> {
+    Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+fn free_tcp() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+fn is_ready(http: SocketAddr) -> anyhow::Result<bool> {
+    let mut stream = TcpStream::connect_timeout(&http, Duration::from_millis(200))?;
+    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status)?;
+    Ok(status.ends_with(b" 200"))
+}
+
+fn answers_binding(address: SocketAddr) -> anyhow::Result<bool> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+    let mut request = stun::message::Message::new();
+    request.build(&[Box::new(stun::agent::TransactionId::new()), Box::new(stun::message::BINDING_REQUEST)])?;
+    socket.send_to(&request.raw, address)?;
+    Ok(socket.recv(&mut [0; 256])? > 20)
+}

@@ -1,0 +1,263 @@
+//! Packets through a server and back: at a rate that is kept, or searched.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use castway::relay::inbox::Inbox;
+use castway::relay::outbox::{Outbox, Route};
+use castway::relay::udp::UdpSocket;
+
+use crate::client::{self, Client, User};
+use crate::server::{Kind, Server};
+
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const CHANNEL: u16 = 0x4001;
+const CHANNEL_HEADER: usize = 4;
+/// Up to the payload, for an IPv4 peer and with DATA last; coturn puts DATA first.
+const INDICATION_HEADER: usize = 36;
+const DATA_FIRST_HEADER: usize = 24;
+/// Mark, run, number, time sent.
+const STAMP: usize = 24;
+const MARK: u32 = 0x57A7_1C0D;
+/// How long the last packets may take.
+const GRACE: Duration = Duration::from_millis(60);
+/// A generator that was held up longer than this goes on from where it is: it must not send all at once what it missed.
+const LATEST: Duration = Duration::from_millis(2);
+/// When the generator is behind, it receives after this many bursts.
+const BURSTS_A_TURN: u32 = 4;
+
+/// How a client and the server wrap payloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Channel,
+    Indication,
+}
+
+/// Who is at the two ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    ClientAndPeer,
+    /// Two clients of the same server, each the other's peer by its relayed address.
+    TwoClients,
+}
+
+/// What is sent. Bursts go in both directions by turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    /// Bytes of each payload.
+    pub(crate) payload: usize,
+    /// Packets that are sent at once.
+    pub(crate) burst: usize,
+    /// A burst is one train (UDP_SEGMENT), as from a sender with pacing.
+    pub(crate) trains: bool,
+    pub(crate) framing: Framing,
+    pub(crate) ends: Ends,
+}
+
+/// Two ends with a server between them.
+pub(crate) struct Path {
+    ends: [End; 2],
+    pattern: Pattern,
+    runs: u32,
+}
+
+struct End {
+    socket: UdpSocket,
+    to: SocketAddr,
+    /// One packet as it is sent, but for its stamp.
+    packet: Vec<u8>,
+    /// Where the payload begins in what is sent and in what is received.
+    header: usize,
+}
+
+/// What one run brought.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Run {
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    /// From the first packet to the last that was sent.
+    pub(crate) seconds: f64,
+    /// One way, in nanoseconds; unsorted.
+    pub(crate) latencies: Vec<u32>,
+}
+
+impl Run {
+    /// Lost packets, 0 to 1.
+    pub(crate) fn loss(&self) -> f64 {
+        1.0 - self.received as f64 / self.sent.max(1) as f64
+    }
+
+    /// Packets a second that arrived.
+    pub(crate) fn rate(&self) -> f64 {
+        self.received as f64 / self.seconds
+    }
+
+    /// Microseconds below which `share` of the latencies are.
+    pub(crate) fn percentile(&mut self, share: f64) -> f64 {
+        if self.latencies.is_empty() {
+            return f64::NAN;
+        }
+        let at = ((self.latencies.len() - 1) as f64 * share) as usize;
+        f64::from(*self.latencies.select_nth_unstable(at).1) / 1e3
+    }
+}
+
+impl Path {
+    /// Opens the ends: allocations, permissions, channels. `gro` is whether the ends take trains as they are: browsers do not.
+    ///
+    /// # Errors
+    /// The server refuses something.
+    pub(crate) fn open(server: &Server, pattern: Pattern, gro: bool) -> anyhow::Result<Self> {
+        let ends = match (server.kind, pattern.ends) {
+            (Kind::Bare, _) => {
+                let relayed = server.relayed.context("a forwarder has two addresses")?;
+                let ends = [End::raw(server.address, &pattern, gro)?, End::raw(relayed, &pattern, gro)?];
+                for end in &ends {
+                    // It forwards to whoever it heard of.
+                    client::send(&end.socket, end.to, b"hello");
+                }
+                ends
+            }
+            (Kind::Castway | Kind::Coturn, Ends::ClientAndPeer) => {
+                let client = Client::allocate(server.address, LOCALHOST, User::new("client")?, gro)?;
+                let peer = End::raw(client.relayed, &pattern, gro)?;
+                let address = peer.socket.local_addr()?;
+                [End::client(client, server.address, address, &pattern)?, peer]
+            }
+            (Kind::Castway | Kind::Coturn, Ends::TwoClients) => {
+                let one = Client::allocate(server.address, LOCALHOST, User::new("one")?, gro)?;
+                let other = Client::allocate(server.address, LOCALHOST, User::new("other")?, gro)?;
+                let (at_one, at_other) = (one.relayed, other.relayed);
+                let one = End::client(one, server.address, at_other, &pattern)?;
+                [one, End::client(other, server.address, at_one, &pattern)?]
+            }
+        };
+        Ok(Self { ends, pattern, runs: 0 })
+    }
+
+    /// Without a server: what the generator and the kernel add to the latency themselves.
+    ///
+    /// # Errors
+    /// Of socket(2) and bind(2).
+    pub(crate) fn direct(pattern: Pattern, gro: bool) -> anyhow::Result<Self> {
+        let nowhere = SocketAddr::new(LOCALHOST, 9);
+        let mut ends = [End::raw(nowhere, &pattern, gro)?, End::raw(nowhere, &pattern, gro)?];
+        ends[0].to = ends[1].socket.local_addr()?;
+        ends[1].to = ends[0].socket.local_addr()?;
+        Ok(Self { ends, pattern, runs: 0 })
+    }
+
+    /// Sends `rate` packets a second for `time`, receives what comes and waits for the last ones.
+    ///
+    /// # Errors
+    /// A socket of the generator fails.
+    pub(crate) fn run(&mut self, rate: f64, time: Duration) -> anyhow::Result<Run> {
+        self.runs += 1;
+        let mut run = Run::default();
+        let mut outbox = if self.pattern.trains { Outbox::new() } else { Outbox::new().without_trains() };
+        let mut inbox = Inbox::new();
+        let gap = Duration::from_secs_f64(self.pattern.burst as f64 / rate);
+        let start = Instant::now();
+        let (mut next, end) = (start, start + time);
+        let mut turn: u32 = 0;
+        let mut last = start;
+        loop {
+            let now = Instant::now();
+            if now >= end {
+                break;
+            }
+            if now >= next {
+                self.send_burst(&mut outbox, &inbox, turn as usize % 2, start, &mut run);
+                last = now;
+                next = (next + gap).max(now.checked_sub(LATEST).unwrap_or(start));
+                turn += 1;
+                if now >= next && !turn.is_multiple_of(BURSTS_A_TURN) {
+                    continue;
+                }
+            }
+            self.receive(&mut inbox, start, &mut run)?;
+        }
+        run.seconds = (last - start).max(gap).as_secs_f64();
+        let mut quiet_until = Instant::now() + GRACE;
+        while Instant::now() < quiet_until && run.received < run.sent {
+            let before = run.received;
+            self.receive(&mut inbox, start, &mut run)?;
+            if run.received > before {
+                quiet_until = Instant::now() + GRACE;
+            }
+        }
+        Ok(run)
+    }
+
+    fn send_burst(&mut self, outbox: &mut Outbox, inbox: &Inbox, from: usize, start: Instant, run: &mut Run) {
+        let end = &mut self.ends[from];
+        let route = Route { socket: 0, to: end.to, from: None, dont_fragment: false };
+        let time = start.elapsed().as_nanos() as u64;
+        for index in 0..self.pattern.burst as u64 {
+            let stamp = &mut end.packet[end.header..end.header + STAMP];
+            stamp[4..8].copy_from_slice(&self.runs.to_be_bytes());
+            stamp[8..16].copy_from_slice(&(run.sent + index).to_be_bytes());
+            stamp[16..24].copy_from_slice(&time.to_be_bytes());
+            outbox.push_bytes(route, &end.packet);
+        }
+        run.sent += self.pattern.burst as u64;
+        outbox.flush(inbox, |_| Some(&end.socket), |_| ());
+    }
+
+    fn receive(&self, inbox: &mut Inbox, start: Instant, run: &mut Run) -> anyhow::Result<()> {
+        for end in &self.ends {
+            if end.socket.recv_batch(inbox)? == 0 {
+                continue;
+            }
+            let now = start.elapsed().as_nanos() as u64;
+            for segment in inbox.datagrams().iter().flat_map(|datagram| datagram.segments()) {
+                let bytes = inbox.bytes(segment);
+                let Some((at, stamp)) = stamp(bytes, end.header) else { continue };
+                let number = |at: usize| stamp[at..at + 4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+                // Whole and of this run: what a full queue kept from the last one does not count.
+                if number(4) == self.runs && bytes.len() >= at + self.pattern.payload {
+                    let sent = u64::from(number(16)) << 32 | u64::from(number(20));
+                    run.received += 1;
+                    run.latencies.push(u32::try_from(now.saturating_sub(sent)).unwrap_or(u32::MAX));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl End {
+    fn raw(to: SocketAddr, pattern: &Pattern, gro: bool) -> anyhow::Result<Self> {
+        let packet = payload(pattern);
+        Ok(Self { socket: client::open(LOCALHOST, gro)?, to, packet, header: 0 })
+    }
+
+    fn client(client: Client, server: SocketAddr, peer: SocketAddr, pattern: &Pattern) -> anyhow::Result<Self> {
+        let (packet, header) = match pattern.framing {
+            Framing::Channel => {
+                client.bind_channel(CHANNEL, peer)?;
+                let len = u16::try_from(pattern.payload).context("a payload of 64 KiB")?;
+                let header = [CHANNEL.to_be_bytes(), len.to_be_bytes()].concat();
+                ([header, payload(pattern)].concat(), CHANNEL_HEADER)
+            }
+            Framing::Indication => {
+                client.permit(peer)?;
+                (client::send_indication(peer, &payload(pattern))?, INDICATION_HEADER)
+            }
+        };
+        Ok(Self { socket: client.socket, to: server, packet, header })
+    }
+}
+
+fn payload(pattern: &Pattern) -> Vec<u8> {
+    let mut payload = vec![0xA5; pattern.payload.max(STAMP)];
+    payload[..4].copy_from_slice(&MARK.to_be_bytes());
+    payload
+}
+
+/// Where a payload of the generator begins, and its stamp.
+fn stamp(bytes: &[u8], header: usize) -> Option<(usize, &[u8; STAMP])> {
+    let at = |at: usize| Some((at, bytes.get(at..)?.first_chunk()?));
+    [header, DATA_FIRST_HEADER].into_iter().filter_map(at).find(|(_, stamp)| stamp.starts_with(&MARK.to_be_bytes()))
+}

@@ -1,0 +1,84 @@
+//! What `/metrics` shows: the counters of the relay and the gauges of the casts, with names and help.
+
+use crate::api::{Family, Kind, Sample};
+use crate::relay::Stats;
+use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
+
+/// All metrics. `tvs` have a code; `clients` are connected over Socket.IO.
+#[must_use]
+pub fn families(relay: &Stats, tvs: usize, clients: usize) -> Vec<Family> {
+    let counter = |name, help, value: u64| Family::single(name, help, Kind::Counter, value as f64);
+    let gauge = |name, help, value: f64| Family::single(name, help, Kind::Gauge, value);
+    let listed = |name, help, label, samples: Vec<(String, f64)>| Family {
+        name,
+        help,
+        kind: Kind::Counter,
+        samples: samples.into_iter().map(|(text, value)| Sample { labels: vec![(label, text)], value }).collect(),
+    };
+    let codes = ERROR_CODES.iter().map(|code| if *code == 0 { "other".to_owned() } else { code.to_string() });
+    let shards = (0..).zip(&relay.busy).map(|(shard, nanos): (u32, _)| (shard.to_string(), *nanos as f64 / 1e9));
+    vec![
+        gauge("castway_tvs", "TVs that show a code", tvs as f64),
+        gauge("castway_clients", "Clients connected over Socket.IO", clients as f64),
+        gauge("castway_relay_allocations", "Live TURN allocations", relay.allocations as f64),
+        gauge("castway_relay_streams", "Open connections of TURN clients over TCP", relay.streams as f64),
+        by_way(
+            "castway_relay_packets",
+            "Relayed payloads, by direction and by the transport of the client they went to or came from",
+            &relay.packets,
+        ),
+        by_way("castway_relay_bytes", "Bytes of relayed payloads, without the headers of TURN, UDP and IP", &relay.bytes),
+        listed(
+            "castway_relay_drops",
+            "Packets that were not relayed or answered, by reason",
+            "reason",
+            named(&DROPS, &relay.drops),
+        ),
+        listed(
+            "castway_relay_errors",
+            "STUN error responses, by code; 401 is also the first answer to every client",
+            "code",
+            codes.zip(relay.errors.map(|count| count as f64)).collect(),
+        ),
+        counter(
+            "castway_relay_failed_authentications",
+            "Requests with an unknown user or a wrong password",
+            relay.failed_authentications,
+        ),
+        counter("castway_relay_accepted_connections", "Connections of TURN clients over TCP", relay.accepted),
+        counter(
+            "castway_relay_accept_failures",
+            "Times that no connection could be accepted for want of descriptors",
+            relay.accept_failures,
+        ),
+        listed(
+            "castway_relay_closed_connections",
+            "Connections of TURN clients that ended, by reason",
+            "reason",
+            named(&CLOSES, &relay.closes),
+        ),
+        counter("castway_relay_icmp_errors", "ICMP errors about packets that were sent to peers", relay.icmp_errors),
+        counter("castway_relay_shard_restarts", "Restarts of a shard of the relay after a fault in the program", relay.panics),
+        listed(
+            "castway_relay_shard_busy_seconds",
+            "Seconds of work of each shard; the rate is its load, from 0 to 1",
+            "shard",
+            shards.collect(),
+        ),
+    ]
+}
+
+fn named(names: &[&str], counts: &[u64]) -> Vec<(String, f64)> {
+    names.iter().zip(counts).map(|(name, count)| ((*name).to_owned(), *count as f64)).collect()
+}
+
+fn by_way(name: &'static str, help: &'static str, counts: &[[u64; 3]; 3]) -> Family {
+    let mut samples = Vec::new();
+    for (direction, counts) in DIRECTIONS.iter().zip(counts) {
+        for (transport, count) in TRANSPORTS.iter().zip(counts) {
+            let labels = vec![("direction", (*direction).to_owned()), ("transport", (*transport).to_owned())];
+            samples.push(Sample { labels, value: *count as f64 });
+        }
+    }
+    Family { name, help, kind: Kind::Counter, samples }
+}

@@ -1,0 +1,46 @@
+//! Users and secrets as the engine asks for them.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::turn::codec::integrity::{Key, PasswordAlgorithm};
+use crate::turn::{Account, Credentials};
+use crate::users::Directory;
+use crate::users::credentials::RestName;
+
+/// Who may allocate, and who may not go on. Called on the shards' threads: it must not block.
+pub trait Accounts: Credentials {
+    /// Whether the allocations of an [`Account::user`] may go on.
+    fn is_live(&self, user: &str) -> bool;
+
+    /// Changes whenever [`Self::is_live`] may answer otherwise than before.
+    fn revision(&self) -> u64;
+}
+
+/// The users and secrets of the database.
+impl Credentials for Directory {
+    fn account(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<Account> {
+        let wall = SystemTime::now();
+        let keys: Vec<Key> = match algorithm {
+            PasswordAlgorithm::Md5 => self.long_term_keys(username, realm, wall).into_iter().map(Key::Md5).collect(),
+            PasswordAlgorithm::Sha256 => self.long_term_keys_sha256(username, realm, wall).into_iter().map(Key::Sha256).collect(),
+        };
+        if keys.is_empty() {
+            return None;
+        }
+        let seconds = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let left = |name: &RestName<'_>| std::time::Duration::from_secs(name.expiry).checked_sub(seconds);
+        let rest = RestName::parse(username).and_then(|name| Some((name, left(&name)?)));
+        let user = rest.map(|(name, _)| name.user).filter(|user| !user.is_empty()).unwrap_or(username);
+        Some(Account { user: user.to_owned(), keys, expires: rest.and_then(|(_, left)| now.checked_add(left)) })
+    }
+}
+
+impl Accounts for Directory {
+    fn is_live(&self, user: &str) -> bool {
+        !self.is_refused(user)
+    }
+
+    fn revision(&self) -> u64 {
+        Self::revision(self)
+    }
+}

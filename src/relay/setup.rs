@@ -1,0 +1,198 @@
+//! From settings to addresses and bound sockets; every problem is a sentence that names the setting to change.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use rand::RngExt as _;
+
+use super::acceptor::Acceptor;
+use super::udp::{Options, UdpSocket};
+use crate::address;
+use crate::config::RelayConfig;
+use crate::turn::{PeerPolicy, RelayAddress, Settings};
+
+/// Ports of the range that are tried for a free one at the start.
+const TRIES: usize = 64;
+/// Ports that are tried where any will do, until one is free for UDP and TCP.
+const ANY_PORT_TRIES: usize = 16;
+
+/// The sockets of all clients, one of each kind a shard.
+pub(super) struct Listeners {
+    pub(super) address: SocketAddr,
+    pub(super) udp: Vec<UdpSocket>,
+    pub(super) tcp: Vec<Acceptor>,
+}
+
+impl Listeners {
+    /// # Errors
+    /// The address is taken, not this machine's, or forbidden.
+    pub(super) fn bind(config: &RelayConfig) -> anyhow::Result<Self> {
+        let tries = if config.addr.port() == 0 { ANY_PORT_TRIES } else { 1 };
+        let mut bound = Self::bind_once(config);
+        for _ in 1..tries {
+            if bound.is_ok() {
+                break;
+            }
+            bound = Self::bind_once(config);
+        }
+        bound
+    }
+
+    fn bind_once(config: &RelayConfig) -> anyhow::Result<Self> {
+        let mut address = config.addr;
+        // Alone first: sockets that share a port would share it with another server of the same user too.
+        if config.udp {
+            let alone = Options { reuse_port: false, ..Options::listener(address) };
+            let socket = UdpSocket::bind(address, &alone).map_err(|error| listen_error("UDP", address, error))?;
+            address = socket.local_addr().context("the relay's socket has no address")?;
+        }
+        if config.tcp {
+            let acceptor = Acceptor::bind(address, false).map_err(|error| listen_error("TCP", address, error))?;
+            address = acceptor.local_addr().context("the relay's socket has no address")?;
+        }
+        let threads = 0..config.threads;
+        let udp = threads.clone().filter(|_| config.udp).map(|_| UdpSocket::bind(address, &Options::listener(address)));
+        let udp: io::Result<Vec<_>> = udp.collect();
+        let tcp: io::Result<Vec<_>> = threads.filter(|_| config.tcp).map(|_| Acceptor::bind(address, true)).collect();
+        Ok(Self {
+            address,
+            udp: udp.map_err(|error| listen_error("UDP", address, error))?,
+            tcp: tcp.map_err(|error| listen_error("TCP", address, error))?,
+        })
+    }
+}
+
+/// The addresses of relayed sockets: IPv4, then IPv6.
+///
+/// # Errors
+/// An address is not this machine's, its ports are taken, or the external address is of a family without a relay.
+pub(super) fn relay_addresses(config: &RelayConfig) -> anyhow::Result<[Option<RelayAddress>; 2]> {
+    let listening = config.addr.ip().to_canonical();
+    let mut wanted: Vec<IpAddr> = config.relay_ips.iter().map(|ip| ip.to_canonical()).collect();
+    let mut spare = None;
+    if wanted.is_empty() {
+        let first = address::relay_ip(listening);
+        wanted.push(first);
+        spare = listening.is_unspecified().then(|| address::counterpart(first)).flatten();
+    }
+    let mut relays = [None; 2];
+    for ip in wanted {
+        find_port(config, ip).map_err(|error| relay_error(config, ip, error))?;
+        relays[usize::from(ip.is_ipv6())] = Some(RelayAddress { bound: ip, advertised: ip });
+    }
+    if let Some(ip) = spare.filter(|ip| find_port(config, *ip).is_ok()) {
+        relays[usize::from(ip.is_ipv6())] = Some(RelayAddress { bound: ip, advertised: ip });
+    }
+    for external in config.external_ips.iter().map(|ip| ip.to_canonical()) {
+        let other = relays.iter().flatten().next().map(|relay| relay.bound);
+        let relay = relays[usize::from(external.is_ipv6())].as_mut();
+        ensure!(
+            relay.is_some(),
+            "CASTWAY_EXTERNAL_IP={external} and the relay's own address {} are not both IPv4 or both IPv6: change it, or set \
+             CASTWAY_RELAY_IP to an address of this machine of the same kind",
+            other.map_or_else(|| "-".to_owned(), |ip| ip.to_string())
+        );
+        relay.into_iter().for_each(|relay| relay.advertised = external);
+    }
+    Ok(relays)
+}
+
+/// What the engines are told.
+pub(super) fn settings(config: &RelayConfig, relay: [Option<RelayAddress>; 2], port: u16) -> Settings {
+    let mut settings = Settings::new(config.realm.clone());
+    settings.relay = relay;
+    settings.own_addresses = own_addresses(&relay).to_vec();
+    settings.listener_ports = vec![port];
+    settings.max_lifetime = config.max_lifetime;
+    settings.nonce_lifetime = config.stale_nonce;
+    settings.strict_expiry = config.strict_expiry;
+    settings.dont_fragment = true;
+    settings.mobility = config.mobility;
+    settings.software = config.software.then(|| concat!("Castway ", env!("CARGO_PKG_VERSION")).to_owned());
+    for server in &config.alternate_servers {
+        settings.alternate_server[usize::from(server.is_ipv6())] = Some(*server);
+    }
+    settings.limits.user_quota = config.user_quota;
+    settings.limits.total_quota = config.total_quota;
+    settings.limits.allocation_bandwidth = config.max_bps;
+    settings.limits.server_bandwidth = config.bps_capacity;
+    settings
+}
+
+pub(super) fn policy(config: &RelayConfig) -> PeerPolicy {
+    PeerPolicy { allowed: config.allowed_peers.clone(), denied: config.denied_peers.clone() }
+}
+
+/// Everything that is this machine: its interfaces, and where its relays are.
+pub(super) fn own_addresses(relay: &[Option<RelayAddress>; 2]) -> Arc<[IpAddr]> {
+    let relays = relay.iter().flatten().flat_map(|relay| [relay.bound, relay.advertised]);
+    let mut own: Vec<IpAddr> = address::interfaces().into_iter().chain(relays).map(|ip| ip.to_canonical()).collect();
+    own.sort_unstable();
+    own.dedup();
+    own.into()
+}
+
+/// Finds a port that can be bound, and leaves it alone.
+fn find_port(config: &RelayConfig, ip: IpAddr) -> io::Result<()> {
+    let (first, last) = (u32::from(*config.ports.start()), u32::from(*config.ports.end()));
+    let count = last - first + 1;
+    let start = rand::rng().random_range(0..count);
+    let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
+    for step in 0..count.min(TRIES as u32) {
+        let port = u16::try_from(first + (start + step) % count).expect("within the range");
+        match UdpSocket::bind(SocketAddr::new(ip, port), &Options::relayed()) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(taken)
+}
+
+fn listen_error(protocol: &str, addr: SocketAddr, error: io::Error) -> anyhow::Error {
+    let kind = error.kind();
+    let off = if protocol == "TCP" { "; or set CASTWAY_NO_TCP=true" } else { "" };
+    let sentence = if kind == io::ErrorKind::AddrInUse {
+        format!(
+            "{protocol} {addr} is taken by another program (another Castway, coturn?): stop that one, or set CASTWAY_TURN_ADDR to a \
+             free port{off}"
+        )
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        let (own, port) = (address::listed(), addr.port());
+        format!(
+            "the relay can't listen on {addr}, which is not an address of this machine: set CASTWAY_TURN_ADDR to one of {own}, \
+             or to 0.0.0.0:{port} for all"
+        )
+    } else if kind == io::ErrorKind::PermissionDenied {
+        format!(
+            "{protocol} {addr} needs more rights than this user has: set CASTWAY_TURN_ADDR to a port from 1024 up, or grant \
+             CAP_NET_BIND_SERVICE"
+        )
+    } else {
+        format!("the relay can't listen on {protocol} {addr}: change CASTWAY_TURN_ADDR")
+    };
+    anyhow::Error::new(error).context(sentence)
+}
+
+fn relay_error(config: &RelayConfig, relay_ip: IpAddr, error: io::Error) -> anyhow::Error {
+    let kind = error.kind();
+    let sentence = if kind == io::ErrorKind::AddrInUse {
+        format!(
+            "every UDP port from {} to {} of {relay_ip} is taken: stop what holds them, or widen CASTWAY_MIN_PORT and \
+             CASTWAY_MAX_PORT",
+            config.ports.start(),
+            config.ports.end()
+        )
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        format!(
+            "relayed sockets can't be bound to {relay_ip}, which is not an address of this machine: set CASTWAY_RELAY_IP to \
+             one of {}; the address of a router in front belongs in CASTWAY_EXTERNAL_IP",
+            address::listed()
+        )
+    } else {
+        format!("relayed sockets can't be bound to {relay_ip}: change CASTWAY_RELAY_IP, or what forbids it")
+    };
+    anyhow::Error::new(error).context(sentence)
+}

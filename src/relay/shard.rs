@@ -1,0 +1,502 @@
+//! One shard: a thread, an engine, and everything that belongs to its clients. Nothing here is shared but counters.
+//!
+//! Owner of its sockets and its [`turn::Relay`]. One turn of the loop: wait; at most **one** batch of the clients' socket, or
+//! the relayed sockets starve; one batch of each relayed socket and connection that is ready; what is due. Each batch is
+//! judged and sent before the next one is received, and the engine's outputs follow it.
+//!
+//! A fault in the program ends the shard's allocations and nothing else: [`run`] gives their ports and quota back and goes on
+//! with a fresh engine on the same listener, so that no other shard's clients are moved.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+
+use super::acceptor::{Acceptor, is_exhaustion};
+use super::accounts::Accounts;
+use super::inbox::Inbox;
+use super::outbox::Outbox;
+use super::pace::Pace;
+use super::poll::{Interest, Poll, Ready, Waker};
+use super::sockets::RelaySockets;
+use super::source::{Source, StreamId};
+use super::stats::{Close, ShardStats};
+use super::strangers::Strangers;
+use super::stream::{Stream, Wire};
+use super::streams::{FIRST_REQUEST, Streams};
+use super::udp::UdpSocket;
+use crate::turn::codec::framing::{Frame, next_frame};
+use crate::turn::{self, FiveTuple, OpenError, Output, PeerPolicy, RelayId, RelayTransport, Settings, Shared, Transport};
+
+/// Connections taken in a turn.
+const ACCEPTS: usize = 16;
+/// Without descriptors, accepting is tried again after this.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+/// How often a shard that drains looks whether the other shards are done too.
+const DRAIN_CHECK: Duration = Duration::from_millis(20);
+/// ICMP errors read from one socket in a turn; what is left waits for the next packet.
+const ICMP_ERRORS: usize = 64;
+/// After a fault.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a shard is told from outside.
+#[derive(Debug)]
+pub(super) enum Control {
+    /// Users may have been disabled or removed.
+    CheckUsers,
+    OwnAddresses(Arc<[IpAddr]>),
+    /// Take no new allocations; end when there are none, or then.
+    Stop(Instant),
+    /// A message that belongs to this shard's engine arrived at another shard (RFC 8016).
+    Datagram {
+        from: FiveTuple,
+        bytes: Box<[u8]>,
+    },
+    /// A client moved to this five-tuple, and its packets are that shard's.
+    Moved {
+        client: FiveTuple,
+        shard: u8,
+    },
+    /// Nobody has it any more.
+    Forget {
+        client: FiveTuple,
+    },
+}
+
+/// How to reach a shard.
+#[derive(Debug, Clone)]
+pub(super) struct Mailbox {
+    pub(super) sender: Sender<Control>,
+    pub(super) waker: Waker,
+}
+
+impl Mailbox {
+    pub(super) fn send(&self, control: Control) {
+        // A shard that has ended needs nothing.
+        let _ = self.sender.send(control);
+        self.waker.wake();
+    }
+}
+
+/// What a shard keeps for all its life.
+pub(super) struct Core {
+    pub(super) index: u8,
+    pub(super) settings: Arc<Settings>,
+    pub(super) policy: PeerPolicy,
+    pub(super) shard: turn::Shard,
+    pub(super) shared: Arc<Shared>,
+    pub(super) accounts: Arc<dyn Accounts>,
+    pub(super) strangers: Arc<Strangers>,
+    pub(super) stats: Arc<ShardStats>,
+    pub(super) controls: Receiver<Control>,
+    /// Of all shards, by index.
+    pub(super) mailboxes: Vec<Mailbox>,
+    pub(super) poll: Poll,
+    pub(super) listener: Option<UdpSocket>,
+    pub(super) acceptor: Option<Acceptor>,
+    /// Where the listeners listen.
+    pub(super) server: SocketAddr,
+    /// How long packets may gather.
+    pub(super) coalesce: Duration,
+    /// Tell clients of ICMP errors: pion's client and its descendants end at a Data indication without DATA.
+    pub(super) icmp_indications: bool,
+    pub(super) stop_at: Option<Instant>,
+}
+
+pub(super) struct Shard {
+    pub(super) core: Core,
+    pub(super) engine: turn::Relay,
+    pub(super) inbox: Inbox,
+    pub(super) outbox: Outbox,
+    pub(super) streams: Streams,
+    pub(super) relays: RelaySockets,
+    /// Clients of other shards whose packets arrive here.
+    pub(super) moved: HashMap<FiveTuple, u8>,
+    pace: Pace,
+    /// What is read from connections.
+    buffer: Vec<u8>,
+    accept_again: Option<Instant>,
+    /// Packets of this turn.
+    packets: u32,
+}
+
+/// Runs a shard on this thread until it is told to stop.
+pub(super) fn run(core: Core) {
+    // The default is 50 µs, a quarter of what packets may gather for.
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    let mut shard = Shard::new(core);
+    loop {
+        let error = match catch_unwind(AssertUnwindSafe(|| shard.serve())) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => described(&*panic),
+        };
+        let allocations = shard.engine.allocation_count();
+        tracing::error!(shard = shard.core.index, allocations, %error, "a shard of the relay failed and starts again");
+        shard.core.stats.panics.add(1);
+        shard = shard.restarted();
+        std::thread::sleep(RESTART_PAUSE);
+    }
+}
+
+fn described(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+}
+
+impl Shard {
+    fn new(core: Core) -> Self {
+        let mut seed = [0; 32];
+        rand::rng().fill_bytes(&mut seed);
+        let accounts = Arc::clone(&core.accounts);
+        let mut engine = turn::Relay::new(
+            Arc::clone(&core.settings),
+            core.policy.clone(),
+            Arc::clone(&core.shared),
+            accounts,
+            core.shard.clone(),
+            seed,
+        );
+        if core.stop_at.is_some() {
+            engine.refuse_allocations();
+        }
+        Self {
+            pace: Pace::new(core.coalesce, Instant::now()),
+            core,
+            engine,
+            inbox: Inbox::new(),
+            outbox: Outbox::new(),
+            streams: Streams::default(),
+            relays: RelaySockets::default(),
+            moved: HashMap::new(),
+            buffer: Vec::new(),
+            accept_again: None,
+            packets: 0,
+        }
+    }
+
+    fn restarted(self) -> Self {
+        let Self { mut core, mut engine, accept_again, .. } = self;
+        if catch_unwind(AssertUnwindSafe(|| engine.end_all())).is_err() {
+            tracing::error!(shard = core.index, "some ports and quota of its allocations are lost until the next start");
+        }
+        core.stats.allocations.set(0);
+        core.stats.streams.set(0);
+        // What has come since is not reported once more.
+        core.poll.again(Source::Listener.token());
+        let mut shard = Self::new(core);
+        shard.accept_again = accept_again;
+        shard
+    }
+
+    /// # Errors
+    /// Of epoll_wait(2).
+    fn serve(&mut self) -> io::Result<()> {
+        let mut events: Vec<Ready> = Vec::new();
+        let mut now = Instant::now();
+        while !self.is_done(now) {
+            let began = Instant::now();
+            self.core.stats.busy.add(nanos(began.saturating_duration_since(now)));
+            if let Some(pause) = self.pace.pause() {
+                std::thread::sleep(pause);
+            }
+            self.core.poll.wait(self.timeout(began))?;
+            now = Instant::now();
+            self.core.stats.wakes.add(1);
+            self.packets = 0;
+            events.clear();
+            events.extend(self.core.poll.ready());
+            if self.core.poll.was_woken() {
+                self.controls(now);
+            }
+            let listener = Source::Listener.token();
+            if events.iter().any(|event| event.token == listener) {
+                self.clients(now);
+            }
+            for event in &events {
+                match Source::from_token(event.token) {
+                    Source::Listener => {}
+                    Source::Acceptor => {
+                        self.accept(now);
+                        self.core.stats.streams.set(self.streams.len() as u64);
+                    }
+                    Source::Relay(relay) => self.peers(relay, event.error, now),
+                    Source::Stream(stream) => self.stream_ready(stream, event, now),
+                }
+            }
+            self.due(now);
+            self.pace.woke(self.packets, now);
+        }
+        Ok(())
+    }
+
+    /// How long to wait when nothing comes.
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        let drain = self.core.stop_at.map(|at| at.min(now + DRAIN_CHECK));
+        let next = [self.engine.next_timeout(), self.streams.next_check(), self.accept_again, drain];
+        next.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
+    }
+
+    /// All shards end together: a listener that closes hands its clients to the others.
+    fn is_done(&self, now: Instant) -> bool {
+        self.core.stop_at.is_some_and(|at| at <= now || self.core.shared.allocations() == 0)
+    }
+
+    fn due(&mut self, now: Instant) {
+        self.engine.handle_timeout(now);
+        let engine = &self.engine;
+        for (stream, why) in self.streams.overdue(now, |client| engine.has_allocation(client)) {
+            self.close_stream(stream, why, now);
+        }
+        if self.accept_again.is_some_and(|at| at <= now) {
+            self.accept_again = None;
+            if let Some(acceptor) = &self.core.acceptor
+                && self.core.poll.add(acceptor, Source::Acceptor.token(), Interest::Read).is_err()
+            {
+                self.accept_again = Some(now + ACCEPT_PAUSE);
+            }
+        }
+        self.outputs(now);
+    }
+
+    fn controls(&mut self, now: Instant) {
+        while let Ok(control) = self.core.controls.try_recv() {
+            match control {
+                Control::CheckUsers => {
+                    let accounts = Arc::clone(&self.core.accounts);
+                    let gone = self.engine.allocations().filter(|allocation| !accounts.is_live(allocation.user));
+                    let gone: std::collections::BTreeSet<String> = gone.map(|allocation| allocation.user.to_owned()).collect();
+                    for user in gone {
+                        self.engine.revoke(&user);
+                    }
+                }
+                Control::OwnAddresses(own) => {
+                    Arc::make_mut(&mut self.core.settings).own_addresses = own.to_vec();
+                    self.engine.set_own_addresses(&own, now);
+                }
+                Control::Stop(at) => {
+                    self.core.stop_at = Some(self.core.stop_at.map_or(at, |before| before.min(at)));
+                    self.engine.refuse_allocations();
+                }
+                Control::Datagram { from, bytes } => self.handed_over(from, &bytes, now),
+                Control::Moved { client, shard } => {
+                    if shard == self.core.index {
+                        self.moved.remove(&client);
+                    } else {
+                        self.moved.insert(client, shard);
+                    }
+                }
+                Control::Forget { client } => {
+                    self.moved.remove(&client);
+                }
+            }
+            self.outputs(now);
+        }
+    }
+
+    /// One batch of the clients' socket.
+    fn clients(&mut self, now: Instant) {
+        let Some(listener) = &self.core.listener else { return };
+        if let Err(error) = listener.recv_batch(&mut self.inbox) {
+            tracing::debug!(%error, "the clients' socket can't be read");
+            return;
+        }
+        if self.inbox.is_full() {
+            self.core.poll.again(Source::Listener.token());
+        }
+        for index in 0..self.inbox.datagrams().len() {
+            let datagram = self.inbox.datagrams()[index];
+            let server = SocketAddr::new(datagram.to.unwrap_or(self.core.server.ip()), self.core.server.port());
+            let from = FiveTuple { client: datagram.from, server, transport: Transport::Udp };
+            for segment in datagram.segments() {
+                self.packets += 1;
+                if !self.moved.is_empty() && self.hand_over(from, segment) {
+                    continue;
+                }
+                let verdict = self.engine.handle_client(from, self.inbox.bytes(segment), now);
+                self.carry(verdict, segment, Some(from));
+            }
+        }
+        self.finish(now);
+    }
+
+    /// One batch of a relayed socket, and what the network said of what it sent.
+    fn peers(&mut self, relay: RelayId, error: bool, now: Instant) {
+        if error {
+            self.icmp_errors(relay, now);
+        }
+        let Some(socket) = self.relays.socket(relay) else { return };
+        if let Err(error) = socket.recv_batch(&mut self.inbox) {
+            tracing::trace!(%error, "a relayed socket can't be read");
+            return;
+        }
+        if self.inbox.is_full() {
+            self.core.poll.again(Source::Relay(relay).token());
+        }
+        for index in 0..self.inbox.datagrams().len() {
+            let datagram = self.inbox.datagrams()[index];
+            for segment in datagram.segments() {
+                self.packets += 1;
+                let verdict = self.engine.handle_peer(relay, datagram.from, self.inbox.bytes(segment), now);
+                self.carry(verdict, segment, None);
+            }
+        }
+        self.finish(now);
+    }
+
+    fn icmp_errors(&mut self, relay: RelayId, now: Instant) {
+        for _ in 0..ICMP_ERRORS {
+            let Some(error) = self.relays.socket(relay).and_then(UdpSocket::icmp_error) else { return };
+            self.core.stats.icmp_errors.add(1);
+            if !self.core.icmp_indications {
+                continue;
+            }
+            let verdict = self.engine.handle_icmp(relay, error.peer, error.kind, error.code, error.data, now);
+            self.carry_copied(verdict, &[], None);
+        }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        for _ in 0..ACCEPTS {
+            let Some(acceptor) = &self.core.acceptor else { return };
+            let (socket, client, server) = match acceptor.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_exhaustion(&error) => {
+                    // It would be reported at once again, and again.
+                    tracing::warn!(%error, "no more TCP clients for now: raise the limit of open files (ulimit -n)");
+                    self.core.stats.accept_failures.add(1);
+                    let _ = self.core.poll.remove(acceptor);
+                    self.accept_again = Some(now + ACCEPT_PAUSE);
+                    return;
+                }
+                // That connection is gone already.
+                Err(_) => continue,
+            };
+            self.core.stats.accepted.add(1);
+            let Some(stranger) = self.core.strangers.admit(client.ip()) else {
+                self.core.stats.closed(Close::Limit);
+                continue;
+            };
+            let tuple = FiveTuple { client, server, transport: Transport::Tcp };
+            let stream = Stream::new(tuple, Wire::Tcp(socket), stranger, now + FIRST_REQUEST);
+            if self.streams.insert(stream, &self.core.poll, now).is_none() {
+                self.core.stats.closed(Close::Limit);
+            }
+        }
+    }
+
+    fn stream_ready(&mut self, id: StreamId, event: &Ready, now: Instant) {
+        if event.writable && !self.streams.flush(id, &self.core.poll, now) {
+            return self.close_stream(id, Close::Client, now);
+        }
+        if event.readable || event.error {
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let end = self.read_stream(id, &mut buffer, now);
+            self.buffer = buffer;
+            self.finish(now);
+            if let Some(why) = end {
+                self.close_stream(id, why, now);
+            }
+        }
+    }
+
+    /// Reads once and handles the whole messages; why the connection is to be closed, if it is.
+    fn read_stream(&mut self, id: StreamId, buffer: &mut Vec<u8>, now: Instant) -> Option<Close> {
+        let stream = self.streams.stream(id)?;
+        let tuple = stream.tuple;
+        let len = match stream.read(buffer) {
+            Ok(Some(len)) => len,
+            Ok(None) => return Some(Close::Client),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return None,
+            Err(_) => return Some(Close::Client),
+        };
+        let mut bytes = &buffer[..len];
+        loop {
+            match next_frame(bytes) {
+                Frame::Whole(len) => {
+                    self.packets += 1;
+                    let verdict = self.engine.handle_client(tuple, &bytes[..len], now);
+                    if !self.carry_copied(verdict, &bytes[..len], Some(tuple)) {
+                        return Some(Close::Slow);
+                    }
+                    bytes = &bytes[len..];
+                }
+                Frame::Needs(_) => {
+                    let kept = self.streams.stream(id)?.keep(bytes);
+                    return (!kept).then_some(Close::Garbage);
+                }
+                Frame::Garbage => return Some(Close::Garbage),
+            }
+        }
+    }
+
+    fn close_stream(&mut self, id: StreamId, why: Close, now: Instant) {
+        self.forget_stream(id, why, now);
+        self.outputs(now);
+    }
+
+    /// Ends a connection; true where it was still there, and the engine's outputs are to follow.
+    pub(super) fn forget_stream(&mut self, id: StreamId, why: Close, now: Instant) -> bool {
+        let tuple = self.streams.remove(id);
+        if let Some(tuple) = &tuple {
+            self.core.stats.closed(why);
+            self.engine.client_closed(tuple, now);
+        }
+        self.core.stats.streams.set(self.streams.len() as u64);
+        tuple.is_some()
+    }
+
+    /// Sends what a batch has led to, and does what the engine wants done.
+    fn finish(&mut self, now: Instant) {
+        self.flush(now);
+        self.outputs(now);
+    }
+
+    fn outputs(&mut self, now: Instant) {
+        loop {
+            let Some(output) = self.engine.poll_output() else {
+                if self.flush(now) {
+                    continue;
+                }
+                break;
+            };
+            match output {
+                Output::Transmit { to, bytes } => {
+                    self.core.stats.answered(&[], &bytes);
+                    self.transmit(to, &bytes);
+                }
+                Output::OpenRelay { relay, address, transport } => {
+                    let result = match transport {
+                        RelayTransport::Udp => self.relays.open(relay, address, &self.core.poll),
+                        RelayTransport::Tcp => Err(OpenError::Failed),
+                    };
+                    self.engine.relay_opened(relay, result, now);
+                }
+                Output::CloseRelay { relay } => self.relays.close(relay),
+                Output::Moved { from, to } => {
+                    for mailbox in self.core.mailboxes.iter().filter(|_| self.core.mailboxes.len() > 1) {
+                        mailbox.send(Control::Forget { client: from });
+                        mailbox.send(Control::Moved { client: to, shard: self.core.index });
+                    }
+                }
+                Output::Connect { connection, .. } => self.engine.peer_connected(connection, false, now),
+                // Nothing is done in advance for a channel, and there are no connections of peers.
+                Output::ChannelBound { .. }
+                | Output::ChannelUnbound { .. }
+                | Output::Splice { .. }
+                | Output::CloseConnection { .. } => {}
+            }
+        }
+        self.core.stats.allocations.set(self.engine.allocation_count() as u64);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,51 @@
+//! The relayed sockets of one shard, by the dense numbers that the engine gives its relays.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::poll::{Interest, Poll};
+use super::source::Source;
+use super::udp::{Options, UdpSocket};
+use crate::turn::{OpenError, RelayId};
+
+#[derive(Debug, Default)]
+pub(super) struct RelaySockets(Vec<Option<(RelayId, UdpSocket)>>);
+
+impl RelaySockets {
+    pub(super) fn socket(&self, relay: RelayId) -> Option<&UdpSocket> {
+        let (owner, socket) = self.0.get(relay.index())?.as_ref()?;
+        (*owner == relay).then_some(socket)
+    }
+
+    /// Opens what the engine asked for.
+    ///
+    /// # Errors
+    /// What the engine wants to know of it: try another port, or give up.
+    pub(super) fn open(&mut self, relay: RelayId, address: SocketAddr, poll: &Poll) -> Result<(), OpenError> {
+        let opened = UdpSocket::bind(address, &Options::relayed())
+            .and_then(|socket| poll.add(&socket, Source::Relay(relay).token(), Interest::Datagrams).map(|()| socket));
+        match opened {
+            Ok(socket) => {
+                if self.0.len() <= relay.index() {
+                    self.0.resize_with(relay.index() + 1, || None);
+                }
+                self.0[relay.index()] = Some((relay, socket));
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenError::PortInUse),
+            Err(error) => {
+                tracing::debug!(%address, %error, "a relayed socket can't be opened");
+                Err(OpenError::Failed)
+            }
+        }
+    }
+
+    /// Closes it; it may be gone already.
+    pub(super) fn close(&mut self, relay: RelayId) {
+        if let Some(place) = self.0.get_mut(relay.index())
+            && place.as_ref().is_some_and(|(owner, _)| *owner == relay)
+        {
+            *place = None;
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! One client's connection: bytes in, bytes out, with bounds on what waits.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use super::strangers::Stranger;
+use crate::turn::FiveTuple;
+
+/// The most that a read brings.
+pub(super) const READ: usize = 64 * 1024;
+/// The most that waits to be written: a tenth of a second of a fast cast. Media beyond it is dropped, as by any network.
+const QUEUE: usize = 256 * 1024;
+/// Within so long, a client that keeps us waiting must have taken [`TRICKLE`] bytes.
+const PATIENCE: Duration = Duration::from_secs(10);
+const TRICKLE: u64 = 16 * 1024;
+/// The most that may wait to become a whole message before there is an allocation.
+const UNPROVEN: usize = 4 * 1024;
+
+/// What carries the bytes. TLS will be another one.
+#[derive(Debug)]
+pub(super) enum Wire {
+    Tcp(TcpStream),
+}
+
+impl Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.read(buffer),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.write(bytes),
+        }
+    }
+}
+
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(tcp) => tcp.as_fd(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) tuple: FiveTuple,
+    /// Until it has an allocation, or else it is closed then.
+    pub(super) deadline: Instant,
+    /// While it has never had one.
+    pub(super) stranger: Option<Stranger>,
+    /// It is on the list of those to flush.
+    pub(super) dirty: bool,
+    /// What epoll was asked for last.
+    pub(super) writes: bool,
+    wire: Wire,
+    partial: Vec<u8>,
+    queue: Vec<u8>,
+    /// How much of `queue` has been written.
+    start: usize,
+    written: u64,
+    /// Since when the client keeps us waiting, and what had been written then.
+    blocked: Option<(Instant, u64)>,
+}
+
+impl Stream {
+    pub(super) const fn new(tuple: FiveTuple, wire: Wire, stranger: Stranger, deadline: Instant) -> Self {
+        Self {
+            tuple,
+            deadline,
+            stranger: Some(stranger),
+            dirty: false,
+            writes: false,
+            wire,
+            partial: Vec::new(),
+            queue: Vec::new(),
+            start: 0,
+            written: 0,
+            blocked: None,
+        }
+    }
+
+    /// Reads what is there behind what was kept, once. Returns how much of `buffer` is filled; `None` at the end.
+    ///
+    /// # Errors
+    /// Of read(2); `WouldBlock` among them.
+    pub(super) fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        let kept = self.partial.len();
+        if buffer.len() < kept + READ {
+            buffer.resize(kept + READ, 0);
+        }
+        buffer[..kept].copy_from_slice(&self.partial);
+        let len = self.wire.read(&mut buffer[kept..kept + READ])?;
+        Ok((len > 0).then_some(kept + len))
+    }
+
+    /// Keeps the beginning of a message. False: it is longer than a stranger may send.
+    pub(super) fn keep(&mut self, rest: &[u8]) -> bool {
+        if rest.is_empty() {
+            self.partial = Vec::new();
+        } else {
+            self.partial.clear();
+            self.partial.extend_from_slice(rest);
+        }
+        self.stranger.is_none() || rest.len() <= UNPROVEN
+    }
+
+    /// Queues a whole message, or nothing where there is no room.
+    pub(super) fn push(&mut self, parts: &[&[u8]], padding: usize) -> bool {
+        let len: usize = parts.iter().map(|part| part.len()).sum::<usize>() + padding;
+        if self.queue.len() - self.start + len > QUEUE {
+            return false;
+        }
+        parts.iter().for_each(|part| self.queue.extend_from_slice(part));
+        self.queue.resize(self.queue.len() + padding, 0);
+        true
+    }
+
+    /// Writes what waits, as far as the client takes it; whether all is written.
+    ///
+    /// # Errors
+    /// Of write(2); the connection is gone then.
+    pub(super) fn flush(&mut self, now: Instant) -> io::Result<bool> {
+        while self.start < self.queue.len() {
+            match self.wire.write(&self.queue[self.start..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(len) => {
+                    self.start += len;
+                    self.written += len as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked.get_or_insert((now, self.written));
+                    self.queue.drain(..self.start);
+                    self.start = 0;
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.blocked = None;
+        self.start = 0;
+        if self.queue.capacity() > READ {
+            self.queue = Vec::new();
+        }
+        self.queue.clear();
+        Ok(true)
+    }
+
+    /// Whether the client takes too little of what waits for it.
+    pub(super) fn is_stuck(&mut self, now: Instant) -> bool {
+        let Some((since, written)) = self.blocked else { return false };
+        if now.saturating_duration_since(since) < PATIENCE {
+            return false;
+        }
+        self.blocked = Some((now, self.written));
+        self.written - written < TRICKLE
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wire.as_fd()
+    }
+}

@@ -1,0 +1,93 @@
+//! `/metrics` of the whole program.
+
+use std::time::Duration;
+
+use castway::app::App;
+use castway::config::{Config, Settings};
+use castway::users::credentials::issue;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::net::UdpSocket;
+use turn::client::{Client, ClientConfig};
+use webrtc_util::Conn as _;
+
+use super::relay::{LOCALHOST, received};
+
+/// `name{labels} → value` of each sample; panics on a line that is neither that nor a comment.
+fn parse(text: &str) -> HashMap<String, f64> {
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let samples: HashMap<_, _> = lines
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(name.starts_with("castway_"), "{line}");
+            (name.to_owned(), value.parse().unwrap())
+        })
+        .collect();
+    for name in samples.keys() {
+        let family = name.split('{').next().unwrap();
+        let family = family.strip_suffix("_total").unwrap_or(family);
+        assert!(text.contains(&format!("# HELP {family} ")) && text.contains(&format!("# TYPE {family} ")), "{name}");
+    }
+    samples
+}
+
+#[tokio::test]
+async fn the_numbers_move_and_their_text_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |text: &str| Some(text.to_owned());
+    let settings = Settings {
+        data_dir: text(folder.path().to_str().unwrap()),
+        http_addr: text("127.0.0.1:0"),
+        turn_addr: text("127.0.0.1:0"),
+        static_auth_secret: text("north"),
+        allowed_peer_ip: text("127.0.0.0/8"),
+        ..Settings::default()
+    };
+    let app = App::build(Config::read(&settings).unwrap()).await.unwrap();
+    let (http, relay) = (app.http_addr(), app.turn_addr());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(app.run(async move {
+        let _ = stopped.await;
+    }));
+    let scrape = || async move {
+        let response = reqwest::get(format!("http://{http}/metrics")).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+        parse(&response.text().await.unwrap())
+    };
+    let before = scrape().await;
+    let to_peer = r#"castway_relay_packets_total{direction="to_peer",transport="udp"}"#;
+    let to_client = r#"castway_relay_bytes_total{direction="to_client",transport="udp"}"#;
+    assert_eq!((before[to_peer], before[to_client], before["castway_relay_allocations"]), (0.0, 0.0, 0.0));
+
+    let issued = issue("north", "alice", Duration::from_secs(60), std::time::SystemTime::now());
+    let client = Client::new(ClientConfig {
+        stun_serv_addr: relay.to_string(),
+        turn_serv_addr: relay.to_string(),
+        username: issued.username,
+        password: issued.password.expose().clone(),
+        realm: String::new(),
+        software: String::new(),
+        rto_in_ms: 0,
+        conn: Arc::new(UdpSocket::bind((LOCALHOST, 0)).await.unwrap()),
+        vnet: None,
+    });
+    let client = client.await.unwrap();
+    client.listen().await.unwrap();
+    let relayed = client.allocate().await.unwrap();
+    let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    relayed.send_to(b"out", peer.local_addr().unwrap()).await.unwrap();
+    assert!(received(&peer).await.is_some());
+    peer.send_to(b"in there", relayed.local_addr().unwrap()).await.unwrap();
+    assert!(received(&relayed).await.is_some());
+
+    let after = scrape().await;
+    assert_eq!((after[to_peer], after[to_client], after["castway_relay_allocations"]), (1.0, 8.0, 1.0));
+    assert!(after[r#"castway_relay_errors_total{code="401"}"#] >= 1.0);
+    assert_eq!(after["castway_relay_failed_authentications_total"], 0.0);
+    assert!(after[r#"castway_relay_shard_busy_seconds_total{shard="0"}"#] > 0.0);
+    assert!(after.len() < 100, "{}", after.len());
+    assert_eq!(before.len(), after.len());
+    stop.send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(15), running).await.unwrap().unwrap().unwrap();
+}

@@ -1,0 +1,210 @@
+//! The relay's clients over TCP, byte by byte and slowly.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use castway::config::RelayConfig;
+use stun::agent::TransactionId;
+use stun::attributes::{ATTR_ERROR_CODE, ATTR_NONCE, ATTR_XOR_RELAYED_ADDRESS};
+use stun::message::{
+    CLASS_REQUEST, METHOD_ALLOCATE, METHOD_CHANNEL_BIND, METHOD_CREATE_PERMISSION, METHOD_REFRESH, Message, MessageType, Method,
+    Setter,
+};
+use stun::textattrs::TextAttribute;
+use stun::xoraddr::XorMappedAddress;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+use turn::proto::PROTO_UDP;
+use turn::proto::channum::ChannelNumber;
+use turn::proto::peeraddr::PeerAddress;
+use turn::proto::reqtrans::RequestedTransport;
+
+use super::relay::{LOCALHOST, SOON, allocated, allowing, config, received, signed, start, until};
+
+/// A client's connection that writes `step` bytes at a time.
+struct Connection {
+    stream: TcpStream,
+    step: usize,
+    nonce: String,
+}
+
+impl Connection {
+    async fn open(relay: SocketAddr, step: usize) -> Self {
+        let stream = TcpStream::connect(relay).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, step, nonce: String::new() }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(self.step) {
+            self.stream.write_all(piece).await.unwrap();
+        }
+    }
+
+    /// The next message, padding and all.
+    async fn read(&mut self) -> Vec<u8> {
+        let mut message = vec![0; 4];
+        timeout(SOON, self.stream.read_exact(&mut message)).await.unwrap().unwrap();
+        let len = usize::from(u16::from_be_bytes([message[2], message[3]]));
+        let rest = if message[0] & 0xC0 == 0 { 16 + len } else { len.next_multiple_of(4) };
+        message.resize(4 + rest, 0);
+        timeout(SOON, self.stream.read_exact(&mut message[4..])).await.unwrap().unwrap();
+        message
+    }
+
+    async fn ask(&mut self, request: &Message) -> Message {
+        self.write(&request.raw).await;
+        let mut answer = Message { raw: self.read().await, ..Message::new() };
+        answer.decode().unwrap();
+        answer
+    }
+
+    async fn ask_signed(&mut self, method: Method, more: Vec<Box<dyn Setter>>) -> Message {
+        let request = signed(method, TransactionId::new(), "tv", "newest", &self.nonce, more);
+        let answer = self.ask(&request).await;
+        assert!(!answer.contains(ATTR_ERROR_CODE), "{method}: {answer}");
+        answer
+    }
+
+    async fn allocate(&mut self) -> SocketAddr {
+        let transport = || Box::new(RequestedTransport { protocol: PROTO_UDP }) as Box<dyn Setter>;
+        let mut bare = Message::new();
+        let kind = Box::new(MessageType::new(METHOD_ALLOCATE, CLASS_REQUEST));
+        bare.build(&[Box::new(TransactionId::new()) as Box<dyn Setter>, kind, transport()]).unwrap();
+        let challenge = self.ask(&bare).await;
+        self.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
+        let answer = self.ask_signed(METHOD_ALLOCATE, vec![transport()]).await;
+        let mut relayed = XorMappedAddress::default();
+        relayed.get_from_as(&answer, ATTR_XOR_RELAYED_ADDRESS).unwrap();
+        (relayed.ip, relayed.port).into()
+    }
+
+    async fn bind_channel(&mut self, peer: SocketAddr) {
+        let channel = Box::new(ChannelNumber(0x4000));
+        let peer = Box::new(PeerAddress { ip: peer.ip(), port: peer.port() });
+        self.ask_signed(METHOD_CHANNEL_BIND, vec![channel, peer]).await;
+    }
+}
+
+fn channel_data(payload: &[u8]) -> Vec<u8> {
+    let mut message = vec![0x40, 0, (payload.len() >> 8) as u8, payload.len() as u8];
+    message.extend(payload);
+    message.resize(message.len().next_multiple_of(4), 0);
+    message
+}
+
+/// Requirement 11.
+#[tokio::test]
+async fn messages_may_be_split_anywhere() {
+    for step in [1, 3, 10_000] {
+        let handle = start(&allowing(&["127.0.0.0/8"]));
+        let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+        let mut client = Connection::open(handle.listening(), step).await;
+        let relayed = client.allocate().await;
+        let at = peer.local_addr().unwrap();
+        client.ask_signed(METHOD_CREATE_PERMISSION, vec![Box::new(PeerAddress { ip: at.ip(), port: 0 })]).await;
+        client.bind_channel(at).await;
+        for len in [0, 1, 5, 1200, 4001] {
+            let payload: Vec<u8> = (0..len).map(|index| index as u8).collect();
+            client.write(&channel_data(&payload)).await;
+            let mut buffer = [0; 8192];
+            let (got, from) = timeout(SOON, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
+            assert_eq!((&buffer[..got], from), (&payload[..], relayed), "{step} {len}");
+            peer.send_to(&payload, relayed).await.unwrap();
+            assert_eq!(client.read().await, channel_data(&payload), "{step} {len}");
+        }
+        let stats = handle.stats();
+        assert_eq!((stats.packets[0][1], stats.packets[1][1], stats.streams), (5, 5, 1), "{stats:?}");
+        // The end of the connection is the end of the allocation.
+        drop(client);
+        until(|| handle.allocations() == 0 && handle.stats().streams == 0).await;
+        handle.stop(Duration::ZERO).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_over_tcp_and_one_over_udp_talk_and_a_refresh_of_zero_ends_it() {
+    let handle = start(&RelayConfig { threads: 1, ..config() });
+    let mut tcp = Connection::open(handle.listening(), 7).await;
+    let at_tcp = tcp.allocate().await;
+    let (_client, udp) = allocated(&handle).await;
+    use webrtc_util::Conn as _;
+    let at_udp = udp.local_addr().unwrap();
+    tcp.bind_channel(at_udp).await;
+    udp.send_to(b"to tcp", at_tcp).await.unwrap();
+    assert_eq!(tcp.read().await, channel_data(b"to tcp"));
+    tcp.write(&channel_data(b"to udp")).await;
+    assert_eq!(received(&udp).await, Some((b"to udp".to_vec(), at_tcp)));
+    tcp.ask_signed(METHOD_REFRESH, vec![Box::new(turn::proto::lifetime::Lifetime(Duration::ZERO))]).await;
+    assert_eq!(handle.allocations(), 1);
+}
+
+#[tokio::test]
+async fn without_udp_there_is_tcp() {
+    let handle = start(&RelayConfig { udp: false, ..config() });
+    assert!(!handle.has_udp() && handle.has_tcp());
+    UdpSocket::bind(handle.listening()).await.unwrap();
+    assert!(Connection::open(handle.listening(), 100).await.allocate().await.port() >= 40_000);
+    let handle = start(&RelayConfig { tcp: false, ..config() });
+    assert!(handle.has_udp() && !handle.has_tcp());
+    assert!(TcpStream::connect(handle.listening()).await.is_err());
+}
+
+#[tokio::test]
+async fn another_protocol_is_closed_at_once() {
+    let handle = start(&config());
+    let mut stream = TcpStream::connect(handle.listening()).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\n\r\n").await.unwrap();
+    assert_eq!(timeout(SOON, stream.read(&mut [0; 16])).await.unwrap().unwrap_or(0), 0);
+    until(|| handle.stats().closes[1] == 1).await;
+}
+
+/// Requirement 45.
+#[tokio::test]
+async fn a_client_that_does_not_read_loses_media_and_then_its_connection() {
+    let handle = start(&allowing(&["127.0.0.0/8"]));
+    let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let mut client = Connection::open(handle.listening(), 10_000).await;
+    let relayed = client.allocate().await;
+    client.bind_channel(peer.local_addr().unwrap()).await;
+    let flood = timeout(Duration::from_secs(20), async {
+        while handle.stats().dropped("stream_full") < 100 {
+            for _ in 0..50 {
+                peer.send_to(&[7; 1200], relayed).await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    flood.await.unwrap();
+    // Another client is not held up.
+    let (_other, _relayed) = allocated(&handle).await;
+    let closed = timeout(Duration::from_secs(20), async {
+        while handle.stats().closes[3] == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    closed.await.unwrap();
+    until(|| handle.allocations() == 1).await;
+}
+
+/// Requirement 46.
+#[tokio::test]
+async fn connections_that_prove_nothing_are_few_and_short() {
+    let handle = start(&config());
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        held.push(TcpStream::connect(handle.listening()).await.unwrap());
+    }
+    until(|| handle.stats().closes[5] == 8 && handle.stats().streams == 32).await;
+    let mut first = held.swap_remove(0);
+    first.write_all(&[0]).await.unwrap();
+    let closed = timeout(Duration::from_secs(15), async {
+        while handle.stats().streams > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    closed.await.unwrap();
+    assert_eq!(handle.stats().closes[2], 32);
+    assert!(Connection::open(handle.listening(), 100).await.allocate().await.port() >= 40_000);
+}
