@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use castway::app::App;
 use castway::config::{Config, Settings};
-use castway::users::credentials::issue;
 use std::collections::HashMap;
-use std::sync::Arc;
 use tokio::net::UdpSocket;
-use turn::client::{Client, ClientConfig};
 use webrtc_util::Conn as _;
 
 use super::relay::{LOCALHOST, received};
+use super::support::rest_client;
 
 /// `name{labels} → value` of each sample; panics on a line that is neither that nor a comment.
 fn parse(text: &str) -> HashMap<String, f64> {
@@ -60,20 +58,7 @@ async fn the_numbers_move_and_their_text_can_be_read() {
     let to_client = r#"castway_relay_bytes_total{direction="to_client",transport="udp"}"#;
     assert_eq!((before[to_peer], before[to_client], before["castway_relay_allocations"]), (0.0, 0.0, 0.0));
 
-    let issued = issue("north", "alice", Duration::from_secs(60), std::time::SystemTime::now());
-    let client = Client::new(ClientConfig {
-        stun_serv_addr: relay.to_string(),
-        turn_serv_addr: relay.to_string(),
-        username: issued.username,
-        password: issued.password.expose().clone(),
-        realm: String::new(),
-        software: String::new(),
-        rto_in_ms: 0,
-        conn: Arc::new(UdpSocket::bind((LOCALHOST, 0)).await.unwrap()),
-        vnet: None,
-    });
-    let client = client.await.unwrap();
-    client.listen().await.unwrap();
+    let client = rest_client(relay).await;
     let relayed = client.allocate().await.unwrap();
     let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     relayed.send_to(b"out", peer.local_addr().unwrap()).await.unwrap();

@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 
 use castway::config::RelayConfig;
 use castway::relay;
-use castway::users::credentials::issue;
 use rustix::process::{Pid, Resource, Rlimit};
 use tokio::net::UdpSocket;
-use turn::client::{Client, ClientConfig};
 use webrtc_util::Conn as _;
 
 use super::relay::{LOCALHOST, Users, allocated, client, config, received, start, until};
-use super::support::{castway, ok};
+use super::support::{castway, ok, rest_client};
 
 /// Requirements 41 and 42.
 #[tokio::test]
@@ -56,24 +54,6 @@ impl Drop for Running {
 
 fn free() -> SocketAddr {
     TcpListener::bind((LOCALHOST, 0)).unwrap().local_addr().unwrap()
-}
-
-async fn rest_client(relay: SocketAddr) -> Client {
-    let issued = issue("north", "alice", Duration::from_secs(60), std::time::SystemTime::now());
-    let client = Client::new(ClientConfig {
-        stun_serv_addr: relay.to_string(),
-        turn_serv_addr: relay.to_string(),
-        username: issued.username,
-        password: issued.password.expose().clone(),
-        realm: String::new(),
-        software: String::new(),
-        rto_in_ms: 0,
-        conn: Arc::new(UdpSocket::bind((LOCALHOST, 0)).await.unwrap()),
-        vnet: None,
-    });
-    let client = client.await.unwrap();
-    client.listen().await.unwrap();
-    client
 }
 
 fn program(folder: &std::path::Path, relay: SocketAddr, http: SocketAddr) -> Running {

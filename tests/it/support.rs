@@ -1,7 +1,14 @@
 //! What several capabilities' tests need.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use castway::users::credentials::issue;
+use tokio::net::UdpSocket;
+use turn::client::{Client, ClientConfig};
 
 /// The real program on the database in `data_dir`, without the settings and the `.env` of whoever runs the tests.
 pub(crate) fn castway(data_dir: &Path) -> Command {
@@ -25,4 +32,23 @@ pub(crate) fn ok(command: &mut Command) -> String {
 
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The `turn` crate's client, listening, with credentials of `alice` signed by the secret `north`.
+pub(crate) async fn rest_client(relay: SocketAddr) -> Client {
+    let issued = issue("north", "alice", Duration::from_secs(60), SystemTime::now());
+    let client = Client::new(ClientConfig {
+        stun_serv_addr: relay.to_string(),
+        turn_serv_addr: relay.to_string(),
+        username: issued.username,
+        password: issued.password.expose().clone(),
+        realm: String::new(),
+        software: String::new(),
+        rto_in_ms: 0,
+        conn: Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()),
+        vnet: None,
+    });
+    let client = client.await.unwrap();
+    client.listen().await.unwrap();
+    client
 }
