@@ -1,5 +1,7 @@
 //! Projection codes and resume tokens. PURE: randomness comes in as an argument.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 use std::fmt;
 
 use base64::Engine as _;

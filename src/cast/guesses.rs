@@ -1,5 +1,7 @@
 //! Wrong guesses of codes, counted per client address. PURE.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};

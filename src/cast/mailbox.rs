@@ -4,6 +4,8 @@
 //! offer at all: front ends call `addIceCandidate` at once and it throws without a remote description. What waits, waits in
 //! order, within bounds.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 use std::collections::VecDeque;
 
 use super::room::Signal;

@@ -10,6 +10,8 @@
 //! - A connection has at most one seat. Signals go from a caster's seat to its TV's and back, never anywhere else.
 //! - Whatever waits for a side that is away is bounded (`mailbox`), and so is every table.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
