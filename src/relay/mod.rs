@@ -119,15 +119,24 @@ pub fn start(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Resul
         handle.threads.push(thread.context("the relay can't start its threads")?);
     }
     let (watch, ended) = mpsc::channel();
+    // Read here: what changes before that thread first runs has changed since the start.
+    let revision = accounts.revision();
     let watcher = thread::Builder::new().name("relay-watch".to_owned());
-    watcher.spawn(move || follow(&ended, &*accounts, &relays, &mailboxes)).context("the relay can't start its threads")?;
+    watcher
+        .spawn(move || follow(&ended, &*accounts, revision, &relays, &mailboxes))
+        .context("the relay can't start its threads")?;
     handle.watch = Some(watch);
     Ok(handle)
 }
 
 /// Tells the shards what has changed, until the other end of `ended` is gone.
-fn follow(ended: &mpsc::Receiver<()>, accounts: &dyn Accounts, relays: &[Option<RelayAddress>; 2], shards: &[Mailbox]) {
-    let mut revision = accounts.revision();
+fn follow(
+    ended: &mpsc::Receiver<()>,
+    accounts: &dyn Accounts,
+    mut revision: u64,
+    relays: &[Option<RelayAddress>; 2],
+    shards: &[Mailbox],
+) {
     let mut own = setup::own_addresses(relays);
     let mut looked = Instant::now();
     while ended.recv_timeout(USERS) == Err(RecvTimeoutError::Timeout) {

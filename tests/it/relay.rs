@@ -84,9 +84,9 @@ fn denied_packets(handle: &Handle) -> u64 {
     handle.stats().dropped("denied_peer") + handle.stats().dropped("no_permission")
 }
 
-/// Waits until `done`, which soon must be.
+/// Waits until `done`, which must be in the end, however busy the machine is.
 pub(crate) async fn until(mut done: impl FnMut() -> bool) {
-    let waited = timeout(SOON, async {
+    let waited = timeout(4 * SOON, async {
         while !done() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
