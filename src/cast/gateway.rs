@@ -333,11 +333,12 @@ impl Gateway {
     }
 
     fn welcome(&self, client: &Client, sends: &mut Sends, entry: Entry, role: &str, seated: &Seated) {
-        let (name, argument) = event::welcome(entry, seated, &self.pooled(client, None));
+        let config = self.config(client, entry.dialect());
+        let (name, argument) = event::welcome(entry, seated, &config);
         sends.emit(client, name, &argument);
         let token = json!({"role": role, "code": seated.code.as_str(), "resumeToken": seated.resume_token});
         sends.emit(client, "RESUME_TOKEN", &token);
-        sends.emit(client, "CONFIG_FEEDBACK", &json!({"config": self.config(client, entry.dialect())}));
+        sends.emit(client, "CONFIG_FEEDBACK", &json!({"config": config}));
     }
 
     /// The argument of an `RTCPeerConnection` for a client with a seat.
