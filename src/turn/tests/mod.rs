@@ -144,7 +144,9 @@ impl World {
                 Some(Answer(self.relay.reply().to_vec()))
             }
             Forward::Accepted => {
-                let at = self.outputs.iter().position(|output| matches!(output, Output::Transmit { to, .. } if *to == from))?;
+                // An indication to the same client may wait in front of it.
+                let answers = |output: &Output| matches!(output, Output::Transmit { to, bytes: answer, .. } if *to == from && answer[8..20] == bytes[8..20]);
+                let at = self.outputs.iter().position(answers)?;
                 let Output::Transmit { bytes, .. } = self.outputs.remove(at) else { unreachable!() };
                 Some(Answer(bytes))
             }
