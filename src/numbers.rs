@@ -22,6 +22,8 @@ pub fn families(relay: &Stats, tvs: usize, clients: usize) -> Vec<Family> {
         gauge("castway_clients", "Clients connected over Socket.IO", clients as f64),
         gauge("castway_relay_allocations", "Live TURN allocations", relay.allocations as f64),
         gauge("castway_relay_streams", "Open connections of TURN clients over TCP", relay.streams as f64),
+        gauge("castway_relay_connections", "Open connections with peers over TCP (RFC 6062)", relay.connections as f64),
+        counter("castway_relay_refused_peers", "Connections of TCP peers that nobody had permitted", relay.refused_peers),
         by_way(
             "castway_relay_packets",
             "Relayed payloads, by direction and by the transport of the client they went to or came from",

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use cast::CastConfig;
 pub use credentials::{CredentialsConfig, LONGEST_TTL, TurnAccess};
 pub use http::{CorsOrigins, HttpConfig};
-pub use relay::RelayConfig;
+pub use relay::{Discovery, RelayConfig};
 
 /// The text of every setting. Each flag has its variable and the other way round; an empty value counts as not set.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -66,9 +66,18 @@ pub struct Settings {
     /// Whether STUN and TURN over TCP are off: true or false [default: false]
     #[arg(long, env = "CASTWAY_NO_TCP", value_name = "BOOL", global = true, hide_env_values = true)]
     pub no_tcp: Option<String>,
-    /// Whether relaying to TCP peers (RFC 6062) is off; it is not there yet [default: true]
+    /// Whether relaying to TCP peers (RFC 6062) is off: true or false [default: true]
     #[arg(long, env = "CASTWAY_NO_TCP_RELAY", value_name = "BOOL", global = true, hide_env_values = true)]
     pub no_tcp_relay: Option<String>,
+    /// Whether clients may find out how their NAT behaves (RFC 5780), over UDP: true or false [default: false]
+    #[arg(long, env = "CASTWAY_RFC5780", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub rfc5780: Option<String>,
+    /// The other port of RFC 5780; 0: the one above the first [default: 0]
+    #[arg(long, env = "CASTWAY_ALT_LISTENING_PORT", value_name = "PORT", global = true, hide_env_values = true)]
+    pub alt_listening_port: Option<String>,
+    /// A second address of this machine for RFC 5780; PUBLIC/PRIVATE behind NAT
+    #[arg(long, env = "CASTWAY_ALT_IP", value_name = "IP", global = true, hide_env_values = true)]
+    pub alt_ip: Option<String>,
     /// Threads that relay [default: the processor cores, 4 at most]
     #[arg(long, env = "CASTWAY_RELAY_THREADS", value_name = "COUNT", global = true, hide_env_values = true)]
     pub relay_threads: Option<String>,
@@ -84,9 +93,24 @@ pub struct Settings {
     /// Most bytes a second of one allocation, each direction by itself; 0: no limit [default: 0]
     #[arg(long, env = "CASTWAY_MAX_BPS", value_name = "BYTES", global = true, hide_env_values = true)]
     pub max_bps: Option<String>,
+    /// Most bytes a second of all allocations of one user, each direction by itself; 0: no limit [default: 0]
+    #[arg(long, env = "CASTWAY_USER_BPS", value_name = "BYTES", global = true, hide_env_values = true)]
+    pub user_bps: Option<String>,
     /// Most bytes a second of all allocations together, each direction by itself; 0: no limit [default: 0]
     #[arg(long, env = "CASTWAY_BPS_CAPACITY", value_name = "BYTES", global = true, hide_env_values = true)]
     pub bps_capacity: Option<String>,
+    /// Most peers that one allocation may permit at once [default: 64]
+    #[arg(long, env = "CASTWAY_MAX_PERMISSIONS", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub max_permissions: Option<String>,
+    /// Most channels of one allocation [default: 64]
+    #[arg(long, env = "CASTWAY_MAX_CHANNELS", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub max_channels: Option<String>,
+    /// Most connections with TCP peers of one allocation [default: 16]
+    #[arg(long, env = "CASTWAY_MAX_CONNECTIONS", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub max_connections: Option<String>,
+    /// Most new peers of one allocation in a second, so that nobody scans networks; 0: no limit [default: 32]
+    #[arg(long, env = "CASTWAY_NEW_PEERS", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub new_peers: Option<String>,
     /// How long a nonce is good [default: 600]
     #[arg(long, env = "CASTWAY_STALE_NONCE", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub stale_nonce: Option<String>,

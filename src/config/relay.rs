@@ -25,6 +25,10 @@ pub struct RelayConfig {
     pub denied_peers: Vec<IpNet>,
     pub udp: bool,
     pub tcp: bool,
+    /// RFC 6062.
+    pub tcp_relay: bool,
+    /// RFC 5780.
+    pub discovery: Option<Discovery>,
     /// Threads that relay.
     pub threads: usize,
     /// How long packets may gather under load; zero: not at all.
@@ -32,8 +36,14 @@ pub struct RelayConfig {
     /// Allocations of one user, and of all.
     pub user_quota: Option<u32>,
     pub total_quota: Option<u32>,
-    /// Bytes a second of one allocation, and of all; each direction by itself.
+    /// Of one allocation: permissions, channels, connections with TCP peers, and new peers in a second.
+    pub max_permissions: usize,
+    pub max_channels: usize,
+    pub max_connections: usize,
+    pub new_peers: Option<u64>,
+    /// Bytes a second of one allocation, of one user's, and of all; each direction by itself.
     pub max_bps: Option<u64>,
+    pub user_bps: Option<u64>,
     pub bps_capacity: Option<u64>,
     /// How long a nonce is good.
     pub stale_nonce: Duration,
@@ -48,6 +58,15 @@ pub struct RelayConfig {
     pub icmp_indications: bool,
     /// Tell name and version in SOFTWARE.
     pub software: bool,
+}
+
+/// The sockets of NAT behaviour discovery besides the listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Discovery {
+    /// 0: any, where the listener's is any too.
+    pub port: u16,
+    /// Another address of this machine, and what it is called outside.
+    pub second_ip: Option<(IpAddr, IpAddr)>,
 }
 
 impl RelayConfig {
@@ -65,8 +84,14 @@ impl RelayConfig {
         if no_udp && no_tcp {
             reader.problem("CASTWAY_NO_TCP", "true", "false where CASTWAY_NO_UDP is true: the relay must listen on something");
         }
-        if !flag(reader, "CASTWAY_NO_TCP_RELAY", &settings.no_tcp_relay, true) {
-            reader.problem("CASTWAY_NO_TCP_RELAY", "false", "true: relaying to TCP peers (RFC 6062) is not there yet");
+        let no_tcp_relay = flag(reader, "CASTWAY_NO_TCP_RELAY", &settings.no_tcp_relay, true);
+        if no_tcp && !no_tcp_relay {
+            let expected = "true where CASTWAY_NO_TCP is true: clients ask for TCP peers over TCP";
+            reader.problem("CASTWAY_NO_TCP_RELAY", "false", expected);
+        }
+        let discovery = discovery(reader, settings, addr.port());
+        if no_udp && discovery.is_some() {
+            reader.problem("CASTWAY_RFC5780", "true", "false where CASTWAY_NO_UDP is true");
         }
         let networks = "addresses or networks such as 10.1.2.3 or 10.0.0.0/8, separated by commas";
         Self {
@@ -81,11 +106,18 @@ impl RelayConfig {
             denied_peers: reader.list("CASTWAY_DENIED_PEER_IP", &settings.denied_peer_ip, networks, network),
             udp: !no_udp,
             tcp: !no_tcp,
+            tcp_relay: !no_tcp_relay,
+            discovery,
             threads: reader.number("CASTWAY_RELAY_THREADS", &settings.relay_threads, cores(), 1..=64) as usize,
             coalesce: Duration::from_micros(reader.number("CASTWAY_COALESCE", &settings.coalesce, 200, 0..=1000)),
             user_quota: count(reader, "CASTWAY_USER_QUOTA", &settings.user_quota),
             total_quota: count(reader, "CASTWAY_TOTAL_QUOTA", &settings.total_quota),
+            max_permissions: cap(reader, "CASTWAY_MAX_PERMISSIONS", &settings.max_permissions, 64),
+            max_channels: cap(reader, "CASTWAY_MAX_CHANNELS", &settings.max_channels, 64),
+            max_connections: cap(reader, "CASTWAY_MAX_CONNECTIONS", &settings.max_connections, 16),
+            new_peers: Some(reader.number("CASTWAY_NEW_PEERS", &settings.new_peers, 32, 0..=u64::MAX)).filter(|most| *most > 0),
             max_bps: limit(reader, "CASTWAY_MAX_BPS", &settings.max_bps),
+            user_bps: limit(reader, "CASTWAY_USER_BPS", &settings.user_bps),
             bps_capacity: limit(reader, "CASTWAY_BPS_CAPACITY", &settings.bps_capacity),
             stale_nonce: reader.seconds("CASTWAY_STALE_NONCE", &settings.stale_nonce, 600, 10..=3600),
             max_lifetime: reader.seconds("CASTWAY_MAX_ALLOCATE_LIFETIME", &settings.max_allocate_lifetime, 3600, 600..=86_400),
@@ -120,6 +152,31 @@ fn limit(reader: &mut Reader, name: &str, setting: &Option<String>) -> Option<u6
 fn count(reader: &mut Reader, name: &str, setting: &Option<String>) -> Option<u32> {
     let count = reader.number(name, setting, 0, 0..=u64::from(u32::MAX));
     u32::try_from(count).ok().filter(|count| *count > 0)
+}
+
+fn cap(reader: &mut Reader, name: &str, setting: &Option<String>, default: u64) -> usize {
+    reader.number(name, setting, default, 1..=10_000) as usize
+}
+
+fn discovery(reader: &mut Reader, settings: &Settings, first: u16) -> Option<Discovery> {
+    let on = flag(reader, "CASTWAY_RFC5780", &settings.rfc5780, false);
+    let port = reader.number("CASTWAY_ALT_LISTENING_PORT", &settings.alt_listening_port, 0, 0..=65535) as u16;
+    if port != 0 && port == first {
+        reader.problem("CASTWAY_ALT_LISTENING_PORT", &port.to_string(), "another port than that of CASTWAY_TURN_ADDR");
+    }
+    let expected = "an IP address of this machine, or PUBLIC/PRIVATE, e.g. 203.0.113.8/10.0.0.6";
+    let second_ip = reader.parse("CASTWAY_ALT_IP", &settings.alt_ip, expected, None, |value| {
+        let (public, private) = value.split_once('/').unwrap_or((value, value));
+        let (public, private): (IpAddr, IpAddr) = (public.parse().ok()?, private.parse().ok()?);
+        let usable = !private.is_unspecified() && !public.is_unspecified() && public.is_ipv4() == private.is_ipv4();
+        usable.then_some(Some((private, public)))
+    });
+    if let Some((private, _)) = second_ip.filter(|_| !on) {
+        reader.problem("CASTWAY_ALT_IP", &private.to_string(), "nothing unless CASTWAY_RFC5780 is true");
+    }
+    // As in coturn.
+    let above = if first == 0 { 0 } else { first.checked_add(1).unwrap_or(first - 1) };
+    on.then_some(Discovery { port: if port == 0 { above } else { port }, second_ip })
 }
 
 fn alternate_servers(reader: &mut Reader, setting: &Option<String>) -> Vec<SocketAddr> {
@@ -193,8 +250,23 @@ mod tests {
         assert_eq!((relay.user_quota, relay.max_bps), (None, Some(125_000)));
         let settings = Settings { no_udp: Some("true".into()), no_tcp: Some("true".into()), ..Settings::default() };
         assert!(Config::read(&settings).expect_err("nothing listens").to_string().contains("CASTWAY_NO_TCP"));
-        let settings = Settings { no_tcp_relay: Some("false".into()), ..Settings::default() };
-        assert!(Config::read(&settings).is_err());
+        let settings = Settings { no_tcp_relay: Some("false".into()), no_tcp: Some("true".into()), ..Settings::default() };
+        assert!(Config::read(&settings).expect_err("no way to ask").to_string().contains("CASTWAY_NO_TCP_RELAY"));
+    }
+
+    #[test]
+    fn discovery_has_the_next_port_and_perhaps_a_second_address() {
+        let read = |on: &str, ip: &str| {
+            let settings = Settings { rfc5780: Some(on.into()), alt_ip: Some(ip.into()), ..Settings::default() };
+            Config::read(&settings).map(|config| config.relay.discovery)
+        };
+        assert_eq!(read("false", ""), Ok(None));
+        assert_eq!(read("true", ""), Ok(Some(Discovery { port: 3479, second_ip: None })));
+        let second_ip = Some(([10, 0, 0, 6].into(), [203, 0, 113, 8].into()));
+        assert_eq!(read("true", "203.0.113.8/10.0.0.6"), Ok(Some(Discovery { port: 3479, second_ip })));
+        for (on, ip) in [("false", "10.0.0.6"), ("true", "0.0.0.0"), ("true", "10.0.0.6/"), ("true", "10.0.0.6/::1")] {
+            assert!(read(on, ip).expect_err(ip).to_string().contains("CASTWAY_ALT_IP"));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The TCP socket that accepts a shard's clients.
+//! The TCP socket that accepts a shard's clients, or the peers of a TCP allocation.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -8,6 +8,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 1024;
+/// The same of one relayed transport address.
+const RELAYED_BACKLOG: i32 = 16;
 
 #[derive(Debug)]
 pub(super) struct Acceptor(OwnedFd);
@@ -18,17 +20,26 @@ impl Acceptor {
     /// # Errors
     /// Of socket(2), bind(2) and listen(2).
     pub(super) fn bind(address: SocketAddr, shared: bool) -> io::Result<Self> {
-        let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-        // What a stopped server left in TIME_WAIT is no reason not to start.
-        sockopt::set_socket_reuseaddr(&fd, true)?;
+        let fd = open(address)?;
         sockopt::set_socket_reuseport(&fd, shared)?;
         if address.is_ipv6() {
             sockopt::set_ipv6_v6only(&fd, !address.ip().is_unspecified())?;
         }
         rustix::net::bind(&fd, &address)?;
         rustix::net::listen(&fd, BACKLOG)?;
+        Ok(Self(fd))
+    }
+
+    /// On a relayed transport address, which connections to peers are bound to as well (RFC 6062 §5.2).
+    ///
+    /// # Errors
+    /// Of socket(2), bind(2) and listen(2); `AddrInUse` where the port is taken.
+    pub(super) fn relayed(address: SocketAddr) -> io::Result<Self> {
+        let fd = open(address)?;
+        rustix::net::bind(&fd, &address)?;
+        // Not before: the port must be nobody else's.
+        sockopt::set_socket_reuseport(&fd, true)?;
+        rustix::net::listen(&fd, RELAYED_BACKLOG)?;
         Ok(Self(fd))
     }
 
@@ -57,6 +68,15 @@ impl AsFd for Acceptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+fn open(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    // What a stopped server left in TIME_WAIT is no reason not to start.
+    sockopt::set_socket_reuseaddr(&fd, true)?;
+    Ok(fd)
 }
 
 /// Whether accept(2) failed for want of descriptors or memory, so that it would fail again at once.

@@ -1,17 +1,17 @@
 //! From the engine's verdicts to packets: the part of a shard that runs for each packet. Nothing allocates here.
 
 use std::io;
-use std::net::IpAddr;
 use std::time::Instant;
 
 use super::inbox::Segment;
 use super::outbox::{Failure, Route};
 use super::shard::{Control, Shard};
+use super::sockets::Listener;
 use super::source::Source;
 use super::stats::{Close, Direction, Lost, ShardStats};
 use super::streams::Streams;
 use crate::turn::codec::framing::{Framing, HEADROOM};
-use crate::turn::{FiveTuple, Forward, RelayId, Transport};
+use crate::turn::{FiveTuple, Forward, Transport};
 
 impl Shard {
     /// Does what the engine said about a segment of the inbox. `from` is the client, where a client sent it.
@@ -87,7 +87,7 @@ impl Shard {
                 return self.reply(to);
             }
             Forward::Drop(reason) => self.core.stats.dropped(reason),
-            // What a connection sent can't be handed to another shard: the answer would have to come back.
+            // A connection goes to another shard as a whole.
             Forward::Accepted | Forward::ToSibling { .. } | Forward::ToShard { .. } => {}
         }
         true
@@ -141,9 +141,12 @@ impl Shard {
     pub(super) fn flush(&mut self, now: Instant) -> bool {
         if !self.outbox.is_empty() {
             let Self { outbox, inbox, core, relays, .. } = self;
-            let (listener, stats) = (core.listener.as_ref(), &core.stats);
-            let listener_token = Source::Listener.token();
-            let socket = |name| if name == listener_token { listener } else { relays.socket(RelayId::from_token(name)) };
+            let (listeners, stats) = (&core.listeners, &core.stats);
+            let socket = |name| match Source::from_token(name) {
+                Source::Listener(number) => listeners.get(usize::from(number)).map(|listener| &listener.socket),
+                Source::Relay(relay) => relays.socket(relay),
+                Source::Acceptor | Source::Stream(_) | Source::Splice(_) => None,
+            };
             let sent = outbox.flush(inbox, socket, |failure| unsent(stats, &failure));
             stats.send_calls.add(sent.calls);
         }
@@ -158,12 +161,14 @@ impl Shard {
 
     /// Replies leave from where the request came to.
     fn client_route(&self, to: FiveTuple) -> Route {
-        let wildcard = match self.core.server.ip() {
-            IpAddr::V4(ip) => ip.is_unspecified(),
-            IpAddr::V6(ip) => ip.is_unspecified(),
+        let listens = |listener: &&Listener| {
+            let ip = listener.address.ip();
+            listener.address.port() == to.server.port() && (ip == to.server.ip() || ip.is_unspecified())
         };
+        let (number, listener) = (0..).zip(&self.core.listeners).find(|(_, listener)| listens(listener)).unzip();
+        let wildcard = listener.is_some_and(|listener: &Listener| listener.address.ip().is_unspecified());
         let from = wildcard.then_some(to.server.ip());
-        Route { socket: Source::Listener.token(), to: to.client, from, dont_fragment: false }
+        Route { socket: Source::Listener(number.unwrap_or(0)).token(), to: to.client, from, dont_fragment: false }
     }
 }
 

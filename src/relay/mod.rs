@@ -15,11 +15,13 @@ mod carry;
 pub mod inbox;
 pub mod outbox;
 mod pace;
+mod peers;
 pub mod poll;
 mod setup;
 mod shard;
 mod sockets;
 mod source;
+mod splice;
 pub mod stats;
 mod strangers;
 mod stream;
@@ -60,7 +62,7 @@ const ADDRESSES: Duration = Duration::from_secs(30);
 pub fn start(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Result<Handle> {
     let listeners = Listeners::bind(config)?;
     let relays = setup::relay_addresses(config)?;
-    let settings = Arc::new(setup::settings(config, relays, listeners.address.port()));
+    let settings = Arc::new(setup::settings(config, relays, &listeners));
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
     let shared = Shared::new(&settings, seed, Instant::now());
@@ -88,9 +90,10 @@ pub fn start(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Resul
         watch: None,
     };
     for ((index, stats), (_, poll, controls)) in (0..).zip(stats.iter()).zip(ends) {
-        let (listener, acceptor) = (udp.next(), tcp.next());
-        if let Some(listener) = &listener {
-            poll.add(listener, Source::Listener.token(), Interest::Datagrams).context("the relay's socket can't be watched")?;
+        let (listeners, acceptor) = (udp.next().unwrap_or_default(), tcp.next());
+        for (number, listener) in (0..).zip(&listeners) {
+            let token = Source::Listener(number).token();
+            poll.add(&listener.socket, token, Interest::Datagrams).context("the relay's socket can't be watched")?;
         }
         if let Some(acceptor) = &acceptor {
             poll.add(acceptor, Source::Acceptor.token(), Interest::Read).context("the relay's socket can't be watched")?;
@@ -108,9 +111,8 @@ pub fn start(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Resul
             controls,
             mailboxes: mailboxes.clone(),
             poll,
-            listener,
+            listeners,
             acceptor,
-            server: address,
             coalesce: config.coalesce,
             icmp_indications: config.icmp_indications,
             stop_at: None,

@@ -27,6 +27,8 @@ pub enum Interest {
     Read,
     /// For a stream that could not write all.
     ReadWrite,
+    /// Room for bytes alone, or the end of connecting.
+    Write,
 }
 
 /// What a source is ready for.
@@ -189,6 +191,7 @@ impl Interest {
             Self::Datagrams => EventFlags::IN.union(EventFlags::ET),
             Self::Read => EventFlags::IN,
             Self::ReadWrite => EventFlags::IN.union(EventFlags::OUT),
+            Self::Write => EventFlags::OUT,
         }
     }
 }

@@ -8,20 +8,23 @@ use anyhow::{Context as _, ensure};
 use rand::RngExt as _;
 
 use super::acceptor::Acceptor;
+use super::sockets::Listener;
 use super::udp::{Options, UdpSocket};
 use crate::address;
-use crate::config::RelayConfig;
-use crate::turn::{PeerPolicy, RelayAddress, Settings};
+use crate::config::{Discovery, RelayConfig};
+use crate::turn::{NatDiscovery, PeerPolicy, RelayAddress, Settings};
 
 /// Ports of the range that are tried for a free one at the start.
 const TRIES: usize = 64;
 /// Ports that are tried where any will do, until one is free for UDP and TCP.
 const ANY_PORT_TRIES: usize = 16;
 
-/// The sockets of all clients, one of each kind a shard.
+/// The sockets of all clients, by shard.
 pub(super) struct Listeners {
     pub(super) address: SocketAddr,
-    pub(super) udp: Vec<UdpSocket>,
+    /// The other port of NAT behaviour discovery.
+    pub(super) alternate_port: Option<u16>,
+    pub(super) udp: Vec<Vec<Listener>>,
     pub(super) tcp: Vec<Acceptor>,
 }
 
@@ -52,16 +55,81 @@ impl Listeners {
             let acceptor = Acceptor::bind(address, false).map_err(|error| listen_error("TCP", address, error))?;
             address = acceptor.local_addr().context("the relay's socket has no address")?;
         }
+        let mut addresses = vec![address];
+        let mut alternate_port = None;
+        if let Some(discovery) = config.discovery.as_ref().filter(|_| config.udp) {
+            let port = discovery_port(discovery, address)?;
+            addresses.extend(alternates(discovery, address, port)?);
+            alternate_port = Some(port);
+        }
         let threads = 0..config.threads;
-        let udp = threads.clone().filter(|_| config.udp).map(|_| UdpSocket::bind(address, &Options::listener(address)));
-        let udp: io::Result<Vec<_>> = udp.collect();
+        let listeners = || {
+            let listener = |address: &SocketAddr| {
+                let socket = UdpSocket::bind(*address, &Options::listener(*address));
+                socket.map(|socket| Listener { socket, address: *address }).map_err(|error| listen_error("UDP", *address, error))
+            };
+            addresses.iter().map(listener).collect::<anyhow::Result<Vec<_>>>()
+        };
+        let udp: anyhow::Result<Vec<_>> = threads.clone().filter(|_| config.udp).map(|_| listeners()).collect();
         let tcp: io::Result<Vec<_>> = threads.filter(|_| config.tcp).map(|_| Acceptor::bind(address, true)).collect();
-        Ok(Self {
-            address,
-            udp: udp.map_err(|error| listen_error("UDP", address, error))?,
-            tcp: tcp.map_err(|error| listen_error("TCP", address, error))?,
-        })
+        let (udp, tcp) = (udp?, tcp.map_err(|error| listen_error("TCP", address, error))?);
+        Ok(Self { address, alternate_port, udp, tcp })
     }
+}
+
+/// The other port of NAT behaviour discovery; where the first is any, so is this.
+fn discovery_port(discovery: &Discovery, first: SocketAddr) -> anyhow::Result<u16> {
+    let address = SocketAddr::new(first.ip(), discovery.port);
+    let alone = Options { reuse_port: false, ..Options::listener(address) };
+    let socket = UdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, &error))?;
+    Ok(socket.local_addr().context("the relay's socket has no address")?.port())
+}
+
+/// Where else to listen: on a wildcard at the other port alone, otherwise at both addresses.
+fn alternates(discovery: &Discovery, first: SocketAddr, port: u16) -> anyhow::Result<Vec<SocketAddr>> {
+    let mut alternates = vec![SocketAddr::new(first.ip(), port)];
+    if let Some((ip, _)) = discovery.second_ip {
+        ensure!(
+            ip.is_ipv4() == first.ip().to_canonical().is_ipv4() || first.ip().is_unspecified(),
+            "CASTWAY_ALT_IP={ip} and CASTWAY_TURN_ADDR={first} are not both IPv4 or both IPv6"
+        );
+        // On a wildcard its packets come anyhow; but only if it is an address of this machine.
+        let ports = if first.ip().is_unspecified() { [0, 0] } else { [first.port(), port] };
+        for address in ports.map(|port| SocketAddr::new(ip, port)) {
+            let alone = Options { reuse_port: false, ..Options::listener(address) };
+            UdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, &error))?;
+            alternates.extend(Some(address).filter(|address| address.port() != 0));
+        }
+    }
+    Ok(alternates)
+}
+
+fn discovery_error(address: SocketAddr, error: &io::Error) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the relay can't listen on UDP {address} for NAT behaviour discovery ({error}): change CASTWAY_ALT_LISTENING_PORT or \
+         CASTWAY_ALT_IP, or set CASTWAY_RFC5780=false"
+    )
+}
+
+/// What NAT behaviour discovery does for each address that clients may send to.
+fn discoveries(config: &RelayConfig, relay: &[Option<RelayAddress>; 2], listeners: &Listeners) -> Vec<NatDiscovery> {
+    let (Some(discovery), Some(port)) = (&config.discovery, listeners.alternate_port) else { return Vec::new() };
+    let first = listeners.address;
+    let own = if first.ip().is_unspecified() { address::interfaces() } else { vec![first.ip()] };
+    let bound = |ip: IpAddr| relay[usize::from(ip.is_ipv6())].filter(|relay| relay.bound == ip);
+    let mut discoveries = Vec::new();
+    for ip in own.iter().map(|ip| ip.to_canonical()) {
+        let advertised = bound(ip).map_or(ip, |relay| relay.advertised);
+        // Of several addresses, the relay's is the first one of a pair.
+        let paired = own.len() == 1 || bound(ip).is_some();
+        let second = discovery.second_ip.filter(|(second, _)| paired && *second != ip && second.is_ipv4() == ip.is_ipv4());
+        let (alternate, outside) = second.unwrap_or((ip, advertised));
+        let primary = SocketAddr::new(ip, first.port());
+        let pair = NatDiscovery { primary, alternate: SocketAddr::new(alternate, port), advertised: [advertised, outside] };
+        // The engine takes the first that has the address.
+        discoveries.insert(if second.is_some() { 0 } else { discoveries.len() }, pair);
+    }
+    discoveries
 }
 
 /// The addresses of relayed sockets: IPv4, then IPv6.
@@ -100,11 +168,13 @@ pub(super) fn relay_addresses(config: &RelayConfig) -> anyhow::Result<[Option<Re
 }
 
 /// What the engines are told.
-pub(super) fn settings(config: &RelayConfig, relay: [Option<RelayAddress>; 2], port: u16) -> Settings {
+pub(super) fn settings(config: &RelayConfig, relay: [Option<RelayAddress>; 2], listeners: &Listeners) -> Settings {
     let mut settings = Settings::new(config.realm.clone());
     settings.relay = relay;
     settings.own_addresses = own_addresses(&relay).to_vec();
-    settings.listener_ports = vec![port];
+    settings.listener_ports = listeners.alternate_port.into_iter().chain([listeners.address.port()]).collect();
+    settings.nat_discovery = discoveries(config, &relay, listeners);
+    settings.tcp_relay = config.tcp_relay;
     settings.max_lifetime = config.max_lifetime;
     settings.nonce_lifetime = config.stale_nonce;
     settings.strict_expiry = config.strict_expiry;
@@ -116,7 +186,12 @@ pub(super) fn settings(config: &RelayConfig, relay: [Option<RelayAddress>; 2], p
     }
     settings.limits.user_quota = config.user_quota;
     settings.limits.total_quota = config.total_quota;
+    settings.limits.permissions = config.max_permissions;
+    settings.limits.channels = config.max_channels;
+    settings.limits.connections = config.max_connections;
+    settings.limits.new_peers = config.new_peers;
     settings.limits.allocation_bandwidth = config.max_bps;
+    settings.limits.user_bandwidth = config.user_bps;
     settings.limits.server_bandwidth = config.bps_capacity;
     settings
 }

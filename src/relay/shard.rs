@@ -23,24 +23,28 @@ use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::poll::{Interest, Poll, Ready, Waker};
-use super::sockets::RelaySockets;
+use super::sockets::{Listener, RelaySockets};
 use super::source::{Source, StreamId};
+use super::splice::Splices;
 use super::stats::{Close, ShardStats};
 use super::strangers::Strangers;
 use super::stream::{Stream, Wire};
 use super::streams::{FIRST_REQUEST, Streams};
 use super::udp::UdpSocket;
 use crate::turn::codec::framing::{Frame, next_frame};
-use crate::turn::{self, FiveTuple, OpenError, Output, PeerPolicy, RelayId, RelayTransport, Settings, Shared, Transport};
+use crate::turn::codec::message::{Class, Method, type_number};
+use crate::turn::{self, FiveTuple, Forward, Output, PeerPolicy, RelayId, Settings, Shared, Transport};
 
 /// Connections taken in a turn.
-const ACCEPTS: usize = 16;
+pub(super) const ACCEPTS: usize = 16;
 /// Without descriptors, accepting is tried again after this.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 /// How often a shard that drains looks whether the other shards are done too.
 const DRAIN_CHECK: Duration = Duration::from_millis(20);
 /// ICMP errors read from one socket in a turn; what is left waits for the next packet.
 const ICMP_ERRORS: usize = 64;
+/// What the only message begins with that may make a client's connection a peer's (RFC 6062 §5.4).
+const CONNECTION_BIND: [u8; 2] = type_number(Class::Request, Method::ConnectionBind).to_be_bytes();
 /// After a fault.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,6 +61,8 @@ pub(super) enum Control {
         from: FiveTuple,
         bytes: Box<[u8]>,
     },
+    /// A client's connection whose last message belongs to this shard's engine (RFC 6062, RFC 8016).
+    Stream(Box<Stream>),
     /// A client moved to this five-tuple, and its packets are that shard's.
     Moved {
         client: FiveTuple,
@@ -97,10 +103,9 @@ pub(super) struct Core {
     /// Of all shards, by index.
     pub(super) mailboxes: Vec<Mailbox>,
     pub(super) poll: Poll,
-    pub(super) listener: Option<UdpSocket>,
+    /// The clients' UDP sockets: the first, and those of NAT behaviour discovery.
+    pub(super) listeners: Vec<Listener>,
     pub(super) acceptor: Option<Acceptor>,
-    /// Where the listeners listen.
-    pub(super) server: SocketAddr,
     /// How long packets may gather.
     pub(super) coalesce: Duration,
     /// Tell clients of ICMP errors: pion's client and its descendants end at a Data indication without DATA.
@@ -115,14 +120,19 @@ pub(super) struct Shard {
     pub(super) outbox: Outbox,
     pub(super) streams: Streams,
     pub(super) relays: RelaySockets,
+    pub(super) splices: Splices,
+    /// TCP allocations whose peers wait for descriptors.
+    pub(super) full_relays: Vec<RelayId>,
     /// Clients of other shards whose packets arrive here.
     pub(super) moved: HashMap<FiveTuple, u8>,
     pace: Pace,
     /// What is read from connections.
     buffer: Vec<u8>,
-    accept_again: Option<Instant>,
+    /// Clients wait for descriptors.
+    full: bool,
+    pub(super) accept_again: Option<Instant>,
     /// Packets of this turn.
-    packets: u32,
+    pub(super) packets: u32,
 }
 
 /// Runs a shard on this thread until it is told to stop.
@@ -173,24 +183,28 @@ impl Shard {
             outbox: Outbox::new(),
             streams: Streams::default(),
             relays: RelaySockets::default(),
+            splices: Splices::default(),
+            full_relays: Vec::new(),
             moved: HashMap::new(),
             buffer: Vec::new(),
+            full: false,
             accept_again: None,
             packets: 0,
         }
     }
 
     fn restarted(self) -> Self {
-        let Self { mut core, mut engine, accept_again, .. } = self;
+        let Self { mut core, mut engine, full, accept_again, .. } = self;
         if catch_unwind(AssertUnwindSafe(|| engine.end_all())).is_err() {
             tracing::error!(shard = core.index, "some ports and quota of its allocations are lost until the next start");
         }
         core.stats.allocations.set(0);
         core.stats.streams.set(0);
+        core.stats.connections.set(0);
         // What has come since is not reported once more.
-        core.poll.again(Source::Listener.token());
+        (0..).zip(&core.listeners).for_each(|(number, _)| core.poll.again(Source::Listener(number).token()));
         let mut shard = Self::new(core);
-        shard.accept_again = accept_again;
+        (shard.full, shard.accept_again) = (full, accept_again);
         shard
     }
 
@@ -214,19 +228,25 @@ impl Shard {
             if self.core.poll.was_woken() {
                 self.controls(now);
             }
-            let listener = Source::Listener.token();
-            if events.iter().any(|event| event.token == listener) {
-                self.clients(now);
+            // First: their sockets take one batch each, and the relayed ones wait no longer for it.
+            for event in &events {
+                if let Source::Listener(number) = Source::from_token(event.token) {
+                    self.clients(number, now);
+                }
             }
             for event in &events {
                 match Source::from_token(event.token) {
-                    Source::Listener => {}
+                    Source::Listener(_) => {}
                     Source::Acceptor => {
                         self.accept(now);
                         self.core.stats.streams.set(self.streams.len() as u64);
                     }
                     Source::Relay(relay) => self.peers(relay, event.error, now),
                     Source::Stream(stream) => self.stream_ready(stream, event, now),
+                    Source::Splice(connection) => {
+                        self.splice_ready(connection, now);
+                        self.outputs(now);
+                    }
                 }
             }
             self.due(now);
@@ -238,7 +258,7 @@ impl Shard {
     /// How long to wait when nothing comes.
     fn timeout(&self, now: Instant) -> Option<Duration> {
         let drain = self.core.stop_at.map(|at| at.min(now + DRAIN_CHECK));
-        let next = [self.engine.next_timeout(), self.streams.next_check(), self.accept_again, drain];
+        let next = [self.engine.next_timeout(), self.streams.next_check(), self.splices.next_resume(), self.accept_again, drain];
         next.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
@@ -255,11 +275,15 @@ impl Shard {
         }
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;
-            if let Some(acceptor) = &self.core.acceptor
-                && self.core.poll.add(acceptor, Source::Acceptor.token(), Interest::Read).is_err()
-            {
+            let watched = |acceptor| self.core.poll.add(acceptor, Source::Acceptor.token(), Interest::Read).is_ok();
+            let clients = !self.full || self.core.acceptor.as_ref().is_none_or(watched);
+            self.full = !clients;
+            if !self.resume_relays() || !clients {
                 self.accept_again = Some(now + ACCEPT_PAUSE);
             }
+        }
+        while let Some(connection) = self.splices.resumed(now) {
+            self.splice_ready(connection, now);
         }
         self.outputs(now);
     }
@@ -284,6 +308,7 @@ impl Shard {
                     self.engine.refuse_allocations();
                 }
                 Control::Datagram { from, bytes } => self.handed_over(from, &bytes, now),
+                Control::Stream(stream) => self.stream_handed_over(stream, now),
                 Control::Moved { client, shard } => {
                     if shard == self.core.index {
                         self.moved.remove(&client);
@@ -299,19 +324,20 @@ impl Shard {
         }
     }
 
-    /// One batch of the clients' socket.
-    fn clients(&mut self, now: Instant) {
-        let Some(listener) = &self.core.listener else { return };
-        if let Err(error) = listener.recv_batch(&mut self.inbox) {
+    /// One batch of a clients' socket.
+    fn clients(&mut self, number: u8, now: Instant) {
+        let Some(Listener { socket, address }) = self.core.listeners.get(usize::from(number)) else { return };
+        let address = *address;
+        if let Err(error) = socket.recv_batch(&mut self.inbox) {
             tracing::debug!(%error, "the clients' socket can't be read");
             return;
         }
         if self.inbox.is_full() {
-            self.core.poll.again(Source::Listener.token());
+            self.core.poll.again(Source::Listener(number).token());
         }
         for index in 0..self.inbox.datagrams().len() {
             let datagram = self.inbox.datagrams()[index];
-            let server = SocketAddr::new(datagram.to.unwrap_or(self.core.server.ip()), self.core.server.port());
+            let server = SocketAddr::new(datagram.to.unwrap_or(address.ip()), address.port());
             let from = FiveTuple { client: datagram.from, server, transport: Transport::Udp };
             for segment in datagram.segments() {
                 self.packets += 1;
@@ -330,7 +356,10 @@ impl Shard {
         if error {
             self.icmp_errors(relay, now);
         }
-        let Some(socket) = self.relays.socket(relay) else { return };
+        let Some(socket) = self.relays.socket(relay) else {
+            self.accept_peers(relay, now);
+            return self.outputs(now);
+        };
         if let Err(error) = socket.recv_batch(&mut self.inbox) {
             tracing::trace!(%error, "a relayed socket can't be read");
             return;
@@ -371,7 +400,7 @@ impl Shard {
                     // It would be reported at once again, and again.
                     tracing::warn!(%error, "no more TCP clients for now: raise the limit of open files (ulimit -n)");
                     self.core.stats.accept_failures.add(1);
-                    let _ = self.core.poll.remove(acceptor);
+                    self.full |= self.core.poll.remove(acceptor).is_ok();
                     self.accept_again = Some(now + ACCEPT_PAUSE);
                     return;
                 }
@@ -385,7 +414,7 @@ impl Shard {
             };
             let tuple = FiveTuple { client, server, transport: Transport::Tcp };
             let stream = Stream::new(tuple, Wire::Tcp(socket), stranger, now + FIRST_REQUEST);
-            if self.streams.insert(stream, &self.core.poll, now).is_none() {
+            if self.streams.insert(Box::new(stream), &self.core.poll, now).is_none() {
                 self.core.stats.closed(Close::Limit);
             }
         }
@@ -409,23 +438,36 @@ impl Shard {
     /// Reads once and handles the whole messages; why the connection is to be closed, if it is.
     fn read_stream(&mut self, id: StreamId, buffer: &mut Vec<u8>, now: Instant) -> Option<Close> {
         let stream = self.streams.stream(id)?;
-        let tuple = stream.tuple;
         let len = match stream.read(buffer) {
             Ok(Some(len)) => len,
             Ok(None) => return Some(Close::Client),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return None,
             Err(_) => return Some(Close::Client),
         };
-        let mut bytes = &buffer[..len];
+        self.read_frames(id, &buffer[..len], now)
+    }
+
+    /// Handles the whole messages, and keeps the rest; why the connection is to be closed, if it is.
+    pub(super) fn read_frames(&mut self, id: StreamId, mut bytes: &[u8], now: Instant) -> Option<Close> {
+        let tuple = self.streams.stream(id)?.tuple;
         loop {
             match next_frame(bytes) {
                 Frame::Whole(len) => {
                     self.packets += 1;
-                    let verdict = self.engine.handle_client(tuple, &bytes[..len], now);
-                    if !self.carry_copied(verdict, &bytes[..len], Some(tuple)) {
+                    let (message, rest) = bytes.split_at(len);
+                    let verdict = self.engine.handle_client(tuple, message, now);
+                    if let Forward::ToShard { shard } = verdict {
+                        self.hand_stream_over(id, shard, bytes);
+                    } else if !self.carry_copied(verdict, message, Some(tuple)) {
                         return Some(Close::Slow);
                     }
-                    bytes = &bytes[len..];
+                    if message.starts_with(&CONNECTION_BIND) {
+                        // If it is the peer's connection from here on, so are the bytes that follow.
+                        self.streams.stream(id)?.keep(rest);
+                        self.outputs(now);
+                    }
+                    self.streams.stream(id)?;
+                    bytes = rest;
                 }
                 Frame::Needs(_) => {
                     let kept = self.streams.stream(id)?.keep(bytes);
@@ -436,7 +478,7 @@ impl Shard {
         }
     }
 
-    fn close_stream(&mut self, id: StreamId, why: Close, now: Instant) {
+    pub(super) fn close_stream(&mut self, id: StreamId, why: Close, now: Instant) {
         self.forget_stream(id, why, now);
         self.outputs(now);
     }
@@ -453,7 +495,7 @@ impl Shard {
     }
 
     /// Sends what a batch has led to, and does what the engine wants done.
-    fn finish(&mut self, now: Instant) {
+    pub(super) fn finish(&mut self, now: Instant) {
         self.flush(now);
         self.outputs(now);
     }
@@ -472,10 +514,7 @@ impl Shard {
                     self.transmit(to, &bytes);
                 }
                 Output::OpenRelay { relay, address, transport } => {
-                    let result = match transport {
-                        RelayTransport::Udp => self.relays.open(relay, address, &self.core.poll),
-                        RelayTransport::Tcp => Err(OpenError::Failed),
-                    };
+                    let result = self.relays.open(relay, address, transport, &self.core.poll);
                     self.engine.relay_opened(relay, result, now);
                 }
                 Output::CloseRelay { relay } => self.relays.close(relay),
@@ -485,15 +524,17 @@ impl Shard {
                         mailbox.send(Control::Moved { client: to, shard: self.core.index });
                     }
                 }
-                Output::Connect { connection, .. } => self.engine.peer_connected(connection, false, now),
-                // Nothing is done in advance for a channel, and there are no connections of peers.
-                Output::ChannelBound { .. }
-                | Output::ChannelUnbound { .. }
-                | Output::Splice { .. }
-                | Output::CloseConnection { .. } => {}
+                Output::Connect { relay, connection, peer } => self.connect_peer(relay, connection, peer, now),
+                Output::Splice { connection, client } => self.splice(connection, client, now),
+                Output::CloseConnection { connection } => {
+                    self.splices.remove(connection);
+                }
+                // Nothing is done in advance for a channel.
+                Output::ChannelBound { .. } | Output::ChannelUnbound { .. } => {}
             }
         }
         self.core.stats.allocations.set(self.engine.allocation_count() as u64);
+        self.core.stats.connections.set(self.splices.len() as u64);
     }
 }
 

@@ -3,27 +3,56 @@
 use std::io;
 use std::net::SocketAddr;
 
+use super::acceptor::Acceptor;
 use super::poll::{Interest, Poll};
 use super::source::Source;
 use super::udp::{Options, UdpSocket};
-use crate::turn::{OpenError, RelayId};
+use crate::turn::{OpenError, RelayId, RelayTransport};
+
+/// A UDP socket of all clients, and where it listens.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) socket: UdpSocket,
+    pub(super) address: SocketAddr,
+}
 
 #[derive(Debug, Default)]
-pub(super) struct RelaySockets(Vec<Option<(RelayId, UdpSocket)>>);
+pub(super) struct RelaySockets(Vec<Option<(RelayId, RelaySocket)>>);
+
+#[derive(Debug)]
+enum RelaySocket {
+    Udp(UdpSocket),
+    /// Listens for the peers of a TCP allocation.
+    Tcp(Acceptor),
+}
 
 impl RelaySockets {
     pub(super) fn socket(&self, relay: RelayId) -> Option<&UdpSocket> {
-        let (owner, socket) = self.0.get(relay.index())?.as_ref()?;
-        (*owner == relay).then_some(socket)
+        if let RelaySocket::Udp(socket) = self.find(relay)? { Some(socket) } else { None }
+    }
+
+    pub(super) fn acceptor(&self, relay: RelayId) -> Option<&Acceptor> {
+        if let RelaySocket::Tcp(acceptor) = self.find(relay)? { Some(acceptor) } else { None }
     }
 
     /// Opens what the engine asked for.
     ///
     /// # Errors
     /// What the engine wants to know of it: try another port, or give up.
-    pub(super) fn open(&mut self, relay: RelayId, address: SocketAddr, poll: &Poll) -> Result<(), OpenError> {
-        let opened = UdpSocket::bind(address, &Options::relayed())
-            .and_then(|socket| poll.add(&socket, Source::Relay(relay).token(), Interest::Datagrams).map(|()| socket));
+    pub(super) fn open(
+        &mut self,
+        relay: RelayId,
+        address: SocketAddr,
+        transport: RelayTransport,
+        poll: &Poll,
+    ) -> Result<(), OpenError> {
+        let token = Source::Relay(relay).token();
+        let opened = match transport {
+            RelayTransport::Udp => UdpSocket::bind(address, &Options::relayed())
+                .and_then(|socket| poll.add(&socket, token, Interest::Datagrams).map(|()| RelaySocket::Udp(socket))),
+            RelayTransport::Tcp => Acceptor::relayed(address)
+                .and_then(|acceptor| poll.add(&acceptor, token, Interest::Read).map(|()| RelaySocket::Tcp(acceptor))),
+        };
         match opened {
             Ok(socket) => {
                 if self.0.len() <= relay.index() {
@@ -47,5 +76,10 @@ impl RelaySockets {
         {
             *place = None;
         }
+    }
+
+    fn find(&self, relay: RelayId) -> Option<&RelaySocket> {
+        let (owner, socket) = self.0.get(relay.index())?.as_ref()?;
+        (*owner == relay).then_some(socket)
     }
 }

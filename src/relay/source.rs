@@ -1,17 +1,19 @@
 //! The names of what a shard polls, as the numbers that epoll and the outbox carry.
 
-use crate::turn::RelayId;
+use crate::turn::{ConnectionId, RelayId};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// The UDP socket of all clients.
-    Listener,
+    /// A UDP socket of all clients; 0 is the first one.
+    Listener(u8),
     /// The TCP socket that accepts clients.
     Acceptor,
     /// A relayed transport address.
     Relay(RelayId),
     /// A client's connection.
     Stream(StreamId),
+    /// A connection with a peer, and the client's connection that it is spliced with.
+    Splice(ConnectionId),
 }
 
 /// A connection of one shard. The generation tells it from an earlier one in the same place.
@@ -24,13 +26,17 @@ pub(super) struct StreamId {
 
 /// The highest bit of a relay's index, which no machine has the memory to need.
 const NO_RELAY: u64 = 1 << 32;
-const FIRST_STREAM: u64 = 2;
+const ACCEPTOR: u64 = 4;
+const SPLICE: u64 = 5;
+const FIRST_STREAM: u64 = 6;
 
 impl Source {
     pub(super) const fn token(self) -> u64 {
         match self {
-            Self::Listener => NO_RELAY,
-            Self::Acceptor => NO_RELAY | 1,
+            Self::Listener(number) => NO_RELAY | number as u64,
+            Self::Acceptor => NO_RELAY | ACCEPTOR,
+            // A shard's index is below 64, so that an id has 30 bits.
+            Self::Splice(connection) => (connection.0 as u64) << 33 | NO_RELAY | SPLICE,
             Self::Relay(relay) => relay.token(),
             Self::Stream(stream) => (stream.generation as u64) << 33 | NO_RELAY | (stream.index as u64 + FIRST_STREAM),
         }
@@ -41,8 +47,9 @@ impl Source {
             return Self::Relay(RelayId::from_token(token));
         }
         match token as u32 as u64 {
-            0 => Self::Listener,
-            1 => Self::Acceptor,
+            listener @ 0..ACCEPTOR => Self::Listener(listener as u8),
+            ACCEPTOR => Self::Acceptor,
+            SPLICE => Self::Splice(ConnectionId((token >> 33) as u32)),
             index => Self::Stream(StreamId { index: (index - FIRST_STREAM) as u32, generation: (token >> 33) as u32 }),
         }
     }
@@ -57,7 +64,8 @@ mod tests {
         let streams = [(0, 0), (7, 9), (1 << 20, 0x7FFF_FFFF)];
         let streams = streams.map(|(index, generation)| Source::Stream(StreamId { index, generation }));
         let relay = Source::Relay(RelayId::from_token(9 << 33 | 5));
-        for source in [Source::Listener, Source::Acceptor, relay].into_iter().chain(streams) {
+        let splice = Source::Splice(ConnectionId(63 << 24 | 0xFF_FFFF));
+        for source in [Source::Listener(0), Source::Listener(3), Source::Acceptor, relay, splice].into_iter().chain(streams) {
             assert_eq!(Source::from_token(source.token()), source);
         }
     }

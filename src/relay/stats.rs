@@ -98,6 +98,10 @@ pub struct ShardStats {
     errors: [Counter; ERROR_CODES.len()],
     closes: [Counter; CLOSES.len()],
     failed_authentications: Counter,
+    /// Connections with peers over TCP, open now.
+    pub(super) connections: Counter,
+    /// Connections of peers that nobody had permitted.
+    pub(super) refused_peers: Counter,
     pub(super) accepted: Counter,
     pub(super) accept_failures: Counter,
     pub(super) icmp_errors: Counter,
@@ -193,6 +197,10 @@ pub struct Stats {
     pub closes: [u64; CLOSES.len()],
     /// Requests with wrong or unknown credentials.
     pub failed_authentications: u64,
+    /// Connections with peers over TCP (RFC 6062), open now.
+    pub connections: u64,
+    /// Connections of peers that nobody had permitted.
+    pub refused_peers: u64,
     pub accepted: u64,
     /// Connections that could not be accepted: no descriptors.
     pub accept_failures: u64,
@@ -232,6 +240,8 @@ impl Stats {
             add(&mut sum.errors, &shard.errors);
             add(&mut sum.closes, &shard.closes);
             sum.failed_authentications += shard.failed_authentications.value();
+            sum.connections += shard.connections.value();
+            sum.refused_peers += shard.refused_peers.value();
             sum.accepted += shard.accepted.value();
             sum.accept_failures += shard.accept_failures.value();
             sum.icmp_errors += shard.icmp_errors.value();

@@ -1,7 +1,7 @@
 //! One client's connection: bytes in, bytes out, with bounds on what waits.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -25,15 +25,22 @@ pub(super) enum Wire {
 }
 
 impl Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(tcp) => tcp.read(buffer),
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(tcp) => tcp.write(bytes),
+        }
+    }
+
+    /// Tells the other end that nothing more comes; it may go on to send.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
         }
     }
 }
@@ -107,6 +114,17 @@ impl Stream {
             self.partial.extend_from_slice(rest);
         }
         self.stranger.is_none() || rest.len() <= UNPROVEN
+    }
+
+    /// Takes back what was kept.
+    pub(super) fn take_kept(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.partial)
+    }
+
+    /// For another use: the connection, what is still to be written, and what was read and kept.
+    pub(super) fn into_parts(mut self) -> (Wire, Vec<u8>, Vec<u8>) {
+        self.queue.drain(..self.start);
+        (self.wire, self.queue, self.partial)
     }
 
     /// Queues a whole message, or nothing where there is no room.

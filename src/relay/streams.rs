@@ -35,7 +35,7 @@ impl Streams {
     }
 
     /// Takes a connection in and has it polled. `None`: no descriptor can be watched, or the five-tuple is there already.
-    pub(super) fn insert(&mut self, stream: Stream, poll: &Poll, now: Instant) -> Option<StreamId> {
+    pub(super) fn insert(&mut self, mut stream: Box<Stream>, poll: &Poll, now: Instant) -> Option<StreamId> {
         if self.by_tuple.contains_key(&stream.tuple) {
             return None;
         }
@@ -45,12 +45,15 @@ impl Streams {
         });
         let slot = &mut self.slots[index as usize];
         let id = StreamId { index, generation: slot.generation };
-        if poll.add(&stream, Source::Stream(id).token(), Interest::Read).is_err() {
+        if poll.add(&*stream, Source::Stream(id).token(), Interest::Read).is_err() {
             self.free.push(index);
             return None;
         }
         self.by_tuple.insert(stream.tuple, id);
-        slot.stream = Some(Box::new(stream));
+        // Another shard may have left something to be written.
+        stream.dirty = true;
+        self.dirty.push(id);
+        slot.stream = Some(stream);
         self.next_check.get_or_insert(now + CHECK);
         Some(id)
     }
@@ -66,12 +69,23 @@ impl Streams {
 
     /// Closes it, as the last owner of its descriptor.
     pub(super) fn remove(&mut self, id: StreamId) -> Option<FiveTuple> {
+        self.forget(id).map(|stream| stream.tuple)
+    }
+
+    /// Gives it away, open and not polled any more.
+    pub(super) fn take(&mut self, id: StreamId, poll: &Poll) -> Option<Box<Stream>> {
+        let mut stream = self.forget(id)?;
+        (stream.dirty, stream.writes) = (false, false);
+        poll.remove(&*stream).ok().map(|()| stream)
+    }
+
+    fn forget(&mut self, id: StreamId) -> Option<Box<Stream>> {
         let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation)?;
         let stream = slot.stream.take()?;
         slot.generation = (slot.generation + 1) & 0x7FFF_FFFF;
         self.free.push(id.index);
         self.by_tuple.remove(&stream.tuple);
-        Some(stream.tuple)
+        Some(stream)
     }
 
     /// Queues a whole message. False: the client is gone, or has no room for it.

@@ -10,7 +10,7 @@ use super::allocation::{RelayTransport, Signer};
 use super::codec::attribute::{self, Family};
 use super::codec::message::{Class, Method, TransactionId};
 use super::codec::writer::Writer;
-use super::data::transaction;
+use super::data::{Direction, transaction};
 use super::five_tuple::{AllocationId, ConnectionId, RelayId};
 use super::policy::canonical;
 use super::relay::{Reach, Relay};
@@ -161,7 +161,15 @@ impl Relay {
         Some(id)
     }
 
-    /// Either side of a connection has closed it.
+    /// Books bytes that a bound connection has carried; `Some`: nothing more should be read that way until then.
+    pub fn connection_carried(&mut self, id: ConnectionId, direction: Direction, bytes: usize, now: Instant) -> Option<Instant> {
+        let allocation = self.connections.connection(id)?.allocation;
+        let allocation = self.allocations.allocation_mut(allocation)?;
+        let wait = self.rates.charge(direction, allocation, &self.shared, bytes, now);
+        (!wait.is_zero()).then(|| now + wait)
+    }
+
+    /// Both sides of a connection have closed it, or one of them has failed.
     pub fn connection_closed(&mut self, id: ConnectionId) {
         self.forget_connection(id);
     }

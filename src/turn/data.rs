@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::time::Instant;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 
@@ -138,8 +139,9 @@ pub(super) struct Rates {
     pub(super) new_peers: Option<Rate>,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Direction {
+/// Which way a payload goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
     ToPeer,
     ToClient,
 }
@@ -161,14 +163,39 @@ impl Rates {
             return true;
         }
         let (now, bytes) = (shared.nanos(now), bytes as u64);
-        let (user, server) = (&allocation.user.bandwidth, &shared.bandwidth);
-        let (own, user, server) = match direction {
-            Direction::ToPeer => (&mut allocation.to_peer, &user.to_peer, &server.to_peer),
-            Direction::ToClient => (&mut allocation.to_client, &user.to_client, &server.to_client),
-        };
+        let (own, user, server) = buckets(direction, allocation, shared);
         self.allocation.is_none_or(|rate| rate.take(own, bytes, now))
             && self.user.is_none_or(|rate| rate.take_shared(user, bytes, now))
             && self.server.is_none_or(|rate| rate.take_shared(server, bytes, now))
+    }
+
+    /// Books bytes of a stream, which can't be dropped, and returns how long to wait before the next ones.
+    pub(super) fn charge(
+        &self,
+        direction: Direction,
+        allocation: &mut Allocation,
+        shared: &Shared,
+        bytes: usize,
+        now: Instant,
+    ) -> Duration {
+        let (now, bytes) = (shared.nanos(now), bytes as u64);
+        let (own, user, server) = buckets(direction, allocation, shared);
+        let own = self.allocation.map_or(0, |rate| rate.charge(own, bytes, now));
+        let user = self.user.map_or(0, |rate| rate.charge_shared(user, bytes, now));
+        let server = self.server.map_or(0, |rate| rate.charge_shared(server, bytes, now));
+        Duration::from_nanos(own.max(user).max(server))
+    }
+}
+
+fn buckets<'a>(
+    direction: Direction,
+    allocation: &'a mut Allocation,
+    shared: &'a Shared,
+) -> (&'a mut u64, &'a AtomicU64, &'a AtomicU64) {
+    let (user, server) = (&allocation.user.bandwidth, &shared.bandwidth);
+    match direction {
+        Direction::ToPeer => (&mut allocation.to_peer, &user.to_peer, &server.to_peer),
+        Direction::ToClient => (&mut allocation.to_client, &user.to_client, &server.to_client),
     }
 }
 

@@ -85,6 +85,7 @@ mod verdict;
 
 pub use allocation::RelayTransport;
 pub use credentials::{Account, Credentials, RestSecrets, StaticUsers, WallClock, rest_password, userhash};
+pub use data::Direction;
 pub use five_tuple::{AllocationId, ConnectionId, FiveTuple, RelayId, Transport};
 pub use policy::{DENIED, PeerPolicy};
 pub use relay::{AllocationView, Relay, Shard};

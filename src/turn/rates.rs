@@ -33,6 +33,22 @@ impl Rate {
         true
     }
 
+    /// Takes `units` in any case and returns for how many nanoseconds nothing more should follow.
+    pub(super) fn charge(self, state: &mut u64, units: u64, now: u64) -> u64 {
+        *state = (*state).max(now).saturating_add(cost(self.per_second, units));
+        (*state - now).saturating_sub(self.burst)
+    }
+
+    pub(super) fn charge_shared(self, state: &AtomicU64, units: u64, now: u64) -> u64 {
+        let mut wait = 0;
+        let charged = |mut state| {
+            wait = self.charge(&mut state, units, now);
+            Some(state)
+        };
+        let _ = state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged);
+        wait
+    }
+
     pub(super) fn take_shared(self, state: &AtomicU64, units: u64, now: u64) -> bool {
         state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| self.next(state, units, now)).is_ok()
     }
@@ -139,6 +155,17 @@ mod tests {
         let mut state = 0;
         assert!(rate.take(&mut state, 65_535, SECOND));
         assert!(!rate.take(&mut state, 1, SECOND));
+    }
+
+    #[test]
+    fn what_is_charged_beyond_the_burst_is_waited_for() {
+        let rate = Rate::new(Some(100_000), 1).expect("a limit");
+        let (mut state, shared) = (0, AtomicU64::new(0));
+        for (units, wait) in [(60_000, 0), (60_000, SECOND / 5), (10_000, SECOND * 3 / 10)] {
+            assert_eq!(rate.charge(&mut state, units, SECOND), wait);
+            assert_eq!(rate.charge_shared(&shared, units, SECOND), wait);
+        }
+        assert_eq!(rate.charge(&mut state, 1, 2 * SECOND), 0);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod metrics;
 mod relay;
 mod relay_limits;
 mod relay_streams;
+mod relay_tcp_peers;
 mod relay_ways;
 mod support;
 mod tidy;

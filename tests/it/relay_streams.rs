@@ -23,27 +23,27 @@ use turn::proto::reqtrans::RequestedTransport;
 use super::relay::{LOCALHOST, SOON, allocated, allowing, config, received, signed, start, until};
 
 /// A client's connection that writes `step` bytes at a time.
-struct Connection {
-    stream: TcpStream,
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
     step: usize,
-    nonce: String,
+    pub(crate) nonce: String,
 }
 
 impl Connection {
-    async fn open(relay: SocketAddr, step: usize) -> Self {
+    pub(crate) async fn open(relay: SocketAddr, step: usize) -> Self {
         let stream = TcpStream::connect(relay).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, step, nonce: String::new() }
     }
 
-    async fn write(&mut self, bytes: &[u8]) {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(self.step) {
             self.stream.write_all(piece).await.unwrap();
         }
     }
 
     /// The next message, padding and all.
-    async fn read(&mut self) -> Vec<u8> {
+    pub(crate) async fn read(&mut self) -> Vec<u8> {
         let mut message = vec![0; 4];
         timeout(SOON, self.stream.read_exact(&mut message)).await.unwrap().unwrap();
         let len = usize::from(u16::from_be_bytes([message[2], message[3]]));
@@ -53,31 +53,34 @@ impl Connection {
         message
     }
 
-    async fn ask(&mut self, request: &Message) -> Message {
+    pub(crate) async fn ask(&mut self, request: &Message) -> Message {
         self.write(&request.raw).await;
         let mut answer = Message { raw: self.read().await, ..Message::new() };
         answer.decode().unwrap();
         answer
     }
 
-    async fn ask_signed(&mut self, method: Method, more: Vec<Box<dyn Setter>>) -> Message {
+    pub(crate) async fn ask_signed(&mut self, method: Method, more: Vec<Box<dyn Setter>>) -> Message {
         let request = signed(method, TransactionId::new(), "tv", "newest", &self.nonce, more);
         let answer = self.ask(&request).await;
         assert!(!answer.contains(ATTR_ERROR_CODE), "{method}: {answer}");
         answer
     }
 
-    async fn allocate(&mut self) -> SocketAddr {
-        let transport = || Box::new(RequestedTransport { protocol: PROTO_UDP }) as Box<dyn Setter>;
+    pub(crate) async fn allocate(&mut self) -> SocketAddr {
+        self.challenged().await;
+        let answer = self.ask_signed(METHOD_ALLOCATE, vec![Box::new(RequestedTransport { protocol: PROTO_UDP })]).await;
+        relayed_address(&answer)
+    }
+
+    /// Takes a nonce.
+    pub(crate) async fn challenged(&mut self) {
         let mut bare = Message::new();
         let kind = Box::new(MessageType::new(METHOD_ALLOCATE, CLASS_REQUEST));
-        bare.build(&[Box::new(TransactionId::new()) as Box<dyn Setter>, kind, transport()]).unwrap();
+        let transport = Box::new(RequestedTransport { protocol: PROTO_UDP });
+        bare.build(&[Box::new(TransactionId::new()) as Box<dyn Setter>, kind, transport]).unwrap();
         let challenge = self.ask(&bare).await;
         self.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
-        let answer = self.ask_signed(METHOD_ALLOCATE, vec![transport()]).await;
-        let mut relayed = XorMappedAddress::default();
-        relayed.get_from_as(&answer, ATTR_XOR_RELAYED_ADDRESS).unwrap();
-        (relayed.ip, relayed.port).into()
     }
 
     async fn bind_channel(&mut self, peer: SocketAddr) {
@@ -85,6 +88,12 @@ impl Connection {
         let peer = Box::new(PeerAddress { ip: peer.ip(), port: peer.port() });
         self.ask_signed(METHOD_CHANNEL_BIND, vec![channel, peer]).await;
     }
+}
+
+pub(crate) fn relayed_address(answer: &Message) -> SocketAddr {
+    let mut relayed = XorMappedAddress::default();
+    relayed.get_from_as(answer, ATTR_XOR_RELAYED_ADDRESS).unwrap();
+    (relayed.ip, relayed.port).into()
 }
 
 fn channel_data(payload: &[u8]) -> Vec<u8> {

@@ -1,0 +1,251 @@
+//! Relaying to TCP peers (RFC 6062; requirement 34), with real ones.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use castway::config::RelayConfig;
+use castway::relay::Handle;
+use stun::agent::TransactionId;
+use stun::attributes::{ATTR_ERROR_CODE, AttrType};
+use stun::message::{
+    METHOD_ALLOCATE, METHOD_CONNECT, METHOD_CONNECTION_ATTEMPT, METHOD_CONNECTION_BIND, METHOD_CREATE_PERMISSION, Message,
+    Method, Setter,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
+use turn::proto::peeraddr::PeerAddress;
+
+use super::relay::{LOCALHOST, NEVER, SOON, allowing, signed, start, until};
+use super::relay_streams::{Connection, relayed_address};
+
+const CONNECTION_ID: AttrType = AttrType(0x002A);
+
+/// Any attribute.
+struct Attribute(AttrType, Vec<u8>);
+
+impl Setter for Attribute {
+    fn add_to(&self, message: &mut Message) -> Result<(), stun::Error> {
+        message.add(self.0, &self.1);
+        Ok(())
+    }
+}
+
+fn tcp_transport() -> Vec<Box<dyn Setter>> {
+    vec![Box::new(Attribute(AttrType(0x0019), vec![6, 0, 0, 0]))]
+}
+
+fn with_tcp() -> RelayConfig {
+    RelayConfig { tcp_relay: true, ..allowing(&["127.0.0.0/8"]) }
+}
+
+fn peer_address(peer: SocketAddr) -> Vec<Box<dyn Setter>> {
+    vec![Box::new(PeerAddress { ip: peer.ip(), port: peer.port() })]
+}
+
+/// A client with a TCP allocation, and its relayed transport address.
+async fn allocated(relay: SocketAddr) -> (Connection, SocketAddr) {
+    let mut control = Connection::open(relay, 10_000).await;
+    control.challenged().await;
+    let answer = control.ask_signed(METHOD_ALLOCATE, tcp_transport()).await;
+    let relayed = relayed_address(&answer);
+    (control, relayed)
+}
+
+async fn refused(connection: &mut Connection, method: Method, more: Vec<Box<dyn Setter>>) -> (u8, u8) {
+    let request = signed(method, TransactionId::new(), "tv", "newest", &connection.nonce, more);
+    let error = connection.ask(&request).await.get(ATTR_ERROR_CODE).unwrap();
+    (error[2], error[3])
+}
+
+async fn connect(control: &mut Connection, peer: SocketAddr) -> Vec<u8> {
+    control.ask_signed(METHOD_CONNECT, peer_address(peer)).await.get(CONNECTION_ID).unwrap()
+}
+
+/// A client's data connection; `early` is written together with the request.
+async fn bound(relay: SocketAddr, id: &[u8], early: &[u8]) -> TcpStream {
+    let mut data = Connection::open(relay, usize::MAX).await;
+    data.challenged().await;
+    let id: Vec<Box<dyn Setter>> = vec![Box::new(Attribute(CONNECTION_ID, id.to_vec()))];
+    let mut request = signed(METHOD_CONNECTION_BIND, TransactionId::new(), "tv", "newest", &data.nonce, id);
+    request.raw.extend(early);
+    let answer = data.ask(&request).await;
+    assert!(!answer.contains(ATTR_ERROR_CODE), "{answer}");
+    data.stream
+}
+
+/// A spliced pair: the client's end and the peer's.
+async fn spliced(handle: &Handle, control: &mut Connection) -> (TcpStream, TcpStream) {
+    let server = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
+    let id = connect(control, server.local_addr().unwrap()).await;
+    let (peer, _) = timeout(SOON, server.accept()).await.unwrap().unwrap();
+    (bound(handle.listening(), &id, &[]).await, peer)
+}
+
+/// Bytes whose order shows.
+fn pattern() -> Vec<u8> {
+    (0..65_521_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+async fn write_pattern(stream: &mut (impl AsyncWriteExt + Unpin), times: usize) {
+    let pattern = pattern();
+    for _ in 0..times {
+        stream.write_all(&pattern).await.unwrap();
+    }
+    stream.shutdown().await.unwrap();
+}
+
+/// Reads to the end.
+async fn read_pattern(stream: &mut (impl AsyncReadExt + Unpin), times: usize) {
+    let (pattern, mut piece) = (pattern(), vec![0; 65_521]);
+    for time in 0..times {
+        timeout(4 * SOON, stream.read_exact(&mut piece)).await.unwrap().unwrap();
+        assert!(piece == pattern, "piece {time}");
+    }
+    assert_eq!(timeout(SOON, stream.read(&mut piece)).await.unwrap().unwrap(), 0, "the end");
+}
+
+#[tokio::test]
+async fn tcp_relays_are_off_unless_set() {
+    let handle = start(&allowing(&["127.0.0.0/8"]));
+    let mut control = Connection::open(handle.listening(), 10_000).await;
+    control.challenged().await;
+    assert_eq!(refused(&mut control, METHOD_ALLOCATE, tcp_transport()).await, (4, 42));
+}
+
+#[tokio::test]
+async fn a_connection_carries_megabytes_both_ways_and_ends_in_order() {
+    let handle = start(&with_tcp());
+    let (mut control, relayed) = allocated(handle.listening()).await;
+    let server = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
+    let id = connect(&mut control, server.local_addr().unwrap()).await;
+    let (mut peer, from) = timeout(SOON, server.accept()).await.unwrap().unwrap();
+    assert_eq!(from, relayed, "from the relayed transport address itself");
+    // What each side says before the splice arrives after it.
+    peer.write_all(b"early peer").await.unwrap();
+    let mut client = bound(handle.listening(), &id, b"early client").await;
+    let mut early = [0; 12];
+    timeout(SOON, peer.read_exact(&mut early)).await.unwrap().unwrap();
+    assert_eq!(&early, b"early client");
+    timeout(SOON, client.read_exact(&mut early[..10])).await.unwrap().unwrap();
+    assert_eq!(&early[..10], b"early peer");
+
+    let ((mut from_client, mut to_client), (mut from_peer, mut to_peer)) = (client.split(), peer.split());
+    // Each side ends its own direction, and hears the other's last byte.
+    tokio::join!(
+        write_pattern(&mut to_client, 200),
+        write_pattern(&mut to_peer, 300),
+        read_pattern(&mut from_client, 300),
+        read_pattern(&mut from_peer, 200),
+    );
+    until(|| handle.stats().connections == 0).await;
+    let stats = handle.stats();
+    assert_eq!((stats.bytes[0][1], stats.bytes[1][1]), (200 * 65_521, 300 * 65_521 + 10), "{stats:?}");
+    assert_eq!(handle.allocations(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_reader_holds_up_its_sender_and_loses_nothing() {
+    let handle = start(&with_tcp());
+    let (mut control, _) = allocated(handle.listening()).await;
+    let (mut client, mut peer) = spliced(&handle, &mut control).await;
+    let times = 1500;
+    let sending = tokio::spawn(async move { write_pattern(&mut peer, times).await });
+    let mut before = 0;
+    let stalled = timeout(4 * SOON, async {
+        loop {
+            tokio::time::sleep(NEVER).await;
+            let now = handle.stats().bytes[1][1];
+            if std::mem::replace(&mut before, now) == now && now > 0 {
+                return now;
+            }
+        }
+    });
+    // What the kernel holds, and one read of ours.
+    let stalled = stalled.await.unwrap();
+    assert!(stalled < 32 << 20, "{stalled}");
+    // Another connection of the same allocation is not held up.
+    let (mut other, mut other_peer) = spliced(&handle, &mut control).await;
+    tokio::join!(write_pattern(&mut other, 3), read_pattern(&mut other_peer, 3));
+    read_pattern(&mut client, times).await;
+    sending.await.unwrap();
+}
+
+#[tokio::test]
+async fn data_connections_find_the_shard_of_their_allocation() {
+    let handle = start(&RelayConfig { threads: 4, max_connections: 40, ..with_tcp() });
+    let (mut control, _) = allocated(handle.listening()).await;
+    let mut pairs = Vec::new();
+    // The kernel chooses their shards; that all were the same one is less likely than 1 : 10¹⁸.
+    for _ in 0..30 {
+        pairs.push(spliced(&handle, &mut control).await);
+    }
+    until(|| handle.stats().connections == 30 && handle.stats().streams == 1).await;
+    for (client, peer) in &mut pairs {
+        tokio::join!(write_pattern(client, 1), read_pattern(peer, 1));
+        tokio::join!(write_pattern(peer, 1), read_pattern(client, 1));
+    }
+    until(|| handle.stats().connections == 0).await;
+}
+
+#[tokio::test]
+async fn a_peer_connects_where_it_is_permitted() {
+    let handle = start(&with_tcp());
+    let (mut control, relayed) = allocated(handle.listening()).await;
+    let stranger = TcpSocket::new_v4().unwrap();
+    stranger.bind("127.0.0.3:0".parse().unwrap()).unwrap();
+    let mut stranger = stranger.connect(relayed).await.unwrap();
+    assert_eq!(timeout(SOON, stranger.read(&mut [0; 8])).await.unwrap().unwrap_or(0), 0, "closed");
+    assert_eq!(handle.stats().refused_peers, 1);
+
+    control.ask_signed(METHOD_CREATE_PERMISSION, peer_address((IpAddr::from([127, 0, 0, 2]), 9).into())).await;
+    let peer = TcpSocket::new_v4().unwrap();
+    peer.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut peer = peer.connect(relayed).await.unwrap();
+    peer.write_all(b"hello").await.unwrap();
+    let mut attempt = Message { raw: control.read().await, ..Message::new() };
+    attempt.decode().unwrap();
+    assert_eq!(attempt.typ.method, METHOD_CONNECTION_ATTEMPT);
+    let mut client = bound(handle.listening(), &attempt.get(CONNECTION_ID).unwrap(), &[]).await;
+    let mut hello = [0; 5];
+    timeout(SOON, client.read_exact(&mut hello)).await.unwrap().unwrap();
+    assert_eq!(&hello, b"hello");
+    // The end of the allocation is the end of its connections.
+    drop(control);
+    for stream in [&mut client, &mut peer] {
+        assert_eq!(timeout(SOON, stream.read(&mut hello)).await.unwrap().unwrap_or(0), 0);
+    }
+    until(|| handle.stats().connections == 0 && handle.allocations() == 0).await;
+    TcpListener::bind(relayed).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_can_not_be_connected_is_said() {
+    let handle = start(&RelayConfig { max_connections: 1, ..with_tcp() });
+    let (mut control, _) = allocated(handle.listening()).await;
+    let closed = TcpListener::bind((LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
+    assert_eq!(refused(&mut control, METHOD_CONNECT, peer_address(closed)).await, (4, 47));
+    for denied in ["10.0.0.1:80".parse().unwrap(), handle.listening()] {
+        assert_eq!(refused(&mut control, METHOD_CONNECT, peer_address(denied)).await, (4, 3), "{denied}");
+    }
+    let (_client, peer) = spliced(&handle, &mut control).await;
+    let again = peer.local_addr().unwrap();
+    assert_eq!(refused(&mut control, METHOD_CONNECT, peer_address(again)).await, (4, 46), "there already");
+    assert_eq!(refused(&mut control, METHOD_CONNECT, peer_address(closed)).await, (5, 8), "the limit");
+    // A number that nobody has.
+    let mut data = Connection::open(handle.listening(), 10_000).await;
+    data.challenged().await;
+    let id: Vec<Box<dyn Setter>> = vec![Box::new(Attribute(CONNECTION_ID, vec![0, 1, 2, 3]))];
+    assert_eq!(refused(&mut data, METHOD_CONNECTION_BIND, id).await, (4, 0));
+}
+
+/// Requirement 44.
+#[tokio::test]
+async fn the_bandwidth_of_an_allocation_holds_for_its_connections() {
+    let handle = start(&RelayConfig { max_bps: Some(100_000), ..with_tcp() });
+    let (mut control, _) = allocated(handle.listening()).await;
+    let (mut client, mut peer) = spliced(&handle, &mut control).await;
+    let began = Instant::now();
+    tokio::join!(write_pattern(&mut client, 5), read_pattern(&mut peer, 5));
+    assert!(began.elapsed() > Duration::from_secs(1), "{:?}", began.elapsed());
+}
