@@ -56,7 +56,7 @@ impl Shard {
                 }
             }
             Forward::Drop(reason) => self.core.stats.dropped(reason),
-            Forward::Accepted | Forward::ToSibling { .. } => {}
+            Forward::Accepted => {}
         }
     }
 
@@ -88,7 +88,7 @@ impl Shard {
             }
             Forward::Drop(reason) => self.core.stats.dropped(reason),
             // A connection goes to another shard as a whole.
-            Forward::Accepted | Forward::ToSibling { .. } | Forward::ToShard { .. } => {}
+            Forward::Accepted | Forward::ToShard { .. } => {}
         }
         true
     }

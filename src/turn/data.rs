@@ -16,7 +16,7 @@ use super::five_tuple::{AllocationId, FiveTuple, RelayId};
 use super::policy::canonical;
 use super::rates::Rate;
 use super::relay::{Reach, Relay};
-use super::settings::{Limits, ShortPath};
+use super::settings::Limits;
 use super::shared::Shared;
 use super::verdict::{DropReason, Forward};
 
@@ -95,12 +95,9 @@ impl Relay {
             return Forward::ToPeer { relay, peer, payload, dont_fragment };
         }
         let from = SocketAddr::new(address.advertised, relayed.port);
-        match (self.settings.short_path, self.allocations.by_port(family, peer.port())) {
-            (ShortPath::Engine | ShortPath::Server, Some(sibling)) => self.relay_to_client(sibling, from, payload, now),
-            (ShortPath::Server, None) => Forward::ToSibling { relayed: peer, peer: from, payload },
-            (ShortPath::Off, _) | (ShortPath::Engine, None) => {
-                Forward::ToPeer { relay, peer: address.inward(peer), payload, dont_fragment }
-            }
+        match self.allocations.by_port(family, peer.port()).filter(|_| self.settings.short_path) {
+            Some(sibling) => self.relay_to_client(sibling, from, payload, now),
+            None => Forward::ToPeer { relay, peer: address.inward(peer), payload, dont_fragment },
         }
     }
 

@@ -4,7 +4,7 @@
 //!
 //! **Inputs.** `handle_client` for each datagram (or frame of a stream, cut by [`codec::framing::next_frame`]) from a client,
 //! `handle_peer` for each datagram from a peer, `relay_opened` for each [`Output::OpenRelay`], `handle_timeout` when `next_timeout` has
-//! come; besides `client_closed`, `handle_icmp`, `handle_sibling`, `revoke`, `set_policy`, and for TCP relays `peer_connected`,
+//! come; besides `client_closed`, `handle_icmp`, `revoke`, `set_policy`, and for TCP relays `peer_connected`,
 //! `peer_accepted`, `connection_closed`. Each takes `now`.
 //!
 //! **Outputs.** Every packet gets a verdict, [`Forward`]: payloads are forwarded as ranges of what came in, without a queue, a copy or
@@ -30,12 +30,18 @@
 //!
 //! What arrives at the wrong engine gets [`Forward::ToShard`]: a Refresh with another engine's MOBILITY-TICKET, and a ConnectionBind
 //! with another engine's CONNECTION-ID (its first byte names the engine). A moved client's later packets may keep arriving at the wrong
-//! shard; [`Output::Moved`] tells the shell which five-tuple to steer. A payload for a relay of another engine goes through the kernel, or
-//! by [`Forward::ToSibling`] where [`ShortPath::Server`] is set.
+//! shard; [`Output::Moved`] tells the shell which five-tuple to steer. A payload for a relay of another engine goes through the kernel:
+//! a queue between engines would need the same copy and the same wake of another thread.
 //!
 //! # Invariants
-//! - Nothing is remembered for a stranger: no state before a valid nonce and credentials. Nonces are checked before credentials, so that
-//!   nobody can have somebody else throttled.
+//! - Nothing is remembered for a stranger: no state before a valid nonce and credentials.
+//! - Nobody can have somebody else throttled. A nonce is good for one address and port, it is checked before the credentials, and failures
+//!   count against that address and port alone: neither a client of the same name behind the same NAT nor the same user elsewhere pays
+//!   for them. What bounds guessing is that ten failures spend a port, and that each port needs a challenge, of which a source address
+//!   gets ten a second: a hundred guesses a second, of keys that are 160 bits where they are issued. Over a stream a challenge costs a
+//!   connection. The challenges themselves are limited by source address, because a datagram's may be forged; a burst of fifty passes, so
+//!   that a classroom behind one address gets in at once, and one port gets a fifth at most, so that one client that fails in a loop
+//!   starves nobody.
 //! - `Relay::end` is the one way an allocation ends, and gives back everything; `audit` (tests and fuzzing) checks that indices agree.
 //! - Timers are an index with one entry an allocation. An entry may be early, never late: it fires, the allocation is swept, and the entry is
 //!   set anew. `revoke` and `set_policy` are the only calls that look at every allocation.
@@ -89,7 +95,7 @@ pub use data::Direction;
 pub use five_tuple::{AllocationId, ConnectionId, FiveTuple, RelayId, Transport};
 pub use policy::{DENIED, PeerPolicy};
 pub use relay::{AllocationView, Relay, Shard};
-pub use settings::{Limits, NatDiscovery, PasswordAlgorithms, RelayAddress, Settings, ShortPath};
+pub use settings::{Limits, NatDiscovery, PasswordAlgorithms, RelayAddress, Settings};
 pub use shared::Shared;
 pub use verdict::{DropReason, Forward, OpenError, Output};
 

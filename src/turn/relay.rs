@@ -106,14 +106,6 @@ impl Relay {
         self.relay_to_client(relay, peer, 0..bytes.len(), now)
     }
 
-    /// A payload that another engine's client sent to a relay of this one ([`Forward::ToSibling`]).
-    pub fn handle_sibling(&mut self, relayed: SocketAddr, peer: SocketAddr, bytes: &[u8], now: Instant) -> Forward {
-        match self.allocations.by_port(Family::of(relayed.ip()), relayed.port()) {
-            Some(relay) => self.relay_to_client(relay, peer, 0..bytes.len(), now),
-            None => Forward::Drop(DropReason::NoAllocation),
-        }
-    }
-
     /// A client's stream has ended, and with it its allocation (RFC 8656 §3.1), unless it is mobile.
     pub fn client_closed(&mut self, from: &FiveTuple, now: Instant) {
         if let Some(id) = self.allocations.find(from)

@@ -34,7 +34,8 @@ pub struct Settings {
     pub mobility: bool,
     /// RFC 6062; otherwise REQUESTED-TRANSPORT = TCP is answered with 442.
     pub tcp_relay: bool,
-    pub short_path: ShortPath,
+    /// A payload from one client to another of the same engine passes no socket between them.
+    pub short_path: bool,
     /// Sends every Allocate elsewhere (300): the server for clients of IPv4, and of IPv6.
     pub alternate_server: [Option<SocketAddr>; 2],
     pub nat_discovery: Vec<NatDiscovery>,
@@ -58,7 +59,7 @@ impl Settings {
             dont_fragment: false,
             mobility: false,
             tcp_relay: false,
-            short_path: ShortPath::Engine,
+            short_path: true,
             alternate_server: [None, None],
             nat_discovery: Vec::new(),
             limits: Limits::default(),
@@ -100,17 +101,6 @@ pub enum PasswordAlgorithms {
     Sha256,
 }
 
-/// What a payload from one client of this server to another passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShortPath {
-    /// The kernel, always.
-    Off,
-    /// Nothing where one engine owns both allocations; the kernel otherwise.
-    Engine,
-    /// As `Engine`, and [`super::Forward::ToSibling`] between engines.
-    Server,
-}
-
 /// The four sockets of NAT behaviour discovery (RFC 5780 §6): both addresses with both ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NatDiscovery {
@@ -140,13 +130,14 @@ pub struct Limits {
     pub allocation_bandwidth: Option<u64>,
     pub user_bandwidth: Option<u64>,
     pub server_bandwidth: Option<u64>,
-    /// Unauthenticated replies (401, 438, 400) a second to one source address.
+    /// Unauthenticated replies (401, 438, 400) a second to one source address, on the average of five seconds. One port of it gets a
+    /// fifth of them at most.
     pub challenges: u16,
     /// Binding replies a second to one source address.
     pub bindings: u16,
-    /// Failed authentications of one user from one source address in a minute.
+    /// Failed authentications of one client (address and port) while a nonce lasts.
     pub failures: u16,
-    /// Sources that each of the three tables above remembers, at 8 bytes each.
+    /// Sources that each table of the three limits above remembers, at 8 bytes each.
     pub sources: usize,
 }
 
@@ -164,7 +155,7 @@ impl Default for Limits {
             server_bandwidth: None,
             challenges: 10,
             bindings: 50,
-            failures: 20,
+            failures: 10,
             sources: 16_384,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::codec::attribute::Family;
+use super::five_tuple::FiveTuple;
 use super::mobility::Tickets;
 use super::nonce::Nonces;
 use super::ports::Ports;
@@ -25,14 +26,19 @@ pub struct Shared {
     pub(super) ports: Ports,
     pub(super) nonces: Nonces,
     pub(super) tickets: Tickets,
-    pub(super) challenges: SourceLimits,
+    challenges: SourceLimits,
+    /// The share of one port in `challenges`.
+    challenged_ports: SourceLimits,
     pub(super) bindings: SourceLimits,
-    pub(super) failures: SourceLimits,
+    failures: SourceLimits,
     pub(super) bandwidth: Bandwidth,
     allocations: AtomicU32,
     users: Mutex<HashMap<Box<str>, Arc<User>>>,
     reservations: Mutex<HashMap<ReservationToken, Reservation>>,
 }
+
+/// Seconds over which challenges are averaged: all behind one address may begin together.
+const CHALLENGE_WINDOW: u64 = 5;
 
 pub(super) type ReservationToken = [u8; 8];
 
@@ -74,8 +80,9 @@ impl Shared {
         let mut rng = StdRng::from_seed(seed);
         let limits = &settings.limits;
         let mut table = |seconds, limit| SourceLimits::new(limits.sources, rng.random(), seconds, limit);
-        let (challenges, bindings, failures) =
-            (table(1, limits.challenges), table(1, limits.bindings), table(60, limits.failures));
+        let challenges = table(CHALLENGE_WINDOW, limits.challenges.saturating_mul(CHALLENGE_WINDOW as u16));
+        let challenged_ports = table(CHALLENGE_WINDOW, limits.challenges);
+        let (bindings, failures) = (table(1, limits.bindings), table(settings.nonce_lifetime.as_secs(), limits.failures));
         let mut key = || {
             let mut key = [0; 32];
             rng.fill_bytes(&mut key);
@@ -88,6 +95,7 @@ impl Shared {
             epoch,
             ports: Ports::new(),
             challenges,
+            challenged_ports,
             bindings,
             failures,
             bandwidth: Bandwidth::default(),
@@ -135,6 +143,21 @@ impl Shared {
         let mut hasher = DefaultHasher::new();
         (self.seed, username).hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// Whether a datagram from this client may be answered with a challenge; counts it.
+    pub(super) fn may_challenge(&self, client: SocketAddr, now: Instant) -> bool {
+        let (source, now) = (source(client.ip()), self.nanos(now));
+        self.challenged_ports.count((source, client.port()), now) && self.challenges.count(source, now)
+    }
+
+    /// Whether a client has failed too often to be listened to.
+    pub(super) fn is_throttled(&self, client: &FiveTuple, now: Instant) -> bool {
+        !self.failures.allows(failing(client), self.nanos(now))
+    }
+
+    pub(super) fn failed(&self, client: &FiveTuple, now: Instant) {
+        let _ = self.failures.count(failing(client), self.nanos(now));
     }
 
     /// Counts one allocation in, both for the user and in all, or neither.
@@ -202,6 +225,11 @@ pub(super) fn source(ip: IpAddr) -> u64 {
         IpAddr::V4(ip) => u64::from(u32::from(ip)),
         IpAddr::V6(ip) => (u128::from(ip) >> 64) as u64,
     }
+}
+
+/// Who has failed: where a nonce is good for. A port of a stream is not the datagrams' one.
+fn failing(client: &FiveTuple) -> (u64, u16, bool) {
+    (source(client.client.ip()), client.client.port(), client.transport.is_stream())
 }
 
 /// Nothing is left half done under these locks, so that a panic elsewhere spoils nothing.

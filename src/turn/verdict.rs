@@ -32,12 +32,6 @@ pub enum Forward {
         framing: Framing,
         payload: Range<usize>,
     },
-    /// The peer is a relay of another engine of this server: give it to that one's `handle_sibling`.
-    ToSibling {
-        relayed: SocketAddr,
-        peer: SocketAddr,
-        payload: Range<usize>,
-    },
     /// This message (and, for ConnectionBind, its TCP connection) belongs to another engine of this server. The number of a ConnectionBind
     /// is the client's word: where there is no such engine, drop it.
     ToShard {

@@ -12,7 +12,6 @@ use super::super::five_tuple::FiveTuple;
 use super::super::nonce::{self, Features, Verdict};
 use super::super::relay::Relay;
 use super::super::settings::PasswordAlgorithms;
-use super::super::shared::source;
 use super::super::verdict::{DropReason, Forward};
 use super::{BAD_REQUEST, Refusal};
 
@@ -51,7 +50,7 @@ impl Requester {
 }
 
 impl Relay {
-    /// Nonces come before credentials: whoever has a valid one receives at its address, so that nobody can be throttled by another.
+    /// Nonces come before credentials: whoever has a valid one receives where it is good for, so that nobody can be throttled by another.
     pub(super) fn authenticate(&self, from: &FiveTuple, message: &Message<'_>, now: Instant) -> Result<Requester, Refusal> {
         let integrity = Integrity::of(message).ok_or(UNAUTHENTICATED)?;
         let (Some(realm), Some(nonce)) = (message.find(attribute::REALM), message.find(attribute::NONCE)) else {
@@ -66,9 +65,7 @@ impl Relay {
         };
         let algorithm = self.password_algorithm(message, features)?;
         let username = self.shared.tag(name.or(userhash).unwrap_or_default());
-        let throttle_key = (source(from.client.ip()), username);
-        let nanos = self.shared.nanos(now);
-        if !self.shared.failures.allows(throttle_key, nanos) {
+        if self.shared.is_throttled(from, now) {
             return Err(Refusal::Silent(DropReason::Throttled));
         }
         let realm_is_ours = realm == self.settings.realm.as_bytes();
@@ -94,7 +91,7 @@ impl Relay {
                 Ok(Requester { signer, username, proof: Proof::Account { user, expires } })
             }
             None => {
-                let _ = self.shared.failures.count(throttle_key, nanos);
+                self.shared.failed(from, now);
                 Err(UNAUTHENTICATED)
             }
         }
@@ -150,7 +147,7 @@ impl Relay {
             Refusal::Shard(shard) => return Forward::ToShard { shard },
         };
         let stream = to.transport.is_stream();
-        if !stream && !self.shared.challenges.count(source(to.client.ip()), self.shared.nanos(now)) {
+        if !stream && !self.shared.may_challenge(to.client, now) {
             return Forward::Drop(DropReason::RateLimited);
         }
         let mut bytes = std::mem::take(&mut self.reply);

@@ -204,7 +204,7 @@ fn r25_revoke_ends_every_allocation_of_a_user() {
 }
 
 #[test]
-fn r26_failures_are_throttled_by_source_and_user() {
+fn r26_failures_are_throttled_and_lock_nobody_else_out() {
     let (mut world, mut thief) = (World::new(), Client::alice());
     thief.password = "guess".to_owned();
     world.login(&mut thief);
@@ -215,12 +215,18 @@ fn r26_failures_are_throttled_by_source_and_user() {
         verdicts.push(world.handle(thief.from, &bytes));
     }
     let tried = verdicts.iter().filter(|verdict| matches!(verdict, Forward::Reply { .. })).count();
-    assert_eq!(tried, 20);
+    assert_eq!(tried, 10 - 1, "besides the first challenge, as many as a port gets in five seconds");
     assert_eq!(verdicts.last(), Some(&Forward::Drop(DropReason::Throttled)));
-    world.allocate(&mut Client::new("alice", "198.51.100.9:1"));
-    world.allocate(&mut Client::new("bob", "198.51.100.1:2"));
-    world.now += secs(60);
-    world.allocate(&mut Client::new("alice", "198.51.100.1:3"));
+    thief.password = "secret".to_owned();
+    let bytes = thief.signed(Method::Allocate, udp);
+    assert_eq!(world.handle(thief.from, &bytes), Forward::Drop(DropReason::Throttled), "even a good guess");
+    // The same name elsewhere, another at the same address, and the same at the same address.
+    for (user, from) in [("alice", "198.51.100.9:1"), ("bob", "198.51.100.1:2"), ("alice", "198.51.100.1:3")] {
+        world.allocate(&mut Client::new(user, from));
+    }
+    world.now += secs(600);
+    thief.nonce.clear();
+    world.allocate(&mut thief);
 }
 
 #[test]
@@ -231,7 +237,7 @@ fn r26_a_stranger_without_a_nonce_throttles_nobody() {
         let bytes = thief.signed(Method::Allocate, udp);
         let _ = world.handle(thief.from, &bytes);
     }
-    world.now += secs(1);
+    world.now += secs(5);
     world.allocate(&mut Client::alice());
 }
 

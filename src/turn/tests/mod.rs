@@ -150,11 +150,7 @@ impl World {
                 let Output::Transmit { bytes, .. } = self.outputs.remove(at) else { unreachable!() };
                 Some(Answer(bytes))
             }
-            Forward::Drop(_)
-            | Forward::ToPeer { .. }
-            | Forward::ToClient { .. }
-            | Forward::ToSibling { .. }
-            | Forward::ToShard { .. } => None,
+            Forward::Drop(_) | Forward::ToPeer { .. } | Forward::ToClient { .. } | Forward::ToShard { .. } => None,
         }
     }
 

@@ -64,7 +64,7 @@ fn r30_denied_peers_get_403_from_every_verb() {
 
 #[test]
 fn r31_own_addresses_are_denied_except_live_relay_ports() {
-    let mut world = World::with(Settings { short_path: ShortPath::Off, ..settings() });
+    let mut world = World::with(Settings { short_path: false, ..settings() });
     let (mut alice, mut bob) = (Client::alice(), Client::bob());
     let ours = world.allocate(&mut alice);
     assert_eq!(world.permit(&mut alice, &["203.0.114.1:50000"]), None);
@@ -112,7 +112,7 @@ fn r31_two_clients_of_one_server_take_the_short_path_where_both_permit() {
 #[test]
 fn r31_behind_a_nat_relays_know_each_other_by_the_advertised_address() {
     let nat = RelayAddress { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
-    let settings = Settings { relay: [Some(nat), None], short_path: ShortPath::Off, ..settings() };
+    let settings = Settings { relay: [Some(nat), None], short_path: false, ..settings() };
     let mut world = World::with(settings);
     let (mut alice, mut bob) = (Client::alice(), Client::bob());
     let (ours, theirs) = (world.allocate(&mut alice), world.allocate(&mut bob));
@@ -130,7 +130,7 @@ fn r31_behind_a_nat_relays_know_each_other_by_the_advertised_address() {
 
 #[test]
 fn r31_engines_of_one_server_reach_each_other() {
-    let settings = Settings { short_path: ShortPath::Server, ..settings() };
+    let settings = settings();
     let epoch = Instant::now();
     let shared = Shared::new(&settings, [1; 32], epoch);
     let mut users = StaticUsers::default();
@@ -148,10 +148,11 @@ fn r31_engines_of_one_server_reach_each_other() {
     let theirs = two.allocate(&mut bob);
     assert_eq!(one.bind(&mut alice, 0x4000, &theirs.to_string()), None, "a live relay of the other engine");
     assert_eq!(two.permit(&mut bob, &[&ours.to_string()]), None);
+    // Through the kernel, which brings it to the other engine's relay.
+    let relay = one.relay_at(ours);
     let verdict = one.channel_data(&alice, 0x4000, b"x");
-    assert_eq!(verdict, Forward::ToSibling { relayed: theirs, peer: ours, payload: 4..5 });
-    let verdict = two.relay.handle_sibling(theirs, ours, b"x", two.now);
-    assert!(matches!(verdict, Forward::ToClient { to, .. } if to == bob.from));
+    assert_eq!(verdict, Forward::ToPeer { relay, peer: theirs, payload: 4..5, dont_fragment: false });
+    assert!(matches!(two.peer_data(theirs, &ours.to_string(), b"x"), Forward::ToClient { to, .. } if to == bob.from));
     one.refresh(&mut alice, 0);
     two.refresh(&mut bob, 0);
     two.assert_empty();

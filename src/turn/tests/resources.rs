@@ -90,20 +90,58 @@ fn r39_a_bare_allocate_gets_nothing() {
 fn r39_ten_challenges_a_second_to_one_source() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let mut answered = 0;
-    for port in 0..1000 {
-        alice.from.client.set_port(port);
-        let bytes = alice.unsigned(Method::Allocate, udp);
-        answered += usize::from(world.ask(alice.from, &bytes).is_some());
+    for time in 0..10 {
+        for port in 0..1000 {
+            alice.from.client.set_port(port);
+            let bytes = alice.unsigned(Method::Allocate, udp);
+            answered += usize::from(world.ask(alice.from, &bytes).is_some());
+        }
+        assert_eq!(answered, if time < 5 { 50 } else { 100 });
+        world.now += secs(1);
     }
-    assert_eq!(answered, 10);
     world.allocate(&mut Client::bob());
-    world.now += secs(1);
     world.allocate(&mut Client::alice());
     let bindings = (0..1000).filter(|_| {
         let bytes = alice.unsigned(Method::Binding, |_| {});
         world.ask(alice.from, &bytes).is_some()
     });
     assert_eq!(bindings.count(), 50);
+}
+
+/// Beside one that fails in a loop: at once, or when they send again (RFC 8489 §6.2.1).
+#[test]
+fn r39_all_behind_one_address_get_in() {
+    for (clients, latest) in [(40, 0), (120, 15_500)] {
+        let mut world = World::with_ports(settings(), 50_000..=50_999);
+        let begin = world.now;
+        let mut thief = Client::new("alice", "198.51.100.1:999");
+        thief.password = "wrong".to_owned();
+        let mut waiting: Vec<Client> =
+            (0..clients).map(|port| Client::new("alice", &format!("198.51.100.1:{}", 1000 + port))).collect();
+        for millis in (0..=latest).step_by(100) {
+            world.now = begin + Duration::from_millis(millis);
+            for _ in 0..20 {
+                let bytes = if thief.nonce.is_empty() {
+                    thief.unsigned(Method::Allocate, udp)
+                } else {
+                    thief.signed(Method::Allocate, udp)
+                };
+                if let Some(answer) = world.ask(thief.from, &bytes) {
+                    thief.take_nonce(&answer);
+                }
+            }
+            if [0, 500, 1500, 3500, 7500, 15_500].contains(&millis) {
+                waiting.retain_mut(|client| {
+                    let bytes = client.unsigned(Method::Allocate, udp);
+                    let Some(challenge) = world.ask(client.from, &bytes) else { return true };
+                    client.take_nonce(&challenge);
+                    world.allocate(client);
+                    false
+                });
+            }
+        }
+        assert_eq!(waiting.len(), 0, "of {clients}");
+    }
 }
 
 #[test]
