@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use castway::relay::inbox::Inbox;
 use castway::relay::poll::{Interest, Poll};
 use castway::relay::udp::UdpSocket;
@@ -15,7 +15,7 @@ use crate::client::{self, User};
 use crate::server::Server;
 
 /// Clients that wait for an answer at the same time.
-const WINDOW: usize = 64;
+const WINDOW: usize = 256;
 const RETRANSMISSION: Duration = Duration::from_millis(500);
 const TOO_LONG: Duration = Duration::from_secs(60);
 /// What a server needs once is not the allocations'.
@@ -67,31 +67,31 @@ struct Pending {
     sent: Instant,
 }
 
-/// Makes `count` allocations and leaves them; the seconds that it took.
+/// Makes `count` allocations and leaves them; the seconds that it took, without what clients do before they ask.
 fn fill(server: &Server, made: &mut usize, count: usize) -> anyhow::Result<f64> {
-    let mut waiting: Vec<(IpAddr, User)> = Vec::with_capacity(count);
+    let mut poll = Poll::new()?;
+    let mut waiting: Vec<(u64, Pending)> = Vec::with_capacity(count);
     for index in *made..*made + count {
         let [_, _, high, low] = u32::try_from(index)?.to_be_bytes();
-        waiting.push((IpAddr::V4(Ipv4Addr::new(127, 1, high, low)), User::new(&format!("user{index}"))?));
+        let socket = client::open(IpAddr::V4(Ipv4Addr::new(127, 1, high, low)), false)?;
+        let token = index as u64;
+        poll.add(&socket, token, Interest::Read)?;
+        let user = User::new(&format!("user{index}"))?;
+        waiting.push((token, Pending { socket, user, request: client::first_allocate()?, sent: Instant::now() }));
     }
     *made += count;
 
-    let mut poll = Poll::new()?;
     let mut inbox = Inbox::with_slots(1);
     let mut pending: HashMap<u64, Pending> = HashMap::new();
-    let mut tokens = 0..;
     let start = Instant::now();
     let mut last_scan = start;
     while !waiting.is_empty() || !pending.is_empty() {
         while pending.len() < WINDOW
-            && let Some((ip, user)) = waiting.pop()
+            && let Some((token, mut client)) = waiting.pop()
         {
-            let socket = client::open(ip, false)?;
-            let request = client::first_allocate()?;
-            client::send(&socket, server.address, &request.raw);
-            let token = tokens.next().context("tokens do not end")?;
-            poll.add(&socket, token, Interest::Read)?;
-            pending.insert(token, Pending { socket, user, request, sent: Instant::now() });
+            client::send(&client.socket, server.address, &client.request.raw);
+            client.sent = Instant::now();
+            pending.insert(token, client);
         }
         poll.wait(Some(RETRANSMISSION))?;
         for ready in poll.ready() {
