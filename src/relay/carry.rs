@@ -196,6 +196,8 @@ fn unsent(stats: &ShardStats, failure: &Failure) {
         Lost::Refused
     } else if kind == io::ErrorKind::WouldBlock {
         Lost::BufferFull
+    } else if failure.error.raw_os_error() == Some(libc::EMSGSIZE) {
+        Lost::TooLong
     } else {
         Lost::Other
     };

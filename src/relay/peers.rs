@@ -110,7 +110,6 @@ impl Shard {
             stream.keep(bytes);
             mailbox.send(Control::Stream(stream));
         }
-        self.core.stats.streams.set(self.streams.len() as u64);
     }
 
     /// A connection that another shard gave to this one.
@@ -122,7 +121,6 @@ impl Shard {
             self.finish(now);
             self.close_stream(id, why, now);
         }
-        self.core.stats.streams.set(self.streams.len() as u64);
     }
 }
 

@@ -237,10 +237,7 @@ impl Shard {
             for event in &events {
                 match Source::from_token(event.token) {
                     Source::Listener(_) => {}
-                    Source::Acceptor => {
-                        self.accept(now);
-                        self.core.stats.streams.set(self.streams.len() as u64);
-                    }
+                    Source::Acceptor => self.accept(now),
                     Source::Relay(relay) => self.peers(relay, event.error, now),
                     Source::Stream(stream) => self.stream_ready(stream, event, now),
                     Source::Splice(connection) => {
@@ -490,7 +487,6 @@ impl Shard {
             self.core.stats.closed(why);
             self.engine.client_closed(tuple, now);
         }
-        self.core.stats.streams.set(self.streams.len() as u64);
         tuple.is_some()
     }
 
@@ -534,6 +530,7 @@ impl Shard {
             }
         }
         self.core.stats.allocations.set(self.engine.allocation_count() as u64);
+        self.core.stats.streams.set(self.streams.len() as u64);
         self.core.stats.connections.set(self.splices.len() as u64);
     }
 }

@@ -36,7 +36,7 @@ pub(super) enum Direction {
 
 pub const DIRECTIONS: [&str; 3] = ["to_peer", "to_client", "between_clients"];
 pub const TRANSPORTS: [&str; 3] = ["udp", "tcp", "tls"];
-pub const DROPS: [&str; 24] = [
+pub const DROPS: [&str; 25] = [
     "malformed",
     "malformed_channel_data",
     "malformed_indication",
@@ -60,6 +60,7 @@ pub const DROPS: [&str; 24] = [
     "unsent_unreachable",
     "unsent_refused",
     "unsent_buffer_full",
+    "unsent_too_long",
     "unsent_other",
 ];
 /// The last one stands for every other code.
@@ -73,7 +74,9 @@ pub(super) enum Lost {
     Unreachable = 20,
     Refused = 21,
     BufferFull = 22,
-    Other = 23,
+    /// For the path's MTU, or for UDP.
+    TooLong = 23,
+    Other = 24,
 }
 
 /// Why a client's stream was closed, or not taken in.

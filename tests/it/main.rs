@@ -6,6 +6,7 @@ mod credentials;
 mod metrics;
 mod relay;
 mod relay_limits;
+mod relay_moves;
 mod relay_streams;
 mod relay_tcp_peers;
 mod relay_ways;

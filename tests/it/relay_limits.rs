@@ -1,7 +1,7 @@
 //! Quotas, users who are shut out, and a machine that has run out of descriptors.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,10 +9,16 @@ use std::time::{Duration, Instant};
 use castway::config::RelayConfig;
 use castway::relay;
 use rustix::process::{Pid, Resource, Rlimit};
+use stun::agent::TransactionId;
+use stun::attributes::ATTR_ERROR_CODE;
+use stun::message::{METHOD_CHANNEL_BIND, Setter};
 use tokio::net::UdpSocket;
+use turn::proto::channum::ChannelNumber;
+use turn::proto::peeraddr::PeerAddress;
 use webrtc_util::Conn as _;
 
-use super::relay::{LOCALHOST, Users, allocated, client, config, received, start, until};
+use super::relay::{LOCALHOST, Users, allocated, allowing, client, config, received, signed, start, until};
+use super::relay_streams::Connection;
 use super::support::{castway, ok, rest_client};
 
 /// Requirements 41 and 42.
@@ -26,6 +32,30 @@ async fn quotas_of_a_user_and_of_all_hold_and_recover() {
         relayed.close().await.unwrap();
         until(|| handle.allocations() == 0).await;
         let (_client, _relayed) = allocated(&handle).await;
+    }
+}
+
+/// Requirement 43.
+#[tokio::test]
+async fn caps_on_peers_are_settings() {
+    let peer = |last| PeerAddress { ip: [127, 0, 0, last].into(), port: 9 };
+    let networks = allowing(&["127.0.0.0/8"]);
+    for (config, granted) in [
+        (RelayConfig { max_permissions: 2, ..networks.clone() }, 2),
+        (RelayConfig { max_channels: 3, ..networks.clone() }, 3),
+        (RelayConfig { new_peers: Some(1), ..networks }, 1),
+    ] {
+        let handle = start(&config);
+        let mut client = Connection::open(handle.listening(), 10_000).await;
+        client.allocate().await;
+        let mut codes = Vec::new();
+        for last in 2..6_u8 {
+            let more: Vec<Box<dyn Setter>> = vec![Box::new(ChannelNumber(0x4000 + u16::from(last))), Box::new(peer(last))];
+            let request = signed(METHOD_CHANNEL_BIND, TransactionId::new(), "tv", "newest", &client.nonce, more);
+            codes.push(client.ask(&request).await.get(ATTR_ERROR_CODE).ok().map(|error| (error[2], error[3])));
+        }
+        assert_eq!(codes.iter().filter(|code| code.is_none()).count(), granted, "{codes:?}");
+        assert_eq!(codes.last(), Some(&Some((5, 8))));
     }
 }
 
@@ -57,10 +87,19 @@ fn free() -> SocketAddr {
 }
 
 fn program(folder: &std::path::Path, relay: SocketAddr, http: SocketAddr) -> Running {
+    run(program_command(folder, relay, http), http)
+}
+
+fn program_command(folder: &std::path::Path, relay: SocketAddr, http: SocketAddr) -> Command {
     let mut command = castway(folder);
     command.env("CASTWAY_TURN_ADDR", relay.to_string()).env("CASTWAY_HTTP_ADDR", http.to_string());
     command.env("CASTWAY_STATIC_AUTH_SECRET", "north").env("CASTWAY_ALLOWED_PEER_IP", "127.0.0.0/8");
     command.env("CASTWAY_RELAY_THREADS", "2").env("CASTWAY_MIN_PORT", "30000").env("CASTWAY_MAX_PORT", "31999");
+    command
+}
+
+/// Starts it and waits until it serves.
+fn run(mut command: Command, http: SocketAddr) -> Running {
     let running = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let started = Instant::now();
     while TcpStream::connect(http).is_err() {
@@ -117,4 +156,32 @@ async fn disabling_a_user_ends_its_allocations() {
     ok(castway(folder.path()).args(["user", "disable", "alice"]));
     until(|| std::net::UdpSocket::bind(port).is_ok()).await;
     assert!(rest_client(at).await.allocate().await.is_err());
+}
+
+/// Requirement 24.
+#[tokio::test]
+async fn a_secret_that_is_removed_makes_no_new_allocation() {
+    let folder = tempfile::tempdir().unwrap();
+    ok(castway(folder.path()).args(["user", "add", "alice", "--generate"]));
+    let (at, http) = (free(), free());
+    let mut command = program_command(folder.path(), at, http);
+    command.env_remove("CASTWAY_STATIC_AUTH_SECRET");
+    let _running = run(command, http);
+    let issued = || {
+        let reply: serde_json::Value = serde_json::from_str(&ok(castway(folder.path()).args(["credentials", "alice"]))).unwrap();
+        [&reply["username"], &reply["password"]].map(|text| text.as_str().unwrap().to_owned())
+    };
+    let [username, password] = issued();
+    // It keeps its allocation.
+    let before = client(at, &username, &password).await;
+    let _relayed = before.allocate().await.unwrap();
+    ok(castway(folder.path()).args(["secret", "rotate", "--revoke-old"]));
+    let refused = tokio::time::timeout(Duration::from_secs(20), async {
+        while client(at, &username, &password).await.allocate().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    refused.await.unwrap();
+    let [username, password] = issued();
+    assert!(client(at, &username, &password).await.allocate().await.is_ok());
 }

@@ -133,6 +133,19 @@ async fn messages_may_be_split_anywhere() {
 }
 
 #[tokio::test]
+async fn what_is_too_long_for_udp_is_dropped_under_its_name() {
+    let handle = start(&allowing(&["127.0.0.0/8"]));
+    let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let mut client = Connection::open(handle.listening(), 10_000).await;
+    client.allocate().await;
+    client.bind_channel(peer.local_addr().unwrap()).await;
+    client.write(&channel_data(&[7; 65_520])).await;
+    until(|| handle.stats().dropped("unsent_too_long") == 1).await;
+    client.write(&channel_data(b"short")).await;
+    assert_eq!(received(&peer).await.unwrap().0, b"short");
+}
+
+#[tokio::test]
 async fn a_client_over_tcp_and_one_over_udp_talk_and_a_refresh_of_zero_ends_it() {
     let handle = start(&RelayConfig { threads: 1, ..config() });
     let mut tcp = Connection::open(handle.listening(), 7).await;

@@ -18,18 +18,9 @@ use turn::proto::peeraddr::PeerAddress;
 
 use super::relay::{LOCALHOST, NEVER, SOON, allowing, signed, start, until};
 use super::relay_streams::{Connection, relayed_address};
+use super::support::Attribute;
 
 const CONNECTION_ID: AttrType = AttrType(0x002A);
-
-/// Any attribute.
-struct Attribute(AttrType, Vec<u8>);
-
-impl Setter for Attribute {
-    fn add_to(&self, message: &mut Message) -> Result<(), stun::Error> {
-        message.add(self.0, &self.1);
-        Ok(())
-    }
-}
 
 fn tcp_transport() -> Vec<Box<dyn Setter>> {
     vec![Box::new(Attribute(AttrType(0x0019), vec![6, 0, 0, 0]))]

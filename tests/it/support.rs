@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use castway::users::credentials::issue;
+use stun::attributes::AttrType;
+use stun::message::{Message, Setter};
 use tokio::net::UdpSocket;
 use turn::client::{Client, ClientConfig};
 
@@ -32,6 +34,16 @@ pub(crate) fn ok(command: &mut Command) -> String {
 
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Any attribute.
+pub(crate) struct Attribute(pub(crate) AttrType, pub(crate) Vec<u8>);
+
+impl Setter for Attribute {
+    fn add_to(&self, message: &mut Message) -> Result<(), stun::Error> {
+        message.add(self.0, &self.1);
+        Ok(())
+    }
 }
 
 /// The `turn` crate's client, listening, with credentials of `alice` signed by the secret `north`.
