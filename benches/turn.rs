@@ -203,6 +203,7 @@ impl Shell {
                 | Output::ChannelBound { .. }
                 | Output::ChannelUnbound { .. }
                 | Output::Moved { .. }
+                | Output::MovedEnded { .. }
                 | Output::Connect { .. }
                 | Output::Splice { .. }
                 | Output::CloseConnection { .. } => {}

@@ -137,7 +137,9 @@ impl App {
             (false, _) => "TCP",
             (true, false) => "UDP",
         };
-        line("TURN relay", &format!("{} {listening}; relayed ports {}-{} UDP", self.turn_addr(), ports.start(), ports.end()));
+        let peers = if self.config.relay.tcp_relay { "UDP and TCP" } else { "UDP" };
+        let range = format!("relayed ports {}-{} {peers}", ports.start(), ports.end());
+        line("TURN relay", &format!("{} {listening}; {range}", self.turn_addr()));
         line("", &format!("seen by others as {}", self.relay.advertised()));
         line("Data", &shown(&self.config.data_dir));
         let warnings = self.warnings(public.as_deref(), &here);

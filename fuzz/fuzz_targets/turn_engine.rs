@@ -196,6 +196,7 @@ impl Run {
                 Output::ChannelBound { .. }
                 | Output::ChannelUnbound { .. }
                 | Output::Moved { .. }
+                | Output::MovedEnded { .. }
                 | Output::Splice { .. }
                 | Output::CloseConnection { .. } => {}
             }

@@ -129,11 +129,6 @@ impl Shard {
         let verdict = self.engine.handle_client(from, bytes, now);
         // A shard that names another one in its turn is answered by nobody.
         self.carry_copied(verdict, bytes, Some(from));
-        if !self.engine.has_allocation(&from) {
-            for mailbox in &self.core.mailboxes {
-                mailbox.send(Control::Forget { client: from });
-            }
-        }
     }
 
     /// Sends what waits: datagrams, then what is queued for connections. True: connections ended over it, and the engine has

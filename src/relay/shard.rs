@@ -194,7 +194,9 @@ impl Shard {
     }
 
     fn restarted(self) -> Self {
-        let Self { mut core, mut engine, full, accept_again, .. } = self;
+        let Self { mut core, mut engine, full, accept_again, relays, splices, .. } = self;
+        // Whose port is given back must have let go of it.
+        drop((relays, splices));
         if catch_unwind(AssertUnwindSafe(|| engine.end_all())).is_err() {
             tracing::error!(shard = core.index, "some ports and quota of its allocations are lost until the next start");
         }
@@ -307,11 +309,7 @@ impl Shard {
                 Control::Datagram { from, bytes } => self.handed_over(from, &bytes, now),
                 Control::Stream(stream) => self.stream_handed_over(stream, now),
                 Control::Moved { client, shard } => {
-                    if shard == self.core.index {
-                        self.moved.remove(&client);
-                    } else {
-                        self.moved.insert(client, shard);
-                    }
+                    self.moved.insert(client, shard);
                 }
                 Control::Forget { client } => {
                     self.moved.remove(&client);
@@ -496,6 +494,12 @@ impl Shard {
         self.outputs(now);
     }
 
+    /// Where the kernel may bring a client's packets.
+    fn tell_others(&self, control: impl Fn() -> Control) {
+        let others = (0..).zip(&self.core.mailboxes).filter(|(index, _)| *index != self.core.index);
+        others.for_each(|(_, mailbox)| mailbox.send(control()));
+    }
+
     fn outputs(&mut self, now: Instant) {
         loop {
             let Some(output) = self.engine.poll_output() else {
@@ -515,11 +519,13 @@ impl Shard {
                 }
                 Output::CloseRelay { relay } => self.relays.close(relay),
                 Output::Moved { from, to } => {
-                    for mailbox in self.core.mailboxes.iter().filter(|_| self.core.mailboxes.len() > 1) {
-                        mailbox.send(Control::Forget { client: from });
-                        mailbox.send(Control::Moved { client: to, shard: self.core.index });
+                    self.tell_others(|| Control::Forget { client: from });
+                    // A stream has come to this shard as a whole.
+                    if !to.transport.is_stream() {
+                        self.tell_others(|| Control::Moved { client: to, shard: self.core.index });
                     }
                 }
+                Output::MovedEnded { client } => self.tell_others(|| Control::Forget { client }),
                 Output::Connect { relay, connection, peer } => self.connect_peer(relay, connection, peer, now),
                 Output::Splice { connection, client } => self.splice(connection, client, now),
                 Output::CloseConnection { connection } => {

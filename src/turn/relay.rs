@@ -313,6 +313,9 @@ impl Relay {
             self.shared.unreserve(token);
             self.reservations.retain(|(_, other)| other != token);
         }
+        if allocation.moves.is_some_and(|moves| moves > 0) {
+            self.outputs.push_back(Output::MovedEnded { client: allocation.five_tuple });
+        }
         self.shared.leave(&allocation.user);
     }
 

@@ -107,6 +107,10 @@ pub enum Output {
         from: FiveTuple,
         to: FiveTuple,
     },
+    /// An allocation whose client had moved has ended: what arrives from there is no longer this engine's.
+    MovedEnded {
+        client: FiveTuple,
+    },
     /// Connect to the peer from the relayed transport address, and say `peer_connected` (RFC 6062 §5.2).
     Connect {
         relay: RelayId,

@@ -53,6 +53,7 @@ fn a_mobile_allocation_moves_with_its_ticket() {
     assert_eq!(world.request(&mut third, Method::Refresh, refresh(first)).code(), Some(400), "spent");
     assert_eq!(world.request(&mut third, Method::Refresh, refresh(second)).code(), None);
     world.refresh(&mut third, 0);
+    assert_eq!(world.outputs.last(), Some(&Output::MovedEnded { client: third.from }));
     world.assert_empty();
 }
 

@@ -128,6 +128,7 @@ impl World {
                 | Output::ChannelBound { .. }
                 | Output::ChannelUnbound { .. }
                 | Output::Moved { .. }
+                | Output::MovedEnded { .. }
                 | Output::Connect { .. }
                 | Output::Splice { .. }
                 | Output::CloseConnection { .. } => self.outputs.push(output),
