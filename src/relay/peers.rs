@@ -104,7 +104,6 @@ impl Shard {
 
     /// Gives a client's connection to the shard that its last message belongs to. `bytes`: that message and what followed it.
     pub(super) fn hand_stream_over(&mut self, id: StreamId, shard: u8, bytes: &[u8]) {
-        // The number is the client's word: one that no shard has gets no answer.
         let Some(mailbox) = self.core.mailboxes.get(usize::from(shard)) else { return };
         if let Some(mut stream) = self.streams.take(id, &self.core.poll) {
             stream.keep(bytes);

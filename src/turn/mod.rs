@@ -30,8 +30,7 @@
 //!
 //! What arrives at the wrong engine gets [`Forward::ToShard`]: a Refresh with another engine's MOBILITY-TICKET, and a ConnectionBind
 //! with another engine's CONNECTION-ID (its first byte names the engine). A moved client's later packets may keep arriving at the wrong
-//! shard; [`Output::Moved`] tells the shell which five-tuple to steer. A payload for a relay of another engine goes through the kernel:
-//! a queue between engines would need the same copy and the same wake of another thread.
+//! shard; [`Output::Moved`] tells the shell which five-tuple to steer. A payload for a relay of another engine goes through the kernel.
 //!
 //! # Invariants
 //! - Nothing is remembered for a stranger: no state before a valid nonce and credentials.

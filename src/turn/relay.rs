@@ -69,6 +69,7 @@ impl Relay {
         seed: [u8; 32],
     ) -> Self {
         let rates = Rates::new(&settings.limits);
+        shared.enter(shard.index);
         Self {
             settings,
             policy,

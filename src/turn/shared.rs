@@ -32,6 +32,8 @@ pub struct Shared {
     pub(super) bindings: SourceLimits,
     failures: SourceLimits,
     pub(super) bandwidth: Bandwidth,
+    /// One more than the highest index of an engine.
+    engines: AtomicU32,
     allocations: AtomicU32,
     users: Mutex<HashMap<Box<str>, Arc<User>>>,
     reservations: Mutex<HashMap<ReservationToken, Reservation>>,
@@ -99,6 +101,7 @@ impl Shared {
             bindings,
             failures,
             bandwidth: Bandwidth::default(),
+            engines: AtomicU32::new(0),
             allocations: AtomicU32::new(0),
             users: Mutex::default(),
             reservations: Mutex::default(),
@@ -128,6 +131,16 @@ impl Shared {
     /// Ports that wait for their RESERVATION-TOKEN, of all engines.
     pub fn reservations(&self) -> usize {
         lock(&self.reservations).len()
+    }
+
+    /// An engine begins to use this.
+    pub(super) fn enter(&self, engine: u8) {
+        self.engines.fetch_max(u32::from(engine) + 1, Ordering::Relaxed);
+    }
+
+    /// Whether there is such an engine: its number may be a client's word.
+    pub(super) fn has_engine(&self, engine: u8) -> bool {
+        u32::from(engine) < self.engines.load(Ordering::Relaxed)
     }
 
     pub(super) fn nanos(&self, now: Instant) -> u64 {

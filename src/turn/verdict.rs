@@ -32,8 +32,7 @@ pub enum Forward {
         framing: Framing,
         payload: Range<usize>,
     },
-    /// This message (and, for ConnectionBind, its TCP connection) belongs to another engine of this server. The number of a ConnectionBind
-    /// is the client's word: where there is no such engine, drop it.
+    /// This message, and the connection it came over, belongs to another engine of this server.
     ToShard {
         shard: u8,
     },

@@ -226,8 +226,10 @@ async fn what_can_not_be_connected_is_said() {
     // A number that nobody has.
     let mut data = Connection::open(handle.listening(), 10_000).await;
     data.challenged().await;
-    let id: Vec<Box<dyn Setter>> = vec![Box::new(Attribute(CONNECTION_ID, vec![0, 1, 2, 3]))];
-    assert_eq!(refused(&mut data, METHOD_CONNECTION_BIND, id).await, (4, 0));
+    for id in [vec![0, 1, 2, 3], vec![1, 1, 2, 3], vec![2, 1, 2, 3], vec![255; 4]] {
+        let id: Vec<Box<dyn Setter>> = vec![Box::new(Attribute(CONNECTION_ID, id))];
+        assert_eq!(refused(&mut data, METHOD_CONNECTION_BIND, id).await, (4, 0));
+    }
 }
 
 /// Requirement 44.

@@ -43,7 +43,7 @@ impl Relay {
             return Err(BAD_REQUEST);
         }
         if id.shard() != self.shard.index {
-            return Err(Refusal::Shard(id.shard()));
+            return Err(if self.shared.has_engine(id.shard()) { Refusal::Shard(id.shard()) } else { BAD_REQUEST });
         }
         let connection = self.connections.connection(id).ok_or(BAD_REQUEST)?;
         let State::Waiting { .. } = connection.state else { return Err(BAD_REQUEST) };
