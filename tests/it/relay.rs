@@ -120,8 +120,17 @@ pub(crate) async fn allocated(handle: &Handle) -> (Client, impl Conn + use<>) {
 }
 
 pub(crate) async fn received(conn: &(impl Conn + ?Sized)) -> Option<(Vec<u8>, SocketAddr)> {
+    received_within(NEVER, conn).await
+}
+
+/// What must come, however busy the machine is.
+pub(crate) async fn arrived(conn: &(impl Conn + ?Sized)) -> (Vec<u8>, SocketAddr) {
+    received_within(SOON, conn).await.unwrap()
+}
+
+async fn received_within(time: Duration, conn: &(impl Conn + ?Sized)) -> Option<(Vec<u8>, SocketAddr)> {
     let mut buffer = [0; 2048];
-    let (length, from) = timeout(NEVER, conn.recv_from(&mut buffer)).await.ok()?.unwrap();
+    let (length, from) = timeout(time, conn.recv_from(&mut buffer)).await.ok()?.unwrap();
     Some((buffer[..length].to_vec(), from))
 }
 

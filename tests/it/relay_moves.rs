@@ -15,7 +15,7 @@ use turn::proto::channum::ChannelNumber;
 use turn::proto::peeraddr::PeerAddress;
 use turn::proto::reqtrans::RequestedTransport;
 
-use super::relay::{LOCALHOST, SOON, allowing, asked, config, nonce, received, signed, start, until};
+use super::relay::{LOCALHOST, SOON, allowing, arrived, asked, config, nonce, received, signed, start, until};
 use super::relay_streams::{Connection, relayed_address};
 use super::support::Attribute;
 
@@ -59,9 +59,9 @@ async fn a_client_over_udp_moves_from_shard_to_shard() {
         let next = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
         held = ask(&next, relay, METHOD_REFRESH, vec![ticket(&held)]).await.get(MOBILITY_TICKET).unwrap();
         next.send_to(b"\x40\0\0\x03out", relay).await.unwrap();
-        assert_eq!(received(&peer).await, Some((b"out".to_vec(), relayed)), "{step}");
+        assert_eq!(arrived(&peer).await, (b"out".to_vec(), relayed), "{step}");
         peer.send_to(b"in", relayed).await.unwrap();
-        assert_eq!(received(&next).await.unwrap().0, b"\x40\0\0\x02in", "{step}");
+        assert_eq!(arrived(&next).await.0, b"\x40\0\0\x02in", "{step}");
         client.send_to(b"\x40\0\0\x03old", relay).await.unwrap();
         assert_eq!(received(&peer).await, None, "{step}");
         client = next;
@@ -84,7 +84,7 @@ async fn a_client_over_tcp_moves_from_shard_to_shard() {
         held = next.ask_signed(METHOD_REFRESH, vec![ticket(&held)]).await.get(MOBILITY_TICKET).unwrap();
         client = next;
         client.write(b"\x40\0\0\x03out\0").await;
-        assert_eq!(received(&peer).await, Some((b"out".to_vec(), relayed)), "{step}");
+        assert_eq!(arrived(&peer).await, (b"out".to_vec(), relayed), "{step}");
         peer.send_to(b"back", relayed).await.unwrap();
         assert_eq!(client.read().await, b"\x40\0\0\x04back", "{step}");
     }
