@@ -21,6 +21,7 @@ use crate::cast::code::TokenKey;
 use crate::cast::gateway::{Gateway, Issuer};
 use crate::cast::room::{Rooms, RoomsConfig};
 use crate::config::Config;
+use crate::external::External;
 use crate::ice::{IceServers, Listener, Transport};
 use crate::limit::AddressLimiter;
 use crate::relay;
@@ -35,6 +36,7 @@ pub struct App {
     router: Router,
     gateway: Gateway,
     io: SocketIo,
+    external: External,
     relay: relay::Handle,
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
@@ -56,11 +58,14 @@ impl App {
         let listener = TcpListener::bind(config.http.addr).await.map_err(|error| http_error(config.http.addr, &error))?;
         let http_addr = listener.local_addr().context("the HTTP listener has no address")?;
 
-        let relay = relay::start(&config.relay, Arc::new(directory.clone()))?;
+        let bound = relay::bind_addresses(&config.relay)?;
+        let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
+        external.look_at_start().await;
+        let relay = relay::start(&config.relay, &external, Arc::new(directory.clone()))?;
         let port = relay.listening().port();
         let listening = [(Transport::Udp, relay.has_udp()), (Transport::Tcp, relay.has_tcp())].into_iter();
         let listeners = listening.filter(|(_, listens)| *listens).map(|(transport, _)| Listener { transport, port }).collect();
-        let ice = IceServers::new(&config, listeners, relay.listening().ip(), relay.advertised());
+        let ice = IceServers::new(config.http.public_url.as_ref(), listeners, relay.listening().ip(), external.clone());
         let limiter = AddressLimiter::per_minute(config.credentials.rate);
 
         let rooms = RoomsConfig {
@@ -100,8 +105,8 @@ impl App {
             })),
         };
         let own = api.site.public_url.clone();
-        let router = router::router(layer, api::router(Arc::new(api)), &config.http.cors, own);
-        Ok(Self { config, listener, http_addr, router, gateway, io, relay, relay_alive, directory, store })
+        let router = router::router(layer, api::router(Arc::new(api)), &config.http, own, false);
+        Ok(Self { config, listener, http_addr, router, gateway, io, external, relay, relay_alive, directory, store })
     }
 
     /// Where the pages, Socket.IO and the REST API are, with the real port when 0 was asked for.
@@ -140,7 +145,8 @@ impl App {
         let peers = if self.config.relay.tcp_relay { "UDP and TCP" } else { "UDP" };
         let range = format!("relayed ports {}-{} {peers}", ports.start(), ports.end());
         line("TURN relay", &format!("{} {listening}; {range}", self.turn_addr()));
-        line("", &format!("seen by others as {}", self.relay.advertised()));
+        let seen: Vec<_> = self.external.relays().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
+        line("", &format!("seen by others as {}", seen.join(" and ")));
         line("Data", &shown(&self.config.data_dir));
         let warnings = self.warnings(public.as_deref(), &here);
         if !warnings.is_empty() {
@@ -158,13 +164,7 @@ impl App {
                  {here}/cast; for others put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
             ));
         }
-        let advertised = self.relay.advertised();
-        if address::is_private(advertised) {
-            warnings.push(format!(
-                "The relay's address {advertised} is reachable in its own network only. For casts across the internet set \
-                 CASTWAY_EXTERNAL_IP to the public address"
-            ));
-        }
+        warnings.extend(self.external.problems());
         let foreign = self.directory.users_of_other_realms(&self.config.relay.realm);
         if foreign > 0 {
             warnings.push(format!(
@@ -181,10 +181,11 @@ impl App {
     /// # Errors
     /// Where a part of the server that must not end did.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { config, listener, router, gateway, io, relay, relay_alive, directory, store, .. } = self;
+        let Self { config, listener, router, gateway, io, external, relay, relay_alive, directory, store, .. } = self;
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut tasks = JoinSet::new();
         tasks.spawn(gateway.clone().run());
+        tasks.spawn(external.follow());
         let asked = directory.clone();
         tasks.spawn(directory.follow(store.clone()));
         let mut server = tokio::spawn(http::serve(listener, router, async {

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
-use url::Host;
+use url::{Host, Url};
 
-use crate::config::Config;
+use crate::external::External;
 use crate::secret::Secret;
 use crate::users::Credentials;
 
@@ -28,11 +28,11 @@ pub struct Listener {
 #[derive(Debug, Clone)]
 pub struct IceServers {
     listeners: Vec<Listener>,
-    /// From the settings; it wins over what a client asked by.
-    fixed: Option<Host>,
-    /// Where the listeners are bound, and the address they are known by where nothing else says so.
+    /// The host of the public URL; it wins over what a client asked by.
+    public: Option<Host>,
+    /// Where the listeners are bound.
     listening: IpAddr,
-    advertised: IpAddr,
+    external: External,
 }
 
 /// One entry of `RTCConfiguration.iceServers`. One URL each: some receivers take the first of a list only.
@@ -46,12 +46,10 @@ pub struct IceServer {
 }
 
 impl IceServers {
-    /// `listening` is what the listeners are bound to, `advertised` the address that the relay gives out. Listeners with the
-    /// port they were bound to, the preferred one first.
-    pub fn new(config: &Config, listeners: Vec<Listener>, listening: IpAddr, advertised: IpAddr) -> Self {
-        let public = || config.http.public_url.as_ref()?.host().map(|host| host.to_owned());
-        let fixed = config.relay.external_ips.first().copied().map(host_of).or_else(public);
-        Self { listeners, fixed, listening, advertised }
+    /// `listening` is what the listeners are bound to. Listeners with the port they were bound to, the preferred one first.
+    pub fn new(public_url: Option<&Url>, listeners: Vec<Listener>, listening: IpAddr, external: External) -> Self {
+        let public = public_url.and_then(Url::host).map(|host| host.to_owned());
+        Self { listeners, public, listening, external }
     }
 
     /// `turn:HOST:PORT?transport=udp` and so on, a URL a listener. HOST is the external address of the settings, or else the
@@ -80,8 +78,11 @@ impl IceServers {
 
     fn host(&self, request_host: Option<&str>) -> Host {
         let asked = || request_host.and_then(requested).filter(|host| !is_loopback(host) && self.listens_on(host));
-        let own = if self.listening.is_unspecified() { self.advertised } else { self.listening };
-        self.fixed.clone().or_else(asked).unwrap_or_else(|| host_of(own))
+        let own = || match self.external.address() {
+            Some(address) if self.listening.is_unspecified() => address,
+            Some(_) | None => self.listening,
+        };
+        self.external.host().or_else(|| self.public.clone()).or_else(asked).unwrap_or_else(|| host_of(own()))
     }
 
     /// Whether a listener can be where the client found the pages.
@@ -153,16 +154,18 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Settings;
+    use crate::config::{Config, Settings};
 
     fn servers(settings: &Settings) -> IceServers {
+        at("::", settings)
+    }
+
+    fn at(listening: &str, settings: &Settings) -> IceServers {
+        let config = Config::read(settings).unwrap();
+        let bound = [Some(Ipv4Addr::new(192, 0, 2, 7).into()), Some("2001:db8::7".parse().unwrap())];
+        let external = External::new(&config.relay.external, bound, None);
         let listeners = vec![Listener { transport: Transport::Udp, port: 3478 }];
-        IceServers::new(
-            &Config::read(settings).unwrap(),
-            listeners,
-            std::net::Ipv6Addr::UNSPECIFIED.into(),
-            Ipv4Addr::new(192, 0, 2, 7).into(),
-        )
+        IceServers::new(config.http.public_url.as_ref(), listeners, listening.parse().unwrap(), external)
     }
 
     #[test]
@@ -209,11 +212,7 @@ mod tests {
 
     #[test]
     fn a_host_where_nothing_listens_is_not_named() {
-        let at = |listening: &str, header: &str| {
-            let listeners = vec![Listener { transport: Transport::Udp, port: 3478 }];
-            let config = Config::read(&Settings::default()).unwrap();
-            IceServers::new(&config, listeners, listening.parse().unwrap(), Ipv4Addr::new(192, 0, 2, 7).into()).uris(Some(header))
-        };
+        let at = |listening: &str, header: &str| at(listening, &Settings::default()).uris(Some(header));
         assert_eq!(at("0.0.0.0", "[2001:db8::5]:8080"), ["turn:192.0.2.7:3478?transport=udp"]);
         assert_eq!(at("192.0.2.9", "cast.example.org"), ["turn:192.0.2.9:3478?transport=udp"]);
         assert_eq!(at("127.0.0.1", "localhost:8080"), ["turn:127.0.0.1:3478?transport=udp"]);
@@ -225,6 +224,8 @@ mod tests {
         assert_eq!(servers(&settings).uris(Some("other.org")), ["turn:cast.example.org:3478?transport=udp"]);
         settings.external_ip = Some("2001:db8::5".into());
         assert_eq!(servers(&settings).uris(Some("other.org")), ["turn:[2001:db8::5]:3478?transport=udp"]);
+        settings.external_ip = Some("relay.example.org".into());
+        assert_eq!(servers(&settings).uris(Some("other.org")), ["turn:relay.example.org:3478?transport=udp"]);
     }
 
     #[test]

@@ -9,15 +9,18 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use socketioxide::layer::SocketIoLayer;
+use tower::util::option_layer;
 use tower_http::cors::{AllowCredentials, AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::config::CorsOrigins;
+use crate::client::{self, Client};
+use crate::config::{CorsOrigins, HttpConfig};
 use crate::{pages, socket_io};
 
 /// Everything on the HTTP port: Socket.IO, the REST API, the pages as the fallback. `own`: the origin people type, where it
-/// is set.
-pub fn router(layer: SocketIoLayer, api: Router, cors: &CorsOrigins, own: Option<String>) -> Router {
-    let mut cors = cors.clone();
+/// is set. `hsts`: see [`hsts`].
+pub fn router(layer: SocketIoLayer, api: Router, config: &HttpConfig, own: Option<String>, hsts: bool) -> Router {
+    let mut cors = config.cors.clone();
     if let CorsOrigins::Only(list) = &mut cors {
         list.extend(own);
     }
@@ -27,6 +30,14 @@ pub fn router(layer: SocketIoLayer, api: Router, cors: &CorsOrigins, own: Option
         .layer(middleware::from_fn(socket_io::prepare))
         .layer(middleware::from_fn_with_state(allowed, refuse_foreign_origins))
         .layer(cors_layer(&cors))
+        .layer(middleware::from_fn_with_state(Arc::from(config.trusted_proxies.as_slice()), client::identify))
+        .layer(option_layer(self::hsts(hsts)))
+}
+
+/// Has browsers keep to HTTPS for a year. Only for certificates that renew themselves: there is no way back before that.
+pub fn hsts(on: bool) -> Option<SetResponseHeaderLayer<HeaderValue>> {
+    let year = HeaderValue::from_static("max-age=31536000");
+    on.then(|| SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, year))
 }
 
 /// Browsers ask nobody before they open a WebSocket to another origin, so an allow-list is kept here for Socket.IO. Native
@@ -36,7 +47,7 @@ async fn refuse_foreign_origins(State(allowed): State<Arc<CorsOrigins>>, request
     if let (CorsOrigins::Only(list), Some(origin)) = (&*allowed, origin)
         && request.uri().path().starts_with("/socket.io")
     {
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = request.extensions().get::<Client>().and_then(|client| client.host.as_deref());
         let own = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
         if !own && !list.iter().any(|listed| listed == origin) {
             return (StatusCode::FORBIDDEN, "This origin is not in CASTWAY_CORS_ORIGINS.\n").into_response();

@@ -1,9 +1,7 @@
 //! The Socket.IO server's settings, and what its requests need before it sees them.
 
-use std::net::SocketAddr;
-
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -12,6 +10,7 @@ use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
 
 use crate::cast::event::MAX_PAYLOAD;
+use crate::client::Client;
 
 /// An event over [`MAX_PAYLOAD`] is answered with an error of its own; a frame over this ends its connection.
 const MAX_FRAME: usize = 4 * MAX_PAYLOAD;
@@ -113,8 +112,8 @@ fn lean(request: Request) -> Request {
             }
         }
     }
-    if let Some(address) = parts.extensions.remove::<ConnectInfo<SocketAddr>>() {
-        lean.extensions_mut().insert(address);
+    if let Some(client) = parts.extensions.remove::<Client>() {
+        lean.extensions_mut().insert(client);
     }
     if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() {
         lean.extensions_mut().insert(upgrade);

@@ -1,6 +1,6 @@
 //! The REST API: TURN credentials, what the pages ask, health.
 //!
-//! The router wants `ConnectInfo<SocketAddr>` of the client in each request's extensions. CORS, compression and tracing are the
+//! The router wants the [`crate::client::Client`] in each request's extensions. CORS, compression and tracing are the
 //! caller's layers; none may log the query, which can hold an API key.
 
 mod error;

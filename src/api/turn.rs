@@ -1,20 +1,20 @@
 //! `GET` and `POST /turn`: time-limited credentials (draft-uberti-behave-turn-rest).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{Api, Error};
+use crate::client::Client;
 use crate::config::TurnAccess;
 use crate::secret::Secret;
 use crate::users::{Credentials, check_requested, credentials};
@@ -52,12 +52,12 @@ struct Wish {
 
 pub(super) async fn issue(
     State(api): State<Arc<Api>>,
-    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Error> {
-    api.limiter.check(client.ip()).map_err(Error::TooManyRequests)?;
+    api.limiter.check(client.address).map_err(Error::TooManyRequests)?;
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge,
         _ => Error::BadRequest("The body could not be read.".into()),
@@ -75,8 +75,7 @@ pub(super) async fn issue(
         return Err(Error::Forbidden);
     }
     let issued = api.directory.issue(username, ttl, SystemTime::now());
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let reply = TurnReply::new(&issued, api.ice.uris(host));
+    let reply = TurnReply::new(&issued, api.ice.uris(client.host.as_deref()));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
 }
 

@@ -7,14 +7,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::future::ready;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::ConnectInfo;
-use axum::http::header;
 use bytes::Bytes;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde::ser::SerializeMap as _;
@@ -27,6 +25,8 @@ use socketioxide::socket::{DisconnectReason, Socket};
 use socketioxide::{SendError, SocketIo};
 use socketioxide_core::{Str, Value as Packet};
 use tokio::sync::Notify;
+
+use crate::client;
 
 use super::event::{self, Entry, Failure, JoinRequest, OpenRequest, Payload, Request};
 use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated};
@@ -214,10 +214,8 @@ impl Gateway {
     /// The client is connected: it is in the table from now on, and what it said already is heard.
     fn greet(&self, socket: SocketRef) {
         let Some((id, early)) = socket.extensions.remove::<(ConnectionId, Early)>() else { return };
-        let request = socket.req_parts();
-        let from = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-        let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
-        let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let asker = socket.req_parts().extensions.get::<client::Client>().cloned();
+        let (from, host) = asker.map_or((Ipv4Addr::UNSPECIFIED.into(), None), |asker| (asker.address, asker.host));
         let asks = socket.ns() == RTC;
         self.with(|state, sends| {
             let Some(waiting) = early.take() else { return };

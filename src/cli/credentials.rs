@@ -9,6 +9,7 @@ use super::{Stop, print, with_store};
 use crate::address;
 use crate::api::TurnReply;
 use crate::config::{Config, TurnAccess};
+use crate::external::External;
 use crate::ice::{IceServers, Listener, Transport};
 use crate::users::{Directory, Store, check_requested};
 
@@ -38,8 +39,11 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, config: &Co
     let (relay, port) = (&config.relay, config.relay.addr.port());
     let listening = [(Transport::Udp, relay.udp), (Transport::Tcp, relay.tcp)].into_iter();
     let listeners = listening.filter(|(_, listens)| *listens).map(|(transport, _)| Listener { transport, port }).collect();
-    let advertised = relay.relay_ips.first().copied().unwrap_or_else(|| address::relay_ip(relay.addr.ip()));
-    let uris = IceServers::new(config, listeners, relay.addr.ip(), advertised).uris(None);
+    let bound = relay.relay_ips.first().copied().unwrap_or_else(|| address::relay_ip(relay.addr.ip())).to_canonical();
+    let bound = if bound.is_ipv4() { [Some(bound), None] } else { [None, Some(bound)] };
+    let external = External::new(&relay.external, bound, None);
+    external.look_at_start().await;
+    let uris = IceServers::new(config.http.public_url.as_ref(), listeners, relay.addr.ip(), external).uris(None);
     print(serde_json::to_string_pretty(&TurnReply::new(&issued, uris))?)
 }
 

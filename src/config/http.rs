@@ -2,9 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use ipnet::IpNet;
 use url::{Origin, Url};
 
-use super::{Reader, Settings, list};
+use super::{NETWORKS, Reader, Settings, list, network};
 
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
@@ -12,6 +13,8 @@ pub struct HttpConfig {
     /// The origin people type, without a path or a trailing slash; `None`: the one each request came by.
     pub public_url: Option<Url>,
     pub cors: CorsOrigins,
+    /// Proxies whose word on the client is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Whose front ends may call this server from a browser. No cookies in either case.
@@ -36,6 +39,7 @@ impl HttpConfig {
                 |value| origin(value).map(Some),
             ),
             cors: read_cors(settings, reader),
+            trusted_proxies: reader.list("CASTWAY_TRUSTED_PROXIES", &settings.trusted_proxies, NETWORKS, network),
         }
     }
 }

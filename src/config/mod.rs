@@ -6,16 +6,21 @@
 
 mod cast;
 mod credentials;
+mod external;
 mod http;
 mod relay;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 pub use cast::CastConfig;
 pub use credentials::{CredentialsConfig, LONGEST_TTL, TurnAccess};
+pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
 pub use http::{CorsOrigins, HttpConfig};
 pub use relay::{Discovery, RelayConfig};
 
@@ -33,15 +38,22 @@ pub struct Settings {
     /// The address people type, e.g. https://cast.example.org, when a proxy or a name is in front
     #[arg(long, env = "CASTWAY_PUBLIC_URL", value_name = "URL", global = true, hide_env_values = true)]
     pub public_url: Option<String>,
+    /// Comma list of addresses or networks of proxies whose X-Forwarded-* and Forwarded headers are believed
+    #[arg(long, env = "CASTWAY_TRUSTED_PROXIES", value_name = "LIST", global = true, hide_env_values = true)]
+    pub trusted_proxies: Option<String>,
     /// Comma list of origins whose front ends may call this server, or * [default: *]
     #[arg(long, env = "CASTWAY_CORS_ORIGINS", value_name = "LIST", global = true, hide_env_values = true)]
     pub cors_origins: Option<String>,
     /// Address of STUN and TURN, over UDP and TCP [default: 0.0.0.0:3478]
     #[arg(long, env = "CASTWAY_TURN_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub turn_addr: Option<String>,
-    /// The address under which the world reaches the relay, if it is not the machine's own (NAT, cloud); IPv4,IPv6 for both
-    #[arg(long, env = "CASTWAY_EXTERNAL_IP", value_name = "IP", global = true, hide_env_values = true)]
+    /// The address under which the world reaches the relay, if it is not the machine's own (NAT, cloud): an IP address, a host
+    /// name, auto, or PUBLIC/PRIVATE; comma list for IPv4 and IPv6
+    #[arg(long, env = "CASTWAY_EXTERNAL_IP", value_name = "LIST", global = true, hide_env_values = true)]
     pub external_ip: Option<String>,
+    /// Comma list of the STUN servers that are asked where CASTWAY_EXTERNAL_IP is auto
+    #[arg(long, env = "CASTWAY_STUN_SERVERS", value_name = "LIST", global = true, hide_env_values = true)]
+    pub stun_servers: Option<String>,
     /// The machine's address that relayed sockets are bound to; IPv4,IPv6 for both [default: those of the default routes]
     #[arg(long, env = "CASTWAY_RELAY_IP", value_name = "IP", global = true, hide_env_values = true)]
     pub relay_ip: Option<String>,
@@ -260,6 +272,14 @@ fn list(setting: &Option<String>) -> impl Iterator<Item = &str> {
     text(setting).unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
+/// What [`network`] reads.
+const NETWORKS: &str = "addresses or networks such as 10.1.2.3 or 10.0.0.0/8, separated by commas";
+
+/// A network, or one address as the network of its own.
+fn network(value: &str) -> Option<IpNet> {
+    value.parse().ok().or_else(|| value.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
 /// Collects problems while the topics read their settings.
 #[derive(Default)]
 struct Reader {
@@ -351,6 +371,13 @@ mod tests {
         let problems = Config::read(&settings).expect_err("too short").to_string();
         assert!(problems.contains("CASTWAY_STATIC_AUTH_SECRET"));
         assert!(!problems.contains("abc"));
+    }
+
+    #[test]
+    fn an_address_is_a_network_of_one() {
+        assert_eq!(network("10.1.2.3"), "10.1.2.3/32".parse().ok());
+        assert_eq!(network("fd00::/8"), "fd00::/8".parse().ok());
+        assert_eq!(network("10.0.0.0/33"), None);
     }
 
     #[test]

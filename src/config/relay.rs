@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Reader, Settings};
+use super::{ExternalConfig, NETWORKS, Reader, Settings, network};
 
 #[derive(Debug, Clone)]
 pub struct RelayConfig {
     /// STUN and TURN over UDP and TCP.
     pub addr: SocketAddr,
-    /// The addresses that relayed transport addresses are advertised under, one of a family at most; else the bound ones.
-    pub external_ips: Vec<IpAddr>,
+    /// What relayed transport addresses are advertised under; else the bound addresses.
+    pub external: ExternalConfig,
     /// The addresses that relayed sockets are bound to, one of a family at most; else the default route's.
     pub relay_ips: Vec<IpAddr>,
     /// Ports of relayed transport addresses.
@@ -93,17 +93,16 @@ impl RelayConfig {
         if no_udp && discovery.is_some() {
             reader.problem("CASTWAY_RFC5780", "true", "false where CASTWAY_NO_UDP is true");
         }
-        let networks = "addresses or networks such as 10.1.2.3 or 10.0.0.0/8, separated by commas";
         Self {
             addr,
-            external_ips: concrete_ips(reader, "CASTWAY_EXTERNAL_IP", &settings.external_ip),
+            external: ExternalConfig::read(settings, reader),
             relay_ips: concrete_ips(reader, "CASTWAY_RELAY_IP", &settings.relay_ip),
             ports: min..=max,
             realm: reader.parse("CASTWAY_REALM", &settings.realm, "1 to 127 characters", "castway".to_owned(), |value| {
                 (value.chars().count() <= 127).then(|| value.to_owned())
             }),
-            allowed_peers: reader.list("CASTWAY_ALLOWED_PEER_IP", &settings.allowed_peer_ip, networks, network),
-            denied_peers: reader.list("CASTWAY_DENIED_PEER_IP", &settings.denied_peer_ip, networks, network),
+            allowed_peers: reader.list("CASTWAY_ALLOWED_PEER_IP", &settings.allowed_peer_ip, NETWORKS, network),
+            denied_peers: reader.list("CASTWAY_DENIED_PEER_IP", &settings.denied_peer_ip, NETWORKS, network),
             udp: !no_udp,
             tcp: !no_tcp,
             tcp_relay: !no_tcp_relay,
@@ -212,11 +211,6 @@ fn concrete_ips(reader: &mut Reader, name: &str, setting: &Option<String>) -> Ve
     ips
 }
 
-/// A network, or one address as the network of its own.
-fn network(value: &str) -> Option<IpNet> {
-    value.parse().ok().or_else(|| value.parse::<IpAddr>().ok().map(IpNet::from))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,15 +224,15 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_is_no_external_address() {
-        let settings = Settings { external_ip: Some("0.0.0.0".into()), ..Settings::default() };
+    fn a_wildcard_is_no_relay_address() {
+        let settings = Settings { relay_ip: Some("0.0.0.0".into()), ..Settings::default() };
         assert!(Config::read(&settings).is_err());
     }
 
     #[test]
     fn one_address_of_a_family() {
-        let read = |ips: &str| Config::read(&Settings { external_ip: Some(ips.into()), ..Settings::default() });
-        assert_eq!(read("203.0.113.7, 2001:db8::7").expect("one of each").relay.external_ips.len(), 2);
+        let read = |ips: &str| Config::read(&Settings { relay_ip: Some(ips.into()), ..Settings::default() });
+        assert_eq!(read("203.0.113.7, 2001:db8::7").expect("one of each").relay.relay_ips.len(), 2);
         let problems = read("203.0.113.7,203.0.113.8").expect_err("two of one").to_string();
         assert!(problems.contains("203.0.113.8") && problems.contains("one IPv4"), "{problems}");
     }
@@ -267,12 +261,5 @@ mod tests {
         for (on, ip) in [("false", "10.0.0.6"), ("true", "0.0.0.0"), ("true", "10.0.0.6/"), ("true", "10.0.0.6/::1")] {
             assert!(read(on, ip).expect_err(ip).to_string().contains("CASTWAY_ALT_IP"));
         }
-    }
-
-    #[test]
-    fn an_address_is_a_network_of_one() {
-        assert_eq!(network("10.1.2.3"), "10.1.2.3/32".parse().ok());
-        assert_eq!(network("fd00::/8"), "fd00::/8".parse().ok());
-        assert_eq!(network("10.0.0.0/33"), None);
     }
 }

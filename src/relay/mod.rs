@@ -28,7 +28,7 @@ mod stream;
 mod streams;
 pub mod udp;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -38,9 +38,11 @@ use anyhow::Context as _;
 use rand::Rng as _;
 
 pub use accounts::Accounts;
+pub use setup::bind_addresses;
 pub use stats::Stats;
 
 use crate::config::RelayConfig;
+use crate::external::External;
 use crate::turn::{self, RelayAddress, Shared};
 use poll::{Interest, Poll};
 use setup::Listeners;
@@ -49,19 +51,19 @@ use source::Source;
 use stats::ShardStats;
 use strangers::Strangers;
 
-/// How soon the allocations of a user who was disabled are looked for.
-const USERS: Duration = Duration::from_secs(1);
+/// How soon the allocations of a user who was disabled are looked for, and a new external address is advertised.
+const EVERY: Duration = Duration::from_secs(1);
 /// How soon a new address of the machine is closed to clients.
 const ADDRESSES: Duration = Duration::from_secs(30);
 
-/// Binds the listeners and starts relaying.
+/// Binds the listeners and starts relaying, with relayed sockets where `external` has them: at [`bind_addresses`]. What it
+/// advertises follows `external`.
 ///
 /// # Errors
-/// A sentence that names the setting to change: the port is taken, an address is not this machine's, no relay port is free,
-/// the external address is of another family than the relay's.
-pub fn start(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Result<Handle> {
+/// A sentence that names the setting to change: the port is taken, or is not this machine's.
+pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accounts>) -> anyhow::Result<Handle> {
     let listeners = Listeners::bind(config)?;
-    let relays = setup::relay_addresses(config)?;
+    let relays = external.relays();
     let settings = Arc::new(setup::settings(config, relays, &listeners));
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
@@ -82,7 +84,6 @@ pub fn start(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Resul
         listening: address,
         udp: config.udp,
         tcp: config.tcp,
-        advertised: relays.iter().flatten().next().context("the relay has no address")?.advertised,
         meter: Meter(Arc::clone(&stats)),
         shared: Arc::clone(&shared),
         mailboxes: mailboxes.clone(),
@@ -123,36 +124,48 @@ pub fn start(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Resul
     let (watch, ended) = mpsc::channel();
     // Read here: what changes before that thread first runs has changed since the start.
     let revision = accounts.revision();
+    let external = external.clone();
     let watcher = thread::Builder::new().name("relay-watch".to_owned());
     watcher
-        .spawn(move || follow(&ended, &*accounts, revision, &relays, &mailboxes))
+        .spawn(move || Watch { accounts, revision, external, relays, mailboxes }.run(&ended))
         .context("the relay can't start its threads")?;
     handle.watch = Some(watch);
     Ok(handle)
 }
 
-/// Tells the shards what has changed, until the other end of `ended` is gone.
-fn follow(
-    ended: &mpsc::Receiver<()>,
-    accounts: &dyn Accounts,
-    mut revision: u64,
-    relays: &[Option<RelayAddress>; 2],
-    shards: &[Mailbox],
-) {
-    let mut own = setup::own_addresses(relays);
-    let mut looked = Instant::now();
-    while ended.recv_timeout(USERS) == Err(RecvTimeoutError::Timeout) {
-        let now = accounts.revision();
-        if std::mem::replace(&mut revision, now) != now {
-            shards.iter().for_each(|shard| shard.send(Control::CheckUsers));
-        }
-        if looked.elapsed() >= ADDRESSES {
+/// Tells the shards what has changed.
+struct Watch {
+    accounts: Arc<dyn Accounts>,
+    revision: u64,
+    external: External,
+    /// What the shards know.
+    relays: [Option<RelayAddress>; 2],
+    mailboxes: Vec<Mailbox>,
+}
+
+impl Watch {
+    /// Until the other end of `ended` is gone.
+    fn run(mut self, ended: &mpsc::Receiver<()>) {
+        let mut own = setup::own_addresses(&self.relays);
+        let mut looked = Instant::now();
+        while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+            let revision = self.accounts.revision();
+            if std::mem::replace(&mut self.revision, revision) != revision {
+                self.mailboxes.iter().for_each(|shard| shard.send(Control::CheckUsers));
+            }
+            let relays = self.external.relays();
+            if relays == self.relays && looked.elapsed() < ADDRESSES {
+                continue;
+            }
             looked = Instant::now();
-            let now = setup::own_addresses(relays);
-            if now != own {
+            let now = setup::own_addresses(&relays);
+            if relays != self.relays || now != own {
                 tracing::info!("the machine's addresses have changed");
-                own = now;
-                shards.iter().for_each(|shard| shard.send(Control::OwnAddresses(Arc::clone(&own))));
+                (self.relays, own) = (relays, now);
+                let advertised = relays.map(|relay| relay.map(|relay| relay.advertised));
+                for shard in &self.mailboxes {
+                    shard.send(Control::Addresses { advertised, own: Arc::clone(&own) });
+                }
             }
         }
     }
@@ -164,7 +177,6 @@ pub struct Handle {
     listening: SocketAddr,
     udp: bool,
     tcp: bool,
-    advertised: IpAddr,
     meter: Meter,
     shared: Arc<Shared>,
     mailboxes: Vec<Mailbox>,
@@ -202,12 +214,6 @@ impl Handle {
     #[must_use]
     pub const fn has_tcp(&self) -> bool {
         self.tcp
-    }
-
-    /// The address of relayed transport addresses as clients see it; the IPv4 one where there are two.
-    #[must_use]
-    pub const fn advertised(&self) -> IpAddr {
-        self.advertised
     }
 
     /// Whether all of the relay still serves.

@@ -132,11 +132,11 @@ fn discoveries(config: &RelayConfig, relay: &[Option<RelayAddress>; 2], listener
     discoveries
 }
 
-/// The addresses of relayed sockets: IPv4, then IPv6.
+/// The addresses that relayed sockets are bound to: IPv4, then IPv6.
 ///
 /// # Errors
-/// An address is not this machine's, its ports are taken, or the external address is of a family without a relay.
-pub(super) fn relay_addresses(config: &RelayConfig) -> anyhow::Result<[Option<RelayAddress>; 2]> {
+/// An address is not this machine's, or its ports are taken.
+pub fn bind_addresses(config: &RelayConfig) -> anyhow::Result<[Option<IpAddr>; 2]> {
     let listening = config.addr.ip().to_canonical();
     let mut wanted: Vec<IpAddr> = config.relay_ips.iter().map(|ip| ip.to_canonical()).collect();
     let mut spare = None;
@@ -145,26 +145,19 @@ pub(super) fn relay_addresses(config: &RelayConfig) -> anyhow::Result<[Option<Re
         wanted.push(first);
         spare = listening.is_unspecified().then(|| address::counterpart(first)).flatten();
     }
-    let mut relays = [None; 2];
+    let mut bound = [None; 2];
     for ip in wanted {
-        find_port(config, ip).map_err(|error| relay_error(config, ip, error))?;
-        relays[usize::from(ip.is_ipv6())] = Some(RelayAddress { bound: ip, advertised: ip });
+        find_port(config, ip).map_err(|error| {
+            // The listener's address was taken for it.
+            let listeners = config.relay_ips.is_empty() && error.kind() == io::ErrorKind::AddrNotAvailable;
+            if listeners { listen_error("UDP", config.addr, error) } else { relay_error(config, ip, error) }
+        })?;
+        bound[usize::from(ip.is_ipv6())] = Some(ip);
     }
     if let Some(ip) = spare.filter(|ip| find_port(config, *ip).is_ok()) {
-        relays[usize::from(ip.is_ipv6())] = Some(RelayAddress { bound: ip, advertised: ip });
+        bound[usize::from(ip.is_ipv6())] = Some(ip);
     }
-    for external in config.external_ips.iter().map(|ip| ip.to_canonical()) {
-        let other = relays.iter().flatten().next().map(|relay| relay.bound);
-        let relay = relays[usize::from(external.is_ipv6())].as_mut();
-        ensure!(
-            relay.is_some(),
-            "CASTWAY_EXTERNAL_IP={external} and the relay's own address {} are not both IPv4 or both IPv6: change it, or set \
-             CASTWAY_RELAY_IP to an address of this machine of the same kind",
-            other.map_or_else(|| "-".to_owned(), |ip| ip.to_string())
-        );
-        relay.into_iter().for_each(|relay| relay.advertised = external);
-    }
-    Ok(relays)
+    Ok(bound)
 }
 
 /// What the engines are told.

@@ -53,25 +53,18 @@ const RESTART_PAUSE: Duration = Duration::from_millis(100);
 pub(super) enum Control {
     /// Users may have been disabled or removed.
     CheckUsers,
-    OwnAddresses(Arc<[IpAddr]>),
+    /// What relays are advertised under, IPv4 and IPv6, and everything that is this machine.
+    Addresses { advertised: [Option<IpAddr>; 2], own: Arc<[IpAddr]> },
     /// Take no new allocations; end when there are none, or then.
     Stop(Instant),
     /// A message that belongs to this shard's engine arrived at another shard (RFC 8016).
-    Datagram {
-        from: FiveTuple,
-        bytes: Box<[u8]>,
-    },
+    Datagram { from: FiveTuple, bytes: Box<[u8]> },
     /// A client's connection whose last message belongs to this shard's engine (RFC 6062, RFC 8016).
     Stream(Box<Stream>),
     /// A client moved to this five-tuple, and its packets are that shard's.
-    Moved {
-        client: FiveTuple,
-        shard: u8,
-    },
+    Moved { client: FiveTuple, shard: u8 },
     /// Nobody has it any more.
-    Forget {
-        client: FiveTuple,
-    },
+    Forget { client: FiveTuple },
 }
 
 /// How to reach a shard.
@@ -298,9 +291,9 @@ impl Shard {
                         self.engine.revoke(&user);
                     }
                 }
-                Control::OwnAddresses(own) => {
-                    Arc::make_mut(&mut self.core.settings).own_addresses = own.to_vec();
-                    self.engine.set_own_addresses(&own, now);
+                Control::Addresses { advertised, own } => {
+                    Arc::make_mut(&mut self.core.settings).set_addresses(advertised, &own);
+                    self.engine.set_addresses(advertised, &own, now);
                 }
                 Control::Stop(at) => {
                     self.core.stop_at = Some(self.core.stop_at.map_or(at, |before| before.min(at)));

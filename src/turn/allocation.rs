@@ -33,6 +33,8 @@ pub(super) struct Signer {
 /// One relayed transport address.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Relayed {
+    /// What the client was told, for the allocation's whole life.
+    pub(super) advertised: IpAddr,
     pub(super) port: u16,
     /// The shell has opened its socket.
     pub(super) live: bool,
@@ -72,6 +74,11 @@ impl Allocation {
     /// A relayed socket was asked for and is not there yet, so that the Allocate is unanswered.
     pub(super) fn is_opening(&self) -> bool {
         self.relays.iter().flatten().any(|relayed| !relayed.live)
+    }
+
+    /// The relayed transport address as the client and its peers know it.
+    pub(super) fn relayed_address(&self, family: Family) -> Option<SocketAddr> {
+        self.relayed(family).filter(|relayed| relayed.live).map(|relayed| SocketAddr::new(relayed.advertised, relayed.port))
     }
 
     pub(super) fn relayed(&self, family: Family) -> Option<&Relayed> {

@@ -23,7 +23,7 @@ use super::verdict::{DropReason, Forward};
 impl Relay {
     /// An ICMP error for what a relay sent to `peer`: the client is told in a Data indication (RFC 8656 §11.5, §18.13).
     pub fn handle_icmp(&mut self, relay: RelayId, peer: SocketAddr, kind: u8, code: u8, data: [u8; 4], now: Instant) -> Forward {
-        let peer = self.outward(canonical(peer));
+        let peer = self.outward(relay, canonical(peer), now);
         let verdict = self.relay_to_client(relay, peer, 0..0, now);
         let Forward::ToClient { to, .. } = verdict else { return verdict };
         let transaction = transaction(&mut self.rng);
@@ -94,7 +94,7 @@ impl Relay {
         if !matches!(reach, Reach::OwnRelay(_)) {
             return Forward::ToPeer { relay, peer, payload, dont_fragment };
         }
-        let from = SocketAddr::new(address.advertised, relayed.port);
+        let from = SocketAddr::new(relayed.advertised, relayed.port);
         match self.allocations.by_port(family, peer.port()).filter(|_| self.settings.short_path) {
             Some(sibling) => self.relay_to_client(sibling, from, payload, now),
             None => Forward::ToPeer { relay, peer: address.inward(peer), payload, dont_fragment },

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::allocation::{Allocation, Allocations, RelayTransport};
+use super::allocation::{Allocations, RelayTransport};
 use super::codec::attribute::Family;
 use super::codec::message::{Class, Message, Method, ParseError};
 use super::connection::Connections;
@@ -100,7 +100,7 @@ impl Relay {
 
     /// A datagram that a relayed socket received from a peer; the payload of the verdict is all of it.
     pub fn handle_peer(&mut self, relay: RelayId, peer: SocketAddr, bytes: &[u8], now: Instant) -> Forward {
-        let peer = self.outward(canonical(peer));
+        let peer = self.outward(relay, canonical(peer), now);
         if self.reach(peer) == Reach::Own {
             return Forward::Drop(DropReason::DeniedPeer);
         }
@@ -171,12 +171,11 @@ impl Relay {
         self.close_denied_connections();
     }
 
-    /// The machine's addresses have changed: replaces `Settings::own_addresses`, and closes what is denied now, as [`Self::set_policy`].
-    pub fn set_own_addresses(&mut self, own: &[IpAddr], now: Instant) {
-        if self.settings.own_addresses != own {
-            Arc::make_mut(&mut self.settings).own_addresses = own.to_vec();
-            self.set_policy(self.policy.clone(), now);
-        }
+    /// The machine's addresses, or those its relays are advertised under, have changed: see [`Settings::set_addresses`]. Allocations
+    /// keep the relayed transport address that they were told; what is denied now is closed, as by [`Self::set_policy`].
+    pub fn set_addresses(&mut self, advertised: [Option<IpAddr>; 2], own: &[IpAddr], now: Instant) {
+        Arc::make_mut(&mut self.settings).set_addresses(advertised, own);
+        self.set_policy(self.policy.clone(), now);
     }
 
     /// From now on every new Allocate is answered with 508; what lives goes on.
@@ -206,7 +205,7 @@ impl Relay {
             id,
             five_tuple: allocation.five_tuple,
             user: &allocation.user.name,
-            relayed: Family::ALL.map(|family| self.relayed_address(allocation, family)),
+            relayed: Family::ALL.map(|family| allocation.relayed_address(family)),
             transport: allocation.transport,
             expires: allocation.expires,
             permissions: allocation.peers.permissions(),
@@ -231,17 +230,17 @@ impl Relay {
     pub(super) fn reach(&self, peer: SocketAddr) -> Reach {
         let family = Family::of(peer.ip());
         let relays_here = self.settings.relay(family).is_some_and(|relay| relay.is(peer.ip()));
-        if relays_here && self.shared.ports.is_live(family, peer.port()) {
+        let former = self.settings.former_addresses.contains(&peer.ip());
+        if (relays_here || former) && self.shared.ports.is_live(family, peer.port()) {
             return Reach::OwnRelay(family);
         }
-        if !relays_here && !self.settings.own_addresses.contains(&peer.ip()) {
-            return Reach::Outside;
-        }
-        if self.policy.allows_explicitly(peer.ip()) && !self.settings.listener_ports.contains(&peer.port()) {
-            Reach::Outside
+        let open = if relays_here || self.settings.own_addresses.contains(&peer.ip()) {
+            self.policy.allows_explicitly(peer.ip()) && !self.settings.listener_ports.contains(&peer.port())
         } else {
-            Reach::Own
-        }
+            // A permission for a former address was not judged by the policy, and the address may be somebody else's now.
+            !former || self.policy.permits(peer.ip())
+        };
+        if open { Reach::Outside } else { Reach::Own }
     }
 
     /// Whether a verb may name this peer. Our own relays speak UDP: what listens on their port for TCP is something else.
@@ -258,17 +257,17 @@ impl Relay {
         permits_ip(&self.settings, &self.policy, ip)
     }
 
-    /// A peer that is one of our relays, as the other client knows it.
-    pub(super) fn outward(&self, peer: SocketAddr) -> SocketAddr {
-        match (self.reach(peer), self.settings.relay(Family::of(peer.ip()))) {
-            (Reach::OwnRelay(_), Some(address)) => SocketAddr::new(address.advertised, peer.port()),
-            (Reach::OwnRelay(_) | Reach::Outside | Reach::Own, _) => peer,
-        }
-    }
-
-    pub(super) fn relayed_address(&self, allocation: &Allocation, family: Family) -> Option<SocketAddr> {
-        let relayed = allocation.relayed(family).filter(|relayed| relayed.live)?;
-        Some(SocketAddr::new(self.settings.relay(family)?.advertised, relayed.port))
+    /// A peer that is one of our relays, as the client of `relay` knows it: by what it was advertised under when it was allocated. Which
+    /// that is only its own engine knows; it is one that this client has permitted.
+    pub(super) fn outward(&self, relay: RelayId, peer: SocketAddr, now: Instant) -> SocketAddr {
+        let family = Family::of(peer.ip());
+        let (Reach::OwnRelay(_), Some(address)) = (self.reach(peer), self.settings.relay(family)) else { return peer };
+        let allocation = self.allocations.allocation(relay.allocation).filter(|_| !self.settings.former_addresses.is_empty());
+        let known = allocation.and_then(|allocation| {
+            let mut known = std::iter::once(&address.advertised).chain(&self.settings.former_addresses);
+            known.find(|ip| Family::of(**ip) == family && allocation.peers.permits(**ip, now)).copied()
+        });
+        SocketAddr::new(known.unwrap_or(address.advertised), peer.port())
     }
 
     /// Drops what has expired or (with `judge`) what the policy denies, and sets the timer anew.
@@ -351,7 +350,7 @@ pub struct AllocationView<'a> {
 }
 
 fn permits_ip(settings: &Settings, policy: &PeerPolicy, ip: IpAddr) -> bool {
-    if settings.relay(Family::of(ip)).is_some_and(|relay| relay.is(ip)) {
+    if settings.relay(Family::of(ip)).is_some_and(|relay| relay.is(ip)) || settings.former_addresses.contains(&ip) {
         return true;
     }
     let own = settings.own_addresses.contains(&ip);

@@ -16,6 +16,8 @@ pub struct Settings {
     pub relay: [Option<RelayAddress>; 2],
     /// Addresses of this machine and those it is advertised under. As peers they are denied, live relay ports excepted.
     pub own_addresses: Vec<IpAddr>,
+    /// What relays were advertised under before, newest first: allocations of that time are still known by it.
+    pub former_addresses: Vec<IpAddr>,
     /// Ports of our listeners: never a peer on an own address, not even where the policy allows that address.
     pub listener_ports: Vec<u16>,
     /// LIFETIME where the client asks for nothing or for less (RFC 8656 §7.2: 600 s).
@@ -49,6 +51,7 @@ impl Settings {
             software: None,
             relay: [None, None],
             own_addresses: Vec::new(),
+            former_addresses: Vec::new(),
             listener_ports: Vec::new(),
             default_lifetime: Duration::from_secs(600),
             max_lifetime: Duration::from_secs(3600),
@@ -69,7 +72,35 @@ impl Settings {
     pub(super) fn relay(&self, family: Family) -> Option<RelayAddress> {
         self.relay[family.index()]
     }
+
+    /// Replaces the addresses; what relays were advertised under so far stays known, the last few of it. Relayed sockets stay
+    /// bound where they are.
+    pub fn set_addresses(&mut self, advertised: [Option<IpAddr>; 2], own: &[IpAddr]) {
+        for (relay, advertised) in self.relay.iter_mut().zip(advertised) {
+            if let (Some(relay), Some(advertised)) = (relay, advertised) {
+                let former = std::mem::replace(&mut relay.advertised, advertised);
+                self.former_addresses.insert(0, former);
+                for discovery in &mut self.nat_discovery {
+                    let ips = [discovery.primary.ip(), discovery.alternate.ip()];
+                    let shown = ips.into_iter().zip(&mut discovery.advertised).filter(|(ip, _)| *ip == relay.bound);
+                    shown.for_each(|(_, shown)| *shown = advertised);
+                }
+            }
+        }
+        let now = self.relay;
+        let mut seen = Vec::new();
+        self.former_addresses.retain(|ip| {
+            let current = now.iter().flatten().any(|relay| relay.advertised == *ip);
+            let keep = !current && !seen.contains(ip) && seen.len() < FORMER;
+            seen.extend(keep.then_some(*ip));
+            keep
+        });
+        self.own_addresses = own.to_vec();
+    }
 }
+
+/// Former addresses that are remembered.
+const FORMER: usize = 8;
 
 /// Where relayed sockets are bound, and what clients and peers are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use axum::middleware;
 use castway::api::{self, Api, Numbers, Probe, Site};
+use castway::client;
 use castway::config::{Config, Settings};
+use castway::external::External;
 use castway::ice::{IceServers, Listener, Transport};
 use castway::limit::AddressLimiter;
 use castway::users::credentials::{h_a1_md5, verify};
@@ -47,16 +50,19 @@ impl Server {
         let relay = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay);
         let listeners = vec![Listener { transport: Transport::Udp, port: 3478 }];
+        let bound = [Some(Ipv4Addr::new(192, 0, 2, 7).into()), None];
+        let external = External::new(&config.relay.external, bound, None);
         let state = Api {
             directory: directory.clone(),
-            ice: IceServers::new(&config, listeners, Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 7).into()),
+            ice: IceServers::new(config.http.public_url.as_ref(), listeners, Ipv4Addr::UNSPECIFIED.into(), external),
             limiter: AddressLimiter::per_minute(config.credentials.rate),
             credentials: config.credentials,
             site: Site { public_url: None, http: config.http.addr, alphabet: config.cast.alphabet },
             probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
             numbers: Numbers(Box::new(Vec::new)),
         };
-        let app = api::router(Arc::new(state)).into_make_service_with_connect_info::<SocketAddr>();
+        let identify = middleware::from_fn_with_state(Arc::from(config.http.trusted_proxies), client::identify);
+        let app = api::router(Arc::new(state)).layer(identify).into_make_service_with_connect_info::<SocketAddr>();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });

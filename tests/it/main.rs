@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test's helper fails like its test")]
 
 mod credentials;
+mod external;
 mod metrics;
+mod proxies;
 mod relay;
 mod relay_limits;
 mod relay_moves;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use castway::config::RelayConfig;
+use castway::config::{ExternalConfig, RelayConfig};
+use castway::external::External;
 use castway::relay::{self, Accounts, Handle};
 use castway::turn::codec::integrity::{Key, PasswordAlgorithm};
 use castway::turn::{Account, Credentials};
@@ -76,8 +77,13 @@ impl Accounts for Users {
     }
 }
 
+pub(crate) fn started(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Result<Handle> {
+    let external = External::new(&config.external, relay::bind_addresses(config)?, None);
+    relay::start(config, &external, accounts)
+}
+
 pub(crate) fn start(config: &RelayConfig) -> Handle {
-    relay::start(config, Arc::new(Users::default())).unwrap()
+    started(config, Arc::new(Users::default())).unwrap()
 }
 
 fn denied_packets(handle: &Handle) -> u64 {
@@ -277,8 +283,8 @@ async fn two_clients_relay_to_each_other_although_loopback_is_denied() {
 #[tokio::test]
 async fn two_clients_relay_to_each_other_behind_an_external_address_without_hairpin() {
     let external = IpAddr::from([203, 0, 113, 7]);
-    let handle = start(&RelayConfig { external_ips: vec![external], ..config() });
-    assert_eq!(handle.advertised(), external);
+    let config = RelayConfig { external: ExternalConfig { addresses: vec![external.into()], ..config().external }, ..config() };
+    let handle = start(&config);
     let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
     assert_eq!(one.local_addr().unwrap().ip(), external);
     talk_through_relays(&one, &two).await;
@@ -440,8 +446,7 @@ async fn a_dropped_handle_ends_the_relay() {
 #[tokio::test]
 async fn an_ipv4_client_of_a_listener_for_both_families_reads_its_ipv4_address() {
     // A machine without IPv6 can't have such a listener.
-    let Ok(handle) = relay::start(&RelayConfig { addr: "[::]:0".parse().unwrap(), ..config() }, Arc::new(Users::default()))
-    else {
+    let Ok(handle) = started(&RelayConfig { addr: "[::]:0".parse().unwrap(), ..config() }, Arc::new(Users::default())) else {
         return;
     };
     let client = client((LOCALHOST, handle.listening().port()).into(), "tv", "newest").await;
@@ -471,9 +476,8 @@ async fn what_can_not_start_says_which_setting_to_change() {
             "CASTWAY_MAX_PORT",
             "is taken",
         ),
-        (RelayConfig { external_ips: vec!["2606:4700::1111".parse().unwrap()], ..config() }, "CASTWAY_EXTERNAL_IP", "both IPv4"),
     ] {
-        let problem = relay::start(&config, Arc::new(Users::default())).err().unwrap().to_string();
+        let problem = started(&config, Arc::new(Users::default())).err().unwrap().to_string();
         assert!(problem.contains(setting) && problem.contains(words), "{problem}");
     }
 }

@@ -17,7 +17,7 @@ use turn::proto::channum::ChannelNumber;
 use turn::proto::peeraddr::PeerAddress;
 use webrtc_util::Conn as _;
 
-use super::relay::{LOCALHOST, Users, allocated, allowing, client, config, received, signed, start, until};
+use super::relay::{LOCALHOST, Users, allocated, allowing, client, config, received, signed, start, started, until};
 use super::relay_streams::Connection;
 use super::support::{castway, ok, rest_client};
 
@@ -63,7 +63,7 @@ async fn caps_on_peers_are_settings() {
 #[tokio::test]
 async fn the_allocations_of_a_user_who_is_shut_out_end_within_five_seconds() {
     let users = Arc::new(Users::default());
-    let handle = relay::start(&config(), Arc::clone(&users) as Arc<dyn relay::Accounts>).unwrap();
+    let handle = started(&config(), Arc::clone(&users) as Arc<dyn relay::Accounts>).unwrap();
     let (_client, relayed) = allocated(&handle).await;
     let port = relayed.local_addr().unwrap();
     users.refused.store(true, Ordering::Relaxed);

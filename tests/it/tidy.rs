@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 27] = [
+const LAYERS: [(&str, u8); 29] = [
     ("cast::code", 0),
     ("cast::guesses", 0),
     ("cast::mailbox", 0),
@@ -14,7 +14,9 @@ const LAYERS: [(&str, u8); 27] = [
     ("cast::event", 1),
     ("address", 1),
     ("http", 2),
+    ("client", 1),
     ("config", 1),
+    ("external", 1),
     ("ice", 1),
     ("limit", 1),
     ("secret", 0),

@@ -13,6 +13,7 @@ use super::super::five_tuple::{AllocationId, RelayId};
 use super::super::policy::canonical;
 use super::super::ports::PortWish;
 use super::super::relay::{Relay, granted};
+use super::super::settings::RelayAddress;
 use super::super::shared::{QuotaReached, Reservation, ReservationToken};
 use super::super::verdict::{DropReason, Forward, OpenError, Output};
 use super::authenticate::Proof;
@@ -159,7 +160,7 @@ impl Relay {
     fn write_allocated(&self, id: AllocationId, bytes: &mut Vec<u8>) {
         let Some(allocation) = self.allocations.allocation(id) else { return };
         let mut writer = Writer::new(bytes, Class::Success, Method::Allocate, &allocation.transaction);
-        for relayed in Family::ALL.into_iter().filter_map(|family| self.relayed_address(allocation, family)) {
+        for relayed in Family::ALL.into_iter().filter_map(|family| allocation.relayed_address(family)) {
             writer.xor_address(attribute::XOR_RELAYED_ADDRESS, relayed);
         }
         writer.number(attribute::LIFETIME, allocation.lifetime);
@@ -223,21 +224,28 @@ impl Relay {
         now: Instant,
     ) -> Result<([Option<Relayed>; 2], Option<(Family, u16)>), Refusal> {
         let mut relays = [None; 2];
-        let relayed = |port, reserved| Relayed { port, live: false, tries: 0, wish: wish.port, reserved };
+        let relayed = |address: RelayAddress, port, reserved| Relayed {
+            advertised: address.advertised,
+            port,
+            live: false,
+            tries: 0,
+            wish: wish.port,
+            reserved,
+        };
         if let Some(token) = &wish.token {
             let Reservation { family, port, .. } = self.shared.claim(token, user, now).ok_or(INSUFFICIENT_CAPACITY)?;
-            relays[family.index()] = Some(relayed(port, true));
+            relays[family.index()] = self.settings.relay(family).map(|address| relayed(address, port, true));
             return Ok((relays, None));
         }
         let mut error = None;
         for family in Family::ALL.into_iter().filter(|family| wish.both || *family == wish.family) {
-            if self.settings.relay(family).is_none() {
+            let Some(address) = self.settings.relay(family) else {
                 // 440 tells more than a full pool of the other family.
                 error = Some((family, 440));
                 continue;
-            }
+            };
             match self.take_port(family, wish.port) {
-                Some(port) => relays[family.index()] = Some(relayed(port, false)),
+                Some(port) => relays[family.index()] = Some(relayed(address, port, false)),
                 None => error = error.or(Some((family, 508))),
             }
         }

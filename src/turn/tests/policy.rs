@@ -128,6 +128,67 @@ fn r31_behind_a_nat_relays_know_each_other_by_the_advertised_address() {
     assert_eq!(peer, ours);
 }
 
+/// The advertised address changes between two Allocates, twice for the third.
+fn before_and_after(short_path: bool) -> (World, [Client; 3], [SocketAddr; 3]) {
+    let nat = RelayAddress { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
+    let mut world = World::with(Settings { relay: [Some(nat), None], short_path, ..settings() });
+    let mut clients = [Client::alice(), Client::bob(), Client::new("mallory", "198.51.100.3:3333")];
+    let mut relayed = Vec::new();
+    for (client, advertised) in clients.iter_mut().zip(["203.0.114.1", "203.0.114.8", "203.0.114.9"]) {
+        world.relay.set_addresses([Some(ip(advertised)), None], &[ip("10.0.0.5"), ip(advertised)], world.now);
+        relayed.push(world.allocate(client));
+    }
+    (world, clients, relayed.try_into().expect("three"))
+}
+
+#[test]
+fn r54_a_new_external_address_is_for_new_allocations() {
+    let (mut world, [mut alice, ..], relayed) = before_and_after(true);
+    assert_eq!(relayed.map(|relayed| relayed.ip().to_string()), ["203.0.114.1", "203.0.114.8", "203.0.114.9"]);
+    let shown: Vec<_> = world.relay.allocations().filter_map(|allocation| allocation.relayed[0]).collect();
+    assert!(relayed.iter().all(|relayed| shown.contains(relayed)), "{shown:?}");
+    // What was a relay's address and is somebody else's now is judged as anybody's.
+    assert_eq!(world.permit(&mut alice, &["203.0.114.1:22"]), None);
+    assert!(matches!(world.send(&alice, "203.0.114.1:22", b"x"), Forward::ToPeer { .. }));
+    assert_eq!(world.permit(&mut alice, &["203.0.114.9:22"]), None);
+    assert_eq!(world.send(&alice, "203.0.114.9:22", b"x"), Forward::Drop(DropReason::DeniedPeer));
+    world.relay.set_policy(policy(&[], &["203.0.114.1/32"]), world.now);
+    assert_eq!(world.send(&alice, "203.0.114.1:22", b"x"), Forward::Drop(DropReason::DeniedPeer));
+}
+
+#[test]
+fn r54_relays_of_before_and_after_a_new_external_address_reach_each_other() {
+    for (short_path, from, to) in [true, false]
+        .into_iter()
+        .flat_map(|path| [(path, 0, 1), (path, 1, 0), (path, 0, 2), (path, 2, 0), (path, 1, 2), (path, 2, 1)])
+    {
+        let (mut world, mut clients, relayed) = before_and_after(short_path);
+        assert_eq!(world.permit(&mut clients[from], &[&relayed[to].to_string()]), None);
+        assert_eq!(world.permit(&mut clients[to], &[&relayed[from].to_string()]), None);
+        let mut verdict = world.send(&clients[from], &relayed[to].to_string(), b"x");
+        if !short_path {
+            let Forward::ToPeer { peer, .. } = verdict else { panic!("a datagram") };
+            assert_eq!(peer, SocketAddr::new(ip("10.0.0.5"), relayed[to].port()), "no hairpin is needed");
+            let inside = SocketAddr::new(ip("10.0.0.5"), relayed[from].port());
+            verdict = world.peer_data(peer, &inside.to_string(), b"x");
+        }
+        let Forward::ToClient { to: client, framing: Framing::Data { peer, .. }, .. } = verdict else {
+            panic!("short path {short_path}, {from} to {to}: {verdict:?}");
+        };
+        assert_eq!((client, peer), (clients[to].from, relayed[from]), "short path {short_path}, {from} to {to}");
+    }
+}
+
+#[test]
+fn former_external_addresses_are_few() {
+    let (mut world, ..) = before_and_after(true);
+    for last in 0..=255_u8 {
+        world.relay.set_addresses([Some(IpAddr::from([203, 0, 114, last])), None], &[], world.now);
+    }
+    let former = &world.relay.settings.former_addresses;
+    assert_eq!((former.len(), former[0], former[7]), (8, ip("203.0.114.254"), ip("203.0.114.247")));
+}
+
 #[test]
 fn r31_engines_of_one_server_reach_each_other() {
     let settings = settings();

@@ -1,0 +1,161 @@
+use std::collections::HashMap;
+
+use super::*;
+use crate::config::{Config, Settings};
+
+/// A resolver that knows these names.
+struct Book(HashMap<&'static str, Vec<&'static str>>);
+
+impl Resolve for Book {
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let addresses = self.0.get(name).ok_or_else(|| io::Error::other("no such name"))?;
+        Ok(addresses.iter().map(|ip| ip.parse().unwrap()).collect())
+    }
+}
+
+fn book<const N: usize>(names: [(&'static str, &[&'static str]); N]) -> Book {
+    Book(names.into_iter().map(|(name, ips)| (name, ips.to_vec())).collect())
+}
+
+/// Bound to 10.0.0.5 and 2001:db8::5, or to what is given.
+fn external(setting: &str, public_url: &str, bound: &[&str]) -> External {
+    let settings = Settings {
+        external_ip: Some(setting.into()),
+        stun_servers: Some("127.0.0.1:1".into()),
+        public_url: Some(public_url.into()),
+        ..Settings::default()
+    };
+    let config = Config::read(&settings).unwrap();
+    let mut both = [None; 2];
+    for ip in bound.iter().map(|ip| ip.parse::<IpAddr>().unwrap()) {
+        both[usize::from(ip.is_ipv6())] = Some(ip);
+    }
+    External::new(&config.relay.external, both, config.http.public_url)
+}
+
+const BOTH: [&str; 2] = ["10.0.0.5", "2001:db8::5"];
+
+fn advertised(external: &External) -> Vec<String> {
+    external.relays().iter().flatten().map(|relay| relay.advertised.to_string()).collect()
+}
+
+#[test]
+fn what_is_not_set_is_what_is_bound() {
+    assert_eq!(advertised(&external("", "", &BOTH)), BOTH);
+    assert_eq!(advertised(&external("203.0.114.7", "", &BOTH)), ["203.0.114.7", "2001:db8::5"]);
+    assert_eq!(advertised(&external("2606:4700::7,203.0.114.7", "", &BOTH)), ["203.0.114.7", "2606:4700::7"]);
+}
+
+#[test]
+fn a_pair_is_for_its_private_address_and_wins_there() {
+    let setting = "203.0.114.9,203.0.114.7/10.0.0.5,203.0.114.8/10.0.0.6";
+    for (bound, public) in [("10.0.0.5", "203.0.114.7"), ("10.0.0.6", "203.0.114.8"), ("10.0.0.7", "203.0.114.9")] {
+        assert_eq!(advertised(&external(setting, "", &[bound])), [public]);
+    }
+    assert_eq!(advertised(&external("203.0.114.7/10.0.0.6", "", &["10.0.0.5"])), ["10.0.0.5"]);
+}
+
+#[tokio::test]
+async fn a_name_is_resolved_again_and_a_failure_changes_nothing() {
+    let external = external("relay.example.org", "", &BOTH);
+    assert_eq!(advertised(&external), BOTH);
+    external.look(&book([("relay.example.org", &["2606:4700::7", "203.0.114.7"])])).await;
+    assert_eq!(advertised(&external), ["203.0.114.7", "2606:4700::7"]);
+    // Another order is no change.
+    external.look(&book([("relay.example.org", &["203.0.114.9", "203.0.114.7", "2606:4700::7"])])).await;
+    assert_eq!(advertised(&external)[0], "203.0.114.7");
+    external.look(&book([("relay.example.org", &["203.0.114.8"])])).await;
+    assert_eq!(advertised(&external), ["203.0.114.8", "2001:db8::5"]);
+    for broken in [book([]), book([("relay.example.org", &[])])] {
+        external.look(&broken).await;
+        assert_eq!(advertised(&external)[0], "203.0.114.8");
+        assert!(external.problems()[0].contains("relay.example.org can't be resolved"), "{:?}", external.problems());
+    }
+    assert_eq!(external.host().map(|host| host.to_string()).as_deref(), Some("relay.example.org"));
+}
+
+#[test]
+fn urls_name_what_is_of_use() {
+    let host = |setting: &str| external(setting, "", &["10.0.0.5"]).host().map(|host| host.to_string());
+    assert_eq!(host("2606:4700::7,203.0.114.7").as_deref(), Some("203.0.114.7"));
+    assert_eq!(host("relay.example.org/10.0.0.5").as_deref(), Some("relay.example.org"));
+    for nothing in ["", "auto", "2606:4700::7", "203.0.114.7/10.0.0.6"] {
+        assert_eq!(host(nothing), None, "{nothing}");
+    }
+}
+
+/// The only problem, or "".
+async fn problem(setting: &str, public_url: &str, bound: &[&str], book: Book) -> String {
+    let external = external(setting, public_url, bound);
+    external.look(&book).await;
+    let problems = external.problems();
+    assert!(problems.len() <= 1, "one sentence each: {problems:#?}");
+    problems.concat()
+}
+
+#[tokio::test]
+async fn each_wrong_address_gives_one_sentence_that_says_what_to_set() {
+    let own = ["10.0.0.5"];
+    let site = "https://cast.example.org";
+    let at = |ip: &'static [&'static str]| book([("cast.example.org", ip)]);
+    let cases = [
+        (
+            "",
+            "",
+            &own[..],
+            book([]),
+            "10.0.0.5 is reachable in its own network only. For casts across the internet set CASTWAY_EXTERNAL_IP",
+        ),
+        ("", site, &own, at(&["203.0.114.7"]), "while the pages are at cast.example.org: set CASTWAY_EXTERNAL_IP"),
+        ("127.0.0.1", site, &own, at(&["203.0.114.7"]), "127.0.0.1, which on each machine is that machine itself"),
+        (
+            "203.0.114.7",
+            site,
+            &own,
+            at(&["203.0.114.8"]),
+            "cast.example.org of CASTWAY_PUBLIC_URL is 203.0.114.8, but the relay is advertised as 203.0.114.7",
+        ),
+        ("203.0.114.7", site, &own, book([]), "cast.example.org of CASTWAY_PUBLIC_URL can't be resolved here"),
+        ("203.0.114.7,2606:4700::7", "", &own, book([]), "2606:4700::7 is IPv6, but relayed sockets are bound to 10.0.0.5 alone"),
+        ("203.0.114.7,203.0.114.8/10.0.0.9", "", &own, book([]), "bound to 10.0.0.5, not to 10.0.0.9"),
+        (
+            "cast.example.org,203.0.114.7",
+            "",
+            &own,
+            at(&["0.0.0.0"]),
+            "cast.example.org resolves to 0.0.0.0, which reaches nobody",
+        ),
+        ("cast.example.org,203.0.114.7", "", &own, at(&["2606:4700::7"]), "bound to 10.0.0.5 alone"),
+        (
+            "cast.example.org,203.0.114.7",
+            "",
+            &own,
+            book([]),
+            "can't be resolved now (no such name), and the relay is advertised as 203.0.114.7",
+        ),
+        ("auto", site, &["127.0.0.1"], at(&["203.0.114.7"]), "No server of CASTWAY_STUN_SERVERS answers"),
+        ("auto,203.0.114.7", "", &["127.0.0.1"], book([]), "No server of CASTWAY_STUN_SERVERS answers"),
+    ];
+    for (setting, public_url, bound, book, expected) in cases {
+        let problem = problem(setting, public_url, bound, book).await;
+        assert!(problem.contains(expected), "{setting} {public_url}: {problem:?}");
+        assert!(["set ", "remove it", "check ", "correct ", "add "].iter().any(|word| problem.contains(word)), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_right_gives_none() {
+    let cases = [
+        ("203.0.114.7", "https://cast.example.org", book([("cast.example.org", &["203.0.114.7"])])),
+        ("cast.example.org", "https://cast.example.org", book([("cast.example.org", &["203.0.114.7", "2606:4700::7"])])),
+        ("203.0.114.7/10.0.0.5", "", book([])),
+        ("203.0.114.7", "http://localhost:8080", book([])),
+        ("203.0.114.7", "http://tv.lan", book([("tv.lan", &["10.0.0.5"])])),
+        ("203.0.114.7", "http://203.0.114.7:8080", book([])),
+    ];
+    for (setting, public_url, book) in cases {
+        assert_eq!(problem(setting, public_url, &["10.0.0.5"], book).await, "", "{setting} {public_url}");
+    }
+    // A second family that was found by itself is an extra.
+    assert_eq!(problem("203.0.114.7", "", &["10.0.0.5", "fd00::5"], book([])).await, "");
+}

@@ -1,0 +1,103 @@
+//! The address the world sees: found by name or by STUN, and changed while the relay runs.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use castway::config::{Config, ExternalAddress, ExternalConfig, Public, RelayConfig, Settings, StunServer};
+use castway::external::{External, Resolve};
+use castway::relay;
+use url::Host;
+use webrtc_util::Conn as _;
+
+use super::relay::{LOCALHOST, SOON, Users, allocated, config, received, start, until};
+
+/// Says the same for every name.
+struct Says(&'static str);
+
+impl Resolve for Says {
+    async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(vec![self.0.parse().unwrap()])
+    }
+}
+
+fn external(public: Public, stun_server: Option<SocketAddr>) -> External {
+    let stun_servers =
+        stun_server.map(|server| StunServer { host: Host::parse(&server.ip().to_string()).unwrap(), port: server.port() });
+    let config = ExternalConfig {
+        addresses: vec![ExternalAddress { public, private: None }],
+        stun_servers: stun_servers.into_iter().collect(),
+    };
+    External::new(&config, [Some(LOCALHOST), None], None)
+}
+
+async fn ping(from: &impl webrtc_util::Conn, to: &impl webrtc_util::Conn) -> bool {
+    from.send_to(b"ping", to.local_addr().unwrap()).await.unwrap();
+    received(to).await == Some((b"ping".to_vec(), from.local_addr().unwrap()))
+}
+
+/// Requirement 54.
+#[tokio::test]
+async fn a_name_that_changes_is_for_new_allocations_and_ends_no_old_one() {
+    let external = external(Public::Name("relay.example.org".into()), None);
+    external.look(&Says("203.0.113.7")).await;
+    let handle = relay::start(&RelayConfig { threads: 1, ..config() }, &external, Arc::new(Users::default())).unwrap();
+    let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
+    assert_eq!(one.local_addr().unwrap().ip().to_string(), "203.0.113.7");
+
+    external.look(&Says("203.0.113.8")).await;
+    let deadline = std::time::Instant::now() + 4 * SOON;
+    let (_c, three) = loop {
+        let (client, relayed) = allocated(&handle).await;
+        if relayed.local_addr().unwrap().ip().to_string() == "203.0.113.8" {
+            break (client, relayed);
+        }
+        assert!(std::time::Instant::now() < deadline, "still {:?}", relayed.local_addr());
+        relayed.close().await.unwrap();
+    };
+    // What comes before the other side's permission is lost.
+    for (from, to) in [(&one, &two), (&one, &three), (&two, &one), (&three, &one)] {
+        ping(from, to).await;
+    }
+    for (from, to) in [(&one, &two), (&two, &one), (&one, &three), (&three, &one)] {
+        assert!(ping(from, to).await, "{:?} to {:?}", from.local_addr(), to.local_addr());
+    }
+    assert_eq!(handle.allocations(), 3);
+}
+
+#[tokio::test]
+async fn auto_asks_a_stun_server() {
+    // Our own relay is one.
+    let handle = start(&config());
+    let found = external(Public::Auto, Some(handle.listening()));
+    assert!(found.problems()[0].contains("CASTWAY_STUN_SERVERS"), "{:?}", found.problems());
+    found.look(&Says("")).await;
+    assert_eq!(found.host(), Some(Host::Ipv4(std::net::Ipv4Addr::LOCALHOST)));
+    assert!(!found.problems().concat().contains("CASTWAY_STUN_SERVERS"), "{:?}", found.problems());
+    let listening = handle.listening();
+    handle.stop(std::time::Duration::ZERO).await;
+    until(|| std::net::UdpSocket::bind(listening).is_ok()).await;
+    // What was known stays in force.
+    found.look(&Says("")).await;
+    assert_eq!(found.host(), Some(Host::Ipv4(std::net::Ipv4Addr::LOCALHOST)));
+    assert!(found.problems()[0].contains("No server of CASTWAY_STUN_SERVERS answers"), "{:?}", found.problems());
+}
+
+/// The program, with a name that has too long a label for a resolver to ask anybody: it starts, and says so.
+#[tokio::test]
+async fn a_name_that_can_not_be_resolved_holds_up_no_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |text: &str| Some(text.to_owned());
+    let nobody = format!("{}.invalid", "no".repeat(32));
+    let settings = Settings {
+        data_dir: text(folder.path().to_str().unwrap()),
+        http_addr: text("127.0.0.1:0"),
+        turn_addr: text("127.0.0.1:0"),
+        external_ip: text(&nobody),
+        ..Settings::default()
+    };
+    let app = castway::app::App::build(Config::read(&settings).unwrap()).await.unwrap();
+    let greeting = app.greeting();
+    assert!(greeting.contains(&format!("{nobody} can't be resolved")), "{greeting}");
+    assert!(greeting.contains("seen by others as 127.0.0.1"), "{greeting}");
+}

@@ -1,0 +1,75 @@
+//! Whose word on the client counts, and what the pages' answers say to browsers: the whole program, without a real proxy.
+
+use castway::app::App;
+use castway::config::{Config, Settings};
+use reqwest::{Client, StatusCode};
+
+/// The origin of a server that may be asked for credentials once a minute.
+async fn server(trusted: &str) -> (String, tempfile::TempDir, tokio::sync::oneshot::Sender<()>) {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |text: &str| Some(text.to_owned());
+    let settings = Settings {
+        data_dir: text(folder.path().to_str().unwrap()),
+        http_addr: text("127.0.0.1:0"),
+        turn_addr: text("0.0.0.0:0"),
+        turn_access: text("open"),
+        credentials_rate: text("1"),
+        trusted_proxies: text(trusted),
+        cors_origins: text("https://front.example.org"),
+        ..Settings::default()
+    };
+    let app = App::build(Config::read(&settings).unwrap()).await.unwrap();
+    let origin = format!("http://{}", app.http_addr());
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    tokio::spawn(app.run(async move {
+        let _ = stopped.await;
+    }));
+    (origin, folder, stop)
+}
+
+async fn turn(origin: &str, lines: &[(&str, &str)]) -> reqwest::Response {
+    let request = Client::new().get(format!("{origin}/turn?username=tv"));
+    lines.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn limits_and_hosts_go_by_what_a_trusted_proxy_says() {
+    let (origin, _folder, _stop) = server("127.0.0.1").await;
+    let alice = [("x-forwarded-for", "203.0.113.1"), ("x-forwarded-host", "cast.example.org")];
+    let answer = turn(&origin, &alice).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("\"turn:cast.example.org:"), "{text}");
+    assert_eq!(turn(&origin, &alice).await.status(), StatusCode::TOO_MANY_REQUESTS);
+    let spoofing = [("x-forwarded-for", "198.51.100.1, 203.0.113.1")];
+    assert_eq!(turn(&origin, &spoofing).await.status(), StatusCode::TOO_MANY_REQUESTS, "alice wrote the first one herself");
+    assert_eq!(turn(&origin, &[("forwarded", "for=203.0.113.2")]).await.status(), StatusCode::OK);
+    assert_eq!(turn(&origin, &[("x-forwarded-for", "203.0.113.2")]).await.status(), StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn headers_of_strangers_are_ignored() {
+    for trusted in ["", "10.0.0.0/8"] {
+        let (origin, _folder, _stop) = server(trusted).await;
+        let lines = [("x-forwarded-for", "203.0.113.1"), ("x-forwarded-host", "evil.org"), ("host", "cast.example.org")];
+        let text = turn(&origin, &lines).await.text().await.unwrap();
+        assert!(text.contains("\"turn:cast.example.org:"), "{text}");
+        for header in [("x-forwarded-for", "203.0.113.2"), ("forwarded", "for=203.0.113.3")] {
+            assert_eq!(turn(&origin, &[header]).await.status(), StatusCode::TOO_MANY_REQUESTS, "{header:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_servers_own_pages_are_no_foreign_origin() {
+    let (origin, _folder, _stop) = server("127.0.0.1").await;
+    for (page, status) in [
+        ("https://cast.example.org", StatusCode::OK),
+        ("https://front.example.org", StatusCode::OK),
+        ("https://evil.org", StatusCode::FORBIDDEN),
+    ] {
+        let request = Client::new().get(format!("{origin}/socket.io/?EIO=4&transport=polling"));
+        let request = request.header("origin", page).header("x-forwarded-host", "cast.example.org");
+        assert_eq!(request.send().await.unwrap().status(), status, "{page}");
+    }
+}
