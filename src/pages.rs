@@ -1,21 +1,39 @@
 //! The built pages, embedded in the binary: `/`, `/tv`, `/cast` and what they load.
 
-use axum::Router;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use tower_http::compression::CompressionLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::client::Client;
 
 #[derive(RustEmbed)]
 #[folder = "web/dist"]
 struct Dist;
 
-/// Serves the pages as the fallback of everything else.
+/// What every answer says. The pages may ask for the screen, the camera and the microphone; frames of others may not.
+const HARDENING: [(HeaderName, &str); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    // The address of a page can hold a code.
+    (header::REFERRER_POLICY, "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(self), display-capture=(self), fullscreen=(self), geolocation=(), microphone=(self), payment=(), \
+         screen-wake-lock=(self), usb=()",
+    ),
+];
+
+/// Serves the pages as the fallback of everything else. It wants the [`Client`] in each request's extensions.
 pub fn router() -> Router {
-    Router::new().fallback(serve).layer(CompressionLayer::new())
+    let router = Router::new().fallback(serve).layer(CompressionLayer::new());
+    HARDENING.into_iter().fold(router, |router, (name, value)| {
+        router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
+    })
 }
 
-async fn serve(uri: Uri, headers: HeaderMap) -> Response {
+async fn serve(uri: Uri, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
     let path = uri.path().trim_matches('/');
     let name = match path {
         "" => "index.html".to_owned(),
@@ -24,9 +42,32 @@ async fn serve(uri: Uri, headers: HeaderMap) -> Response {
     };
     // A dot begins what the build keeps for itself.
     match Dist::get(&name).filter(|_| !name.starts_with('.')) {
-        Some(file) => respond(&name, file, &headers),
+        Some(file) => {
+            let mut response = respond(&name, file, &headers);
+            if name.ends_with(".html") {
+                response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, content_security_policy(&client));
+            }
+            response
+        }
         None => not_found(&uri),
     }
+}
+
+/// Scripts, styles and pictures are files of ours, nothing is inline. WebSockets are named, since 'self' is not about them in
+/// old engines; both kinds, since a proxy that is not trusted may have ended TLS.
+fn content_security_policy(client: &Client) -> HeaderValue {
+    // No policy can name an IPv6 address.
+    let sockets = client
+        .host
+        .as_ref()
+        .filter(|host| !host.contains('['))
+        .map(|host| format!(" ws://{host} wss://{host}"))
+        .unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'{sockets}; \
+         base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+    );
+    HeaderValue::from_str(&policy).expect("a checked host is header text")
 }
 
 fn respond(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {

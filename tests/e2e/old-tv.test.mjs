@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { openSource, startCast, until } from './support/browser.mjs';
 import { openOld } from './support/old-chromium.mjs';
-import { scene } from './support/scene.mjs';
+import { isViolation, scene } from './support/scene.mjs';
 
 const out = fileURLToPath(new URL('out/', import.meta.url));
 
@@ -40,6 +40,7 @@ scene('Chromium 67 on our TV page shows frames of a modern caster', {}, async (s
     for (let i = 1; i < counts.length; i += 1) assert.ok(counts[i] > counts[i - 1], `decoded frames second by second: ${counts.join(' ')}`);
     const size = await page.evaluate("document.getElementById('video').videoWidth");
     assert.ok(size > 100, `a picture ${size} pixels wide`);
+    assert.deepEqual(page.messages.filter(isViolation), []);
   } catch (error) {
     mkdirSync(out, { recursive: true });
     await page.screenshot(`${out}old-tv.png`).catch(() => {});

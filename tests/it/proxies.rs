@@ -73,3 +73,30 @@ async fn behind_a_proxy_the_servers_own_pages_are_no_foreign_origin() {
         assert_eq!(request.send().await.unwrap().status(), status, "{page}");
     }
 }
+
+#[tokio::test]
+async fn pages_are_hardened() {
+    let (origin, _folder, _stop) = server("").await;
+    let http = Client::new();
+    for page in ["/", "/tv", "/cast"] {
+        let answer = http.get(format!("{origin}{page}")).header("host", "cast.example.org:8080").send().await.unwrap();
+        let said = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        let policy = said("content-security-policy");
+        for part in ["default-src 'none'", "script-src 'self';", "style-src 'self';", "frame-ancestors 'self'"] {
+            assert!(policy.contains(part), "{page}: {policy}");
+        }
+        assert!(policy.contains("connect-src 'self' ws://cast.example.org:8080 wss://cast.example.org:8080;"), "{policy}");
+        assert_eq!(said("x-content-type-options"), "nosniff");
+        assert_eq!(said("referrer-policy"), "same-origin");
+        assert!(said("permissions-policy").contains("display-capture=(self)"));
+        assert_eq!(said("strict-transport-security"), "", "there is no way back from it");
+        let html = answer.text().await.unwrap();
+        for inline in ["<style", "style=", "onclick=", "javascript:"] {
+            assert!(!html.contains(inline), "{page} has {inline}");
+        }
+        assert!(html.split("<script").skip(1).all(|script| script.split('>').next().unwrap().contains("src=")), "{page}");
+    }
+    // What could break out of the policy is left out of it.
+    let answer = http.get(format!("{origin}/tv")).header("host", "a.org;script-src").send().await.unwrap();
+    assert!(answer.headers()["content-security-policy"].to_str().unwrap().contains("connect-src 'self';"));
+}

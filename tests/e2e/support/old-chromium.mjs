@@ -32,6 +32,7 @@ class Page {
     socket.on('message', (text) => {
       const message = JSON.parse(text);
       if (message.method === 'Runtime.consoleAPICalled') this.messages.push(message.params.args.map(({ value, description }) => value ?? description).join(' '));
+      if (message.method === 'Log.entryAdded') this.messages.push(message.params.entry.text);
       if (message.method === 'Runtime.exceptionThrown') this.messages.push(JSON.stringify(message.params.exceptionDetails));
       const waiter = this.#pending.get(message.id);
       this.#pending.delete(message.id);
@@ -100,6 +101,7 @@ export async function openOld(url) {
     await once(socket, 'open');
     const page = new Page(socket);
     await page.send('Runtime.enable');
+    await page.send('Log.enable');
     await page.send('Page.enable');
     await page.send('Page.navigate', { url });
     return { page, version, close };

@@ -1,4 +1,5 @@
 // One test's server and browsers, put away after it; a failure leaves pictures and logs in out/.
+import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -7,6 +8,8 @@ import { startServer } from '../../interop/support/server.mjs';
 import { launch } from './browser.mjs';
 
 const out = fileURLToPath(new URL('../out/', import.meta.url));
+
+export const isViolation = (message) => /security policy|permissions.policy/i.test(message);
 
 class Scene {
   browsers = [];
@@ -41,6 +44,12 @@ class Scene {
     return saved;
   }
 
+  // The pages keep to their own policies.
+  assertNothingWasBlocked() {
+    const pages = this.browsers.flatMap((browser) => browser.contexts()).flatMap((context) => context.pages());
+    assert.deepEqual(pages.flatMap((page) => page.messages ?? []).filter(isViolation), []);
+  }
+
   async close() {
     for (const cleanup of this.cleanups.reverse()) await cleanup().catch(() => {});
     for (const browser of this.browsers) await browser.close().catch(() => {});
@@ -54,6 +63,7 @@ export function scene(name, settings, body) {
     try {
       stage.server = await startServer(settings);
       await body(stage, stage.server);
+      stage.assertNothingWasBlocked();
     } catch (error) {
       const saved = await stage.evidence(name);
       console.error(`${name}: see\n  ${saved.join('\n  ')}`);
