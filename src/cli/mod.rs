@@ -4,6 +4,7 @@
 
 mod credentials;
 mod environment;
+mod health;
 mod secret;
 mod user;
 
@@ -54,6 +55,8 @@ enum Command {
     /// Manage the secrets that sign relay credentials; a running server follows within a second
     #[command(subcommand, arg_required_else_help = true)]
     Secret(secret::Command),
+    /// Ask the server that runs with these settings on this machine whether it is ready
+    Health,
 }
 
 /// For lists.
@@ -123,6 +126,7 @@ fn dispatch(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> Result<(), Stop
     let config = Config::read(&cli.settings)?;
     match cli.command {
         None | Some(Command::Run) => Ok(serve(config)?),
+        Some(Command::Health) => health::run(&config),
         Some(Command::User(command)) => block_on(user::run(command, &config)),
         Some(Command::Credentials(arguments)) => block_on(credentials::run(&arguments, wished_ttl, &config)),
         Some(Command::Secret(command)) => block_on(secret::run(command, &config)),

@@ -87,6 +87,25 @@ async fn status_and_text(response: Response) -> (StatusCode, String) {
     (response.status(), response.text().await.unwrap())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn castway_health_says_what_readyz_says() {
+    let server = Server::start(Settings::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let health = |at: &str| castway(folder.path()).args(["health", "--http-addr", at]).output().unwrap();
+    let address = server.url.strip_prefix("http://").unwrap();
+    let ready = health(address);
+    assert!(ready.status.success() && String::from_utf8_lossy(&ready.stdout).contains("\"ready\":true"), "{ready:?}");
+    let everywhere = address.replace("127.0.0.1", "0.0.0.0");
+    assert!(health(&everywhere).status.success());
+    server.relay.store(false, Ordering::Relaxed);
+    let output = health(address);
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("not ready"), "{output:?}");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = health(&nobody.to_string());
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("no server answers"), "{output:?}");
+    assert!(folder.path().read_dir().unwrap().next().is_none(), "it only asks");
+}
+
 #[tokio::test]
 async fn credentials_have_the_shape_of_the_contract_and_the_relay_takes_them() {
     let server = Server::start(Settings::default()).await;

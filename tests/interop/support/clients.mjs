@@ -1,5 +1,6 @@
 // Socket.IO clients of three generations behind one small face that remembers what it heard.
 import { Agent } from 'node:http';
+import { Agent as SecureAgent } from 'node:https';
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
@@ -112,13 +113,19 @@ export class Peer {
   }
 }
 
+const lookup = (_name, { all }, found) => (all ? found(null, [{ address: '127.0.0.1', family: 4 }]) : found(null, '127.0.0.1', 4));
+
 const open = new Set();
 
-// `from` is the client's own loopback address, for whatever the server counts by address.
-export async function connect(server, { version = '4.8', transport = 'websocket', namespace = '/', label, from } = {}) {
+// What a proxy's certificate in these tests is for.
+export const NAME = 'cast.example.org';
+
+// `from` is the client's own loopback address, for whatever the server counts by address; `ca` whose certificate it expects.
+export async function connect(server, { version = '4.8', transport = 'websocket', namespace = '/', label, from, ca } = {}) {
   const url = `${server.url}${namespace === '/' ? '' : namespace}`;
   const options = { transports: transports[transport], forceNew: true, reconnection: false, timeout: LIMIT };
-  if (from) options.agent = new Agent({ localAddress: from });
+  if (ca) options.agent = new SecureAgent({ localAddress: from, ca, lookup });
+  else if (from) options.agent = new Agent({ localAddress: from });
   const socket = versions[version](url, options);
   open.add(socket);
   const peer = new Peer(socket, label ?? `client ${version} ${transport} ${namespace}`);

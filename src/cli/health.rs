@@ -1,0 +1,45 @@
+//! `castway health`: asks the server that runs with these settings on this machine, for containers and service managers.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use super::{Stop, print};
+use crate::config::Config;
+
+/// For the connection, and for the answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Bytes of the answer that are read.
+const ANSWER: u64 = 8 * 1024;
+
+pub(super) fn run(config: &Config) -> Result<(), Stop> {
+    print(ready(reachable(config.http.addr))?)
+}
+
+/// What `/readyz` says, if it says that the server is ready.
+fn ready(server: SocketAddr) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&server, PATIENCE).with_context(|| format!("no server answers on {server}"))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER).read_to_end(&mut answer).with_context(|| format!("the server on {server} does not answer"))?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(body.trim_end().to_owned()),
+        Some("503") => bail!("the server on {server} is not ready: {}", body.trim_end()),
+        _ => bail!("what answers on {server} is no Castway"),
+    }
+}
+
+/// A wildcard listens on loopback too.
+fn reachable(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, listening.port())
+}
