@@ -24,9 +24,9 @@ export async function freeTcpPort() {
   return port;
 }
 
-export async function freeUdpPort() {
-  const socket = createSocket('udp4');
-  socket.bind(0, '127.0.0.1');
+export async function freeUdpPort(host = '127.0.0.1') {
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+  socket.bind(0, host);
   await once(socket, 'listening');
   const { port } = socket.address();
   socket.close();
@@ -56,7 +56,7 @@ class Server {
   }
 
   get turnPort() {
-    return Number(this.settings.CASTWAY_TURN_ADDR.split(':')[1]);
+    return Number(this.settings.CASTWAY_TURN_ADDR.split(':').at(-1));
   }
 
   get pid() {

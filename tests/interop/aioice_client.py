@@ -1,0 +1,51 @@
+"""Two ICE agents of aioice with nothing but a relay between them, and data that goes there and back.
+
+aioice_client.py HOST PORT udp|tcp USERNAME PASSWORD: prints "ok" once all came back unchanged and in order.
+"""
+
+import asyncio
+import os
+import sys
+
+from aioice import Candidate, Connection, TransportPolicy
+
+
+async def main(host, port, transport, username, password):
+    agents = [
+        Connection(
+            ice_controlling=controlling,
+            turn_server=(host, int(port)),
+            turn_username=username,
+            turn_password=password,
+            turn_transport=transport,
+            transport_policy=TransportPolicy.RELAY,
+        )
+        for controlling in (True, False)
+    ]
+    a, b = agents
+    try:
+        for agent in agents:
+            await agent.gather_candidates()
+            kinds = {candidate.type for candidate in agent.local_candidates}
+            assert kinds == {"relay"}, kinds
+        for agent, other in ((a, b), (b, a)):
+            for candidate in other.local_candidates:
+                await agent.add_remote_candidate(Candidate.from_sdp(candidate.to_sdp()))
+            await agent.add_remote_candidate(None)
+            agent.remote_username = other.local_username
+            agent.remote_password = other.local_password
+        await asyncio.gather(a.connect(), b.connect())
+        for i in range(50):
+            payload = os.urandom(1 + i * 24)
+            await a.send(payload)
+            there = await b.recv()
+            assert there == payload, f"payload {i} arrived as {len(there)} other bytes"
+            await b.send(there)
+            assert await a.recv() == payload, f"payload {i} came back otherwise"
+    finally:
+        for agent in agents:
+            await agent.close()
+    print("ok")
+
+
+asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 30))

@@ -1,0 +1,113 @@
+// Clients of other descent at our relay: each checks the data that comes back.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { run } from './support/process.mjs';
+import { freeUdpPort, startServer } from './support/server.mjs';
+
+const python = fileURLToPath(new URL('../.venv/bin/python', import.meta.url));
+const aioice = fileURLToPath(new URL('aioice_client.py', import.meta.url));
+const echo = fileURLToPath(new URL('support/echo.mjs', import.meta.url));
+const [V4, V6] = ['127.0.0.1', '::1'];
+
+let server;
+let granted;
+// Plain peers that send back what they get, as turnutils_uclient expects them.
+const peers = {};
+before(async () => {
+  const port = await freeUdpPort(V6);
+  server = await startServer({
+    CASTWAY_TURN_ADDR: `[::]:${port}`,
+    CASTWAY_EXTERNAL_IP: `${V4},${V6}`,
+    CASTWAY_RELAY_IP: `${V4},${V6}`,
+    CASTWAY_ALLOWED_PEER_IP: `${V4},${V6}`,
+    CASTWAY_TURN_ACCESS: 'open',
+  });
+  granted = await (await fetch(`${server.url}/turn?username=alice`)).json();
+  for (const host of [V4, V6]) {
+    const peerPort = await freeUdpPort(host);
+    peers[host] = { port: peerPort, child: spawn('turnutils_peer', ['-L', host, '-p', String(peerPort)], { stdio: 'ignore' }) };
+  }
+});
+after(async () => {
+  for (const { child } of Object.values(peers)) child.kill();
+  await server?.close();
+});
+
+const uclient = (args, host = V4) =>
+  run('turnutils_uclient', [...args, '-n', '20', '-z', '10', '-l', '700', '-u', granted.username, '-w', granted.password, '-p', String(server.turnPort), host]);
+
+function assertNothingLost({ code, output }, messages) {
+  assert.equal(code, 0, output);
+  assert.match(output, new RegExp(`tot_send_msgs=${messages}, tot_recv_msgs=${messages}\\n`), output);
+}
+
+// It draws channel numbers up to 0x7FFF, and RFC 8656 §12 ends at 0x4FFF: a quarter of its draws can be bound, of which it needs
+// two. 500 attempts fail once in 10^14 runs; most take 20 ms.
+async function uclientWithChannels(args) {
+  for (let attempt = 0; attempt < 500; attempt += 1) {
+    const result = await uclient(args);
+    if (!/channel bind: error 400/.test(result.output)) return result;
+  }
+  return assert.fail('no legal channel numbers in 500 attempts');
+}
+
+describe("coturn's turnutils_uclient", { concurrency: 8 }, () => {
+  const peer = (host) => ['-e', host, '-r', String(peers[host].port)];
+  for (const [transport, flag] of [['UDP', []], ['TCP', ['-t']]]) {
+    // Without -c each client has a second allocation, by EVEN-PORT and RESERVATION-TOKEN.
+    test(`${transport}: clients to each other`, async () => assertNothingLost(await uclient([...flag, '-s', '-y', '-m', '2']), 80));
+    test(`${transport}: a plain peer`, async () => assertNothingLost(await uclient([...flag, '-s', '-c', ...peer(V4), '-m', '2']), 40));
+    test(`${transport}: from IPv6 to IPv6`, async () => assertNothingLost(await uclient([...flag, '-s', '-c', '-x', ...peer(V6)], V6), 20));
+    test(`${transport}: from IPv4 to IPv6`, async () => assertNothingLost(await uclient([...flag, '-s', '-c', '-x', ...peer(V6)]), 20));
+    test(`${transport}: from IPv6 to IPv4`, async () => assertNothingLost(await uclient([...flag, '-s', '-c', '-X', ...peer(V4)], V6), 20));
+    test(`${transport}: channels`, async () => assertNothingLost(await uclientWithChannels([...flag, '-y', '-c']), 40));
+    test(`${transport}: channels, with the padding of pjnath`, async () => assertNothingLost(await uclientWithChannels([...flag, '-y', '-c', '-D']), 40));
+    test(`${transport}: its negative tests in between`, async () => assertNothingLost(await uclient([...flag, '-s', '-y', '-c', '-N', '-G']), 40));
+  }
+  test('UDP: with DONT-FRAGMENT', async () => assertNothingLost(await uclient(['-s', '-y', '-c', '-g']), 40));
+});
+
+describe("coturn's STUN clients", () => {
+  for (const host of [V4, V6]) {
+    test(`turnutils_stunclient at ${host} learns its address`, async () => {
+      const { code, output } = await run('turnutils_stunclient', ['-p', String(server.turnPort), host]);
+      assert.equal(code, 0, output);
+      assert.match(output, host === V4 ? /UDP reflexive addr: 127\.0\.0\.1:\d+/ : /UDP reflexive addr: ::1:\d+/i, output);
+    });
+  }
+
+  test('turnutils_natdiscovery learns its address', async () => {
+    const { code, output } = await run('turnutils_natdiscovery', ['-m', '-f', '-p', String(server.turnPort), V4]);
+    assert.equal(code, 0, output);
+    assert.match(output, /UDP reflexive addr: 127\.0\.0\.1:\d+/, output);
+  });
+});
+
+for (const transport of ['udp', 'tcp']) {
+  for (const host of [V4, V6]) {
+    test(`aioice over ${transport} at ${host}`, async () => {
+      assert.ok(existsSync(python), `${python} is missing: tests/run interop makes it`);
+      const { code, output } = await run(python, [aioice, host, String(server.turnPort), transport, granted.username, granted.password]);
+      assert.equal(code, 0, output);
+      assert.match(output, /^ok$/m);
+    });
+  }
+
+  for (const library of ['werift', 'libwebrtc']) {
+    test(`${library} over ${transport}`, async () => {
+      const config = {
+        iceServers: [{ urls: `turn:${V4}:${server.turnPort}?transport=${transport}`, username: granted.username, credential: granted.password }],
+        iceTransportPolicy: 'relay',
+        // werift's own word; it does not look at the URL's.
+        forceTurnTCP: transport === 'tcp',
+      };
+      const { code, output } = await run(process.execPath, [echo, library, JSON.stringify(config)]);
+      assert.equal(code, 0, output);
+      const candidates = output.trim().split('\n');
+      assert.ok(candidates.length >= 2 && candidates.every((candidate) => candidate.includes(' typ relay ')), output);
+    });
+  }
+}
