@@ -29,6 +29,14 @@ scene('a screen is cast over the relay alone', {}, async (stage, server) => {
   await until("the caster's figures tell the route, too", () => caster.locator('#figures').getAttribute('data-route'), (route) => route === 'relay');
 });
 
+scene('a screen is cast over the relay by TCP alone', { CASTWAY_NO_UDP: 'true' }, async (stage, server) => {
+  const { tv, caster } = await casting(stage, server);
+  await assertPicture(tv);
+  await assertMagenta(tv);
+  await assertRelayed(tv, server, 'tcp');
+  await assertRelayed(caster, server, 'tcp');
+});
+
 scene('the picture comes back when the TV is loaded again', {}, async (stage, server) => {
   const { tv, caster, code } = await casting(stage, server);
   await assertPicture(tv, 2);

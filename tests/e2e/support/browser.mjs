@@ -141,9 +141,9 @@ export async function assertMagenta(page) {
   await until('the picture is the source', look, (rgb) => rgb !== null && rgb[0] > 180 && rgb[1] < 90 && rgb[2] > 180);
 }
 
-export async function assertRelayed(page, server) {
+export async function assertRelayed(page, server, transport = 'udp') {
   const seen = await until('a candidate pair is selected', () => statistics(page), ({ local }) => Boolean(local));
   assert.equal(seen.local, 'relay');
   assert.equal(seen.remote, 'relay');
-  assert.equal(seen.url, `turn:127.0.0.1:${server.turnPort}?transport=udp`);
+  assert.equal(seen.url, `turn:127.0.0.1:${server.turnPort}?transport=${transport}`);
 }

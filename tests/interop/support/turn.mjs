@@ -4,6 +4,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 
 const COOKIE = 0x2112a442;
+const BINDING = 0x001;
 const ALLOCATE = 0x003;
 const REFRESH = 0x004;
 const SEND_INDICATION = 0x016;
@@ -82,8 +83,9 @@ export class TurnClient {
   #data = [];
   #dataWaiters = [];
 
-  constructor({ host = '127.0.0.1', port, username, password }) {
-    Object.assign(this, { host, port, username, password });
+  // `local` is the address to bind to.
+  constructor({ host = '127.0.0.1', port, username, password, local = '127.0.0.1' }) {
+    Object.assign(this, { host, port, username, password, local });
     this.socket = createSocket('udp4');
     this.socket.on('message', (bytes) => this.#hear(bytes));
     this.socket.on('error', () => {});
@@ -122,6 +124,7 @@ export class TurnClient {
       };
       const timer = setInterval(send, 500);
       this.#pending.set(id.toString('hex'), (answer) => {
+        this.#pending.delete(id.toString('hex'));
         clearInterval(timer);
         resolve(answer);
       });
@@ -133,14 +136,30 @@ export class TurnClient {
     return createHash('md5').update(`${this.username}:${this.realm}:${this.password}`).digest();
   }
 
+  // Waits for a server that is starting.
+  async ready() {
+    try {
+      await this.#bound();
+      await this.#request(BINDING, []);
+    } finally {
+      this.abandon();
+    }
+  }
+
+  async #bound() {
+    this.socket.bind(0, this.local);
+    await once(this.socket, 'listening');
+  }
+
   // Resolves to 0 or the error code of the final answer.
   async allocate() {
-    this.socket.bind(0, '127.0.0.1');
-    await once(this.socket, 'listening');
-    const challenge = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)]);
-    if (errorOf(challenge) !== 401) throw new Error(`an Allocate without credentials got ${errorOf(challenge)}, not 401`);
-    this.realm = challenge.attributes.get(REALM);
-    this.nonce = challenge.attributes.get(NONCE);
+    if (!this.nonce) {
+      await this.#bound();
+      const challenge = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)]);
+      if (errorOf(challenge) !== 401) throw new Error(`an Allocate without credentials got ${errorOf(challenge)}, not 401`);
+      this.realm = challenge.attributes.get(REALM);
+      this.nonce = challenge.attributes.get(NONCE);
+    }
     const answer = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)]);
     if (answer.type === (ALLOCATE | SUCCESS)) {
       this.relayed = unxorAddress(answer.attributes.get(XOR_RELAYED));
@@ -173,9 +192,21 @@ export class TurnClient {
     });
   }
 
+  // Ends the allocation; another may follow.
+  async free() {
+    const answer = await this.#request(REFRESH, [attribute(LIFETIME, Buffer.alloc(4))]);
+    if (answer.type !== (REFRESH | SUCCESS)) throw new Error(`a Refresh to zero got ${errorOf(answer)}`);
+    this.relayed = null;
+  }
+
+  // Goes without a word.
+  abandon() {
+    this.socket.close();
+  }
+
   async close() {
     try {
-      if (this.relayed) await this.#request(REFRESH, [attribute(LIFETIME, Buffer.alloc(4))]);
+      if (this.relayed) await this.free();
     } finally {
       this.socket.close();
     }

@@ -1,0 +1,58 @@
+// Allocations come and go, and leave nothing behind.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startServer } from './support/server.mjs';
+import { TurnClient } from './support/turn.mjs';
+
+const CYCLES = Number(process.env.CASTWAY_TEST_SOAK ?? 20_000);
+const CLIENTS = 50;
+// Of one client before it goes and another comes from a new port, with a new nonce.
+const TURNS = 100;
+
+test(`${CYCLES} allocations are made and freed`, async (context) => {
+  const server = await startServer({ CASTWAY_TURN_ACCESS: 'open' });
+  const residentKb = () => Number(readFileSync(`/proc/${server.pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m)[1]);
+  const descriptors = () => readdirSync(`/proc/${server.pid}/fd`).length;
+  const allocations = async () => Number((await (await fetch(`${server.url}/metrics`)).text()).match(/^castway_relay_allocations (\S+)$/m)[1]);
+  try {
+    const credentials = await (await fetch(`${server.url}/turn?username=alice`)).json();
+    let made = 0;
+    // Each client of a spread of loopback addresses: one address gets ten challenges a second.
+    const client = async (number, until) => {
+      for (let life = 0; made < until; life += 1) {
+        const local = `127.${1 + (number % 250)}.${life % 250}.1`;
+        const one = new TurnClient({ port: server.turnPort, local, ...credentials });
+        try {
+          for (let turn = 0; turn < TURNS && made < until; turn += 1) {
+            made += 1;
+            assert.equal(await one.allocate(), 0);
+            await one.free();
+          }
+        } finally {
+          one.abandon();
+        }
+      }
+    };
+    const soak = (until) => Promise.all(Array.from({ length: CLIENTS }, (_, number) => client(number, until)));
+
+    await soak(CLIENTS);
+    assert.equal(await allocations(), 0);
+    const before = descriptors();
+    const start = Date.now();
+    await soak(CYCLES / 2);
+    const half = residentKb();
+    await soak(CYCLES);
+    const whole = residentKb();
+    const seconds = (Date.now() - start) / 1000;
+    assert.equal(await allocations(), 0);
+    // The connection that /metrics came over may take a moment.
+    for (let tries = 0; descriptors() > before && tries < 100; tries += 1) await sleep(50);
+    context.diagnostic(`${Math.round(CYCLES / seconds)} cycles a second; ${half} kB after a half, ${whole} kB after all; ${before} descriptors before, ${descriptors()} after`);
+    assert.ok(descriptors() <= before, `${before} descriptors before, ${descriptors()} after`);
+    assert.ok(whole - half < 1024, `resident memory grew from ${half} to ${whole} kB in the second half`);
+  } finally {
+    await server.close();
+  }
+});

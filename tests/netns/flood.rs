@@ -1,0 +1,71 @@
+//! Sends requests from the addresses of a whole network: `flood TARGET NETWORK COUNT RATE`, for example
+//! `flood 11.0.0.1:3478 12.0.0.0/16 1000000 50000`. Prints how many went out and in how many seconds.
+//!
+//! To be run in a network namespace where the network is local (`ip route add local NETWORK dev lo`): then each packet carries
+//! the source address that IP_PKTINFO names, and answers find their way back to nobody.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use castway::relay::inbox::Inbox;
+use castway::relay::outbox::{Outbox, Route};
+use castway::relay::udp::{Options, UdpSocket};
+use ipnet::Ipv4Net;
+
+/// Source ports.
+const SOCKETS: u64 = 16;
+const BATCH: u64 = 64;
+const COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [target, network, count, rate] = &arguments[..] else { anyhow::bail!("flood TARGET NETWORK COUNT RATE") };
+    let target: SocketAddr = target.parse().context("TARGET is IP:PORT")?;
+    let network: Ipv4Net = network.parse().context("NETWORK is IPv4/LENGTH")?;
+    let (count, rate): (u64, f64) = (count.parse().context("COUNT")?, rate.parse().context("RATE is packets a second")?);
+
+    let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let sockets: Vec<UdpSocket> =
+        (0..SOCKETS).map(|_| UdpSocket::bind(wildcard, &Options::listener(wildcard))).collect::<Result<_, _>>()?;
+    let (inbox, mut outbox) = (Inbox::with_slots(0), Outbox::new().without_trains());
+    let (mut sent, mut failed, start) = (0, 0, Instant::now());
+    while sent + failed < count {
+        for index in sent + failed..count.min(sent + failed + BATCH) {
+            let route = Route { socket: index % SOCKETS, to: target, from: Some(source(network, index)), dont_fragment: false };
+            outbox.push_bytes(route, &packet(index));
+        }
+        let done = outbox.flush(&inbox, |socket| sockets.get(socket as usize), |_| ());
+        (sent, failed) = (sent + done.packets, failed + done.failed);
+        let due = Duration::from_secs_f64((sent + failed) as f64 / rate);
+        std::thread::sleep(due.saturating_sub(start.elapsed()));
+    }
+    println!("{sent} {failed} {:.3}", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// A host of the network, a different one for each of as many packets as it has hosts.
+fn source(network: Ipv4Net, index: u64) -> IpAddr {
+    let hosts = 1 << (32 - network.prefix_len());
+    IpAddr::V4(Ipv4Addr::from(u32::from(network.network()) | (scrambled(index) % hosts) as u32))
+}
+
+/// Any fixed mapping without a pattern (Knuth's multiplicative hashing).
+fn scrambled(index: u64) -> u64 {
+    index.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20
+}
+
+/// What a stranger may send, by turns.
+fn packet(index: u64) -> Vec<u8> {
+    let request = |kind: u8, attributes: &[u8]| {
+        let id = scrambled(index).to_be_bytes();
+        [&[0, kind, 0, attributes.len() as u8], &COOKIE[..], &id, &id[..4], attributes].concat()
+    };
+    match index % 5 {
+        0 => request(1, &[]),
+        1 => request(3, &[]),
+        2 => request(3, &[0, 0x19, 0, 4, 17, 0, 0, 0]),
+        3 => scrambled(index).to_le_bytes().repeat(8),
+        _ => [&[0x40, 0, 0, 60], [0xAB; 60].as_slice()].concat(),
+    }
+}

@@ -1,0 +1,99 @@
+// A million forged requests cost the relay no memory, and those that it serves next to nothing.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { run } from '../interop/support/process.mjs';
+import { startServer } from '../interop/support/server.mjs';
+import { TurnClient } from '../interop/support/turn.mjs';
+import { build, CROWD, demolish, SERVER } from './networks.mjs';
+
+const flood = fileURLToPath(new URL('../../target/debug/examples/flood', import.meta.url));
+const PACKETS = 1_000_000;
+const RATE = Number(process.env.CASTWAY_TEST_FLOOD_RATE ?? 50_000);
+const STREAM = 1000;
+
+let server;
+before(async () => {
+  build();
+  server = await startServer({
+    CASTWAY_HTTP_ADDR: `${SERVER}:8080`,
+    CASTWAY_TURN_ADDR: `${SERVER}:3478`,
+    CASTWAY_EXTERNAL_IP: SERVER,
+    CASTWAY_RELAY_IP: SERVER,
+    CASTWAY_TURN_ACCESS: 'open',
+  });
+});
+after(async () => {
+  await server?.close();
+  demolish();
+});
+
+const residentKb = () => Number(readFileSync(`/proc/${server.pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m)[1]);
+
+// All that the relay counted of strangers: what it dropped, and the challenges and errors that it sent.
+async function refused() {
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  const counters = [...text.matchAll(/^castway_relay_(?:drops|errors)_total\{[^}]+\} (\S+)$/gm)];
+  return counters.reduce((sum, [, value]) => sum + Number(value), 0);
+}
+
+class Stream {
+  sent = 0;
+  heard = 0;
+
+  constructor(from, to) {
+    this.from = from;
+    this.to = to;
+    this.listening = this.#listen();
+    const start = Date.now();
+    this.timer = setInterval(() => {
+      const due = ((Date.now() - start) * STREAM) / 1000;
+      for (; this.sent < due; this.sent += 1) from.send(to.relayed, Buffer.alloc(1000, this.sent));
+    }, 2);
+  }
+
+  async #listen() {
+    while (await this.to.receive(3000).catch(() => null)) this.heard += 1;
+  }
+
+  async end() {
+    clearInterval(this.timer);
+    await this.listening;
+    return { sent: this.sent, lost: this.sent - this.heard };
+  }
+}
+
+test(`${PACKETS} forged requests from ${CROWD} beside a stream`, async (context) => {
+  const { username, password } = await (await fetch(`${server.url}/turn?username=alice`)).json();
+  const options = { host: SERVER, local: SERVER, port: 3478, username, password };
+  const [a, b] = [new TurnClient(options), new TurnClient(options)];
+  try {
+    assert.equal((await a.allocate()) || (await b.allocate()) || (await a.permit(b.relayed)) || (await b.permit(a.relayed)), 0);
+    b.socket.setRecvBufferSize(4 << 20);
+    const stream = new Stream(a, b);
+    const send = (count) => run('ip', ['netns', 'exec', 'crowd', flood, `${SERVER}:3478`, CROWD, String(count), String(RATE)], 120_000);
+    // The memory that any load takes, such as full batches: it comes once, and not with each stranger.
+    await send(PACKETS / 20);
+    const [residentBefore, refusedBefore] = [residentKb(), await refused()];
+    const { code, output } = await send(PACKETS);
+    assert.equal(code, 0, output);
+    const grown = residentKb() - residentBefore;
+    const { sent, lost } = await stream.end();
+    const met = (await refused()) - refusedBefore;
+    const [forged, unsent, seconds] = output.trim().split(' ').map(Number);
+    context.diagnostic(
+      `${forged} forged packets in ${seconds} s, ${Math.round(forged / seconds)} a second (${unsent} unsent); the relay met ${met} with a refusal; ` +
+        `it grew by ${grown} kB; the stream lost ${lost} of ${sent} packets`,
+    );
+    assert.equal(forged, PACKETS);
+    // A fifth of them are Binding requests, which are answered.
+    assert.ok(met > PACKETS * 0.7, `only ${met} of the forged packets were counted`);
+    assert.ok(sent > STREAM * seconds * 0.5, `the stream ran at ${sent / seconds} packets a second`);
+    assert.ok(lost < sent / 100, `${lost} of ${sent} packets were lost`);
+    assert.ok(grown < 1024, `resident memory grew by ${grown} kB`);
+  } finally {
+    a.abandon();
+    b.abandon();
+  }
+});

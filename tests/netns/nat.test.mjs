@@ -1,0 +1,170 @@
+// Casts between homes that cannot reach each other, and a relay whose host has no default route.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { startServer } from '../interop/support/server.mjs';
+import { TurnClient } from '../interop/support/turn.mjs';
+import { within } from '../interop/support/webrtc.mjs';
+import { blockUdp, build, demolish, SERVER, translate, unblockUdp } from './networks.mjs';
+
+const script = fileURLToPath(new URL('peer.mjs', import.meta.url));
+const PORT = 3478;
+
+let server;
+before(async () => {
+  build();
+  server = await startServer({
+    CASTWAY_HTTP_ADDR: `${SERVER}:8080`,
+    CASTWAY_TURN_ADDR: `${SERVER}:${PORT}`,
+    CASTWAY_EXTERNAL_IP: SERVER,
+    CASTWAY_RELAY_IP: SERVER,
+    CASTWAY_TURN_ACCESS: 'open',
+  });
+});
+after(async () => {
+  await server?.close();
+  demolish();
+});
+
+// A peer in a home. `next` resolves to the next object that it prints.
+function peer(home, ...args) {
+  const child = spawn('ip', ['netns', 'exec', home, process.execPath, script, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let errors = '';
+  child.stderr.on('data', (chunk) => (errors += chunk));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async () => {
+    const { value, done } = await within(lines.next(), `word of ${args[0]} in ${home}`, 90_000);
+    assert.ok(!done, `${args[0]} in ${home} ended: ${errors}`);
+    return JSON.parse(value);
+  };
+  return { next, kill: () => child.kill('SIGKILL') };
+}
+
+async function cast(...options) {
+  const tv = peer('home1', 'tv', server.url, ...options);
+  let caster;
+  try {
+    const { code } = await tv.next();
+    caster = peer('home2', 'caster', server.url, code, ...options);
+    return await caster.next();
+  } finally {
+    tv.kill();
+    caster?.kill();
+  }
+}
+
+const relayed = async () => {
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  const sum = (transport) =>
+    [...text.matchAll(new RegExp(`^castway_relay_bytes_total\\{direction="[^"]+",transport="${transport}"\\} (\\S+)$`, 'gm'))].reduce((all, [, bytes]) => all + Number(bytes), 0);
+  return { udp: sum('udp'), tcp: sum('tcp') };
+};
+
+// Three rounds of fifty echoes of 8 kB on average go there and back.
+const PAYLOADS = 3 * 50 * 7000;
+
+describe('two homes behind symmetric NAT', () => {
+  test('without a relay they do not connect', async () => {
+    const { failed } = await cast('stun');
+    assert.ok(['new', 'checking', 'disconnected', 'failed'].includes(failed), `ICE is ${failed}`);
+  });
+
+  // What makes the test above mean something: it is the NAT, not the network.
+  test('without a relay, but behind NAT that keeps ports, they connect', async () => {
+    translate(false);
+    try {
+      const { pair } = await cast('stun');
+      assert.ok(pair, 'a selected pair');
+    } finally {
+      translate();
+    }
+  });
+
+  test('over the relay data flows', async () => {
+    const before = await relayed();
+    const { pair } = await cast();
+    assert.ok(pair, 'a selected pair');
+    assert.ok([pair.local.type, pair.remote.type].includes('relay'), JSON.stringify(pair));
+    const { udp } = await relayed();
+    assert.ok(udp - before.udp > 2 * PAYLOADS, `${udp - before.udp} bytes were relayed over UDP`);
+  });
+
+  test('where UDP to the server is blocked it flows over TCP', async () => {
+    const before = await relayed();
+    blockUdp();
+    try {
+      const { pair } = await cast();
+      assert.equal(pair?.local.type, 'relay', JSON.stringify(pair));
+      assert.equal(pair.local.relayProtocol, 'tcp', JSON.stringify(pair));
+    } finally {
+      unblockUdp();
+    }
+    const now = await relayed();
+    assert.ok(now.tcp - before.tcp > 2 * PAYLOADS, `${now.tcp - before.tcp} bytes were relayed over TCP`);
+    assert.equal(now.udp, before.udp);
+  });
+});
+
+describe('a peer that the host has no route to', () => {
+  const BURST = 50;
+
+  // A stream between two allocations, before and after one of them sends to an unroutable peer: what arrived of each half.
+  async function stream(options) {
+    const [a, b] = [new TurnClient({ ...options, local: SERVER }), new TurnClient({ ...options, local: SERVER })];
+    const burst = async () => {
+      for (let i = 0; i < BURST; i += 1) {
+        a.send(b.relayed, Buffer.alloc(500, i));
+        await sleep(5);
+      }
+      let count = 0;
+      while (count < BURST && (await b.receive(1000).catch(() => null))) count += 1;
+      return count;
+    };
+    try {
+      assert.equal((await a.allocate()) || (await b.allocate()) || (await a.permit(b.relayed)) || (await b.permit(a.relayed)), 0);
+      const first = await burst();
+      const unroutable = { address: '8.8.8.8', port: 9 };
+      await a.permit(unroutable).catch(() => {});
+      for (let i = 0; i < 5; i += 1) a.send(unroutable, Buffer.from('into the void'));
+      const second = await burst();
+      return { first, second };
+    } finally {
+      a.abandon();
+      b.abandon();
+    }
+  }
+
+  test('the allocation lives on with us', async () => {
+    const { username, password } = await (await fetch(`${server.url}/turn?username=alice`)).json();
+    assert.deepEqual(await stream({ host: SERVER, port: PORT, username, password }), { first: BURST, second: BURST });
+    const text = await (await fetch(`${server.url}/metrics`)).text();
+    const unreachable = Number(text.match(/^castway_relay_drops_total\{reason="unsent_unreachable"\} (\S+)$/m)[1]);
+    assert.ok(unreachable >= 5, `${unreachable} packets were unsent as unreachable`);
+  });
+
+  const version = execFileSync('sh', ['-c', 'turnserver --version 2>&1 | tail -1'], { encoding: 'utf8' }).match(/\d+\.\d+\.\d+/)?.[0];
+  test("and freezes with Debian's coturn 4.6.1", { skip: version !== '4.6.1' && `this is coturn ${version}` }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'castway-coturn-'));
+    const args = [
+      '-n', '-a', '--user=alice:secret', '--realm=coturn.example', `--listening-ip=${SERVER}`, `--relay-ip=${SERVER}`, '--listening-port=3479',
+      '--no-tls', '--no-dtls', '--no-cli', '--no-rfc5780', '--log-file=stdout', '--simple-log', `--pidfile=${join(folder, 'pid')}`, `--userdb=${join(folder, 'turndb')}`,
+    ];
+    const coturn = spawn('turnserver', args, { cwd: folder, stdio: 'ignore' });
+    try {
+      const options = { host: SERVER, port: 3479, username: 'alice', password: 'secret' };
+      await new TurnClient({ ...options, local: SERVER }).ready();
+      assert.deepEqual(await stream(options), { first: BURST, second: 0 });
+    } finally {
+      coturn.kill('SIGKILL');
+      if (coturn.exitCode === null && coturn.signalCode === null) await once(coturn, 'exit');
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});

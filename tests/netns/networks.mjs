@@ -1,0 +1,67 @@
+// Two homes behind routers that translate addresses, and a server's network between them without a way out.
+//
+//   home 1: 192.168.1.2 ── router 1: 11.0.0.11 ──┐
+//                                                 ├── 11.0.0.1: this process's own namespace, where servers run; no default route
+//   home 2: 192.168.2.2 ── router 2: 11.0.0.12 ──┤
+//                           crowd: 11.0.0.20 ────┘ the host that has all addresses of CROWD
+//
+// The mapping is symmetric (a random port for every destination), and routers drop whatever nobody at home has asked for.
+// To be run within ./enter, whose end is theirs.
+import { execFileSync } from 'node:child_process';
+
+export const SERVER = '11.0.0.1';
+export const CROWD = '12.0.0.0/16';
+
+const run = (command) => execFileSync('sh', ['-euc', command], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' });
+
+const SYMMETRIC = 'oifname wan masquerade fully-random';
+const RULES = `
+table inet home {
+  chain postrouting { type nat hook postrouting priority srcnat; ${SYMMETRIC}; }
+  chain input { type filter hook input priority filter; iifname "wan" ct state new drop; }
+  chain forward { type filter hook forward priority filter; iifname "wan" ct state new drop; }
+}`;
+
+export function build() {
+  if (!process.env.CASTWAY_NETNS) throw new Error('run it with tests/run netns, or within tests/netns/enter');
+  run(`ip link add wan type bridge; ip addr add ${SERVER}/24 dev wan; ip link set wan up`);
+  for (const n of [1, 2]) {
+    run(`
+      ip netns add router${n}; ip netns add home${n}
+      ip link add port${n} master wan type veth peer name wan netns router${n}; ip link set port${n} up
+      ip -n router${n} link add lan type veth peer name eth0 netns home${n}
+      ip -n router${n} addr add 11.0.0.1${n}/24 dev wan; ip -n router${n} addr add 192.168.${n}.1/24 dev lan
+      ip -n home${n} addr add 192.168.${n}.2/24 dev eth0
+      for link in lo wan lan; do ip -n router${n} link set $link up; done
+      for link in lo eth0; do ip -n home${n} link set $link up; done
+      ip -n home${n} route add default via 192.168.${n}.1
+      ip netns exec router${n} sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; nft -f -' <<'END'
+${RULES}
+END`);
+  }
+  run(`
+    ip netns add crowd
+    ip link add port3 master wan type veth peer name wan netns crowd; ip link set port3 up
+    ip -n crowd addr add 11.0.0.20/24 dev wan; ip -n crowd link set lo up; ip -n crowd link set wan up
+    ip -n crowd route add local ${CROWD} dev lo; ip route add ${CROWD} via 11.0.0.20`);
+}
+
+export function demolish() {
+  for (const name of ['router1', 'home1', 'router2', 'home2', 'crowd']) run(`ip netns del ${name} || true`);
+  run('ip link del wan || true');
+}
+
+// How both routers translate addresses from now on: by default as at first, else with ports kept, so that holes can be punched.
+export function translate(symmetric = true) {
+  const rule = symmetric ? SYMMETRIC : 'oifname wan masquerade';
+  for (const n of [1, 2]) run(`ip netns exec router${n} sh -c 'nft flush chain inet home postrouting; nft add rule inet home postrouting ${rule}'`);
+}
+
+// Both routers drop UDP to the server, as many companies' do.
+export function blockUdp() {
+  for (const n of [1, 2]) run(`ip netns exec router${n} nft insert rule inet home forward ip daddr ${SERVER} meta l4proto udp drop`);
+}
+
+export function unblockUdp() {
+  for (const n of [1, 2]) run(`ip netns exec router${n} nft flush chain inet home forward; ip netns exec router${n} nft add rule inet home forward iifname wan ct state new drop`);
+}

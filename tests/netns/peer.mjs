@@ -1,0 +1,77 @@
+// A TV or a caster in a home, with libwebrtc, over our signaling: peer.mjs tv URL | caster URL CODE, then "stun" to go without TURN.
+// Prints a JSON object a line: {code}, and at the end {pair} with the selected candidates, or after 20 s {failed} with ICE's state.
+import { createRequire } from 'node:module';
+import { assertEchoes, echo, opened, within } from '../interop/support/webrtc.mjs';
+
+const require = createRequire(new URL('../interop/', import.meta.url));
+const { io } = require('socket.io-client-4');
+const { RTCPeerConnection } = require('@roamhq/wrtc');
+
+const [role, url, ...more] = process.argv.slice(2);
+const stunOnly = more.includes('stun');
+const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
+const end = (message) => process.stdout.write(`${JSON.stringify(message)}\n`, () => process.exit(0));
+
+const socket = io(url, { transports: ['websocket'] });
+const configured = new Promise((resolve) => socket.once('CONFIG_FEEDBACK', ({ config }) => resolve(config)));
+
+async function connection() {
+  const { iceServers } = await within(configured, 'CONFIG_FEEDBACK');
+  const pc = new RTCPeerConnection({ iceServers: iceServers.filter(({ urls }) => !stunOnly || urls.startsWith('stun:')) });
+  pc.onicecandidate = ({ candidate }) => candidate && socket.emit('RTC_Candidate_Exchange', { iceCandidate: candidate });
+  return pc;
+}
+
+// Heard from the very start; they wait for a description.
+const candidates = [];
+socket.on('RTC_Candidate_Exchange', ({ iceCandidate }) => candidates.push(iceCandidate));
+
+function listen(pc) {
+  const add = (candidate) => pc.addIceCandidate(candidate).catch(() => {});
+  candidates.forEach(add);
+  socket.on('RTC_Candidate_Exchange', ({ iceCandidate }) => add(iceCandidate));
+  // One that the relay's host has no route to: it costs that candidate and nothing else.
+  add({ candidate: 'candidate:9 1 udp 2122260223 8.8.8.8 9 typ host', sdpMid: '0', sdpMLineIndex: 0 });
+}
+
+async function selected(pc) {
+  const all = new Map(await pc.getStats());
+  const pair = [...all.values()].find(({ type, nominated, state }) => type === 'candidate-pair' && nominated && state === 'succeeded');
+  const of = (id) => {
+    const { candidateType, relayProtocol, url: from } = all.get(id);
+    return { type: candidateType, relayProtocol, url: from };
+  };
+  return { local: of(pair.localCandidateId), remote: of(pair.remoteCandidateId) };
+}
+
+if (role === 'tv') {
+  socket.once('TV_INIT_OK', (code) => say({ code }));
+  socket.once('CLIENT_OFFER_TO_TV', async (offer) => {
+    const pc = await connection();
+    pc.ondatachannel = ({ channel }) => {
+      echo(channel);
+      channel.onclose = () => process.exit(0);
+    };
+    await pc.setRemoteDescription(offer);
+    listen(pc);
+    await pc.setLocalDescription(await pc.createAnswer());
+    socket.emit('TV_ANSWER_TO_SERVER', pc.localDescription);
+  });
+  socket.emit('TV_INIT');
+} else {
+  socket.emit('JOIN_ROOM', more[0]);
+  const pc = await connection();
+  const channel = pc.createDataChannel('echo');
+  await pc.setLocalDescription(await pc.createOffer());
+  socket.once('TV_ANSWER_TO_CLIENT', async (answer) => {
+    await pc.setRemoteDescription(answer);
+    listen(pc);
+  });
+  socket.emit('CLIENT_OFFER_TO_SERVER', pc.localDescription);
+  const late = setTimeout(() => end({ failed: pc.iceConnectionState }), 20_000);
+  await opened(channel);
+  clearTimeout(late);
+  await assertEchoes(channel, 1);
+  for (let i = 0; i < 3; i += 1) await assertEchoes(channel);
+  end({ pair: await selected(pc) });
+}
