@@ -10,7 +10,7 @@ import { build, CROWD, demolish, SERVER } from './networks.mjs';
 
 const flood = fileURLToPath(new URL('../../target/debug/examples/flood', import.meta.url));
 const PACKETS = 1_000_000;
-const RATE = Number(process.env.CASTWAY_TEST_FLOOD_RATE ?? 50_000);
+const RATE = Number(process.env.CASTWAY_TEST_FLOOD_RATE ?? 33_000);
 const STREAM = 1000;
 
 let server;
