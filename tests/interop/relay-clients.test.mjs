@@ -23,6 +23,7 @@ before(async () => {
     CASTWAY_EXTERNAL_IP: `${V4},${V6}`,
     CASTWAY_RELAY_IP: `${V4},${V6}`,
     CASTWAY_ALLOWED_PEER_IP: `${V4},${V6}`,
+    CASTWAY_NO_TCP_RELAY: 'false',
     CASTWAY_TURN_ACCESS: 'open',
   });
   granted = await (await fetch(`${server.url}/turn?username=alice`)).json();
@@ -67,6 +68,7 @@ describe("coturn's turnutils_uclient", { concurrency: 8 }, () => {
     test(`${transport}: channels, with the padding of pjnath`, async () => assertNothingLost(await uclientWithChannels([...flag, '-y', '-c', '-D']), 40));
     test(`${transport}: its negative tests in between`, async () => assertNothingLost(await uclient([...flag, '-s', '-y', '-c', '-N', '-G']), 40));
   }
+  test('TCP: to each other over TCP (RFC 6062)', async () => assertNothingLost(await uclient(['-T', '-m', '2']), 40));
   test('UDP: with DONT-FRAGMENT', async () => assertNothingLost(await uclient(['-s', '-y', '-c', '-g']), 40));
 });
 
