@@ -17,6 +17,9 @@ use tokio::task::JoinSet;
 
 use crate::address;
 use crate::api::{self, Api, Numbers, Probe, Site};
+use crate::apprtc;
+use crate::apprtc::api::RoomServer;
+use crate::apprtc::hub::Hub;
 use crate::cast::code::TokenKey;
 use crate::cast::gateway::{Gateway, Issuer};
 use crate::cast::room::{Rooms, RoomsConfig};
@@ -34,6 +37,9 @@ pub struct App {
     listener: TcpListener,
     http_addr: SocketAddr,
     router: Router,
+    /// Where Collider has a port of its own.
+    collider: Option<(TcpListener, Router)>,
+    hub: Hub,
     gateway: Gateway,
     io: SocketIo,
     external: External,
@@ -55,8 +61,12 @@ impl App {
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;
-        let listener = TcpListener::bind(config.http.addr).await.map_err(|error| http_error(config.http.addr, &error))?;
+        let listener = bind("CASTWAY_HTTP_ADDR", config.http.addr).await?;
         let http_addr = listener.local_addr().context("the HTTP listener has no address")?;
+        let collider = match config.calls.collider {
+            Some(addr) => Some(bind("CASTWAY_COLLIDER_ADDR", addr).await?),
+            None => None,
+        };
 
         let bound = relay::bind_addresses(&config.relay)?;
         let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
@@ -87,26 +97,41 @@ impl App {
 
         let relay_alive = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay_alive);
-        let (meter, casts) = (relay.meter(), gateway.clone());
+        let hub = Hub::new(&config.calls);
+        let (meter, casts, calls) = (relay.meter(), gateway.clone(), hub.clone());
+        let public_url = config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
         let api = Api {
             directory: directory.clone(),
             credentials: config.credentials.clone(),
             ice,
             limiter,
-            site: Site {
-                public_url: config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization()),
-                http: http_addr,
-                alphabet: config.cast.alphabet,
-            },
+            ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
+            site: Site { public_url: public_url.clone(), http: http_addr, alphabet: config.cast.alphabet },
             probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
             numbers: Numbers(Box::new(move || {
                 let (tvs, clients) = casts.counts();
-                numbers::families(&meter.stats(), tvs, clients)
+                numbers::families(&meter.stats(), tvs, clients, &calls.census())
             })),
         };
-        let own = api.site.public_url.clone();
-        let router = router::router(layer, api::router(Arc::new(api)), &config.http, own, false);
-        Ok(Self { config, listener, http_addr, router, gateway, io, external, relay, relay_alive, directory, store })
+        let rooms = RoomServer { hub: hub.clone(), public_url: public_url.clone(), http: http_addr };
+        let api = api::router(Arc::new(api)).merge(apprtc::api::router(rooms));
+        let collider = collider.map(|listener| (listener, router::collider(hub.clone(), &config.http)));
+        let router = router::router(layer, api, hub.clone(), &config.http, public_url, false);
+        Ok(Self {
+            config,
+            listener,
+            http_addr,
+            router,
+            collider,
+            hub,
+            gateway,
+            io,
+            external,
+            relay,
+            relay_alive,
+            directory,
+            store,
+        })
     }
 
     /// Where the pages, Socket.IO and the REST API are, with the real port when 0 was asked for.
@@ -117,6 +142,11 @@ impl App {
     /// Where STUN and TURN are, with the real port when 0 was asked for.
     pub const fn turn_addr(&self) -> SocketAddr {
         self.relay.listening()
+    }
+
+    /// Where Collider has a port of its own, with the real one when 0 was asked for.
+    pub fn collider_addr(&self) -> Option<SocketAddr> {
+        self.collider.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
     }
 
     /// What a newcomer needs to know: what to open, and one line for each thing that will not work as it stands.
@@ -142,6 +172,9 @@ impl App {
             (false, _) => "TCP",
             (true, false) => "UDP",
         };
+        if let Some(addr) = self.collider_addr() {
+            line("Collider", &format!("{addr}, besides the pages' port"));
+        }
         let peers = if self.config.relay.tcp_relay { "UDP and TCP" } else { "UDP" };
         let range = format!("relayed ports {}-{} {peers}", ports.start(), ports.end());
         line("TURN relay", &format!("{} {listening}; {range}", self.turn_addr()));
@@ -181,11 +214,16 @@ impl App {
     /// # Errors
     /// Where a part of the server that must not end did.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { config, listener, router, gateway, io, external, relay, relay_alive, directory, store, .. } = self;
+        let Self { config, listener, router, collider, hub, gateway, io, external, relay, relay_alive, directory, store, .. } =
+            self;
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut tasks = JoinSet::new();
         tasks.spawn(gateway.clone().run());
+        tasks.spawn(hub.run());
         tasks.spawn(external.follow());
+        if let Some((listener, router)) = collider {
+            tasks.spawn(http::serve(listener, router, std::future::pending()));
+        }
         let asked = directory.clone();
         tasks.spawn(directory.follow(store.clone()));
         let mut server = tokio::spawn(http::serve(listener, router, async {
@@ -246,22 +284,25 @@ impl Issuer for CastIssuer {
     }
 }
 
-fn http_error(addr: SocketAddr, error: &io::Error) -> anyhow::Error {
+/// Listens on `addr`, which `setting` named.
+async fn bind(setting: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr).await.map_err(|error| http_error(setting, addr, &error))
+}
+
+fn http_error(setting: &str, addr: SocketAddr, error: &io::Error) -> anyhow::Error {
     let kind = error.kind();
     if kind == io::ErrorKind::AddrInUse {
-        anyhow!(
-            "TCP {addr} is taken by another program (another Castway?): stop that one, or set CASTWAY_HTTP_ADDR to a free port"
-        )
+        anyhow!("TCP {addr} is taken by another program (another Castway?): stop that one, or set {setting} to a free port")
     } else if kind == io::ErrorKind::PermissionDenied {
         anyhow!(
-            "TCP {addr} needs more rights: ports below 1024 are for root or for CAP_NET_BIND_SERVICE; set CASTWAY_HTTP_ADDR to \
-             a port above, or give the program that capability"
+            "TCP {addr} needs more rights: ports below 1024 are for root or for CAP_NET_BIND_SERVICE; set {setting} to a \
+             port above, or give the program that capability"
         )
     } else if kind == io::ErrorKind::AddrNotAvailable {
         let port = addr.port();
-        anyhow!("CASTWAY_HTTP_ADDR={addr} is not an address of this machine: use one of its own, or 0.0.0.0:{port} for all")
+        anyhow!("{setting}={addr} is not an address of this machine: use one of its own, or 0.0.0.0:{port} for all")
     } else {
-        anyhow!("CASTWAY_HTTP_ADDR={addr} can't be listened on: {error}")
+        anyhow!("{setting}={addr} can't be listened on: {error}")
     }
 }
 

@@ -68,12 +68,18 @@ impl IceServers {
             username: Some(credentials.username.clone()),
             credential: Some(credentials.password.clone()),
         });
-        let stun = self.listeners.iter().filter(|listener| listener.transport == Transport::Udp).map(|listener| IceServer {
-            urls: format!("stun:{host}:{}", listener.port),
-            username: None,
-            credential: None,
-        });
+        let stun = self.stun(&host).map(|urls| IceServer { urls, username: None, credential: None });
         turn.chain(stun).collect()
+    }
+
+    /// `stun:HOST:PORT` where there is UDP, with the host of [`Self::uris`].
+    pub fn stun_uris(&self, request_host: Option<&str>) -> Vec<String> {
+        self.stun(&self.host(request_host)).collect()
+    }
+
+    fn stun(&self, host: &Host) -> impl Iterator<Item = String> {
+        let udp = self.listeners.iter().filter(|listener| listener.transport == Transport::Udp);
+        udp.map(move |listener| format!("stun:{host}:{}", listener.port))
     }
 
     fn host(&self, request_host: Option<&str>) -> Host {

@@ -5,6 +5,7 @@
 pub mod address;
 pub mod api;
 pub mod app;
+pub mod apprtc;
 pub mod cast;
 pub mod cli;
 pub mod client;

@@ -1,12 +1,13 @@
-//! What `/metrics` shows: the counters of the relay and the gauges of the casts, with names and help.
+//! What `/metrics` shows: the counters of the relay and what there is of casts and calls, with names and help.
 
 use crate::api::{Family, Kind, Sample};
+use crate::apprtc::hub::Census;
 use crate::relay::Stats;
 use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
 
 /// All metrics. `tvs` have a code; `clients` are connected over Socket.IO.
 #[must_use]
-pub fn families(relay: &Stats, tvs: usize, clients: usize) -> Vec<Family> {
+pub fn families(relay: &Stats, tvs: usize, clients: usize, calls: &Census) -> Vec<Family> {
     let counter = |name, help, value: u64| Family::single(name, help, Kind::Counter, value as f64);
     let gauge = |name, help, value: f64| Family::single(name, help, Kind::Gauge, value);
     let listed = |name, help, label, samples: Vec<(String, f64)>| Family {
@@ -20,6 +21,17 @@ pub fn families(relay: &Stats, tvs: usize, clients: usize) -> Vec<Family> {
     vec![
         gauge("castway_tvs", "TVs that show a code", tvs as f64),
         gauge("castway_clients", "Clients connected over Socket.IO", clients as f64),
+        gauge("castway_call_rooms", "Rooms of AppRTC's clients", calls.now.rooms as f64),
+        gauge("castway_call_members", "Clients that have joined such a room", calls.now.members as f64),
+        gauge("castway_call_sockets", "WebSockets that are registered with Collider", calls.now.sockets as f64),
+        gauge("castway_call_waiting_bytes", "Bytes of messages that wait for a peer", calls.now.waiting as f64),
+        counter("castway_call_registrations", "WebSockets that registered with Collider", calls.registered),
+        listed(
+            "castway_call_errors",
+            "Errors that Collider answered, by the way they went",
+            "way",
+            vec![("websocket".to_owned(), calls.socket_errors as f64), ("http".to_owned(), calls.http_errors as f64)],
+        ),
         gauge("castway_relay_allocations", "Live TURN allocations", relay.allocations as f64),
         gauge("castway_relay_streams", "Open connections of TURN clients over TCP", relay.streams as f64),
         gauge("castway_relay_connections", "Open connections with peers over TCP (RFC 6062)", relay.connections as f64),

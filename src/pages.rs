@@ -1,12 +1,15 @@
-//! The built pages, embedded in the binary: `/`, `/tv`, `/cast` and what they load.
+//! The built pages, embedded in the binary: `/`, `/tv`, `/cast`, the call page at `/r`, and what they load.
 
+use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use axum::{Extension, Router};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::apprtc::message;
 use crate::client::Client;
 
 #[derive(RustEmbed)]
@@ -27,10 +30,28 @@ const HARDENING: [(HeaderName, &str); 3] = [
 
 /// Serves the pages as the fallback of everything else. It wants the [`Client`] in each request's extensions.
 pub fn router() -> Router {
-    let router = Router::new().fallback(serve).layer(CompressionLayer::new());
+    hardened(Router::new().fallback(serve))
+}
+
+/// The call page: `/r` to begin with, `/r/ROOM` for a room. It is the same page, which reads the room from its address and
+/// learns from its join that the room is full.
+pub fn calls() -> Router {
+    hardened(Router::new().route("/r", get(call)).route("/r/{room}", get(call_in)))
+}
+
+fn hardened(router: Router) -> Router {
+    let router = router.layer(CompressionLayer::new());
     HARDENING.into_iter().fold(router, |router, (name, value)| {
         router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
     })
+}
+
+async fn call(uri: Uri, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
+    page("call.html", &uri, &client, &headers)
+}
+
+async fn call_in(Path(room): Path<String>, uri: Uri, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
+    if message::is_id(&room) { page("call.html", &uri, &client, &headers) } else { not_found(&uri) }
 }
 
 async fn serve(uri: Uri, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
@@ -40,16 +61,20 @@ async fn serve(uri: Uri, Extension(client): Extension<Client>, headers: HeaderMa
         page if !page.contains('.') && !page.contains('/') => format!("{page}.html"),
         file => file.to_owned(),
     };
+    page(&name, &uri, &client, &headers)
+}
+
+fn page(name: &str, uri: &Uri, client: &Client, headers: &HeaderMap) -> Response {
     // A dot begins what the build keeps for itself.
-    match Dist::get(&name).filter(|_| !name.starts_with('.')) {
+    match Dist::get(name).filter(|_| !name.starts_with('.')) {
         Some(file) => {
-            let mut response = respond(&name, file, &headers);
+            let mut response = respond(name, file, headers);
             if name.ends_with(".html") {
-                response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, content_security_policy(&client));
+                response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, content_security_policy(client));
             }
             response
         }
-        None => not_found(&uri),
+        None => not_found(uri),
     }
 }
 

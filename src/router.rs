@@ -8,30 +8,45 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
+use ipnet::IpNet;
 use socketioxide::layer::SocketIoLayer;
+use tower::Layer as _;
 use tower::util::option_layer;
 use tower_http::cors::{AllowCredentials, AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::apprtc::collider;
+use crate::apprtc::hub::Hub;
 use crate::client::{self, Client};
 use crate::config::{CorsOrigins, HttpConfig};
 use crate::{pages, socket_io};
 
-/// Everything on the HTTP port: Socket.IO, the REST API, the pages as the fallback. `own`: the origin people type, where it
-/// is set. `hsts`: see [`hsts`].
-pub fn router(layer: SocketIoLayer, api: Router, config: &HttpConfig, own: Option<String>, hsts: bool) -> Router {
+/// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.
+/// `own`: the origin people type, where it is set. `hsts`: see [`hsts`].
+pub fn router(layer: SocketIoLayer, api: Router, hub: Hub, config: &HttpConfig, own: Option<String>, hsts: bool) -> Router {
     let mut cors = config.cors.clone();
     if let CorsOrigins::Only(list) = &mut cors {
         list.extend(own);
     }
     let allowed = Arc::new(cors.clone());
-    api.fallback_service(pages::router())
-        .layer(layer)
+    let routes = api.merge(pages::calls()).merge(collider::on_the_main_port(hub, pages::router()));
+    // Around all of them at once: `Router::layer` would give each route, and each of its methods, a Socket.IO server of its own.
+    Router::new()
+        .fallback_service(layer.layer(routes))
         .layer(middleware::from_fn(socket_io::prepare))
         .layer(middleware::from_fn_with_state(allowed, refuse_foreign_origins))
         .layer(cors_layer(&cors))
-        .layer(middleware::from_fn_with_state(Arc::from(config.trusted_proxies.as_slice()), client::identify))
+        .layer(middleware::from_fn_with_state(trusted(config), client::identify))
         .layer(option_layer(self::hsts(hsts)))
+}
+
+/// Collider on a port of its own.
+pub fn collider(hub: Hub, config: &HttpConfig) -> Router {
+    collider::on_a_port_of_its_own(hub).layer(middleware::from_fn_with_state(trusted(config), client::identify))
+}
+
+fn trusted(config: &HttpConfig) -> Arc<[IpNet]> {
+    Arc::from(config.trusted_proxies.as_slice())
 }
 
 /// Has browsers keep to HTTPS for a year. Only for certificates that renew themselves: there is no way back before that.
@@ -63,7 +78,7 @@ fn cors_layer(origins: &CorsOrigins) -> CorsLayer {
     };
     CorsLayer::new()
         .allow_origin(origin)
-        .allow_methods(AllowMethods::list([Method::GET, Method::POST]))
+        .allow_methods(AllowMethods::list([Method::GET, Method::POST, Method::DELETE]))
         .allow_headers(AllowHeaders::mirror_request())
         .allow_credentials(AllowCredentials::predicate(|_, request| is_engine_io_3(request)))
 }

@@ -18,7 +18,7 @@ export default defineConfig({
     // The built-in minifier writes strings as template literals, in ES5 output too.
     minify: 'terser',
     reportCompressedSize: false,
-    rolldownOptions: { input: { index: page('index'), tv: page('tv'), cast: page('cast') } },
+    rolldownOptions: { input: { index: page('index'), tv: page('tv'), cast: page('cast'), call: page('call') } },
   },
   plugins: [
     scripts.before,

@@ -5,6 +5,7 @@
 
 mod error;
 mod health;
+mod iceconfig;
 mod info;
 mod metrics;
 mod turn;
@@ -38,6 +39,8 @@ pub struct Api {
     pub ice: IceServers,
     /// Shared with whoever else hands out credentials.
     pub limiter: AddressLimiter,
+    /// Of `/v1alpha/iceconfig` alone.
+    pub ice_limiter: AddressLimiter,
     pub site: Site,
     /// What besides the database must be in order for `/readyz`.
     pub probes: Vec<Probe>,
@@ -69,10 +72,11 @@ impl fmt::Debug for Probe {
     }
 }
 
-/// `/turn`, `/api/info`, `/healthz`, `/readyz` and `/metrics`.
+/// `/turn`, `/v1alpha/iceconfig`, `/api/info`, `/healthz`, `/readyz` and `/metrics`.
 pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/turn", get(turn::issue).post(turn::issue))
+        .route("/v1alpha/iceconfig", get(iceconfig::issue).post(iceconfig::issue))
         .route("/api/info", get(info::info))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

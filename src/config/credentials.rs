@@ -17,6 +17,25 @@ pub struct CredentialsConfig {
     pub ttl: Duration,
     /// Requests a minute from one address.
     pub rate: NonZeroU32,
+    pub ice: IceConfig,
+}
+
+/// `/v1alpha/iceconfig`, whose clients have no name to show.
+#[derive(Debug, Clone, Copy)]
+pub struct IceConfig {
+    pub access: IceAccess,
+    /// Life of the credentials; the longest life of all bounds it.
+    pub ttl: Duration,
+    /// Requests a minute from one address.
+    pub rate: NonZeroU32,
+}
+
+/// What `/v1alpha/iceconfig` asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IceAccess {
+    Open,
+    /// An API key.
+    Key,
 }
 
 /// What `GET /turn` asks of its caller.
@@ -47,24 +66,47 @@ impl CredentialsConfig {
                     _ => None,
                 }
             });
+        let ice = IceConfig::read(settings, reader);
         let api_keys = secrets(&settings.api_keys);
-        if access == TurnAccess::Key && api_keys.is_empty() {
-            reader.secret_problem("CASTWAY_API_KEYS", "at least one key where CASTWAY_TURN_ACCESS is key");
+        if (access == TurnAccess::Key || ice.access == IceAccess::Key) && api_keys.is_empty() {
+            let expected = "at least one key where CASTWAY_TURN_ACCESS or CASTWAY_ICE_ACCESS is key";
+            reader.secret_problem("CASTWAY_API_KEYS", expected);
         }
         let static_auth_secrets = secrets(&settings.static_auth_secret);
         if static_auth_secrets.iter().any(|secret| secret.expose().len() < SECRET_MIN) {
             let expected = format!("secrets of at least {SECRET_MIN} characters, better 32, separated by commas");
             reader.secret_problem("CASTWAY_STATIC_AUTH_SECRET", &expected);
         }
-        let rate = reader.number("CASTWAY_CREDENTIALS_RATE", &settings.credentials_rate, 60, 1..=1_000_000);
         Self {
             access,
             api_keys,
             static_auth_secrets,
             ttl: reader.seconds("CASTWAY_TTL", &settings.ttl, 86_400, 5..=LONGEST_TTL.as_secs()),
-            rate: u32::try_from(rate).ok().and_then(NonZeroU32::new).expect("the range above is positive"),
+            rate: rate(reader, "CASTWAY_CREDENTIALS_RATE", &settings.credentials_rate, 60),
+            ice,
         }
     }
+}
+
+impl IceConfig {
+    fn read(settings: &Settings, reader: &mut Reader) -> Self {
+        let access =
+            reader.parse("CASTWAY_ICE_ACCESS", &settings.ice_access, "open or key", IceAccess::Open, |value| match value {
+                "open" => Some(IceAccess::Open),
+                "key" => Some(IceAccess::Key),
+                _ => None,
+            });
+        Self {
+            access,
+            ttl: reader.seconds("CASTWAY_ICE_TTL", &settings.ice_ttl, 3600, 5..=LONGEST_TTL.as_secs()),
+            rate: rate(reader, "CASTWAY_ICE_RATE", &settings.ice_rate, 20),
+        }
+    }
+}
+
+fn rate(reader: &mut Reader, name: &str, setting: &Option<String>, default: u64) -> NonZeroU32 {
+    let rate = reader.number(name, setting, default, 1..=1_000_000);
+    u32::try_from(rate).ok().and_then(NonZeroU32::new).expect("the range above is positive")
 }
 
 fn secrets(setting: &Option<String>) -> Vec<Secret<String>> {
@@ -82,5 +124,7 @@ mod tests {
         assert!(Config::read(&settings).is_err());
         let settings = Settings { api_keys: Some("one, two".into()), ..settings };
         assert_eq!(Config::read(&settings).expect("keys are there").credentials.api_keys.len(), 2);
+        let settings = Settings { ice_access: Some("key".into()), ..Settings::default() };
+        assert!(Config::read(&settings).is_err());
     }
 }

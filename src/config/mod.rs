@@ -4,6 +4,7 @@
 //! the rest of the program gets. [`Config::read`] binds nothing and reports **all** problems together, each naming the
 //! variable, the value and what is expected.
 
+mod calls;
 mod cast;
 mod credentials;
 mod external;
@@ -18,8 +19,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use calls::CallsConfig;
 pub use cast::CastConfig;
-pub use credentials::{CredentialsConfig, LONGEST_TTL, TurnAccess};
+pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, TurnAccess};
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
 pub use http::{CorsOrigins, HttpConfig};
 pub use relay::{Discovery, RelayConfig};
@@ -159,6 +161,27 @@ pub struct Settings {
     /// Requests for credentials a minute from one address, GET /turn and CONFIG together [default: 60]
     #[arg(long, env = "CASTWAY_CREDENTIALS_RATE", value_name = "COUNT", global = true, hide_env_values = true)]
     pub credentials_rate: Option<String>,
+    /// Who gets ICE servers from /v1alpha/iceconfig: open (anybody), key (whoever sends an API key) [default: open]
+    #[arg(long, env = "CASTWAY_ICE_ACCESS", value_name = "MODE", global = true, hide_env_values = true)]
+    pub ice_access: Option<String>,
+    /// Requests to /v1alpha/iceconfig a minute from one address [default: 20]
+    #[arg(long, env = "CASTWAY_ICE_RATE", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub ice_rate: Option<String>,
+    /// Life of the credentials from /v1alpha/iceconfig in seconds, CASTWAY_TTL at most [default: 3600]
+    #[arg(long, env = "CASTWAY_ICE_TTL", value_name = "SECONDS", global = true, hide_env_values = true)]
+    pub ice_ttl: Option<String>,
+    /// Another address for Collider, AppRTC's WebSocket signaling, besides the main port, e.g. 0.0.0.0:8089
+    #[arg(long, env = "CASTWAY_COLLIDER_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
+    pub collider_addr: Option<String>,
+    /// Most AppRTC rooms at once [default: 10000]
+    #[arg(long, env = "CASTWAY_MAX_CALLS", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub max_calls: Option<String>,
+    /// Joins of AppRTC rooms a minute from one address [default: 60]
+    #[arg(long, env = "CASTWAY_CALL_RATE", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub call_rate: Option<String>,
+    /// Most AppRTC WebSockets of one address at once [default: 200]
+    #[arg(long, env = "CASTWAY_CALL_SOCKETS", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub call_sockets: Option<String>,
     /// Projection codes of letters and digits (letters) or of digits only (digits) [default: letters]
     #[arg(long, env = "CASTWAY_CODE_ALPHABET", value_name = "KIND", global = true, hide_env_values = true)]
     pub code_alphabet: Option<String>,
@@ -193,6 +216,7 @@ pub struct Config {
     pub relay: RelayConfig,
     pub credentials: CredentialsConfig,
     pub cast: CastConfig,
+    pub calls: CallsConfig,
     /// How long a stop waits for clients and relayed streams.
     pub drain: Duration,
     pub log: LogConfig,
@@ -225,6 +249,7 @@ impl Config {
             relay: RelayConfig::read(settings, &mut reader),
             credentials: CredentialsConfig::read(settings, &mut reader),
             cast: CastConfig::read(settings, &mut reader),
+            calls: CallsConfig::read(settings, &mut reader),
             drain: reader.seconds("CASTWAY_DRAIN", &settings.drain, 5, 0..=3600),
             log: LogConfig::read(settings, &mut reader),
         };

@@ -56,6 +56,7 @@ impl Server {
             directory: directory.clone(),
             ice: IceServers::new(config.http.public_url.as_ref(), listeners, Ipv4Addr::UNSPECIFIED.into(), external),
             limiter: AddressLimiter::per_minute(config.credentials.rate),
+            ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
             credentials: config.credentials,
             site: Site { public_url: None, http: config.http.addr, alphabet: config.cast.alphabet },
             probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],

@@ -5,7 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 29] = [
+const LAYERS: [(&str, u8); 35] = [
+    ("apprtc::message", 0),
+    ("apprtc::params", 0),
+    ("apprtc::queue", 0),
+    ("apprtc::room", 0),
+    ("apprtc::slots", 0),
     ("cast::code", 0),
     ("cast::guesses", 0),
     ("cast::mailbox", 0),
@@ -24,6 +29,7 @@ const LAYERS: [(&str, u8); 29] = [
     ("telemetry", 1),
     ("users", 1),
     ("api", 2),
+    ("apprtc", 2),
     ("cast::gateway", 2),
     ("pages", 2),
     ("relay", 2),

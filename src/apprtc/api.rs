@@ -1,0 +1,152 @@
+//! The room server over HTTP: join, message, leave, params. Answers are the original's, as `application/json`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, RawQuery, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use serde_json::{Value, json};
+
+use super::hub::Hub;
+use super::message::{self, MAX_BODY};
+use super::params::Query;
+use super::room::Refusal;
+use crate::client::Client;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct RoomServer {
+    pub hub: Hub,
+    /// The origin people type, without a trailing slash, where it is set.
+    pub public_url: Option<String>,
+    /// Where the HTTP port really listens.
+    pub http: SocketAddr,
+}
+
+/// `/join`, `/message`, `/leave`, `/bye`, `/params` and `/a/`. It wants the [`Client`] in each request's extensions.
+pub fn router(server: RoomServer) -> Router {
+    Router::new()
+        .route("/join/{room}", post(join))
+        .route("/message/{room}/{client}", post(say))
+        .route("/leave/{room}/{client}", post(leave))
+        // The name that Collider calls it by.
+        .route("/bye/{room}/{client}", post(leave))
+        .route("/params", get(params))
+        .route("/a/", post(analytics))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(Arc::new(server))
+}
+
+/// 200, `{"result","params"}`; 429 and 503 with the same shape where the original has no limit.
+async fn join(
+    State(server): State<Arc<RoomServer>>,
+    Extension(client): Extension<Client>,
+    Room(room): Room,
+    RawQuery(query): RawQuery,
+) -> Response {
+    if let Err(wait) = server.hub.admit_join(client.address) {
+        let seconds = wait.as_secs() + 1;
+        let mut response = refused(StatusCode::TOO_MANY_REQUESTS, "ERROR");
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        return response;
+    }
+    let origin = server.origin(&client);
+    let query = Query::new(&origin, query.as_deref().unwrap_or_default());
+    match server.hub.with(|rooms, now| rooms.handle_join(&room, query.is_loopback(), now)) {
+        Ok(joined) => answer(StatusCode::OK, &json!({"result": "SUCCESS", "params": query.joined(&room, &joined)})),
+        Err(refusal @ Refusal::ServerFull) => refused(StatusCode::SERVICE_UNAVAILABLE, message::result(refusal)),
+        Err(refusal) => refused(StatusCode::OK, message::result(refusal)),
+    }
+}
+
+/// 200, `{"result"}`, whatever it is: Android ends a call at any other status.
+async fn say(
+    State(server): State<Arc<RoomServer>>,
+    Member { room, client }: Member,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let result = match body {
+        Ok(body) if !body.is_empty() => {
+            let text = String::from_utf8_lossy(&body).into_owned();
+            let said = server.hub.with(|rooms, now| rooms.handle_message(&room, &client, text, now));
+            said.map_or_else(message::result, |()| "SUCCESS")
+        }
+        Ok(_) | Err(_) => "ERROR",
+    };
+    answer(StatusCode::OK, &json!({"result": result}))
+}
+
+/// 200, empty, also where there is no such room or client.
+async fn leave(State(server): State<Arc<RoomServer>>, Member { room, client }: Member) -> Response {
+    server.hub.with(|rooms, now| rooms.handle_leave(&room, &client, now));
+    [(header::CACHE_CONTROL, "no-cache")].into_response()
+}
+
+async fn params(
+    State(server): State<Arc<RoomServer>>,
+    Extension(client): Extension<Client>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let origin = server.origin(&client);
+    let query = Query::new(&origin, query.as_deref().unwrap_or_default());
+    answer(StatusCode::OK, &query.params().into())
+}
+
+/// What clients report about themselves is checked and forgotten.
+async fn analytics(body: Result<Bytes, BytesRejection>) -> Response {
+    let well_formed = body.is_ok_and(|body| message::is_analytics_event(&body));
+    answer(StatusCode::OK, &json!({"result": if well_formed { "SUCCESS" } else { "INVALID_REQUEST" }}))
+}
+
+fn refused(status: StatusCode, result: &str) -> Response {
+    answer(status, &json!({"result": result, "params": {"messages": []}}))
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CACHE_CONTROL, "no-cache")], Json(body)).into_response()
+}
+
+impl RoomServer {
+    /// The origin that the client used: the public one, or the one its request names.
+    fn origin(&self, client: &Client) -> String {
+        if let Some(origin) = &self.public_url {
+            return origin.clone();
+        }
+        let asked = client.host.as_ref().map(|host| format!("{}://{host}", client.scheme.as_str()));
+        asked.unwrap_or_else(|| format!("http://{}", self.http))
+    }
+}
+
+/// A room's id from the path; 404 for what is none.
+struct Room(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Room {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
+        let Path(room) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| StatusCode::NOT_FOUND)?;
+        if message::is_id(&room) { Ok(Self(room)) } else { Err(StatusCode::NOT_FOUND) }
+    }
+}
+
+/// The ids of a room and of a client from the path; 404 for what are none.
+struct Member {
+    room: String,
+    client: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Member {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
+        let ids = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((room, client)) = ids.map_err(|_| StatusCode::NOT_FOUND)?;
+        if message::is_id(&room) && message::is_id(&client) { Ok(Self { room, client }) } else { Err(StatusCode::NOT_FOUND) }
+    }
+}

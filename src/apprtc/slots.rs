@@ -1,0 +1,174 @@
+//! A room as Collider sees it: two slots, each of a client with a socket or without one. PURE.
+//!
+//! Owner: the room. Invariants: a slot without a socket goes after [`GRACE`]; a queue lives with its sender, is delivered when
+//! the other one registers, and goes with its slot.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+use std::time::{Duration, Instant};
+
+use super::queue::Queue;
+
+pub(super) const CAPACITY: usize = 2;
+/// How long a slot is kept without a socket.
+pub(super) const GRACE: Duration = Duration::from_secs(10);
+
+/// `S` is a handle of a client's socket.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output<S> {
+    Send { to: S, message: String },
+    Close { socket: S },
+}
+
+/// The texts are Collider's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SlotError {
+    #[error("Duplicated registration")]
+    Duplicated,
+    #[error("Max room capacity reached")]
+    Full,
+    #[error("Too many messages queued for the client")]
+    TooManyWaiting,
+    #[error("Client not registered")]
+    NotRegistered,
+}
+
+#[derive(Debug)]
+pub(super) struct Slots<S>(Vec<Slot<S>>);
+
+#[derive(Debug)]
+struct Slot<S> {
+    client: String,
+    presence: Presence<S>,
+    /// What this client sent while the other was not there.
+    queue: Queue,
+}
+
+#[derive(Debug)]
+enum Presence<S> {
+    Live(S),
+    Away { until: Instant },
+}
+
+impl<S> Default for Slots<S> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<S: Clone + PartialEq> Slots<S> {
+    /// `socket` becomes that of `client`; what is returned is what the other one sent meanwhile.
+    pub(super) fn register(
+        &mut self,
+        client: &str,
+        socket: &S,
+        now: Instant,
+    ) -> Result<impl Iterator<Item = String> + use<S>, SlotError> {
+        let slot = self.slot(client, now)?;
+        if matches!(slot.presence, Presence::Live(_)) {
+            return Err(SlotError::Duplicated);
+        }
+        slot.presence = Presence::Live(socket.clone());
+        let others = self.0.iter_mut().filter(|slot| slot.client != client);
+        let waiting: Vec<_> = others.map(|other| other.queue.take()).collect();
+        Ok(waiting.into_iter().flatten())
+    }
+
+    /// A message of `client` to the other one: for its socket, or into the queue. `space`: bytes that may still wait.
+    pub(super) fn send(
+        &mut self,
+        client: &str,
+        message: String,
+        space: usize,
+        now: Instant,
+    ) -> Result<Option<Output<S>>, SlotError> {
+        self.slot(client, now)?;
+        let live = self.0.iter().filter(|slot| slot.client != client).find_map(|slot| slot.socket().cloned());
+        if let Some(to) = live {
+            return Ok(Some(Output::Send { to, message }));
+        }
+        let queued = self.slot(client, now)?.queue.push(message, space);
+        queued.map(|()| None).map_err(|_| SlotError::TooManyWaiting)
+    }
+
+    /// `socket` is gone; `false`: it is not that of `client`.
+    pub(super) fn drop_socket(&mut self, client: &str, socket: &S, now: Instant) -> bool {
+        let slot = self.0.iter_mut().find(|slot| slot.client == client && slot.socket() == Some(socket));
+        slot.map(|slot| slot.presence = Presence::Away { until: now + GRACE }).is_some()
+    }
+
+    /// Ends a slot; returns the socket it had.
+    pub(super) fn remove(&mut self, client: &str) -> Option<S> {
+        let at = self.0.iter().position(|slot| slot.client == client)?;
+        self.0.remove(at).socket().cloned()
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.0.retain(|slot| !matches!(slot.presence, Presence::Away { until } if until <= now));
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let times = self.0.iter().filter_map(|slot| match slot.presence {
+            Presence::Live(_) => None,
+            Presence::Away { until } => Some(until),
+        });
+        times.min()
+    }
+
+    /// Nobody is there any more to whom this was said.
+    pub(super) fn forget_waiting(&mut self) {
+        self.0.iter_mut().for_each(|slot| drop(slot.queue.take()));
+    }
+
+    pub(super) fn clients(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|slot| slot.client.as_str())
+    }
+
+    pub(super) fn is_live(&self, client: &str, socket: &S) -> bool {
+        self.0.iter().any(|slot| slot.client == client && slot.socket() == Some(socket))
+    }
+
+    /// The socket of the only client that is there.
+    pub(super) fn only_socket(&self) -> Option<S> {
+        if let [only] = &self.0[..] { only.socket().cloned() } else { None }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= CAPACITY
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn sockets(&self) -> usize {
+        self.0.iter().filter(|slot| slot.socket().is_some()).count()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.0.iter().map(|slot| slot.queue.bytes()).sum()
+    }
+
+    fn slot(&mut self, client: &str, now: Instant) -> Result<&mut Slot<S>, SlotError> {
+        let at = match self.0.iter().position(|slot| slot.client == client) {
+            Some(at) => at,
+            None if self.is_full() => return Err(SlotError::Full),
+            None => {
+                let presence = Presence::Away { until: now + GRACE };
+                self.0.reserve_exact(CAPACITY - self.0.len());
+                self.0.push(Slot { client: client.to_owned(), presence, queue: Queue::default() });
+                self.0.len() - 1
+            }
+        };
+        Ok(&mut self.0[at])
+    }
+}
+
+impl<S> Slot<S> {
+    const fn socket(&self) -> Option<&S> {
+        match &self.presence {
+            Presence::Live(socket) => Some(socket),
+            Presence::Away { .. } => None,
+        }
+    }
+}
