@@ -1,0 +1,318 @@
+// AppRTC's clients against the room server and Collider together: every client as caller and as callee.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Android, Channel, Ios, Web, checkIce, plain } from './support/apprtc.mjs';
+import { startServer } from './support/server.mjs';
+
+const GENEROUS = { CASTWAY_CALL_RATE: '100000', CASTWAY_ICE_RATE: '100000' };
+const offer = (n = 1) => ({ type: 'offer', sdp: `v=0\r\no=- ${n} 2 IN IP4 127.0.0.1\r\n… ü 漢\r\n` });
+const answer = { type: 'answer', sdp: 'v=0\r\n' };
+const candidate = (n) => ({ type: 'candidate', label: 0, id: 'audio', candidate: `candidate:${n} 1 udp 1 192.0.2.1 9 typ host` });
+
+let rooms = 0;
+const room = () => `room-${process.pid}_${(rooms += 1)}`;
+
+describe('a call', () => {
+  let server;
+  before(async () => {
+    server = await startServer(GENEROUS);
+  });
+  after(() => server?.close());
+
+  for (const Caller of [Android, Ios, Web]) {
+    for (const Callee of [Android, Ios, Web]) {
+      test(`from ${Caller.name} to ${Callee.name}, hung up, and taken by another one`, async () => {
+        const name = room();
+        const [caller, callee, third, next] = [Caller, Callee, Web, Caller].map((Client) => new Client(server.url));
+        assert.ok(await caller.join(name));
+        assert.ok(caller.initiator && caller.inbox.length === 0);
+        for (const message of [offer(), candidate(1), candidate(2)]) await caller.send(message);
+
+        assert.ok(await callee.join(name));
+        assert.equal(callee.initiator, false);
+        assert.deepEqual(await callee.hear('offer'), offer(), 'as it was sent');
+        assert.deepEqual([await callee.hear('candidate'), await callee.hear('candidate')], [candidate(1), candidate(2)]);
+        await callee.send(answer);
+        await callee.send(candidate(3));
+        assert.deepEqual(await caller.hear('answer'), answer);
+        await caller.hear('candidate');
+        await caller.send(candidate(4));
+        await callee.hear('candidate');
+
+        assert.equal(await third.join(name), false);
+        assert.deepEqual([third.result, third.params], ['FULL', { messages: [] }]);
+
+        await caller.hangUp();
+        await callee.hear('bye');
+        await callee.send(offer(2));
+        assert.ok(await next.join(name));
+        assert.equal(next.initiator, false);
+        assert.deepEqual(await next.hear('offer'), offer(2));
+        await next.send(answer);
+        await callee.hear('answer');
+        await callee.hangUp();
+        await next.hear('bye');
+        await next.hangUp();
+        assert.ok(await third.join(name));
+        assert.ok(third.initiator, 'the last one out deletes the room');
+        await third.hangUp();
+      });
+    }
+  }
+
+  test('an iOS callee that posts before it has registered', async () => {
+    const name = room();
+    const [caller, callee] = [new Android(server.url), new Ios(server.url)];
+    await caller.join(name);
+    await caller.channel.settled();
+    callee.took(await callee.post(`/join/${name}`));
+    await callee.sendEarly(candidate(1));
+    assert.deepEqual(await caller.hear('candidate'), candidate(1));
+    caller.vanish();
+  });
+
+  test('a force-closed app does not hold its place for ever', async () => {
+    const name = room();
+    const [caller, callee, next] = [new Web(server.url), new Android(server.url), new Android(server.url)];
+    await caller.join(name);
+    await callee.join(name);
+    await callee.channel.settled();
+    callee.vanish();
+    assert.equal(await next.join(name), false, 'not at once: it may come back');
+    await sleep(11_000);
+    assert.ok(await next.join(name));
+    await caller.hear('bye');
+    await caller.send(offer(2));
+    assert.deepEqual(await next.hear('offer'), offer(2));
+  });
+
+  test('ICE servers by GET and by POST, with credentials of an hour that name nobody', async () => {
+    for (const method of ['GET', 'POST']) {
+      const reply = await plain(`${server.url}/v1alpha/iceconfig?key=`, { method, headers: { origin: 'https://any.example' } });
+      assert.equal(reply.status, 200);
+      assert.match(reply.headers['content-type'], /^application\/json/);
+      assert.ok(['*', 'https://any.example'].includes(reply.headers['access-control-allow-origin']));
+      const body = JSON.parse(reply.body);
+      assert.deepEqual([body.lifetimeDuration, body.blockStatus, body.iceTransportPolicy], ['3600s', 'NOT_BLOCKED', 'all']);
+      const [stun, turn] = checkIce(reply.body);
+      assert.deepEqual(stun.urls, [`stun:127.0.0.1:${server.turnPort}`]);
+      assert.ok(turn.urls.includes(`turn:127.0.0.1:${server.turnPort}?transport=udp`));
+      assert.match(turn.username, /^\d{10}:call-[0-9a-f]{16}$/);
+      const ahead = Number(turn.username.split(':')[0]) - Date.now() / 1000;
+      assert.ok(Math.abs(ahead - 3600) < 30, `${ahead}`);
+    }
+    assert.equal((await plain(`${server.url}/v1alpha/iceconfig`, { method: 'PUT' })).status, 405);
+  });
+});
+
+describe('the room server', () => {
+  let server;
+  before(async () => {
+    server = await startServer(GENEROUS);
+  });
+  after(() => server?.close());
+  const post = (path, body) => plain(`${server.url}${path}`, { method: 'POST', body });
+
+  test('the checklist of its own tests', async () => {
+    const name = room();
+    const first = JSON.parse((await post(`/join/${name}`)).body);
+    assert.equal(first.result, 'SUCCESS');
+    assert.equal(first.params.is_initiator, 'true');
+    assert.deepEqual([first.params.error_messages, first.params.warning_messages, first.params.messages], [[], [], []]);
+    assert.match(first.params.client_id, /^\d{8}$/);
+    const caller = first.params.client_id;
+    for (const message of ['1', '2', '3']) {
+      assert.deepEqual(JSON.parse((await post(`/message/${name}/${caller}`, message)).body), { result: 'SUCCESS' });
+    }
+    const second = JSON.parse((await post(`/join/${name}`)).body);
+    assert.equal(second.params.is_initiator, 'false');
+    assert.deepEqual(second.params.messages, ['1', '2', '3']);
+    const third = await post(`/join/${name}`);
+    assert.equal(third.status, 200);
+    assert.deepEqual(JSON.parse(third.body), { result: 'FULL', params: { messages: [] } });
+    for (const client of [caller, second.params.client_id]) {
+      const left = await post(`/leave/${name}/${client}`);
+      assert.deepEqual([left.status, left.body], [200, '']);
+    }
+    assert.equal(JSON.parse((await post(`/join/${name}`)).body).params.is_initiator, 'true');
+  });
+
+  test('answers are JSON that nobody caches', async () => {
+    for (const reply of [await post(`/join/${room()}`), await plain(`${server.url}/params`), await post('/message/none/1', 'x')]) {
+      assert.match(reply.headers['content-type'], /^application\/json/);
+      assert.equal(reply.headers['cache-control'], 'no-cache');
+    }
+  });
+
+  test('unknown rooms and clients, by message, leave and bye', async () => {
+    const name = room();
+    assert.deepEqual(JSON.parse((await post(`/message/${name}/1`, 'x')).body), { result: 'UNKNOWN_ROOM' });
+    const { params } = JSON.parse((await post(`/join/${name}`)).body);
+    assert.deepEqual(JSON.parse((await post(`/message/${name}/1`, 'x')).body), { result: 'UNKNOWN_CLIENT' });
+    for (const path of [`/leave/${name}/1`, `/leave/nowhere/1`, `/bye/nowhere/1`, `/bye/${name}/${params.client_id}`]) {
+      const left = await post(path);
+      assert.deepEqual([left.status, left.body], [200, ''], path);
+    }
+    assert.deepEqual(JSON.parse((await post(`/message/${name}/1`, 'x')).body), { result: 'UNKNOWN_ROOM' }, 'bye is a leave');
+  });
+
+  test('a wrong method is 405 with Allow, an unknown path or a bad id 404', async () => {
+    for (const path of ['/join/r', '/message/r/1', '/leave/r/1', '/bye/r/1', '/a/']) {
+      const reply = await plain(`${server.url}${path}`);
+      assert.equal(reply.status, 405, path);
+      assert.equal(reply.headers.allow, 'POST', path);
+    }
+    for (const path of ['/params', '/r/room', '/r']) {
+      const reply = await post(path);
+      assert.equal(reply.status, 405, path);
+      assert.match(reply.headers.allow, /GET/, path);
+    }
+    const bad = ['/join/a.b', '/join/a%20b', '/join/', '/join', '/join/r/', '/join/r/1', '/message/r', '/message/r/', '/message/r/a.b', '/leave/r', '/bye/r', '/leave/r/1/2'];
+    for (const path of bad) assert.equal((await post(path, 'x')).status, 404, path);
+    for (const path of ['/r/a.b', '/r/room/', '/r/a/b', '/nothing', '/no/thing']) {
+      assert.equal((await plain(`${server.url}${path}`)).status, 404, path);
+    }
+  });
+
+  test("Collider's paths shadow no route", async () => {
+    for (const path of ['/api/info', '/api/x', '/assets/x', '/turn/x', '/v1alpha/iceconfig', '/v1alpha/x', '/r/room', '/join/room']) {
+      const reply = await plain(`${server.url}${path}`, { method: 'DELETE' });
+      assert.ok([404, 405].includes(reply.status), `${path}: ${reply.status}`);
+    }
+    for (const path of ['/', '/tv', '/cast', '/r', '/robots.txt', '/healthz']) {
+      assert.equal((await plain(`${server.url}${path}`)).status, 200, path);
+    }
+    const page = (await plain(`${server.url}/tv`)).body;
+    const asset = /\/assets\/[\w.-]+/.exec(page)[0];
+    assert.equal((await plain(`${server.url}${asset}`)).status, 200, 'two segments, as ROOM and CLIENT are');
+  });
+
+  test('the call page is there for any room, also a full one', async () => {
+    const name = room();
+    await post(`/join/${name}`);
+    await post(`/join/${name}`);
+    for (const path of ['/r', `/r/${name}`, `/r/${name}?hd=true`]) {
+      const reply = await plain(`${server.url}${path}`);
+      assert.equal(reply.status, 200);
+      assert.match(reply.headers['content-type'], /^text\/html/);
+    }
+  });
+
+  test('links and URLs are those of the host that the client used', async () => {
+    const headers = { host: 'call.example:8443' };
+    const { params } = JSON.parse((await plain(`${server.url}/join/${room()}?it=relay`, { method: 'POST', headers })).body);
+    assert.match(params.room_link, /^http:\/\/call\.example:8443\/r\/room-\S+\?it=relay$/);
+    assert.equal(params.wss_url, 'ws://call.example:8443/ws');
+    assert.equal(params.wss_post_url, 'http://call.example:8443');
+    assert.equal(params.ice_server_url, 'http://call.example:8443/v1alpha/iceconfig?key=');
+  });
+
+  test('a message may be any text, and too large a one is refused with a result', async () => {
+    const name = room();
+    const caller = JSON.parse((await post(`/join/${name}`)).body).params.client_id;
+    const odd = '“ü 漢 \u0000 \u2028 "quoted" \\';
+    assert.deepEqual(JSON.parse((await post(`/message/${name}/${caller}`, odd)).body), { result: 'SUCCESS' });
+    const large = await post(`/message/${name}/${caller}`, 'x'.repeat(65 * 1024));
+    assert.deepEqual([large.status, JSON.parse(large.body)], [200, { result: 'ERROR' }]);
+    assert.deepEqual(JSON.parse((await post(`/message/${name}/${caller}`)).body), { result: 'ERROR' }, 'nothing');
+    assert.deepEqual(JSON.parse((await post(`/join/${name}`)).body).params.messages, [odd]);
+  });
+
+  test('rooms, members and sockets are counted in /metrics', async () => {
+    const numbers = async () => {
+      const text = (await plain(`${server.url}/metrics`)).body;
+      return ['rooms', 'members', 'sockets', 'waiting_bytes'].map((name) => Number(new RegExp(`^castway_call_${name} (\\d+)`, 'm').exec(text)[1]));
+    };
+    const before = await numbers();
+    const client = new Android(server.url);
+    await client.join(room());
+    await client.channel.settled();
+    await client.send(candidate(1));
+    const [rooms, members, sockets, bytes] = (await numbers()).map((now, at) => now - before[at]);
+    assert.deepEqual([rooms, members, sockets], [1, 1, 1]);
+    assert.equal(bytes, JSON.stringify(candidate(1)).length);
+    await client.hangUp();
+    assert.deepEqual(await numbers(), before);
+  });
+
+  test('analytics are taken when well formed', async () => {
+    const event = { type: 'event', request_time_ms: 1, event: { event_type: 3, event_time_ms: 1, room_id: 'r' } };
+    assert.deepEqual(JSON.parse((await post('/a/', JSON.stringify(event))).body), { result: 'SUCCESS' });
+    for (const bad of ['', 'x', '{}', '[]']) {
+      assert.deepEqual(JSON.parse((await post('/a/', bad)).body), { result: 'INVALID_REQUEST' });
+    }
+  });
+});
+
+describe('limits', () => {
+  test('joins of one address, with the shape that clients parse', async () => {
+    const server = await startServer({ CASTWAY_CALL_RATE: '2' });
+    try {
+      const join = () => plain(`${server.url}/join/${room()}`, { method: 'POST' });
+      assert.equal((await join()).status, 200);
+      assert.equal((await join()).status, 200);
+      const refused = await join();
+      assert.equal(refused.status, 429);
+      assert.ok(Number(refused.headers['retry-after']) > 0);
+      assert.deepEqual(JSON.parse(refused.body), { result: 'ERROR', params: { messages: [] } });
+      const posted = await plain(`${server.url}/${room()}/1`, { method: 'POST', body: 'x' });
+      assert.equal(posted.status, 500, 'a post that would begin a room counts, too');
+    } finally {
+      await server.close();
+    }
+  });
+
+  test('WebSockets of one address', async () => {
+    const server = await startServer({ CASTWAY_CALL_SOCKETS: '2' });
+    try {
+      const url = `${server.url.replace('http', 'ws')}/ws`;
+      const [first] = [await Channel.open(url), await Channel.open(url)];
+      await assert.rejects(Channel.open(url));
+      first.drop();
+      const again = async () => {
+        for (const end = Date.now() + 10_000; ; await sleep(20)) {
+          try {
+            return await Channel.open(url);
+          } catch (error) {
+            if (Date.now() > end) throw error;
+          }
+        }
+      };
+      (await again()).drop();
+    } finally {
+      await server.close();
+    }
+  });
+
+  test('rooms in all', async () => {
+    const server = await startServer({ ...GENEROUS, CASTWAY_MAX_CALLS: '1' });
+    try {
+      const join = (name) => plain(`${server.url}/join/${name}`, { method: 'POST' });
+      assert.equal((await join('one')).status, 200);
+      const refused = await join('two');
+      assert.deepEqual([refused.status, JSON.parse(refused.body).result], [503, 'ERROR']);
+      assert.equal((await join('one')).status, 200);
+    } finally {
+      await server.close();
+    }
+  });
+
+  test('ICE servers: a rate and a key of their own', async () => {
+    const server = await startServer({ CASTWAY_ICE_ACCESS: 'key', CASTWAY_API_KEYS: 'north,south', CASTWAY_ICE_RATE: '5', CASTWAY_ICE_TTL: '600' });
+    try {
+      const ask = (query) => plain(`${server.url}/v1alpha/iceconfig${query}`, { method: 'POST' });
+      for (const query of ['', '?key=', '?key=west']) assert.equal((await ask(query)).status, 401, query);
+      const reply = await ask('?key=south');
+      assert.deepEqual([reply.status, JSON.parse(reply.body).lifetimeDuration], [200, '600s']);
+      checkIce(reply.body);
+      const join = await plain(`${server.url}/join/r?apikey=north`, { method: 'POST' });
+      const { params } = JSON.parse(join.body);
+      assert.equal((await plain(params.ice_server_url)).status, 200);
+      assert.equal((await ask('?key=south')).status, 429);
+      assert.equal((await plain(`${server.url}/turn?username=nobody`)).status, 403, 'the other route has its own');
+    } finally {
+      await server.close();
+    }
+  });
+});
