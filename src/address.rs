@@ -30,8 +30,9 @@ pub fn interfaces() -> Vec<IpAddr> {
     interfaces.iter().map(|interface| interface.ip()).collect()
 }
 
-/// The `http://` origins under which other machines reach a listener here, the default route's first; never loopback.
-pub fn origins(http: SocketAddr) -> Vec<String> {
+/// The origins (`http://…`, `https://…`) under which other machines reach a listener here, the default route's first; never
+/// loopback.
+pub fn origins(scheme: &str, http: SocketAddr) -> Vec<String> {
     let ip = http.ip().to_canonical();
     let mut reachable = vec![relay_ip(ip)];
     if ip.is_unspecified() {
@@ -39,7 +40,7 @@ pub fn origins(http: SocketAddr) -> Vec<String> {
     }
     let mut seen = std::collections::HashSet::new();
     reachable.retain(|ip| reaches_others(ip) && seen.insert(*ip));
-    reachable.into_iter().map(|ip| format!("http://{}", SocketAddr::new(ip, http.port()))).collect()
+    reachable.into_iter().map(|ip| format!("{scheme}://{}", SocketAddr::new(ip, http.port()))).collect()
 }
 
 /// Whether only one network can reach an address: private, shared (RFC 6598), loopback, link-local and documentation ones.

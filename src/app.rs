@@ -1,6 +1,5 @@
 //! The whole server: [`App::build`] binds and opens everything, [`App::run`] serves until it is told to stop.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
-use axum::Router;
 use rand::Rng as _;
 use serde_json::Value;
 use socketioxide::SocketIo;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use url::{Host, Url};
 
 use crate::address;
 use crate::api::{self, Api, Numbers, Probe, Site};
@@ -23,22 +22,26 @@ use crate::apprtc::hub::Hub;
 use crate::cast::code::TokenKey;
 use crate::cast::gateway::{Gateway, Issuer};
 use crate::cast::room::{Rooms, RoomsConfig};
-use crate::config::Config;
+use crate::config::{CertificateSource, Config, Listen};
 use crate::external::External;
+use crate::http::{Http, Redirect};
 use crate::ice::{IceServers, Listener, Transport};
 use crate::limit::AddressLimiter;
+use crate::port::{self, Doors, Listener as Socket};
 use crate::relay;
+use crate::signals::Reload;
+use crate::tls::Certificates;
 use crate::users::{Directory, Store};
 use crate::{http, numbers, router, socket_io};
 
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
     config: Config,
-    listener: TcpListener,
-    http_addr: SocketAddr,
-    router: Router,
-    /// Where Collider has a port of its own.
-    collider: Option<(TcpListener, Router)>,
+    sockets: Sockets,
+    doors: Doors,
+    /// For Collider on a port of its own.
+    collider_doors: Doors,
+    certificates: Option<Certificates>,
     hub: Hub,
     gateway: Gateway,
     io: SocketIo,
@@ -49,24 +52,35 @@ pub struct App {
     store: Store,
 }
 
+/// Bound listeners for TCP, the relay's own aside.
+struct Sockets {
+    http: Socket,
+    https: Option<Socket>,
+    turns: Option<Socket>,
+    collider: Option<Socket>,
+    /// Why one that nobody has asked for is not there.
+    missing: Vec<String>,
+}
+
 impl App {
-    /// Opens the database, starts the relay and binds the HTTP port.
+    /// Opens the database, starts the relay and binds the ports.
     ///
     /// # Errors
     /// A sentence that says what to do: the data folder or its database can't be used, a port is taken, an address is not this
     /// machine's.
-    pub async fn build(config: Config) -> anyhow::Result<Self> {
-        http::raise_descriptor_limit();
+    pub async fn build(mut config: Config) -> anyhow::Result<Self> {
+        let descriptors = http::raise_descriptor_limit();
         let now = SystemTime::now();
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;
-        let listener = bind("CASTWAY_HTTP_ADDR", config.http.addr).await?;
-        let http_addr = listener.local_addr().context("the HTTP listener has no address")?;
-        let collider = match config.calls.collider {
-            Some(addr) => Some(bind("CASTWAY_COLLIDER_ADDR", addr).await?),
-            None => None,
-        };
+        let sockets = Sockets::bind(&config).await?;
+        let https_port = config.tls.https.is_some().then(|| sockets.https_port());
+        if let (CertificateSource::Acme(acme), Some(port), None) = (&config.tls.source, https_port, &config.http.public_url) {
+            config.http.public_url = Url::parse(&format!("https://{}:{port}", acme.domains[0])).ok();
+        }
+        let certificates = https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_names(&config)));
+        let certificates = certificates.transpose()?;
 
         let bound = relay::bind_addresses(&config.relay)?;
         let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
@@ -75,7 +89,10 @@ impl App {
         let port = relay.listening().port();
         let listening = [(Transport::Udp, relay.has_udp()), (Transport::Tcp, relay.has_tcp())].into_iter();
         let listeners = listening.filter(|(_, listens)| *listens).map(|(transport, _)| Listener { transport, port }).collect();
-        let ice = IceServers::new(config.http.public_url.as_ref(), listeners, relay.listening().ip(), external.clone());
+        let mut ice = IceServers::new(config.http.public_url.as_ref(), listeners, relay.listening().ip(), external.clone());
+        if let Some((certificates, port)) = certificates.clone().zip(https_port) {
+            ice = ice.with_tls(certificates, port);
+        }
         let limiter = AddressLimiter::per_minute(config.credentials.rate);
 
         let rooms = RoomsConfig {
@@ -98,7 +115,12 @@ impl App {
         let relay_alive = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay_alive);
         let hub = Hub::new(&config.calls);
-        let (meter, casts, calls) = (relay.meter(), gateway.clone(), hub.clone());
+        let (meter, casts, calls, certified) = (relay.meter(), gateway.clone(), hub.clone(), certificates.clone());
+        let mut probes = vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
+        if let Some(certificates) = certificates.clone() {
+            probes
+                .push(Probe { name: "certificate", ready: Box::new(move || certificates.current().is_valid(SystemTime::now())) });
+        }
         let public_url = config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
         let api = Api {
             directory: directory.clone(),
@@ -106,23 +128,41 @@ impl App {
             ice,
             limiter,
             ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
-            site: Site { public_url: public_url.clone(), http: http_addr, alphabet: config.cast.alphabet },
-            probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
+            site: Site { public_url: public_url.clone(), http: sockets.http.addr, https_port, alphabet: config.cast.alphabet },
+            certificates: certificates.clone(),
+            probes,
             numbers: Numbers(Box::new(move || {
                 let (tvs, clients) = casts.counts();
-                numbers::families(&meter.stats(), tvs, clients, &calls.census())
+                let mut families = numbers::families(&meter.stats(), tvs, clients, &calls.census());
+                families.extend(certified.iter().flat_map(numbers::certificate));
+                families
             })),
         };
-        let rooms = RoomServer { hub: hub.clone(), public_url: public_url.clone(), http: http_addr };
+        let rooms = RoomServer { hub: hub.clone(), public_url: public_url.clone(), http: sockets.http.addr };
         let api = api::router(Arc::new(api)).merge(apprtc::api::router(rooms));
-        let collider = collider.map(|listener| (listener, router::collider(hub.clone(), &config.http)));
-        let router = router::router(layer, api, hub.clone(), &config.http, public_url, false);
+        let for_good = matches!(config.tls.source, CertificateSource::Acme(_));
+        let https = certificates.clone().zip(https_port).map(|(certificates, port)| {
+            let public_url = config.http.public_url.clone();
+            (Redirect { certificates, port, public_url }, for_good)
+        });
+        let doors = |router| Doors {
+            http: Http::new(router),
+            relay: relay.entrance(),
+            plain_turn: config.relay.tcp,
+            tls: certificates.as_ref().map(|certificates| TlsAcceptor::from(certificates.server_config())),
+            trusted_proxies: config.http.trusted_proxies.clone(),
+            connections: config.http.address_connections,
+            // The rest is for those who have shown what they are, and for relayed addresses.
+            undecided: usize::try_from(descriptors / 8).unwrap_or(usize::MAX).clamp(64, 4096),
+        };
+        let collider_doors = doors(router::collider(hub.clone(), &config.http));
+        let doors = doors(router::router(layer, api, hub.clone(), &config.http, public_url, https));
         Ok(Self {
             config,
-            listener,
-            http_addr,
-            router,
-            collider,
+            sockets,
+            doors,
+            collider_doors,
+            certificates,
             hub,
             gateway,
             io,
@@ -136,7 +176,22 @@ impl App {
 
     /// Where the pages, Socket.IO and the REST API are, with the real port when 0 was asked for.
     pub const fn http_addr(&self) -> SocketAddr {
-        self.http_addr
+        self.sockets.http.addr
+    }
+
+    /// Where everything is over TLS; `None`: TLS is off, or its port was taken.
+    pub fn https_addr(&self) -> Option<SocketAddr> {
+        self.sockets.https.as_ref().map(|socket| socket.addr)
+    }
+
+    /// Where TURN over TLS has its standard port.
+    pub fn turns_addr(&self) -> Option<SocketAddr> {
+        self.sockets.turns.as_ref().map(|socket| socket.addr)
+    }
+
+    /// The certificate, where there is TLS.
+    pub const fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// Where STUN and TURN are, with the real port when 0 was asked for.
@@ -146,38 +201,51 @@ impl App {
 
     /// Where Collider has a port of its own, with the real one when 0 was asked for.
     pub fn collider_addr(&self) -> Option<SocketAddr> {
-        self.collider.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
+        self.sockets.collider.as_ref().map(|socket| socket.addr)
     }
 
     /// What a newcomer needs to know: what to open, and one line for each thing that will not work as it stands.
     pub fn greeting(&self) -> String {
         let public = self.config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
-        let port = self.http_addr.port();
-        let origins = match public.clone() {
-            Some(url) => vec![url],
-            None => address::origins(self.http_addr),
+        let http = self.sockets.http.addr;
+        let here = format!("http://localhost:{}", http.port());
+        let others = match (&public, &self.certificates) {
+            (Some(url), _) => vec![url.clone()],
+            (None, Some(_)) => address::origins("https", SocketAddr::new(http.ip(), self.sockets.https_port())),
+            (None, None) => address::origins("http", http),
         };
-        let here = format!("http://localhost:{port}");
-        let origin = origins.first().unwrap_or(&here);
+        // A TV can't be told to trust a certificate that nobody has signed.
+        let self_signed = self.certificates.as_ref().map(Certificates::current).filter(|current| !current.is_trusted());
+        let tv = if self_signed.is_some() && public.is_none() { address::origins("http", http) } else { others.clone() };
         let ports = &self.config.relay.ports;
         let mut text = format!("Castway {} is running.\n\n", env!("CARGO_PKG_VERSION"));
         let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<14}{value}\n"));
-        line("On the TV", &format!("{origin}/tv"));
-        line("To cast", &format!("{origin}/cast"));
-        for other in origins.iter().skip(1) {
+        line("On the TV", &format!("{}/tv", tv.first().unwrap_or(&here)));
+        line("To cast", &format!("{}/cast", others.first().unwrap_or(&here)));
+        for other in others.iter().skip(1) {
             line("", &format!("or {other}"));
         }
-        let listening = match (self.relay.has_udp(), self.relay.has_tcp()) {
-            (true, true) => "UDP and TCP",
-            (false, _) => "TCP",
-            (true, false) => "UDP",
-        };
+        if !others.is_empty() && public.is_none() {
+            line("", &format!("on this machine {here}"));
+        }
+        if let Some(current) = self_signed {
+            line("Certificate", "made by this server: browsers warn once. Its SHA-256 fingerprint is");
+            line("", &current.fingerprint);
+        }
+        let secure: Vec<String> = [self.https_addr(), self.turns_addr()].iter().flatten().map(SocketAddr::to_string).collect();
+        if !secure.is_empty() {
+            line("All over TLS", &secure.join(", "));
+        }
+        let kinds = [(self.relay.has_udp(), "UDP"), (self.relay.has_tcp(), "TCP")];
+        let kinds: Vec<&str> = kinds.iter().filter(|(listens, _)| *listens).map(|(_, kind)| *kind).collect();
+        let listening =
+            if kinds.is_empty() { "over TLS".to_owned() } else { format!("{} {}", self.turn_addr(), kinds.join(" and ")) };
         if let Some(addr) = self.collider_addr() {
             line("Collider", &format!("{addr}, besides the pages' port"));
         }
         let peers = if self.config.relay.tcp_relay { "UDP and TCP" } else { "UDP" };
         let range = format!("relayed ports {}-{} {peers}", ports.start(), ports.end());
-        line("TURN relay", &format!("{} {listening}; {range}", self.turn_addr()));
+        line("TURN relay", &format!("{listening}; {range}"));
         let seen: Vec<_> = self.external.relays().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
         line("", &format!("seen by others as {}", seen.join(" and ")));
         line("Data", &shown(&self.config.data_dir));
@@ -190,11 +258,11 @@ impl App {
     }
 
     fn warnings(&self, public: Option<&str>, here: &str) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if !public.is_some_and(|url| url.starts_with("https:")) {
+        let mut warnings = self.sockets.missing.clone();
+        if self.certificates.is_none() && !public.is_some_and(|url| url.starts_with("https:")) {
             warnings.push(format!(
                 "No HTTPS: browsers share screens only from HTTPS pages or from localhost. On this machine cast from \
-                 {here}/cast; for others put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
+                 {here}/cast; for others set CASTWAY_NO_TLS=false, or put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
             ));
         }
         warnings.extend(self.external.problems());
@@ -214,19 +282,23 @@ impl App {
     /// # Errors
     /// Where a part of the server that must not end did.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { config, listener, router, collider, hub, gateway, io, external, relay, relay_alive, directory, store, .. } =
-            self;
+        let Self { config, mut sockets, doors, collider_doors, certificates, hub, gateway, io, external, relay, .. } = self;
+        let (relay_alive, directory, store) = (self.relay_alive, self.directory, self.store);
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut tasks = JoinSet::new();
         tasks.spawn(gateway.clone().run());
         tasks.spawn(hub.run());
         tasks.spawn(external.follow());
-        if let Some((listener, router)) = collider {
-            tasks.spawn(http::serve(listener, router, std::future::pending()));
+        if let Some(socket) = sockets.collider.take() {
+            tasks.spawn(port::serve(vec![socket], collider_doors, std::future::pending()));
         }
+        if let Some(certificates) = certificates.clone() {
+            tasks.spawn(certificates.keep());
+        }
+        let mut reload = Reload::listen().context("SIGHUP can't be heard")?;
         let asked = directory.clone();
         tasks.spawn(directory.follow(store.clone()));
-        let mut server = tokio::spawn(http::serve(listener, router, async {
+        let mut server = tokio::spawn(port::serve(sockets.into_listeners(), doors, async {
             stopped.await.ok();
         }));
 
@@ -236,7 +308,10 @@ impl App {
         let ended = loop {
             tokio::select! {
                 () = &mut stop => break None,
-                result = &mut server => break Some(anyhow!("the HTTP server ended: {result:?}")),
+                result = &mut server => break Some(anyhow!("the listeners ended: {result:?}")),
+                () = reload.requested() => if let Some(certificates) = &certificates {
+                    certificates.reload();
+                },
                 Some(result) = tasks.join_next() => break Some(anyhow!("a part of the server ended: {result:?}")),
                 _ = watch.tick() => {
                     relay_alive.store(relay.is_alive(), Ordering::Relaxed);
@@ -284,26 +359,54 @@ impl Issuer for CastIssuer {
     }
 }
 
-/// Listens on `addr`, which `setting` named.
-async fn bind(setting: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.map_err(|error| http_error(setting, addr, &error))
+impl Sockets {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let http = port::bind(&config.http.listen, "CASTWAY_HTTP_ADDR").await?;
+        let mut bound = Self { http, https: None, turns: None, collider: None, missing: Vec::new() };
+        let collider = config.calls.collider.map(Listen::exactly);
+        let more = [
+            (&config.tls.https, "CASTWAY_HTTPS_ADDR", &mut bound.https),
+            (&config.tls.turns, "CASTWAY_TURNS_ADDR", &mut bound.turns),
+            (&collider, "CASTWAY_COLLIDER_ADDR", &mut bound.collider),
+        ];
+        for (listen, setting, place) in more {
+            let Some(listen) = listen else { continue };
+            match port::bind(listen, setting).await {
+                Ok(socket) => *place = Some(socket),
+                Err(error) if listen.required => return Err(error),
+                // Every port takes TLS, so nothing but the address is missing.
+                Err(error) => bound.missing.push(error.to_string()),
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Where HTTPS is: every port takes TLS.
+    fn https_port(&self) -> u16 {
+        self.https.as_ref().unwrap_or(&self.http).addr.port()
+    }
+
+    fn into_listeners(self) -> Vec<Socket> {
+        [Some(self.http), self.https, self.turns].into_iter().flatten().collect()
+    }
 }
 
-fn http_error(setting: &str, addr: SocketAddr, error: &io::Error) -> anyhow::Error {
-    let kind = error.kind();
-    if kind == io::ErrorKind::AddrInUse {
-        anyhow!("TCP {addr} is taken by another program (another Castway?): stop that one, or set {setting} to a free port")
-    } else if kind == io::ErrorKind::PermissionDenied {
-        anyhow!(
-            "TCP {addr} needs more rights: ports below 1024 are for root or for CAP_NET_BIND_SERVICE; set {setting} to a \
-             port above, or give the program that capability"
-        )
-    } else if kind == io::ErrorKind::AddrNotAvailable {
-        let port = addr.port();
-        anyhow!("{setting}={addr} is not an address of this machine: use one of its own, or 0.0.0.0:{port} for all")
-    } else {
-        anyhow!("{setting}={addr} can't be listened on: {error}")
-    }
+/// The names and addresses of this machine, for its own certificate.
+fn own_names(config: &Config) -> Vec<String> {
+    let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+    let host = Some(host).filter(|host| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
+    let local = host.iter().filter(|host| !host.contains('.')).map(|host| format!("{host}.local"));
+    let public = config.http.public_url.as_ref().and_then(Url::host).map(|host| match host {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(ip) => ip.to_string(),
+        Host::Ipv6(ip) => ip.to_string(),
+    });
+    let ips = address::interfaces().into_iter().filter(|ip| ip.is_loopback() || address::reaches_others(ip));
+    let names = ["localhost".to_owned()].into_iter().chain(local).chain(host.clone()).chain(public);
+    let mut names: Vec<String> = names.chain(ips.map(|ip| ip.to_string())).filter(|name| !name.is_empty()).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn shown(path: &Path) -> String {

@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use crate::external::External;
 use crate::secret::Secret;
+use crate::tls::Certificates;
 use crate::users::Credentials;
 
 /// How a listener is reached (RFC 7065).
@@ -33,6 +34,8 @@ pub struct IceServers {
     /// Where the listeners are bound.
     listening: IpAddr,
     external: External,
+    /// TURN over TLS, and its port.
+    tls: Option<(Certificates, u16)>,
 }
 
 /// One entry of `RTCConfiguration.iceServers`. One URL each: some receivers take the first of a list only.
@@ -49,7 +52,14 @@ impl IceServers {
     /// `listening` is what the listeners are bound to. Listeners with the port they were bound to, the preferred one first.
     pub fn new(public_url: Option<&Url>, listeners: Vec<Listener>, listening: IpAddr, external: External) -> Self {
         let public = public_url.and_then(Url::host).map(|host| host.to_owned());
-        Self { listeners, public, listening, external }
+        Self { listeners, public, listening, external, tls: None }
+    }
+
+    /// Adds TURN over TLS. It is named while the certificate is one that browsers trust, under a name of the certificate: with a
+    /// self-signed one they would try in vain, at every cast.
+    #[must_use]
+    pub fn with_tls(self, certificates: Certificates, port: u16) -> Self {
+        Self { tls: Some((certificates, port)), ..self }
     }
 
     /// `turn:HOST:PORT?transport=udp` and so on, a URL a listener. HOST is the external address of the settings, or else the
@@ -57,14 +67,14 @@ impl IceServers {
     /// A client on the server's own machine, and a header that names no host, count as saying nothing.
     pub fn uris(&self, request_host: Option<&str>) -> Vec<String> {
         let host = self.host(request_host);
-        self.listeners.iter().map(|listener| listener.turn(&host)).collect()
+        self.listeners.iter().map(|listener| listener.turn(&host)).chain(self.turns(&host, request_host)).collect()
     }
 
     /// The same with credentials, and `stun:` where there is UDP, as `RTCPeerConnection` takes them.
     pub fn ice_servers(&self, credentials: &Credentials, request_host: Option<&str>) -> Vec<IceServer> {
         let host = self.host(request_host);
-        let turn = self.listeners.iter().map(|listener| IceServer {
-            urls: listener.turn(&host),
+        let turn = self.uris(request_host).into_iter().map(|urls| IceServer {
+            urls,
             username: Some(credentials.username.clone()),
             credential: Some(credentials.password.clone()),
         });
@@ -80,6 +90,16 @@ impl IceServers {
     fn stun(&self, host: &Host) -> impl Iterator<Item = String> {
         let udp = self.listeners.iter().filter(|listener| listener.transport == Transport::Udp);
         udp.map(move |listener| format!("stun:{host}:{}", listener.port))
+    }
+
+    fn turns(&self, host: &Host, request_host: Option<&str>) -> Option<String> {
+        let (certificates, port) = self.tls.as_ref()?;
+        let certificate = certificates.current();
+        let covered = |host: &Host| certificate.covers(host.to_string().trim_matches(['[', ']']));
+        let named = certificate.names.iter().filter(|name| !name.starts_with('*')).find_map(|name| requested(name));
+        let known = [Some(host.clone()), request_host.and_then(requested)].into_iter().flatten().find(covered);
+        let host = known.or(named).filter(|_| certificate.is_trusted())?;
+        Some(Listener { transport: Transport::Tls, port: *port }.turn(&host))
     }
 
     fn host(&self, request_host: Option<&str>) -> Host {

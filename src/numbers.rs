@@ -1,11 +1,35 @@
 //! What `/metrics` shows: the counters of the relay and what there is of casts and calls, with names and help.
 
+use std::time::SystemTime;
+
 use crate::api::{Family, Kind, Sample};
 use crate::apprtc::hub::Census;
 use crate::relay::Stats;
 use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
+use crate::tls::Certificates;
 
-/// All metrics. `tvs` have a code; `clients` are connected over Socket.IO.
+/// Of the certificate.
+#[must_use]
+pub fn certificate(certificates: &Certificates) -> Vec<Family> {
+    let current = certificates.current();
+    let expiry = current.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    vec![
+        Family {
+            name: "castway_certificate_expiry_timestamp_seconds",
+            help: "When the certificate ends, and its kind: self_signed, files or acme",
+            kind: Kind::Gauge,
+            samples: vec![Sample { labels: vec![("kind", current.kind.name().to_owned())], value: expiry.as_secs_f64() }],
+        },
+        Family::single(
+            "castway_certificate_failures",
+            "Times that the certificate could not be renewed or read again",
+            Kind::Counter,
+            certificates.failures() as f64,
+        ),
+    ]
+}
+
+/// All others. `tvs` have a code; `clients` are connected over Socket.IO.
 #[must_use]
 pub fn families(relay: &Stats, tvs: usize, clients: usize, calls: &Census) -> Vec<Family> {
     let counter = |name, help, value: u64| Family::single(name, help, Kind::Counter, value as f64);

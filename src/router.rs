@@ -19,11 +19,19 @@ use crate::apprtc::collider;
 use crate::apprtc::hub::Hub;
 use crate::client::{self, Client};
 use crate::config::{CorsOrigins, HttpConfig};
-use crate::{pages, socket_io};
+use crate::http::Redirect;
+use crate::{http, pages, socket_io};
 
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.
-/// `own`: the origin people type, where it is set. `hsts`: see [`hsts`].
-pub fn router(layer: SocketIoLayer, api: Router, hub: Hub, config: &HttpConfig, own: Option<String>, hsts: bool) -> Router {
+/// `own`: the origin people type, where it is set. `https`: where HTTPS is, and whether for good, see [`hsts`].
+pub fn router(
+    layer: SocketIoLayer,
+    api: Router,
+    hub: Hub,
+    config: &HttpConfig,
+    own: Option<String>,
+    https: Option<(Redirect, bool)>,
+) -> Router {
     let mut cors = config.cors.clone();
     if let CorsOrigins::Only(list) = &mut cors {
         list.extend(own);
@@ -31,13 +39,16 @@ pub fn router(layer: SocketIoLayer, api: Router, hub: Hub, config: &HttpConfig, 
     let allowed = Arc::new(cors.clone());
     let routes = api.merge(pages::calls()).merge(collider::on_the_main_port(hub, pages::router()));
     // Around all of them at once: `Router::layer` would give each route, and each of its methods, a Socket.IO server of its own.
+    let (redirect, hsts) = https.unzip();
+    let redirect = redirect.map(|redirect| middleware::from_fn_with_state(Arc::new(redirect), http::redirect));
     Router::new()
         .fallback_service(layer.layer(routes))
         .layer(middleware::from_fn(socket_io::prepare))
         .layer(middleware::from_fn_with_state(allowed, refuse_foreign_origins))
         .layer(cors_layer(&cors))
+        .layer(option_layer(redirect))
         .layer(middleware::from_fn_with_state(trusted(config), client::identify))
-        .layer(option_layer(self::hsts(hsts)))
+        .layer(option_layer(self::hsts(hsts.unwrap_or(false))))
 }
 
 /// Collider on a port of its own.

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM and SIGHUP.
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,5 +23,23 @@ impl Stop {
             _ = self.interrupt.recv() => "Ctrl-C",
             _ = self.terminate.recv() => "SIGTERM",
         }
+    }
+}
+
+/// SIGHUP, which asks the program to read its certificate again.
+pub struct Reload(tokio::signal::unix::Signal);
+
+impl Reload {
+    /// From here on the signal no longer ends the program.
+    ///
+    /// # Errors
+    /// The system's, where it has no signals to give.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// The next request.
+    pub async fn requested(&mut self) {
+        self.0.recv().await;
     }
 }

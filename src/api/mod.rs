@@ -3,6 +3,7 @@
 //! The router wants the [`crate::client::Client`] in each request's extensions. CORS, compression and tracing are the
 //! caller's layers; none may log the query, which can hold an API key.
 
+mod challenge;
 mod error;
 mod health;
 mod iceconfig;
@@ -26,6 +27,7 @@ use crate::cast::code::CodeAlphabet;
 use crate::config::CredentialsConfig;
 use crate::ice::IceServers;
 use crate::limit::AddressLimiter;
+use crate::tls::Certificates;
 use crate::users::Directory;
 
 /// Most bytes of a request's body.
@@ -42,6 +44,8 @@ pub struct Api {
     /// Of `/v1alpha/iceconfig` alone.
     pub ice_limiter: AddressLimiter,
     pub site: Site,
+    /// `None`: no TLS.
+    pub certificates: Option<Certificates>,
     /// What besides the database must be in order for `/readyz`.
     pub probes: Vec<Probe>,
     /// What `/metrics` shows.
@@ -55,6 +59,7 @@ pub struct Site {
     pub public_url: Option<String>,
     /// Where the HTTP port really listens.
     pub http: SocketAddr,
+    pub https_port: Option<u16>,
     pub alphabet: CodeAlphabet,
 }
 
@@ -72,7 +77,7 @@ impl fmt::Debug for Probe {
     }
 }
 
-/// `/turn`, `/v1alpha/iceconfig`, `/api/info`, `/healthz`, `/readyz` and `/metrics`.
+/// `/turn`, `/v1alpha/iceconfig`, `/api/info`, `/healthz`, `/readyz`, `/metrics` and `/.well-known/acme-challenge/`.
 pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/turn", get(turn::issue).post(turn::issue))
@@ -81,6 +86,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
+        .route("/.well-known/acme-challenge/{token}", get(challenge::answer))
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(api)
 }

@@ -5,16 +5,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use ipnet::IpNet;
 use url::{Origin, Url};
 
-use super::{NETWORKS, Reader, Settings, list, network};
+use super::{Listen, NETWORKS, Reader, Settings, list, network, text};
 
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    pub addr: SocketAddr,
+    pub listen: Listen,
     /// The origin people type, without a path or a trailing slash; `None`: the one each request came by.
     pub public_url: Option<Url>,
     pub cors: CorsOrigins,
-    /// Proxies whose word on the client is believed.
+    /// Proxies in front, whose word about clients' addresses is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Most TCP connections of one address at once.
+    pub address_connections: u32,
 }
 
 /// Whose front ends may call this server from a browser. No cookies in either case.
@@ -29,8 +31,14 @@ impl HttpConfig {
     pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
         let default = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080));
         let expected = "an IP address and a port, e.g. 0.0.0.0:8080 or [::]:8080";
+        let mut listen = Listen::exactly(reader.parsed("CASTWAY_HTTP_ADDR", &settings.http_addr, expected, default));
+        if text(&settings.http_addr).is_none() && text(&settings.domain).is_some() {
+            // Who types the name alone comes here first, and a certificate authority may.
+            listen.addrs.insert(0, SocketAddr::new(default.ip(), 80));
+        }
+        let connections = reader.number("CASTWAY_ADDRESS_CONNECTIONS", &settings.address_connections, 1000, 1..=1_000_000);
         Self {
-            addr: reader.parsed("CASTWAY_HTTP_ADDR", &settings.http_addr, expected, default),
+            listen,
             public_url: reader.parse(
                 "CASTWAY_PUBLIC_URL",
                 &settings.public_url,
@@ -40,6 +48,7 @@ impl HttpConfig {
             ),
             cors: read_cors(settings, reader),
             trusted_proxies: reader.list("CASTWAY_TRUSTED_PROXIES", &settings.trusted_proxies, NETWORKS, network),
+            address_connections: u32::try_from(connections).expect("the range above fits"),
         }
     }
 }

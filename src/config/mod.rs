@@ -9,7 +9,9 @@ mod cast;
 mod credentials;
 mod external;
 mod http;
+mod listen;
 mod relay;
+mod tls;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -24,7 +26,9 @@ pub use cast::CastConfig;
 pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, TurnAccess};
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
 pub use http::{CorsOrigins, HttpConfig};
+pub use listen::Listen;
 pub use relay::{Discovery, RelayConfig};
+pub use tls::{AcmeConfig, CertificateSource, TlsConfig};
 
 /// The text of every setting. Each flag has its variable and the other way round; an empty value counts as not set.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -34,13 +38,43 @@ pub struct Settings {
     /// Folder for the database and the generated secrets; made with mode 0700 [default: data]
     #[arg(long, env = "CASTWAY_DATA_DIR", value_name = "DIR", global = true, hide_env_values = true)]
     pub data_dir: Option<String>,
-    /// Address of the pages, Socket.IO and the REST API [default: 0.0.0.0:8080]
+    /// Address of the pages, Socket.IO and the REST API without TLS [default: 0.0.0.0:8080; port 80 with a domain, if it may]
     #[arg(long, env = "CASTWAY_HTTP_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub http_addr: Option<String>,
+    /// Address of everything over TLS: HTTPS, WebSocket, TURN [default: 0.0.0.0:8443; port 443 with a domain, if it may]
+    #[arg(long, env = "CASTWAY_HTTPS_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
+    pub https_addr: Option<String>,
+    /// Address of TURN over TLS at its standard port [default: 0.0.0.0:5349]
+    #[arg(long, env = "CASTWAY_TURNS_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
+    pub turns_addr: Option<String>,
+    /// Whether TLS is off, because a proxy in front does it: true or false [default: false]
+    #[arg(long, env = "CASTWAY_NO_TLS", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub no_tls: Option<String>,
+    /// Comma list of the names of this server: a certificate for them is had from Let's Encrypt
+    #[arg(long, env = "CASTWAY_DOMAIN", value_name = "LIST", global = true, hide_env_values = true)]
+    pub domain: Option<String>,
+    /// E-mail address for the certificate authority to write to
+    #[arg(long, env = "CASTWAY_ACME_EMAIL", value_name = "ADDRESS", global = true, hide_env_values = true)]
+    pub acme_email: Option<String>,
+    /// Directory of the certificate authority (ACME) [default: that of Let's Encrypt]
+    #[arg(long, env = "CASTWAY_ACME_DIRECTORY", value_name = "URL", global = true, hide_env_values = true)]
+    pub acme_directory: Option<String>,
+    /// PEM file with the root certificate of the directory's own HTTPS, where it is not a public one
+    #[arg(long, env = "CASTWAY_ACME_CA", value_name = "FILE", global = true, hide_env_values = true)]
+    pub acme_ca: Option<String>,
+    /// PEM file with the certificate and its chain, instead of a certificate authority; read again when it changes
+    #[arg(long, env = "CASTWAY_CERT", value_name = "FILE", global = true, hide_env_values = true)]
+    pub cert: Option<String>,
+    /// PEM file with the certificate's private key
+    #[arg(long, env = "CASTWAY_PKEY", value_name = "FILE", global = true, hide_env_values = true)]
+    pub pkey: Option<String>,
+    /// Most TCP connections of one address at once; trusted proxies aside [default: 1000]
+    #[arg(long, env = "CASTWAY_ADDRESS_CONNECTIONS", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub address_connections: Option<String>,
     /// The address people type, e.g. https://cast.example.org, when a proxy or a name is in front
     #[arg(long, env = "CASTWAY_PUBLIC_URL", value_name = "URL", global = true, hide_env_values = true)]
     pub public_url: Option<String>,
-    /// Comma list of addresses or networks of proxies whose X-Forwarded-* and Forwarded headers are believed
+    /// Comma list of addresses or networks of proxies whose X-Forwarded-* and Forwarded headers and PROXY protocol are believed
     #[arg(long, env = "CASTWAY_TRUSTED_PROXIES", value_name = "LIST", global = true, hide_env_values = true)]
     pub trusted_proxies: Option<String>,
     /// Comma list of origins whose front ends may call this server, or * [default: *]
@@ -213,6 +247,7 @@ pub struct Settings {
 pub struct Config {
     pub data_dir: PathBuf,
     pub http: HttpConfig,
+    pub tls: TlsConfig,
     pub relay: RelayConfig,
     pub credentials: CredentialsConfig,
     pub cast: CastConfig,
@@ -243,10 +278,13 @@ impl Config {
     /// [`Problems`] with one line for each setting that can't be used.
     pub fn read(settings: &Settings) -> Result<Self, Problems> {
         let mut reader = Reader::default();
+        let http = HttpConfig::read(settings, &mut reader);
+        let relay = RelayConfig::read(settings, &mut reader);
         let config = Self {
             data_dir: PathBuf::from(text(&settings.data_dir).unwrap_or("data")),
-            http: HttpConfig::read(settings, &mut reader),
-            relay: RelayConfig::read(settings, &mut reader),
+            tls: TlsConfig::read(settings, &mut reader, *http.listen.addrs.last().expect("never empty"), relay.addr),
+            http,
+            relay,
             credentials: CredentialsConfig::read(settings, &mut reader),
             cast: CastConfig::read(settings, &mut reader),
             calls: CallsConfig::read(settings, &mut reader),
@@ -368,7 +406,7 @@ mod tests {
     #[test]
     fn defaults_need_no_setting() {
         let config = Config::read(&Settings::default()).expect("defaults are valid");
-        assert_eq!(config.http.addr.to_string(), "0.0.0.0:8080");
+        assert_eq!(config.http.listen.addrs, ["0.0.0.0:8080".parse().unwrap()]);
         assert_eq!(config.relay.addr.to_string(), "0.0.0.0:3478");
         assert_eq!(config.credentials.access, TurnAccess::Users);
     }

@@ -81,8 +81,9 @@ impl RelayConfig {
         }
         let no_udp = flag(reader, "CASTWAY_NO_UDP", &settings.no_udp, false);
         let no_tcp = flag(reader, "CASTWAY_NO_TCP", &settings.no_tcp, false);
-        if no_udp && no_tcp {
-            reader.problem("CASTWAY_NO_TCP", "true", "false where CASTWAY_NO_UDP is true: the relay must listen on something");
+        if no_udp && no_tcp && flag(reader, "CASTWAY_NO_TLS", &settings.no_tls, false) {
+            let expected = "false where CASTWAY_NO_UDP and CASTWAY_NO_TLS are true: the relay must listen on something";
+            reader.problem("CASTWAY_NO_TCP", "true", expected);
         }
         let no_tcp_relay = flag(reader, "CASTWAY_NO_TCP_RELAY", &settings.no_tcp_relay, true);
         if no_tcp && !no_tcp_relay {
@@ -242,7 +243,10 @@ mod tests {
         let settings = Settings { user_quota: Some("0".into()), max_bps: Some("125000".into()), ..Settings::default() };
         let relay = Config::read(&settings).expect("valid").relay;
         assert_eq!((relay.user_quota, relay.max_bps), (None, Some(125_000)));
-        let settings = Settings { no_udp: Some("true".into()), no_tcp: Some("true".into()), ..Settings::default() };
+        let yes = || Some("true".to_owned());
+        let mut settings = Settings { no_udp: yes(), no_tcp: yes(), ..Settings::default() };
+        assert!(Config::read(&settings).is_ok(), "there is TLS");
+        settings.no_tls = yes();
         assert!(Config::read(&settings).expect_err("nothing listens").to_string().contains("CASTWAY_NO_TCP"));
         let settings = Settings { no_tcp_relay: Some("false".into()), no_tcp: Some("true".into()), ..Settings::default() };
         assert!(Config::read(&settings).expect_err("no way to ask").to_string().contains("CASTWAY_NO_TCP_RELAY"));

@@ -27,9 +27,11 @@ mod strangers;
 mod stream;
 mod streams;
 pub mod udp;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -40,6 +42,7 @@ use rand::Rng as _;
 pub use accounts::Accounts;
 pub use setup::bind_addresses;
 pub use stats::Stats;
+pub use wire::Wire;
 
 use crate::config::RelayConfig;
 use crate::external::External;
@@ -197,7 +200,37 @@ impl Meter {
     }
 }
 
+/// A client's connection that somebody else has accepted.
+#[derive(Debug)]
+pub struct Connection {
+    pub client: SocketAddr,
+    /// Ours.
+    pub server: SocketAddr,
+    pub wire: Wire,
+}
+
+/// Takes connections in for the shards, by turns.
+#[derive(Debug, Clone)]
+pub struct Entrance {
+    shards: Arc<[Mailbox]>,
+    next: Arc<AtomicUsize>,
+}
+
+impl Entrance {
+    /// From here on the connection is the relay's: it says what it has to say itself, and closes it.
+    pub fn enter(&self, connection: Connection) {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        self.shards[next % self.shards.len()].send(Control::Adopt(connection));
+    }
+}
+
 impl Handle {
+    /// For listeners besides the relay's own.
+    #[must_use]
+    pub fn entrance(&self) -> Entrance {
+        Entrance { shards: self.mailboxes.clone().into(), next: Arc::default() }
+    }
+
     /// Where clients reach the relay, with the real port when 0 was asked for.
     #[must_use]
     pub const fn listening(&self) -> SocketAddr {

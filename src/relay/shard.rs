@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 
+use super::Connection;
 use super::acceptor::{Acceptor, is_exhaustion};
 use super::accounts::Accounts;
 use super::inbox::Inbox;
@@ -28,9 +29,10 @@ use super::source::{Source, StreamId};
 use super::splice::Splices;
 use super::stats::{Close, ShardStats};
 use super::strangers::Strangers;
-use super::stream::{Stream, Wire};
+use super::stream::Stream;
 use super::streams::{FIRST_REQUEST, Streams};
 use super::udp::UdpSocket;
+use super::wire::Wire;
 use crate::turn::codec::framing::{Frame, next_frame};
 use crate::turn::codec::message::{Class, Method, type_number};
 use crate::turn::{self, FiveTuple, Forward, Output, PeerPolicy, RelayId, Settings, Shared, Transport};
@@ -65,6 +67,8 @@ pub(super) enum Control {
     Moved { client: FiveTuple, shard: u8 },
     /// Nobody has it any more.
     Forget { client: FiveTuple },
+    /// A connection that another listener has accepted.
+    Adopt(Connection),
 }
 
 /// How to reach a shard.
@@ -307,6 +311,7 @@ impl Shard {
                 Control::Forget { client } => {
                     self.moved.remove(&client);
                 }
+                Control::Adopt(connection) => self.adopt(connection, now),
             }
             self.outputs(now);
         }
@@ -395,17 +400,26 @@ impl Shard {
                 // That connection is gone already.
                 Err(_) => continue,
             };
-            self.core.stats.accepted.add(1);
-            let Some(stranger) = self.core.strangers.admit(client.ip()) else {
-                self.core.stats.closed(Close::Limit);
-                continue;
-            };
-            let tuple = FiveTuple { client, server, transport: Transport::Tcp };
-            let stream = Stream::new(tuple, Wire::Tcp(socket), stranger, now + FIRST_REQUEST);
-            if self.streams.insert(Box::new(stream), &self.core.poll, now).is_none() {
-                self.core.stats.closed(Close::Limit);
-            }
+            self.adopt(Connection { client, server, wire: Wire::Tcp(socket) }, now);
         }
+    }
+
+    fn adopt(&mut self, connection: Connection, now: Instant) {
+        let Connection { client, server, wire } = connection;
+        self.core.stats.accepted.add(1);
+        let Some(stranger) = self.core.strangers.admit(client.ip()) else {
+            return self.core.stats.closed(Close::Limit);
+        };
+        let decrypted = wire.transport() == Transport::Tls;
+        let tuple = FiveTuple { client, server, transport: wire.transport() };
+        let stream = Stream::new(tuple, wire, stranger, now + FIRST_REQUEST);
+        match self.streams.insert(Box::new(stream), &self.core.poll, now) {
+            // What was decrypted already no socket will report.
+            Some(id) if decrypted => self.core.poll.again(Source::Stream(id).token()),
+            Some(_) => {}
+            None => self.core.stats.closed(Close::Limit),
+        }
+        self.core.stats.streams.set(self.streams.len() as u64);
     }
 
     fn stream_ready(&mut self, id: StreamId, event: &Ready, now: Instant) {
@@ -416,6 +430,9 @@ impl Shard {
             let mut buffer = std::mem::take(&mut self.buffer);
             let end = self.read_stream(id, &mut buffer, now);
             self.buffer = buffer;
+            if self.streams.stream(id).is_some_and(|stream| stream.holds_back()) {
+                self.streams.touch(id);
+            }
             self.finish(now);
             if let Some(why) = end {
                 self.close_stream(id, why, now);
@@ -458,8 +475,9 @@ impl Shard {
                     bytes = rest;
                 }
                 Frame::Needs(_) => {
-                    let kept = self.streams.stream(id)?.keep(bytes);
-                    return (!kept).then_some(Close::Garbage);
+                    let stream = self.streams.stream(id)?;
+                    let kept = stream.keep(bytes);
+                    return if !kept { Some(Close::Garbage) } else { stream.has_ended().then_some(Close::Client) };
                 }
                 Frame::Garbage => return Some(Close::Garbage),
             }

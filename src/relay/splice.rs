@@ -18,7 +18,7 @@ use rustix::net::sockopt;
 
 use super::poll::{Interest, Poll};
 use super::source::Source;
-use super::stream::Wire;
+use super::wire::Wire;
 use crate::turn::{ConnectionId, Direction};
 
 /// The most that a read brings, and so the most that waits.
@@ -169,7 +169,7 @@ impl Splice {
     fn watch(&mut self, poll: &Poll, token: u64, now: Instant) -> io::Result<()> {
         let read = [self.client.is_wanted(&self.peer, now), self.peer.is_wanted(&self.client, now)];
         for (side, read) in [&mut self.client, &mut self.peer].into_iter().zip(read) {
-            let interest = match (read, !side.queue.is_empty()) {
+            let interest = match (read, !side.has_taken_all()) {
                 (true, true) => Some(Interest::ReadWrite),
                 (true, false) => Some(Interest::Read),
                 (false, true) => Some(Interest::Write),
@@ -193,9 +193,13 @@ impl Side {
         Self { wire, queue, start: 0, ended: false, told: false, resume: None, watched: None }
     }
 
+    fn has_taken_all(&self) -> bool {
+        self.queue.is_empty() && !self.wire.holds_back()
+    }
+
     /// Whether it is to be read, for `to`.
     fn is_wanted(&self, to: &Self, now: Instant) -> bool {
-        !self.ended && to.queue.is_empty() && self.resume.is_none_or(|at| at <= now)
+        !self.ended && to.has_taken_all() && self.resume.is_none_or(|at| at <= now)
     }
 
     /// Passes on to the other side what can be.
@@ -214,13 +218,14 @@ impl Side {
                     self.resume = carried(len);
                     let taken = to.wire.write(&buffer[..len]).or_else(none_yet)?;
                     to.queue.extend_from_slice(&buffer[taken..len]);
+                    self.ended = self.wire.has_ended();
                 }
                 Err(error) => {
                     none_yet(error)?;
                 }
             }
         }
-        if self.ended && to.queue.is_empty() && !to.told {
+        if self.ended && to.has_taken_all() && !to.told {
             to.wire.finish()?;
             to.told = true;
         }
@@ -229,9 +234,9 @@ impl Side {
 
     /// Writes what waits, as far as it is taken.
     fn flush(&mut self) -> io::Result<()> {
-        while self.start < self.queue.len() {
+        while self.start < self.queue.len() || self.wire.holds_back() {
             match self.wire.write(&self.queue[self.start..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(0) if self.start < self.queue.len() => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => self.start += len,
                 Err(error) => return none_yet(error).map(|_| ()),
             }

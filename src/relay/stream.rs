@@ -1,11 +1,11 @@
 //! One client's connection: bytes in, bytes out, with bounds on what waits.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::strangers::Stranger;
+use super::wire::Wire;
 use crate::turn::FiveTuple;
 
 /// The most that a read brings.
@@ -17,41 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TRICKLE: u64 = 16 * 1024;
 /// The most that may wait to become a whole message before there is an allocation.
 const UNPROVEN: usize = 4 * 1024;
-
-/// What carries the bytes. TLS will be another one.
-#[derive(Debug)]
-pub(super) enum Wire {
-    Tcp(TcpStream),
-}
-
-impl Wire {
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(tcp) => tcp.read(buffer),
-        }
-    }
-
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(tcp) => tcp.write(bytes),
-        }
-    }
-
-    /// Tells the other end that nothing more comes; it may go on to send.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
-        match self {
-            Self::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
-        }
-    }
-}
-
-impl AsFd for Wire {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(tcp) => tcp.as_fd(),
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -143,9 +108,9 @@ impl Stream {
     /// # Errors
     /// Of write(2); the connection is gone then.
     pub(super) fn flush(&mut self, now: Instant) -> io::Result<bool> {
-        while self.start < self.queue.len() {
+        while self.start < self.queue.len() || self.wire.holds_back() {
             match self.wire.write(&self.queue[self.start..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(0) if self.start < self.queue.len() => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => {
                     self.start += len;
                     self.written += len as u64;
@@ -167,6 +132,16 @@ impl Stream {
         }
         self.queue.clear();
         Ok(true)
+    }
+
+    /// Whether something is to be written that nobody has queued, such as TLS asks for by itself.
+    pub(super) fn holds_back(&self) -> bool {
+        self.wire.holds_back()
+    }
+
+    /// Whether the client has said that it is done.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.wire.has_ended()
     }
 
     /// Whether the client takes too little of what waits for it.

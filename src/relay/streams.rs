@@ -92,10 +92,17 @@ impl Streams {
     pub(super) fn push(&mut self, id: StreamId, parts: &[&[u8]], padding: usize) -> bool {
         let Some(stream) = self.stream(id) else { return false };
         let pushed = stream.push(parts, padding);
-        if pushed && !std::mem::replace(&mut stream.dirty, true) {
-            self.dirty.push(id);
+        if pushed {
+            self.touch(id);
         }
         pushed
+    }
+
+    /// Has it flushed with the others.
+    pub(super) fn touch(&mut self, id: StreamId) {
+        if self.stream(id).is_some_and(|stream| !std::mem::replace(&mut stream.dirty, true)) {
+            self.dirty.push(id);
+        }
     }
 
     /// The next connection that something was queued for.

@@ -5,6 +5,7 @@
 mod credentials;
 mod external;
 mod metrics;
+mod port;
 mod proxies;
 mod relay;
 mod relay_limits;
@@ -14,4 +15,5 @@ mod relay_tcp_peers;
 mod relay_ways;
 mod support;
 mod tidy;
+mod tls;
 mod users;

@@ -12,7 +12,7 @@ use stun::message::{
 };
 use stun::textattrs::TextAttribute;
 use stun::xoraddr::XorMappedAddress;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use turn::proto::PROTO_UDP;
@@ -23,22 +23,31 @@ use turn::proto::reqtrans::RequestedTransport;
 use super::relay::{LOCALHOST, SOON, allocated, allowing, arrived, config, received, signed, start, until};
 
 /// A client's connection that writes `step` bytes at a time.
-pub(crate) struct Connection {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Connection<S = TcpStream> {
+    pub(crate) stream: S,
     step: usize,
     pub(crate) nonce: String,
+    username: String,
+    password: String,
 }
 
 impl Connection {
     pub(crate) async fn open(relay: SocketAddr, step: usize) -> Self {
         let stream = TcpStream::connect(relay).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, step, nonce: String::new() }
+        Self::over(stream, step, "tv", "newest")
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(crate) fn over(stream: S, step: usize, username: &str, password: &str) -> Self {
+        Self { stream, step, nonce: String::new(), username: username.to_owned(), password: password.to_owned() }
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(self.step) {
             self.stream.write_all(piece).await.unwrap();
+            self.stream.flush().await.unwrap();
         }
     }
 
@@ -61,7 +70,7 @@ impl Connection {
     }
 
     pub(crate) async fn ask_signed(&mut self, method: Method, more: Vec<Box<dyn Setter>>) -> Message {
-        let request = signed(method, TransactionId::new(), "tv", "newest", &self.nonce, more);
+        let request = signed(method, TransactionId::new(), &self.username, &self.password, &self.nonce, more);
         let answer = self.ask(&request).await;
         assert!(!answer.contains(ATTR_ERROR_CODE), "{method}: {answer}");
         answer
@@ -83,7 +92,7 @@ impl Connection {
         self.nonce = TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text;
     }
 
-    async fn bind_channel(&mut self, peer: SocketAddr) {
+    pub(crate) async fn bind_channel(&mut self, peer: SocketAddr) {
         let channel = Box::new(ChannelNumber(0x4000));
         let peer = Box::new(PeerAddress { ip: peer.ip(), port: peer.port() });
         self.ask_signed(METHOD_CHANNEL_BIND, vec![channel, peer]).await;
@@ -96,7 +105,7 @@ pub(crate) fn relayed_address(answer: &Message) -> SocketAddr {
     (relayed.ip, relayed.port).into()
 }
 
-fn channel_data(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn channel_data(payload: &[u8]) -> Vec<u8> {
     let mut message = vec![0x40, 0, (payload.len() >> 8) as u8, payload.len() as u8];
     message.extend(payload);
     message.resize(message.len().next_multiple_of(4), 0);

@@ -6,10 +6,14 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use castway::app::App;
+use castway::config::{Config, Settings};
 use castway::users::credentials::issue;
 use stun::attributes::AttrType;
 use stun::message::{Message, Setter};
 use tokio::net::UdpSocket;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use turn::client::{Client, ClientConfig};
 
 /// The real program on the database in `data_dir`, without the settings and the `.env` of whoever runs the tests.
@@ -63,4 +67,49 @@ pub(crate) async fn rest_client(relay: SocketAddr) -> Client {
     let client = client.await.unwrap();
     client.listen().await.unwrap();
     client
+}
+
+/// The whole server in this process, on free ports of loopback and in a folder of its own.
+pub(crate) struct Server {
+    pub(crate) http: SocketAddr,
+    pub(crate) https: SocketAddr,
+    pub(crate) turns: SocketAddr,
+    pub(crate) certificates: Option<castway::tls::Certificates>,
+    pub(crate) folder: Option<tempfile::TempDir>,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Server {
+    /// Credentials are signed by `north`.
+    pub(crate) async fn start(settings: Settings) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), settings).await
+    }
+
+    pub(crate) async fn start_in(folder: tempfile::TempDir, settings: Settings) -> Self {
+        let text = |text: &str| Some(text.to_owned());
+        let settings = Settings {
+            data_dir: text(folder.path().to_str().unwrap()),
+            http_addr: text("127.0.0.1:0"),
+            turn_addr: text("127.0.0.1:0"),
+            relay_threads: text("2"),
+            static_auth_secret: text("north"),
+            ..settings
+        };
+        let app = App::build(Config::read(&settings).unwrap()).await.unwrap();
+        let (http, certificates) = (app.http_addr(), app.certificates().cloned());
+        let (https, turns) = (app.https_addr().unwrap_or(http), app.turns_addr().unwrap_or(http));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(app.run(async move {
+            let _ = stopped.await;
+        }));
+        Self { http, https, turns, certificates, folder: Some(folder), stop, running }
+    }
+
+    /// Ends it in order; its folder is returned.
+    pub(crate) async fn stop(mut self) -> tempfile::TempDir {
+        self.stop.send(()).unwrap();
+        tokio::time::timeout(Duration::from_secs(15), self.running).await.unwrap().unwrap().unwrap();
+        self.folder.take().unwrap()
+    }
 }

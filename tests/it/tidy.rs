@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 35] = [
+const LAYERS: [(&str, u8); 37] = [
     ("apprtc::message", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
@@ -27,6 +27,7 @@ const LAYERS: [(&str, u8); 35] = [
     ("secret", 0),
     ("signals", 1),
     ("telemetry", 1),
+    ("tls", 1),
     ("users", 1),
     ("api", 2),
     ("apprtc", 2),
@@ -35,6 +36,7 @@ const LAYERS: [(&str, u8); 35] = [
     ("relay", 2),
     ("socket_io", 2),
     ("numbers", 3),
+    ("port", 3),
     ("router", 3),
     ("app", 3),
     ("cli", 4),

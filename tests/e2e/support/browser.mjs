@@ -8,10 +8,12 @@ const executablePath = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
 export const LIMIT = 20_000;
 const SOURCE_TITLE = 'castway test picture';
 
-export async function launch() {
+// `home`: a folder whose store of certificates the browser trusts.
+export async function launch({ home } = {}) {
   if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Debian's package chromium`);
   return chromium.launch({
     executablePath,
+    env: home ? { ...process.env, HOME: home } : process.env,
     args: [
       '--no-sandbox',
       // The relay is at 127.0.0.1, and so may be every interface of a test machine.
@@ -141,9 +143,10 @@ export async function assertMagenta(page) {
   await until('the picture is the source', look, (rgb) => rgb !== null && rgb[0] > 180 && rgb[1] < 90 && rgb[2] > 180);
 }
 
-export async function assertRelayed(page, server, transport = 'udp') {
+export async function assertRelayed(page, server, transport = 'udp', port = server.turnPort) {
   const seen = await until('a candidate pair is selected', () => statistics(page), ({ local }) => Boolean(local));
   assert.equal(seen.local, 'relay');
   assert.equal(seen.remote, 'relay');
-  assert.equal(seen.url, `turn:127.0.0.1:${server.turnPort}?transport=${transport}`);
+  const scheme = transport === 'tls' ? 'turns' : 'turn';
+  assert.equal(seen.url, `${scheme}:127.0.0.1:${port}?transport=${transport === 'tls' ? 'tcp' : transport}`);
 }

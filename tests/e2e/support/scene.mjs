@@ -15,8 +15,8 @@ class Scene {
   browsers = [];
   cleanups = [];
 
-  async browser() {
-    const browser = await launch();
+  async browser(options) {
+    const browser = await launch(options);
     this.browsers.push(browser);
     return browser;
   }

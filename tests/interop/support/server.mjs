@@ -59,6 +59,10 @@ class Server {
     return Number(this.settings.CASTWAY_TURN_ADDR.split(':').at(-1));
   }
 
+  get httpsPort() {
+    return Number(this.settings.CASTWAY_HTTPS_ADDR.split(':')[1]);
+  }
+
   get pid() {
     return this.#child?.pid;
   }
@@ -157,6 +161,8 @@ export async function startServer(extra = {}) {
     const server = new Server(dataDir, {
       CASTWAY_DATA_DIR: dataDir,
       CASTWAY_HTTP_ADDR: `127.0.0.1:${await freeTcpPort()}`,
+      CASTWAY_HTTPS_ADDR: `127.0.0.1:${await freeTcpPort()}`,
+      CASTWAY_TURNS_ADDR: `127.0.0.1:${await freeTcpPort()}`,
       CASTWAY_TURN_ADDR: `127.0.0.1:${await freeUdpPort()}`,
       CASTWAY_EXTERNAL_IP: '127.0.0.1',
       CASTWAY_RELAY_IP: '127.0.0.1',
@@ -169,7 +175,7 @@ export async function startServer(extra = {}) {
     } catch (error) {
       lastError = error;
       await server.close().catch(() => {});
-      if (!/in use/i.test(String(error))) break;
+      if (!/in use|taken/i.test(String(error))) break;
     }
   }
   throw lastError;

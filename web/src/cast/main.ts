@@ -5,7 +5,7 @@ import { DEFAULT_INFO, loadInfo, type Info } from '../lib/info';
 import { Meter, NO_FIGURES } from '../lib/stats';
 import { keepAwake } from '../lib/wake';
 import { canCaptureCamera, canCaptureScreen, capture, switchPreset, type Preset } from './capture';
-import { preflight } from './preflight';
+import { moveOn, preflight } from './preflight';
 import { problems, type Problem } from './problems';
 import { scan } from './scan';
 import { Session } from './session';
@@ -168,6 +168,7 @@ function applyInfo(next: Info): void {
   info = next;
   view.codeRule(info.code);
   standing = preflight(info);
+  moveOn(info, byId<HTMLAnchorElement>('notice-link'));
   if (!canCaptureScreen() && canCaptureCamera()) view.source = 'camera';
   update();
 }

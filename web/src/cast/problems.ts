@@ -21,6 +21,8 @@ const bad = (id: string, title: string, hint: string, more: Partial<Problem> = {
 
 export const problems = {
   insecurePublic: (link: string) => bad('insecure', t.insecure, t.insecurePublic, { link, blocks: true }),
+  insecureOwn: (link: string, fingerprint: string) =>
+    bad('insecure', t.insecureOwn, t.insecureOwnHint(fingerprint), { tone: 'info', link, blocks: true }),
   insecureLocal: (link: string) => bad('insecure', t.insecure, t.insecureLocal, { link, blocks: true }),
   noWebrtc: () => bad('no_webrtc', t.noWebrtc, t.noWebrtcHint, { blocks: true }),
   noCapture: () => bad('no_capture', t.noCapture, t.noCaptureHint, { tone: 'warn' }),

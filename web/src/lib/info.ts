@@ -1,12 +1,15 @@
 export interface Info {
   publicUrl: string | null;
   origins: string[];
+  /** Where HTTPS is, where this server does that itself. */
+  https: { port: number; selfSigned: boolean; fingerprint: string } | null;
   code: { length: number; alphabet: string };
 }
 
 export const DEFAULT_INFO: Info = {
   publicUrl: null,
   origins: [],
+  https: null,
   code: { length: 6, alphabet: 'ABCDEFGHJKMNPQRSTWXYZ012345678' },
 };
 
@@ -18,6 +21,7 @@ export async function loadInfo(): Promise<Info | null> {
     return {
       publicUrl: body.publicUrl ? body.publicUrl.replace(/\/+$/, '') : null,
       origins: body.origins ?? [],
+      https: body.https ?? null,
       code: body.code ?? DEFAULT_INFO.code,
     };
   } catch {

@@ -1,0 +1,193 @@
+//! What it costs that one port carries every protocol: the same work through `port` and past it, in turns.
+//!
+//! TURN over TCP: `port` against the relay's own listener. HTTPS: `port` against a loop that accepts, does TLS and serves.
+//! Each by requests on one connection, and by connections of one request. Run: `cargo bench --bench port`.
+
+#![allow(clippy::unwrap_used, reason = "a bench ends at the first failure")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::routing::get;
+use castway::config::{Config, Listen, Settings};
+use castway::external::External;
+use castway::http::{Arrival, Http, Version};
+use castway::port::{self, Doors};
+use castway::relay::{self, Accounts};
+use castway::tls::Certificates;
+use castway::turn::codec::integrity::PasswordAlgorithm;
+use castway::turn::{Account, Credentials};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+const ROUNDS: usize = 9;
+const ROUND: Duration = Duration::from_millis(700);
+/// Requests that are under way at once.
+const PIPELINED: usize = 32;
+
+const BINDING: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xa4\x42castwaybench";
+/// A success with XOR-MAPPED-ADDRESS of IPv4.
+const BOUND: usize = 32;
+const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Knows nobody: a Binding request asks for no user.
+struct Nobody;
+
+impl Credentials for Nobody {
+    fn account(&self, _username: &str, _realm: &str, _algorithm: PasswordAlgorithm, _now: Instant) -> Option<Account> {
+        None
+    }
+}
+
+impl Accounts for Nobody {
+    fn is_live(&self, _user: &str) -> bool {
+        true
+    }
+
+    fn revision(&self) -> u64 {
+        0
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let some = |text: &str| Some(text.to_owned());
+    let settings = Settings { turn_addr: some("127.0.0.1:0"), relay_threads: some("1"), ..Settings::default() };
+    let config = Config::read(&settings).unwrap();
+    let bound = relay::bind_addresses(&config.relay).unwrap();
+    let external = External::new(&config.relay.external, bound, None);
+    let relay = relay::start(&config.relay, &external, Arc::new(Nobody)).unwrap();
+    let certificates = Certificates::open(&config.tls.source, folder.path(), vec!["localhost".to_owned()]).unwrap();
+    let acceptor = TlsAcceptor::from(certificates.server_config());
+    let router = Router::new().route("/healthz", get(|| async { "ok\n" }));
+
+    let listener = port::bind(&Listen::exactly("127.0.0.1:0".parse().unwrap()), "here").await.unwrap();
+    let through = listener.addr;
+    let doors = Doors {
+        http: Http::new(router.clone()),
+        relay: relay.entrance(),
+        plain_turn: true,
+        tls: Some(acceptor.clone()),
+        trusted_proxies: Vec::new(),
+        connections: 1000,
+        undecided: 1000,
+    };
+    tokio::spawn(port::serve(vec![listener], doors, std::future::pending()));
+    let (turn_past, https_past) = (relay.listening(), bare(acceptor, router).await);
+    let tls = connector(&std::fs::read(folder.path().join("tls/self-signed.pem")).unwrap());
+    let answer = http_answer(&tls, through).await;
+    assert_eq!(answer, http_answer(&tls, https_past).await, "the same answer, or the comparison is none");
+
+    println!("{:<44}{:>12}{:>12}{:>8}", "", "past it", "through it", "ratio");
+    let turn = |addr| async move { requests(TcpStream::connect(addr).await.unwrap(), &BINDING, BOUND).await };
+    compare("TURN over TCP, requests/s", turn_past, through, turn).await;
+    compare("TURN over TCP, connections/s", turn_past, through, |addr| connections(addr, None, &BINDING, BOUND)).await;
+    compare("HTTPS, requests/s", https_past, through, |addr| {
+        let tls = tls.clone();
+        async move { requests(secure(&tls, addr).await, GET, answer).await }
+    })
+    .await;
+    compare("HTTPS, connections/s", https_past, through, |addr| connections(addr, Some(tls.clone()), GET, answer)).await;
+}
+
+/// Medians of rounds, and of their ratios.
+async fn compare<F: Future<Output = f64>>(what: &str, without: SocketAddr, with: SocketAddr, measure: impl Fn(SocketAddr) -> F) {
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        rounds.push((measure(without).await, measure(with).await));
+    }
+    let median = |value: fn(&(f64, f64)) -> f64| {
+        let mut values: Vec<f64> = rounds.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values[ROUNDS / 2]
+    };
+    println!("{what:<44}{:>12.0}{:>12.0}{:>8.3}", median(|r| r.0), median(|r| r.1), median(|r| r.1 / r.0));
+}
+
+/// Requests a second on one connection.
+async fn requests(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8], answer: usize) -> f64 {
+    let (batch, mut answers) = (request.repeat(PIPELINED), vec![0; answer * PIPELINED]);
+    let (begun, mut count) = (Instant::now(), 0);
+    while begun.elapsed() < ROUND {
+        stream.write_all(&batch).await.unwrap();
+        stream.flush().await.unwrap();
+        stream.read_exact(&mut answers).await.unwrap();
+        count += PIPELINED;
+    }
+    count as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// Connections a second that make one request each.
+async fn connections(addr: SocketAddr, tls: Option<TlsConnector>, request: &'static [u8], answer: usize) -> f64 {
+    let (begun, mut count) = (Instant::now(), 0);
+    while begun.elapsed() < ROUND {
+        match &tls {
+            Some(tls) => once(secure(tls, addr).await, request, answer).await,
+            None => once(TcpStream::connect(addr).await.unwrap(), request, answer).await,
+        }
+        count += 1;
+    }
+    f64::from(count) / begun.elapsed().as_secs_f64()
+}
+
+async fn once(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8], answer: usize) {
+    stream.write_all(request).await.unwrap();
+    stream.flush().await.unwrap();
+    stream.read_exact(&mut vec![0; answer]).await.unwrap();
+}
+
+async fn secure(tls: &TlsConnector, addr: SocketAddr) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let tcp = TcpStream::connect(addr).await.unwrap();
+    tcp.set_nodelay(true).unwrap();
+    tls.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap()
+}
+
+/// The length of the answer to [`GET`].
+async fn http_answer(tls: &TlsConnector, addr: SocketAddr) -> usize {
+    let mut stream = secure(tls, addr).await;
+    stream.write_all(GET).await.unwrap();
+    let mut answer = [0; 4096];
+    let mut len = 0;
+    while !answer[..len].ends_with(b"ok\n") {
+        len += stream.read(&mut answer[len..]).await.unwrap();
+    }
+    len
+}
+
+/// The shortest way to HTTPS.
+async fn bare(tls: TlsAcceptor, router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let http = Arc::new(Http::new(router));
+    tokio::spawn(async move {
+        loop {
+            let (tcp, client) = listener.accept().await.unwrap();
+            let (tls, http) = (tls.clone(), Arc::clone(&http));
+            tokio::spawn(async move {
+                tcp.set_nodelay(true).unwrap();
+                if let Ok(stream) = tls.accept(tcp).await {
+                    http.serve(stream, Version::Http1, Arrival { client, tls: true, forwarded: false });
+                }
+            });
+        }
+    });
+    addr
+}
+
+fn connector(pem: &[u8]) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    // Whole handshakes: resumed ones would hide what is measured.
+    config.resumption = rustls::client::Resumption::disabled();
+    TlsConnector::from(Arc::new(config))
+}

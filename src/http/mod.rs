@@ -1,0 +1,137 @@
+//! HTTP on connections that somebody else has accepted: deadlines, what every request is told of its connection, an end in
+//! order.
+//!
+//! Why not `axum::serve`: it has no deadline for a request's head, so that a few hundred half-open connections hold every
+//! descriptor for ever.
+
+mod redirect;
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower::ServiceExt as _;
+
+pub use redirect::{Redirect, redirect};
+
+use crate::client::Scheme;
+
+/// For the head of a request, from the moment it may begin.
+const HEAD: Duration = Duration::from_secs(10);
+/// Whether a silent client over HTTP/2 is still there is asked so often.
+const PING: Duration = Duration::from_secs(20);
+/// What is left of connections after the stop is cut after this.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// How a request came; an extension of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// The client, not a proxy that has named it by the PROXY protocol.
+    pub client: SocketAddr,
+    /// Over TLS that ends here.
+    pub tls: bool,
+    /// From a trusted proxy that speaks for many clients.
+    pub forwarded: bool,
+}
+
+/// What a connection speaks, as ALPN has settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    Http1,
+    Http2,
+}
+
+/// Serves requests until it is told to stop.
+#[derive(Debug)]
+pub struct Http {
+    http1: Builder<TokioExecutor>,
+    http2: Builder<TokioExecutor>,
+    router: Router,
+    connections: Mutex<GracefulShutdown>,
+}
+
+impl Http {
+    #[must_use]
+    pub fn new(router: Router) -> Self {
+        let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
+        http1.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+        let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
+        http2.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
+        Self { http1, http2, router, connections: Mutex::default() }
+    }
+
+    /// Serves a connection in a task of its own.
+    pub fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, version: Version, arrival: Arrival) {
+        let begun = Arc::new(AtomicBool::new(version == Version::Http1));
+        let seen = Arc::clone(&begun);
+        let service = self.router.clone().map_request(move |request: Request<Incoming>| {
+            seen.store(true, Ordering::Relaxed);
+            told(request, arrival)
+        });
+        let builder = match version {
+            Version::Http1 => &self.http1,
+            Version::Http2 => &self.http2,
+        };
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+        let watcher = self.connections.lock().unwrap_or_else(PoisonError::into_inner).watcher();
+        let connection = watcher.watch(connection.into_owned());
+        tokio::spawn(async move {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                ended = &mut connection => ended,
+                // HTTP/2 knows no deadline for the first request.
+                () = tokio::time::sleep(HEAD) => {
+                    if !begun.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::trace!(client = %arrival.client, %error, "connection ended");
+            }
+        });
+    }
+
+    /// Lets requests that are being answered end, for a while.
+    pub async fn stop(&self) {
+        let connections = std::mem::take(&mut *self.connections.lock().unwrap_or_else(PoisonError::into_inner));
+        tokio::time::timeout(CLOSING, connections.shutdown()).await.ok();
+    }
+}
+
+fn told(mut request: Request<Incoming>, arrival: Arrival) -> Request<Incoming> {
+    let extensions = request.extensions_mut();
+    extensions.insert(ConnectInfo(arrival.client));
+    extensions.insert(if arrival.tls { Scheme::Https } else { Scheme::Http });
+    extensions.insert(arrival);
+    request
+}
+
+/// Lets the process have as many descriptors as it may: each client and each relayed address is one, and the usual limit of
+/// 1,024 is for programs that use select(2). Returns how many those are.
+pub fn raise_descriptor_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return current.unwrap_or(u64::MAX);
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum.unwrap_or(u64::MAX),
+        Err(error) => {
+            tracing::warn!(%error, ?current, "the limit of descriptors stays low");
+            current.unwrap_or(u64::MAX)
+        }
+    }
+}

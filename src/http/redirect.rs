@@ -1,0 +1,142 @@
+//! From HTTP to HTTPS, where that helps.
+//!
+//! With a certificate that browsers trust, everything is redirected; with a self-signed one nothing: TVs can't be told to trust
+//! it and their page needs no HTTPS, and the caster's page explains the browser's warning before it leads there. Never
+//! redirected are this machine's own requests, those that a proxy passes on (it is where TLS ends), and what monitors and
+//! certificate authorities ask for.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use url::{Host, Url};
+
+use super::Arrival;
+use crate::client::Client;
+use crate::tls::Certificates;
+
+const NEVER: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+const CHALLENGES: &str = "/.well-known/acme-challenge/";
+
+/// Where HTTPS is.
+#[derive(Debug, Clone)]
+pub struct Redirect {
+    pub certificates: Certificates,
+    pub port: u16,
+    /// The origin people type, where it is set.
+    pub public_url: Option<Url>,
+}
+
+/// Middleware behind [`crate::client::identify`] and ahead of everything else.
+pub async fn redirect(State(redirect): State<Arc<Redirect>>, request: Request, next: Next) -> Response {
+    let arrival = request.extensions().get::<Arrival>().copied();
+    let host = request.extensions().get::<Client>().and_then(|client| client.host.as_deref());
+    match arrival.and_then(|arrival| redirect.target(arrival, host, request.uri())) {
+        // Not kept by browsers: the next certificate may be another one, or none.
+        Some(target) => {
+            (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, target), (header::CACHE_CONTROL, NO_STORE)]).into_response()
+        }
+        None => next.run(request).await,
+    }
+}
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+impl Redirect {
+    fn target(&self, arrival: Arrival, host: Option<&str>, uri: &Uri) -> Option<HeaderValue> {
+        let path = uri.path();
+        if arrival.tls || arrival.forwarded || arrival.client.ip().to_canonical().is_loopback() {
+            return None;
+        }
+        if NEVER.contains(&path) || path.starts_with(CHALLENGES) {
+            return None;
+        }
+        let certificate = self.certificates.current();
+        if !certificate.is_trusted() {
+            return None;
+        }
+        let origin = match &self.public_url {
+            Some(url) if url.scheme() == "https" => url.origin().ascii_serialization(),
+            // Somebody has decided that people come without TLS.
+            Some(_) => return None,
+            None => {
+                let asked = format!("http://{}", host?).parse::<Url>().ok()?.host()?.to_owned();
+                let name = asked.to_string();
+                let covered = certificate.covers(name.trim_matches(['[', ']']));
+                let known =
+                    || certificate.names.iter().find(|name| !name.starts_with('*')).and_then(|name| Host::parse(name).ok());
+                let host = if covered { asked } else { known().unwrap_or(asked) };
+                if self.port == 443 { format!("https://{host}") } else { format!("https://{host}:{}", self.port) }
+            }
+        };
+        let rest = uri.path_and_query().map_or("/", |rest| rest.as_str());
+        HeaderValue::from_str(&format!("{origin}{rest}")).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CertificateSource;
+
+    fn redirect_of(trusted: bool, public_url: Option<&str>) -> (Redirect, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["cast.example.org".to_owned()]).unwrap();
+        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let source = if trusted { CertificateSource::Files { cert, key } } else { CertificateSource::SelfSigned };
+        let certificates = Certificates::open(&source, folder.path(), vec!["localhost".to_owned()]).unwrap();
+        (Redirect { certificates, port: 8443, public_url: public_url.map(|url| url.parse().unwrap()) }, folder)
+    }
+
+    fn target(redirect: &Redirect, host: &str, path: &str) -> Option<String> {
+        let arrival = Arrival { client: "192.0.2.9:1".parse().unwrap(), tls: false, forwarded: false };
+        let target = redirect.target(arrival, Some(host), &path.parse().unwrap());
+        target.map(|target| target.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn with_a_certificate_that_is_trusted_everything_is_redirected_to_its_name() {
+        let (redirect, _folder) = redirect_of(true, None);
+        let https = |path: &str| Some(format!("https://cast.example.org:8443{path}"));
+        assert_eq!(target(&redirect, "cast.example.org:8080", "/tv?x=1"), https("/tv?x=1"));
+        assert_eq!(target(&redirect, "192.0.2.1", "/"), https("/"));
+        for path in ["/healthz", "/readyz", "/metrics", "/.well-known/acme-challenge/x"] {
+            assert_eq!(target(&redirect, "cast.example.org", path), None, "{path}");
+        }
+        assert_eq!(
+            target(&Redirect { port: 443, ..redirect }, "cast.example.org", "/a"),
+            Some("https://cast.example.org/a".into())
+        );
+    }
+
+    #[test]
+    fn with_a_self_signed_one_nothing_is() {
+        let (redirect, _folder) = redirect_of(false, None);
+        for path in ["/", "/cast", "/tv", "/socket.io/?EIO=4", "/turn"] {
+            assert_eq!(target(&redirect, "192.0.2.1", path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn this_machine_a_proxy_and_those_with_tls_are_left_alone() {
+        let (redirect, _folder) = redirect_of(true, None);
+        let plain = Arrival { client: "192.0.2.9:1".parse().unwrap(), tls: false, forwarded: false };
+        let at = |arrival| redirect.target(arrival, Some("cast.example.org"), &"/".parse().unwrap());
+        assert!(at(plain).is_some());
+        assert_eq!(at(Arrival { tls: true, ..plain }), None);
+        assert_eq!(at(Arrival { forwarded: true, ..plain }), None);
+        assert_eq!(at(Arrival { client: "127.0.0.1:1".parse().unwrap(), ..plain }), None);
+    }
+
+    #[test]
+    fn the_public_address_wins() {
+        let (redirect, _folder) = redirect_of(true, Some("https://tv.example.org"));
+        assert_eq!(target(&redirect, "192.0.2.1", "/a"), Some("https://tv.example.org/a".into()));
+        let (redirect, _folder) = redirect_of(true, Some("http://tv.example.org"));
+        assert_eq!(target(&redirect, "192.0.2.1", "/cast"), None);
+    }
+}

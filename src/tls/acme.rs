@@ -1,0 +1,195 @@
+//! A certificate from an authority that speaks ACME (RFC 8555), proven by TLS-ALPN-01 (RFC 8737) or HTTP-01.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, anyhow, bail};
+use instant_acme::{
+    Account, AuthorizationStatus, ChallengeType, Error, Identifier, KeyAuthorization, NewAccount, NewOrder, Order, OrderStatus,
+    RetryPolicy,
+};
+use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use rustls::crypto::ring;
+use rustls::sign::CertifiedKey;
+
+use super::certificate::{Certificate, Kind};
+use super::{Certificates, store};
+use crate::config::AcmeConfig;
+
+/// After the first failure; four times as long after each further one. Let's Encrypt allows five failed tries an hour.
+const FIRST_PAUSE: Duration = Duration::from_secs(15);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// The least between two certificates, however short the authority makes their lives.
+const BETWEEN: Duration = Duration::from_secs(5);
+/// For a whole order, all look-ups of the authority included.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Sleeping for long takes no notice of a clock that was set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+#[derive(Debug)]
+pub(super) struct Acme {
+    config: AcmeConfig,
+    /// One a directory: accounts and certificates of a test authority are not to be mixed with real ones.
+    folder: PathBuf,
+}
+
+impl Acme {
+    pub(super) fn new(config: AcmeConfig, folder: &Path) -> Self {
+        let host = config.directory.host_str().unwrap_or("directory");
+        let port = config.directory.port().map(|port| format!("-{port}")).unwrap_or_default();
+        let folder = folder.join(format!("{host}{port}").replace(['[', ']', ':'], "_"));
+        Self { config, folder }
+    }
+
+    /// The kept certificate, where it is still good and for all names.
+    pub(super) fn load(&self) -> Option<Certificate> {
+        let pem = fs::read(self.certificate_file()).ok()?;
+        let kept = Certificate::from_pem(Kind::Acme, &pem, &pem).ok()?;
+        (kept.is_valid(SystemTime::now()) && self.is_for_us(&kept)).then_some(kept)
+    }
+
+    /// Has a new one made when the old one has lived for two thirds of its life, and tries until there is one.
+    pub(super) async fn keep(&self, certificates: &Certificates) {
+        let mut failures: u32 = 0;
+        loop {
+            let current = certificates.current();
+            if current.kind == Kind::Acme && self.is_for_us(&current) {
+                sleep_until(current.renewal()).await;
+            }
+            // By turns: behind some firewalls only one of the two ports is reached.
+            let (way, port) =
+                if failures.is_multiple_of(2) { (ChallengeType::TlsAlpn01, 443) } else { (ChallengeType::Http01, 80) };
+            let ordered = tokio::time::timeout(PATIENCE, self.order(certificates, way)).await;
+            certificates.challenges(|challenges| *challenges = super::Challenges::default());
+            match ordered.unwrap_or_else(|_| Err(anyhow!("the certificate authority does not answer"))) {
+                Ok(certificate) => {
+                    failures = 0;
+                    certificates.replace(certificate);
+                    tokio::time::sleep(BETWEEN).await;
+                }
+                Err(error) => {
+                    let pause = FIRST_PAUSE.saturating_mul(4_u32.saturating_pow(failures)).min(LONGEST_PAUSE);
+                    failures = failures.saturating_add(1);
+                    certificates.failed(self.complaint(&error, port, &certificates.current(), pause));
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    fn complaint(&self, error: &anyhow::Error, port: u16, serving: &Certificate, pause: Duration) -> String {
+        let AcmeConfig { domains, directory, .. } = &self.config;
+        let serves = if serving.is_trusted() { "the old one" } else { "a self-signed one" };
+        format!(
+            "no certificate for {} from {directory}: {error:#}. Check that the DNS record of each name leads to this server, that \
+             TCP port {port} of that address reaches it from outside (firewall, router, cloud), and that this server can reach \
+             the directory. {serves} serves meanwhile; the next try is in {} s",
+            domains.join(", "),
+            pause.as_secs()
+        )
+    }
+
+    async fn order(&self, certificates: &Certificates, way: ChallengeType) -> anyhow::Result<Certificate> {
+        let account = self.account().await?;
+        let names: Vec<_> = self.config.domains.iter().cloned().map(Identifier::Dns).collect();
+        let mut order = match account.new_order(&NewOrder::new(&names)).await {
+            Err(Error::Api(problem)) if problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":accountDoesNotExist")) => {
+                fs::remove_file(self.account_file()).ok();
+                bail!("the authority does not know our account any more; the next try makes a new one");
+            }
+            ordered => ordered?,
+        };
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization?;
+            if authorization.status == AuthorizationStatus::Valid {
+                continue;
+            }
+            let name = authorization.identifier().to_string();
+            let mut challenge =
+                authorization.challenge(way.clone()).context("the authority does not offer the kind of proof we can give")?;
+            let proof = challenge.key_authorization();
+            if way == ChallengeType::Http01 {
+                let token = challenge.token.clone();
+                certificates.challenges(|challenges| challenges.http.insert(token, proof.as_str().to_owned()));
+            } else {
+                let key = challenge_certificate(&name, &proof)?;
+                certificates.challenges(|challenges| challenges.tls.insert(name, Arc::new(key)));
+            }
+            challenge.set_ready().await?;
+        }
+        let ready = order.poll_ready(&RetryPolicy::new().timeout(PATIENCE)).await;
+        if !matches!(ready, Ok(OrderStatus::Ready)) {
+            refused(&mut order).await?;
+            bail!("the authority refused the order ({:?})", ready?);
+        }
+        let key = order.finalize().await?;
+        let chain = order.poll_certificate(&RetryPolicy::new().timeout(PATIENCE)).await?;
+        let pem = format!("{chain}{key}");
+        let certificate = Certificate::from_pem(Kind::Acme, pem.as_bytes(), pem.as_bytes())?;
+        store::write(&self.certificate_file(), &pem)?;
+        Ok(certificate)
+    }
+
+    /// The account of the data folder, or a new one.
+    async fn account(&self) -> anyhow::Result<Account> {
+        let builder = match &self.config.ca {
+            Some(path) => Account::builder_with_root(path).with_context(|| format!("CASTWAY_ACME_CA={}", path.display()))?,
+            None => Account::builder()?,
+        };
+        if let Some(kept) = fs::read(self.account_file()).ok().and_then(|json| serde_json::from_slice(&json).ok()) {
+            return Ok(builder.from_credentials(kept).await?);
+        }
+        let contact = self.config.email.as_ref().map(|email| format!("mailto:{email}"));
+        let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
+        let account = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+        let (account, credentials) = builder.create(&account, self.config.directory.to_string(), None).await?;
+        store::write(&self.account_file(), &serde_json::to_string(&credentials)?)?;
+        Ok(account)
+    }
+
+    fn is_for_us(&self, certificate: &Certificate) -> bool {
+        self.config.domains.iter().all(|domain| certificate.covers(domain))
+    }
+
+    fn account_file(&self) -> PathBuf {
+        self.folder.join("account.json")
+    }
+
+    fn certificate_file(&self) -> PathBuf {
+        self.folder.join("certificate.pem")
+    }
+}
+
+/// What a look-up over TLS gets to see (RFC 8737 §3).
+fn challenge_certificate(name: &str, proof: &KeyAuthorization) -> anyhow::Result<CertifiedKey> {
+    let mut params = CertificateParams::new([name.to_owned()])?;
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(proof.digest().as_ref())];
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    Ok(CertifiedKey::from_der(vec![certificate.der().clone()], key.into(), &ring::default_provider())?)
+}
+
+/// # Errors
+/// What the authority has found at one of the names.
+async fn refused(order: &mut Order) -> anyhow::Result<()> {
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        let name = authorization.identifier().to_string();
+        let state = authorization.refresh().await?;
+        if let Some(problem) = state.challenges.iter().find_map(|challenge| challenge.error.as_ref()) {
+            bail!("{name}: {problem}");
+        }
+    }
+    Ok(())
+}
+
+async fn sleep_until(at: SystemTime) {
+    while let Ok(left) = at.duration_since(SystemTime::now()) {
+        tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+    }
+}

@@ -1,0 +1,166 @@
+//! One certificate with its chain and key, read and looked over.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, anyhow, bail};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use sha2::{Digest as _, Sha256};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer as _;
+
+/// Who has signed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nobody but this server: clients must be told to trust it.
+    SelfSigned,
+    /// It came in files; somebody whom clients trust, as far as we know.
+    Files,
+    Acme,
+}
+
+impl Kind {
+    /// As `/metrics` and `/readyz` show it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SelfSigned => "self_signed",
+            Self::Files => "files",
+            Self::Acme => "acme",
+        }
+    }
+}
+
+/// A chain and its private key that belong together.
+#[derive(Clone)]
+pub struct Certificate {
+    pub kind: Kind,
+    /// The names and addresses it is for, in lower case; a name may begin with `*.`.
+    pub names: Vec<String>,
+    /// SHA-256 of the certificate as browsers show it: `AB:CD:…`.
+    pub fingerprint: String,
+    pub not_before: SystemTime,
+    pub not_after: SystemTime,
+    /// It was signed by another certificate, which is not in the chain.
+    pub(super) lacks_issuer: bool,
+    key: Arc<CertifiedKey>,
+}
+
+impl Certificate {
+    /// Reads the chain and the private key from PEM texts; both may be in one.
+    ///
+    /// # Errors
+    /// A sentence on what is wrong with which of the two.
+    pub(super) fn from_pem(kind: Kind, chain: &[u8], key: &[u8]) -> anyhow::Result<Self> {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+        let certificates = certificates.map_err(|error| anyhow!("the certificate is not in PEM form ({error:?})"))?;
+        let Some(first) = certificates.first() else { bail!("there is no certificate in it") };
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|error| anyhow!("there is no private key that can be read ({error:?})"))?;
+        let (_, parsed) = X509Certificate::from_der(first).context("the certificate can't be read")?;
+        let fingerprint = Sha256::digest(first).iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
+        let (names, validity) = (names(&parsed), parsed.validity());
+        let (not_before, not_after) = (time(validity.not_before.timestamp()), time(validity.not_after.timestamp()));
+        let lacks_issuer = certificates.len() == 1 && parsed.issuer() != parsed.subject();
+        let key = CertifiedKey::from_der(certificates.clone(), key, &ring::default_provider())
+            .map_err(|error| anyhow!("the private key does not fit the certificate ({error})"))?;
+        Ok(Self { kind, names, fingerprint, not_before, not_after, lacks_issuer, key: Arc::new(key) })
+    }
+
+    /// Whether browsers take it without asking, as far as we can tell.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.kind != Kind::SelfSigned
+    }
+
+    /// Whether it is for `host`, a name or an address without brackets (RFC 9525 §6.3).
+    #[must_use]
+    pub fn covers(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let parent = host.split_once('.').map(|(_, parent)| parent);
+        self.names.iter().any(|name| *name == host || (parent.is_some() && name.strip_prefix("*.") == parent))
+    }
+
+    /// Whether it is good at `now`.
+    #[must_use]
+    pub fn is_valid(&self, now: SystemTime) -> bool {
+        self.not_before <= now && now < self.not_after
+    }
+
+    /// When it has lived for two thirds of its life.
+    pub(super) fn renewal(&self) -> SystemTime {
+        let life = self.not_after.duration_since(self.not_before).unwrap_or_default();
+        self.not_after - life / 3
+    }
+
+    pub(super) fn key(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.key)
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate").field("kind", &self.kind).field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    let general = alternative.iter().flat_map(|extension| &extension.value.general_names);
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other kind of name is a host's")]
+    let host = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        GeneralName::IPAddress(bytes) => {
+            let ip = <[u8; 4]>::try_from(*bytes).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
+            ip.ok().map(|ip| ip.to_string())
+        }
+        _ => None,
+    };
+    general.filter_map(host).collect()
+}
+
+fn time(unix: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(unix).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pem(names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    #[test]
+    fn a_certificate_tells_its_names_and_covers_them() {
+        let (chain, key) = pem(&["Cast.example.org", "*.tv.example.org", "192.0.2.7", "2001:db8::1"]);
+        let certificate = Certificate::from_pem(Kind::Files, chain.as_bytes(), key.as_bytes()).unwrap();
+        for host in ["cast.example.org", "CAST.example.org", "a.tv.example.org", "192.0.2.7", "2001:db8::1"] {
+            assert!(certificate.covers(host), "{host}");
+        }
+        for host in ["tv.example.org", "a.b.tv.example.org", "example.org", "192.0.2.8", "org", ""] {
+            assert!(!certificate.covers(host), "{host}");
+        }
+        assert_eq!(certificate.fingerprint.len(), 32 * 3 - 1);
+        assert!(certificate.is_valid(SystemTime::now()));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let ((chain, key), (other, _)) = (pem(&["a.org"]), pem(&["a.org"]));
+        let read = |chain: &str, key: &str| {
+            Certificate::from_pem(Kind::Files, chain.as_bytes(), key.as_bytes()).unwrap_err().to_string()
+        };
+        assert!(read(&other, &key).contains("does not fit"));
+        assert!(read("", &key).contains("no certificate"));
+        assert!(read(&chain, &chain).contains("private key"));
+    }
+}

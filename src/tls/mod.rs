@@ -1,0 +1,200 @@
+//! The server's certificate: where it comes from, and that it is never missing.
+//!
+//! [`Certificates`] is what everybody holds. Connections ask it for the certificate of the moment ([`Certificates::server_config`]),
+//! so that a new one serves the next handshake and ends no connection; [`Certificates::keep`] is the task that renews, reloads
+//! and retries.
+//!
+//! Invariants:
+//! - From the start on there is a certificate: a self-signed one where no better one is there yet.
+//! - What can't be read, does not fit or can't be renewed leaves the old one in force, is logged and is told by
+//!   [`Certificates::problem`].
+//! - Private keys and the ACME account are in files of mode 0600.
+
+mod acme;
+mod certificate;
+mod files;
+mod self_signed;
+mod store;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::sync::Notify;
+
+pub use certificate::{Certificate, Kind};
+
+use crate::config::CertificateSource;
+use acme::Acme;
+use files::Files;
+use self_signed::SelfSigned;
+
+/// The ALPN name of an authority's TLS-ALPN-01 look-up (RFC 8737).
+pub const ACME_TLS: &[u8] = b"acme-tls/1";
+/// Of STUN and TURN over TLS (RFC 7443).
+pub const STUN_TURN: &[u8] = b"stun.turn";
+/// Of HTTP/2.
+pub const HTTP_2: &[u8] = b"h2";
+
+/// A cheap handle on the certificate of the moment.
+#[derive(Debug, Clone)]
+pub struct Certificates(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    current: ArcSwap<Certificate>,
+    problem: Mutex<Option<String>>,
+    failures: AtomicU64,
+    reload: Notify,
+    challenges: Mutex<Challenges>,
+    source: Source,
+}
+
+/// What is kept ready for a certificate authority's look-up.
+#[derive(Debug, Default)]
+struct Challenges {
+    /// By host name (TLS-ALPN-01).
+    tls: HashMap<String, Arc<CertifiedKey>>,
+    /// Key authorizations by token (HTTP-01).
+    http: HashMap<String, String>,
+}
+
+#[derive(Debug)]
+enum Source {
+    SelfSigned(SelfSigned),
+    Files(Files),
+    /// With what serves until the authority has answered.
+    Acme(Acme, SelfSigned),
+}
+
+impl Certificates {
+    /// Reads or makes the first certificate. `names` are this machine's, for a self-signed one.
+    ///
+    /// # Errors
+    /// The files of the settings can't be used, or the data folder can't be written.
+    pub fn open(source: &CertificateSource, data_dir: &Path, names: Vec<String>) -> anyhow::Result<Self> {
+        let folder = data_dir.join("tls");
+        let self_signed = |names| SelfSigned::new(&folder, names);
+        let (source, current) = match source {
+            CertificateSource::SelfSigned => {
+                let source = self_signed(names);
+                let current = source.load_or_make()?;
+                (Source::SelfSigned(source), current)
+            }
+            CertificateSource::Files { cert, key } => {
+                let source = Files::new(cert.clone(), key.clone());
+                let hint = "the certificate can't be used: mend the files, or change CASTWAY_CERT and CASTWAY_PKEY";
+                let current = source.load().context(hint)?;
+                (Source::Files(source), current)
+            }
+            CertificateSource::Acme(config) => {
+                let source = Acme::new(config.clone(), &folder);
+                let meanwhile = self_signed(config.domains.iter().cloned().chain(names).collect());
+                let current = match source.load() {
+                    Some(kept) => kept,
+                    None => meanwhile.load_or_make()?,
+                };
+                (Source::Acme(source, meanwhile), current)
+            }
+        };
+        Ok(Self(Arc::new(Inner {
+            current: ArcSwap::from_pointee(current),
+            problem: Mutex::default(),
+            failures: AtomicU64::new(0),
+            reload: Notify::new(),
+            challenges: Mutex::default(),
+            source,
+        })))
+    }
+
+    /// The certificate that the next handshake gets.
+    #[must_use]
+    pub fn current(&self) -> Arc<Certificate> {
+        self.0.current.load_full()
+    }
+
+    /// Why the certificate could not be renewed or read again, since it last could.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.0.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often renewing or reading it again has failed since the start.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.0.failures.load(Ordering::Relaxed)
+    }
+
+    /// What handshakes are made with: TLS 1.2 and 1.3, and every protocol that the port carries.
+    ///
+    /// # Panics
+    /// Never: the provider knows both versions.
+    #[must_use]
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().expect("ring has TLS 1.2 and 1.3");
+        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(self.clone()));
+        config.alpn_protocols = [HTTP_2, b"http/1.1", STUN_TURN, ACME_TLS].map(<[u8]>::to_vec).to_vec();
+        Arc::new(config)
+    }
+
+    /// What `/.well-known/acme-challenge/TOKEN` answers (RFC 8555 §8.3).
+    #[must_use]
+    pub fn http_challenge(&self, token: &str) -> Option<String> {
+        self.challenges(|challenges| challenges.http.get(token).cloned())
+    }
+
+    /// Has files read again now.
+    pub fn reload(&self) {
+        self.0.reload.notify_one();
+    }
+
+    /// Keeps the certificate fresh, for ever.
+    pub async fn keep(self) {
+        match &self.0.source {
+            Source::SelfSigned(source) => source.keep(&self).await,
+            Source::Files(source) => source.keep(&self).await,
+            Source::Acme(source, meanwhile) => {
+                // That one may end while no authority can be reached.
+                tokio::join!(source.keep(&self), meanwhile.keep(&self));
+            }
+        }
+    }
+
+    fn replace(&self, certificate: Certificate) {
+        let Certificate { kind, names, fingerprint, .. } = &certificate;
+        if *fingerprint != self.current().fingerprint {
+            tracing::info!(kind = kind.name(), names = names.join(","), fingerprint, "a new certificate");
+        }
+        self.0.current.store(Arc::new(certificate));
+        *self.0.problem.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn failed(&self, problem: String) {
+        tracing::error!("{problem}");
+        self.0.failures.fetch_add(1, Ordering::Relaxed);
+        *self.0.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+    }
+
+    fn challenges<T>(&self, with: impl FnOnce(&mut Challenges) -> T) -> T {
+        with(&mut self.0.challenges.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let mut protocols = hello.alpn().into_iter().flatten();
+        if protocols.next() == Some(ACME_TLS) && protocols.next().is_none() {
+            let name = hello.server_name()?;
+            return self.challenges(|challenges| challenges.tls.get(name).cloned());
+        }
+        Some(self.current().key())
+    }
+}

@@ -1,0 +1,27 @@
+//! Files that nobody else may read.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+
+/// Puts `text` into the file as a whole or not at all, with mode 0600, in folders of mode 0700.
+///
+/// # Errors
+/// A sentence that names the file.
+pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let written = || -> io::Result<()> {
+        let folder = path.parent().unwrap_or(path);
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let part = path.with_extension("part");
+        // One that a crash has left may have another mode.
+        fs::remove_file(&part).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    };
+    written().with_context(|| format!("{} can't be written: give the user that runs castway the right to", path.display()))
+}

@@ -1,0 +1,53 @@
+// HTTPS, WSS and TURN over TLS on one port, by a certificate that the browser really verifies.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import assert from 'node:assert/strict';
+import { after } from 'node:test';
+import { ownAuthority } from '../interop/support/authority.mjs';
+import { assertMagenta, assertPicture, assertRelayed, inState, openSource, openTv, startCast } from './support/browser.mjs';
+import { scene } from './support/scene.mjs';
+
+const authority = ownAuthority();
+const home = mkdtempSync(join(tmpdir(), 'castway-home-'));
+const store = join(home, '.pki/nssdb');
+mkdirSync(store, { recursive: true });
+execFileSync('certutil', ['-d', `sql:${store}`, '-N', '--empty-password']);
+execFileSync('certutil', ['-d', `sql:${store}`, '-A', '-t', 'C,,', '-n', 'castway test authority', '-i', authority.ca]);
+after(() => {
+  authority.close();
+  rmSync(home, { recursive: true, force: true });
+});
+
+const onlyTls = { ...authority.settings, CASTWAY_NO_UDP: 'true', CASTWAY_NO_TCP: 'true' };
+
+scene('a screen is cast with one port for pages, signaling and relay', onlyTls, async (stage, server) => {
+  const secure = { url: `https://localhost:${server.httpsPort}` };
+  const [tvBrowser, castBrowser] = [await stage.browser({ home }), await stage.browser({ home })];
+  await openSource(castBrowser);
+  const { page: tv, code } = await openTv(tvBrowser, secure);
+  const caster = await startCast(castBrowser, secure, code);
+  await inState(tv, 'playing');
+  await assertPicture(tv);
+  await assertMagenta(tv);
+  await assertRelayed(tv, server, 'tls', server.httpsPort);
+  await assertRelayed(caster, server, 'tls', server.httpsPort);
+});
+
+scene('a browser without that authority trusts neither the page nor the relay', onlyTls, async (stage, server) => {
+  const browser = await stage.browser();
+  const page = await (await browser.newContext()).newPage();
+  await assert.rejects(page.goto(`https://localhost:${server.httpsPort}/tv`), /ERR_CERT_AUTHORITY_INVALID/);
+  await page.goto(`${server.url}/`);
+  const gathered = await page.evaluate(async (urls) => {
+    const pc = new RTCPeerConnection({ iceServers: [{ urls, username: 'x', credential: 'y' }], iceTransportPolicy: 'relay' });
+    const errors = [];
+    pc.onicecandidateerror = ({ errorCode }) => errors.push(errorCode);
+    pc.createDataChannel('test');
+    await pc.setLocalDescription(await pc.createOffer());
+    while (pc.iceGatheringState !== 'complete') await new Promise((resolve) => setTimeout(resolve, 100));
+    return errors;
+  }, `turns:127.0.0.1:${server.httpsPort}?transport=tcp`);
+  assert.deepEqual(gathered, [701], 'the relay was not reached: 701, not 401');
+});

@@ -1,0 +1,182 @@
+// TLS as others speak it: curl over HTTP/2, coturn's client over TLS, WebSocket, and an ACME server.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'node:tls';
+import WebSocket from 'ws';
+import { ownAuthority, pebble } from './support/authority.mjs';
+import { freeTcpPort, startServer } from './support/server.mjs';
+
+async function run(command, args, limit = 60_000) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  child.stdout.on('data', (chunk) => (output += chunk));
+  child.stderr.on('data', (chunk) => (output += chunk));
+  const timer = setTimeout(() => child.kill('SIGKILL'), limit);
+  const [code] = await once(child, 'close');
+  clearTimeout(timer);
+  return { code, output };
+}
+
+async function until(what, look, limit = 60_000) {
+  const deadline = Date.now() + limit;
+  for (;;) {
+    const seen = await look();
+    if (seen) return seen;
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${limit / 1000} s`);
+    await sleep(200);
+  }
+}
+
+// A verified TLS connection.
+async function tls(port, { ca, servername, ...more }) {
+  const socket = connect({ host: '127.0.0.1', port, ca, servername, ...more });
+  await once(socket, 'secureConnect');
+  assert.equal(socket.authorized, true, String(socket.authorizationError));
+  return socket;
+}
+
+// A Socket.IO client over WSS.
+async function webSocket(port, options) {
+  const socket = new WebSocket(`wss://127.0.0.1:${port}/socket.io/?EIO=4&transport=websocket`, options);
+  socket.heard = [];
+  socket.on('message', (data) => {
+    socket.heard.push(String(data));
+    if (String(data) === '2') socket.send('3');
+  });
+  await until('the handshake of Engine.IO', () => socket.heard.length > 0);
+  socket.send('40');
+  await until('the namespace', () => socket.heard.some((text) => text.startsWith('40')));
+  return socket;
+}
+
+let asked = 0;
+// Whether it is still answered.
+async function assertAlive(socket) {
+  assert.equal(socket.readyState, WebSocket.OPEN);
+  asked += 1;
+  socket.send(`42${asked}["CONFIG"]`);
+  await until('an answer', () => socket.heard.some((text) => text.startsWith(`43${asked}`)));
+}
+
+describe('with a certificate from files', () => {
+  let server;
+  let authority;
+  before(async () => {
+    authority = ownAuthority(['DNS:localhost', 'DNS:cast.castway.test']);
+    server = await startServer({ ...authority.settings, CASTWAY_TURN_ACCESS: 'open' });
+  });
+  after(async () => {
+    await server?.close();
+    authority?.close();
+  });
+
+  test('curl gets a page over HTTP/2, HTTP/1.1 and TLS 1.2', async () => {
+    const curl = (...more) => run('curl', ['-sS', '--cacert', authority.ca, '-o', '/dev/null', '-w', '%{http_code} %{http_version}', ...more, `https://localhost:${server.httpsPort}/tv`]);
+    assert.equal((await curl('--http2')).output, '200 2');
+    assert.equal((await curl('--http1.1')).output, '200 1.1');
+    assert.equal((await curl('--http1.1', '--tls-max', '1.2')).output, '200 1.1');
+    assert.notEqual((await curl('--tls-max', '1.1')).code, 0);
+  });
+
+  test('the host of a request over HTTP/2 is known', async () => {
+    const at = `cast.castway.test:${server.httpsPort}`;
+    const { output } = await run('curl', ['-sS', '--http2', '--cacert', authority.ca, '--resolve', `${at}:127.0.0.1`, `https://${at}/turn?username=x`]);
+    assert.ok(JSON.parse(output).uris.includes(`turns:${at}?transport=tcp`), output);
+  });
+
+  test("coturn's client relays over TLS and over TCP, on the same port", async () => {
+    const { username, password } = await (await fetch(`${server.url}/turn?username=alice`)).json();
+    for (const ways of [['-t', '-S'], ['-t']]) {
+      const args = [...ways, '-s', '-y', '-c', '-m', '2', '-n', '20', '-z', '10', '-u', username, '-w', password, '-p', String(server.httpsPort), '127.0.0.1'];
+      const { code, output } = await run('turnutils_uclient', args);
+      assert.equal(code, 0, output);
+      assert.match(output, /Total lost packets 0 \(0\.0+%\)/, output);
+      assert.match(output, /tot_send_msgs=\d*[1-9]\d*, tot_recv_msgs=\d*[1-9]/, output);
+    }
+  });
+
+  test('Socket.IO works over WSS', async () => {
+    const socket = await webSocket(server.httpsPort, { ca: readFileSync(authority.ca), servername: 'localhost' });
+    await assertAlive(socket);
+    socket.close();
+  });
+});
+
+describe('with a certificate authority', () => {
+  const domain = 'cast.castway.test';
+
+  async function scene(ports, settings, body) {
+    const [tlsPort, httpPort] = [await freeTcpPort(), await freeTcpPort()];
+    const authority = await pebble({ tlsPort: ports.tls ?? tlsPort, httpPort, life: ports.life });
+    let server;
+    try {
+      server = await startServer({
+        CASTWAY_HTTP_ADDR: `127.0.0.1:${httpPort}`, CASTWAY_HTTPS_ADDR: `127.0.0.1:${tlsPort}`, CASTWAY_DOMAIN: domain, ...authority.settings, ...settings,
+      });
+      const certificate = async () => (await (await fetch(`${server.url}/readyz`)).json()).certificate;
+      await body({ authority, server, certificate });
+    } catch (error) {
+      error.message += `\n${server?.log}\n${authority.log().slice(-3000)}`;
+      throw error;
+    } finally {
+      await server?.close();
+      await authority.close();
+    }
+  }
+
+  test('one is had by TLS-ALPN-01, verified, kept, and renewed while connections stay', async () => {
+    await scene({ life: 30 }, {}, async ({ authority, server, certificate }) => {
+      await until('the first certificate', async () => (await certificate()).kind === 'acme');
+      const first = await tls(server.httpsPort, { ca: authority.root, servername: domain });
+      assert.equal(first.getPeerCertificate().subjectaltname, `DNS:${domain}`);
+      const fingerprint = first.getPeerCertificate().fingerprint256;
+      assert.equal((await certificate()).fingerprint, fingerprint);
+      const folder = join(server.dataDir, 'tls', new URL(server.settings.CASTWAY_ACME_DIRECTORY).host.replace(':', '-'));
+      for (const name of ['account.json', 'certificate.pem']) assert.equal(statSync(join(folder, name)).mode & 0o777, 0o600, name);
+
+      const socket = await webSocket(server.httpsPort, { ca: authority.root, servername: domain, headers: { host: domain } });
+      await assertAlive(socket);
+      await until('the next certificate', async () => (await certificate()).fingerprint !== fingerprint);
+      await assertAlive(socket);
+      const second = await tls(server.httpsPort, { ca: authority.root, servername: domain });
+      assert.notEqual(second.getPeerCertificate().fingerprint256, fingerprint);
+      for (const each of [first, second]) each.destroy();
+      socket.close();
+
+      // What is kept serves from the first moment of the next start.
+      const kept = (await certificate()).fingerprint;
+      await server.restart();
+      assert.match(server.log, /cast\.castway\.test/);
+      const now = await certificate();
+      assert.equal(now.kind, 'acme');
+      if (now.fingerprint !== kept) assert.match(server.log, /a new certificate/);
+    });
+  });
+
+  test('HTTP-01 helps where the TLS port is not reached, and what to check is logged', async () => {
+    await scene({ tls: await freeTcpPort(), life: 3600 }, {}, async ({ server, certificate }) => {
+      await until('a complaint', async () => (await certificate()).failing);
+      assert.equal((await certificate()).kind, 'self_signed');
+      assert.match(server.log, /no certificate for cast\.castway\.test .*DNS record.*TCP port 443/);
+      await until('the certificate', async () => (await certificate()).kind === 'acme');
+      assert.equal((await certificate()).failing, false);
+    });
+  });
+
+  test('a directory that does not answer leaves the self-signed one', async () => {
+    const dead = `https://127.0.0.1:${await freeTcpPort()}/dir`;
+    await scene({ life: 3600 }, { CASTWAY_ACME_DIRECTORY: dead }, async ({ server, certificate }) => {
+      await until('a complaint', async () => (await certificate()).failing);
+      const { kind, names } = await certificate();
+      assert.equal(kind, 'self_signed');
+      assert.ok(names.includes(domain));
+      assert.match(server.log, new RegExp(`no certificate for ${domain} from ${dead}`));
+      assert.equal((await fetch(`${server.url}/readyz`)).status, 200);
+    });
+  });
+});

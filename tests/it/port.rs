@@ -1,0 +1,315 @@
+//! Every protocol on every port, in the clear and inside TLS; those who are slow, wrong or too many; the PROXY protocol.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use castway::config::Settings;
+use castway::users::credentials::issue;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use stun::message::{BINDING_REQUEST, Message};
+use stun::xoraddr::XorMappedAddress;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::relay::{LOCALHOST, REALM, SOON};
+use super::relay_streams::{Connection, channel_data};
+use super::support::Server;
+
+pub(crate) fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+/// With our realm, and loopback peers allowed.
+pub(crate) fn settings() -> Settings {
+    Settings { realm: some(REALM), allowed_peer_ip: some("127.0.0.0/8"), external_ip: some("127.0.0.1"), ..Settings::default() }
+}
+
+/// A client that trusts the certificates of a PEM file alone.
+pub(crate) fn connector(pem: &[u8], alpn: &[&str]) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsConnector::from(Arc::new(config))
+}
+
+/// The self-signed certificate of a server.
+fn own(server: &Server) -> Vec<u8> {
+    std::fs::read(server.folder.as_ref().unwrap().path().join("tls/self-signed.pem")).unwrap()
+}
+
+pub(crate) async fn tls(addr: SocketAddr, connector: &TlsConnector) -> TlsStream<TcpStream> {
+    let tcp = TcpStream::connect(addr).await.unwrap();
+    tcp.set_nodelay(true).unwrap();
+    connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap()
+}
+
+/// The status, the head and the body of an answer to a GET.
+pub(crate) async fn http_get(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), path: &str) -> (u16, String, String) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: cast.example.org:8080\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut answer = Vec::new();
+    // Not every end of TLS is announced.
+    let _ = timeout(SOON, stream.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_ascii_lowercase(), body.to_owned())
+}
+
+/// A client with credentials of the server.
+pub(crate) fn turn<S: AsyncRead + AsyncWrite + Unpin>(stream: S, step: usize) -> Connection<S> {
+    let issued = issue("north", "alice", Duration::from_secs(600), SystemTime::now());
+    Connection::over(stream, step, &issued.username, issued.password.expose())
+}
+
+/// Payloads go there and back over a channel.
+pub(crate) async fn relays<S: AsyncRead + AsyncWrite + Unpin>(client: &mut Connection<S>, peer: &UdpSocket, relayed: SocketAddr) {
+    for len in [1, 1200, 4001] {
+        let payload: Vec<u8> = (0..len).map(|index| index as u8).collect();
+        client.write(&channel_data(&payload)).await;
+        let mut buffer = [0; 8192];
+        let (got, from) = timeout(SOON, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
+        assert_eq!((&buffer[..got], from), (&payload[..], relayed));
+        peer.send_to(&payload, relayed).await.unwrap();
+        assert_eq!(client.read().await, channel_data(&payload));
+    }
+}
+
+async fn allocates_and_relays(stream: impl AsyncRead + AsyncWrite + Unpin, step: usize) {
+    let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let mut client = turn(stream, step);
+    let relayed = client.allocate().await;
+    client.bind_channel(peer.local_addr().unwrap()).await;
+    relays(&mut client, &peer, relayed).await;
+}
+
+/// Passes bytes on to `addr` one by one.
+async fn dribbling(addr: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            let server = TcpStream::connect(addr).await.unwrap();
+            server.set_nodelay(true).unwrap();
+            let ((mut from, mut back), (mut answers, mut to)) = (client.into_split(), server.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut answers, &mut back).await });
+            tokio::spawn(async move {
+                let mut byte = [0];
+                while from.read(&mut byte).await.is_ok_and(|len| len > 0) && to.write_all(&byte).await.is_ok() {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    });
+    at
+}
+
+/// Requirement 50.
+#[tokio::test]
+async fn every_protocol_is_on_every_port() {
+    let server = Server::start(settings()).await;
+    let pem = own(&server);
+    for addr in [server.http, server.https, server.turns] {
+        assert_eq!(http_get(&mut TcpStream::connect(addr).await.unwrap(), "/healthz").await.0, 200);
+        allocates_and_relays(TcpStream::connect(addr).await.unwrap(), 10_000).await;
+        for alpn in [&[][..], &["http/1.1"], &["h3", "http/1.1"]] {
+            assert_eq!(http_get(&mut tls(addr, &connector(&pem, alpn)).await, "/healthz").await.0, 200, "{alpn:?}");
+        }
+        for alpn in [&[][..], &["stun.turn"], &["http/1.1", "stun.turn"]] {
+            allocates_and_relays(tls(addr, &connector(&pem, alpn)).await, 10_000).await;
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn bytes_may_come_one_by_one() {
+    let server = Server::start(settings()).await;
+    let pem = own(&server);
+    let slow = dribbling(server.https).await;
+    assert_eq!(http_get(&mut TcpStream::connect(slow).await.unwrap(), "/healthz").await.0, 200);
+    allocates_and_relays(TcpStream::connect(slow).await.unwrap(), 10_000).await;
+    assert_eq!(http_get(&mut tls(slow, &connector(&pem, &[])).await, "/healthz").await.0, 200);
+    allocates_and_relays(tls(slow, &connector(&pem, &[])).await, 10_000).await;
+    // A record a byte.
+    allocates_and_relays(tls(server.https, &connector(&pem, &[])).await, 1).await;
+    server.stop().await;
+}
+
+/// Whether the other side ends the connection, soon and without a word of HTTP.
+async fn is_closed(mut stream: impl AsyncRead + Unpin) -> bool {
+    let mut answer = Vec::new();
+    let ended = timeout(4 * SOON, stream.read_to_end(&mut answer)).await.is_ok();
+    ended && !answer.starts_with(b"HTTP/1.1 200")
+}
+
+#[tokio::test]
+async fn what_speaks_nothing_of_ours_is_closed() {
+    let server = Server::start(settings()).await;
+    let wrong: [&[u8]; 7] = [
+        b"\xff\xff\xff\xff",
+        b"\x80\x2e\x01\x03\x01",
+        b"\x16\x03\x01\xff\xff\x01\x00",
+        b"\x16\x00\x00\x00\x00\x00\x00\x00",
+        b"\x00\x01\x00\x00not the cookie of STUN",
+        b"SSH-2.0-OpenSSH_9.9\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x09\xc0\0\x02\x01\0\x05\x01\xbb",
+    ];
+    for bytes in wrong {
+        let mut stream = TcpStream::connect(server.https).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        assert!(is_closed(stream).await, "{bytes:?}");
+    }
+    let mut inside = tls(server.https, &connector(&own(&server), &[])).await;
+    inside.write_all(b"\xff\xff").await.unwrap();
+    assert!(is_closed(inside).await);
+    let mut inside = tls(server.https, &connector(&own(&server), &["stun.turn"])).await;
+    inside.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    assert!(is_closed(inside).await);
+    assert_eq!(http_get(&mut TcpStream::connect(server.https).await.unwrap(), "/healthz").await.0, 200);
+    server.stop().await;
+}
+
+/// Requirement 46: more than are let wait, from several addresses, in every phase.
+#[tokio::test]
+async fn thousands_that_say_nothing_harm_nobody() {
+    let server = Server::start(settings()).await;
+    let pem = own(&server);
+    let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let mut casting = turn(tls(server.https, &connector(&pem, &[])).await, 10_000);
+    let relayed = casting.allocate().await;
+    casting.bind_channel(peer.local_addr().unwrap()).await;
+
+    let mut idle = Vec::new();
+    for index in 0..2000_u32 {
+        let socket = TcpSocket::new_v4().unwrap();
+        let ip = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + 1 + index % 8);
+        socket.bind((ip, 0).into()).unwrap();
+        let mut stream = socket.connect(server.https).await.unwrap();
+        let begun: &[u8] = [&b""[..], b"G", b"\x16\x03\x01\x02\x00\x01", b"\x00\x01"][index as usize / 8 % 4];
+        stream.write_all(begun).await.unwrap();
+        idle.push(stream);
+    }
+    relays(&mut casting, &peer, relayed).await;
+    allocates_and_relays(tls(server.https, &connector(&pem, &[])).await, 10_000).await;
+    assert_eq!(http_get(&mut tls(server.https, &connector(&pem, &[])).await, "/healthz").await.0, 200);
+    // Each is closed in the end.
+    for mut stream in idle {
+        let ended =
+            timeout(Duration::from_secs(60), async { while stream.read(&mut [0; 512]).await.is_ok_and(|len| len > 0) {} });
+        ended.await.unwrap();
+    }
+    relays(&mut casting, &peer, relayed).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_address_has_its_share_of_connections() {
+    let server = Server::start(Settings { address_connections: some("3"), ..settings() }).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(server.http).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        assert!(timeout(SOON, stream.read(&mut [0; 512])).await.unwrap().unwrap() > 0);
+        held.push(stream);
+    }
+    let mut fourth = TcpStream::connect(server.http).await.unwrap();
+    let _ = fourth.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(is_closed(fourth).await);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    assert_eq!(http_get(&mut socket.connect(server.http).await.unwrap(), "/healthz").await.0, 200);
+    server.stop().await;
+}
+
+/// What STUN says the client's address is.
+async fn mapped(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<SocketAddr> {
+    let mut request = Message::new();
+    request.build(&[Box::new(stun::agent::TransactionId::new()), Box::new(BINDING_REQUEST)]).unwrap();
+    stream.write_all(&request.raw).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut head = [0; 20];
+    timeout(4 * SOON, stream.read_exact(&mut head)).await.unwrap().ok()?;
+    let mut raw = head.to_vec();
+    raw.resize(20 + usize::from(u16::from_be_bytes([head[2], head[3]])), 0);
+    stream.read_exact(&mut raw[20..]).await.ok()?;
+    let mut answer = Message { raw, ..Message::new() };
+    answer.decode().unwrap();
+    let mut address = XorMappedAddress::default();
+    stun::message::Getter::get_from(&mut address, &answer).unwrap();
+    Some((address.ip, address.port).into())
+}
+
+/// Of a client at 192.0.2.9.
+fn version_1(port: u8) -> Vec<u8> {
+    format!("PROXY TCP4 192.0.2.9 192.0.2.1 {port} 443\r\n").into_bytes()
+}
+
+fn version_2(port: u8) -> Vec<u8> {
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x09\xc0\0\x02\x01\0\x05\x01\xbb".to_vec();
+    header[25] = port;
+    header
+}
+
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0";
+
+pub(crate) async fn announced(addr: SocketAddr, header: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(header).await.unwrap();
+    stream
+}
+
+/// Requirement 51.
+#[tokio::test]
+async fn a_trusted_proxy_names_the_client() {
+    let server = Server::start(Settings { trusted_proxies: some("127.0.0.0/8"), ..settings() }).await;
+    let connector = connector(&own(&server), &[]);
+    // No two connections of one client at once have the same port.
+    let mut port = 0;
+    for addr in [server.https, dribbling(server.https).await] {
+        for header in [version_1, version_2] {
+            port += 2;
+            let client = |port: u8| Some(SocketAddr::from(([192, 0, 2, 9], port.into())));
+            assert_eq!(mapped(announced(addr, &header(port)).await).await, client(port));
+            let tcp = announced(addr, &header(port + 1)).await;
+            let tls = connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap();
+            assert_eq!(mapped(tls).await, client(port + 1));
+        }
+        for header in [LOCAL, b"PROXY UNKNOWN\r\n", b""] {
+            assert_eq!(mapped(announced(addr, header).await).await.map(|address| address.ip()), Some(LOCALHOST));
+            assert_eq!(http_get(&mut announced(addr, header).await, "/cast").await.0, 200);
+        }
+    }
+    for broken in [&b"PROXY TCP4 x y\r\n"[..], b"PROXY TCP4 1.2.3.4 1.2.3.4 5 99999\r\n"] {
+        assert!(is_closed(announced(server.https, broken).await).await);
+    }
+    // Half a header and the end: nobody waits for the rest.
+    let mut half = announced(server.https, b"PROXY").await;
+    half.shutdown().await.unwrap();
+    assert!(is_closed(half).await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn anybody_elses_word_about_the_client_counts_for_nothing() {
+    let server = Server::start(Settings { trusted_proxies: some("192.0.2.0/24"), ..settings() }).await;
+    let (status, ..) = http_get(&mut announced(server.http, &version_1(5)).await, "/healthz").await;
+    assert_eq!(status, 400);
+    assert!(is_closed(announced(server.http, &version_2(5)).await).await);
+    let binding = mapped(TcpStream::connect(server.http).await.unwrap()).await;
+    assert_eq!(binding.map(|address| address.ip()), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    server.stop().await;
+}

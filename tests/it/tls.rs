@@ -1,0 +1,241 @@
+//! Certificates: made here, from files, changed while running.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use castway::app::App;
+use castway::config::{Config, Settings};
+use castway::tls::Kind;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+use super::port::{announced, connector, http_get, relays, settings, some, tls, turn};
+use super::relay::{LOCALHOST, until};
+use super::support::Server;
+
+/// An authority of our own.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "Castway test authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// A chain and its key.
+    fn sign(&self, names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let signed = CertificateParams::new(names).unwrap().signed_by(&key, &self.0).unwrap();
+        (format!("{}{}", signed.pem(), self.0.pem()), key.serialize_pem())
+    }
+}
+
+fn with_files(folder: &Path, (chain, key): &(String, String)) -> Settings {
+    let (cert, pkey) = (folder.join("chain.pem"), folder.join("key.pem"));
+    fs::write(&cert, chain).unwrap();
+    fs::write(&pkey, key).unwrap();
+    Settings { cert: some(cert.to_str().unwrap()), pkey: some(pkey.to_str().unwrap()), ..settings() }
+}
+
+async fn json(server: &Server, path: &str) -> serde_json::Value {
+    let (_, _, body) = http_get(&mut TcpStream::connect(server.http).await.unwrap(), path).await;
+    serde_json::from_str(&body).unwrap_or_else(|_| panic!("{body}"))
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_outlives_a_restart() {
+    let server = Server::start(settings()).await;
+    let first = server.certificates.as_ref().unwrap().current();
+    assert_eq!(first.kind, Kind::SelfSigned);
+    assert!(first.covers("localhost") && first.covers("127.0.0.1"));
+    let ready = json(&server, "/readyz").await;
+    assert_eq!(ready["certificate"]["kind"], "self_signed");
+    assert_eq!(ready["certificate"]["fingerprint"], first.fingerprint.as_str());
+    let (_, _, metrics) = http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/metrics").await;
+    assert!(metrics.contains("castway_certificate_expiry_timestamp_seconds{kind=\"self_signed\"}"), "{metrics}");
+    assert_eq!(json(&server, "/api/info").await["https"]["selfSigned"], true);
+    // Browsers would try TURN over TLS in vain.
+    let server = Server::start_in(server.stop().await, Settings { turn_access: some("open"), ..settings() }).await;
+    assert_eq!(server.certificates.as_ref().unwrap().current().fingerprint, first.fingerprint);
+    let uris = json(&server, "/turn?username=x").await["uris"].clone();
+    assert_eq!(uris.as_array().unwrap().len(), 2, "{uris}");
+    server.stop().await;
+}
+
+/// Requirement 52.
+#[tokio::test]
+async fn files_are_read_again_when_they_change_and_connections_stay() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let at = folder.path().to_owned();
+    let first = authority.sign(&["localhost", "first.example.org"]);
+    let server = Server::start_in(folder, with_files(&at, &first)).await;
+    let certificates = server.certificates.clone().unwrap();
+    let old = certificates.current();
+    assert!(old.covers("first.example.org") && old.is_trusted());
+    let connector = connector(authority.0.pem().as_bytes(), &[]);
+
+    let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let mut casting = turn(tls(server.https, &connector).await, 10_000);
+    let relayed = casting.allocate().await;
+    casting.bind_channel(peer.local_addr().unwrap()).await;
+
+    // Half of a change is no certificate: the old one stays, and that is told.
+    let second = authority.sign(&["localhost", "second.example.org"]);
+    fs::write(at.join("chain.pem"), &second.0).unwrap();
+    until(|| certificates.failures() > 0).await;
+    assert_eq!(certificates.current().fingerprint, old.fingerprint);
+    assert!(certificates.problem().unwrap().contains("does not fit"));
+    assert_eq!(json(&server, "/readyz").await["certificate"]["failing"], true);
+    tls(server.https, &connector).await;
+
+    fs::write(at.join("key.pem"), &second.1).unwrap();
+    until(|| certificates.current().covers("second.example.org")).await;
+    assert_eq!(certificates.problem(), None);
+    let fresh = tls(server.https, &connector).await;
+    let seen = fresh.get_ref().1.peer_certificates().unwrap().len();
+    assert_eq!(seen, 2, "the full chain");
+    relays(&mut casting, &peer, relayed).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn sighup_has_them_read_at_once() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let at = folder.path().to_owned();
+    let server = Server::start_in(folder, with_files(&at, &authority.sign(&["localhost"]))).await;
+    let certificates = server.certificates.clone().unwrap();
+    // To the clock of the file system nothing has happened.
+    let keep = [at.join("chain.pem"), at.join("key.pem")].map(|path| fs::metadata(path).unwrap().modified().unwrap());
+    let second = authority.sign(&["localhost", "second.example.org"]);
+    let texts = [(at.join("chain.pem"), &second.0), (at.join("key.pem"), &second.1)];
+    for ((path, text), time) in texts.into_iter().zip(keep) {
+        fs::write(&path, text).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    }
+    // A process of its own is not needed: the signal reaches every server in this one, and does no harm.
+    until(|| {
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
+        certificates.current().covers("second.example.org")
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn turn_over_tls_is_advertised_under_a_name_that_can_be_verified() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let at = folder.path().to_owned();
+    let files = with_files(&at, &authority.sign(&["*.example.org", "turn.example.net"]));
+    let server = Server::start_in(folder, Settings { turn_access: some("open"), ..files }).await;
+    let port = server.https.port();
+    let uris = json(&server, "/turn?username=x").await["uris"].clone();
+    assert_eq!(uris[2], format!("turns:cast.example.org:{port}?transport=tcp"), "{uris}");
+    let other = reqwest::get(format!("http://{}/turn?username=x", server.http)).await.unwrap().text().await.unwrap();
+    assert!(other.contains(&format!("turns:turn.example.net:{port}?transport=tcp")), "{other}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_comes_without_tls_is_sent_to_https_if_the_certificate_is_trusted() {
+    let header = b"PROXY TCP4 192.0.2.9 192.0.2.1 5 80\r\n";
+    let answer = async |server: &Server, path: &str| http_get(&mut announced(server.http, header).await, path).await;
+    let trusting = Settings { trusted_proxies: some("127.0.0.1"), ..settings() };
+    let server = Server::start(trusting.clone()).await;
+    assert_eq!(answer(&server, "/cast").await.0, 200);
+    server.stop().await;
+
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let files = with_files(folder.path(), &authority.sign(&["cast.example.org"]));
+    let server = Server::start_in(folder, Settings { trusted_proxies: trusting.trusted_proxies, ..files }).await;
+    let (status, head, _) = answer(&server, "/cast?code=1").await;
+    let location = format!("location: https://cast.example.org:{}/cast?code=1\r\n", server.https.port());
+    assert!(status == 308 && head.contains(&location), "{head}");
+    assert_eq!(answer(&server, "/healthz").await.0, 200);
+    assert_eq!(answer(&server, "/.well-known/acme-challenge/x").await.0, 404);
+    // From this machine, and from a proxy that passes on requests.
+    assert_eq!(http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/cast").await.0, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_used_stops_the_start() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let ((chain, _), (_, key)) = (authority.sign(&["a.example.org"]), authority.sign(&["a.example.org"]));
+    let settings = Settings {
+        data_dir: some(folder.path().to_str().unwrap()),
+        http_addr: some("127.0.0.1:0"),
+        turn_addr: some("127.0.0.1:0"),
+        ..with_files(folder.path(), &(chain, key))
+    };
+    let Err(error) = App::build(Config::read(&settings).unwrap()).await else { panic!("it does not fit") };
+    let error = format!("{error:#}");
+    assert!(error.contains("CASTWAY_CERT") && error.contains("chain.pem") && error.contains("does not fit"), "{error}");
+}
+
+#[tokio::test]
+async fn without_tls_there_is_none() {
+    let server = Server::start(Settings { no_tls: some("true"), ..settings() }).await;
+    assert!(server.certificates.is_none());
+    assert_eq!(json(&server, "/readyz").await["certificate"], serde_json::Value::Null);
+    assert_eq!(http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/cast").await.0, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_end_of_tls_is_the_end_of_the_allocation() {
+    use tokio::io::AsyncWriteExt as _;
+    let server = Server::start(settings()).await;
+    let pem = fs::read(server.folder.as_ref().unwrap().path().join("tls/self-signed.pem")).unwrap();
+    let allocations = async |count: &str| {
+        let shown = format!("\ncastway_relay_allocations {count}\n");
+        let waited = timeout(Duration::from_secs(20), async {
+            while !http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/metrics").await.2.contains(&shown) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.unwrap();
+    };
+    let mut client = turn(tls(server.https, &connector(&pem, &[])).await, 10_000);
+    client.allocate().await;
+    allocations("1.0").await;
+    // The farewell of TLS; the connection stays open.
+    client.stream.get_mut().1.send_close_notify();
+    client.stream.flush().await.unwrap();
+    allocations("0.0").await;
+    server.stop().await;
+}
+
+/// Requirement 45, where TLS has buffers of its own.
+#[tokio::test]
+async fn a_client_over_tls_that_does_not_read_loses_media_and_then_its_connection() {
+    let server = Server::start(settings()).await;
+    let pem = fs::read(server.folder.as_ref().unwrap().path().join("tls/self-signed.pem")).unwrap();
+    let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let mut client = turn(tls(server.https, &connector(&pem, &[])).await, 10_000);
+    let relayed = client.allocate().await;
+    client.bind_channel(peer.local_addr().unwrap()).await;
+    let number = async |name: &str| {
+        let (_, _, metrics) = http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/metrics").await;
+        let line = metrics.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    timeout(Duration::from_secs(40), async {
+        while number("castway_relay_drops_total{reason=\"stream_full\"}").await < 100.0 {
+            for _ in 0..500 {
+                peer.send_to(&[7; 1200], relayed).await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        while number("castway_relay_closed_connections_total{reason=\"slow\"}").await == 0.0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await
+    .unwrap();
+    server.stop().await;
+}
