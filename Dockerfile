@@ -25,7 +25,7 @@ COPY --from=program /out/castway /usr/local/bin/castway
 ENV CASTWAY_DATA_DIR=/data CASTWAY_MIN_PORT=49160 CASTWAY_MAX_PORT=49200
 WORKDIR /data
 VOLUME /data
-EXPOSE 8080/tcp 3478/udp 3478/tcp 49160-49200/udp
+EXPOSE 8080/tcp 8443/tcp 5349/tcp 3478/udp 3478/tcp 49160-49200/udp
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s CMD ["castway", "health"]
 # SIGTERM tells the clients; `docker stop -t` must be longer than CASTWAY_DRAIN.
 ENTRYPOINT ["castway"]
