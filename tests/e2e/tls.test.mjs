@@ -37,8 +37,10 @@ scene('a screen is cast with one port for pages, signaling and relay', onlyTls, 
 
 scene('a browser without that authority trusts neither the page nor the relay', onlyTls, async (stage, server) => {
   const browser = await stage.browser();
-  const page = await (await browser.newContext()).newPage();
-  await assert.rejects(page.goto(`https://localhost:${server.httpsPort}/tv`), /ERR_CERT_AUTHORITY_INVALID/);
+  const context = await browser.newContext();
+  const refused = await context.newPage();
+  await assert.rejects(refused.goto(`https://localhost:${server.httpsPort}/tv`), /ERR_CERT_AUTHORITY_INVALID/);
+  const page = await context.newPage();
   await page.goto(`${server.url}/`);
   const gathered = await page.evaluate(async (urls) => {
     const pc = new RTCPeerConnection({ iceServers: [{ urls, username: 'x', credential: 'y' }], iceTransportPolicy: 'relay' });
