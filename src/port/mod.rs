@@ -5,7 +5,7 @@
 //! stays in the connection. Then the connection belongs to [`Http`] or to the relay, where it is served without us.
 //!
 //! Invariants:
-//! - Each connection has its own task and [`SHOW`] to tell what it is; none waits for another.
+//! - Each connection has its own task and ten seconds to tell what it is; none waits for another.
 //! - Those that have not told are bounded in number: the oldest go first, since who means well tells at once.
 //! - What one address holds is bounded; it is counted until HTTP ends, or until the relay counts by its own rules.
 
