@@ -87,8 +87,8 @@ fn by_x_forwarded(own: &Client, headers: &HeaderMap, trusted: &[IpNet]) -> Clien
 
 /// RFC 7239; `None` where there is no such header.
 fn by_forwarded(own: &Client, headers: &HeaderMap, trusted: &[IpNet]) -> Option<Client> {
-    let text = all(headers, "forwarded");
-    let elements: Vec<Vec<(String, String)>> = split(&text, ',').into_iter().filter_map(pairs).collect();
+    let lines = headers.get_all("forwarded").iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let elements: Vec<Vec<(String, String)>> = lines.flat_map(|line| elements(&line)).collect();
     if elements.is_empty() {
         return None;
     }
@@ -125,9 +125,9 @@ fn trusts(trusted: &[IpNet], ip: IpAddr) -> bool {
     trusted.iter().any(|network| network.contains(&ip))
 }
 
-/// All lines of a header as one list.
+/// All lines of a header as one list. What is no text in it may be the client's, and must not hide what a proxy put behind it.
 fn all(headers: &HeaderMap, name: &str) -> String {
-    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
+    headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect::<Vec<_>>().join(",")
 }
 
 /// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`; not `unknown` or `_hidden`.
@@ -137,8 +137,14 @@ fn node(text: &str) -> Option<IpAddr> {
     ip.ok().or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()).map(|ip| ip.to_canonical())
 }
 
-/// Parts between separators, those in quotes left alone.
-fn split(text: &str, separator: char) -> Vec<&str> {
+/// The elements of one line of `Forwarded`. Where a quote is not closed, all of the line is one that says nothing: a client could
+/// open it in front of what a trusted proxy appends.
+fn elements(line: &str) -> Vec<Vec<(String, String)>> {
+    split(line, ',').map_or_else(|| vec![Vec::new()], |parts| parts.into_iter().filter_map(pairs).collect())
+}
+
+/// Parts between separators, those in quotes left alone; `None` where a quote is not closed.
+fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
     for (at, character) in text.char_indices() {
         if std::mem::take(&mut escaped) {
@@ -152,7 +158,7 @@ fn split(text: &str, separator: char) -> Vec<&str> {
         }
     }
     parts.push(&text[start..]);
-    parts
+    (!quoted).then_some(parts)
 }
 
 /// `for=192.0.2.1;proto=https`: names in small letters, values without their quotes. `None` where nothing is there.
@@ -169,7 +175,7 @@ fn pairs(element: &str) -> Option<Vec<(String, String)>> {
         };
         Some((name.trim().to_ascii_lowercase(), value))
     };
-    Some(split(element, ';').into_iter().filter_map(pair).collect())
+    Some(split(element, ';')?.into_iter().filter_map(pair).collect())
 }
 
 fn checked_host(text: &str) -> Option<String> {
@@ -269,6 +275,26 @@ mod tests {
             assert_eq!(address("127.0.0.1", &[("forwarded", broken)]), "127.0.0.1", "{broken}");
         }
         assert_eq!(address("127.0.0.1", &[("forwarded", "for=\"1.1.1.1, for=2.2.2.2\", for=203.0.113.9")]), "203.0.113.9");
+    }
+
+    /// A proxy appends to the line that it got, or writes one of its own.
+    #[test]
+    fn a_quote_that_the_client_opens_does_not_swallow_what_a_proxy_says() {
+        for client in ["for=1.1.1.1;a=\"", "for=1.1.1.1;a=\"\\", "for=1.1.1.1, for=\"", "\""] {
+            for proxy in ["for=203.0.113.9", "for=\"203.0.113.9:80\"", "proto=https;for=\"203.0.113.9:80\";host=\"a.org\""] {
+                let one = format!("{client}, {proxy}");
+                assert_eq!(address("127.0.0.1", &[("forwarded", &one)]), "127.0.0.1", "{one}");
+                assert_eq!(address("127.0.0.1", &[("forwarded", client), ("forwarded", proxy)]), "203.0.113.9", "{one}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_no_hop() {
+        let lines = [(XFF, "1.1.1.1, \u{e9}, 203.0.113.9"), ("x-forwarded-host", "\u{e9}, a.org")];
+        let client = ask("127.0.0.1", &lines);
+        assert_eq!((client.address.to_string().as_str(), client.host.as_deref()), ("203.0.113.9", Some("a.org")));
+        assert_eq!(address("127.0.0.1", &[("forwarded", "for=\u{e9}, for=203.0.113.9")]), "203.0.113.9");
     }
 
     #[test]
