@@ -338,9 +338,15 @@ fn list(setting: &Option<String>) -> impl Iterator<Item = &str> {
 /// What [`network`] reads.
 const NETWORKS: &str = "addresses or networks such as 10.1.2.3 or 10.0.0.0/8, separated by commas";
 
-/// A network, or one address as the network of its own.
+/// A network, or one address as the network of its own. One of IPv4-mapped addresses is the IPv4 network, as which all addresses are
+/// compared.
 fn network(value: &str) -> Option<IpNet> {
-    value.parse().ok().or_else(|| value.parse::<IpAddr>().ok().map(IpNet::from))
+    let network = value.parse().ok().or_else(|| value.parse::<IpAddr>().ok().map(IpNet::from))?;
+    let mapped = network.prefix_len().checked_sub(96).filter(|_| network.addr().is_ipv6());
+    match (network.addr().to_canonical(), mapped) {
+        (ip @ IpAddr::V4(_), Some(prefix)) => IpNet::new(ip, prefix).ok(),
+        _ => Some(network),
+    }
 }
 
 /// Collects problems while the topics read their settings.
@@ -434,6 +440,19 @@ mod tests {
         let problems = Config::read(&settings).expect_err("too short").to_string();
         assert!(problems.contains("CASTWAY_STATIC_AUTH_SECRET"));
         assert!(!problems.contains("abc"));
+    }
+
+    #[test]
+    fn a_network_of_mapped_addresses_is_one_of_ipv4() {
+        for (text, read) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:127.0.0.1", "127.0.0.1/32"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::/0", "::/0"),
+            ("2001:db8::/32", "2001:db8::/32"),
+        ] {
+            assert_eq!(network(text).expect(text).to_string(), read);
+        }
     }
 
     #[test]
