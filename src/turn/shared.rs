@@ -240,9 +240,9 @@ pub(super) fn source(ip: IpAddr) -> u64 {
     }
 }
 
-/// Who has failed: where a nonce is good for. A port of a stream is not the datagrams' one.
-fn failing(client: &FiveTuple) -> (u64, u16, bool) {
-    (source(client.client.ip()), client.client.port(), client.transport.is_stream())
+/// Who has failed: where a nonce is good for, which is not all of a network. A port of a stream is not the datagrams' one.
+fn failing(client: &FiveTuple) -> (SocketAddr, bool) {
+    (client.client, client.transport.is_stream())
 }
 
 /// Nothing is left half done under these locks, so that a panic elsewhere spoils nothing.

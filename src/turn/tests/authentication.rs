@@ -230,6 +230,20 @@ fn r26_failures_are_throttled_and_lock_nobody_else_out() {
 }
 
 #[test]
+fn r26_a_neighbour_in_the_same_network_throttles_nobody() {
+    let (mut world, mut neighbour) = (World::new(), Client::new("alice", "[2001:4860:1::bad]:1111"));
+    neighbour.password = "guess".to_owned();
+    world.login(&mut neighbour);
+    for _ in 0..100 {
+        world.now += secs(1);
+        let bytes = neighbour.signed(Method::Allocate, udp);
+        let _ = world.handle(neighbour.from, &bytes);
+    }
+    world.now += secs(5);
+    world.allocate(&mut Client::new("alice", "[2001:4860:1::1]:1111"));
+}
+
+#[test]
 fn r26_a_stranger_without_a_nonce_throttles_nobody() {
     let (mut world, mut thief) = (World::new(), Client::alice());
     thief.nonce = b"0123456789abcdef".to_vec();
