@@ -161,7 +161,7 @@ impl Relay {
         Some(id)
     }
 
-    /// Books bytes that a bound connection has carried; `Some`: nothing more should be read that way until then.
+    /// Books bytes that a bound connection has carried, if any; `Some`: nothing more should be read that way until then.
     pub fn connection_carried(&mut self, id: ConnectionId, direction: Direction, bytes: usize, now: Instant) -> Option<Instant> {
         let allocation = self.connections.connection(id)?.allocation;
         let allocation = self.allocations.allocation_mut(allocation)?;
@@ -199,19 +199,27 @@ impl Relay {
         ids.iter().any(|id| self.connections.connection(*id).is_some_and(|connection| connection.peer == peer))
     }
 
-    pub(super) fn connection_expired(&mut self, id: ConnectionId) {
-        match self.connections.connection(id).map(|connection| connection.state) {
-            Some(State::Connecting { deadline, .. }) => self.peer_connected(id, false, deadline),
-            Some(State::Waiting { .. } | State::Bound) | None => {}
-        }
+    /// Closes it; a Connect that waits for it is answered.
+    pub(super) fn end_connection(&mut self, id: ConnectionId, now: Instant) {
+        self.peer_connected(id, false, now);
         self.drop_connection(id);
     }
 
-    pub(super) fn close_denied_connections(&mut self) {
+    /// Those of one relayed transport address.
+    pub(super) fn close_connections(&mut self, relay: RelayId, now: Instant) {
+        let ids = self.allocations.allocation(relay.allocation).map_or(Vec::new(), |allocation| allocation.connections.clone());
+        for id in ids {
+            if self.connections.connection(id).is_some_and(|connection| Family::of(connection.peer.ip()) == relay.family) {
+                self.end_connection(id, now);
+            }
+        }
+    }
+
+    pub(super) fn close_denied_connections(&mut self, now: Instant) {
         let denied = self.connections.iter().filter(|(_, connection)| !self.admits(connection.peer, RelayTransport::Tcp));
         let ids: Vec<ConnectionId> = denied.map(|(id, _)| id).collect();
         for id in ids {
-            self.drop_connection(id);
+            self.end_connection(id, now);
         }
     }
 

@@ -133,7 +133,7 @@ impl Relay {
             self.shared.unreserve(&token);
         }
         while let Some(connection) = self.connections.due(now) {
-            self.connection_expired(connection);
+            self.end_connection(connection, now);
         }
     }
 
@@ -168,7 +168,7 @@ impl Relay {
         for id in ids {
             self.sweep(id, now, true);
         }
-        self.close_denied_connections();
+        self.close_denied_connections(now);
     }
 
     /// The machine's addresses, or those its relays are advertised under, have changed: see [`Settings::set_addresses`]. Allocations

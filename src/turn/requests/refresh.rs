@@ -111,6 +111,7 @@ impl Relay {
                 |channel, peer| outputs.push_back(Output::ChannelUnbound { relay, channel, peer }),
             );
         }
+        self.close_connections(relay, now);
         self.outputs.push_back(Output::CloseRelay { relay });
         self.shared.ports.release(relay.family, relayed.port);
     }

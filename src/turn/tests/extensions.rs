@@ -259,6 +259,48 @@ fn r34_a_peer_that_is_permitted_may_connect() {
     assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), Some(400), "channels are for UDP");
 }
 
+#[test]
+fn r34_a_relay_that_is_refreshed_away_takes_its_connections_along() {
+    let (mut world, mut alice) = (tcp_world(), Client::alice().over_tcp());
+    let answer = world.request(&mut alice, Method::Allocate, |writer| {
+        writer.number(attribute::REQUESTED_TRANSPORT, TCP).number(attribute::ADDITIONAL_ADDRESS_FAMILY, 2 << 24);
+    });
+    assert_eq!((answer.code(), answer.relayed().len()), (None, 2));
+    let peers = [OUTSIDE, "[2606:4700::1]:1", "[2606:4700::2]:1"];
+    let [kept, open, waiting] = peers.map(|peer| {
+        assert_eq!(connect(&mut world, &mut alice, peer), Forward::Accepted);
+        connection_of(&mut world)
+    });
+    for id in [kept, open] {
+        world.relay.peer_connected(id, true, world.now);
+    }
+    world.pump();
+    world.outputs.clear();
+    let answer = world.request(&mut alice, Method::Refresh, |writer| {
+        writer.number(attribute::LIFETIME, 0).number(attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24);
+    });
+    assert_eq!(answer.code(), None);
+    assert_eq!(transmitted(&mut world).code(), Some(447), "the Connect that was under way");
+    assert_eq!(world.outputs, [open, waiting].map(|connection| Output::CloseConnection { connection }));
+    world.outputs.clear();
+    world.refresh(&mut alice, 0);
+    assert_eq!(world.outputs, [Output::CloseConnection { connection: kept }]);
+    world.assert_empty();
+}
+
+#[test]
+fn r33_a_connect_that_is_denied_meanwhile_is_answered() {
+    let (mut world, mut alice) = (tcp_world(), Client::alice().over_tcp());
+    allocate_tcp(&mut world, &mut alice);
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Forward::Accepted);
+    let id = connection_of(&mut world);
+    let denied = vec!["198.51.101.0/24".parse().expect("a network")];
+    world.relay.set_policy(PeerPolicy { denied, ..PeerPolicy::default() }, world.now);
+    world.pump();
+    assert_eq!(transmitted(&mut world).code(), Some(447));
+    assert_eq!(world.outputs, [Output::CloseConnection { connection: id }]);
+}
+
 fn discovery(alternate: &str) -> World {
     let primary = addr("203.0.114.1:3478");
     let alternate = addr(alternate);
