@@ -9,12 +9,12 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::acceptor::is_exhaustion;
 use super::poll::Interest;
-use super::shard::{ACCEPT_PAUSE, ACCEPTS, Control, Shard};
+use super::shard::{ACCEPT_PAUSE, ACCEPTS, Control, Core, Shard};
 use super::source::{Source, StreamId};
 use super::splice::Progress;
 use super::stats::Direction as Counted;
 use super::stream::Stream;
-use crate::turn::{ConnectionId, Direction, FiveTuple, RelayId, Transport};
+use crate::turn::{self, ConnectionId, Direction, FiveTuple, RelayId, Transport};
 
 impl Shard {
     /// Connections that have come to a relayed transport address.
@@ -73,6 +73,8 @@ impl Shard {
         let stream = self.streams.find(&client).and_then(|id| self.streams.take(id, &self.core.poll));
         let spliced = stream.is_some_and(|stream| {
             let (wire, unsent, unread) = stream.into_parts();
+            // It is on its way; what follows it waits the longer.
+            let _ = carried(&self.core, &mut self.engine, connection, Direction::ToPeer, unread.len(), now);
             self.splices.splice(connection, wire, unsent, unread)
         });
         if spliced {
@@ -87,13 +89,8 @@ impl Shard {
     pub(super) fn splice_ready(&mut self, id: ConnectionId, now: Instant) {
         let Self { splices, engine, core, packets, .. } = self;
         let progress = splices.progress(id, &core.poll, now, |direction, len| {
-            *packets += 1;
-            let counted = match direction {
-                Direction::ToPeer => Counted::ToPeer,
-                Direction::ToClient => Counted::ToClient,
-            };
-            core.stats.forwarded(counted, Transport::Tcp, len);
-            engine.connection_carried(id, direction, len, now)
+            *packets += u32::from(len > 0);
+            carried(core, engine, id, direction, len, now)
         });
         match progress {
             Progress::Connected(connected) => self.engine.peer_connected(id, connected, now),
@@ -121,6 +118,25 @@ impl Shard {
             self.close_stream(id, why, now);
         }
     }
+}
+
+/// Books bytes of a connection, and says until when that way is to rest; no bytes only ask.
+fn carried(
+    core: &Core,
+    engine: &mut turn::Relay,
+    id: ConnectionId,
+    direction: Direction,
+    len: usize,
+    now: Instant,
+) -> Option<Instant> {
+    if len > 0 {
+        let counted = match direction {
+            Direction::ToPeer => Counted::ToPeer,
+            Direction::ToClient => Counted::ToClient,
+        };
+        core.stats.forwarded(counted, Transport::Tcp, len);
+    }
+    engine.connection_carried(id, direction, len, now)
 }
 
 /// A connection that is being made, from the relayed transport address itself (RFC 6062 §5.2).

@@ -83,7 +83,7 @@ impl Splices {
         self.by_id.remove(&id).is_some()
     }
 
-    /// Does what can be done now. `carried` hears of each read and says until when that way is to rest.
+    /// Does what can be done now. `carried` hears of each read, and of none ahead of it, and says until when that way is to rest.
     pub(super) fn progress(
         &mut self,
         id: ConnectionId,
@@ -211,6 +211,10 @@ impl Side {
         mut carried: impl FnMut(usize) -> Option<Instant>,
     ) -> io::Result<()> {
         to.flush()?;
+        if self.is_wanted(to, now) {
+            // What others have carried may be too much already, or each new connection would have its first read for nothing.
+            self.resume = carried(0);
+        }
         if self.is_wanted(to, now) {
             match self.wire.read(buffer) {
                 Ok(0) => self.ended = true,

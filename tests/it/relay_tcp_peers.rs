@@ -131,7 +131,7 @@ async fn a_connection_carries_megabytes_both_ways_and_ends_in_order() {
     );
     until(|| handle.stats().connections == 0).await;
     let stats = handle.stats();
-    assert_eq!((stats.bytes[0][1], stats.bytes[1][1]), (200 * 65_521, 300 * 65_521 + 10), "{stats:?}");
+    assert_eq!((stats.bytes[0][1], stats.bytes[1][1]), (200 * 65_521 + 12, 300 * 65_521 + 10), "{stats:?}");
     assert_eq!(handle.allocations(), 1);
 }
 
@@ -241,4 +241,27 @@ async fn the_bandwidth_of_an_allocation_holds_for_its_connections() {
     let began = Instant::now();
     tokio::join!(write_pattern(&mut client, 5), read_pattern(&mut peer, 5));
     assert!(began.elapsed() > Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+/// Requirement 44.
+#[tokio::test]
+async fn new_connections_bring_no_bandwidth_of_their_own() {
+    let rate = 100_000;
+    let handle = start(&RelayConfig { max_bps: Some(rate), ..with_tcp() });
+    let (mut control, _) = allocated(handle.listening()).await;
+    let began = Instant::now();
+    let mut pairs = Vec::new();
+    for _ in 0..12 {
+        let (client, peer) = spliced(&handle, &mut control).await;
+        // As much as is taken.
+        for stream in [&client, &peer] {
+            while stream.writable().await.is_ok() && stream.try_write(&[0; 65_536]).is_ok() {}
+        }
+        pairs.push((client, peer));
+    }
+    until(|| handle.stats().bytes[..2].iter().all(|bytes| bytes[1] > 100_000)).await;
+    let bytes = handle.stats().bytes;
+    // A burst of a second, and the one read that was over it.
+    let most = rate as f64 * (began.elapsed().as_secs_f64() + 1.0) + 65_536.0;
+    assert!((bytes[0][1].max(bytes[1][1]) as f64) < most, "{bytes:?}, {most}");
 }
