@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::inbox::Segment;
 use super::outbox::{Failure, Route};
-use super::shard::{Control, Shard};
+use super::shard::Shard;
 use super::sockets::Listener;
 use super::source::Source;
 use super::stats::{Close, Direction, Lost, ShardStats};
@@ -51,8 +51,8 @@ impl Shard {
                 self.reply(to);
             }
             Forward::ToShard { shard } => {
-                if let (Some(mailbox), Some(from)) = (self.core.mailboxes.get(usize::from(shard)), from) {
-                    mailbox.send(Control::Datagram { from, bytes: self.inbox.bytes(segment).into() });
+                if let Some(from) = from {
+                    self.hand_to(shard, from, segment);
                 }
             }
             Forward::Drop(reason) => self.core.stats.dropped(reason),
@@ -118,10 +118,15 @@ impl Shard {
     /// Gives a packet of a client that has moved to the shard that knows it. False: it is not one.
     pub(super) fn hand_over(&mut self, from: FiveTuple, segment: Segment) -> bool {
         let Some(shard) = self.moved.get(&from) else { return false };
-        if let Some(mailbox) = self.core.mailboxes.get(usize::from(*shard)) {
-            mailbox.send(Control::Datagram { from, bytes: self.inbox.bytes(segment).into() });
-        }
+        self.hand_to(*shard, from, segment);
         true
+    }
+
+    fn hand_to(&self, shard: u8, from: FiveTuple, segment: Segment) {
+        let mailbox = self.core.mailboxes.get(usize::from(shard));
+        if mailbox.is_some_and(|mailbox| !mailbox.hand(from, self.inbox.bytes(segment))) {
+            self.core.stats.lost(Lost::BufferFull, 1);
+        }
     }
 
     /// A packet that arrived at another shard.

@@ -78,7 +78,7 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
     for _ in 0..config.threads {
         let poll = Poll::new().context("the relay needs more descriptors: raise the limit of open files (ulimit -n)")?;
         let (sender, controls) = mpsc::channel();
-        ends.push((Mailbox { sender, waker: poll.waker() }, poll, controls));
+        ends.push((Mailbox::new(sender, poll.waker()), poll, controls));
     }
     let mailboxes: Vec<Mailbox> = ends.iter().map(|(mailbox, ..)| mailbox.clone()).collect();
     let address = listeners.address;

@@ -12,6 +12,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -45,8 +46,12 @@ pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 const DRAIN_CHECK: Duration = Duration::from_millis(20);
 /// ICMP errors read from one socket in a turn; what is left waits for the next packet.
 const ICMP_ERRORS: usize = 64;
-/// What the only message begins with that may make a client's connection a peer's (RFC 6062 §5.4).
-const CONNECTION_BIND: [u8; 2] = type_number(Class::Request, Method::ConnectionBind).to_be_bytes();
+/// What the only answer begins with that makes a client's connection a peer's (RFC 6062 §5.4).
+const CONNECTION_BOUND: [u8; 2] = type_number(Class::Success, Method::ConnectionBind).to_be_bytes();
+/// Datagrams of other shards that may wait.
+const HANDED_OVER: usize = 256;
+/// Messages taken in a turn; the sockets' turn comes in between.
+const CONTROLS: usize = 64;
 /// After a fault.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
@@ -74,11 +79,28 @@ pub(super) enum Control {
 /// How to reach a shard.
 #[derive(Debug, Clone)]
 pub(super) struct Mailbox {
-    pub(super) sender: Sender<Control>,
-    pub(super) waker: Waker,
+    sender: Sender<Control>,
+    waker: Waker,
+    /// Of the messages that wait, those that clients cause without end.
+    datagrams: Arc<AtomicUsize>,
 }
 
 impl Mailbox {
+    pub(super) fn new(sender: Sender<Control>, waker: Waker) -> Self {
+        Self { sender, waker, datagrams: Arc::default() }
+    }
+
+    /// Gives a client's datagram to the shard. False: too many wait already.
+    pub(super) fn hand(&self, from: FiveTuple, bytes: &[u8]) -> bool {
+        let room = self.datagrams.fetch_add(1, Ordering::Relaxed) < HANDED_OVER;
+        if room {
+            self.send(Control::Datagram { from, bytes: bytes.into() });
+        } else {
+            self.datagrams.fetch_sub(1, Ordering::Relaxed);
+        }
+        room
+    }
+
     pub(super) fn send(&self, control: Control) {
         // A shard that has ended needs nothing.
         let _ = self.sender.send(control);
@@ -285,7 +307,9 @@ impl Shard {
     }
 
     fn controls(&mut self, now: Instant) {
-        while let Ok(control) = self.core.controls.try_recv() {
+        let own = self.core.mailboxes[usize::from(self.core.index)].clone();
+        for _ in 0..CONTROLS {
+            let Ok(control) = self.core.controls.try_recv() else { return };
             match control {
                 Control::CheckUsers => {
                     let accounts = Arc::clone(&self.core.accounts);
@@ -303,7 +327,10 @@ impl Shard {
                     self.core.stop_at = Some(self.core.stop_at.map_or(at, |before| before.min(at)));
                     self.engine.refuse_allocations();
                 }
-                Control::Datagram { from, bytes } => self.handed_over(from, &bytes, now),
+                Control::Datagram { from, bytes } => {
+                    own.datagrams.fetch_sub(1, Ordering::Relaxed);
+                    self.handed_over(from, &bytes, now);
+                }
                 Control::Stream(stream) => self.stream_handed_over(stream, now),
                 Control::Moved { client, shard } => {
                     self.moved.insert(client, shard);
@@ -315,6 +342,7 @@ impl Shard {
             }
             self.outputs(now);
         }
+        own.waker.wake();
     }
 
     /// One batch of a clients' socket.
@@ -461,13 +489,14 @@ impl Shard {
                     self.packets += 1;
                     let (message, rest) = bytes.split_at(len);
                     let verdict = self.engine.handle_client(tuple, message, now);
+                    let bound = matches!(verdict, Forward::Reply { .. }) && self.engine.reply().starts_with(&CONNECTION_BOUND);
                     if let Forward::ToShard { shard } = verdict {
                         self.hand_stream_over(id, shard, bytes);
                     } else if !self.carry_copied(verdict, message, Some(tuple)) {
                         return Some(Close::Slow);
                     }
-                    if message.starts_with(&CONNECTION_BIND) {
-                        // If it is the peer's connection from here on, so are the bytes that follow.
+                    if bound {
+                        // It is the peer's connection from here on, and so are the bytes that follow.
                         self.streams.stream(id)?.keep(rest);
                         self.outputs(now);
                     }
@@ -554,4 +583,20 @@ impl Shard {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_shard_hands_to_another_is_bounded() {
+        let (sender, controls) = std::sync::mpsc::channel();
+        let mailbox = Mailbox::new(sender, Poll::new().unwrap().waker());
+        let any = SocketAddr::from(([127, 0, 0, 1], 1));
+        let from = FiveTuple { client: any, server: any, transport: Transport::Udp };
+        assert_eq!((0..1000).filter(|_| mailbox.hand(from, b"x")).count(), HANDED_OVER);
+        mailbox.send(Control::CheckUsers);
+        assert_eq!(controls.try_iter().count(), HANDED_OVER + 1, "what the server itself says always fits");
+    }
 }
