@@ -182,7 +182,10 @@ fn discovery(reader: &mut Reader, settings: &Settings, first: u16) -> Option<Dis
 fn alternate_servers(reader: &mut Reader, setting: &Option<String>) -> Vec<SocketAddr> {
     let name = "CASTWAY_ALTERNATE_SERVER";
     let servers: Vec<SocketAddr> =
-        reader.list(name, setting, "an IP address and a port, one for IPv4 and one for IPv6 at most", |item| item.parse().ok());
+        reader.list(name, setting, "an IP address and a port, one for IPv4 and one for IPv6 at most", |item| {
+            let server: SocketAddr = item.parse().ok()?;
+            (server.port() != 0 && !server.ip().is_unspecified()).then_some(server)
+        });
     one_a_family(reader, name, &servers.iter().map(SocketAddr::ip).collect::<Vec<_>>());
     servers
 }
@@ -236,6 +239,15 @@ mod tests {
         assert_eq!(read("203.0.113.7, 2001:db8::7").expect("one of each").relay.relay_ips.len(), 2);
         let problems = read("203.0.113.7,203.0.113.8").expect_err("two of one").to_string();
         assert!(problems.contains("203.0.113.8") && problems.contains("one IPv4"), "{problems}");
+    }
+
+    #[test]
+    fn an_alternate_server_is_one_that_can_be_reached() {
+        let read = |server: &str| Config::read(&Settings { alternate_server: Some(server.into()), ..Settings::default() });
+        assert_eq!(read("203.0.113.7:3478").expect("a server").relay.alternate_servers.len(), 1);
+        for server in ["203.0.113.7:0", "0.0.0.0:3478", "[::]:3478"] {
+            assert!(read(server).expect_err(server).to_string().contains("CASTWAY_ALTERNATE_SERVER"));
+        }
     }
 
     #[test]

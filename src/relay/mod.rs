@@ -7,7 +7,7 @@
 //! Invariants:
 //! - An error of one send or of one socket ends nothing but that send or that allocation.
 //! - A shard that failed starts again; it is counted and logged, and its ports and quota are given back.
-//! - Everything that waits is bounded: a batch, a connection's queue, connections without an allocation.
+//! - Everything that waits is bounded: a batch, a connection's queue, connections without an allocation, datagrams between shards.
 
 mod acceptor;
 mod accounts;
