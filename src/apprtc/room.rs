@@ -8,7 +8,7 @@
 //! posted message and go when they are without a socket. Either does without the other: Collider has clients that never join.
 //! What the two know of each other is this:
 //! - a message of a member to a member is delivered to the peer's socket, as if it had come through Collider;
-//! - a member is stale when its socket has been gone for a while, and a stale one makes way for whoever joins a full room;
+//! - a member is stale when its socket has been gone for a while, and a stale one makes way for whoever joins;
 //! - a slot whose client has left makes way for a member's.
 //!
 //! Invariants: a room that is in the table has a member or a slot, two of each at most; what waits in it is bounded, and so is
@@ -273,8 +273,8 @@ struct Member {
 
 impl<S: Clone + PartialEq> Room<S> {
     fn join(&mut self, loopback: bool, step: &mut Step<'_, S>) -> Result<Joined, Refusal> {
-        let evicted = self.members.len() >= CAPACITY;
-        if evicted && !self.evict_stale(step) {
+        let evicted = self.evict_stale(step);
+        if self.members.len() >= CAPACITY {
             return Err(Refusal::Full);
         }
         let client = self.unused_id(step);

@@ -221,13 +221,16 @@ fn members_are_remembered_for_a_day_after_a_join_a_queued_message_or_a_leave() {
     let day = Duration::from_secs(24 * 3600);
     let mut world = World::new();
     let caller = world.join().client;
+    world.register(&caller, 1).expect("free");
     world.wait(day - SECOND);
     world.say(&caller, "queued").expect("it is alone");
     world.wait(day - SECOND);
     let callee = world.join().client;
     world.wait(day - SECOND);
     world.leave(&callee);
-    world.wait(day - SECOND);
+    world.wait(day - 11 * SECOND);
+    world.drop(&caller, 1);
+    world.wait(10 * SECOND);
     assert!(world.rooms.contains(ROOM));
     world.wait(SECOND);
     assert!(!world.rooms.contains(ROOM));
@@ -302,6 +305,20 @@ fn a_stale_member_makes_way_for_a_new_join_and_the_survivor_is_told_bye() {
     assert_eq!(world.say(&callee, "late"), Err(Refusal::UnknownClient));
     world.register(&next.client, 3).expect("the old slot is gone");
     assert!(world.heard().is_empty());
+}
+
+#[test]
+fn one_who_waited_alone_and_is_stale_makes_way_with_its_dead_offer() {
+    let mut world = World::new();
+    let caller = world.join().client;
+    world.register(&caller, 1).expect("free");
+    assert_eq!(world.say(&caller, "offer"), Ok(()));
+    world.drop(&caller, 1);
+    world.wait(10 * SECOND);
+    let next = world.join();
+    assert!(next.initiator && next.messages.is_empty());
+    assert_eq!(world.say(&caller, "I am back"), Err(Refusal::UnknownClient), "and joins again");
+    assert_eq!(world.heard(), [""; 0]);
 }
 
 #[test]
