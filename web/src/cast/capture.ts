@@ -1,4 +1,5 @@
-import { problems, type Problem } from './problems';
+import type { Problem } from '../lib/problem';
+import { problems } from './problems';
 
 export type Source = 'screen' | 'camera';
 export type Preset = 'sharp' | 'smooth';

@@ -1,29 +1,8 @@
 import { t } from '../lib/i18n';
+import { bad, type Problem } from '../lib/problem';
 import type { WireError } from '../lib/wire';
 
-/** A cause that a person can do something about. `id` is stable: tests and bug reports name it. */
-export interface Problem {
-  id: string;
-  tone: 'bad' | 'warn' | 'info';
-  title: string;
-  hint: string;
-  link?: string;
-  offer?: 'camera' | 'retry';
-  /** Until when it makes no sense to try again, as a time stamp. */
-  until?: number;
-  /** Nothing can be started while it holds. */
-  blocks?: boolean;
-}
-
-const bad = (id: string, title: string, hint: string, more: Partial<Problem> = {}): Problem => ({
-  id, tone: 'bad', title, hint, ...more,
-});
-
 export const problems = {
-  insecurePublic: (link: string) => bad('insecure', t.insecure, t.insecurePublic, { link, blocks: true }),
-  insecureOwn: (link: string, fingerprint: string) =>
-    bad('insecure', t.insecureOwn, t.insecureOwnHint(fingerprint), { tone: 'info', link, blocks: true }),
-  insecureLocal: (link: string) => bad('insecure', t.insecure, t.insecureLocal, { link, blocks: true }),
   noWebrtc: () => bad('no_webrtc', t.noWebrtc, t.noWebrtcHint, { blocks: true }),
   noCapture: () => bad('no_capture', t.noCapture, t.noCaptureHint, { tone: 'warn' }),
   captureFailed: (detail: string) =>

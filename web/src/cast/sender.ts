@@ -1,5 +1,5 @@
 import { later } from '../lib/dom';
-import { Peer } from '../lib/peer';
+import { Peer, relayAddresses } from '../lib/peer';
 import { offerId } from '../lib/sdp';
 import { bytesIn } from '../lib/stats';
 import type { Answer, IceConfig } from '../lib/wire';
@@ -44,16 +44,8 @@ export class Sender {
     return this.peer ? this.peer.pc : null;
   }
 
-  /** The relay's addresses, as a person would look for them in a firewall. */
   get relays(): string[] {
-    const found: string[] = [];
-    (this.config ? this.config.iceServers : []).forEach((server) => {
-      ([] as string[]).concat(server.urls).forEach((url) => {
-        const match = /^turns?:([^?]+)(?:\?transport=(\w+))?/.exec(url);
-        if (match) found.push(`${match[1]} ${url.indexOf('turns:') === 0 ? 'tls' : (match[2] ?? 'udp')}`);
-      });
-    });
-    return found;
+    return relayAddresses(this.config);
   }
 
   configure(config: IceConfig): void {

@@ -1,8 +1,9 @@
 import { store, stored } from '../lib/dom';
+import type { Problem } from '../lib/problem';
 import { Signaling } from '../lib/signaling';
 import { asCandidate, asDescription, asIceConfig, type ResumeToken, type SeatAck, type WireError } from '../lib/wire';
 import type { Preset } from './capture';
-import { problems, refusal, type Problem } from './problems';
+import { problems, refusal } from './problems';
 import { Sender, type LinkState } from './sender';
 
 type Phase = 'setup' | 'joining' | 'joined';

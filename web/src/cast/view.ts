@@ -3,9 +3,9 @@ import { byId, setText, show } from '../lib/dom';
 import { showFigures } from '../lib/figures';
 import { t } from '../lib/i18n';
 import type { Info } from '../lib/info';
+import { showProblem, type Problem } from '../lib/problem';
 import type { Figures } from '../lib/stats';
 import type { Preset, Source } from './capture';
-import type { Problem } from './problems';
 
 export type Tone = 'good' | 'busy' | 'bad';
 
@@ -87,28 +87,8 @@ export const view = {
   },
 
   problem(problem: Problem | null): void {
-    const notice = byId('notice');
-    show(notice, problem !== null);
     codeInput.setAttribute('aria-invalid', String(problem?.id === 'unknown_code' || problem?.id === 'code_incomplete'));
-    if (!problem) {
-      notice.removeAttribute('data-error');
-      setText(byId('notice-title'), '');
-      return;
-    }
-    notice.setAttribute('data-error', problem.id);
-    notice.setAttribute('data-tone', problem.tone);
-    setText(byId('notice-title'), problem.title);
-    const seconds = problem.until ? Math.ceil((problem.until - Date.now()) / 1000) : 0;
-    setText(byId('notice-hint'), seconds > 0 ? t.tooManyHint(seconds) : problem.hint);
-    const link = byId<HTMLAnchorElement>('notice-link');
-    show(link, Boolean(problem.link));
-    if (problem.link) {
-      link.href = problem.link;
-      setText(link, problem.link);
-    }
-    const action = byId('notice-action');
-    show(action, Boolean(problem.offer));
-    if (problem.offer) setText(action, problem.offer === 'camera' ? t.castUseCamera : t.castRetry);
+    showProblem(problem);
   },
 
   show(shown: Shown): void {

@@ -3,17 +3,29 @@ import { candidateFragment, usernameFragments } from './sdp';
 
 const MAX_EARLY = 128;
 
-/** `?ice=relay` on either page: use the relay alone, to test it or to find out whether it is what fails. */
-const relayOnly = /[?&]ice=relay\b/.test(location.search);
+/** `?ice=relay` (AppRTC: `it=relay`): use the relay alone, to test it or to find out whether it is what fails. */
+const relayOnly = /[?&](?:ice|it)=relay\b/.test(location.search);
 
 /**
  * The server's iceCandidatePoolSize is left out: now and then Chromium (seen with 156) signals pooled
  * candidates with component 0 or with the pool's own user name fragment, or not at all, and ICE never connects.
  */
 export function configuration(config: IceConfig | null): RTCConfiguration {
-  const result: RTCConfiguration = { iceServers: config ? config.iceServers : [] };
+  const result: RTCConfiguration = { iceServers: config ? config.iceServers : [], bundlePolicy: 'max-bundle' };
   if (relayOnly) result.iceTransportPolicy = 'relay';
   return result;
+}
+
+/** The relay's addresses, as a person would look for them in a firewall. */
+export function relayAddresses(config: IceConfig | null): string[] {
+  const found: string[] = [];
+  (config ? config.iceServers : []).forEach((server) => {
+    ([] as string[]).concat(server.urls).forEach((url) => {
+      const match = /^turns?:([^?]+)(?:\?transport=(\w+))?/.exec(url);
+      if (match) found.push(`${match[1]} ${url.indexOf('turns:') === 0 ? 'tls' : (match[2] ?? 'udp')}`);
+    });
+  });
+  return found;
 }
 
 /**

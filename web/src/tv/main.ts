@@ -3,12 +3,12 @@ import { byId, store, stored } from '../lib/dom';
 import { showFigures } from '../lib/figures';
 import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, type Info } from '../lib/info';
+import { Player } from '../lib/player';
 import { Signaling } from '../lib/signaling';
 import { Meter, NO_FIGURES } from '../lib/stats';
 import { keepAwake } from '../lib/wake';
 import { asCandidate, asDescription, asIceConfig, type ResumeToken, type SeatAck } from '../lib/wire';
 import { onCommand } from './keys';
-import { Player } from './player';
 import { Receiver } from './receiver';
 import { toggleFullScreen, View, type State } from './view';
 

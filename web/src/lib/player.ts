@@ -1,4 +1,4 @@
-import { show } from '../lib/dom';
+import { show } from './dom';
 
 /** The video element: shows a stream, with sound as soon as the browser lets it. */
 export class Player {

@@ -1,0 +1,17 @@
+/** For a remote control: not every television's browser moves the focus by its arrow keys. */
+export function moveByArrows(selector: string): void {
+  document.addEventListener('keydown', (event) => {
+    if (event.keyCode < 37 || event.keyCode > 40) return;
+    const active = document.activeElement as HTMLElement | null;
+    // Inside a text the arrows left and right move the caret.
+    if (active && active.tagName === 'INPUT' && event.keyCode % 2 === 1) return;
+    const stops = [].slice.call(document.querySelectorAll(selector)) as HTMLElement[];
+    const visible = stops.filter((stop) => stop.offsetWidth > 0);
+    const at = visible.indexOf(active as HTMLElement);
+    const next = visible[event.keyCode < 39 ? Math.max(0, at - 1) : at + 1];
+    if (next && next !== active) {
+      next.focus();
+      event.preventDefault();
+    }
+  });
+}

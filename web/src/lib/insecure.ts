@@ -1,0 +1,31 @@
+import { store, stored } from './dom';
+import { t } from './i18n';
+import type { Info } from './info';
+import { bad, type Problem } from './problem';
+
+const SEEN = 'castway.certificate';
+
+/** The page is not a secure one: `title` says what it lacks, the link leads to the same page at an address that is. */
+export function insecure(info: Info, title: string): Problem {
+  if (info.publicUrl && /^https:/.test(info.publicUrl)) return bad('insecure', title, t.insecurePublic, { link: info.publicUrl + path() });
+  if (info.https) {
+    const hint = t.insecureOwnHint(info.https.fingerprint);
+    return bad('insecure', t.insecureOwn, hint, { tone: 'info', link: secureOrigin(info.https.port) + path() });
+  }
+  const port = location.port ? `:${location.port}` : '';
+  return bad('insecure', title, t.insecureLocal, { link: `http://localhost${port}${path()}` });
+}
+
+/** Goes to the secure page by itself once its link was followed, and keeps that in mind. */
+export function moveOn(info: Info, link: HTMLAnchorElement): void {
+  const { https } = info;
+  if (window.isSecureContext || info.publicUrl || !https) return;
+  if (stored<string>('localStorage', SEEN) === https.fingerprint) location.replace(secureOrigin(https.port) + path());
+  else link.addEventListener('click', () => store('localStorage', SEEN, https.fingerprint));
+}
+
+const path = () => location.pathname + location.search;
+
+function secureOrigin(port: number): string {
+  return `https://${location.hostname}${port === 443 ? '' : `:${port}`}`;
+}

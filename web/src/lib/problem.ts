@@ -1,0 +1,45 @@
+import { byId, setText, show } from './dom';
+import { t } from './i18n';
+
+/** A cause that a person can do something about. `id` is stable: tests and bug reports name it. */
+export interface Problem {
+  id: string;
+  tone: 'bad' | 'warn' | 'info';
+  title: string;
+  hint: string;
+  link?: string;
+  offer?: 'camera' | 'retry';
+  /** Until when it makes no sense to try again, as a time stamp. */
+  until?: number;
+  /** Nothing can be started while it holds. */
+  blocks?: boolean;
+}
+
+export const bad = (id: string, title: string, hint: string, more: Partial<Problem> = {}): Problem => ({
+  id, tone: 'bad', title, hint, ...more,
+});
+
+/** Into the page's `#notice`. */
+export function showProblem(problem: Problem | null): void {
+  const notice = byId('notice');
+  show(notice, problem !== null);
+  if (!problem) {
+    notice.removeAttribute('data-error');
+    setText(byId('notice-title'), '');
+    return;
+  }
+  notice.setAttribute('data-error', problem.id);
+  notice.setAttribute('data-tone', problem.tone);
+  setText(byId('notice-title'), problem.title);
+  const seconds = problem.until ? Math.ceil((problem.until - Date.now()) / 1000) : 0;
+  setText(byId('notice-hint'), seconds > 0 ? t.tooManyHint(seconds) : problem.hint);
+  const link = byId<HTMLAnchorElement>('notice-link');
+  show(link, Boolean(problem.link));
+  if (problem.link) {
+    link.href = problem.link;
+    setText(link, problem.link);
+  }
+  const action = byId('notice-action');
+  show(action, Boolean(problem.offer));
+  if (problem.offer) setText(action, problem.offer === 'camera' ? t.castUseCamera : t.castRetry);
+}
