@@ -222,6 +222,7 @@ impl App {
         let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<14}{value}\n"));
         line("On the TV", &format!("{}/tv", tv.first().unwrap_or(&here)));
         line("To cast", &format!("{}/cast", others.first().unwrap_or(&here)));
+        line("To call", &format!("{}/r", others.first().unwrap_or(&here)));
         for other in others.iter().skip(1) {
             line("", &format!("or {other}"));
         }

@@ -119,7 +119,7 @@ fn not_found(uri: &Uri) -> Response {
         "Socket.IO is served at the path /socket.io/ (the client's default) with the namespaces / and /rtc: \
          use io('https://this-host/rtc'), and leave the option `path` alone.\n"
     } else {
-        "Nothing here. The TV opens /tv, whoever shares a screen opens /cast.\n"
+        "Nothing here. The TV opens /tv, whoever shares a screen opens /cast, and a call begins at /r.\n"
     };
     (StatusCode::NOT_FOUND, text).into_response()
 }

@@ -49,5 +49,12 @@ export default defineConfig({
     }),
     scripts.after,
   ],
-  server: { proxy: { '/socket.io': { target: server, ws: true }, '/api': server } },
+  server: {
+    proxy: {
+      '/socket.io': { target: server, ws: true },
+      '/ws': { target: server, ws: true },
+      '^/(api|v1alpha|join|message|leave)/': server,
+      '^/r(/|$)': { target: server, bypass: () => '/call.html' },
+    },
+  },
 });

@@ -1,0 +1,221 @@
+import { later } from '../lib/dom';
+import { relayAddresses } from '../lib/peer';
+import type { Problem } from '../lib/problem';
+import { IceServers } from './ice';
+import { Link, type Tracks } from './link';
+import { problems, refusal } from './problems';
+import { Room, type Refusal } from './room';
+import type { Message } from './wire';
+
+export type State = 'lobby' | 'joining' | 'waiting' | 'connecting' | 'talking' | 'recovering' | 'full' | 'failed' | 'ended';
+export type Note = 'peer_left' | 'peer_lost' | null;
+
+/** A full room may be full of ourselves: the server gives a place that broke off to a newcomer after ten seconds. */
+const FULL_PATIENCE = 20_000;
+const FULL_PAUSE = 3000;
+/** Times to begin again before it is told that it does not work. */
+const ATTEMPTS = 2;
+const NOTE_FOR = 8000;
+/** A page that closes says bye at once, and the server hears a moment later that it has left. */
+const AFTER_BYE = 400;
+
+/** One call from joining the room to leaving it. */
+export class Call {
+  problem: Problem | null = null;
+  note: Note = null;
+
+  private phase: 'lobby' | 'joining' | 'joined' | 'full' | 'failed' | 'ended' = 'lobby';
+  private attempts = 0;
+  private fullSince = 0;
+  private fullTimer = 0;
+  private noteTimer = 0;
+  private renewTimer = 0;
+  private readonly ice = new IceServers();
+  private readonly room: Room;
+  private readonly link: Link;
+
+  constructor(
+    name: string,
+    tracks: Tracks,
+    private readonly changed: () => void,
+    private readonly picture: (stream: MediaStream | null) => void,
+  ) {
+    this.room = new Room(name, {
+      joined: (messages) => this.joined(messages),
+      message: (message) => this.heard(message),
+      back: () => this.link.mend(),
+      changed: () => this.changed(),
+      refused: (why) => this.refused(why),
+    });
+    this.link = new Link(this.ice, tracks, {
+      initiator: () => this.room.initiator,
+      send: (message) => this.room.send(message),
+      changed: () => this.linkChanged(),
+      picture,
+      exhausted: () => void this.exhausted(),
+    });
+  }
+
+  get online(): boolean {
+    return this.room.online;
+  }
+
+  get pc(): RTCPeerConnection | null {
+    return this.link.pc;
+  }
+
+  get active(): boolean {
+    return this.phase === 'joining' || this.phase === 'joined';
+  }
+
+  get retrying(): boolean {
+    return this.phase === 'full' && this.fullSince > 0;
+  }
+
+  get state(): State {
+    if (this.phase === 'joining' && this.link.state === 'idle') return 'joining';
+    if (!this.active) return this.phase as State;
+    const states = { idle: 'waiting', offering: 'waiting', connecting: 'connecting', up: 'talking', interrupted: 'recovering' } as const;
+    return states[this.link.state];
+  }
+
+  enter(): void {
+    this.problem = null;
+    this.attempts = this.fullSince = 0;
+    this.tell(null);
+    void this.ice.current();
+    this.join();
+  }
+
+  async leave(): Promise<void> {
+    this.end('ended');
+    await this.room.leave();
+  }
+
+  /** While the page is being closed. */
+  abandon(): void {
+    if (!this.active) return;
+    this.end('ended');
+    this.room.abandon();
+  }
+
+  replace(kind: 'audio' | 'video'): void {
+    this.link.replace(kind);
+  }
+
+  private join(): void {
+    this.phase = 'joining';
+    this.changed();
+    void this.room.join();
+  }
+
+  /** With a bye, on which the other side begins anew. */
+  private async again(): Promise<void> {
+    this.drop();
+    this.phase = 'joining';
+    this.changed();
+    await this.room.leave();
+    if (this.phase === 'joining') this.join();
+  }
+
+  private joined(messages: Message[]): void {
+    this.phase = 'joined';
+    this.fullSince = 0;
+    this.problem = null;
+    if (this.room.initiator) {
+      // One that works goes on, and says so when it does not any more.
+      if (!this.link.up) this.link.call();
+      this.renew();
+    } else {
+      if (!this.link.up) this.link.expect();
+      messages.forEach((message) => this.heard(message));
+    }
+    this.changed();
+  }
+
+  /** Who waits for long must not offer credentials that have run out. */
+  private renew(): void {
+    clearTimeout(this.renewTimer);
+    void this.ice.current().then(() => {
+      const { fresh } = this.ice;
+      if (fresh > 0) this.renewTimer = window.setTimeout(() => this.state === 'waiting' && this.again(), fresh);
+    });
+  }
+
+  private heard(message: Message): void {
+    if (message.type !== 'bye') {
+      // Two initiators: whoever hears of the other one gives way.
+      if (message.type === 'offer') this.room.initiator = false;
+      this.link.receive(message);
+      return this.changed();
+    }
+    this.room.initiator = true;
+    this.tell('peer_left');
+    this.drop();
+    this.changed();
+    const { link } = this;
+    void later(AFTER_BYE).then(() => {
+      if (this.phase !== 'joined' || !this.room.initiator || link.state !== 'idle') return;
+      link.call();
+      this.renew();
+    });
+  }
+
+  private linkChanged(): void {
+    if (this.link.up) {
+      this.attempts = 0;
+      this.problem = null;
+      this.tell(null);
+    }
+    this.changed();
+  }
+
+  private async exhausted(): Promise<void> {
+    // Nothing gets through now; the link mends itself when it does again.
+    if (!this.room.online && this.link.state === 'interrupted') return;
+    if (this.link.state === 'interrupted') this.tell('peer_lost');
+    if (++this.attempts <= ATTEMPTS) return this.again();
+    this.problem = problems.iceFailed(relayAddresses(this.ice.config));
+    this.end('failed');
+    await this.room.leave();
+  }
+
+  private refused(why: Refusal): void {
+    this.phase = why === 'full' ? 'full' : 'failed';
+    this.drop();
+    if (why !== 'full') {
+      this.problem = refusal(why);
+    } else if (!this.fullSince) {
+      this.fullSince = Date.now();
+    } else if (Date.now() - this.fullSince > FULL_PATIENCE) {
+      this.fullSince = 0;
+    }
+    if (this.retrying) this.fullTimer = window.setTimeout(() => this.retrying && this.room.join(), FULL_PAUSE);
+    this.changed();
+  }
+
+  private end(phase: 'ended' | 'failed'): void {
+    this.phase = phase;
+    this.fullSince = 0;
+    clearTimeout(this.fullTimer);
+    this.tell(null);
+    this.drop();
+    this.changed();
+  }
+
+  private drop(): void {
+    clearTimeout(this.renewTimer);
+    this.link.close();
+    this.picture(null);
+  }
+
+  private tell(note: Note): void {
+    clearTimeout(this.noteTimer);
+    this.note = note;
+    if (!note) return;
+    this.noteTimer = window.setTimeout(() => {
+      this.note = null;
+      this.changed();
+    }, NOTE_FOR);
+  }
+}

@@ -1,0 +1,48 @@
+import type { IceConfig } from '../lib/wire';
+
+const TIMEOUT = 5000;
+/** Part of their life after which credentials are not used for anything new. */
+const FRESH = 0.75;
+const DEFAULT_LIFE = 600_000;
+
+/** The server's ICE servers, asked for anew when their credentials are getting old. */
+export class IceServers {
+  config: IceConfig | null = null;
+  private until = 0;
+  private asking: Promise<IceConfig | null> | null = null;
+
+  /** Milliseconds for which what is known is still fresh. */
+  get fresh(): number {
+    return Math.max(0, this.until - Date.now());
+  }
+
+  /** The old ones where the server can't be reached: they may do. */
+  current(): Promise<IceConfig | null> {
+    if (this.fresh > 0) return Promise.resolve(this.config);
+    if (!this.asking) {
+      const done = () => (this.asking = null);
+      this.asking = this.ask();
+      this.asking.then(done, done);
+    }
+    return this.asking;
+  }
+
+  private async ask(): Promise<IceConfig | null> {
+    const key = /[?&]apikey=([^&#]*)/.exec(location.search);
+    const answer = fetch(`/v1alpha/iceconfig?key=${key ? key[1] : ''}`, { method: 'POST' }).then((response) => {
+      if (!response.ok) throw new Error(`status ${response.status}`);
+      return response.json() as Promise<IceConfig & { lifetimeDuration?: string }>;
+    });
+    try {
+      const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error('too late')), TIMEOUT));
+      const body = await Promise.race([answer, late]);
+      if (!Array.isArray(body.iceServers)) throw new Error('no iceServers');
+      this.config = { iceServers: body.iceServers };
+      const seconds = parseFloat(body.lifetimeDuration ?? '');
+      this.until = Date.now() + (seconds > 0 ? seconds * 1000 : DEFAULT_LIFE) * FRESH;
+    } catch (error) {
+      console.warn('castway: no ICE servers', error);
+    }
+    return this.config;
+  }
+}

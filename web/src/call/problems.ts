@@ -1,0 +1,38 @@
+import { t } from '../lib/i18n';
+import type { Info } from '../lib/info';
+import { insecure } from '../lib/insecure';
+import { bad, type Problem } from '../lib/problem';
+import type { Lack } from './devices';
+import type { Refusal } from './room';
+
+export const problems = {
+  iceFailed: (addresses: string[]) =>
+    bad('ice_failed', t.callIceFailed, addresses.length ? t.iceFailedHint(addresses.join(', ')) : t.iceFailedNoRelay),
+};
+
+export function refusal(why: Exclude<Refusal, 'full'>): Problem {
+  return why === 'server_full' ? bad(why, t.serverFull, t.callServerFullHint) : bad(why, t.serverError, t.callServerErrorHint);
+}
+
+/** What stands in the way of being seen and heard, or of a call at all. */
+export function obstacle(info: Info, lack: Lack): Problem | null {
+  if (typeof RTCPeerConnection === 'undefined' || !RTCPeerConnection.prototype.addTransceiver) {
+    return bad('no_webrtc', t.callNoWebrtc, t.noWebrtcHint, { blocks: true });
+  }
+  if (!window.isSecureContext) {
+    const problem = insecure(info, t.callInsecure);
+    return { ...problem, tone: problem.tone === 'bad' ? 'warn' : problem.tone };
+  }
+  switch (lack) {
+    case 'refused':
+      return bad('refused', t.callRefused, t.callRefusedHint, { tone: 'warn', offer: 'retry' });
+    case 'nothing':
+      return bad('nothing', t.callNothing, t.callNothingHint, { tone: 'warn', offer: 'retry' });
+    case 'no_camera':
+      return bad('no_camera', t.callNoCamera, t.callNoCameraHint, { tone: 'warn', offer: 'retry' });
+    case 'no_microphone':
+      return bad('no_microphone', t.callNoMicrophone, t.callNoMicrophoneHint, { tone: 'warn', offer: 'retry' });
+    case null:
+      return null;
+  }
+}

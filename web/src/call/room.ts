@@ -1,0 +1,171 @@
+import { later } from '../lib/dom';
+import { Channel } from './channel';
+import { NOTHING, parse, type Message } from './wire';
+
+const TIMEOUT = 8000;
+const FIRST_PAUSE = 1000;
+const LONGEST_PAUSE = 8000;
+
+export type Refusal = 'full' | 'server_full' | 'server_error';
+
+interface Listener {
+  /** We have a place. `messages`: what the other side has said already. */
+  joined(messages: Message[]): void;
+  message(message: Message): void;
+  /** The place is ours again after a break in signaling. */
+  back(): void;
+  /** `online` has changed. */
+  changed(): void;
+  refused(why: Refusal): void;
+}
+
+interface Reply {
+  status: number;
+  retryAfter: number;
+  body: { result?: string; params?: { client_id?: string; is_initiator?: string; messages?: string[] } };
+}
+
+/** Null: the server was not reached. */
+async function post(path: string, body = ''): Promise<Reply | null> {
+  try {
+    const request = fetch(path, { method: 'POST', body });
+    const response = await Promise.race([request, later(TIMEOUT)]);
+    if (!response) return null;
+    const retryAfter = Number(response.headers.get('Retry-After')) || 0;
+    const reply = (await response.json().catch(() => ({}))) as Reply['body'];
+    return { status: response.status, retryAfter, body: reply };
+  } catch {
+    return null;
+  }
+}
+
+/** Our place in a room of the AppRTC server, which outlives breaks of the network and restarts of the server. */
+export class Room {
+  /** Whether it is on us to offer. Who does speaks through the room server, the other one through Collider. */
+  initiator = false;
+
+  private client: string | null = null;
+  private channel: Channel | null = null;
+  /** One after the other, since the offer comes before its candidates. */
+  private outbox: Promise<void> = Promise.resolve();
+  /** Counts our places; what belongs to an earlier one is dropped. */
+  private place = 0;
+
+  constructor(readonly name: string, private readonly listener: Listener) {}
+
+  get online(): boolean {
+    return this.channel !== null && this.channel.online;
+  }
+
+  async join(): Promise<void> {
+    this.forget();
+    const place = this.place;
+    for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+      const channel = this.openChannel();
+      this.channel = channel;
+      const reply = await post(`/join/${this.name}${location.search}`);
+      if (place !== this.place) {
+        // Meanwhile we have gone: nobody is to wait for the place.
+        if (reply && reply.body.params && reply.body.params.client_id) void post(`/leave/${this.name}/${reply.body.params.client_id}`);
+        return;
+      }
+      const params = reply && reply.body.params;
+      if (reply && reply.body.result === 'SUCCESS' && params && params.client_id) {
+        this.client = params.client_id;
+        this.initiator = params.is_initiator === 'true';
+        channel.register(params.client_id);
+        const messages = (params.messages ?? []).map(parse).filter((message) => message !== null) as Message[];
+        return this.listener.joined(messages);
+      }
+      channel.close();
+      this.channel = null;
+      this.listener.changed();
+      // Without a result it is a proxy that speaks, and 429 asks for patience.
+      if (reply && reply.body.result && reply.status !== 429) {
+        return this.listener.refused(reply.body.result === 'FULL' ? 'full' : reply.status === 503 ? 'server_full' : 'server_error');
+      }
+      await later(Math.max(pause, reply ? reply.retryAfter * 1000 : 0));
+      if (place !== this.place) return;
+    }
+  }
+
+  send(message: Message): void {
+    const text = JSON.stringify(message);
+    if (this.initiator) this.queue(text);
+    else this.channel?.send(text);
+  }
+
+  /** Gives the place up and tells the other side, in the order in which the other side can make something of it. */
+  async leave(): Promise<void> {
+    const { client, channel, name } = this;
+    if (client) this.channel = null;
+    this.forget();
+    if (!client || !channel) return;
+    await post(`/leave/${name}/${client}`);
+    channel.send(JSON.stringify({ type: 'bye' }));
+    await fetch(`/${name}/${client}`, { method: 'DELETE' }).catch(() => undefined);
+    channel.close();
+  }
+
+  /** The same while the page is being closed: there is time for nothing but to say it. */
+  abandon(): void {
+    const { client, channel, name } = this;
+    if (client) navigator.sendBeacon(`/leave/${name}/${client}`);
+    channel?.send(JSON.stringify({ type: 'bye' }));
+    this.channel = null;
+    this.forget();
+  }
+
+  private openChannel(): Channel {
+    const mine = <A extends unknown[]>(handle: (...args: A) => void) => (...args: A) => {
+      if (channel === this.channel) handle(...args);
+    };
+    const channel: Channel = new Channel(this.name, {
+      heard: mine((text: string) => {
+        const message = parse(text);
+        if (message) this.listener.message(message);
+      }),
+      registered: mine((again: boolean) => {
+        // Registering says nothing about the room server, which has forgotten us where it was started anew.
+        if (again) this.queue(NOTHING, () => this.listener.back());
+        this.listener.changed();
+      }),
+      offline: mine(() => this.listener.changed()),
+      refused: mine(() => this.rejoin()),
+    });
+    return channel;
+  }
+
+  private rejoin(): void {
+    const { place } = this;
+    void later(FIRST_PAUSE).then(() => {
+      if (place === this.place) void this.join();
+    });
+  }
+
+  private queue(text: string, then?: () => void): void {
+    const { place, client } = this;
+    const current = () => place === this.place && client !== null;
+    this.outbox = this.outbox.then(async () => {
+      while (current()) {
+        const reply = await post(`/message/${this.name}/${client}`, text);
+        if (!current()) return;
+        const result = reply && reply.body.result;
+        if (result) {
+          if (/^UNKNOWN_/.test(result)) return this.rejoin();
+          if (result !== 'SUCCESS') console.warn('castway: not delivered', result);
+          return then?.();
+        }
+        await later(FIRST_PAUSE);
+      }
+    });
+  }
+
+  private forget(): void {
+    this.place++;
+    this.client = null;
+    this.outbox = Promise.resolve();
+    this.channel?.close();
+    this.channel = null;
+  }
+}

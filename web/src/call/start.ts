@@ -1,0 +1,60 @@
+import { byId, setText, show, store } from '../lib/dom';
+import { t } from '../lib/i18n';
+import { forget, freshRoom, isRoom, recentRooms } from './recent';
+
+/** Tells the page of the room that its call is wanted already. Holds the room's name. */
+export const WANTED = 'castway.call';
+
+function open(room: string): void {
+  store('sessionStorage', WANTED, room);
+  location.href = `/r/${room}${location.search}`;
+}
+
+function list(): void {
+  const rooms = recentRooms();
+  show(byId('recent'), rooms.length > 0);
+  const into = byId('recent-list');
+  into.textContent = '';
+  rooms.forEach((room) => {
+    const row = document.createElement('li');
+    const link = document.createElement('a');
+    link.href = `/r/${room}${location.search}`;
+    link.textContent = room;
+    link.className = 'room';
+    const remove = document.createElement('button');
+    remove.type = 'button';
+    remove.className = 'quiet';
+    remove.textContent = '×';
+    remove.setAttribute('aria-label', t.callForget(room));
+    remove.addEventListener('click', () => {
+      forget(room);
+      list();
+      byId('room-input').focus();
+    });
+    row.appendChild(link);
+    row.appendChild(remove);
+    into.appendChild(row);
+  });
+}
+
+/** The page at `/r`. */
+export function start(): void {
+  document.body.setAttribute('data-state', 'start');
+  show(byId('start'), true);
+  const input = byId<HTMLInputElement>('room-input');
+  const problem = (bad: boolean) => {
+    input.setAttribute('aria-invalid', String(bad));
+    setText(byId('room-hint'), bad ? t.callRoomBad : t.callRoomHint);
+  };
+  byId<HTMLFormElement>('open').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const room = input.value.trim().replace(/\s+/g, '-');
+    if (isRoom(room)) return open(room);
+    problem(true);
+    input.focus();
+  });
+  input.addEventListener('input', () => problem(false));
+  byId('fresh').addEventListener('click', () => open(freshRoom()));
+  list();
+  input.focus({ preventScroll: true });
+}

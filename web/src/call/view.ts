@@ -1,0 +1,128 @@
+import { byId, later, setText, show } from '../lib/dom';
+import { t } from '../lib/i18n';
+import { drawQr } from '../lib/qr';
+import type { Call, State } from './call';
+import type { Devices } from './devices';
+
+const COPIED_FOR = 2500;
+
+export type Tone = 'good' | 'busy' | 'bad';
+
+/** One sentence for where the call stands; the worst that is true comes first. */
+function status(call: Call): { text: string; tone: Tone } {
+  const { state, online } = call;
+  if (state === 'joining') return { text: t.callJoining, tone: 'busy' };
+  if (state === 'recovering') return { text: online ? t.callRecovering : t.castSignalWait, tone: 'busy' };
+  if (!online) return { text: state === 'talking' ? t.callSignalLost : t.castSignalWait, tone: 'busy' };
+  if (state === 'connecting') return { text: t.callConnecting, tone: 'busy' };
+  if (call.note) return { text: call.note === 'peer_left' ? t.callPeerLeft : t.callPeerLost, tone: 'bad' };
+  if (state === 'waiting') return { text: t.callWaiting, tone: 'busy' };
+  return { text: t.callTalking, tone: 'good' };
+}
+
+function panel(call: Call, devices: Devices): { title: string; hint: string; button: string | null } {
+  switch (call.state) {
+    case 'lobby':
+      return { title: t.callReady, hint: devices.hasCamera || devices.hasMicrophone ? t.callReadyHint : '', button: t.callJoin };
+    case 'full':
+      return { title: t.callFull, hint: call.retrying ? t.callFullTrying : t.callFullHint, button: t.castRetry };
+    case 'ended':
+      return { title: t.callEnded, hint: t.callEndedHint, button: t.callAgain };
+    case 'failed':
+      return { title: t.callFailed, hint: '', button: t.castRetry };
+    default:
+      return { title: t.callHeading, hint: t.callWaitingHint, button: null };
+  }
+}
+
+/** States in which we are in the room. */
+const INSIDE: State[] = ['joining', 'waiting', 'connecting', 'talking', 'recovering'];
+
+export const view = {
+  self: byId<HTMLVideoElement>('self'),
+
+  show(call: Call, devices: Devices, picture: boolean, blocked: boolean): void {
+    const { state } = call;
+    const inside = INSIDE.indexOf(state) >= 0;
+    const meeting = state === 'talking' || state === 'recovering';
+    document.body.setAttribute('data-state', state);
+    document.body.setAttribute('data-online', String(call.online));
+    byId('stage').setAttribute('aria-hidden', String(!meeting));
+    show(byId('no-picture'), state === 'talking' && !picture);
+
+    show(byId('status'), inside);
+    const { text, tone } = status(call);
+    setText(byId('status-text'), text);
+    byId('status').setAttribute('data-tone', tone);
+
+    show(byId('panel'), !meeting && !blocked);
+    const { title, hint, button } = panel(call, devices);
+    setText(byId('panel-title'), title);
+    setText(byId('panel-hint'), hint);
+    show(byId('panel-hint'), hint !== '');
+    show(byId('invite'), state === 'waiting');
+    show(byId('join'), button !== null);
+    setText(byId('join'), button ?? '');
+    show(byId('other-room'), !inside);
+
+    const quiet = state === 'ended' || state === 'failed' || blocked;
+    show(byId('self-box'), !quiet);
+    show(byId('controls'), !quiet && state !== 'full');
+    view.devices(devices, inside);
+    show(byId('info'), meeting);
+    if (!meeting) view.overlay(false);
+  },
+
+  devices(devices: Devices, inside: boolean): void {
+    const set = (id: string, off: boolean, there: boolean, text: string) => {
+      const button = byId<HTMLButtonElement>(id);
+      button.disabled = !there;
+      button.setAttribute('data-off', String(off));
+      setText(byId(`${id}-text`), text);
+    };
+    set('microphone', devices.muted, devices.hasMicrophone, devices.muted ? t.callUnmute : t.callMute);
+    set('camera', devices.cameraOff, devices.hasCamera, devices.cameraOff ? t.callCameraOn : t.callCameraOff);
+    set('screen', false, true, devices.sharing ? t.callScreenStop : t.callScreen);
+    byId('screen').setAttribute('aria-pressed', String(devices.sharing));
+    show(byId('screen'), inside && Boolean(navigator.mediaDevices && navigator.mediaDevices.getDisplayMedia));
+    show(byId('hang-up'), inside);
+    const hidden = devices.cameraOff && !devices.sharing;
+    show(byId('self-off'), hidden);
+    setText(byId('self-off'), devices.hasCamera ? t.callSelfOff : t.callSelfNone);
+    byId('self-box').setAttribute('data-mirrored', String(!devices.sharing));
+  },
+
+  link(room: string, url: string): void {
+    setText(byId('room-name'), t.callRoomName(room));
+    setText(byId('link'), url.replace(/^https?:\/\//, ''));
+    drawQr(byId('qr'), url, t.callQrLabel);
+    const share = (navigator as { share?: (data: { title: string; url: string }) => Promise<void> }).share;
+    show(byId('share'), Boolean(share));
+    byId('share').onclick = () => share && void share.call(navigator, { title: t.callHeading, url }).catch(() => undefined);
+    byId('copy').onclick = async () => {
+      if (!(await copy(url))) return;
+      setText(byId('copy'), t.callCopied);
+      await later(COPIED_FOR);
+      setText(byId('copy'), t.callCopy);
+    };
+  },
+
+  overlay(visible?: boolean): boolean {
+    const now = visible ?? Boolean(byId('overlay').hidden);
+    show(byId('overlay'), now);
+    byId('info').setAttribute('aria-expanded', String(now));
+    return now;
+  },
+};
+
+async function copy(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Pages that are not secure have no clipboard: the link is marked, ready for the person's own copy.
+    const selection = window.getSelection();
+    selection?.selectAllChildren(byId('link'));
+    return document.execCommand('copy');
+  }
+}

@@ -1,0 +1,42 @@
+/** What two AppRTC clients say to each other, each message a JSON text. */
+export type Message =
+  /** An answer of ours names the offer it answers; other clients overlook the additional member. */
+  | { type: 'offer' | 'answer'; sdp: string; inReplyTo?: string }
+  | { type: 'candidate'; label: number; id: string; candidate: string }
+  | { type: 'bye' };
+
+/** Changes nothing at its receiver, of whatever make: sent to learn whether the server still knows our place. */
+export const NOTHING = JSON.stringify({ type: 'remove-candidates', candidates: [] });
+
+/** Null for what can't be used. */
+export function parse(text: string): Message | null {
+  let value: Record<string, unknown>;
+  try {
+    value = JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return null;
+  }
+  if (!value || typeof value !== 'object') return null;
+  const { type, sdp, inReplyTo, label, id, candidate } = value;
+  switch (type) {
+    case 'offer':
+    case 'answer':
+      if (typeof sdp !== 'string') return null;
+      return typeof inReplyTo === 'string' ? { type, sdp, inReplyTo } : { type, sdp };
+    case 'candidate':
+      if (typeof candidate !== 'string' || !candidate) return null;
+      return { type, candidate, label: typeof label === 'number' ? label : 0, id: typeof id === 'string' ? id : '' };
+    case 'bye':
+      return { type };
+    default:
+      return null;
+  }
+}
+
+export function fromCandidate({ candidate, sdpMid, sdpMLineIndex }: RTCIceCandidateInit): Message {
+  return { type: 'candidate', label: sdpMLineIndex ?? 0, id: sdpMid ?? '', candidate: candidate ?? '' };
+}
+
+export function toCandidate({ candidate, label, id }: Message & { type: 'candidate' }): RTCIceCandidateInit {
+  return { candidate, sdpMLineIndex: label, sdpMid: id };
+}
