@@ -1,16 +1,17 @@
 // The pages run under their own Content-Security-Policy, which blocks what is not theirs.
 import assert from 'node:assert/strict';
-import { openPage, until } from './support/browser.mjs';
+import { DEVICES, openPage, until } from './support/browser.mjs';
 import { isViolation, scene } from './support/scene.mjs';
 
 const SIZES = { desktop: { width: 1280, height: 720 }, phone: { width: 390, height: 844 }, television: { width: 1920, height: 1080 } };
 
 scene('no page breaks its own policy, and an injected script does not run', {}, async (stage, server) => {
-  const browser = await stage.browser();
+  const browser = await stage.browser(DEVICES);
   for (const [size, viewport] of Object.entries(SIZES)) {
-    for (const path of ['/', '/tv', '/cast', '/cast?code=AAAAAA']) {
-      const page = await openPage(browser, `${server.url}${path}`, { viewport });
-      if (path !== '/') await until(`${path} is online`, () => page.evaluate(() => document.body.dataset.online), (online) => online === 'true');
+    for (const path of ['/', '/tv', '/cast', '/cast?code=AAAAAA', '/r', '/r/policy']) {
+      const page = await openPage(browser, `${server.url}${path}`, { viewport, permissions: ['camera', 'microphone'] });
+      if (path === '/r/policy') await page.locator('#join').click();
+      if (path !== '/' && path !== '/r') await until(`${path} is online`, () => page.evaluate(() => document.body.dataset.online), (online) => online === 'true');
       await page.waitForLoadState('networkidle');
       assert.deepEqual(page.messages.filter((text) => isViolation(text) || /^(error|warning|page error)/.test(text)), [], `${path} on a ${size}`);
       await page.close();

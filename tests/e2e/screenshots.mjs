@@ -1,26 +1,28 @@
-// Pictures of every page and of their error states, for people to look at: npm run screenshots. They go to out/screenshots.
+// Pictures of every page and of their error states, for people to look at: npm run screenshots, or those of one page:
+// npm run screenshots call. They go to out/screenshots.
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startServer } from '../interop/support/server.mjs';
-import { inState, launch, openSource, openTv, until } from './support/browser.mjs';
+import { DEVICES, inState, launch, openSource, openTv, until } from './support/browser.mjs';
 
 const out = fileURLToPath(new URL('out/screenshots/', import.meta.url));
 const sizes = { tv: [1920, 1080], laptop: [1280, 720], phone: [390, 844] };
 mkdirSync(out, { recursive: true });
 
 const server = await startServer();
-const browser = await launch();
+const browser = await launch(DEVICES);
 const errorIs = (page, id) => until(id, () => page.locator('#notice').getAttribute('data-error'), (error) => error === id);
 
-async function each(name, prepare) {
+async function each(name, prepare, permissions = []) {
+  if (!name.startsWith(process.argv[2] ?? '')) return;
   for (const [size, [width, height]] of Object.entries(sizes)) {
     for (const [locale, colorScheme] of [['en-US', 'dark'], ['zh-CN', 'light']]) {
-      const context = await browser.newContext({ locale, colorScheme, viewport: { width, height } });
+      const context = await browser.newContext({ locale, colorScheme, viewport: { width, height }, permissions });
       const page = await context.newPage();
       try {
-        await prepare(page, context);
-        await page.waitForTimeout(500);
-        await page.screenshot({ path: `${out}${name}-${size}-${locale}-${colorScheme}.png` });
+        const shown = (await prepare(page, context)) ?? page;
+        await shown.waitForTimeout(500);
+        await shown.screenshot({ path: `${out}${name}-${size}-${locale}-${colorScheme}.png` });
       } catch (error) {
         console.error(`${name} ${size} ${locale}: ${error.message}`);
         process.exitCode = 1;
@@ -31,7 +33,7 @@ async function each(name, prepare) {
   }
 }
 
-const open = (path) => (page) => page.goto(server.url + path);
+const open = (path) => async (page) => void (await page.goto(server.url + path));
 const startWith = (code) => async (page) => {
   await page.goto(`${server.url}/cast?ice=relay&code=${code}`);
   await page.locator('#start').click();
@@ -80,6 +82,76 @@ try {
     await page.keyboard.press('i');
     await page.waitForTimeout(2000);
   });
+  const allowed = ['camera', 'microphone'];
+  let rooms = 0;
+  const join = async (page, room) => {
+    await page.goto(`${server.url}/r/${room}?ice=relay`);
+    await page.locator('#join').click();
+  };
+  const call = async (page, context) => {
+    const room = `screenshot-${(rooms += 1)}`;
+    await join(page, room);
+    await inState(page, 'waiting');
+    const other = await context.newPage();
+    await join(other, room);
+    await page.bringToFront();
+    await inState(page, 'talking');
+    return { room, other };
+  };
+  await each('call-start', async (page) => {
+    await page.addInitScript(() => localStorage.setItem('castway.rooms', '["team-standup","grandma"]'));
+    await open('/r')(page);
+  });
+  await each('call-refused', async (page) => {
+    await open('/r/team-standup')(page);
+    await errorIs(page, 'refused');
+  });
+  await each('call-insecure', async (page) => {
+    await page.addInitScript(() => Object.defineProperty(window, 'isSecureContext', { value: false }));
+    await open('/r/team-standup')(page);
+    await errorIs(page, 'insecure');
+  });
+  await each('call-lobby', async (page) => {
+    await open('/r/team-standup')(page);
+    await page.waitForTimeout(1500);
+  }, allowed);
+  await each('call-waiting', async (page) => {
+    await join(page, `screenshot-${(rooms += 1)}`);
+    await inState(page, 'waiting');
+  }, allowed);
+  await each('call-talking', async (page, context) => {
+    await call(page, context);
+    await page.waitForTimeout(1500);
+  }, allowed);
+  await each('call-muted-with-figures', async (page, context) => {
+    await call(page, context);
+    for (const key of ['m', 'c', 'i']) await page.keyboard.press(key);
+    await page.waitForTimeout(4500);
+  }, allowed);
+  await each('call-no-picture', async (page, context) => {
+    const { other } = await call(page, context);
+    await other.addInitScript(() => delete MediaDevices.prototype.getUserMedia);
+    await other.reload();
+    await until('no picture', () => page.locator('#no-picture').isVisible());
+  }, allowed);
+  await each('call-full', async (page, context) => {
+    const { room } = await call(page, context);
+    const third = await context.newPage();
+    await join(third, room);
+    await until('full', () => third.evaluate(() => document.body.dataset.state), (state) => state === 'full');
+    return third;
+  }, allowed);
+  await each('call-peer-left', async (page, context) => {
+    const { other } = await call(page, context);
+    await other.close({ runBeforeUnload: false });
+    await inState(page, 'waiting');
+  }, allowed);
+  await each('call-ended', async (page) => {
+    await join(page, `screenshot-${(rooms += 1)}`);
+    await inState(page, 'waiting');
+    await page.keyboard.press('h');
+    await until('ended', () => page.evaluate(() => document.body.dataset.state), (state) => state === 'ended');
+  }, allowed);
   await tv.close();
   const stale = await (await browser.newContext({ viewport: { width: 1280, height: 720 } })).newPage();
   await stale.goto(`${server.url}/tv`);

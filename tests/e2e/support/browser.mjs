@@ -8,10 +8,13 @@ const executablePath = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
 export const LIMIT = 20_000;
 const SOURCE_TITLE = 'castway test picture';
 
+// A camera that shows a moving figure, and a microphone that beeps every second. A page still has to be allowed them.
+export const DEVICES = { args: ['--use-fake-device-for-media-stream'] };
+
 // `home`: a folder whose store of certificates the browser trusts.
-export async function launch({ home } = {}) {
+function options({ home, args = [] } = {}) {
   if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Debian's package chromium`);
-  return chromium.launch({
+  return {
     executablePath,
     env: home ? { ...process.env, HOME: home } : process.env,
     args: [
@@ -20,8 +23,17 @@ export async function launch({ home } = {}) {
       '--allow-loopback-in-peer-connection',
       `--auto-select-tab-capture-source-by-title=${SOURCE_TITLE}`,
       '--autoplay-policy=no-user-gesture-required',
+      ...args,
     ],
-  });
+  };
+}
+
+export const launch = (wishes) => chromium.launch(options(wishes));
+
+// A browser that can be killed without having time for a farewell.
+export async function launchMortal(wishes) {
+  const host = await chromium.launchServer(options(wishes));
+  return { browser: await chromium.connect(host.wsEndpoint()), kill: () => host.kill() };
 }
 
 // Moves all the time, and has a colour on its left that the far side can look for.
@@ -49,8 +61,8 @@ export async function openSource(browser) {
   return page;
 }
 
-export async function openPage(browser, url, { locale = 'en-US', viewport = { width: 1280, height: 720 } } = {}) {
-  const context = await browser.newContext({ locale, viewport });
+export async function openPage(browser, url, { locale = 'en-US', viewport = { width: 1280, height: 720 }, permissions = [] } = {}) {
+  const context = await browser.newContext({ locale, viewport, permissions });
   const page = await context.newPage();
   page.setDefaultTimeout(LIMIT);
   page.messages = [];
@@ -93,17 +105,19 @@ export async function startCast(browser, server, code, options = {}) {
   return page;
 }
 
-// Reads the browser's own statistics, not the figures that the page makes of them.
+// Reads the browser's own statistics, not the figures that the page makes of them. `frames`: those that came, or else those
+// that went.
 export function statistics(page) {
   return page.evaluate(async () => {
     const pc = window.castway.pc();
     if (!pc) return { frames: -1 };
     const all = new Map();
     for (const [id, report] of await pc.getStats()) all.set(id, report);
-    const result = { frames: 0, state: pc.iceConnectionState };
+    const result = { decoded: 0, encoded: 0, state: pc.iceConnectionState };
     for (const report of all.values()) {
-      if (report.type === 'inbound-rtp' && report.kind === 'video') result.frames += report.framesDecoded ?? 0;
-      if (report.type === 'outbound-rtp' && report.kind === 'video') result.frames += report.framesEncoded ?? 0;
+      if (report.type === 'inbound-rtp' && report.kind === 'video') result.decoded += report.framesDecoded ?? 0;
+      if (report.type === 'inbound-rtp' && report.kind === 'audio') result.energy = report.totalAudioEnergy;
+      if (report.type === 'outbound-rtp' && report.kind === 'video') result.encoded += report.framesEncoded ?? 0;
       if (report.type === 'transport' && report.selectedCandidatePairId) {
         const pair = all.get(report.selectedCandidatePairId);
         const local = all.get(pair.localCandidateId);
@@ -111,13 +125,14 @@ export function statistics(page) {
         Object.assign(result, { local: local.candidateType, remote: remote.candidateType, url: local.url, address: `${local.address}:${local.port}` });
       }
     }
-    return result;
+    const comes = [...all.values()].some(({ type, kind }) => type === 'inbound-rtp' && kind === 'video');
+    return { ...result, frames: comes ? result.decoded : result.encoded };
   });
 }
 
-// Decoded frames have to become more in every single second.
-export async function assertPicture(page, seconds = 5) {
-  const first = await until('frames are decoded', () => statistics(page), ({ frames }) => frames > 0);
+// Decoded frames have to become more in every single second, once there are `from` of them.
+export async function assertPicture(page, seconds = 5, from = 1) {
+  const first = await until('frames are decoded', () => statistics(page), ({ frames }) => frames >= from);
   const counts = [first.frames];
   for (let i = 0; i < seconds; i += 1) {
     await sleep(1000);
@@ -127,26 +142,27 @@ export async function assertPicture(page, seconds = 5) {
   return counts;
 }
 
-// What the far side's eyes see: the left of the source is magenta.
-export async function assertMagenta(page) {
-  const look = () =>
-    page.evaluate(() => {
-      const video = document.getElementById('video');
-      if (!video.videoWidth) return null;
-      const canvas = document.createElement('canvas');
-      canvas.width = video.videoWidth;
-      canvas.height = video.videoHeight;
-      const context = canvas.getContext('2d');
-      context.drawImage(video, 0, 0);
-      return [...context.getImageData(Math.floor(canvas.width / 4), Math.floor(canvas.height / 2), 1, 1).data].slice(0, 3);
-    });
-  await until('the picture is the source', look, (rgb) => rgb !== null && rgb[0] > 180 && rgb[1] < 90 && rgb[2] > 180);
-}
+// What the far side's eyes see: the colour on the left of its picture.
+export const seenColour = (page) =>
+  page.evaluate(() => {
+    const video = document.getElementById('video');
+    if (!video.videoWidth) return null;
+    const canvas = document.createElement('canvas');
+    canvas.width = video.videoWidth;
+    canvas.height = video.videoHeight;
+    const context = canvas.getContext('2d');
+    context.drawImage(video, 0, 0);
+    return [...context.getImageData(Math.floor(canvas.width / 4), Math.floor(canvas.height / 2), 1, 1).data].slice(0, 3);
+  });
+
+// The left of the source is magenta.
+export const assertMagenta = (page) =>
+  until('the picture is the source', () => seenColour(page), (rgb) => rgb !== null && rgb[0] > 180 && rgb[1] < 90 && rgb[2] > 180);
 
 export async function assertRelayed(page, server, transport = 'udp', port = server.turnPort) {
   const seen = await until('a candidate pair is selected', () => statistics(page), ({ local }) => Boolean(local));
   assert.equal(seen.local, 'relay');
   assert.equal(seen.remote, 'relay');
-  const scheme = transport === 'tls' ? 'turns' : 'turn';
-  assert.equal(seen.url, `${scheme}:127.0.0.1:${port}?transport=${transport === 'tls' ? 'tcp' : transport}`);
+  const [scheme, under] = transport === 'tls' ? ['turns', 'tcp'] : ['turn', transport];
+  assert.match(seen.url, new RegExp(`^${scheme}:127\\.0\\.0\\.1:${port}\\?transport=(?:${under})$`));
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startServer } from '../../interop/support/server.mjs';
-import { launch } from './browser.mjs';
+import { launch, launchMortal } from './browser.mjs';
 
 const out = fileURLToPath(new URL('../out/', import.meta.url));
 
@@ -19,6 +19,13 @@ class Scene {
     const browser = await launch(options);
     this.browsers.push(browser);
     return browser;
+  }
+
+  async mortal(options) {
+    const { browser, kill } = await launchMortal(options);
+    this.browsers.push(browser);
+    this.later(kill);
+    return { browser, kill };
   }
 
   later(cleanup) {
