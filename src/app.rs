@@ -27,12 +27,14 @@ use crate::external::External;
 use crate::http::{Http, Redirect};
 use crate::ice::{IceServers, Listener, Transport};
 use crate::limit::AddressLimiter;
+use crate::multiconnection::gateway::Gateway as MultiGateway;
+use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
 use crate::port::{self, Doors, Listener as Socket};
 use crate::relay;
 use crate::signals::Reload;
 use crate::tls::Certificates;
 use crate::users::{Directory, Store};
-use crate::{http, numbers, router, socket_io};
+use crate::{http, namespaces, numbers, router, socket_io};
 
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
@@ -44,6 +46,7 @@ pub struct App {
     certificates: Option<Certificates>,
     hub: Hub,
     gateway: Gateway,
+    multi: MultiGateway,
     io: SocketIo,
     external: External,
     relay: relay::Handle,
@@ -109,13 +112,22 @@ impl App {
         let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), seed);
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
         let gateway = Gateway::new(rooms, Arc::new(issuer));
+        let rooms = MultiRoomsConfig {
+            grace: config.multi.grace,
+            max_users: config.multi.max_users,
+            max_users_per_address: config.multi.max_users_per_address,
+            guesses: config.cast.guesses,
+        };
+        rand::rng().fill_bytes(&mut seed);
+        let multi = MultiGateway::new(MultiRooms::new(rooms, seed), directory.clone(), config.cast.guesses);
         let (layer, io) = socket_io::server();
-        gateway.attach(&io);
+        namespaces::attach(&io, &gateway, &multi);
 
         let relay_alive = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay_alive);
         let hub = Hub::new(&config.calls);
-        let (meter, casts, calls, certified) = (relay.meter(), gateway.clone(), hub.clone(), certificates.clone());
+        let (meter, casts, calls, sessions) = (relay.meter(), gateway.clone(), hub.clone(), multi.clone());
+        let certified = certificates.clone();
         let mut probes = vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
         if let Some(certificates) = certificates.clone() {
             probes
@@ -132,8 +144,9 @@ impl App {
             certificates: certificates.clone(),
             probes,
             numbers: Numbers(Box::new(move || {
-                let (tvs, clients) = casts.counts();
-                let mut families = numbers::families(&meter.stats(), tvs, clients, &calls.census());
+                let mut families = numbers::signaling(casts.counts(), sessions.counts());
+                families.extend(numbers::calls(&calls.census()));
+                families.extend(numbers::relay(&meter.stats()));
                 families.extend(certified.iter().flat_map(numbers::certificate));
                 families
             })),
@@ -165,6 +178,7 @@ impl App {
             certificates,
             hub,
             gateway,
+            multi,
             io,
             external,
             relay,
@@ -283,11 +297,13 @@ impl App {
     /// # Errors
     /// Where a part of the server that must not end did.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { config, mut sockets, doors, collider_doors, certificates, hub, gateway, io, external, relay, .. } = self;
+        let Self { config, mut sockets, doors, collider_doors, certificates, hub, gateway, multi, io, external, relay, .. } =
+            self;
         let (relay_alive, directory, store) = (self.relay_alive, self.directory, self.store);
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut tasks = JoinSet::new();
         tasks.spawn(gateway.clone().run());
+        tasks.spawn(multi.run());
         tasks.spawn(hub.run());
         tasks.spawn(external.follow());
         if let Some(socket) = sockets.collider.take() {

@@ -1,9 +1,10 @@
-//! What `/metrics` shows: the counters of the relay and what there is of casts and calls, with names and help.
+//! What `/metrics` shows: the numbers of the relay and of the signaling, with names and help.
 
 use std::time::SystemTime;
 
 use crate::api::{Family, Kind, Sample};
 use crate::apprtc::hub::Census;
+use crate::multiconnection::room::Counts;
 use crate::relay::Stats;
 use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
 use crate::tls::Certificates;
@@ -29,9 +30,54 @@ pub fn certificate(certificates: &Certificates) -> Vec<Family> {
     ]
 }
 
-/// All others. `tvs` have a code; `clients` are connected over Socket.IO.
+/// Of AppRTC's clients, what there is and what was counted.
 #[must_use]
-pub fn families(relay: &Stats, tvs: usize, clients: usize, calls: &Census) -> Vec<Family> {
+pub fn calls(calls: &Census) -> Vec<Family> {
+    let gauge = |name, help, value: f64| Family::single(name, help, Kind::Gauge, value);
+    let errors = [("websocket", calls.socket_errors), ("http", calls.http_errors)];
+    let by_way = |(way, count): (&str, u64)| Sample { labels: vec![("way", way.to_owned())], value: count as f64 };
+    vec![
+        gauge("castway_call_rooms", "Rooms of AppRTC's clients", calls.now.rooms as f64),
+        gauge("castway_call_members", "Clients that have joined such a room", calls.now.members as f64),
+        gauge("castway_call_sockets", "WebSockets that are registered with Collider", calls.now.sockets as f64),
+        gauge("castway_call_waiting_bytes", "Bytes of messages that wait for a peer", calls.now.waiting as f64),
+        Family::single(
+            "castway_call_registrations",
+            "WebSockets that registered with Collider",
+            Kind::Counter,
+            calls.registered as f64,
+        ),
+        Family {
+            name: "castway_call_errors",
+            help: "Errors that Collider answered, by the way they went",
+            kind: Kind::Counter,
+            samples: errors.map(by_way).into(),
+        },
+    ]
+}
+
+/// Of the cast flow, TVs with a code and connected clients; of RTCMultiConnection, how many there are, connected clients, and
+/// events refused for too much at once.
+#[must_use]
+pub fn signaling((tvs, casting): (usize, usize), (multi, connected, limited): (Counts, usize, u64)) -> Vec<Family> {
+    let gauge = |name, help, value: usize| Family::single(name, help, Kind::Gauge, value as f64);
+    vec![
+        gauge("castway_tvs", "TVs that show a code", tvs),
+        gauge("castway_clients", "Clients connected over Socket.IO", casting + connected),
+        gauge("castway_multi_users", "Users of RTCMultiConnection, those within their grace period included", multi.users),
+        gauge("castway_multi_away_users", "Users of RTCMultiConnection within their grace period", multi.away),
+        gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multi.rooms),
+        Family::single(
+            "castway_multi_limited_events",
+            "Events of RTCMultiConnection's clients that were refused for too much at once",
+            Kind::Counter,
+            limited as f64,
+        ),
+    ]
+}
+
+#[must_use]
+pub fn relay(relay: &Stats) -> Vec<Family> {
     let counter = |name, help, value: u64| Family::single(name, help, Kind::Counter, value as f64);
     let gauge = |name, help, value: f64| Family::single(name, help, Kind::Gauge, value);
     let listed = |name, help, label, samples: Vec<(String, f64)>| Family {
@@ -43,19 +89,6 @@ pub fn families(relay: &Stats, tvs: usize, clients: usize, calls: &Census) -> Ve
     let codes = ERROR_CODES.iter().map(|code| if *code == 0 { "other".to_owned() } else { code.to_string() });
     let shards = (0..).zip(&relay.busy).map(|(shard, nanos): (u32, _)| (shard.to_string(), *nanos as f64 / 1e9));
     vec![
-        gauge("castway_tvs", "TVs that show a code", tvs as f64),
-        gauge("castway_clients", "Clients connected over Socket.IO", clients as f64),
-        gauge("castway_call_rooms", "Rooms of AppRTC's clients", calls.now.rooms as f64),
-        gauge("castway_call_members", "Clients that have joined such a room", calls.now.members as f64),
-        gauge("castway_call_sockets", "WebSockets that are registered with Collider", calls.now.sockets as f64),
-        gauge("castway_call_waiting_bytes", "Bytes of messages that wait for a peer", calls.now.waiting as f64),
-        counter("castway_call_registrations", "WebSockets that registered with Collider", calls.registered),
-        listed(
-            "castway_call_errors",
-            "Errors that Collider answered, by the way they went",
-            "way",
-            vec![("websocket".to_owned(), calls.socket_errors as f64), ("http".to_owned(), calls.http_errors as f64)],
-        ),
         gauge("castway_relay_allocations", "Live TURN allocations", relay.allocations as f64),
         gauge("castway_relay_streams", "Open connections of TURN clients over TCP", relay.streams as f64),
         gauge("castway_relay_connections", "Open connections with peers over TCP (RFC 6062)", relay.connections as f64),

@@ -1,4 +1,8 @@
-//! The built pages, embedded in the binary: `/`, `/tv`, `/cast`, the call page at `/r`, and what they load.
+//! The built pages, embedded in the binary: `/`, `/tv`, `/cast`, the call page at `/r`, and what they load; and the Socket.IO
+//! client that other pages load from their server.
+//!
+//! That is version 4, as the original server of RTCMultiConnection has served it for years (it takes the newest): its pages work
+//! with it as with version 2, it is kept up, smaller, ES5 all the same, and our own pages hold it already.
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -37,6 +41,11 @@ pub fn router() -> Router {
 /// learns from its join that the room is full.
 pub fn calls() -> Router {
     hardened(Router::new().route("/r", get(call)).route("/r/{room}", get(call_in)))
+}
+
+/// Serves the Socket.IO client, where pages look for it.
+pub fn socket_io_client() -> Router {
+    hardened(Router::new().route("/socket.io/socket.io.js", get(serve)))
 }
 
 fn hardened(router: Router) -> Router {

@@ -39,11 +39,12 @@ pub fn router(
     let allowed = Arc::new(cors.clone());
     let routes = api.merge(pages::calls()).merge(collider::on_the_main_port(hub, pages::router()));
     // Around all of them at once: `Router::layer` would give each route, and each of its methods, a Socket.IO server of its own.
+    let behind = Router::new().fallback_service(layer.layer(routes)).layer(middleware::from_fn(socket_io::prepare));
     let (redirect, hsts) = https.unzip();
     let redirect = redirect.map(|redirect| middleware::from_fn_with_state(Arc::new(redirect), http::redirect));
-    Router::new()
-        .fallback_service(layer.layer(routes))
-        .layer(middleware::from_fn(socket_io::prepare))
+    // Socket.IO takes all paths that begin like this one.
+    pages::socket_io_client()
+        .fallback_service(behind)
         .layer(middleware::from_fn_with_state(allowed, refuse_foreign_origins))
         .layer(cors_layer(&cors))
         .layer(option_layer(redirect))

@@ -9,8 +9,8 @@ use hyper::upgrade::OnUpgrade;
 use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
 
-use crate::cast::event::MAX_PAYLOAD;
 use crate::client::Client;
+use crate::packet::MAX_PAYLOAD;
 
 /// An event over [`MAX_PAYLOAD`] is answered with an error of its own; a frame over this ends its connection.
 const MAX_FRAME: usize = 4 * MAX_PAYLOAD;

@@ -1,11 +1,21 @@
 import legacy from '@vitejs/plugin-legacy';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { defineConfig } from 'vite';
+import { defineConfig, type Plugin } from 'vite';
 import { plainScripts } from './plain-scripts';
 
 const page = (name: string) => resolve(import.meta.dirname, `${name}.html`);
 const scripts = plainScripts();
 const server = process.env['CASTWAY_DEV_SERVER'] ?? 'http://127.0.0.1:8080';
+
+// What pages load from a Socket.IO server, as it comes from npm.
+const socketIoClient: Plugin = {
+  name: 'socket-io-client',
+  generateBundle() {
+    const source = readFileSync(resolve(import.meta.dirname, 'node_modules/socket.io-client/dist/socket.io.min.js'), 'utf8');
+    this.emitFile({ type: 'asset', fileName: 'socket.io/socket.io.js', source: source.replace(/\n\/\/# sourceMappingURL=.*/, '') });
+  },
+};
 
 export default defineConfig({
   appType: 'mpa',
@@ -48,6 +58,7 @@ export default defineConfig({
       additionalLegacyPolyfills: ['regenerator-runtime/runtime'],
     }),
     scripts.after,
+    socketIoClient,
   ],
   server: {
     proxy: {

@@ -7,94 +7,16 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use serde::ser::{SerializeMap as _, SerializeSeq as _};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::code::CODE_LENGTH;
 use super::room::{Departure, Dialect, Notice, Refusal, Seated, Signal};
+use crate::packet::{MAX_PAYLOAD, Payload};
 
-/// Bytes of one event's arguments at most, binary attachments included.
-pub const MAX_PAYLOAD: usize = 64 * 1024;
 /// Characters of a user name or a token at most.
 const MAX_TEXT: usize = 512;
-
-/// An opaque SDP or candidate.
-#[derive(Debug, Clone)]
-pub enum Payload {
-    /// The JSON text as it came, copied and never parsed.
-    Raw(Box<RawValue>),
-    /// With binary attachments, whose places the text names.
-    Binary { tree: Value, attachments: VecDeque<Bytes> },
-}
-
-impl Payload {
-    /// # Errors
-    /// `malformed_payload` where an attachment is missing or named twice: each place would get a copy of it.
-    fn new(json: Box<RawValue>, attachments: VecDeque<Bytes>) -> Result<Self, Failure> {
-        if attachments.is_empty() {
-            return Ok(Self::Raw(json));
-        }
-        let malformed = || Failure::malformed("JSON with a place for each binary attachment");
-        let tree: Value = serde_json::from_str(json.get()).map_err(|_| malformed())?;
-        let mut free = vec![true; attachments.len()];
-        if take_places(&tree, &mut free) { Ok(Self::Binary { tree, attachments }) } else { Err(malformed()) }
-    }
-}
-
-/// Takes the places that `tree` names; `false`: one that there is not, or one for the second time.
-fn take_places(tree: &Value, free: &mut [bool]) -> bool {
-    match (placeholder(tree), tree) {
-        (Some(place), _) => free.get_mut(place).is_some_and(std::mem::take),
-        (None, Value::Object(map)) => map.values().all(|value| take_places(value, free)),
-        (None, Value::Array(items)) => items.iter().all(|item| take_places(item, free)),
-        (None, Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => true,
-    }
-}
-
-/// The attachment that `{_placeholder: true, num}` stands for; out of any range where `num` is none.
-fn placeholder(value: &Value) -> Option<usize> {
-    let map = value.as_object().filter(|map| map.get("_placeholder") == Some(&Value::Bool(true)))?;
-    Some(map.get("num").and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok()).unwrap_or(usize::MAX))
-}
-
-impl Serialize for Payload {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Raw(json) => json.serialize(serializer),
-            Self::Binary { tree, attachments } => WithAttachments { tree, attachments }.serialize(serializer),
-        }
-    }
-}
-
-/// JSON whose `{_placeholder, num}` objects are turned back into the bytes they stand for.
-struct WithAttachments<'a> {
-    tree: &'a Value,
-    attachments: &'a VecDeque<Bytes>,
-}
-
-impl Serialize for WithAttachments<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let inside = |tree| WithAttachments { tree, attachments: self.attachments };
-        if let Some(bytes) = placeholder(self.tree).and_then(|place| self.attachments.get(place)) {
-            return serializer.serialize_bytes(bytes);
-        }
-        match self.tree {
-            Value::Object(map) => {
-                let mut out = serializer.serialize_map(Some(map.len()))?;
-                map.iter().try_for_each(|(key, value)| out.serialize_entry(key, &inside(value)))?;
-                out.end()
-            }
-            Value::Array(items) => {
-                let mut out = serializer.serialize_seq(Some(items.len()))?;
-                items.iter().try_for_each(|item| out.serialize_element(&inside(item)))?;
-                out.end()
-            }
-            leaf @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => leaf.serialize(serializer),
-        }
-    }
-}
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -226,24 +148,24 @@ pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>) -> Option<Res
         "CONNECT_TO_TV" => |arguments, _, _| connect_to_tv(arguments),
         "CLIENT_OFFER_TO_SERVER" => |arguments, attachments, size| {
             let json = arguments.payload("the offer")?;
-            Ok(Request::Signal { signal: Signal::Offer(Payload::new(json, attachments)?), size })
+            Ok(Request::Signal { signal: Signal::Offer(payload(json, attachments)?), size })
         },
         "TV_ANSWER_TO_SERVER" => |arguments, attachments, size| {
             let json = arguments.payload("the answer")?;
-            Ok(Request::Signal { signal: Signal::Answer(Payload::new(json, attachments)?), size })
+            Ok(Request::Signal { signal: Signal::Answer(payload(json, attachments)?), size })
         },
         "RTC_Client_Offer_To_Server" => |arguments, attachments, size| {
             let json = arguments.member("offer")?;
-            Ok(Request::Signal { signal: Signal::Offer(Payload::new(json, attachments)?), size })
+            Ok(Request::Signal { signal: Signal::Offer(payload(json, attachments)?), size })
         },
         "RTC_TV_Answer_To_Server" => |arguments, attachments, size| {
             let json = arguments.member("answer")?;
-            Ok(Request::Signal { signal: Signal::Answer(Payload::new(json, attachments)?), size })
+            Ok(Request::Signal { signal: Signal::Answer(payload(json, attachments)?), size })
         },
         "RTC_Candidate_Exchange" => |arguments, attachments, size| {
             arguments.object::<Candidate>("{iceCandidate}")?;
             let json = arguments.payload("{iceCandidate}")?;
-            Ok(Request::Signal { signal: Signal::Candidate(Payload::new(json, attachments)?), size })
+            Ok(Request::Signal { signal: Signal::Candidate(payload(json, attachments)?), size })
         },
         "CONFIG" => |_, _, _| Ok(Request::Config),
         "LEAVE_ROOM" => |_, _, _| Ok(Request::Leave),
@@ -281,6 +203,10 @@ impl Arguments<'_> {
         let mut object: std::collections::HashMap<String, Box<RawValue>> = self.object(&expected)?;
         object.remove(name).filter(|member| member.get() != "null").ok_or_else(|| Failure::malformed(&expected))
     }
+}
+
+fn payload(json: Box<RawValue>, attachments: VecDeque<Bytes>) -> Result<Payload, Failure> {
+    Payload::new(json, attachments).ok_or_else(|| Failure::malformed("JSON with a place for each binary attachment"))
 }
 
 /// A string that the client may leave out, or give as null.

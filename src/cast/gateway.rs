@@ -4,43 +4,29 @@
 //! nothing is awaited inside), so that everybody hears things in the order in which they happened. Handlers do their work
 //! before they return their future, because socketioxide spawns that and spawned futures of one client run in any order.
 
-use std::collections::{HashMap, VecDeque};
-use std::convert::Infallible;
+use std::collections::HashMap;
 use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
-use socketioxide::adapter::Adapter;
 use socketioxide::extract::{AckSender, Event, SocketRef};
-use socketioxide::handler::{ConnectHandler as _, FromMessageParts};
-use socketioxide::socket::{DisconnectReason, Socket};
-use socketioxide::{SendError, SocketIo};
-use socketioxide_core::{Str, Value as Packet};
+use socketioxide::socket::DisconnectReason;
 use tokio::sync::Notify;
 
-use crate::client;
-
-use super::event::{self, Entry, Failure, JoinRequest, OpenRequest, Payload, Request};
+use super::event::{self, Entry, Failure, JoinRequest, OpenRequest, Request};
 use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated};
+use crate::client;
+use crate::connection::{Budget, Early, Sends};
+use crate::packet::{Message, Payload};
 
-/// The namespaces of the cast flow; they share their rooms.
-pub const NAMESPACES: [&str; 2] = ["/", RTC];
-/// Front ends of dialect B connect here and expect to be asked for their device token.
-const RTC: &str = "/rtc";
+/// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
+pub const RTC: &str = "/rtc";
 
-/// Bytes a second, and at once, that a client may send: far more than any negotiation takes, and little enough for what waits
-/// for a side that has stopped reading until its pings time out.
-const BUDGET: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(512 << 10).unwrap(), NonZeroU32::new(2 << 20).unwrap());
-/// What the smallest event costs of it.
-const EVENT_COST: usize = 100;
 /// Credentials for a client that has no seat: enough to begin with.
 const UNSEATED_TTL: Duration = Duration::from_secs(600);
 /// How often a client whose send buffer is full is tried to be disconnected.
@@ -79,8 +65,7 @@ struct State {
 struct Client {
     id: ConnectionId,
     socket: SocketRef,
-    /// Bytes that it may still send.
-    budget: DefaultDirectRateLimiter,
+    budget: Budget,
     from: IpAddr,
     /// The host name that the client reached us by.
     host: Option<String>,
@@ -92,22 +77,6 @@ impl Gateway {
     pub fn new(rooms: Rooms<Payload>, issuer: Arc<dyn Issuer>) -> Self {
         let state = Mutex::new(State { rooms, clients: HashMap::new(), armed: None, leaving: Vec::new() });
         Self(Arc::new(Inner { issuer, state, rearm: Notify::new(), connections: AtomicU64::new(1) }))
-    }
-
-    /// Serves the cast flow on its namespaces of `io`.
-    pub fn attach(&self, io: &SocketIo) {
-        for namespace in NAMESPACES {
-            let (greeting, listening) = (self.clone(), self.clone());
-            let greet = move |socket: SocketRef| {
-                greeting.greet(socket);
-                ready(())
-            };
-            let listen = move |socket: SocketRef| {
-                listening.listen(&socket);
-                ready(Ok::<(), Infallible>(()))
-            };
-            io.ns(namespace, greet.with(listen));
-        }
     }
 
     /// Hears the rooms' time-outs; never returns.
@@ -138,7 +107,7 @@ impl Gateway {
     /// Tells everybody that the server goes down.
     pub fn announce_shutdown(&self) {
         self.with(|state, sends| {
-            state.clients.values().for_each(|client| sends.emit(client, "SERVER_SHUTDOWN", &json!({})));
+            state.clients.values().for_each(|client| sends.emit(client.id, &client.socket, "SERVER_SHUTDOWN", &json!({})));
         });
     }
 
@@ -188,14 +157,14 @@ impl Gateway {
     }
 
     /// Before the client is told that it is connected: from then on its events may come, even before [`Self::greet`] runs.
-    fn listen(&self, socket: &SocketRef) {
+    pub fn listen(&self, socket: &SocketRef) {
         let id = self.0.connections.fetch_add(1, Ordering::Relaxed);
-        let early = Early::default();
+        let early = Early::<Heard>::default();
         socket.extensions.insert((id, early.clone()));
 
         let (gateway, waiting) = (self.clone(), early.clone());
         socket.on_fallback(move |Event(event): Event, message: Message, ack: AckSender| {
-            let size = message.json.len() + message.attachments.iter().map(Bytes::len).sum::<usize>();
+            let size = message.size();
             let request = event::read(&event, message.json.as_str(), message.attachments);
             let heard = Heard { event, request, size, ack: message.acked.then_some(ack) };
             gateway.with(|state, sends| match state.clients.contains_key(&id) {
@@ -212,24 +181,23 @@ impl Gateway {
     }
 
     /// The client is connected: it is in the table from now on, and what it said already is heard.
-    fn greet(&self, socket: SocketRef) {
-        let Some((id, early)) = socket.extensions.remove::<(ConnectionId, Early)>() else { return };
+    pub fn greet(&self, socket: SocketRef) {
+        let Some((id, early)) = socket.extensions.remove::<(ConnectionId, Early<Heard>)>() else { return };
         let asker = socket.req_parts().extensions.get::<client::Client>().cloned();
         let (from, host) = asker.map_or((Ipv4Addr::UNSPECIFIED.into(), None), |asker| (asker.address, asker.host));
         let asks = socket.ns() == RTC;
         self.with(|state, sends| {
             let Some(waiting) = early.take() else { return };
-            let budget = RateLimiter::direct(Quota::per_second(BUDGET.0).allow_burst(BUDGET.1));
-            let client = Client { id, socket, budget, from, host, verified: false };
+            let client = Client { id, socket, budget: Budget::default(), from, host, verified: false };
             if asks {
-                sends.emit(&client, "VERIFY", &NO_ARGUMENTS);
+                sends.emit(client.id, &client.socket, "VERIFY", &NO_ARGUMENTS);
             }
             state.clients.insert(id, client);
             waiting.into_iter().for_each(|heard| self.event(state, sends, id, heard));
         });
     }
 
-    fn disconnect(&self, id: ConnectionId, early: &Early, reason: DisconnectReason) {
+    fn disconnect(&self, id: ConnectionId, early: &Early<Heard>, reason: DisconnectReason) {
         self.with(|state, sends| {
             early.close();
             state.clients.remove(&id);
@@ -245,21 +213,20 @@ impl Gateway {
 
     fn event(&self, state: &mut State, sends: &mut Sends, id: ConnectionId, Heard { event, request, size, ack }: Heard) {
         let Some(client) = state.clients.get_mut(&id) else { return };
-        let cost = u32::try_from(size.max(EVENT_COST)).map_or(BUDGET.1, |cost| NonZeroU32::new(cost).unwrap_or(BUDGET.1));
         let result = match request {
-            _ if !matches!(client.budget.check_n(cost.min(BUDGET.1)), Ok(Ok(()))) => Err(Failure::rate_limited(1)),
+            _ if !client.budget.take(size) => Err(Failure::rate_limited(1)),
             None => Err(Failure::unknown_event()),
             Some(Err(failure)) => Err(failure),
             Some(Ok(Request::Config)) => {
                 let ttl = (!state.rooms.is_seated(id)).then_some(UNSEATED_TTL);
                 self.0.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
-                    sends.emit(client, "CONFIG_FEEDBACK", &json!({"config": self.pooled(client, ttl)}));
+                    sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": self.pooled(client, ttl)}));
                     json!({"ok": true})
                 })
             }
             Some(Ok(Request::Verify)) => {
                 client.verified = true;
-                sends.emit(client, "VERIFY_RESPONCE", &json!({"code": 200}));
+                sends.emit(client.id, &client.socket, "VERIFY_RESPONCE", &json!({"code": 200}));
                 Ok(json!({"ok": true}))
             }
             Some(Ok(Request::Open(request))) => self.open(state, sends, id, &request),
@@ -274,10 +241,10 @@ impl Gateway {
             tracing::debug!(event, code = failure.code, from = %client.from, "refused");
             let entry = event::entry(&event);
             if let Some((name, argument)) = entry.and_then(|entry| event::refusal(entry, failure)) {
-                sends.emit(client, name, &argument);
+                sends.emit(client.id, &client.socket, name, &argument);
             }
             if ack.is_none() && failure.code != Failure::UNKNOWN_EVENT {
-                sends.emit(client, "CAST_ERROR", &json!({"event": event, "error": failure}));
+                sends.emit(client.id, &client.socket, "CAST_ERROR", &json!({"event": event, "error": failure}));
             }
             if entry == Some(Entry::TvGetInfo) {
                 // As dialect B has it: a TV that is refused is told and disconnected.
@@ -286,7 +253,7 @@ impl Gateway {
         }
         if let Some(ack) = ack {
             let answer = result.unwrap_or_else(|failure| json!({"ok": false, "error": failure}));
-            sends.note(client, ack.send(&answer));
+            sends.note(client.id, ack.send(&answer));
         }
         self.drain(state, sends);
     }
@@ -302,11 +269,11 @@ impl Gateway {
         let seated = state.rooms.handle_open(open, Instant::now())?;
         if entry.dialect() == Dialect::B && token.is_none() {
             // A front end of dialect B that has no device token keeps this one and shows it at its next VERIFY.
-            sends.emit(client, "TEST_TOKEN_TV", &seated.resume_token);
+            sends.emit(client.id, &client.socket, "TEST_TOKEN_TV", &seated.resume_token);
         }
         self.welcome(client, sends, entry, "tv", &seated);
         if entry == Entry::TvRegister && !client.verified {
-            sends.emit(client, "VERIFY", &NO_ARGUMENTS);
+            sends.emit(client.id, &client.socket, "VERIFY", &NO_ARGUMENTS);
         }
         Ok(accepted(&seated))
     }
@@ -333,10 +300,10 @@ impl Gateway {
     fn welcome(&self, client: &Client, sends: &mut Sends, entry: Entry, role: &str, seated: &Seated) {
         let config = self.config(client, entry.dialect());
         let (name, argument) = event::welcome(entry, seated, &config);
-        sends.emit(client, name, &argument);
+        sends.emit(client.id, &client.socket, name, &argument);
         let token = json!({"role": role, "code": seated.code.as_str(), "resumeToken": seated.resume_token});
-        sends.emit(client, "RESUME_TOKEN", &token);
-        sends.emit(client, "CONFIG_FEEDBACK", &json!({"config": config}));
+        sends.emit(client.id, &client.socket, "RESUME_TOKEN", &token);
+        sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
     }
 
     /// The argument of an `RTCPeerConnection` for a client with a seat.
@@ -364,20 +331,20 @@ impl Gateway {
                     let Some(client) = state.clients.get(&to) else { continue };
                     let (name, wrapper, payload) = event::delivery(dialect, &signal);
                     match wrapper {
-                        None => sends.emit(client, name, payload),
-                        Some(key) => sends.emit(client, name, &Wrapped { key, payload }),
+                        None => sends.emit(client.id, &client.socket, name, payload),
+                        Some(key) => sends.emit(client.id, &client.socket, name, &Wrapped { key, payload }),
                     }
                 }
                 Output::Notify { to, dialect, notice } => {
                     let Some(client) = state.clients.get(&to) else { continue };
                     if notice == Notice::Credentials {
                         let config = self.config(client, dialect);
-                        sends.emit(client, "CONFIG_FEEDBACK", &json!({"config": config}));
+                        sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
                     }
                     for (name, argument) in event::announcements(dialect, &notice) {
                         match argument {
-                            Some(argument) => sends.emit(client, name, &argument),
-                            None => sends.emit(client, name, &NO_ARGUMENTS),
+                            Some(argument) => sends.emit(client.id, &client.socket, name, &argument),
+                            None => sends.emit(client.id, &client.socket, name, &NO_ARGUMENTS),
                         }
                     }
                 }
@@ -407,28 +374,6 @@ impl Serialize for Wrapped<'_> {
     }
 }
 
-/// Sends of one event; remembers who is to be disconnected after it.
-#[derive(Default)]
-struct Sends {
-    gone: Vec<ConnectionId>,
-}
-
-impl Sends {
-    fn emit<T: Serialize>(&mut self, client: &Client, event: &str, argument: &T) {
-        self.note(client, client.socket.emit(event, argument));
-    }
-
-    fn note(&mut self, client: &Client, sent: Result<(), SendError>) {
-        match sent {
-            // Closed already: its disconnect handler is on its way.
-            Ok(()) | Err(SendError::Socket(socketioxide::SocketError::Closed)) => {}
-            // What is lost can't be repaired, a reconnect can.
-            Err(SendError::Socket(socketioxide::SocketError::InternalChannelFull)) => self.gone.push(client.id),
-            Err(SendError::Serialize(error)) => tracing::error!(%error, "an event could not be written"),
-        }
-    }
-}
-
 /// An event of a client, read.
 struct Heard {
     event: String,
@@ -437,57 +382,4 @@ struct Heard {
     size: usize,
     /// Where the client asked for one.
     ack: Option<AckSender>,
-}
-
-/// What a client said before it was in the table; `None` inside: it is gone.
-#[derive(Clone)]
-struct Early(Arc<Mutex<Option<Vec<Heard>>>>);
-
-/// Clients say one or two things in the instant between being told that they are connected and being in the table.
-const EARLY: usize = 16;
-
-impl Default for Early {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Some(Vec::new()))))
-    }
-}
-
-impl Early {
-    fn push(&self, heard: Heard) {
-        if let Some(waiting) = self.lock().as_mut().filter(|waiting| waiting.len() < EARLY) {
-            waiting.push(heard);
-        }
-    }
-
-    fn take(&self) -> Option<Vec<Heard>> {
-        self.lock().as_mut().map(std::mem::take)
-    }
-
-    fn close(&self) {
-        *self.lock() = None;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<Heard>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An event as it came: the JSON array with the event's name first, and the binary attachments.
-struct Message {
-    json: Str,
-    attachments: VecDeque<Bytes>,
-    acked: bool,
-}
-
-impl<A: Adapter> FromMessageParts<A> for Message {
-    type Error = Infallible;
-
-    fn from_message_parts(_: &Arc<Socket<A>>, packet: &mut Packet, ack: &Option<i64>) -> Result<Self, Infallible> {
-        let (json, attachments) = match packet {
-            Packet::Str(json, attachments) => (json.clone(), attachments.take().unwrap_or_default()),
-            // Only other parsers than the one we use make these.
-            Packet::Bytes(_) => (Str::from(""), VecDeque::new()),
-        };
-        Ok(Self { json, attachments, acked: ack.is_some() })
-    }
 }

@@ -5,6 +5,5 @@
 pub mod code;
 pub mod event;
 pub mod gateway;
-mod guesses;
 mod mailbox;
 pub mod room;

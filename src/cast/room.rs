@@ -21,8 +21,8 @@ use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
 
 use super::code::{Code, CodeAlphabet, Role, TokenKey};
-use super::guesses::Guesses;
 use super::mailbox::Mailbox;
+use crate::guesses::Guesses;
 
 /// Names one client connection, for as long as it lives; given by the gateway.
 pub type ConnectionId = u64;

@@ -18,13 +18,17 @@ const ALPHABET: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Add a user; asks for a password
-    Add(WithPassword),
+    Add(New),
     /// List all users
     List(Json),
     /// Keep a user out, at once, until enabled again
     Disable(Named),
     /// Let a disabled user in again
     Enable(Named),
+    /// Make a user an administrator
+    Promote(Named),
+    /// Make an administrator an ordinary user again
+    Demote(Named),
     /// Remove a user; credentials already issued stop working
     Remove(Named),
     /// Change a user's password; asks for it
@@ -35,6 +39,15 @@ pub(super) enum Command {
 pub(super) struct Named {
     /// The user's name
     name: UserName,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct New {
+    #[command(flatten)]
+    user: WithPassword,
+    /// Make the user an administrator
+    #[arg(long)]
+    admin: bool,
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +76,14 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Stop> {
                 store.set_enabled(&name, true, now).await?;
                 print(format_args!("Enabled {name}."))
             }
+            Command::Promote(Named { name }) => {
+                store.set_admin(&name, true, now).await?;
+                print(format_args!("{name} is an administrator."))
+            }
+            Command::Demote(Named { name }) => {
+                store.set_admin(&name, false, now).await?;
+                print(format_args!("{name} is an ordinary user."))
+            }
             Command::Remove(Named { name }) => {
                 store.remove(&name, now).await?;
                 print(format_args!("Removed {name}. Credentials already issued stop working."))
@@ -73,7 +94,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Stop> {
     .await
 }
 
-async fn add(store: &Store, arguments: &WithPassword, config: &Config) -> Result<(), Stop> {
+async fn add(store: &Store, New { user: arguments, admin }: &New, config: &Config) -> Result<(), Stop> {
     let name = &arguments.name;
     // Before anybody types a password twice.
     if find(store, name).await?.is_some() {
@@ -82,6 +103,9 @@ async fn add(store: &Store, arguments: &WithPassword, config: &Config) -> Result
     let password = password(arguments)?;
     let keys = PasswordKeys::new(name, &config.relay.realm, &password)?;
     store.add(name, &keys, SystemTime::now()).await?;
+    if *admin {
+        store.set_admin(name, true, SystemTime::now()).await?;
+    }
     print(format_args!("Added {name}."))?;
     reveal(arguments, &password)
 }
@@ -115,7 +139,11 @@ async fn list(store: &Store, arguments: &Json, config: &Config) -> Result<(), St
 }
 
 fn row(user: UserInfo, realm: &str) -> [String; 4] {
-    let state = if user.enabled { "enabled" } else { "disabled" };
+    let state = match (user.enabled, user.admin) {
+        (true, false) => "enabled",
+        (true, true) => "admin",
+        (false, _) => "disabled",
+    };
     let note = if user.realm == realm {
         String::new()
     } else {

@@ -10,6 +10,7 @@ mod credentials;
 mod external;
 mod http;
 mod listen;
+mod multi;
 mod relay;
 mod tls;
 
@@ -27,6 +28,7 @@ pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, Turn
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
 pub use http::{CorsOrigins, HttpConfig};
 pub use listen::Listen;
+pub use multi::MultiConfig;
 pub use relay::{Discovery, RelayConfig};
 pub use tls::{AcmeConfig, CertificateSource, TlsConfig};
 
@@ -225,12 +227,21 @@ pub struct Settings {
     /// Whether a second caster takes the TV over from the first: true or false [default: true]
     #[arg(long, env = "CASTWAY_TAKEOVER", value_name = "BOOL", global = true, hide_env_values = true)]
     pub takeover: Option<String>,
-    /// Wrong codes a minute from one address before it has to wait; raise it where many casters share one [default: 20]
+    /// Wrong codes or room passwords a minute from one address before it has to wait; raise it where many casters share one [default: 20]
     #[arg(long, env = "CASTWAY_WRONG_CODES", value_name = "COUNT", global = true, hide_env_values = true)]
     pub wrong_codes: Option<String>,
     /// Most TVs at once [default: 10000]
     #[arg(long, env = "CASTWAY_MAX_ROOMS", value_name = "COUNT", global = true, hide_env_values = true)]
     pub max_rooms: Option<String>,
+    /// Seconds that a user of RTCMultiConnection keeps its place after its connection dropped [default: 20]
+    #[arg(long, env = "CASTWAY_MULTI_GRACE", value_name = "SECONDS", global = true, hide_env_values = true)]
+    pub multi_grace: Option<String>,
+    /// Most users of RTCMultiConnection at once [default: 10000]
+    #[arg(long, env = "CASTWAY_MULTI_MAX_USERS", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub multi_max_users: Option<String>,
+    /// Most users of RTCMultiConnection from one address; raise it where many share one [default: 1000]
+    #[arg(long, env = "CASTWAY_MULTI_MAX_PER_ADDRESS", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub multi_max_per_address: Option<String>,
     /// Seconds that running casts get to end when the server stops [default: 5]
     #[arg(long, env = "CASTWAY_DRAIN", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub drain: Option<String>,
@@ -252,6 +263,7 @@ pub struct Config {
     pub credentials: CredentialsConfig,
     pub cast: CastConfig,
     pub calls: CallsConfig,
+    pub multi: MultiConfig,
     /// How long a stop waits for clients and relayed streams.
     pub drain: Duration,
     pub log: LogConfig,
@@ -288,6 +300,7 @@ impl Config {
             credentials: CredentialsConfig::read(settings, &mut reader),
             cast: CastConfig::read(settings, &mut reader),
             calls: CallsConfig::read(settings, &mut reader),
+            multi: MultiConfig::read(settings, &mut reader),
             drain: reader.seconds("CASTWAY_DRAIN", &settings.drain, 5, 0..=3600),
             log: LogConfig::read(settings, &mut reader),
         };

@@ -1,8 +1,8 @@
 //! From a password to what is kept of it.
 
 use argon2::Argon2;
-use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 
 use super::credentials::{h_a1_md5, h_a1_sha256};
 use super::name::UserName;
@@ -55,10 +55,21 @@ impl PasswordKeys {
     }
 }
 
+/// Whether `password` is the one of the stored hash. Without a hash it takes as long and is not.
+pub(super) fn verify(password: &str, hash: Option<&str>) -> bool {
+    let password = stringprep::saslprep(password).unwrap_or_default();
+    match hash {
+        Some(hash) => password.len() <= MAX_BYTES && Argon2::default().verify_password(password.as_bytes(), hash).is_ok(),
+        None => {
+            let hashed: Result<PasswordHash, _> = Argon2::default().hash_password(b"nobody's");
+            drop(hashed);
+            false
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use argon2::PasswordVerifier;
-
     use super::*;
 
     #[test]
@@ -70,6 +81,16 @@ mod tests {
         assert!(Argon2::default().verify_password(b"another", keys.argon2id.as_str()).is_err());
         assert_eq!(keys.h_a1_md5, h_a1_md5("alice", "castway", "IX-correct horse"));
         assert_eq!(keys.h_a1_sha256, h_a1_sha256("alice", "castway", "IX-correct horse"));
+    }
+
+    #[test]
+    fn the_stored_hash_knows_its_password() {
+        let keys = PasswordKeys::new(&"alice".parse().unwrap(), "castway", "correct horse").unwrap();
+        assert!(verify("correct horse", Some(&keys.argon2id)));
+        assert!(!verify("correct cow", Some(&keys.argon2id)));
+        assert!(!verify("correct horse", None));
+        assert!(!verify("correct horse", Some("nonsense")));
+        assert!(!verify("", Some(&keys.argon2id)));
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub enum StoreError {
 pub struct UserInfo {
     pub name: String,
     pub enabled: bool,
+    pub admin: bool,
     /// The realm that the password was set for; in another one the user can't log in to the relay with it.
     pub realm: String,
     /// UTC, as `2025-01-31T23:59:59Z`.
@@ -76,6 +77,8 @@ pub struct Snapshot {
 #[derive(Clone)]
 pub struct SnapshotUser {
     pub enabled: bool,
+    /// The hash that an administrator logs in against (PHC); `None`: is none.
+    pub admin: Option<Secret<String>>,
     pub realm: String,
     pub h_a1_md5: [u8; 16],
     pub h_a1_sha256: [u8; 32],
@@ -141,7 +144,7 @@ impl Store {
     /// `Database`.
     pub async fn list(&self) -> Result<Vec<UserInfo>, StoreError> {
         let users = sqlx::query_as(
-            "SELECT name, enabled, realm, strftime('%Y-%m-%dT%H:%M:%SZ', created_at, 'unixepoch') AS created
+            "SELECT name, enabled, admin, realm, strftime('%Y-%m-%dT%H:%M:%SZ', created_at, 'unixepoch') AS created
              FROM users ORDER BY name",
         );
         Ok(users.fetch_all(&self.pool).await?)
@@ -154,6 +157,16 @@ impl Store {
     pub async fn set_enabled(&self, name: &UserName, enabled: bool, now: SystemTime) -> Result<(), StoreError> {
         let update = sqlx::query("UPDATE users SET enabled = ?2, updated_at = ?3 WHERE name = ?1");
         let done = update.bind(name.as_str()).bind(enabled).bind(seconds(now)).execute(&self.pool).await?;
+        found(name, done.rows_affected())
+    }
+
+    /// Makes a user an administrator, or an ordinary user again.
+    ///
+    /// # Errors
+    /// `NoUser`, `Database`.
+    pub async fn set_admin(&self, name: &UserName, admin: bool, now: SystemTime) -> Result<(), StoreError> {
+        let update = sqlx::query("UPDATE users SET admin = ?2, updated_at = ?3 WHERE name = ?1");
+        let done = update.bind(name.as_str()).bind(admin).bind(seconds(now)).execute(&self.pool).await?;
         found(name, done.rows_affected())
     }
 
@@ -319,14 +332,15 @@ async fn snapshot(connection: &mut SqliteConnection) -> Result<Snapshot, sqlx::E
     if secrets.is_empty() {
         return Err(sqlx::Error::Decode("there is no secret; restart castway to make one".into()));
     }
-    let users = sqlx::query_as::<_, (String, bool, String, Vec<u8>, Vec<u8>)>(
-        "SELECT name, enabled, realm, h_a1_md5, h_a1_sha256 FROM users",
+    let users = sqlx::query_as::<_, (String, bool, Option<String>, String, Vec<u8>, Vec<u8>)>(
+        "SELECT name, enabled, iif(admin, password_hash, NULL), realm, h_a1_md5, h_a1_sha256 FROM users",
     );
     let users = users.fetch_all(&mut *transaction).await?;
     let revoked = sqlx::query_scalar("SELECT name FROM revoked").fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
-    let users = users.into_iter().map(|(name, enabled, realm, md5, sha256)| {
-        let user = SnapshotUser { enabled, realm, h_a1_md5: fixed(md5)?, h_a1_sha256: fixed(sha256)? };
+    let users = users.into_iter().map(|(name, enabled, admin, realm, md5, sha256)| {
+        let admin = admin.map(Secret::new);
+        let user = SnapshotUser { enabled, admin, realm, h_a1_md5: fixed(md5)?, h_a1_sha256: fixed(sha256)? };
         Ok((name, user))
     });
     Ok(Snapshot { secrets, users: users.collect::<Result<_, sqlx::Error>>()?, revoked })

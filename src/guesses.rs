@@ -1,4 +1,4 @@
-//! Wrong guesses of codes, counted per client address. PURE.
+//! Wrong guesses of codes and passwords, counted per client address. PURE.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -6,25 +6,26 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-pub(super) const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses remembered at most, about 4 MiB.
 const CAPACITY: usize = 65_536;
 
 /// Bounded by count and time: an entry lives one window.
 #[derive(Default)]
-pub(super) struct Guesses {
+pub struct Guesses {
     wrong: HashMap<IpAddr, (u32, Instant)>,
 }
 
 impl Guesses {
-    /// How long `from` has to wait before it may try a code again; `None`: it may now. `allowed`: wrong codes in a window.
-    pub(super) fn blocked_for(&self, from: IpAddr, allowed: u32, now: Instant) -> Option<Duration> {
+    /// How long `from` has to wait before it may try again; `None`: it may now. `allowed`: wrong guesses in a window.
+    pub fn blocked_for(&self, from: IpAddr, allowed: u32, now: Instant) -> Option<Duration> {
         let &(count, since) = self.wrong.get(&prefix(from))?;
         let left = (since + WINDOW).saturating_duration_since(now);
         (count >= allowed && !left.is_zero()).then_some(left)
     }
 
-    pub(super) fn record(&mut self, from: IpAddr, now: Instant) {
+    /// Counts a wrong guess.
+    pub fn record(&mut self, from: IpAddr, now: Instant) {
         if self.wrong.len() >= CAPACITY {
             self.wrong.retain(|_, (_, since)| *since + WINDOW > now);
             // So many addresses in one window are an attack on the table itself; forgetting keeps it bounded.
@@ -41,7 +42,7 @@ impl Guesses {
 }
 
 /// One household or attacker has a whole IPv6 /64, so that is what counts as an address.
-fn prefix(address: IpAddr) -> IpAddr {
+pub fn prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => {

@@ -1,0 +1,148 @@
+//! The handshake: what a client says in the query of its connection.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use url::form_urlencoded;
+
+use super::{Json, MAX_TEXT, OURS, extra_text};
+use crate::guesses::prefix;
+use crate::multiconnection::room::{Hello, UserId};
+use crate::secret::Secret;
+
+/// Bytes of a handshake's query at most.
+const MAX_QUERY: usize = 32 * 1024;
+/// What a client calls the relay event if its handshake does not say.
+const MESSAGE_EVENT: &str = "RTCMultiConnection-Message";
+const CUSTOM_EVENT: &str = "custom-message";
+/// Parameters of Engine.IO, which differ from one connection of a client to the next.
+const ENGINE: [&str; 6] = ["EIO", "transport", "sid", "t", "b64", "j"];
+
+/// Whether a handshake's query is of an RTCMultiConnection client.
+pub fn is_ours(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "userid" || name == "msgEvent")
+}
+
+/// What a handshake asks for.
+pub enum Handshake {
+    User(Hello<Json>),
+    Admin { name: String, password: Secret<String> },
+}
+
+/// Reads a handshake. `origin` and `agent` are the headers of its request.
+///
+/// # Errors
+/// What is too long.
+pub fn handshake(query: &str, from: IpAddr, origin: &str, agent: &str) -> Result<Handshake, &'static str> {
+    if query.len() > MAX_QUERY {
+        return Err("the query is too long");
+    }
+    let mut parameters: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+    parameters.retain(|(name, _)| !ENGINE.contains(&name.as_ref()));
+    parameters.sort();
+    let find = |wanted: &str| {
+        let found = parameters.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.as_ref()).filter(|value| !value.is_empty())
+    };
+    let name = |wanted: &str, default: &str| match find(wanted).unwrap_or(default) {
+        long if long.len() > MAX_TEXT => Err("a name in the query is too long"),
+        name => Ok(Arc::from(name)),
+    };
+    if find("userid") == Some("admin") {
+        let text = |wanted| find(wanted).unwrap_or_default().to_owned();
+        return Ok(Handshake::Admin { name: text("adminUserName"), password: Secret::new(text("adminPassword")) });
+    }
+    let id: Option<UserId> = find("userid").map(|id| name("userid", id)).transpose()?;
+    let mut proof = Sha256::new();
+    let network = prefix(from).to_string();
+    let words = parameters.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]);
+    for word in [network.as_str(), origin, agent].into_iter().chain(words) {
+        proof.update(word.len().to_be_bytes());
+        proof.update(word);
+    }
+    let custom_event = name("socketCustomEvent", CUSTOM_EVENT)?;
+    Ok(Handshake::User(Hello {
+        proof: id.is_some().then(|| proof.finalize().into()),
+        id,
+        from,
+        extra: find("extra").and_then(extra_text).unwrap_or_else(Json::empty),
+        message_event: name("msgEvent", MESSAGE_EVENT)?,
+        custom_event: if OURS.contains(&custom_event.as_ref()) { CUSTOM_EVENT.into() } else { custom_event },
+        auto_close: find("autoCloseEntireSession") == Some("true"),
+        max_participants: leading_number(find("maxParticipantsAllowed")).unwrap_or(1000),
+        relay_limit: (find("enableScalableBroadcast") == Some("true"))
+            .then(|| leading_number(find("maxRelayLimitPerUser")).unwrap_or(2)),
+    }))
+}
+
+/// As `parseInt` reads it; zero and what is no number are none.
+fn leading_number(text: Option<&str>) -> Option<usize> {
+    let text = text?.trim_start();
+    let digits = text.len() - text.trim_start_matches(|character: char| character.is_ascii_digit()).len();
+    text[..digits].parse().ok().filter(|number| *number > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUERY: &str =
+        "userid=a&sessionid=s&msgEvent=m&autoCloseEntireSession=true&maxParticipantsAllowed=8&extra=%7B%22x%22%3A1%7D";
+
+    fn hello(query: &str, from: &str, origin: &str) -> Hello<Json> {
+        match handshake(query, from.parse().unwrap(), origin, "agent").unwrap() {
+            Handshake::User(hello) => hello,
+            Handshake::Admin { .. } => panic!("{query} is a user's"),
+        }
+    }
+
+    #[test]
+    fn a_handshake_is_ours_by_its_query() {
+        assert!(is_ours(QUERY) && is_ours("EIO=4&msgEvent=") && is_ours("userid=x"));
+        assert!(!is_ours("") && !is_ours("EIO=4&transport=polling&token=userid"));
+    }
+
+    #[test]
+    fn parameters_have_defaults() {
+        let named = hello(QUERY, "192.0.2.1", "");
+        assert_eq!((named.id.as_deref(), &*named.message_event, named.auto_close), (Some("a"), "m", true));
+        assert_eq!((named.max_participants, named.relay_limit), (8, None));
+        assert_eq!(serde_json::to_string(&named.extra).unwrap(), r#"{"x":1}"#);
+        let bare = hello("userid=&extra=nonsense&maxParticipantsAllowed=-3&socketCustomEvent=user-connected", "192.0.2.1", "");
+        assert!(bare.id.is_none() && bare.proof.is_none());
+        assert_eq!((&*bare.message_event, &*bare.custom_event), (MESSAGE_EVENT, CUSTOM_EVENT));
+        assert_eq!((bare.max_participants, serde_json::to_string(&bare.extra).unwrap().as_str()), (1000, "{}"));
+        let scalable = hello("userid=a&enableScalableBroadcast=true&maxRelayLimitPerUser=3x", "192.0.2.1", "");
+        assert_eq!(scalable.relay_limit, Some(3));
+    }
+
+    #[test]
+    fn a_proof_is_the_same_handshake_from_the_same_place() {
+        let proof = |query: &str, from, origin| hello(query, from, origin).proof.unwrap();
+        let first = proof(QUERY, "192.0.2.1", "https://a.org");
+        let again = format!("EIO=4&transport=websocket&sid=1&t=x&{QUERY}");
+        assert_eq!(first, proof(&again, "::ffff:192.0.2.1", "https://a.org"));
+        assert_ne!(first, proof(QUERY, "192.0.2.2", "https://a.org"));
+        assert_ne!(first, proof(QUERY, "192.0.2.1", "https://b.org"));
+        assert_ne!(first, proof(&QUERY.replace("sessionid=s", "sessionid=t"), "192.0.2.1", "https://a.org"));
+        assert_eq!(proof(QUERY, "2001:db8::1", ""), proof(QUERY, "2001:db8::2", ""), "one network");
+        assert_ne!(proof("userid=a&sessionid=bc", "192.0.2.1", ""), proof("userid=ab&sessionid=c", "192.0.2.1", ""));
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused() {
+        let refused = |query: String| handshake(&query, "192.0.2.1".parse().unwrap(), "", "").is_err();
+        assert!(refused(format!("userid={}", "x".repeat(257))));
+        assert!(refused(format!("userid=x&msgEvent={}", "x".repeat(257))));
+        assert!(refused(format!("userid=x&more={}", "x".repeat(40_000))));
+    }
+
+    #[test]
+    fn an_admin_is_none_of_the_users() {
+        let admin =
+            handshake("userid=admin&adminUserName=root&adminPassword=p%26w", "192.0.2.1".parse().unwrap(), "", "").unwrap();
+        let Handshake::Admin { name, password } = admin else { panic!("an admin's") };
+        assert_eq!((name.as_str(), password.expose().as_str()), ("root", "p&w"));
+    }
+}

@@ -1,0 +1,619 @@
+//! The wire of RTCMultiConnection: event names, argument shapes, acks; in `handshake` the query.
+//!
+//! Input is whatever a client sends: what can't be read becomes an error ack in the event's own shape, or silence where the
+//! event has none. What clients pass to each other stays the JSON text it is. Lengths are bounded here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::ser::{SerializeMap as _, SerializeTuple as _};
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use super::room::{Entry, Event, Message, Opaque, RoomInfo, UserId};
+use crate::packet::{MAX_PAYLOAD, Payload};
+use crate::secret::Secret;
+
+mod handshake;
+
+pub use handshake::{Handshake, handshake, is_ours};
+
+/// Bytes of an id, a name or a password at most.
+const MAX_TEXT: usize = 256;
+/// Bytes of a user's extra data at most, and of a session's description.
+const MAX_EXTRA: usize = 16 * 1024;
+/// Ack of what can't be read.
+const MALFORMED: &str = "Malformed request";
+const TOO_MANY: &str = "Too many requests, try again later";
+
+/// What clients hear from the server alone; no client may send another an event of that name.
+const OURS: [&str; 18] = [
+    "user-connected",
+    "user-disconnected",
+    "extra-data-updated",
+    "userid-already-taken",
+    "set-isInitiator-true",
+    "user-not-found",
+    "closed-entire-session",
+    "start-broadcasting",
+    "join-broadcaster",
+    "rejoin-broadcast",
+    "broadcast-stopped",
+    "number-of-broadcast-viewers-updated",
+    "scalable-broadcast-message",
+    "logs",
+    "admin",
+    "connect",
+    "disconnect",
+    "error",
+];
+
+/// JSON that is passed on as it came; cheap to copy.
+#[derive(Debug, Clone)]
+pub struct Json(Arc<Payload>);
+
+impl Json {
+    fn of(value: &impl Serialize) -> Self {
+        Self::raw(to_raw_value(value).expect("strings, numbers and maps with string keys are JSON"))
+    }
+
+    fn raw(json: Box<RawValue>) -> Self {
+        Self(Arc::new(Payload::Raw(json)))
+    }
+
+    fn empty() -> Self {
+        Self::of(&json!({}))
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl Opaque for Json {
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+}
+
+/// The arguments of an event or of an ack.
+pub struct Arguments(Vec<Argument>);
+
+enum Argument {
+    Json(Json),
+    Message { to: UserId, sender: UserId, message: Json, extra: Option<Json> },
+}
+
+impl Arguments {
+    fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    fn one(value: &impl Serialize) -> Self {
+        Self(vec![Argument::Json(Json::of(value))])
+    }
+}
+
+impl From<Json> for Argument {
+    fn from(json: Json) -> Self {
+        Self::Json(json)
+    }
+}
+
+impl From<Json> for Arguments {
+    fn from(json: Json) -> Self {
+        Self(vec![json.into()])
+    }
+}
+
+impl Serialize for Argument {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Json(json) => json.serialize(serializer),
+            Self::Message { to, sender, message, extra } => {
+                let mut map = serializer.serialize_map(None)?;
+                map.serialize_entry("remoteUserId", &**to)?;
+                map.serialize_entry("message", message)?;
+                map.serialize_entry("sender", &**sender)?;
+                extra.iter().try_for_each(|extra| map.serialize_entry("extra", extra))?;
+                map.end()
+            }
+        }
+    }
+}
+
+impl Serialize for Arguments {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Of a tuple each member is an argument; an array would be one.
+        let mut tuple = serializer.serialize_tuple(self.0.len())?;
+        self.0.iter().try_for_each(|argument| tuple.serialize_element(argument))?;
+        tuple.end()
+    }
+}
+
+macro_rules! arguments {
+    ($($value:expr),*) => { Arguments(vec![$(Argument::Json(Json::of(&$value))),*]) };
+}
+
+/// What a client asks for.
+pub enum Request {
+    Open(Entry<Json>),
+    Join(Entry<Json>),
+    /// `echo` comes back in the ack as it is.
+    CheckPresence {
+        room: String,
+        echo: Json,
+    },
+    CheckPassword {
+        room: String,
+        password: Secret<String>,
+        echo: Json,
+    },
+    SetPassword(Option<Secret<String>>),
+    PublicRooms(String),
+    ChangeId(UserId),
+    DisconnectWith(String),
+    UpdateExtra(Json),
+    ExtraOf(String),
+    CloseSession,
+    Listen(Arc<str>),
+    Message(Message<Json>),
+    /// Whether a user of that id is there, as version 3.3 and older asked.
+    DetectPresence(String),
+    Custom {
+        event: String,
+        message: Json,
+    },
+    JoinBroadcast {
+        user: Option<UserId>,
+        broadcast: String,
+        types: Json,
+    },
+    Relaying(bool),
+    BroadcastMessage(Json),
+    CheckBroadcast(String),
+    Viewers(String),
+    Admin(AdminRequest),
+}
+
+pub enum AdminRequest {
+    Overview,
+    UserInfo(String),
+    ClearLogs,
+    DeleteUser(String),
+    DeleteRoom(String),
+}
+
+/// Reads an event. `json` is the whole array, the event's name first; `message_event` is what the client calls the relay event.
+///
+/// # Errors
+/// The ack of what can't be read.
+pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>, message_event: &str) -> Result<Request, Arguments> {
+    let size = json.len() + attachments.iter().map(Bytes::len).sum::<usize>();
+    if size > MAX_PAYLOAD {
+        return Err(malformed(event));
+    }
+    let all: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| malformed(event))?;
+    let argument = |place: usize| all.get(place + 1).map(|json| json.get());
+    let read = match event {
+        "open-room" => entry(argument(0)).map(Request::Open),
+        "join-room" => entry(argument(0)).map(Request::Join),
+        "check-presence" => Some(Request::CheckPresence { room: text(argument(0)).unwrap_or_default(), echo: echo(argument(0)) }),
+        "is-valid-password" => return password_check(argument(0), argument(1)),
+        "set-password" => match argument(0) {
+            None | Some("null" | "\"\"") => Some(Request::SetPassword(None)),
+            password => text(password).map(|password| Request::SetPassword(Some(Secret::new(password)))),
+        },
+        "get-public-rooms" => text(argument(0)).filter(|identifier| !identifier.trim().is_empty()).map(Request::PublicRooms),
+        "changed-uuid" => text(argument(0)).filter(|id| !id.is_empty()).map(|id| Request::ChangeId(id.into())),
+        "disconnect-with" => text(argument(0)).map(Request::DisconnectWith),
+        "extra-data-updated" => argument(0).and_then(extra_text).map(Request::UpdateExtra),
+        "get-remote-user-extra-data" => text(argument(0)).map(Request::ExtraOf),
+        "close-entire-session" => Some(Request::CloseSession),
+        "set-custom-socket-event-listener" => {
+            text(argument(0)).filter(|name| !name.is_empty() && !OURS.contains(&&**name)).map(|name| Request::Listen(name.into()))
+        }
+        "join-broadcast" => join_broadcast(argument(0)),
+        "can-relay-broadcast" => Some(Request::Relaying(true)),
+        "can-not-relay-broadcast" => Some(Request::Relaying(false)),
+        "scalable-broadcast-message" => payload(argument(0), attachments).map(Request::BroadcastMessage),
+        "check-broadcast-presence" => text(argument(0)).map(Request::CheckBroadcast),
+        "get-number-of-users-in-specific-broadcast" => text(argument(0)).map(Request::Viewers),
+        "admin" => admin(argument(0)).map(Request::Admin),
+        name if name == message_event => message(argument(0), attachments),
+        _ => payload(argument(0), attachments).map(|message| Request::Custom { event: event.to_owned(), message }),
+    };
+    read.ok_or_else(|| malformed(event))
+}
+
+/// The ack of an event that can't be read.
+pub fn malformed(event: &str) -> Arguments {
+    match event {
+        "check-presence" => absent(&Json::of(&Value::Null)),
+        "is-valid-password" => arguments!(false, Value::Null, MALFORMED),
+        "set-password" => arguments!(Value::Null, Value::Null, MALFORMED),
+        "get-public-rooms" => arguments!(Value::Null, "publicRoomIdentifier is required"),
+        "get-remote-user-extra-data" => Arguments::one(&"User ID does not exist"),
+        "check-broadcast-presence" => Arguments::one(&false),
+        "get-number-of-users-in-specific-broadcast" => Arguments::one(&0),
+        "disconnect-with" => Arguments::none(),
+        _ => arguments!(false, MALFORMED),
+    }
+}
+
+/// The ack of an event that came too soon.
+pub fn too_many() -> Arguments {
+    arguments!(false, TOO_MANY)
+}
+
+/// The acks of what was read.
+pub mod ack {
+    use super::*;
+    use crate::multiconnection::room::{Refusal, RoomId};
+
+    pub fn done() -> Arguments {
+        Arguments::none()
+    }
+
+    pub fn flag(value: bool) -> Arguments {
+        Arguments::one(&value)
+    }
+
+    pub fn number(value: usize) -> Arguments {
+        Arguments::one(&value)
+    }
+
+    pub fn entered(result: Result<(), Refusal>) -> Arguments {
+        match result {
+            Ok(()) => arguments!(true),
+            Err(refusal) => arguments!(false, refusal.to_string()),
+        }
+    }
+
+    pub fn presence(echo: &Json, room: Option<&RoomInfo<Json>>) -> Arguments {
+        let Some(room) = room else { return absent(echo) };
+        let state = json!({"isFull": room.is_full, "isPasswordProtected": room.is_password_protected});
+        let extra = to_raw_value(&room.extra).expect("it came as JSON");
+        let mut members: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(extra.get()).unwrap_or_else(|_| BTreeMap::from([("value".to_owned(), extra)]));
+        members.insert("_room".to_owned(), to_raw_value(&state).expect("it is JSON"));
+        Arguments(vec![Json::of(&true).into(), echo.clone().into(), Json::of(&members).into()])
+    }
+
+    pub fn password_check(echo: &Json, result: Result<(), Refusal>) -> Arguments {
+        let error = result.map_or_else(|refusal| json!(refusal.to_string()), |()| json!(false));
+        Arguments(vec![Json::of(&result.is_ok()).into(), echo.clone().into(), Json::of(&error).into()])
+    }
+
+    pub fn password_set(room: Option<RoomId>, result: Result<(), Refusal>) -> Arguments {
+        match (room, result) {
+            (Some(room), Ok(())) => arguments!(true, room.as_ref(), Value::Null),
+            (Some(room), Err(refusal)) => arguments!(false, room.as_ref(), refusal.to_string()),
+            (None, result) => arguments!(Value::Null, Value::Null, result.err().map(|refusal| refusal.to_string())),
+        }
+    }
+
+    pub fn public_rooms(rooms: &[RoomInfo<Json>]) -> Arguments {
+        Arguments::one(&rooms.iter().map(Public).collect::<Vec<_>>())
+    }
+
+    pub fn extra(extra: Option<&Json>) -> Arguments {
+        extra.map_or_else(|| malformed("get-remote-user-extra-data"), |extra| extra.clone().into())
+    }
+
+    pub fn closed() -> Arguments {
+        entered(Err(Refusal::NotAvailable))
+    }
+
+    pub fn detected(id: &str, present: bool) -> Arguments {
+        arguments!(present, id)
+    }
+
+    pub fn about(about: Result<Option<&Json>, Refusal>) -> Arguments {
+        match about {
+            Ok(about) => about.cloned().unwrap_or_else(Json::empty).into(),
+            Err(refusal) => Arguments::one(&json!({"error": refusal.to_string()})),
+        }
+    }
+}
+
+/// The name and the arguments of what a client hears.
+pub fn write(event: Event<Json>) -> (Arc<str>, Arguments) {
+    let (name, arguments) = match event {
+        Event::UserConnected(user) => ("user-connected", arguments!(user.as_ref())),
+        Event::UserDisconnected(user) => ("user-disconnected", arguments!(user.as_ref())),
+        Event::ExtraDataUpdated { user, extra } => {
+            ("extra-data-updated", Arguments(vec![Json::of(&user.as_ref()).into(), extra.into()]))
+        }
+        Event::IdTaken { taken, instead } => ("userid-already-taken", arguments!(taken.as_ref(), instead.as_ref())),
+        Event::Owner(room) => ("set-isInitiator-true", arguments!(room.as_ref())),
+        Event::Message { event, to, sender, message, extra } => {
+            return (event, Arguments(vec![Argument::Message { to, sender, message, extra }]));
+        }
+        Event::Custom { event, message } => return (event, message.into()),
+        Event::StartBroadcasting { types } => ("start-broadcasting", types.into()),
+        Event::JoinBroadcaster { types, user, broadcast } => {
+            ("join-broadcaster", Arguments::one(&Hints { types, user: &user, broadcast: &broadcast }))
+        }
+        Event::RejoinBroadcast(broadcast) => ("rejoin-broadcast", arguments!(broadcast)),
+        Event::BroadcastStopped(broadcast) => ("broadcast-stopped", arguments!(broadcast)),
+        Event::BroadcastMessage(message) => ("scalable-broadcast-message", message.into()),
+        Event::Viewers { count, broadcast } => (
+            "number-of-broadcast-viewers-updated",
+            arguments!(json!({"numberOfBroadcastViewers": count, "broadcastId": broadcast})),
+        ),
+        Event::Log(text) => ("logs", arguments!(text)),
+        Event::News { rooms, users, broadcasting } => ("admin", Arguments::one(&News { rooms, users, broadcasting })),
+    };
+    (name.into(), arguments)
+}
+
+#[derive(Serialize)]
+struct Hints<'a> {
+    #[serde(rename = "typeOfStreams")]
+    types: Json,
+    #[serde(rename = "userid")]
+    user: &'a str,
+    #[serde(rename = "broadcastId")]
+    broadcast: &'a str,
+}
+
+/// A room in the list of public ones.
+struct Public<'a>(&'a RoomInfo<Json>);
+
+impl Serialize for Public<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(room) = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("maxParticipantsAllowed", &room.max_participants)?;
+        map.serialize_entry("owner", &*room.owner)?;
+        map.serialize_entry("participants", &room.participants.iter().map(AsRef::as_ref).collect::<Vec<&str>>())?;
+        map.serialize_entry("extra", &room.extra)?;
+        map.serialize_entry("session", &room.session)?;
+        map.serialize_entry("sessionid", &*room.id)?;
+        map.serialize_entry("isRoomFull", &room.is_full)?;
+        map.serialize_entry("isPasswordProtected", &room.is_password_protected)?;
+        map.end()
+    }
+}
+
+struct News {
+    rooms: Option<Vec<RoomInfo<Json>>>,
+    users: usize,
+    broadcasting: usize,
+}
+
+impl Serialize for News {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("newUpdates", &self.rooms.is_none())?;
+        match &self.rooms {
+            Some(rooms) => {
+                let listed: BTreeMap<&str, ForAdmin<'_>> = rooms.iter().map(|room| (&*room.id, ForAdmin(room))).collect();
+                map.serialize_entry("listOfRooms", &listed)?;
+            }
+            None => map.serialize_entry("listOfRooms", &[(); 0])?,
+        }
+        map.serialize_entry("listOfUsers", &self.users)?;
+        map.serialize_entry("scalableBroadcastUsers", &self.broadcasting)?;
+        map.end()
+    }
+}
+
+/// A room as admins see it: without its password.
+struct ForAdmin<'a>(&'a RoomInfo<Json>);
+
+impl Serialize for ForAdmin<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(room) = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("maxParticipantsAllowed", &room.max_participants)?;
+        map.serialize_entry("owner", &*room.owner)?;
+        map.serialize_entry("participants", &room.participants.iter().map(AsRef::as_ref).collect::<Vec<&str>>())?;
+        map.serialize_entry("extra", &room.extra)?;
+        map.serialize_entry("identifier", room.identifier.as_deref().unwrap_or_default())?;
+        map.serialize_entry("session", &room.session)?;
+        map.serialize_entry("isPasswordProtected", &room.is_password_protected)?;
+        map.end()
+    }
+}
+
+fn absent(echo: &Json) -> Arguments {
+    let extra = json!({"_room": {"isFull": false, "isPasswordProtected": false}});
+    Arguments(vec![Json::of(&false).into(), echo.clone().into(), Json::of(&extra).into()])
+}
+
+/// A string, or a number as its text: clients name rooms by both.
+fn text(json: Option<&str>) -> Option<String> {
+    let json = json?;
+    let text = match json.as_bytes().first()? {
+        b'"' => serde_json::from_str(json).ok()?,
+        b'-' | b'0'..=b'9' => json.to_owned(),
+        _ => return None,
+    };
+    (text.len() <= MAX_TEXT).then_some(text)
+}
+
+/// What an ack repeats of its event, where it is short.
+fn echo(json: Option<&str>) -> Json {
+    let raw = json.filter(|json| json.len() <= MAX_TEXT).and_then(|json| RawValue::from_string(json.to_owned()).ok());
+    raw.map_or_else(|| Json::of(&Value::Null), Json::raw)
+}
+
+fn payload(json: Option<&str>, attachments: VecDeque<Bytes>) -> Option<Json> {
+    let raw = RawValue::from_string(json.unwrap_or("null").to_owned()).ok()?;
+    Payload::new(raw, attachments).map(|payload| Json(Arc::new(payload)))
+}
+
+/// Extra data and other descriptions, which go along with what others send: without places for binary attachments, at which a
+/// client that has none for them ends its connection.
+fn extra(json: Box<RawValue>) -> Option<Json> {
+    let fits = json.get().len() <= MAX_EXTRA;
+    let tree: Value = serde_json::from_str(json.get()).ok().filter(|_| fits)?;
+    (!has_place(&tree)).then(|| Json::raw(json))
+}
+
+fn extra_text(json: &str) -> Option<Json> {
+    extra(RawValue::from_string(json.to_owned()).ok()?)
+}
+
+fn has_place(tree: &Value) -> bool {
+    match tree {
+        Value::Object(map) => map.contains_key("_placeholder") || map.values().any(has_place),
+        Value::Array(items) => items.iter().any(has_place),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// The members of an object, each as the JSON text it came as. Of members that are there twice the last counts, as in JavaScript.
+fn members(json: Option<&str>) -> Option<BTreeMap<String, Box<RawValue>>> {
+    serde_json::from_str(json?).ok()
+}
+
+fn truthy(json: Option<&RawValue>) -> bool {
+    json.is_some_and(|json| !matches!(json.get(), "false" | "null" | "0" | "\"\""))
+}
+
+/// `{sessionid, session, …, extra, identifier, password}`; for scalable broadcasts the room is `extra.broadcastId`, which the
+/// gateway knows to prefer.
+fn entry(json: Option<&str>) -> Option<Entry<Json>> {
+    let mut all = members(json)?;
+    let password = all.remove("password");
+    let member = |name: &str| all.get(name).map(|json| json.get());
+    let session = members(member("session")).unwrap_or_default();
+    let one_way = ["oneway", "broadcast"].iter().any(|name| session.get(*name).is_some_and(|flag| flag.get() == "true"));
+    let filled = |name: &str| text(member(name)).filter(|text| !text.is_empty());
+    let broadcast = members(member("extra")).and_then(|extra| text(extra.get("broadcastId").map(|id| id.get())));
+    let description = |name: &str| member(name).map_or_else(|| Some(Json::empty()), extra_text);
+    Some(Entry {
+        room: filled("sessionid")?.into(),
+        broadcast: broadcast.filter(|id| !id.is_empty()).map(Arc::from),
+        session: description("session")?,
+        one_way,
+        extra: description("extra")?,
+        identifier: filled("identifier"),
+        password: text(password.as_ref().map(|json| json.get())).filter(|text| !text.is_empty()).map(Secret::new),
+        about: extra(to_raw_value(&all).ok()?)?,
+    })
+}
+
+fn password_check(password: Option<&str>, room: Option<&str>) -> Result<Request, Arguments> {
+    let given = |json| text(json).filter(|text| !text.trim_matches(' ').is_empty());
+    let refused = |why: &str| Arguments(vec![Json::of(&false).into(), echo(room).into(), Json::of(&why).into()]);
+    let password = given(password).ok_or_else(|| refused("You did not enter the password."))?;
+    let asked = given(room).ok_or_else(|| refused("You did not enter the room-id."))?;
+    Ok(Request::CheckPassword { room: asked, password: Secret::new(password), echo: echo(room) })
+}
+
+/// `{remoteUserId, message, sender}`; who sends it is known.
+fn message(json: Option<&str>, attachments: VecDeque<Bytes>) -> Option<Request> {
+    let mut all = members(json)?;
+    let to = text(all.get("remoteUserId").map(|json| json.get()))?;
+    let message = all.remove("message")?;
+    let flags = members(Some(message.get())).unwrap_or_default();
+    let flag = |name: &str| truthy(flags.get(name).map(AsRef::as_ref));
+    if to == "system" && flag("detectPresence") {
+        return text(flags.get("userid").map(|json| json.get())).map(Request::DetectPresence);
+    }
+    let (participation, user_left) = (flag("newParticipationRequest"), flag("userLeft"));
+    let message = payload(Some(message.get()), attachments)?;
+    Some(Request::Message(Message { to, message, participation, user_left }))
+}
+
+fn join_broadcast(json: Option<&str>) -> Option<Request> {
+    let all = members(json)?;
+    let member = |name: &str| all.get(name).map(|json| json.get());
+    let types = member("typeOfStreams").filter(|json| *json != "null");
+    Some(Request::JoinBroadcast {
+        user: text(member("userid")).filter(|id| !id.is_empty()).map(Arc::from),
+        broadcast: text(member("broadcastId")).filter(|id| !id.is_empty())?,
+        types: types.map_or_else(|| Some(Json::of(&json!({"audio": true, "video": true}))), extra_text)?,
+    })
+}
+
+fn admin(json: Option<&str>) -> Option<AdminRequest> {
+    let all = members(json)?;
+    let asks = |name: &str| all.get(name).is_some_and(|flag| flag.get() == "true");
+    let named = |name: &str| text(all.get(name).map(|json| json.get()));
+    match () {
+        () if asks("all") => Some(AdminRequest::Overview),
+        () if asks("userinfo") => named("userid").map(AdminRequest::UserInfo),
+        () if asks("clearLogs") => Some(AdminRequest::ClearLogs),
+        () if asks("deleteUser") => named("userid").map(AdminRequest::DeleteUser),
+        () if asks("deleteRoom") => named("roomid").map(AdminRequest::DeleteRoom),
+        () => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(event: &str, arguments: &Value) -> Result<Request, Arguments> {
+        let mut all = vec![json!(event)];
+        all.extend(arguments.as_array().expect("a list").iter().cloned());
+        read(event, &Value::Array(all).to_string(), VecDeque::new(), "message")
+    }
+
+    #[test]
+    fn a_room_is_read_with_what_matters_of_its_session() {
+        let argument = json!([{"sessionid": 7, "session": {"screen": true, "oneway": true}, "password": "pw", "identifier": ""}]);
+        let Ok(Request::Open(entry)) = request("open-room", &argument) else { panic!("a room") };
+        assert_eq!((&*entry.room, entry.one_way, entry.identifier), ("7", true, None));
+        assert_eq!(entry.password.map(|password| password.expose().clone()).as_deref(), Some("pw"));
+        let about = serde_json::to_string(&entry.about).unwrap();
+        assert!(!about.contains("pw") && about.contains("oneway"), "{about}");
+        let session = |session: Value| match request("join-room", &json!([{"sessionid": "r", "session": session}])) {
+            Ok(Request::Join(entry)) => entry.one_way,
+            _ => panic!("a room"),
+        };
+        assert!(session(json!({"broadcast": true})));
+        assert!(!session(json!({"oneway": false})) && !session(json!({"oneway": 1})) && !session(json!(null)));
+    }
+
+    #[test]
+    fn messages_show_what_they_are_for() {
+        let message =
+            |message: Value| match request("message", &json!([{"remoteUserId": "b", "message": message, "sender": "forged"}])) {
+                Ok(Request::Message(message)) => (message.participation, message.user_left),
+                _ => panic!("a message"),
+            };
+        assert_eq!(message(json!({"newParticipationRequest": true})), (true, false));
+        assert_eq!(message(json!({"newParticipationRequest": 0, "userLeft": "yes"})), (false, true));
+        assert_eq!(message(json!("dropPeerConnection")), (false, false));
+        let presence =
+            request("message", &json!([{"remoteUserId": "system", "message": {"detectPresence": true, "userid": "x"}}]));
+        assert!(matches!(presence, Ok(Request::DetectPresence(user)) if user == "x"));
+    }
+
+    #[test]
+    fn events_keep_their_own_meaning_whatever_a_client_calls_its_messages() {
+        let read = read("open-room", r#"["open-room",{"sessionid":"r"}]"#, VecDeque::new(), "open-room");
+        assert!(matches!(read, Ok(Request::Open(_))));
+    }
+
+    #[test]
+    fn places_for_bytes_that_are_not_there_are_no_extra_data() {
+        for bad in [json!({"_placeholder": true, "num": 0}), json!({"deep": [{"_placeholder": true, "num": 9}]})] {
+            assert!(request("extra-data-updated", &json!([bad])).is_err());
+            assert!(request("open-room", &json!([{"sessionid": "r", "extra": bad}])).is_err());
+        }
+        assert!(request("extra-data-updated", &json!([null])).is_ok());
+    }
+
+    #[test]
+    fn what_is_too_long_or_too_deep_is_refused() {
+        assert!(request("open-room", &json!([{"sessionid": "x".repeat(MAX_TEXT + 1)}])).is_err());
+        assert!(request("extra-data-updated", &json!(["x".repeat(MAX_EXTRA)])).is_err());
+        assert!(request("message", &json!([{"remoteUserId": "b", "message": "x".repeat(MAX_PAYLOAD)}])).is_err());
+        let deep = "[".repeat(30_000) + &"]".repeat(30_000);
+        for event in ["open-room", "message", "extra-data-updated", "join-broadcast", "anything"] {
+            let _ = read(event, &format!("[\"{event}\",{deep}]"), VecDeque::new(), "message");
+            let _ = read(event, &format!("[\"{event}\",{{\"sessionid\":\"r\",\"extra\":{deep}}}]"), VecDeque::new(), "message");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The part of the rooms that is about who is in which: opening, joining, leaving, passwords, lists.
+
+use std::time::Instant;
+
+use subtle::ConstantTimeEq as _;
+
+use super::{ConnectionId, Entry, Event, MAX_LISTED, Opaque, Refusal, Room, RoomId, RoomInfo, Rooms, UserKey};
+use crate::secret::Secret;
+
+impl<J: Opaque> Rooms<J> {
+    /// Leaves the room that the user is in, then opens a new one.
+    ///
+    /// # Errors
+    /// `NotAvailable`: somebody is in a room of that id.
+    pub fn handle_open(&mut self, connection: ConnectionId, entry: Entry<J>, now: Instant) -> Result<(), Refusal> {
+        let key = self.users.by_connection(connection).ok_or(Refusal::NoUser)?;
+        self.leave_room(key);
+        self.changed(now);
+        let id = self.meant(key, &entry);
+        if self.rooms.contains_key(&id) {
+            return Err(Refusal::NotAvailable);
+        }
+        let user = &mut self.users[key];
+        user.extra = entry.extra.clone();
+        user.about = Some(entry.about);
+        user.room = Some(id.clone());
+        let room = Room {
+            owner: key,
+            participants: vec![key],
+            max_participants: user.max_participants,
+            identifier: entry.identifier,
+            password: entry.password,
+            session: entry.session,
+            one_way: entry.one_way,
+            extra: entry.extra,
+        };
+        self.rooms.insert(id, room);
+        Ok(())
+    }
+
+    /// Leaves the room that the user is in, then joins another.
+    ///
+    /// # Errors
+    /// `NotAvailable`, `InvalidPassword` (counted by address), `TooManyGuesses`, `Full`, in this order.
+    pub fn handle_join(&mut self, connection: ConnectionId, entry: Entry<J>, now: Instant) -> Result<(), Refusal> {
+        let key = self.users.by_connection(connection).ok_or(Refusal::NoUser)?;
+        self.leave_room(key);
+        self.changed(now);
+        let id = self.meant(key, &entry);
+        self.users[key].extra = entry.extra;
+        let room = self.rooms.get(&id).ok_or(Refusal::NotAvailable)?;
+        if room.password.is_some() {
+            self.check_password(key, &id, entry.password.as_ref(), now)?;
+        }
+        let room = self.rooms.get_mut(&id).expect("looked up above");
+        if room.is_full() {
+            return Err(Refusal::Full);
+        }
+        room.participants.push(key);
+        let user = &mut self.users[key];
+        user.about = Some(entry.about);
+        user.room = Some(id);
+        Ok(())
+    }
+
+    /// A room that is there.
+    pub fn room(&self, id: &str) -> Option<RoomInfo<J>> {
+        let (id, room) = self.rooms.get_key_value(id)?;
+        Some(self.info(id, room))
+    }
+
+    /// The rooms that were opened with this identifier, so many at most.
+    pub fn public_rooms(&self, identifier: &str) -> Vec<RoomInfo<J>> {
+        let public = self.rooms.iter().filter(|(_, room)| room.identifier.as_deref() == Some(identifier));
+        public.take(MAX_LISTED).map(|(id, room)| self.info(id, room)).collect()
+    }
+
+    /// Whether `password` opens a room.
+    ///
+    /// # Errors
+    /// `NotAvailable`, `NoPassword`, `TooManyGuesses`, `InvalidPassword`.
+    pub fn handle_password_check(
+        &mut self,
+        connection: ConnectionId,
+        room: &str,
+        password: &Secret<String>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let key = self.users.by_connection(connection).ok_or(Refusal::NoUser)?;
+        let asked = self.rooms.get(room).ok_or(Refusal::NotAvailable)?;
+        asked.password.as_ref().ok_or(Refusal::NoPassword)?;
+        self.check_password(key, room, Some(password), now)
+    }
+
+    /// Sets or takes away the password of the owner's room; returns the room that was meant.
+    pub fn handle_set_password(
+        &mut self,
+        connection: ConnectionId,
+        password: Option<Secret<String>>,
+    ) -> (Option<RoomId>, Result<(), Refusal>) {
+        let Some(key) = self.users.by_connection(connection) else { return (None, Err(Refusal::NotInRoom)) };
+        let Some(id) = self.users[key].room.clone() else { return (None, Err(Refusal::NotInRoom)) };
+        let room = self.rooms.get_mut(&id).filter(|room| room.owner == key);
+        let done = room.map(|room| room.password = password).ok_or(Refusal::PermissionDenied);
+        (Some(id), done)
+    }
+
+    fn meant(&self, key: UserKey, entry: &Entry<J>) -> RoomId {
+        let broadcast = entry.broadcast.clone().filter(|_| self.users[key].relay_limit.is_some());
+        broadcast.unwrap_or_else(|| entry.room.clone())
+    }
+
+    pub(super) fn leave_room(&mut self, key: UserKey) {
+        let user = &mut self.users[key];
+        let Some(id) = user.room.take() else { return };
+        let auto_close = user.auto_close;
+        let room = self.rooms.get_mut(&id).expect("users are in rooms that are there");
+        room.participants.retain(|participant| *participant != key);
+        if room.owner != key {
+            return;
+        }
+        match room.participants.first().copied().filter(|_| !auto_close && !room.one_way) {
+            Some(heir) => {
+                room.owner = heir;
+                self.send(heir, Event::Owner(id));
+            }
+            None => drop(self.close_room(&id)),
+        }
+    }
+
+    /// Ends a room; returns who was in it.
+    pub(super) fn close_room(&mut self, id: &str) -> Vec<UserKey> {
+        let participants = self.rooms.remove(id).map(|room| room.participants).unwrap_or_default();
+        for participant in &participants {
+            self.users[*participant].room = None;
+        }
+        participants
+    }
+
+    fn check_password(
+        &mut self,
+        key: UserKey,
+        room: &str,
+        password: Option<&Secret<String>>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let from = self.users[key].from;
+        if self.guesses.blocked_for(from, self.config.guesses, now).is_some() {
+            return Err(Refusal::TooManyGuesses);
+        }
+        let right = self.rooms.get(room).and_then(|room| room.password.as_ref()).zip(password);
+        if right.is_some_and(|(right, given)| bool::from(right.expose().as_bytes().ct_eq(given.expose().as_bytes()))) {
+            return Ok(());
+        }
+        if password.is_some() {
+            self.guesses.record(from, now);
+        }
+        Err(Refusal::InvalidPassword)
+    }
+
+    pub(super) fn info(&self, id: &RoomId, room: &Room<J>) -> RoomInfo<J> {
+        let id_of = |key: &UserKey| self.users[*key].id.clone();
+        RoomInfo {
+            id: id.clone(),
+            owner: id_of(&room.owner),
+            participants: room.participants.iter().map(id_of).collect(),
+            max_participants: room.max_participants,
+            is_full: room.is_full(),
+            is_password_protected: room.password.is_some(),
+            identifier: room.identifier.clone(),
+            session: room.session.clone(),
+            extra: room.extra.clone(),
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! All rooms and users of RTCMultiConnection as one state machine. PURE: no socket, no clock, no lock.
+//!
+//! Owner: the gateway, by value behind its lock. Inputs: `handle_*`; their return value is the verdict (it becomes the ack).
+//! Outputs: [`Rooms::poll_output`], drained after every input; [`Rooms::next_timeout`] says when [`Rooms::handle_timeout`] is
+//! due. The rest are questions.
+//!
+//! Invariants:
+//! - An id belongs to one user, and whatever a user sends bears its id: the client's word for it is not asked.
+//! - A user is in at most one room; a room has an owner and is gone with its last participant.
+//! - A user whose connection drops stays for the grace period, as everybody sees it; events to it wait, within bounds. Its
+//!   place goes to whoever shows its [`Proof`], also while the old connection still seems to live, and to nobody else.
+//! - Every table is bounded: users in all and by network, so rooms too; participants; peers and custom events of a user.
+//!
+//! **The proof.** An unmodified client has no secret to show. What it does is repeat its handshake, word for word, from where it
+//! was: so the proof is a hash of the client's network, `Origin`, `User-Agent` and the whole query (`userid`, `sessionid`,
+//! `extra`, …) but for what is Engine.IO's own. Others in a room know the id and `extra`, not the `sessionid` of a client that
+//! was not given one, and not from another network; whoever shares network, browser and query can take a place. A client that
+//! comes back from another network is a stranger until its grace is over, then it may have its id again.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+mod admin;
+mod exchange;
+mod membership;
+mod scalable;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::broadcast::{Broadcasts, Departure};
+use super::users::{User, UserKey, Users};
+use crate::guesses::Guesses;
+use crate::secret::Secret;
+
+/// Names one client connection, for as long as it lives; given by the gateway.
+pub type ConnectionId = u64;
+pub type UserId = Arc<str>;
+pub type RoomId = Arc<str>;
+/// SHA-256 of what a client repeats when it reconnects.
+pub type Proof = [u8; 32];
+
+/// Participants of a room at most, whatever its owner wishes.
+pub const MAX_PARTICIPANTS: usize = 1000;
+/// Other users that one has exchanged messages with, at most.
+const MAX_PEERS: usize = 2 * MAX_PARTICIPANTS;
+/// Custom events of one user at most.
+const MAX_CUSTOM: usize = 16;
+/// Rooms in one list at most.
+pub const MAX_LISTED: usize = 256;
+/// Admins at once.
+const MAX_ADMINS: usize = 16;
+/// How often admins hear of changes at most.
+const NEWS: Duration = Duration::from_secs(1);
+
+/// JSON that is passed on as it came; cheap to copy.
+pub trait Opaque: Clone {
+    /// How much it holds.
+    fn bytes(&self) -> usize;
+}
+
+/// How the rooms are run.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomsConfig {
+    /// How long a dropped user keeps its place.
+    pub grace: Duration,
+    pub max_users: usize,
+    /// Users from one network (an IPv6 /64 counts as one) at most.
+    pub max_users_per_address: usize,
+    /// Wrong passwords that one address may try in a minute.
+    pub guesses: u32,
+}
+
+/// A client's handshake.
+#[derive(Debug, Clone)]
+pub struct Hello<J> {
+    /// `None`: the client named none, and gets a random one.
+    pub id: Option<UserId>,
+    pub proof: Option<Proof>,
+    pub from: IpAddr,
+    pub extra: J,
+    pub message_event: Arc<str>,
+    pub custom_event: Arc<str>,
+    pub auto_close: bool,
+    pub max_participants: usize,
+    /// Viewers that one user relays to, for those who take part in scalable broadcasts.
+    pub relay_limit: Option<usize>,
+}
+
+/// `open-room` and `join-room`.
+#[derive(Debug, Clone)]
+pub struct Entry<J> {
+    pub room: RoomId,
+    /// What users of scalable broadcasts mean instead of `room`.
+    pub broadcast: Option<RoomId>,
+    pub session: J,
+    /// Only the owner sends, so the room ends with it.
+    pub one_way: bool,
+    pub extra: J,
+    /// What lists of public rooms find it by; `open-room` only.
+    pub identifier: Option<String>,
+    pub password: Option<Secret<String>>,
+    /// All of it but the password, for admins.
+    pub about: J,
+}
+
+/// A relay event.
+#[derive(Debug, Clone)]
+pub struct Message<J> {
+    /// A user's id, or a room's where it asks to participate.
+    pub to: String,
+    pub message: J,
+    pub participation: bool,
+    /// A farewell, which connects nobody.
+    pub user_left: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("Room not available")]
+    NotAvailable,
+    #[error("Invalid password")]
+    InvalidPassword,
+    #[error("Room full")]
+    Full,
+    #[error("This room do not have any password.")]
+    NoPassword,
+    #[error("Room permission denied")]
+    PermissionDenied,
+    #[error("Did not join any room yet")]
+    NotInRoom,
+    #[error("User ID does not exist")]
+    NoUser,
+    #[error("Too many wrong passwords, try again later")]
+    TooManyGuesses,
+    #[error("Server full")]
+    ServerFull,
+}
+
+/// A room as others may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomInfo<J> {
+    pub id: RoomId,
+    pub owner: UserId,
+    pub participants: Vec<UserId>,
+    pub max_participants: usize,
+    pub is_full: bool,
+    pub is_password_protected: bool,
+    pub identifier: Option<String>,
+    pub session: J,
+    pub extra: J,
+}
+
+/// What a client hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<J> {
+    UserConnected(UserId),
+    UserDisconnected(UserId),
+    ExtraDataUpdated {
+        user: UserId,
+        extra: J,
+    },
+    IdTaken {
+        taken: UserId,
+        instead: UserId,
+    },
+    /// The room is this user's now.
+    Owner(RoomId),
+    Message {
+        event: Arc<str>,
+        to: UserId,
+        sender: UserId,
+        message: J,
+        extra: Option<J>,
+    },
+    Custom {
+        event: Arc<str>,
+        message: J,
+    },
+    StartBroadcasting {
+        types: J,
+    },
+    JoinBroadcaster {
+        types: J,
+        user: UserId,
+        broadcast: String,
+    },
+    RejoinBroadcast(String),
+    BroadcastStopped(String),
+    BroadcastMessage(J),
+    Viewers {
+        count: usize,
+        broadcast: String,
+    },
+    Log(String),
+    /// To an admin. `rooms`: all of them, where it asked.
+    News {
+        rooms: Option<Vec<RoomInfo<J>>>,
+        users: usize,
+        broadcasting: usize,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output<J> {
+    Send { to: ConnectionId, event: Event<J> },
+    Close(ConnectionId),
+}
+
+/// How many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub users: usize,
+    /// Of them, those within their grace period.
+    pub away: usize,
+    pub rooms: usize,
+}
+
+struct Room<J> {
+    owner: UserKey,
+    /// In the order they came.
+    participants: Vec<UserKey>,
+    max_participants: usize,
+    identifier: Option<String>,
+    password: Option<Secret<String>>,
+    session: J,
+    one_way: bool,
+    extra: J,
+}
+
+impl<J> Room<J> {
+    fn is_full(&self) -> bool {
+        self.participants.len() >= self.max_participants
+    }
+}
+
+pub struct Rooms<J> {
+    config: RoomsConfig,
+    rng: StdRng,
+    users: Users<J>,
+    rooms: HashMap<RoomId, Room<J>>,
+    broadcasts: Broadcasts<J>,
+    /// One for each user that is away.
+    timers: BTreeSet<(Instant, UserKey)>,
+    guesses: Guesses,
+    admins: BTreeSet<ConnectionId>,
+    /// When admins hear of changes; `None`: there are none to hear of.
+    news_due: Option<Instant>,
+    /// When they last did.
+    news_sent: Option<Instant>,
+    outputs: VecDeque<Output<J>>,
+}
+
+impl<J: Opaque> Rooms<J> {
+    /// `seed` is for the ids of users that name none.
+    pub fn new(config: RoomsConfig, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            rng: StdRng::from_seed(seed),
+            users: Users::default(),
+            rooms: HashMap::new(),
+            broadcasts: Broadcasts::default(),
+            timers: BTreeSet::new(),
+            guesses: Guesses::default(),
+            admins: BTreeSet::new(),
+            news_due: None,
+            news_sent: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// A client is connected: as the user that it was before, where it proves that; else as a new one, under another id if the
+    /// wished one is taken.
+    ///
+    /// # Errors
+    /// `ServerFull`, also for too many users from one network.
+    pub fn handle_connect(&mut self, connection: ConnectionId, hello: Hello<J>, now: Instant) -> Result<(), Refusal> {
+        if let Some(key) = hello.proof.and_then(|proof| self.users.by_proof(&proof)) {
+            self.resume(key, connection);
+            return Ok(());
+        }
+        let crowd = self.users.in_network(hello.from);
+        if self.users.len() >= self.config.max_users || crowd >= self.config.max_users_per_address {
+            return Err(Refusal::ServerFull);
+        }
+        let taken = hello.id.clone().filter(|id| self.is_taken(id));
+        let id = hello.id.clone().filter(|_| taken.is_none()).unwrap_or_else(|| self.unused_id());
+        // The handshake names an id that is not this user's: it would prove somebody else's place.
+        let proof = hello.proof.filter(|_| taken.is_none());
+        let key = self.users.insert(User::new(id.clone(), connection, proof, hello));
+        if let Some(taken) = taken {
+            self.send(key, Event::IdTaken { taken, instead: id });
+        }
+        self.changed(now);
+        Ok(())
+    }
+
+    /// A connection is gone without a word: the user's place is kept for the grace period, if it can prove that it is its own.
+    pub fn handle_drop(&mut self, connection: ConnectionId, now: Instant) {
+        self.admins.remove(&connection);
+        let Some(key) = self.users.by_connection(connection) else { return };
+        if self.users[key].proof.is_none() {
+            self.remove(key, now);
+            return;
+        }
+        let due = now + self.config.grace;
+        self.users.connect(key, None);
+        self.users[key].due = Some(due);
+        self.timers.insert((due, key));
+    }
+
+    /// A client says farewell.
+    pub fn handle_leave(&mut self, connection: ConnectionId, now: Instant) {
+        self.admins.remove(&connection);
+        if let Some(key) = self.users.by_connection(connection) {
+            self.remove(key, now);
+        }
+    }
+
+    /// Gives up the places whose grace is over, and tells admins the news.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(_, key)) = self.timers.first().filter(|(due, _)| *due <= now) {
+            self.remove(key, now);
+        }
+        if self.news_due.is_some_and(|due| due <= now) {
+            (self.news_due, self.news_sent) = (None, Some(now));
+            for to in self.admins.clone() {
+                self.tell_admin(to, None);
+            }
+        }
+    }
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let news = self.news_due.filter(|_| !self.admins.is_empty());
+        self.timers.first().map(|(due, _)| *due).into_iter().chain(news).min()
+    }
+
+    pub fn poll_output(&mut self) -> Option<Output<J>> {
+        self.outputs.pop_front()
+    }
+
+    pub fn counts(&self) -> Counts {
+        Counts { users: self.users.len(), away: self.users.away(), rooms: self.rooms.len() }
+    }
+
+    /// A user takes another id; `false`: it is somebody else's, and the user is told so.
+    pub fn handle_rename(&mut self, connection: ConnectionId, id: UserId, now: Instant) -> bool {
+        let Some(key) = self.users.by_connection(connection) else { return false };
+        let old = self.users[key].id.clone();
+        if old == id {
+            return true;
+        }
+        if self.is_taken(&id) || !self.users.rename(key, id.clone()) {
+            self.send(key, Event::IdTaken { taken: id, instead: old });
+            return false;
+        }
+        self.changed(now);
+        true
+    }
+
+    fn is_taken(&self, id: &str) -> bool {
+        id == "admin" || self.users.by_id(id).is_some()
+    }
+
+    fn unused_id(&mut self) -> UserId {
+        loop {
+            let id = self.rng.random_range(1_000_000_000_000_000_u64..10_000_000_000_000_000).to_string();
+            if self.users.by_id(&id).is_none() {
+                return id.into();
+            }
+        }
+    }
+
+    /// A user is back, or has a new connection while the old one seems to live.
+    fn resume(&mut self, key: UserKey, connection: ConnectionId) {
+        if let Some(old) = self.users.connect(key, Some(connection)) {
+            self.outputs.push_back(Output::Close(old));
+        }
+        let user = &mut self.users[key];
+        if let Some(due) = user.due.take() {
+            self.timers.remove(&(due, key));
+        }
+        let waiting = user.take_waiting();
+        self.outputs.extend(waiting.into_iter().map(|event| Output::Send { to: connection, event }));
+    }
+
+    fn remove(&mut self, key: UserKey, now: Instant) {
+        for peer in self.users[key].peers.clone() {
+            self.part(key, peer);
+        }
+        self.leave_room(key);
+        self.leave_broadcast(key);
+        if let Some(due) = self.users.remove(key).and_then(|user| user.due) {
+            self.timers.remove(&(due, key));
+        }
+        self.changed(now);
+    }
+
+    fn send(&mut self, to: UserKey, event: Event<J>) {
+        let user = &mut self.users[to];
+        match user.connection {
+            Some(to) => self.outputs.push_back(Output::Send { to, event }),
+            None => {
+                let bytes = event.bytes();
+                user.keep(event, bytes);
+            }
+        }
+    }
+}
+
+impl<J: Opaque> Event<J> {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Message { message, extra, .. } => message.bytes() + extra.as_ref().map_or(0, Opaque::bytes),
+            Self::ExtraDataUpdated { extra: json, .. }
+            | Self::Custom { message: json, .. }
+            | Self::BroadcastMessage(json)
+            | Self::StartBroadcasting { types: json }
+            | Self::JoinBroadcaster { types: json, .. } => json.bytes(),
+            Self::UserConnected(_)
+            | Self::UserDisconnected(_)
+            | Self::IdTaken { .. }
+            | Self::Owner(_)
+            | Self::RejoinBroadcast(_)
+            | Self::BroadcastStopped(_)
+            | Self::Viewers { .. }
+            | Self::Log(_)
+            | Self::News { .. } => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;

@@ -1,0 +1,625 @@
+//! Transcripts: who says what, when, and what everybody hears, with a clock of our own.
+
+use super::*;
+
+const GRACE: Duration = Duration::from_secs(20);
+const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 5));
+
+impl Opaque for &'static str {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+struct World {
+    rooms: Rooms<&'static str>,
+    now: Instant,
+}
+
+fn hello(id: &str) -> Hello<&'static str> {
+    let mut proof = [0; 32];
+    proof.iter_mut().zip(id.bytes()).for_each(|(to, from)| *to = from);
+    Hello {
+        id: Some(id.into()),
+        proof: Some(proof),
+        from: HOME,
+        extra: "{}",
+        message_event: "message".into(),
+        custom_event: "custom".into(),
+        auto_close: false,
+        max_participants: 1000,
+        relay_limit: None,
+    }
+}
+
+fn entry(room: &str) -> Entry<&'static str> {
+    Entry {
+        room: room.into(),
+        broadcast: None,
+        session: "session",
+        one_way: false,
+        extra: "extra",
+        identifier: None,
+        password: None,
+        about: "about",
+    }
+}
+
+fn secret(password: &str) -> Secret<String> {
+    Secret::new(password.to_owned())
+}
+
+fn one_way(room: &str) -> Entry<&'static str> {
+    Entry { one_way: true, ..entry(room) }
+}
+
+fn locked(room: &str, password: &str) -> Entry<&'static str> {
+    Entry { password: Some(secret(password)), ..entry(room) }
+}
+
+impl World {
+    /// Users 1, 2, … with these ids.
+    fn with(ids: &[&str]) -> Self {
+        let config = RoomsConfig { grace: GRACE, max_users: 6, max_users_per_address: 5, guesses: 3 };
+        let mut world = Self { rooms: Rooms::new(config, [9; 32]), now: Instant::now() };
+        for (connection, id) in (1..).zip(ids) {
+            world.connect(connection, hello(id)).expect("there is room");
+        }
+        assert_eq!(world.heard(), [""; 0]);
+        world
+    }
+
+    /// `a` opens the room "r", all others join it; nothing is left to hear.
+    fn room(ids: &[&str], room: Entry<&'static str>) -> Self {
+        let mut world = Self::with(ids);
+        let join = Entry { password: room.password.clone(), ..entry("r") };
+        world.open(1, room).expect("it is free");
+        for connection in 2..=ids.len() as u64 {
+            world.join(connection, join.clone()).expect("it is open");
+        }
+        world.heard();
+        world
+    }
+
+    fn connect(&mut self, connection: ConnectionId, hello: Hello<&'static str>) -> Result<(), Refusal> {
+        self.rooms.handle_connect(connection, hello, self.now)
+    }
+
+    fn open(&mut self, connection: ConnectionId, entry: Entry<&'static str>) -> Result<(), Refusal> {
+        self.rooms.handle_open(connection, entry, self.now)
+    }
+
+    fn join(&mut self, connection: ConnectionId, entry: Entry<&'static str>) -> Result<(), Refusal> {
+        self.rooms.handle_join(connection, entry, self.now)
+    }
+
+    fn say(&mut self, connection: ConnectionId, to: &str, message: &'static str) {
+        let message = Message { to: to.to_owned(), message, participation: false, user_left: message == "bye" };
+        self.rooms.handle_message(connection, message, self.now);
+    }
+
+    fn ask_in(&mut self, connection: ConnectionId, to: &str) {
+        let message = Message { to: to.to_owned(), message: "let me in", participation: true, user_left: false };
+        self.rooms.handle_message(connection, message, self.now);
+    }
+
+    fn drop(&mut self, connection: ConnectionId) {
+        self.rooms.handle_drop(connection, self.now);
+    }
+
+    fn leave(&mut self, connection: ConnectionId) {
+        self.rooms.handle_leave(connection, self.now);
+    }
+
+    /// Lets time pass, with every time-out heard when it is due.
+    fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(due) = self.rooms.next_timeout().filter(|&due| due <= end) {
+            self.now = due.max(self.now);
+            self.rooms.handle_timeout(self.now);
+        }
+        self.now = end;
+    }
+
+    /// What was sent since the last look, a line each.
+    fn heard(&mut self) -> Vec<String> {
+        self.agree();
+        let line = |output| match output {
+            Output::Close(connection) => format!("{connection} closed"),
+            Output::Send { to, event } => {
+                let text = match event {
+                    Event::UserConnected(user) => format!("+{user}"),
+                    Event::UserDisconnected(user) => format!("-{user}"),
+                    Event::ExtraDataUpdated { user, extra } => format!("{user}: {extra}"),
+                    Event::IdTaken { taken, instead } => {
+                        format!("{taken} is taken, {}", if instead.len() == 16 { "random" } else { &instead })
+                    }
+                    Event::Owner(room) => format!("owns {room}"),
+                    Event::Message { event, to, sender, message, extra } => {
+                        format!("{event} {sender}>{to} {message} {}", extra.unwrap_or("-"))
+                    }
+                    Event::Custom { event, message } => format!("{event}! {message}"),
+                    Event::StartBroadcasting { types } => format!("start {types}"),
+                    Event::JoinBroadcaster { types, user, broadcast } => format!("receive {types} of {broadcast} from {user}"),
+                    Event::RejoinBroadcast(broadcast) => format!("rejoin {broadcast}"),
+                    Event::BroadcastStopped(broadcast) => format!("{broadcast} stopped"),
+                    Event::BroadcastMessage(message) => format!("broadcast {message}"),
+                    Event::Viewers { count, broadcast } => format!("{broadcast} has {count} viewers"),
+                    Event::Log(text) => format!("log {text}"),
+                    Event::News { rooms, users, broadcasting } => {
+                        format!("news: rooms {:?}, users {users}, broadcasting {broadcasting}", rooms.map(|rooms| rooms.len()))
+                    }
+                };
+                format!("{to} {text}")
+            }
+        };
+        std::iter::from_fn(|| self.rooms.poll_output()).map(line).collect()
+    }
+
+    /// Tables that must agree do.
+    fn agree(&self) {
+        let rooms = &self.rooms;
+        assert!(rooms.users.agree(), "users");
+        assert!(rooms.broadcasts.agree(), "broadcasts");
+        for (id, room) in &rooms.rooms {
+            assert!(room.participants.contains(&room.owner), "the owner is in the room");
+            assert!(room.participants.len() <= room.max_participants);
+            for participant in &room.participants {
+                assert_eq!(rooms.users[*participant].room.as_ref(), Some(id));
+            }
+        }
+        assert_eq!(rooms.timers.len(), rooms.users.away(), "a timer for each who is away");
+    }
+}
+
+#[test]
+fn a_session_of_two_from_opening_to_farewell() {
+    let mut world = World::with(&["a", "b"]);
+    assert_eq!(world.open(1, entry("r")), Ok(()));
+    assert_eq!(world.join(2, entry("r")), Ok(()));
+    world.ask_in(2, "r");
+    assert_eq!(world.heard(), ["1 message b>a let me in -"]);
+    world.say(1, "b", "ready");
+    world.say(2, "a", "offer");
+    assert_eq!(world.heard(), ["1 +b", "2 +a", "2 message a>b ready extra", "1 message b>a offer extra"]);
+    world.leave(2);
+    assert_eq!(world.heard(), ["1 -b"]);
+    world.leave(1);
+    assert_eq!((world.heard(), world.rooms.counts()), (vec![], Counts::default()));
+}
+
+#[test]
+fn a_room_is_opened_once_and_again_when_it_is_empty() {
+    let mut world = World::room(&["a", "b", "c"], entry("r"));
+    assert_eq!(world.open(1, entry("r")), Err(Refusal::NotAvailable), "it left first, and b has the room now");
+    assert_eq!(world.heard(), ["2 owns r"]);
+    world.leave(2);
+    world.leave(3);
+    assert_eq!(world.open(1, entry("r")), Ok(()));
+    assert_eq!(world.open(1, entry("r")), Ok(()), "alone in it, it left it empty");
+    assert_eq!(world.heard(), ["3 owns r"]);
+}
+
+#[test]
+fn joining_is_refused_for_the_first_reason() {
+    let mut world = World::with(&["a", "b", "c"]);
+    assert_eq!(world.join(2, entry("r")), Err(Refusal::NotAvailable));
+    world.leave(1);
+    world.connect(4, Hello { max_participants: 2, ..hello("d") }).expect("there is room");
+    world.open(4, locked("r", "pw")).expect("free");
+    assert_eq!(world.join(2, entry("r")), Err(Refusal::InvalidPassword));
+    assert_eq!(world.join(2, locked("r", "wp")), Err(Refusal::InvalidPassword));
+    assert_eq!(world.join(2, locked("r", "pw")), Ok(()));
+    assert_eq!(world.join(3, locked("r", "nonsense")), Err(Refusal::InvalidPassword), "before it is full");
+    assert_eq!(world.join(3, locked("r", "pw")), Err(Refusal::Full));
+    assert_eq!(world.join(2, locked("r", "pw")), Ok(()), "it left first");
+}
+
+#[test]
+fn a_failed_join_has_left_the_old_room() {
+    let mut world = World::room(&["a", "b"], entry("r"));
+    assert_eq!(world.join(1, entry("nowhere")), Err(Refusal::NotAvailable));
+    assert_eq!(world.heard(), ["2 owns r"]);
+    assert_eq!(world.rooms.handle_set_password(1, None), (None, Err(Refusal::NotInRoom)));
+}
+
+#[test]
+fn the_first_to_remain_gets_the_room() {
+    let mut world = World::room(&["a", "b", "c"], entry("r"));
+    world.leave(1);
+    assert_eq!(world.heard(), ["2 owns r"]);
+    assert_eq!(*world.rooms.room("r").expect("it lives").owner, *"b");
+    world.leave(3);
+    assert_eq!(world.heard(), [""; 0]);
+    world.leave(2);
+    assert!(world.rooms.room("r").is_none());
+}
+
+#[test]
+fn some_rooms_end_with_their_owner() {
+    for auto_close in [true, false] {
+        let mut world = World::with(&["b"]);
+        world.connect(7, Hello { auto_close, ..hello("a") }).expect("there is room");
+        world.open(7, if auto_close { entry("r") } else { one_way("r") }).expect("free");
+        world.join(1, entry("r")).expect("open");
+        world.leave(7);
+        assert!(world.heard().is_empty() && world.rooms.room("r").is_none());
+        assert_eq!(world.open(1, entry("r")), Ok(()));
+    }
+}
+
+#[test]
+fn only_the_owner_of_a_one_way_room_is_asked() {
+    let mut world = World::room(&["a", "b", "c"], one_way("r"));
+    world.ask_in(3, "r");
+    assert_eq!(world.heard(), ["1 message c>a let me in -"]);
+    world.ask_in(1, "r");
+    assert_eq!(world.heard(), [""; 0]);
+    let mut world = World::room(&["a", "b", "c"], entry("r"));
+    world.ask_in(3, "r");
+    assert_eq!(world.heard(), ["1 message c>a let me in -", "2 message c>b let me in -"]);
+}
+
+#[test]
+fn whoever_is_in_no_room_asks_nobody() {
+    let mut world = World::room(&["a", "b"], entry("r"));
+    world.connect(5, hello("stranger")).expect("there is room");
+    world.ask_in(5, "r");
+    assert_eq!(world.heard(), [""; 0]);
+    world.ask_in(5, "a");
+    assert_eq!(world.heard(), ["5 +a", "1 +stranger", "1 message stranger>a let me in {}"], "a user, not a room");
+}
+
+#[test]
+fn messages_connect_two_users_once() {
+    let mut world = World::with(&["a", "b"]);
+    world.say(1, "b", "bye");
+    world.say(1, "a", "to itself");
+    world.say(1, "nobody", "hello");
+    assert_eq!(world.heard(), [""; 0]);
+    world.say(1, "b", "hi");
+    world.say(2, "a", "bye");
+    assert_eq!(world.heard(), ["1 +b", "2 +a", "2 message a>b hi {}", "1 message b>a bye {}"]);
+    world.rooms.handle_disconnect_with(1, "b", world.now);
+    world.rooms.handle_disconnect_with(1, "b", world.now);
+    world.rooms.handle_disconnect_with(1, "nobody", world.now);
+    assert_eq!(world.heard(), ["2 -a", "1 -b"]);
+}
+
+#[test]
+fn applications_with_event_names_of_their_own_do_not_hear_each_other() {
+    let mut world = World::room(&["a"], entry("r"));
+    world.connect(5, Hello { message_event: "other".into(), ..hello("x") }).expect("there is room");
+    world.join(5, entry("r")).expect("open");
+    world.ask_in(5, "r");
+    world.say(5, "a", "hi");
+    assert_eq!(world.heard(), [""; 0]);
+}
+
+#[test]
+fn extra_data_goes_once_to_peers_and_room_and_the_owners_is_the_rooms() {
+    let mut world = World::room(&["a", "b", "c", "d"], entry("r"));
+    world.leave(4);
+    world.connect(6, hello("peer")).expect("there is room");
+    world.say(1, "peer", "hi");
+    world.say(1, "b", "hi");
+    world.heard();
+    world.rooms.handle_extra(1, "new", world.now);
+    let mut heard = world.heard();
+    heard.sort();
+    assert_eq!(heard, ["2 a: new", "3 a: new", "6 a: new"]);
+    assert_eq!(world.rooms.room("r").expect("it lives").extra, "new");
+    world.rooms.handle_extra(2, "b's", world.now);
+    assert_eq!(world.rooms.room("r").expect("it lives").extra, "new");
+    assert_eq!(world.rooms.extra_of("b"), Some(&"b's"));
+    assert_eq!(world.rooms.extra_of("nobody"), None);
+}
+
+#[test]
+fn passwords_are_the_owners_business() {
+    let mut world = World::room(&["a", "b"], entry("r"));
+    let (now, right, wrong) = (world.now, secret("pw"), secret("wp"));
+    assert_eq!(world.rooms.handle_password_check(2, "r", &right, now), Err(Refusal::NoPassword));
+    assert_eq!(world.rooms.handle_password_check(2, "nowhere", &right, now), Err(Refusal::NotAvailable));
+    assert_eq!(world.rooms.handle_set_password(2, Some(right.clone())), (Some("r".into()), Err(Refusal::PermissionDenied)));
+    assert_eq!(world.rooms.handle_set_password(1, Some(right.clone())), (Some("r".into()), Ok(())));
+    assert!(world.rooms.room("r").expect("it lives").is_password_protected);
+    assert_eq!(world.rooms.handle_password_check(2, "r", &right, now), Ok(()));
+    assert_eq!(world.rooms.handle_password_check(2, "r", &wrong, now), Err(Refusal::InvalidPassword));
+    assert_eq!(world.rooms.handle_set_password(1, None), (Some("r".into()), Ok(())));
+    assert!(!world.rooms.room("r").expect("it lives").is_password_protected);
+}
+
+#[test]
+fn wrong_passwords_are_counted_by_address() {
+    let mut world = World::room(&["a", "b"], locked("r", "pw"));
+    for _ in 0..3 {
+        assert_eq!(world.join(2, locked("r", "wp")), Err(Refusal::InvalidPassword));
+    }
+    assert_eq!(world.join(2, locked("r", "pw")), Err(Refusal::TooManyGuesses));
+    let (now, right) = (world.now, secret("pw"));
+    assert_eq!(world.rooms.handle_password_check(2, "r", &right, now), Err(Refusal::TooManyGuesses));
+    world.wait(Duration::from_secs(60));
+    assert_eq!(world.join(2, locked("r", "pw")), Ok(()));
+}
+
+#[test]
+fn public_rooms_are_found_by_their_identifier() {
+    let mut world = World::with(&["a", "b"]);
+    world.open(1, Entry { identifier: Some("fans".into()), ..locked("r", "pw") }).expect("free");
+    world.open(2, entry("private")).expect("free");
+    let found = world.rooms.public_rooms("fans");
+    assert_eq!(found.len(), 1);
+    let room = &found[0];
+    assert_eq!((&*room.id, &*room.owner, room.participants.len(), room.is_full), ("r", "a", 1, false));
+    assert!(room.is_password_protected);
+    assert!(world.rooms.public_rooms("others").is_empty());
+}
+
+#[test]
+fn an_id_has_one_user() {
+    let mut world = World::room(&["a", "b"], entry("r"));
+    world.connect(5, Hello { proof: Some([7; 32]), ..hello("a") }).expect("there is room");
+    assert_eq!(world.heard(), ["5 a is taken, random"]);
+    assert!(!world.rooms.handle_rename(2, "a".into(), world.now));
+    assert_eq!(world.heard(), ["2 a is taken, b"]);
+    assert!(!world.rooms.handle_rename(2, "admin".into(), world.now));
+    world.heard();
+    assert!(world.rooms.handle_rename(2, "b".into(), world.now), "its own");
+    world.say(1, "b", "hi");
+    world.heard();
+    assert!(world.rooms.handle_rename(2, "c".into(), world.now));
+    world.say(1, "c", "hi");
+    world.say(1, "b", "nobody now");
+    assert_eq!(world.heard(), ["2 message a>c hi extra"]);
+    world.connect(6, Hello { proof: Some([8; 32]), ..hello("b") }).expect("the old id is free");
+    assert_eq!(world.heard(), [""; 0]);
+}
+
+#[test]
+fn a_dropped_owner_takes_its_place_back_and_nobody_notices() {
+    let mut world = World::room(&["a", "b"], one_way("r"));
+    world.say(2, "a", "hi");
+    world.heard();
+    world.drop(1);
+    world.say(2, "a", "are you there?");
+    world.wait(GRACE - Duration::from_secs(1));
+    assert_eq!(world.heard(), [""; 0]);
+    assert!(world.rooms.room("r").is_some());
+    world.connect(11, hello("a")).expect("its own place");
+    assert_eq!(world.heard(), ["11 message b>a are you there? extra"]);
+    world.wait(2 * GRACE);
+    world.rooms.handle_set_password(11, Some(secret("pw"))).1.expect("it owns the room");
+    assert_eq!(world.heard(), [""; 0]);
+}
+
+#[test]
+fn a_place_is_taken_over_while_the_old_connection_seems_to_live() {
+    let mut world = World::room(&["a", "b"], entry("r"));
+    world.connect(11, hello("a")).expect("its own place");
+    assert_eq!(world.heard(), ["1 closed"]);
+    world.drop(1);
+    world.say(1, "b", "from the old one");
+    assert_eq!(world.heard(), [""; 0]);
+    world.say(11, "b", "from the new one");
+    assert_eq!(world.heard(), ["11 +b", "2 +a", "2 message a>b from the new one extra"]);
+}
+
+#[test]
+fn a_place_is_not_stolen() {
+    let mut world = World::room(&["a", "b"], entry("r"));
+    world.drop(1);
+    world.connect(11, Hello { proof: Some([1; 32]), ..hello("a") }).expect("there is room");
+    assert_eq!(world.heard(), ["11 a is taken, random"]);
+    assert_eq!(world.rooms.handle_set_password(11, None), (None, Err(Refusal::NotInRoom)));
+    world.drop(11);
+    world.wait(GRACE);
+    assert_eq!(world.heard(), ["2 owns r"]);
+    world.connect(12, Hello { proof: Some([1; 32]), ..hello("a") }).expect("there is room");
+    assert_eq!(world.heard(), [""; 0], "the id is free");
+}
+
+#[test]
+fn a_renamed_user_comes_back_by_the_handshake_it_had() {
+    let mut world = World::room(&["a", "b"], entry("r"));
+    assert!(world.rooms.handle_rename(1, "new".into(), world.now));
+    world.drop(1);
+    world.connect(11, hello("a")).expect("its own place");
+    world.say(2, "new", "hi");
+    assert_eq!(world.heard(), ["2 +new", "11 +b", "11 message b>new hi extra"]);
+}
+
+#[test]
+fn a_user_without_a_proof_has_no_grace() {
+    let mut world = World::with(&["b"]);
+    world.connect(5, Hello { id: None, proof: None, ..hello("") }).expect("there is room");
+    world.open(5, entry("r")).expect("free");
+    world.drop(5);
+    assert_eq!(world.rooms.counts(), Counts { users: 1, away: 0, rooms: 0 });
+    assert_eq!(world.heard(), [""; 0]);
+}
+
+#[test]
+fn the_grace_ends_as_a_farewell_does() {
+    let mut world = World::room(&["a", "b"], entry("r"));
+    world.say(1, "b", "hi");
+    world.heard();
+    world.drop(1);
+    assert_eq!(world.rooms.counts(), Counts { users: 2, away: 1, rooms: 1 });
+    world.wait(GRACE);
+    assert_eq!(world.heard(), ["2 -a", "2 owns r"]);
+    assert_eq!(world.rooms.next_timeout(), None);
+}
+
+#[test]
+fn what_waits_for_a_user_is_bounded() {
+    let mut world = World::room(&["a", "b"], entry("r"));
+    world.drop(1);
+    for _ in 0..1000 {
+        world.say(2, "a", "hi");
+    }
+    world.heard();
+    world.connect(11, hello("a")).expect("its own place");
+    assert_eq!(world.heard().len(), 256);
+    let long: &'static str = Box::leak("x".repeat(100 * 1024).into_boxed_str());
+    world.drop(11);
+    for _ in 0..5 {
+        world.say(2, "a", long);
+    }
+    world.connect(12, hello("a")).expect("its own place");
+    assert_eq!(world.heard().len(), 2);
+}
+
+#[test]
+fn a_server_and_a_network_hold_so_many() {
+    let mut world = World::with(&["a", "b", "c", "d", "e"]);
+    assert_eq!(world.connect(6, hello("f")), Err(Refusal::ServerFull), "from one network");
+    let elsewhere = "198.51.100.1".parse().expect("an address");
+    world.connect(6, Hello { from: elsewhere, ..hello("f") }).expect("there is room");
+    assert_eq!(world.connect(7, Hello { from: elsewhere, ..hello("g") }), Err(Refusal::ServerFull));
+    world.drop(1);
+    assert_eq!(world.connect(11, hello("a")), Ok(()), "its own place");
+}
+
+#[test]
+fn custom_events_stay_in_the_room() {
+    let mut world = World::room(&["a", "b", "c"], entry("r"));
+    world.leave(3);
+    world.connect(4, hello("outside")).expect("there is room");
+    world.rooms.handle_custom(1, "custom", "from the handshake");
+    world.rooms.handle_custom(1, "mine", "nobody listens yet");
+    world.rooms.handle_listen(1, "mine".into());
+    world.rooms.handle_listen(1, "mine".into());
+    world.rooms.handle_custom(1, "mine", "once");
+    world.rooms.handle_custom(4, "custom", "in no room");
+    assert_eq!(world.heard(), ["2 custom! from the handshake", "2 mine! once"]);
+    world.rooms.handle_listen(1, "message".into());
+    world.rooms.handle_custom(1, "message", "a forged message");
+    assert_eq!(world.heard(), [""; 0]);
+    for n in 0..100 {
+        world.rooms.handle_listen(1, format!("n{n}").into());
+    }
+    world.rooms.handle_custom(1, "n99", "too many names");
+    assert_eq!(world.heard(), [""; 0]);
+}
+
+#[test]
+fn presence_is_of_others() {
+    let world = World::with(&["a", "b"]);
+    assert!(world.rooms.is_present(1, "b"));
+    assert!(!world.rooms.is_present(1, "a") && !world.rooms.is_present(1, "c"));
+}
+
+fn viewer(id: &str) -> Hello<&'static str> {
+    Hello { relay_limit: Some(1), ..hello(id) }
+}
+
+#[test]
+fn a_scalable_broadcast_from_start_to_end() {
+    let mut world = World::with(&[]);
+    for (connection, id) in [(1, "x"), (2, "v"), (3, "w")] {
+        world.connect(connection, viewer(id)).expect("there is room");
+    }
+    let now = world.now;
+    assert!(!world.rooms.is_broadcasting("show"));
+    world.rooms.handle_join_broadcast(1, Some("show".into()), "show", "video", now);
+    let started = ["1 show has 0 viewers", "1 start video", "1 log You <show> are now serving the broadcast."];
+    assert_eq!(world.heard(), started);
+    assert!(world.rooms.is_broadcasting("show"));
+    world.rooms.handle_join_broadcast(2, Some("v".into()), "show", "theirs", now);
+    assert_eq!(
+        world.heard(),
+        [
+            "1 show has 1 viewers",
+            "2 receive video of show from show",
+            "2 log You <v> are getting data/stream from <show>",
+            "1 log You <show> are now relaying/forwarding data/stream to <v>",
+        ]
+    );
+    world.rooms.handle_relaying(2, true);
+    world.rooms.handle_join_broadcast(3, None, "show", "theirs", now);
+    assert_eq!(world.heard()[1], "3 receive theirs of show from v");
+    assert_eq!((world.rooms.viewers("show"), world.rooms.viewers("nothing")), (2, 0));
+    world.rooms.handle_broadcast_message(3, &"hi all");
+    assert_eq!(world.heard(), ["1 broadcast hi all", "2 broadcast hi all"]);
+    world.leave(2);
+    assert_eq!(world.heard(), ["1 show has 1 viewers", "3 rejoin show"]);
+    world.rooms.handle_join_broadcast(3, Some("w".into()), "show", "theirs", now);
+    assert_eq!(world.heard()[0], "3 receive video of show from show");
+    world.leave(1);
+    assert_eq!(world.heard(), ["3 show stopped"]);
+}
+
+#[test]
+fn a_broadcasters_id_is_not_taken_by_a_viewer() {
+    let mut world = World::with(&[]);
+    world.connect(1, viewer("show")).expect("there is room");
+    world.connect(2, viewer("thief")).expect("there is room");
+    world.rooms.handle_join_broadcast(1, Some("show".into()), "show", "video", world.now);
+    world.heard();
+    world.rooms.handle_join_broadcast(2, Some("show".into()), "show", "video", world.now);
+    assert_eq!(world.heard(), ["2 show is taken, thief"]);
+    assert_eq!(world.rooms.viewers("show"), 0);
+}
+
+#[test]
+fn broadcasts_are_for_those_who_said_so() {
+    let mut world = World::with(&["a"]);
+    world.rooms.handle_join_broadcast(1, Some("a".into()), "a", "video", world.now);
+    world.rooms.handle_relaying(1, true);
+    world.rooms.handle_broadcast_message(1, &"hi");
+    assert_eq!(world.heard(), [""; 0]);
+}
+
+#[test]
+fn the_room_of_a_scalable_broadcast_is_the_broadcasts() {
+    let mut world = World::with(&[]);
+    for (connection, id) in [(1, "show"), (2, "v")] {
+        world.connect(connection, viewer(id)).expect("there is room");
+    }
+    let entry = |room| Entry { broadcast: Some("show".into()), ..entry(room) };
+    assert_eq!(world.open(1, entry("show")), Ok(()));
+    assert_eq!(world.join(2, entry("relay")), Ok(()));
+    assert_eq!(world.rooms.room("show").expect("it lives").participants.len(), 2);
+    world.ask_in(2, "show");
+    assert_eq!(world.heard(), ["2 +show", "1 +v", "1 message v>show let me in extra"], "as to a user, once");
+}
+
+#[test]
+fn an_admin_sees_rooms_and_users_and_hears_of_changes_once_a_second() {
+    let mut world = World::room(&["a", "b"], locked("r", "pw"));
+    world.wait(Duration::from_secs(5));
+    world.rooms.handle_admin(9).expect("there is room");
+    world.wait(Duration::from_secs(5));
+    assert_eq!(world.heard(), ["9 news: rooms None, users 2, broadcasting 0"]);
+    for _ in 0..10 {
+        world.rooms.handle_extra(1, "x", world.now);
+    }
+    world.wait(Duration::from_millis(1));
+    world.rooms.handle_extra(1, "y", world.now);
+    world.heard();
+    world.wait(Duration::from_secs(5));
+    assert_eq!(world.heard(), ["9 news: rooms None, users 2, broadcasting 0"]);
+    world.rooms.handle_overview(9);
+    assert_eq!(world.heard(), ["9 news: rooms Some(1), users 2, broadcasting 0"]);
+    assert_eq!(world.rooms.about("a"), Ok(Some(&"about")));
+    assert_eq!(world.rooms.about("nobody"), Err(Refusal::NoUser));
+    world.drop(9);
+    assert!(!world.rooms.is_admin(9));
+    world.rooms.handle_extra(1, "z", world.now);
+    world.wait(Duration::from_secs(5));
+    assert_eq!(world.heard(), ["2 a: z"]);
+}
+
+#[test]
+fn an_admin_ends_users_and_rooms() {
+    let mut world = World::room(&["a", "b", "c", "d"], entry("r"));
+    world.leave(4);
+    world.rooms.handle_delete_user("a", world.now);
+    world.rooms.handle_delete_user("nobody", world.now);
+    assert_eq!(world.heard(), ["1 closed", "2 owns r"]);
+    world.rooms.handle_delete_room("r", world.now);
+    world.rooms.handle_delete_room("nowhere", world.now);
+    assert_eq!(world.heard(), ["2 closed", "3 closed"]);
+    assert_eq!(world.rooms.counts(), Counts::default());
+}

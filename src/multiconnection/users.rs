@@ -1,0 +1,208 @@
+//! Who is there, and under which id. PURE.
+//!
+//! Owner: [`super::room::Rooms`]. Invariants: an id, a connection and a proof each belong to one user; a user without a
+//! connection is away and waits for its proof to come back.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::room::{ConnectionId, Event, Hello, MAX_PARTICIPANTS, Proof, RoomId, UserId};
+use crate::guesses::prefix;
+
+/// Names a user whatever its id is; never given twice.
+pub(super) type UserKey = u64;
+
+/// What waits for a user that is away: events, and bytes of what they carry.
+const WAITING: (usize, usize) = (256, 256 * 1024);
+
+pub(super) struct User<J> {
+    pub(super) id: UserId,
+    pub(super) connection: Option<ConnectionId>,
+    pub(super) proof: Option<Proof>,
+    pub(super) from: IpAddr,
+    pub(super) extra: J,
+    /// The name of the relay event that it sends and listens to.
+    pub(super) message_event: Arc<str>,
+    /// Events that go to everybody in its room.
+    pub(super) custom_events: BTreeSet<Arc<str>>,
+    /// Its rooms end when it goes.
+    pub(super) auto_close: bool,
+    pub(super) max_participants: usize,
+    /// Viewers that one user relays to; `Some`: it takes part in scalable broadcasts.
+    pub(super) relay_limit: Option<usize>,
+    pub(super) room: Option<RoomId>,
+    /// What it said when it came into a room; for admins.
+    pub(super) about: Option<J>,
+    /// Whom it has exchanged a message with; mutual.
+    pub(super) peers: BTreeSet<UserKey>,
+    /// When its place is given up; `None`: it is here.
+    pub(super) due: Option<Instant>,
+    waiting: VecDeque<Event<J>>,
+    waiting_bytes: usize,
+}
+
+impl<J> User<J> {
+    /// `id` and `proof` are those of the handshake where they are its own.
+    pub(super) fn new(id: UserId, connection: ConnectionId, proof: Option<Proof>, hello: Hello<J>) -> Self {
+        Self {
+            id,
+            connection: Some(connection),
+            proof,
+            from: hello.from,
+            extra: hello.extra,
+            message_event: hello.message_event,
+            custom_events: BTreeSet::from([hello.custom_event]),
+            auto_close: hello.auto_close,
+            max_participants: hello.max_participants.clamp(1, MAX_PARTICIPANTS),
+            relay_limit: hello.relay_limit,
+            room: None,
+            about: None,
+            peers: BTreeSet::new(),
+            due: None,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+        }
+    }
+
+    /// Keeps an event of `bytes` for when the user is back; beyond the bounds it is lost.
+    pub(super) fn keep(&mut self, event: Event<J>, bytes: usize) {
+        if self.waiting.len() < WAITING.0 && self.waiting_bytes + bytes <= WAITING.1 {
+            self.waiting_bytes += bytes;
+            self.waiting.push_back(event);
+        }
+    }
+
+    pub(super) fn take_waiting(&mut self) -> VecDeque<Event<J>> {
+        self.waiting_bytes = 0;
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+pub(super) struct Users<J> {
+    users: HashMap<UserKey, User<J>>,
+    ids: HashMap<UserId, UserKey>,
+    connections: HashMap<ConnectionId, UserKey>,
+    proofs: HashMap<Proof, UserKey>,
+    networks: HashMap<IpAddr, usize>,
+    next: UserKey,
+}
+
+impl<J> Default for Users<J> {
+    fn default() -> Self {
+        Self {
+            users: HashMap::new(),
+            ids: HashMap::new(),
+            connections: HashMap::new(),
+            proofs: HashMap::new(),
+            networks: HashMap::new(),
+            next: 0,
+        }
+    }
+}
+
+impl<J> std::ops::Index<UserKey> for Users<J> {
+    type Output = User<J>;
+
+    fn index(&self, key: UserKey) -> &User<J> {
+        &self.users[&key]
+    }
+}
+
+impl<J> std::ops::IndexMut<UserKey> for Users<J> {
+    fn index_mut(&mut self, key: UserKey) -> &mut User<J> {
+        self.users.get_mut(&key).expect("keys are of users that are there")
+    }
+}
+
+impl<J> Users<J> {
+    /// `user.id` and `user.proof` must be free.
+    pub(super) fn insert(&mut self, user: User<J>) -> UserKey {
+        self.next += 1;
+        let key = self.next;
+        self.ids.insert(user.id.clone(), key);
+        self.connections.extend(user.connection.map(|connection| (connection, key)));
+        self.proofs.extend(user.proof.map(|proof| (proof, key)));
+        *self.networks.entry(prefix(user.from)).or_default() += 1;
+        self.users.insert(key, user);
+        key
+    }
+
+    pub(super) fn remove(&mut self, key: UserKey) -> Option<User<J>> {
+        let user = self.users.remove(&key)?;
+        self.ids.remove(&user.id);
+        user.connection.and_then(|connection| self.connections.remove(&connection));
+        user.proof.and_then(|proof| self.proofs.remove(&proof));
+        let network = prefix(user.from);
+        if let Some(count) = self.networks.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                self.networks.remove(&network);
+            }
+        }
+        Some(user)
+    }
+
+    /// Gives a user another id; `false`: somebody else has it.
+    #[must_use]
+    pub(super) fn rename(&mut self, key: UserKey, id: UserId) -> bool {
+        if self.ids.contains_key(&id) {
+            return false;
+        }
+        let old = std::mem::replace(&mut self[key].id, id.clone());
+        self.ids.remove(&old);
+        self.ids.insert(id, key);
+        true
+    }
+
+    /// Gives a user another connection, or none; returns the one it had.
+    pub(super) fn connect(&mut self, key: UserKey, connection: Option<ConnectionId>) -> Option<ConnectionId> {
+        let old = std::mem::replace(&mut self[key].connection, connection);
+        old.and_then(|old| self.connections.remove(&old));
+        self.connections.extend(connection.map(|connection| (connection, key)));
+        old
+    }
+
+    pub(super) fn by_id(&self, id: &str) -> Option<UserKey> {
+        self.ids.get(id).copied()
+    }
+
+    pub(super) fn by_connection(&self, connection: ConnectionId) -> Option<UserKey> {
+        self.connections.get(&connection).copied()
+    }
+
+    pub(super) fn by_proof(&self, proof: &Proof) -> Option<UserKey> {
+        self.proofs.get(proof).copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    pub(super) fn away(&self) -> usize {
+        self.users.len() - self.connections.len()
+    }
+
+    /// How many come from the network of `from`.
+    pub(super) fn in_network(&self, from: IpAddr) -> usize {
+        self.networks.get(&prefix(from)).copied().unwrap_or(0)
+    }
+
+    /// Whether all tables agree.
+    #[cfg(test)]
+    pub(super) fn agree(&self) -> bool {
+        let users = || self.users.iter();
+        self.ids.len() == self.users.len()
+            && users().all(|(key, user)| self.ids.get(&user.id) == Some(key))
+            && self.connections.len() == users().filter(|(_, user)| user.connection.is_some()).count()
+            && self.connections.iter().all(|(connection, key)| self[*key].connection == Some(*connection))
+            && self.proofs.len() == users().filter(|(_, user)| user.proof.is_some()).count()
+            && self.proofs.iter().all(|(proof, key)| self[*key].proof == Some(*proof))
+            && self.networks.values().sum::<usize>() == self.users.len()
+            && users().all(|(key, user)| user.peers.iter().all(|peer| peer != key && self[*peer].peers.contains(key)))
+            && users().all(|(_, user)| user.connection.is_none() == user.due.is_some())
+    }
+}

@@ -1,0 +1,114 @@
+// The unmodified browser library of RTCMultiConnection in Chromium, on a page as its demos are.
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { chromium } from 'playwright-core';
+import { LIMIT, until } from './browser.mjs';
+
+const require = createRequire(import.meta.url);
+const library = readFileSync(require.resolve('rtcmulticonnection/dist/RTCMultiConnection.js'));
+const client2 = readFileSync(require.resolve('socket.io-client-2/dist/socket.io.js'));
+const executablePath = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
+
+// Version 4 is the one that the server itself serves.
+export const clients = { '2.5': client2, '4.8': null };
+
+export async function launchWithDevices() {
+  if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Debian's package chromium`);
+  return chromium.launch({
+    executablePath,
+    args: [
+      '--no-sandbox', '--allow-loopback-in-peer-connection', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
+      '--autoplay-policy=no-user-gesture-required',
+    ],
+  });
+}
+
+const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
+<script src="/socket.io/socket.io.js"></script>
+<script src="/test/RTCMultiConnection.js"></script>
+<button id="go">go</button><div id="videos"></div>
+<script>
+  window.start = async (session, receives) => {
+    const { uris, username, password } = await (await fetch('/turn?service=turn&username=alice')).json();
+    const connection = (window.connection = new RTCMultiConnection());
+    connection.socketURL = '/';
+    connection.enableLogs = false;
+    connection.iceServers = [{ urls: uris, username, credential: password }];
+    connection.iceTransportPolicy = 'relay';
+    connection.session = session;
+    connection.sdpConstraints.mandatory = { OfferToReceiveAudio: Boolean(session.audio) && receives, OfferToReceiveVideo: receives };
+    connection.videosContainer = document.getElementById('videos');
+    window.left = [];
+    connection.onleave = ({ userid }) => window.left.push(userid);
+  };
+  // Screens are captured only upon a click.
+  window.act = (name, ...args) => new Promise((resolve) => {
+    document.getElementById('go').onclick = () => window.connection[name](...args, (...answer) => resolve(answer));
+  });
+</script>`;
+
+// A page with a connection that has not connected yet.
+export async function openSession(browser, server, { version, session, receives = true, userid, before }) {
+  const context = await browser.newContext({ viewport: { width: 640, height: 480 } });
+  const page = await context.newPage();
+  page.setDefaultTimeout(LIMIT);
+  page.messages = [];
+  page.on('console', (message) => page.messages.push(`${message.type()}: ${message.text()}`));
+  page.on('pageerror', (error) => page.messages.push(`page error: ${error.stack ?? error}`));
+  await page.route('**/test/session', (route) => route.fulfill({ contentType: 'text/html', body: PAGE }));
+  await page.route('**/test/RTCMultiConnection.js', (route) => route.fulfill({ contentType: 'text/javascript', body: library }));
+  if (clients[version]) {
+    await page.route('**/socket.io/socket.io.js', (route) => route.fulfill({ contentType: 'text/javascript', body: clients[version] }));
+  }
+  await page.goto(`${server.url}/test/session`);
+  await page.evaluate(([session, receives]) => window.start(session, receives), [session, receives]);
+  if (userid) await page.evaluate((userid) => (window.connection.userid = userid), userid);
+  if (before) await page.evaluate(before);
+  return page;
+}
+
+// Calls a method of the connection that ends in a callback, upon a click; the callback's arguments.
+export async function act(page, name, ...args) {
+  const answer = page.evaluate(([name, args]) => window.act(name, ...args), [name, args]);
+  await page.locator('#go').click();
+  return answer;
+}
+
+// Per peer: decoded frames and the kind of the selected candidates.
+export function peers(page) {
+  return page.evaluate(async () => {
+    const result = {};
+    for (const id of window.connection.getAllParticipants()) {
+      const pc = window.connection.peers[id]?.peer;
+      if (!pc || pc.signalingState === 'closed') continue;
+      const all = new Map(await pc.getStats());
+      const peer = (result[id] = { frames: 0 });
+      for (const report of all.values()) {
+        if (report.type === 'inbound-rtp' && report.kind === 'video') peer.frames += report.framesDecoded ?? 0;
+        if (report.type === 'transport' && report.selectedCandidatePairId) {
+          const pair = all.get(report.selectedCandidatePairId);
+          peer.local = all.get(pair.localCandidateId)?.candidateType;
+          peer.remote = all.get(pair.remoteCandidateId)?.candidateType;
+        }
+      }
+    }
+    return result;
+  });
+}
+
+// Frames of `count` peers are decoded, more and more, and come over the relay.
+export async function assertReceives(page, count) {
+  const first = await until(`frames of ${count} peers`, () => peers(page), (seen) => Object.values(seen).filter(({ frames }) => frames > 0).length >= count);
+  const ids = Object.keys(first).filter((id) => first[id].frames > 0);
+  let last = first;
+  for (let second = 0; second < 3; second += 1) {
+    const before = last;
+    last = await until('more frames', () => peers(page), (seen) => ids.every((id) => (seen[id]?.frames ?? 0) > before[id].frames));
+  }
+  for (const id of ids) {
+    if (last[id].local !== 'relay' || last[id].remote !== 'relay') throw new Error(`not relayed: ${JSON.stringify(last[id])}`);
+  }
+  return ids;
+}
+
+export const userid = (page) => page.evaluate(() => window.connection.userid);

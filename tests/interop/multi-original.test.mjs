@@ -1,0 +1,442 @@
+// The same script, sent to the original server and to ours, by old and new clients: the same acks and events but for the
+// differences listed with each script, each with its reason.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { startServer } from './support/server.mjs';
+import { closeAll, connect, room, startOriginal } from './support/multi.mjs';
+
+let ours;
+before(async () => {
+  ours = await startServer();
+  await ours.addUser('root', 'root-password-1');
+  const { code, stderr } = await ours.cli(['user', 'promote', 'root']);
+  assert.equal(code, 0, stderr);
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+});
+after(() => ours?.close());
+afterEach(closeAll);
+
+// Plays `play` on one server: {step: answer, 'x hears': events of client x}.
+async function transcript(server, version, play) {
+  const result = {};
+  const clients = {};
+  const stage = {
+    async join(id, more) {
+      clients[id] = await connect(server, id, { version, ...more });
+      await clients[id].settle();
+      return clients[id];
+    },
+    // One that may not get an answer.
+    visit: (id, more) => connect(server, id, { version, ...more }),
+    async ask(id, name, ...args) {
+      const step = `${Object.keys(result).length + 1} ${id} ${name}`;
+      result[step] = await clients[id].ask(name, ...args);
+    },
+    note(what, value) {
+      result[`${Object.keys(result).length + 1} ${what}`] = value;
+    },
+    clients,
+    async settle() {
+      // Twice: what one hears may be of what another one sent while it settled.
+      for (let i = 0; i < 2; i += 1) for (const client of Object.values(clients)) await client.settle();
+    },
+    async leave(id) {
+      clients[id].leave();
+      // A farewell is answered by nothing; a newcomer's round trip comes after it.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await stage.settle();
+    },
+  };
+  await play(stage);
+  await stage.settle();
+  for (const [id, client] of Object.entries(clients)) result[`${id} hears`] = [...client.log];
+  closeAll();
+  return JSON.parse(JSON.stringify(result).replaceAll(/"\d{12,19}"/g, '"RANDOM"'));
+}
+
+function script(name, play, differences = {}) {
+  for (const version of ['2.5', '4.8']) {
+    test(`${name} (${version})`, { timeout: 60_000 }, async () => {
+      const original = await startOriginal();
+      try {
+        const theirs = await transcript(original, version, play);
+        const own = await transcript(ours, version, play);
+        for (const [step, { original: before, ours: now }] of Object.entries(differences)) {
+          assert.deepEqual(theirs[step], before, `${step}, as the original does it`);
+          assert.deepEqual(own[step], now, `${step}, as we do it`);
+          delete theirs[step];
+          delete own[step];
+        }
+        assert.deepEqual(own, theirs);
+      } finally {
+        await original.close();
+      }
+      assert.ok(ours.running);
+    });
+  }
+}
+
+script('open, join, leave, hand over', async (stage) => {
+  for (const id of ['a', 'b', 'c']) await stage.join(id);
+  await stage.ask('a', 'open-room', room('r'));
+  await stage.ask('b', 'open-room', room('r'));
+  await stage.ask('b', 'join-room', room('nowhere'));
+  await stage.ask('b', 'join-room', room('r'));
+  await stage.ask('c', 'join-room', room('r'));
+  await stage.leave('a');
+  await stage.ask('b', 'set-password', 'pw');
+  await stage.ask('c', 'set-password', 'pw');
+});
+
+script('presence, before, with people and a password, and after', async (stage) => {
+  await stage.join('a');
+  await stage.join('b', { maxParticipantsAllowed: 1 });
+  await stage.ask('a', 'check-presence', 'r');
+  await stage.ask('a', 'open-room', room('r'));
+  await stage.ask('b', 'check-presence', 'r');
+  await stage.ask('b', 'open-room', room('locked', { password: 'secret', extra: 'text' }));
+  await stage.ask('a', 'check-presence', 'locked');
+  await stage.ask('a', 'get-remote-user-extra-data', 'a');
+  await stage.leave('b');
+  await stage.ask('a', 'check-presence', 'locked');
+}, {
+  // The length of the password (and undefined, which is left out, for none) is nobody's business.
+  '3 b check-presence': { original: [true, 'r', { of: 'r', _room: { isFull: false } }], ours: [true, 'r', { of: 'r', _room: { isFull: false, isPasswordProtected: false } }] },
+  '5 a check-presence': {
+    original: [true, 'locked', { value: 'text', _room: { isFull: true, isPasswordProtected: 6 } }],
+    ours: [true, 'locked', { value: 'text', _room: { isFull: true, isPasswordProtected: true } }],
+  },
+  // The original writes _room into the owner's own data.
+  '6 a get-remote-user-extra-data': { original: [{ of: 'r', _room: { isFull: false } }], ours: [{ of: 'r' }] },
+});
+
+script('passwords', async (stage) => {
+  await stage.join('a');
+  await stage.join('b');
+  await stage.ask('a', 'set-password', 'early');
+  await stage.ask('a', 'open-room', room('r', { password: 'pw' }));
+  await stage.ask('b', 'join-room', room('r'));
+  await stage.ask('b', 'join-room', room('r', { password: 'wrong' }));
+  await stage.ask('b', 'is-valid-password', 'wrong', 'r');
+  await stage.ask('b', 'is-valid-password', 'pw', 'r');
+  await stage.ask('b', 'is-valid-password', '', 'r');
+  await stage.ask('b', 'is-valid-password', '  ', 'r');
+  await stage.ask('b', 'is-valid-password', 'pw', '');
+  await stage.ask('b', 'is-valid-password', 'pw', 'nowhere');
+  await stage.ask('b', 'join-room', room('r', { password: 'pw' }));
+  await stage.ask('b', 'set-password', 'mine');
+  await stage.ask('a', 'set-password', 'new');
+  await stage.ask('b', 'is-valid-password', 'new', 'r');
+  await stage.ask('a', 'set-password', '');
+  await stage.ask('b', 'is-valid-password', 'new', 'r');
+});
+
+script('a full room, after the password', async (stage) => {
+  await stage.join('a', { maxParticipantsAllowed: 2 });
+  await stage.join('b');
+  await stage.join('c');
+  await stage.ask('a', 'open-room', room('r', { password: 'pw' }));
+  await stage.ask('b', 'join-room', room('r', { password: 'pw' }));
+  await stage.ask('c', 'join-room', room('r', { password: 'no' }));
+  await stage.ask('c', 'join-room', room('r', { password: 'pw' }));
+});
+
+script('public rooms', async (stage) => {
+  await stage.join('a', { maxParticipantsAllowed: 3 });
+  await stage.join('b');
+  await stage.ask('b', 'get-public-rooms', 'fans');
+  await stage.ask('a', 'open-room', room('r', { identifier: 'fans', password: 'pw' }));
+  await stage.ask('b', 'get-public-rooms', 'fans');
+  await stage.ask('b', 'get-public-rooms', 'others');
+  await stage.ask('b', 'get-public-rooms', '');
+  await stage.ask('b', 'get-public-rooms', '   ');
+});
+
+script('messages: connected once, then forwarded with the extra data of the sender', async (stage) => {
+  const a = await stage.join('a', { extra: JSON.stringify({ name: 'Ä' }) });
+  const b = await stage.join('b', { extra: 'no JSON' });
+  a.say('b', { userLeft: true });
+  a.say('a', 'to itself');
+  a.say('nobody', 'hello');
+  a.say('b', { type: 'offer', sdp: 'v=0\r\n' });
+  await stage.settle();
+  b.say('a', { type: 'answer', sdp: 'v=0\r\n' });
+  b.say('a', 'dropPeerConnection');
+  await stage.settle();
+  await stage.ask('a', 'disconnect-with', 'b');
+  await stage.ask('a', 'disconnect-with', 'b');
+  await stage.ask('a', 'disconnect-with', 'nobody');
+  b.say('a', { again: [1, 2.5, 'x', null] });
+});
+
+script('who asks to participate is heard by all, or by the owner alone', async (stage) => {
+  for (const id of ['a', 'b', 'c']) await stage.join(id);
+  await stage.ask('a', 'open-room', room('r'));
+  await stage.ask('b', 'join-room', room('r'));
+  await stage.ask('c', 'join-room', room('r'));
+  stage.clients.c.askIn('r');
+  await stage.settle();
+  await stage.ask('a', 'open-room', room('one', { session: { screen: true, oneway: true } }));
+  await stage.ask('b', 'join-room', room('one'));
+  await stage.ask('c', 'join-room', room('one'));
+  stage.clients.c.askIn('one');
+  await stage.settle();
+  await stage.leave('a');
+  await stage.ask('b', 'check-presence', 'one');
+});
+
+script('to a user instead of a room', async (stage) => {
+  await stage.join('a');
+  const b = await stage.join('b');
+  b.askIn('a');
+  await stage.settle();
+  await stage.ask('b', 'RTCMultiConnection-Message', { remoteUserId: 'system', message: { detectPresence: true, userid: 'a' }, sender: 'b' });
+  await stage.ask('b', 'RTCMultiConnection-Message', { remoteUserId: 'system', message: { detectPresence: true, userid: 'b' }, sender: 'b' });
+  await stage.ask('b', 'RTCMultiConnection-Message', { remoteUserId: 'system', message: { detectPresence: true, userid: 'c' }, sender: 'b' });
+});
+
+script('rooms end with an owner that says so', async (stage) => {
+  await stage.join('a', { autoCloseEntireSession: true });
+  await stage.join('b');
+  await stage.ask('a', 'open-room', room('r'));
+  await stage.ask('b', 'join-room', room('r'));
+  await stage.leave('a');
+  await stage.ask('b', 'check-presence', 'r');
+  await stage.ask('b', 'close-entire-session');
+});
+
+script('extra data', async (stage) => {
+  const a = await stage.join('a');
+  const b = await stage.join('b');
+  const c = await stage.join('c');
+  await stage.ask('a', 'open-room', room('r'));
+  await stage.ask('b', 'join-room', room('r'));
+  a.say('c', 'hello');
+  await stage.settle();
+  b.emit('extra-data-updated', { new: 1 });
+  await stage.settle();
+  a.emit('extra-data-updated', { newer: 2 });
+  await stage.settle();
+  c.emit('extra-data-updated', 'text');
+  await stage.settle();
+  await stage.ask('c', 'check-presence', 'r');
+  await stage.ask('c', 'get-remote-user-extra-data', 'b');
+  await stage.ask('c', 'get-remote-user-extra-data', 'nobody');
+}, {
+  // An echo of one's own data, which clients ignore.
+  'a hears': {
+    original: [['user-connected', 'c'], ['extra-data-updated', 'b', { new: 1 }], ['extra-data-updated', 'a', { newer: 2 }], ['extra-data-updated', 'c', 'text']],
+    ours: [['user-connected', 'c'], ['extra-data-updated', 'b', { new: 1 }], ['extra-data-updated', 'c', 'text']],
+  },
+  'b hears': {
+    original: [['extra-data-updated', 'b', { new: 1 }], ['extra-data-updated', 'a', { newer: 2 }]],
+    ours: [['extra-data-updated', 'a', { newer: 2 }]],
+  },
+  // The password's length: undefined for none.
+  '3 c check-presence': { original: [true, 'r', { newer: 2, _room: { isFull: false } }], ours: [true, 'r', { newer: 2, _room: { isFull: false, isPasswordProtected: false } }] },
+});
+
+script('two that are connected and in one room hear extra data once', async (stage) => {
+  const a = await stage.join('a');
+  await stage.join('b');
+  await stage.ask('a', 'open-room', room('r'));
+  await stage.ask('b', 'join-room', room('r'));
+  a.say('b', 'hello');
+  await stage.settle();
+  a.emit('extra-data-updated', { x: 1 });
+}, {
+  'a hears': { original: [['user-connected', 'b'], ['extra-data-updated', 'a', { x: 1 }]], ours: [['user-connected', 'b']] },
+  // Once as a peer and once as a participant.
+  'b hears': {
+    original: [['user-connected', 'a'], ['RTCMultiConnection-Message', { remoteUserId: 'b', message: 'hello', sender: 'a', extra: { of: 'r' } }], ['extra-data-updated', 'a', { x: 1 }], ['extra-data-updated', 'a', { x: 1 }]],
+    ours: [['user-connected', 'a'], ['RTCMultiConnection-Message', { remoteUserId: 'b', message: 'hello', sender: 'a', extra: { of: 'r' } }], ['extra-data-updated', 'a', { x: 1 }]],
+  },
+});
+
+script('ids', async (stage) => {
+  await stage.join('a');
+  await stage.join('b');
+  await stage.ask('a', 'changed-uuid', 'new');
+  await stage.ask('a', 'changed-uuid', 'new');
+  await stage.ask('b', 'get-remote-user-extra-data', 'new');
+  await stage.ask('b', 'get-remote-user-extra-data', 'a');
+  await stage.ask('b', 'changed-uuid', 'new');
+  await stage.ask('b', 'open-room', room('r'));
+  stage.clients.b.say('new', 'hi');
+}, {
+  // An answer is an answer.
+  '2 a changed-uuid': { original: 'no ack', ours: [] },
+  // The original gives b the id that a has, and a's messages to b.
+  '5 b changed-uuid': { original: [], ours: 'no ack' },
+  'a hears': { original: [], ours: [['user-connected', 'b'], ['RTCMultiConnection-Message', { remoteUserId: 'new', message: 'hi', sender: 'b', extra: { of: 'r' } }]] },
+  'b hears': { original: [], ours: [['userid-already-taken', 'new', 'b'], ['user-connected', 'new']] },
+});
+
+script('an id that is taken', async (stage) => {
+  await stage.join('a');
+  const thief = await stage.visit('a', { extra: '{"another":1}' });
+  await thief.until('that its id is taken', (log) => log.length > 0);
+  stage.note('the thief hears', thief.log);
+});
+
+script('the sender is who sends', async (stage) => {
+  const a = await stage.join('a');
+  await stage.join('b');
+  a.say('b', 'forged', 'c');
+}, {
+  // The original makes a user of the name that is claimed.
+  'a hears': { original: [['user-connected', 'b']], ours: [['user-connected', 'b']] },
+  'b hears': {
+    original: [['user-connected', 'c'], ['RTCMultiConnection-Message', { remoteUserId: 'b', message: 'forged', sender: 'c', extra: {} }]],
+    ours: [['user-connected', 'a'], ['RTCMultiConnection-Message', { remoteUserId: 'b', message: 'forged', sender: 'a', extra: {} }]],
+  },
+});
+
+script('custom events', async (stage) => {
+  const a = await stage.join('a');
+  await stage.join('b');
+  await stage.join('outside');
+  await stage.ask('a', 'open-room', room('r'));
+  await stage.ask('b', 'join-room', room('r'));
+  a.emit('RTCMultiConnection-Custom-Message', { known: 'from the handshake' });
+  a.emit('my-event', 'not yet');
+  a.emit('set-custom-socket-event-listener', 'my-event');
+  a.emit('set-custom-socket-event-listener', 'my-event');
+  a.emit('my-event', { now: true });
+  await stage.settle();
+  a.emit('set-custom-socket-event-listener', 'RTCMultiConnection-Custom-Message');
+  a.emit('RTCMultiConnection-Custom-Message', 'once');
+}, {
+  // The event of the handshake and of the listener are the same, and the original has two handlers.
+  'b hears': {
+    original: [['RTCMultiConnection-Custom-Message', { known: 'from the handshake' }], ['my-event', { now: true }], ['RTCMultiConnection-Custom-Message', 'once'], ['RTCMultiConnection-Custom-Message', 'once']],
+    ours: [['RTCMultiConnection-Custom-Message', { known: 'from the handshake' }], ['my-event', { now: true }], ['RTCMultiConnection-Custom-Message', 'once']],
+  },
+  // Nothing leaves the room.
+  'outside hears': {
+    original: [['RTCMultiConnection-Custom-Message', { known: 'from the handshake' }], ['my-event', { now: true }], ['RTCMultiConnection-Custom-Message', 'once'], ['RTCMultiConnection-Custom-Message', 'once']],
+    ours: [],
+  },
+});
+
+script('event names of their own', async (stage) => {
+  const a = await stage.join('a', { msgEvent: 'other-messages' });
+  await stage.join('b', { msgEvent: 'other-messages' });
+  a.emit('other-messages', { remoteUserId: 'b', message: 'hi', sender: 'a' });
+  a.say('b', 'under the default name');
+});
+
+const scalable = { enableScalableBroadcast: true, maxRelayLimitPerUser: 1 };
+const types = { screen: true, oneway: true };
+
+script('a scalable broadcast', async (stage) => {
+  for (const id of ['show', 'v', 'w', 'x']) await stage.join(id, scalable);
+  const enter = async (id) => {
+    stage.clients[id].emit('join-broadcast', { broadcastId: 'show', userid: id, typeOfStreams: types });
+    await stage.settle();
+  };
+  await stage.ask('v', 'check-broadcast-presence', 'show');
+  await stage.ask('v', 'get-number-of-users-in-specific-broadcast', 'show');
+  await enter('show');
+  await stage.ask('v', 'check-broadcast-presence', 'show');
+  await stage.ask('show', 'open-room', room('show', { session: types, extra: { broadcastId: 'show' } }));
+  await enter('v');
+  await stage.ask('v', 'join-room', room('show', { session: types, extra: { broadcastId: 'show' } }));
+  stage.clients.v.emit('can-relay-broadcast');
+  await stage.settle();
+  await enter('w');
+  await enter('x');
+  await stage.ask('v', 'get-number-of-users-in-specific-broadcast', 'show');
+  stage.clients.x.emit('scalable-broadcast-message', { hi: 'all' });
+  await stage.settle();
+  await stage.leave('v');
+  await enter('w');
+  stage.clients.x.emit('can-relay-broadcast');
+  stage.clients.x.emit('can-not-relay-broadcast');
+  await stage.settle();
+  await stage.leave('show');
+  await stage.ask('w', 'check-broadcast-presence', 'show');
+});
+
+script('asking to participate in a scalable broadcast', async (stage) => {
+  for (const id of ['show', 'v']) await stage.join(id, scalable);
+  await stage.ask('show', 'open-room', room('show', { session: types, extra: { broadcastId: 'show' } }));
+  await stage.ask('v', 'join-room', room('show', { session: types, extra: { broadcastId: 'show' } }));
+  stage.clients.v.askIn('show');
+}, {
+  // The original sends it twice, first without extra data and before the two are connected.
+  'show hears': {
+    original: [
+      ['RTCMultiConnection-Message', { remoteUserId: 'show', message: { newParticipationRequest: true }, sender: 'v' }],
+      ['user-connected', 'v'],
+      ['RTCMultiConnection-Message', { remoteUserId: 'show', message: { newParticipationRequest: true }, sender: 'v', extra: { broadcastId: 'show' } }],
+    ],
+    ours: [
+      ['user-connected', 'v'],
+      ['RTCMultiConnection-Message', { remoteUserId: 'show', message: { newParticipationRequest: true }, sender: 'v', extra: { broadcastId: 'show' } }],
+    ],
+  },
+});
+
+const admin = { adminUserName: 'root', adminPassword: 'root-password-1' };
+
+script('an admin', async (stage) => {
+  await stage.join('a');
+  await stage.ask('a', 'open-room', room('r', { password: 'pw' }));
+  const root = await stage.visit('admin', admin);
+  const about = (answer) => answer;
+  stage.note('userinfo', await answered(root, { userinfo: true, userid: 'a' }, about));
+  stage.note('userinfo of nobody', await answered(root, { userinfo: true, userid: 'nobody' }, about));
+  stage.note('overview', await overview(root));
+  stage.note('deleteRoom', await answered(root, { deleteRoom: true, roomid: 'r' }, about));
+  await stage.clients.a.until('that it is disconnected', (log) => log.some(([event]) => event === 'disconnect'));
+  await stage.join('b');
+  stage.note('deleteUser', await answered(root, { deleteUser: true, userid: 'b' }, about));
+  await stage.clients.b.until('that it is disconnected', (log) => log.some(([event]) => event === 'disconnect'));
+  stage.note('greeting', root.log[0]);
+}, {
+  // The password is not shown, nor what serves the original's bookkeeping.
+  '4 overview': {
+    original: {
+      newUpdates: false,
+      listOfRooms: {
+        r: {
+          maxParticipantsAllowed: 1000, owner: 'a', participants: ['a'], extra: { of: 'r' }, socketMessageEvent: 'RTCMultiConnection-Message',
+          socketCustomEvent: 'RTCMultiConnection-Custom-Message', identifier: '', session: { audio: true, video: true }, password: 'pw',
+        },
+      },
+      listOfUsers: 1,
+    },
+    ours: {
+      newUpdates: false,
+      listOfRooms: { r: { maxParticipantsAllowed: 1000, owner: 'a', participants: ['a'], extra: { of: 'r' }, identifier: '', session: { audio: true, video: true }, isPasswordProtected: true } },
+      listOfUsers: 1,
+      scalableBroadcastUsers: 0,
+    },
+  },
+});
+
+async function answered(root, command) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no answer to ${JSON.stringify(command)}`)), 10_000);
+    root.emit('admin', command, (answer) => {
+      clearTimeout(timer);
+      resolve(answer);
+    });
+  });
+}
+
+async function overview(root) {
+  root.emit('admin', { all: true });
+  const isOverview = ([event, news]) => event === 'admin' && news.newUpdates === false;
+  await root.until('an overview', (log) => log.some(isOverview));
+  return root.log.find(isOverview)[1];
+}
+
+script('no admin', async (stage) => {
+  for (const [name, credentials] of Object.entries({ wrong: { ...admin, adminPassword: 'wrong' }, nobody: { adminUserName: 'nobody', adminPassword: 'x' } })) {
+    const root = await stage.visit('admin', credentials);
+    await root.until('that it is disconnected', (log) => log.some(([event]) => event === 'disconnect'));
+    stage.note(name, root.log);
+  }
+});

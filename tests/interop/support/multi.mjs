@@ -1,0 +1,170 @@
+// RTCMultiConnection's side of the Socket.IO clients: handshakes as the browser library makes them, and what they hear.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { Agent } from 'node:http';
+import { fileURLToPath } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { transports, versions } from './clients.mjs';
+
+const LIMIT = 10_000;
+
+export const EVENTS = [
+  'user-connected', 'user-disconnected', 'extra-data-updated', 'userid-already-taken', 'set-isInitiator-true', 'user-not-found',
+  'closed-entire-session', 'start-broadcasting', 'join-broadcaster', 'rejoin-broadcast', 'logs', 'number-of-broadcast-viewers-updated',
+  'broadcast-stopped', 'scalable-broadcast-message', 'admin', 'RTCMultiConnection-Message', 'RTCMultiConnection-Custom-Message',
+  'custom-message', 'my-event', 'other-messages',
+];
+
+export async function startOriginal() {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('./multi-original.mjs', import.meta.url))], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  child.stdout.on('data', (chunk) => (output += chunk));
+  child.stderr.on('data', (chunk) => (output += chunk));
+  const deadline = Date.now() + 20_000;
+  while (!/^port \d+$/m.test(output)) {
+    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`the original server did not start: ${output}`);
+    await sleep(20);
+  }
+  return {
+    url: `http://127.0.0.1:${output.match(/^port (\d+)$/m)[1]}`,
+    get running() {
+      return child.exitCode === null && child.signalCode === null;
+    },
+    get log() {
+      return output;
+    },
+    async close() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    },
+  };
+}
+
+// As SocketConnection of the browser library writes it.
+export const query = (userid, more = {}) => {
+  const all = {
+    userid,
+    sessionid: `session-of-${userid}`,
+    msgEvent: 'RTCMultiConnection-Message',
+    socketCustomEvent: 'RTCMultiConnection-Custom-Message',
+    autoCloseEntireSession: false,
+    maxParticipantsAllowed: 1000,
+    extra: '{}',
+    ...more,
+  };
+  return Object.entries(all).filter(([, value]) => value !== undefined).map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
+};
+
+export class Client {
+  log = [];
+
+  constructor(socket, id) {
+    this.socket = socket;
+    this.id = id;
+    for (const name of EVENTS) socket.on(name, (...args) => this.log.push([name, ...args.filter((arg) => typeof arg !== 'function')]));
+    socket.on('disconnect', () => this.log.push(['disconnect']));
+  }
+
+  emit(name, ...args) {
+    this.socket.emit(name, ...args);
+  }
+
+  // The arguments of the ack, or 'no ack' if a later event is acked before.
+  async ask(name, ...args) {
+    let answer;
+    this.socket.emit(name, ...args, (...all) => (answer = all));
+    await this.settle();
+    return answer ?? 'no ack';
+  }
+
+  say(remoteUserId, message, sender = this.id) {
+    this.emit('RTCMultiConnection-Message', { remoteUserId, message, sender });
+  }
+
+  askIn(room) {
+    this.say(room, { newParticipationRequest: true });
+  }
+
+  // A round trip: what the server had sent before has arrived then.
+  settle() {
+    if (!this.socket.connected) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`${this.id}: no answer to check-presence`)), LIMIT);
+      const done = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.socket.once('disconnect', done);
+      this.socket.emit('check-presence', 'no such room', done);
+    });
+  }
+
+  heard(name) {
+    return this.log.filter(([event]) => event === name).map(([, ...args]) => args);
+  }
+
+  async until(what, accept) {
+    const deadline = Date.now() + LIMIT;
+    while (!accept(this.log)) {
+      if (Date.now() > deadline) throw new Error(`${this.id} never heard ${what}, but ${JSON.stringify(this.log)}`);
+      await sleep(20);
+    }
+  }
+
+  leave() {
+    this.socket.disconnect();
+  }
+
+  // The connection goes away without a word, as with a pulled plug.
+  drop() {
+    const { engine } = this.socket.io;
+    if (engine.transport.ws?.terminate) engine.transport.ws.terminate();
+    else engine.close();
+  }
+}
+
+const open = new Set();
+
+export async function connect(server, userid, { version = '4.8', transport = 'websocket', from, reconnection = false, ...more } = {}) {
+  const options = { transports: transports[transport], forceNew: true, reconnection, reconnectionDelay: 100, reconnectionDelayMax: 300, timeout: LIMIT };
+  if (from) options.agent = new Agent({ localAddress: from });
+  const socket = versions[version](`${server.url}/?${query(userid, more)}`, options);
+  open.add(socket);
+  const client = new Client(socket, userid);
+  await new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${userid} did not connect`)), LIMIT);
+    const fail = (error) => {
+      clearTimeout(timer);
+      reject(new Error(`${userid} could not connect: ${error?.message ?? error}`));
+    };
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.once('connect_error', fail);
+    socket.once('error', fail);
+  });
+  socket.on('error', () => {});
+  return client;
+}
+
+export function closeAll() {
+  for (const socket of open) {
+    socket.removeAllListeners?.('connect_error');
+    socket.disconnect();
+    socket.io.engine?.close();
+  }
+  open.clear();
+}
+
+export const room = (sessionid, more = {}) => ({
+  sessionid,
+  session: { audio: true, video: true },
+  mediaConstraints: { audio: {}, video: {} },
+  sdpConstraints: { mandatory: { OfferToReceiveAudio: true, OfferToReceiveVideo: true } },
+  streams: [],
+  extra: { of: sessionid },
+  password: '',
+  ...more,
+});
