@@ -370,3 +370,21 @@ fn a_path_with_odd_characters_is_a_path() {
     ok(castway(&data).args(["user", "list"]));
     assert!(data.join("castway.db").exists());
 }
+
+#[test]
+fn an_administrator_is_made_and_unmade() {
+    let folder = tempfile::tempdir().unwrap();
+    let admin = || {
+        let listed: serde_json::Value =
+            serde_json::from_str(&ok(castway(folder.path()).args(["user", "list", "--json"]))).unwrap();
+        listed[0]["admin"].as_bool().unwrap()
+    };
+    ok(castway(folder.path()).args(["user", "add", "root", "--generate", "--admin"]));
+    assert!(admin());
+    assert!(ok(castway(folder.path()).args(["user", "list"])).contains("admin"));
+    ok(castway(folder.path()).args(["user", "demote", "root"]));
+    assert!(!admin());
+    ok(castway(folder.path()).args(["user", "promote", "root"]));
+    assert!(admin());
+    assert_eq!(castway(folder.path()).args(["user", "promote", "nobody"]).output().unwrap().status.code(), Some(1));
+}

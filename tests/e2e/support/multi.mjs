@@ -34,7 +34,8 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
     connection.socketURL = '/';
     connection.enableLogs = false;
     connection.iceServers = [{ urls: uris, username, credential: password }];
-    connection.iceTransportPolicy = 'relay';
+    // The library's defaults, null, are none to browsers, and it then goes on without iceTransportPolicy.
+    Object.assign(connection, { iceTransportPolicy: 'relay', bundlePolicy: 'balanced', rtcpMuxPolicy: 'require', iceCandidatePoolSize: 0 });
     connection.session = session;
     connection.sdpConstraints.mandatory = { OfferToReceiveAudio: Boolean(session.audio) && receives, OfferToReceiveVideo: receives };
     connection.videosContainer = document.getElementById('videos');
@@ -42,7 +43,8 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
     connection.onleave = ({ userid }) => window.left.push(userid);
   };
   // Screens are captured only upon a click.
-  window.act = (name, ...args) => new Promise((resolve) => {
+  window.act = (name, ...args) => new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error(name + ' was not answered')), ${LIMIT});
     document.getElementById('go').onclick = () => window.connection[name](...args, (...answer) => resolve(answer));
   });
 </script>`;
@@ -55,12 +57,13 @@ export async function openSession(browser, server, { version, session, receives 
   page.messages = [];
   page.on('console', (message) => page.messages.push(`${message.type()}: ${message.text()}`));
   page.on('pageerror', (error) => page.messages.push(`page error: ${error.stack ?? error}`));
-  await page.route('**/test/session', (route) => route.fulfill({ contentType: 'text/html', body: PAGE }));
   await page.route('**/test/RTCMultiConnection.js', (route) => route.fulfill({ contentType: 'text/javascript', body: library }));
   if (clients[version]) {
     await page.route('**/socket.io/socket.io.js', (route) => route.fulfill({ contentType: 'text/javascript', body: clients[version] }));
   }
-  await page.goto(`${server.url}/test/session`);
+  // A page that the test answered for itself would have no address, and no WebSocket to a local one.
+  await page.goto(`${server.url}/healthz`);
+  await page.setContent(PAGE);
   await page.evaluate(([session, receives]) => window.start(session, receives), [session, receives]);
   if (userid) await page.evaluate((userid) => (window.connection.userid = userid), userid);
   if (before) await page.evaluate(before);
