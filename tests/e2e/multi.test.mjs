@@ -29,7 +29,6 @@ async function open(browser, server, version, session, options = {}) {
 
 for (const version of Object.keys(clients)) {
   scene(`a screen, one way, and a viewer who comes back (client ${version})`, settings, async (stage, server) => {
-    await server.addUser('alice');
     const [owning, viewing] = [await stage.browser(), await stage.browser()];
     await openSource(owning);
     const owner = await open(owning, server, version, SCREEN, { receives: false });
@@ -58,7 +57,6 @@ for (const version of Object.keys(clients)) {
   });
 
   scene(`a call of three, behind a password, which outlives the one who opened it (client ${version})`, settings, async (stage, server) => {
-    await server.addUser('alice');
     const browser = await withDevices(stage);
     const first = await open(browser, server, version, CALL, { before: () => (window.connection.password = 'secret') });
     const withPassword = { before: () => (window.connection.password = 'secret') };

@@ -478,8 +478,8 @@ fn truthy(json: Option<&RawValue>) -> bool {
     json.is_some_and(|json| !matches!(json.get(), "false" | "null" | "0" | "\"\""))
 }
 
-/// `{sessionid, session, …, extra, identifier, password}`; for scalable broadcasts the room is `extra.broadcastId`, which the
-/// gateway knows to prefer.
+/// `{sessionid, session, …, extra, identifier, password}`; in scalable broadcasts `extra.broadcastId` is meant instead of
+/// `sessionid`.
 fn entry(json: Option<&str>) -> Option<Entry<Json>> {
     let mut all = members(json)?;
     let password = all.remove("password");
@@ -497,7 +497,8 @@ fn entry(json: Option<&str>) -> Option<Entry<Json>> {
         extra: description("extra")?,
         identifier: filled("identifier"),
         password: text(password.as_ref().map(|json| json.get())).filter(|text| !text.is_empty()).map(Secret::new),
-        about: extra(to_raw_value(&all).ok()?)?,
+        // Too much of it is no reason to keep anybody out.
+        about: to_raw_value(&all).ok().and_then(extra).unwrap_or_else(Json::empty),
     })
 }
 

@@ -13,9 +13,11 @@
 //!
 //! **The proof.** An unmodified client has no secret to show. What it does is repeat its handshake, word for word, from where it
 //! was: so the proof is a hash of the client's network, `Origin`, `User-Agent` and the whole query (`userid`, `sessionid`,
-//! `extra`, …) but for what is Engine.IO's own. Others in a room know the id and `extra`, not the `sessionid` of a client that
-//! was not given one, and not from another network; whoever shares network, browser and query can take a place. A client that
-//! comes back from another network is a stranger until its grace is over, then it may have its id again.
+//! `extra`, …) but for what is Engine.IO's own. Others in a room know the id and `extra`, and the `sessionid` where the page
+//! gives its room's name for it. So a place can be taken by whoever knows all that and also is in the same network (behind the
+//! same NAT) with the same browser on the same page: two tabs of one page with a fixed id, of which the last one counts, or a
+//! colleague with a grudge. A client that comes back from another network is a stranger until its grace is over; then its id
+//! is free again. Cookies would prove more, but only to pages of the same site, and there are none here.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

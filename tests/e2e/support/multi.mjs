@@ -29,11 +29,10 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
 <button id="go">go</button><div id="videos"></div>
 <script>
   window.start = async (session, receives) => {
-    const { uris, username, password } = await (await fetch('/turn?service=turn&username=alice')).json();
     const connection = (window.connection = new RTCMultiConnection());
     connection.socketURL = '/';
     connection.enableLogs = false;
-    connection.iceServers = [{ urls: uris, username, credential: password }];
+    connection.iceServers = (await (await fetch('/v1alpha/iceconfig')).json()).iceServers;
     // The library's defaults, null, are none to browsers, and it then goes on without iceTransportPolicy.
     Object.assign(connection, { iceTransportPolicy: 'relay', bundlePolicy: 'balanced', rtcpMuxPolicy: 'require', iceCandidatePoolSize: 0 });
     connection.session = session;
