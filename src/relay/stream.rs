@@ -109,7 +109,7 @@ impl Stream {
     /// Of write(2); the connection is gone then.
     pub(super) fn flush(&mut self, now: Instant) -> io::Result<bool> {
         while self.start < self.queue.len() || self.wire.holds_back() {
-            match self.wire.write(&self.queue[self.start..]) {
+            match self.wire.write_messages(&self.queue[self.start..]) {
                 Ok(0) if self.start < self.queue.len() => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => {
                     self.start += len;

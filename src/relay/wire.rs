@@ -76,6 +76,18 @@ impl Wire {
     /// # Errors
     /// Of write(2), `WouldBlock` among them.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_records(bytes, <[u8]>::len)
+    }
+
+    /// [`Self::write`] with a TLS record for each message: some clients take one for the other (coturn's).
+    ///
+    /// # Errors
+    /// Of write(2), `WouldBlock` among them.
+    pub(super) fn write_messages(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_records(bytes, |rest| if let Frame::Whole(len) = next_frame(rest) { len } else { rest.len() })
+    }
+
+    fn write_records(&mut self, bytes: &[u8], record: impl Fn(&[u8]) -> usize) -> io::Result<usize> {
         let (tcp, connection) = match self {
             Self::Tcp(tcp) => return tcp.write(bytes),
             Self::Tls(tcp, connection) => (tcp, connection),
@@ -95,9 +107,7 @@ impl Wire {
             }
             while taken < RECORD.min(bytes.len()) {
                 let rest = &bytes[taken..];
-                // A record a message: some clients take one for the other (coturn's).
-                let len = if let Frame::Whole(len) = next_frame(rest) { len } else { rest.len() };
-                taken += connection.writer().write(&rest[..len.min(RECORD)])?;
+                taken += connection.writer().write(&rest[..record(rest).min(RECORD)])?;
             }
         }
     }

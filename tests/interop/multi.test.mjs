@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import WebSocket from 'ws';
-import { connect as connectCast, closeAll as closeCasts, transports, versions } from './support/clients.mjs';
+import { connect as connectCast, transports, versions } from './support/clients.mjs';
 import { pair } from './support/dialects.mjs';
 import { closeAll, connect, EVENTS, query, room } from './support/multi.mjs';
 import { startServer } from './support/server.mjs';
@@ -20,7 +20,6 @@ before(async () => {
 after(() => server?.close());
 afterEach(() => {
   closeAll();
-  closeCasts();
 });
 
 async function session(...clients) {

@@ -1,6 +1,5 @@
 // TLS as others speak it: curl over HTTP/2, coturn's client over TLS, WebSocket, and an ACME server.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,18 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import WebSocket from 'ws';
 import { ownAuthority, pebble } from './support/authority.mjs';
+import { run } from './support/process.mjs';
 import { freeTcpPort, startServer } from './support/server.mjs';
-
-async function run(command, args, limit = 60_000) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  child.stdout.on('data', (chunk) => (output += chunk));
-  child.stderr.on('data', (chunk) => (output += chunk));
-  const timer = setTimeout(() => child.kill('SIGKILL'), limit);
-  const [code] = await once(child, 'close');
-  clearTimeout(timer);
-  return { code, output };
-}
 
 async function until(what, look, limit = 60_000) {
   const deadline = Date.now() + limit;

@@ -267,11 +267,11 @@ async fn health_is_that_it_runs_and_readiness_that_it_works() {
     assert_eq!(server.get("/healthz").await.status(), StatusCode::OK);
     let response = server.get("/readyz").await;
     assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": true, "not_ready": []}));
+    assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": true, "not_ready": [], "certificate": null}));
     server.relay.store(false, Ordering::Relaxed);
     let response = server.get("/readyz").await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": false, "not_ready": ["relay"]}));
+    assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": false, "not_ready": ["relay"], "certificate": null}));
     // Nobody follows the database here, as when it can't be read.
     tokio::time::sleep(Duration::from_millis(5200)).await;
     let body: Value = server.get("/readyz").await.json().await.unwrap();

@@ -2,6 +2,9 @@
 import { Agent } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
 import { createRequire } from 'node:module';
+import { connected } from './sockets.mjs';
+
+export { closeAll } from './sockets.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -115,7 +118,6 @@ export class Peer {
 
 const lookup = (_name, { all }, found) => (all ? found(null, [{ address: '127.0.0.1', family: 4 }]) : found(null, '127.0.0.1', 4));
 
-const open = new Set();
 
 // What a proxy's certificate in these tests is for.
 export const NAME = 'cast.example.org';
@@ -127,30 +129,7 @@ export async function connect(server, { version = '4.8', transport = 'websocket'
   if (ca) options.agent = new SecureAgent({ localAddress: from, ca, lookup });
   else if (from) options.agent = new Agent({ localAddress: from });
   const socket = versions[version](url, options);
-  open.add(socket);
   const peer = new Peer(socket, label ?? `client ${version} ${transport} ${namespace}`);
-  await new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${peer.label} did not connect`)), LIMIT);
-    const fail = (error) => {
-      clearTimeout(timer);
-      reject(new Error(`${peer.label} could not connect: ${error?.message ?? error}`));
-    };
-    socket.once('connect', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-    socket.once('connect_error', fail);
-    socket.once('error', fail);
-  });
-  socket.on('error', () => {});
+  await connected(socket, peer.label, LIMIT);
   return peer;
-}
-
-export function closeAll() {
-  for (const socket of open) {
-    socket.removeAllListeners?.('connect_error');
-    socket.disconnect();
-    socket.io.engine?.close();
-  }
-  open.clear();
 }

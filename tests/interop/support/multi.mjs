@@ -5,6 +5,9 @@ import { Agent } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { transports, versions } from './clients.mjs';
+import { connected } from './sockets.mjs';
+
+export { closeAll } from './sockets.mjs';
 
 const LIMIT = 10_000;
 
@@ -124,39 +127,16 @@ export class Client {
   }
 }
 
-const open = new Set();
 
 export async function connect(server, userid, { version = '4.8', transport = 'websocket', from, reconnection = false, ...more } = {}) {
   const options = { transports: transports[transport], forceNew: true, reconnection, reconnectionDelay: 100, reconnectionDelayMax: 300, timeout: LIMIT };
   if (from) options.agent = new Agent({ localAddress: from });
   const socket = versions[version](`${server.url}/?${query(userid, more)}`, options);
-  open.add(socket);
   const client = new Client(socket, userid);
-  await new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${userid} did not connect`)), LIMIT);
-    const fail = (error) => {
-      clearTimeout(timer);
-      reject(new Error(`${userid} could not connect: ${error?.message ?? error}`));
-    };
-    socket.once('connect', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-    socket.once('connect_error', fail);
-    socket.once('error', fail);
-  });
-  socket.on('error', () => {});
+  await connected(socket, userid, LIMIT);
   return client;
 }
 
-export function closeAll() {
-  for (const socket of open) {
-    socket.removeAllListeners?.('connect_error');
-    socket.disconnect();
-    socket.io.engine?.close();
-  }
-  open.clear();
-}
 
 export const room = (sessionid, more = {}) => ({
   sessionid,

@@ -1,0 +1,31 @@
+// Socket.IO clients of any version: until they are connected, and until they are closed.
+
+const open = new Set();
+
+// Resolves when `socket` is connected; `closeAll` closes it.
+export async function connected(socket, label, limit) {
+  open.add(socket);
+  await new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${label} did not connect`)), limit);
+    const fail = (error) => {
+      clearTimeout(timer);
+      reject(new Error(`${label} could not connect: ${error?.message ?? error}`));
+    };
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.once('connect_error', fail);
+    socket.once('error', fail);
+  });
+  socket.on('error', () => {});
+}
+
+export function closeAll() {
+  for (const socket of open) {
+    socket.removeAllListeners?.('connect_error');
+    socket.disconnect();
+    socket.io.engine?.close();
+  }
+  open.clear();
+}
