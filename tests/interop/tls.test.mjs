@@ -1,15 +1,22 @@
-// TLS as others speak it: curl over HTTP/2, coturn's client over TLS, WebSocket, and an ACME server.
+// TLS as others speak it: curl over HTTP/2, coturn's client and aioice over TLS, WebSocket, and an ACME server.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect } from 'node:tls';
+import { connect as connectTls } from 'node:tls';
+import { fileURLToPath } from 'node:url';
 import WebSocket from 'ws';
 import { ownAuthority, pebble } from './support/authority.mjs';
+import { closeAll, connect } from './support/clients.mjs';
+import { exchange, pair } from './support/dialects.mjs';
 import { run } from './support/process.mjs';
 import { freeTcpPort, startServer } from './support/server.mjs';
+
+const python = fileURLToPath(new URL('../.venv/bin/python', import.meta.url));
+const script = fileURLToPath(new URL('aioice_client.py', import.meta.url));
+const domain = 'cast.castway.test';
 
 async function until(what, look, limit = 60_000) {
   const deadline = Date.now() + limit;
@@ -23,7 +30,7 @@ async function until(what, look, limit = 60_000) {
 
 // A verified TLS connection.
 async function tls(port, { ca, servername, ...more }) {
-  const socket = connect({ host: '127.0.0.1', port, ca, servername, ...more });
+  const socket = connectTls({ host: '127.0.0.1', port, ca, servername, ...more });
   await once(socket, 'secureConnect');
   assert.equal(socket.authorized, true, String(socket.authorizationError));
   return socket;
@@ -52,11 +59,27 @@ async function assertAlive(socket) {
   await until('an answer', () => socket.heard.some((text) => text.startsWith(`43${asked}`)));
 }
 
+// Two agents with a relay between them, which trust the authorities of that file alone.
+function aioice(port, transport, { username, password }, ca) {
+  assert.ok(existsSync(python), `${python} is missing: tests/run interop makes it`);
+  return run('env', [`SSL_CERT_FILE=${ca}`, python, script, domain, String(port), transport, username, password]);
+}
+
+// coturn's client: one message after the other, each of which has to come back.
+async function assertUclient(port, ways, { username, password }) {
+  const args = [...ways, '-s', '-y', '-c', '-m', '2', '-n', '20', '-z', '10', '-u', username, '-w', password, '-p', String(port), '127.0.0.1'];
+  const { code, output } = await run('turnutils_uclient', args);
+  assert.equal(code, 0, output);
+  assert.match(output, /tot_send_msgs=40, tot_recv_msgs=40\n/, output);
+}
+
+const credentials = async (server) => (await fetch(`${server.url}/turn?username=alice`)).json();
+
 describe('with a certificate from files', () => {
   let server;
   let authority;
   before(async () => {
-    authority = ownAuthority(['DNS:localhost', 'DNS:cast.castway.test']);
+    authority = ownAuthority(['DNS:localhost', `DNS:${domain}`]);
     server = await startServer({ ...authority.settings, CASTWAY_TURN_ACCESS: 'open' });
   });
   after(async () => {
@@ -73,20 +96,25 @@ describe('with a certificate from files', () => {
   });
 
   test('the host of a request over HTTP/2 is known', async () => {
-    const at = `cast.castway.test:${server.httpsPort}`;
+    const at = `${domain}:${server.httpsPort}`;
     const { output } = await run('curl', ['-sS', '--http2', '--cacert', authority.ca, '--resolve', `${at}:127.0.0.1`, `https://${at}/turn?username=x`]);
     assert.ok(JSON.parse(output).uris.includes(`turns:${at}?transport=tcp`), output);
   });
 
   test("coturn's client relays over TLS and over TCP, on the same port", async () => {
-    const { username, password } = await (await fetch(`${server.url}/turn?username=alice`)).json();
-    for (const ways of [['-t', '-S'], ['-t']]) {
-      const args = [...ways, '-s', '-y', '-c', '-m', '2', '-n', '20', '-z', '10', '-u', username, '-w', password, '-p', String(server.httpsPort), '127.0.0.1'];
-      const { code, output } = await run('turnutils_uclient', args);
-      assert.equal(code, 0, output);
-      assert.match(output, /Total lost packets 0 \(0\.0+%\)/, output);
-      assert.match(output, /tot_send_msgs=\d*[1-9]\d*, tot_recv_msgs=\d*[1-9]/, output);
-    }
+    const granted = await credentials(server);
+    for (const ways of [['-t', '-S'], ['-t']]) await assertUclient(server.httpsPort, ways, granted);
+  });
+
+  test('aioice relays over TLS that it has verified, on the same port', async () => {
+    const granted = await credentials(server);
+    const { code, output } = await aioice(server.httpsPort, 'tls', granted, authority.ca);
+    assert.equal(code, 0, output);
+    assert.match(output, /^ok$/m);
+    const distrusted = await aioice(server.httpsPort, 'tls', granted, '/dev/null');
+    assert.notEqual(distrusted.code, 0);
+    // No candidate; the library keeps the reason to itself.
+    assert.match(distrusted.output, /AssertionError: set\(\)/, distrusted.output);
   });
 
   test('Socket.IO works over WSS', async () => {
@@ -97,8 +125,6 @@ describe('with a certificate from files', () => {
 });
 
 describe('with a certificate authority', () => {
-  const domain = 'cast.castway.test';
-
   async function scene(ports, settings, body) {
     const [tlsPort, httpPort] = [await freeTcpPort(), await freeTcpPort()];
     const authority = await pebble({ tlsPort: ports.tls ?? tlsPort, httpPort, life: ports.life });
@@ -144,6 +170,56 @@ describe('with a certificate authority', () => {
       const now = await certificate();
       assert.equal(now.kind, 'acme');
       if (now.fingerprint !== kept) assert.match(server.log, /a new certificate/);
+    });
+  });
+
+  test('one port carries everything at once, while its certificate is renewed', async () => {
+    await scene({ life: 90 }, { CASTWAY_TURN_ACCESS: 'open' }, async ({ authority, server, certificate }) => {
+      await until('the first certificate', async () => (await certificate()).kind === 'acme');
+      const { fingerprint } = await certificate();
+      const root = join(server.dataDir, 'root.pem');
+      writeFileSync(root, authority.root);
+      const [port, granted] = [server.httpsPort, await credentials(server)];
+      const at = `${domain}:${port}`;
+      const relayed = async (transport) => {
+        const { code, output } = await aioice(port, transport, granted, root);
+        assert.equal(code, 0, output);
+      };
+      const secure = { url: `https://${at}` };
+      const [tv, caster] = [await connect(secure, { ca: authority.root, label: 'TV' }), await connect(secure, { ca: authority.root, label: 'caster' })];
+      await pair(tv, 'A', caster, 'A');
+      let mark = 0;
+      const ways = {
+        'a cast over WSS': async () => {
+          mark += 1;
+          await exchange(tv, 'A', caster, 'A', { mark });
+        },
+        'a page over HTTP/2': async () => {
+          const { output } = await run('curl', ['-sS', '--http2', '--cacert', root, '--resolve', `${at}:127.0.0.1`, '-o', '/dev/null', '-w', '%{http_code} %{http_version}', `https://${at}/tv`]);
+          assert.equal(output, '200 2');
+        },
+        "coturn's client over TCP": () => assertUclient(port, ['-t'], granted),
+        "coturn's client over TLS": () => assertUclient(port, ['-t', '-S'], granted),
+        'aioice over TCP': () => relayed('tcp'),
+        'aioice over TLS': () => relayed('tls'),
+      };
+      try {
+        // Each goes round after round, so that all are under way while it is renewed.
+        let renewed = false;
+        const renewal = until('the next certificate', async () => (await certificate()).fingerprint !== fingerprint, 150_000).finally(() => (renewed = true));
+        const rounds = Object.entries(ways).map(async ([name, round]) => {
+          let count = 0;
+          do {
+            await round().catch((error) => assert.fail(`${name}, round ${count}: ${error.stack}`));
+            count += 1;
+            await sleep(100);
+          } while (!renewed);
+        });
+        await Promise.all([renewal, ...rounds]);
+      } finally {
+        closeAll();
+      }
+      assert.deepEqual([...tv.heard('CAST_ERROR'), ...caster.heard('CAST_ERROR')], []);
     });
   });
 
