@@ -1,12 +1,14 @@
 // HTTPS, WSS and TURN over TLS on one port, by a certificate that the browser really verifies.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import { ownAuthority } from '../interop/support/authority.mjs';
-import { assertMagenta, assertPicture, assertRelayed, inState, openSource, openTv, startCast } from './support/browser.mjs';
+import { assertMagenta, assertPicture, assertRelayed, inState, openSource, openTv, startCast, statistics, until } from './support/browser.mjs';
 import { scene } from './support/scene.mjs';
 
 const authority = ownAuthority();
@@ -33,6 +35,37 @@ scene('a screen is cast with one port for pages, signaling and relay', onlyTls, 
   await assertMagenta(tv);
   await assertRelayed(tv, server, 'tls', server.httpsPort);
   await assertRelayed(caster, server, 'tls', server.httpsPort);
+});
+
+// What a new connection is shown, verified.
+async function fingerprint(server) {
+  const socket = connect({ host: '127.0.0.1', port: server.httpsPort, ca: readFileSync(authority.ca), servername: 'localhost' });
+  await once(socket, 'secureConnect');
+  const { fingerprint256 } = socket.getPeerCertificate();
+  socket.destroy();
+  return fingerprint256;
+}
+
+scene('a certificate is renewed in mid-cast', onlyTls, async (stage, server) => {
+  const secure = { url: `https://localhost:${server.httpsPort}` };
+  const [tvBrowser, castBrowser] = [await stage.browser({ home }), await stage.browser({ home })];
+  await openSource(castBrowser);
+  const { page: tv, code } = await openTv(tvBrowser, secure);
+  const caster = await startCast(castBrowser, secure, code);
+  await inState(tv, 'playing');
+  await assertPicture(tv, 1);
+  const ends = () => Promise.all([tv, caster].map(async (page) => (await statistics(page)).address));
+  await assertRelayed(tv, server, 'tls', server.httpsPort);
+  await assertRelayed(caster, server, 'tls', server.httpsPort);
+  const [before, old] = [await ends(), await fingerprint(server)];
+
+  authority.renew();
+  process.kill(server.pid, 'SIGHUP');
+  await until('a new connection sees the new certificate', () => fingerprint(server), (seen) => seen !== old);
+  const { frames } = await statistics(tv);
+  await assertPicture(tv, 5, frames + 1);
+  // A relayed address ends with the TLS connection that it was given over.
+  assert.deepEqual(await ends(), before);
 });
 
 scene('a browser without that authority trusts neither the page nor the relay', onlyTls, async (stage, server) => {

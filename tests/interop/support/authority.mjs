@@ -10,21 +10,25 @@ import { freeTcpPort, freeUdpPort } from './server.mjs';
 
 const openssl = (...args) => execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 
-// A folder with ca.pem, and chain.pem and key.pem for a name or an address of this machine.
+// A folder with ca.pem, and chain.pem and key.pem for a name or an address of this machine; `renew` replaces the latter two.
 export function ownAuthority(names = ['DNS:localhost', 'IP:127.0.0.1']) {
   const folder = mkdtempSync(join(tmpdir(), 'castway-ca-'));
   const file = (name) => join(folder, name);
   const key = (name) => ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', file(name)];
   openssl('req', '-x509', ...key('ca.key'), '-out', file('ca.pem'), '-days', '30', '-subj', '/CN=Castway test authority', '-addext', 'basicConstraints=critical,CA:TRUE');
-  openssl('req', ...key('key.pem'), '-out', file('request.pem'), '-subj', '/CN=castway.test');
   writeFileSync(file('extensions'), `subjectAltName=${names.join(',')}\nextendedKeyUsage=serverAuth\n`);
-  openssl('x509', '-req', '-in', file('request.pem'), '-CA', file('ca.pem'), '-CAkey', file('ca.key'), '-CAcreateserial', '-days', '30', '-out', file('leaf.pem'), '-extfile', file('extensions'));
-  writeFileSync(file('chain.pem'), Buffer.concat([readFileSync(file('leaf.pem')), readFileSync(file('ca.pem'))]));
+  const renew = () => {
+    openssl('req', ...key('key.pem'), '-out', file('request.pem'), '-subj', '/CN=castway.test');
+    openssl('x509', '-req', '-in', file('request.pem'), '-CA', file('ca.pem'), '-CAkey', file('ca.key'), '-CAcreateserial', '-days', '30', '-out', file('leaf.pem'), '-extfile', file('extensions'));
+    writeFileSync(file('chain.pem'), Buffer.concat([readFileSync(file('leaf.pem')), readFileSync(file('ca.pem'))]));
+  };
+  renew();
   return {
     ca: file('ca.pem'),
     cert: file('chain.pem'),
     key: file('key.pem'),
     settings: { CASTWAY_CERT: file('chain.pem'), CASTWAY_PKEY: file('key.pem') },
+    renew,
     close: () => rmSync(folder, { recursive: true, force: true }),
   };
 }
