@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Error, Identifier, KeyAuthorization, NewAccount, NewOrder, Order, OrderStatus,
-    RetryPolicy,
+    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::crypto::ring;
@@ -115,7 +114,7 @@ impl Acme {
                 let token = challenge.token.clone();
                 certificates.challenges(|challenges| challenges.http.insert(token, proof.as_str().to_owned()));
             } else {
-                let key = challenge_certificate(&name, &proof)?;
+                let key = challenge_certificate(&name, proof.digest().as_ref())?;
                 certificates.challenges(|challenges| challenges.tls.insert(name, Arc::new(key)));
             }
             challenge.set_ready().await?;
@@ -163,14 +162,16 @@ impl Acme {
     }
 }
 
-/// What a look-up over TLS gets to see (RFC 8737 §3).
-fn challenge_certificate(name: &str, proof: &KeyAuthorization) -> anyhow::Result<CertifiedKey> {
+/// What a look-up over TLS gets to see (RFC 8737 §3); `digest` is the key authorization's, of 32 bytes.
+fn challenge_certificate(name: &str, digest: &[u8]) -> anyhow::Result<CertifiedKey> {
     let mut params = CertificateParams::new([name.to_owned()])?;
-    params.custom_extensions = vec![CustomExtension::new_acme_identifier(proof.digest().as_ref())];
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
-    Ok(CertifiedKey::from_der(vec![certificate.der().clone()], key.into(), &ring::default_provider())?)
+    let key = ring::default_provider().key_provider.load_private_key(key.into())?;
+    // `from_der` would parse the certificate too, and refuse the critical extension that this one has to have.
+    Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }
 
 /// # Errors
@@ -191,5 +192,15 @@ async fn refused(order: &mut Order) -> anyhow::Result<()> {
 async fn sleep_until(at: SystemTime) {
     while let Ok(left) = at.duration_since(SystemTime::now()) {
         tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proof_over_tls_can_be_made() {
+        assert!(challenge_certificate("cast.example.org", &[7; 32]).is_ok());
     }
 }
