@@ -1,25 +1,17 @@
 // The README's proxy settings, as they stand there, in front of the real server: nginx, Caddy and HAProxy where they are installed.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { request } from 'node:https';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { closeAll, connect, NAME } from './support/clients.mjs';
 import { wholeFlow } from './support/dialects.mjs';
+import { getFrom, haproxy, isInstalled, proxyFolder, readmeBlocks, startProxy } from './support/proxy.mjs';
 import { freeTcpPort, startServer } from './support/server.mjs';
 
-const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-const PATH = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`;
-
-// The block of that language with this test's ports, files and nothing else changed.
+// The first block of that language with this test's ports, files and nothing else changed.
 function settings(language, folder, port, server) {
-  const block = readme.match(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``))?.[1];
-  assert.ok(block, `the README has no block of ${language}`);
-  const changed = block.replaceAll('127.0.0.1:8080', server.httpAddr).replaceAll('/etc/ssl/', `${folder}/`);
+  const changed = readmeBlocks(language)[0].replaceAll('127.0.0.1:8080', server.httpAddr).replaceAll('/etc/ssl/', `${folder}/`);
   const listening = changed.replace('listen 443 ssl', `listen 127.0.0.1:${port} ssl`).replace('bind :443 ssl', `bind 127.0.0.1:${port} ssl`);
   return listening.replace(/^cast\.example\.org \{/m, `https://${NAME}:${port} {\n    bind 127.0.0.1\n    tls ${folder}/cast.example.org.pem ${folder}/cast.example.org.key`);
 }
@@ -36,22 +28,16 @@ const proxies = {
     config: (text, folder) => `{\n  admin off\n  auto_https disable_redirects\n  skip_install_trust\n  storage file_system ${folder}/caddy\n}\n${text}`,
     args: (file) => ['run', '--adapter', 'caddyfile', '--config', file],
   },
-  haproxy: {
-    language: 'haproxy',
-    config: (text) => `defaults\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n${text}`,
-    args: (file) => ['-db', '-f', file],
-  },
+  haproxy: { language: 'haproxy', ...haproxy },
 };
 
 for (const [name, proxy] of Object.entries(proxies)) {
-  const missing = spawnSync('sh', ['-c', `command -v ${name}`], { env: { PATH } }).status !== 0;
-  describe(name, { skip: missing && `${name} is not installed` }, () => {
-    let child;
+  describe(name, { skip: !isInstalled(name) && `${name} is not installed` }, () => {
+    let running;
     let server;
-    let folder;
     let front;
     let ca;
-    let log = '';
+    const get = (path, options) => getFrom({ port: front.port, ca, name: NAME }, path, options);
     before(async () => {
       server = await startServer({
         CASTWAY_TURN_ACCESS: 'open',
@@ -62,7 +48,7 @@ for (const [name, proxy] of Object.entries(proxies)) {
         CASTWAY_TURN_ADDR: '0.0.0.0:0',
         CASTWAY_CORS_ORIGINS: 'https://other.example.org',
       });
-      folder = mkdtempSync(join(tmpdir(), `castway-${name}-`));
+      const folder = proxyFolder(name);
       const [key, pem] = [join(folder, 'cast.example.org.key'), join(folder, 'cast.example.org.pem')];
       execFileSync('openssl', [
         'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-keyout', key, '-out', pem,
@@ -73,40 +59,18 @@ for (const [name, proxy] of Object.entries(proxies)) {
       if (name === 'haproxy') writeFileSync(pem, Buffer.concat([ca, readFileSync(key)]));
       const port = await freeTcpPort();
       front = { url: `https://${NAME}:${port}`, port };
-      const file = join(folder, 'settings');
-      writeFileSync(file, proxy.config(settings(proxy.language, folder, port, server), folder));
-      child = spawn(name, proxy.args(file, folder), { env: { PATH, HOME: folder }, stdio: ['ignore', 'pipe', 'pipe'] });
-      const collect = (chunk) => (log += chunk);
-      child.stdout.on('data', collect);
-      child.stderr.on('data', collect);
-      const deadline = Date.now() + 20_000;
-      while ((await get('/healthz').catch(() => null))?.status !== 200) {
-        assert.ok(child.exitCode === null && Date.now() < deadline, `${name} does not serve:\n${log}`);
-        await sleep(50);
-      }
+      running = await startProxy(name, {
+        folder,
+        text: proxy.config(settings(proxy.language, folder, port, server), folder),
+        args: proxy.args,
+        ready: async () => (await get('/healthz')).status === 200,
+      });
     });
     afterEach(closeAll);
     after(async () => {
-      if (child && child.exitCode === null) {
-        child.kill('SIGKILL');
-        await once(child, 'exit');
-      }
+      await running?.close();
       await server?.close();
-      if (folder) rmSync(folder, { recursive: true, force: true });
     });
-
-    function get(path, { from = '127.0.0.9', headers = {} } = {}) {
-      return new Promise((resolve, reject) => {
-        const options = { host: '127.0.0.1', port: front.port, path, localAddress: from, ca, servername: NAME, headers: { host: NAME, ...headers }, agent: false };
-        const asked = request(options, (answer) => {
-          let body = '';
-          answer.on('data', (chunk) => (body += chunk));
-          answer.on('end', () => resolve({ status: answer.statusCode, headers: answer.headers, body }));
-        });
-        asked.on('error', reject);
-        asked.end();
-      });
-    }
 
     test('the limits see each client, whatever it writes itself', async () => {
       const spoofs = [{ 'x-forwarded-for': '203.0.113.1' }, { forwarded: 'for=203.0.113.2' }, { 'x-real-ip': '203.0.113.3' }];

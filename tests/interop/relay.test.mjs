@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -140,7 +141,7 @@ describe('at our own relay', () => {
 
   test('a loopback peer other than a relayed address is refused', async () => {
     const client = new TurnClient({ port: server.turnPort, ...(await viaRest(server)) });
-    const victim = new TurnClient({ port: 1 }).socket;
+    const victim = createSocket('udp4');
     try {
       assert.equal(await client.allocate(), 0);
       victim.bind(0, '127.0.0.1');

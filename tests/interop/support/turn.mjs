@@ -1,7 +1,9 @@
-// A small TURN client over UDP (RFC 8656), independent of every server that it is pointed at.
+// A small TURN client (RFC 8656) over UDP, TCP and TLS, independent of every server that it is pointed at.
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
 const COOKIE = 0x2112a442;
 const BINDING = 0x001;
@@ -20,6 +22,7 @@ const REALM = 0x0014;
 const NONCE = 0x0015;
 const XOR_RELAYED = 0x0016;
 const TRANSPORT = 0x0019;
+const XOR_MAPPED = 0x0020;
 const LIFETIME = 0x000d;
 const UDP = Buffer.from([17, 0, 0, 0]);
 
@@ -78,17 +81,88 @@ const errorOf = ({ attributes }) => {
   return value ? value[2] * 100 + value[3] : 0;
 };
 
+// How messages go and come: each has `open`, `send`, `close` and, once open, `address`.
+class Datagrams {
+  #socket;
+
+  constructor({ host, port, local, recvBufferSize }, hear) {
+    Object.assign(this, { host, port, local });
+    this.#socket = createSocket({ type: 'udp4', recvBufferSize });
+    this.#socket.on('message', hear);
+    this.#socket.on('error', () => {});
+  }
+
+  async open() {
+    this.#socket.bind(0, this.local);
+    await once(this.#socket, 'listening');
+    this.address = this.#socket.address();
+  }
+
+  send(bytes) {
+    this.#socket.send(bytes, this.port, this.host);
+  }
+
+  close() {
+    this.#socket.close();
+  }
+}
+
+// STUN alone: no ChannelData comes to who binds no channels.
+class ByteStream {
+  #socket;
+  #unread = Buffer.alloc(0);
+
+  constructor({ host, port, local, tls }, hear) {
+    Object.assign(this, { host, port, local, tls, hear });
+  }
+
+  async open() {
+    const tcp = connect({ host: this.host, port: this.port, localAddress: this.local });
+    tcp.on('error', () => {});
+    await once(tcp, 'connect');
+    this.address = tcp.address();
+    this.#socket = this.tls ? connectTls({ socket: tcp, ...this.tls }) : tcp;
+    this.#socket.on('error', () => {});
+    if (this.tls) await once(this.#socket, 'secureConnect');
+    this.#socket.on('data', (chunk) => this.#read(chunk));
+  }
+
+  #read(chunk) {
+    this.#unread = Buffer.concat([this.#unread, chunk]);
+    while (this.#unread.length >= 20) {
+      const end = 20 + this.#unread.readUInt16BE(2);
+      if (this.#unread.length < end) return;
+      this.hear(this.#unread.subarray(0, end));
+      this.#unread = this.#unread.subarray(end);
+    }
+  }
+
+  send(bytes) {
+    this.#socket.write(bytes);
+  }
+
+  close() {
+    this.#socket?.destroy();
+  }
+}
+
 export class TurnClient {
   #pending = new Map();
   #data = [];
   #dataWaiters = [];
 
-  // `local` is the address to bind to.
-  constructor({ host = '127.0.0.1', port, username, password, local = '127.0.0.1' }) {
-    Object.assign(this, { host, port, username, password, local });
-    this.socket = createSocket('udp4');
-    this.socket.on('message', (bytes) => this.#hear(bytes));
-    this.socket.on('error', () => {});
+  #wire;
+
+  // `local` is the address to bind to; `tls` are the options of a TLS connection, e.g. {ca, servername}.
+  constructor({ host = '127.0.0.1', port, username, password, local = '127.0.0.1', transport = 'udp', tls, recvBufferSize }) {
+    Object.assign(this, { host, port, username, password, transport });
+    const Wire = transport === 'udp' ? Datagrams : ByteStream;
+    this.#wire = new Wire({ host, port, local, tls: transport === 'tls' ? { ...tls } : null, recvBufferSize }, (bytes) => this.#hear(bytes));
+  }
+
+  // Our own address and port.
+  get address() {
+    return this.#wire.address;
   }
 
   #hear(bytes) {
@@ -120,7 +194,8 @@ export class TurnClient {
           reject(new Error(`no answer from ${this.host}:${this.port}`));
           return;
         }
-        this.socket.send(bytes, this.port, this.host);
+        // A stream delivers what it took, once.
+        if (tries === 1 || this.transport === 'udp') this.#wire.send(bytes);
       };
       const timer = setInterval(send, 500);
       this.#pending.set(id.toString('hex'), (answer) => {
@@ -139,22 +214,17 @@ export class TurnClient {
   // Waits for a server that is starting.
   async ready() {
     try {
-      await this.#bound();
+      await this.#wire.open();
       await this.#request(BINDING, []);
     } finally {
       this.abandon();
     }
   }
 
-  async #bound() {
-    this.socket.bind(0, this.local);
-    await once(this.socket, 'listening');
-  }
-
   // Resolves to 0 or the error code of the final answer.
   async allocate() {
     if (!this.nonce) {
-      await this.#bound();
+      await this.#wire.open();
       const challenge = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)]);
       if (errorOf(challenge) !== 401) throw new Error(`an Allocate without credentials got ${errorOf(challenge)}, not 401`);
       this.realm = challenge.attributes.get(REALM);
@@ -163,6 +233,8 @@ export class TurnClient {
     const answer = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)]);
     if (answer.type === (ALLOCATE | SUCCESS)) {
       this.relayed = unxorAddress(answer.attributes.get(XOR_RELAYED));
+      // Where the server sees us.
+      this.mapped = unxorAddress(answer.attributes.get(XOR_MAPPED));
       return 0;
     }
     return errorOf(answer);
@@ -174,7 +246,7 @@ export class TurnClient {
 
   send(peer, data) {
     const bytes = message(SEND_INDICATION, randomBytes(12), [attribute(XOR_PEER, xorAddress(peer)), attribute(DATA, data)]);
-    this.socket.send(bytes, this.port, this.host);
+    this.#wire.send(bytes);
   }
 
   receive(limit = 3000) {
@@ -201,14 +273,14 @@ export class TurnClient {
 
   // Goes without a word.
   abandon() {
-    this.socket.close();
+    this.#wire.close();
   }
 
   async close() {
     try {
       if (this.relayed) await this.free();
     } finally {
-      this.socket.close();
+      this.#wire.close();
     }
   }
 }
