@@ -5,16 +5,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { startServer } from '../interop/support/server.mjs';
 import { TurnClient } from '../interop/support/turn.mjs';
-import { within } from '../interop/support/webrtc.mjs';
-import { blockUdp, build, demolish, SERVER, translate, unblockUdp } from './networks.mjs';
+import { cast, PAYLOADS, relayed } from './casts.mjs';
+import { blockUdp, build, demolish, SERVER, translate, unblock } from './networks.mjs';
 
-const script = fileURLToPath(new URL('peer.mjs', import.meta.url));
 const PORT = 3478;
 
 let server;
@@ -33,46 +30,9 @@ after(async () => {
   demolish();
 });
 
-// A peer in a home. `next` resolves to the next object that it prints.
-function peer(home, ...args) {
-  const child = spawn('ip', ['netns', 'exec', home, process.execPath, script, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let errors = '';
-  child.stderr.on('data', (chunk) => (errors += chunk));
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const next = async () => {
-    const { value, done } = await within(lines.next(), `word of ${args[0]} in ${home}`, 90_000);
-    assert.ok(!done, `${args[0]} in ${home} ended: ${errors}`);
-    return JSON.parse(value);
-  };
-  return { next, kill: () => child.kill('SIGKILL') };
-}
-
-async function cast(...options) {
-  const tv = peer('home1', 'tv', server.url, ...options);
-  let caster;
-  try {
-    const { code } = await tv.next();
-    caster = peer('home2', 'caster', server.url, code, ...options);
-    return await caster.next();
-  } finally {
-    tv.kill();
-    caster?.kill();
-  }
-}
-
-const relayed = async () => {
-  const text = await (await fetch(`${server.url}/metrics`)).text();
-  const sum = (transport) =>
-    [...text.matchAll(new RegExp(`^castway_relay_bytes_total\\{direction="[^"]+",transport="${transport}"\\} (\\S+)$`, 'gm'))].reduce((all, [, bytes]) => all + Number(bytes), 0);
-  return { udp: sum('udp'), tcp: sum('tcp') };
-};
-
-// Three rounds of fifty echoes of 8 kB on average go there and back.
-const PAYLOADS = 3 * 50 * 7000;
-
 describe('two homes behind symmetric NAT', () => {
   test('without a relay they do not connect', async () => {
-    const { failed } = await cast('stun');
+    const { failed } = await cast(server.url, ['stun']);
     assert.ok(['new', 'checking', 'disconnected', 'failed'].includes(failed), `ICE is ${failed}`);
   });
 
@@ -80,7 +40,7 @@ describe('two homes behind symmetric NAT', () => {
   test('without a relay, but behind NAT that keeps ports, they connect', async () => {
     translate(false);
     try {
-      const { pair } = await cast('stun');
+      const { pair } = await cast(server.url, ['stun']);
       assert.ok(pair, 'a selected pair');
     } finally {
       translate();
@@ -88,25 +48,25 @@ describe('two homes behind symmetric NAT', () => {
   });
 
   test('over the relay data flows', async () => {
-    const before = await relayed();
-    const { pair } = await cast();
+    const before = await relayed(server);
+    const { pair } = await cast(server.url);
     assert.ok(pair, 'a selected pair');
     assert.ok([pair.local.type, pair.remote.type].includes('relay'), JSON.stringify(pair));
-    const { udp } = await relayed();
+    const { udp } = await relayed(server);
     assert.ok(udp - before.udp > 2 * PAYLOADS, `${udp - before.udp} bytes were relayed over UDP`);
   });
 
   test('where UDP to the server is blocked it flows over TCP', async () => {
-    const before = await relayed();
+    const before = await relayed(server);
     blockUdp();
     try {
-      const { pair } = await cast();
+      const { pair } = await cast(server.url);
       assert.equal(pair?.local.type, 'relay', JSON.stringify(pair));
       assert.equal(pair.local.relayProtocol, 'tcp', JSON.stringify(pair));
     } finally {
-      unblockUdp();
+      unblock();
     }
-    const now = await relayed();
+    const now = await relayed(server);
     assert.ok(now.tcp - before.tcp > 2 * PAYLOADS, `${now.tcp - before.tcp} bytes were relayed over TCP`);
     assert.equal(now.udp, before.udp);
   });

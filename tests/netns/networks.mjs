@@ -62,6 +62,15 @@ export function blockUdp() {
   for (const n of [1, 2]) run(`ip netns exec router${n} nft insert rule inet home forward ip daddr ${SERVER} meta l4proto udp drop`);
 }
 
-export function unblockUdp() {
+// Both routers let nothing out but TCP to the server's port 443.
+export function only443() {
+  for (const n of [1, 2]) {
+    run(`ip netns exec router${n} nft insert rule inet home forward iifname lan drop`);
+    run(`ip netns exec router${n} nft insert rule inet home forward iifname lan ip daddr ${SERVER} tcp dport 443 accept`);
+  }
+}
+
+// As at first.
+export function unblock() {
   for (const n of [1, 2]) run(`ip netns exec router${n} nft flush chain inet home forward; ip netns exec router${n} nft add rule inet home forward iifname wan ct state new drop`);
 }

@@ -1,23 +1,31 @@
-// A TV or a caster in a home, with libwebrtc, over our signaling: peer.mjs tv URL | caster URL CODE, then "stun" to go without TURN.
+// A TV or a caster in a home, over our signaling: peer.mjs tv URL | caster URL CODE, then "stun" or "turn" for servers of that scheme
+// alone, or "turns" for those and relayed candidates alone. With libwebrtc; for "turns" with werift, which takes our authority.
 // Prints a JSON object a line: {code}, and at the end {pair} with the selected candidates, or after 20 s {failed} with ICE's state.
 import { createRequire } from 'node:module';
 import { assertEchoes, echo, opened, within } from '../interop/support/webrtc.mjs';
 
 const require = createRequire(new URL('../interop/', import.meta.url));
 const { io } = require('socket.io-client-4');
-const { RTCPeerConnection } = require('@roamhq/wrtc');
 
 const [role, url, ...more] = process.argv.slice(2);
-const stunOnly = more.includes('stun');
+const scheme = ['stun', 'turn', 'turns'].find((word) => more.includes(word));
+const { RTCPeerConnection } = require(scheme === 'turns' ? 'werift' : '@roamhq/wrtc');
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 const end = (message) => process.stdout.write(`${JSON.stringify(message)}\n`, () => process.exit(0));
 
 const socket = io(url, { transports: ['websocket'] });
+socket.on('connect_error', ({ message, description }) => {
+  console.error(message, description?.message);
+  process.exit(1);
+});
 const configured = new Promise((resolve) => socket.once('CONFIG_FEEDBACK', ({ config }) => resolve(config)));
 
 async function connection() {
   const { iceServers } = await within(configured, 'CONFIG_FEEDBACK');
-  const pc = new RTCPeerConnection({ iceServers: iceServers.filter(({ urls }) => !stunOnly || urls.startsWith('stun:')) });
+  const pc = new RTCPeerConnection({
+    iceServers: iceServers.filter(({ urls }) => !scheme || urls.startsWith(`${scheme}:`)),
+    iceTransportPolicy: scheme === 'turns' ? 'relay' : 'all',
+  });
   pc.onicecandidate = ({ candidate }) => candidate && socket.emit('RTC_Candidate_Exchange', { iceCandidate: candidate });
   return pc;
 }

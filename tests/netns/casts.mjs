@@ -1,0 +1,48 @@
+// Casts between the two homes, and what they cost the relay.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { within } from '../interop/support/webrtc.mjs';
+
+const script = fileURLToPath(new URL('peer.mjs', import.meta.url));
+
+// A peer in a home. `next` resolves to the next object that it prints.
+function peer(home, ca, ...args) {
+  const env = ca ? { ...process.env, NODE_EXTRA_CA_CERTS: ca } : process.env;
+  const child = spawn('ip', ['netns', 'exec', home, process.execPath, script, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let errors = '';
+  child.stderr.on('data', (chunk) => (errors += chunk));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async () => {
+    const { value, done } = await within(lines.next(), `word of ${args[0]} in ${home}`, 90_000);
+    assert.ok(!done, `${args[0]} in ${home} ended: ${errors}`);
+    return JSON.parse(value);
+  };
+  return { next, kill: () => child.kill('SIGKILL') };
+}
+
+// What the caster prints at its end; `options` are for both peers, `ca` is the file of an authority that they trust.
+export async function cast(url, options = [], ca) {
+  const tv = peer('home1', ca, 'tv', url, ...options);
+  let caster;
+  try {
+    const { code } = await tv.next();
+    caster = peer('home2', ca, 'caster', url, code, ...options);
+    return await caster.next();
+  } finally {
+    tv.kill();
+    caster?.kill();
+  }
+}
+
+// Three rounds of fifty echoes of 8 kB on average go there and back in a cast.
+export const PAYLOADS = 3 * 50 * 7000;
+
+// Bytes relayed so far, by the transport of the clients.
+export async function relayed(server) {
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  const sum = (transport) =>
+    [...text.matchAll(new RegExp(`^castway_relay_bytes_total\\{direction="[^"]+",transport="${transport}"\\} (\\S+)$`, 'gm'))].reduce((all, [, bytes]) => all + Number(bytes), 0);
+  return { udp: sum('udp'), tcp: sum('tcp'), tls: sum('tls') };
+}
