@@ -1,7 +1,8 @@
 //! What it costs that one port carries every protocol: the same work through `port` and past it, in turns.
 //!
 //! TURN over TCP: `port` against the relay's own listener. HTTPS: `port` against a loop that accepts, does TLS and serves.
-//! Each by requests on one connection, and by connections of one request. Run: `cargo bench --bench port`.
+//! Each by requests on one connection, and by connections of one request; the processor's time is that of both ends.
+//! Run: `cargo bench --bench port`.
 
 #![allow(clippy::unwrap_used, reason = "a bench ends at the first failure")]
 
@@ -26,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 21;
 const ROUND: Duration = Duration::from_millis(700);
 /// Requests that are under way at once.
 const PIPELINED: usize = 32;
@@ -85,56 +86,105 @@ async fn main() {
     let answer = http_answer(&tls, through).await;
     assert_eq!(answer, http_answer(&tls, https_past).await, "the same answer, or the comparison is none");
 
-    println!("{:<44}{:>12}{:>12}{:>8}", "", "past it", "through it", "ratio");
+    println!("{:<44}{:>12}{:>12}   ratio (quartiles)", "", "past it", "through it");
     let turn = |addr| async move { requests(TcpStream::connect(addr).await.unwrap(), &BINDING, BOUND).await };
-    compare("TURN over TCP, requests/s", turn_past, through, turn).await;
-    compare("TURN over TCP, connections/s", turn_past, through, |addr| connections(addr, None, &BINDING, BOUND)).await;
-    compare("HTTPS, requests/s", https_past, through, |addr| {
+    compare("TURN over TCP, requests", turn_past, through, turn).await;
+    compare("TURN over TCP, connections", turn_past, through, |addr| connections(addr, None, &BINDING, BOUND)).await;
+    compare("HTTPS, requests", https_past, through, |addr| {
         let tls = tls.clone();
         async move { requests(secure(&tls, addr).await, GET, answer).await }
     })
     .await;
-    compare("HTTPS, connections/s", https_past, through, |addr| connections(addr, Some(tls.clone()), GET, answer)).await;
+    compare("HTTPS, connections", https_past, through, |addr| connections(addr, Some(tls.clone()), GET, answer)).await;
 }
 
-/// Medians of rounds, and of their ratios.
-async fn compare<F: Future<Output = f64>>(what: &str, without: SocketAddr, with: SocketAddr, measure: impl Fn(SocketAddr) -> F) {
-    let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
-        rounds.push((measure(without).await, measure(with).await));
+/// What a round has done.
+struct Round {
+    /// Requests or connections a second.
+    rate: f64,
+    /// The processor's time for each, in µs.
+    cost: f64,
+}
+
+/// Counts until the round is over.
+struct Count {
+    begun: Instant,
+    processor: Duration,
+    count: usize,
+}
+
+impl Count {
+    fn begin() -> Self {
+        Self { begun: Instant::now(), processor: processor(), count: 0 }
     }
-    let median = |value: fn(&(f64, f64)) -> f64| {
-        let mut values: Vec<f64> = rounds.iter().map(value).collect();
-        values.sort_by(f64::total_cmp);
-        values[ROUNDS / 2]
-    };
-    println!("{what:<44}{:>12.0}{:>12.0}{:>8.3}", median(|r| r.0), median(|r| r.1), median(|r| r.1 / r.0));
+
+    fn goes_on(&self) -> bool {
+        self.begun.elapsed() < ROUND
+    }
+
+    fn end(self) -> Round {
+        let count = self.count as f64;
+        let spent = processor() - self.processor;
+        Round { rate: count / self.begun.elapsed().as_secs_f64(), cost: spent.as_secs_f64() * 1e6 / count }
+    }
 }
 
-/// Requests a second on one connection.
-async fn requests(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8], answer: usize) -> f64 {
+/// What this process has taken of the processor so far.
+fn processor() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// Medians of rounds and of their ratios; who is first changes from round to round.
+async fn compare<F: Future<Output = Round>>(
+    what: &str,
+    without: SocketAddr,
+    with: SocketAddr,
+    measure: impl Fn(SocketAddr) -> F,
+) {
+    let mut rounds = Vec::new();
+    for round in 0..ROUNDS {
+        let [one, two] = if round % 2 == 0 { [without, with] } else { [with, without] };
+        let (one, two) = (measure(one).await, measure(two).await);
+        rounds.push(if round % 2 == 0 { (one, two) } else { (two, one) });
+    }
+    for (unit, of) in [("/s", (|round| round.rate) as fn(&Round) -> f64), (", CPU us each", |round| round.cost)] {
+        let sorted = |value: &dyn Fn(&(Round, Round)) -> f64| {
+            let mut values: Vec<f64> = rounds.iter().map(value).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let (past, through) = (sorted(&|r| of(&r.0))[ROUNDS / 2], sorted(&|r| of(&r.1))[ROUNDS / 2]);
+        let ratios = sorted(&|r| of(&r.1) / of(&r.0));
+        let [low, middle, high] = [ROUNDS / 4, ROUNDS / 2, ROUNDS * 3 / 4].map(|at| ratios[at]);
+        println!("{:<44}{past:>12.1}{through:>12.1}{middle:>8.3} ({low:.3}-{high:.3})", format!("{what}{unit}"));
+    }
+}
+
+/// Requests on one connection.
+async fn requests(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8], answer: usize) -> Round {
     let (batch, mut answers) = (request.repeat(PIPELINED), vec![0; answer * PIPELINED]);
-    let (begun, mut count) = (Instant::now(), 0);
-    while begun.elapsed() < ROUND {
+    let mut round = Count::begin();
+    while round.goes_on() {
         stream.write_all(&batch).await.unwrap();
         stream.flush().await.unwrap();
         stream.read_exact(&mut answers).await.unwrap();
-        count += PIPELINED;
+        round.count += PIPELINED;
     }
-    count as f64 / begun.elapsed().as_secs_f64()
+    round.end()
 }
 
-/// Connections a second that make one request each.
-async fn connections(addr: SocketAddr, tls: Option<TlsConnector>, request: &'static [u8], answer: usize) -> f64 {
-    let (begun, mut count) = (Instant::now(), 0);
-    while begun.elapsed() < ROUND {
+/// Connections that make one request each.
+async fn connections(addr: SocketAddr, tls: Option<TlsConnector>, request: &'static [u8], answer: usize) -> Round {
+    let mut round = Count::begin();
+    while round.goes_on() {
         match &tls {
             Some(tls) => once(secure(tls, addr).await, request, answer).await,
             None => once(TcpStream::connect(addr).await.unwrap(), request, answer).await,
         }
-        count += 1;
+        round.count += 1;
     }
-    f64::from(count) / begun.elapsed().as_secs_f64()
+    round.end()
 }
 
 async fn once(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8], answer: usize) {

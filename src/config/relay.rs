@@ -168,8 +168,8 @@ fn discovery(reader: &mut Reader, settings: &Settings, first: u16) -> Option<Dis
     let second_ip = reader.parse("CASTWAY_ALT_IP", &settings.alt_ip, expected, None, |value| {
         let (public, private) = value.split_once('/').unwrap_or((value, value));
         let (public, private): (IpAddr, IpAddr) = (public.parse().ok()?, private.parse().ok()?);
-        let usable = !private.is_unspecified() && !public.is_unspecified() && public.is_ipv4() == private.is_ipv4();
-        usable.then_some(Some((private, public)))
+        let unicast = [private, public].iter().all(|ip| !ip.is_unspecified() && !ip.is_multicast());
+        (unicast && public.is_ipv4() == private.is_ipv4()).then_some(Some((private, public)))
     });
     if let Some((private, _)) = second_ip.filter(|_| !on) {
         reader.problem("CASTWAY_ALT_IP", &private.to_string(), "nothing unless CASTWAY_RFC5780 is true");
@@ -274,7 +274,9 @@ mod tests {
         assert_eq!(read("true", ""), Ok(Some(Discovery { port: 3479, second_ip: None })));
         let second_ip = Some(([10, 0, 0, 6].into(), [203, 0, 113, 8].into()));
         assert_eq!(read("true", "203.0.113.8/10.0.0.6"), Ok(Some(Discovery { port: 3479, second_ip })));
-        for (on, ip) in [("false", "10.0.0.6"), ("true", "0.0.0.0"), ("true", "10.0.0.6/"), ("true", "10.0.0.6/::1")] {
+        for (on, ip) in
+            [("false", "10.0.0.6"), ("true", "0.0.0.0"), ("true", "224.0.0.1"), ("true", "10.0.0.6/"), ("true", "10.0.0.6/::1")]
+        {
             assert!(read(on, ip).expect_err(ip).to_string().contains("CASTWAY_ALT_IP"));
         }
     }

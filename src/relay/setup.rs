@@ -1,7 +1,7 @@
 //! From settings to addresses and bound sockets; every problem is a sentence that names the setting to change.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
@@ -90,7 +90,7 @@ fn alternates(discovery: &Discovery, first: SocketAddr, port: u16) -> anyhow::Re
     let mut alternates = vec![SocketAddr::new(first.ip(), port)];
     if let Some((ip, _)) = discovery.second_ip {
         ensure!(
-            ip.is_ipv4() == first.ip().to_canonical().is_ipv4() || first.ip().is_unspecified(),
+            ip.is_ipv4() == first.ip().to_canonical().is_ipv4() || first.ip() == Ipv6Addr::UNSPECIFIED,
             "CASTWAY_ALT_IP={ip} and CASTWAY_TURN_ADDR={first} are not both IPv4 or both IPv6"
         );
         // On a wildcard its packets come anyhow; but only if it is an address of this machine.

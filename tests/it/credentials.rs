@@ -18,7 +18,10 @@ use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHEN
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
+use crate::relay::SOON;
 use crate::support::{castway, ok, stderr};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -27,6 +30,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 struct Server {
     url: String,
     directory: Directory,
+    follower: JoinHandle<()>,
     relay: Arc<AtomicBool>,
     http: reqwest::Client,
     _folder: TempDir,
@@ -45,7 +49,7 @@ impl Server {
         store.set_enabled(&"mallory".parse().unwrap(), false, now).await.unwrap();
         store.remove(&"removed".parse().unwrap(), now).await.unwrap();
         let directory = Directory::open(&store, &config.credentials).await.unwrap();
-        store.close().await;
+        let follower = tokio::spawn(directory.clone().follow(store));
 
         let relay = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay);
@@ -68,7 +72,7 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { url, directory, relay, http: reqwest::Client::new(), _folder: folder }
+        Self { url, directory, follower, relay, http: reqwest::Client::new(), _folder: folder }
     }
 
     async fn get(&self, path: &str) -> Response {
@@ -272,10 +276,14 @@ async fn health_is_that_it_runs_and_readiness_that_it_works() {
     let response = server.get("/readyz").await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": false, "not_ready": ["relay"], "certificate": null}));
-    // Nobody follows the database here, as when it can't be read.
-    tokio::time::sleep(Duration::from_millis(5200)).await;
-    let body: Value = server.get("/readyz").await.json().await.unwrap();
-    assert_eq!(body["not_ready"], json!(["database", "relay"]));
+    // As when the database can't be read.
+    server.follower.abort();
+    let stale = timeout(SOON, async {
+        while server.get("/readyz").await.json::<Value>().await.unwrap()["not_ready"] != json!(["database", "relay"]) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    stale.await.unwrap();
 }
 
 #[test]

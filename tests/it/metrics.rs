@@ -1,14 +1,12 @@
 //! `/metrics` of the whole program.
 
-use std::time::Duration;
-
 use castway::app::App;
 use castway::config::{Config, Settings};
 use std::collections::HashMap;
 use tokio::net::UdpSocket;
 use webrtc_util::Conn as _;
 
-use super::relay::{LOCALHOST, received};
+use super::relay::{LOCALHOST, SOON, received};
 use super::support::rest_client;
 
 /// `name{labels} → value` of each sample; panics on a line that is neither that nor a comment.
@@ -62,17 +60,25 @@ async fn the_numbers_move_and_their_text_can_be_read() {
     let relayed = client.allocate().await.unwrap();
     let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     relayed.send_to(b"out", peer.local_addr().unwrap()).await.unwrap();
-    assert!(received(&peer).await.is_some());
+    assert_eq!(received(&peer).await.0, b"out");
     peer.send_to(b"in there", relayed.local_addr().unwrap()).await.unwrap();
-    assert!(received(&relayed).await.is_some());
+    assert_eq!(received(&relayed).await.0, b"in there");
 
-    let after = scrape().await;
-    assert_eq!((after[to_peer], after[to_client], after["castway_relay_allocations"]), (1.0, 8.0, 1.0));
+    // A packet is counted after it was sent.
+    let counted = tokio::time::timeout(SOON, async {
+        loop {
+            let now = scrape().await;
+            if (now[to_peer], now[to_client], now["castway_relay_allocations"]) == (1.0, 8.0, 1.0) {
+                break now;
+            }
+        }
+    });
+    let after = counted.await.unwrap();
     assert!(after[r#"castway_relay_errors_total{code="401"}"#] >= 1.0);
     assert_eq!(after["castway_relay_failed_authentications_total"], 0.0);
     assert!(after[r#"castway_relay_shard_busy_seconds_total{shard="0"}"#] > 0.0);
     assert!(after.len() < 100, "{}", after.len());
     assert_eq!(before.len(), after.len());
     stop.send(()).unwrap();
-    tokio::time::timeout(Duration::from_secs(15), running).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(SOON, running).await.unwrap().unwrap().unwrap();
 }

@@ -152,7 +152,7 @@ async fn bytes_may_come_one_by_one() {
 /// Whether the other side ends the connection, soon and without a word of HTTP.
 async fn is_closed(mut stream: impl AsyncRead + Unpin) -> bool {
     let mut answer = Vec::new();
-    let ended = timeout(4 * SOON, stream.read_to_end(&mut answer)).await.is_ok();
+    let ended = timeout(SOON, stream.read_to_end(&mut answer)).await.is_ok();
     ended && !answer.starts_with(b"HTTP/1.1 200")
 }
 
@@ -208,8 +208,7 @@ async fn thousands_that_say_nothing_harm_nobody() {
     assert_eq!(http_get(&mut tls(server.https, &connector(&pem, &[])).await, "/healthz").await.0, 200);
     // Each is closed in the end.
     for mut stream in idle {
-        let ended =
-            timeout(Duration::from_secs(60), async { while stream.read(&mut [0; 512]).await.is_ok_and(|len| len > 0) {} });
+        let ended = timeout(2 * SOON, async { while stream.read(&mut [0; 512]).await.is_ok_and(|len| len > 0) {} });
         ended.await.unwrap();
     }
     relays(&mut casting, &peer, relayed).await;
@@ -242,7 +241,7 @@ async fn mapped(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<Socke
     stream.write_all(&request.raw).await.unwrap();
     stream.flush().await.unwrap();
     let mut head = [0; 20];
-    timeout(4 * SOON, stream.read_exact(&mut head)).await.unwrap().ok()?;
+    timeout(SOON, stream.read_exact(&mut head)).await.unwrap().ok()?;
     let mut raw = head.to_vec();
     raw.resize(20 + usize::from(u16::from_be_bytes([head[2], head[3]])), 0);
     stream.read_exact(&mut raw[20..]).await.ok()?;

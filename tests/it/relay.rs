@@ -1,11 +1,11 @@
 //! The relay as its clients see it, over loopback. Networks are named where a test needs them open: loopback is denied.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use castway::config::{ExternalConfig, RelayConfig};
+use castway::config::{Discovery, ExternalConfig, RelayConfig};
 use castway::external::External;
 use castway::relay::{self, Accounts, Handle};
 use castway::turn::codec::integrity::{Key, PasswordAlgorithm};
@@ -26,9 +26,18 @@ use webrtc_util::Conn;
 
 pub(crate) const REALM: &str = "castway.test";
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-pub(crate) const SOON: Duration = Duration::from_secs(5);
-/// Long enough for a datagram over loopback to arrive if it is ever to.
-pub(crate) const NEVER: Duration = Duration::from_millis(300);
+/// Until then comes what must come, however busy the machine is and though it stand still for seconds.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// Within it comes over loopback what should not come.
+pub(crate) const A_WHILE: Duration = Duration::from_millis(300);
+
+/// An address of loopback that nobody else uses: a port of it that was free or taken once stays so.
+pub(crate) fn own_ip() -> IpAddr {
+    static LAST: AtomicU8 = AtomicU8::new(0);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let last = LAST.fetch_add(1, Ordering::Relaxed).checked_add(1).expect("fewer than 255 tests ask for one");
+    [127, high | 0x80, low, last].into()
+}
 
 pub(crate) fn config() -> RelayConfig {
     RelayConfig {
@@ -90,9 +99,9 @@ fn denied_packets(handle: &Handle) -> u64 {
     handle.stats().dropped("denied_peer") + handle.stats().dropped("no_permission")
 }
 
-/// Waits until `done`, which must be in the end, however busy the machine is.
+/// Waits until `done`, which must be in the end.
 pub(crate) async fn until(mut done: impl FnMut() -> bool) {
-    let waited = timeout(4 * SOON, async {
+    let waited = timeout(SOON, async {
         while !done() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -125,13 +134,14 @@ pub(crate) async fn allocated(handle: &Handle) -> (Client, impl Conn + use<>) {
     (client, relayed)
 }
 
-pub(crate) async fn received(conn: &(impl Conn + ?Sized)) -> Option<(Vec<u8>, SocketAddr)> {
-    received_within(NEVER, conn).await
+/// The next datagram, which must come.
+pub(crate) async fn received(conn: &(impl Conn + ?Sized)) -> (Vec<u8>, SocketAddr) {
+    received_within(SOON, conn).await.expect("nothing has come")
 }
 
-/// What must come, however busy the machine is.
-pub(crate) async fn arrived(conn: &(impl Conn + ?Sized)) -> (Vec<u8>, SocketAddr) {
-    received_within(SOON, conn).await.unwrap()
+/// Whether nothing comes.
+pub(crate) async fn is_silent(conn: &(impl Conn + ?Sized)) -> bool {
+    received_within(A_WHILE, conn).await.is_none()
 }
 
 async fn received_within(time: Duration, conn: &(impl Conn + ?Sized)) -> Option<(Vec<u8>, SocketAddr)> {
@@ -206,12 +216,11 @@ pub(crate) fn signed(
     message
 }
 
-pub(crate) async fn asked(socket: &UdpSocket, relay: SocketAddr, request: &Message) -> Option<Message> {
+pub(crate) async fn asked(socket: &UdpSocket, relay: SocketAddr, request: &Message) -> Message {
     socket.send_to(&request.raw, relay).await.unwrap();
-    let (raw, _) = received(socket).await?;
-    let mut answer = Message { raw, ..Message::new() };
+    let mut answer = Message { raw: received(socket).await.0, ..Message::new() };
     answer.decode().unwrap();
-    Some(answer)
+    answer
 }
 
 pub(crate) async fn nonce(socket: &UdpSocket, relay: SocketAddr) -> String {
@@ -222,7 +231,7 @@ pub(crate) async fn nonce(socket: &UdpSocket, relay: SocketAddr) -> String {
         Box::new(RequestedTransport { protocol: PROTO_UDP }),
     ])
     .unwrap();
-    let challenge = asked(socket, relay, &bare).await.unwrap();
+    let challenge = asked(socket, relay, &bare).await;
     TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text
 }
 
@@ -232,8 +241,8 @@ async fn unknown_user_and_wrong_password_get_identical_bytes() {
     let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     let nonce = nonce(&socket, handle.listening()).await;
     let id = TransactionId::new();
-    let wrong = asked(&socket, handle.listening(), &signed_allocate(id, "tv", "wrong", &nonce, vec![])).await.unwrap();
-    let unknown = asked(&socket, handle.listening(), &signed_allocate(id, "nobody", "wrong", &nonce, vec![])).await.unwrap();
+    let wrong = asked(&socket, handle.listening(), &signed_allocate(id, "tv", "wrong", &nonce, vec![])).await;
+    let unknown = asked(&socket, handle.listening(), &signed_allocate(id, "nobody", "wrong", &nonce, vec![])).await;
     assert!(wrong.contains(ATTR_ERROR_CODE));
     assert_eq!(wrong.raw, unknown.raw);
 }
@@ -241,18 +250,17 @@ async fn unknown_user_and_wrong_password_get_identical_bytes() {
 /// Requirement 49.
 #[tokio::test]
 async fn a_panic_costs_one_shard_its_allocations_and_it_starts_again() {
-    let handle = start(&RelayConfig { threads: 1, ..config() });
+    let handle = start(&RelayConfig { threads: 1, addr: (own_ip(), 0).into(), ..config() });
     let (_client, before) = allocated(&handle).await;
-    let ports = [before.local_addr().unwrap()];
+    let relayed = before.local_addr().unwrap();
     let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     let nonce = nonce(&socket, handle.listening()).await;
     let boom = signed_allocate(TransactionId::new(), "boom", "any", &nonce, vec![]);
-    assert!(asked(&socket, handle.listening(), &boom).await.is_none());
+    socket.send_to(&boom.raw, handle.listening()).await.unwrap();
     until(|| handle.stats().panics == 1 && handle.allocations() == 0).await;
+    assert!(is_silent(&socket).await);
     assert!(handle.is_alive());
-    for port in ports {
-        UdpSocket::bind(port).await.unwrap();
-    }
+    UdpSocket::bind(relayed).await.unwrap();
     let (_other, after) = allocated(&handle).await;
     assert_eq!(handle.allocations(), 1);
     drop(after);
@@ -294,20 +302,34 @@ async fn two_clients_relay_to_each_other_behind_an_external_address_without_hair
     until(|| denied_packets(&handle) > 0).await;
 }
 
+const HELLO: &[u8] = b"hello";
+
+/// Opens the permissions of both; what comes before the other's permission is lost.
+pub(crate) async fn greet(one: &impl Conn, two: &impl Conn) {
+    one.send_to(HELLO, two.local_addr().unwrap()).await.unwrap();
+    two.send_to(HELLO, one.local_addr().unwrap()).await.unwrap();
+}
+
+/// The next datagram after the greetings.
+pub(crate) async fn received_after_greeting(conn: &impl Conn) -> (Vec<u8>, SocketAddr) {
+    loop {
+        let datagram = received(conn).await;
+        if datagram.0 != HELLO {
+            return datagram;
+        }
+    }
+}
+
 /// Enough rounds that indications give way to channels.
 async fn talk_through_relays(one: &impl Conn, two: &impl Conn) {
     let (at_one, at_two) = (one.local_addr().unwrap(), two.local_addr().unwrap());
-    // Opens both permissions; what comes before the other's permission is lost.
-    one.send_to(b"hello", at_two).await.unwrap();
-    two.send_to(b"hello", at_one).await.unwrap();
-    while received(one).await.is_some() {}
-    while received(two).await.is_some() {}
+    greet(one, two).await;
     for round in 0..20u8 {
         let payload = vec![round; 1200];
         one.send_to(&payload, at_two).await.unwrap();
-        assert_eq!(received(two).await, Some((payload.clone(), at_one)), "round {round}");
+        assert_eq!(received_after_greeting(two).await, (payload.clone(), at_one), "round {round}");
         two.send_to(&payload, at_one).await.unwrap();
-        assert_eq!(received(one).await, Some((payload, at_two)), "round {round}");
+        assert_eq!(received_after_greeting(one).await, (payload, at_two), "round {round}");
     }
 }
 
@@ -329,17 +351,17 @@ async fn denied_peers_are_reached_neither_way_and_allowed_ones_are() {
             assert!(permitted.is_ok() == (peer.local_addr().unwrap().ip() == LOCALHOST), "{peer:?}");
         }
         relayed.send_to(b"out", allowed.local_addr().unwrap()).await.unwrap();
-        assert_eq!(received(&allowed).await, Some((b"out".to_vec(), relayed.local_addr().unwrap())), "round {round}");
+        assert_eq!(received(&allowed).await, (b"out".to_vec(), relayed.local_addr().unwrap()), "round {round}");
     }
     for peer in &denied {
-        assert_eq!(received(peer).await, None, "{peer:?}");
+        assert!(is_silent(peer).await, "{peer:?}");
         peer.send_to(b"in", relayed.local_addr().unwrap()).await.unwrap();
     }
     allowed.send_to(b"in", relayed.local_addr().unwrap()).await.unwrap();
-    assert_eq!(received(&relayed).await, Some((b"in".to_vec(), allowed.local_addr().unwrap())));
-    assert_eq!(received(&relayed).await, None);
+    assert_eq!(received(&relayed).await, (b"in".to_vec(), allowed.local_addr().unwrap()));
+    assert!(is_silent(&relayed).await);
     // Each round to the own address, and one packet from each.
-    assert!(denied_packets(&handle) >= 3 + denied.len() as u64, "{:?}", handle.stats());
+    until(|| denied_packets(&handle) >= 3 + denied.len() as u64).await;
     assert!(handle.stats().errors[3] >= 3, "403: {:?}", handle.stats());
 }
 
@@ -362,19 +384,16 @@ async fn an_error_of_one_send_never_ends_the_allocation() {
     }
     let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     relayed.send_to(b"out", peer.local_addr().unwrap()).await.unwrap();
-    assert_eq!(received(&peer).await, Some((b"out".to_vec(), relayed.local_addr().unwrap())));
+    assert_eq!(received(&peer).await, (b"out".to_vec(), relayed.local_addr().unwrap()));
     peer.send_to(b"in", relayed.local_addr().unwrap()).await.unwrap();
-    assert_eq!(received(&relayed).await, Some((b"in".to_vec(), peer.local_addr().unwrap())));
-    assert!(handle.stats().unsent() >= 2, "{:?}", handle.stats());
+    assert_eq!(received(&relayed).await, (b"in".to_vec(), peer.local_addr().unwrap()));
+    until(|| handle.stats().unsent() >= 2).await;
     assert_eq!(handle.allocations(), 1);
 }
 
-/// An address that only this test uses; ports below those that the system gives out, so that all four are free.
-const NARROW: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 44));
-
 #[tokio::test]
 async fn the_port_range_is_respected_and_its_end_is_508() {
-    let config = RelayConfig { relay_ips: vec![NARROW], ports: 25_000..=25_003, ..config() };
+    let config = RelayConfig { relay_ips: vec![own_ip()], ports: 25_000..=25_003, ..config() };
     let handle = start(&config);
     let mut held = Vec::new();
     for _ in 0..4 {
@@ -397,20 +416,20 @@ async fn the_port_range_is_respected_and_its_end_is_508() {
 
 #[tokio::test]
 async fn even_port_with_no_even_port_left_is_508_and_holds_up_nobody() {
-    let config = RelayConfig { relay_ips: vec![[127, 0, 0, 45].into()], ports: 25_101..=25_101, ..config() };
+    let config = RelayConfig { relay_ips: vec![own_ip()], ports: 25_101..=25_101, ..config() };
     let handle = start(&config);
     let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     let nonce = nonce(&socket, handle.listening()).await;
     let even: Vec<Box<dyn Setter>> = vec![Box::new(EvenPort::default())];
     let request = signed_allocate(TransactionId::new(), "tv", "newest", &nonce, even);
-    let answer = asked(&socket, handle.listening(), &request).await.unwrap();
+    let answer = asked(&socket, handle.listening(), &request).await;
     assert_eq!(answer.get(ATTR_ERROR_CODE).unwrap()[2..4], [5, 8]);
     assert_eq!(allocated(&handle).await.1.local_addr().unwrap().port(), 25_101);
 }
 
 #[tokio::test]
 async fn after_a_stop_every_port_is_free() {
-    let handle = start(&config());
+    let handle = start(&RelayConfig { addr: (own_ip(), 0).into(), ..config() });
     let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
     let ports = [handle.listening(), one.local_addr().unwrap(), two.local_addr().unwrap()];
     handle.stop(Duration::ZERO).await;
@@ -424,20 +443,28 @@ async fn a_stop_lets_live_allocations_end_and_refuses_new_ones() {
     let handle = start(&config());
     let listening = handle.listening();
     let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
-    let stopping = tokio::spawn(handle.stop(SOON));
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let refusal = client(listening, "tv", "newest").await.allocate().await.err().unwrap().to_string();
+    let stopping = tokio::spawn(handle.stop(4 * SOON));
+    let refusal = timeout(SOON, async {
+        loop {
+            match client(listening, "tv", "newest").await.allocate().await {
+                // It has not heard yet that it is to stop.
+                Ok(relayed) => relayed.close().await.unwrap(),
+                Err(refusal) => break refusal.to_string(),
+            }
+        }
+    });
+    let refusal = refusal.await.unwrap();
     assert!(refusal.contains("508"), "{refusal}");
     talk_through_relays(&one, &two).await;
     assert!(!stopping.is_finished());
     one.close().await.unwrap();
     two.close().await.unwrap();
-    timeout(Duration::from_secs(2), stopping).await.unwrap().unwrap();
+    timeout(SOON, stopping).await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_dropped_handle_ends_the_relay() {
-    let handle = start(&config());
+    let handle = start(&RelayConfig { addr: (own_ip(), 0).into(), ..config() });
     let listening = handle.listening();
     drop(handle);
     until(|| std::net::UdpSocket::bind(listening).is_ok()).await;
@@ -458,7 +485,7 @@ async fn an_ipv4_client_of_a_listener_for_both_families_reads_its_ipv4_address()
 async fn what_can_not_start_says_which_setting_to_change() {
     let handle = start(&config());
     let listening = handle.listening();
-    let taken = UdpSocket::bind("127.0.0.46:25200").await.unwrap();
+    let taken = UdpSocket::bind((own_ip(), 25_200)).await.unwrap();
     for (config, setting, words) in [
         (RelayConfig { addr: listening, ..config() }, "CASTWAY_TURN_ADDR", "taken by another program"),
         (
@@ -475,6 +502,15 @@ async fn what_can_not_start_says_which_setting_to_change() {
             RelayConfig { relay_ips: vec![taken.local_addr().unwrap().ip()], ports: 25_200..=25_200, ..config() },
             "CASTWAY_MAX_PORT",
             "is taken",
+        ),
+        (
+            RelayConfig {
+                addr: "0.0.0.0:0".parse().unwrap(),
+                discovery: Some(Discovery { port: 0, second_ip: Some((Ipv6Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into())) }),
+                ..config()
+            },
+            "CASTWAY_ALT_IP",
+            "not both IPv4 or both IPv6",
         ),
     ] {
         let problem = started(&config, Arc::new(Users::default())).err().unwrap().to_string();

@@ -1,6 +1,6 @@
 //! Quotas, users who are shut out, and a machine that has run out of descriptors.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,9 @@ use turn::proto::channum::ChannelNumber;
 use turn::proto::peeraddr::PeerAddress;
 use webrtc_util::Conn as _;
 
-use super::relay::{LOCALHOST, Users, allocated, allowing, client, config, received, signed, start, started, until};
+use super::relay::{
+    LOCALHOST, SOON, Users, allocated, allowing, client, config, own_ip, received, signed, start, started, until,
+};
 use super::relay_streams::Connection;
 use super::support::{castway, ok, rest_client};
 
@@ -82,8 +84,10 @@ impl Drop for Running {
     }
 }
 
-fn free() -> SocketAddr {
-    TcpListener::bind((LOCALHOST, 0)).unwrap().local_addr().unwrap()
+/// Where a program of its own relays, and where it serves HTTP.
+fn free() -> (SocketAddr, SocketAddr) {
+    let ip = own_ip();
+    ((ip, 3478).into(), (ip, 8080).into())
 }
 
 fn program(folder: &std::path::Path, relay: SocketAddr, http: SocketAddr) -> Running {
@@ -103,7 +107,7 @@ fn run(mut command: Command, http: SocketAddr) -> Running {
     let running = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let started = Instant::now();
     while TcpStream::connect(http).is_err() {
-        assert!(started.elapsed() < Duration::from_secs(20), "it does not start");
+        assert!(started.elapsed() < SOON, "it does not start");
         std::thread::sleep(Duration::from_millis(20));
     }
     running
@@ -113,14 +117,14 @@ fn run(mut command: Command, http: SocketAddr) -> Running {
 #[tokio::test]
 async fn without_descriptors_what_runs_goes_on_and_accepting_recovers() {
     let folder = tempfile::tempdir().unwrap();
-    let (at, http) = (free(), free());
+    let (at, http) = free();
     let running = program(folder.path(), at, http);
     let pid = running.0.id();
     let client = rest_client(at).await;
     let relayed = client.allocate().await.unwrap();
     let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     relayed.send_to(b"before", peer.local_addr().unwrap()).await.unwrap();
-    assert!(received(&peer).await.is_some());
+    assert_eq!(received(&peer).await.0, b"before");
 
     let open = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() as u64;
     let limit = open() + 5;
@@ -133,9 +137,9 @@ async fn without_descriptors_what_runs_goes_on_and_accepting_recovers() {
     let refusal = rest_client(at).await.allocate().await.err().unwrap().to_string();
     assert!(refusal.contains("508"), "{refusal}");
     relayed.send_to(b"out", peer.local_addr().unwrap()).await.unwrap();
-    assert_eq!(received(&peer).await.unwrap().0, b"out");
+    assert_eq!(received(&peer).await.0, b"out");
     peer.send_to(b"in", relayed.local_addr().unwrap()).await.unwrap();
-    assert_eq!(received(&relayed).await.unwrap().0, b"in");
+    assert_eq!(received(&relayed).await.0, b"in");
 
     held.clear();
     until(|| open() < limit).await;
@@ -147,7 +151,7 @@ async fn without_descriptors_what_runs_goes_on_and_accepting_recovers() {
 async fn disabling_a_user_ends_its_allocations() {
     let folder = tempfile::tempdir().unwrap();
     ok(castway(folder.path()).args(["user", "add", "alice", "--generate"]));
-    let (at, http) = (free(), free());
+    let (at, http) = free();
     let _running = program(folder.path(), at, http);
     let client = rest_client(at).await;
     let relayed = client.allocate().await.unwrap();
@@ -163,7 +167,7 @@ async fn disabling_a_user_ends_its_allocations() {
 async fn a_secret_that_is_removed_makes_no_new_allocation() {
     let folder = tempfile::tempdir().unwrap();
     ok(castway(folder.path()).args(["user", "add", "alice", "--generate"]));
-    let (at, http) = (free(), free());
+    let (at, http) = free();
     let mut command = program_command(folder.path(), at, http);
     command.env_remove("CASTWAY_STATIC_AUTH_SECRET");
     let _running = run(command, http);
@@ -176,7 +180,7 @@ async fn a_secret_that_is_removed_makes_no_new_allocation() {
     let before = client(at, &username, &password).await;
     let _relayed = before.allocate().await.unwrap();
     ok(castway(folder.path()).args(["secret", "rotate", "--revoke-old"]));
-    let refused = tokio::time::timeout(Duration::from_secs(20), async {
+    let refused = tokio::time::timeout(SOON, async {
         while client(at, &username, &password).await.allocate().await.is_ok() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

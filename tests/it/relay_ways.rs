@@ -17,7 +17,7 @@ use turn::proto::channum::ChannelNumber;
 use turn::proto::peeraddr::PeerAddress;
 use turn::proto::reqtrans::RequestedTransport;
 
-use super::relay::{allowing, asked, nonce, received, signed, start};
+use super::relay::{allowing, asked, nonce, received, signed, start, until};
 
 /// REQUESTED-ADDRESS-FAMILY.
 struct RequestedIpv6;
@@ -37,14 +37,14 @@ async fn bound(socket: &UdpSocket, relay: SocketAddr, peer: SocketAddr) -> Socke
         wish.push(Box::new(RequestedIpv6));
     }
     let allocate = signed(METHOD_ALLOCATE, TransactionId::new(), "tv", "newest", &nonce, wish);
-    let answer = asked(socket, relay, &allocate).await.unwrap();
+    let answer = asked(socket, relay, &allocate).await;
     assert!(!answer.contains(ATTR_ERROR_CODE), "{answer}");
     let mut relayed = XorMappedAddress::default();
     relayed.get_from_as(&answer, ATTR_XOR_RELAYED_ADDRESS).unwrap();
     let channel: Vec<Box<dyn Setter>> =
         vec![Box::new(ChannelNumber(0x4000)), Box::new(PeerAddress { ip: peer.ip(), port: peer.port() })];
     let answer = asked(socket, relay, &signed(METHOD_CHANNEL_BIND, TransactionId::new(), "tv", "newest", &nonce, channel)).await;
-    assert!(!answer.unwrap().contains(ATTR_ERROR_CODE));
+    assert!(!answer.contains(ATTR_ERROR_CODE), "{answer}");
     (relayed.ip, relayed.port).into()
 }
 
@@ -58,9 +58,9 @@ async fn ipv6_is_relayed_to_ipv6() {
     let relayed = bound(&client, handle.listening(), peer.local_addr().unwrap()).await;
     assert!(relayed.is_ipv6());
     client.send_to(b"\x40\0\0\x03out", handle.listening()).await.unwrap();
-    assert_eq!(received(&peer).await, Some((b"out".to_vec(), relayed)));
+    assert_eq!(received(&peer).await, (b"out".to_vec(), relayed));
     peer.send_to(b"in", relayed).await.unwrap();
-    assert_eq!(received(&client).await.unwrap().0, b"\x40\0\0\x02in");
+    assert_eq!(received(&client).await.0, b"\x40\0\0\x02in");
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn both_families_are_relayed_where_both_are_given() {
     let relayed = bound(&client, handle.listening(), peer.local_addr().unwrap()).await;
     assert!(relayed.is_ipv6());
     peer.send_to(b"in", relayed).await.unwrap();
-    assert_eq!(received(&client).await.unwrap().0, b"\x40\0\0\x02in");
+    assert_eq!(received(&client).await.0, b"\x40\0\0\x02in");
 }
 
 /// One socket twice: to send trains with, and to await with.
@@ -102,15 +102,14 @@ async fn trains_pass_unchanged_and_in_order() {
         let framed = (0..40).map(|index| [&[0x40, 0, 4, 176], &payload(index)[..]].concat());
         send_train(&client_trains, handle.listening(), framed);
         for index in 0..40 {
-            assert!(received(&peer).await.unwrap() == (payload(index), relayed), "round {round}: {index}");
+            assert!(received(&peer).await == (payload(index), relayed), "round {round}: {index}");
         }
         send_train(&peer_trains, relayed, (0..40).map(payload));
         for index in 0..40 {
-            assert!(received(&client).await.unwrap().0[4..] == payload(index), "round {round}: {index}");
+            assert!(received(&client).await.0[4..] == payload(index), "round {round}: {index}");
         }
     }
-    let stats = handle.stats();
-    assert_eq!((stats.packets[0][0], stats.bytes[1][0]), (200, 200 * 1200));
+    until(|| (handle.stats().packets[0][0], handle.stats().bytes[1][0]) == (200, 200 * 1200)).await;
     // One for a train, besides a few answers.
-    assert!(stats.send_calls < 30, "{stats:?}");
+    assert!(handle.stats().send_calls < 30, "{:?}", handle.stats());
 }

@@ -52,7 +52,7 @@ impl Setter for Attribute {
 
 /// The `turn` crate's client, listening, with credentials of `alice` signed by the secret `north`.
 pub(crate) async fn rest_client(relay: SocketAddr) -> Client {
-    let issued = issue("north", "alice", Duration::from_secs(60), SystemTime::now());
+    let issued = issue("north", "alice", Duration::from_secs(600), SystemTime::now());
     let client = Client::new(ClientConfig {
         stun_serv_addr: relay.to_string(),
         turn_serv_addr: relay.to_string(),
@@ -109,7 +109,7 @@ impl Server {
     /// Ends it in order; its folder is returned.
     pub(crate) async fn stop(mut self) -> tempfile::TempDir {
         self.stop.send(()).unwrap();
-        tokio::time::timeout(Duration::from_secs(15), self.running).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(super::relay::SOON, self.running).await.unwrap().unwrap().unwrap();
         self.folder.take().unwrap()
     }
 }

@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::port::{announced, connector, http_get, relays, settings, some, tls, turn};
-use super::relay::{LOCALHOST, until};
+use super::relay::{LOCALHOST, SOON, until};
 use super::support::Server;
 
 /// An authority of our own.
@@ -193,7 +193,7 @@ async fn the_end_of_tls_is_the_end_of_the_allocation() {
     let pem = fs::read(server.folder.as_ref().unwrap().path().join("tls/self-signed.pem")).unwrap();
     let allocations = async |count: &str| {
         let shown = format!("\ncastway_relay_allocations {count}\n");
-        let waited = timeout(Duration::from_secs(20), async {
+        let waited = timeout(SOON, async {
             while !http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/metrics").await.2.contains(&shown) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -224,7 +224,7 @@ async fn a_client_over_tls_that_does_not_read_loses_media_and_then_its_connectio
         let line = metrics.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
         line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
     };
-    timeout(Duration::from_secs(40), async {
+    timeout(2 * SOON, async {
         while number("castway_relay_drops_total{reason=\"stream_full\"}").await < 100.0 {
             for _ in 0..500 {
                 peer.send_to(&[7; 1200], relayed).await.unwrap();

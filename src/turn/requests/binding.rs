@@ -14,7 +14,7 @@ use super::super::shared::source;
 use super::super::verdict::{DropReason, Forward};
 
 impl Relay {
-    /// A stranger's request: answered rarely, in no more bytes than it takes, and never remembered.
+    /// A stranger's request: answered rarely, in few bytes (NAT behaviour discovery adds its addresses), and never remembered.
     pub(super) fn binding(&mut self, from: FiveTuple, message: &Message<'_>, now: Instant) -> Forward {
         let stream = from.transport.is_stream();
         if !stream && !self.shared.bindings.count(source(from.client.ip()), self.shared.nanos(now)) {
