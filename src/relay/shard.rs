@@ -505,8 +505,11 @@ impl Shard {
                 }
                 Frame::Needs(_) => {
                     let stream = self.streams.stream(id)?;
-                    let kept = stream.keep(bytes);
-                    return if !kept { Some(Close::Garbage) } else { stream.has_ended().then_some(Close::Client) };
+                    stream.keep(bytes);
+                    if stream.keeps_too_much(|client| self.engine.has_allocation(client)) {
+                        return Some(Close::Garbage);
+                    }
+                    return stream.has_ended().then_some(Close::Client);
                 }
                 Frame::Garbage => return Some(Close::Garbage),
             }

@@ -70,15 +70,22 @@ impl Stream {
         Ok((len > 0).then_some(kept + len))
     }
 
-    /// Keeps the beginning of a message. False: it is longer than a stranger may send.
-    pub(super) fn keep(&mut self, rest: &[u8]) -> bool {
+    /// Keeps the beginning of a message.
+    pub(super) fn keep(&mut self, rest: &[u8]) {
         if rest.is_empty() {
             self.partial = Vec::new();
         } else {
             self.partial.clear();
             self.partial.extend_from_slice(rest);
         }
-        self.stranger.is_none() || rest.len() <= UNPROVEN
+    }
+
+    /// Whether what is kept is longer than a stranger may send. `allocated` tells whether a client has an allocation.
+    pub(super) fn keeps_too_much(&mut self, allocated: impl FnOnce(&FiveTuple) -> bool) -> bool {
+        if self.partial.len() > UNPROVEN && self.stranger.is_some() && allocated(&self.tuple) {
+            self.stranger = None;
+        }
+        self.partial.len() > UNPROVEN && self.stranger.is_some()
     }
 
     /// Takes back what was kept.

@@ -140,6 +140,29 @@ async fn messages_may_be_split_anywhere() {
     }
 }
 
+/// At once after the Allocate, and so that the beginning has to be kept.
+#[tokio::test]
+async fn a_long_message_may_come_in_pieces_from_whoever_has_an_allocation() {
+    let handle = start(&RelayConfig { threads: 1, ..allowing(&["127.0.0.0/8"]) });
+    let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let mut client = Connection::open(handle.listening(), usize::MAX).await;
+    let mut stranger = Connection::open(handle.listening(), usize::MAX).await;
+    client.allocate().await;
+    client.bind_channel(peer.local_addr().unwrap()).await;
+    let message = channel_data(&[7; 20_000]);
+    let (beginning, rest) = message.split_at(5000);
+    client.write(beginning).await;
+    // By the answer to this one, the one thread has read the beginning.
+    stranger.challenged().await;
+    client.write(rest).await;
+    let mut buffer = vec![0; 30_000];
+    let (len, _) = timeout(SOON, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
+    assert!(buffer[..len] == message[4..]);
+    // From anybody else it is the end.
+    stranger.write(beginning).await;
+    until(|| handle.stats().closes[1] == 1).await;
+}
+
 #[tokio::test]
 async fn what_is_too_long_for_udp_is_dropped_under_its_name() {
     let handle = start(&allowing(&["127.0.0.0/8"]));
