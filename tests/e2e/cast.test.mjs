@@ -1,7 +1,9 @@
 // Our own pages in two Chromium processes, with nothing but the embedded relay between them.
 import assert from 'node:assert/strict';
-import { assertMagenta, assertPicture, assertRelayed, inState, openSource, openTv, shownCode, startCast, statistics, until } from './support/browser.mjs';
+import { assertMagenta, assertPicture, assertRelayed, inState, LIMIT, openSource, openTv, shownCode, startCast, statistics, until } from './support/browser.mjs';
 import { scene } from './support/scene.mjs';
+
+const RECOVERY = 2 * LIMIT;
 
 async function casting(stage, server, options = {}) {
   const [tvBrowser, castBrowser] = [await stage.browser(), await stage.browser()];
@@ -52,13 +54,13 @@ scene('both pages get over a restart of the server', {}, async (stage, server) =
   const { tv, caster, castBrowser, code } = await casting(stage, server);
   await assertPicture(tv, 2);
   await server.restart();
-  await until('the TV is online again', () => tv.evaluate(() => window.castway.online()), Boolean, 30_000);
-  await until('the caster is online again', () => caster.evaluate(() => window.castway.online()), Boolean, 30_000);
+  await until('the TV is online again', () => tv.evaluate(() => window.castway.online()), Boolean, RECOVERY);
+  await until('the caster is online again', () => caster.evaluate(() => window.castway.online()), Boolean, RECOVERY);
   // The relay's allocations went with the old process: the picture has to come over new ones.
-  await inState(caster, 'sharing', 60_000);
-  await inState(tv, 'playing', 60_000);
+  await inState(caster, 'sharing', RECOVERY);
+  await inState(tv, 'playing', RECOVERY);
   const before = await statistics(tv);
-  await until('new frames are decoded', () => statistics(tv), ({ frames }) => frames > before.frames + 10, 60_000);
+  await until('new frames are decoded', () => statistics(tv), ({ frames }) => frames > before.frames + 10, RECOVERY);
   await assertPicture(tv, 3);
   await assertRelayed(tv, server);
 
@@ -133,7 +135,7 @@ scene('GET /turn alone is enough for a page to reach the relay', {}, async (stag
   const browser = await stage.browser();
   const page = await (await browser.newContext()).newPage();
   await page.goto(`${server.url}/`);
-  const result = await page.evaluate(async () => {
+  const result = await page.evaluate(async (limit) => {
     const { uris, username, password } = await (await fetch('/turn?service=turn&username=alice')).json();
     const config = { iceServers: [{ urls: uris, username, credential: password }], iceTransportPolicy: 'relay' };
     const [a, b] = [new RTCPeerConnection(config), new RTCPeerConnection(config)];
@@ -142,7 +144,7 @@ scene('GET /turn alone is enough for a page to reach the relay', {}, async (stag
     const channel = a.createDataChannel('test');
     const heard = new Promise((resolve, reject) => {
       b.ondatachannel = ({ channel: far }) => (far.onmessage = ({ data }) => resolve(data));
-      setTimeout(() => reject(new Error(`ICE is ${a.iceConnectionState}`)), 20_000);
+      setTimeout(() => reject(new Error(`ICE is ${a.iceConnectionState}`)), limit);
     });
     channel.onopen = () => channel.send('over the relay');
     await a.setLocalDescription(await a.createOffer());
@@ -152,7 +154,7 @@ scene('GET /turn alone is enough for a page to reach the relay', {}, async (stag
     const text = await heard;
     const types = [...(await a.getStats()).values()].filter(({ type }) => type === 'local-candidate').map(({ candidateType }) => candidateType);
     return { text, types };
-  });
+  }, LIMIT);
   assert.equal(result.text, 'over the relay');
   assert.ok(result.types.length > 0 && result.types.every((type) => type === 'relay'));
 });

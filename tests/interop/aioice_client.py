@@ -55,4 +55,4 @@ async def main(host, port, transport, username, password):
     print("ok")
 
 
-asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 30))
+asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 120))

@@ -5,7 +5,9 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Channel, plain } from './support/apprtc.mjs';
-import { freeTcpPort, startServer } from './support/server.mjs';
+import { freePort } from './support/ports.mjs';
+import { startServer } from './support/server.mjs';
+import { PATIENCE, until } from './support/wait.mjs';
 
 let rooms = 0;
 const room = () => `room${(rooms += 1)}`;
@@ -16,14 +18,15 @@ for (const own of [false, true]) {
     let base;
     let url;
     before(async () => {
-      const addr = `127.0.0.1:${await freeTcpPort()}`;
-      server = await startServer({ CASTWAY_COLLIDER_ADDR: addr, CASTWAY_CALL_RATE: '100000' });
-      base = own ? `http://${addr}` : server.url;
+      server = await startServer(async () => ({ CASTWAY_COLLIDER_ADDR: `127.0.0.1:${await freePort()}`, CASTWAY_CALL_RATE: '100000' }));
+      base = own ? `http://${server.settings.CASTWAY_COLLIDER_ADDR}` : server.url;
       url = `${base.replace('http', 'ws')}/ws`;
     });
     after(() => server?.close());
     const post = (path, body) => plain(`${base}${path}`, { method: 'POST', body });
     const status = async () => JSON.parse((await plain(`${base}/status`)).body);
+    // Until so many sockets are registered: a drop is noticed when it is.
+    const untilOpen = (count) => until(`${count} are open`, async () => (await status()).openws, (open) => open === count);
     const registered = async (name, client) => {
       const channel = await Channel.open(url);
       channel.register(name, client);
@@ -178,9 +181,10 @@ for (const own of [false, true]) {
 
     test('a dropped client keeps its slot for 10 s and hears what it missed', async () => {
       const name = room();
-      const [one, two, doomed] = [await registered(name, '1'), await registered(name, '2'), await registered(room(), '1')];
+      await untilOpen(0);
+      const [one, two] = [await registered(name, '1'), await registered(name, '2')];
       two.drop();
-      await sleep(300);
+      await untilOpen(1);
       one.send('missed 1');
       one.send('missed 2');
       await one.settled();
@@ -191,10 +195,17 @@ for (const own of [false, true]) {
       again.register(name, '2');
       assert.deepEqual([await again.message(), await again.message()], ['missed 1', 'missed 2']);
       again.drop();
-      await sleep(11_000);
-      const after = await registered(name, '3');
-      assert.deepEqual(after.frames, [], 'the slot of 2 is gone, and what one had said was delivered');
-      for (const channel of [one, after, doomed]) channel.close();
+      const after = await until('the slot of 2 is gone', async () => {
+        const channel = await Channel.open(url);
+        channel.register(name, '3');
+        channel.say({ cmd: 'settled?' });
+        const { error } = await channel.next();
+        if (error.startsWith('Invalid message')) return channel;
+        assert.equal(error, 'Max room capacity reached');
+        return null;
+      });
+      assert.deepEqual(after.frames, [], 'what one had said was delivered');
+      for (const channel of [one, after]) channel.close();
     });
 
     test('/status counts what is open, what there was and errors', async () => {
@@ -228,6 +239,7 @@ for (const own of [false, true]) {
 
     test('one that does not read is dropped and nobody waits for it', async () => {
       const name = room();
+      await untilOpen(0);
       const two = await registered(name, '2');
       const [host, port] = base.slice('http://'.length).split(':');
       const deaf = connect(Number(port), host);
@@ -238,15 +250,13 @@ for (const own of [false, true]) {
       const text = Buffer.from(JSON.stringify({ cmd: 'register', roomid: name, clientid: '1' }));
       deaf.write(Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), text]));
       const body = 'x'.repeat(60_000);
-      const open = async () => (await status()).openws;
-      for (const end = Date.now() + 10_000; (await open()) < 2 && Date.now() < end; ) await sleep(10);
-      const before = await open();
+      await untilOpen(2);
       let posts = 0;
-      while ((await open()) === before && posts < 1000) {
+      while ((await status()).openws === 2 && posts < 1000) {
         assert.equal((await post(`/${name}/2`, body)).status, 200);
         posts += 1;
       }
-      assert.equal(await open(), before - 1, `after ${posts} messages`);
+      assert.equal((await status()).openws, 1, `after ${posts} messages`);
       two.send('the peer goes on');
       await two.settled();
       deaf.destroy();
@@ -270,7 +280,7 @@ describe('pings', () => {
     live.socket.on('ping', () => (pings += 1));
     dead.register('pinged', '1');
     await dead.settled();
-    await Promise.race([dead.gone, sleep(120_000, null, { ref: false })]);
+    await Promise.race([dead.gone, sleep(3 * PATIENCE, null, { ref: false })]);
     assert.equal(dead.closed, 1006, 'cut, not closed');
     assert.ok(pings >= 1);
     live.register('pinged', '2');

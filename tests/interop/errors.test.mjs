@@ -4,6 +4,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { closeAll, connect } from './support/clients.mjs';
 import { CODE, dialects, exchange, pair, sdp } from './support/dialects.mjs';
 import { startServer } from './support/server.mjs';
+import { until } from './support/wait.mjs';
 
 let server;
 before(async () => {
@@ -125,10 +126,8 @@ test('server_full: no more TVs than the setting allows', async () => {
     for (const tv of tvs.slice(0, 2)) assert.equal((await tv.ask('TV_INIT')).ok, true);
     await both(tvs[2], 'server_full', 'TV_INIT');
     tvs[0].leave();
-    const deadline = Date.now() + 5000;
-    let answer = { ok: false };
-    while (!answer.ok && Date.now() < deadline) answer = await tvs[2].ask('TV_INIT');
-    assert.match(answer.code, CODE, 'a place has become free');
+    const { code } = await until('a place is free', () => tvs[2].ask('TV_INIT'), ({ ok }) => ok);
+    assert.match(code, CODE);
   } finally {
     closeAll();
     await small.close();

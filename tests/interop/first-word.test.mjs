@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import WebSocket from 'ws';
 import { startServer } from './support/server.mjs';
+import { PATIENCE } from './support/wait.mjs';
 
 const CLIENTS = 1500;
 const AT_ONCE = 20;
@@ -18,7 +19,7 @@ test(`the first event of ${CLIENTS} clients is answered`, async () => {
         socket.terminate();
         resolve(result);
       };
-      const timer = setTimeout(() => end('no answer'), 10_000);
+      const timer = setTimeout(() => end('no answer'), PATIENCE);
       const prefix = namespace === '/' ? '' : `${namespace},`;
       socket.on('error', (error) => end(error.message));
       socket.on('message', (data) => {

@@ -4,13 +4,10 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { closeAll, connect, transports, versions } from './support/clients.mjs';
 import { wholeFlow } from './support/dialects.mjs';
 import { startServer } from './support/server.mjs';
+import { until } from './support/wait.mjs';
 
 const home = { A: '/', B: '/rtc' };
-const upgraded = async (peer) => {
-  const deadline = Date.now() + 10_000;
-  while (peer.transport !== 'websocket' && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
-  assert.equal(peer.transport, 'websocket', `${peer.label} has upgraded`);
-};
+const upgraded = (peer) => until(`${peer.label} has upgraded`, () => peer.transport, (transport) => transport === 'websocket');
 
 let server;
 before(async () => {

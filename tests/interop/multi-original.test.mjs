@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { startServer } from './support/server.mjs';
 import { closeAll, connect, room, startOriginal } from './support/multi.mjs';
+import { PATIENCE, until } from './support/wait.mjs';
 
 let ours;
 before(async () => {
@@ -11,7 +12,8 @@ before(async () => {
   await ours.addUser('root', 'root-password-1');
   const { code, stderr } = await ours.cli(['user', 'promote', 'root']);
   assert.equal(code, 0, stderr);
-  await new Promise((resolve) => setTimeout(resolve, 1200));
+  // From its start on it knows who is an admin.
+  await ours.restart();
 });
 after(() => ours?.close());
 afterEach(closeAll);
@@ -42,8 +44,10 @@ async function transcript(server, version, play) {
     },
     async leave(id) {
       clients[id].leave();
-      // A farewell is answered by nothing; a newcomer's round trip comes after it.
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      // A farewell is answered by nothing.
+      const [other] = Object.values(clients).filter(({ socket }) => socket.connected);
+      const isThere = { remoteUserId: 'system', message: { detectPresence: true, userid: id }, sender: other.id };
+      await until(`${id} has left`, () => other.ask('RTCMultiConnection-Message', isThere), ([there]) => there === false);
       await stage.settle();
     },
   };
@@ -56,11 +60,13 @@ async function transcript(server, version, play) {
 
 function script(name, play, differences = {}) {
   for (const version of ['2.5', '4.8']) {
-    test(`${name} (${version})`, { timeout: 60_000 }, async () => {
+    test(`${name} (${version})`, async () => {
       const original = await startOriginal();
       try {
         const theirs = await transcript(original, version, play);
         const own = await transcript(ours, version, play);
+        // The next script's clients have the same names.
+        await until('everybody has left', () => ours.metric('castway_multi_users'), (users) => users === 0);
         for (const [step, { original: before, ours: now }] of Object.entries(differences)) {
           assert.deepEqual(theirs[step], before, `${step}, as the original does it`);
           assert.deepEqual(own[step], now, `${step}, as we do it`);
@@ -418,7 +424,7 @@ script('an admin', async (stage) => {
 
 async function answered(root, command) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no answer to ${JSON.stringify(command)}`)), 10_000);
+    const timer = setTimeout(() => reject(new Error(`no answer to ${JSON.stringify(command)}`)), PATIENCE);
     root.emit('admin', command, (answer) => {
       clearTimeout(timer);
       resolve(answer);

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { closeAll, connect, NAME } from './support/clients.mjs';
 import { wholeFlow } from './support/dialects.mjs';
-import { getFrom, haproxy, isInstalled, proxyFolder, readmeBlocks, startProxy } from './support/proxy.mjs';
-import { freeTcpPort, startServer } from './support/server.mjs';
+import { getFrom, haproxy, isInstalled, readmeBlocks, startProxy } from './support/proxy.mjs';
+import { startServer } from './support/server.mjs';
 
 // The first block of that language with this test's ports, files and nothing else changed.
 function settings(language, folder, port, server) {
@@ -33,11 +33,9 @@ const proxies = {
 
 for (const [name, proxy] of Object.entries(proxies)) {
   describe(name, { skip: !isInstalled(name) && `${name} is not installed` }, () => {
-    let running;
     let server;
     let front;
-    let ca;
-    const get = (path, options) => getFrom({ port: front.port, ca, name: NAME }, path, options);
+    const get = (path, options) => getFrom({ ...front, name: NAME }, path, options);
     before(async () => {
       server = await startServer({
         CASTWAY_TURN_ACCESS: 'open',
@@ -48,27 +46,26 @@ for (const [name, proxy] of Object.entries(proxies)) {
         CASTWAY_TURN_ADDR: '0.0.0.0:0',
         CASTWAY_CORS_ORIGINS: 'https://other.example.org',
       });
-      const folder = proxyFolder(name);
-      const [key, pem] = [join(folder, 'cast.example.org.key'), join(folder, 'cast.example.org.pem')];
-      execFileSync('openssl', [
-        'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-keyout', key, '-out', pem,
-        '-subj', `/CN=${NAME}`, '-addext', `subjectAltName=DNS:${NAME}`,
-      ], { stdio: 'ignore' });
-      ca = readFileSync(pem);
-      // HAProxy wants both in one file; to the others a key behind the certificate is nothing.
-      if (name === 'haproxy') writeFileSync(pem, Buffer.concat([ca, readFileSync(key)]));
-      const port = await freeTcpPort();
-      front = { url: `https://${NAME}:${port}`, port };
-      running = await startProxy(name, {
-        folder,
-        text: proxy.config(settings(proxy.language, folder, port, server), folder),
-        args: proxy.args,
-        ready: async () => (await get('/healthz')).status === 200,
+      front = await startProxy(name, proxy.args, async ({ folder, port }) => {
+        const [key, pem] = [join(folder, 'cast.example.org.key'), join(folder, 'cast.example.org.pem')];
+        execFileSync('openssl', [
+          'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-keyout', key, '-out', pem,
+          '-subj', `/CN=${NAME}`, '-addext', `subjectAltName=DNS:${NAME}`,
+        ], { stdio: 'ignore' });
+        const ca = readFileSync(pem);
+        // HAProxy wants both in one file; to the others a key behind the certificate is nothing.
+        if (name === 'haproxy') writeFileSync(pem, Buffer.concat([ca, readFileSync(key)]));
+        return {
+          url: `https://${NAME}:${port}`,
+          ca,
+          text: proxy.config(settings(proxy.language, folder, port, server), folder),
+          ready: async () => (await getFrom({ port, ca, name: NAME }, '/healthz')).status === 200,
+        };
       });
     });
     afterEach(closeAll);
     after(async () => {
-      await running?.close();
+      await front?.close();
       await server?.close();
     });
 
@@ -90,8 +87,8 @@ for (const [name, proxy] of Object.entries(proxies)) {
     for (const transport of ['websocket', 'upgrade', 'polling']) {
       test(`a cast over ${transport}`, async () => {
         const from = { websocket: '127.0.0.31', upgrade: '127.0.0.32', polling: '127.0.0.33' }[transport];
-        const tv = await connect(front, { transport, from, ca, label: 'TV' });
-        const caster = await connect(front, { transport, from, ca, label: 'caster' });
+        const tv = await connect(front, { transport, from, ca: front.ca, label: 'TV' });
+        const caster = await connect(front, { transport, from, ca: front.ca, label: 'caster' });
         await wholeFlow(tv, 'A', caster, 'A');
         assert.deepEqual([...tv.heard('CAST_ERROR'), ...caster.heard('CAST_ERROR')], []);
       });

@@ -8,10 +8,10 @@ import { connect as connectTls } from 'node:tls';
 import { ownAuthority } from './support/authority.mjs';
 import { closeAll, connect, NAME } from './support/clients.mjs';
 import { wholeFlow } from './support/dialects.mjs';
-import { getFrom, haproxy, proxyFolder, readmeBlocks, startProxy } from './support/proxy.mjs';
-import { freeTcpPort, startServer } from './support/server.mjs';
+import { getFrom, haproxy, readmeBlocks, startProxy } from './support/proxy.mjs';
+import { startServer } from './support/server.mjs';
 import { relayBothWays, TurnClient } from './support/turn.mjs';
-import { within } from './support/webrtc.mjs';
+import { within } from './support/wait.mjs';
 
 const PROXY = '127.0.0.1';
 // Who is no proxy.
@@ -31,7 +31,6 @@ const BINDING = Buffer.from('000100002112a442000102030405060708090a0b', 'hex');
 
 let server;
 let authority;
-let running;
 let front;
 let ca;
 let credentials;
@@ -44,21 +43,20 @@ before(async () => {
     CASTWAY_TURN_ACCESS: 'open',
     CASTWAY_CREDENTIALS_RATE: '3',
   });
-  const port = await freeTcpPort();
-  front = { url: `https://${NAME}:${port}`, port, ca, name: NAME };
   const block = readmeBlocks('haproxy').find((text) => text.includes('send-proxy-v2'));
   assert.ok(block, 'the README has no send-proxy-v2');
-  running = await startProxy('haproxy', {
-    folder: proxyFolder('haproxy'),
+  front = await startProxy('haproxy', haproxy.args, async ({ port }) => ({
+    url: `https://${NAME}:${port}`,
+    ca,
+    name: NAME,
     text: haproxy.config(block.replace('bind :443', `bind 127.0.0.1:${port}`).replace('127.0.0.1:8443', `127.0.0.1:${server.httpsPort}`)),
-    args: haproxy.args,
-    ready: async () => (await getFrom(front, '/healthz')).status === 200,
-  });
+    ready: async () => (await getFrom({ port, ca, name: NAME }, '/healthz')).status === 200,
+  }));
   credentials = JSON.parse((await getFrom(front, '/turn?username=alice', { from: '127.0.0.10' })).body);
 });
 afterEach(closeAll);
 after(async () => {
-  await running?.close();
+  await front?.close();
   await server?.close();
   authority?.close();
 });

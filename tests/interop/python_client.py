@@ -6,7 +6,8 @@ import sys
 
 import socketio
 
-LIMIT = 10
+# In seconds; for what must come, on however busy a machine.
+LIMIT = 60
 TRANSPORTS = {"polling": ["polling"], "websocket": ["websocket"], "upgrade": ["polling", "websocket"]}
 OFFER = {"type": "offer", "sdp": "v=0\r\na=python\r\n"}
 ANSWER = {"type": "answer", "sdp": "v=0\r\na=python:answer\r\n"}
@@ -28,7 +29,7 @@ class SyncPeer:
     def __init__(self, url, transports, namespace):
         self.namespace = namespace
         self.events = {}
-        self.client = socketio.Client(reconnection=False)
+        self.client = socketio.Client(reconnection=False, request_timeout=LIMIT)
         self.client.on("*", self.hear, namespace=namespace)
         self.client.connect(url, transports=transports, namespaces=[namespace], wait_timeout=LIMIT)
 
@@ -56,7 +57,7 @@ class AsyncPeer:
     def __init__(self, namespace):
         self.namespace = namespace
         self.events = {}
-        self.client = socketio.AsyncClient(reconnection=False)
+        self.client = socketio.AsyncClient(reconnection=False, request_timeout=LIMIT)
         self.client.on("*", self.hear, namespace=namespace)
 
     async def connect(self, url, transports):

@@ -1,11 +1,13 @@
 // Clients of other descent at our relay: each checks the data that comes back.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { run } from './support/process.mjs';
-import { freeUdpPort, startServer } from './support/server.mjs';
+import { freePort, onFreePorts } from './support/ports.mjs';
+import { Program, run } from './support/process.mjs';
+import { startServer } from './support/server.mjs';
 
 const python = fileURLToPath(new URL('../.venv/bin/python', import.meta.url));
 const aioice = fileURLToPath(new URL('aioice_client.py', import.meta.url));
@@ -17,25 +19,40 @@ let granted;
 // Plain peers that send back what they get, as turnutils_uclient expects them.
 const peers = {};
 before(async () => {
-  const port = await freeUdpPort(V6);
-  server = await startServer({
-    CASTWAY_TURN_ADDR: `[::]:${port}`,
+  server = await startServer(async () => ({
+    CASTWAY_TURN_ADDR: `[::]:${await freePort('::')}`,
     CASTWAY_EXTERNAL_IP: `${V4},${V6}`,
     CASTWAY_RELAY_IP: `${V4},${V6}`,
     CASTWAY_ALLOWED_PEER_IP: `${V4},${V6}`,
     CASTWAY_NO_TCP_RELAY: 'false',
     CASTWAY_TURN_ACCESS: 'open',
-  });
+  }));
   granted = await (await fetch(`${server.url}/turn?username=alice`)).json();
   for (const host of [V4, V6]) {
-    const peerPort = await freeUdpPort(host);
-    peers[host] = { port: peerPort, child: spawn('turnutils_peer', ['-L', host, '-p', String(peerPort)], { stdio: 'ignore' }) };
+    peers[host] = await onFreePorts(async () => {
+      const port = await freePort(host);
+      const program = new Program('turnutils_peer', ['-L', host, '-p', String(port)]);
+      await program.ready(() => sendsBack(host, port));
+      return { port, close: () => program.close() };
+    });
   }
 });
 after(async () => {
-  for (const { child } of Object.values(peers)) child.kill();
+  for (const peer of Object.values(peers)) await peer.close();
   await server?.close();
 });
+
+// Fails where nothing comes back within a second.
+async function sendsBack(host, port) {
+  const socket = createSocket(host === V4 ? 'udp4' : 'udp6');
+  try {
+    socket.send('hello', port, host);
+    await once(socket, 'message', { signal: AbortSignal.timeout(1000) });
+    return true;
+  } finally {
+    socket.close();
+  }
+}
 
 const uclient = (args, host = V4) =>
   run('turnutils_uclient', [...args, '-n', '20', '-z', '10', '-l', '700', '-u', granted.username, '-w', granted.password, '-p', String(server.turnPort), host]);

@@ -4,6 +4,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { versions } from './support/clients.mjs';
 import { sdp, candidate, assertIceServers, CODE } from './support/dialects.mjs';
 import { startServer } from './support/server.mjs';
+import { within } from './support/wait.mjs';
 
 let server;
 const sockets = [];
@@ -14,9 +15,6 @@ after(() => server?.close());
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.disconnect();
 });
-
-const within = (promise, what) =>
-  Promise.race([promise, new Promise((_, reject) => setTimeout(() => reject(new Error(`no ${what} within 10 s`)), 10_000).unref())]);
 
 // Stands for RTCPeerConnection with just the members that the sample lines touch.
 class FakePeerConnection {

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { startServer } from './support/server.mjs';
 import { TurnClient } from './support/turn.mjs';
+import { until } from './support/wait.mjs';
 
 const CYCLES = Number(process.env.CASTWAY_TEST_SOAK ?? 20_000);
 const CLIENTS = 50;
@@ -15,7 +15,7 @@ test(`${CYCLES} allocations are made and freed`, async (context) => {
   const server = await startServer({ CASTWAY_TURN_ACCESS: 'open' });
   const residentKb = () => Number(readFileSync(`/proc/${server.pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m)[1]);
   const descriptors = () => readdirSync(`/proc/${server.pid}/fd`).length;
-  const allocations = async () => Number((await (await fetch(`${server.url}/metrics`)).text()).match(/^castway_relay_allocations (\S+)$/m)[1]);
+  const allNone = () => until('no allocation is left', () => server.metric('castway_relay_allocations'), (count) => count === 0);
   try {
     const credentials = await (await fetch(`${server.url}/turn?username=alice`)).json();
     let made = 0;
@@ -38,7 +38,7 @@ test(`${CYCLES} allocations are made and freed`, async (context) => {
     const soak = (until) => Promise.all(Array.from({ length: CLIENTS }, (_, number) => client(number, until)));
 
     await soak(CLIENTS);
-    assert.equal(await allocations(), 0);
+    await allNone();
     const before = descriptors();
     const start = Date.now();
     await soak(CYCLES / 2);
@@ -46,11 +46,10 @@ test(`${CYCLES} allocations are made and freed`, async (context) => {
     await soak(CYCLES);
     const whole = residentKb();
     const seconds = (Date.now() - start) / 1000;
-    assert.equal(await allocations(), 0);
+    await allNone();
     // The connection that /metrics came over may take a moment.
-    for (let tries = 0; descriptors() > before && tries < 100; tries += 1) await sleep(50);
+    await until(`no more than ${before} descriptors are left`, descriptors, (count) => count <= before);
     context.diagnostic(`${Math.round(CYCLES / seconds)} cycles a second; ${half} kB after a half, ${whole} kB after all; ${before} descriptors before, ${descriptors()} after`);
-    assert.ok(descriptors() <= before, `${before} descriptors before, ${descriptors()} after`);
     assert.ok(whole - half < 1024, `resident memory grew from ${half} to ${whole} kB in the second half`);
   } finally {
     await server.close();

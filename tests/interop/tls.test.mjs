@@ -12,21 +12,13 @@ import { ownAuthority, pebble } from './support/authority.mjs';
 import { closeAll, connect } from './support/clients.mjs';
 import { exchange, pair } from './support/dialects.mjs';
 import { run } from './support/process.mjs';
-import { freeTcpPort, startServer } from './support/server.mjs';
+import { freePort, onFreePorts } from './support/ports.mjs';
+import { startServer } from './support/server.mjs';
+import { PATIENCE, until } from './support/wait.mjs';
 
 const python = fileURLToPath(new URL('../.venv/bin/python', import.meta.url));
 const script = fileURLToPath(new URL('aioice_client.py', import.meta.url));
 const domain = 'cast.castway.test';
-
-async function until(what, look, limit = 60_000) {
-  const deadline = Date.now() + limit;
-  for (;;) {
-    const seen = await look();
-    if (seen) return seen;
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${limit / 1000} s`);
-    await sleep(200);
-  }
-}
 
 // A verified TLS connection.
 async function tls(port, { ca, servername, ...more }) {
@@ -125,28 +117,40 @@ describe('with a certificate from files', () => {
 });
 
 describe('with a certificate authority', () => {
-  async function scene(ports, settings, body) {
-    const [tlsPort, httpPort] = [await freeTcpPort(), await freeTcpPort()];
-    const authority = await pebble({ tlsPort: ports.tls ?? tlsPort, httpPort, life: ports.life });
-    let server;
+  // `tls`: where the authority looks for proofs instead of at the server.
+  const begin = ({ tls, life }, settings) =>
+    onFreePorts(async () => {
+      const [tlsPort, httpPort] = [await freePort(), await freePort()];
+      const authority = await pebble({ tlsPort: tls ?? tlsPort, httpPort, life });
+      try {
+        const addresses = { CASTWAY_HTTP_ADDR: `127.0.0.1:${httpPort}`, CASTWAY_HTTPS_ADDR: `127.0.0.1:${tlsPort}` };
+        return { authority, server: await startServer({ ...addresses, CASTWAY_DOMAIN: domain, ...authority.settings, ...settings }) };
+      } catch (error) {
+        await authority.close();
+        throw error;
+      }
+    });
+
+  async function scene(wishes, settings, body) {
+    const { authority, server } = await begin(wishes, settings);
     try {
-      server = await startServer({
-        CASTWAY_HTTP_ADDR: `127.0.0.1:${httpPort}`, CASTWAY_HTTPS_ADDR: `127.0.0.1:${tlsPort}`, CASTWAY_DOMAIN: domain, ...authority.settings, ...settings,
-      });
       const certificate = async () => (await (await fetch(`${server.url}/readyz`)).json()).certificate;
       await body({ authority, server, certificate });
     } catch (error) {
-      error.message += `\n${server?.log}\n${authority.log().slice(-3000)}`;
+      error.message += `\n${server.log}\n${authority.log().slice(-3000)}`;
       throw error;
     } finally {
-      await server?.close();
+      await server.close();
       await authority.close();
     }
   }
 
+  // Orders, pauses between them and the lives of certificates take their time.
+  const untilThere = (what, look) => until(what, look, Boolean, { limit: 4 * PATIENCE });
+
   test('one is had by TLS-ALPN-01, verified, kept, and renewed while connections stay', async () => {
     await scene({ life: 30 }, {}, async ({ authority, server, certificate }) => {
-      await until('the first certificate', async () => (await certificate()).kind === 'acme');
+      await untilThere('the first certificate', async () => (await certificate()).kind === 'acme');
       const first = await tls(server.httpsPort, { ca: authority.root, servername: domain });
       assert.equal(first.getPeerCertificate().subjectaltname, `DNS:${domain}`);
       const fingerprint = first.getPeerCertificate().fingerprint256;
@@ -156,7 +160,7 @@ describe('with a certificate authority', () => {
 
       const socket = await webSocket(server.httpsPort, { ca: authority.root, servername: domain, headers: { host: domain } });
       await assertAlive(socket);
-      await until('the next certificate', async () => (await certificate()).fingerprint !== fingerprint);
+      await untilThere('the next certificate', async () => (await certificate()).fingerprint !== fingerprint);
       await assertAlive(socket);
       const second = await tls(server.httpsPort, { ca: authority.root, servername: domain });
       assert.notEqual(second.getPeerCertificate().fingerprint256, fingerprint);
@@ -177,8 +181,8 @@ describe('with a certificate authority', () => {
   });
 
   test('one port carries everything at once, the proof for the next certificate included', async () => {
-    await scene({ life: 45 }, { CASTWAY_TURN_ACCESS: 'open' }, async ({ authority, server, certificate }) => {
-      await until('the first certificate', async () => (await certificate()).kind === 'acme');
+    await scene({ life: 75 }, { CASTWAY_TURN_ACCESS: 'open' }, async ({ authority, server, certificate }) => {
+      await untilThere('the first certificate', async () => (await certificate()).kind === 'acme');
       const { fingerprint } = await certificate();
       const root = join(server.dataDir, 'root.pem');
       writeFileSync(root, authority.root);
@@ -209,7 +213,7 @@ describe('with a certificate authority', () => {
       try {
         // Each goes round after round, so that all are under way while the proof is looked for.
         let renewed = false;
-        const renewal = until('the next certificate', async () => (await certificate()).fingerprint !== fingerprint).finally(() => (renewed = true));
+        const renewal = untilThere('the next certificate', async () => (await certificate()).fingerprint !== fingerprint).finally(() => (renewed = true));
         const rounds = Object.entries(ways).map(async ([name, round]) => {
           let count = 0;
           do {
@@ -229,19 +233,19 @@ describe('with a certificate authority', () => {
   });
 
   test('HTTP-01 helps where the TLS port is not reached, and what to check is logged', async () => {
-    await scene({ tls: await freeTcpPort(), life: 3600 }, {}, async ({ server, certificate }) => {
-      await until('a complaint', async () => (await certificate()).failing);
+    await scene({ tls: await freePort(), life: 3600 }, {}, async ({ server, certificate }) => {
+      await untilThere('a complaint', async () => (await certificate()).failing);
       assert.equal((await certificate()).kind, 'self_signed');
       assert.match(server.log, /no certificate for cast\.castway\.test .*DNS record.*TCP port 443/);
-      await until('the certificate', async () => (await certificate()).kind === 'acme');
+      await untilThere('the certificate', async () => (await certificate()).kind === 'acme');
       assert.equal((await certificate()).failing, false);
     });
   });
 
   test('a directory that does not answer leaves the self-signed one', async () => {
-    const dead = `https://127.0.0.1:${await freeTcpPort()}/dir`;
+    const dead = `https://127.0.0.1:${await freePort()}/dir`;
     await scene({ life: 3600 }, { CASTWAY_ACME_DIRECTORY: dead }, async ({ server, certificate }) => {
-      await until('a complaint', async () => (await certificate()).failing);
+      await untilThere('a complaint', async () => (await certificate()).failing);
       const { kind, names } = await certificate();
       assert.equal(kind, 'self_signed');
       assert.ok(names.includes(domain));

@@ -1,9 +1,10 @@
 // Casts between the two homes, and what they cost the relay.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { within } from '../interop/support/webrtc.mjs';
+import { PATIENCE, within } from '../interop/support/wait.mjs';
 
 const script = fileURLToPath(new URL('peer.mjs', import.meta.url));
 
@@ -15,14 +16,20 @@ function peer(home, ca, ...args) {
   child.stderr.on('data', (chunk) => (errors += chunk));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async () => {
-    const { value, done } = await within(lines.next(), `word of ${args[0]} in ${home}`, 90_000);
+    const { value, done } = await within(lines.next(), `word of ${args[0]} in ${home}`, 4 * PATIENCE);
     assert.ok(!done, `${args[0]} in ${home} ended: ${errors}`);
     return JSON.parse(value);
   };
-  return { next, kill: () => child.kill('SIGKILL') };
+  const ended = once(child, 'close');
+  const end = async () => {
+    child.kill('SIGKILL');
+    await ended;
+  };
+  return { next, end };
 }
 
-// What the caster prints at its end; `options` are for both peers, `ca` is the file of an authority that they trust.
+// What the caster prints at its end, which comes before this resolves; `options` are for both peers, `ca` is the file of an
+// authority that they trust.
 export async function cast(url, options = [], ca) {
   const tv = peer('home1', ca, 'tv', url, ...options);
   let caster;
@@ -31,8 +38,8 @@ export async function cast(url, options = [], ca) {
     caster = peer('home2', ca, 'caster', url, code, ...options);
     return await caster.next();
   } finally {
-    tv.kill();
-    caster?.kill();
+    await tv.end();
+    await caster?.end();
   }
 }
 

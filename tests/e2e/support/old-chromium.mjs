@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync } from 'node:zlib';
 import WebSocket from 'ws';
+import { PATIENCE, until } from '../../interop/support/wait.mjs';
 
 const packed = fileURLToPath(new URL('../node_modules/chrome-aws-lambda/bin/chromium.br', import.meta.url));
 const unpacked = fileURLToPath(new URL('../node_modules/.cache/chromium-67/chromium', import.meta.url));
@@ -45,7 +45,7 @@ class Page {
     this.#next += 1;
     const id = this.#next;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${method} was not answered`)), 20_000);
+      const timer = setTimeout(() => reject(new Error(`${method} was not answered`)), PATIENCE);
       const settle = (done) => (value) => {
         clearTimeout(timer);
         done(value);
@@ -88,13 +88,10 @@ export async function openOld(url) {
     rmSync(profile, { recursive: true, force: true });
   };
   try {
-    const deadline = Date.now() + 20_000;
-    let port;
-    while (!port) {
-      port = output.match(/DevTools listening on ws:\/\/127\.0\.0\.1:(\d+)/)?.[1];
-      if (child.exitCode !== null || Date.now() > deadline) throw new Error(`Chromium 67 did not start: ${output}`);
-      await sleep(50);
-    }
+    const port = await until('Chromium 67 starts', () => {
+      if (child.exitCode !== null) throw new Error(`Chromium 67 did not start: ${output}`);
+      return output.match(/DevTools listening on ws:\/\/127\.0\.0\.1:(\d+)/)?.[1];
+    });
     const { Browser: version } = await (await fetch(`http://127.0.0.1:${port}/json/version`)).json();
     const targets = await (await fetch(`http://127.0.0.1:${port}/json/list`)).json();
     const socket = new WebSocket(targets.find(({ type }) => type === 'page').webSocketDebuggerUrl);

@@ -65,7 +65,7 @@ class Scene {
 }
 
 export function scene(name, settings, body) {
-  test(name, { timeout: 180_000 }, async () => {
+  test(name, async () => {
     const stage = new Scene();
     try {
       stage.server = await startServer(settings);

@@ -4,8 +4,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import WebSocket from 'ws';
-
-const PATIENCE = 10_000;
+import { PATIENCE } from './wait.mjs';
 
 // A WebSocket of Collider that keeps what it hears.
 export class Channel {

@@ -3,6 +3,7 @@ import { Agent } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
 import { createRequire } from 'node:module';
 import { connected } from './sockets.mjs';
+import { PATIENCE } from './wait.mjs';
 
 export { closeAll } from './sockets.mjs';
 
@@ -29,8 +30,6 @@ const EVENTS = [
   'RTC_TV_Answer_To_Client', 'TV_OFFLINE', 'USER_OFFLINE',
 ];
 
-const LIMIT = 10_000;
-
 export class Peer {
   log = [];
   #unread = new Map();
@@ -50,7 +49,7 @@ export class Peer {
   }
 
   // The next event of that name that nobody has asked for yet: all its arguments.
-  nextArgs(name, limit = LIMIT) {
+  nextArgs(name, limit = PATIENCE) {
     if (!EVENTS.includes(name)) throw new Error(`${name} is not in the list of events`);
     const unread = this.#unread.get(name);
     if (unread?.length) return Promise.resolve(unread.shift());
@@ -86,7 +85,7 @@ export class Peer {
   // Emits with an ack callback; the answer must come.
   ask(name, ...args) {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${this.label}: no ack for ${name}`)), LIMIT);
+      const timer = setTimeout(() => reject(new Error(`${this.label}: no ack for ${name}`)), PATIENCE);
       this.socket.emit(name, ...args, (answer) => {
         clearTimeout(timer);
         resolve(answer);
@@ -118,18 +117,17 @@ export class Peer {
 
 const lookup = (_name, { all }, found) => (all ? found(null, [{ address: '127.0.0.1', family: 4 }]) : found(null, '127.0.0.1', 4));
 
-
 // What a proxy's certificate in these tests is for.
 export const NAME = 'cast.example.org';
 
 // `from` is the client's own loopback address, for whatever the server counts by address; `ca` whose certificate it expects.
 export async function connect(server, { version = '4.8', transport = 'websocket', namespace = '/', label, from, ca } = {}) {
   const url = `${server.url}${namespace === '/' ? '' : namespace}`;
-  const options = { transports: transports[transport], forceNew: true, reconnection: false, timeout: LIMIT };
+  const options = { transports: transports[transport], forceNew: true, reconnection: false, timeout: PATIENCE };
   if (ca) options.agent = new SecureAgent({ localAddress: from, ca, lookup });
   else if (from) options.agent = new Agent({ localAddress: from });
   const socket = versions[version](url, options);
   const peer = new Peer(socket, label ?? `client ${version} ${transport} ${namespace}`);
-  await connected(socket, peer.label, LIMIT);
+  await connected(socket, peer.label);
   return peer;
 }

@@ -1,15 +1,12 @@
 // RTCMultiConnection's side of the Socket.IO clients: handshakes as the browser library makes them, and what they hear.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { Agent } from 'node:http';
 import { fileURLToPath } from 'node:url';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { transports, versions } from './clients.mjs';
+import { Program } from './process.mjs';
 import { connected } from './sockets.mjs';
+import { PATIENCE, until } from './wait.mjs';
 
 export { closeAll } from './sockets.mjs';
-
-const LIMIT = 10_000;
 
 export const EVENTS = [
   'user-connected', 'user-disconnected', 'extra-data-updated', 'userid-already-taken', 'set-isInitiator-true', 'user-not-found',
@@ -18,30 +15,11 @@ export const EVENTS = [
   'custom-message', 'my-event', 'other-messages',
 ];
 
+// Resolves to {url, close}.
 export async function startOriginal() {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('./multi-original.mjs', import.meta.url))], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  child.stdout.on('data', (chunk) => (output += chunk));
-  child.stderr.on('data', (chunk) => (output += chunk));
-  const deadline = Date.now() + 20_000;
-  while (!/^port \d+$/m.test(output)) {
-    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`the original server did not start: ${output}`);
-    await sleep(20);
-  }
-  return {
-    url: `http://127.0.0.1:${output.match(/^port (\d+)$/m)[1]}`,
-    get running() {
-      return child.exitCode === null && child.signalCode === null;
-    },
-    get log() {
-      return output;
-    },
-    async close() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    },
-  };
+  const program = new Program(process.execPath, [fileURLToPath(new URL('./multi-original.mjs', import.meta.url))]);
+  const port = await program.ready(async () => program.output.match(/^port (\d+)$/m)?.[1]);
+  return { url: `http://127.0.0.1:${port}`, close: () => program.close() };
 }
 
 // As SocketConnection of the browser library writes it.
@@ -93,7 +71,7 @@ export class Client {
   settle() {
     if (!this.socket.connected) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${this.id}: no answer to check-presence`)), LIMIT);
+      const timer = setTimeout(() => reject(new Error(`${this.id}: no answer to check-presence`)), PATIENCE);
       const done = () => {
         clearTimeout(timer);
         resolve();
@@ -108,11 +86,7 @@ export class Client {
   }
 
   async until(what, accept) {
-    const deadline = Date.now() + LIMIT;
-    while (!accept(this.log)) {
-      if (Date.now() > deadline) throw new Error(`${this.id} never heard ${what}, but ${JSON.stringify(this.log)}`);
-      await sleep(20);
-    }
+    await until(`${this.id} hears ${what}`, () => this.log, accept);
   }
 
   leave() {
@@ -127,16 +101,14 @@ export class Client {
   }
 }
 
-
 export async function connect(server, userid, { version = '4.8', transport = 'websocket', from, reconnection = false, ...more } = {}) {
-  const options = { transports: transports[transport], forceNew: true, reconnection, reconnectionDelay: 100, reconnectionDelayMax: 300, timeout: LIMIT };
+  const options = { transports: transports[transport], forceNew: true, reconnection, reconnectionDelay: 100, reconnectionDelayMax: 300, timeout: PATIENCE };
   if (from) options.agent = new Agent({ localAddress: from });
   const socket = versions[version](`${server.url}/?${query(userid, more)}`, options);
   const client = new Client(socket, userid);
-  await connected(socket, userid, LIMIT);
+  await connected(socket, userid);
   return client;
 }
-
 
 export const room = (sessionid, more = {}) => ({
   sessionid,

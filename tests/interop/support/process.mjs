@@ -1,9 +1,10 @@
-// Other programs, run to their end.
+// Other programs: run to their end, or beside a test.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { PATIENCE, until } from './wait.mjs';
 
 // Resolves to {code, output}; code is null where the program is killed after `limit` ms.
-export async function run(command, args, limit = 60_000) {
+export async function run(command, args, limit = 3 * PATIENCE) {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   child.stdout.on('data', (chunk) => (output += chunk));
@@ -12,4 +13,41 @@ export async function run(command, args, limit = 60_000) {
   const [code] = await once(child, 'close');
   clearTimeout(timer);
   return { code, output };
+}
+
+// One that serves until it is closed.
+export class Program {
+  output = '';
+  #child;
+  #ended;
+
+  constructor(command, args, options = {}) {
+    this.command = command;
+    this.#child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) stream.on('data', (chunk) => (this.output += chunk));
+    this.#ended = once(this.#child, 'close').catch((error) => (this.output += error));
+  }
+
+  get running() {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  // Resolves to what `look` comes to; as long as that is nothing, or it fails, the program is not ready. One that never is, is closed.
+  async ready(look) {
+    const answer = async () => {
+      if (!this.running) throw new Error(`${this.command} has ended`);
+      return look().catch(() => null);
+    };
+    try {
+      return await until(`${this.command} serves`, answer);
+    } catch (error) {
+      await this.close();
+      throw new Error(`${error.message}\n${this.output}`);
+    }
+  }
+
+  async close() {
+    this.#child.kill('SIGKILL');
+    await this.#ended;
+  }
 }

@@ -1,12 +1,12 @@
 // Proxies of other descent with the README's settings in front of a server.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort, onFreePorts } from './ports.mjs';
+import { Program } from './process.mjs';
 
 const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
 // Debian's haproxy and nginx are where only root looks.
@@ -27,35 +27,28 @@ export const haproxy = {
   args: (file) => ['-db', '-f', file],
 };
 
-export function proxyFolder(name) {
-  return mkdtempSync(join(tmpdir(), `castway-${name}-`));
-}
-
-// Runs the proxy in its folder, and resolves when `ready` does to something true. `close` ends it and removes the folder.
-export async function startProxy(name, { folder, text, args, ready }) {
-  const file = join(folder, 'settings');
-  writeFileSync(file, text);
-  const child = spawn(name, args(file, folder), { env: { PATH, HOME: folder }, stdio: ['ignore', 'pipe', 'pipe'] });
-  let log = '';
-  let failure = null;
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (log += chunk));
-  child.on('error', (error) => (failure = error));
-  const close = async () => {
-    if (!failure && child.exitCode === null && child.signalCode === null) {
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    }
-    rmSync(folder, { recursive: true, force: true });
-  };
-  const deadline = Date.now() + 20_000;
-  while (!(await ready().catch(() => false))) {
-    if (failure || child.exitCode !== null || Date.now() > deadline) {
+// Runs the proxy in a folder of its own. `prepare` gets that and a free port, and resolves to {text, ready}: the proxy's settings, and
+// what comes to something true once it serves. Resolves to what `prepare` did, with the port and `close`.
+export function startProxy(name, args, prepare) {
+  return onFreePorts(async () => {
+    const folder = mkdtempSync(join(tmpdir(), `castway-${name}-`));
+    const port = await freePort();
+    const prepared = await prepare({ folder, port });
+    const file = join(folder, 'settings');
+    writeFileSync(file, prepared.text);
+    const proxy = new Program(name, args(file, folder), { env: { PATH, HOME: folder } });
+    const close = async () => {
+      await proxy.close();
+      rmSync(folder, { recursive: true, force: true });
+    };
+    try {
+      await proxy.ready(prepared.ready);
+    } catch (error) {
       await close();
-      throw new Error(`${name} does not serve: ${failure ?? ''}\n${log}`);
+      throw error;
     }
-    await sleep(50);
-  }
-  return { close };
+    return { ...prepared, port, close };
+  });
 }
 
 // A verified request over HTTPS from one of this machine's loopback addresses: {status, headers, body}.

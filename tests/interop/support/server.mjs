@@ -1,37 +1,16 @@
 // Starts the real release binary on free loopback ports and in a folder of its own, and ends it by its pid.
 import { spawn } from 'node:child_process';
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort, onFreePorts } from './ports.mjs';
+import { PATIENCE, until } from './wait.mjs';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 export const binary = process.env.CASTWAY_TEST_BINARY ?? join(root, 'target/release/castway');
-
-// The second that a server has to follow the command line, and a little for a busy machine.
-export const FOLLOWS = 1200;
-
-export async function freeTcpPort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-export async function freeUdpPort(host = '127.0.0.1') {
-  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
-  socket.bind(0, host);
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return port;
-}
 
 // A developer's own CASTWAY_* settings must not leak into a test.
 function cleanEnv() {
@@ -88,7 +67,7 @@ class Server {
     child.on('error', (error) => {
       failure = error;
     });
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + PATIENCE;
     while (Date.now() < deadline) {
       if (failure) throw failure;
       if (!this.running) throw new Error(`castway ended while starting (${child.exitCode ?? child.signalCode}):\n${this.log}`);
@@ -98,11 +77,11 @@ class Server {
       await sleep(30);
     }
     await this.stop();
-    throw new Error(`castway was not ready within 20 s:\n${this.log}`);
+    throw new Error(`castway was not ready within ${PATIENCE / 1000} s:\n${this.log}`);
   }
 
   // Resolves to {code, signal}. SIGKILL comes only when the process ignores SIGTERM, and then as an error.
-  async stop(signal = 'SIGTERM', limit = 20_000) {
+  async stop(signal = 'SIGTERM', limit = PATIENCE) {
     const child = this.#child;
     if (!child || !this.running) return { code: child?.exitCode ?? null, signal: child?.signalCode ?? null };
     const exited = once(child, 'exit');
@@ -138,45 +117,58 @@ class Server {
     child.stderr.on('data', (chunk) => (stderr += chunk));
     child.stdin.on('error', () => {});
     child.stdin.end(input);
-    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE);
     const [code] = await once(child, 'close');
     clearTimeout(timer);
     return { code, stdout, stderr };
   }
 
-  // A running server follows the command line's changes within a second.
+  // Resolves when the running server knows the user.
   async addUser(name, password = `${name}-password-1`) {
     const { code, stderr } = await this.cli(['user', 'add', name, '--password-stdin'], `${password}\n`);
     if (code !== 0) throw new Error(`castway user add ${name} ended with ${code}: ${stderr}`);
-    await sleep(FOLLOWS);
+    await until(`${name} is known`, () => this.grants(name));
+  }
+
+  // Whether GET /turn gives credentials to a user, which follows the command line.
+  async grants(name) {
+    const key = this.settings.CASTWAY_API_KEYS?.split(',')[0] ?? '';
+    const answer = await fetch(`${this.url}/turn?username=${name}&key=${key}`);
+    await answer.arrayBuffer();
+    return answer.status === 200;
+  }
+
+  // A number of /metrics; `series` is its name, with labels where it has any.
+  async metric(series) {
+    const lines = (await (await fetch(`${this.url}/metrics`)).text()).split('\n');
+    const line = lines.find((text) => text.startsWith(`${series} `));
+    if (!line) throw new Error(`/metrics has no ${series}`);
+    return Number(line.slice(series.length + 1));
   }
 }
 
-// Another process may take a port between our look and the server's bind: then try other ones.
+// `extra`: settings, or what makes them for each try; another process may take a port of theirs before the server binds it.
 export async function startServer(extra = {}) {
   if (!existsSync(binary)) throw new Error(`${binary} is missing: run cargo build --release`);
-  let lastError;
-  for (let attempt = 0; attempt < 3; attempt += 1) {
+  return onFreePorts(async () => {
     const dataDir = mkdtempSync(join(tmpdir(), 'castway-test-'));
     const server = new Server(dataDir, {
       CASTWAY_DATA_DIR: dataDir,
-      CASTWAY_HTTP_ADDR: `127.0.0.1:${await freeTcpPort()}`,
-      CASTWAY_HTTPS_ADDR: `127.0.0.1:${await freeTcpPort()}`,
-      CASTWAY_TURNS_ADDR: `127.0.0.1:${await freeTcpPort()}`,
-      CASTWAY_TURN_ADDR: `127.0.0.1:${await freeUdpPort()}`,
+      CASTWAY_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
+      CASTWAY_HTTPS_ADDR: `127.0.0.1:${await freePort()}`,
+      CASTWAY_TURNS_ADDR: `127.0.0.1:${await freePort()}`,
+      CASTWAY_TURN_ADDR: `127.0.0.1:${await freePort()}`,
       CASTWAY_EXTERNAL_IP: '127.0.0.1',
       CASTWAY_RELAY_IP: '127.0.0.1',
       CASTWAY_CREDENTIALS_RATE: '100000',
       CASTWAY_LOG: 'info',
-      ...extra,
+      ...(typeof extra === 'function' ? await extra() : extra),
     });
     try {
       return await server.start();
     } catch (error) {
-      lastError = error;
       await server.close().catch(() => {});
-      if (!/in use|taken/i.test(String(error))) break;
+      throw error;
     }
-  }
-  throw lastError;
+  });
 }

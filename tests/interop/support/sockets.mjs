@@ -1,12 +1,13 @@
 // Socket.IO clients of any version: until they are connected, and until they are closed.
+import { PATIENCE } from './wait.mjs';
 
 const open = new Set();
 
 // Resolves when `socket` is connected; `closeAll` closes it.
-export async function connected(socket, label, limit) {
+export async function connected(socket, label) {
   open.add(socket);
   await new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${label} did not connect`)), limit);
+    const timer = setTimeout(() => reject(new Error(`${label} did not connect`)), PATIENCE);
     const fail = (error) => {
       clearTimeout(timer);
       reject(new Error(`${label} could not connect: ${error?.message ?? error}`));

@@ -4,6 +4,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { PATIENCE } from './wait.mjs';
 
 const COOKIE = 0x2112a442;
 const BINDING = 0x001;
@@ -25,6 +26,8 @@ const TRANSPORT = 0x0019;
 const XOR_MAPPED = 0x0020;
 const LIFETIME = 0x000d;
 const UDP = Buffer.from([17, 0, 0, 0]);
+// In ms.
+const RETRANSMISSION = 500;
 
 function attribute(type, value) {
   const padded = Buffer.alloc(4 + Math.ceil(value.length / 4) * 4);
@@ -179,7 +182,7 @@ export class TurnClient {
   }
 
   // Retransmits as the STUN rules have it, in short.
-  async #request(type, attributes) {
+  async #request(type, attributes, limit = PATIENCE) {
     const id = randomBytes(12);
     const authenticated = this.nonce
       ? [...attributes, attribute(USERNAME, Buffer.from(this.username)), attribute(REALM, this.realm), attribute(NONCE, this.nonce)]
@@ -189,7 +192,7 @@ export class TurnClient {
       let tries = 0;
       const send = () => {
         tries += 1;
-        if (tries > 8) {
+        if (tries * RETRANSMISSION > limit) {
           clearInterval(timer);
           reject(new Error(`no answer from ${this.host}:${this.port}`));
           return;
@@ -197,7 +200,7 @@ export class TurnClient {
         // A stream delivers what it took, once.
         if (tries === 1 || this.transport === 'udp') this.#wire.send(bytes);
       };
-      const timer = setInterval(send, 500);
+      const timer = setInterval(send, RETRANSMISSION);
       this.#pending.set(id.toString('hex'), (answer) => {
         this.#pending.delete(id.toString('hex'));
         clearInterval(timer);
@@ -212,10 +215,10 @@ export class TurnClient {
   }
 
   // Waits for a server that is starting.
-  async ready() {
+  async ready(limit) {
     try {
       await this.#wire.open();
-      await this.#request(BINDING, []);
+      await this.#request(BINDING, [], limit);
     } finally {
       this.abandon();
     }
@@ -249,7 +252,7 @@ export class TurnClient {
     this.#wire.send(bytes);
   }
 
-  receive(limit = 3000) {
+  receive(limit = PATIENCE) {
     if (this.#data.length) return Promise.resolve(this.#data.shift());
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {

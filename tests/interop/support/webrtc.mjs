@@ -1,16 +1,7 @@
 // Two peer connections in one process, with nothing but a relay between them, and data that goes there and back.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-
-const LIMIT = 30_000;
-
-export function within(promise, what, limit = LIMIT) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no ${what} within ${limit / 1000} s`)), limit);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
+import { within } from './wait.mjs';
 
 const bytes = (data) => (data instanceof ArrayBuffer ? Buffer.from(data) : Buffer.from(data.buffer, data.byteOffset, data.byteLength));
 

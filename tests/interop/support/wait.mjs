@@ -1,0 +1,25 @@
+// Waiting for what must come.
+import { setTimeout as sleep } from 'node:timers/promises';
+
+// For whatever a test awaits, in ms. A machine may stand still for seconds, or be busy with others: the limit is for what
+// never comes, and costs nothing where all is well.
+export const PATIENCE = 60_000;
+
+// Resolves to what `look` comes to, once `accept` likes it; the last thing seen is in the error.
+export async function until(what, look, accept = Boolean, { limit = PATIENCE, pause = 50 } = {}) {
+  const deadline = Date.now() + limit;
+  for (;;) {
+    const seen = await look();
+    if (accept(seen)) return seen;
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${limit / 1000} s, last seen ${JSON.stringify(seen)}`);
+    await sleep(pause);
+  }
+}
+
+export function within(promise, what, limit = PATIENCE) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no ${what} within ${limit / 1000} s`)), limit);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
