@@ -113,6 +113,8 @@ async function answer(socket, said) {
 const dial = async (port, localAddress) => {
   const socket = connectTcp({ host: '127.0.0.1', port, localAddress });
   await once(socket, 'connect');
+  // Who is refused may be reset while it still speaks.
+  socket.on('error', () => {});
   return socket;
 };
 

@@ -65,7 +65,7 @@ class Scene {
 }
 
 export function scene(name, settings, body) {
-  test(name, async () => {
+  test(name, { timeout: 600_000 }, async () => {
     const stage = new Scene();
     try {
       stage.server = await startServer(settings);
