@@ -160,6 +160,8 @@ export async function startServer(extra = {}) {
       CASTWAY_TURN_ADDR: `127.0.0.1:${await freePort()}`,
       CASTWAY_EXTERNAL_IP: '127.0.0.1',
       CASTWAY_RELAY_IP: '127.0.0.1',
+      // The rest is QUIET.
+      CASTWAY_MAX_PORT: '60999',
       CASTWAY_CREDENTIALS_RATE: '100000',
       CASTWAY_LOG: 'info',
       ...(typeof extra === 'function' ? await extra() : extra),
