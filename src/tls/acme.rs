@@ -1,14 +1,17 @@
-//! A certificate from an authority that speaks ACME (RFC 8555), proven by TLS-ALPN-01 (RFC 8737) or HTTP-01.
+//! A certificate from an authority that speaks ACME (RFC 8555), proven by TLS-ALPN-01 (RFC 8737) or HTTP-01, and renewed when the
+//! authority wants it to be (RFC 9773).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order,
+    OrderStatus, RetryPolicy,
 };
+use rand::RngExt as _;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::crypto::ring;
 use rustls::sign::CertifiedKey;
@@ -24,6 +27,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 const BETWEEN: Duration = Duration::from_secs(5);
 /// For a whole order, all look-ups of the authority included.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// The authority is asked as often as it says when it wants a certificate renewed, within these bounds (RFC 9773 §4.3.2), and after
+/// this where it does not answer.
+const LEAST_LOOK: Duration = Duration::from_secs(60);
+const MOST_LOOK: Duration = Duration::from_secs(24 * 3600);
+const NEXT_LOOK: Duration = Duration::from_secs(6 * 3600);
 /// Sleeping for long takes no notice of a clock that was set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
@@ -49,18 +57,16 @@ impl Acme {
         (kept.is_valid(SystemTime::now()) && self.is_for_us(&kept)).then_some(kept)
     }
 
-    /// Has a new one made when the old one has lived for two thirds of its life, and tries until there is one.
+    /// Has a new one made when the old one is [worn out](Self::worn_out), and tries until there is one.
     pub(super) async fn keep(&self, certificates: &Certificates) {
         let mut failures: u32 = 0;
         loop {
-            let current = certificates.current();
-            if current.kind == Kind::Acme && self.is_for_us(&current) {
-                sleep_until(current.renewal()).await;
-            }
+            // After a failure the authority's books may be what is wrong.
+            let replaced = if failures == 0 { self.worn_out(certificates).await } else { None };
             // By turns: behind some firewalls only one of the two ports is reached.
             let (way, port) =
                 if failures.is_multiple_of(2) { (ChallengeType::TlsAlpn01, 443) } else { (ChallengeType::Http01, 80) };
-            let ordered = tokio::time::timeout(PATIENCE, self.order(certificates, way)).await;
+            let ordered = tokio::time::timeout(PATIENCE, self.order(certificates, way, replaced)).await;
             certificates.challenges(|challenges| *challenges = super::Challenges::default());
             match ordered.unwrap_or_else(|_| Err(anyhow!("the certificate authority does not answer"))) {
                 Ok(certificate) => {
@@ -78,6 +84,49 @@ impl Acme {
         }
     }
 
+    /// Waits until the certificate has lived for two thirds of its life, or the authority wants it renewed, as it does when it
+    /// revokes one; SIGHUP has it asked now. Returns the name of the certificate in the authority's books, where it has any.
+    async fn worn_out(&self, certificates: &Certificates) -> Option<CertificateIdentifier<'static>> {
+        loop {
+            let current = certificates.current();
+            if current.kind != Kind::Acme || !self.is_for_us(&current) {
+                return None;
+            }
+            let asked = tokio::time::timeout(PATIENCE, self.suggestion(&current)).await;
+            let asked = asked.unwrap_or_else(|_| Err(anyhow!("the certificate authority does not answer")));
+            let (name, suggested, look) = match asked {
+                Ok((name, at, look)) => (Some(name), Some(at), look.clamp(LEAST_LOOK, MOST_LOOK)),
+                Err(error) => {
+                    tracing::debug!(error = format!("{error:#}"), "the authority does not say when it wants a renewal");
+                    (None, None, NEXT_LOOK)
+                }
+            };
+            // What an authority suggests may be later than the end.
+            let (due, look) = (suggested.map_or(current.renewal(), |at| at.min(current.renewal())), SystemTime::now() + look);
+            tokio::select! {
+                () = sleep_until(due.min(look)) => if due <= look { return name },
+                () = certificates.0.reload.notified() => {}
+            }
+        }
+    }
+
+    /// The certificate's name in the authority's books, when it wants it renewed, and how soon it wants to be asked again
+    /// (RFC 9773 §4.2).
+    async fn suggestion(&self, current: &Certificate) -> anyhow::Result<(CertificateIdentifier<'static>, SystemTime, Duration)> {
+        let key = current.key();
+        let name = CertificateIdentifier::try_from(key.end_entity_cert()?).map_err(|error| anyhow!(error))?.into_owned();
+        let (info, look) = self.account().await?.renewal_info(&name).await?;
+        let (start, end) = (SystemTime::from(info.suggested_window.start), SystemTime::from(info.suggested_window.end));
+        ensure!(start < end, "its window ends before it begins");
+        // Anywhere in it, so that not everybody comes at once.
+        let at = start + end.duration_since(start)?.mul_f64(rand::rng().random());
+        if start <= SystemTime::now() {
+            let why = info.explanation_url.unwrap_or_default();
+            tracing::info!(why, "the authority wants the certificate renewed");
+        }
+        Ok((name, at, look))
+    }
+
     fn complaint(&self, error: &anyhow::Error, port: u16, serving: &Certificate, pause: Duration) -> String {
         let AcmeConfig { domains, directory, .. } = &self.config;
         let serves = if serving.is_trusted() { "the old one" } else { "a self-signed one" };
@@ -90,10 +139,18 @@ impl Acme {
         )
     }
 
-    async fn order(&self, certificates: &Certificates, way: ChallengeType) -> anyhow::Result<Certificate> {
+    /// `replaced`: what the new one replaces, for an authority that wants to know.
+    async fn order(
+        &self,
+        certificates: &Certificates,
+        way: ChallengeType,
+        replaced: Option<CertificateIdentifier<'static>>,
+    ) -> anyhow::Result<Certificate> {
         let account = self.account().await?;
         let names: Vec<_> = self.config.domains.iter().cloned().map(Identifier::Dns).collect();
-        let mut order = match account.new_order(&NewOrder::new(&names)).await {
+        let wanted = NewOrder::new(&names);
+        let wanted = if let Some(replaced) = replaced { wanted.replaces(replaced) } else { wanted };
+        let mut order = match account.new_order(&wanted).await {
             Err(Error::Api(problem)) if problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":accountDoesNotExist")) => {
                 fs::remove_file(self.account_file()).ok();
                 bail!("the authority does not know our account any more; the next try makes a new one");

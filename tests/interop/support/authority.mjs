@@ -68,7 +68,12 @@ export async function pebble({ tlsPort, httpPort, life }) {
     await names.ready(() => resolver.resolve4('ready.castway.test'));
     const root = await authority.ready(() => fetchText(`https://127.0.0.1:${management}/roots/0`));
     const settings = { CASTWAY_ACME_DIRECTORY: `https://127.0.0.1:${port}/dir`, CASTWAY_ACME_CA: own.ca, CASTWAY_ACME_EMAIL: 'admin@castway.test' };
-    return { root, settings, close, log: () => names.output + authority.output };
+    // By the serial number, as bytes or in base64url: {Status: 'Valid' or 'Revoked', …}.
+    const status = async (serial) => {
+      const hex = Buffer.from(serial, 'base64url').toString('hex').replace(/^0+/, '');
+      return JSON.parse(await fetchText(`https://127.0.0.1:${management}/cert-status-by-serial/${hex}`));
+    };
+    return { root, settings, status, close, log: () => names.output + authority.output };
   } catch (error) {
     await close();
     throw error;
