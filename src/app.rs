@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow};
 use rand::Rng as _;
 use serde_json::Value;
 use socketioxide::SocketIo;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use url::{Host, Url};
@@ -30,11 +31,14 @@ use crate::limit::AddressLimiter;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
 use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
 use crate::port::{self, Doors, Listener as Socket};
-use crate::relay;
+use crate::relay::{self, Diversion};
 use crate::signals::Reload;
 use crate::tls::Certificates;
 use crate::users::{Directory, Store};
 use crate::{http, namespaces, numbers, router, socket_io};
+
+/// Connections of proxies to the relay's own listener that may wait until somebody looks at them.
+const PROXIED: usize = 256;
 
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
@@ -55,11 +59,13 @@ pub struct App {
     store: Store,
 }
 
-/// Bound listeners for TCP, the relay's own aside.
+/// Listeners for TCP, the relay's own aside.
 struct Sockets {
     http: Socket,
     https: Option<Socket>,
     turns: Option<Socket>,
+    /// Proxies that come to the relay's own: they may name the client first.
+    proxied: Option<Socket>,
     collider: Option<Socket>,
     /// Why one that nobody has asked for is not there.
     missing: Vec<String>,
@@ -77,7 +83,7 @@ impl App {
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;
-        let sockets = Sockets::bind(&config).await?;
+        let mut sockets = Sockets::bind(&config).await?;
         let https_port = config.tls.https.is_some().then(|| sockets.https_port());
         if let (CertificateSource::Acme(acme), Some(port), None) = (&config.tls.source, https_port, &config.http.public_url) {
             config.http.public_url = Url::parse(&format!("https://{}:{port}", acme.domains[0])).ok();
@@ -89,6 +95,11 @@ impl App {
         let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
         external.look_at_start().await;
         let relay = relay::start(&config.relay, &external, Arc::new(directory.clone()))?;
+        if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
+            let (to, connections) = mpsc::channel(PROXIED);
+            relay.divert(&Diversion { networks: config.http.trusted_proxies.clone().into(), to });
+            sockets.proxied = Some(Socket::handed(connections, relay.listening()));
+        }
         let port = relay.listening().port();
         let listening = [(Transport::Udp, relay.has_udp()), (Transport::Tcp, relay.has_tcp())].into_iter();
         let listeners = listening.filter(|(_, listens)| *listens).map(|(transport, _)| Listener { transport, port }).collect();
@@ -379,7 +390,7 @@ impl Issuer for CastIssuer {
 impl Sockets {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
         let http = port::bind(&config.http.listen, "CASTWAY_HTTP_ADDR").await?;
-        let mut bound = Self { http, https: None, turns: None, collider: None, missing: Vec::new() };
+        let mut bound = Self { http, https: None, turns: None, proxied: None, collider: None, missing: Vec::new() };
         let collider = config.calls.collider.map(Listen::exactly);
         let more = [
             (&config.tls.https, "CASTWAY_HTTPS_ADDR", &mut bound.https),
@@ -404,7 +415,7 @@ impl Sockets {
     }
 
     fn into_listeners(self) -> Vec<Socket> {
-        [Some(self.http), self.https, self.turns].into_iter().flatten().collect()
+        [Some(self.http), self.https, self.turns, self.proxied].into_iter().flatten().collect()
     }
 }
 

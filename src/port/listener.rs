@@ -1,18 +1,50 @@
-//! Binding a listener: the first of its addresses that can be had, or a sentence that says what to do.
+//! Binding a listener: the first of its addresses that can be had, or a sentence that says what to do. Another may accept for us.
 
 use std::io;
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, anyhow};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 use crate::config::Listen;
 
 /// A bound listener, and where it is.
 #[derive(Debug)]
 pub struct Listener {
-    pub(super) socket: TcpListener,
+    source: Source,
     pub addr: SocketAddr,
+}
+
+#[derive(Debug)]
+enum Source {
+    Socket(TcpListener),
+    Handed(mpsc::Receiver<std::net::TcpStream>),
+}
+
+impl Listener {
+    /// Connections that somebody else accepts at `addr`; they are non-blocking.
+    #[must_use]
+    pub const fn handed(connections: mpsc::Receiver<std::net::TcpStream>, addr: SocketAddr) -> Self {
+        Self { source: Source::Handed(connections), addr }
+    }
+
+    /// The next connection, and where it comes from.
+    ///
+    /// # Errors
+    /// Of accept(2).
+    pub(super) async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        match &mut self.source {
+            Source::Socket(socket) => socket.accept().await,
+            Source::Handed(connections) => match connections.recv().await {
+                Some(stream) => {
+                    let peer = stream.peer_addr()?;
+                    Ok((TcpStream::from_std(stream)?, peer))
+                }
+                None => std::future::pending().await,
+            },
+        }
+    }
 }
 
 /// Binds the first address that can be had; `setting` is the variable that changes it.
@@ -25,7 +57,7 @@ pub async fn bind(listen: &Listen, setting: &str) -> anyhow::Result<Listener> {
         match TcpListener::bind(addr).await {
             Ok(socket) => {
                 let addr = socket.local_addr().context("a listener has no address")?;
-                return Ok(Listener { socket, addr });
+                return Ok(Listener { source: Source::Socket(socket), addr });
             }
             Err(error) => refused = sentence(*addr, setting, &error),
         }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::io::AsyncBufReadExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -62,7 +62,7 @@ pub async fn serve(listeners: Vec<Listener>, doors: Doors, stop: impl Future<Out
     let hall = Arc::new(Hall { places: AddressCounter::new(doors.connections), doors });
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        accepting.spawn(Arc::clone(&hall).accept(listener.socket));
+        accepting.spawn(Arc::clone(&hall).accept(listener));
     }
     stop.await;
     accepting.shutdown().await;
@@ -75,7 +75,7 @@ struct Hall {
 }
 
 impl Hall {
-    async fn accept(self: Arc<Self>, listener: TcpListener) {
+    async fn accept(self: Arc<Self>, mut listener: Listener) {
         let mut failing = false;
         let mut undecided = Undecided::default();
         loop {
@@ -206,6 +206,6 @@ fn too_many() -> io::Error {
 }
 
 fn is_the_clients(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    [ConnectionAborted, ConnectionRefused, ConnectionReset].contains(&error.kind())
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected};
+    [ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected].contains(&error.kind())
 }

@@ -48,10 +48,11 @@ fn look(bytes: &[u8]) -> Option<Seen> {
     if bytes.len() < VERSION_1.len() {
         return None;
     }
-    // Half of an address of version 1 would look like a wrong one.
-    let whole = !bytes.starts_with(VERSION_1) || bytes.contains(&b'\n') || bytes.len() >= LONGEST_1;
     let header = HeaderResult::parse(bytes);
-    if header.is_incomplete() || !whole {
+    // Half of an address of version 1 would look like a wrong one, and a line that lacks something like half of it.
+    let whole =
+        if bytes.starts_with(VERSION_1) { bytes.contains(&b'\n') || bytes.len() >= LONGEST_1 } else { header.is_complete() };
+    if !whole {
         return None;
     }
     Some(match header {
@@ -116,6 +117,8 @@ mod tests {
     fn a_broken_header_is_one() {
         for broken in [
             &b"PROXY TCP4 x y 1 2\r\n"[..],
+            b"PROXY TCP4 x y\r\n",
+            b"PROXY TCP4 192.0.2.1\r\n",
             b"PROXY TCP4 192.0.2.1 192.0.2.2 1 99999\r\n",
             &[b"PROXY "[..].to_vec(), vec![b'1'; 110]].concat(),
             b"\r\n\r\n\0\r\nQUIT\n\x91\x11\0\0",

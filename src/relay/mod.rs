@@ -29,7 +29,7 @@ mod streams;
 pub mod udp;
 mod wire;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -37,6 +37,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use ipnet::IpNet;
 use rand::Rng as _;
 
 pub use accounts::Accounts;
@@ -117,6 +118,7 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
             poll,
             listeners,
             acceptor,
+            diversion: None,
             coalesce: config.coalesce,
             icmp_indications: config.icmp_indications,
             stop_at: None,
@@ -224,7 +226,25 @@ impl Entrance {
     }
 }
 
+/// Connections from some networks that the relay's own listener accepts for somebody else.
+#[derive(Debug, Clone)]
+pub struct Diversion {
+    pub networks: Arc<[IpNet]>,
+    pub to: tokio::sync::mpsc::Sender<TcpStream>,
+}
+
+impl Diversion {
+    fn is_for(&self, client: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(&client))
+    }
+}
+
 impl Handle {
+    /// From now on such connections over TCP are not the relay's, unless they come back through an [`Entrance`].
+    pub fn divert(&self, diversion: &Diversion) {
+        self.mailboxes.iter().for_each(|shard| shard.send(Control::Divert(diversion.clone())));
+    }
+
     /// For listeners besides the relay's own.
     #[must_use]
     pub fn entrance(&self) -> Entrance {

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 
-use super::Connection;
 use super::acceptor::{Acceptor, is_exhaustion};
 use super::accounts::Accounts;
 use super::inbox::Inbox;
@@ -34,6 +33,7 @@ use super::stream::Stream;
 use super::streams::{FIRST_REQUEST, Streams};
 use super::udp::UdpSocket;
 use super::wire::Wire;
+use super::{Connection, Diversion};
 use crate::turn::codec::framing::{Frame, next_frame};
 use crate::turn::codec::message::{Class, Method, type_number};
 use crate::turn::{self, FiveTuple, Forward, Output, PeerPolicy, RelayId, Settings, Shared, Transport};
@@ -74,6 +74,8 @@ pub(super) enum Control {
     Forget { client: FiveTuple },
     /// A connection that another listener has accepted.
     Adopt(Connection),
+    /// Whose connections are not for this listener.
+    Divert(Diversion),
 }
 
 /// How to reach a shard.
@@ -125,6 +127,7 @@ pub(super) struct Core {
     /// The clients' UDP sockets: the first, and those of NAT behaviour discovery.
     pub(super) listeners: Vec<Listener>,
     pub(super) acceptor: Option<Acceptor>,
+    pub(super) diversion: Option<Diversion>,
     /// How long packets may gather.
     pub(super) coalesce: Duration,
     /// Tell clients of ICMP errors: pion's client and its descendants end at a Data indication without DATA.
@@ -339,6 +342,7 @@ impl Shard {
                     self.moved.remove(&client);
                 }
                 Control::Adopt(connection) => self.adopt(connection, now),
+                Control::Divert(diversion) => self.core.diversion = Some(diversion),
             }
             self.outputs(now);
         }
@@ -428,6 +432,12 @@ impl Shard {
                 // That connection is gone already.
                 Err(_) => continue,
             };
+            if let Some(diversion) = self.core.diversion.as_ref().filter(|diversion| diversion.is_for(client.ip())) {
+                if diversion.to.try_send(socket).is_err() {
+                    self.core.stats.closed(Close::Limit);
+                }
+                continue;
+            }
             self.adopt(Connection { client, server, wire: Wire::Tcp(socket) }, now);
         }
     }

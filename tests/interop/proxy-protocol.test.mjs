@@ -1,4 +1,5 @@
-// HAProxy passing TCP on with PROXY protocol version 2, by the README's settings, in front of the one port: TURN and HTTPS.
+// HAProxy passing TCP on with PROXY protocol version 2, by the README's settings, in front of the one port (TURN and HTTPS) and of
+// TURN's own.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -29,6 +30,12 @@ const headers = {
 // A Binding request: a STUN message that everybody gets an answer to.
 const BINDING = Buffer.from('000100002112a442000102030405060708090a0b', 'hex');
 
+function settings(port, to) {
+  const block = readmeBlocks('haproxy').find((text) => text.includes('send-proxy-v2'));
+  assert.ok(block, 'the README has no send-proxy-v2');
+  return haproxy.config(block.replace('bind :443', `bind 127.0.0.1:${port}`).replace('127.0.0.1:8443', `127.0.0.1:${to}`));
+}
+
 let server;
 let authority;
 let front;
@@ -43,13 +50,11 @@ before(async () => {
     CASTWAY_TURN_ACCESS: 'open',
     CASTWAY_CREDENTIALS_RATE: '3',
   });
-  const block = readmeBlocks('haproxy').find((text) => text.includes('send-proxy-v2'));
-  assert.ok(block, 'the README has no send-proxy-v2');
   front = await startProxy('haproxy', haproxy.args, async ({ port }) => ({
     url: `https://${NAME}:${port}`,
     ca,
     name: NAME,
-    text: haproxy.config(block.replace('bind :443', `bind 127.0.0.1:${port}`).replace('127.0.0.1:8443', `127.0.0.1:${server.httpsPort}`)),
+    text: settings(port, server.httpsPort),
     ready: async () => (await getFrom({ port, ca, name: NAME }, '/healthz')).status === 200,
   }));
   credentials = JSON.parse((await getFrom(front, '/turn?username=alice', { from: '127.0.0.10' })).body);
@@ -64,18 +69,39 @@ after(async () => {
 // Options of a TurnClient, there through the proxy unless a port says otherwise.
 const turn = (transport, more) => ({ port: front.port, username: credentials.username, password: credentials.password, transport, tls: { ca, servername: NAME }, ...more });
 
+// The client is known by its own address and port.
+async function assertItself(options) {
+  const client = new TurnClient(options);
+  try {
+    assert.equal(await client.allocate(), 0);
+    assert.equal(client.address.address, options.local);
+    assert.deepEqual(client.mapped, { address: options.local, port: client.address.port });
+  } finally {
+    await client.close();
+  }
+}
+
+describe("behind HAProxy with send-proxy-v2 at TURN's own port", () => {
+  let own;
+  before(async () => {
+    own = await startProxy('haproxy', haproxy.args, async ({ port }) => ({
+      text: settings(port, server.turnPort),
+      ready: async () => {
+        await new TurnClient({ port, transport: 'tcp' }).ready();
+        return true;
+      },
+    }));
+  });
+  after(() => own?.close());
+
+  test("an allocation is the client's, by its own address and port", () => assertItself(turn('tcp', { port: own.port, local: '127.0.0.43' })));
+
+  test('data is relayed both ways', async () => assert.equal(await relayBothWays(turn('tcp', { port: own.port, local: '127.0.0.43' })), 'relayed'));
+});
+
 describe('behind HAProxy with send-proxy-v2', () => {
   for (const [transport, local] of [['tcp', '127.0.0.41'], ['tls', '127.0.0.42']]) {
-    test(`an allocation over ${transport} is the client's, by its own address and port`, async () => {
-      const client = new TurnClient(turn(transport, { local }));
-      try {
-        assert.equal(await client.allocate(), 0);
-        assert.equal(client.address.address, local);
-        assert.deepEqual(client.mapped, { address: local, port: client.address.port });
-      } finally {
-        await client.close();
-      }
-    });
+    test(`an allocation over ${transport} is the client's, by its own address and port`, () => assertItself(turn(transport, { local })));
 
     test(`data is relayed both ways over ${transport}`, async () => assert.equal(await relayBothWays(turn(transport, { local })), 'relayed'));
   }
@@ -119,15 +145,9 @@ const dial = async (port, localAddress) => {
 };
 
 describe('a PROXY header of a stranger', () => {
-  test('is needed by nobody: without one the stranger is itself', async () => {
-    const client = new TurnClient(turn('tcp', { port: server.httpsPort, local: STRANGER }));
-    try {
-      assert.equal(await client.allocate(), 0);
-      assert.deepEqual(client.mapped, { address: STRANGER, port: client.address.port });
-    } finally {
-      await client.close();
-    }
-  });
+  for (const [name, port] of [['the one port', () => server.httpsPort], ["TURN's own", () => server.turnPort]]) {
+    test(`is needed by nobody: without one the stranger is itself at ${name}`, () => assertItself(turn('tcp', { port: port(), local: STRANGER })));
+  }
 
   // What makes the tests below mean something: from a proxy's address the very same bytes name the client.
   for (const [version, header] of Object.entries(headers)) {

@@ -44,14 +44,16 @@ pub(crate) fn connector(pem: &[u8], alpn: &[&str]) -> TlsConnector {
 }
 
 /// The self-signed certificate of a server.
-fn own(server: &Server) -> Vec<u8> {
+pub(crate) fn own(server: &Server) -> Vec<u8> {
     std::fs::read(server.folder.as_ref().unwrap().path().join("tls/self-signed.pem")).unwrap()
 }
 
 pub(crate) async fn tls(addr: SocketAddr, connector: &TlsConnector) -> TlsStream<TcpStream> {
     let tcp = TcpStream::connect(addr).await.unwrap();
     tcp.set_nodelay(true).unwrap();
-    connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap()
+    // By address where `localhost` may be another one.
+    let name = if addr.is_ipv6() { ServerName::from(addr.ip()) } else { ServerName::try_from("localhost").unwrap() };
+    connector.connect(name, tcp).await.unwrap()
 }
 
 /// The status, the head and the body of an answer to a GET.
@@ -234,11 +236,15 @@ async fn one_address_has_its_share_of_connections() {
     server.stop().await;
 }
 
-/// What STUN says the client's address is.
-async fn mapped(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<SocketAddr> {
+fn binding_request() -> Vec<u8> {
     let mut request = Message::new();
     request.build(&[Box::new(stun::agent::TransactionId::new()), Box::new(BINDING_REQUEST)]).unwrap();
-    stream.write_all(&request.raw).await.unwrap();
+    request.raw
+}
+
+/// What STUN says the client's address is.
+async fn mapped(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<SocketAddr> {
+    stream.write_all(&binding_request()).await.unwrap();
     stream.flush().await.unwrap();
     let mut head = [0; 20];
     timeout(SOON, stream.read_exact(&mut head)).await.unwrap().ok()?;
@@ -271,44 +277,104 @@ pub(crate) async fn announced(addr: SocketAddr, header: &[u8]) -> TcpStream {
     stream
 }
 
+/// On every listener, the relay's own among them.
+async fn trusting(proxies: &str) -> (Server, [SocketAddr; 5]) {
+    let settings = Settings { trusted_proxies: some(proxies), collider_addr: some("127.0.0.1:0"), ..settings() };
+    let server = Server::start(settings).await;
+    let listeners = [server.http, server.https, server.turns, server.collider, server.turn];
+    (server, listeners)
+}
+
 /// Requirement 51.
 #[tokio::test]
 async fn a_trusted_proxy_names_the_client() {
-    let server = Server::start(Settings { trusted_proxies: some("127.0.0.0/8"), ..settings() }).await;
+    let (server, listeners) = trusting("127.0.0.0/8").await;
     let connector = connector(&own(&server), &[]);
     // No two connections of one client at once have the same port.
     let mut port = 0;
-    for addr in [server.https, dribbling(server.https).await] {
+    for addr in listeners.into_iter().chain([dribbling(server.https).await]) {
         for header in [version_1, version_2] {
             port += 2;
             let client = |port: u8| Some(SocketAddr::from(([192, 0, 2, 9], port.into())));
-            assert_eq!(mapped(announced(addr, &header(port)).await).await, client(port));
+            assert_eq!(mapped(announced(addr, &header(port)).await).await, client(port), "{addr}");
             let tcp = announced(addr, &header(port + 1)).await;
             let tls = connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap();
-            assert_eq!(mapped(tls).await, client(port + 1));
+            assert_eq!(mapped(tls).await, client(port + 1), "{addr}");
         }
         for header in [LOCAL, b"PROXY UNKNOWN\r\n", b""] {
-            assert_eq!(mapped(announced(addr, header).await).await.map(|address| address.ip()), Some(LOCALHOST));
-            assert_eq!(http_get(&mut announced(addr, header).await, "/cast").await.0, 200);
+            assert_eq!(mapped(announced(addr, header).await).await.map(|address| address.ip()), Some(LOCALHOST), "{addr}");
+            let path = if addr == server.collider { "/status" } else { "/cast" };
+            assert_eq!(http_get(&mut announced(addr, header).await, path).await.0, 200, "{addr}");
         }
+        for broken in [&b"PROXY TCP4 x y\r\n"[..], b"PROXY TCP4 1.2.3.4 1.2.3.4 5 99999\r\n"] {
+            assert!(is_closed(announced(addr, broken).await).await, "{addr}");
+        }
+        // Half a header and the end: nobody waits for the rest.
+        let mut half = announced(addr, b"PROXY").await;
+        half.shutdown().await.unwrap();
+        assert!(is_closed(half).await, "{addr}");
     }
-    for broken in [&b"PROXY TCP4 x y\r\n"[..], b"PROXY TCP4 1.2.3.4 1.2.3.4 5 99999\r\n"] {
-        assert!(is_closed(announced(server.https, broken).await).await);
-    }
-    // Half a header and the end: nobody waits for the rest.
-    let mut half = announced(server.https, b"PROXY").await;
-    half.shutdown().await.unwrap();
-    assert!(is_closed(half).await);
+    // What was announced is what an allocation belongs to.
+    let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let mut client = turn(announced(server.turn, &version_2(port + 2)).await, 10_000);
+    let relayed = client.allocate().await;
+    client.bind_channel(peer.local_addr().unwrap()).await;
+    relays(&mut client, &peer, relayed).await;
     server.stop().await;
 }
 
 #[tokio::test]
 async fn anybody_elses_word_about_the_client_counts_for_nothing() {
-    let server = Server::start(Settings { trusted_proxies: some("192.0.2.0/24"), ..settings() }).await;
-    let (status, ..) = http_get(&mut announced(server.http, &version_1(5)).await, "/healthz").await;
-    assert_eq!(status, 400);
-    assert!(is_closed(announced(server.http, &version_2(5)).await).await);
-    let binding = mapped(TcpStream::connect(server.http).await.unwrap()).await;
-    assert_eq!(binding.map(|address| address.ip()), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    let (server, listeners) = trusting("192.0.2.0/24").await;
+    for addr in listeners {
+        for header in [version_1(5), version_2(5)] {
+            let mut stream = announced(addr, &header).await;
+            stream.write_all(&binding_request()).await.unwrap();
+            let mut answer = Vec::new();
+            // The relay waits ten seconds for the rest of what looks like ChannelData.
+            let _ = timeout(SOON, stream.read_to_end(&mut answer)).await.unwrap();
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{addr}: {answer}");
+        }
+        let binding = mapped(TcpStream::connect(addr).await.unwrap()).await;
+        assert_eq!(binding.map(|address| address.ip()), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), "{addr}");
+    }
+    server.stop().await;
+}
+
+/// Every protocol in the clear and inside TLS, and the address of each client, over IPv6.
+#[tokio::test]
+async fn one_port_carries_everything_over_ipv6() {
+    // A machine without IPv6 can't have such a listener.
+    if TcpListener::bind("[::1]:0").await.is_err() {
+        return;
+    }
+    let server = Server::start(Settings {
+        http_addr: some("[::1]:0"),
+        turn_addr: some("[::1]:0"),
+        relay_ip: some("127.0.0.1,::1"),
+        external_ip: some("127.0.0.1,::1"),
+        ..settings()
+    })
+    .await;
+    let pem = own(&server);
+    for addr in [server.http, server.https, server.turns] {
+        assert!(addr.is_ipv6(), "{addr}");
+        assert_eq!(http_get(&mut TcpStream::connect(addr).await.unwrap(), "/healthz").await.0, 200);
+        allocates_and_relays(TcpStream::connect(addr).await.unwrap(), 10_000).await;
+        for alpn in [&[][..], &["http/1.1"]] {
+            assert_eq!(http_get(&mut tls(addr, &connector(&pem, alpn)).await, "/healthz").await.0, 200, "{alpn:?}");
+        }
+        for alpn in [&[][..], &["stun.turn"]] {
+            allocates_and_relays(tls(addr, &connector(&pem, alpn)).await, 10_000).await;
+        }
+        let tcp = TcpStream::connect(addr).await.unwrap();
+        let own = tcp.local_addr().unwrap();
+        assert_eq!(mapped(tcp).await, Some(own));
+    }
+    let mut plain = TcpStream::connect(server.turn).await.unwrap();
+    let own = plain.local_addr().unwrap();
+    assert_eq!(mapped(&mut plain).await, Some(own));
+    allocates_and_relays(plain, 10_000).await;
     server.stop().await;
 }

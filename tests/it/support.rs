@@ -74,6 +74,8 @@ pub(crate) struct Server {
     pub(crate) http: SocketAddr,
     pub(crate) https: SocketAddr,
     pub(crate) turns: SocketAddr,
+    pub(crate) turn: SocketAddr,
+    pub(crate) collider: SocketAddr,
     pub(crate) certificates: Option<castway::tls::Certificates>,
     pub(crate) folder: Option<tempfile::TempDir>,
     stop: oneshot::Sender<()>,
@@ -90,8 +92,8 @@ impl Server {
         let text = |text: &str| Some(text.to_owned());
         let settings = Settings {
             data_dir: text(folder.path().to_str().unwrap()),
-            http_addr: text("127.0.0.1:0"),
-            turn_addr: text("127.0.0.1:0"),
+            http_addr: settings.http_addr.or(text("127.0.0.1:0")),
+            turn_addr: settings.turn_addr.or(text("127.0.0.1:0")),
             relay_threads: text("2"),
             static_auth_secret: text("north"),
             ..settings
@@ -99,11 +101,12 @@ impl Server {
         let app = App::build(Config::read(&settings).unwrap()).await.unwrap();
         let (http, certificates) = (app.http_addr(), app.certificates().cloned());
         let (https, turns) = (app.https_addr().unwrap_or(http), app.turns_addr().unwrap_or(http));
+        let (turn, collider) = (app.turn_addr(), app.collider_addr().unwrap_or(http));
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(async move {
             let _ = stopped.await;
         }));
-        Self { http, https, turns, certificates, folder: Some(folder), stop, running }
+        Self { http, https, turns, turn, collider, certificates, folder: Some(folder), stop, running }
     }
 
     /// Ends it in order; its folder is returned.
