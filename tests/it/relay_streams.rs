@@ -69,9 +69,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         answer
     }
 
+    pub(crate) fn signed(&self, method: Method, more: Vec<Box<dyn Setter>>) -> Message {
+        signed(method, TransactionId::new(), &self.username, &self.password, &self.nonce, more)
+    }
+
     pub(crate) async fn ask_signed(&mut self, method: Method, more: Vec<Box<dyn Setter>>) -> Message {
-        let request = signed(method, TransactionId::new(), &self.username, &self.password, &self.nonce, more);
-        let answer = self.ask(&request).await;
+        let answer = self.ask(&self.signed(method, more)).await;
         assert!(!answer.contains(ATTR_ERROR_CODE), "{method}: {answer}");
         answer
     }

@@ -3,22 +3,23 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use castway::config::RelayConfig;
+use castway::config::{RelayConfig, Settings};
 use castway::relay::Handle;
-use stun::agent::TransactionId;
 use stun::attributes::{ATTR_ERROR_CODE, AttrType};
 use stun::message::{
     METHOD_ALLOCATE, METHOD_CONNECT, METHOD_CONNECTION_ATTEMPT, METHOD_CONNECTION_BIND, METHOD_CREATE_PERMISSION, Message,
     Method, Setter,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use turn::proto::peeraddr::PeerAddress;
 
-use super::relay::{A_WHILE, LOCALHOST, SOON, allowing, own_ip, signed, start, until};
+use super::port::{connector, own, settings, some, tls, turn};
+use super::relay::{A_WHILE, LOCALHOST, SOON, allowing, own_ip, start, until};
 use super::relay_streams::{Connection, relayed_address};
-use super::support::Attribute;
+use super::support::{Attribute, Server};
 
 const CONNECTION_ID: AttrType = AttrType(0x002A);
 
@@ -34,31 +35,41 @@ fn peer_address(peer: SocketAddr) -> Vec<Box<dyn Setter>> {
     vec![Box::new(PeerAddress { ip: peer.ip(), port: peer.port() })]
 }
 
+/// A connection's bytes, encrypted or not.
+trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytes for S {}
+
 /// A client with a TCP allocation, and its relayed transport address.
 async fn allocated(relay: SocketAddr) -> (Connection, SocketAddr) {
     let mut control = Connection::open(relay, 10_000).await;
-    control.challenged().await;
-    let answer = control.ask_signed(METHOD_ALLOCATE, tcp_transport()).await;
-    let relayed = relayed_address(&answer);
+    let relayed = allocate(&mut control).await;
     (control, relayed)
 }
 
-async fn refused(connection: &mut Connection, method: Method, more: Vec<Box<dyn Setter>>) -> (u8, u8) {
-    let request = signed(method, TransactionId::new(), "tv", "newest", &connection.nonce, more);
-    let error = connection.ask(&request).await.get(ATTR_ERROR_CODE).unwrap();
+async fn allocate(control: &mut Connection<impl Bytes>) -> SocketAddr {
+    control.challenged().await;
+    relayed_address(&control.ask_signed(METHOD_ALLOCATE, tcp_transport()).await)
+}
+
+async fn refused(connection: &mut Connection<impl Bytes>, method: Method, more: Vec<Box<dyn Setter>>) -> (u8, u8) {
+    let error = connection.ask(&connection.signed(method, more)).await.get(ATTR_ERROR_CODE).unwrap();
     (error[2], error[3])
 }
 
-async fn connect(control: &mut Connection, peer: SocketAddr) -> Vec<u8> {
+async fn connect(control: &mut Connection<impl Bytes>, peer: SocketAddr) -> Vec<u8> {
     control.ask_signed(METHOD_CONNECT, peer_address(peer)).await.get(CONNECTION_ID).unwrap()
 }
 
 /// A client's data connection; `early` is written together with the request.
 async fn bound(relay: SocketAddr, id: &[u8], early: &[u8]) -> TcpStream {
-    let mut data = Connection::open(relay, usize::MAX).await;
+    bind(Connection::open(relay, usize::MAX).await, id, early).await
+}
+
+async fn bind<S: Bytes>(mut data: Connection<S>, id: &[u8], early: &[u8]) -> S {
     data.challenged().await;
     let id: Vec<Box<dyn Setter>> = vec![Box::new(Attribute(CONNECTION_ID, id.to_vec()))];
-    let mut request = signed(METHOD_CONNECTION_BIND, TransactionId::new(), "tv", "newest", &data.nonce, id);
+    let mut request = data.signed(METHOD_CONNECTION_BIND, id);
     request.raw.extend(early);
     let answer = data.ask(&request).await;
     assert!(!answer.contains(ATTR_ERROR_CODE), "{answer}");
@@ -132,6 +143,48 @@ async fn a_connection_carries_megabytes_both_ways_and_ends_in_order() {
     let bytes = || [0, 1].map(|direction| handle.stats().bytes[direction][1]);
     until(|| handle.stats().connections == 0 && bytes() == [200 * 65_521 + 12, 300 * 65_521 + 10]).await;
     assert_eq!(handle.allocations(), 1);
+}
+
+async fn opened(addr: SocketAddr, secure: Option<&TlsConnector>) -> Box<dyn Bytes> {
+    match secure {
+        Some(connector) => Box::new(tls(addr, connector).await),
+        None => Box::new(TcpStream::connect(addr).await.unwrap()),
+    }
+}
+
+/// The control connection and each data connection over TLS or over TCP, whichever the client likes, on a port of any kind.
+#[tokio::test]
+async fn connections_are_carried_over_tls() {
+    let server = Server::start(Settings { no_tcp_relay: some("false"), ..settings() }).await;
+    let connector = connector(&own(&server), &[]);
+    for (control, data) in [(true, true), (true, false), (false, true)] {
+        let mut control = turn(opened(server.https, control.then_some(&connector)).await, 10_000);
+        let relayed = allocate(&mut control).await;
+        for _ in 0..4 {
+            let listener = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
+            let id = connect(&mut control, listener.local_addr().unwrap()).await;
+            let (mut peer, from) = timeout(SOON, listener.accept()).await.unwrap().unwrap();
+            assert_eq!(from, relayed);
+            peer.write_all(b"early peer").await.unwrap();
+            // In one TLS record with the request.
+            let client =
+                bind(turn(opened(server.https, data.then_some(&connector)).await, usize::MAX), &id, b"early client").await;
+            let (mut from_client, mut to_client) = tokio::io::split(client);
+            let mut early = [0; 12];
+            timeout(SOON, peer.read_exact(&mut early)).await.unwrap().unwrap();
+            assert_eq!(&early, b"early client");
+            timeout(SOON, from_client.read_exact(&mut early[..10])).await.unwrap().unwrap();
+            assert_eq!(&early[..10], b"early peer");
+            let (mut from_peer, mut to_peer) = peer.split();
+            tokio::join!(
+                write_pattern(&mut to_client, 30),
+                write_pattern(&mut to_peer, 40),
+                read_pattern(&mut from_client, 40),
+                read_pattern(&mut from_peer, 30),
+            );
+        }
+    }
+    server.stop().await;
 }
 
 #[tokio::test]
