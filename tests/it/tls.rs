@@ -8,7 +8,7 @@ use castway::app::App;
 use castway::config::{Config, Settings};
 use castway::tls::Kind;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::port::{announced, connector, http_get, relays, settings, some, tls, turn};
@@ -137,6 +137,28 @@ async fn turn_over_tls_is_advertised_under_a_name_that_can_be_verified() {
     assert_eq!(uris[2], format!("turns:cast.example.org:{port}?transport=tcp"), "{uris}");
     let other = reqwest::get(format!("http://{}/turn?username=x", server.http)).await.unwrap().text().await.unwrap();
     assert!(other.contains(&format!("turns:turn.example.net:{port}?transport=tcp")), "{other}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn turn_over_tls_is_advertised_at_an_ipv6_address() {
+    // A machine without IPv6 can't have such a listener.
+    if TcpListener::bind("[::1]:0").await.is_err() {
+        return;
+    }
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let files = with_files(folder.path(), &authority.sign(&["::1"]));
+    let at_v6 = Settings {
+        http_addr: some("[::1]:0"),
+        turn_addr: some("[::1]:0"),
+        external_ip: some("::1"),
+        turn_access: some("open"),
+        ..files
+    };
+    let server = Server::start_in(folder, at_v6).await;
+    let uris = reqwest::get(format!("http://{}/turn?username=x", server.http)).await.unwrap().text().await.unwrap();
+    assert!(uris.contains(&format!("\"turns:[::1]:{}?transport=tcp\"", server.https.port())), "{uris}");
+    assert!(uris.contains(&format!("\"turn:[::1]:{}?transport=udp\"", server.turn.port())), "{uris}");
     server.stop().await;
 }
 
