@@ -1,24 +1,21 @@
-// TLS as others speak it: curl over HTTP/2, coturn's client and aioice over TLS, WebSocket, and an ACME server.
+// TLS as others speak it: curl over HTTP/2, coturn's client, aioice and aiortc over TLS, WebSocket, and an ACME server.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
-import { fileURLToPath } from 'node:url';
 import WebSocket from 'ws';
-import { ownAuthority, pebble } from './support/authority.mjs';
+import { ownAuthority } from './support/authority.mjs';
+import { certificateOf, domain, startCertified } from './support/certified.mjs';
 import { closeAll, connect } from './support/clients.mjs';
 import { exchange, pair } from './support/dialects.mjs';
 import { run } from './support/process.mjs';
-import { freePort, onFreePorts } from './support/ports.mjs';
+import { freePort } from './support/ports.mjs';
+import { aioice, aiortc, assertUclient } from './support/relaying.mjs';
 import { startServer } from './support/server.mjs';
 import { PATIENCE, until } from './support/wait.mjs';
-
-const python = fileURLToPath(new URL('../.venv/bin/python', import.meta.url));
-const script = fileURLToPath(new URL('aioice_client.py', import.meta.url));
-const domain = 'cast.castway.test';
 
 // A verified TLS connection.
 async function tls(port, { ca, servername, ...more }) {
@@ -49,20 +46,6 @@ async function assertAlive(socket) {
   asked += 1;
   socket.send(`42${asked}["CONFIG"]`);
   await until('an answer', () => socket.heard.some((text) => text.startsWith(`43${asked}`)));
-}
-
-// Two agents with a relay between them, which trust the authorities of that file alone.
-function aioice(port, transport, { username, password }, ca) {
-  assert.ok(existsSync(python), `${python} is missing: tests/run interop makes it`);
-  return run('env', [`SSL_CERT_FILE=${ca}`, python, script, domain, String(port), transport, username, password]);
-}
-
-// coturn's client: one message after the other, each of which has to come back.
-async function assertUclient(port, ways, { username, password }) {
-  const args = [...ways, '-s', '-y', '-c', '-m', '2', '-n', '20', '-z', '10', '-u', username, '-w', password, '-p', String(port), '127.0.0.1'];
-  const { code, output } = await run('turnutils_uclient', args);
-  assert.equal(code, 0, output);
-  assert.match(output, /tot_send_msgs=40, tot_recv_msgs=40\n/, output);
 }
 
 const credentials = async (server) => (await fetch(`${server.url}/turn?username=alice`)).json();
@@ -100,12 +83,22 @@ describe('with a certificate from files', () => {
 
   test('aioice relays over TLS that it has verified, on the same port', async () => {
     const granted = await credentials(server);
-    const { code, output } = await aioice(server.httpsPort, 'tls', granted, authority.ca);
+    const { code, output } = await aioice(domain, server.httpsPort, 'tls', granted, authority.ca);
     assert.equal(code, 0, output);
     assert.match(output, /^ok$/m);
-    const distrusted = await aioice(server.httpsPort, 'tls', granted, '/dev/null');
+    const distrusted = await aioice(domain, server.httpsPort, 'tls', granted, '/dev/null');
     assert.notEqual(distrusted.code, 0);
     // No candidate; the library keeps the reason to itself.
+    assert.match(distrusted.output, /AssertionError: set\(\)/, distrusted.output);
+  });
+
+  test('aiortc casts over TLS that it has verified, on the same port', async () => {
+    const granted = await credentials(server);
+    const { code, output } = await aiortc(domain, server.httpsPort, granted, authority.ca);
+    assert.equal(code, 0, output);
+    assert.match(output, /^ok$/m);
+    const distrusted = await aiortc(domain, server.httpsPort, granted, '/dev/null');
+    assert.notEqual(distrusted.code, 0);
     assert.match(distrusted.output, /AssertionError: set\(\)/, distrusted.output);
   });
 
@@ -117,25 +110,10 @@ describe('with a certificate from files', () => {
 });
 
 describe('with a certificate authority', () => {
-  // `tls`: where the authority looks for proofs instead of at the server.
-  const begin = ({ tls, life }, settings) =>
-    onFreePorts(async () => {
-      const [tlsPort, httpPort] = [await freePort(), await freePort()];
-      const authority = await pebble({ tlsPort: tls ?? tlsPort, httpPort, life });
-      try {
-        const addresses = { CASTWAY_HTTP_ADDR: `127.0.0.1:${httpPort}`, CASTWAY_HTTPS_ADDR: `127.0.0.1:${tlsPort}` };
-        return { authority, server: await startServer({ ...addresses, CASTWAY_DOMAIN: domain, ...authority.settings, ...settings }) };
-      } catch (error) {
-        await authority.close();
-        throw error;
-      }
-    });
-
   async function scene(wishes, settings, body) {
-    const { authority, server } = await begin(wishes, settings);
+    const { authority, server } = await startCertified(wishes, settings);
     try {
-      const certificate = async () => (await (await fetch(`${server.url}/readyz`)).json()).certificate;
-      await body({ authority, server, certificate });
+      await body({ authority, server, certificate: () => certificateOf(server) });
     } catch (error) {
       error.message += `\n${server.log}\n${authority.log().slice(-3000)}`;
       throw error;
@@ -189,7 +167,7 @@ describe('with a certificate authority', () => {
       const [port, granted] = [server.httpsPort, await credentials(server)];
       const at = `${domain}:${port}`;
       const relayed = async (transport) => {
-        const { code, output } = await aioice(port, transport, granted, root);
+        const { code, output } = await aioice(domain, port, transport, granted, root);
         assert.equal(code, 0, output);
       };
       const secure = { url: `https://${at}` };

@@ -1,0 +1,27 @@
+// Programs of other descent that relay, and check what comes back.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { run } from './process.mjs';
+
+const python = fileURLToPath(new URL('../../.venv/bin/python', import.meta.url));
+
+// A script of ours, which trusts the authorities of the file `ca` alone and finds every name of .test here.
+function runScript(name, args, ca) {
+  assert.ok(existsSync(python), `${python} is missing: tests/run makes it`);
+  return run('env', [`SSL_CERT_FILE=${ca}`, python, fileURLToPath(new URL(`../${name}`, import.meta.url)), ...args.map(String)]);
+}
+
+// Two agents with a relay between them.
+export const aioice = (host, port, transport, { username, password }, ca) => runScript('aioice_client.py', [host, port, transport, username, password], ca);
+
+// Two peers with nothing but TURN over TLS between them: bytes and a picture.
+export const aiortc = (host, port, { username, password }, ca) => runScript('aiortc_client.py', [host, port, username, password], ca);
+
+// coturn's client: one message after the other, each of which has to come back.
+export async function assertUclient(port, ways, { username, password }) {
+  const args = [...ways, '-s', '-y', '-c', '-m', '2', '-n', '20', '-z', '10', '-u', username, '-w', password, '-p', String(port), '127.0.0.1'];
+  const { code, output } = await run('turnutils_uclient', args);
+  assert.equal(code, 0, output);
+  assert.match(output, /tot_send_msgs=40, tot_recv_msgs=40\n/, output);
+}
