@@ -1,25 +1,19 @@
 // HTTPS, WSS and TURN over TLS on one port, by a certificate that the browser really verifies.
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:tls';
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import { ownAuthority } from '../interop/support/authority.mjs';
 import { assertMagenta, assertPicture, assertRelayed, inState, openSource, openTv, startCast, statistics, until } from './support/browser.mjs';
 import { scene } from './support/scene.mjs';
+import { homeThatTrusts } from './support/trust.mjs';
 
 const authority = ownAuthority();
-const home = mkdtempSync(join(tmpdir(), 'castway-home-'));
-const store = join(home, '.pki/nssdb');
-mkdirSync(store, { recursive: true });
-execFileSync('certutil', ['-d', `sql:${store}`, '-N', '--empty-password']);
-execFileSync('certutil', ['-d', `sql:${store}`, '-A', '-t', 'C,,', '-n', 'castway test authority', '-i', authority.ca]);
+const { home, close } = homeThatTrusts(authority.ca);
 after(() => {
   authority.close();
-  rmSync(home, { recursive: true, force: true });
+  close();
 });
 
 const onlyTls = { ...authority.settings, CASTWAY_NO_UDP: 'true', CASTWAY_NO_TCP: 'true' };

@@ -61,13 +61,15 @@ export async function openSource(browser) {
   return page;
 }
 
-export async function openPage(browser, url, { locale = 'en-US', viewport = { width: 1280, height: 720 }, permissions = [] } = {}) {
+// `script` runs in the page before its own.
+export async function openPage(browser, url, { locale = 'en-US', viewport = { width: 1280, height: 720 }, permissions = [], script } = {}) {
   const context = await browser.newContext({ locale, viewport, permissions });
   const page = await context.newPage();
   page.setDefaultTimeout(LIMIT);
   page.messages = [];
   page.on('console', (message) => page.messages.push(`${message.type()}: ${message.text()}`));
   page.on('pageerror', (error) => page.messages.push(`page error: ${error.stack ?? error}`));
+  if (script) await page.addInitScript(script);
   await page.goto(url);
   return page;
 }

@@ -64,11 +64,12 @@ class Scene {
   }
 }
 
+// `settings`: of the server, or what starts it.
 export function scene(name, settings, body) {
   test(name, { timeout: 600_000 }, async () => {
     const stage = new Scene();
     try {
-      stage.server = await startServer(settings);
+      stage.server = typeof settings === 'function' ? await settings(stage) : await startServer(settings);
       await body(stage, stage.server);
       stage.assertNothingWasBlocked();
     } catch (error) {

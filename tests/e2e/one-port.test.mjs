@@ -1,0 +1,109 @@
+// One port for all at once: a cast between two browsers, and others in all their ways, while the certificate is renewed.
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { certificateOf, domain, startCertified } from '../interop/support/certified.mjs';
+import { closeAll, connect } from '../interop/support/clients.mjs';
+import { exchange, pair } from '../interop/support/dialects.mjs';
+import { run } from '../interop/support/process.mjs';
+import { aiortc, assertUclient } from '../interop/support/relaying.mjs';
+import { relayBothWays } from '../interop/support/turn.mjs';
+import { PATIENCE } from '../interop/support/wait.mjs';
+import { assertMagenta, assertPicture, inState, openSource, openTv, startCast, statistics, until } from './support/browser.mjs';
+import { scene } from './support/scene.mjs';
+import { homeThatTrusts } from './support/trust.mjs';
+
+// In seconds; a certificate is renewed after two thirds of it.
+const LIFE = 75;
+// For orders, pauses between them and the lives of certificates, in ms.
+const LONG = 4 * PATIENCE;
+
+// Of the relay's ways the pages may take the one over TLS alone; the others are for the others.
+const overTls = () => {
+  const Connection = window.RTCPeerConnection;
+  const only = ({ iceServers, ...more }) => ({ ...more, iceServers: iceServers?.map((server) => ({ ...server, urls: [server.urls].flat().filter((url) => url.startsWith('turns:')) })).filter(({ urls }) => urls.length > 0) });
+  window.RTCPeerConnection = class extends Connection {
+    constructor(configuration = {}) {
+      super(only(configuration));
+    }
+
+    setConfiguration(configuration) {
+      super.setConfiguration(only(configuration));
+    }
+  };
+};
+
+async function start(stage) {
+  const { authority, server } = await startCertified({ life: LIFE }, { CASTWAY_TURN_ACCESS: 'open' });
+  stage.later(authority.close);
+  stage.authority = authority;
+  return server;
+}
+
+scene('browsers cast over the one port that everybody uses while its certificate is renewed', start, async (stage, server) => {
+  const certificate = () => certificateOf(server);
+  await until('the first certificate', certificate, ({ kind }) => kind === 'acme', LONG);
+  const root = join(server.dataDir, 'root.pem');
+  writeFileSync(root, stage.authority.root);
+  const { home, close } = homeThatTrusts(root);
+  stage.later(async () => close());
+  const [port, at] = [server.httpsPort, `${domain}:${server.httpsPort}`];
+  const secure = { url: `https://${at}` };
+  const granted = await (await fetch(`${server.url}/turn?username=alice`)).json();
+  assert.ok(granted.uris.includes(`turns:${at}?transport=tcp`), granted.uris.join(' '));
+
+  const options = { home, args: [`--host-resolver-rules=MAP ${domain} 127.0.0.1`] };
+  const [tvBrowser, castBrowser] = [await stage.browser(options), await stage.browser(options)];
+  await openSource(castBrowser);
+  const { page: tv, code } = await openTv(tvBrowser, secure, { script: overTls });
+  const caster = await startCast(castBrowser, secure, code, { script: overTls });
+  await inState(tv, 'playing');
+  await assertPicture(tv, 1);
+  const ends = () => Promise.all([tv, caster].map((page) => statistics(page)));
+  for (const { local, remote, url } of await ends()) assert.deepEqual([local, remote, url], ['relay', 'relay', `turns:${at}?transport=tcp`]);
+  const addresses = async () => (await ends()).map(({ address }) => address);
+  const [before, { fingerprint }] = [await addresses(), await certificate()];
+
+  const clients = await Promise.all(['TV', 'caster'].map((label) => connect(secure, { ca: stage.authority.root, label })));
+  stage.later(async () => closeAll());
+  await pair(clients[0], 'A', clients[1], 'A');
+  let mark = 0;
+  const ways = {
+    'a cast of other clients over WSS': async () => {
+      mark += 1;
+      await exchange(clients[0], 'A', clients[1], 'A', { mark });
+    },
+    'a page over HTTP/2': async () => {
+      const { output } = await run('curl', ['-sS', '--http2', '--cacert', root, '--resolve', `${at}:127.0.0.1`, '-o', '/dev/null', '-w', '%{http_code} %{http_version}', `https://${at}/tv`]);
+      assert.equal(output, '200 2');
+    },
+    "coturn's client over TCP": () => assertUclient(port, ['-t'], granted),
+    "coturn's client over TLS": () => assertUclient(port, ['-t', '-S'], granted),
+    'plain TURN over TCP': async () => assert.equal(await relayBothWays({ port, transport: 'tcp', ...granted }), 'relayed'),
+    'aiortc over TLS': async () => {
+      const { code: status, output } = await aiortc(domain, port, granted, root);
+      assert.equal(status, 0, output);
+    },
+  };
+  // Each goes round after round, so that all are under way while the proof is looked for.
+  let renewed = false;
+  const renewal = until('the next certificate', certificate, (now) => now.fingerprint !== fingerprint, LONG).finally(() => (renewed = true));
+  const rounds = Object.entries(ways).map(async ([name, round]) => {
+    let count = 0;
+    do {
+      await round().catch((error) => assert.fail(`${name}, round ${count}: ${error.stack}`));
+      count += 1;
+      await sleep(100);
+    } while (!renewed);
+  });
+  await Promise.all([renewal, ...rounds]);
+
+  const { frames } = await statistics(tv);
+  await assertPicture(tv, 3, frames + 1);
+  await assertMagenta(tv);
+  // A relayed address ends with the TLS connection that it was given over.
+  assert.deepEqual(await addresses(), before);
+  // At the first try, which is by TLS-ALPN-01.
+  assert.doesNotMatch(server.log, /no certificate for/);
+});
