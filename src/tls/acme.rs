@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use instant_acme::{
@@ -20,7 +20,7 @@ use super::certificate::{Certificate, Kind};
 use super::{Certificates, store};
 use crate::config::AcmeConfig;
 
-/// After the first failure; four times as long after each further one. Let's Encrypt allows five failed tries an hour.
+/// After the first failure. Let's Encrypt allows five failed tries an hour.
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// The least between two certificates, however short the authority makes their lives.
@@ -60,9 +60,13 @@ impl Acme {
     /// Has a new one made when the old one is [worn out](Self::worn_out), and tries until there is one.
     pub(super) async fn keep(&self, certificates: &Certificates) {
         let mut failures: u32 = 0;
+        // Renewals in a row that the authority wanted as soon as it had made the one before.
+        let mut hasty: u32 = 0;
         loop {
+            let begun = Instant::now();
             // After a failure the authority's books may be what is wrong.
             let replaced = if failures == 0 { self.worn_out(certificates).await } else { None };
+            hasty = if replaced.is_some() && begun.elapsed() < LONGEST_PAUSE { hasty.saturating_add(1) } else { 0 };
             // By turns: behind some firewalls only one of the two ports is reached.
             let (way, port) =
                 if failures.is_multiple_of(2) { (ChallengeType::TlsAlpn01, 443) } else { (ChallengeType::Http01, 80) };
@@ -71,11 +75,13 @@ impl Acme {
             match ordered.unwrap_or_else(|_| Err(anyhow!("the certificate authority does not answer"))) {
                 Ok(certificate) => {
                     failures = 0;
+                    let due = certificate.renewal();
                     certificates.replace(certificate);
                     tokio::time::sleep(BETWEEN).await;
+                    sleep_until(due.min(SystemTime::now() + pause(BETWEEN, hasty))).await;
                 }
                 Err(error) => {
-                    let pause = FIRST_PAUSE.saturating_mul(4_u32.saturating_pow(failures)).min(LONGEST_PAUSE);
+                    let pause = pause(FIRST_PAUSE, failures);
                     failures = failures.saturating_add(1);
                     certificates.failed(self.complaint(&error, port, &certificates.current(), pause));
                     tokio::time::sleep(pause).await;
@@ -246,6 +252,11 @@ async fn refused(order: &mut Order) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Four times as long each time.
+fn pause(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(4_u32.saturating_pow(times)).min(LONGEST_PAUSE)
+}
+
 async fn sleep_until(at: SystemTime) {
     while let Ok(left) = at.duration_since(SystemTime::now()) {
         tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
@@ -255,6 +266,12 @@ async fn sleep_until(at: SystemTime) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_an_hour() {
+        let pauses = [0, 1, 2, 5, u32::MAX].map(|times| pause(BETWEEN, times).as_secs());
+        assert_eq!(pauses, [5, 20, 80, 3600, 3600]);
+    }
 
     #[test]
     fn the_proof_over_tls_can_be_made() {
