@@ -122,7 +122,7 @@ impl App {
         rand::rng().fill_bytes(&mut seed);
         let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), seed);
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
-        let gateway = Gateway::new(rooms, Arc::new(issuer));
+        let gateway = Gateway::new(rooms, issuer);
         let rooms = MultiRoomsConfig {
             grace: config.multi.grace,
             max_users: config.multi.max_users,

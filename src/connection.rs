@@ -1,13 +1,25 @@
 //! What every Socket.IO gateway does for each of its clients: hears it from its first word on, counts what it says, notices when
-//! it does not read.
+//! it does not read, and lets it go.
+//!
+//! Owner of what a gateway keeps, behind one lock that is held for a whole event (lock, handle, emit, unlock). Handlers do their
+//! work before they return their future, because socketioxide spawns that and spawned futures of one client run in any order.
 
+use std::future::ready;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde::Serialize;
-use socketioxide::extract::SocketRef;
+use socketioxide::extract::{AckSender, Event, SocketRef};
+use socketioxide::socket::DisconnectReason;
 use socketioxide::{SendError, SocketError};
+
+use crate::client::Client;
+use crate::driver::Driver;
+use crate::packet::Message;
 
 /// Names one client connection, for as long as it lives; given by its gateway.
 pub type ConnectionId = u64;
@@ -19,6 +31,131 @@ const BUDGET: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(512 << 10).unwrap(), N
 const EVENT_COST: usize = 100;
 /// Clients say one or two things in the instant between being told that they are connected and being in the table.
 const EARLY: usize = 16;
+/// How often a client whose send buffer is full is tried to be disconnected.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is a gateway's own, behind the lock: its rooms and its table of clients.
+pub trait Flow: Send + 'static {
+    /// An event of a client, read.
+    type Request: Send + 'static;
+
+    /// Does what a client asks for; nothing, if it is not in the table.
+    fn hear(&mut self, id: ConnectionId, heard: Heard<Self::Request>, sends: &mut Sends);
+
+    /// Sends what the rooms have to say.
+    fn drain(&mut self, sends: &mut Sends);
+
+    /// A client is gone, with a farewell or without. Its socket, if it was in the table.
+    fn forget(&mut self, id: ConnectionId, farewell: bool) -> Option<SocketRef>;
+}
+
+/// An event of a client.
+pub struct Heard<R> {
+    pub request: R,
+    /// Bytes.
+    pub size: usize,
+    /// Where the client asked for one.
+    pub ack: Option<AckSender>,
+}
+
+/// A handle to a gateway's connections; clones share them.
+pub struct Connections<F>(Arc<Inner<F>>);
+
+struct Inner<F> {
+    driver: Driver<F>,
+    count: AtomicU64,
+}
+
+impl<F> Clone for Connections<F> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<F: Flow> Connections<F> {
+    pub fn new(flow: F, next_timeout: fn(&F) -> Option<Instant>) -> Self {
+        Self(Arc::new(Inner { driver: Driver::new(flow, next_timeout), count: AtomicU64::new(1) }))
+    }
+
+    /// Before a client is told that it is connected: from then on its events may come, even before [`Self::greet`] runs. `read`
+    /// reads them, each with its name.
+    pub fn listen(&self, socket: &SocketRef, read: impl Fn(String, Message) -> F::Request + Clone + Send + Sync + 'static) {
+        let id = self.0.count.fetch_add(1, Ordering::Relaxed);
+        let early = Early::<F::Request>::default();
+        socket.extensions.insert((id, early.clone()));
+
+        let (connections, waiting) = (self.clone(), early.clone());
+        socket.on_fallback(move |Event(event): Event, message: Message, ack: AckSender| {
+            let (size, ack) = (message.size(), message.acked.then_some(ack));
+            let heard = Heard { request: read(event, message), size, ack };
+            connections.with(|flow, sends| {
+                if let Some(heard) = waiting.hold(heard) {
+                    flow.hear(id, heard, sends);
+                }
+            });
+            ready(())
+        });
+        let connections = self.clone();
+        socket.on_disconnect(move |reason: DisconnectReason| {
+            connections.with(|flow, _| {
+                early.take();
+                // `socket.disconnect()` is a farewell; anything else may be a glitch and has the grace period.
+                flow.forget(id, reason == DisconnectReason::ClientNSDisconnect);
+            });
+            ready(())
+        });
+    }
+
+    /// A client is connected: `welcome` puts it into the table, then what it said already is heard.
+    pub fn greet(&self, socket: SocketRef, welcome: impl FnOnce(&mut F, ConnectionId, SocketRef, &mut Sends)) {
+        let Some((id, early)) = socket.extensions.remove::<(ConnectionId, Early<F::Request>)>() else { return };
+        self.with(|flow, sends| {
+            let Some(waiting) = early.take() else { return };
+            welcome(flow, id, socket, sends);
+            flow.drain(sends);
+            for heard in waiting {
+                flow.hear(id, heard, sends);
+                flow.drain(sends);
+            }
+        });
+    }
+
+    /// Runs one event under the lock, sends what comes of it, and disconnects those who are to go.
+    pub fn with<T>(&self, event: impl FnOnce(&mut F, &mut Sends) -> T) -> T {
+        self.0.driver.with(|flow| {
+            let mut sends = Sends::default();
+            let result = event(flow, &mut sends);
+            flow.drain(&mut sends);
+            // Telling the others that one is gone may fill the next one's buffer.
+            while let Some(id) = sends.gone.pop() {
+                if let Some(socket) = flow.forget(id, false) {
+                    tracing::debug!(from = %address(&socket), "disconnecting");
+                    tokio::spawn(disconnect(socket));
+                }
+                flow.drain(&mut sends);
+            }
+            result
+        })
+    }
+
+    /// Ends when the next time-out is due.
+    pub async fn due(&self) {
+        self.0.driver.due().await;
+    }
+}
+
+/// Where a client is.
+pub fn address(socket: &SocketRef) -> IpAddr {
+    socket.req_parts().extensions.get::<Client>().map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.address)
+}
+
+/// Not under the lock, which the disconnect handler takes.
+pub async fn disconnect(socket: SocketRef) {
+    // A full send buffer has no room for that packet either.
+    while socket.clone().disconnect().is_err() {
+        tokio::time::sleep(RETRY).await;
+    }
+}
 
 /// Bytes that a client may still send.
 pub struct Budget(DefaultDirectRateLimiter);
@@ -59,37 +196,37 @@ impl Sends {
     }
 }
 
-/// What a client said before it was in the table; `None` inside: it is gone.
-pub struct Early<T>(Arc<Mutex<Option<Vec<T>>>>);
+/// What a client says before it is in the table; `None`: that is over.
+struct Early<R>(Arc<Mutex<Option<Vec<Heard<R>>>>>);
 
-impl<T> Default for Early<T> {
+impl<R> Default for Early<R> {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Some(Vec::new()))))
     }
 }
 
-impl<T> Clone for Early<T> {
+impl<R> Clone for Early<R> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T> Early<T> {
-    pub fn push(&self, heard: T) {
-        if let Some(waiting) = self.lock().as_mut().filter(|waiting| waiting.len() < EARLY) {
+impl<R> Early<R> {
+    /// Keeps an event, or gives it back where that is over.
+    fn hold(&self, heard: Heard<R>) -> Option<Heard<R>> {
+        let mut early = self.lock();
+        let Some(waiting) = early.as_mut() else { return Some(heard) };
+        if waiting.len() < EARLY {
             waiting.push(heard);
         }
+        None
     }
 
-    pub fn take(&self) -> Option<Vec<T>> {
-        self.lock().as_mut().map(std::mem::take)
+    fn take(&self) -> Option<Vec<Heard<R>>> {
+        self.lock().take()
     }
 
-    pub fn close(&self) {
-        *self.lock() = None;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<T>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Heard<R>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod connection;
+pub mod driver;
 pub mod external;
 pub mod guesses;
 pub mod http;

@@ -1,11 +1,10 @@
-//! Where requests and sockets meet the rooms: the lock, the clock, and a way to each client's socket.
+//! Where requests and sockets meet the rooms, and a way to each client's socket.
 //!
-//! Owner of the rooms, behind one lock that is held for a whole event (lock, handle, pass on, unlock; nothing is awaited
-//! inside), so that everybody hears things in the order in which they happened.
+//! Owner of the rooms, behind one lock that is held for a whole event (lock, handle, pass on, unlock).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
@@ -14,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use super::message;
 use super::room::{Counts, Output, Rooms};
 use crate::config::CallsConfig;
+use crate::driver::Driver;
 use crate::limit::{AddressCounter, AddressLimiter};
 
 /// Bytes that wait for a client at most; one that does not read so much is dropped.
@@ -27,22 +27,13 @@ pub struct Hub(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    rooms: Mutex<Locked>,
-    /// The next time-out has changed.
-    rearm: Notify,
+    rooms: Driver<Rooms<Outbox>>,
     /// Joins and new rooms of an address.
     joins: AddressLimiter,
     /// Open WebSockets of an address.
     sockets: AddressCounter,
     tally: Tally,
     start: Instant,
-}
-
-#[derive(Debug)]
-struct Locked {
-    rooms: Rooms<Outbox>,
-    /// What [`Hub::run`] sleeps until.
-    armed: Option<Instant>,
 }
 
 /// What Collider counts since the start.
@@ -70,8 +61,7 @@ impl Hub {
         let mut seed = [0; 32];
         rand::rng().fill_bytes(&mut seed);
         Self(Arc::new(Inner {
-            rooms: Mutex::new(Locked { rooms: Rooms::new(config.max_rooms, seed), armed: None }),
-            rearm: Notify::new(),
+            rooms: Driver::new(Rooms::new(config.max_rooms, seed), Rooms::next_timeout),
             joins: AddressLimiter::per_minute(config.joins),
             sockets: AddressCounter::new(config.sockets),
             tally: Tally::default(),
@@ -82,28 +72,15 @@ impl Hub {
     /// Hears the rooms' time-outs; never returns.
     pub async fn run(self) {
         loop {
-            let due = {
-                let mut locked = self.lock();
-                locked.armed = locked.rooms.next_timeout();
-                locked.armed
-            };
-            let sleep = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = sleep => self.with(Rooms::handle_timeout),
-                () = self.0.rearm.notified() => {}
-            }
+            self.0.rooms.due().await;
+            self.with(Rooms::handle_timeout);
         }
     }
 
     pub fn census(&self) -> Census {
         let Inner { tally, start, .. } = &*self.0;
         Census {
-            now: self.lock().rooms.counts(),
+            now: self.0.rooms.with(|rooms| rooms.counts()),
             registered: tally.registered.load(Ordering::Relaxed),
             socket_errors: tally.socket_errors.load(Ordering::Relaxed),
             http_errors: tally.http_errors.load(Ordering::Relaxed),
@@ -113,20 +90,16 @@ impl Hub {
 
     /// Runs one event under the lock and passes on what comes of it.
     pub(super) fn with<T>(&self, event: impl FnOnce(&mut Rooms<Outbox>, Instant) -> T) -> T {
-        let mut locked = self.lock();
-        let result = event(&mut locked.rooms, Instant::now());
-        while let Some(output) = locked.rooms.poll_output() {
-            match output {
-                Output::Send { to, message } => to.send(message::message_frame(&message)),
-                Output::Close { socket } => socket.close(),
+        self.0.rooms.with(|rooms| {
+            let result = event(rooms, Instant::now());
+            while let Some(output) = rooms.poll_output() {
+                match output {
+                    Output::Send { to, message } => to.send(message::message_frame(&message)),
+                    Output::Close { socket } => socket.close(),
+                }
             }
-        }
-        let rearm = locked.rooms.next_timeout() != locked.armed;
-        drop(locked);
-        if rearm {
-            self.0.rearm.notify_one();
-        }
-        result
+            result
+        })
     }
 
     /// Counts a join.
@@ -142,7 +115,7 @@ impl Hub {
     /// # Errors
     /// As [`Self::admit_join`]; never where the room is there already.
     pub(super) fn admit(&self, room: &str, from: IpAddr) -> Result<(), Duration> {
-        if self.lock().rooms.contains(room) { Ok(()) } else { self.admit_join(from) }
+        if self.0.rooms.with(|rooms| rooms.contains(room)) { Ok(()) } else { self.admit_join(from) }
     }
 
     pub(super) fn sockets(&self) -> &AddressCounter {
@@ -151,11 +124,6 @@ impl Hub {
 
     pub(super) fn tally(&self) -> &Tally {
         &self.0.tally
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Locked> {
-        // A panic inside one event must not end everybody else's calls.
-        self.0.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 46] = [
+const LAYERS: [(&str, u8); 47] = [
     ("apprtc::message", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
@@ -27,6 +27,7 @@ const LAYERS: [(&str, u8); 46] = [
     ("address", 1),
     ("http", 2),
     ("config", 1),
+    ("driver", 1),
     ("external", 1),
     ("ice", 1),
     ("limit", 1),
