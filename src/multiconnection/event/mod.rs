@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::ser::{SerializeMap as _, SerializeTuple as _};
+use serde::ser::{SerializeMap, SerializeTuple as _};
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -369,10 +369,7 @@ impl Serialize for Public<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(room) = self;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("maxParticipantsAllowed", &room.max_participants)?;
-        map.serialize_entry("owner", &*room.owner)?;
-        map.serialize_entry("participants", &room.participants.iter().map(AsRef::as_ref).collect::<Vec<&str>>())?;
-        map.serialize_entry("extra", &room.extra)?;
+        begin(&mut map, room)?;
         map.serialize_entry("session", &room.session)?;
         map.serialize_entry("sessionid", &*room.id)?;
         map.serialize_entry("isRoomFull", &room.is_full)?;
@@ -411,15 +408,20 @@ impl Serialize for ForAdmin<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(room) = self;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("maxParticipantsAllowed", &room.max_participants)?;
-        map.serialize_entry("owner", &*room.owner)?;
-        map.serialize_entry("participants", &room.participants.iter().map(AsRef::as_ref).collect::<Vec<&str>>())?;
-        map.serialize_entry("extra", &room.extra)?;
+        begin(&mut map, room)?;
         map.serialize_entry("identifier", room.identifier.as_deref().unwrap_or_default())?;
         map.serialize_entry("session", &room.session)?;
         map.serialize_entry("isPasswordProtected", &room.is_password_protected)?;
         map.end()
     }
+}
+
+/// What both views of a room begin with: the original's order of keys, which its clients' pages show.
+fn begin<M: SerializeMap>(map: &mut M, room: &RoomInfo<Json>) -> Result<(), M::Error> {
+    map.serialize_entry("maxParticipantsAllowed", &room.max_participants)?;
+    map.serialize_entry("owner", &*room.owner)?;
+    map.serialize_entry("participants", &room.participants.iter().map(AsRef::as_ref).collect::<Vec<&str>>())?;
+    map.serialize_entry("extra", &room.extra)
 }
 
 fn absent(echo: &Json) -> Arguments {
