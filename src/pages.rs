@@ -20,9 +20,8 @@ use crate::client::Client;
 #[folder = "web/dist"]
 struct Dist;
 
-/// What every answer says. The pages may ask for the screen, the camera and the microphone; frames of others may not.
-const HARDENING: [(HeaderName, &str); 3] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+/// What every page says. It may ask for the screen, the camera and the microphone; frames of others may not.
+const HARDENING: [(HeaderName, &str); 2] = [
     // The address of a page can hold a code.
     (header::REFERRER_POLICY, "same-origin"),
     (

@@ -1,5 +1,5 @@
-//! HTTP on connections that somebody else has accepted: deadlines, what every request is told of its connection, an end in
-//! order.
+//! HTTP on connections that somebody else has accepted: deadlines, what every request is told of its connection, what every
+//! answer says, an end in order.
 //!
 //! Why not `axum::serve`: it has no deadline for a request's head, so that a few hundred half-open connections hold every
 //! descriptor for ever.
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -22,6 +22,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use redirect::{Redirect, redirect};
 
@@ -68,6 +69,9 @@ impl Http {
         http1.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
         let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
         http2.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
+        // What is served is what it says it is, whatever a browser would guess.
+        let nosniff = HeaderValue::from_static("nosniff");
+        let router = router.layer(SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, nosniff));
         Self { http1, http2, router, connections: Mutex::default() }
     }
 

@@ -96,6 +96,10 @@ async fn pages_are_hardened() {
         }
         assert!(html.split("<script").skip(1).all(|script| script.split('>').next().unwrap().contains("src=")), "{page}");
     }
+    for answer in ["/healthz", "/turn?username=nobody", "/nowhere", "/socket.io/?EIO=4&transport=polling", "/socket.io/"] {
+        let headers = http.get(format!("{origin}{answer}")).send().await.unwrap().headers().clone();
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{answer}");
+    }
     // What could break out of the policy is left out of it.
     let answer = http.get(format!("{origin}/tv")).header("host", "a.org;script-src").send().await.unwrap();
     assert!(answer.headers()["content-security-policy"].to_str().unwrap().contains("connect-src 'self';"));
