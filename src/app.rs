@@ -85,9 +85,7 @@ impl App {
         let resume_key = store.key("resume", now).await?;
         let mut sockets = Sockets::bind(&config).await?;
         let https_port = config.tls.https.is_some().then(|| sockets.https_port());
-        if let (CertificateSource::Acme(acme), Some(port), None) = (&config.tls.source, https_port, &config.http.public_url) {
-            config.http.public_url = Url::parse(&format!("https://{}:{port}", acme.domains[0])).ok();
-        }
+        config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
         let certificates = https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_names(&config)));
         let certificates = certificates.transpose()?;
 

@@ -1,5 +1,6 @@
 //! `castway credentials`.
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
@@ -11,11 +12,15 @@ use crate::api::TurnReply;
 use crate::config::{Config, TurnAccess};
 use crate::external::External;
 use crate::ice::{IceServers, Listener, Transport};
+use crate::tls::Certificates;
 use crate::users::{Directory, Store, check_requested};
 
 const AFTER: &str = "\
 The credentials are valid for CASTWAY_TTL seconds; --ttl SECONDS asks for a shorter life. The relay's address in them is \
-CASTWAY_EXTERNAL_IP or the host of CASTWAY_PUBLIC_URL, and without them this machine's.";
+CASTWAY_EXTERNAL_IP or the host of CASTWAY_PUBLIC_URL or CASTWAY_DOMAIN, and without them this machine's.
+
+turns: is there with CASTWAY_CERT, and with CASTWAY_DOMAIN once its certificate has come. Its port is the one of \
+CASTWAY_HTTPS_ADDR, or else the first that the server tries.";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
@@ -43,8 +48,21 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, config: &Co
     let bound = if bound.is_ipv4() { [Some(bound), None] } else { [None, Some(bound)] };
     let external = External::new(&relay.external, bound, None);
     external.look_at_start().await;
-    let uris = IceServers::new(config.http.public_url.as_ref(), listeners, relay.addr.ip(), external).uris(None);
-    print(serde_json::to_string_pretty(&TurnReply::new(&issued, uris))?)
+    let https_port =
+        config.tls.https.as_ref().and_then(|listen| listen.addrs.first()).map(SocketAddr::port).filter(|port| *port > 0);
+    let public_url = config.http.public_url.clone().or_else(|| config.tls.source.origin(https_port?));
+    let mut ice = IceServers::new(public_url.as_ref(), listeners, relay.addr.ip(), external);
+    if let Some((certificates, port)) = certificates(config).zip(https_port) {
+        ice = ice.with_tls(certificates, port);
+    }
+    print(serde_json::to_string_pretty(&TurnReply::new(&issued, ice.uris(None)))?)
+}
+
+fn certificates(config: &Config) -> Option<Certificates> {
+    Certificates::kept(&config.tls.source, &config.data_dir).unwrap_or_else(|error| {
+        eprintln!("castway: warning: without turns:, since the certificate can't be used: {error:#}");
+        None
+    })
 }
 
 fn read_ttl(wish: &str) -> Result<Duration, Stop> {

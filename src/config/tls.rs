@@ -71,6 +71,14 @@ impl TlsConfig {
 }
 
 impl CertificateSource {
+    /// Where people find a server whose certificate is for a name of the settings.
+    pub fn origin(&self, port: u16) -> Option<Url> {
+        match self {
+            Self::Acme(acme) => Url::parse(&format!("https://{}:{port}", acme.domains[0])).ok(),
+            Self::SelfSigned | Self::Files { .. } => None,
+        }
+    }
+
     fn read(settings: &Settings, reader: &mut Reader) -> Self {
         let domains =
             reader.list("CASTWAY_DOMAIN", &settings.domain, "host names such as cast.example.org, separated by commas", domain);

@@ -80,38 +80,40 @@ impl Certificates {
     /// # Errors
     /// The files of the settings can't be used, or the data folder can't be written.
     pub fn open(source: &CertificateSource, data_dir: &Path, names: Vec<String>) -> anyhow::Result<Self> {
-        let folder = data_dir.join("tls");
-        let self_signed = |names| SelfSigned::new(&folder, names);
-        let (source, current) = match source {
-            CertificateSource::SelfSigned => {
-                let source = self_signed(names);
-                let current = source.load_or_make()?;
-                (Source::SelfSigned(source), current)
+        let source = Source::new(source, data_dir, names);
+        let current = match &source {
+            Source::SelfSigned(own) => own.load_or_make()?,
+            Source::Files(files) => {
+                files.load().context("the certificate can't be used: mend the files, or change CASTWAY_CERT and CASTWAY_PKEY")?
             }
-            CertificateSource::Files { cert, key } => {
-                let source = Files::new(cert.clone(), key.clone());
-                let hint = "the certificate can't be used: mend the files, or change CASTWAY_CERT and CASTWAY_PKEY";
-                let current = source.load().context(hint)?;
-                (Source::Files(source), current)
-            }
-            CertificateSource::Acme(config) => {
-                let source = Acme::new(config.clone(), &folder);
-                let meanwhile = self_signed(config.domains.iter().cloned().chain(names).collect());
-                let current = match source.load() {
-                    Some(kept) => kept,
-                    None => meanwhile.load_or_make()?,
-                };
-                (Source::Acme(source, meanwhile), current)
-            }
+            Source::Acme(acme, meanwhile) => acme.load().map_or_else(|| meanwhile.load_or_make(), Ok)?,
         };
-        Ok(Self(Arc::new(Inner {
+        Ok(Self::serving(source, current))
+    }
+
+    /// What a server with these settings has in files that clients trust; makes nothing.
+    ///
+    /// # Errors
+    /// The files of the settings can't be used.
+    pub fn kept(source: &CertificateSource, data_dir: &Path) -> anyhow::Result<Option<Self>> {
+        let source = Source::new(source, data_dir, Vec::new());
+        let current = match &source {
+            Source::SelfSigned(_) => None,
+            Source::Files(files) => Some(files.load()?),
+            Source::Acme(acme, _) => acme.load(),
+        };
+        Ok(current.map(|current| Self::serving(source, current)))
+    }
+
+    fn serving(source: Source, current: Certificate) -> Self {
+        Self(Arc::new(Inner {
             current: ArcSwap::from_pointee(current),
             problem: Mutex::default(),
             failures: AtomicU64::new(0),
             reload: Notify::new(),
             challenges: Mutex::default(),
             source,
-        })))
+        }))
     }
 
     /// The certificate that the next handshake gets.
@@ -185,6 +187,20 @@ impl Certificates {
 
     fn challenges<T>(&self, with: impl FnOnce(&mut Challenges) -> T) -> T {
         with(&mut self.0.challenges.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Source {
+    fn new(source: &CertificateSource, data_dir: &Path, names: Vec<String>) -> Self {
+        let folder = data_dir.join("tls");
+        match source {
+            CertificateSource::SelfSigned => Self::SelfSigned(SelfSigned::new(&folder, names)),
+            CertificateSource::Files { cert, key } => Self::Files(Files::new(cert.clone(), key.clone())),
+            CertificateSource::Acme(config) => {
+                let names = config.domains.iter().cloned().chain(names).collect();
+                Self::Acme(Acme::new(config.clone(), &folder), SelfSigned::new(&folder, names))
+            }
+        }
     }
 }
 

@@ -287,6 +287,40 @@ async fn health_is_that_it_runs_and_readiness_that_it_works() {
 }
 
 #[test]
+fn the_command_line_names_turn_over_tls_where_a_certificate_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let uris = |arguments: &[&str]| {
+        let mut command = castway(folder.path());
+        command.args(["credentials", "alice", "--turn-access", "open", "--external-ip", "192.0.2.9"]).args(arguments);
+        let output = command.output().unwrap();
+        let reply: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let uris: Vec<String> = serde_json::from_value(reply["uris"].clone()).unwrap();
+        (uris.into_iter().filter(|uri| uri.starts_with("turns:")).collect::<Vec<_>>(), stderr(&output))
+    };
+    let made = rcgen::generate_simple_self_signed(["cast.example.org".to_owned()]).unwrap();
+    let [cert, key] = [("cert.pem", made.cert.pem()), ("key.pem", made.signing_key.serialize_pem())].map(|(name, pem)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    let turns = |port: u16| vec![format!("turns:cast.example.org:{port}?transport=tcp")];
+    assert_eq!(uris(&["--cert", &cert, "--pkey", &key]).0, turns(8443));
+    assert_eq!(uris(&["--cert", &cert, "--pkey", &key, "--https-addr", "0.0.0.0:444"]).0, turns(444));
+    assert!(uris(&["--cert", &cert, "--pkey", &key, "--no-tls", "true"]).0.is_empty());
+    let (none, said) = uris(&["--cert", &key, "--pkey", &key]);
+    assert!(none.is_empty() && said.contains("cert"), "{said}");
+
+    let domain = ["--domain", "cast.example.org", "--acme-directory", "https://ca.example.org/directory"];
+    assert!(uris(&domain).0.is_empty(), "none has come yet");
+    let kept = folder.path().join("tls/ca.example.org");
+    assert!(!kept.exists(), "it only asks");
+    std::fs::create_dir_all(&kept).unwrap();
+    std::fs::write(kept.join("certificate.pem"), made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+    assert_eq!(uris(&domain).0, turns(443));
+    assert!(uris(&[]).0.is_empty(), "nobody trusts a self-signed one");
+}
+
+#[test]
 fn the_command_line_prints_what_turn_would() {
     let folder = tempfile::tempdir().unwrap();
     ok(castway(folder.path()).args(["user", "add", "alice", "--generate"]));
