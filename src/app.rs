@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
-use rand::Rng as _;
 use serde_json::Value;
 use socketioxide::SocketIo;
 use tokio::sync::mpsc;
@@ -26,7 +25,7 @@ use crate::cast::room::{Rooms, RoomsConfig};
 use crate::config::{CertificateSource, Config, Listen};
 use crate::external::External;
 use crate::http::{Http, Redirect};
-use crate::ice::{IceServers, Listener, Transport};
+use crate::ice::{IceServers, Listener};
 use crate::limit::AddressLimiter;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
 use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
@@ -99,8 +98,7 @@ impl App {
             sockets.proxied = Some(Socket::handed(connections, relay.listening()));
         }
         let port = relay.listening().port();
-        let listening = [(Transport::Udp, relay.has_udp()), (Transport::Tcp, relay.has_tcp())].into_iter();
-        let listeners = listening.filter(|(_, listens)| *listens).map(|(transport, _)| Listener { transport, port }).collect();
+        let listeners = Listener::at(port, relay.has_udp(), relay.has_tcp());
         let mut ice = IceServers::new(config.http.public_url.as_ref(), listeners, relay.listening().ip(), external.clone());
         if let Some((certificates, port)) = certificates.clone().zip(https_port) {
             ice = ice.with_tls(certificates, port);
@@ -116,9 +114,7 @@ impl App {
             // Fresh credentials while the old ones still have a quarter of their life.
             refresh: config.credentials.ttl.mul_f32(0.75),
         };
-        let mut seed = [0; 32];
-        rand::rng().fill_bytes(&mut seed);
-        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), seed);
+        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random());
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
         let gateway = Gateway::new(rooms, issuer);
         let rooms = MultiRoomsConfig {
@@ -127,8 +123,7 @@ impl App {
             max_users_per_address: config.multi.max_users_per_address,
             guesses: config.cast.guesses,
         };
-        rand::rng().fill_bytes(&mut seed);
-        let multi = MultiGateway::new(MultiRooms::new(rooms, seed), directory.clone(), config.cast.guesses);
+        let multi = MultiGateway::new(MultiRooms::new(rooms, rand::random()), directory.clone(), config.cast.guesses);
         let (layer, io) = socket_io::server();
         namespaces::attach(&io, &gateway, &multi);
 

@@ -124,6 +124,12 @@ impl IceServers {
 }
 
 impl Listener {
+    /// Those of one port, the preferred one first.
+    pub fn at(port: u16, udp: bool, tcp: bool) -> Vec<Self> {
+        let both = [(Transport::Udp, udp), (Transport::Tcp, tcp)].into_iter();
+        both.filter(|(_, listens)| *listens).map(|(transport, _)| Self { transport, port }).collect()
+    }
+
     fn turn(self, host: &Host) -> String {
         let port = self.port;
         match self.transport {

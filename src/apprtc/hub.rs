@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rand::Rng as _;
 use tokio::sync::{Notify, mpsc};
 
 use super::message;
@@ -58,10 +57,8 @@ pub struct Census {
 
 impl Hub {
     pub fn new(config: &CallsConfig) -> Self {
-        let mut seed = [0; 32];
-        rand::rng().fill_bytes(&mut seed);
         Self(Arc::new(Inner {
-            rooms: Driver::new(Rooms::new(config.max_rooms, seed), Rooms::next_timeout),
+            rooms: Driver::new(Rooms::new(config.max_rooms, rand::random()), Rooms::next_timeout),
             joins: AddressLimiter::per_minute(config.joins),
             sockets: AddressCounter::new(config.sockets),
             tally: Tally::default(),

@@ -11,7 +11,7 @@ use crate::address;
 use crate::api::TurnReply;
 use crate::config::{Config, TurnAccess};
 use crate::external::External;
-use crate::ice::{IceServers, Listener, Transport};
+use crate::ice::{IceServers, Listener};
 use crate::tls::Certificates;
 use crate::users::{Directory, Store, check_requested};
 
@@ -41,9 +41,8 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, config: &Co
     let directory = with_store(config, async |store: &Store| Ok(Directory::open(store, &config.credentials).await?)).await?;
     check_access(&directory, config.credentials.access, user)?;
     let issued = directory.issue(user, ttl, SystemTime::now());
-    let (relay, port) = (&config.relay, config.relay.addr.port());
-    let listening = [(Transport::Udp, relay.udp), (Transport::Tcp, relay.tcp)].into_iter();
-    let listeners = listening.filter(|(_, listens)| *listens).map(|(transport, _)| Listener { transport, port }).collect();
+    let relay = &config.relay;
+    let listeners = Listener::at(relay.addr.port(), relay.udp, relay.tcp);
     let bound = relay.relay_ips.first().copied().unwrap_or_else(|| address::relay_ip(relay.addr.ip())).to_canonical();
     let bound = if bound.is_ipv4() { [Some(bound), None] } else { [None, Some(bound)] };
     let external = External::new(&relay.external, bound, None);
