@@ -3,9 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ownAuthority } from '../interop/support/authority.mjs';
 import { run } from '../interop/support/process.mjs';
-import { startServer } from '../interop/support/server.mjs';
 import { cast, PAYLOADS, relayed } from './casts.mjs';
-import { build, demolish, only443, SERVER } from './networks.mjs';
+import { build, demolish, only443, serve, SERVER } from './networks.mjs';
 
 let server;
 let authority;
@@ -13,16 +12,7 @@ const origin = `https://${SERVER}`;
 before(async () => {
   build();
   authority = ownAuthority([`IP:${SERVER}`]);
-  server = await startServer({
-    ...authority.settings,
-    CASTWAY_HTTP_ADDR: `${SERVER}:8080`,
-    CASTWAY_HTTPS_ADDR: `${SERVER}:443`,
-    CASTWAY_TURN_ADDR: `${SERVER}:3478`,
-    CASTWAY_TURNS_ADDR: `${SERVER}:5349`,
-    CASTWAY_EXTERNAL_IP: SERVER,
-    CASTWAY_RELAY_IP: SERVER,
-    CASTWAY_TURN_ACCESS: 'open',
-  });
+  server = await serve({ ...authority.settings, CASTWAY_HTTPS_ADDR: `${SERVER}:443`, CASTWAY_TURNS_ADDR: `${SERVER}:5349` });
 });
 after(async () => {
   await server?.close();

@@ -4,9 +4,8 @@ import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { run } from '../interop/support/process.mjs';
-import { startServer } from '../interop/support/server.mjs';
 import { TurnClient } from '../interop/support/turn.mjs';
-import { build, CROWD, demolish, SERVER } from './networks.mjs';
+import { build, CROWD, demolish, serve, SERVER } from './networks.mjs';
 
 const flood = fileURLToPath(new URL('../../target/debug/examples/flood', import.meta.url));
 const PACKETS = 1_000_000;
@@ -19,13 +18,7 @@ const LONGEST_GAP = 50;
 let server;
 before(async () => {
   build();
-  server = await startServer({
-    CASTWAY_HTTP_ADDR: `${SERVER}:8080`,
-    CASTWAY_TURN_ADDR: `${SERVER}:3478`,
-    CASTWAY_EXTERNAL_IP: SERVER,
-    CASTWAY_RELAY_IP: SERVER,
-    CASTWAY_TURN_ACCESS: 'open',
-  });
+  server = await serve();
 });
 after(async () => {
   await server?.close();

@@ -7,23 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startServer } from '../interop/support/server.mjs';
 import { TurnClient } from '../interop/support/turn.mjs';
 import { cast, PAYLOADS, relayed } from './casts.mjs';
-import { blockUdp, build, demolish, SERVER, translate, unblock } from './networks.mjs';
-
-const PORT = 3478;
+import { blockUdp, build, demolish, serve, SERVER, translate, unblock } from './networks.mjs';
 
 let server;
 before(async () => {
   build();
-  server = await startServer({
-    CASTWAY_HTTP_ADDR: `${SERVER}:8080`,
-    CASTWAY_TURN_ADDR: `${SERVER}:${PORT}`,
-    CASTWAY_EXTERNAL_IP: SERVER,
-    CASTWAY_RELAY_IP: SERVER,
-    CASTWAY_TURN_ACCESS: 'open',
-  });
+  server = await serve();
 });
 after(async () => {
   await server?.close();
@@ -103,7 +94,7 @@ describe('a peer that the host has no route to', () => {
 
   test('the allocation lives on with us', async () => {
     const { username, password } = await (await fetch(`${server.url}/turn?username=alice`)).json();
-    assert.deepEqual(await stream({ host: SERVER, port: PORT, username, password }), { first: BURST, second: BURST });
+    assert.deepEqual(await stream({ host: SERVER, port: server.turnPort, username, password }), { first: BURST, second: BURST });
     const text = await (await fetch(`${server.url}/metrics`)).text();
     const unreachable = Number(text.match(/^castway_relay_drops_total\{reason="unsent_unreachable"\} (\S+)$/m)[1]);
     assert.ok(unreachable >= 5, `${unreachable} packets were unsent as unreachable`);

@@ -8,6 +8,7 @@
 // The mapping is symmetric (a random port for every destination), and routers drop whatever nobody at home has asked for.
 // To be run within ./enter, whose end is theirs.
 import { execFileSync } from 'node:child_process';
+import { startServer } from '../interop/support/server.mjs';
 
 export const SERVER = '11.0.0.1';
 export const CROWD = '12.0.0.0/16';
@@ -45,6 +46,17 @@ END`);
     ip -n crowd addr add 11.0.0.20/24 dev wan; ip -n crowd link set lo up; ip -n crowd link set wan up
     ip -n crowd route add local ${CROWD} dev lo; ip route add ${CROWD} via 11.0.0.20`);
 }
+
+// Castway where those networks expect it.
+export const serve = (settings) =>
+  startServer({
+    CASTWAY_HTTP_ADDR: `${SERVER}:8080`,
+    CASTWAY_TURN_ADDR: `${SERVER}:3478`,
+    CASTWAY_EXTERNAL_IP: SERVER,
+    CASTWAY_RELAY_IP: SERVER,
+    CASTWAY_TURN_ACCESS: 'open',
+    ...settings,
+  });
 
 export function demolish() {
   for (const name of ['router1', 'home1', 'router2', 'home2', 'crowd']) run(`ip netns del ${name} || true`);
