@@ -15,7 +15,7 @@ import { scene } from './support/scene.mjs';
 import { homeThatTrusts } from './support/trust.mjs';
 
 // In seconds; a certificate is renewed after two thirds of it.
-const LIFE = 75;
+const LIFE = 120;
 // For orders, pauses between them and the lives of certificates, in ms.
 const LONG = 4 * PATIENCE;
 

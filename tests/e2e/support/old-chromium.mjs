@@ -93,8 +93,10 @@ export async function openOld(url) {
       return output.match(/DevTools listening on ws:\/\/127\.0\.0\.1:(\d+)/)?.[1];
     });
     const { Browser: version } = await (await fetch(`http://127.0.0.1:${port}/json/version`)).json();
-    const targets = await (await fetch(`http://127.0.0.1:${port}/json/list`)).json();
-    const socket = new WebSocket(targets.find(({ type }) => type === 'page').webSocketDebuggerUrl);
+    // It listens before it has a page.
+    const pages = async () => (await (await fetch(`http://127.0.0.1:${port}/json/list`)).json()).filter(({ type }) => type === 'page');
+    const [{ webSocketDebuggerUrl }] = await until('Chromium 67 has a page', pages, ({ length }) => length > 0);
+    const socket = new WebSocket(webSocketDebuggerUrl);
     await once(socket, 'open');
     const page = new Page(socket);
     await page.send('Runtime.enable');

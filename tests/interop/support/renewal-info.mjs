@@ -61,7 +61,9 @@ export async function withRenewalInfo(authority) {
     return { ...passed, body: JSON.stringify({ ...JSON.parse(passed.body), replaces }) };
   }
 
-  const server = createServer({ cert: readFileSync(own.cert), key: readFileSync(own.key) }, async (asked, response) => {
+  // Closed when it was silent for some seconds, as Node does by default, a connection would fail whoever asks at that moment.
+  const options = { cert: readFileSync(own.cert), key: readFileSync(own.key), keepAliveTimeout: 0 };
+  const server = createServer(options, async (asked, response) => {
     const parts = [];
     for await (const part of asked) parts.push(part);
     const { status, headers, body } = await answer(asked, Buffer.concat(parts)).catch((error) => ({ status: 502, headers: {}, body: String(error.stack) }));
