@@ -18,7 +18,8 @@ after(() => {
 
 const onlyTls = { ...authority.settings, CASTWAY_NO_UDP: 'true', CASTWAY_NO_TCP: 'true' };
 
-scene('a screen is cast with one port for pages, signaling and relay', onlyTls, async (stage, server) => {
+// A cast whose pages, signaling and relay are all on one port.
+async function castOverTls(stage, server) {
   const secure = { url: `https://localhost:${server.httpsPort}` };
   const [tvBrowser, castBrowser] = [await stage.browser({ home }), await stage.browser({ home })];
   await openSource(castBrowser);
@@ -26,9 +27,14 @@ scene('a screen is cast with one port for pages, signaling and relay', onlyTls, 
   const caster = await startCast(castBrowser, secure, code);
   await inState(tv, 'playing');
   await assertPicture(tv);
-  await assertMagenta(tv);
   await assertRelayed(tv, server, 'tls', server.httpsPort);
   await assertRelayed(caster, server, 'tls', server.httpsPort);
+  return { tv, caster };
+}
+
+scene('a screen is cast with one port for pages, signaling and relay', onlyTls, async (stage, server) => {
+  const { tv } = await castOverTls(stage, server);
+  await assertMagenta(tv);
 });
 
 // What a new connection is shown, verified.
@@ -41,16 +47,8 @@ async function fingerprint(server) {
 }
 
 scene('a certificate is renewed in mid-cast', onlyTls, async (stage, server) => {
-  const secure = { url: `https://localhost:${server.httpsPort}` };
-  const [tvBrowser, castBrowser] = [await stage.browser({ home }), await stage.browser({ home })];
-  await openSource(castBrowser);
-  const { page: tv, code } = await openTv(tvBrowser, secure);
-  const caster = await startCast(castBrowser, secure, code);
-  await inState(tv, 'playing');
-  await assertPicture(tv, 1);
+  const { tv, caster } = await castOverTls(stage, server);
   const ends = () => Promise.all([tv, caster].map(async (page) => (await statistics(page)).address));
-  await assertRelayed(tv, server, 'tls', server.httpsPort);
-  await assertRelayed(caster, server, 'tls', server.httpsPort);
   const [before, old] = [await ends(), await fingerprint(server)];
 
   authority.renew();

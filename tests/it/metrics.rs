@@ -1,13 +1,12 @@
 //! `/metrics` of the whole program.
 
-use castway::app::App;
-use castway::config::{Config, Settings};
+use castway::config::Settings;
 use std::collections::HashMap;
 use tokio::net::UdpSocket;
 use webrtc_util::Conn as _;
 
 use super::relay::{LOCALHOST, SOON, received};
-use super::support::rest_client;
+use super::support::{Server, rest_client};
 
 /// `name{labels} → value` of each sample; panics on a line that is neither that nor a comment.
 fn parse(text: &str) -> HashMap<String, f64> {
@@ -30,22 +29,8 @@ fn parse(text: &str) -> HashMap<String, f64> {
 
 #[tokio::test]
 async fn the_numbers_move_and_their_text_can_be_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = |text: &str| Some(text.to_owned());
-    let settings = Settings {
-        data_dir: text(folder.path().to_str().unwrap()),
-        http_addr: text("127.0.0.1:0"),
-        turn_addr: text("127.0.0.1:0"),
-        static_auth_secret: text("north"),
-        allowed_peer_ip: text("127.0.0.0/8"),
-        ..Settings::default()
-    };
-    let app = App::build(Config::read(&settings).unwrap()).await.unwrap();
-    let (http, relay) = (app.http_addr(), app.turn_addr());
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let running = tokio::spawn(app.run(async move {
-        let _ = stopped.await;
-    }));
+    let server = Server::start(Settings { allowed_peer_ip: Some("127.0.0.0/8".into()), ..Settings::default() }).await;
+    let http = server.http;
     let scrape = || async move {
         let response = reqwest::get(format!("http://{http}/metrics")).await.unwrap();
         assert_eq!(response.headers()["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -56,7 +41,7 @@ async fn the_numbers_move_and_their_text_can_be_read() {
     let to_client = r#"castway_relay_bytes_total{direction="to_client",transport="udp"}"#;
     assert_eq!((before[to_peer], before[to_client], before["castway_relay_allocations"]), (0.0, 0.0, 0.0));
 
-    let client = rest_client(relay).await;
+    let client = rest_client(server.turn).await;
     let relayed = client.allocate().await.unwrap();
     let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     relayed.send_to(b"out", peer.local_addr().unwrap()).await.unwrap();
@@ -79,6 +64,5 @@ async fn the_numbers_move_and_their_text_can_be_read() {
     assert!(after[r#"castway_relay_shard_busy_seconds_total{shard="0"}"#] > 0.0);
     assert!(after.len() < 100, "{}", after.len());
     assert_eq!(before.len(), after.len());
-    stop.send(()).unwrap();
-    tokio::time::timeout(SOON, running).await.unwrap().unwrap().unwrap();
+    server.stop().await;
 }

@@ -1,30 +1,23 @@
 //! Whose word on the client counts, and what the pages' answers say to browsers: the whole program, without a real proxy.
 
-use castway::app::App;
-use castway::config::{Config, Settings};
+use castway::config::Settings;
 use reqwest::{Client, StatusCode};
 
-/// The origin of a server that may be asked for credentials once a minute.
-async fn server(trusted: &str) -> (String, tempfile::TempDir, tokio::sync::oneshot::Sender<()>) {
-    let folder = tempfile::tempdir().unwrap();
+use super::support::Server;
+
+/// A server that may be asked for credentials once a minute, and its origin.
+async fn server(trusted: &str) -> (String, Server) {
     let text = |text: &str| Some(text.to_owned());
-    let settings = Settings {
-        data_dir: text(folder.path().to_str().unwrap()),
-        http_addr: text("127.0.0.1:0"),
+    let server = Server::start(Settings {
         turn_addr: text("0.0.0.0:0"),
         turn_access: text("open"),
         credentials_rate: text("1"),
         trusted_proxies: text(trusted),
         cors_origins: text("https://front.example.org"),
         ..Settings::default()
-    };
-    let app = App::build(Config::read(&settings).unwrap()).await.unwrap();
-    let origin = format!("http://{}", app.http_addr());
-    let (stop, stopped) = tokio::sync::oneshot::channel();
-    tokio::spawn(app.run(async move {
-        let _ = stopped.await;
-    }));
-    (origin, folder, stop)
+    });
+    let server = server.await;
+    (format!("http://{}", server.http), server)
 }
 
 async fn turn(origin: &str, lines: &[(&str, &str)]) -> reqwest::Response {
@@ -34,7 +27,7 @@ async fn turn(origin: &str, lines: &[(&str, &str)]) -> reqwest::Response {
 
 #[tokio::test]
 async fn limits_and_hosts_go_by_what_a_trusted_proxy_says() {
-    let (origin, _folder, _stop) = server("127.0.0.1").await;
+    let (origin, _server) = server("127.0.0.1").await;
     let alice = [("x-forwarded-for", "203.0.113.1"), ("x-forwarded-host", "cast.example.org")];
     let answer = turn(&origin, &alice).await;
     assert_eq!(answer.status(), StatusCode::OK);
@@ -50,7 +43,7 @@ async fn limits_and_hosts_go_by_what_a_trusted_proxy_says() {
 #[tokio::test]
 async fn headers_of_strangers_are_ignored() {
     for trusted in ["", "10.0.0.0/8"] {
-        let (origin, _folder, _stop) = server(trusted).await;
+        let (origin, _server) = server(trusted).await;
         let lines = [("x-forwarded-for", "203.0.113.1"), ("x-forwarded-host", "evil.org"), ("host", "cast.example.org")];
         let text = turn(&origin, &lines).await.text().await.unwrap();
         assert!(text.contains("\"turn:cast.example.org:"), "{text}");
@@ -62,7 +55,7 @@ async fn headers_of_strangers_are_ignored() {
 
 #[tokio::test]
 async fn behind_a_proxy_the_servers_own_pages_are_no_foreign_origin() {
-    let (origin, _folder, _stop) = server("127.0.0.1").await;
+    let (origin, _server) = server("127.0.0.1").await;
     for (page, status) in [
         ("https://cast.example.org", StatusCode::OK),
         ("https://front.example.org", StatusCode::OK),
@@ -76,7 +69,7 @@ async fn behind_a_proxy_the_servers_own_pages_are_no_foreign_origin() {
 
 #[tokio::test]
 async fn pages_are_hardened() {
-    let (origin, _folder, _stop) = server("").await;
+    let (origin, _server) = server("").await;
     let http = Client::new();
     for page in ["/", "/tv", "/cast"] {
         let answer = http.get(format!("{origin}{page}")).header("host", "cast.example.org:8080").send().await.unwrap();
