@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { certificateOf, domain, startCertified } from '../interop/support/certified.mjs';
 import { closeAll, connect } from '../interop/support/clients.mjs';
 import { exchange, pair } from '../interop/support/dialects.mjs';
 import { run } from '../interop/support/process.mjs';
 import { aiortc, assertUclient } from '../interop/support/relaying.mjs';
+import { inRounds } from '../interop/support/rounds.mjs';
 import { relayBothWays } from '../interop/support/turn.mjs';
 import { PATIENCE } from '../interop/support/wait.mjs';
 import { assertMagenta, assertPicture, inState, openSource, openTv, startCast, statistics, until } from './support/browser.mjs';
@@ -86,18 +86,8 @@ scene('browsers cast over the one port that everybody uses while its certificate
       assert.equal(status, 0, output);
     },
   };
-  // Each goes round after round, so that all are under way while the proof is looked for.
-  let renewed = false;
-  const renewal = until('the next certificate', certificate, (now) => now.fingerprint !== fingerprint, LONG).finally(() => (renewed = true));
-  const rounds = Object.entries(ways).map(async ([name, round]) => {
-    let count = 0;
-    do {
-      await round().catch((error) => assert.fail(`${name}, round ${count}: ${error.stack}`));
-      count += 1;
-      await sleep(100);
-    } while (!renewed);
-  });
-  await Promise.all([renewal, ...rounds]);
+  // All are under way while the proof is looked for.
+  await inRounds(ways, until('the next certificate', certificate, (now) => now.fingerprint !== fingerprint, LONG));
 
   const { frames } = await statistics(tv);
   await assertPicture(tv, 3, frames + 1);

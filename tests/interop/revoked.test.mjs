@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect } from 'node:tls';
-import { certificateOf, domain, startCertified } from './support/certified.mjs';
+import { domain, withCertified } from './support/certified.mjs';
 import { withRenewalInfo } from './support/renewal-info.mjs';
 import { PATIENCE, until as untilSeen } from './support/wait.mjs';
 
@@ -13,22 +13,13 @@ import { PATIENCE, until as untilSeen } from './support/wait.mjs';
 const until = (what, look) => untilSeen(what, look, Boolean, { limit: 4 * PATIENCE });
 
 // Certificates of a year, so that none is due by itself. `body` gets the server with its first one.
-async function scene(body) {
-  const { authority, server } = await startCertified({ life: 365 * 86_400, front: withRenewalInfo });
-  const certificate = () => certificateOf(server);
-  try {
-    await until('the first certificate', async () => (await certificate()).kind === 'acme');
+const scene = (body) =>
+  withCertified({ life: 365 * 86_400, front: withRenewalInfo }, {}, async (stage) => {
+    await until('the first certificate', async () => (await stage.certificate()).kind === 'acme');
     // It is asked about as soon as it is there.
-    await until('the first question', () => authority.asked.length > 0);
-    await body({ authority, server, certificate });
-  } catch (error) {
-    error.message += `\n${server.log}\n${authority.log().slice(-3000)}`;
-    throw error;
-  } finally {
-    await server.close();
-    await authority.close();
-  }
-}
+    await until('the first question', () => stage.authority.asked.length > 0);
+    await body(stage);
+  });
 
 // What is served, verified.
 async function served(server, authority) {

@@ -4,16 +4,16 @@ import { once } from 'node:events';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import WebSocket from 'ws';
 import { ownAuthority } from './support/authority.mjs';
-import { certificateOf, domain, startCertified } from './support/certified.mjs';
+import { domain, withCertified } from './support/certified.mjs';
 import { closeAll, connect } from './support/clients.mjs';
 import { exchange, pair } from './support/dialects.mjs';
 import { run } from './support/process.mjs';
 import { freePort } from './support/ports.mjs';
 import { aioice, aiortc, assertUclient } from './support/relaying.mjs';
+import { inRounds } from './support/rounds.mjs';
 import { startServer } from './support/server.mjs';
 import { PATIENCE, until } from './support/wait.mjs';
 
@@ -110,24 +110,11 @@ describe('with a certificate from files', () => {
 });
 
 describe('with a certificate authority', () => {
-  async function scene(wishes, settings, body) {
-    const { authority, server } = await startCertified(wishes, settings);
-    try {
-      await body({ authority, server, certificate: () => certificateOf(server) });
-    } catch (error) {
-      error.message += `\n${server.log}\n${authority.log().slice(-3000)}`;
-      throw error;
-    } finally {
-      await server.close();
-      await authority.close();
-    }
-  }
-
   // Orders, pauses between them and the lives of certificates take their time.
   const untilThere = (what, look) => until(what, look, Boolean, { limit: 4 * PATIENCE });
 
   test('one is had by TLS-ALPN-01, verified, kept, and renewed while connections stay', async () => {
-    await scene({ life: 30 }, {}, async ({ authority, server, certificate }) => {
+    await withCertified({ life: 30 }, {}, async ({ authority, server, certificate }) => {
       await untilThere('the first certificate', async () => (await certificate()).kind === 'acme');
       const first = await tls(server.httpsPort, { ca: authority.root, servername: domain });
       assert.equal(first.getPeerCertificate().subjectaltname, `DNS:${domain}`);
@@ -159,7 +146,7 @@ describe('with a certificate authority', () => {
   });
 
   test('one port carries everything at once, the proof for the next certificate included', async () => {
-    await scene({ life: 75 }, { CASTWAY_TURN_ACCESS: 'open' }, async ({ authority, server, certificate }) => {
+    await withCertified({ life: 75 }, { CASTWAY_TURN_ACCESS: 'open' }, async ({ authority, server, certificate }) => {
       await untilThere('the first certificate', async () => (await certificate()).kind === 'acme');
       const { fingerprint } = await certificate();
       const root = join(server.dataDir, 'root.pem');
@@ -189,18 +176,8 @@ describe('with a certificate authority', () => {
         'aioice over TLS': () => relayed('tls'),
       };
       try {
-        // Each goes round after round, so that all are under way while the proof is looked for.
-        let renewed = false;
-        const renewal = untilThere('the next certificate', async () => (await certificate()).fingerprint !== fingerprint).finally(() => (renewed = true));
-        const rounds = Object.entries(ways).map(async ([name, round]) => {
-          let count = 0;
-          do {
-            await round().catch((error) => assert.fail(`${name}, round ${count}: ${error.stack}`));
-            count += 1;
-            await sleep(100);
-          } while (!renewed);
-        });
-        await Promise.all([renewal, ...rounds]);
+        // All are under way while the proof is looked for.
+        await inRounds(ways, untilThere('the next certificate', async () => (await certificate()).fingerprint !== fingerprint));
       } finally {
         closeAll();
       }
@@ -211,7 +188,7 @@ describe('with a certificate authority', () => {
   });
 
   test('HTTP-01 helps where the TLS port is not reached, and what to check is logged', async () => {
-    await scene({ tls: await freePort(), life: 3600 }, {}, async ({ server, certificate }) => {
+    await withCertified({ tls: await freePort(), life: 3600 }, {}, async ({ server, certificate }) => {
       await untilThere('a complaint', async () => (await certificate()).failing);
       assert.equal((await certificate()).kind, 'self_signed');
       assert.match(server.log, /no certificate for cast\.castway\.test .*DNS record.*TCP port 443/);
@@ -222,7 +199,7 @@ describe('with a certificate authority', () => {
 
   test('a directory that does not answer leaves the self-signed one', async () => {
     const dead = `https://127.0.0.1:${await freePort()}/dir`;
-    await scene({ life: 3600 }, { CASTWAY_ACME_DIRECTORY: dead }, async ({ server, certificate }) => {
+    await withCertified({ life: 3600 }, { CASTWAY_ACME_DIRECTORY: dead }, async ({ server, certificate }) => {
       await untilThere('a complaint', async () => (await certificate()).failing);
       const { kind, names } = await certificate();
       assert.equal(kind, 'self_signed');

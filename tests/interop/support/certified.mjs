@@ -23,3 +23,17 @@ export const startCertified = ({ tls, life, front = async (authority) => authori
 
 // As /readyz tells it.
 export const certificateOf = async (server) => (await (await fetch(`${server.url}/readyz`)).json()).certificate;
+
+// Gives `body` what `startCertified` resolves to and the certificate's state at any time; the logs are in the error of a failure.
+export async function withCertified(wishes, settings, body) {
+  const { authority, server } = await startCertified(wishes, settings);
+  try {
+    await body({ authority, server, certificate: () => certificateOf(server) });
+  } catch (error) {
+    error.message += `\n${server.log}\n${authority.log().slice(-3000)}`;
+    throw error;
+  } finally {
+    await server.close();
+    await authority.close();
+  }
+}
