@@ -15,6 +15,8 @@ pub struct CredentialsConfig {
     pub static_auth_secrets: Vec<Secret<String>>,
     /// Longest and default life of credentials.
     pub ttl: Duration,
+    /// Longest life of credentials that other issuers sign with a configured secret; `None`: no limit.
+    pub max_foreign_ttl: Option<Duration>,
     /// Requests a minute from one address.
     pub rate: NonZeroU32,
     pub ice: IceConfig,
@@ -82,6 +84,7 @@ impl CredentialsConfig {
             api_keys,
             static_auth_secrets,
             ttl: reader.seconds("CASTWAY_TTL", &settings.ttl, 86_400, 5..=LONGEST_TTL.as_secs()),
+            max_foreign_ttl: max_foreign_ttl(settings, reader),
             rate: rate(reader, "CASTWAY_CREDENTIALS_RATE", &settings.credentials_rate, 60),
             ice,
         }
@@ -102,6 +105,12 @@ impl IceConfig {
             rate: rate(reader, "CASTWAY_ICE_RATE", &settings.ice_rate, 20),
         }
     }
+}
+
+/// In seconds; 0 and nothing mean no limit.
+fn max_foreign_ttl(settings: &Settings, reader: &mut Reader) -> Option<Duration> {
+    let longest = reader.seconds("CASTWAY_MAX_FOREIGN_TTL", &settings.max_foreign_ttl, 0, 0..=u64::from(u32::MAX));
+    Some(longest).filter(|longest| !longest.is_zero())
 }
 
 fn rate(reader: &mut Reader, name: &str, setting: &Option<String>, default: u64) -> NonZeroU32 {

@@ -194,6 +194,10 @@ pub struct Settings {
     /// Longest life of TURN credentials in seconds, and the one given when none is asked for [default: 86400]
     #[arg(long, env = "CASTWAY_TTL", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub ttl: Option<String>,
+    /// Longest life in seconds of credentials that other issuers sign with a secret of CASTWAY_STATIC_AUTH_SECRET; 0: no limit
+    /// [default: 0]
+    #[arg(long, env = "CASTWAY_MAX_FOREIGN_TTL", value_name = "SECONDS", global = true, hide_env_values = true)]
+    pub max_foreign_ttl: Option<String>,
     /// Requests for credentials a minute from one address, GET /turn and CONFIG together [default: 60]
     #[arg(long, env = "CASTWAY_CREDENTIALS_RATE", value_name = "COUNT", global = true, hide_env_values = true)]
     pub credentials_rate: Option<String>,

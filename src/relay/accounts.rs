@@ -1,6 +1,6 @@
 //! Users and secrets as the engine asks for them.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::turn::codec::integrity::{Key, PasswordAlgorithm};
 use crate::turn::{Account, Credentials};
@@ -27,11 +27,16 @@ impl Credentials for Directory {
         if keys.is_empty() {
             return None;
         }
+        let name = RestName::parse(username);
+        let user = name.map(|name| name.user).filter(|user| !user.is_empty()).unwrap_or(username);
         let seconds = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let left = |name: &RestName<'_>| std::time::Duration::from_secs(name.expiry).checked_sub(seconds);
-        let rest = RestName::parse(username).and_then(|name| Some((name, left(&name)?)));
-        let user = rest.map(|(name, _)| name.user).filter(|user| !user.is_empty()).unwrap_or(username);
-        Some(Account { user: user.to_owned(), keys, expires: rest.and_then(|(_, left)| now.checked_add(left)) })
+        let left = name.map(|name| Duration::from_secs(name.expiry).saturating_sub(seconds));
+        let expires = left.filter(|_| !self.is_leased(username)).and_then(|left| now.checked_add(left));
+        Some(Account { user: user.to_owned(), keys, expires })
+    }
+
+    fn proved(&self, username: &str) {
+        self.note_proof(username, SystemTime::now());
     }
 }
 

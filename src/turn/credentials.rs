@@ -21,6 +21,11 @@ pub trait Credentials: Send + Sync {
     /// The account of this username now; `None`: unknown, expired, malformed or disabled.
     fn account(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<Account>;
 
+    /// Somebody has proved to have a key of this username.
+    fn proved(&self, username: &str) {
+        let _ = username;
+    }
+
     /// The username behind a USERHASH (RFC 8489 §14.4), where users can be enumerated.
     fn username(&self, userhash: &[u8; 32], realm: &str) -> Option<String> {
         let _ = (userhash, realm);
@@ -52,6 +57,10 @@ pub fn userhash(username: &str, realm: &str) -> [u8; 32] {
 impl Credentials for Vec<Arc<dyn Credentials>> {
     fn account(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<Account> {
         self.iter().find_map(|credentials| credentials.account(username, realm, algorithm, now))
+    }
+
+    fn proved(&self, username: &str) {
+        self.iter().for_each(|credentials| credentials.proved(username));
     }
 
     fn username(&self, userhash: &[u8; 32], realm: &str) -> Option<String> {

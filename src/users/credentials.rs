@@ -16,7 +16,9 @@ use subtle::ConstantTimeEq;
 use crate::secret::Secret;
 
 /// How much further ahead than the longest ttl an expiry may be: the clocks of another issuer and of this relay differ.
-pub const CLOCK_SLACK: Duration = Duration::from_secs(60);
+pub const CLOCK_SLACK: Duration = Duration::from_secs(300);
+/// An expiry of so many digits is in milliseconds, as JavaScript's `Date.now()` has it; in seconds it would be after the year 33,000.
+const MILLISECOND_DIGITS: usize = 13;
 
 /// What `GET /turn`, the command line and the cast flow hand to a client.
 #[derive(Debug, Clone)]
@@ -33,28 +35,40 @@ pub struct Credentials {
 pub struct RestName<'a> {
     /// Unix seconds.
     pub expiry: u64,
-    /// What follows the first `:`, empty for issuers that send the expiry alone (Prosody does).
+    /// Empty for issuers that send the expiry alone (Prosody does).
     pub user: &'a str,
+    /// No server of ours issues this form: `user:EXPIRY`, `EXPIRY:`, `:EXPIRY`, or an expiry in milliseconds. It counts only where the
+    /// operator shares the secret with another issuer.
+    pub is_foreign: bool,
 }
 
 impl<'a> RestName<'a> {
-    /// `None` for anything but plain decimal digits that fit 64 bits, alone or followed by `:` and a user.
+    /// As coturn reads it: what precedes the first `:` is the expiry where it is all digits, otherwise what follows is.
+    ///
+    /// `None` for anything but plain decimal digits that fit 64 bits, alone or beside a `:` and a user.
     pub fn parse(username: &'a str) -> Option<Self> {
-        let (expiry, user) = match username.split_once(':') {
-            Some((_, "")) => return None,
-            Some(parts) => parts,
-            None => (username, ""),
+        let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let (digits, user, is_foreign) = match username.split_once(':') {
+            None => (username, "", false),
+            Some((front, "")) if is_plain(front) => (front, "", true),
+            Some((front, user)) if is_plain(front) => (front, user, false),
+            Some((user, back)) => (back, user, true),
         };
-        let plain = !expiry.is_empty() && expiry.bytes().all(|byte| byte.is_ascii_digit()) && !expiry.starts_with('0');
-        let expiry = plain.then(|| expiry.parse().ok())??;
-        Some(Self { expiry, user })
+        if !is_plain(digits) || digits.starts_with('0') {
+            return None;
+        }
+        let expiry: u64 = digits.parse().ok()?;
+        Some(match digits.len() {
+            MILLISECOND_DIGITS => Self { expiry: expiry / 1000, user, is_foreign: true },
+            _ => Self { expiry, user, is_foreign },
+        })
     }
 
-    /// Whether the credentials have not expired, and end no later than `longest` (and [`CLOCK_SLACK`]) from `now`: some issuers
-    /// write milliseconds, which would be credentials for ever.
-    pub fn is_current(&self, now: SystemTime, longest: Duration) -> bool {
-        let now = unix_seconds(now);
-        self.expiry > now && self.expiry - now <= longest.as_secs() + CLOCK_SLACK.as_secs()
+    /// Whether the credentials have not expired at `now`, and end no later than `longest` (and [`CLOCK_SLACK`]) from then. `None`: they
+    /// may live for ever.
+    pub fn is_current(&self, now: SystemTime, longest: Option<Duration>) -> bool {
+        let left = self.expiry.saturating_sub(unix_seconds(now));
+        left > 0 && longest.is_none_or(|longest| left <= longest.saturating_add(CLOCK_SLACK).as_secs())
     }
 }
 
@@ -121,9 +135,9 @@ mod tests {
         assert_eq!(issued.username, "1800086400:alice");
         assert!(verify("north", &issued.username, issued.password.expose()));
         let name = RestName::parse(&issued.username).expect("issued names parse");
-        assert!(name.is_current(now, DAY));
-        assert!(name.is_current(now + DAY - Duration::from_secs(1), DAY));
-        assert!(!name.is_current(now + DAY, DAY));
+        assert!(name.is_current(now, Some(DAY)));
+        assert!(name.is_current(now + DAY - Duration::from_secs(1), Some(DAY)));
+        assert!(!name.is_current(now + DAY, Some(DAY)));
     }
 
     /// Requirement 23: expired, malformed, huge, negative, too far ahead.
@@ -133,6 +147,8 @@ mod tests {
         let bad = [
             "1799999999:a",
             "1800000000:a",
+            "1799999999999:a",
+            "a:1800000000",
             "-1800000010:a",
             "+1800000010:a",
             " 1800000010:a",
@@ -143,24 +159,45 @@ mod tests {
             "１８０００００１００:a",
             "18446744073709551616:a",
             "99999999999999999999999999999999:a",
-            "1800000000000:a",
+            ":",
             ":a",
-            "1800000010:",
+            "a:",
+            "a:b:1800000010",
+            "a:1800000010:b",
             "alice",
             "",
         ];
         for name in bad {
-            assert!(!RestName::parse(name).is_some_and(|name| name.is_current(now, DAY)), "{name:?}");
+            assert!(!RestName::parse(name).is_some_and(|name| name.is_current(now, None)), "{name:?}");
         }
-        for good in ["1800000010:a", "1800000010", "1800086460:a", "1800000010:@alice:example.org"] {
-            assert!(RestName::parse(good).is_some_and(|name| name.is_current(now, DAY)), "{good:?}");
+        for good in ["1800000010:a", "1800000010", "1800086700:a", "1800000010:@alice:example.org", "1800000010:392938130"] {
+            assert!(RestName::parse(good).is_some_and(|name| name.is_current(now, Some(DAY)) && !name.is_foreign), "{good:?}");
         }
-        assert!(!RestName { expiry: 1_800_086_461, user: "a" }.is_current(now, DAY));
+        let far = RestName { expiry: 1_800_086_701, user: "a", is_foreign: false };
+        assert!(!far.is_current(now, Some(DAY)) && far.is_current(now, None));
     }
 
     #[test]
     fn the_user_is_all_after_the_first_colon() {
-        assert_eq!(RestName::parse("17:@a:b"), Some(RestName { expiry: 17, user: "@a:b" }));
+        assert_eq!(RestName::parse("17:@a:b"), Some(RestName { expiry: 17, user: "@a:b", is_foreign: false }));
+        assert_eq!(RestName::parse("17:18"), Some(RestName { expiry: 17, user: "18", is_foreign: false }));
+    }
+
+    /// As coturn 4.17 takes them.
+    #[test]
+    fn what_other_issuers_write_is_read_and_marked() {
+        let (seconds, milliseconds) = (1_800_000_010, "1800000010999");
+        for (name, user) in [
+            ("alice:1800000010", "alice"),
+            ("1800000010:", ""),
+            (":1800000010", ""),
+            ("a1:1800000010", "a1"),
+            (&format!("{milliseconds}:alice"), "alice"),
+            (&format!("alice:{milliseconds}"), "alice"),
+            (milliseconds, ""),
+        ] {
+            assert_eq!(RestName::parse(name), Some(RestName { expiry: seconds, user, is_foreign: true }), "{name:?}");
+        }
     }
 
     /// RFC 5389, 15.4.

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
-use super::credentials::{self, Credentials, RestName};
+use super::credentials::{self, CLOCK_SLACK, Credentials, RestName};
+use super::leases::Leases;
 use super::password;
 use super::store::{SecretInfo, Snapshot, SnapshotUser, Store, StoreError, Watch};
-use crate::config::{CredentialsConfig, TurnAccess};
+use crate::config::{CredentialsConfig, LONGEST_TTL, TurnAccess};
 use crate::secret::Secret;
 
 /// How often the database is asked whether it changed; a change must be in force within a second.
@@ -22,6 +23,8 @@ const POLL: Duration = Duration::from_millis(250);
 /// Without a successful poll for so long, the snapshot no longer counts as current.
 const STALE: Duration = Duration::from_secs(5);
 const PURGE: Duration = Duration::from_secs(3600);
+/// Seconds between two lines in the log on credentials of other issuers that live longer than our own.
+const LONG_LIFE_LOG_INTERVAL: u64 = 86_400;
 
 #[derive(Debug, Clone)]
 pub struct Directory(Arc<Inner>);
@@ -32,8 +35,13 @@ struct Inner {
     /// From the settings; they replace the database's if there are any.
     configured: Vec<Secret<String>>,
     longest: Duration,
+    /// Of credentials that configured secrets sign; `None`: no limit.
+    longest_foreign: Option<Duration>,
+    leases: Leases,
     last_poll: ArcSwap<Instant>,
     revision: AtomicU64,
+    /// When the log was last told of long-lived credentials, in Unix seconds.
+    long_life_logged: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -76,8 +84,11 @@ impl Directory {
             known: ArcSwap::from_pointee(snapshot.into()),
             configured: config.static_auth_secrets.clone(),
             longest: config.ttl,
+            longest_foreign: config.max_foreign_ttl,
+            leases: Leases::default(),
             last_poll: ArcSwap::from_pointee(Instant::now()),
             revision: AtomicU64::new(0),
+            long_life_logged: AtomicU64::new(0),
         }))
     }
 
@@ -92,8 +103,7 @@ impl Directory {
             follower.poll().await;
             if purged.is_none_or(|purged| purged.elapsed() >= PURGE) {
                 purged = Some(Instant::now());
-                let purge = follower.store.purge(follower.directory.0.longest, SystemTime::now());
-                if let Err(error) = purge.await {
+                if let Err(error) = follower.purge(SystemTime::now()).await {
                     tracing::warn!(%error, "expired secrets and removed users stay in the database for now");
                 }
             }
@@ -113,11 +123,27 @@ impl Directory {
     /// Credentials `EXPIRY:username`, signed by the newest secret. `ttl` is clamped to a second at least and the longest ttl at
     /// most; `None` is the longest. Whether `username` may have them is for the caller to ask: [`Directory::grants`].
     pub fn issue(&self, username: &str, ttl: Option<Duration>, now: SystemTime) -> Credentials {
+        self.sign(username, ttl, now).0
+    }
+
+    /// Credentials of the longest ttl, which stay good beyond it until [`Directory::end_lease`] of `username`.
+    pub fn lease(&self, username: &str, now: SystemTime) -> Credentials {
+        let (credentials, secret) = self.sign(username, None, now);
+        self.0.leases.keep(username, &secret);
+        credentials
+    }
+
+    /// The client that credentials were leased to as `username` is gone: they run out as they say.
+    pub fn end_lease(&self, username: &str) {
+        self.0.leases.end(username);
+    }
+
+    fn sign(&self, username: &str, ttl: Option<Duration>, now: SystemTime) -> (Credentials, Secret<String>) {
         let ttl = ttl.unwrap_or(self.0.longest).clamp(Duration::from_secs(1), self.0.longest);
         let known = self.0.known.load();
         let secret = self.0.configured.first().or_else(|| known.secrets.first().map(|secret| &secret.value));
         let secret = secret.expect("a snapshot without a secret is an error");
-        credentials::issue(secret.expose(), username, ttl, now)
+        (credentials::issue(secret.expose(), username, ttl, now), secret.clone())
     }
 
     /// Which secret signs: a number that changes when another one does.
@@ -129,8 +155,8 @@ impl Directory {
     /// The MD5 long-term keys H(A1) that a request of this USERNAME may be authenticated with, the likeliest first; empty for
     /// a username that may not log in. Several, as each live secret makes another.
     ///
-    /// Time-limited usernames must expire after `now` and within the longest ttl, and their user must be neither disabled nor
-    /// removed; other usernames must be those of enabled users whose password was set for `realm`.
+    /// Time-limited usernames must expire after `now` and within the longest ttl unless they are leased, and their user must be
+    /// neither disabled nor removed; other usernames must be those of enabled users whose password was set for `realm`.
     pub fn long_term_keys(&self, username: &str, realm: &str, now: SystemTime) -> Vec<[u8; 16]> {
         let md5 = |proof: Proof<'_>| match proof {
             Proof::Password(password) => credentials::h_a1_md5(username, realm, &password),
@@ -146,6 +172,36 @@ impl Directory {
             Proof::Keys(user) => user.h_a1_sha256,
         };
         self.prove(username, realm, now, sha256)
+    }
+
+    /// Whether what was issued under this TURN username is leased at the moment, so that its expiry does not count.
+    pub fn is_leased(&self, username: &str) -> bool {
+        let name = RestName::parse(username).filter(|name| !name.is_foreign);
+        name.is_some_and(|name| !self.0.leases.secrets(name.user).is_empty())
+    }
+
+    /// Somebody has proved to have credentials of this TURN username. Those of another issuer that live longer than ours ever do
+    /// are worth a line in the log, once a day.
+    pub fn note_proof(&self, username: &str, now: SystemTime) {
+        if self.0.configured.is_empty() {
+            return;
+        }
+        let Some(name) = RestName::parse(username) else { return };
+        let now = credentials::unix_seconds(now);
+        let left = name.expiry.saturating_sub(now);
+        let logged = self.0.long_life_logged.load(Ordering::Relaxed);
+        if left <= (self.0.longest + CLOCK_SLACK).as_secs() || now < logged.saturating_add(LONG_LIFE_LOG_INTERVAL) {
+            return;
+        }
+        // One of the threads that find it due does it.
+        if self.0.long_life_logged.compare_exchange(logged, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::warn!(
+                user = ?name.user,
+                days = left / 86_400,
+                "credentials that another issuer signed with CASTWAY_STATIC_AUTH_SECRET live longer than CASTWAY_TTL; \
+                 CASTWAY_MAX_FOREIGN_TTL limits their life"
+            );
+        }
     }
 
     /// Whether `user` is an enabled user.
@@ -199,9 +255,8 @@ impl Directory {
     fn prove<K>(&self, username: &str, realm: &str, now: SystemTime, key: impl Fn(Proof<'_>) -> K) -> Vec<K> {
         let known = self.0.known.load();
         let mut keys = Vec::new();
-        let rest = RestName::parse(username).filter(|name| name.is_current(now, self.0.longest) && !known.is_refused(name.user));
-        if rest.is_some() {
-            for secret in self.0.verifying(&known, now) {
+        if let Some(name) = RestName::parse(username).filter(|name| !known.is_refused(name.user)) {
+            for secret in self.0.verifying(&known, &name, now) {
                 keys.push(key(Proof::Password(credentials::password(secret.expose(), username))));
             }
         }
@@ -219,16 +274,33 @@ impl Known {
 }
 
 impl Inner {
-    /// The secrets whose signatures count at `now`, newest first.
-    fn verifying<'a>(&'a self, known: &'a Known, now: SystemTime) -> Vec<&'a Secret<String>> {
-        if !self.configured.is_empty() {
-            return self.configured.iter().collect();
-        }
-        let now = credentials::unix_seconds(now);
-        let counts = |secret: &&SecretInfo| {
-            secret.retired_at.is_none_or(|retired| u64::try_from(retired).unwrap_or(0) + self.longest.as_secs() >= now)
+    /// The secrets that may have signed the credentials of `name`, the likeliest first.
+    fn verifying(&self, known: &Known, name: &RestName<'_>, now: SystemTime) -> Vec<Secret<String>> {
+        let mut secrets: Vec<_> = if !self.configured.is_empty() {
+            self.configured.iter().filter(|_| name.is_current(now, self.longest_foreign)).cloned().collect()
+        } else if !name.is_foreign && name.is_current(now, Some(self.longest)) {
+            let live = known.secrets.iter().filter(|secret| self.is_live(secret, now));
+            live.map(|secret| secret.value.clone()).collect()
+        } else {
+            Vec::new()
         };
-        known.secrets.iter().filter(counts).map(|secret| &secret.value).collect()
+        let leased = self.leases.secrets(name.user).into_iter().filter(|secret| !name.is_foreign && !secrets.contains(secret));
+        let leased: Vec<_> = leased.collect();
+        secrets.extend(leased);
+        secrets
+    }
+
+    /// Whether a secret of the database still verifies at `now`.
+    fn is_live(&self, secret: &SecretInfo, now: SystemTime) -> bool {
+        let ends = |retired| u64::try_from(retired).unwrap_or(0) + self.longest.as_secs();
+        secret.retired_at.is_none_or(|retired| ends(retired) >= credentials::unix_seconds(now))
+    }
+
+    /// Ends leases on secrets that were removed before their time.
+    fn revoke_missing(&self, before: &Known, after: &Known, now: SystemTime) {
+        let kept: HashSet<i64> = after.secrets.iter().map(|secret| secret.id).collect();
+        let missing = before.secrets.iter().filter(|secret| !kept.contains(&secret.id) && self.is_live(secret, now));
+        missing.for_each(|secret| self.leases.revoke(&secret.value));
     }
 }
 
@@ -241,12 +313,26 @@ struct Follower {
 }
 
 impl Follower {
+    /// Forgets what can't matter any more. A removed user is remembered whatever ttl was configured when its credentials were issued,
+    /// and for ever where another issuer may sign some that live for ever.
+    async fn purge(&self, now: SystemTime) -> Result<(), StoreError> {
+        let directory = &*self.directory.0;
+        self.store.purge(directory.longest, now).await?;
+        let longest = match directory.longest_foreign {
+            None if !directory.configured.is_empty() => return Ok(()),
+            foreign => foreign.unwrap_or_default().max(LONGEST_TTL),
+        };
+        self.store.forget_removed(longest, now).await
+    }
+
     async fn poll(&mut self) {
         match self.changed().await {
             Ok(changed) => {
                 if let Some(snapshot) = changed {
                     tracing::debug!(users = snapshot.users.len(), secrets = snapshot.secrets.len(), "users reloaded");
-                    self.directory.0.known.store(Arc::new(snapshot.into()));
+                    let known = Arc::new(Known::from(snapshot));
+                    let before = self.directory.0.known.swap(Arc::clone(&known));
+                    self.directory.0.revoke_missing(&before, &known, SystemTime::now());
                     self.directory.0.revision.fetch_add(1, Ordering::Release);
                 }
                 self.directory.0.last_poll.store(Arc::new(Instant::now()));
@@ -287,8 +373,11 @@ mod tests {
     }
 
     fn config(secrets: &str) -> CredentialsConfig {
-        let settings = Settings { static_auth_secret: Some(secrets.into()), ttl: Some("3600".into()), ..Settings::default() };
-        Config::read(&settings).unwrap().credentials
+        Config::read(&settings(secrets)).unwrap().credentials
+    }
+
+    fn settings(secrets: &str) -> Settings {
+        Settings { static_auth_secret: Some(secrets.into()), ttl: Some("3600".into()), ..Settings::default() }
     }
 
     fn secret(id: i64, value: &str, retired_at: Option<i64>) -> SecretInfo {
@@ -307,12 +396,20 @@ mod tests {
     }
 
     fn directory(secrets: &str) -> Directory {
-        let snapshot = Snapshot {
+        Directory::new(snapshot(), &config(secrets))
+    }
+
+    fn limited(secrets: &str, max_foreign_ttl: &str) -> Directory {
+        let settings = Settings { max_foreign_ttl: Some(max_foreign_ttl.into()), ..settings(secrets) };
+        Directory::new(snapshot(), &Config::read(&settings).unwrap().credentials)
+    }
+
+    fn snapshot() -> Snapshot {
+        Snapshot {
             secrets: vec![secret(3, "newest", None), secret(2, "older", Some(NOW as i64)), secret(1, "old", Some(0))],
             users: vec![user("alice", true), user("mallory", false), user("1001", true)],
             revoked: vec!["removed".into()],
-        };
-        Directory::new(snapshot, &config(secrets))
+        }
     }
 
     fn key(secret: &str, username: &str) -> [u8; 16] {
@@ -353,10 +450,70 @@ mod tests {
     #[test]
     fn bad_expiries_have_no_key() {
         let directory = directory("");
-        let names = [NOW, NOW + 3661, NOW * 1000].map(|expiry| format!("{expiry}:alice"));
-        for name in names.iter().map(String::as_str).chain(["x:alice", "-1:alice", "99999999999999999999999:alice"]) {
+        let names = [NOW, NOW + 3901, NOW * 1000 + 60_000].map(|expiry| format!("{expiry}:alice"));
+        let foreign = [format!("bob:{}", NOW + 60), format!("{}:", NOW + 60)];
+        let never = ["x:alice", "-1:alice", "99999999999999999999999:alice"].map(str::to_owned);
+        for name in names.iter().chain(&foreign).chain(&never) {
             assert!(directory.long_term_keys(name, "castway", at(0)).is_empty(), "{name}");
         }
+        assert!(!directory.long_term_keys(&format!("{}:alice", NOW + 3900), "castway", at(0)).is_empty(), "within the slack");
+    }
+
+    #[test]
+    fn a_configured_secret_has_issuers_of_its_own() {
+        let year = 365 * 86_400;
+        let names = [
+            format!("{}:@bob:example.org", NOW + year),
+            format!("{}:alice", (NOW + year) * 1000),
+            format!("bob:{}", NOW + 60),
+            format!("{}:", NOW + 60),
+            format!("{}", (NOW + 60) * 1000),
+        ];
+        let open = directory("north");
+        for name in &names {
+            assert_eq!(open.long_term_keys(name, "castway", at(0)), [key("north", name)], "{name}");
+        }
+        for name in [format!("{NOW}:bob"), format!("bob:{NOW}"), format!("{}:bob", NOW * 1000), format!("mallory:{}", NOW + 60)] {
+            assert!(open.long_term_keys(&name, "castway", at(0)).is_empty(), "{name}");
+        }
+        let limited = limited("north", "7200");
+        for (ahead, good) in [(7200, true), (7500, true), (7501, false), (year, false)] {
+            for name in [format!("{}:bob", NOW + ahead), format!("bob:{}", (NOW + ahead) * 1000)] {
+                assert_eq!(!limited.long_term_keys(&name, "castway", at(0)).is_empty(), good, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn leased_credentials_outlive_their_expiry_and_their_secret() {
+        let directory = directory("");
+        let leased = directory.lease("cast-1", at(0));
+        assert_eq!(leased.ttl, Duration::from_secs(3600));
+        let keys = |seconds| directory.long_term_keys(&leased.username, "castway", at(seconds));
+        let known = |secrets| Known::from(Snapshot { secrets, ..Snapshot::default() });
+        // A rotation, and much later the retired secret is forgotten.
+        let before =
+            directory.0.known.swap(Arc::new(known(vec![secret(4, "next", None), secret(3, "newest", Some(NOW as i64))])));
+        directory.0.revoke_missing(&before, &directory.0.known.load(), at(1));
+        assert_eq!(keys(1), [key("next", &leased.username), key("newest", &leased.username)]);
+        let before = directory.0.known.swap(Arc::new(known(vec![secret(4, "next", None)])));
+        directory.0.revoke_missing(&before, &directory.0.known.load(), at(100_000));
+        assert_eq!(keys(100_000), [key("newest", &leased.username)]);
+        assert!(directory.is_leased(&leased.username));
+        let other = directory.issue("cast-2", None, at(0));
+        assert!(directory.long_term_keys(&other.username, "castway", at(100_000)).is_empty(), "nobody else's");
+        directory.end_lease("cast-1");
+        assert!(keys(100_000).is_empty() && !directory.is_leased(&leased.username));
+    }
+
+    #[test]
+    fn a_revoked_secret_ends_leases() {
+        let directory = directory("");
+        let leased = directory.lease("cast-1", at(0));
+        let snapshot = Snapshot { secrets: vec![secret(4, "next", None)], ..Snapshot::default() };
+        let before = directory.0.known.swap(Arc::new(snapshot.into()));
+        directory.0.revoke_missing(&before, &directory.0.known.load(), at(1));
+        assert_eq!(directory.long_term_keys(&leased.username, "castway", at(1)), [key("next", &leased.username)]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod credentials;
 mod directory;
+mod leases;
 mod name;
 mod open;
 mod password;

@@ -15,7 +15,6 @@ use super::credentials::{CLOCK_SLACK, unix_seconds};
 use super::name::UserName;
 use super::open::{self, OpenError};
 use super::password::PasswordKeys;
-use crate::config::LONGEST_TTL;
 use crate::secret::Secret;
 
 /// How long the follower waits for a lock: it tries again soon.
@@ -265,16 +264,22 @@ impl Store {
         Ok(Secret::new(fixed(value)?))
     }
 
-    /// Forgets secrets that were retired more than `longest` ago, and removed users whose credentials have all expired whatever
-    /// ttl was configured when they were issued.
+    /// Forgets secrets that were retired more than `longest` ago.
     ///
     /// # Errors
     /// `Database`.
     pub async fn purge(&self, longest: Duration, now: SystemTime) -> Result<(), StoreError> {
-        let before = |age: Duration| seconds(now).saturating_sub(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-        let retired = sqlx::query("DELETE FROM secrets WHERE retired_at < ?1").bind(before(longest));
+        let retired = sqlx::query("DELETE FROM secrets WHERE retired_at < ?1").bind(before(longest, now));
         retired.execute(&self.pool).await?;
-        let revoked = sqlx::query("DELETE FROM revoked WHERE revoked_at < ?1").bind(before(LONGEST_TTL + CLOCK_SLACK));
+        Ok(())
+    }
+
+    /// Forgets removed users whose credentials have all expired: `longest` is the longest life that any can have.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn forget_removed(&self, longest: Duration, now: SystemTime) -> Result<(), StoreError> {
+        let revoked = sqlx::query("DELETE FROM revoked WHERE revoked_at < ?1").bind(before(longest + CLOCK_SLACK, now));
         revoked.execute(&self.pool).await?;
         Ok(())
     }
@@ -365,6 +370,11 @@ fn found(name: &UserName, rows: u64) -> Result<(), StoreError> {
 
 fn fixed<const N: usize>(value: Vec<u8>) -> Result<[u8; N], sqlx::Error> {
     value.try_into().map_err(|value: Vec<u8>| sqlx::Error::Decode(format!("a key of {} bytes, not {N}", value.len()).into()))
+}
+
+/// The Unix time `age` before `now`.
+fn before(age: Duration, now: SystemTime) -> i64 {
+    seconds(now).saturating_sub(i64::try_from(age.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn seconds(now: SystemTime) -> i64 {
@@ -458,14 +468,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_removed_user_is_remembered_past_the_longest_ttl() {
+    async fn a_removed_user_is_remembered_past_the_longest_life_of_credentials() {
         let (_folder, store) = store().await;
         let alice: UserName = "alice".parse().unwrap();
         store.add(&alice, &keys(&alice), at(0)).await.unwrap();
         store.remove(&alice, at(0)).await.unwrap();
-        store.purge(DAY, at(LONGEST_TTL.as_secs() + 60)).await.unwrap();
+        store.forget_removed(DAY, at(DAY.as_secs() + 300)).await.unwrap();
         assert_eq!(store.snapshot().await.unwrap().revoked.len(), 1);
-        store.purge(DAY, at(LONGEST_TTL.as_secs() + 61)).await.unwrap();
+        store.forget_removed(DAY, at(DAY.as_secs() + 301)).await.unwrap();
         assert!(store.snapshot().await.unwrap().revoked.is_empty());
     }
 

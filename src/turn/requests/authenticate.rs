@@ -87,6 +87,9 @@ impl Relay {
         match keys.iter().find(|key| integrity.verify(message, key) && known).copied() {
             Some(key) => {
                 let Account { user, expires, .. } = account.ok_or(UNAUTHENTICATED)?;
+                if let Some(name) = name.and_then(|name| std::str::from_utf8(name).ok()) {
+                    self.credentials.proved(name);
+                }
                 let signer = Signer { key, integrity, fingerprint };
                 Ok(Requester { signer, username, proof: Proof::Account { user, expires } })
             }
