@@ -374,9 +374,13 @@ impl Issuer for CastIssuer {
         self.limiter.check(from).map_err(|wait| wait.as_secs() + 1)
     }
 
-    fn ice_servers(&self, username: &str, host: Option<&str>, ttl: Option<Duration>) -> Value {
-        let credentials = self.directory.issue(username, ttl, SystemTime::now());
+    fn ice_servers(&self, username: &str, host: Option<&str>) -> Value {
+        let credentials = self.directory.lease(username, SystemTime::now());
         serde_json::to_value(self.ice.ice_servers(&credentials, host)).expect("strings are JSON")
+    }
+
+    fn end(&self, username: &str) {
+        self.directory.end_lease(username);
     }
 }
 

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::{CryptoRng, RngExt as _};
 use sha2::Sha256;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Characters in a code. 30 letters and digits to the sixth power are 729,000,000 codes.
 pub const CODE_LENGTH: usize = 6;
@@ -35,11 +36,11 @@ impl Code {
         Self(std::array::from_fn(|_| characters[rng.random_range(0..characters.len())]))
     }
 
-    /// Reads what a person typed: case, spaces and dashes do not matter, and the look-alikes that no code contains are
-    /// taken for what they look like (O is 0, I and L are 1). `None`: not a code of this alphabet.
+    /// Reads what a person typed: case, width (`Ｅ` is E), spaces and dashes do not matter, and the look-alikes that no code
+    /// contains are taken for what they look like (O is 0, I and L are 1). `None`: not a code of this alphabet.
     pub fn parse(text: &str, alphabet: CodeAlphabet) -> Option<Self> {
         let characters = characters(alphabet).as_bytes();
-        let mut typed = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '-' | '–' | '—' | '_'));
+        let mut typed = text.nfkc().filter(|c| !is_separator(*c));
         let mut code = [0; CODE_LENGTH];
         for place in &mut code {
             let character = match typed.next()?.to_ascii_uppercase() {
@@ -61,6 +62,14 @@ impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// What people and their input methods put between the characters of a code, also without seeing it: spaces, dashes (in Chinese and
+/// Japanese input the long vowel mark is on the key of the dash) and what has no width.
+const fn is_separator(character: char) -> bool {
+    character.is_whitespace()
+        || matches!(character, '-' | '_' | '.' | '·' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{30FC}')
+        || matches!(character, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
 /// Prints the room's name with its middle hidden: a code in a log would let its readers cast.
@@ -144,6 +153,29 @@ mod tests {
             assert_eq!(Code::parse(typed, CodeAlphabet::Letters), code, "{typed}");
         }
         assert_eq!(Code::parse("OIL0AA", CodeAlphabet::Letters), Code::parse("0110AA", CodeAlphabet::Letters));
+    }
+
+    #[test]
+    fn what_input_methods_make_of_a_code_is_the_code() {
+        let code = Code::parse("EP37DR", CodeAlphabet::Letters);
+        assert!(code.is_some());
+        let typed = [
+            "ＥＰ３７ＤＲ",
+            "ｅｐ３７ｄｒ",
+            "ＥＰ３\u{3000}７ＤＲ",
+            "ＥＰ３－７ＤＲ",
+            "ep3ー7dr",
+            "ep3−7dr",
+            "Ⓔⓟ37dr",
+            "\u{FEFF}EP3\u{200B}7DR\u{200E}",
+            "\u{202A}EP37DR\u{202C}",
+            "ep3·7dr",
+        ];
+        for typed in typed {
+            assert_eq!(Code::parse(typed, CodeAlphabet::Letters), code, "{typed}");
+        }
+        assert_eq!(Code::parse("１２３４５６", CodeAlphabet::Digits), Code::parse("123456", CodeAlphabet::Digits));
+        assert_eq!(Code::parse("ОР37ДР", CodeAlphabet::Letters), None, "other scripts' letters only look like ours");
     }
 
     #[test]

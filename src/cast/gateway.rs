@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -20,16 +20,15 @@ use crate::packet::Payload;
 /// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
 pub const RTC: &str = "/rtc";
 
-/// Credentials for a client that has no seat: enough to begin with.
-const UNSEATED_TTL: Duration = Duration::from_secs(600);
-
 /// What the gateway needs of the credentials side.
 pub trait Issuer: Send + Sync + 'static {
     /// Counts a request for credentials; `Err`: too many from this address, with the seconds to wait.
     fn admit(&self, from: IpAddr) -> Result<(), u64>;
-    /// An `iceServers` array with fresh credentials for `username`; `host` is the name the client reached us by. `ttl`: how
-    /// long they are good for, `None` for as long as credentials can be.
-    fn ice_servers(&self, username: &str, host: Option<&str>, ttl: Option<Duration>) -> Value;
+    /// An `iceServers` array with fresh credentials for `username`, which stay good until [`Self::end`] at least; `host` is the name
+    /// the client reached us by.
+    fn ice_servers(&self, username: &str, host: Option<&str>) -> Value;
+    /// The client that had credentials as `username` is gone.
+    fn end(&self, username: &str);
 }
 
 /// A handle to the one gateway; clones share it.
@@ -100,7 +99,7 @@ impl Gateway {
         });
     }
 
-    /// What signs credentials has changed: everybody who has a seat gets fresh ones.
+    /// What signs credentials has changed: everybody who has a seat and takes them unasked gets fresh ones.
     pub fn renew_credentials(&self) {
         self.0.with(|state, _| state.rooms.handle_new_secret());
     }
@@ -121,14 +120,11 @@ impl Flow for State {
             _ if !client.budget.take(size) => Err(Failure::rate_limited(1)),
             None => Err(Failure::unknown_event()),
             Some(Err(failure)) => Err(failure),
-            Some(Ok(Request::Config)) => {
-                let ttl = (!self.rooms.is_seated(id)).then_some(UNSEATED_TTL);
-                self.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
-                    let config = client.pooled(&*self.issuer, ttl);
-                    sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
-                    json!({"ok": true})
-                })
-            }
+            Some(Ok(Request::Config)) => self.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
+                let config = client.pooled(&*self.issuer);
+                sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
+                json!({"ok": true})
+            }),
             Some(Ok(Request::Verify)) => {
                 client.verified = true;
                 sends.emit(client.id, &client.socket, "VERIFY_RESPONCE", &json!({"code": 200}));
@@ -196,6 +192,7 @@ impl Flow for State {
         } else {
             self.rooms.handle_drop(id, Instant::now());
         }
+        self.issuer.end(&username(id));
         self.clients.remove(&id).map(|client| client.socket)
     }
 }
@@ -246,27 +243,33 @@ impl State {
         sends.emit(client.id, &client.socket, name, &argument);
         let token = json!({"role": role, "code": seated.code.as_str(), "resumeToken": seated.resume_token});
         sends.emit(client.id, &client.socket, "RESUME_TOKEN", &token);
-        sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
+        if entry.dialect().takes_credentials_unasked() {
+            sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
+        }
     }
 }
 
 impl Client {
-    /// The argument of an `RTCPeerConnection` for a client that has a seat.
+    /// The argument of an `RTCPeerConnection`.
     fn config(&self, issuer: &dyn Issuer, dialect: Dialect) -> Value {
         match dialect {
-            Dialect::A => json!({"iceServers": self.ice_servers(issuer, None)}),
-            Dialect::B => self.pooled(issuer, None),
+            Dialect::A => json!({"iceServers": self.ice_servers(issuer)}),
+            Dialect::B => self.pooled(issuer),
         }
     }
 
-    fn pooled(&self, issuer: &dyn Issuer, ttl: Option<Duration>) -> Value {
-        json!({"iceServers": self.ice_servers(issuer, ttl), "iceCandidatePoolSize": 2})
+    fn pooled(&self, issuer: &dyn Issuer) -> Value {
+        json!({"iceServers": self.ice_servers(issuer), "iceCandidatePoolSize": 2})
     }
 
-    /// With credentials under a name that says nothing of the room.
-    fn ice_servers(&self, issuer: &dyn Issuer, ttl: Option<Duration>) -> Value {
-        issuer.ice_servers(&format!("cast-{:x}", self.id), self.host.as_deref(), ttl)
+    fn ice_servers(&self, issuer: &dyn Issuer) -> Value {
+        issuer.ice_servers(&username(self.id), self.host.as_deref())
     }
+}
+
+/// The name that a client's credentials are for; it says nothing of the room.
+fn username(id: ConnectionId) -> String {
+    format!("cast-{id:x}")
 }
 
 /// An event without arguments: the parser takes an array for the list of them.

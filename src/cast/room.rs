@@ -36,6 +36,14 @@ pub enum Dialect {
     B,
 }
 
+impl Dialect {
+    /// Whether its front ends take ICE servers that they have not asked for. The published caster of dialect B begins a new cast at each
+    /// of them.
+    pub const fn takes_credentials_unasked(self) -> bool {
+        matches!(self, Self::A)
+    }
+}
+
 /// What crosses a room; the payload is opaque.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal<P> {
@@ -157,7 +165,7 @@ pub enum Notice {
     TakenOver,
     /// To either: another connection has proved that the seat is its own.
     Replaced,
-    /// To either: fresh TURN credentials are due.
+    /// To either side of dialect A: fresh TURN credentials are due.
     Credentials,
 }
 
@@ -321,8 +329,10 @@ impl<P> Rooms<P> {
             return Err(Refusal::UnknownCode);
         };
         let its_own = proved.is_some_and(|token| room.caster.as_ref().is_none_or(|caster| caster.token == token));
-        let seated = room.caster.as_ref().is_some_and(|caster| caster.seat.connection == Some(join.connection));
-        if room.caster.is_some() && !its_own && !seated && !self.config.takeover {
+        if room.caster.as_ref().is_some_and(|caster| caster.seat.connection == Some(join.connection)) {
+            return Ok(self.join_again(code, &join));
+        }
+        if room.caster.is_some() && !its_own && !self.config.takeover {
             return Err(Refusal::RoomFull);
         }
         // A seat in another room is given up only now that this one is certain.
@@ -345,9 +355,7 @@ impl<P> Rooms<P> {
             room.to_tv = Mailbox::default();
             room.to_caster = Mailbox::default();
         }
-        if !(its_own && seated) {
-            self.notify_tv(code, Notice::CasterJoined { username, resumed: its_own });
-        }
+        self.notify_tv(code, Notice::CasterJoined { username, resumed: its_own });
         if !tv_is_there {
             self.notify_caster(code, Notice::TvAway);
         } else if its_own && reloaded {
@@ -355,6 +363,17 @@ impl<P> Rooms<P> {
         }
         self.flush(code);
         Ok(Seated { code, resume_token: token, resumed: its_own })
+    }
+
+    /// The connection that has the caster's seat joins once more: nothing changes but how it is spoken to.
+    fn join_again(&mut self, code: Code, join: &Join<'_>) -> Seated {
+        let room = self.rooms.get_mut(&code).expect("the caller looked it up");
+        let caster = room.caster.as_mut().expect("the caller looked it up");
+        caster.seat.dialect = join.dialect;
+        if join.username.is_some() {
+            caster.username = join.username.map(str::to_owned);
+        }
+        Seated { code, resume_token: caster.token.clone(), resumed: true }
     }
 
     /// A client sends its room's other side something of `size` bytes.
@@ -439,7 +458,7 @@ impl<P> Rooms<P> {
             if let Some(to) = seat.connection {
                 seat.due = now + self.config.refresh;
                 self.timers.insert((seat.due, code, is_tv));
-                self.outputs.push_back(Output::Notify { to, dialect: seat.dialect, notice: Notice::Credentials });
+                self.outputs.extend(credentials_due(to, seat.dialect));
             } else if is_tv {
                 self.close(code, Departure::Lost);
             } else {
@@ -464,19 +483,12 @@ impl<P> Rooms<P> {
         code.is_some() && self.key.verify(Role::Caster, token, self.config.alphabet) == code
     }
 
-    /// Whether a connection has a seat.
-    pub fn is_seated(&self, connection: ConnectionId) -> bool {
-        self.seats.contains_key(&connection)
-    }
-
-    /// What signs credentials has changed: everybody who is there needs fresh ones.
+    /// What signs credentials has changed: everybody who takes them unasked gets fresh ones.
     pub fn handle_new_secret(&mut self) {
         for room in self.rooms.values() {
             let caster = room.caster.as_ref().map(|caster| &caster.seat);
             for seat in [Some(&room.tv), caster].into_iter().flatten() {
-                if let Some(to) = seat.connection {
-                    self.outputs.push_back(Output::Notify { to, dialect: seat.dialect, notice: Notice::Credentials });
-                }
+                self.outputs.extend(seat.connection.and_then(|to| credentials_due(to, seat.dialect)));
             }
         }
     }
@@ -622,6 +634,10 @@ impl<P> Rooms<P> {
             self.outputs.extend(std::iter::from_fn(|| mailbox.take()).map(|signal| Output::Deliver { to, dialect, signal }));
         }
     }
+}
+
+fn credentials_due<P>(to: ConnectionId, dialect: Dialect) -> Option<Output<P>> {
+    dialect.takes_credentials_unasked().then_some(Output::Notify { to, dialect, notice: Notice::Credentials })
 }
 
 #[cfg(test)]

@@ -509,6 +509,42 @@ fn a_new_secret_means_fresh_credentials_for_all() {
     assert_eq!(world.heard(), ["1 ! Credentials", "2 ! Credentials"]);
 }
 
+#[test]
+fn nothing_unasked_is_said_to_those_who_begin_again_at_it() {
+    let mut world = World::new();
+    let open = Open { connection: TV, dialect: Dialect::B, from: HOME, code: None, token: None, live: false };
+    let tv = world.try_open(open).expect("a seat");
+    let join = Join { connection: CASTER, dialect: Dialect::B, from: HOME, code: tv.code.as_str(), token: None, username: None };
+    world.rooms.handle_join(join, world.now).expect("live");
+    assert_eq!(world.heard(), ["1 ! CasterJoined { username: None, resumed: false }"]);
+    world.rooms.handle_new_secret();
+    world.wait(REFRESH * 100);
+    assert!(world.heard().is_empty());
+}
+
+#[test]
+fn joining_again_changes_nothing() {
+    for dialect in [Dialect::A, Dialect::B] {
+        for takeover in [true, false] {
+            let mut world = World::with(|config| config.takeover = takeover);
+            let tv = world.open(TV, None);
+            let code = tv.code.as_str();
+            let join = Join { connection: CASTER, dialect, from: HOME, code, token: None, username: Some("me") };
+            let first = world.rooms.handle_join(join, world.now).expect("live");
+            world.say(CASTER, Signal::Offer("offer"));
+            world.heard();
+            for token in [None, Some(first.resume_token.as_str())] {
+                let again = world.rooms.handle_join(Join { token, username: None, ..join }, world.now).expect("its own seat");
+                assert_eq!(again, Seated { resumed: true, ..first.clone() });
+            }
+            world.say(TV, Signal::Answer("answer"));
+            assert_eq!(world.heard(), ["2 < Answer(\"answer\")"], "the cast goes on, and nobody hears of a new caster");
+            world.rooms.handle_leave(CASTER).expect("has a seat");
+            assert_eq!(world.heard(), ["1 ! CasterLeft { username: Some(\"me\"), why: Left }"]);
+        }
+    }
+}
+
 /// Any order of anything keeps the tables in agreement and delivers only across a room.
 #[test]
 fn random_histories_keep_the_tables_in_agreement() {

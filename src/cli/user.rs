@@ -10,8 +10,8 @@ use super::{Json, Stop, print, table, with_store};
 use crate::config::Config;
 use crate::users::{PasswordKeys, Store, StoreError, UserInfo, UserName};
 
-/// Whoever sees one TURN login can try passwords against it at leisure.
-const PASSWORD_MIN: usize = 8;
+/// Characters. Whoever sees one TURN login can try passwords against it at leisure.
+const SAFE_PASSWORD: usize = 8;
 /// Without look-alikes; 20 of these are 99 bits.
 const ALPHABET: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
@@ -157,10 +157,22 @@ fn password(arguments: &WithPassword) -> anyhow::Result<String> {
         return Ok(generate());
     }
     let password = if arguments.password_stdin { first_line(std::io::stdin().lock())? } else { ask(&arguments.name)? };
-    if password.chars().count() < PASSWORD_MIN {
-        bail!("the password is too short: use at least {PASSWORD_MIN} characters, or let --generate make one");
+    if let Some(warning) = weakness(&password) {
+        eprintln!("castway: warning: {warning}");
     }
     Ok(password)
+}
+
+/// What a short password risks; `None`: it is long enough. Tutorials give their users short ones, and their readers follow them.
+fn weakness(password: &str) -> Option<String> {
+    let length = password.chars().count();
+    (length < SAFE_PASSWORD).then(|| {
+        format!(
+            "the password has only {length} characters. Somebody who records one login to the relay can find it by trying, and then \
+             send data through this server. Use at least {SAFE_PASSWORD} characters, or let `castway user passwd NAME --generate` make \
+             a password"
+        )
+    })
 }
 
 fn ask(name: &UserName) -> anyhow::Result<String> {
@@ -210,6 +222,14 @@ mod tests {
         assert_eq!(one.len(), 23);
         assert_ne!(one, other);
         assert!(one.bytes().all(|byte| byte == b'-' || ALPHABET.contains(&byte)));
+    }
+
+    #[test]
+    fn a_short_password_is_worth_a_warning() {
+        for short in ["123456", "12345", "x", "密码密码"] {
+            assert!(weakness(short).is_some_and(|warning| warning.contains("--generate") && !warning.contains(short)), "{short}");
+        }
+        assert_eq!(weakness("12345678"), None);
     }
 
     #[test]

@@ -89,12 +89,12 @@ impl Relay {
     /// A datagram, or a frame of a stream, from a client. Never blocks; allocates for authenticated requests alone.
     pub fn handle_client(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) -> Forward {
         match bytes.first() {
-            Some(0x40..=0x4F) => self.channel_data(&from, bytes, now),
+            Some(0x40..=0x7F) => self.channel_data(&from, bytes, now),
             Some(0x00..=0x3F) => match Message::parse(bytes) {
                 Ok(message) => self.message(from, &message, now),
                 Err(error) => Forward::Drop(DropReason::Malformed(error)),
             },
-            Some(0x50..) | None => Forward::Drop(DropReason::Malformed(ParseError::NotStun)),
+            Some(0x80..) | None => Forward::Drop(DropReason::Malformed(ParseError::NotStun)),
         }
     }
 

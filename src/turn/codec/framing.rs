@@ -8,13 +8,13 @@ use std::ops::Range;
 use super::attribute::{self, Family};
 use super::message::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
 
-/// A channel number in 0x4000..=0x4FFF (RFC 8656 §12).
+/// A channel number in 0x4000..=0x7FFF, as clients of RFC 5766 choose it (§11); those of RFC 8656 (§12) end at 0x4FFF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelNumber(u16);
 
 impl ChannelNumber {
     pub const fn new(number: u16) -> Option<Self> {
-        if number >= 0x4000 && number <= 0x4FFF { Some(Self(number)) } else { None }
+        if number >= 0x4000 && number <= 0x7FFF { Some(Self(number)) } else { None }
     }
 
     pub const fn number(self) -> u16 {
@@ -156,11 +156,13 @@ mod tests {
     use crate::turn::codec::message::Message;
 
     #[test]
-    fn r09_channel_numbers_end_at_0x4fff() {
-        assert_eq!(ChannelNumber::new(0x3FFF), None);
-        assert_eq!(ChannelNumber::new(0x5000), None);
-        assert!(ChannelNumber::new(0x4000).is_some() && ChannelNumber::new(0x4FFF).is_some());
-        assert_eq!(ChannelData::parse(&[0x50, 0, 0, 0]), None);
+    fn r09_channel_numbers_are_those_of_rfc_5766() {
+        for (number, valid) in [(0x3FFF, false), (0x4000, true), (0x4FFF, true), (0x5000, true), (0x7FFF, true), (0x8000, false)]
+        {
+            assert_eq!(ChannelNumber::new(number).is_some(), valid, "{number:#06x}");
+        }
+        assert!(ChannelData::parse(&[0x7F, 0xFF, 0, 0]).is_some());
+        assert_eq!(ChannelData::parse(&[0x80, 0, 0, 0]), None);
     }
 
     #[test]
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn r11_frames_are_cut_at_any_split() {
-        let mut stream = vec![0x40, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0];
+        let mut stream = vec![0x40, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0, 0x7F, 0xFF, 0, 1, 9, 0, 0, 0];
         stream.extend([0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let mut frames = Vec::new();
         let mut buffer = Vec::new();
@@ -185,9 +187,9 @@ mod tests {
                 Frame::Garbage => panic!("{buffer:?}"),
             }
         }
-        assert_eq!((frames, buffer.len()), (vec![12, 20], 0));
+        assert_eq!((frames, buffer.len()), (vec![12, 8, 20], 0));
         // "GET " looks like channel 0x4745: who else speaks on the port is for the listener to tell.
-        assert_eq!(next_frame(b"POST / HTTP/1.1"), Frame::Garbage);
+        assert_eq!(next_frame(b"\x80OST / HTTP/1.1"), Frame::Garbage);
         assert_eq!(next_frame(&[0x80]), Frame::Garbage);
         assert_eq!(next_frame(&[0, 1, 0, 0, 0x21, 0x13]), Frame::Garbage);
     }

@@ -120,7 +120,7 @@ fn any_address() -> impl Strategy<Value = SocketAddr> {
 
 /// Attributes that neither codec gives a meaning.
 fn plain_attributes() -> impl Strategy<Value = Vec<(u16, Vec<u8>)>> {
-    prop::collection::vec((0x4000_u16..0x7FFF, prop::collection::vec(any::<u8>(), 0..40)), 0..8)
+    prop::collection::vec((0x4000_u16..=0x7FFF, prop::collection::vec(any::<u8>(), 0..40)), 0..8)
 }
 
 proptest! {

@@ -177,11 +177,14 @@ fn r08_a_permission_lives_300_seconds_and_a_channel_600() {
 fn r09_channel_numbers_and_no_rebinding() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     world.allocate(&mut alice);
-    for channel in [0, 0x3FFF, 0x5000, 0x7FFF, 0xFFFF] {
+    for channel in [0, 0x3FFF, 0x8000, 0xFFFF] {
         assert_eq!(world.bind(&mut alice, channel, OUTSIDE), Some(400));
     }
     assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None);
     assert_eq!(world.bind(&mut alice, 0x4FFF, "198.51.101.7:7001"), None);
+    assert_eq!(world.bind(&mut alice, 0x5000, "198.51.101.7:7002"), None, "as clients of RFC 5766 choose it");
+    assert_eq!(world.bind(&mut alice, 0x7FFF, "198.51.101.7:7003"), None);
+    assert!(matches!(world.channel_data(&alice, 0x7FFF, b"x"), Forward::ToPeer { .. }));
     assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None, "a refresh");
     assert_eq!(world.bind(&mut alice, 0x4000, "198.51.101.8:7000"), Some(400));
     assert_eq!(world.bind(&mut alice, 0x4001, OUTSIDE), Some(400));
