@@ -47,6 +47,7 @@ pub fn router(
         .fallback_service(behind)
         .layer(middleware::from_fn_with_state(allowed, refuse_foreign_origins))
         .layer(cors_layer(&cors))
+        .layer(middleware::from_fn_with_state(Arc::default(), http::refuse_lost_upgrades))
         .layer(option_layer(redirect))
         .layer(middleware::from_fn_with_state(trusted(config), client::identify))
         .layer(option_layer(self::hsts(hsts.unwrap_or(false))))
@@ -54,7 +55,9 @@ pub fn router(
 
 /// Collider on a port of its own.
 pub fn collider(hub: Hub, config: &HttpConfig) -> Router {
-    collider::on_a_port_of_its_own(hub).layer(middleware::from_fn_with_state(trusted(config), client::identify))
+    collider::on_a_port_of_its_own(hub)
+        .layer(middleware::from_fn_with_state(Arc::default(), http::refuse_lost_upgrades))
+        .layer(middleware::from_fn_with_state(trusted(config), client::identify))
 }
 
 fn trusted(config: &HttpConfig) -> Arc<[IpNet]> {

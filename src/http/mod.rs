@@ -4,6 +4,7 @@
 //! Why not `axum::serve`: it has no deadline for a request's head, so that a few hundred half-open connections hold every
 //! descriptor for ever.
 
+mod lost_upgrade;
 mod redirect;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+pub use lost_upgrade::{LostUpgrades, refuse as refuse_lost_upgrades};
 pub use redirect::{Redirect, redirect};
 
 use crate::client::Scheme;

@@ -17,6 +17,19 @@ import { until } from './support/wait.mjs';
 const SECRET = 'a-shared-secret-of-the-test';
 const now = () => Math.floor(Date.now() / 1000);
 const signed = (username, secret = SECRET) => ({ username, password: createHmac('sha1', secret).update(username).digest('base64') });
+// What other issuers write, and coturn takes.
+const foreign = () => ({
+  'an expiry in a year': `${now() + 31_536_000}:x`,
+  'the user first': `x:${now() + 600}`,
+  'no user': `${now() + 600}:`,
+  'the expiry alone': `${now() + 600}`,
+  'a user of digits': `${now() + 600}:392938130`,
+});
+// coturn cuts these to 32 bits, so that whether it takes them depends on the day.
+const inMilliseconds = () => ({
+  'an expiry in milliseconds': `${Date.now() + 31_536_000_000}:x`,
+  'the user first, in milliseconds': `x:${Date.now() + 600_000}`,
+});
 const viaRest = async (server) => (await fetch(`${server.url}/turn?username=alice`)).json();
 const viaCli = async (server) => {
   const { stdout } = await server.cli(['credentials', 'alice']);
@@ -63,6 +76,10 @@ describe("at Debian's coturn with the same secret", () => {
     if (folder) rmSync(folder, { recursive: true, force: true });
   });
 
+  test('what other issuers write is accepted', async () => {
+    for (const [what, username] of Object.entries(foreign())) assert.equal(await verify({ port, ...signed(username) }), 'allocated', what);
+  });
+
   test('those of GET /turn are accepted', async () => {
     const granted = await viaRest(server);
     assert.equal(await relayBothWays({ port, ...granted }), 'relayed');
@@ -103,7 +120,29 @@ describe('at our own relay', () => {
     await until('carol is refused', () => verify(carol), (result) => result !== 'allocated');
   });
 
-  test('wrong, unsigned, expired and far too long ones are refused', async () => {
+  test('those of another issuer with a configured secret are taken as coturn takes them', async () => {
+    for (const [what, username] of Object.entries({ ...foreign(), ...inMilliseconds() })) {
+      assert.equal(await relayBothWays({ port: server.turnPort, ...signed(username) }), 'relayed', what);
+    }
+    // One line a day says so, whoever and however many they are.
+    await until('the log names their life', () => server.log.match(/live longer than CASTWAY_TTL/g)?.length);
+    assert.equal(server.log.match(/live longer than CASTWAY_TTL/g).length, 1);
+  });
+
+  test('CASTWAY_MAX_FOREIGN_TTL limits their life, with five minutes for clocks that differ', async () => {
+    const limited = await startServer({ CASTWAY_STATIC_AUTH_SECRET: SECRET, CASTWAY_MAX_FOREIGN_TTL: '86400' });
+    try {
+      for (const [ahead, result] of [[600, 'allocated'], [86_400 + 280, 'allocated'], [86_400 + 330, 401], [31_536_000, 401]]) {
+        for (const username of [`${now() + ahead}:x`, `${(now() + ahead) * 1000}:x`, `x:${now() + ahead}`]) {
+          assert.equal(await verify({ port: limited.turnPort, ...signed(username) }), result, username);
+        }
+      }
+    } finally {
+      await limited.close();
+    }
+  });
+
+  test('wrong, unsigned and expired ones are refused', async () => {
     const granted = await viaRest(server);
     const bad = {
       'a wrong password': { ...granted, password: 'wrong' },
@@ -111,9 +150,10 @@ describe('at our own relay', () => {
       'another user under the same password': { ...granted, username: granted.username.replace('alice', 'bob') },
       'another secret': signed(`${now() + 600}:x`, 'a-secret-of-somebody-else'),
       'an expired one': signed(`${now() - 10}:x`),
-      'an expiry in milliseconds': signed(`${Date.now() + 31_536_000_000}:x`),
-      'an expiry in a year': signed(`${now() + 31_536_000}:x`),
+      'an expired one in milliseconds': signed(`${Date.now() - 10_000}:x`),
+      'an expired one, the user first': signed(`x:${now() - 10}`),
       'no expiry': signed('x'),
+      'no expiry where it should be': signed(`x:${now() + 600}:y`),
       'a plain user with a wrong password': { username: 'alice', password: 'wrong' },
     };
     for (const [what, credentials] of Object.entries(bad)) {
