@@ -99,6 +99,11 @@ impl Failure {
         Self { code: "payload_too_large", message, retry_after: None }
     }
 
+    /// Whether the same request would fail later, too.
+    pub fn is_final(&self) -> bool {
+        !matches!(self.code, "rate_limited" | "too_many_attempts" | "server_full")
+    }
+
     pub fn rate_limited(retry_after: u64) -> Self {
         let message = "too many requests from this address; wait before you try again".to_owned();
         Self { code: "rate_limited", message, retry_after: Some(retry_after) }

@@ -147,7 +147,7 @@ impl Flow for State {
             if ack.is_none() && failure.code != Failure::UNKNOWN_EVENT {
                 sends.emit(client.id, &client.socket, "CAST_ERROR", &json!({"event": event, "error": failure}));
             }
-            if entry == Some(Entry::TvGetInfo) {
+            if entry == Some(Entry::TvGetInfo) && failure.is_final() {
                 // As dialect B has it: a TV that is refused is told and disconnected.
                 sends.gone.push(id);
             }
@@ -212,7 +212,8 @@ impl State {
             sends.emit(client.id, &client.socket, "TEST_TOKEN_TV", &seated.resume_token);
         }
         self.welcome(client, sends, entry, "tv", &seated);
-        if entry == Entry::TvRegister && !client.verified {
+        // On its own namespace it was asked when it connected.
+        if entry == Entry::TvRegister && !client.verified && client.socket.ns() != RTC {
             sends.emit(client.id, &client.socket, "VERIFY", &NO_ARGUMENTS);
         }
         Ok(accepted(&seated))

@@ -80,12 +80,14 @@ impl Stream {
         }
     }
 
-    /// Whether what is kept is longer than a stranger may send. `allocated` tells whether a client has an allocation.
+    /// Whether what is kept begins nothing that a stranger may send: it is too long, or ChannelData, which needs an allocation first and
+    /// looks like the first letters of other protocols. `allocated` tells whether a client has an allocation.
     pub(super) fn keeps_too_much(&mut self, allocated: impl FnOnce(&FiveTuple) -> bool) -> bool {
-        if self.partial.len() > UNPROVEN && self.stranger.is_some() && allocated(&self.tuple) {
+        let too_much = self.partial.len() > UNPROVEN || self.partial.first().is_some_and(|first| *first >= 0x40);
+        if too_much && self.stranger.is_some() && allocated(&self.tuple) {
             self.stranger = None;
         }
-        self.partial.len() > UNPROVEN && self.stranger.is_some()
+        too_much && self.stranger.is_some()
     }
 
     /// Takes back what was kept.

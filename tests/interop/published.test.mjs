@@ -6,7 +6,7 @@ import { assertIceServers, candidate, CODE, dialects, sdp } from './support/dial
 import { casterApp, tvPage } from './support/published.mjs';
 import { startServer } from './support/server.mjs';
 import { verify } from './support/turn.mjs';
-import { until } from './support/wait.mjs';
+import { until, within } from './support/wait.mjs';
 
 // Seconds: credentials run out several times within a test.
 const TTL = 5;
@@ -41,6 +41,24 @@ const allocates = (server, config) => {
 async function settled(app) {
   await new Promise((resolve) => app.socket.emit('LEAVE_ROOM_OF_NOBODY', {}, resolve));
 }
+
+test('a TV that is refused for now is told and waits; one that is refused for good is disconnected', () =>
+  withServer({ CASTWAY_MAX_ROOMS: '1', CASTWAY_CREDENTIALS_RATE: '2' }, async (server) => {
+    const io = versions['4.8'];
+    const first = open(tvPage(io, server.url));
+    await until('the first TV has its code', () => first.code);
+    for (const code of ['server_full', 'rate_limited']) {
+      const page = open(tvPage(io, server.url));
+      await until(`${code} is told`, () => page.log.find(([, event]) => event === 'TV_COMMAND')?.[2].code, (told) => told === code);
+      await settled(page);
+      assert.ok(page.socket.connected, code);
+    }
+    const broken = open(tvPage(io, server.url));
+    await until('a TV is connected', () => broken.said('VERIFY_FEEDBACK'));
+    const gone = new Promise((resolve) => broken.socket.once('disconnect', resolve));
+    broken.socket.emit('TV_GETINFO', 'nonsense');
+    assert.equal(await within(gone, 'disconnect'), 'io server disconnect');
+  }));
 
 for (const version of ['2.5', '4.8']) {
   const io = versions[version];
