@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { excerpt } from '../interop/support/excerpt.mjs';
 import { openSource, startCast, until } from './support/browser.mjs';
 import { openOld } from './support/old-chromium.mjs';
 import { isViolation, scene } from './support/scene.mjs';
@@ -41,7 +42,7 @@ scene('Chromium 67 on our TV page shows frames of a modern caster', {}, async (s
   } catch (error) {
     mkdirSync(out, { recursive: true });
     await page.screenshot(`${out}old-tv.png`).catch(() => {});
-    console.error(`see ${out}old-tv.png; its console said:\n${page.messages.join('\n')}`);
+    console.error(`see ${out}old-tv.png; its console said:\n${excerpt(page.messages.join('\n'))}`);
     throw error;
   }
 });

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync } from 'node:zlib';
 import WebSocket from 'ws';
+import { excerpt } from '../../interop/support/excerpt.mjs';
 import { PATIENCE, until } from '../../interop/support/wait.mjs';
 
 const packed = fileURLToPath(new URL('../node_modules/chrome-aws-lambda/bin/chromium.br', import.meta.url));
@@ -89,7 +90,7 @@ export async function openOld(url) {
   };
   try {
     const port = await until('Chromium 67 starts', () => {
-      if (child.exitCode !== null) throw new Error(`Chromium 67 did not start: ${output}`);
+      if (child.exitCode !== null) throw new Error(`Chromium 67 did not start: ${excerpt(output)}`);
       return output.match(/DevTools listening on ws:\/\/127\.0\.0\.1:(\d+)/)?.[1];
     });
     const { Browser: version } = await (await fetch(`http://127.0.0.1:${port}/json/version`)).json();

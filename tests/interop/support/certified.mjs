@@ -1,5 +1,6 @@
 // A server whose certificate comes from pebble.
 import { pebble } from './authority.mjs';
+import { excerpt } from './excerpt.mjs';
 import { freePort, onFreePorts } from './ports.mjs';
 import { startServer } from './server.mjs';
 
@@ -30,7 +31,7 @@ export async function withCertified(wishes, settings, body) {
   try {
     await body({ authority, server, certificate: () => certificateOf(server) });
   } catch (error) {
-    error.message += `\n${server.log}\n${authority.log().slice(-3000)}`;
+    error.message += `\n${excerpt(server.log)}\n${excerpt(authority.log())}`;
     throw error;
   } finally {
     await server.close();

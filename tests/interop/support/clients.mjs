@@ -2,6 +2,7 @@
 import { Agent } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
 import { createRequire } from 'node:module';
+import { brief, lastHeard } from './excerpt.mjs';
 import { connected } from './sockets.mjs';
 import { PATIENCE } from './wait.mjs';
 
@@ -58,8 +59,7 @@ export class Peer {
       this.#waiting.set(name, waiters);
       const timer = setTimeout(() => {
         waiters.splice(waiters.indexOf(done), 1);
-        const heard = this.log.map(([event]) => event).join(' ') || 'nothing';
-        reject(new Error(`${this.label} heard no ${name} within ${limit / 1000} s, but ${heard}`));
+        reject(new Error(`${this.label} heard no ${name} within ${limit / 1000} s, but ${this.#account()}`));
       }, limit);
       const done = (args) => {
         clearTimeout(timer);
@@ -67,6 +67,23 @@ export class Peer {
       };
       waiters.push(done);
     });
+  }
+
+  // What this peer heard, with the first refusal: later events may have pushed that out of the last ones.
+  #account() {
+    const refused = this.heard('CAST_ERROR');
+    const refusal = refused.length ? `; CAST_ERROR ${refused.length} times, first ${brief(refused[0])}` : '';
+    const gone = this.socket.connected ? '' : '; it is disconnected';
+    return `${lastHeard(this.log)}${refusal}${gone}`;
+  }
+
+  // Rejects at the first CAST_ERROR, and never resolves: for a peer that does nothing wrong.
+  refusal() {
+    const refusal = new Promise((_, reject) => {
+      this.socket.once('CAST_ERROR', (error) => reject(new Error(`${this.label} was refused: ${brief(error)}`)));
+    });
+    refusal.catch(() => {});
+    return refusal;
   }
 
   async next(name, limit) {
@@ -85,7 +102,7 @@ export class Peer {
   // Emits with an ack callback; the answer must come.
   ask(name, ...args) {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${this.label}: no ack for ${name}`)), PATIENCE);
+      const timer = setTimeout(() => reject(new Error(`${this.label}: no ack for ${name} within ${PATIENCE / 1000} s; it heard ${this.#account()}`)), PATIENCE);
       this.socket.emit(name, ...args, (answer) => {
         clearTimeout(timer);
         resolve(answer);

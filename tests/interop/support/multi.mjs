@@ -2,6 +2,7 @@
 import { Agent } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { transports, versions } from './clients.mjs';
+import { lastHeard } from './excerpt.mjs';
 import { Program } from './process.mjs';
 import { connected } from './sockets.mjs';
 import { PATIENCE, until } from './wait.mjs';
@@ -86,7 +87,7 @@ export class Client {
   }
 
   async until(what, accept) {
-    await until(`${this.id} hears ${what}`, () => this.log, accept);
+    await until(`${this.id} hears ${what}`, () => this.log, accept, { show: lastHeard });
   }
 
   leave() {

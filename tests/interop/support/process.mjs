@@ -1,9 +1,10 @@
 // Other programs: run to their end, or beside a test.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { ends, excerpt } from './excerpt.mjs';
 import { PATIENCE, until } from './wait.mjs';
 
-// Resolves to {code, output}; code is null where the program is killed after `limit` ms.
+// Resolves to {code, output}; code is null where the program is killed after `limit` ms. Of a long output it has both ends.
 export async function run(command, args, limit = 3 * PATIENCE) {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
@@ -12,7 +13,7 @@ export async function run(command, args, limit = 3 * PATIENCE) {
   const timer = setTimeout(() => child.kill('SIGKILL'), limit);
   const [code] = await once(child, 'close');
   clearTimeout(timer);
-  return { code, output };
+  return { code, output: ends(output) };
 }
 
 // One that serves until it is closed.
@@ -42,7 +43,7 @@ export class Program {
       return await until(`${this.command} serves`, answer);
     } catch (error) {
       await this.close();
-      throw new Error(`${error.message}\n${this.output}`);
+      throw new Error(`${error.message}\n${excerpt(this.output)}`);
     }
   }
 

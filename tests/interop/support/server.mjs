@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { brief, excerpt } from './excerpt.mjs';
 import { freePort, onFreePorts } from './ports.mjs';
 import { PATIENCE, until } from './wait.mjs';
 
@@ -70,14 +71,14 @@ class Server {
     const deadline = Date.now() + PATIENCE;
     while (Date.now() < deadline) {
       if (failure) throw failure;
-      if (!this.running) throw new Error(`castway ended while starting (${child.exitCode ?? child.signalCode}):\n${this.log}`);
+      if (!this.running) throw new Error(`castway ended while starting (${child.exitCode ?? child.signalCode}):\n${excerpt(this.log)}`);
       const ready = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(2000) }).catch(() => null);
       await ready?.arrayBuffer();
       if (ready?.status === 200 && this.running) return this;
       await sleep(30);
     }
     await this.stop();
-    throw new Error(`castway was not ready within ${PATIENCE / 1000} s:\n${this.log}`);
+    throw new Error(`castway was not ready within ${PATIENCE / 1000} s:\n${excerpt(this.log)}`);
   }
 
   // Resolves to {code, signal}. SIGKILL comes only when the process ignores SIGTERM, and then as an error.
@@ -90,7 +91,7 @@ class Server {
     if (!ended) {
       child.kill('SIGKILL');
       await exited;
-      throw new Error(`castway did not end within ${limit / 1000} s of ${signal}:\n${this.log}`);
+      throw new Error(`castway did not end within ${limit / 1000} s of ${signal}:\n${excerpt(this.log)}`);
     }
     return { code: ended[0], signal: ended[1] };
   }
@@ -126,7 +127,7 @@ class Server {
   // Resolves when the running server knows the user.
   async addUser(name, password = `${name}-password-1`) {
     const { code, stderr } = await this.cli(['user', 'add', name, '--password-stdin'], `${password}\n`);
-    if (code !== 0) throw new Error(`castway user add ${name} ended with ${code}: ${stderr}`);
+    if (code !== 0) throw new Error(`castway user add ${name} ended with ${code}: ${excerpt(stderr)}`);
     await until(`${name} is known`, () => this.grants(name));
   }
 
@@ -136,6 +137,11 @@ class Server {
     const answer = await fetch(`${this.url}/turn?username=${name}&key=${key}`);
     await answer.arrayBuffer();
     return answer.status === 200;
+  }
+
+  // The lines of the log that match, for a test that expects none.
+  logged(pattern) {
+    return this.log.split('\n').filter((line) => pattern.test(line)).slice(0, 10).map((line) => brief(line, 400));
   }
 
   // A number of /metrics; `series` is its name, with labels where it has any.

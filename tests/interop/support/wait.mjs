@@ -1,17 +1,18 @@
 // Waiting for what must come.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { brief } from './excerpt.mjs';
 
 // For whatever a test awaits, in ms. A machine may stand still for seconds, or be busy with others: the limit is for what
 // never comes, and costs nothing where all is well.
 export const PATIENCE = 60_000;
 
-// Resolves to what `look` comes to, once `accept` likes it; the last thing seen is in the error.
-export async function until(what, look, accept = Boolean, { limit = PATIENCE, pause = 50 } = {}) {
+// Resolves to what `look` comes to, once `accept` likes it; the last thing seen is in the error, as `show` puts it.
+export async function until(what, look, accept = Boolean, { limit = PATIENCE, pause = 50, show = (seen) => brief(seen, 2000) } = {}) {
   const deadline = Date.now() + limit;
   for (;;) {
     const seen = await look();
     if (accept(seen)) return seen;
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${limit / 1000} s, last seen ${JSON.stringify(seen)}`);
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${limit / 1000} s, last seen ${show(seen)}`);
     await sleep(pause);
   }
 }
