@@ -7,6 +7,7 @@ pub mod credentials;
 mod directory;
 mod name;
 mod open;
+mod other_realms;
 mod password;
 mod store;
 
@@ -14,5 +15,6 @@ pub use credentials::Credentials;
 pub use directory::Directory;
 pub use name::{NameError, UserName, check_requested};
 pub use open::OpenError;
+pub use other_realms::OtherRealms;
 pub use password::{PasswordError, PasswordKeys};
 pub use store::{SecretInfo, Snapshot, SnapshotUser, Store, StoreError, UserInfo};
