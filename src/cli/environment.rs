@@ -23,11 +23,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<(String, String)>, String> {
 }
 
 fn failed<T: Default>(path: &Path, error: dotenvy::Error) -> Result<T, String> {
-    match error {
-        error if error.not_found() => Ok(T::default()),
-        dotenvy::Error::Io(error) => Err(format!("{} can't be read: {error}", path.display())),
-        _ => Err(describe(path, &std::fs::read_to_string(path).unwrap_or_default())),
+    if error.not_found() {
+        return Ok(T::default());
     }
+    if let dotenvy::Error::Io(error) = error {
+        return Err(format!("{} can't be read: {error}", path.display()));
+    }
+    Err(describe(path, &std::fs::read_to_string(path).unwrap_or_default()))
 }
 
 fn describe(path: &Path, content: &str) -> String {

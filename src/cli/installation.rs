@@ -55,7 +55,7 @@ pub(super) struct Installation {
     given: Settings,
     /// The fields of `given` that flags gave.
     flags: Vec<String>,
-    service: Option<Service>,
+    service: Option<Box<Service>>,
     /// Where `given` is from, in words.
     sources: Vec<String>,
     /// The variables of the `.env` that counts.
@@ -66,7 +66,7 @@ pub(super) struct Installation {
 enum Found {
     /// That of whoever typed the command.
     Own(PathBuf),
-    Services(PathBuf, Option<Service>),
+    Services(PathBuf, Option<Box<Service>>),
 }
 
 impl Installation {
@@ -173,7 +173,11 @@ impl Installation {
             sources.push("the server's last start".to_owned());
         }
         let Some(last) = sources.pop() else { return "the default settings".to_owned() };
-        if sources.is_empty() { format!("the settings of {last}") } else { format!("the settings of {} and {last}", sources.join(", ")) }
+        if sources.is_empty() {
+            format!("the settings of {last}")
+        } else {
+            format!("the settings of {} and {last}", sources.join(", "))
+        }
     }
 }
 
@@ -184,7 +188,8 @@ fn search(places: &Places, how: &str) -> Result<Found, Stop> {
         Ok(text) => {
             let variables = environment_file::variables(&String::from_utf8_lossy(&text));
             let variables = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            Some(Service { file: places.service_settings.clone(), settings: Settings::from_variables(variables) })
+            let settings = Settings::from_variables(variables);
+            Some(Box::new(Service { file: places.service_settings.clone(), settings }))
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
         Err(_) if has_database(&own) => return Err(two(&own, &places.service_settings, how)),

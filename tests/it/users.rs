@@ -277,10 +277,14 @@ async fn sigkill_loses_no_acknowledged_user() {
 async fn servers_that_start_together_share_one_new_database() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let opening: Vec<_> = (0..6).map(|_| tokio::spawn({
-            let data = data.clone();
-            async move { open(&data).await }
-        })).collect();
+    let opening: Vec<_> = (0..6)
+        .map(|_| {
+            tokio::spawn({
+                let data = data.clone();
+                async move { open(&data).await }
+            })
+        })
+        .collect();
     for store in opening {
         store.await.unwrap().unwrap().close().await;
     }
