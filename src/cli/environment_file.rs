@@ -85,7 +85,7 @@ const fn ends_line(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// As systemd.exec(5) describes `EnvironmentFile=`.
+    /// Compared with what the parser of systemd 252 makes of the same lines.
     #[test]
     fn values_are_those_of_systemd() {
         let cases = [
@@ -100,6 +100,9 @@ mod tests {
             ("A=a\\ b\\ ", "a b "),
             ("A=", ""),
             ("A='two\nlines'", "two\nlines"),
+            ("A='open", "open"),
+            ("A='a'b'c'", "ab'c'"),
+            ("A=\\'", "'"),
         ];
         for (text, value) in cases {
             assert_eq!(variables(text), [("A".to_owned(), value.to_owned())], "{text}");

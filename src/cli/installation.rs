@@ -82,7 +82,15 @@ impl Installation {
         // Who names the server's address has named the server.
         let named = line.asks_for_health() && (both.http_addr.is_some() || both.domain.is_some());
         let found = match &both.data_dir {
-            Some(chosen) => Found::Own(places.here.join(chosen.trim())),
+            Some(chosen) => {
+                let data_dir = places.here.join(chosen.trim());
+                // Its settings help where they can be read; what the server recorded there does without.
+                let service = service(places).ok().filter(|(theirs, _)| same(&data_dir, theirs));
+                match service.filter(|_| line.cli.settings.data_dir.is_some()) {
+                    Some((_, service)) => Found::Services(data_dir, service),
+                    None => Found::Own(data_dir),
+                }
+            }
             None if named => Found::Own(places.here.join("data")),
             None => search(places, if line.asks_for_health() { NAME_ADDRESS } else { NAME_FOLDER })?,
         };
@@ -181,9 +189,8 @@ impl Installation {
     }
 }
 
-/// Without a data folder that somebody named; `how` says how to name one.
-fn search(places: &Places, how: &str) -> Result<Found, Stop> {
-    let own = places.here.join("data");
+/// The service's data folder, and its settings if it has a file of them.
+fn service(places: &Places) -> io::Result<(PathBuf, Option<Box<Service>>)> {
     let service = match fs::read(&places.service_settings) {
         Ok(text) => {
             let variables = environment_file::variables(&String::from_utf8_lossy(&text));
@@ -192,12 +199,22 @@ fn search(places: &Places, how: &str) -> Result<Found, Stop> {
             Some(Box::new(Service { file: places.service_settings.clone(), settings }))
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
-        Err(_) if has_database(&own) => return Err(two(&own, &places.service_settings, how)),
-        Err(error) => return Err(unreadable(&places.service_settings, &error, how)),
+        Err(error) => return Err(error),
     };
     let named = service.as_ref().and_then(|service| service.settings.data_dir.as_deref());
     let named = named.map(str::trim).filter(|named| !named.is_empty());
-    let theirs = named.map_or_else(|| places.service_data.clone(), |named| places.service_data.join(named));
+    let data_dir = named.map_or_else(|| places.service_data.clone(), |named| places.service_data.join(named));
+    Ok((data_dir, service))
+}
+
+/// Without a data folder that somebody named; `how` says how to name one.
+fn search(places: &Places, how: &str) -> Result<Found, Stop> {
+    let own = places.here.join("data");
+    let (theirs, service) = match service(places) {
+        Ok(found) => found,
+        Err(_) if has_database(&own) => return Err(two(&own, &places.service_settings, how)),
+        Err(error) => return Err(unreadable(&places.service_settings, &error, how)),
+    };
     match (has_database(&own), has_database(&theirs)) {
         (true, true) if !same(&own, &theirs) => Err(two(&own, &theirs, how)),
         (true, false) => Ok(Found::Own(own)),
@@ -352,6 +369,8 @@ mod tests {
         assert_eq!(words, format!("the settings of the command line, {} and the server's last start", env.display()));
 
         machine.service("CASTWAY_REALM=theirs\nCASTWAY_HTTP_ADDR=127.0.0.1:1234\n");
+        let by_name = machine.find(&format!("castway user list --data-dir {}", machine.has_data("lib").display())).unwrap();
+        assert!(by_name.service.is_some(), "a service by the name of its folder");
         let services = machine.find("castway health").unwrap();
         assert_eq!(services.given.realm, None, "what is in the working folder's .env is not for the service");
         let config = services.without_database().unwrap();

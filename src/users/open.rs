@@ -25,8 +25,8 @@ pub(super) enum Absent {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
-        "there is no castway database in {folder}, and only the server makes one. Start the server with this folder once \
-         (castway run), or name the folder of the server that you mean with --data-dir or CASTWAY_DATA_DIR"
+        "there is no castway database in {folder}, and only the server makes one. Start the server of this folder once \
+         (castway run, or its service), or name the folder of the server that you mean with --data-dir or CASTWAY_DATA_DIR"
     )]
     Missing { folder: PathBuf },
     #[error(
