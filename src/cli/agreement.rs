@@ -23,11 +23,11 @@ impl Shared {
         fields.iter().any(|field| field == self.field())
     }
 
-    pub(super) fn clear(self, settings: &mut Settings) {
+    pub(super) const fn text(self, settings: &mut Settings) -> &mut Option<String> {
         match self {
-            Self::Realm => settings.realm = None,
-            Self::Secrets => settings.static_auth_secret = None,
-            Self::Ttl => settings.ttl = None,
+            Self::Realm => &mut settings.realm,
+            Self::Secrets => &mut settings.static_auth_secret,
+            Self::Ttl => &mut settings.ttl,
         }
     }
 
@@ -69,7 +69,7 @@ impl Shared {
         match self {
             Self::Realm => "its relay would refuse the user for ever",
             Self::Secrets => "it verifies nothing that other secrets sign",
-            Self::Ttl => "it refuses credentials that live longer than its own",
+            Self::Ttl => "its relay goes by its own longest life",
         }
     }
 }

@@ -140,7 +140,7 @@ impl Installation {
             })?;
             let mut given = self.given.clone();
             let others = Shared::ALL.iter().filter(|other| !shared.contains(other) && !other.is_among(&self.flags));
-            others.for_each(|other| other.clear(&mut given));
+            others.for_each(|other| *other.text(&mut given) = None);
             let (mine, server) = (Config::read(&given.or(&recorded))?, Config::read(&recorded)?);
             agreement::check(shared, &mine, &server, &self.flags, &self.data_dir)?;
             self.warn_of_changes(shared, &server);
@@ -162,11 +162,15 @@ impl Installation {
         self.service.as_ref().map(|service| service.settings.clone()).unwrap_or_default()
     }
 
-    /// The service's settings may have been edited since it started.
+    /// The service's settings may have been edited since it started. What they don't have may come from elsewhere in its unit.
     fn warn_of_changes(&self, shared: &[Shared], server: &Config) {
         let Some(service) = &self.service else { return };
         let Ok(edited) = Config::read(&service.settings) else { return };
+        let mut texts = service.settings.clone();
         for setting in shared.iter().filter(|setting| setting.differs(&edited, server)) {
+            if setting.text(&mut texts).is_none() {
+                continue;
+            }
             let (variable, file) = (setting.variable(), service.file.display());
             say(&format!(
                 "warning: {variable} in {file} differs from what the server was last started with, which counts until it is restarted"
@@ -321,6 +325,20 @@ mod tests {
         machine.service("CASTWAY_DATA_DIR='data of it'\n");
         let named = machine.has_data("lib/data of it");
         assert_eq!(machine.data_dir(LIST), named, "a path from the service's working folder");
+    }
+
+    #[test]
+    fn the_service_is_where_its_unit_puts_it() {
+        let unit = include_str!("../../deploy/castway.service");
+        let places = Places::of_this_machine().unwrap();
+        let (settings, data) = (places.service_settings.display(), places.service_data.display());
+        for line in [
+            format!("EnvironmentFile=-{settings}"),
+            format!("Environment=CASTWAY_DATA_DIR={data}"),
+            format!("WorkingDirectory={data}"),
+        ] {
+            assert!(unit.lines().any(|found| found == line), "{line}");
+        }
     }
 
     #[test]

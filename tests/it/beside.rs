@@ -12,7 +12,7 @@ use castway::users::credentials::verify;
 use serde_json::Value;
 
 use crate::relay::{client, own_ip, until};
-use crate::support::{castway, clean, ok, stderr};
+use crate::support::{Server, castway, clean, ok, stderr};
 
 const NOBODY: u32 = 65_534;
 
@@ -131,6 +131,39 @@ async fn realm_secrets_and_addresses_are_the_servers() {
     assert!(!verify("north", issued["username"].as_str().unwrap(), issued["password"].as_str().unwrap()));
     ok(castway(data).args(["secret", "rotate"]));
     assert!(ok(castway(data).args(["user", "list"])).contains("the password was set for realm \"tv\""));
+}
+
+/// With ports that only the server knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_addresses_in_credentials_are_those_of_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["cast.example.org".to_owned()]).unwrap();
+    let [cert, key] = [("cert.pem", made.cert.pem()), ("key.pem", made.signing_key.serialize_pem())].map(|(name, pem)| {
+        let path = folder.path().join(name);
+        fs::write(&path, pem).unwrap();
+        Some(path.to_str().unwrap().to_owned())
+    });
+    let text = |text: &str| Some(text.to_owned());
+    let settings = Settings {
+        cert,
+        pkey: key,
+        https_addr: text("127.0.0.1:0"),
+        turns_addr: text("127.0.0.1:0"),
+        external_ip: text("192.0.2.9"),
+        turn_access: text("key"),
+        api_keys: text("hunter2"),
+        ..Settings::default()
+    };
+    let server = Server::start_in(folder, settings).await;
+    let data = server.folder.as_ref().unwrap().path();
+    ok(castway(data).args(["user", "add", "alice", "--generate"]));
+    let turn = || answer(&server.http.to_string(), "alice&key=hunter2");
+    until(|| turn().is_some()).await;
+    let issued = json(&castway(data).args(["credentials", "alice"]).output().unwrap());
+    assert_eq!(issued["uris"], turn().unwrap()["uris"]);
+    assert!(issued["uris"][0].as_str().unwrap().contains(&format!(":{}?", server.turn.port())), "{issued}");
+    let recorded = Store::open(data, SystemTime::now()).await.unwrap().recorded().await.unwrap().unwrap();
+    assert!(!recorded.expose().contains("hunter2"));
 }
 
 #[tokio::test]
@@ -300,8 +333,8 @@ async fn the_command_line_finds_the_service_and_leaves_no_file_of_roots_behind()
 
     // The relay takes both, and the REST API has the same.
     let relay = turn.parse().unwrap();
-    until(|| reachable(&http, "alice").is_some()).await;
-    assert_eq!(reachable(&http, "alice").unwrap()["uris"], issued["uris"]);
+    until(|| answer(&http, "alice").is_some()).await;
+    assert_eq!(answer(&http, "alice").unwrap()["uris"], issued["uris"]);
     assert!(client(relay, username, signed).await.allocate().await.is_ok());
     assert!(client(relay, "alice", password).await.allocate().await.is_ok());
 
@@ -315,6 +348,14 @@ async fn the_command_line_finds_the_service_and_leaves_no_file_of_roots_behind()
     let output = machine.castway(NOBODY - 1, &home).args(["user", "list", "--data-dir", "/var/lib/castway"]).output().unwrap();
     assert!(stderr(&output).contains("can't be used") && stderr(&output).contains("sudo"), "{}", stderr(&output));
 
+    // Edited, and not yet restarted.
+    fs::write(&file, "CASTWAY_REALM=attic\n").unwrap();
+    let output = root(&["user", "passwd", "alice", "--generate"]);
+    let warning =
+        "castway: warning: CASTWAY_REALM in /etc/castway/castway.env differs from what the server was last started with";
+    assert!(output.status.success() && stderr(&output).contains(warning), "{}", stderr(&output));
+    assert_eq!(json(&root(&["user", "list", "--json"]))[0]["realm"], "living room");
+
     // Two.
     started_with(&home.join("data"), &[]).await;
     let output = root(&["user", "add", "bob", "--generate"]);
@@ -325,7 +366,7 @@ async fn the_command_line_finds_the_service_and_leaves_no_file_of_roots_behind()
 }
 
 /// What `GET /turn` answers to `user`, if it gets credentials.
-fn reachable(http: &str, user: &str) -> Option<Value> {
+fn answer(http: &str, user: &str) -> Option<Value> {
     use std::io::{Read as _, Write as _};
 
     let mut stream = std::net::TcpStream::connect(http).ok()?;
