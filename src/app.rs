@@ -33,7 +33,7 @@ use crate::port::{self, Doors, Listener as Socket};
 use crate::relay::{self, Diversion};
 use crate::signals::Reload;
 use crate::tls::Certificates;
-use crate::users::{Directory, Store};
+use crate::users::{Directory, OtherRealms, Store};
 use crate::{http, namespaces, numbers, router, socket_io};
 
 /// Connections of proxies to the relay's own listener that may wait until somebody looks at them.
@@ -97,6 +97,9 @@ impl App {
             relay.divert(&Diversion { networks: config.http.trusted_proxies.clone().into(), to });
             sockets.proxied = Some(Socket::handed(connections, relay.listening()));
         }
+        // Not before the ports are there: a second server that finds them taken is not the one that commands are for.
+        let record = config.settings.expose().record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
+        store.record(&record, now).await?;
         let port = relay.listening().port();
         let listeners = Listener::at(port, relay.has_udp(), relay.has_tcp());
         let mut ice = IceServers::new(config.http.public_url.as_ref(), listeners, relay.listening().ip(), external.clone());
@@ -285,14 +288,7 @@ impl App {
             ));
         }
         warnings.extend(self.external.problems());
-        let foreign = self.directory.users_of_other_realms(&self.config.relay.realm);
-        if foreign > 0 {
-            warnings.push(format!(
-                "{foreign} users set their passwords for another realm than CASTWAY_REALM={}: those can't log in to the relay \
-                 until `castway user passwd` sets them again",
-                self.config.relay.realm
-            ));
-        }
+        warnings.extend(OtherRealms::new(self.config.relay.realm.clone()).news(&self.directory));
         warnings
     }
 
@@ -325,6 +321,7 @@ impl App {
 
         let mut watch = tokio::time::interval(Duration::from_secs(1));
         let mut signing = asked.signing_secret();
+        let mut other_realms = OtherRealms::new(config.relay.realm.clone());
         tokio::pin!(stop);
         let ended = loop {
             tokio::select! {
@@ -339,6 +336,9 @@ impl App {
                     if signing != asked.signing_secret() {
                         signing = asked.signing_secret();
                         gateway.renew_credentials();
+                    }
+                    if let Some(warning) = other_realms.news(&asked) {
+                        tracing::warn!("{warning}");
                     }
                 }
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::anyhow;
 use clap::Args;
 
-use super::{Stop, print, with_store};
+use super::{Installation, Shared, Stop, print, with_store};
 use crate::address;
 use crate::api::TurnReply;
 use crate::config::{Config, TurnAccess};
@@ -19,8 +19,8 @@ const AFTER: &str = "\
 The credentials are valid for CASTWAY_TTL seconds; --ttl SECONDS asks for a shorter life. The relay's address in them is \
 CASTWAY_EXTERNAL_IP or the host of CASTWAY_PUBLIC_URL or CASTWAY_DOMAIN, and without them this machine's.
 
-turns: is there with CASTWAY_CERT, and with CASTWAY_DOMAIN once its certificate has come. Its port is the one of \
-CASTWAY_HTTPS_ADDR, or else the first that the server tries.";
+Secrets, TTL, ports and addresses are those that the server was last started with. turns: is there with CASTWAY_CERT, and with \
+CASTWAY_DOMAIN once its certificate has come.";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
@@ -30,15 +30,18 @@ pub(super) struct Arguments {
 }
 
 /// `wish` is the `--ttl` of the command line, in seconds.
-pub(super) async fn run(arguments: &Arguments, wish: Option<String>, config: &Config) -> Result<(), Stop> {
+pub(super) async fn run(arguments: &Arguments, wish: Option<String>, installation: &Installation) -> Result<(), Stop> {
     let user = arguments.user.as_str();
     check_requested(user).map_err(|error| Stop::Usage(error.to_string()))?;
     let ttl = wish.map(|wish| read_ttl(&wish)).transpose()?;
+    let opened = with_store(installation, &[Shared::Secrets, Shared::Ttl], async |store: &Store, config: &Config| {
+        Ok((Directory::open(store, &config.credentials).await?, config.clone()))
+    });
+    let (directory, config) = opened.await?;
     if ttl.is_some_and(|ttl| ttl > config.credentials.ttl) {
         let longest = config.credentials.ttl.as_secs();
         eprintln!("castway: warning: the relay takes no more than CASTWAY_TTL={longest} seconds; the credentials live as long");
     }
-    let directory = with_store(config, async |store: &Store| Ok(Directory::open(store, &config.credentials).await?)).await?;
     check_access(&directory, config.credentials.access, user)?;
     let issued = directory.issue(user, ttl, SystemTime::now());
     let relay = &config.relay;
@@ -51,7 +54,7 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, config: &Co
         config.tls.https.as_ref().and_then(|listen| listen.addrs.first()).map(SocketAddr::port).filter(|port| *port > 0);
     let public_url = config.http.public_url.clone().or_else(|| config.tls.source.origin(https_port?));
     let mut ice = IceServers::new(public_url.as_ref(), listeners, relay.addr.ip(), external);
-    if let Some((certificates, port)) = certificates(config).zip(https_port) {
+    if let Some((certificates, port)) = certificates(&config).zip(https_port) {
         ice = ice.with_tls(certificates, port);
     }
     print(serde_json::to_string_pretty(&TurnReply::new(&issued, ice.uris(None)))?)

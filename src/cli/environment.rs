@@ -10,12 +10,26 @@ const PREFIX: &str = "CASTWAY_";
 /// # Errors
 /// A sentence that names the line, never its value: that may be a secret.
 pub(super) fn load(path: &Path) -> Result<(), String> {
-    match dotenvy::from_path(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.not_found() => Ok(()),
-        Err(dotenvy::Error::Io(error)) => Err(format!("{} can't be read: {error}", path.display())),
-        Err(_) => Err(describe(path, &std::fs::read_to_string(path).unwrap_or_default())),
+    dotenvy::from_path(path).or_else(|error| failed(path, error))
+}
+
+/// The variables of the file at `path`; a missing file has none.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn read(path: &Path) -> Result<Vec<(String, String)>, String> {
+    let read = dotenvy::from_path_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    read.or_else(|error| failed(path, error))
+}
+
+fn failed<T: Default>(path: &Path, error: dotenvy::Error) -> Result<T, String> {
+    if error.not_found() {
+        return Ok(T::default());
     }
+    if let dotenvy::Error::Io(error) = error {
+        return Err(format!("{} can't be read: {error}", path.display()));
+    }
+    Err(describe(path, &std::fs::read_to_string(path).unwrap_or_default()))
 }
 
 fn describe(path: &Path, content: &str) -> String {
@@ -84,12 +98,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".env");
         std::fs::write(&path, content).unwrap();
-        load(&path).unwrap_err()
+        let message = load(&path).unwrap_err();
+        assert_eq!(read(&path), Err(message.clone()));
+        message
     }
 
     #[test]
     fn a_missing_file_is_fine() {
         assert_eq!(load(Path::new("/nonexistent/.env")), Ok(()));
+        assert_eq!(read(Path::new("/nonexistent/.env")), Ok(Vec::new()));
     }
 
     #[test]

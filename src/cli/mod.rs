@@ -2,9 +2,13 @@
 //!
 //! Exit status: 0 done, 1 failed, 64 the command line or a setting can't be used (`EX_USAGE` of sysexits.h).
 
+mod agreement;
 mod credentials;
 mod environment;
+mod environment_file;
 mod health;
+mod installation;
+mod owner;
 mod secret;
 mod user;
 
@@ -15,13 +19,17 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::agreement::Shared;
+use self::installation::{Installation, Places};
 use crate::config::{Config, Problems, Settings};
 use crate::users::Store;
 
+const ENV_FILE: &str = ".env";
 const USAGE: u8 = 64;
 const FAILED: u8 = 1;
 
@@ -31,7 +39,11 @@ Without a command, castway runs the server: open /tv on the receiving screen and
 Each setting can come from its flag, from the environment or from a file .env in the current folder; the first of these that \
 has it wins. .env.example lists them all.";
 
-const AFTER_SUBCOMMAND: &str = "The settings that `castway --help` lists can be given here too, for example --data-dir.";
+const AFTER_SUBCOMMAND: &str = "\
+The settings that `castway --help` lists can be given here too, for example --data-dir.
+
+Without a data folder the command takes ./data of the current folder or that of the service (/etc/castway/castway.env, /var/lib/castway), whichever is there. Realm, \
+secrets and the other settings come from what the server there was last started with.";
 
 /// Puts a screen on another screen: signaling, TURN credentials, the TURN relay and the pages in one server
 #[derive(Debug, Parser)]
@@ -86,15 +98,12 @@ impl<E: Into<anyhow::Error>> From<E> for Stop {
     }
 }
 
-/// Reads `.env` and the command line, and does what they say; `serve` runs the server until it is told to stop.
+/// Reads the command line and `.env`, and does what they say; `serve` runs the server until it is told to stop.
 ///
-/// Call it first in `main`: it sets environment variables from `.env`, which no other thread may be reading then.
+/// Call it first in `main`: it sets environment variables from `.env`, which no other thread may be reading then, and where root
+/// runs a command on the data of another user it becomes that user.
 pub fn run(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> ExitCode {
-    let asks = std::env::args().skip(1).any(|argument| ["-h", "--help", "-V", "--version"].contains(&argument.as_str()));
-    let loaded = environment::load(Path::new(".env")).map_err(Stop::Usage);
-    // Help is what whoever has a broken .env may be looking for.
-    let done = loaded.or_else(|stop| if asks { Ok(()) } else { Err(stop) }).and_then(|()| dispatch(serve));
-    match done {
+    match dispatch(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Clap(error)) => {
             // A closed pipe is the reader's choice.
@@ -119,30 +128,83 @@ pub fn variables() -> Vec<String> {
 }
 
 fn dispatch(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> Result<(), Stop> {
-    let (cli, wished_ttl) = parse(std::env::args_os().collect())?;
-    for warning in environment::unknown(std::env::vars_os().map(|(name, _)| name), &variables()) {
-        eprintln!("castway: warning: {warning}");
-    }
-    let config = Config::read(&cli.settings)?;
-    match cli.command {
-        None | Some(Command::Run) => Ok(serve(config)?),
-        Some(Command::Health) => health::run(&config),
-        Some(Command::User(command)) => block_on(user::run(command, &config)),
-        Some(Command::Credentials(arguments)) => block_on(credentials::run(&arguments, wished_ttl, &config)),
-        Some(Command::Secret(command)) => block_on(secret::run(command, &config)),
+    let args: Vec<_> = std::env::args_os().collect();
+    // Before .env: help is what somebody with a broken one may be looking for.
+    let line = Line::parse(&args)?;
+    match line.cli.command {
+        None | Some(Command::Run) => {
+            environment::load(Path::new(ENV_FILE)).map_err(Stop::Usage)?;
+            let line = Line::parse(&args)?;
+            warn_of_unknown([]);
+            Ok(serve(Config::read(&line.cli.settings)?)?)
+        }
+        Some(_) => beside(line),
     }
 }
 
-/// The command line, and the `--ttl` of `castway credentials`: a wish, where the variable is the limit.
-fn parse(args: Vec<OsString>) -> Result<(Cli, Option<String>), Stop> {
-    let matches = Cli::command().try_get_matches_from(&args).map_err(|error| Stop::Clap(briefer(error, &args)))?;
-    let mut cli = Cli::from_arg_matches(&matches).map_err(Stop::Clap)?;
-    let mut wished_ttl = None;
-    if matches!(cli.command, Some(Command::Credentials(_))) && matches.value_source("ttl") == Some(ValueSource::CommandLine) {
-        wished_ttl = cli.settings.ttl.take();
-        cli.settings.ttl = std::env::var("CASTWAY_TTL").ok();
+/// Runs a command that is not the server itself.
+fn beside(line: Line) -> Result<(), Stop> {
+    let places = Places::of_this_machine().context("the working folder can't be found")?;
+    let installation = Installation::find(&places, &line)?;
+    warn_of_unknown(installation.names().map(OsString::from));
+    match line.cli.command {
+        Some(Command::Health) => health::run(&installation.without_database()?),
+        Some(Command::User(command)) => block_on(&installation, user::run(command, &installation)),
+        Some(Command::Credentials(arguments)) => {
+            block_on(&installation, credentials::run(&arguments, line.wished_ttl, &installation))
+        }
+        Some(Command::Secret(command)) => block_on(&installation, secret::run(command, &installation)),
+        None | Some(Command::Run) => Ok(()),
     }
-    Ok((cli, wished_ttl))
+}
+
+fn warn_of_unknown(more: impl IntoIterator<Item = OsString>) {
+    for warning in environment::unknown(std::env::vars_os().map(|(name, _)| name).chain(more), &variables()) {
+        eprintln!("castway: warning: {warning}");
+    }
+}
+
+/// The command line with the variables that are set.
+#[derive(Debug)]
+struct Line {
+    cli: Cli,
+    /// The `--ttl` of `castway credentials`: a wish, where the variable is the limit.
+    wished_ttl: Option<String>,
+    /// The settings that flags gave, by field.
+    flags: Vec<String>,
+    /// The settings that variables gave, by field.
+    variables: Vec<String>,
+}
+
+impl Line {
+    fn parse(args: &[OsString]) -> Result<Self, Stop> {
+        let matches = Cli::command().try_get_matches_from(args).map_err(|error| Stop::Clap(briefer(error, args)))?;
+        let mut cli = Cli::from_arg_matches(&matches).map_err(Stop::Clap)?;
+        let command = Cli::command();
+        let from = |source: ValueSource| {
+            let fields = command.get_arguments().map(|argument| argument.get_id().as_str());
+            fields.filter(|field| matches.value_source(field) == Some(source)).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (mut flags, variables) = (from(ValueSource::CommandLine), from(ValueSource::EnvVariable));
+        let mut wished_ttl = None;
+        if matches!(cli.command, Some(Command::Credentials(_))) && flags.iter().any(|field| field == "ttl") {
+            flags.retain(|field| field != "ttl");
+            wished_ttl = cli.settings.ttl.take();
+            cli.settings.ttl = std::env::var("CASTWAY_TTL").ok();
+        }
+        Ok(Self { cli, wished_ttl, flags, variables })
+    }
+
+    const fn asks_for_health(&self) -> bool {
+        matches!(self.cli.command, Some(Command::Health))
+    }
+
+    /// Where the settings are from, in words; the data folder aside.
+    fn sources(&self) -> Vec<String> {
+        let kinds = [(&self.flags, "the command line"), (&self.variables, "the environment")];
+        let has = |fields: &[String]| fields.iter().any(|field| field != "data_dir");
+        kinds.into_iter().filter(|(fields, _)| has(fields)).map(|(_, words)| words.to_owned()).collect()
+    }
 }
 
 /// The help of a subcommand without the settings, which would bury its own few arguments.
@@ -173,14 +235,24 @@ fn annotated(command: clap::Command) -> clap::Command {
     })
 }
 
-fn block_on(work: impl Future<Output = Result<(), Stop>>) -> Result<(), Stop> {
+/// Runs `work` as the owner of the data.
+fn block_on(installation: &Installation, work: impl Future<Output = Result<(), Stop>>) -> Result<(), Stop> {
+    owner::become_owner(installation.data_dir())?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
-/// Opens the database, does `work` and closes it, so that the file is in order when the command ends.
-async fn with_store<T>(config: &Config, work: impl AsyncFnOnce(&Store) -> Result<T, Stop>) -> Result<T, Stop> {
-    let store = Store::open(&config.data_dir, SystemTime::now()).await?;
-    let done = work(&store).await;
+/// Opens the database, does `work` with it and the settings, which agree with the server in what is `shared`, and closes it, so
+/// that the file is in order when the command ends.
+async fn with_store<T>(
+    installation: &Installation,
+    shared: &[Shared],
+    work: impl AsyncFnOnce(&Store, &Config) -> Result<T, Stop>,
+) -> Result<T, Stop> {
+    let store = Store::open_existing(installation.data_dir(), SystemTime::now()).await?;
+    let done = match installation.settle(&store, shared).await {
+        Ok(config) => work(&store, &config).await,
+        Err(stop) => Err(stop),
+    };
     store.close().await;
     done
 }
@@ -217,8 +289,8 @@ fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<(Cli, Option<String>), Stop> {
-        parse(line.split(' ').map(OsString::from).collect())
+    fn parsed(line: &str) -> Result<Line, Stop> {
+        Line::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
     }
 
     fn help(line: &str) -> String {
@@ -236,16 +308,16 @@ mod tests {
     #[test]
     fn settings_come_before_and_after_the_command() {
         for line in ["castway --data-dir x user list", "castway user list --data-dir x", "castway user --data-dir x list"] {
-            assert_eq!(parsed(line).unwrap().0.settings.data_dir.as_deref(), Some("x"), "{line}");
+            assert_eq!(parsed(line).unwrap().cli.settings.data_dir.as_deref(), Some("x"), "{line}");
         }
     }
 
     #[test]
     fn the_ttl_of_credentials_is_a_wish() {
-        let (cli, wish) = parsed("castway credentials alice --ttl 60").unwrap();
-        assert_eq!((cli.settings.ttl, wish.as_deref()), (None, Some("60")));
-        let (cli, wish) = parsed("castway --ttl 60").unwrap();
-        assert_eq!((cli.settings.ttl.as_deref(), wish), (Some("60"), None));
+        let line = parsed("castway credentials alice --ttl 60").unwrap();
+        assert_eq!((line.cli.settings.ttl, line.wished_ttl.as_deref(), line.flags.len()), (None, Some("60"), 0));
+        let line = parsed("castway --ttl 60").unwrap();
+        assert_eq!((line.cli.settings.ttl.as_deref(), line.wished_ttl, line.flags), (Some("60"), None, vec!["ttl".to_owned()]));
     }
 
     #[test]
@@ -261,7 +333,8 @@ mod tests {
             "castway --data-dir x user add -h",
         ] {
             let help = help(line);
-            assert!(!help.contains("CASTWAY_HTTP_ADDR") && help.contains(AFTER_SUBCOMMAND), "{line}: {help}");
+            let after = AFTER_SUBCOMMAND.lines().next().unwrap();
+            assert!(!help.contains("CASTWAY_HTTP_ADDR") && help.contains(after), "{line}: {help}");
         }
         assert!(help("castway user add --help").contains("--generate"));
     }
@@ -283,8 +356,8 @@ mod tests {
         let names: Vec<_> = lines.iter().map(|(name, _)| format!("CASTWAY_{name}")).collect();
         assert_eq!(names, variables());
         let flags = lines.iter().map(|(name, value)| format!("--{}={value}", name.to_lowercase().replace('_', "-")));
-        let args = ["castway".to_owned()].into_iter().chain(flags).map(OsString::from).collect();
-        Config::read(&parse(args).unwrap().0.settings).expect("the example can be used as it is");
+        let args: Vec<_> = ["castway".to_owned()].into_iter().chain(flags).map(OsString::from).collect();
+        Config::read(&Line::parse(&args).unwrap().cli.settings).expect("the example can be used as it is");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Stop, print, table, with_store};
+use super::{Installation, Shared, Stop, print, table, with_store};
 use crate::config::Config;
 use crate::users::credentials::unix_seconds;
 use crate::users::{SecretInfo, Store};
@@ -43,12 +43,12 @@ pub(super) struct Remove {
     id: i64,
 }
 
-pub(super) async fn run(command: Command, config: &Config) -> Result<(), Stop> {
-    let configured = config.credentials.static_auth_secrets.len();
-    if configured > 0 {
-        return elsewhere(&command, configured);
-    }
-    with_store(config, async |store: &Store| {
+pub(super) async fn run(command: Command, installation: &Installation) -> Result<(), Stop> {
+    with_store(installation, &[Shared::Secrets, Shared::Ttl], async |store: &Store, config: &Config| {
+        let configured = config.credentials.static_auth_secrets.len();
+        if configured > 0 {
+            return elsewhere(&command, configured);
+        }
         let now = SystemTime::now();
         store.purge(config.credentials.ttl, now).await?;
         match command {

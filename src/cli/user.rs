@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 
-use super::{Json, Stop, print, table, with_store};
+use super::{Installation, Json, Shared, Stop, print, table, with_store};
 use crate::config::Config;
 use crate::users::{PasswordKeys, Store, StoreError, UserInfo, UserName};
 
@@ -62,8 +62,9 @@ pub(super) struct WithPassword {
     generate: bool,
 }
 
-pub(super) async fn run(command: Command, config: &Config) -> Result<(), Stop> {
-    with_store(config, async |store: &Store| {
+pub(super) async fn run(command: Command, installation: &Installation) -> Result<(), Stop> {
+    let shared: &[Shared] = if matches!(command, Command::Add(_) | Command::Passwd(_)) { &[Shared::Realm] } else { &[] };
+    with_store(installation, shared, async |store: &Store, config: &Config| {
         let now = SystemTime::now();
         match command {
             Command::Add(arguments) => add(store, &arguments, config).await,

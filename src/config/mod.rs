@@ -9,6 +9,7 @@ mod cast;
 mod credentials;
 mod external;
 mod http;
+mod layers;
 mod listen;
 mod multi;
 mod relay;
@@ -32,8 +33,11 @@ pub use multi::MultiConfig;
 pub use relay::{Discovery, RelayConfig};
 pub use tls::{AcmeConfig, CertificateSource, TlsConfig};
 
+use crate::secret::Secret;
+
 /// The text of every setting. Each flag has its variable and the other way round; an empty value counts as not set.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 #[command(next_help_heading = "Settings")]
 #[allow(rustdoc::bare_urls, reason = "clap prints these lines as they are")]
 pub struct Settings {
@@ -260,6 +264,8 @@ pub struct Settings {
 /// Everything the program needs to know, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// As given, for [`Settings::record`].
+    pub settings: Secret<Settings>,
     pub data_dir: PathBuf,
     pub http: HttpConfig,
     pub tls: TlsConfig,
@@ -297,6 +303,7 @@ impl Config {
         let http = HttpConfig::read(settings, &mut reader);
         let relay = RelayConfig::read(settings, &mut reader);
         let config = Self {
+            settings: Secret::new(settings.clone()),
             data_dir: PathBuf::from(text(&settings.data_dir).unwrap_or("data")),
             tls: TlsConfig::read(settings, &mut reader, *http.listen.addrs.last().expect("never empty"), relay.addr),
             http,

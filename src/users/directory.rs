@@ -247,9 +247,14 @@ impl Directory {
         password::verify(password, hash.map(|hash| hash.expose().as_str()))
     }
 
-    /// How many enabled users can't log in to a relay of this realm with their password, because it was set for another one.
-    pub fn users_of_other_realms(&self, realm: &str) -> usize {
-        self.0.known.load().users.values().filter(|user| user.enabled && user.realm != realm).count()
+    /// The enabled users who can't log in to a relay of this realm with their password, because it was set for another one; by
+    /// name.
+    pub fn users_of_other_realms(&self, realm: &str) -> Vec<String> {
+        let known = self.0.known.load();
+        let others = known.users.iter().filter(|(_, user)| user.enabled && user.realm != realm);
+        let mut names: Vec<String> = others.map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names
     }
 
     fn prove<K>(&self, username: &str, realm: &str, now: SystemTime, key: impl Fn(Proof<'_>) -> K) -> Vec<K> {
@@ -546,7 +551,8 @@ mod tests {
         assert!(directory.is_live("alice") && directory.is_live("1001"));
         assert!(!directory.is_live("nobody"));
         assert_eq!(directory.long_term_keys("1001", "castway", at(0)), [credentials::h_a1_md5("1001", "castway", "pw")]);
-        assert_eq!(directory.users_of_other_realms("elsewhere"), 2);
+        assert_eq!(directory.users_of_other_realms("elsewhere"), ["1001", "alice"]);
+        assert!(directory.users_of_other_realms("castway").is_empty());
     }
 
     /// Prosody issues the expiry alone.

@@ -8,6 +8,7 @@ mod directory;
 mod leases;
 mod name;
 mod open;
+mod other_realms;
 mod password;
 mod store;
 
@@ -15,5 +16,6 @@ pub use credentials::Credentials;
 pub use directory::Directory;
 pub use name::{NameError, UserName, check_requested};
 pub use open::OpenError;
+pub use other_realms::OtherRealms;
 pub use password::{PasswordError, PasswordKeys};
 pub use store::{SecretInfo, Snapshot, SnapshotUser, Store, StoreError, UserInfo};

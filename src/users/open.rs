@@ -15,8 +15,25 @@ const CONNECTIONS: u32 = 4;
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
+/// What to do where there is no database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absent {
+    Make,
+    Refuse,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    #[error(
+        "there is no castway database in {folder}, and only the server makes one. Start the server of this folder once \
+         (castway run, or its service), or name the folder of the server that you mean with --data-dir or CASTWAY_DATA_DIR"
+    )]
+    Missing { folder: PathBuf },
+    #[error(
+        "{path} can't be used: {cause}. Run the command as root (sudo) or as the user that runs the server, or name another folder \
+         with --data-dir or CASTWAY_DATA_DIR"
+    )]
+    Denied { path: PathBuf, cause: String },
     #[error(
         "{path} can't be written: {cause}. Give the user that runs castway write access to the folder and the files in it, \
          or choose another folder with CASTWAY_DATA_DIR"
@@ -49,13 +66,19 @@ pub enum OpenError {
     Other { path: PathBuf, cause: String },
 }
 
-/// Makes what is missing and brings the schema up to date.
-pub(super) async fn open(data_dir: &Path) -> Result<(SqlitePool, SqliteConnectOptions), OpenError> {
-    make_folder(data_dir)?;
+/// Brings the schema up to date; where nothing is there, does what `absent` says.
+pub(super) async fn open(data_dir: &Path, absent: Absent) -> Result<(SqlitePool, SqliteConnectOptions), OpenError> {
     let path = data_dir.join(FILE);
+    match absent {
+        Absent::Make => make_folder(data_dir)?,
+        Absent::Refuse => look(data_dir, &path)?,
+    }
     // Two processes that meet an old schema would both try to bring it up to date, and one would fail.
     let _turn = take_turn(data_dir).await?;
-    make_file(&path)?;
+    match absent {
+        Absent::Make => make_file(&path)?,
+        Absent::Refuse => restrict(&path)?,
+    }
     // A commit is on the disk before it is acknowledged, and the file alone says so: FULL survives a power cut too.
     let options = SqliteConnectOptions::new()
         .filename(&path)
@@ -64,11 +87,41 @@ pub(super) async fn open(data_dir: &Path) -> Result<(SqlitePool, SqliteConnectOp
         .busy_timeout(BUSY);
     let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options.clone());
     let pool = pool.await.map_err(|error| from_sqlx(&path, &error))?;
-    if let Err(error) = MIGRATOR.run(&pool).await {
-        pool.close().await;
-        return Err(from_migrate(&path, error));
+    match update(&pool, &path, absent).await {
+        Ok(()) => Ok((pool, options)),
+        Err(error) => {
+            pool.close().await;
+            Err(error)
+        }
     }
-    Ok((pool, options))
+}
+
+async fn update(pool: &SqlitePool, path: &Path, absent: Absent) -> Result<(), OpenError> {
+    if absent == Absent::Refuse {
+        // A file that has no table of steps is another program's, or that of a server that was killed while it made it.
+        let made = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'");
+        if made.fetch_one(pool).await.map_err(|error| from_sqlx(path, &error))? == 0 {
+            return Err(OpenError::Missing { folder: path.parent().unwrap_or(path).to_owned() });
+        }
+    }
+    MIGRATOR.run(pool).await.map_err(|error| from_migrate(path, error))
+}
+
+/// Whether there is a file with something in it, by path for the reason that [`restrict`] has.
+fn look(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
+    let missing = || OpenError::Missing { folder: data_dir.to_owned() };
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Err(missing()),
+        Ok(metadata) if belongs_to_another(&metadata) => {
+            Err(OpenError::Denied { path: path.to_owned(), cause: "it belongs to another user".to_owned() })
+        }
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(missing()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(OpenError::Denied { path: path.to_owned(), cause: error.to_string() })
+        }
+        Err(error) => Err(from_io(path, &error)),
+    }
 }
 
 fn make_folder(data_dir: &Path) -> Result<(), OpenError> {
@@ -91,6 +144,20 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => restrict(path),
         Err(error) => Err(from_io(path, &error)),
     }
+}
+
+/// Whether whoever runs this has no business with the file: a server keeps it from group and world.
+#[cfg(unix)]
+fn belongs_to_another(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let user = rustix::process::geteuid();
+    !user.is_root() && user.as_raw() != metadata.uid() && metadata.mode() & 0o022 == 0
+}
+
+#[cfg(not(unix))]
+fn belongs_to_another(_metadata: &fs::Metadata) -> bool {
+    false
 }
 
 /// Takes the file away from group and world, and gives its journal the same mode: one that a read-only file left behind would

@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 
 use super::credentials::{CLOCK_SLACK, unix_seconds};
 use super::name::UserName;
-use super::open::{self, OpenError};
+use super::open::{self, Absent, OpenError};
 use super::password::PasswordKeys;
 use crate::secret::Secret;
 
@@ -90,13 +90,25 @@ impl std::fmt::Debug for SnapshotUser {
 }
 
 impl Store {
-    /// Opens the database in `data_dir`. Makes the folder (0700) and the file (0600) where they are missing, brings the schema
-    /// up to date, and generates the first secret.
+    /// Opens the database in `data_dir` for a server. Makes the folder (0700) and the file (0600) where they are missing, brings
+    /// the schema up to date, and generates the first secret.
     ///
     /// # Errors
     /// [`OpenError`], each a sentence that says what to do.
     pub async fn open(data_dir: &Path, now: SystemTime) -> Result<Self, OpenError> {
-        let (pool, options) = open::open(data_dir).await?;
+        Self::open_or(data_dir, Absent::Make, now).await
+    }
+
+    /// As [`Store::open`], for a command beside a server: where there is no database it makes none.
+    ///
+    /// # Errors
+    /// [`OpenError`], each a sentence that says what to do.
+    pub async fn open_existing(data_dir: &Path, now: SystemTime) -> Result<Self, OpenError> {
+        Self::open_or(data_dir, Absent::Refuse, now).await
+    }
+
+    async fn open_or(data_dir: &Path, absent: Absent, now: SystemTime) -> Result<Self, OpenError> {
+        let (pool, options) = open::open(data_dir, absent).await?;
         let store = Self { pool, options };
         match store.first_secret(now).await {
             Ok(()) => Ok(store),
@@ -262,6 +274,25 @@ impl Store {
             select().fetch_one(&self.pool).await?
         };
         Ok(Secret::new(fixed(value)?))
+    }
+
+    /// Keeps what the server runs with ([`Settings::record`](crate::config::Settings::record)) in place of what was kept before.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn record(&self, settings: &Secret<String>, now: SystemTime) -> Result<(), StoreError> {
+        let replace = sqlx::query("INSERT OR REPLACE INTO server (id, settings, started_at) VALUES (1, ?1, ?2)");
+        replace.bind(settings.expose()).bind(seconds(now)).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// What the last server recorded; `None` where none of a version that records has run.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn recorded(&self) -> Result<Option<Secret<String>>, StoreError> {
+        let settings = sqlx::query_scalar::<_, String>("SELECT settings FROM server");
+        Ok(settings.fetch_optional(&self.pool).await?.map(Secret::new))
     }
 
     /// Forgets secrets that were retired more than `longest` ago.
@@ -497,6 +528,17 @@ mod tests {
         store.close().await;
         let store = Store::open(folder.path(), at(1)).await.unwrap();
         assert_eq!(store.snapshot().await.unwrap().secrets.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn each_start_replaces_what_the_one_before_recorded() {
+        let (_folder, store) = store().await;
+        assert_eq!(store.recorded().await.unwrap(), None);
+        for settings in [r#"{"static_auth_secret":"north"}"#, "{}"] {
+            let settings = Secret::new(settings.to_owned());
+            store.record(&settings, at(1)).await.unwrap();
+            assert_eq!(store.recorded().await.unwrap(), Some(settings));
+        }
     }
 
     #[tokio::test]

@@ -286,9 +286,10 @@ async fn health_is_that_it_runs_and_readiness_that_it_works() {
     stale.await.unwrap();
 }
 
-#[test]
-fn the_command_line_names_turn_over_tls_where_a_certificate_is_kept() {
+#[tokio::test]
+async fn the_command_line_names_turn_over_tls_where_a_certificate_is_kept() {
     let folder = tempfile::tempdir().unwrap();
+    Store::open(folder.path(), SystemTime::now()).await.unwrap().close().await;
     let uris = |arguments: &[&str]| {
         let mut command = castway(folder.path());
         command.args(["credentials", "alice", "--turn-access", "open", "--external-ip", "192.0.2.9"]).args(arguments);
@@ -320,9 +321,10 @@ fn the_command_line_names_turn_over_tls_where_a_certificate_is_kept() {
     assert!(uris(&[]).0.is_empty(), "nobody trusts a self-signed one");
 }
 
-#[test]
-fn the_command_line_prints_what_turn_would() {
+#[tokio::test]
+async fn the_command_line_prints_what_turn_would() {
     let folder = tempfile::tempdir().unwrap();
+    Store::open(folder.path(), SystemTime::now()).await.unwrap().close().await;
     ok(castway(folder.path()).args(["user", "add", "alice", "--generate"]));
     let mut command = castway(folder.path());
     command.args(["credentials", "alice", "--ttl", "60", "--external-ip", "192.0.2.9", "--static-auth-secret", "north"]);

@@ -150,9 +150,9 @@ async fn without_descriptors_what_runs_goes_on_and_accepting_recovers() {
 #[tokio::test]
 async fn disabling_a_user_ends_its_allocations() {
     let folder = tempfile::tempdir().unwrap();
-    ok(castway(folder.path()).args(["user", "add", "alice", "--generate"]));
     let (at, http) = free();
     let _running = program(folder.path(), at, http);
+    ok(castway(folder.path()).args(["user", "add", "alice", "--generate"]));
     let client = rest_client(at).await;
     let relayed = client.allocate().await.unwrap();
     let port = relayed.local_addr().unwrap();
@@ -166,11 +166,11 @@ async fn disabling_a_user_ends_its_allocations() {
 #[tokio::test]
 async fn a_secret_that_is_removed_makes_no_new_allocation() {
     let folder = tempfile::tempdir().unwrap();
-    ok(castway(folder.path()).args(["user", "add", "alice", "--generate"]));
     let (at, http) = free();
     let mut command = program_command(folder.path(), at, http);
     command.env_remove("CASTWAY_STATIC_AUTH_SECRET");
     let _running = run(command, http);
+    ok(castway(folder.path()).args(["user", "add", "alice", "--generate"]));
     let issued = || {
         let reply: serde_json::Value = serde_json::from_str(&ok(castway(folder.path()).args(["credentials", "alice"]))).unwrap();
         [&reply["username"], &reply["password"]].map(|text| text.as_str().unwrap().to_owned())

@@ -25,6 +25,11 @@ async fn open(data_dir: &Path) -> Result<Store, OpenError> {
     Store::open(data_dir, SystemTime::now()).await
 }
 
+/// As a server does at its first start.
+async fn make(data_dir: &Path) {
+    open(data_dir).await.unwrap().close().await;
+}
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o777
 }
@@ -102,6 +107,7 @@ async fn a_locked_database_leaves_the_last_snapshot_in_force() {
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let folder = tempfile::tempdir().unwrap();
+    make(folder.path()).await;
     ok(castway(folder.path()).args(["user", "add", "alice", "--generate"]));
     let store = open(folder.path()).await.unwrap();
     let directory = Directory::open(&store, &config()).await.unwrap();
@@ -210,8 +216,8 @@ fn as_nobody(folder: &Path) -> Command {
     command
 }
 
-#[test]
-fn a_read_only_database_is_a_sentence_that_says_what_to_do() {
+#[tokio::test]
+async fn a_read_only_database_is_a_sentence_that_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let database = data.join("castway.db");
@@ -223,12 +229,8 @@ fn a_read_only_database_is_a_sentence_that_says_what_to_do() {
         assert!(said.contains("CASTWAY_DATA_DIR"), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     };
-    // An empty folder.
-    fs::create_dir(&data).unwrap();
-    fs::set_permissions(&data, Permissions::from_mode(0o555)).unwrap();
-    refused(&database);
-    // A database in it.
-    fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
+    // A database in a folder that can't be written.
+    make(&data).await;
     ok(as_nobody(folder.path()).args(["user", "add", "alice", "--generate"]));
     fs::set_permissions(&data, Permissions::from_mode(0o555)).unwrap();
     refused(&database);
@@ -244,6 +246,7 @@ fn a_read_only_database_is_a_sentence_that_says_what_to_do() {
 #[tokio::test]
 async fn sigkill_loses_no_acknowledged_user() {
     let folder = tempfile::tempdir().unwrap();
+    make(folder.path()).await;
     let mut acknowledged = Vec::new();
     for round in 0..24_u64 {
         let name = format!("user-{round}");
@@ -270,10 +273,34 @@ async fn sigkill_loses_no_acknowledged_user() {
     assert!(missing.is_empty(), "{missing:?} of {acknowledged:?}");
 }
 
-#[test]
-fn processes_that_start_together_share_one_new_database() {
+#[tokio::test]
+async fn servers_that_start_together_share_one_new_database() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
+    let opening: Vec<_> = (0..6)
+        .map(|_| {
+            tokio::spawn({
+                let data = data.clone();
+                async move { open(&data).await }
+            })
+        })
+        .collect();
+    for store in opening {
+        store.await.unwrap().unwrap().close().await;
+    }
+    assert_eq!(ok(castway(&data).args(["secret", "list"])).lines().count(), 2);
+}
+
+/// A database of an older version, and commands of this one that meet it at once.
+#[tokio::test]
+async fn commands_bring_an_old_database_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    make(&data).await;
+    let mut connection = raw(&data).connect().await.unwrap();
+    let older = "ALTER TABLE users DROP COLUMN admin; DROP TABLE server; DELETE FROM _sqlx_migrations WHERE version > 1";
+    sqlx::raw_sql(older).execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
     let children: Vec<_> = (0..6)
         .map(|n| {
             let mut command = castway(&data);
@@ -289,9 +316,10 @@ fn processes_that_start_together_share_one_new_database() {
     assert_eq!(ok(castway(&data).args(["secret", "list"])).lines().count(), 2);
 }
 
-#[test]
-fn the_command_line_says_what_it_did_and_what_went_wrong() {
+#[tokio::test]
+async fn the_command_line_says_what_it_did_and_what_went_wrong() {
     let folder = tempfile::tempdir().unwrap();
+    make(folder.path()).await;
     let run = |args: &[&str]| castway(folder.path()).args(args).output().unwrap();
     assert!(ok(castway(folder.path()).args(["user", "list"])).contains("castway user add NAME"));
     let mut child = castway(folder.path());
@@ -326,19 +354,21 @@ fn the_command_line_says_what_it_did_and_what_went_wrong() {
 #[test]
 fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    fs::write(at(".env"), format!("CASTWAY_DATA_DIR='{}'\nCASTWAY_DATADIR=x\n", at("from-file").display())).unwrap();
-    let run = |command: &mut Command| command.arg("user").arg("list").current_dir(folder.path()).output().unwrap();
-    let made = |name: &str| at(name).join("castway.db").exists();
-
-    let output = run(castway(Path::new("")).env_remove("CASTWAY_DATA_DIR"));
-    assert!(made("from-file"), "{}", stderr(&output));
+    let folder = folder.path().canonicalize().unwrap();
+    let at = |name: &str| folder.join(name);
+    fs::write(at(".env"), "CASTWAY_DATA_DIR=from-file\nCASTWAY_DATADIR=x\n").unwrap();
+    let looked_at = |command: &mut Command, name: &str| {
+        let said = stderr(&command.arg("user").arg("list").current_dir(&folder).output().unwrap());
+        let named = format!("castway: there is no castway database in {}, and", at(name).display());
+        assert!(said.contains(&named), "{said}");
+        said
+    };
+    let said = looked_at(castway(Path::new("")).env_remove("CASTWAY_DATA_DIR"), "from-file");
     let warning = "castway: warning: CASTWAY_DATADIR is not a setting and is ignored; is CASTWAY_DATA_DIR meant?\n";
-    assert_eq!(stderr(&output), warning);
-    run(&mut castway(&at("from-variable")));
-    assert!(made("from-variable"));
-    run(castway(&at("not-this")).arg("--data-dir").arg(at("from-flag")));
-    assert!(made("from-flag") && !made("not-this"));
+    assert!(said.starts_with(warning), "{said}");
+    looked_at(&mut castway(&at("from-variable")), "from-variable");
+    looked_at(castway(&at("not-this")).arg("--data-dir").arg("from-flag"), "from-flag");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is made");
 }
 
 #[test]
@@ -353,17 +383,19 @@ fn a_malformed_env_file_is_an_error_that_keeps_its_secret() {
     assert!(!folder.path().join("castway.db").exists());
 }
 
-#[test]
-fn a_path_with_odd_characters_is_a_path() {
+#[tokio::test]
+async fn a_path_with_odd_characters_is_a_path() {
     let folder = tempfile::tempdir().unwrap();
     let data: PathBuf = folder.path().join("a b?c#d%20e");
+    make(&data).await;
     ok(castway(&data).args(["user", "list"]));
     assert!(data.join("castway.db").exists());
 }
 
-#[test]
-fn an_administrator_is_made_and_unmade() {
+#[tokio::test]
+async fn an_administrator_is_made_and_unmade() {
     let folder = tempfile::tempdir().unwrap();
+    make(folder.path()).await;
     let admin = || {
         let listed: serde_json::Value =
             serde_json::from_str(&ok(castway(folder.path()).args(["user", "list", "--json"]))).unwrap();

@@ -1,0 +1,101 @@
+//! Settings in which a command must agree with the server, or what it makes is worth nothing there.
+
+use std::path::Path;
+
+use super::Stop;
+use crate::config::{Config, Settings};
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shared {
+    /// Passwords are kept for one realm.
+    Realm,
+    /// They sign and verify.
+    Secrets,
+    /// The longest life of what is signed.
+    Ttl,
+}
+
+impl Shared {
+    pub(super) const ALL: [Self; 3] = [Self::Realm, Self::Secrets, Self::Ttl];
+
+    pub(super) fn is_among(self, fields: &[String]) -> bool {
+        fields.iter().any(|field| field == self.field())
+    }
+
+    pub(super) const fn text(self, settings: &mut Settings) -> &mut Option<String> {
+        match self {
+            Self::Realm => &mut settings.realm,
+            Self::Secrets => &mut settings.static_auth_secret,
+            Self::Ttl => &mut settings.ttl,
+        }
+    }
+
+    /// As in [`Settings`].
+    const fn field(self) -> &'static str {
+        match self {
+            Self::Realm => "realm",
+            Self::Secrets => "static_auth_secret",
+            Self::Ttl => "ttl",
+        }
+    }
+
+    pub(super) fn differs(self, one: &Config, other: &Config) -> bool {
+        match self {
+            Self::Realm => one.relay.realm != other.relay.realm,
+            Self::Secrets => one.credentials.static_auth_secrets != other.credentials.static_auth_secrets,
+            Self::Ttl => one.credentials.ttl != other.credentials.ttl,
+        }
+    }
+
+    pub(super) fn variable(self) -> String {
+        format!("CASTWAY_{}", self.field().to_uppercase())
+    }
+
+    fn flag(self) -> String {
+        format!("--{}", self.field().replace('_', "-"))
+    }
+
+    /// What the server has, where that is no secret.
+    fn shown(self, config: &Config) -> String {
+        match self {
+            Self::Realm => format!(" ({:?})", config.relay.realm),
+            Self::Secrets => String::new(),
+            Self::Ttl => format!(" ({} seconds)", config.credentials.ttl.as_secs()),
+        }
+    }
+
+    const fn consequence(self) -> &'static str {
+        match self {
+            Self::Realm => "its relay would refuse the user for ever",
+            Self::Secrets => "it verifies nothing that other secrets sign",
+            Self::Ttl => "its relay goes by its own longest life",
+        }
+    }
+}
+
+/// Compares what a command would work with, `mine`, with what the `server` of `data_dir` was last started with. `flags` are the
+/// fields that the command line itself gave: whoever types them means them.
+///
+/// # Errors
+/// Where the environment or `.env` says otherwise than the server, which nobody may have meant.
+pub(super) fn check(shared: &[Shared], mine: &Config, server: &Config, flags: &[String], data_dir: &Path) -> Result<(), Stop> {
+    for setting in shared.iter().filter(|setting| setting.differs(mine, server)) {
+        let (variable, flag) = (setting.variable(), setting.flag());
+        let typed = setting.is_among(flags);
+        let name = if typed { &flag } else { &variable };
+        let why = format!(
+            "{name} differs from what the server of {} was last started with{}: {}",
+            data_dir.display(),
+            setting.shown(server),
+            setting.consequence()
+        );
+        if !typed {
+            return Err(Stop::Usage(format!(
+                "{why}. Unset {variable} for this command, or restart the server with it; {flag} insists on it"
+            )));
+        }
+        eprintln!("castway: warning: {why}");
+    }
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! Root's commands on data of another user: what they make there must be that user's, or its server can't write it any more.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::Context as _;
+use rustix::process::{Gid, Uid, geteuid};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+/// Where root runs this: becomes the owner of `data_dir`, or of the database in it where the folder is root's. For good, and for
+/// this thread and those it starts; so call it before there are others.
+///
+/// # Errors
+/// Where root may not (a container without `CAP_SETUID`).
+pub(super) fn become_owner(data_dir: &Path) -> anyhow::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let paths = [data_dir.to_owned(), data_dir.join("castway.db")];
+    // What is not there is for the database to complain about.
+    let mut owners = paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|found| (found.uid(), found.gid()));
+    let Some((uid, gid)) = owners.find(|(uid, _)| *uid != 0) else { return Ok(()) };
+    let become_it = || {
+        set_keep_capabilities(true)?;
+        set_thread_groups(&[])?;
+        let gid = Gid::from_raw(gid);
+        set_thread_res_gid(gid, gid, gid)?;
+        let uid = Uid::from_raw(uid);
+        set_thread_res_uid(uid, uid, uid)?;
+        // Still read and reach what root may: the folder may be a container's, below one that its owner can't enter here, and a
+        // certificate's key may be readable by a group of the service. Nothing can be written or made by that.
+        let reads = CapabilitySet::DAC_READ_SEARCH;
+        let all = CapabilitySets { effective: reads, permitted: reads, inheritable: CapabilitySet::empty() };
+        set_capabilities(None, all).or_else(|_| {
+            let none = CapabilitySet::empty();
+            set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+        })
+    };
+    become_it().with_context(|| {
+        format!("root can't become the user {uid}, to whom {} belongs: run the command as that user", data_dir.display())
+    })
+}
