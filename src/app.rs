@@ -61,6 +61,7 @@ pub struct App {
 /// Listeners for TCP, the relay's own aside.
 struct Sockets {
     http: Socket,
+    more_http: Vec<Socket>,
     https: Option<Socket>,
     turns: Option<Socket>,
     /// Proxies that come to the relay's own: they may name the client first.
@@ -195,6 +196,11 @@ impl App {
     /// Where the pages, Socket.IO and the REST API are, with the real port when 0 was asked for.
     pub const fn http_addr(&self) -> SocketAddr {
         self.sockets.http.addr
+    }
+
+    /// The other addresses of the same, with the real ports.
+    pub fn more_http_addrs(&self) -> Vec<SocketAddr> {
+        self.sockets.more_http.iter().map(|socket| socket.addr).collect()
     }
 
     /// Where everything is over TLS; `None`: TLS is off, or its port was taken.
@@ -382,8 +388,14 @@ impl Issuer for CastIssuer {
 
 impl Sockets {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let http = port::bind(&config.http.listen, "CASTWAY_HTTP_ADDR").await?;
-        let mut bound = Self { http, https: None, turns: None, proxied: None, collider: None, missing: Vec::new() };
+        let mut all = Vec::new();
+        for listen in &config.http.listen {
+            all.push(port::bind(listen, "CASTWAY_HTTP_ADDR").await?);
+        }
+        let mut all = all.into_iter();
+        let http = all.next().context("CASTWAY_HTTP_ADDR names no address")?;
+        let mut bound =
+            Self { http, more_http: all.collect(), https: None, turns: None, proxied: None, collider: None, missing: Vec::new() };
         let collider = config.calls.collider.map(Listen::exactly);
         let more = [
             (&config.tls.https, "CASTWAY_HTTPS_ADDR", &mut bound.https),
@@ -408,7 +420,7 @@ impl Sockets {
     }
 
     fn into_listeners(self) -> Vec<Socket> {
-        [Some(self.http), self.https, self.turns, self.proxied].into_iter().flatten().collect()
+        [Some(self.http), self.https, self.turns, self.proxied].into_iter().flatten().chain(self.more_http).collect()
     }
 }
 

@@ -40,8 +40,9 @@ pub struct Settings {
     /// Folder for the database and the generated secrets; made with mode 0700 [default: data]
     #[arg(long, env = "CASTWAY_DATA_DIR", value_name = "DIR", global = true, hide_env_values = true)]
     pub data_dir: Option<String>,
-    /// Address of the pages, Socket.IO and the REST API without TLS [default: 0.0.0.0:8080; port 80 with a domain, if it may]
-    #[arg(long, env = "CASTWAY_HTTP_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
+    /// Address of the pages, Socket.IO and the REST API without TLS, or a comma list: all of them serve the same, URLs name the
+    /// first [default: 0.0.0.0:8080; port 80 with a domain, if it may]
+    #[arg(long, env = "CASTWAY_HTTP_ADDR", value_name = "LIST", global = true, hide_env_values = true)]
     pub http_addr: Option<String>,
     /// Address of everything over TLS: HTTPS, WebSocket, TURN [default: 0.0.0.0:8443; port 443 with a domain, if it may]
     #[arg(long, env = "CASTWAY_HTTPS_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
@@ -294,7 +295,7 @@ impl Config {
         let relay = RelayConfig::read(settings, &mut reader);
         let config = Self {
             data_dir: PathBuf::from(text(&settings.data_dir).unwrap_or("data")),
-            tls: TlsConfig::read(settings, &mut reader, *http.listen.addrs.last().expect("never empty"), relay.addr),
+            tls: TlsConfig::read(settings, &mut reader, http.main(), relay.addr),
             http,
             relay,
             credentials: CredentialsConfig::read(settings, &mut reader),
@@ -425,7 +426,7 @@ mod tests {
     #[test]
     fn defaults_need_no_setting() {
         let config = Config::read(&Settings::default()).expect("defaults are valid");
-        assert_eq!(config.http.listen.addrs, ["0.0.0.0:8080".parse().unwrap()]);
+        assert_eq!(config.http.listen, [Listen::exactly("0.0.0.0:8080".parse().unwrap())]);
         assert_eq!(config.relay.addr.to_string(), "0.0.0.0:3478");
         assert_eq!(config.credentials.access, TurnAccess::Users);
     }

@@ -62,7 +62,12 @@ impl Server {
             limiter: AddressLimiter::per_minute(config.credentials.rate),
             ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
             credentials: config.credentials,
-            site: Site { public_url: None, http: config.http.listen.addrs[0], https_port: None, alphabet: config.cast.alphabet },
+            site: Site {
+                public_url: None,
+                http: config.http.listen[0].addrs[0],
+                https_port: None,
+                alphabet: config.cast.alphabet,
+            },
             certificates: None,
             probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
             numbers: Numbers(Box::new(Vec::new)),
