@@ -12,7 +12,7 @@ use socketioxide::SocketIo;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use url::{Host, Url};
+use url::Url;
 
 use crate::address;
 use crate::api::{self, Api, Numbers, Probe, Site};
@@ -32,7 +32,7 @@ use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoom
 use crate::port::{self, Doors, Listener as Socket};
 use crate::relay::{self, Diversion};
 use crate::signals::Reload;
-use crate::tls::Certificates;
+use crate::tls::{Certificates, Kind};
 use crate::users::{Directory, Store};
 use crate::{http, namespaces, numbers, router, socket_io};
 
@@ -86,12 +86,12 @@ impl App {
         let mut sockets = Sockets::bind(&config).await?;
         let https_port = config.tls.https.is_some().then(|| sockets.https_port());
         config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
-        let certificates = https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_names(&config)));
-        let certificates = certificates.transpose()?;
-
         let bound = relay::bind_addresses(&config.relay)?;
         let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
         external.look_at_start().await;
+        let names = own_names(&config, &external);
+        let certificates = https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, names)).transpose()?;
+
         let relay = relay::start(&config.relay, &external, Arc::new(directory.clone()))?;
         if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
             let (to, connections) = mpsc::channel(PROXIED);
@@ -235,12 +235,12 @@ impl App {
         let here = format!("http://localhost:{}", http.port());
         let others = match (&public, &self.certificates) {
             (Some(url), _) => vec![url.clone()],
-            (None, Some(_)) => address::origins("https", SocketAddr::new(http.ip(), self.sockets.https_port())),
-            (None, None) => address::origins("http", http),
+            (None, Some(_)) => self.origins("https", self.sockets.https_port()),
+            (None, None) => self.origins("http", http.port()),
         };
-        // A TV can't be told to trust a certificate that nobody has signed.
-        let self_signed = self.certificates.as_ref().map(Certificates::current).filter(|current| !current.is_trusted());
-        let tv = if self_signed.is_some() && public.is_none() { address::origins("http", http) } else { others.clone() };
+        // A TV can't be told to trust a certificate that no authority has signed.
+        let distrusted = self.certificates.as_ref().map(Certificates::current).filter(|current| !current.is_trusted());
+        let tv = if distrusted.is_some() && public.is_none() { self.origins("http", http.port()) } else { others.clone() };
         let ports = &self.config.relay.ports;
         let mut text = format!("Castway {} is running.\n\n", env!("CARGO_PKG_VERSION"));
         let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<14}{value}\n"));
@@ -253,8 +253,17 @@ impl App {
         if !others.is_empty() && public.is_none() {
             line("", &format!("on this machine {here}"));
         }
-        if let Some(current) = self_signed {
-            line("Certificate", "made by this server: browsers warn once. Its SHA-256 fingerprint is");
+        if !self.sockets.more_http.is_empty() {
+            let more: Vec<String> = self.more_http_addrs().iter().map(SocketAddr::to_string).collect();
+            line("Also at", &more.join(", "));
+        }
+        if let Some(current) = distrusted {
+            if current.kind == Kind::SelfSigned {
+                line("Certificate", "made by this server: browsers warn once. Its SHA-256 fingerprint is");
+            } else {
+                line("Certificate", "clients don't trust that of CASTWAY_CERT: browsers warn once. If clients know its");
+                line("", "authority, set CASTWAY_CERT_TRUSTED=true. Its SHA-256 fingerprint is");
+            }
             line("", &current.fingerprint);
         }
         let secure: Vec<String> = [self.https_addr(), self.turns_addr()].iter().flatten().map(SocketAddr::to_string).collect();
@@ -288,6 +297,19 @@ impl App {
             warnings.push(format!(
                 "No HTTPS: browsers share screens only from HTTPS pages or from localhost. On this machine cast from \
                  {here}/cast; for others set CASTWAY_NO_TLS=false, or put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
+    /// The origins under which other machines reach this one, those of the external addresses first.
+    fn origins(&self, scheme: &str, port: u16) -> Vec<String> {
+        let ip = self.sockets.http.addr.ip();
+        let external = self.external.hosts().into_iter().filter(|host| address::leads_to(host, ip));
+        let mut origins: Vec<String> = external.map(|host| address::origin(scheme, &host, port)).collect();
+        for own in address::origins(scheme, SocketAddr::new(ip, port)) {
+            if !origins.contains(&own) {
+                origins.push(own);
+            }
+        }
+        origins
+    }
+
             ));
         }
         warnings.extend(self.external.problems());
@@ -425,15 +447,12 @@ impl Sockets {
 }
 
 /// The names and addresses of this machine, for its own certificate.
-fn own_names(config: &Config) -> Vec<String> {
+fn own_names(config: &Config, external: &External) -> Vec<String> {
     let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
     let host = Some(host).filter(|host| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
     let local = host.iter().filter(|host| !host.contains('.')).map(|host| format!("{host}.local"));
-    let public = config.http.public_url.as_ref().and_then(Url::host).map(|host| match host {
-        Host::Domain(name) => name.to_owned(),
-        Host::Ipv4(ip) => ip.to_string(),
-        Host::Ipv6(ip) => ip.to_string(),
-    });
+    let public = config.http.public_url.as_ref().and_then(Url::host).map(|host| host.to_owned());
+    let public = external.hosts().into_iter().chain(public).map(|host| host.to_string().trim_matches(['[', ']']).to_owned());
     let ips = address::interfaces().into_iter().filter(|ip| ip.is_loopback() || address::reaches_others(ip));
     let names = ["localhost".to_owned()].into_iter().chain(local).chain(host.clone()).chain(public);
     let mut names: Vec<String> = names.chain(ips.map(|ip| ip.to_string())).filter(|name| !name.is_empty()).collect();

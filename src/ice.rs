@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Serialize, Serializer};
 use url::{Host, Url};
 
+use crate::address;
 use crate::external::External;
 use crate::secret::Secret;
 use crate::tls::Certificates;
@@ -108,7 +109,7 @@ impl IceServers {
             Some(address) if self.listening.is_unspecified() => address,
             Some(_) | None => self.listening,
         };
-        self.external.host().or_else(|| self.public.clone()).or_else(asked).unwrap_or_else(|| host_of(own()))
+        self.external.host().or_else(|| self.public.clone()).or_else(asked).unwrap_or_else(|| address::host(own()))
     }
 
     /// Whether a listener can be where the client found the pages.
@@ -137,13 +138,6 @@ impl Listener {
             Transport::Tcp => format!("turn:{host}:{port}?transport=tcp"),
             Transport::Tls => format!("turns:{host}:{port}?transport=tcp"),
         }
-    }
-}
-
-fn host_of(ip: IpAddr) -> Host {
-    match ip {
-        IpAddr::V4(ip) => Host::Ipv4(ip),
-        IpAddr::V6(ip) => Host::Ipv6(ip),
     }
 }
 
