@@ -98,8 +98,8 @@ impl App {
             relay.divert(&Diversion { networks: config.http.trusted_proxies.clone().into(), to });
             sockets.proxied = Some(Socket::handed(connections, relay.listening()));
         }
-        let port = relay.listening().port();
-        let listeners = Listener::at(port, relay.has_udp(), relay.has_tcp());
+        let ports = [Some(relay.listening().port()), relay.alternate_port()];
+        let listeners = Listener::at(ports.into_iter().flatten(), relay.has_udp(), relay.has_tcp());
         let mut ice = IceServers::new(config.http.public_url.as_ref(), listeners, relay.listening().ip(), external.clone());
         if let Some((certificates, port)) = certificates.clone().zip(https_port) {
             ice = ice.with_tls(certificates, port);
@@ -223,6 +223,11 @@ impl App {
         self.relay.listening()
     }
 
+    /// The other port of STUN and TURN, if there is one, with the real one when 0 was asked for.
+    pub const fn alternate_turn_port(&self) -> Option<u16> {
+        self.relay.alternate_port()
+    }
+
     /// Where Collider has a port of its own, with the real one when 0 was asked for.
     pub fn collider_addr(&self) -> Option<SocketAddr> {
         self.sockets.collider.as_ref().map(|socket| socket.addr)
@@ -272,8 +277,9 @@ impl App {
         }
         let kinds = [(self.relay.has_udp(), "UDP"), (self.relay.has_tcp(), "TCP")];
         let kinds: Vec<&str> = kinds.iter().filter(|(listens, _)| *listens).map(|(_, kind)| *kind).collect();
-        let listening =
-            if kinds.is_empty() { "over TLS".to_owned() } else { format!("{} {}", self.turn_addr(), kinds.join(" and ")) };
+        let alternate = self.alternate_turn_port().map(|port| format!(" and port {port}")).unwrap_or_default();
+        let at = format!("{}{alternate} {}", self.turn_addr(), kinds.join(" and "));
+        let listening = if kinds.is_empty() { "over TLS".to_owned() } else { at };
         if let Some(addr) = self.collider_addr() {
             line("Collider", &format!("{addr}, besides the pages' port"));
         }
@@ -291,12 +297,6 @@ impl App {
         text
     }
 
-    fn warnings(&self, public: Option<&str>, here: &str) -> Vec<String> {
-        let mut warnings = self.sockets.missing.clone();
-        if self.certificates.is_none() && !public.is_some_and(|url| url.starts_with("https:")) {
-            warnings.push(format!(
-                "No HTTPS: browsers share screens only from HTTPS pages or from localhost. On this machine cast from \
-                 {here}/cast; for others set CASTWAY_NO_TLS=false, or put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
     /// The origins under which other machines reach this one, those of the external addresses first.
     fn origins(&self, scheme: &str, port: u16) -> Vec<String> {
         let ip = self.sockets.http.addr.ip();
@@ -310,6 +310,12 @@ impl App {
         origins
     }
 
+    fn warnings(&self, public: Option<&str>, here: &str) -> Vec<String> {
+        let mut warnings = self.sockets.missing.clone();
+        if self.certificates.is_none() && !public.is_some_and(|url| url.starts_with("https:")) {
+            warnings.push(format!(
+                "No HTTPS: browsers share screens only from HTTPS pages or from localhost. On this machine cast from \
+                 {here}/cast; for others set CASTWAY_NO_TLS=false, or put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
             ));
         }
         warnings.extend(self.external.problems());

@@ -42,7 +42,8 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, config: &Co
     check_access(&directory, config.credentials.access, user)?;
     let issued = directory.issue(user, ttl, SystemTime::now());
     let relay = &config.relay;
-    let listeners = Listener::at(relay.addr.port(), relay.udp, relay.tcp);
+    let ports = [Some(relay.addr.port()), relay.alternate_port];
+    let listeners = Listener::at(ports.into_iter().flatten(), relay.udp, relay.tcp);
     let bound = relay.relay_ips.first().copied().unwrap_or_else(|| address::relay_ip(relay.addr.ip())).to_canonical();
     let bound = if bound.is_ipv4() { [Some(bound), None] } else { [None, Some(bound)] };
     let external = External::new(&relay.external, bound, None);

@@ -123,7 +123,8 @@ pub struct Settings {
     /// Whether clients may find out how their NAT behaves (RFC 5780), over UDP: true or false [default: false]
     #[arg(long, env = "CASTWAY_RFC5780", value_name = "BOOL", global = true, hide_env_values = true)]
     pub rfc5780: Option<String>,
-    /// The other port of RFC 5780; 0: the one above the first [default: 0]
+    /// Another port for STUN and TURN, over UDP and TCP, and the other port of RFC 5780; 0: none, and for RFC 5780 the one above
+    /// the first [default: 0]
     #[arg(long, env = "CASTWAY_ALT_LISTENING_PORT", value_name = "PORT", global = true, hide_env_values = true)]
     pub alt_listening_port: Option<String>,
     /// A second address of this machine for RFC 5780; PUBLIC/PRIVATE behind NAT
