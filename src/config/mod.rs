@@ -71,6 +71,10 @@ pub struct Settings {
     /// PEM file with the certificate's private key
     #[arg(long, env = "CASTWAY_PKEY", value_name = "FILE", global = true, hide_env_values = true)]
     pub pkey: Option<String>,
+    /// Whether clients know the authority that signed CASTWAY_CERT: true or false [default: true if it is a public one or in this
+    /// machine's trust store]
+    #[arg(long, env = "CASTWAY_CERT_TRUSTED", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub cert_trusted: Option<String>,
     /// Most TCP connections of one address at once; trusted proxies aside [default: 1000]
     #[arg(long, env = "CASTWAY_ADDRESS_CONNECTIONS", value_name = "COUNT", global = true, hide_env_values = true)]
     pub address_connections: Option<String>,

@@ -309,9 +309,13 @@ fn the_command_line_names_turn_over_tls_where_a_certificate_is_kept() {
         path.to_str().unwrap().to_owned()
     });
     let turns = |port: u16| vec![format!("turns:cast.example.org:{port}?transport=tcp")];
-    assert_eq!(uris(&["--cert", &cert, "--pkey", &key]).0, turns(8443));
-    assert_eq!(uris(&["--cert", &cert, "--pkey", &key, "--https-addr", "0.0.0.0:444"]).0, turns(444));
-    assert!(uris(&["--cert", &cert, "--pkey", &key, "--no-tls", "true"]).0.is_empty());
+    let files = ["--cert", &cert, "--pkey", &key, "--cert-trusted", "true"];
+    let with = |more: &[&str]| uris(&[&files[..], more].concat());
+    assert_eq!(with(&[]).0, turns(8443));
+    assert_eq!(with(&["--https-addr", "0.0.0.0:444"]).0, turns(444));
+    assert!(with(&["--no-tls", "true"]).0.is_empty());
+    let (none, said) = uris(&files[..4]);
+    assert!(none.is_empty() && said.contains("CASTWAY_CERT_TRUSTED=true"), "it signed itself: {said}");
     let (none, said) = uris(&["--cert", &key, "--pkey", &key]);
     assert!(none.is_empty() && said.contains("cert"), "{said}");
 
