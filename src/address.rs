@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use url::Host;
+
 /// The address that relayed sockets are bound to when none is set: the listener's if it is one machine's, else the default
 /// route's, else any interface's, else loopback. IPv4 first where the listener takes both (RFC 8656 section 7.1: an Allocate
 /// that names no family asks for IPv4).
@@ -40,7 +42,33 @@ pub fn origins(scheme: &str, http: SocketAddr) -> Vec<String> {
     }
     let mut seen = std::collections::HashSet::new();
     reachable.retain(|ip| reaches_others(ip) && seen.insert(*ip));
-    reachable.into_iter().map(|ip| format!("{scheme}://{}", SocketAddr::new(ip, http.port()))).collect()
+    reachable.into_iter().map(|ip| origin(scheme, &host(ip), http.port())).collect()
+}
+
+/// The origin of a server, without the scheme's own port.
+pub fn origin(scheme: &str, host: &Host, port: u16) -> String {
+    let usual = if scheme == "https" { 443 } else { 80 };
+    if port == usual { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") }
+}
+
+/// An address as the host of a URL.
+pub const fn host(ip: IpAddr) -> Host {
+    match ip {
+        IpAddr::V4(ip) => Host::Ipv4(ip),
+        IpAddr::V6(ip) => Host::Ipv6(ip),
+    }
+}
+
+/// Whether others can come by this host to a listener that is bound to `listening`, as far as the two tell.
+pub fn leads_to(host: &Host, listening: IpAddr) -> bool {
+    let listening = listening.to_canonical();
+    let dual = listening == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    reaches_others(&listening)
+        && match host {
+            Host::Domain(_) => true,
+            Host::Ipv4(ip) => reaches_others(&IpAddr::V4(*ip)) && (dual || listening.is_ipv4()),
+            Host::Ipv6(ip) => reaches_others(&IpAddr::V6(*ip)) && listening.is_ipv6(),
+        }
 }
 
 /// Whether only one network can reach an address: private, shared (RFC 6598), loopback, link-local and documentation ones.
@@ -93,6 +121,34 @@ mod tests {
     fn a_concrete_listener_names_the_relay_address() {
         assert_eq!(relay_ip("127.0.0.1".parse().unwrap()), IpAddr::V4(Ipv4Addr::LOCALHOST));
         assert_eq!(relay_ip("::ffff:127.0.0.1".parse().unwrap()), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+
+    #[test]
+    fn origins_have_brackets_and_leave_the_usual_port_out() {
+        let origin = |scheme: &str, text: &str, port: u16| origin(scheme, &Host::parse(text).unwrap(), port);
+        assert_eq!(origin("http", "203.0.113.7", 8080), "http://203.0.113.7:8080");
+        assert_eq!(origin("https", "[2001:db8::7]", 8443), "https://[2001:db8::7]:8443");
+        assert_eq!(origin("http", "relay.example.org", 80), "http://relay.example.org");
+        assert_eq!(origin("https", "relay.example.org", 443), "https://relay.example.org");
+        assert_eq!(origin("https", "relay.example.org", 80), "https://relay.example.org:80");
+    }
+
+    #[test]
+    fn a_host_leads_to_listeners_of_its_family() {
+        for (host, listening, leads) in [
+            ("203.0.113.7", "0.0.0.0", true),
+            ("203.0.113.7", "10.0.0.5", true),
+            ("203.0.113.7", "::", true),
+            ("203.0.113.7", "2001:db8::5", false),
+            ("203.0.113.7", "127.0.0.1", false),
+            ("127.0.0.1", "0.0.0.0", false),
+            ("[2001:db8::7]", "::", true),
+            ("[2001:db8::7]", "0.0.0.0", false),
+            ("relay.example.org", "0.0.0.0", true),
+            ("relay.example.org", "::1", false),
+        ] {
+            assert_eq!(leads_to(&Host::parse(host).unwrap(), listening.parse().unwrap()), leads, "{host} {listening}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use socketioxide::SocketIo;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use url::{Host, Url};
+use url::Url;
 
 use crate::address;
 use crate::api::{self, Api, Numbers, Probe, Site};
@@ -32,7 +32,7 @@ use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoom
 use crate::port::{self, Doors, Listener as Socket};
 use crate::relay::{self, Diversion};
 use crate::signals::Reload;
-use crate::tls::Certificates;
+use crate::tls::{Certificates, Kind};
 use crate::users::{Directory, OtherRealms, Store};
 use crate::{http, namespaces, numbers, router, socket_io};
 
@@ -61,6 +61,7 @@ pub struct App {
 /// Listeners for TCP, the relay's own aside.
 struct Sockets {
     http: Socket,
+    more_http: Vec<Socket>,
     https: Option<Socket>,
     turns: Option<Socket>,
     /// Proxies that come to the relay's own: they may name the client first.
@@ -85,12 +86,12 @@ impl App {
         let mut sockets = Sockets::bind(&config).await?;
         let https_port = config.tls.https.is_some().then(|| sockets.https_port());
         config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
-        let certificates = https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_names(&config)));
-        let certificates = certificates.transpose()?;
-
         let bound = relay::bind_addresses(&config.relay)?;
         let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
         external.look_at_start().await;
+        let names = own_names(&config, &external);
+        let certificates = https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, names)).transpose()?;
+
         let relay = relay::start(&config.relay, &external, Arc::new(directory.clone()))?;
         if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
             let (to, connections) = mpsc::channel(PROXIED);
@@ -100,8 +101,8 @@ impl App {
         // Not before the ports are there: a second server that finds them taken is not the one that commands are for.
         let record = config.settings.expose().record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
         store.record(&record, now).await?;
-        let port = relay.listening().port();
-        let listeners = Listener::at(port, relay.has_udp(), relay.has_tcp());
+        let ports = [Some(relay.listening().port()), relay.alternate_port()];
+        let listeners = Listener::at(ports.into_iter().flatten(), relay.has_udp(), relay.has_tcp());
         let mut ice = IceServers::new(config.http.public_url.as_ref(), listeners, relay.listening().ip(), external.clone());
         if let Some((certificates, port)) = certificates.clone().zip(https_port) {
             ice = ice.with_tls(certificates, port);
@@ -200,6 +201,11 @@ impl App {
         self.sockets.http.addr
     }
 
+    /// The other addresses of the same, with the real ports.
+    pub fn more_http_addrs(&self) -> Vec<SocketAddr> {
+        self.sockets.more_http.iter().map(|socket| socket.addr).collect()
+    }
+
     /// Where everything is over TLS; `None`: TLS is off, or its port was taken.
     pub fn https_addr(&self) -> Option<SocketAddr> {
         self.sockets.https.as_ref().map(|socket| socket.addr)
@@ -220,6 +226,11 @@ impl App {
         self.relay.listening()
     }
 
+    /// The other port of STUN and TURN, if there is one, with the real one when 0 was asked for.
+    pub const fn alternate_turn_port(&self) -> Option<u16> {
+        self.relay.alternate_port()
+    }
+
     /// Where Collider has a port of its own, with the real one when 0 was asked for.
     pub fn collider_addr(&self) -> Option<SocketAddr> {
         self.sockets.collider.as_ref().map(|socket| socket.addr)
@@ -232,12 +243,12 @@ impl App {
         let here = format!("http://localhost:{}", http.port());
         let others = match (&public, &self.certificates) {
             (Some(url), _) => vec![url.clone()],
-            (None, Some(_)) => address::origins("https", SocketAddr::new(http.ip(), self.sockets.https_port())),
-            (None, None) => address::origins("http", http),
+            (None, Some(_)) => self.origins("https", self.sockets.https_port()),
+            (None, None) => self.origins("http", http.port()),
         };
-        // A TV can't be told to trust a certificate that nobody has signed.
-        let self_signed = self.certificates.as_ref().map(Certificates::current).filter(|current| !current.is_trusted());
-        let tv = if self_signed.is_some() && public.is_none() { address::origins("http", http) } else { others.clone() };
+        // A TV can't be told to trust a certificate that no authority has signed.
+        let distrusted = self.certificates.as_ref().map(Certificates::current).filter(|current| !current.is_trusted());
+        let tv = if distrusted.is_some() && public.is_none() { self.origins("http", http.port()) } else { others.clone() };
         let ports = &self.config.relay.ports;
         let mut text = format!("Castway {} is running.\n\n", env!("CARGO_PKG_VERSION"));
         let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<14}{value}\n"));
@@ -250,8 +261,17 @@ impl App {
         if !others.is_empty() && public.is_none() {
             line("", &format!("on this machine {here}"));
         }
-        if let Some(current) = self_signed {
-            line("Certificate", "made by this server: browsers warn once. Its SHA-256 fingerprint is");
+        if !self.sockets.more_http.is_empty() {
+            let more: Vec<String> = self.more_http_addrs().iter().map(SocketAddr::to_string).collect();
+            line("Also at", &more.join(", "));
+        }
+        if let Some(current) = distrusted {
+            if current.kind == Kind::SelfSigned {
+                line("Certificate", "made by this server: browsers warn once. Its SHA-256 fingerprint is");
+            } else {
+                line("Certificate", "clients don't trust that of CASTWAY_CERT: browsers warn once. If clients know its");
+                line("", "authority, set CASTWAY_CERT_TRUSTED=true. Its SHA-256 fingerprint is");
+            }
             line("", &current.fingerprint);
         }
         let secure: Vec<String> = [self.https_addr(), self.turns_addr()].iter().flatten().map(SocketAddr::to_string).collect();
@@ -260,8 +280,9 @@ impl App {
         }
         let kinds = [(self.relay.has_udp(), "UDP"), (self.relay.has_tcp(), "TCP")];
         let kinds: Vec<&str> = kinds.iter().filter(|(listens, _)| *listens).map(|(_, kind)| *kind).collect();
-        let listening =
-            if kinds.is_empty() { "over TLS".to_owned() } else { format!("{} {}", self.turn_addr(), kinds.join(" and ")) };
+        let alternate = self.alternate_turn_port().map(|port| format!(" and port {port}")).unwrap_or_default();
+        let at = format!("{}{alternate} {}", self.turn_addr(), kinds.join(" and "));
+        let listening = if kinds.is_empty() { "over TLS".to_owned() } else { at };
         if let Some(addr) = self.collider_addr() {
             line("Collider", &format!("{addr}, besides the pages' port"));
         }
@@ -277,6 +298,19 @@ impl App {
             warnings.iter().for_each(|warning| text.push_str(&format!("  ! {warning}\n")));
         }
         text
+    }
+
+    /// The origins under which other machines reach this one, those of the external addresses first.
+    fn origins(&self, scheme: &str, port: u16) -> Vec<String> {
+        let ip = self.sockets.http.addr.ip();
+        let external = self.external.hosts().into_iter().filter(|host| address::leads_to(host, ip));
+        let mut origins: Vec<String> = external.map(|host| address::origin(scheme, &host, port)).collect();
+        for own in address::origins(scheme, SocketAddr::new(ip, port)) {
+            if !origins.contains(&own) {
+                origins.push(own);
+            }
+        }
+        origins
     }
 
     fn warnings(&self, public: Option<&str>, here: &str) -> Vec<String> {
@@ -386,8 +420,14 @@ impl Issuer for CastIssuer {
 
 impl Sockets {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let http = port::bind(&config.http.listen, "CASTWAY_HTTP_ADDR").await?;
-        let mut bound = Self { http, https: None, turns: None, proxied: None, collider: None, missing: Vec::new() };
+        let mut all = Vec::new();
+        for listen in &config.http.listen {
+            all.push(port::bind(listen, "CASTWAY_HTTP_ADDR").await?);
+        }
+        let mut all = all.into_iter();
+        let http = all.next().context("CASTWAY_HTTP_ADDR names no address")?;
+        let mut bound =
+            Self { http, more_http: all.collect(), https: None, turns: None, proxied: None, collider: None, missing: Vec::new() };
         let collider = config.calls.collider.map(Listen::exactly);
         let more = [
             (&config.tls.https, "CASTWAY_HTTPS_ADDR", &mut bound.https),
@@ -412,20 +452,17 @@ impl Sockets {
     }
 
     fn into_listeners(self) -> Vec<Socket> {
-        [Some(self.http), self.https, self.turns, self.proxied].into_iter().flatten().collect()
+        [Some(self.http), self.https, self.turns, self.proxied].into_iter().flatten().chain(self.more_http).collect()
     }
 }
 
 /// The names and addresses of this machine, for its own certificate.
-fn own_names(config: &Config) -> Vec<String> {
+fn own_names(config: &Config, external: &External) -> Vec<String> {
     let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
     let host = Some(host).filter(|host| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
     let local = host.iter().filter(|host| !host.contains('.')).map(|host| format!("{host}.local"));
-    let public = config.http.public_url.as_ref().and_then(Url::host).map(|host| match host {
-        Host::Domain(name) => name.to_owned(),
-        Host::Ipv4(ip) => ip.to_string(),
-        Host::Ipv6(ip) => ip.to_string(),
-    });
+    let public = config.http.public_url.as_ref().and_then(Url::host).map(|host| host.to_owned());
+    let public = external.hosts().into_iter().chain(public).map(|host| host.to_string().trim_matches(['[', ']']).to_owned());
     let ips = address::interfaces().into_iter().filter(|ip| ip.is_loopback() || address::reaches_others(ip));
     let names = ["localhost".to_owned()].into_iter().chain(local).chain(host.clone()).chain(public);
     let mut names: Vec<String> = names.chain(ips.map(|ip| ip.to_string())).filter(|name| !name.is_empty()).collect();

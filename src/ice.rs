@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Serialize, Serializer};
 use url::{Host, Url};
 
+use crate::address;
 use crate::external::External;
 use crate::secret::Secret;
 use crate::tls::Certificates;
@@ -70,7 +71,7 @@ impl IceServers {
         self.listeners.iter().map(|listener| listener.turn(&host)).chain(self.turns(&host, request_host)).collect()
     }
 
-    /// The same with credentials, and `stun:` where there is UDP, as `RTCPeerConnection` takes them.
+    /// The same with credentials, and one `stun:` where there is UDP, as `RTCPeerConnection` takes them.
     pub fn ice_servers(&self, credentials: &Credentials, request_host: Option<&str>) -> Vec<IceServer> {
         let host = self.host(request_host);
         let turn = self.uris(request_host).into_iter().map(|urls| IceServer {
@@ -78,18 +79,18 @@ impl IceServers {
             username: Some(credentials.username.clone()),
             credential: Some(credentials.password.clone()),
         });
-        let stun = self.stun(&host).map(|urls| IceServer { urls, username: None, credential: None });
+        let stun = self.stun(&host).into_iter().map(|urls| IceServer { urls, username: None, credential: None });
         turn.chain(stun).collect()
     }
 
-    /// `stun:HOST:PORT` where there is UDP, with the host of [`Self::uris`].
+    /// `stun:HOST:PORT` where there is UDP, with the host of [`Self::uris`]. Other ports would tell clients nothing new.
     pub fn stun_uris(&self, request_host: Option<&str>) -> Vec<String> {
-        self.stun(&self.host(request_host)).collect()
+        self.stun(&self.host(request_host)).into_iter().collect()
     }
 
-    fn stun(&self, host: &Host) -> impl Iterator<Item = String> {
-        let udp = self.listeners.iter().filter(|listener| listener.transport == Transport::Udp);
-        udp.map(move |listener| format!("stun:{host}:{}", listener.port))
+    fn stun(&self, host: &Host) -> Option<String> {
+        let udp = self.listeners.iter().find(|listener| listener.transport == Transport::Udp)?;
+        Some(format!("stun:{host}:{}", udp.port))
     }
 
     fn turns(&self, host: &Host, request_host: Option<&str>) -> Option<String> {
@@ -108,7 +109,7 @@ impl IceServers {
             Some(address) if self.listening.is_unspecified() => address,
             Some(_) | None => self.listening,
         };
-        self.external.host().or_else(|| self.public.clone()).or_else(asked).unwrap_or_else(|| host_of(own()))
+        self.external.host().or_else(|| self.public.clone()).or_else(asked).unwrap_or_else(|| address::host(own()))
     }
 
     /// Whether a listener can be where the client found the pages.
@@ -124,10 +125,12 @@ impl IceServers {
 }
 
 impl Listener {
-    /// Those of one port, the preferred one first.
-    pub fn at(port: u16, udp: bool, tcp: bool) -> Vec<Self> {
-        let both = [(Transport::Udp, udp), (Transport::Tcp, tcp)].into_iter();
-        both.filter(|(_, listens)| *listens).map(|(transport, _)| Self { transport, port }).collect()
+    /// Those of the ports, the preferred one first.
+    pub fn at(ports: impl IntoIterator<Item = u16>, udp: bool, tcp: bool) -> Vec<Self> {
+        let transports = [(Transport::Udp, udp), (Transport::Tcp, tcp)];
+        let of =
+            |port| transports.into_iter().filter(|(_, listens)| *listens).map(move |(transport, _)| Self { transport, port });
+        ports.into_iter().flat_map(of).collect()
     }
 
     fn turn(self, host: &Host) -> String {
@@ -137,13 +140,6 @@ impl Listener {
             Transport::Tcp => format!("turn:{host}:{port}?transport=tcp"),
             Transport::Tls => format!("turns:{host}:{port}?transport=tcp"),
         }
-    }
-}
-
-fn host_of(ip: IpAddr) -> Host {
-    match ip {
-        IpAddr::V4(ip) => Host::Ipv4(ip),
-        IpAddr::V6(ip) => Host::Ipv6(ip),
     }
 }
 
@@ -272,6 +268,24 @@ mod tests {
                 {"urls": "stun:192.0.2.7:3478"},
             ])
         );
+    }
+
+    #[test]
+    fn a_second_port_comes_after_the_first_and_stun_has_one() {
+        let mut servers = servers(&Settings::default());
+        servers.listeners = Listener::at([3478, 3479], true, true);
+        let uris = [
+            "turn:192.0.2.7:3478?transport=udp",
+            "turn:192.0.2.7:3478?transport=tcp",
+            "turn:192.0.2.7:3479?transport=udp",
+            "turn:192.0.2.7:3479?transport=tcp",
+        ];
+        assert_eq!(servers.uris(None), uris);
+        let credentials = Credentials { username: "1:a".into(), password: Secret::new("pw".into()), ttl: Duration::from_secs(1) };
+        let named: Vec<String> = servers.ice_servers(&credentials, None).into_iter().map(|server| server.urls).collect();
+        assert_eq!(named, [&uris[..], &["stun:192.0.2.7:3478"]].concat());
+        assert_eq!(servers.stun_uris(None), ["stun:192.0.2.7:3478"]);
+        assert_eq!(Listener::at([3478, 3479], false, true).len(), 2);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub fn certificate(certificates: &Certificates) -> Vec<Family> {
     vec![
         Family {
             name: "castway_certificate_expiry_timestamp_seconds",
-            help: "When the certificate ends, and its kind: self_signed, files or acme",
+            help: "When the certificate ends, and its kind: self_signed, files, untrusted_files or acme",
             kind: Kind::Gauge,
             samples: vec![Sample { labels: vec![("kind", current.kind.name().to_owned())], value: expiry.as_secs_f64() }],
         },

@@ -16,8 +16,8 @@ pub(super) async fn alive() -> Response {
     ([(header::CACHE_CONTROL, "no-store")], "ok\n").into_response()
 }
 
-/// 200, `{"ready": true, "not_ready": [], "certificate": {kind, names, fingerprint, expires, failing}}`, or 503 with the names
-/// of what is not ready. `expires` is in seconds since 1970; without TLS there is no certificate.
+/// 200, `{"ready": true, "not_ready": [], "certificate": {kind, trusted, names, fingerprint, expires, failing}}`, or 503 with
+/// the names of what is not ready. `trusted`: clients take it, as far as we know. `expires` is in seconds since 1970; without TLS there is no certificate.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     let database = (!api.directory.is_current()).then_some("database");
     let probes = api.probes.iter().filter(|probe| !(probe.ready)()).map(|probe| probe.name);
@@ -27,6 +27,7 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
         let current = certificates.current();
         json!({
             "kind": current.kind.name(),
+            "trusted": current.is_trusted(),
             "names": current.names,
             "fingerprint": current.fingerprint,
             "expires": current.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),

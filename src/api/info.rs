@@ -13,7 +13,8 @@ use crate::address;
 use crate::cast::code;
 
 /// 200, `{name, version, publicUrl, origins, https, code: {length, alphabet}}`. `origins` are the addresses under which other
-/// machines reach the pages, the likeliest first; `https`, where there is TLS, is `{port, selfSigned, fingerprint}`.
+/// machines reach the pages, the likeliest first; `https`, where there is TLS, is `{port, selfSigned, fingerprint}`, with
+/// `selfSigned` for every certificate that browsers warn about.
 pub(super) async fn info(State(api): State<Arc<Api>>) -> Response {
     let origins = match &api.site.public_url {
         Some(url) => vec![url.clone()],

@@ -9,7 +9,7 @@ use clap::Args;
 use super::{Installation, Shared, Stop, print, with_store};
 use crate::address;
 use crate::api::TurnReply;
-use crate::config::{Config, TurnAccess};
+use crate::config::{CertificateSource, Config, TurnAccess};
 use crate::external::External;
 use crate::ice::{IceServers, Listener};
 use crate::tls::Certificates;
@@ -19,8 +19,8 @@ const AFTER: &str = "\
 The credentials are valid for CASTWAY_TTL seconds; --ttl SECONDS asks for a shorter life. The relay's address in them is \
 CASTWAY_EXTERNAL_IP or the host of CASTWAY_PUBLIC_URL or CASTWAY_DOMAIN, and without them this machine's.
 
-Secrets, TTL, ports and addresses are those that the server was last started with. turns: is there with CASTWAY_CERT, and with \
-CASTWAY_DOMAIN once its certificate has come.";
+Secrets, TTL, ports and addresses are those that the server was last started with. turns: is there with a CASTWAY_CERT that \
+clients trust, and with CASTWAY_DOMAIN once its certificate has come.";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
@@ -45,7 +45,8 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, installatio
     check_access(&directory, config.credentials.access, user)?;
     let issued = directory.issue(user, ttl, SystemTime::now());
     let relay = &config.relay;
-    let listeners = Listener::at(relay.addr.port(), relay.udp, relay.tcp);
+    let ports = [Some(relay.addr.port()), relay.alternate_port];
+    let listeners = Listener::at(ports.into_iter().flatten(), relay.udp, relay.tcp);
     let bound = relay.relay_ips.first().copied().unwrap_or_else(|| address::relay_ip(relay.addr.ip())).to_canonical();
     let bound = if bound.is_ipv4() { [Some(bound), None] } else { [None, Some(bound)] };
     let external = External::new(&relay.external, bound, None);
@@ -61,10 +62,19 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, installatio
 }
 
 fn certificates(config: &Config) -> Option<Certificates> {
-    Certificates::kept(&config.tls.source, &config.data_dir).unwrap_or_else(|error| {
+    let kept = Certificates::kept(&config.tls.source, &config.data_dir).unwrap_or_else(|error| {
         eprintln!("castway: warning: without turns:, since the certificate can't be used: {error:#}");
         None
-    })
+    });
+    // Whoever has said so needs no warning.
+    let found_out = matches!(config.tls.source, CertificateSource::Files { trusted: None, .. });
+    if found_out && kept.as_ref().is_some_and(|kept| !kept.current().is_trusted()) {
+        eprintln!(
+            "castway: warning: without turns:, since clients don't trust the certificate; if they know its authority, set \
+             CASTWAY_CERT_TRUSTED=true"
+        );
+    }
+    kept
 }
 
 fn read_ttl(wish: &str) -> Result<Duration, Stop> {

@@ -15,9 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const ANSWER: u64 = 8 * 1024;
 
 pub(super) fn run(config: &Config) -> Result<(), Stop> {
-    // Which of its addresses the server could have is its secret.
-    let answers = config.http.listen.addrs.iter().map(|addr| ready(reachable(*addr)));
-    let best = answers.reduce(|one, other| one.or(other)).context("no address is configured")?;
+    // Which address the server could bind is not known here, so each is tried.
+    let mut answers = config.http.listen.iter().flat_map(|listen| &listen.addrs).map(|addr| ready(reachable(*addr)));
+    let mut best = answers.next().context("no address is configured")?;
+    while best.is_err()
+        && let Some(next) = answers.next()
+    {
+        best = best.or(next);
+    }
     print(best?)
 }
 

@@ -392,7 +392,7 @@ mod tests {
         let services = machine.find("castway health").unwrap();
         assert_eq!(services.given.realm, None, "what is in the working folder's .env is not for the service");
         let config = services.without_database().unwrap();
-        assert_eq!((config.relay.realm.as_str(), config.http.listen.addrs[0].port()), ("theirs", 1234));
+        assert_eq!((config.relay.realm.as_str(), config.http.listen[0].addrs[0].port()), ("theirs", 1234));
         let words = services.settings_in_words(false);
         assert_eq!(words, format!("the settings of {}", machine.places.service_settings.display()));
     }

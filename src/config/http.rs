@@ -1,6 +1,6 @@
 //! Where the pages, Socket.IO and the REST API are, and who may call them.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 use url::{Origin, Url};
@@ -9,7 +9,8 @@ use super::{Listen, NETWORKS, Reader, Settings, list, network, text};
 
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    pub listen: Listen,
+    /// All of them listen and serve the same; the first one is the main one, which URLs name. Never empty.
+    pub listen: Vec<Listen>,
     /// The origin people type, without a path or a trailing slash; `None`: the one each request came by.
     pub public_url: Option<Url>,
     pub cors: CorsOrigins,
@@ -30,11 +31,11 @@ pub enum CorsOrigins {
 impl HttpConfig {
     pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
         let default = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080));
-        let expected = "an IP address and a port, e.g. 0.0.0.0:8080 or [::]:8080";
-        let mut listen = Listen::exactly(reader.parsed("CASTWAY_HTTP_ADDR", &settings.http_addr, expected, default));
-        if text(&settings.http_addr).is_none() && text(&settings.domain).is_some() {
-            // Who types the name alone comes here first, and a certificate authority may.
-            listen.addrs.insert(0, SocketAddr::new(default.ip(), 80));
+        let mut listen: Vec<_> = read_addrs(settings, reader).into_iter().map(Listen::exactly).collect();
+        if listen.is_empty() {
+            // Who types the name alone comes to port 80 first, and a certificate authority may.
+            let privileged = text(&settings.domain).map(|_| SocketAddr::new(default.ip(), 80));
+            listen.push(Listen { addrs: privileged.into_iter().chain([default]).collect(), required: true });
         }
         let connections = reader.number("CASTWAY_ADDRESS_CONNECTIONS", &settings.address_connections, 1000, 1..=1_000_000);
         Self {
@@ -51,6 +52,32 @@ impl HttpConfig {
             address_connections: u32::try_from(connections).expect("the range above fits"),
         }
     }
+
+    /// The main address, or the last choice for it.
+    pub(super) fn main(&self) -> SocketAddr {
+        *self.listen[0].addrs.last().expect("never empty")
+    }
+}
+
+fn read_addrs(settings: &Settings, reader: &mut Reader) -> Vec<SocketAddr> {
+    let name = "CASTWAY_HTTP_ADDR";
+    let expected = "IP addresses with ports, separated by commas, e.g. 0.0.0.0:8080 or [::]:8080,[::]:3033";
+    let addrs: Vec<SocketAddr> = reader.list(name, &settings.http_addr, expected, |item| item.parse().ok());
+    let repeats = |index: usize| addrs[..index].iter().find(|earlier| overlap(**earlier, addrs[index]));
+    for (index, addr) in addrs.iter().enumerate() {
+        if let Some(earlier) = repeats(index) {
+            reader.problem(name, &addr.to_string(), &format!("each address once: {earlier} of the list listens there already"));
+        }
+    }
+    addrs
+}
+
+/// Whether the two can't both be listened on.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (first, second) = (one.ip().to_canonical(), other.ip().to_canonical());
+    // `[::]` takes IPv4 too.
+    let covers = |wide: IpAddr, ip: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || ip.is_ipv4());
+    one.port() == other.port() && one.port() != 0 && (first == second || covers(first, second) || covers(second, first))
 }
 
 fn read_cors(settings: &Settings, reader: &mut Reader) -> CorsOrigins {
@@ -95,6 +122,34 @@ mod tests {
         ] {
             assert!(origin(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn several_addresses_listen_each_once() {
+        let read = |value: &str, domain: Option<&str>| {
+            let settings = Settings { http_addr: Some(value.into()), domain: domain.map(str::to_owned), ..Settings::default() };
+            Config::read(&settings).map(|config| config.http.listen).map_err(|problems| problems.to_string())
+        };
+        let listens = |addrs: &[&str]| Listen { addrs: addrs.iter().map(|addr| addr.parse().unwrap()).collect(), required: true };
+        let several = vec![listens(&["0.0.0.0:8080"]), listens(&["0.0.0.0:3033"]), listens(&["[::1]:8083"])];
+        for domain in [None, Some("cast.example.org")] {
+            assert_eq!(read("0.0.0.0:8080, 0.0.0.0:3033,[::1]:8083", domain), Ok(several.clone()));
+        }
+        assert_eq!(read("", None), Ok(vec![listens(&["0.0.0.0:8080"])]));
+        // One is enough there.
+        assert_eq!(read("", Some("cast.example.org")), Ok(vec![listens(&["0.0.0.0:80", "0.0.0.0:8080"])]));
+        assert_eq!(read("127.0.0.1:0,127.0.0.1:0", None).map(|listen| listen.len()), Ok(2));
+        for (addrs, wrong) in [
+            ("0.0.0.0:8080,0.0.0.0:8080", "0.0.0.0:8080"),
+            ("0.0.0.0:8080,0.0.0.0:3033,127.0.0.1:8080", "127.0.0.1:8080"),
+            ("10.0.0.5:8080,[::]:8080", "[::]:8080"),
+            ("[::1]:8080,[::]:8080", "[::]:8080"),
+            ("0.0.0.0:8080,8083", "8083"),
+        ] {
+            let problems = read(addrs, None).expect_err(addrs);
+            assert!(problems.contains(&format!("CASTWAY_HTTP_ADDR={wrong:?}")), "{problems}");
+        }
+        assert!(read("0.0.0.0:8080,[::1]:8080,10.0.0.5:8083,10.0.0.6:8083", None).is_ok());
     }
 
     #[test]

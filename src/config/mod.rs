@@ -44,8 +44,9 @@ pub struct Settings {
     /// Folder for the database and the generated secrets; made with mode 0700 [default: data]
     #[arg(long, env = "CASTWAY_DATA_DIR", value_name = "DIR", global = true, hide_env_values = true)]
     pub data_dir: Option<String>,
-    /// Address of the pages, Socket.IO and the REST API without TLS [default: 0.0.0.0:8080; port 80 with a domain, if it may]
-    #[arg(long, env = "CASTWAY_HTTP_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
+    /// Address of the pages, Socket.IO and the REST API without TLS, or a comma list: all of them serve the same, URLs name the
+    /// first [default: 0.0.0.0:8080; port 80 with a domain, if it may]
+    #[arg(long, env = "CASTWAY_HTTP_ADDR", value_name = "LIST", global = true, hide_env_values = true)]
     pub http_addr: Option<String>,
     /// Address of everything over TLS: HTTPS, WebSocket, TURN [default: 0.0.0.0:8443; port 443 with a domain, if it may]
     #[arg(long, env = "CASTWAY_HTTPS_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
@@ -74,6 +75,10 @@ pub struct Settings {
     /// PEM file with the certificate's private key
     #[arg(long, env = "CASTWAY_PKEY", value_name = "FILE", global = true, hide_env_values = true)]
     pub pkey: Option<String>,
+    /// Whether clients know the authority that signed CASTWAY_CERT: true or false [default: true if it is a public one or in this
+    /// machine's trust store]
+    #[arg(long, env = "CASTWAY_CERT_TRUSTED", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub cert_trusted: Option<String>,
     /// Most TCP connections of one address at once; trusted proxies aside [default: 1000]
     #[arg(long, env = "CASTWAY_ADDRESS_CONNECTIONS", value_name = "COUNT", global = true, hide_env_values = true)]
     pub address_connections: Option<String>,
@@ -126,7 +131,8 @@ pub struct Settings {
     /// Whether clients may find out how their NAT behaves (RFC 5780), over UDP: true or false [default: false]
     #[arg(long, env = "CASTWAY_RFC5780", value_name = "BOOL", global = true, hide_env_values = true)]
     pub rfc5780: Option<String>,
-    /// The other port of RFC 5780; 0: the one above the first [default: 0]
+    /// Another port for STUN and TURN, over UDP and TCP, and the other port of RFC 5780; 0: none, and for RFC 5780 the one above
+    /// the first [default: 0]
     #[arg(long, env = "CASTWAY_ALT_LISTENING_PORT", value_name = "PORT", global = true, hide_env_values = true)]
     pub alt_listening_port: Option<String>,
     /// A second address of this machine for RFC 5780; PUBLIC/PRIVATE behind NAT
@@ -305,7 +311,7 @@ impl Config {
         let config = Self {
             settings: Secret::new(settings.clone()),
             data_dir: PathBuf::from(text(&settings.data_dir).unwrap_or("data")),
-            tls: TlsConfig::read(settings, &mut reader, *http.listen.addrs.last().expect("never empty"), relay.addr),
+            tls: TlsConfig::read(settings, &mut reader, http.main(), relay.addr),
             http,
             relay,
             credentials: CredentialsConfig::read(settings, &mut reader),
@@ -436,7 +442,7 @@ mod tests {
     #[test]
     fn defaults_need_no_setting() {
         let config = Config::read(&Settings::default()).expect("defaults are valid");
-        assert_eq!(config.http.listen.addrs, ["0.0.0.0:8080".parse().unwrap()]);
+        assert_eq!(config.http.listen, [Listen::exactly("0.0.0.0:8080".parse().unwrap())]);
         assert_eq!(config.relay.addr.to_string(), "0.0.0.0:3478");
         assert_eq!(config.credentials.access, TurnAccess::Users);
     }

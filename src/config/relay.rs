@@ -12,6 +12,8 @@ use super::{ExternalConfig, NETWORKS, Reader, Settings, network};
 pub struct RelayConfig {
     /// STUN and TURN over UDP and TCP.
     pub addr: SocketAddr,
+    /// Another port of the same address for STUN and TURN over UDP and TCP. 0: any, where the first is any too.
+    pub alternate_port: Option<u16>,
     /// What relayed transport addresses are advertised under; else the bound addresses.
     pub external: ExternalConfig,
     /// The addresses that relayed sockets are bound to, one of a family at most; else the default route's.
@@ -63,7 +65,7 @@ pub struct RelayConfig {
 /// The sockets of NAT behaviour discovery besides the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discovery {
-    /// 0: any, where the listener's is any too.
+    /// The other port where the relay has no alternate one, for UDP alone. 0: any, where the listener's is any too.
     pub port: u16,
     /// Another address of this machine, and what it is called outside.
     pub second_ip: Option<(IpAddr, IpAddr)>,
@@ -90,12 +92,21 @@ impl RelayConfig {
             let expected = "true where CASTWAY_NO_TCP is true: clients ask for TCP peers over TCP";
             reader.problem("CASTWAY_NO_TCP_RELAY", "false", expected);
         }
+        let alternate_port = alternate_port(reader, settings, addr.port());
+        if no_udp
+            && no_tcp
+            && let Some(port) = alternate_port
+        {
+            let expected = "nothing where CASTWAY_NO_UDP and CASTWAY_NO_TCP are true: TURN over TLS is at CASTWAY_TURNS_ADDR";
+            reader.problem("CASTWAY_ALT_LISTENING_PORT", &port.to_string(), expected);
+        }
         let discovery = discovery(reader, settings, addr.port());
         if no_udp && discovery.is_some() {
             reader.problem("CASTWAY_RFC5780", "true", "false where CASTWAY_NO_UDP is true");
         }
         Self {
             addr,
+            alternate_port,
             external: ExternalConfig::read(settings, reader),
             relay_ips: concrete_ips(reader, "CASTWAY_RELAY_IP", &settings.relay_ip),
             ports: min..=max,
@@ -158,12 +169,16 @@ fn cap(reader: &mut Reader, name: &str, setting: &Option<String>, default: u64) 
     reader.number(name, setting, default, 1..=10_000) as usize
 }
 
-fn discovery(reader: &mut Reader, settings: &Settings, first: u16) -> Option<Discovery> {
-    let on = flag(reader, "CASTWAY_RFC5780", &settings.rfc5780, false);
+fn alternate_port(reader: &mut Reader, settings: &Settings, first: u16) -> Option<u16> {
     let port = reader.number("CASTWAY_ALT_LISTENING_PORT", &settings.alt_listening_port, 0, 0..=65535) as u16;
     if port != 0 && port == first {
         reader.problem("CASTWAY_ALT_LISTENING_PORT", &port.to_string(), "another port than that of CASTWAY_TURN_ADDR");
     }
+    (port != 0).then_some(port)
+}
+
+fn discovery(reader: &mut Reader, settings: &Settings, first: u16) -> Option<Discovery> {
+    let on = flag(reader, "CASTWAY_RFC5780", &settings.rfc5780, false);
     let expected = "an IP address of this machine, or PUBLIC/PRIVATE, e.g. 203.0.113.8/10.0.0.6";
     let second_ip = reader.parse("CASTWAY_ALT_IP", &settings.alt_ip, expected, None, |value| {
         let (public, private) = value.split_once('/').unwrap_or((value, value));
@@ -176,7 +191,7 @@ fn discovery(reader: &mut Reader, settings: &Settings, first: u16) -> Option<Dis
     }
     // As in coturn.
     let above = if first == 0 { 0 } else { first.checked_add(1).unwrap_or(first - 1) };
-    on.then_some(Discovery { port: if port == 0 { above } else { port }, second_ip })
+    on.then_some(Discovery { port: above, second_ip })
 }
 
 fn alternate_servers(reader: &mut Reader, setting: &Option<String>) -> Vec<SocketAddr> {
@@ -262,6 +277,25 @@ mod tests {
         assert!(Config::read(&settings).expect_err("nothing listens").to_string().contains("CASTWAY_NO_TCP"));
         let settings = Settings { no_tcp_relay: Some("false".into()), no_tcp: Some("true".into()), ..Settings::default() };
         assert!(Config::read(&settings).expect_err("no way to ask").to_string().contains("CASTWAY_NO_TCP_RELAY"));
+    }
+
+    #[test]
+    fn a_second_port_needs_no_discovery() {
+        let read = |port: &str, more: &Settings| {
+            let settings = Settings { alt_listening_port: Some(port.into()), ..more.clone() };
+            Config::read(&settings).map(|config| (config.relay.alternate_port, config.relay.discovery.is_some()))
+        };
+        let (yes, no) = (|| Some("true".to_owned()), Settings::default);
+        assert_eq!(read("3479", &no()), Ok((Some(3479), false)));
+        for none in ["", "0"] {
+            assert_eq!(read(none, &no()), Ok((None, false)), "not listened on unless it is set");
+        }
+        assert_eq!(read("3479", &Settings { rfc5780: yes(), ..no() }), Ok((Some(3479), true)));
+        assert_eq!(read("3479", &Settings { no_udp: yes(), ..no() }), Ok((Some(3479), false)));
+        for (port, more) in [("3478", no()), ("65536", no()), ("3479", Settings { no_udp: yes(), no_tcp: yes(), ..no() })] {
+            let problems = read(port, &more).expect_err(port).to_string();
+            assert!(problems.contains(&format!("CASTWAY_ALT_LISTENING_PORT=\"{port}\"")), "{problems}");
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum CertificateSource {
     Files {
         cert: PathBuf,
         key: PathBuf,
+        /// Whether clients know who has signed it; `None`: that is found out.
+        trusted: Option<bool>,
     },
     Acme(AcmeConfig),
 }
@@ -94,6 +96,12 @@ impl CertificateSource {
             (plain && !value.contains(char::is_whitespace)).then(|| Some(value.to_owned()))
         });
         let ca = text(&settings.acme_ca).map(PathBuf::from);
+        let trusted = reader
+            .parse("CASTWAY_CERT_TRUSTED", &settings.cert_trusted, "true or false", None, |value| value.parse().ok().map(Some));
+        if let Some(trusted) = trusted.filter(|_| text(&settings.cert).is_none()) {
+            let expected = "nothing unless CASTWAY_CERT is set: it says whether clients know who signed that file";
+            reader.problem("CASTWAY_CERT_TRUSTED", &bool::to_string(&trusted), expected);
+        }
         match (text(&settings.cert), text(&settings.pkey)) {
             (None, None) if domains.is_empty() && list(&settings.domain).next().is_none() => Self::SelfSigned,
             (None, None) => Self::Acme(AcmeConfig { domains, email, directory, ca }),
@@ -105,7 +113,7 @@ impl CertificateSource {
                         "nothing where CASTWAY_CERT is set: the certificate comes from one of them",
                     );
                 }
-                Self::Files { cert: cert.into(), key: key.into() }
+                Self::Files { cert: cert.into(), key: key.into(), trusted }
             }
             (Some(_), None) => {
                 reader.problem("CASTWAY_PKEY", "", "the file with the private key of CASTWAY_CERT");
@@ -167,5 +175,24 @@ mod tests {
         }
         let plain = Settings { acme_directory: some("http://ca.org"), ..Settings::default() };
         assert!(read(plain).unwrap_err().contains("CASTWAY_ACME_DIRECTORY"));
+    }
+
+    #[test]
+    fn whether_clients_trust_the_files_can_be_said() {
+        let files = |trusted: &str| Settings {
+            cert: some("x.pem"),
+            pkey: some("x.key"),
+            cert_trusted: some(trusted),
+            ..Settings::default()
+        };
+        for (value, expected) in [("true", Some(true)), ("false", Some(false)), ("", None)] {
+            let source = read(files(value)).unwrap().source;
+            assert!(matches!(source, CertificateSource::Files { trusted, .. } if trusted == expected), "{value}: {source:?}");
+        }
+        assert!(read(files("yes")).unwrap_err().contains("CASTWAY_CERT_TRUSTED=\"yes\": expected true or false"));
+        for domain in ["", "a.org"] {
+            let other = Settings { cert_trusted: some("true"), domain: some(domain), ..Settings::default() };
+            assert!(read(other).unwrap_err().contains("CASTWAY_CERT_TRUSTED=\"true\": expected nothing unless CASTWAY_CERT"));
+        }
     }
 }

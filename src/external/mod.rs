@@ -17,6 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use url::{Host, Url};
 
+use crate::address;
 use crate::config::{ExternalAddress, ExternalConfig, Public};
 use crate::turn::RelayAddress;
 
@@ -100,11 +101,26 @@ impl External {
         if let Some(ExternalAddress { public: Public::Name(name), .. }) = self.0.config.addresses.first() {
             return Some(Host::Domain(name.clone()));
         }
-        let chosen = self.0.bound.iter().flatten().find_map(|bound| self.0.chosen(&seen, *bound))?;
-        Some(match chosen {
-            IpAddr::V4(ip) => Host::Ipv4(ip),
-            IpAddr::V6(ip) => Host::Ipv6(ip),
-        })
+        self.0.bound.iter().flatten().find_map(|bound| self.0.chosen(&seen, *bound)).map(address::host)
+    }
+
+    /// Every host that the settings give this machine and that is known now: [`Self::host`] first.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Host> {
+        let seen = self.0.seen.load();
+        let items = self.0.bound.iter().flatten().filter_map(|bound| self.0.item(&seen, *bound));
+        let named = items.map(|(item, ip)| match &item.public {
+            // What it resolves to may change.
+            Public::Name(name) => Host::Domain(name.clone()),
+            Public::Ip(_) | Public::Auto => address::host(ip),
+        });
+        let mut hosts: Vec<Host> = self.host().into_iter().collect();
+        for host in named {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        hosts
     }
 
     /// One sentence for each address that can't be right, with what to set.
@@ -207,10 +223,15 @@ impl Inner {
 
     /// What the settings say of a relay bound there: a pair with its address, or else the first without one.
     fn chosen(&self, seen: &Seen, bound: IpAddr) -> Option<IpAddr> {
+        self.item(seen, bound).map(|(_, ip)| ip)
+    }
+
+    /// The same, and where they say it.
+    fn item(&self, seen: &Seen, bound: IpAddr) -> Option<(&ExternalAddress, IpAddr)> {
         let addresses = &self.config.addresses;
         let pairs = addresses.iter().filter(|address| address.private == Some(bound));
         let others = addresses.iter().filter(|address| address.private.is_none());
-        pairs.chain(others).find_map(|address| seen.known(&address.public, bound))
+        pairs.chain(others).find_map(|address| Some((address, seen.known(&address.public, bound)?)))
     }
 
     /// Whether the last look-ups found everything, and came to an end.

@@ -84,6 +84,20 @@ fn urls_name_what_is_of_use() {
     }
 }
 
+#[tokio::test]
+async fn all_hosts_are_told_the_one_of_urls_first() {
+    let hosts = async |setting: &str| {
+        let external = external(setting, "", &BOTH);
+        external.look(&book([("relay.example.org", &["203.0.114.7", "2606:4700::7"])])).await;
+        external.hosts().iter().map(Host::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(hosts("203.0.114.7,2606:4700::7").await, ["203.0.114.7", "[2606:4700::7]"]);
+    assert_eq!(hosts("203.0.114.7/10.0.0.5,203.0.114.8/10.0.0.6").await, ["203.0.114.7"]);
+    assert_eq!(hosts("relay.example.org").await, ["relay.example.org"]);
+    assert_eq!(hosts("203.0.114.9,relay.example.org").await, ["203.0.114.9", "relay.example.org"]);
+    assert_eq!(hosts("").await, [""; 0]);
+}
+
 /// The only problem, or "".
 async fn problem(setting: &str, public_url: &str, bound: &[&str], book: Book) -> String {
     let external = external(setting, public_url, bound);

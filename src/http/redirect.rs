@@ -1,7 +1,7 @@
 //! From HTTP to HTTPS, where that helps.
 //!
-//! With a certificate that browsers trust, everything is redirected; with a self-signed one nothing: TVs can't be told to trust
-//! it and their page needs no HTTPS, and the caster's page explains the browser's warning before it leads there. Never
+//! With a certificate that browsers trust, everything is redirected; with a self-signed one, or one of an authority that they
+//! don't know, nothing: TVs can't be told to trust it and their page needs no HTTPS, and the caster's page explains the browser's warning before it leads there. Never
 //! redirected are this machine's own requests, those that a proxy passes on (it is where TLS ends), and what monitors and
 //! certificate authorities ask for.
 
@@ -81,14 +81,14 @@ mod tests {
     use super::*;
     use crate::config::CertificateSource;
 
-    fn redirect_of(trusted: bool, public_url: Option<&str>) -> (Redirect, tempfile::TempDir) {
+    fn redirect_of(trusted: Option<bool>, public_url: Option<&str>) -> (Redirect, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(["cast.example.org".to_owned()]).unwrap();
         let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
         std::fs::write(&cert, made.cert.pem()).unwrap();
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        let source = if trusted { CertificateSource::Files { cert, key } } else { CertificateSource::SelfSigned };
-        let certificates = Certificates::open(&source, folder.path(), vec!["localhost".to_owned()]).unwrap();
+        let source = CertificateSource::Files { cert, key, trusted };
+        let certificates = Certificates::open(&source, folder.path(), Vec::new()).unwrap();
         (Redirect { certificates, port: 8443, public_url: public_url.map(|url| url.parse().unwrap()) }, folder)
     }
 
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn with_a_certificate_that_is_trusted_everything_is_redirected_to_its_name() {
-        let (redirect, _folder) = redirect_of(true, None);
+        let (redirect, _folder) = redirect_of(Some(true), None);
         let https = |path: &str| Some(format!("https://cast.example.org:8443{path}"));
         assert_eq!(target(&redirect, "cast.example.org:8080", "/tv?x=1"), https("/tv?x=1"));
         assert_eq!(target(&redirect, "192.0.2.1", "/"), https("/"));
@@ -114,16 +114,25 @@ mod tests {
     }
 
     #[test]
-    fn with_a_self_signed_one_nothing_is() {
-        let (redirect, _folder) = redirect_of(false, None);
+    fn with_one_that_signed_itself_nothing_is() {
+        let (in_files, _folder) = redirect_of(None, None);
+        let (distrusted, _folder) = redirect_of(Some(false), None);
+        let folder = tempfile::tempdir().unwrap();
+        let own = Certificates::open(&CertificateSource::SelfSigned, folder.path(), vec!["localhost".to_owned()]).unwrap();
+        for redirect in [Redirect { certificates: own, ..in_files.clone() }, in_files, distrusted] {
+            nothing_is_redirected(&redirect);
+        }
+    }
+
+    fn nothing_is_redirected(redirect: &Redirect) {
         for path in ["/", "/cast", "/tv", "/socket.io/?EIO=4", "/turn"] {
-            assert_eq!(target(&redirect, "192.0.2.1", path), None, "{path}");
+            assert_eq!(target(redirect, "192.0.2.1", path), None, "{path}");
         }
     }
 
     #[test]
     fn this_machine_a_proxy_and_those_with_tls_are_left_alone() {
-        let (redirect, _folder) = redirect_of(true, None);
+        let (redirect, _folder) = redirect_of(Some(true), None);
         let plain = Arrival { client: "192.0.2.9:1".parse().unwrap(), tls: false, forwarded: false };
         let at = |arrival| redirect.target(arrival, Some("cast.example.org"), &"/".parse().unwrap());
         assert!(at(plain).is_some());
@@ -134,9 +143,9 @@ mod tests {
 
     #[test]
     fn the_public_address_wins() {
-        let (redirect, _folder) = redirect_of(true, Some("https://tv.example.org"));
+        let (redirect, _folder) = redirect_of(Some(true), Some("https://tv.example.org"));
         assert_eq!(target(&redirect, "192.0.2.1", "/a"), Some("https://tv.example.org/a".into()));
-        let (redirect, _folder) = redirect_of(true, Some("http://tv.example.org"));
+        let (redirect, _folder) = redirect_of(Some(true), Some("http://tv.example.org"));
         assert_eq!(target(&redirect, "192.0.2.1", "/cast"), None);
     }
 }

@@ -145,7 +145,7 @@ impl Shard {
             let socket = |name| match Source::from_token(name) {
                 Source::Listener(number) => listeners.get(usize::from(number)).map(|listener| &listener.socket),
                 Source::Relay(relay) => relays.socket(relay),
-                Source::Acceptor | Source::Stream(_) | Source::Splice(_) => None,
+                Source::Acceptor(_) | Source::Stream(_) | Source::Splice(_) => None,
             };
             let sent = outbox.flush(inbox, socket, |failure| unsent(stats, &failure));
             stats.send_calls.add(sent.calls);

@@ -82,10 +82,11 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
         ends.push((Mailbox::new(sender, poll.waker()), poll, controls));
     }
     let mailboxes: Vec<Mailbox> = ends.iter().map(|(mailbox, ..)| mailbox.clone()).collect();
-    let address = listeners.address;
+    let (address, alternate) = (listeners.address, listeners.alternate_port.filter(|_| config.alternate_port.is_some()));
     let (mut udp, mut tcp) = (listeners.udp.into_iter(), listeners.tcp.into_iter());
     let mut handle = Handle {
         listening: address,
+        alternate,
         udp: config.udp,
         tcp: config.tcp,
         meter: Meter(Arc::clone(&stats)),
@@ -95,13 +96,14 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
         watch: None,
     };
     for ((index, stats), (_, poll, controls)) in (0..).zip(stats.iter()).zip(ends) {
-        let (listeners, acceptor) = (udp.next().unwrap_or_default(), tcp.next());
+        let (listeners, acceptors) = (udp.next().unwrap_or_default(), tcp.next().unwrap_or_default());
         for (number, listener) in (0..).zip(&listeners) {
             let token = Source::Listener(number).token();
             poll.add(&listener.socket, token, Interest::Datagrams).context("the relay's socket can't be watched")?;
         }
-        if let Some(acceptor) = &acceptor {
-            poll.add(acceptor, Source::Acceptor.token(), Interest::Read).context("the relay's socket can't be watched")?;
+        for (number, acceptor) in (0..).zip(&acceptors) {
+            let token = Source::Acceptor(number).token();
+            poll.add(acceptor, token, Interest::Read).context("the relay's socket can't be watched")?;
         }
         let core = Core {
             index,
@@ -117,7 +119,7 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
             mailboxes: mailboxes.clone(),
             poll,
             listeners,
-            acceptor,
+            acceptors,
             diversion: None,
             coalesce: config.coalesce,
             icmp_indications: config.icmp_indications,
@@ -180,6 +182,7 @@ impl Watch {
 #[derive(Debug)]
 pub struct Handle {
     listening: SocketAddr,
+    alternate: Option<u16>,
     udp: bool,
     tcp: bool,
     meter: Meter,
@@ -255,6 +258,12 @@ impl Handle {
     #[must_use]
     pub const fn listening(&self) -> SocketAddr {
         self.listening
+    }
+
+    /// The other port of the settings at which clients reach it, with the real one when 0 was asked for.
+    #[must_use]
+    pub const fn alternate_port(&self) -> Option<u16> {
+        self.alternate
     }
 
     /// Whether it listens on UDP.

@@ -22,10 +22,10 @@ const ANY_PORT_TRIES: usize = 16;
 /// The sockets of all clients, by shard.
 pub(super) struct Listeners {
     pub(super) address: SocketAddr,
-    /// The other port of NAT behaviour discovery.
+    /// The other port of the settings, or of NAT behaviour discovery.
     pub(super) alternate_port: Option<u16>,
     pub(super) udp: Vec<Vec<Listener>>,
-    pub(super) tcp: Vec<Acceptor>,
+    pub(super) tcp: Vec<Vec<Acceptor>>,
 }
 
 impl Listeners {
@@ -44,50 +44,66 @@ impl Listeners {
     }
 
     fn bind_once(config: &RelayConfig) -> anyhow::Result<Self> {
-        let mut address = config.addr;
-        // Alone first: sockets that share a port would share it with another server of the same user too.
-        if config.udp {
-            let alone = Options { reuse_port: false, ..Options::listener(address) };
-            let socket = UdpSocket::bind(address, &alone).map_err(|error| listen_error("UDP", address, error))?;
-            address = socket.local_addr().context("the relay's socket has no address")?;
+        let address = probe(config.addr, config.udp, config.tcp, "CASTWAY_TURN_ADDR")?;
+        let (mut datagrams, mut streams) = (vec![address], vec![address]);
+        if let Some(port) = config.alternate_port {
+            let wanted = SocketAddr::new(address.ip(), port);
+            let setting = "CASTWAY_ALT_LISTENING_PORT";
+            let alternate = probe(wanted, config.udp, config.tcp, setting)?;
+            if alternate == address {
+                return Err(listen_error("UDP", address, setting, io::ErrorKind::AddrInUse.into()));
+            }
+            datagrams.push(alternate);
+            streams.push(alternate);
         }
-        if config.tcp {
-            let acceptor = Acceptor::bind(address, false).map_err(|error| listen_error("TCP", address, error))?;
-            address = acceptor.local_addr().context("the relay's socket has no address")?;
-        }
-        let mut addresses = vec![address];
-        let mut alternate_port = None;
         if let Some(discovery) = config.discovery.as_ref().filter(|_| config.udp) {
-            let port = discovery_port(discovery, address)?;
-            addresses.extend(alternates(discovery, address, port)?);
-            alternate_port = Some(port);
+            if datagrams.len() == 1 {
+                datagrams.push(discovery_address(discovery, address)?);
+            }
+            datagrams.extend(second_addresses(discovery, address, datagrams[1].port())?);
         }
-        let threads = 0..config.threads;
-        let listeners = || {
-            let listener = |address: &SocketAddr| {
-                let socket = UdpSocket::bind(*address, &Options::listener(*address));
-                socket.map(|socket| Listener { socket, address: *address }).map_err(|error| listen_error("UDP", *address, error))
-            };
-            addresses.iter().map(listener).collect::<anyhow::Result<Vec<_>>>()
+        let alternate_port = datagrams.get(1).map(SocketAddr::port);
+        let listener = |address: &SocketAddr| {
+            let socket = UdpSocket::bind(*address, &Options::listener(*address));
+            let listener = socket.map(|socket| Listener { socket, address: *address });
+            listener.map_err(|error| listen_error("UDP", *address, "CASTWAY_TURN_ADDR", error))
         };
-        let udp: anyhow::Result<Vec<_>> = threads.clone().filter(|_| config.udp).map(|_| listeners()).collect();
-        let tcp: io::Result<Vec<_>> = threads.filter(|_| config.tcp).map(|_| Acceptor::bind(address, true)).collect();
-        let (udp, tcp) = (udp?, tcp.map_err(|error| listen_error("TCP", address, error))?);
-        Ok(Self { address, alternate_port, udp, tcp })
+        let acceptor = |address: &SocketAddr| {
+            Acceptor::bind(*address, true).map_err(|error| listen_error("TCP", *address, "CASTWAY_TURN_ADDR", error))
+        };
+        let threads = 0..config.threads;
+        let udp = threads.clone().filter(|_| config.udp).map(|_| datagrams.iter().map(listener).collect());
+        let tcp = threads.filter(|_| config.tcp).map(|_| streams.iter().map(acceptor).collect());
+        Ok(Self { address, alternate_port, udp: udp.collect::<anyhow::Result<_>>()?, tcp: tcp.collect::<anyhow::Result<_>>()? })
     }
 }
 
+/// Binds the address alone and lets go of it: sockets that share a port would share it with another server of the same user too.
+/// Returns it with the port that was free, where any will do.
+fn probe(mut address: SocketAddr, udp: bool, tcp: bool, setting: &str) -> anyhow::Result<SocketAddr> {
+    if udp {
+        let alone = Options { reuse_port: false, ..Options::listener(address) };
+        let socket = UdpSocket::bind(address, &alone).map_err(|error| listen_error("UDP", address, setting, error))?;
+        address = socket.local_addr().context("the relay's socket has no address")?;
+    }
+    if tcp {
+        let acceptor = Acceptor::bind(address, false).map_err(|error| listen_error("TCP", address, setting, error))?;
+        address = acceptor.local_addr().context("the relay's socket has no address")?;
+    }
+    Ok(address)
+}
+
 /// The other port of NAT behaviour discovery; where the first is any, so is this.
-fn discovery_port(discovery: &Discovery, first: SocketAddr) -> anyhow::Result<u16> {
+fn discovery_address(discovery: &Discovery, first: SocketAddr) -> anyhow::Result<SocketAddr> {
     let address = SocketAddr::new(first.ip(), discovery.port);
     let alone = Options { reuse_port: false, ..Options::listener(address) };
     let socket = UdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, &error))?;
-    Ok(socket.local_addr().context("the relay's socket has no address")?.port())
+    socket.local_addr().context("the relay's socket has no address")
 }
 
-/// Where else to listen: on a wildcard at the other port alone, otherwise at both addresses.
-fn alternates(discovery: &Discovery, first: SocketAddr, port: u16) -> anyhow::Result<Vec<SocketAddr>> {
-    let mut alternates = vec![SocketAddr::new(first.ip(), port)];
+/// Where to listen at the second address of NAT behaviour discovery: nowhere else on a wildcard, otherwise at both ports.
+fn second_addresses(discovery: &Discovery, first: SocketAddr, port: u16) -> anyhow::Result<Vec<SocketAddr>> {
+    let mut second = Vec::new();
     if let Some((ip, _)) = discovery.second_ip {
         ensure!(
             ip.is_ipv4() == first.ip().to_canonical().is_ipv4() || first.ip() == Ipv6Addr::UNSPECIFIED,
@@ -98,10 +114,10 @@ fn alternates(discovery: &Discovery, first: SocketAddr, port: u16) -> anyhow::Re
         for address in ports.map(|port| SocketAddr::new(ip, port)) {
             let alone = Options { reuse_port: false, ..Options::listener(address) };
             UdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, &error))?;
-            alternates.extend(Some(address).filter(|address| address.port() != 0));
+            second.extend(Some(address).filter(|address| address.port() != 0));
         }
     }
-    Ok(alternates)
+    Ok(second)
 }
 
 fn discovery_error(address: SocketAddr, error: &io::Error) -> anyhow::Error {
@@ -150,7 +166,7 @@ pub fn bind_addresses(config: &RelayConfig) -> anyhow::Result<[Option<IpAddr>; 2
         find_port(config, ip).map_err(|error| {
             // The listener's address was taken for it.
             let listeners = config.relay_ips.is_empty() && error.kind() == io::ErrorKind::AddrNotAvailable;
-            if listeners { listen_error("UDP", config.addr, error) } else { relay_error(config, ip, error) }
+            if listeners { listen_error("UDP", config.addr, "CASTWAY_TURN_ADDR", error) } else { relay_error(config, ip, error) }
         })?;
         bound[usize::from(ip.is_ipv6())] = Some(ip);
     }
@@ -219,13 +235,14 @@ fn find_port(config: &RelayConfig, ip: IpAddr) -> io::Result<()> {
     Err(taken)
 }
 
-fn listen_error(protocol: &str, addr: SocketAddr, error: io::Error) -> anyhow::Error {
+/// `setting` is the one that has the port.
+fn listen_error(protocol: &str, addr: SocketAddr, setting: &str, error: io::Error) -> anyhow::Error {
     let kind = error.kind();
     let off = if protocol == "TCP" { "; or set CASTWAY_NO_TCP=true" } else { "" };
     let sentence = if kind == io::ErrorKind::AddrInUse {
         format!(
-            "{protocol} {addr} is taken by another program (another Castway, coturn?): stop that one, or set CASTWAY_TURN_ADDR to a \
-             free port{off}"
+            "{protocol} {addr} is taken by another program (another Castway, coturn?): stop that one, or set {setting} to a free \
+             port{off}"
         )
     } else if kind == io::ErrorKind::AddrNotAvailable {
         let (own, port) = (address::listed(), addr.port());
@@ -235,11 +252,11 @@ fn listen_error(protocol: &str, addr: SocketAddr, error: io::Error) -> anyhow::E
         )
     } else if kind == io::ErrorKind::PermissionDenied {
         format!(
-            "{protocol} {addr} needs more rights than this user has: set CASTWAY_TURN_ADDR to a port from 1024 up, or grant \
+            "{protocol} {addr} needs more rights than this user has: set {setting} to a port from 1024 up, or grant \
              CAP_NET_BIND_SERVICE"
         )
     } else {
-        format!("the relay can't listen on {protocol} {addr}: change CASTWAY_TURN_ADDR")
+        format!("the relay can't listen on {protocol} {addr}: change {setting}")
     };
     anyhow::Error::new(error).context(sentence)
 }

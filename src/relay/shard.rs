@@ -124,9 +124,10 @@ pub(super) struct Core {
     /// Of all shards, by index.
     pub(super) mailboxes: Vec<Mailbox>,
     pub(super) poll: Poll,
-    /// The clients' UDP sockets: the first, and those of NAT behaviour discovery.
+    /// The clients' UDP sockets: the first, and those of the other port and of NAT behaviour discovery.
     pub(super) listeners: Vec<Listener>,
-    pub(super) acceptor: Option<Acceptor>,
+    /// The same for TCP.
+    pub(super) acceptors: Vec<Acceptor>,
     pub(super) diversion: Option<Diversion>,
     /// How long packets may gather.
     pub(super) coalesce: Duration,
@@ -150,8 +151,8 @@ pub(super) struct Shard {
     pace: Pace,
     /// What is read from connections.
     buffer: Vec<u8>,
-    /// Clients wait for descriptors.
-    full: bool,
+    /// Acceptors whose clients wait for descriptors.
+    full: Vec<u8>,
     pub(super) accept_again: Option<Instant>,
     /// Packets of this turn.
     pub(super) packets: u32,
@@ -209,7 +210,7 @@ impl Shard {
             full_relays: Vec::new(),
             moved: HashMap::new(),
             buffer: Vec::new(),
-            full: false,
+            full: Vec::new(),
             accept_again: None,
             packets: 0,
         }
@@ -261,7 +262,7 @@ impl Shard {
             for event in &events {
                 match Source::from_token(event.token) {
                     Source::Listener(_) => {}
-                    Source::Acceptor => self.accept(now),
+                    Source::Acceptor(number) => self.accept(number, now),
                     Source::Relay(relay) => self.peers(relay, event.error, now),
                     Source::Stream(stream) => self.stream_ready(stream, event, now),
                     Source::Splice(connection) => {
@@ -296,10 +297,13 @@ impl Shard {
         }
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;
-            let watched = |acceptor| self.core.poll.add(acceptor, Source::Acceptor.token(), Interest::Read).is_ok();
-            let clients = !self.full || self.core.acceptor.as_ref().is_none_or(watched);
-            self.full = !clients;
-            if !self.resume_relays() || !clients {
+            let Core { poll, acceptors, .. } = &self.core;
+            let watch = |number: u8| {
+                let token = Source::Acceptor(number).token();
+                acceptors.get(usize::from(number)).is_none_or(|acceptor| poll.add(acceptor, token, Interest::Read).is_ok())
+            };
+            self.full.retain(|number| !watch(*number));
+            if !self.resume_relays() || !self.full.is_empty() {
                 self.accept_again = Some(now + ACCEPT_PAUSE);
             }
         }
@@ -415,9 +419,9 @@ impl Shard {
         }
     }
 
-    fn accept(&mut self, now: Instant) {
+    fn accept(&mut self, number: u8, now: Instant) {
         for _ in 0..ACCEPTS {
-            let Some(acceptor) = &self.core.acceptor else { return };
+            let Some(acceptor) = self.core.acceptors.get(usize::from(number)) else { return };
             let (socket, client, server) = match acceptor.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -425,7 +429,9 @@ impl Shard {
                     // It would be reported at once again, and again.
                     tracing::warn!(%error, "no more TCP clients for now: raise the limit of open files (ulimit -n)");
                     self.core.stats.accept_failures.add(1);
-                    self.full |= self.core.poll.remove(acceptor).is_ok();
+                    if self.core.poll.remove(acceptor).is_ok() {
+                        self.full.push(number);
+                    }
                     self.accept_again = Some(now + ACCEPT_PAUSE);
                     return;
                 }

@@ -6,8 +6,8 @@ use crate::turn::{ConnectionId, RelayId};
 pub(super) enum Source {
     /// A UDP socket of all clients; 0 is the first one.
     Listener(u8),
-    /// The TCP socket that accepts clients.
-    Acceptor,
+    /// A TCP socket that accepts clients; 0 is the first one.
+    Acceptor(u8),
     /// A relayed transport address.
     Relay(RelayId),
     /// A client's connection.
@@ -26,15 +26,15 @@ pub(super) struct StreamId {
 
 /// The highest bit of a relay's index, which no machine has the memory to need.
 const NO_RELAY: u64 = 1 << 32;
-const ACCEPTOR: u64 = 4;
-const SPLICE: u64 = 5;
-const FIRST_STREAM: u64 = 6;
+const FIRST_ACCEPTOR: u64 = 4;
+const SPLICE: u64 = 6;
+const FIRST_STREAM: u64 = 7;
 
 impl Source {
     pub(super) const fn token(self) -> u64 {
         match self {
             Self::Listener(number) => NO_RELAY | number as u64,
-            Self::Acceptor => NO_RELAY | ACCEPTOR,
+            Self::Acceptor(number) => NO_RELAY | (number as u64 + FIRST_ACCEPTOR),
             // A shard's index is below 64, so that an id has 30 bits.
             Self::Splice(connection) => (connection.0 as u64) << 33 | NO_RELAY | SPLICE,
             Self::Relay(relay) => relay.token(),
@@ -47,8 +47,8 @@ impl Source {
             return Self::Relay(RelayId::from_token(token));
         }
         match token as u32 as u64 {
-            listener @ 0..ACCEPTOR => Self::Listener(listener as u8),
-            ACCEPTOR => Self::Acceptor,
+            listener @ 0..FIRST_ACCEPTOR => Self::Listener(listener as u8),
+            acceptor @ FIRST_ACCEPTOR..SPLICE => Self::Acceptor((acceptor - FIRST_ACCEPTOR) as u8),
             SPLICE => Self::Splice(ConnectionId((token >> 33) as u32)),
             index => Self::Stream(StreamId { index: (index - FIRST_STREAM) as u32, generation: (token >> 33) as u32 }),
         }
@@ -65,7 +65,8 @@ mod tests {
         let streams = streams.map(|(index, generation)| Source::Stream(StreamId { index, generation }));
         let relay = Source::Relay(RelayId::from_token(9 << 33 | 5));
         let splice = Source::Splice(ConnectionId(63 << 24 | 0xFF_FFFF));
-        for source in [Source::Listener(0), Source::Listener(3), Source::Acceptor, relay, splice].into_iter().chain(streams) {
+        let listeners = [Source::Listener(0), Source::Listener(3), Source::Acceptor(0), Source::Acceptor(1)];
+        for source in listeners.into_iter().chain([relay, splice]).chain(streams) {
             assert_eq!(Source::from_token(source.token()), source);
         }
     }

@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
+use url::Host;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
@@ -22,6 +23,8 @@ pub enum Kind {
     SelfSigned,
     /// It came in files; somebody whom clients trust, as far as we know.
     Files,
+    /// It came in files; nobody whom clients know: like a self-signed one.
+    UntrustedFiles,
     Acme,
 }
 
@@ -32,6 +35,7 @@ impl Kind {
         match self {
             Self::SelfSigned => "self_signed",
             Self::Files => "files",
+            Self::UntrustedFiles => "untrusted_files",
             Self::Acme => "acme",
         }
     }
@@ -49,6 +53,7 @@ pub struct Certificate {
     pub not_after: SystemTime,
     /// It was signed by another certificate, which is not in the chain.
     pub(super) lacks_issuer: bool,
+    pub(super) signed_itself: bool,
     key: Arc<CertifiedKey>,
 }
 
@@ -67,16 +72,25 @@ impl Certificate {
         let fingerprint = Sha256::digest(first).iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
         let (names, validity) = (names(&parsed), parsed.validity());
         let (not_before, not_after) = (time(validity.not_before.timestamp()), time(validity.not_after.timestamp()));
-        let lacks_issuer = certificates.len() == 1 && parsed.issuer() != parsed.subject();
-        let key = CertifiedKey::from_der(certificates.clone(), key, &ring::default_provider())
-            .map_err(|error| anyhow!("the private key does not fit the certificate ({error})"))?;
-        Ok(Self { kind, names, fingerprint, not_before, not_after, lacks_issuer, key: Arc::new(key) })
+        let signed_itself = parsed.issuer() == parsed.subject();
+        let lacks_issuer = certificates.len() == 1 && !signed_itself;
+        let key = ring::default_provider().key_provider.load_private_key(key);
+        let key = key.map_err(|error| anyhow!("there is no private key that can be used ({error})"))?;
+        // `CertifiedKey::from_der` compares them too, but refuses certificates of version 1, which openssl makes.
+        if key.public_key().is_some_and(|public| public.as_ref() != parsed.public_key().raw) {
+            bail!("the private key does not fit the certificate");
+        }
+        let key = Arc::new(CertifiedKey::new(certificates.clone(), key));
+        Ok(Self { kind, names, fingerprint, not_before, not_after, lacks_issuer, signed_itself, key })
     }
 
     /// Whether browsers take it without asking, as far as we can tell.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
-        self.kind != Kind::SelfSigned
+        match self.kind {
+            Kind::SelfSigned | Kind::UntrustedFiles => false,
+            Kind::Files | Kind::Acme => true,
+        }
     }
 
     /// Whether it is for `host`, a name or an address without brackets (RFC 9525 §6.3).
@@ -122,7 +136,23 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
         }
         _ => None,
     };
-    general.filter_map(host).collect()
+    let names: Vec<String> = general.filter_map(host).collect();
+    if names.is_empty() { common_name(certificate).into_iter().collect() } else { names }
+}
+
+/// The common name, if it can be a host's: all that many a home-made certificate has, and no browser looks at it.
+fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
+    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?.trim();
+    if let Ok(ip) = name.parse::<IpAddr>() {
+        return Some(ip.to_string());
+    }
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    match Host::parse(host).ok().filter(|_| plain)? {
+        Host::Domain(_) => Some(name.to_ascii_lowercase()),
+        // Half of one, or one in brackets.
+        Host::Ipv4(_) | Host::Ipv6(_) => None,
+    }
 }
 
 fn time(unix: i64) -> SystemTime {
@@ -131,6 +161,8 @@ fn time(unix: i64) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+
     use super::*;
 
     fn pem(names: &[&str]) -> (String, String) {
@@ -151,6 +183,30 @@ mod tests {
         }
         assert_eq!(certificate.fingerprint.len(), 32 * 3 - 1);
         assert!(certificate.is_valid(SystemTime::now()));
+    }
+
+    #[test]
+    fn a_common_name_counts_where_there_is_no_other() {
+        let names = |common: &str, others: &[&str]| {
+            let others: Vec<String> = others.iter().map(|name| (*name).to_owned()).collect();
+            let mut params = CertificateParams::new(others).unwrap();
+            params.distinguished_name = DistinguishedName::new();
+            if !common.is_empty() {
+                params.distinguished_name.push(DnType::CommonName, common);
+            }
+            let key = KeyPair::generate().unwrap();
+            let (chain, key) = (params.self_signed(&key).unwrap().pem(), key.serialize_pem());
+            Certificate::from_pem(Kind::Files, chain.as_bytes(), key.as_bytes()).unwrap().names
+        };
+        for host in ["webrtc.zhaoweiguo.com", "*.example.org", "localhost", "47.253.204.204"] {
+            assert_eq!(names(host, &[]), [host]);
+        }
+        assert_eq!(names("Cast.Example.org", &[]), ["cast.example.org"]);
+        assert_eq!(names("2001:DB8::1", &[]), ["2001:db8::1"]);
+        for other in ["", "Castway (self-signed)", "Internet Widgits Pty Ltd", "a_b", "x/y", "1.2", "[::1]", "某某"] {
+            assert_eq!(names(other, &[]), [""; 0], "{other}");
+        }
+        assert_eq!(names("cast.example.org", &["tv.example.org"]), ["tv.example.org"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod certificate;
 mod files;
 mod self_signed;
 mod store;
+mod trust;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -91,7 +92,7 @@ impl Certificates {
         Ok(Self::serving(source, current))
     }
 
-    /// What a server with these settings has in files that clients trust; makes nothing.
+    /// What a server with these settings has in files, its self-signed certificate aside; makes nothing.
     ///
     /// # Errors
     /// The files of the settings can't be used.
@@ -195,7 +196,7 @@ impl Source {
         let folder = data_dir.join("tls");
         match source {
             CertificateSource::SelfSigned => Self::SelfSigned(SelfSigned::new(&folder, names)),
-            CertificateSource::Files { cert, key } => Self::Files(Files::new(cert.clone(), key.clone())),
+            CertificateSource::Files { cert, key, trusted } => Self::Files(Files::new(cert.clone(), key.clone(), *trusted)),
             CertificateSource::Acme(config) => {
                 let names = config.domains.iter().cloned().chain(names).collect();
                 Self::Acme(Acme::new(config.clone(), &folder), SelfSigned::new(&folder, names))

@@ -62,7 +62,12 @@ impl Server {
             limiter: AddressLimiter::per_minute(config.credentials.rate),
             ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
             credentials: config.credentials,
-            site: Site { public_url: None, http: config.http.listen.addrs[0], https_port: None, alphabet: config.cast.alphabet },
+            site: Site {
+                public_url: None,
+                http: config.http.listen[0].addrs[0],
+                https_port: None,
+                alphabet: config.cast.alphabet,
+            },
             certificates: None,
             probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
             numbers: Numbers(Box::new(Vec::new)),
@@ -305,9 +310,13 @@ async fn the_command_line_names_turn_over_tls_where_a_certificate_is_kept() {
         path.to_str().unwrap().to_owned()
     });
     let turns = |port: u16| vec![format!("turns:cast.example.org:{port}?transport=tcp")];
-    assert_eq!(uris(&["--cert", &cert, "--pkey", &key]).0, turns(8443));
-    assert_eq!(uris(&["--cert", &cert, "--pkey", &key, "--https-addr", "0.0.0.0:444"]).0, turns(444));
-    assert!(uris(&["--cert", &cert, "--pkey", &key, "--no-tls", "true"]).0.is_empty());
+    let files = ["--cert", &cert, "--pkey", &key, "--cert-trusted", "true"];
+    let with = |more: &[&str]| uris(&[&files[..], more].concat());
+    assert_eq!(with(&[]).0, turns(8443));
+    assert_eq!(with(&["--https-addr", "0.0.0.0:444"]).0, turns(444));
+    assert!(with(&["--no-tls", "true"]).0.is_empty());
+    let (none, said) = uris(&files[..4]);
+    assert!(none.is_empty() && said.contains("CASTWAY_CERT_TRUSTED=true"), "it signed itself: {said}");
     let (none, said) = uris(&["--cert", &key, "--pkey", &key]);
     assert!(none.is_empty() && said.contains("cert"), "{said}");
 

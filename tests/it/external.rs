@@ -72,6 +72,7 @@ async fn auto_asks_a_stun_server() {
     assert!(found.problems()[0].contains("CASTWAY_STUN_SERVERS"), "{:?}", found.problems());
     found.look(&Says("")).await;
     assert_eq!(found.host(), Some(Host::Ipv4(std::net::Ipv4Addr::LOCALHOST)));
+    assert_eq!(found.hosts(), Vec::from_iter(found.host()));
     assert!(!found.problems().concat().contains("CASTWAY_STUN_SERVERS"), "{:?}", found.problems());
     let listening = handle.listening();
     handle.stop(std::time::Duration::ZERO).await;

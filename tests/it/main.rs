@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails like its test")]
 
+mod addresses;
 mod beside;
 mod credentials;
 mod external;

@@ -489,6 +489,11 @@ async fn what_can_not_start_says_which_setting_to_change() {
     for (config, setting, words) in [
         (RelayConfig { addr: listening, ..config() }, "CASTWAY_TURN_ADDR", "taken by another program"),
         (
+            RelayConfig { addr: (taken.local_addr().unwrap().ip(), 25_199).into(), alternate_port: Some(25_200), ..config() },
+            "CASTWAY_ALT_LISTENING_PORT",
+            "taken by another program",
+        ),
+        (
             RelayConfig { addr: "198.51.100.1:0".parse().unwrap(), ..config() },
             "CASTWAY_TURN_ADDR",
             "not an address of this machine",

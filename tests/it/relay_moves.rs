@@ -8,7 +8,7 @@ use stun::attributes::{ATTR_CHANGE_REQUEST, ATTR_ERROR_CODE, ATTR_OTHER_ADDRESS,
 use stun::message::{
     CLASS_REQUEST, METHOD_ALLOCATE, METHOD_BINDING, METHOD_CHANNEL_BIND, METHOD_REFRESH, Message, MessageType, Method, Setter,
 };
-use tokio::net::UdpSocket;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use turn::proto::PROTO_UDP;
 use turn::proto::channum::ChannelNumber;
@@ -152,6 +152,28 @@ async fn with_one_address_on_a_wildcard_the_port_alone_changes() {
     let at = discovered(relay, 2).await.1;
     let answer = ask(&socket, at, METHOD_ALLOCATE, vec![Box::new(RequestedTransport { protocol: PROTO_UDP })]).await;
     assert!(relayed_address(&answer).port() >= 40_000);
+}
+
+/// The port of its own setting serves TCP too; that of discovery alone does not.
+#[tokio::test]
+async fn discovery_and_turn_share_the_second_port() {
+    let discovery = Some(Discovery { port: 0, second_ip: None });
+    for (alternate_port, at) in [(Some(0), own_ip()), (None, own_ip()), (Some(0), LOCALHOST)] {
+        let handle = start(&RelayConfig { addr: (at, 0).into(), alternate_port, discovery, threads: 3, ..config() });
+        let (answer, second) = discovered(handle.listening(), 2).await;
+        assert_eq!(address(&answer, ATTR_RESPONSE_ORIGIN), Some(second));
+        assert!(second.ip() == at && second.port() != handle.listening().port());
+        assert_eq!(discovered(second, 2).await.1, handle.listening());
+        let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+        let answer = ask(&socket, second, METHOD_ALLOCATE, vec![Box::new(RequestedTransport { protocol: PROTO_UDP })]).await;
+        assert!(relayed_address(&answer).port() >= 40_000);
+        assert_eq!(handle.alternate_port(), alternate_port.map(|_| second.port()));
+        if alternate_port.is_some() {
+            assert!(Connection::open(second, 10_000).await.allocate().await.port() >= 40_000);
+        } else {
+            assert!(TcpStream::connect(second).await.is_err());
+        }
+    }
 }
 
 #[tokio::test]

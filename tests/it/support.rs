@@ -72,11 +72,13 @@ pub(crate) async fn rest_client(relay: SocketAddr) -> Client {
 /// The whole server in this process, on free ports of loopback and in a folder of its own.
 pub(crate) struct Server {
     pub(crate) http: SocketAddr,
+    pub(crate) more_http: Vec<SocketAddr>,
     pub(crate) https: SocketAddr,
     pub(crate) turns: SocketAddr,
     pub(crate) turn: SocketAddr,
     pub(crate) collider: SocketAddr,
     pub(crate) certificates: Option<castway::tls::Certificates>,
+    pub(crate) greeting: String,
     pub(crate) folder: Option<tempfile::TempDir>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<anyhow::Result<()>>,
@@ -102,11 +104,12 @@ impl Server {
         let (http, certificates) = (app.http_addr(), app.certificates().cloned());
         let (https, turns) = (app.https_addr().unwrap_or(http), app.turns_addr().unwrap_or(http));
         let (turn, collider) = (app.turn_addr(), app.collider_addr().unwrap_or(http));
+        let (more_http, greeting) = (app.more_http_addrs(), app.greeting());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(async move {
             let _ = stopped.await;
         }));
-        Self { http, https, turns, turn, collider, certificates, folder: Some(folder), stop, running }
+        Self { http, more_http, https, turns, turn, collider, certificates, greeting, folder: Some(folder), stop, running }
     }
 
     /// Ends it in order; its folder is returned.

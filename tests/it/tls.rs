@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::port::{announced, connector, http_get, relays, settings, some, tls, turn};
 use super::relay::{LOCALHOST, SOON, until};
-use super::support::Server;
+use super::support::{Server, castway, ok};
 
 /// An authority of our own.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -39,7 +39,7 @@ fn with_files(folder: &Path, (chain, key): &(String, String)) -> Settings {
     let (cert, pkey) = (folder.join("chain.pem"), folder.join("key.pem"));
     fs::write(&cert, chain).unwrap();
     fs::write(&pkey, key).unwrap();
-    Settings { cert: some(cert.to_str().unwrap()), pkey: some(pkey.to_str().unwrap()), ..settings() }
+    Settings { cert: some(cert.to_str().unwrap()), pkey: some(pkey.to_str().unwrap()), cert_trusted: some("true"), ..settings() }
 }
 
 async fn json(server: &Server, path: &str) -> serde_json::Value {
@@ -181,6 +181,70 @@ async fn who_comes_without_tls_is_sent_to_https_if_the_certificate_is_trusted() 
     assert_eq!(answer(&server, "/.well-known/acme-challenge/x").await.0, 404);
     // From this machine, and from a proxy that passes on requests.
     assert_eq!(http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/cast").await.0, 200);
+    server.stop().await;
+}
+
+/// As with a self-signed one.
+#[tokio::test]
+async fn files_that_nobody_vouches_for_leave_plain_http_alone() {
+    let header = b"PROXY TCP4 192.0.2.9 192.0.2.1 5 80\r\n";
+    let authority = Authority::new();
+    let made = rcgen::generate_simple_self_signed(["cast.example.org".to_owned()]).unwrap();
+    let signed_itself = (made.cert.pem(), made.signing_key.serialize_pem());
+    for (files, trusted) in [
+        (&signed_itself, None),
+        (&authority.sign(&["cast.example.org"]), None),
+        (&authority.sign(&["cast.example.org"]), some("false")),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let files = with_files(folder.path(), files);
+        let open = Settings { turn_access: some("open"), trusted_proxies: some("127.0.0.1"), ..files };
+        let server = Server::start_in(folder, Settings { cert_trusted: trusted, ..open }).await;
+        for path in ["/", "/tv", "/cast", "/r", "/socket.io/?EIO=4&transport=polling", "/turn?username=x"] {
+            let (status, head, _) = http_get(&mut announced(server.http, header).await, path).await;
+            assert_eq!(status, 200, "{path}: {head}");
+        }
+        let current = server.certificates.as_ref().unwrap().current();
+        let ready = json(&server, "/readyz").await["certificate"].clone();
+        assert_eq!((&ready["kind"], &ready["trusted"]), (&"untrusted_files".into(), &false.into()), "{ready}");
+        let (_, _, metrics) = http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/metrics").await;
+        assert!(metrics.contains("castway_certificate_expiry_timestamp_seconds{kind=\"untrusted_files\"}"), "{metrics}");
+        let https = json(&server, "/api/info").await["https"].clone();
+        assert_eq!((&https["selfSigned"], &https["fingerprint"]), (&true.into(), &current.fingerprint.as_str().into()));
+        let uris = json(&server, "/turn?username=x").await["uris"].to_string();
+        assert!(!uris.contains("turns:"), "{uris}");
+        for told in [&current.fingerprint, "CASTWAY_CERT_TRUSTED=true", "clients don't trust"] {
+            assert!(server.greeting.contains(told), "{}", server.greeting);
+        }
+        server.stop().await;
+    }
+}
+
+/// Each time that the files are read.
+#[tokio::test]
+async fn whether_files_are_trusted_is_found_out_again() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let at = folder.path().to_owned();
+    let files = with_files(&at, &authority.sign(&["localhost"]));
+    let ca = at.join("ca.pem");
+    fs::write(&ca, authority.0.pem()).unwrap();
+    let trusted = |store: &str| {
+        let mut command = castway(&at);
+        command.args(["credentials", "alice", "--turn-access", "open", "--cert"]).arg(files.cert.as_ref().unwrap());
+        command.arg("--pkey").arg(files.pkey.as_ref().unwrap()).env("SSL_CERT_FILE", store).env_remove("SSL_CERT_DIR");
+        ok(&mut command).contains("turns:localhost:8443?transport=tcp")
+    };
+    assert!(trusted(ca.to_str().unwrap()), "the authority is in the machine's trust store");
+    assert!(!trusted(at.join("nothing.pem").to_str().unwrap()));
+
+    let server = Server::start_in(folder, Settings { cert_trusted: None, ..files }).await;
+    let certificates = server.certificates.clone().unwrap();
+    assert_eq!(certificates.current().kind, Kind::UntrustedFiles);
+    let second = authority.sign(&["localhost", "second.example.org"]);
+    fs::write(at.join("chain.pem"), &second.0).unwrap();
+    fs::write(at.join("key.pem"), &second.1).unwrap();
+    until(|| certificates.current().covers("second.example.org")).await;
+    assert!(!certificates.current().is_trusted());
     server.stop().await;
 }
 

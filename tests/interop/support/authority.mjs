@@ -27,7 +27,7 @@ export function ownAuthority(names = ['DNS:localhost', 'IP:127.0.0.1']) {
     ca: file('ca.pem'),
     cert: file('chain.pem'),
     key: file('key.pem'),
-    settings: { CASTWAY_CERT: file('chain.pem'), CASTWAY_PKEY: file('key.pem') },
+    settings: { CASTWAY_CERT: file('chain.pem'), CASTWAY_PKEY: file('key.pem'), CASTWAY_CERT_TRUSTED: 'true' },
     renew,
     close: () => rmSync(folder, { recursive: true, force: true }),
   };

@@ -169,7 +169,7 @@ export const en = {
   insecurePublic: 'Browsers allow it on secure pages only. Open this address instead:',
   insecureOwn: 'Your browser is about to warn you, once',
   insecureOwnHint: (fingerprint: string) =>
-    `Screens, cameras and microphones need HTTPS, and this server has made its certificate itself, so nobody vouches for it. Open the address below, choose “Advanced” and continue. To be sure that it is this server, compare the certificate's SHA-256 fingerprint: ${fingerprint}`,
+    `Screens, cameras and microphones need HTTPS, and no authority that browsers know vouches for this server’s certificate. Open the address below, choose “Advanced” and continue. To be sure that it is this server, compare the certificate's SHA-256 fingerprint: ${fingerprint}`,
   insecureLocal: 'Browsers allow it on secure pages only. Ask whoever runs this server for its https:// address. On the machine that runs it, this address works too:',
   noWebrtc: 'This browser cannot cast',
   noWebrtcHint: 'It has no WebRTC, or it is switched off. Use a current Chrome, Edge, Firefox or Safari.',

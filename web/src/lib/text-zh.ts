@@ -165,7 +165,7 @@ export const zh: Text = {
   insecurePublic: '浏览器只允许在安全页面上共享屏幕。请改用此地址：',
   insecureOwn: '浏览器接下来会警告一次',
   insecureOwnHint: (fingerprint: string) =>
-    `共享屏幕、使用摄像头和麦克风需要 HTTPS，而此服务器的证书是它自己生成的，没有机构为其担保。请打开下面的地址，选择“高级”并继续。如需确认是此服务器，请核对证书的 SHA-256 指纹：${fingerprint}`,
+    `共享屏幕、使用摄像头和麦克风需要 HTTPS，而此服务器的证书没有浏览器认可的机构担保。请打开下面的地址，选择“高级”并继续。如需确认是此服务器，请核对证书的 SHA-256 指纹：${fingerprint}`,
   insecureLocal: '浏览器只允许在安全页面上共享屏幕。请向服务器管理员索取 https:// 地址；在服务器本机上也可打开此地址：',
   noWebrtc: '此浏览器无法投屏',
   noWebrtcHint: '它不支持 WebRTC 或已将其关闭。请使用新版 Chrome、Edge、Firefox 或 Safari。',
