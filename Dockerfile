@@ -3,7 +3,7 @@
 FROM node:22-bookworm-slim AS pages
 WORKDIR /castway/web
 COPY web/package.json web/package-lock.json ./
-RUN npm ci --no-audit --no-fund
+RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY web ./
 RUN npm run build
 

@@ -1,8 +1,9 @@
-//! The house stays in order: who may import whom, as drawn in ARCHITECTURE.md.
+//! The house stays in order: who may import whom, as drawn in ARCHITECTURE.md, and what it says that it needs.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
 const LAYERS: [(&str, u8); 47] = [
@@ -90,6 +91,27 @@ fn files_stay_short() {
         let lines = code.lines().filter(|line| !line.trim().is_empty() && !line.trim().starts_with("//")).count();
         assert!(lines <= 520, "{module} has {lines} lines of code: split it");
     }
+}
+
+#[test]
+fn rust_version_is_enough_for_the_locked_packages() {
+    let minor = |version: &str| version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok()).expect("1.MINOR");
+    let out = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let compiler = out("rustc", &["-vV"]);
+    let host = compiler.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    // Only what is built here has been downloaded.
+    let metadata = out("cargo", &["metadata", "--locked", "--offline", "--format-version", "1", "--filter-platform", host]);
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
+    let needs = |package: &serde_json::Value| Some((minor(package["rust_version"].as_str()?), package["id"].to_string()));
+    let needs: Vec<_> = metadata["packages"].as_array().unwrap().iter().filter_map(needs).collect();
+    assert!(needs.len() > 100, "{} packages say what they need", needs.len());
+    let ours = minor(env!("CARGO_PKG_RUST_VERSION"));
+    let newer: Vec<_> = needs.into_iter().filter(|(minor, _)| *minor > ours).collect();
+    assert!(newer.is_empty(), "rust-version in Cargo.toml is 1.{ours}, and these need more: {newer:?}");
 }
 
 fn layer(module: &str) -> (&'static str, u8) {

@@ -41,6 +41,8 @@ export async function pebble({ tlsPort, httpPort, life }) {
     pebble: {
       listenAddress: `127.0.0.1:${port}`, managementListenAddress: `127.0.0.1:${management}`, certificate: own.cert, privateKey: own.key,
       httpPort, tlsPort, certificateValidityPeriod: life,
+      // Since 2.7 pebble has the life from a profile alone.
+      ...(life && { profiles: { default: { description: 'the only one', validityPeriod: life } } }),
     },
   };
   writeFileSync(`${own.cert}.json`, JSON.stringify(config));

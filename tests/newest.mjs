@@ -1,0 +1,83 @@
+// tests/run --newest: the tests with the newest versions that the registries have, in a copy of the repository in target/newest,
+// whose pins (lock files, package.json, requirements.txt) are renewed first. What passes there can be copied back.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+const copy = join(root, 'target/newest');
+// This one is an engine of a certain age.
+const KEPT = ['chrome-aws-lambda'];
+
+const execute = (command, args, folder = copy) => execFileSync(command, args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
+const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
+const write = (path, value) => writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
+
+// The working tree without what git ignores; what cargo has built there stays, and so do the times by which it knows the sources.
+function copyFiles() {
+  mkdirSync(copy, { recursive: true });
+  for (const name of readdirSync(copy)) if (name !== 'target') rmSync(join(copy, name), { recursive: true });
+  const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' });
+  for (const file of files.split('\0').filter((name) => name && existsSync(join(root, name)))) {
+    mkdirSync(dirname(join(copy, file)), { recursive: true });
+    cpSync(join(root, file), join(copy, file), { preserveTimestamps: true });
+  }
+}
+
+// Each leaf of the overrides, as `change` has it; `path` names the packages on the way to it.
+const overridden = (overrides, change, path = []) =>
+  Object.fromEntries(
+    Object.entries(overrides).map(([name, value]) => {
+      const here = [...path, name];
+      return [name, typeof value === 'string' ? change(here, value) : overridden(value, change, here)];
+    }),
+  );
+
+// Where npm put the last package of `path`: as near to those it is for as it had to.
+function installed({ packages }, path) {
+  const name = path.at(-1);
+  const folders = path.map((_, outer) => [...path.slice(0, outer), name].map((part) => `node_modules/${part}`).join('/'));
+  return folders.reverse().map((folder) => packages[folder]).find(Boolean).version;
+}
+
+// Where package.json has versions: the newest of all, or of the same generation where that is what the name stands for
+// ("npm:socket.io-client@2.5.0"); where it has ranges, the newest in them.
+function renewNpm(folder) {
+  const [file, lock] = ['package.json', 'package-lock.json'].map((name) => join(copy, folder, name));
+  const description = json(file);
+  const pinned = Object.entries(description.dependencies).filter(([name, wanted]) => /^(npm:.*@)?\d/.test(wanted) && !KEPT.includes(name));
+  for (const [name, wanted] of pinned) description.dependencies[name] = wanted.startsWith('npm:') ? wanted.replace(/@(?=\d)/, '@^') : 'latest';
+  const { overrides } = description;
+  if (overrides) description.overrides = overridden(overrides, () => 'latest');
+  write(file, description);
+  rmSync(lock);
+  const install = () => execute('npm', ['install', '--package-lock-only', '--omit-lockfile-registry-resolved', '--ignore-scripts', '--no-audit', '--no-fund'], join(copy, folder));
+  install();
+  const found = json(lock);
+  for (const [name, wanted] of pinned) description.dependencies[name] = wanted.replace(/\d[^@]*$/, installed(found, [name]));
+  if (overrides) description.overrides = overridden(overrides, (path) => installed(found, path));
+  write(file, description);
+  install();
+}
+
+function renewPython() {
+  const [requirements, venv] = [join(copy, 'tests/interop/requirements.txt'), join(copy, 'tests/.venv-newest')];
+  const names = readFileSync(requirements, 'utf8').replaceAll(/==\S+/g, '').trim().split('\n');
+  execute('python3', ['-m', 'venv', venv]);
+  const pip = join(venv, 'bin/pip');
+  execute(pip, ['install', '-q', '--disable-pip-version-check', '--only-binary=:all:', '--upgrade', ...names]);
+  writeFileSync(requirements, execFileSync(pip, ['freeze'], { encoding: 'utf8' }));
+  rmSync(venv, { recursive: true });
+}
+
+copyFiles();
+for (const folder of ['web', 'tests/interop', 'tests/e2e']) renewNpm(folder);
+renewPython();
+execute('cargo', ['update']);
+for (const file of ['Cargo.lock', 'web/package-lock.json', 'tests/interop/package.json', 'tests/e2e/package.json', 'tests/interop/requirements.txt']) {
+  spawnSync('git', ['--no-pager', 'diff', '--no-index', '--stat', '--', file, join('target/newest', file)], { cwd: root, stdio: 'inherit' });
+}
+const { status } = spawnSync(join(copy, 'tests/run'), process.argv.slice(2), { stdio: 'inherit' });
+console.log(`The renewed pins are in ${copy}.`);
+process.exit(status ?? 1);
