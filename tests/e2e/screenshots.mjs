@@ -4,12 +4,14 @@ import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startServer } from '../interop/support/server.mjs';
 import { DEVICES, inState, launch, openSource, openTv, until } from './support/browser.mjs';
+import { startDowngradingProxy } from './support/downgrade.mjs';
 
 const out = fileURLToPath(new URL('out/screenshots/', import.meta.url));
 const sizes = { tv: [1920, 1080], laptop: [1280, 720], phone: [390, 844] };
 mkdirSync(out, { recursive: true });
 
 const server = await startServer();
+const proxy = await startDowngradingProxy(server.url);
 const browser = await launch(DEVICES);
 const errorIs = (page, id) => until(id, () => page.locator('#notice').getAttribute('data-error'), (error) => error === id);
 
@@ -51,6 +53,11 @@ try {
   await each('cast-code-incomplete', async (page) => {
     await startWith('ABC')(page);
     await errorIs(page, 'code_incomplete');
+  });
+  await each('cast-code-letters', async (page) => {
+    await open('/cast')(page);
+    await page.locator('#code-input').fill('俄拍');
+    await errorIs(page, 'code_letters');
   });
   await each('cast-unknown-code', async (page) => {
     await startWith(code === 'AAAAAA' ? 'BBBBBB' : 'AAAAAA')(page);
@@ -115,6 +122,11 @@ try {
     await open('/r/team-standup')(page);
     await page.waitForTimeout(1500);
   }, allowed);
+  await each('call-no-websocket', async (page) => {
+    await page.goto(`${proxy.url}/r/screenshot-${(rooms += 1)}?ice=relay`);
+    await page.locator('#join').click();
+    await errorIs(page, 'no_websocket');
+  }, allowed);
   await each('call-waiting', async (page) => {
     await join(page, `screenshot-${(rooms += 1)}`);
     await inState(page, 'waiting');
@@ -165,6 +177,7 @@ try {
   await again.screenshot({ path: `${out}tv-offline.png` });
 } finally {
   await browser.close();
+  await proxy.close();
   await server.close();
 }
 console.log(out);

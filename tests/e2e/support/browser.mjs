@@ -11,13 +11,16 @@ const SOURCE_TITLE = 'castway test picture';
 // A camera that shows a moving figure, and a microphone that beeps every second. A page still has to be allowed them.
 export const DEVICES = { args: ['--use-fake-device-for-media-stream'] };
 
-// `home`: a folder whose store of certificates the browser trusts.
-function options({ home, args = [] } = {}) {
+// `home`: a folder whose store of certificates the browser trusts. `desktop`: where the browser gets a window, else it has none.
+function options({ home, desktop, args = [] } = {}) {
   if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Debian's package chromium`);
   return {
     executablePath,
-    env: home ? { ...process.env, HOME: home } : process.env,
+    env: { ...process.env, ...desktop?.env, ...(home && { HOME: home }) },
+    headless: !desktop,
     args: [
+      // The module of the input method is one for GTK 3.
+      ...(desktop ? ['--ozone-platform=x11', '--gtk-version=3'] : []),
       '--no-sandbox',
       // The relay is at 127.0.0.1, and so may be every interface of a test machine.
       '--allow-loopback-in-peer-connection',

@@ -60,6 +60,15 @@ export class Call {
     return this.room.online;
   }
 
+  /** WebSockets don't get through to the server, and HTTP does. */
+  get blocked(): boolean {
+    return this.active && !this.online && this.room.blocked;
+  }
+
+  get unreached(): boolean {
+    return this.room.unreached;
+  }
+
   get pc(): RTCPeerConnection | null {
     return this.link.pc;
   }

@@ -1,3 +1,4 @@
+import { loadInfo } from '../lib/info';
 import { onWake } from '../lib/wake';
 
 const OPENING = 8000;
@@ -5,6 +6,8 @@ const PROBE = 3000;
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 4000;
 const MAX_WAITING = 256;
+/** Attempts that fail in a row while HTTP works, until it is told that WebSockets don't get through. */
+const FAILURES = 2;
 
 interface Listener {
   /** A message of the other side. */
@@ -22,7 +25,11 @@ export class Channel {
 
   private socket: WebSocket | null = null;
   private client: string | null = null;
-  private registrations = 0;
+  /** There was a time since the beginning when nothing was heard. */
+  private broken = false;
+  /** Attempts that failed in a row, each with HTTP working after it. */
+  private failures = 0;
+  private checking = false;
   /** Said while there was no way; delivered after the next registration. */
   private waiting: string[] = [];
   private pause = FIRST_PAUSE;
@@ -32,6 +39,11 @@ export class Channel {
   constructor(private readonly room: string, private readonly listener: Listener) {
     channels.push(this);
     this.open();
+  }
+
+  /** WebSockets do not get through, and HTTP does. */
+  get blocked(): boolean {
+    return !this.online && this.failures >= FAILURES;
   }
 
   register(client: string): void {
@@ -63,13 +75,28 @@ export class Channel {
   private open(): void {
     const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`);
     this.socket = socket;
-    this.timer = window.setTimeout(() => this.again(), OPENING);
+    this.timer = window.setTimeout(() => this.failed(), OPENING);
     socket.onopen = () => {
       clearTimeout(this.timer);
+      this.failures = 0;
+      socket.onclose = () => this.again();
       this.greet();
     };
     socket.onmessage = (event) => this.take(String(event.data));
-    socket.onclose = () => this.again();
+    socket.onclose = () => this.failed();
+  }
+
+  /** The socket did not open. A server that is down answers to nothing else either. */
+  private failed(): void {
+    this.again();
+    if (this.checking) return;
+    this.checking = true;
+    void loadInfo().then((info) => {
+      this.checking = false;
+      if (this.closed || (this.socket && this.socket.readyState === WebSocket.OPEN)) return;
+      this.failures = info ? this.failures + 1 : 0;
+      this.listener.offline();
+    });
   }
 
   private greet(): void {
@@ -81,7 +108,8 @@ export class Channel {
     const waiting = this.waiting;
     this.waiting = [];
     waiting.forEach((text) => this.send(text));
-    this.listener.registered(this.registrations++ > 0);
+    this.listener.registered(this.broken);
+    this.broken = false;
   }
 
   private take(frame: string): void {
@@ -104,6 +132,7 @@ export class Channel {
   private again(pause = this.pause): void {
     if (this.closed) return;
     this.drop();
+    this.broken = true;
     this.pause = Math.min(this.pause * 2, LONGEST_PAUSE);
     this.timer = window.setTimeout(() => this.open(), pause);
     this.listener.offline();

@@ -11,7 +11,7 @@ import { Meter, NO_FIGURES } from '../lib/stats';
 import { keepAwake } from '../lib/wake';
 import { Call } from './call';
 import { Devices } from './devices';
-import { obstacle } from './problems';
+import { obstacle, problems } from './problems';
 import { isRoom, remember } from './recent';
 import { start, WANTED } from './start';
 import { view } from './view';
@@ -44,7 +44,9 @@ function enterRoom(room: string): void {
     view.show(call, devices, player.video.videoWidth > 0, blocked);
     // Who is talking knows by now what they lack.
     const quiet = call.active && call.state !== 'joining';
-    showProblem(blocked ? problem : (call.problem ?? passing ?? (quiet || call.state === 'ended' ? null : problem)));
+    // A call that is on needs no signaling.
+    const unheard = call.blocked && call.state !== 'talking' ? problems.noWebsocket() : null;
+    showProblem(blocked ? problem : (call.problem ?? unheard ?? passing ?? (quiet || call.state === 'ended' ? null : problem)));
     show(byId('sound'), player.silenced);
     awake();
   }

@@ -6,6 +6,7 @@ import type { Lack } from './devices';
 import type { Refusal } from './room';
 
 export const problems = {
+  noWebsocket: () => bad('no_websocket', t.callNoWebsocket, t.callNoWebsocketHint),
   iceFailed: (addresses: string[]) =>
     bad('ice_failed', t.callIceFailed, addresses.length ? t.iceFailedHint(addresses.join(', ')) : t.iceFailedNoRelay),
 };

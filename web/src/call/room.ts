@@ -44,6 +44,9 @@ export class Room {
   /** Whether it is on us to offer. Who does speaks through the room server, the other one through Collider. */
   initiator = false;
 
+  /** The room server gave no answer the last time when it was asked for a place. */
+  unreached = false;
+
   private client: string | null = null;
   private channel: Channel | null = null;
   /** One after the other, since the offer comes before its candidates. */
@@ -55,6 +58,11 @@ export class Room {
 
   get online(): boolean {
     return this.channel !== null && this.channel.online;
+  }
+
+  /** The server answers, but its WebSocket can't be opened. */
+  get blocked(): boolean {
+    return this.channel !== null && this.channel.blocked;
   }
 
   async join(): Promise<void> {
@@ -70,6 +78,7 @@ export class Room {
         return;
       }
       const params = reply && reply.body.params;
+      this.unreached = !reply || !reply.body.result;
       if (reply && reply.body.result === 'SUCCESS' && params && params.client_id) {
         this.client = params.client_id;
         this.initiator = params.is_initiator === 'true';

@@ -1,5 +1,6 @@
 import { byId, setText, show, store } from '../lib/dom';
 import { t } from '../lib/i18n';
+import { TextField } from '../lib/text-field';
 import { forget, freshRoom, isRoom, recentRooms } from './recent';
 
 /** Tells the page of the room that its call is wanted already. Holds the room's name. */
@@ -46,14 +47,16 @@ export function start(): void {
     input.setAttribute('aria-invalid', String(bad));
     setText(byId('room-hint'), bad ? t.callRoomBad : t.callRoomHint);
   };
+  const field = new TextField(input, () => problem(false));
   byId<HTMLFormElement>('open').addEventListener('submit', (event) => {
     event.preventDefault();
-    const room = input.value.trim().replace(/\s+/g, '-');
+    if (field.composing) return field.confirm();
+    // Full-width letters, which input methods write, are meant as the usual ones.
+    const room = input.value.normalize('NFKC').trim().replace(/\s+/g, '-');
     if (isRoom(room)) return open(room);
     problem(true);
     input.focus();
   });
-  input.addEventListener('input', () => problem(false));
   byId('fresh').addEventListener('click', () => open(freshRoom()));
   list();
   input.focus({ preventScroll: true });

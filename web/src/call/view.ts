@@ -11,9 +11,10 @@ export type Tone = 'good' | 'busy' | 'bad';
 /** One sentence for where the call stands; the worst that is true comes first. */
 function status(call: Call): { text: string; tone: Tone } {
   const { state, online } = call;
-  if (state === 'joining') return { text: t.callJoining, tone: 'busy' };
+  if (state === 'joining') return { text: call.unreached ? t.castSignalWait : t.callJoining, tone: 'busy' };
   if (state === 'recovering') return { text: online ? t.callRecovering : t.castSignalWait, tone: 'busy' };
-  if (!online) return { text: state === 'talking' ? t.callSignalLost : t.castSignalWait, tone: 'busy' };
+  if (!online && state === 'talking') return { text: t.callSignalLost, tone: 'busy' };
+  if (!online) return { text: call.blocked ? t.callNoWebsocketStatus : t.castSignalWait, tone: 'busy' };
   if (state === 'connecting') return { text: t.callConnecting, tone: 'busy' };
   if (call.note) return { text: call.note === 'peer_left' ? t.callPeerLeft : t.callPeerLost, tone: 'bad' };
   if (state === 'waiting') return { text: t.callWaiting, tone: 'busy' };

@@ -12,7 +12,7 @@ import { problems } from './problems';
 import { scan } from './scan';
 import { Session } from './session';
 import { describe } from './status';
-import { view } from './view';
+import { isAboutTheCode, view } from './view';
 
 const PRESET = 'castway.preset';
 const SERVER_PATIENCE = 5000;
@@ -75,13 +75,15 @@ function finish(why: Problem | null, keepStream: boolean): void {
   if (!keepStream) release();
   passing = why;
   update();
-  if (why && (why.id === 'unknown_code' || why.id === 'code_incomplete')) view.codeInput.focus();
+  if (isAboutTheCode(why)) view.codeInput.focus();
 }
 
 async function begin(): Promise<void> {
   if (choosing || session.active || (standing && standing.blocks)) return;
   const { source, preset, sound } = view;
-  if (view.code.length !== info.code.length) return finish(problems.codeIncomplete(info.code.length), true);
+  if (view.code.length !== info.code.length) {
+    return finish(view.foreign ? problems.codeLetters() : problems.codeIncomplete(info.code.length), true);
+  }
   passing = null;
   store('localStorage', PRESET, preset);
   if (!stream) {
@@ -125,11 +127,11 @@ function choosePreset(preset: Preset): void {
 
 view.form.addEventListener('submit', (event) => {
   event.preventDefault();
-  void begin();
+  if (view.codeField.composing) view.codeField.confirm();
+  else void begin();
 });
-view.codeInput.addEventListener('input', () => {
-  view.code = view.codeInput.value;
-  if (passing && !passing.until) passing = null;
+view.onCode(() => {
+  if (!passing || !passing.until) passing = view.foreign ? problems.codeLetters() : null;
   update();
 });
 byId('other-screen').addEventListener('click', () => {
@@ -178,8 +180,7 @@ function applyInfo(next: Info): void {
 view.figures(NO_FIGURES);
 view.preset = stored<Preset>('localStorage', PRESET) === 'smooth' ? 'smooth' : 'sharp';
 applyInfo(info);
-const given = /[?&]code=([^&#]*)/.exec(location.search);
-if (given) view.code = decodeURIComponent(given[1]!.replace(/\+/g, ' '));
+if (/[?&]code=/i.test(location.search)) view.code = location.search;
 (view.code.length === info.code.length ? byId('start') : view.codeInput).focus({ preventScroll: true });
 void loadInfo().then((loaded) => loaded && applyInfo(loaded));
 setTimeout(() => {

@@ -13,6 +13,7 @@ export const problems = {
   cameraMissing: () => bad('camera_missing', t.cameraMissing, t.cameraMissingHint),
   noServer: () => bad('no_server', t.noServer, t.noServerHint),
   codeIncomplete: (length: number) => bad('code_incomplete', t.castNeedCode(length), '', { tone: 'warn' }),
+  codeLetters: () => bad('code_letters', t.castCodeLetters, t.castCodeLettersHint, { tone: 'warn' }),
   iceFailed: (addresses: string[]) =>
     bad('ice_failed', t.iceFailed, addresses.length ? t.iceFailedHint(addresses.join(', ')) : t.iceFailedNoRelay, { offer: 'retry' }),
   takenOver: () => bad('taken_over', t.takenOver, t.takenOverHint, { tone: 'warn' }),

@@ -1,10 +1,11 @@
-import { normalize, spaced } from '../lib/code';
+import { hasForeignLetters, readCode, spaced } from '../lib/code';
 import { byId, setText, show } from '../lib/dom';
 import { showFigures } from '../lib/figures';
 import { t } from '../lib/i18n';
-import type { Info } from '../lib/info';
+import { DEFAULT_INFO, type Info } from '../lib/info';
 import { showProblem, type Problem } from '../lib/problem';
 import type { Figures } from '../lib/stats';
+import { TextField } from '../lib/text-field';
 import type { Preset, Source } from './capture';
 
 export type Tone = 'good' | 'busy' | 'bad';
@@ -27,41 +28,68 @@ export interface Shown {
 
 const form = byId<HTMLFormElement>('setup');
 const codeInput = byId<HTMLInputElement>('code-input');
-let alphabet = '';
+let rule = DEFAULT_INFO.code;
+let typed: () => void = () => undefined;
+const codeField = new TextField(codeInput, () => {
+  tidy();
+  typed();
+});
+/** Ids of the problems that are the code's. */
+const CODE_PROBLEMS = ['unknown_code', 'code_incomplete', 'code_letters'];
+
+const isComplete = () => view.code.length === rule.length;
 
 /** Groups the letters while they are typed, and leaves the caret where it was among them. */
-function format(): void {
+function tidy(): void {
+  // To write into a field ends a composition, and what was composed is lost.
+  if (codeField.composing || view.foreign) return;
   const caret = codeInput.selectionStart ?? codeInput.value.length;
-  const before = normalize(codeInput.value.slice(0, caret), alphabet).length;
-  const text = spaced(normalize(codeInput.value, alphabet));
+  const before = readCode(codeInput.value.slice(0, caret), rule.alphabet).length;
+  const text = spaced(view.code);
   if (text === codeInput.value) return;
   codeInput.value = text;
   let position = 0;
   for (let count = 0; count < before && position < text.length; position++) {
     if (text.charAt(position) !== ' ') count++;
   }
-  codeInput.setSelectionRange(position, position);
+  // In Safari this would give the field the focus.
+  if (document.activeElement === codeInput) codeInput.setSelectionRange(position, position);
 }
+codeInput.addEventListener('change', tidy);
+
+export const isAboutTheCode = (problem: Problem | null) => problem !== null && CODE_PROBLEMS.indexOf(problem.id) >= 0;
 
 export const view = {
   form,
   codeInput,
+  codeField,
   preview: byId<HTMLVideoElement>('preview'),
 
-  codeRule(rule: Info['code']): void {
-    alphabet = rule.alphabet;
-    codeInput.inputMode = /^\d+$/.test(alphabet) ? 'numeric' : 'text';
+  codeRule(next: Info['code']): void {
+    rule = next;
+    codeInput.inputMode = /^\d+$/.test(rule.alphabet) ? 'numeric' : 'text';
     codeInput.placeholder = spaced('••••••••••••'.slice(0, rule.length));
-    format();
+    tidy();
+  },
+
+  /** `handle`: somebody has typed into the field of the code, or pasted. */
+  onCode(handle: () => void): void {
+    typed = handle;
   },
 
   get code(): string {
-    return normalize(codeInput.value, alphabet);
+    return readCode(codeInput.value, rule.alphabet);
   },
 
+  /** Takes a link that has the code, too. */
   set code(value: string) {
     codeInput.value = value;
-    format();
+    tidy();
+  },
+
+  /** Letters that no code has, and no code among them: they stay, so that they can be seen and corrected. */
+  get foreign(): boolean {
+    return !isComplete() && hasForeignLetters(codeInput.value);
   },
 
   get source(): Source {
@@ -87,7 +115,7 @@ export const view = {
   },
 
   problem(problem: Problem | null): void {
-    codeInput.setAttribute('aria-invalid', String(problem?.id === 'unknown_code' || problem?.id === 'code_incomplete'));
+    codeInput.setAttribute('aria-invalid', String(isAboutTheCode(problem)));
     showProblem(problem);
   },
 

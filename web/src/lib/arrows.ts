@@ -1,7 +1,8 @@
 /** For a remote control: not every television's browser moves the focus by its arrow keys. */
 export function moveByArrows(selector: string): void {
   document.addEventListener('keydown', (event) => {
-    if (event.keyCode < 37 || event.keyCode > 40) return;
+    // An input method chooses among its candidates with them.
+    if (event.keyCode < 37 || event.keyCode > 40 || event.isComposing) return;
     const active = document.activeElement as HTMLElement | null;
     // Inside a text the arrows left and right move the caret.
     if (active && active.tagName === 'INPUT' && event.keyCode % 2 === 1) return;

@@ -96,6 +96,8 @@ export const en = {
   castRejoining: 'Waiting for the TV to come back …',
   castTvAway: 'The TV lost the server – waiting for it …',
   castServerDown: 'The server is restarting – sharing goes on by itself.',
+  castCodeLetters: 'A code has only English letters and digits',
+  castCodeLettersHint: 'Switch your input method to English, usually with the Shift key, then type the code again.',
   castNeedCode: (length: number) => `Type all ${length} characters of the code on the TV.`,
 
   // Call
@@ -124,6 +126,7 @@ export const en = {
   callTalking: 'Connected',
   callRecovering: 'The connection is interrupted – trying again …',
   callSignalLost: 'No connection to the server – the call goes on, trying again …',
+  callNoWebsocketStatus: 'No WebSocket connection – trying again …',
   callPeerLeft: 'The other side has hung up.',
   callPeerLost: 'The connection to the other side was lost.',
   callNoPicture: 'No picture from the other side',
@@ -162,6 +165,9 @@ export const en = {
   callScreenFailed: 'The screen could not be shared.',
   callServerFullHint: 'It holds as many calls as it is set up for. Try again later.',
   callServerErrorHint: 'It did not let you into this room. Try again later.',
+  callNoWebsocket: 'WebSocket connections do not get through',
+  callNoWebsocketHint:
+    'The server answers over HTTP, but the WebSocket connection to /ws fails. Most likely a proxy in front of the server removes the Upgrade header. In nginx, these lines are missing from the location:\nproxy_http_version 1.1;\nproxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection "upgrade";\nThis page goes on as soon as the connection works.',
   callIceFailed: 'The other side cannot be reached',
 
   // Causes. Each has a title that names it and a sentence that says what to do.

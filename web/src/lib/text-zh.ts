@@ -94,6 +94,8 @@ export const zh: Text = {
   castRejoining: '正在等待电视恢复……',
   castTvAway: '电视与服务器断开，正在等待……',
   castServerDown: '服务器正在重启，共享会自动继续。',
+  castCodeLetters: '投屏码只含英文字母和数字',
+  castCodeLettersHint: '请将输入法切换到英文（通常按 Shift 键），然后重新输入。',
   castNeedCode: (length) => `请输入电视上完整的 ${length} 位投屏码。`,
 
   callTitle: 'Castway – 通话',
@@ -121,6 +123,7 @@ export const zh: Text = {
   callTalking: '已接通',
   callRecovering: '连接中断，正在重试……',
   callSignalLost: '与服务器的连接已断开，通话继续，正在重试……',
+  callNoWebsocketStatus: '无法建立 WebSocket 连接，正在重试……',
   callPeerLeft: '对方已挂断。',
   callPeerLost: '与对方的连接已断开。',
   callNoPicture: '对方没有画面',
@@ -159,6 +162,9 @@ export const zh: Text = {
   callScreenFailed: '无法共享屏幕。',
   callServerFullHint: '通话数量已达设定上限，请稍后再试。',
   callServerErrorHint: '服务器未允许您进入此房间，请稍后再试。',
+  callNoWebsocket: 'WebSocket 连接不通',
+  callNoWebsocketHint:
+    '服务器的 HTTP 正常，但到 /ws 的 WebSocket 连接失败，多半是服务器前面的反向代理去掉了 Upgrade 请求头。如果是 nginx，请在其 location 中加上：\nproxy_http_version 1.1;\nproxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection "upgrade";\n连接恢复后页面会自动继续。',
   callIceFailed: '无法连通对方',
 
   insecure: '共享屏幕需要 HTTPS',

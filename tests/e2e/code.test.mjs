@@ -1,0 +1,257 @@
+// The code of the TV as people bring it to the casting page: typed with an input method, pasted, in a link.
+import assert from 'node:assert/strict';
+import { DEVICES, inState, openPage, until } from './support/browser.mjs';
+import { startDesktop } from './support/desktop.mjs';
+import { scene } from './support/scene.mjs';
+
+const CODE = 'EP37DR';
+const SHOWN = 'EP3 7DR';
+const WIDE = 'ＥＰ３７ＤＲ';
+
+// The number of a key that an input method takes.
+const TAKEN = 229;
+
+const field = (page) => page.locator('#code-input');
+const caret = (page) => field(page).evaluate((input) => [input.selectionStart, input.selectionEnd]);
+const problem = (page) => page.locator('#notice').getAttribute('data-error');
+const named = (page, id) => until(`the page says ${id}`, () => problem(page), (seen) => seen === id);
+const holds = (page, text) => until(`the field holds "${text}"`, () => field(page).inputValue(), (seen) => seen === text);
+
+async function openCast(stage, server, { query = '', locale } = {}) {
+  const page = await openPage(await stage.browser(), `${server.url}/cast${query}`, { locale });
+  await until('the page is online', () => page.evaluate(() => window.castway.online()));
+  return page;
+}
+
+// Chromium's own events of an input method, without one.
+async function composer(page) {
+  const session = await page.context().newCDPSession(page);
+  return {
+    compose: (text) => session.send('Input.imeSetComposition', { text, selectionStart: text.length, selectionEnd: text.length }),
+    commit: (text) => session.send('Input.insertText', { text }),
+  };
+}
+
+scene('what an input method composes is left alone, and what it commits is read', {}, async (stage, server) => {
+  const page = await openCast(stage, server);
+  const { compose, commit } = await composer(page);
+  for (const [composed, committed] of [
+    [['e', 'ep', 'ep3', 'ep37dr'], 'ep37dr'],
+    [['Ｅ', 'ＥＰ', 'ＥＰ３'], WIDE],
+    [['e p', "e p'3", 'ep-3 7 dr'], 'ep-3 7 dr'],
+  ]) {
+    await field(page).fill('');
+    for (const text of composed) {
+      await compose(text);
+      assert.equal(await field(page).inputValue(), text);
+    }
+    await commit(committed);
+    assert.equal(await field(page).inputValue(), SHOWN);
+    assert.equal(await problem(page), null);
+  }
+  // In the middle of what is there already.
+  await field(page).fill('EPDR');
+  await field(page).evaluate((input) => input.setSelectionRange(2, 2));
+  await compose('3 7');
+  assert.equal(await field(page).inputValue(), 'EP3 7D R');
+  await commit('３７');
+  assert.equal(await field(page).inputValue(), SHOWN);
+  assert.deepEqual(await caret(page), [5, 5]);
+});
+
+scene('Enter confirms what is composed, and only the next one starts', {}, async (stage, server) => {
+  const page = await openCast(stage, server);
+  const { compose } = await composer(page);
+  await compose('epr');
+  await page.keyboard.press('Enter');
+  await holds(page, 'EPR');
+  assert.equal(await problem(page), null, 'nothing was submitted');
+  assert.equal(await field(page).evaluate((input) => input === document.activeElement), true);
+  await page.keyboard.press('Enter');
+  await named(page, 'code_incomplete');
+
+  // Safari sends the Enter that confirmed a composition after its end, under the number of a key that was taken.
+  const passed = () => field(page).evaluate((input) => input.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', keyCode: 229, bubbles: true, cancelable: true })));
+  assert.equal(await passed(), false);
+});
+
+scene('Chinese characters stay to be seen, and the page says what to do', {}, async (stage, server) => {
+  for (const [locale, title] of [['en-US', /English letters/], ['zh-CN', /英文字母/]]) {
+    const page = await openCast(stage, server, { locale });
+    const { compose, commit } = await composer(page);
+    await compose('e pai');
+    await commit('俄拍');
+    assert.equal(await field(page).inputValue(), '俄拍');
+    await named(page, 'code_letters');
+    assert.match(await page.locator('#notice-title').textContent(), title);
+    assert.equal(await field(page).getAttribute('aria-invalid'), 'true');
+    // The code itself is never taken for wrong because of what stands before it.
+    await field(page).pressSequentially(CODE.toLowerCase());
+    assert.equal(await field(page).inputValue(), SHOWN);
+    assert.equal(await problem(page), null);
+    assert.equal(await field(page).getAttribute('aria-invalid'), 'false');
+  }
+});
+
+scene('the caret stays where somebody edits', {}, async (stage, server) => {
+  const page = await openCast(stage, server);
+  await field(page).fill('EP7DR');
+  assert.equal(await field(page).inputValue(), 'EP7 DR');
+  await field(page).evaluate((input) => input.setSelectionRange(2, 2));
+  await page.keyboard.type('3');
+  assert.equal(await field(page).inputValue(), SHOWN);
+  assert.deepEqual(await caret(page), [3, 3]);
+  await page.keyboard.press('Backspace');
+  assert.equal(await field(page).inputValue(), 'EP7 DR');
+  assert.deepEqual(await caret(page), [2, 2]);
+});
+
+const LINK = `https://cast.example.org/cast?code=${CODE}`;
+const PASTED = {
+  [CODE]: SHOWN,
+  'ep3–7dr': SHOWN,
+  [` ${WIDE}\n`]: SHOWN,
+  'ｅｐ３－７ｄｒ': SHOWN,
+  'ep3\u200b7dr\ufeff': SHOWN,
+  'O1': '01',
+  [`投屏码：${CODE}`]: SHOWN,
+  [LINK]: SHOWN,
+  [LINK.replace('https', 'http')]: SHOWN,
+  [LINK.toUpperCase()]: SHOWN,
+  [`${LINK}&from=chat#x`]: SHOWN,
+  [`${LINK.replace('?', '?ice=relay&')}.`]: SHOWN,
+  [`My screen: ${LINK}, open it now`]: SHOWN,
+  [`快来看（${LINK}），马上开始`]: SHOWN,
+  [LINK.replace(CODE, 'ep3-7dr')]: SHOWN,
+  [LINK.replace(CODE, 'EP3+7DR')]: SHOWN,
+  [LINK.replace(CODE, WIDE)]: SHOWN,
+  [LINK.replace(CODE, encodeURIComponent(WIDE))]: SHOWN,
+  [`https://chat.example.org/jump?to=${encodeURIComponent(LINK)}`]: SHOWN,
+  [[...LINK].map((char) => String.fromCharCode(char.charCodeAt(0) + 0xfee0)).join('')]: SHOWN,
+  [LINK.replace(CODE, `${CODE}%`)]: SHOWN,
+  [LINK.replace(CODE, '%E5%A4%B1')]: '',
+};
+
+scene('a code is read from whatever is pasted', {}, async (stage, server) => {
+  const page = await openCast(stage, server);
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  for (const [text, shown] of Object.entries(PASTED)) {
+    await page.evaluate((clip) => navigator.clipboard.writeText(clip), text);
+    await field(page).focus();
+    await page.keyboard.press('Control+A');
+    await page.keyboard.press('Control+V');
+    await until(`"${text}" is read`, () => field(page).inputValue(), (seen) => seen === shown);
+    if (shown === SHOWN) assert.deepEqual(await caret(page), [7, 7], text);
+    await field(page).fill('');
+  }
+});
+
+const QUERIES = {
+  '?code=EP37DR': SHOWN,
+  '?ice=relay&code=ep3-7dr#x': SHOWN,
+  '?code=EP3+7DR': SHOWN,
+  [`?code=${WIDE}`]: SHOWN,
+  [`?code=${encodeURIComponent(WIDE)}`]: SHOWN,
+  [`?code=${encodeURIComponent(LINK)}`]: SHOWN,
+  '?code=EP37DR%': SHOWN,
+  '?code=EP3%ff7DR': SHOWN,
+  '?code=EP3%E5%37DR': SHOWN,
+  '?code=EP3%E5%7DR': 'EP3',
+  '?code=%': '',
+  '?code=%E5%8': '8',
+  '?code=': '',
+  '?kode=EP37DR': '',
+};
+
+scene('the address may give the code in any spelling, and nonsense in it breaks nothing', {}, async (stage, server) => {
+  const browser = await stage.browser();
+  for (const [query, shown] of Object.entries(QUERIES)) {
+    const page = await openPage(browser, `${server.url}/cast${query}`);
+    await until(`${query}: the page is online`, () => page.evaluate(() => window.castway?.online()));
+    assert.equal(await field(page).inputValue(), shown, query);
+    assert.deepEqual(page.messages.filter((text) => text.startsWith('page error')), [], query);
+    assert.equal(await page.locator('#start').isVisible(), true, query);
+    await page.close();
+  }
+});
+
+// Presses `keys`, one by one, since each is a new state of the input method. Resolves to the number under which the page saw the last.
+async function type(desktop, page, keys) {
+  let last;
+  for (const key of keys) {
+    const seen = () => page.evaluate(() => window.keys);
+    const { length } = await seen();
+    await desktop.press(key);
+    last = (await until(`the page has seen ${key}`, seen, (all) => all.length > length)).at(-1);
+  }
+  return last;
+}
+
+scene('a real input method, and its English mode', {}, async (stage, server) => {
+  const desktop = await startDesktop();
+  stage.later(() => desktop.close());
+  const browser = await stage.browser({ desktop });
+  const script = () => {
+    window.keys = [];
+    window.inserted = window.composed = '';
+    document.addEventListener('keydown', ({ keyCode }) => window.keys.push(keyCode), true);
+    document.addEventListener('compositionupdate', (event) => (window.composed = event.data), true);
+    document.addEventListener('input', (event) => (window.inserted += event.data), true);
+    document.addEventListener('compositionend', () => (window.composed = ''), true);
+  };
+  const page = await openPage(browser, `${server.url}/cast`, { locale: 'zh-CN', script });
+  await page.bringToFront();
+  await field(page).focus();
+  const windows = () => desktop.ask('xdotool', 'getwindowfocus', 'getwindowname').catch((error) => error.message);
+  await until('the window has the focus', windows, (name) => name.startsWith('Castway'));
+  await desktop.usePinyin();
+  const composes = (what) => until(`it composes ${what}`, () => page.evaluate(() => window.composed), (text) => what.test(text));
+
+  // Of the field it hears a moment later.
+  await until('the input method takes the keys of the field', () => type(desktop, page, 'a'), (number) => number === TAKEN);
+  await composes(/./);
+  await type(desktop, page, ['Escape']);
+  await composes(/^$/);
+  await field(page).fill('');
+
+  await type(desktop, page, 'abcdef');
+  await composes(/^[\u4e00-\u9fff]/);
+  assert.equal(await problem(page), null);
+  await type(desktop, page, ['Return']);
+  await holds(page, 'ABC DEF');
+  assert.equal(await problem(page), null, 'Enter confirmed the letters, and submitted nothing');
+
+  await page.evaluate(() => document.getElementById('code-input').select());
+  await type(desktop, page, 'ep');
+  await composes(/^[\u4e00-\u9fff]/);
+  // A digit chooses among the candidates.
+  await type(desktop, page, '1');
+  await named(page, 'code_letters');
+  assert.match(await field(page).inputValue(), /[\u4e00-\u9fff]/);
+  assert.match(await page.locator('#notice-hint').textContent(), /Shift/);
+
+  await page.evaluate(() => document.getElementById('code-input').select());
+  await type(desktop, page, ['Shift_L', ...CODE.toLowerCase()]);
+  await holds(page, SHOWN);
+  assert.equal(await problem(page), null);
+  // Its full-width letters.
+  await page.evaluate(() => document.getElementById('code-input').select());
+  await type(desktop, page, ['shift+space', ...CODE.toLowerCase()]);
+  await holds(page, SHOWN);
+  assert.match(await page.evaluate(() => window.inserted), /ｅｐ３７ｄｒ$/);
+  await type(desktop, page, ['Return']);
+  await until('it asks for the screen', () => page.evaluate(() => window.castway.state()), (state) => state === 'choosing');
+});
+
+scene("the name of a room is the person's own while it is composed", {}, async (stage, server) => {
+  const page = await openPage(await stage.browser(DEVICES), `${server.url}/r?ice=relay`);
+  const { compose } = await composer(page);
+  await page.locator('#room-input').focus();
+  await compose('ｍｙ－ｒｏｏｍ');
+  await page.keyboard.press('Enter');
+  await until('the name is taken over', () => page.locator('#room-input').inputValue(), (name) => name === 'ｍｙ－ｒｏｏｍ');
+  assert.equal(new URL(page.url()).pathname, '/r');
+  await page.keyboard.press('Enter');
+  await page.waitForURL(`${server.url}/r/my-room?ice=relay`);
+  await inState(page, 'waiting');
+});
