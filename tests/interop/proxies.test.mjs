@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { closeAll, connect, NAME } from './support/clients.mjs';
 import { wholeFlow } from './support/dialects.mjs';
-import { getFrom, haproxy, isInstalled, readmeBlocks, startProxy } from './support/proxy.mjs';
+import { getFrom, haproxy, isInstalled, nginx, readmeBlocks, startProxy } from './support/proxy.mjs';
 import { startServer } from './support/server.mjs';
 
 // The first block of that language with this test's ports, files and nothing else changed.
@@ -17,12 +17,7 @@ function settings(language, folder, port, server) {
 }
 
 const proxies = {
-  nginx: {
-    language: 'nginx',
-    config: (text, folder) => `daemon off; master_process off; pid ${folder}/pid; error_log stderr;\nevents {}\nhttp { access_log off;
-      ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${folder}/${kind};`).join(' ')}\n${text}}\n`,
-    args: (file, folder) => ['-p', folder, '-c', file],
-  },
+  nginx: { language: 'nginx', ...nginx },
   caddy: {
     language: 'caddy',
     config: (text, folder) => `{\n  admin off\n  auto_https disable_redirects\n  skip_install_trust\n  storage file_system ${folder}/caddy\n}\n${text}`,

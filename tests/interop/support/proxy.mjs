@@ -27,6 +27,16 @@ export const haproxy = {
   args: (file) => ['-db', '-f', file],
 };
 
+// nginx's settings around server blocks, or with what it needs here put into whole settings.
+export const nginx = {
+  config(text, folder) {
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${folder}/${kind};`).join(' ');
+    const whole = /^\s*http\s*\{/m.test(text) ? text : `events {}\nhttp {\n${text}}\n`;
+    return `daemon off; master_process off; user root; pid ${folder}/pid; error_log stderr;\n${whole.replace(/^(\s*http\s*\{)/m, `$1 access_log off; ${temporary}`)}`;
+  },
+  args: (file, folder) => ['-p', folder, '-c', file],
+};
+
 // Runs the proxy in a folder of its own. `prepare` gets that and a free port, and resolves to {text, ready}: the proxy's settings, and
 // what comes to something true once it serves. Resolves to what `prepare` did, with the port and `close`.
 export function startProxy(name, args, prepare) {

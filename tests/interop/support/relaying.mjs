@@ -18,10 +18,13 @@ export const aioice = (host, port, transport, { username, password }, ca) => run
 // Two peers with nothing but TURN over TLS between them: bytes and a picture.
 export const aiortc = (host, port, { username, password }, ca) => runScript('aiortc_client.py', [host, port, username, password], ca);
 
-// coturn's client: one message after the other, each of which has to come back.
-export async function assertUclient(port, ways, { username, password }) {
-  const args = [...ways, '-s', '-y', '-c', '-m', '2', '-n', '20', '-z', '10', '-u', username, '-w', password, '-p', String(port), '127.0.0.1'];
-  const { code, output } = await run('turnutils_uclient', args);
+// coturn's client: one message after the other, each of which has to come back; with `channels` it draws their numbers from all of
+// RFC 5766. `within` is a command to run it with.
+export async function assertUclient(port, ways, { username, password }, { host = '127.0.0.1', channels = false, within = [] } = {}) {
+  const send = channels ? [] : ['-s'];
+  const args = [...ways, ...send, '-y', '-c', '-m', '2', '-n', '20', '-z', '10', '-u', username, '-w', password, '-p', String(port), host];
+  const [command, ...rest] = [...within, 'turnutils_uclient', ...args];
+  const { code, output } = await run(command, rest);
   assert.equal(code, 0, output);
   assert.match(output, /tot_send_msgs=40, tot_recv_msgs=40\n/, output);
 }

@@ -27,8 +27,9 @@ class Server {
     this.settings = settings;
   }
 
+  // Of several addresses the first. Where a test leaves an address to Castway, it has the default port.
   get httpAddr() {
-    return this.settings.CASTWAY_HTTP_ADDR;
+    return (this.settings.CASTWAY_HTTP_ADDR ?? '127.0.0.1:8080').split(',')[0];
   }
 
   get url() {
@@ -36,7 +37,7 @@ class Server {
   }
 
   get turnPort() {
-    return Number(this.settings.CASTWAY_TURN_ADDR.split(':').at(-1));
+    return Number((this.settings.CASTWAY_TURN_ADDR ?? '127.0.0.1:3478').split(':').at(-1));
   }
 
   get httpsPort() {
