@@ -40,10 +40,10 @@ pub async fn refuse(State(log): State<Arc<LostUpgrades>>, request: Request, next
         return next.run(request).await;
     }
     if log.is_due(Instant::now()) {
-        let from = request.extensions().get::<Client>().map(|client| client.address);
+        let from = request.extensions().get::<Client>().map(|client| tracing::field::display(client.address));
         tracing::warn!(
             path = request.uri().path(),
-            ?from,
+            from,
             "a WebSocket handshake came without its Upgrade header, so calls (/r) can't connect and casts fall back to polling: a \
              proxy in front removes it; in nginx, add proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
              proxy_set_header Connection \"upgrade\";"
