@@ -42,6 +42,8 @@ async function install(folder, edit = () => {}) {
     const url = `http://127.0.0.1:${registry.address().port}/`;
     const settings = {
       registry: url, cache: join(copy, 'cache'), userconfig: join(copy, 'none'), noproxy: '127.0.0.1', 'fetch-retries': '0', 'update-notifier': 'false',
+      // npm test has set its own in the environment.
+      loglevel: 'error',
     };
     const flags = Object.entries(settings).map(([name, value]) => `--${name}=${value}`);
     return await run('npm', ['--prefix', copy, 'ci', '--dry-run', '--ignore-scripts', '--no-audit', '--no-fund', ...flags]);
