@@ -158,7 +158,7 @@ const QUERIES = {
   '?code=EP3%E5%37DR': SHOWN,
   '?code=EP3%E5%7DR': 'EP3',
   '?code=%': '',
-  '?code=%E5%8': '8',
+  '?code=%E5%8': '',
   '?code=': '',
   '?kode=EP37DR': '',
 };
