@@ -40,7 +40,7 @@ class Desktop {
 
   // Resolves to the first line at `descriptor`, or to nothing without one.
   async start(command, args, descriptor) {
-    const child = spawn(command, args, { env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'pipe', 'pipe'], detached: true });
     this.#children.push(child);
     child.on('error', (error) => (this.output += error));
     for (const stream of child.stdio.slice(1)) stream.on('data', (chunk) => (this.output += chunk));
@@ -72,10 +72,11 @@ class Desktop {
     for (const child of this.#children.reverse()) {
       if (child.exitCode !== null || child.signalCode !== null || !child.pid) continue;
       const ended = once(child, 'exit');
-      child.kill('SIGKILL');
+      // The group is this child's own: what it started goes with it.
+      process.kill(-child.pid, 'SIGKILL');
       await ended;
     }
-    rmSync(this.home, { recursive: true, force: true });
+    rmSync(this.home, { recursive: true, force: true, maxRetries: 10 });
   }
 }
 
