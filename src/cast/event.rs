@@ -99,6 +99,12 @@ impl Failure {
         Self { code: "payload_too_large", message, retry_after: None }
     }
 
+    /// For a client that sends more bytes than it may, whatever they say.
+    pub fn over_budget() -> Self {
+        let message = "this client sends too much at a time; wait before you try again".to_owned();
+        Self { code: "rate_limited", message, retry_after: Some(1) }
+    }
+
     /// Whether the same request would fail later, too.
     pub fn is_final(&self) -> bool {
         !matches!(self.code, "rate_limited" | "too_many_attempts" | "server_full")

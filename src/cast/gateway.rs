@@ -117,7 +117,7 @@ impl Flow for State {
         let Heard { request: Asked { event, request }, size, ack } = heard;
         let Some(client) = self.clients.get_mut(&id) else { return };
         let result = match request {
-            _ if !client.budget.take(size) => Err(Failure::rate_limited(1)),
+            _ if !client.budget.take(size) => Err(Failure::over_budget()),
             None => Err(Failure::unknown_event()),
             Some(Err(failure)) => Err(failure),
             Some(Ok(Request::Config)) => self.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
