@@ -1,5 +1,8 @@
 //! Mobility tickets (RFC 8016 §4): which allocation, and how often it has moved, signed. Any engine can tell whose ticket it is.
+//! As text, since coturn's client takes one for a C string and sends it back up to its first zero.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -7,7 +10,9 @@ use subtle::ConstantTimeEq;
 use super::five_tuple::AllocationId;
 
 const PLAIN: usize = 13;
-pub(super) const LEN: usize = 24;
+const SIGNED: usize = 24;
+/// In base64, which needs no padding for [`SIGNED`] bytes.
+pub(super) const LEN: usize = SIGNED / 3 * 4;
 
 /// What a genuine ticket says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,21 +33,25 @@ impl Tickets {
     }
 
     pub(super) fn issue(&self, ticket: Ticket) -> [u8; LEN] {
-        let mut out = [0; LEN];
+        let mut out = [0; SIGNED];
         out[0] = ticket.shard;
         out[1..5].copy_from_slice(&ticket.allocation.index.to_be_bytes());
         out[5..9].copy_from_slice(&ticket.allocation.generation.to_be_bytes());
         out[9..PLAIN].copy_from_slice(&ticket.serial.to_be_bytes());
         let mac = self.mac.clone().chain_update(&out[..PLAIN]).finalize().into_bytes();
-        out[PLAIN..].copy_from_slice(&mac[..LEN - PLAIN]);
-        out
+        out[PLAIN..].copy_from_slice(&mac[..SIGNED - PLAIN]);
+        let mut text = [0; LEN];
+        URL_SAFE_NO_PAD.encode_slice(out, &mut text).expect("the text has its exact length");
+        text
     }
 
     pub(super) fn read(&self, value: &[u8]) -> Option<Ticket> {
         let value: &[u8; LEN] = value.try_into().ok()?;
-        let word = |at: usize| u32::from_be_bytes([value[at], value[at + 1], value[at + 2], value[at + 3]]);
+        let mut bytes = [0; SIGNED];
+        URL_SAFE_NO_PAD.decode_slice(value, &mut bytes).ok()?;
+        let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let allocation = AllocationId { index: word(1), generation: word(5) };
-        let ticket = Ticket { shard: value[0], allocation, serial: word(9) };
+        let ticket = Ticket { shard: bytes[0], allocation, serial: word(9) };
         let genuine: bool = self.issue(ticket).ct_eq(value).into();
         genuine.then_some(ticket)
     }
@@ -64,5 +73,12 @@ mod tests {
             assert_eq!(tickets.read(&forged), None);
         }
         assert_eq!(tickets.read(&bytes[1..]), None);
+    }
+
+    #[test]
+    fn a_ticket_holds_no_zero() {
+        let tickets = Tickets::new(&[5; 32]);
+        let ticket = Ticket { shard: 0, allocation: AllocationId { index: 0, generation: 0 }, serial: 0 };
+        assert!(!tickets.issue(ticket).contains(&0));
     }
 }
