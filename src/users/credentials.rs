@@ -15,7 +15,8 @@ use subtle::ConstantTimeEq;
 
 use crate::secret::Secret;
 
-/// How much further ahead than the longest ttl an expiry may be: the clocks of another issuer and of this relay differ.
+/// How much further ahead than the longest ttl an expiry may be, and how long ago one that another issuer wrote: the clocks of that
+/// issuer and of this relay differ.
 pub const CLOCK_SLACK: Duration = Duration::from_secs(300);
 /// An expiry of so many digits is in milliseconds, as JavaScript's `Date.now()` has it; in seconds it would be after the year 33,000.
 const MILLISECOND_DIGITS: usize = 13;
@@ -67,8 +68,17 @@ impl<'a> RestName<'a> {
     /// Whether the credentials have not expired at `now`, and end no later than `longest` (and [`CLOCK_SLACK`]) from then. `None`: they
     /// may live for ever.
     pub fn is_current(&self, now: SystemTime, longest: Option<Duration>) -> bool {
+        self.expiry > unix_seconds(now) && self.ends_within(now, longest)
+    }
+
+    /// The same for credentials of another issuer, whose clock may be [`CLOCK_SLACK`] behind.
+    pub fn is_current_elsewhere(&self, now: SystemTime, longest: Option<Duration>) -> bool {
+        self.expiry.saturating_add(CLOCK_SLACK.as_secs()) >= unix_seconds(now) && self.ends_within(now, longest)
+    }
+
+    fn ends_within(&self, now: SystemTime, longest: Option<Duration>) -> bool {
         let left = self.expiry.saturating_sub(unix_seconds(now));
-        left > 0 && longest.is_none_or(|longest| left <= longest.saturating_add(CLOCK_SLACK).as_secs())
+        longest.is_none_or(|longest| left <= longest.saturating_add(CLOCK_SLACK).as_secs())
     }
 }
 

@@ -155,8 +155,8 @@ impl Directory {
     /// The MD5 long-term keys H(A1) that a request of this USERNAME may be authenticated with, the likeliest first; empty for
     /// a username that may not log in. Several, as each live secret makes another.
     ///
-    /// Time-limited usernames must expire after `now` and within the longest ttl unless they are leased, and their user must be
-    /// neither disabled nor removed; other usernames must be those of enabled users whose password was set for `realm`.
+    /// Time-limited usernames must expire after `now` (those of a configured secret: not long before it) and within the longest ttl
+    /// unless they are leased, and their user must be neither disabled nor removed; other usernames must be those of enabled users whose password was set for `realm`.
     pub fn long_term_keys(&self, username: &str, realm: &str, now: SystemTime) -> Vec<[u8; 16]> {
         let md5 = |proof: Proof<'_>| match proof {
             Proof::Password(password) => credentials::h_a1_md5(username, realm, &password),
@@ -282,7 +282,7 @@ impl Inner {
     /// The secrets that may have signed the credentials of `name`, the likeliest first.
     fn verifying(&self, known: &Known, name: &RestName<'_>, now: SystemTime) -> Vec<Secret<String>> {
         let mut secrets: Vec<_> = if !self.configured.is_empty() {
-            self.configured.iter().filter(|_| name.is_current(now, self.longest_foreign)).cloned().collect()
+            self.configured.iter().filter(|_| name.is_current_elsewhere(now, self.longest_foreign)).cloned().collect()
         } else if !name.is_foreign && name.is_current(now, Some(self.longest)) {
             let live = known.secrets.iter().filter(|secret| self.is_live(secret, now));
             live.map(|secret| secret.value.clone()).collect()
@@ -478,9 +478,12 @@ mod tests {
         for name in &names {
             assert_eq!(open.long_term_keys(name, "castway", at(0)), [key("north", name)], "{name}");
         }
-        for name in [format!("{NOW}:bob"), format!("bob:{NOW}"), format!("{}:bob", NOW * 1000), format!("mallory:{}", NOW + 60)] {
-            assert!(open.long_term_keys(&name, "castway", at(0)).is_empty(), "{name}");
+        let late = NOW - 300;
+        for name in [format!("{late}:bob"), format!("bob:{late}"), format!("{}:bob", late * 1000)] {
+            assert!(!open.long_term_keys(&name, "castway", at(0)).is_empty(), "{name}: within the slack");
+            assert!(open.long_term_keys(&name, "castway", at(1)).is_empty(), "{name}");
         }
+        assert!(open.long_term_keys(&format!("mallory:{}", NOW + 60), "castway", at(0)).is_empty(), "a disabled user");
         let limited = limited("north", "7200");
         for (ahead, good) in [(7200, true), (7500, true), (7501, false), (year, false)] {
             for name in [format!("{}:bob", NOW + ahead), format!("bob:{}", (NOW + ahead) * 1000)] {
