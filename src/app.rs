@@ -24,7 +24,7 @@ use crate::cast::gateway::{Gateway, Issuer};
 use crate::cast::room::{Rooms, RoomsConfig};
 use crate::config::{CertificateSource, Config, Listen};
 use crate::external::External;
-use crate::http::{Http, Redirect};
+use crate::http::{Http, LostUpgrades, Redirect};
 use crate::ice::{IceServers, Listener};
 use crate::limit::AddressLimiter;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
@@ -176,8 +176,9 @@ impl App {
             // The rest is for those who have shown what they are, and for relayed addresses.
             undecided: usize::try_from(descriptors / 8).unwrap_or(usize::MAX).clamp(64, 4096),
         };
-        let collider_doors = doors(router::collider(hub.clone(), &config.http));
-        let doors = doors(router::router(layer, api, hub.clone(), &config.http, public_url, https));
+        let lost_upgrades = Arc::new(LostUpgrades::default());
+        let collider_doors = doors(router::collider(hub.clone(), &config.http, Arc::clone(&lost_upgrades)));
+        let doors = doors(router::router(layer, api, hub.clone(), &config.http, public_url, https, lost_upgrades));
         Ok(Self {
             config,
             sockets,
@@ -269,14 +270,15 @@ impl App {
             if current.kind == Kind::SelfSigned {
                 line("Certificate", "made by this server: browsers warn once. Its SHA-256 fingerprint is");
             } else {
-                line("Certificate", "clients don't trust that of CASTWAY_CERT: browsers warn once. If clients know its");
-                line("", "authority, set CASTWAY_CERT_TRUSTED=true. Its SHA-256 fingerprint is");
+                line("Certificate", "clients don't trust the certificate of CASTWAY_CERT: browsers warn once, HTTP is not");
+                line("", "redirected, and turns: is not offered (CASTWAY_CERT_TRUSTED=true says that clients know its");
+                line("", "authority). Its SHA-256 fingerprint is");
             }
             line("", &current.fingerprint);
         }
         let secure: Vec<String> = [self.https_addr(), self.turns_addr()].iter().flatten().map(SocketAddr::to_string).collect();
         if !secure.is_empty() {
-            line("All over TLS", &secure.join(", "));
+            line("TLS", &format!("{} (pages, signaling and TURN)", secure.join(", ")));
         }
         let kinds = [(self.relay.has_udp(), "UDP"), (self.relay.has_tcp(), "TCP")];
         let kinds: Vec<&str> = kinds.iter().filter(|(listens, _)| *listens).map(|(_, kind)| *kind).collect();
@@ -284,7 +286,7 @@ impl App {
         let at = format!("{}{alternate} {}", self.turn_addr(), kinds.join(" and "));
         let listening = if kinds.is_empty() { "over TLS".to_owned() } else { at };
         if let Some(addr) = self.collider_addr() {
-            line("Collider", &format!("{addr}, besides the pages' port"));
+            line("Collider", &format!("{addr}, and the pages' ports"));
         }
         let peers = if self.config.relay.tcp_relay { "UDP and TCP" } else { "UDP" };
         let range = format!("relayed ports {}-{} {peers}", ports.start(), ports.end());
@@ -356,6 +358,8 @@ impl App {
         let mut watch = tokio::time::interval(Duration::from_secs(1));
         let mut signing = asked.signing_secret();
         let mut other_realms = OtherRealms::new(config.relay.realm.clone());
+        // The report has named those who are there already.
+        other_realms.news(&asked);
         tokio::pin!(stop);
         let ended = loop {
             tokio::select! {

@@ -19,7 +19,7 @@ use crate::apprtc::collider;
 use crate::apprtc::hub::Hub;
 use crate::client::{self, Client};
 use crate::config::{CorsOrigins, HttpConfig};
-use crate::http::Redirect;
+use crate::http::{LostUpgrades, Redirect};
 use crate::{http, pages, socket_io};
 
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.
@@ -31,6 +31,7 @@ pub fn router(
     config: &HttpConfig,
     own: Option<String>,
     https: Option<(Redirect, bool)>,
+    lost_upgrades: Arc<LostUpgrades>,
 ) -> Router {
     let mut cors = config.cors.clone();
     if let CorsOrigins::Only(list) = &mut cors {
@@ -47,16 +48,16 @@ pub fn router(
         .fallback_service(behind)
         .layer(middleware::from_fn_with_state(allowed, refuse_foreign_origins))
         .layer(cors_layer(&cors))
-        .layer(middleware::from_fn_with_state(Arc::default(), http::refuse_lost_upgrades))
+        .layer(middleware::from_fn_with_state(lost_upgrades, http::refuse_lost_upgrades))
         .layer(option_layer(redirect))
         .layer(middleware::from_fn_with_state(trusted(config), client::identify))
         .layer(option_layer(self::hsts(hsts.unwrap_or(false))))
 }
 
 /// Collider on a port of its own.
-pub fn collider(hub: Hub, config: &HttpConfig) -> Router {
+pub fn collider(hub: Hub, config: &HttpConfig, lost_upgrades: Arc<LostUpgrades>) -> Router {
     collider::on_a_port_of_its_own(hub)
-        .layer(middleware::from_fn_with_state(Arc::default(), http::refuse_lost_upgrades))
+        .layer(middleware::from_fn_with_state(lost_upgrades, http::refuse_lost_upgrades))
         .layer(middleware::from_fn_with_state(trusted(config), client::identify))
 }
 

@@ -17,7 +17,8 @@ pub(super) async fn alive() -> Response {
 }
 
 /// 200, `{"ready": true, "not_ready": [], "certificate": {kind, trusted, names, fingerprint, expires, failing}}`, or 503 with
-/// the names of what is not ready. `trusted`: clients take it, as far as we know. `expires` is in seconds since 1970; without TLS there is no certificate.
+/// the names of what is not ready. `trusted`: clients take it, as far as we know. `expires` is in seconds since 1970; without TLS
+/// there is no certificate.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     let database = (!api.directory.is_current()).then_some("database");
     let probes = api.probes.iter().filter(|probe| !(probe.ready)()).map(|probe| probe.name);

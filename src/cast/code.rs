@@ -40,7 +40,7 @@ impl Code {
     /// contains are taken for what they look like (O is 0, I and L are 1). `None`: not a code of this alphabet.
     pub fn parse(text: &str, alphabet: CodeAlphabet) -> Option<Self> {
         let characters = characters(alphabet).as_bytes();
-        let mut typed = text.nfkc().filter(|c| !is_separator(*c));
+        let mut typed = text.nfkc().filter(|character| !is_separator(*character));
         let mut code = [0; CODE_LENGTH];
         for place in &mut code {
             let character = match typed.next()?.to_ascii_uppercase() {
@@ -64,12 +64,10 @@ impl fmt::Display for Code {
     }
 }
 
-/// What people and their input methods put between the characters of a code, also without seeing it: spaces, dashes (in Chinese and
-/// Japanese input the long vowel mark is on the key of the dash) and what has no width.
-const fn is_separator(character: char) -> bool {
-    character.is_whitespace()
-        || matches!(character, '-' | '_' | '.' | '·' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{30FC}')
-        || matches!(character, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+/// What people and their input methods put between the characters of a code, also without seeing it: all but letters and digits, and
+/// the long vowel sign, which is on the dash's key in Japanese input.
+fn is_separator(character: char) -> bool {
+    !character.is_alphanumeric() || character == '\u{30FC}'
 }
 
 /// Prints the room's name with its middle hidden: a code in a log would let its readers cast.
@@ -170,6 +168,10 @@ mod tests {
             "\u{FEFF}EP3\u{200B}7DR\u{200E}",
             "\u{202A}EP37DR\u{202C}",
             "ep3·7dr",
+            "ep3'7dr",
+            "EP3。7DR、",
+            "\u{FE0F}EP37DR",
+            "EP3.7DR",
         ];
         for typed in typed {
             assert_eq!(Code::parse(typed, CodeAlphabet::Letters), code, "{typed}");

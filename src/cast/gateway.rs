@@ -212,7 +212,7 @@ impl State {
             sends.emit(client.id, &client.socket, "TEST_TOKEN_TV", &seated.resume_token);
         }
         self.welcome(client, sends, entry, "tv", &seated);
-        // On its own namespace it was asked when it connected.
+        // A TV on /rtc was asked for its token when it connected.
         if entry == Entry::TvRegister && !client.verified && client.socket.ns() != RTC {
             sends.emit(client.id, &client.socket, "VERIFY", &NO_ARGUMENTS);
         }

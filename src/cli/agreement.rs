@@ -5,12 +5,12 @@ use std::path::Path;
 use super::Stop;
 use crate::config::{Config, Settings};
 
-/// One of them.
+/// A setting that a command and the server must share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shared {
     /// Passwords are kept for one realm.
     Realm,
-    /// They sign and verify.
+    /// Secrets sign and verify credentials.
     Secrets,
     /// The longest life of what is signed.
     Ttl,
@@ -31,7 +31,7 @@ impl Shared {
         }
     }
 
-    /// As in [`Settings`].
+    /// The setting's name in [`Settings`].
     const fn field(self) -> &'static str {
         match self {
             Self::Realm => "realm",
@@ -67,7 +67,7 @@ impl Shared {
 
     const fn consequence(self) -> &'static str {
         match self {
-            Self::Realm => "its relay would refuse the user for ever",
+            Self::Realm => "its relay refuses the user as long as it has that realm",
             Self::Secrets => "it verifies nothing that other secrets sign",
             Self::Ttl => "its relay goes by its own longest life",
         }

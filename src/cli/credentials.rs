@@ -34,13 +34,15 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, installatio
     let user = arguments.user.as_str();
     check_requested(user).map_err(|error| Stop::Usage(error.to_string()))?;
     let ttl = wish.map(|wish| read_ttl(&wish)).transpose()?;
-    let opened = with_store(installation, &[Shared::Secrets, Shared::Ttl], async |store: &Store, config: &Config| {
+    let opened = with_store(installation, &[Shared::Secrets], async |store: &Store, config: &Config| {
         Ok((Directory::open(store, &config.credentials).await?, config.clone()))
     });
     let (directory, config) = opened.await?;
-    if ttl.is_some_and(|ttl| ttl > config.credentials.ttl) {
-        let longest = config.credentials.ttl.as_secs();
-        eprintln!("castway: warning: the relay takes no more than CASTWAY_TTL={longest} seconds; the credentials live as long");
+    if let Some(ttl) = ttl.filter(|ttl| *ttl > config.credentials.ttl) {
+        let (wish, longest) = (ttl.as_secs(), config.credentials.ttl.as_secs());
+        eprintln!(
+            "castway: warning: --ttl {wish} is above CASTWAY_TTL={longest}; the credentials are good for {longest} seconds"
+        );
     }
     check_access(&directory, config.credentials.access, user)?;
     let issued = directory.issue(user, ttl, SystemTime::now());

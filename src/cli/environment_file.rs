@@ -33,8 +33,8 @@ fn assignment(rest: &mut Peekable<Chars<'_>>) -> Option<(String, String)> {
     (plain && !name.is_empty()).then(|| (name.to_owned(), value))
 }
 
-/// Quotes count at the beginning of a value and right after other quotes; a backslash takes the next character as it is, and an
-/// end of line away.
+/// Quotes count at the beginning of a value and right after other quotes; after a backslash the next character has no meaning of its own,
+/// and an end of line is left out.
 fn value(rest: &mut Peekable<Chars<'_>>) -> String {
     let mut value = String::new();
     // Up to here blanks at the end are the value's own.

@@ -127,7 +127,7 @@ impl Installation {
     }
 
     /// The settings, with those that the server recorded in `store` below what was given. In what is `shared` both agree; in the
-    /// rest of what can be, the server's word is taken.
+    /// rest of what commands and servers can share, the server's record counts.
     ///
     /// # Errors
     /// Where what was given contradicts the server, or can't be used.

@@ -9,8 +9,8 @@ use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-/// Where root runs this: becomes the owner of `data_dir`, or of the database in it where the folder is root's. For good, and for
-/// this thread and those it starts; so call it before there are others.
+/// Where root runs this: becomes the owner of `data_dir`, or of the database in it where the folder is root's. There is no way back,
+/// and it holds for this thread and the threads that it starts; so call it before there are others.
 ///
 /// # Errors
 /// Where root may not (a container without `CAP_SETUID`).

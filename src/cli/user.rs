@@ -158,20 +158,20 @@ fn password(arguments: &WithPassword) -> anyhow::Result<String> {
         return Ok(generate());
     }
     let password = if arguments.password_stdin { first_line(std::io::stdin().lock())? } else { ask(&arguments.name)? };
-    if let Some(warning) = weakness(&password) {
+    if let Some(warning) = weakness(&arguments.name, &password) {
         eprintln!("castway: warning: {warning}");
     }
     Ok(password)
 }
 
 /// What a short password risks; `None`: it is long enough. Tutorials give their users short ones, and their readers follow them.
-fn weakness(password: &str) -> Option<String> {
+fn weakness(name: &UserName, password: &str) -> Option<String> {
     let length = password.chars().count();
-    (length < SAFE_PASSWORD).then(|| {
+    (1..SAFE_PASSWORD).contains(&length).then(|| {
         format!(
-            "the password has only {length} characters. Somebody who records one login to the relay can find it by trying, and then \
-             send data through this server. Use at least {SAFE_PASSWORD} characters, or let `castway user passwd NAME --generate` make \
-             a password"
+            "the password of {name} is accepted, but shorter than {SAFE_PASSWORD} characters. Somebody who records one login to the relay \
+             can find it by trying, and then send data through this server. `castway user passwd {name} --generate` makes a password \
+             that can't be found so"
         )
     })
 }
@@ -227,10 +227,13 @@ mod tests {
 
     #[test]
     fn a_short_password_is_worth_a_warning() {
-        for short in ["123456", "12345", "x", "密码密码"] {
-            assert!(weakness(short).is_some_and(|warning| warning.contains("--generate") && !warning.contains(short)), "{short}");
+        let name = "flyer".parse().unwrap();
+        for short in ["123456", "12345", "x~", "密码密码"] {
+            let warning = weakness(&name, short).unwrap();
+            assert!(warning.contains("passwd flyer --generate") && !warning.contains(short), "{warning}");
         }
-        assert_eq!(weakness("12345678"), None);
+        assert_eq!(weakness(&name, "12345678"), None);
+        assert_eq!(weakness(&name, ""), None, "that is refused");
     }
 
     #[test]

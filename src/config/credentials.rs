@@ -79,12 +79,15 @@ impl CredentialsConfig {
             let expected = format!("secrets of at least {SECRET_MIN} characters, better 32, separated by commas");
             reader.secret_problem("CASTWAY_STATIC_AUTH_SECRET", &expected);
         }
+        let ttl = reader.seconds("CASTWAY_TTL", &settings.ttl, 86_400, 5..=LONGEST_TTL.as_secs());
+        let max_foreign_ttl = max_foreign_ttl(settings, reader).filter(|_| !static_auth_secrets.is_empty());
         Self {
             access,
             api_keys,
             static_auth_secrets,
-            ttl: reader.seconds("CASTWAY_TTL", &settings.ttl, 86_400, 5..=LONGEST_TTL.as_secs()),
-            max_foreign_ttl: max_foreign_ttl(settings, reader),
+            // Nobody can tell who signed with a shared secret, so its limit is for our own credentials, too.
+            ttl: max_foreign_ttl.map_or(ttl, |longest| ttl.min(longest)),
+            max_foreign_ttl,
             rate: rate(reader, "CASTWAY_CREDENTIALS_RATE", &settings.credentials_rate, 60),
             ice,
         }
@@ -109,7 +112,11 @@ impl IceConfig {
 
 /// In seconds; 0 and nothing mean no limit.
 fn max_foreign_ttl(settings: &Settings, reader: &mut Reader) -> Option<Duration> {
-    let longest = reader.seconds("CASTWAY_MAX_FOREIGN_TTL", &settings.max_foreign_ttl, 0, 0..=u64::from(u32::MAX));
+    let expected = "0 for no limit, or seconds from 5 to 4294967295";
+    let longest = reader.parse("CASTWAY_MAX_FOREIGN_TTL", &settings.max_foreign_ttl, expected, Duration::ZERO, |value| {
+        let seconds: u32 = value.parse().ok()?;
+        (seconds == 0 || seconds >= 5).then(|| Duration::from_secs(seconds.into()))
+    });
     Some(longest).filter(|longest| !longest.is_zero())
 }
 
@@ -126,6 +133,26 @@ fn secrets(setting: &Option<String>) -> Vec<Secret<String>> {
 mod tests {
     use super::*;
     use crate::config::Config;
+
+    #[test]
+    fn the_limit_of_other_issuers_is_for_our_own_credentials_too() {
+        let read = |secret: &str, longest: &str| {
+            let settings = Settings {
+                static_auth_secret: Some(secret.into()),
+                max_foreign_ttl: Some(longest.into()),
+                ..Settings::default()
+            };
+            Config::read(&settings).map(|config| (config.credentials.ttl.as_secs(), config.credentials.max_foreign_ttl))
+        };
+        let limit = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(read("north", "600").expect("valid"), (600, limit(600)));
+        assert_eq!(read("north", "100000").expect("valid"), (86_400, limit(100_000)));
+        assert_eq!(read("north", "0").expect("valid"), (86_400, None));
+        assert_eq!(read("", "600").expect("valid"), (86_400, None), "generated secrets have no other issuers");
+        for bad in ["1", "-5", "year"] {
+            assert!(read("north", bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn key_access_needs_a_key() {

@@ -57,7 +57,7 @@ pub struct Settings {
     /// Whether TLS is off, because a proxy in front does it: true or false [default: false]
     #[arg(long, env = "CASTWAY_NO_TLS", value_name = "BOOL", global = true, hide_env_values = true)]
     pub no_tls: Option<String>,
-    /// Comma list of the names of this server: a certificate for them is had from Let's Encrypt
+    /// Comma list of the names of this server: Castway gets a certificate for them from Let's Encrypt
     #[arg(long, env = "CASTWAY_DOMAIN", value_name = "LIST", global = true, hide_env_values = true)]
     pub domain: Option<String>,
     /// E-mail address for the certificate authority to write to

@@ -1,9 +1,9 @@
 //! From HTTP to HTTPS, where that helps.
 //!
 //! With a certificate that browsers trust, everything is redirected; with a self-signed one, or one of an authority that they
-//! don't know, nothing: TVs can't be told to trust it and their page needs no HTTPS, and the caster's page explains the browser's warning before it leads there. Never
-//! redirected are this machine's own requests, those that a proxy passes on (it is where TLS ends), and what monitors and
-//! certificate authorities ask for.
+//! don't know, nothing: TVs can't be told to trust it and their page needs no HTTPS, and the caster's page explains the browser's
+//! warning before it leads there. Never redirected are this machine's own requests, those that a proxy passes on (it is where TLS
+//! ends), and what monitors and certificate authorities ask for.
 
 use std::sync::Arc;
 

@@ -68,7 +68,10 @@ pub async fn bind(listen: &Listen, setting: &str) -> anyhow::Result<Listener> {
 fn sentence(addr: SocketAddr, setting: &str, error: &io::Error) -> anyhow::Error {
     let kind = error.kind();
     if kind == io::ErrorKind::AddrInUse {
-        anyhow!("TCP {addr} is taken by another program (another Castway?): stop that one, or set {setting} to a free port")
+        anyhow!(
+            "TCP {addr} is taken by another program (another Castway?) or by another setting of this one: stop that program, or set \
+             {setting} to a free port"
+        )
     } else if kind == io::ErrorKind::PermissionDenied {
         anyhow!(
             "TCP {addr} needs more rights: ports below 1024 are for root or for CAP_NET_BIND_SERVICE; set {setting} to a port \

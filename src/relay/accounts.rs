@@ -1,6 +1,6 @@
 //! Users and secrets as the engine asks for them.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 use crate::turn::codec::integrity::{Key, PasswordAlgorithm};
 use crate::turn::{Account, Credentials};
@@ -29,9 +29,7 @@ impl Credentials for Directory {
         }
         let name = RestName::parse(username);
         let user = name.map(|name| name.user).filter(|user| !user.is_empty()).unwrap_or(username);
-        let seconds = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let left = name.map(|name| Duration::from_secs(name.expiry).saturating_sub(seconds));
-        let expires = left.filter(|_| !self.is_leased(username)).and_then(|left| now.checked_add(left));
+        let expires = self.life(username, wall).and_then(|life| now.checked_add(life));
         Some(Account { user: user.to_owned(), keys, expires })
     }
 

@@ -241,7 +241,8 @@ fn listen_error(protocol: &str, addr: SocketAddr, setting: &str, error: io::Erro
     let off = if protocol == "TCP" { "; or set CASTWAY_NO_TCP=true" } else { "" };
     let sentence = if kind == io::ErrorKind::AddrInUse {
         format!(
-            "{protocol} {addr} is taken by another program (another Castway, coturn?): stop that one, or set {setting} to a free \
+            "{protocol} {addr} is taken by another program (another Castway, coturn?) or by another setting of this one: stop that \
+             program, or set {setting} to a free \
              port{off}"
         )
     } else if kind == io::ErrorKind::AddrNotAvailable {

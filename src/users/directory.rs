@@ -129,7 +129,7 @@ impl Directory {
     /// Credentials of the longest ttl, which stay good beyond it until [`Directory::end_lease`] of `username`.
     pub fn lease(&self, username: &str, now: SystemTime) -> Credentials {
         let (credentials, secret) = self.sign(username, None, now);
-        self.0.leases.keep(username, &secret);
+        self.0.leases.keep(username, &credentials, secret);
         credentials
     }
 
@@ -138,12 +138,18 @@ impl Directory {
         self.0.leases.end(username);
     }
 
-    fn sign(&self, username: &str, ttl: Option<Duration>, now: SystemTime) -> (Credentials, Secret<String>) {
+    /// With the number of the secret that signed, where it is the database's.
+    fn sign(&self, username: &str, ttl: Option<Duration>, now: SystemTime) -> (Credentials, Option<i64>) {
         let ttl = ttl.unwrap_or(self.0.longest).clamp(Duration::from_secs(1), self.0.longest);
         let known = self.0.known.load();
-        let secret = self.0.configured.first().or_else(|| known.secrets.first().map(|secret| &secret.value));
-        let secret = secret.expect("a snapshot without a secret is an error");
-        (credentials::issue(secret.expose(), username, ttl, now), secret.clone())
+        let (secret, id) = match self.0.configured.first() {
+            Some(secret) => (secret, None),
+            None => {
+                let newest = known.secrets.first().expect("a snapshot without a secret is an error");
+                (&newest.value, Some(newest.id))
+            }
+        };
+        (credentials::issue(secret.expose(), username, ttl, now), id)
     }
 
     /// Which secret signs: a number that changes when another one does.
@@ -156,7 +162,8 @@ impl Directory {
     /// a username that may not log in. Several, as each live secret makes another.
     ///
     /// Time-limited usernames must expire after `now` (those of a configured secret: not long before it) and within the longest ttl
-    /// unless they are leased, and their user must be neither disabled nor removed; other usernames must be those of enabled users whose password was set for `realm`.
+    /// unless they are leased, and their user must be neither disabled nor removed; other usernames must be those of enabled users
+    /// whose password was set for `realm`.
     pub fn long_term_keys(&self, username: &str, realm: &str, now: SystemTime) -> Vec<[u8; 16]> {
         let md5 = |proof: Proof<'_>| match proof {
             Proof::Password(password) => credentials::h_a1_md5(username, realm, &password),
@@ -174,10 +181,16 @@ impl Directory {
         self.prove(username, realm, now, sha256)
     }
 
-    /// Whether what was issued under this TURN username is leased at the moment, so that its expiry does not count.
-    pub fn is_leased(&self, username: &str) -> bool {
-        let name = RestName::parse(username).filter(|name| !name.is_foreign);
-        name.is_some_and(|name| !self.0.leases.secrets(name.user).is_empty())
+    /// How long after `now` credentials of this TURN username are good. Leased ones are as good as new ones.
+    pub fn life(&self, username: &str, now: SystemTime) -> Option<Duration> {
+        let name = RestName::parse(username)?;
+        if self.0.leases.password(name.user, username).is_some() {
+            return Some(self.0.longest);
+        }
+        // What is accepted although it has just expired ends with the slack.
+        let now = credentials::unix_seconds(now);
+        let ends = if name.expiry > now { name.expiry } else { name.expiry.saturating_add(CLOCK_SLACK.as_secs()) };
+        Some(Duration::from_secs(ends.saturating_sub(now)))
     }
 
     /// Somebody has proved to have credentials of this TURN username. Those of another issuer that live longer than ours ever do
@@ -264,6 +277,9 @@ impl Directory {
             for secret in self.0.verifying(&known, &name, now) {
                 keys.push(key(Proof::Password(credentials::password(secret.expose(), username))));
             }
+            if let Some(leased) = self.0.leases.password(name.user, username) {
+                keys.push(key(Proof::Password(leased.expose().clone())));
+            }
         }
         if let Some(user) = known.users.get(username).filter(|user| user.enabled && user.realm == realm) {
             keys.push(key(Proof::Keys(user)));
@@ -279,20 +295,15 @@ impl Known {
 }
 
 impl Inner {
-    /// The secrets that may have signed the credentials of `name`, the likeliest first.
-    fn verifying(&self, known: &Known, name: &RestName<'_>, now: SystemTime) -> Vec<Secret<String>> {
-        let mut secrets: Vec<_> = if !self.configured.is_empty() {
-            self.configured.iter().filter(|_| name.is_current_elsewhere(now, self.longest_foreign)).cloned().collect()
+    /// The secrets that may have signed the credentials of `name`, newest first.
+    fn verifying<'a>(&'a self, known: &'a Known, name: &RestName<'_>, now: SystemTime) -> Vec<&'a Secret<String>> {
+        if !self.configured.is_empty() {
+            self.configured.iter().filter(|_| name.is_current_elsewhere(now, self.longest_foreign)).collect()
         } else if !name.is_foreign && name.is_current(now, Some(self.longest)) {
-            let live = known.secrets.iter().filter(|secret| self.is_live(secret, now));
-            live.map(|secret| secret.value.clone()).collect()
+            known.secrets.iter().filter(|secret| self.is_live(secret, now)).map(|secret| &secret.value).collect()
         } else {
             Vec::new()
-        };
-        let leased = self.leases.secrets(name.user).into_iter().filter(|secret| !name.is_foreign && !secrets.contains(secret));
-        let leased: Vec<_> = leased.collect();
-        secrets.extend(leased);
-        secrets
+        }
     }
 
     /// Whether a secret of the database still verifies at `now`.
@@ -301,11 +312,16 @@ impl Inner {
         secret.retired_at.is_none_or(|retired| ends(retired) >= credentials::unix_seconds(now))
     }
 
-    /// Ends leases on secrets that were removed before their time.
+    /// Ends the leases on what secrets have signed that were removed before their time. Where that is the newest one, all credentials
+    /// were revoked, those of secrets that are long forgotten among them.
     fn revoke_missing(&self, before: &Known, after: &Known, now: SystemTime) {
         let kept: HashSet<i64> = after.secrets.iter().map(|secret| secret.id).collect();
         let missing = before.secrets.iter().filter(|secret| !kept.contains(&secret.id) && self.is_live(secret, now));
-        missing.for_each(|secret| self.leases.revoke(&secret.value));
+        let missing: HashSet<i64> = missing.map(|secret| secret.id).collect();
+        let newest = before.secrets.first().map(|secret| secret.id).filter(|newest| missing.contains(newest));
+        if !missing.is_empty() {
+            self.leases.revoke(|id| missing.contains(&id) || newest.is_some_and(|newest| id <= newest));
+        }
     }
 }
 
@@ -492,36 +508,53 @@ mod tests {
         }
     }
 
+    /// What the database has changes.
+    fn reload(directory: &Directory, secrets: Vec<SecretInfo>, seconds: u64) {
+        let before = directory.0.known.swap(Arc::new(Known::from(Snapshot { secrets, ..Snapshot::default() })));
+        directory.0.revoke_missing(&before, &directory.0.known.load(), at(seconds));
+    }
+
     #[test]
     fn leased_credentials_outlive_their_expiry_and_their_secret() {
         let directory = directory("");
         let leased = directory.lease("cast-1", at(0));
         assert_eq!(leased.ttl, Duration::from_secs(3600));
-        let keys = |seconds| directory.long_term_keys(&leased.username, "castway", at(seconds));
-        let known = |secrets| Known::from(Snapshot { secrets, ..Snapshot::default() });
+        let has_key = |name: &str, secret: &str, seconds| {
+            directory.long_term_keys(name, "castway", at(seconds)).contains(&key(secret, name))
+        };
         // A rotation, and much later the retired secret is forgotten.
-        let before =
-            directory.0.known.swap(Arc::new(known(vec![secret(4, "next", None), secret(3, "newest", Some(NOW as i64))])));
-        directory.0.revoke_missing(&before, &directory.0.known.load(), at(1));
-        assert_eq!(keys(1), [key("next", &leased.username), key("newest", &leased.username)]);
-        let before = directory.0.known.swap(Arc::new(known(vec![secret(4, "next", None)])));
-        directory.0.revoke_missing(&before, &directory.0.known.load(), at(100_000));
-        assert_eq!(keys(100_000), [key("newest", &leased.username)]);
-        assert!(directory.is_leased(&leased.username));
+        reload(&directory, vec![secret(4, "next", None), secret(3, "newest", Some(NOW as i64))], 1);
+        assert!(has_key(&leased.username, "newest", 1));
+        reload(&directory, vec![secret(4, "next", None)], 100_000);
+        assert!(has_key(&leased.username, "newest", 100_000));
+        assert_eq!(directory.life(&leased.username, at(100_000)), Some(Duration::from_secs(3600)));
+        // Nothing else is good by it: another expiry of the same name, or another name.
+        let forged = format!("{}:cast-1", NOW + 10);
+        assert!(!has_key(&forged, "newest", 100_000) && directory.long_term_keys(&forged, "castway", at(100_000)).is_empty());
         let other = directory.issue("cast-2", None, at(0));
-        assert!(directory.long_term_keys(&other.username, "castway", at(100_000)).is_empty(), "nobody else's");
+        assert!(directory.long_term_keys(&other.username, "castway", at(100_000)).is_empty());
         directory.end_lease("cast-1");
-        assert!(keys(100_000).is_empty() && !directory.is_leased(&leased.username));
+        assert!(directory.long_term_keys(&leased.username, "castway", at(100_000)).is_empty());
+        assert_eq!(directory.life(&leased.username, at(100_000)), Some(Duration::ZERO));
     }
 
     #[test]
     fn a_revoked_secret_ends_leases() {
         let directory = directory("");
-        let leased = directory.lease("cast-1", at(0));
-        let snapshot = Snapshot { secrets: vec![secret(4, "next", None)], ..Snapshot::default() };
-        let before = directory.0.known.swap(Arc::new(snapshot.into()));
-        directory.0.revoke_missing(&before, &directory.0.known.load(), at(1));
-        assert_eq!(directory.long_term_keys(&leased.username, "castway", at(1)), [key("next", &leased.username)]);
+        let first = directory.lease("cast-1", at(0));
+        let retired = secret(3, "newest", Some(NOW as i64));
+        reload(&directory, vec![secret(4, "next", None), retired], 1);
+        let second = directory.lease("cast-2", at(1));
+        // The retired one is removed before its time: what it signed ends.
+        reload(&directory, vec![secret(4, "next", None)], 2);
+        assert!(!directory.long_term_keys(&first.username, "castway", at(2)).contains(&key("newest", &first.username)));
+        assert!(directory.long_term_keys(&second.username, "castway", at(9000)).contains(&key("next", &second.username)));
+        // All are revoked: what forgotten secrets have signed, too.
+        reload(&directory, vec![secret(5, "later", None), secret(4, "next", Some(NOW as i64))], 3);
+        reload(&directory, vec![secret(5, "later", None)], 9000);
+        assert!(!directory.long_term_keys(&second.username, "castway", at(9000)).is_empty(), "forgotten, and not revoked");
+        reload(&directory, vec![secret(6, "last", None)], 9001);
+        assert!(directory.long_term_keys(&second.username, "castway", at(9001)).is_empty());
     }
 
     #[test]

@@ -1,31 +1,41 @@
 //! Credentials that stay good for as long as their client is connected, whatever their expiry says.
 //!
 //! Some front ends take ICE servers once and keep them: a TV that has shown its code for weeks, a caster whose app starts over
-//! when it is sent new ones. A lease names the user of such credentials and the secrets that signed them, so that they outlive
-//! their expiry and a rotation of the secret, and end with the connection, or when a secret is revoked.
+//! when it is sent new ones. A lease holds such credentials, so that they outlive their expiry and a rotation of the secret. It
+//! ends with the client's connection, or when the secret that signed them is revoked. It holds no secret: nothing but these very
+//! credentials stays good by it.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
+use super::credentials::Credentials;
 use crate::secret::Secret;
 
-/// Secrets of one lease at most, the latest; a client gets another one only where it asks again after a rotation.
-const MAX_SECRETS: usize = 4;
+/// Credentials of one client at most, the latest; a client has more than one only where it asked again.
+const MAX_CREDENTIALS: usize = 4;
 
 /// By user; one entry a connected client.
 #[derive(Debug, Default)]
-pub(super) struct Leases(RwLock<HashMap<String, Vec<Secret<String>>>>);
+pub(super) struct Leases(RwLock<HashMap<String, Vec<Lease>>>);
+
+#[derive(Debug)]
+struct Lease {
+    /// `EXPIRY:user`.
+    username: String,
+    password: Secret<String>,
+    /// The database's number of the secret that signed; `None`: a configured one.
+    secret: Option<i64>,
+}
 
 impl Leases {
-    /// What `secret` signs for `user` stays good until [`Self::end`].
-    pub(super) fn keep(&self, user: &str, secret: &Secret<String>) {
+    /// `credentials` of `user` stay good until [`Self::end`].
+    pub(super) fn keep(&self, user: &str, credentials: &Credentials, secret: Option<i64>) {
         let mut leases = self.write();
-        let secrets = leases.entry(user.to_owned()).or_default();
-        if !secrets.contains(secret) {
-            secrets.push(secret.clone());
-            let surplus = secrets.len().saturating_sub(MAX_SECRETS);
-            secrets.drain(..surplus);
-        }
+        let kept = leases.entry(user.to_owned()).or_default();
+        kept.retain(|lease| lease.username != credentials.username);
+        kept.push(Lease { username: credentials.username.clone(), password: credentials.password.clone(), secret });
+        let surplus = kept.len().saturating_sub(MAX_CREDENTIALS);
+        kept.drain(..surplus);
     }
 
     /// From now on the expiry counts.
@@ -33,41 +43,46 @@ impl Leases {
         self.write().remove(user);
     }
 
-    /// What may have signed the credentials of `user`.
-    pub(super) fn secrets(&self, user: &str) -> Vec<Secret<String>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(user).cloned().unwrap_or_default()
+    /// The password of leased credentials; `user` is the one in `username`.
+    pub(super) fn password(&self, user: &str, username: &str) -> Option<Secret<String>> {
+        let leases = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let lease = leases.get(user)?.iter().find(|lease| lease.username == username)?;
+        Some(lease.password.clone())
     }
 
-    /// What `secret` has signed is no longer good.
-    pub(super) fn revoke(&self, secret: &Secret<String>) {
-        self.write().values_mut().for_each(|secrets| secrets.retain(|kept| kept != secret));
+    /// What secrets that are `revoked` have signed is no longer good.
+    pub(super) fn revoke(&self, revoked: impl Fn(i64) -> bool) {
+        self.write().values_mut().for_each(|kept| kept.retain(|lease| !lease.secret.is_some_and(&revoked)));
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Vec<Secret<String>>>> {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Vec<Lease>>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn secret(text: &str) -> Secret<String> {
-        Secret::new(text.to_owned())
-    }
-
     #[test]
-    fn a_lease_names_the_latest_secrets_until_it_ends() {
+    fn a_lease_holds_the_latest_credentials_until_it_ends() {
         let leases = Leases::default();
-        for name in ["a", "b", "b", "c", "d", "e"] {
-            leases.keep("cast-1", &secret(name));
+        for (secret, username) in (1..).zip(["1:a", "2:a", "2:a", "3:a", "4:a", "5:a"]) {
+            let password = Secret::new(format!("{secret}"));
+            let credentials = Credentials { username: username.to_owned(), password, ttl: Duration::ZERO };
+            leases.keep("a", &credentials, Some(secret));
         }
-        assert_eq!(leases.secrets("cast-1"), ["b", "c", "d", "e"].map(secret));
-        assert!(leases.secrets("cast-2").is_empty());
-        leases.revoke(&secret("c"));
-        assert_eq!(leases.secrets("cast-1"), ["b", "d", "e"].map(secret));
-        leases.end("cast-1");
-        assert!(leases.secrets("cast-1").is_empty());
+        let passwords =
+            || ["1:a", "2:a", "3:a", "4:a", "5:a"].map(|name| leases.password("a", name).map(|kept| kept.expose().clone()));
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(passwords(), [None, some("3"), some("4"), some("5"), some("6")]);
+        assert_eq!(leases.password("b", "5:a"), None);
+        leases.revoke(|secret| secret == 4);
+        assert_eq!(passwords(), [None, some("3"), None, some("5"), some("6")]);
+        leases.end("a");
+        assert_eq!(passwords(), [None, None, None, None, None]);
         assert!(leases.write().is_empty());
     }
 }

@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(compare(&["alice"]), None);
         let three = compare(&["alice", "bob", "carol"]).unwrap();
         assert!(three.starts_with("3 users have") && three.contains("(\"alice\", \"bob\", …)"), "{three}");
-        // Who was mended is no news, and who comes back is.
+        // A user whose password was set again is no news, and one who comes back is.
         assert_eq!(compare(&["bob", "carol"]), None);
         assert!(compare(&["alice", "bob", "carol"]).is_some());
     }

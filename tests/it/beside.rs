@@ -173,11 +173,10 @@ async fn a_variable_that_contradicts_the_server_is_refused_and_a_flag_insists() 
     started_with(data, &[("CASTWAY_REALM", "tv"), ("CASTWAY_STATIC_AUTH_SECRET", "north"), ("CASTWAY_TTL", "600")]).await;
     ok(castway(data).args(["user", "add", "alice", "--generate"]));
     let add: &[&str] = &["user", "add", "bob", "--generate"];
-    let cases: [(&[&str], &str, &str, &str); 5] = [
+    let cases: [(&[&str], &str, &str, &str); 4] = [
         (add, "CASTWAY_REALM", "home", "last started with (\"tv\")"),
         (&["user", "passwd", "alice", "--generate"], "CASTWAY_REALM", "home", "--realm insists on it"),
         (&["credentials", "alice"], "CASTWAY_STATIC_AUTH_SECRET", "south", "verifies nothing that other secrets sign"),
-        (&["credentials", "alice"], "CASTWAY_TTL", "1200", "last started with (600 seconds)"),
         (&["secret", "list"], "CASTWAY_STATIC_AUTH_SECRET", "south", "restart the server with it"),
     ];
     for (args, name, value, text) in cases {
@@ -188,6 +187,11 @@ async fn a_variable_that_contradicts_the_server_is_refused_and_a_flag_insists() 
         assert!(!said.contains("north") && !said.contains("south"), "{said}");
     }
     assert_eq!(list(data)[0]["realm"], "tv");
+    // Whose life credentials have is the server's to say; --ttl is a wish.
+    for (wish, ttl) in [(&[][..], 600), (&["--ttl", "30"], 30), (&["--ttl", "1200"], 600)] {
+        let output = castway(data).args(["credentials", "alice"]).args(wish).env("CASTWAY_TTL", "1200").output().unwrap();
+        assert_eq!(json(&output)["ttl"], ttl, "{wish:?}");
+    }
     // What the command has nothing to do with doesn't matter.
     let output = castway(data).args(["user", "list"]).env("CASTWAY_REALM", "home").output().unwrap();
     assert!(output.status.success() && !String::from_utf8_lossy(&output.stdout).contains("set it again"), "{output:?}");
