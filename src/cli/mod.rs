@@ -44,7 +44,7 @@ The settings that `castway --help` lists can be given here too, for example --da
 
 Without a data folder the command takes ./data of the current folder or that of the service (/etc/castway/castway.env, \
 /var/lib/castway), whichever is there. Realm, secrets and the other settings come from what the server there was last started \
-with; castway health goes by the settings alone, and asks the address of CASTWAY_HTTP_ADDR.";
+with. castway health asks the address that flags, the environment, .env or the settings of the service name.";
 
 /// Puts a screen on another screen: signaling, TURN credentials, the TURN relay and the pages in one server
 #[derive(Debug, Parser)]

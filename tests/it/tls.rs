@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use castway::app::App;
 use castway::config::{Config, Settings};
 use castway::tls::Kind;
+use castway::users::Store;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
@@ -228,6 +229,7 @@ async fn whether_files_are_trusted_is_found_out_again() {
     let files = with_files(&at, &authority.sign(&["localhost"]));
     let ca = at.join("ca.pem");
     fs::write(&ca, authority.0.pem()).unwrap();
+    Store::open(&at, SystemTime::now()).await.unwrap().close().await;
     let trusted = |store: &str| {
         let mut command = castway(&at);
         command.args(["credentials", "alice", "--turn-access", "open", "--cert"]).arg(files.cert.as_ref().unwrap());
