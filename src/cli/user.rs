@@ -101,6 +101,9 @@ async fn add(store: &Store, New { user: arguments, admin }: &New, config: &Confi
     if find(store, name).await?.is_some() {
         return Err(StoreError::Exists(name.to_string()).into());
     }
+    if let Some(warning) = looks_like_a_pair(name) {
+        eprintln!("castway: warning: {warning}");
+    }
     let password = password(arguments)?;
     let keys = PasswordKeys::new(name, &config.relay.realm, &password)?;
     store.add(name, &keys, SystemTime::now()).await?;
@@ -164,6 +167,16 @@ fn password(arguments: &WithPassword) -> anyhow::Result<String> {
     Ok(password)
 }
 
+/// Whether somebody means a user and a password, as coturn writes them. A name such as `@alice:example.org` has a colon, too.
+fn looks_like_a_pair(name: &UserName) -> Option<String> {
+    let (user, _) = name.as_str().split_once(':').filter(|(user, _)| !user.starts_with('@'))?;
+    Some(format!(
+        "the name of this user is {:?}, all of it. Where coturn has a user and a password in one, as in -u flyer:123456, give the name \
+         alone (castway user add {user}), and the password when it is asked for",
+        name.as_str()
+    ))
+}
+
 /// What a short password risks; `None`: it is long enough. Tutorials give their users short ones, and their readers follow them.
 fn weakness(name: &UserName, password: &str) -> Option<String> {
     let length = password.chars().count();
@@ -223,6 +236,13 @@ mod tests {
         assert_eq!(one.len(), 23);
         assert_ne!(one, other);
         assert!(one.bytes().all(|byte| byte == b'-' || ALPHABET.contains(&byte)));
+    }
+
+    #[test]
+    fn a_user_and_a_password_in_one_are_noticed() {
+        let warning = |name: &str| looks_like_a_pair(&name.parse().unwrap());
+        assert!(warning("flyer:123456").is_some_and(|warning| warning.contains("(castway user add flyer)")));
+        assert_eq!((warning("flyer"), warning("@alice:example.org")), (None, None));
     }
 
     #[test]

@@ -538,6 +538,18 @@ mod tests {
         assert_eq!(directory.life(&leased.username, at(100_000)), Some(Duration::ZERO));
     }
 
+    /// It is what an allocation's end goes by where that is strict.
+    #[test]
+    fn the_life_of_credentials_ends_with_their_expiry_or_with_the_slack() {
+        let directory = directory("north");
+        let life = |name: &str| directory.life(name, at(0)).map(|life| life.as_secs());
+        assert_eq!(life(&format!("{}:bob", NOW + 60)), Some(60));
+        assert_eq!(life(&format!("bob:{}", (NOW + 60) * 1000)), Some(60));
+        assert_eq!(life(&format!("{}:bob", NOW - 60)), Some(240));
+        assert_eq!(life(&format!("{}:bob", NOW - 400)), Some(0));
+        assert_eq!(life("alice"), None, "a static user's never ends");
+    }
+
     #[test]
     fn a_revoked_secret_ends_leases() {
         let directory = directory("");
