@@ -69,6 +69,11 @@ impl Entry {
             Self::TvRegister | Self::TvGetInfo | Self::ConnectToTv => Dialect::B,
         }
     }
+
+    /// Whether the answer comes with ICE servers: in itself, or as a `CONFIG_FEEDBACK` that nobody has asked for.
+    pub const fn brings_ice_servers(self) -> bool {
+        matches!(self, Self::TvGetInfo) || self.dialect().takes_credentials_unasked()
+    }
 }
 
 /// Why a request can't be carried out; `code` is for programs, `message` for people.
@@ -347,7 +352,8 @@ pub fn announcements(dialect: Dialect, notice: &Notice) -> Vec<(&'static str, Op
     }
 }
 
-/// The event that answers a client that got its seat, besides the ack. `ice` is the config of `TV_INFO_FEEDBACK`.
+/// The event that answers a client that got its seat, besides the ack. `ice` is the config of `TV_INFO_FEEDBACK`, and null for entries
+/// that bring no ICE servers.
 pub fn welcome(entry: Entry, seated: &Seated, ice: &Value) -> (&'static str, Value) {
     let code = seated.code.as_str();
     match entry {

@@ -239,7 +239,8 @@ impl State {
     }
 
     fn welcome(&self, client: &Client, sends: &mut Sends, entry: Entry, role: &str, seated: &Seated) {
-        let config = client.config(&*self.issuer, entry.dialect());
+        // Credentials that are not sent would only crowd out the lease of those that were.
+        let config = if entry.brings_ice_servers() { client.config(&*self.issuer, entry.dialect()) } else { Value::Null };
         let (name, argument) = event::welcome(entry, seated, &config);
         sends.emit(client.id, &client.socket, name, &argument);
         let token = json!({"role": role, "code": seated.code.as_str(), "resumeToken": seated.resume_token});

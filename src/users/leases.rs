@@ -11,7 +11,7 @@ use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use super::credentials::Credentials;
 use crate::secret::Secret;
 
-/// Credentials of one client at most, the latest; a client has more than one only where it asked again.
+/// Credentials of one client at most: the first, which some front ends keep, and the latest.
 const MAX_CREDENTIALS: usize = 4;
 
 /// By user; one entry a connected client.
@@ -34,8 +34,9 @@ impl Leases {
         let kept = leases.entry(user.to_owned()).or_default();
         kept.retain(|lease| lease.username != credentials.username);
         kept.push(Lease { username: credentials.username.clone(), password: credentials.password.clone(), secret });
-        let surplus = kept.len().saturating_sub(MAX_CREDENTIALS);
-        kept.drain(..surplus);
+        if kept.len() > MAX_CREDENTIALS {
+            kept.remove(1);
+        }
     }
 
     /// From now on the expiry counts.
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_holds_the_latest_credentials_until_it_ends() {
+    fn a_lease_holds_the_first_and_the_latest_credentials_until_it_ends() {
         let leases = Leases::default();
         for (secret, username) in (1..).zip(["1:a", "2:a", "2:a", "3:a", "4:a", "5:a"]) {
             let password = Secret::new(format!("{secret}"));
@@ -77,10 +78,10 @@ mod tests {
         let passwords =
             || ["1:a", "2:a", "3:a", "4:a", "5:a"].map(|name| leases.password("a", name).map(|kept| kept.expose().clone()));
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(passwords(), [None, some("3"), some("4"), some("5"), some("6")]);
+        assert_eq!(passwords(), [some("1"), None, some("4"), some("5"), some("6")]);
         assert_eq!(leases.password("b", "5:a"), None);
         leases.revoke(|secret| secret == 4);
-        assert_eq!(passwords(), [None, some("3"), None, some("5"), some("6")]);
+        assert_eq!(passwords(), [some("1"), None, None, some("5"), some("6")]);
         leases.end("a");
         assert_eq!(passwords(), [None, None, None, None, None]);
         assert!(leases.write().is_empty());

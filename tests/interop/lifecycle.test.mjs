@@ -6,20 +6,10 @@ import { afterEach, test } from 'node:test';
 import { closeAll, connect } from './support/clients.mjs';
 import { dialects, exchange, pair } from './support/dialects.mjs';
 import { excerpt } from './support/excerpt.mjs';
-import { startServer } from './support/server.mjs';
+import { withServer } from './support/server.mjs';
 import { TurnClient } from './support/turn.mjs';
 
 afterEach(closeAll);
-
-async function withServer(settings, body) {
-  const server = await startServer(settings);
-  try {
-    await body(server);
-  } finally {
-    closeAll();
-    await server.close();
-  }
-}
 
 test('a restart keeps the code of a TV and the place of its caster', () =>
   withServer({}, async (server) => {

@@ -4,11 +4,11 @@ import { afterEach, test } from 'node:test';
 import { closeAll, connect, versions } from './support/clients.mjs';
 import { assertIceServers, candidate, CODE, dialects, sdp } from './support/dialects.mjs';
 import { casterApp, tvPage } from './support/published.mjs';
-import { startServer } from './support/server.mjs';
+import { withServer } from './support/server.mjs';
 import { verify } from './support/turn.mjs';
 import { until, within } from './support/wait.mjs';
 
-// Seconds: credentials run out several times within a test.
+// Seconds: credentials run out within a test.
 const TTL = 5;
 
 const sockets = [];
@@ -20,15 +20,6 @@ afterEach(() => {
   for (const socket of sockets.splice(0)) socket.disconnect();
   closeAll();
 });
-
-async function withServer(settings, body) {
-  const server = await startServer(settings);
-  try {
-    await body(server);
-  } finally {
-    await server.close();
-  }
-}
 
 const expiry = ({ iceServers }) => Number(iceServers.find(({ username }) => username).username.split(':')[0]);
 const turn = ({ iceServers }) => iceServers.find(({ urls }) => urls.includes('transport=udp'));
@@ -104,7 +95,7 @@ for (const version of ['2.5', '4.8']) {
     }));
 
   test(`a caster that joins again and again, socket.io-client ${version}: it succeeds, and the TV hears of it once`, () =>
-    withServer({}, async (server) => {
+    withServer({ CASTWAY_TTL: String(TTL) }, async (server) => {
       const tv = open(tvPage(io, server.url));
       await until('the TV has its code', () => tv.code);
       const caster = open(casterApp(io, server.url, tv.code));
@@ -113,6 +104,15 @@ for (const version of ['2.5', '4.8']) {
       await until('the answer', () => caster.answers.length);
       for (let i = 0; i < 20; i += 1) caster.socket.emit('CONNECT_TO_TV', { username: 'lgy', projCode: tv.code });
       await until('each is answered', () => caster.heard('CONNECT_TO_TV_SUCCESS'), (heard) => heard === 21);
+      // In another second credentials would be others: a join signs none, and what the caster has stays good.
+      for (let i = 0; i < 5; i += 1) {
+        const second = Math.floor(Date.now() / 1000);
+        await until('the next second', () => Math.floor(Date.now() / 1000) > second);
+        caster.socket.emit('CONNECT_TO_TV', { username: 'lgy', projCode: tv.code });
+        await until('it is answered', () => caster.heard('CONNECT_TO_TV_SUCCESS'), (heard) => heard === 22 + i);
+      }
+      await until('the credentials have run out', () => Date.now() / 1000 - expiry(caster.config), (late) => late > 1);
+      assert.equal(await allocates(server, caster.config), 'allocated');
       await settled(tv);
       assert.deepEqual(tv.joined, ['lgy']);
       caster.project(8);

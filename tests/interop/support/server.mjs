@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { brief, excerpt } from './excerpt.mjs';
 import { freePort, onFreePorts } from './ports.mjs';
+import { closeAll } from './sockets.mjs';
 import { PATIENCE, until } from './wait.mjs';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -180,4 +181,15 @@ export async function startServer(extra = {}) {
       throw error;
     }
   });
+}
+
+// Runs `body` with a server of its own, and ends both the clients and the server after it.
+export async function withServer(settings, body) {
+  const server = await startServer(settings);
+  try {
+    await body(server);
+  } finally {
+    closeAll();
+    await server.close();
+  }
 }
