@@ -51,6 +51,11 @@ pub fn origin(scheme: &str, host: &Host, port: u16) -> String {
     if port == usual { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") }
 }
 
+/// A host without the brackets that an IPv6 address has in a URL, as certificates name it.
+pub fn unbracketed(host: &Host) -> String {
+    host.to_string().trim_matches(['[', ']']).to_owned()
+}
+
 /// An address as the host of a URL.
 pub const fn host(ip: IpAddr) -> Host {
     match ip {

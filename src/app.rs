@@ -89,8 +89,9 @@ impl App {
         let bound = relay::bind_addresses(&config.relay)?;
         let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
         external.look_at_start().await;
-        let names = own_names(&config, &external);
-        let certificates = https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, names)).transpose()?;
+        let certificates =
+            https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_names(&config, &external)));
+        let certificates = certificates.transpose()?;
 
         let relay = relay::start(&config.relay, &external, Arc::new(directory.clone()))?;
         if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
@@ -466,7 +467,7 @@ fn own_names(config: &Config, external: &External) -> Vec<String> {
     let host = Some(host).filter(|host| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
     let local = host.iter().filter(|host| !host.contains('.')).map(|host| format!("{host}.local"));
     let public = config.http.public_url.as_ref().and_then(Url::host).map(|host| host.to_owned());
-    let public = external.hosts().into_iter().chain(public).map(|host| host.to_string().trim_matches(['[', ']']).to_owned());
+    let public = external.hosts().into_iter().chain(public).map(|host| address::unbracketed(&host));
     let ips = address::interfaces().into_iter().filter(|ip| ip.is_loopback() || address::reaches_others(ip));
     let names = ["localhost".to_owned()].into_iter().chain(local).chain(host.clone()).chain(public);
     let mut names: Vec<String> = names.chain(ips.map(|ip| ip.to_string())).filter(|name| !name.is_empty()).collect();

@@ -96,7 +96,7 @@ impl IceServers {
     fn turns(&self, host: &Host, request_host: Option<&str>) -> Option<String> {
         let (certificates, port) = self.tls.as_ref()?;
         let certificate = certificates.current();
-        let covered = |host: &Host| certificate.covers(host.to_string().trim_matches(['[', ']']));
+        let covered = |host: &Host| certificate.covers(&address::unbracketed(host));
         let named = certificate.names.iter().filter(|name| !name.starts_with('*')).find_map(|name| requested(name));
         let known = [Some(host.clone()), request_host.and_then(requested)].into_iter().flatten().find(covered);
         let host = known.or(named).filter(|_| certificate.is_trusted())?;

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use url::{Host, Url};
 
 use super::Arrival;
+use crate::address;
 use crate::client::Client;
 use crate::tls::Certificates;
 
@@ -63,12 +64,11 @@ impl Redirect {
             Some(_) => return None,
             None => {
                 let asked = format!("http://{}", host?).parse::<Url>().ok()?.host()?.to_owned();
-                let name = asked.to_string();
-                let covered = certificate.covers(name.trim_matches(['[', ']']));
+                let covered = certificate.covers(&address::unbracketed(&asked));
                 let known =
                     || certificate.names.iter().find(|name| !name.starts_with('*')).and_then(|name| Host::parse(name).ok());
                 let host = if covered { asked } else { known().unwrap_or(asked) };
-                if self.port == 443 { format!("https://{host}") } else { format!("https://{host}:{}", self.port) }
+                address::origin("https", &host, self.port)
             }
         };
         let rest = uri.path_and_query().map_or("/", |rest| rest.as_str());
