@@ -12,6 +12,7 @@ mod http;
 mod layers;
 mod listen;
 mod multi;
+mod origins;
 mod relay;
 mod tls;
 
@@ -27,9 +28,10 @@ pub use calls::CallsConfig;
 pub use cast::CastConfig;
 pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, TurnAccess};
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
-pub use http::{CorsOrigins, HttpConfig};
+pub use http::HttpConfig;
 pub use listen::Listen;
 pub use multi::MultiConfig;
+pub use origins::{AllowedOrigin, CorsOrigins};
 pub use relay::{Discovery, RelayConfig};
 pub use tls::{AcmeConfig, CertificateSource, TlsConfig};
 

@@ -1,5 +1,7 @@
 //! The Socket.IO server's settings, and what its requests need before it sees them.
 
+pub mod jsonp;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -25,6 +27,11 @@ pub fn server() -> (SocketIoLayer, SocketIo) {
         .max_buffer_size(4096)
         .ws_read_buffer_size(1024)
         .build_layer()
+}
+
+/// Whether Socket.IO takes requests for `path`.
+pub fn serves(path: &str) -> bool {
+    path.strip_prefix("/socket.io").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Middleware ahead of Socket.IO; other requests pass through.
