@@ -47,8 +47,8 @@ pub fn router(
         .layer(middleware::from_fn(jsonp::translate));
     let (redirect, hsts) = https.unzip();
     let redirect = redirect.map(|redirect| middleware::from_fn_with_state(Arc::new(redirect), http::redirect));
-    // Socket.IO takes all paths that begin like this one.
-    pages::socket_io_client()
+    // Socket.IO takes all other paths that begin like these.
+    pages::socket_io_clients()
         .fallback_service(behind)
         .layer(middleware::from_fn_with_state(Arc::clone(&allowed), refuse_foreign_origins))
         .layer(middleware::from_fn_with_state(lost_upgrades, http::refuse_lost_upgrades))
