@@ -20,7 +20,7 @@ use crate::apprtc::hub::Hub;
 use crate::client::{self, Client};
 use crate::config::{AllowedOrigin, CorsOrigins, HttpConfig};
 use crate::http::{LostUpgrades, Redirect};
-use crate::socket_io::jsonp;
+use crate::socket_io::{answers, jsonp};
 use crate::{http, pages, socket_io};
 
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.
@@ -44,6 +44,7 @@ pub fn router(
     let behind = Router::new()
         .fallback_service(layer.layer(routes))
         .layer(middleware::from_fn(socket_io::prepare))
+        .layer(middleware::from_fn(answers::correct))
         .layer(middleware::from_fn(jsonp::translate));
     let (redirect, hsts) = https.unzip();
     let redirect = redirect.map(|redirect| middleware::from_fn_with_state(Arc::new(redirect), http::redirect));

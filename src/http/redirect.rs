@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use url::{Host, Url};
+use url::Url;
 
 use super::Arrival;
 use crate::address;
@@ -64,10 +64,7 @@ impl Redirect {
             Some(_) => return None,
             None => {
                 let asked = format!("http://{}", host?).parse::<Url>().ok()?.host()?.to_owned();
-                let covered = certificate.covers(&address::unbracketed(&asked));
-                let known =
-                    || certificate.names.iter().find(|name| !name.starts_with('*')).and_then(|name| Host::parse(name).ok());
-                let host = if covered { asked } else { known().unwrap_or(asked) };
+                let host = certificate.host_for(asked.clone()).unwrap_or(asked);
                 address::origin("https", &host, self.port)
             }
         };

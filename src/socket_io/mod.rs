@@ -1,5 +1,6 @@
 //! The Socket.IO server's settings, and what its requests need before it sees them.
 
+pub mod answers;
 pub mod jsonp;
 
 use axum::body::{Body, to_bytes};

@@ -327,3 +327,46 @@ async fn a_client_over_tls_that_does_not_read_loses_media_and_then_its_connectio
     .unwrap();
     server.stop().await;
 }
+
+#[tokio::test]
+async fn the_report_names_hosts_that_the_certificate_is_for() {
+    let authority = Authority::new();
+    let everywhere = Settings { http_addr: some("0.0.0.0:0"), external_ip: some("203.0.113.7"), ..Settings::default() };
+    let public = Settings { public_url: some("https://tv.example.org"), ..everywhere.clone() };
+    let inside = Settings { http_addr: some("127.0.0.1:0"), https_addr: some("0.0.0.0:0"), ..everywhere.clone() };
+    let secure = |host: &'static str| ("https", host);
+    for (names, trusted, settings, (tv_scheme, tv), host, warns) in [
+        (&["cast.example.org"][..], "true", &everywhere, secure("cast.example.org"), "cast.example.org", false),
+        (&["localhost", "127.0.0.1", "b.example.org"], "true", &everywhere, secure("b.example.org"), "b.example.org", false),
+        (&["cast.example.org", "203.0.113.7"], "true", &everywhere, secure("203.0.113.7"), "203.0.113.7", false),
+        (&["203.0.113.9"], "true", &everywhere, secure("203.0.113.9"), "203.0.113.9", false),
+        (&["cast.example.org"], "false", &everywhere, ("http", "203.0.113.7"), "cast.example.org", false),
+        (&["cast.example.org"], "true", &inside, secure("cast.example.org"), "cast.example.org", false),
+        (&["*.example.org"], "true", &everywhere, secure("203.0.113.7"), "203.0.113.7", true),
+        (&["localhost"], "true", &everywhere, secure("203.0.113.7"), "203.0.113.7", true),
+        (&["*.example.org"], "true", &public, secure("tv.example.org"), "tv.example.org", false),
+        (&["cast.example.org"], "true", &public, secure("tv.example.org"), "tv.example.org", false),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let files = with_files(folder.path(), &authority.sign(names));
+        let Settings { http_addr, https_addr, external_ip, public_url, .. } = settings.clone();
+        let listening = Settings { http_addr, https_addr, external_ip, ..files };
+        let server = Server::start_in(folder, Settings { cert_trusted: some(trusted), public_url, ..listening }).await;
+        let report = &server.greeting;
+        let port = |scheme: &str| match (host, scheme) {
+            ("tv.example.org", _) => String::new(),
+            (_, "http") => format!(":{}", server.http.port()),
+            _ => format!(":{}", server.https.port()),
+        };
+        for line in [
+            format!("  On the TV     {tv_scheme}://{tv}{}/tv\n", port(tv_scheme)),
+            format!("  To cast       https://{host}{}/cast\n", port("https")),
+            format!("  To call       https://{host}{}/r\n", port("https")),
+        ] {
+            assert!(report.contains(&line), "{names:?}: {line}{report}");
+        }
+        assert_eq!(report.contains("Set CASTWAY_PUBLIC_URL to the address that people type"), warns, "{names:?}: {report}");
+        assert!(warns || host.starts_with("203.") || !report.contains("https://203.0.113.7"), "{names:?}: {report}");
+        server.stop().await;
+    }
+}
