@@ -178,6 +178,11 @@ async fn who_comes_without_tls_is_sent_to_https_if_the_certificate_is_trusted() 
     let (status, head, _) = answer(&server, "/cast?code=1").await;
     let location = format!("location: https://cast.example.org:{}/cast?code=1\r\n", server.https.port());
     assert!(status == 308 && head.contains(&location), "{head}");
+    // A page of another origin follows only where it is told that it may.
+    let lines = "/socket.io/?EIO=4&transport=polling HTTP/1.1\r\nOrigin: http://front.example.org\r\nX-Rest: ";
+    let (status, head, _) = answer(&server, lines).await;
+    assert!(status == 308 && head.contains("access-control-allow-origin: http://front.example.org\r\n"), "{head}");
+    assert!(head.contains("access-control-allow-credentials: true\r\n"), "{head}");
     assert_eq!(answer(&server, "/healthz").await.0, 200);
     assert_eq!(answer(&server, "/.well-known/acme-challenge/x").await.0, 404);
     // From this machine, and from a proxy that passes on requests.
