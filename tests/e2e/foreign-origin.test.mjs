@@ -125,7 +125,7 @@ scene(
   },
 );
 
-for (const generation of [2, '1.7']) {
+for (const generation of ['1.7', 2, 3]) {
   scene(`a whole cast over JSONP with socket.io-client ${generation}`, {}, async (stage, server) => {
     const options = { transports: ['polling'], forceJSONP: true };
     const origin = await host(stage, generation, () => CAST(server.url, options));

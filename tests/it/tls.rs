@@ -375,3 +375,16 @@ async fn the_report_names_hosts_that_the_certificate_is_for() {
         server.stop().await;
     }
 }
+
+#[tokio::test]
+async fn the_report_names_the_domain_while_its_certificate_has_not_come() {
+    let domain = Settings { domain: some("cast.example.org,b.example.org"), ..settings() };
+    // Nobody listens there.
+    let nowhere = Settings { acme_directory: some("https://127.0.0.1:9/directory"), external_ip: some("203.0.113.7"), ..domain };
+    let server =
+        Server::start(Settings { http_addr: some("0.0.0.0:0,0.0.0.0:0"), https_addr: some("0.0.0.0:0"), ..nowhere }).await;
+    let (report, origin) = (&server.greeting, format!("https://cast.example.org:{}", server.https.port()));
+    assert!(report.contains(&format!("  On the TV     {origin}/tv\n  To cast       {origin}/cast\n")), "{report}");
+    assert!(!report.contains("203.0.113.7:") && !report.contains("CASTWAY_PUBLIC_URL"), "{report}");
+    server.stop().await;
+}
