@@ -52,7 +52,8 @@ impl<J: Opaque> Rooms<J> {
     /// `NotAvailable`, `InvalidPassword` (counted by address), `TooManyGuesses`, `Full`, in this order.
     pub fn handle_join(&mut self, connection: ConnectionId, entry: Entry<J>, now: Instant) -> Result<(), Refusal> {
         let key = self.users.by_connection(connection).ok_or(Refusal::NoUser)?;
-        self.start_over(key);
+        // Who joins asks all others to connect anew, so that they need not hear that the old page is gone.
+        self.users[key].came_back = false;
         self.leave_room(key);
         self.changed(now);
         let id = self.meant(key, &entry);
@@ -177,8 +178,11 @@ impl<J: Opaque> Rooms<J> {
     fn info_for(&self, connection: ConnectionId, id: &RoomId, room: &Room<J>) -> Option<RoomInfo<J>> {
         let info = self.info(id, room);
         let Some(key) = self.users.by_connection(connection) else { return Some(info) };
+        if self.is_absent_for(key, id, room) {
+            return None;
+        }
         let is_full = info.is_full && self.seat_for(key, room).is_none();
-        (!self.is_absent_for(key, id, room)).then_some(RoomInfo { is_full, ..info })
+        Some(RoomInfo { is_full, ..info })
     }
 
     pub(super) fn info(&self, id: &RoomId, room: &Room<J>) -> RoomInfo<J> {

@@ -8,7 +8,8 @@
 //! - An id belongs to one user, and whatever a user sends bears its id: the client's word for it is not asked.
 //! - A user is in at most one room; a room has an owner and is gone with its last participant.
 //! - A user whose connection drops stays for the grace period, as everybody sees it; events to it wait, within bounds. Its
-//!   place goes to whoever shows its [`Proof`], also while the old connection still seems to live, and to nobody else.
+//!   place goes to whoever shows its [`Proof`], also while the old connection still seems to live. `succession` says what a new
+//!   user from the same [`Whereabouts`] gets; nobody else gets anything.
 //! - Every table is bounded: users in all and by network, so rooms too; participants; peers and custom events of a user.
 //!
 //! **The proof.** An unmodified client has no secret to show. What it does is repeat its handshake, word for word, from where it
@@ -230,7 +231,7 @@ struct Room<J> {
     owner: UserKey,
     /// Where it was opened from.
     opened_from: Whereabouts,
-    /// Who has come from the owner's whereabouts while the owner is away.
+    /// Who has joined from the owner's whereabouts while the owner is away.
     successor: Option<UserKey>,
     /// In the order they came.
     participants: Vec<UserKey>,

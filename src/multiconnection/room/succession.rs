@@ -2,16 +2,20 @@
 //! is a new user to the server, since clients draw a random id, while the user that it was is away and holds its room, its seat
 //! and its id. The same network, browser and origin (its [`Whereabouts`]) are all that the new user can show.
 //!
-//! What gives way to it concerns nobody who is here: a room in which all are away, to where its owner was or where it was opened
-//! from; an id whose user is away and has no peer or room-mate here; the seat of one who is away in a full room. So whoever
-//! shares a room owner's whereabouts (the same NAT, browser and page) can take its room while all who are in it are away.
+//! So three things go to a new user at once, where another one waits for the end of the grace period:
+//! - A room in which all are away, if it was opened from the same whereabouts or its owner was there. It counts as absent.
+//! - An id, if its user is away and has no peer here, nor anybody in its room or broadcast.
+//! - In a full room the seat of somebody who is away.
+//!
+//! Whoever shares a room owner's whereabouts (the same NAT, the same browser, the same page) can therefore take the room while
+//! all who are in it are away, without its password. Nobody who is here loses a room by this.
 
 use std::time::Instant;
 
 use super::{Opaque, Refusal, Room, Rooms, UserKey, Whereabouts};
 
 impl<J: Opaque> Rooms<J> {
-    /// A user that came back and enters a room is a page that was loaded anew: whom the old page talked to hears that it is gone.
+    /// A user that came back and opens a room is a page that was loaded anew: whom the old page talked to hears that it is gone.
     pub(super) fn start_over(&mut self, key: UserKey) {
         if !std::mem::take(&mut self.users[key].came_back) {
             return;
@@ -21,14 +25,14 @@ impl<J: Opaque> Rooms<J> {
         }
     }
 
-    /// Ends a room that is left to `key`; returns whom it keeps a place for in the next one. They are away and their pages will
-    /// not ask to join again.
+    /// Ends a room that is left to `key`; returns who is to be in the one that `key` opens instead. They are away, and a page
+    /// that only reconnects does not ask to join again.
     pub(super) fn inherit(&mut self, key: UserKey, id: &str, now: Instant) -> Vec<UserKey> {
         let Some(room) = self.rooms.get(id).filter(|room| self.is_room_left_to(key, room)) else { return Vec::new() };
         let owner = room.owner;
         let mut others = self.close_room(id);
         others.retain(|other| *other != key);
-        // The page that the owner was has become `key`.
+        // `key` is the page that the owner was.
         if owner != key && self.users[owner].whereabouts == self.users[key].whereabouts {
             others.retain(|other| *other != owner);
             self.remove(owner, now);
