@@ -217,7 +217,7 @@ fn perform(rooms: &mut Rooms<Json>, id: ConnectionId, request: Request, now: Ins
     match request {
         Request::Open(entry) => Some(ack::entered(rooms.handle_open(id, entry, now))),
         Request::Join(entry) => Some(ack::entered(rooms.handle_join(id, entry, now))),
-        Request::CheckPresence { room, echo } => Some(ack::presence(&echo, rooms.room(&room).as_ref())),
+        Request::CheckPresence { room, echo } => Some(ack::presence(&echo, rooms.room(id, &room).as_ref())),
         Request::CheckPassword { room, password, echo } => {
             Some(ack::password_check(&echo, rooms.handle_password_check(id, &room, &password, now)))
         }
@@ -225,7 +225,7 @@ fn perform(rooms: &mut Rooms<Json>, id: ConnectionId, request: Request, now: Ins
             let (room, result) = rooms.handle_set_password(id, password);
             Some(ack::password_set(room, result))
         }
-        Request::PublicRooms(identifier) => Some(ack::public_rooms(&rooms.public_rooms(&identifier))),
+        Request::PublicRooms(identifier) => Some(ack::public_rooms(&rooms.public_rooms(id, &identifier))),
         Request::ChangeId(new) => rooms.handle_rename(id, new, now).then(ack::done),
         Request::DisconnectWith(other) => {
             rooms.handle_disconnect_with(id, &other, now);
@@ -234,7 +234,7 @@ fn perform(rooms: &mut Rooms<Json>, id: ConnectionId, request: Request, now: Ins
         Request::ExtraOf(user) => Some(ack::extra(rooms.extra_of(&user))),
         Request::CloseSession => Some(ack::closed()),
         Request::DetectPresence(user) => Some(ack::detected(&user, rooms.is_present(id, &user))),
-        Request::CheckBroadcast(user) => Some(ack::flag(rooms.is_broadcasting(&user))),
+        Request::CheckBroadcast(user) => Some(ack::flag(rooms.is_broadcasting(id, &user))),
         Request::Viewers(broadcast) => Some(ack::number(rooms.viewers(&broadcast))),
         Request::Admin(request) => rooms.is_admin(id).then(|| administer(rooms, id, request, now)).flatten(),
         Request::UpdateExtra(extra) => {

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::room::{ConnectionId, Event, Hello, MAX_PARTICIPANTS, Proof, RoomId, UserId};
+use super::room::{ConnectionId, Event, Hello, MAX_PARTICIPANTS, Proof, RoomId, UserId, Whereabouts};
 use crate::guesses::prefix;
 
 /// Names a user whatever its id is; never given twice.
@@ -24,6 +24,7 @@ pub(super) struct User<J> {
     pub(super) connection: Option<ConnectionId>,
     pub(super) proof: Option<Proof>,
     pub(super) from: IpAddr,
+    pub(super) whereabouts: Whereabouts,
     pub(super) extra: J,
     /// The name of the relay event that it sends and listens to.
     pub(super) message_event: Arc<str>,
@@ -41,6 +42,8 @@ pub(super) struct User<J> {
     pub(super) peers: BTreeSet<UserKey>,
     /// When its place is given up; `None`: it is here.
     pub(super) due: Option<Instant>,
+    /// It has come back and sent nobody a message since then: its page may have been loaded anew.
+    pub(super) came_back: bool,
     waiting: VecDeque<Event<J>>,
     waiting_bytes: usize,
 }
@@ -53,6 +56,7 @@ impl<J> User<J> {
             connection: Some(connection),
             proof,
             from: hello.from,
+            whereabouts: hello.whereabouts,
             extra: hello.extra,
             message_event: hello.message_event,
             custom_events: BTreeSet::from([hello.custom_event]),
@@ -63,6 +67,7 @@ impl<J> User<J> {
             about: None,
             peers: BTreeSet::new(),
             due: None,
+            came_back: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
         }
@@ -74,6 +79,11 @@ impl<J> User<J> {
             self.waiting_bytes += bytes;
             self.waiting.push_back(event);
         }
+    }
+
+    /// Somebody else owns the room that this user was to hear is its own.
+    pub(super) fn forget_owning(&mut self, id: &str) {
+        self.waiting.retain(|event| !matches!(event, Event::Owner(room) if **room == *id));
     }
 
     pub(super) fn take_waiting(&mut self) -> VecDeque<Event<J>> {
