@@ -4,6 +4,8 @@
 //! That is version 4, as the original server of RTCMultiConnection has served it for years (it takes the newest): its pages work
 //! with it as with version 2, it is kept up, smaller, ES5 all the same, and our own pages hold it already.
 
+use std::borrow::Cow;
+
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -59,7 +61,22 @@ async fn call(uri: Uri, Extension(client): Extension<Client>, headers: HeaderMap
 }
 
 async fn call_in(Path(room): Path<String>, uri: Uri, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
-    if message::is_id(&room) { page("call.html", &uri, &client, &headers) } else { not_found(&uri) }
+    match Dist::get("call.html").filter(|_| message::is_id(&room)) {
+        Some(file) => {
+            let tag = format!("\"{}-{room}\"", hash(&file));
+            let body = in_room(&file.data, &room).into_bytes();
+            let mut response = respond("call.html", body.into(), &tag, &headers);
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, content_security_policy(&client));
+            response
+        }
+        None => not_found(&uri),
+    }
+}
+
+/// The call page with its room's address, for whoever reads it without running it. A room's id needs no escapes.
+fn in_room(page: &[u8], room: &str) -> String {
+    let link = format!("<link rel=\"canonical\" href=\"/r/{room}\" /></head>");
+    String::from_utf8_lossy(page).replacen("</head>", &link, 1)
 }
 
 async fn serve(uri: Uri, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
@@ -76,7 +93,8 @@ fn page(name: &str, uri: &Uri, client: &Client, headers: &HeaderMap) -> Response
     // A dot begins what the build keeps for itself.
     match Dist::get(name).filter(|_| !name.starts_with('.')) {
         Some(file) => {
-            let mut response = respond(name, file, headers);
+            let tag = format!("\"{}\"", hash(&file));
+            let mut response = respond(name, file.data, &tag, headers);
             if name.ends_with(".html") {
                 response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, content_security_policy(client));
             }
@@ -103,17 +121,20 @@ fn content_security_policy(client: &Client) -> HeaderValue {
     HeaderValue::from_str(&policy).expect("a checked host is header text")
 }
 
-fn respond(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
+fn hash(file: &EmbeddedFile) -> String {
     let hash = file.metadata.sha256_hash();
-    let tag = format!("\"{:016x}\"", u64::from_be_bytes(hash[..8].try_into().expect("a hash has 32 bytes")));
+    format!("{:016x}", u64::from_be_bytes(hash[..8].try_into().expect("a hash has 32 bytes")))
+}
+
+fn respond(name: &str, body: Cow<'static, [u8]>, tag: &str, headers: &HeaderMap) -> Response {
     // Names under assets/ contain their content's hash.
     let cache = if name.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let head = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, cache)];
+    let head = [(header::ETAG, tag), (header::CACHE_CONTROL, cache)];
     if headers.get(header::IF_NONE_MATCH).is_some_and(|seen| seen.as_bytes() == tag.as_bytes()) {
         return (StatusCode::NOT_MODIFIED, head).into_response();
     }
     let kind = mime_guess::from_path(name).first_or_octet_stream();
-    let mut response = (head, file.data).into_response();
+    let mut response = (head, body).into_response();
     let kind = if kind.type_() == "text" { format!("{kind}; charset=utf-8") } else { kind.to_string() };
     let kind = HeaderValue::from_str(&kind).expect("media types are header text");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -10,8 +10,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
 use socketioxide::layer::SocketIoLayer;
-use tower::Layer as _;
 use tower::util::option_layer;
+use tower::{Layer as _, ServiceExt as _};
 use tower_http::cors::{AllowCredentials, AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -38,7 +38,8 @@ pub fn router(
         list.extend(own);
     }
     let allowed = Arc::new(cors.clone());
-    let routes = api.merge(pages::calls()).merge(collider::on_the_main_port(hub, pages::router()));
+    let routes = collider::on_the_main_port(&hub, api.merge(pages::calls()), pages::router());
+    let collider = routes.clone();
     // Around all of them at once: `Router::layer` would give each route, and each of its methods, a Socket.IO server of its own.
     let behind = Router::new().fallback_service(layer.layer(routes)).layer(middleware::from_fn(socket_io::prepare));
     let (redirect, hsts) = https.unzip();
@@ -47,6 +48,7 @@ pub fn router(
     pages::socket_io_client()
         .fallback_service(behind)
         .layer(middleware::from_fn_with_state(allowed, refuse_foreign_origins))
+        .layer(middleware::from_fn_with_state(collider, past_socket_io))
         .layer(cors_layer(&cors))
         .layer(middleware::from_fn_with_state(lost_upgrades, http::refuse_lost_upgrades))
         .layer(option_layer(redirect))
@@ -83,6 +85,17 @@ async fn refuse_foreign_origins(State(allowed): State<Arc<CorsOrigins>>, request
         if !own && !list.iter().any(|listed| listed == origin) {
             return (StatusCode::FORBIDDEN, "This origin is not in CASTWAY_CORS_ORIGINS.\n").into_response();
         }
+    }
+    next.run(request).await
+}
+
+/// `POST` and `DELETE /socket.io/CLIENT` are Collider's, for a room of that name. Engine.IO's requests have the path `/socket.io/`
+/// and name their protocol in the query.
+async fn past_socket_io(State(collider): State<Router>, request: Request, next: Next) -> Response {
+    let client = request.uri().path().strip_prefix("/socket.io/").is_some_and(|client| !client.is_empty());
+    let engine_io = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("EIO=")));
+    if client && !engine_io && matches!(*request.method(), Method::POST | Method::DELETE) {
+        return collider.oneshot(request).await.into_response();
     }
     next.run(request).await
 }
