@@ -1,5 +1,6 @@
 //! The room server over HTTP: join, message, leave, params. Answers are the original's, as `application/json`.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -59,7 +60,8 @@ async fn join(
         return response;
     }
     let origin = server.origin(&client);
-    let query = Query::new(&origin, query.as_deref().unwrap_or_default(), user_agent(&headers));
+    let user_agent = user_agent(&headers);
+    let query = Query::new(&origin, query.as_deref().unwrap_or_default(), &user_agent);
     match server.hub.with(|rooms, now| rooms.handle_join(&room, query.is_loopback(), now)) {
         Ok(joined) => answer(StatusCode::OK, &json!({"result": "SUCCESS", "params": query.joined(&room, &joined)})),
         Err(refusal @ Refusal::ServerFull) => refused(StatusCode::SERVICE_UNAVAILABLE, message::result(refusal)),
@@ -97,7 +99,8 @@ async fn params(
     headers: HeaderMap,
 ) -> Response {
     let origin = server.origin(&client);
-    let query = Query::new(&origin, query.as_deref().unwrap_or_default(), user_agent(&headers));
+    let user_agent = user_agent(&headers);
+    let query = Query::new(&origin, query.as_deref().unwrap_or_default(), &user_agent);
     answer(StatusCode::OK, &query.params().into())
 }
 
@@ -107,8 +110,8 @@ async fn analytics(body: Result<Bytes, BytesRejection>) -> Response {
     answer(StatusCode::OK, &json!({"result": if well_formed { "SUCCESS" } else { "INVALID_REQUEST" }}))
 }
 
-fn user_agent(headers: &HeaderMap) -> &str {
-    headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default()
+fn user_agent(headers: &HeaderMap) -> Cow<'_, str> {
+    headers.get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes())).unwrap_or_default()
 }
 
 fn refused(status: StatusCode, result: &str) -> Response {

@@ -133,6 +133,7 @@ async fn what_has_not_two_parts_or_another_method_is_not_colliders() {
         ("GET", "/r/..%2F..", 404, None),
         ("GET", "/.vite/manifest.json", 404, None),
         ("POST", "/ws", 405, Some("GET,HEAD")),
+        ("GET", "//ws", 400, None),
     ] {
         let answer = ask(&router, method, path).await;
         assert_eq!((answer.0, answer.2.as_deref()), (status, allow), "{method} {path}");

@@ -262,6 +262,7 @@ describe('the room server', () => {
     };
     const hd = { audio: true, video: { mandatory: {}, optional: [{ minWidth: '1280' }, { minHeight: '720' }] } };
     assert.deepEqual((await ask('', chrome)).media, hd);
+    assert.deepEqual((await ask('', `${chrome} \u00fc`)).media, hd);
     for (const agent of [undefined, chrome.replace('X11; Linux x86_64', 'Linux; Android 10; K'), chrome.replace('Chrome', 'Firefox')]) {
       assert.deepEqual((await ask('', agent)).media, { audio: true, video: true }, agent);
     }
@@ -277,7 +278,7 @@ describe('the room server', () => {
   test("no name of a route or a file is taken from Collider's rooms", async () => {
     const names = ['a', 'api', 'assets', 'bye', 'cast', 'css', 'healthz', 'images', 'join', 'js', 'leave', 'message', 'metrics', 'params', 'r', 'readyz', 'robots.txt', 'room', 'socket.io', 'status', 'turn', 'tv', 'v1alpha', 'ws', '.well-known'];
     for (const name of names) {
-      const url = `${server.url}/${name}/${name === 'join' ? 'LOOPBACK_CLIENT_ID' : '12345678'}`;
+      const url = `${server.url}/${name}/12345678`;
       const [posted, gone] = [await plain(url, { method: 'POST', body: 'x' }), await plain(url, { method: 'DELETE' })];
       const asked = { origin: 'https://app.example', 'access-control-request-method': 'DELETE' };
       const preflight = await plain(url, { method: 'OPTIONS', headers: asked });
@@ -285,7 +286,7 @@ describe('the room server', () => {
       assert.equal(preflight.status, 200, name);
       assert.match(preflight.headers['access-control-allow-methods'], /\bDELETE\b/, name);
       assert.equal(preflight.headers['access-control-allow-origin'], 'https://app.example', name);
-      // A room server's room that is called LOOPBACK_CLIENT_ID.
+      // That is the room server's, for a room that is called 12345678.
       if (name === 'join') assert.equal(JSON.parse(posted.body).result, 'SUCCESS');
       else assert.deepEqual([posted.status, posted.body], [200, 'OK\n'], name);
     }

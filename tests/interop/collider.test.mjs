@@ -169,6 +169,11 @@ for (const own of [false, true]) {
       assert.equal(await one.end(), 1000);
       const again = await registered(name, '1');
       again.close();
+      const headers = { origin: 'https://app.example', 'access-control-request-method': 'DELETE' };
+      const preflight = await plain(`${base}/${name}/1`, { method: 'OPTIONS', headers });
+      assert.equal(preflight.status, 200);
+      assert.ok(['*', headers.origin].includes(preflight.headers['access-control-allow-origin']));
+      assert.match(preflight.headers['access-control-allow-methods'], /\bDELETE\b/);
     });
 
     test('a client without a name may post', async () => {
