@@ -89,12 +89,13 @@ async fn refuse_foreign_origins(State(allowed): State<Arc<CorsOrigins>>, request
     next.run(request).await
 }
 
-/// `POST` and `DELETE /socket.io/CLIENT` are Collider's, for a room of that name. Engine.IO's requests have the path `/socket.io/`
-/// and name their protocol in the query.
+/// Socket.IO takes every path that begins with `/socket.io`, but Engine.IO's requests have the path `/socket.io/` and name their
+/// protocol in the query. POST and DELETE of others are Collider's, for rooms of such names.
 async fn past_socket_io(State(collider): State<Router>, request: Request, next: Next) -> Response {
-    let client = request.uri().path().strip_prefix("/socket.io/").is_some_and(|client| !client.is_empty());
+    let path = request.uri().path();
+    let other = path.starts_with("/socket.io") && !matches!(path, "/socket.io" | "/socket.io/");
     let engine_io = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("EIO=")));
-    if client && !engine_io && matches!(*request.method(), Method::POST | Method::DELETE) {
+    if other && !engine_io && matches!(*request.method(), Method::POST | Method::DELETE) {
         return collider.oneshot(request).await.into_response();
     }
     next.run(request).await

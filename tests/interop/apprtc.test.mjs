@@ -276,7 +276,7 @@ describe('the room server', () => {
   });
 
   test("no name of a route or a file is taken from Collider's rooms", async () => {
-    const names = ['a', 'api', 'assets', 'bye', 'cast', 'css', 'healthz', 'images', 'join', 'js', 'leave', 'message', 'metrics', 'params', 'r', 'readyz', 'robots.txt', 'room', 'socket.io', 'status', 'turn', 'tv', 'v1alpha', 'ws', '.well-known'];
+    const names = ['a', 'api', 'assets', 'bye', 'cast', 'css', 'healthz', 'images', 'join', 'js', 'leave', 'message', 'metrics', 'params', 'r', 'readyz', 'robots.txt', 'room', 'socket.io', 'socket.io-2', 'status', 'turn', 'tv', 'v1alpha', 'ws', '.well-known'];
     for (const name of names) {
       const url = `${server.url}/${name}/12345678`;
       const [posted, gone] = [await plain(url, { method: 'POST', body: 'x' }), await plain(url, { method: 'DELETE' })];
