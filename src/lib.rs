@@ -27,6 +27,7 @@ pub mod relay;
 pub mod router;
 pub mod secret;
 pub mod signals;
+pub mod slashes;
 pub mod socket_io;
 pub mod telemetry;
 pub mod tls;

@@ -4,6 +4,7 @@
 //! These are version 4 where the original server of that version has it, and version 2 under `/socket.io/v2/`. They are embedded as
 //! gzip, which is what browsers take: their maps are ten times larger than all our pages, and nobody should make us compress them.
 
+use std::borrow::Cow;
 use std::io::Read as _;
 
 use axum::extract::Path;
@@ -65,7 +66,22 @@ async fn call(uri: Uri, Extension(client): Extension<Client>, headers: HeaderMap
 }
 
 async fn call_in(Path(room): Path<String>, uri: Uri, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
-    if message::is_id(&room) { page("call.html", &uri, &client, &headers) } else { not_found(&uri) }
+    match Dist::get("call.html").filter(|_| message::is_id(&room)) {
+        Some(file) => {
+            let tag = format!("\"{}-{room}\"", hash(&file));
+            let body = in_room(&file.data, &room).into_bytes();
+            let mut response = respond("call.html", body.into(), &tag, &headers);
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, content_security_policy(&client));
+            response
+        }
+        None => not_found(&uri),
+    }
+}
+
+/// The call page with its room's address, for whoever reads it without running it. A room's id needs no escapes.
+fn in_room(page: &[u8], room: &str) -> String {
+    let link = format!("<link rel=\"canonical\" href=\"/r/{room}\" /></head>");
+    String::from_utf8_lossy(page).replacen("</head>", &link, 1)
 }
 
 async fn serve(uri: Uri, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
@@ -82,7 +98,8 @@ fn page(name: &str, uri: &Uri, client: &Client, headers: &HeaderMap) -> Response
     // A dot begins what the build keeps for itself.
     match Dist::get(name).filter(|_| !name.starts_with('.')) {
         Some(file) => {
-            let mut response = respond(name, file, headers);
+            let tag = format!("\"{}\"", hash(&file));
+            let mut response = respond(name, file.data, &tag, headers);
             if name.ends_with(".html") {
                 response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, content_security_policy(client));
             }
@@ -114,7 +131,7 @@ async fn client(uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     let Some(file) = Dist::get(&format!("{path}{PACKED}")) else { return not_found(&uri) };
     let kind = if path.ends_with(".map") { "application/json; charset=utf-8" } else { "application/javascript; charset=utf-8" };
-    let tag = tag(&file);
+    let tag = format!("\"{}\"", hash(&file));
     let head = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, "public, max-age=0"), (header::VARY, "accept-encoding")];
     if is_known(&headers, &tag) {
         return (StatusCode::NOT_MODIFIED, head).into_response();
@@ -153,21 +170,20 @@ fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = 
     lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
-fn tag(file: &EmbeddedFile) -> String {
+fn hash(file: &EmbeddedFile) -> String {
     let hash = file.metadata.sha256_hash();
-    format!("\"{:016x}\"", u64::from_be_bytes(hash[..8].try_into().expect("a hash has 32 bytes")))
+    format!("{:016x}", u64::from_be_bytes(hash[..8].try_into().expect("a hash has 32 bytes")))
 }
 
-fn respond(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
-    let tag = tag(&file);
+fn respond(name: &str, body: Cow<'static, [u8]>, tag: &str, headers: &HeaderMap) -> Response {
     // Names under assets/ contain their content's hash.
     let cache = if name.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let head = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, cache)];
-    if is_known(headers, &tag) {
+    let head = [(header::ETAG, tag), (header::CACHE_CONTROL, cache)];
+    if is_known(headers, tag) {
         return (StatusCode::NOT_MODIFIED, head).into_response();
     }
     let kind = mime_guess::from_path(name).first_or_octet_stream();
-    let mut response = (head, file.data).into_response();
+    let mut response = (head, body).into_response();
     let kind = if kind.type_() == "text" { format!("{kind}; charset=utf-8") } else { kind.to_string() };
     let kind = HeaderValue::from_str(&kind).expect("media types are header text");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -10,8 +10,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
 use socketioxide::layer::SocketIoLayer;
-use tower::Layer as _;
 use tower::util::option_layer;
+use tower::{Layer as _, ServiceExt as _};
 use tower_http::cors::{AllowCredentials, AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -39,7 +39,8 @@ pub fn router(
         list.extend(own.map(AllowedOrigin::Exact));
     }
     let allowed = Arc::new(cors);
-    let routes = api.merge(pages::calls()).merge(collider::on_the_main_port(hub, pages::router()));
+    let routes = collider::on_the_main_port(&hub, api.merge(pages::calls()), pages::router());
+    let collider = routes.clone();
     // Around all of them at once: `Router::layer` would give each route, and each of its methods, a Socket.IO server of its own.
     let behind = Router::new()
         .fallback_service(layer.layer(routes))
@@ -52,6 +53,7 @@ pub fn router(
     pages::socket_io_clients()
         .fallback_service(behind)
         .layer(middleware::from_fn_with_state(Arc::clone(&allowed), refuse_foreign_origins))
+        .layer(middleware::from_fn_with_state(collider, past_socket_io))
         .layer(middleware::from_fn_with_state(lost_upgrades, http::refuse_lost_upgrades))
         .layer(option_layer(redirect))
         // Around whatever answers: what has no CORS headers is hidden from pages of other origins, errors and redirects, too.
@@ -90,6 +92,18 @@ async fn refuse_foreign_origins(State(allowed): State<Arc<CorsOrigins>>, request
         _ => return next.run(request).await,
     };
     (StatusCode::FORBIDDEN, refusal).into_response()
+}
+
+/// Socket.IO takes every path that begins with `/socket.io`, but Engine.IO's requests have the path `/socket.io/` and name their
+/// protocol in the query. POST and DELETE of others are Collider's, for rooms of such names.
+async fn past_socket_io(State(collider): State<Router>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let other = path.starts_with("/socket.io") && !matches!(path, "/socket.io" | "/socket.io/");
+    let engine_io = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("EIO=")));
+    if other && !engine_io && matches!(*request.method(), Method::POST | Method::DELETE) {
+        return collider.oneshot(request).await.into_response();
+    }
+    next.run(request).await
 }
 
 const NO_JSONP: &str = "JSONP polling is refused where CASTWAY_CORS_ORIGINS lists origins, since scripts don't say whose page \

@@ -13,19 +13,22 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{self, map_request, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Extension, Json, Router};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tower::ServiceExt as _;
 
 use super::hub::{Hub, Inbox, Next, Outbox};
 use super::message::{self, Command, MAX_BODY, MAX_FRAME};
-use crate::client;
+use crate::{client, slashes};
 
 /// Every so often a client is pinged; one that was silent since the last time is dead.
 const PING: Duration = Duration::from_secs(30);
@@ -43,48 +46,58 @@ const FRAME_COST: usize = 100;
 /// Nearly every socket is idle nearly always.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// First segments of the main port's own routes: none of them is a room of Collider there.
-const RESERVED: [&str; 15] = [
-    "a",
-    "api",
-    "assets",
-    "bye",
-    "css",
-    "images",
-    "join",
-    "js",
-    "leave",
-    "message",
-    "params",
-    "r",
-    "socket.io",
-    "turn",
-    "v1alpha",
-];
-
-/// `/ws`, `/status`, and POST and DELETE of `/ROOM/CLIENT`; what else comes to such a path is for `rest`, as is everything that
-/// is no route.
-pub fn on_the_main_port(hub: Hub, rest: Router) -> Router {
-    let client = post(client_on_the_main_port).delete(client_on_the_main_port).fallback_service(rest.clone());
-    let anonymous = post(anonymous_on_the_main_port).delete(anonymous_on_the_main_port).fallback_service(rest.clone());
-    Router::new()
+/// The main port: what `routes` has, by path and method; then `/ws`, `/status`, and POST and DELETE of `/ROOM/CLIENT`; then `pages`.
+/// So `POST /join/X` is the room server's, and `POST /turn/X` and `DELETE /join/X` are Collider's.
+pub fn on_the_main_port(hub: &Hub, routes: Router, pages: Router) -> Router {
+    let own = Router::new()
         .route("/ws", get(upgrade))
-        .route("/status", get(status))
-        .route("/{room}/{client}", client)
-        .route("/{room}/", anonymous)
+        .route("/status", any(status))
+        .with_state(hub.clone())
+        .fallback_service(clients(hub, pages));
+    let own = Router::new().fallback_service(own).layer(map_request(|request| async { slashes::close(request) }));
+    // Another method than those of a route, whose own names are the ones to tell.
+    let other = clients(hub, Router::new().fallback(|| async { StatusCode::METHOD_NOT_ALLOWED }));
+    let other = move |request| {
+        let answer = other.clone().oneshot(slashes::close(request));
+        async { without_allow(answer.await.into_response()) }
+    };
+    let routes = routes.method_not_allowed_fallback(other).fallback_service(own);
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::from_fn(slashes::remove))
+        .layer(map_response(without_foreign_methods))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(hub)
+}
+
+/// POST and DELETE of `/ROOM/CLIENT`; what else comes is for `rest`.
+fn clients(hub: &Hub, rest: Router) -> Router {
+    let client = post(handle_client).delete(handle_client).fallback_service(rest.clone());
+    Router::new()
+        .route("/{room}/{client}", client.clone())
+        .route("/{room}/", client)
+        .with_state(hub.clone())
         .fallback_service(rest)
 }
 
-/// Everything that is Collider's.
+/// axum names a route's methods in whatever answers in its place.
+async fn without_foreign_methods(response: Response) -> Response {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED { response } else { without_allow(response) }
+}
+
+fn without_allow(mut response: Response) -> Response {
+    response.headers_mut().remove(header::ALLOW);
+    response
+}
+
+/// Everything that is Collider's. It answers a path with doubled slashes as the one without, to which the original redirects.
 pub fn on_a_port_of_its_own(hub: Hub) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/ws", get(upgrade))
-        .route("/status", get(status))
-        .fallback(any_path)
+        .route("/status", any(status))
+        .fallback_service(any(handle_client).layer(map_response(with_cors)).with_state(hub.clone()))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(hub)
+        .with_state(hub);
+    Router::new().fallback_service(routes).layer(middleware::from_fn(slashes::remove_doubled))
 }
 
 async fn status(State(hub): State<Hub>) -> Response {
@@ -99,42 +112,28 @@ async fn status(State(hub): State<Hub>) -> Response {
     ([(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (header::CACHE_CONTROL, "no-cache")], Json(body)).into_response()
 }
 
-async fn client_on_the_main_port(
-    State(hub): State<Hub>,
-    Extension(from): Extension<client::Client>,
-    Path((room, client)): Path<(String, String)>,
-    method: Method,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    if RESERVED.contains(&room.as_str()) {
-        return StatusCode::NOT_FOUND.into_response();
-    }
-    act(&hub, from.address, &method, &room, &client, body)
-}
-
-async fn anonymous_on_the_main_port(
-    hub: State<Hub>,
-    from: Extension<client::Client>,
-    Path(room): Path<String>,
-    method: Method,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    client_on_the_main_port(hub, from, Path((room, String::new())), method, body).await
-}
-
 /// The path is exactly `/ROOM/CLIENT`, and the client may be empty.
-async fn any_path(
+async fn handle_client(
     State(hub): State<Hub>,
     Extension(from): Extension<client::Client>,
     method: Method,
     uri: Uri,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let mut segments = uri.path().strip_prefix('/').unwrap_or_default().split('/');
-    let mut response = match (segments.next(), segments.next(), segments.next()) {
-        (Some(room), Some(client), None) => act(&hub, from.address, &method, room, client, body),
-        _ => failed(&hub, &format!("Invalid path: {}", uri.path())),
-    };
+    match place(uri.path()) {
+        Some((room, client)) => act(&hub, from.address, &method, &room, &client, body),
+        None => failed(&hub, &format!("Invalid path: {}", uri.path())),
+    }
+}
+
+/// The room and the client of a path, which are read as the names that clients register by.
+fn place(path: &str) -> Option<(String, String)> {
+    let path = percent_decode_str(path).decode_utf8().ok()?;
+    let (room, client) = path.strip_prefix('/')?.split_once('/')?;
+    (!room.is_empty() && !client.contains('/')).then(|| (room.to_owned(), client.to_owned()))
+}
+
+async fn with_cors(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, DELETE"));
@@ -375,3 +374,7 @@ impl Drop for Client<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "collider_tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 47] = [
+const LAYERS: [(&str, u8); 48] = [
     ("apprtc::message", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
@@ -34,6 +34,7 @@ const LAYERS: [(&str, u8); 47] = [
     ("limit", 1),
     ("secret", 0),
     ("signals", 1),
+    ("slashes", 1),
     ("telemetry", 1),
     ("tls", 1),
     ("users", 1),

@@ -19,7 +19,8 @@ import { view } from './view';
 translate('callTitle');
 moveByArrows('a, button:not([disabled]), input');
 
-const name = location.pathname.split('/')[2] ?? '';
+// The server takes slashes too many for one.
+const name = location.pathname.split('/').filter(Boolean)[1] ?? '';
 if (isRoom(name)) enterRoom(name);
 else start();
 
