@@ -24,6 +24,31 @@ async function enter(browser, server, kind, session, method, options = {}) {
   return page;
 }
 
+// As the library's demo of scalable broadcasts does it; resolves to what the server makes of the page.
+const takePart = (page) =>
+  page.evaluate(() => new Promise((resolve) => {
+    const { connection } = window;
+    const receive = (yes) => (connection.sdpConstraints.mandatory = { OfferToReceiveAudio: yes, OfferToReceiveVideo: yes });
+    Object.assign(connection, { enableScalableBroadcast: true, maxRelayLimitPerUser: 1, autoCloseEntireSession: true, extra: { broadcastId: 'show' } });
+    connection.connectSocket((socket) => {
+      socket.on('start-broadcasting', (types) => {
+        receive(false);
+        connection.session = types;
+        connection.open(connection.userid, (opened) => resolve(opened && 'broadcaster'));
+      });
+      socket.on('join-broadcaster', (hints) => {
+        receive(true);
+        connection.session = hints.typeOfStreams;
+        connection.broadcastId = hints.broadcastId;
+        connection.join(hints.userid, (joined) => resolve(joined && 'viewer'));
+      });
+      socket.emit('check-broadcast-presence', 'show', (there) => {
+        if (!there) connection.userid = 'show';
+        socket.emit('join-broadcast', { broadcastId: 'show', userid: connection.userid, typeOfStreams: connection.session });
+      });
+    });
+  }));
+
 const isInitiator = (page) => page.evaluate(() => window.connection.isInitiator);
 const away = (server, count) => until(`${count} are away`, () => server.metric('castway_multi_away_users'), (users) => users === count);
 
@@ -106,6 +131,19 @@ for (const kind of kinds) {
       await assertReceives(viewer, 1);
       for (const page of [viewer, host]) await crash(page);
       // All former guests, and the last host: it took the place of those before.
+      await away(server, round + 2);
+    }
+  });
+
+  scene(`a scalable broadcast whose pages crash (${name})`, patient, async (stage, server) => {
+    const browser = await withDevices(stage);
+    for (let round = 0; round < 2; round += 1) {
+      const host = await openSession(browser, server, { ...kind, session: BROADCAST, receives: false });
+      assert.equal(await takePart(host), 'broadcaster');
+      const viewer = await openSession(browser, server, { ...kind, session: BROADCAST });
+      assert.equal(await takePart(viewer), 'viewer');
+      await assertReceives(viewer, 1);
+      for (const page of [viewer, host]) await crash(page);
       await away(server, round + 2);
     }
   });
