@@ -195,6 +195,7 @@ const results = (page) => page.joins.map(({ result }) => result);
 
 scene('a page that is loaded again finds its room free at the first try, though the server heard nothing but bye', {}, async (stage, server) => {
   const first = await open(stage, server, MUTE);
+  await inState(first, 'waiting');
   for (const loads of [2, 3, 4]) {
     await first.reload();
     await until('it has joined', () => first.joins.length, (joins) => joins === loads);
