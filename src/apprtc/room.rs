@@ -1,8 +1,5 @@
-//! All AppRTC rooms as one state machine: the room server's members and Collider's slots side by side. PURE: no socket, no
-//! clock, no lock.
-//!
-//! Owner: the hub, by value behind its lock. Inputs: `handle_*`, each with the time; their return value is the verdict.
-//! Outputs: [`Rooms::poll_output`], drained after every input; [`Rooms::next_timeout`] says when [`Rooms::handle_timeout`] is due.
+//! One AppRTC room as a state machine: the room server's members and Collider's slots side by side. PURE: no socket, no clock, no
+//! lock.
 //!
 //! Members come by join and go by leave, or a day after the last join, queued message or leave; slots come by register or by a
 //! posted message and go when they are without a socket. Either does without the other: Collider has clients that never join.
@@ -12,35 +9,27 @@
 //! - a member is stale when its socket has been gone for a while, and a stale one makes way for whoever joins;
 //! - who joined while the other one had no socket hears bye if that one does not come back before it is stale;
 //! - a slot whose client has left makes way for a member's.
-//!
-//! Invariants: a room that is in the table has a member or a slot, two of each at most; what waits in it is bounded, and so is
-//! what waits in all.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rand::RngExt as _;
 use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 
 use super::queue::Queue;
-use super::slots::{BYE, Slot, Slots, is_bye};
-
-pub use super::slots::{Output, SlotError};
+use super::slots::{BYE, Output, Slot, SlotError, Slots, is_bye};
 
 /// Members of a room at most.
-const CAPACITY: usize = 2;
+pub(super) const CAPACITY: usize = 2;
 /// How long members are remembered after the last join, queued message or leave.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// A member whose socket has been gone for so long makes way for another one.
 const STALE_AFTER_DROP: Duration = Duration::from_secs(10);
 /// The same for one that joined and never registered.
 const STALE_AFTER_JOIN: Duration = Duration::from_secs(60);
-/// Bytes of messages that wait in a room, and in all rooms, at most.
-const ROOM_BYTES: usize = 1 << 20;
-const ALL_BYTES: usize = 256 << 20;
 
 /// The phantom that takes the second place of a loopback call.
 pub const LOOPBACK_CLIENT: &str = "LOOPBACK_CLIENT_ID";
@@ -80,187 +69,28 @@ pub struct Counts {
     pub waiting: usize,
 }
 
-/// `S` is a handle of a client's socket.
-#[derive(Debug)]
-pub struct Rooms<S> {
-    rooms: HashMap<Arc<str>, Room<S>>,
-    /// Each room's `due`.
-    timers: BTreeSet<(Instant, Arc<str>)>,
-    counts: Counts,
-    max_rooms: usize,
-    rng: StdRng,
-    outputs: VecDeque<Output<S>>,
-}
-
-impl<S: Clone + PartialEq> Rooms<S> {
-    /// `seed` is for client ids.
-    pub fn new(max_rooms: usize, seed: [u8; 32]) -> Self {
-        Self {
-            rooms: HashMap::new(),
-            timers: BTreeSet::new(),
-            counts: Counts::default(),
-            max_rooms,
-            rng: StdRng::from_seed(seed),
-            outputs: VecDeque::new(),
-        }
-    }
-
-    /// Somebody wants to be a member. `loopback`: with a phantom as its peer.
-    ///
-    /// # Errors
-    /// `Full` while two are there of whom none is stale; `ServerFull`.
-    pub fn handle_join(&mut self, room: &str, loopback: bool, now: Instant) -> Result<Joined, Refusal> {
-        self.open(room, now)?;
-        self.within(room, now, |room, step| room.join(loopback, step)).unwrap_or(Err(Refusal::UnknownRoom))
-    }
-
-    /// A member's message: kept for the one that joins next, or for the peer's socket.
-    ///
-    /// # Errors
-    /// `UnknownRoom`, `UnknownClient`, `Slot` where it can't be delivered and not be kept.
-    pub fn handle_message(&mut self, room: &str, client: &str, message: String, now: Instant) -> Result<(), Refusal> {
-        self.within(room, now, |room, step| room.message(client, message, step)).unwrap_or(Err(Refusal::UnknownRoom))
-    }
-
-    /// A member goes; its socket may stay for a farewell.
-    pub fn handle_leave(&mut self, room: &str, client: &str, now: Instant) {
-        self.within(room, now, |room, step| room.leave(client, step.now));
-    }
-
-    /// A socket becomes that of `client`.
-    ///
-    /// # Errors
-    /// `Slot(Duplicated)`, `Slot(Full)`, `ServerFull`.
-    pub fn handle_register(&mut self, room: &str, client: &str, socket: &S, now: Instant) -> Result<(), Refusal> {
-        self.open(room, now)?;
-        self.within(room, now, |room, step| room.register(client, socket, step)).unwrap_or(Err(Refusal::UnknownRoom))
-    }
-
-    /// A message that came through `socket`, which registered as `client`. Where a DELETE has overtaken it, it is a farewell:
-    /// heard by the one that it was talking to, if nobody has come in between.
-    ///
-    /// # Errors
-    /// `Slot(NotRegistered)` where it is not that client's any more and there is no such one, `Slot(TooManyWaiting)`.
-    pub fn handle_send(&mut self, room: &str, client: &str, socket: &S, message: String, now: Instant) -> Result<(), Refusal> {
-        let not_registered = Err(Refusal::Slot(SlotError::NotRegistered));
-        let sent = self.within(room, now, |room, step| match room.slots.of(client) {
-            Some(_) if room.slots.is_live(client, socket) => room.send(client, message, step),
-            Some(_) => not_registered,
-            None => room.overtaken(client, message, step),
-        });
-        sent.unwrap_or(not_registered)
-    }
-
-    /// A message that was posted to Collider.
-    ///
-    /// # Errors
-    /// `Slot(Full)`, `Slot(TooManyWaiting)`, `ServerFull`.
-    pub fn handle_post(&mut self, room: &str, client: &str, message: String, now: Instant) -> Result<(), Refusal> {
-        self.open(room, now)?;
-        self.within(room, now, |room, step| room.send(client, message, step)).unwrap_or(Err(Refusal::UnknownRoom))
-    }
-
-    /// Ends a client's slot and closes its socket.
-    pub fn handle_delete(&mut self, room: &str, client: &str, now: Instant) {
-        self.within(room, now, |room, step| room.close(client, step));
-    }
-
-    /// A registered socket is gone.
-    pub fn handle_drop(&mut self, room: &str, client: &str, socket: &S, now: Instant) {
-        self.within(room, now, |room, step| {
-            if room.slots.drop_socket(client, socket, step.now) {
-                room.lost_socket(client, step.now);
-                room.part(client, step);
-            }
-        });
-    }
-
-    pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((_, room)) = self.timers.first().filter(|(due, _)| *due <= now).cloned() {
-            self.within(&room, now, Room::expire);
-        }
-    }
-
-    /// When [`Self::handle_timeout`] is due.
-    pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(due, _)| *due)
-    }
-
-    pub fn poll_output(&mut self) -> Option<Output<S>> {
-        self.outputs.pop_front()
-    }
-
-    /// Whether there is such a room, of members or of slots.
-    pub fn contains(&self, room: &str) -> bool {
-        self.rooms.contains_key(room)
-    }
-
-    pub fn counts(&self) -> Counts {
-        Counts { rooms: self.rooms.len(), ..self.counts }
-    }
-
-    /// An event that may begin a room; [`Self::within`] removes it again if nobody comes in.
-    fn open(&mut self, name: &str, now: Instant) -> Result<(), Refusal> {
-        if self.rooms.contains_key(name) {
-            return Ok(());
-        }
-        if self.rooms.len() >= self.max_rooms {
-            return Err(Refusal::ServerFull);
-        }
-        let name: Arc<str> = name.into();
-        let room = Room { name: name.clone(), members: Vec::new(), expires: now, slots: Slots::default(), due: None };
-        self.rooms.insert(name, room);
-        Ok(())
-    }
-
-    /// Lets an event happen in a room and brings the counts, the timer and the table up to date; `None`: no such room.
-    fn within<T>(&mut self, name: &str, now: Instant, event: impl FnOnce(&mut Room<S>, &mut Step<'_, S>) -> T) -> Option<T> {
-        let room = self.rooms.get_mut(name)?;
-        let before = room.counts();
-        let space = (ROOM_BYTES - before.waiting).min(ALL_BYTES.saturating_sub(self.counts.waiting));
-        let result = event(room, &mut Step { now, space, rng: &mut self.rng, outputs: &mut self.outputs });
-        let after = room.counts();
-        self.counts.members = self.counts.members - before.members + after.members;
-        self.counts.sockets = self.counts.sockets - before.sockets + after.sockets;
-        self.counts.waiting = self.counts.waiting - before.waiting + after.waiting;
-        let due = room.next_timeout();
-        if due != room.due {
-            if let Some(old) = std::mem::replace(&mut room.due, due) {
-                self.timers.remove(&(old, room.name.clone()));
-            }
-            if let Some(new) = due {
-                self.timers.insert((new, room.name.clone()));
-            }
-        }
-        if room.members.is_empty() && room.slots.is_empty() {
-            self.rooms.remove(name);
-        }
-        Some(result)
-    }
-}
-
 /// What an event in a room works with.
-struct Step<'a, S> {
-    now: Instant,
+pub(super) struct Step<'a, S> {
+    pub(super) now: Instant,
     /// Bytes that may still wait.
-    space: usize,
-    rng: &'a mut StdRng,
-    outputs: &'a mut VecDeque<Output<S>>,
+    pub(super) space: usize,
+    pub(super) rng: &'a mut StdRng,
+    pub(super) outputs: &'a mut VecDeque<Output<S>>,
 }
 
 #[derive(Debug)]
-struct Room<S> {
-    name: Arc<str>,
-    members: Vec<Member>,
+pub(super) struct Room<S> {
+    pub(super) name: Arc<str>,
+    pub(super) members: Vec<Member>,
     /// The end of the members.
-    expires: Instant,
-    slots: Slots<S>,
+    pub(super) expires: Instant,
+    pub(super) slots: Slots<S>,
     /// The room's entry in the timers.
-    due: Option<Instant>,
+    pub(super) due: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Member {
+pub(super) struct Member {
     id: String,
     /// What it said while it was alone, or since its peer said bye.
     queue: Queue,
@@ -279,7 +109,7 @@ impl Member {
 }
 
 impl<S: Clone + PartialEq> Room<S> {
-    fn join(&mut self, loopback: bool, step: &mut Step<'_, S>) -> Result<Joined, Refusal> {
+    pub(super) fn join(&mut self, loopback: bool, step: &mut Step<'_, S>) -> Result<Joined, Refusal> {
         self.evict_stale(|_| true, step);
         if self.members.len() >= CAPACITY {
             return Err(Refusal::Full);
@@ -330,7 +160,7 @@ impl<S: Clone + PartialEq> Room<S> {
         }
     }
 
-    fn message(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
+    pub(super) fn message(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
         if self.members.is_empty() {
             return Err(Refusal::UnknownRoom);
         }
@@ -358,7 +188,7 @@ impl<S: Clone + PartialEq> Room<S> {
         }
     }
 
-    fn leave(&mut self, client: &str, now: Instant) {
+    pub(super) fn leave(&mut self, client: &str, now: Instant) {
         if !self.is_member(client) {
             return;
         }
@@ -368,7 +198,7 @@ impl<S: Clone + PartialEq> Room<S> {
         self.slots.forget_waiting_for(client);
     }
 
-    fn register(&mut self, client: &str, socket: &S, step: &mut Step<'_, S>) -> Result<(), Refusal> {
+    pub(super) fn register(&mut self, client: &str, socket: &S, step: &mut Step<'_, S>) -> Result<(), Refusal> {
         self.make_way(client, step);
         let waiting = self.slots.register(client, socket, step.now)?;
         let mut owed = None;
@@ -381,7 +211,7 @@ impl<S: Clone + PartialEq> Room<S> {
         Ok(())
     }
 
-    fn send(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
+    pub(super) fn send(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
         self.make_way(client, step);
         let goes_on = self.slots.of(client).is_some_and(Slot::said_bye) && !is_bye(&message);
         if goes_on && self.members.len() > 1 && self.is_member(client) {
@@ -394,7 +224,7 @@ impl<S: Clone + PartialEq> Room<S> {
     }
 
     /// A message of a client whose slot was deleted a moment ago.
-    fn overtaken(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
+    pub(super) fn overtaken(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
         let bye = is_bye(&message);
         if bye {
             self.leave(client, step.now);
@@ -408,7 +238,7 @@ impl<S: Clone + PartialEq> Room<S> {
     }
 
     /// Who said bye and has no socket has left.
-    fn part(&mut self, client: &str, step: &mut Step<'_, S>) {
+    pub(super) fn part(&mut self, client: &str, step: &mut Step<'_, S>) {
         let Some(slot) = self.slots.of(client).filter(|slot| slot.said_bye() && slot.socket().is_none()) else { return };
         let unheard = slot.is_unheard();
         self.leave(client, step.now);
@@ -429,7 +259,7 @@ impl<S: Clone + PartialEq> Room<S> {
         }
     }
 
-    fn close(&mut self, client: &str, step: &mut Step<'_, S>) {
+    pub(super) fn close(&mut self, client: &str, step: &mut Step<'_, S>) {
         let Some(slot) = self.slots.remove(client) else { return };
         self.lost_socket(client, step.now);
         if slot.said_bye() {
@@ -441,14 +271,14 @@ impl<S: Clone + PartialEq> Room<S> {
         step.outputs.extend(slot.into_socket().map(|socket| Output::Close { socket }));
     }
 
-    fn lost_socket(&mut self, client: &str, now: Instant) {
+    pub(super) fn lost_socket(&mut self, client: &str, now: Instant) {
         // A phantom stays as long as its client does.
         if let Some(member) = self.members.iter_mut().find(|member| member.id == client && client != LOOPBACK_CLIENT) {
             member.stale_at = Some(now + STALE_AFTER_DROP);
         }
     }
 
-    fn expire(&mut self, step: &mut Step<'_, S>) {
+    pub(super) fn expire(&mut self, step: &mut Step<'_, S>) {
         self.evict_stale(|member| member.unmet, step);
         self.slots.expire(step.now);
         if self.expires <= step.now {
@@ -456,7 +286,7 @@ impl<S: Clone + PartialEq> Room<S> {
         }
     }
 
-    fn next_timeout(&self) -> Option<Instant> {
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
         let members = (!self.members.is_empty()).then_some(self.expires);
         let unmet = self.members.iter().filter(|member| member.unmet).filter_map(|member| member.stale_at);
         unmet.chain(members).chain(self.slots.next_timeout()).min()
@@ -466,12 +296,8 @@ impl<S: Clone + PartialEq> Room<S> {
         self.members.iter().any(|member| member.id == client)
     }
 
-    fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         let waiting = self.members.iter().map(|member| member.queue.bytes()).sum::<usize>() + self.slots.waiting();
         Counts { rooms: 1, members: self.members.len(), sockets: self.slots.sockets(), waiting }
     }
 }
-
-#[cfg(test)]
-#[path = "room_tests.rs"]
-mod tests;

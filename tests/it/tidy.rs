@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 47] = [
+const LAYERS: [(&str, u8); 48] = [
     ("apprtc::message", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
     ("apprtc::room", 0),
+    ("apprtc::rooms", 0),
     ("apprtc::slots", 0),
     ("cast::code", 0),
     ("cast::mailbox", 0),
