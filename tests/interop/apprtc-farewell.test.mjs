@@ -3,6 +3,7 @@
 // bye and the close out.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Channel, Web, plain } from './support/apprtc.mjs';
 import { startServer } from './support/server.mjs';
 
@@ -133,18 +134,25 @@ describe('who said bye and closed its socket has left:', () => {
     assert.deepEqual(next.inbox, [JSON.stringify(offer(2))]);
   });
 
-  test('also where it did not read any more what it was sent', async () => {
+  test('also where it did not read any more what it was sent, and the server nothing of it', async () => {
     const id = room();
     const [stays, leaves] = await call(id);
     leaves.channel.socket.pause();
     const large = JSON.stringify({ type: 'candidate', candidate: 'x'.repeat(60_000) });
-    let written = 0;
-    const flood = async () => {
-      for (; written < 400; written += 1) await stays.post(`/message${stays.path}`, large);
+    const flood = () => stays.post(`/message${stays.path}`, large);
+    // While the server waits for it to read, it is not heard itself.
+    const heard = async () => {
+      for (const end = Date.now() + 2000; Date.now() < end; await sleep(5)) if (stays.channel.frames.shift()) return true;
+      return false;
     };
-    const flooded = flood();
+    do {
+      await flood();
+      leaves.channel.send('{"type":"candidate"}');
+    } while (await heard());
     sayBye(leaves);
-    await flooded;
+    // More than the server keeps for it.
+    for (let i = 0; i < 50; i += 1) await flood();
+    await stays.hear('candidate');
     await stays.hear('bye');
     leaves.channel.drop();
     await join(id);
