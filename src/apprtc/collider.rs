@@ -34,7 +34,7 @@ use crate::{client, slashes};
 const PING: Duration = Duration::from_secs(30);
 /// For a frame to leave.
 const WRITE: Duration = Duration::from_secs(10);
-/// For what a client said before its slot was ended and is still on its way.
+/// For what a client said before its slot was ended or before it stopped to read, and is still on its way.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 /// For a client to see that its socket is closed.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -202,8 +202,10 @@ async fn upgrade(
 
 /// Why a conversation ends.
 enum End {
-    /// The socket is gone, dead or does not take what it is sent.
+    /// The socket is gone or dead.
     Gone,
+    /// It does not take what it is sent, and may have said bye before.
+    Stuck,
     /// It is to be closed.
     Close,
     /// It is to be closed after this error.
@@ -213,14 +215,15 @@ enum End {
 async fn converse(mut socket: WebSocket, hub: &Hub, from: IpAddr) {
     let (outbox, mut inbox) = Outbox::new();
     let mut client = Client { hub, from, outbox, registered: None };
-    let end = listen(&mut socket, &mut client, &mut inbox).await;
-    if matches!(end, End::Close) {
-        timeout(LAST_WORDS, last_words(&mut socket, &mut client)).await.ok();
+    let budget = RateLimiter::direct(Quota::per_second(BUDGET.0).allow_burst(BUDGET.1));
+    let end = listen(&mut socket, &mut client, &mut inbox, &budget).await;
+    if matches!(end, End::Close | End::Stuck) {
+        timeout(LAST_WORDS, last_words(&mut socket, &mut client, &budget)).await.ok();
     }
     // From here its slot has its grace, however long the farewell takes.
     drop(client);
     let last = match end {
-        End::Gone => return,
+        End::Gone | End::Stuck => return,
         End::Close => None,
         End::Error(error) => Some(message::error_frame(&error)),
     };
@@ -241,10 +244,9 @@ async fn converse(mut socket: WebSocket, hub: &Hub, from: IpAddr) {
     timeout(FAREWELL, farewell).await.ok();
 }
 
-async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inbox) -> End {
+async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inbox, budget: &DefaultDirectRateLimiter) -> End {
     let mut ping = interval_at(Instant::now() + PING, PING);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let budget = RateLimiter::direct(Quota::per_second(BUDGET.0).allow_burst(BUDGET.1));
     let mut heard = true;
     loop {
         let next = tokio::select! {
@@ -256,20 +258,20 @@ async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inb
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Gone,
                 };
-                pace(&budget, text.len()).await;
+                pace(budget, text.len()).await;
                 match client.hear(&text) {
                     None => continue,
                     Some(end) => return end,
                 }
             }
             next = inbox.next() => next,
-            () = client.outbox.overflow() => return End::Gone,
+            () = client.outbox.overflow() => return End::Stuck,
             _ = ping.tick() => {
                 if !std::mem::replace(&mut heard, false) {
                     return End::Gone;
                 }
                 if !write(socket, Message::Ping(Bytes::new()), &client.outbox).await {
-                    return End::Gone;
+                    return End::Stuck;
                 }
                 continue;
             }
@@ -278,17 +280,19 @@ async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inb
             Next::Close => return End::Close,
             Next::Send(frame) => {
                 if !write(socket, Message::Text(frame.into()), &client.outbox).await {
-                    return End::Gone;
+                    return End::Stuck;
                 }
             }
         }
     }
 }
 
-async fn last_words(socket: &mut WebSocket, client: &mut Client<'_>) {
+async fn last_words(socket: &mut WebSocket, client: &mut Client<'_>, budget: &DefaultDirectRateLimiter) {
     while let Some(Ok(frame)) = socket.recv().await {
         if let Message::Text(_) | Message::Binary(_) = frame {
-            client.hear(&frame.into_data());
+            let text = frame.into_data();
+            pace(budget, text.len()).await;
+            client.hear(&text);
         }
     }
 }

@@ -11,6 +11,7 @@ const LAYERS: [(&str, u8); 48] = [
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
     ("apprtc::room", 0),
+    ("apprtc::rooms", 0),
     ("apprtc::slots", 0),
     ("cast::code", 0),
     ("cast::mailbox", 0),
