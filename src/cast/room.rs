@@ -23,6 +23,10 @@ use sha2::{Digest as _, Sha256};
 use super::code::{Code, CodeAlphabet, Role, TokenKey};
 use super::mailbox::Mailbox;
 use crate::guesses::Guesses;
+use crate::quota::ByteQuota;
+
+/// Bytes that wait for clients that are away, in all rooms together. One room has three quarters of a MiB in each direction at most.
+const MAX_WAITING_BYTES: usize = 256 << 20;
 
 /// Names one client connection, for as long as it lives; given by the gateway.
 pub type ConnectionId = u64;
@@ -53,6 +57,12 @@ pub enum Signal<P> {
 }
 
 impl<P> Signal<P> {
+    pub const fn payload(&self) -> &P {
+        match self {
+            Self::Offer(payload) | Self::Answer(payload) | Self::Candidate(payload) => payload,
+        }
+    }
+
     pub(super) const fn is_description(&self) -> bool {
         matches!(self, Self::Offer(_) | Self::Answer(_))
     }
@@ -130,6 +140,8 @@ pub enum Refusal {
     WrongRole,
     #[error("too many candidates wait for the other side")]
     TooManyWaiting,
+    #[error("the other side is away, and as much waits on this server as may; send this again when the other side is back")]
+    NoSpace,
 }
 
 /// Why somebody is gone.
@@ -214,6 +226,7 @@ pub struct Rooms<P> {
     seats: HashMap<ConnectionId, (Code, Role)>,
     timers: BTreeSet<(Instant, Code, bool)>,
     guesses: Guesses,
+    waiting: ByteQuota,
     outputs: VecDeque<Output<P>>,
 }
 
@@ -228,6 +241,7 @@ impl<P> Rooms<P> {
             seats: HashMap::new(),
             timers: BTreeSet::new(),
             guesses: Guesses::default(),
+            waiting: ByteQuota::new(MAX_WAITING_BYTES),
             outputs: VecDeque::new(),
         }
     }
@@ -376,32 +390,32 @@ impl<P> Rooms<P> {
         Seated { code, resume_token: caster.token.clone(), resumed: true }
     }
 
-    /// A client sends its room's other side something of `size` bytes.
+    /// A client sends its room's other side something of so many bytes.
     ///
     /// # Errors
-    /// `NotInRoom`; `NoCaster`; `WrongRole` for a TV's offer or a caster's answer; `TooManyWaiting`.
-    pub fn handle_signal(&mut self, from: ConnectionId, signal: Signal<P>, size: usize) -> Result<(), Refusal> {
+    /// `NotInRoom`; `NoCaster`; `WrongRole` for a TV's offer or a caster's answer; `TooManyWaiting`; `NoSpace`.
+    pub fn handle_signal(&mut self, from: ConnectionId, signal: Signal<P>, bytes: usize) -> Result<(), Refusal> {
         let &(code, role) = self.seats.get(&from).ok_or(Refusal::NotInRoom)?;
         let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
-        let mailbox = match (role, &signal) {
-            (Role::Caster, Signal::Offer(_)) => {
-                room.answering_another = false;
-                room.to_caster.open();
-                &mut room.to_tv
-            }
-            (Role::Caster, Signal::Candidate(_)) => &mut room.to_tv,
+        let (mailbox, to) = match (role, &signal) {
+            (Role::Caster, Signal::Offer(_) | Signal::Candidate(_)) => (&mut room.to_tv, room.tv.connection),
             (Role::Tv, Signal::Answer(_) | Signal::Candidate(_)) => {
-                if room.caster.is_none() {
-                    return Err(Refusal::NoCaster);
-                }
+                let caster = room.caster.as_ref().ok_or(Refusal::NoCaster)?;
                 if room.answering_another {
                     return Ok(());
                 }
-                &mut room.to_caster
+                (&mut room.to_caster, caster.seat.connection)
             }
             (Role::Caster, Signal::Answer(_)) | (Role::Tv, Signal::Offer(_)) => return Err(Refusal::WrongRole),
         };
-        let fits = mailbox.put(signal, size);
+        let waits = to.is_none() || !mailbox.passes(&signal);
+        let held = if waits { Some(self.waiting.take(bytes).ok_or(Refusal::NoSpace)?) } else { None };
+        let is_offer = matches!(signal, Signal::Offer(_));
+        let fits = mailbox.put(signal, bytes, held);
+        if is_offer {
+            room.answering_another = false;
+            room.to_caster.open();
+        }
         self.flush(code);
         if fits { Ok(()) } else { Err(Refusal::TooManyWaiting) }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 47] = [
+const LAYERS: [(&str, u8); 49] = [
     ("apprtc::message", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
@@ -19,6 +19,8 @@ const LAYERS: [(&str, u8); 47] = [
     ("multiconnection::broadcast", 0),
     ("multiconnection::room", 0),
     ("multiconnection::users", 0),
+    ("quota", 0),
+    ("size", 0),
     ("turn", 0),
     ("cast::event", 1),
     ("connection", 1),
