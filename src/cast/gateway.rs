@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
 
 use super::event::{self, Content, Entry, Failure, JoinRequest, OpenRequest, Request};
-use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated};
+use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated, Signal};
 use crate::client;
 use crate::connection::{self, Connections, Flow, Heard, Sends, Traffic};
 use crate::packet::Payload;
@@ -132,10 +132,7 @@ impl Flow for State {
             }
             Some(Ok(Request::Open(request))) => self.open(id, &request, sends),
             Some(Ok(Request::Join(request))) => self.join(id, &request, sends),
-            Some(Ok(Request::Signal(signal))) => {
-                let bytes = signal.payload().bytes();
-                self.rooms.handle_signal(id, signal, bytes).map(|()| json!({"ok": true})).map_err(Failure::from)
-            }
+            Some(Ok(Request::Signal(signal))) => self.signal(id, signal).map(|()| json!({"ok": true})),
             Some(Ok(Request::Leave)) => self.rooms.handle_leave(id).map(|()| json!({"ok": true})).map_err(Failure::from),
         };
         let Some(client) = self.clients.get(&id) else { return };
@@ -165,10 +162,6 @@ impl Flow for State {
                 Output::Deliver { to, dialect, signal } => {
                     let Some(client) = self.clients.get(&to) else { continue };
                     let (name, wrapper, payload) = event::delivery(dialect, &signal);
-                    if !client.traffic.receive(payload.bytes()) {
-                        sends.gone.push(to);
-                        continue;
-                    }
                     match wrapper {
                         None => sends.emit(client.id, &client.socket, name, payload),
                         Some(key) => sends.emit(client.id, &client.socket, name, &Wrapped { key, payload }),
@@ -241,6 +234,15 @@ impl State {
         let seated = self.rooms.handle_join(join, Instant::now())?;
         self.welcome(client, sends, entry, "caster", &seated);
         Ok(accepted(&seated))
+    }
+
+    fn signal(&mut self, id: ConnectionId, signal: Signal<Content>) -> Result<(), Failure> {
+        let bytes = signal.payload().bytes();
+        let receiver = self.rooms.other_side(id).and_then(|to| self.clients.get(&to));
+        if receiver.is_some_and(|receiver| !receiver.traffic.receive(bytes)) {
+            return Err(Failure::receiver_over_budget());
+        }
+        Ok(self.rooms.handle_signal(id, signal, bytes)?)
     }
 
     fn welcome(&self, client: &Client, sends: &mut Sends, entry: Entry, role: &str, seated: &Seated) {

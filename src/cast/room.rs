@@ -420,6 +420,16 @@ impl<P> Rooms<P> {
         if fits { Ok(()) } else { Err(Refusal::TooManyWaiting) }
     }
 
+    /// The connection of the other side of a client's room.
+    pub fn other_side(&self, connection: ConnectionId) -> Option<ConnectionId> {
+        let &(code, role) = self.seats.get(&connection)?;
+        let room = self.rooms.get(&code)?;
+        match role {
+            Role::Tv => room.caster.as_ref()?.seat.connection,
+            Role::Caster => room.tv.connection,
+        }
+    }
+
     /// A client leaves on purpose: a TV ends its room, a caster frees the TV.
     ///
     /// # Errors

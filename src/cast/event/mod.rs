@@ -111,6 +111,12 @@ impl Failure {
         Self { code: "rate_limited", message, retry_after: Some(1) }
     }
 
+    /// The same for what is sent to its other side, by this client and those before it.
+    pub fn receiver_over_budget() -> Self {
+        let message = "the other side is sent too much at a time; wait before you try again".to_owned();
+        Self { code: "rate_limited", message, retry_after: Some(1) }
+    }
+
     /// Whether the same request would fail later, too.
     pub fn is_final(&self) -> bool {
         !matches!(self.code, "rate_limited" | "too_many_attempts" | "server_full")
@@ -365,11 +371,15 @@ pub fn refusal(entry: Entry, failure: &Failure) -> Option<(&'static str, Value)>
         "too_many_attempts" | "rate_limited" => "尝试次数过多，请稍后重试",
         _ => failure.message.as_str(),
     };
-    match entry {
-        Entry::ConnectToTv => Some(("CONNECT_TO_TV_FAILED", json!({"msg": msg, "code": failure.code}))),
-        Entry::TvGetInfo => Some(("TV_COMMAND", json!({"cmd": "error", "msg": msg, "code": failure.code}))),
-        Entry::TvInit | Entry::TvRegister | Entry::JoinRoom => None,
+    let (name, mut argument) = match entry {
+        Entry::ConnectToTv => ("CONNECT_TO_TV_FAILED", json!({"msg": msg, "code": failure.code})),
+        Entry::TvGetInfo | Entry::TvRegister => ("TV_COMMAND", json!({"cmd": "error", "msg": msg, "code": failure.code})),
+        Entry::TvInit | Entry::JoinRoom => return None,
+    };
+    if let Some(seconds) = failure.retry_after {
+        argument["retryAfter"] = seconds.into();
     }
+    Some((name, argument))
 }
 
 /// The entry that an event name stands for; needed where its arguments could not be read.
