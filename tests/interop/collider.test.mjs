@@ -231,7 +231,7 @@ for (const own of [false, true]) {
       one.send('x'.repeat(256 * 1024));
       assert.equal((await two.message()).length, 256 * 1024);
       one.send('x'.repeat(258 * 1024));
-      await one.settled();
+      assert.deepEqual(await one.next(), { msg: '', error: 'payload too large: at most 256 KiB, and this has 258 KiB' });
       one.send('x'.repeat(1500 * 1024));
       await one.end();
       two.send('queued');
