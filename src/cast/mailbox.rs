@@ -8,13 +8,33 @@
 
 use std::collections::VecDeque;
 
-use super::room::Signal;
 use crate::quota::Held;
 
 /// Candidates that wait at most; a browser gathers a few dozen.
 const MAX_CANDIDATES: usize = 256;
-/// Bytes of them at most. The description that they belong to is one at a time, of 512 KiB as JSON at most.
+/// Bytes of them at most. The description that they belong to is one at a time: 512 KiB of JSON at most, twice where it
+/// waits in two forms.
 const MAX_CANDIDATE_BYTES: usize = 256 * 1024;
+
+/// What crosses a room; the payload is opaque.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signal<P> {
+    Offer(P),
+    Answer(P),
+    Candidate(P),
+}
+
+impl<P> Signal<P> {
+    pub const fn payload(&self) -> &P {
+        match self {
+            Self::Offer(payload) | Self::Answer(payload) | Self::Candidate(payload) => payload,
+        }
+    }
+
+    const fn is_description(&self) -> bool {
+        matches!(self, Self::Offer(_) | Self::Answer(_))
+    }
+}
 
 pub(super) struct Mailbox<P> {
     /// Candidates may pass.

@@ -25,7 +25,9 @@ use super::mailbox::Mailbox;
 use crate::guesses::Guesses;
 use crate::quota::ByteQuota;
 
-/// Bytes that wait for clients that are away, in all rooms together. One room has three quarters of a MiB in each direction at most.
+pub use super::mailbox::Signal;
+
+/// Bytes that wait for clients that are away, in all rooms together. One room has a MiB and a quarter in each direction at most.
 const MAX_WAITING_BYTES: usize = 256 << 20;
 
 /// Names one client connection, for as long as it lives; given by the gateway.
@@ -45,26 +47,6 @@ impl Dialect {
     /// of them.
     pub const fn takes_credentials_unasked(self) -> bool {
         matches!(self, Self::A)
-    }
-}
-
-/// What crosses a room; the payload is opaque.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Signal<P> {
-    Offer(P),
-    Answer(P),
-    Candidate(P),
-}
-
-impl<P> Signal<P> {
-    pub const fn payload(&self) -> &P {
-        match self {
-            Self::Offer(payload) | Self::Answer(payload) | Self::Candidate(payload) => payload,
-        }
-    }
-
-    pub(super) const fn is_description(&self) -> bool {
-        matches!(self, Self::Offer(_) | Self::Answer(_))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The Socket.IO server's settings, and what its requests need before it sees them.
 
+mod packets;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -9,6 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
 
+use self::packets::Packets;
 use crate::client::Client;
 use crate::size::MAX_WIRE_BYTES;
 
@@ -45,10 +48,10 @@ async fn without_namespace_queries(request: Request) -> Result<Request, StatusCo
     let (mut parts, body) = request.into_parts();
     let body = to_bytes(body, MAX_WIRE_BYTES).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
     let Some(cut) = std::str::from_utf8(&body).ok().and_then(cut_namespace_queries) else {
-        return Ok(Request::from_parts(parts, Body::from(body)));
+        return Ok(Request::from_parts(parts, Body::new(Packets(body))));
     };
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(cut.len()));
-    Ok(Request::from_parts(parts, Body::from(cut)))
+    Ok(Request::from_parts(parts, Body::new(Packets(cut.into()))))
 }
 
 /// Rewrites an Engine.IO 3 payload (`LENGTH:PACKET…`, the length in UTF-16 units); `None`: nothing to rewrite.
