@@ -15,10 +15,11 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use super::hub::Hub;
-use super::message::{self, MAX_BODY};
+use super::message::{self, MAX_REPORT_BYTES};
 use super::params::Query;
 use super::room::Refusal;
 use crate::client::Client;
+use crate::size::MAX_WIRE_BYTES;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -40,8 +41,8 @@ pub fn router(server: RoomServer) -> Router {
         // The name that Collider calls it by.
         .route("/bye/{room}/{client}", post(leave))
         .route("/params", get(params))
-        .route("/a", post(analytics))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .route("/a", post(analytics).layer(DefaultBodyLimit::max(MAX_REPORT_BYTES)))
+        .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
         .with_state(Arc::new(server))
 }
 
@@ -75,15 +76,16 @@ async fn say(
     Member { room, client }: Member,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let result = match body {
-        Ok(body) if !body.is_empty() => {
-            let text = String::from_utf8_lossy(&body).into_owned();
-            let said = server.hub.with(|rooms, now| rooms.handle_message(&room, &client, text, now));
-            said.map_or_else(message::result, |()| "SUCCESS")
-        }
-        Ok(_) | Err(_) => "ERROR",
+    let text = match body {
+        Ok(body) if !body.is_empty() => String::from_utf8_lossy(&body).into_owned(),
+        Ok(_) | Err(_) => return answer(StatusCode::OK, &json!({"result": "ERROR"})),
     };
-    answer(StatusCode::OK, &json!({"result": result}))
+    if let Err(large) = message::check_size(&text) {
+        tracing::debug!(%large, "refused");
+        return answer(StatusCode::OK, &json!({"result": "ERROR"}));
+    }
+    let said = server.hub.with(|rooms, now| rooms.handle_message(&room, &client, text, now));
+    answer(StatusCode::OK, &json!({"result": said.map_or_else(message::result, |()| "SUCCESS")}))
 }
 
 /// 200, empty, also where there is no such room or client.

@@ -27,7 +27,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tower::ServiceExt as _;
 
 use super::hub::{Hub, Inbox, Next, Outbox};
-use super::message::{self, Command, MAX_BODY, MAX_FRAME};
+use super::message::{self, Command};
+use crate::size::MAX_WIRE_BYTES;
 use crate::{client, slashes};
 
 /// Every so often a client is pinged; one that was silent since the last time is dead.
@@ -66,7 +67,7 @@ pub fn on_the_main_port(hub: &Hub, routes: Router, pages: Router) -> Router {
         .fallback_service(routes)
         .layer(middleware::from_fn(slashes::remove))
         .layer(map_response(without_foreign_methods))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
 }
 
 /// POST and DELETE of `/ROOM/CLIENT`; what else comes is for `rest`.
@@ -95,7 +96,7 @@ pub fn on_a_port_of_its_own(hub: Hub) -> Router {
         .route("/ws", get(upgrade))
         .route("/status", any(status))
         .fallback_service(any(handle_client).layer(map_response(with_cors)).with_state(hub.clone()))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
         .with_state(hub);
     Router::new().fallback_service(routes).layer(middleware::from_fn(slashes::remove_doubled))
 }
@@ -155,6 +156,9 @@ fn act(hub: &Hub, from: IpAddr, method: &Method, room: &str, client: &str, body:
                 return not_sent("Too many new rooms from this address");
             }
             let text = String::from_utf8_lossy(&body).into_owned();
+            if let Err(large) = message::check_size(&text) {
+                return not_sent(&large.to_string());
+            }
             match hub.with(|rooms, now| rooms.handle_post(room, client, text, now)) {
                 Ok(()) => "OK\n".into_response(),
                 Err(refusal) => not_sent(&refusal.to_string()),
@@ -192,7 +196,7 @@ async fn upgrade(
     if let Some(protocol) = first {
         upgrade.set_selected_protocol(protocol);
     }
-    let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
+    let upgrade = upgrade.max_message_size(MAX_WIRE_BYTES).max_frame_size(MAX_WIRE_BYTES);
     let upgrade = upgrade.read_buffer_size(READ_BUFFER).write_buffer_size(0);
     upgrade.on_upgrade(move |socket| async move {
         converse(socket, &hub, from.address).await;
@@ -339,6 +343,11 @@ impl Client<'_> {
             (Ok(Command::Send { .. }), None) => "Client not registered".into(),
             (Ok(Command::Send { message }), Some(_)) if message.is_empty() => "Invalid send request: missing 'msg'".into(),
             (Ok(Command::Send { message }), Some((room, client))) => {
+                if let Err(large) = message::check_size(&message) {
+                    self.count_error();
+                    self.outbox.send(message::error_frame(&large.to_string()));
+                    return None;
+                }
                 let sent = self.hub.with(|rooms, now| rooms.handle_send(room, client, &self.outbox, message, now));
                 // What does not fit the queue is dropped, as Collider does; one whose slot is gone is being closed already.
                 if let Err(refusal) = sent {

@@ -13,10 +13,8 @@ use axum::response::{IntoResponse as _, Response};
 use url::form_urlencoded;
 
 use super::serves;
-use crate::packet::MAX_PAYLOAD;
+use crate::size::MAX_WIRE_BYTES;
 
-/// A form in bytes. Most of a payload's punctuation takes three there.
-const MAX_FORM: usize = 4 * MAX_PAYLOAD;
 const NO_FORM: &str = "JSONP polling posts a form (application/x-www-form-urlencoded) whose field d is the payload.\n";
 
 /// Whether a request asks for JSONP. Scripts don't say whose page they are of, so these requests pass no list of origins.
@@ -61,8 +59,8 @@ async fn script(callback: &str, response: Response) -> Response {
 /// As a page would have posted it without a form.
 async fn with_payload(request: Request) -> Result<Request, Response> {
     let (mut parts, body) = request.into_parts();
-    let form = to_bytes(body, MAX_FORM).await.map_err(|_| {
-        (StatusCode::PAYLOAD_TOO_LARGE, format!("A form of JSONP polling has {MAX_FORM} bytes at most.\n")).into_response()
+    let form = to_bytes(body, MAX_WIRE_BYTES).await.map_err(|_| {
+        (StatusCode::PAYLOAD_TOO_LARGE, format!("A form of JSONP polling has {MAX_WIRE_BYTES} bytes at most.\n")).into_response()
     })?;
     let field = form_urlencoded::parse(&form).find(|(name, _)| name == "d").map(|(_, value)| value);
     let field = field.ok_or_else(|| (StatusCode::BAD_REQUEST, NO_FORM).into_response())?;

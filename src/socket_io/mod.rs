@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod jsonp;
+mod packets;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -12,18 +13,16 @@ use hyper::upgrade::OnUpgrade;
 use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
 
+use self::packets::Packets;
 use crate::client::Client;
-use crate::packet::MAX_PAYLOAD;
-
-/// An event over [`MAX_PAYLOAD`] is answered with an error of its own; a frame over this ends its connection.
-const MAX_FRAME: usize = 4 * MAX_PAYLOAD;
+use crate::size::MAX_WIRE_BYTES;
 
 /// The Socket.IO server: the layer that takes its requests, and the handle that namespaces are put on.
 pub fn server() -> (SocketIoLayer, SocketIo) {
     SocketIo::builder()
-        .max_payload(MAX_FRAME as u64)
-        .ws_max_message_size(MAX_FRAME)
-        .ws_max_frame_size(MAX_FRAME)
+        .max_payload(MAX_WIRE_BYTES as u64)
+        .ws_max_message_size(MAX_WIRE_BYTES)
+        .ws_max_frame_size(MAX_WIRE_BYTES)
         // Bursts of candidates; what does not fit would be lost, so whoever has so much waiting is disconnected.
         .max_buffer_size(4096)
         .ws_read_buffer_size(1024)
@@ -54,12 +53,12 @@ pub async fn prepare(request: Request, next: Next) -> Response {
 /// nothing and the client waits for ever. The query is cut off where it comes by polling, as it does at first by default.
 async fn without_namespace_queries(request: Request) -> Result<Request, StatusCode> {
     let (mut parts, body) = request.into_parts();
-    let body = to_bytes(body, MAX_FRAME).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+    let body = to_bytes(body, MAX_WIRE_BYTES).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
     let Some(cut) = std::str::from_utf8(&body).ok().and_then(cut_namespace_queries) else {
-        return Ok(Request::from_parts(parts, Body::from(body)));
+        return Ok(Request::from_parts(parts, Body::new(Packets(body))));
     };
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(cut.len()));
-    Ok(Request::from_parts(parts, Body::from(cut)))
+    Ok(Request::from_parts(parts, Body::new(Packets(cut.into()))))
 }
 
 /// Rewrites an Engine.IO 3 payload (`LENGTH:PACKET…`, the length in UTF-16 units); `None`: nothing to rewrite.

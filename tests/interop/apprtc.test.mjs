@@ -333,7 +333,7 @@ describe('the room server', () => {
     const caller = JSON.parse((await post(`/join/${name}`)).body).params.client_id;
     const odd = '“ü 漢 \u0000 \u2028 "quoted" \\';
     assert.deepEqual(JSON.parse((await post(`/message/${name}/${caller}`, odd)).body), { result: 'SUCCESS' });
-    const large = await post(`/message/${name}/${caller}`, 'x'.repeat(65 * 1024));
+    const large = await post(`/message/${name}/${caller}`, 'x'.repeat(258 * 1024));
     assert.deepEqual([large.status, JSON.parse(large.body)], [200, { result: 'ERROR' }]);
     assert.deepEqual(JSON.parse((await post(`/message/${name}/${caller}`)).body), { result: 'ERROR' }, 'nothing');
     assert.deepEqual(JSON.parse((await post(`/join/${name}`)).body).params.messages, [odd]);

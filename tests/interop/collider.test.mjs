@@ -246,12 +246,14 @@ for (const own of [false, true]) {
       one.close();
     });
 
-    test('too large a frame ends its own socket alone', async () => {
+    test('too large a message is an error, too large a frame ends its own socket alone', async () => {
       const name = room();
       const [one, two] = [await registered(name, '1'), await registered(name, '2')];
-      one.send('x'.repeat(100 * 1024));
-      assert.equal((await two.message()).length, 100 * 1024);
-      one.send('x'.repeat(200 * 1024));
+      one.send('x'.repeat(256 * 1024));
+      assert.equal((await two.message()).length, 256 * 1024);
+      one.send('x'.repeat(258 * 1024));
+      assert.deepEqual(await one.next(), { msg: '', error: 'payload too large: at most 256 KiB, and this has 258 KiB' });
+      one.send('x'.repeat(1500 * 1024));
       await one.end();
       two.send('queued');
       await two.settled();

@@ -39,6 +39,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::broadcast::{Broadcasts, Departure, Member};
 use super::users::{User, UserKey, Users};
 use crate::guesses::Guesses;
+use crate::quota::ByteQuota;
 use crate::secret::Secret;
 
 /// Names one client connection, for as long as it lives; given by the gateway.
@@ -58,6 +59,8 @@ const MAX_PEERS: usize = 2 * MAX_PARTICIPANTS;
 const MAX_CUSTOM: usize = 16;
 /// Rooms in one list at most.
 pub const MAX_LISTED: usize = 256;
+/// Bytes that wait for users that are away, for all of them together.
+const MAX_WAITING_BYTES: usize = 256 << 20;
 /// Admins at once.
 const MAX_ADMINS: usize = 16;
 /// How often admins hear of changes at most.
@@ -263,6 +266,7 @@ pub struct Rooms<J> {
     news_due: Option<Instant>,
     /// When they last did.
     news_sent: Option<Instant>,
+    waiting: ByteQuota,
     outputs: VecDeque<Output<J>>,
 }
 
@@ -280,6 +284,7 @@ impl<J: Opaque> Rooms<J> {
             admins: BTreeSet::new(),
             news_due: None,
             news_sent: None,
+            waiting: ByteQuota::new(MAX_WAITING_BYTES),
             outputs: VecDeque::new(),
         }
     }
@@ -404,7 +409,7 @@ impl<J: Opaque> Rooms<J> {
             room.successor = None;
         }
         let waiting = user.take_waiting();
-        self.outputs.extend(waiting.into_iter().map(|event| Output::Send { to: connection, event }));
+        self.outputs.extend(waiting.map(|event| Output::Send { to: connection, event }));
     }
 
     fn remove(&mut self, key: UserKey, now: Instant) {
@@ -425,14 +430,15 @@ impl<J: Opaque> Rooms<J> {
             Some(to) => self.outputs.push_back(Output::Send { to, event }),
             None => {
                 let bytes = event.bytes();
-                user.keep(event, bytes);
+                user.keep(event, bytes, &self.waiting);
             }
         }
     }
 }
 
 impl<J: Opaque> Event<J> {
-    fn bytes(&self) -> usize {
+    /// Bytes that it holds of what clients say.
+    pub fn bytes(&self) -> usize {
         match self {
             Self::Message { message, extra, .. } => message.bytes() + extra.as_ref().map_or(0, Opaque::bytes),
             Self::ExtraDataUpdated { extra: json, .. }

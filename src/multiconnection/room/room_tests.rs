@@ -467,11 +467,27 @@ fn what_waits_for_a_user_is_bounded() {
     assert_eq!(world.heard().len(), 256);
     let long: &'static str = Box::leak("x".repeat(100 * 1024).into_boxed_str());
     world.drop(11);
-    for _ in 0..5 {
+    for _ in 0..9 {
         world.say(2, "a", long);
     }
     world.connect(12, hello("a")).expect("its own place");
-    assert_eq!(world.heard().len(), 2);
+    assert_eq!(world.heard().len(), 7, "of 100 KiB each in 768");
+    assert_eq!(world.rooms.waiting.held(), 0);
+}
+
+#[test]
+fn what_waits_for_all_users_is_bounded() {
+    let mut world = World::room(&["a", "b"], entry("r"));
+    let others = world.rooms.waiting.take(MAX_WAITING_BYTES - 150 * 1024).expect("nothing waits");
+    let long: &'static str = Box::leak("x".repeat(100 * 1024).into_boxed_str());
+    world.drop(1);
+    for _ in 0..3 {
+        world.say(2, "a", long);
+    }
+    world.heard();
+    drop(others);
+    world.connect(11, hello("a")).expect("its own place");
+    assert_eq!(world.heard().len(), 2, "that they are connected, and one message");
 }
 
 #[test]
