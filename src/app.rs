@@ -179,7 +179,7 @@ impl App {
         };
         let lost_upgrades = Arc::new(LostUpgrades::default());
         let collider_doors = doors(router::collider(hub.clone(), &config.http, Arc::clone(&lost_upgrades)));
-        let doors = doors(router::router(layer, api, hub.clone(), &config.http, public_url, https, lost_upgrades));
+        let doors = doors(router::router(&layer, api, hub.clone(), &config.http, public_url, https, lost_upgrades));
         Ok(Self {
             config,
             sockets,

@@ -10,7 +10,6 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
 use socketioxide::layer::SocketIoLayer;
-use tower::Layer as _;
 use tower::util::option_layer;
 use tower_http::cors::{AllowCredentials, AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -25,7 +24,7 @@ use crate::{http, pages, socket_io};
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.
 /// `own`: the origin people type, where it is set. `https`: where HTTPS is, and whether for good, see [`hsts`].
 pub fn router(
-    layer: SocketIoLayer,
+    layer: &SocketIoLayer,
     api: Router,
     hub: Hub,
     config: &HttpConfig,
@@ -39,8 +38,7 @@ pub fn router(
     }
     let allowed = Arc::new(cors.clone());
     let routes = api.merge(pages::calls()).merge(collider::on_the_main_port(hub, pages::router()));
-    // Around all of them at once: `Router::layer` would give each route, and each of its methods, a Socket.IO server of its own.
-    let behind = Router::new().fallback_service(layer.layer(routes)).layer(middleware::from_fn(socket_io::prepare));
+    let behind = socket_io::service(layer, routes);
     let (redirect, hsts) = https.unzip();
     let redirect = redirect.map(|redirect| middleware::from_fn_with_state(Arc::new(redirect), http::redirect));
     // Socket.IO takes all paths that begin like this one.
