@@ -9,7 +9,6 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
-use socketioxide::layer::SocketIoLayer;
 use tower::util::option_layer;
 use tower_http::cors::{AllowCredentials, AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -24,7 +23,7 @@ use crate::{http, pages, socket_io};
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.
 /// `own`: the origin people type, where it is set. `https`: where HTTPS is, and whether for good, see [`hsts`].
 pub fn router(
-    layer: &SocketIoLayer,
+    signaling: socket_io::Server,
     api: Router,
     hub: Hub,
     config: &HttpConfig,
@@ -38,7 +37,7 @@ pub fn router(
     }
     let allowed = Arc::new(cors.clone());
     let routes = api.merge(pages::calls()).merge(collider::on_the_main_port(hub, pages::router()));
-    let behind = socket_io::service(layer, routes);
+    let behind = signaling.in_front_of(routes);
     let (redirect, hsts) = https.unzip();
     let redirect = redirect.map(|redirect| middleware::from_fn_with_state(Arc::new(redirect), http::redirect));
     // Socket.IO takes all paths that begin like this one.

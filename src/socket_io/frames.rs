@@ -323,3 +323,171 @@ impl Sink<'_> {
         self.output.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    static RULE: Rule = Rule { prefix: b"40/", masked: true, change: |packet| packet.ends_with(b"?").then(|| b"40/!".to_vec()) };
+    static UNMASKED: Rule = Rule { masked: false, ..RULE };
+    const KEY: [u8; 4] = [0x11, 0x92, 0x33, 0xF4];
+    const BINARY: u8 = 2;
+
+    fn frame(fin: bool, opcode: u8, key: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Sink { input: &[], passed: 0, output: &mut bytes, closed: false }.add_frame(fin, key, payload);
+        bytes[0] = bytes[0] & 0xF0 | opcode;
+        bytes
+    }
+
+    fn masked(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
+        frame(fin, opcode, Some(KEY), payload)
+    }
+
+    /// What comes out of a stream that comes in such pieces, and what was counted.
+    fn through(rule: Option<&'static Rule>, pieces: &[&[u8]]) -> (Vec<u8>, Counts) {
+        let (mut filter, mut all) = (Filter::new(rule), Vec::new());
+        for piece in pieces {
+            let mut output = Vec::new();
+            let passed = filter.handle(piece, &mut output);
+            all.extend_from_slice(&piece[..passed]);
+            all.extend(output);
+        }
+        (all, filter.counts())
+    }
+
+    fn filtered(stream: &[u8]) -> Vec<u8> {
+        let whole = through(Some(&RULE), &[stream]);
+        let bytes: Vec<&[u8]> = stream.chunks(1).collect();
+        assert_eq!(through(Some(&RULE), &bytes), whole);
+        whole.0
+    }
+
+    #[test]
+    fn a_message_that_the_rule_is_about_is_replaced_however_it_is_cut_into_frames() {
+        let changed = masked(true, TEXT, b"40/!");
+        assert_eq!(filtered(&masked(true, TEXT, b"40/a?")), changed);
+        for cuts in [&[1][..], &[2], &[3], &[4], &[0], &[0, 0, 1, 1, 2, 4, 5], &[5]] {
+            let (mut stream, mut from) = (Vec::new(), 0);
+            for cut in cuts {
+                stream.extend(masked(false, if stream.is_empty() { TEXT } else { CONTINUATION }, &b"40/a?"[from..*cut]));
+                from = *cut;
+            }
+            stream.extend(masked(true, CONTINUATION, &b"40/a?"[from..]));
+            assert_eq!(filtered(&stream), changed, "{cuts:?}");
+        }
+    }
+
+    #[test]
+    fn control_frames_inside_a_message_pass_ahead_of_it() {
+        let (ping, close) = (masked(true, 9, b"40/a?"), masked(true, CONTROL, b""));
+        let stream = [masked(false, TEXT, b"40/"), ping.clone(), masked(true, CONTINUATION, b"?"), close.clone()].concat();
+        assert_eq!(filtered(&stream), [ping, masked(true, TEXT, b"40/!"), close].concat());
+    }
+
+    #[test]
+    fn everything_else_passes_byte_by_byte() {
+        let long = [b"40/", &vec![b'x'; MAX_COLLECTED as usize][..], b"?"].concat();
+        for stream in [
+            masked(true, TEXT, b""),
+            masked(true, TEXT, b"4"),
+            masked(true, TEXT, b"42[\"40/a?\"]"),
+            masked(true, BINARY, b"40/a?"),
+            masked(true, 3, b"40/a?"),
+            masked(true, CONTINUATION, b"40/a?"),
+            masked(true, TEXT, &long),
+            frame(true, TEXT, None, b"40/a?"),
+            [masked(false, TEXT, b"41"), masked(true, CONTINUATION, b"40/a?")].concat(),
+            [masked(false, BINARY, b"40/"), masked(true, CONTINUATION, b"a?")].concat(),
+            // Reserved bits, as of a compressed message.
+            masked(true, TEXT, b"40/a?").iter().enumerate().map(|(at, byte)| if at == 0 { byte | 0x40 } else { *byte }).collect(),
+            masked(true, TEXT, b"40/a,"),
+        ] {
+            assert_eq!(filtered(&stream), stream);
+        }
+    }
+
+    #[test]
+    fn a_message_that_was_collected_in_vain_goes_on_as_the_fragment_it_is() {
+        let begun = [masked(false, TEXT, b"4"), masked(false, CONTINUATION, b"0/")].concat();
+        let kept = masked(false, TEXT, b"40/");
+        for rest in [
+            masked(true, CONTINUATION, &vec![b'x'; MAX_COLLECTED as usize]),
+            masked(true, TEXT, b"40/a?"),
+            masked(true, BINARY, b"x"),
+            frame(true, CONTINUATION, None, b"a?"),
+        ] {
+            assert_eq!(filtered(&[&begun[..], &rest].concat()), [&kept[..], &rest].concat());
+        }
+        let other = masked(true, CONTINUATION, b"1");
+        assert_eq!(filtered(&[&masked(false, TEXT, b"4")[..], &other].concat()), [&masked(false, TEXT, b"4")[..], &other].concat());
+    }
+
+    #[test]
+    fn the_other_direction_has_no_masks() {
+        let stream = [frame(true, TEXT, None, b"40/a?"), masked(true, TEXT, b"40/a?")].concat();
+        let expected = [frame(true, TEXT, None, b"40/!"), masked(true, TEXT, b"40/a?")].concat();
+        assert_eq!(through(Some(&UNMASKED), &[&stream]).0, expected);
+    }
+
+    #[test]
+    fn bytes_and_messages_are_counted() {
+        let stream = [masked(false, TEXT, b"ab"), masked(true, 9, b"ping"), masked(true, CONTINUATION, b"c")].concat();
+        let part = [&stream[..], &masked(true, BINARY, &[0; 300])[..208]].concat();
+        for rule in [None, Some(&RULE)] {
+            let (passed, counts) = through(rule, &[&part]);
+            assert_eq!((passed, counts), (part.clone(), Counts { bytes: part.len() as u64, messages: 1, incomplete: 200 }));
+        }
+    }
+
+    #[test]
+    fn what_is_not_held_back_stays_where_it_is() {
+        let stream = [masked(true, TEXT, b"42[\"a\"]"), masked(true, BINARY, &[7; 5000])].concat();
+        let (mut filter, mut output) = (Filter::new(Some(&RULE)), Vec::new());
+        for piece in stream.chunks(1024) {
+            assert_eq!(filter.handle(piece, &mut output), piece.len());
+        }
+        assert_eq!(output.capacity(), 0);
+        assert!(filter.rare.is_none());
+        assert!(size_of::<Filter>() <= 64, "{}", size_of::<Filter>());
+    }
+
+    /// A frame: whole, fragments, broken; texts that the rule is about are frequent.
+    fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+        let text = prop_oneof![Just("40/a?".to_owned()), Just("40/a,".to_owned()), "4?0?/?a?\\??", "[a-z]{0,200}"];
+        let opcode = prop_oneof![4 => Just(TEXT), 2 => Just(CONTINUATION), 1 => Just(BINARY), 1 => 3..16_u8];
+        let key = prop_oneof![9 => any::<[u8; 4]>().prop_map(Some), 1 => Just(None)];
+        (any::<bool>(), opcode, key, text).prop_map(|(fin, opcode, key, text)| frame(fin, opcode, key, text.as_bytes()))
+    }
+
+    proptest! {
+        #[test]
+        fn the_output_does_not_depend_on_how_the_stream_is_cut(
+            frames in proptest::collection::vec(any_frame(), 0..12),
+            noise in proptest::collection::vec(any::<u8>(), 0..40),
+            cuts in proptest::collection::vec(1..50_usize, 1..60),
+        ) {
+            let stream = [frames.concat(), noise].concat();
+            let (mut pieces, mut rest) = (Vec::new(), &stream[..]);
+            for cut in cuts {
+                let (piece, after) = rest.split_at(cut.min(rest.len()));
+                pieces.push(piece);
+                rest = after;
+            }
+            pieces.push(rest);
+            prop_assert_eq!(through(Some(&RULE), &pieces), through(Some(&RULE), &[&stream]));
+            prop_assert_eq!(through(None, &pieces).0, stream);
+        }
+
+        #[test]
+        fn a_stream_without_such_messages_is_not_touched(
+            frames in proptest::collection::vec((any::<[u8; 4]>(), "(4[1-9])?[a-z0-9/?]{0,40}"), 0..12),
+        ) {
+            let texts = frames.iter().filter(|(_, text)| !text.starts_with("40/"));
+            let stream = texts.flat_map(|(key, text)| frame(true, TEXT, Some(*key), text.as_bytes())).collect::<Vec<_>>();
+            prop_assert_eq!(&through(Some(&RULE), &[&stream]).0, &stream);
+        }
+    }
+}

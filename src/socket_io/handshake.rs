@@ -2,6 +2,7 @@
 //! on it goes through [`super::stream`] before socketioxide's service for WebSockets on other people's streams gets it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -17,7 +18,7 @@ use tower::Service;
 
 use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 use super::session::{Asked, EndedOnDrop, Engine};
-use super::stream::Filtered;
+use super::stream::{Filtered, Traffic};
 
 /// For a client to say something on the WebSocket that its session is to move to.
 const PROBE: Duration = Duration::from_secs(10);
@@ -28,7 +29,13 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 type Stream = Filtered<TokioIo<Upgraded>>;
 
 /// Answers a request for a WebSocket, whose protocol and session id can be read. `lean` is what the session keeps of it.
-pub(super) async fn answer(engine: Engine, asked: Asked, mut request: Request, lean: Request<()>) -> Response {
+pub(super) async fn answer(
+    engine: Engine,
+    traffic: Arc<Traffic>,
+    asked: Asked,
+    mut request: Request,
+    lean: Request<()>,
+) -> Response {
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let (Some(upgrade), Some(key)) = (upgrade, request.headers().get(header::SEC_WEBSOCKET_KEY)) else {
         // As engine.io, where no handshake comes.
@@ -54,7 +61,7 @@ pub(super) async fn answer(engine: Engine, asked: Asked, mut request: Request, l
     let rules = asked.is_engine_io_3().then_some([&FROM_CLIENT, &TO_CLIENT]);
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
-        let mut stream = Filtered::new(TokioIo::new(upgraded), rules);
+        let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic);
         if let Some(session) = session {
             // Some proxies pass the 101 on and nothing else. As long as no word comes the session goes on by polling, which
             // engineioxide would stop at once.
@@ -62,7 +69,7 @@ pub(super) async fn answer(engine: Engine, asked: Asked, mut request: Request, l
                 return;
             }
             // And an upgrade that does not get to its end leaves the session where nothing ends it.
-            stream = stream.holding(EndedOnDrop::new(Some(session)));
+            stream.hold(EndedOnDrop::new(Some(session)));
         }
         serve(engine, stream, lean).await;
     });

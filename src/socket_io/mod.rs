@@ -9,6 +9,8 @@ mod handshake;
 mod session;
 mod stream;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -19,6 +21,8 @@ use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
 use tower::Layer as _;
 
+pub use self::stream::Traffic;
+
 use self::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 use self::session::{Asked, EndedOnDrop, Engine};
 use crate::client::Client;
@@ -27,31 +31,46 @@ use crate::packet::MAX_PAYLOAD;
 /// An event over [`MAX_PAYLOAD`] is answered with an error of its own; a frame over this ends its connection.
 const MAX_FRAME: usize = 4 * MAX_PAYLOAD;
 
-/// The Socket.IO server: the layer that takes its requests, and the handle that namespaces are put on.
-pub fn server() -> (SocketIoLayer, SocketIo) {
-    SocketIo::builder()
+/// Takes the requests for Socket.IO.
+pub struct Server {
+    layer: SocketIoLayer,
+    traffic: Arc<Traffic>,
+}
+
+/// The Socket.IO server, and the handle that namespaces are put on.
+pub fn server() -> (Server, SocketIo) {
+    let (layer, io) = SocketIo::builder()
         .max_payload(MAX_FRAME as u64)
         .ws_max_message_size(MAX_FRAME)
         .ws_max_frame_size(MAX_FRAME)
         // Bursts of candidates; what does not fit would be lost, so whoever has so much waiting is disconnected.
         .max_buffer_size(4096)
         .ws_read_buffer_size(1024)
-        .build_layer()
+        .build_layer();
+    (Server { layer, traffic: Arc::default() }, io)
 }
 
-/// Socket.IO in front of `rest`. One server for all requests: `Router::layer` would give each route, and each of its methods,
-/// one of its own.
-pub fn service(layer: &SocketIoLayer, rest: Router) -> Router {
-    let engine = layer.layer(rest);
-    Router::new().fallback_service(engine.clone()).layer(middleware::from_fn_with_state(engine, prepare))
+impl Server {
+    /// What its WebSockets carry.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
+    }
+
+    /// Socket.IO in front of `rest`. One server for all requests: `Router::layer` would give each route, and each of its
+    /// methods, one of its own.
+    pub fn in_front_of(self, rest: Router) -> Router {
+        let engine = self.layer.layer(rest);
+        let prepare = middleware::from_fn_with_state((engine.clone(), self.traffic), prepare);
+        Router::new().fallback_service(engine).layer(prepare)
+    }
 }
 
 /// Middleware ahead of Socket.IO; other requests pass through.
-async fn prepare(State(engine): State<Engine>, request: Request, next: Next) -> Response {
+async fn prepare(State((engine, traffic)): State<(Engine, Arc<Traffic>)>, request: Request, next: Next) -> Response {
     let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
     if asked.websocket && request.method() == Method::GET && asked.version.is_some() && !matches!(asked.sid, Some(Err(()))) {
         let lean = lean(&request);
-        return handshake::answer(engine, asked, request, lean).await;
+        return handshake::answer(engine, traffic, asked, request, lean).await;
     }
     let post = request.method() == Method::POST;
     // As in engine.io, a poll, or a POST, whose connection ends before it is answered ends the session.
