@@ -46,12 +46,9 @@ pub fn websockets(traffic: &Traffic) -> Vec<Family> {
     vec![
         family("castway_websocket_bytes", "Bytes on Socket.IO's WebSockets", Kind::Counter, |counts| counts.bytes),
         family("castway_websocket_messages", "Complete messages on them", Kind::Counter, |counts| counts.messages),
-        family(
-            "castway_websocket_incomplete_bytes",
-            "Bytes of messages that are not complete yet",
-            Kind::Gauge,
-            |counts| counts.incomplete,
-        ),
+        family("castway_websocket_incomplete_bytes", "Bytes of messages that are not complete yet", Kind::Gauge, |counts| {
+            counts.incomplete
+        }),
     ]
 }
 

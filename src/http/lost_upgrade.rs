@@ -178,7 +178,8 @@ mod tests {
         let http = Version::HTTP_11;
         let get = |headers: &[(&str, &str)]| found("GET", "/ws", http, &[&[UPGRADE, KEEP], headers].concat());
         let version = |version| ("sec-websocket-version", version);
-        for headers in [&[KEY][..], &[KEY, version("8")], &[KEY, version("13, 8")], &[KEY, VERSION, VERSION], &[KEY, version("")]] {
+        for headers in [&[KEY][..], &[KEY, version("8")], &[KEY, version("13, 8")], &[KEY, VERSION, VERSION], &[KEY, version("")]]
+        {
             assert_eq!(get(headers), Some(Fault::Version), "{headers:?}");
         }
         for key in ["", "abc", "dGhlIHNhbXBsZSBub25jZSE=", "dGhlIHNhbXBsZSBub25jZQ==AA", "dGhlIHNhbXBsZSBub25jZ-=="] {

@@ -144,19 +144,23 @@ mod tests {
         assert_eq!(given.as_deref(), Some("44/nope,\"Invalid namespace\""));
         assert_eq!(plain("44{\"message\":\"a \\\"é\\\"\"}").as_deref(), Some("44\"a \\\"é\\\"\""));
         assert_eq!(plain("44/a{b}?c,{\"message\":\"x\"}").as_deref(), Some("44/a{b}?c,\"x\""));
-        for packet in ["44/nope,\"Invalid namespace\"", "44/nope", "44", "44{\"message\":1}", "44{\"message\":\"x\",\"data\":1}"] {
+        for packet in ["44/nope,\"Invalid namespace\"", "44/nope", "44", "44{\"message\":1}", "44{\"message\":\"x\",\"data\":1}"]
+        {
             assert_eq!(plain(packet), None, "{packet}");
         }
     }
 
     #[test]
     fn packets_of_a_text_payload_get_their_length() {
-        let apply = |payload: &str| apply(&FROM_CLIENT, payload.as_bytes(), false).map(|payload| String::from_utf8(payload).unwrap());
+        let apply =
+            |payload: &str| apply(&FROM_CLIENT, payload.as_bytes(), false).map(|payload| String::from_utf8(payload).unwrap());
         assert_eq!(apply("15:40/rtc?token=1,").as_deref(), Some("7:40/rtc,"));
         assert_eq!(apply("17:40/rtc?token=a:b,12:42/rtc,[\"é\"]").as_deref(), Some("7:40/rtc,12:42/rtc,[\"é\"]"));
         // Two units of UTF-16 each, four bytes.
         assert_eq!(apply("8:42[\"😀\"]14:40/😀?token=😀").as_deref(), Some("8:42[\"😀\"]6:40/😀,"));
-        for payload in ["", "2:40", "12:42[\"a?:40/\"]", "nonsense:40/x?", "99999999999999999999999:40/rtc?x,", "9:40/x?", "1:40/x?y"] {
+        for payload in
+            ["", "2:40", "12:42[\"a?:40/\"]", "nonsense:40/x?", "99999999999999999999999:40/rtc?x,", "9:40/x?", "1:40/x?y"]
+        {
             assert_eq!(apply(payload), None, "{payload}");
         }
         assert_eq!(apply("7:40/rtc,"), None);

@@ -422,7 +422,10 @@ mod tests {
             assert_eq!(filtered(&[&begun[..], &rest].concat()), [&kept[..], &rest].concat());
         }
         let other = masked(true, CONTINUATION, b"1");
-        assert_eq!(filtered(&[&masked(false, TEXT, b"4")[..], &other].concat()), [&masked(false, TEXT, b"4")[..], &other].concat());
+        assert_eq!(
+            filtered(&[&masked(false, TEXT, b"4")[..], &other].concat()),
+            [&masked(false, TEXT, b"4")[..], &other].concat()
+        );
     }
 
     #[test]

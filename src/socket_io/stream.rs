@@ -86,7 +86,6 @@ impl<S> Filtered<S> {
         self.traffic.sent.replace(before, self.sent.counts());
         passed
     }
-
 }
 
 impl<S> Drop for Filtered<S> {

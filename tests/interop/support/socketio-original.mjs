@@ -10,7 +10,7 @@ const io = library.Server ? new library.Server(http, { allowEIO3: true }) : libr
 for (const name of ['/', '/rtc']) {
   const namespace = io.of(name);
   namespace.on('connection', (socket) => {
-    socket.on('CONFIG', (_, ack) => ack?.({ query: socket.handshake.query }));
+    socket.on('CONFIG', (_, ack) => ack?.({}));
     socket.on('disconnect', (reason) => namespace.emit('gone', { id: socket.id, reason }));
   });
 }
