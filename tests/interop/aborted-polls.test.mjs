@@ -15,12 +15,11 @@ class Poller {
     const poller = new Poller();
     poller.eio = eio;
     poller.url = `${base}/socket.io/?EIO=${eio}&transport=polling&b64=1`;
-    poller.heard = '';
-    const opening = await (await fetch(poller.url)).text();
-    poller.sid = opening.match(/"sid":"([^"]+)"/)[1];
+    poller.heard = await (await fetch(poller.url)).text();
+    poller.sid = poller.heard.match(/"sid":"([^"]+)"/)[1];
     poller.url += `&sid=${poller.sid}`;
     if (eio === 4) await poller.post('40');
-    await poller.until(/40/);
+    await poller.until(/:40|40\{/);
     return poller;
   }
 
@@ -126,7 +125,7 @@ for (const [eio, original] of [[3, 'socket.io-2'], [4, 'socket.io-4']]) {
       const poller = await Poller.open(servers.ours.url, eio);
       const poll = await poller.begin('GET');
       await poller.post('420["CONFIG",{}]');
-      await until('an answer', () => poll.heard.includes('430['));
+      await until('an answer', () => poll.heard.includes('"CONFIG_FEEDBACK"') || poll.heard.includes('430['));
       await poll.end();
       assert.ok(await poller.lives());
       const socket = new WebSocket(`${servers.ours.url.replace('http', 'ws')}/socket.io/?EIO=${eio}&transport=websocket&sid=${poller.sid}`);

@@ -77,11 +77,12 @@ for (const [original, versions] of [['socket.io-2', old], ['socket.io-4', recent
             assert.equal(await outcome(second, server), 'connected');
             assert.ok(await acked(second, server));
             second.disconnect();
+            // Whoever comes back before it has left races with itself in the originals.
+            assert.ok(await acked(root, `${server} after the farewell`));
             const again = outcome(second, `${server} again`);
             second.connect();
             assert.equal(await again, 'connected');
             assert.ok(await acked(second, `${server} again`));
-            assert.ok(await acked(root, `${server} beside`));
           }
         });
       }
