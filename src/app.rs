@@ -129,14 +129,14 @@ impl App {
             guesses: config.cast.guesses,
         };
         let multi = MultiGateway::new(MultiRooms::new(rooms, rand::random()), directory.clone(), config.cast.guesses);
-        let (layer, io) = socket_io::server();
+        let (signaling, io) = socket_io::server();
         namespaces::attach(&io, &gateway, &multi);
 
         let relay_alive = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay_alive);
         let hub = Hub::new(&config.calls);
         let (meter, casts, calls, sessions) = (relay.meter(), gateway.clone(), hub.clone(), multi.clone());
-        let certified = certificates.clone();
+        let (certified, traffic) = (certificates.clone(), signaling.traffic());
         let mut probes = vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
         if let Some(certificates) = certificates.clone() {
             probes
@@ -154,6 +154,7 @@ impl App {
             probes,
             numbers: Numbers(Box::new(move || {
                 let mut families = numbers::signaling(casts.counts(), sessions.counts());
+                families.extend(numbers::websockets(&traffic));
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
                 families.extend(certified.iter().flat_map(numbers::certificate));
@@ -179,7 +180,7 @@ impl App {
         };
         let lost_upgrades = Arc::new(LostUpgrades::default());
         let collider_doors = doors(router::collider(hub.clone(), &config.http, Arc::clone(&lost_upgrades)));
-        let doors = doors(router::router(layer, api, hub.clone(), &config.http, public_url, https, lost_upgrades));
+        let doors = doors(router::router(signaling, api, hub.clone(), &config.http, public_url, https, lost_upgrades));
         Ok(Self {
             config,
             sockets,

@@ -9,9 +9,8 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
-use socketioxide::layer::SocketIoLayer;
+use tower::ServiceExt as _;
 use tower::util::option_layer;
-use tower::{Layer as _, ServiceExt as _};
 use tower_http::cors::{AllowCredentials, AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -20,13 +19,13 @@ use crate::apprtc::hub::Hub;
 use crate::client::{self, Client};
 use crate::config::{AllowedOrigin, CorsOrigins, HttpConfig};
 use crate::http::{LostUpgrades, Redirect};
-use crate::socket_io::{answers, jsonp};
+use crate::socket_io::jsonp;
 use crate::{http, pages, socket_io};
 
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.
 /// `own`: the origin people type, where it is set. `https`: where HTTPS is, and whether for good, see [`hsts`].
 pub fn router(
-    layer: SocketIoLayer,
+    signaling: socket_io::Server,
     api: Router,
     hub: Hub,
     config: &HttpConfig,
@@ -41,12 +40,7 @@ pub fn router(
     let allowed = Arc::new(cors);
     let routes = collider::on_the_main_port(&hub, api.merge(pages::calls()), pages::router());
     let collider = routes.clone();
-    // Around all of them at once: `Router::layer` would give each route, and each of its methods, a Socket.IO server of its own.
-    let behind = Router::new()
-        .fallback_service(layer.layer(routes))
-        .layer(middleware::from_fn(socket_io::prepare))
-        .layer(middleware::from_fn(answers::correct))
-        .layer(middleware::from_fn(jsonp::translate));
+    let behind = signaling.in_front_of(routes);
     let (redirect, hsts) = https.unzip();
     let redirect = redirect.map(|redirect| middleware::from_fn_with_state(Arc::new(redirect), http::redirect));
     // Socket.IO takes all other paths that begin like these.

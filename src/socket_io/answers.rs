@@ -13,7 +13,7 @@ use super::serves;
 const MAX_ERROR: usize = 1024;
 
 /// Middleware around Socket.IO; answers to other requests stay as they are. Codes of errors are numbers, and nothing is for caches.
-pub async fn correct(request: Request, next: Next) -> Response {
+pub(super) async fn correct(request: Request, next: Next) -> Response {
     let is_ours = serves(request.uri().path());
     let mut response = next.run(request).await;
     if !is_ours {

@@ -27,10 +27,10 @@ describe('by default', () => {
   const originals = {};
   before(async () => {
     server = await startServer({ CASTWAY_TURN_ACCESS: 'open', CASTWAY_ICE_RATE: '1000' });
-    for (const version of [2, 4]) originals[version] = await startOriginal(version);
+    for (const version of [2, 4]) originals[version] = await startOriginal(`socket.io-${version}`);
   });
   after(async () => {
-    for (const original of Object.values(originals)) original.close();
+    for (const original of Object.values(originals)) await original.close();
     await server?.close();
   });
 

@@ -10,10 +10,10 @@ let server;
 const originals = {};
 before(async () => {
   server = await startServer();
-  for (const version of [2, 4]) originals[version] = await startOriginal(version);
+  for (const version of [2, 4]) originals[version] = await startOriginal(`socket.io-${version}`);
 });
 after(async () => {
-  for (const original of Object.values(originals)) original.close();
+  for (const original of Object.values(originals)) await original.close();
   await server?.close();
 });
 

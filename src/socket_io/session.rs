@@ -1,0 +1,103 @@
+//! Sessions of Engine.IO, as requests name them. socketioxide has no way to look one up or to end it by its id, but a polling
+//! POST of the client does both, so such a request is made here.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Method, Uri};
+use axum::response::{IntoResponse as _, Response};
+use socketioxide::service::SocketIoService;
+use socketioxide::socket::Sid;
+use tokio::runtime::Handle;
+use tower::Service;
+
+/// Socket.IO, and what is behind it; clones share the sessions.
+pub(super) type Engine = SocketIoService<Router>;
+
+/// What a request wants of Engine.IO, as engineioxide reads its query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The version of the protocol; `None`: one that engineioxide does not speak.
+    pub(super) version: Option<u8>,
+    pub(super) websocket: bool,
+    /// `Err`: one that can't be a session's.
+    pub(super) sid: Option<Result<Sid, ()>>,
+}
+
+impl Asked {
+    /// `None`: the request is not for Socket.IO.
+    pub(super) fn read(uri: &Uri) -> Option<Self> {
+        let rest = uri.path().strip_prefix("/socket.io")?;
+        if !rest.is_empty() && !rest.starts_with('/') {
+            return None;
+        }
+        let query = uri.query().unwrap_or_default();
+        let first = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let version = first("EIO").and_then(|version| version.parse().ok()).filter(|version| matches!(version, 3 | 4));
+        let sid = first("sid").map(|sid| sid.parse().map_err(|_| ()));
+        Some(Self { version, websocket: first("transport") == Some("websocket"), sid })
+    }
+
+    /// Whether the client is one of socket.io 1 or 2.
+    pub(super) fn is_engine_io_3(&self) -> bool {
+        self.version == Some(3)
+    }
+
+    /// The session that the request is about.
+    pub(super) fn session(&self, engine: &Engine) -> Option<Session> {
+        let (Some(Ok(sid)), Some(version)) = (self.sid, self.version) else { return None };
+        Some(Session { engine: engine.clone(), version, sid })
+    }
+}
+
+/// A session that somebody has named; there may be none of that id.
+pub(super) struct Session {
+    engine: Engine,
+    version: u8,
+    sid: Sid,
+}
+
+impl Session {
+    /// Why the session can't be gone on with by polling, nor be upgraded: there is none, or it has been upgraded.
+    pub(super) async fn refusal(&self) -> Option<Response> {
+        let answer = self.post("").await;
+        (!answer.status().is_success()).then_some(answer)
+    }
+
+    async fn post(&self, packets: &'static str) -> Response {
+        let uri = format!("/socket.io/?EIO={}&transport=polling&sid={}", self.version, self.sid);
+        let mut request = Request::new(Body::from(packets));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.parse().unwrap_or_default();
+        let mut engine = self.engine.clone();
+        match Service::<Request>::call(&mut engine, request).await {
+            Ok(answer) => answer.into_response(),
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// Ends a session when it is dropped, if that is served by polling then: whoever was to go on with it has gone.
+pub(super) struct EndedOnDrop(Option<Session>);
+
+impl EndedOnDrop {
+    pub(super) const fn new(session: Option<Session>) -> Self {
+        Self(session)
+    }
+
+    /// The session goes on.
+    pub(super) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for EndedOnDrop {
+    fn drop(&mut self) {
+        let Some(session) = self.0.take() else { return };
+        // There is no runtime any more where the whole server ends.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            session.post(if session.version == 3 { "1:1" } else { "1" }).await;
+        });
+    }
+}
