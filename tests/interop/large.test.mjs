@@ -7,7 +7,7 @@ import WebSocket from 'ws';
 import { closeAll, connect, transports, versions } from './support/clients.mjs';
 import { candidate, dialects, exchange, pair } from './support/dialects.mjs';
 import { LARGE, sdpOf, session } from './support/large.mjs';
-import { connect as connectMulti, room as multiRoom } from './support/multi.mjs';
+import { connect as connectMulti, room as multiRoom, startOriginal } from './support/multi.mjs';
 import { startServer } from './support/server.mjs';
 import { until, within } from './support/wait.mjs';
 
@@ -28,7 +28,8 @@ const wrap = { A: (offer) => offer, B: (offer) => ({ offer }) };
 // Offer and answer of so many KiB, with candidates around them.
 async function negotiate(tv, tvDialect, caster, casterDialect, kib, acks) {
   const [offer, answer] = [sdpOf('offer', kib), sdpOf('answer', kib)];
-  const say = (peer, name, argument) => (acks ? peer.ask(name, argument) : peer.emit(name, argument));
+  const answers = [];
+  const say = (peer, name, argument) => (acks ? answers.push(peer.ask(name, argument)) : peer.emit(name, argument));
   say(caster, 'RTC_Candidate_Exchange', { iceCandidate: candidate(1) });
   await dialects[casterDialect].sendOffer(caster, acks, offer);
   say(caster, 'RTC_Candidate_Exchange', { iceCandidate: candidate(2) });
@@ -38,6 +39,7 @@ async function negotiate(tv, tvDialect, caster, casterDialect, kib, acks) {
   assert.deepEqual(await dialects[casterDialect].hearAnswer(caster), answer);
   for (const mark of [1, 2]) assert.deepEqual(await tv.next('RTC_Candidate_Exchange'), { iceCandidate: candidate(mark) });
   assert.deepEqual(await caster.next('RTC_Candidate_Exchange'), { iceCandidate: candidate(3) });
+  for (const answer of await Promise.all(answers)) assert.equal(answer.ok, true);
 }
 
 test('a description of browsers with everything is what these tests take for large', () => {
@@ -215,6 +217,33 @@ describe('RTCMultiConnection', () => {
       const back = await connectMulti(server, `${name}-b`, options);
       await back.until('what waited', () => back.heard('RTCMultiConnection-Message').length === 51);
       assert.deepEqual(back.heard('RTCMultiConnection-Message').map(([relayed]) => relayed.message), [offer, ...Array.from({ length: 50 }, (_, mark) => candidate(mark))]);
+    });
+  }
+});
+
+describe('RTCMultiConnection beside its original', () => {
+  for (const transport of ['websocket', 'polling']) {
+    test(`relay messages of every size, and one of more than a MiB, ${transport}`, async () => {
+      const original = await startOriginal();
+      const relayed = async (where) => {
+        const name = `beside-${transport}`;
+        const [a, b] = [await connectMulti(where, `${name}-a`, { transport }), await connectMulti(where, `${name}-b`, { transport })];
+        await a.ask('open-room', multiRoom(name));
+        await b.ask('join-room', multiRoom(name));
+        for (const kib of LARGE) a.say(`${name}-b`, sdpOf('offer', kib));
+        await b.until('all', () => b.heard('RTCMultiConnection-Message').length === LARGE.length);
+        a.say(`${name}-b`, 'x'.repeat(1500 * KIB));
+        await a.until('the end of its connection', (log) => log.at(-1)[0] === 'disconnect');
+        await b.settle();
+        assert.ok(b.socket.connected);
+        return b.heard('RTCMultiConnection-Message').map(([message]) => message);
+      };
+      try {
+        assert.deepEqual(await relayed(server), await relayed(original));
+      } finally {
+        closeAll();
+        await original.close();
+      }
     });
   }
 });
