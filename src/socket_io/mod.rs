@@ -9,6 +9,7 @@ pub mod frames;
 mod handshake;
 pub mod jsonp;
 mod packets;
+pub mod payload;
 mod session;
 mod stream;
 
@@ -26,7 +27,6 @@ use tower::Layer as _;
 
 pub use self::stream::Traffic;
 
-use self::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 use self::packets::Packets;
 use self::session::{Asked, EndedOnDrop, Engine};
 use crate::client::Client;
@@ -76,9 +76,12 @@ pub fn serves(path: &str) -> bool {
 }
 
 /// Middleware ahead of Socket.IO; other requests pass through.
-async fn prepare(State((engine, traffic)): State<(Engine, Arc<Traffic>)>, request: Request, next: Next) -> Response {
+async fn prepare(State((engine, traffic)): State<(Engine, Arc<Traffic>)>, mut request: Request, next: Next) -> Response {
     let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
-    if asked.websocket && request.method() == Method::GET && asked.version.is_some() && !matches!(asked.sid, Some(Err(()))) {
+    if let Some(uri) = session::with_version(request.uri()) {
+        *request.uri_mut() = uri;
+    }
+    if asked.websocket && request.method() == Method::GET && !matches!(asked.sid, Some(Err(()))) {
         let lean = lean(&request);
         return handshake::answer(engine, traffic, asked, request, lean).await;
     }
@@ -95,13 +98,13 @@ async fn prepare(State((engine, traffic)): State<(Engine, Arc<Traffic>)>, reques
     };
     let response = next.run(request).await;
     aborted.keep();
-    if post || !asked.is_engine_io_3() { response } else { with_plain_errors(response).await }
+    if post || !asked.is_engine_io_3() { response } else { for_old_client(response).await }
 }
 
-/// By polling as by WebSocket, see [`engine_io_3::FROM_CLIENT`].
+/// See [`payload::from_client`].
 async fn without_namespace_queries(head: Request<()>, body: Body) -> Result<Request, StatusCode> {
     let body = to_bytes(body, MAX_WIRE_BYTES).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
-    let Some(cut) = engine_io_3::apply(&FROM_CLIENT, &body, is_binary(head.headers())) else {
+    let Some(cut) = payload::from_client(&body, is_binary(head.headers())) else {
         return Ok(head.map(|()| Body::new(Packets(body))));
     };
     let mut request = head.map(|()| Body::empty());
@@ -110,16 +113,16 @@ async fn without_namespace_queries(head: Request<()>, body: Body) -> Result<Requ
     Ok(request)
 }
 
-/// By polling as by WebSocket, see [`engine_io_3::TO_CLIENT`].
-async fn with_plain_errors(response: Response) -> Response {
+/// See [`payload::to_client`].
+async fn for_old_client(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     // Whole already: socketioxide makes it of what is waiting.
     let Ok(body) = to_bytes(body, usize::MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    let Some(plain) = engine_io_3::apply(&TO_CLIENT, &body, is_binary(&parts.headers)) else {
+    let Some(other) = payload::to_client(&body, is_binary(&parts.headers)) else {
         return Response::from_parts(parts, Body::from(body));
     };
-    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(plain.len()));
-    Response::from_parts(parts, Body::from(plain))
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(other.len()));
+    Response::from_parts(parts, Body::from(other))
 }
 
 /// Whether a payload of Engine.IO 3 has packets of bytes in it, as engineioxide tells.

@@ -10,10 +10,9 @@ use std::task::{Context, Poll};
 use axum::body::{Bytes, HttpBody};
 use hyper::body::Frame;
 
-/// Digits of a length at most.
-const MAX_DIGITS: usize = 8;
+use super::payload::next_of_text;
 
-/// `LENGTH:PACKET…`, the length in UTF-16 units; what is not of that form is one frame.
+/// A text payload; what is not of that form is one frame.
 pub(super) struct Packets(pub(super) Bytes);
 
 impl HttpBody for Packets {
@@ -24,27 +23,10 @@ impl HttpBody for Packets {
         if self.0.is_empty() {
             return Poll::Ready(None);
         }
-        let end = first(&self.0).unwrap_or(self.0.len());
+        let after = next_of_text(&self.0).map_or(0, |(_, after)| after.len());
+        let end = self.0.len() - after;
         Poll::Ready(Some(Ok(Frame::data(self.0.split_to(end)))))
     }
-}
-
-/// Where the first packet ends.
-fn first(payload: &[u8]) -> Option<usize> {
-    let colon = payload.iter().take(MAX_DIGITS + 1).position(|byte| *byte == b':')?;
-    let mut missing: usize = std::str::from_utf8(&payload[..colon]).ok()?.parse().ok()?;
-    for (at, byte) in payload.iter().enumerate().skip(colon + 1) {
-        let units = match byte {
-            0x80..=0xBF => 0,
-            0xF0.. => 2,
-            0..=0x7F | 0xC0..=0xEF => 1,
-        };
-        if units > 0 && missing == 0 {
-            return Some(at);
-        }
-        missing = missing.checked_sub(units)?;
-    }
-    (missing == 0).then_some(payload.len())
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ pub(super) type Engine = SocketIoService<Router>;
 /// What a request wants of Engine.IO, as engineioxide reads its query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked {
-    /// The version of the protocol; `None`: one that engineioxide does not speak.
-    pub(super) version: Option<u8>,
+    /// The version of the protocol, 3 or 4.
+    version: u8,
     pub(super) websocket: bool,
     /// `Err`: one that can't be a session's.
     pub(super) sid: Option<Result<Sid, ()>>,
@@ -33,21 +33,33 @@ impl Asked {
         }
         let query = uri.query().unwrap_or_default();
         let first = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        let version = first("EIO").and_then(|version| version.parse().ok()).filter(|version| matches!(version, 3 | 4));
+        let version = if first("EIO") == Some("4") { 4 } else { 3 };
         let sid = first("sid").map(|sid| sid.parse().map_err(|_| ()));
         Some(Self { version, websocket: first("transport") == Some("websocket"), sid })
     }
 
     /// Whether the client is one of socket.io 1 or 2.
     pub(super) fn is_engine_io_3(&self) -> bool {
-        self.version == Some(3)
+        self.version == 3
     }
 
     /// The session that the request is about.
     pub(super) fn session(&self, engine: &Engine) -> Option<Session> {
-        let (Some(Ok(sid)), Some(version)) = (self.sid, self.version) else { return None };
-        Some(Session { engine: engine.clone(), version, sid })
+        let Some(Ok(sid)) = self.sid else { return None };
+        Some(Session { engine: engine.clone(), version: self.version, sid })
     }
+}
+
+/// The same with a version that engineioxide speaks; `None`: it has one. engine.io takes all that is not 4 for 3, and
+/// socket.io-client-swift up to 15 names no version.
+pub(super) fn with_version(uri: &Uri) -> Option<Uri> {
+    let pairs = || uri.query().unwrap_or_default().split('&');
+    let names_version = |pair: &&str| pair.split('=').next() == Some("EIO");
+    if pairs().find(names_version).is_some_and(|version| matches!(version, "EIO=3" | "EIO=4")) {
+        return None;
+    }
+    let others: Vec<&str> = ["EIO=3"].into_iter().chain(pairs().filter(|pair| !names_version(pair))).collect();
+    format!("{}?{}", uri.path(), others.join("&")).parse().ok()
 }
 
 /// A session that somebody has named; there may be none of that id.
@@ -99,5 +111,30 @@ impl Drop for EndedOnDrop {
         runtime.spawn(async move {
             session.post(if session.version == 3 { "1:1" } else { "1" }).await;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_version_4_is_version_3() {
+        for (query, version, other) in [
+            ("EIO=4&transport=polling", 4, None),
+            ("transport=websocket&EIO=3&sid=x", 3, None),
+            ("transport=polling&b64=1", 3, Some("EIO=3&transport=polling&b64=1")),
+            ("EIO=5&transport=polling", 3, Some("EIO=3&transport=polling")),
+            ("EIO=&a=b&EIO=4", 3, Some("EIO=3&a=b")),
+            ("EIO&transport=polling", 3, Some("EIO=3&transport=polling")),
+            ("EIO=04&transport=polling", 3, Some("EIO=3&transport=polling")),
+            ("xEIO=4", 3, Some("EIO=3&xEIO=4")),
+        ] {
+            let uri: Uri = format!("/socket.io/?{query}").parse().unwrap();
+            assert_eq!(Asked::read(&uri).unwrap().version, version, "{query}");
+            assert_eq!(with_version(&uri).as_ref().and_then(Uri::query), other, "{query}");
+        }
+        let bare: Uri = "/socket.io/".parse().unwrap();
+        assert_eq!(with_version(&bare).unwrap(), "/socket.io/?EIO=3&");
     }
 }
