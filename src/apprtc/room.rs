@@ -240,10 +240,10 @@ impl<S: Clone + PartialEq> Room<S> {
     /// Who said bye and has no socket has left.
     pub(super) fn part(&mut self, client: &str, step: &mut Step<'_, S>) {
         let Some(slot) = self.slots.of(client).filter(|slot| slot.said_bye() && slot.socket().is_none()) else { return };
-        let unheard = slot.is_unheard();
-        self.leave(client, step.now);
         // Where there are no members, Collider alone keeps it for the other one.
-        if !(unheard && self.members.is_empty() && self.slots.only().is_none()) {
+        let waits = slot.is_unheard() && self.members.is_empty() && self.slots.only().is_none();
+        if !waits {
+            self.leave(client, step.now);
             self.close(client, step);
         }
     }
