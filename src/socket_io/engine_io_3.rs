@@ -52,7 +52,8 @@ pub fn apply(rule: &Rule, payload: &[u8], binary: bool) -> Option<Vec<u8>> {
     while !rest.is_empty() {
         let (packet, after) = if binary { next_of_binary(rest)? } else { next_of_text(rest)? };
         let is_text = !binary || rest[0] == 0;
-        match (rule.change)(packet).filter(|_| is_text && packet.starts_with(rule.prefix)) {
+        let changed_packet = if is_text && packet.starts_with(rule.prefix) { (rule.change)(packet) } else { None };
+        match changed_packet {
             Some(other) => {
                 changed = true;
                 let len = if binary { other.len() } else { other.iter().map(|byte| utf_16_units(*byte)).sum() };
@@ -164,6 +165,13 @@ mod tests {
             assert_eq!(apply(payload), None, "{payload}");
         }
         assert_eq!(apply("7:40/rtc,"), None);
+        // Shorter than any prefix, beside one that is changed.
+        for (rule, payload, expected) in [
+            (&FROM_CLIENT, "1:214:40/rtc?token=1", "1:27:40/rtc,"),
+            (&TO_CLIENT, "1:322:44/x,{\"message\":\"no\"}", "1:310:44/x,\"no\""),
+        ] {
+            assert_eq!(super::apply(rule, payload.as_bytes(), false).as_deref(), Some(expected.as_bytes()));
+        }
         // Only where a client connects.
         for payload in ["11:41/rtc?a=1,", "12:42/rtc?a=1,[", "16:42[\"40/rtc?a=1\"]"] {
             assert_eq!(apply(payload), None, "{payload}");
