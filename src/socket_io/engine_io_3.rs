@@ -111,6 +111,9 @@ fn next_of_binary(payload: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn cut(packet: &str) -> Option<String> {
@@ -168,7 +171,7 @@ mod tests {
         // Shorter than any prefix, beside one that is changed.
         for (rule, payload, expected) in [
             (&FROM_CLIENT, "1:214:40/rtc?token=1", "1:27:40/rtc,"),
-            (&TO_CLIENT, "1:322:44/x,{\"message\":\"no\"}", "1:310:44/x,\"no\""),
+            (&TO_CLIENT, "1:321:44/x,{\"message\":\"no\"}", "1:39:44/x,\"no\""),
         ] {
             assert_eq!(super::apply(rule, payload.as_bytes(), false).as_deref(), Some(expected.as_bytes()));
         }
@@ -191,6 +194,18 @@ mod tests {
         assert_eq!(apply(&FROM_CLIENT, &given, true), Some(expected));
         for broken in [&given[..given.len() - 1], b"40/", b"\x00\xFF40/?", &[&[0; 12][..], &long].concat()] {
             assert_eq!(apply(&FROM_CLIENT, broken, true), None, "{broken:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_one_payload_or_none(text in "([0-9]{1,2}:)?(4[04]/?[a-z?,{}]{0,9}[0-9:]{0,3}){0,4}", bytes in vec(0..=255_u8, 0..40)) {
+            for rule in [&FROM_CLIENT, &TO_CLIENT] {
+                for payload in [text.as_bytes(), &bytes] {
+                    prop_assert_eq!(apply(rule, payload, false).and_then(|changed| apply(&FROM_CLIENT, &changed, false)), None);
+                    apply(rule, payload, true);
+                }
+            }
         }
     }
 }
