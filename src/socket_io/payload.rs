@@ -151,6 +151,9 @@ fn next_of_binary(payload: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A packet of a binary payload.
@@ -225,5 +228,20 @@ mod tests {
         assert_eq!(to_client(given.as_bytes(), false).as_deref(), Some(&b"12:44/nope,\"no\"1:6"[..]));
         let binary = [framed(0, b"44/nope,{\"message\":\"no\"}"), framed(1, b"\x04\xFF")].concat();
         assert_eq!(to_client(&binary, true), Some([framed(0, b"44/nope,\"no\""), framed(1, b"\x04\xFF")].concat()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_changed_is_not_changed_again(
+            text in "([0-9]{1,2}:)?(4[04]/?[a-zé?,{}]{0,9}[0-9:]{0,3}){0,4}",
+            bytes in vec(any::<u8>(), 0..40),
+        ) {
+            for change in [from_client, to_client] {
+                for payload in [text.as_bytes(), &bytes] {
+                    prop_assert_eq!(change(payload, false).and_then(|changed| change(&changed, false)), None);
+                    change(payload, true);
+                }
+            }
+        }
     }
 }

@@ -1,0 +1,34 @@
+//! The filter of WebSocket frames: whatever the bytes, nothing panics, the output does not depend on how they are cut,
+//! and without a rule everything passes. The payloads of polling, too.
+#![no_main]
+
+use castway::socket_io::engine_io_3::{FROM_CLIENT, TO_CLIENT};
+use castway::socket_io::frames::{Filter, Rule};
+use castway::socket_io::payload;
+use libfuzzer_sys::fuzz_target;
+
+fn through(rule: Option<&'static Rule>, bytes: &[u8], size: usize) -> Vec<u8> {
+    let (mut filter, mut all) = (Filter::new(rule), Vec::new());
+    for piece in bytes.chunks(size) {
+        let mut output = Vec::new();
+        let passed = filter.handle(piece, &mut output);
+        all.extend_from_slice(&piece[..passed]);
+        all.extend(output);
+    }
+    assert_eq!(filter.counts().bytes, bytes.len() as u64);
+    all
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((size, stream)) = bytes.split_first() else { return };
+    let size = usize::from(*size).max(1);
+    assert_eq!(through(None, stream, size), stream);
+    for rule in [&FROM_CLIENT, &TO_CLIENT] {
+        let whole = through(Some(rule), stream, stream.len().max(1));
+        assert_eq!(through(Some(rule), stream, size), whole);
+    }
+    for binary in [false, true] {
+        let _ = payload::from_client(stream, binary);
+        let _ = payload::to_client(stream, binary);
+    }
+});
