@@ -146,6 +146,9 @@ describe('clients behind', { concurrency: true }, () => {
   });
 
   after(() => {
+    // What the call page says then.
+    const title = 'the call page says that a proxy takes the Upgrade header away, and calls once it does not';
+    assert.ok(readFileSync(new URL('../e2e/websocket.test.mjs', import.meta.url), 'utf8').includes(title), title);
     const cells = [...rows].flatMap(([title, found]) =>
       [...grouped(found, ({ client, outcome }) => `${client} ${outcome}`).values()].map((some) => {
         const all = (name) => [...new Set(some.map((row) => row[name]))].join(', ');

@@ -45,6 +45,7 @@ export const TRANSCRIPTS = [
   said('socket.io-client-java (Android)', '2.1.2', 'Java 2', every),
   said('socket.io-client-swift (iOS)', '15.2.0', 'Swift 15', every),
   said('socket.io-client-swift (iOS)', '16.1.1', 'Swift 16', every),
+  said('socket.io-client-swift (iOS)', '16.1.1 with `.version(.two)`', 'Swift 16, two', every),
   said('socket_io_client (Flutter, Dart)', '1.0.2', 'Dart 1', ['websocket']),
   said('socket_io_client (Flutter, Dart)', '3.1.6', 'Dart 3', ['websocket']),
   said('socket.io-client-cpp', '2.1.0', 'C++ 2', ['websocket']),

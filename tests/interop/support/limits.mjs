@@ -1,4 +1,5 @@
-// What does not work, with Socket.IO's own servers beside ours: each is played on all of them, and says what happens there.
+// What does not work, with Socket.IO's own servers beside ours: each is played on all of them, and says what happens there. One with a
+// `line` is a client that is played elsewhere as well, and some versions keep what they know of WebSockets in one place for all.
 import { Peer } from './clients.mjs';
 import { ofLine } from './clients-table.mjs';
 import { dialects, pair } from './dialects.mjs';
@@ -45,8 +46,9 @@ async function connects(io, server) {
 }
 
 export const LIMITS = [
-  ...['-1.4', '-1.7'].map(ofLine).map(({ client, version, io }) => ({
+  ...['-1.4', '-1.7'].map(ofLine).map(({ client, version, line, io }) => ({
     client: `${client} ${version}`,
+    line,
     what: 'text outside ASCII that it hears over polling',
     outcomes: { ours: 'ends the connection', 4: 'ends the connection', 2: 'ends the connection' },
     instead: 'let it upgrade, or use WebSocket only',

@@ -65,6 +65,16 @@ export const speakers = {
     headers: { accept: '*/*', 'user-agent': 'App/1 CFNetwork/1408.0.4 Darwin/22.5.0' },
     posts: { 'content-type': 'text/plain; charset=UTF-8' },
   },
+  // With `.version(.two)`.
+  'Swift 16, two': {
+    protocol: 3,
+    query: (transport) => (transport === 'polling' ? { b64: '1', EIO: '3' } : { EIO: '3' }),
+    connect: (namespace) => ofRoot(namespace, withComma(namespace)),
+    leave: (namespace) => `1${namespace},`,
+    headers: { accept: '*/*', 'user-agent': 'App/1 CFNetwork/1408.0.4 Darwin/22.5.0' },
+    posts: { 'content-type': 'text/plain; charset=UTF-8' },
+    pingsAtOnce: true,
+  },
   'Dart 1': {
     protocol: 3,
     query: () => ({ EIO: '3' }),
