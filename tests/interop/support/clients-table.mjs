@@ -65,11 +65,16 @@ export const PYTHON = [
 const apprtc = { file: 'interop/apprtc.test.mjs', title: 'from ${Caller.name} to ${Callee.name}, hung up, and taken by another one' };
 const ofApps = { version: 'the last', transports: 'HTTP and `/ws`', flows: 'a call' };
 
+// The pages' libraries that tests/e2e has.
+const { dependencies } = require('../../e2e/package.json');
+const libraries = Object.entries(dependencies).filter(([name]) => /^rtcmulticonnection(-\d[\d.]*)?$/.test(name));
+const pages = libraries.map(([, wanted]) => wanted.split('@').at(-1)).sort().join(', ');
+
 // What other tests show, in browsers or in the manner of an app; each names one that does.
 export const ELSEWHERE = [
   {
     client: 'RTCMultiConnection in Chromium',
-    version: '3.7.1',
+    version: pages,
     transports: 'upgrade',
     flows: 'one-way and mutual calls',
     tests: [{ file: 'e2e/multi.test.mjs', title: 'a call of three, behind a password, which outlives the one who opened it' }],
