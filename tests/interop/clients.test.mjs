@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { bytesByPolling } from './support/bytes.mjs';
 import { CLIENTS, ELSEWHERE, FLOWS, PYTHON, TRANSPORTS, TRANSCRIPTS } from './support/clients-table.mjs';
 import { assertMade, grouped, merged, table } from './support/document.mjs';
 import { flows } from './support/flows.mjs';
@@ -78,6 +79,13 @@ describe('a client', { concurrency: 8 }, () => {
           }
         }
       }
+    });
+  }
+
+  // A 1 for bytes, their length with the type, 255, the type 4 and the bytes; or the type behind a `b`, and base64.
+  for (const [query, expected] of [['', '\x01\x04\xff\x04v=0'], ['&b64=1', '6:b4dj0w']]) {
+    test(`of Engine.IO 3 hears bytes by polling${query && ` with ${query.slice(1)}`} as from Socket.IO's own servers`, async () => {
+      for (const each of [server, originals[2], originals[4]]) assert.equal(await bytesByPolling(each, { ours: each === server, query }), expected);
     });
   }
 

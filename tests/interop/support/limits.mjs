@@ -34,37 +34,6 @@ async function textToOld(io, { url }, { ours }) {
   }
 }
 
-// What a polling client of protocol 3 hears of bytes that another one sends: by the payload itself, since a client throws at a broken one.
-async function bytesToOld({ url }, { ours }) {
-  const poller = `${url}/socket.io/?EIO=3&transport=polling`;
-  const { sid } = JSON.parse((await (await fetch(poller)).text()).match(/{.*?}/s)[0]);
-  const session = `${poller}&sid=${sid}`;
-  const hear = async () => Buffer.from(await (await fetch(session)).arrayBuffer()).toString('latin1');
-  const say = (packet) => fetch(session, { method: 'POST', headers: { 'content-type': 'text/plain;charset=UTF-8' }, body: `${packet.length}:${packet}` });
-  const until = async (pattern) => {
-    for (let heard = ''; ; heard += await hear()) if (pattern.test(heard)) return heard;
-  };
-  const recent = ofLine('-2').io(url, { transports: ['websocket'], forceNew: true, reconnection: false });
-  const caster = new Peer(recent, 'caster');
-  const bytes = Buffer.from('v=0');
-  try {
-    if (ours) {
-      await say('42["TV_INIT"]');
-      const [, code] = (await until(/TV_INIT_OK/)).match(/"TV_INIT_OK","(\w+)"/);
-      await dialects.A.join(caster, false, code);
-      await dialects.A.sendOffer(caster, false, { sdp: bytes });
-    } else {
-      await within(new Promise((resolve) => recent.once('connect', resolve)), 'connection');
-      recent.emit('say', { sdp: bytes });
-    }
-    // The packet's type and the bytes, after a 1 for bytes, their length and 255.
-    const heard = await within(until(/_placeholder/), 'bytes');
-    return heard.endsWith('\x01\x04\xff\x04v=0') ? 'arrives' : 'arrives broken, and breaks what follows';
-  } finally {
-    recent.disconnect();
-  }
-}
-
 // Whether a client gets as far as the namespace; the server ends one that does not, after 45 s.
 async function connects(io, server) {
   const kind = { options: { transports: ['websocket'] }, ends: 'websocket' };
@@ -85,13 +54,6 @@ export const LIMITS = [
     instead: 'let it upgrade, or use WebSocket only',
     run: (server, which) => textToOld(io, server, which),
   })),
-  {
-    client: 'socket.io-client 1.4 to 2.5, and others of Engine.IO 3',
-    what: 'bytes that it hears over polling',
-    outcomes: { ours: 'arrives broken, and breaks what follows', 4: 'arrives', 2: 'arrives' },
-    instead: 'let it upgrade, or send text',
-    run: bytesToOld,
-  },
   {
     client: 'socket.io-client-cpp 1.6.1 (a transcript)',
     what: '`/`, since it says that it speaks protocol 4 and speaks 3',
