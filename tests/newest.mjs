@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const copy = join(root, 'target/newest');
-// These are of a certain age: an engine, and the clients that are one of many versions, with a minor version in their names.
-const isKept = (name) => name === 'chrome-aws-lambda' || /^socket\.io-client-\d+\.\d+$/.test(name);
+// These are of a certain age: an engine, and what is one of many versions and has a minor version in its name.
+const isKept = (name) => name === 'chrome-aws-lambda' || /-\d+\.\d+$/.test(name);
 
 const execute = (command, args, folder = copy) => execFileSync(command, args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
 const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
