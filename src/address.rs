@@ -35,14 +35,19 @@ pub fn interfaces() -> Vec<IpAddr> {
 /// The origins (`http://…`, `https://…`) under which other machines reach a listener here, the default route's first; never
 /// loopback.
 pub fn origins(scheme: &str, http: SocketAddr) -> Vec<String> {
-    let ip = http.ip().to_canonical();
+    hosts(http.ip()).iter().map(|host| origin(scheme, host, http.port())).collect()
+}
+
+/// The addresses by which other machines reach what is bound to `listening`, the default route's first; never loopback.
+pub fn hosts(listening: IpAddr) -> Vec<Host> {
+    let ip = listening.to_canonical();
     let mut reachable = vec![relay_ip(ip)];
     if ip.is_unspecified() {
         reachable.extend(interfaces().into_iter().filter(|own| own.is_ipv4() || ip.is_ipv6()));
     }
     let mut seen = std::collections::HashSet::new();
     reachable.retain(|ip| reaches_others(ip) && seen.insert(*ip));
-    reachable.into_iter().map(|ip| origin(scheme, &host(ip), http.port())).collect()
+    reachable.into_iter().map(host).collect()
 }
 
 /// The origin of a server, without the scheme's own port.

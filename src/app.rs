@@ -12,7 +12,7 @@ use socketioxide::SocketIo;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use url::Url;
+use url::{Host, Url};
 
 use crate::address;
 use crate::api::{self, Api, Numbers, Probe, Site};
@@ -32,7 +32,7 @@ use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoom
 use crate::port::{self, Doors, Listener as Socket};
 use crate::relay::{self, Diversion};
 use crate::signals::Reload;
-use crate::tls::{Certificates, Kind};
+use crate::tls::{Certificate, Certificates, Kind};
 use crate::users::{Directory, OtherRealms, Store};
 use crate::{http, namespaces, numbers, router, socket_io};
 
@@ -84,7 +84,7 @@ impl App {
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;
         let mut sockets = Sockets::bind(&config).await?;
-        let https_port = config.tls.https.is_some().then(|| sockets.https_port());
+        let https_port = config.tls.https.is_some().then(|| sockets.https_addr().port());
         config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
         let bound = relay::bind_addresses(&config.relay)?;
         let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
@@ -129,14 +129,14 @@ impl App {
             guesses: config.cast.guesses,
         };
         let multi = MultiGateway::new(MultiRooms::new(rooms, rand::random()), directory.clone(), config.cast.guesses);
-        let (layer, io) = socket_io::server();
+        let (signaling, io) = socket_io::server();
         namespaces::attach(&io, &gateway, &multi);
 
         let relay_alive = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay_alive);
         let hub = Hub::new(&config.calls);
         let (meter, casts, calls, sessions) = (relay.meter(), gateway.clone(), hub.clone(), multi.clone());
-        let certified = certificates.clone();
+        let (certified, traffic) = (certificates.clone(), signaling.traffic());
         let mut probes = vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
         if let Some(certificates) = certificates.clone() {
             probes
@@ -154,6 +154,7 @@ impl App {
             probes,
             numbers: Numbers(Box::new(move || {
                 let mut families = numbers::signaling(casts.counts(), sessions.counts());
+                families.extend(numbers::websockets(&traffic));
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
                 families.extend(certified.iter().flat_map(numbers::certificate));
@@ -179,7 +180,7 @@ impl App {
         };
         let lost_upgrades = Arc::new(LostUpgrades::default());
         let collider_doors = doors(router::collider(hub.clone(), &config.http, Arc::clone(&lost_upgrades)));
-        let doors = doors(router::router(layer, api, hub.clone(), &config.http, public_url, https, lost_upgrades));
+        let doors = doors(router::router(signaling, api, hub.clone(), &config.http, public_url, https, lost_upgrades));
         Ok(Self {
             config,
             sockets,
@@ -243,14 +244,12 @@ impl App {
         let public = self.config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
         let http = self.sockets.http.addr;
         let here = format!("http://localhost:{}", http.port());
-        let others = match (&public, &self.certificates) {
-            (Some(url), _) => vec![url.clone()],
-            (None, Some(_)) => self.origins("https", self.sockets.https_port()),
-            (None, None) => self.origins("http", http.port()),
-        };
+        let certificate = self.certificates.as_ref().map(Certificates::current);
+        let (secure, uncovered) = certificate.as_ref().map(|current| self.secure_origins(current)).unzip();
+        let others = public.clone().map(|url| vec![url]).or(secure).unwrap_or_else(|| self.http_origins());
         // A TV can't be told to trust a certificate that no authority has signed.
-        let distrusted = self.certificates.as_ref().map(Certificates::current).filter(|current| !current.is_trusted());
-        let tv = if distrusted.is_some() && public.is_none() { self.origins("http", http.port()) } else { others.clone() };
+        let distrusted = certificate.filter(|current| !current.is_trusted());
+        let tv = if distrusted.is_some() && public.is_none() { self.http_origins() } else { others.clone() };
         let ports = &self.config.relay.ports;
         let mut text = format!("Castway {} is running.\n\n", env!("CARGO_PKG_VERSION"));
         let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<14}{value}\n"));
@@ -295,7 +294,8 @@ impl App {
         let seen: Vec<_> = self.external.relays().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
         line("", &format!("seen by others as {}", seen.join(" and ")));
         line("Data", &shown(&self.config.data_dir));
-        let warnings = self.warnings(public.as_deref(), &here);
+        let mut warnings = self.warnings(public.as_deref(), &here);
+        warnings.extend(uncovered.flatten().filter(|_| public.is_none()));
         if !warnings.is_empty() {
             text.push_str("\nWill not work as it stands:\n");
             warnings.iter().for_each(|warning| text.push_str(&format!("  ! {warning}\n")));
@@ -303,17 +303,41 @@ impl App {
         text
     }
 
-    /// The origins under which other machines reach this one, those of the external addresses first.
-    fn origins(&self, scheme: &str, port: u16) -> Vec<String> {
-        let ip = self.sockets.http.addr.ip();
-        let external = self.external.hosts().into_iter().filter(|host| address::leads_to(host, ip));
-        let mut origins: Vec<String> = external.map(|host| address::origin(scheme, &host, port)).collect();
-        for own in address::origins(scheme, SocketAddr::new(ip, port)) {
-            if !origins.contains(&own) {
-                origins.push(own);
+    /// The hosts by which other machines reach what is bound to `ip` here, the external ones first.
+    fn hosts(&self, ip: IpAddr) -> Vec<Host> {
+        let mut hosts: Vec<Host> = self.external.hosts().into_iter().filter(|host| address::leads_to(host, ip)).collect();
+        for own in address::hosts(ip) {
+            if !hosts.contains(&own) {
+                hosts.push(own);
             }
         }
-        origins
+        hosts
+    }
+
+    fn http_origins(&self) -> Vec<String> {
+        let addr = self.sockets.http.addr;
+        self.hosts(addr.ip()).iter().map(|host| address::origin("http", host, addr.port())).collect()
+    }
+
+    /// The origins over TLS by which other machines reach this one without a warning about its name: those of its hosts that the
+    /// certificate is for, or else the hosts of the certificate. Where there are neither, all of its hosts, and what to do.
+    fn secure_origins(&self, certificate: &Certificate) -> (Vec<String>, Option<String>) {
+        let addr = self.sockets.https_addr();
+        let origins = |hosts: &[Host]| hosts.iter().map(|host| address::origin("https", host, addr.port())).collect();
+        let all = self.hosts(addr.ip());
+        let mut good: Vec<Host> = all.iter().filter(|host| certificate.covers(&address::unbracketed(host))).cloned().collect();
+        if good.is_empty() {
+            good = certificate.hosts().into_iter().filter(|host| address::leads_to(host, addr.ip())).collect();
+        }
+        if !good.is_empty() || all.is_empty() {
+            return (origins(&good), None);
+        }
+        let warning = format!(
+            "The certificate is for {}, and for no address of this machine, so browsers warn of it. Set CASTWAY_PUBLIC_URL to the \
+             address that people type, with a name that the certificate is for",
+            certificate.names.first().map_or("no host", String::as_str)
+        );
+        (origins(&all), Some(warning))
     }
 
     fn warnings(&self, public: Option<&str>, here: &str) -> Vec<String> {
@@ -452,8 +476,8 @@ impl Sockets {
     }
 
     /// Where HTTPS is: every port takes TLS.
-    fn https_port(&self) -> u16 {
-        self.https.as_ref().unwrap_or(&self.http).addr.port()
+    fn https_addr(&self) -> SocketAddr {
+        self.https.as_ref().unwrap_or(&self.http).addr
     }
 
     fn into_listeners(self) -> Vec<Socket> {

@@ -20,17 +20,24 @@ use socketioxide::{SendError, SocketError};
 use crate::client::Client;
 use crate::driver::Driver;
 use crate::packet::Message;
+use crate::size::EVENT_KIB;
 
 /// Names one client connection, for as long as it lives; given by its gateway.
 pub type ConnectionId = u64;
 
-/// Bytes a second, and at once, that a client may send: far more than any negotiation takes, and little enough for what waits
-/// for a side that has stopped reading until its pings time out.
-const BUDGET: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(512 << 10).unwrap(), NonZeroU32::new(2 << 20).unwrap());
+/// Bytes a second, and at once, that a client may send: three events of the largest size, or fifteen of the largest descriptions.
+const SENT: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(512 << 10).unwrap(), NonZeroU32::new(4 << 20).unwrap());
+/// The same for what others send to one client. socketioxide counts what waits for a client in events, 4096 of them, and they may be
+/// of half a MiB each; a client that does not read gets 61 MiB until its pings time out, and not 2 GiB. One that answers pings and
+/// does not read can still be sent more.
+const RECEIVED: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(1 << 20).unwrap(), NonZeroU32::new(16 << 20).unwrap());
 /// What the smallest event costs of it.
 const EVENT_COST: usize = 100;
-/// Clients say one or two things in the instant between being told that they are connected and being in the table.
-const EARLY: usize = 16;
+/// Clients say one or two things in the instant between being told that they are connected and being in the table: so many, and of
+/// so many bytes together.
+const EARLY: (usize, usize) = (16, 1 << 20);
+/// Bytes of what only few others may be sent at once.
+const LARGE: usize = 2 * EVENT_KIB * 1024;
 /// How often a client whose send buffer is full is tried to be disconnected.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -157,21 +164,37 @@ pub async fn disconnect(socket: SocketRef) {
     }
 }
 
-/// Bytes that a client may still send.
-pub struct Budget(DefaultDirectRateLimiter);
+/// Bytes that a client may still send, and still be sent by others.
+pub struct Traffic {
+    sent: DefaultDirectRateLimiter,
+    received: DefaultDirectRateLimiter,
+}
 
-impl Default for Budget {
+impl Default for Traffic {
     fn default() -> Self {
-        Self(RateLimiter::direct(Quota::per_second(BUDGET.0).allow_burst(BUDGET.1)))
+        let limiter = |(rate, burst)| RateLimiter::direct(Quota::per_second(rate).allow_burst(burst));
+        Self { sent: limiter(SENT), received: limiter(RECEIVED) }
     }
 }
 
-impl Budget {
-    /// Takes an event of `size` bytes from it; `false`: it has not so much left now.
-    pub fn take(&self, size: usize) -> bool {
-        let cost = u32::try_from(size.max(EVENT_COST)).ok().and_then(NonZeroU32::new).unwrap_or(BUDGET.1);
-        matches!(self.0.check_n(cost.min(BUDGET.1)), Ok(Ok(())))
+impl Traffic {
+    /// Counts an event of a client, of `bytes`, that goes to so many others; `false`: the client may not send so much now. One that
+    /// goes to very many costs all that there is.
+    pub fn send(&self, bytes: usize, copies: usize) -> bool {
+        // A large one would be more than anybody may send.
+        let is_large = bytes > LARGE && bytes.saturating_mul(copies) > SENT.1.get() as usize;
+        !is_large && take(&self.sent, bytes.saturating_mul(copies), SENT.1)
     }
+
+    /// Counts what another client sends to this one; `false`: it is more than is kept for a client that perhaps does not read.
+    pub fn receive(&self, bytes: usize) -> bool {
+        take(&self.received, bytes, RECEIVED.1)
+    }
+}
+
+fn take(limiter: &DefaultDirectRateLimiter, bytes: usize, burst: NonZeroU32) -> bool {
+    let cost = u32::try_from(bytes.max(EVENT_COST)).ok().and_then(NonZeroU32::new).unwrap_or(burst);
+    matches!(limiter.check_n(cost.min(burst)), Ok(Ok(())))
 }
 
 /// Sends of one event; remembers who is to be disconnected after it.
@@ -216,7 +239,8 @@ impl<R> Early<R> {
     fn hold(&self, heard: Heard<R>) -> Option<Heard<R>> {
         let mut early = self.lock();
         let Some(waiting) = early.as_mut() else { return Some(heard) };
-        if waiting.len() < EARLY {
+        let bytes = waiting.iter().map(|heard| heard.size).sum::<usize>() + heard.size;
+        if waiting.len() < EARLY.0 && bytes <= EARLY.1 {
             waiting.push(heard);
         }
         None

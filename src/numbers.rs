@@ -7,6 +7,8 @@ use crate::apprtc::hub::Census;
 use crate::multiconnection::room::Counts;
 use crate::relay::Stats;
 use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
+use crate::socket_io::Traffic;
+use crate::socket_io::frames::Counts as Counted;
 use crate::tls::Certificates;
 
 /// Of the certificate.
@@ -27,6 +29,26 @@ pub fn certificate(certificates: &Certificates) -> Vec<Family> {
             Kind::Counter,
             certificates.failures() as f64,
         ),
+    ]
+}
+
+/// What the WebSockets of Socket.IO carry, both ways.
+#[must_use]
+pub fn websockets(traffic: &Traffic) -> Vec<Family> {
+    let ways = [("received", traffic.received.counts()), ("sent", traffic.sent.counts())];
+    let family = |name, help, kind, number: fn(&Counted) -> u64| {
+        let sample = |(way, counts): &(&str, Counted)| Sample {
+            labels: vec![("direction", (*way).to_owned())],
+            value: number(counts) as f64,
+        };
+        Family { name, help, kind, samples: ways.iter().map(sample).collect() }
+    };
+    vec![
+        family("castway_websocket_bytes", "Bytes on Socket.IO's WebSockets", Kind::Counter, |counts| counts.bytes),
+        family("castway_websocket_messages", "Complete messages on them", Kind::Counter, |counts| counts.messages),
+        family("castway_websocket_incomplete_bytes", "Bytes of messages that are not complete yet", Kind::Gauge, |counts| {
+            counts.incomplete
+        }),
     ]
 }
 

@@ -14,8 +14,10 @@ use socketioxide::handler::FromMessageParts;
 use socketioxide::socket::Socket;
 use socketioxide_core::{Str, Value as Packet};
 
-/// Bytes of one event's arguments at most, binary attachments included.
-pub const MAX_PAYLOAD: usize = 64 * 1024;
+/// Values of the JSON around binary attachments at most: each takes a multiple of what it is as text.
+const MAX_VALUES: usize = 4096;
+/// Bytes that one of them takes, about.
+const VALUE_BYTES: usize = 160;
 
 /// An event as it came: the JSON array with the event's name first, and the binary attachments.
 pub struct Message {
@@ -51,35 +53,43 @@ pub enum Payload {
     /// The JSON text as it came, copied and never parsed.
     Raw(Box<RawValue>),
     /// With binary attachments, whose places the text names.
-    Binary { tree: Value, attachments: VecDeque<Bytes> },
+    Binary { tree: Value, attachments: VecDeque<Bytes>, bytes: usize },
 }
 
 impl Payload {
-    /// `None` where an attachment is missing or named twice: each place would get a copy of it.
+    /// `None` where an attachment is missing or named twice, since each place would get a copy of it, or where there is more JSON
+    /// around them than anybody needs.
     pub fn new(json: Box<RawValue>, attachments: VecDeque<Bytes>) -> Option<Self> {
         if attachments.is_empty() {
             return Some(Self::Raw(json));
         }
         let tree: Value = serde_json::from_str(json.get()).ok()?;
-        let mut free = vec![true; attachments.len()];
-        take_places(&tree, &mut free).then_some(Self::Binary { tree, attachments })
+        let (mut free, mut values) = (vec![true; attachments.len()], 0);
+        let fits = take_places(&tree, &mut free, &mut values);
+        let bytes = json.get().len() + values * VALUE_BYTES + attachments.iter().map(Bytes::len).sum::<usize>();
+        fits.then_some(Self::Binary { tree, attachments, bytes })
     }
 
-    /// How much it holds, roughly.
+    /// Bytes that it holds, about.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Raw(json) => json.get().len(),
-            Self::Binary { tree: _, attachments } => MAX_PAYLOAD + attachments.iter().map(Bytes::len).sum::<usize>(),
+            Self::Binary { bytes, .. } => *bytes,
         }
     }
 }
 
-/// Takes the places that `tree` names; `false`: one that there is not, or one for the second time.
-fn take_places(tree: &Value, free: &mut [bool]) -> bool {
+/// Takes the places that `tree` names and counts its values; `false`: a place that there is not, or one for the second time, or too
+/// many values.
+fn take_places(tree: &Value, free: &mut [bool], values: &mut usize) -> bool {
+    *values += 1;
+    if *values > MAX_VALUES {
+        return false;
+    }
     match (placeholder(tree), tree) {
         (Some(place), _) => free.get_mut(place).is_some_and(std::mem::take),
-        (None, Value::Object(map)) => map.values().all(|value| take_places(value, free)),
-        (None, Value::Array(items)) => items.iter().all(|item| take_places(item, free)),
+        (None, Value::Object(map)) => map.values().all(|value| take_places(value, free, values)),
+        (None, Value::Array(items)) => items.iter().all(|item| take_places(item, free, values)),
         (None, Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => true,
     }
 }
@@ -94,7 +104,7 @@ impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Raw(json) => json.serialize(serializer),
-            Self::Binary { tree, attachments } => WithAttachments { tree, attachments }.serialize(serializer),
+            Self::Binary { tree, attachments, .. } => WithAttachments { tree, attachments }.serialize(serializer),
         }
     }
 }

@@ -9,8 +9,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
-use socketioxide::layer::SocketIoLayer;
-use tower::Layer as _;
+use tower::ServiceExt as _;
 use tower::util::option_layer;
 use tower_http::cors::{AllowCredentials, AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -18,14 +17,15 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::apprtc::collider;
 use crate::apprtc::hub::Hub;
 use crate::client::{self, Client};
-use crate::config::{CorsOrigins, HttpConfig};
+use crate::config::{AllowedOrigin, CorsOrigins, HttpConfig};
 use crate::http::{LostUpgrades, Redirect};
+use crate::socket_io::jsonp;
 use crate::{http, pages, socket_io};
 
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.
 /// `own`: the origin people type, where it is set. `https`: where HTTPS is, and whether for good, see [`hsts`].
 pub fn router(
-    layer: SocketIoLayer,
+    signaling: socket_io::Server,
     api: Router,
     hub: Hub,
     config: &HttpConfig,
@@ -35,21 +35,23 @@ pub fn router(
 ) -> Router {
     let mut cors = config.cors.clone();
     if let CorsOrigins::Only(list) = &mut cors {
-        list.extend(own);
+        list.extend(own.map(AllowedOrigin::Exact));
     }
-    let allowed = Arc::new(cors.clone());
-    let routes = api.merge(pages::calls()).merge(collider::on_the_main_port(hub, pages::router()));
-    // Around all of them at once: `Router::layer` would give each route, and each of its methods, a Socket.IO server of its own.
-    let behind = Router::new().fallback_service(layer.layer(routes)).layer(middleware::from_fn(socket_io::prepare));
+    let allowed = Arc::new(cors);
+    let routes = collider::on_the_main_port(&hub, api.merge(pages::calls()), pages::router());
+    let collider = routes.clone();
+    let behind = signaling.in_front_of(routes);
     let (redirect, hsts) = https.unzip();
     let redirect = redirect.map(|redirect| middleware::from_fn_with_state(Arc::new(redirect), http::redirect));
-    // Socket.IO takes all paths that begin like this one.
-    pages::socket_io_client()
+    // Socket.IO takes all other paths that begin like these.
+    pages::socket_io_clients()
         .fallback_service(behind)
-        .layer(middleware::from_fn_with_state(allowed, refuse_foreign_origins))
-        .layer(cors_layer(&cors))
+        .layer(middleware::from_fn_with_state(Arc::clone(&allowed), refuse_foreign_origins))
+        .layer(middleware::from_fn_with_state(collider, past_socket_io))
         .layer(middleware::from_fn_with_state(lost_upgrades, http::refuse_lost_upgrades))
         .layer(option_layer(redirect))
+        // Around whatever answers: what has no CORS headers is hidden from pages of other origins, errors and redirects, too.
+        .layer(cors_layer(&allowed))
         .layer(middleware::from_fn_with_state(trusted(config), client::identify))
         .layer(option_layer(self::hsts(hsts.unwrap_or(false))))
 }
@@ -74,34 +76,50 @@ pub fn hsts(on: bool) -> Option<SetResponseHeaderLayer<HeaderValue>> {
 /// Browsers ask nobody before they open a WebSocket to another origin, so an allow-list is kept here for Socket.IO. Native
 /// clients send no Origin and are not what it is about.
 async fn refuse_foreign_origins(State(allowed): State<Arc<CorsOrigins>>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    if let (CorsOrigins::Only(list), Some(origin)) = (&*allowed, origin)
-        && request.uri().path().starts_with("/socket.io")
-    {
-        let host = request.extensions().get::<Client>().and_then(|client| client.host.as_deref());
-        let own = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
-        if !own && !list.iter().any(|listed| listed == origin) {
-            return (StatusCode::FORBIDDEN, "This origin is not in CASTWAY_CORS_ORIGINS.\n").into_response();
-        }
+    if *allowed == CorsOrigins::Any || !socket_io::serves(request.uri().path()) {
+        return next.run(request).await;
+    }
+    let client = request.extensions().get::<Client>();
+    let refusal = match request.headers().get(header::ORIGIN) {
+        Some(origin) if !allowed.allow(origin, client) => "This origin is not in CASTWAY_CORS_ORIGINS.\n",
+        _ if jsonp::is_asked(request.uri()) => NO_JSONP,
+        _ => return next.run(request).await,
+    };
+    (StatusCode::FORBIDDEN, refusal).into_response()
+}
+
+/// Socket.IO takes every path that begins with `/socket.io`, but Engine.IO's requests have the path `/socket.io/` and name their
+/// protocol in the query. POST and DELETE of others are Collider's, for rooms of such names.
+async fn past_socket_io(State(collider): State<Router>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let other = path.starts_with("/socket.io") && !matches!(path, "/socket.io" | "/socket.io/");
+    let engine_io = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("EIO=")));
+    if other && !engine_io && matches!(*request.method(), Method::POST | Method::DELETE) {
+        return collider.oneshot(request).await.into_response();
     }
     next.run(request).await
 }
 
-fn cors_layer(origins: &CorsOrigins) -> CorsLayer {
-    let origin = match origins {
-        CorsOrigins::Any => AllowOrigin::mirror_request(),
-        CorsOrigins::Only(list) => AllowOrigin::list(list.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
+const NO_JSONP: &str = "JSONP polling is refused where CASTWAY_CORS_ORIGINS lists origins, since scripts don't say whose page \
+                        they are of. Leave forceJSONP out.\n";
+
+/// What browsers are told before they let a page of another origin read an answer; errors tell it, too, or nobody could read them.
+///
+/// Under `/socket.io` credentials are allowed: clients of socket.io 2 send every request with them, newer ones where a page says
+/// `withCredentials`, and neither reads an answer otherwise. So **no cookie of this server may ever be valid for `/socket.io`**
+/// (RFC 6265 §5.1.4: its path must be neither `/` nor that): any page that is allowed, by default every page there is, could
+/// act with it. `tests/interop/cors.test.mjs` looks at the answer of every route. Elsewhere no credentials are allowed.
+fn cors_layer(origins: &Arc<CorsOrigins>) -> CorsLayer {
+    let allows = |origins: &Arc<CorsOrigins>| {
+        let origins = Arc::clone(origins);
+        move |origin: &HeaderValue, request: &Parts| origins.allow(origin, request.extensions.get::<Client>())
     };
+    let with_credentials = allows(origins);
     CorsLayer::new()
-        .allow_origin(origin)
+        .allow_origin(AllowOrigin::predicate(allows(origins)))
         .allow_methods(AllowMethods::list([Method::GET, Method::POST, Method::DELETE]))
         .allow_headers(AllowHeaders::mirror_request())
-        .allow_credentials(AllowCredentials::predicate(|_, request| is_engine_io_3(request)))
-}
-
-/// Clients of socket.io 2 send every request "with credentials" and read the answer only if that is allowed. Nothing here
-/// sets or reads a cookie, and newer clients do not ask, so it is allowed to those alone.
-fn is_engine_io_3(request: &Parts) -> bool {
-    let version_3 = request.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "EIO=3"));
-    version_3 && request.uri.path().starts_with("/socket.io")
+        .allow_credentials(AllowCredentials::predicate(move |origin, request| {
+            socket_io::serves(request.uri.path()) && with_credentials(origin, request)
+        }))
 }

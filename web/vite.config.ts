@@ -1,6 +1,7 @@
 import legacy from '@vitejs/plugin-legacy';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { defineConfig, type Plugin } from 'vite';
 import { plainScripts } from './plain-scripts';
 
@@ -8,12 +9,19 @@ const page = (name: string) => resolve(import.meta.dirname, `${name}.html`);
 const scripts = plainScripts();
 const server = process.env['CASTWAY_DEV_SERVER'] ?? 'http://127.0.0.1:8080';
 
-// What pages load from a Socket.IO server, as it comes from npm.
-const socketIoClient: Plugin = {
-  name: 'socket-io-client',
+// What pages load from a Socket.IO server, as it comes from npm: what the original servers of version 4 and 2 have. Packed, since
+// these and their maps are larger than all our pages.
+const socketIoClients: Plugin = {
+  name: 'socket-io-clients',
   generateBundle() {
-    const source = readFileSync(resolve(import.meta.dirname, 'node_modules/socket.io-client/dist/socket.io.min.js'), 'utf8');
-    this.emitFile({ type: 'asset', fileName: 'socket.io/socket.io.js', source: source.replace(/\n\/\/# sourceMappingURL=.*/, '') });
+    const emit = (installed: string, file: string, folder = '') => {
+      for (const name of [file, `${file}.map`]) {
+        const source = readFileSync(resolve(import.meta.dirname, 'node_modules', installed, 'dist', name));
+        this.emitFile({ type: 'asset', fileName: `socket.io/${folder}${name}.gz`, source: gzipSync(source, { level: 9 }) });
+      }
+    };
+    for (const kind of ['', '.min', '.esm.min', '.msgpack.min']) emit('socket.io-client', `socket.io${kind}.js`);
+    for (const kind of ['', '.slim']) emit('socket.io-client-2', `socket.io${kind}.js`, 'v2/');
   },
 };
 
@@ -58,7 +66,7 @@ export default defineConfig({
       additionalLegacyPolyfills: ['regenerator-runtime/runtime'],
     }),
     scripts.after,
-    socketIoClient,
+    socketIoClients,
   ],
   server: {
     proxy: {

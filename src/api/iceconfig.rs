@@ -1,4 +1,5 @@
 //! `GET` and `POST /v1alpha/iceconfig`: ICE servers as AppRTC's clients ask for them, before they have told anybody who they are.
+//! `/v1alpha/turn` is the same for those of 2014 to 2016, which parse the TURN REST API's answer.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,30 +12,73 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::turn::fits;
-use super::{Api, Error};
+use super::{Api, Error, TurnReply};
 use crate::client::Client;
 use crate::config::IceAccess;
 use crate::secret::Secret;
 use crate::users::Credentials;
 
-/// 200, `{"lifetimeDuration","iceServers","blockStatus","iceTransportPolicy"}`. Nothing is read but `key` of the query.
+/// 200, `{"lifetimeDuration","iceServers","blockStatus","iceTransportPolicy"}`. Nothing is read of the query but `key` and `tt`, the
+/// transport to the servers.
 pub(super) async fn issue(
     State(api): State<Arc<Api>>,
     Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
-    api.ice_limiter.check(client.address).map_err(Error::TooManyRequests)?;
-    let config = &api.credentials.ice;
-    let keys = form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()).filter(|(name, _)| name == "key");
-    let keys: Vec<_> = keys.map(|(_, key)| Secret::new(key.into_owned())).collect();
-    if config.access == IceAccess::Key && !fits(&keys, &api.credentials.api_keys) {
-        return Err(Error::Unauthorized);
-    }
-    // A name of its own each time: quotas are per user, and one caller must not use up another's.
-    let issued = api.directory.issue(&format!("call-{:016x}", rand::random::<u64>()), Some(config.ttl), SystemTime::now());
+    let wish = Wish::read(query.as_deref().unwrap_or_default());
+    let issued = wish.credentials(&api, &client)?;
     let host = client.host.as_deref();
-    let reply = reply(&issued, api.ice.stun_uris(host), api.ice.uris(host));
+    // No URL of STUN names a transport.
+    let stun = if wish.transport.is_none() { api.ice.stun_uris(host) } else { Vec::new() };
+    let reply = reply(&issued, stun, wish.chosen(api.ice.uris(host)));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
+}
+
+/// 200, `{"username","password","ttl","uris"}`, with the same access, rate and query as [`issue`].
+pub(super) async fn issue_turn(
+    State(api): State<Arc<Api>>,
+    Extension(client): Extension<Client>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Error> {
+    let wish = Wish::read(query.as_deref().unwrap_or_default());
+    let issued = wish.credentials(&api, &client)?;
+    let reply = TurnReply::new(&issued, wish.chosen(api.ice.uris(client.host.as_deref())));
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
+}
+
+/// What the query asks for.
+struct Wish {
+    /// One that fits is enough.
+    keys: Vec<Secret<String>>,
+    /// As in `?transport=…`; `None`: any.
+    transport: Option<String>,
+}
+
+impl Wish {
+    fn read(query: &str) -> Self {
+        let fields = || form_urlencoded::parse(query.as_bytes());
+        let keys = fields().filter(|(name, _)| name == "key").map(|(_, key)| Secret::new(key.into_owned()));
+        let transport = fields().find(|(name, _)| name == "tt").map(|(_, transport)| transport.into_owned());
+        Self { keys: keys.collect(), transport: transport.filter(|transport| !transport.is_empty()) }
+    }
+
+    /// Under a name of their own each time: quotas are per user, and one caller must not use up another's.
+    fn credentials(&self, api: &Api, client: &Client) -> Result<Credentials, Error> {
+        api.ice_limiter.check(client.address).map_err(Error::TooManyRequests)?;
+        let config = &api.credentials.ice;
+        if config.access == IceAccess::Key && !fits(&self.keys, &api.credentials.api_keys) {
+            return Err(Error::Unauthorized);
+        }
+        Ok(api.directory.issue(&format!("call-{:016x}", rand::random::<u64>()), Some(config.ttl), SystemTime::now()))
+    }
+
+    /// The URLs of the transport; none where it is one that no server has, as clients choose for themselves.
+    fn chosen(&self, mut urls: Vec<String>) -> Vec<String> {
+        if let Some(transport) = &self.transport {
+            urls.retain(|url| url.split_once("?transport=").is_some_and(|(_, named)| named == transport));
+        }
+        urls
+    }
 }
 
 /// `urls` is never empty: browsers throw at that.
@@ -62,6 +106,20 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_transport_chooses_urls_and_other_fields_are_ignored() {
+        let urls = ["turn:h:1?transport=udp", "turn:h:1?transport=tcp", "turns:h:2?transport=tcp"];
+        let chosen = |query| Wish::read(query).chosen(urls.map(str::to_owned).to_vec());
+        for any in ["", "tt=", "key=a&other=tcp"] {
+            assert_eq!(chosen(any), urls, "{any}");
+        }
+        assert_eq!(chosen("key=&tt=udp"), urls[..1]);
+        assert_eq!(chosen("tt=tcp&tt=udp&x"), urls[1..]);
+        for unknown in ["tt=tls", "tt=TCP", "tt=tc", "tt=tcp%26x"] {
+            assert!(chosen(unknown).is_empty(), "{unknown}");
+        }
+    }
 
     #[test]
     fn urls_are_never_empty_and_turn_has_credentials() {

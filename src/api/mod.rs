@@ -23,6 +23,7 @@ pub use error::Error;
 pub use metrics::{Family, Kind, Numbers, Sample};
 pub use turn::TurnReply;
 
+use crate::apprtc::params;
 use crate::cast::code::CodeAlphabet;
 use crate::config::CredentialsConfig;
 use crate::ice::IceServers;
@@ -41,7 +42,7 @@ pub struct Api {
     pub ice: IceServers,
     /// Shared with whoever else hands out credentials.
     pub limiter: AddressLimiter,
-    /// Of `/v1alpha/iceconfig` alone.
+    /// Of `/v1alpha/iceconfig` and `/v1alpha/turn` alone.
     pub ice_limiter: AddressLimiter,
     pub site: Site,
     /// `None`: no TLS.
@@ -77,11 +78,12 @@ impl fmt::Debug for Probe {
     }
 }
 
-/// `/turn`, `/v1alpha/iceconfig`, `/api/info`, `/healthz`, `/readyz`, `/metrics` and `/.well-known/acme-challenge/`.
+/// `/turn`, `/v1alpha/iceconfig`, `/v1alpha/turn`, `/api/info`, `/healthz`, `/readyz`, `/metrics` and `/.well-known/acme-challenge/`.
 pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/turn", get(turn::issue).post(turn::issue))
-        .route("/v1alpha/iceconfig", get(iceconfig::issue).post(iceconfig::issue))
+        .route(params::ICE_CONFIG, get(iceconfig::issue).post(iceconfig::issue))
+        .route(params::TURN, get(iceconfig::issue_turn).post(iceconfig::issue_turn))
         .route("/api/info", get(info::info))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -1,5 +1,6 @@
 //! The room server over HTTP: join, message, leave, params. Answers are the original's, as `application/json`.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -7,17 +8,18 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, RawQuery, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use super::hub::Hub;
-use super::message::{self, MAX_BODY};
+use super::message::{self, MAX_REPORT_BYTES};
 use super::params::Query;
 use super::room::Refusal;
 use crate::client::Client;
+use crate::size::MAX_WIRE_BYTES;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -29,7 +31,8 @@ pub struct RoomServer {
     pub http: SocketAddr,
 }
 
-/// `/join`, `/message`, `/leave`, `/bye`, `/params` and `/a/`. It wants the [`Client`] in each request's extensions.
+/// `/join`, `/message`, `/leave`, `/bye`, `/params` and `/a` (clients write `/a/`: it is to be behind [`crate::slashes::remove`]).
+/// It wants the [`Client`] in each request's extensions.
 pub fn router(server: RoomServer) -> Router {
     Router::new()
         .route("/join/{room}", post(join))
@@ -38,8 +41,8 @@ pub fn router(server: RoomServer) -> Router {
         // The name that Collider calls it by.
         .route("/bye/{room}/{client}", post(leave))
         .route("/params", get(params))
-        .route("/a/", post(analytics))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .route("/a", post(analytics).layer(DefaultBodyLimit::max(MAX_REPORT_BYTES)))
+        .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
         .with_state(Arc::new(server))
 }
 
@@ -49,6 +52,7 @@ async fn join(
     Extension(client): Extension<Client>,
     Room(room): Room,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Response {
     if let Err(wait) = server.hub.admit_join(client.address) {
         let seconds = wait.as_secs() + 1;
@@ -57,7 +61,8 @@ async fn join(
         return response;
     }
     let origin = server.origin(&client);
-    let query = Query::new(&origin, query.as_deref().unwrap_or_default());
+    let user_agent = user_agent(&headers);
+    let query = Query::new(&origin, query.as_deref().unwrap_or_default(), &user_agent);
     match server.hub.with(|rooms, now| rooms.handle_join(&room, query.is_loopback(), now)) {
         Ok(joined) => answer(StatusCode::OK, &json!({"result": "SUCCESS", "params": query.joined(&room, &joined)})),
         Err(refusal @ Refusal::ServerFull) => refused(StatusCode::SERVICE_UNAVAILABLE, message::result(refusal)),
@@ -71,15 +76,16 @@ async fn say(
     Member { room, client }: Member,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let result = match body {
-        Ok(body) if !body.is_empty() => {
-            let text = String::from_utf8_lossy(&body).into_owned();
-            let said = server.hub.with(|rooms, now| rooms.handle_message(&room, &client, text, now));
-            said.map_or_else(message::result, |()| "SUCCESS")
-        }
-        Ok(_) | Err(_) => "ERROR",
+    let text = match body {
+        Ok(body) if !body.is_empty() => String::from_utf8_lossy(&body).into_owned(),
+        Ok(_) | Err(_) => return answer(StatusCode::OK, &json!({"result": "ERROR"})),
     };
-    answer(StatusCode::OK, &json!({"result": result}))
+    if let Err(large) = message::check_size(&text) {
+        tracing::debug!(%large, "refused");
+        return answer(StatusCode::OK, &json!({"result": "ERROR"}));
+    }
+    let said = server.hub.with(|rooms, now| rooms.handle_message(&room, &client, text, now));
+    answer(StatusCode::OK, &json!({"result": said.map_or_else(message::result, |()| "SUCCESS")}))
 }
 
 /// 200, empty, also where there is no such room or client.
@@ -92,9 +98,11 @@ async fn params(
     State(server): State<Arc<RoomServer>>,
     Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Response {
     let origin = server.origin(&client);
-    let query = Query::new(&origin, query.as_deref().unwrap_or_default());
+    let user_agent = user_agent(&headers);
+    let query = Query::new(&origin, query.as_deref().unwrap_or_default(), &user_agent);
     answer(StatusCode::OK, &query.params().into())
 }
 
@@ -102,6 +110,10 @@ async fn params(
 async fn analytics(body: Result<Bytes, BytesRejection>) -> Response {
     let well_formed = body.is_ok_and(|body| message::is_analytics_event(&body));
     answer(StatusCode::OK, &json!({"result": if well_formed { "SUCCESS" } else { "INVALID_REQUEST" }}))
+}
+
+fn user_agent(headers: &HeaderMap) -> Cow<'_, str> {
+    headers.get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes())).unwrap_or_default()
 }
 
 fn refused(status: StatusCode, result: &str) -> Response {

@@ -13,25 +13,29 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{self, map_request, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Extension, Json, Router};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tower::ServiceExt as _;
 
 use super::hub::{Hub, Inbox, Next, Outbox};
-use super::message::{self, Command, MAX_BODY, MAX_FRAME};
-use crate::client;
+use super::message::{self, Command};
+use crate::size::MAX_WIRE_BYTES;
+use crate::{client, slashes};
 
 /// Every so often a client is pinged; one that was silent since the last time is dead.
 const PING: Duration = Duration::from_secs(30);
 /// For a frame to leave.
 const WRITE: Duration = Duration::from_secs(10);
-/// For what a client said before its slot was ended and is still on its way.
+/// For what a client said before its slot was ended or before it stopped to read, and is still on its way.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 /// For a client to see that its socket is closed.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -43,48 +47,58 @@ const FRAME_COST: usize = 100;
 /// Nearly every socket is idle nearly always.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// First segments of the main port's own routes: none of them is a room of Collider there.
-const RESERVED: [&str; 15] = [
-    "a",
-    "api",
-    "assets",
-    "bye",
-    "css",
-    "images",
-    "join",
-    "js",
-    "leave",
-    "message",
-    "params",
-    "r",
-    "socket.io",
-    "turn",
-    "v1alpha",
-];
-
-/// `/ws`, `/status`, and POST and DELETE of `/ROOM/CLIENT`; what else comes to such a path is for `rest`, as is everything that
-/// is no route.
-pub fn on_the_main_port(hub: Hub, rest: Router) -> Router {
-    let client = post(client_on_the_main_port).delete(client_on_the_main_port).fallback_service(rest.clone());
-    let anonymous = post(anonymous_on_the_main_port).delete(anonymous_on_the_main_port).fallback_service(rest.clone());
-    Router::new()
+/// The main port: what `routes` has, by path and method; then `/ws`, `/status`, and POST and DELETE of `/ROOM/CLIENT`; then `pages`.
+/// So `POST /join/X` is the room server's, and `POST /turn/X` and `DELETE /join/X` are Collider's.
+pub fn on_the_main_port(hub: &Hub, routes: Router, pages: Router) -> Router {
+    let own = Router::new()
         .route("/ws", get(upgrade))
-        .route("/status", get(status))
-        .route("/{room}/{client}", client)
-        .route("/{room}/", anonymous)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(hub)
+        .route("/status", any(status))
+        .with_state(hub.clone())
+        .fallback_service(clients(hub, pages));
+    let own = Router::new().fallback_service(own).layer(map_request(|request| async { slashes::close(request) }));
+    // Another method than those of a route, whose own names are the ones to tell.
+    let other = clients(hub, Router::new().fallback(|| async { StatusCode::METHOD_NOT_ALLOWED }));
+    let other = move |request| {
+        let answer = other.clone().oneshot(slashes::close(request));
+        async { without_allow(answer.await.into_response()) }
+    };
+    let routes = routes.method_not_allowed_fallback(other).fallback_service(own);
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::from_fn(slashes::remove))
+        .layer(map_response(without_foreign_methods))
+        .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
+}
+
+/// POST and DELETE of `/ROOM/CLIENT`; what else comes is for `rest`.
+fn clients(hub: &Hub, rest: Router) -> Router {
+    let client = post(handle_client).delete(handle_client).fallback_service(rest.clone());
+    Router::new()
+        .route("/{room}/{client}", client.clone())
+        .route("/{room}/", client)
+        .with_state(hub.clone())
         .fallback_service(rest)
 }
 
-/// Everything that is Collider's.
+/// axum names a route's methods in whatever answers in its place.
+async fn without_foreign_methods(response: Response) -> Response {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED { response } else { without_allow(response) }
+}
+
+fn without_allow(mut response: Response) -> Response {
+    response.headers_mut().remove(header::ALLOW);
+    response
+}
+
+/// Everything that is Collider's. It answers a path with doubled slashes as the one without, to which the original redirects.
 pub fn on_a_port_of_its_own(hub: Hub) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/ws", get(upgrade))
-        .route("/status", get(status))
-        .fallback(any_path)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(hub)
+        .route("/status", any(status))
+        .fallback_service(any(handle_client).layer(map_response(with_cors)).with_state(hub.clone()))
+        .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
+        .with_state(hub);
+    Router::new().fallback_service(routes).layer(middleware::from_fn(slashes::remove_doubled))
 }
 
 async fn status(State(hub): State<Hub>) -> Response {
@@ -99,42 +113,28 @@ async fn status(State(hub): State<Hub>) -> Response {
     ([(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (header::CACHE_CONTROL, "no-cache")], Json(body)).into_response()
 }
 
-async fn client_on_the_main_port(
-    State(hub): State<Hub>,
-    Extension(from): Extension<client::Client>,
-    Path((room, client)): Path<(String, String)>,
-    method: Method,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    if RESERVED.contains(&room.as_str()) {
-        return StatusCode::NOT_FOUND.into_response();
-    }
-    act(&hub, from.address, &method, &room, &client, body)
-}
-
-async fn anonymous_on_the_main_port(
-    hub: State<Hub>,
-    from: Extension<client::Client>,
-    Path(room): Path<String>,
-    method: Method,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    client_on_the_main_port(hub, from, Path((room, String::new())), method, body).await
-}
-
 /// The path is exactly `/ROOM/CLIENT`, and the client may be empty.
-async fn any_path(
+async fn handle_client(
     State(hub): State<Hub>,
     Extension(from): Extension<client::Client>,
     method: Method,
     uri: Uri,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let mut segments = uri.path().strip_prefix('/').unwrap_or_default().split('/');
-    let mut response = match (segments.next(), segments.next(), segments.next()) {
-        (Some(room), Some(client), None) => act(&hub, from.address, &method, room, client, body),
-        _ => failed(&hub, &format!("Invalid path: {}", uri.path())),
-    };
+    match place(uri.path()) {
+        Some((room, client)) => act(&hub, from.address, &method, &room, &client, body),
+        None => failed(&hub, &format!("Invalid path: {}", uri.path())),
+    }
+}
+
+/// The room and the client of a path, which are read as the names that clients register by.
+fn place(path: &str) -> Option<(String, String)> {
+    let path = percent_decode_str(path).decode_utf8().ok()?;
+    let (room, client) = path.strip_prefix('/')?.split_once('/')?;
+    (!room.is_empty() && !client.contains('/')).then(|| (room.to_owned(), client.to_owned()))
+}
+
+async fn with_cors(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, DELETE"));
@@ -156,6 +156,9 @@ fn act(hub: &Hub, from: IpAddr, method: &Method, room: &str, client: &str, body:
                 return not_sent("Too many new rooms from this address");
             }
             let text = String::from_utf8_lossy(&body).into_owned();
+            if let Err(large) = message::check_size(&text) {
+                return not_sent(&large.to_string());
+            }
             match hub.with(|rooms, now| rooms.handle_post(room, client, text, now)) {
                 Ok(()) => "OK\n".into_response(),
                 Err(refusal) => not_sent(&refusal.to_string()),
@@ -193,7 +196,7 @@ async fn upgrade(
     if let Some(protocol) = first {
         upgrade.set_selected_protocol(protocol);
     }
-    let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
+    let upgrade = upgrade.max_message_size(MAX_WIRE_BYTES).max_frame_size(MAX_WIRE_BYTES);
     let upgrade = upgrade.read_buffer_size(READ_BUFFER).write_buffer_size(0);
     upgrade.on_upgrade(move |socket| async move {
         converse(socket, &hub, from.address).await;
@@ -203,8 +206,10 @@ async fn upgrade(
 
 /// Why a conversation ends.
 enum End {
-    /// The socket is gone, dead or does not take what it is sent.
+    /// The socket is gone or dead.
     Gone,
+    /// It does not take what it is sent, and may have said bye before.
+    Stuck,
     /// It is to be closed.
     Close,
     /// It is to be closed after this error.
@@ -214,14 +219,15 @@ enum End {
 async fn converse(mut socket: WebSocket, hub: &Hub, from: IpAddr) {
     let (outbox, mut inbox) = Outbox::new();
     let mut client = Client { hub, from, outbox, registered: None };
-    let end = listen(&mut socket, &mut client, &mut inbox).await;
-    if matches!(end, End::Close) {
-        timeout(LAST_WORDS, last_words(&mut socket, &mut client)).await.ok();
+    let budget = RateLimiter::direct(Quota::per_second(BUDGET.0).allow_burst(BUDGET.1));
+    let end = listen(&mut socket, &mut client, &mut inbox, &budget).await;
+    if matches!(end, End::Close | End::Stuck) {
+        timeout(LAST_WORDS, last_words(&mut socket, &mut client, &budget)).await.ok();
     }
     // From here its slot has its grace, however long the farewell takes.
     drop(client);
     let last = match end {
-        End::Gone => return,
+        End::Gone | End::Stuck => return,
         End::Close => None,
         End::Error(error) => Some(message::error_frame(&error)),
     };
@@ -242,10 +248,9 @@ async fn converse(mut socket: WebSocket, hub: &Hub, from: IpAddr) {
     timeout(FAREWELL, farewell).await.ok();
 }
 
-async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inbox) -> End {
+async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inbox, budget: &DefaultDirectRateLimiter) -> End {
     let mut ping = interval_at(Instant::now() + PING, PING);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let budget = RateLimiter::direct(Quota::per_second(BUDGET.0).allow_burst(BUDGET.1));
     let mut heard = true;
     loop {
         let next = tokio::select! {
@@ -257,20 +262,20 @@ async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inb
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Gone,
                 };
-                pace(&budget, text.len()).await;
+                pace(budget, text.len()).await;
                 match client.hear(&text) {
                     None => continue,
                     Some(end) => return end,
                 }
             }
             next = inbox.next() => next,
-            () = client.outbox.overflow() => return End::Gone,
+            () = client.outbox.overflow() => return End::Stuck,
             _ = ping.tick() => {
                 if !std::mem::replace(&mut heard, false) {
                     return End::Gone;
                 }
                 if !write(socket, Message::Ping(Bytes::new()), &client.outbox).await {
-                    return End::Gone;
+                    return End::Stuck;
                 }
                 continue;
             }
@@ -279,17 +284,19 @@ async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inb
             Next::Close => return End::Close,
             Next::Send(frame) => {
                 if !write(socket, Message::Text(frame.into()), &client.outbox).await {
-                    return End::Gone;
+                    return End::Stuck;
                 }
             }
         }
     }
 }
 
-async fn last_words(socket: &mut WebSocket, client: &mut Client<'_>) {
+async fn last_words(socket: &mut WebSocket, client: &mut Client<'_>, budget: &DefaultDirectRateLimiter) {
     while let Some(Ok(frame)) = socket.recv().await {
         if let Message::Text(_) | Message::Binary(_) = frame {
-            client.hear(&frame.into_data());
+            let text = frame.into_data();
+            pace(budget, text.len()).await;
+            client.hear(&text);
         }
     }
 }
@@ -336,6 +343,11 @@ impl Client<'_> {
             (Ok(Command::Send { .. }), None) => "Client not registered".into(),
             (Ok(Command::Send { message }), Some(_)) if message.is_empty() => "Invalid send request: missing 'msg'".into(),
             (Ok(Command::Send { message }), Some((room, client))) => {
+                if let Err(large) = message::check_size(&message) {
+                    self.count_error();
+                    self.outbox.send(message::error_frame(&large.to_string()));
+                    return None;
+                }
                 let sent = self.hub.with(|rooms, now| rooms.handle_send(room, client, &self.outbox, message, now));
                 // What does not fit the queue is dropped, as Collider does; one whose slot is gone is being closed already.
                 if let Err(refusal) = sent {
@@ -375,3 +387,7 @@ impl Drop for Client<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "collider_tests.rs"]
+mod tests;

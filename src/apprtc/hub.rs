@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 
 use super::message;
-use super::room::{Counts, Output, Rooms};
+use super::room::Counts;
+use super::rooms::{Output, Rooms};
 use crate::config::CallsConfig;
 use crate::driver::Driver;
 use crate::limit::{AddressCounter, AddressLimiter};

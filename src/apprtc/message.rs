@@ -6,11 +6,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::room::Refusal;
+use crate::size::{self, DESCRIPTION_KIB, TooLarge};
 
-/// Bytes of a frame at most; Android reads no larger ones.
-pub const MAX_FRAME: usize = 128 * 1024;
-/// Bytes of a posted message at most: written as JSON it fits a frame, unless it is hardly text.
-pub const MAX_BODY: usize = 64 * 1024;
+/// Bytes of a report to `/a/` at most.
+pub const MAX_REPORT_BYTES: usize = 64 * 1024;
 /// Bytes of a room's or a client's name at most.
 const MAX_ID: usize = 256;
 
@@ -23,6 +22,14 @@ pub fn is_id(text: &str) -> bool {
 /// Whether a name is short enough; Collider asks no more than that.
 pub const fn is_short(id: &str) -> bool {
     id.len() <= MAX_ID
+}
+
+/// Checks a client's message to its peer: JSON, with an offer or an answer in it at most.
+///
+/// # Errors
+/// [`TooLarge`].
+pub fn check_size(message: &str) -> Result<(), TooLarge> {
+    size::check(message, 0, DESCRIPTION_KIB)
 }
 
 /// What a client says to Collider; a field that is missing is empty.

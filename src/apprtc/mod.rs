@@ -8,4 +8,5 @@ pub mod message;
 pub mod params;
 mod queue;
 pub mod room;
+pub mod rooms;
 mod slots;

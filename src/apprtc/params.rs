@@ -12,18 +12,35 @@ use url::form_urlencoded;
 
 use super::room::Joined;
 
-/// A client's query, and the origin that it used.
+/// The route where ICE servers are asked for.
+pub const ICE_CONFIG: &str = "/v1alpha/iceconfig";
+/// The route where clients of 2014 to 2016 ask for TURN servers.
+pub const TURN: &str = "/v1alpha/turn";
+
+/// A client's query, the origin that it used, and its `User-Agent`.
 #[derive(Debug)]
 pub struct Query<'a> {
     /// Such as `https://call.example.org`, without a slash at the end.
-    origin: &'a str,
+    origin: Cow<'a, str>,
+    user_agent: &'a str,
     raw: &'a str,
     fields: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl<'a> Query<'a> {
-    pub fn new(origin: &'a str, raw: &'a str) -> Self {
-        Self { origin, raw, fields: form_urlencoded::parse(raw.as_bytes()).collect() }
+    /// `user_agent` is empty where the client sent none.
+    pub fn new(origin: &'a str, raw: &'a str, user_agent: &'a str) -> Self {
+        // The original's parser splits at both.
+        let pairs = raw.split(['&', ';']);
+        let fields = pairs.flat_map(|pair| form_urlencoded::parse(pair.as_bytes())).collect();
+        let mut query = Self { origin: origin.into(), user_agent, raw, fields };
+        // The client says that something in front of this server ends TLS.
+        if query.text("wstls") == "true"
+            && let Some(host) = origin.strip_prefix("http://")
+        {
+            query.origin = format!("https://{host}").into();
+        }
+        query
     }
 
     pub fn is_loopback(&self) -> bool {
@@ -32,28 +49,23 @@ impl<'a> Query<'a> {
 
     /// `params` of no room in particular.
     pub fn params(&self) -> Map<String, Value> {
-        let mut warnings = Vec::new();
-        let mut video = self.text("video").to_owned();
-        let hd = self.text("hd");
-        if !hd.is_empty() && !video.is_empty() {
-            warnings.push(format!("The \"hd\" parameter has overridden video={video}"));
-        }
-        if hd.eq_ignore_ascii_case("true") {
-            video = "mandatory:minWidth=1280,mandatory:minHeight=720".to_owned();
-        }
         let (wss_url, wss_post_url) = self.collider();
+        let loopback_script = if self.is_loopback() { "<script src=\"/js/loopback.js\"></script>" } else { "" };
         let params = json!({
             "header_message": null,
             "error_messages": [],
-            "warning_messages": warnings,
+            "warning_messages": self.warnings(),
             "is_loopback": json!(self.is_loopback()).to_string(),
             "pc_config": self.pc_config().to_string(),
             "pc_constraints": self.pc_constraints().to_string(),
             "offer_options": json!({}).to_string(),
-            "media_constraints": json!({"audio": track(self.text("audio")), "video": track(&video)}).to_string(),
+            "media_constraints": self.media_constraints().to_string(),
             "ice_server_url": self.ice_server_url(),
             "ice_server_transports": self.text("tt"),
-            "include_loopback_js": "",
+            // Clients of 2014 to 2016 know these two instead.
+            "turn_url": self.service(&self.origin, TURN),
+            "turn_transports": self.text("tt"),
+            "include_loopback_js": loopback_script,
             "wss_url": wss_url,
             "wss_post_url": wss_post_url,
             "bypass_join_confirmation": json!(false).to_string(),
@@ -103,29 +115,68 @@ impl<'a> Query<'a> {
     }
 
     fn pc_constraints(&self) -> Value {
-        let names = [("dtls", "DtlsSrtpKeyAgreement"), ("dscp", "googDscp"), ("ipv6", "googIPv6")];
-        let optional = names.iter().filter_map(|(parameter, constraint)| {
-            let wish: bool = self.text(parameter).to_ascii_lowercase().parse().ok()?;
-            Some(json!({*constraint: wish}))
+        // A client can't speak DTLS with itself.
+        let dtls = if self.is_loopback() { "false" } else { self.text("dtls") };
+        let wishes = [(dtls, "DtlsSrtpKeyAgreement"), (self.text("dscp"), "googDscp"), (self.text("ipv6"), "googIPv6")];
+        let optional = wishes.into_iter().filter_map(|(wish, constraint)| {
+            let wish: bool = wish.to_lowercase().parse().ok()?;
+            Some(json!({constraint: wish}))
         });
         json!({"optional": optional.collect::<Vec<_>>()})
     }
 
+    fn warnings(&self) -> Vec<String> {
+        let (hd, video) = (self.text("hd"), self.text("video"));
+        let overridden =
+            (!hd.is_empty() && !video.is_empty()).then(|| format!("The \"hd\" parameter has overridden video={video}"));
+        let unsupported = !self.text("minre").is_empty() || !self.text("maxre").is_empty();
+        let unsupported = unsupported
+            .then(|| "The \"minre\" and \"maxre\" parameters are no longer supported. Use \"video\" instead.".to_owned());
+        overridden.into_iter().chain(unsupported).collect()
+    }
+
+    fn media_constraints(&self) -> Value {
+        let (hd, video) = (self.text("hd").to_lowercase(), self.text("video"));
+        let video = match hd.as_str() {
+            "true" => "mandatory:minWidth=1280,mandatory:minHeight=720",
+            "" if video.is_empty() && self.has_hd_by_default() => "optional:minWidth=1280,optional:minHeight=720",
+            _ => video,
+        };
+        let mut constraints = json!({"audio": track(self.text("audio")), "video": track(video)});
+        if !self.text("firefox_fake_device").is_empty() {
+            constraints["fake"] = true.into();
+        }
+        constraints
+    }
+
+    /// Desktop Chrome, and what calls itself so.
+    fn has_hd_by_default(&self) -> bool {
+        self.user_agent.contains("Chrome") && !self.user_agent.contains("Android")
+    }
+
     /// `ts` names another server; empty, none.
     fn ice_server_url(&self) -> String {
-        match self.field("ts").unwrap_or(self.origin) {
+        match self.field("ts").unwrap_or(&self.origin) {
             "" => String::new(),
-            base => {
-                let key = form_urlencoded::byte_serialize(self.text("apikey").as_bytes()).collect::<String>();
-                format!("{base}/v1alpha/iceconfig?key={key}")
-            }
+            base => self.service(base, ICE_CONFIG),
         }
+    }
+
+    /// The URL of a route that answers with ICE servers. Ours is told the transport: clients filter the answer's URLs by `tt` for
+    /// themselves, and add it to those that name none, which makes a `stun:` URL unusable.
+    fn service(&self, base: &str, route: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("key", self.text("apikey"));
+        if base == self.origin && !self.text("tt").is_empty() {
+            query.append_pair("tt", self.text("tt"));
+        }
+        format!("{base}{route}?{}", query.finish())
     }
 
     /// Collider's URL for WebSockets and its origin for HTTP. `wshpp`, another host for them, is ignored: the original posted
     /// messages to whatever it named.
     fn collider(&self) -> (String, String) {
-        let (scheme, host) = self.origin.split_once("://").unwrap_or(("http", self.origin));
+        let (scheme, host) = self.origin.split_once("://").unwrap_or(("http", &self.origin));
         let tls = scheme == "https" && self.text("wstls") != "false";
         match tls {
             true => (format!("wss://{host}/ws"), format!("https://{host}")),
@@ -134,30 +185,26 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Constraints of a track: `true`, `false`, or a comma list of `[mandatory:|optional:]key=value`, where `goog*` keys are optional
-/// by themselves. What is malformed is dropped.
+/// Constraints of a track: `true`, `false`, or a comma list of `[KIND:]key=value`. With a kind, only `mandatory` makes it so;
+/// without one, all but `goog*` keys are. What has not one `=` is dropped.
 fn track(text: &str) -> Value {
-    if text.is_empty() || text.eq_ignore_ascii_case("true") {
-        return true.into();
-    }
-    if text.eq_ignore_ascii_case("false") {
-        return false.into();
+    match text.to_lowercase().as_str() {
+        "" | "true" => return true.into(),
+        "false" => return false.into(),
+        _ => {}
     }
     let (mut mandatory, mut optional) = (Map::new(), Vec::new());
     for item in text.split(',') {
-        let (kind, constraint) = match item.split_once(':') {
-            Some((kind, constraint)) => (Some(kind), constraint),
-            None => (None, item),
+        let parts: Vec<&str> = item.split(':').collect();
+        let is_mandatory = match parts[..] {
+            [kind, _] => kind == "mandatory",
+            _ => !item.starts_with("goog"),
         };
-        let Some((key, value)) = constraint.split_once('=').filter(|(key, value)| !key.is_empty() && !value.contains('=')) else {
-            continue;
-        };
-        match kind {
-            Some("mandatory") => drop(mandatory.insert(key.into(), value.into())),
-            Some("optional") => optional.push(json!({key: value})),
-            Some(_) => {}
-            None if key.starts_with("goog") => optional.push(json!({key: value})),
-            None => drop(mandatory.insert(key.into(), value.into())),
+        let constraint: Vec<&str> = parts.last().unwrap_or(&item).split('=').collect();
+        match constraint[..] {
+            [key, value] if is_mandatory => drop(mandatory.insert(key.into(), value.into())),
+            [key, value] => optional.push(json!({key: value})),
+            _ => {}
         }
     }
     json!({"mandatory": mandatory, "optional": optional})
@@ -170,7 +217,7 @@ mod tests {
     const ORIGIN: &str = "https://call.example.org";
 
     fn params(query: &str) -> Map<String, Value> {
-        Query::new(ORIGIN, query).params()
+        Query::new(ORIGIN, query, "").params()
     }
 
     /// A string that holds JSON.
@@ -205,27 +252,83 @@ mod tests {
     #[test]
     fn a_join_adds_the_room_and_is_initiator_is_a_string() {
         let joined = Joined { client: "01234567".into(), initiator: true, messages: vec!["{\"type\":\"offer\"}".into()] };
-        let params = Query::new(ORIGIN, "hd=true&x=a%20b").joined("room", &joined);
+        let params = Query::new(ORIGIN, "hd=true&x=a%20b", "").joined("room", &joined);
         assert_eq!(params["is_initiator"], "true");
         assert_eq!(params["room_id"], "room");
         assert_eq!(params["client_id"], "01234567");
         assert_eq!(params["room_link"], "https://call.example.org/r/room?hd=true&x=a%20b");
         assert_eq!(params["messages"], json!(["{\"type\":\"offer\"}"]));
         let second =
-            Query::new("http://192.0.2.1:8080", "").joined("room", &Joined { initiator: false, messages: vec![], ..joined });
+            Query::new("http://192.0.2.1:8080", "", "").joined("room", &Joined { initiator: false, messages: vec![], ..joined });
         assert_eq!((&second["is_initiator"], &second["messages"]), (&json!("false"), &json!([])));
         assert_eq!(second["room_link"], "http://192.0.2.1:8080/r/room");
     }
 
+    const DESKTOP_CHROMES: [&str; 2] = [
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36 Edg/131.0.0.0",
+    ];
+    const OTHERS: [&str; 6] = [
+        "",
+        "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36",
+        "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Safari/605.1.15",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 17_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/131.0.0.0 Mobile/15E148",
+        "Dalvik/2.1.0 (Linux; U; Android 12; Pixel 5 Build/SP1A)",
+    ];
+    const JSON: [&str; 7] = [
+        "is_loopback",
+        "pc_config",
+        "pc_constraints",
+        "offer_options",
+        "media_constraints",
+        "bypass_join_confirmation",
+        "version_info",
+    ];
+
+    /// The original's answers: those to no query, then for each query what differs from them, and what desktop Chrome got as media
+    /// constraints where that differs from what others got. JSON in strings is parsed; Collider's host is ours.
     #[test]
-    fn plain_http_has_plain_websockets_and_wstls_false_asks_for_them() {
-        let plain = Query::new("http://192.0.2.1:8080", "").params();
-        assert_eq!(
-            (&plain["wss_url"], &plain["wss_post_url"]),
-            (&json!("ws://192.0.2.1:8080/ws"), &json!("http://192.0.2.1:8080"))
-        );
-        assert_eq!(params("wstls=false")["wss_url"], "ws://call.example.org/ws");
-        assert_eq!(params("wstls=true")["wss_url"], "wss://call.example.org/ws");
+    fn every_parameter_is_the_originals() {
+        let observed: Vec<Value> = serde_json::from_str(include_str!("params_observed.json")).unwrap();
+        let (base, rows) = observed.split_first().unwrap();
+        let mut compared = 0;
+        for row in rows {
+            let query = row[0].as_str().unwrap();
+            for user_agent in DESKTOP_CHROMES.into_iter().chain(OTHERS) {
+                let mut expected = base.as_object().unwrap().clone();
+                expected.extend(row[1].as_object().unwrap().clone());
+                if DESKTOP_CHROMES.contains(&user_agent) && row[2].is_object() {
+                    expected.insert("media_constraints".into(), row[2].clone());
+                }
+                let params = Query::new(ORIGIN, query, user_agent).params();
+                for (key, expected) in expected {
+                    let ours = if JSON.contains(&key.as_str()) { held(&params, &key) } else { params[&key].clone() };
+                    assert_eq!(ours, expected, "{key} of {query} for {user_agent}");
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 15_000, "{compared}");
+    }
+
+    #[test]
+    fn plain_http_has_plain_websockets_and_wstls_chooses() {
+        let urls = |origin, query| {
+            let params = Query::new(origin, query, "").params();
+            ["wss_url", "wss_post_url"].map(|key| params[key].as_str().unwrap().to_owned())
+        };
+        let plain = "http://192.0.2.1:8080";
+        assert_eq!(urls(plain, ""), ["ws://192.0.2.1:8080/ws", plain]);
+        assert_eq!(urls(plain, "wstls=false"), ["ws://192.0.2.1:8080/ws", plain]);
+        assert_eq!(urls(ORIGIN, "wstls=false"), ["ws://call.example.org/ws", "http://call.example.org"]);
+        assert_eq!(urls(ORIGIN, "wstls=true"), ["wss://call.example.org/ws", ORIGIN]);
+        assert_eq!(urls(plain, "wstls=true"), ["wss://192.0.2.1:8080/ws", "https://192.0.2.1:8080"]);
+        // Something ends TLS in front of this server, the original says then; the page's own origin has it, too.
+        let joined = Joined { client: "1".into(), initiator: true, messages: vec![] };
+        let joined = Query::new(plain, "wstls=true", "").joined("room", &joined);
+        assert_eq!(joined["room_link"], "https://192.0.2.1:8080/r/room?wstls=true");
+        assert_eq!(joined["ice_server_url"], "https://192.0.2.1:8080/v1alpha/iceconfig?key=");
     }
 
     #[test]
@@ -235,10 +338,23 @@ mod tests {
     }
 
     #[test]
-    fn it_and_tt_choose_transports() {
-        let params = params("it=relay&tt=udp");
-        assert_eq!(held(&params, "pc_config")["iceTransports"], "relay");
-        assert_eq!(params["ice_server_transports"], "udp");
+    fn our_services_are_told_the_transport_and_others_are_not() {
+        let url = |query: &str, key: &str| params(query)[key].as_str().unwrap().to_owned();
+        assert_eq!(url("tt=tcp", "ice_server_url"), "https://call.example.org/v1alpha/iceconfig?key=&tt=tcp");
+        assert_eq!(url("tt=a%26b&apikey=k", "ice_server_url"), "https://call.example.org/v1alpha/iceconfig?key=k&tt=a%26b");
+        assert_eq!(url("tt=", "ice_server_url"), "https://call.example.org/v1alpha/iceconfig?key=");
+        assert_eq!(url("tt=tcp&ts=https://ice.example", "ice_server_url"), "https://ice.example/v1alpha/iceconfig?key=");
+        assert_eq!(url("tt=tcp&ts=", "ice_server_url"), "");
+        assert_eq!(url("tt=udp", "ice_server_transports"), "udp");
+    }
+
+    /// Android's clients of 2014 to 2016 end a call without `turn_url`, and take it for a URL.
+    #[test]
+    fn old_clients_get_their_names_for_the_same() {
+        let own = |query: &str| (params(query)["turn_url"].clone(), params(query)["turn_transports"].clone());
+        assert_eq!(own(""), (json!("https://call.example.org/v1alpha/turn?key="), json!("")));
+        assert_eq!(own("tt=udp&apikey=k"), (json!("https://call.example.org/v1alpha/turn?key=k&tt=udp"), json!("udp")));
+        assert_eq!(own("ts=").0, "https://call.example.org/v1alpha/turn?key=");
     }
 
     #[test]
@@ -249,42 +365,5 @@ mod tests {
         );
         assert_eq!(params("ts=")["ice_server_url"], "");
         assert_eq!(params("apikey=k")["ice_server_url"], "https://call.example.org/v1alpha/iceconfig?key=k");
-    }
-
-    #[test]
-    fn audio_and_video_are_true_false_or_constraints() {
-        let media = |query: &str| held(&params(query), "media_constraints");
-        assert_eq!(media("audio=&video=TRUE"), json!({"audio": true, "video": true}));
-        assert_eq!(media("audio=False"), json!({"audio": false, "video": true}));
-        let video = "video=minWidth=640,optional:maxHeight=480,googNoise=false,mandatory:googX=1,broken,a=b=c,=x";
-        let expected = json!({
-            "mandatory": {"minWidth": "640", "googX": "1"},
-            "optional": [{"maxHeight": "480"}, {"googNoise": "false"}],
-        });
-        assert_eq!(media(&video.replace("minWidth=", "minWidth%3D"))["video"], expected);
-        assert_eq!(media("audio=broken")["audio"], json!({"mandatory": {}, "optional": []}));
-    }
-
-    #[test]
-    fn hd_overrides_video_with_a_warning() {
-        let with = params("hd=true&video=false");
-        let hd = json!({"mandatory": {"minWidth": "1280", "minHeight": "720"}, "optional": []});
-        assert_eq!(held(&with, "media_constraints")["video"], hd);
-        assert_eq!(with["warning_messages"].as_array().map(Vec::len), Some(1));
-        let alone = params("hd=TRUE");
-        assert_eq!(held(&alone, "media_constraints")["video"], hd);
-        assert_eq!(alone["warning_messages"], json!([]));
-    }
-
-    #[test]
-    fn dtls_dscp_and_ipv6_are_optional_constraints_in_any_case() {
-        let constraints = held(&params("dtls=FALSE&dscp=True&ipv6=maybe"), "pc_constraints");
-        assert_eq!(constraints, json!({"optional": [{"DtlsSrtpKeyAgreement": false}, {"googDscp": true}]}));
-    }
-
-    #[test]
-    fn debug_loopback_is_told() {
-        assert_eq!(params("debug=loopback")["is_loopback"], "true");
-        assert_eq!(params("debug=other")["is_loopback"], "false");
     }
 }

@@ -18,6 +18,10 @@ pub(super) struct Queue {
 pub(super) struct QueueFull;
 
 impl Queue {
+    pub(super) const fn new() -> Self {
+        Self { messages: VecDeque::new(), bytes: 0 }
+    }
+
     /// `space`: bytes that may still wait in the room.
     pub(super) fn push(&mut self, message: String, space: usize) -> Result<(), QueueFull> {
         if self.messages.len() >= MESSAGES || message.len() > space {

@@ -1,49 +1,38 @@
-//! All AppRTC rooms as one state machine: the room server's members and Collider's slots side by side. PURE: no socket, no
-//! clock, no lock.
-//!
-//! Owner: the hub, by value behind its lock. Inputs: `handle_*`, each with the time; their return value is the verdict.
-//! Outputs: [`Rooms::poll_output`], drained after every input; [`Rooms::next_timeout`] says when [`Rooms::handle_timeout`] is due.
+//! One AppRTC room as a state machine: the room server's members and Collider's slots side by side. PURE: no socket, no clock, no
+//! lock.
 //!
 //! Members come by join and go by leave, or a day after the last join, queued message or leave; slots come by register or by a
 //! posted message and go when they are without a socket. Either does without the other: Collider has clients that never join.
 //! What the two know of each other is this:
 //! - a message of a member to a member is delivered to the peer's socket, as if it had come through Collider;
+//! - a member whose last message was a bye and whose socket is gone has left, whether or not it says so to the room server;
 //! - a member is stale when its socket has been gone for a while, and a stale one makes way for whoever joins;
+//! - who joined while the other one had no socket hears bye if that one does not come back before it is stale;
 //! - a slot whose client has left makes way for a member's.
-//!
-//! Invariants: a room that is in the table has a member or a slot, two of each at most; what waits in it is bounded, and so is
-//! what waits in all.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rand::RngExt as _;
 use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 
 use super::queue::Queue;
-use super::slots::Slots;
-
-pub use super::slots::{Output, SlotError};
+use super::slots::{BYE, Output, Slot, SlotError, Slots, is_bye};
 
 /// Members of a room at most.
-const CAPACITY: usize = 2;
+pub(super) const CAPACITY: usize = 2;
 /// How long members are remembered after the last join, queued message or leave.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// A member whose socket has been gone for so long makes way for another one.
 const STALE_AFTER_DROP: Duration = Duration::from_secs(10);
 /// The same for one that joined and never registered.
 const STALE_AFTER_JOIN: Duration = Duration::from_secs(60);
-/// Bytes of messages that wait in a room, and in all rooms, at most.
-const ROOM_BYTES: usize = 1 << 20;
-const ALL_BYTES: usize = 256 << 20;
 
 /// The phantom that takes the second place of a loopback call.
 pub const LOOPBACK_CLIENT: &str = "LOOPBACK_CLIENT_ID";
-/// What a client says when it leaves: its peer becomes the initiator and offers again.
-const BYE: &str = r#"{"type":"bye"}"#;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Joined {
@@ -80,229 +69,86 @@ pub struct Counts {
     pub waiting: usize,
 }
 
-/// `S` is a handle of a client's socket.
-#[derive(Debug)]
-pub struct Rooms<S> {
-    rooms: HashMap<Arc<str>, Room<S>>,
-    /// Each room's `due`.
-    timers: BTreeSet<(Instant, Arc<str>)>,
-    counts: Counts,
-    max_rooms: usize,
-    rng: StdRng,
-    outputs: VecDeque<Output<S>>,
-}
-
-impl<S: Clone + PartialEq> Rooms<S> {
-    /// `seed` is for client ids.
-    pub fn new(max_rooms: usize, seed: [u8; 32]) -> Self {
-        Self {
-            rooms: HashMap::new(),
-            timers: BTreeSet::new(),
-            counts: Counts::default(),
-            max_rooms,
-            rng: StdRng::from_seed(seed),
-            outputs: VecDeque::new(),
-        }
-    }
-
-    /// Somebody wants to be a member. `loopback`: with a phantom as its peer.
-    ///
-    /// # Errors
-    /// `Full` while two are there of whom none is stale; `ServerFull`.
-    pub fn handle_join(&mut self, room: &str, loopback: bool, now: Instant) -> Result<Joined, Refusal> {
-        self.open(room, now)?;
-        self.within(room, now, |room, step| room.join(loopback, step)).unwrap_or(Err(Refusal::UnknownRoom))
-    }
-
-    /// A member's message: kept for the one that joins next, or for the peer's socket.
-    ///
-    /// # Errors
-    /// `UnknownRoom`, `UnknownClient`, `Slot` where it can't be delivered and not be kept.
-    pub fn handle_message(&mut self, room: &str, client: &str, message: String, now: Instant) -> Result<(), Refusal> {
-        self.within(room, now, |room, step| room.message(client, message, step)).unwrap_or(Err(Refusal::UnknownRoom))
-    }
-
-    /// A member goes; its socket may stay for a farewell.
-    pub fn handle_leave(&mut self, room: &str, client: &str, now: Instant) {
-        self.within(room, now, |room, step| room.leave(client, step.now));
-    }
-
-    /// A socket becomes that of `client`.
-    ///
-    /// # Errors
-    /// `Slot(Duplicated)`, `Slot(Full)`, `ServerFull`.
-    pub fn handle_register(&mut self, room: &str, client: &str, socket: &S, now: Instant) -> Result<(), Refusal> {
-        self.open(room, now)?;
-        self.within(room, now, |room, step| room.register(client, socket, step)).unwrap_or(Err(Refusal::UnknownRoom))
-    }
-
-    /// A message that came through `socket`, which registered as `client`. Where a DELETE has overtaken it, it is a farewell:
-    /// heard by the one it was talking to, if nobody has come in between.
-    ///
-    /// # Errors
-    /// `Slot(NotRegistered)` where it is not that client's any more and there is no such one, `Slot(TooManyWaiting)`.
-    pub fn handle_send(&mut self, room: &str, client: &str, socket: &S, message: String, now: Instant) -> Result<(), Refusal> {
-        let not_registered = Err(Refusal::Slot(SlotError::NotRegistered));
-        let sent = self.within(room, now, |room, step| {
-            if room.slots.is_live(client, socket) {
-                return room.send(client, message, step);
-            }
-            let to = room.slots.only_socket().filter(|_| !room.slots.clients().any(|other| other == client));
-            let Some(to) = to else { return not_registered };
-            step.outputs.push_back(Output::Send { to, message });
-            Ok(())
-        });
-        sent.unwrap_or(not_registered)
-    }
-
-    /// A message that was posted to Collider.
-    ///
-    /// # Errors
-    /// `Slot(Full)`, `Slot(TooManyWaiting)`, `ServerFull`.
-    pub fn handle_post(&mut self, room: &str, client: &str, message: String, now: Instant) -> Result<(), Refusal> {
-        self.open(room, now)?;
-        self.within(room, now, |room, step| room.send(client, message, step)).unwrap_or(Err(Refusal::UnknownRoom))
-    }
-
-    /// Ends a client's slot and closes its socket.
-    pub fn handle_delete(&mut self, room: &str, client: &str, now: Instant) {
-        self.within(room, now, |room, step| room.close(client, step));
-    }
-
-    /// A registered socket is gone.
-    pub fn handle_drop(&mut self, room: &str, client: &str, socket: &S, now: Instant) {
-        self.within(room, now, |room, step| {
-            if room.slots.drop_socket(client, socket, step.now) {
-                room.lost_socket(client, step.now);
-            }
-        });
-    }
-
-    pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((_, room)) = self.timers.first().filter(|(due, _)| *due <= now).cloned() {
-            self.within(&room, now, |room, step| room.expire(step.now));
-        }
-    }
-
-    /// When [`Self::handle_timeout`] is due.
-    pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(due, _)| *due)
-    }
-
-    pub fn poll_output(&mut self) -> Option<Output<S>> {
-        self.outputs.pop_front()
-    }
-
-    /// Whether there is such a room, of members or of slots.
-    pub fn contains(&self, room: &str) -> bool {
-        self.rooms.contains_key(room)
-    }
-
-    pub fn counts(&self) -> Counts {
-        Counts { rooms: self.rooms.len(), ..self.counts }
-    }
-
-    /// An event that may begin a room; [`Self::within`] removes it again if nobody comes in.
-    fn open(&mut self, name: &str, now: Instant) -> Result<(), Refusal> {
-        if self.rooms.contains_key(name) {
-            return Ok(());
-        }
-        if self.rooms.len() >= self.max_rooms {
-            return Err(Refusal::ServerFull);
-        }
-        let name: Arc<str> = name.into();
-        let room = Room { name: name.clone(), members: Vec::new(), expires: now, slots: Slots::default(), due: None };
-        self.rooms.insert(name, room);
-        Ok(())
-    }
-
-    /// Lets an event happen in a room and brings the counts, the timer and the table up to date; `None`: no such room.
-    fn within<T>(&mut self, name: &str, now: Instant, event: impl FnOnce(&mut Room<S>, &mut Step<'_, S>) -> T) -> Option<T> {
-        let room = self.rooms.get_mut(name)?;
-        let before = room.counts();
-        let space = (ROOM_BYTES - before.waiting).min(ALL_BYTES.saturating_sub(self.counts.waiting));
-        let result = event(room, &mut Step { now, space, rng: &mut self.rng, outputs: &mut self.outputs });
-        let after = room.counts();
-        self.counts.members = self.counts.members - before.members + after.members;
-        self.counts.sockets = self.counts.sockets - before.sockets + after.sockets;
-        self.counts.waiting = self.counts.waiting - before.waiting + after.waiting;
-        let due = room.next_timeout();
-        if due != room.due {
-            if let Some(old) = std::mem::replace(&mut room.due, due) {
-                self.timers.remove(&(old, room.name.clone()));
-            }
-            if let Some(new) = due {
-                self.timers.insert((new, room.name.clone()));
-            }
-        }
-        if room.members.is_empty() && room.slots.is_empty() {
-            self.rooms.remove(name);
-        }
-        Some(result)
-    }
-}
-
 /// What an event in a room works with.
-struct Step<'a, S> {
-    now: Instant,
+pub(super) struct Step<'a, S> {
+    pub(super) now: Instant,
     /// Bytes that may still wait.
-    space: usize,
-    rng: &'a mut StdRng,
-    outputs: &'a mut VecDeque<Output<S>>,
+    pub(super) space: usize,
+    pub(super) rng: &'a mut StdRng,
+    pub(super) outputs: &'a mut VecDeque<Output<S>>,
 }
 
 #[derive(Debug)]
-struct Room<S> {
-    name: Arc<str>,
-    members: Vec<Member>,
+pub(super) struct Room<S> {
+    pub(super) name: Arc<str>,
+    pub(super) members: Vec<Member>,
     /// The end of the members.
-    expires: Instant,
-    slots: Slots<S>,
+    pub(super) expires: Instant,
+    pub(super) slots: Slots<S>,
     /// The room's entry in the timers.
-    due: Option<Instant>,
+    pub(super) due: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Member {
+pub(super) struct Member {
     id: String,
-    /// What it said while it was alone.
+    /// What it said while it was alone, or since its peer said bye.
     queue: Queue,
     /// `None` while it has a socket, and for phantoms.
     stale_at: Option<Instant>,
+    /// Its peer joined after it had lost its socket: they never talked.
+    unmet: bool,
+    /// Its peer has left, and it was not there to hear that.
+    owed_bye: bool,
+}
+
+impl Member {
+    const fn new(id: String, stale_at: Option<Instant>) -> Self {
+        Self { id, queue: Queue::new(), stale_at, unmet: false, owed_bye: false }
+    }
 }
 
 impl<S: Clone + PartialEq> Room<S> {
-    fn join(&mut self, loopback: bool, step: &mut Step<'_, S>) -> Result<Joined, Refusal> {
-        let evicted = self.evict_stale(step);
+    pub(super) fn join(&mut self, loopback: bool, step: &mut Step<'_, S>) -> Result<Joined, Refusal> {
+        self.evict_stale(|_| true, step);
         if self.members.len() >= CAPACITY {
             return Err(Refusal::Full);
         }
         let client = self.unused_id(step);
         let initiator = self.members.is_empty();
-        let messages = self.members.first_mut().map(|other| other.queue.take()).unwrap_or_default();
+        let messages = self.members.first_mut().map(|other| {
+            other.unmet = other.stale_at.is_some();
+            other.queue.take()
+        });
         self.members.reserve_exact(CAPACITY - self.members.len());
-        let stale_at = Some(step.now + STALE_AFTER_JOIN);
-        self.members.push(Member { id: client.clone(), queue: Queue::default(), stale_at });
+        self.members.push(Member::new(client.clone(), Some(step.now + STALE_AFTER_JOIN)));
         if initiator && loopback {
-            self.members.push(Member { id: LOOPBACK_CLIENT.to_owned(), queue: Queue::default(), stale_at: None });
+            self.members.push(Member::new(LOOPBACK_CLIENT.to_owned(), None));
         }
         self.expires = step.now + LIFETIME;
-        if evicted && !initiator {
-            // In the newcomer's name, so that it waits where the survivor is just coming back.
-            self.send(&client, BYE.to_owned(), step).ok();
-        }
-        Ok(Joined { client, initiator, messages: messages.into() })
+        Ok(Joined { client, initiator, messages: messages.unwrap_or_default().into() })
     }
 
-    /// `false`: nobody is stale.
-    fn evict_stale(&mut self, step: &mut Step<'_, S>) -> bool {
-        let stale = |member: &&Member| member.stale_at.is_some_and(|at| at <= step.now);
-        let stale: Vec<String> = self.members.iter().filter(stale).map(|member| member.id.clone()).collect();
-        for client in &stale {
+    /// The one that is left hears bye.
+    fn evict_stale(&mut self, who: fn(&Member) -> bool, step: &mut Step<'_, S>) {
+        let stale = |member: &&Member| member.stale_at.is_some_and(|at| at <= step.now) && who(member);
+        let gone: Vec<String> = self.members.iter().filter(stale).map(|member| member.id.clone()).collect();
+        for client in &gone {
             self.leave(client, step.now);
             self.close(client, step);
         }
-        !stale.is_empty()
+        if !gone.is_empty() {
+            self.say_bye(step);
+        }
+    }
+
+    /// To the one that is left, now or when it has a socket again.
+    fn say_bye(&mut self, step: &mut Step<'_, S>) {
+        let [survivor] = &mut self.members[..] else { return };
+        match self.slots.of(&survivor.id).and_then(Slot::socket).cloned() {
+            Some(to) => step.outputs.push_back(Output::Send { to, message: BYE.to_owned() }),
+            None => survivor.owed_bye = true,
+        }
     }
 
     fn unused_id(&self, step: &mut Step<'_, S>) -> String {
@@ -314,7 +160,7 @@ impl<S: Clone + PartialEq> Room<S> {
         }
     }
 
-    fn message(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
+    pub(super) fn message(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
         if self.members.is_empty() {
             return Err(Refusal::UnknownRoom);
         }
@@ -325,34 +171,81 @@ impl<S: Clone + PartialEq> Room<S> {
             self.expires = step.now + LIFETIME;
             return Ok(alone.queue.push(message, step.space).map_err(|_| SlotError::TooManyWaiting)?);
         }
+        self.keep_for_the_next(client, &message, step);
         self.send(client, message, step)
     }
 
-    fn leave(&mut self, client: &str, now: Instant) {
+    /// What a member says after its peer's bye is for the next one, unless the peer goes on all the same.
+    fn keep_for_the_next(&mut self, client: &str, message: &str, step: &mut Step<'_, S>) {
+        let slots = &self.slots;
+        let peer_said_bye = |member: &Member| slots.of(&member.id).is_some_and(Slot::said_bye);
+        if !self.members.iter().any(|member| member.id != client && peer_said_bye(member)) {
+            return;
+        }
+        let speaker = self.members.iter_mut().find(|member| member.id == client);
+        if speaker.is_some_and(|speaker| speaker.queue.push(message.to_owned(), step.space).is_ok()) {
+            step.space -= message.len();
+        }
+    }
+
+    pub(super) fn leave(&mut self, client: &str, now: Instant) {
         if !self.is_member(client) {
             return;
         }
         self.members.retain(|member| member.id != client && member.id != LOOPBACK_CLIENT);
+        self.members.iter_mut().for_each(|survivor| survivor.unmet = false);
         self.expires = now + LIFETIME;
-        // It was meant for the one that is gone, and would confuse the next one.
-        self.slots.forget_waiting();
+        self.slots.forget_waiting_for(client);
     }
 
-    fn register(&mut self, client: &str, socket: &S, step: &mut Step<'_, S>) -> Result<(), Refusal> {
+    pub(super) fn register(&mut self, client: &str, socket: &S, step: &mut Step<'_, S>) -> Result<(), Refusal> {
         self.make_way(client, step);
         let waiting = self.slots.register(client, socket, step.now)?;
-        step.outputs.extend(waiting.map(|message| Output::Send { to: socket.clone(), message }));
+        let mut owed = None;
         if let Some(member) = self.members.iter_mut().find(|member| member.id == client) {
             member.stale_at = None;
+            member.unmet = false;
+            owed = std::mem::take(&mut member.owed_bye).then(|| BYE.to_owned());
+        }
+        step.outputs.extend(owed.into_iter().chain(waiting).map(|message| Output::Send { to: socket.clone(), message }));
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
+        self.make_way(client, step);
+        let goes_on = self.slots.of(client).is_some_and(Slot::said_bye) && !is_bye(&message);
+        if goes_on && self.members.len() > 1 && self.is_member(client) {
+            self.members.iter_mut().for_each(|member| drop(member.queue.take()));
+        }
+        let sent = self.slots.send(client, message, step.space, step.now);
+        self.part(client, step);
+        step.outputs.extend(sent?);
+        Ok(())
+    }
+
+    /// A message of a client whose slot was deleted a moment ago.
+    pub(super) fn overtaken(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
+        let bye = is_bye(&message);
+        if bye {
+            self.leave(client, step.now);
+        }
+        match self.slots.only().and_then(Slot::socket).cloned() {
+            Some(to) => step.outputs.push_back(Output::Send { to, message }),
+            None if bye && self.members.len() == 1 => self.say_bye(step),
+            None => return Err(SlotError::NotRegistered.into()),
         }
         Ok(())
     }
 
-    fn send(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
-        self.make_way(client, step);
-        let output = self.slots.send(client, message, step.space, step.now)?;
-        step.outputs.extend(output);
-        Ok(())
+    /// Who said bye and has no socket has left.
+    pub(super) fn part(&mut self, client: &str, step: &mut Step<'_, S>) {
+        let Some(slot) = self.slots.of(client).filter(|slot| slot.said_bye() && slot.socket().is_none()) else { return };
+        // Where there are no members, Collider alone keeps it for the other one.
+        let waits = slot.is_unheard() && self.members.is_empty() && self.slots.only().is_none();
+        if !waits {
+            self.leave(client, step.now);
+            self.close(client, step);
+        }
     }
 
     /// Where both slots are taken, one whose client is no member gives way to a member's.
@@ -366,41 +259,45 @@ impl<S: Clone + PartialEq> Room<S> {
         }
     }
 
-    fn close(&mut self, client: &str, step: &mut Step<'_, S>) {
-        if let Some(socket) = self.slots.remove(client) {
-            self.lost_socket(client, step.now);
-            step.outputs.push_back(Output::Close { socket });
+    pub(super) fn close(&mut self, client: &str, step: &mut Step<'_, S>) {
+        let Some(slot) = self.slots.remove(client) else { return };
+        self.lost_socket(client, step.now);
+        if slot.said_bye() {
+            self.leave(client, step.now);
+            if slot.is_unheard() {
+                self.say_bye(step);
+            }
         }
+        step.outputs.extend(slot.into_socket().map(|socket| Output::Close { socket }));
     }
 
-    fn lost_socket(&mut self, client: &str, now: Instant) {
-        if let Some(member) = self.members.iter_mut().find(|member| member.id == client) {
+    pub(super) fn lost_socket(&mut self, client: &str, now: Instant) {
+        // A phantom stays as long as its client does.
+        if let Some(member) = self.members.iter_mut().find(|member| member.id == client && client != LOOPBACK_CLIENT) {
             member.stale_at = Some(now + STALE_AFTER_DROP);
         }
     }
 
-    fn expire(&mut self, now: Instant) {
-        self.slots.expire(now);
-        if self.expires <= now {
+    pub(super) fn expire(&mut self, step: &mut Step<'_, S>) {
+        self.evict_stale(|member| member.unmet, step);
+        self.slots.expire(step.now);
+        if self.expires <= step.now {
             self.members.clear();
         }
     }
 
-    fn next_timeout(&self) -> Option<Instant> {
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
         let members = (!self.members.is_empty()).then_some(self.expires);
-        [members, self.slots.next_timeout()].into_iter().flatten().min()
+        let unmet = self.members.iter().filter(|member| member.unmet).filter_map(|member| member.stale_at);
+        unmet.chain(members).chain(self.slots.next_timeout()).min()
     }
 
     fn is_member(&self, client: &str) -> bool {
         self.members.iter().any(|member| member.id == client)
     }
 
-    fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         let waiting = self.members.iter().map(|member| member.queue.bytes()).sum::<usize>() + self.slots.waiting();
         Counts { rooms: 1, members: self.members.len(), sockets: self.slots.sockets(), waiting }
     }
 }
-
-#[cfg(test)]
-#[path = "room_tests.rs"]
-mod tests;

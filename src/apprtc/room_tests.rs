@@ -1,11 +1,17 @@
 //! Transcripts: who says what, when, and what everybody hears, with a clock of our own. One for every rule of the two wire
 //! contracts.
 
+use std::time::Duration;
+
 use rand::RngExt as _;
 
 use super::super::queue::MESSAGES;
-use super::super::slots::GRACE;
+use super::super::room::{CAPACITY, LOOPBACK_CLIENT};
+use super::super::slots::{BYE, GRACE};
 use super::*;
+
+#[path = "farewell_tests.rs"]
+mod farewells;
 
 const ROOM: &str = "room";
 const SECOND: Duration = Duration::from_secs(1);
@@ -617,7 +623,7 @@ fn random_histories_keep_the_tables_in_agreement() {
     let mut outputs = 0;
     for step in 0..12_000_u32 {
         let room = ["a", "b", "c", "d"][rng.random_range(0..4)];
-        let client = match known.iter().filter(|(home, _)| *home == room).nth(rng.random_range(0..4)) {
+        let client = match known.iter().rev().filter(|(home, _)| *home == room).nth(rng.random_range(0..4)) {
             Some((_, client)) => client.clone(),
             None => rng.random_range(0..3).to_string(),
         };
@@ -625,7 +631,8 @@ fn random_histories_keep_the_tables_in_agreement() {
         let recent = step.saturating_sub(400)..step;
         let of_room: Vec<u32> = recent.filter(|socket| homes.get(socket) == Some(&room)).collect();
         let socket = if of_room.is_empty() { step } else { of_room[rng.random_range(0..of_room.len())] };
-        let (now, rooms) = (world.now, &mut world.rooms);
+        let (now, rooms, bye) = (world.now, &mut world.rooms, rng.random_bool(0.1));
+        let said = |other| if bye { BYE.to_owned() } else { other };
         match rng.random_range(0..10) {
             0 | 1 => {
                 if let Ok(joined) = rooms.handle_join(room, rng.random_bool(0.1), now) {
@@ -638,11 +645,15 @@ fn random_histories_keep_the_tables_in_agreement() {
                 rooms.handle_register(room, &client, &step, now).ok();
             }
             5 => drop(rooms.handle_message(room, &client, "x".repeat(rng.random_range(1..300_000)), now)),
-            6 => drop(rooms.handle_send(room, &client, &socket, "y".to_owned(), now)),
-            7 => drop(rooms.handle_post(room, &client, "z".repeat(1000), now)),
+            6 => drop(rooms.handle_send(room, &client, &socket, said("y".to_owned()), now)),
+            7 => drop(rooms.handle_post(room, &client, said("z".repeat(1000)), now)),
             8 => rooms.handle_drop(room, &client, &socket, now),
             _ if rng.random_bool(0.3) => rooms.handle_delete(room, &client, now),
-            _ => world.wait(SECOND * rng.random_range(0..40)),
+            _ => {
+                world.wait(SECOND * rng.random_range(0..4));
+                // Of any room.
+                assert!(world.heard().iter().all(|line| line.ends_with(BYE)));
+            }
         }
         world.agree();
         while let Some(output) = world.rooms.poll_output() {

@@ -1,17 +1,33 @@
 //! A room as Collider sees it: two slots, each of a client with a socket or without one. PURE.
 //!
 //! Owner: the room. Invariants: a slot without a socket goes after [`GRACE`]; a queue lives with its sender, is delivered when
-//! the other one registers, and goes with its slot.
+//! the other one registers, and goes with its slot. A slot knows whether the last message of its client was a bye.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
+
+use serde::Deserialize;
 
 use super::queue::Queue;
 
 pub(super) const CAPACITY: usize = 2;
 /// How long a slot is kept without a socket.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
+/// What a client says when it hangs up: its peer becomes the initiator and offers again.
+pub(super) const BYE: &str = r#"{"type":"bye"}"#;
+
+/// Whether a message is a bye: a JSON object whose `type` is `bye`, however it is written.
+pub(super) fn is_bye(message: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Typed<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Cow<'a, str>,
+    }
+    // An array of one would do for serde, too.
+    message.trim_start().starts_with('{') && serde_json::from_str::<Typed<'_>>(message).is_ok_and(|typed| typed.kind == "bye")
+}
 
 /// `S` is a handle of a client's socket.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,11 +53,13 @@ pub enum SlotError {
 pub(super) struct Slots<S>(Vec<Slot<S>>);
 
 #[derive(Debug)]
-struct Slot<S> {
+pub(super) struct Slot<S> {
     client: String,
     presence: Presence<S>,
     /// What this client sent while the other was not there.
     queue: Queue,
+    /// Its last message was a bye.
+    said_bye: bool,
 }
 
 #[derive(Debug)]
@@ -69,6 +87,7 @@ impl<S: Clone + PartialEq> Slots<S> {
             return Err(SlotError::Duplicated);
         }
         slot.presence = Presence::Live(socket.clone());
+        slot.said_bye = false;
         let others = self.0.iter_mut().filter(|slot| slot.client != client);
         let waiting: Vec<_> = others.map(|other| other.queue.take()).collect();
         Ok(waiting.into_iter().flatten())
@@ -82,7 +101,7 @@ impl<S: Clone + PartialEq> Slots<S> {
         space: usize,
         now: Instant,
     ) -> Result<Option<Output<S>>, SlotError> {
-        self.slot(client, now)?;
+        self.slot(client, now)?.said_bye = is_bye(&message);
         let live = self.0.iter().filter(|slot| slot.client != client).find_map(|slot| slot.socket().cloned());
         if let Some(to) = live {
             return Ok(Some(Output::Send { to, message }));
@@ -97,10 +116,9 @@ impl<S: Clone + PartialEq> Slots<S> {
         slot.map(|slot| slot.presence = Presence::Away { until: now + GRACE }).is_some()
     }
 
-    /// Ends a slot; returns the socket it had.
-    pub(super) fn remove(&mut self, client: &str) -> Option<S> {
+    pub(super) fn remove(&mut self, client: &str) -> Option<Slot<S>> {
         let at = self.0.iter().position(|slot| slot.client == client)?;
-        self.0.remove(at).socket().cloned()
+        Some(self.0.remove(at))
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
@@ -115,9 +133,13 @@ impl<S: Clone + PartialEq> Slots<S> {
         times.min()
     }
 
-    /// Nobody is there any more to whom this was said.
-    pub(super) fn forget_waiting(&mut self) {
-        self.0.iter_mut().for_each(|slot| drop(slot.queue.take()));
+    /// `client` has gone, and what was said to it would confuse the next one.
+    pub(super) fn forget_waiting_for(&mut self, client: &str) {
+        self.0.iter_mut().filter(|slot| slot.client != client).for_each(|slot| drop(slot.queue.take()));
+    }
+
+    pub(super) fn of(&self, client: &str) -> Option<&Slot<S>> {
+        self.0.iter().find(|slot| slot.client == client)
     }
 
     pub(super) fn clients(&self) -> impl Iterator<Item = &str> {
@@ -125,12 +147,12 @@ impl<S: Clone + PartialEq> Slots<S> {
     }
 
     pub(super) fn is_live(&self, client: &str, socket: &S) -> bool {
-        self.0.iter().any(|slot| slot.client == client && slot.socket() == Some(socket))
+        self.of(client).is_some_and(|slot| slot.socket() == Some(socket))
     }
 
-    /// The socket of the only client that is there.
-    pub(super) fn only_socket(&self) -> Option<S> {
-        if let [only] = &self.0[..] { only.socket().cloned() } else { None }
+    /// The one slot that there is.
+    pub(super) fn only(&self) -> Option<&Slot<S>> {
+        if let [only] = &self.0[..] { Some(only) } else { None }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -156,7 +178,7 @@ impl<S: Clone + PartialEq> Slots<S> {
             None => {
                 let presence = Presence::Away { until: now + GRACE };
                 self.0.reserve_exact(CAPACITY - self.0.len());
-                self.0.push(Slot { client: client.to_owned(), presence, queue: Queue::default() });
+                self.0.push(Slot { client: client.to_owned(), presence, queue: Queue::default(), said_bye: false });
                 self.0.len() - 1
             }
         };
@@ -165,10 +187,52 @@ impl<S: Clone + PartialEq> Slots<S> {
 }
 
 impl<S> Slot<S> {
-    const fn socket(&self) -> Option<&S> {
+    pub(super) const fn said_bye(&self) -> bool {
+        self.said_bye
+    }
+
+    /// Whether the other one has not heard everything yet.
+    pub(super) const fn is_unheard(&self) -> bool {
+        self.queue.bytes() > 0
+    }
+
+    pub(super) fn into_socket(self) -> Option<S> {
+        match self.presence {
+            Presence::Live(socket) => Some(socket),
+            Presence::Away { .. } => None,
+        }
+    }
+
+    pub(super) const fn socket(&self) -> Option<&S> {
         match &self.presence {
             Presence::Live(socket) => Some(socket),
             Presence::Away { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bye_is_a_bye_however_it_is_written() {
+        for bye in [BYE, "{ \"type\" : \"bye\" }\r\n", r#"{"why":{"type":"x"},"type":"bye"}"#, r#"{"\u0074ype":"b\u0079e"}"#] {
+            assert!(is_bye(bye), "{bye}");
+        }
+        for other in [
+            "",
+            "bye",
+            r#""bye""#,
+            r#"["bye"]"#,
+            r#"{"type":"Bye"}"#,
+            r#"{"type":["bye"]}"#,
+            r#"{"type":"offer","sdp":"{\"type\":\"bye\"}"}"#,
+            r#"{"message":{"type":"bye"}}"#,
+            r#"{"type":"bye""#,
+            r#"{"type":"bye"} x"#,
+        ] {
+            assert!(!is_bye(other), "{other}");
         }
     }
 }

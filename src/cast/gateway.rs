@@ -11,10 +11,10 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
 
-use super::event::{self, Entry, Failure, JoinRequest, OpenRequest, Request};
-use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated};
+use super::event::{self, Content, Entry, Failure, JoinRequest, OpenRequest, Request};
+use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated, Signal};
 use crate::client;
-use crate::connection::{self, Budget, Connections, Flow, Heard, Sends};
+use crate::connection::{self, Connections, Flow, Heard, Sends, Traffic};
 use crate::packet::Payload;
 
 /// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
@@ -36,7 +36,7 @@ pub trait Issuer: Send + Sync + 'static {
 pub struct Gateway(Connections<State>);
 
 struct State {
-    rooms: Rooms<Payload>,
+    rooms: Rooms<Content>,
     clients: HashMap<ConnectionId, Client>,
     issuer: Box<dyn Issuer>,
 }
@@ -44,7 +44,7 @@ struct State {
 struct Client {
     id: ConnectionId,
     socket: SocketRef,
-    budget: Budget,
+    traffic: Traffic,
     from: IpAddr,
     /// The host name that the client reached us by.
     host: Option<String>,
@@ -59,7 +59,7 @@ struct Asked {
 }
 
 impl Gateway {
-    pub fn new(rooms: Rooms<Payload>, issuer: impl Issuer) -> Self {
+    pub fn new(rooms: Rooms<Content>, issuer: impl Issuer) -> Self {
         let state = State { rooms, clients: HashMap::new(), issuer: Box::new(issuer) };
         Self(Connections::new(state, |state| state.rooms.next_timeout()))
     }
@@ -80,7 +80,7 @@ impl Gateway {
                 sends.emit(id, &socket, "VERIFY", &NO_ARGUMENTS);
             }
             let from = connection::address(&socket);
-            state.clients.insert(id, Client { id, socket, budget: Budget::default(), from, host, verified: false });
+            state.clients.insert(id, Client { id, socket, traffic: Traffic::default(), from, host, verified: false });
         });
     }
 
@@ -117,7 +117,7 @@ impl Flow for State {
         let Heard { request: Asked { event, request }, size, ack } = heard;
         let Some(client) = self.clients.get_mut(&id) else { return };
         let result = match request {
-            _ if !client.budget.take(size) => Err(Failure::over_budget()),
+            _ if !client.traffic.send(size, 1) => Err(Failure::over_budget()),
             None => Err(Failure::unknown_event()),
             Some(Err(failure)) => Err(failure),
             Some(Ok(Request::Config)) => self.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
@@ -132,9 +132,7 @@ impl Flow for State {
             }
             Some(Ok(Request::Open(request))) => self.open(id, &request, sends),
             Some(Ok(Request::Join(request))) => self.join(id, &request, sends),
-            Some(Ok(Request::Signal { signal, size })) => {
-                self.rooms.handle_signal(id, signal, size).map(|()| json!({"ok": true})).map_err(Failure::from)
-            }
+            Some(Ok(Request::Signal(signal))) => self.signal(id, signal).map(|()| json!({"ok": true})),
             Some(Ok(Request::Leave)) => self.rooms.handle_leave(id).map(|()| json!({"ok": true})).map_err(Failure::from),
         };
         let Some(client) = self.clients.get(&id) else { return };
@@ -236,6 +234,15 @@ impl State {
         let seated = self.rooms.handle_join(join, Instant::now())?;
         self.welcome(client, sends, entry, "caster", &seated);
         Ok(accepted(&seated))
+    }
+
+    fn signal(&mut self, id: ConnectionId, signal: Signal<Content>) -> Result<(), Failure> {
+        let bytes = signal.payload().bytes();
+        let receiver = self.rooms.other_side(id).and_then(|to| self.clients.get(&to));
+        if receiver.is_some_and(|receiver| !receiver.traffic.receive(bytes)) {
+            return Err(Failure::receiver_over_budget());
+        }
+        Ok(self.rooms.handle_signal(id, signal, bytes)?)
     }
 
     fn welcome(&self, client: &Client, sends: &mut Sends, entry: Entry, role: &str, seated: &Seated) {

@@ -23,6 +23,12 @@ use sha2::{Digest as _, Sha256};
 use super::code::{Code, CodeAlphabet, Role, TokenKey};
 use super::mailbox::Mailbox;
 use crate::guesses::Guesses;
+use crate::quota::ByteQuota;
+
+pub use super::mailbox::Signal;
+
+/// Bytes that wait for clients that are away, in all rooms together. One room has a MiB and a quarter in each direction at most.
+const MAX_WAITING_BYTES: usize = 256 << 20;
 
 /// Names one client connection, for as long as it lives; given by the gateway.
 pub type ConnectionId = u64;
@@ -41,20 +47,6 @@ impl Dialect {
     /// of them.
     pub const fn takes_credentials_unasked(self) -> bool {
         matches!(self, Self::A)
-    }
-}
-
-/// What crosses a room; the payload is opaque.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Signal<P> {
-    Offer(P),
-    Answer(P),
-    Candidate(P),
-}
-
-impl<P> Signal<P> {
-    pub(super) const fn is_description(&self) -> bool {
-        matches!(self, Self::Offer(_) | Self::Answer(_))
     }
 }
 
@@ -130,6 +122,8 @@ pub enum Refusal {
     WrongRole,
     #[error("too many candidates wait for the other side")]
     TooManyWaiting,
+    #[error("the other side is away, and as much waits on this server as may; send this again when the other side is back")]
+    NoSpace,
 }
 
 /// Why somebody is gone.
@@ -214,6 +208,7 @@ pub struct Rooms<P> {
     seats: HashMap<ConnectionId, (Code, Role)>,
     timers: BTreeSet<(Instant, Code, bool)>,
     guesses: Guesses,
+    waiting: ByteQuota,
     outputs: VecDeque<Output<P>>,
 }
 
@@ -228,6 +223,7 @@ impl<P> Rooms<P> {
             seats: HashMap::new(),
             timers: BTreeSet::new(),
             guesses: Guesses::default(),
+            waiting: ByteQuota::new(MAX_WAITING_BYTES),
             outputs: VecDeque::new(),
         }
     }
@@ -376,34 +372,44 @@ impl<P> Rooms<P> {
         Seated { code, resume_token: caster.token.clone(), resumed: true }
     }
 
-    /// A client sends its room's other side something of `size` bytes.
+    /// A client sends its room's other side something of so many bytes.
     ///
     /// # Errors
-    /// `NotInRoom`; `NoCaster`; `WrongRole` for a TV's offer or a caster's answer; `TooManyWaiting`.
-    pub fn handle_signal(&mut self, from: ConnectionId, signal: Signal<P>, size: usize) -> Result<(), Refusal> {
+    /// `NotInRoom`; `NoCaster`; `WrongRole` for a TV's offer or a caster's answer; `TooManyWaiting`; `NoSpace`.
+    pub fn handle_signal(&mut self, from: ConnectionId, signal: Signal<P>, bytes: usize) -> Result<(), Refusal> {
         let &(code, role) = self.seats.get(&from).ok_or(Refusal::NotInRoom)?;
         let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
-        let mailbox = match (role, &signal) {
-            (Role::Caster, Signal::Offer(_)) => {
-                room.answering_another = false;
-                room.to_caster.open();
-                &mut room.to_tv
-            }
-            (Role::Caster, Signal::Candidate(_)) => &mut room.to_tv,
+        let (mailbox, to) = match (role, &signal) {
+            (Role::Caster, Signal::Offer(_) | Signal::Candidate(_)) => (&mut room.to_tv, room.tv.connection),
             (Role::Tv, Signal::Answer(_) | Signal::Candidate(_)) => {
-                if room.caster.is_none() {
-                    return Err(Refusal::NoCaster);
-                }
+                let caster = room.caster.as_ref().ok_or(Refusal::NoCaster)?;
                 if room.answering_another {
                     return Ok(());
                 }
-                &mut room.to_caster
+                (&mut room.to_caster, caster.seat.connection)
             }
             (Role::Caster, Signal::Answer(_)) | (Role::Tv, Signal::Offer(_)) => return Err(Refusal::WrongRole),
         };
-        let fits = mailbox.put(signal, size);
+        let waits = to.is_none() || !mailbox.passes(&signal);
+        let held = if waits { Some(self.waiting.take(bytes).ok_or(Refusal::NoSpace)?) } else { None };
+        let is_offer = matches!(signal, Signal::Offer(_));
+        let fits = mailbox.put(signal, bytes, held);
+        if is_offer {
+            room.answering_another = false;
+            room.to_caster.open();
+        }
         self.flush(code);
         if fits { Ok(()) } else { Err(Refusal::TooManyWaiting) }
+    }
+
+    /// The connection of the other side of a client's room.
+    pub fn other_side(&self, connection: ConnectionId) -> Option<ConnectionId> {
+        let &(code, role) = self.seats.get(&connection)?;
+        let room = self.rooms.get(&code)?;
+        match role {
+            Role::Tv => room.caster.as_ref()?.seat.connection,
+            Role::Caster => room.tv.connection,
+        }
     }
 
     /// A client leaves on purpose: a TV ends its room, a caster frees the TV.

@@ -574,3 +574,28 @@ fn random_histories_keep_the_tables_in_agreement() {
         known.truncate(64);
     }
 }
+
+#[test]
+fn what_waits_is_bounded_over_all_rooms_and_what_is_delivered_is_not() {
+    const LARGEST: usize = 512 * 1024;
+    let mut world = World::with(|config| config.max_rooms = 10_000);
+    let rooms = MAX_WAITING_BYTES / LARGEST + 2;
+    let ids = |room: usize| (2 * u64::try_from(room).expect("small"), 2 * u64::try_from(room).expect("small") + 1);
+    let mut results = Vec::new();
+    for room in 0..rooms {
+        let (tv, caster) = ids(room);
+        let code = world.open(tv, None).code;
+        world.join(caster, code.as_str()).expect("the code is live");
+        world.drop(tv);
+        results.push(world.rooms.handle_signal(caster, Signal::Offer("offer"), LARGEST));
+    }
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), MAX_WAITING_BYTES / LARGEST);
+    assert_eq!(results.last(), Some(&Err(Refusal::NoSpace)));
+    let tv = world.open(90_001, None);
+    world.join(90_002, tv.code.as_str()).expect("the code is live");
+    world.heard();
+    world.rooms.handle_signal(90_002, Signal::Offer("offer"), LARGEST).expect("the TV is there");
+    assert_eq!(world.heard(), ["90001 < Offer(\"offer\")"]);
+    world.wait(GRACE);
+    assert_eq!(world.rooms.waiting.held(), 0, "what waited went with its rooms");
+}

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::IpNet;
 use url::{Origin, Url};
 
-use super::{Listen, NETWORKS, Reader, Settings, list, network, text};
+use super::{CorsOrigins, Listen, NETWORKS, Reader, Settings, network, text};
 
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
@@ -18,14 +18,6 @@ pub struct HttpConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Most TCP connections of one address at once.
     pub address_connections: u32,
-}
-
-/// Whose front ends may call this server from a browser. No cookies in either case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CorsOrigins {
-    Any,
-    /// Origins as a browser sends them, e.g. `https://app.example.org`.
-    Only(Vec<String>),
 }
 
 impl HttpConfig {
@@ -47,7 +39,7 @@ impl HttpConfig {
                 None,
                 |value| origin(value).map(Some),
             ),
-            cors: read_cors(settings, reader),
+            cors: CorsOrigins::read(settings, reader),
             trusted_proxies: reader.list("CASTWAY_TRUSTED_PROXIES", &settings.trusted_proxies, NETWORKS, network),
             address_connections: u32::try_from(connections).expect("the range above fits"),
         }
@@ -78,16 +70,6 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     // `[::]` takes IPv4 too.
     let covers = |wide: IpAddr, ip: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || ip.is_ipv4());
     one.port() == other.port() && one.port() != 0 && (first == second || covers(first, second) || covers(second, first))
-}
-
-fn read_cors(settings: &Settings, reader: &mut Reader) -> CorsOrigins {
-    if list(&settings.cors_origins).all(|item| item == "*") {
-        return CorsOrigins::Any;
-    }
-    let expected = "* or origins such as https://app.example.org, separated by commas";
-    CorsOrigins::Only(reader.list("CASTWAY_CORS_ORIGINS", &settings.cors_origins, expected, |item| {
-        origin(item).map(|url| url.origin().ascii_serialization())
-    }))
 }
 
 /// An http(s) URL that is an origin and nothing more.
@@ -150,18 +132,5 @@ mod tests {
             assert!(problems.contains(&format!("CASTWAY_HTTP_ADDR={wrong:?}")), "{problems}");
         }
         assert!(read("0.0.0.0:8080,[::1]:8080,10.0.0.5:8083,10.0.0.6:8083", None).is_ok());
-    }
-
-    #[test]
-    fn cors_is_any_or_a_list() {
-        let read = |value: &str| {
-            let settings = Settings { cors_origins: Some(value.into()), ..Settings::default() };
-            Config::read(&settings).map(|config| config.http.cors)
-        };
-        assert_eq!(read("*"), Ok(CorsOrigins::Any));
-        assert_eq!(read(""), Ok(CorsOrigins::Any));
-        let expected = vec!["https://a.org".to_owned(), "http://b.org:81".to_owned()];
-        assert_eq!(read("https://a.org/, http://b.org:81"), Ok(CorsOrigins::Only(expected)));
-        assert!(read("a.org").is_err());
     }
 }

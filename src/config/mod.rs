@@ -12,6 +12,7 @@ mod http;
 mod layers;
 mod listen;
 mod multi;
+mod origins;
 mod relay;
 mod tls;
 
@@ -27,9 +28,10 @@ pub use calls::CallsConfig;
 pub use cast::CastConfig;
 pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, TurnAccess};
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
-pub use http::{CorsOrigins, HttpConfig};
+pub use http::HttpConfig;
 pub use listen::Listen;
 pub use multi::MultiConfig;
+pub use origins::{AllowedOrigin, CorsOrigins};
 pub use relay::{Discovery, RelayConfig};
 pub use tls::{AcmeConfig, CertificateSource, TlsConfig};
 
@@ -88,7 +90,8 @@ pub struct Settings {
     /// Comma list of addresses or networks of proxies whose X-Forwarded-* and Forwarded headers and PROXY protocol are believed
     #[arg(long, env = "CASTWAY_TRUSTED_PROXIES", value_name = "LIST", global = true, hide_env_values = true)]
     pub trusted_proxies: Option<String>,
-    /// Comma list of origins whose front ends may call this server, or * [default: *]
+    /// Comma list of origins whose front ends may call this server, such as https://app.example.org, https://*.example.org (any
+    /// one label), null, file:// or capacitor://localhost; or * [default: *]
     #[arg(long, env = "CASTWAY_CORS_ORIGINS", value_name = "LIST", global = true, hide_env_values = true)]
     pub cors_origins: Option<String>,
     /// Address of STUN and TURN, over UDP and TCP [default: 0.0.0.0:3478]

@@ -1,6 +1,7 @@
-//! WebSocket handshakes that a proxy has changed so that they can't succeed.
+//! WebSocket handshakes that can't succeed: most of them were changed by a proxy.
 //!
-//! nginx speaks HTTP/1.0 to what is behind it and passes neither `Upgrade` nor `Connection` on unless it is told to; the tutorials'
+//! A handshake that is answered 101 all the same, or not at all, leaves its client waiting: nginx passes a 101 on as it is, and
+//! then nothing. An error has socket.io's clients go on by polling, and the others say what is wrong. nginx speaks HTTP/1.0 to what is behind it and passes neither `Upgrade` nor `Connection` on unless it is told to; the tutorials'
 //! blocks don't. A client then waits in vain without a word, so the log and the answer say what is missing.
 
 use std::net::IpAddr;
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
@@ -38,35 +39,86 @@ impl LostUpgrades {
     }
 }
 
-/// Middleware behind [`crate::client::identify`]: answers such handshakes with 400, and logs them once a minute and address.
+/// Middleware behind [`crate::client::identify`]: answers such handshakes with 400 or 426, and logs those that a proxy has
+/// changed once a minute and address.
 pub async fn refuse(State(log): State<Arc<LostUpgrades>>, request: Request, next: Next) -> Response {
-    let Some(fault) = fault(&request) else { return next.run(request).await };
-    let from = request.extensions().get::<Client>().map(|client| client.address);
-    if log.is_due(from, Instant::now()) {
-        let from = from.map(tracing::field::display);
-        tracing::warn!(
-            from,
-            "a WebSocket handshake came {fault}, so calls (/r) can't connect and casts fall back to polling: {ADVICE}"
-        );
+    match fault(&request) {
+        None => next.run(request).await,
+        Some(Fault::Lost(what)) => {
+            let from = request.extensions().get::<Client>().map(|client| client.address);
+            if log.is_due(from, Instant::now()) {
+                let from = from.map(tracing::field::display);
+                tracing::warn!(
+                    from,
+                    "a WebSocket handshake came {what}, so calls (/r) can't connect and casts fall back to polling: {ADVICE}"
+                );
+            }
+            (StatusCode::BAD_REQUEST, format!("This WebSocket handshake came {what}: {ADVICE}\n")).into_response()
+        }
+        Some(Fault::Version) => {
+            // RFC 6455 §4.4 and RFC 9110 §15.5.22.
+            let headers =
+                [(header::SEC_WEBSOCKET_VERSION, "13"), (header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")];
+            let error = "A WebSocket handshake has the header \"Sec-WebSocket-Version: 13\" here.\n";
+            (StatusCode::UPGRADE_REQUIRED, headers, error).into_response()
+        }
+        Some(Fault::Key) => {
+            let error = "A WebSocket handshake has one header Sec-WebSocket-Key, which is 16 bytes in base64.\n";
+            (StatusCode::BAD_REQUEST, error).into_response()
+        }
     }
-    (StatusCode::BAD_REQUEST, format!("This WebSocket handshake came {fault}: {ADVICE}\n")).into_response()
 }
 
-/// What a handshake lacks (RFC 6455 §4.2.1). Only handshakes have that key, and a browser lets no page set it.
-fn fault(request: &Request) -> Option<&'static str> {
+/// Why a handshake can't succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// A proxy, most likely, has changed it so.
+    Lost(&'static str),
+    Version,
+    Key,
+}
+
+/// What is wrong with a handshake (RFC 6455 §4.2.1). Only handshakes have that key, and a browser lets no page set it; without
+/// it, [`is_for_websockets`] tells.
+fn fault(request: &Request) -> Option<Fault> {
     let headers = request.headers();
-    if request.method() != Method::GET || !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
+    let asks = has_token(headers, &header::UPGRADE, "websocket") && is_for_websockets(request.uri());
+    if request.method() != Method::GET || !(asks || headers.contains_key(header::SEC_WEBSOCKET_KEY)) {
         return None;
     }
-    if !has_token(headers, &header::UPGRADE, "websocket") {
-        Some("without its Upgrade header")
+    if request.version() > Version::HTTP_11 {
+        Some(Fault::Lost("over HTTP/2, where no Upgrade header counts"))
+    } else if !has_token(headers, &header::UPGRADE, "websocket") {
+        Some(Fault::Lost("without its Upgrade header"))
     } else if !has_token(headers, &header::CONNECTION, "upgrade") {
-        Some("with an Upgrade header, but without \"Connection: upgrade\"")
+        Some(Fault::Lost("with an Upgrade header, but without \"Connection: upgrade\""))
     } else if request.version() < Version::HTTP_11 {
-        Some("over HTTP/1.0, where no Upgrade header counts")
+        Some(Fault::Lost("over HTTP/1.0, where no Upgrade header counts"))
+    } else if only(headers, &header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
+        Some(Fault::Version)
+    } else if !only(headers, &header::SEC_WEBSOCKET_KEY).is_some_and(is_key) {
+        Some(Fault::Key)
     } else {
         None
     }
+}
+
+/// Collider's path, and Socket.IO's transport. Elsewhere a proxy that adds an Upgrade header to everything does no harm.
+fn is_for_websockets(uri: &Uri) -> bool {
+    let transport = || uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "transport=websocket"));
+    uri.path() == "/ws" || (uri.path().starts_with("/socket.io") && transport())
+}
+
+/// The value of a header that is there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
+}
+
+/// 16 bytes in base64. Some clients leave bits in the last digit that say nothing.
+fn is_key(key: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    key.len() == 24 && key[..22].iter().all(digit) && key.ends_with(b"==")
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -91,23 +143,61 @@ mod tests {
         assert!(log.is_due(from(200), at + LOG_INTERVAL));
     }
 
+    const KEY: (&str, &str) = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    const VERSION: (&str, &str) = ("sec-websocket-version", "13");
+    const UPGRADE: (&str, &str) = ("upgrade", "WebSocket");
+    const KEEP: (&str, &str) = ("connection", "keep-alive, Upgrade");
+
+    fn found(method: &str, uri: &str, version: Version, headers: &[(&str, &str)]) -> Option<Fault> {
+        let request = Request::builder().method(method).uri(uri).version(version);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        fault(&request.body(Body::empty()).unwrap())
+    }
+
     #[test]
     fn a_handshake_that_lost_something_is_told_from_other_requests() {
-        let request = |method: &str, version, headers: &[(&str, &str)]| {
-            let request = Request::builder().method(method).version(version);
-            let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-            fault(&request.body(Body::empty()).unwrap())
+        let get = |version, headers: &[(&str, &str)]| found("GET", "/", version, headers);
+        let lost = |fault| match fault {
+            Some(Fault::Lost(what)) => what,
+            other => panic!("{other:?}"),
         };
-        let (key, upgrade) = (("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="), ("upgrade", "WebSocket"));
-        let keep = ("connection", "keep-alive, Upgrade");
         let http = Version::HTTP_11;
-        assert_eq!(request("GET", http, &[key, upgrade, keep]), None);
-        for lost in [&[key, ("connection", "close")][..], &[key, ("upgrade", ""), keep], &[key, ("upgrade", "h2c"), keep]] {
-            assert_eq!(request("GET", http, lost), Some("without its Upgrade header"), "{lost:?}");
+        assert_eq!(get(http, &[KEY, VERSION, UPGRADE, KEEP]), None);
+        for headers in [&[KEY, ("connection", "close")][..], &[KEY, ("upgrade", ""), KEEP], &[KEY, ("upgrade", "h2c"), KEEP]] {
+            assert_eq!(get(http, headers), Some(Fault::Lost("without its Upgrade header")), "{headers:?}");
         }
-        assert!(request("GET", http, &[key, upgrade, ("connection", "close")]).unwrap().contains("Connection: upgrade"));
-        assert!(request("GET", Version::HTTP_10, &[key, upgrade, keep]).unwrap().contains("HTTP/1.0"));
-        assert_eq!(request("GET", http, &[("connection", "close")]), None);
-        assert_eq!(request("POST", http, &[key]), None);
+        assert!(lost(get(http, &[KEY, VERSION, UPGRADE, ("connection", "close")])).contains("Connection: upgrade"));
+        assert!(lost(get(Version::HTTP_10, &[KEY, VERSION, UPGRADE, KEEP])).contains("HTTP/1.0"));
+        assert!(lost(get(Version::HTTP_2, &[KEY, VERSION])).contains("HTTP/2"));
+        assert_eq!(get(http, &[("connection", "close")]), None);
+        assert_eq!(found("POST", "/", http, &[KEY]), None);
+    }
+
+    #[test]
+    fn a_version_or_a_key_of_another_kind_is_told() {
+        let http = Version::HTTP_11;
+        let get = |headers: &[(&str, &str)]| found("GET", "/ws", http, &[&[UPGRADE, KEEP], headers].concat());
+        let version = |version| ("sec-websocket-version", version);
+        for headers in [&[KEY][..], &[KEY, version("8")], &[KEY, version("13, 8")], &[KEY, VERSION, VERSION], &[KEY, version("")]]
+        {
+            assert_eq!(get(headers), Some(Fault::Version), "{headers:?}");
+        }
+        for key in ["", "abc", "dGhlIHNhbXBsZSBub25jZSE=", "dGhlIHNhbXBsZSBub25jZQ==AA", "dGhlIHNhbXBsZSBub25jZ-=="] {
+            assert_eq!(get(&[VERSION, ("sec-websocket-key", key)]), Some(Fault::Key), "{key}");
+        }
+        assert_eq!(get(&[VERSION]), Some(Fault::Key));
+        assert_eq!(get(&[VERSION, KEY, KEY]), Some(Fault::Key));
+        assert_eq!(get(&[VERSION, ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZR==")]), None);
+    }
+
+    #[test]
+    fn a_proxy_that_adds_upgrade_to_everything_does_no_harm() {
+        let get = |uri| found("GET", uri, Version::HTTP_11, &[UPGRADE, KEEP]);
+        for uri in ["/", "/tv", "/socket.io/?EIO=4&transport=polling", "/turn?transport=websocket"] {
+            assert_eq!(get(uri), None, "{uri}");
+        }
+        for uri in ["/ws", "/socket.io/?EIO=4&transport=websocket"] {
+            assert_eq!(get(uri), Some(Fault::Version), "{uri}");
+        }
     }
 }

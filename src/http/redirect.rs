@@ -11,11 +11,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use url::{Host, Url};
+use url::Url;
 
 use super::Arrival;
 use crate::address;
 use crate::client::Client;
+use crate::slashes;
 use crate::tls::Certificates;
 
 const NEVER: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
@@ -47,7 +48,8 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 impl Redirect {
     fn target(&self, arrival: Arrival, host: Option<&str>, uri: &Uri) -> Option<HeaderValue> {
-        let path = uri.path();
+        let plain = slashes::plain(uri.path());
+        let path = plain.as_deref().unwrap_or(uri.path());
         if arrival.tls || arrival.forwarded || arrival.client.ip().to_canonical().is_loopback() {
             return None;
         }
@@ -64,10 +66,7 @@ impl Redirect {
             Some(_) => return None,
             None => {
                 let asked = format!("http://{}", host?).parse::<Url>().ok()?.host()?.to_owned();
-                let covered = certificate.covers(&address::unbracketed(&asked));
-                let known =
-                    || certificate.names.iter().find(|name| !name.starts_with('*')).and_then(|name| Host::parse(name).ok());
-                let host = if covered { asked } else { known().unwrap_or(asked) };
+                let host = certificate.host_for(asked.clone()).unwrap_or(asked);
                 address::origin("https", &host, self.port)
             }
         };
@@ -104,7 +103,8 @@ mod tests {
         let https = |path: &str| Some(format!("https://cast.example.org:8443{path}"));
         assert_eq!(target(&redirect, "cast.example.org:8080", "/tv?x=1"), https("/tv?x=1"));
         assert_eq!(target(&redirect, "192.0.2.1", "/"), https("/"));
-        for path in ["/healthz", "/readyz", "/metrics", "/.well-known/acme-challenge/x"] {
+        assert_eq!(target(&redirect, "192.0.2.1", "//join/x/?a=b"), https("//join/x/?a=b"));
+        for path in ["/healthz", "/healthz/", "//readyz", "/metrics", "/.well-known/acme-challenge/x"] {
             assert_eq!(target(&redirect, "cast.example.org", path), None, "{path}");
         }
         assert_eq!(

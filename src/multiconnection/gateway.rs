@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::event::{self, AdminRequest, Arguments, Handshake, Json, Request, ack};
 use super::room::{ConnectionId, Counts, Hello, MAX_LISTED, Output, Rooms};
-use crate::connection::{self, Budget, Connections, Flow, Heard, Sends};
+use crate::connection::{self, Connections, Flow, Heard, Sends, Traffic};
 use crate::guesses::Guesses;
 use crate::secret::Secret;
 use crate::users::Directory;
@@ -46,7 +46,7 @@ struct State {
 
 struct Client {
     socket: SocketRef,
-    budget: Budget,
+    traffic: Traffic,
 }
 
 /// What a client connects as.
@@ -120,7 +120,7 @@ impl Gateway {
                 }
             };
             if welcome {
-                state.clients.insert(id, Client { socket, budget: Budget::default() });
+                state.clients.insert(id, Client { socket, traffic: Traffic::default() });
             } else {
                 tokio::spawn(connection::disconnect(socket));
             }
@@ -163,8 +163,8 @@ impl Flow for State {
     fn hear(&mut self, id: ConnectionId, heard: Heard<Self::Request>, sends: &mut Sends) {
         let Heard { request, size, ack } = heard;
         let Some(client) = self.clients.get(&id) else { return };
-        let cost = request.as_ref().map_or(1, |request| copies(&self.rooms, id, request));
-        let answer = if client.budget.take(size.saturating_mul(cost)) {
+        let copies = request.as_ref().map_or(1, |request| copies(&self.rooms, id, request));
+        let answer = if client.traffic.send(size, copies) {
             request.map_or_else(Some, |request| perform(&mut self.rooms, id, request, Instant::now()))
         } else {
             self.limited += 1;
@@ -180,6 +180,11 @@ impl Flow for State {
             match output {
                 Output::Send { to, event } => {
                     let Some(client) = self.clients.get(&to) else { continue };
+                    // What is the server's own is small, and is never left out.
+                    if event.bytes() > 0 && !client.traffic.receive(event.bytes()) {
+                        self.limited += 1;
+                        continue;
+                    }
                     let (name, arguments) = event::write(event);
                     sends.emit(to, &client.socket, &name, &arguments);
                 }
@@ -217,7 +222,7 @@ fn perform(rooms: &mut Rooms<Json>, id: ConnectionId, request: Request, now: Ins
     match request {
         Request::Open(entry) => Some(ack::entered(rooms.handle_open(id, entry, now))),
         Request::Join(entry) => Some(ack::entered(rooms.handle_join(id, entry, now))),
-        Request::CheckPresence { room, echo } => Some(ack::presence(&echo, rooms.room(&room).as_ref())),
+        Request::CheckPresence { room, echo } => Some(ack::presence(&echo, rooms.room(id, &room).as_ref())),
         Request::CheckPassword { room, password, echo } => {
             Some(ack::password_check(&echo, rooms.handle_password_check(id, &room, &password, now)))
         }
@@ -225,7 +230,7 @@ fn perform(rooms: &mut Rooms<Json>, id: ConnectionId, request: Request, now: Ins
             let (room, result) = rooms.handle_set_password(id, password);
             Some(ack::password_set(room, result))
         }
-        Request::PublicRooms(identifier) => Some(ack::public_rooms(&rooms.public_rooms(&identifier))),
+        Request::PublicRooms(identifier) => Some(ack::public_rooms(&rooms.public_rooms(id, &identifier))),
         Request::ChangeId(new) => rooms.handle_rename(id, new, now).then(ack::done),
         Request::DisconnectWith(other) => {
             rooms.handle_disconnect_with(id, &other, now);
@@ -234,7 +239,7 @@ fn perform(rooms: &mut Rooms<Json>, id: ConnectionId, request: Request, now: Ins
         Request::ExtraOf(user) => Some(ack::extra(rooms.extra_of(&user))),
         Request::CloseSession => Some(ack::closed()),
         Request::DetectPresence(user) => Some(ack::detected(&user, rooms.is_present(id, &user))),
-        Request::CheckBroadcast(user) => Some(ack::flag(rooms.is_broadcasting(&user))),
+        Request::CheckBroadcast(user) => Some(ack::flag(rooms.is_broadcasting(id, &user))),
         Request::Viewers(broadcast) => Some(ack::number(rooms.viewers(&broadcast))),
         Request::Admin(request) => rooms.is_admin(id).then(|| administer(rooms, id, request, now)).flatten(),
         Request::UpdateExtra(extra) => {

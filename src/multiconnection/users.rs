@@ -10,20 +10,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::room::{ConnectionId, Event, Hello, MAX_PARTICIPANTS, Proof, RoomId, UserId};
+use super::room::{ConnectionId, Event, Hello, MAX_PARTICIPANTS, Proof, RoomId, UserId, Whereabouts};
 use crate::guesses::prefix;
+use crate::quota::{ByteQuota, Held};
 
 /// Names a user whatever its id is; never given twice.
 pub(super) type UserKey = u64;
 
-/// What waits for a user that is away: events, and bytes of what they carry.
-const WAITING: (usize, usize) = (256, 256 * 1024);
+/// What waits for a user that is away: events, and bytes of what they carry. The largest description has 512 KiB as JSON.
+const WAITING: (usize, usize) = (256, 768 * 1024);
 
 pub(super) struct User<J> {
     pub(super) id: UserId,
     pub(super) connection: Option<ConnectionId>,
     pub(super) proof: Option<Proof>,
     pub(super) from: IpAddr,
+    pub(super) whereabouts: Whereabouts,
     pub(super) extra: J,
     /// The name of the relay event that it sends and listens to.
     pub(super) message_event: Arc<str>,
@@ -41,7 +43,9 @@ pub(super) struct User<J> {
     pub(super) peers: BTreeSet<UserKey>,
     /// When its place is given up; `None`: it is here.
     pub(super) due: Option<Instant>,
-    waiting: VecDeque<Event<J>>,
+    /// It has come back and sent nobody a message since then: its page may have been loaded anew.
+    pub(super) came_back: bool,
+    waiting: VecDeque<(Event<J>, Held)>,
     waiting_bytes: usize,
 }
 
@@ -53,6 +57,7 @@ impl<J> User<J> {
             connection: Some(connection),
             proof,
             from: hello.from,
+            whereabouts: hello.whereabouts,
             extra: hello.extra,
             message_event: hello.message_event,
             custom_events: BTreeSet::from([hello.custom_event]),
@@ -63,22 +68,31 @@ impl<J> User<J> {
             about: None,
             peers: BTreeSet::new(),
             due: None,
+            came_back: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
         }
     }
 
-    /// Keeps an event of `bytes` for when the user is back; beyond the bounds it is lost.
-    pub(super) fn keep(&mut self, event: Event<J>, bytes: usize) {
-        if self.waiting.len() < WAITING.0 && self.waiting_bytes + bytes <= WAITING.1 {
+    /// Keeps an event of `bytes` for when the user is back; beyond the user's bounds and those of `all` it is lost.
+    pub(super) fn keep(&mut self, event: Event<J>, bytes: usize, all: &ByteQuota) {
+        if self.waiting.len() >= WAITING.0 || self.waiting_bytes + bytes > WAITING.1 {
+            return;
+        }
+        if let Some(held) = all.take(bytes) {
             self.waiting_bytes += bytes;
-            self.waiting.push_back(event);
+            self.waiting.push_back((event, held));
         }
     }
 
-    pub(super) fn take_waiting(&mut self) -> VecDeque<Event<J>> {
+    /// Somebody else owns the room that this user was to hear is its own.
+    pub(super) fn forget_owning(&mut self, id: &str) {
+        self.waiting.retain(|(event, _)| !matches!(event, Event::Owner(room) if **room == *id));
+    }
+
+    pub(super) fn take_waiting(&mut self) -> impl Iterator<Item = Event<J>> + use<J> {
         self.waiting_bytes = 0;
-        std::mem::take(&mut self.waiting)
+        std::mem::take(&mut self.waiting).into_iter().map(|(event, _)| event)
     }
 }
 

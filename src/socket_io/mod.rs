@@ -1,142 +1,155 @@
 //! The Socket.IO server's settings, and what its requests need before it sees them.
+//!
+//! Everything that passes between a client and socketioxide can be seen, counted and changed here: requests and payloads of the
+//! polling transport in [`prepare`], the bytes of WebSockets in [`stream`].
 
+mod answers;
+pub mod engine_io_3;
+pub mod frames;
+mod handshake;
+pub mod jsonp;
+mod packets;
+pub mod payload;
+mod session;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use hyper::upgrade::OnUpgrade;
 use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
+use tower::Layer as _;
 
+pub use self::stream::Traffic;
+
+use self::packets::Packets;
+use self::session::{Asked, EndedOnDrop, Engine};
 use crate::client::Client;
-use crate::packet::MAX_PAYLOAD;
+use crate::size::MAX_WIRE_BYTES;
 
-/// An event over [`MAX_PAYLOAD`] is answered with an error of its own; a frame over this ends its connection.
-const MAX_FRAME: usize = 4 * MAX_PAYLOAD;
+/// Takes the requests for Socket.IO.
+pub struct Server {
+    layer: SocketIoLayer,
+    traffic: Arc<Traffic>,
+}
 
-/// The Socket.IO server: the layer that takes its requests, and the handle that namespaces are put on.
-pub fn server() -> (SocketIoLayer, SocketIo) {
-    SocketIo::builder()
-        .max_payload(MAX_FRAME as u64)
-        .ws_max_message_size(MAX_FRAME)
-        .ws_max_frame_size(MAX_FRAME)
+/// The Socket.IO server, and the handle that namespaces are put on.
+pub fn server() -> (Server, SocketIo) {
+    let (layer, io) = SocketIo::builder()
+        .max_payload(MAX_WIRE_BYTES as u64)
+        .ws_max_message_size(MAX_WIRE_BYTES)
+        .ws_max_frame_size(MAX_WIRE_BYTES)
         // Bursts of candidates; what does not fit would be lost, so whoever has so much waiting is disconnected.
         .max_buffer_size(4096)
         .ws_read_buffer_size(1024)
-        .build_layer()
+        .build_layer();
+    (Server { layer, traffic: Arc::default() }, io)
+}
+
+impl Server {
+    /// What its WebSockets carry.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
+    }
+
+    /// Socket.IO in front of `rest`. One server for all requests: `Router::layer` would give each route, and each of its
+    /// methods, one of its own.
+    pub fn in_front_of(self, rest: Router) -> Router {
+        let engine = self.layer.layer(rest);
+        let prepare = middleware::from_fn_with_state((engine.clone(), self.traffic), prepare);
+        Router::new()
+            .fallback_service(engine)
+            .layer(prepare)
+            .layer(middleware::from_fn(answers::correct))
+            .layer(middleware::from_fn(jsonp::translate))
+    }
+}
+
+/// Whether Socket.IO takes requests for `path`.
+pub fn serves(path: &str) -> bool {
+    path.strip_prefix("/socket.io").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Middleware ahead of Socket.IO; other requests pass through.
-pub async fn prepare(request: Request, next: Next) -> Response {
-    if !request.uri().path().starts_with("/socket.io") {
-        return next.run(request).await;
+async fn prepare(State((engine, traffic)): State<(Engine, Arc<Traffic>)>, mut request: Request, next: Next) -> Response {
+    let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
+    if let Some(uri) = session::with_version(request.uri()) {
+        *request.uri_mut() = uri;
     }
-    let query = request.uri().query().unwrap_or_default();
-    if request.method() == Method::POST && query.split('&').any(|pair| pair == "EIO=3") {
-        return match without_namespace_queries(request).await {
-            Ok(request) => next.run(lean(request)).await,
-            Err(status) => status.into_response(),
-        };
+    if asked.websocket && request.method() == Method::GET && !matches!(asked.sid, Some(Err(()))) {
+        let lean = lean(&request);
+        return handshake::answer(engine, traffic, asked, request, lean).await;
     }
-    next.run(lean(request)).await
-}
-
-/// Clients of socket.io 2 name a namespace with its query, `/rtc?token=…`; socketioxide looks that up literally, finds
-/// nothing and the client waits for ever. The query is cut off where it comes by polling, as it does at first by default.
-async fn without_namespace_queries(request: Request) -> Result<Request, StatusCode> {
-    let (mut parts, body) = request.into_parts();
-    let body = to_bytes(body, MAX_FRAME).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
-    let Some(cut) = std::str::from_utf8(&body).ok().and_then(cut_namespace_queries) else {
-        return Ok(Request::from_parts(parts, Body::from(body)));
+    let post = request.method() == Method::POST;
+    // As in engine.io, a poll, or a POST, whose connection ends before it is answered ends the session.
+    let aborted = EndedOnDrop::new(asked.session(&engine));
+    let (head, body) = (lean(&request), request.into_body());
+    let request = match post && asked.is_engine_io_3() {
+        true => match without_namespace_queries(head, body).await {
+            Ok(request) => request,
+            Err(status) => return status.into_response(),
+        },
+        false => head.map(|()| body),
     };
-    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(cut.len()));
-    Ok(Request::from_parts(parts, Body::from(cut)))
+    let response = next.run(request).await;
+    aborted.keep();
+    if post || !asked.is_engine_io_3() { response } else { for_old_client(response).await }
 }
 
-/// Rewrites an Engine.IO 3 payload (`LENGTH:PACKET…`, the length in UTF-16 units); `None`: nothing to rewrite.
-fn cut_namespace_queries(payload: &str) -> Option<String> {
-    if !payload.contains(":40/") {
-        return None;
-    }
-    let (mut rest, mut cut) = (payload, String::with_capacity(payload.len()));
-    while !rest.is_empty() {
-        let (length, after) = rest.split_once(':')?;
-        let mut units: usize = length.parse().ok()?;
-        let end = after.char_indices().find(|(_, character)| match units.checked_sub(character.len_utf16()) {
-            Some(left) => {
-                units = left;
-                false
-            }
-            None => true,
-        });
-        let (packet, next) = after.split_at(end.map_or(after.len(), |(end, _)| end));
-        let packet = match packet.strip_prefix("40/").and_then(|namespace| namespace.split_once('?')) {
-            Some((namespace, _)) => &format!("40/{namespace},"),
-            None => packet,
-        };
-        cut.push_str(&format!("{}:{packet}", packet.encode_utf16().count()));
-        rest = next;
-    }
-    Some(cut)
+/// See [`payload::from_client`].
+async fn without_namespace_queries(head: Request<()>, body: Body) -> Result<Request, StatusCode> {
+    let body = to_bytes(body, MAX_WIRE_BYTES).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+    let Some(cut) = payload::from_client(&body, is_binary(head.headers())) else {
+        return Ok(head.map(|()| Body::new(Packets(body))));
+    };
+    let mut request = head.map(|()| Body::empty());
+    request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(cut.len()));
+    *request.body_mut() = Body::new(Packets(cut.into()));
+    Ok(request)
+}
+
+/// See [`payload::to_client`].
+async fn for_old_client(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    // Whole already: socketioxide makes it of what is waiting.
+    let Ok(body) = to_bytes(body, usize::MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let Some(other) = payload::to_client(&body, is_binary(&parts.headers)) else {
+        return Response::from_parts(parts, Body::from(body));
+    };
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(other.len()));
+    Response::from_parts(parts, Body::from(other))
+}
+
+/// Whether a payload of Engine.IO 3 has packets of bytes in it, as engineioxide tells.
+fn is_binary(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream")
 }
 
 /// What Engine.IO and the gateway look at.
-const KEPT: [HeaderName; 11] = [
-    header::HOST,
-    header::ORIGIN,
-    header::CONNECTION,
-    header::UPGRADE,
-    header::SEC_WEBSOCKET_KEY,
-    header::SEC_WEBSOCKET_VERSION,
-    header::SEC_WEBSOCKET_PROTOCOL,
-    header::CONTENT_TYPE,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::USER_AGENT,
-];
+const KEPT: [HeaderName; 6] =
+    [header::HOST, header::ORIGIN, header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::USER_AGENT];
 
 /// A Socket.IO session keeps the parts of its first request as long as it lives, and they pin the 16 KiB that the
 /// connection was reading into. A fresh request with copies of what matters lets that go: 19 KiB an idle client, not 29.
-fn lean(request: Request) -> Request {
-    let (mut parts, body) = request.into_parts();
-    let mut lean = Request::new(body);
-    *lean.method_mut() = parts.method;
-    *lean.version_mut() = parts.version;
-    let uri = parts.uri.to_string();
-    *lean.uri_mut() = uri.parse().unwrap_or(parts.uri);
+fn lean(request: &Request) -> Request<()> {
+    let mut lean = Request::new(());
+    *lean.method_mut() = request.method().clone();
+    *lean.version_mut() = request.version();
+    *lean.uri_mut() = request.uri().to_string().parse().unwrap_or_else(|_| request.uri().clone());
     for name in KEPT {
-        for value in parts.headers.get_all(&name) {
+        for value in request.headers().get_all(&name) {
             if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
                 lean.headers_mut().append(name.clone(), copy);
             }
         }
     }
-    if let Some(client) = parts.extensions.remove::<Client>() {
-        lean.extensions_mut().insert(client);
-    }
-    if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() {
-        lean.extensions_mut().insert(upgrade);
+    if let Some(client) = request.extensions().get::<Client>() {
+        lean.extensions_mut().insert(client.clone());
     }
     lean
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_namespace_loses_its_query() {
-        assert_eq!(cut_namespace_queries("15:40/rtc?token=1,").as_deref(), Some("7:40/rtc,"));
-        let two = "17:40/rtc?token=a:b,12:42/rtc,[\"é\"]";
-        assert_eq!(cut_namespace_queries(two).as_deref(), Some("7:40/rtc,12:42/rtc,[\"é\"]"));
-    }
-
-    #[test]
-    fn everything_else_stays_as_it_is() {
-        for payload in ["", "2:40", "12:42[\"a?:40\"]", "nonsense:40/x", "99999999999999999999999:40/rtc?x,"] {
-            assert_eq!(cut_namespace_queries(payload), None, "{payload}");
-        }
-        assert_eq!(cut_namespace_queries("7:40/rtc,").as_deref(), Some("7:40/rtc,"));
-    }
 }

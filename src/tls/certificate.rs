@@ -16,6 +16,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
+use crate::address;
+
 /// Who has signed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -101,6 +103,26 @@ impl Certificate {
         self.names.iter().any(|name| *name == host || (parent.is_some() && name.strip_prefix("*.") == parent))
     }
 
+    /// The hosts that it is for and that other machines may find, as URLs have them, names first. A wildcard is no host.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Host> {
+        let host = |name: &String| name.parse::<IpAddr>().map(address::host).or_else(|_| Host::parse(name)).ok();
+        let reaches_others = |host: &Host| match host {
+            Host::Domain(name) => !name.contains('*') && name != "localhost" && !name.ends_with(".localhost"),
+            Host::Ipv4(ip) => address::reaches_others(&IpAddr::V4(*ip)),
+            Host::Ipv6(ip) => address::reaches_others(&IpAddr::V6(*ip)),
+        };
+        let mut hosts: Vec<Host> = self.names.iter().filter_map(host).filter(reaches_others).collect();
+        hosts.sort_by_key(|host| !matches!(host, Host::Domain(_)));
+        hosts
+    }
+
+    /// Where whoever asks for `host` finds that the certificate is for the host: there, or else at another one that it is for.
+    #[must_use]
+    pub fn host_for(&self, host: Host) -> Option<Host> {
+        if self.covers(&address::unbracketed(&host)) { Some(host) } else { self.hosts().into_iter().next() }
+    }
+
     /// Whether it is good at `now`.
     #[must_use]
     pub fn is_valid(&self, now: SystemTime) -> bool {
@@ -183,6 +205,25 @@ mod tests {
         }
         assert_eq!(certificate.fingerprint.len(), 32 * 3 - 1);
         assert!(certificate.is_valid(SystemTime::now()));
+    }
+
+    #[test]
+    fn hosts_are_what_others_can_find() {
+        let hosts_of = |names: &[&str]| {
+            let (chain, key) = pem(names);
+            let certificate = Certificate::from_pem(Kind::Files, chain.as_bytes(), key.as_bytes()).unwrap();
+            let known = certificate.hosts().iter().map(Host::to_string).collect::<Vec<_>>().join(" ");
+            let host_for = |host: &str| certificate.host_for(Host::parse(host).unwrap()).map(|host| host.to_string());
+            (known, host_for("192.0.2.7").unwrap_or_default(), host_for("[2001:db8::1]").unwrap_or_default())
+        };
+        let expected = |all: &str, four: &str, six: &str| (all.to_owned(), four.to_owned(), six.to_owned());
+        let names = ["localhost", "127.0.0.1", "::1", "192.0.2.7", "*.example.org", "cast.example.org", "2001:db8::1"];
+        let all = "cast.example.org 192.0.2.7 [2001:db8::1]";
+        assert_eq!(hosts_of(&names), expected(all, "192.0.2.7", "[2001:db8::1]"));
+        assert_eq!(hosts_of(&names[..2]), expected("", "", ""));
+        assert_eq!(hosts_of(&names[..4]), expected("192.0.2.7", "192.0.2.7", "192.0.2.7"));
+        assert_eq!(hosts_of(&["*.example.org"]), expected("", "", ""));
+        assert_eq!(hosts_of(&["a.org", "b.org"]), expected("a.org b.org", "a.org", "a.org"));
     }
 
     #[test]

@@ -12,8 +12,12 @@ const TRANSPORT = 'udp|tcp';
 
 const DEVICE_PERMISSIONS = ['camera', 'microphone'];
 
-async function enter(browser, server, { room = ROOM, permissions = DEVICE_PERMISSIONS } = {}) {
-  const page = await openPage(browser, `${server.url}/r/${room}?ice=relay`, { permissions });
+async function enter(browser, server, { room = ROOM, permissions = DEVICE_PERMISSIONS, query = 'ice=relay', locale, script } = {}) {
+  const page = await openPage(browser, `${server.url}/r/${room}?${query}`, { permissions, locale, script });
+  page.joins = [];
+  page.on('response', async (response) => {
+    if (new URL(response.url()).pathname.startsWith('/join/')) page.joins.push(await response.json().catch(() => ({})));
+  });
   await page.locator('#join').click();
   return page;
 }
@@ -183,6 +187,76 @@ scene('a page that is loaded again is in the call again', {}, async (stage, serv
     for (const each of pages) await inState(each, 'talking', RECOVERY);
     await bothSee(pages, 2);
   }
+});
+
+// What a browser may drop of a page that is being closed: the bye on the WebSocket is all that gets out.
+const MUTE = { script: () => (navigator.sendBeacon = () => true) };
+const results = (page) => page.joins.map(({ result }) => result);
+
+scene('a page that is loaded again finds its room free at the first try, though the server heard nothing but bye', {}, async (stage, server) => {
+  const first = await open(stage, server, MUTE);
+  await inState(first, 'waiting');
+  for (const loads of [2, 3, 4]) {
+    await first.reload();
+    await until('it has joined', () => first.joins.length, (joins) => joins === loads);
+    await inState(first, 'waiting');
+  }
+  for (const { result, params } of first.joins) assert.deepEqual([result, params.is_initiator, params.messages], ['SUCCESS', 'true', []]);
+
+  const second = await open(stage, server, MUTE);
+  const pages = [first, second];
+  for (const page of pages) await inState(page, 'talking');
+  for (const page of pages) {
+    const loads = page.joins.length + 1;
+    await page.reload();
+    await until('it has joined', () => page.joins.length, (joins) => joins === loads);
+    for (const each of pages) await inState(each, 'talking');
+    await bothSee(pages, 2);
+  }
+  assert.deepEqual(results(first), Array(5).fill('SUCCESS'));
+  assert.deepEqual(results(second), Array(2).fill('SUCCESS'));
+});
+
+scene('a loopback call shows oneself over the relay, to nobody else, and again after a reload', {}, async (stage, server) => {
+  const page = await open(stage, server, { query: 'debug=loopback&it=relay' });
+  const seen = async () => {
+    await inState(page, 'talking');
+    assert.equal(await page.locator('#notice-title').textContent(), 'Loopback test');
+    assert.equal(await page.locator('#notice').isVisible(), true);
+    await bothSee([page], 3);
+    await assertRelayed(page, server, TRANSPORT);
+    await until('a picture', () => seenColour(page), bright);
+    await until('sound comes', () => statistics(page), ({ energy }) => energy > 0);
+  };
+  await seen();
+  await page.keyboard.press('c');
+  await until('black, as what is sent', () => seenColour(page), dark);
+
+  const guest = await open(stage, server, { locale: 'zh-CN' });
+  await until('it is told', () => guest.evaluate(() => document.body.dataset.state), (state) => state === 'full');
+  await guest.close();
+
+  await page.reload();
+  await seen();
+  assert.deepEqual(results(page), ['SUCCESS', 'SUCCESS']);
+
+  await page.locator('#hang-up').click();
+  await until('it has left', () => page.evaluate(() => window.castway.state()), (state) => state === 'ended');
+  await page.locator('#join').click();
+  await seen();
+  await page.keyboard.press('h');
+  await until('it has left', () => page.evaluate(() => window.castway.state()), (state) => state === 'ended');
+  const next = await open(stage, server);
+  await inState(next, 'waiting');
+
+  const disturber = await open(stage, server, { query: 'debug=loopback', locale: 'zh-CN' });
+  await until('it needs another room', () => disturber.locator('#notice').getAttribute('data-error'), (error) => error === 'loopback_taken');
+  assert.equal(await disturber.locator('#notice-title').textContent(), '此房间已有人');
+  await disturber.close();
+  await inState(next, 'waiting');
+  const other = await open(stage, server);
+  for (const each of [next, other]) await inState(each, 'talking');
+  await bothSee([next, other], 2);
 });
 
 scene('a dropped WebSocket comes back and interrupts nothing', {}, async (stage, server) => {

@@ -1,7 +1,7 @@
 // AppRTC's clients against the room server and Collider together: every client as caller and as callee.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Android, Channel, Ios, Web, checkIce, plain } from './support/apprtc.mjs';
+import { Android, Android2015, Channel, Ios, Ios2015, Web, checkIce, checkTurn, plain } from './support/apprtc.mjs';
 import { startServer } from './support/server.mjs';
 import { until } from './support/wait.mjs';
 
@@ -20,8 +20,8 @@ describe('a call', () => {
   });
   after(() => server?.close());
 
-  for (const Caller of [Android, Ios, Web]) {
-    for (const Callee of [Android, Ios, Web]) {
+  for (const Caller of [Android, Ios, Web, Android2015, Ios2015]) {
+    for (const Callee of [Android, Ios, Web, Android2015, Ios2015]) {
       test(`from ${Caller.name} to ${Callee.name}, hung up, and taken by another one`, async () => {
         const name = room();
         const [caller, callee, third, next] = [Caller, Callee, Web, Caller].map((Client) => new Client(server.url));
@@ -103,6 +103,47 @@ describe('a call', () => {
     }
     assert.equal((await plain(`${server.url}/v1alpha/iceconfig`, { method: 'PUT' })).status, 405);
   });
+
+  test('TURN servers for the clients of 2014 to 2016, by GET and by POST', async () => {
+    const { turn_url: url } = JSON.parse((await plain(`${server.url}/params`)).body);
+    const names = new Set();
+    for (const method of ['GET', 'POST']) {
+      // The web client's and the iOS app's Origin; the Chrome app sends a POST for having one at all.
+      const reply = await plain(url, { method, headers: { origin: 'https://apprtc.appspot.com' } });
+      assert.deepEqual([reply.status, reply.headers['cache-control']], [200, 'no-store']);
+      assert.ok(['*', 'https://apprtc.appspot.com'].includes(reply.headers['access-control-allow-origin']));
+      const [first] = checkTurn(reply.body);
+      assert.equal(first.urls, `turn:127.0.0.1:${server.turnPort}?transport=udp`);
+      assert.match(first.username, /^\d{10}:call-[0-9a-f]{16}$/);
+      assert.equal(JSON.parse(reply.body).ttl, 3600);
+      names.add(first.username);
+    }
+    assert.equal(names.size, 2, 'quotas are per user');
+    assert.equal((await plain(url, { method: 'PUT' })).status, 405);
+  });
+
+  // What the original's web client does with `ice_server_transports`.
+  const filtered = (servers, transport) =>
+    servers
+      .map(({ urls }) => urls.filter((url) => url.includes(`transport=${transport}`) || !url.includes('?transport=')))
+      .map((urls) => urls.map((url) => (url.includes(`transport=${transport}`) ? url : `${url}?transport=${transport}`)));
+
+  for (const [transport, expected] of [['udp', 1], ['tcp', 1], ['tls', 0], ['TCP', 0], ['a&b', 0]]) {
+    test(`tt=${transport} leaves what the web client may use`, async () => {
+      const query = new URLSearchParams({ tt: transport, unknown: 'x' });
+      const params = JSON.parse((await plain(`${server.url}/params?${query}`)).body);
+      assert.equal(params.ice_server_transports, transport);
+      for (const method of ['GET', 'POST']) {
+        const servers = checkIce((await plain(params.ice_server_url, { method })).body);
+        const urls = filtered(servers, transport).flat();
+        assert.equal(urls.length, expected);
+        assert.deepEqual(urls, servers.flatMap((server) => server.urls), 'it has nothing to add and nothing to leave out');
+        for (const url of urls) assert.match(url, /^turns?:[^?]+\?transport=(udp|tcp)$/);
+        const { uris } = JSON.parse((await plain(params.turn_url, { method })).body);
+        assert.deepEqual(uris, urls, 'for old clients, too');
+      }
+    });
+  }
 });
 
 describe('the room server', () => {
@@ -162,23 +203,103 @@ describe('the room server', () => {
       assert.equal(reply.status, 405, path);
       assert.equal(reply.headers.allow, 'POST', path);
     }
-    for (const path of ['/params', '/r/room', '/r']) {
+    for (const path of ['/params', '/r']) {
       const reply = await post(path);
       assert.equal(reply.status, 405, path);
       assert.match(reply.headers.allow, /GET/, path);
     }
-    const bad = ['/join/a.b', '/join/a%20b', '/join/', '/join', '/join/r/', '/join/r/1', '/message/r', '/message/r/', '/message/r/a.b', '/leave/r', '/bye/r', '/leave/r/1/2'];
-    for (const path of bad) assert.equal((await post(path, 'x')).status, 404, path);
-    for (const path of ['/r/a.b', '/r/room/', '/r/a/b', '/nothing', '/no/thing']) {
+    for (const path of ['/join/a.b', '/join/a%20b', '/join', '/join/r/1', '/message/r/a.b', '/leave/r/1/2']) {
+      assert.equal((await post(path, 'x')).status, 404, path);
+    }
+    for (const path of ['/r/a.b', '/r/a/b', '/nothing', '/no/thing']) {
       assert.equal((await plain(`${server.url}${path}`)).status, 404, path);
     }
   });
 
-  test("Collider's paths shadow no route", async () => {
-    for (const path of ['/api/info', '/api/x', '/assets/x', '/turn/x', '/v1alpha/iceconfig', '/v1alpha/x', '/r/room', '/join/room']) {
-      const reply = await plain(`${server.url}${path}`, { method: 'DELETE' });
-      assert.ok([404, 405].includes(reply.status), `${path}: ${reply.status}`);
+  // The original answers such paths with 404.
+  test('slashes too many are taken for one', async () => {
+    for (const path of ['//params', '/params/', '/healthz/', '//api/info/', '//v1alpha/iceconfig/?key=', '/v1alpha//turn/', '/r/room/', '//r/room', '/r//room?hd=true', '/status']) {
+      assert.equal((await plain(`${server.url}${path}`)).status, 200, path);
     }
+    assert.equal((await plain(`${server.url}/turn/?username=nobody`)).status, 403, 'as without');
+    const name = room();
+    const joined = JSON.parse((await post(`//join/${name}/?hd=true`)).body);
+    assert.equal(joined.result, 'SUCCESS');
+    assert.equal(joined.params.room_link, `${server.url}/r/${name}?hd=true`);
+    const member = `${name}/${joined.params.client_id}`;
+    assert.deepEqual(JSON.parse((await post(`//message/${member}/`, 'said')).body), { result: 'SUCCESS' });
+    assert.deepEqual(JSON.parse((await post(`/join/${name}/`)).body).params.messages, ['said']);
+    assert.equal((await post(`//leave//${member}//`)).status, 200);
+    assert.equal(JSON.parse((await post(`/join//${name}`)).body).result, 'SUCCESS', 'there is a place again');
+  });
+
+  // The original's page has `roomId: 'NAME'`.
+  test("a room's page carries that room's name, also of a full one, and is no other room's in a cache", async () => {
+    const name = room();
+    const page = () => plain(`${server.url}/r/${name}`);
+    const first = await page();
+    assert.ok(first.body.includes(`href="/r/${name}"`));
+    assert.match(first.headers['content-security-policy'], /default-src 'none'/);
+    assert.equal(first.headers['cache-control'], 'no-cache');
+    const headers = { 'if-none-match': first.headers.etag };
+    assert.equal((await plain(`${server.url}/r/${name}`, { headers })).status, 304);
+    assert.equal((await plain(`${server.url}/r/${name}x`, { headers })).status, 200);
+    for (let n = 0; n < 2; n += 1) await post(`/join/${name}`);
+    assert.equal(JSON.parse((await post(`/join/${name}`)).body).result, 'FULL');
+    assert.deepEqual([(await page()).status, (await page()).body], [200, first.body]);
+    assert.ok(!(await plain(`${server.url}/r`)).body.includes('/r/room'));
+  });
+
+  // What the original answered to these is in src/apprtc/params_observed.json, with many more.
+  test('parameters go by the query and by the browser', async () => {
+    const chrome = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36';
+    const ask = async (query, agent) => {
+      const headers = agent ? { 'user-agent': agent } : {};
+      const of = JSON.parse((await plain(`${server.url}/params?${query}`, { headers })).body);
+      const joined = JSON.parse((await plain(`${server.url}/join/${room()}?${query}`, { method: 'POST', headers })).body).params;
+      for (const [key, value] of Object.entries(of)) assert.deepEqual(joined[key], value, key);
+      return { ...of, media: JSON.parse(of.media_constraints) };
+    };
+    const hd = { audio: true, video: { mandatory: {}, optional: [{ minWidth: '1280' }, { minHeight: '720' }] } };
+    assert.deepEqual((await ask('', chrome)).media, hd);
+    assert.deepEqual((await ask('', `${chrome} \u00fc`)).media, hd);
+    for (const agent of [undefined, chrome.replace('X11; Linux x86_64', 'Linux; Android 10; K'), chrome.replace('Chrome', 'Firefox')]) {
+      assert.deepEqual((await ask('', agent)).media, { audio: true, video: true }, agent);
+    }
+    assert.deepEqual((await ask('hd=false', chrome)).media, { audio: true, video: true });
+    assert.deepEqual((await ask('video=false&firefox_fake_device=1', chrome)).media, { audio: true, video: false, fake: true });
+    const loopback = await ask('debug=loopback&dtls=true', chrome);
+    assert.deepEqual(JSON.parse(loopback.pc_constraints), { optional: [{ DtlsSrtpKeyAgreement: false }] });
+    assert.equal(loopback.include_loopback_js, '<script src="/js/loopback.js"></script>');
+    assert.deepEqual((await ask('minre=1')).warning_messages, ['The "minre" and "maxre" parameters are no longer supported. Use "video" instead.']);
+    assert.match((await ask('wstls=true')).wss_url, /^wss:/);
+  });
+
+  test("no name of a route or a file is taken from Collider's rooms", async () => {
+    const names = ['a', 'api', 'assets', 'bye', 'cast', 'css', 'healthz', 'images', 'join', 'js', 'leave', 'message', 'metrics', 'params', 'r', 'readyz', 'robots.txt', 'room', 'socket.io', 'socket.io-2', 'status', 'turn', 'tv', 'v1alpha', 'ws', '.well-known'];
+    for (const name of names) {
+      const url = `${server.url}/${name}/12345678`;
+      const [posted, gone] = [await plain(url, { method: 'POST', body: 'x' }), await plain(url, { method: 'DELETE' })];
+      const asked = { origin: 'https://app.example', 'access-control-request-method': 'DELETE' };
+      const preflight = await plain(url, { method: 'OPTIONS', headers: asked });
+      assert.deepEqual([gone.status, gone.body], [200, 'OK\n'], name);
+      assert.equal(preflight.status, 200, name);
+      assert.match(preflight.headers['access-control-allow-methods'], /\bDELETE\b/, name);
+      assert.equal(preflight.headers['access-control-allow-origin'], 'https://app.example', name);
+      // That is the room server's, for a room that is called 12345678.
+      if (name === 'join') assert.equal(JSON.parse(posted.body).result, 'SUCCESS');
+      else assert.deepEqual([posted.status, posted.body], [200, 'OK\n'], name);
+    }
+    for (const method of ['POST', 'DELETE']) {
+      const engine = await plain(`${server.url}/socket.io/x?EIO=4&transport=polling&sid=none`, { method, body: method === 'POST' ? '40' : '' });
+      assert.notEqual(engine.status, 200, `${method}: what names Engine.IO is Socket.IO's`);
+      assert.notEqual((await plain(`${server.url}/socket.io/`, { method, body: '' })).status, 200, `${method}: and so is its very path`);
+    }
+    const { body } = await post('/status');
+    assert.deepEqual(Object.keys(JSON.parse(body)).sort(), ['httperrors', 'openws', 'totalws', 'upsec', 'wserrors']);
+  });
+
+  test("Collider's paths shadow no route", async () => {
     for (const path of ['/', '/tv', '/cast', '/r', '/robots.txt', '/healthz']) {
       assert.equal((await plain(`${server.url}${path}`)).status, 200, path);
     }
@@ -212,7 +333,7 @@ describe('the room server', () => {
     const caller = JSON.parse((await post(`/join/${name}`)).body).params.client_id;
     const odd = '“ü 漢 \u0000 \u2028 "quoted" \\';
     assert.deepEqual(JSON.parse((await post(`/message/${name}/${caller}`, odd)).body), { result: 'SUCCESS' });
-    const large = await post(`/message/${name}/${caller}`, 'x'.repeat(65 * 1024));
+    const large = await post(`/message/${name}/${caller}`, 'x'.repeat(258 * 1024));
     assert.deepEqual([large.status, JSON.parse(large.body)], [200, { result: 'ERROR' }]);
     assert.deepEqual(JSON.parse((await post(`/message/${name}/${caller}`)).body), { result: 'ERROR' }, 'nothing');
     assert.deepEqual(JSON.parse((await post(`/join/${name}`)).body).params.messages, [odd]);
@@ -289,18 +410,22 @@ describe('limits', () => {
   });
 
   test('ICE servers: a rate and a key of their own', async () => {
-    const server = await startServer({ CASTWAY_ICE_ACCESS: 'key', CASTWAY_API_KEYS: 'north,south', CASTWAY_ICE_RATE: '5', CASTWAY_ICE_TTL: '600' });
+    const server = await startServer({ CASTWAY_ICE_ACCESS: 'key', CASTWAY_API_KEYS: 'north,south', CASTWAY_ICE_RATE: '7', CASTWAY_ICE_TTL: '600' });
     try {
       const ask = (query) => plain(`${server.url}/v1alpha/iceconfig${query}`, { method: 'POST' });
       for (const query of ['', '?key=', '?key=west']) assert.equal((await ask(query)).status, 401, query);
+      assert.equal((await plain(`${server.url}/v1alpha/turn?key=west`)).status, 401);
       const reply = await ask('?key=south');
       assert.deepEqual([reply.status, JSON.parse(reply.body).lifetimeDuration], [200, '600s']);
       checkIce(reply.body);
       const join = await plain(`${server.url}/join/r?apikey=north`, { method: 'POST' });
       const { params } = JSON.parse(join.body);
       assert.equal((await plain(params.ice_server_url)).status, 200);
+      const turn = await plain(params.turn_url);
+      assert.deepEqual([turn.status, JSON.parse(turn.body).ttl], [200, 600]);
       // The rate gives another one back every 12 s.
       await until('more than the rate', () => ask('?key=south'), ({ status }) => status === 429);
+      await until('it is the same rate', () => plain(params.turn_url), ({ status }) => status === 429);
       assert.equal((await plain(`${server.url}/turn?username=nobody`)).status, 403, 'the other route has its own');
     } finally {
       await server.close();

@@ -169,6 +169,11 @@ for (const own of [false, true]) {
       assert.equal(await one.end(), 1000);
       const again = await registered(name, '1');
       again.close();
+      const headers = { origin: 'https://app.example', 'access-control-request-method': 'DELETE' };
+      const preflight = await plain(`${base}/${name}/1`, { method: 'OPTIONS', headers });
+      assert.equal(preflight.status, 200);
+      assert.ok(['*', headers.origin].includes(preflight.headers['access-control-allow-origin']));
+      assert.match(preflight.headers['access-control-allow-methods'], /\bDELETE\b/);
     });
 
     test('a client without a name may post', async () => {
@@ -177,6 +182,18 @@ for (const own of [false, true]) {
       assert.equal((await post(`/${name}/`, 'anonymous')).status, 200);
       assert.equal(await one.message(), 'anonymous');
       one.close();
+    });
+
+    // The original redirects doubled slashes to the path without (301), on which clients send a GET.
+    test('doubled slashes are one, and escapes are read as names', async () => {
+      const name = `r\u00e4um ${room()}`;
+      const one = await registered(name, '1');
+      const path = encodeURIComponent(name);
+      assert.equal((await post(`//${path}//2`, 'doubled')).body, 'OK\n');
+      assert.equal(await one.message(), 'doubled');
+      const gone = await plain(`${base}//${path}/1`, { method: 'DELETE' });
+      assert.deepEqual([gone.status, gone.body], [200, 'OK\n']);
+      assert.equal(await one.end(), 1000);
     });
 
     test('a dropped client keeps its slot for 10 s and hears what it missed', async () => {
@@ -221,16 +238,22 @@ for (const own of [false, true]) {
       assert.equal(now.httperrors - before.httperrors, 1);
       assert.equal(now.wserrors - before.wserrors, 2, 'unparsable, and the unexpected one of settled()');
       assert.ok(now.openws >= 1 && now.upsec > before.upsec && !Number.isInteger(now.upsec));
-      assert.equal((await plain(`${base}/status`)).headers['access-control-allow-origin'], '*');
+      for (const method of ['GET', 'POST', 'DELETE']) {
+        const reply = await plain(`${base}/status`, { method });
+        assert.deepEqual([reply.status, reply.headers['access-control-allow-origin']], [200, '*'], method);
+        assert.equal(typeof JSON.parse(reply.body).openws, 'number', method);
+      }
       one.close();
     });
 
-    test('too large a frame ends its own socket alone', async () => {
+    test('too large a message is an error, too large a frame ends its own socket alone', async () => {
       const name = room();
       const [one, two] = [await registered(name, '1'), await registered(name, '2')];
-      one.send('x'.repeat(100 * 1024));
-      assert.equal((await two.message()).length, 100 * 1024);
-      one.send('x'.repeat(200 * 1024));
+      one.send('x'.repeat(256 * 1024));
+      assert.equal((await two.message()).length, 256 * 1024);
+      one.send('x'.repeat(258 * 1024));
+      assert.deepEqual(await one.next(), { msg: '', error: 'payload too large: at most 256 KiB, and this has 258 KiB' });
+      one.send('x'.repeat(1500 * 1024));
       await one.end();
       two.send('queued');
       await two.settled();

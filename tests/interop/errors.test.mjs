@@ -56,7 +56,7 @@ test('unknown_code in dialect B: CONNECT_TO_TV_FAILED is sent as well', async ()
 test('malformed_payload: a code that is none', async () => {
   const caster = await connect(server);
   for (const args of [[], [null], [17.5], [['ABCDEF']], [{}], [true], ['']]) await both(caster, 'malformed_payload', 'JOIN_ROOM', ...args);
-  for (const args of [[], [null], ['ABCDEF'], [{ username: 'x' }], [{ projCode: null }]]) {
+  for (const args of [[], [null], [['ABCDEF']], [{ username: 'x' }], [{ projCode: null }]]) {
     const answer = await caster.ask('CONNECT_TO_TV', ...args);
     assertError(answer.error, 'malformed_payload');
   }
@@ -65,18 +65,18 @@ test('malformed_payload: a code that is none', async () => {
 test('malformed_payload: signals without a payload', async () => {
   const { tv, caster } = await joined();
   await both(caster, 'malformed_payload', 'CLIENT_OFFER_TO_SERVER');
-  await both(caster, 'malformed_payload', 'RTC_Candidate_Exchange');
+  await both(caster, 'malformed_payload', 'RTC_Candidate_Exchange', {});
   await both(tv, 'malformed_payload', 'TV_ANSWER_TO_SERVER');
   await both(caster, 'malformed_payload', 'RTC_Client_Offer_To_Server', {});
   await exchange(tv, 'A', caster, 'A');
 });
 
-test('payload_too_large: over 64 KiB, and what is just under passes', async () => {
+test('payload_too_large: over 256 KiB of a description, over 64 of anything else, and what is just under passes', async () => {
   const { tv, caster } = await joined();
-  const big = { type: 'offer', sdp: 'x'.repeat(70 * 1024) };
-  await both(caster, 'payload_too_large', 'CLIENT_OFFER_TO_SERVER', big);
-  await both(caster, 'payload_too_large', 'RTC_Candidate_Exchange', { iceCandidate: big });
-  const fits = { type: 'offer', sdp: 'x'.repeat(60 * 1024) };
+  const big = (kib) => ({ type: 'offer', sdp: 'x'.repeat(kib * 1024) });
+  await both(caster, 'payload_too_large', 'CLIENT_OFFER_TO_SERVER', big(258));
+  await both(caster, 'payload_too_large', 'RTC_Candidate_Exchange', { iceCandidate: big(66) });
+  const fits = big(256);
   caster.emit('CLIENT_OFFER_TO_SERVER', fits);
   assert.deepEqual(await tv.next('CLIENT_OFFER_TO_TV'), fits);
   assert.equal(tv.heard('CLIENT_OFFER_TO_TV').length, 1);

@@ -12,7 +12,7 @@ import { PATIENCE, until } from './support/wait.mjs';
 
 // Wrong codes are counted by address; the pair has another one.
 const ATTACKER = '127.0.0.2';
-// ms between two rounds of the pair. A client may send 512 KiB a second and 2 MiB at once; without a pause the pair comes to more
+// ms between two rounds of the pair. A client may send 512 KiB a second and 4 MiB at once; without a pause the pair comes to more
 // within seconds, and is refused. In a round each of them sends 11 events of less than 200 bytes, so it comes to 110 kB a second.
 const PACE = 20;
 

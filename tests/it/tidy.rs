@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 47] = [
+const LAYERS: [(&str, u8); 51] = [
     ("apprtc::message", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
     ("apprtc::room", 0),
+    ("apprtc::rooms", 0),
     ("apprtc::slots", 0),
     ("cast::code", 0),
     ("cast::mailbox", 0),
@@ -19,6 +20,8 @@ const LAYERS: [(&str, u8); 47] = [
     ("multiconnection::broadcast", 0),
     ("multiconnection::room", 0),
     ("multiconnection::users", 0),
+    ("quota", 0),
+    ("size", 0),
     ("turn", 0),
     ("cast::event", 1),
     ("connection", 1),
@@ -34,6 +37,7 @@ const LAYERS: [(&str, u8); 47] = [
     ("limit", 1),
     ("secret", 0),
     ("signals", 1),
+    ("slashes", 1),
     ("telemetry", 1),
     ("tls", 1),
     ("users", 1),

@@ -178,6 +178,11 @@ async fn who_comes_without_tls_is_sent_to_https_if_the_certificate_is_trusted() 
     let (status, head, _) = answer(&server, "/cast?code=1").await;
     let location = format!("location: https://cast.example.org:{}/cast?code=1\r\n", server.https.port());
     assert!(status == 308 && head.contains(&location), "{head}");
+    // A page of another origin follows only where it is told that it may.
+    let lines = "/socket.io/?EIO=4&transport=polling HTTP/1.1\r\nOrigin: http://front.example.org\r\nX-Rest: ";
+    let (status, head, _) = answer(&server, lines).await;
+    assert!(status == 308 && head.contains("access-control-allow-origin: http://front.example.org\r\n"), "{head}");
+    assert!(head.contains("access-control-allow-credentials: true\r\n"), "{head}");
     assert_eq!(answer(&server, "/healthz").await.0, 200);
     assert_eq!(answer(&server, "/.well-known/acme-challenge/x").await.0, 404);
     // From this machine, and from a proxy that passes on requests.
@@ -325,5 +330,61 @@ async fn a_client_over_tls_that_does_not_read_loses_media_and_then_its_connectio
     })
     .await
     .unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_report_names_hosts_that_the_certificate_is_for() {
+    let authority = Authority::new();
+    let everywhere = Settings { http_addr: some("0.0.0.0:0"), external_ip: some("203.0.113.7"), ..Settings::default() };
+    let public = Settings { public_url: some("https://tv.example.org"), ..everywhere.clone() };
+    let inside = Settings { http_addr: some("127.0.0.1:0"), https_addr: some("0.0.0.0:0"), ..everywhere.clone() };
+    let secure = |host: &'static str| ("https", host);
+    for (names, trusted, settings, (tv_scheme, tv), host, warns) in [
+        (&["cast.example.org"][..], "true", &everywhere, secure("cast.example.org"), "cast.example.org", false),
+        (&["localhost", "127.0.0.1", "b.example.org"], "true", &everywhere, secure("b.example.org"), "b.example.org", false),
+        (&["cast.example.org", "203.0.113.7"], "true", &everywhere, secure("203.0.113.7"), "203.0.113.7", false),
+        (&["203.0.113.9"], "true", &everywhere, secure("203.0.113.9"), "203.0.113.9", false),
+        (&["cast.example.org"], "false", &everywhere, ("http", "203.0.113.7"), "cast.example.org", false),
+        (&["cast.example.org"], "true", &inside, secure("cast.example.org"), "cast.example.org", false),
+        (&["*.example.org"], "true", &everywhere, secure("203.0.113.7"), "203.0.113.7", true),
+        (&["localhost"], "true", &everywhere, secure("203.0.113.7"), "203.0.113.7", true),
+        (&["*.example.org"], "true", &public, secure("tv.example.org"), "tv.example.org", false),
+        (&["cast.example.org"], "true", &public, secure("tv.example.org"), "tv.example.org", false),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let files = with_files(folder.path(), &authority.sign(names));
+        let Settings { http_addr, https_addr, external_ip, public_url, .. } = settings.clone();
+        let listening = Settings { http_addr, https_addr, external_ip, ..files };
+        let server = Server::start_in(folder, Settings { cert_trusted: some(trusted), public_url, ..listening }).await;
+        let report = &server.greeting;
+        let port = |scheme: &str| match (host, scheme) {
+            ("tv.example.org", _) => String::new(),
+            (_, "http") => format!(":{}", server.http.port()),
+            _ => format!(":{}", server.https.port()),
+        };
+        for line in [
+            format!("  On the TV     {tv_scheme}://{tv}{}/tv\n", port(tv_scheme)),
+            format!("  To cast       https://{host}{}/cast\n", port("https")),
+            format!("  To call       https://{host}{}/r\n", port("https")),
+        ] {
+            assert!(report.contains(&line), "{names:?}: {line}{report}");
+        }
+        assert_eq!(report.contains("Set CASTWAY_PUBLIC_URL to the address that people type"), warns, "{names:?}: {report}");
+        assert!(warns || host.starts_with("203.") || !report.contains("https://203.0.113.7"), "{names:?}: {report}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_report_names_the_domain_while_its_certificate_has_not_come() {
+    let domain = Settings { domain: some("cast.example.org,b.example.org"), ..settings() };
+    // Nobody listens there.
+    let nowhere = Settings { acme_directory: some("https://127.0.0.1:9/directory"), external_ip: some("203.0.113.7"), ..domain };
+    let server =
+        Server::start(Settings { http_addr: some("0.0.0.0:0,0.0.0.0:0"), https_addr: some("0.0.0.0:0"), ..nowhere }).await;
+    let (report, origin) = (&server.greeting, format!("https://cast.example.org:{}", server.https.port()));
+    assert!(report.contains(&format!("  On the TV     {origin}/tv\n  To cast       {origin}/cast\n")), "{report}");
+    assert!(!report.contains("203.0.113.7:") && !report.contains("CASTWAY_PUBLIC_URL"), "{report}");
     server.stop().await;
 }

@@ -54,18 +54,16 @@ pub fn handshake(query: &str, from: IpAddr, origin: &str, agent: &str) -> Result
         return Ok(Handshake::Admin { name: text("adminUserName"), password: Secret::new(text("adminPassword")) });
     }
     let id: Option<UserId> = find("userid").map(|id| name("userid", id)).transpose()?;
-    let mut proof = Sha256::new();
-    let network = prefix(from).to_string();
-    let words = parameters.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]);
-    for word in [network.as_str(), origin, agent].into_iter().chain(words) {
-        proof.update(word.len().to_be_bytes());
-        proof.update(word);
-    }
+    let mut whereabouts = Sha256::new();
+    update(&mut whereabouts, [prefix(from).to_string().as_str(), origin, agent]);
+    let mut proof = whereabouts.clone();
+    update(&mut proof, parameters.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]));
     let custom_event = name("socketCustomEvent", CUSTOM_EVENT)?;
     Ok(Handshake::User(Hello {
         proof: id.is_some().then(|| proof.finalize().into()),
         id,
         from,
+        whereabouts: whereabouts.finalize().into(),
         extra: find("extra").and_then(extra_text).unwrap_or_else(Json::empty),
         message_event: name("msgEvent", MESSAGE_EVENT)?,
         custom_event: if OURS.contains(&custom_event.as_ref()) { CUSTOM_EVENT.into() } else { custom_event },
@@ -74,6 +72,14 @@ pub fn handshake(query: &str, from: IpAddr, origin: &str, agent: &str) -> Result
         relay_limit: (find("enableScalableBroadcast") == Some("true"))
             .then(|| leading_number(find("maxRelayLimitPerUser")).unwrap_or(2)),
     }))
+}
+
+/// Each word with its length, so that no two lists of words are the same bytes.
+fn update<'a>(hash: &mut Sha256, words: impl IntoIterator<Item = &'a str>) {
+    for word in words {
+        hash.update(word.len().to_be_bytes());
+        hash.update(word);
+    }
 }
 
 /// As `parseInt` reads it; zero and what is no number are none.
@@ -128,6 +134,21 @@ mod tests {
         assert_ne!(first, proof(&QUERY.replace("sessionid=s", "sessionid=t"), "192.0.2.1", "https://a.org"));
         assert_eq!(proof(QUERY, "2001:db8::1", ""), proof(QUERY, "2001:db8::2", ""), "one network");
         assert_ne!(proof("userid=a&sessionid=bc", "192.0.2.1", ""), proof("userid=ab&sessionid=c", "192.0.2.1", ""));
+    }
+
+    #[test]
+    fn whereabouts_are_network_browser_and_origin_whoever_comes() {
+        let from = |from, origin| hello("userid=a&sessionid=s", from, origin).whereabouts;
+        let first = from("192.0.2.1", "https://a.org");
+        assert_eq!(first, hello(QUERY, "::ffff:192.0.2.1", "https://a.org").whereabouts);
+        assert_eq!(first, hello("msgEvent=m", "192.0.2.1", "https://a.org").whereabouts, "also without an id");
+        assert_ne!(first, from("192.0.2.2", "https://a.org"));
+        assert_ne!(first, from("192.0.2.1", "https://b.org"));
+        let other_browser = handshake("userid=a", "192.0.2.1".parse().unwrap(), "https://a.org", "another agent");
+        let Ok(Handshake::User(other)) = other_browser else { panic!("a user's") };
+        assert_ne!(first, other.whereabouts);
+        assert_eq!(from("2001:db8::1", ""), from("2001:db8::2", ""), "one network");
+        assert_ne!(from("2001:db8::1", ""), from("2001:db8:0:1::1", ""));
     }
 
     #[test]

@@ -13,8 +13,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::room::{Entry, Event, Message, Opaque, RoomInfo, UserId};
-use crate::packet::{MAX_PAYLOAD, Payload};
+use crate::packet::Payload;
 use crate::secret::Secret;
+use crate::size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
 
 mod handshake;
 
@@ -48,6 +49,28 @@ const OURS: [&str; 18] = [
     "connect",
     "disconnect",
     "error",
+];
+
+/// What the server does something about itself.
+const READ_HERE: [&str; 18] = [
+    "open-room",
+    "join-room",
+    "check-presence",
+    "is-valid-password",
+    "set-password",
+    "get-public-rooms",
+    "changed-uuid",
+    "disconnect-with",
+    "extra-data-updated",
+    "get-remote-user-extra-data",
+    "close-entire-session",
+    "set-custom-socket-event-listener",
+    "join-broadcast",
+    "can-relay-broadcast",
+    "can-not-relay-broadcast",
+    "check-broadcast-presence",
+    "get-number-of-users-in-specific-broadcast",
+    "admin",
 ];
 
 /// JSON that is passed on as it came; cheap to copy.
@@ -193,10 +216,8 @@ pub enum AdminRequest {
 /// # Errors
 /// The ack of what can't be read.
 pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>, message_event: &str) -> Result<Request, Arguments> {
-    let size = json.len() + attachments.iter().map(Bytes::len).sum::<usize>();
-    if size > MAX_PAYLOAD {
-        return Err(malformed(event));
-    }
+    let limit = if carries_descriptions(event, message_event) { DESCRIPTION_KIB } else { EVENT_KIB };
+    size::check(json, attachments.iter().map(Bytes::len).sum(), limit).map_err(|large| too_large(event, large))?;
     let all: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| malformed(event))?;
     let argument = |place: usize| all.get(place + 1).map(|json| json.get());
     let read = match event {
@@ -228,6 +249,21 @@ pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>, message_event
         _ => payload(argument(0), attachments).map(|message| Request::Custom { event: event.to_owned(), message }),
     };
     read.ok_or_else(|| malformed(event))
+}
+
+/// Offers and answers cross in the relay event, and in whatever event of their own clients choose for them.
+fn carries_descriptions(event: &str, message_event: &str) -> bool {
+    event == message_event || !READ_HERE.contains(&event)
+}
+
+/// The ack of an event that is too large.
+fn too_large(event: &str, large: TooLarge) -> Arguments {
+    match event {
+        "is-valid-password" => arguments!(false, Value::Null, large.to_string()),
+        "set-password" => arguments!(Value::Null, Value::Null, large.to_string()),
+        event if READ_HERE.contains(&event) && event != "open-room" && event != "join-room" => malformed(event),
+        _ => arguments!(false, large.to_string()),
+    }
 }
 
 /// The ack of an event that can't be read.
@@ -612,7 +648,9 @@ mod tests {
     fn what_is_too_long_or_too_deep_is_refused() {
         assert!(request("open-room", &json!([{"sessionid": "x".repeat(MAX_TEXT + 1)}])).is_err());
         assert!(request("extra-data-updated", &json!(["x".repeat(MAX_EXTRA)])).is_err());
-        assert!(request("message", &json!([{"remoteUserId": "b", "message": "x".repeat(MAX_PAYLOAD)}])).is_err());
+        assert!(
+            request("message", &json!([{"remoteUserId": "b", "message": "x".repeat((DESCRIPTION_KIB + 1) * 1024)}])).is_err()
+        );
         let deep = "[".repeat(30_000) + &"]".repeat(30_000);
         for event in ["open-room", "message", "extra-data-updated", "join-broadcast", "anything"] {
             let _ = read(event, &format!("[\"{event}\",{deep}]"), VecDeque::new(), "message");

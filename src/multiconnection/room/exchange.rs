@@ -10,6 +10,7 @@ impl<J: Opaque> Rooms<J> {
     /// only one who sends). Whoever is not there hears nothing, and nobody is told.
     pub fn handle_message(&mut self, connection: ConnectionId, message: Message<J>, now: Instant) {
         let Some(key) = self.users.by_connection(connection) else { return };
+        self.users[key].came_back = false;
         let Message { to, message, participation, user_left } = message;
         let user = &self.users[key];
         if participation && user.relay_limit.is_none() && to != *user.id && self.rooms.contains_key(&*to) {

@@ -8,25 +8,33 @@ use super::{ConnectionId, Entry, Event, MAX_LISTED, Opaque, Refusal, Room, RoomI
 use crate::secret::Secret;
 
 impl<J: Opaque> Rooms<J> {
-    /// Leaves the room that the user is in, then opens a new one.
+    /// Leaves the room that the user is in, then opens a new one, or one that is left to this user.
     ///
     /// # Errors
-    /// `NotAvailable`: somebody is in a room of that id.
+    /// `NotAvailable`: somebody else is in a room of that id.
     pub fn handle_open(&mut self, connection: ConnectionId, entry: Entry<J>, now: Instant) -> Result<(), Refusal> {
         let key = self.users.by_connection(connection).ok_or(Refusal::NoUser)?;
+        let id = self.meant(key, &entry);
+        self.start_over(key);
+        let heritage = self.inherit(key, &id, now);
         self.leave_room(key);
         self.changed(now);
-        let id = self.meant(key, &entry);
         if self.rooms.contains_key(&id) {
             return Err(Refusal::NotAvailable);
+        }
+        let mut participants = vec![key];
+        participants.extend(heritage.into_iter().take(self.users[key].max_participants - 1));
+        for participant in &participants {
+            self.users[*participant].room = Some(id.clone());
         }
         let user = &mut self.users[key];
         user.extra = entry.extra.clone();
         user.about = Some(entry.about);
-        user.room = Some(id.clone());
         let room = Room {
             owner: key,
-            participants: vec![key],
+            opened_from: user.whereabouts,
+            successor: None,
+            participants,
             max_participants: user.max_participants,
             identifier: entry.identifier,
             password: entry.password,
@@ -44,6 +52,8 @@ impl<J: Opaque> Rooms<J> {
     /// `NotAvailable`, `InvalidPassword` (counted by address), `TooManyGuesses`, `Full`, in this order.
     pub fn handle_join(&mut self, connection: ConnectionId, entry: Entry<J>, now: Instant) -> Result<(), Refusal> {
         let key = self.users.by_connection(connection).ok_or(Refusal::NoUser)?;
+        // Who joins asks all others to connect anew, so that they need not hear that the old page is gone.
+        self.users[key].came_back = false;
         self.leave_room(key);
         self.changed(now);
         let id = self.meant(key, &entry);
@@ -52,27 +62,29 @@ impl<J: Opaque> Rooms<J> {
         if room.password.is_some() {
             self.check_password(key, &id, entry.password.as_ref(), now)?;
         }
-        let room = self.rooms.get_mut(&id).expect("looked up above");
-        if room.is_full() {
-            return Err(Refusal::Full);
-        }
+        self.make_room(key, &id, now)?;
+        let room = self.rooms.get_mut(&id).ok_or(Refusal::NotAvailable)?;
         room.participants.push(key);
+        let owner = &self.users[room.owner];
+        if owner.due.is_some() && owner.whereabouts == self.users[key].whereabouts {
+            room.successor = Some(key);
+        }
         let user = &mut self.users[key];
         user.about = Some(entry.about);
         user.room = Some(id);
         Ok(())
     }
 
-    /// A room that is there.
-    pub fn room(&self, id: &str) -> Option<RoomInfo<J>> {
+    /// A room that is there for whoever asks.
+    pub fn room(&self, connection: ConnectionId, id: &str) -> Option<RoomInfo<J>> {
         let (id, room) = self.rooms.get_key_value(id)?;
-        Some(self.info(id, room))
+        self.info_for(connection, id, room)
     }
 
     /// The rooms that were opened with this identifier, so many at most.
-    pub fn public_rooms(&self, identifier: &str) -> Vec<RoomInfo<J>> {
+    pub fn public_rooms(&self, connection: ConnectionId, identifier: &str) -> Vec<RoomInfo<J>> {
         let public = self.rooms.iter().filter(|(_, room)| room.identifier.as_deref() == Some(identifier));
-        public.take(MAX_LISTED).map(|(id, room)| self.info(id, room)).collect()
+        public.filter_map(|(id, room)| self.info_for(connection, id, room)).take(MAX_LISTED).collect()
     }
 
     /// Whether `password` opens a room.
@@ -119,7 +131,11 @@ impl<J: Opaque> Rooms<J> {
         if room.owner != key {
             return;
         }
-        match room.participants.first().copied().filter(|_| !auto_close && !room.one_way) {
+        let heir = match auto_close {
+            true => room.successor.filter(|successor| room.participants.contains(successor)),
+            false => room.participants.first().copied(),
+        };
+        match heir.filter(|_| !room.one_way) {
             Some(heir) => {
                 room.owner = heir;
                 self.send(heir, Event::Owner(id));
@@ -156,6 +172,17 @@ impl<J: Opaque> Rooms<J> {
             self.guesses.record(from, now);
         }
         Err(Refusal::InvalidPassword)
+    }
+
+    /// A room as one user sees it; `None`: it is not there for this one.
+    fn info_for(&self, connection: ConnectionId, id: &RoomId, room: &Room<J>) -> Option<RoomInfo<J>> {
+        let info = self.info(id, room);
+        let Some(key) = self.users.by_connection(connection) else { return Some(info) };
+        if self.is_absent_for(key, id, room) {
+            return None;
+        }
+        let is_full = info.is_full && self.seat_for(key, room).is_none();
+        Some(RoomInfo { is_full, ..info })
     }
 
     pub(super) fn info(&self, id: &RoomId, room: &Room<J>) -> RoomInfo<J> {

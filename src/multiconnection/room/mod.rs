@@ -8,7 +8,8 @@
 //! - An id belongs to one user, and whatever a user sends bears its id: the client's word for it is not asked.
 //! - A user is in at most one room; a room has an owner and is gone with its last participant.
 //! - A user whose connection drops stays for the grace period, as everybody sees it; events to it wait, within bounds. Its
-//!   place goes to whoever shows its [`Proof`], also while the old connection still seems to live, and to nobody else.
+//!   place goes to whoever shows its [`Proof`], also while the old connection still seems to live. `succession` says what a new
+//!   user from the same [`Whereabouts`] gets; nobody else gets anything.
 //! - Every table is bounded: users in all and by network, so rooms too; participants; peers and custom events of a user.
 //!
 //! **The proof.** An unmodified client has no secret to show. What it does is repeat its handshake, word for word, from where it
@@ -25,6 +26,7 @@ mod admin;
 mod exchange;
 mod membership;
 mod scalable;
+mod succession;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -34,9 +36,10 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::broadcast::{Broadcasts, Departure};
+use super::broadcast::{Broadcasts, Departure, Member};
 use super::users::{User, UserKey, Users};
 use crate::guesses::Guesses;
+use crate::quota::ByteQuota;
 use crate::secret::Secret;
 
 /// Names one client connection, for as long as it lives; given by the gateway.
@@ -45,6 +48,8 @@ pub type UserId = Arc<str>;
 pub type RoomId = Arc<str>;
 /// SHA-256 of what a client repeats when it reconnects.
 pub type Proof = [u8; 32];
+/// SHA-256 of a client's network, `Origin` and `User-Agent`.
+pub type Whereabouts = [u8; 32];
 
 /// Participants of a room at most, whatever its owner wishes.
 pub const MAX_PARTICIPANTS: usize = 1000;
@@ -54,6 +59,8 @@ const MAX_PEERS: usize = 2 * MAX_PARTICIPANTS;
 const MAX_CUSTOM: usize = 16;
 /// Rooms in one list at most.
 pub const MAX_LISTED: usize = 256;
+/// Bytes that wait for users that are away, for all of them together.
+const MAX_WAITING_BYTES: usize = 256 << 20;
 /// Admins at once.
 const MAX_ADMINS: usize = 16;
 /// How often admins hear of changes at most.
@@ -84,6 +91,7 @@ pub struct Hello<J> {
     pub id: Option<UserId>,
     pub proof: Option<Proof>,
     pub from: IpAddr,
+    pub whereabouts: Whereabouts,
     pub extra: J,
     pub message_event: Arc<str>,
     pub custom_event: Arc<str>,
@@ -224,6 +232,10 @@ pub struct Counts {
 
 struct Room<J> {
     owner: UserKey,
+    /// Where it was opened from.
+    opened_from: Whereabouts,
+    /// Who has joined from the owner's whereabouts while the owner is away.
+    successor: Option<UserKey>,
     /// In the order they came.
     participants: Vec<UserKey>,
     max_participants: usize,
@@ -254,6 +266,7 @@ pub struct Rooms<J> {
     news_due: Option<Instant>,
     /// When they last did.
     news_sent: Option<Instant>,
+    waiting: ByteQuota,
     outputs: VecDeque<Output<J>>,
 }
 
@@ -271,6 +284,7 @@ impl<J: Opaque> Rooms<J> {
             admins: BTreeSet::new(),
             news_due: None,
             news_sent: None,
+            waiting: ByteQuota::new(MAX_WAITING_BYTES),
             outputs: VecDeque::new(),
         }
     }
@@ -284,6 +298,9 @@ impl<J: Opaque> Rooms<J> {
         if let Some(key) = hello.proof.and_then(|proof| self.users.by_proof(&proof)) {
             self.resume(key, connection);
             return Ok(());
+        }
+        if let Some(id) = &hello.id {
+            self.release_id(id, hello.whereabouts, now);
         }
         let crowd = self.users.in_network(hello.from);
         if self.users.len() >= self.config.max_users || crowd >= self.config.max_users_per_address {
@@ -356,6 +373,7 @@ impl<J: Opaque> Rooms<J> {
         if old == id {
             return true;
         }
+        self.release_id(&id, self.users[key].whereabouts, now);
         if self.is_taken(&id) || !self.users.rename(key, id.clone()) {
             self.send(key, Event::IdTaken { taken: id, instead: old });
             return false;
@@ -383,11 +401,15 @@ impl<J: Opaque> Rooms<J> {
             self.outputs.push_back(Output::Close(old));
         }
         let user = &mut self.users[key];
+        user.came_back = true;
         if let Some(due) = user.due.take() {
             self.timers.remove(&(due, key));
         }
+        if let Some(room) = user.room.as_ref().and_then(|room| self.rooms.get_mut(room)).filter(|room| room.owner == key) {
+            room.successor = None;
+        }
         let waiting = user.take_waiting();
-        self.outputs.extend(waiting.into_iter().map(|event| Output::Send { to: connection, event }));
+        self.outputs.extend(waiting.map(|event| Output::Send { to: connection, event }));
     }
 
     fn remove(&mut self, key: UserKey, now: Instant) {
@@ -408,14 +430,15 @@ impl<J: Opaque> Rooms<J> {
             Some(to) => self.outputs.push_back(Output::Send { to, event }),
             None => {
                 let bytes = event.bytes();
-                user.keep(event, bytes);
+                user.keep(event, bytes, &self.waiting);
             }
         }
     }
 }
 
 impl<J: Opaque> Event<J> {
-    fn bytes(&self) -> usize {
+    /// Bytes that it holds of what clients say.
+    pub fn bytes(&self) -> usize {
         match self {
             Self::Message { message, extra, .. } => message.bytes() + extra.as_ref().map_or(0, Opaque::bytes),
             Self::ExtraDataUpdated { extra: json, .. }

@@ -2,6 +2,9 @@
 
 use super::*;
 
+#[path = "succession_tests.rs"]
+mod succession;
+
 const GRACE: Duration = Duration::from_secs(20);
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 5));
 
@@ -23,6 +26,7 @@ fn hello(id: &str) -> Hello<&'static str> {
         id: Some(id.into()),
         proof: Some(proof),
         from: HOME,
+        whereabouts: [0; 32],
         extra: "{}",
         message_event: "message".into(),
         custom_event: "custom".into(),
@@ -228,11 +232,11 @@ fn the_first_to_remain_gets_the_room() {
     let mut world = World::room(&["a", "b", "c"], entry("r"));
     world.leave(1);
     assert_eq!(world.heard(), ["2 owns r"]);
-    assert_eq!(*world.rooms.room("r").expect("it lives").owner, *"b");
+    assert_eq!(*world.rooms.room(0, "r").expect("it lives").owner, *"b");
     world.leave(3);
     assert_eq!(world.heard(), [""; 0]);
     world.leave(2);
-    assert!(world.rooms.room("r").is_none());
+    assert!(world.rooms.room(0, "r").is_none());
 }
 
 #[test]
@@ -243,7 +247,7 @@ fn some_rooms_end_with_their_owner() {
         world.open(7, if auto_close { entry("r") } else { one_way("r") }).expect("free");
         world.join(1, entry("r")).expect("open");
         world.leave(7);
-        assert!(world.heard().is_empty() && world.rooms.room("r").is_none());
+        assert!(world.heard().is_empty() && world.rooms.room(0, "r").is_none());
         assert_eq!(world.open(1, entry("r")), Ok(()));
     }
 }
@@ -308,9 +312,9 @@ fn extra_data_goes_once_to_peers_and_room_and_the_owners_is_the_rooms() {
     let mut heard = world.heard();
     heard.sort();
     assert_eq!(heard, ["2 a: new", "3 a: new", "6 a: new"]);
-    assert_eq!(world.rooms.room("r").expect("it lives").extra, "new");
+    assert_eq!(world.rooms.room(0, "r").expect("it lives").extra, "new");
     world.rooms.handle_extra(2, "b's", world.now);
-    assert_eq!(world.rooms.room("r").expect("it lives").extra, "new");
+    assert_eq!(world.rooms.room(0, "r").expect("it lives").extra, "new");
     assert_eq!(world.rooms.extra_of("b"), Some(&"b's"));
     assert_eq!(world.rooms.extra_of("nobody"), None);
 }
@@ -323,11 +327,11 @@ fn passwords_are_the_owners_business() {
     assert_eq!(world.rooms.handle_password_check(2, "nowhere", &right, now), Err(Refusal::NotAvailable));
     assert_eq!(world.rooms.handle_set_password(2, Some(right.clone())), (Some("r".into()), Err(Refusal::PermissionDenied)));
     assert_eq!(world.rooms.handle_set_password(1, Some(right.clone())), (Some("r".into()), Ok(())));
-    assert!(world.rooms.room("r").expect("it lives").is_password_protected);
+    assert!(world.rooms.room(0, "r").expect("it lives").is_password_protected);
     assert_eq!(world.rooms.handle_password_check(2, "r", &right, now), Ok(()));
     assert_eq!(world.rooms.handle_password_check(2, "r", &wrong, now), Err(Refusal::InvalidPassword));
     assert_eq!(world.rooms.handle_set_password(1, None), (Some("r".into()), Ok(())));
-    assert!(!world.rooms.room("r").expect("it lives").is_password_protected);
+    assert!(!world.rooms.room(0, "r").expect("it lives").is_password_protected);
 }
 
 #[test]
@@ -348,12 +352,12 @@ fn public_rooms_are_found_by_their_identifier() {
     let mut world = World::with(&["a", "b"]);
     world.open(1, Entry { identifier: Some("fans".into()), ..locked("r", "pw") }).expect("free");
     world.open(2, entry("private")).expect("free");
-    let found = world.rooms.public_rooms("fans");
+    let found = world.rooms.public_rooms(0, "fans");
     assert_eq!(found.len(), 1);
     let room = &found[0];
     assert_eq!((&*room.id, &*room.owner, room.participants.len(), room.is_full), ("r", "a", 1, false));
     assert!(room.is_password_protected);
-    assert!(world.rooms.public_rooms("others").is_empty());
+    assert!(world.rooms.public_rooms(0, "others").is_empty());
 }
 
 #[test]
@@ -385,7 +389,7 @@ fn a_dropped_owner_takes_its_place_back_and_nobody_notices() {
     world.say(2, "a", "are you there?");
     world.wait(GRACE - Duration::from_secs(1));
     assert_eq!(world.heard(), [""; 0]);
-    assert!(world.rooms.room("r").is_some());
+    assert!(world.rooms.room(0, "r").is_some());
     world.connect(11, hello("a")).expect("its own place");
     assert_eq!(world.heard(), ["11 message b>a are you there? extra"]);
     world.wait(2 * GRACE);
@@ -463,11 +467,27 @@ fn what_waits_for_a_user_is_bounded() {
     assert_eq!(world.heard().len(), 256);
     let long: &'static str = Box::leak("x".repeat(100 * 1024).into_boxed_str());
     world.drop(11);
-    for _ in 0..5 {
+    for _ in 0..9 {
         world.say(2, "a", long);
     }
     world.connect(12, hello("a")).expect("its own place");
-    assert_eq!(world.heard().len(), 2);
+    assert_eq!(world.heard().len(), 7, "of 100 KiB each in 768");
+    assert_eq!(world.rooms.waiting.held(), 0);
+}
+
+#[test]
+fn what_waits_for_all_users_is_bounded() {
+    let mut world = World::room(&["a", "b"], entry("r"));
+    let others = world.rooms.waiting.take(MAX_WAITING_BYTES - 150 * 1024).expect("nothing waits");
+    let long: &'static str = Box::leak("x".repeat(100 * 1024).into_boxed_str());
+    world.drop(1);
+    for _ in 0..3 {
+        world.say(2, "a", long);
+    }
+    world.heard();
+    drop(others);
+    world.connect(11, hello("a")).expect("its own place");
+    assert_eq!(world.heard().len(), 2, "that they are connected, and one message");
 }
 
 #[test]
@@ -521,11 +541,11 @@ fn a_scalable_broadcast_from_start_to_end() {
         world.connect(connection, viewer(id)).expect("there is room");
     }
     let now = world.now;
-    assert!(!world.rooms.is_broadcasting("show"));
+    assert!(!world.rooms.is_broadcasting(1, "show"));
     world.rooms.handle_join_broadcast(1, Some("show".into()), "show", "video", now);
     let started = ["1 show has 0 viewers", "1 start video", "1 log You <show> are now serving the broadcast."];
     assert_eq!(world.heard(), started);
-    assert!(world.rooms.is_broadcasting("show"));
+    assert!(world.rooms.is_broadcasting(1, "show"));
     world.rooms.handle_join_broadcast(2, Some("v".into()), "show", "theirs", now);
     assert_eq!(
         world.heard(),
@@ -580,7 +600,7 @@ fn the_room_of_a_scalable_broadcast_is_the_broadcasts() {
     let entry = |room| Entry { broadcast: Some("show".into()), ..entry(room) };
     assert_eq!(world.open(1, entry("show")), Ok(()));
     assert_eq!(world.join(2, entry("relay")), Ok(()));
-    assert_eq!(world.rooms.room("show").expect("it lives").participants.len(), 2);
+    assert_eq!(world.rooms.room(0, "show").expect("it lives").participants.len(), 2);
     world.ask_in(2, "show");
     assert_eq!(world.heard(), ["2 +show", "1 +v", "1 message v>show let me in extra"], "as to a user, once");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{ConnectionId, Departure, Event, Opaque, Rooms, UserId, UserKey};
+use super::{ConnectionId, Departure, Event, Member, Opaque, Rooms, UserId, UserKey};
 
 impl<J: Opaque> Rooms<J> {
     /// `join-broadcast`: the user is told whom to receive from, or to start. A broadcaster takes the broadcast's id, if it is
@@ -20,7 +20,9 @@ impl<J: Opaque> Rooms<J> {
         if id.is_some_and(|id| !self.handle_rename(connection, id, now)) {
             return;
         }
-        if self.broadcasts.member(key).is_some_and(|member| member.broadcast != broadcast) {
+        let starts_over = self.users[key].came_back;
+        let is_over = |member: &Member<J>| member.broadcast != broadcast || (member.initiator && starts_over);
+        if self.broadcasts.member(key).is_some_and(is_over) {
             self.leave_broadcast(key);
         }
         if self.broadcasts.member(key).is_none() {
@@ -66,10 +68,12 @@ impl<J: Opaque> Rooms<J> {
         }
     }
 
-    /// Whether the user of that id broadcasts.
-    pub fn is_broadcasting(&self, id: &str) -> bool {
-        let member = self.users.by_id(id).and_then(|key| self.broadcasts.member(key));
-        member.is_some_and(|member| member.initiator)
+    /// Whether the user of that id broadcasts, to whoever asks.
+    pub fn is_broadcasting(&self, connection: ConnectionId, id: &str) -> bool {
+        let Some(key) = self.users.by_id(id) else { return false };
+        let asking = self.users.by_connection(connection).map(|asking| self.users[asking].whereabouts);
+        let is_left = asking.is_some_and(|whereabouts| self.is_left_to(whereabouts, key));
+        self.broadcasts.member(key).is_some_and(|member| member.initiator && !is_left)
     }
 
     /// The viewers of a broadcast whose broadcaster is there.

@@ -5,12 +5,22 @@ import { chromium } from 'playwright-core';
 import { LIMIT, until } from './browser.mjs';
 
 const require = createRequire(import.meta.url);
-const library = readFileSync(require.resolve('rtcmulticonnection/dist/RTCMultiConnection.js'));
+const library = (name) => readFileSync(require.resolve(`${name}/dist/RTCMultiConnection.js`));
+// By the version that they call themselves, the newest last.
+const libraries = { '3.5': library('rtcmulticonnection-3.5'), '3.6': library('rtcmulticonnection-3.6'), '3.7': library('rtcmulticonnection') };
 const client2 = readFileSync(require.resolve('socket.io-client-2/dist/socket.io.js'));
 const executablePath = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
 
 // Version 4 is the one that the server itself serves.
-export const clients = { '2.5': client2, '4.8': null };
+const clients = { '2.5': client2, '4.8': null };
+
+// What is tested of each. Version 3.5 captures screens through an extension of Chrome that is no more.
+export const kinds = [
+  { library: '3.5', version: '2.5', screen: false },
+  { library: '3.6', version: '4.8', screen: true },
+  { library: '3.7', version: '2.5', screen: true },
+  { library: '3.7', version: '4.8', screen: true },
+];
 
 export async function launchWithDevices() {
   if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Debian's package chromium`);
@@ -49,14 +59,14 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
 </script>`;
 
 // A page with a connection that has not connected yet.
-export async function openSession(browser, server, { version, session, receives = true, userid, before }) {
+export async function openSession(browser, server, { version, session, receives = true, userid, before, library }) {
   const context = await browser.newContext({ viewport: { width: 640, height: 480 } });
   const page = await context.newPage();
   page.setDefaultTimeout(LIMIT);
   page.messages = [];
   page.on('console', (message) => page.messages.push(`${message.type()}: ${message.text()}`));
   page.on('pageerror', (error) => page.messages.push(`page error: ${error.stack ?? error}`));
-  await page.route('**/test/RTCMultiConnection.js', (route) => route.fulfill({ contentType: 'text/javascript', body: library }));
+  await page.route('**/test/RTCMultiConnection.js', (route) => route.fulfill({ contentType: 'text/javascript', body: libraries[library] }));
   if (clients[version]) {
     await page.route('**/socket.io/socket.io.js', (route) => route.fulfill({ contentType: 'text/javascript', body: clients[version] }));
   }
@@ -67,6 +77,14 @@ export async function openSession(browser, server, { version, session, receives 
   if (userid) await page.evaluate((userid) => (window.connection.userid = userid), userid);
   if (before) await page.evaluate(before);
   return page;
+}
+
+// The page ends as that of a killed app does: it says no farewell.
+export async function crash(page) {
+  const cdp = await page.context().newCDPSession(page);
+  const crashed = page.waitForEvent('crash', { timeout: LIMIT });
+  cdp.send('Page.crash').catch(() => {});
+  await crashed;
 }
 
 // Calls a method of the connection that ends in a callback, upon a click; the callback's arguments.

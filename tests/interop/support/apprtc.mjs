@@ -167,15 +167,19 @@ export class Android extends Peer {
     if (!this.took(await this.post(`/join/${room}`))) return false;
     const config = JSON.parse(this.params.pc_config);
     assert.deepEqual(config.iceServers, []);
-    // Some versions send this as GET.
-    const ice = await plain(this.params.ice_server_url, { headers: { referer: 'https://appr.tc' } });
-    assert.equal(ice.status, 200);
-    this.ice = checkIce(ice.body);
+    this.ice = await this.servers();
     const { hostname } = new URL(this.params.wss_url);
     const headers = { Host: hostname, Upgrade: 'WebSocket' };
     this.channel = await Channel.open(this.params.wss_url, { origin: 'https://www.google.com', headers });
     this.channel.register(room, this.client);
     return true;
+  }
+
+  async servers() {
+    // Some versions send this as GET.
+    const ice = await plain(this.params.ice_server_url, { headers: { referer: 'https://appr.tc' } });
+    assert.equal(ice.status, 200);
+    return checkIce(ice.body);
   }
 
   async hangUp() {
@@ -187,12 +191,31 @@ export class Android extends Peer {
   }
 }
 
+// What AppRTC's clients of 2014 to 2016 parse of the answer at `turn_url`.
+export function checkTurn(text) {
+  const { username, password, uris } = JSON.parse(text);
+  assert.ok(typeof username === 'string' && typeof password === 'string', 'getString throws at anything else');
+  assert.ok(Array.isArray(uris) && uris.length > 0 && uris.every((uri) => /^turns?:/.test(uri)), `${uris}`);
+  return uris.map((urls) => ({ urls, username, credential: password }));
+}
+
+// AppRTCDemo of 2014 to 2016: it knows no other URL than this one, and asks by GET.
+export class Android2015 extends Android {
+  async servers() {
+    assert.equal(typeof this.params.turn_url, 'string', 'No value for turn_url');
+    // getString takes strings alone; older ones read these, too.
+    for (const key of ['pc_constraints', 'media_constraints', 'is_initiator', 'wss_url', 'wss_post_url', 'room_id', 'client_id']) {
+      assert.equal(typeof this.params[key], 'string', key);
+    }
+    const turn = await plain(this.params.turn_url, { headers: { 'user-agent': 'Dalvik/1.6.0 (Linux; U; Android 4.4.4; Nexus 5 Build/KTU84P)' } });
+    assert.equal(turn.status, 200);
+    return checkTurn(turn.body);
+  }
+}
+
 export class Ios extends Peer {
   async join(room) {
-    const params = JSON.parse((await plain(`${this.server}/params`)).body);
-    const ice = await plain(params.ice_server_url, { method: 'POST', headers: { referer: 'https://appr.tc' } });
-    assert.equal(ice.status, 200);
-    this.ice = checkIce(ice.body);
+    this.ice = await this.servers(JSON.parse((await plain(`${this.server}/params`)).body));
     if (!this.took(await this.post(`/join/${room}`))) return false;
     for (const message of this.inbox) {
       assert.match(JSON.parse(message).type, /^(offer|answer|candidate|remove-candidates|bye)$/);
@@ -200,6 +223,12 @@ export class Ios extends Peer {
     this.channel = await Channel.open(this.params.wss_url);
     this.channel.register(room, this.client);
     return true;
+  }
+
+  async servers(params) {
+    const ice = await plain(params.ice_server_url, { method: 'POST', headers: { referer: 'https://appr.tc' } });
+    assert.equal(ice.status, 200);
+    return checkIce(ice.body);
   }
 
   // Before its socket is registered it posts to Collider instead.
@@ -213,6 +242,15 @@ export class Ios extends Peer {
     this.channel.send(JSON.stringify({ type: 'bye' }));
     await plain(`${this.params.wss_post_url}${this.path}`, { method: 'DELETE' });
     await this.channel.end();
+  }
+}
+
+export class Ios2015 extends Ios {
+  async servers(params) {
+    const headers = { 'user-agent': 'Mozilla/5.0', origin: 'https://apprtc.appspot.com' };
+    const turn = await plain(params.turn_url, { headers });
+    assert.equal(turn.status, 200);
+    return checkTurn(turn.body);
   }
 }
 

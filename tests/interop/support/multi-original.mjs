@@ -1,14 +1,15 @@
 // The original server (npm rtcmulticonnection-server) as its own server.js runs it; started as a process of its own, since it
-// dies of what it can't read. Prints its port.
+// dies of what it can't read, over the Socket.IO server that is named. Prints its port.
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
-const { Server } = require('socket.io');
+const name = process.argv[2] ?? 'socket.io-4';
+const socketIo = require(name);
 const { addSocket } = require('rtcmulticonnection-server');
 
 const http = createServer();
-const io = new Server(http, { allowEIO3: true, cors: { origin: true, credentials: true } });
+const io = name === 'socket.io-2' ? socketIo(http) : new socketIo.Server(http, { allowEIO3: true, cors: { origin: true, credentials: true } });
 const config = { enableAdmin: true, adminUserName: 'root', adminPassword: 'root-password-1' };
 io.on('connection', (socket) => {
   addSocket(socket, config);

@@ -16,9 +16,9 @@ export const EVENTS = [
   'custom-message', 'my-event', 'other-messages',
 ];
 
-// Resolves to {url, close}.
-export async function startOriginal() {
-  const program = new Program(process.execPath, [fileURLToPath(new URL('./multi-original.mjs', import.meta.url))]);
+// `over`: the Socket.IO server below it, socket.io-2 or socket.io-4. Resolves to {url, close}.
+export async function startOriginal(over = 'socket.io-4') {
+  const program = new Program(process.execPath, [fileURLToPath(new URL('./multi-original.mjs', import.meta.url)), over]);
   const port = await program.ready(async () => program.output.match(/^port (\d+)$/m)?.[1]);
   return { url: `http://127.0.0.1:${port}`, close: () => program.close() };
 }
@@ -102,9 +102,10 @@ export class Client {
   }
 }
 
-export async function connect(server, userid, { version = '4.8', transport = 'websocket', from, reconnection = false, ...more } = {}) {
+export async function connect(server, userid, { version = '4.8', transport = 'websocket', from, headers, reconnection = false, ...more } = {}) {
   const options = { transports: transports[transport], forceNew: true, reconnection, reconnectionDelay: 100, reconnectionDelayMax: 300, timeout: PATIENCE };
   if (from) options.agent = new Agent({ localAddress: from });
+  if (headers) options.extraHeaders = headers;
   const socket = versions[version](`${server.url}/?${query(userid, more)}`, options);
   const client = new Client(socket, userid);
   await connected(socket, userid);

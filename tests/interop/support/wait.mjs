@@ -4,7 +4,7 @@ import { brief } from './excerpt.mjs';
 
 // For whatever a test awaits, in ms. A machine may stand still for seconds, or be busy with others: the limit is for what
 // never comes, and costs nothing where all is well.
-export const PATIENCE = 60_000;
+export const PATIENCE = 8_000;
 
 // Resolves to what `look` comes to, once `accept` likes it; the last thing seen is in the error, as `show` puts it.
 export async function until(what, look, accept = Boolean, { limit = PATIENCE, pause = 50, show = (seen) => brief(seen, 2000) } = {}) {

@@ -1,8 +1,8 @@
-import { later } from '../lib/dom';
 import { relayAddresses } from '../lib/peer';
 import type { Problem } from '../lib/problem';
 import { IceServers } from './ice';
 import { Link, type Tracks } from './link';
+import { loopback, Phantom } from './loopback';
 import { problems, refusal } from './problems';
 import { Room, type Refusal } from './room';
 import type { Message } from './wire';
@@ -16,8 +16,6 @@ const FULL_PAUSE = 3000;
 /** Times to begin again before it is told that it does not work. */
 const ATTEMPTS = 2;
 const NOTE_FOR = 8000;
-/** A page that closes says bye at once, and the server hears a moment later that it has left. */
-const AFTER_BYE = 400;
 
 /** One call from joining the room to leaving it. */
 export class Call {
@@ -33,6 +31,8 @@ export class Call {
   private readonly ice = new IceServers();
   private readonly room: Room;
   private readonly link: Link;
+  /** The other side, where it is ourselves. */
+  private phantom: Phantom | null = null;
 
   constructor(
     name: string,
@@ -128,10 +128,12 @@ export class Call {
   }
 
   private joined(messages: Message[]): void {
+    if (loopback && !this.room.initiator) return void this.fail(problems.loopbackTaken());
     this.phase = 'joined';
     this.fullSince = 0;
     this.problem = null;
     if (this.room.initiator) {
+      if (loopback && !this.phantom) this.phantom = new Phantom(this.room.name, this.ice);
       // One that works goes on, and says so when it does not any more.
       if (!this.link.up) this.link.call();
       this.renew();
@@ -161,13 +163,9 @@ export class Call {
     this.room.initiator = true;
     this.tell('peer_left');
     this.drop();
+    this.link.call();
+    this.renew();
     this.changed();
-    const { link } = this;
-    void later(AFTER_BYE).then(() => {
-      if (this.phase !== 'joined' || !this.room.initiator || link.state !== 'idle') return;
-      link.call();
-      this.renew();
-    });
   }
 
   private linkChanged(): void {
@@ -184,7 +182,11 @@ export class Call {
     if (!this.room.online && this.link.state === 'interrupted') return;
     if (this.link.state === 'interrupted') this.tell('peer_lost');
     if (++this.attempts <= ATTEMPTS) return this.again();
-    this.problem = problems.iceFailed(relayAddresses(this.ice.config));
+    await this.fail(problems.iceFailed(relayAddresses(this.ice.config)));
+  }
+
+  private async fail(problem: Problem): Promise<void> {
+    this.problem = problem;
     this.end('failed');
     await this.room.leave();
   }
@@ -215,6 +217,8 @@ export class Call {
   private drop(): void {
     clearTimeout(this.renewTimer);
     this.link.close();
+    this.phantom?.close();
+    this.phantom = null;
     this.picture(null);
   }
 

@@ -11,6 +11,7 @@ import { Meter, NO_FIGURES } from '../lib/stats';
 import { keepAwake } from '../lib/wake';
 import { Call } from './call';
 import { Devices } from './devices';
+import { loopback } from './loopback';
 import { obstacle, problems } from './problems';
 import { isRoom, remember } from './recent';
 import { start, WANTED } from './start';
@@ -19,7 +20,8 @@ import { view } from './view';
 translate('callTitle');
 moveByArrows('a, button:not([disabled]), input');
 
-const name = location.pathname.split('/')[2] ?? '';
+// The server takes slashes too many for one.
+const name = location.pathname.split('/').filter(Boolean)[1] ?? '';
 if (isRoom(name)) enterRoom(name);
 else start();
 
@@ -46,7 +48,8 @@ function enterRoom(room: string): void {
     const quiet = call.active && call.state !== 'joining';
     // A call that is on needs no signaling.
     const unheard = call.blocked && call.state !== 'talking' ? problems.noWebsocket() : null;
-    showProblem(blocked ? problem : (call.problem ?? unheard ?? passing ?? (quiet || call.state === 'ended' ? null : problem)));
+    const lacking = quiet || call.state === 'ended' ? null : problem;
+    showProblem(blocked ? problem : (call.problem ?? unheard ?? passing ?? lacking ?? (loopback ? problems.loopback() : null)));
     show(byId('sound'), player.silenced);
     awake();
   }

@@ -7,6 +7,8 @@ import type { Refusal } from './room';
 
 export const problems = {
   noWebsocket: () => bad('no_websocket', t.callNoWebsocket, t.callNoWebsocketHint),
+  loopback: () => bad('loopback', t.callLoopback, t.callLoopbackHint, { tone: 'info' }),
+  loopbackTaken: () => bad('loopback_taken', t.callLoopbackTaken, t.callLoopbackTakenHint),
   iceFailed: (addresses: string[]) =>
     bad('ice_failed', t.callIceFailed, addresses.length ? t.iceFailedHint(addresses.join(', ')) : t.iceFailedNoRelay),
 };

@@ -3,6 +3,7 @@ import { t } from '../lib/i18n';
 import { drawQr } from '../lib/qr';
 import type { Call, State } from './call';
 import type { Devices } from './devices';
+import { loopback } from './loopback';
 
 const COPIED_FOR = 2500;
 
@@ -15,7 +16,7 @@ function status(call: Call): { text: string; tone: Tone } {
   if (state === 'recovering') return { text: online ? t.callRecovering : t.castSignalWait, tone: 'busy' };
   if (!online && state === 'talking') return { text: t.callSignalLost, tone: 'busy' };
   if (!online) return { text: call.blocked ? t.callNoWebsocketStatus : t.castSignalWait, tone: 'busy' };
-  if (state === 'connecting') return { text: t.callConnecting, tone: 'busy' };
+  if (state === 'connecting' || (loopback && state === 'waiting')) return { text: t.callConnecting, tone: 'busy' };
   if (call.note) return { text: call.note === 'peer_left' ? t.callPeerLeft : t.callPeerLost, tone: 'bad' };
   if (state === 'waiting') return { text: t.callWaiting, tone: 'busy' };
   return { text: t.callTalking, tone: 'good' };
@@ -59,9 +60,11 @@ export const view = {
     show(byId('panel'), !meeting && !blocked);
     const { title, hint, button } = panel(call, devices);
     setText(byId('panel-title'), title);
-    setText(byId('panel-hint'), hint);
-    show(byId('panel-hint'), hint !== '');
-    show(byId('invite'), state === 'waiting');
+    // In a loopback call, nobody else is to come and see or hear anything.
+    const told = loopback && state !== 'full' ? '' : hint;
+    setText(byId('panel-hint'), told);
+    show(byId('panel-hint'), told !== '');
+    show(byId('invite'), state === 'waiting' && !loopback);
     show(byId('join'), button !== null);
     setText(byId('join'), button ?? '');
     show(byId('other-room'), !inside);

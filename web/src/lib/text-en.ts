@@ -169,6 +169,10 @@ export const en = {
   callNoWebsocketHint:
     'The server answers over HTTP, but the WebSocket connection to /ws fails. Most likely a proxy in front of the server removes the Upgrade header. In nginx, these lines are missing from the location:\nproxy_http_version 1.1;\nproxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection "upgrade";\nThis page goes on as soon as the connection works.',
   callIceFailed: 'The other side cannot be reached',
+  callLoopback: 'Loopback test',
+  callLoopbackHint: 'This page is both sides of the call: you see and hear yourself. Nobody else can come in.',
+  callLoopbackTaken: 'Somebody is in this room',
+  callLoopbackTakenHint: 'A loopback test needs an empty room. Use another one.',
 
   // Causes. Each has a title that names it and a sentence that says what to do.
   insecure: 'This page needs HTTPS to share a screen',

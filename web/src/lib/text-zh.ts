@@ -166,6 +166,10 @@ export const zh: Text = {
   callNoWebsocketHint:
     '服务器的 HTTP 正常，但到 /ws 的 WebSocket 连接失败，多半是服务器前面的反向代理去掉了 Upgrade 请求头。如果是 nginx，请在其 location 中加上：\nproxy_http_version 1.1;\nproxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection "upgrade";\n连接恢复后页面会自动继续。',
   callIceFailed: '无法连通对方',
+  callLoopback: '回环测试',
+  callLoopbackHint: '本页面同时充当通话双方，您会看到并听到自己。其他人无法进入。',
+  callLoopbackTaken: '此房间已有人',
+  callLoopbackTakenHint: '回环测试需要空房间，请使用其他房间。',
 
   insecure: '共享屏幕需要 HTTPS',
   insecurePublic: '浏览器只允许在安全页面上共享屏幕。请改用此地址：',

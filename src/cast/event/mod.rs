@@ -13,7 +13,12 @@ use serde_json::{Value, json};
 
 use super::code::CODE_LENGTH;
 use super::room::{Departure, Dialect, Notice, Refusal, Seated, Signal};
-use crate::packet::{MAX_PAYLOAD, Payload};
+use crate::packet::Payload;
+use crate::size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
+
+mod content;
+
+pub use content::Content;
 
 /// Characters of a user name or a token at most.
 const MAX_TEXT: usize = 512;
@@ -25,10 +30,7 @@ pub enum Request {
     Open(OpenRequest),
     /// A caster wants to cast.
     Join(JoinRequest),
-    Signal {
-        signal: Signal<Payload>,
-        size: usize,
-    },
+    Signal(Signal<Content>),
     /// Dialect B: the TV shows its device token.
     Verify,
     /// Fresh ICE servers.
@@ -99,14 +101,19 @@ impl Failure {
         Self { code: "malformed_payload", message: format!("malformed payload: expected {expected}"), retry_after: None }
     }
 
-    pub fn too_large() -> Self {
-        let message = format!("payload too large: at most {MAX_PAYLOAD} bytes");
-        Self { code: "payload_too_large", message, retry_after: None }
+    fn too_large(what: TooLarge) -> Self {
+        Self { code: "payload_too_large", message: what.to_string(), retry_after: None }
     }
 
     /// For a client that sends more bytes than it may, whatever they say.
     pub fn over_budget() -> Self {
         let message = "this client sends too much at a time; wait before you try again".to_owned();
+        Self { code: "rate_limited", message, retry_after: Some(1) }
+    }
+
+    /// The same for what is sent to its other side, by this client and those before it.
+    pub fn receiver_over_budget() -> Self {
+        let message = "the other side is sent too much at a time; wait before you try again".to_owned();
         Self { code: "rate_limited", message, retry_after: Some(1) }
     }
 
@@ -132,6 +139,7 @@ impl From<Refusal> for Failure {
             Refusal::NoCaster => "no_caster",
             Refusal::WrongRole => "wrong_role",
             Refusal::TooManyWaiting => "too_many_candidates",
+            Refusal::NoSpace => "server_full",
         };
         let retry_after = match refusal {
             Refusal::TooManyAttempts { wait } => Some(wait.as_secs().max(1)),
@@ -141,7 +149,8 @@ impl From<Refusal> for Failure {
             | Refusal::NotInRoom
             | Refusal::NoCaster
             | Refusal::WrongRole
-            | Refusal::TooManyWaiting => None,
+            | Refusal::TooManyWaiting
+            | Refusal::NoSpace => None,
         };
         Self { code, message: refusal.to_string(), retry_after }
     }
@@ -154,44 +163,35 @@ impl From<Refusal> for Failure {
 /// # Errors
 /// A [`Failure`] that names what is expected.
 pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>) -> Option<Result<Request, Failure>> {
-    let size = json.len() + attachments.iter().map(Bytes::len).sum::<usize>();
-    let read: fn(&Arguments<'_>, VecDeque<Bytes>, usize) -> Result<Request, Failure> = match event {
-        "TV_INIT" => |arguments, _, _| tv_init(arguments),
-        "TV_REGISTER" => |_, _, _| Ok(open(Entry::TvRegister, None, None, false)),
-        "TV_GETINFO" => |arguments, _, _| tv_get_info(arguments),
-        "VERIFY_FEEDBACK" => |_, _, _| Ok(Request::Verify),
-        "JOIN_ROOM" => |arguments, _, _| join_room(arguments),
-        "CONNECT_TO_TV" => |arguments, _, _| connect_to_tv(arguments),
-        "CLIENT_OFFER_TO_SERVER" => |arguments, attachments, size| {
-            let json = arguments.payload("the offer")?;
-            Ok(Request::Signal { signal: Signal::Offer(payload(json, attachments)?), size })
-        },
-        "TV_ANSWER_TO_SERVER" => |arguments, attachments, size| {
-            let json = arguments.payload("the answer")?;
-            Ok(Request::Signal { signal: Signal::Answer(payload(json, attachments)?), size })
-        },
-        "RTC_Client_Offer_To_Server" => |arguments, attachments, size| {
-            let json = arguments.member("offer")?;
-            Ok(Request::Signal { signal: Signal::Offer(payload(json, attachments)?), size })
-        },
-        "RTC_TV_Answer_To_Server" => |arguments, attachments, size| {
-            let json = arguments.member("answer")?;
-            Ok(Request::Signal { signal: Signal::Answer(payload(json, attachments)?), size })
-        },
-        "RTC_Candidate_Exchange" => |arguments, attachments, size| {
-            arguments.object::<Candidate>("{iceCandidate}")?;
-            let json = arguments.payload("{iceCandidate}")?;
-            Ok(Request::Signal { signal: Signal::Candidate(payload(json, attachments)?), size })
-        },
-        "CONFIG" => |_, _, _| Ok(Request::Config),
-        "LEAVE_ROOM" => |_, _, _| Ok(Request::Leave),
+    let read: fn(&Arguments<'_>, VecDeque<Bytes>) -> Result<Request, Failure> = match event {
+        "TV_INIT" => |arguments, _| tv_init(arguments),
+        "TV_REGISTER" => |_, _| Ok(open(Entry::TvRegister, None, None, false)),
+        "TV_GETINFO" => |arguments, _| tv_get_info(arguments),
+        "VERIFY_FEEDBACK" => |_, _| Ok(Request::Verify),
+        "JOIN_ROOM" => |arguments, _| join(Entry::JoinRoom, arguments),
+        "CONNECT_TO_TV" => |arguments, _| join(Entry::ConnectToTv, arguments),
+        "CLIENT_OFFER_TO_SERVER" => |arguments, more| Ok(offer(content::bare("offer", arguments, more)?)),
+        "RTC_Client_Offer_To_Server" => |arguments, more| Ok(offer(content::wrapped("offer", arguments, more)?)),
+        "TV_ANSWER_TO_SERVER" => |arguments, more| Ok(answer(content::bare("answer", arguments, more)?)),
+        "RTC_TV_Answer_To_Server" => |arguments, more| Ok(answer(content::wrapped("answer", arguments, more)?)),
+        "RTC_Candidate_Exchange" => {
+            |arguments, more| Ok(Request::Signal(Signal::Candidate(content::candidate(arguments, more)?)))
+        }
+        "CONFIG" => |_, _| Ok(Request::Config),
+        "LEAVE_ROOM" => |_, _| Ok(Request::Leave),
         _ => return None,
     };
-    if size > MAX_PAYLOAD {
-        return Some(Err(Failure::too_large()));
+    let limit = match event {
+        "CLIENT_OFFER_TO_SERVER" | "RTC_Client_Offer_To_Server" | "TV_ANSWER_TO_SERVER" | "RTC_TV_Answer_To_Server" => {
+            DESCRIPTION_KIB
+        }
+        _ => EVENT_KIB,
+    };
+    if let Err(large) = size::check(json, attachments.iter().map(Bytes::len).sum(), limit) {
+        return Some(Err(Failure::too_large(large)));
     }
     Some(match serde_json::from_str::<Vec<&RawValue>>(json) {
-        Ok(all) => read(&Arguments(all.get(1..).unwrap_or_default()), attachments, size),
+        Ok(all) => read(&Arguments(all.get(1..).unwrap_or_default()), attachments),
         Err(_) => Err(Failure::malformed("JSON")),
     })
 }
@@ -199,30 +199,16 @@ pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>) -> Option<Res
 /// An event's arguments, each as the JSON text it came as.
 struct Arguments<'a>(&'a [&'a RawValue]);
 
-impl Arguments<'_> {
-    /// The first argument, which is there and not null.
-    fn payload(&self, expected: &str) -> Result<Box<RawValue>, Failure> {
-        let first = self.0.first().filter(|first| first.get() != "null");
-        first.map(|first| (*first).to_owned()).ok_or_else(|| Failure::malformed(expected))
+impl<'a> Arguments<'a> {
+    /// The first argument, if it is not null.
+    fn first(&self) -> Option<&'a RawValue> {
+        self.0.first().copied().filter(|first| first.get() != "null")
     }
 
-    fn object<'a, T: Deserialize<'a>>(&'a self, expected: &str) -> Result<T, Failure> {
-        let first = self.0.first().map_or("null", |first| first.get());
-        // serde would take an array for a struct.
-        let object = first.starts_with('{').then(|| serde_json::from_str(first).ok());
-        object.flatten().ok_or_else(|| Failure::malformed(expected))
+    /// An argument as a value; null where it is missing.
+    fn value(&self, place: usize) -> Value {
+        self.0.get(place).and_then(|json| serde_json::from_str(json.get()).ok()).unwrap_or_default()
     }
-
-    /// The member `name` of the first argument, which is there and not null.
-    fn member(&self, name: &str) -> Result<Box<RawValue>, Failure> {
-        let expected = format!("{{{name}}}");
-        let mut object: std::collections::HashMap<String, Box<RawValue>> = self.object(&expected)?;
-        object.remove(name).filter(|member| member.get() != "null").ok_or_else(|| Failure::malformed(&expected))
-    }
-}
-
-fn payload(json: Box<RawValue>, attachments: VecDeque<Bytes>) -> Result<Payload, Failure> {
-    Payload::new(json, attachments).ok_or_else(|| Failure::malformed("JSON with a place for each binary attachment"))
 }
 
 /// A string that the client may leave out, or give as null.
@@ -233,10 +219,12 @@ fn optional_text(text: Option<String>, expected: &str) -> Result<Option<String>,
     }
 }
 
-#[derive(Deserialize)]
-struct Candidate {
-    #[serde(rename = "iceCandidate")]
-    _candidate: serde::de::IgnoredAny,
+fn offer(content: Content) -> Request {
+    Request::Signal(Signal::Offer(content))
+}
+
+fn answer(content: Content) -> Request {
+    Request::Signal(Signal::Answer(content))
 }
 
 fn open(entry: Entry, code: Option<String>, token: Option<String>, live: bool) -> Request {
@@ -246,43 +234,54 @@ fn open(entry: Entry, code: Option<String>, token: Option<String>, live: bool) -
 /// `TV_INIT`: nothing, a token, or `{resumeToken?, code?, live?}`.
 fn tv_init(arguments: &Arguments<'_>) -> Result<Request, Failure> {
     let expected = "no argument, a token of at most 512 characters, or {resumeToken, code}";
-    match arguments.0.first().map(|first| first.get()) {
-        None | Some("null") => Ok(open(Entry::TvInit, None, None, false)),
-        Some(text) if text.starts_with('"') => {
-            let token = serde_json::from_str(text).map_err(|_| Failure::malformed(expected))?;
-            Ok(open(Entry::TvInit, None, optional_text(token, expected)?, false))
+    match arguments.value(0) {
+        Value::Null => Ok(open(Entry::TvInit, None, None, false)),
+        Value::String(token) => Ok(open(Entry::TvInit, None, optional_text(Some(token), expected)?, false)),
+        Value::Object(resume) => {
+            let text = |name: &str| optional_text(resume.get(name).and_then(Value::as_str).map(str::to_owned), expected);
+            let live = resume.get("live") == Some(&Value::Bool(true));
+            Ok(open(Entry::TvInit, text("code")?, text("resumeToken")?, live))
         }
-        Some(_) => {
-            let resume: Value = arguments.object(expected)?;
-            let text = |name: &str| optional_text(resume[name].as_str().map(str::to_owned), expected);
-            Ok(open(Entry::TvInit, text("code")?, text("resumeToken")?, resume["live"] == Value::Bool(true)))
-        }
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(Failure::malformed(expected)),
     }
 }
 
-/// `TV_GETINFO`: `{token, code}`, each a string or null.
+/// `TV_GETINFO`: `{token, code}`, each a string or null, or nothing.
 fn tv_get_info(arguments: &Arguments<'_>) -> Result<Request, Failure> {
-    #[derive(Deserialize)]
+    #[derive(Default, Deserialize)]
     struct Info {
         token: Option<String>,
         code: Option<String>,
     }
-    let expected = "{token, code}";
-    let info: Info = arguments.object(expected)?;
+    let expected = "{token, code}, two strings, or nothing";
+    let malformed = || Failure::malformed(expected);
+    let info = match arguments.first() {
+        None => Info::default(),
+        // serde would take an array for a struct.
+        Some(json) if json.get().starts_with('{') => serde_json::from_str(json.get()).map_err(|_| malformed())?,
+        Some(_) => return Err(malformed()),
+    };
     Ok(open(Entry::TvGetInfo, optional_text(info.code, expected)?, optional_text(info.token, expected)?, false))
 }
 
-/// `JOIN_ROOM`: the code, then perhaps `{resumeToken?, username?}`; or `{code, resumeToken?, username?}`. Front ends may add
-/// an authentication of their own, of which nothing is taken but strings by these names.
-fn join_room(arguments: &Arguments<'_>) -> Result<Request, Failure> {
-    let expected = "the code, a string";
-    let first: Value = arguments.0.first().and_then(|first| serde_json::from_str(first.get()).ok()).unwrap_or_default();
-    let second: Value = arguments.0.get(1).and_then(|second| serde_json::from_str(second.get()).ok()).unwrap_or_default();
-    let (code, extras) = if first.is_object() { (&first["code"], &first) } else { (&first, &second) };
-    let code = optional_text(code_of(code), expected)?.ok_or_else(|| Failure::malformed(expected))?;
+/// `JOIN_ROOM`: the code, then perhaps `{resumeToken?, username?}`; or `{code, resumeToken?, username?}`. `CONNECT_TO_TV`:
+/// `{username, projCode}`. The one as the other, too, and the code by the names that other front ends have for it. They may add an
+/// authentication of their own, of which nothing is taken but strings by these names.
+fn join(entry: Entry, arguments: &Arguments<'_>) -> Result<Request, Failure> {
+    const NAMES: [&str; 4] = ["projCode", "code", "roomId", "room"];
+    let expected = match entry.dialect() {
+        Dialect::A => "the code, a string, or {code}",
+        Dialect::B => "{username, projCode}",
+    };
+    let (first, second) = (arguments.value(0), arguments.value(1));
+    let (code, extras) = match first.as_object() {
+        Some(members) => (NAMES.iter().find_map(|name| code_of(members.get(*name)?)), &first),
+        None => (code_of(&first), &second),
+    };
+    let code = optional_text(code, expected)?.ok_or_else(|| Failure::malformed(expected))?;
     let text = |name: &str| optional_text(extras[name].as_str().map(str::to_owned), "strings of at most 512 characters");
     let (token, username) = (text("resumeToken")?, text("username")?);
-    Ok(Request::Join(JoinRequest { entry: Entry::JoinRoom, code, token, username }))
+    Ok(Request::Join(JoinRequest { entry, code, token, username }))
 }
 
 /// A code of digits comes as a number from a front end that parsed its input; leading zeros are lost then.
@@ -294,25 +293,17 @@ fn code_of(value: &Value) -> Option<String> {
     }
 }
 
-/// `CONNECT_TO_TV`: `{username, projCode}`.
-fn connect_to_tv(arguments: &Arguments<'_>) -> Result<Request, Failure> {
-    let expected = "{username, projCode}";
-    let connect: Value = arguments.object(expected)?;
-    let code = optional_text(code_of(&connect["projCode"]), expected)?.ok_or_else(|| Failure::malformed(expected))?;
-    let text = |name: &str| optional_text(connect[name].as_str().map(str::to_owned), expected);
-    let (token, username) = (text("resumeToken")?, text("username")?);
-    Ok(Request::Join(JoinRequest { entry: Entry::ConnectToTv, code, token, username }))
-}
-
 /// A delivered signal: its event name and whether the payload is wrapped, and as what.
-pub fn delivery(dialect: Dialect, signal: &Signal<Payload>) -> (&'static str, Option<&'static str>, &Payload) {
-    match (dialect, signal) {
-        (Dialect::A, Signal::Offer(payload)) => ("CLIENT_OFFER_TO_TV", None, payload),
-        (Dialect::B, Signal::Offer(payload)) => ("RTC_Client_Offer_To_TV", Some("offer"), payload),
-        (Dialect::A, Signal::Answer(payload)) => ("TV_ANSWER_TO_CLIENT", None, payload),
-        (Dialect::B, Signal::Answer(payload)) => ("RTC_TV_Answer_To_Client", Some("answer"), payload),
-        (Dialect::A | Dialect::B, Signal::Candidate(payload)) => ("RTC_Candidate_Exchange", None, payload),
-    }
+pub fn delivery(dialect: Dialect, signal: &Signal<Content>) -> (&'static str, Option<&'static str>, &Payload) {
+    let (name, wrapper, content) = match (dialect, signal) {
+        (Dialect::A, Signal::Offer(content)) => ("CLIENT_OFFER_TO_TV", "offer", content),
+        (Dialect::B, Signal::Offer(content)) => ("RTC_Client_Offer_To_TV", "offer", content),
+        (Dialect::A, Signal::Answer(content)) => ("TV_ANSWER_TO_CLIENT", "answer", content),
+        (Dialect::B, Signal::Answer(content)) => ("RTC_TV_Answer_To_Client", "answer", content),
+        (Dialect::A | Dialect::B, Signal::Candidate(content)) => ("RTC_Candidate_Exchange", "iceCandidate", content),
+    };
+    let (payload, is_wrapped) = content.for_dialect(dialect);
+    (name, is_wrapped.then_some(wrapper), payload)
 }
 
 /// The name that dialect B's front ends show for a caster who gave none.
@@ -380,11 +371,15 @@ pub fn refusal(entry: Entry, failure: &Failure) -> Option<(&'static str, Value)>
         "too_many_attempts" | "rate_limited" => "尝试次数过多，请稍后重试",
         _ => failure.message.as_str(),
     };
-    match entry {
-        Entry::ConnectToTv => Some(("CONNECT_TO_TV_FAILED", json!({"msg": msg, "code": failure.code}))),
-        Entry::TvGetInfo => Some(("TV_COMMAND", json!({"cmd": "error", "msg": msg, "code": failure.code}))),
-        Entry::TvInit | Entry::TvRegister | Entry::JoinRoom => None,
+    let (name, mut argument) = match entry {
+        Entry::ConnectToTv => ("CONNECT_TO_TV_FAILED", json!({"msg": msg, "code": failure.code})),
+        Entry::TvGetInfo | Entry::TvRegister => ("TV_COMMAND", json!({"cmd": "error", "msg": msg, "code": failure.code})),
+        Entry::TvInit | Entry::JoinRoom => return None,
+    };
+    if let Some(seconds) = failure.retry_after {
+        argument["retryAfter"] = seconds.into();
     }
+    Some((name, argument))
 }
 
 /// The entry that an event name stands for; needed where its arguments could not be read.
@@ -409,16 +404,25 @@ mod tests {
         read(event, &Value::Array(all).to_string(), VecDeque::new()).expect("a known event")
     }
 
+    /// What TVs or casters of dialect A and B hear of an event with one argument.
+    fn delivered(event: &str, argument: &Value) -> [(&'static str, Value); 2] {
+        let Ok(Request::Signal(signal)) = arguments(event, json!([argument])) else { panic!("{event} {argument} is understood") };
+        [Dialect::A, Dialect::B].map(|dialect| {
+            let (name, wrapper, payload) = delivery(dialect, &signal);
+            let value = serde_json::to_value(payload).expect("it is JSON");
+            (name, wrapper.map_or_else(|| value.clone(), |wrapper| json!({wrapper: value})))
+        })
+    }
+
     #[test]
     fn an_offer_is_bare_in_a_and_wrapped_in_b() {
         let sdp = json!({"type": "offer", "sdp": "v=0"});
         for (event, argument) in [("CLIENT_OFFER_TO_SERVER", sdp.clone()), ("RTC_Client_Offer_To_Server", json!({"offer": sdp}))]
         {
-            let Ok(Request::Signal { signal: Signal::Offer(payload), .. }) = arguments(event, json!([argument])) else {
-                panic!("{event} is an offer")
-            };
-            let Payload::Raw(json) = payload else { panic!("{event} has no attachments") };
-            assert_eq!(json.get(), sdp.to_string());
+            assert_eq!(
+                delivered(event, &argument),
+                [("CLIENT_OFFER_TO_TV", sdp.clone()), ("RTC_Client_Offer_To_TV", json!({"offer": sdp}))]
+            );
         }
     }
 
@@ -430,19 +434,30 @@ mod tests {
             ("RTC_Client_Offer_To_Server", json!([[1, 2]])),
             ("RTC_Client_Offer_To_Server", json!([{"answer": 1}])),
             ("RTC_Client_Offer_To_Server", json!([{"offer": null}])),
-            ("RTC_Candidate_Exchange", json!([])),
+            ("RTC_Client_Offer_To_Server", json!([{"offer": null, "sdp": "v=0"}])),
+            ("RTC_Client_Offer_To_Server", json!([{"type": "answer", "sdp": "v=0"}])),
+            ("RTC_TV_Answer_To_Server", json!([{"type": "offer", "sdp": "v=0"}])),
+            ("RTC_TV_Answer_To_Server", json!([{"offer": {"type": "offer", "sdp": "v=0"}}])),
+            ("RTC_Client_Offer_To_Server", json!(["an offer"])),
+            ("RTC_Client_Offer_To_Server", json!([{"sdp": 5}])),
             ("RTC_Candidate_Exchange", json!(["candidate"])),
+            ("RTC_Candidate_Exchange", json!([{}])),
+            ("RTC_Candidate_Exchange", json!([{"candidate": 5}])),
+            ("RTC_Candidate_Exchange", json!([{"sdpMid": "0"}])),
             ("RTC_Candidate_Exchange", json!([["candidate"]])),
             ("JOIN_ROOM", json!([])),
             ("JOIN_ROOM", json!([""])),
             ("JOIN_ROOM", json!([true])),
             ("JOIN_ROOM", json!([["K7Q2MX"]])),
             ("JOIN_ROOM", json!(["x".repeat(513)])),
-            ("CONNECT_TO_TV", json!(["K7Q2MX"])),
+            ("JOIN_ROOM", json!([{"roomId": ["K7Q2MX"]}])),
+            ("CONNECT_TO_TV", json!([])),
+            ("CONNECT_TO_TV", json!([""])),
             ("CONNECT_TO_TV", json!([{"username": "x"}])),
             ("TV_INIT", json!([5])),
             ("TV_INIT", json!(["x".repeat(513)])),
-            ("TV_GETINFO", json!([])),
+            ("TV_GETINFO", json!([["token", "code"]])),
+            ("TV_GETINFO", json!(["token"])),
             ("TV_GETINFO", json!([{"token": 5}])),
         ] {
             let failure = arguments(event, bad.clone()).expect_err(&format!("{event} {bad}"));
@@ -460,6 +475,13 @@ mod tests {
             ("TV_REGISTER", json!([])),
             ("TV_GETINFO", json!([{"token": null, "code": null}])),
             ("TV_GETINFO", json!([{"token": "", "code": ""}])),
+            ("TV_GETINFO", json!([])),
+            ("TV_GETINFO", json!([null])),
+            ("CONNECT_TO_TV", json!(["K7Q2MX"])),
+            ("CONNECT_TO_TV", json!([{"projCode": null, "roomId": "K7Q2MX"}])),
+            ("JOIN_ROOM", json!([{"roomId": "K7Q2MX"}])),
+            ("JOIN_ROOM", json!([{"room": 123456, "username": "me"}])),
+            ("JOIN_ROOM", json!([{"projCode": "K7Q2MX"}])),
             ("VERIFY_FEEDBACK", json!([null])),
             ("JOIN_ROOM", json!(["K7Q2MX", {"username": "me"}])),
             ("JOIN_ROOM", json!(["K7Q2MX", {"username": 42, "code": 200, "token": "their own"}])),
@@ -475,10 +497,74 @@ mod tests {
     }
 
     #[test]
+    fn what_has_one_meaning_is_delivered_in_the_receivers_own_form() {
+        let candidate = json!({"candidate": "candidate:1 1 udp 1 192.0.2.1 9 typ host", "sdpMid": "0", "sdpMLineIndex": 0});
+        let last = json!({"candidate": ""});
+        for (sent, wrapped) in [
+            (json!({"iceCandidate": candidate, "from": "me"}), json!({"iceCandidate": candidate, "from": "me"})),
+            (candidate.clone(), json!({"iceCandidate": candidate})),
+            (json!({"candidate": candidate}), json!({"iceCandidate": candidate})),
+            (json!({"type": "candidate", "candidate": candidate}), json!({"iceCandidate": candidate})),
+            (json!({"candidate": null}), json!({"iceCandidate": null})),
+            (json!(null), json!({"iceCandidate": null})),
+            (last.clone(), json!({"iceCandidate": last})),
+            (json!(candidate.to_string()), json!(candidate.to_string())),
+        ] {
+            let name = "RTC_Candidate_Exchange";
+            assert_eq!(delivered(name, &sent), [(name, wrapped.clone()), (name, wrapped)], "{sent}");
+        }
+        let events = [
+            ("offer", "CLIENT_OFFER_TO_SERVER", "RTC_Client_Offer_To_Server", ["CLIENT_OFFER_TO_TV", "RTC_Client_Offer_To_TV"]),
+            ("answer", "TV_ANSWER_TO_SERVER", "RTC_TV_Answer_To_Server", ["TV_ANSWER_TO_CLIENT", "RTC_TV_Answer_To_Client"]),
+        ];
+        for (kind, a, b, [to_a, to_b]) in events {
+            let sdp = json!({"type": kind, "sdp": "v=0\r\n"});
+            let expected = [(to_a, sdp.clone()), (to_b, json!({kind: sdp}))];
+            for sent in [
+                json!({kind: sdp}),
+                json!({kind: sdp, "username": "me"}),
+                sdp.clone(),
+                json!("v=0\r\n"),
+                json!({"sdp": "v=0\r\n"}),
+                json!({"sdp": sdp}),
+                json!({"description": sdp}),
+            ] {
+                assert_eq!(delivered(b, &sent), expected, "{b} {sent}");
+            }
+            let text = json!(json!({kind: sdp}).to_string());
+            assert_eq!(delivered(b, &text), [(to_a, text.clone()), (to_b, text.clone())], "JSON in a string stays what it is");
+            for sent in [json!({kind: sdp}), json!({"sdp": sdp}), json!({"description": sdp, "x": 1})] {
+                assert_eq!(delivered(a, &sent), [(to_a, sent.clone()), (to_b, json!({kind: sdp}))], "{a} {sent}");
+            }
+            for sent in [sdp.clone(), json!("v=0"), text, json!({"sdp": "v=0", "description": sdp}), json!({"x": [1]}), json!(5)]
+            {
+                assert_eq!(delivered(a, &sent), [(to_a, sent.clone()), (to_b, json!({kind: sent}))], "{a} {sent}");
+            }
+        }
+        let nothing = arguments("RTC_Candidate_Exchange", json!([])).expect("the last candidate");
+        let Request::Signal(signal) = nothing else { panic!("a candidate") };
+        assert_eq!(serde_json::to_value(delivery(Dialect::A, &signal).2).unwrap(), json!({"iceCandidate": null}));
+    }
+
+    #[test]
     fn a_payload_over_the_limit_is_refused_with_its_own_code() {
-        let failure = arguments("CLIENT_OFFER_TO_SERVER", json!(["x".repeat(MAX_PAYLOAD)])).expect_err("too large");
-        assert_eq!(failure.code, "payload_too_large");
-        let attachments = VecDeque::from([Bytes::from(vec![0; MAX_PAYLOAD])]);
+        let text = |kib: usize| "x".repeat(kib * 1024);
+        for (event, kib) in [
+            ("CLIENT_OFFER_TO_SERVER", DESCRIPTION_KIB),
+            ("TV_ANSWER_TO_SERVER", DESCRIPTION_KIB),
+            ("RTC_Client_Offer_To_Server", DESCRIPTION_KIB),
+            ("RTC_TV_Answer_To_Server", DESCRIPTION_KIB),
+            ("RTC_Candidate_Exchange", EVENT_KIB),
+            ("CONFIG", EVENT_KIB),
+        ] {
+            let argument = |kib: usize| json!([{"offer": text(kib), "answer": {"sdp": "v=0"}, "iceCandidate": null}]);
+            assert!(arguments(event, argument(kib)).is_ok(), "{event}");
+            let failure = arguments(event, argument(kib + 1)).expect_err("too large");
+            assert_eq!(failure.code, "payload_too_large", "{event}");
+            let message = format!("payload too large: at most {kib} KiB, and this has {} KiB", kib + 1);
+            assert_eq!(failure.message, message, "{event}");
+        }
+        let attachments = VecDeque::from([Bytes::from(vec![0; (DESCRIPTION_KIB + 1) * 1024])]);
         let json = r#"["CLIENT_OFFER_TO_SERVER",{"_placeholder":true,"num":0}]"#;
         let read = read("CLIENT_OFFER_TO_SERVER", json, attachments).expect("a known event");
         assert_eq!(read.expect_err("too large").code, "payload_too_large");

@@ -1,0 +1,340 @@
+//! Transcripts of farewells: which hang-ups, reloads and broken networks end a membership, and what the other one hears.
+
+use super::super::super::slots::{BYE, GRACE};
+use super::*;
+use Farewell::{Bye, Delete, Drop, Leave};
+
+// Who said bye and closed its socket has left.
+
+/// What a client does when it hangs up, of which any may be lost, and which reach the server in any order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Farewell {
+    Leave,
+    Bye,
+    Drop,
+    Delete,
+}
+
+impl World {
+    /// `client` has `socket`, and does these one after the other; where its socket is gone, it posts its bye.
+    fn hang_up(&mut self, client: &str, socket: u32, steps: &[Farewell]) {
+        let mut dropped = false;
+        for step in steps {
+            match step {
+                Leave => self.leave(client),
+                Bye if dropped => drop(self.post(client, BYE)),
+                Bye => drop(self.send(client, socket, BYE)),
+                Drop => {
+                    dropped = true;
+                    self.drop(client, socket);
+                }
+                Delete => self.delete(client),
+            }
+        }
+    }
+}
+
+/// Every order of every hang-up that says bye and ends the socket, be it by the client or by a DELETE.
+fn farewells() -> Vec<Vec<Farewell>> {
+    let mut all = vec![vec![]];
+    for step in [Leave, Bye, Drop, Delete] {
+        let with = |order: &Vec<Farewell>| {
+            (0..=order.len())
+                .map(|at| order[..at].iter().copied().chain([step]).chain(order[at..].iter().copied()).collect())
+                .collect::<Vec<_>>()
+        };
+        let longer: Vec<Vec<Farewell>> = all.iter().flat_map(with).collect();
+        all.extend(longer);
+    }
+    all.retain(|order| order.contains(&Bye) && (order.contains(&Drop) || order.contains(&Delete)));
+    assert_eq!(all.len(), 24 + 6 + 6 + 6 + 2 + 2);
+    all
+}
+
+fn byes(heard: &[String], socket: u32) -> usize {
+    heard.iter().filter(|line| **line == format!("{socket} < {BYE}")).count()
+}
+
+#[test]
+fn every_order_of_a_hang_up_leaves_the_survivor_alone_with_one_bye() {
+    for steps in farewells() {
+        let mut world = World::new();
+        let (caller, callee) = world.call();
+        world.hang_up(&callee, 2, &steps);
+        assert_eq!(byes(&world.heard(), 1), 1, "{steps:?}");
+        assert_eq!(world.rooms.counts().members, 1, "{steps:?}");
+        assert_eq!(world.say(&caller, "offer again"), Ok(()));
+        let next = world.join();
+        assert_eq!((next.initiator, next.messages), (false, vec!["offer again".to_owned()]), "{steps:?}");
+        world.register(&next.client, 3).expect("the slot is free");
+        assert!(world.heard().is_empty(), "{steps:?}");
+        world.send(&next.client, 3, "answer").expect("both are there");
+        assert_eq!(world.heard(), ["1 < answer"], "{steps:?}");
+        world.wait(60 * SECOND);
+        assert!(world.heard().is_empty(), "{steps:?}");
+    }
+}
+
+#[test]
+fn the_survivors_offer_is_for_the_next_one_at_whatever_time_it_comes_after_the_bye() {
+    for steps in farewells() {
+        for at in steps.iter().position(|step| *step == Bye).expect("it says bye")..steps.len() {
+            let mut world = World::new();
+            let (caller, callee) = world.call();
+            let dropped = steps[..=at].contains(&Drop);
+            world.hang_up(&callee, 2, &steps[..=at]);
+            assert_eq!(world.say(&caller, "offer again"), Ok(()));
+            assert_eq!(world.say(&caller, "candidate"), Ok(()));
+            if dropped {
+                // Its bye is said.
+                world.drop(&callee, 2);
+            }
+            world.hang_up(&callee, 2, &steps[at + 1..]);
+            let next = world.join();
+            assert_eq!(
+                (next.initiator, next.messages),
+                (false, vec!["offer again".into(), "candidate".into()]),
+                "{steps:?} {at}"
+            );
+            world.heard();
+            world.register(&next.client, 3).expect("the slot is free");
+            assert_eq!(world.heard(), [""; 0], "{steps:?} {at}: it has them already");
+        }
+    }
+}
+
+#[test]
+fn every_order_of_a_hang_up_alone_leaves_an_empty_room_and_no_dead_offer() {
+    for steps in farewells() {
+        let mut world = World::new();
+        let caller = world.join().client;
+        world.register(&caller, 1).expect("a slot is free");
+        assert_eq!(world.say(&caller, "offer"), Ok(()));
+        world.hang_up(&caller, 1, &steps);
+        assert!(!world.rooms.contains(ROOM), "{steps:?}");
+        world.heard();
+        let again = world.join();
+        assert!(again.initiator && again.messages.is_empty(), "{steps:?}");
+        world.register(&again.client, 2).expect("a slot is free");
+        assert!(world.heard().is_empty(), "{steps:?}: not its own bye");
+    }
+}
+
+#[test]
+fn a_bye_that_the_survivor_missed_is_heard_once_when_it_comes_back() {
+    for steps in farewells() {
+        let mut world = World::new();
+        let (caller, callee) = world.call();
+        world.drop(&caller, 1);
+        world.hang_up(&callee, 2, &steps);
+        world.heard();
+        world.wait(3 * SECOND);
+        world.register(&caller, 3).expect("its own slot");
+        assert_eq!(world.heard(), [format!("3 < {BYE}")], "{steps:?}");
+        world.drop(&caller, 3);
+        world.register(&caller, 4).expect("its own slot");
+        assert!(world.heard().is_empty(), "{steps:?}");
+    }
+}
+
+#[test]
+fn a_survivor_that_comes_back_after_somebody_has_joined_hears_bye_first() {
+    let mut world = World::new();
+    let (caller, callee) = world.call();
+    world.drop(&caller, 1);
+    world.hang_up(&callee, 2, &[Bye, Drop]);
+    let next = world.join().client;
+    world.register(&next, 3).expect("the slot is free");
+    world.send(&next, 3, "candidate").expect("it waits");
+    world.register(&caller, 4).expect("its own slot");
+    assert_eq!(world.heard(), [format!("4 < {BYE}"), "4 < candidate".to_owned()]);
+}
+
+#[test]
+fn a_drop_without_a_bye_keeps_its_place() {
+    let mut world = World::new();
+    let (_, callee) = world.call();
+    world.send(&callee, 2, r#"{"type":"candidate","candidate":"bye"}"#).expect("both are there");
+    world.drop(&callee, 2);
+    assert_eq!(world.try_join(), Err(Refusal::Full));
+    world.register(&callee, 3).expect("its own slot");
+}
+
+#[test]
+fn a_bye_of_one_whose_socket_stays_takes_no_place() {
+    let mut world = World::new();
+    let (caller, callee) = world.call();
+    world.send(&callee, 2, BYE).expect("both are there");
+    world.wait(60 * SECOND);
+    assert_eq!(world.try_join(), Err(Refusal::Full));
+    world.say(&caller, "offer again").expect("both are there");
+    assert_eq!(world.heard(), [format!("1 < {BYE}"), "2 < offer again".to_owned()]);
+}
+
+#[test]
+fn a_bye_that_is_not_the_last_word_is_none() {
+    let mut world = World::new();
+    let (caller, callee) = world.call();
+    world.send(&callee, 2, BYE).expect("both are there");
+    world.say(&caller, "offer again").expect("both are there");
+    world.send(&callee, 2, "answer").expect("both are there");
+    world.drop(&callee, 2);
+    assert_eq!(world.try_join(), Err(Refusal::Full));
+    world.register(&callee, 3).expect("its own slot");
+    world.leave(&callee);
+    assert!(world.join().messages.is_empty(), "the offer had its answer");
+}
+
+#[test]
+fn whoever_registers_after_its_bye_has_said_nothing() {
+    let mut world = World::new();
+    let (_, callee) = world.call();
+    world.drop(&callee, 2);
+    world.register(&callee, 3).expect("its own slot");
+    world.send(&callee, 3, BYE).expect("both are there");
+    assert_eq!(world.register(&callee, 4), Err(SlotError::Duplicated.into()));
+    world.drop(&callee, 2);
+    world.drop(&callee, 4);
+    assert_eq!(world.try_join(), Err(Refusal::Full), "neither of those sockets is its own");
+    world.drop(&callee, 3);
+    assert!(world.try_join().is_ok());
+}
+
+#[test]
+fn one_that_comes_back_after_its_bye_is_no_member_any_more() {
+    let mut world = World::new();
+    let (caller, callee) = world.call();
+    world.hang_up(&callee, 2, &[Bye, Drop]);
+    world.register(&callee, 3).expect("a slot is free");
+    assert_eq!(world.say(&callee, "x"), Err(Refusal::UnknownClient), "and joins again");
+    world.say(&caller, "offer again").expect("it is alone");
+    let next = world.join();
+    assert_eq!(next.messages, ["offer again"]);
+    world.register(&next.client, 4).expect("who has left makes way");
+}
+
+#[test]
+fn colliders_own_clients_have_their_time_to_hear_a_bye() {
+    let mut world = World::new();
+    world.register("1", 1).expect("free");
+    world.register("2", 2).expect("free");
+    world.drop("2", 2);
+    world.send("1", 1, BYE).expect("it waits");
+    world.drop("1", 1);
+    world.wait(GRACE - SECOND);
+    world.register("2", 3).expect("its own slot");
+    assert_eq!(world.heard(), [format!("3 < {BYE}")]);
+}
+
+#[test]
+fn a_client_that_said_bye_in_a_loopback_call_takes_its_phantom_along() {
+    let mut world = World::new();
+    let client = world.rooms.handle_join(ROOM, true, world.now).expect("free").client;
+    world.register(&client, 1).expect("a slot is free");
+    world.register(LOOPBACK_CLIENT, 2).expect("a page plays the phantom");
+    world.hang_up(&client, 1, &[Bye, Drop]);
+    world.drop(LOOPBACK_CLIENT, 2);
+    let again = world.rooms.handle_join(ROOM, true, world.now).expect("free");
+    assert!(again.initiator);
+    world.register(&again.client, 3).expect("a slot is free");
+    world.register(LOOPBACK_CLIENT, 4).expect("its own slot");
+    world.heard();
+    world.say(&again.client, "offer").expect("both are there");
+    assert_eq!(world.heard(), ["4 < offer"]);
+}
+
+#[test]
+fn the_phantom_of_a_page_that_is_loaded_again_does_not_hear_the_bye_of_before() {
+    let mut world = World::new();
+    let client = world.rooms.handle_join(ROOM, true, world.now).expect("free").client;
+    world.register(&client, 1).expect("a slot is free");
+    world.register("loopback_client_id", 2).expect("the original names it so");
+    world.drop("loopback_client_id", 2);
+    world.hang_up(&client, 1, &[Bye, Drop]);
+    let again = world.rooms.handle_join(ROOM, true, world.now).expect("free");
+    assert!(again.initiator);
+    world.register("loopback_client_id", 3).expect("its own slot");
+    world.register(&again.client, 4).expect("a slot is free");
+    assert!(world.heard().is_empty());
+}
+
+#[test]
+fn nobody_takes_the_place_of_a_phantom_whose_socket_is_away() {
+    let mut world = World::new();
+    let client = world.rooms.handle_join(ROOM, true, world.now).expect("free").client;
+    world.register(&client, 1).expect("a slot is free");
+    world.register(LOOPBACK_CLIENT, 2).expect("a page plays the phantom");
+    world.drop(LOOPBACK_CLIENT, 2);
+    world.wait(60 * SECOND);
+    assert_eq!(world.try_join(), Err(Refusal::Full));
+    world.delete(LOOPBACK_CLIENT);
+    assert_eq!(world.try_join(), Err(Refusal::Full));
+}
+
+// Who joins a caller that may be gone.
+
+#[test]
+fn a_caller_that_comes_back_in_time_has_kept_its_offer_for_the_callee() {
+    let mut world = World::new();
+    let caller = world.join().client;
+    world.register(&caller, 1).expect("a slot is free");
+    world.say(&caller, "offer").expect("it is alone");
+    world.drop(&caller, 1);
+    world.wait(3 * SECOND);
+    let callee = world.join();
+    assert_eq!((callee.initiator, callee.messages), (false, vec!["offer".to_owned()]));
+    world.register(&callee.client, 2).expect("a slot is free");
+    world.send(&callee.client, 2, "answer").expect("it waits");
+    world.wait(3 * SECOND);
+    world.register(&caller, 3).expect("its own slot");
+    world.wait(60 * SECOND);
+    assert_eq!(world.heard(), ["3 < answer"]);
+    assert_eq!(world.try_join(), Err(Refusal::Full));
+}
+
+#[test]
+fn who_answers_a_caller_that_never_comes_back_hears_bye_and_calls_itself() {
+    let mut world = World::new();
+    let caller = world.join().client;
+    world.register(&caller, 1).expect("a slot is free");
+    world.say(&caller, "offer").expect("it is alone");
+    world.drop(&caller, 1);
+    world.wait(3 * SECOND);
+    let callee = world.join().client;
+    world.register(&callee, 2).expect("a slot is free");
+    world.send(&callee, 2, "answer").expect("it waits");
+    world.wait(7 * SECOND);
+    assert_eq!(world.heard(), [format!("2 < {BYE}")]);
+    world.say(&callee, "offer again").expect("it is alone");
+    let next = world.join();
+    assert_eq!((next.initiator, next.messages), (false, vec!["offer again".to_owned()]));
+    world.register(&next.client, 3).expect("a slot is free");
+    assert!(world.heard().is_empty());
+}
+
+#[test]
+fn a_caller_that_is_met_is_not_evicted_before_somebody_joins() {
+    let mut world = World::new();
+    let caller = world.join().client;
+    world.register(&caller, 1).expect("a slot is free");
+    world.drop(&caller, 1);
+    let callee = world.join().client;
+    world.register(&callee, 2).expect("a slot is free");
+    world.register(&caller, 3).expect("its own slot");
+    world.drop(&caller, 3);
+    world.wait(600 * SECOND);
+    assert!(world.heard().is_empty());
+    assert_eq!(world.say(&caller, "I am still here"), Ok(()));
+}
+
+#[test]
+fn a_caller_whose_callee_has_gone_again_is_not_evicted_either() {
+    let mut world = World::new();
+    let caller = world.join().client;
+    world.register(&caller, 1).expect("a slot is free");
+    world.drop(&caller, 1);
+    let callee = world.join().client;
+    world.leave(&callee);
+    world.wait(600 * SECOND);
+    assert_eq!(world.say(&caller, "I am still here"), Ok(()));
+}

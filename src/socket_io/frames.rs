@@ -1,0 +1,496 @@
+//! PURE. The frames of one direction of a WebSocket (RFC 6455 §5) on their way: they are counted, and text messages that a
+//! [`Rule`] is about are replaced.
+//!
+//! Inputs: the bytes of the stream, in whatever pieces they come. Outputs: the bytes to pass on.
+//!
+//! Invariants:
+//! - One stream of bytes gives one output, however it is cut into pieces.
+//! - What no rule is about passes byte by byte, mistakes included: whoever reads the frames judges them.
+//! - At most [`MAX_COLLECTED`] bytes of a message wait until it is complete; a longer one passes as it is.
+
+/// Bytes of a message that a rule is about. The queries that clients add to a namespace's name fit many times.
+pub const MAX_COLLECTED: u64 = 16 * 1024;
+
+const CONTINUATION: u8 = 0;
+const TEXT: u8 = 1;
+/// From here on opcodes are those of control frames.
+const CONTROL: u8 = 8;
+
+/// Which text messages are replaced, and by what.
+#[derive(Debug)]
+pub struct Rule {
+    /// How they begin.
+    pub prefix: &'static [u8],
+    /// Whether the frames of this direction are masked. Others pass as they are.
+    pub masked: bool,
+    /// The other text; `None`: it stays.
+    pub change: fn(&[u8]) -> Option<Vec<u8>>,
+}
+
+/// What has come in one direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Of everything, frames' heads included.
+    pub bytes: u64,
+    /// Texts and binaries that are complete.
+    pub messages: u64,
+    /// Payload of the message that is not complete yet.
+    pub incomplete: u64,
+}
+
+/// The frames of one direction.
+#[derive(Debug)]
+pub struct Filter {
+    rule: Option<&'static Rule>,
+    counts: Counts,
+    /// Payload of the present frame that has not come yet.
+    left: u64,
+    frame: Present,
+    rare: Option<Box<Rare>>,
+}
+
+/// The frame whose payload is coming.
+#[derive(Debug, Clone, Copy, Default)]
+struct Present {
+    fin: bool,
+    control: bool,
+    /// Its message is being collected, not passed on.
+    collected: bool,
+    key: [u8; 4],
+    /// Where in the key its next byte is.
+    key_at: u8,
+}
+
+/// What few frames need.
+#[derive(Debug, Default)]
+struct Rare {
+    /// The beginning of a frame, too short to judge it.
+    begun: Vec<u8>,
+    /// The message that is being collected, unmasked.
+    message: Option<Vec<u8>>,
+}
+
+/// A frame's head (RFC 6455 §5.2).
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    fin: bool,
+    reserved: bool,
+    opcode: u8,
+    key: Option<[u8; 4]>,
+    /// Bytes of the head itself.
+    size: usize,
+    /// Bytes of the payload.
+    len: u64,
+}
+
+impl Filter {
+    /// Without a rule everything passes at once, and is only counted.
+    #[must_use]
+    pub const fn new(rule: Option<&'static Rule>) -> Self {
+        let counts = Counts { bytes: 0, messages: 0, incomplete: 0 };
+        let frame = Present { fin: false, control: false, collected: false, key: [0; 4], key_at: 0 };
+        Self { rule, counts, left: 0, frame, rare: None }
+    }
+
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    #[must_use]
+    pub const fn has_rule(&self) -> bool {
+        self.rule.is_some()
+    }
+
+    /// Takes what has come. So many of its first bytes pass as they are, which the result says; after them comes what was
+    /// added to `output`, which must be empty before. The rest waits for what comes next.
+    pub fn handle(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
+        self.counts.bytes += input.len() as u64;
+        let mut sink = Sink { input, passed: 0, output, closed: self.rule.is_none() };
+        let mut at = 0;
+        while at < input.len() {
+            if self.left > 0 {
+                let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len() - at);
+                self.payload(&input[at..at + len], Some(at), &mut sink);
+                at += len;
+            } else if let Some(begun) = self.take_begun() {
+                at = self.go_on(begun, at, &mut sink);
+            } else if let Some(head) = self.head(&input[at..]) {
+                self.begin(head, &input[at + head.size..], &mut sink);
+                if !self.frame.collected {
+                    sink.pass(at, head.size);
+                }
+                at += head.size;
+                self.end_if_complete(&mut sink);
+            } else {
+                self.rare().begun.extend_from_slice(&input[at..]);
+                at = input.len();
+            }
+        }
+        if self.rare.as_ref().is_some_and(|rare| rare.begun.is_empty() && rare.message.is_none()) {
+            self.rare = None;
+        }
+        if self.rule.is_none() { input.len() } else { sink.passed }
+    }
+
+    /// Adds to the beginning of a frame until it can be judged.
+    fn go_on(&mut self, mut begun: Vec<u8>, mut at: usize, sink: &mut Sink<'_>) -> usize {
+        while at < sink.input.len() {
+            begun.push(sink.input[at]);
+            at += 1;
+            let Some(head) = self.head(&begun) else { continue };
+            let (first, payload) = begun.split_at(head.size);
+            self.begin(head, payload, sink);
+            if !self.frame.collected {
+                sink.add(first);
+            }
+            self.end_if_complete(sink);
+            if !payload.is_empty() {
+                self.payload(payload, None, sink);
+            }
+            return at;
+        }
+        self.rare().begun = begun;
+        at
+    }
+
+    /// The head of the frame that `bytes` begin with, once there is enough of it, and of its payload, to judge it.
+    fn head(&self, bytes: &[u8]) -> Option<Head> {
+        let head = Head::parse(bytes)?;
+        let so_far = match (head.opcode, self.message()) {
+            (TEXT, _) => 0,
+            (CONTINUATION, Some(message)) => message.len(),
+            _ => return Some(head),
+        };
+        let Some(rule) = self.rule.filter(|rule| head.suits(rule)) else { return Some(head) };
+        let missing = rule.prefix.len().saturating_sub(so_far);
+        let looked_at = usize::try_from(head.len).unwrap_or(usize::MAX).min(missing);
+        (bytes.len() >= head.size + looked_at).then_some(head)
+    }
+
+    /// Decides what becomes of a frame; `payload` begins with what [`Self::head`] has waited for.
+    fn begin(&mut self, head: Head, payload: &[u8], sink: &mut Sink<'_>) {
+        let control = head.opcode >= CONTROL;
+        let collected = !control && self.is_collected(head, payload);
+        if !control && !collected {
+            self.let_go(sink);
+        }
+        if collected && self.message().is_none() {
+            self.rare().message = Some(Vec::new());
+        }
+        self.left = head.len;
+        self.frame = Present { fin: head.fin, control, collected, key: head.key.unwrap_or_default(), key_at: 0 };
+    }
+
+    fn is_collected(&self, head: Head, payload: &[u8]) -> bool {
+        let Some(rule) = self.rule.filter(|rule| head.suits(rule)) else { return false };
+        let so_far = match (head.opcode, self.message()) {
+            (TEXT, None) => &[][..],
+            (CONTINUATION, Some(message)) => message,
+            // A message begins inside another one, or none goes on, or it is no text.
+            _ => return false,
+        };
+        if head.len.saturating_add(so_far.len() as u64) > MAX_COLLECTED {
+            return false;
+        }
+        let len = usize::try_from(head.len).unwrap_or(usize::MAX).min(payload.len());
+        let key = head.key.unwrap_or_default();
+        let more = payload[..len].iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);
+        let mut missing = rule.prefix.iter();
+        let equal = so_far.iter().copied().chain(more).all(|found| missing.next().is_none_or(|expected| found == *expected));
+        equal && (missing.len() == 0 || !head.fin)
+    }
+
+    fn payload(&mut self, part: &[u8], at: Option<usize>, sink: &mut Sink<'_>) {
+        let Present { control, collected, key, .. } = self.frame;
+        if collected {
+            let from = usize::from(self.frame.key_at);
+            let key = key.iter().copied().cycle().skip(from);
+            let unmasked = part.iter().zip(key).map(|(byte, key)| byte ^ key);
+            self.rare().message.get_or_insert_default().extend(unmasked);
+            self.frame.key_at = ((from + part.len()) % 4) as u8;
+        } else {
+            match at {
+                Some(at) => sink.pass(at, part.len()),
+                None => sink.add(part),
+            }
+        }
+        if !control {
+            self.counts.incomplete += part.len() as u64;
+        }
+        self.left = self.left.saturating_sub(part.len() as u64);
+        self.end_if_complete(sink);
+    }
+
+    fn end_if_complete(&mut self, sink: &mut Sink<'_>) {
+        if self.left > 0 || self.frame.control || !self.frame.fin {
+            return;
+        }
+        self.counts.messages += 1;
+        self.counts.incomplete = 0;
+        let message = self.rare.as_mut().and_then(|rare| rare.message.take());
+        if let (Some(rule), Some(message)) = (self.rule, message) {
+            let changed = (rule.change)(&message).unwrap_or(message);
+            sink.add_frame(true, rule.masked.then_some(self.frame.key), &changed);
+        }
+    }
+
+    /// Passes on what was collected of a message that turns out to be another one: as its first fragment, so that the rest of
+    /// it can follow as it is.
+    fn let_go(&mut self, sink: &mut Sink<'_>) {
+        let message = self.rare.as_mut().and_then(|rare| rare.message.take());
+        if let (Some(rule), Some(message)) = (self.rule, message) {
+            sink.add_frame(false, rule.masked.then_some(self.frame.key), &message);
+        }
+    }
+
+    fn message(&self) -> Option<&[u8]> {
+        self.rare.as_ref()?.message.as_deref()
+    }
+
+    fn take_begun(&mut self) -> Option<Vec<u8>> {
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.begun)).filter(|begun| !begun.is_empty())
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+}
+
+impl Head {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (first, second) = (*bytes.first()?, *bytes.get(1)?);
+        let (len, after) = match second & 0x7F {
+            126 => (u64::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)), 4),
+            127 => (u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?), 10),
+            short => (u64::from(short), 2),
+        };
+        let (key, size) = match second & 0x80 {
+            0 => (None, after),
+            _ => (Some(bytes.get(after..after + 4)?.try_into().ok()?), after + 4),
+        };
+        Some(Self { fin: first & 0x80 != 0, reserved: first & 0x70 != 0, opcode: first & 0x0F, key, size, len })
+    }
+
+    fn suits(&self, rule: &Rule) -> bool {
+        !self.reserved && self.key.is_some() == rule.masked
+    }
+}
+
+/// Where bytes go: as long as nothing is held back, they stay in their place.
+struct Sink<'a> {
+    input: &'a [u8],
+    passed: usize,
+    output: &'a mut Vec<u8>,
+    /// Nothing is held back, so nothing comes here.
+    closed: bool,
+}
+
+impl Sink<'_> {
+    fn pass(&mut self, at: usize, len: usize) {
+        if self.closed {
+            return;
+        }
+        if self.passed == at && self.output.is_empty() {
+            self.passed += len;
+        } else {
+            self.output.extend_from_slice(&self.input[at..at + len]);
+        }
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        if !self.closed {
+            self.output.extend_from_slice(bytes);
+        }
+    }
+
+    fn add_frame(&mut self, fin: bool, key: Option<[u8; 4]>, payload: &[u8]) {
+        let mask = if key.is_some() { 0x80 } else { 0 };
+        self.output.push(if fin { 0x80 | TEXT } else { TEXT });
+        match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+            (Ok(len @ ..=125), _) => self.output.push(mask | len),
+            (_, Ok(len)) => {
+                self.output.push(mask | 126);
+                self.output.extend(len.to_be_bytes());
+            }
+            (_, Err(_)) => {
+                self.output.push(mask | 127);
+                self.output.extend((payload.len() as u64).to_be_bytes());
+            }
+        }
+        self.output.extend(key.iter().flatten());
+        let key = key.unwrap_or_default();
+        self.output.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    static RULE: Rule = Rule { prefix: b"40/", masked: true, change: |packet| packet.ends_with(b"?").then(|| b"40/!".to_vec()) };
+    static UNMASKED: Rule = Rule { masked: false, ..RULE };
+    const KEY: [u8; 4] = [0x11, 0x92, 0x33, 0xF4];
+    const BINARY: u8 = 2;
+
+    fn frame(fin: bool, opcode: u8, key: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Sink { input: &[], passed: 0, output: &mut bytes, closed: false }.add_frame(fin, key, payload);
+        bytes[0] = bytes[0] & 0xF0 | opcode;
+        bytes
+    }
+
+    fn masked(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
+        frame(fin, opcode, Some(KEY), payload)
+    }
+
+    /// What comes out of a stream that comes in such pieces, and what was counted.
+    fn through(rule: Option<&'static Rule>, pieces: &[&[u8]]) -> (Vec<u8>, Counts) {
+        let (mut filter, mut all) = (Filter::new(rule), Vec::new());
+        for piece in pieces {
+            let mut output = Vec::new();
+            let passed = filter.handle(piece, &mut output);
+            all.extend_from_slice(&piece[..passed]);
+            all.extend(output);
+        }
+        (all, filter.counts())
+    }
+
+    fn filtered(stream: &[u8]) -> Vec<u8> {
+        let whole = through(Some(&RULE), &[stream]);
+        let bytes: Vec<&[u8]> = stream.chunks(1).collect();
+        assert_eq!(through(Some(&RULE), &bytes), whole);
+        whole.0
+    }
+
+    #[test]
+    fn a_message_that_the_rule_is_about_is_replaced_however_it_is_cut_into_frames() {
+        let changed = masked(true, TEXT, b"40/!");
+        assert_eq!(filtered(&masked(true, TEXT, b"40/a?")), changed);
+        for cuts in [&[1][..], &[2], &[3], &[4], &[0], &[0, 0, 1, 1, 2, 4, 5], &[5]] {
+            let (mut stream, mut from) = (Vec::new(), 0);
+            for cut in cuts {
+                stream.extend(masked(false, if stream.is_empty() { TEXT } else { CONTINUATION }, &b"40/a?"[from..*cut]));
+                from = *cut;
+            }
+            stream.extend(masked(true, CONTINUATION, &b"40/a?"[from..]));
+            assert_eq!(filtered(&stream), changed, "{cuts:?}");
+        }
+    }
+
+    #[test]
+    fn control_frames_inside_a_message_pass_ahead_of_it() {
+        let (ping, close) = (masked(true, 9, b"40/a?"), masked(true, CONTROL, b""));
+        let stream = [masked(false, TEXT, b"40/"), ping.clone(), masked(true, CONTINUATION, b"?"), close.clone()].concat();
+        assert_eq!(filtered(&stream), [ping, masked(true, TEXT, b"40/!"), close].concat());
+    }
+
+    #[test]
+    fn everything_else_passes_byte_by_byte() {
+        let long = [b"40/", &vec![b'x'; MAX_COLLECTED as usize][..], b"?"].concat();
+        for stream in [
+            masked(true, TEXT, b""),
+            masked(true, TEXT, b"4"),
+            masked(true, TEXT, b"42[\"40/a?\"]"),
+            masked(true, BINARY, b"40/a?"),
+            masked(true, 3, b"40/a?"),
+            masked(true, CONTINUATION, b"40/a?"),
+            masked(true, TEXT, &long),
+            frame(true, TEXT, None, b"40/a?"),
+            [masked(false, TEXT, b"41"), masked(true, CONTINUATION, b"40/a?")].concat(),
+            [masked(false, BINARY, b"40/"), masked(true, CONTINUATION, b"a?")].concat(),
+            // Reserved bits, as of a compressed message.
+            masked(true, TEXT, b"40/a?").iter().enumerate().map(|(at, byte)| if at == 0 { byte | 0x40 } else { *byte }).collect(),
+            masked(true, TEXT, b"40/a,"),
+        ] {
+            assert_eq!(filtered(&stream), stream);
+        }
+    }
+
+    #[test]
+    fn a_message_that_was_collected_in_vain_goes_on_as_the_fragment_it_is() {
+        let begun = [masked(false, TEXT, b"4"), masked(false, CONTINUATION, b"0/")].concat();
+        let kept = masked(false, TEXT, b"40/");
+        for rest in [
+            masked(true, CONTINUATION, &vec![b'x'; MAX_COLLECTED as usize]),
+            masked(true, TEXT, b"40/a?"),
+            masked(true, BINARY, b"x"),
+            frame(true, CONTINUATION, None, b"a?"),
+        ] {
+            assert_eq!(filtered(&[&begun[..], &rest].concat()), [&kept[..], &rest].concat());
+        }
+        let other = masked(true, CONTINUATION, b"1");
+        assert_eq!(
+            filtered(&[&masked(false, TEXT, b"4")[..], &other].concat()),
+            [&masked(false, TEXT, b"4")[..], &other].concat()
+        );
+    }
+
+    #[test]
+    fn the_other_direction_has_no_masks() {
+        let stream = [frame(true, TEXT, None, b"40/a?"), masked(true, TEXT, b"40/a?")].concat();
+        let expected = [frame(true, TEXT, None, b"40/!"), masked(true, TEXT, b"40/a?")].concat();
+        assert_eq!(through(Some(&UNMASKED), &[&stream]).0, expected);
+    }
+
+    #[test]
+    fn bytes_and_messages_are_counted() {
+        let stream = [masked(false, TEXT, b"ab"), masked(true, 9, b"ping"), masked(true, CONTINUATION, b"c")].concat();
+        let part = [&stream[..], &masked(true, BINARY, &[0; 300])[..208]].concat();
+        for rule in [None, Some(&RULE)] {
+            let (passed, counts) = through(rule, &[&part]);
+            assert_eq!((passed, counts), (part.clone(), Counts { bytes: part.len() as u64, messages: 1, incomplete: 200 }));
+        }
+    }
+
+    #[test]
+    fn what_is_not_held_back_stays_where_it_is() {
+        let stream = [masked(true, TEXT, b"42[\"a\"]"), masked(true, BINARY, &[7; 5000])].concat();
+        let (mut filter, mut output) = (Filter::new(Some(&RULE)), Vec::new());
+        for piece in stream.chunks(1024) {
+            assert_eq!(filter.handle(piece, &mut output), piece.len());
+        }
+        assert_eq!(output.capacity(), 0);
+        assert!(filter.rare.is_none());
+        assert!(size_of::<Filter>() <= 64, "{}", size_of::<Filter>());
+    }
+
+    /// A frame: whole, fragments, broken; texts that the rule is about are frequent.
+    fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+        let text = prop_oneof![Just("40/a?".to_owned()), Just("40/a,".to_owned()), "4?0?/?a?\\??", "[a-z]{0,200}"];
+        let opcode = prop_oneof![4 => Just(TEXT), 2 => Just(CONTINUATION), 1 => Just(BINARY), 1 => 3..16_u8];
+        let key = prop_oneof![9 => any::<[u8; 4]>().prop_map(Some), 1 => Just(None)];
+        (any::<bool>(), opcode, key, text).prop_map(|(fin, opcode, key, text)| frame(fin, opcode, key, text.as_bytes()))
+    }
+
+    proptest! {
+        #[test]
+        fn the_output_does_not_depend_on_how_the_stream_is_cut(
+            frames in proptest::collection::vec(any_frame(), 0..12),
+            noise in proptest::collection::vec(any::<u8>(), 0..40),
+            cuts in proptest::collection::vec(1..50_usize, 1..60),
+        ) {
+            let stream = [frames.concat(), noise].concat();
+            let (mut pieces, mut rest) = (Vec::new(), &stream[..]);
+            for cut in cuts {
+                let (piece, after) = rest.split_at(cut.min(rest.len()));
+                pieces.push(piece);
+                rest = after;
+            }
+            pieces.push(rest);
+            prop_assert_eq!(through(Some(&RULE), &pieces), through(Some(&RULE), &[&stream]));
+            prop_assert_eq!(through(None, &pieces).0, stream);
+        }
+
+        #[test]
+        fn a_stream_without_such_messages_is_not_touched(
+            frames in proptest::collection::vec((any::<[u8; 4]>(), "(4[1-9])?[a-z0-9/?]{0,40}"), 0..12),
+        ) {
+            let texts = frames.iter().filter(|(_, text)| !text.starts_with("40/"));
+            let stream = texts.flat_map(|(key, text)| frame(true, TEXT, Some(*key), text.as_bytes())).collect::<Vec<_>>();
+            prop_assert_eq!(&through(Some(&RULE), &[&stream]).0, &stream);
+        }
+    }
+}

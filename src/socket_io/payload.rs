@@ -1,0 +1,229 @@
+//! PURE. Payloads by which polling carries the packets of Engine.IO 3, and what is changed in them.
+//!
+//! A payload is `LENGTH:PACKET…`, the length in UTF-16 units. Where it is binary, each packet has in front a byte that says 0 for a
+//! string or 1 for bytes, its length's digits as bytes, and 0xFF; the length is in bytes.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
+use super::frames::Rule;
+
+/// Of a packet's length.
+const MAX_DIGITS: usize = 8;
+/// The type of packets that carry messages, as a character and as a byte.
+const MESSAGE: (u8, u8) = (b'4', 4);
+
+/// Another packet in the place of one.
+enum Changed {
+    Text(Vec<u8>),
+    Bytes(Vec<u8>),
+}
+
+/// Applies [`FROM_CLIENT`] to a payload; `None`: it stays as it is, broken ones included.
+pub fn from_client(payload: &[u8], binary: bool) -> Option<Vec<u8>> {
+    if !payload.windows(FROM_CLIENT.prefix.len()).any(|part| part == FROM_CLIENT.prefix) {
+        return None;
+    }
+    rewrite(payload, binary, |packet| by_rule(&FROM_CLIENT, packet))
+}
+
+/// Applies [`TO_CLIENT`] to a payload, and mends what engineioxide 0.17 and clients of version 1 make of it; `None`: it stays.
+///
+/// - engineioxide leaves the type out of packets that carry bytes, and writes them as text in binary payloads, too. A client takes
+///   such a packet for a broken one, and every event after it, too.
+/// - Clients of version 1 read the text of a payload as UTF-8 a second time and end the connection at what is none. JSON can do
+///   without characters other than ASCII, and means the same to all.
+pub fn to_client(payload: &[u8], binary: bool) -> Option<Vec<u8>> {
+    if !binary && payload.is_ascii() && !payload.windows(2).any(|pair| matches!(pair, b":b" | b"44")) {
+        return None;
+    }
+    rewrite(payload, binary, |packet| {
+        by_rule(&TO_CLIENT, packet)
+            .or_else(|| typed_bytes(packet, binary))
+            .or_else(|| if binary { None } else { as_ascii(packet) })
+    })
+}
+
+fn by_rule(rule: &Rule, packet: &[u8]) -> Option<Changed> {
+    packet.starts_with(rule.prefix).then(|| (rule.change)(packet)).flatten().map(Changed::Text)
+}
+
+/// `bBASE64` with the packet's type, which is `b4BASE64`, or a byte and the bytes.
+fn typed_bytes(packet: &[u8], binary: bool) -> Option<Changed> {
+    // Base64 comes in fours, so that a type can be told from its first character.
+    let base64 = packet.strip_prefix(b"b").filter(|base64| base64.len() % 4 == 0)?;
+    match binary {
+        true => Some(Changed::Bytes([&[MESSAGE.1][..], &BASE64_STANDARD.decode(base64).ok()?].concat())),
+        false => Some(Changed::Text([&[b'b', MESSAGE.0][..], base64].concat())),
+    }
+}
+
+/// An event or an ack whose JSON has no characters but ASCII.
+fn as_ascii(packet: &[u8]) -> Option<Changed> {
+    let json = packet.iter().position(|byte| matches!(byte, b'[' | b'{'))?;
+    let (head, json) = packet.split_at(json);
+    if head.first() != Some(&MESSAGE.0) || json.is_ascii() {
+        return None;
+    }
+    let mut text = String::from_utf8(head.to_vec()).ok()?;
+    for character in std::str::from_utf8(json).ok()?.chars() {
+        match character.is_ascii() {
+            true => text.push(character),
+            false => character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}"))),
+        }
+    }
+    Some(Changed::Text(text.into_bytes()))
+}
+
+fn rewrite(payload: &[u8], binary: bool, change: impl Fn(&[u8]) -> Option<Changed>) -> Option<Vec<u8>> {
+    let (mut rest, mut changed, mut result) = (payload, false, Vec::with_capacity(payload.len()));
+    while !rest.is_empty() {
+        let (packet, after) = if binary { next_of_binary(rest)? } else { next_of_text(rest)? };
+        let is_text = !binary || rest[0] == 0;
+        match is_text.then(|| change(packet)).flatten() {
+            Some(other) => {
+                changed = true;
+                let (kind, other) = match other {
+                    Changed::Text(text) => (0, text),
+                    Changed::Bytes(bytes) => (1, bytes),
+                };
+                put(&mut result, binary.then_some(kind), &other);
+            }
+            None => result.extend_from_slice(&rest[..rest.len() - after.len()]),
+        }
+        rest = after;
+    }
+    changed.then_some(result)
+}
+
+/// Adds a packet to a payload; `kind` where it is a binary one.
+fn put(payload: &mut Vec<u8>, kind: Option<u8>, packet: &[u8]) {
+    match kind {
+        Some(kind) => {
+            payload.push(kind);
+            payload.extend(packet.len().to_string().bytes().map(|digit| digit - b'0'));
+            payload.push(0xFF);
+        }
+        None => {
+            let units: usize = packet.iter().map(|byte| utf_16_units(*byte)).sum();
+            payload.extend(units.to_string().bytes());
+            payload.push(b':');
+        }
+    }
+    payload.extend_from_slice(packet);
+}
+
+/// The first packet of a text payload, and what comes after it; `None`: there is no whole one.
+pub(super) fn next_of_text(payload: &[u8]) -> Option<(&[u8], &[u8])> {
+    // As many digits as a length may have: a payload full of them would be looked through again and again.
+    let colon = payload.iter().take(MAX_DIGITS + 1).position(|byte| *byte == b':')?;
+    let mut missing: usize = std::str::from_utf8(&payload[..colon]).ok()?.parse().ok()?;
+    let rest = &payload[colon + 1..];
+    let mut end = rest.len();
+    for (at, byte) in rest.iter().enumerate() {
+        let units = utf_16_units(*byte);
+        if units > 0 && missing == 0 {
+            end = at;
+            break;
+        }
+        missing = missing.checked_sub(units)?;
+    }
+    (missing == 0).then(|| rest.split_at(end))
+}
+
+/// What a byte of UTF-8 begins.
+const fn utf_16_units(byte: u8) -> usize {
+    match byte {
+        0x80..=0xBF => 0,
+        0xF0.. => 2,
+        0..=0x7F | 0xC0..=0xEF => 1,
+    }
+}
+
+fn next_of_binary(payload: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = payload.iter().take(MAX_DIGITS + 2).position(|byte| *byte == 0xFF)?;
+    let digits = payload.get(1..end).filter(|digits| !digits.is_empty())?;
+    let len = digits.iter().try_fold(0, |len: usize, digit| (*digit < 10).then(|| len * 10 + usize::from(*digit)))?;
+    let rest = &payload[end + 1..];
+    (len <= rest.len()).then(|| rest.split_at(len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet of a binary payload.
+    fn framed(kind: u8, packet: &[u8]) -> Vec<u8> {
+        let digits = packet.len().to_string().bytes().map(|digit| digit - b'0').collect::<Vec<_>>();
+        [&[kind][..], &digits, &[0xFF], packet].concat()
+    }
+
+    #[test]
+    fn packets_of_a_text_payload_get_their_length() {
+        let apply = |payload: &str| from_client(payload.as_bytes(), false).map(|payload| String::from_utf8(payload).unwrap());
+        assert_eq!(apply("15:40/rtc?token=1,").as_deref(), Some("7:40/rtc,"));
+        assert_eq!(apply("17:40/rtc?token=a:b,12:42/rtc,[\"é\"]").as_deref(), Some("7:40/rtc,12:42/rtc,[\"é\"]"));
+        // Two units of UTF-16 each, four bytes.
+        assert_eq!(apply("8:42[\"😀\"]14:40/😀?token=😀").as_deref(), Some("8:42[\"😀\"]6:40/😀,"));
+        for payload in
+            ["", "2:40", "12:42[\"a?:40/\"]", "nonsense:40/x?", "99999999999999999999999:40/rtc?x,", "9:40/x?", "1:40/x?y"]
+        {
+            assert_eq!(apply(payload), None, "{payload}");
+        }
+        assert_eq!(apply("7:40/rtc,"), None);
+        // Only where a client connects.
+        for payload in ["11:41/rtc?a=1,", "12:42/rtc?a=1,[", "16:42[\"40/rtc?a=1\"]"] {
+            assert_eq!(apply(payload), None, "{payload}");
+        }
+    }
+
+    #[test]
+    fn packets_of_a_binary_payload_get_their_length() {
+        let (long, short) = (framed(0, "40/rtc?tokén=1,".as_bytes()), framed(0, b"40/rtc,"));
+        let bytes = framed(1, b"\x0440/rtc?token=1,\xFF\x00");
+        let given = [&bytes[..], &long, &bytes, &short].concat();
+        let expected = [&bytes[..], &short, &bytes, &short].concat();
+        assert_eq!(from_client(&given, true), Some(expected));
+        for broken in [&given[..given.len() - 1], b"40/", b"\x00\xFF40/?", &[&[0; 12][..], &long].concat()] {
+            assert_eq!(from_client(broken, true), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn clients_get_bytes_with_their_type() {
+        // As engineioxide 0.17.9 writes them, and as engine.io 3.6.2 does.
+        let text = "51:451-[\"offer\",{\"_placeholder\":true,\"num\":0}]5:bdj0w";
+        let expected = "51:451-[\"offer\",{\"_placeholder\":true,\"num\":0}]6:b4dj0w";
+        let polled = |payload: &str| to_client(payload.as_bytes(), false).map(|payload| String::from_utf8(payload).unwrap());
+        let text = text.replacen("51", &(text.find(']').unwrap() - 2).to_string(), 1);
+        let expected = expected.replacen("51", &(expected.find(']').unwrap() - 2).to_string(), 1);
+        assert_eq!(polled(&text).as_deref(), Some(expected.as_str()));
+        assert_eq!(polled(&expected), None);
+        assert_eq!(polled("5:b4444").as_deref(), Some("6:b44444"), "a 4 is no type where three more follow");
+        assert_eq!(polled("1:b").as_deref(), Some("2:b4"), "no bytes at all");
+        let given = [framed(0, b"451-[]"), framed(0, b"bdj0w"), framed(0, b"bdj0")].concat();
+        let expected = [framed(0, b"451-[]"), framed(1, b"\x04v=0"), framed(0, b"bdj0")].concat();
+        assert_eq!(to_client(&given, true), Some(expected));
+    }
+
+    #[test]
+    fn text_of_events_is_ascii() {
+        let polled = |payload: &str| to_client(payload.as_bytes(), false).map(|payload| String::from_utf8(payload).unwrap());
+        assert_eq!(polled("9:42[\"é😀\"]1:6").as_deref(), Some("24:42[\"\\u00e9\\ud83d\\ude00\"]1:6"));
+        assert_eq!(polled("13:42/rtc,7[\"连\"]").as_deref(), Some("18:42/rtc,7[\"\\u8fde\"]"));
+        assert_eq!(polled("13:42/é,[{\"a\":1}]"), None, "a namespace is no JSON");
+        for payload in ["", "1:6", "8:42[\"hi\"]", "2:3é", "9:42[\"é\"]", "6:42é\"é"] {
+            assert_eq!(polled(payload), None, "{payload}");
+        }
+        assert_eq!(to_client(&framed(0, "42[\"é\"]".as_bytes()), true), None, "bytes are read once");
+    }
+
+    #[test]
+    fn refusals_are_strings_in_payloads_too() {
+        let given = "24:44/nope,{\"message\":\"no\"}1:6";
+        assert_eq!(to_client(given.as_bytes(), false).as_deref(), Some(&b"12:44/nope,\"no\"1:6"[..]));
+        let binary = [framed(0, b"44/nope,{\"message\":\"no\"}"), framed(1, b"\x04\xFF")].concat();
+        assert_eq!(to_client(&binary, true), Some([framed(0, b"44/nope,\"no\""), framed(1, b"\x04\xFF")].concat()));
+    }
+}

@@ -1,0 +1,140 @@
+//! Sessions of Engine.IO, as requests name them. socketioxide has no way to look one up or to end it by its id, but a polling
+//! POST of the client does both, so such a request is made here.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Method, Uri};
+use axum::response::{IntoResponse as _, Response};
+use socketioxide::service::SocketIoService;
+use socketioxide::socket::Sid;
+use tokio::runtime::Handle;
+use tower::Service;
+
+/// Socket.IO, and what is behind it; clones share the sessions.
+pub(super) type Engine = SocketIoService<Router>;
+
+/// What a request wants of Engine.IO, as engineioxide reads its query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The version of the protocol, 3 or 4.
+    version: u8,
+    pub(super) websocket: bool,
+    /// `Err`: one that can't be a session's.
+    pub(super) sid: Option<Result<Sid, ()>>,
+}
+
+impl Asked {
+    /// `None`: the request is not for Socket.IO.
+    pub(super) fn read(uri: &Uri) -> Option<Self> {
+        let rest = uri.path().strip_prefix("/socket.io")?;
+        if !rest.is_empty() && !rest.starts_with('/') {
+            return None;
+        }
+        let query = uri.query().unwrap_or_default();
+        let first = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let version = if first("EIO") == Some("4") { 4 } else { 3 };
+        let sid = first("sid").map(|sid| sid.parse().map_err(|_| ()));
+        Some(Self { version, websocket: first("transport") == Some("websocket"), sid })
+    }
+
+    /// Whether the client is one of socket.io 1 or 2.
+    pub(super) fn is_engine_io_3(&self) -> bool {
+        self.version == 3
+    }
+
+    /// The session that the request is about.
+    pub(super) fn session(&self, engine: &Engine) -> Option<Session> {
+        let Some(Ok(sid)) = self.sid else { return None };
+        Some(Session { engine: engine.clone(), version: self.version, sid })
+    }
+}
+
+/// The same with a version that engineioxide speaks; `None`: it has one. engine.io takes all that is not 4 for 3, and
+/// socket.io-client-swift up to 15 names no version.
+pub(super) fn with_version(uri: &Uri) -> Option<Uri> {
+    let pairs = || uri.query().unwrap_or_default().split('&');
+    let names_version = |pair: &&str| pair.split('=').next() == Some("EIO");
+    if pairs().find(names_version).is_some_and(|version| matches!(version, "EIO=3" | "EIO=4")) {
+        return None;
+    }
+    let others: Vec<&str> = ["EIO=3"].into_iter().chain(pairs().filter(|pair| !names_version(pair))).collect();
+    format!("{}?{}", uri.path(), others.join("&")).parse().ok()
+}
+
+/// A session that somebody has named; there may be none of that id.
+pub(super) struct Session {
+    engine: Engine,
+    version: u8,
+    sid: Sid,
+}
+
+impl Session {
+    /// Why the session can't be gone on with by polling, nor be upgraded: there is none, or it has been upgraded.
+    pub(super) async fn refusal(&self) -> Option<Response> {
+        let answer = self.post("").await;
+        (!answer.status().is_success()).then_some(answer)
+    }
+
+    async fn post(&self, packets: &'static str) -> Response {
+        let uri = format!("/socket.io/?EIO={}&transport=polling&sid={}", self.version, self.sid);
+        let mut request = Request::new(Body::from(packets));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.parse().unwrap_or_default();
+        let mut engine = self.engine.clone();
+        match Service::<Request>::call(&mut engine, request).await {
+            Ok(answer) => answer.into_response(),
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// Ends a session when it is dropped, if that is served by polling then: whoever was to go on with it has gone.
+pub(super) struct EndedOnDrop(Option<Session>);
+
+impl EndedOnDrop {
+    pub(super) const fn new(session: Option<Session>) -> Self {
+        Self(session)
+    }
+
+    /// The session goes on.
+    pub(super) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for EndedOnDrop {
+    fn drop(&mut self) {
+        let Some(session) = self.0.take() else { return };
+        // There is no runtime any more where the whole server ends.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            session.post(if session.version == 3 { "1:1" } else { "1" }).await;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_version_4_is_version_3() {
+        for (query, version, other) in [
+            ("EIO=4&transport=polling", 4, None),
+            ("transport=websocket&EIO=3&sid=x", 3, None),
+            ("transport=polling&b64=1", 3, Some("EIO=3&transport=polling&b64=1")),
+            ("EIO=5&transport=polling", 3, Some("EIO=3&transport=polling")),
+            ("EIO=&a=b&EIO=4", 3, Some("EIO=3&a=b")),
+            ("EIO&transport=polling", 3, Some("EIO=3&transport=polling")),
+            ("EIO=04&transport=polling", 3, Some("EIO=3&transport=polling")),
+            ("xEIO=4", 3, Some("EIO=3&xEIO=4")),
+        ] {
+            let uri: Uri = format!("/socket.io/?{query}").parse().unwrap();
+            assert_eq!(Asked::read(&uri).unwrap().version, version, "{query}");
+            assert_eq!(with_version(&uri).as_ref().and_then(Uri::query), other, "{query}");
+        }
+        let bare: Uri = "/socket.io/".parse().unwrap();
+        assert_eq!(with_version(&bare).unwrap(), "/socket.io/?EIO=3&");
+    }
+}

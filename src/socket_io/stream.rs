@@ -1,0 +1,252 @@
+//! The stream of a WebSocket, between hyper and engineioxide: applies [`super::frames`] to what passes, both ways.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+use super::frames::{Counts, Filter, Rule};
+
+/// Taken from the writer at once: what the other side does not take at once of it is kept.
+const MAX_PIECE: usize = 16 * 1024;
+
+/// What all WebSockets of Socket.IO have carried.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    pub received: Totals,
+    pub sent: Totals,
+}
+
+/// The sum of many [`Counts`].
+#[derive(Debug, Default)]
+pub struct Totals {
+    bytes: AtomicU64,
+    messages: AtomicU64,
+    incomplete: AtomicU64,
+}
+
+impl Totals {
+    pub fn counts(&self) -> Counts {
+        let [bytes, messages, incomplete] =
+            [&self.bytes, &self.messages, &self.incomplete].map(|number| number.load(Ordering::Relaxed));
+        Counts { bytes, messages, incomplete }
+    }
+
+    /// What one stream has counted turns from `old` into `new`.
+    fn replace(&self, old: Counts, new: Counts) {
+        for (total, old, new) in [
+            (&self.bytes, old.bytes, new.bytes),
+            (&self.messages, old.messages, new.messages),
+            (&self.incomplete, old.incomplete, new.incomplete),
+        ] {
+            if old != new {
+                total.fetch_add(new.wrapping_sub(old), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// A stream whose frames are counted and, where there are rules, replaced.
+pub(super) struct Filtered<S> {
+    io: S,
+    received: Filter,
+    sent: Filter,
+    /// Replaced, and not read yet.
+    unread: Vec<u8>,
+    /// Replaced, or not taken at once, and not written yet.
+    unwritten: Vec<u8>,
+    traffic: Arc<Traffic>,
+    /// Dropped with the stream.
+    held: Option<Box<dyn Send>>,
+}
+
+impl<S> Filtered<S> {
+    /// A rule for what comes from the client, and one for what goes to it; what passes is added to `traffic`.
+    pub(super) fn new(io: S, rules: Option<[&'static Rule; 2]>, traffic: Arc<Traffic>) -> Self {
+        let (received, sent) = match rules {
+            Some([received, sent]) => (Some(received), Some(sent)),
+            None => (None, None),
+        };
+        let (received, sent) = (Filter::new(received), Filter::new(sent));
+        Self { io, received, sent, unread: Vec::new(), unwritten: Vec::new(), traffic, held: None }
+    }
+
+    /// Keeps something as long as the stream lives.
+    pub(super) fn hold(&mut self, held: impl Send + 'static) {
+        self.held = Some(Box::new(held));
+    }
+
+    /// Has a piece of what goes to the client judged, see [`Filter::handle`].
+    fn judge_sent(&mut self, piece: &[u8]) -> usize {
+        let before = self.sent.counts();
+        let passed = self.sent.handle(piece, &mut self.unwritten);
+        self.traffic.sent.replace(before, self.sent.counts());
+        passed
+    }
+}
+
+impl<S> Drop for Filtered<S> {
+    fn drop(&mut self) {
+        // What has not become a message never will.
+        for (totals, counts) in [(&self.traffic.received, self.received.counts()), (&self.traffic.sent, self.sent.counts())] {
+            totals.replace(counts, Counts { incomplete: 0, ..counts });
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Filtered<S> {
+    /// Waits until something has come; it is read again after that.
+    ///
+    /// # Errors
+    /// The stream's; it ends.
+    pub(super) async fn first_bytes(&mut self) -> io::Result<()> {
+        let mut first = [0; 64];
+        let len = self.read(&mut first).await?;
+        if len == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.unread.splice(..0, first[..len].iter().copied());
+        Ok(())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Filtered<S> {
+    fn poll_unwritten(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unwritten.is_empty() {
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.unwritten))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            take(&mut self.unwritten, written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Removes the first `len` bytes, and the memory with the last ones.
+fn take(bytes: &mut Vec<u8>, len: usize) {
+    if len == bytes.len() {
+        *bytes = Vec::new();
+    } else {
+        bytes.drain(..len);
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            if !this.unread.is_empty() {
+                let len = this.unread.len().min(buffer.remaining());
+                buffer.put_slice(&this.unread[..len]);
+                take(&mut this.unread, len);
+                return Poll::Ready(Ok(()));
+            }
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut this.io).poll_read(cx, buffer))?;
+            let come = &buffer.filled()[before..];
+            if come.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let counts = this.received.counts();
+            let passed = this.received.handle(come, &mut this.unread);
+            this.traffic.received.replace(counts, this.received.counts());
+            buffer.set_filled(before + passed);
+            if passed > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if !this.sent.has_rule() {
+            let written = ready!(Pin::new(&mut this.io).poll_write(cx, bytes))?;
+            this.judge_sent(&bytes[..written]);
+            return Poll::Ready(Ok(written));
+        }
+        ready!(this.poll_unwritten(cx))?;
+        let piece = &bytes[..bytes.len().min(MAX_PIECE)];
+        let passed = this.judge_sent(piece);
+        let written = match passed {
+            0 => 0,
+            _ => match Pin::new(&mut this.io).poll_write(cx, &piece[..passed]) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => 0,
+            },
+        };
+        this.unwritten.splice(..0, piece[written..passed].iter().copied());
+        Poll::Ready(Ok(piece.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_unwritten(cx))?;
+        Pin::new(&mut this.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_unwritten(cx))?;
+        Pin::new(&mut this.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+    use crate::socket_io::engine_io_3::{FROM_CLIENT, TO_CLIENT};
+
+    fn filtered(room: usize) -> (Filtered<DuplexStream>, DuplexStream, Arc<Traffic>) {
+        let (server, client) = duplex(room);
+        let traffic = Arc::<Traffic>::default();
+        (Filtered::new(server, Some([&FROM_CLIENT, &TO_CLIENT]), Arc::clone(&traffic)), client, traffic)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_one_byte_after_the_other_gets_all_of_them() {
+        let (mut stream, mut client, traffic) = filtered(1);
+        let refusal = b"44/nope,{\"message\":\"no\"}";
+        let frame = |packet: &[u8]| [&[0x81, packet.len() as u8][..], packet].concat();
+        let (long, last) = ([&[0x82, 126, 0x75, 0x30][..], &[7; 30_000]].concat(), frame(b"3"));
+        let sent = [frame(b"42"), frame(refusal), long.clone(), last.clone()].concat();
+        let expected = [frame(b"42"), frame(b"44/nope,\"no\""), long, last].concat();
+        let bytes = sent.len() as u64;
+        let writing = tokio::spawn(async move {
+            stream.write_all(&sent).await.unwrap();
+            stream.shutdown().await.unwrap();
+            stream
+        });
+        let mut got = Vec::new();
+        client.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, expected);
+        assert_eq!(traffic.sent.counts(), Counts { bytes, messages: 4, incomplete: 0 });
+        drop(writing.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_is_waited_for_is_read_again_and_the_end_is_seen() {
+        let (mut stream, mut client, traffic) = filtered(64);
+        client.write_all(&[0x81, 0x83, 0, 0, 0, 0]).await.unwrap();
+        client.write_all(b"2pr").await.unwrap();
+        stream.first_bytes().await.unwrap();
+        client.write_all(&[0x01, 0x85, 0, 0, 0, 0, b'4']).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).await.unwrap();
+        assert!(got.starts_with(b"\x81\x83\0\0\0\x002pr"), "{got:?}");
+        assert_eq!(traffic.received.counts().messages, 1);
+        drop(stream);
+        assert_eq!(traffic.received.counts(), Counts { bytes: 16, messages: 1, incomplete: 0 });
+        let (mut stream, client, _) = filtered(64);
+        drop(client);
+        stream.first_bytes().await.unwrap_err();
+    }
+}

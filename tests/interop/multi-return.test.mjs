@@ -1,0 +1,344 @@
+// Pages that end without a farewell (killed apps, crashes, iOS Safari) and are loaded again. What their new clients are told is
+// compared with the original, which frees everything as soon as a connection breaks; what only ours can do is tested by itself.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { closeAll, connect, room, startOriginal } from './support/multi.mjs';
+import { startServer } from './support/server.mjs';
+import { until } from './support/wait.mjs';
+
+const HOST = { from: '127.0.0.2', headers: { origin: 'https://app.example', 'user-agent': 'Host/1' } };
+const GUEST = { from: '127.0.0.3', headers: { origin: 'https://app.example', 'user-agent': 'Guest/1' } };
+const ELSEWHERE = {
+  'another network': { ...HOST, from: '127.0.0.4' },
+  'another browser': { ...HOST, headers: { ...HOST.headers, 'user-agent': 'Other/1' } },
+  'another page': { ...HOST, headers: { ...HOST.headers, origin: 'https://other.example' } },
+};
+const OVER = { '2.5': 'socket.io-2', '4.8': 'socket.io-4' };
+const ONE_WAY = { session: { video: true, oneway: true } };
+
+let patient;
+let brief;
+before(async () => {
+  patient = await startServer({ CASTWAY_MULTI_GRACE: '3600' });
+  brief = await startServer({ CASTWAY_MULTI_GRACE: '10' });
+});
+after(async () => {
+  await patient?.close();
+  await brief?.close();
+});
+afterEach(closeAll);
+
+// Where the original marks a password by its length, ours says whether there is one.
+const presence = ([there, id, { _room }]) => [there, id, _room.isFull, Boolean(_room.isPasswordProtected)];
+
+// The clients of one play at one server.
+class Stage {
+  clients = {};
+  answers = {};
+
+  constructor(server, version) {
+    Object.assign(this, { server, version });
+  }
+
+  // `name`: what the client is called here; `userid`: what it calls itself.
+  async load(name, whereabouts, { userid = name, ...more } = {}) {
+    const client = await connect(this.server, userid, { version: this.version, ...whereabouts, ...more });
+    await client.settle();
+    return (this.clients[name] = client);
+  }
+
+  note(what, value) {
+    // The original writes _room into the owner's own data.
+    const own = (key, value) => (key === '_room' ? undefined : value);
+    this.answers[`${Object.keys(this.answers).length + 1} ${what}`] = JSON.parse(JSON.stringify(value ?? null, own));
+  }
+
+  async ask(name, event, ...args) {
+    const answer = await this.clients[name].ask(event, ...args);
+    this.note(`${name} ${event}`, event === 'check-presence' ? presence(answer) : answer);
+  }
+
+  async settle() {
+    // Twice: what one hears may be of what another one sent while it settled.
+    for (let i = 0; i < 2; i += 1) for (const client of Object.values(this.clients)) await client.settle();
+  }
+
+  async hears(name) {
+    await this.settle();
+    this.note(`${name} hears`, this.clients[name].log);
+  }
+
+  // Their connections break, and the server has noticed.
+  async lose(...names) {
+    const witness = await connect(this.server, `witness-${names.join('-')}`, { version: this.version });
+    const away = async () => (this.server.metric ? this.server.metric('castway_multi_away_users') : 0);
+    const before = await away();
+    for (const name of names) this.clients[name].drop();
+    if (this.server.metric) {
+      await until(`${names} are away`, away, (count) => count === before + names.length);
+    } else {
+      for (const name of names) {
+        const isThere = { remoteUserId: 'system', message: { detectPresence: true, userid: this.clients[name].id }, sender: witness.id };
+        await until(`${name} is gone`, () => witness.ask('RTCMultiConnection-Message', isThere), ([there]) => there === false);
+      }
+    }
+    witness.leave();
+  }
+}
+
+async function call(stage, { session, host = {}, guest = {} } = {}) {
+  await stage.load('host', HOST, host);
+  await stage.load('guest', GUEST, guest);
+  await stage.ask('host', 'open-room', room('r', session));
+  await stage.ask('guest', 'join-room', room('r', session));
+  stage.clients.guest.askIn('r');
+  await stage.settle();
+  stage.clients.host.say(stage.clients.guest.id, { enableMedia: true });
+  await stage.settle();
+}
+
+// Everybody who is away is given up: the next test's clients have the same names.
+async function empty(server) {
+  closeAll();
+  await server.restart();
+}
+
+function same(name, play) {
+  for (const [version, over] of Object.entries(OVER)) {
+    test(`${name} (${version})`, async () => {
+      const original = await startOriginal(over);
+      try {
+        const [theirs, ours] = [new Stage(original, version), new Stage(patient, version)];
+        await play(theirs);
+        closeAll();
+        await play(ours);
+        assert.deepEqual(ours.answers, theirs.answers);
+      } finally {
+        await original.close();
+        await empty(patient);
+      }
+    });
+  }
+}
+
+for (const [kind, session] of Object.entries({ call: {}, broadcast: ONE_WAY, 'room with a password': { password: 'pw' }, 'public room': { identifier: 'fans' } })) {
+  for (const autoCloseEntireSession of [false, true]) {
+    same(`both pages of a ${kind} are loaded again${autoCloseEntireSession ? ', and it ends with its owner' : ''}`, async (stage) => {
+      await call(stage, { session, host: { autoCloseEntireSession } });
+      await stage.lose('host', 'guest');
+      // As openOrJoin does it.
+      await stage.load('host again', HOST, { autoCloseEntireSession });
+      await stage.ask('host again', 'check-presence', 'r');
+      await stage.ask('host again', 'get-public-rooms', 'fans');
+      await stage.ask('host again', 'open-room', room('r', session));
+      await stage.ask('host again', 'check-presence', 'r');
+      await stage.load('guest again', GUEST);
+      await stage.ask('guest again', 'check-presence', 'r');
+      await stage.ask('guest again', 'join-room', room('r', session));
+      stage.clients['guest again'].askIn('r');
+      await stage.settle();
+      stage.clients['host again'].say('guest again', { enableMedia: true });
+      await stage.hears('host again');
+      await stage.hears('guest again');
+    });
+  }
+}
+
+same('a host alone opens its room again with another password, and without any', async (stage) => {
+  for (const [round, password] of ['first', 'second', ''].entries()) {
+    await stage.load(`host ${round}`, HOST);
+    await stage.ask(`host ${round}`, 'open-room', room('r', { password }));
+    await stage.load(`guest ${round}`, GUEST);
+    await stage.ask(`guest ${round}`, 'is-valid-password', 'first', 'r');
+    await stage.ask(`guest ${round}`, 'join-room', room('r', { password: 'second' }));
+    stage.clients[`guest ${round}`].leave();
+    await until('the guest has left', () => stage.clients[`host ${round}`].ask('RTCMultiConnection-Message', { remoteUserId: 'system', message: { detectPresence: true, userid: `guest ${round}` } }), ([there]) => !there);
+    await stage.lose(`host ${round}`);
+  }
+});
+
+same('a host with an id of its own', async (stage) => {
+  const host = { userid: 'me', autoCloseEntireSession: true };
+  await call(stage, { host });
+  await stage.lose('host', 'guest');
+  await stage.load('host again', HOST, host);
+  await stage.ask('host again', 'check-presence', 'r');
+  await stage.ask('host again', 'open-room', room('r'));
+  await stage.hears('host again');
+  await stage.lose('host again');
+  await stage.load('another handshake', HOST, { ...host, extra: '{"visit":3}' });
+  await stage.ask('another handshake', 'check-presence', 'r');
+  await stage.ask('another handshake', 'open-room', room('r'));
+  await stage.hears('another handshake');
+});
+
+same('a host with an id of its own, whose viewers are there', async (stage) => {
+  await call(stage, { session: ONE_WAY, host: { userid: 'me' } });
+  await stage.lose('host');
+  await stage.load('host again', HOST, { userid: 'me' });
+  await stage.ask('host again', 'check-presence', 'r');
+  await stage.ask('host again', 'open-room', room('r', ONE_WAY));
+  await stage.settle();
+  // The original says so twice.
+  stage.note('the guest hears', stage.clients.guest.log.slice(-1));
+  await stage.ask('guest', 'join-room', room('r', ONE_WAY));
+  stage.clients.guest.askIn('r');
+  await stage.hears('host again');
+});
+
+same('a host whose guest is there', async (stage) => {
+  await call(stage);
+  await stage.lose('host');
+  await stage.load('host again', HOST);
+  await stage.ask('host again', 'open-room', room('r'));
+  await stage.ask('host again', 'check-presence', 'r');
+  await stage.ask('host again', 'join-room', room('r'));
+});
+
+for (const gone of ['host', 'guest']) {
+  same(`a call of two at most, and the ${gone} is loaded again`, async (stage) => {
+    await call(stage, { host: { maxParticipantsAllowed: 2 }, guest: { maxParticipantsAllowed: 2 } });
+    await stage.lose(gone);
+    await stage.load('again', gone === 'host' ? HOST : GUEST);
+    await stage.ask('again', 'check-presence', 'r');
+    await stage.ask('again', 'join-room', room('r'));
+    stage.clients.again.askIn('r');
+    await stage.settle();
+    const other = stage.clients[gone === 'host' ? 'guest' : 'host'];
+    stage.note('the other hears', other.log.slice(-1));
+    await stage.ask(other.id, 'set-password', 'it owns the room');
+  });
+}
+
+same('a scalable broadcast', async (stage) => {
+  const scalable = { enableScalableBroadcast: true, maxRelayLimitPerUser: 1, autoCloseEntireSession: true };
+  const show = room('show', { session: { video: true, oneway: true }, extra: { broadcastId: 'show' } });
+  const enter = async (name, userid) => {
+    await stage.ask(name, 'check-broadcast-presence', 'show');
+    stage.clients[name].emit('join-broadcast', { broadcastId: 'show', userid, typeOfStreams: { video: true } });
+    await stage.settle();
+  };
+  await stage.load('host', HOST, scalable);
+  await enter('host', 'show');
+  stage.clients.host.id = 'show';
+  await stage.ask('host', 'open-room', show);
+  await stage.load('viewer', GUEST, scalable);
+  await enter('viewer', 'viewer');
+  await stage.ask('viewer', 'join-room', show);
+  await stage.lose('host', 'viewer');
+  await stage.load('host again', HOST, scalable);
+  await enter('host again', 'show');
+  await stage.ask('host again', 'open-room', show);
+  await stage.load('viewer again', GUEST, scalable);
+  await enter('viewer again', 'viewer again');
+  await stage.ask('viewer again', 'join-room', show);
+  await stage.ask('viewer again', 'get-number-of-users-in-specific-broadcast', 'show');
+  await stage.hears('host again');
+  await stage.hears('viewer again');
+});
+
+test('from elsewhere a room is not opened again', async () => {
+  const stage = new Stage(patient, '4.8');
+  await call(stage);
+  await stage.lose('host', 'guest');
+  for (const [where, whereabouts] of Object.entries(ELSEWHERE)) {
+    const other = await stage.load(where, whereabouts);
+    assert.deepEqual(presence(await other.ask('check-presence', 'r')), [true, 'r', false, false], where);
+    assert.deepEqual(await other.ask('open-room', room('r')), [false, 'Room not available'], where);
+    other.leave();
+  }
+  await empty(patient);
+});
+
+test('from elsewhere it is, when the grace is over', async () => {
+  const stage = new Stage(brief, '4.8');
+  await call(stage);
+  const other = await stage.load('other', ELSEWHERE['another network']);
+  await stage.lose('host', 'guest');
+  await until('the grace is over', () => other.ask('open-room', room('r')), ([open]) => open);
+  await empty(brief);
+});
+
+for (const version of Object.keys(OVER)) {
+  test(`a guest that reconnects after the host’s page was loaded again (${version})`, async () => {
+    const stage = new Stage(patient, version);
+    await call(stage);
+    await stage.lose('host', 'guest');
+    const host = await stage.load('host again', HOST);
+    assert.deepEqual(await host.ask('open-room', room('r')), [true]);
+    const { guest } = stage.clients;
+    guest.log.length = 0;
+    guest.socket.connect();
+    await guest.until('that the old host is gone', (log) => log.some(([event]) => event === 'user-disconnected'));
+    assert.deepEqual(guest.log, [['user-disconnected', 'host']]);
+    // It is in the room: it hears whoever asks to participate, and the room is its own when the host leaves.
+    const third = await stage.load('third', ELSEWHERE['another network']);
+    assert.deepEqual(await third.ask('join-room', room('r')), [true]);
+    third.askIn('r');
+    await guest.until('the request', (log) => log.some(([, message]) => message?.sender === 'third'));
+    await host.until('the request', (log) => log.some(([, message]) => message?.sender === 'third'));
+    // As a page does that joins again when the host has left.
+    assert.deepEqual(await guest.ask('join-room', room('r')), [true]);
+    guest.askIn('r');
+    await host.until('the guest', (log) => log.some(([, message]) => message?.sender === 'guest'));
+    await empty(patient);
+  });
+}
+
+test('whoever joined those who are away has the room, and its former host is a guest', async () => {
+  const stage = new Stage(patient, '4.8');
+  await call(stage);
+  await stage.lose('host', 'guest');
+  const third = await stage.load('third', ELSEWHERE['another network']);
+  assert.deepEqual(await third.ask('join-room', room('r')), [true]);
+  const host = await stage.load('host again', HOST);
+  assert.deepEqual(presence(await host.ask('check-presence', 'r')), [true, 'r', false, false]);
+  assert.deepEqual(await host.ask('open-room', room('r')), [false, 'Room not available']);
+  assert.deepEqual(await host.ask('join-room', room('r')), [true]);
+  await empty(patient);
+});
+
+test('a room that ends with its owner does not end under the owner that came back as a guest', async () => {
+  const stage = new Stage(brief, '4.8');
+  await call(stage, { host: { autoCloseEntireSession: true } });
+  await stage.lose('host');
+  const host = await stage.load('host again', HOST, { autoCloseEntireSession: true });
+  assert.deepEqual(await host.ask('join-room', room('r')), [true]);
+  await host.until('that it owns the room', (log) => log.some(([event]) => event === 'set-isInitiator-true'));
+  assert.deepEqual(await host.ask('set-password', 'pw'), [true, 'r', null]);
+  await empty(brief);
+});
+
+test('after a restart of the server a room is nobody’s', async () => {
+  const stage = new Stage(patient, '4.8');
+  await call(stage);
+  await stage.lose('host', 'guest');
+  await patient.restart();
+  const other = await stage.load('other', ELSEWHERE['another page']);
+  assert.deepEqual(await other.ask('open-room', room('r')), [true]);
+  const host = await stage.load('host again', HOST);
+  assert.deepEqual(await host.ask('open-room', room('r')), [false, 'Room not available']);
+  await empty(patient);
+});
+
+test('an admin sees a room as it is, whoever is away', async () => {
+  const stage = new Stage(patient, '4.8');
+  await patient.addUser('root', 'root-password-1');
+  await patient.cli(['user', 'promote', 'root']);
+  await patient.restart();
+  await call(stage);
+  await stage.lose('host', 'guest');
+  const root = await connect(patient, 'admin', { ...HOST, adminUserName: 'root', adminPassword: 'root-password-1' });
+  const overview = async (accept) => {
+    await until('an overview', () => {
+      root.emit('admin', { all: true });
+      return root.heard('admin').filter(([news]) => news.newUpdates === false).at(-1)?.[0].listOfRooms.r;
+    }, accept);
+    return root.heard('admin').filter(([news]) => news.newUpdates === false).at(-1)[0].listOfRooms.r;
+  };
+  assert.equal((await overview((r) => r?.participants.length === 2)).owner, 'host');
+  const host = await stage.load('host again', HOST);
+  assert.deepEqual(await host.ask('open-room', room('r')), [true]);
+  assert.deepEqual((await overview((r) => r?.owner === 'host again')).participants, ['host again', 'guest']);
+  await empty(patient);
+});
