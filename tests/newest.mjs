@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const copy = join(root, 'target/newest');
-// This one is an engine of a certain age.
-const KEPT = ['chrome-aws-lambda'];
+// These are of a certain age: an engine, and what is one of many versions and has a minor version in its name.
+const isKept = (name) => name === 'chrome-aws-lambda' || /-\d+\.\d+$/.test(name);
 
 const execute = (command, args, folder = copy) => execFileSync(command, args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
 const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
@@ -46,7 +46,7 @@ function installed({ packages }, path) {
 function renewNpm(folder) {
   const [file, lock] = ['package.json', 'package-lock.json'].map((name) => join(copy, folder, name));
   const description = json(file);
-  const pinned = Object.entries(description.dependencies).filter(([name, wanted]) => /^(npm:.*@)?\d/.test(wanted) && !KEPT.includes(name));
+  const pinned = Object.entries(description.dependencies).filter(([name, wanted]) => /^(npm:.*@)?\d/.test(wanted) && !isKept(name));
   for (const [name, wanted] of pinned) description.dependencies[name] = wanted.startsWith('npm:') ? wanted.replace(/@(?=\d)/, '@^') : 'latest';
   const { overrides } = description;
   if (overrides) description.overrides = overridden(overrides, () => 'latest');
@@ -78,6 +78,8 @@ execute('cargo', ['update']);
 for (const file of ['Cargo.lock', 'web/package-lock.json', 'tests/interop/package.json', 'tests/e2e/package.json', 'tests/interop/requirements.txt']) {
   spawnSync('git', ['--no-pager', 'diff', '--no-index', '--stat', '--', file, join('target/newest', file)], { cwd: root, stdio: 'inherit' });
 }
-const { status } = spawnSync(join(copy, 'tests/run'), process.argv.slice(2), { stdio: 'inherit' });
+// docs/clients.md names the versions that it was made with.
+const env = { ...process.env, CASTWAY_TEST_WRITE: '1' };
+const { status } = spawnSync(join(copy, 'tests/run'), process.argv.slice(2), { stdio: 'inherit', env });
 console.log(`The renewed pins are in ${copy}.`);
 process.exit(status ?? 1);

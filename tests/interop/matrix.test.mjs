@@ -1,4 +1,5 @@
-// Every client generation on every transport does the whole flow in both dialects and across them.
+// The whole flow across the dialects, with acks, on the other dialect's namespace, and between generations of clients. Each dialect by
+// itself, by every client, is in clients.test.mjs.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { closeAll, connect, transports, versions } from './support/clients.mjs';
@@ -21,6 +22,7 @@ for (const version of Object.keys(versions)) {
     for (const transport of Object.keys(transports)) {
       for (const [tvDialect, casterDialect] of ['AA', 'BB', 'AB', 'BA']) {
         for (const acks of [false, true]) {
+          if (!acks && tvDialect === casterDialect) continue;
           test(`${transport}: TV ${tvDialect}, caster ${casterDialect}, ${acks ? 'with' : 'without'} acks`, async () => {
             const tv = await connect(server, { version, transport, namespace: home[tvDialect], label: 'TV' });
             const caster = await connect(server, { version, transport, namespace: home[casterDialect], label: 'caster' });

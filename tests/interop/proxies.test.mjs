@@ -4,8 +4,12 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { asTheOriginal, call, callFails, PROXIES, visitors } from './support/behind.mjs';
 import { closeAll, connect, NAME } from './support/clients.mjs';
+import { FLOWS } from './support/clients-table.mjs';
 import { wholeFlow } from './support/dialects.mjs';
+import { assertMade, grouped, table } from './support/document.mjs';
+import { startOriginal } from './support/original.mjs';
 import { getFrom, haproxy, isInstalled, nginx, readmeBlocks, startProxy } from './support/proxy.mjs';
 import { startServer } from './support/server.mjs';
 
@@ -90,3 +94,67 @@ for (const [name, proxy] of Object.entries(proxies)) {
     }
   });
 }
+
+// docs/clients.md: what clients do behind proxies that have the lines for WebSockets, and behind those that have not.
+describe('clients behind', { concurrency: true }, () => {
+  const rows = new Map(PROXIES.map(({ title }) => [title, []]));
+
+  // The proxy in front of what `start` resolves to for its URL: {url, server, close}.
+  async function behind(proxy, start) {
+    let server;
+    const front = await startProxy(proxy.program, proxy.args, async ({ folder, port }) => {
+      await server?.close();
+      const url = `http://127.0.0.1:${port}`;
+      server = await start(url);
+      return { url, text: proxy.config(proxy.text(port, server), folder), ready: async () => (await fetch(url)).status < 500 };
+    }).catch(async (error) => {
+      await server?.close();
+      throw error;
+    });
+    return { url: front.url, server, close: () => Promise.all([front.close(), server.close()]) };
+  }
+
+  for (const proxy of PROXIES) {
+    test(proxy.title, async (t) => {
+      const front = await behind(proxy, (url) => startServer({ CASTWAY_NO_TLS: 'true', CASTWAY_PUBLIC_URL: url }));
+      try {
+        for (const { client, version, asks, flow, outcome, run } of visitors(proxy)) {
+          await t.test(`${client} ${version}, ${asks}, ${FLOWS[flow]}: ${outcome}`, async () => {
+            await run(front);
+            rows.get(proxy.title).push({ client, version, asks, flow: FLOWS[flow], outcome });
+          });
+        }
+        await t.test('a call of AppRTC’s clients', async () => {
+          await (proxy.collider ? call(front) : callFails(front, front.server));
+          const outcome = proxy.collider ? 'works' : 'no: the answer to `/ws`, the log and the call page name the lines that are missing';
+          rows.get(proxy.title).push({ client: 'AppRTC', version: '', asks: '`/ws` only', flow: 'a call', outcome });
+        });
+      } finally {
+        await front.close();
+      }
+    });
+  }
+
+  const bare = PROXIES.at(-1);
+  test(`${bare.title}: Socket.IO's own server is reached in the same ways`, async () => {
+    const front = await behind(bare, () => startOriginal(4));
+    try {
+      await asTheOriginal(front);
+    } finally {
+      await front.close();
+    }
+  });
+
+  after(() => {
+    // What the call page says then.
+    const title = 'the call page says that a proxy takes the Upgrade header away, and calls once it does not';
+    assert.ok(readFileSync(new URL('../e2e/websocket.test.mjs', import.meta.url), 'utf8').includes(title), title);
+    const cells = [...rows].flatMap(([title, found]) =>
+      [...grouped(found, ({ client, outcome }) => `${client} ${outcome}`).values()].map((some) => {
+        const all = (name) => [...new Set(some.map((row) => row[name]))].join(', ');
+        return [title, `${all('client')} ${all('version')}`.trim(), all('asks'), all('flow'), all('outcome')];
+      }),
+    );
+    assertMade('proxies.test.mjs', table(['Proxy', 'Client', 'Transport', 'Flows', 'What happens'], cells));
+  });
+});

@@ -1,0 +1,140 @@
+// docs/clients.md, its clients: each over each transport in each flow. What the tests find is what the document has to say.
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { bytesByPolling } from './support/bytes.mjs';
+import { CLIENTS, ELSEWHERE, FLOWS, PYTHON, TRANSPORTS, TRANSCRIPTS } from './support/clients-table.mjs';
+import { assertMade, grouped, merged, table } from './support/document.mjs';
+import { flows } from './support/flows.mjs';
+import { LIMITS } from './support/limits.mjs';
+import { startOriginal } from './support/original.mjs';
+import { play } from './support/play.mjs';
+import { run } from './support/process.mjs';
+import { startServer } from './support/server.mjs';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const python = here('../.venv/bin/python');
+
+let server;
+let originals;
+before(async () => {
+  // python-socketio closes its transport before its goodbye is surely out: then the grace period has to end first.
+  server = await startServer({ CASTWAY_GRACE: '1' });
+  originals = { 2: await startOriginal(2), 4: await startOriginal(4) };
+});
+after(async () => {
+  await server?.close();
+  for (const original of Object.values(originals ?? {})) await original.close();
+});
+
+const rows = new Map();
+// What was found of a client: over `transport`, `flow` works, or does not for the reason `why`.
+function found(client, transport, flow, why = null) {
+  const key = `${client.client} ${client.version}`;
+  const row = rows.get(key) ?? { client, results: [] };
+  rows.set(key, row);
+  row.results.push({ transport, flow, why });
+}
+
+// What does not work of a line, as tests: [name, body].
+const limits = (wanted) =>
+  LIMITS.filter(({ line }) => line === wanted).flatMap(({ client, what, outcomes, run: look }) =>
+    Object.entries(outcomes).map(([which, outcome]) => [
+      `${client}, ${what}: ${outcome} at ${which === 'ours' ? 'Castway' : `Socket.IO's server ${which}`}`,
+      async () => assert.equal(await look(originals[which] ?? server, { ours: which === 'ours' }), outcome),
+    ]),
+  );
+
+describe('a client', { concurrency: 8 }, () => {
+  // First, since one of them takes 45 s, beside the others.
+  for (const [name, body] of limits(undefined)) test(name, body);
+
+  for (const client of [...CLIENTS, ...TRANSCRIPTS]) {
+    test(`${client.client} ${client.version}`, async (t) => {
+      for (const [name, body] of client.line ? limits(client.line) : []) await t.test(name, body);
+      for (const transport of client.transports) {
+        for (const flow of client.flows) {
+          const why = client.fails?.(transport, flow) || null;
+          await t.test(`${TRANSPORTS[transport].title}: ${FLOWS[flow]}${why ? ' does not work' : ''}`, async () => {
+            const playing = play(client.io, { ...TRANSPORTS[transport], waits: client.waits }, server, flows[flow]);
+            await (why ? assert.rejects(playing, /was disconnected/) : playing);
+            found(client, transport, flow, why);
+          });
+        }
+      }
+    });
+  }
+
+  // What it says is what such a client says: the originals understand it as well.
+  for (const client of TRANSCRIPTS) {
+    test(`the transcript of ${client.client} ${client.version} is understood by Socket.IO's own servers`, async () => {
+      for (const version of client.protocol === 3 ? [2, 4] : [4]) {
+        for (const transport of client.transports) {
+          for (const rest of ['/', '/rtc', '/rtc?token=t-1']) {
+            await play(client.io, TRANSPORTS[transport], originals[version], async (open) => {
+              const socket = await open('client', rest, (made) => made);
+              assert.equal(await new Promise((resolve) => socket.emit('echo', 'heard', resolve)), 'heard');
+            });
+          }
+        }
+      }
+    });
+  }
+
+  // A 1 for bytes, their length with the type, 255, the type 4 and the bytes; or the type behind a `b`, and base64.
+  for (const [query, expected] of [['', '\x01\x04\xff\x04v=0'], ['&b64=1', '6:b4dj0w']]) {
+    test(`of Engine.IO 3 hears bytes by polling${query && ` with ${query.slice(1)}`} as from Socket.IO's own servers`, async () => {
+      for (const each of [server, originals[2], originals[4]]) assert.equal(await bytesByPolling(each, { ours: each === server, query }), expected);
+    });
+  }
+
+  for (const { line, path } of PYTHON) {
+    for (const kind of ['sync', 'async']) {
+      test(`python-socketio ${line}, ${kind}`, async () => {
+        assert.ok(existsSync(python), `${python} is missing: tests/run interop makes it`);
+        const { code, output } = await run('env', [`PYTHONPATH=${here(path)}`, python, here('python_client.py'), server.url, kind]);
+        assert.equal(code, 0, output);
+        const [, version] = output.match(/^python-socketio (\S+)$/m);
+        assert.ok(version.startsWith(`${line}.`), version);
+        for (const [, dialect, transport] of output.matchAll(/^ok (A|B) (\w+)$/gm)) {
+          found({ client: `python-socketio (${kind})`, version }, transport, `cast${dialect}`);
+        }
+      });
+    }
+  }
+});
+
+// One row for all that has the same outcome.
+function summary({ client, results }) {
+  const outcomes = grouped(results, ({ why }) => why);
+  return [...outcomes].flatMap(([why, some]) => {
+    const byFlows = grouped(some, ({ transport }) => some.filter((one) => one.transport === transport).map(({ flow }) => FLOWS[flow]).join(', '));
+    return [...byFlows].map(([names, those]) => {
+      const transports = [...new Set(those.map(({ transport }) => TRANSPORTS[transport].title))].join(', ');
+      const works = why ? `no: ${why}` : 'yes';
+      return [client.client, client.version, transports, names, works, client.transcript ? 'a transcript' : 'the client itself'];
+    });
+  });
+}
+
+const order = [...CLIENTS, ...TRANSCRIPTS].map(({ client, version }) => `${client} ${version}`);
+const rank = (key) => (order.indexOf(key) + 1 || order.length + 1);
+
+test('docs/clients.md says what was found', () => {
+  const keys = [...rows.keys()].sort((one, other) => rank(one) - rank(other) || one.localeCompare(other));
+  const made = merged(keys.flatMap((key) => summary(rows.get(key))).sort((one, other) => (one[0] === other[0] ? Number(one[4] !== 'yes') - Number(other[4] !== 'yes') : 0)));
+  for (const { file, title } of ELSEWHERE.flatMap(({ tests }) => tests)) {
+    assert.ok(readFileSync(here(`../${file}`), 'utf8').includes(title), `${file} has no test "${title}"`);
+  }
+  const elsewhere = ELSEWHERE.map(({ client, version, transports, flows: names, tests }) => {
+    const files = [...new Set(tests.map(({ file }) => `\`tests/${file}\``))].join(', ');
+    return [client, version, transports, names, 'yes', files];
+  });
+  assertMade('clients.test.mjs', table(['Client', 'Version', 'Transports', 'Flows', 'Works', 'Shown by'], [...made, ...elsewhere]));
+});
+
+test('docs/clients.md says what does not work, and what Socket.IO does there', () => {
+  const cells = LIMITS.map(({ client, what, outcomes, instead }) => [client, what, outcomes.ours, outcomes[4], outcomes[2], instead]);
+  assertMade('clients.test.mjs: limits', table(['Client', 'What', 'Castway', 'Socket.IO 4.8.4', 'Socket.IO 2.5.1', 'Do'], cells));
+});

@@ -1,0 +1,95 @@
+// The clients of docs/clients.md: which there are, over which transports each can connect, and what it is expected to do.
+import { createRequire } from 'node:module';
+import { speakers, transcript } from './transcript.mjs';
+
+const require = createRequire(import.meta.url);
+
+// What a client asks for: the options of socket.io-client, and the transport that it must then be on.
+export const TRANSPORTS = {
+  polling: { title: 'polling', options: { transports: ['polling'] }, ends: 'polling' },
+  websocket: { title: 'WebSocket only', options: { transports: ['websocket'] }, ends: 'websocket' },
+  upgrade: { title: 'upgrade', options: { transports: ['polling', 'websocket'] }, ends: 'websocket', begins: 'polling' },
+  first: { title: 'WebSocket first', options: { transports: ['websocket', 'polling'], tryAllTransports: true }, ends: 'websocket' },
+  remembered: { title: 'remembered upgrade', options: { transports: ['polling', 'websocket'], rememberUpgrade: true }, ends: 'websocket', remembers: true },
+};
+
+export const FLOWS = {
+  castA: 'cast A',
+  castB: 'cast B',
+  query: 'cast B at `/rtc?token=…`',
+  multi: 'RTCMultiConnection',
+};
+
+const CASTS = ['castA', 'castB', 'query'];
+const all = Object.keys(TRANSPORTS);
+
+// Versions 1 read the UTF-8 of a poll twice: see limits.mjs. People take longer than an upgrade to type a code, and so do they here.
+const READS_TWICE = {
+  waits: true,
+  fails: (transport, flow) => transport === 'polling' && ['castB', 'query'].includes(flow) && 'a caster of B is told in Chinese that it has joined, see below',
+};
+
+function installed(line) {
+  const name = `socket.io-client${line}`;
+  const module = require(name);
+  const { version } = require(`${name}/package.json`);
+  return { client: 'socket.io-client', line, version, io: module.io ?? module, transports: all, flows: [...CASTS, 'multi'], ...(version.startsWith('1.') ? READS_TWICE : {}) };
+}
+
+const said = (client, version, name, transports) => ({ client, version, io: transcript(name), transports, flows: CASTS, transcript: true, protocol: speakers[name].protocol });
+const every = ['polling', 'websocket', 'upgrade'];
+
+// Clients for which there is no package here.
+export const TRANSCRIPTS = [
+  said('socket.io-client-java (Android)', '1.0.2', 'Java 1.0', every),
+  said('socket.io-client-java (Android)', '2.1.2', 'Java 2', every),
+  said('socket.io-client-swift (iOS)', '15.2.0', 'Swift 15', every),
+  said('socket.io-client-swift (iOS)', '16.1.1', 'Swift 16', every),
+  said('socket.io-client-swift (iOS)', '16.1.1 with `.version(.two)`', 'Swift 16, two', every),
+  said('socket_io_client (Flutter, Dart)', '1.0.2', 'Dart 1', ['websocket']),
+  said('socket_io_client (Flutter, Dart)', '3.1.6', 'Dart 3', ['websocket']),
+  said('socket.io-client-cpp', '2.1.0', 'C++ 2', ['websocket']),
+  said('socket.io-client-cpp', '3.1.0', 'C++ 3', ['websocket']),
+  said('rust_socketio', '0.6.0', 'Rust 0.6', every),
+];
+
+const published = ['-1.4', '-1.7', '-2.0', '-2.1', '-2.2', '-2.3', '-2.4', '-2', '-3.0', '-3', '-4.0', '-4.1', '-4.4', '-4.6', '-4.7', '-4'];
+export const CLIENTS = published.map(installed);
+
+// Two lines of python-socketio: where each is installed.
+export const PYTHON = [
+  { line: 4, path: '../.venv/socketio4' },
+  { line: 5, path: '' },
+];
+
+const apprtc = { file: 'interop/apprtc.test.mjs', title: 'from ${Caller.name} to ${Callee.name}, hung up, and taken by another one' };
+const ofApps = { version: 'the last', transports: 'HTTP and `/ws`', flows: 'a call' };
+
+// The pages' libraries that tests/e2e has.
+const { dependencies } = require('../../e2e/package.json');
+const libraries = Object.entries(dependencies).filter(([name]) => /^rtcmulticonnection(-\d[\d.]*)?$/.test(name));
+const pages = libraries.map(([, wanted]) => wanted.split('@').at(-1)).sort().join(', ');
+
+// What other tests show, in browsers or in the manner of an app; each names one that does.
+export const ELSEWHERE = [
+  {
+    client: 'RTCMultiConnection in Chromium',
+    version: pages,
+    transports: 'upgrade',
+    flows: 'one-way and mutual calls',
+    tests: [{ file: 'e2e/multi.test.mjs', title: 'a call of three, behind a password, which outlives the one who opened it' }],
+  },
+  { client: 'AppRTC, Android (a transcript)', ...ofApps, tests: [apprtc] },
+  { client: 'AppRTC, iOS (a transcript)', ...ofApps, tests: [apprtc] },
+  { client: 'AppRTC, web (a transcript)', ...ofApps, tests: [apprtc] },
+  {
+    client: 'the call page, `/r`, in Chromium',
+    version: 'this one',
+    transports: 'HTTP and `/ws`',
+    flows: 'a call',
+    tests: [{ file: 'e2e/call.test.mjs', title: 'two people see each other over the relay alone' }],
+  },
+];
+
+// The one of package.json's name `socket.io-client${line}`.
+export const ofLine = (wanted) => CLIENTS.find(({ line }) => line === wanted);

@@ -1,0 +1,38 @@
+// docs/clients.md: the parts that tests make, and what happens where it says something else.
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+
+const file = new URL('../../../docs/clients.md', import.meta.url);
+// `node tests/interop/clients.test.mjs --write`, and tests/run --newest, whose versions are others.
+const writes = process.argv.includes('--write') || process.env.CASTWAY_TEST_WRITE === '1';
+
+export const document = () => readFileSync(file, 'utf8');
+
+// A table of Markdown from rows of cells.
+export const table = (head, rows) => [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n').replaceAll('| --- ', '|---').replaceAll('|--- |', '|---|');
+
+// The part between `<!-- made by NAME -->` and `<!-- end -->` is `text`, or becomes it.
+export function assertMade(name, text) {
+  const [whole, , made] = document().match(new RegExp(`(<!-- made by ${name} -->\n)([\\s\\S]*?)\n<!-- end -->`)) ?? [];
+  assert.ok(whole, `docs/clients.md has no part that is made by ${name}`);
+  if (writes && made !== text) writeFileSync(file, document().replace(whole, () => `<!-- made by ${name} -->\n${text}\n<!-- end -->`));
+  else assert.equal(made, text, `docs/clients.md says something else than the tests have found: node tests/interop/${name.split(':')[0]} --write`);
+}
+
+// Rows that are equal but for the version, their second cell, become one.
+export function merged(rows) {
+  const result = [];
+  for (const row of rows) {
+    const like = result.find((other) => row.every((cell, i) => i === 1 || cell === other[i]));
+    if (like) like[1] += `, ${row[1]}`;
+    else result.push([...row]);
+  }
+  return result;
+}
+
+// As Map.groupBy, which Node.js 20 does not have.
+export function grouped(items, key) {
+  const groups = new Map();
+  for (const item of items) groups.set(key(item), [...(groups.get(key(item)) ?? []), item]);
+  return groups;
+}

@@ -1,0 +1,56 @@
+// One flow between clients of one kind over one transport.
+import assert from 'node:assert/strict';
+import { PATIENCE, until, within } from './wait.mjs';
+
+const name = (socket) => socket.io.engine.transport?.name;
+
+// Rejects when one of the sockets ends though nobody here has ended it: nothing more will come then.
+function ends(socket, label) {
+  return new Promise((_, reject) => {
+    socket.on('disconnect', (reason) => reason !== 'io client disconnect' && reject(new Error(`${label} was disconnected: ${reason}`)));
+  });
+}
+
+// Resolves when the socket of `url` is connected to what `wrap` made of it before it could hear anything.
+async function connect(io, url, options, label, wrap, opened) {
+  const socket = io(url, { ...options, forceNew: true, timeout: PATIENCE });
+  opened.push(socket);
+  const wrapped = wrap(socket);
+  const connection = new Promise((resolve, reject) => {
+    socket.once('connect', resolve);
+    if (options.reconnection) return;
+    for (const event of ['connect_error', 'error']) socket.once(event, (error) => reject(new Error(`${label} could not connect: ${error?.message ?? error}`)));
+  });
+  await within(connection, `connection of ${label}`);
+  socket.on('error', () => {});
+  return wrapped;
+}
+
+// Plays `flow`; `kind` has the `options` of socket.io-client, the transport that it `ends` with, and `begins` where that is another one;
+// one that `waits` plays on when it is there.
+export async function play(io, { options, ends: last, waits = false, remembers = false, begins = null, prepare = () => {} }, { url }, flow) {
+  const opened = [];
+  const settled = (socket) => until(`the transport is ${last}`, () => name(socket), (seen) => seen === last);
+  let fail;
+  const failed = new Promise((_, reject) => (fail = reject));
+  failed.catch(() => {});
+  const open = async (label, rest, wrap) => {
+    const wrapped = await connect(io, `${url}${rest}`, { reconnection: false, ...options }, label, (socket) => (prepare(socket), wrap(socket)), opened);
+    const socket = opened.at(-1);
+    ends(socket, label).catch(fail);
+    // The first one of those that remember has to learn it.
+    if (waits || (remembers && opened.length === 1)) await settled(socket);
+    else if (!begins) assert.equal(name(socket), last, `${label} begins with it`);
+    return wrapped;
+  };
+  try {
+    await Promise.race([flow(open), failed]);
+    // The one that is still there.
+    await settled(opened[0]);
+  } finally {
+    for (const socket of opened) {
+      socket.disconnect();
+      socket.io.engine?.close();
+    }
+  }
+}
