@@ -1,4 +1,5 @@
 // Bytes to clients of Engine.IO 3 that poll.
+import { randomUUID } from 'node:crypto';
 import { ofLine } from './clients-table.mjs';
 import { Peer } from './clients.mjs';
 import { dialects } from './dialects.mjs';
@@ -24,8 +25,10 @@ export async function bytesByPolling({ url }, { ours, query = '' }) {
       await dialects.A.join(caster, false, code);
       await dialects.A.sendOffer(caster, false, { sdp: bytes });
     } else {
-      await within(new Promise((resolve) => recent.once('connect', resolve)), 'connection');
-      recent.emit('say', { sdp: bytes });
+      const room = randomUUID();
+      await say(`420["listen","${room}"]`);
+      await until(/430\[\]/);
+      recent.emit('say', room, { sdp: bytes });
     }
     return (await within(until(/_placeholder.*\}\]./s), 'bytes')).replace(/^.*\}\]/s, '');
   } finally {

@@ -23,17 +23,11 @@ export const FLOWS = {
 const CASTS = ['castA', 'castB', 'query'];
 const all = Object.keys(TRANSPORTS);
 
-// Versions 1 read the UTF-8 of a poll twice: see limits.mjs. People take longer than an upgrade to type a code, and so do they here.
-const READS_TWICE = {
-  waits: true,
-  fails: (transport, flow) => transport === 'polling' && ['castB', 'query'].includes(flow) && 'a caster of B is told in Chinese that it has joined, see below',
-};
-
 function installed(line) {
   const name = `socket.io-client${line}`;
   const module = require(name);
   const { version } = require(`${name}/package.json`);
-  return { client: 'socket.io-client', line, version, io: module.io ?? module, transports: all, flows: [...CASTS, 'multi'], ...(version.startsWith('1.') ? READS_TWICE : {}) };
+  return { client: 'socket.io-client', line, version, io: module.io ?? module, transports: all, flows: [...CASTS, 'multi'] };
 }
 
 const said = (client, version, name, transports) => ({ client, version, io: transcript(name), transports, flows: CASTS, transcript: true, protocol: speakers[name].protocol });

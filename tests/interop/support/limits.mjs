@@ -1,5 +1,6 @@
-// What does not work, with Socket.IO's own servers beside ours: each is played on all of them, and says what happens there. One with a
+// What does not work here or with Socket.IO's own servers: each is played on all of them, and says what happens there. One with a
 // `line` is a client that is played elsewhere as well, and some versions keep what they know of WebSockets in one place for all.
+import { randomUUID } from 'node:crypto';
 import { Peer } from './clients.mjs';
 import { ofLine } from './clients-table.mjs';
 import { dialects, pair } from './dialects.mjs';
@@ -9,24 +10,26 @@ import { within } from './wait.mjs';
 
 const TEXT = 'Zoë';
 
-// What becomes of `TEXT` on its way from a client of today to an old one that polls: by an offer of the cast flow at ours, where the
-// originals have an event for it.
-async function textToOld(io, { url }, { ours }) {
+// What becomes of `TEXT` between an old client that polls and one of today: by an offer of the cast flow at ours, where the originals
+// have an event for it. `hears`: it goes to the old one.
+async function textByPolling(io, { url }, { ours }, hears) {
   const open = (which, transport) => which(url, { transports: [transport], forceNew: true, reconnection: false });
   const [old, recent] = [open(io, 'polling'), open(ofLine('-2').io, 'websocket')];
+  const [from, to] = hears ? [recent, old] : [old, recent];
   const outcome = new Promise((resolve) => {
     old.on('disconnect', () => resolve('ends the connection'));
-    for (const event of ['said', 'CLIENT_OFFER_TO_TV']) old.on(event, (heard) => resolve(heard === TEXT ? 'arrives' : 'arrives as other text'));
+    for (const event of ['said', 'CLIENT_OFFER_TO_TV']) to.on(event, (heard) => resolve(heard === TEXT ? 'arrives' : 'arrives as other text'));
   });
   old.on('error', () => {});
   try {
     if (ours) {
-      const caster = new Peer(recent, 'caster');
-      await pair(new Peer(old, 'TV'), 'A', caster, 'A');
+      const caster = new Peer(from, 'caster');
+      await pair(new Peer(to, 'TV'), 'A', caster, 'A');
       await dialects.A.sendOffer(caster, false, TEXT);
     } else {
-      await within(new Promise((resolve) => old.once('connect', resolve)), 'connection');
-      recent.emit('say', TEXT);
+      const room = randomUUID();
+      await within(new Promise((resolve) => to.emit('listen', room, resolve)), 'room');
+      from.emit('say', room, TEXT);
     }
     return await within(outcome, 'outcome');
   } finally {
@@ -46,14 +49,24 @@ async function connects(io, server) {
 }
 
 export const LIMITS = [
-  ...['-1.4', '-1.7'].map(ofLine).map(({ client, version, line, io }) => ({
-    client: `${client} ${version}`,
-    line,
-    what: 'text outside ASCII that it hears over polling',
-    outcomes: { ours: 'ends the connection', 4: 'ends the connection', 2: 'ends the connection' },
-    instead: 'let it upgrade, or use WebSocket only',
-    run: (server, which) => textToOld(io, server, which),
-  })),
+  ...['-1.4', '-1.7'].map(ofLine).flatMap(({ client, version, line, io }) => [
+    {
+      client: `${client} ${version}`,
+      line,
+      what: 'text outside ASCII that it sends over polling',
+      outcomes: { ours: 'arrives as other text', 4: 'arrives as other text', 2: 'arrives as other text' },
+      instead: 'let it upgrade, or use WebSocket only',
+      run: (server, which) => textByPolling(io, server, which, false),
+    },
+    {
+      client: `${client} ${version}`,
+      line,
+      what: 'text outside ASCII that it hears over polling',
+      outcomes: { ours: 'arrives', 4: 'ends the connection', 2: 'ends the connection' },
+      instead: 'nothing',
+      run: (server, which) => textByPolling(io, server, which, true),
+    },
+  ]),
   {
     client: 'socket.io-client-cpp 1.6.1 (a transcript)',
     what: '`/`, since it says that it speaks protocol 4 and speaks 3',

@@ -20,7 +20,11 @@ function serve(version) {
     const clients = io.of(namespace);
     clients.on('connection', (socket) => {
       socket.on('echo', (value, answer) => answer?.(value));
-      socket.on('say', (value) => clients.emit('said', value));
+      socket.on('listen', (room, heard) => {
+        socket.join(room);
+        heard();
+      });
+      socket.on('say', (room, value) => clients.to(room).emit('said', value));
     });
   }
   http.listen(0, '127.0.0.1', () => process.stdout.write(`port ${http.address().port}\n`));

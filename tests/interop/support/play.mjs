@@ -26,9 +26,8 @@ async function connect(io, url, options, label, wrap, opened) {
   return wrapped;
 }
 
-// Plays `flow`; `kind` has the `options` of socket.io-client, the transport that it `ends` with, and `begins` where that is another one;
-// one that `waits` plays on when it is there.
-export async function play(io, { options, ends: last, waits = false, remembers = false, begins = null, prepare = () => {} }, { url }, flow) {
+// Plays `flow`; `kind` has the `options` of socket.io-client, the transport that it `ends` with, and `begins` where that is another one.
+export async function play(io, { options, ends: last, remembers = false, begins = null, prepare = () => {} }, { url }, flow) {
   const opened = [];
   const settled = (socket) => until(`the transport is ${last}`, () => name(socket), (seen) => seen === last);
   let fail;
@@ -39,7 +38,7 @@ export async function play(io, { options, ends: last, waits = false, remembers =
     const socket = opened.at(-1);
     ends(socket, label).catch(fail);
     // The first one of those that remember has to learn it.
-    if (waits || (remembers && opened.length === 1)) await settled(socket);
+    if (remembers && opened.length === 1) await settled(socket);
     else if (!begins) assert.equal(name(socket), last, `${label} begins with it`);
     return wrapped;
   };
