@@ -9,7 +9,7 @@ import { closeAll, connect, NAME } from './support/clients.mjs';
 import { FLOWS } from './support/clients-table.mjs';
 import { wholeFlow } from './support/dialects.mjs';
 import { assertMade, grouped, table } from './support/document.mjs';
-import { startOriginal } from './support/original.mjs';
+import { startOriginal } from './support/originals.mjs';
 import { getFrom, haproxy, isInstalled, nginx, readmeBlocks, startProxy } from './support/proxy.mjs';
 import { startServer } from './support/server.mjs';
 
@@ -137,7 +137,10 @@ describe('clients behind', { concurrency: true }, () => {
 
   const bare = PROXIES.at(-1);
   test(`${bare.title}: Socket.IO's own server is reached in the same ways`, async () => {
-    const front = await behind(bare, () => startOriginal(4));
+    const front = await behind(bare, async () => {
+      const original = await startOriginal('socket.io-4');
+      return { ...original, httpAddr: new URL(original.url).host };
+    });
     try {
       await asTheOriginal(front);
     } finally {

@@ -98,13 +98,13 @@ export const visitors = (proxy) =>
 
 // A round trip with Socket.IO's own server, which answers WebSocket handshakes there as ours does.
 export const asTheOriginal = async (front) => {
-  const echo = async (open) => {
+  const ask = async (open) => {
     const socket = await open('client', '/', (made) => made);
-    assert.equal(await new Promise((resolve) => socket.emit('echo', 'heard', resolve)), 'heard');
+    assert.deepEqual(await new Promise((resolve) => socket.emit('CONFIG', {}, resolve)), {});
   };
-  for (const { io, ask, how } of SET.filter(({ flow }) => flow === 'castA')) {
-    const playing = play(io, { ...how, ends: ask === 'websocket' ? 'websocket' : 'polling', begins: true }, front, echo);
-    await (ask === 'websocket' ? assert.rejects(playing, /could not connect/) : playing);
+  for (const { io, ask: wanted, how } of SET.filter(({ flow }) => flow === 'castA')) {
+    const playing = play(io, { ...how, ends: wanted === 'websocket' ? 'websocket' : 'polling', begins: true }, front, ask);
+    await (wanted === 'websocket' ? assert.rejects(playing, /could not connect/) : playing);
   }
 };
 

@@ -2,11 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { ofLine } from './clients-table.mjs';
 import { Peer } from './clients.mjs';
-import { dialects } from './dialects.mjs';
 import { within } from './wait.mjs';
 
 // The bytes of an event as a polling client of Engine.IO 3 hears them: read from the payload, since a client throws at what it can't read.
-export async function bytesByPolling({ url }, { ours, query = '' }) {
+export async function bytesByPolling({ url }, query) {
   const poller = `${url}/socket.io/?EIO=3&transport=polling${query}`;
   const { sid } = JSON.parse((await (await fetch(poller)).text()).match(/{.*?}/s)[0]);
   const session = `${poller}&sid=${sid}`;
@@ -17,19 +16,13 @@ export async function bytesByPolling({ url }, { ours, query = '' }) {
   };
   const recent = ofLine('-2').io(url, { transports: ['websocket'], forceNew: true, reconnection: false });
   const caster = new Peer(recent, 'caster');
-  const bytes = Buffer.from('v=0');
   try {
-    if (ours) {
-      await say('42["TV_INIT"]');
-      const [, code] = (await until(/TV_INIT_OK/)).match(/"TV_INIT_OK","(\w+)"/);
-      await dialects.A.join(caster, false, code);
-      await dialects.A.sendOffer(caster, false, { sdp: bytes });
-    } else {
-      const room = randomUUID();
-      await say(`420["listen","${room}"]`);
-      await until(/430\[\]/);
-      recent.emit('say', room, { sdp: bytes });
-    }
+    // The originals take the code that they are given, and ours takes it for an unknown token.
+    await say(`42["TV_INIT","${randomUUID()}"]`);
+    const [, code] = (await until(/"TV_INIT_OK"/)).match(/"TV_INIT_OK","([\w-]+)"/);
+    caster.emit('JOIN_ROOM', code);
+    await caster.next('JOIN_ROOM_OK');
+    caster.emit('CLIENT_OFFER_TO_SERVER', { sdp: Buffer.from('v=0') });
     return (await within(until(/_placeholder.*\}\]./s), 'bytes')).replace(/^.*\}\]/s, '');
   } finally {
     recent.disconnect();

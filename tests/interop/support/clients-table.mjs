@@ -77,6 +77,13 @@ export const ELSEWHERE = [
   { client: 'AppRTC, iOS (a transcript)', ...ofApps, tests: [apprtc] },
   { client: 'AppRTC, web (a transcript)', ...ofApps, tests: [apprtc] },
   {
+    client: 'AppRTC, apps of 2014 to 2016 (a transcript)',
+    ...ofApps,
+    version: '2014–2016',
+    flows: 'TURN servers from `turn_url`',
+    tests: [{ file: 'interop/apprtc.test.mjs', title: 'TURN servers for the clients of 2014 to 2016, by GET and by POST' }],
+  },
+  {
     client: 'the call page, `/r`, in Chromium',
     version: 'this one',
     transports: 'HTTP and `/ws`',

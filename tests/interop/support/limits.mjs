@@ -3,34 +3,29 @@
 import { randomUUID } from 'node:crypto';
 import { Peer } from './clients.mjs';
 import { ofLine } from './clients-table.mjs';
-import { dialects, pair } from './dialects.mjs';
 import { play } from './play.mjs';
 import { transcript } from './transcript.mjs';
 import { within } from './wait.mjs';
 
 const TEXT = 'Zoë';
 
-// What becomes of `TEXT` between an old client that polls and one of today: by an offer of the cast flow at ours, where the originals
-// have an event for it. `hears`: it goes to the old one.
-async function textByPolling(io, { url }, { ours }, hears) {
+// What becomes of `TEXT` in an offer between an old client that polls and one of today. `hears`: it goes to the old one.
+async function textByPolling(io, { url }, hears) {
   const open = (which, transport) => which(url, { transports: [transport], forceNew: true, reconnection: false });
   const [old, recent] = [open(io, 'polling'), open(ofLine('-2').io, 'websocket')];
   const [from, to] = hears ? [recent, old] : [old, recent];
   const outcome = new Promise((resolve) => {
     old.on('disconnect', () => resolve('ends the connection'));
-    for (const event of ['said', 'CLIENT_OFFER_TO_TV']) to.on(event, (heard) => resolve(heard === TEXT ? 'arrives' : 'arrives as other text'));
+    to.on('CLIENT_OFFER_TO_TV', (heard) => resolve(heard === TEXT ? 'arrives' : 'arrives as other text'));
   });
   old.on('error', () => {});
+  const [tv, caster] = [new Peer(to, 'TV'), new Peer(from, 'caster')];
   try {
-    if (ours) {
-      const caster = new Peer(from, 'caster');
-      await pair(new Peer(to, 'TV'), 'A', caster, 'A');
-      await dialects.A.sendOffer(caster, false, TEXT);
-    } else {
-      const room = randomUUID();
-      await within(new Promise((resolve) => to.emit('listen', room, resolve)), 'room');
-      from.emit('say', room, TEXT);
-    }
+    // The originals take the code that they are given, and ours takes it for an unknown token.
+    tv.emit('TV_INIT', randomUUID());
+    caster.emit('JOIN_ROOM', await tv.next('TV_INIT_OK'));
+    await caster.next('JOIN_ROOM_OK');
+    caster.emit('CLIENT_OFFER_TO_SERVER', TEXT);
     return await within(outcome, 'outcome');
   } finally {
     for (const socket of [old, recent]) socket.disconnect();
@@ -56,7 +51,7 @@ export const LIMITS = [
       what: 'text outside ASCII that it sends over polling',
       outcomes: { ours: 'arrives as other text', 4: 'arrives as other text', 2: 'arrives as other text' },
       instead: 'let it upgrade, or use WebSocket only',
-      run: (server, which) => textByPolling(io, server, which, false),
+      run: (server) => textByPolling(io, server, false),
     },
     {
       client: `${client} ${version}`,
@@ -64,7 +59,7 @@ export const LIMITS = [
       what: 'text outside ASCII that it hears over polling',
       outcomes: { ours: 'arrives', 4: 'ends the connection', 2: 'ends the connection' },
       instead: 'nothing',
-      run: (server, which) => textByPolling(io, server, which, true),
+      run: (server) => textByPolling(io, server, true),
     },
   ]),
   {
