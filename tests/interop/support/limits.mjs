@@ -1,5 +1,6 @@
 // What does not work here or with Socket.IO's own servers: each is played on all of them, and says what happens there. One with a
 // `line` is a client that is played elsewhere as well, and some versions keep what they know of WebSockets in one place for all.
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { Peer } from './clients.mjs';
 import { ofLine } from './clients-table.mjs';
@@ -38,7 +39,8 @@ async function connects(io, server) {
   try {
     await play(io, kind, server, (open) => open('client', '/', (socket) => socket));
     return 'connects';
-  } catch {
+  } catch (error) {
+    assert.match(error.message, /could not connect/);
     return 'never connects';
   }
 }
