@@ -83,7 +83,10 @@ describe('a client', { concurrency: 8 }, () => {
   // A 1 for bytes, their length with the type, 255, the type 4 and the bytes; or the type behind a `b`, and base64.
   for (const [query, expected] of [['', '\x01\x04\xff\x04v=0'], ['&b64=1', '6:b4dj0w']]) {
     test(`of Engine.IO 3 hears bytes by polling${query && ` with ${query.slice(1)}`} as from Socket.IO's own servers`, async () => {
-      for (const each of [server, originals[2], originals[4]]) assert.equal(await bytesByPolling(each, query), expected);
+      for (const { url } of [server, originals[2], originals[4]]) {
+        const heard = await bytesByPolling({ url }, query);
+        assert.equal(heard.slice(0, expected.length), expected, heard);
+      }
     });
   }
 

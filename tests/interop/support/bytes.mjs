@@ -23,7 +23,8 @@ export async function bytesByPolling({ url }, query) {
     caster.emit('JOIN_ROOM', code);
     await caster.next('JOIN_ROOM_OK');
     caster.emit('CLIENT_OFFER_TO_SERVER', { sdp: Buffer.from('v=0') });
-    return (await within(until(/_placeholder.*\}\]./s), 'bytes')).replace(/^.*\}\]/s, '');
+    // What comes right behind the event, whatever follows.
+    return (await within(until(/_placeholder[^\]]*\]./s), 'bytes')).match(/_placeholder[^\]]*\](.*)/s)[1];
   } finally {
     recent.disconnect();
   }
