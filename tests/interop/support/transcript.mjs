@@ -298,7 +298,7 @@ class Engine extends EventEmitter {
       return;
     }
     this.#write('1');
-    if (this.#posting || this.#outbox.length) await new Promise((resolve) => this.once('posted', resolve));
+    while (this.#posting || this.#outbox.length) await new Promise((resolve) => this.once('posted', resolve));
     this.#closed = true;
     this.#release();
   }
