@@ -111,7 +111,7 @@ describe('by default', () => {
       [400, '/socket.io/?EIO=4&transport=websocket', { headers: lost }],
       [400, `${polling3}&j=0&sid=nobody`, { method: 'POST', body: 'x=1' }],
       [413, `${polling3}&j=0&sid=nobody`, huge],
-      [405, '/socket.io/socket.io.js', { method: 'POST', body: 'x' }],
+      [405, '/socket.io/socket.io.js', { method: 'PUT', body: 'x' }],
     ]) {
       const response = await ask(server, path, init);
       assert.equal(response.status, status, path);
@@ -328,5 +328,8 @@ function isForSocketIo(cookie, from) {
 // Every route that the sources name.
 function routesOf(folder) {
   const files = readdirSync(folder, { recursive: true }).filter((file) => file.endsWith('.rs'));
-  return new Set(files.flatMap((file) => [...readFileSync(new URL(file, folder), 'utf8').matchAll(/\.route\(\s*"([^"]+)"/g)].map(([, route]) => route)));
+  const text = files.map((file) => readFileSync(new URL(file, folder), 'utf8')).join('\n');
+  const constants = Object.fromEntries([...text.matchAll(/const (\w+): &str = "(\/[^"]*)"/g)].map(([, name, path]) => [name, path]));
+  const routes = [...text.matchAll(/\.route\(\s*(?:"([^"]+)"|(?:\w+::)*([A-Z_]+)\b)/g)];
+  return new Set(routes.map(([, path, name]) => path ?? constants[name]));
 }
