@@ -214,13 +214,13 @@ pub struct Settings {
     /// Requests for credentials a minute from one address, GET /turn and CONFIG together [default: 60]
     #[arg(long, env = "CASTWAY_CREDENTIALS_RATE", value_name = "COUNT", global = true, hide_env_values = true)]
     pub credentials_rate: Option<String>,
-    /// Who gets ICE servers from /v1alpha/iceconfig: open (anybody), key (whoever sends an API key) [default: open]
+    /// Who gets ICE servers from /v1alpha/iceconfig and /v1alpha/turn: open (anybody), key (whoever sends an API key) [default: open]
     #[arg(long, env = "CASTWAY_ICE_ACCESS", value_name = "MODE", global = true, hide_env_values = true)]
     pub ice_access: Option<String>,
-    /// Requests to /v1alpha/iceconfig a minute from one address [default: 20]
+    /// Requests to /v1alpha/iceconfig and /v1alpha/turn a minute from one address [default: 20]
     #[arg(long, env = "CASTWAY_ICE_RATE", value_name = "COUNT", global = true, hide_env_values = true)]
     pub ice_rate: Option<String>,
-    /// Life of the credentials from /v1alpha/iceconfig in seconds, CASTWAY_TTL at most [default: 3600]
+    /// Life of the credentials from /v1alpha/iceconfig and /v1alpha/turn in seconds, CASTWAY_TTL at most [default: 3600]
     #[arg(long, env = "CASTWAY_ICE_TTL", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub ice_ttl: Option<String>,
     /// Another address for Collider, AppRTC's WebSocket signaling, besides the main port, e.g. 0.0.0.0:8089
