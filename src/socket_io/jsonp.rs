@@ -22,8 +22,8 @@ pub fn is_asked(uri: &Uri) -> bool {
     callback(uri).is_some()
 }
 
-/// Middleware ahead of [`super::prepare`]; other requests pass through.
-pub async fn translate(request: Request, next: Next) -> Response {
+/// Middleware ahead of `prepare`; other requests pass through.
+pub(super) async fn translate(request: Request, next: Next) -> Response {
     let Some(callback) = callback(request.uri()) else { return next.run(request).await };
     if request.method() == Method::POST {
         return match with_payload(request).await {

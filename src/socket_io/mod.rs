@@ -1,7 +1,7 @@
 //! The Socket.IO server's settings, and what its requests need before it sees them.
 //!
 //! Everything that passes between a client and socketioxide can be seen, counted and changed here: requests and payloads of the
-//! polling transport in [`prepare`], the bytes of WebSockets in [`stream`].
+//! polling transport in `prepare`, the bytes of WebSockets in `stream`.
 
 mod answers;
 pub mod engine_io_3;
