@@ -165,19 +165,19 @@ pub async fn disconnect(socket: SocketRef) {
 }
 
 /// Bytes that a client may still send, and still be sent by others.
-pub struct Traffic {
+pub struct Budgets {
     sent: DefaultDirectRateLimiter,
     received: DefaultDirectRateLimiter,
 }
 
-impl Default for Traffic {
+impl Default for Budgets {
     fn default() -> Self {
         let limiter = |(rate, burst)| RateLimiter::direct(Quota::per_second(rate).allow_burst(burst));
         Self { sent: limiter(SENT), received: limiter(RECEIVED) }
     }
 }
 
-impl Traffic {
+impl Budgets {
     /// Counts an event of a client, of `bytes`, that goes to so many others; `false`: the client may not send so much now. One that
     /// goes to very many costs all that there is.
     pub fn send(&self, bytes: usize, copies: usize) -> bool {

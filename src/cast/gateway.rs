@@ -14,7 +14,7 @@ use socketioxide::extract::SocketRef;
 use super::event::{self, Content, Entry, Failure, JoinRequest, OpenRequest, Request};
 use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated, Signal};
 use crate::client;
-use crate::connection::{self, Connections, Flow, Heard, Sends, Traffic};
+use crate::connection::{self, Budgets, Connections, Flow, Heard, Sends};
 use crate::packet::Payload;
 
 /// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
@@ -44,7 +44,7 @@ struct State {
 struct Client {
     id: ConnectionId,
     socket: SocketRef,
-    traffic: Traffic,
+    budgets: Budgets,
     from: IpAddr,
     /// The host name that the client reached us by.
     host: Option<String>,
@@ -80,7 +80,7 @@ impl Gateway {
                 sends.emit(id, &socket, "VERIFY", &NO_ARGUMENTS);
             }
             let from = connection::address(&socket);
-            state.clients.insert(id, Client { id, socket, traffic: Traffic::default(), from, host, verified: false });
+            state.clients.insert(id, Client { id, socket, budgets: Budgets::default(), from, host, verified: false });
         });
     }
 
@@ -117,7 +117,7 @@ impl Flow for State {
         let Heard { request: Asked { event, request }, size, ack } = heard;
         let Some(client) = self.clients.get_mut(&id) else { return };
         let result = match request {
-            _ if !client.traffic.send(size, 1) => Err(Failure::over_budget()),
+            _ if !client.budgets.send(size, 1) => Err(Failure::over_budget()),
             None => Err(Failure::unknown_event()),
             Some(Err(failure)) => Err(failure),
             Some(Ok(Request::Config)) => self.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
@@ -239,7 +239,7 @@ impl State {
     fn signal(&mut self, id: ConnectionId, signal: Signal<Content>) -> Result<(), Failure> {
         let bytes = signal.payload().bytes();
         let receiver = self.rooms.other_side(id).and_then(|to| self.clients.get(&to));
-        if receiver.is_some_and(|receiver| !receiver.traffic.receive(bytes)) {
+        if receiver.is_some_and(|receiver| !receiver.budgets.receive(bytes)) {
             return Err(Failure::receiver_over_budget());
         }
         Ok(self.rooms.handle_signal(id, signal, bytes)?)

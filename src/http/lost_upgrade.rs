@@ -1,8 +1,9 @@
 //! WebSocket handshakes that can't succeed: most of them were changed by a proxy.
 //!
 //! A handshake that is answered 101 all the same, or not at all, leaves its client waiting: nginx passes a 101 on as it is, and
-//! then nothing. An error has socket.io's clients go on by polling, and the others say what is wrong. nginx speaks HTTP/1.0 to what is behind it and passes neither `Upgrade` nor `Connection` on unless it is told to; the tutorials'
-//! blocks don't. A client then waits in vain without a word, so the log and the answer say what is missing.
+//! then nothing. An error has socket.io's clients go on by polling, and the others say what is wrong. nginx speaks HTTP/1.0 to what
+//! is behind it and passes neither `Upgrade` nor `Connection` on unless it is told to; the tutorials' blocks don't. So the log and
+//! the answer say what is missing.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};

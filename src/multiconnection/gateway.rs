@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::event::{self, AdminRequest, Arguments, Handshake, Json, Request, ack};
 use super::room::{ConnectionId, Counts, Hello, MAX_LISTED, Output, Rooms};
-use crate::connection::{self, Connections, Flow, Heard, Sends, Traffic};
+use crate::connection::{self, Budgets, Connections, Flow, Heard, Sends};
 use crate::guesses::Guesses;
 use crate::secret::Secret;
 use crate::users::Directory;
@@ -46,7 +46,7 @@ struct State {
 
 struct Client {
     socket: SocketRef,
-    traffic: Traffic,
+    budgets: Budgets,
 }
 
 /// What a client connects as.
@@ -120,7 +120,7 @@ impl Gateway {
                 }
             };
             if welcome {
-                state.clients.insert(id, Client { socket, traffic: Traffic::default() });
+                state.clients.insert(id, Client { socket, budgets: Budgets::default() });
             } else {
                 tokio::spawn(connection::disconnect(socket));
             }
@@ -164,7 +164,7 @@ impl Flow for State {
         let Heard { request, size, ack } = heard;
         let Some(client) = self.clients.get(&id) else { return };
         let copies = request.as_ref().map_or(1, |request| copies(&self.rooms, id, request));
-        let answer = if client.traffic.send(size, copies) {
+        let answer = if client.budgets.send(size, copies) {
             request.map_or_else(Some, |request| perform(&mut self.rooms, id, request, Instant::now()))
         } else {
             self.limited += 1;
@@ -181,7 +181,7 @@ impl Flow for State {
                 Output::Send { to, event } => {
                     let Some(client) = self.clients.get(&to) else { continue };
                     // What is the server's own is small, and is never left out.
-                    if event.bytes() > 0 && !client.traffic.receive(event.bytes()) {
+                    if event.bytes() > 0 && !client.budgets.receive(event.bytes()) {
                         self.limited += 1;
                         continue;
                     }
