@@ -246,6 +246,7 @@ impl App {
         let here = format!("http://localhost:{}", http.port());
         let certificate = self.certificates.as_ref().map(Certificates::current);
         let (secure, uncovered) = certificate.as_ref().map(|current| self.secure_origins(current)).unzip();
+        let secure = secure.filter(|origins| !origins.is_empty());
         let others = public.clone().map(|url| vec![url]).or(secure).unwrap_or_else(|| self.http_origins());
         // A TV can't be told to trust a certificate that no authority has signed.
         let distrusted = certificate.filter(|current| !current.is_trusted());

@@ -5,27 +5,28 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::{RawQuery, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::turn::fits;
+use super::turn::{bearer, fits};
 use super::{Api, Error, TurnReply};
 use crate::client::Client;
 use crate::config::IceAccess;
 use crate::secret::Secret;
 use crate::users::Credentials;
 
-/// 200, `{"lifetimeDuration","iceServers","blockStatus","iceTransportPolicy"}`. Nothing is read of the query but `key` and `tt`, the
-/// transport to the servers.
+/// 200, `{"lifetimeDuration","iceServers","blockStatus","iceTransportPolicy"}`. Nothing is read of the query but `key`, which may be a
+/// bearer token as well, and `tt`, the transport to the servers.
 pub(super) async fn issue(
     State(api): State<Arc<Api>>,
     Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let wish = Wish::read(query.as_deref().unwrap_or_default());
+    let wish = Wish::read(query.as_deref().unwrap_or_default(), &headers);
     let issued = wish.credentials(&api, &client)?;
     let host = client.host.as_deref();
     // No URL of STUN names a transport.
@@ -39,8 +40,9 @@ pub(super) async fn issue_turn(
     State(api): State<Arc<Api>>,
     Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let wish = Wish::read(query.as_deref().unwrap_or_default());
+    let wish = Wish::read(query.as_deref().unwrap_or_default(), &headers);
     let issued = wish.credentials(&api, &client)?;
     let reply = TurnReply::new(&issued, wish.chosen(api.ice.uris(client.host.as_deref())));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
@@ -55,11 +57,12 @@ struct Wish {
 }
 
 impl Wish {
-    fn read(query: &str) -> Self {
+    fn read(query: &str, headers: &HeaderMap) -> Self {
         let fields = || form_urlencoded::parse(query.as_bytes());
         let keys = fields().filter(|(name, _)| name == "key").map(|(_, key)| Secret::new(key.into_owned()));
+        let token = bearer(headers).map(|token| Secret::new(token.to_owned()));
         let transport = fields().find(|(name, _)| name == "tt").map(|(_, transport)| transport.into_owned());
-        Self { keys: keys.collect(), transport: transport.filter(|transport| !transport.is_empty()) }
+        Self { keys: keys.chain(token).collect(), transport: transport.filter(|transport| !transport.is_empty()) }
     }
 
     /// Under a name of their own each time: quotas are per user, and one caller must not use up another's.
@@ -110,7 +113,7 @@ mod tests {
     #[test]
     fn a_transport_chooses_urls_and_other_fields_are_ignored() {
         let urls = ["turn:h:1?transport=udp", "turn:h:1?transport=tcp", "turns:h:2?transport=tcp"];
-        let chosen = |query| Wish::read(query).chosen(urls.map(str::to_owned).to_vec());
+        let chosen = |query| Wish::read(query, &HeaderMap::new()).chosen(urls.map(str::to_owned).to_vec());
         for any in ["", "tt=", "key=a&other=tcp"] {
             assert_eq!(chosen(any), urls, "{any}");
         }

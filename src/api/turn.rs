@@ -94,7 +94,7 @@ impl Wish {
         }
         let mut wish = Self::default();
         wish.read_form(query.as_bytes())?;
-        if let Some(token) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer) {
+        if let Some(token) = bearer(headers) {
             wish.keys.push(Secret::new(token.to_owned()));
         }
         if body.is_empty() {
@@ -176,8 +176,8 @@ impl Wish {
     }
 }
 
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
@@ -252,8 +252,12 @@ mod tests {
 
     #[test]
     fn a_bearer_token_is_a_key() {
-        assert_eq!(bearer("Bearer abc"), Some("abc"));
-        assert_eq!(bearer("bearer abc"), Some("abc"));
+        let bearer = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
+            super::bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(bearer("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(bearer("bearer abc").as_deref(), Some("abc"));
         assert_eq!(bearer("Basic abc"), None);
     }
 }

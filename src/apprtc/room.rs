@@ -111,6 +111,7 @@ impl Member {
 impl<S: Clone + PartialEq> Room<S> {
     pub(super) fn join(&mut self, loopback: bool, step: &mut Step<'_, S>) -> Result<Joined, Refusal> {
         self.evict_stale(|_| true, step);
+        self.forget_farewells(step);
         if self.members.len() >= CAPACITY {
             return Err(Refusal::Full);
         }
@@ -129,6 +130,15 @@ impl<S: Clone + PartialEq> Room<S> {
         Ok(Joined { client, initiator, messages: messages.unwrap_or_default().into() })
     }
 
+    /// A bye that waits, of one that is no member, is not for the one who joins next.
+    fn forget_farewells(&mut self, step: &mut Step<'_, S>) {
+        let is_gone = |slot: &Slot<S>| slot.said_bye() && slot.socket().is_none();
+        let gone = self.slots.clients().filter(|client| !self.is_member(client) && self.slots.of(client).is_some_and(is_gone));
+        for client in gone.map(str::to_owned).collect::<Vec<_>>() {
+            self.close(&client, step);
+        }
+    }
+
     /// The one that is left hears bye.
     fn evict_stale(&mut self, who: fn(&Member) -> bool, step: &mut Step<'_, S>) {
         let stale = |member: &&Member| member.stale_at.is_some_and(|at| at <= step.now) && who(member);
@@ -144,10 +154,16 @@ impl<S: Clone + PartialEq> Room<S> {
 
     /// To the one that is left, now or when it has a socket again.
     fn say_bye(&mut self, step: &mut Step<'_, S>) {
-        let [survivor] = &mut self.members[..] else { return };
-        match self.slots.of(&survivor.id).and_then(Slot::socket).cloned() {
+        if let [survivor] = &self.members[..] {
+            let survivor = survivor.id.clone();
+            self.say_bye_to(&survivor, step);
+        }
+    }
+
+    fn say_bye_to(&mut self, client: &str, step: &mut Step<'_, S>) {
+        match self.slots.of(client).and_then(Slot::socket).cloned() {
             Some(to) => step.outputs.push_back(Output::Send { to, message: BYE.to_owned() }),
-            None => survivor.owed_bye = true,
+            None => self.members.iter_mut().filter(|member| member.id == client).for_each(|member| member.owed_bye = true),
         }
     }
 
@@ -195,7 +211,7 @@ impl<S: Clone + PartialEq> Room<S> {
         self.members.retain(|member| member.id != client && member.id != LOOPBACK_CLIENT);
         self.members.iter_mut().for_each(|survivor| survivor.unmet = false);
         self.expires = now + LIFETIME;
-        self.slots.forget_waiting_for(client);
+        self.slots.note_leave(client);
     }
 
     pub(super) fn register(&mut self, client: &str, socket: &S, step: &mut Step<'_, S>) -> Result<(), Refusal> {
@@ -240,8 +256,8 @@ impl<S: Clone + PartialEq> Room<S> {
     /// Who said bye and has no socket has left.
     pub(super) fn part(&mut self, client: &str, step: &mut Step<'_, S>) {
         let Some(slot) = self.slots.of(client).filter(|slot| slot.said_bye() && slot.socket().is_none()) else { return };
-        // Where there are no members, Collider alone keeps it for the other one.
-        let waits = slot.is_unheard() && self.members.is_empty() && self.slots.only().is_none();
+        // Collider alone, without the room server, keeps it for the other one.
+        let waits = slot.is_unheard() && self.members.is_empty() && !slot.has_left();
         if !waits {
             self.leave(client, step.now);
             self.close(client, step);
@@ -255,7 +271,13 @@ impl<S: Clone + PartialEq> Room<S> {
         }
         let other = self.slots.clients().find(|other| !self.is_member(other)).map(str::to_owned);
         if let Some(other) = other {
+            let silent = self.slots.of(&other).is_some_and(|slot| slot.has_left() && !slot.said_bye());
             self.close(&other, step);
+            // Whom it was talking to waits for it still, and has nothing to say to the one that comes.
+            let survivor = self.members.iter().find(|member| member.id != client).map(|member| member.id.clone());
+            if let Some(survivor) = survivor.filter(|_| silent) {
+                self.say_bye_to(&survivor, step);
+            }
         }
     }
 

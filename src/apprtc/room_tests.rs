@@ -419,7 +419,7 @@ fn a_slot_whose_client_has_left_makes_way_for_a_members() {
     world.leave(&callee);
     let next = world.join().client;
     world.register(&next, 3).expect("the one that left makes way");
-    assert_eq!(world.heard(), ["2 closed"]);
+    assert_eq!(world.heard(), ["2 closed".to_owned(), format!("1 < {BYE}")], "or the caller would wait for it for ever");
     assert_eq!(world.send(&next, 3, "hello"), Ok(()));
     assert_eq!(world.heard(), ["1 < hello"]);
     assert_eq!(world.register("stranger", 4), Err(SlotError::Full.into()), "but never for a stranger");
@@ -435,7 +435,18 @@ fn what_was_said_to_one_that_left_does_not_reach_the_next() {
     world.leave(&callee);
     let next = world.join().client;
     world.register(&next, 3).expect("free");
-    assert!(world.heard().is_empty());
+    assert_eq!(world.heard(), [format!("1 < {BYE}")]);
+}
+
+#[test]
+fn a_slot_that_was_never_a_members_makes_way_without_a_word() {
+    let mut world = World::new();
+    let caller = world.join().client;
+    world.register(&caller, 1).expect("free");
+    world.register("stranger", 2).expect("free");
+    let callee = world.join().client;
+    world.register(&callee, 3).expect("a member's");
+    assert_eq!(world.heard(), ["2 closed"], "the caller had no call with it");
 }
 
 // Collider by itself.
@@ -460,6 +471,26 @@ fn queued_messages_flush_on_register_in_order_and_the_queue_empties() {
     world.register("2", 2).expect("free");
     assert_eq!(world.heard(), ["2 < a", "2 < b", "2 < c"]);
     assert_eq!(world.rooms.counts().waiting, 0);
+}
+
+#[test]
+fn a_bye_waits_for_the_other_one_like_any_message() {
+    for posted in [true, false] {
+        let mut world = World::new();
+        if posted {
+            world.post("1", "a").expect("queued");
+            world.post("1", BYE).expect("queued");
+        } else {
+            world.register("1", 1).expect("free");
+            world.send("1", 1, "a").expect("queued");
+            world.send("1", 1, BYE).expect("queued");
+            world.drop("1", 1);
+        }
+        world.register("2", 2).expect("free");
+        assert_eq!(world.heard(), ["2 < a".to_owned(), format!("2 < {BYE}")]);
+        world.wait(10 * SECOND);
+        world.register("3", 3).expect("the first one's grace is over");
+    }
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub(super) struct Slot<S> {
     queue: Queue,
     /// Its last message was a bye.
     said_bye: bool,
+    /// It was a member of the room and is none any more.
+    has_left: bool,
 }
 
 #[derive(Debug)]
@@ -133,9 +135,14 @@ impl<S: Clone + PartialEq> Slots<S> {
         times.min()
     }
 
-    /// `client` has gone, and what was said to it would confuse the next one.
-    pub(super) fn forget_waiting_for(&mut self, client: &str) {
-        self.0.iter_mut().filter(|slot| slot.client != client).for_each(|slot| drop(slot.queue.take()));
+    /// `client` has left the room server, and what was said to it would confuse the next one.
+    pub(super) fn note_leave(&mut self, client: &str) {
+        for slot in &mut self.0 {
+            match slot.client == client {
+                true => slot.has_left = true,
+                false => drop(slot.queue.take()),
+            }
+        }
     }
 
     pub(super) fn of(&self, client: &str) -> Option<&Slot<S>> {
@@ -178,7 +185,13 @@ impl<S: Clone + PartialEq> Slots<S> {
             None => {
                 let presence = Presence::Away { until: now + GRACE };
                 self.0.reserve_exact(CAPACITY - self.0.len());
-                self.0.push(Slot { client: client.to_owned(), presence, queue: Queue::default(), said_bye: false });
+                self.0.push(Slot {
+                    client: client.to_owned(),
+                    presence,
+                    queue: Queue::default(),
+                    said_bye: false,
+                    has_left: false,
+                });
                 self.0.len() - 1
             }
         };
@@ -187,6 +200,10 @@ impl<S: Clone + PartialEq> Slots<S> {
 }
 
 impl<S> Slot<S> {
+    pub(super) const fn has_left(&self) -> bool {
+        self.has_left
+    }
+
     pub(super) const fn said_bye(&self) -> bool {
         self.said_bye
     }

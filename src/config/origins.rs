@@ -4,7 +4,7 @@
 use axum::http::HeaderValue;
 use url::{Origin, Url};
 
-use super::{Reader, Settings, list};
+use super::{Reader, Settings, list, text};
 use crate::client::{Client, Scheme};
 
 /// Whose front ends may call this server from a browser.
@@ -35,7 +35,8 @@ const PARENT: &str = "a * below a domain of yours, as in https://*.example.org; 
                       private one, such as http://*.lan:8080";
 
 /// Schemes of addresses whose pages have no origin of this name.
-const WITHOUT_PAGES: [&str; 9] = ["about", "blob", "data", "filesystem", "ftp", "javascript", "view-source", "ws", "wss"];
+const WITHOUT_PAGES: [&str; 12] =
+    ["about", "blob", "data", "filesystem", "ftp", "intent", "javascript", "mailto", "tel", "view-source", "ws", "wss"];
 /// Names of one label that nobody can register: RFC 6761, RFC 6762 (with appendix G), RFC 9476 and what routers hand out.
 const PRIVATE: [&str; 13] = [
     "alt",
@@ -56,6 +57,9 @@ const PRIVATE: [&str; 13] = [
 impl CorsOrigins {
     pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
         if list(&settings.cors_origins).all(|item| item == "*") {
+            if let Some(separators) = text(&settings.cors_origins).filter(|text| !text.contains('*')) {
+                reader.problem(SETTING, separators, "* or origins such as https://app.example.org, separated by commas");
+            }
             return Self::Any;
         }
         let mut allowed = Vec::new();
@@ -137,6 +141,11 @@ const fn is_of_a_label(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
+/// Whether each label has a character; a dot alone is what some apps call their host, and a last one is the root of all names.
+fn is_a_host(host: &str) -> bool {
+    host == "." || host.strip_suffix('.').unwrap_or(host).split('.').all(|label| !label.is_empty())
+}
+
 /// An origin as a browser sends it.
 fn serialized(item: &str) -> Result<String, &'static str> {
     if item.trim_end_matches('/').eq_ignore_ascii_case("file:") {
@@ -161,7 +170,7 @@ fn serialized(item: &str) -> Result<String, &'static str> {
             format!("{scheme}://{}{port}", host.to_ascii_lowercase())
         }
     };
-    let exists = url.host_str().is_some_and(|host| !host.is_empty()) && url.port() != Some(0) && !serialized.contains('*');
+    let exists = url.host_str().is_some_and(is_a_host) && url.port() != Some(0) && !serialized.contains('*');
     if exists { Ok(serialized) } else { Err(HOST) }
 }
 
@@ -191,6 +200,7 @@ mod tests {
             assert_eq!(read(value), Ok(CorsOrigins::Any), "{value:?}");
         }
         assert!(allows("*", "null") && allows("", "https://anybody.example"));
+        assert!(read(",").expect_err("commas alone are a list that was lost").contains(SETTING));
     }
 
     #[test]
@@ -302,6 +312,11 @@ mod tests {
             ("https://:443", HOST),
             ("capacitor://", HOST),
             ("capacitor://bücher", HOST),
+            ("https://.example.org", HOST),
+            ("https://a..b", HOST),
+            ("app://..", HOST),
+            ("https://*..example.org", HOST),
+            ("mailto://x", NO_PAGES),
             ("https://a.org:0", HOST),
             ("https://a.org:65536", HOST),
             ("https://a.org:x", HOST),

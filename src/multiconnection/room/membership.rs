@@ -62,7 +62,7 @@ impl<J: Opaque> Rooms<J> {
         if room.password.is_some() {
             self.check_password(key, &id, entry.password.as_ref(), now)?;
         }
-        self.make_room(key, &id, now)?;
+        let seat = self.seat_in(key, &id)?;
         let room = self.rooms.get_mut(&id).ok_or(Refusal::NotAvailable)?;
         room.participants.push(key);
         let owner = &self.users[room.owner];
@@ -72,6 +72,10 @@ impl<J: Opaque> Rooms<J> {
         let user = &mut self.users[key];
         user.about = Some(entry.about);
         user.room = Some(id);
+        // It is in the room by now, which may end with who goes.
+        if let Some(seat) = seat {
+            self.remove(seat, now);
+        }
         Ok(())
     }
 
@@ -125,19 +129,23 @@ impl<J: Opaque> Rooms<J> {
     pub(super) fn leave_room(&mut self, key: UserKey) {
         let user = &mut self.users[key];
         let Some(id) = user.room.take() else { return };
-        let auto_close = user.auto_close;
+        let (auto_close, farewell) = (user.auto_close, user.due.is_none());
         let room = self.rooms.get_mut(&id).expect("users are in rooms that are there");
         room.participants.retain(|participant| *participant != key);
         if room.owner != key {
             return;
         }
-        let heir = match auto_close {
+        let heir = match auto_close || room.one_way {
             true => room.successor.filter(|successor| room.participants.contains(successor)),
             false => room.participants.first().copied(),
         };
-        match heir.filter(|_| !room.one_way) {
+        match heir {
             Some(heir) => {
                 room.owner = heir;
+                if farewell {
+                    // Whoever has said goodbye has no room to come back to.
+                    room.opened_from = self.users[heir].whereabouts;
+                }
                 self.send(heir, Event::Owner(id));
             }
             None => drop(self.close_room(&id)),

@@ -41,24 +41,21 @@ impl<J: Opaque> Rooms<J> {
         others
     }
 
-    /// Makes room for `key` in a full room, where one who is away has come from the same whereabouts.
+    /// Whose seat `key` is to have in a room; `None`: there is a free one.
     ///
     /// # Errors
     /// `Full`.
-    pub(super) fn make_room(&mut self, key: UserKey, id: &str, now: Instant) -> Result<(), Refusal> {
-        let Some(room) = self.rooms.get(id).filter(|room| room.is_full()) else { return Ok(()) };
-        let seat = self.seat_for(key, room).ok_or(Refusal::Full)?;
-        self.remove(seat, now);
-        Ok(())
+    pub(super) fn seat_in(&self, key: UserKey, id: &str) -> Result<Option<UserKey>, Refusal> {
+        let Some(room) = self.rooms.get(id).filter(|room| room.is_full()) else { return Ok(None) };
+        self.seat_for(key, room).ok_or(Refusal::Full).map(Some)
     }
 
-    /// The user whose seat `key` may have. If the room ends with its owner, the owner's is not among them.
+    /// The user whose seat `key` may have: one who is away and has come from the same whereabouts.
     pub(super) fn seat_for(&self, key: UserKey, room: &Room<J>) -> Option<UserKey> {
         let whereabouts = self.users[key].whereabouts;
-        let ends = self.ends_with_owner(room);
         let may_go = |other: &UserKey| {
             let user = &self.users[*other];
-            user.due.is_some() && user.whereabouts == whereabouts && !(ends && *other == room.owner)
+            user.due.is_some() && user.whereabouts == whereabouts
         };
         room.participants.iter().copied().filter(may_go).min_by_key(|other| self.users[*other].due)
     }

@@ -256,11 +256,47 @@ fn nobody_is_kept_out_of_a_full_room_by_the_user_that_it_was() {
     assert_eq!(world.join(4, entry("r")), Ok(()));
     assert_eq!(world.heard(), ["2 -host", "2 owns r"]);
 
-    let mut world = World::call(host(), one_way("r"));
-    world.drop_all(&[1]);
-    world.connect(4, page(HOST, "host again")).expect("there is room");
-    assert_eq!(world.join(4, one_way("r")), Err(Refusal::Full), "the room would end");
-    assert!(world.sees(2));
+    for (auto_close, room) in [(false, one_way("r")), (true, entry("r"))] {
+        let mut world = World::call(Hello { auto_close, ..host() }, room.clone());
+        world.drop_all(&[1]);
+        world.connect(4, page(HOST, "host again")).expect("there is room");
+        assert!(!world.rooms.room(4, "r").expect("it lives").is_full);
+        assert_eq!(world.join(4, room), Ok(()));
+        assert_eq!(world.heard(), ["2 -host", "4 owns r"], "the room does not end under them");
+        assert_eq!(world.participants(), ["guest", "host again"]);
+    }
+}
+
+#[test]
+fn a_one_way_room_does_not_end_under_the_host_that_came_back() {
+    for all_were_away in [false, true] {
+        let mut world = World::call(page(HOST, "host"), one_way("r"));
+        world.drop_all(&[1]);
+        if all_were_away {
+            world.drop_all(&[2]);
+            world.connect(5, page(3, "viewer")).expect("there is room");
+            world.join(5, one_way("r")).expect("it is open");
+        }
+        world.connect(4, page(HOST, "host again")).expect("there is room");
+        assert!(world.sees(4));
+        world.join(4, one_way("r")).expect("it is open");
+        world.wait(GRACE);
+        assert!(world.heard().contains(&"4 owns r".to_owned()));
+        assert!(world.sees(4));
+    }
+}
+
+#[test]
+fn whoever_said_goodbye_has_no_room_to_come_back_to() {
+    let mut world = World::call(page(HOST, "host"), entry("r"));
+    world.leave(1);
+    assert_eq!(world.heard(), ["2 -host", "2 owns r"]);
+    world.drop_all(&[2]);
+    world.connect(3, page(HOST, "host again")).expect("there is room");
+    assert!(world.sees(3));
+    assert_eq!(world.open(3, entry("r")), Err(Refusal::NotAvailable));
+    world.connect(4, page(GUEST, "guest again")).expect("there is room");
+    assert_eq!(world.open(4, entry("r")), Ok(()), "the room was the guest's");
 }
 
 #[test]

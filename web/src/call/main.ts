@@ -21,9 +21,17 @@ translate('callTitle');
 moveByArrows('a, button:not([disabled]), input');
 
 // The server takes slashes too many for one.
-const name = location.pathname.split('/').filter(Boolean)[1] ?? '';
+const name = decoded(location.pathname.split('/').filter(Boolean)[1] ?? '');
 if (isRoom(name)) enterRoom(name);
 else start();
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
 
 /** The page at `/r/ROOM`. */
 function enterRoom(room: string): void {
