@@ -15,6 +15,8 @@ use url::form_urlencoded;
 use super::serves;
 use crate::size::MAX_WIRE_BYTES;
 
+/// A form in bytes: what of a payload is no letter and no digit takes three there.
+const MAX_FORM: usize = 2 * MAX_WIRE_BYTES;
 const NO_FORM: &str = "JSONP polling posts a form (application/x-www-form-urlencoded) whose field d is the payload.\n";
 
 /// Whether a request asks for JSONP. Scripts don't say whose page they are of, so these requests pass no list of origins.
@@ -59,8 +61,8 @@ async fn script(callback: &str, response: Response) -> Response {
 /// As a page would have posted it without a form.
 async fn with_payload(request: Request) -> Result<Request, Response> {
     let (mut parts, body) = request.into_parts();
-    let form = to_bytes(body, MAX_WIRE_BYTES).await.map_err(|_| {
-        (StatusCode::PAYLOAD_TOO_LARGE, format!("A form of JSONP polling has {MAX_WIRE_BYTES} bytes at most.\n")).into_response()
+    let form = to_bytes(body, MAX_FORM).await.map_err(|_| {
+        (StatusCode::PAYLOAD_TOO_LARGE, format!("A form of JSONP polling has {MAX_FORM} bytes at most.\n")).into_response()
     })?;
     let field = form_urlencoded::parse(&form).find(|(name, _)| name == "d").map(|(_, value)| value);
     let field = field.ok_or_else(|| (StatusCode::BAD_REQUEST, NO_FORM).into_response())?;

@@ -62,11 +62,13 @@ impl Server {
     pub fn in_front_of(self, rest: Router) -> Router {
         let engine = self.layer.layer(rest);
         let prepare = middleware::from_fn_with_state((engine.clone(), self.traffic), prepare);
+        let refuse_strangers = middleware::from_fn_with_state(engine.clone(), refuse_strangers);
         Router::new()
             .fallback_service(engine)
             .layer(prepare)
-            .layer(middleware::from_fn(answers::correct))
             .layer(middleware::from_fn(jsonp::translate))
+            .layer(refuse_strangers)
+            .layer(middleware::from_fn(answers::correct))
     }
 }
 
@@ -75,12 +77,28 @@ pub fn serves(path: &str) -> bool {
     path.strip_prefix("/socket.io").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Middleware ahead of Socket.IO; other requests pass through.
-async fn prepare(State((engine, traffic)): State<(Engine, Arc<Traffic>)>, mut request: Request, next: Next) -> Response {
+/// Middleware ahead of what collects bodies: a POST of no session is answered before its body is read.
+async fn refuse_strangers(State(mut engine): State<Engine>, mut request: Request, next: Next) -> Response {
     let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
     if let Some(uri) = session::with_version(request.uri()) {
         *request.uri_mut() = uri;
     }
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    let refusal = match asked.session(&engine) {
+        Some(session) => session.refusal().await,
+        None => Some(session::answer(&mut engine, lean(&request).map(|()| Body::empty())).await),
+    };
+    match refusal {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    }
+}
+
+/// Middleware ahead of Socket.IO; other requests pass through.
+async fn prepare(State((engine, traffic)): State<(Engine, Arc<Traffic>)>, request: Request, next: Next) -> Response {
+    let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
     if asked.websocket && request.method() == Method::GET && !matches!(asked.sid, Some(Err(()))) {
         let lean = lean(&request);
         return handshake::answer(engine, traffic, asked, request, lean).await;

@@ -81,11 +81,15 @@ impl Session {
         let mut request = Request::new(Body::from(packets));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.parse().unwrap_or_default();
-        let mut engine = self.engine.clone();
-        match Service::<Request>::call(&mut engine, request).await {
-            Ok(answer) => answer.into_response(),
-            Err(never) => match never {},
-        }
+        answer(&mut self.engine.clone(), request).await
+    }
+}
+
+/// What Engine.IO says to a request.
+pub(super) async fn answer(engine: &mut Engine, request: Request) -> Response {
+    match Service::<Request>::call(engine, request).await {
+        Ok(answer) => answer.into_response(),
+        Err(never) => match never {},
     }
 }
 

@@ -105,12 +105,13 @@ describe('by default', () => {
 
   test('errors of other kinds can be read, too', async () => {
     const lost = { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' };
+    const { sid } = JSON.parse((await (await get(server, polling, FOREIGN)).text()).slice(1));
     // One byte too long, all of which is read.
-    const huge = { method: 'POST', body: `d=${'x'.repeat(1152 * 1024 - 1)}`, headers: { 'content-type': 'application/x-www-form-urlencoded' } };
+    const huge = { method: 'POST', body: `d=${'x'.repeat(2304 * 1024 - 1)}`, headers: { 'content-type': 'application/x-www-form-urlencoded' } };
     for (const [status, path, init] of [
       [400, '/socket.io/?EIO=4&transport=websocket', { headers: lost }],
       [400, `${polling3}&j=0&sid=nobody`, { method: 'POST', body: 'x=1' }],
-      [413, `${polling3}&j=0&sid=nobody`, huge],
+      [413, `${polling}&j=0&sid=${sid}`, huge],
       [405, '/socket.io/socket.io.js', { method: 'PUT', body: 'x' }],
     ]) {
       const response = await ask(server, path, init);

@@ -179,3 +179,24 @@ describe('behind an nginx with proxy_pass alone', { skip: !isInstalled('nginx') 
     }
   });
 });
+
+describe('the body of a POST', () => {
+  let server;
+  const originals = {};
+  before(async () => {
+    server = await startServer();
+    for (const name of ['socket.io-2', 'socket.io-4']) originals[name] = await startOriginal(name);
+  });
+  after(() => Promise.all([server, ...Object.values(originals)].map((one) => one?.close())));
+
+  for (const [about, sid] of [['no session', ''], ['an unknown session', '&sid=AAAAAAAAAAAAAAAA'], ['what can be none', '&sid=nobody']]) {
+    for (const query of ['EIO=3', 'EIO=4', 'EIO=3&j=0', 'EIO=4&j=0', 'b64=1']) {
+      test(`with ${query} for ${about} is not waited for`, async () => {
+        const text = `POST /socket.io/?${query}&transport=polling${sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n1`;
+        const got = await head(Number(server.httpAddr.split(':')[1]), text);
+        assert.equal(got.status, 400);
+        for (const original of Object.values(originals)) assert.equal((await head(original.port, text)).status, 400);
+      });
+    }
+  }
+});

@@ -144,7 +144,9 @@ test('errors are those of the originals, and what is no form is one', async () =
     const ours = await answer(server);
     for (const original of Object.values(originals)) assert.deepEqual(ours, await answer(original), method);
   }
-  const response = await fetch(`${server.url}${path}&sid=nobody`, { method: 'POST', body: '1:2' });
+  const opening = await (await fetch(`${server.url}/socket.io/?EIO=3&transport=polling&b64=1`)).text();
+  const [, sid] = opening.match(/"sid":"([^"]+)"/);
+  const response = await fetch(`${server.url}${path}&sid=${sid}`, { method: 'POST', body: '1:2' });
   assert.equal(response.status, 400);
   assert.match(await response.text(), /field d/);
 });
