@@ -62,8 +62,8 @@ pub(super) async fn answer(
         let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic);
         if let Some((probe, session)) = moved {
             // Some proxies pass the 101 on and nothing else. Until the client has probed its WebSocket the session goes on by polling,
-            // and engineioxide would stop that at once.
-            if !probe::is_agreed(&mut stream, probe).await {
+            // and engineioxide would stop that at once. Boxed, since this task lives as long as the WebSocket.
+            if !Box::pin(probe::is_agreed(&mut stream, probe)).await {
                 return;
             }
             // And an upgrade that does not get to its end leaves the session where nothing ends it.
