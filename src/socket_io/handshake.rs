@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -13,15 +12,12 @@ use base64::prelude::BASE64_STANDARD;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use sha1::{Digest as _, Sha1};
-use tokio::time::timeout;
 use tower::Service;
 
 use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
+use super::probe::{self, Probes};
 use super::session::{Asked, EndedOnDrop, Engine};
 use super::stream::{Filtered, Traffic};
-
-/// For a client to say something on the WebSocket that its session is to move to.
-const PROBE: Duration = Duration::from_secs(10);
 
 /// RFC 6455 §1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -32,6 +28,7 @@ type Stream = Filtered<TokioIo<Upgraded>>;
 pub(super) async fn answer(
     engine: Engine,
     traffic: Arc<Traffic>,
+    probes: &Probes,
     asked: Asked,
     mut request: Request,
     lean: Request<()>,
@@ -59,13 +56,14 @@ pub(super) async fn answer(
     headers.extend(accept(key).map(|accept| (header::SEC_WEBSOCKET_ACCEPT, accept)));
     headers.extend(subprotocol.map(|first| (header::SEC_WEBSOCKET_PROTOCOL, first)));
     let rules = asked.is_engine_io_3().then_some([&FROM_CLIENT, &TO_CLIENT]);
+    let moved = session.map(|session| (probes.begin(session.sid()), session));
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic);
-        if let Some(session) = session {
-            // Some proxies pass the 101 on and nothing else. As long as no word comes the session goes on by polling, which
-            // engineioxide would stop at once.
-            if !matches!(timeout(PROBE, stream.first_bytes()).await, Ok(Ok(()))) {
+        if let Some((probe, session)) = moved {
+            // Some proxies pass the 101 on and nothing else. Until the client has probed its WebSocket the session goes on by polling,
+            // and engineioxide would stop that at once. Boxed, since this task lives as long as the WebSocket.
+            if !Box::pin(probe::is_agreed(&mut stream, probe)).await {
                 return;
             }
             // And an upgrade that does not get to its end leaves the session where nothing ends it.

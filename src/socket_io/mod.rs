@@ -10,6 +10,7 @@ mod handshake;
 pub mod jsonp;
 mod packets;
 pub mod payload;
+mod probe;
 mod session;
 mod stream;
 
@@ -28,6 +29,7 @@ use tower::Layer as _;
 pub use self::stream::Traffic;
 
 use self::packets::Packets;
+use self::probe::Probes;
 use self::session::{Asked, EndedOnDrop, Engine};
 use crate::client::Client;
 use crate::size::MAX_WIRE_BYTES;
@@ -61,7 +63,7 @@ impl Server {
     /// methods, one of its own.
     pub fn in_front_of(self, rest: Router) -> Router {
         let engine = self.layer.layer(rest);
-        let prepare = middleware::from_fn_with_state((engine.clone(), self.traffic), prepare);
+        let prepare = middleware::from_fn_with_state((engine.clone(), self.traffic, Probes::default()), prepare);
         let refuse_strangers = middleware::from_fn_with_state(engine.clone(), refuse_strangers);
         Router::new()
             .fallback_service(engine)
@@ -97,11 +99,15 @@ async fn refuse_strangers(State(mut engine): State<Engine>, mut request: Request
 }
 
 /// Middleware ahead of Socket.IO; other requests pass through.
-async fn prepare(State((engine, traffic)): State<(Engine, Arc<Traffic>)>, request: Request, next: Next) -> Response {
+async fn prepare(
+    State((engine, traffic, probes)): State<(Engine, Arc<Traffic>, Probes)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
     if asked.websocket && request.method() == Method::GET && !matches!(asked.sid, Some(Err(()))) {
         let lean = lean(&request);
-        return handshake::answer(engine, traffic, asked, request, lean).await;
+        return handshake::answer(engine, traffic, &probes, asked, request, lean).await;
     }
     let post = request.method() == Method::POST;
     // As in engine.io, a poll, or a POST, whose connection ends before it is answered ends the session.
@@ -114,9 +120,22 @@ async fn prepare(State((engine, traffic)): State<(Engine, Arc<Traffic>)>, reques
         },
         false => head.map(|()| body),
     };
-    let response = next.run(request).await;
+    let response = match asked.sid {
+        Some(Ok(sid)) if request.method() == Method::GET => tokio::select! {
+            biased;
+            response = next.run(request) => response,
+            () = probes.due(sid) => nothing(asked.is_engine_io_3()),
+        },
+        Some(_) | None => next.run(request).await,
+    };
     aborted.keep();
     if post || !asked.is_engine_io_3() { response } else { for_old_client(response).await }
+}
+
+/// The answer to a poll for which there is nothing, as engineioxide's.
+fn nothing(engine_io_3: bool) -> Response {
+    let body = if engine_io_3 { "1:6" } else { "6" };
+    ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], body).into_response()
 }
 
 /// See [`payload::from_client`].

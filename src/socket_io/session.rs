@@ -70,6 +70,10 @@ pub(super) struct Session {
 }
 
 impl Session {
+    pub(super) const fn sid(&self) -> Sid {
+        self.sid
+    }
+
     /// Why the session can't be gone on with by polling, nor be upgraded: there is none, or it has been upgraded.
     pub(super) async fn refusal(&self) -> Option<Response> {
         let answer = self.post("").await;

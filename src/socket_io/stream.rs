@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{Counts, Filter, Rule};
 
@@ -58,6 +58,8 @@ pub(super) struct Filtered<S> {
     unread: Vec<u8>,
     /// Replaced, or not taken at once, and not written yet.
     unwritten: Vec<u8>,
+    /// Bytes that are to be written next and that the client has got already.
+    swallowed: usize,
     traffic: Arc<Traffic>,
     /// Dropped with the stream.
     held: Option<Box<dyn Send>>,
@@ -71,12 +73,18 @@ impl<S> Filtered<S> {
             None => (None, None),
         };
         let (received, sent) = (Filter::new(received), Filter::new(sent));
-        Self { io, received, sent, unread: Vec::new(), unwritten: Vec::new(), traffic, held: None }
+        Self { io, received, sent, unread: Vec::new(), unwritten: Vec::new(), swallowed: 0, traffic, held: None }
     }
 
     /// Keeps something as long as the stream lives.
     pub(super) fn hold(&mut self, held: impl Send + 'static) {
         self.held = Some(Box::new(held));
+    }
+
+    /// Has `bytes` read next, and counts neither them nor the `answered` bytes that are written next, which the client has got.
+    pub(super) fn put_back(&mut self, bytes: &[u8], answered: usize) {
+        self.unread.splice(..0, bytes.iter().copied());
+        self.swallowed = answered;
     }
 
     /// Has a piece of what goes to the client judged, see [`Filter::handle`].
@@ -94,22 +102,6 @@ impl<S> Drop for Filtered<S> {
         for (totals, counts) in [(&self.traffic.received, self.received.counts()), (&self.traffic.sent, self.sent.counts())] {
             totals.replace(counts, Counts { incomplete: 0, ..counts });
         }
-    }
-}
-
-impl<S: AsyncRead + Unpin> Filtered<S> {
-    /// Waits until something has come; it is read again after that.
-    ///
-    /// # Errors
-    /// The stream's; it ends.
-    pub(super) async fn first_bytes(&mut self) -> io::Result<()> {
-        let mut first = [0; 64];
-        let len = self.read(&mut first).await?;
-        if len == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.unread.splice(..0, first[..len].iter().copied());
-        Ok(())
     }
 }
 
@@ -165,6 +157,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.swallowed > 0 {
+            let len = bytes.len().min(this.swallowed);
+            this.swallowed -= len;
+            return Poll::Ready(Ok(len));
+        }
         if !this.sent.has_rule() {
             let written = ready!(Pin::new(&mut this.io).poll_write(cx, bytes))?;
             this.judge_sent(&bytes[..written]);
@@ -199,7 +196,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
     use crate::socket_io::engine_io_3::{FROM_CLIENT, TO_CLIENT};
@@ -232,21 +229,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_waited_for_is_read_again_and_the_end_is_seen() {
+    async fn what_was_said_already_is_read_again_and_not_answered_twice() {
         let (mut stream, mut client, traffic) = filtered(64);
-        client.write_all(&[0x81, 0x83, 0, 0, 0, 0]).await.unwrap();
-        client.write_all(b"2pr").await.unwrap();
-        stream.first_bytes().await.unwrap();
-        client.write_all(&[0x01, 0x85, 0, 0, 0, 0, b'4']).await.unwrap();
+        stream.put_back(b"before", 4);
+        client.write_all(b"\x81\x80\0\0\0\0").await.unwrap();
         client.shutdown().await.unwrap();
         let mut got = Vec::new();
         stream.read_to_end(&mut got).await.unwrap();
-        assert!(got.starts_with(b"\x81\x83\0\0\0\x002pr"), "{got:?}");
-        assert_eq!(traffic.received.counts().messages, 1);
+        assert_eq!(got, b"before\x81\x80\0\0\0\0");
+        for piece in [&b"\x81"[..], b"\x023p\x81\x01", b"2"] {
+            stream.write_all(piece).await.unwrap();
+        }
+        stream.shutdown().await.unwrap();
+        let traffic = [traffic.received.counts(), traffic.sent.counts()];
         drop(stream);
-        assert_eq!(traffic.received.counts(), Counts { bytes: 16, messages: 1, incomplete: 0 });
-        let (mut stream, client, _) = filtered(64);
-        drop(client);
-        stream.first_bytes().await.unwrap_err();
+        let mut got = Vec::new();
+        client.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"\x81\x012");
+        assert_eq!(traffic, [6, 3].map(|bytes| Counts { bytes, messages: 1, incomplete: 0 }));
+    }
+
+    #[tokio::test]
+    async fn a_message_that_does_not_get_complete_is_not_counted_on() {
+        let (mut stream, mut client, traffic) = filtered(64);
+        client.write_all(b"\x01\x85\0\0\0\x004").await.unwrap();
+        client.shutdown().await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+        drop(stream);
+        assert_eq!(traffic.received.counts(), Counts { bytes: 7, messages: 0, incomplete: 0 });
     }
 }
