@@ -7,20 +7,15 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use sha1::{Digest as _, Sha1};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::Service;
 
 use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 use super::probe::{self, Probes};
 use super::session::{Asked, EndedOnDrop, Engine};
 use super::stream::{Filtered, Traffic};
-
-/// RFC 6455 §1.3.
-const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 type Stream = Filtered<TokioIo<Upgraded>>;
 
@@ -81,8 +76,7 @@ async fn serve(mut engine: Engine, stream: Stream, request: Request<()>) {
 }
 
 fn accept(key: &HeaderValue) -> Option<HeaderValue> {
-    let digest = Sha1::new().chain_update(key.as_bytes()).chain_update(GUID).finalize();
-    HeaderValue::try_from(BASE64_STANDARD.encode(digest)).ok()
+    HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
 }
 
 /// The first subprotocol that the client offers, if it offers any. What can't be a list of them is an error, as in socket.io 4;

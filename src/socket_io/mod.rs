@@ -79,13 +79,15 @@ pub fn serves(path: &str) -> bool {
     path.strip_prefix("/socket.io").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Middleware ahead of what collects bodies: a POST of no session is answered before its body is read.
+/// Middleware ahead of what collects bodies: a POST of no session is answered before its body is read. engineioxide answers others
+/// so by itself.
 async fn refuse_strangers(State(mut engine): State<Engine>, mut request: Request, next: Next) -> Response {
     let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
     if let Some(uri) = session::with_version(request.uri()) {
         *request.uri_mut() = uri;
     }
-    if request.method() != Method::POST {
+    let is_collected = asked.is_engine_io_3() || jsonp::is_asked(request.uri());
+    if request.method() != Method::POST || !is_collected {
         return next.run(request).await;
     }
     let refusal = match asked.session(&engine) {

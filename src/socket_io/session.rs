@@ -11,6 +11,8 @@ use socketioxide::socket::Sid;
 use tokio::runtime::Handle;
 use tower::Service;
 
+use super::serves;
+
 /// Socket.IO, and what is behind it; clones share the sessions.
 pub(super) type Engine = SocketIoService<Router>;
 
@@ -27,8 +29,7 @@ pub(super) struct Asked {
 impl Asked {
     /// `None`: the request is not for Socket.IO.
     pub(super) fn read(uri: &Uri) -> Option<Self> {
-        let rest = uri.path().strip_prefix("/socket.io")?;
-        if !rest.is_empty() && !rest.starts_with('/') {
+        if !serves(uri.path()) {
             return None;
         }
         let query = uri.query().unwrap_or_default();

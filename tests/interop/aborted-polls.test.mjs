@@ -5,8 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
 import { closeAll, connect } from './support/clients.mjs';
 import { dialects } from './support/dialects.mjs';
-import { client, startOriginal } from './support/originals.mjs';
-import { startServer } from './support/server.mjs';
+import { client, closeServers, startBeside } from './support/originals.mjs';
 import { until, within } from './support/wait.mjs';
 
 // A polling client by hand, so that a request can be cut off.
@@ -56,13 +55,11 @@ class Poller {
 
 const servers = {};
 before(async () => {
-  servers.ours = await startServer();
-  servers['socket.io-2'] = await startOriginal('socket.io-2');
-  servers['socket.io-4'] = await startOriginal('socket.io-4');
+  Object.assign(servers, await startBeside());
 });
 after(async () => {
   closeAll();
-  await Promise.all(Object.values(servers).map((server) => server.close()));
+  await closeServers(servers);
 });
 
 // The silent one has been there for longer than whoever goes, so it would be gone first if it were for their silence.

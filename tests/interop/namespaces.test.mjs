@@ -5,19 +5,16 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
 import { brief } from './support/excerpt.mjs';
 import { query } from './support/multi.mjs';
-import { client, old, recent, startOriginal } from './support/originals.mjs';
-import { startServer } from './support/server.mjs';
+import { client, closeServers, old, recent, startBeside } from './support/originals.mjs';
 import { within } from './support/wait.mjs';
 
 const transports = { websocket: ['websocket'], polling: ['polling'], upgrade: ['polling', 'websocket'] };
 const open = new Set();
 const servers = {};
 before(async () => {
-  servers.ours = await startServer();
-  servers['socket.io-2'] = await startOriginal('socket.io-2');
-  servers['socket.io-4'] = await startOriginal('socket.io-4');
+  Object.assign(servers, await startBeside());
 });
-after(() => Promise.all(Object.values(servers).map((server) => server.close())));
+after(() => closeServers(servers));
 afterEach(() => {
   for (const socket of open) {
     socket.disconnect();

@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
-import { startOriginal } from './support/originals.mjs';
-import { startServer } from './support/server.mjs';
+import { closeServers, startBeside } from './support/originals.mjs';
 import { until, within } from './support/wait.mjs';
 
 // A session by polling, with each step of its upgrade by hand.
@@ -83,11 +82,9 @@ class Session {
 
 const servers = {};
 before(async () => {
-  servers.ours = await startServer();
-  servers['socket.io-2'] = await startOriginal('socket.io-2');
-  servers['socket.io-4'] = await startOriginal('socket.io-4');
+  Object.assign(servers, await startBeside());
 });
-after(() => Promise.all(Object.values(servers).map((server) => server.close())));
+after(() => closeServers(servers));
 
 const noop = (eio) => ({ status: 200, type: 'text/plain; charset=UTF-8', text: eio === 3 ? '1:6' : '6' });
 

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { Program } from './process.mjs';
+import { startServer } from './server.mjs';
 import { PATIENCE } from './wait.mjs';
 
 const require = createRequire(import.meta.url);
@@ -21,6 +22,17 @@ export async function startOriginal(name) {
   const port = Number(await program.ready(async () => program.output.match(/^port (\d+)$/m)?.[1]));
   return { url: `http://127.0.0.1:${port}`, port, close: () => program.close() };
 }
+
+// Castway as `ours` beside both originals, each by its package's name; `closeServers` ends them.
+export async function startBeside(settings) {
+  return {
+    ours: await startServer(settings),
+    'socket.io-2': await startOriginal('socket.io-2'),
+    'socket.io-4': await startOriginal('socket.io-4'),
+  };
+}
+
+export const closeServers = (servers) => Promise.all(Object.values(servers).map((server) => server.close()));
 
 // Sends `text` on a connection of its own and resolves to the answer's head, {status, headers}.
 export function head(port, text) {
