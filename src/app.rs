@@ -26,7 +26,8 @@ use crate::config::{CertificateSource, Config, Listen};
 use crate::external::External;
 use crate::http::{Http, LostUpgrades, Redirect};
 use crate::ice::{IceServers, Listener};
-use crate::limit::AddressLimiter;
+use crate::limits::rate::AddressLimiter;
+use crate::limits::wait;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
 use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
 use crate::port::{self, Doors, Listener as Socket};
@@ -435,7 +436,7 @@ struct CastIssuer {
 impl Issuer for CastIssuer {
     fn admit(&self, from: IpAddr) -> Result<(), u64> {
         // Rounded up: a client that waits as told must not be told again.
-        self.limiter.check(from).map_err(|wait| wait.as_secs() + 1)
+        self.limiter.check(from).map_err(wait::seconds)
     }
 
     fn ice_servers(&self, username: &str, host: Option<&str>) -> Value {

@@ -7,6 +7,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::limits::wait;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The contract's own words.
@@ -65,9 +67,7 @@ impl IntoResponse for Error {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::TooManyRequests(wait) => {
-                // Rounded up: a client that waits exactly so long is let in.
-                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait::seconds(wait)));
             }
             Self::NoUsername | Self::BadRequest(_) | Self::TooLarge | Self::Forbidden | Self::Internal(_) => {}
         }

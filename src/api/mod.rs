@@ -27,7 +27,7 @@ use crate::apprtc::params;
 use crate::cast::code::CodeAlphabet;
 use crate::config::CredentialsConfig;
 use crate::ice::IceServers;
-use crate::limit::AddressLimiter;
+use crate::limits::rate::AddressLimiter;
 use crate::tls::Certificates;
 use crate::users::Directory;
 

@@ -19,6 +19,7 @@ use super::message::{self, MAX_REPORT_BYTES};
 use super::params::Query;
 use super::room::Refusal;
 use crate::client::Client;
+use crate::limits::wait;
 use crate::size::MAX_WIRE_BYTES;
 
 /// What the handlers share.
@@ -55,7 +56,7 @@ async fn join(
     headers: HeaderMap,
 ) -> Response {
     if let Err(wait) = server.hub.admit_join(client.address) {
-        let seconds = wait.as_secs() + 1;
+        let seconds = wait::seconds(wait);
         let mut response = refused(StatusCode::TOO_MANY_REQUESTS, "ERROR");
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         return response;

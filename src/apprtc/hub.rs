@@ -14,7 +14,8 @@ use super::room::Counts;
 use super::rooms::{Output, Rooms};
 use crate::config::CallsConfig;
 use crate::driver::Driver;
-use crate::limit::{AddressCounter, AddressLimiter};
+use crate::limits::concurrency::AddressCounter;
+use crate::limits::rate::AddressLimiter;
 
 /// Bytes that wait for a client at most; one that does not read so much is dropped.
 const OUTBOX: usize = 2 << 20;

@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::code::{Code, CodeAlphabet, Role, TokenKey};
 use super::mailbox::Mailbox;
-use crate::guesses::Guesses;
+use crate::limits::guesses::Guesses;
 use crate::quota::ByteQuota;
 
 pub use super::mailbox::Signal;

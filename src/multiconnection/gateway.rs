@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use super::event::{self, AdminRequest, Arguments, Handshake, Json, Request, ack};
 use super::room::{ConnectionId, Counts, Hello, MAX_LISTED, Output, Rooms};
 use crate::connection::{self, Budgets, Connections, Flow, Heard, Sends};
-use crate::guesses::Guesses;
+use crate::limits::guesses::Guesses;
 use crate::secret::Secret;
 use crate::users::Directory;
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::room::{ConnectionId, Event, Hello, MAX_PARTICIPANTS, Proof, RoomId, UserId, Whereabouts};
-use crate::guesses::prefix;
+use crate::limits::ip_prefix;
 use crate::quota::{ByteQuota, Held};
 
 /// Names a user whatever its id is; never given twice.
@@ -140,7 +140,7 @@ impl<J> Users<J> {
         self.ids.insert(user.id.clone(), key);
         self.connections.extend(user.connection.map(|connection| (connection, key)));
         self.proofs.extend(user.proof.map(|proof| (proof, key)));
-        *self.networks.entry(prefix(user.from)).or_default() += 1;
+        *self.networks.entry(ip_prefix::of_client(user.from)).or_default() += 1;
         self.users.insert(key, user);
         key
     }
@@ -150,7 +150,7 @@ impl<J> Users<J> {
         self.ids.remove(&user.id);
         user.connection.and_then(|connection| self.connections.remove(&connection));
         user.proof.and_then(|proof| self.proofs.remove(&proof));
-        let network = prefix(user.from);
+        let network = ip_prefix::of_client(user.from);
         if let Some(count) = self.networks.get_mut(&network) {
             *count -= 1;
             if *count == 0 {
@@ -202,7 +202,7 @@ impl<J> Users<J> {
 
     /// How many come from the network of `from`.
     pub(super) fn in_network(&self, from: IpAddr) -> usize {
-        self.networks.get(&prefix(from)).copied().unwrap_or(0)
+        self.networks.get(&ip_prefix::of_client(from)).copied().unwrap_or(0)
     }
 
     /// Whether all tables agree.

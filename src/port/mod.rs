@@ -31,7 +31,7 @@ use tokio_rustls::server::TlsStream;
 pub use listener::{Listener, bind};
 
 use crate::http::{Arrival, Http, Version};
-use crate::limit::{AddressCounter, Place};
+use crate::limits::concurrency::{AddressCounter, Place};
 use crate::relay::{Connection, Entrance, Wire};
 use crate::tls::{ACME_TLS, HTTP_2, STUN_TURN};
 use sniff::Protocol;

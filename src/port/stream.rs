@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::limit::Place;
+use crate::limits::concurrency::Place;
 
 pub(super) struct Stream {
     io: Io,

@@ -11,7 +11,7 @@ use castway::client;
 use castway::config::{Config, Settings};
 use castway::external::External;
 use castway::ice::{IceServers, Listener, Transport};
-use castway::limit::AddressLimiter;
+use castway::limits::rate::AddressLimiter;
 use castway::users::credentials::{h_a1_md5, verify};
 use castway::users::{Directory, PasswordKeys, Store, UserName};
 use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 51] = [
+const LAYERS: [(&str, u8); 53] = [
     ("apprtc::message", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
@@ -16,7 +16,9 @@ const LAYERS: [(&str, u8); 51] = [
     ("cast::code", 0),
     ("cast::mailbox", 0),
     ("cast::room", 0),
-    ("guesses", 0),
+    ("limits::guesses", 0),
+    ("limits::ip_prefix", 0),
+    ("limits::wait", 0),
     ("multiconnection::broadcast", 0),
     ("multiconnection::room", 0),
     ("multiconnection::users", 0),
@@ -34,7 +36,7 @@ const LAYERS: [(&str, u8); 51] = [
     ("driver", 1),
     ("external", 1),
     ("ice", 1),
-    ("limit", 1),
+    ("limits", 1),
     ("secret", 0),
     ("signals", 1),
     ("slashes", 1),

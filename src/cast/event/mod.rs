@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::code::CODE_LENGTH;
 use super::room::{Departure, Dialect, Notice, Refusal, Seated, Signal};
+use crate::limits::wait;
 use crate::packet::Payload;
 use crate::size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
 
@@ -142,7 +143,7 @@ impl From<Refusal> for Failure {
             Refusal::NoSpace => "server_full",
         };
         let retry_after = match refusal {
-            Refusal::TooManyAttempts { wait } => Some(wait.as_secs().max(1)),
+            Refusal::TooManyAttempts { wait } => Some(wait::seconds(wait)),
             Refusal::UnknownCode
             | Refusal::RoomFull
             | Refusal::ServerFull

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use url::form_urlencoded;
 
 use super::{Json, MAX_TEXT, OURS, extra_text};
-use crate::guesses::prefix;
+use crate::limits::ip_prefix;
 use crate::multiconnection::room::{Hello, UserId};
 use crate::secret::Secret;
 
@@ -55,7 +55,7 @@ pub fn handshake(query: &str, from: IpAddr, origin: &str, agent: &str) -> Result
     }
     let id: Option<UserId> = find("userid").map(|id| name("userid", id)).transpose()?;
     let mut whereabouts = Sha256::new();
-    update(&mut whereabouts, [prefix(from).to_string().as_str(), origin, agent]);
+    update(&mut whereabouts, [ip_prefix::of_client(from).to_string().as_str(), origin, agent]);
     let mut proof = whereabouts.clone();
     update(&mut proof, parameters.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]));
     let custom_event = name("socketCustomEvent", CUSTOM_EVENT)?;

@@ -38,7 +38,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use super::broadcast::{Broadcasts, Departure, Member};
 use super::users::{User, UserKey, Users};
-use crate::guesses::Guesses;
+use crate::limits::guesses::Guesses;
 use crate::quota::ByteQuota;
 use crate::secret::Secret;
 

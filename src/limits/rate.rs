@@ -1,14 +1,15 @@
-//! How often one address may ask for something, and of how much it may have many at once.
+//! How often one address may ask for something.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::ip_prefix;
 
 /// Most addresses remembered. An address that has its full allowance again is forgotten, so only so many busy ones fill it.
 const MOST: usize = 65_536;
@@ -58,7 +59,7 @@ impl AddressLimiter {
         if full && inner.limiter.len() >= inner.most {
             return Err(PRUNE_FULL);
         }
-        inner.limiter.check_key(&network(address)).map_err(|refused| refused.wait_time_from(inner.clock.now()))
+        inner.limiter.check_key(&ip_prefix::of_client(address)).map_err(|refused| refused.wait_time_from(inner.clock.now()))
     }
 }
 
@@ -72,57 +73,6 @@ impl Inner {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
-    }
-}
-
-/// What each address has at once; clones share one table, which holds no address that has none.
-#[derive(Debug, Clone)]
-pub struct AddressCounter {
-    most: u32,
-    table: Arc<Mutex<HashMap<IpAddr, u32>>>,
-}
-
-/// One of an address's places, given back when dropped.
-#[derive(Debug)]
-pub struct Place {
-    network: IpAddr,
-    table: Arc<Mutex<HashMap<IpAddr, u32>>>,
-}
-
-impl AddressCounter {
-    /// `most` of each address.
-    pub fn new(most: u32) -> Self {
-        Self { most, table: Arc::default() }
-    }
-
-    /// One more for `address`, IPv6 by its /64; `None`: it has as many as it may.
-    pub fn enter(&self, address: IpAddr) -> Option<Place> {
-        let network = network(address);
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = table.entry(network).or_insert(0);
-        (*count < self.most).then(|| {
-            *count += 1;
-            Place { network, table: Arc::clone(&self.table) }
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = table.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                table.remove(&self.network);
-            }
-        }
-    }
-}
-
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
     }
 }
 
@@ -153,18 +103,6 @@ mod tests {
         assert!(limiter.check("2001:db8::1".parse().unwrap()).is_ok());
         assert!(limiter.check("2001:db8::ffff:1".parse().unwrap()).is_err());
         assert!(limiter.check("2001:db8:0:1::1".parse().unwrap()).is_ok());
-    }
-
-    #[test]
-    fn places_are_given_back() {
-        let counter = AddressCounter::new(2);
-        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
-        let (first, _second) = (counter.enter(one).unwrap(), counter.enter(one).unwrap());
-        assert!(counter.enter(one).is_none());
-        let third = counter.enter(other).unwrap();
-        drop((first, third));
-        assert_eq!(counter.table.lock().unwrap().len(), 1);
-        assert!(counter.enter(one).is_some());
     }
 
     #[test]

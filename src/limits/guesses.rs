@@ -3,8 +3,10 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use super::ip_prefix;
 
 const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses remembered at most, about 4 MiB.
@@ -19,7 +21,7 @@ pub struct Guesses {
 impl Guesses {
     /// How long `from` has to wait before it may try again; `None`: it may now. `allowed`: wrong guesses in a window.
     pub fn blocked_for(&self, from: IpAddr, allowed: u32, now: Instant) -> Option<Duration> {
-        let &(count, since) = self.wrong.get(&prefix(from))?;
+        let &(count, since) = self.wrong.get(&ip_prefix::of_client(from))?;
         let left = (since + WINDOW).saturating_duration_since(now);
         (count >= allowed && !left.is_zero()).then_some(left)
     }
@@ -33,22 +35,11 @@ impl Guesses {
                 self.wrong.clear();
             }
         }
-        let entry = self.wrong.entry(prefix(from)).or_insert((0, now));
+        let entry = self.wrong.entry(ip_prefix::of_client(from)).or_insert((0, now));
         if entry.1 + WINDOW <= now {
             *entry = (0, now);
         }
         entry.0 = entry.0.saturating_add(1);
-    }
-}
-
-/// One household or attacker has a whole IPv6 /64, so that is what counts as an address.
-pub fn prefix(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
     }
 }
 
