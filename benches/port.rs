@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench ends at the first failure")]
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use castway::external::External;
 use castway::http::{Arrival, Http, Version};
 use castway::port::{self, Doors};
 use castway::relay::{self, Accounts};
-use castway::tls::Certificates;
+use castway::tls::{Certificates, Handshakes, OwnHosts};
 use castway::turn::codec::integrity::PasswordAlgorithm;
 use castway::turn::{Account, Credentials};
 use rustls::pki_types::pem::PemObject as _;
@@ -65,8 +65,9 @@ async fn main() {
     let bound = relay::bind_addresses(&config.relay).unwrap();
     let external = External::new(&config.relay.external, bound, None);
     let relay = relay::start(&config.relay, &external, Arc::new(Nobody)).unwrap();
-    let certificates = Certificates::open(&config.tls.source, folder.path(), vec!["localhost".to_owned()]).unwrap();
-    let acceptor = TlsAcceptor::from(certificates.server_config());
+    let certificates = Certificates::open(&config.tls.source, folder.path(), OwnHosts::default()).unwrap();
+    let handshakes = Handshakes::new(certificates);
+    let acceptor = TlsAcceptor::from(handshakes.config(None, Ipv4Addr::LOCALHOST.into()));
     let router = Router::new().route("/healthz", get(|| async { "ok\n" }));
 
     let listener = port::bind(&Listen::exactly("127.0.0.1:0".parse().unwrap()), "here").await.unwrap();
@@ -75,7 +76,7 @@ async fn main() {
         http: Http::new(router.clone()),
         relay: relay.entrance(),
         plain_turn: true,
-        tls: Some(acceptor.clone()),
+        tls: Some(handshakes),
         trusted_proxies: Vec::new(),
         connections: 1000,
         undecided: 1000,

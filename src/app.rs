@@ -1,6 +1,6 @@
 //! The whole server: [`App::build`] binds and opens everything, [`App::run`] serves until it is told to stop.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,6 @@ use serde_json::Value;
 use socketioxide::SocketIo;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use url::{Host, Url};
 
 use crate::address;
@@ -33,7 +32,7 @@ use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoom
 use crate::port::{self, Doors, Listener as Socket};
 use crate::relay::{self, Diversion};
 use crate::signals::Reload;
-use crate::tls::{Certificate, Certificates, Kind};
+use crate::tls::{Certificate, Certificates, Handshakes, Kind, OwnHosts};
 use crate::users::{Directory, OtherRealms, Store};
 use crate::{http, namespaces, numbers, router, socket_io};
 
@@ -91,7 +90,7 @@ impl App {
         let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
         external.look_at_start().await;
         let certificates =
-            https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_names(&config, &external)));
+            https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
 
         let relay = relay::start(&config.relay, &external, Arc::new(directory.clone()))?;
@@ -152,6 +151,7 @@ impl App {
             ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
             site: Site { public_url: public_url.clone(), http: sockets.http.addr, https_port, alphabet: config.cast.alphabet },
             certificates: certificates.clone(),
+            insiders: config.http.metrics_allow.clone(),
             probes,
             numbers: Numbers(Box::new(move || {
                 let mut families = numbers::signaling(casts.counts(), sessions.counts());
@@ -173,7 +173,7 @@ impl App {
             http: Http::new(router),
             relay: relay.entrance(),
             plain_turn: config.relay.tcp,
-            tls: certificates.as_ref().map(|certificates| TlsAcceptor::from(certificates.server_config())),
+            tls: certificates.clone().map(Handshakes::new),
             trusted_proxies: config.http.trusted_proxies.clone(),
             connections: config.http.address_connections,
             // The rest is for those who have shown what they are, and for relayed addresses.
@@ -271,12 +271,13 @@ impl App {
         if let Some(current) = distrusted {
             if current.kind == Kind::SelfSigned {
                 line("Certificate", "made by this server: browsers warn once. Its SHA-256 fingerprint is");
+                self.own_fingerprints(&others).iter().for_each(|fingerprint| line("", fingerprint));
             } else {
                 line("Certificate", "clients don't trust the certificate of CASTWAY_CERT: browsers warn once, HTTP is not");
                 line("", "redirected, and turns: is not offered (CASTWAY_CERT_TRUSTED=true says that clients know its");
                 line("", "authority). Its SHA-256 fingerprint is");
+                line("", &current.fingerprint);
             }
-            line("", &current.fingerprint);
         }
         let secure: Vec<String> = [self.https_addr(), self.turns_addr()].iter().flatten().map(SocketAddr::to_string).collect();
         if !secure.is_empty() {
@@ -321,13 +322,31 @@ impl App {
         self.hosts(addr.ip()).iter().map(|host| address::origin("http", host, addr.port())).collect()
     }
 
+    /// Of the self-signed certificate for each of the origins, which is another one for each host.
+    fn own_fingerprints(&self, origins: &[String]) -> Vec<String> {
+        let Some(certificates) = &self.certificates else { return Vec::new() };
+        let hosts: Vec<Host> = origins.iter().filter_map(|origin| Url::parse(origin).ok()?.host().map(|host| host.to_owned())).collect();
+        let fingerprint = |host: &Host| {
+            let host = address::unbracketed(host);
+            let certificate = certificates.for_client(Some(&host), host.parse().ok(), Ipv4Addr::LOCALHOST.into());
+            (host, certificate.fingerprint.clone())
+        };
+        match hosts.as_slice() {
+            [] => vec![certificates.current().fingerprint.clone()],
+            [host] => vec![fingerprint(host).1],
+            hosts => hosts.iter().map(fingerprint).map(|(host, fingerprint)| format!("{fingerprint} for {host}")).collect(),
+        }
+    }
+
     /// The origins over TLS by which other machines reach this one without a warning about its name: those of its hosts that the
     /// certificate is for, or else the hosts of the certificate. Where there are neither, all of its hosts, and what to do.
     fn secure_origins(&self, certificate: &Certificate) -> (Vec<String>, Option<String>) {
         let addr = self.sockets.https_addr();
         let origins = |hosts: &[Host]| hosts.iter().map(|host| address::origin("https", host, addr.port())).collect();
         let all = self.hosts(addr.ip());
-        let mut good: Vec<Host> = all.iter().filter(|host| certificate.covers(&address::unbracketed(host))).cloned().collect();
+        // There is a self-signed one for each host.
+        let covers = |host: &&Host| certificate.kind == Kind::SelfSigned || certificate.covers(&address::unbracketed(host));
+        let mut good: Vec<Host> = all.iter().filter(covers).cloned().collect();
         if good.is_empty() {
             good = certificate.hosts().into_iter().filter(|host| address::leads_to(host, addr.ip())).collect();
         }
@@ -487,19 +506,15 @@ impl Sockets {
     }
 }
 
-/// The names and addresses of this machine, for its own certificate.
-fn own_names(config: &Config, external: &External) -> Vec<String> {
+/// The names by which clients may know this machine, and what the world sees of it, for its own certificates.
+fn own_hosts(config: &Config, external: &External) -> OwnHosts {
     let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
     let host = Some(host).filter(|host| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
     let local = host.iter().filter(|host| !host.contains('.')).map(|host| format!("{host}.local"));
     let public = config.http.public_url.as_ref().and_then(Url::host).map(|host| host.to_owned());
-    let public = external.hosts().into_iter().chain(public).map(|host| address::unbracketed(&host));
-    let ips = address::interfaces().into_iter().filter(|ip| ip.is_loopback() || address::reaches_others(ip));
-    let names = ["localhost".to_owned()].into_iter().chain(local).chain(host.clone()).chain(public);
-    let mut names: Vec<String> = names.chain(ips.map(|ip| ip.to_string())).filter(|name| !name.is_empty()).collect();
-    names.sort();
-    names.dedup();
-    names
+    let public = external.hosts().into_iter().chain(public).filter(|host| matches!(host, Host::Domain(_)));
+    let names = local.chain(host.clone()).chain(public.map(|host| host.to_string()));
+    OwnHosts::of(names.filter(|name| !name.is_empty()).collect()).seen_as(external.clone())
 }
 
 fn shown(path: &Path) -> String {

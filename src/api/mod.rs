@@ -8,6 +8,7 @@ mod error;
 mod health;
 mod iceconfig;
 mod info;
+mod insider;
 mod metrics;
 mod turn;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
+use ipnet::IpNet;
 
 pub use error::Error;
 pub use metrics::{Family, Kind, Numbers, Sample};
@@ -47,6 +49,8 @@ pub struct Api {
     pub site: Site,
     /// `None`: no TLS.
     pub certificates: Option<Certificates>,
+    /// Who may see what is for whoever runs the server.
+    pub insiders: Vec<IpNet>,
     /// What besides the database must be in order for `/readyz`.
     pub probes: Vec<Probe>,
     /// What `/metrics` shows.

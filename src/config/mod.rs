@@ -90,6 +90,10 @@ pub struct Settings {
     /// Comma list of addresses or networks of proxies whose X-Forwarded-* and Forwarded headers and PROXY protocol are believed
     #[arg(long, env = "CASTWAY_TRUSTED_PROXIES", value_name = "LIST", global = true, hide_env_values = true)]
     pub trusted_proxies: Option<String>,
+    /// Comma list of addresses or networks that may read /metrics and the details of /readyz; none: nobody [default: this machine
+    /// itself]
+    #[arg(long, env = "CASTWAY_METRICS_ALLOW", value_name = "LIST", global = true, hide_env_values = true)]
+    pub metrics_allow: Option<String>,
     /// Comma list of origins whose front ends may call this server, such as https://app.example.org, https://*.example.org (any
     /// one label), null, file:// or capacitor://localhost; or * [default: *]
     #[arg(long, env = "CASTWAY_CORS_ORIGINS", value_name = "LIST", global = true, hide_env_values = true)]

@@ -33,7 +33,7 @@ pub use listener::{Listener, bind};
 use crate::http::{Arrival, Http, Version};
 use crate::limits::concurrency::{AddressCounter, Place};
 use crate::relay::{Connection, Entrance, Wire};
-use crate::tls::{ACME_TLS, HTTP_2, STUN_TURN};
+use crate::tls::{ACME_TLS, HTTP_2, Handshakes, STUN_TURN};
 use sniff::Protocol;
 use stream::Stream;
 
@@ -49,7 +49,7 @@ pub struct Doors {
     /// TURN without TLS.
     pub plain_turn: bool,
     /// `None`: no TLS.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Handshakes>,
     pub trusted_proxies: Vec<IpNet>,
     /// Of one address at once.
     pub connections: u32,
@@ -128,8 +128,11 @@ impl Hall {
                 Ok(())
             }
             Protocol::Tls => match &self.doors.tls {
-                Some(acceptor) => {
-                    let stream = acceptor.accept(stream).await?;
+                Some(handshakes) => {
+                    // What a proxy connects to is not what its client uses.
+                    let local = announced.is_none().then(|| server.ip());
+                    let config = handshakes.config(local, client.ip());
+                    let stream = TlsAcceptor::from(config).accept(stream).await?;
                     self.see_in_tls(stream, server, place, Arrival { tls: true, ..arrival }).await
                 }
                 None => Err(unknown()),
