@@ -80,10 +80,11 @@ impl App {
     pub async fn build(mut config: Config) -> anyhow::Result<Self> {
         let descriptors = http::raise_descriptor_limit();
         let now = SystemTime::now();
+        // First, so that a start that finds them taken leaves nothing in the data folder.
+        let mut sockets = Sockets::bind(&config).await?;
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;
-        let mut sockets = Sockets::bind(&config).await?;
         let https_port = config.tls.https.is_some().then(|| sockets.https_addr().port());
         config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
         let bound = relay::bind_addresses(&config.relay)?;
@@ -240,7 +241,7 @@ impl App {
         self.sockets.collider.as_ref().map(|socket| socket.addr)
     }
 
-    /// What a newcomer needs to know: what to open, and one line for each thing that will not work as it stands.
+    /// What a newcomer needs to know: what to open, and one line for each thing that still needs configuration.
     pub fn greeting(&self) -> String {
         let public = self.config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
         let http = self.sockets.http.addr;
@@ -300,7 +301,7 @@ impl App {
         let mut warnings = self.warnings(public.as_deref(), &here);
         warnings.extend(uncovered.flatten().filter(|_| public.is_none()));
         if !warnings.is_empty() {
-            text.push_str("\nWill not work as it stands:\n");
+            text.push_str("\nStill needs configuration:\n");
             warnings.iter().for_each(|warning| text.push_str(&format!("  ! {warning}\n")));
         }
         text
@@ -325,7 +326,8 @@ impl App {
     /// Of the self-signed certificate for each of the origins, which is another one for each host.
     fn own_fingerprints(&self, origins: &[String]) -> Vec<String> {
         let Some(certificates) = &self.certificates else { return Vec::new() };
-        let hosts: Vec<Host> = origins.iter().filter_map(|origin| Url::parse(origin).ok()?.host().map(|host| host.to_owned())).collect();
+        let hosts: Vec<Host> =
+            origins.iter().filter_map(|origin| Url::parse(origin).ok()?.host().map(|host| host.to_owned())).collect();
         let fingerprint = |host: &Host| {
             let host = address::unbracketed(host);
             let certificate = certificates.for_client(Some(&host), host.parse().ok(), Ipv4Addr::LOCALHOST.into());
@@ -370,6 +372,7 @@ impl App {
             ));
         }
         warnings.extend(self.external.problems());
+        warnings.extend(self.config.credentials.warning());
         warnings.extend(OtherRealms::new(self.config.relay.realm.clone()).news(&self.directory));
         warnings
     }

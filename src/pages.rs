@@ -30,7 +30,9 @@ struct Dist;
 
 /// By the name that the file has where it is served.
 static FILES: LazyLock<HashMap<String, File>> = LazyLock::new(|| {
-    Dist::iter().filter_map(|name| Some((name.strip_suffix(".gz")?.to_owned(), File::embedded(name.strip_suffix(".gz")?)?))).collect()
+    Dist::iter()
+        .filter_map(|name| Some((name.strip_suffix(".gz")?.to_owned(), File::embedded(name.strip_suffix(".gz")?)?)))
+        .collect()
 });
 
 /// The folder of the Socket.IO clients, which have routes of their own.
@@ -259,7 +261,8 @@ fn respond(name: &str, body: Bytes, coding: Coding, tag: &str, headers: &HeaderM
 fn media_type(name: &str) -> HeaderValue {
     if name.starts_with(CLIENTS) {
         // As the original server.
-        let kind = if name.ends_with(".map") { "application/json; charset=utf-8" } else { "application/javascript; charset=utf-8" };
+        let kind =
+            if name.ends_with(".map") { "application/json; charset=utf-8" } else { "application/javascript; charset=utf-8" };
         return HeaderValue::from_static(kind);
     }
     let kind = mime_guess::from_path(name).first_or_octet_stream();
@@ -290,10 +293,12 @@ mod tests {
     #[test]
     fn a_coding_goes_to_those_who_take_it() {
         let chosen = |lines: &[&str]| Coding::chosen(&headers(header::ACCEPT_ENCODING, lines));
-        for lines in [&["gzip, deflate, br"][..], &["br"], &["gzip", "BR;q=0.5"], &["*"], &["identity;q=0, *"], &["gzip;q=0, *"]] {
+        for lines in [&["gzip, deflate, br"][..], &["br"], &["gzip", "BR;q=0.5"], &["*"], &["identity;q=0, *"], &["gzip;q=0, *"]]
+        {
             assert_eq!(chosen(lines), Coding::Brotli, "{lines:?}");
         }
-        for lines in [&["gzip"][..], &["gzip, deflate"], &["GZIP;q=0.5"], &["deflate", "gzip"], &["br;q=0, *"], &["br;q=0,gzip"]] {
+        for lines in [&["gzip"][..], &["gzip, deflate"], &["GZIP;q=0.5"], &["deflate", "gzip"], &["br;q=0, *"], &["br;q=0,gzip"]]
+        {
             assert_eq!(chosen(lines), Coding::Gzip, "{lines:?}");
         }
         for lines in [&[][..], &[""], &["identity"], &["gzip;q=0"], &["*;q=0"], &["gzip;q=x"], &["br; q=0.0, gzip; q=0, *"]] {
@@ -315,7 +320,8 @@ mod tests {
     #[test]
     fn every_file_is_embedded_in_both_codings_and_unpacks() {
         assert_eq!(FILES.len() * 2, Dist::iter().count());
-        for name in ["index.html", "tv.html", "cast.html", "call.html", "socket.io/socket.io.js", "socket.io/v2/socket.io.js.map"] {
+        for name in ["index.html", "tv.html", "cast.html", "call.html", "socket.io/socket.io.js", "socket.io/v2/socket.io.js.map"]
+        {
             let file = FILES.get(name).expect(name);
             assert!(file.brotli.len() < file.gzip.len() && file.gzip.len() < file.body(Coding::Plain).len(), "{name}");
         }

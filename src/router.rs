@@ -115,7 +115,8 @@ fn cors_layer(origins: &Arc<CorsOrigins>) -> CorsLayer {
         move |origin: &HeaderValue, request: &Parts| {
             // Not even browsers whose address may see it show this to a page of another origin.
             let path = request.uri.path();
-            slashes::plain(path).as_deref().unwrap_or(path) != "/metrics" && origins.allow(origin, request.extensions.get::<Client>())
+            slashes::plain(path).as_deref().unwrap_or(path) != "/metrics"
+                && origins.allow(origin, request.extensions.get::<Client>())
         }
     };
     let with_credentials = allows(origins);

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::{Extension, Json};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::json;
 use url::Url;
 
@@ -20,14 +20,21 @@ use crate::client::Client;
 /// machines reach the pages, the likeliest first: all of them for this machine itself, whose browser knows none; for others the one
 /// that they came by. `https`, where there is TLS, is `{port, selfSigned, fingerprint}`, with `selfSigned` for every certificate that
 /// browsers warn about, and the fingerprint of the one for the host that was asked.
-pub(super) async fn info(State(api): State<Arc<Api>>, Extension(client): Extension<Client>, Insider(may_see): Insider) -> Response {
+pub(super) async fn info(
+    State(api): State<Arc<Api>>,
+    Extension(client): Extension<Client>,
+    Insider(may_see): Insider,
+) -> Response {
     let origins = match &api.site.public_url {
         Some(url) => vec![url.clone()],
         None if may_see && client.address.is_loopback() => address::origins("http", api.site.http),
         None => client.host.iter().map(|host| format!("{}://{host}", client.scheme.as_str())).collect(),
     };
     let https = api.certificates.as_ref().zip(api.site.https_port).map(|(certificates, port)| {
-        let host = client.host.as_ref().and_then(|host| format!("http://{host}").parse::<Url>().ok()?.host().map(|host| host.to_owned()));
+        let host = client
+            .host
+            .as_ref()
+            .and_then(|host| format!("http://{host}").parse::<Url>().ok()?.host().map(|host| host.to_owned()));
         let host = host.map(|host| address::unbracketed(&host)).unwrap_or_default();
         // Nobody finds out by asking which addresses are ours: the certificate for another one is not made.
         let own = host.parse::<IpAddr>().ok().filter(|ip| address::interfaces().contains(ip));

@@ -258,6 +258,7 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
+    use std::fs;
 
     use super::*;
 

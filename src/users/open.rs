@@ -208,9 +208,13 @@ fn warn_of_others(data_dir: &Path) {
     let Ok(found) = fs::metadata(data_dir) else { return };
     let (shown, owner, own) = (data_dir.display(), found.uid(), rustix::process::geteuid());
     if found.mode() & 0o002 != 0 {
-        tracing::warn!("every user of this machine can write to the data folder {shown}: take that away with `chmod o-w {shown}`");
+        tracing::warn!(
+            "every user of this machine can write to the data folder {shown}: take that away with `chmod o-w {shown}`"
+        );
     } else if owner != 0 && owner != own.as_raw() {
-        tracing::warn!("the data folder {shown} belongs to the user {owner}, who can replace what is in it, and not to whoever runs castway");
+        tracing::warn!(
+            "the data folder {shown} belongs to the user {owner}, who can replace what is in it, and not to whoever runs castway"
+        );
     }
 }
 
