@@ -34,7 +34,7 @@ use crate::relay::{self, Diversion};
 use crate::signals::Reload;
 use crate::tls::{Certificate, Certificates, Handshakes, Kind, OwnHosts};
 use crate::users::{Directory, OtherRealms, Store};
-use crate::{http, namespaces, numbers, router, socket_io};
+use crate::{http, memory, namespaces, numbers, router, socket_io};
 
 /// Connections of proxies to the relay's own listener that may wait until somebody looks at them.
 const PROXIED: usize = 256;
@@ -391,6 +391,7 @@ impl App {
         tasks.spawn(multi.run());
         tasks.spawn(hub.run());
         tasks.spawn(external.follow());
+        tasks.spawn(memory::give_back());
         if let Some(socket) = sockets.collider.take() {
             tasks.spawn(port::serve(vec![socket], collider_doors, std::future::pending()));
         }

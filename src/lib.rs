@@ -16,6 +16,7 @@ pub mod external;
 pub mod http;
 pub mod ice;
 pub mod limits;
+pub mod memory;
 pub mod multiconnection;
 pub mod namespaces;
 pub mod numbers;

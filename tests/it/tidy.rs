@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 53] = [
+const LAYERS: [(&str, u8); 54] = [
     ("apprtc::message", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
@@ -37,6 +37,7 @@ const LAYERS: [(&str, u8); 53] = [
     ("external", 1),
     ("ice", 1),
     ("limits", 1),
+    ("memory", 1),
     ("secret", 0),
     ("signals", 1),
     ("slashes", 1),
