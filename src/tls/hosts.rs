@@ -45,20 +45,62 @@ impl OwnHosts {
             return Some(name);
         }
         let local = local.map(|local| local.to_canonical());
-        match local {
+        let inside = address::is_private(client);
+        let used = match local {
             Some(local) if local.is_loopback() => None,
-            Some(local) if !address::is_private(local) || address::is_private(client) => Some(local.to_string()),
-            Some(_) | None => self.seen(local).map(|ip| ip.to_string()),
-        }
+            Some(local) if !address::is_private(local) => Some(local),
+            // Where the settings name another private address, that is how its network knows this machine (a container).
+            Some(local) => self.mapped(Some(local), inside).or(Some(local).filter(|_| inside)),
+            None => self.mapped(None, inside),
+        };
+        used.map(|ip| ip.to_string())
     }
 
-    /// The public address by which the world reaches `local`, or the machine where that is not known.
-    fn seen(&self, local: Option<IpAddr>) -> Option<IpAddr> {
+    /// The address that the settings put in place of `local`, or of any where that is not known: a private or a public one.
+    fn mapped(&self, local: Option<IpAddr>, private: bool) -> Option<IpAddr> {
         let relays = self.external.as_ref()?.relays();
-        let advertised = relays.iter().flatten().map(|relay| relay.advertised).filter(|ip| !address::is_private(*ip));
-        advertised.clone().find(|ip| local.is_some_and(|local| local.is_ipv4() == ip.is_ipv4())).or_else(|| {
-            let mut any = advertised;
-            any.next().filter(|_| local.is_none())
-        })
+        let mapped = relays.into_iter().flatten().filter(|relay| relay.advertised != relay.bound).map(|relay| relay.advertised);
+        mapped
+            .filter(|ip| address::is_private(*ip) == private)
+            .find(|ip| local.is_none_or(|local| local.is_ipv4() == ip.is_ipv4()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Settings};
+
+    /// A machine whose relayed sockets are bound to 10.0.0.5 and 2001:db8::5.
+    fn seen_as(external: &str) -> OwnHosts {
+        let config = Config::read(&Settings { external_ip: Some(external.to_owned()), ..Settings::default() }).unwrap();
+        let bound = [Some("10.0.0.5".parse().unwrap()), Some("2001:db8::5".parse().unwrap())];
+        OwnHosts::of(vec!["tv-cellar".to_owned()]).seen_as(External::new(&config.relay.external, bound, None))
+    }
+
+    #[test]
+    fn behind_a_nat_the_host_is_what_the_client_can_have_used() {
+        let used = |hosts: &OwnHosts, local: Option<&str>, client: &str| {
+            hosts.used(None, local.map(|ip| ip.parse().unwrap()), client.parse().unwrap()).unwrap_or_default()
+        };
+        let cloud = seen_as("1.2.3.4");
+        assert_eq!(used(&cloud, Some("10.0.0.5"), "8.8.8.8"), "1.2.3.4");
+        assert_eq!(used(&cloud, Some("10.0.0.5"), "10.0.0.9"), "10.0.0.5", "from inside");
+        assert_eq!(used(&cloud, Some("fd00::5"), "2a00::9"), "", "nothing is known of IPv6");
+        assert_eq!(used(&cloud, Some("::ffff:10.0.0.5"), "8.8.8.8"), "1.2.3.4");
+        assert_eq!(used(&cloud, Some("2a00::5"), "2a00::9"), "2a00::5", "no NAT");
+        assert_eq!(used(&cloud, None, "8.8.8.8"), "1.2.3.4", "through a proxy");
+        let container = seen_as("192.168.7.1");
+        assert_eq!(used(&container, Some("172.17.0.2"), "192.168.7.9"), "192.168.7.1");
+        assert_eq!(used(&container, Some("172.17.0.2"), "8.8.8.8"), "", "the world has used another address");
+        assert_eq!(used(&seen_as(""), Some("10.0.0.5"), "8.8.8.8"), "");
+    }
+
+    #[test]
+    fn a_name_counts_where_it_is_ours() {
+        let used = |named: &str| seen_as("1.2.3.4").used(Some(named), None, "8.8.8.8".parse().unwrap());
+        assert_eq!(used("TV-Cellar."), Some("tv-cellar".to_owned()));
+        assert_eq!(used("localhost"), None);
+        assert_eq!(used("nas-cellar"), Some("1.2.3.4".to_owned()));
     }
 }
