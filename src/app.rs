@@ -120,16 +120,16 @@ impl App {
             // Fresh credentials while the old ones still have a quarter of their life.
             refresh: config.credentials.ttl.mul_f32(0.75),
         };
-        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random());
+        let empty = move || Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random());
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
-        let gateway = Gateway::new(rooms, issuer);
+        let gateway = Gateway::new(empty, issuer);
         let rooms = MultiRoomsConfig {
             grace: config.multi.grace,
             max_users: config.multi.max_users,
             max_users_per_address: config.multi.max_users_per_address,
             guesses: config.cast.guesses,
         };
-        let multi = MultiGateway::new(MultiRooms::new(rooms, rand::random()), directory.clone(), config.cast.guesses);
+        let multi = MultiGateway::new(move || MultiRooms::new(rooms, rand::random()), directory.clone(), config.cast.guesses);
         let (signaling, io) = socket_io::server();
         namespaces::attach(&io, &gateway, &multi);
 
@@ -158,6 +158,7 @@ impl App {
                 families.extend(numbers::websockets(&traffic));
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
+                families.extend(numbers::process());
                 families.extend(certified.iter().flat_map(numbers::certificate));
                 families
             })),

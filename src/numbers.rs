@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use crate::api::{Family, Kind, Sample};
 use crate::apprtc::hub::Census;
+use crate::driver;
 use crate::multiconnection::room::Counts;
 use crate::relay::Stats;
 use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
@@ -96,6 +97,17 @@ pub fn signaling((tvs, casting): (usize, usize), (multi, connected, limited): (C
             limited as f64,
         ),
     ]
+}
+
+/// Of the process as a whole.
+#[must_use]
+pub fn process() -> Vec<Family> {
+    vec![Family::single(
+        "castway_core_resets",
+        "Times that the rooms of one protocol began anew after a fault in the program",
+        Kind::Counter,
+        driver::resets() as f64,
+    )]
 }
 
 #[must_use]
