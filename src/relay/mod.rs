@@ -47,9 +47,9 @@ pub use wire::Wire;
 
 use crate::config::RelayConfig;
 use crate::external::External;
-use crate::turn::{self, RelayAddress, Shared};
+use crate::turn::{self, PeerPolicy, RelayAddress, Shared};
 use poll::{Interest, Poll};
-use setup::Listeners;
+use setup::{Listeners, Surroundings};
 use shard::{Control, Core, Mailbox};
 use source::Source;
 use stats::ShardStats;
@@ -57,8 +57,8 @@ use strangers::Strangers;
 
 /// How soon the allocations of a user who was disabled are looked for, and a new external address is advertised.
 const EVERY: Duration = Duration::from_secs(1);
-/// How soon a new address of the machine is closed to clients.
-const ADDRESSES: Duration = Duration::from_secs(30);
+/// How soon a new address of the machine, and a network that it came to, are closed to clients.
+const ADDRESSES: Duration = Duration::from_secs(5);
 
 /// Binds the listeners and starts relaying, with relayed sockets where `external` has them: at [`bind_addresses`]. What it
 /// advertises follows `external`.
@@ -68,7 +68,11 @@ const ADDRESSES: Duration = Duration::from_secs(30);
 pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accounts>) -> anyhow::Result<Handle> {
     let listeners = Listeners::bind(config)?;
     let relays = external.relays();
-    let settings = Arc::new(setup::settings(config, relays, &listeners));
+    let surroundings = Surroundings::look(&relays);
+    let settings = Arc::new(setup::settings(config, relays, &listeners, &surroundings));
+    let policy = setup::policy(config, &surroundings);
+    let closed: Arc<[IpNet]> = policy.closed_neighbours().into();
+    setup::log_closed(&closed);
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
     let shared = Shared::new(&settings, seed, Instant::now());
@@ -91,6 +95,7 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
         tcp: config.tcp,
         meter: Meter(Arc::clone(&stats)),
         shared: Arc::clone(&shared),
+        closed_neighbours: closed,
         mailboxes: mailboxes.clone(),
         threads: Vec::new(),
         watch: None,
@@ -108,7 +113,7 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
         let core = Core {
             index,
             settings: Arc::clone(&settings),
-            policy: setup::policy(config),
+            policy: policy.clone(),
             // All from one range: which ports are taken is known without a lock, and a small range is not cut into crumbs.
             shard: turn::Shard { index, ports: config.ports.clone() },
             shared: Arc::clone(&shared),
@@ -134,7 +139,7 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
     let external = external.clone();
     let watcher = thread::Builder::new().name("relay-watch".to_owned());
     watcher
-        .spawn(move || Watch { accounts, revision, external, relays, mailboxes }.run(&ended))
+        .spawn(move || Watch { accounts, revision, external, relays, policy, surroundings, mailboxes }.run(&ended))
         .context("the relay can't start its threads")?;
     handle.watch = Some(watch);
     Ok(handle)
@@ -147,13 +152,14 @@ struct Watch {
     external: External,
     /// What the shards know.
     relays: [Option<RelayAddress>; 2],
+    policy: PeerPolicy,
+    surroundings: Surroundings,
     mailboxes: Vec<Mailbox>,
 }
 
 impl Watch {
     /// Until the other end of `ended` is gone.
     fn run(mut self, ended: &mpsc::Receiver<()>) {
-        let mut own = setup::own_addresses(&self.relays);
         let mut looked = Instant::now();
         while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
             let revision = self.accounts.revision();
@@ -165,13 +171,19 @@ impl Watch {
                 continue;
             }
             looked = Instant::now();
-            let now = setup::own_addresses(&relays);
-            if relays != self.relays || now != own {
+            let now = Surroundings::look(&relays);
+            if relays != self.relays || now != self.surroundings {
                 tracing::info!("the machine's addresses have changed");
-                (self.relays, own) = (relays, now);
+                let before = self.policy.closed_neighbours();
+                self.policy.neighbours = now.neighbours.to_vec();
+                let closed = self.policy.closed_neighbours();
+                if closed != before {
+                    setup::log_closed(&closed);
+                }
+                (self.relays, self.surroundings) = (relays, now);
                 let advertised = relays.map(|relay| relay.map(|relay| relay.advertised));
                 for shard in &self.mailboxes {
-                    shard.send(Control::Addresses { advertised, own: Arc::clone(&own) });
+                    shard.send(Control::Addresses { advertised, surroundings: self.surroundings.clone() });
                 }
             }
         }
@@ -187,6 +199,7 @@ pub struct Handle {
     tcp: bool,
     meter: Meter,
     shared: Arc<Shared>,
+    closed_neighbours: Arc<[IpNet]>,
     mailboxes: Vec<Mailbox>,
     threads: Vec<JoinHandle<()>>,
     /// Ends the thread that follows users and addresses.
@@ -276,6 +289,12 @@ impl Handle {
     #[must_use]
     pub const fn has_tcp(&self) -> bool {
         self.tcp
+    }
+
+    /// The machine's own networks at the start, whose addresses are denied as peers for nothing but that.
+    #[must_use]
+    pub fn closed_neighbours(&self) -> &[IpNet] {
+        &self.closed_neighbours
     }
 
     /// Whether all of the relay still serves.

@@ -24,6 +24,7 @@ use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::poll::{Interest, Poll, Ready, Waker};
+use super::setup::Surroundings;
 use super::sockets::{Listener, RelaySockets};
 use super::source::{Source, StreamId};
 use super::splice::Splices;
@@ -60,8 +61,8 @@ const RESTART_PAUSE: Duration = Duration::from_millis(100);
 pub(super) enum Control {
     /// Users may have been disabled or removed.
     CheckUsers,
-    /// What relays are advertised under, IPv4 and IPv6, and everything that is this machine.
-    Addresses { advertised: [Option<IpAddr>; 2], own: Arc<[IpAddr]> },
+    /// What relays are advertised under, IPv4 and IPv6, what is this machine, and the networks that it is on.
+    Addresses { advertised: [Option<IpAddr>; 2], surroundings: Surroundings },
     /// Take no new allocations; end when there are none, or then.
     Stop(Instant),
     /// A message that belongs to this shard's engine arrived at another shard (RFC 8016).
@@ -326,9 +327,10 @@ impl Shard {
                         self.engine.revoke(&user);
                     }
                 }
-                Control::Addresses { advertised, own } => {
+                Control::Addresses { advertised, surroundings: Surroundings { own, neighbours } } => {
                     Arc::make_mut(&mut self.core.settings).set_addresses(advertised, &own);
-                    self.engine.set_addresses(advertised, &own, now);
+                    self.core.policy.neighbours = neighbours.to_vec();
+                    self.engine.set_addresses(advertised, &own, &neighbours, now);
                 }
                 Control::Stop(at) => {
                     self.core.stop_at = Some(self.core.stop_at.map_or(at, |before| before.min(at)));
