@@ -21,7 +21,7 @@ pub(super) async fn alive() -> Response {
 /// there is no certificate.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     let database = (!api.directory.is_current()).then_some("database");
-    let probes = api.probes.iter().filter(|probe| !(probe.ready)()).map(|probe| probe.name);
+    let probes = api.probes.iter().filter(|probe| !(probe.ready)()).map(|probe| &*probe.name);
     let not_ready: Vec<_> = database.into_iter().chain(probes).collect();
     let status = if not_ready.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let certificate = api.certificates.as_ref().map(|certificates| {

@@ -11,6 +11,7 @@ mod info;
 mod metrics;
 mod turn;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -67,7 +68,7 @@ pub struct Site {
 /// A part of the server that is ready or not.
 pub struct Probe {
     /// As `/readyz` shows it.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Asked for each request, so it must not wait.
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
 }
