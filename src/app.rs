@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use url::{Host, Url};
 
-use crate::address;
+use crate::address::{self, on_link};
 use crate::api::{self, Api, Numbers, Probe, Site};
 use crate::apprtc;
 use crate::apprtc::api::RoomServer;
@@ -25,11 +25,12 @@ use crate::config::{CertificateSource, Config, Listen};
 use crate::external::External;
 use crate::http::{Http, LostUpgrades, Redirect};
 use crate::ice::{IceServers, Listener};
+use crate::limits::descriptors::{self, CastCost, Shares};
 use crate::limits::rate::AddressLimiter;
 use crate::limits::wait;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
 use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
-use crate::port::{self, Doors, Listener as Socket};
+use crate::port::{self, Doors, Listener as Socket, Undecided};
 use crate::relay::{self, Diversion};
 use crate::signals::Reload;
 use crate::tls::{Certificate, Certificates, Handshakes, Kind, OwnHosts};
@@ -38,6 +39,9 @@ use crate::{http, memory, namespaces, numbers, router, socket_io};
 
 /// Connections of proxies to the relay's own listener that may wait until somebody looks at them.
 const PROXIED: usize = 256;
+
+/// Below it the start-up report says how to raise the limit of open files. The usual limit of a shell is 1,024.
+const LOW_DESCRIPTOR_LIMIT: u64 = 16_384;
 
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
@@ -56,6 +60,7 @@ pub struct App {
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     store: Store,
+    shares: Shares,
 }
 
 /// Listeners for TCP, the relay's own aside.
@@ -78,7 +83,7 @@ impl App {
     /// A sentence that says what to do: the data folder or its database can't be used, a port is taken, an address is not this
     /// machine's.
     pub async fn build(mut config: Config) -> anyhow::Result<Self> {
-        let descriptors = http::raise_descriptor_limit();
+        let descriptor_limit = http::raise_descriptor_limit();
         let now = SystemTime::now();
         // First, so that a start that finds them taken leaves nothing in the data folder.
         let mut sockets = Sockets::bind(&config).await?;
@@ -94,9 +99,14 @@ impl App {
             https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
 
-        let relay = relay::start(&config.relay, &external, Arc::new(directory.clone()))?;
+        let ports = usize::from(config.relay.ports.end() - config.relay.ports.start()) + 1;
+        let proxied = PROXIED.min(usize::try_from(descriptor_limit / 16).unwrap_or(usize::MAX));
+        // Whatever this server has open for itself is, but for the relay's own sockets.
+        let open = descriptors::open_now() + proxied as u64;
+        let shares = Shares::divide(descriptor_limit, open, config.relay.threads, 2 * ports);
+        let relay = relay::start(&config.relay, &external, Arc::new(directory.clone()), &shares)?;
         if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
-            let (to, connections) = mpsc::channel(PROXIED);
+            let (to, connections) = mpsc::channel(proxied);
             relay.divert(&Diversion { networks: config.http.trusted_proxies.clone().into(), to });
             sockets.proxied = Some(Socket::handed(connections, relay.listening()));
         }
@@ -120,16 +130,16 @@ impl App {
             // Fresh credentials while the old ones still have a quarter of their life.
             refresh: config.credentials.ttl.mul_f32(0.75),
         };
-        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random());
+        let empty = move || Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random());
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
-        let gateway = Gateway::new(rooms, issuer);
+        let gateway = Gateway::new(empty, issuer);
         let rooms = MultiRoomsConfig {
             grace: config.multi.grace,
             max_users: config.multi.max_users,
             max_users_per_address: config.multi.max_users_per_address,
             guesses: config.cast.guesses,
         };
-        let multi = MultiGateway::new(MultiRooms::new(rooms, rand::random()), directory.clone(), config.cast.guesses);
+        let multi = MultiGateway::new(move || MultiRooms::new(rooms, rand::random()), directory.clone(), config.cast.guesses);
         let (signaling, io) = socket_io::server();
         namespaces::attach(&io, &gateway, &multi);
 
@@ -137,11 +147,20 @@ impl App {
         let alive = Arc::clone(&relay_alive);
         let hub = Hub::new(&config.calls);
         let (meter, casts, calls, sessions) = (relay.meter(), gateway.clone(), hub.clone(), multi.clone());
-        let (certified, traffic) = (certificates.clone(), signaling.traffic());
-        let mut probes = vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
+        let (certified, traffic, opened) = (certificates.clone(), signaling.traffic(), shares.clone());
+        let mut probes = vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
+        for shard in 0..meter.shards() {
+            let meter = meter.clone();
+            probes.push(Probe {
+                name: format!("relay-{shard}").into(),
+                ready: Box::new(move || !meter.hanging().contains(&shard)),
+            });
+        }
         if let Some(certificates) = certificates.clone() {
-            probes
-                .push(Probe { name: "certificate", ready: Box::new(move || certificates.current().is_valid(SystemTime::now())) });
+            probes.push(Probe {
+                name: "certificate".into(),
+                ready: Box::new(move || certificates.current().is_valid(SystemTime::now())),
+            });
         }
         let public_url = config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
         let api = Api {
@@ -159,6 +178,7 @@ impl App {
                 families.extend(numbers::websockets(&traffic));
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
+                families.extend(numbers::process(&opened));
                 families.extend(certified.iter().flat_map(numbers::certificate));
                 families
             })),
@@ -170,15 +190,18 @@ impl App {
             let public_url = config.http.public_url.clone();
             (Redirect { certificates, port, public_url }, for_good)
         });
+        let undecided = Undecided::new(shares.undecided.most());
+        // Half of all is for others, whoever comes first.
+        let of_address = u32::try_from(shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
         let doors = |router| Doors {
             http: Http::new(router),
             relay: relay.entrance(),
             plain_turn: config.relay.tcp,
             tls: certificates.clone().map(Handshakes::new),
             trusted_proxies: config.http.trusted_proxies.clone(),
-            connections: config.http.address_connections,
-            // The rest is for those who have shown what they are, and for relayed addresses.
-            undecided: usize::try_from(descriptors / 8).unwrap_or(usize::MAX).clamp(64, 4096),
+            connections: config.http.address_connections.min(of_address),
+            http_share: shares.http.clone(),
+            undecided: undecided.clone(),
         };
         let lost_upgrades = Arc::new(LostUpgrades::default());
         let collider_doors = doors(router::collider(hub.clone(), &config.http, Arc::clone(&lost_upgrades)));
@@ -198,6 +221,7 @@ impl App {
             relay_alive,
             directory,
             store,
+            shares,
         })
     }
 
@@ -297,6 +321,19 @@ impl App {
         line("TURN relay", &format!("{listening}; {range}"));
         let seen: Vec<_> = self.external.relays().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
         line("", &format!("seen by others as {}", seen.join(" and ")));
+        let closed = self.relay.closed_neighbours();
+        if !closed.is_empty() {
+            line("", &format!("reaches no peers in {}, where this machine is itself:", on_link::listed(closed)));
+            line("", "CASTWAY_ALLOWED_PEER_IP allows them");
+        }
+        let cost = self.cast_cost();
+        let casts = self.shares.casts(cost);
+        line("Open files", &format!("{} at most, which is enough for {casts} casts over the relay at once:", self.shares.limit));
+        let CastCost { relayed, turn_clients, http } = cost;
+        line("", &format!("{relayed} relayed sockets, {turn_clients} connections to the relay and {http} to the pages for each"));
+        if self.shares.limit < LOW_DESCRIPTOR_LIMIT {
+            line("", "LimitNOFILE= (systemd) or ulimit -n allows more");
+        }
         line("Data", &shown(&self.config.data_dir));
         let mut warnings = self.warnings(public.as_deref(), &here);
         warnings.extend(uncovered.flatten().filter(|_| public.is_none()));
@@ -305,6 +342,12 @@ impl App {
             warnings.iter().for_each(|warning| text.push_str(&format!("  ! {warning}\n")));
         }
         text
+    }
+
+    /// What a cast over the relay needs: browsers allocate at each URL that they are given.
+    fn cast_cost(&self) -> CastCost {
+        let turns = self.certificates.as_ref().is_some_and(|certificates| certificates.current().is_trusted());
+        CastCost::of_urls(usize::from(self.relay.has_udp()), usize::from(self.relay.has_tcp()) + usize::from(turns))
     }
 
     /// The hosts by which other machines reach what is bound to `ip` here, the external ones first.

@@ -12,6 +12,7 @@ mod insider;
 mod metrics;
 mod turn;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,7 +72,7 @@ pub struct Site {
 /// A part of the server that is ready or not.
 pub struct Probe {
     /// As `/readyz` shows it.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Asked for each request, so it must not wait.
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
 }

@@ -13,7 +13,7 @@ use super::message;
 use super::room::Counts;
 use super::rooms::{Output, Rooms};
 use crate::config::CallsConfig;
-use crate::driver::Driver;
+use crate::driver::{Core, Driver};
 use crate::limits::concurrency::AddressCounter;
 use crate::limits::rate::AddressLimiter;
 
@@ -60,7 +60,7 @@ pub struct Census {
 impl Hub {
     pub fn new(config: &CallsConfig) -> Self {
         Self(Arc::new(Inner {
-            rooms: Driver::new(Rooms::new(config.max_rooms, rand::random()), Rooms::next_timeout),
+            rooms: Driver::new(Rooms::new(config.max_rooms, rand::random())),
             joins: AddressLimiter::per_minute(config.joins),
             sockets: AddressCounter::new(config.sockets),
             tally: Tally::default(),
@@ -70,10 +70,7 @@ impl Hub {
 
     /// Hears the rooms' time-outs; never returns.
     pub async fn run(self) {
-        loop {
-            self.0.rooms.due().await;
-            self.with(Rooms::handle_timeout);
-        }
+        self.0.rooms.run(|| self.with(Rooms::handle_timeout)).await;
     }
 
     pub fn census(&self) -> Census {
@@ -123,6 +120,18 @@ impl Hub {
 
     pub(super) fn tally(&self) -> &Tally {
         &self.0.tally
+    }
+}
+
+impl Core for Rooms<Outbox> {
+    const NAME: &'static str = "apprtc";
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.next_timeout()
+    }
+
+    fn reset(&mut self) {
+        self.begin_anew(rand::random()).iter().for_each(Outbox::close);
     }
 }
 
@@ -222,6 +231,18 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(5), outbox.overflow()).await.expect("it overflowed");
         let taken = std::iter::from_fn(|| inbox.next_now()).count();
         assert_eq!(taken, OUTBOX / (64 * 1024 + FRAME_COST), "no more than the bound was kept");
+    }
+
+    #[tokio::test]
+    async fn a_fault_in_the_middle_of_an_event_empties_the_rooms_and_closes_their_sockets() {
+        let hub = Hub::new(&crate::config::Config::read(&crate::config::Settings::default()).unwrap().calls);
+        let (outbox, mut inbox) = Outbox::new();
+        hub.with(|rooms, now| rooms.handle_register("room", "client", &outbox, now)).unwrap();
+        let fault = std::panic::AssertUnwindSafe(|| hub.with(|_, _| panic!("half way")));
+        assert!(std::panic::catch_unwind(fault).is_err());
+        assert!(matches!(inbox.next_now(), Some(Next::Close)), "the client comes back, and offers again");
+        assert_eq!(hub.census().now, Counts::default());
+        hub.with(|rooms, now| rooms.handle_register("room", "client", &outbox, now)).unwrap();
     }
 
     #[tokio::test]

@@ -50,6 +50,12 @@ impl<S: Clone + PartialEq> Rooms<S> {
         }
     }
 
+    /// Forgets every room, in whatever state they are, and returns the sockets that were registered. `seed` is for client ids.
+    pub fn begin_anew(&mut self, seed: [u8; 32]) -> Vec<S> {
+        let before = std::mem::replace(self, Self::new(self.max_rooms, seed));
+        before.rooms.values().flat_map(|room| room.slots.live_sockets()).cloned().collect()
+    }
+
     /// Somebody wants to be a member. `loopback`: with a phantom as its peer.
     ///
     /// # Errors

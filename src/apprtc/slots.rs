@@ -77,6 +77,11 @@ impl<S> Default for Slots<S> {
 }
 
 impl<S: Clone + PartialEq> Slots<S> {
+    /// Those that are registered.
+    pub(super) fn live_sockets(&self) -> impl Iterator<Item = &S> {
+        self.0.iter().filter_map(Slot::socket)
+    }
+
     /// `socket` becomes that of `client`; what is returned is what the other one sent meanwhile.
     pub(super) fn register(
         &mut self,

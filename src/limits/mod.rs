@@ -2,7 +2,9 @@
 //! one client (`ip_prefix`).
 
 pub mod concurrency;
+pub mod descriptors;
 pub mod guesses;
 pub mod ip_prefix;
 pub mod rate;
+pub mod strangers;
 pub mod wait;

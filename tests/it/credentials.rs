@@ -70,7 +70,7 @@ impl Server {
             },
             certificates: None,
             insiders: config.http.metrics_allow,
-            probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
+            probes: vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
             numbers: Numbers(Box::new(Vec::new)),
         };
         let identify = middleware::from_fn_with_state(Arc::from(config.http.trusted_proxies), client::identify);
