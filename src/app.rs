@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use url::{Host, Url};
 
 use crate::address;
-use crate::api::{self, Api, Numbers, Probe, Site};
+use crate::api::{self, Api, ApiKeys, Numbers, Probe, Site};
 use crate::apprtc;
 use crate::apprtc::api::RoomServer;
 use crate::apprtc::hub::Hub;
@@ -26,6 +26,7 @@ use crate::config::{CertificateSource, Config, Listen};
 use crate::external::External;
 use crate::http::{Http, LostUpgrades, Redirect};
 use crate::ice::{IceServers, Listener};
+use crate::limits::guesses::{Guesses, Kind as Guessed, Line, Reports};
 use crate::limits::rate::AddressLimiter;
 use crate::limits::wait;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
@@ -110,6 +111,7 @@ impl App {
             ice = ice.with_tls(certificates, port);
         }
         let limiter = AddressLimiter::per_minute(config.credentials.rate);
+        let reports = relay.reports().clone();
 
         let rooms = RoomsConfig {
             alphabet: config.cast.alphabet,
@@ -120,7 +122,7 @@ impl App {
             // Fresh credentials while the old ones still have a quarter of their life.
             refresh: config.credentials.ttl.mul_f32(0.75),
         };
-        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random());
+        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random()).with_reports(&reports);
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
         let gateway = Gateway::new(rooms, issuer);
         let rooms = MultiRoomsConfig {
@@ -129,7 +131,9 @@ impl App {
             max_users_per_address: config.multi.max_users_per_address,
             guesses: config.cast.guesses,
         };
-        let multi = MultiGateway::new(MultiRooms::new(rooms, rand::random()), directory.clone(), config.cast.guesses);
+        let rooms = MultiRooms::new(rooms, rand::random()).with_reports(&reports);
+        let admins = Guesses::new(Guessed::AdminPassword, config.cast.guesses, &reports);
+        let multi = MultiGateway::new(rooms, directory.clone(), admins);
         let (signaling, io) = socket_io::server();
         namespaces::attach(&io, &gateway, &multi);
 
@@ -147,6 +151,7 @@ impl App {
         let api = Api {
             directory: directory.clone(),
             credentials: config.credentials.clone(),
+            keys: ApiKeys::new(config.credentials.api_keys.clone(), &reports),
             ice,
             limiter,
             ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
@@ -158,6 +163,7 @@ impl App {
                 families.extend(numbers::websockets(&traffic));
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
+                families.push(numbers::wrong(&reports));
                 families.extend(certified.iter().flat_map(numbers::certificate));
                 families
             })),
@@ -397,6 +403,7 @@ impl App {
                 },
                 Some(result) = tasks.join_next() => break Some(anyhow!("a part of the server ended: {result:?}")),
                 _ = watch.tick() => {
+                    log_wrong(relay.reports());
                     relay_alive.store(relay.is_alive(), Ordering::Relaxed);
                     if signing != asked.signing_secret() {
                         signing = asked.signing_secret();
@@ -409,6 +416,7 @@ impl App {
             }
         };
 
+        log_wrong(relay.reports());
         let (tvs, clients) = gateway.counts();
         tracing::info!(tvs, clients, allocations = relay.allocations(), "stopping");
         relay_alive.store(false, Ordering::Relaxed);
@@ -423,6 +431,16 @@ impl App {
         store.close().await;
         tracing::info!("stopped");
         ended.map_or(Ok(()), Err)
+    }
+}
+
+/// One form for all kinds, which the filter in `deploy/fail2ban` reads.
+fn log_wrong(reports: &Reports) {
+    for line in reports.drain(Instant::now()) {
+        match line {
+            Line::Wrong { kind, address, failures } => tracing::info!(%address, failures, "wrong {}", kind.name()),
+            Line::LeftOut(count) => tracing::info!(count, "more lines about wrong codes, passwords and keys were left out"),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use crate::api::{Family, Kind, Sample};
 use crate::apprtc::hub::Census;
+use crate::limits::guesses::{Kind as Guessed, Reports};
 use crate::multiconnection::room::Counts;
 use crate::relay::Stats;
 use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
@@ -96,6 +97,18 @@ pub fn signaling((tvs, casting): (usize, usize), (multi, connected, limited): (C
             limited as f64,
         ),
     ]
+}
+
+/// Wrong codes, passwords and keys.
+#[must_use]
+pub fn wrong(reports: &Reports) -> Family {
+    let sample = |(kind, total): (Guessed, u64)| Sample { labels: vec![("kind", kind.name().to_owned())], value: total as f64 };
+    Family {
+        name: "castway_wrong",
+        help: "Wrong codes, passwords and API keys, by kind",
+        kind: Kind::Counter,
+        samples: reports.totals().map(sample).collect(),
+    }
 }
 
 #[must_use]

@@ -8,6 +8,7 @@ mod error;
 mod health;
 mod iceconfig;
 mod info;
+mod keys;
 mod metrics;
 mod turn;
 
@@ -20,6 +21,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 
 pub use error::Error;
+pub use keys::ApiKeys;
 pub use metrics::{Family, Kind, Numbers, Sample};
 pub use turn::TurnReply;
 
@@ -39,6 +41,8 @@ const BODY: usize = 8 * 1024;
 pub struct Api {
     pub directory: Directory,
     pub credentials: CredentialsConfig,
+    /// Those of `credentials`.
+    pub keys: ApiKeys,
     pub ice: IceServers,
     /// Shared with whoever else hands out credentials.
     pub limiter: AddressLimiter,

@@ -22,13 +22,17 @@ use sha2::{Digest as _, Sha256};
 
 use super::code::{Code, CodeAlphabet, Role, TokenKey};
 use super::mailbox::Mailbox;
-use crate::limits::guesses::Guesses;
+use crate::limits::guesses::{Guesses, Kind, Reports};
 use crate::quota::ByteQuota;
 
 pub use super::mailbox::Signal;
 
 /// Bytes that wait for clients that are away, in all rooms together. One room has a MiB and a quarter in each direction at most.
 const MAX_WAITING_BYTES: usize = 256 << 20;
+
+/// Free codes that TVs of all addresses may ask for in a minute without a proof that they had them: whoever gets the code that it asked
+/// for learns that no other TV shows it. Beyond that a TV gets another code.
+const CLAIMS: u32 = 200;
 
 /// Names one client connection, for as long as it lives; given by the gateway.
 pub type ConnectionId = u64;
@@ -208,6 +212,7 @@ pub struct Rooms<P> {
     seats: HashMap<ConnectionId, (Code, Role)>,
     timers: BTreeSet<(Instant, Code, bool)>,
     guesses: Guesses,
+    claims: Guesses,
     waiting: ByteQuota,
     outputs: VecDeque<Output<P>>,
 }
@@ -222,10 +227,18 @@ impl<P> Rooms<P> {
             rooms: HashMap::new(),
             seats: HashMap::new(),
             timers: BTreeSet::new(),
-            guesses: Guesses::default(),
+            guesses: Guesses::new(Kind::Code, config.guesses, &Reports::default()),
+            claims: Guesses::together(Kind::Code, CLAIMS),
             waiting: ByteQuota::new(MAX_WAITING_BYTES),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Wrong codes are reported there.
+    #[must_use]
+    pub fn with_reports(mut self, reports: &Reports) -> Self {
+        self.guesses = Guesses::new(Kind::Code, self.config.guesses, reports);
+        self
     }
 
     /// A TV wants a code: the one it had, if it can prove that, or a new one.
@@ -236,6 +249,7 @@ impl<P> Rooms<P> {
         let device = open.token.filter(|token| !token.is_empty()).map(|token| Sha256::digest(token).into());
         let wanted = open.code.and_then(|code| Code::parse(code, self.config.alphabet));
         let issued = open.token.and_then(|token| Some((self.key.verify(Role::Tv, token, self.config.alphabet)?, token)));
+        let wanted = wanted.filter(|code| issued.is_some() || self.may_claim(*code, &open, now));
         let claim = issued.map(|(code, _)| code).or(wanted);
         let live = claim.and_then(|code| self.rooms.get(&code));
         let proved = live.is_some_and(|room| match issued {
@@ -266,7 +280,7 @@ impl<P> Rooms<P> {
                 }
             } else if issued.is_none() {
                 // Otherwise this would tell which codes are live, as often as one likes.
-                if let Some(wait) = self.guesses.blocked_for(open.from, self.config.guesses, now) {
+                if let Some(wait) = self.guesses.blocked_for(open.from, now) {
                     return Err(Refusal::TooManyAttempts { wait });
                 }
                 self.guesses.record(open.from, now);
@@ -301,6 +315,19 @@ impl<P> Rooms<P> {
         Ok(self.seated_tv(code, resumed))
     }
 
+    /// Whether a TV may ask for a code without a resume token; counts it.
+    fn may_claim(&self, code: Code, open: &Open<'_>, now: Instant) -> bool {
+        let moves = self.seats.get(&open.connection).is_none_or(|(seat, _)| *seat != code);
+        let tells = open.dialect == Dialect::B && moves && !self.rooms.contains_key(&code);
+        if tells && self.claims.blocked_for(open.from, now).is_some() {
+            return false;
+        }
+        if tells {
+            self.claims.record(open.from, now);
+        }
+        true
+    }
+
     /// A caster wants to cast to the TV that shows `code`.
     ///
     /// # Errors
@@ -314,7 +341,7 @@ impl<P> Rooms<P> {
         let issued = |token| self.key.verify(Role::Caster, token, self.config.alphabet);
         let proved = join.token.filter(|token| code.is_some() && issued(token) == code);
         if proved.is_none()
-            && let Some(wait) = self.guesses.blocked_for(join.from, self.config.guesses, now)
+            && let Some(wait) = self.guesses.blocked_for(join.from, now)
         {
             return Err(Refusal::TooManyAttempts { wait });
         }

@@ -2,6 +2,8 @@
 //! one client (`ip_prefix`).
 
 pub mod concurrency;
+mod guess_reports;
+mod guess_table;
 pub mod guesses;
 pub mod ip_prefix;
 pub mod rate;

@@ -30,8 +30,7 @@ pub struct Gateway(Arc<Inner>);
 
 struct Inner {
     directory: Directory,
-    /// Wrong admin passwords that an address may try in a minute.
-    guesses: u32,
+    guesses: Guesses,
     checks: Semaphore,
     connections: Connections<State>,
 }
@@ -39,7 +38,6 @@ struct Inner {
 struct State {
     rooms: Rooms<Json>,
     clients: HashMap<ConnectionId, Client>,
-    guesses: Guesses,
     /// Refused for too much at once.
     limited: u64,
 }
@@ -67,9 +65,9 @@ impl fmt::Display for Refused {
 }
 
 impl Gateway {
-    /// `guesses`: wrong admin passwords that an address may try in a minute.
-    pub fn new(rooms: Rooms<Json>, directory: Directory, guesses: u32) -> Self {
-        let state = State { rooms, clients: HashMap::new(), guesses: Guesses::default(), limited: 0 };
+    /// `guesses` counts wrong admin passwords.
+    pub fn new(rooms: Rooms<Json>, directory: Directory, guesses: Guesses) -> Self {
+        let state = State { rooms, clients: HashMap::new(), limited: 0 };
         let connections = Connections::new(state, |state| state.rooms.next_timeout());
         Self(Arc::new(Inner { directory, guesses, checks: Semaphore::new(CHECKS), connections }))
     }
@@ -141,17 +139,17 @@ impl Gateway {
     }
 
     async fn is_admin(&self, from: IpAddr, name: String, password: Secret<String>) -> bool {
-        let Inner { directory, guesses, checks, connections } = &*self.0;
+        let Inner { directory, guesses, checks, connections: _ } = &*self.0;
         // Waiting for a turn is part of the throttle, so it is looked at after that.
         let Ok(_turn) = checks.acquire().await else { return false };
-        if connections.with(|state, _| state.guesses.blocked_for(from, *guesses, Instant::now()).is_some()) {
+        if guesses.blocked_for(from, Instant::now()).is_some() {
             return false;
         }
         let directory = directory.clone();
         let check = tokio::task::spawn_blocking(move || directory.is_admin(&name, password.expose()));
         let right = check.await.unwrap_or(false);
         if !right {
-            connections.with(|state, _| state.guesses.record(from, Instant::now()));
+            guesses.record(from, Instant::now());
         }
         right
     }

@@ -47,6 +47,7 @@ pub use wire::Wire;
 
 use crate::config::RelayConfig;
 use crate::external::External;
+use crate::limits::guesses::Reports;
 use crate::turn::{self, RelayAddress, Shared};
 use poll::{Interest, Poll};
 use setup::Listeners;
@@ -294,6 +295,12 @@ impl Handle {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.meter.stats()
+    }
+
+    /// Where wrong passwords are reported, for the rest of the server to report there, too.
+    #[must_use]
+    pub fn reports(&self) -> &Reports {
+        self.shared.reports()
     }
 
     /// For who wants the numbers later, and elsewhere.

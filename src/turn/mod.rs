@@ -89,7 +89,7 @@ mod shared;
 mod verdict;
 
 pub use allocation::RelayTransport;
-pub use credentials::{Account, Credentials, RestSecrets, StaticUsers, WallClock, rest_password, userhash};
+pub use credentials::{Account, Credentials, LONG_SECRET, RestSecrets, StaticUsers, WallClock, rest_password, userhash};
 pub use data::Direction;
 pub use five_tuple::{AllocationId, ConnectionId, FiveTuple, RelayId, Transport};
 pub use policy::{DENIED, PeerPolicy};
