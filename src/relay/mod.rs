@@ -13,6 +13,7 @@ mod acceptor;
 mod accounts;
 mod carry;
 pub mod inbox;
+mod late;
 pub mod outbox;
 mod pace;
 mod peers;

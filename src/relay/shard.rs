@@ -21,6 +21,7 @@ use rand::Rng as _;
 use super::acceptor::{Acceptor, is_exhaustion};
 use super::accounts::Accounts;
 use super::inbox::Inbox;
+use super::late::Late;
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::poll::{Interest, Poll, Ready, Waker};
@@ -36,7 +37,7 @@ use super::wire::Wire;
 use super::{Connection, Diversion};
 use crate::turn::codec::framing::{Frame, next_frame};
 use crate::turn::codec::message::{Class, Method, type_number};
-use crate::turn::{self, FiveTuple, Forward, Output, PeerPolicy, RelayId, Settings, Shared, Transport};
+use crate::turn::{self, DropReason, FiveTuple, Forward, Output, PeerPolicy, RelayId, Settings, Shared, Transport};
 
 /// Connections taken in a turn.
 pub(super) const ACCEPTS: usize = 16;
@@ -144,6 +145,7 @@ pub(super) struct Shard {
     pub(super) streams: Streams,
     pub(super) relays: RelaySockets,
     pub(super) splices: Splices,
+    pub(super) late: Late,
     /// TCP allocations whose peers wait for descriptors.
     pub(super) full_relays: Vec<RelayId>,
     /// Clients of other shards whose packets arrive here.
@@ -207,6 +209,7 @@ impl Shard {
             streams: Streams::default(),
             relays: RelaySockets::default(),
             splices: Splices::default(),
+            late: Late::default(),
             full_relays: Vec::new(),
             moved: HashMap::new(),
             buffer: Vec::new(),
@@ -280,8 +283,9 @@ impl Shard {
     /// How long to wait when nothing comes.
     fn timeout(&self, now: Instant) -> Option<Duration> {
         let drain = self.core.stop_at.map(|at| at.min(now + DRAIN_CHECK));
-        let next = [self.engine.next_timeout(), self.streams.next_check(), self.splices.next_resume(), self.accept_again, drain];
-        next.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
+        let streams = [self.streams.next_check(), self.late.next_due(), self.splices.next_resume()];
+        let next = [self.engine.next_timeout(), self.accept_again, drain].into_iter().chain(streams);
+        next.flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
     /// All shards end together: a listener that closes hands its clients to the others.
@@ -295,6 +299,7 @@ impl Shard {
         for (stream, why) in self.streams.overdue(now, |client| engine.has_allocation(client)) {
             self.close_stream(stream, why, now);
         }
+        self.look_again(now);
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;
             let Core { poll, acceptors, .. } = &self.core;
@@ -505,6 +510,10 @@ impl Shard {
                     self.packets += 1;
                     let (message, rest) = bytes.split_at(len);
                     let verdict = self.engine.handle_client(tuple, message, now);
+                    if verdict == Forward::Drop(DropReason::Throttled) && !self.engine.has_allocation(&tuple) {
+                        self.core.stats.dropped(DropReason::Throttled);
+                        return self.keep_for_later(id, bytes, now);
+                    }
                     let bound = matches!(verdict, Forward::Reply { .. }) && self.engine.reply().starts_with(&CONNECTION_BOUND);
                     if let Forward::ToShard { shard } = verdict {
                         self.hand_stream_over(id, shard, bytes);
