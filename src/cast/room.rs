@@ -12,6 +12,8 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+mod guessing;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -29,10 +31,6 @@ pub use super::mailbox::Signal;
 
 /// Bytes that wait for clients that are away, in all rooms together. One room has a MiB and a quarter in each direction at most.
 const MAX_WAITING_BYTES: usize = 256 << 20;
-
-/// Free codes that TVs of all addresses may ask for in a minute without a proof that they had them: whoever gets the code that it asked
-/// for learns that no other TV shows it. Beyond that a TV gets another code.
-const CLAIMS: u32 = 200;
 
 /// Names one client connection, for as long as it lives; given by the gateway.
 pub type ConnectionId = u64;
@@ -228,17 +226,10 @@ impl<P> Rooms<P> {
             seats: HashMap::new(),
             timers: BTreeSet::new(),
             guesses: Guesses::new(Kind::Code, config.guesses, &Reports::default()),
-            claims: Guesses::together(Kind::Code, CLAIMS),
+            claims: Guesses::together(Kind::Code, guessing::CLAIMS),
             waiting: ByteQuota::new(MAX_WAITING_BYTES),
             outputs: VecDeque::new(),
         }
-    }
-
-    /// Wrong codes are reported there.
-    #[must_use]
-    pub fn with_reports(mut self, reports: &Reports) -> Self {
-        self.guesses = Guesses::new(Kind::Code, self.config.guesses, reports);
-        self
     }
 
     /// A TV wants a code: the one it had, if it can prove that, or a new one.
@@ -313,19 +304,6 @@ impl<P> Rooms<P> {
         };
         self.rooms.insert(code, room);
         Ok(self.seated_tv(code, resumed))
-    }
-
-    /// Whether a TV may ask for a code without a resume token; counts it.
-    fn may_claim(&self, code: Code, open: &Open<'_>, now: Instant) -> bool {
-        let moves = self.seats.get(&open.connection).is_none_or(|(seat, _)| *seat != code);
-        let tells = open.dialect == Dialect::B && moves && !self.rooms.contains_key(&code);
-        if tells && self.claims.blocked_for(open.from, now).is_some() {
-            return false;
-        }
-        if tells {
-            self.claims.record(open.from, now);
-        }
-        true
     }
 
     /// A caster wants to cast to the TV that shows `code`.

@@ -475,7 +475,7 @@ fn free_codes_that_tvs_ask_for_without_a_proof_are_bounded_for_all_together() {
     let addresses = (0..300_u32).map(|n| IpAddr::V4(n.into()));
     let claims: Vec<IpAddr> = addresses.flat_map(|from| [from; 3]).collect();
     let given = claims.iter().filter(|from| claim(&mut world, **from, None)).count();
-    assert_eq!(given, 300 + CLAIMS as usize - 99, "the first of each address, and what all have together");
+    assert_eq!(given, 300 + guessing::CLAIMS as usize - 99, "the first of each address, and what all have together");
     assert!(world.open(TV, Some(&proof.resume_token)).resumed, "a proof is no guess");
     world.now += Duration::from_secs(60);
     assert!(claim(&mut world, HOME, None));
