@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use url::{Host, Url};
 
 use crate::address::{self, on_link};
-use crate::api::{self, Api, Numbers, Probe, Site};
+use crate::api::{self, Api, ApiKeys, Numbers, Probe, Site};
 use crate::apprtc;
 use crate::apprtc::api::RoomServer;
 use crate::apprtc::hub::Hub;
@@ -26,6 +26,7 @@ use crate::external::External;
 use crate::http::{Http, LostUpgrades, Redirect};
 use crate::ice::{IceServers, Listener};
 use crate::limits::descriptors::{self, CastCost, Shares};
+use crate::limits::guesses::{Guesses, Kind as Guessed, Line, Reports};
 use crate::limits::rate::AddressLimiter;
 use crate::limits::wait;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
@@ -120,6 +121,7 @@ impl App {
             ice = ice.with_tls(certificates, port);
         }
         let limiter = AddressLimiter::per_minute(config.credentials.rate);
+        let reports = relay.reports().clone();
 
         let rooms = RoomsConfig {
             alphabet: config.cast.alphabet,
@@ -130,7 +132,8 @@ impl App {
             // Fresh credentials while the old ones still have a quarter of their life.
             refresh: config.credentials.ttl.mul_f32(0.75),
         };
-        let empty = move || Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random());
+        let reported = reports.clone();
+        let empty = move || Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random()).with_reports(&reported);
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
         let gateway = Gateway::new(empty, issuer);
         let rooms = MultiRoomsConfig {
@@ -139,7 +142,10 @@ impl App {
             max_users_per_address: config.multi.max_users_per_address,
             guesses: config.cast.guesses,
         };
-        let multi = MultiGateway::new(move || MultiRooms::new(rooms, rand::random()), directory.clone(), config.cast.guesses);
+        let reported = reports.clone();
+        let empty = move || MultiRooms::new(rooms, rand::random()).with_reports(&reported);
+        let admins = Guesses::new(Guessed::AdminPassword, config.cast.guesses, &reports);
+        let multi = MultiGateway::new(empty, directory.clone(), admins);
         let (signaling, io) = socket_io::server();
         namespaces::attach(&io, &gateway, &multi);
 
@@ -166,6 +172,7 @@ impl App {
         let api = Api {
             directory: directory.clone(),
             credentials: config.credentials.clone(),
+            keys: ApiKeys::new(config.credentials.api_keys.clone(), &reports),
             ice,
             limiter,
             ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
@@ -179,6 +186,7 @@ impl App {
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
                 families.extend(numbers::process(&opened));
+                families.push(numbers::wrong(&reports));
                 families.extend(certified.iter().flat_map(numbers::certificate));
                 families
             })),
@@ -463,6 +471,7 @@ impl App {
                 },
                 Some(result) = tasks.join_next() => break Some(anyhow!("a part of the server ended: {result:?}")),
                 _ = watch.tick() => {
+                    log_wrong(relay.reports());
                     relay_alive.store(relay.is_alive(), Ordering::Relaxed);
                     if signing != asked.signing_secret() {
                         signing = asked.signing_secret();
@@ -475,6 +484,7 @@ impl App {
             }
         };
 
+        log_wrong(relay.reports());
         let (tvs, clients) = gateway.counts();
         tracing::info!(tvs, clients, allocations = relay.allocations(), "stopping");
         relay_alive.store(false, Ordering::Relaxed);
@@ -489,6 +499,16 @@ impl App {
         store.close().await;
         tracing::info!("stopped");
         ended.map_or(Ok(()), Err)
+    }
+}
+
+/// One form for all kinds, which the filter in `deploy/fail2ban` reads.
+fn log_wrong(reports: &Reports) {
+    for line in reports.drain(Instant::now()) {
+        match line {
+            Line::Wrong { kind, address, failures } => tracing::info!(%address, failures, "wrong {}", kind.name()),
+            Line::LeftOut(count) => tracing::info!(count, "more lines about wrong codes, passwords and keys were left out"),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::api::{Family, Kind, Sample};
 use crate::apprtc::hub::Census;
 use crate::driver;
 use crate::limits::descriptors::{Share, Shares};
+use crate::limits::guesses::{Kind as Guessed, Reports};
 use crate::multiconnection::room::Counts;
 use crate::relay::Stats;
 use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
@@ -120,6 +121,18 @@ pub fn process(shares: &Shares) -> Vec<Family> {
             share.refused() as f64
         }),
     ]
+}
+
+/// Wrong codes, passwords and keys.
+#[must_use]
+pub fn wrong(reports: &Reports) -> Family {
+    let sample = |(kind, total): (Guessed, u64)| Sample { labels: vec![("kind", kind.name().to_owned())], value: total as f64 };
+    Family {
+        name: "castway_wrong",
+        help: "Wrong codes, passwords and API keys, by kind",
+        kind: Kind::Counter,
+        samples: reports.totals().map(sample).collect(),
+    }
 }
 
 #[must_use]

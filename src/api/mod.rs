@@ -9,6 +9,7 @@ mod health;
 mod iceconfig;
 mod info;
 mod insider;
+mod keys;
 mod metrics;
 mod turn;
 
@@ -23,6 +24,7 @@ use axum::routing::get;
 use ipnet::IpNet;
 
 pub use error::Error;
+pub use keys::ApiKeys;
 pub use metrics::{Family, Kind, Numbers, Sample};
 pub use turn::TurnReply;
 
@@ -42,6 +44,8 @@ const BODY: usize = 8 * 1024;
 pub struct Api {
     pub directory: Directory,
     pub credentials: CredentialsConfig,
+    /// Those of `credentials`.
+    pub keys: ApiKeys,
     pub ice: IceServers,
     /// Shared with whoever else hands out credentials.
     pub limiter: AddressLimiter,

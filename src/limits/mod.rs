@@ -3,6 +3,8 @@
 
 pub mod concurrency;
 pub mod descriptors;
+mod guess_reports;
+mod guess_table;
 pub mod guesses;
 pub mod ip_prefix;
 pub mod rate;

@@ -31,8 +31,7 @@ pub struct Gateway(Arc<Inner>);
 
 struct Inner {
     directory: Directory,
-    /// Wrong admin passwords that an address may try in a minute.
-    guesses: u32,
+    guesses: Guesses,
     checks: Semaphore,
     connections: Connections<State>,
 }
@@ -42,7 +41,6 @@ struct State {
     /// Makes rooms that nobody is in.
     empty: Box<dyn Fn() -> Rooms<Json> + Send>,
     clients: HashMap<ConnectionId, Client>,
-    guesses: Guesses,
     /// Refused for too much at once.
     limited: u64,
 }
@@ -70,15 +68,10 @@ impl fmt::Display for Refused {
 }
 
 impl Gateway {
-    /// `empty` makes rooms that nobody is in. `guesses`: wrong admin passwords that an address may try in a minute.
-    pub fn new(empty: impl Fn() -> Rooms<Json> + Send + 'static, directory: Directory, guesses: u32) -> Self {
-        let connections = Connections::new(State {
-            rooms: empty(),
-            empty: Box::new(empty),
-            clients: HashMap::new(),
-            guesses: Guesses::default(),
-            limited: 0,
-        });
+    /// `empty` makes rooms that nobody is in. `guesses` counts wrong admin passwords.
+    pub fn new(empty: impl Fn() -> Rooms<Json> + Send + 'static, directory: Directory, guesses: Guesses) -> Self {
+        let connections =
+            Connections::new(State { rooms: empty(), empty: Box::new(empty), clients: HashMap::new(), limited: 0 });
         Self(Arc::new(Inner { directory, guesses, checks: Semaphore::new(CHECKS), connections }))
     }
 
@@ -146,17 +139,17 @@ impl Gateway {
     }
 
     async fn is_admin(&self, from: IpAddr, name: String, password: Secret<String>) -> bool {
-        let Inner { directory, guesses, checks, connections } = &*self.0;
+        let Inner { directory, guesses, checks, connections: _ } = &*self.0;
         // Waiting for a turn is part of the throttle, so it is looked at after that.
         let Ok(_turn) = checks.acquire().await else { return false };
-        if connections.with(|state, _| state.guesses.blocked_for(from, *guesses, Instant::now()).is_some()) {
+        if guesses.blocked_for(from, Instant::now()).is_some() {
             return false;
         }
         let directory = directory.clone();
         let check = tokio::task::spawn_blocking(move || directory.is_admin(&name, password.expose()));
         let right = check.await.unwrap_or(false);
         if !right {
-            connections.with(|state, _| state.guesses.record(from, Instant::now()));
+            guesses.record(from, Instant::now());
         }
         right
     }

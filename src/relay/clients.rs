@@ -17,7 +17,7 @@ use super::wire::Wire;
 use crate::limits::descriptors::Descriptor;
 use crate::turn::codec::framing::{Frame, next_frame};
 use crate::turn::codec::message::{Class, Method, type_number};
-use crate::turn::{FiveTuple, Forward, Transport};
+use crate::turn::{DropReason, FiveTuple, Forward, Transport};
 
 /// What the only answer begins with that makes a client's connection a peer's (RFC 6062 §5.4).
 const CONNECTION_BOUND: [u8; 2] = type_number(Class::Success, Method::ConnectionBind).to_be_bytes();
@@ -156,6 +156,10 @@ impl Shard {
                     self.packets += 1;
                     let (message, rest) = bytes.split_at(len);
                     let verdict = self.engine.handle_client(tuple, message, now);
+                    if verdict == Forward::Drop(DropReason::Throttled) && !self.engine.has_allocation(&tuple) {
+                        self.core.stats.dropped(DropReason::Throttled);
+                        return self.keep_for_later(id, bytes, now);
+                    }
                     let answered = matches!(verdict, Forward::Reply { .. });
                     let bound = answered && self.engine.reply().starts_with(&CONNECTION_BOUND);
                     if answered {

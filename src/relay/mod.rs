@@ -16,6 +16,7 @@ mod carry;
 mod clients;
 mod control;
 pub mod inbox;
+mod late;
 mod mailbox;
 pub mod outbox;
 mod pace;
@@ -51,6 +52,7 @@ pub use wire::Wire;
 use crate::config::RelayConfig;
 use crate::external::External;
 use crate::limits::descriptors::Shares;
+use crate::limits::guesses::Reports;
 use crate::turn::{self, PeerPolicy, RelayAddress, Shared};
 use admission::Admission;
 use mailbox::{Caused, Control, Mailbox, mailbox};
@@ -347,6 +349,12 @@ impl Handle {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.meter.stats()
+    }
+
+    /// Where wrong passwords are reported, for the rest of the server to report there, too.
+    #[must_use]
+    pub fn reports(&self) -> &Reports {
+        self.shared.reports()
     }
 
     /// For who wants the numbers later, and elsewhere.

@@ -21,6 +21,7 @@ use super::acceptor::Acceptor;
 use super::accounts::Accounts;
 use super::admission::Admission;
 use super::inbox::Inbox;
+use super::late::Late;
 use super::mailbox::{Caused, Control, Controls, Mailbox};
 use super::outbox::Outbox;
 use super::pace::Pace;
@@ -84,6 +85,7 @@ pub(super) struct Shard {
     pub(super) streams: Streams,
     pub(super) relays: RelaySockets,
     pub(super) splices: Splices,
+    pub(super) late: Late,
     /// TCP allocations whose peers wait for descriptors.
     pub(super) full_relays: Vec<RelayId>,
     /// Clients of other shards whose packets arrive here.
@@ -149,6 +151,7 @@ impl Shard {
             streams: Streams::default(),
             relays: RelaySockets::new(core_relayed),
             splices: Splices::default(),
+            late: Late::default(),
             full_relays: Vec::new(),
             moved: HashMap::new(),
             buffer: Vec::new(),
@@ -228,9 +231,10 @@ impl Shard {
     /// How long to wait when nothing comes.
     fn timeout(&self, now: Instant) -> Option<Duration> {
         let drain = self.core.stop_at.map(|at| at.min(now + DRAIN_CHECK));
-        let (engine, streams, splices) = (self.engine.next_timeout(), self.streams.next_check(), self.splices.next_resume());
-        let next = [engine, streams, splices, self.accept_again, self.core.poll.next_later(), drain];
-        next.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
+        let streams = [self.streams.next_check(), self.late.next_due(), self.splices.next_resume()];
+        let others = [self.engine.next_timeout(), self.accept_again, self.core.poll.next_later(), drain];
+        let next = others.into_iter().chain(streams).flatten().min();
+        next.map(|at| at.saturating_duration_since(now))
     }
 
     /// All shards end together: a listener that closes hands its clients to the others.
@@ -244,6 +248,7 @@ impl Shard {
         for (stream, why) in self.streams.overdue(now, |client| engine.has_allocation(client)) {
             self.close_stream(stream, why, now);
         }
+        self.look_again(now);
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;
             let Core { poll, acceptors, .. } = &self.core;

@@ -169,7 +169,7 @@ impl<J: Opaque> Rooms<J> {
         now: Instant,
     ) -> Result<(), Refusal> {
         let from = self.users[key].from;
-        if self.guesses.blocked_for(from, self.config.guesses, now).is_some() {
+        if self.guesses.blocked_for(from, now).is_some() {
             return Err(Refusal::TooManyGuesses);
         }
         let right = self.rooms.get(room).and_then(|room| room.password.as_ref()).zip(password);
