@@ -17,6 +17,7 @@ pub mod http;
 pub mod ice;
 pub mod limits;
 pub mod multiconnection;
+pub mod names;
 pub mod namespaces;
 pub mod numbers;
 pub mod packet;

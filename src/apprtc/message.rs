@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::room::Refusal;
+use crate::names;
 use crate::size::{self, DESCRIPTION_KIB, TooLarge};
 
 /// Bytes of a report to `/a/` at most.
@@ -13,10 +14,10 @@ pub const MAX_REPORT_BYTES: usize = 64 * 1024;
 /// Bytes of a room's or a client's name at most.
 const MAX_ID: usize = 256;
 
-/// Whether the room server takes it for a room or a client: `[a-zA-Z0-9-_]+`.
+/// Whether the room server takes it for a room or a client: `[a-zA-Z0-9-_]+`, and nothing that every object of a client has.
 pub fn is_id(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    is_short(text) && !text.is_empty() && text.bytes().all(plain)
+    is_short(text) && !text.is_empty() && text.bytes().all(plain) && !names::is_property(text)
 }
 
 /// Whether a name is short enough; Collider asks no more than that.
@@ -113,10 +114,10 @@ mod tests {
 
     #[test]
     fn rooms_and_clients_have_plain_names() {
-        for good in ["a", "Room-1_x", "00000001", &"x".repeat(MAX_ID)] {
+        for good in ["a", "Room-1_x", "00000001", "constructor-room", &"x".repeat(MAX_ID)] {
             assert!(is_id(good), "{good}");
         }
-        for bad in ["", "a b", "a.b", "ä", "a/b", "%61", &"x".repeat(MAX_ID + 1)] {
+        for bad in ["__proto__", "constructor", "prototype", "toString", "", "a b", "a.b", "ä", "a/b", "%61", &"x".repeat(MAX_ID + 1)] {
             assert!(!is_id(bad), "{bad}");
         }
     }
