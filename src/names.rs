@@ -70,7 +70,18 @@ mod tests {
 
     #[test]
     fn a_name_that_only_contains_a_reserved_one_is_free() {
-        for free in ["", "constructor-room", "proto", "__proto", "Constructor", "to_string", "open", "message", "connected", "disconnect-with"] {
+        for free in [
+            "",
+            "constructor-room",
+            "proto",
+            "__proto",
+            "Constructor",
+            "to_string",
+            "open",
+            "message",
+            "connected",
+            "disconnect-with",
+        ] {
             assert!(!is_property_of_peers(free) && !is_socket_event(free), "{free}");
         }
         for reserved in PROPERTIES {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 55] = [
+const LAYERS: [(&str, u8); 56] = [
     ("apprtc::message", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
@@ -14,6 +14,7 @@ const LAYERS: [(&str, u8); 55] = [
     ("apprtc::rooms", 0),
     ("apprtc::shares", 0),
     ("apprtc::slots", 0),
+    ("apprtc::usage", 0),
     ("cast::code", 0),
     ("cast::mailbox", 0),
     ("cast::room", 0),

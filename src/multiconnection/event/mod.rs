@@ -677,7 +677,9 @@ mod tests {
 
     #[test]
     fn no_client_has_others_hear_an_event_of_a_reserved_name() {
-        for reserved in ["connect_error", "disconnecting", "reconnect", "newListener", "__proto__", "constructor", "user-connected"] {
+        for reserved in
+            ["connect_error", "disconnecting", "reconnect", "newListener", "__proto__", "constructor", "user-connected"]
+        {
             let Err(refused) = request("set-custom-socket-event-listener", &json!([reserved])) else { panic!("{reserved}") };
             assert_eq!(serde_json::to_value(refused).unwrap(), json!([false, RESERVED]), "{reserved}");
         }
@@ -689,7 +691,9 @@ mod tests {
 
     #[test]
     fn nothing_that_a_client_looks_up_is_what_every_object_has() {
-        for bad in [json!({"__proto__": {"x": 1}}), json!([{"deep": {"__proto__": 1}}]), json!({"constructor": {"prototype": {}}})] {
+        for bad in
+            [json!({"__proto__": {"x": 1}}), json!([{"deep": {"__proto__": 1}}]), json!({"constructor": {"prototype": {}}})]
+        {
             // `json!` writes the key as any other.
             assert!(request("extra-data-updated", &json!([bad])).is_err(), "{bad}");
             assert!(request("open-room", &json!([{"sessionid": "r", "extra": bad}])).is_err(), "{bad}");
@@ -706,7 +710,12 @@ mod tests {
         ] {
             assert!(message(bad.clone()).is_err(), "{bad}");
         }
-        for good in [json!({"newParticipant": "a"}), json!({"allParticipants": ["a", 7]}), json!({"text": "__proto__"}), json!("__proto__")] {
+        for good in [
+            json!({"newParticipant": "a"}),
+            json!({"allParticipants": ["a", 7]}),
+            json!({"text": "__proto__"}),
+            json!("__proto__"),
+        ] {
             assert!(message(good.clone()).is_ok(), "{good}");
         }
         assert!(request("join-broadcast", &json!([{"broadcastId": "__proto__"}])).is_err());
