@@ -22,6 +22,7 @@ class From {
   constructor(server, address, { keepAlive = false, maxSockets = 4 } = {}) {
     this.server = server;
     this.address = address;
+    this.rooms = 0;
     this.agent = new Agent({ keepAlive, localAddress: address, maxSockets });
     agents.push(this.agent);
   }
@@ -57,7 +58,7 @@ class From {
   async fill(rooms, messages, { connected = false } = {}) {
     const filled = { rooms: 0, messages: 0, channels: [] };
     for (let count = 0; count < rooms; count += 1) {
-      const room = `${this.address.replaceAll('.', '-')}-${count}`;
+      const room = `${this.address.replaceAll('.', '-')}-${(this.rooms += 1)}`;
       const joined = await this.join(room);
       if (joined.result !== 'SUCCESS') continue;
       filled.rooms += 1;
@@ -108,17 +109,18 @@ async function call(server, room) {
 
 for (const connected of [false, true]) {
   test(`64 addresses fill rooms and messages, ${connected ? 'connected' : 'without a connection'}: a call from another one is made`, () =>
-    withServer({ ...GENEROUS, CASTWAY_MAX_CALLS: '150' }, async (server) => {
+    withServer({ ...GENEROUS, CASTWAY_MAX_CALLS: '300' }, async (server) => {
       const attackers = addresses(64).map((address) => new From(server, address));
       const attack = async () => {
-        for (let start = 0; start < 64; start += 16) await Promise.all(attackers.slice(start, start + 16).map((each) => each.fill(3, 1, { connected })));
+        for (let start = 0; start < 64; start += 16) await Promise.all(attackers.slice(start, start + 16).map((each) => each.fill(6, 1, { connected })));
       };
       await attack();
       assert.ok((await server.metric('castway_call_waiting_bytes')) > 24 * KIB * KIB, 'the attack fills what there is');
       // Before and while it goes on.
-      const more = attack();
-      for (let count = 0; count < 5; count += 1) await call(server, `honest-${connected}-${count}`);
-      await more;
+      const calls = async () => {
+        for (let count = 0; count < 5; count += 1) await call(server, `honest-${count}`);
+      };
+      await Promise.all([calls(), attack()]);
       await call(server, 'honest-after');
       assert.ok(rss(server) < 150 * KIB * KIB, `${rss(server)} bytes`);
       const metrics = await (await fetch(`${server.url}/metrics`)).text();
