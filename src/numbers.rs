@@ -60,7 +60,10 @@ pub fn websockets(traffic: &Traffic) -> Vec<Family> {
 pub fn calls(calls: &Census) -> Vec<Family> {
     let gauge = |name, help, value: f64| Family::single(name, help, Kind::Gauge, value);
     let errors = [("websocket", calls.socket_errors), ("http", calls.http_errors)];
-    let by_way = |(way, count): (&str, u64)| Sample { labels: vec![("way", way.to_owned())], value: count as f64 };
+    let by = |label| move |(name, count): (&str, u64)| Sample { labels: vec![(label, name.to_owned())], value: count as f64 };
+    let want = &calls.want;
+    let gave_way = [("idle_room", want.idle_rooms), ("room", want.rooms), ("message", want.messages)];
+    let refused = [("rate", calls.too_often), ("room", want.refused_rooms), ("message", want.refused_messages)];
     vec![
         gauge("castway_call_rooms", "Rooms of AppRTC's clients", calls.now.rooms as f64),
         gauge("castway_call_members", "Clients that have joined such a room", calls.now.members as f64),
@@ -76,7 +79,19 @@ pub fn calls(calls: &Census) -> Vec<Family> {
             name: "castway_call_errors",
             help: "Errors that Collider answered, by the way they went",
             kind: Kind::Counter,
-            samples: errors.map(by_way).into(),
+            samples: errors.map(by("way")).into(),
+        },
+        Family {
+            name: "castway_call_given_up",
+            help: "For want of room: rooms that nobody was connected in, and rooms and messages of the address that had most",
+            kind: Kind::Counter,
+            samples: gave_way.map(by("kind")).into(),
+        },
+        Family {
+            name: "castway_call_refusals",
+            help: "Requests of an address that came too often, and its rooms and messages that there was no room for",
+            kind: Kind::Counter,
+            samples: refused.map(by("reason")).into(),
         },
     ]
 }
