@@ -1,6 +1,10 @@
 //! Transcripts: who says what, when, and what everybody hears, with a clock of our own.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use super::*;
+use crate::cast::code::CodeAlphabet;
 
 const TV: ConnectionId = 1;
 const CASTER: ConnectionId = 2;

@@ -1,0 +1,198 @@
+//! All rooms of the cast flow as one state machine. PURE: no socket, no clock, no lock.
+//!
+//! Owner: the gateway, by value behind its lock. Inputs: `handle_*`, each with the time; their return value is the verdict
+//! (it becomes the ack). Outputs: [`Rooms::poll_output`], drained after every input; [`Rooms::next_timeout`] says when
+//! [`Rooms::handle_timeout`] is due.
+//!
+//! Invariants:
+//! - A code is live from `handle_open` until its TV leaves or its grace ends, and nothing but the TV's resume token (or the
+//!   device token it came with) takes it over.
+//! - A connection has at most one seat. Signals go from a caster's seat to its TV's and back, never anywhere else.
+//! - Whatever waits for a side that is away is bounded (`mailbox`), and so is every table.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+mod casters;
+mod model;
+mod signals;
+mod tvs;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::code::{Code, Role, TokenKey};
+use crate::limits::guesses::Guesses;
+use crate::quota::ByteQuota;
+use model::{Caster, Room, Seat};
+
+pub use super::mailbox::Signal;
+pub use model::{ConnectionId, Departure, Dialect, Join, Notice, Open, Output, Refusal, RoomsConfig, Seated};
+
+/// Bytes that wait for clients that are away, in all rooms together. One room has a MiB and a quarter in each direction at most.
+const MAX_WAITING_BYTES: usize = 256 << 20;
+
+pub struct Rooms<P> {
+    config: RoomsConfig,
+    key: TokenKey,
+    rng: StdRng,
+    rooms: HashMap<Code, Room<P>>,
+    /// Who sits where; agrees with the `connection` of the seats.
+    seats: HashMap<ConnectionId, (Code, Role)>,
+    timers: BTreeSet<(Instant, Code, bool)>,
+    guesses: Guesses,
+    waiting: ByteQuota,
+    outputs: VecDeque<Output<P>>,
+}
+
+impl<P> Rooms<P> {
+    /// `key` signs resume tokens and should survive restarts; `seed` is for codes and tokens and must be unpredictable.
+    pub fn new(config: RoomsConfig, key: TokenKey, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            key,
+            rng: StdRng::from_seed(seed),
+            rooms: HashMap::new(),
+            seats: HashMap::new(),
+            timers: BTreeSet::new(),
+            guesses: Guesses::default(),
+            waiting: ByteQuota::new(MAX_WAITING_BYTES),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// A client leaves on purpose: a TV ends its room, a caster frees the TV.
+    ///
+    /// # Errors
+    /// `NotInRoom`.
+    pub fn handle_leave(&mut self, connection: ConnectionId) -> Result<(), Refusal> {
+        match self.seats.get(&connection) {
+            None => Err(Refusal::NotInRoom),
+            Some(&(code, Role::Tv)) => {
+                self.close(code, Departure::Left);
+                Ok(())
+            }
+            Some((_, Role::Caster)) => {
+                self.remove_caster_of(connection, Departure::Left);
+                Ok(())
+            }
+        }
+    }
+
+    /// A connection is gone; its seat is kept for the grace period.
+    pub fn handle_drop(&mut self, connection: ConnectionId, now: Instant) {
+        let Some((code, role)) = self.seats.remove(&connection) else { return };
+        let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
+        let seat = match role {
+            Role::Tv => &mut room.tv,
+            Role::Caster => &mut room.caster.as_mut().expect("a caster's seat is in its room").seat,
+        };
+        self.timers.remove(&(seat.due, code, role == Role::Tv));
+        seat.connection = None;
+        seat.due = now + self.config.grace;
+        self.timers.insert((seat.due, code, role == Role::Tv));
+        match role {
+            Role::Tv => self.notify_caster(code, Notice::TvAway),
+            Role::Caster => self.notify_tv(code, Notice::CasterAway),
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(due, ..)| *due)
+    }
+
+    /// Ends what has been away too long and asks for fresh credentials.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(due, code, is_tv)) = self.timers.first()
+            && due <= now
+        {
+            self.timers.pop_first();
+            let room = self.rooms.get_mut(&code).expect("a timer is of a live room");
+            let seat = if is_tv { &mut room.tv } else { &mut room.caster.as_mut().expect("a timer is of a live seat").seat };
+            if let Some(to) = seat.connection {
+                seat.due = now + self.config.refresh;
+                self.timers.insert((seat.due, code, is_tv));
+                self.outputs.extend(credentials_due(to, seat.dialect));
+            } else if is_tv {
+                self.close(code, Departure::Lost);
+            } else {
+                self.remove_caster(code, Departure::Lost);
+            }
+        }
+    }
+
+    /// What is to be sent next, in order.
+    pub fn poll_output(&mut self) -> Option<Output<P>> {
+        self.outputs.pop_front()
+    }
+
+    /// What signs credentials has changed: everybody who takes them unasked gets fresh ones.
+    pub fn handle_new_secret(&mut self) {
+        for room in self.rooms.values() {
+            let caster = room.caster.as_ref().map(|caster| &caster.seat);
+            for seat in [Some(&room.tv), caster].into_iter().flatten() {
+                self.outputs.extend(seat.connection.and_then(|to| credentials_due(to, seat.dialect)));
+            }
+        }
+    }
+
+    /// How many TVs have a code.
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
+    /// Seats a connection and starts the clock of its credentials.
+    fn seat(&mut self, code: Code, role: Role, connection: ConnectionId, dialect: Dialect, now: Instant) -> Seat {
+        self.seats.insert(connection, (code, role));
+        let due = now + self.config.refresh;
+        self.timers.insert((due, code, role == Role::Tv));
+        Seat { connection: Some(connection), dialect, due }
+    }
+
+    /// Frees a seat's connection and timer.
+    fn vacate(&mut self, code: Code, role: Role, seat: &Seat) {
+        self.timers.remove(&(seat.due, code, role == Role::Tv));
+        if let Some(connection) = seat.connection {
+            self.seats.remove(&connection);
+        }
+    }
+
+    /// Ends a room: its code is free again.
+    fn close(&mut self, code: Code, why: Departure) {
+        self.notify_caster(code, Notice::TvLeft { why });
+        let Some(room) = self.rooms.remove(&code) else { return };
+        self.vacate(code, Role::Tv, &room.tv);
+        if let Some(caster) = room.caster {
+            self.vacate(code, Role::Caster, &caster.seat);
+        }
+    }
+
+    fn notify_tv(&mut self, code: Code, notice: Notice) {
+        let seat = &self.rooms[&code].tv;
+        if let Some(to) = seat.connection {
+            self.outputs.push_back(Output::Notify { to, dialect: seat.dialect, notice });
+        }
+    }
+
+    fn notify_caster(&mut self, code: Code, notice: Notice) {
+        let Some(Caster { seat, .. }) = &self.rooms[&code].caster else { return };
+        if let Some(to) = seat.connection {
+            self.outputs.push_back(Output::Notify { to, dialect: seat.dialect, notice });
+        }
+    }
+}
+
+fn credentials_due<P>(to: ConnectionId, dialect: Dialect) -> Option<Output<P>> {
+    dialect.takes_credentials_unasked().then_some(Output::Notify { to, dialect, notice: Notice::Credentials })
+}
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;

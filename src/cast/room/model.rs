@@ -1,0 +1,178 @@
+//! What goes into the rooms and what comes out, and what a room and a seat are. PURE.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::cast::code::{Code, CodeAlphabet};
+use crate::cast::mailbox::{Mailbox, Signal};
+
+/// Names one client connection, for as long as it lives; given by the gateway.
+pub type ConnectionId = u64;
+
+/// Which event names and wrappings a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `TV_INIT`, `JOIN_ROOM`, …: bare payloads.
+    A,
+    /// `TV_REGISTER`, `CONNECT_TO_TV`, …: wrapped payloads.
+    B,
+}
+
+impl Dialect {
+    /// Whether its front ends take ICE servers that they have not asked for. The published caster of dialect B begins a new cast at each
+    /// of them.
+    pub const fn takes_credentials_unasked(self) -> bool {
+        matches!(self, Self::A)
+    }
+}
+
+/// How the rooms are run.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomsConfig {
+    pub alphabet: CodeAlphabet,
+    /// How long a dropped TV or caster keeps its seat.
+    pub grace: Duration,
+    /// Whether a second caster replaces one that is there.
+    pub takeover: bool,
+    pub max_rooms: usize,
+    /// Wrong codes that one address may try in a minute.
+    pub guesses: u32,
+    /// How long after credentials were issued fresh ones are due.
+    pub refresh: Duration,
+}
+
+/// A TV that wants a code.
+#[derive(Debug, Clone, Copy)]
+pub struct Open<'a> {
+    pub connection: ConnectionId,
+    pub dialect: Dialect,
+    /// For counting wrong guesses: a code that is live is not given to whoever names it.
+    pub from: IpAddr,
+    /// The code it had before; kept where it can prove that, or (dialect B) where the code is free.
+    pub code: Option<&'a str>,
+    /// A resume token of ours, or a device token of somebody else's.
+    pub token: Option<&'a str>,
+    /// The page that reconnects still shows the picture.
+    pub live: bool,
+}
+
+/// A caster that wants to cast.
+#[derive(Debug, Clone, Copy)]
+pub struct Join<'a> {
+    pub connection: ConnectionId,
+    pub dialect: Dialect,
+    /// For counting wrong guesses.
+    pub from: IpAddr,
+    pub code: &'a str,
+    pub token: Option<&'a str>,
+    pub username: Option<&'a str>,
+}
+
+/// A seat was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seated {
+    pub code: Code,
+    pub resume_token: String,
+    /// It is the seat that the client had before.
+    pub resumed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("no TV shows this code; check the code on the TV")]
+    UnknownCode,
+    #[error("somebody else is casting to this TV")]
+    RoomFull,
+    #[error("this server has as many TVs as it may have; try again later")]
+    ServerFull,
+    #[error("too many wrong codes; wait before you try again")]
+    TooManyAttempts {
+        /// Until the next try is looked at.
+        wait: Duration,
+    },
+    #[error("not in a room; send TV_INIT or JOIN_ROOM first")]
+    NotInRoom,
+    #[error("no caster is there to hear this")]
+    NoCaster,
+    #[error("this belongs to the other side of the room")]
+    WrongRole,
+    #[error("too many candidates wait for the other side")]
+    TooManyWaiting,
+    #[error("the other side is away, and as much waits on this server as may; send this again when the other side is back")]
+    NoSpace,
+}
+
+/// Why somebody is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    Left,
+    /// Its connection dropped and the grace period is over.
+    Lost,
+    TakenOver,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// To a TV.
+    CasterJoined {
+        username: Option<String>,
+        resumed: bool,
+    },
+    CasterAway,
+    CasterLeft {
+        username: Option<String>,
+        why: Departure,
+    },
+    /// To a caster.
+    TvAway,
+    /// `reloaded`: the TV has lost the picture and needs a new offer.
+    TvBack {
+        reloaded: bool,
+    },
+    TvLeft {
+        why: Departure,
+    },
+    TakenOver,
+    /// To either: another connection has proved that the seat is its own.
+    Replaced,
+    /// To either side of dialect A: fresh TURN credentials are due.
+    Credentials,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output<P> {
+    Deliver { to: ConnectionId, dialect: Dialect, signal: Signal<P> },
+    Notify { to: ConnectionId, dialect: Dialect, notice: Notice },
+}
+
+/// Where a client sits; it outlives the connection by the grace period.
+pub(super) struct Seat {
+    pub(super) connection: Option<ConnectionId>,
+    pub(super) dialect: Dialect,
+    /// The one entry in `timers` about this seat: credentials while connected, grace while not.
+    pub(super) due: Instant,
+}
+
+pub(super) struct Room<P> {
+    pub(super) tv: Seat,
+    pub(super) tv_token: String,
+    /// SHA-256 of the device token that the TV came with.
+    pub(super) device: Option<[u8; 32]>,
+    /// The TV named this free code without any proof, so whoever has a proof takes it back.
+    pub(super) claimed: bool,
+    pub(super) caster: Option<Caster>,
+    /// The TV may still be answering a caster that is gone: what it says is not for the present one before its offer.
+    pub(super) answering_another: bool,
+    /// The TV has been reloaded while the caster was away.
+    pub(super) reloaded: bool,
+    pub(super) to_tv: Mailbox<P>,
+    pub(super) to_caster: Mailbox<P>,
+}
+
+pub(super) struct Caster {
+    pub(super) seat: Seat,
+    pub(super) token: String,
+    pub(super) username: Option<String>,
+}
