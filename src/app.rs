@@ -120,6 +120,7 @@ impl App {
             guesses: config.cast.guesses,
             // Fresh credentials while the old ones still have a quarter of their life.
             refresh: config.credentials.ttl.mul_f32(0.75),
+            new_code: config.cast.new_code,
         };
         let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random(), WallClock::new(Instant::now(), now));
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };

@@ -14,6 +14,7 @@ use socketioxide::extract::SocketRef;
 use super::event::{self, Content, Entry, Failure, JoinRequest, OpenRequest, Request};
 use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated, Signal};
 use crate::client;
+use crate::clock::WallClock;
 use crate::connection::{self, Budgets, Connections, Flow, Heard, Sends};
 use crate::packet::Payload;
 
@@ -99,6 +100,11 @@ impl Gateway {
         });
     }
 
+    /// The wall clock has been set: everybody who has a seat and takes credentials unasked gets fresh ones.
+    pub fn handle_clock(&self, clock: WallClock) {
+        self.0.with(|state, _| state.rooms.handle_clock(clock));
+    }
+
     /// What signs credentials has changed: everybody who has a seat and takes them unasked gets fresh ones.
     pub fn renew_credentials(&self) {
         self.0.with(|state, _| state.rooms.handle_new_secret());
@@ -133,7 +139,10 @@ impl Flow for State {
             Some(Ok(Request::Open(request))) => self.open(id, &request, sends),
             Some(Ok(Request::Join(request))) => self.join(id, &request, sends),
             Some(Ok(Request::Signal(signal))) => self.signal(id, signal).map(|()| json!({"ok": true})),
-            Some(Ok(Request::Leave)) => self.rooms.handle_leave(id).map(|()| json!({"ok": true})).map_err(Failure::from),
+            Some(Ok(Request::NewCode)) => self.new_code(id),
+            Some(Ok(Request::Leave)) => {
+                self.rooms.handle_leave(id, Instant::now()).map(|()| json!({"ok": true})).map_err(Failure::from)
+            }
         };
         let Some(client) = self.clients.get(&id) else { return };
         if let Err(failure) = &result {
@@ -186,7 +195,7 @@ impl Flow for State {
 
     fn forget(&mut self, id: ConnectionId, farewell: bool) -> Option<SocketRef> {
         if farewell {
-            self.rooms.handle_leave(id).ok();
+            self.rooms.handle_leave(id, Instant::now()).ok();
         } else {
             self.rooms.handle_drop(id, Instant::now());
         }
@@ -203,7 +212,16 @@ impl State {
             self.issuer.admit(client.from).map_err(Failure::rate_limited)?;
         }
         let code = request.code.as_deref();
-        let open = Open { connection: id, dialect: entry.dialect(), from: client.from, code, token, live: request.live };
+        let open = Open {
+            connection: id,
+            dialect: entry.dialect(),
+            from: client.from,
+            code,
+            token,
+            live: request.live,
+            casting: request.casting,
+            announces: request.announces,
+        };
         let seated = self.rooms.handle_open(open, Instant::now())?;
         if entry.dialect() == Dialect::B && token.is_none() {
             // A front end of dialect B that has no device token keeps this one and shows it at its next VERIFY.
@@ -215,6 +233,13 @@ impl State {
             sends.emit(client.id, &client.socket, "VERIFY", &NO_ARGUMENTS);
         }
         Ok(accepted(&seated))
+    }
+
+    /// Counts like opening a TV, which gives a new code as well.
+    fn new_code(&mut self, id: ConnectionId) -> Result<Value, Failure> {
+        let from = self.clients[&id].from;
+        self.issuer.admit(from).map_err(Failure::rate_limited)?;
+        Ok(accepted(&self.rooms.handle_new_code(id, Instant::now())?))
     }
 
     fn join(&mut self, id: ConnectionId, request: &JoinRequest, sends: &mut Sends) -> Result<Value, Failure> {

@@ -42,7 +42,7 @@ impl<P> Rooms<P> {
         }
         // A seat in another room is given up only now that this one is certain.
         if self.seats.get(&join.connection).is_some_and(|(elsewhere, _)| *elsewhere != code) {
-            self.remove_caster_of(join.connection, Departure::Left);
+            self.remove_caster_of(join.connection, Departure::Left, now);
         }
         self.replace_caster(code, join.connection, its_own);
         let token = match proved.filter(|_| its_own) {
@@ -60,6 +60,7 @@ impl<P> Rooms<P> {
             room.to_tv = Mailbox::default();
             room.to_caster = Mailbox::default();
         }
+        self.arm_change(code);
         self.notify_tv(code, Notice::CasterJoined { username, resumed: its_own });
         if !tv_is_there {
             self.notify_caster(code, Notice::TvAway);
@@ -101,13 +102,13 @@ impl<P> Rooms<P> {
         }
     }
 
-    pub(super) fn remove_caster_of(&mut self, connection: ConnectionId, why: Departure) {
+    pub(super) fn remove_caster_of(&mut self, connection: ConnectionId, why: Departure, now: Instant) {
         if let Some(&(code, Role::Caster)) = self.seats.get(&connection) {
-            self.remove_caster(code, why);
+            self.remove_caster(code, why, now);
         }
     }
 
-    pub(super) fn remove_caster(&mut self, code: Code, why: Departure) {
+    pub(super) fn remove_caster(&mut self, code: Code, why: Departure, now: Instant) {
         let room = self.rooms.get_mut(&code).expect("a caster is in a live room");
         let Some(caster) = room.caster.take() else { return };
         room.answering_another |= room.to_caster.is_open();
@@ -116,5 +117,6 @@ impl<P> Rooms<P> {
         room.to_caster = Mailbox::default();
         self.vacate(code, Role::Caster, &caster.seat);
         self.notify_tv(code, Notice::CasterLeft { username: caster.username, why });
+        self.cast_ended(code, now);
     }
 }

@@ -5,7 +5,7 @@
 //! [`Rooms::handle_timeout`] is due.
 //!
 //! Invariants:
-//! - A code is live from `handle_open` until its TV leaves or its grace ends, and nothing but the TV's resume token (or the
+//! - A code is live from `handle_open` until its TV leaves, its grace ends or the code changes (`new_code`), and nothing but the TV's resume token (or the
 //!   device token it came with) takes it over.
 //! - A connection has at most one seat. Signals go from a caster's seat to its TV's and back, never anywhere else.
 //! - Whatever waits for a side that is away is bounded (`mailbox`), and so is every table.
@@ -14,6 +14,7 @@
 
 mod casters;
 mod model;
+mod new_code;
 mod signals;
 mod tvs;
 
@@ -28,9 +29,10 @@ use crate::clock::WallClock;
 use crate::limits::guesses::Guesses;
 use crate::quota::ByteQuota;
 use model::{Caster, Room, Seat};
+use new_code::RetiredCodes;
 
 pub use super::mailbox::Signal;
-pub use model::{ConnectionId, Departure, Dialect, Join, Notice, Open, Output, Refusal, RoomsConfig, Seated};
+pub use model::{ConnectionId, Departure, Dialect, Join, NewCodeReason, Notice, Open, Output, Refusal, RoomsConfig, Seated};
 
 /// Bytes that wait for clients that are away, in all rooms together. One room has a MiB and a quarter in each direction at most.
 const MAX_WAITING_BYTES: usize = 256 << 20;
@@ -44,6 +46,9 @@ pub struct Rooms<P> {
     /// Who sits where; agrees with the `connection` of the seats.
     seats: HashMap<ConnectionId, (Code, Role)>,
     timers: BTreeSet<(Instant, Code, bool)>,
+    /// When codes change; agrees with `armed` of the rooms.
+    changes: BTreeSet<(Instant, Code)>,
+    retired: RetiredCodes,
     guesses: Guesses,
     waiting: ByteQuota,
     outputs: VecDeque<Output<P>>,
@@ -61,6 +66,8 @@ impl<P> Rooms<P> {
             rooms: HashMap::new(),
             seats: HashMap::new(),
             timers: BTreeSet::new(),
+            changes: BTreeSet::new(),
+            retired: RetiredCodes::default(),
             guesses: Guesses::default(),
             waiting: ByteQuota::new(MAX_WAITING_BYTES),
             outputs: VecDeque::new(),
@@ -71,7 +78,7 @@ impl<P> Rooms<P> {
     ///
     /// # Errors
     /// `NotInRoom`.
-    pub fn handle_leave(&mut self, connection: ConnectionId) -> Result<(), Refusal> {
+    pub fn handle_leave(&mut self, connection: ConnectionId, now: Instant) -> Result<(), Refusal> {
         match self.seats.get(&connection) {
             None => Err(Refusal::NotInRoom),
             Some(&(code, Role::Tv)) => {
@@ -79,7 +86,7 @@ impl<P> Rooms<P> {
                 Ok(())
             }
             Some((_, Role::Caster)) => {
-                self.remove_caster_of(connection, Departure::Left);
+                self.remove_caster_of(connection, Departure::Left, now);
                 Ok(())
             }
         }
@@ -97,6 +104,7 @@ impl<P> Rooms<P> {
         seat.connection = None;
         seat.due = now + self.config.grace;
         self.timers.insert((seat.due, code, role == Role::Tv));
+        self.arm_change(code);
         match role {
             Role::Tv => self.notify_caster(code, Notice::TvAway),
             Role::Caster => self.notify_tv(code, Notice::CasterAway),
@@ -105,10 +113,11 @@ impl<P> Rooms<P> {
 
     /// When [`Self::handle_timeout`] is due.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(due, ..)| *due)
+        let (seat, change) = (self.timers.first().map(|(due, ..)| *due), self.changes.first().map(|(due, _)| *due));
+        seat.into_iter().chain(change).min()
     }
 
-    /// Ends what has been away too long and asks for fresh credentials.
+    /// Ends what has been away too long, asks for fresh credentials and changes codes.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&(due, code, is_tv)) = self.timers.first()
             && due <= now
@@ -123,14 +132,22 @@ impl<P> Rooms<P> {
             } else if is_tv {
                 self.close(code, Departure::Lost);
             } else {
-                self.remove_caster(code, Departure::Lost);
+                self.remove_caster(code, Departure::Lost, now);
             }
         }
+        self.change_due_codes(now);
     }
 
     /// What is to be sent next, in order.
     pub fn poll_output(&mut self) -> Option<Output<P>> {
         self.outputs.pop_front()
+    }
+
+    /// The wall clock has been set: tokens that are made from now on bear its time, and so do the fresh credentials that everybody gets
+    /// who takes them unasked.
+    pub fn handle_clock(&mut self, clock: WallClock) {
+        self.clock = clock;
+        self.handle_new_secret();
     }
 
     /// What signs credentials has changed: everybody who takes them unasked gets fresh ones.
@@ -173,6 +190,7 @@ impl<P> Rooms<P> {
         self.notify_caster(code, Notice::TvLeft { why });
         let Some(room) = self.rooms.remove(&code) else { return };
         self.vacate(code, Role::Tv, &room.tv);
+        self.retire_after_cast(code, &room);
         if let Some(caster) = room.caster {
             self.vacate(code, Role::Caster, &caster.seat);
         }

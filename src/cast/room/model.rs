@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::cast::code::{Code, CodeAlphabet};
+use crate::cast::code::{Code, CodeAlphabet, NewCode};
 use crate::cast::mailbox::{Mailbox, Signal};
 
 /// Names one client connection, for as long as it lives; given by the gateway.
@@ -41,6 +41,8 @@ pub struct RoomsConfig {
     pub guesses: u32,
     /// How long after credentials were issued fresh ones are due.
     pub refresh: Duration,
+    /// When TVs that understand it get a new code.
+    pub new_code: NewCode,
 }
 
 /// A TV that wants a code.
@@ -56,6 +58,10 @@ pub struct Open<'a> {
     pub token: Option<&'a str>,
     /// The page that reconnects still shows the picture.
     pub live: bool,
+    /// A cast was on when the page lost its connection, whether or not its picture still shows.
+    pub casting: bool,
+    /// The front end understands that its code changes.
+    pub announces: bool,
 }
 
 /// A caster that wants to cast.
@@ -98,6 +104,13 @@ pub enum Refusal {
     NoCaster,
     #[error("this belongs to the other side of the room")]
     WrongRole,
+    #[error("somebody is casting to this TV; ask for a new code when the cast has ended")]
+    CastRunning,
+    #[error("this TV got a new code a moment ago; wait before you ask for another")]
+    TooSoon {
+        /// Until it may ask again.
+        wait: Duration,
+    },
     #[error("too many candidates wait for the other side")]
     TooManyWaiting,
     #[error("the other side is away, and as much waits on this server as may; send this again when the other side is back")]
@@ -113,8 +126,29 @@ pub enum Departure {
     TakenOver,
 }
 
+/// Why a TV has a new code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewCodeReason {
+    /// Nobody has cast with the old one for long.
+    Idle,
+    CastEnded,
+    /// The TV asked for it.
+    Asked,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
+    /// To a TV that understands it: its code is another one from now on.
+    CodeChanged {
+        code: Code,
+        resume_token: String,
+        reason: NewCodeReason,
+    },
+    /// To the same: a token for the same code, which says that there was a cast just now.
+    NewToken {
+        code: Code,
+        resume_token: String,
+    },
     /// To a TV.
     CasterJoined {
         username: Option<String>,
@@ -158,10 +192,22 @@ pub(super) struct Seat {
 pub(super) struct Room<P> {
     pub(super) tv: Seat,
     pub(super) tv_token: String,
+    /// The token that the TV came with, where `tv_token` was sent after that and may have been lost.
+    pub(super) shown_token: Option<String>,
     /// SHA-256 of the device token that the TV came with.
     pub(super) device: Option<[u8; 32]>,
     /// The TV named this free code without any proof, so whoever has a proof takes it back.
     pub(super) claimed: bool,
+    /// When the TV first got a code, in Unix seconds.
+    pub(super) since: u64,
+    /// The TV's front end understands that its code changes.
+    pub(super) announces: bool,
+    /// When the code changes, unless something keeps it then.
+    pub(super) change_due: Option<Instant>,
+    /// The one entry in `changes` about this room: `change_due` while nothing keeps the code.
+    pub(super) armed: Option<Instant>,
+    /// When the TV may ask for a new code again.
+    pub(super) may_ask: Option<Instant>,
     pub(super) caster: Option<Caster>,
     /// The TV may still be answering a caster that is gone: what it says is not for the present one before its offer.
     pub(super) answering_another: bool,
@@ -169,6 +215,13 @@ pub(super) struct Room<P> {
     pub(super) reloaded: bool,
     pub(super) to_tv: Mailbox<P>,
     pub(super) to_caster: Mailbox<P>,
+}
+
+impl<P> Room<P> {
+    /// Whether `token` is one that this room's TV was given.
+    pub(super) fn knows_token(&self, token: &str) -> bool {
+        self.tv_token == token || self.shown_token.as_deref() == Some(token)
+    }
 }
 
 pub(super) struct Caster {

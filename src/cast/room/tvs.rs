@@ -20,10 +20,12 @@ impl<P> Rooms<P> {
         let device = open.token.filter(|token| !token.is_empty()).map(|token| Sha256::digest(token).into());
         let wanted = open.code.and_then(|code| Code::parse(code, self.config.alphabet));
         let issued = open.token.and_then(|token| Some((self.key.verify(Role::Tv, token, self.config.alphabet)?, token)));
-        let claim = issued.map(|(issued, _)| issued.code).or(wanted);
+        let named = issued.map(|(issued, _)| issued.code).or(wanted);
+        let retired = named.and_then(|code| self.retired.reason(&code));
+        let claim = named.filter(|_| retired.is_none());
         let live = claim.and_then(|code| self.rooms.get(&code));
         let proved = live.is_some_and(|room| match issued {
-            Some((_, token)) => room.tv_token == token,
+            Some((_, token)) => room.knows_token(token),
             None => device.is_some() && room.device == device,
         });
         let free = live.is_none() || (issued.is_some() && live.is_some_and(|room| room.claimed));
@@ -33,6 +35,7 @@ impl<P> Rooms<P> {
                 // It came in with a new code and now asks for the one it had before (TV_REGISTER, then TV_GETINFO).
                 let moves = claim.is_some_and(|claim| claim != code) && (proved || free);
                 if !moves || self.rooms[&code].caster.is_some() {
+                    self.announces(code, open.announces, retired);
                     return Ok(self.seated_tv(code, true));
                 }
                 self.close(code, Departure::Left);
@@ -42,7 +45,8 @@ impl<P> Rooms<P> {
         if let Some(code) = claim {
             if proved {
                 self.resume_tv(code, open, now);
-                return Ok(self.seated_tv(code, true));
+                let current = self.changed_if_due(code, now);
+                return Ok(self.seated_tv(current, current == code));
             }
             if free {
                 if self.rooms.contains_key(&code) {
@@ -59,7 +63,8 @@ impl<P> Rooms<P> {
         if self.rooms.len() >= self.config.max_rooms {
             return Err(Refusal::ServerFull);
         }
-        let times = Times::new(self.clock.unix_seconds(now));
+        let present = self.clock.unix_seconds(now);
+        let times = Times { since: issued.map_or(present, |(issued, _)| issued.times.since), made: present };
         let (code, tv_token, resumed) = match (claim.filter(|_| free), issued) {
             // Ours from before a restart, or from before the grace ended: the code and the token stay what they were.
             (Some(code), Some((_, token))) => (code, token.to_owned(), true),
@@ -72,12 +77,19 @@ impl<P> Rooms<P> {
             }
         };
         let claimed = issued.is_none() && claim == Some(code);
+        let change_due = self.due_at_open(&open, issued.filter(|_| resumed).map_or(times, |(issued, _)| issued.times), now);
         let tv = self.seat(code, Role::Tv, open.connection, open.dialect, now);
         let room = Room {
             tv,
             tv_token,
+            shown_token: None,
             device: device.filter(|_| issued.is_none()),
             claimed,
+            since: times.since,
+            announces: false,
+            change_due,
+            armed: None,
+            may_ask: None,
             caster: None,
             answering_another: false,
             reloaded: false,
@@ -85,7 +97,12 @@ impl<P> Rooms<P> {
             to_caster: Mailbox::default(),
         };
         self.rooms.insert(code, room);
-        Ok(self.seated_tv(code, resumed))
+        if issued.is_some_and(|(issued, _)| resumed && issued.times == Times::LONG_AGO) {
+            self.renew_token(code, now);
+        }
+        self.announces(code, open.announces, retired);
+        let current = self.changed_if_due(code, now);
+        Ok(self.seated_tv(current, resumed && current == code))
     }
 
     /// Whether `token` is a TV's resume token of ours: its bearer is no stranger.
@@ -93,14 +110,14 @@ impl<P> Rooms<P> {
         self.key.verify(Role::Tv, token, self.config.alphabet).is_some()
     }
 
-    fn seated_tv(&self, code: Code, resumed: bool) -> Seated {
+    pub(super) fn seated_tv(&self, code: Code, resumed: bool) -> Seated {
         Seated { code, resume_token: self.rooms[&code].tv_token.clone(), resumed }
     }
 
-    fn unused_code(&mut self) -> Code {
+    pub(super) fn unused_code(&mut self) -> Code {
         loop {
             let code = Code::random(self.config.alphabet, &mut self.rng);
-            if !self.rooms.contains_key(&code) {
+            if !self.rooms.contains_key(&code) && self.retired.reason(&code).is_none() {
                 return code;
             }
         }
@@ -109,6 +126,8 @@ impl<P> Rooms<P> {
     fn resume_tv(&mut self, code: Code, open: Open<'_>, now: Instant) {
         let seat = self.seat(code, Role::Tv, open.connection, open.dialect, now);
         let room = self.rooms.get_mut(&code).expect("the caller looked it up");
+        room.announces = open.announces;
+        room.shown_token.take_if(|_| open.token == Some(&room.tv_token));
         let old = std::mem::replace(&mut room.tv, seat);
         let kept = room.tv.due;
         self.vacate(code, Role::Tv, &old);
@@ -133,6 +152,7 @@ impl<P> Rooms<P> {
             }
             None => {}
         }
+        self.arm_change(code);
         self.flush(code);
     }
 
