@@ -144,8 +144,10 @@ impl App {
         let (certified, traffic) = (certificates.clone(), signaling.traffic());
         let mut probes = vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
         if let Some(certificates) = certificates.clone() {
-            probes
-                .push(Probe { name: "certificate", ready: Box::new(move || certificates.current().is_valid(SystemTime::now())) });
+            probes.push(Probe {
+                name: "certificate",
+                ready: Box::new(move || certificates.current().is_usable(SystemTime::now())),
+            });
         }
         let public_url = config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
         let api = Api {
