@@ -16,6 +16,7 @@ const LAYERS: [(&str, u8); 54] = [
     ("cast::code", 0),
     ("cast::mailbox", 0),
     ("cast::room", 0),
+    ("clock", 0),
     ("limits::guesses", 0),
     ("limits::ip_prefix", 0),
     ("limits::shares", 0),

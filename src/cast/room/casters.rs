@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Rooms;
 use super::model::{Caster, ConnectionId, Departure, Join, Notice, Output, Refusal, Seated};
-use crate::cast::code::{Code, Role};
+use crate::cast::code::{Code, Role, Times};
 use crate::cast::mailbox::Mailbox;
 
 impl<P> Rooms<P> {
@@ -20,7 +20,7 @@ impl<P> Rooms<P> {
             return Err(Refusal::WrongRole);
         }
         let code = Code::parse(join.code, self.config.alphabet);
-        let issued = |token| self.key.verify(Role::Caster, token, self.config.alphabet);
+        let issued = |token| self.key.verify(Role::Caster, token, self.config.alphabet).map(|issued| issued.code);
         let proved = join.token.filter(|token| code.is_some() && issued(token) == code);
         if proved.is_none()
             && let Some(wait) = self.guesses.blocked_for(join.from, self.config.guesses, now)
@@ -47,7 +47,7 @@ impl<P> Rooms<P> {
         self.replace_caster(code, join.connection, its_own);
         let token = match proved.filter(|_| its_own) {
             Some(token) => token.to_owned(),
-            None => self.key.issue(Role::Caster, code, &mut self.rng),
+            None => self.key.issue(Role::Caster, code, Times::new(self.clock.unix_seconds(now)), &mut self.rng),
         };
         let username = join.username.map(str::to_owned);
         let seat = self.seat(code, Role::Caster, join.connection, join.dialect, now);
@@ -84,7 +84,7 @@ impl<P> Rooms<P> {
     /// Whether `token` is a resume token of ours for casting to `code`.
     pub fn knows_caster(&self, token: &str, code: &str) -> bool {
         let code = Code::parse(code, self.config.alphabet);
-        code.is_some() && self.key.verify(Role::Caster, token, self.config.alphabet) == code
+        code.is_some() && self.key.verify(Role::Caster, token, self.config.alphabet).map(|issued| issued.code) == code
     }
 
     /// Makes way for a caster: `its_own` seat moves over silently, somebody else is told and the TV too.

@@ -24,6 +24,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::code::{Code, Role, TokenKey};
+use crate::clock::WallClock;
 use crate::limits::guesses::Guesses;
 use crate::quota::ByteQuota;
 use model::{Caster, Room, Seat};
@@ -37,6 +38,7 @@ const MAX_WAITING_BYTES: usize = 256 << 20;
 pub struct Rooms<P> {
     config: RoomsConfig,
     key: TokenKey,
+    clock: WallClock,
     rng: StdRng,
     rooms: HashMap<Code, Room<P>>,
     /// Who sits where; agrees with the `connection` of the seats.
@@ -48,11 +50,13 @@ pub struct Rooms<P> {
 }
 
 impl<P> Rooms<P> {
-    /// `key` signs resume tokens and should survive restarts; `seed` is for codes and tokens and must be unpredictable.
-    pub fn new(config: RoomsConfig, key: TokenKey, seed: [u8; 32]) -> Self {
+    /// `key` signs resume tokens and should survive restarts; `seed` is for codes and tokens and must be unpredictable; `clock`
+    /// dates tokens.
+    pub fn new(config: RoomsConfig, key: TokenKey, seed: [u8; 32], clock: WallClock) -> Self {
         Self {
             config,
             key,
+            clock,
             rng: StdRng::from_seed(seed),
             rooms: HashMap::new(),
             seats: HashMap::new(),

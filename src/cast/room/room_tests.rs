@@ -1,10 +1,10 @@
 //! Transcripts: who says what, when, and what everybody hears, with a clock of our own.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::cast::code::CodeAlphabet;
+use crate::cast::code::{CodeAlphabet, Times};
 
 const TV: ConnectionId = 1;
 const CASTER: ConnectionId = 2;
@@ -12,6 +12,11 @@ const SECOND: ConnectionId = 3;
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 5));
 const GRACE: Duration = Duration::from_secs(60);
 const REFRESH: Duration = Duration::from_secs(600);
+
+/// So many seconds after the transcripts begin.
+fn wall(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
+}
 
 struct World {
     rooms: Rooms<&'static str>,
@@ -33,13 +38,14 @@ impl World {
             refresh: REFRESH,
         };
         change(&mut config);
-        Self { rooms: Rooms::new(config, TokenKey::new([7; 32]), [9; 32]), now: Instant::now() }
+        let now = Instant::now();
+        Self { rooms: Rooms::new(config, TokenKey::new([7; 32]), [9; 32], WallClock::new(now, wall(0))), now }
     }
 
     /// The same server after a restart: the key is the same, the rooms are gone.
     fn restart(&mut self) {
         let config = self.rooms.config;
-        self.rooms = Rooms::new(config, TokenKey::new([7; 32]), [10; 32]);
+        self.rooms = Rooms::new(config, TokenKey::new([7; 32]), [10; 32], self.rooms.clock);
     }
 
     fn open(&mut self, connection: ConnectionId, token: Option<&str>) -> Seated {
@@ -602,4 +608,21 @@ fn what_waits_is_bounded_over_all_rooms_and_what_is_delivered_is_not() {
     assert_eq!(world.heard(), ["90001 < Offer(\"offer\")"]);
     world.wait(GRACE);
     assert_eq!(world.rooms.waiting.held(), 0, "what waited went with its rooms");
+}
+
+#[test]
+fn tokens_say_since_when_and_say_it_still_after_a_restart() {
+    let mut world = World::new();
+    let first = world.now;
+    let (tv, caster) = world.cast();
+    world.wait(Duration::from_secs(1000));
+    world.restart();
+    let again = world.open(TV, Some(&tv.resume_token));
+    world.join_with(CASTER, tv.code.as_str(), Some(&caster.resume_token)).expect("its code is live again");
+    assert_eq!(again.resume_token, tv.resume_token);
+    let times = Times::new(world.rooms.clock.unix_seconds(first));
+    for (role, token) in [(Role::Tv, &again.resume_token), (Role::Caster, &caster.resume_token)] {
+        let issued = world.rooms.key.verify(role, token, CodeAlphabet::Letters).expect("genuine");
+        assert_eq!((issued.code, issued.times), (tv.code, times), "{role:?}");
+    }
 }

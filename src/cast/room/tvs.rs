@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Rooms;
 use super::model::{Caster, Departure, Dialect, Notice, Open, Output, Refusal, Room, Seat, Seated};
-use crate::cast::code::{Code, Role};
+use crate::cast::code::{Code, Role, Times};
 use crate::cast::mailbox::Mailbox;
 
 impl<P> Rooms<P> {
@@ -20,7 +20,7 @@ impl<P> Rooms<P> {
         let device = open.token.filter(|token| !token.is_empty()).map(|token| Sha256::digest(token).into());
         let wanted = open.code.and_then(|code| Code::parse(code, self.config.alphabet));
         let issued = open.token.and_then(|token| Some((self.key.verify(Role::Tv, token, self.config.alphabet)?, token)));
-        let claim = issued.map(|(code, _)| code).or(wanted);
+        let claim = issued.map(|(issued, _)| issued.code).or(wanted);
         let live = claim.and_then(|code| self.rooms.get(&code));
         let proved = live.is_some_and(|room| match issued {
             Some((_, token)) => room.tv_token == token,
@@ -59,13 +59,16 @@ impl<P> Rooms<P> {
         if self.rooms.len() >= self.config.max_rooms {
             return Err(Refusal::ServerFull);
         }
+        let times = Times::new(self.clock.unix_seconds(now));
         let (code, tv_token, resumed) = match (claim.filter(|_| free), issued) {
             // Ours from before a restart, or from before the grace ended: the code and the token stay what they were.
             (Some(code), Some((_, token))) => (code, token.to_owned(), true),
-            (Some(code), None) if open.dialect == Dialect::B => (code, self.key.issue(Role::Tv, code, &mut self.rng), false),
+            (Some(code), None) if open.dialect == Dialect::B => {
+                (code, self.key.issue(Role::Tv, code, times, &mut self.rng), false)
+            }
             _ => {
                 let code = self.unused_code();
-                (code, self.key.issue(Role::Tv, code, &mut self.rng), false)
+                (code, self.key.issue(Role::Tv, code, times, &mut self.rng), false)
             }
         };
         let claimed = issued.is_none() && claim == Some(code);
