@@ -1,6 +1,7 @@
 //! What a client may ask for: how often (`rate`), how much at once (`concurrency`), how often wrongly (`guesses`), who gives way to
 //! whom (`shares`), and what counts as one client (`ip_prefix`).
 
+pub mod bucket;
 pub mod concurrency;
 pub mod guesses;
 pub mod ip_prefix;

@@ -14,9 +14,10 @@ impl<P> Rooms<P> {
     ///
     /// # Errors
     /// `UnknownCode` (counted per address, unless the caster proves that it had the code from us), `TooManyAttempts`,
-    /// `RoomFull`; `WrongRole` for a connection that is a TV.
+    /// `TooOften` (with a proof; without one the gateway counts them per address), `RoomFull`; `WrongRole` for a connection that is a TV.
     pub fn handle_join(&mut self, join: Join<'_>, now: Instant) -> Result<Seated, Refusal> {
-        if let Some((_, Role::Tv)) = self.seats.get(&join.connection) {
+        let is_tv = matches!(self.seats.get(&join.connection), Some((_, Role::Tv)));
+        if is_tv || self.arrivals.contains(join.connection) {
             return Err(Refusal::WrongRole);
         }
         let code = Code::parse(join.code, self.config.alphabet);
@@ -27,12 +28,15 @@ impl<P> Rooms<P> {
         {
             return Err(Refusal::TooManyAttempts { wait });
         }
-        let Some((code, room)) = code.and_then(|code| Some((code, self.rooms.get(&code)?))) else {
+        let Some((code, room)) = code.and_then(|code| Some((code, self.rooms.get_mut(&code)?))) else {
             if proved.is_none() {
                 self.guesses.record(join.from, now);
             }
             return Err(Refusal::UnknownCode);
         };
+        if proved.is_some() {
+            room.caster_moves.take(now).map_err(|wait| Refusal::TooOften { wait })?;
+        }
         let its_own = proved.is_some_and(|token| room.caster.as_ref().is_none_or(|caster| caster.token == token));
         if room.caster.as_ref().is_some_and(|caster| caster.seat.connection == Some(join.connection)) {
             return Ok(self.join_again(code, &join));
@@ -42,7 +46,7 @@ impl<P> Rooms<P> {
         }
         // A seat in another room is given up only now that this one is certain.
         if self.seats.get(&join.connection).is_some_and(|(elsewhere, _)| *elsewhere != code) {
-            self.remove_caster_of(join.connection, Departure::Left);
+            self.remove_caster_of(join.connection, Departure::Left, now);
         }
         self.replace_caster(code, join.connection, its_own);
         let token = match proved.filter(|_| its_own) {
@@ -60,6 +64,7 @@ impl<P> Rooms<P> {
             room.to_tv = Mailbox::default();
             room.to_caster = Mailbox::default();
         }
+        self.rank(code, now);
         self.notify_tv(code, Notice::CasterJoined { username, resumed: its_own });
         if !tv_is_there {
             self.notify_caster(code, Notice::TvAway);
@@ -101,13 +106,13 @@ impl<P> Rooms<P> {
         }
     }
 
-    pub(super) fn remove_caster_of(&mut self, connection: ConnectionId, why: Departure) {
+    pub(super) fn remove_caster_of(&mut self, connection: ConnectionId, why: Departure, now: Instant) {
         if let Some(&(code, Role::Caster)) = self.seats.get(&connection) {
-            self.remove_caster(code, why);
+            self.remove_caster(code, why, now);
         }
     }
 
-    pub(super) fn remove_caster(&mut self, code: Code, why: Departure) {
+    pub(super) fn remove_caster(&mut self, code: Code, why: Departure, now: Instant) {
         let room = self.rooms.get_mut(&code).expect("a caster is in a live room");
         let Some(caster) = room.caster.take() else { return };
         room.answering_another |= room.to_caster.is_open();
@@ -115,6 +120,7 @@ impl<P> Rooms<P> {
         room.to_tv = Mailbox::default();
         room.to_caster = Mailbox::default();
         self.vacate(code, Role::Caster, &caster.seat);
+        self.rank(code, now);
         self.notify_tv(code, Notice::CasterLeft { username: caster.username, why });
     }
 }

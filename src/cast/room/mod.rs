@@ -8,17 +8,20 @@
 //! - A code is live from `handle_open` until its TV leaves or its grace ends, and nothing but the TV's resume token (or the
 //!   device token it came with) takes it over.
 //! - A connection has at most one seat. Signals go from a caster's seat to its TV's and back, never anywhere else.
-//! - Whatever waits for a side that is away is bounded (`mailbox`), and so is every table.
+//! - Whatever waits for a side that is away is bounded (`mailbox`), and so is every table: TVs in all and by address (`places`), and
+//!   those that wait for a code (`arrivals`).
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+mod arrivals;
 mod casters;
 mod model;
+mod places;
 mod signals;
 mod tvs;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -27,13 +30,19 @@ use super::code::{Code, Role, TokenKey};
 use crate::clock::WallClock;
 use crate::limits::guesses::Guesses;
 use crate::quota::ByteQuota;
+use arrivals::Arrivals;
 use model::{Caster, Room, Seat};
+use places::Places;
 
 pub use super::mailbox::Signal;
-pub use model::{ConnectionId, Departure, Dialect, Join, Notice, Open, Output, Refusal, RoomsConfig, Seated};
+pub use model::{ConnectionId, Departure, Dialect, Full, Join, Notice, Open, Opened, Output, Refusal, RoomsConfig, Seated};
 
 /// Bytes that wait for clients that are away, in all rooms together. One room has a MiB and a quarter in each direction at most.
 const MAX_WAITING_BYTES: usize = 256 << 20;
+
+/// How often the TV of a room may come back or ask again, and casters may join with a proof: so often at once, and once more each
+/// interval. Everybody in the room hears of each.
+const MOVES: (u32, Duration) = (20, Duration::from_secs(1));
 
 pub struct Rooms<P> {
     config: RoomsConfig,
@@ -44,6 +53,10 @@ pub struct Rooms<P> {
     /// Who sits where; agrees with the `connection` of the seats.
     seats: HashMap<ConnectionId, (Code, Role)>,
     timers: BTreeSet<(Instant, Code, bool)>,
+    places: Places,
+    arrivals: Arrivals,
+    /// TVs that made way, ever.
+    evicted: u64,
     guesses: Guesses,
     waiting: ByteQuota,
     outputs: VecDeque<Output<P>>,
@@ -61,6 +74,9 @@ impl<P> Rooms<P> {
             rooms: HashMap::new(),
             seats: HashMap::new(),
             timers: BTreeSet::new(),
+            places: Places::new(config.max_rooms),
+            arrivals: Arrivals::new(),
+            evicted: 0,
             guesses: Guesses::default(),
             waiting: ByteQuota::new(MAX_WAITING_BYTES),
             outputs: VecDeque::new(),
@@ -71,15 +87,16 @@ impl<P> Rooms<P> {
     ///
     /// # Errors
     /// `NotInRoom`.
-    pub fn handle_leave(&mut self, connection: ConnectionId) -> Result<(), Refusal> {
+    pub fn handle_leave(&mut self, connection: ConnectionId, now: Instant) -> Result<(), Refusal> {
         match self.seats.get(&connection) {
+            None if self.arrivals.remove(connection) => Ok(()),
             None => Err(Refusal::NotInRoom),
             Some(&(code, Role::Tv)) => {
                 self.close(code, Departure::Left);
                 Ok(())
             }
             Some((_, Role::Caster)) => {
-                self.remove_caster_of(connection, Departure::Left);
+                self.remove_caster_of(connection, Departure::Left, now);
                 Ok(())
             }
         }
@@ -87,6 +104,7 @@ impl<P> Rooms<P> {
 
     /// A connection is gone; its seat is kept for the grace period.
     pub fn handle_drop(&mut self, connection: ConnectionId, now: Instant) {
+        self.arrivals.remove(connection);
         let Some((code, role)) = self.seats.remove(&connection) else { return };
         let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
         let seat = match role {
@@ -97,6 +115,7 @@ impl<P> Rooms<P> {
         seat.connection = None;
         seat.due = now + self.config.grace;
         self.timers.insert((seat.due, code, role == Role::Tv));
+        self.rank(code, now);
         match role {
             Role::Tv => self.notify_caster(code, Notice::TvAway),
             Role::Caster => self.notify_tv(code, Notice::CasterAway),
@@ -105,10 +124,10 @@ impl<P> Rooms<P> {
 
     /// When [`Self::handle_timeout`] is due.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(due, ..)| *due)
+        self.timers.first().map(|(due, ..)| *due).into_iter().chain(self.arrivals.due()).min()
     }
 
-    /// Ends what has been away too long and asks for fresh credentials.
+    /// Ends what has been away too long, asks for fresh credentials, and gives codes to TVs that waited.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&(due, code, is_tv)) = self.timers.first()
             && due <= now
@@ -123,9 +142,10 @@ impl<P> Rooms<P> {
             } else if is_tv {
                 self.close(code, Departure::Lost);
             } else {
-                self.remove_caster(code, Departure::Lost);
+                self.remove_caster(code, Departure::Lost, now);
             }
         }
+        self.serve_arrivals(now);
     }
 
     /// What is to be sent next, in order.
@@ -152,6 +172,11 @@ impl<P> Rooms<P> {
         self.rooms.is_empty()
     }
 
+    /// How many TVs wait for a code, and how many ever made way for another one.
+    pub fn waiting_and_evicted(&self) -> (usize, u64) {
+        (self.arrivals.len(), self.evicted)
+    }
+
     /// Seats a connection and starts the clock of its credentials.
     fn seat(&mut self, code: Code, role: Role, connection: ConnectionId, dialect: Dialect, now: Instant) -> Seat {
         self.seats.insert(connection, (code, role));
@@ -172,6 +197,7 @@ impl<P> Rooms<P> {
     fn close(&mut self, code: Code, why: Departure) {
         self.notify_caster(code, Notice::TvLeft { why });
         let Some(room) = self.rooms.remove(&code) else { return };
+        self.places.leave(&room.entry);
         self.vacate(code, Role::Tv, &room.tv);
         if let Some(caster) = room.caster {
             self.vacate(code, Role::Caster, &caster.seat);
