@@ -423,8 +423,8 @@ impl App {
             }
         };
 
-        let (tvs, clients) = gateway.counts();
-        tracing::info!(tvs, clients, allocations = relay.allocations(), "stopping");
+        let casts = gateway.counts();
+        tracing::info!(casts.tvs, casts.clients, allocations = relay.allocations(), "stopping");
         relay_alive.store(false, Ordering::Relaxed);
         gateway.announce_shutdown();
         relay.stop(config.drain).await;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 54] = [
+const LAYERS: [(&str, u8); 56] = [
     ("apprtc::message", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
@@ -17,8 +17,10 @@ const LAYERS: [(&str, u8); 54] = [
     ("cast::mailbox", 0),
     ("cast::room", 0),
     ("clock", 0),
+    ("limits::bucket", 0),
     ("limits::guesses", 0),
     ("limits::ip_prefix", 0),
+    ("limits::shares", 0),
     ("limits::wait", 0),
     ("multiconnection::broadcast", 0),
     ("multiconnection::room", 0),

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::code::CODE_LENGTH;
-use super::room::{Departure, Dialect, NewCodeReason, Notice, Refusal, Seated, Signal};
+use super::room::{Departure, Dialect, Full, NewCodeReason, Notice, Refusal, Seated, Signal};
 use crate::limits::wait;
 use crate::packet::Payload;
 use crate::size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
@@ -23,6 +23,9 @@ pub use content::Content;
 
 /// Characters of a user name or a token at most.
 const MAX_TEXT: usize = 512;
+
+/// Seconds that a TV is told to wait where too many wait already.
+const TOO_MANY_TVS_WAIT: u64 = 10;
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -75,6 +78,17 @@ impl Entry {
         match self {
             Self::TvInit | Self::JoinRoom => Dialect::A,
             Self::TvRegister | Self::TvGetInfo | Self::ConnectToTv => Dialect::B,
+        }
+    }
+
+    /// Its name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TvInit => "TV_INIT",
+            Self::TvRegister => "TV_REGISTER",
+            Self::TvGetInfo => "TV_GETINFO",
+            Self::JoinRoom => "JOIN_ROOM",
+            Self::ConnectToTv => "CONNECT_TO_TV",
         }
     }
 
@@ -139,21 +153,21 @@ impl From<Refusal> for Failure {
         let code = match refusal {
             Refusal::UnknownCode => "unknown_code",
             Refusal::RoomFull => "room_full",
-            Refusal::ServerFull => "server_full",
+            Refusal::TooManyTvs => "server_full",
+            Refusal::TooOften { .. } => "rate_limited",
             Refusal::TooManyAttempts { .. } => "too_many_attempts",
             Refusal::NotInRoom => "not_in_room",
             Refusal::NoCaster => "no_caster",
             Refusal::WrongRole => "wrong_role",
             Refusal::CastRunning => "cast_running",
-            Refusal::TooSoon { .. } => "rate_limited",
             Refusal::TooManyWaiting => "too_many_candidates",
             Refusal::NoSpace => "server_full",
         };
         let retry_after = match refusal {
-            Refusal::TooManyAttempts { wait } | Refusal::TooSoon { wait } => Some(wait::seconds(wait)),
+            Refusal::TooManyAttempts { wait } | Refusal::TooOften { wait } => Some(wait::seconds(wait)),
+            Refusal::TooManyTvs => Some(TOO_MANY_TVS_WAIT),
             Refusal::UnknownCode
             | Refusal::RoomFull
-            | Refusal::ServerFull
             | Refusal::NotInRoom
             | Refusal::NoCaster
             | Refusal::WrongRole
@@ -334,6 +348,7 @@ pub fn announcements(dialect: Dialect, notice: &Notice) -> Vec<(&'static str, Op
         Departure::Left => "left",
         Departure::Lost => "lost",
         Departure::TakenOver => "taken_over",
+        Departure::Evicted => "evicted",
     };
     let name = |username: &Option<String>| username.clone().unwrap_or_else(|| ANONYMOUS.to_owned());
     match (dialect, notice) {
@@ -367,7 +382,33 @@ pub fn announcements(dialect: Dialect, notice: &Notice) -> Vec<(&'static str, Op
         (Dialect::A | Dialect::B, Notice::NewToken { code, resume_token }) => {
             vec![("RESUME_TOKEN", Some(json!({"role": "tv", "code": code.as_str(), "resumeToken": resume_token})))]
         }
+        (Dialect::A | Dialect::B, Notice::Waits { why }) => {
+            vec![("TV_WAITING", Some(waiting(full_code(*why), &why.to_string())))]
+        }
+        (Dialect::A | Dialect::B, Notice::Evicted) => {
+            let event = if dialect == Dialect::A { Entry::TvInit } else { Entry::TvGetInfo };
+            let error = json!({"code": "evicted", "message": EVICTED});
+            vec![
+                ("CAST_ERROR", Some(json!({"event": event.name(), "error": error}))),
+                ("TV_WAITING", Some(waiting("evicted", EVICTED))),
+            ]
+        }
         (Dialect::A | Dialect::B, Notice::Credentials) => Vec::new(),
+    }
+}
+
+const EVICTED: &str = "this server has as many TVs as it may have, and another one got the place of this one, which gets a new code when there is a place";
+
+/// What a TV hears that has no code yet, and has one later.
+fn waiting(code: &str, message: &str) -> Value {
+    json!({"code": code, "message": message})
+}
+
+const fn full_code(why: Full) -> &'static str {
+    match why {
+        Full::Address { .. } => "address_full",
+        Full::Site { .. } => "site_full",
+        Full::Server { .. } => "server_full",
     }
 }
 
@@ -412,14 +453,9 @@ pub fn refusal(entry: Entry, failure: &Failure) -> Option<(&'static str, Value)>
 
 /// The entry that an event name stands for; needed where its arguments could not be read.
 pub fn entry(event: &str) -> Option<Entry> {
-    match event {
-        "TV_INIT" => Some(Entry::TvInit),
-        "TV_REGISTER" => Some(Entry::TvRegister),
-        "TV_GETINFO" => Some(Entry::TvGetInfo),
-        "JOIN_ROOM" => Some(Entry::JoinRoom),
-        "CONNECT_TO_TV" => Some(Entry::ConnectToTv),
-        _ => None,
-    }
+    [Entry::TvInit, Entry::TvRegister, Entry::TvGetInfo, Entry::JoinRoom, Entry::ConnectToTv]
+        .into_iter()
+        .find(|entry| entry.name() == event)
 }
 
 #[cfg(test)]

@@ -14,9 +14,10 @@ impl<P> Rooms<P> {
     ///
     /// # Errors
     /// `UnknownCode` (counted per address, unless the caster proves that it had the code from us), `TooManyAttempts`,
-    /// `RoomFull`; `WrongRole` for a connection that is a TV.
+    /// `TooOften` (with a proof; without one the gateway counts them per address), `RoomFull`; `WrongRole` for a connection that is a TV.
     pub fn handle_join(&mut self, join: Join<'_>, now: Instant) -> Result<Seated, Refusal> {
-        if let Some((_, Role::Tv)) = self.seats.get(&join.connection) {
+        let is_tv = matches!(self.seats.get(&join.connection), Some((_, Role::Tv)));
+        if is_tv || self.arrivals.contains(join.connection) {
             return Err(Refusal::WrongRole);
         }
         let code = Code::parse(join.code, self.config.alphabet);
@@ -27,12 +28,15 @@ impl<P> Rooms<P> {
         {
             return Err(Refusal::TooManyAttempts { wait });
         }
-        let Some((code, room)) = code.and_then(|code| Some((code, self.rooms.get(&code)?))) else {
+        let Some((code, room)) = code.and_then(|code| Some((code, self.rooms.get_mut(&code)?))) else {
             if proved.is_none() {
                 self.guesses.record(join.from, now);
             }
             return Err(Refusal::UnknownCode);
         };
+        if proved.is_some() {
+            room.caster_moves.take(now).map_err(|wait| Refusal::TooOften { wait })?;
+        }
         let its_own = proved.is_some_and(|token| room.caster.as_ref().is_none_or(|caster| caster.token == token));
         if room.caster.as_ref().is_some_and(|caster| caster.seat.connection == Some(join.connection)) {
             return Ok(self.join_again(code, &join));
@@ -61,6 +65,7 @@ impl<P> Rooms<P> {
             room.to_caster = Mailbox::default();
         }
         self.arm_change(code);
+        self.rank(code, now);
         self.notify_tv(code, Notice::CasterJoined { username, resumed: its_own });
         if !tv_is_there {
             self.notify_caster(code, Notice::TvAway);
@@ -116,6 +121,7 @@ impl<P> Rooms<P> {
         room.to_tv = Mailbox::default();
         room.to_caster = Mailbox::default();
         self.vacate(code, Role::Caster, &caster.seat);
+        self.rank(code, now);
         self.notify_tv(code, Notice::CasterLeft { username: caster.username, why });
         self.cast_ended(code, now);
     }

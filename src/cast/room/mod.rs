@@ -5,21 +5,25 @@
 //! [`Rooms::handle_timeout`] is due.
 //!
 //! Invariants:
-//! - A code is live from `handle_open` until its TV leaves, its grace ends or the code changes (`new_code`), and nothing but the TV's resume token (or the
+//! - A code is live from `handle_open` until its TV leaves, its grace ends or the code changes (`new_code`), and nothing but the TV's
+//!   resume token (or the
 //!   device token it came with) takes it over.
 //! - A connection has at most one seat. Signals go from a caster's seat to its TV's and back, never anywhere else.
-//! - Whatever waits for a side that is away is bounded (`mailbox`), and so is every table.
+//! - Whatever waits for a side that is away is bounded (`mailbox`), and so is every table: TVs in all and by address (`places`), and
+//!   those that wait for a code (`arrivals`).
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+mod arrivals;
 mod casters;
 mod model;
 mod new_code;
+mod places;
 mod signals;
 mod tvs;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -28,14 +32,22 @@ use super::code::{Code, Role, TokenKey};
 use crate::clock::WallClock;
 use crate::limits::guesses::Guesses;
 use crate::quota::ByteQuota;
+use arrivals::Arrivals;
 use model::{Caster, Room, Seat};
 use new_code::RetiredCodes;
+use places::Places;
 
 pub use super::mailbox::Signal;
-pub use model::{ConnectionId, Departure, Dialect, Join, NewCodeReason, Notice, Open, Output, Refusal, RoomsConfig, Seated};
+pub use model::{
+    ConnectionId, Departure, Dialect, Full, Join, NewCodeReason, Notice, Open, Opened, Output, Refusal, RoomsConfig, Seated,
+};
 
 /// Bytes that wait for clients that are away, in all rooms together. One room has a MiB and a quarter in each direction at most.
 const MAX_WAITING_BYTES: usize = 256 << 20;
+
+/// How often the TV of a room may come back or ask again, and casters may join with a proof: so often at once, and once more each
+/// interval. Everybody in the room hears of each.
+const MOVES: (u32, Duration) = (20, Duration::from_secs(1));
 
 pub struct Rooms<P> {
     config: RoomsConfig,
@@ -49,6 +61,10 @@ pub struct Rooms<P> {
     /// When codes change; agrees with `armed` of the rooms.
     changes: BTreeSet<(Instant, Code)>,
     retired: RetiredCodes,
+    places: Places,
+    arrivals: Arrivals,
+    /// TVs that made way, ever.
+    evicted: u64,
     guesses: Guesses,
     waiting: ByteQuota,
     outputs: VecDeque<Output<P>>,
@@ -68,6 +84,9 @@ impl<P> Rooms<P> {
             timers: BTreeSet::new(),
             changes: BTreeSet::new(),
             retired: RetiredCodes::default(),
+            places: Places::new(config.max_rooms),
+            arrivals: Arrivals::new(),
+            evicted: 0,
             guesses: Guesses::default(),
             waiting: ByteQuota::new(MAX_WAITING_BYTES),
             outputs: VecDeque::new(),
@@ -80,6 +99,7 @@ impl<P> Rooms<P> {
     /// `NotInRoom`.
     pub fn handle_leave(&mut self, connection: ConnectionId, now: Instant) -> Result<(), Refusal> {
         match self.seats.get(&connection) {
+            None if self.arrivals.remove(connection) => Ok(()),
             None => Err(Refusal::NotInRoom),
             Some(&(code, Role::Tv)) => {
                 self.close(code, Departure::Left);
@@ -94,6 +114,7 @@ impl<P> Rooms<P> {
 
     /// A connection is gone; its seat is kept for the grace period.
     pub fn handle_drop(&mut self, connection: ConnectionId, now: Instant) {
+        self.arrivals.remove(connection);
         let Some((code, role)) = self.seats.remove(&connection) else { return };
         let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
         let seat = match role {
@@ -105,6 +126,7 @@ impl<P> Rooms<P> {
         seat.due = now + self.config.grace;
         self.timers.insert((seat.due, code, role == Role::Tv));
         self.arm_change(code);
+        self.rank(code, now);
         match role {
             Role::Tv => self.notify_caster(code, Notice::TvAway),
             Role::Caster => self.notify_tv(code, Notice::CasterAway),
@@ -114,10 +136,10 @@ impl<P> Rooms<P> {
     /// When [`Self::handle_timeout`] is due.
     pub fn next_timeout(&self) -> Option<Instant> {
         let (seat, change) = (self.timers.first().map(|(due, ..)| *due), self.changes.first().map(|(due, _)| *due));
-        seat.into_iter().chain(change).min()
+        seat.into_iter().chain(change).chain(self.arrivals.due()).min()
     }
 
-    /// Ends what has been away too long, asks for fresh credentials and changes codes.
+    /// Ends what has been away too long, asks for fresh credentials, changes codes, and gives codes to TVs that waited.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&(due, code, is_tv)) = self.timers.first()
             && due <= now
@@ -136,6 +158,7 @@ impl<P> Rooms<P> {
             }
         }
         self.change_due_codes(now);
+        self.serve_arrivals(now);
     }
 
     /// What is to be sent next, in order.
@@ -169,6 +192,11 @@ impl<P> Rooms<P> {
         self.rooms.is_empty()
     }
 
+    /// How many TVs wait for a code, and how many ever made way for another one.
+    pub fn waiting_and_evicted(&self) -> (usize, u64) {
+        (self.arrivals.len(), self.evicted)
+    }
+
     /// Seats a connection and starts the clock of its credentials.
     fn seat(&mut self, code: Code, role: Role, connection: ConnectionId, dialect: Dialect, now: Instant) -> Seat {
         self.seats.insert(connection, (code, role));
@@ -189,6 +217,7 @@ impl<P> Rooms<P> {
     fn close(&mut self, code: Code, why: Departure) {
         self.notify_caster(code, Notice::TvLeft { why });
         let Some(room) = self.rooms.remove(&code) else { return };
+        self.places.leave(&room.entry);
         self.vacate(code, Role::Tv, &room.tv);
         self.retire_after_cast(code, &room);
         if let Some(caster) = room.caster {

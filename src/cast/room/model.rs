@@ -5,8 +5,10 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::cast::code::{Code, CodeAlphabet, NewCode};
+use super::places::Entry;
+use crate::cast::code::{Code, CodeAlphabet, Issued, NewCode};
 use crate::cast::mailbox::{Mailbox, Signal};
+use crate::limits::bucket::TokenBucket;
 
 /// Names one client connection, for as long as it lives; given by the gateway.
 pub type ConnectionId = u64;
@@ -50,7 +52,7 @@ pub struct RoomsConfig {
 pub struct Open<'a> {
     pub connection: ConnectionId,
     pub dialect: Dialect,
-    /// For counting wrong guesses: a code that is live is not given to whoever names it.
+    /// For what is counted by address: TVs, and wrong guesses, since a code that is live is not given to whoever names it.
     pub from: IpAddr,
     /// The code it had before; kept where it can prove that, or (dialect B) where the code is free.
     pub code: Option<&'a str>,
@@ -62,6 +64,9 @@ pub struct Open<'a> {
     pub casting: bool,
     /// The front end understands that its code changes.
     pub announces: bool,
+    /// It has asked on this connection before. A token saves a TV from waiting for its turn once a connection, or leaving and coming
+    /// back would be free.
+    pub again: bool,
 }
 
 /// A caster that wants to cast.
@@ -85,14 +90,38 @@ pub struct Seated {
     pub resumed: bool,
 }
 
+/// What comes of a TV that wants a code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    Seated(Seated),
+    /// It has its code later, by [`Output::Seated`], unless it leaves.
+    Waits,
+}
+
+/// Why there is no place for a TV.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    #[error("this address has as many TVs as it may have, {most}; the TV gets a code when one of the others goes")]
+    Address { most: usize },
+    #[error("this site (an IPv6 /48) has as many TVs as it may have, {most}; the TV gets a code when one of the others goes")]
+    Site { most: usize },
+    #[error("this server has as many TVs as it may have, {most}; the TV gets a code when one of the others goes")]
+    Server { most: usize },
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("no TV shows this code; check the code on the TV")]
     UnknownCode,
     #[error("somebody else is casting to this TV")]
     RoomFull,
-    #[error("this server has as many TVs as it may have; try again later")]
-    ServerFull,
+    #[error("more TVs wait for a code than may, of this address (1000) or in all (10000); try again later")]
+    TooManyTvs,
+    #[error("this is asked for too often; wait before you try again")]
+    TooOften {
+        /// Until the next try is looked at.
+        wait: Duration,
+    },
     #[error("too many wrong codes; wait before you try again")]
     TooManyAttempts {
         /// Until the next try is looked at.
@@ -106,11 +135,6 @@ pub enum Refusal {
     WrongRole,
     #[error("somebody is casting to this TV; ask for a new code when the cast has ended")]
     CastRunning,
-    #[error("this TV got a new code a moment ago; wait before you ask for another")]
-    TooSoon {
-        /// Until it may ask again.
-        wait: Duration,
-    },
     #[error("too many candidates wait for the other side")]
     TooManyWaiting,
     #[error("the other side is away, and as much waits on this server as may; send this again when the other side is back")]
@@ -124,6 +148,8 @@ pub enum Departure {
     /// Its connection dropped and the grace period is over.
     Lost,
     TakenOver,
+    /// The server has as many TVs as it may have, and another one got the place.
+    Evicted,
 }
 
 /// Why a TV has a new code.
@@ -171,14 +197,34 @@ pub enum Notice {
     TakenOver,
     /// To either: another connection has proved that the seat is its own.
     Replaced,
+    /// To a TV that wants a code: why there is none yet.
+    Waits {
+        why: Full,
+    },
+    /// To a TV: another one got its place; it waits for a new one.
+    Evicted,
     /// To either side of dialect A: fresh TURN credentials are due.
     Credentials,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output<P> {
-    Deliver { to: ConnectionId, dialect: Dialect, signal: Signal<P> },
-    Notify { to: ConnectionId, dialect: Dialect, notice: Notice },
+    /// A TV that waited has its code, or does not wait any more.
+    Seated {
+        to: ConnectionId,
+        dialect: Dialect,
+        result: Result<Seated, Refusal>,
+    },
+    Deliver {
+        to: ConnectionId,
+        dialect: Dialect,
+        signal: Signal<P>,
+    },
+    Notify {
+        to: ConnectionId,
+        dialect: Dialect,
+        notice: Notice,
+    },
 }
 
 /// Where a client sits; it outlives the connection by the grace period.
@@ -189,11 +235,60 @@ pub(super) struct Seat {
     pub(super) due: Instant,
 }
 
+/// What a TV wants, read. It has no part that a client can make long.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    pub(super) dialect: Dialect,
+    pub(super) from: IpAddr,
+    /// The code that it names.
+    pub(super) code: Option<Code>,
+    /// Its resume token, if that is one of ours, and what it says.
+    pub(super) resume: Option<(Issued, String)>,
+    /// SHA-256 of its token.
+    pub(super) device: Option<[u8; 32]>,
+    pub(super) live: bool,
+    pub(super) casting: bool,
+    pub(super) announces: bool,
+    /// The code that it came for was changed, and why.
+    pub(super) retired: Option<NewCodeReason>,
+    /// Its resume token is so old that it protects from eviction.
+    pub(super) is_old: bool,
+}
+
+impl Wish {
+    /// It asks again while it waits: what it names now counts, and what it named before where it names nothing.
+    pub(super) fn update(&mut self, wish: Self) {
+        *self = Self {
+            code: wish.code.or(self.code),
+            resume: wish.resume.or_else(|| self.resume.take()),
+            device: wish.device.or(self.device),
+            is_old: wish.is_old || self.is_old,
+            casting: wish.casting || self.casting,
+            announces: wish.announces || self.announces,
+            retired: wish.retired.or(self.retired),
+            from: self.from,
+            ..wish
+        };
+    }
+
+    /// The code that it wants.
+    pub(super) fn claim(&self) -> Option<Code> {
+        self.resume.as_ref().map(|(issued, _)| issued.code).or(self.code)
+    }
+}
+
 pub(super) struct Room<P> {
     pub(super) tv: Seat,
     pub(super) tv_token: String,
     /// The token that the TV came with, where `tv_token` was sent after that and may have been lost.
     pub(super) shown_token: Option<String>,
+    /// From when on the token protects the TV from eviction.
+    pub(super) old_from: Instant,
+    pub(super) entry: Entry,
+    /// How often the TV may come back or ask again.
+    pub(super) tv_moves: TokenBucket,
+    /// The same for casters that prove that they know the code; others are counted by their address.
+    pub(super) caster_moves: TokenBucket,
     /// SHA-256 of the device token that the TV came with.
     pub(super) device: Option<[u8; 32]>,
     /// The TV named this free code without any proof, so whoever has a proof takes it back.

@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Rooms;
-use super::model::{ConnectionId, NewCodeReason, Notice, Open, Refusal, Room, Seated};
+use super::model::{ConnectionId, NewCodeReason, Notice, Refusal, Room, Seated, Wish};
 use crate::cast::code::{Code, NewCode, Role, Times};
 
 /// How long after its last cast, or after it was made if there was none, a code changes.
@@ -49,7 +49,7 @@ impl<P> Rooms<P> {
     /// A TV asks for a new code.
     ///
     /// # Errors
-    /// `NotInRoom`; `WrongRole` for a caster; `CastRunning` while a caster has a seat, be it only for the grace period; `TooSoon` after
+    /// `NotInRoom`; `WrongRole` for a caster; `CastRunning` while a caster has a seat, be it only for the grace period; `TooOften` after
     /// the code that it asked for last.
     pub fn handle_new_code(&mut self, connection: ConnectionId, now: Instant) -> Result<Seated, Refusal> {
         let code = match self.seats.get(&connection) {
@@ -62,7 +62,7 @@ impl<P> Rooms<P> {
             return Err(Refusal::CastRunning);
         }
         if let Some(wait) = room.may_ask.map(|may_ask| may_ask.saturating_duration_since(now)).filter(|wait| !wait.is_zero()) {
-            return Err(Refusal::TooSoon { wait });
+            return Err(Refusal::TooOften { wait });
         }
         room.may_ask = Some(now + MIN_BETWEEN_REQUESTS);
         let code = self.change_code(code, NewCodeReason::Asked, now);
@@ -70,10 +70,10 @@ impl<P> Rooms<P> {
     }
 
     /// When the code of a TV changes that has just got a seat in a room of its own; `times` are its token's.
-    pub(super) fn due_at_open(&self, open: &Open<'_>, times: Times, now: Instant) -> Option<Instant> {
+    pub(super) fn due_at_open(&self, wish: &Wish, times: Times, now: Instant) -> Option<Instant> {
         let now_unix = self.clock.unix_seconds(now);
         // Its caster may come back within the grace period; a server that was restarted knows of none.
-        let spared = (open.casting || open.live).then_some(now + self.config.grace);
+        let spared = (wish.casting || wish.live).then_some(now + self.config.grace);
         match self.config.new_code {
             NewCode::Never => None,
             NewCode::AfterIdle => {
@@ -130,11 +130,11 @@ impl<P> Rooms<P> {
         }
     }
 
-    /// The front end of a TV that has its seat says whether it understands new codes. `retired`: why the code that it came for is gone.
-    pub(super) fn announces(&mut self, code: Code, announces: bool, retired: Option<NewCodeReason>) {
+    /// The front end of a TV that has its seat says whether it understands new codes, and hears why the code that it came for is gone.
+    pub(super) fn announces(&mut self, code: Code, wish: &Wish) {
         let room = self.rooms.get_mut(&code).expect("the caller looked it up");
-        room.announces |= announces;
-        if let Some(reason) = retired.filter(|_| room.announces) {
+        room.announces |= wish.announces;
+        if let Some(reason) = wish.retired.filter(|_| room.announces) {
             let notice = Notice::CodeChanged { code, resume_token: room.tv_token.clone(), reason };
             self.notify_tv(code, notice);
         }
@@ -176,6 +176,7 @@ impl<P> Rooms<P> {
             self.changes.remove(&(armed, old));
         }
         self.retired.insert(old, reason);
+        room.entry = self.places.rename(&room.entry, code);
         let times = Times { since: room.since, made: self.clock.unix_seconds(now) };
         room.tv_token = self.key.issue(Role::Tv, code, times, &mut self.rng);
         room.shown_token = None;

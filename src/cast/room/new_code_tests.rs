@@ -33,14 +33,24 @@ impl World {
                 Output::Notify { notice: Notice::CodeChanged { code, resume_token, reason }, .. } => {
                     Some((code.to_string(), resume_token, reason))
                 }
-                Output::Notify { .. } | Output::Deliver { .. } => None,
+                Output::Notify { .. } | Output::Deliver { .. } | Output::Seated { .. } => None,
             })
             .collect()
     }
 }
 
 const fn announcing(connection: ConnectionId, token: Option<&str>) -> Open<'_> {
-    Open { connection, dialect: Dialect::A, from: HOME, code: None, token, live: false, casting: false, announces: true }
+    Open {
+        connection,
+        dialect: Dialect::A,
+        from: HOME,
+        code: None,
+        token,
+        live: false,
+        casting: false,
+        announces: true,
+        again: false,
+    }
 }
 
 #[test]
@@ -218,7 +228,7 @@ fn the_last_cast_counts_after_a_restart_too() {
     world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
     let sent = std::iter::from_fn(|| world.rooms.poll_output()).find_map(|output| match output {
         Output::Notify { to: TV, notice: Notice::NewToken { code, resume_token }, .. } => Some((code, resume_token)),
-        Output::Notify { .. } | Output::Deliver { .. } => None,
+        Output::Notify { .. } | Output::Deliver { .. } | Output::Seated { .. } => None,
     });
     let (code, token) = sent.expect("a token that knows of the cast");
     assert_eq!(code, tv.code);
@@ -273,7 +283,7 @@ fn a_tv_asks_for_a_new_code_but_not_in_a_cast_and_not_all_the_time() {
         let asked = world.rooms.handle_new_code(TV, world.now).expect("nobody casts");
         assert_eq!(world.change(), (asked.code.to_string(), asked.resume_token.clone(), NewCodeReason::Asked));
         assert_ne!(asked.code, tv.code);
-        let Err(Refusal::TooSoon { wait }) = world.rooms.handle_new_code(TV, world.now) else { panic!("at once again") };
+        let Err(Refusal::TooOften { wait }) = world.rooms.handle_new_code(TV, world.now) else { panic!("at once again") };
         let token = Some(caster.resume_token.as_str());
         assert_eq!(world.join_with(CASTER, tv.code.as_str(), token), Err(Refusal::UnknownCode));
         world.wait(wait);
@@ -367,4 +377,16 @@ fn retired_codes_are_bounded() {
     assert_eq!(retired.reason(&codes[0]), None);
     assert_eq!(retired.reason(codes.last().expect("many")), Some(NewCodeReason::Idle));
     assert_eq!(codes.iter().filter(|code| retired.reason(code).is_some()).count(), 1 << 16);
+}
+
+#[test]
+fn the_token_of_a_changed_code_makes_nobody_an_old_acquaintance() {
+    let mut world = World::with(|config| config.max_rooms = 100);
+    let tv = world.open_announcing(TV, None);
+    world.wait(IDLE * 4);
+    world.rooms.handle_new_code(TV, world.now).expect("nobody casts");
+    for connection in 10..20 {
+        let other = world.open_announcing(connection, Some(&tv.resume_token));
+        assert_eq!(world.times(&other.resume_token), Times::new(world.rooms.clock.unix_seconds(world.now)), "{connection}");
+    }
 }
