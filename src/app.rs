@@ -21,6 +21,7 @@ use crate::apprtc::hub::Hub;
 use crate::cast::code::TokenKey;
 use crate::cast::gateway::{Gateway, Issuer};
 use crate::cast::room::{Rooms, RoomsConfig};
+use crate::clock::WallClock;
 use crate::config::{CertificateSource, Config, Listen};
 use crate::external::External;
 use crate::http::{Http, LostUpgrades, Redirect};
@@ -62,6 +63,7 @@ pub struct App {
     directory: Directory,
     store: Store,
     shares: Shares,
+    clock: WallClock,
 }
 
 /// Listeners for TCP, the relay's own aside.
@@ -86,6 +88,7 @@ impl App {
     pub async fn build(mut config: Config) -> anyhow::Result<Self> {
         let descriptor_limit = http::raise_descriptor_limit();
         let now = SystemTime::now();
+        let clock = WallClock::new(Instant::now(), now);
         // First, so that a start that finds them taken leaves nothing in the data folder.
         let mut sockets = Sockets::bind(&config).await?;
         let store = Store::open(&config.data_dir, now).await?;
@@ -131,11 +134,13 @@ impl App {
             guesses: config.cast.guesses,
             // Fresh credentials while the old ones still have a quarter of their life.
             refresh: config.credentials.ttl.mul_f32(0.75),
+            new_code: config.cast.new_code,
         };
         let reported = reports.clone();
-        let empty = move || Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random()).with_reports(&reported);
+        let empty =
+            move |clock| Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random(), clock).with_reports(&reported);
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
-        let gateway = Gateway::new(empty, issuer);
+        let gateway = Gateway::new(empty, clock, issuer);
         let rooms = MultiRoomsConfig {
             grace: config.multi.grace,
             max_users: config.multi.max_users,
@@ -165,7 +170,7 @@ impl App {
         if let Some(certificates) = certificates.clone() {
             probes.push(Probe {
                 name: "certificate".into(),
-                ready: Box::new(move || certificates.current().is_valid(SystemTime::now())),
+                ready: Box::new(move || certificates.current().is_usable(SystemTime::now())),
             });
         }
         let public_url = config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
@@ -230,6 +235,7 @@ impl App {
             directory,
             store,
             shares,
+            clock,
         })
     }
 
@@ -435,7 +441,7 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { config, mut sockets, doors, collider_doors, certificates, hub, gateway, multi, io, external, relay, .. } =
             self;
-        let (relay_alive, directory, store) = (self.relay_alive, self.directory, self.store);
+        let (relay_alive, directory, store, mut clock) = (self.relay_alive, self.directory, self.store, self.clock);
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut tasks = JoinSet::new();
         tasks.spawn(gateway.clone().run());
@@ -473,6 +479,13 @@ impl App {
                 _ = watch.tick() => {
                     log_wrong(relay.reports());
                     relay_alive.store(relay.is_alive(), Ordering::Relaxed);
+                    let wall = SystemTime::now();
+                    if let Some(by) = clock.follow(Instant::now(), wall) {
+                        tracing::warn!(seconds = by, "the system clock was set; clients get new credentials");
+                        asked.clock_set(by, wall);
+                        gateway.handle_clock(clock);
+                        certificates.iter().for_each(Certificates::reload);
+                    }
                     if signing != asked.signing_secret() {
                         signing = asked.signing_secret();
                         gateway.renew_credentials();
@@ -485,8 +498,8 @@ impl App {
         };
 
         log_wrong(relay.reports());
-        let (tvs, clients) = gateway.counts();
-        tracing::info!(tvs, clients, allocations = relay.allocations(), "stopping");
+        let casts = gateway.counts();
+        tracing::info!(casts.tvs, casts.clients, allocations = relay.allocations(), "stopping");
         relay_alive.store(false, Ordering::Relaxed);
         gateway.announce_shutdown();
         relay.stop(config.drain).await;

@@ -9,6 +9,7 @@ pub mod apprtc;
 pub mod cast;
 pub mod cli;
 pub mod client;
+pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod driver;

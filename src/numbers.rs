@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use crate::api::{Family, Kind, Sample};
 use crate::apprtc::hub::Census;
+use crate::cast::gateway::Counts as Casts;
 use crate::driver;
 use crate::limits::descriptors::{Share, Shares};
 use crate::limits::guesses::{Kind as Guessed, Reports};
@@ -96,14 +97,21 @@ pub fn calls(calls: &Census) -> Vec<Family> {
     ]
 }
 
-/// Of the cast flow, TVs with a code and connected clients; of RTCMultiConnection, how many there are, connected clients, and
+/// Of the cast flow, TVs and connected clients; of RTCMultiConnection, how many there are, connected clients, and
 /// events refused for too much at once.
 #[must_use]
-pub fn signaling((tvs, casting): (usize, usize), (multi, connected, limited): (Counts, usize, u64)) -> Vec<Family> {
+pub fn signaling(casts: Casts, (multi, connected, limited): (Counts, usize, u64)) -> Vec<Family> {
     let gauge = |name, help, value: usize| Family::single(name, help, Kind::Gauge, value as f64);
     vec![
-        gauge("castway_tvs", "TVs that show a code", tvs),
-        gauge("castway_clients", "Clients connected over Socket.IO", casting + connected),
+        gauge("castway_tvs", "TVs that show a code", casts.tvs),
+        gauge("castway_waiting_tvs", "TVs that wait for a code", casts.waiting),
+        Family::single(
+            "castway_evicted_tvs",
+            "TVs whose place another one got, since there was no more",
+            Kind::Counter,
+            casts.evicted as f64,
+        ),
+        gauge("castway_clients", "Clients connected over Socket.IO", casts.clients + connected),
         gauge("castway_multi_users", "Users of RTCMultiConnection, those within their grace period included", multi.users),
         gauge("castway_multi_away_users", "Users of RTCMultiConnection within their grace period", multi.away),
         gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multi.rooms),

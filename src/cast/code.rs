@@ -23,6 +23,16 @@ pub enum CodeAlphabet {
     Digits,
 }
 
+/// When a TV gets a new code, if its front end announces that it understands that; the others keep theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewCode {
+    Never,
+    /// Once nobody has cast with it for 12 hours.
+    AfterIdle,
+    /// After each cast.
+    AfterCast,
+}
+
 const LETTERS: &[u8] = b"ABCDEFGHJKMNPQRSTWXYZ012345678";
 const DIGITS: &[u8] = b"0123456789";
 
@@ -94,11 +104,53 @@ pub enum Role {
 }
 
 const NONCE_LENGTH: usize = 12;
+/// Of the two times in a token, each a `u64`.
+const TIMES_LENGTH: usize = 2 * size_of::<u64>();
 const MAC_LENGTH: usize = 16;
+/// Of a token of this version, before base64.
+const PROOF_LENGTH: usize = NONCE_LENGTH + TIMES_LENGTH + MAC_LENGTH;
+/// Of tokens of earlier versions, which have no times in them.
+const UNDATED_PROOF_LENGTH: usize = NONCE_LENGTH + MAC_LENGTH;
 
-/// Issues and checks resume tokens: `CODE.base64url(nonce ‖ HMAC-SHA256(key, role ‖ code ‖ nonce)[..16])`.
+/// When a client got what its resume token is about, in Unix seconds by this server's clock of that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// When the client first got a token. A TV whose code changes keeps this time.
+    pub since: u64,
+    /// When this token was made, and with it the code.
+    pub made: u64,
+}
+
+impl Times {
+    /// Those of a token of a version whose tokens had no times.
+    pub const LONG_AGO: Self = Self { since: 0, made: 0 };
+
+    pub const fn new(now: u64) -> Self {
+        Self { since: now, made: now }
+    }
+
+    fn to_bytes(self) -> [u8; TIMES_LENGTH] {
+        (u128::from(self.since) << u64::BITS | u128::from(self.made)).to_be_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; TIMES_LENGTH]) -> Self {
+        let [since, made] = [&bytes[..8], &bytes[8..]].map(|half| half.iter().fold(0, |time, &byte| time << 8 | u64::from(byte)));
+        Self { since, made }
+    }
+}
+
+/// What a genuine resume token says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Issued {
+    pub code: Code,
+    pub times: Times,
+}
+
+/// Issues and checks resume tokens: `CODE.base64url(nonce ‖ since ‖ made ‖ HMAC-SHA256(key, role ‖ code ‖ nonce ‖ since ‖ made)[..16])`,
+/// the times as 8 bytes each, the highest first.
 ///
-/// A token proves by itself that this server once gave that code to its bearer, also after a restart.
+/// A token proves by itself that this server gave that code to its bearer, and when, also after a restart. Tokens of earlier versions
+/// have no times, and are still good.
 pub struct TokenKey([u8; 32]);
 
 impl TokenKey {
@@ -106,33 +158,37 @@ impl TokenKey {
         Self(key)
     }
 
-    pub(super) fn issue(&self, role: Role, code: Code, rng: &mut impl CryptoRng) -> String {
-        let nonce: [u8; NONCE_LENGTH] = rng.random();
-        let mac = self.mac(role, code, &nonce).finalize().into_bytes();
-        let mut proof = [0; NONCE_LENGTH + MAC_LENGTH];
-        proof[..NONCE_LENGTH].copy_from_slice(&nonce);
-        proof[NONCE_LENGTH..].copy_from_slice(&mac[..MAC_LENGTH]);
+    pub(super) fn issue(&self, role: Role, code: Code, times: Times, rng: &mut impl CryptoRng) -> String {
+        let mut proof = [0; PROOF_LENGTH];
+        let (signed, mac) = proof.split_at_mut(NONCE_LENGTH + TIMES_LENGTH);
+        signed[..NONCE_LENGTH].copy_from_slice(&rng.random::<[u8; NONCE_LENGTH]>());
+        signed[NONCE_LENGTH..].copy_from_slice(&times.to_bytes());
+        mac.copy_from_slice(&self.mac(role, code, signed).finalize().into_bytes()[..MAC_LENGTH]);
         format!("{code}.{}", URL_SAFE_NO_PAD.encode(proof))
     }
 
-    /// The code that `token` was issued for in that role; `None`: it is not one of ours.
-    pub(super) fn verify(&self, role: Role, token: &str, alphabet: CodeAlphabet) -> Option<Code> {
+    /// What `token` says, if it was issued in that role; `None`: it is not one of ours.
+    pub(super) fn verify(&self, role: Role, token: &str, alphabet: CodeAlphabet) -> Option<Issued> {
         let (code, proof) = token.split_once('.')?;
         let code = Code::parse(code, alphabet)?;
-        let mut bytes = [0; NONCE_LENGTH + MAC_LENGTH];
+        let mut bytes = [0; PROOF_LENGTH];
         let length = URL_SAFE_NO_PAD.decode_slice(proof, &mut bytes).ok()?;
-        let (nonce, mac) = bytes.split_at(NONCE_LENGTH);
-        let genuine = length == bytes.len() && self.mac(role, code, nonce).verify_truncated_left(mac).is_ok();
-        genuine.then_some(code)
+        if length != PROOF_LENGTH && length != UNDATED_PROOF_LENGTH {
+            return None;
+        }
+        let (signed, mac) = bytes[..length].split_at(length - MAC_LENGTH);
+        self.mac(role, code, signed).verify_truncated_left(mac).ok()?;
+        let times = signed[NONCE_LENGTH..].try_into().map_or(Times::LONG_AGO, Times::from_bytes);
+        Some(Issued { code, times })
     }
 
-    fn mac(&self, role: Role, code: Code, nonce: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, role: Role, code: Code, signed: &[u8]) -> Hmac<Sha256> {
         let role: &[u8] = match role {
             Role::Tv => b"tv",
             Role::Caster => b"caster",
         };
         let mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
-        mac.chain_update(role).chain_update([0]).chain_update(code.0).chain_update(nonce)
+        mac.chain_update(role).chain_update([0]).chain_update(code.0).chain_update(signed)
     }
 }
 
@@ -203,20 +259,47 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_bound_to_its_key_role_and_code() {
+    fn a_token_is_bound_to_its_key_role_code_and_times() {
         let mut rng = StdRng::seed_from_u64(1);
         let (ours, theirs) = (TokenKey::new([1; 32]), TokenKey::new([2; 32]));
         let alphabet = CodeAlphabet::Letters;
         let code = Code::random(alphabet, &mut rng);
-        let token = ours.issue(Role::Tv, code, &mut rng);
-        assert_eq!(ours.verify(Role::Tv, &token, alphabet), Some(code));
+        let times = Times { since: 1_800_000_000, made: 1_800_086_400 };
+        let token = ours.issue(Role::Tv, code, times, &mut rng);
+        assert_eq!(ours.verify(Role::Tv, &token, alphabet), Some(Issued { code, times }));
         assert_eq!(ours.verify(Role::Caster, &token, alphabet), None);
         assert_eq!(theirs.verify(Role::Tv, &token, alphabet), None);
         let other = Code::random(alphabet, &mut rng);
-        let forged = format!("{other}.{}", token.split_once('.').expect("has a dot").1);
+        let proof = token.split_once('.').expect("has a dot").1;
+        let forged = format!("{other}.{proof}");
         assert_eq!(ours.verify(Role::Tv, &forged, alphabet), None);
-        for broken in ["", ".", "K7Q2MX.", "K7Q2MX.AAAA", &token[..token.len() - 1], &format!("{token}A")] {
+        let bytes = URL_SAFE_NO_PAD.decode(proof).expect("it is base64");
+        for place in 0..bytes.len() {
+            let mut forged = bytes.clone();
+            forged[place] ^= 1;
+            let forged = format!("{code}.{}", URL_SAFE_NO_PAD.encode(forged));
+            assert_eq!(ours.verify(Role::Tv, &forged, alphabet), None, "byte {place}");
+        }
+        let undated = [&bytes[..NONCE_LENGTH], &bytes[NONCE_LENGTH + TIMES_LENGTH..]].concat();
+        let undated = format!("{code}.{}", URL_SAFE_NO_PAD.encode(undated));
+        assert_eq!(ours.verify(Role::Tv, &undated, alphabet), None, "the times can't be cut out");
+        for broken in
+            ["", ".", "K7Q2MX.", "K7Q2MX.AAAA", &token[..token.len() - 1], &format!("{token}A"), &format!("{token}AAAA")]
+        {
             assert_eq!(ours.verify(Role::Tv, broken, alphabet), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_token_without_times_is_still_good_and_was_made_long_ago() {
+        // Issued by the version that had no times in its tokens.
+        let key = TokenKey::new([1; 32]);
+        let code = Code::parse("K7Q2MX", CodeAlphabet::Letters).expect("a code");
+        for (role, token) in [
+            (Role::Tv, "K7Q2MX.AAECAwQFBgcICQoLPxBw_prUVIYyk-pFhtOp5w"),
+            (Role::Caster, "K7Q2MX.AAECAwQFBgcICQoLIsomMAWDPaJNsTfuzPiEkQ"),
+        ] {
+            assert_eq!(key.verify(role, token, CodeAlphabet::Letters), Some(Issued { code, times: Times::LONG_AGO }), "{token}");
         }
     }
 

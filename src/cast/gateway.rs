@@ -9,11 +9,12 @@ use std::time::Instant;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
-use socketioxide::extract::SocketRef;
+use socketioxide::extract::{AckSender, SocketRef};
 
 use super::event::{self, Content, Entry, Failure, JoinRequest, OpenRequest, Request};
-use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated, Signal};
+use super::room::{ConnectionId, Dialect, Join, Notice, Open, Opened, Output, Refusal, Rooms, Seated, Signal};
 use crate::client;
+use crate::clock::WallClock;
 use crate::connection::{self, Budgets, Connections, Flow, Heard, Sends};
 use crate::driver::Core;
 use crate::packet::Payload;
@@ -32,6 +33,19 @@ pub trait Issuer: Send + Sync + 'static {
     fn end(&self, username: &str);
 }
 
+/// How many there are.
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    /// TVs with a code.
+    pub tvs: usize,
+    /// TVs that wait for one.
+    pub waiting: usize,
+    /// TVs whose place another one ever got.
+    pub evicted: u64,
+    /// Connected clients.
+    pub clients: usize,
+}
+
 /// A handle to the one gateway; clones share it.
 #[derive(Clone)]
 pub struct Gateway(Connections<State>);
@@ -39,7 +53,7 @@ pub struct Gateway(Connections<State>);
 struct State {
     rooms: Rooms<Content>,
     /// Makes rooms that nobody is in.
-    empty: Box<dyn Fn() -> Rooms<Content> + Send>,
+    empty: Box<dyn Fn(WallClock) -> Rooms<Content> + Send>,
     clients: HashMap<ConnectionId, Client>,
     issuer: Box<dyn Issuer>,
 }
@@ -53,6 +67,28 @@ struct Client {
     host: Option<String>,
     /// A dialect B TV has been asked for its device token and answered.
     verified: bool,
+    /// The event that it came in by as a TV, the last one of several.
+    tv: Option<Entry>,
+    /// What it asked as a TV and has no answer to yet: of each event one.
+    waiting: Vec<Waiting>,
+}
+
+/// A TV's question that is answered when its turn has come.
+struct Waiting {
+    entry: Entry,
+    /// The front end has a token of its own.
+    had_token: bool,
+    ack: Option<AckSender>,
+}
+
+/// What comes of a request.
+enum Answer {
+    Now(Value),
+    /// The ack waits with the TV.
+    Later {
+        entry: Entry,
+        had_token: bool,
+    },
 }
 
 /// An event of a client, read.
@@ -63,9 +99,9 @@ struct Asked {
 
 impl Gateway {
     /// `empty` makes rooms that nobody is in.
-    pub fn new(empty: impl Fn() -> Rooms<Content> + Send + 'static, issuer: impl Issuer) -> Self {
+    pub fn new(empty: impl Fn(WallClock) -> Rooms<Content> + Send + 'static, clock: WallClock, issuer: impl Issuer) -> Self {
         Self(Connections::new(State {
-            rooms: empty(),
+            rooms: empty(clock),
             empty: Box::new(empty),
             clients: HashMap::new(),
             issuer: Box::new(issuer),
@@ -88,7 +124,8 @@ impl Gateway {
                 sends.emit(id, &socket, "VERIFY", &NO_ARGUMENTS);
             }
             let from = connection::address(&socket);
-            state.clients.insert(id, Client { id, socket, budgets: Budgets::default(), from, host, verified: false });
+            let (budgets, waiting) = (Budgets::default(), Vec::new());
+            state.clients.insert(id, Client { id, socket, budgets, from, host, verified: false, tv: None, waiting });
         });
     }
 
@@ -104,14 +141,21 @@ impl Gateway {
         });
     }
 
+    /// The wall clock has been set: everybody who has a seat and takes credentials unasked gets fresh ones.
+    pub fn handle_clock(&self, clock: WallClock) {
+        self.0.with(|state, _| state.rooms.handle_clock(clock));
+    }
+
     /// What signs credentials has changed: everybody who has a seat and takes them unasked gets fresh ones.
     pub fn renew_credentials(&self) {
         self.0.with(|state, _| state.rooms.handle_new_secret());
     }
 
-    /// TVs with a code and connected clients.
-    pub fn counts(&self) -> (usize, usize) {
-        self.0.with(|state, _| (state.rooms.len(), state.clients.len()))
+    pub fn counts(&self) -> Counts {
+        self.0.with(|state, _| {
+            let (waiting, evicted) = state.rooms.waiting_and_evicted();
+            Counts { tvs: state.rooms.len(), waiting, evicted, clients: state.clients.len() }
+        })
     }
 }
 
@@ -124,7 +168,7 @@ impl Core for State {
 
     fn reset(&mut self) {
         let clients = std::mem::take(&mut self.clients);
-        self.rooms = (self.empty)();
+        self.rooms = (self.empty)(self.rooms.clock());
         for (id, client) in clients {
             self.issuer.end(&username(id));
             tokio::spawn(connection::disconnect(client.socket));
@@ -138,6 +182,7 @@ impl Flow for State {
     fn hear(&mut self, id: ConnectionId, heard: Heard<Asked>, sends: &mut Sends) {
         let Heard { request: Asked { event, request }, size, ack } = heard;
         let Some(client) = self.clients.get_mut(&id) else { return };
+        let now = |()| Answer::Now(json!({"ok": true}));
         let result = match request {
             _ if !client.budgets.send(size, 1) => Err(Failure::over_budget()),
             None => Err(Failure::unknown_event()),
@@ -145,42 +190,37 @@ impl Flow for State {
             Some(Ok(Request::Config)) => self.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
                 let config = client.pooled(&*self.issuer);
                 sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
-                json!({"ok": true})
+                now(())
             }),
             Some(Ok(Request::Verify)) => {
                 client.verified = true;
                 sends.emit(client.id, &client.socket, "VERIFY_RESPONCE", &json!({"code": 200}));
-                Ok(json!({"ok": true}))
+                Ok(now(()))
             }
             Some(Ok(Request::Open(request))) => self.open(id, &request, sends),
-            Some(Ok(Request::Join(request))) => self.join(id, &request, sends),
-            Some(Ok(Request::Signal(signal))) => self.signal(id, signal).map(|()| json!({"ok": true})),
-            Some(Ok(Request::Leave)) => self.rooms.handle_leave(id).map(|()| json!({"ok": true})).map_err(Failure::from),
+            Some(Ok(Request::Join(request))) => self.join(id, &request, sends).map(Answer::Now),
+            Some(Ok(Request::Signal(signal))) => self.signal(id, signal).map(now),
+            Some(Ok(Request::NewCode)) => self.new_code(id).map(Answer::Now),
+            Some(Ok(Request::Leave)) => {
+                client.waiting.clear();
+                self.rooms.handle_leave(id, Instant::now()).map(now).map_err(Failure::from)
+            }
         };
-        let Some(client) = self.clients.get(&id) else { return };
-        if let Err(failure) = &result {
-            tracing::debug!(event, code = failure.code, from = %client.from, "refused");
-            let entry = event::entry(&event);
-            if let Some((name, argument)) = entry.and_then(|entry| event::refusal(entry, failure)) {
-                sends.emit(client.id, &client.socket, name, &argument);
+        match result {
+            Ok(Answer::Now(answer)) => acknowledge(id, ack, &answer, sends),
+            Ok(Answer::Later { entry, had_token }) => {
+                let Some(client) = self.clients.get_mut(&id) else { return };
+                client.waiting.retain(|waiting| waiting.entry != entry);
+                client.waiting.push(Waiting { entry, had_token, ack });
             }
-            if ack.is_none() && failure.code != Failure::UNKNOWN_EVENT {
-                sends.emit(client.id, &client.socket, "CAST_ERROR", &json!({"event": event, "error": failure}));
-            }
-            if entry == Some(Entry::TvGetInfo) && failure.is_final() {
-                // As dialect B has it: a TV that is refused is told and disconnected.
-                sends.gone.push(id);
-            }
-        }
-        if let Some(ack) = ack {
-            let answer = result.unwrap_or_else(|failure| json!({"ok": false, "error": failure}));
-            sends.note(client.id, ack.send(&answer));
+            Err(failure) => self.refuse(id, &event, ack, &failure, sends),
         }
     }
 
     fn drain(&mut self, sends: &mut Sends) {
         while let Some(output) = self.rooms.poll_output() {
             match output {
+                Output::Seated { to, result, .. } => self.answer_waiting(to, &result, sends),
                 Output::Deliver { to, dialect, signal } => {
                     let Some(client) = self.clients.get(&to) else { continue };
                     let (name, wrapper, payload) = event::delivery(dialect, &signal);
@@ -208,7 +248,7 @@ impl Flow for State {
 
     fn forget(&mut self, id: ConnectionId, farewell: bool) -> Option<SocketRef> {
         if farewell {
-            self.rooms.handle_leave(id).ok();
+            self.rooms.handle_leave(id, Instant::now()).ok();
         } else {
             self.rooms.handle_drop(id, Instant::now());
         }
@@ -218,25 +258,85 @@ impl Flow for State {
 }
 
 impl State {
-    fn open(&mut self, id: ConnectionId, request: &OpenRequest, sends: &mut Sends) -> Result<Value, Failure> {
-        let client = &self.clients[&id];
-        let (entry, token) = (request.entry, request.token.as_deref());
-        if !token.is_some_and(|token| self.rooms.knows_tv(token)) {
-            self.issuer.admit(client.from).map_err(Failure::rate_limited)?;
+    fn open(&mut self, id: ConnectionId, request: &OpenRequest, sends: &mut Sends) -> Result<Answer, Failure> {
+        let client = self.clients.get_mut(&id).expect("the caller looked it up");
+        let (entry, token, code) = (request.entry, request.token.as_deref(), request.code.as_deref());
+        let again = client.tv.replace(entry).is_some();
+        let open = Open {
+            connection: id,
+            dialect: entry.dialect(),
+            from: client.from,
+            code,
+            token,
+            live: request.live,
+            again,
+            casting: request.casting,
+            announces: request.announces,
+        };
+        match self.rooms.handle_open(open, Instant::now())? {
+            Opened::Waits => Ok(Answer::Later { entry, had_token: token.is_some() }),
+            Opened::Seated(seated) => {
+                if !self.clients[&id].waiting.is_empty() {
+                    self.answer_waiting(id, &Ok(seated.clone()), sends);
+                }
+                self.welcome_tv(&self.clients[&id], sends, entry, token.is_some(), &seated);
+                Ok(Answer::Now(accepted(&seated)))
+            }
         }
-        let code = request.code.as_deref();
-        let open = Open { connection: id, dialect: entry.dialect(), from: client.from, code, token, live: request.live };
-        let seated = self.rooms.handle_open(open, Instant::now())?;
-        if entry.dialect() == Dialect::B && token.is_none() {
+    }
+
+    /// A TV that waited hears what came of it, once for each event that it asked by. One that lost its place has asked nothing anew.
+    fn answer_waiting(&mut self, id: ConnectionId, result: &Result<Seated, Refusal>, sends: &mut Sends) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let mut waiting = std::mem::take(&mut client.waiting);
+        if waiting.is_empty() {
+            waiting.extend(client.tv.map(|entry| Waiting { entry, had_token: true, ack: None }));
+        }
+        for Waiting { entry, had_token, ack } in waiting {
+            match result {
+                Ok(seated) => {
+                    self.welcome_tv(&self.clients[&id], sends, entry, had_token, seated);
+                    acknowledge(id, ack, &accepted(seated), sends);
+                }
+                Err(refusal) => self.refuse(id, entry.name(), ack, &Failure::from(*refusal), sends),
+            }
+        }
+    }
+
+    fn welcome_tv(&self, client: &Client, sends: &mut Sends, entry: Entry, had_token: bool, seated: &Seated) {
+        if entry.dialect() == Dialect::B && !had_token {
             // A front end of dialect B that has no device token keeps this one and shows it at its next VERIFY.
             sends.emit(client.id, &client.socket, "TEST_TOKEN_TV", &seated.resume_token);
         }
-        self.welcome(client, sends, entry, "tv", &seated);
+        self.welcome(client, sends, entry, "tv", seated);
         // A TV on /rtc was asked for its token when it connected.
         if entry == Entry::TvRegister && !client.verified && client.socket.ns() != RTC {
             sends.emit(client.id, &client.socket, "VERIFY", &NO_ARGUMENTS);
         }
-        Ok(accepted(&seated))
+    }
+
+    fn refuse(&self, id: ConnectionId, event: &str, ack: Option<AckSender>, failure: &Failure, sends: &mut Sends) {
+        let Some(client) = self.clients.get(&id) else { return };
+        tracing::debug!(event, code = failure.code, from = %client.from, "refused");
+        let entry = event::entry(event);
+        if let Some((name, argument)) = entry.and_then(|entry| event::refusal(entry, failure)) {
+            sends.emit(client.id, &client.socket, name, &argument);
+        }
+        if ack.is_none() && failure.code != Failure::UNKNOWN_EVENT {
+            sends.emit(client.id, &client.socket, "CAST_ERROR", &json!({"event": event, "error": failure}));
+        }
+        if entry == Some(Entry::TvGetInfo) && failure.is_final() {
+            // As dialect B has it: a TV that is refused is told and disconnected.
+            sends.gone.push(id);
+        }
+        acknowledge(id, ack, &json!({"ok": false, "error": failure}), sends);
+    }
+
+    /// Counts like opening a TV, which gives a new code as well.
+    fn new_code(&mut self, id: ConnectionId) -> Result<Value, Failure> {
+        let from = self.clients[&id].from;
+        self.issuer.admit(from).map_err(Failure::rate_limited)?;
+        Ok(accepted(&self.rooms.handle_new_code(id, Instant::now())?))
     }
 
     fn join(&mut self, id: ConnectionId, request: &JoinRequest, sends: &mut Sends) -> Result<Value, Failure> {
@@ -305,6 +405,12 @@ fn username(id: ConnectionId) -> String {
 
 /// An event without arguments: the parser takes an array for the list of them.
 const NO_ARGUMENTS: [(); 0] = [];
+
+fn acknowledge(id: ConnectionId, ack: Option<AckSender>, answer: &Value, sends: &mut Sends) {
+    if let Some(ack) = ack {
+        sends.note(id, ack.send(answer));
+    }
+}
 
 fn accepted(seated: &Seated) -> Value {
     json!({"ok": true, "code": seated.code.as_str(), "resumeToken": seated.resume_token, "resumed": seated.resumed})

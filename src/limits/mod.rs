@@ -1,6 +1,7 @@
-//! What a client may ask for: how often (`rate`), how much at once (`concurrency`), how often wrongly (`guesses`), and what counts as
-//! one client (`ip_prefix`).
+//! What a client may ask for: how often (`rate`), how much at once (`concurrency`), how often wrongly (`guesses`), who gives way to
+//! whom (`shares`), and what counts as one client (`ip_prefix`).
 
+pub mod bucket;
 pub mod concurrency;
 pub mod descriptors;
 mod guess_reports;
@@ -8,5 +9,6 @@ mod guess_table;
 pub mod guesses;
 pub mod ip_prefix;
 pub mod rate;
+pub mod shares;
 pub mod strangers;
 pub mod wait;

@@ -70,8 +70,7 @@ impl fmt::Display for Refused {
 impl Gateway {
     /// `empty` makes rooms that nobody is in. `guesses` counts wrong admin passwords.
     pub fn new(empty: impl Fn() -> Rooms<Json> + Send + 'static, directory: Directory, guesses: Guesses) -> Self {
-        let connections =
-            Connections::new(State { rooms: empty(), empty: Box::new(empty), clients: HashMap::new(), limited: 0 });
+        let connections = Connections::new(State { rooms: empty(), empty: Box::new(empty), clients: HashMap::new(), limited: 0 });
         Self(Arc::new(Inner { directory, guesses, checks: Semaphore::new(CHECKS), connections }))
     }
 

@@ -30,7 +30,11 @@ const RENEWAL: Duration = Duration::from_secs(30 * DAY);
 /// Clocks of clients may be late.
 const BACKDATED: Duration = Duration::from_secs(DAY);
 const DAY: u64 = 24 * 3600;
-const CHECK: Duration = Duration::from_secs(3600);
+/// How often that is looked at; the clock may be set meanwhile.
+const CHECK: Duration = Duration::from_secs(60);
+/// Looks in a row at a certificate that is not valid yet, before it is replaced. Until a machine without a battery has heard what time it
+/// is, its clock is late; a new certificate would have everybody trust it anew.
+const MAX_EARLY: u32 = 60;
 /// Certificates besides the first: a machine may have more addresses than anybody uses.
 const MAX_CERTIFICATES: usize = 64;
 /// What the first is for.
@@ -64,6 +68,11 @@ impl std::fmt::Debug for Made {
     }
 }
 
+/// Whether it ends soon, or has ended.
+fn is_worn_out(certificate: &Certificate, now: SystemTime) -> bool {
+    certificate.not_after <= now + RENEWAL
+}
+
 impl SelfSigned {
     pub(super) fn new(folder: &Path, hosts: OwnHosts) -> Self {
         Self { path: folder.join("self-signed.pem"), hosts, made: Mutex::default(), unsaved: Notify::new() }
@@ -73,10 +82,9 @@ impl SelfSigned {
     ///
     /// # Errors
     /// The file can't be written.
-    pub(super) fn load_or_make(&self) -> anyhow::Result<Certificate> {
+    pub(super) fn load_or_make(&self, now: SystemTime) -> anyhow::Result<Certificate> {
         store::warn_if_others_can_read(&self.path);
         let kept = fs::read_to_string(&self.path).unwrap_or_default();
-        let now = SystemTime::now();
         let made = match Made::read(&kept, now) {
             Some(made) => made,
             None => self.renewed(key(&kept), now)?,
@@ -88,23 +96,38 @@ impl SelfSigned {
 
     /// Writes down what is new, and makes all anew before the first runs out.
     pub(super) async fn keep(&self, certificates: &Certificates) {
+        let mut early = 0;
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(CHECK) => {}
-                () = self.unsaved.notified() => {}
+            let is_unsaved = tokio::select! {
+                () = tokio::time::sleep(CHECK) => false,
+                () = self.unsaved.notified() => true,
+            };
+            let (first, now) = (self.made().as_ref().map(|made| Arc::clone(&made.local.certificate)), SystemTime::now());
+            let Some(first) = first else { continue };
+            if !is_unsaved {
+                early = if now < first.not_before { early + 1 } else { 0 };
             }
-            if let Err(error) = self.keep_once(certificates, SystemTime::now()) {
+            let kept = if is_worn_out(&first, now) || early >= MAX_EARLY {
+                self.renew(certificates, now)
+            } else if is_unsaved {
+                self.save()
+            } else {
+                Ok(())
+            };
+            if let Err(error) = kept {
                 certificates.failed(format!("the self-signed certificates can't be kept: {error:#}"));
             }
         }
     }
 
-    fn keep_once(&self, certificates: &Certificates, now: SystemTime) -> anyhow::Result<()> {
+    fn save(&self) -> anyhow::Result<()> {
         let Some(text) = self.made().as_ref().map(Made::text) else { return Ok(()) };
-        let worn_out = self.made().as_ref().is_some_and(|made| !made.local.certificate.is_valid(now + RENEWAL));
-        if !worn_out {
-            return store::write(&self.path, &text);
-        }
+        store::write(&self.path, &text)
+    }
+
+    /// Makes all anew, with the same key.
+    fn renew(&self, certificates: &Certificates, now: SystemTime) -> anyhow::Result<()> {
+        let Some(text) = self.made().as_ref().map(Made::text) else { return Ok(()) };
         let made = self.renewed(key(&text), now)?;
         if certificates.current().kind == Kind::SelfSigned {
             certificates.replace(Certificate::clone(&made.local.certificate));
@@ -162,13 +185,13 @@ impl Made {
             let entry = Entry { pem, certificate: Arc::new(certificate) };
             match entry.certificate.names.as_slice() {
                 names if names == LOCAL => local = Some(entry),
-                [host] if entry.certificate.is_valid(now + RENEWAL) && others.len() < MAX_CERTIFICATES => {
+                [host] if !is_worn_out(&entry.certificate, now) && others.len() < MAX_CERTIFICATES => {
                     others.insert(host.clone(), entry);
                 }
                 _ => {}
             }
         }
-        let local = local.filter(|local| local.certificate.is_valid(now + RENEWAL))?;
+        let local = local.filter(|local| !is_worn_out(&local.certificate, now))?;
         Some(Self { key, local, others })
     }
 
@@ -224,13 +247,8 @@ mod tests {
     fn open(folder: &Path, names: &[&str]) -> (SelfSigned, Certificate) {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let own = SelfSigned::new(&folder.join("tls"), OwnHosts::of(names));
-        let first = own.load_or_make().unwrap();
+        let first = own.load_or_make(SystemTime::now()).unwrap();
         (own, first)
-    }
-
-    fn save(own: &SelfSigned) {
-        let text = own.made().as_ref().unwrap().text();
-        store::write(&own.path, &text).unwrap();
     }
 
     #[test]
@@ -254,7 +272,7 @@ mod tests {
         let (own, first) = open(folder.path(), &["tv"]);
         let named = own.for_client(Some("tv"), None, ip(STRANGER)).unwrap();
         assert_ne!(named.fingerprint, first.fingerprint);
-        save(&own);
+        own.save().unwrap();
         // Other names change nothing.
         let (again, kept) = open(folder.path(), &["tv", "cast"]);
         assert_eq!(kept.fingerprint, first.fingerprint);
@@ -288,7 +306,20 @@ mod tests {
         let more = own.for_client(None, Some(ip("192.168.8.1")), ip(NEIGHBOUR)).unwrap();
         assert_eq!(more.fingerprint, first.fingerprint);
         assert_eq!(own.for_client(None, Some(ip("192.168.7.0")), ip(NEIGHBOUR)).unwrap().names, ["192.168.7.0"]);
-        save(&own);
+        own.save().unwrap();
         assert_eq!(open(folder.path(), &[]).0.made().as_ref().unwrap().others.len(), MAX_CERTIFICATES);
+    }
+
+    #[test]
+    fn a_clock_that_is_late_replaces_no_certificate_and_what_it_has_made_is_replaced_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = SelfSigned::new(&folder.path().join("tls"), OwnHosts::default());
+        let (now, late) = (SystemTime::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(30));
+        let first = own.load_or_make(now).unwrap();
+        assert_eq!(own.load_or_make(late).unwrap().fingerprint, first.fingerprint, "everybody would have to trust another one");
+        fs::remove_file(&own.path).unwrap();
+        let early = own.load_or_make(late).unwrap();
+        assert!(early.is_valid(late) && is_worn_out(&early, now));
+        assert!(own.load_or_make(now).unwrap().is_valid(now));
     }
 }

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use super::{Dialect, Open, Rooms};
-use crate::cast::code::Code;
+use super::Rooms;
+use super::model::{Dialect, Wish};
 use crate::limits::guesses::{Guesses, Kind, Reports};
 
 /// Free codes that TVs of all addresses may ask for in a minute without a proof that they had them: whoever gets the code that it asked
 /// for learns that no other TV shows it. Beyond that a TV gets another code.
-pub(super) const CLAIMS: u32 = 200;
+pub(super) const CLAIMS: u32 = 500;
 
 impl<P> Rooms<P> {
     /// Wrong codes are reported there.
@@ -18,16 +18,21 @@ impl<P> Rooms<P> {
         self
     }
 
-    /// Whether a TV may ask for a code without a resume token; counts it.
-    pub(super) fn may_claim(&self, code: Code, open: &Open<'_>, now: Instant) -> bool {
-        let moves = self.seats.get(&open.connection).is_none_or(|(seat, _)| *seat != code);
-        let tells = open.dialect == Dialect::B && moves && !self.rooms.contains_key(&code);
-        if tells && self.claims.blocked_for(open.from, now).is_some() {
+    /// Whether a TV may have the code that it names. Wrong guesses are counted: otherwise this would tell which codes are live, as often
+    /// as one likes. A TV that must not guess gets another code, whether or not that one is free.
+    pub(super) fn may_claim(&self, wish: &Wish, is_free: bool, now: Instant) -> bool {
+        if wish.resume.is_some() || wish.code.is_none() {
+            return true;
+        }
+        // Its code is not among what it may name.
+        if is_free && wish.dialect == Dialect::A {
             return false;
         }
-        if tells {
-            self.claims.record(open.from, now);
+        let guesses = if is_free { &self.claims } else { &self.guesses };
+        if self.guesses.is_beyond(wish.from, now) || guesses.blocked_for(wish.from, now).is_some() {
+            return false;
         }
+        guesses.record(wish.from, now);
         true
     }
 }

@@ -1,6 +1,13 @@
 //! Transcripts: who says what, when, and what everybody hears, with a clock of our own.
 
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
 use super::*;
+use crate::cast::code::{CodeAlphabet, NewCode, Times};
+
+#[path = "full_house_tests.rs"]
+mod full_house;
 
 const TV: ConnectionId = 1;
 const CASTER: ConnectionId = 2;
@@ -8,6 +15,14 @@ const SECOND: ConnectionId = 3;
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 5));
 const GRACE: Duration = Duration::from_secs(60);
 const REFRESH: Duration = Duration::from_secs(600);
+
+#[path = "new_code_tests.rs"]
+mod new_code;
+
+/// So many seconds after the transcripts begin.
+fn wall(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
+}
 
 struct World {
     rooms: Rooms<&'static str>,
@@ -27,22 +42,47 @@ impl World {
             max_rooms: 3,
             guesses: 10,
             refresh: REFRESH,
+            new_code: NewCode::AfterIdle,
         };
         change(&mut config);
-        Self { rooms: Rooms::new(config, TokenKey::new([7; 32]), [9; 32]), now: Instant::now() }
+        let now = Instant::now();
+        Self { rooms: Rooms::new(config, TokenKey::new([7; 32]), [9; 32], WallClock::new(now, wall(0))), now }
     }
 
     /// The same server after a restart: the key is the same, the rooms are gone.
     fn restart(&mut self) {
         let config = self.rooms.config;
-        self.rooms = Rooms::new(config, TokenKey::new([7; 32]), [10; 32]);
+        self.rooms = Rooms::new(config, TokenKey::new([7; 32]), [10; 32], self.rooms.clock);
     }
 
     fn open(&mut self, connection: ConnectionId, token: Option<&str>) -> Seated {
-        self.try_open(Open { connection, dialect: Dialect::A, from: HOME, code: None, token, live: false }).expect("a seat")
+        self.try_open(Open {
+            connection,
+            dialect: Dialect::A,
+            from: HOME,
+            code: None,
+            token,
+            live: false,
+            again: false,
+            casting: false,
+            announces: false,
+        })
+        .expect("a seat")
     }
 
+    /// A TV that does not have to wait.
     fn try_open(&mut self, open: Open<'_>) -> Result<Seated, Refusal> {
+        self.ask(open).map(|opened| match opened {
+            Opened::Seated(seated) => seated,
+            Opened::Waits => panic!("{} waits", open.connection),
+        })
+    }
+
+    fn waits(&mut self, open: Open<'_>) {
+        assert_eq!(self.ask(open), Ok(Opened::Waits));
+    }
+
+    fn ask(&mut self, open: Open<'_>) -> Result<Opened, Refusal> {
         self.rooms.handle_open(open, self.now)
     }
 
@@ -67,8 +107,8 @@ impl World {
     fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(due) = self.rooms.next_timeout().filter(|&due| due <= end) {
-            self.now = due;
-            self.rooms.handle_timeout(due);
+            self.now = self.now.max(due);
+            self.rooms.handle_timeout(self.now);
         }
         self.now = end;
         self.agree();
@@ -79,6 +119,10 @@ impl World {
         self.agree();
         std::iter::from_fn(|| self.rooms.poll_output())
             .map(|output| match output {
+                Output::Seated { to, result: Ok(seated), .. } => {
+                    format!("{to} = {}", if seated.resumed { "resumed" } else { "new" })
+                }
+                Output::Seated { to, result: Err(refusal), .. } => format!("{to} = {refusal:?}"),
                 Output::Deliver { to, signal, .. } => format!("{to} < {signal:?}"),
                 Output::Notify { to, notice, .. } => format!("{to} ! {notice:?}"),
             })
@@ -108,7 +152,11 @@ impl World {
                 }
             }
         }
+        let armed: BTreeSet<_> = self.rooms.rooms.iter().filter_map(|(code, room)| Some((room.armed?, *code))).collect();
+        assert_eq!(self.rooms.changes, armed);
         assert_eq!(self.rooms.timers.len(), seats, "a timer without its seat");
+        assert_eq!(self.rooms.places.len(), self.rooms.rooms.len(), "each room has its place");
+        assert!(self.rooms.arrivals.agree());
         assert!(self.rooms.seats.len() <= seats);
     }
 }
@@ -208,7 +256,7 @@ fn without_take_over_the_room_is_full_until_the_caster_is_gone() {
     assert_eq!(world.join(SECOND, tv.code.as_str()), Err(Refusal::RoomFull));
     assert!(world.join_with(12, tv.code.as_str(), Some(&first.resume_token)).expect("its own seat").resumed);
     assert_eq!(world.join(SECOND, tv.code.as_str()), Err(Refusal::RoomFull));
-    world.rooms.handle_leave(12).expect("has a seat");
+    world.rooms.handle_leave(12, world.now).expect("has a seat");
     assert!(world.join(SECOND, tv.code.as_str()).is_ok());
 }
 
@@ -230,7 +278,17 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
     let mut world = World::new();
     let (tv, caster) = world.cast();
     world.drop(TV);
-    let thief = Open { connection: 10, dialect: Dialect::A, from: HOME, code: Some(tv.code.as_str()), token: None, live: false };
+    let thief = Open {
+        connection: 10,
+        dialect: Dialect::A,
+        from: HOME,
+        code: Some(tv.code.as_str()),
+        token: None,
+        live: false,
+        again: false,
+        casting: false,
+        announces: false,
+    };
     assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "the code alone is not enough");
     let thief = Open { connection: 20, dialect: Dialect::B, from: HOME, token: Some("guess"), ..thief };
     assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "nor with some token");
@@ -252,7 +310,17 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
 fn a_resume_replaces_a_connection_that_hangs_about() {
     let mut world = World::new();
     let (tv, caster) = world.cast();
-    let open = Open { connection: 11, dialect: Dialect::A, from: HOME, code: None, token: Some(&tv.resume_token), live: true };
+    let open = Open {
+        connection: 11,
+        dialect: Dialect::A,
+        from: HOME,
+        code: None,
+        token: Some(&tv.resume_token),
+        live: true,
+        again: false,
+        casting: false,
+        announces: false,
+    };
     world.try_open(open).expect("its own seat");
     assert_eq!(
         world.heard(),
@@ -292,11 +360,11 @@ fn the_grace_of_a_caster_frees_the_tv() {
 fn leaving_tells_the_other_side_at_once() {
     let mut world = World::new();
     let (tv, _) = world.cast();
-    world.rooms.handle_leave(CASTER).expect("has a seat");
+    world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
     assert_eq!(world.heard(), ["1 ! CasterLeft { username: None, why: Left }"]);
-    assert_eq!(world.rooms.handle_leave(CASTER), Err(Refusal::NotInRoom));
+    assert_eq!(world.rooms.handle_leave(CASTER, world.now), Err(Refusal::NotInRoom));
     world.join(CASTER, tv.code.as_str()).expect("live");
-    world.rooms.handle_leave(TV).expect("has a seat");
+    world.rooms.handle_leave(TV, world.now).expect("has a seat");
     assert_eq!(world.heard()[1..], ["2 ! TvLeft { why: Left }"]);
     assert!(world.rooms.is_empty() && world.rooms.seats.is_empty() && world.rooms.timers.is_empty());
 }
@@ -320,7 +388,7 @@ fn a_server_restart_gives_everybody_the_old_seat() {
 fn a_free_code_may_be_named_but_goes_back_to_whoever_can_prove_it() {
     let mut world = World::new();
     let tv = world.open(TV, None);
-    world.rooms.handle_leave(TV).expect("has a seat");
+    world.rooms.handle_leave(TV, world.now).expect("has a seat");
     let open = Open {
         connection: 10,
         dialect: Dialect::B,
@@ -328,12 +396,15 @@ fn a_free_code_may_be_named_but_goes_back_to_whoever_can_prove_it() {
         code: Some(tv.code.as_str()),
         token: Some("device"),
         live: false,
+        again: false,
+        casting: false,
+        announces: false,
     };
     assert_eq!(world.try_open(open).expect("free").code, tv.code, "dialect B keeps a code that is free");
     assert_eq!(world.open(11, Some(&tv.resume_token)).code, tv.code, "but gives it up to the one with a proof");
     assert_eq!(world.heard(), ["10 ! Replaced"]);
     let stale = world.open(12, None);
-    world.rooms.handle_leave(12).expect("has a seat");
+    world.rooms.handle_leave(12, world.now).expect("has a seat");
     let open = Open { connection: 13, token: Some("another"), code: Some(tv.code.as_str()), ..open };
     assert_ne!(world.try_open(open).expect("a seat").code, tv.code, "nobody else takes it");
     assert!(!stale.resumed);
@@ -342,7 +413,17 @@ fn a_free_code_may_be_named_but_goes_back_to_whoever_can_prove_it() {
 #[test]
 fn a_device_token_and_the_code_resume_a_dialect_b_tv() {
     let mut world = World::new();
-    let open = Open { connection: TV, dialect: Dialect::B, from: HOME, code: None, token: Some("device"), live: false };
+    let open = Open {
+        connection: TV,
+        dialect: Dialect::B,
+        from: HOME,
+        code: None,
+        token: Some("device"),
+        live: false,
+        again: false,
+        casting: false,
+        announces: false,
+    };
     let tv = world.try_open(open).expect("a seat");
     world.drop(TV);
     let again = Open { connection: 11, code: Some(tv.code.as_str()), ..open };
@@ -383,16 +464,6 @@ fn a_caster_token_of_another_code_does_not_escape_the_throttle() {
 }
 
 #[test]
-fn the_server_has_a_limit_of_rooms() {
-    let mut world = World::new();
-    (1..=3).for_each(|connection| drop(world.open(connection, None)));
-    let open = Open { connection: 4, dialect: Dialect::A, from: HOME, code: None, token: None, live: false };
-    assert_eq!(world.try_open(open), Err(Refusal::ServerFull));
-    world.rooms.handle_leave(1).expect("has a seat");
-    assert!(world.try_open(open).is_ok());
-}
-
-#[test]
 fn a_tv_that_asks_twice_has_one_code() {
     let mut world = World::new();
     let first = world.open(TV, None);
@@ -405,7 +476,17 @@ fn roles_do_not_mix() {
     let mut world = World::new();
     let (tv, _) = world.cast();
     assert_eq!(world.join(TV, tv.code.as_str()), Err(Refusal::WrongRole));
-    let open = Open { connection: CASTER, dialect: Dialect::A, from: HOME, code: None, token: None, live: false };
+    let open = Open {
+        connection: CASTER,
+        dialect: Dialect::A,
+        from: HOME,
+        code: None,
+        token: None,
+        live: false,
+        again: false,
+        casting: false,
+        announces: false,
+    };
     assert_eq!(world.try_open(open), Err(Refusal::WrongRole));
     assert_eq!(world.rooms.handle_signal(TV, Signal::Offer("x"), 1), Err(Refusal::WrongRole));
     assert_eq!(world.rooms.handle_signal(CASTER, Signal::Answer("x"), 1), Err(Refusal::WrongRole));
@@ -448,12 +529,22 @@ fn without_take_over_a_caster_in_grace_keeps_its_seat() {
 fn naming_live_codes_counts_as_guessing() {
     let mut world = World::with(|config| config.max_rooms = 100);
     let tv = world.open(TV, None);
-    let claim =
-        |connection| Open { connection, dialect: Dialect::B, from: HOME, code: Some(tv.code.as_str()), token: None, live: false };
+    let claim = |connection| Open {
+        connection,
+        dialect: Dialect::B,
+        from: HOME,
+        code: Some(tv.code.as_str()),
+        token: None,
+        live: false,
+        again: false,
+        casting: false,
+        announces: false,
+    };
     for connection in 10..20 {
         assert_ne!(world.try_open(claim(connection)).expect("a seat").code, tv.code);
     }
-    assert!(matches!(world.try_open(claim(20)), Err(Refusal::TooManyAttempts { .. })));
+    let free = Open { code: Some("AAAAAA"), ..claim(20) };
+    assert_ne!(world.try_open(free).expect("a seat").code.as_str(), "AAAAAA", "whether it is free is not told either");
     assert!(matches!(world.join(SECOND, "AAAAAA"), Err(Refusal::TooManyAttempts { .. })));
 }
 
@@ -467,8 +558,10 @@ fn free_codes_that_tvs_ask_for_without_a_proof_are_bounded_for_all_together() {
     let mut claim = |world: &mut World, from: IpAddr, token| {
         connection += 1;
         let rest = [connection as usize / 900, connection as usize / 30 % 30, connection as usize % 30];
+        // Nobody waits for a turn.
+        world.now += Duration::from_millis(40);
         let code: String = "AAA".chars().chain(rest.map(|digit| char::from(CHARACTERS[digit]))).collect();
-        let open = Open { connection, dialect: Dialect::B, from, code: Some(&code), token, live: false };
+        let open = Open { dialect: Dialect::B, code: Some(&code), token, ..full_house::new_tv(connection, from) };
         world.try_open(open).expect("a seat, under whatever code").code.as_str() == code
     };
     assert_eq!((0..100).filter(|_| claim(&mut world, HOME, None)).count(), 100, "a hotel after a power cut");
@@ -503,8 +596,18 @@ fn codes_that_everybody_guesses_are_bounded_together_and_who_has_not_guessed_joi
 fn a_tv_that_registered_first_still_gets_its_old_code() {
     let mut world = World::new();
     let old = world.open(TV, None);
-    world.rooms.handle_leave(TV).expect("has a seat");
-    let open = Open { connection: 5, dialect: Dialect::B, from: HOME, code: None, token: None, live: false };
+    world.rooms.handle_leave(TV, world.now).expect("has a seat");
+    let open = Open {
+        connection: 5,
+        dialect: Dialect::B,
+        from: HOME,
+        code: None,
+        token: None,
+        live: false,
+        again: false,
+        casting: false,
+        announces: false,
+    };
     let registered = world.try_open(open).expect("a seat");
     assert_ne!(registered.code, old.code);
     let open = Open { code: Some(old.code.as_str()), token: Some(&old.resume_token), ..open };
@@ -530,7 +633,7 @@ fn whoever_comes_second_is_told_how_things_stand() {
     let mut world = World::new();
     let (tv, caster) = world.cast();
     world.drop(TV);
-    world.rooms.handle_leave(CASTER).expect("has a seat");
+    world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
     world.join(SECOND, tv.code.as_str()).expect("the seat of the TV is kept");
     assert_eq!(world.heard(), ["2 ! TvAway", "3 ! TvAway"]);
     world.drop(SECOND);
@@ -554,7 +657,17 @@ fn a_new_secret_means_fresh_credentials_for_all() {
 #[test]
 fn nothing_unasked_is_said_to_those_who_begin_again_at_it() {
     let mut world = World::new();
-    let open = Open { connection: TV, dialect: Dialect::B, from: HOME, code: None, token: None, live: false };
+    let open = Open {
+        connection: TV,
+        dialect: Dialect::B,
+        from: HOME,
+        code: None,
+        token: None,
+        live: false,
+        again: false,
+        casting: false,
+        announces: false,
+    };
     let tv = world.try_open(open).expect("a seat");
     let join = Join { connection: CASTER, dialect: Dialect::B, from: HOME, code: tv.code.as_str(), token: None, username: None };
     world.rooms.handle_join(join, world.now).expect("live");
@@ -581,7 +694,7 @@ fn joining_again_changes_nothing() {
             }
             world.say(TV, Signal::Answer("answer"));
             assert_eq!(world.heard(), ["2 < Answer(\"answer\")"], "the cast goes on, and nobody hears of a new caster");
-            world.rooms.handle_leave(CASTER).expect("has a seat");
+            world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
             assert_eq!(world.heard(), ["1 ! CasterLeft { username: Some(\"me\"), why: Left }"]);
         }
     }
@@ -594,19 +707,38 @@ fn random_histories_keep_the_tables_in_agreement() {
     let mut rng = StdRng::seed_from_u64(42);
     let mut world = World::with(|config| config.max_rooms = 4);
     let mut known: Vec<Seated> = Vec::new();
-    for _ in 0..20_000 {
+    for step in 0..30_000 {
+        if step % 10_000 == 0 {
+            world.rooms.config.new_code = [NewCode::Never, NewCode::AfterIdle, NewCode::AfterCast][step / 10_000];
+            world.restart();
+        }
         let connection = rng.random_range(1..12);
         let one = (!known.is_empty()).then(|| known[rng.random_range(0..known.len())].clone());
         let token = one.as_ref().map(|seated| seated.resume_token.as_str()).filter(|_| rng.random_bool(0.5));
         let code = one.as_ref().map_or("AAAAAA", |seated| seated.code.as_str());
-        match rng.random_range(0..8) {
+        match rng.random_range(0..9) {
+            8 => known.extend(world.rooms.handle_new_code(connection, world.now).ok()),
+            7 if rng.random_bool(0.02) => world.wait(Duration::from_secs(13 * 3600)),
             0 => {
                 let dialect = if rng.random_bool(0.5) { Dialect::A } else { Dialect::B };
-                let open = Open { connection, dialect, from: HOME, code: Some(code), token, live: false };
-                known.extend(world.try_open(open).ok());
+                let (casting, announces) = (rng.random_bool(0.1), rng.random_bool(0.5));
+                let open = Open {
+                    connection,
+                    dialect,
+                    from: HOME,
+                    code: Some(code),
+                    token,
+                    live: false,
+                    again: false,
+                    casting,
+                    announces,
+                };
+                if let Ok(Opened::Seated(seated)) = world.ask(open) {
+                    known.push(seated);
+                }
             }
             1 | 2 => known.extend(world.join_with(connection, code, token).ok()),
-            3 => drop(world.rooms.handle_leave(connection)),
+            3 => drop(world.rooms.handle_leave(connection, world.now)),
             4 => world.drop(connection),
             5 => world.wait(Duration::from_secs(rng.random_range(0..90))),
             6 => drop(world.rooms.handle_signal(connection, Signal::Offer("o"), 10)),
@@ -626,6 +758,7 @@ fn what_waits_is_bounded_over_all_rooms_and_what_is_delivered_is_not() {
     let mut results = Vec::new();
     for room in 0..rooms {
         let (tv, caster) = ids(room);
+        world.now += Duration::from_millis(2);
         let code = world.open(tv, None).code;
         world.join(caster, code.as_str()).expect("the code is live");
         world.drop(tv);
@@ -640,4 +773,21 @@ fn what_waits_is_bounded_over_all_rooms_and_what_is_delivered_is_not() {
     assert_eq!(world.heard(), ["90001 < Offer(\"offer\")"]);
     world.wait(GRACE);
     assert_eq!(world.rooms.waiting.held(), 0, "what waited went with its rooms");
+}
+
+#[test]
+fn tokens_say_since_when_and_say_it_still_after_a_restart() {
+    let mut world = World::new();
+    let first = world.now;
+    let (tv, caster) = world.cast();
+    world.wait(Duration::from_secs(1000));
+    world.restart();
+    let again = world.open(TV, Some(&tv.resume_token));
+    world.join_with(CASTER, tv.code.as_str(), Some(&caster.resume_token)).expect("its code is live again");
+    assert_eq!(again.resume_token, tv.resume_token);
+    let times = Times::new(world.rooms.clock.unix_seconds(first));
+    for (role, token) in [(Role::Tv, &again.resume_token), (Role::Caster, &caster.resume_token)] {
+        let issued = world.rooms.key.verify(role, token, CodeAlphabet::Letters).expect("genuine");
+        assert_eq!((issued.code, issued.times), (tv.code, times), "{role:?}");
+    }
 }

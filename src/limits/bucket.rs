@@ -1,0 +1,58 @@
+//! A token bucket in one number: the time at which it would be full again. PURE.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+use std::time::{Duration, Instant};
+
+/// So many at once, and one more each `interval`.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenBucket {
+    interval: Duration,
+    burst: u32,
+    /// When it is full again; `None`: nothing was ever taken.
+    full: Option<Instant>,
+}
+
+impl TokenBucket {
+    #[must_use]
+    pub const fn new(burst: u32, interval: Duration) -> Self {
+        Self { interval, burst, full: None }
+    }
+
+    /// Takes one.
+    ///
+    /// # Errors
+    /// How long there will be none.
+    pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        let wait = self.ready().map_or(Duration::ZERO, |ready| ready.saturating_duration_since(now));
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        self.full = Some(self.full.unwrap_or(now).max(now) + self.interval);
+        Ok(())
+    }
+
+    /// When there is one, or was; `None`: always.
+    #[must_use]
+    pub fn ready(&self) -> Option<Instant> {
+        (self.full? + self.interval).checked_sub(self.interval * self.burst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_at_once_and_then_one_each_interval() {
+        let (mut bucket, start) = (TokenBucket::new(3, Duration::from_secs(2)), Instant::now());
+        for _ in 0..3 {
+            assert_eq!(bucket.take(start), Ok(()));
+        }
+        assert_eq!(bucket.take(start), Err(Duration::from_secs(2)));
+        let later = start + Duration::from_secs(2);
+        assert_eq!((bucket.take(later), bucket.ready()), (Ok(()), Some(later + Duration::from_secs(2))));
+        let much_later = start + Duration::from_secs(100);
+        assert_eq!((0..10).filter(|_| bucket.take(much_later).is_ok()).count(), 3, "no more than the burst, however long it was");
+    }
+}
