@@ -5,13 +5,14 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::room::{ConnectionId, Event, Hello, MAX_PARTICIPANTS, Proof, RoomId, UserId, Whereabouts};
-use crate::limits::ip_prefix;
+use crate::limits::shares::Shares;
 use crate::quota::{ByteQuota, Held};
 
 /// Names a user whatever its id is; never given twice.
@@ -101,7 +102,8 @@ pub(super) struct Users<J> {
     ids: HashMap<UserId, UserKey>,
     connections: HashMap<ConnectionId, UserKey>,
     proofs: HashMap<Proof, UserKey>,
-    networks: HashMap<IpAddr, usize>,
+    /// Of each network, the newest first.
+    shares: Shares<Reverse<UserKey>>,
     next: UserKey,
 }
 
@@ -112,7 +114,7 @@ impl<J> Default for Users<J> {
             ids: HashMap::new(),
             connections: HashMap::new(),
             proofs: HashMap::new(),
-            networks: HashMap::new(),
+            shares: Shares::default(),
             next: 0,
         }
     }
@@ -140,7 +142,7 @@ impl<J> Users<J> {
         self.ids.insert(user.id.clone(), key);
         self.connections.extend(user.connection.map(|connection| (connection, key)));
         self.proofs.extend(user.proof.map(|proof| (proof, key)));
-        *self.networks.entry(ip_prefix::of_client(user.from)).or_default() += 1;
+        self.shares.insert(user.from, Reverse(key));
         self.users.insert(key, user);
         key
     }
@@ -150,13 +152,7 @@ impl<J> Users<J> {
         self.ids.remove(&user.id);
         user.connection.and_then(|connection| self.connections.remove(&connection));
         user.proof.and_then(|proof| self.proofs.remove(&proof));
-        let network = ip_prefix::of_client(user.from);
-        if let Some(count) = self.networks.get_mut(&network) {
-            *count -= 1;
-            if *count == 0 {
-                self.networks.remove(&network);
-            }
-        }
+        self.shares.remove(user.from, Reverse(key));
         Some(user)
     }
 
@@ -202,7 +198,14 @@ impl<J> Users<J> {
 
     /// How many come from the network of `from`.
     pub(super) fn in_network(&self, from: IpAddr) -> usize {
-        self.networks.get(&ip_prefix::of_client(from)).copied().unwrap_or(0)
+        self.shares.of_client(from)
+    }
+
+    /// Whose place one more user at `from` gets: the newest of the site (an IPv4 address, an IPv6 /48) that has most, if it still has
+    /// as many as that of `from` then.
+    pub(super) fn makes_way(&self, from: IpAddr) -> Option<UserKey> {
+        let (count, Reverse(newest)) = self.shares.first_of_all()?;
+        (count > self.shares.of_site(from) + 1).then_some(newest)
     }
 
     /// Whether all tables agree.
@@ -215,7 +218,7 @@ impl<J> Users<J> {
             && self.connections.iter().all(|(connection, key)| self[*key].connection == Some(*connection))
             && self.proofs.len() == users().filter(|(_, user)| user.proof.is_some()).count()
             && self.proofs.iter().all(|(proof, key)| self[*key].proof == Some(*proof))
-            && self.networks.values().sum::<usize>() == self.users.len()
+            && self.shares.len() == self.users.len()
             && users().all(|(key, user)| user.peers.iter().all(|peer| peer != key && self[*peer].peers.contains(key)))
             && users().all(|(_, user)| user.connection.is_none() == user.due.is_some())
     }

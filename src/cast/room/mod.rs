@@ -6,8 +6,7 @@
 //!
 //! Invariants:
 //! - A code is live from `handle_open` until its TV leaves, its grace ends or the code changes (`new_code`), and nothing but the TV's
-//!   resume token (or the
-//!   device token it came with) takes it over.
+//!   resume token (or the device token it came with) takes it over.
 //! - A connection has at most one seat. Signals go from a caster's seat to its TV's and back, never anywhere else.
 //! - Whatever waits for a side that is away is bounded (`mailbox`), and so is every table: TVs in all and by address (`places`), and
 //!   those that wait for a code (`arrivals`).

@@ -298,7 +298,8 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// A client is connected: as the user that it was before, where it proves that; else as a new one, under another id if the
-    /// wished one is taken.
+    /// wished one is taken. Where there are as many as there may be, the one that has been away longest makes way, or else the newest of the
+    /// site that has most.
     ///
     /// # Errors
     /// `ServerFull`, also for too many users from one network.
@@ -311,6 +312,9 @@ impl<J: Opaque> Rooms<J> {
             self.release_id(id, hello.whereabouts, now);
         }
         let crowd = self.users.in_network(hello.from);
+        if self.users.len() >= self.config.max_users && crowd < self.config.max_users_per_address {
+            self.make_way(hello.from, now);
+        }
         if self.users.len() >= self.config.max_users || crowd >= self.config.max_users_per_address {
             return Err(Refusal::ServerFull);
         }
@@ -324,6 +328,14 @@ impl<J: Opaque> Rooms<J> {
         }
         self.changed(now);
         Ok(())
+    }
+
+    fn make_way(&mut self, from: IpAddr, now: Instant) {
+        let away = self.timers.first().map(|(_, key)| *key);
+        let Some(key) = away.or_else(|| self.users.makes_way(from)) else { return };
+        let connection = self.users[key].connection;
+        self.remove(key, now);
+        self.outputs.extend(connection.map(Output::Close));
     }
 
     /// A connection is gone without a word: the user's place is kept for the grace period, if it can prove that it is its own.

@@ -496,9 +496,16 @@ fn a_server_and_a_network_hold_so_many() {
     assert_eq!(world.connect(6, hello("f")), Err(Refusal::ServerFull), "from one network");
     let elsewhere = "198.51.100.1".parse().expect("an address");
     world.connect(6, Hello { from: elsewhere, ..hello("f") }).expect("there is room");
-    assert_eq!(world.connect(7, Hello { from: elsewhere, ..hello("g") }), Err(Refusal::ServerFull));
+    world.connect(7, Hello { from: elsewhere, ..hello("g") }).expect("the newest of the network that has most makes way");
+    assert_eq!(world.heard(), ["5 closed"]);
+    world.connect(8, Hello { from: elsewhere, ..hello("h") }).expect("once more");
+    assert_eq!(world.heard(), ["4 closed"]);
+    assert_eq!(world.connect(9, Hello { from: elsewhere, ..hello("i") }), Err(Refusal::ServerFull), "both have three");
     world.drop(1);
     assert_eq!(world.connect(11, hello("a")), Ok(()), "its own place");
+    world.drop(11);
+    world.connect(9, Hello { from: elsewhere, ..hello("i") }).expect("who is away makes way first");
+    assert_eq!(world.heard(), [""; 0]);
 }
 
 #[test]

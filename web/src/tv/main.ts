@@ -8,7 +8,16 @@ import { Player } from '../lib/player';
 import { Signaling } from '../lib/signaling';
 import { Meter, NO_FIGURES } from '../lib/stats';
 import { keepAwake } from '../lib/wake';
-import { asCandidate, asDescription, asIceConfig, UNDERSTOOD, type CodeChanged, type ResumeToken, type SeatAck } from '../lib/wire';
+import {
+  asCandidate,
+  asDescription,
+  asIceConfig,
+  UNDERSTOOD,
+  type CodeChanged,
+  type ResumeToken,
+  type SeatAck,
+  type WireError,
+} from '../lib/wire';
 import { onCommand } from './keys';
 import { Receiver } from './receiver';
 import { toggleFullScreen, View, type State } from './view';
@@ -145,15 +154,23 @@ async function takeSeat(): Promise<void> {
     showCode(reply.code);
     remember(reply.resumeToken);
   } else if (reply.error.code !== 'offline') {
-    const codes: Record<string, string> = { server_full: t.tvServerFull, rate_limited: t.tvRateLimited };
-    refused = codes[reply.error.code] ?? reply.error.code;
+    // Without an answer this TV waits for a place, or for its turn: TV_WAITING has said which, and asking again keeps both.
+    if (reply.error.code !== 'timeout') refused = reason(reply.error.code);
     const wait = (reply.error.retryAfter ?? 0) * 1000 || RETRY;
     setTimeout(() => attempt === seat && online && !replaced && takeSeat(), wait);
   }
   update();
 }
 
+function reason(code: string): string {
+  const full = t.tvServerFull;
+  const reasons: Record<string, string> = { server_full: full, address_full: full, site_full: full, evicted: full, rate_limited: t.tvRateLimited };
+  return reasons[code] ?? code;
+}
+
+signaling.on('TV_WAITING', (value) => update((refused = reason((value as WireError).code))));
 signaling.on('TV_INIT_OK', (value) => {
+  refused = null;
   if (typeof value === 'string' && !replaced) showCode(value);
   update();
 });
