@@ -58,6 +58,7 @@ pub struct App {
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     store: Store,
+    clock: WallClock,
 }
 
 /// Listeners for TCP, the relay's own aside.
@@ -82,6 +83,7 @@ impl App {
     pub async fn build(mut config: Config) -> anyhow::Result<Self> {
         let descriptors = http::raise_descriptor_limit();
         let now = SystemTime::now();
+        let clock = WallClock::new(Instant::now(), now);
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;
@@ -120,8 +122,9 @@ impl App {
             guesses: config.cast.guesses,
             // Fresh credentials while the old ones still have a quarter of their life.
             refresh: config.credentials.ttl.mul_f32(0.75),
+            new_code: config.cast.new_code,
         };
-        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random(), WallClock::new(Instant::now(), now));
+        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random(), clock);
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
         let gateway = Gateway::new(rooms, issuer);
         let rooms = MultiRoomsConfig {
@@ -141,8 +144,10 @@ impl App {
         let (certified, traffic) = (certificates.clone(), signaling.traffic());
         let mut probes = vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
         if let Some(certificates) = certificates.clone() {
-            probes
-                .push(Probe { name: "certificate", ready: Box::new(move || certificates.current().is_valid(SystemTime::now())) });
+            probes.push(Probe {
+                name: "certificate",
+                ready: Box::new(move || certificates.current().is_usable(SystemTime::now())),
+            });
         }
         let public_url = config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
         let api = Api {
@@ -198,6 +203,7 @@ impl App {
             relay_alive,
             directory,
             store,
+            clock,
         })
     }
 
@@ -363,7 +369,7 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { config, mut sockets, doors, collider_doors, certificates, hub, gateway, multi, io, external, relay, .. } =
             self;
-        let (relay_alive, directory, store) = (self.relay_alive, self.directory, self.store);
+        let (relay_alive, directory, store, mut clock) = (self.relay_alive, self.directory, self.store, self.clock);
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut tasks = JoinSet::new();
         tasks.spawn(gateway.clone().run());
@@ -399,6 +405,13 @@ impl App {
                 Some(result) = tasks.join_next() => break Some(anyhow!("a part of the server ended: {result:?}")),
                 _ = watch.tick() => {
                     relay_alive.store(relay.is_alive(), Ordering::Relaxed);
+                    let wall = SystemTime::now();
+                    if let Some(by) = clock.follow(Instant::now(), wall) {
+                        tracing::warn!(seconds = by, "the system clock was set; clients get new credentials");
+                        asked.clock_set(by, wall);
+                        gateway.handle_clock(clock);
+                        certificates.iter().for_each(Certificates::reload);
+                    }
                     if signing != asked.signing_secret() {
                         signing = asked.signing_secret();
                         gateway.renew_credentials();

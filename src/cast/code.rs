@@ -23,6 +23,16 @@ pub enum CodeAlphabet {
     Digits,
 }
 
+/// When a TV gets a new code, if its front end announces that it understands that; the others keep theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewCode {
+    Never,
+    /// Once nobody has cast with it for 12 hours.
+    AfterIdle,
+    /// After each cast.
+    AfterCast,
+}
+
 const LETTERS: &[u8] = b"ABCDEFGHJKMNPQRSTWXYZ012345678";
 const DIGITS: &[u8] = b"0123456789";
 

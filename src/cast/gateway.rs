@@ -14,6 +14,7 @@ use socketioxide::extract::{AckSender, SocketRef};
 use super::event::{self, Content, Entry, Failure, JoinRequest, OpenRequest, Request};
 use super::room::{ConnectionId, Dialect, Join, Notice, Open, Opened, Output, Refusal, Rooms, Seated, Signal};
 use crate::client;
+use crate::clock::WallClock;
 use crate::connection::{self, Budgets, Connections, Flow, Heard, Sends};
 use crate::packet::Payload;
 
@@ -135,6 +136,11 @@ impl Gateway {
         });
     }
 
+    /// The wall clock has been set: everybody who has a seat and takes credentials unasked gets fresh ones.
+    pub fn handle_clock(&self, clock: WallClock) {
+        self.0.with(|state, _| state.rooms.handle_clock(clock));
+    }
+
     /// What signs credentials has changed: everybody who has a seat and takes them unasked gets fresh ones.
     pub fn renew_credentials(&self) {
         self.0.with(|state, _| state.rooms.handle_new_secret());
@@ -172,6 +178,7 @@ impl Flow for State {
             Some(Ok(Request::Open(request))) => self.open(id, &request, sends),
             Some(Ok(Request::Join(request))) => self.join(id, &request, sends).map(Answer::Now),
             Some(Ok(Request::Signal(signal))) => self.signal(id, signal).map(now),
+            Some(Ok(Request::NewCode)) => self.new_code(id).map(Answer::Now),
             Some(Ok(Request::Leave)) => {
                 client.waiting.clear();
                 self.rooms.handle_leave(id, Instant::now()).map(now).map_err(Failure::from)
@@ -233,7 +240,17 @@ impl State {
         let client = self.clients.get_mut(&id).expect("the caller looked it up");
         let (entry, token, code) = (request.entry, request.token.as_deref(), request.code.as_deref());
         let again = client.tv.replace(entry).is_some();
-        let open = Open { connection: id, dialect: entry.dialect(), from: client.from, code, token, live: request.live, again };
+        let open = Open {
+            connection: id,
+            dialect: entry.dialect(),
+            from: client.from,
+            code,
+            token,
+            live: request.live,
+            again,
+            casting: request.casting,
+            announces: request.announces,
+        };
         match self.rooms.handle_open(open, Instant::now())? {
             Opened::Waits => Ok(Answer::Later { entry, had_token: token.is_some() }),
             Opened::Seated(seated) => {
@@ -291,6 +308,13 @@ impl State {
             sends.gone.push(id);
         }
         acknowledge(id, ack, &json!({"ok": false, "error": failure}), sends);
+    }
+
+    /// Counts like opening a TV, which gives a new code as well.
+    fn new_code(&mut self, id: ConnectionId) -> Result<Value, Failure> {
+        let from = self.clients[&id].from;
+        self.issuer.admit(from).map_err(Failure::rate_limited)?;
+        Ok(accepted(&self.rooms.handle_new_code(id, Instant::now())?))
     }
 
     fn join(&mut self, id: ConnectionId, request: &JoinRequest, sends: &mut Sends) -> Result<Value, Failure> {

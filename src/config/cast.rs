@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Reader, Settings};
-use crate::cast::code::CodeAlphabet;
+use crate::cast::code::{CodeAlphabet, NewCode};
 
 #[derive(Debug, Clone, Copy)]
 pub struct CastConfig {
@@ -13,6 +13,8 @@ pub struct CastConfig {
     /// Whether a second caster replaces the first.
     pub takeover: bool,
     pub max_rooms: usize,
+    /// When TVs that understand it get a new code.
+    pub new_code: NewCode,
     /// Wrong codes that one address may try in a minute.
     pub guesses: u32,
 }
@@ -29,6 +31,18 @@ impl CastConfig {
                 |value| match value {
                     "letters" => Some(CodeAlphabet::Letters),
                     "digits" => Some(CodeAlphabet::Digits),
+                    _ => None,
+                },
+            ),
+            new_code: reader.parse(
+                "CASTWAY_NEW_CODE",
+                &settings.new_code,
+                "never, after-idle or after-cast",
+                NewCode::AfterIdle,
+                |value| match value {
+                    "never" => Some(NewCode::Never),
+                    "after-idle" => Some(NewCode::AfterIdle),
+                    "after-cast" => Some(NewCode::AfterCast),
                     _ => None,
                 },
             ),

@@ -238,6 +238,10 @@ pub struct Settings {
     /// Projection codes of letters and digits (letters) or of digits only (digits) [default: letters]
     #[arg(long, env = "CASTWAY_CODE_ALPHABET", value_name = "KIND", global = true, hide_env_values = true)]
     pub code_alphabet: Option<String>,
+    /// When a TV whose page understands it gets a new code: never, after-idle (12 hours after its last cast) or after-cast (after each)
+    /// [default: after-idle]
+    #[arg(long, env = "CASTWAY_NEW_CODE", value_name = "WHEN", global = true, hide_env_values = true)]
+    pub new_code: Option<String>,
     /// Seconds that a TV or caster keeps its place after its connection dropped [default: 60]
     #[arg(long, env = "CASTWAY_GRACE", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub grace: Option<String>,

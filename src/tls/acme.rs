@@ -50,11 +50,11 @@ impl Acme {
         Self { config, folder }
     }
 
-    /// The kept certificate, where it is still good and for all names.
+    /// The kept certificate, where it has not ended and is for all names. One that is not valid yet says that this machine's clock is late.
     pub(super) fn load(&self) -> Option<Certificate> {
         let pem = fs::read(self.certificate_file()).ok()?;
         let kept = Certificate::from_pem(Kind::Acme, &pem, &pem).ok()?;
-        (kept.is_valid(SystemTime::now()) && self.is_for_us(&kept)).then_some(kept)
+        (SystemTime::now() < kept.not_after && self.is_for_us(&kept)).then_some(kept)
     }
 
     /// Has a new one made when the old one is [worn out](Self::worn_out), and tries until there is one.
@@ -84,7 +84,11 @@ impl Acme {
                     let pause = pause(FIRST_PAUSE, failures);
                     failures = failures.saturating_add(1);
                     certificates.failed(self.complaint(&error, port, &certificates.current(), pause));
-                    tokio::time::sleep(pause).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        // The operator asks, or the clock was set, without which no authority's own certificate may be valid.
+                        () = certificates.0.reload.notified() => failures = 0,
+                    }
                 }
             }
         }

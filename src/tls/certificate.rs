@@ -129,6 +129,17 @@ impl Certificate {
         self.not_before <= now && now < self.not_after
     }
 
+    /// Whether this machine can serve it, as far as it can know. One that was made for this server and is not valid yet says that the clock
+    /// is late, which is for a machine without a battery to hear about, and no fault of the certificate's.
+    #[must_use]
+    pub fn is_usable(&self, now: SystemTime) -> bool {
+        let is_ours = match self.kind {
+            Kind::SelfSigned | Kind::Acme => true,
+            Kind::Files | Kind::UntrustedFiles => false,
+        };
+        self.is_valid(now) || (is_ours && now < self.not_before)
+    }
+
     /// When it has lived for two thirds of its life.
     pub(super) fn renewal(&self) -> SystemTime {
         let life = self.not_after.duration_since(self.not_before).unwrap_or_default();

@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -83,11 +84,11 @@ impl Certificates {
     pub fn open(source: &CertificateSource, data_dir: &Path, names: Vec<String>) -> anyhow::Result<Self> {
         let source = Source::new(source, data_dir, names);
         let current = match &source {
-            Source::SelfSigned(own) => own.load_or_make()?,
+            Source::SelfSigned(own) => own.load_or_make(SystemTime::now())?,
             Source::Files(files) => {
                 files.load().context("the certificate can't be used: mend the files, or change CASTWAY_CERT and CASTWAY_PKEY")?
             }
-            Source::Acme(acme, meanwhile) => acme.load().map_or_else(|| meanwhile.load_or_make(), Ok)?,
+            Source::Acme(acme, meanwhile) => acme.load().map_or_else(|| meanwhile.load_or_make(SystemTime::now()), Ok)?,
         };
         Ok(Self::serving(source, current))
     }
@@ -154,7 +155,7 @@ impl Certificates {
         self.challenges(|challenges| challenges.http.get(token).cloned())
     }
 
-    /// Has files read again now.
+    /// Has files read again now, and the authority asked; for SIGHUP, and when the clock was set.
     pub fn reload(&self) {
         self.0.reload.notify_one();
     }

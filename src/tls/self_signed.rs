@@ -18,12 +18,21 @@ const RENEWAL: Duration = Duration::from_secs(30 * DAY);
 /// Clocks of clients may be late.
 const BACKDATED: Duration = Duration::from_secs(DAY);
 const DAY: u64 = 24 * 3600;
-const CHECK: Duration = Duration::from_secs(3600);
+/// How often that is looked at; the clock may be set meanwhile.
+const CHECK: Duration = Duration::from_secs(60);
+/// Looks in a row at a certificate that is not valid yet, before it is replaced. Until a machine without a battery has heard what time it
+/// is, its clock is late; a new certificate would have everybody trust it anew.
+const MAX_EARLY: u32 = 60;
 
 #[derive(Debug)]
 pub(super) struct SelfSigned {
     path: PathBuf,
     names: Vec<String>,
+}
+
+/// Whether it ends soon, or has ended.
+fn is_worn_out(certificate: &Certificate, now: SystemTime) -> bool {
+    certificate.not_after <= now + RENEWAL
 }
 
 impl SelfSigned {
@@ -35,21 +44,25 @@ impl SelfSigned {
     ///
     /// # Errors
     /// The file can't be written.
-    pub(super) fn load_or_make(&self) -> anyhow::Result<Certificate> {
+    pub(super) fn load_or_make(&self, now: SystemTime) -> anyhow::Result<Certificate> {
         let kept = fs::read(&self.path).ok().and_then(|pem| Certificate::from_pem(Kind::SelfSigned, &pem, &pem).ok());
-        let now = SystemTime::now();
-        match kept.filter(|kept| kept.is_valid(now + RENEWAL) && self.names.iter().all(|name| kept.covers(name))) {
+        match kept.filter(|kept| !is_worn_out(kept, now) && self.names.iter().all(|name| kept.covers(name))) {
             Some(kept) => Ok(kept),
             None => self.make(now),
         }
     }
 
     pub(super) async fn keep(&self, certificates: &Certificates) {
+        let mut early = 0;
         loop {
             tokio::time::sleep(CHECK).await;
-            let current = certificates.current();
-            if current.kind == Kind::SelfSigned && !current.is_valid(SystemTime::now() + RENEWAL) {
-                match self.make(SystemTime::now()) {
+            let (current, now) = (certificates.current(), SystemTime::now());
+            if current.kind != Kind::SelfSigned {
+                continue;
+            }
+            early = if now < current.not_before { early + 1 } else { 0 };
+            if is_worn_out(&current, now) || early >= MAX_EARLY {
+                match self.make(now) {
                     Ok(made) => certificates.replace(made),
                     Err(error) => certificates.failed(format!("the self-signed certificate can't be renewed: {error:#}")),
                 }
@@ -89,7 +102,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let make = |names: &[&str]| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
-            SelfSigned::new(&folder.path().join("tls"), names).load_or_make().unwrap()
+            SelfSigned::new(&folder.path().join("tls"), names).load_or_make(SystemTime::now()).unwrap()
         };
         let first = make(&["localhost", "192.0.2.1"]);
         assert!(first.covers("192.0.2.1") && !first.is_trusted() && !first.lacks_issuer);
@@ -99,5 +112,17 @@ mod tests {
         assert_eq!((mode("tls"), mode("tls/self-signed.pem")), (0o700, 0o600));
         fs::write(folder.path().join("tls/self-signed.pem"), "broken").unwrap();
         assert!(make(&["localhost"]).covers("localhost"));
+    }
+    #[test]
+    fn a_clock_that_is_late_replaces_no_certificate_and_what_it_has_made_is_replaced_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = SelfSigned::new(&folder.path().join("tls"), vec!["localhost".to_owned()]);
+        let (now, late) = (SystemTime::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(30));
+        let first = own.load_or_make(now).unwrap();
+        assert_eq!(own.load_or_make(late).unwrap().fingerprint, first.fingerprint, "everybody would have to trust another one");
+        fs::remove_file(&own.path).unwrap();
+        let early = own.load_or_make(late).unwrap();
+        assert!(early.is_valid(late) && is_worn_out(&early, now));
+        assert!(own.load_or_make(now).unwrap().is_valid(now));
     }
 }

@@ -5,13 +5,14 @@
 //! or broken leaves the last snapshot in force.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
 use super::credentials::{self, CLOCK_SLACK, Credentials, RestName};
+use super::former_clocks::FormerClocks;
 use super::leases::Leases;
 use super::password;
 use super::store::{SecretInfo, Snapshot, SnapshotUser, Store, StoreError, Watch};
@@ -22,6 +23,8 @@ use crate::secret::Secret;
 const POLL: Duration = Duration::from_millis(250);
 /// Without a successful poll for so long, the snapshot no longer counts as current.
 const STALE: Duration = Duration::from_secs(5);
+/// How often what can't matter any more is forgotten, and how long the clock must not have been set before that: by a clock that is wrong,
+/// a removed user would be forgotten who still has credentials.
 const PURGE: Duration = Duration::from_secs(3600);
 /// Seconds between two lines in the log on credentials of other issuers that live longer than our own.
 const LONG_LIFE_LOG_INTERVAL: u64 = 86_400;
@@ -38,6 +41,9 @@ struct Inner {
     /// Of credentials that configured secrets sign; `None`: no limit.
     longest_foreign: Option<Duration>,
     leases: Leases,
+    former_clocks: FormerClocks,
+    /// By how many seconds the clock was set, each time that the database has not been told of.
+    jumps: Mutex<Vec<i64>>,
     last_poll: ArcSwap<Instant>,
     revision: AtomicU64,
     /// When the log was last told of long-lived credentials, in Unix seconds.
@@ -86,6 +92,8 @@ impl Directory {
             longest: config.ttl,
             longest_foreign: config.max_foreign_ttl,
             leases: Leases::default(),
+            former_clocks: FormerClocks::default(),
+            jumps: Mutex::default(),
             last_poll: ArcSwap::from_pointee(Instant::now()),
             revision: AtomicU64::new(0),
             long_life_logged: AtomicU64::new(0),
@@ -94,20 +102,31 @@ impl Directory {
 
     /// Follows the database for ever; abort the task to end it. Logs when reading begins to fail and when it works again.
     pub async fn follow(self, store: Store) {
-        let mut follower = Follower { directory: self, store, watch: None, failing: false };
+        let begun = credentials::unix_seconds(SystemTime::now());
+        let mut follower = Follower { directory: self, store, watch: None, failing: false, begun };
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut purged: Option<Instant> = None;
+        let mut purged = Instant::now();
         loop {
             poll.tick().await;
             follower.poll().await;
-            if purged.is_none_or(|purged| purged.elapsed() >= PURGE) {
-                purged = Some(Instant::now());
+            if follower.follow_clock(SystemTime::now()).await {
+                purged = Instant::now();
+            }
+            if purged.elapsed() >= PURGE {
+                purged = Instant::now();
                 if let Err(error) = follower.purge(SystemTime::now()).await {
                     tracing::warn!(%error, "expired secrets and removed users stay in the database for now");
                 }
             }
         }
+    }
+
+    /// The wall clock was set by so many seconds, negative for back, and says `now`. What was issued before lives as long as it was given,
+    /// and times in the database that the former clock has written during this run move with it.
+    pub fn clock_set(&self, by: i64, now: SystemTime) {
+        self.0.former_clocks.set(by, now, self.0.longest);
+        self.0.jumps.lock().unwrap_or_else(PoisonError::into_inner).push(by);
     }
 
     /// Whether the database could be read within the last seconds.
@@ -188,9 +207,13 @@ impl Directory {
             return Some(self.0.longest);
         }
         // What is accepted although it has just expired ends with the slack.
-        let now = credentials::unix_seconds(now);
-        let ends = if name.expiry > now { name.expiry } else { name.expiry.saturating_add(CLOCK_SLACK.as_secs()) };
-        Some(Duration::from_secs(ends.saturating_sub(now)))
+        let left = |now| {
+            let ends = if name.expiry > now { name.expiry } else { name.expiry.saturating_add(CLOCK_SLACK.as_secs()) };
+            ends.saturating_sub(now)
+        };
+        let by = self.0.former_clocks.readings(now).into_iter().filter(|now| self.0.is_current(&name, *now));
+        let lives = by.map(|now| left(credentials::unix_seconds(now)));
+        Some(Duration::from_secs(lives.max().unwrap_or_else(|| left(credentials::unix_seconds(now)))))
     }
 
     /// Somebody has proved to have credentials of this TURN username. Those of another issuer that live longer than ours ever do
@@ -297,12 +320,21 @@ impl Known {
 impl Inner {
     /// The secrets that may have signed the credentials of `name`, newest first.
     fn verifying<'a>(&'a self, known: &'a Known, name: &RestName<'_>, now: SystemTime) -> Vec<&'a Secret<String>> {
-        if !self.configured.is_empty() {
-            self.configured.iter().filter(|_| name.is_current_elsewhere(now, self.longest_foreign)).collect()
-        } else if !name.is_foreign && name.is_current(now, Some(self.longest)) {
+        if !self.former_clocks.readings(now).into_iter().any(|now| self.is_current(name, now)) {
+            Vec::new()
+        } else if self.configured.is_empty() {
             known.secrets.iter().filter(|secret| self.is_live(secret, now)).map(|secret| &secret.value).collect()
         } else {
-            Vec::new()
+            self.configured.iter().collect()
+        }
+    }
+
+    /// Whether credentials of `name` are good by a clock that says `now`, whoever signed them.
+    fn is_current(&self, name: &RestName<'_>, now: SystemTime) -> bool {
+        if self.configured.is_empty() {
+            !name.is_foreign && name.is_current(now, Some(self.longest))
+        } else {
+            name.is_current_elsewhere(now, self.longest_foreign)
         }
     }
 
@@ -331,9 +363,27 @@ struct Follower {
     watch: Option<Watch>,
     /// So that a database that fails is one line in the log, not four a second.
     failing: bool,
+    /// Unix seconds at the beginning of this run, by the clock of now where it was set in between.
+    begun: u64,
 }
 
 impl Follower {
+    /// Moves what a clock that was set since has written during this run; `false`: it was not set.
+    async fn follow_clock(&mut self, now: SystemTime) -> bool {
+        let jumps = std::mem::take(&mut *self.directory.0.jumps.lock().unwrap_or_else(PoisonError::into_inner));
+        // By the clock before all of them.
+        let mut ended =
+            jumps.iter().fold(credentials::unix_seconds(now), |ended, by| ended.saturating_add_signed(by.saturating_neg()));
+        for by in &jumps {
+            if let Err(error) = self.store.move_times(self.begun, ended, *by).await {
+                tracing::warn!(%error, "times in the database are those of the clock before it was set");
+            }
+            self.begun = self.begun.saturating_add_signed(*by);
+            ended = ended.saturating_add_signed(*by);
+        }
+        !jumps.is_empty()
+    }
+
     /// Forgets what can't matter any more. A removed user is remembered whatever ttl was configured when its credentials were issued,
     /// and for ever where another issuer may sign some that live for ever.
     async fn purge(&self, now: SystemTime) -> Result<(), StoreError> {
@@ -448,6 +498,61 @@ mod tests {
         let later = directory.issue("alice", None, at(3601));
         assert_eq!(directory.long_term_keys(&later.username, "castway", at(3601)), [key("newest", &later.username)]);
         assert_eq!(directory.long_term_keys_sha256(&later.username, "castway", at(3601)).len(), 1);
+    }
+
+    #[test]
+    fn credentials_live_as_long_as_they_were_given_whichever_way_the_clock_is_set() {
+        const DECADE: u64 = 315_360_000;
+        for (secrets, slack) in [("", 0), ("north", 300)] {
+            for (was, is) in [(0, DECADE), (DECADE, 0), (0, 1800), (1800, 0)] {
+                let (directory, by) = (directory(secrets), is.cast_signed() - was.cast_signed());
+                let issued = directory.issue("bob", None, at(was));
+                let good = |seconds| !directory.long_term_keys(&issued.username, "castway", at(seconds)).is_empty();
+                let long_past = format!("{}:bob", NOW + was - 301);
+                directory.clock_set(by, at(is + 100));
+                assert!(good(is + 100) && good(is + 3599), "{was} → {is}");
+                if is > was {
+                    assert!(
+                        directory.long_term_keys(&long_past, "castway", at(is + 100)).is_empty(),
+                        "no former clock revives it"
+                    );
+                    assert_eq!(directory.life(&issued.username, at(is + 100)), Some(Duration::from_secs(3500)));
+                    assert!(!good(is + 3600 + slack + 1), "{was} → {is}");
+                }
+                // Set again, and back.
+                directory.clock_set(7, at(is + 207));
+                directory.clock_set(-by, at(was + 307));
+                assert!(good(was + 3599), "{was} → {is} → {was}");
+                assert!(!good(was + 307 + 3600 + 301), "no former clock counts for ever");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_written_by_a_clock_that_was_set_is_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), at(0)).await.unwrap();
+        let bob = "bob".parse().unwrap();
+        store.add(&bob, &crate::users::PasswordKeys::new(&bob, "castway", "correct horse").unwrap(), at(0)).await.unwrap();
+        // Boot, by a clock that is a month late.
+        let directory = Directory::open(&store, &config("")).await.unwrap();
+        let mut follower =
+            Follower { directory: directory.clone(), store: store.clone(), watch: None, failing: false, begun: NOW };
+        let issued = directory.issue("bob", None, at(5));
+        store.remove(&bob, at(10)).await.unwrap();
+        store.rotate(false, at(10)).await.unwrap();
+        let month: u64 = 30 * 86_400;
+        directory.clock_set(month.cast_signed() - 5, at(20 + month - 5));
+        directory.clock_set(5, at(20 + month));
+        assert!(follower.follow_clock(at(20 + month)).await);
+        assert!(!follower.follow_clock(at(20 + month)).await);
+        follower.purge(at(21 + month)).await.unwrap();
+        follower.poll().await;
+        assert!(directory.is_refused("bob"), "forgotten, and credentials of the right time would be good again");
+        assert!(directory.long_term_keys(&issued.username, "castway", at(21 + month)).is_empty());
+        let carol =
+            credentials::issue(store.secrets().await.unwrap()[1].value.expose(), "carol", Duration::from_secs(60), at(month));
+        assert_eq!(directory.long_term_keys(&carol.username, "castway", at(21 + month)).len(), 2, "a retired secret lives on");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod credentials;
 mod directory;
+mod former_clocks;
 mod leases;
 mod name;
 mod open;

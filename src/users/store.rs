@@ -315,6 +315,22 @@ impl Store {
         Ok(())
     }
 
+    /// The clock was set by `by` seconds: users that were removed and secrets that were retired between `from` and `to`, in Unix seconds
+    /// of the clock before, were so at other times.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub(super) async fn move_times(&self, from: u64, to: u64, by: i64) -> Result<(), StoreError> {
+        let bound = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+        for update in [
+            "UPDATE revoked SET revoked_at = max(0, revoked_at + ?3) WHERE revoked_at BETWEEN ?1 AND ?2",
+            "UPDATE secrets SET retired_at = max(0, retired_at + ?3) WHERE retired_at BETWEEN ?1 AND ?2",
+        ] {
+            sqlx::query(update).bind(bound(from)).bind(bound(to)).bind(by).execute(&self.pool).await?;
+        }
+        Ok(())
+    }
+
     /// What is in the database now.
     ///
     /// # Errors

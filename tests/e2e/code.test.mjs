@@ -1,6 +1,6 @@
 // The code of the TV as people bring it to the casting page: typed with an input method, pasted, in a link.
 import assert from 'node:assert/strict';
-import { DEVICES, inState, openPage, until } from './support/browser.mjs';
+import { assertPicture, DEVICES, inState, openPage, openSource, openTv, shownCode, startCast, until } from './support/browser.mjs';
 import { startDesktop } from './support/desktop.mjs';
 import { scene } from './support/scene.mjs';
 
@@ -248,4 +248,93 @@ scene("the name of a room is the person's own while it is composed", {}, async (
   await page.keyboard.press('Enter');
   await page.waitForURL(`${server.url}/r/my-room?ice=relay`);
   await inState(page, 'waiting');
+});
+
+// A TV page that is waiting, and how it shows its code everywhere.
+async function openWaitingTv(stage, server, options) {
+  const tv = await openTv(await stage.browser(), server, options);
+  const qr = () => tv.page.locator('#qr').innerHTML();
+  const kept = () => tv.page.evaluate(() => JSON.parse(localStorage.getItem('castway.tv')));
+  return { ...tv, qr, kept };
+}
+
+const changed = (page, before) => until('the code is another one', () => shownCode(page), (code) => code !== before);
+const says = (page, text) => until(`the TV says "${text}"`, () => page.locator('#status-text').innerText(), (seen) => seen === text);
+
+async function castTo(browser, server, code) {
+  const page = await openPage(browser, `${server.url}/cast?ice=relay&code=${code}`);
+  await page.locator('#start').click();
+  return page;
+}
+
+async function withSource(stage) {
+  const browser = await stage.browser(DEVICES);
+  await openSource(browser);
+  return browser;
+}
+
+const NEW_CODE = {
+  'en-US': ['New code', 'This is a new code – the old one no longer works.'],
+  'zh-CN': ['更换投屏码', '投屏码已更换，旧投屏码不再有效。'],
+};
+
+for (const [locale, [label, notice]] of Object.entries(NEW_CODE)) {
+  scene(`the button on the TV gives it a new code, by remote control too, and the old one opens nothing (${locale})`, {}, async (stage, server) => {
+    const { page: tv, code: first, qr, kept } = await openWaitingTv(stage, server, { locale });
+    const [firstQr, firstKept] = [await qr(), await kept()];
+    assert.equal(await tv.locator('#new-code').innerText(), label);
+    assert.equal(firstKept.code, first);
+    // A television's arrow keys and OK.
+    await tv.keyboard.press('ArrowDown');
+    assert.equal(await tv.evaluate(() => document.activeElement.id), 'new-code');
+    await tv.keyboard.press('Enter');
+    const second = await changed(tv, first);
+    await says(tv, notice);
+    assert.equal(await tv.locator('#code').getAttribute('data-new'), 'true');
+    assert.notEqual(await qr(), firstQr);
+    const secondKept = await kept();
+    assert.equal(secondKept.code, second);
+    assert.notEqual(secondKept.resumeToken, firstKept.resumeToken);
+
+    const browser = await withSource(stage);
+    await named(await castTo(browser, server, first), 'unknown_code');
+    const current = await castTo(browser, server, second);
+    await inState(current, 'sharing');
+    await inState(tv, 'playing');
+    assert.equal(await tv.locator('#new-code').isVisible(), false, 'not in the middle of a cast');
+    await current.locator('#stop').click();
+    await inState(tv, 'waiting');
+    assert.equal(await shownCode(tv), second, 'by itself it changes after 12 idle hours only');
+    await tv.reload();
+    assert.equal(await shownCode(tv), second);
+  });
+}
+
+scene('a TV that asks again too soon is told how long to wait', {}, async (stage, server) => {
+  const { page: tv, code: first } = await openWaitingTv(stage, server);
+  await tv.locator('#new-code').click();
+  const second = await changed(tv, first);
+  await tv.locator('#new-code').click();
+  await until('it is told to wait', () => tv.locator('#status-text').innerText(), (text) => /^The code was new a moment ago\. Wait [1-5] s/.test(text));
+  assert.equal(await shownCode(tv), second);
+});
+
+scene('after each cast the TV shows a new code where that is set, and never during one', { CASTWAY_NEW_CODE: 'after-cast' }, async (stage, server) => {
+  const { page: tv, code: first, kept } = await openWaitingTv(stage, server);
+  const browser = await withSource(stage);
+  const caster = await startCast(browser, server, first);
+  await inState(tv, 'playing');
+  await assertPicture(tv, 2);
+  // The server is away for a moment: the TV says that a cast is on, and keeps its code for the caster.
+  await server.restart();
+  await inState(tv, 'playing');
+  await inState(caster, 'sharing');
+  await assertPicture(tv, 2);
+  assert.equal(await tv.evaluate(() => window.castway.code()), first);
+  await caster.locator('#stop').click();
+  await inState(tv, 'waiting');
+  const second = await changed(tv, first);
+  await says(tv, NEW_CODE['en-US'][1]);
+  assert.equal((await kept()).code, second);
+  await named(await castTo(browser, server, first), 'unknown_code');
 });

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::code::CODE_LENGTH;
-use super::room::{Departure, Dialect, Full, Notice, Refusal, Seated, Signal};
+use super::room::{Departure, Dialect, Full, NewCodeReason, Notice, Refusal, Seated, Signal};
 use crate::limits::wait;
 use crate::packet::Payload;
 use crate::size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
@@ -40,6 +40,8 @@ pub enum Request {
     /// Fresh ICE servers.
     Config,
     Leave,
+    /// The TV wants another code.
+    NewCode,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,9 @@ pub struct OpenRequest {
     pub code: Option<String>,
     pub token: Option<String>,
     pub live: bool,
+    pub casting: bool,
+    /// The front end understands `TV_CODE_CHANGED`.
+    pub announces: bool,
 }
 
 #[derive(Debug)]
@@ -154,6 +159,7 @@ impl From<Refusal> for Failure {
             Refusal::NotInRoom => "not_in_room",
             Refusal::NoCaster => "no_caster",
             Refusal::WrongRole => "wrong_role",
+            Refusal::CastRunning => "cast_running",
             Refusal::TooManyWaiting => "too_many_candidates",
             Refusal::NoSpace => "server_full",
         };
@@ -165,6 +171,7 @@ impl From<Refusal> for Failure {
             | Refusal::NotInRoom
             | Refusal::NoCaster
             | Refusal::WrongRole
+            | Refusal::CastRunning
             | Refusal::TooManyWaiting
             | Refusal::NoSpace => None,
         };
@@ -181,7 +188,7 @@ impl From<Refusal> for Failure {
 pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>) -> Option<Result<Request, Failure>> {
     let read: fn(&Arguments<'_>, VecDeque<Bytes>) -> Result<Request, Failure> = match event {
         "TV_INIT" => |arguments, _| tv_init(arguments),
-        "TV_REGISTER" => |_, _| Ok(open(Entry::TvRegister, None, None, false)),
+        "TV_REGISTER" => |arguments, _| Ok(open(Entry::TvRegister, None, None, arguments)),
         "TV_GETINFO" => |arguments, _| tv_get_info(arguments),
         "VERIFY_FEEDBACK" => |_, _| Ok(Request::Verify),
         "JOIN_ROOM" => |arguments, _| join(Entry::JoinRoom, arguments),
@@ -195,6 +202,7 @@ pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>) -> Option<Res
         }
         "CONFIG" => |_, _| Ok(Request::Config),
         "LEAVE_ROOM" => |_, _| Ok(Request::Leave),
+        "NEW_CODE" => |_, _| Ok(Request::NewCode),
         _ => return None,
     };
     let limit = match event {
@@ -243,20 +251,27 @@ fn answer(content: Content) -> Request {
     Request::Signal(Signal::Answer(content))
 }
 
-fn open(entry: Entry, code: Option<String>, token: Option<String>, live: bool) -> Request {
-    Request::Open(OpenRequest { entry, code, token, live })
+/// The event that a front end announces in `understands`, so that its TV gets new codes.
+const CODE_CHANGED: &str = "TV_CODE_CHANGED";
+
+/// Beside what an entry reads itself, each may have `{understands: ["TV_CODE_CHANGED"], live?, casting?}`, as its argument or within it.
+fn open(entry: Entry, code: Option<String>, token: Option<String>, arguments: &Arguments<'_>) -> Request {
+    let given = [arguments.value(0), arguments.value(1)];
+    let says = |name| given.iter().any(|value| value.get(name) == Some(&Value::Bool(true)));
+    let mut understood = given.iter().filter_map(|value| value.get("understands")?.as_array()).flatten();
+    let announces = understood.any(|event| event == CODE_CHANGED);
+    Request::Open(OpenRequest { entry, code, token, live: says("live"), casting: says("casting"), announces })
 }
 
-/// `TV_INIT`: nothing, a token, or `{resumeToken?, code?, live?}`.
+/// `TV_INIT`: nothing, a token, or `{resumeToken?, code?, live?, casting?, understands?}`.
 fn tv_init(arguments: &Arguments<'_>) -> Result<Request, Failure> {
     let expected = "no argument, a token of at most 512 characters, or {resumeToken, code}";
     match arguments.value(0) {
-        Value::Null => Ok(open(Entry::TvInit, None, None, false)),
-        Value::String(token) => Ok(open(Entry::TvInit, None, optional_text(Some(token), expected)?, false)),
+        Value::Null => Ok(open(Entry::TvInit, None, None, arguments)),
+        Value::String(token) => Ok(open(Entry::TvInit, None, optional_text(Some(token), expected)?, arguments)),
         Value::Object(resume) => {
             let text = |name: &str| optional_text(resume.get(name).and_then(Value::as_str).map(str::to_owned), expected);
-            let live = resume.get("live") == Some(&Value::Bool(true));
-            Ok(open(Entry::TvInit, text("code")?, text("resumeToken")?, live))
+            Ok(open(Entry::TvInit, text("code")?, text("resumeToken")?, arguments))
         }
         Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(Failure::malformed(expected)),
     }
@@ -277,7 +292,7 @@ fn tv_get_info(arguments: &Arguments<'_>) -> Result<Request, Failure> {
         Some(json) if json.get().starts_with('{') => serde_json::from_str(json.get()).map_err(|_| malformed())?,
         Some(_) => return Err(malformed()),
     };
-    Ok(open(Entry::TvGetInfo, optional_text(info.code, expected)?, optional_text(info.token, expected)?, false))
+    Ok(open(Entry::TvGetInfo, optional_text(info.code, expected)?, optional_text(info.token, expected)?, arguments))
 }
 
 /// `JOIN_ROOM`: the code, then perhaps `{resumeToken?, username?}`; or `{code, resumeToken?, username?}`. `CONNECT_TO_TV`:
@@ -356,6 +371,17 @@ pub fn announcements(dialect: Dialect, notice: &Notice) -> Vec<(&'static str, Op
         (Dialect::A | Dialect::B, Notice::TvAway) => vec![("TV_AWAY", Some(json!({})))],
         (Dialect::A | Dialect::B, Notice::TvBack { reloaded }) => vec![("TV_BACK", Some(json!({"reloaded": reloaded})))],
         (Dialect::A | Dialect::B, Notice::Replaced) => vec![("CAST_REPLACED", Some(json!({})))],
+        (Dialect::A | Dialect::B, Notice::CodeChanged { code, resume_token, reason }) => {
+            let reason = match reason {
+                NewCodeReason::Idle => "idle",
+                NewCodeReason::CastEnded => "cast_ended",
+                NewCodeReason::Asked => "asked",
+            };
+            vec![(CODE_CHANGED, Some(json!({"code": code.as_str(), "resumeToken": resume_token, "reason": reason})))]
+        }
+        (Dialect::A | Dialect::B, Notice::NewToken { code, resume_token }) => {
+            vec![("RESUME_TOKEN", Some(json!({"role": "tv", "code": code.as_str(), "resumeToken": resume_token})))]
+        }
         (Dialect::A | Dialect::B, Notice::Waits { why }) => {
             vec![("TV_WAITING", Some(waiting(full_code(*why), &why.to_string())))]
         }
@@ -450,6 +476,41 @@ mod tests {
             let value = serde_json::to_value(payload).expect("it is JSON");
             (name, wrapper.map_or_else(|| value.clone(), |wrapper| json!({wrapper: value})))
         })
+    }
+
+    #[test]
+    fn a_front_end_announces_in_any_entry_that_it_understands_new_codes() {
+        let announced = json!({"understands": ["LATER", "TV_CODE_CHANGED"], "live": true});
+        let with = |more: Value| {
+            let mut all = announced.clone();
+            all.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            all
+        };
+        let entries = [
+            ("TV_INIT", json!([announced]), None),
+            ("TV_INIT", json!(["K7Q2MX.token", announced]), Some("K7Q2MX.token")),
+            ("TV_INIT", json!([with(json!({"resumeToken": "t", "code": "K7Q2MX"}))]), Some("t")),
+            ("TV_REGISTER", json!([announced]), None),
+            ("TV_GETINFO", json!([with(json!({"token": "t", "code": null}))]), Some("t")),
+            ("TV_GETINFO", json!([{"token": "t", "code": "K7Q2MX"}, announced]), Some("t")),
+        ];
+        for (event, given, token) in entries {
+            let Ok(Request::Open(open)) = arguments(event, given.clone()) else { panic!("{event} {given} is understood") };
+            assert_eq!((open.announces, open.live, open.casting), (true, true, false), "{event} {given}");
+            assert_eq!(open.token.as_deref(), token, "{event} {given}");
+        }
+        let silent = [
+            json!([]),
+            json!([{}]),
+            json!([{"understands": "TV_CODE_CHANGED"}]),
+            json!([{"understands": [["TV_CODE_CHANGED"]]}]),
+        ];
+        for given in silent.into_iter().chain([json!([{"understands": {"TV_CODE_CHANGED": true}, "casting": 1}])]) {
+            for event in ["TV_INIT", "TV_REGISTER", "TV_GETINFO"] {
+                let Ok(Request::Open(open)) = arguments(event, given.clone()) else { panic!("{event} {given} is understood") };
+                assert!(!open.announces && !open.live && !open.casting, "{event} {given}");
+            }
+        }
     }
 
     #[test]

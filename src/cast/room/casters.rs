@@ -64,6 +64,7 @@ impl<P> Rooms<P> {
             room.to_tv = Mailbox::default();
             room.to_caster = Mailbox::default();
         }
+        self.arm_change(code);
         self.rank(code, now);
         self.notify_tv(code, Notice::CasterJoined { username, resumed: its_own });
         if !tv_is_there {
@@ -122,5 +123,6 @@ impl<P> Rooms<P> {
         self.vacate(code, Role::Caster, &caster.seat);
         self.rank(code, now);
         self.notify_tv(code, Notice::CasterLeft { username: caster.username, why });
+        self.cast_ended(code, now);
     }
 }

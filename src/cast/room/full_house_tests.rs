@@ -14,7 +14,17 @@ fn home(n: u32) -> IpAddr {
 }
 
 fn new_tv(connection: ConnectionId, from: IpAddr) -> Open<'static> {
-    Open { connection, dialect: Dialect::A, from, code: None, token: None, live: false, again: false }
+    Open {
+        connection,
+        dialect: Dialect::A,
+        from,
+        code: None,
+        token: None,
+        live: false,
+        again: false,
+        casting: false,
+        announces: false,
+    }
 }
 
 /// A server with so many places, and all but `spare` of them taken by one stranger's TVs, 1000 and up.

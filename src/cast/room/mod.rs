@@ -5,7 +5,8 @@
 //! [`Rooms::handle_timeout`] is due.
 //!
 //! Invariants:
-//! - A code is live from `handle_open` until its TV leaves or its grace ends, and nothing but the TV's resume token (or the
+//! - A code is live from `handle_open` until its TV leaves, its grace ends or the code changes (`new_code`), and nothing but the TV's
+//!   resume token (or the
 //!   device token it came with) takes it over.
 //! - A connection has at most one seat. Signals go from a caster's seat to its TV's and back, never anywhere else.
 //! - Whatever waits for a side that is away is bounded (`mailbox`), and so is every table: TVs in all and by address (`places`), and
@@ -16,6 +17,7 @@
 mod arrivals;
 mod casters;
 mod model;
+mod new_code;
 mod places;
 mod signals;
 mod tvs;
@@ -32,10 +34,13 @@ use crate::limits::guesses::Guesses;
 use crate::quota::ByteQuota;
 use arrivals::Arrivals;
 use model::{Caster, Room, Seat};
+use new_code::RetiredCodes;
 use places::Places;
 
 pub use super::mailbox::Signal;
-pub use model::{ConnectionId, Departure, Dialect, Full, Join, Notice, Open, Opened, Output, Refusal, RoomsConfig, Seated};
+pub use model::{
+    ConnectionId, Departure, Dialect, Full, Join, NewCodeReason, Notice, Open, Opened, Output, Refusal, RoomsConfig, Seated,
+};
 
 /// Bytes that wait for clients that are away, in all rooms together. One room has a MiB and a quarter in each direction at most.
 const MAX_WAITING_BYTES: usize = 256 << 20;
@@ -53,6 +58,9 @@ pub struct Rooms<P> {
     /// Who sits where; agrees with the `connection` of the seats.
     seats: HashMap<ConnectionId, (Code, Role)>,
     timers: BTreeSet<(Instant, Code, bool)>,
+    /// When codes change; agrees with `armed` of the rooms.
+    changes: BTreeSet<(Instant, Code)>,
+    retired: RetiredCodes,
     places: Places,
     arrivals: Arrivals,
     /// TVs that made way, ever.
@@ -74,6 +82,8 @@ impl<P> Rooms<P> {
             rooms: HashMap::new(),
             seats: HashMap::new(),
             timers: BTreeSet::new(),
+            changes: BTreeSet::new(),
+            retired: RetiredCodes::default(),
             places: Places::new(config.max_rooms),
             arrivals: Arrivals::new(),
             evicted: 0,
@@ -115,6 +125,7 @@ impl<P> Rooms<P> {
         seat.connection = None;
         seat.due = now + self.config.grace;
         self.timers.insert((seat.due, code, role == Role::Tv));
+        self.arm_change(code);
         self.rank(code, now);
         match role {
             Role::Tv => self.notify_caster(code, Notice::TvAway),
@@ -124,10 +135,11 @@ impl<P> Rooms<P> {
 
     /// When [`Self::handle_timeout`] is due.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(due, ..)| *due).into_iter().chain(self.arrivals.due()).min()
+        let (seat, change) = (self.timers.first().map(|(due, ..)| *due), self.changes.first().map(|(due, _)| *due));
+        seat.into_iter().chain(change).chain(self.arrivals.due()).min()
     }
 
-    /// Ends what has been away too long, asks for fresh credentials, and gives codes to TVs that waited.
+    /// Ends what has been away too long, asks for fresh credentials, changes codes, and gives codes to TVs that waited.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&(due, code, is_tv)) = self.timers.first()
             && due <= now
@@ -145,12 +157,20 @@ impl<P> Rooms<P> {
                 self.remove_caster(code, Departure::Lost, now);
             }
         }
+        self.change_due_codes(now);
         self.serve_arrivals(now);
     }
 
     /// What is to be sent next, in order.
     pub fn poll_output(&mut self) -> Option<Output<P>> {
         self.outputs.pop_front()
+    }
+
+    /// The wall clock has been set: tokens that are made from now on bear its time, and so do the fresh credentials that everybody gets
+    /// who takes them unasked.
+    pub fn handle_clock(&mut self, clock: WallClock) {
+        self.clock = clock;
+        self.handle_new_secret();
     }
 
     /// What signs credentials has changed: everybody who takes them unasked gets fresh ones.
@@ -199,6 +219,7 @@ impl<P> Rooms<P> {
         let Some(room) = self.rooms.remove(&code) else { return };
         self.places.leave(&room.entry);
         self.vacate(code, Role::Tv, &room.tv);
+        self.retire_after_cast(code, &room);
         if let Some(caster) = room.caster {
             self.vacate(code, Role::Caster, &caster.seat);
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::places::Entry;
-use crate::cast::code::{Code, CodeAlphabet, Issued};
+use crate::cast::code::{Code, CodeAlphabet, Issued, NewCode};
 use crate::cast::mailbox::{Mailbox, Signal};
 use crate::limits::bucket::TokenBucket;
 
@@ -43,6 +43,8 @@ pub struct RoomsConfig {
     pub guesses: u32,
     /// How long after credentials were issued fresh ones are due.
     pub refresh: Duration,
+    /// When TVs that understand it get a new code.
+    pub new_code: NewCode,
 }
 
 /// A TV that wants a code.
@@ -58,6 +60,10 @@ pub struct Open<'a> {
     pub token: Option<&'a str>,
     /// The page that reconnects still shows the picture.
     pub live: bool,
+    /// A cast was on when the page lost its connection, whether or not its picture still shows.
+    pub casting: bool,
+    /// The front end understands that its code changes.
+    pub announces: bool,
     /// It has asked on this connection before. A token saves a TV from waiting for its turn once a connection, or leaving and coming
     /// back would be free.
     pub again: bool,
@@ -127,6 +133,8 @@ pub enum Refusal {
     NoCaster,
     #[error("this belongs to the other side of the room")]
     WrongRole,
+    #[error("somebody is casting to this TV; ask for a new code when the cast has ended")]
+    CastRunning,
     #[error("too many candidates wait for the other side")]
     TooManyWaiting,
     #[error("the other side is away, and as much waits on this server as may; send this again when the other side is back")]
@@ -144,8 +152,29 @@ pub enum Departure {
     Evicted,
 }
 
+/// Why a TV has a new code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewCodeReason {
+    /// Nobody has cast with the old one for long.
+    Idle,
+    CastEnded,
+    /// The TV asked for it.
+    Asked,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
+    /// To a TV that understands it: its code is another one from now on.
+    CodeChanged {
+        code: Code,
+        resume_token: String,
+        reason: NewCodeReason,
+    },
+    /// To the same: a token for the same code, which says that there was a cast just now.
+    NewToken {
+        code: Code,
+        resume_token: String,
+    },
     /// To a TV.
     CasterJoined {
         username: Option<String>,
@@ -218,6 +247,10 @@ pub(super) struct Wish {
     /// SHA-256 of its token.
     pub(super) device: Option<[u8; 32]>,
     pub(super) live: bool,
+    pub(super) casting: bool,
+    pub(super) announces: bool,
+    /// The code that it came for was changed, and why.
+    pub(super) retired: Option<NewCodeReason>,
     /// Its resume token is so old that it protects from eviction.
     pub(super) is_old: bool,
 }
@@ -230,6 +263,9 @@ impl Wish {
             resume: wish.resume.or_else(|| self.resume.take()),
             device: wish.device.or(self.device),
             is_old: wish.is_old || self.is_old,
+            casting: wish.casting || self.casting,
+            announces: wish.announces || self.announces,
+            retired: wish.retired.or(self.retired),
             from: self.from,
             ..wish
         };
@@ -244,6 +280,8 @@ impl Wish {
 pub(super) struct Room<P> {
     pub(super) tv: Seat,
     pub(super) tv_token: String,
+    /// The token that the TV came with, where `tv_token` was sent after that and may have been lost.
+    pub(super) shown_token: Option<String>,
     /// From when on the token protects the TV from eviction.
     pub(super) old_from: Instant,
     pub(super) entry: Entry,
@@ -255,6 +293,16 @@ pub(super) struct Room<P> {
     pub(super) device: Option<[u8; 32]>,
     /// The TV named this free code without any proof, so whoever has a proof takes it back.
     pub(super) claimed: bool,
+    /// When the TV first got a code, in Unix seconds.
+    pub(super) since: u64,
+    /// The TV's front end understands that its code changes.
+    pub(super) announces: bool,
+    /// When the code changes, unless something keeps it then.
+    pub(super) change_due: Option<Instant>,
+    /// The one entry in `changes` about this room: `change_due` while nothing keeps the code.
+    pub(super) armed: Option<Instant>,
+    /// When the TV may ask for a new code again.
+    pub(super) may_ask: Option<Instant>,
     pub(super) caster: Option<Caster>,
     /// The TV may still be answering a caster that is gone: what it says is not for the present one before its offer.
     pub(super) answering_another: bool,
@@ -262,6 +310,13 @@ pub(super) struct Room<P> {
     pub(super) reloaded: bool,
     pub(super) to_tv: Mailbox<P>,
     pub(super) to_caster: Mailbox<P>,
+}
+
+impl<P> Room<P> {
+    /// Whether `token` is one that this room's TV was given.
+    pub(super) fn knows_token(&self, token: &str) -> bool {
+        self.tv_token == token || self.shown_token.as_deref() == Some(token)
+    }
 }
 
 pub(super) struct Caster {

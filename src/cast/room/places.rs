@@ -89,6 +89,12 @@ impl Places {
         self.put(entry.place.code, from, standing, casting, entry.number)
     }
 
+    /// A TV's code is another.
+    pub(super) fn rename(&mut self, entry: &Entry, code: Code) -> Entry {
+        self.leave(entry);
+        self.put(code, entry.from, entry.standing, entry.place.casting, entry.number)
+    }
+
     /// A TV is gone.
     pub(super) fn leave(&mut self, entry: &Entry) {
         self.of(entry.standing).remove(entry.from, entry.place);

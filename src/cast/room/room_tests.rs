@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::cast::code::{CodeAlphabet, Times};
+use crate::cast::code::{CodeAlphabet, NewCode, Times};
 
 #[path = "full_house_tests.rs"]
 mod full_house;
@@ -15,6 +15,9 @@ const SECOND: ConnectionId = 3;
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 5));
 const GRACE: Duration = Duration::from_secs(60);
 const REFRESH: Duration = Duration::from_secs(600);
+
+#[path = "new_code_tests.rs"]
+mod new_code;
 
 /// So many seconds after the transcripts begin.
 fn wall(seconds: u64) -> SystemTime {
@@ -39,6 +42,7 @@ impl World {
             max_rooms: 3,
             guesses: 10,
             refresh: REFRESH,
+            new_code: NewCode::AfterIdle,
         };
         change(&mut config);
         let now = Instant::now();
@@ -52,8 +56,18 @@ impl World {
     }
 
     fn open(&mut self, connection: ConnectionId, token: Option<&str>) -> Seated {
-        self.try_open(Open { connection, dialect: Dialect::A, from: HOME, code: None, token, live: false, again: false })
-            .expect("a seat")
+        self.try_open(Open {
+            connection,
+            dialect: Dialect::A,
+            from: HOME,
+            code: None,
+            token,
+            live: false,
+            again: false,
+            casting: false,
+            announces: false,
+        })
+        .expect("a seat")
     }
 
     /// A TV that does not have to wait.
@@ -138,6 +152,8 @@ impl World {
                 }
             }
         }
+        let armed: BTreeSet<_> = self.rooms.rooms.iter().filter_map(|(code, room)| Some((room.armed?, *code))).collect();
+        assert_eq!(self.rooms.changes, armed);
         assert_eq!(self.rooms.timers.len(), seats, "a timer without its seat");
         assert_eq!(self.rooms.places.len(), self.rooms.rooms.len(), "each room has its place");
         assert!(self.rooms.arrivals.agree());
@@ -270,6 +286,8 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
         token: None,
         live: false,
         again: false,
+        casting: false,
+        announces: false,
     };
     assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "the code alone is not enough");
     let thief = Open { connection: 20, dialect: Dialect::B, from: HOME, token: Some("guess"), ..thief };
@@ -300,6 +318,8 @@ fn a_resume_replaces_a_connection_that_hangs_about() {
         token: Some(&tv.resume_token),
         live: true,
         again: false,
+        casting: false,
+        announces: false,
     };
     world.try_open(open).expect("its own seat");
     assert_eq!(
@@ -377,6 +397,8 @@ fn a_free_code_may_be_named_but_goes_back_to_whoever_can_prove_it() {
         token: Some("device"),
         live: false,
         again: false,
+        casting: false,
+        announces: false,
     };
     assert_eq!(world.try_open(open).expect("free").code, tv.code, "dialect B keeps a code that is free");
     assert_eq!(world.open(11, Some(&tv.resume_token)).code, tv.code, "but gives it up to the one with a proof");
@@ -391,8 +413,17 @@ fn a_free_code_may_be_named_but_goes_back_to_whoever_can_prove_it() {
 #[test]
 fn a_device_token_and_the_code_resume_a_dialect_b_tv() {
     let mut world = World::new();
-    let open =
-        Open { connection: TV, dialect: Dialect::B, from: HOME, code: None, token: Some("device"), live: false, again: false };
+    let open = Open {
+        connection: TV,
+        dialect: Dialect::B,
+        from: HOME,
+        code: None,
+        token: Some("device"),
+        live: false,
+        again: false,
+        casting: false,
+        announces: false,
+    };
     let tv = world.try_open(open).expect("a seat");
     world.drop(TV);
     let again = Open { connection: 11, code: Some(tv.code.as_str()), ..open };
@@ -445,7 +476,17 @@ fn roles_do_not_mix() {
     let mut world = World::new();
     let (tv, _) = world.cast();
     assert_eq!(world.join(TV, tv.code.as_str()), Err(Refusal::WrongRole));
-    let open = Open { connection: CASTER, dialect: Dialect::A, from: HOME, code: None, token: None, live: false, again: false };
+    let open = Open {
+        connection: CASTER,
+        dialect: Dialect::A,
+        from: HOME,
+        code: None,
+        token: None,
+        live: false,
+        again: false,
+        casting: false,
+        announces: false,
+    };
     assert_eq!(world.try_open(open), Err(Refusal::WrongRole));
     assert_eq!(world.rooms.handle_signal(TV, Signal::Offer("x"), 1), Err(Refusal::WrongRole));
     assert_eq!(world.rooms.handle_signal(CASTER, Signal::Answer("x"), 1), Err(Refusal::WrongRole));
@@ -496,6 +537,8 @@ fn naming_live_codes_counts_as_guessing() {
         token: None,
         live: false,
         again: false,
+        casting: false,
+        announces: false,
     };
     for connection in 10..20 {
         assert_ne!(world.try_open(claim(connection)).expect("a seat").code, tv.code);
@@ -510,7 +553,17 @@ fn a_tv_that_registered_first_still_gets_its_old_code() {
     let mut world = World::new();
     let old = world.open(TV, None);
     world.rooms.handle_leave(TV, world.now).expect("has a seat");
-    let open = Open { connection: 5, dialect: Dialect::B, from: HOME, code: None, token: None, live: false, again: false };
+    let open = Open {
+        connection: 5,
+        dialect: Dialect::B,
+        from: HOME,
+        code: None,
+        token: None,
+        live: false,
+        again: false,
+        casting: false,
+        announces: false,
+    };
     let registered = world.try_open(open).expect("a seat");
     assert_ne!(registered.code, old.code);
     let open = Open { code: Some(old.code.as_str()), token: Some(&old.resume_token), ..open };
@@ -560,7 +613,17 @@ fn a_new_secret_means_fresh_credentials_for_all() {
 #[test]
 fn nothing_unasked_is_said_to_those_who_begin_again_at_it() {
     let mut world = World::new();
-    let open = Open { connection: TV, dialect: Dialect::B, from: HOME, code: None, token: None, live: false, again: false };
+    let open = Open {
+        connection: TV,
+        dialect: Dialect::B,
+        from: HOME,
+        code: None,
+        token: None,
+        live: false,
+        again: false,
+        casting: false,
+        announces: false,
+    };
     let tv = world.try_open(open).expect("a seat");
     let join = Join { connection: CASTER, dialect: Dialect::B, from: HOME, code: tv.code.as_str(), token: None, username: None };
     world.rooms.handle_join(join, world.now).expect("live");
@@ -600,15 +663,32 @@ fn random_histories_keep_the_tables_in_agreement() {
     let mut rng = StdRng::seed_from_u64(42);
     let mut world = World::with(|config| config.max_rooms = 4);
     let mut known: Vec<Seated> = Vec::new();
-    for _ in 0..20_000 {
+    for step in 0..30_000 {
+        if step % 10_000 == 0 {
+            world.rooms.config.new_code = [NewCode::Never, NewCode::AfterIdle, NewCode::AfterCast][step / 10_000];
+            world.restart();
+        }
         let connection = rng.random_range(1..12);
         let one = (!known.is_empty()).then(|| known[rng.random_range(0..known.len())].clone());
         let token = one.as_ref().map(|seated| seated.resume_token.as_str()).filter(|_| rng.random_bool(0.5));
         let code = one.as_ref().map_or("AAAAAA", |seated| seated.code.as_str());
-        match rng.random_range(0..8) {
+        match rng.random_range(0..9) {
+            8 => known.extend(world.rooms.handle_new_code(connection, world.now).ok()),
+            7 if rng.random_bool(0.02) => world.wait(Duration::from_secs(13 * 3600)),
             0 => {
                 let dialect = if rng.random_bool(0.5) { Dialect::A } else { Dialect::B };
-                let open = Open { connection, dialect, from: HOME, code: Some(code), token, live: false, again: false };
+                let (casting, announces) = (rng.random_bool(0.1), rng.random_bool(0.5));
+                let open = Open {
+                    connection,
+                    dialect,
+                    from: HOME,
+                    code: Some(code),
+                    token,
+                    live: false,
+                    again: false,
+                    casting,
+                    announces,
+                };
                 if let Ok(Opened::Seated(seated)) = world.ask(open) {
                     known.push(seated);
                 }

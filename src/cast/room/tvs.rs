@@ -47,8 +47,7 @@ impl<P> Rooms<P> {
         if let Claim::Own(code) = claim {
             self.take_tv_move(code, now)?;
             self.arrivals.remove(open.connection);
-            self.resume_tv(code, open.connection, &wish, now);
-            return Ok(Opened::Seated(self.seated_tv(code, true)));
+            return Ok(Opened::Seated(self.resume_tv(code, open.connection, &wish, now)));
         }
         let known = wish.resume.is_some() && !open.again;
         if self.arrivals.contains(open.connection) || !(known || self.arrivals.pass(open.from, now)) {
@@ -70,13 +69,13 @@ impl<P> Rooms<P> {
         self.take_tv_move(code, now)?;
         let moves = matches!(claim, Claim::Own(other) | Claim::Free(other) if other != code);
         if !moves || self.rooms[&code].caster.is_some() {
+            self.announces(code, &wish);
             return Ok(Opened::Seated(self.seated_tv(code, true)));
         }
         let tv_moves = self.rooms[&code].tv_moves;
         self.close(code, Departure::Left);
         if let Claim::Own(code) = claim {
-            self.resume_tv(code, connection, &wish, now);
-            return Ok(Opened::Seated(self.seated_tv(code, true)));
+            return Ok(Opened::Seated(self.resume_tv(code, connection, &wish, now)));
         }
         let opened = self.admit_or_wait(connection, wish, now)?;
         if let Opened::Seated(seated) = &opened {
@@ -113,8 +112,7 @@ impl<P> Rooms<P> {
     pub(super) fn serve_arrivals(&mut self, now: Instant) {
         while let Some((to, wish)) = self.arrivals.next(now) {
             let result = if let Claim::Own(code) = self.judge(&wish) {
-                self.resume_tv(code, to, &wish, now);
-                Ok(self.seated_tv(code, true))
+                Ok(self.resume_tv(code, to, &wish, now))
             } else {
                 self.admit(to, &wish, now)
             };
@@ -153,16 +151,23 @@ impl<P> Rooms<P> {
         };
         let claimed = wish.resume.is_none() && free == Some(code);
         let old_from = now + self.left_until_old(times, now);
+        let change_due = self.due_at_open(wish, times, now);
         let standing = if old_from <= now { Standing::Old } else { Standing::Young };
         let room = Room {
             tv: self.seat(code, Role::Tv, connection, wish.dialect, now),
             tv_token,
+            shown_token: None,
             old_from,
             entry: self.places.enter(code, wish.from, standing),
             tv_moves: TokenBucket::new(MOVES.0, MOVES.1),
             caster_moves: TokenBucket::new(MOVES.0, MOVES.1),
             device: wish.device.filter(|_| wish.resume.is_none()),
             claimed,
+            since: times.since,
+            announces: false,
+            change_due,
+            armed: None,
+            may_ask: None,
             caster: None,
             answering_another: false,
             reloaded: false,
@@ -170,7 +175,12 @@ impl<P> Rooms<P> {
             to_caster: Mailbox::default(),
         };
         self.rooms.insert(code, room);
-        Ok(self.seated_tv(code, resumed))
+        if times == Times::LONG_AGO && wish.announces {
+            self.renew_token(code, now);
+        }
+        self.announces(code, wish);
+        let current = self.changed_if_due(code, now);
+        Ok(self.seated_tv(current, resumed && current == code))
     }
 
     /// Whether a TV may have the code that it names. Wrong guesses are counted: otherwise this would tell which codes are live, as often
@@ -209,13 +219,14 @@ impl<P> Rooms<P> {
     /// Ends a room in favour of another TV's. Its own waits for a place again.
     fn evict(&mut self, code: Code, now: Instant) {
         let room = &self.rooms[&code];
-        let (seat, from, token) = (&room.tv, room.entry.from, room.tv_token.clone());
+        let (seat, from, token, announces) = (&room.tv, room.entry.from, room.tv_token.clone(), room.announces);
         let (connection, dialect) = (seat.connection, seat.dialect);
         self.evicted += 1;
         self.close(code, Departure::Evicted);
         let Some(to) = connection else { return };
         self.outputs.push_back(Output::Notify { to, dialect, notice: Notice::Evicted });
-        let open = Open { connection: to, dialect, from, code: None, token: Some(&token), live: false, again: true };
+        let (code, token) = (None, Some(token.as_str()));
+        let open = Open { connection: to, dialect, from, code, token, live: false, casting: false, announces, again: true };
         let wish = self.read(open, now);
         if let Err(refusal) = self.wait(to, wish, true, now) {
             self.outputs.push_back(Output::Seated { to, dialect, result: Err(refusal) });
@@ -224,22 +235,31 @@ impl<P> Rooms<P> {
 
     fn read(&self, open: Open<'_>, now: Instant) -> Wish {
         let resume = open.token.and_then(|token| Some((self.verified(token)?, token.to_owned())));
+        let code = open.code.and_then(|code| Code::parse(code, self.config.alphabet));
+        let claim = resume.as_ref().map(|(issued, _)| issued.code).or(code);
+        let retired = claim.and_then(|code| self.retired.reason(&code));
+        // Whoever has the token of a changed code is no better than a stranger: it could be shown as often as one likes.
+        let (resume, code) = if retired.is_some() { (None, None) } else { (resume, code) };
         Wish {
             dialect: open.dialect,
             from: open.from,
-            code: open.code.and_then(|code| Code::parse(code, self.config.alphabet)),
+            code,
             is_old: resume.as_ref().is_some_and(|(issued, _)| self.left_until_old(issued.times, now).is_zero()),
             resume,
             device: open.token.filter(|token| !token.is_empty()).map(|token| Sha256::digest(token).into()),
             live: open.live,
+            casting: open.casting,
+            announces: open.announces,
+            retired,
         }
     }
 
     fn judge(&self, wish: &Wish) -> Claim {
-        let Some(code) = wish.claim() else { return Claim::None };
+        // It may have changed while the wish waited.
+        let Some(code) = wish.claim().filter(|code| self.retired.reason(code).is_none()) else { return Claim::None };
         let Some(room) = self.rooms.get(&code) else { return Claim::Free(code) };
         match &wish.resume {
-            Some((_, token)) if room.tv_token == *token => Claim::Own(code),
+            Some((_, token)) if room.knows_token(token) => Claim::Own(code),
             None if wish.device.is_some() && room.device == wish.device => Claim::Own(code),
             Some(_) if room.claimed => Claim::Free(code),
             Some(_) | None => Claim::Taken,
@@ -280,22 +300,24 @@ impl<P> Rooms<P> {
         room.tv_moves.take(now).map_err(|wait| Refusal::TooOften { wait })
     }
 
-    fn seated_tv(&self, code: Code, resumed: bool) -> Seated {
+    pub(super) fn seated_tv(&self, code: Code, resumed: bool) -> Seated {
         Seated { code, resume_token: self.rooms[&code].tv_token.clone(), resumed }
     }
 
-    fn unused_code(&mut self) -> Code {
+    pub(super) fn unused_code(&mut self) -> Code {
         loop {
             let code = Code::random(self.config.alphabet, &mut self.rng);
-            if !self.rooms.contains_key(&code) {
+            if !self.rooms.contains_key(&code) && self.retired.reason(&code).is_none() {
                 return code;
             }
         }
     }
 
-    fn resume_tv(&mut self, code: Code, connection: ConnectionId, wish: &Wish, now: Instant) {
+    fn resume_tv(&mut self, code: Code, connection: ConnectionId, wish: &Wish, now: Instant) -> Seated {
         let seat = self.seat(code, Role::Tv, connection, wish.dialect, now);
         let room = self.rooms.get_mut(&code).expect("the caller looked it up");
+        room.announces = wish.announces;
+        room.shown_token.take_if(|_| wish.resume.as_ref().is_some_and(|(_, token)| *token == room.tv_token));
         let old = std::mem::replace(&mut room.tv, seat);
         let kept = room.tv.due;
         self.vacate(code, Role::Tv, &old);
@@ -322,7 +344,10 @@ impl<P> Rooms<P> {
             }
             None => {}
         }
+        self.arm_change(code);
         self.flush(code);
+        let current = self.changed_if_due(code, now);
+        self.seated_tv(current, current == code)
     }
 
     /// Ends a room whose TV only named its code, in favour of one that can prove it.

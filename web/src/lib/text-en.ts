@@ -41,6 +41,10 @@ export const en = {
   tvRefused: (what: string) => `The server refuses this TV: ${what}. Trying again …`,
   tvServerFull: 'too many TVs are open',
   tvRateLimited: 'too many attempts',
+  tvNewCode: 'New code',
+  tvNewCodeShown: 'This is a new code – the old one no longer works.',
+  tvNewCodeWait: (seconds: number) => `The code was new a moment ago. Wait ${seconds} s, then try again.`,
+  tvNewCodeFailed: 'The server gave no new code. Try again in a moment.',
   tvKeys: 'OK or i: figures · f: full screen',
 
   // Figures, on both pages

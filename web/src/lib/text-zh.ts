@@ -41,6 +41,10 @@ export const zh: Text = {
   tvRefused: (what) => `服务器拒绝了此电视：${what}。正在重试……`,
   tvServerFull: '电视数量已达上限',
   tvRateLimited: '尝试次数过多',
+  tvNewCode: '更换投屏码',
+  tvNewCodeShown: '投屏码已更换，旧投屏码不再有效。',
+  tvNewCodeWait: (seconds) => `刚刚更换过投屏码，请等待 ${seconds} 秒后再试。`,
+  tvNewCodeFailed: '服务器未能更换投屏码，请稍后再试。',
   tvKeys: 'OK 或 i：数据 · f：全屏',
 
   figRoute: '路径',

@@ -24,6 +24,15 @@ export interface ResumeToken {
   resumeToken: string;
 }
 
+/** What this TV understands beyond the oldest servers; they ignore it. */
+export const UNDERSTOOD = ['TV_CODE_CHANGED'];
+
+export interface CodeChanged {
+  code: string;
+  resumeToken: string;
+  reason: string;
+}
+
 /** An answer of ours names the offer it answers; a browser ignores the additional member. */
 export interface Answer extends RTCSessionDescriptionInit {
   inReplyTo?: string;

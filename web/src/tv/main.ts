@@ -1,4 +1,5 @@
 import 'webrtc-adapter';
+import { moveByArrows } from '../lib/arrows';
 import { byId, store, stored } from '../lib/dom';
 import { showFigures } from '../lib/figures';
 import { t, translate } from '../lib/i18n';
@@ -7,13 +8,14 @@ import { Player } from '../lib/player';
 import { Signaling } from '../lib/signaling';
 import { Meter, NO_FIGURES } from '../lib/stats';
 import { keepAwake } from '../lib/wake';
-import { asCandidate, asDescription, asIceConfig, type ResumeToken, type SeatAck, type WireError } from '../lib/wire';
+import { asCandidate, asDescription, asIceConfig, UNDERSTOOD, type CodeChanged, type ResumeToken, type SeatAck, type WireError } from '../lib/wire';
 import { onCommand } from './keys';
 import { Receiver } from './receiver';
 import { toggleFullScreen, View, type State } from './view';
 
 const STORE = 'castway.tv';
 const NOTE_FOR = 7000;
+const NEW_CODE_NOTE_FOR = 20_000;
 const RETRY = 3000;
 
 translate('tvTitle');
@@ -31,6 +33,9 @@ let takeover = false;
 let casterAway = false;
 let picture = false;
 let interrupted = false;
+/** A cast was on when the connection was lost: its caster comes back to the same code. */
+let casting = false;
+let canRenew = true;
 let refused: string | null = null;
 /** What just ended, for a moment, in place of "Ready". */
 let note: string | null = null;
@@ -50,6 +55,7 @@ const awake = keepAwake(() => supported && !replaced);
 const signaling = new Signaling(
   () => {
     online = true;
+    casting = casting || joined || picture || receiver.active;
     // Whoever is still there says so again; a running picture shows by itself whether it lives.
     restarting = joined = takeover = casterAway = false;
     if (!infoLoaded) void readInfo();
@@ -85,6 +91,7 @@ function update(_changed?: unknown): void {
     else if (casterAway) banner = t.tvCasterAway;
   }
   view.banner(banner);
+  view.newCodeButton(now === 'waiting' && online && !refused && canRenew);
   view.soundHint(now === 'playing' && player.silenced);
   awake();
 }
@@ -93,9 +100,14 @@ function endPicture(why: string | null): void {
   receiver.close();
   player.stop();
   picture = interrupted = joined = casterAway = false;
-  note = why;
+  say(why);
+}
+
+function say(what: string | null, milliseconds = NOTE_FOR): void {
+  note = what;
+  view.newCode(what === t.tvNewCodeShown);
   clearTimeout(noteTimer);
-  noteTimer = window.setTimeout(() => update((note = null)), NOTE_FOR);
+  if (what !== null) noteTimer = window.setTimeout(() => say(null), milliseconds);
   update();
 }
 
@@ -124,10 +136,12 @@ async function takeSeat(): Promise<void> {
   if (!supported) return;
   const attempt = ++seat;
   const saved = stored<{ resumeToken: string; code: string }>('localStorage', STORE);
-  const reply = await signaling.request<SeatAck>('TV_INIT', ...(saved ? [{ ...saved, live: picture && receiver.up }] : []));
+  const how = { live: picture && receiver.up, casting, understands: UNDERSTOOD };
+  const reply = await signaling.request<SeatAck>('TV_INIT', { ...saved, ...how });
   if (attempt !== seat || replaced) return;
   if (reply.ok) {
     refused = null;
+    casting = false;
     showCode(reply.code);
     remember(reply.resumeToken);
   } else if (reply.error.code !== 'offline') {
@@ -151,6 +165,13 @@ signaling.on('TV_INIT_OK', (value) => {
   if (typeof value === 'string' && !replaced) showCode(value);
   update();
 });
+signaling.on('TV_CODE_CHANGED', (value) => {
+  const changed = value as CodeChanged;
+  if (replaced) return;
+  showCode(changed.code);
+  remember(changed.resumeToken);
+  say(t.tvNewCodeShown, NEW_CODE_NOTE_FOR);
+});
 signaling.on('RESUME_TOKEN', (value) => remember((value as ResumeToken).resumeToken));
 signaling.on('CONFIG_FEEDBACK', (value) => {
   const config = asIceConfig(value);
@@ -164,8 +185,7 @@ signaling.on('CAST_REPLACED', () => {
 signaling.on('CASTER_JOINED', () => {
   joined = true;
   casterAway = takeover = false;
-  note = null;
-  update();
+  say(null);
 });
 signaling.on('CASTER_AWAY', () => update((casterAway = true)));
 signaling.on('CASTER_LEFT', (value) => {
@@ -191,6 +211,20 @@ signaling.on('RTC_Candidate_Exchange', (value) => {
   if (candidate && supported && !replaced) receiver.candidate(candidate);
 });
 
+async function askForNewCode(): Promise<void> {
+  const button = byId<HTMLButtonElement>('new-code');
+  button.disabled = true;
+  const reply = await signaling.request<SeatAck>('NEW_CODE');
+  button.disabled = false;
+  // The next press of OK is not for another one.
+  button.blur();
+  // The code itself comes with TV_CODE_CHANGED.
+  if (reply.ok || reply.error.code === 'offline') return;
+  canRenew = reply.error.code !== 'unknown_event';
+  const wait = reply.error.retryAfter;
+  say(wait ? t.tvNewCodeWait(wait) : t.tvNewCodeFailed);
+}
+
 function useThisWindow(): void {
   replaced = false;
   if (online) void takeSeat();
@@ -209,6 +243,8 @@ onCommand((command) => {
   return true;
 });
 byId('message-action').addEventListener('click', useThisWindow);
+byId('new-code').addEventListener('click', () => void askForNewCode());
+moveByArrows('#new-code');
 document.addEventListener('click', () => {
   if (!picture) return;
   if (player.silenced) player.unmute();

@@ -60,6 +60,15 @@ export class View {
     this.tiles(code);
   }
 
+  /** Marks the code as one that people have not seen yet. */
+  newCode(isNew: boolean): void {
+    byId('code').setAttribute('data-new', String(isNew));
+  }
+
+  newCodeButton(visible: boolean): void {
+    show(byId('new-code'), visible);
+  }
+
   private tiles(code: string): void {
     const into = byId('code');
     into.setAttribute('data-length', String(code.length));
