@@ -67,7 +67,7 @@ pub struct Counts {
     pub members: usize,
     /// Registered ones.
     pub sockets: usize,
-    /// Bytes that messages take which wait.
+    /// Bytes of messages that wait.
     pub waiting: usize,
 }
 
@@ -346,7 +346,7 @@ impl<S: Clone + PartialEq> Room<S> {
     }
 
     pub(super) fn counts(&self) -> Counts {
-        Counts { rooms: 1, members: self.members.len(), sockets: self.slots.sockets(), waiting: 0 }
+        Counts { rooms: 1, members: self.members.len(), sockets: self.slots.sockets(), waiting: self.text_bytes() }
     }
 
     fn is_member(&self, client: &str) -> bool {

@@ -100,7 +100,7 @@ impl World {
     /// Tables and counts that must agree do, and the bounds hold.
     fn agree(&self) {
         let rooms = &self.rooms;
-        let (mut total, mut timers) = (Counts::default(), 0);
+        let (mut total, mut timers, mut held) = (Counts::default(), 0, 0);
         for (name, room) in &rooms.rooms {
             assert!(!room.members.is_empty() || !room.slots.is_empty(), "an empty room is remembered");
             assert!(room.members.len() <= CAPACITY && room.slots.clients().count() <= CAPACITY);
@@ -110,18 +110,19 @@ impl World {
                 timers += 1;
             }
             let counts = room.counts();
-            assert!(room.text_bytes() <= ROOM_BYTES);
+            assert!(counts.waiting <= ROOM_BYTES);
             total.rooms += 1;
             total.members += counts.members;
             total.sockets += counts.sockets;
             let taken = room.taken().expect("it has somebody in it");
-            total.waiting += taken.waiting.iter().map(|(_, bytes)| bytes).sum::<usize>();
+            total.waiting += counts.waiting;
+            held += taken.waiting.iter().map(|(_, bytes)| bytes).sum::<usize>();
         }
         assert_eq!(rooms.timers.len(), timers, "a timer without its room");
         assert_eq!(rooms.counts(), total);
         assert!(rooms.rooms.len() <= rooms.max_rooms);
-        assert_eq!(rooms.quota.held(), total.waiting);
-        assert!(total.waiting <= WAITING_BYTES);
+        assert_eq!((rooms.quota.held(), rooms.usage.waiting()), (held, held));
+        assert!(held <= WAITING_BYTES);
         assert_eq!(rooms.usage.rooms(), total.rooms, "a room that is not noted, or one that is gone");
     }
 }

@@ -191,7 +191,7 @@ impl<S: Clone + PartialEq> Rooms<S> {
     }
 
     pub fn counts(&self) -> Counts {
-        Counts { rooms: self.rooms.len(), waiting: self.usage.waiting(), ..self.counts }
+        Counts { rooms: self.rooms.len(), ..self.counts }
     }
 
     pub const fn want(&self) -> Want {
@@ -265,12 +265,13 @@ impl<S: Clone + PartialEq> Rooms<S> {
         let room = self.rooms.get_mut(name)?;
         let (before, taken) = (room.counts(), room.taken());
         let all = WAITING_BYTES.saturating_sub(self.usage.waiting() + MESSAGE_COST);
-        let space = (ROOM_BYTES - room.text_bytes()).min(all);
+        let space = (ROOM_BYTES - before.waiting).min(all);
         let allowance = Allowance { from: ip_prefix::of_client(by.from), space, quota: &self.quota };
         let result = event(room, &mut Step { now: by.now, allowance, rng: &mut self.rng, outputs: &mut self.outputs });
         let (after, takes) = (room.counts(), room.taken());
         self.counts.members = self.counts.members - before.members + after.members;
         self.counts.sockets = self.counts.sockets - before.sockets + after.sockets;
+        self.counts.waiting = self.counts.waiting - before.waiting + after.waiting;
         if taken != takes {
             taken.iter().for_each(|taken| self.usage.forget(taken));
             takes.iter().for_each(|takes| self.usage.note(takes));

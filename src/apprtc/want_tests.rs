@@ -157,7 +157,7 @@ fn small_messages_count_with_what_they_take() {
     let mut crowd = Crowd::new(10_000);
     let joined = crowd.join(1, "r").expect("a place");
     (0..MESSAGES).for_each(|_| crowd.say(1, "r", &joined.client, 1).expect("space"));
-    assert_eq!(crowd.world.rooms.counts().waiting, MESSAGES * (MESSAGE_COST + 1));
+    assert_eq!(crowd.world.rooms.usage.waiting(), MESSAGES * (MESSAGE_COST + 1));
 }
 
 #[test]

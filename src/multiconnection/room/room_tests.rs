@@ -578,6 +578,19 @@ fn a_scalable_broadcast_from_start_to_end() {
 }
 
 #[test]
+fn what_every_object_of_a_client_has_is_nobodys_id_and_no_rooms() {
+    for reserved in ["__proto__", "constructor", "prototype", "toString", "forEach", "send"] {
+        let mut world = World::with(&["a"]);
+        world.connect(2, hello(reserved)).expect("there is room");
+        assert_eq!(world.heard(), [format!("2 {reserved} is taken, random")]);
+        assert!(!world.rooms.handle_rename(1, reserved.into(), world.now), "{reserved}");
+        assert_eq!(world.open(1, entry(reserved)), Err(Refusal::NotAvailable));
+        assert!(world.open(1, entry(&format!("{reserved}-room"))).is_ok());
+        assert!(world.rooms.handle_rename(1, format!("my-{reserved}").into(), world.now));
+    }
+}
+
+#[test]
 fn a_broadcasters_id_is_not_taken_by_a_viewer() {
     let mut world = World::with(&[]);
     world.connect(1, viewer("show")).expect("there is room");
