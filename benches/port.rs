@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench ends at the first failure")]
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,10 @@ use axum::routing::get;
 use castway::config::{Config, Listen, Settings};
 use castway::external::External;
 use castway::http::{Arrival, Http, Version};
-use castway::port::{self, Doors};
+use castway::limits::descriptors::Shares;
+use castway::port::{self, Doors, Undecided};
 use castway::relay::{self, Accounts};
-use castway::tls::Certificates;
+use castway::tls::{Certificates, Handshakes, OwnHosts};
 use castway::turn::codec::integrity::PasswordAlgorithm;
 use castway::turn::{Account, Credentials};
 use rustls::pki_types::pem::PemObject as _;
@@ -64,9 +65,10 @@ async fn main() {
     let config = Config::read(&settings).unwrap();
     let bound = relay::bind_addresses(&config.relay).unwrap();
     let external = External::new(&config.relay.external, bound, None);
-    let relay = relay::start(&config.relay, &external, Arc::new(Nobody)).unwrap();
-    let certificates = Certificates::open(&config.tls.source, folder.path(), vec!["localhost".to_owned()]).unwrap();
-    let acceptor = TlsAcceptor::from(certificates.server_config());
+    let relay = relay::start(&config.relay, &external, Arc::new(Nobody), &Shares::unlimited()).unwrap();
+    let certificates = Certificates::open(&config.tls.source, folder.path(), OwnHosts::default()).unwrap();
+    let handshakes = Handshakes::new(certificates);
+    let acceptor = TlsAcceptor::from(handshakes.config(None, Ipv4Addr::LOCALHOST.into()));
     let router = Router::new().route("/healthz", get(|| async { "ok\n" }));
 
     let listener = port::bind(&Listen::exactly("127.0.0.1:0".parse().unwrap()), "here").await.unwrap();
@@ -75,10 +77,11 @@ async fn main() {
         http: Http::new(router.clone()),
         relay: relay.entrance(),
         plain_turn: true,
-        tls: Some(acceptor.clone()),
+        tls: Some(handshakes),
         trusted_proxies: Vec::new(),
         connections: 1000,
-        undecided: 1000,
+        http_share: Shares::unlimited().http,
+        undecided: Undecided::new(1000),
     };
     tokio::spawn(port::serve(vec![listener], doors, std::future::pending()));
     let (turn_past, https_past) = (relay.listening(), bare(acceptor, router).await);

@@ -1,6 +1,6 @@
 //! The whole server: [`App::build`] binds and opens everything, [`App::run`] serves until it is told to stop.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +11,9 @@ use serde_json::Value;
 use socketioxide::SocketIo;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use url::{Host, Url};
 
-use crate::address;
+use crate::address::{self, on_link};
 use crate::api::{self, Api, ApiKeys, Numbers, Probe, Site};
 use crate::apprtc;
 use crate::apprtc::api::RoomServer;
@@ -26,20 +25,24 @@ use crate::config::{CertificateSource, Config, Listen};
 use crate::external::External;
 use crate::http::{Http, LostUpgrades, Redirect};
 use crate::ice::{IceServers, Listener};
+use crate::limits::descriptors::{self, CastCost, Shares};
 use crate::limits::guesses::{Guesses, Kind as Guessed, Line, Reports};
 use crate::limits::rate::AddressLimiter;
 use crate::limits::wait;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
 use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
-use crate::port::{self, Doors, Listener as Socket};
+use crate::port::{self, Doors, Listener as Socket, Undecided};
 use crate::relay::{self, Diversion};
 use crate::signals::Reload;
-use crate::tls::{Certificate, Certificates, Kind};
+use crate::tls::{Certificate, Certificates, Handshakes, Kind, OwnHosts};
 use crate::users::{Directory, OtherRealms, Store};
-use crate::{http, namespaces, numbers, router, socket_io};
+use crate::{http, memory, namespaces, numbers, router, socket_io};
 
 /// Connections of proxies to the relay's own listener that may wait until somebody looks at them.
 const PROXIED: usize = 256;
+
+/// Below it the start-up report says how to raise the limit of open files. The usual limit of a shell is 1,024.
+const LOW_DESCRIPTOR_LIMIT: u64 = 16_384;
 
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
@@ -58,6 +61,7 @@ pub struct App {
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     store: Store,
+    shares: Shares,
 }
 
 /// Listeners for TCP, the relay's own aside.
@@ -80,24 +84,30 @@ impl App {
     /// A sentence that says what to do: the data folder or its database can't be used, a port is taken, an address is not this
     /// machine's.
     pub async fn build(mut config: Config) -> anyhow::Result<Self> {
-        let descriptors = http::raise_descriptor_limit();
+        let descriptor_limit = http::raise_descriptor_limit();
         let now = SystemTime::now();
+        // First, so that a start that finds them taken leaves nothing in the data folder.
+        let mut sockets = Sockets::bind(&config).await?;
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;
-        let mut sockets = Sockets::bind(&config).await?;
         let https_port = config.tls.https.is_some().then(|| sockets.https_addr().port());
         config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
         let bound = relay::bind_addresses(&config.relay)?;
         let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
         external.look_at_start().await;
         let certificates =
-            https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_names(&config, &external)));
+            https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
 
-        let relay = relay::start(&config.relay, &external, Arc::new(directory.clone()))?;
+        let ports = usize::from(config.relay.ports.end() - config.relay.ports.start()) + 1;
+        let proxied = PROXIED.min(usize::try_from(descriptor_limit / 16).unwrap_or(usize::MAX));
+        // Whatever this server has open for itself is, but for the relay's own sockets.
+        let open = descriptors::open_now() + proxied as u64;
+        let shares = Shares::divide(descriptor_limit, open, config.relay.threads, 2 * ports);
+        let relay = relay::start(&config.relay, &external, Arc::new(directory.clone()), &shares)?;
         if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
-            let (to, connections) = mpsc::channel(PROXIED);
+            let (to, connections) = mpsc::channel(proxied);
             relay.divert(&Diversion { networks: config.http.trusted_proxies.clone().into(), to });
             sockets.proxied = Some(Socket::handed(connections, relay.listening()));
         }
@@ -122,18 +132,20 @@ impl App {
             // Fresh credentials while the old ones still have a quarter of their life.
             refresh: config.credentials.ttl.mul_f32(0.75),
         };
-        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random()).with_reports(&reports);
+        let reported = reports.clone();
+        let empty = move || Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random()).with_reports(&reported);
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
-        let gateway = Gateway::new(rooms, issuer);
+        let gateway = Gateway::new(empty, issuer);
         let rooms = MultiRoomsConfig {
             grace: config.multi.grace,
             max_users: config.multi.max_users,
             max_users_per_address: config.multi.max_users_per_address,
             guesses: config.cast.guesses,
         };
-        let rooms = MultiRooms::new(rooms, rand::random()).with_reports(&reports);
+        let reported = reports.clone();
+        let empty = move || MultiRooms::new(rooms, rand::random()).with_reports(&reported);
         let admins = Guesses::new(Guessed::AdminPassword, config.cast.guesses, &reports);
-        let multi = MultiGateway::new(rooms, directory.clone(), admins);
+        let multi = MultiGateway::new(empty, directory.clone(), admins);
         let (signaling, io) = socket_io::server();
         namespaces::attach(&io, &gateway, &multi);
 
@@ -141,11 +153,20 @@ impl App {
         let alive = Arc::clone(&relay_alive);
         let hub = Hub::new(&config.calls);
         let (meter, casts, calls, sessions) = (relay.meter(), gateway.clone(), hub.clone(), multi.clone());
-        let (certified, traffic) = (certificates.clone(), signaling.traffic());
-        let mut probes = vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
+        let (certified, traffic, opened) = (certificates.clone(), signaling.traffic(), shares.clone());
+        let mut probes = vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
+        for shard in 0..meter.shards() {
+            let meter = meter.clone();
+            probes.push(Probe {
+                name: format!("relay-{shard}").into(),
+                ready: Box::new(move || !meter.hanging().contains(&shard)),
+            });
+        }
         if let Some(certificates) = certificates.clone() {
-            probes
-                .push(Probe { name: "certificate", ready: Box::new(move || certificates.current().is_valid(SystemTime::now())) });
+            probes.push(Probe {
+                name: "certificate".into(),
+                ready: Box::new(move || certificates.current().is_valid(SystemTime::now())),
+            });
         }
         let public_url = config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
         let api = Api {
@@ -157,12 +178,14 @@ impl App {
             ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
             site: Site { public_url: public_url.clone(), http: sockets.http.addr, https_port, alphabet: config.cast.alphabet },
             certificates: certificates.clone(),
+            insiders: config.http.metrics_allow.clone(),
             probes,
             numbers: Numbers(Box::new(move || {
                 let mut families = numbers::signaling(casts.counts(), sessions.counts());
                 families.extend(numbers::websockets(&traffic));
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
+                families.extend(numbers::process(&opened));
                 families.push(numbers::wrong(&reports));
                 families.extend(certified.iter().flat_map(numbers::certificate));
                 families
@@ -175,15 +198,18 @@ impl App {
             let public_url = config.http.public_url.clone();
             (Redirect { certificates, port, public_url }, for_good)
         });
+        let undecided = Undecided::new(shares.undecided.most());
+        // Half of all is for others, whoever comes first.
+        let of_address = u32::try_from(shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
         let doors = |router| Doors {
             http: Http::new(router),
             relay: relay.entrance(),
             plain_turn: config.relay.tcp,
-            tls: certificates.as_ref().map(|certificates| TlsAcceptor::from(certificates.server_config())),
+            tls: certificates.clone().map(Handshakes::new),
             trusted_proxies: config.http.trusted_proxies.clone(),
-            connections: config.http.address_connections,
-            // The rest is for those who have shown what they are, and for relayed addresses.
-            undecided: usize::try_from(descriptors / 8).unwrap_or(usize::MAX).clamp(64, 4096),
+            connections: config.http.address_connections.min(of_address),
+            http_share: shares.http.clone(),
+            undecided: undecided.clone(),
         };
         let lost_upgrades = Arc::new(LostUpgrades::default());
         let collider_doors = doors(router::collider(hub.clone(), &config.http, Arc::clone(&lost_upgrades)));
@@ -203,6 +229,7 @@ impl App {
             relay_alive,
             directory,
             store,
+            shares,
         })
     }
 
@@ -246,7 +273,7 @@ impl App {
         self.sockets.collider.as_ref().map(|socket| socket.addr)
     }
 
-    /// What a newcomer needs to know: what to open, and one line for each thing that will not work as it stands.
+    /// What a newcomer needs to know: what to open, and one line for each thing that still needs configuration.
     pub fn greeting(&self) -> String {
         let public = self.config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
         let http = self.sockets.http.addr;
@@ -277,12 +304,13 @@ impl App {
         if let Some(current) = distrusted {
             if current.kind == Kind::SelfSigned {
                 line("Certificate", "made by this server: browsers warn once. Its SHA-256 fingerprint is");
+                self.own_fingerprints(&others).iter().for_each(|fingerprint| line("", fingerprint));
             } else {
                 line("Certificate", "clients don't trust the certificate of CASTWAY_CERT: browsers warn once, HTTP is not");
                 line("", "redirected, and turns: is not offered (CASTWAY_CERT_TRUSTED=true says that clients know its");
                 line("", "authority). Its SHA-256 fingerprint is");
+                line("", &current.fingerprint);
             }
-            line("", &current.fingerprint);
         }
         let secure: Vec<String> = [self.https_addr(), self.turns_addr()].iter().flatten().map(SocketAddr::to_string).collect();
         if !secure.is_empty() {
@@ -301,14 +329,33 @@ impl App {
         line("TURN relay", &format!("{listening}; {range}"));
         let seen: Vec<_> = self.external.relays().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
         line("", &format!("seen by others as {}", seen.join(" and ")));
+        let closed = self.relay.closed_neighbours();
+        if !closed.is_empty() {
+            line("", &format!("reaches no peers in {}, where this machine is itself:", on_link::listed(closed)));
+            line("", "CASTWAY_ALLOWED_PEER_IP allows them");
+        }
+        let cost = self.cast_cost();
+        let casts = self.shares.casts(cost);
+        line("Open files", &format!("{} at most, which is enough for {casts} casts over the relay at once:", self.shares.limit));
+        let CastCost { relayed, turn_clients, http } = cost;
+        line("", &format!("{relayed} relayed sockets, {turn_clients} connections to the relay and {http} to the pages for each"));
+        if self.shares.limit < LOW_DESCRIPTOR_LIMIT {
+            line("", "LimitNOFILE= (systemd) or ulimit -n allows more");
+        }
         line("Data", &shown(&self.config.data_dir));
         let mut warnings = self.warnings(public.as_deref(), &here);
         warnings.extend(uncovered.flatten().filter(|_| public.is_none()));
         if !warnings.is_empty() {
-            text.push_str("\nWill not work as it stands:\n");
+            text.push_str("\nStill needs configuration:\n");
             warnings.iter().for_each(|warning| text.push_str(&format!("  ! {warning}\n")));
         }
         text
+    }
+
+    /// What a cast over the relay needs: browsers allocate at each URL that they are given.
+    fn cast_cost(&self) -> CastCost {
+        let turns = self.certificates.as_ref().is_some_and(|certificates| certificates.current().is_trusted());
+        CastCost::of_urls(usize::from(self.relay.has_udp()), usize::from(self.relay.has_tcp()) + usize::from(turns))
     }
 
     /// The hosts by which other machines reach what is bound to `ip` here, the external ones first.
@@ -327,13 +374,32 @@ impl App {
         self.hosts(addr.ip()).iter().map(|host| address::origin("http", host, addr.port())).collect()
     }
 
+    /// Of the self-signed certificate for each of the origins, which is another one for each host.
+    fn own_fingerprints(&self, origins: &[String]) -> Vec<String> {
+        let Some(certificates) = &self.certificates else { return Vec::new() };
+        let hosts: Vec<Host> =
+            origins.iter().filter_map(|origin| Url::parse(origin).ok()?.host().map(|host| host.to_owned())).collect();
+        let fingerprint = |host: &Host| {
+            let host = address::unbracketed(host);
+            let certificate = certificates.for_client(Some(&host), host.parse().ok(), Ipv4Addr::LOCALHOST.into());
+            (host, certificate.fingerprint.clone())
+        };
+        match hosts.as_slice() {
+            [] => vec![certificates.current().fingerprint.clone()],
+            [host] => vec![fingerprint(host).1],
+            hosts => hosts.iter().map(fingerprint).map(|(host, fingerprint)| format!("{fingerprint} for {host}")).collect(),
+        }
+    }
+
     /// The origins over TLS by which other machines reach this one without a warning about its name: those of its hosts that the
     /// certificate is for, or else the hosts of the certificate. Where there are neither, all of its hosts, and what to do.
     fn secure_origins(&self, certificate: &Certificate) -> (Vec<String>, Option<String>) {
         let addr = self.sockets.https_addr();
         let origins = |hosts: &[Host]| hosts.iter().map(|host| address::origin("https", host, addr.port())).collect();
         let all = self.hosts(addr.ip());
-        let mut good: Vec<Host> = all.iter().filter(|host| certificate.covers(&address::unbracketed(host))).cloned().collect();
+        // There is a self-signed one for each host.
+        let covers = |host: &&Host| certificate.kind == Kind::SelfSigned || certificate.covers(&address::unbracketed(host));
+        let mut good: Vec<Host> = all.iter().filter(covers).cloned().collect();
         if good.is_empty() {
             good = certificate.hosts().into_iter().filter(|host| address::leads_to(host, addr.ip())).collect();
         }
@@ -357,6 +423,7 @@ impl App {
             ));
         }
         warnings.extend(self.external.problems());
+        warnings.extend(self.config.credentials.warning());
         warnings.extend(OtherRealms::new(self.config.relay.realm.clone()).news(&self.directory));
         warnings
     }
@@ -375,6 +442,7 @@ impl App {
         tasks.spawn(multi.run());
         tasks.spawn(hub.run());
         tasks.spawn(external.follow());
+        tasks.spawn(memory::give_back());
         if let Some(socket) = sockets.collider.take() {
             tasks.spawn(port::serve(vec![socket], collider_doors, std::future::pending()));
         }
@@ -505,19 +573,15 @@ impl Sockets {
     }
 }
 
-/// The names and addresses of this machine, for its own certificate.
-fn own_names(config: &Config, external: &External) -> Vec<String> {
+/// The names by which clients may know this machine, and what the world sees of it, for its own certificates.
+fn own_hosts(config: &Config, external: &External) -> OwnHosts {
     let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
     let host = Some(host).filter(|host| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
     let local = host.iter().filter(|host| !host.contains('.')).map(|host| format!("{host}.local"));
     let public = config.http.public_url.as_ref().and_then(Url::host).map(|host| host.to_owned());
-    let public = external.hosts().into_iter().chain(public).map(|host| address::unbracketed(&host));
-    let ips = address::interfaces().into_iter().filter(|ip| ip.is_loopback() || address::reaches_others(ip));
-    let names = ["localhost".to_owned()].into_iter().chain(local).chain(host.clone()).chain(public);
-    let mut names: Vec<String> = names.chain(ips.map(|ip| ip.to_string())).filter(|name| !name.is_empty()).collect();
-    names.sort();
-    names.dedup();
-    names
+    let public = external.hosts().into_iter().chain(public).filter(|host| matches!(host, Host::Domain(_)));
+    let names = local.chain(host.clone()).chain(public.map(|host| host.to_string()));
+    OwnHosts::of(names.filter(|name| !name.is_empty()).collect()).seen_as(external.clone())
 }
 
 fn shown(path: &Path) -> String {

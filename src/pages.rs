@@ -1,19 +1,22 @@
 //! The built pages, embedded in the binary: `/`, `/tv`, `/cast`, the call page at `/r`, and what they load; and the Socket.IO
-//! clients that other pages load from their server.
+//! clients that other pages load from their server: version 4 where the original server of that version has it, and version 2
+//! under `/socket.io/v2/`.
 //!
-//! These are version 4 where the original server of that version has it, and version 2 under `/socket.io/v2/`. They are embedded as
-//! gzip, which is what browsers take: their maps are ten times larger than all our pages, and nobody should make us compress them.
+//! The build compresses each file, as brotli and as gzip, and those are what is embedded. A client that takes neither gets the
+//! plain file, which is unpacked once and then kept. So whatever a client asks for, an answer costs no compression, and one that
+//! waits for its client holds no copy of the file.
 
-use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io::Read as _;
+use std::sync::{LazyLock, OnceLock};
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use rust_embed::{EmbeddedFile, RustEmbed};
-use tower_http::compression::CompressionLayer;
+use bytes::Bytes;
+use rust_embed::RustEmbed;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::apprtc::message;
@@ -21,10 +24,35 @@ use crate::client::Client;
 
 #[derive(RustEmbed)]
 #[folder = "web/dist"]
+#[include = "*.br"]
+#[include = "*.gz"]
 struct Dist;
 
-/// What packed files are called here and not where they are served.
-const PACKED: &str = ".gz";
+/// By the name that the file has where it is served.
+static FILES: LazyLock<HashMap<String, File>> = LazyLock::new(|| {
+    Dist::iter()
+        .filter_map(|name| Some((name.strip_suffix(".gz")?.to_owned(), File::embedded(name.strip_suffix(".gz")?)?)))
+        .collect()
+});
+
+/// The folder of the Socket.IO clients, which have routes of their own.
+const CLIENTS: &str = "socket.io/";
+
+struct File {
+    gzip: Bytes,
+    brotli: Bytes,
+    /// Unpacked when it is first asked for.
+    plain: OnceLock<Bytes>,
+    hash: String,
+}
+
+/// How the body of an answer is coded (RFC 9110 §8.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Brotli,
+    Gzip,
+    Plain,
+}
 
 /// What every page says. It may ask for the screen, the camera and the microphone; frames of others may not.
 const HARDENING: [(HeaderName, &str); 2] = [
@@ -50,12 +78,11 @@ pub fn calls() -> Router {
 
 /// Serves the Socket.IO clients and their maps, where pages look for them. Whatever else begins like that is Socket.IO's.
 pub fn socket_io_clients() -> Router {
-    let paths = Dist::iter().filter_map(|name| Some(format!("/{}", name.strip_suffix(PACKED)?)));
-    hardened(paths.fold(Router::new(), |router, path| router.route(&path, get(client))))
+    let names = FILES.keys().filter(|name| name.starts_with(CLIENTS));
+    hardened(names.fold(Router::new(), |router, name| router.route(&format!("/{name}"), get(client))))
 }
 
 fn hardened(router: Router) -> Router {
-    let router = router.layer(CompressionLayer::new());
     HARDENING.into_iter().fold(router, |router, (name, value)| {
         router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
     })
@@ -66,11 +93,11 @@ async fn call(uri: Uri, Extension(client): Extension<Client>, headers: HeaderMap
 }
 
 async fn call_in(Path(room): Path<String>, uri: Uri, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
-    match Dist::get("call.html").filter(|_| message::is_id(&room)) {
+    match FILES.get("call.html").filter(|_| message::is_id(&room)) {
         Some(file) => {
-            let tag = format!("\"{}-{room}\"", hash(&file));
-            let body = in_room(&file.data, &room).into_bytes();
-            let mut response = respond("call.html", body.into(), &tag, &headers);
+            // Made for this room, so it goes as it is: nobody has us compress.
+            let body = in_room(&file.body(Coding::Plain), &room);
+            let mut response = respond("call.html", body.into(), Coding::Plain, &format!("\"{}-{room}\"", file.hash), &headers);
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, content_security_policy(&client));
             response
         }
@@ -95,11 +122,9 @@ async fn serve(uri: Uri, Extension(client): Extension<Client>, headers: HeaderMa
 }
 
 fn page(name: &str, uri: &Uri, client: &Client, headers: &HeaderMap) -> Response {
-    // A dot begins what the build keeps for itself.
-    match Dist::get(name).filter(|_| !name.starts_with('.')) {
+    match FILES.get(name).filter(|_| !name.starts_with(CLIENTS)) {
         Some(file) => {
-            let tag = format!("\"{}\"", hash(&file));
-            let mut response = respond(name, file.data, &tag, headers);
+            let mut response = file.answer(name, headers);
             if name.ends_with(".html") {
                 response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, content_security_policy(client));
             }
@@ -126,29 +151,71 @@ fn content_security_policy(client: &Client) -> HeaderValue {
     HeaderValue::from_str(&policy).expect("a checked host is header text")
 }
 
-/// As the original server answers.
 async fn client(uri: Uri, headers: HeaderMap) -> Response {
-    let path = uri.path().trim_start_matches('/');
-    let Some(file) = Dist::get(&format!("{path}{PACKED}")) else { return not_found(&uri) };
-    let kind = if path.ends_with(".map") { "application/json; charset=utf-8" } else { "application/javascript; charset=utf-8" };
-    let tag = format!("\"{}\"", hash(&file));
-    let head = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, "public, max-age=0"), (header::VARY, "accept-encoding")];
-    if is_known(&headers, &tag) {
-        return (StatusCode::NOT_MODIFIED, head).into_response();
+    let name = uri.path().trim_start_matches('/');
+    FILES.get(name).map_or_else(|| not_found(&uri), |file| file.answer(name, &headers))
+}
+
+impl File {
+    fn embedded(name: &str) -> Option<Self> {
+        let (gzip, brotli) = (Dist::get(&format!("{name}.gz"))?, Dist::get(&format!("{name}.br"))?);
+        let hash = gzip.metadata.sha256_hash();
+        let hash = format!("{:016x}", u64::from_be_bytes(hash[..8].try_into().expect("a hash has 32 bytes")));
+        let bytes = |file: rust_embed::EmbeddedFile| match file.data {
+            std::borrow::Cow::Borrowed(data) => Bytes::from_static(data),
+            std::borrow::Cow::Owned(data) => data.into(),
+        };
+        Some(Self { gzip: bytes(gzip), brotli: bytes(brotli), plain: OnceLock::new(), hash })
     }
-    let kind = [(header::CONTENT_TYPE, kind)];
-    if takes_gzip(&headers) {
-        return (head, kind, [(header::CONTENT_ENCODING, "gzip")], file.data).into_response();
+
+    fn body(&self, coding: Coding) -> Bytes {
+        match coding {
+            Coding::Brotli => self.brotli.clone(),
+            Coding::Gzip => self.gzip.clone(),
+            Coding::Plain => self.plain.get_or_init(|| unpacked(&self.gzip)).clone(),
+        }
     }
-    let mut plain = Vec::new();
-    match flate2::read::GzDecoder::new(&*file.data).read_to_end(&mut plain) {
-        Ok(_) => (head, kind, plain).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("This file is damaged: {error}.\n")).into_response(),
+
+    fn answer(&self, name: &str, headers: &HeaderMap) -> Response {
+        let coding = Coding::chosen(headers);
+        // Each coding is a representation of its own, with a tag of its own (RFC 9110 §8.8.3).
+        let tag = match coding {
+            Coding::Brotli => format!("\"{}-br\"", self.hash),
+            Coding::Gzip => format!("\"{}-gz\"", self.hash),
+            Coding::Plain => format!("\"{}\"", self.hash),
+        };
+        respond(name, self.body(coding), coding, &tag, headers)
     }
 }
 
-/// RFC 9110 §12.5.3.
-fn takes_gzip(headers: &HeaderMap) -> bool {
+fn unpacked(gzip: &[u8]) -> Bytes {
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(gzip).read_to_end(&mut plain).expect("the build has packed it");
+    plain.into()
+}
+
+impl Coding {
+    /// The smallest that the client takes (RFC 9110 §12.5.3).
+    fn chosen(headers: &HeaderMap) -> Self {
+        if takes(headers, "br") {
+            Self::Brotli
+        } else if takes(headers, "gzip") {
+            Self::Gzip
+        } else {
+            Self::Plain
+        }
+    }
+
+    const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Brotli => Some("br"),
+            Self::Gzip => Some("gzip"),
+            Self::Plain => None,
+        }
+    }
+}
+
+fn takes(headers: &HeaderMap, coding: &str) -> bool {
     let weight = |wanted: &str| {
         items(headers, &header::ACCEPT_ENCODING).find_map(|item| {
             let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
@@ -156,7 +223,7 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
             coding.trim().eq_ignore_ascii_case(wanted).then_some(weight.unwrap_or(0.0))
         })
     };
-    weight("gzip").or_else(|| weight("*")).is_some_and(|weight| weight > 0.0)
+    weight(coding).or_else(|| weight("*")).is_some_and(|weight| weight > 0.0)
 }
 
 /// Whether the client has what bears this tag (RFC 9110 §13.1.2); proxies that compress make tags weak.
@@ -170,24 +237,37 @@ fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = 
     lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
-fn hash(file: &EmbeddedFile) -> String {
-    let hash = file.metadata.sha256_hash();
-    format!("{:016x}", u64::from_be_bytes(hash[..8].try_into().expect("a hash has 32 bytes")))
-}
-
-fn respond(name: &str, body: Cow<'static, [u8]>, tag: &str, headers: &HeaderMap) -> Response {
-    // Names under assets/ contain their content's hash.
-    let cache = if name.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let head = [(header::ETAG, tag), (header::CACHE_CONTROL, cache)];
+fn respond(name: &str, body: Bytes, coding: Coding, tag: &str, headers: &HeaderMap) -> Response {
+    let cache = if name.starts_with("assets/") {
+        // Their names contain their content's hash.
+        "public, max-age=31536000, immutable"
+    } else if name.starts_with(CLIENTS) {
+        // As the original server.
+        "public, max-age=0"
+    } else {
+        "no-cache"
+    };
+    let head = [(header::ETAG, tag), (header::CACHE_CONTROL, cache), (header::VARY, "accept-encoding")];
     if is_known(headers, tag) {
         return (StatusCode::NOT_MODIFIED, head).into_response();
     }
-    let kind = mime_guess::from_path(name).first_or_octet_stream();
-    let mut response = (head, body).into_response();
-    let kind = if kind.type_() == "text" { format!("{kind}; charset=utf-8") } else { kind.to_string() };
-    let kind = HeaderValue::from_str(&kind).expect("media types are header text");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    let mut response = (head, [(header::CONTENT_TYPE, media_type(name))], body).into_response();
+    if let Some(coding) = coding.name() {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+    }
     response
+}
+
+fn media_type(name: &str) -> HeaderValue {
+    if name.starts_with(CLIENTS) {
+        // As the original server.
+        let kind =
+            if name.ends_with(".map") { "application/json; charset=utf-8" } else { "application/javascript; charset=utf-8" };
+        return HeaderValue::from_static(kind);
+    }
+    let kind = mime_guess::from_path(name).first_or_octet_stream();
+    let kind = if kind.type_() == "text" { format!("{kind}; charset=utf-8") } else { kind.to_string() };
+    HeaderValue::from_str(&kind).expect("media types are header text")
 }
 
 fn not_found(uri: &Uri) -> Response {
@@ -211,15 +291,18 @@ mod tests {
     }
 
     #[test]
-    fn gzip_goes_to_those_who_take_it() {
-        let takes = |lines: &[&str]| takes_gzip(&headers(header::ACCEPT_ENCODING, lines));
-        for lines in
-            [&["gzip"][..], &["gzip, deflate, br"], &["br;q=1.0, GZIP;q=0.5"], &["deflate", "gzip"], &["*"], &["identity;q=0, *"]]
+    fn a_coding_goes_to_those_who_take_it() {
+        let chosen = |lines: &[&str]| Coding::chosen(&headers(header::ACCEPT_ENCODING, lines));
+        for lines in [&["gzip, deflate, br"][..], &["br"], &["gzip", "BR;q=0.5"], &["*"], &["identity;q=0, *"], &["gzip;q=0, *"]]
         {
-            assert!(takes(lines), "{lines:?}");
+            assert_eq!(chosen(lines), Coding::Brotli, "{lines:?}");
         }
-        for lines in [&[][..], &[""], &["identity"], &["gzip;q=0"], &["gzip; q=0.0, *"], &["*;q=0"], &["br"], &["gzip;q=x"]] {
-            assert!(!takes(lines), "{lines:?}");
+        for lines in [&["gzip"][..], &["gzip, deflate"], &["GZIP;q=0.5"], &["deflate", "gzip"], &["br;q=0, *"], &["br;q=0,gzip"]]
+        {
+            assert_eq!(chosen(lines), Coding::Gzip, "{lines:?}");
+        }
+        for lines in [&[][..], &[""], &["identity"], &["gzip;q=0"], &["*;q=0"], &["gzip;q=x"], &["br; q=0.0, gzip; q=0, *"]] {
+            assert_eq!(chosen(lines), Coding::Plain, "{lines:?}");
         }
     }
 
@@ -235,8 +318,20 @@ mod tests {
     }
 
     #[test]
-    fn socket_io_clients_are_packed() {
-        let packed: Vec<_> = Dist::iter().filter(|name| name.ends_with(PACKED)).collect();
-        assert!(packed.len() >= 12 && packed.iter().all(|name| name.starts_with("socket.io/")), "{packed:?}");
+    fn every_file_is_embedded_in_both_codings_and_unpacks() {
+        assert_eq!(FILES.len() * 2, Dist::iter().count());
+        for name in ["index.html", "tv.html", "cast.html", "call.html", "socket.io/socket.io.js", "socket.io/v2/socket.io.js.map"]
+        {
+            let file = FILES.get(name).expect(name);
+            assert!(file.brotli.len() < file.gzip.len() && file.gzip.len() < file.body(Coding::Plain).len(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_holds_no_copy_of_its_file() {
+        let file = &FILES["socket.io/socket.io.js.map"];
+        for coding in [Coding::Brotli, Coding::Gzip, Coding::Plain] {
+            assert_eq!(file.body(coding).as_ptr(), file.body(coding).as_ptr(), "{coding:?}");
+        }
     }
 }

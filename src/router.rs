@@ -20,7 +20,7 @@ use crate::client::{self, Client};
 use crate::config::{AllowedOrigin, CorsOrigins, HttpConfig};
 use crate::http::{LostUpgrades, Redirect};
 use crate::socket_io::jsonp;
-use crate::{http, pages, socket_io};
+use crate::{http, pages, slashes, socket_io};
 
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.
 /// `own`: the origin people type, where it is set. `https`: where HTTPS is, and whether for good, see [`hsts`].
@@ -112,7 +112,12 @@ const NO_JSONP: &str = "JSONP polling is refused where CASTWAY_CORS_ORIGINS list
 fn cors_layer(origins: &Arc<CorsOrigins>) -> CorsLayer {
     let allows = |origins: &Arc<CorsOrigins>| {
         let origins = Arc::clone(origins);
-        move |origin: &HeaderValue, request: &Parts| origins.allow(origin, request.extensions.get::<Client>())
+        move |origin: &HeaderValue, request: &Parts| {
+            // Not even browsers whose address may see it show this to a page of another origin.
+            let path = request.uri.path();
+            slashes::plain(path).as_deref().unwrap_or(path) != "/metrics"
+                && origins.allow(origin, request.extensions.get::<Client>())
+        }
     };
     let with_credentials = allows(origins);
     CorsLayer::new()

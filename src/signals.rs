@@ -26,6 +26,18 @@ impl Stop {
     }
 }
 
+/// From here on SIGHUP does not end the program. It may come before there is anything to read again, when somebody reloads a service
+/// that has just been started.
+///
+/// # Errors
+/// The system's, where it has no signals to give.
+pub fn survive_hangup() -> std::io::Result<()> {
+    // A handler stays when its runtime is gone, and this runtime has no threads.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _entered = runtime.enter();
+    signal(SignalKind::hangup()).map(drop)
+}
+
 /// SIGHUP, which asks the program to read its certificate again.
 pub struct Reload(tokio::signal::unix::Signal);
 

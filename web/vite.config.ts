@@ -1,7 +1,7 @@
 import legacy from '@vitejs/plugin-legacy';
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { defineConfig, type Plugin } from 'vite';
 import { plainScripts } from './plain-scripts';
 
@@ -9,19 +9,34 @@ const page = (name: string) => resolve(import.meta.dirname, `${name}.html`);
 const scripts = plainScripts();
 const server = process.env['CASTWAY_DEV_SERVER'] ?? 'http://127.0.0.1:8080';
 
-// What pages load from a Socket.IO server, as it comes from npm: what the original servers of version 4 and 2 have. Packed, since
-// these and their maps are larger than all our pages.
+// What pages load from a Socket.IO server, as it comes from npm: what the original servers of version 4 and 2 have.
 const socketIoClients: Plugin = {
   name: 'socket-io-clients',
   generateBundle() {
     const emit = (installed: string, file: string, folder = '') => {
       for (const name of [file, `${file}.map`]) {
         const source = readFileSync(resolve(import.meta.dirname, 'node_modules', installed, 'dist', name));
-        this.emitFile({ type: 'asset', fileName: `socket.io/${folder}${name}.gz`, source: gzipSync(source, { level: 9 }) });
+        this.emitFile({ type: 'asset', fileName: `socket.io/${folder}${name}`, source });
       }
     };
     for (const kind of ['', '.min', '.esm.min', '.msgpack.min']) emit('socket.io-client', `socket.io${kind}.js`);
     for (const kind of ['', '.slim']) emit('socket.io-client-2', `socket.io${kind}.js`, 'v2/');
+  },
+};
+
+// Every file in both codings, which is what the server embeds: it never compresses a file for whoever asks.
+const compressed: Plugin = {
+  name: 'compressed',
+  apply: 'build',
+  closeBundle() {
+    const dist = resolve(import.meta.dirname, 'dist');
+    for (const entry of readdirSync(dist, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile() || entry.name.startsWith('.')) continue;
+      const path = join(entry.parentPath, entry.name);
+      const source = readFileSync(path);
+      writeFileSync(`${path}.gz`, gzipSync(source, { level: 9 }));
+      writeFileSync(`${path}.br`, brotliCompressSync(source));
+    }
   },
 };
 
@@ -67,6 +82,7 @@ export default defineConfig({
     }),
     scripts.after,
     socketIoClients,
+    compressed,
   ],
   server: {
     proxy: {

@@ -7,34 +7,41 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Api;
+use super::insider::Insider;
+use crate::tls::Certificates;
 
 /// 200, `ok`.
 pub(super) async fn alive() -> Response {
     ([(header::CACHE_CONTROL, "no-store")], "ok\n").into_response()
 }
 
-/// 200, `{"ready": true, "not_ready": [], "certificate": {kind, trusted, names, fingerprint, expires, failing}}`, or 503 with
-/// the names of what is not ready. `trusted`: clients take it, as far as we know. `expires` is in seconds since 1970; without TLS
-/// there is no certificate.
-pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
+/// 200, `{"ready": true, "not_ready": []}`, or 503 with the names of what is not ready. Insiders see the certificate besides:
+/// `{kind, trusted, names, fingerprint, expires, failing}`. `trusted`: clients take it, as far as we know. `expires` is in seconds
+/// since 1970; without TLS there is no certificate.
+pub(super) async fn ready(State(api): State<Arc<Api>>, Insider(may_see): Insider) -> Response {
     let database = (!api.directory.is_current()).then_some("database");
-    let probes = api.probes.iter().filter(|probe| !(probe.ready)()).map(|probe| probe.name);
-    let not_ready: Vec<_> = database.into_iter().chain(probes).collect();
+    let file = (!api.directory.is_in_place()).then_some("database_file");
+    let probes = api.probes.iter().filter(|probe| !(probe.ready)()).map(|probe| &*probe.name);
+    let not_ready: Vec<_> = database.into_iter().chain(file).chain(probes).collect();
     let status = if not_ready.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let certificate = api.certificates.as_ref().map(|certificates| {
-        let current = certificates.current();
-        json!({
-            "kind": current.kind.name(),
-            "trusted": current.is_trusted(),
-            "names": current.names,
-            "fingerprint": current.fingerprint,
-            "expires": current.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
-            "failing": certificates.problem().is_some(),
-        })
-    });
-    let body = Json(json!({ "ready": not_ready.is_empty(), "not_ready": not_ready, "certificate": certificate }));
-    (status, [(header::CACHE_CONTROL, "no-store")], body).into_response()
+    let mut body = json!({ "ready": not_ready.is_empty(), "not_ready": not_ready });
+    if may_see {
+        body["certificate"] = json!(api.certificates.as_ref().map(certificate));
+    }
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+fn certificate(certificates: &Certificates) -> Value {
+    let current = certificates.current();
+    json!({
+        "kind": current.kind.name(),
+        "trusted": current.is_trusted(),
+        "names": current.names,
+        "fingerprint": current.fingerprint,
+        "expires": current.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
+        "failing": certificates.problem().is_some(),
+    })
 }

@@ -1,27 +1,44 @@
 //! `GET /api/info`: what the pages ask about the server before anything else.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::json;
+use url::Url;
 
 use super::Api;
+use super::insider::Insider;
 use crate::address;
 use crate::cast::code;
+use crate::client::Client;
 
 /// 200, `{name, version, publicUrl, origins, https, code: {length, alphabet}}`. `origins` are the addresses under which other
-/// machines reach the pages, the likeliest first; `https`, where there is TLS, is `{port, selfSigned, fingerprint}`, with
-/// `selfSigned` for every certificate that browsers warn about.
-pub(super) async fn info(State(api): State<Arc<Api>>) -> Response {
+/// machines reach the pages, the likeliest first: all of them for this machine itself, whose browser knows none; for others the one
+/// that they came by. `https`, where there is TLS, is `{port, selfSigned, fingerprint}`, with `selfSigned` for every certificate that
+/// browsers warn about, and the fingerprint of the one for the host that was asked.
+pub(super) async fn info(
+    State(api): State<Arc<Api>>,
+    Extension(client): Extension<Client>,
+    Insider(may_see): Insider,
+) -> Response {
     let origins = match &api.site.public_url {
         Some(url) => vec![url.clone()],
-        None => address::origins("http", api.site.http),
+        None if may_see && client.address.is_loopback() => address::origins("http", api.site.http),
+        None => client.host.iter().map(|host| format!("{}://{host}", client.scheme.as_str())).collect(),
     };
     let https = api.certificates.as_ref().zip(api.site.https_port).map(|(certificates, port)| {
-        let current = certificates.current();
+        let host = client
+            .host
+            .as_ref()
+            .and_then(|host| format!("http://{host}").parse::<Url>().ok()?.host().map(|host| host.to_owned()));
+        let host = host.map(|host| address::unbracketed(&host)).unwrap_or_default();
+        // Nobody finds out by asking which addresses are ours: the certificate for another one is not made.
+        let own = host.parse::<IpAddr>().ok().filter(|ip| address::interfaces().contains(ip));
+        let current = certificates.for_client(Some(&host), own, client.address);
         json!({"port": port, "selfSigned": !current.is_trusted(), "fingerprint": current.fingerprint})
     });
     let body = json!({

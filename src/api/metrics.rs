@@ -13,6 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::Api;
+use super::insider::Insider;
 
 /// One metric with all of its samples.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,8 +58,12 @@ impl fmt::Debug for Numbers {
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// 200 with the text.
-pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+/// 200 with the text, or 403 for those whom the settings don't name.
+pub(super) async fn metrics(State(api): State<Arc<Api>>, Insider(may_see): Insider) -> Response {
+    if !may_see {
+        let refusal = "/metrics is for the addresses of CASTWAY_METRICS_ALLOW.\n";
+        return (StatusCode::FORBIDDEN, [(header::CACHE_CONTROL, "no-store")], refusal).into_response();
+    }
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Families((api.numbers.0)())));
     let mut text = String::new();

@@ -8,10 +8,12 @@ mod error;
 mod health;
 mod iceconfig;
 mod info;
+mod insider;
 mod keys;
 mod metrics;
 mod turn;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
+use ipnet::IpNet;
 
 pub use error::Error;
 pub use keys::ApiKeys;
@@ -51,6 +54,8 @@ pub struct Api {
     pub site: Site,
     /// `None`: no TLS.
     pub certificates: Option<Certificates>,
+    /// Who may see what is for whoever runs the server.
+    pub insiders: Vec<IpNet>,
     /// What besides the database must be in order for `/readyz`.
     pub probes: Vec<Probe>,
     /// What `/metrics` shows.
@@ -71,7 +76,7 @@ pub struct Site {
 /// A part of the server that is ready or not.
 pub struct Probe {
     /// As `/readyz` shows it.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Asked for each request, so it must not wait.
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
 }

@@ -1,7 +1,10 @@
 //! `.env`, and variables that look like settings but are none.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
+
+use super::trusted_file;
 
 const PREFIX: &str = "CASTWAY_";
 
@@ -10,7 +13,8 @@ const PREFIX: &str = "CASTWAY_";
 /// # Errors
 /// A sentence that names the line, never its value: that may be a secret.
 pub(super) fn load(path: &Path) -> Result<(), String> {
-    dotenvy::from_path(path).or_else(|error| failed(path, error))
+    let content = content(path)?;
+    dotenvy::from_read(&*content).map_err(|_| describe(path, &String::from_utf8_lossy(&content)))
 }
 
 /// The variables of the file at `path`; a missing file has none.
@@ -18,18 +22,17 @@ pub(super) fn load(path: &Path) -> Result<(), String> {
 /// # Errors
 /// As [`load`].
 pub(super) fn read(path: &Path) -> Result<Vec<(String, String)>, String> {
-    let read = dotenvy::from_path_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    read.or_else(|error| failed(path, error))
+    let content = content(path)?;
+    let read: Result<Vec<_>, _> = dotenvy::from_read_iter(&*content).collect();
+    read.map_err(|_| describe(path, &String::from_utf8_lossy(&content)))
 }
 
-fn failed<T: Default>(path: &Path, error: dotenvy::Error) -> Result<T, String> {
-    if error.not_found() {
-        return Ok(T::default());
+fn content(path: &Path) -> Result<Vec<u8>, String> {
+    match trusted_file::read(path) {
+        Ok(content) => Ok(content),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(format!("{} can't be read: {error}", path.display())),
     }
-    if let dotenvy::Error::Io(error) = error {
-        return Err(format!("{} can't be read: {error}", path.display()));
-    }
-    Err(describe(path, &std::fs::read_to_string(path).unwrap_or_default()))
 }
 
 fn describe(path: &Path, content: &str) -> String {

@@ -3,14 +3,13 @@
 //! Somebody who types a command may be anywhere: beside a server that keeps its data in `./data`, or on a machine where a service
 //! runs as `deploy/castway.service` describes it. [`Installation::find`] takes what is there, and guesses nothing.
 
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
 use super::agreement::{self, Shared};
-use super::{Line, Stop, environment, environment_file};
+use super::{Line, Stop, environment, environment_file, trusted_file};
 use crate::config::{Config, Settings};
 use crate::users::Store;
 
@@ -195,7 +194,7 @@ impl Installation {
 
 /// The service's data folder, and its settings if it has a file of them.
 fn service(places: &Places) -> io::Result<(PathBuf, Option<Box<Service>>)> {
-    let service = match fs::read(&places.service_settings) {
+    let service = match trusted_file::read(&places.service_settings) {
         Ok(text) => {
             let variables = environment_file::variables(&String::from_utf8_lossy(&text));
             let variables = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -259,6 +258,7 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
+    use std::fs;
 
     use super::*;
 

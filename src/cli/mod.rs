@@ -10,6 +10,7 @@ mod health;
 mod installation;
 mod owner;
 mod secret;
+mod trusted_file;
 mod user;
 
 use std::ffi::OsString;
@@ -27,9 +28,12 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use self::agreement::Shared;
 use self::installation::{Installation, Places};
 use crate::config::{Config, Problems, Settings};
+use crate::signals;
 use crate::users::Store;
 
 const ENV_FILE: &str = ".env";
+/// The settings that hold secrets, by field.
+const SECRETS: [&str; 2] = ["static_auth_secret", "api_keys"];
 const USAGE: u8 = 64;
 const FAILED: u8 = 1;
 
@@ -134,9 +138,11 @@ fn dispatch(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> Result<(), Stop
     let line = Line::parse(&args)?;
     match line.cli.command {
         None | Some(Command::Run) => {
+            signals::survive_hangup().context("SIGHUP can't be heard")?;
             environment::load(Path::new(ENV_FILE)).map_err(Stop::Usage)?;
             let line = Line::parse(&args)?;
             warn_of_unknown([]);
+            warn_of_secrets(&line.flags);
             Ok(serve(Config::read(&line.cli.settings)?)?)
         }
         Some(_) => beside(line),
@@ -148,6 +154,7 @@ fn beside(line: Line) -> Result<(), Stop> {
     let places = Places::of_this_machine().context("the working folder can't be found")?;
     let installation = Installation::find(&places, &line)?;
     warn_of_unknown(installation.names().map(OsString::from));
+    warn_of_secrets(&line.flags);
     match line.cli.command {
         Some(Command::Health) => health::run(&installation.without_database()?),
         Some(Command::User(command)) => block_on(&installation, user::run(command, &installation)),
@@ -162,6 +169,17 @@ fn beside(line: Line) -> Result<(), Stop> {
 fn warn_of_unknown(more: impl IntoIterator<Item = OsString>) {
     for warning in environment::unknown(std::env::vars_os().map(|(name, _)| name).chain(more), &variables()) {
         eprintln!("castway: warning: {warning}");
+    }
+}
+
+/// Every user of a machine can read the command lines of its programs.
+fn warn_of_secrets(flags: &[String]) {
+    for field in flags.iter().filter(|field| SECRETS.contains(&field.as_str())) {
+        let (flag, variable) = (field.replace('_', "-"), field.to_uppercase());
+        eprintln!(
+            "castway: warning: --{flag} is on the command line, which every user of this machine can read (ps): set CASTWAY_{variable} in \
+             .env or in the environment instead"
+        );
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Installation, Shared, Stop, print, table, with_store};
 use crate::config::Config;
+use crate::secret::Secret;
 use crate::users::credentials::unix_seconds;
 use crate::users::{SecretInfo, Store};
 
@@ -45,8 +46,8 @@ pub(super) struct Remove {
 
 pub(super) async fn run(command: Command, installation: &Installation) -> Result<(), Stop> {
     with_store(installation, &[Shared::Secrets, Shared::Ttl], async |store: &Store, config: &Config| {
-        let configured = config.credentials.static_auth_secrets.len();
-        if configured > 0 {
+        let configured = &config.credentials.static_auth_secrets;
+        if !configured.is_empty() {
             return elsewhere(&command, configured);
         }
         let now = SystemTime::now();
@@ -63,10 +64,21 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
     .await
 }
 
-fn elsewhere(command: &Command, count: usize) -> Result<(), Stop> {
+fn elsewhere(command: &Command, secrets: &[Secret<String>]) -> Result<(), Stop> {
     match command {
+        Command::List(List { format, reveal }) if format.json => {
+            let secrets = secrets.iter().enumerate().map(|(index, secret)| {
+                let mut fields = json!({"id": null, "created": null, "signs": index == 0, "verifies_for": null});
+                if *reveal {
+                    fields["secret"] = json!(secret.expose());
+                }
+                fields
+            });
+            print(serde_json::to_string_pretty(&Value::Array(secrets.collect()))?)
+        }
         Command::List(_) => print(format_args!(
-            "The secrets come from CASTWAY_STATIC_AUTH_SECRET: there are {count}, the first signs and all verify.",
+            "The secrets come from CASTWAY_STATIC_AUTH_SECRET: there are {}, the first signs and all verify.",
+            secrets.len()
         )),
         Command::Rotate(_) | Command::Remove(_) => Err(anyhow!(
             "the secrets come from CASTWAY_STATIC_AUTH_SECRET: change them there, newest first, separated by commas, and restart \

@@ -54,10 +54,24 @@ pub enum TurnAccess {
 /// No setting makes credentials live longer; removed users are remembered by it.
 pub const LONGEST_TTL: Duration = Duration::from_secs(604_800);
 
-/// Short secrets are guessed offline from one issued credential.
+/// Short secrets are guessed offline from one issued credential: fewer bytes are refused.
 const SECRET_MIN: usize = 4;
+/// Fewer bytes are worth a warning. One that was drawn from 64 characters has 6 bits each.
+const SECRET_GOOD: usize = 16;
 
 impl CredentialsConfig {
+    /// What to say of secrets that whoever has one issued credential could guess.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let short = self.static_auth_secrets.iter().any(|secret| secret.expose().len() < SECRET_GOOD);
+        short.then(|| {
+            format!(
+                "A secret of CASTWAY_STATIC_AUTH_SECRET has fewer than {SECRET_GOOD} characters: whoever is issued credentials can find it \
+                 by trying, and sign their own. Use 32, e.g. of `openssl rand -hex 16`"
+            )
+        })
+    }
+
     pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
         let access =
             reader.parse("CASTWAY_TURN_ACCESS", &settings.turn_access, "users, key or open", TurnAccess::Users, |value| {
@@ -152,6 +166,16 @@ mod tests {
         for bad in ["1", "-5", "year"] {
             assert!(read("north", bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_short_secret_is_worth_a_warning() {
+        let warns = |secrets: &str| {
+            let settings = Settings { static_auth_secret: Some(secrets.into()), ..Settings::default() };
+            Config::read(&settings).expect("valid").credentials.warning().is_some()
+        };
+        assert!(warns("north") && warns("0123456789abcdef,fifteen-letters"));
+        assert!(!warns("") && !warns("0123456789abcdef"));
     }
 
     #[test]

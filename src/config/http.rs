@@ -16,6 +16,8 @@ pub struct HttpConfig {
     pub cors: CorsOrigins,
     /// Proxies in front, whose word about clients' addresses is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who may see what is for whoever runs the server: `/metrics`, and the details of `/readyz`.
+    pub metrics_allow: Vec<IpNet>,
     /// Most TCP connections of one address at once.
     pub address_connections: u32,
 }
@@ -41,6 +43,7 @@ impl HttpConfig {
             ),
             cors: CorsOrigins::read(settings, reader),
             trusted_proxies: reader.list("CASTWAY_TRUSTED_PROXIES", &settings.trusted_proxies, NETWORKS, network),
+            metrics_allow: metrics_allow(settings, reader),
             address_connections: u32::try_from(connections).expect("the range above fits"),
         }
     }
@@ -48,6 +51,16 @@ impl HttpConfig {
     /// The main address, or the last choice for it.
     pub(super) fn main(&self) -> SocketAddr {
         *self.listen[0].addrs.last().expect("never empty")
+    }
+}
+
+/// This machine, unless something is set.
+fn metrics_allow(settings: &Settings, reader: &mut Reader) -> Vec<IpNet> {
+    let name = "CASTWAY_METRICS_ALLOW";
+    match text(&settings.metrics_allow) {
+        None => ["127.0.0.0/8", "::1"].into_iter().filter_map(network).collect(),
+        Some("none") => Vec::new(),
+        Some(_) => reader.list(name, &settings.metrics_allow, &format!("none, or {NETWORKS}"), network),
     }
 }
 

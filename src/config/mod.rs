@@ -90,6 +90,10 @@ pub struct Settings {
     /// Comma list of addresses or networks of proxies whose X-Forwarded-* and Forwarded headers and PROXY protocol are believed
     #[arg(long, env = "CASTWAY_TRUSTED_PROXIES", value_name = "LIST", global = true, hide_env_values = true)]
     pub trusted_proxies: Option<String>,
+    /// Comma list of addresses or networks that may read /metrics and the details of /readyz; none: nobody [default: this machine
+    /// itself]
+    #[arg(long, env = "CASTWAY_METRICS_ALLOW", value_name = "LIST", global = true, hide_env_values = true)]
+    pub metrics_allow: Option<String>,
     /// Comma list of origins whose front ends may call this server, such as https://app.example.org, https://*.example.org (any
     /// one label), null, file:// or capacitor://localhost; or * [default: *]
     #[arg(long, env = "CASTWAY_CORS_ORIGINS", value_name = "LIST", global = true, hide_env_values = true)]
@@ -331,8 +335,9 @@ impl Config {
 impl LogConfig {
     fn read(settings: &Settings, reader: &mut Reader) -> Self {
         let filter = text(&settings.log).unwrap_or("info").to_owned();
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
-            reader.problem("CASTWAY_LOG", &filter, &format!("a log filter such as info or castway=debug ({error})"));
+        if let Some(problem) = filter_problem(&filter) {
+            let expected = format!("error, warn, info, debug, trace or off, or a list such as warn,castway=debug ({problem})");
+            reader.problem("CASTWAY_LOG", &filter, &expected);
         }
         let format =
             reader.parse("CASTWAY_LOG_FORMAT", &settings.log_format, "text or json", LogFormat::Text, |value| match value {
@@ -342,6 +347,18 @@ impl LogConfig {
             });
         Self { filter, format }
     }
+}
+
+/// A filter takes each word that is no level for the name of a module, and then logs that alone: a misspelt level would silence
+/// the log.
+fn filter_problem(filter: &str) -> Option<String> {
+    let is_level = |word: &&str| word.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+    let is_module = |word: &&str| word.contains(['=', '[', ':']) || word.starts_with("castway");
+    let mut words = filter.split(',').map(str::trim).filter(|word| !word.is_empty());
+    if let Some(word) = words.find(|word| !is_level(word) && !is_module(word)) {
+        return Some(format!("{word:?} is no level"));
+    }
+    tracing_subscriber::EnvFilter::try_new(filter).err().map(|error| error.to_string())
 }
 
 /// All settings that can't be used, a line each.
@@ -448,6 +465,24 @@ mod tests {
         assert_eq!(config.http.listen, [Listen::exactly("0.0.0.0:8080".parse().unwrap())]);
         assert_eq!(config.relay.addr.to_string(), "0.0.0.0:3478");
         assert_eq!(config.credentials.access, TurnAccess::Users);
+    }
+
+    #[test]
+    fn a_misspelt_level_does_not_silence_the_log() {
+        let problem = |filter: &str| Config::read(&Settings { log: Some(filter.into()), ..Settings::default() }).err();
+        for good in
+            ["info", "WARN", "off", "warn,castway=debug", "castway::relay=trace,info", "castway", "hyper=debug", "[span]=debug"]
+        {
+            assert_eq!(problem(good), None, "{good}");
+        }
+        for (bad, named) in [("verbose", "verbose"), ("info,verbos", "verbos"), ("castway=loud", "loud"), ("warning", "warning")]
+        {
+            let problem = problem(bad).expect(bad).to_string();
+            assert!(
+                problem.contains("CASTWAY_LOG") && problem.contains(named) && problem.contains("error, warn, info"),
+                "{problem}"
+            );
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::event::{self, AdminRequest, Arguments, Handshake, Json, Request, ack};
 use super::room::{ConnectionId, Counts, Hello, MAX_LISTED, Output, Rooms};
 use crate::connection::{self, Budgets, Connections, Flow, Heard, Sends};
+use crate::driver::Core;
 use crate::limits::guesses::Guesses;
 use crate::secret::Secret;
 use crate::users::Directory;
@@ -37,6 +38,8 @@ struct Inner {
 
 struct State {
     rooms: Rooms<Json>,
+    /// Makes rooms that nobody is in.
+    empty: Box<dyn Fn() -> Rooms<Json> + Send>,
     clients: HashMap<ConnectionId, Client>,
     /// Refused for too much at once.
     limited: u64,
@@ -65,10 +68,10 @@ impl fmt::Display for Refused {
 }
 
 impl Gateway {
-    /// `guesses` counts wrong admin passwords.
-    pub fn new(rooms: Rooms<Json>, directory: Directory, guesses: Guesses) -> Self {
-        let state = State { rooms, clients: HashMap::new(), limited: 0 };
-        let connections = Connections::new(state, |state| state.rooms.next_timeout());
+    /// `empty` makes rooms that nobody is in. `guesses` counts wrong admin passwords.
+    pub fn new(empty: impl Fn() -> Rooms<Json> + Send + 'static, directory: Directory, guesses: Guesses) -> Self {
+        let connections =
+            Connections::new(State { rooms: empty(), empty: Box::new(empty), clients: HashMap::new(), limited: 0 });
         Self(Arc::new(Inner { directory, guesses, checks: Semaphore::new(CHECKS), connections }))
     }
 
@@ -127,10 +130,7 @@ impl Gateway {
 
     /// Hears the rooms' time-outs; never returns.
     pub async fn run(self) {
-        loop {
-            self.0.connections.due().await;
-            self.0.connections.with(|state, _| state.rooms.handle_timeout(Instant::now()));
-        }
+        self.0.connections.run(|state, _| state.rooms.handle_timeout(Instant::now())).await;
     }
 
     /// How many there are, connected clients, and events refused for too much at once.
@@ -152,6 +152,22 @@ impl Gateway {
             guesses.record(from, Instant::now());
         }
         right
+    }
+}
+
+impl Core for State {
+    const NAME: &'static str = "multiconnection";
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.rooms.next_timeout()
+    }
+
+    fn reset(&mut self) {
+        let clients = std::mem::take(&mut self.clients);
+        self.rooms = (self.empty)();
+        for client in clients.into_values() {
+            tokio::spawn(connection::disconnect(client.socket));
+        }
     }
 }
 

@@ -49,8 +49,9 @@ impl Shard {
             let kept = stream.take_kept();
             let end = self.read_frames(id, &kept, now);
             self.finish(now);
-            if let Some(why) = end {
-                self.close_stream(id, why, now);
+            match end {
+                Some(why) => self.close_stream(id, why, now),
+                None => self.prove(id, now),
             }
         }
     }

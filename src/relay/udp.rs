@@ -1,4 +1,5 @@
-//! UDP sockets with recvmmsg, sendmmsg, UDP_GRO and UDP_SEGMENT: the only file with `unsafe`.
+//! UDP sockets with recvmmsg, sendmmsg, UDP_GRO and UDP_SEGMENT: the only file with `unsafe`, one call of
+//! `memory` aside.
 //!
 //! Owner of a socket: a shard, on a thread with an epoll loop; nothing here blocks or knows tokio. What is received goes to an
 //! [`Inbox`], what is sent comes from an `Outbox`, which decides about trains and judges errors.

@@ -53,6 +53,7 @@ impl Acme {
     /// The kept certificate, where it is still good and for all names.
     pub(super) fn load(&self) -> Option<Certificate> {
         let pem = fs::read(self.certificate_file()).ok()?;
+        store::warn_if_others_can_read(&self.certificate_file());
         let kept = Certificate::from_pem(Kind::Acme, &pem, &pem).ok()?;
         (kept.is_valid(SystemTime::now()) && self.is_for_us(&kept)).then_some(kept)
     }

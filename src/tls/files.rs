@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 
 use super::certificate::{Certificate, Kind};
-use super::{Certificates, trust};
+use super::{Certificates, store, trust};
 
 /// How often the files are looked at.
 const CHECK: Duration = Duration::from_secs(2);
@@ -37,6 +37,7 @@ impl Files {
     pub(super) fn load(&self) -> anyhow::Result<Certificate> {
         let read = |path: &Path| fs::read(path).with_context(|| format!("{} can't be read", path.display()));
         let (chain, key) = (read(&self.cert)?, read(&self.key)?);
+        store::warn_if_others_can_read(&self.key);
         let files = || format!("{} and {}", self.cert.display(), self.key.display());
         let mut certificate = Certificate::from_pem(Kind::Files, &chain, &key).with_context(files)?;
         if !self.is_trusted(&certificate) {

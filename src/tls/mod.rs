@@ -1,6 +1,6 @@
 //! The server's certificate: where it comes from, and that it is never missing.
 //!
-//! [`Certificates`] is what everybody holds. Connections ask it for the certificate of the moment ([`Certificates::server_config`]),
+//! [`Certificates`] is what everybody holds. Connections ask it for the certificate of the moment ([`Handshakes::config`]),
 //! so that a new one serves the next handshake and ends no connection; [`Certificates::keep`] is the task that renews, reloads
 //! and retries.
 //!
@@ -13,11 +13,13 @@
 mod acme;
 mod certificate;
 mod files;
+mod hosts;
 mod self_signed;
 mod store;
 mod trust;
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +33,7 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::Notify;
 
 pub use certificate::{Certificate, Kind};
+pub use hosts::OwnHosts;
 
 use crate::config::CertificateSource;
 use acme::Acme;
@@ -76,12 +79,12 @@ enum Source {
 }
 
 impl Certificates {
-    /// Reads or makes the first certificate. `names` are this machine's, for a self-signed one.
+    /// Reads or makes the first certificate. `hosts` are what clients may use, for self-signed ones.
     ///
     /// # Errors
     /// The files of the settings can't be used, or the data folder can't be written.
-    pub fn open(source: &CertificateSource, data_dir: &Path, names: Vec<String>) -> anyhow::Result<Self> {
-        let source = Source::new(source, data_dir, names);
+    pub fn open(source: &CertificateSource, data_dir: &Path, hosts: OwnHosts) -> anyhow::Result<Self> {
+        let source = Source::new(source, data_dir, hosts);
         let current = match &source {
             Source::SelfSigned(own) => own.load_or_make()?,
             Source::Files(files) => {
@@ -97,7 +100,7 @@ impl Certificates {
     /// # Errors
     /// The files of the settings can't be used.
     pub fn kept(source: &CertificateSource, data_dir: &Path) -> anyhow::Result<Option<Self>> {
-        let source = Source::new(source, data_dir, Vec::new());
+        let source = Source::new(source, data_dir, OwnHosts::default());
         let current = match &source {
             Source::SelfSigned(_) => None,
             Source::Files(files) => Some(files.load()?),
@@ -135,17 +138,16 @@ impl Certificates {
         self.0.failures.load(Ordering::Relaxed)
     }
 
-    /// What handshakes are made with: TLS 1.2 and 1.3, and every protocol that the port carries.
-    ///
-    /// # Panics
-    /// Never: the provider knows both versions.
+    /// The certificate that a client of the address `client` gets: the current one, or the self-signed one for the host it uses,
+    /// which is what it has `named`, or else the address `local` that its connection came to.
     #[must_use]
-    pub fn server_config(&self) -> Arc<ServerConfig> {
-        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().expect("ring has TLS 1.2 and 1.3");
-        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(self.clone()));
-        config.alpn_protocols = [HTTP_2, b"http/1.1", STUN_TURN, ACME_TLS].map(<[u8]>::to_vec).to_vec();
-        Arc::new(config)
+    pub fn for_client(&self, named: Option<&str>, local: Option<IpAddr>, client: IpAddr) -> Arc<Certificate> {
+        let current = self.current();
+        let own = match &self.0.source {
+            Source::SelfSigned(own) | Source::Acme(_, own) if current.kind == Kind::SelfSigned => own,
+            Source::SelfSigned(_) | Source::Acme(..) | Source::Files(_) => return current,
+        };
+        own.for_client(named, local, client).unwrap_or(current)
     }
 
     /// What `/.well-known/acme-challenge/TOKEN` answers (RFC 8555 §8.3).
@@ -192,26 +194,62 @@ impl Certificates {
 }
 
 impl Source {
-    fn new(source: &CertificateSource, data_dir: &Path, names: Vec<String>) -> Self {
+    fn new(source: &CertificateSource, data_dir: &Path, hosts: OwnHosts) -> Self {
         let folder = data_dir.join("tls");
         match source {
-            CertificateSource::SelfSigned => Self::SelfSigned(SelfSigned::new(&folder, names)),
+            CertificateSource::SelfSigned => Self::SelfSigned(SelfSigned::new(&folder, hosts)),
             CertificateSource::Files { cert, key, trusted } => Self::Files(Files::new(cert.clone(), key.clone(), *trusted)),
             CertificateSource::Acme(config) => {
-                let names = config.domains.iter().cloned().chain(names).collect();
-                Self::Acme(Acme::new(config.clone(), &folder), SelfSigned::new(&folder, names))
+                let hosts = hosts.and(&config.domains);
+                Self::Acme(Acme::new(config.clone(), &folder), SelfSigned::new(&folder, hosts))
             }
         }
     }
 }
 
-impl ResolvesServerCert for Certificates {
+/// What handshakes are made with: TLS 1.2 and 1.3, and every protocol that the port carries.
+pub struct Handshakes {
+    certificates: Certificates,
+    /// All but the certificate.
+    common: ServerConfig,
+}
+
+impl Handshakes {
+    /// # Panics
+    /// Never: the provider knows both versions.
+    #[must_use]
+    pub fn new(certificates: Certificates) -> Self {
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().expect("ring has TLS 1.2 and 1.3");
+        let nobody = Connection { certificates: certificates.clone(), local: None, client: Ipv4Addr::UNSPECIFIED.into() };
+        let mut common = builder.with_no_client_auth().with_cert_resolver(Arc::new(nobody));
+        common.alpn_protocols = [HTTP_2, b"http/1.1", STUN_TURN, ACME_TLS].map(<[u8]>::to_vec).to_vec();
+        Self { certificates, common }
+    }
+
+    /// For a connection from `client` to the address `local` of this machine; `None` where a proxy stands between the two.
+    #[must_use]
+    pub fn config(&self, local: Option<IpAddr>, client: IpAddr) -> Arc<ServerConfig> {
+        let mut config = self.common.clone();
+        config.cert_resolver = Arc::new(Connection { certificates: self.certificates.clone(), local, client });
+        Arc::new(config)
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    certificates: Certificates,
+    local: Option<IpAddr>,
+    client: IpAddr,
+}
+
+impl ResolvesServerCert for Connection {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let mut protocols = hello.alpn().into_iter().flatten();
         if protocols.next() == Some(ACME_TLS) && protocols.next().is_none() {
             let name = hello.server_name()?;
-            return self.challenges(|challenges| challenges.tls.get(name).cloned());
+            return self.certificates.challenges(|challenges| challenges.tls.get(name).cloned());
         }
-        Some(self.current().key())
+        Some(self.certificates.for_client(hello.server_name(), self.local, self.client).key())
     }
 }

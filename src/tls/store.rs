@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -24,4 +24,12 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         fs::rename(&part, path)
     };
     written().with_context(|| format!("{} can't be written: give the user that runs castway the right to", path.display()))
+}
+
+/// A key that others can read is no secret.
+pub(super) fn warn_if_others_can_read(key: &Path) {
+    if fs::metadata(key).is_ok_and(|found| found.permissions().mode() & 0o004 != 0) {
+        let path = key.display();
+        tracing::warn!("every user of this machine can read the private key in {path}: take that away with `chmod o-rwx {path}`");
+    }
 }

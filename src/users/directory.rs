@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -39,6 +39,8 @@ struct Inner {
     longest_foreign: Option<Duration>,
     leases: Leases,
     last_poll: ArcSwap<Instant>,
+    /// The database's file was deleted or replaced.
+    displaced: AtomicBool,
     revision: AtomicU64,
     /// When the log was last told of long-lived credentials, in Unix seconds.
     long_life_logged: AtomicU64,
@@ -87,6 +89,7 @@ impl Directory {
             longest_foreign: config.max_foreign_ttl,
             leases: Leases::default(),
             last_poll: ArcSwap::from_pointee(Instant::now()),
+            displaced: AtomicBool::new(false),
             revision: AtomicU64::new(0),
             long_life_logged: AtomicU64::new(0),
         }))
@@ -101,6 +104,7 @@ impl Directory {
         loop {
             poll.tick().await;
             follower.poll().await;
+            follower.look_for_the_file().await;
             if purged.is_none_or(|purged| purged.elapsed() >= PURGE) {
                 purged = Some(Instant::now());
                 if let Err(error) = follower.purge(SystemTime::now()).await {
@@ -113,6 +117,11 @@ impl Directory {
     /// Whether the database could be read within the last seconds.
     pub fn is_current(&self) -> bool {
         self.0.last_poll.load().elapsed() < STALE
+    }
+
+    /// Whether the file that was opened is still the one that commands, backups and the next start find.
+    pub fn is_in_place(&self) -> bool {
+        !self.0.displaced.load(Ordering::Relaxed)
     }
 
     /// Counts the changes of the snapshot.
@@ -380,6 +389,21 @@ impl Follower {
                     tracing::error!(%error, "the user database can't be read; users and secrets stay as they were");
                 }
             }
+        }
+    }
+
+    /// A file that was deleted or replaced can still be read and written, but nobody else sees it.
+    async fn look_for_the_file(&self) {
+        let displaced = self.store.displaced().await;
+        let before = self.directory.0.displaced.swap(displaced.is_some(), Ordering::Relaxed);
+        match displaced {
+            Some(path) if !before => tracing::error!(
+                "{} was deleted or replaced while the server runs: commands no longer reach the server, and what it writes is lost at its \
+                 end. Put the file back or restart the server",
+                path.display()
+            ),
+            None if before => tracing::info!("the user database is back in its place"),
+            Some(_) | None => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,11 @@ pub enum OpenError {
          `sqlite3 castway.db .recover | sqlite3 new.db`"
     )]
     Damaged { path: PathBuf, cause: String },
+    #[error(
+        "{path} is a symbolic link, and castway follows none in its data folder: whoever made it chose what the server writes to. \
+         Put the file itself there, or name its folder with CASTWAY_DATA_DIR"
+    )]
+    Link { path: PathBuf },
     #[error("another program holds a lock on {path}. End it (a backup? a database browser?) and start castway again")]
     Locked { path: PathBuf },
     #[error("the disk that holds {path} is full. Free some space and start castway again")]
@@ -73,6 +79,7 @@ pub(super) async fn open(data_dir: &Path, absent: Absent) -> Result<(SqlitePool,
         Absent::Make => make_folder(data_dir)?,
         Absent::Refuse => look(data_dir, &path)?,
     }
+    warn_of_others(data_dir);
     // Two processes that meet an old schema would both try to bring it up to date, and one would fail.
     let _turn = take_turn(data_dir).await?;
     match absent {
@@ -87,7 +94,12 @@ pub(super) async fn open(data_dir: &Path, absent: Absent) -> Result<(SqlitePool,
         .busy_timeout(BUSY);
     let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options.clone());
     let pool = pool.await.map_err(|error| from_sqlx(&path, &error))?;
-    match update(&pool, &path, absent).await {
+    // SQLite follows links, so one that came in between is looked for once more.
+    let opened = match refuse_links(&path) {
+        Ok(()) => update(&pool, &path, absent).await,
+        Err(error) => Err(error),
+    };
+    match opened {
         Ok(()) => Ok((pool, options)),
         Err(error) => {
             pool.close().await;
@@ -110,7 +122,8 @@ async fn update(pool: &SqlitePool, path: &Path, absent: Absent) -> Result<(), Op
 /// Whether there is a file with something in it, by path for the reason that [`restrict`] has.
 fn look(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
     let missing = || OpenError::Missing { folder: data_dir.to_owned() };
-    match fs::metadata(path) {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => Err(OpenError::Link { path: path.to_owned() }),
         Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Err(missing()),
         Ok(metadata) if belongs_to_another(&metadata) => {
             Err(OpenError::Denied { path: path.to_owned(), cause: "it belongs to another user".to_owned() })
@@ -127,8 +140,7 @@ fn look(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
 fn make_folder(data_dir: &Path) -> Result<(), OpenError> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.mode(0o700);
     // The mode of a folder that exists is its owner's choice: it may be a home or /tmp.
     builder.create(data_dir).map_err(|error| from_io(data_dir, &error))
 }
@@ -137,8 +149,7 @@ fn make_folder(data_dir: &Path) -> Result<(), OpenError> {
 fn make_file(path: &Path) -> Result<(), OpenError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.mode(0o600);
     match options.open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => restrict(path),
@@ -147,31 +158,18 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Whether whoever runs this has no business with the file: a server keeps it from group and world.
-#[cfg(unix)]
 fn belongs_to_another(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-
     let user = rustix::process::geteuid();
     !user.is_root() && user.as_raw() != metadata.uid() && metadata.mode() & 0o022 == 0
-}
-
-#[cfg(not(unix))]
-fn belongs_to_another(_metadata: &fs::Metadata) -> bool {
-    false
 }
 
 /// Takes the file away from group and world, and gives its journal the same mode: one that a read-only file left behind would
 /// keep it read-only. By path: opening and closing the file would drop SQLite's locks on it, those of another `Store` in this
 /// process included.
-#[cfg(unix)]
 fn restrict(path: &Path) -> Result<(), OpenError> {
-    use std::os::unix::fs::PermissionsExt;
-
+    refuse_links(path)?;
     let mode = fs::metadata(path).map_err(|error| from_io(path, &error))?.permissions().mode() & 0o700;
-    for suffix in ["", "-wal", "-shm"] {
-        let mut file = path.as_os_str().to_owned();
-        file.push(suffix);
-        let file = PathBuf::from(file);
+    for file in files(path) {
         let found = match fs::metadata(&file) {
             Ok(metadata) if metadata.is_file() => metadata.permissions().mode() & 0o777,
             Ok(_) => return Err(OpenError::NotADatabase { path: file }),
@@ -189,16 +187,44 @@ fn restrict(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-#[cfg(not(unix))]
-fn restrict(_path: &Path) -> Result<(), OpenError> {
-    Ok(())
+/// The database and what SQLite puts beside it.
+fn files(path: &Path) -> impl Iterator<Item = PathBuf> {
+    ["", "-wal", "-shm", "-journal"].into_iter().map(|suffix| {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        PathBuf::from(file)
+    })
+}
+
+fn refuse_links(path: &Path) -> Result<(), OpenError> {
+    match files(path).find(|file| fs::symlink_metadata(file).is_ok_and(|found| found.is_symlink())) {
+        Some(path) => Err(OpenError::Link { path }),
+        None => Ok(()),
+    }
+}
+
+/// Whoever can write to the folder can put another database there.
+fn warn_of_others(data_dir: &Path) {
+    let Ok(found) = fs::metadata(data_dir) else { return };
+    let (shown, owner, own) = (data_dir.display(), found.uid(), rustix::process::geteuid());
+    if found.mode() & 0o002 != 0 {
+        tracing::warn!(
+            "every user of this machine can write to the data folder {shown}: take that away with `chmod o-w {shown}`"
+        );
+    } else if owner != 0 && owner != own.as_raw() {
+        tracing::warn!(
+            "the data folder {shown} belongs to the user {owner}, who can replace what is in it, and not to whoever runs castway"
+        );
+    }
+}
+
+/// What tells a file from another one at the same path.
+pub(super) fn identity(found: &fs::Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
 }
 
 /// A lock on the folder, so that no lock file is left behind; released on drop, at the latest by the end of the process.
 async fn take_turn(data_dir: &Path) -> Result<Option<File>, OpenError> {
-    if !cfg!(unix) {
-        return Ok(None);
-    }
     let folder = File::open(data_dir).map_err(|error| from_io(data_dir, &error))?;
     let deadline = Instant::now() + BUSY;
     loop {

@@ -24,6 +24,8 @@ const FOLLOW_BUSY: Duration = Duration::from_millis(100);
 pub struct Store {
     pool: SqlitePool,
     options: SqliteConnectOptions,
+    /// Of the file that was opened.
+    identity: Option<(u64, u64)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +111,8 @@ impl Store {
 
     async fn open_or(data_dir: &Path, absent: Absent, now: SystemTime) -> Result<Self, OpenError> {
         let (pool, options) = open::open(data_dir, absent).await?;
-        let store = Self { pool, options };
+        let identity = std::fs::symlink_metadata(options.get_filename()).ok().map(|found| open::identity(&found));
+        let store = Self { pool, options, identity };
         match store.first_secret(now).await {
             Ok(()) => Ok(store),
             Err(error) => {
@@ -118,6 +121,13 @@ impl Store {
                 Err(error)
             }
         }
+    }
+
+    /// The path of the database where the file that was opened is no longer what is there.
+    pub(super) async fn displaced(&self) -> Option<&Path> {
+        let path = self.options.get_filename();
+        let found = tokio::fs::symlink_metadata(path).await.ok().map(|found| open::identity(&found));
+        (found != self.identity).then_some(path)
     }
 
     /// Waits for running statements, then folds the journal into the file if nobody else has it open.

@@ -166,8 +166,8 @@ async fn the_report_names_the_external_address_first() {
     let report = async |settings: Settings| {
         let everywhere = Settings { http_addr: some("0.0.0.0:0"), ..settings };
         let (app, _folder) = built(everywhere).await.unwrap();
-        let certificate = app.certificates().map(|certificates| certificates.current());
-        (app.greeting(), app.http_addr().port(), app.https_addr().map_or(0, |addr| addr.port()), certificate)
+        let certificates = app.certificates().cloned();
+        (app.greeting(), app.http_addr().port(), app.https_addr().map_or(0, |addr| addr.port()), certificates)
     };
     let external = |text: &str| Settings { external_ip: some(text), ..settings() };
     // Nobody resolves a label that long.
@@ -178,11 +178,13 @@ async fn the_report_names_the_external_address_first() {
         (external(&name), &name),
         (Settings { turn_addr: some(&format!("{ip}:0")), ..external(&format!("203.0.113.7/{ip},203.0.113.8")) }, "203.0.113.7"),
     ] {
-        let (report, http, https, certificate) = report(settings).await;
+        let (report, http, https, certificates) = report(settings).await;
         assert!(report.contains(&format!("  On the TV     http://{host}:{http}/tv\n")), "{report}");
         assert!(report.contains(&format!("  To cast       https://{host}:{https}/cast\n")), "{report}");
         assert!(report.contains(&format!("  To call       https://{host}:{https}/r\n")), "{report}");
-        assert!(certificate.unwrap().covers(host), "its own certificate is for it");
+        let certificate = certificates.unwrap().for_client(Some(host), host.parse().ok(), ip);
+        assert_eq!(certificate.names, [host], "its own certificate is for it");
+        assert!(report.contains(&certificate.fingerprint), "{report}");
     }
     let (report, http, ..) = report(Settings { no_tls: some("true"), ..external("203.0.113.7") }).await;
     assert!(report.contains(&format!("  To cast       http://203.0.113.7:{http}/cast\n")), "{report}");
@@ -206,7 +208,11 @@ async fn the_report_names_external_addresses_only_where_they_lead_here() {
     let (report, port) = (app.greeting(), app.https_addr().unwrap().port());
     assert!(report.contains(&format!("  To cast       https://203.0.113.7:{port}/cast\n")), "{report}");
     assert!(report.contains(&format!("or https://[2001:db8::7]:{port}\n")), "{report}");
-    assert!(app.certificates().unwrap().current().covers("2001:db8::7"));
+    let certificate = |ip: &str| app.certificates().unwrap().for_client(None, ip.parse().ok(), own_ip());
+    for ip in ["203.0.113.7", "2001:db8::7"] {
+        assert_eq!(certificate(ip).names, [ip]);
+        assert!(report.contains(&format!("{} for {ip}\n", certificate(ip).fingerprint)), "{report}");
+    }
     let (app, _folder) = built(Settings { http_addr: some("0.0.0.0:0"), ..both }).await.unwrap();
     assert!(!app.greeting().contains("[2001:db8::7]:"), "{}", app.greeting());
 }

@@ -71,7 +71,8 @@ impl Server {
                 alphabet: config.cast.alphabet,
             },
             certificates: None,
-            probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
+            insiders: config.http.metrics_allow,
+            probes: vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
             numbers: Numbers(Box::new(Vec::new)),
         };
         let identify = middleware::from_fn_with_state(Arc::from(config.http.trusted_proxies), client::identify);
@@ -278,11 +279,13 @@ async fn health_is_that_it_runs_and_readiness_that_it_works() {
     assert_eq!(server.get("/healthz").await.status(), StatusCode::OK);
     let response = server.get("/readyz").await;
     assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": true, "not_ready": [], "certificate": null}));
+    assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": true, "not_ready": []}), "as strangers see it");
+    let local = server.http.get(format!("{}/readyz", server.url)).send().await.unwrap();
+    assert_eq!(local.json::<Value>().await.unwrap(), json!({"ready": true, "not_ready": [], "certificate": null}));
     server.relay.store(false, Ordering::Relaxed);
     let response = server.get("/readyz").await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": false, "not_ready": ["relay"], "certificate": null}));
+    assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": false, "not_ready": ["relay"]}));
     // As when the database can't be read.
     server.follower.abort();
     let stale = timeout(SOON, async {

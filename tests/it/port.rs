@@ -58,7 +58,16 @@ pub(crate) async fn tls(addr: SocketAddr, connector: &TlsConnector) -> TlsStream
 
 /// The status, the head and the body of an answer to a GET.
 pub(crate) async fn http_get(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), path: &str) -> (u16, String, String) {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: cast.example.org:8080\r\nConnection: close\r\n\r\n");
+    http_get_at("cast.example.org:8080", stream, path).await
+}
+
+/// By a name that only this machine has, as its own tools do.
+pub(crate) async fn local_get(server: &Server, path: &str) -> String {
+    http_get_at("localhost", &mut TcpStream::connect(server.http).await.unwrap(), path).await.2
+}
+
+async fn http_get_at(host: &str, stream: &mut (impl AsyncRead + AsyncWrite + Unpin), path: &str) -> (u16, String, String) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.flush().await.unwrap();
     let mut answer = Vec::new();

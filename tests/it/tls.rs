@@ -12,7 +12,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::port::{announced, connector, http_get, relays, settings, some, tls, turn};
+use super::port::{announced, connector, http_get, local_get, relays, settings, some, tls, turn};
 use super::relay::{LOCALHOST, SOON, until};
 use super::support::{Server, castway, ok};
 
@@ -44,7 +44,11 @@ fn with_files(folder: &Path, (chain, key): &(String, String)) -> Settings {
 }
 
 async fn json(server: &Server, path: &str) -> serde_json::Value {
-    let (_, _, body) = http_get(&mut TcpStream::connect(server.http).await.unwrap(), path).await;
+    let body = if path == "/readyz" {
+        local_get(server, path).await
+    } else {
+        http_get(&mut TcpStream::connect(server.http).await.unwrap(), path).await.2
+    };
     serde_json::from_str(&body).unwrap_or_else(|_| panic!("{body}"))
 }
 
@@ -57,7 +61,7 @@ async fn a_self_signed_certificate_outlives_a_restart() {
     let ready = json(&server, "/readyz").await;
     assert_eq!(ready["certificate"]["kind"], "self_signed");
     assert_eq!(ready["certificate"]["fingerprint"], first.fingerprint.as_str());
-    let (_, _, metrics) = http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/metrics").await;
+    let metrics = local_get(&server, "/metrics").await;
     assert!(metrics.contains("castway_certificate_expiry_timestamp_seconds{kind=\"self_signed\"}"), "{metrics}");
     assert_eq!(json(&server, "/api/info").await["https"]["selfSigned"], true);
     // Browsers would try TURN over TLS in vain.
@@ -213,7 +217,7 @@ async fn files_that_nobody_vouches_for_leave_plain_http_alone() {
         let current = server.certificates.as_ref().unwrap().current();
         let ready = json(&server, "/readyz").await["certificate"].clone();
         assert_eq!((&ready["kind"], &ready["trusted"]), (&"untrusted_files".into(), &false.into()), "{ready}");
-        let (_, _, metrics) = http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/metrics").await;
+        let metrics = local_get(&server, "/metrics").await;
         assert!(metrics.contains("castway_certificate_expiry_timestamp_seconds{kind=\"untrusted_files\"}"), "{metrics}");
         let https = json(&server, "/api/info").await["https"].clone();
         assert_eq!((&https["selfSigned"], &https["fingerprint"]), (&true.into(), &current.fingerprint.as_str().into()));
@@ -287,7 +291,7 @@ async fn the_end_of_tls_is_the_end_of_the_allocation() {
     let allocations = async |count: &str| {
         let shown = format!("\ncastway_relay_allocations {count}\n");
         let waited = timeout(SOON, async {
-            while !http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/metrics").await.2.contains(&shown) {
+            while !local_get(&server, "/metrics").await.contains(&shown) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
@@ -313,7 +317,7 @@ async fn a_client_over_tls_that_does_not_read_loses_media_and_then_its_connectio
     let relayed = client.allocate().await;
     client.bind_channel(peer.local_addr().unwrap()).await;
     let number = async |name: &str| {
-        let (_, _, metrics) = http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/metrics").await;
+        let metrics = local_get(&server, "/metrics").await;
         let line = metrics.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
         line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
     };

@@ -55,6 +55,8 @@ export const serve = (settings) =>
     CASTWAY_EXTERNAL_IP: SERVER,
     CASTWAY_RELAY_IP: SERVER,
     CASTWAY_TURN_ACCESS: 'open',
+    // The tests read them by this address.
+    CASTWAY_METRICS_ALLOW: SERVER,
     ...settings,
   });
 

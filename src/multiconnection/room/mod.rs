@@ -39,6 +39,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::broadcast::{Broadcasts, Departure, Member};
 use super::users::{User, UserKey, Users};
 use crate::limits::guesses::{Guesses, Kind, Reports};
+use crate::names;
 use crate::quota::ByteQuota;
 use crate::secret::Secret;
 
@@ -390,7 +391,7 @@ impl<J: Opaque> Rooms<J> {
     }
 
     fn is_taken(&self, id: &str) -> bool {
-        id == "admin" || self.users.by_id(id).is_some()
+        id == "admin" || names::is_property_of_peers(id) || self.users.by_id(id).is_some()
     }
 
     fn unused_id(&mut self) -> UserId {
