@@ -6,9 +6,9 @@
 //! - everybody together at one target (all codes are one target, a TURN user is one), to five times that and a hundred at least.
 //!
 //! The first try of a site at a target in a day passes these three: while an attack from many addresses uses up what everybody has together,
-//! a client that has not guessed wrong is still heard. Wrong first tries have a bound of their own, 2,000 an hour at one target. A code of
-//! letters and digits is one of 729 million: addresses that guess together day and night, however many, are heard 192,000 times a day
-//! and need ten years for all codes.
+//! a client that has not guessed wrong is still heard. Wrong first tries have bounds of their own, in a day 150,000 at one target and a
+//! thousand from one IPv6 /32, which has 65,536 sites; beyond them a first try is like any other. A code of letters and digits is one of
+//! 729 million: addresses that guess together day and night, however many, are heard 294,000 times a day and need six years for all codes.
 //!
 //! The table has a fixed size ([`guess_table`](super::guess_table)) and never forgets everybody.
 
@@ -25,13 +25,14 @@ use super::ip_prefix;
 pub use super::guess_reports::{Kind, Line, Reports};
 
 const WINDOW: Ticks = ticks(Duration::from_secs(60));
-/// How long a wrong try is remembered, for the next one to be no first one.
+/// How long a wrong try is remembered, so that the next one is no first one.
 const MEMORY: Ticks = ticks(Duration::from_secs(86_400));
 /// Entries of a table, 32 bytes each once they are used. A hundred thousand addresses find room.
 const CAPACITY: usize = 262_144;
-/// Wrong first tries at one target in an hour.
-const FIRST_TRIES: u32 = 2_000;
-const FIRST_TRIES_WINDOW: Ticks = ticks(Duration::from_secs(3600));
+/// Wrong first tries at one target in a day.
+const FIRST_TRIES: u32 = 150_000;
+/// Those of one provider's IPv6 addresses.
+const FIRST_TRIES_OF_PROVIDER: u32 = 1_000;
 /// What a site has, in times of what a client has.
 const SITE: u32 = 4;
 /// What everybody together has at one target, in times of what a client has.
@@ -77,6 +78,8 @@ enum Key {
     SiteAt(IpAddr, u64),
     Together(u64),
     FirstTries(u64),
+    /// Of one provider, at one target.
+    FirstTriesOf(IpAddr, u64),
 }
 
 impl Key {
@@ -138,12 +141,11 @@ impl Guesses {
     pub fn blocked_at(&self, from: IpAddr, target: u64, now: Instant) -> Option<Duration> {
         let now = self.0.ticks(now);
         let table = self.0.table();
-        let wait = if self.0.is_first(&table, from, target, now) {
-            self.0.wait(&table, &Key::FirstTries(target), FIRST_TRIES, FIRST_TRIES_WINDOW, now)
-        } else {
-            let together = self.0.wait(&table, &Key::Together(target), self.0.limits.together, WINDOW, now);
-            self.0.client_wait(&table, from, now).max(together)
-        };
+        if self.0.is_first(&table, from, target, now) {
+            return None;
+        }
+        let together = self.0.wait(&table, &Key::Together(target), self.0.limits.together, WINDOW, now);
+        let wait = self.0.client_wait(&table, from, now).max(together);
         (wait > 0).then(|| time(wait))
     }
 
@@ -160,11 +162,15 @@ impl Guesses {
         let at = self.0.ticks(now);
         let mut table = self.0.table();
         if let Some(target) = target {
-            let (key, window) = match self.0.is_first(&table, from, target, at) {
-                true => (Key::FirstTries(target), FIRST_TRIES_WINDOW),
-                false => (Key::Together(target), WINDOW),
-            };
-            table.count(self.0.hash.hash_one(key), window, at);
+            if self.0.is_first(&table, from, target, at) {
+                table.count(self.0.hash.hash_one(Key::FirstTries(target)), MEMORY, at);
+                if from.to_canonical().is_ipv6() {
+                    let provider = Key::FirstTriesOf(ip_prefix::of_provider(from), target);
+                    table.count(self.0.hash.hash_one(provider), MEMORY, at);
+                }
+            } else {
+                table.count(self.0.hash.hash_one(Key::Together(target)), WINDOW, at);
+            }
             if target != ONLY {
                 table.count(self.0.hash.hash_one(Key::at(from, target)), WINDOW, at);
             }
@@ -187,10 +193,15 @@ impl Inner {
         ticks(now.saturating_duration_since(*self.epoch.get_or_init(|| now)))
     }
 
-    /// Whether a site has not tried wrong at this target within a day.
+    /// Whether a site has not tried wrong at this target within a day, and there is room for such tries.
     fn is_first(&self, table: &Table, from: IpAddr, target: u64, now: Ticks) -> bool {
         let known = table.entry(self.hash.hash_one(Key::at(from, target)));
-        known.is_none_or(|entry| now.saturating_sub(entry.last) >= MEMORY)
+        if known.is_some_and(|entry| now.saturating_sub(entry.last) < MEMORY) {
+            return false;
+        }
+        let provider = Key::FirstTriesOf(ip_prefix::of_provider(from), target);
+        let wait = self.wait(table, &Key::FirstTries(target), FIRST_TRIES, MEMORY, now);
+        wait.max(self.wait(table, &provider, FIRST_TRIES_OF_PROVIDER, MEMORY, now)) == 0
     }
 
     /// Until a key with so many wrong tries in a window may try again; 0: now.
@@ -298,11 +309,41 @@ mod tests {
     #[test]
     fn a_hundred_thousand_addresses_need_years_for_all_codes() {
         let (guesses, start) = (codes(), Instant::now());
-        // As good as a day: first tries have an hour, the rest a minute.
-        let first_hour = heard(&guesses, 100_000, 2, start);
-        assert_eq!(first_hour, FIRST_TRIES + 2 * MIN_TOGETHER);
-        let in_a_day = 24 * FIRST_TRIES + 1440 * MIN_TOGETHER;
-        assert!(729_000_000 / in_a_day > 10 * 365, "{in_a_day}");
+        // Where more than eight fall on the same eight places, some are heard twice.
+        let heard = heard(&guesses, 100_000, 2, start);
+        assert!((100_000 + 2 * MIN_TOGETHER..101_000).contains(&heard), "{heard}");
+        assert_eq!(guesses.blocked_for(ip("203.0.113.1"), start + MINUTE), None);
+        let in_a_day = FIRST_TRIES + 1440 * MIN_TOGETHER;
+        assert!(729_000_000 / in_a_day > 6 * 365, "{in_a_day}");
+    }
+
+    #[test]
+    fn more_addresses_than_a_table_remembers_are_heard_no_oftener() {
+        let (guesses, now) = (codes(), Instant::now());
+        let heard = (0..FIRST_TRIES + 50_000).filter(|n| {
+            let from = IpAddr::V4((*n).into());
+            let heard = guesses.blocked_for(from, now).is_none();
+            if heard {
+                guesses.record(from, now);
+            }
+            heard
+        });
+        assert_eq!(heard.count() as u32, FIRST_TRIES + MIN_TOGETHER);
+    }
+
+    #[test]
+    fn a_provider_with_many_sites_uses_up_no_first_tries_but_its_own() {
+        let (guesses, now) = (codes(), Instant::now());
+        let heard = (0..20_000_u32).map(|site| ip(&format!("2001:db8:{site:x}::1"))).filter(|from| {
+            let heard = guesses.blocked_for(*from, now).is_none();
+            if heard {
+                guesses.record(*from, now);
+            }
+            heard
+        });
+        assert_eq!(heard.count() as u32, FIRST_TRIES_OF_PROVIDER + MIN_TOGETHER);
+        assert_eq!(guesses.blocked_for(ip("203.0.113.1"), now), None);
+        assert_eq!(guesses.blocked_for(ip("2001:db9::1"), now), None);
     }
 
     #[test]

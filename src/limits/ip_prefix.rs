@@ -17,6 +17,12 @@ pub const fn of_site(address: IpAddr) -> IpAddr {
     prefix(address, 48)
 }
 
+/// The provider that `address` belongs to: an IPv4 address as it is, or the IPv6 /32 that the smallest provider gets.
+#[must_use]
+pub const fn of_provider(address: IpAddr) -> IpAddr {
+    prefix(address, 32)
+}
+
 const fn prefix(address: IpAddr, bits: u32) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
