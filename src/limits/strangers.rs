@@ -2,7 +2,7 @@
 //! wait already goes for the newcomer, because who means well proves itself at once.
 //!
 //! Who goes first:
-//! - Where one client (an IPv6 /64) or one site (a /48) has more than its share, one of its own.
+//! - Where one client (an IPv6 /64) has more than a quarter of all places or one site (a /48) more than half, one of its own.
 //! - Where there are too many in all, the oldest that has had its time ([`PATIENCE`]), silent ones first; then one of those sites that
 //!   have more than a few ([`FEW`]); then any. So connections that come no further, wherever they are from, lock nobody out, and an
 //!   attacker that opens new ones without end displaces its own.
@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 use super::ip_prefix;
 
-/// Connections of one client, and of one site, at most, and never more than a quarter and a half of all.
-const OF_CLIENT: usize = 256;
-const OF_SITE: usize = 512;
+/// Which part of all places one client may have, and one site: a whole school begins at once behind one address.
+const PART_OF_CLIENT: usize = 4;
+const PART_OF_SITE: usize = 2;
 /// So many connections of one site go last.
 const FEW: usize = 8;
 /// What a client with a bad connection needs for its first bytes.
@@ -85,8 +85,8 @@ impl<H> Strangers<H> {
             others: Group::default(),
             next: 0,
         };
-        let share = |most: usize, part: usize| most.min((in_all / part).max(1));
-        Arc::new(Self { table: Mutex::new(table), of_client: share(OF_CLIENT, 4), of_site: share(OF_SITE, 2), in_all })
+        let (of_client, of_site) = ((in_all / PART_OF_CLIENT).max(1), (in_all / PART_OF_SITE).max(1));
+        Arc::new(Self { table: Mutex::new(table), of_client, of_site, in_all })
     }
 
     /// A place for a connection that has come, and whom it displaces. `ip`: `None` where it is of a proxy, which brings many.
@@ -286,9 +286,9 @@ mod tests {
 
     #[test]
     fn the_oldest_of_one_client_goes_for_the_newcomer_and_the_silent_ones_first() {
-        let mut world = World::new(10_000);
-        let (places, displaced) = world.enter("2001:db8::1", OF_CLIENT);
-        assert_eq!((displaced, world.strangers.len()), (vec![], OF_CLIENT));
+        let mut world = World::new(1024);
+        let (places, displaced) = world.enter("2001:db8::1", 256);
+        assert_eq!((displaced, world.strangers.len()), (vec![], 256));
         places[0].asked();
         let (_more, displaced) = world.enter("2001:db8::ffff", 2);
         assert_eq!(displaced, [1, 2], "0 has asked");
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn many_networks_of_one_site_count_together() {
-        let mut world = World::new(10_000);
+        let mut world = World::new(1024);
         let mut held = Vec::new();
         let mut gone = 0;
         // A /58 has 64 networks.
@@ -310,7 +310,7 @@ mod tests {
             held.extend(places);
             gone += displaced.len();
         }
-        assert_eq!((gone, world.strangers.len()), (64 * 20 - OF_SITE, OF_SITE));
+        assert_eq!((gone, world.strangers.len()), (64 * 20 - 512, 512));
     }
 
     #[test]

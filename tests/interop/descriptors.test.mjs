@@ -49,7 +49,7 @@ async function casts() {
 async function opened(port, localAddress, text) {
   const socket = connectTcp({ port, host: '127.0.0.1', localAddress });
   socket.on('error', () => {});
-  const gone = once(socket, 'close').then(() => false);
+  const gone = once(socket, 'close').then(() => false, () => false);
   held.push({ close: async () => socket.destroy() });
   if (!(await Promise.race([once(socket, 'connect').then(() => true, () => false), gone]))) return null;
   if (!text) return socket;
