@@ -18,9 +18,11 @@ use std::time::{Duration, Instant};
 
 use super::ip_prefix;
 
-/// Which part of all places one client may have, and one site: a whole school begins at once behind one address.
+/// Which part of all places one client may have, and one site: a whole school begins at once behind one address. Where there are few
+/// places, so many in any case.
 const PART_OF_CLIENT: usize = 4;
 const PART_OF_SITE: usize = 2;
+const OF_ANYBODY: usize = 64;
 /// So many connections of one site go last.
 const FEW: usize = 8;
 /// What a client with a bad connection needs for its first bytes.
@@ -85,7 +87,8 @@ impl<H> Strangers<H> {
             others: Group::default(),
             next: 0,
         };
-        let (of_client, of_site) = ((in_all / PART_OF_CLIENT).max(1), (in_all / PART_OF_SITE).max(1));
+        let share = |part: usize| (in_all / part).max(OF_ANYBODY);
+        let (of_client, of_site) = (share(PART_OF_CLIENT), share(PART_OF_SITE));
         Arc::new(Self { table: Mutex::new(table), of_client, of_site, in_all })
     }
 

@@ -250,8 +250,8 @@ async fn a_client_that_does_not_read_loses_media_and_then_its_connection() {
 async fn connections_that_prove_nothing_are_few_and_short() {
     let shares = Shares::divide(1024, 0, 2, 1000);
     let handle = started_within(&config(), Arc::new(Users::default()), &shares).unwrap();
-    // Of what clients over TCP may have, half is for those that have no allocation, and a quarter of it for one address.
-    let most = shares.turn_clients.most() / 2 / 4;
+    // Of what clients over TCP may have, half is for those that have no allocation, and a quarter of it for one address, but 64.
+    let most = (shares.turn_clients.most() / 2 / 4).max(64);
     let mut held = Vec::new();
     for _ in 0..most + 8 {
         held.push(TcpStream::connect(handle.listening()).await.unwrap());
