@@ -2,11 +2,12 @@
 //! wait already goes for the newcomer, because who means well proves itself at once.
 //!
 //! Who goes first:
-//! - Where one client (an IPv6 /64) or one site (a /48) has more than its share, the oldest of that one. Those that have begun to
-//!   prove themselves come after those that are silent.
-//! - Where there are too many in all, the oldest silent one that has had its time ([`PATIENCE`]); then, in the same order, one of a site
-//!   that has more than a few ([`FEW`]); then any. So silent connections, wherever they are from, lock nobody out, and an attacker
-//!   that opens new ones without end displaces its own.
+//! - Where one client (an IPv6 /64) has more than a quarter of all places or one site (a /48) more than half, one of its own.
+//! - Where there are too many in all, the oldest that has had its time ([`PATIENCE`]), silent ones first; then one of those sites that
+//!   have more than a few ([`FEW`]); then any. So connections that come no further, wherever they are from, lock nobody out, and an
+//!   attacker that opens new ones without end displaces its own.
+//! - Of several, the oldest of those that are silent or of those that have begun to prove themselves, whichever are more: beside silent
+//!   ones a handshake goes on, and beside those that begin many for nothing there is time for a first word.
 //!
 //! Each choice is a look at the front of an ordered set, never a scan.
 
@@ -17,9 +18,11 @@ use std::time::{Duration, Instant};
 
 use super::ip_prefix;
 
-/// Connections of one client, and of one site, at most, and never more than a quarter and a half of all.
-const OF_CLIENT: usize = 256;
-const OF_SITE: usize = 512;
+/// Which part of all places one client may have, and one site: a whole school begins at once behind one address. Where there are few
+/// places, so many in any case.
+const PART_OF_CLIENT: usize = 4;
+const PART_OF_SITE: usize = 2;
+const OF_ANYBODY: usize = 64;
 /// So many connections of one site go last.
 const FEW: usize = 8;
 /// What a client with a bad connection needs for its first bytes.
@@ -41,13 +44,6 @@ pub struct Stranger<H> {
     number: u64,
 }
 
-/// The order in which they go: silent ones first, then by age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    asked: bool,
-    number: u64,
-}
-
 #[derive(Debug)]
 struct Entry<H> {
     asked: bool,
@@ -63,15 +59,20 @@ struct Table<H> {
     clients: Groups,
     sites: Groups,
     /// Those of sites with more than a few, and the others.
-    crowds: BTreeSet<Rank>,
-    others: BTreeSet<Rank>,
-    /// By age.
-    silent: BTreeSet<u64>,
+    crowds: Group,
+    others: Group,
     next: u64,
 }
 
+/// Some of them, by age.
 #[derive(Debug, Default)]
-struct Groups(HashMap<IpAddr, BTreeSet<Rank>>);
+struct Group {
+    silent: BTreeSet<u64>,
+    asked: BTreeSet<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Groups(HashMap<IpAddr, Group>);
 
 impl<H> Strangers<H> {
     /// `in_all` at once.
@@ -82,13 +83,13 @@ impl<H> Strangers<H> {
             entries: HashMap::new(),
             clients: Groups::default(),
             sites: Groups::default(),
-            crowds: BTreeSet::new(),
-            others: BTreeSet::new(),
-            silent: BTreeSet::new(),
+            crowds: Group::default(),
+            others: Group::default(),
             next: 0,
         };
-        let share = |most: usize, part: usize| most.min((in_all / part).max(1));
-        Arc::new(Self { table: Mutex::new(table), of_client: share(OF_CLIENT, 4), of_site: share(OF_SITE, 2), in_all })
+        let share = |part: usize| (in_all / part).max(OF_ANYBODY);
+        let (of_client, of_site) = (share(PART_OF_CLIENT), share(PART_OF_SITE));
+        Arc::new(Self { table: Mutex::new(table), of_client, of_site, in_all })
     }
 
     /// A place for a connection that has come, and whom it displaces. `ip`: `None` where it is of a proxy, which brings many.
@@ -96,16 +97,16 @@ impl<H> Strangers<H> {
         let mut table = self.lock();
         let number = table.next;
         table.next += 1;
-        table.insert(Rank { asked: false, number }, Entry { asked: false, since: now, ip, handle: None });
-        let client = ip.map(|ip| table.clients.of(ip_prefix::of_client(ip)));
-        let site = ip.map(|ip| table.sites.of(ip_prefix::of_site(ip)));
+        table.insert(number, Entry { asked: false, since: now, ip, handle: None });
+        let client = ip.and_then(|ip| table.clients.0.get(&ip_prefix::of_client(ip)));
+        let site = ip.and_then(|ip| table.sites.0.get(&ip_prefix::of_site(ip)));
         let displaced = match (client, site) {
-            (Some(client), _) if client.len() > self.of_client => client.first().copied(),
-            (_, Some(site)) if site.len() > self.of_site => site.first().copied(),
+            (Some(client), _) if client.len() > self.of_client => client.first_to_go(),
+            (_, Some(site)) if site.len() > self.of_site => site.first_to_go(),
             _ if table.entries.len() > self.in_all => table.first_to_go(now),
             _ => None,
         };
-        let displaced = displaced.and_then(|rank| table.remove(rank.number)).and_then(|entry| entry.handle);
+        let displaced = displaced.and_then(|number| table.remove(number)).and_then(|entry| entry.handle);
         (Stranger { strangers: Arc::clone(self), number }, displaced)
     }
 
@@ -113,8 +114,8 @@ impl<H> Strangers<H> {
     pub fn displace(&self, now: Instant) -> Option<H> {
         let mut table = self.lock();
         // One that is on its way from one place to another can't be ended there.
-        let rank = table.first_to_go(now)?;
-        table.remove(rank.number).and_then(|entry| entry.handle)
+        let number = table.first_to_go(now)?;
+        table.remove(number).and_then(|entry| entry.handle)
     }
 
     /// How many there are.
@@ -151,7 +152,7 @@ impl<H> Stranger<H> {
     pub fn asked(&self) {
         let mut table = self.strangers.lock();
         if let Some(entry) = table.remove(self.number) {
-            table.insert(Rank { asked: true, number: self.number }, Entry { asked: true, ..entry });
+            table.insert(self.number, Entry { asked: true, ..entry });
         }
     }
 }
@@ -163,84 +164,93 @@ impl<H> Drop for Stranger<H> {
 }
 
 impl<H> Table<H> {
-    fn first_to_go(&self, now: Instant) -> Option<Rank> {
-        let oldest = self.silent.first().filter(|number| {
+    fn first_to_go(&self, now: Instant) -> Option<u64> {
+        let oldest = |one: &BTreeSet<u64>, other: &BTreeSet<u64>| one.first().into_iter().chain(other.first()).min().copied();
+        let is_late = |number: &u64| {
             let entry = self.entries.get(number);
             entry.is_some_and(|entry| now.saturating_duration_since(entry.since) >= PATIENCE)
-        });
-        let late = oldest.map(|number| Rank { asked: false, number: *number });
-        late.or_else(|| self.crowds.first().copied()).or_else(|| self.others.first().copied())
+        };
+        let silent = oldest(&self.crowds.silent, &self.others.silent).filter(is_late);
+        let late = silent.or_else(|| oldest(&self.crowds.asked, &self.others.asked).filter(is_late));
+        late.or_else(|| self.crowds.first_to_go()).or_else(|| self.others.first_to_go())
     }
 
-    fn insert(&mut self, rank: Rank, entry: Entry<H>) {
-        if !rank.asked {
-            self.silent.insert(rank.number);
-        }
-        let ip = entry.ip;
-        self.entries.insert(rank.number, entry);
-        let Some(ip) = ip else {
-            self.others.insert(rank);
-            return;
-        };
-        self.clients.insert(ip_prefix::of_client(ip), rank);
-        let site = self.sites.insert(ip_prefix::of_site(ip), rank);
-        match site.len() {
-            ..=FEW => {
-                self.others.insert(rank);
-            }
+    fn insert(&mut self, number: u64, entry: Entry<H>) {
+        let (ip, asked) = (entry.ip, entry.asked);
+        self.entries.insert(number, entry);
+        let Some(ip) = ip else { return self.others.insert(number, asked) };
+        self.clients.insert(ip_prefix::of_client(ip), number, asked);
+        let site = self.sites.insert(ip_prefix::of_site(ip), number, asked);
+        if site.len() <= FEW {
+            self.others.insert(number, asked);
+        } else if site.len() == FEW + 1 {
             // It has become a crowd.
-            len if len == FEW + 1 => {
-                site.iter().for_each(|rank| {
-                    self.others.remove(rank);
-                });
-                self.crowds.extend(site);
-            }
-            _ => {
-                self.crowds.insert(rank);
-            }
+            site.go_over(&mut self.others, &mut self.crowds);
+        } else {
+            self.crowds.insert(number, asked);
         }
     }
 
     fn remove(&mut self, number: u64) -> Option<Entry<H>> {
         let entry = self.entries.remove(&number)?;
-        let rank = Rank { asked: entry.asked, number };
-        self.silent.remove(&number);
-        self.crowds.remove(&rank);
-        self.others.remove(&rank);
+        for group in [&mut self.crowds, &mut self.others] {
+            group.remove(number);
+        }
         if let Some(ip) = entry.ip {
-            self.clients.remove(ip_prefix::of_client(ip), rank);
-            let left = self.sites.remove(ip_prefix::of_site(ip), rank);
+            self.clients.remove(ip_prefix::of_client(ip), number);
+            let left = self.sites.remove(ip_prefix::of_site(ip), number);
             // It is a crowd no more.
             if let Some(site) = left.filter(|site| site.len() == FEW) {
-                site.iter().for_each(|rank| {
-                    self.crowds.remove(rank);
-                });
-                self.others.extend(site);
+                site.go_over(&mut self.crowds, &mut self.others);
             }
         }
         Some(entry)
     }
 }
 
-impl Groups {
-    fn of(&self, key: IpAddr) -> &BTreeSet<Rank> {
-        const NONE: &BTreeSet<Rank> = &BTreeSet::new();
-        self.0.get(&key).unwrap_or(NONE)
+impl Group {
+    fn len(&self) -> usize {
+        self.silent.len() + self.asked.len()
     }
 
-    fn insert(&mut self, key: IpAddr, rank: Rank) -> &BTreeSet<Rank> {
+    fn first_to_go(&self) -> Option<u64> {
+        let more = if self.silent.len() >= self.asked.len() { &self.silent } else { &self.asked };
+        more.first().copied()
+    }
+
+    fn insert(&mut self, number: u64, asked: bool) {
+        if asked { &mut self.asked } else { &mut self.silent }.insert(number);
+    }
+
+    fn remove(&mut self, number: u64) {
+        self.silent.remove(&number);
+        self.asked.remove(&number);
+    }
+
+    /// Moves all of this one from one group to another.
+    fn go_over(&self, from: &mut Self, to: &mut Self) {
+        for (numbers, asked) in [(&self.silent, false), (&self.asked, true)] {
+            for number in numbers {
+                from.remove(*number);
+                to.insert(*number, asked);
+            }
+        }
+    }
+}
+
+impl Groups {
+    fn insert(&mut self, key: IpAddr, number: u64, asked: bool) -> &Group {
         let group = self.0.entry(key).or_default();
-        group.insert(rank);
+        group.insert(number, asked);
         group
     }
 
     /// What is left of the group.
-    fn remove(&mut self, key: IpAddr, rank: Rank) -> Option<&BTreeSet<Rank>> {
+    fn remove(&mut self, key: IpAddr, number: u64) -> Option<&Group> {
         let group = self.0.get_mut(&key)?;
-        group.remove(&rank);
-        if group.is_empty() {
+        group.remove(number);
+        if group.len() == 0 {
             self.0.remove(&key);
-            return None;
         }
         self.0.get(&key)
     }
@@ -279,9 +289,9 @@ mod tests {
 
     #[test]
     fn the_oldest_of_one_client_goes_for_the_newcomer_and_the_silent_ones_first() {
-        let mut world = World::new(10_000);
-        let (places, displaced) = world.enter("2001:db8::1", OF_CLIENT);
-        assert_eq!((displaced, world.strangers.len()), (vec![], OF_CLIENT));
+        let mut world = World::new(1024);
+        let (places, displaced) = world.enter("2001:db8::1", 256);
+        assert_eq!((displaced, world.strangers.len()), (vec![], 256));
         places[0].asked();
         let (_more, displaced) = world.enter("2001:db8::ffff", 2);
         assert_eq!(displaced, [1, 2], "0 has asked");
@@ -294,7 +304,7 @@ mod tests {
 
     #[test]
     fn many_networks_of_one_site_count_together() {
-        let mut world = World::new(10_000);
+        let mut world = World::new(1024);
         let mut held = Vec::new();
         let mut gone = 0;
         // A /58 has 64 networks.
@@ -303,7 +313,7 @@ mod tests {
             held.extend(places);
             gone += displaced.len();
         }
-        assert_eq!((gone, world.strangers.len()), (64 * 20 - OF_SITE, OF_SITE));
+        assert_eq!((gone, world.strangers.len()), (64 * 20 - 512, 512));
     }
 
     #[test]
@@ -352,6 +362,17 @@ mod tests {
     }
 
     #[test]
+    fn beginning_to_prove_oneself_for_nothing_locks_out_nobody() {
+        let mut world = World::new(400);
+        let asking: Vec<_> = (1..=13).map(|n| world.enter(&format!("198.51.100.{n}"), 31)).collect();
+        asking.iter().flat_map(|(places, _)| places).for_each(Stranger::asked);
+        // A crowd behind one address that has said nothing yet.
+        let (crowd, displaced) = world.enter("192.0.2.1", 80);
+        assert!(displaced.len() >= 80 && crowd.iter().all(|place| place.settle(0)), "{displaced:?}");
+        drop(asking);
+    }
+
+    #[test]
     fn places_are_given_back_and_nothing_is_left_behind() {
         let mut world = World::new(1000);
         let (places, _) = world.enter("192.0.2.1", 3 * FEW);
@@ -359,7 +380,7 @@ mod tests {
         let (proxied, _) = world.strangers.enter(None, world.now);
         drop((places, proxied));
         let table = world.strangers.lock();
-        let sizes = [table.entries.len(), table.crowds.len(), table.others.len(), table.silent.len()];
-        assert_eq!((sizes, table.clients.0.len(), table.sites.0.len()), ([0; 4], 0, 0));
+        let sizes = [table.entries.len(), table.crowds.len(), table.others.len()];
+        assert_eq!((sizes, table.clients.0.len(), table.sites.0.len()), ([0; 3], 0, 0));
     }
 }

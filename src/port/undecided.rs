@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 
 use crate::limits::strangers::{self, Strangers};
 
-/// Each listener holds one place in advance, for the next that comes.
+/// Each listener holds one place in advance, for the next that comes; and a burst needs a few.
 const FOR_LISTENERS: usize = 16;
 
 /// Clones share the places.
@@ -30,7 +30,8 @@ impl Undecided {
     /// `most` at once, of all listeners.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(most + FOR_LISTENERS)), strangers: Strangers::new(most) }
+        let most = most + FOR_LISTENERS;
+        Self { places: Arc::new(Semaphore::new(most)), strangers: Strangers::new(most) }
     }
 
     /// Waits until there is room for one more, which the one that goes first makes.

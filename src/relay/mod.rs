@@ -7,7 +7,11 @@
 //! Invariants:
 //! - An error of one send or of one socket ends nothing but that send or that allocation.
 //! - A shard that failed starts again; it is counted and logged, and its ports and quota are given back.
-//! - Everything that waits is bounded: a batch, a connection's queue, connections without an allocation, datagrams between shards.
+//! - Everything that waits is bounded: a batch, a connection's queue, connections without an allocation, and in bytes what clients
+//!   cause from one shard to another (`mailbox`).
+//! - What is open at once is within the shares that the process gave (`admission`): beyond them an Allocate gets 508, and a newcomer's
+//!   connection displaces one that has proved nothing.
+//! - A socket whose receive failed is read again; a shard whose turn does not end is named ([`Meter::hanging`]).
 
 mod acceptor;
 mod accounts;

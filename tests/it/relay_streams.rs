@@ -1,9 +1,11 @@
 //! The relay's clients over TCP, byte by byte and slowly.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use castway::config::RelayConfig;
+use castway::limits::descriptors::Shares;
 use stun::agent::TransactionId;
 use stun::attributes::{ATTR_ERROR_CODE, ATTR_NONCE, ATTR_XOR_RELAYED_ADDRESS};
 use stun::message::{
@@ -20,7 +22,7 @@ use turn::proto::channum::ChannelNumber;
 use turn::proto::peeraddr::PeerAddress;
 use turn::proto::reqtrans::RequestedTransport;
 
-use super::relay::{LOCALHOST, SOON, allocated, allowing, config, own_ip, received, signed, start, until};
+use super::relay::{LOCALHOST, SOON, Users, allocated, allowing, config, own_ip, received, signed, start, started_within, until};
 
 /// A client's connection that writes `step` bytes at a time.
 pub(crate) struct Connection<S = TcpStream> {
@@ -246,16 +248,20 @@ async fn a_client_that_does_not_read_loses_media_and_then_its_connection() {
 /// Requirement 46.
 #[tokio::test]
 async fn connections_that_prove_nothing_are_few_and_short() {
-    let handle = start(&config());
+    let shares = Shares::divide(1024, 0, 2, 1000);
+    let handle = started_within(&config(), Arc::new(Users::default()), &shares).unwrap();
+    // Of what clients over TCP may have, half is for those that have no allocation, and a quarter of it for one address, but 64.
+    let most = (shares.turn_clients.most() / 2 / 4).max(64);
     let mut held = Vec::new();
-    for _ in 0..264 {
+    for _ in 0..most + 8 {
         held.push(TcpStream::connect(handle.listening()).await.unwrap());
     }
     // The oldest have gone for the newest.
-    until(|| handle.stats().closes[6] == 8 && handle.stats().streams == 256).await;
+    until(|| handle.stats().closes[6] == 8 && handle.stats().streams == most as u64).await;
     let mut last = held.pop().unwrap();
     last.write_all(&[0]).await.unwrap();
-    until(|| handle.stats().streams == 0 && handle.stats().closes[2] == 256).await;
+    until(|| handle.stats().streams == 0 && handle.stats().closes[2] == most as u64).await;
+    assert_eq!(shares.turn_clients.taken(), 0);
     assert!(Connection::open(handle.listening(), 100).await.allocate().await.port() >= 40_000);
 }
 
@@ -285,8 +291,7 @@ async fn many_clients_of_one_address_allocate_at_once_beside_silent_connections(
     }
     assert_eq!(handle.allocations(), 60);
     // Whoever has allocated is no stranger: as many silent ones as before have a place again.
-    let more: Vec<_> = silent.drain(..).collect();
-    drop(more);
+    silent.clear();
     until(|| handle.stats().streams == 60).await;
     for _ in 0..256 {
         silent.push(TcpStream::connect(relay).await.unwrap());

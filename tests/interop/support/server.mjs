@@ -55,7 +55,11 @@ class Server {
 
   // The working folder is the data folder, so that no .env of the repository is read.
   #spawn(args, stdio) {
-    return spawn(binary, args, { cwd: this.dataDir, env: { ...cleanEnv(), ...this.settings }, stdio });
+    const options = { cwd: this.dataDir, env: { ...cleanEnv(), ...this.settings }, stdio };
+    // A setting of the tests' own: how many descriptors it may have.
+    const limit = this.settings.TEST_OPEN_FILES;
+    if (!limit) return spawn(binary, args, options);
+    return spawn('sh', ['-c', 'ulimit -n "$0"; exec "$@"', limit, binary, ...args], options);
   }
 
   async start() {
