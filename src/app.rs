@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
+use axum::middleware;
 use serde_json::Value;
 use socketioxide::SocketIo;
 use tokio::sync::mpsc;
@@ -35,7 +36,8 @@ use crate::relay::{self, Diversion};
 use crate::signals::Reload;
 use crate::tls::{Certificate, Certificates, Kind};
 use crate::users::{Directory, OtherRealms, Store};
-use crate::{http, namespaces, numbers, router, socket_io};
+use crate::waiting::Ledger;
+use crate::{held_body, http, namespaces, numbers, router, socket_io};
 
 /// Connections of proxies to the relay's own listener that may wait until somebody looks at them.
 const PROXIED: usize = 256;
@@ -120,7 +122,8 @@ impl App {
             // Fresh credentials while the old ones still have a quarter of their life.
             refresh: config.credentials.ttl.mul_f32(0.75),
         };
-        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random());
+        let ledger = Ledger::default();
+        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random()).counted_in(ledger.clone());
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
         let gateway = Gateway::new(rooms, issuer);
         let rooms = MultiRoomsConfig {
@@ -129,15 +132,19 @@ impl App {
             max_users_per_address: config.multi.max_users_per_address,
             guesses: config.cast.guesses,
         };
-        let multi = MultiGateway::new(MultiRooms::new(rooms, rand::random()), directory.clone(), config.cast.guesses);
-        let (signaling, io) = socket_io::server();
+        let multi = MultiGateway::new(
+            MultiRooms::new(rooms, rand::random()).counted_in(ledger.clone()),
+            directory.clone(),
+            config.cast.guesses,
+        );
+        let (signaling, io) = socket_io::server(ledger.clone());
         namespaces::attach(&io, &gateway, &multi);
 
         let relay_alive = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay_alive);
-        let hub = Hub::new(&config.calls);
+        let hub = Hub::new(&config.calls, ledger.clone());
         let (meter, casts, calls, sessions) = (relay.meter(), gateway.clone(), hub.clone(), multi.clone());
-        let (certified, traffic) = (certificates.clone(), signaling.traffic());
+        let (certified, traffic, queued) = (certificates.clone(), signaling.traffic(), ledger.clone());
         let mut probes = vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
         if let Some(certificates) = certificates.clone() {
             probes
@@ -156,6 +163,7 @@ impl App {
             numbers: Numbers(Box::new(move || {
                 let mut families = numbers::signaling(casts.counts(), sessions.counts());
                 families.extend(numbers::websockets(&traffic));
+                families.extend(numbers::waiting(&queued));
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
                 families.extend(certified.iter().flat_map(numbers::certificate));
@@ -163,14 +171,14 @@ impl App {
             })),
         };
         let rooms = RoomServer { hub: hub.clone(), public_url: public_url.clone(), http: sockets.http.addr };
-        let api = api::router(Arc::new(api)).merge(apprtc::api::router(rooms));
+        let api = api::router(Arc::new(api)).merge(apprtc::api::router(rooms)).layer(middleware::from_fn(held_body::count));
         let for_good = matches!(config.tls.source, CertificateSource::Acme(_));
         let https = certificates.clone().zip(https_port).map(|(certificates, port)| {
             let public_url = config.http.public_url.clone();
             (Redirect { certificates, port, public_url }, for_good)
         });
         let doors = |router| Doors {
-            http: Http::new(router),
+            http: Http::new(router, ledger.clone()),
             relay: relay.entrance(),
             plain_turn: config.relay.tcp,
             tls: certificates.as_ref().map(|certificates| TlsAcceptor::from(certificates.server_config())),

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -14,8 +14,8 @@ use socketioxide::extract::SocketRef;
 use super::event::{self, Content, Entry, Failure, JoinRequest, OpenRequest, Request};
 use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated, Signal};
 use crate::client;
-use crate::connection::{self, Budgets, Connections, Flow, Heard, Sends};
-use crate::packet::Payload;
+use crate::connection::{self, Connections, Flow, Heard, Sends, Spending};
+use crate::packet::{Payload, Weighed};
 
 /// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
 pub const RTC: &str = "/rtc";
@@ -44,7 +44,7 @@ struct State {
 struct Client {
     id: ConnectionId,
     socket: SocketRef,
-    budgets: Budgets,
+    spending: Spending,
     from: IpAddr,
     /// The host name that the client reached us by.
     host: Option<String>,
@@ -80,7 +80,7 @@ impl Gateway {
                 sends.emit(id, &socket, "VERIFY", &NO_ARGUMENTS);
             }
             let from = connection::address(&socket);
-            state.clients.insert(id, Client { id, socket, budgets: Budgets::default(), from, host, verified: false });
+            state.clients.insert(id, Client { id, socket, spending: Spending::default(), from, host, verified: false });
         });
     }
 
@@ -114,45 +114,13 @@ impl Flow for State {
     type Request = Asked;
 
     fn hear(&mut self, id: ConnectionId, heard: Heard<Asked>, sends: &mut Sends) {
-        let Heard { request: Asked { event, request }, size, ack } = heard;
+        let before = sends.bytes();
         let Some(client) = self.clients.get_mut(&id) else { return };
-        let result = match request {
-            _ if !client.budgets.send(size, 1) => Err(Failure::over_budget()),
-            None => Err(Failure::unknown_event()),
-            Some(Err(failure)) => Err(failure),
-            Some(Ok(Request::Config)) => self.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
-                let config = client.pooled(&*self.issuer);
-                sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
-                json!({"ok": true})
-            }),
-            Some(Ok(Request::Verify)) => {
-                client.verified = true;
-                sends.emit(client.id, &client.socket, "VERIFY_RESPONCE", &json!({"code": 200}));
-                Ok(json!({"ok": true}))
-            }
-            Some(Ok(Request::Open(request))) => self.open(id, &request, sends),
-            Some(Ok(Request::Join(request))) => self.join(id, &request, sends),
-            Some(Ok(Request::Signal(signal))) => self.signal(id, signal).map(|()| json!({"ok": true})),
-            Some(Ok(Request::Leave)) => self.rooms.handle_leave(id).map(|()| json!({"ok": true})).map_err(Failure::from),
-        };
-        let Some(client) = self.clients.get(&id) else { return };
-        if let Err(failure) = &result {
-            tracing::debug!(event, code = failure.code, from = %client.from, "refused");
-            let entry = event::entry(&event);
-            if let Some((name, argument)) = entry.and_then(|entry| event::refusal(entry, failure)) {
-                sends.emit(client.id, &client.socket, name, &argument);
-            }
-            if ack.is_none() && failure.code != Failure::UNKNOWN_EVENT {
-                sends.emit(client.id, &client.socket, "CAST_ERROR", &json!({"event": event, "error": failure}));
-            }
-            if entry == Some(Entry::TvGetInfo) && failure.is_final() {
-                // As dialect B has it: a TV that is refused is told and disconnected.
-                sends.gone.push(id);
-            }
-        }
-        if let Some(ack) = ack {
-            let answer = result.unwrap_or_else(|failure| json!({"ok": false, "error": failure}));
-            sends.note(client.id, ack.send(&answer));
+        let paid = client.spending.pay(heard.size, 1);
+        self.answer(id, heard, paid.err(), sends);
+        self.drain(sends);
+        if let (Some(client), Ok(paid)) = (self.clients.get_mut(&id), paid) {
+            client.spending.settle(paid, sends.bytes() - before);
         }
     }
 
@@ -196,6 +164,50 @@ impl Flow for State {
 }
 
 impl State {
+    /// Does what a client asks for, and answers. `wait`: it has said too much.
+    fn answer(&mut self, id: ConnectionId, heard: Heard<Asked>, wait: Option<Duration>, sends: &mut Sends) {
+        let Heard { request: Asked { event, request }, ack, .. } = heard;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let result = match request {
+            _ if wait.is_some() => Err(Failure::over_budget(wait.unwrap_or_default())),
+            None => Err(Failure::unknown_event()),
+            Some(Err(failure)) => Err(failure),
+            Some(Ok(Request::Config)) => self.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
+                let config = client.pooled(&*self.issuer);
+                sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
+                json!({"ok": true})
+            }),
+            Some(Ok(Request::Verify)) => {
+                client.verified = true;
+                sends.emit(client.id, &client.socket, "VERIFY_RESPONCE", &json!({"code": 200}));
+                Ok(json!({"ok": true}))
+            }
+            Some(Ok(Request::Open(request))) => self.open(id, &request, sends),
+            Some(Ok(Request::Join(request))) => self.join(id, &request, sends),
+            Some(Ok(Request::Signal(signal))) => self.signal(id, signal).map(|()| json!({"ok": true})),
+            Some(Ok(Request::Leave)) => self.rooms.handle_leave(id).map(|()| json!({"ok": true})).map_err(Failure::from),
+        };
+        let Some(client) = self.clients.get(&id) else { return };
+        if let Err(failure) = &result {
+            tracing::debug!(event, code = failure.code, from = %client.from, "refused");
+            let entry = event::entry(&event);
+            if let Some((name, argument)) = entry.and_then(|entry| event::refusal(entry, failure)) {
+                sends.emit(client.id, &client.socket, name, &argument);
+            }
+            if ack.is_none() && failure.code != Failure::UNKNOWN_EVENT {
+                sends.emit(client.id, &client.socket, "CAST_ERROR", &json!({"event": event, "error": failure}));
+            }
+            if entry == Some(Entry::TvGetInfo) && failure.is_final() {
+                // As dialect B has it: a TV that is refused is told and disconnected.
+                sends.gone.push(id);
+            }
+        }
+        if let Some(ack) = ack {
+            let answer = result.unwrap_or_else(|failure| json!({"ok": false, "error": failure}));
+            sends.answer(client.id, &client.socket, ack, &answer);
+        }
+    }
+
     fn open(&mut self, id: ConnectionId, request: &OpenRequest, sends: &mut Sends) -> Result<Value, Failure> {
         let client = &self.clients[&id];
         let (entry, token) = (request.entry, request.token.as_deref());
@@ -238,10 +250,6 @@ impl State {
 
     fn signal(&mut self, id: ConnectionId, signal: Signal<Content>) -> Result<(), Failure> {
         let bytes = signal.payload().bytes();
-        let receiver = self.rooms.other_side(id).and_then(|to| self.clients.get(&to));
-        if receiver.is_some_and(|receiver| !receiver.budgets.receive(bytes)) {
-            return Err(Failure::receiver_over_budget());
-        }
         Ok(self.rooms.handle_signal(id, signal, bytes)?)
     }
 
@@ -292,6 +300,12 @@ fn accepted(seated: &Seated) -> Value {
 struct Wrapped<'a> {
     key: &'static str,
     payload: &'a Payload,
+}
+
+impl Weighed for Wrapped<'_> {
+    fn weight(&self) -> usize {
+        self.key.len() + self.payload.weight()
+    }
 }
 
 impl Serialize for Wrapped<'_> {

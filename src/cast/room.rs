@@ -21,14 +21,11 @@ use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
 
 use super::code::{Code, CodeAlphabet, Role, TokenKey};
-use super::mailbox::Mailbox;
+use super::mailbox::{Lost, Mailbox};
 use crate::limits::guesses::Guesses;
-use crate::quota::ByteQuota;
+use crate::waiting::Ledger;
 
 pub use super::mailbox::Signal;
-
-/// Bytes that wait for clients that are away, in all rooms together. One room has a MiB and a quarter in each direction at most.
-const MAX_WAITING_BYTES: usize = 256 << 20;
 
 /// Names one client connection, for as long as it lives; given by the gateway.
 pub type ConnectionId = u64;
@@ -208,11 +205,11 @@ pub struct Rooms<P> {
     seats: HashMap<ConnectionId, (Code, Role)>,
     timers: BTreeSet<(Instant, Code, bool)>,
     guesses: Guesses,
-    waiting: ByteQuota,
+    ledger: Ledger,
     outputs: VecDeque<Output<P>>,
 }
 
-impl<P> Rooms<P> {
+impl<P: Send + 'static> Rooms<P> {
     /// `key` signs resume tokens and should survive restarts; `seed` is for codes and tokens and must be unpredictable.
     pub fn new(config: RoomsConfig, key: TokenKey, seed: [u8; 32]) -> Self {
         Self {
@@ -223,9 +220,15 @@ impl<P> Rooms<P> {
             seats: HashMap::new(),
             timers: BTreeSet::new(),
             guesses: Guesses::default(),
-            waiting: ByteQuota::new(MAX_WAITING_BYTES),
+            ledger: Ledger::default(),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Has what waits for clients that are away counted in this.
+    #[must_use]
+    pub fn counted_in(self, ledger: Ledger) -> Self {
+        Self { ledger, ..self }
     }
 
     /// A TV wants a code: the one it had, if it can prove that, or a new one.
@@ -390,16 +393,18 @@ impl<P> Rooms<P> {
             }
             (Role::Caster, Signal::Answer(_)) | (Role::Tv, Signal::Offer(_)) => return Err(Refusal::WrongRole),
         };
-        let waits = to.is_none() || !mailbox.passes(&signal);
-        let held = if waits { Some(self.waiting.take(bytes).ok_or(Refusal::NoSpace)?) } else { None };
         let is_offer = matches!(signal, Signal::Offer(_));
-        let fits = mailbox.put(signal, bytes, held);
+        let waits = to.is_none() || !mailbox.passes(&signal);
+        let put = mailbox.put(signal, bytes, waits.then_some(&self.ledger));
         if is_offer {
             room.answering_another = false;
             room.to_caster.open();
         }
         self.flush(code);
-        if fits { Ok(()) } else { Err(Refusal::TooManyWaiting) }
+        put.map_err(|lost| match lost {
+            Lost::TooMany => Refusal::TooManyWaiting,
+            Lost::NoSpace => Refusal::NoSpace,
+        })
     }
 
     /// The connection of the other side of a client's room.

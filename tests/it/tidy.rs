@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 53] = [
+const LAYERS: [(&str, u8); 56] = [
     ("apprtc::message", 0),
+    ("budget", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
     ("apprtc::room", 0),
@@ -22,18 +23,20 @@ const LAYERS: [(&str, u8); 53] = [
     ("multiconnection::broadcast", 0),
     ("multiconnection::room", 0),
     ("multiconnection::users", 0),
-    ("quota", 0),
     ("size", 0),
     ("turn", 0),
+    ("waiting", 0),
     ("cast::event", 1),
     ("connection", 1),
     ("client", 1),
     ("multiconnection::event", 1),
+    ("outgoing", 1),
     ("packet", 1),
     ("address", 1),
     ("http", 2),
     ("config", 1),
     ("driver", 1),
+    ("held_body", 1),
     ("external", 1),
     ("ice", 1),
     ("limits", 1),
