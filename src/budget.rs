@@ -78,9 +78,9 @@ mod tests {
         let start = Instant::now();
         let after = |ms: u64| start + Duration::from_millis(ms);
         let mut budget = Budget::new(LIMIT, start);
-        assert!(budget.spend(5000, start).is_ok() && !budget.spend(1, start).is_ok());
-        assert!(!budget.spend(501, after(500)).is_ok() && budget.spend(500, after(500)).is_ok());
-        assert!(budget.spend(5000, after(60_000)).is_ok() && !budget.spend(1, after(60_000)).is_ok());
+        assert!(budget.spend(5000, start).is_ok() && budget.spend(1, start).is_err());
+        assert!(budget.spend(501, after(500)).is_err() && budget.spend(500, after(500)).is_ok());
+        assert!(budget.spend(5000, after(60_000)).is_ok() && budget.spend(1, after(60_000)).is_err());
     }
 
     #[test]
@@ -88,9 +88,9 @@ mod tests {
         let start = Instant::now();
         let mut budget = Budget::new(LIMIT, start);
         budget.charge(8000, start);
-        assert!(!budget.spend(0, start + Duration::from_millis(2999)).is_ok());
+        assert!(budget.spend(0, start + Duration::from_millis(2999)).is_err());
         assert!(budget.spend(0, start + Duration::from_millis(3000)).is_ok());
-        assert!(!budget.spend(1, start + Duration::from_millis(3000)).is_ok());
+        assert!(budget.spend(1, start + Duration::from_millis(3000)).is_err());
     }
 
     #[test]

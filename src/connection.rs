@@ -131,7 +131,7 @@ impl<F: Flow> Connections<F> {
             while let Some(id) = sends.gone.pop() {
                 if let Some(socket) = flow.forget(id, false) {
                     tracing::debug!(from = %address(&socket), "disconnecting");
-                    tokio::spawn(disconnect(socket));
+                    disconnect(socket);
                 }
                 flow.drain(&mut sends);
             }
@@ -150,14 +150,16 @@ pub fn address(socket: &SocketRef) -> IpAddr {
     socket.req_parts().extensions.get::<Client>().map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.address)
 }
 
-/// Not under the lock, which the disconnect handler takes.
-pub async fn disconnect(socket: SocketRef) {
-    // A full send buffer has no room for that packet either.
-    if socket.clone().disconnect().is_err()
-        && let Some(outgoing) = outgoing(&socket)
-    {
-        outgoing.account().close("too many events wait for it");
-    }
+/// Ends a client's connection, in a task of its own: the disconnect handler takes the lock.
+pub fn disconnect(socket: SocketRef) {
+    tokio::spawn(async move {
+        // A full send buffer has no room for that packet either.
+        if socket.clone().disconnect().is_err()
+            && let Some(outgoing) = outgoing(&socket)
+        {
+            outgoing.account().close("too many events wait for it");
+        }
+    });
 }
 
 fn outgoing(socket: &SocketRef) -> Option<&Outgoing> {
@@ -214,7 +216,8 @@ impl Sends {
 
     fn send(&mut self, to: ConnectionId, socket: &SocketRef, bytes: usize, send: impl FnOnce() -> Result<(), SendError>) {
         self.bytes += bytes;
-        if outgoing(socket).is_some_and(|outgoing| !outgoing.emit(bytes, send)) {
+        let outgoing = outgoing(socket).expect("a session's first request is told where what waits for it is counted");
+        if !outgoing.emit(bytes, send) {
             self.gone.push(to);
         }
     }

@@ -122,7 +122,7 @@ impl Gateway {
             if welcome {
                 state.clients.insert(id, Client { socket, spending: Spending::default() });
             } else {
-                tokio::spawn(connection::disconnect(socket));
+                connection::disconnect(socket);
             }
         });
     }

@@ -37,11 +37,10 @@ async function beside(t, attack) {
     most = Math.max(most, rss(server));
     await Promise.race([exchange(tv, 'A', caster, 'B', { mark: (mark += 1), candidates: 10 }), tv.refusal(), caster.refusal()]);
   };
-  const result = await inRounds({ 'the pair': round }, attack(), 50);
-  t.diagnostic(`${start.toFixed(0)} MiB before, ${most.toFixed(0)} at most`);
+  await inRounds({ 'the pair': round }, attack(), 50).finally(() => t.diagnostic(`${start.toFixed(0)} MiB before, ${most.toFixed(0)} at most`));
   assert.ok(most - start < GROWTH, `${(most - start).toFixed(0)} MiB more`);
   assert.deepEqual(server.logged(/panicked/), []);
-  return { result, closed: (await metric(server, 'castway_unread_clients_total')) - closed };
+  return { closed: (await metric(server, 'castway_unread_clients_total')) - closed };
 }
 
 // Nothing waits any more for those who are gone, but what is kept for a caster that may come back.
