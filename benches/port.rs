@@ -21,6 +21,7 @@ use castway::relay::{self, Accounts};
 use castway::tls::{Certificates, Handshakes, OwnHosts};
 use castway::turn::codec::integrity::PasswordAlgorithm;
 use castway::turn::{Account, Credentials};
+use castway::waiting::Ledger;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -74,7 +75,7 @@ async fn main() {
     let listener = port::bind(&Listen::exactly("127.0.0.1:0".parse().unwrap()), "here").await.unwrap();
     let through = listener.addr;
     let doors = Doors {
-        http: Http::new(router.clone()),
+        http: Http::new(router.clone(), Ledger::default()),
         relay: relay.entrance(),
         plain_turn: true,
         tls: Some(handshakes),
@@ -218,7 +219,7 @@ async fn http_answer(tls: &TlsConnector, addr: SocketAddr) -> usize {
 async fn bare(tls: TlsAcceptor, router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let http = Arc::new(Http::new(router));
+    let http = Arc::new(Http::new(router, Ledger::default()));
     tokio::spawn(async move {
         loop {
             let (tcp, client) = listener.accept().await.unwrap();

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
+use axum::middleware;
 use serde_json::Value;
 use socketioxide::SocketIo;
 use tokio::sync::mpsc;
@@ -37,7 +38,8 @@ use crate::relay::{self, Diversion};
 use crate::signals::Reload;
 use crate::tls::{Certificate, Certificates, Handshakes, Kind, OwnHosts};
 use crate::users::{Directory, OtherRealms, Store};
-use crate::{http, memory, namespaces, numbers, router, socket_io};
+use crate::waiting::Ledger;
+use crate::{held_body, http, memory, namespaces, numbers, router, socket_io};
 
 /// Connections of proxies to the relay's own listener that may wait until somebody looks at them.
 const PROXIED: usize = 256;
@@ -136,9 +138,12 @@ impl App {
             refresh: config.credentials.ttl.mul_f32(0.75),
             new_code: config.cast.new_code,
         };
-        let reported = reports.clone();
-        let empty =
-            move |clock| Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random(), clock).with_reports(&reported);
+        let ledger = Ledger::default();
+        let (reported, counted) = (reports.clone(), ledger.clone());
+        let empty = move |clock| {
+            let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random(), clock);
+            rooms.with_reports(&reported).counted_in(counted.clone())
+        };
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
         let gateway = Gateway::new(empty, clock, issuer);
         let rooms = MultiRoomsConfig {
@@ -147,18 +152,19 @@ impl App {
             max_users_per_address: config.multi.max_users_per_address,
             guesses: config.cast.guesses,
         };
-        let reported = reports.clone();
-        let empty = move || MultiRooms::new(rooms, rand::random()).with_reports(&reported);
+        let (reported, counted) = (reports.clone(), ledger.clone());
+        let empty = move || MultiRooms::new(rooms, rand::random()).with_reports(&reported).counted_in(counted.clone());
         let admins = Guesses::new(Guessed::AdminPassword, config.cast.guesses, &reports);
         let multi = MultiGateway::new(empty, directory.clone(), admins);
-        let (signaling, io) = socket_io::server();
+        let (signaling, io) = socket_io::server(ledger.clone());
         namespaces::attach(&io, &gateway, &multi);
 
         let relay_alive = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay_alive);
-        let hub = Hub::new(&config.calls);
+        let hub = Hub::new(&config.calls, ledger.clone());
         let (meter, casts, calls, sessions) = (relay.meter(), gateway.clone(), hub.clone(), multi.clone());
-        let (certified, traffic, opened) = (certificates.clone(), signaling.traffic(), shares.clone());
+        let (certified, traffic) = (certificates.clone(), signaling.traffic());
+        let (opened, queued) = (shares.clone(), ledger.clone());
         let mut probes = vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
         for shard in 0..meter.shards() {
             let meter = meter.clone();
@@ -188,6 +194,7 @@ impl App {
             numbers: Numbers(Box::new(move || {
                 let mut families = numbers::signaling(casts.counts(), sessions.counts());
                 families.extend(numbers::websockets(&traffic));
+                families.extend(numbers::waiting(&queued));
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
                 families.extend(numbers::process(&opened));
@@ -197,7 +204,7 @@ impl App {
             })),
         };
         let rooms = RoomServer { hub: hub.clone(), public_url: public_url.clone(), http: sockets.http.addr };
-        let api = api::router(Arc::new(api)).merge(apprtc::api::router(rooms));
+        let api = api::router(Arc::new(api)).merge(apprtc::api::router(rooms)).layer(middleware::from_fn(held_body::count));
         let for_good = matches!(config.tls.source, CertificateSource::Acme(_));
         let https = certificates.clone().zip(https_port).map(|(certificates, port)| {
             let public_url = config.http.public_url.clone();
@@ -207,7 +214,7 @@ impl App {
         // Half of all is for others, whoever comes first.
         let of_address = u32::try_from(shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
         let doors = |router| Doors {
-            http: Http::new(router),
+            http: Http::new(router, ledger.clone()),
             relay: relay.entrance(),
             plain_turn: config.relay.tcp,
             tls: certificates.clone().map(Handshakes::new),

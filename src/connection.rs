@@ -6,31 +6,27 @@
 
 use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use serde::Serialize;
+use socketioxide::SendError;
 use socketioxide::extract::{AckSender, Event, SocketRef};
 use socketioxide::socket::DisconnectReason;
-use socketioxide::{SendError, SocketError};
 
+use crate::budget::{Budget, Limit};
 use crate::client::Client;
 use crate::driver::{Core, Driver};
-use crate::packet::Message;
+use crate::outgoing::Outgoing;
+use crate::packet::{Message, Weighed};
 use crate::size::EVENT_KIB;
 
 /// Names one client connection, for as long as it lives; given by its gateway.
 pub type ConnectionId = u64;
 
-/// Bytes a second, and at once, that a client may send: three events of the largest size, or fifteen of the largest descriptions.
-const SENT: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(512 << 10).unwrap(), NonZeroU32::new(4 << 20).unwrap());
-/// The same for what others send to one client. socketioxide counts what waits for a client in events, 4096 of them, and they may be
-/// of half a MiB each; a client that does not read gets 61 MiB until its pings time out, and not 2 GiB. One that answers pings and
-/// does not read can still be sent more.
-const RECEIVED: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(1 << 20).unwrap(), NonZeroU32::new(16 << 20).unwrap());
+/// What a client may send, and have sent by the server for it: three events of the largest size at once, or fifteen of the largest
+/// descriptions.
+const SENT: Limit = Limit { rate: 512 << 10, burst: 4 << 20 };
 /// What the smallest event costs of it.
 const EVENT_COST: usize = 100;
 /// Clients say one or two things in the instant between being told that they are connected and being in the table: so many, and of
@@ -38,8 +34,6 @@ const EVENT_COST: usize = 100;
 const EARLY: (usize, usize) = (16, 1 << 20);
 /// Bytes of what only few others may be sent at once.
 const LARGE: usize = 2 * EVENT_KIB * 1024;
-/// How often a client whose send buffer is full is tried to be disconnected.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// What is a gateway's own, behind the lock: its rooms and its table of clients.
 pub trait Flow: Core + Send + 'static {
@@ -137,7 +131,7 @@ impl<F: Flow> Connections<F> {
             while let Some(id) = sends.gone.pop() {
                 if let Some(socket) = flow.forget(id, false) {
                     tracing::debug!(from = %address(&socket), "disconnecting");
-                    tokio::spawn(disconnect(socket));
+                    disconnect(socket);
                 }
                 flow.drain(&mut sends);
             }
@@ -156,65 +150,75 @@ pub fn address(socket: &SocketRef) -> IpAddr {
     socket.req_parts().extensions.get::<Client>().map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.address)
 }
 
-/// Not under the lock, which the disconnect handler takes.
-pub async fn disconnect(socket: SocketRef) {
-    // A full send buffer has no room for that packet either.
-    while socket.clone().disconnect().is_err() {
-        tokio::time::sleep(RETRY).await;
-    }
+/// Ends a client's connection, in a task of its own: the disconnect handler takes the lock.
+pub fn disconnect(socket: SocketRef) {
+    tokio::spawn(async move {
+        // A full send buffer has no room for that packet either.
+        if socket.clone().disconnect().is_err()
+            && let Some(outgoing) = outgoing(&socket)
+        {
+            outgoing.account().close("too many events wait for it");
+        }
+    });
 }
 
-/// Bytes that a client may still send, and still be sent by others.
-pub struct Budgets {
-    sent: DefaultDirectRateLimiter,
-    received: DefaultDirectRateLimiter,
+fn outgoing(socket: &SocketRef) -> Option<&Outgoing> {
+    socket.req_parts().extensions.get()
 }
 
-impl Default for Budgets {
+/// Bytes that a client may still send, and have sent.
+pub struct Spending(Budget);
+
+impl Default for Spending {
     fn default() -> Self {
-        let limiter = |(rate, burst)| RateLimiter::direct(Quota::per_second(rate).allow_burst(burst));
-        Self { sent: limiter(SENT), received: limiter(RECEIVED) }
+        Self(Budget::new(SENT, Instant::now()))
     }
 }
 
-impl Budgets {
-    /// Counts an event of a client, of `bytes`, that goes to so many others; `false`: the client may not send so much now. One that
-    /// goes to very many costs all that there is.
-    pub fn send(&self, bytes: usize, copies: usize) -> bool {
-        // A large one would be more than anybody may send.
-        let is_large = bytes > LARGE && bytes.saturating_mul(copies) > SENT.1.get() as usize;
-        !is_large && take(&self.sent, bytes.saturating_mul(copies), SENT.1)
+impl Spending {
+    /// Pays for an event of `bytes` that goes to so many others.
+    ///
+    /// # Errors
+    /// The client may not send so much now: how long to wait.
+    pub fn pay(&mut self, bytes: usize, copies: usize) -> Result<usize, Duration> {
+        let (cost, most) = (bytes.max(EVENT_COST).saturating_mul(copies), SENT.burst as usize);
+        // One that goes to very many costs all that there is; a large one would be more than anybody may send.
+        let price = if bytes > LARGE { cost } else { cost.min(most) };
+        self.0.spend(price, Instant::now()).map(|()| cost)
     }
 
-    /// Counts what another client sends to this one; `false`: it is more than is kept for a client that perhaps does not read.
-    pub fn receive(&self, bytes: usize) -> bool {
-        take(&self.received, bytes, RECEIVED.1)
+    /// After the event: it has made the server send so many bytes, and so many are paid.
+    pub fn settle(&mut self, paid: usize, sent: usize) {
+        self.0.charge(sent.saturating_sub(paid), Instant::now());
     }
-}
-
-fn take(limiter: &DefaultDirectRateLimiter, bytes: usize, burst: NonZeroU32) -> bool {
-    let cost = u32::try_from(bytes.max(EVENT_COST)).ok().and_then(NonZeroU32::new).unwrap_or(burst);
-    matches!(limiter.check_n(cost.min(burst)), Ok(Ok(())))
 }
 
 /// Sends of one event; remembers who is to be disconnected after it.
 #[derive(Default)]
 pub struct Sends {
     pub gone: Vec<ConnectionId>,
+    bytes: usize,
 }
 
 impl Sends {
-    pub fn emit<T: Serialize>(&mut self, to: ConnectionId, socket: &SocketRef, event: &str, arguments: &T) {
-        self.note(to, socket.emit(event, arguments));
+    pub fn emit<T: Weighed>(&mut self, to: ConnectionId, socket: &SocketRef, event: &str, arguments: &T) {
+        self.send(to, socket, event.len() + arguments.weight(), || socket.emit(event, arguments));
     }
 
-    pub fn note(&mut self, to: ConnectionId, sent: Result<(), SendError>) {
-        match sent {
-            // Closed already: its disconnect handler is on its way.
-            Ok(()) | Err(SendError::Socket(SocketError::Closed)) => {}
-            // What is lost can't be repaired, a reconnect can.
-            Err(SendError::Socket(SocketError::InternalChannelFull)) => self.gone.push(to),
-            Err(SendError::Serialize(error)) => tracing::error!(%error, "an event could not be written"),
+    pub fn answer<T: Weighed>(&mut self, to: ConnectionId, socket: &SocketRef, ack: AckSender, arguments: &T) {
+        self.send(to, socket, arguments.weight(), || ack.send(arguments));
+    }
+
+    /// Bytes that were sent.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn send(&mut self, to: ConnectionId, socket: &SocketRef, bytes: usize, send: impl FnOnce() -> Result<(), SendError>) {
+        self.bytes += bytes;
+        let outgoing = outgoing(socket).expect("a session's first request is told where what waits for it is counted");
+        if !outgoing.emit(bytes, send) {
+            self.gone.push(to);
         }
     }
 }

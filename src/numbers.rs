@@ -14,6 +14,7 @@ use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
 use crate::socket_io::Traffic;
 use crate::socket_io::frames::Counts as Counted;
 use crate::tls::Certificates;
+use crate::waiting::Ledger;
 
 /// Of the certificate.
 #[must_use]
@@ -53,6 +54,21 @@ pub fn websockets(traffic: &Traffic) -> Vec<Family> {
         family("castway_websocket_incomplete_bytes", "Bytes of messages that are not complete yet", Kind::Gauge, |counts| {
             counts.incomplete
         }),
+    ]
+}
+
+/// What waits for clients that have not read it, or are away.
+#[must_use]
+pub fn waiting(ledger: &Ledger) -> Vec<Family> {
+    let (bytes, closed) = (ledger.bytes() as f64, ledger.closed() as f64);
+    vec![
+        Family::single("castway_waiting_bytes", "Bytes of events and answers that clients have not read", Kind::Gauge, bytes),
+        Family::single(
+            "castway_unread_clients",
+            "Clients that were disconnected, or lost what waited while they were away, since they had not read too many bytes",
+            Kind::Counter,
+            closed,
+        ),
     ]
 }
 

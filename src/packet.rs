@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,6 +45,54 @@ impl<A: Adapter> FromMessageParts<A> for Message {
             Packet::Bytes(_) => (Str::from(""), VecDeque::new()),
         };
         Ok(Self { json, attachments, acked: ack.is_some() })
+    }
+}
+
+/// The arguments of an event or of an ack, which know how much they are.
+pub trait Weighed: Serialize {
+    /// Bytes on the wire, about.
+    fn weight(&self) -> usize;
+}
+
+impl Weighed for Value {
+    fn weight(&self) -> usize {
+        let mut counter = Counter(0);
+        // Writing to it can't fail, and values have strings for keys.
+        serde_json::to_writer(&mut counter, self).ok();
+        counter.0
+    }
+}
+
+impl Weighed for String {
+    fn weight(&self) -> usize {
+        self.len() + "\"\"".len()
+    }
+}
+
+impl Weighed for Payload {
+    fn weight(&self) -> usize {
+        self.bytes()
+    }
+}
+
+/// An event without arguments: the parser takes an array for the list of them.
+impl Weighed for [(); 0] {
+    fn weight(&self) -> usize {
+        "[]".len()
+    }
+}
+
+/// Counts what is written to it.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -26,7 +26,7 @@ use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tower::ServiceExt as _;
 
-use super::hub::{Hub, Inbox, Next, Outbox};
+use super::hub::{Frame, Hub, Inbox, Next, Outbox};
 use super::message::{self, Command};
 use crate::limits::wait;
 use crate::size::MAX_WIRE_BYTES;
@@ -225,10 +225,14 @@ enum End {
 }
 
 async fn converse(mut socket: WebSocket, hub: &Hub, from: IpAddr) {
-    let (outbox, mut inbox) = Outbox::new();
+    let (outbox, mut inbox) = Outbox::new(hub.open_account(from));
     let mut client = Client { hub, from, outbox, registered: None };
     let budget = RateLimiter::direct(Quota::per_second(BUDGET.0).allow_burst(BUDGET.1));
     let end = listen(&mut socket, &mut client, &mut inbox, &budget).await;
+    if matches!(end, End::Stuck) {
+        // Nobody will read it, and it is not counted any more.
+        while inbox.next_now().is_some() {}
+    }
     if matches!(end, End::Close | End::Stuck) {
         timeout(LAST_WORDS, last_words(&mut socket, &mut client, &budget)).await.ok();
     }
@@ -244,9 +248,13 @@ async fn converse(mut socket: WebSocket, hub: &Hub, from: IpAddr) {
             Next::Send(frame) => Some(frame),
             Next::Close => None,
         });
-        let told: Vec<_> = told.chain(last).collect();
-        for frame in told {
-            socket.send(Message::Text(frame.into())).await?;
+        let told: Vec<_> = told.collect();
+        for Frame { text, waiting } in told {
+            socket.send(Message::Text(text.into())).await?;
+            drop(waiting);
+        }
+        if let Some(error) = last {
+            socket.send(Message::Text(error.into())).await?;
         }
         socket.send(Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }))).await?;
         // Closing at once what has unread bytes would take the last frames back.
@@ -290,10 +298,11 @@ async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inb
         };
         match next {
             Next::Close => return End::Close,
-            Next::Send(frame) => {
-                if !write(socket, Message::Text(frame.into()), &client.outbox).await {
+            Next::Send(Frame { text, waiting }) => {
+                if !write(socket, Message::Text(text.into()), &client.outbox).await {
                     return End::Stuck;
                 }
+                drop(waiting);
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::apprtc::api::{RoomServer, router};
 use crate::client::Scheme;
 use crate::config::{Config, Settings};
 use crate::pages;
+use crate::waiting::Ledger;
 
 /// First parts of routes, of pages and of files, and a name that is none.
 const NAMES: [&str; 30] = [
@@ -50,7 +51,7 @@ const POSTED: [&str; 3] = ["/join/c", "/v1alpha/iceconfig", "/v1alpha/turn"];
 
 fn hub() -> Hub {
     let settings = Settings { call_rate: Some("1000000".into()), ..Settings::default() };
-    Hub::new(&Config::read(&settings).unwrap().calls)
+    Hub::new(&Config::read(&settings).unwrap().calls, Ledger::default())
 }
 
 /// All routes of the main port; those of the REST API say that they are theirs.

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
@@ -19,10 +19,9 @@ use crate::driver::{Core, Driver};
 use crate::limits::concurrency::AddressCounter;
 use crate::limits::rate::AddressLimiter;
 use crate::quota::ByteQuota;
+use crate::waiting::{Account, Ledger, Waiting};
 
-/// Bytes that wait for a client at most; one that does not read so much is dropped.
-const OUTBOX: usize = 2 << 20;
-/// What a frame costs of it besides its text.
+/// What a frame costs besides its text, of what waits for a client.
 const FRAME_COST: usize = 64;
 
 /// Messages, leaves and DELETEs over HTTP that an address may send for each join: a caller sends an offer and some forty candidates,
@@ -45,6 +44,7 @@ struct Inner {
     /// Open WebSockets of an address.
     sockets: AddressCounter,
     tally: Tally,
+    ledger: Ledger,
     start: Instant,
 }
 
@@ -77,13 +77,15 @@ pub struct Census {
 }
 
 impl Hub {
-    pub fn new(config: &CallsConfig) -> Self {
+    /// What waits for clients is counted in `ledger`.
+    pub fn new(config: &CallsConfig, ledger: Ledger) -> Self {
         Self(Arc::new(Inner {
             rooms: Driver::new(Rooms::new(config.max_rooms, ByteQuota::new(WAITING_BYTES), rand::random())),
             joins: AddressLimiter::per_minute(config.joins),
             signals: AddressLimiter::per_minute(config.joins.saturating_mul(SIGNALS_PER_JOIN)),
             sockets: AddressCounter::new(config.sockets),
             tally: Tally::default(),
+            ledger,
             start: Instant::now(),
         }))
     }
@@ -184,6 +186,11 @@ impl Hub {
         admitted
     }
 
+    /// An account for what waits for one client.
+    pub(super) fn open_account(&self, from: IpAddr) -> Account {
+        self.0.ledger.open(Some(from))
+    }
+
     pub(super) fn sockets(&self) -> &AddressCounter {
         &self.0.sockets
     }
@@ -212,24 +219,27 @@ pub struct Outbox(Arc<Outgoing>);
 #[derive(Debug)]
 struct Outgoing {
     frames: mpsc::UnboundedSender<Next>,
-    /// Bytes that wait.
-    waiting: AtomicUsize,
-    overflow: Notify,
+    account: Account,
+    overflow: Arc<Notify>,
 }
 
 /// What a socket is to do next.
 #[derive(Debug)]
 pub(super) enum Next {
-    Send(String),
+    Send(Frame),
     Close,
+}
+
+/// A frame on its way; it counts as waiting until this is dropped.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) text: String,
+    pub(super) waiting: Waiting,
 }
 
 /// The socket's end of an outbox.
 #[derive(Debug)]
-pub(super) struct Inbox {
-    frames: mpsc::UnboundedReceiver<Next>,
-    outbox: Outbox,
-}
+pub(super) struct Inbox(mpsc::UnboundedReceiver<Next>);
 
 /// Two clones are the same socket.
 impl PartialEq for Outbox {
@@ -239,20 +249,19 @@ impl PartialEq for Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new() -> (Self, Inbox) {
+    /// What waits is in `account`.
+    pub(super) fn new(account: Account) -> (Self, Inbox) {
         let (sender, frames) = mpsc::unbounded_channel();
-        let outgoing = Outgoing { frames: sender, waiting: AtomicUsize::new(0), overflow: Notify::new() };
-        let outbox = Self(Arc::new(outgoing));
-        (outbox.clone(), Inbox { frames, outbox })
+        let overflow = Arc::<Notify>::default();
+        let notified = Arc::clone(&overflow);
+        account.on_close(move || notified.notify_one());
+        (Self(Arc::new(Outgoing { frames: sender, account, overflow })), Inbox(frames))
     }
 
-    pub(super) fn send(&self, frame: String) {
-        let cost = frame.len() + FRAME_COST;
-        if self.0.waiting.fetch_add(cost, Ordering::Relaxed) + cost > OUTBOX {
-            self.0.overflow.notify_one();
-        } else {
+    pub(super) fn send(&self, text: String) {
+        if let Some(waiting) = self.0.account.add(text.len() + FRAME_COST) {
             // A socket that is gone says so by its drop.
-            self.0.frames.send(Next::Send(frame)).ok();
+            self.0.frames.send(Next::Send(Frame { text, waiting })).ok();
         }
     }
 
@@ -269,44 +278,36 @@ impl Outbox {
 impl Inbox {
     /// Safe to cancel.
     pub(super) async fn next(&mut self) -> Next {
-        let next = self.frames.recv().await.unwrap_or(Next::Close);
-        self.took(&next);
-        next
+        self.0.recv().await.unwrap_or(Next::Close)
     }
 
     /// What waits already.
     pub(super) fn next_now(&mut self) -> Option<Next> {
-        let next = self.frames.try_recv().ok()?;
-        self.took(&next);
-        Some(next)
-    }
-
-    fn took(&self, next: &Next) {
-        if let Next::Send(frame) = next {
-            self.outbox.0.waiting.fetch_sub(frame.len() + FRAME_COST, Ordering::Relaxed);
-        }
+        self.0.try_recv().ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting::MAX_BYTES;
 
     #[tokio::test]
     async fn a_client_that_does_not_read_is_told_to_go_and_nobody_waits() {
-        let (outbox, mut inbox) = Outbox::new();
+        let (outbox, mut inbox) = Outbox::new(Ledger::default().open(None));
         for _ in 0..40 {
             outbox.send("x".repeat(64 * 1024));
         }
         tokio::time::timeout(Duration::from_secs(5), outbox.overflow()).await.expect("it overflowed");
         let taken = std::iter::from_fn(|| inbox.next_now()).count();
-        assert_eq!(taken, OUTBOX / (64 * 1024 + FRAME_COST), "no more than the bound was kept");
+        assert_eq!(taken, MAX_BYTES / (64 * 1024 + FRAME_COST), "no more than the bound was kept");
     }
 
     #[tokio::test]
     async fn a_fault_in_the_middle_of_an_event_empties_the_rooms_and_closes_their_sockets() {
-        let hub = Hub::new(&crate::config::Config::read(&crate::config::Settings::default()).unwrap().calls);
-        let (outbox, mut inbox) = Outbox::new();
+        let ledger = Ledger::default();
+        let hub = Hub::new(&crate::config::Config::read(&crate::config::Settings::default()).unwrap().calls, ledger.clone());
+        let (outbox, mut inbox) = Outbox::new(ledger.open(None));
         let by = |now| By { from: std::net::Ipv4Addr::LOCALHOST.into(), now };
         hub.with(|rooms, now| rooms.handle_register("room", "client", &outbox, by(now))).unwrap();
         let fault = std::panic::AssertUnwindSafe(|| hub.with(|_, _| panic!("half way")));
@@ -318,7 +319,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_read_makes_room() {
-        let (outbox, mut inbox) = Outbox::new();
+        let (outbox, mut inbox) = Outbox::new(Ledger::default().open(None));
         for _ in 0..200 {
             outbox.send("x".repeat(64 * 1024));
             assert!(matches!(inbox.next().await, Next::Send(_)));

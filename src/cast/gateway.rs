@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -15,9 +15,9 @@ use super::event::{self, Content, Entry, Failure, JoinRequest, OpenRequest, Requ
 use super::room::{ConnectionId, Dialect, Join, Notice, Open, Opened, Output, Refusal, Rooms, Seated, Signal};
 use crate::client;
 use crate::clock::WallClock;
-use crate::connection::{self, Budgets, Connections, Flow, Heard, Sends};
+use crate::connection::{self, Connections, Flow, Heard, Sends, Spending};
 use crate::driver::Core;
-use crate::packet::Payload;
+use crate::packet::{Payload, Weighed};
 
 /// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
 pub const RTC: &str = "/rtc";
@@ -61,7 +61,7 @@ struct State {
 struct Client {
     id: ConnectionId,
     socket: SocketRef,
-    budgets: Budgets,
+    spending: Spending,
     from: IpAddr,
     /// The host name that the client reached us by.
     host: Option<String>,
@@ -124,8 +124,8 @@ impl Gateway {
                 sends.emit(id, &socket, "VERIFY", &NO_ARGUMENTS);
             }
             let from = connection::address(&socket);
-            let (budgets, waiting) = (Budgets::default(), Vec::new());
-            state.clients.insert(id, Client { id, socket, budgets, from, host, verified: false, tv: None, waiting });
+            let (spending, waiting) = (Spending::default(), Vec::new());
+            state.clients.insert(id, Client { id, socket, spending, from, host, verified: false, tv: None, waiting });
         });
     }
 
@@ -171,7 +171,7 @@ impl Core for State {
         self.rooms = (self.empty)(self.rooms.clock());
         for (id, client) in clients {
             self.issuer.end(&username(id));
-            tokio::spawn(connection::disconnect(client.socket));
+            connection::disconnect(client.socket);
         }
     }
 }
@@ -180,40 +180,13 @@ impl Flow for State {
     type Request = Asked;
 
     fn hear(&mut self, id: ConnectionId, heard: Heard<Asked>, sends: &mut Sends) {
-        let Heard { request: Asked { event, request }, size, ack } = heard;
+        let before = sends.bytes();
         let Some(client) = self.clients.get_mut(&id) else { return };
-        let now = |()| Answer::Now(json!({"ok": true}));
-        let result = match request {
-            _ if !client.budgets.send(size, 1) => Err(Failure::over_budget()),
-            None => Err(Failure::unknown_event()),
-            Some(Err(failure)) => Err(failure),
-            Some(Ok(Request::Config)) => self.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
-                let config = client.pooled(&*self.issuer);
-                sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
-                now(())
-            }),
-            Some(Ok(Request::Verify)) => {
-                client.verified = true;
-                sends.emit(client.id, &client.socket, "VERIFY_RESPONCE", &json!({"code": 200}));
-                Ok(now(()))
-            }
-            Some(Ok(Request::Open(request))) => self.open(id, &request, sends),
-            Some(Ok(Request::Join(request))) => self.join(id, &request, sends).map(Answer::Now),
-            Some(Ok(Request::Signal(signal))) => self.signal(id, signal).map(now),
-            Some(Ok(Request::NewCode)) => self.new_code(id).map(Answer::Now),
-            Some(Ok(Request::Leave)) => {
-                client.waiting.clear();
-                self.rooms.handle_leave(id, Instant::now()).map(now).map_err(Failure::from)
-            }
-        };
-        match result {
-            Ok(Answer::Now(answer)) => acknowledge(id, ack, &answer, sends),
-            Ok(Answer::Later { entry, had_token }) => {
-                let Some(client) = self.clients.get_mut(&id) else { return };
-                client.waiting.retain(|waiting| waiting.entry != entry);
-                client.waiting.push(Waiting { entry, had_token, ack });
-            }
-            Err(failure) => self.refuse(id, &event, ack, &failure, sends),
+        let paid = client.spending.pay(heard.size, 1);
+        self.answer(id, heard, paid.err(), sends);
+        self.drain(sends);
+        if let (Some(client), Ok(paid)) = (self.clients.get_mut(&id), paid) {
+            client.spending.settle(paid, sends.bytes() - before);
         }
     }
 
@@ -258,6 +231,45 @@ impl Flow for State {
 }
 
 impl State {
+    /// Does what a client asks for, and answers. `wait`: it has said too much.
+    fn answer(&mut self, id: ConnectionId, heard: Heard<Asked>, wait: Option<Duration>, sends: &mut Sends) {
+        let Heard { request: Asked { event, request }, ack, .. } = heard;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let now = |()| Answer::Now(json!({"ok": true}));
+        let result = match request {
+            _ if wait.is_some() => Err(Failure::over_budget(wait.unwrap_or_default())),
+            None => Err(Failure::unknown_event()),
+            Some(Err(failure)) => Err(failure),
+            Some(Ok(Request::Config)) => self.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
+                let config = client.pooled(&*self.issuer);
+                sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
+                now(())
+            }),
+            Some(Ok(Request::Verify)) => {
+                client.verified = true;
+                sends.emit(client.id, &client.socket, "VERIFY_RESPONCE", &json!({"code": 200}));
+                Ok(now(()))
+            }
+            Some(Ok(Request::Open(request))) => self.open(id, &request, sends),
+            Some(Ok(Request::Join(request))) => self.join(id, &request, sends).map(Answer::Now),
+            Some(Ok(Request::Signal(signal))) => self.signal(id, signal).map(now),
+            Some(Ok(Request::NewCode)) => self.new_code(id).map(Answer::Now),
+            Some(Ok(Request::Leave)) => {
+                client.waiting.clear();
+                self.rooms.handle_leave(id, Instant::now()).map(now).map_err(Failure::from)
+            }
+        };
+        match result {
+            Ok(Answer::Now(answer)) => self.acknowledge(id, ack, &answer, sends),
+            Ok(Answer::Later { entry, had_token }) => {
+                let Some(client) = self.clients.get_mut(&id) else { return };
+                client.waiting.retain(|waiting| waiting.entry != entry);
+                client.waiting.push(Waiting { entry, had_token, ack });
+            }
+            Err(failure) => self.refuse(id, &event, ack, &failure, sends),
+        }
+    }
+
     fn open(&mut self, id: ConnectionId, request: &OpenRequest, sends: &mut Sends) -> Result<Answer, Failure> {
         let client = self.clients.get_mut(&id).expect("the caller looked it up");
         let (entry, token, code) = (request.entry, request.token.as_deref(), request.code.as_deref());
@@ -296,7 +308,7 @@ impl State {
             match result {
                 Ok(seated) => {
                     self.welcome_tv(&self.clients[&id], sends, entry, had_token, seated);
-                    acknowledge(id, ack, &accepted(seated), sends);
+                    self.acknowledge(id, ack, &accepted(seated), sends);
                 }
                 Err(refusal) => self.refuse(id, entry.name(), ack, &Failure::from(*refusal), sends),
             }
@@ -329,7 +341,13 @@ impl State {
             // As dialect B has it: a TV that is refused is told and disconnected.
             sends.gone.push(id);
         }
-        acknowledge(id, ack, &json!({"ok": false, "error": failure}), sends);
+        self.acknowledge(id, ack, &json!({"ok": false, "error": failure}), sends);
+    }
+
+    fn acknowledge(&self, id: ConnectionId, ack: Option<AckSender>, answer: &Value, sends: &mut Sends) {
+        if let (Some(client), Some(ack)) = (self.clients.get(&id), ack) {
+            sends.answer(id, &client.socket, ack, answer);
+        }
     }
 
     /// Counts like opening a TV, which gives a new code as well.
@@ -360,10 +378,6 @@ impl State {
 
     fn signal(&mut self, id: ConnectionId, signal: Signal<Content>) -> Result<(), Failure> {
         let bytes = signal.payload().bytes();
-        let receiver = self.rooms.other_side(id).and_then(|to| self.clients.get(&to));
-        if receiver.is_some_and(|receiver| !receiver.budgets.receive(bytes)) {
-            return Err(Failure::receiver_over_budget());
-        }
         Ok(self.rooms.handle_signal(id, signal, bytes)?)
     }
 
@@ -406,12 +420,6 @@ fn username(id: ConnectionId) -> String {
 /// An event without arguments: the parser takes an array for the list of them.
 const NO_ARGUMENTS: [(); 0] = [];
 
-fn acknowledge(id: ConnectionId, ack: Option<AckSender>, answer: &Value, sends: &mut Sends) {
-    if let Some(ack) = ack {
-        sends.note(id, ack.send(answer));
-    }
-}
-
 fn accepted(seated: &Seated) -> Value {
     json!({"ok": true, "code": seated.code.as_str(), "resumeToken": seated.resume_token, "resumed": seated.resumed})
 }
@@ -420,6 +428,12 @@ fn accepted(seated: &Seated) -> Value {
 struct Wrapped<'a> {
     key: &'static str,
     payload: &'a Payload,
+}
+
+impl Weighed for Wrapped<'_> {
+    fn weight(&self) -> usize {
+        self.key.len() + self.payload.weight()
+    }
 }
 
 impl Serialize for Wrapped<'_> {

@@ -22,6 +22,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 use tower::ServiceExt as _;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -29,6 +30,7 @@ pub use lost_upgrade::{LostUpgrades, refuse as refuse_lost_upgrades};
 pub use redirect::{Redirect, redirect};
 
 use crate::client::Scheme;
+use crate::waiting::{Account, Ledger};
 
 /// For the head of a request, from the moment it may begin.
 const HEAD: Duration = Duration::from_secs(10);
@@ -61,12 +63,14 @@ pub struct Http {
     http1: Builder<TokioExecutor>,
     http2: Builder<TokioExecutor>,
     router: Router,
+    ledger: Ledger,
     connections: Mutex<GracefulShutdown>,
 }
 
 impl Http {
     #[must_use]
-    pub fn new(router: Router) -> Self {
+    /// `ledger`: what waits for clients; connections have their accounts there.
+    pub fn new(router: Router, ledger: Ledger) -> Self {
         let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
         http1.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
         let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
@@ -74,16 +78,19 @@ impl Http {
         // What is served is what it says it is, whatever a browser would guess.
         let nosniff = HeaderValue::from_static("nosniff");
         let router = router.layer(SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, nosniff));
-        Self { http1, http2, router, connections: Mutex::default() }
+        Self { http1, http2, router, ledger, connections: Mutex::default() }
     }
 
     /// Serves a connection in a task of its own.
     pub fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, version: Version, arrival: Arrival) {
         let begun = Arc::new(AtomicBool::new(version == Version::Http1));
         let seen = Arc::clone(&begun);
+        let (account, unread) = (self.ledger.open(Some(arrival.client.ip())), Arc::<Notify>::default());
+        let closed = Arc::clone(&unread);
+        account.on_close(move || closed.notify_one());
         let service = self.router.clone().map_request(move |request: Request<Incoming>| {
             seen.store(true, Ordering::Relaxed);
-            told(request, arrival)
+            told(request, arrival, account.clone())
         });
         let builder = match version {
             Version::Http1 => &self.http1,
@@ -101,8 +108,12 @@ impl Http {
                     if !begun.load(Ordering::Relaxed) {
                         return;
                     }
-                    connection.await
+                    tokio::select! {
+                        ended = &mut connection => ended,
+                        () = unread.notified() => return,
+                    }
                 }
+                () = unread.notified() => return,
             };
             if let Err(error) = ended {
                 tracing::trace!(client = %arrival.client, %error, "connection ended");
@@ -117,8 +128,9 @@ impl Http {
     }
 }
 
-fn told(mut request: Request<Incoming>, arrival: Arrival) -> Request<Incoming> {
+fn told(mut request: Request<Incoming>, arrival: Arrival, account: Account) -> Request<Incoming> {
     let extensions = request.extensions_mut();
+    extensions.insert(account);
     extensions.insert(ConnectInfo(arrival.client));
     extensions.insert(if arrival.tls { Scheme::Https } else { Scheme::Http });
     extensions.insert(arrival);

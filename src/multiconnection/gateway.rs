@@ -15,8 +15,8 @@ use socketioxide::extract::SocketRef;
 use tokio::sync::Semaphore;
 
 use super::event::{self, AdminRequest, Arguments, Handshake, Json, Request, ack};
-use super::room::{ConnectionId, Counts, Hello, MAX_LISTED, Output, Rooms};
-use crate::connection::{self, Budgets, Connections, Flow, Heard, Sends};
+use super::room::{ConnectionId, Counts, Hello, Output, Rooms};
+use crate::connection::{self, Connections, Flow, Heard, Sends, Spending};
 use crate::driver::Core;
 use crate::limits::guesses::Guesses;
 use crate::secret::Secret;
@@ -47,7 +47,7 @@ struct State {
 
 struct Client {
     socket: SocketRef,
-    budgets: Budgets,
+    spending: Spending,
 }
 
 /// What a client connects as.
@@ -120,9 +120,9 @@ impl Gateway {
                 }
             };
             if welcome {
-                state.clients.insert(id, Client { socket, budgets: Budgets::default() });
+                state.clients.insert(id, Client { socket, spending: Spending::default() });
             } else {
-                tokio::spawn(connection::disconnect(socket));
+                connection::disconnect(socket);
             }
         });
     }
@@ -165,7 +165,7 @@ impl Core for State {
         let clients = std::mem::take(&mut self.clients);
         self.rooms = (self.empty)();
         for client in clients.into_values() {
-            tokio::spawn(connection::disconnect(client.socket));
+            connection::disconnect(client.socket);
         }
     }
 }
@@ -175,16 +175,22 @@ impl Flow for State {
 
     fn hear(&mut self, id: ConnectionId, heard: Heard<Self::Request>, sends: &mut Sends) {
         let Heard { request, size, ack } = heard;
-        let Some(client) = self.clients.get(&id) else { return };
+        let before = sends.bytes();
+        let Some(client) = self.clients.get_mut(&id) else { return };
         let copies = request.as_ref().map_or(1, |request| copies(&self.rooms, id, request));
-        let answer = if client.budgets.send(size, copies) {
+        let paid = client.spending.pay(size, copies);
+        let answer = if paid.is_ok() {
             request.map_or_else(Some, |request| perform(&mut self.rooms, id, request, Instant::now()))
         } else {
             self.limited += 1;
             Some(event::too_many())
         };
         if let (Some(ack), Some(answer)) = (ack, answer) {
-            sends.note(id, ack.send(&answer));
+            sends.answer(id, &client.socket, ack, &answer);
+        }
+        self.drain(sends);
+        if let (Some(client), Ok(paid)) = (self.clients.get_mut(&id), paid) {
+            client.spending.settle(paid, sends.bytes() - before);
         }
     }
 
@@ -193,11 +199,6 @@ impl Flow for State {
             match output {
                 Output::Send { to, event } => {
                     let Some(client) = self.clients.get(&to) else { continue };
-                    // What is the server's own is small, and is never left out.
-                    if event.bytes() > 0 && !client.budgets.receive(event.bytes()) {
-                        self.limited += 1;
-                        continue;
-                    }
                     let (name, arguments) = event::write(event);
                     sends.emit(to, &client.socket, &name, &arguments);
                 }
@@ -216,16 +217,17 @@ impl Flow for State {
     }
 }
 
-/// How many copies of a request there will be, so that it costs its sender as much.
+/// How many copies of a request there will be at most, so that it costs its sender as much before it is done. What it comes to besides
+/// is charged afterwards.
 fn copies(rooms: &Rooms<Json>, id: ConnectionId, request: &Request) -> usize {
-    let to_room = matches!(request, Request::UpdateExtra(_) | Request::Custom { .. })
-        || matches!(request, Request::Message(message) if message.participation);
+    let to_peers = matches!(request, Request::UpdateExtra(_));
+    let to_room =
+        matches!(request, Request::Custom { .. }) || matches!(request, Request::Message(message) if message.participation);
     let to_broadcast = matches!(request, Request::BroadcastMessage(_) | Request::JoinBroadcast { .. });
-    let of_rooms = matches!(request, Request::PublicRooms(_));
-    match (to_room, to_broadcast, of_rooms) {
-        (true, _, _) => rooms.audience(id),
-        (_, true, _) => rooms.broadcast_audience(id),
-        (_, _, true) => rooms.counts().rooms.clamp(1, MAX_LISTED),
+    match (to_peers, to_room, to_broadcast) {
+        (true, _, _) => rooms.acquaintances(id),
+        (_, true, _) => rooms.audience(id),
+        (_, _, true) => rooms.broadcast_audience(id),
         (false, false, false) => 1,
     }
 }

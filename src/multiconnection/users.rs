@@ -11,9 +11,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::room::{ConnectionId, Event, Hello, MAX_PARTICIPANTS, Proof, RoomId, UserId, Whereabouts};
+use super::room::{ConnectionId, Event, Hello, MAX_PARTICIPANTS, Opaque, Proof, RoomId, UserId, Whereabouts};
 use crate::limits::shares::Shares;
-use crate::quota::{ByteQuota, Held};
+use crate::waiting::{Account, Kept, Ledger};
 
 /// Names a user whatever its id is; never given twice.
 pub(super) type UserKey = u64;
@@ -46,11 +46,13 @@ pub(super) struct User<J> {
     pub(super) due: Option<Instant>,
     /// It has come back and sent nobody a message since then: its page may have been loaded anew.
     pub(super) came_back: bool,
-    waiting: VecDeque<(Event<J>, Held)>,
+    waiting: VecDeque<Kept<Event<J>>>,
     waiting_bytes: usize,
+    /// What waits, among what waits on the whole server; `None`: nothing has waited yet.
+    account: Option<Account>,
 }
 
-impl<J> User<J> {
+impl<J: Opaque> User<J> {
     /// `id` and `proof` are those of the handshake where they are its own.
     pub(super) fn new(id: UserId, connection: ConnectionId, proof: Option<Proof>, hello: Hello<J>) -> Self {
         Self {
@@ -72,28 +74,34 @@ impl<J> User<J> {
             came_back: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            account: None,
         }
     }
 
-    /// Keeps an event of `bytes` for when the user is back; beyond the user's bounds and those of `all` it is lost.
-    pub(super) fn keep(&mut self, event: Event<J>, bytes: usize, all: &ByteQuota) {
+    /// Keeps an event of `bytes` for when the user is back; beyond the user's bounds it is lost, and so is all that waits where the
+    /// server holds too much and this user has most.
+    pub(super) fn keep(&mut self, event: Event<J>, bytes: usize, ledger: &Ledger) {
+        if self.account.as_ref().is_some_and(Account::is_closed) {
+            (self.account, self.waiting_bytes) = (None, 0);
+            self.waiting.clear();
+        }
         if self.waiting.len() >= WAITING.0 || self.waiting_bytes + bytes > WAITING.1 {
             return;
         }
-        if let Some(held) = all.take(bytes) {
+        if let Some(kept) = self.account.get_or_insert_with(|| ledger.open(None)).keep(event, bytes) {
             self.waiting_bytes += bytes;
-            self.waiting.push_back((event, held));
+            self.waiting.push_back(kept);
         }
     }
 
     /// Somebody else owns the room that this user was to hear is its own.
     pub(super) fn forget_owning(&mut self, id: &str) {
-        self.waiting.retain(|(event, _)| !matches!(event, Event::Owner(room) if **room == *id));
+        self.waiting.retain(|event| !event.is(|event| matches!(event, Event::Owner(room) if **room == *id)));
     }
 
     pub(super) fn take_waiting(&mut self) -> impl Iterator<Item = Event<J>> + use<J> {
         self.waiting_bytes = 0;
-        std::mem::take(&mut self.waiting).into_iter().map(|(event, _)| event)
+        std::mem::take(&mut self.waiting).into_iter().filter_map(Kept::take)
     }
 }
 

@@ -16,10 +16,12 @@ use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 use super::probe::{self, Probes};
 use super::session::{Asked, EndedOnDrop, Engine};
 use super::stream::{Filtered, Traffic};
+use crate::outgoing::Outgoing;
 
 type Stream = Filtered<TokioIo<Upgraded>>;
 
-/// Answers a request for a WebSocket, whose protocol and session id can be read. `lean` is what the session keeps of it.
+/// Answers a request for a WebSocket, whose protocol and session id can be read. `lean` is what the session keeps of it, `outgoing` is
+/// what waits for the session.
 pub(super) async fn answer(
     engine: Engine,
     traffic: Arc<Traffic>,
@@ -27,6 +29,7 @@ pub(super) async fn answer(
     asked: Asked,
     mut request: Request,
     lean: Request<()>,
+    outgoing: Outgoing,
 ) -> Response {
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let (Some(upgrade), Some(key)) = (upgrade, request.headers().get(header::SEC_WEBSOCKET_KEY)) else {
@@ -54,7 +57,7 @@ pub(super) async fn answer(
     let moved = session.map(|session| (probes.begin(session.sid()), session));
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
-        let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic);
+        let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic, outgoing);
         if let Some((probe, session)) = moved {
             // Some proxies pass the 101 on and nothing else. Until the client has probed its WebSocket the session goes on by polling,
             // and engineioxide would stop that at once. Boxed, since this task lives as long as the WebSocket.

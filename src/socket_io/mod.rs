@@ -4,12 +4,14 @@
 //! polling transport in `prepare`, the bytes of WebSockets in `stream`.
 
 mod answers;
+mod departures;
 pub mod engine_io_3;
 pub mod frames;
 mod handshake;
 pub mod jsonp;
 mod packets;
 pub mod payload;
+mod polls;
 mod probe;
 mod session;
 mod stream;
@@ -20,7 +22,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware::{self, Next, map_response};
 use axum::response::{IntoResponse as _, Response};
 use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
@@ -29,19 +31,23 @@ use tower::Layer as _;
 pub use self::stream::Traffic;
 
 use self::packets::Packets;
+use self::polls::Polls;
 use self::probe::Probes;
 use self::session::{Asked, EndedOnDrop, Engine};
 use crate::client::Client;
+use crate::outgoing::Outgoing;
 use crate::size::MAX_WIRE_BYTES;
+use crate::waiting::Ledger;
 
 /// Takes the requests for Socket.IO.
 pub struct Server {
     layer: SocketIoLayer,
     traffic: Arc<Traffic>,
+    ledger: Ledger,
 }
 
-/// The Socket.IO server, and the handle that namespaces are put on.
-pub fn server() -> (Server, SocketIo) {
+/// The Socket.IO server, and the handle that namespaces are put on. What waits for its clients is in `ledger`.
+pub fn server(ledger: Ledger) -> (Server, SocketIo) {
     let (layer, io) = SocketIo::builder()
         .max_payload(MAX_WIRE_BYTES as u64)
         .ws_max_message_size(MAX_WIRE_BYTES)
@@ -50,7 +56,7 @@ pub fn server() -> (Server, SocketIo) {
         .max_buffer_size(4096)
         .ws_read_buffer_size(1024)
         .build_layer();
-    (Server { layer, traffic: Arc::default() }, io)
+    (Server { layer, traffic: Arc::default(), ledger }, io)
 }
 
 impl Server {
@@ -63,13 +69,15 @@ impl Server {
     /// methods, one of its own.
     pub fn in_front_of(self, rest: Router) -> Router {
         let engine = self.layer.layer(rest);
-        let prepare = middleware::from_fn_with_state((engine.clone(), self.traffic, Probes::default()), prepare);
+        let polls = Polls::new(self.ledger);
+        let prepare = middleware::from_fn_with_state((engine.clone(), self.traffic, Probes::default(), polls), prepare);
         let refuse_strangers = middleware::from_fn_with_state(engine.clone(), refuse_strangers);
         Router::new()
             .fallback_service(engine)
             .layer(prepare)
             .layer(middleware::from_fn(jsonp::translate))
             .layer(refuse_strangers)
+            .layer(map_response(polls::hold))
             .layer(middleware::from_fn(answers::correct))
     }
 }
@@ -102,19 +110,21 @@ async fn refuse_strangers(State(mut engine): State<Engine>, mut request: Request
 
 /// Middleware ahead of Socket.IO; other requests pass through.
 async fn prepare(
-    State((engine, traffic, probes)): State<(Engine, Arc<Traffic>, Probes)>,
+    State((engine, traffic, probes, polls)): State<(Engine, Arc<Traffic>, Probes, Polls)>,
     request: Request,
     next: Next,
 ) -> Response {
     let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
     if asked.websocket && request.method() == Method::GET && !matches!(asked.sid, Some(Err(()))) {
-        let lean = lean(&request);
-        return handshake::answer(engine, traffic, &probes, asked, request, lean).await;
+        let (lean, outgoing) = (lean(&request), polls.outgoing(asked, &request));
+        let lean = with_outgoing(lean, &outgoing);
+        return handshake::answer(engine, traffic, &probes, asked, request, lean, outgoing).await;
     }
     let post = request.method() == Method::POST;
     // As in engine.io, a poll, or a POST, whose connection ends before it is answered ends the session.
     let aborted = EndedOnDrop::new(asked.session(&engine));
-    let (head, body) = (lean(&request), request.into_body());
+    let outgoing = polls.outgoing(asked, &request);
+    let (head, body) = (with_outgoing(lean(&request), &outgoing), request.into_body());
     let request = match post && asked.is_engine_io_3() {
         true => match without_namespace_queries(head, body).await {
             Ok(request) => request,
@@ -131,7 +141,11 @@ async fn prepare(
         Some(_) | None => next.run(request).await,
     };
     aborted.keep();
-    if post || !asked.is_engine_io_3() { response } else { for_old_client(response).await }
+    if post {
+        return response;
+    }
+    let response = polls.note(asked, &engine, outgoing, response).await;
+    if asked.is_engine_io_3() { for_old_client(response).await } else { response }
 }
 
 /// The answer to a poll for which there is nothing, as engineioxide's.
@@ -172,6 +186,12 @@ fn is_binary(headers: &HeaderMap) -> bool {
 /// What Engine.IO and the gateway look at.
 const KEPT: [HeaderName; 6] =
     [header::HOST, header::ORIGIN, header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::USER_AGENT];
+
+/// The gateways emit by what the first request of a session has of this.
+fn with_outgoing(mut lean: Request<()>, outgoing: &Outgoing) -> Request<()> {
+    lean.extensions_mut().insert(outgoing.clone());
+    lean
+}
 
 /// A Socket.IO session keeps the parts of its first request as long as it lives, and they pin the 16 KiB that the
 /// connection was reading into. A fresh request with copies of what matters lets that go: 19 KiB an idle client, not 29.

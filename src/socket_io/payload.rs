@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+use super::departures::attachments;
 use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 use super::frames::Rule;
 
@@ -13,6 +14,9 @@ use super::frames::Rule;
 const MAX_DIGITS: usize = 8;
 /// The type of packets that carry messages, as a character and as a byte.
 const MESSAGE: (u8, u8) = (b'4', 4);
+
+/// What is between the packets of Engine.IO 4.
+const SEPARATOR: u8 = 0x1E;
 
 /// Another packet in the place of one.
 enum Changed {
@@ -43,6 +47,22 @@ pub fn to_client(payload: &[u8], binary: bool) -> Option<Vec<u8>> {
             .or_else(|| typed_bytes(packet, binary))
             .or_else(|| if binary { None } else { as_ascii(packet) })
     })
+}
+
+/// How many events and acks of Socket.IO there are in a payload that goes to a client; `old`: of Engine.IO 3.
+pub(super) fn events(payload: &[u8], old: bool, binary: bool) -> usize {
+    let is_event = |packet: &&[u8]| attachments(packet).is_some();
+    if !old {
+        return payload.split(|byte| *byte == SEPARATOR).filter(is_event).count();
+    }
+    let mut rest = payload;
+    let next = || {
+        let (packet, after) = if binary { next_of_binary(rest)? } else { next_of_text(rest)? };
+        let is_text = !binary || rest[0] == 0;
+        rest = after;
+        Some(if is_text { packet } else { &[] })
+    };
+    std::iter::from_fn(next).filter(is_event).count()
 }
 
 fn by_rule(rule: &Rule, packet: &[u8]) -> Option<Changed> {
@@ -208,6 +228,18 @@ mod tests {
         let given = [framed(0, b"451-[]"), framed(0, b"bdj0w"), framed(0, b"bdj0")].concat();
         let expected = [framed(0, b"451-[]"), framed(1, b"\x04v=0"), framed(0, b"bdj0")].concat();
         assert_eq!(to_client(&given, true), Some(expected));
+    }
+
+    #[test]
+    fn events_and_acks_are_counted_in_payloads_of_every_kind() {
+        let packets: [&[u8]; 6] = [b"40{}", b"42[\"\xC3\xA9\"]", b"451-[]", b"bdj0w", b"43/rtc,1[]", b"2"];
+        assert_eq!(events(&packets.join(&SEPARATOR), false, false), 3);
+        let mut text = Vec::new();
+        packets.iter().for_each(|packet| put(&mut text, None, packet));
+        assert_eq!(events(&text, true, false), 3);
+        let binary = [framed(0, b"42[]"), framed(1, b"\x0442"), framed(0, b"461-[]"), framed(1, b"42")].concat();
+        assert_eq!(events(&binary, true, true), 2);
+        assert_eq!(events(b"", false, false) + events(b"", true, false) + events(b"x", true, true), 0);
     }
 
     #[test]

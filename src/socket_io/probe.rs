@@ -219,7 +219,9 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, duplex};
 
     use super::*;
+    use crate::outgoing::Outgoing;
     use crate::socket_io::engine_io_3::{FROM_CLIENT, TO_CLIENT};
+    use crate::waiting::Ledger;
 
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let key = [0x11, 0x92, 0x33, 0xF4];
@@ -236,7 +238,7 @@ mod tests {
     async fn said(sent: &[u8], piece: usize, old: bool) -> (Vec<u8>, Option<Vec<u8>>) {
         let (server, mut client) = duplex(piece);
         let rules = old.then_some([&FROM_CLIENT, &TO_CLIENT]);
-        let mut stream = Filtered::new(server, rules, Arc::default());
+        let mut stream = Filtered::new(server, rules, Arc::default(), Outgoing::new(Ledger::default().open(None)));
         let probe = Probes::default().begin(Sid::new());
         assert!(probe.is_some());
         let serving = tokio::spawn(async move {

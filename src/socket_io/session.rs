@@ -47,7 +47,12 @@ impl Asked {
     /// The session that the request is about.
     pub(super) fn session(&self, engine: &Engine) -> Option<Session> {
         let Some(Ok(sid)) = self.sid else { return None };
-        Some(Session { engine: engine.clone(), version: self.version, sid })
+        Some(self.session_of(sid, engine))
+    }
+
+    /// Another session of the same version.
+    pub(super) fn session_of(&self, sid: Sid, engine: &Engine) -> Session {
+        Session { engine: engine.clone(), version: self.version, sid }
     }
 }
 
@@ -79,6 +84,15 @@ impl Session {
     pub(super) async fn refusal(&self) -> Option<Response> {
         let answer = self.post("").await;
         (!answer.status().is_success()).then_some(answer)
+    }
+
+    /// Ends it, if it is served by polling now.
+    pub(super) fn end(self) {
+        // There is no runtime any more where the whole server ends.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            self.post(if self.version == 3 { "1:1" } else { "1" }).await;
+        });
     }
 
     async fn post(&self, packets: &'static str) -> Response {
@@ -114,12 +128,9 @@ impl EndedOnDrop {
 
 impl Drop for EndedOnDrop {
     fn drop(&mut self) {
-        let Some(session) = self.0.take() else { return };
-        // There is no runtime any more where the whole server ends.
-        let Ok(runtime) = Handle::try_current() else { return };
-        runtime.spawn(async move {
-            session.post(if session.version == 3 { "1:1" } else { "1" }).await;
-        });
+        if let Some(session) = self.0.take() {
+            session.end();
+        }
     }
 }
 

@@ -8,7 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::departures::Departures;
 use super::frames::{Counts, Filter, Rule};
+use crate::outgoing::{Outgoing, Side};
 
 /// Taken from the writer at once: what the other side does not take at once of it is kept.
 const MAX_PIECE: usize = 16 * 1024;
@@ -61,19 +63,24 @@ pub(super) struct Filtered<S> {
     /// Bytes that are to be written next and that the client has got already.
     swallowed: usize,
     traffic: Arc<Traffic>,
+    /// What waits for the client, and what of it has been written.
+    outgoing: Outgoing,
+    departures: Departures,
     /// Dropped with the stream.
     held: Option<Box<dyn Send>>,
 }
 
 impl<S> Filtered<S> {
-    /// A rule for what comes from the client, and one for what goes to it; what passes is added to `traffic`.
-    pub(super) fn new(io: S, rules: Option<[&'static Rule; 2]>, traffic: Arc<Traffic>) -> Self {
+    /// A rule for what comes from the client, and one for what goes to it; what passes is added to `traffic`. Ends when the client's
+    /// account in `outgoing` is closed.
+    pub(super) fn new(io: S, rules: Option<[&'static Rule; 2]>, traffic: Arc<Traffic>, outgoing: Outgoing) -> Self {
         let (received, sent) = match rules {
             Some([received, sent]) => (Some(received), Some(sent)),
             None => (None, None),
         };
         let (received, sent) = (Filter::new(received), Filter::new(sent));
-        Self { io, received, sent, unread: Vec::new(), unwritten: Vec::new(), swallowed: 0, traffic, held: None }
+        let (unread, unwritten, departures) = (Vec::new(), Vec::new(), Departures::default());
+        Self { io, received, sent, unread, unwritten, swallowed: 0, traffic, outgoing, departures, held: None }
     }
 
     /// Keeps something as long as the stream lives.
@@ -85,6 +92,11 @@ impl<S> Filtered<S> {
     pub(super) fn put_back(&mut self, bytes: &[u8], answered: usize) {
         self.unread.splice(..0, bytes.iter().copied());
         self.swallowed = answered;
+    }
+
+    /// An error once the client's account is closed: both tasks of the WebSocket end then.
+    fn goes_on(&self, side: Side, cx: &Context<'_>) -> io::Result<()> {
+        if self.outgoing.is_over(side, cx.waker()) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
     /// Has a piece of what goes to the client judged, see [`Filter::handle`].
@@ -109,12 +121,21 @@ impl<S: AsyncWrite + Unpin> Filtered<S> {
     fn poll_unwritten(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unwritten.is_empty() {
             let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.unwritten))?;
+            note(&mut self.departures, &self.outgoing, &self.unwritten[..written]);
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             take(&mut self.unwritten, written);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// The client's socket has taken that.
+fn note(departures: &mut Departures, outgoing: &Outgoing, written: &[u8]) {
+    let left = departures.handle(written);
+    if left > 0 {
+        outgoing.leave(left);
     }
 }
 
@@ -130,6 +151,7 @@ fn take(bytes: &mut Vec<u8>, len: usize) {
 impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.goes_on(Side::Reader, cx)?;
         loop {
             if !this.unread.is_empty() {
                 let len = this.unread.len().min(buffer.remaining());
@@ -157,6 +179,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.goes_on(Side::Writer, cx)?;
         if this.swallowed > 0 {
             let len = bytes.len().min(this.swallowed);
             this.swallowed -= len;
@@ -165,6 +188,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
         if !this.sent.has_rule() {
             let written = ready!(Pin::new(&mut this.io).poll_write(cx, bytes))?;
             this.judge_sent(&bytes[..written]);
+            note(&mut this.departures, &this.outgoing, &bytes[..written]);
             return Poll::Ready(Ok(written));
         }
         ready!(this.poll_unwritten(cx))?;
@@ -177,18 +201,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
                 Poll::Pending => 0,
             },
         };
+        note(&mut this.departures, &this.outgoing, &piece[..written]);
         this.unwritten.splice(..0, piece[written..passed].iter().copied());
         Poll::Ready(Ok(piece.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.goes_on(Side::Writer, cx)?;
         ready!(this.poll_unwritten(cx))?;
         Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.goes_on(Side::Writer, cx)?;
         ready!(this.poll_unwritten(cx))?;
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
@@ -200,11 +227,13 @@ mod tests {
 
     use super::*;
     use crate::socket_io::engine_io_3::{FROM_CLIENT, TO_CLIENT};
+    use crate::waiting::Ledger;
 
     fn filtered(room: usize) -> (Filtered<DuplexStream>, DuplexStream, Arc<Traffic>) {
         let (server, client) = duplex(room);
         let traffic = Arc::<Traffic>::default();
-        (Filtered::new(server, Some([&FROM_CLIENT, &TO_CLIENT]), Arc::clone(&traffic)), client, traffic)
+        let outgoing = Outgoing::new(Ledger::default().open(None));
+        (Filtered::new(server, Some([&FROM_CLIENT, &TO_CLIENT]), Arc::clone(&traffic), outgoing), client, traffic)
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 //! add is additive: events that old front ends do not listen to, and acks that they do not ask for.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -126,15 +127,9 @@ impl Failure {
     }
 
     /// For a client that sends more bytes than it may, whatever they say.
-    pub fn over_budget() -> Self {
+    pub fn over_budget(wait: Duration) -> Self {
         let message = "this client sends too much at a time; wait before you try again".to_owned();
-        Self { code: "rate_limited", message, retry_after: Some(1) }
-    }
-
-    /// The same for what is sent to its other side, by this client and those before it.
-    pub fn receiver_over_budget() -> Self {
-        let message = "the other side is sent too much at a time; wait before you try again".to_owned();
-        Self { code: "rate_limited", message, retry_after: Some(1) }
+        Self { code: "rate_limited", message, retry_after: Some(wait::seconds(wait)) }
     }
 
     /// Whether the same request would fail later, too.

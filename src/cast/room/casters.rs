@@ -9,7 +9,7 @@ use super::model::{Caster, ConnectionId, Departure, Join, Notice, Output, Refusa
 use crate::cast::code::{Code, Role, Times};
 use crate::cast::mailbox::Mailbox;
 
-impl<P> Rooms<P> {
+impl<P: Send + 'static> Rooms<P> {
     /// A caster wants to cast to the TV that shows `code`.
     ///
     /// # Errors

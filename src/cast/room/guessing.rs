@@ -10,7 +10,7 @@ use crate::limits::guesses::{Guesses, Kind, Reports};
 /// for learns that no other TV shows it. Beyond that a TV gets another code.
 pub(super) const CLAIMS: u32 = 500;
 
-impl<P> Rooms<P> {
+impl<P: Send + 'static> Rooms<P> {
     /// Wrong codes are reported there.
     #[must_use]
     pub fn with_reports(mut self, reports: &Reports) -> Self {

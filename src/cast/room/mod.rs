@@ -31,7 +31,7 @@ use rand::rngs::StdRng;
 use super::code::{Code, Role, TokenKey};
 use crate::clock::WallClock;
 use crate::limits::guesses::{Guesses, Kind, Reports};
-use crate::quota::ByteQuota;
+use crate::waiting::Ledger;
 use arrivals::Arrivals;
 use model::{Caster, Room, Seat};
 use new_code::RetiredCodes;
@@ -41,9 +41,6 @@ pub use super::mailbox::Signal;
 pub use model::{
     ConnectionId, Departure, Dialect, Full, Join, NewCodeReason, Notice, Open, Opened, Output, Refusal, RoomsConfig, Seated,
 };
-
-/// Bytes that wait for clients that are away, in all rooms together. One room has a MiB and a quarter in each direction at most.
-const MAX_WAITING_BYTES: usize = 256 << 20;
 
 /// How often the TV of a room may come back or ask again, and casters may join with a proof: so often at once, and once more each
 /// interval. Everybody in the room hears of each.
@@ -67,11 +64,11 @@ pub struct Rooms<P> {
     evicted: u64,
     guesses: Guesses,
     claims: Guesses,
-    waiting: ByteQuota,
+    ledger: Ledger,
     outputs: VecDeque<Output<P>>,
 }
 
-impl<P> Rooms<P> {
+impl<P: Send + 'static> Rooms<P> {
     /// `key` signs resume tokens and should survive restarts; `seed` is for codes and tokens and must be unpredictable; `clock`
     /// dates tokens.
     pub fn new(config: RoomsConfig, key: TokenKey, seed: [u8; 32], clock: WallClock) -> Self {
@@ -90,9 +87,15 @@ impl<P> Rooms<P> {
             evicted: 0,
             guesses: Guesses::new(Kind::Code, config.guesses, &Reports::default()),
             claims: Guesses::together(Kind::Code, guessing::CLAIMS),
-            waiting: ByteQuota::new(MAX_WAITING_BYTES),
+            ledger: Ledger::default(),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Has what waits for clients that are away counted in this.
+    #[must_use]
+    pub fn counted_in(self, ledger: Ledger) -> Self {
+        Self { ledger, ..self }
     }
 
     /// A client leaves on purpose: a TV ends its room, a caster frees the TV.

@@ -45,7 +45,7 @@ impl RetiredCodes {
     }
 }
 
-impl<P> Rooms<P> {
+impl<P: Send + 'static> Rooms<P> {
     /// A TV asks for a new code.
     ///
     /// # Errors

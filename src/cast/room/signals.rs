@@ -5,9 +5,9 @@
 use super::Rooms;
 use super::model::{ConnectionId, Output, Refusal};
 use crate::cast::code::{Code, Role};
-use crate::cast::mailbox::Signal;
+use crate::cast::mailbox::{Lost, Signal};
 
-impl<P> Rooms<P> {
+impl<P: Send + 'static> Rooms<P> {
     /// A client sends its room's other side something of so many bytes.
     ///
     /// # Errors
@@ -26,16 +26,18 @@ impl<P> Rooms<P> {
             }
             (Role::Caster, Signal::Answer(_)) | (Role::Tv, Signal::Offer(_)) => return Err(Refusal::WrongRole),
         };
-        let waits = to.is_none() || !mailbox.passes(&signal);
-        let held = if waits { Some(self.waiting.take(bytes).ok_or(Refusal::NoSpace)?) } else { None };
         let is_offer = matches!(signal, Signal::Offer(_));
-        let fits = mailbox.put(signal, bytes, held);
+        let waits = to.is_none() || !mailbox.passes(&signal);
+        let put = mailbox.put(signal, bytes, waits.then_some(&self.ledger));
         if is_offer {
             room.answering_another = false;
             room.to_caster.open();
         }
         self.flush(code);
-        if fits { Ok(()) } else { Err(Refusal::TooManyWaiting) }
+        put.map_err(|lost| match lost {
+            Lost::TooMany => Refusal::TooManyWaiting,
+            Lost::NoSpace => Refusal::NoSpace,
+        })
     }
 
     /// The connection of the other side of a client's room.

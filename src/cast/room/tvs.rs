@@ -30,7 +30,7 @@ enum Claim {
     None,
 }
 
-impl<P> Rooms<P> {
+impl<P: Send + 'static> Rooms<P> {
     /// A TV wants a code: the one it had, if it can prove that, or a new one. Where more come than get theirs at once, and where there
     /// is no place, it waits for its turn.
     ///

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::room::{Entry, Event, Message, Opaque, RoomInfo, UserId};
 use crate::names;
-use crate::packet::Payload;
+use crate::packet::{Payload, Weighed};
 use crate::secret::Secret;
 use crate::size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
 
@@ -123,6 +123,26 @@ impl Arguments {
 
     fn one(value: &impl Serialize) -> Self {
         Self(vec![Argument::Json(Json::of(value))])
+    }
+}
+
+impl Weighed for Arguments {
+    fn weight(&self) -> usize {
+        self.0.iter().map(Argument::weight).sum::<usize>() + self.0.len()
+    }
+}
+
+impl Argument {
+    /// Bytes on the wire, about.
+    fn weight(&self) -> usize {
+        /// `{"remoteUserId":"","message":,"sender":"","extra":}`
+        const KEYS: usize = 50;
+        match self {
+            Self::Json(json) => json.bytes(),
+            Self::Message { to, sender, message, extra } => {
+                KEYS + to.len() + sender.len() + message.bytes() + extra.as_ref().map_or(0, Opaque::bytes)
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{ConnectionId, Event, MAX_ADMINS, MAX_LISTED, NEWS, Opaque, Output, Refusal, Rooms};
+use super::{ConnectionId, Event, MAX_ADMINS, NEWS, Opaque, Output, Refusal, Rooms};
 
 impl<J: Opaque> Rooms<J> {
     /// A connection has proved that it is an admin's.
@@ -23,7 +23,7 @@ impl<J: Opaque> Rooms<J> {
 
     /// Wants to see all rooms; so many at most are shown, never a password.
     pub fn handle_overview(&mut self, connection: ConnectionId) {
-        let rooms = self.rooms.iter().take(MAX_LISTED).map(|(id, room)| self.info(id, room)).collect();
+        let rooms = self.listed(self.rooms.iter().map(|(id, room)| self.info(id, room)));
         self.tell_admin(connection, Some(rooms));
     }
 

@@ -46,6 +46,12 @@ impl<J: Opaque> Rooms<J> {
         room.map_or(1, |room| room.participants.len())
     }
 
+    /// How many users hear of this one's extra data at most: those in its room, and those it has exchanged messages with.
+    pub fn acquaintances(&self, connection: ConnectionId) -> usize {
+        let peers = self.users.by_connection(connection).map_or(0, |key| self.users[key].peers.len());
+        self.audience(connection) + peers
+    }
+
     /// Two users have nothing more to do with each other.
     pub fn handle_disconnect_with(&mut self, connection: ConnectionId, other: &str, now: Instant) {
         let Some(key) = self.users.by_connection(connection) else { return };

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use subtle::ConstantTimeEq as _;
 
-use super::{ConnectionId, Entry, Event, MAX_LISTED, Opaque, Refusal, Room, RoomId, RoomInfo, Rooms, UserKey};
+use super::{ConnectionId, Entry, Event, MAX_LISTED, MAX_LISTED_BYTES, Opaque, Refusal, Room, RoomId, RoomInfo, Rooms, UserKey};
 use crate::names;
 use crate::secret::Secret;
 
@@ -86,10 +86,20 @@ impl<J: Opaque> Rooms<J> {
         self.info_for(connection, id, room)
     }
 
-    /// The rooms that were opened with this identifier, so many at most.
+    /// The rooms that were opened with this identifier, so many, and of so many bytes, at most.
     pub fn public_rooms(&self, connection: ConnectionId, identifier: &str) -> Vec<RoomInfo<J>> {
         let public = self.rooms.iter().filter(|(_, room)| room.identifier.as_deref() == Some(identifier));
-        public.filter_map(|(id, room)| self.info_for(connection, id, room)).take(MAX_LISTED).collect()
+        self.listed(public.filter_map(|(id, room)| self.info_for(connection, id, room)))
+    }
+
+    pub(super) fn listed(&self, rooms: impl Iterator<Item = RoomInfo<J>>) -> Vec<RoomInfo<J>> {
+        let mut left = MAX_LISTED_BYTES;
+        let fits = |room: &RoomInfo<J>| {
+            let rest = left.checked_sub(room.bytes());
+            left = rest.unwrap_or(left);
+            rest.is_some()
+        };
+        rooms.take(MAX_LISTED).filter(fits).collect()
     }
 
     /// Whether `password` opens a room.

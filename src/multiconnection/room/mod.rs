@@ -40,8 +40,8 @@ use super::broadcast::{Broadcasts, Departure, Member};
 use super::users::{User, UserKey, Users};
 use crate::limits::guesses::{Guesses, Kind, Reports};
 use crate::names;
-use crate::quota::ByteQuota;
 use crate::secret::Secret;
+use crate::waiting::Ledger;
 
 /// Names one client connection, for as long as it lives; given by the gateway.
 pub type ConnectionId = u64;
@@ -58,17 +58,16 @@ pub const MAX_PARTICIPANTS: usize = 1000;
 const MAX_PEERS: usize = 2 * MAX_PARTICIPANTS;
 /// Custom events of one user at most.
 const MAX_CUSTOM: usize = 16;
-/// Rooms in one list at most.
-pub const MAX_LISTED: usize = 256;
-/// Bytes that wait for users that are away, for all of them together.
-const MAX_WAITING_BYTES: usize = 256 << 20;
+/// Rooms in one list at most, and bytes of what they say of themselves; a room with more is left out.
+const MAX_LISTED: usize = 256;
+const MAX_LISTED_BYTES: usize = 56 * 1024;
 /// Admins at once.
 const MAX_ADMINS: usize = 16;
 /// How often admins hear of changes at most.
 const NEWS: Duration = Duration::from_secs(1);
 
 /// JSON that is passed on as it came; cheap to copy.
-pub trait Opaque: Clone {
+pub trait Opaque: Clone + Send + 'static {
     /// How much it holds.
     fn bytes(&self) -> usize;
 }
@@ -164,6 +163,15 @@ pub struct RoomInfo<J> {
     pub identifier: Option<String>,
     pub session: J,
     pub extra: J,
+}
+
+impl<J: Opaque> RoomInfo<J> {
+    /// About what it takes in a list.
+    fn bytes(&self) -> usize {
+        const KEYS: usize = 200;
+        let ids = self.participants.iter().chain([&self.id, &self.owner]).map(|id| id.len() + 3).sum::<usize>();
+        KEYS + ids + self.identifier.as_ref().map_or(0, String::len) + self.session.bytes() + self.extra.bytes()
+    }
 }
 
 /// What a client hears.
@@ -267,7 +275,7 @@ pub struct Rooms<J> {
     news_due: Option<Instant>,
     /// When they last did.
     news_sent: Option<Instant>,
-    waiting: ByteQuota,
+    ledger: Ledger,
     outputs: VecDeque<Output<J>>,
 }
 
@@ -285,7 +293,7 @@ impl<J: Opaque> Rooms<J> {
             admins: BTreeSet::new(),
             news_due: None,
             news_sent: None,
-            waiting: ByteQuota::new(MAX_WAITING_BYTES),
+            ledger: Ledger::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -295,6 +303,12 @@ impl<J: Opaque> Rooms<J> {
     pub fn with_reports(mut self, reports: &Reports) -> Self {
         self.guesses = Guesses::new(Kind::RoomPassword, self.config.guesses, reports);
         self
+    }
+
+    /// Has what waits for users that are away counted in this.
+    #[must_use]
+    pub fn counted_in(self, ledger: Ledger) -> Self {
+        Self { ledger, ..self }
     }
 
     /// A client is connected: as the user that it was before, where it proves that; else as a new one, under another id if the
@@ -450,7 +464,7 @@ impl<J: Opaque> Rooms<J> {
             Some(to) => self.outputs.push_back(Output::Send { to, event }),
             None => {
                 let bytes = event.bytes();
-                user.keep(event, bytes, &self.waiting);
+                user.keep(event, bytes, &self.ledger);
             }
         }
     }

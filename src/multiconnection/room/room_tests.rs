@@ -472,22 +472,43 @@ fn what_waits_for_a_user_is_bounded() {
     }
     world.connect(12, hello("a")).expect("its own place");
     assert_eq!(world.heard().len(), 7, "of 100 KiB each in 768");
-    assert_eq!(world.rooms.waiting.held(), 0);
+    assert_eq!(world.rooms.ledger.bytes(), 0);
 }
 
 #[test]
-fn what_waits_for_all_users_is_bounded() {
-    let mut world = World::room(&["a", "b"], entry("r"));
-    let others = world.rooms.waiting.take(MAX_WAITING_BYTES - 150 * 1024).expect("nothing waits");
+fn what_waits_for_all_users_is_bounded_and_the_one_with_most_loses_it() {
+    let mut world = World::room(&["a", "b", "c"], entry("r"));
+    world.rooms.ledger = Ledger::new(250 * 1024);
     let long: &'static str = Box::leak("x".repeat(100 * 1024).into_boxed_str());
     world.drop(1);
+    world.drop(3);
+    world.say(2, "a", "hi");
     for _ in 0..3 {
-        world.say(2, "a", long);
+        world.say(2, "c", long);
     }
+    world.say(2, "c", "the last one");
     world.heard();
-    drop(others);
     world.connect(11, hello("a")).expect("its own place");
     assert_eq!(world.heard().len(), 2, "that they are connected, and one message");
+    world.connect(13, hello("c")).expect("its own place");
+    assert_eq!(world.heard().len(), 1, "what came after");
+    assert_eq!(world.rooms.ledger.bytes(), 0);
+}
+
+#[test]
+fn a_list_has_so_many_bytes_at_most_whatever_rooms_say_of_themselves() {
+    let mut world = World::with(&[]);
+    (world.rooms.config.max_users, world.rooms.config.max_users_per_address) = (100, 100);
+    let extra = |bytes: usize| -> &'static str { Box::leak("x".repeat(bytes).into_boxed_str()) };
+    for user in 0..20 {
+        let name: &'static str = Box::leak(format!("user {user}").into_boxed_str());
+        world.connect(user, Hello { proof: None, ..hello(name) }).expect("there is room");
+        let extra = extra(if user == 7 { 100 * 1024 } else { 10 * 1024 });
+        world.open(user, Entry { identifier: Some("fans".into()), extra, ..entry(name) }).expect("free");
+    }
+    let found = world.rooms.public_rooms(0, "fans");
+    let bytes: usize = found.iter().map(|room| room.bytes()).sum();
+    assert!(found.len() == 5 && bytes <= MAX_LISTED_BYTES, "{} rooms of {bytes} bytes", found.len());
 }
 
 #[test]

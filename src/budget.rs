@@ -1,0 +1,104 @@
+//! Bytes that a client may have sent, itself and by the server for it. PURE.
+//!
+//! What an event comes to is known only when it has been answered, so a budget may go into debt: it pays before anything else.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+use std::time::{Duration, Instant};
+
+/// Nanoseconds.
+const SECOND: u128 = 1_000_000_000;
+
+/// How fast bytes come back, and how many there are at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// Bytes a second.
+    pub rate: u32,
+    /// Bytes at once.
+    pub burst: u32,
+}
+
+#[derive(Debug)]
+pub struct Budget {
+    limit: Limit,
+    /// Bytes that may be spent; below 0 it is debt.
+    left: i64,
+    at: Instant,
+}
+
+impl Budget {
+    #[must_use]
+    pub fn new(limit: Limit, now: Instant) -> Self {
+        Self { limit, left: limit.burst.into(), at: now }
+    }
+
+    /// Spends so many bytes.
+    ///
+    /// # Errors
+    /// There are not so many left, and none are spent: how long it takes until there are; for more than ever are, how long
+    /// until there are most.
+    pub fn spend(&mut self, bytes: usize, now: Instant) -> Result<(), Duration> {
+        let (left, bytes) = (self.left(now), i64::try_from(bytes).unwrap_or(i64::MAX));
+        if bytes > left {
+            let missing = bytes.min(self.limit.burst.into()).saturating_sub(left);
+            return Err(Duration::from_secs_f64(missing as f64 / f64::from(self.limit.rate)));
+        }
+        self.left = left - bytes;
+        Ok(())
+    }
+
+    /// Takes bytes that were sent already.
+    pub fn charge(&mut self, bytes: usize, now: Instant) {
+        self.left = self.left(now).saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    fn left(&mut self, now: Instant) -> i64 {
+        let passed = now.saturating_duration_since(self.at).as_nanos();
+        let back = u64::try_from(passed * u128::from(self.limit.rate) / SECOND).unwrap_or(u64::MAX);
+        if self.left.saturating_add_unsigned(back) >= self.limit.burst.into() {
+            self.at = now;
+        } else {
+            // What is no whole byte yet is counted the next time.
+            let counted = (u128::from(back) * SECOND).div_ceil(self.limit.rate.max(1).into());
+            self.at += Duration::from_nanos(u64::try_from(counted).unwrap_or(u64::MAX));
+        }
+        self.left = self.left.saturating_add_unsigned(back).min(self.limit.burst.into());
+        self.left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Limit = Limit { rate: 1000, burst: 5000 };
+
+    #[test]
+    fn what_was_spent_comes_back_and_no_more() {
+        let start = Instant::now();
+        let after = |ms: u64| start + Duration::from_millis(ms);
+        let mut budget = Budget::new(LIMIT, start);
+        assert!(budget.spend(5000, start).is_ok() && budget.spend(1, start).is_err());
+        assert!(budget.spend(501, after(500)).is_err() && budget.spend(500, after(500)).is_ok());
+        assert!(budget.spend(5000, after(60_000)).is_ok() && budget.spend(1, after(60_000)).is_err());
+    }
+
+    #[test]
+    fn debt_is_paid_first() {
+        let start = Instant::now();
+        let mut budget = Budget::new(LIMIT, start);
+        budget.charge(8000, start);
+        assert!(budget.spend(0, start + Duration::from_millis(2999)).is_err());
+        assert!(budget.spend(0, start + Duration::from_millis(3000)).is_ok());
+        assert!(budget.spend(1, start + Duration::from_millis(3000)).is_err());
+    }
+
+    #[test]
+    fn parts_of_a_byte_are_not_lost() {
+        let start = Instant::now();
+        let mut budget = Budget::new(LIMIT, start);
+        assert!(budget.spend(5000, start).is_ok());
+        let tries = (1..=10_000_u64).filter(|tenth| budget.spend(1, start + Duration::from_micros(tenth * 300)).is_ok()).count();
+        assert_eq!(tries, 3000);
+    }
+}

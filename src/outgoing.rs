@@ -1,0 +1,171 @@
+//! What waits for one session of Socket.IO: events and acks, from the moment they are emitted until they have left.
+//!
+//! A handle is in the extensions of the session's first request, which the session keeps; it outlives the move from polling to a
+//! WebSocket. Gateways emit through it; whoever carries the session's packets says how many events and acks have left. They leave
+//! in the order in which they came, whichever namespace they are of.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::Waker;
+
+use futures_util::task::AtomicWaker;
+use socketioxide::{SendError, SocketError};
+
+use crate::waiting::{Account, Waiting};
+
+/// What an event costs besides its bytes: its places in the queues.
+const EVENT_BYTES: usize = 128;
+
+/// A handle to the session's queue; clones share it.
+#[derive(Debug, Clone)]
+pub struct Outgoing(Arc<Inner>);
+
+/// A handle that does not keep the session's queue.
+#[derive(Debug, Clone)]
+pub struct WeakOutgoing(Weak<Inner>);
+
+struct Inner {
+    account: Account,
+    waiting: Mutex<VecDeque<Waiting>>,
+    reader: Arc<AtomicWaker>,
+    writer: Arc<AtomicWaker>,
+    /// Dropped with the session.
+    held: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.account.fmt(f)
+    }
+}
+
+impl Outgoing {
+    #[must_use]
+    pub fn new(account: Account) -> Self {
+        let (reader, writer) = (Arc::new(AtomicWaker::new()), Arc::new(AtomicWaker::new()));
+        let wakers = [Arc::clone(&reader), Arc::clone(&writer)];
+        account.on_close(move || wakers.iter().for_each(|waker| waker.wake()));
+        Self(Arc::new(Inner { account, waiting: Mutex::default(), reader, writer, held: OnceLock::new() }))
+    }
+
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        &self.0.account
+    }
+
+    #[must_use]
+    pub fn downgrade(&self) -> WeakOutgoing {
+        WeakOutgoing(Arc::downgrade(&self.0))
+    }
+
+    /// Keeps something as long as the session lives; the first one only.
+    pub fn hold(&self, held: impl Any + Send + Sync) {
+        self.0.held.set(Box::new(held)).ok();
+    }
+
+    /// Emits an event or an ack of so many bytes by `send`; `false`: nothing reaches this client any more.
+    pub fn emit(&self, bytes: usize, send: impl FnOnce() -> Result<(), SendError>) -> bool {
+        // Held over both, so that they leave in this order.
+        let mut queue = self.queue();
+        let Some(waiting) = self.0.account.add(bytes + EVENT_BYTES) else { return false };
+        match send() {
+            Ok(()) => queue.push_back(waiting),
+            // Its disconnect handler is on its way.
+            Err(SendError::Socket(SocketError::Closed)) => {}
+            // What is lost can't be repaired, a reconnect can.
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => self.0.account.close("too many events wait for it"),
+            Err(SendError::Serialize(error)) => tracing::error!(%error, "an event could not be written"),
+        }
+        drop(queue);
+        !self.0.account.is_closed()
+    }
+
+    /// So many events and acks have left.
+    pub fn leave(&self, count: usize) {
+        let mut queue = self.queue();
+        let count = count.min(queue.len());
+        let gone: Vec<Waiting> = queue.drain(..count).collect();
+        if queue.is_empty() {
+            // Nearly every session is idle nearly always.
+            *queue = VecDeque::new();
+        }
+        drop(queue);
+        drop(gone);
+    }
+
+    /// Whether the session is to end. If not, `waker` is woken when it is: whoever reads from the client has one, and whoever writes.
+    pub fn is_over(&self, side: Side, waker: &Waker) -> bool {
+        match side {
+            Side::Reader => self.0.reader.register(waker),
+            Side::Writer => self.0.writer.register(waker),
+        }
+        self.0.account.is_closed()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WeakOutgoing {
+    /// `None`: the session is over.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Outgoing> {
+        self.0.upgrade().map(Outgoing)
+    }
+}
+
+/// The two tasks of a WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Reader,
+    Writer,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waiting::{Ledger, MAX_BYTES};
+
+    fn outgoing() -> (Outgoing, Ledger) {
+        let ledger = Ledger::default();
+        (Outgoing::new(ledger.open(None)), ledger)
+    }
+
+    #[test]
+    fn events_count_until_they_have_left() {
+        let (outgoing, ledger) = outgoing();
+        assert!(outgoing.emit(1000, || Ok(())) && outgoing.emit(2000, || Ok(())));
+        assert_eq!(ledger.bytes(), 3000 + 2 * EVENT_BYTES);
+        outgoing.leave(1);
+        assert_eq!(ledger.bytes(), 2000 + EVENT_BYTES);
+        outgoing.leave(5);
+        assert_eq!(ledger.bytes(), 0);
+        assert!(outgoing.emit(1000, || Err(SendError::Socket(SocketError::Closed))));
+        assert_eq!(ledger.bytes(), 0, "what was not sent does not wait");
+    }
+
+    #[test]
+    fn a_client_with_too_many_bytes_or_too_many_events_is_closed() {
+        let (outgoing, ledger) = outgoing();
+        let sent = (0..100).take_while(|_| outgoing.emit(100_000, || Ok(()))).count();
+        assert_eq!(sent, MAX_BYTES / (100_000 + EVENT_BYTES));
+        assert!(outgoing.is_over(Side::Reader, Waker::noop()) && !outgoing.emit(1, || panic!("nothing is sent any more")));
+        assert_eq!((ledger.bytes(), ledger.closed()), (0, 1));
+
+        let (outgoing, _) = self::outgoing();
+        assert!(!outgoing.emit(1, || Err(SendError::Socket(SocketError::InternalChannelFull))));
+        assert!(outgoing.account().is_closed());
+    }
+
+    #[test]
+    fn the_memory_of_a_session_is_not_pinned_by_its_own_account() {
+        let (outgoing, ledger) = outgoing();
+        let held = Arc::new(());
+        outgoing.hold(Arc::clone(&held));
+        assert!(outgoing.emit(1000, || Ok(())));
+        drop(outgoing);
+        assert_eq!((ledger.bytes(), Arc::strong_count(&held)), (0, 1));
+    }
+}

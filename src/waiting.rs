@@ -1,0 +1,379 @@
+//! Bytes that wait for clients, counted for each of them and over all. PURE.
+//!
+//! A [`Ledger`] belongs to the whole server. Whatever waits somewhere for one client has an [`Account`] in it: a Socket.IO session, a
+//! WebSocket of Collider, an HTTP connection, the mailbox of a client that is away. Bytes are counted from the moment they are made
+//! until they are written to the client's socket, or dropped.
+//!
+//! Invariants:
+//! - An account with more than [`MAX_BYTES`] is closed, and so is the one with most as long as all together have more than
+//!   [`MAX_BYTES_OF_ALL`]; it does not matter whose bytes were the last.
+//! - A closed account takes nothing more and counts no more. Whoever has opened it is told once, by [`Account::on_close`], and has to
+//!   drop what waits; what is kept in the account itself is dropped here.
+//! - An account is found in the index by what it has, so that the largest one is never searched for.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+use std::any::Any;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Bytes that wait for one client at most: four of the largest descriptions as JSON.
+pub const MAX_BYTES: usize = 2 << 20;
+/// Bytes that wait for all of them at most. Buffers of the libraries and of the kernel's side hold some of it twice for a moment, and
+/// the rest of a server with 2,000 clients takes 50 MiB: so the process stays under 150 MiB.
+pub const MAX_BYTES_OF_ALL: usize = 32 << 20;
+/// Accounts whose bytes differ by less than so many count as equal, and those with less can't be the largest.
+const STEP: usize = 1024;
+
+/// Of two accounts with the same bytes the older one goes first: what has just come is likely to be read.
+type Key = (usize, Reverse<u64>);
+
+/// All accounts; clones share them.
+#[derive(Debug, Clone)]
+pub struct Ledger(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    most: usize,
+    total: AtomicUsize,
+    closed: AtomicU64,
+    next: AtomicU64,
+    /// Accounts with a [`STEP`] of bytes at least, by how many.
+    index: Mutex<BTreeMap<Key, Weak<Inner>>>,
+}
+
+/// What waits for one client; clones share it.
+#[derive(Clone)]
+pub struct Account(Arc<Inner>);
+
+struct Inner {
+    ledger: Ledger,
+    id: u64,
+    owner: Option<IpAddr>,
+    closed: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    bytes: usize,
+    /// Where the account is in the index, in steps; 0: nowhere.
+    steps: usize,
+    kept: BTreeMap<u64, Box<dyn Any + Send>>,
+    next_kept: u64,
+    on_close: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// Bytes that wait, until this is dropped.
+#[derive(Debug)]
+pub struct Waiting {
+    account: Account,
+    bytes: usize,
+}
+
+/// Something that is kept in an account until it is taken, or until the account is closed.
+pub struct Kept<T> {
+    account: Account,
+    key: u64,
+    bytes: usize,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::new(MAX_BYTES_OF_ALL)
+    }
+}
+
+impl Ledger {
+    /// `most`: bytes over all accounts.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        let (total, index) = (AtomicUsize::new(0), Mutex::default());
+        Self(Arc::new(Shared { most, total, closed: AtomicU64::new(0), next: AtomicU64::new(0), index }))
+    }
+
+    /// An account for a client at this address, or for one that is away.
+    #[must_use]
+    pub fn open(&self, owner: Option<IpAddr>) -> Account {
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let (closed, state) = (AtomicBool::new(false), Mutex::default());
+        Account(Arc::new(Inner { ledger: self.clone(), id, owner, closed, state }))
+    }
+
+    /// Bytes that wait now.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.total.load(Ordering::Relaxed)
+    }
+
+    /// Accounts that were closed, for too much of their own or of all.
+    #[must_use]
+    pub fn closed(&self) -> u64 {
+        self.0.closed.load(Ordering::Relaxed)
+    }
+
+    /// Closes the largest accounts until the rest has few enough bytes.
+    fn relieve(&self) {
+        while self.bytes() > self.0.most {
+            let largest = self.index().pop_last();
+            match largest.map(|(_, account)| account.upgrade()) {
+                Some(Some(account)) => Account(account).close("the server holds too much"),
+                Some(None) => {}
+                None => return,
+            }
+        }
+    }
+
+    fn index(&self) -> MutexGuard<'_, BTreeMap<Key, Weak<Inner>>> {
+        self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Account {
+    /// Counts bytes that wait from now on. `None`: the account is closed, by these bytes perhaps.
+    #[must_use]
+    pub fn add(&self, bytes: usize) -> Option<Waiting> {
+        self.count(bytes).then(|| Waiting { account: self.clone(), bytes })
+    }
+
+    /// Keeps something of so many bytes. `None`: the account is closed, by these bytes perhaps.
+    #[must_use]
+    pub fn keep<T: Send + 'static>(&self, value: T, bytes: usize) -> Option<Kept<T>> {
+        let mut state = self.lock();
+        let key = state.next_kept;
+        state.next_kept += 1;
+        state.kept.insert(key, Box::new(value));
+        drop(state);
+        if self.count(bytes) {
+            return Some(Kept { account: self.clone(), key, bytes, kind: PhantomData });
+        }
+        let value = self.lock().kept.remove(&key);
+        drop(value);
+        None
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::Acquire)
+    }
+
+    /// Has something done when the account is closed, at once where it is. It runs under the locks of whoever sends, so it
+    /// must do no more than wake somebody.
+    pub fn on_close(&self, act: impl FnOnce() + Send + 'static) {
+        let mut state = self.lock();
+        if self.is_closed() {
+            drop(state);
+            act();
+        } else {
+            state.on_close.push(Box::new(act));
+        }
+    }
+
+    /// Ends an account: what waits for its client will never be read.
+    pub fn close(&self, why: &str) {
+        let mut state = self.lock();
+        if self.0.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let bytes = std::mem::take(&mut state.bytes);
+        self.0.ledger.0.total.fetch_sub(bytes, Ordering::Relaxed);
+        self.file(&mut state);
+        let (kept, acts) = (std::mem::take(&mut state.kept), std::mem::take(&mut state.on_close));
+        drop(state);
+        drop(kept);
+        self.0.ledger.0.closed.fetch_add(1, Ordering::Relaxed);
+        match self.0.owner {
+            Some(from) => tracing::debug!(%from, bytes, why, "closing a client that does not read what waits for it"),
+            None => tracing::debug!(bytes, why, "dropping what waits for a client that is away"),
+        }
+        acts.into_iter().for_each(|act| act());
+    }
+
+    fn count(&self, bytes: usize) -> bool {
+        let mut state = self.lock();
+        if self.is_closed() {
+            return false;
+        }
+        if state.bytes + bytes > MAX_BYTES {
+            drop(state);
+            self.close("too much waits for it");
+            return false;
+        }
+        state.bytes += bytes;
+        self.0.ledger.0.total.fetch_add(bytes, Ordering::Relaxed);
+        self.file(&mut state);
+        drop(state);
+        self.0.ledger.relieve();
+        !self.is_closed()
+    }
+
+    fn discount(&self, bytes: usize) {
+        let mut state = self.lock();
+        if !self.is_closed() {
+            state.bytes -= bytes;
+            self.0.ledger.0.total.fetch_sub(bytes, Ordering::Relaxed);
+            self.file(&mut state);
+        }
+    }
+
+    /// Puts the account where it belongs in the index.
+    fn file(&self, state: &mut State) {
+        let (old, new) = (state.steps, state.bytes / STEP);
+        if old == new {
+            return;
+        }
+        let mut index = self.0.ledger.index();
+        index.remove(&(old, Reverse(self.0.id)));
+        if new > 0 {
+            index.insert((new, Reverse(self.0.id)), Arc::downgrade(&self.0));
+        }
+        state.steps = new;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("id", &self.0.id).field("bytes", &self.bytes()).finish()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.account.discount(self.bytes);
+    }
+}
+
+impl<T: Send + 'static> Kept<T> {
+    /// Whether it is there, and such a thing.
+    pub fn is(&self, test: impl FnOnce(&T) -> bool) -> bool {
+        self.account.lock().kept.get(&self.key).and_then(|value| value.downcast_ref()).is_some_and(test)
+    }
+
+    /// `None`: it was dropped, since the account was closed.
+    #[must_use]
+    pub fn take(self) -> Option<T> {
+        let value = self.account.lock().kept.remove(&self.key)?;
+        value.downcast().ok().map(|value| *value)
+    }
+}
+
+impl<T> Kept<T> {
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl<T> Drop for Kept<T> {
+    fn drop(&mut self) {
+        let value = self.account.lock().kept.remove(&self.key);
+        drop(value);
+        self.account.discount(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_right(ledger: &Ledger, accounts: &[&Account]) {
+        assert_eq!(ledger.bytes(), accounts.iter().map(|account| account.bytes()).sum::<usize>());
+        let filed: Vec<usize> = ledger.index().keys().map(|(steps, _)| *steps).collect();
+        let mut expected: Vec<usize> = accounts.iter().map(|account| account.bytes() / STEP).filter(|steps| *steps > 0).collect();
+        expected.sort_unstable();
+        assert_eq!(filed, expected);
+    }
+
+    #[test]
+    fn what_is_dropped_is_given_back() {
+        let ledger = Ledger::default();
+        let account = ledger.open(None);
+        let (first, second) = (account.add(6000), account.add(500));
+        is_right(&ledger, &[&account]);
+        assert_eq!(ledger.bytes(), 6500);
+        drop(first);
+        is_right(&ledger, &[&account]);
+        drop(second);
+        is_right(&ledger, &[&account]);
+        assert_eq!(ledger.bytes(), 0);
+    }
+
+    #[test]
+    fn more_than_one_client_may_have_closes_it_once_and_counts_no_more() {
+        let ledger = Ledger::default();
+        let (account, told) = (ledger.open(None), Arc::new(AtomicU64::new(0)));
+        let count = || {
+            let told = Arc::clone(&told);
+            move || {
+                told.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        account.on_close(count());
+        let held = account.add(MAX_BYTES).expect("so many may wait");
+        assert!(account.add(1).is_none() && account.is_closed());
+        assert!(account.add(0).is_none(), "a closed account takes nothing");
+        account.close("again");
+        account.on_close(count());
+        assert_eq!(told.load(Ordering::Relaxed), 2, "whoever comes late is told, too");
+        assert_eq!((ledger.bytes(), ledger.closed()), (0, 1));
+        drop(held);
+        assert_eq!(ledger.bytes(), 0);
+        is_right(&ledger, &[]);
+    }
+
+    #[test]
+    fn the_one_with_most_goes_first_whoever_adds_the_last_byte() {
+        let ledger = Ledger::new(100 * STEP);
+        let [small, large, larger] = [(); 3].map(|()| ledger.open(None));
+        let _held = [small.add(2 * STEP), large.add(40 * STEP), larger.add(50 * STEP)];
+        let more = small.add(10 * STEP).expect("it is not the largest");
+        assert!(larger.is_closed() && !large.is_closed() && !small.is_closed());
+        is_right(&ledger, &[&small, &large]);
+        drop(more);
+        let most = small.add(70 * STEP);
+        assert!(most.is_none() && small.is_closed() && !large.is_closed(), "now it is");
+        is_right(&ledger, &[&large]);
+    }
+
+    #[test]
+    fn what_is_kept_is_taken_once_or_goes_with_its_account() {
+        let ledger = Ledger::default();
+        let account = ledger.open(None);
+        let value = Arc::new(());
+        let [first, second, third] = [(); 3].map(|()| account.keep(Arc::clone(&value), 5000).expect("there is room"));
+        assert!(first.take().is_some());
+        assert_eq!((ledger.bytes(), Arc::strong_count(&value)), (10_000, 3));
+        drop(second);
+        assert_eq!((ledger.bytes(), Arc::strong_count(&value)), (5000, 2));
+        account.close("for a test");
+        assert_eq!((ledger.bytes(), Arc::strong_count(&value)), (0, 1), "it holds no memory any more");
+        assert!(third.take().is_none());
+        assert!(account.keep(value, 1).is_none());
+        is_right(&ledger, &[]);
+    }
+
+    #[test]
+    fn many_clients_that_hold_little_are_bounded_too() {
+        let ledger = Ledger::new(1000 * STEP);
+        let accounts: Vec<_> = (0..2000).map(|_| ledger.open(None)).collect();
+        let held: Vec<_> = accounts.iter().map(|account| account.add(STEP)).collect();
+        assert!(ledger.bytes() <= 1000 * STEP);
+        drop(held);
+        assert_eq!(ledger.bytes(), 0);
+    }
+}

@@ -1,0 +1,109 @@
+// Clients that never read: raw connections that write and leave in the kernel whatever comes, pongs included among what they write.
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { PATIENCE, until, within } from './wait.mjs';
+
+const open = new Set();
+
+export function closeUnread() {
+  for (const client of open) client.close();
+  open.clear();
+}
+
+// MiB of memory that a process has.
+export const rss = ({ pid }) => Number(readFileSync(`/proc/${pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)[1]) / 1024;
+
+// A number of /metrics.
+export async function metric(server, name) {
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  const value = text.match(new RegExp(`^${name}(?:{[^}]*})? (\\S+)$`, 'm'));
+  if (!value) throw new Error(`no ${name} in /metrics`);
+  return Number(value[1]);
+}
+
+function frame(text, opcode = 1) {
+  const payload = Buffer.from(text);
+  const key = randomBytes(4);
+  const length = payload.length < 126 ? [0x80 | payload.length] : payload.length < 65_536 ? [0xfe, payload.length >> 8, payload.length & 255] : [0xff, 0, 0, 0, 0, ...Buffer.from(Uint32Array.of(payload.length).buffer).reverse()];
+  for (let at = 0; at < payload.length; at += 1) payload[at] ^= key[at % 4];
+  return Buffer.concat([Buffer.from([0x80 | opcode, ...length]), key, payload]);
+}
+
+// A connection whose other end may be gone without a trace here, since what says so waits behind what is never read: writing tells.
+export class Unread {
+  closed = false;
+  pongs = false;
+
+  constructor(server, from = '127.0.0.2') {
+    const [host, port] = server.httpAddr.split(':');
+    this.socket = connect({ host, port: Number(port), localAddress: from });
+    this.socket.on('error', () => {});
+    this.socket.on('close', () => (this.closed = true));
+    open.add(this);
+  }
+
+  // Reads until `end` has come, and no more after it.
+  async hear(end) {
+    let heard = '';
+    const listen = async () => {
+      while (!heard.includes(end)) heard += await within(once(this.socket, 'data').then(([data]) => data.toString('latin1')), `${end} in ${heard}`);
+    };
+    await listen();
+    this.socket.pause();
+    return heard;
+  }
+
+  get(path, headers = '') {
+    this.socket.write(`GET ${path} HTTP/1.1\r\nHost: castway.test\r\n${headers}\r\n`);
+  }
+
+  // A WebSocket; `first` is the last that it hears.
+  static async websocket(server, path, first = '\r\n\r\n', say = [], from = undefined) {
+    const client = new Unread(server, from);
+    client.get(path, 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://castway.test\r\n');
+    say.forEach((text) => client.say(text));
+    await client.hear(first);
+    return client;
+  }
+
+  // A client of socket.io 4 that is connected to a namespace.
+  static async socketIo(server, query = '', from = undefined) {
+    const client = await Unread.websocket(server, `/socket.io/?EIO=4&transport=websocket&${query}`, '40{"sid"', ['40'], from);
+    client.pongs = true;
+    return client;
+  }
+
+  say(text) {
+    if (!this.closed) this.socket.write(frame(text));
+  }
+
+  // That it is there: a pong of the WebSocket, and one of Engine.IO where that is spoken.
+  pulse() {
+    if (this.closed) return;
+    this.socket.write(frame('', 10));
+    if (this.pongs) this.say('3');
+  }
+
+  emit(event, ...args) {
+    this.say(`42${JSON.stringify([event, ...args])}`);
+  }
+
+  ask(event, ...args) {
+    this.say(`421${JSON.stringify([event, ...args])}`);
+  }
+
+  // Goes on with `act` until the server has closed the connection.
+  async untilClosed(act, limit = PATIENCE) {
+    await until('the server closes the connection', async () => {
+      await act(this);
+      this.pulse();
+      return this.closed;
+    }, Boolean, { limit, pause: 100 });
+  }
+
+  close() {
+    this.socket.destroy();
+  }
+}
