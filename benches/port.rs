@@ -15,7 +15,8 @@ use axum::routing::get;
 use castway::config::{Config, Listen, Settings};
 use castway::external::External;
 use castway::http::{Arrival, Http, Version};
-use castway::port::{self, Doors};
+use castway::limits::descriptors::Shares;
+use castway::port::{self, Doors, Undecided};
 use castway::relay::{self, Accounts};
 use castway::tls::{Certificates, Handshakes, OwnHosts};
 use castway::turn::codec::integrity::PasswordAlgorithm;
@@ -64,7 +65,7 @@ async fn main() {
     let config = Config::read(&settings).unwrap();
     let bound = relay::bind_addresses(&config.relay).unwrap();
     let external = External::new(&config.relay.external, bound, None);
-    let relay = relay::start(&config.relay, &external, Arc::new(Nobody)).unwrap();
+    let relay = relay::start(&config.relay, &external, Arc::new(Nobody), &Shares::unlimited()).unwrap();
     let certificates = Certificates::open(&config.tls.source, folder.path(), OwnHosts::default()).unwrap();
     let handshakes = Handshakes::new(certificates);
     let acceptor = TlsAcceptor::from(handshakes.config(None, Ipv4Addr::LOCALHOST.into()));
@@ -79,7 +80,8 @@ async fn main() {
         tls: Some(handshakes),
         trusted_proxies: Vec::new(),
         connections: 1000,
-        undecided: 1000,
+        http_share: Shares::unlimited().http,
+        undecided: Undecided::new(1000),
     };
     tokio::spawn(port::serve(vec![listener], doors, std::future::pending()));
     let (turn_past, https_past) = (relay.listening(), bare(acceptor, router).await);

@@ -1,6 +1,10 @@
 //! The machine's own addresses, as the kernel tells them now.
 
+pub mod on_link;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use if_addrs::Interface;
 
 use url::Host;
 
@@ -25,11 +29,14 @@ pub fn counterpart(ip: IpAddr) -> Option<IpAddr> {
 
 /// The addresses of all interfaces that are up; none when the system does not tell.
 pub fn interfaces() -> Vec<IpAddr> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
+    all().iter().map(Interface::ip).collect()
+}
+
+fn all() -> Vec<Interface> {
+    if_addrs::get_if_addrs().unwrap_or_else(|error| {
         tracing::warn!(%error, "the machine's own addresses are unknown");
         Vec::new()
-    });
-    interfaces.iter().map(|interface| interface.ip()).collect()
+    })
 }
 
 /// The origins (`http://…`, `https://…`) under which other machines reach a listener here, the default route's first; never

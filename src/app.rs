@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use serde_json::Value;
@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use url::{Host, Url};
 
-use crate::address;
-use crate::api::{self, Api, Numbers, Probe, Site};
+use crate::address::{self, on_link};
+use crate::api::{self, Api, ApiKeys, Numbers, Probe, Site};
 use crate::apprtc;
 use crate::apprtc::api::RoomServer;
 use crate::apprtc::hub::Hub;
@@ -25,11 +25,13 @@ use crate::config::{CertificateSource, Config, Listen};
 use crate::external::External;
 use crate::http::{Http, LostUpgrades, Redirect};
 use crate::ice::{IceServers, Listener};
+use crate::limits::descriptors::{self, CastCost, Shares};
+use crate::limits::guesses::{Guesses, Kind as Guessed, Line, Reports};
 use crate::limits::rate::AddressLimiter;
 use crate::limits::wait;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
 use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
-use crate::port::{self, Doors, Listener as Socket};
+use crate::port::{self, Doors, Listener as Socket, Undecided};
 use crate::relay::{self, Diversion};
 use crate::signals::Reload;
 use crate::tls::{Certificate, Certificates, Handshakes, Kind, OwnHosts};
@@ -38,6 +40,9 @@ use crate::{http, memory, namespaces, numbers, router, socket_io};
 
 /// Connections of proxies to the relay's own listener that may wait until somebody looks at them.
 const PROXIED: usize = 256;
+
+/// Below it the start-up report says how to raise the limit of open files. The usual limit of a shell is 1,024.
+const LOW_DESCRIPTOR_LIMIT: u64 = 16_384;
 
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
@@ -56,6 +61,7 @@ pub struct App {
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     store: Store,
+    shares: Shares,
 }
 
 /// Listeners for TCP, the relay's own aside.
@@ -78,7 +84,7 @@ impl App {
     /// A sentence that says what to do: the data folder or its database can't be used, a port is taken, an address is not this
     /// machine's.
     pub async fn build(mut config: Config) -> anyhow::Result<Self> {
-        let descriptors = http::raise_descriptor_limit();
+        let descriptor_limit = http::raise_descriptor_limit();
         let now = SystemTime::now();
         // First, so that a start that finds them taken leaves nothing in the data folder.
         let mut sockets = Sockets::bind(&config).await?;
@@ -94,9 +100,14 @@ impl App {
             https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
 
-        let relay = relay::start(&config.relay, &external, Arc::new(directory.clone()))?;
+        let ports = usize::from(config.relay.ports.end() - config.relay.ports.start()) + 1;
+        let proxied = PROXIED.min(usize::try_from(descriptor_limit / 16).unwrap_or(usize::MAX));
+        // Whatever this server has open for itself is, but for the relay's own sockets.
+        let open = descriptors::open_now() + proxied as u64;
+        let shares = Shares::divide(descriptor_limit, open, config.relay.threads, 2 * ports);
+        let relay = relay::start(&config.relay, &external, Arc::new(directory.clone()), &shares)?;
         if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
-            let (to, connections) = mpsc::channel(PROXIED);
+            let (to, connections) = mpsc::channel(proxied);
             relay.divert(&Diversion { networks: config.http.trusted_proxies.clone().into(), to });
             sockets.proxied = Some(Socket::handed(connections, relay.listening()));
         }
@@ -110,6 +121,7 @@ impl App {
             ice = ice.with_tls(certificates, port);
         }
         let limiter = AddressLimiter::per_minute(config.credentials.rate);
+        let reports = relay.reports().clone();
 
         let rooms = RoomsConfig {
             alphabet: config.cast.alphabet,
@@ -120,16 +132,20 @@ impl App {
             // Fresh credentials while the old ones still have a quarter of their life.
             refresh: config.credentials.ttl.mul_f32(0.75),
         };
-        let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random());
+        let reported = reports.clone();
+        let empty = move || Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random()).with_reports(&reported);
         let issuer = CastIssuer { directory: directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
-        let gateway = Gateway::new(rooms, issuer);
+        let gateway = Gateway::new(empty, issuer);
         let rooms = MultiRoomsConfig {
             grace: config.multi.grace,
             max_users: config.multi.max_users,
             max_users_per_address: config.multi.max_users_per_address,
             guesses: config.cast.guesses,
         };
-        let multi = MultiGateway::new(MultiRooms::new(rooms, rand::random()), directory.clone(), config.cast.guesses);
+        let reported = reports.clone();
+        let empty = move || MultiRooms::new(rooms, rand::random()).with_reports(&reported);
+        let admins = Guesses::new(Guessed::AdminPassword, config.cast.guesses, &reports);
+        let multi = MultiGateway::new(empty, directory.clone(), admins);
         let (signaling, io) = socket_io::server();
         namespaces::attach(&io, &gateway, &multi);
 
@@ -137,16 +153,26 @@ impl App {
         let alive = Arc::clone(&relay_alive);
         let hub = Hub::new(&config.calls);
         let (meter, casts, calls, sessions) = (relay.meter(), gateway.clone(), hub.clone(), multi.clone());
-        let (certified, traffic) = (certificates.clone(), signaling.traffic());
-        let mut probes = vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
+        let (certified, traffic, opened) = (certificates.clone(), signaling.traffic(), shares.clone());
+        let mut probes = vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
+        for shard in 0..meter.shards() {
+            let meter = meter.clone();
+            probes.push(Probe {
+                name: format!("relay-{shard}").into(),
+                ready: Box::new(move || !meter.hanging().contains(&shard)),
+            });
+        }
         if let Some(certificates) = certificates.clone() {
-            probes
-                .push(Probe { name: "certificate", ready: Box::new(move || certificates.current().is_valid(SystemTime::now())) });
+            probes.push(Probe {
+                name: "certificate".into(),
+                ready: Box::new(move || certificates.current().is_valid(SystemTime::now())),
+            });
         }
         let public_url = config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
         let api = Api {
             directory: directory.clone(),
             credentials: config.credentials.clone(),
+            keys: ApiKeys::new(config.credentials.api_keys.clone(), &reports),
             ice,
             limiter,
             ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
@@ -159,6 +185,8 @@ impl App {
                 families.extend(numbers::websockets(&traffic));
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
+                families.extend(numbers::process(&opened));
+                families.push(numbers::wrong(&reports));
                 families.extend(certified.iter().flat_map(numbers::certificate));
                 families
             })),
@@ -170,15 +198,18 @@ impl App {
             let public_url = config.http.public_url.clone();
             (Redirect { certificates, port, public_url }, for_good)
         });
+        let undecided = Undecided::new(shares.undecided.most());
+        // Half of all is for others, whoever comes first.
+        let of_address = u32::try_from(shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
         let doors = |router| Doors {
             http: Http::new(router),
             relay: relay.entrance(),
             plain_turn: config.relay.tcp,
             tls: certificates.clone().map(Handshakes::new),
             trusted_proxies: config.http.trusted_proxies.clone(),
-            connections: config.http.address_connections,
-            // The rest is for those who have shown what they are, and for relayed addresses.
-            undecided: usize::try_from(descriptors / 8).unwrap_or(usize::MAX).clamp(64, 4096),
+            connections: config.http.address_connections.min(of_address),
+            http_share: shares.http.clone(),
+            undecided: undecided.clone(),
         };
         let lost_upgrades = Arc::new(LostUpgrades::default());
         let collider_doors = doors(router::collider(hub.clone(), &config.http, Arc::clone(&lost_upgrades)));
@@ -198,6 +229,7 @@ impl App {
             relay_alive,
             directory,
             store,
+            shares,
         })
     }
 
@@ -297,6 +329,19 @@ impl App {
         line("TURN relay", &format!("{listening}; {range}"));
         let seen: Vec<_> = self.external.relays().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
         line("", &format!("seen by others as {}", seen.join(" and ")));
+        let closed = self.relay.closed_neighbours();
+        if !closed.is_empty() {
+            line("", &format!("reaches no peers in {}, where this machine is itself:", on_link::listed(closed)));
+            line("", "CASTWAY_ALLOWED_PEER_IP allows them");
+        }
+        let cost = self.cast_cost();
+        let casts = self.shares.casts(cost);
+        line("Open files", &format!("{} at most, which is enough for {casts} casts over the relay at once:", self.shares.limit));
+        let CastCost { relayed, turn_clients, http } = cost;
+        line("", &format!("{relayed} relayed sockets, {turn_clients} connections to the relay and {http} to the pages for each"));
+        if self.shares.limit < LOW_DESCRIPTOR_LIMIT {
+            line("", "LimitNOFILE= (systemd) or ulimit -n allows more");
+        }
         line("Data", &shown(&self.config.data_dir));
         let mut warnings = self.warnings(public.as_deref(), &here);
         warnings.extend(uncovered.flatten().filter(|_| public.is_none()));
@@ -305,6 +350,12 @@ impl App {
             warnings.iter().for_each(|warning| text.push_str(&format!("  ! {warning}\n")));
         }
         text
+    }
+
+    /// What a cast over the relay needs: browsers allocate at each URL that they are given.
+    fn cast_cost(&self) -> CastCost {
+        let turns = self.certificates.as_ref().is_some_and(|certificates| certificates.current().is_trusted());
+        CastCost::of_urls(usize::from(self.relay.has_udp()), usize::from(self.relay.has_tcp()) + usize::from(turns))
     }
 
     /// The hosts by which other machines reach what is bound to `ip` here, the external ones first.
@@ -420,6 +471,7 @@ impl App {
                 },
                 Some(result) = tasks.join_next() => break Some(anyhow!("a part of the server ended: {result:?}")),
                 _ = watch.tick() => {
+                    log_wrong(relay.reports());
                     relay_alive.store(relay.is_alive(), Ordering::Relaxed);
                     if signing != asked.signing_secret() {
                         signing = asked.signing_secret();
@@ -432,6 +484,7 @@ impl App {
             }
         };
 
+        log_wrong(relay.reports());
         let (tvs, clients) = gateway.counts();
         tracing::info!(tvs, clients, allocations = relay.allocations(), "stopping");
         relay_alive.store(false, Ordering::Relaxed);
@@ -446,6 +499,16 @@ impl App {
         store.close().await;
         tracing::info!("stopped");
         ended.map_or(Ok(()), Err)
+    }
+}
+
+/// One form for all kinds, which the filter in `deploy/fail2ban` reads.
+fn log_wrong(reports: &Reports) {
+    for line in reports.drain(Instant::now()) {
+        match line {
+            Line::Wrong { kind, address, failures } => tracing::info!(%address, failures, "wrong {}", kind.name()),
+            Line::LeftOut(count) => tracing::info!(count, "more lines about wrong codes, passwords and keys were left out"),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde::Serialize;
@@ -18,7 +18,7 @@ use socketioxide::socket::DisconnectReason;
 use socketioxide::{SendError, SocketError};
 
 use crate::client::Client;
-use crate::driver::Driver;
+use crate::driver::{Core, Driver};
 use crate::packet::Message;
 use crate::size::EVENT_KIB;
 
@@ -42,7 +42,7 @@ const LARGE: usize = 2 * EVENT_KIB * 1024;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What is a gateway's own, behind the lock: its rooms and its table of clients.
-pub trait Flow: Send + 'static {
+pub trait Flow: Core + Send + 'static {
     /// An event of a client, read.
     type Request: Send + 'static;
 
@@ -80,8 +80,8 @@ impl<F> Clone for Connections<F> {
 }
 
 impl<F: Flow> Connections<F> {
-    pub fn new(flow: F, next_timeout: fn(&F) -> Option<Instant>) -> Self {
-        Self(Arc::new(Inner { driver: Driver::new(flow, next_timeout), count: AtomicU64::new(1) }))
+    pub fn new(flow: F) -> Self {
+        Self(Arc::new(Inner { driver: Driver::new(flow), count: AtomicU64::new(1) }))
     }
 
     /// Before a client is told that it is connected: from then on its events may come, even before [`Self::greet`] runs. `read`
@@ -145,9 +145,9 @@ impl<F: Flow> Connections<F> {
         })
     }
 
-    /// Ends when the next time-out is due.
-    pub async fn due(&self) {
-        self.0.driver.due().await;
+    /// Has `event` run whenever the next time-out is due; never returns.
+    pub async fn run(&self, event: impl Fn(&mut F, &mut Sends)) {
+        self.0.driver.run(|| self.with(&event)).await;
     }
 }
 

@@ -18,6 +18,7 @@ pub mod ice;
 pub mod limits;
 pub mod memory;
 pub mod multiconnection;
+pub mod names;
 pub mod namespaces;
 pub mod numbers;
 pub mod packet;

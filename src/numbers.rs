@@ -4,6 +4,9 @@ use std::time::SystemTime;
 
 use crate::api::{Family, Kind, Sample};
 use crate::apprtc::hub::Census;
+use crate::driver;
+use crate::limits::descriptors::{Share, Shares};
+use crate::limits::guesses::{Kind as Guessed, Reports};
 use crate::multiconnection::room::Counts;
 use crate::relay::Stats;
 use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
@@ -57,7 +60,10 @@ pub fn websockets(traffic: &Traffic) -> Vec<Family> {
 pub fn calls(calls: &Census) -> Vec<Family> {
     let gauge = |name, help, value: f64| Family::single(name, help, Kind::Gauge, value);
     let errors = [("websocket", calls.socket_errors), ("http", calls.http_errors)];
-    let by_way = |(way, count): (&str, u64)| Sample { labels: vec![("way", way.to_owned())], value: count as f64 };
+    let by = |label| move |(name, count): (&str, u64)| Sample { labels: vec![(label, name.to_owned())], value: count as f64 };
+    let want = &calls.want;
+    let gave_way = [("idle_room", want.idle_rooms), ("room", want.rooms), ("message", want.messages)];
+    let refused = [("rate", calls.too_often), ("room", want.refused_rooms), ("message", want.refused_messages)];
     vec![
         gauge("castway_call_rooms", "Rooms of AppRTC's clients", calls.now.rooms as f64),
         gauge("castway_call_members", "Clients that have joined such a room", calls.now.members as f64),
@@ -73,7 +79,19 @@ pub fn calls(calls: &Census) -> Vec<Family> {
             name: "castway_call_errors",
             help: "Errors that Collider answered, by the way they went",
             kind: Kind::Counter,
-            samples: errors.map(by_way).into(),
+            samples: errors.map(by("way")).into(),
+        },
+        Family {
+            name: "castway_call_given_up",
+            help: "For want of room: rooms that nobody was connected in, and rooms and messages of the address that had most",
+            kind: Kind::Counter,
+            samples: gave_way.map(by("kind")).into(),
+        },
+        Family {
+            name: "castway_call_refusals",
+            help: "Requests of an address that came too often, and its rooms and messages that there was no room for",
+            kind: Kind::Counter,
+            samples: refused.map(by("reason")).into(),
         },
     ]
 }
@@ -98,6 +116,40 @@ pub fn signaling((tvs, casting): (usize, usize), (multi, connected, limited): (C
     ]
 }
 
+/// Of the process as a whole: faults, and what is open.
+#[must_use]
+pub fn process(shares: &Shares) -> Vec<Family> {
+    let family = |name, help, kind, number: fn(&Share) -> f64| {
+        let sample = |share: &&Share| Sample { labels: vec![("kind", share.kind().to_owned())], value: number(share) };
+        Family { name, help, kind, samples: shares.all().iter().map(sample).collect() }
+    };
+    vec![
+        Family::single(
+            "castway_core_resets",
+            "Times that the rooms of one protocol began anew after a fault in the program",
+            Kind::Counter,
+            driver::resets() as f64,
+        ),
+        family("castway_descriptors", "Descriptors in use, by kind", Kind::Gauge, |share| share.taken() as f64),
+        family("castway_descriptors_limit", "Descriptors that a kind may use", Kind::Gauge, |share| share.most() as f64),
+        family("castway_descriptors_refused", "Times that a kind had used its descriptors up", Kind::Counter, |share| {
+            share.refused() as f64
+        }),
+    ]
+}
+
+/// Wrong codes, passwords and keys.
+#[must_use]
+pub fn wrong(reports: &Reports) -> Family {
+    let sample = |(kind, total): (Guessed, u64)| Sample { labels: vec![("kind", kind.name().to_owned())], value: total as f64 };
+    Family {
+        name: "castway_wrong",
+        help: "Wrong codes, passwords and API keys, by kind",
+        kind: Kind::Counter,
+        samples: reports.totals().map(sample).collect(),
+    }
+}
+
 #[must_use]
 pub fn relay(relay: &Stats) -> Vec<Family> {
     let counter = |name, help, value: u64| Family::single(name, help, Kind::Counter, value as f64);
@@ -115,6 +167,11 @@ pub fn relay(relay: &Stats) -> Vec<Family> {
         gauge("castway_relay_streams", "Open connections of TURN clients over TCP", relay.streams as f64),
         gauge("castway_relay_connections", "Open connections with peers over TCP (RFC 6062)", relay.connections as f64),
         counter("castway_relay_refused_peers", "Connections of TCP peers that nobody had permitted", relay.refused_peers),
+        gauge(
+            "castway_relay_moved_clients",
+            "Clients that have moved, and whose packets another shard passes on",
+            relay.moved as f64,
+        ),
         by_way(
             "castway_relay_packets",
             "Relayed payloads, by direction and by the transport of the client they went to or came from",
@@ -150,6 +207,12 @@ pub fn relay(relay: &Stats) -> Vec<Family> {
             "reason",
             named(&CLOSES, &relay.closes),
         ),
+        counter(
+            "castway_relay_refused_neighbours",
+            "Peers that were refused because they are in networks of this machine",
+            relay.refused_neighbours,
+        ),
+        counter("castway_relay_receive_errors", "Receives that failed; the socket is read again", relay.receive_errors),
         counter("castway_relay_icmp_errors", "ICMP errors about packets that were sent to peers", relay.icmp_errors),
         counter("castway_relay_shard_restarts", "Restarts of a shard of the relay after a fault in the program", relay.panics),
         listed(

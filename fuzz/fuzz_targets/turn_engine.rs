@@ -260,7 +260,7 @@ impl Run {
                 1 => self.relay.client_closed(&Self::client(number / 3), self.now),
                 _ => {
                     let denied = ["198.51.101.0/24", "2606::/16"][usize::from(number / 3) % 2];
-                    let policy = PeerPolicy { allowed: vec![], denied: vec![denied.parse().expect("a network")] };
+                    let policy = PeerPolicy { denied: vec![denied.parse().expect("a network")], ..PeerPolicy::default() };
                     self.relay.set_policy(policy, self.now);
                 }
             },

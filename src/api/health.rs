@@ -24,7 +24,7 @@ pub(super) async fn alive() -> Response {
 pub(super) async fn ready(State(api): State<Arc<Api>>, Insider(may_see): Insider) -> Response {
     let database = (!api.directory.is_current()).then_some("database");
     let file = (!api.directory.is_in_place()).then_some("database_file");
-    let probes = api.probes.iter().filter(|probe| !(probe.ready)()).map(|probe| probe.name);
+    let probes = api.probes.iter().filter(|probe| !(probe.ready)()).map(|probe| &*probe.name);
     let not_ready: Vec<_> = database.into_iter().chain(file).chain(probes).collect();
     let status = if not_ready.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut body = json!({ "ready": not_ready.is_empty(), "not_ready": not_ready });

@@ -2,7 +2,7 @@
 //! `/v1alpha/turn` is the same for those of 2014 to 2016, which parse the TURN REST API's answer.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
@@ -11,7 +11,7 @@ use axum::{Extension, Json};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::turn::{bearer, fits};
+use super::keys::bearer;
 use super::{Api, Error, TurnReply};
 use crate::client::Client;
 use crate::config::IceAccess;
@@ -69,8 +69,8 @@ impl Wish {
     fn credentials(&self, api: &Api, client: &Client) -> Result<Credentials, Error> {
         api.ice_limiter.check(client.address).map_err(Error::TooManyRequests)?;
         let config = &api.credentials.ice;
-        if config.access == IceAccess::Key && !fits(&self.keys, &api.credentials.api_keys) {
-            return Err(Error::Unauthorized);
+        if config.access == IceAccess::Key {
+            api.keys.check(&self.keys, client.address, Instant::now())?;
         }
         Ok(api.directory.issue(&format!("call-{:016x}", rand::random::<u64>()), Some(config.ttl), SystemTime::now()))
     }

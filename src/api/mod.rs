@@ -9,9 +9,11 @@ mod health;
 mod iceconfig;
 mod info;
 mod insider;
+mod keys;
 mod metrics;
 mod turn;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use axum::routing::get;
 use ipnet::IpNet;
 
 pub use error::Error;
+pub use keys::ApiKeys;
 pub use metrics::{Family, Kind, Numbers, Sample};
 pub use turn::TurnReply;
 
@@ -41,6 +44,8 @@ const BODY: usize = 8 * 1024;
 pub struct Api {
     pub directory: Directory,
     pub credentials: CredentialsConfig,
+    /// Those of `credentials`.
+    pub keys: ApiKeys,
     pub ice: IceServers,
     /// Shared with whoever else hands out credentials.
     pub limiter: AddressLimiter,
@@ -71,7 +76,7 @@ pub struct Site {
 /// A part of the server that is ready or not.
 pub struct Probe {
     /// As `/readyz` shows it.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Asked for each request, so it must not wait.
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
 }

@@ -1,7 +1,7 @@
 //! `GET` and `POST /turn`: time-limited credentials (draft-uberti-behave-turn-rest).
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -13,11 +13,12 @@ use serde::Serialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
+use super::keys::bearer;
 use super::{Api, Error};
 use crate::client::Client;
 use crate::config::TurnAccess;
 use crate::secret::Secret;
-use crate::users::{Credentials, check_requested, credentials};
+use crate::users::{Credentials, check_requested};
 
 /// Longest query string, in bytes.
 const QUERY: usize = 4096;
@@ -68,8 +69,8 @@ pub(super) async fn issue(
         return Err(Error::BadRequest("The service must be turn.".into()));
     }
     let ttl = wish.ttl()?;
-    if api.credentials.access == TurnAccess::Key && !fits(&wish.keys, &api.credentials.api_keys) {
-        return Err(Error::Unauthorized);
+    if api.credentials.access == TurnAccess::Key {
+        api.keys.check(&wish.keys, client.address, Instant::now())?;
     }
     if !api.directory.grants(api.credentials.access, username) {
         return Err(Error::Forbidden);
@@ -77,14 +78,6 @@ pub(super) async fn issue(
     let issued = api.directory.issue(username, ttl, SystemTime::now());
     let reply = TurnReply::new(&issued, api.ice.uris(client.host.as_deref()));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
-}
-
-/// Compares every key with every other, so that the time does not tell which one nearly fits.
-pub(super) fn fits(given: &[Secret<String>], known: &[Secret<String>]) -> bool {
-    given
-        .iter()
-        .flat_map(|given| known.iter().map(|key| credentials::same(key.expose(), given.expose())))
-        .fold(false, |any, fit| any | fit)
 }
 
 impl Wish {
@@ -176,11 +169,6 @@ impl Wish {
     }
 }
 
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
@@ -248,16 +236,5 @@ mod tests {
         for bad in ["username=a%0Ab", "username=%00", &format!("username={}", "x".repeat(129))] {
             assert!(matches!(read(bad, None, "").unwrap().username(), Err(Error::BadRequest(_))), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_bearer_token_is_a_key() {
-        let bearer = |value: &'static str| {
-            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
-            super::bearer(&headers).map(str::to_owned)
-        };
-        assert_eq!(bearer("Bearer abc").as_deref(), Some("abc"));
-        assert_eq!(bearer("bearer abc").as_deref(), Some("abc"));
-        assert_eq!(bearer("Basic abc"), None);
     }
 }

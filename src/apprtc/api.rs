@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -56,15 +57,12 @@ async fn join(
     headers: HeaderMap,
 ) -> Response {
     if let Err(wait) = server.hub.admit_join(client.address) {
-        let seconds = wait::seconds(wait);
-        let mut response = refused(StatusCode::TOO_MANY_REQUESTS, "ERROR");
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-        return response;
+        return too_often(wait, refused(StatusCode::TOO_MANY_REQUESTS, "ERROR"));
     }
     let origin = server.origin(&client);
     let user_agent = user_agent(&headers);
     let query = Query::new(&origin, query.as_deref().unwrap_or_default(), &user_agent);
-    match server.hub.with(|rooms, now| rooms.handle_join(&room, query.is_loopback(), now)) {
+    match server.hub.act(client.address, |rooms, by| rooms.handle_join(&room, query.is_loopback(), by)) {
         Ok(joined) => answer(StatusCode::OK, &json!({"result": "SUCCESS", "params": query.joined(&room, &joined)})),
         Err(refusal @ Refusal::ServerFull) => refused(StatusCode::SERVICE_UNAVAILABLE, message::result(refusal)),
         Err(refusal) => refused(StatusCode::OK, message::result(refusal)),
@@ -74,9 +72,13 @@ async fn join(
 /// 200, `{"result"}`, whatever it is: Android ends a call at any other status.
 async fn say(
     State(server): State<Arc<RoomServer>>,
+    Extension(from): Extension<Client>,
     Member { room, client }: Member,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    if let Err(wait) = server.hub.admit_signal(from.address) {
+        return too_often(wait, answer(StatusCode::OK, &json!({"result": "ERROR"})));
+    }
     let text = match body {
         Ok(body) if !body.is_empty() => String::from_utf8_lossy(&body).into_owned(),
         Ok(_) | Err(_) => return answer(StatusCode::OK, &json!({"result": "ERROR"})),
@@ -85,13 +87,20 @@ async fn say(
         tracing::debug!(%large, "refused");
         return answer(StatusCode::OK, &json!({"result": "ERROR"}));
     }
-    let said = server.hub.with(|rooms, now| rooms.handle_message(&room, &client, text, now));
+    let said = server.hub.act(from.address, |rooms, by| rooms.handle_message(&room, &client, text, by));
     answer(StatusCode::OK, &json!({"result": said.map_or_else(message::result, |()| "SUCCESS")}))
 }
 
-/// 200, empty, also where there is no such room or client.
-async fn leave(State(server): State<Arc<RoomServer>>, Member { room, client }: Member) -> Response {
-    server.hub.with(|rooms, now| rooms.handle_leave(&room, &client, now));
+/// 200, empty, also where there is no such room or client; 429 where the original has no limit.
+async fn leave(
+    State(server): State<Arc<RoomServer>>,
+    Extension(from): Extension<Client>,
+    Member { room, client }: Member,
+) -> Response {
+    if let Err(wait) = server.hub.admit_signal(from.address) {
+        return too_often(wait, StatusCode::TOO_MANY_REQUESTS.into_response());
+    }
+    server.hub.act(from.address, |rooms, by| rooms.handle_leave(&room, &client, by));
     [(header::CACHE_CONTROL, "no-cache")].into_response()
 }
 
@@ -119,6 +128,11 @@ fn user_agent(headers: &HeaderMap) -> Cow<'_, str> {
 
 fn refused(status: StatusCode, result: &str) -> Response {
     answer(status, &json!({"result": result, "params": {"messages": []}}))
+}
+
+fn too_often(wait: Duration, mut response: Response) -> Response {
+    response.headers_mut().insert(header::RETRY_AFTER, wait::seconds(wait).into());
+    response
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response {

@@ -28,6 +28,7 @@ use tower::ServiceExt as _;
 
 use super::hub::{Hub, Inbox, Next, Outbox};
 use super::message::{self, Command};
+use crate::limits::wait;
 use crate::size::MAX_WIRE_BYTES;
 use crate::{client, slashes};
 
@@ -149,8 +150,11 @@ fn act(hub: &Hub, from: IpAddr, method: &Method, room: &str, client: &str, body:
             if body.is_empty() {
                 return failed(hub, "Empty request body");
             }
-            if !message::is_short(room) || !message::is_short(client) {
-                return not_sent("The name of the room or the client is too long");
+            if let Err(why) = message::check_names(room, client) {
+                return not_sent(&why.to_string());
+            }
+            if hub.admit_signal(from).is_err() {
+                return not_sent("Too many messages from this address");
             }
             if hub.admit(room, from).is_err() {
                 return not_sent("Too many new rooms from this address");
@@ -159,13 +163,17 @@ fn act(hub: &Hub, from: IpAddr, method: &Method, room: &str, client: &str, body:
             if let Err(large) = message::check_size(&text) {
                 return not_sent(&large.to_string());
             }
-            match hub.with(|rooms, now| rooms.handle_post(room, client, text, now)) {
+            match hub.act(from, |rooms, by| rooms.handle_post(room, client, text, by)) {
                 Ok(()) => "OK\n".into_response(),
                 Err(refusal) => not_sent(&refusal.to_string()),
             }
         }
         Method::DELETE => {
-            hub.with(|rooms, now| rooms.handle_delete(room, client, now));
+            if let Err(wait) = hub.admit_signal(from) {
+                let retry_after = [(header::RETRY_AFTER, wait::seconds(wait))];
+                return (StatusCode::TOO_MANY_REQUESTS, retry_after, "Too many requests from this address\n").into_response();
+            }
+            hub.act(from, |rooms, by| rooms.handle_delete(room, client, by));
             "OK\n".into_response()
         }
         _ => StatusCode::OK.into_response(),
@@ -348,7 +356,7 @@ impl Client<'_> {
                     self.outbox.send(message::error_frame(&large.to_string()));
                     return None;
                 }
-                let sent = self.hub.with(|rooms, now| rooms.handle_send(room, client, &self.outbox, message, now));
+                let sent = self.hub.act(self.from, |rooms, by| rooms.handle_send(room, client, &self.outbox, message, by));
                 // What does not fit the queue is dropped, as Collider does; one whose slot is gone is being closed already.
                 if let Err(refusal) = sent {
                     tracing::debug!(%refusal, from = %self.from, "not delivered");
@@ -364,11 +372,9 @@ impl Client<'_> {
         if room.is_empty() || client.is_empty() {
             return Err("Invalid register request: missing 'clientid' or 'roomid'".into());
         }
-        if !message::is_short(&room) || !message::is_short(&client) {
-            return Err("Invalid register request: 'clientid' or 'roomid' is too long".into());
-        }
+        message::check_names(&room, &client).map_err(|why| format!("Invalid register request: {why}"))?;
         self.hub.admit(&room, self.from).map_err(|_| "Too many new rooms from this address".to_owned())?;
-        let registered = self.hub.with(|rooms, now| rooms.handle_register(&room, &client, &self.outbox, now));
+        let registered = self.hub.act(self.from, |rooms, by| rooms.handle_register(&room, &client, &self.outbox, by));
         registered.map_err(|refusal| refusal.to_string())?;
         self.hub.tally().registered.fetch_add(1, Ordering::Relaxed);
         self.registered = Some((room, client));
@@ -383,7 +389,7 @@ impl Client<'_> {
 impl Drop for Client<'_> {
     fn drop(&mut self) {
         if let Some((room, client)) = &self.registered {
-            self.hub.with(|rooms, now| rooms.handle_drop(room, client, &self.outbox, now));
+            self.hub.act(self.from, |rooms, by| rooms.handle_drop(room, client, &self.outbox, by));
         }
     }
 }

@@ -229,12 +229,12 @@ fn colliders_own_clients_have_their_time_to_hear_a_bye() {
 #[test]
 fn a_client_that_said_bye_in_a_loopback_call_takes_its_phantom_along() {
     let mut world = World::new();
-    let client = world.rooms.handle_join(ROOM, true, world.now).expect("free").client;
+    let client = world.rooms.handle_join(ROOM, true, world.by()).expect("free").client;
     world.register(&client, 1).expect("a slot is free");
     world.register(LOOPBACK_CLIENT, 2).expect("a page plays the phantom");
     world.hang_up(&client, 1, &[Bye, Drop]);
     world.drop(LOOPBACK_CLIENT, 2);
-    let again = world.rooms.handle_join(ROOM, true, world.now).expect("free");
+    let again = world.rooms.handle_join(ROOM, true, world.by()).expect("free");
     assert!(again.initiator);
     world.register(&again.client, 3).expect("a slot is free");
     world.register(LOOPBACK_CLIENT, 4).expect("its own slot");
@@ -246,12 +246,12 @@ fn a_client_that_said_bye_in_a_loopback_call_takes_its_phantom_along() {
 #[test]
 fn the_phantom_of_a_page_that_is_loaded_again_does_not_hear_the_bye_of_before() {
     let mut world = World::new();
-    let client = world.rooms.handle_join(ROOM, true, world.now).expect("free").client;
+    let client = world.rooms.handle_join(ROOM, true, world.by()).expect("free").client;
     world.register(&client, 1).expect("a slot is free");
     world.register("loopback_client_id", 2).expect("the original names it so");
     world.drop("loopback_client_id", 2);
     world.hang_up(&client, 1, &[Bye, Drop]);
-    let again = world.rooms.handle_join(ROOM, true, world.now).expect("free");
+    let again = world.rooms.handle_join(ROOM, true, world.by()).expect("free");
     assert!(again.initiator);
     world.register("loopback_client_id", 3).expect("its own slot");
     world.register(&again.client, 4).expect("a slot is free");
@@ -261,7 +261,7 @@ fn the_phantom_of_a_page_that_is_loaded_again_does_not_hear_the_bye_of_before() 
 #[test]
 fn nobody_takes_the_place_of_a_phantom_whose_socket_is_away() {
     let mut world = World::new();
-    let client = world.rooms.handle_join(ROOM, true, world.now).expect("free").client;
+    let client = world.rooms.handle_join(ROOM, true, world.by()).expect("free").client;
     world.register(&client, 1).expect("a slot is free");
     world.register(LOOPBACK_CLIENT, 2).expect("a page plays the phantom");
     world.drop(LOOPBACK_CLIENT, 2);

@@ -3,6 +3,7 @@
 //! Owner of the rooms, behind one lock that is held for a whole event (lock, handle, pass on, unlock).
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,16 +12,24 @@ use tokio::sync::{Notify, mpsc};
 
 use super::message;
 use super::room::Counts;
-use super::rooms::{Output, Rooms};
+use super::rooms::{By, Output, Rooms, Want};
+use super::usage::WAITING_BYTES;
 use crate::config::CallsConfig;
-use crate::driver::Driver;
+use crate::driver::{Core, Driver};
 use crate::limits::concurrency::AddressCounter;
 use crate::limits::rate::AddressLimiter;
+use crate::quota::ByteQuota;
 
 /// Bytes that wait for a client at most; one that does not read so much is dropped.
 const OUTBOX: usize = 2 << 20;
 /// What a frame costs of it besides its text.
 const FRAME_COST: usize = 64;
+
+/// Messages, leaves and DELETEs over HTTP that an address may send for each join: a caller sends an offer and some forty candidates,
+/// whoever it calls sends nothing by this way, and all leave.
+const SIGNALS_PER_JOIN: NonZeroU32 = NonZeroU32::new(30).unwrap();
+/// How often at most the log says that there is want.
+const REPORT: Duration = Duration::from_secs(60);
 
 /// A handle to the one hub; clones share it.
 #[derive(Debug, Clone)]
@@ -31,6 +40,8 @@ struct Inner {
     rooms: Driver<Rooms<Outbox>>,
     /// Joins and new rooms of an address.
     joins: AddressLimiter,
+    /// Messages, leaves and DELETEs of an address over HTTP.
+    signals: AddressLimiter,
     /// Open WebSockets of an address.
     sockets: AddressCounter,
     tally: Tally,
@@ -43,6 +54,11 @@ pub(super) struct Tally {
     pub(super) registered: AtomicU64,
     pub(super) socket_errors: AtomicU64,
     pub(super) http_errors: AtomicU64,
+    /// Joins, messages, leaves and DELETEs that came too often.
+    too_often: AtomicU64,
+    /// How many of those that gave way or were refused the log knows of, and the second since the start when it may be told again.
+    reported: AtomicU64,
+    next_report: AtomicU64,
 }
 
 /// What there is, and what there was since the start.
@@ -54,14 +70,18 @@ pub struct Census {
     /// Errors that were sent through sockets, and as answers to HTTP requests of Collider.
     pub socket_errors: u64,
     pub http_errors: u64,
+    /// What gave way or was refused for want of room, and requests that came too often.
+    pub want: Want,
+    pub too_often: u64,
     pub up: Duration,
 }
 
 impl Hub {
     pub fn new(config: &CallsConfig) -> Self {
         Self(Arc::new(Inner {
-            rooms: Driver::new(Rooms::new(config.max_rooms, rand::random()), Rooms::next_timeout),
+            rooms: Driver::new(Rooms::new(config.max_rooms, ByteQuota::new(WAITING_BYTES), rand::random())),
             joins: AddressLimiter::per_minute(config.joins),
+            signals: AddressLimiter::per_minute(config.joins.saturating_mul(SIGNALS_PER_JOIN)),
             sockets: AddressCounter::new(config.sockets),
             tally: Tally::default(),
             start: Instant::now(),
@@ -70,16 +90,16 @@ impl Hub {
 
     /// Hears the rooms' time-outs; never returns.
     pub async fn run(self) {
-        loop {
-            self.0.rooms.due().await;
-            self.with(Rooms::handle_timeout);
-        }
+        self.0.rooms.run(|| self.with(Rooms::handle_timeout)).await;
     }
 
     pub fn census(&self) -> Census {
         let Inner { tally, start, .. } = &*self.0;
+        let (now, want) = self.0.rooms.with(|rooms| (rooms.counts(), rooms.want()));
         Census {
-            now: self.0.rooms.with(|rooms| rooms.counts()),
+            now,
+            want,
+            too_often: tally.too_often.load(Ordering::Relaxed),
             registered: tally.registered.load(Ordering::Relaxed),
             socket_errors: tally.socket_errors.load(Ordering::Relaxed),
             http_errors: tally.http_errors.load(Ordering::Relaxed),
@@ -87,9 +107,14 @@ impl Hub {
         }
     }
 
-    /// Runs one event under the lock and passes on what comes of it.
-    pub(super) fn with<T>(&self, event: impl FnOnce(&mut Rooms<Outbox>, Instant) -> T) -> T {
-        self.0.rooms.with(|rooms| {
+    /// Runs one event of a client under the lock and passes on what comes of it.
+    pub(super) fn act<T>(&self, from: IpAddr, event: impl FnOnce(&mut Rooms<Outbox>, By) -> T) -> T {
+        self.with(|rooms, now| event(rooms, By { from, now }))
+    }
+
+    /// The same for an event that nobody causes.
+    fn with<T>(&self, event: impl FnOnce(&mut Rooms<Outbox>, Instant) -> T) -> T {
+        let (result, want) = self.0.rooms.with(|rooms| {
             let result = event(rooms, Instant::now());
             while let Some(output) = rooms.poll_output() {
                 match output {
@@ -97,8 +122,35 @@ impl Hub {
                     Output::Close { socket } => socket.close(),
                 }
             }
-            result
-        })
+            (result, rooms.want())
+        });
+        self.report(want);
+        result
+    }
+
+    /// Logs that there is want, where that is news.
+    fn report(&self, want: Want) {
+        let Tally { reported, next_report, .. } = &self.0.tally;
+        let count = want.total();
+        if reported.load(Ordering::Relaxed) == count {
+            return;
+        }
+        let (now, due) = (self.0.start.elapsed().as_secs(), next_report.load(Ordering::Relaxed));
+        let next = now + REPORT.as_secs();
+        // One of those that find it due does it.
+        if now < due || next_report.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
+        reported.store(count, Ordering::Relaxed);
+        let Want { idle_rooms, rooms, messages, refused_rooms, refused_messages } = want;
+        tracing::info!(
+            idle_rooms,
+            rooms,
+            messages,
+            refused_rooms,
+            refused_messages,
+            "calls: there is no room for all; unused rooms ended, and rooms and messages of the addresses with most gave way or were refused (totals)"
+        );
     }
 
     /// Counts a join.
@@ -106,7 +158,7 @@ impl Hub {
     /// # Errors
     /// How long to wait, when there were too many from this address.
     pub(super) fn admit_join(&self, from: IpAddr) -> Result<(), Duration> {
-        self.0.joins.check(from)
+        self.counted(self.0.joins.check(from))
     }
 
     /// The same for what may begin a room without a join.
@@ -117,12 +169,39 @@ impl Hub {
         if self.0.rooms.with(|rooms| rooms.contains(room)) { Ok(()) } else { self.admit_join(from) }
     }
 
+    /// Counts a message, a leave or a DELETE over HTTP.
+    ///
+    /// # Errors
+    /// How long to wait, when there were too many from this address.
+    pub(super) fn admit_signal(&self, from: IpAddr) -> Result<(), Duration> {
+        self.counted(self.0.signals.check(from))
+    }
+
+    fn counted(&self, admitted: Result<(), Duration>) -> Result<(), Duration> {
+        if admitted.is_err() {
+            self.0.tally.too_often.fetch_add(1, Ordering::Relaxed);
+        }
+        admitted
+    }
+
     pub(super) fn sockets(&self) -> &AddressCounter {
         &self.0.sockets
     }
 
     pub(super) fn tally(&self) -> &Tally {
         &self.0.tally
+    }
+}
+
+impl Core for Rooms<Outbox> {
+    const NAME: &'static str = "apprtc";
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.next_timeout()
+    }
+
+    fn reset(&mut self) {
+        self.begin_anew(rand::random()).iter().for_each(Outbox::close);
     }
 }
 
@@ -222,6 +301,19 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(5), outbox.overflow()).await.expect("it overflowed");
         let taken = std::iter::from_fn(|| inbox.next_now()).count();
         assert_eq!(taken, OUTBOX / (64 * 1024 + FRAME_COST), "no more than the bound was kept");
+    }
+
+    #[tokio::test]
+    async fn a_fault_in_the_middle_of_an_event_empties_the_rooms_and_closes_their_sockets() {
+        let hub = Hub::new(&crate::config::Config::read(&crate::config::Settings::default()).unwrap().calls);
+        let (outbox, mut inbox) = Outbox::new();
+        let by = |now| By { from: std::net::Ipv4Addr::LOCALHOST.into(), now };
+        hub.with(|rooms, now| rooms.handle_register("room", "client", &outbox, by(now))).unwrap();
+        let fault = std::panic::AssertUnwindSafe(|| hub.with(|_, _| panic!("half way")));
+        assert!(std::panic::catch_unwind(fault).is_err());
+        assert!(matches!(inbox.next_now(), Some(Next::Close)), "the client comes back, and offers again");
+        assert_eq!(hub.census().now, Counts::default());
+        hub.with(|rooms, now| rooms.handle_register("room", "client", &outbox, by(now))).unwrap();
     }
 
     #[tokio::test]

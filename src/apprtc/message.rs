@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::room::Refusal;
+use crate::names;
 use crate::size::{self, DESCRIPTION_KIB, TooLarge};
 
 /// Bytes of a report to `/a/` at most.
@@ -13,15 +14,34 @@ pub const MAX_REPORT_BYTES: usize = 64 * 1024;
 /// Bytes of a room's or a client's name at most.
 const MAX_ID: usize = 256;
 
-/// Whether the room server takes it for a room or a client: `[a-zA-Z0-9-_]+`.
+/// Whether the room server takes it for a room or a client: `[a-zA-Z0-9-_]+`, and nothing that every object of a client has.
 pub fn is_id(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    is_short(text) && !text.is_empty() && text.bytes().all(plain)
+    text.len() <= MAX_ID && !text.is_empty() && text.bytes().all(plain) && !names::is_property(text)
 }
 
-/// Whether a name is short enough; Collider asks no more than that.
-pub const fn is_short(id: &str) -> bool {
-    id.len() <= MAX_ID
+/// Why a room or a client can't be called so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadName {
+    #[error("'clientid' or 'roomid' is too long")]
+    TooLong,
+    #[error("'clientid' or 'roomid' is a reserved name")]
+    Reserved,
+}
+
+/// Checks the names that Collider is told, which may have any characters.
+///
+/// # Errors
+/// [`BadName`].
+pub fn check_names(room: &str, client: &str) -> Result<(), BadName> {
+    let names = [room, client];
+    if names.iter().any(|name| name.len() > MAX_ID) {
+        return Err(BadName::TooLong);
+    }
+    if names.iter().any(|name| names::is_property(name)) {
+        return Err(BadName::Reserved);
+    }
+    Ok(())
 }
 
 /// Checks a client's message to its peer: JSON, with an offer or an answer in it at most.
@@ -113,11 +133,22 @@ mod tests {
 
     #[test]
     fn rooms_and_clients_have_plain_names() {
-        for good in ["a", "Room-1_x", "00000001", &"x".repeat(MAX_ID)] {
+        for good in ["a", "Room-1_x", "00000001", "constructor-room", &"x".repeat(MAX_ID)] {
             assert!(is_id(good), "{good}");
         }
-        for bad in ["", "a b", "a.b", "ä", "a/b", "%61", &"x".repeat(MAX_ID + 1)] {
+        for bad in
+            ["__proto__", "constructor", "prototype", "toString", "", "a b", "a.b", "ä", "a/b", "%61", &"x".repeat(MAX_ID + 1)]
+        {
             assert!(!is_id(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn colliders_names_are_short_and_not_reserved() {
+        assert_eq!(check_names("a room.x", ""), Ok(()));
+        assert_eq!(check_names("r", &"x".repeat(MAX_ID + 1)), Err(BadName::TooLong));
+        for (room, client) in [("__proto__", "1"), ("r", "constructor"), ("valueOf", "valueOf")] {
+            assert_eq!(check_names(room, client), Err(BadName::Reserved));
         }
     }
 

@@ -9,4 +9,6 @@ pub mod params;
 mod queue;
 pub mod room;
 pub mod rooms;
+mod shares;
 mod slots;
+mod usage;

@@ -13,14 +13,16 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::queue::Queue;
+use super::queue::{Allowance, MESSAGE_COST, Queue};
 use super::slots::{BYE, Output, Slot, SlotError, Slots, is_bye};
+use super::usage::Taken;
 
 /// Members of a room at most.
 pub(super) const CAPACITY: usize = 2;
@@ -65,15 +67,14 @@ pub struct Counts {
     pub members: usize,
     /// Registered ones.
     pub sockets: usize,
-    /// Bytes of messages that wait.
+    /// Bytes that messages take which wait.
     pub waiting: usize,
 }
 
 /// What an event in a room works with.
 pub(super) struct Step<'a, S> {
     pub(super) now: Instant,
-    /// Bytes that may still wait.
-    pub(super) space: usize,
+    pub(super) allowance: Allowance<'a>,
     pub(super) rng: &'a mut StdRng,
     pub(super) outputs: &'a mut VecDeque<Output<S>>,
 }
@@ -81,6 +82,9 @@ pub(super) struct Step<'a, S> {
 #[derive(Debug)]
 pub(super) struct Room<S> {
     pub(super) name: Arc<str>,
+    pub(super) opened_from: IpAddr,
+    /// The last join, message, registration, leave, or loss of a socket.
+    pub(super) used: Instant,
     pub(super) members: Vec<Member>,
     /// The end of the members.
     pub(super) expires: Instant,
@@ -109,6 +113,15 @@ impl Member {
 }
 
 impl<S: Clone + PartialEq> Room<S> {
+    /// A room that nobody has come into yet.
+    pub(super) fn new(name: Arc<str>, opened_from: IpAddr, now: Instant) -> Self {
+        Self { name, opened_from, used: now, members: Vec::new(), expires: now, slots: Slots::default(), due: None }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.slots.is_empty()
+    }
+
     pub(super) fn join(&mut self, loopback: bool, step: &mut Step<'_, S>) -> Result<Joined, Refusal> {
         self.evict_stale(|_| true, step);
         self.forget_farewells(step);
@@ -119,15 +132,16 @@ impl<S: Clone + PartialEq> Room<S> {
         let initiator = self.members.is_empty();
         let messages = self.members.first_mut().map(|other| {
             other.unmet = other.stale_at.is_some();
-            other.queue.take()
+            other.queue.take().collect()
         });
         self.members.reserve_exact(CAPACITY - self.members.len());
         self.members.push(Member::new(client.clone(), Some(step.now + STALE_AFTER_JOIN)));
         if initiator && loopback {
             self.members.push(Member::new(LOOPBACK_CLIENT.to_owned(), None));
         }
+        self.used = step.now;
         self.expires = step.now + LIFETIME;
-        Ok(Joined { client, initiator, messages: messages.unwrap_or_default().into() })
+        Ok(Joined { client, initiator, messages: messages.unwrap_or_default() })
     }
 
     /// A bye that waits, of one that is no member, is not for the one who joins next.
@@ -184,8 +198,10 @@ impl<S: Clone + PartialEq> Room<S> {
             return Err(Refusal::UnknownClient);
         }
         if let [alone] = &mut self.members[..] {
+            alone.queue.push(message, step.allowance).map_err(|_| SlotError::TooManyWaiting)?;
+            self.used = step.now;
             self.expires = step.now + LIFETIME;
-            return Ok(alone.queue.push(message, step.space).map_err(|_| SlotError::TooManyWaiting)?);
+            return Ok(());
         }
         self.keep_for_the_next(client, &message, step);
         self.send(client, message, step)
@@ -199,8 +215,8 @@ impl<S: Clone + PartialEq> Room<S> {
             return;
         }
         let speaker = self.members.iter_mut().find(|member| member.id == client);
-        if speaker.is_some_and(|speaker| speaker.queue.push(message.to_owned(), step.space).is_ok()) {
-            step.space -= message.len();
+        if speaker.is_some_and(|speaker| speaker.queue.push(message.to_owned(), step.allowance).is_ok()) {
+            step.allowance.space = step.allowance.space.saturating_sub(message.len() + MESSAGE_COST);
         }
     }
 
@@ -210,6 +226,7 @@ impl<S: Clone + PartialEq> Room<S> {
         }
         self.members.retain(|member| member.id != client && member.id != LOOPBACK_CLIENT);
         self.members.iter_mut().for_each(|survivor| survivor.unmet = false);
+        self.used = now;
         self.expires = now + LIFETIME;
         self.slots.note_leave(client);
     }
@@ -217,6 +234,7 @@ impl<S: Clone + PartialEq> Room<S> {
     pub(super) fn register(&mut self, client: &str, socket: &S, step: &mut Step<'_, S>) -> Result<(), Refusal> {
         self.make_way(client, step);
         let waiting = self.slots.register(client, socket, step.now)?;
+        self.used = step.now;
         let mut owed = None;
         if let Some(member) = self.members.iter_mut().find(|member| member.id == client) {
             member.stale_at = None;
@@ -233,7 +251,8 @@ impl<S: Clone + PartialEq> Room<S> {
         if goes_on && self.members.len() > 1 && self.is_member(client) {
             self.members.iter_mut().for_each(|member| drop(member.queue.take()));
         }
-        let sent = self.slots.send(client, message, step.space, step.now);
+        let sent = self.slots.send(client, message, step.allowance, step.now);
+        self.used = if sent.is_ok() { step.now } else { self.used };
         self.part(client, step);
         step.outputs.extend(sent?);
         Ok(())
@@ -300,6 +319,18 @@ impl<S: Clone + PartialEq> Room<S> {
         }
     }
 
+    /// Everybody is gone, without a word.
+    pub(super) fn end(&mut self, step: &mut Step<'_, S>) {
+        self.members.clear();
+        step.outputs.extend(self.slots.close_all());
+    }
+
+    /// Gives up what waits of what an address has said; how many messages that were.
+    pub(super) fn drop_from(&mut self, address: IpAddr) -> usize {
+        let said: usize = self.members.iter_mut().map(|member| member.queue.drop_from(address)).sum();
+        said + self.slots.drop_from(address)
+    }
+
     pub(super) fn expire(&mut self, step: &mut Step<'_, S>) {
         self.evict_stale(|member| member.unmet, step);
         self.slots.expire(step.now);
@@ -314,12 +345,39 @@ impl<S: Clone + PartialEq> Room<S> {
         unmet.chain(members).chain(self.slots.next_timeout()).min()
     }
 
+    pub(super) fn counts(&self) -> Counts {
+        Counts { rooms: 1, members: self.members.len(), sockets: self.slots.sockets(), waiting: 0 }
+    }
+
     fn is_member(&self, client: &str) -> bool {
         self.members.iter().any(|member| member.id == client)
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        let waiting = self.members.iter().map(|member| member.queue.bytes()).sum::<usize>() + self.slots.waiting();
-        Counts { rooms: 1, members: self.members.len(), sockets: self.slots.sockets(), waiting }
+    fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.members.iter().map(|member| &member.queue).chain(self.slots.queues())
+    }
+
+    /// Bytes of text that wait.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.queues().map(Queue::bytes).sum()
+    }
+
+    /// `None`: it has nobody in it.
+    pub(super) fn taken(&self) -> Option<Taken> {
+        let mut waiting: Vec<(IpAddr, usize)> = Vec::new();
+        for (from, bytes) in self.queues().flat_map(Queue::costs) {
+            match waiting.iter_mut().find(|(address, _)| *address == from) {
+                Some((_, all)) => *all += bytes,
+                None => waiting.push((from, bytes)),
+            }
+        }
+        let taken = Taken {
+            room: self.name.clone(),
+            opened_from: self.opened_from,
+            used: self.used,
+            sockets: self.slots.sockets(),
+            waiting,
+        };
+        (!self.is_empty()).then_some(taken)
     }
 }

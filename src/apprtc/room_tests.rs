@@ -12,6 +12,8 @@ use super::*;
 
 #[path = "farewell_tests.rs"]
 mod farewells;
+#[path = "want_tests.rs"]
+mod want;
 
 const ROOM: &str = "room";
 const SECOND: Duration = Duration::from_secs(1);
@@ -23,7 +25,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { rooms: Rooms::new(3, [9; 32]), now: Instant::now() }
+        Self { rooms: Rooms::new(3, ByteQuota::new(WAITING_BYTES), [9; 32]), now: Instant::now() }
+    }
+
+    fn by(&self) -> By {
+        By { from: "192.0.2.1".parse().expect("an address"), now: self.now }
     }
 
     fn join(&mut self) -> Joined {
@@ -31,35 +37,35 @@ impl World {
     }
 
     fn try_join(&mut self) -> Result<Joined, Refusal> {
-        self.rooms.handle_join(ROOM, false, self.now)
+        self.rooms.handle_join(ROOM, false, self.by())
     }
 
     fn say(&mut self, client: &str, message: &str) -> Result<(), Refusal> {
-        self.rooms.handle_message(ROOM, client, message.to_owned(), self.now)
+        self.rooms.handle_message(ROOM, client, message.to_owned(), self.by())
     }
 
     fn leave(&mut self, client: &str) {
-        self.rooms.handle_leave(ROOM, client, self.now);
+        self.rooms.handle_leave(ROOM, client, self.by());
     }
 
     fn register(&mut self, client: &str, socket: u32) -> Result<(), Refusal> {
-        self.rooms.handle_register(ROOM, client, &socket, self.now)
+        self.rooms.handle_register(ROOM, client, &socket, self.by())
     }
 
     fn send(&mut self, client: &str, socket: u32, message: &str) -> Result<(), Refusal> {
-        self.rooms.handle_send(ROOM, client, &socket, message.to_owned(), self.now)
+        self.rooms.handle_send(ROOM, client, &socket, message.to_owned(), self.by())
     }
 
     fn post(&mut self, client: &str, message: &str) -> Result<(), Refusal> {
-        self.rooms.handle_post(ROOM, client, message.to_owned(), self.now)
+        self.rooms.handle_post(ROOM, client, message.to_owned(), self.by())
     }
 
     fn delete(&mut self, client: &str) {
-        self.rooms.handle_delete(ROOM, client, self.now);
+        self.rooms.handle_delete(ROOM, client, self.by());
     }
 
     fn drop(&mut self, client: &str, socket: u32) {
-        self.rooms.handle_drop(ROOM, client, &socket, self.now);
+        self.rooms.handle_drop(ROOM, client, &socket, self.by());
     }
 
     /// Lets time pass, with every time-out heard when it is due.
@@ -104,15 +110,19 @@ impl World {
                 timers += 1;
             }
             let counts = room.counts();
-            assert!(counts.waiting <= ROOM_BYTES);
+            assert!(room.text_bytes() <= ROOM_BYTES);
             total.rooms += 1;
             total.members += counts.members;
             total.sockets += counts.sockets;
-            total.waiting += counts.waiting;
+            let taken = room.taken().expect("it has somebody in it");
+            total.waiting += taken.waiting.iter().map(|(_, bytes)| bytes).sum::<usize>();
         }
         assert_eq!(rooms.timers.len(), timers, "a timer without its room");
         assert_eq!(rooms.counts(), total);
         assert!(rooms.rooms.len() <= rooms.max_rooms);
+        assert_eq!(rooms.quota.held(), total.waiting);
+        assert!(total.waiting <= WAITING_BYTES);
+        assert_eq!(rooms.usage.rooms(), total.rooms, "a room that is not noted, or one that is gone");
     }
 }
 
@@ -190,14 +200,14 @@ fn unknown_rooms_and_clients_are_told_apart_and_may_leave() {
     world.join();
     assert_eq!(world.say("nobody", "x"), Err(Refusal::UnknownClient));
     world.leave("nobody");
-    world.rooms.handle_leave("elsewhere", "nobody", world.now);
+    world.rooms.handle_leave("elsewhere", "nobody", world.by());
     assert_eq!(world.rooms.counts().members, 1);
 }
 
 #[test]
 fn a_phantom_takes_the_second_place_of_a_loopback_call_and_leaves_with_its_client() {
     let mut world = World::new();
-    let joined = world.rooms.handle_join(ROOM, true, world.now).expect("free");
+    let joined = world.rooms.handle_join(ROOM, true, world.by()).expect("free");
     assert!(joined.initiator);
     assert_eq!(world.try_join(), Err(Refusal::Full));
     world.register(&joined.client, 1).expect("a slot is free");
@@ -265,13 +275,13 @@ fn what_waits_in_a_room_is_bounded_in_count_and_bytes() {
 fn the_server_has_a_limit_of_rooms() {
     let mut world = World::new();
     for room in ["a", "b"] {
-        world.rooms.handle_join(room, false, world.now).expect("free");
+        world.rooms.handle_join(room, false, world.by()).expect("free");
     }
-    world.rooms.handle_register("c", "1", &1, world.now).expect("free");
+    world.rooms.handle_register("c", "1", &1, world.by()).expect("free");
     assert_eq!(world.try_join(), Err(Refusal::ServerFull));
     assert_eq!(world.register("1", 2), Err(Refusal::ServerFull));
     assert_eq!(world.post("1", "x"), Err(Refusal::ServerFull));
-    world.rooms.handle_delete("c", "1", world.now);
+    world.rooms.handle_delete("c", "1", world.by());
     assert!(world.try_join().is_ok());
     world.agree();
 }
@@ -407,7 +417,7 @@ fn a_survivor_that_is_just_coming_back_hears_bye_then() {
 #[test]
 fn a_loopback_call_whose_client_is_stale_makes_way() {
     let mut world = World::new();
-    world.rooms.handle_join(ROOM, true, world.now).expect("free");
+    world.rooms.handle_join(ROOM, true, world.by()).expect("free");
     world.wait(60 * SECOND);
     assert!(world.join().initiator, "the phantom goes with it");
 }
@@ -639,7 +649,7 @@ fn a_late_drop_of_an_old_socket_does_not_touch_the_new_one() {
 fn rooms_do_not_hear_each_other() {
     let mut world = World::new();
     world.register("1", 1).expect("free");
-    world.rooms.handle_register("other", "2", &2, world.now).expect("free");
+    world.rooms.handle_register("other", "2", &2, world.by()).expect("free");
     world.send("1", 1, "x").expect("queued");
     assert!(world.heard().is_empty());
 }
@@ -662,24 +672,24 @@ fn random_histories_keep_the_tables_in_agreement() {
         let recent = step.saturating_sub(400)..step;
         let of_room: Vec<u32> = recent.filter(|socket| homes.get(socket) == Some(&room)).collect();
         let socket = if of_room.is_empty() { step } else { of_room[rng.random_range(0..of_room.len())] };
-        let (now, rooms, bye) = (world.now, &mut world.rooms, rng.random_bool(0.1));
+        let (by, rooms, bye) = (world.by(), &mut world.rooms, rng.random_bool(0.1));
         let said = |other| if bye { BYE.to_owned() } else { other };
         match rng.random_range(0..10) {
             0 | 1 => {
-                if let Ok(joined) = rooms.handle_join(room, rng.random_bool(0.1), now) {
+                if let Ok(joined) = rooms.handle_join(room, rng.random_bool(0.1), by) {
                     known.push((room, joined.client));
                 }
             }
-            2 => rooms.handle_leave(room, &client, now),
+            2 => rooms.handle_leave(room, &client, by),
             3 | 4 => {
                 homes.insert(step, room);
-                rooms.handle_register(room, &client, &step, now).ok();
+                rooms.handle_register(room, &client, &step, by).ok();
             }
-            5 => drop(rooms.handle_message(room, &client, "x".repeat(rng.random_range(1..300_000)), now)),
-            6 => drop(rooms.handle_send(room, &client, &socket, said("y".to_owned()), now)),
-            7 => drop(rooms.handle_post(room, &client, said("z".repeat(1000)), now)),
-            8 => rooms.handle_drop(room, &client, &socket, now),
-            _ if rng.random_bool(0.3) => rooms.handle_delete(room, &client, now),
+            5 => drop(rooms.handle_message(room, &client, "x".repeat(rng.random_range(1..300_000)), by)),
+            6 => drop(rooms.handle_send(room, &client, &socket, said("y".to_owned()), by)),
+            7 => drop(rooms.handle_post(room, &client, said("z".repeat(1000)), by)),
+            8 => rooms.handle_drop(room, &client, &socket, by),
+            _ if rng.random_bool(0.3) => rooms.handle_delete(room, &client, by),
             _ => {
                 world.wait(SECOND * rng.random_range(0..4));
                 // Of any room.

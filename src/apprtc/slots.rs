@@ -6,11 +6,12 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::queue::Queue;
+use super::queue::{Allowance, Queue};
 
 pub(super) const CAPACITY: usize = 2;
 /// How long a slot is kept without a socket.
@@ -77,6 +78,11 @@ impl<S> Default for Slots<S> {
 }
 
 impl<S: Clone + PartialEq> Slots<S> {
+    /// Those that are registered.
+    pub(super) fn live_sockets(&self) -> impl Iterator<Item = &S> {
+        self.0.iter().filter_map(Slot::socket)
+    }
+
     /// `socket` becomes that of `client`; what is returned is what the other one sent meanwhile.
     pub(super) fn register(
         &mut self,
@@ -95,12 +101,12 @@ impl<S: Clone + PartialEq> Slots<S> {
         Ok(waiting.into_iter().flatten())
     }
 
-    /// A message of `client` to the other one: for its socket, or into the queue. `space`: bytes that may still wait.
+    /// A message of `client` to the other one: for its socket, or into the queue.
     pub(super) fn send(
         &mut self,
         client: &str,
         message: String,
-        space: usize,
+        allowance: Allowance<'_>,
         now: Instant,
     ) -> Result<Option<Output<S>>, SlotError> {
         self.slot(client, now)?.said_bye = is_bye(&message);
@@ -108,7 +114,7 @@ impl<S: Clone + PartialEq> Slots<S> {
         if let Some(to) = live {
             return Ok(Some(Output::Send { to, message }));
         }
-        let queued = self.slot(client, now)?.queue.push(message, space);
+        let queued = self.slot(client, now)?.queue.push(message, allowance);
         queued.map(|()| None).map_err(|_| SlotError::TooManyWaiting)
     }
 
@@ -174,8 +180,17 @@ impl<S: Clone + PartialEq> Slots<S> {
         self.0.iter().filter(|slot| slot.socket().is_some()).count()
     }
 
-    pub(super) fn waiting(&self) -> usize {
-        self.0.iter().map(|slot| slot.queue.bytes()).sum()
+    pub(super) fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.0.iter().map(|slot| &slot.queue)
+    }
+
+    pub(super) fn drop_from(&mut self, address: IpAddr) -> usize {
+        self.0.iter_mut().map(|slot| slot.queue.drop_from(address)).sum()
+    }
+
+    /// Ends all of them.
+    pub(super) fn close_all(&mut self) -> impl Iterator<Item = Output<S>> + use<S> {
+        std::mem::take(&mut self.0).into_iter().filter_map(Slot::into_socket).map(|socket| Output::Close { socket })
     }
 
     fn slot(&mut self, client: &str, now: Instant) -> Result<&mut Slot<S>, SlotError> {

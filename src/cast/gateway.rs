@@ -15,6 +15,7 @@ use super::event::{self, Content, Entry, Failure, JoinRequest, OpenRequest, Requ
 use super::room::{ConnectionId, Dialect, Join, Notice, Open, Output, Rooms, Seated, Signal};
 use crate::client;
 use crate::connection::{self, Budgets, Connections, Flow, Heard, Sends};
+use crate::driver::Core;
 use crate::packet::Payload;
 
 /// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
@@ -37,6 +38,8 @@ pub struct Gateway(Connections<State>);
 
 struct State {
     rooms: Rooms<Content>,
+    /// Makes rooms that nobody is in.
+    empty: Box<dyn Fn() -> Rooms<Content> + Send>,
     clients: HashMap<ConnectionId, Client>,
     issuer: Box<dyn Issuer>,
 }
@@ -59,9 +62,14 @@ struct Asked {
 }
 
 impl Gateway {
-    pub fn new(rooms: Rooms<Content>, issuer: impl Issuer) -> Self {
-        let state = State { rooms, clients: HashMap::new(), issuer: Box::new(issuer) };
-        Self(Connections::new(state, |state| state.rooms.next_timeout()))
+    /// `empty` makes rooms that nobody is in.
+    pub fn new(empty: impl Fn() -> Rooms<Content> + Send + 'static, issuer: impl Issuer) -> Self {
+        Self(Connections::new(State {
+            rooms: empty(),
+            empty: Box::new(empty),
+            clients: HashMap::new(),
+            issuer: Box::new(issuer),
+        }))
     }
 
     /// Before the client is told that it is connected.
@@ -86,10 +94,7 @@ impl Gateway {
 
     /// Hears the rooms' time-outs; never returns.
     pub async fn run(self) {
-        loop {
-            self.0.due().await;
-            self.0.with(|state, _| state.rooms.handle_timeout(Instant::now()));
-        }
+        self.0.run(|state, _| state.rooms.handle_timeout(Instant::now())).await;
     }
 
     /// Tells everybody that the server goes down.
@@ -107,6 +112,23 @@ impl Gateway {
     /// TVs with a code and connected clients.
     pub fn counts(&self) -> (usize, usize) {
         self.0.with(|state, _| (state.rooms.len(), state.clients.len()))
+    }
+}
+
+impl Core for State {
+    const NAME: &'static str = "cast";
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.rooms.next_timeout()
+    }
+
+    fn reset(&mut self) {
+        let clients = std::mem::take(&mut self.clients);
+        self.rooms = (self.empty)();
+        for (id, client) in clients {
+            self.issuer.end(&username(id));
+            tokio::spawn(connection::disconnect(client.socket));
+        }
     }
 }
 

@@ -12,6 +12,8 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+mod guessing;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -22,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::code::{Code, CodeAlphabet, Role, TokenKey};
 use super::mailbox::Mailbox;
-use crate::limits::guesses::Guesses;
+use crate::limits::guesses::{Guesses, Kind, Reports};
 use crate::quota::ByteQuota;
 
 pub use super::mailbox::Signal;
@@ -208,6 +210,7 @@ pub struct Rooms<P> {
     seats: HashMap<ConnectionId, (Code, Role)>,
     timers: BTreeSet<(Instant, Code, bool)>,
     guesses: Guesses,
+    claims: Guesses,
     waiting: ByteQuota,
     outputs: VecDeque<Output<P>>,
 }
@@ -222,7 +225,8 @@ impl<P> Rooms<P> {
             rooms: HashMap::new(),
             seats: HashMap::new(),
             timers: BTreeSet::new(),
-            guesses: Guesses::default(),
+            guesses: Guesses::new(Kind::Code, config.guesses, &Reports::default()),
+            claims: Guesses::together(Kind::Code, guessing::CLAIMS),
             waiting: ByteQuota::new(MAX_WAITING_BYTES),
             outputs: VecDeque::new(),
         }
@@ -236,6 +240,7 @@ impl<P> Rooms<P> {
         let device = open.token.filter(|token| !token.is_empty()).map(|token| Sha256::digest(token).into());
         let wanted = open.code.and_then(|code| Code::parse(code, self.config.alphabet));
         let issued = open.token.and_then(|token| Some((self.key.verify(Role::Tv, token, self.config.alphabet)?, token)));
+        let wanted = wanted.filter(|code| issued.is_some() || self.may_claim(*code, &open, now));
         let claim = issued.map(|(code, _)| code).or(wanted);
         let live = claim.and_then(|code| self.rooms.get(&code));
         let proved = live.is_some_and(|room| match issued {
@@ -266,7 +271,7 @@ impl<P> Rooms<P> {
                 }
             } else if issued.is_none() {
                 // Otherwise this would tell which codes are live, as often as one likes.
-                if let Some(wait) = self.guesses.blocked_for(open.from, self.config.guesses, now) {
+                if let Some(wait) = self.guesses.blocked_for(open.from, now) {
                     return Err(Refusal::TooManyAttempts { wait });
                 }
                 self.guesses.record(open.from, now);
@@ -314,7 +319,7 @@ impl<P> Rooms<P> {
         let issued = |token| self.key.verify(Role::Caster, token, self.config.alphabet);
         let proved = join.token.filter(|token| code.is_some() && issued(token) == code);
         if proved.is_none()
-            && let Some(wait) = self.guesses.blocked_for(join.from, self.config.guesses, now)
+            && let Some(wait) = self.guesses.blocked_for(join.from, now)
         {
             return Err(Refusal::TooManyAttempts { wait });
         }

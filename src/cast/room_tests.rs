@@ -458,6 +458,48 @@ fn naming_live_codes_counts_as_guessing() {
 }
 
 #[test]
+fn free_codes_that_tvs_ask_for_without_a_proof_are_bounded_for_all_together() {
+    const CHARACTERS: &[u8] = b"ABCDEFGHJKMNPQRSTWXYZ012345678";
+    let mut world = World::with(|config| config.max_rooms = 10_000);
+    let proof = world.open(TV, None);
+    world.restart();
+    let mut connection = 10;
+    let mut claim = |world: &mut World, from: IpAddr, token| {
+        connection += 1;
+        let rest = [connection as usize / 900, connection as usize / 30 % 30, connection as usize % 30];
+        let code: String = "AAA".chars().chain(rest.map(|digit| char::from(CHARACTERS[digit]))).collect();
+        let open = Open { connection, dialect: Dialect::B, from, code: Some(&code), token, live: false };
+        world.try_open(open).expect("a seat, under whatever code").code.as_str() == code
+    };
+    assert_eq!((0..100).filter(|_| claim(&mut world, HOME, None)).count(), 100, "a hotel after a power cut");
+    let addresses = (0..300_u32).map(|n| IpAddr::V4(n.into()));
+    let claims: Vec<IpAddr> = addresses.flat_map(|from| [from; 3]).collect();
+    let given = claims.iter().filter(|from| claim(&mut world, **from, None)).count();
+    assert_eq!(given, 300 + guessing::CLAIMS as usize - 99, "the first of each address, and what all have together");
+    assert!(world.open(TV, Some(&proof.resume_token)).resumed, "a proof is no guess");
+    world.now += Duration::from_secs(60);
+    assert!(claim(&mut world, HOME, None));
+}
+
+#[test]
+fn codes_that_everybody_guesses_are_bounded_together_and_who_has_not_guessed_joins() {
+    let mut world = World::new();
+    let tv = world.open(TV, None);
+    let mut connection = 10;
+    let mut guess = |world: &mut World, from: IpAddr, code: &str| {
+        connection += 1;
+        let join = Join { connection, dialect: Dialect::A, from, code, token: None, username: None };
+        world.rooms.handle_join(join, world.now)
+    };
+    let addresses = (0..100_u32).map(|n| IpAddr::V4(n.into()));
+    let guesses: Vec<IpAddr> = addresses.flat_map(|from| [from; 5]).collect();
+    let heard = guesses.iter().filter(|from| guess(&mut world, **from, "AAAAAA") == Err(Refusal::UnknownCode)).count();
+    assert_eq!(heard, 100 + 100);
+    assert!(matches!(guess(&mut world, guesses[0], tv.code.as_str()), Err(Refusal::TooManyAttempts { .. })));
+    assert!(guess(&mut world, HOME, tv.code.as_str()).is_ok());
+}
+
+#[test]
 fn a_tv_that_registered_first_still_gets_its_old_code() {
     let mut world = World::new();
     let old = world.open(TV, None);

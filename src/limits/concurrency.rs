@@ -4,20 +4,24 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::descriptors::Descriptor;
 use super::ip_prefix;
+
+type Table = Arc<Mutex<HashMap<IpAddr, u32>>>;
 
 /// What each address has at once; clones share one table, which holds no address that has none.
 #[derive(Debug, Clone)]
 pub struct AddressCounter {
     most: u32,
-    table: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    table: Table,
 }
 
 /// One of an address's places, given back when dropped.
 #[derive(Debug)]
 pub struct Place {
-    network: IpAddr,
-    table: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    /// `None`: nobody's.
+    counted: Option<(IpAddr, Table)>,
+    _descriptor: Option<Descriptor>,
 }
 
 impl AddressCounter {
@@ -30,21 +34,38 @@ impl AddressCounter {
     pub fn enter(&self, address: IpAddr) -> Option<Place> {
         let network = ip_prefix::of_client(address);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = table.entry(network).or_insert(0);
-        (*count < self.most).then(|| {
-            *count += 1;
-            Place { network, table: Arc::clone(&self.table) }
-        })
+        let count = table.get(&network).copied().unwrap_or(0);
+        if count >= self.most {
+            return None;
+        }
+        table.insert(network, count + 1);
+        Some(Place { counted: Some((network, Arc::clone(&self.table))), _descriptor: None })
+    }
+}
+
+impl Place {
+    /// One that counts for no address.
+    #[must_use]
+    pub const fn nobodys() -> Self {
+        Self { counted: None, _descriptor: None }
+    }
+
+    /// The same, with what it takes of its kind's share.
+    #[must_use]
+    pub fn with(mut self, descriptor: Descriptor) -> Self {
+        self._descriptor = Some(descriptor);
+        self
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = table.get_mut(&self.network) {
+        let Some((network, table)) = &self.counted else { return };
+        let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = table.get_mut(network) {
             *count -= 1;
             if *count == 0 {
-                table.remove(&self.network);
+                table.remove(network);
             }
         }
     }
@@ -53,6 +74,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::descriptors::Share;
 
     #[test]
     fn places_are_given_back() {
@@ -64,5 +86,16 @@ mod tests {
         drop((first, third));
         assert_eq!(counter.table.lock().unwrap().len(), 1);
         assert!(counter.enter(one).is_some());
+    }
+
+    #[test]
+    fn a_place_holds_itsdescriptor_and_who_has_none_leaves_no_trace() {
+        let (counter, share) = (AddressCounter::new(1), Share::new("test", 2));
+        let one = "192.0.2.1".parse().unwrap();
+        let places = [counter.enter(one).unwrap(), Place::nobodys()].map(|place| place.with(share.take().unwrap()));
+        assert_eq!((share.taken(), counter.enter(one).is_none()), (2, true));
+        drop(places);
+        assert_eq!((share.taken(), counter.table.lock().unwrap().len()), (0, 0));
+        assert!(AddressCounter::new(0).enter(one).is_none());
     }
 }

@@ -1,22 +1,23 @@
 //! How often one address may ask for something.
+//!
+//! A table of fixed size, which no number of addresses fills: [`WAYS`] entries stand behind each hash, and where a newcomer finds
+//! none free it takes the place of the one that has used least of its allowance. So nobody is refused because others are many, who was
+//! there before keeps what it has left, and who has used up its allowance is the last one to be forgotten. An attacker who wants its own
+//! entry forgotten would have to use up the allowances of so many addresses that forgetting wins it nothing.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::ip_prefix;
 
-/// Most addresses remembered. An address that has its full allowance again is forgotten, so only so many busy ones fill it.
-const MOST: usize = 65_536;
-/// How often those are looked for.
-const PRUNE: Duration = Duration::from_secs(60);
-/// How often at most, while the table is full.
-const PRUNE_FULL: Duration = Duration::from_secs(1);
+/// Addresses that are remembered behind one hash.
+const WAYS: usize = 16;
+/// Most addresses remembered, at 16 bytes each.
+const MAX_ADDRESSES: usize = 16_384;
+const NANOS_A_MINUTE: u64 = 60_000_000_000;
 
 /// A cheap handle; clones share one table.
 #[derive(Debug, Clone)]
@@ -24,27 +25,36 @@ pub struct AddressLimiter(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    limiter: DefaultKeyedRateLimiter<IpAddr>,
-    clock: DefaultClock,
+    sets: Box<[Mutex<[Entry; WAYS]>]>,
+    /// Random, so that nobody chooses who shares a set with whom.
+    hashes: RandomState,
     start: Instant,
-    /// Milliseconds from `start`.
-    pruned: AtomicU64,
-    most: usize,
+    /// Nanoseconds that one request costs.
+    cost: u64,
+    /// Nanoseconds that may be owed.
+    burst: u64,
+}
+
+/// An address by its hash, and when it will have its whole allowance again, in nanoseconds from the start.
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry {
+    tag: u64,
+    whole_at: u64,
 }
 
 impl AddressLimiter {
     /// `rate` requests a minute, and as many at once after a quiet minute.
     pub fn per_minute(rate: NonZeroU32) -> Self {
-        Self::with_room_for(MOST, rate)
+        Self::with_room_for(MAX_ADDRESSES, rate)
     }
 
-    fn with_room_for(most: usize, rate: NonZeroU32) -> Self {
+    fn with_room_for(addresses: usize, rate: NonZeroU32) -> Self {
         Self(Arc::new(Inner {
-            limiter: RateLimiter::keyed(Quota::per_minute(rate)),
-            clock: DefaultClock::default(),
+            sets: (0..addresses.div_ceil(WAYS)).map(|_| Mutex::default()).collect(),
+            hashes: RandomState::new(),
             start: Instant::now(),
-            pruned: AtomicU64::new(0),
-            most,
+            cost: NANOS_A_MINUTE / u64::from(rate.get()),
+            burst: NANOS_A_MINUTE,
         }))
     }
 
@@ -53,25 +63,26 @@ impl AddressLimiter {
     /// # Errors
     /// How long to wait, when there were too many.
     pub fn check(&self, address: IpAddr) -> Result<(), Duration> {
-        let inner = &*self.0;
-        let full = inner.limiter.len() >= inner.most;
-        inner.prune_after(if full { PRUNE_FULL } else { PRUNE });
-        if full && inner.limiter.len() >= inner.most {
-            return Err(PRUNE_FULL);
-        }
-        inner.limiter.check_key(&ip_prefix::of_client(address)).map_err(|refused| refused.wait_time_from(inner.clock.now()))
+        self.check_at(address, u64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
-}
 
-impl Inner {
-    fn prune_after(&self, pause: Duration) {
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let pruned = self.pruned.load(Ordering::Relaxed);
-        let due = now.saturating_sub(pruned) >= u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        // One of the threads that find it due does it.
-        if due && self.pruned.compare_exchange(pruned, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.limiter.retain_recent();
-            self.limiter.shrink_to_fit();
+    fn check_at(&self, address: IpAddr, now: u64) -> Result<(), Duration> {
+        let Inner { sets, hashes, cost, burst, .. } = &*self.0;
+        let tag = hashes.hash_one(ip_prefix::of_client(address)) | 1;
+        // The lowest bit is the same in all tags.
+        let set = &sets[(tag >> 1) as usize % sets.len()];
+        // An entry is written as a whole, so that a panic elsewhere spoils none.
+        let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = set.iter().position(|entry| entry.tag == tag);
+        let place = known.or_else(|| (0..WAYS).min_by_key(|place| set[*place].whole_at)).unwrap_or(0);
+        let owed = if known.is_some() { set[place].whole_at.max(now) } else { now };
+        let whole_at = owed.saturating_add(*cost);
+        match (whole_at - now).checked_sub(*burst) {
+            Some(wait @ 1..) => Err(Duration::from_nanos(wait)),
+            Some(0) | None => {
+                set[place] = Entry { tag, whole_at };
+                Ok(())
+            }
         }
     }
 }
@@ -98,6 +109,21 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_that_is_observed_is_enough() {
+        let (limiter, address) = (AddressLimiter::per_minute(rate(7)), "192.0.2.1".parse().unwrap());
+        let mut now = 5;
+        for _ in 0..100 {
+            if let Err(wait) = limiter.check_at(address, now) {
+                now += u64::try_from(wait.as_nanos()).unwrap();
+                assert_eq!(limiter.check_at(address, now), Ok(()));
+            }
+        }
+        // 7 at once and one for each seventh of a minute.
+        let minutes = now / NANOS_A_MINUTE;
+        assert!((12..=14).contains(&minutes), "{minutes}");
+    }
+
+    #[test]
     fn ipv6_counts_by_its_64() {
         let limiter = AddressLimiter::per_minute(rate(1));
         assert!(limiter.check("2001:db8::1".parse().unwrap()).is_ok());
@@ -106,10 +132,23 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded() {
-        let limiter = AddressLimiter::with_room_for(100, rate(1));
-        let allowed = (0..10_000_u32).filter(|n| limiter.check(IpAddr::V4((*n).into())).is_ok()).count();
-        assert!(allowed <= 100, "{allowed}");
-        assert!(limiter.0.limiter.len() <= 100);
+    fn a_full_table_refuses_neither_newcomers_nor_who_was_there_before() {
+        let limiter = AddressLimiter::with_room_for(128, rate(2));
+        let before = "203.0.113.7".parse().unwrap();
+        assert_eq!(limiter.check_at(before, 1), Ok(()));
+        let flood = || (0..10_000_u32).map(|n| IpAddr::V4((0x0a00_0000 + n).into()));
+        assert!(flood().all(|address| limiter.check_at(address, 1).is_ok()), "each for the first time");
+        assert_eq!(limiter.check_at(before, 1), Ok(()), "its second request of two");
+    }
+
+    #[test]
+    fn a_flood_of_others_does_not_make_an_address_forgotten_that_has_used_up_its_allowance() {
+        let limiter = AddressLimiter::with_room_for(128, rate(10));
+        let greedy = "203.0.113.7".parse().unwrap();
+        assert_eq!((0..100).filter(|_| limiter.check_at(greedy, 1).is_ok()).count(), 10);
+        for n in 0..10_000_u32 {
+            limiter.check_at(IpAddr::V4((0x0a00_0000 + n).into()), 1).unwrap();
+        }
+        assert!(limiter.check_at(greedy, 1).is_err());
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::event::{self, AdminRequest, Arguments, Handshake, Json, Request, ack};
 use super::room::{ConnectionId, Counts, Hello, MAX_LISTED, Output, Rooms};
 use crate::connection::{self, Budgets, Connections, Flow, Heard, Sends};
+use crate::driver::Core;
 use crate::limits::guesses::Guesses;
 use crate::secret::Secret;
 use crate::users::Directory;
@@ -30,16 +31,16 @@ pub struct Gateway(Arc<Inner>);
 
 struct Inner {
     directory: Directory,
-    /// Wrong admin passwords that an address may try in a minute.
-    guesses: u32,
+    guesses: Guesses,
     checks: Semaphore,
     connections: Connections<State>,
 }
 
 struct State {
     rooms: Rooms<Json>,
+    /// Makes rooms that nobody is in.
+    empty: Box<dyn Fn() -> Rooms<Json> + Send>,
     clients: HashMap<ConnectionId, Client>,
-    guesses: Guesses,
     /// Refused for too much at once.
     limited: u64,
 }
@@ -67,10 +68,10 @@ impl fmt::Display for Refused {
 }
 
 impl Gateway {
-    /// `guesses`: wrong admin passwords that an address may try in a minute.
-    pub fn new(rooms: Rooms<Json>, directory: Directory, guesses: u32) -> Self {
-        let state = State { rooms, clients: HashMap::new(), guesses: Guesses::default(), limited: 0 };
-        let connections = Connections::new(state, |state| state.rooms.next_timeout());
+    /// `empty` makes rooms that nobody is in. `guesses` counts wrong admin passwords.
+    pub fn new(empty: impl Fn() -> Rooms<Json> + Send + 'static, directory: Directory, guesses: Guesses) -> Self {
+        let connections =
+            Connections::new(State { rooms: empty(), empty: Box::new(empty), clients: HashMap::new(), limited: 0 });
         Self(Arc::new(Inner { directory, guesses, checks: Semaphore::new(CHECKS), connections }))
     }
 
@@ -129,10 +130,7 @@ impl Gateway {
 
     /// Hears the rooms' time-outs; never returns.
     pub async fn run(self) {
-        loop {
-            self.0.connections.due().await;
-            self.0.connections.with(|state, _| state.rooms.handle_timeout(Instant::now()));
-        }
+        self.0.connections.run(|state, _| state.rooms.handle_timeout(Instant::now())).await;
     }
 
     /// How many there are, connected clients, and events refused for too much at once.
@@ -141,19 +139,35 @@ impl Gateway {
     }
 
     async fn is_admin(&self, from: IpAddr, name: String, password: Secret<String>) -> bool {
-        let Inner { directory, guesses, checks, connections } = &*self.0;
+        let Inner { directory, guesses, checks, connections: _ } = &*self.0;
         // Waiting for a turn is part of the throttle, so it is looked at after that.
         let Ok(_turn) = checks.acquire().await else { return false };
-        if connections.with(|state, _| state.guesses.blocked_for(from, *guesses, Instant::now()).is_some()) {
+        if guesses.blocked_for(from, Instant::now()).is_some() {
             return false;
         }
         let directory = directory.clone();
         let check = tokio::task::spawn_blocking(move || directory.is_admin(&name, password.expose()));
         let right = check.await.unwrap_or(false);
         if !right {
-            connections.with(|state, _| state.guesses.record(from, Instant::now()));
+            guesses.record(from, Instant::now());
         }
         right
+    }
+}
+
+impl Core for State {
+    const NAME: &'static str = "multiconnection";
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.rooms.next_timeout()
+    }
+
+    fn reset(&mut self) {
+        let clients = std::mem::take(&mut self.clients);
+        self.rooms = (self.empty)();
+        for client in clients.into_values() {
+            tokio::spawn(connection::disconnect(client.socket));
+        }
     }
 }
 

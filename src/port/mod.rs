@@ -6,15 +6,16 @@
 //!
 //! Invariants:
 //! - Each connection has its own task and ten seconds to tell what it is; none waits for another.
-//! - Those that have not told are bounded in number: the oldest go first, since who means well tells at once.
-//! - What one address holds is bounded; it is counted until HTTP ends, or until the relay counts by its own rules.
+//! - Those that have not told are bounded in number, in all and of one address: the oldest go first, since who means well tells at once.
+//!   None is accepted before there is a descriptor for it.
+//! - What one address holds of HTTP is bounded, and so is what all hold; the relay counts by its own rules.
 
 mod listener;
 mod proxy;
 mod sniff;
 mod stream;
+mod undecided;
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,19 +24,22 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::net::TcpStream;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 pub use listener::{Listener, bind};
+pub use undecided::Undecided;
 
 use crate::http::{Arrival, Http, Version};
 use crate::limits::concurrency::{AddressCounter, Place};
+use crate::limits::descriptors::Share;
 use crate::relay::{Connection, Entrance, Wire};
 use crate::tls::{ACME_TLS, HTTP_2, Handshakes, STUN_TURN};
 use sniff::Protocol;
 use stream::Stream;
+use undecided::Stranger;
 
 /// For a connection to show what it speaks, a TLS handshake included.
 const SHOW: Duration = Duration::from_secs(10);
@@ -53,8 +57,10 @@ pub struct Doors {
     pub trusted_proxies: Vec<IpNet>,
     /// Of one address at once.
     pub connections: u32,
-    /// Most connections of one listener that have not shown what they are.
-    pub undecided: usize,
+    /// What HTTP may have open at once.
+    pub http_share: Share,
+    /// Connections that have not shown what they are, of all listeners.
+    pub undecided: Undecided,
 }
 
 /// Serves until `stop` ends, then lets requests that are being answered end.
@@ -77,14 +83,18 @@ struct Hall {
 impl Hall {
     async fn accept(self: Arc<Self>, mut listener: Listener) {
         let mut failing = false;
-        let mut undecided = Undecided::default();
         loop {
+            // Before there is a connection, so that its descriptor is there.
+            let room = self.doors.undecided.room().await;
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     failing = false;
-                    let hall = Arc::clone(&self);
-                    let task = tokio::spawn(async move { hall.receive(stream, canonical(peer)).await });
-                    undecided.push(task.abort_handle(), self.doors.undecided);
+                    let peer = canonical(peer);
+                    let proxy = self.doors.trusted_proxies.iter().any(|network| network.contains(&peer.ip()));
+                    let stranger = Arc::new(self.doors.undecided.enter(Some(peer.ip()).filter(|_| !proxy), room));
+                    let (hall, place) = (Arc::clone(&self), Arc::clone(&stranger));
+                    let task = tokio::spawn(async move { hall.receive(stream, peer, &place).await });
+                    stranger.settle(task.abort_handle());
                 }
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
@@ -98,8 +108,8 @@ impl Hall {
     }
 
     /// Sees a connection to its door, or closes it.
-    async fn receive(&self, stream: TcpStream, peer: SocketAddr) {
-        match timeout(SHOW, self.see_in(stream, peer)).await {
+    async fn receive(&self, stream: TcpStream, peer: SocketAddr, stranger: &Stranger) {
+        match timeout(SHOW, self.see_in(stream, peer, stranger)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::debug!(client = %peer, %error, "a connection was closed before it was known what it speaks")
@@ -108,7 +118,7 @@ impl Hall {
         }
     }
 
-    async fn see_in(&self, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+    async fn see_in(&self, stream: TcpStream, peer: SocketAddr, stranger: &Stranger) -> io::Result<()> {
         // Signaling and media are small packets that somebody waits for.
         stream.set_nodelay(true)?;
         let server = canonical(stream.local_addr()?);
@@ -116,15 +126,17 @@ impl Hall {
         let announced = if trusted { proxy::read_header(&stream).await? } else { None };
         let client = announced.map_or(peer, canonical);
         let forwarded = trusted && announced.is_none();
-        let place = if forwarded { None } else { Some(self.places.enter(client.ip()).ok_or_else(too_many)?) };
         let arrival = Arrival { client, tls: false, forwarded };
-        match sniff::first(&stream).await? {
+        let protocol = sniff::first(&stream).await?;
+        stranger.asked();
+        match protocol {
             Protocol::Turn if self.doors.plain_turn => {
                 self.doors.relay.enter(Connection { client, server, wire: Wire::Tcp(stream.into_std()?) });
                 Ok(())
             }
             Protocol::Http => {
-                self.doors.http.serve(Stream::plain(stream, place), Version::Http1, arrival);
+                let place = self.place(arrival)?;
+                self.doors.http.serve(Stream::plain(stream, Some(place)), Version::Http1, arrival);
                 Ok(())
             }
             Protocol::Tls => match &self.doors.tls {
@@ -133,7 +145,7 @@ impl Hall {
                     let local = announced.is_none().then(|| server.ip());
                     let config = handshakes.config(local, client.ip());
                     let stream = TlsAcceptor::from(config).accept(stream).await?;
-                    self.see_in_tls(stream, server, place, Arrival { tls: true, ..arrival }).await
+                    self.see_in_tls(stream, server, Arrival { tls: true, ..arrival }).await
                 }
                 None => Err(unknown()),
             },
@@ -141,13 +153,14 @@ impl Hall {
         }
     }
 
-    async fn see_in_tls(
-        &self,
-        mut stream: TlsStream<TcpStream>,
-        server: SocketAddr,
-        place: Option<Place>,
-        arrival: Arrival,
-    ) -> io::Result<()> {
+    /// For HTTP, among those of its address and of all.
+    fn place(&self, arrival: Arrival) -> io::Result<Place> {
+        let place = if arrival.forwarded { Some(Place::nobodys()) } else { self.places.enter(arrival.client.ip()) };
+        let descriptor = self.doors.http_share.take().ok_or_else(full)?;
+        Ok(place.ok_or_else(too_many)?.with(descriptor))
+    }
+
+    async fn see_in_tls(&self, mut stream: TlsStream<TcpStream>, server: SocketAddr, arrival: Arrival) -> io::Result<()> {
         let agreed = stream.get_ref().1.alpn_protocol();
         let version = if agreed == Some(HTTP_2) { Version::Http2 } else { Version::Http1 };
         let protocol = match agreed {
@@ -166,31 +179,11 @@ impl Hall {
                 Ok(())
             }
             Protocol::Http => {
-                self.doors.http.serve(Stream::tls(stream, place), version, arrival);
+                let place = self.place(arrival)?;
+                self.doors.http.serve(Stream::tls(stream, Some(place)), version, arrival);
                 Ok(())
             }
             Protocol::Tls | Protocol::Unknown => Err(unknown()),
-        }
-    }
-}
-
-/// The tasks of connections that have not shown what they are, the oldest first.
-#[derive(Default)]
-struct Undecided(VecDeque<AbortHandle>);
-
-impl Undecided {
-    fn push(&mut self, task: AbortHandle, most: usize) {
-        self.0.push_back(task);
-        while self.0.front().is_some_and(AbortHandle::is_finished) {
-            self.0.pop_front();
-        }
-        if self.0.len() > most {
-            self.0.retain(|task| !task.is_finished());
-        }
-        if self.0.len() > most
-            && let Some(oldest) = self.0.pop_front()
-        {
-            oldest.abort();
         }
     }
 }
@@ -202,6 +195,10 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 fn unknown() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "no protocol of ours, or one that is off")
+}
+
+fn full() -> io::Error {
+    io::Error::new(io::ErrorKind::QuotaExceeded, "too many HTTP connections in all for the limit of open files")
 }
 
 fn too_many() -> io::Error {

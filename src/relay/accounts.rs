@@ -3,7 +3,7 @@
 use std::time::{Instant, SystemTime};
 
 use crate::turn::codec::integrity::{Key, PasswordAlgorithm};
-use crate::turn::{Account, Credentials};
+use crate::turn::{Account, Credentials, LONG_SECRET};
 use crate::users::Directory;
 use crate::users::credentials::RestName;
 
@@ -31,6 +31,10 @@ impl Credentials for Directory {
         let user = name.map(|name| name.user).filter(|user| !user.is_empty()).unwrap_or(username);
         let expires = self.life(username, wall).and_then(|life| now.checked_add(life));
         Some(Account { user: user.to_owned(), keys, expires })
+    }
+
+    fn is_guessable(&self, username: &str) -> bool {
+        RestName::parse(username).is_none() || self.has_password(username) || self.shortest_secret() < LONG_SECRET
     }
 
     fn proved(&self, username: &str) {

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use super::inbox::Segment;
+use super::mailbox::Caused;
 use super::outbox::{Failure, Route};
 use super::shard::Shard;
 use super::sockets::Listener;
@@ -123,8 +124,8 @@ impl Shard {
     }
 
     fn hand_to(&self, shard: u8, from: FiveTuple, segment: Segment) {
-        let mailbox = self.core.mailboxes.get(usize::from(shard));
-        if mailbox.is_some_and(|mailbox| !mailbox.hand(from, self.inbox.bytes(segment))) {
+        let Some(mailbox) = self.core.mailboxes.get(usize::from(shard)) else { return };
+        if mailbox.offer(Caused::Datagram { from, bytes: self.inbox.bytes(segment).into() }).is_err() {
             self.core.stats.lost(Lost::BufferFull, 1);
         }
     }

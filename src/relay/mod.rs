@@ -11,8 +11,13 @@
 
 mod acceptor;
 mod accounts;
+mod admission;
 mod carry;
+mod clients;
+mod control;
 pub mod inbox;
+mod late;
+mod mailbox;
 pub mod outbox;
 mod pace;
 mod peers;
@@ -23,7 +28,6 @@ mod sockets;
 mod source;
 mod splice;
 pub mod stats;
-mod strangers;
 mod stream;
 mod streams;
 pub mod udp;
@@ -47,39 +51,49 @@ pub use wire::Wire;
 
 use crate::config::RelayConfig;
 use crate::external::External;
-use crate::turn::{self, RelayAddress, Shared};
+use crate::limits::descriptors::Shares;
+use crate::limits::guesses::Reports;
+use crate::turn::{self, PeerPolicy, RelayAddress, Shared};
+use admission::Admission;
+use mailbox::{Caused, Control, Mailbox, mailbox};
 use poll::{Interest, Poll};
-use setup::Listeners;
-use shard::{Control, Core, Mailbox};
+use setup::{Listeners, Surroundings};
+use shard::Core;
 use source::Source;
 use stats::ShardStats;
-use strangers::Strangers;
 
 /// How soon the allocations of a user who was disabled are looked for, and a new external address is advertised.
 const EVERY: Duration = Duration::from_secs(1);
-/// How soon a new address of the machine is closed to clients.
-const ADDRESSES: Duration = Duration::from_secs(30);
+/// How soon a new address of the machine, and a network that it came to, are closed to clients.
+const ADDRESSES: Duration = Duration::from_secs(5);
+
+/// A shard hangs whose turn takes longer; a turn takes milliseconds.
+const HANGS_AFTER: Duration = Duration::from_secs(5);
 
 /// Binds the listeners and starts relaying, with relayed sockets where `external` has them: at [`bind_addresses`]. What it
-/// advertises follows `external`.
+/// advertises follows `external`, and what it has open at once is within `shares`.
 ///
 /// # Errors
 /// A sentence that names the setting to change: the port is taken, or is not this machine's.
-pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accounts>) -> anyhow::Result<Handle> {
+pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accounts>, shares: &Shares) -> anyhow::Result<Handle> {
     let listeners = Listeners::bind(config)?;
     let relays = external.relays();
-    let settings = Arc::new(setup::settings(config, relays, &listeners));
+    let surroundings = Surroundings::look(&relays);
+    let settings = Arc::new(setup::settings(config, relays, &listeners, &surroundings));
+    let policy = setup::policy(config, &surroundings);
+    let closed: Arc<[IpNet]> = policy.closed_neighbours().into();
+    setup::log_closed(&closed);
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
     let shared = Shared::new(&settings, seed, Instant::now());
     let stats: Arc<[Arc<ShardStats>]> = (0..config.threads).map(|_| Arc::default()).collect();
-    let strangers = Arc::new(Strangers::default());
+    let (admission, epoch) = (Admission::new(shares), Instant::now());
 
     let mut ends = Vec::new();
     for _ in 0..config.threads {
         let poll = Poll::new().context("the relay needs more descriptors: raise the limit of open files (ulimit -n)")?;
-        let (sender, controls) = mpsc::channel();
-        ends.push((Mailbox::new(sender, poll.waker()), poll, controls));
+        let (mailbox, controls) = mailbox(poll.waker());
+        ends.push((mailbox, poll, controls));
     }
     let mailboxes: Vec<Mailbox> = ends.iter().map(|(mailbox, ..)| mailbox.clone()).collect();
     let (address, alternate) = (listeners.address, listeners.alternate_port.filter(|_| config.alternate_port.is_some()));
@@ -89,8 +103,10 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
         alternate,
         udp: config.udp,
         tcp: config.tcp,
-        meter: Meter(Arc::clone(&stats)),
+        meter: Meter { shards: Arc::clone(&stats), epoch },
+        admission: admission.clone(),
         shared: Arc::clone(&shared),
+        closed_neighbours: closed,
         mailboxes: mailboxes.clone(),
         threads: Vec::new(),
         watch: None,
@@ -108,12 +124,12 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
         let core = Core {
             index,
             settings: Arc::clone(&settings),
-            policy: setup::policy(config),
+            policy: policy.clone(),
             // All from one range: which ports are taken is known without a lock, and a small range is not cut into crumbs.
             shard: turn::Shard { index, ports: config.ports.clone() },
             shared: Arc::clone(&shared),
             accounts: Arc::clone(&accounts),
-            strangers: Arc::clone(&strangers),
+            admission: admission.clone(),
             stats: Arc::clone(stats),
             controls,
             mailboxes: mailboxes.clone(),
@@ -124,6 +140,7 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
             coalesce: config.coalesce,
             icmp_indications: config.icmp_indications,
             stop_at: None,
+            epoch,
         };
         let thread = thread::Builder::new().name(format!("relay-{index}")).spawn(move || shard::run(core));
         handle.threads.push(thread.context("the relay can't start its threads")?);
@@ -134,7 +151,7 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
     let external = external.clone();
     let watcher = thread::Builder::new().name("relay-watch".to_owned());
     watcher
-        .spawn(move || Watch { accounts, revision, external, relays, mailboxes }.run(&ended))
+        .spawn(move || Watch { accounts, revision, external, relays, policy, surroundings, mailboxes }.run(&ended))
         .context("the relay can't start its threads")?;
     handle.watch = Some(watch);
     Ok(handle)
@@ -147,13 +164,14 @@ struct Watch {
     external: External,
     /// What the shards know.
     relays: [Option<RelayAddress>; 2],
+    policy: PeerPolicy,
+    surroundings: Surroundings,
     mailboxes: Vec<Mailbox>,
 }
 
 impl Watch {
     /// Until the other end of `ended` is gone.
     fn run(mut self, ended: &mpsc::Receiver<()>) {
-        let mut own = setup::own_addresses(&self.relays);
         let mut looked = Instant::now();
         while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
             let revision = self.accounts.revision();
@@ -165,13 +183,19 @@ impl Watch {
                 continue;
             }
             looked = Instant::now();
-            let now = setup::own_addresses(&relays);
-            if relays != self.relays || now != own {
+            let now = Surroundings::look(&relays);
+            if relays != self.relays || now != self.surroundings {
                 tracing::info!("the machine's addresses have changed");
-                (self.relays, own) = (relays, now);
+                let before = self.policy.closed_neighbours();
+                self.policy.neighbours = now.neighbours.to_vec();
+                let closed = self.policy.closed_neighbours();
+                if closed != before {
+                    setup::log_closed(&closed);
+                }
+                (self.relays, self.surroundings) = (relays, now);
                 let advertised = relays.map(|relay| relay.map(|relay| relay.advertised));
                 for shard in &self.mailboxes {
-                    shard.send(Control::Addresses { advertised, own: Arc::clone(&own) });
+                    shard.send(Control::Addresses { advertised, surroundings: self.surroundings.clone() });
                 }
             }
         }
@@ -186,7 +210,9 @@ pub struct Handle {
     udp: bool,
     tcp: bool,
     meter: Meter,
+    admission: Admission,
     shared: Arc<Shared>,
+    closed_neighbours: Arc<[IpNet]>,
     mailboxes: Vec<Mailbox>,
     threads: Vec<JoinHandle<()>>,
     /// Ends the thread that follows users and addresses.
@@ -195,13 +221,30 @@ pub struct Handle {
 
 /// Reads the numbers of a relay, from any thread.
 #[derive(Debug, Clone)]
-pub struct Meter(Arc<[Arc<ShardStats>]>);
+pub struct Meter {
+    shards: Arc<[Arc<ShardStats>]>,
+    epoch: Instant,
+}
 
 impl Meter {
     /// What all shards have counted since the start.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::sum(self.0.iter().map(|shard| &**shard))
+        Stats::sum(self.shards.iter().map(|shard| &**shard))
+    }
+
+    /// The shards whose turn has not ended for seconds, by number.
+    #[must_use]
+    pub fn hanging(&self) -> Vec<usize> {
+        let now = self.epoch.elapsed();
+        let shards = self.shards.iter().enumerate();
+        shards.filter(|(_, shard)| shard.at_work_for(now) >= HANGS_AFTER).map(|(index, _)| index).collect()
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards.len()
     }
 }
 
@@ -218,14 +261,20 @@ pub struct Connection {
 #[derive(Debug, Clone)]
 pub struct Entrance {
     shards: Arc<[Mailbox]>,
+    admission: Admission,
     next: Arc<AtomicUsize>,
 }
 
 impl Entrance {
     /// From here on the connection is the relay's: it says what it has to say itself, and closes it.
     pub fn enter(&self, connection: Connection) {
+        if let Some(location) = self.admission.displace_for_want(Instant::now()) {
+            self.shards[usize::from(location.shard) % self.shards.len()].send(Control::Displace(location.stream));
+        }
         let next = self.next.fetch_add(1, Ordering::Relaxed);
-        self.shards[next % self.shards.len()].send(Control::Adopt(connection));
+        let Some(descriptor) = self.admission.clients.take() else { return };
+        // A shard that can't keep up takes no more; the connection is closed.
+        let _ = self.shards[next % self.shards.len()].offer(Caused::Adopt(connection, descriptor));
     }
 }
 
@@ -251,7 +300,7 @@ impl Handle {
     /// For listeners besides the relay's own.
     #[must_use]
     pub fn entrance(&self) -> Entrance {
-        Entrance { shards: self.mailboxes.clone().into(), next: Arc::default() }
+        Entrance { shards: self.mailboxes.clone().into(), admission: self.admission.clone(), next: Arc::default() }
     }
 
     /// Where clients reach the relay, with the real port when 0 was asked for.
@@ -278,6 +327,12 @@ impl Handle {
         self.tcp
     }
 
+    /// The machine's own networks at the start, whose addresses are denied as peers for nothing but that.
+    #[must_use]
+    pub fn closed_neighbours(&self) -> &[IpNet] {
+        &self.closed_neighbours
+    }
+
     /// Whether all of the relay still serves.
     #[must_use]
     pub fn is_alive(&self) -> bool {
@@ -294,6 +349,12 @@ impl Handle {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.meter.stats()
+    }
+
+    /// Where wrong passwords are reported, for the rest of the server to report there, too.
+    #[must_use]
+    pub fn reports(&self) -> &Reports {
+        self.shared.reports()
     }
 
     /// For who wants the numbers later, and elsewhere.

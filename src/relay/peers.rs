@@ -8,11 +8,12 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::acceptor::is_exhaustion;
+use super::mailbox::Caused;
 use super::poll::Interest;
-use super::shard::{ACCEPT_PAUSE, ACCEPTS, Control, Core, Shard};
+use super::shard::{ACCEPT_PAUSE, ACCEPTS, Core, Shard};
 use super::source::{Source, StreamId};
 use super::splice::Progress;
-use super::stats::Direction as Counted;
+use super::stats::{Close, Direction as Counted};
 use super::stream::Stream;
 use crate::turn::{self, ConnectionId, Direction, FiveTuple, RelayId, Transport};
 
@@ -22,10 +23,15 @@ impl Shard {
         for _ in 0..ACCEPTS {
             let Some(acceptor) = self.relays.acceptor(relay) else { return };
             match acceptor.accept() {
-                Ok((stream, peer, _)) => match self.engine.peer_accepted(relay, peer, now) {
-                    Some(connection) => self.splices.accepted(connection, stream),
-                    None => self.core.stats.refused_peers.add(1),
-                },
+                Ok((stream, peer, _)) => {
+                    let descriptor = self.core.admission.relayed.take();
+                    let accepted =
+                        descriptor.and_then(|descriptor| Some((self.engine.peer_accepted(relay, peer, now)?, descriptor)));
+                    match accepted {
+                        Some((connection, descriptor)) => self.splices.accepted(connection, stream, descriptor),
+                        None => self.core.stats.refused_peers.add(1),
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_exhaustion(&error) => {
                     self.core.stats.accept_failures.add(1);
@@ -56,11 +62,13 @@ impl Shard {
     /// Begins to connect; the engine hears how it went, now or later.
     pub(super) fn connect_peer(&mut self, relay: RelayId, connection: ConnectionId, peer: SocketAddr, now: Instant) {
         let from = self.relays.acceptor(relay).map(|acceptor| acceptor.local_addr());
-        let begun = from.is_some_and(|from| match from.and_then(|from| connect(from, peer)) {
-            Ok(stream) => self.splices.connecting(connection, stream, &self.core.poll),
-            Err(error) => {
-                tracing::debug!(%error, "no connection with a peer");
-                false
+        let begun = from.zip(self.core.admission.relayed.take()).is_some_and(|(from, descriptor)| {
+            match from.and_then(|from| connect(from, peer)) {
+                Ok(stream) => self.splices.connecting(connection, stream, descriptor, &self.core.poll),
+                Err(error) => {
+                    tracing::debug!(%error, "no connection with a peer");
+                    false
+                }
             }
         });
         if !begun {
@@ -72,10 +80,10 @@ impl Shard {
     pub(super) fn splice(&mut self, connection: ConnectionId, client: FiveTuple, now: Instant) {
         let stream = self.streams.find(&client).and_then(|id| self.streams.take(id, &self.core.poll));
         let spliced = stream.is_some_and(|stream| {
-            let (wire, unsent, unread) = stream.into_parts();
+            let (wire, descriptor, unsent, unread) = stream.into_parts();
             // It is on its way; what follows it waits the longer.
             let _ = carried(&self.core, &mut self.engine, connection, Direction::ToPeer, unread.len(), now);
-            self.splices.splice(connection, wire, unsent, unread)
+            self.splices.splice(connection, (wire, descriptor), unsent, unread)
         });
         if spliced {
             self.splice_ready(connection, now);
@@ -104,18 +112,21 @@ impl Shard {
         let Some(mailbox) = self.core.mailboxes.get(usize::from(shard)) else { return };
         if let Some(mut stream) = self.streams.take(id, &self.core.poll) {
             stream.keep(bytes);
-            mailbox.send(Control::Stream(stream));
+            if mailbox.offer(Caused::Stream(stream)).is_err() {
+                self.core.stats.closed(Close::Limit);
+            }
         }
     }
 
     /// A connection that another shard gave to this one.
     pub(super) fn stream_handed_over(&mut self, mut stream: Box<Stream>, now: Instant) {
         let bytes = stream.take_kept();
-        if let Some(id) = self.streams.insert(stream, &self.core.poll, now)
-            && let Some(why) = self.read_frames(id, &bytes, now)
-        {
-            self.finish(now);
-            self.close_stream(id, why, now);
+        let Some(id) = self.take_in(stream, now) else { return self.core.stats.closed(Close::Limit) };
+        let end = self.read_frames(id, &bytes, now);
+        self.finish(now);
+        match end {
+            Some(why) => self.close_stream(id, why, now),
+            None => self.prove(id, now),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
@@ -47,6 +47,9 @@ pub struct Poll {
     wake: Arc<OwnedFd>,
     ready: Vec<Ready>,
     again: Vec<u64>,
+    /// The same, but not before then.
+    later: Vec<u64>,
+    later_at: Option<Instant>,
     /// What the last wait took over from `again`.
     repeated: Vec<u64>,
     woken: bool,
@@ -72,6 +75,8 @@ impl Poll {
             wake,
             ready: Vec::with_capacity(BATCH),
             again: Vec::new(),
+            later: Vec::new(),
+            later_at: None,
             repeated: Vec::new(),
             woken: false,
             whole_milliseconds: false,
@@ -106,6 +111,28 @@ impl Poll {
     /// The next wait does not wait and reports this source as readable, after those that the kernel reports.
     pub fn again(&mut self, token: u64) {
         self.again.push(token);
+    }
+
+    /// The same from `at` on, for a socket that can't be read for now: its edge has been reported and would not be once more.
+    pub fn later(&mut self, token: u64, at: Instant) {
+        if !self.later.contains(&token) {
+            self.later.push(token);
+        }
+        self.later_at.get_or_insert(at);
+    }
+
+    /// When [`Self::resume`] is due.
+    #[must_use]
+    pub const fn next_later(&self) -> Option<Instant> {
+        self.later_at
+    }
+
+    /// Asks for [`Self::again`] what was to be read later.
+    pub fn resume(&mut self, now: Instant) {
+        if self.later_at.is_some_and(|at| at <= now) {
+            self.later_at = None;
+            self.again.append(&mut self.later);
+        }
     }
 
     /// Waits until a source is ready, the waker was used or `timeout` is over (`None`: never). A signal ends it early.
@@ -212,7 +239,6 @@ fn round_up(timeout: Timespec) -> Timespec {
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;
-    use std::time::Instant;
 
     use super::*;
 
@@ -263,6 +289,30 @@ mod tests {
         poll.again(8);
         socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
         assert_eq!(tokens(&mut poll), [(7, true), (8, true)], "one mention each");
+    }
+
+    #[test]
+    fn a_socket_that_could_not_be_read_is_reported_again_without_a_new_arrival() {
+        let mut poll = Poll::new().unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        poll.add(&socket, 7, Interest::Datagrams).unwrap();
+        socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+        poll.wait(None).unwrap();
+        assert_eq!(poll.ready().count(), 1);
+        // It is not read: its edge is gone.
+        poll.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(poll.ready().count(), 0);
+        let at = Instant::now();
+        poll.later(7, at + Duration::from_millis(1));
+        poll.later(7, at + Duration::from_millis(2));
+        poll.resume(at);
+        assert_eq!(poll.next_later(), Some(at + Duration::from_millis(1)));
+        poll.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(poll.ready().count(), 0, "not at once");
+        poll.resume(at + Duration::from_millis(1));
+        poll.wait(None).unwrap();
+        assert_eq!(poll.ready().map(|ready| (ready.token, ready.readable)).collect::<Vec<_>>(), [(7, true)]);
+        assert_eq!(poll.next_later(), None);
     }
 
     #[test]

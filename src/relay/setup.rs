@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use ipnet::IpNet;
 use rand::RngExt as _;
 
 use super::acceptor::Acceptor;
 use super::sockets::Listener;
 use super::udp::{Options, UdpSocket};
-use crate::address;
+use crate::address::{self, on_link};
 use crate::config::{Discovery, RelayConfig};
 use crate::turn::{NatDiscovery, PeerPolicy, RelayAddress, Settings};
 
@@ -177,10 +178,15 @@ pub fn bind_addresses(config: &RelayConfig) -> anyhow::Result<[Option<IpAddr>; 2
 }
 
 /// What the engines are told.
-pub(super) fn settings(config: &RelayConfig, relay: [Option<RelayAddress>; 2], listeners: &Listeners) -> Settings {
+pub(super) fn settings(
+    config: &RelayConfig,
+    relay: [Option<RelayAddress>; 2],
+    listeners: &Listeners,
+    surroundings: &Surroundings,
+) -> Settings {
     let mut settings = Settings::new(config.realm.clone());
     settings.relay = relay;
-    settings.own_addresses = own_addresses(&relay).to_vec();
+    settings.own_addresses = surroundings.own.to_vec();
     settings.listener_ports = listeners.alternate_port.into_iter().chain([listeners.address.port()]).collect();
     settings.nat_discovery = discoveries(config, &relay, listeners);
     settings.tcp_relay = config.tcp_relay;
@@ -205,17 +211,37 @@ pub(super) fn settings(config: &RelayConfig, relay: [Option<RelayAddress>; 2], l
     settings
 }
 
-pub(super) fn policy(config: &RelayConfig) -> PeerPolicy {
-    PeerPolicy { allowed: config.allowed_peers.clone(), denied: config.denied_peers.clone() }
+pub(super) fn policy(config: &RelayConfig, surroundings: &Surroundings) -> PeerPolicy {
+    let neighbours = surroundings.neighbours.to_vec();
+    PeerPolicy { allowed: config.allowed_peers.clone(), denied: config.denied_peers.clone(), neighbours }
 }
 
-/// Everything that is this machine: its interfaces, and where its relays are.
-pub(super) fn own_addresses(relay: &[Option<RelayAddress>; 2]) -> Arc<[IpAddr]> {
-    let relays = relay.iter().flatten().flat_map(|relay| [relay.bound, relay.advertised]);
-    let mut own: Vec<IpAddr> = address::interfaces().into_iter().chain(relays).map(|ip| ip.to_canonical()).collect();
-    own.sort_unstable();
-    own.dedup();
-    own.into()
+/// What is this machine, and the networks that it is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Surroundings {
+    /// Its interfaces, what it may be as a router, and where its relays are.
+    pub(super) own: Arc<[IpAddr]>,
+    pub(super) neighbours: Arc<[IpNet]>,
+}
+
+impl Surroundings {
+    pub(super) fn look(relay: &[Option<RelayAddress>; 2]) -> Self {
+        let relays = relay.iter().flatten().flat_map(|relay| [relay.bound, relay.advertised]);
+        let neighbours = on_link::networks();
+        let own = address::interfaces().into_iter().chain(relays).chain(on_link::anycast(&neighbours));
+        let mut own: Vec<IpAddr> = own.map(|ip| ip.to_canonical()).collect();
+        own.sort_unstable();
+        own.dedup();
+        Self { own: own.into(), neighbours: neighbours.into() }
+    }
+}
+
+/// Tells the operator which networks are closed that would be open elsewhere.
+pub(super) fn log_closed(neighbours: &[IpNet]) {
+    if !neighbours.is_empty() {
+        let networks = on_link::listed(neighbours);
+        tracing::info!(networks, "peers in this machine's own networks are denied; CASTWAY_ALLOWED_PEER_IP allows them");
+    }
 }
 
 /// Finds a port that can be bound, and leaves it alone.

@@ -9,34 +9,30 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 
-use super::acceptor::{Acceptor, is_exhaustion};
+use super::Diversion;
+use super::acceptor::Acceptor;
 use super::accounts::Accounts;
+use super::admission::Admission;
 use super::inbox::Inbox;
+use super::late::Late;
+use super::mailbox::{Caused, Control, Controls, Mailbox};
 use super::outbox::Outbox;
 use super::pace::Pace;
-use super::poll::{Interest, Poll, Ready, Waker};
+use super::poll::{Interest, Poll, Ready};
 use super::sockets::{Listener, RelaySockets};
-use super::source::{Source, StreamId};
+use super::source::Source;
 use super::splice::Splices;
-use super::stats::{Close, ShardStats};
-use super::strangers::Strangers;
-use super::stream::Stream;
-use super::streams::{FIRST_REQUEST, Streams};
+use super::stats::{Lost, ShardStats};
+use super::streams::Streams;
 use super::udp::UdpSocket;
-use super::wire::Wire;
-use super::{Connection, Diversion};
-use crate::turn::codec::framing::{Frame, next_frame};
-use crate::turn::codec::message::{Class, Method, type_number};
-use crate::turn::{self, FiveTuple, Forward, Output, PeerPolicy, RelayId, Settings, Shared, Transport};
+use crate::turn::{self, FiveTuple, Output, PeerPolicy, RelayId, Settings, Shared, Transport};
 
 /// Connections taken in a turn.
 pub(super) const ACCEPTS: usize = 16;
@@ -46,69 +42,12 @@ pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 const DRAIN_CHECK: Duration = Duration::from_millis(20);
 /// ICMP errors read from one socket in a turn; what is left waits for the next packet.
 const ICMP_ERRORS: usize = 64;
-/// What the only answer begins with that makes a client's connection a peer's (RFC 6062 §5.4).
-const CONNECTION_BOUND: [u8; 2] = type_number(Class::Success, Method::ConnectionBind).to_be_bytes();
-/// Datagrams of other shards that may wait.
-const HANDED_OVER: usize = 256;
-/// Messages taken in a turn; the sockets' turn comes in between.
-const CONTROLS: usize = 64;
+/// After a receive that failed, which an edge-triggered socket would not report again.
+const RECEIVE_PAUSE: Duration = Duration::from_millis(1);
+/// How often it is said that peers of the machine's own networks were refused.
+const NEIGHBOURS_LOG_PAUSE: Duration = Duration::from_secs(60);
 /// After a fault.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
-
-/// What a shard is told from outside.
-#[derive(Debug)]
-pub(super) enum Control {
-    /// Users may have been disabled or removed.
-    CheckUsers,
-    /// What relays are advertised under, IPv4 and IPv6, and everything that is this machine.
-    Addresses { advertised: [Option<IpAddr>; 2], own: Arc<[IpAddr]> },
-    /// Take no new allocations; end when there are none, or then.
-    Stop(Instant),
-    /// A message that belongs to this shard's engine arrived at another shard (RFC 8016).
-    Datagram { from: FiveTuple, bytes: Box<[u8]> },
-    /// A client's connection whose last message belongs to this shard's engine (RFC 6062, RFC 8016).
-    Stream(Box<Stream>),
-    /// A client moved to this five-tuple, and its packets are that shard's.
-    Moved { client: FiveTuple, shard: u8 },
-    /// Nobody has it any more.
-    Forget { client: FiveTuple },
-    /// A connection that another listener has accepted.
-    Adopt(Connection),
-    /// Whose connections are not for this listener.
-    Divert(Diversion),
-}
-
-/// How to reach a shard.
-#[derive(Debug, Clone)]
-pub(super) struct Mailbox {
-    sender: Sender<Control>,
-    waker: Waker,
-    /// Of the messages that wait, those that clients cause without end.
-    datagrams: Arc<AtomicUsize>,
-}
-
-impl Mailbox {
-    pub(super) fn new(sender: Sender<Control>, waker: Waker) -> Self {
-        Self { sender, waker, datagrams: Arc::default() }
-    }
-
-    /// Gives a client's datagram to the shard. False: too many wait already.
-    pub(super) fn hand(&self, from: FiveTuple, bytes: &[u8]) -> bool {
-        let room = self.datagrams.fetch_add(1, Ordering::Relaxed) < HANDED_OVER;
-        if room {
-            self.send(Control::Datagram { from, bytes: bytes.into() });
-        } else {
-            self.datagrams.fetch_sub(1, Ordering::Relaxed);
-        }
-        room
-    }
-
-    pub(super) fn send(&self, control: Control) {
-        // A shard that has ended needs nothing.
-        let _ = self.sender.send(control);
-        self.waker.wake();
-    }
-}
 
 /// What a shard keeps for all its life.
 pub(super) struct Core {
@@ -118,9 +57,9 @@ pub(super) struct Core {
     pub(super) shard: turn::Shard,
     pub(super) shared: Arc<Shared>,
     pub(super) accounts: Arc<dyn Accounts>,
-    pub(super) strangers: Arc<Strangers>,
+    pub(super) admission: Admission,
     pub(super) stats: Arc<ShardStats>,
-    pub(super) controls: Receiver<Control>,
+    pub(super) controls: Controls,
     /// Of all shards, by index.
     pub(super) mailboxes: Vec<Mailbox>,
     pub(super) poll: Poll,
@@ -134,6 +73,8 @@ pub(super) struct Core {
     /// Tell clients of ICMP errors: pion's client and its descendants end at a Data indication without DATA.
     pub(super) icmp_indications: bool,
     pub(super) stop_at: Option<Instant>,
+    /// What [`ShardStats::busy_since`] counts from.
+    pub(super) epoch: Instant,
 }
 
 pub(super) struct Shard {
@@ -144,15 +85,17 @@ pub(super) struct Shard {
     pub(super) streams: Streams,
     pub(super) relays: RelaySockets,
     pub(super) splices: Splices,
+    pub(super) late: Late,
     /// TCP allocations whose peers wait for descriptors.
     pub(super) full_relays: Vec<RelayId>,
     /// Clients of other shards whose packets arrive here.
     pub(super) moved: HashMap<FiveTuple, u8>,
     pace: Pace,
     /// What is read from connections.
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     /// Acceptors whose clients wait for descriptors.
-    full: Vec<u8>,
+    pub(super) full: Vec<u8>,
+    neighbours_logged: Option<Instant>,
     pub(super) accept_again: Option<Instant>,
     /// Packets of this turn.
     pub(super) packets: u32,
@@ -198,6 +141,7 @@ impl Shard {
         if core.stop_at.is_some() {
             engine.refuse_allocations();
         }
+        let core_relayed = core.admission.relayed.clone();
         Self {
             pace: Pace::new(core.coalesce, Instant::now()),
             core,
@@ -205,31 +149,36 @@ impl Shard {
             inbox: Inbox::new(),
             outbox: Outbox::new(),
             streams: Streams::default(),
-            relays: RelaySockets::default(),
+            relays: RelaySockets::new(core_relayed),
             splices: Splices::default(),
+            late: Late::default(),
             full_relays: Vec::new(),
             moved: HashMap::new(),
             buffer: Vec::new(),
             full: Vec::new(),
+            neighbours_logged: None,
             accept_again: None,
             packets: 0,
         }
     }
 
     fn restarted(self) -> Self {
-        let Self { mut core, mut engine, full, accept_again, relays, splices, .. } = self;
+        let Self { mut core, mut engine, full, accept_again, relays, splices, moved, .. } = self;
         // Whose port is given back must have let go of it.
         drop((relays, splices));
         if catch_unwind(AssertUnwindSafe(|| engine.end_all())).is_err() {
             tracing::error!(shard = core.index, "some ports and quota of its allocations are lost until the next start");
         }
+        // They know some of its clients by where those have moved to.
+        let others = (0..).zip(&core.mailboxes).filter(|(index, _)| *index != core.index);
+        others.for_each(|(_, mailbox)| mailbox.send(Control::Restarted { shard: core.index }));
         core.stats.allocations.set(0);
         core.stats.streams.set(0);
         core.stats.connections.set(0);
         // What has come since is not reported once more.
         (0..).zip(&core.listeners).for_each(|(number, _)| core.poll.again(Source::Listener(number).token()));
         let mut shard = Self::new(core);
-        (shard.full, shard.accept_again) = (full, accept_again);
+        (shard.full, shard.accept_again, shard.moved) = (full, accept_again, moved);
         shard
     }
 
@@ -241,11 +190,13 @@ impl Shard {
         while !self.is_done(now) {
             let began = Instant::now();
             self.core.stats.busy.add(nanos(began.saturating_duration_since(now)));
+            self.core.stats.rests();
             if let Some(pause) = self.pace.pause() {
                 std::thread::sleep(pause);
             }
             self.core.poll.wait(self.timeout(began))?;
             now = Instant::now();
+            self.core.stats.works(now.saturating_duration_since(self.core.epoch));
             self.core.stats.wakes.add(1);
             self.packets = 0;
             events.clear();
@@ -280,8 +231,10 @@ impl Shard {
     /// How long to wait when nothing comes.
     fn timeout(&self, now: Instant) -> Option<Duration> {
         let drain = self.core.stop_at.map(|at| at.min(now + DRAIN_CHECK));
-        let next = [self.engine.next_timeout(), self.streams.next_check(), self.splices.next_resume(), self.accept_again, drain];
-        next.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
+        let streams = [self.streams.next_check(), self.late.next_due(), self.splices.next_resume()];
+        let others = [self.engine.next_timeout(), self.accept_again, self.core.poll.next_later(), drain];
+        let next = others.into_iter().chain(streams).flatten().min();
+        next.map(|at| at.saturating_duration_since(now))
     }
 
     /// All shards end together: a listener that closes hands its clients to the others.
@@ -295,6 +248,7 @@ impl Shard {
         for (stream, why) in self.streams.overdue(now, |client| engine.has_allocation(client)) {
             self.close_stream(stream, why, now);
         }
+        self.look_again(now);
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;
             let Core { poll, acceptors, .. } = &self.core;
@@ -310,59 +264,34 @@ impl Shard {
         while let Some(connection) = self.splices.resumed(now) {
             self.splice_ready(connection, now);
         }
+        self.core.poll.resume(now);
         self.outputs(now);
+        self.note_neighbours(now);
     }
 
-    fn controls(&mut self, now: Instant) {
-        let own = self.core.mailboxes[usize::from(self.core.index)].clone();
-        for _ in 0..CONTROLS {
-            let Ok(control) = self.core.controls.try_recv() else { return };
-            match control {
-                Control::CheckUsers => {
-                    let accounts = Arc::clone(&self.core.accounts);
-                    let gone = self.engine.allocations().filter(|allocation| !accounts.is_live(allocation.user));
-                    let gone: std::collections::BTreeSet<String> = gone.map(|allocation| allocation.user.to_owned()).collect();
-                    for user in gone {
-                        self.engine.revoke(&user);
-                    }
-                }
-                Control::Addresses { advertised, own } => {
-                    Arc::make_mut(&mut self.core.settings).set_addresses(advertised, &own);
-                    self.engine.set_addresses(advertised, &own, now);
-                }
-                Control::Stop(at) => {
-                    self.core.stop_at = Some(self.core.stop_at.map_or(at, |before| before.min(at)));
-                    self.engine.refuse_allocations();
-                }
-                Control::Datagram { from, bytes } => {
-                    own.datagrams.fetch_sub(1, Ordering::Relaxed);
-                    self.handed_over(from, &bytes, now);
-                }
-                Control::Stream(stream) => self.stream_handed_over(stream, now),
-                Control::Moved { client, shard } => {
-                    self.moved.insert(client, shard);
-                }
-                Control::Forget { client } => {
-                    self.moved.remove(&client);
-                }
-                Control::Adopt(connection) => self.adopt(connection, now),
-                Control::Divert(diversion) => self.core.diversion = Some(diversion),
-            }
-            self.outputs(now);
+    fn note_neighbours(&mut self, now: Instant) {
+        let refused = self.engine.refused_neighbours();
+        if refused == self.core.stats.refused_neighbours.value() {
+            return;
         }
-        own.waker.wake();
+        self.core.stats.refused_neighbours.set(refused);
+        if self.neighbours_logged.is_none_or(|at| now.saturating_duration_since(at) >= NEIGHBOURS_LOG_PAUSE) {
+            self.neighbours_logged = Some(now);
+            tracing::info!(
+                shard = self.core.index,
+                refused,
+                "clients asked for peers in this machine's own networks, which are denied; CASTWAY_ALLOWED_PEER_IP allows them"
+            );
+        }
     }
 
     /// One batch of a clients' socket.
     fn clients(&mut self, number: u8, now: Instant) {
         let Some(Listener { socket, address }) = self.core.listeners.get(usize::from(number)) else { return };
         let address = *address;
-        if let Err(error) = socket.recv_batch(&mut self.inbox) {
-            tracing::debug!(%error, "the clients' socket can't be read");
+        let received = socket.recv_batch(&mut self.inbox);
+        if !self.received(received, Source::Listener(number), now) {
             return;
-        }
-        if self.inbox.is_full() {
-            self.core.poll.again(Source::Listener(number).token());
         }
         for index in 0..self.inbox.datagrams().len() {
             let datagram = self.inbox.datagrams()[index];
@@ -389,12 +318,9 @@ impl Shard {
             self.accept_peers(relay, now);
             return self.outputs(now);
         };
-        if let Err(error) = socket.recv_batch(&mut self.inbox) {
-            tracing::trace!(%error, "a relayed socket can't be read");
+        let received = socket.recv_batch(&mut self.inbox);
+        if !self.received(received, Source::Relay(relay), now) {
             return;
-        }
-        if self.inbox.is_full() {
-            self.core.poll.again(Source::Relay(relay).token());
         }
         for index in 0..self.inbox.datagrams().len() {
             let datagram = self.inbox.datagrams()[index];
@@ -405,6 +331,24 @@ impl Shard {
             }
         }
         self.finish(now);
+    }
+
+    /// Whether a batch has come. What is left in the socket is looked at again in either case.
+    fn received(&mut self, result: io::Result<usize>, source: Source, now: Instant) -> bool {
+        match result {
+            Ok(_) => {
+                if self.inbox.is_full() {
+                    self.core.poll.again(source.token());
+                }
+                true
+            }
+            Err(error) => {
+                tracing::debug!(?source, %error, "a socket can't be read for now");
+                self.core.stats.receive_errors.add(1);
+                self.core.poll.later(source.token(), now + RECEIVE_PAUSE);
+                false
+            }
+        }
     }
 
     fn icmp_errors(&mut self, relay: RelayId, now: Instant) {
@@ -419,147 +363,20 @@ impl Shard {
         }
     }
 
-    fn accept(&mut self, number: u8, now: Instant) {
-        for _ in 0..ACCEPTS {
-            let Some(acceptor) = self.core.acceptors.get(usize::from(number)) else { return };
-            let (socket, client, server) = match acceptor.accept() {
-                Ok(accepted) => accepted,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if is_exhaustion(&error) => {
-                    // It would be reported at once again, and again.
-                    tracing::warn!(%error, "no more TCP clients for now: raise the limit of open files (ulimit -n)");
-                    self.core.stats.accept_failures.add(1);
-                    if self.core.poll.remove(acceptor).is_ok() {
-                        self.full.push(number);
-                    }
-                    self.accept_again = Some(now + ACCEPT_PAUSE);
-                    return;
-                }
-                // That connection is gone already.
-                Err(_) => continue,
-            };
-            if let Some(diversion) = self.core.diversion.as_ref().filter(|diversion| diversion.is_for(client.ip())) {
-                if diversion.to.try_send(socket).is_err() {
-                    self.core.stats.closed(Close::Limit);
-                }
-                continue;
-            }
-            self.adopt(Connection { client, server, wire: Wire::Tcp(socket) }, now);
-        }
-    }
-
-    fn adopt(&mut self, connection: Connection, now: Instant) {
-        let Connection { client, server, wire } = connection;
-        self.core.stats.accepted.add(1);
-        let Some(stranger) = self.core.strangers.admit(client.ip()) else {
-            return self.core.stats.closed(Close::Limit);
-        };
-        let decrypted = wire.transport() == Transport::Tls;
-        let tuple = FiveTuple { client, server, transport: wire.transport() };
-        let stream = Stream::new(tuple, wire, stranger, now + FIRST_REQUEST);
-        match self.streams.insert(Box::new(stream), &self.core.poll, now) {
-            // What was decrypted already no socket will report.
-            Some(id) if decrypted => self.core.poll.again(Source::Stream(id).token()),
-            Some(_) => {}
-            None => self.core.stats.closed(Close::Limit),
-        }
-        self.core.stats.streams.set(self.streams.len() as u64);
-    }
-
-    fn stream_ready(&mut self, id: StreamId, event: &Ready, now: Instant) {
-        if event.writable && !self.streams.flush(id, &self.core.poll, now) {
-            return self.close_stream(id, Close::Client, now);
-        }
-        if event.readable || event.error {
-            let mut buffer = std::mem::take(&mut self.buffer);
-            let end = self.read_stream(id, &mut buffer, now);
-            self.buffer = buffer;
-            if self.streams.stream(id).is_some_and(|stream| stream.holds_back()) {
-                self.streams.touch(id);
-            }
-            self.finish(now);
-            if let Some(why) = end {
-                self.close_stream(id, why, now);
-            }
-        }
-    }
-
-    /// Reads once and handles the whole messages; why the connection is to be closed, if it is.
-    fn read_stream(&mut self, id: StreamId, buffer: &mut Vec<u8>, now: Instant) -> Option<Close> {
-        let stream = self.streams.stream(id)?;
-        let len = match stream.read(buffer) {
-            Ok(Some(len)) => len,
-            Ok(None) => return Some(Close::Client),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return None,
-            Err(_) => return Some(Close::Client),
-        };
-        self.read_frames(id, &buffer[..len], now)
-    }
-
-    /// Handles the whole messages, and keeps the rest; why the connection is to be closed, if it is.
-    pub(super) fn read_frames(&mut self, id: StreamId, mut bytes: &[u8], now: Instant) -> Option<Close> {
-        let tuple = self.streams.stream(id)?.tuple;
-        loop {
-            match next_frame(bytes) {
-                Frame::Whole(len) => {
-                    self.packets += 1;
-                    let (message, rest) = bytes.split_at(len);
-                    let verdict = self.engine.handle_client(tuple, message, now);
-                    let bound = matches!(verdict, Forward::Reply { .. }) && self.engine.reply().starts_with(&CONNECTION_BOUND);
-                    if let Forward::ToShard { shard } = verdict {
-                        self.hand_stream_over(id, shard, bytes);
-                    } else if !self.carry_copied(verdict, message, Some(tuple)) {
-                        return Some(Close::Slow);
-                    }
-                    if bound {
-                        // It is the peer's connection from here on, and so are the bytes that follow.
-                        self.streams.stream(id)?.keep(rest);
-                        self.outputs(now);
-                    }
-                    self.streams.stream(id)?;
-                    bytes = rest;
-                }
-                Frame::Needs(_) => {
-                    let stream = self.streams.stream(id)?;
-                    stream.keep(bytes);
-                    if stream.keeps_too_much(|client| self.engine.has_allocation(client)) {
-                        return Some(Close::Garbage);
-                    }
-                    return stream.has_ended().then_some(Close::Client);
-                }
-                Frame::Garbage => return Some(Close::Garbage),
-            }
-        }
-    }
-
-    pub(super) fn close_stream(&mut self, id: StreamId, why: Close, now: Instant) {
-        self.forget_stream(id, why, now);
-        self.outputs(now);
-    }
-
-    /// Ends a connection; true where it was still there, and the engine's outputs are to follow.
-    pub(super) fn forget_stream(&mut self, id: StreamId, why: Close, now: Instant) -> bool {
-        let tuple = self.streams.remove(id);
-        if let Some(tuple) = &tuple {
-            self.core.stats.closed(why);
-            self.engine.client_closed(tuple, now);
-        }
-        tuple.is_some()
-    }
-
     /// Sends what a batch has led to, and does what the engine wants done.
     pub(super) fn finish(&mut self, now: Instant) {
         self.flush(now);
         self.outputs(now);
     }
 
-    /// Where the kernel may bring a client's packets.
-    fn tell_others(&self, control: impl Fn() -> Control) {
+    /// Where the kernel may bring a client's packets. A shard that can't be told answers them itself: the client allocates again.
+    fn tell_others(&self, caused: impl Fn() -> Caused) {
         let others = (0..).zip(&self.core.mailboxes).filter(|(index, _)| *index != self.core.index);
-        others.for_each(|(_, mailbox)| mailbox.send(control()));
+        let untold = others.filter(|(_, mailbox)| mailbox.offer(caused()).is_err()).count();
+        self.core.stats.lost(Lost::BufferFull, untold as u64);
     }
 
-    fn outputs(&mut self, now: Instant) {
+    pub(super) fn outputs(&mut self, now: Instant) {
         loop {
             let Some(output) = self.engine.poll_output() else {
                 if self.flush(now) {
@@ -578,13 +395,13 @@ impl Shard {
                 }
                 Output::CloseRelay { relay } => self.relays.close(relay),
                 Output::Moved { from, to } => {
-                    self.tell_others(|| Control::Forget { client: from });
+                    self.tell_others(|| Caused::Forget { client: from });
                     // A stream has come to this shard as a whole.
                     if !to.transport.is_stream() {
-                        self.tell_others(|| Control::Moved { client: to, shard: self.core.index });
+                        self.tell_others(|| Caused::Moved { client: to, shard: self.core.index });
                     }
                 }
-                Output::MovedEnded { client } => self.tell_others(|| Control::Forget { client }),
+                Output::MovedEnded { client } => self.tell_others(|| Caused::Forget { client }),
                 Output::Connect { relay, connection, peer } => self.connect_peer(relay, connection, peer, now),
                 Output::Splice { connection, client } => self.splice(connection, client, now),
                 Output::CloseConnection { connection } => {
@@ -597,25 +414,10 @@ impl Shard {
         self.core.stats.allocations.set(self.engine.allocation_count() as u64);
         self.core.stats.streams.set(self.streams.len() as u64);
         self.core.stats.connections.set(self.splices.len() as u64);
+        self.core.stats.moved.set(self.moved.len() as u64);
     }
 }
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_one_shard_hands_to_another_is_bounded() {
-        let (sender, controls) = std::sync::mpsc::channel();
-        let mailbox = Mailbox::new(sender, Poll::new().unwrap().waker());
-        let any = SocketAddr::from(([127, 0, 0, 1], 1));
-        let from = FiveTuple { client: any, server: any, transport: Transport::Udp };
-        assert_eq!((0..1000).filter(|_| mailbox.hand(from, b"x")).count(), HANDED_OVER);
-        mailbox.send(Control::CheckUsers);
-        assert_eq!(controls.try_iter().count(), HANDED_OVER + 1, "what the server itself says always fits");
-    }
 }

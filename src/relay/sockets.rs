@@ -7,6 +7,7 @@ use super::acceptor::Acceptor;
 use super::poll::{Interest, Poll};
 use super::source::Source;
 use super::udp::{Options, UdpSocket};
+use crate::limits::descriptors::{Descriptor, Share};
 use crate::turn::{OpenError, RelayId, RelayTransport};
 
 /// A UDP socket of all clients, and where it listens.
@@ -16,8 +17,11 @@ pub(super) struct Listener {
     pub(super) address: SocketAddr,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct RelaySockets(Vec<Option<(RelayId, RelaySocket)>>);
+#[derive(Debug)]
+pub(super) struct RelaySockets {
+    by_index: Vec<Option<(RelayId, RelaySocket, Descriptor)>>,
+    share: Share,
+}
 
 #[derive(Debug)]
 enum RelaySocket {
@@ -27,6 +31,10 @@ enum RelaySocket {
 }
 
 impl RelaySockets {
+    pub(super) const fn new(share: Share) -> Self {
+        Self { by_index: Vec::new(), share }
+    }
+
     pub(super) fn socket(&self, relay: RelayId) -> Option<&UdpSocket> {
         if let RelaySocket::Udp(socket) = self.find(relay)? { Some(socket) } else { None }
     }
@@ -46,6 +54,7 @@ impl RelaySockets {
         transport: RelayTransport,
         poll: &Poll,
     ) -> Result<(), OpenError> {
+        let descriptor = self.share.take().ok_or(OpenError::Failed)?;
         let token = Source::Relay(relay).token();
         let opened = match transport {
             RelayTransport::Udp => UdpSocket::bind(address, &Options::relayed())
@@ -55,10 +64,10 @@ impl RelaySockets {
         };
         match opened {
             Ok(socket) => {
-                if self.0.len() <= relay.index() {
-                    self.0.resize_with(relay.index() + 1, || None);
+                if self.by_index.len() <= relay.index() {
+                    self.by_index.resize_with(relay.index() + 1, || None);
                 }
-                self.0[relay.index()] = Some((relay, socket));
+                self.by_index[relay.index()] = Some((relay, socket, descriptor));
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenError::PortInUse),
@@ -71,15 +80,15 @@ impl RelaySockets {
 
     /// Closes it; it may be gone already.
     pub(super) fn close(&mut self, relay: RelayId) {
-        if let Some(place) = self.0.get_mut(relay.index())
-            && place.as_ref().is_some_and(|(owner, _)| *owner == relay)
+        if let Some(place) = self.by_index.get_mut(relay.index())
+            && place.as_ref().is_some_and(|(owner, ..)| *owner == relay)
         {
             *place = None;
         }
     }
 
     fn find(&self, relay: RelayId) -> Option<&RelaySocket> {
-        let (owner, socket) = self.0.get(relay.index())?.as_ref()?;
+        let (owner, socket, _) = self.by_index.get(relay.index())?.as_ref()?;
         (*owner == relay).then_some(socket)
     }
 }

@@ -19,6 +19,7 @@ use rustix::net::sockopt;
 use super::poll::{Interest, Poll};
 use super::source::Source;
 use super::wire::Wire;
+use crate::limits::descriptors::Descriptor;
 use crate::turn::{ConnectionId, Direction};
 
 /// The most that a read brings, and so the most that waits.
@@ -35,8 +36,8 @@ pub(super) struct Splices {
 
 #[derive(Debug)]
 enum Connection {
-    Connecting(TcpStream),
-    Waiting(TcpStream),
+    Connecting(TcpStream, Descriptor),
+    Waiting(TcpStream, Descriptor),
     Spliced(Box<Splice>),
 }
 
@@ -56,24 +57,31 @@ impl Splices {
     }
 
     /// A connection that is being made. False: it can't be watched, and is closed.
-    pub(super) fn connecting(&mut self, id: ConnectionId, peer: TcpStream, poll: &Poll) -> bool {
+    pub(super) fn connecting(&mut self, id: ConnectionId, peer: TcpStream, descriptor: Descriptor, poll: &Poll) -> bool {
         let watched = poll.add(&peer, Source::Splice(id).token(), Interest::Write).is_ok();
         if watched {
-            self.by_id.insert(id, Connection::Connecting(peer));
+            self.by_id.insert(id, Connection::Connecting(peer, descriptor));
         }
         watched
     }
 
     /// A connection that a peer has made.
-    pub(super) fn accepted(&mut self, id: ConnectionId, peer: TcpStream) {
-        self.by_id.insert(id, Connection::Waiting(peer));
+    pub(super) fn accepted(&mut self, id: ConnectionId, peer: TcpStream, descriptor: Descriptor) {
+        self.by_id.insert(id, Connection::Waiting(peer, descriptor));
     }
 
     /// Joins a waiting peer with a client's connection, which epoll does not watch. `to_client` is still to be written, and
     /// `to_peer` has been read already. False: no peer waits, and the client's connection is closed.
-    pub(super) fn splice(&mut self, id: ConnectionId, client: Wire, to_client: Vec<u8>, to_peer: Vec<u8>) -> bool {
-        let Some(Connection::Waiting(peer)) = self.by_id.remove(&id) else { return false };
-        let splice = Splice { client: Side::new(client, to_client), peer: Side::new(Wire::Tcp(peer), to_peer) };
+    pub(super) fn splice(
+        &mut self,
+        id: ConnectionId,
+        (client, of_client): (Wire, Descriptor),
+        to_client: Vec<u8>,
+        to_peer: Vec<u8>,
+    ) -> bool {
+        let Some(Connection::Waiting(peer, of_peer)) = self.by_id.remove(&id) else { return false };
+        let (client, peer) = (Side::new(client, to_client), Side::new(Wire::Tcp(peer), to_peer));
+        let splice = Splice { client, peer, _descriptors: [of_client, of_peer] };
         self.by_id.insert(id, Connection::Spliced(Box::new(splice)));
         true
     }
@@ -92,10 +100,10 @@ impl Splices {
         carried: impl FnMut(Direction, usize) -> Option<Instant>,
     ) -> Progress {
         let open = match self.by_id.remove(&id) {
-            Some(Connection::Connecting(peer)) => {
+            Some(Connection::Connecting(peer, descriptor)) => {
                 let connected = matches!(sockopt::socket_error(&peer), Ok(Ok(()))) && poll.remove(&peer).is_ok();
                 if connected {
-                    self.by_id.insert(id, Connection::Waiting(peer));
+                    self.by_id.insert(id, Connection::Waiting(peer, descriptor));
                 }
                 return Progress::Connected(connected);
             }
@@ -107,7 +115,7 @@ impl Splices {
                 self.resumes.extend(resumes.map(|at| (at, id)));
                 open.then_some(Connection::Spliced(splice))
             }
-            Some(waiting @ Connection::Waiting(_)) => Some(waiting),
+            Some(waiting @ Connection::Waiting(..)) => Some(waiting),
             None => return Progress::Open,
         };
         match open {
@@ -134,6 +142,7 @@ impl Splices {
 struct Splice {
     client: Side,
     peer: Side,
+    _descriptors: [Descriptor; 2],
 }
 
 /// One connection, and what it has not taken yet.

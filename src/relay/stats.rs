@@ -1,6 +1,7 @@
 //! What the shards count. Each counter has one writer, its shard, and any number of readers; none needs a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::turn::codec::attribute;
 use crate::turn::codec::message::{Message, ParseError};
@@ -20,7 +21,7 @@ impl Counter {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    fn value(&self) -> u64 {
+    pub(super) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -65,7 +66,7 @@ pub const DROPS: [&str; 25] = [
 ];
 /// The last one stands for every other code.
 pub const ERROR_CODES: [u16; 18] = [300, 400, 401, 403, 405, 420, 437, 438, 440, 441, 442, 443, 446, 447, 486, 500, 508, 0];
-pub const CLOSES: [&str; 6] = ["client", "garbage", "deadline", "slow", "ended", "limit"];
+pub const CLOSES: [&str; 7] = ["client", "garbage", "deadline", "slow", "ended", "limit", "displaced"];
 
 /// A drop that is the shell's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +89,8 @@ pub(super) enum Close {
     Slow = 3,
     Ended = 4,
     Limit = 5,
+    /// It had no allocation, and made room.
+    Displaced = 6,
 }
 
 /// The counters of one shard.
@@ -107,15 +110,38 @@ pub struct ShardStats {
     pub(super) refused_peers: Counter,
     pub(super) accepted: Counter,
     pub(super) accept_failures: Counter,
+    /// Peers that are in networks of this machine.
+    pub(super) refused_neighbours: Counter,
+    pub(super) receive_errors: Counter,
+    /// Clients of other shards whose packets arrive here.
+    pub(super) moved: Counter,
     pub(super) icmp_errors: Counter,
     pub(super) panics: Counter,
     pub(super) wakes: Counter,
     pub(super) send_calls: Counter,
     /// Nanoseconds.
     pub(super) busy: Counter,
+    /// When its turn began, in nanoseconds from the relay's start, and one more; 0: it waits.
+    busy_since: Counter,
 }
 
 impl ShardStats {
+    /// A turn begins, so long after the relay's start.
+    pub(super) fn works(&self, since: Duration) {
+        self.busy_since.set(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).saturating_add(1));
+    }
+
+    /// It waits for something to do.
+    pub(super) fn rests(&self) {
+        self.busy_since.set(0);
+    }
+
+    /// How long its turn has taken at `now`, which is so long after the relay's start.
+    pub(super) fn at_work_for(&self, now: Duration) -> Duration {
+        let since = self.busy_since.value();
+        if since == 0 { Duration::ZERO } else { now.saturating_sub(Duration::from_nanos(since - 1)) }
+    }
+
     pub(super) fn forwarded(&self, direction: Direction, client: Transport, bytes: usize) {
         self.packets[direction as usize][client as usize].add(1);
         self.bytes[direction as usize][client as usize].add(bytes as u64);
@@ -204,6 +230,12 @@ pub struct Stats {
     pub connections: u64,
     /// Connections of peers that nobody had permitted.
     pub refused_peers: u64,
+    /// Peers that were refused because they are in networks of this machine.
+    pub refused_neighbours: u64,
+    /// Receives that failed; the socket is read again.
+    pub receive_errors: u64,
+    /// Clients that have moved (RFC 8016), and whose packets another shard passes on.
+    pub moved: u64,
     pub accepted: u64,
     /// Connections that could not be accepted: no descriptors.
     pub accept_failures: u64,
@@ -245,6 +277,9 @@ impl Stats {
             sum.failed_authentications += shard.failed_authentications.value();
             sum.connections += shard.connections.value();
             sum.refused_peers += shard.refused_peers.value();
+            sum.refused_neighbours += shard.refused_neighbours.value();
+            sum.receive_errors += shard.receive_errors.value();
+            sum.moved += shard.moved.value();
             sum.accepted += shard.accepted.value();
             sum.accept_failures += shard.accept_failures.value();
             sum.icmp_errors += shard.icmp_errors.value();
@@ -278,6 +313,18 @@ mod tests {
         stats.answered(&[], &answer);
         let sum = Stats::sum([&stats].into_iter());
         assert_eq!((sum.errors[7], sum.errors[17], sum.errors.iter().sum::<u64>()), (1, 1, 2));
+    }
+
+    #[test]
+    fn a_shard_that_waits_does_not_hang_and_one_whose_turn_does_not_end_does() {
+        let (stats, at) = (ShardStats::default(), Duration::from_secs);
+        assert_eq!(stats.at_work_for(at(100)), Duration::ZERO);
+        stats.works(at(100));
+        assert_eq!(stats.at_work_for(at(107)), at(7));
+        stats.rests();
+        assert_eq!(stats.at_work_for(at(107)), Duration::ZERO);
+        stats.works(Duration::ZERO);
+        assert_eq!(stats.at_work_for(at(3)), at(3));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use super::strangers::Stranger;
+use super::admission::Stranger;
 use super::wire::Wire;
+use crate::limits::descriptors::Descriptor;
 use crate::turn::FiveTuple;
 
 /// The most that a read brings.
@@ -25,6 +26,7 @@ pub(super) struct Stream {
     pub(super) deadline: Instant,
     /// While it has never had one.
     pub(super) stranger: Option<Stranger>,
+    asked: bool,
     /// It is on the list of those to flush.
     pub(super) dirty: bool,
     /// What epoll was asked for last.
@@ -37,14 +39,16 @@ pub(super) struct Stream {
     written: u64,
     /// Since when the client keeps us waiting, and what had been written then.
     blocked: Option<(Instant, u64)>,
+    descriptor: Descriptor,
 }
 
 impl Stream {
-    pub(super) const fn new(tuple: FiveTuple, wire: Wire, stranger: Stranger, deadline: Instant) -> Self {
+    pub(super) const fn new(tuple: FiveTuple, wire: Wire, stranger: Stranger, descriptor: Descriptor, deadline: Instant) -> Self {
         Self {
             tuple,
             deadline,
             stranger: Some(stranger),
+            asked: false,
             dirty: false,
             writes: false,
             wire,
@@ -53,6 +57,7 @@ impl Stream {
             start: 0,
             written: 0,
             blocked: None,
+            descriptor,
         }
     }
 
@@ -90,15 +95,29 @@ impl Stream {
         too_much && self.stranger.is_some()
     }
 
+    /// A request of it was answered: it is about to prove itself.
+    pub(super) fn asked(&mut self) {
+        if !std::mem::replace(&mut self.asked, true)
+            && let Some(stranger) = &self.stranger
+        {
+            stranger.asked();
+        }
+    }
+
+    /// Bytes that it holds.
+    pub(super) fn waiting(&self) -> usize {
+        self.partial.len() + self.queue.len()
+    }
+
     /// Takes back what was kept.
     pub(super) fn take_kept(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.partial)
     }
 
     /// For another use: the connection, what is still to be written, and what was read and kept.
-    pub(super) fn into_parts(mut self) -> (Wire, Vec<u8>, Vec<u8>) {
+    pub(super) fn into_parts(mut self) -> (Wire, Descriptor, Vec<u8>, Vec<u8>) {
         self.queue.drain(..self.start);
-        (self.wire, self.queue, self.partial)
+        (self.wire, self.descriptor, self.queue, self.partial)
     }
 
     /// Queues a whole message, or nothing where there is no room.

@@ -21,6 +21,13 @@ pub trait Credentials: Send + Sync {
     /// The account of this username now; `None`: unknown, expired, malformed or disabled.
     fn account(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<Account>;
 
+    /// Whether the password of this username may be one that people choose. One that was made from 16 characters or more is found by no
+    /// number of tries, so that a client is heard with it however often others behind its address have been wrong.
+    fn is_guessable(&self, username: &str) -> bool {
+        let _ = username;
+        true
+    }
+
     /// Somebody has proved to have a key of this username.
     fn proved(&self, username: &str) {
         let _ = username;
@@ -85,6 +92,9 @@ impl WallClock {
     }
 }
 
+/// Bytes of a secret that nobody finds by trying.
+pub const LONG_SECRET: usize = 16;
+
 /// TURN REST credentials: username `EXPIRY:user`, password base64(HMAC-SHA1(secret, username)).
 pub struct RestSecrets {
     secrets: Vec<Vec<u8>>,
@@ -125,6 +135,10 @@ impl Credentials for RestSecrets {
             .map(|secret| Key::long_term(algorithm, username, realm, &rest_password(secret, username)))
             .collect();
         (!keys.is_empty()).then(|| Account { user: user.to_owned(), keys, expires: now.checked_add(left) })
+    }
+
+    fn is_guessable(&self, _: &str) -> bool {
+        self.secrets.iter().any(|secret| secret.len() < LONG_SECRET)
     }
 }
 

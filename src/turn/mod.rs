@@ -26,7 +26,8 @@
 //! | allocations of a user | 486 must hold in a burst to all shards | a mutex, taken when an allocation begins or ends |
 //! | bandwidth of a user and the server | it is theirs, not a shard's | one atomic each and direction; untouched where there is no limit |
 //! | reservations | RESERVATION-TOKEN may come to another shard | a mutex, taken for EVEN-PORT with R = 1 alone |
-//! | challenges, Binding replies, failed authentications | a limit a source must not grow with the shards | tables of fixed size, made of atomics |
+//! | challenges, Binding replies, failed authentications of a port | a limit a source must not grow with the shards | tables of fixed size, made of atomics |
+//! | wrong passwords of a client, a site and at a user | the same | a mutex each for UDP and streams, taken where an allocation's key does not verify |
 //!
 //! What arrives at the wrong engine gets [`Forward::ToShard`]: a Refresh with another engine's MOBILITY-TICKET, and a ConnectionBind
 //! with another engine's CONNECTION-ID (its first byte names the engine). A moved client's later packets may keep arriving at the wrong
@@ -34,13 +35,15 @@
 //!
 //! # Invariants
 //! - Nothing is remembered for a stranger: no state before a valid nonce and credentials.
-//! - Nobody can have somebody else throttled. A nonce is good for one address and port, it is checked before the credentials, and failures
-//!   count against that address and port alone: neither a client of the same name behind the same NAT nor the same user elsewhere pays
-//!   for them. What bounds guessing is that ten failures spend a port, and that each port needs a challenge, of which a source address
-//!   gets ten a second: a hundred guesses a second, of keys that are 160 bits where they are issued. Over a stream a challenge costs a
-//!   connection. The challenges themselves are limited by source address, because a datagram's may be forged; a burst of fifty passes, so
-//!   that a classroom behind one address gets in at once, and one port gets a fifth at most, so that one client that fails in a loop
-//!   starves nobody.
+//! - Guessing is bounded and locks nobody out whose password can't be guessed. A nonce is good for one address and port and is checked
+//!   before the credentials, so a failure's address is proven. Ten failures spend a port. Twenty a minute spend a client (an IPv4 address, an
+//!   IPv6 /64; a /48 has four times that), over UDP and over streams by themselves: a datagram that somebody forges with an old nonce keeps
+//!   no stream out. Beyond that no wrong password gets a verdict, and what may be a guess ([`Credentials::is_guessable`]) is looked at once
+//!   in 3 s, over a stream later, over UDP when the client repeats it. Always looked at are signed credentials, the key of an allocation on
+//!   its five-tuple, and the first try at a user who has had no wrong one from this site within a day, so that others behind the same NAT
+//!   get in. All addresses together have a hundred wrong tries a minute at one user, first ones aside. See [`crate::limits::guesses`].
+//! - Challenges are limited by source address, because a datagram's may be forged; a burst of fifty passes, so that a classroom behind one
+//!   address gets in at once, and one port gets a fifth at most, so that one client that fails in a loop starves nobody.
 //! - `Relay::end` is the one way an allocation ends, and gives back everything; `audit` (tests and fuzzing) checks that indices agree.
 //! - Timers are an index with one entry an allocation. An entry may be early, never late: it fires, the allocation is swept, and the entry is
 //!   set anew. `revoke`, `set_policy` and `set_addresses` are the only calls that look at every allocation.
@@ -89,7 +92,7 @@ mod shared;
 mod verdict;
 
 pub use allocation::RelayTransport;
-pub use credentials::{Account, Credentials, RestSecrets, StaticUsers, WallClock, rest_password, userhash};
+pub use credentials::{Account, Credentials, LONG_SECRET, RestSecrets, StaticUsers, WallClock, rest_password, userhash};
 pub use data::Direction;
 pub use five_tuple::{AllocationId, ConnectionId, FiveTuple, RelayId, Transport};
 pub use policy::{DENIED, PeerPolicy};

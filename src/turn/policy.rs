@@ -1,7 +1,7 @@
 //! Whom a relayed address may talk to (RFC 8656 §7.2, §21.3.2).
 //!
-//! A built-in list denies every network that is not the public internet; the operator's list is added to it, and the operator's
-//! allowed networks win over both. An IPv6 address that carries an IPv4 address is judged by both.
+//! A built-in list denies every network that is not the public internet; the operator's list is added to it, and so is every network
+//! that this machine itself is on: what stands there trusts its neighbours. The operator's allowed networks win over all of them. An IPv6 address that carries an IPv4 address is judged by both.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::LazyLock;
@@ -48,18 +48,41 @@ pub const DENIED: [&str; 33] = [
 static BUILT_IN: LazyLock<Vec<IpNet>> =
     LazyLock::new(|| DENIED.iter().map(|network| network.parse().expect("a test parses each of them")).collect());
 
-/// The operator's word on peers.
+/// Who may be a peer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerPolicy {
     /// Reachable whatever else says no.
     pub allowed: Vec<IpNet>,
     /// Unreachable besides the built-in list.
     pub denied: Vec<IpNet>,
+    /// Networks that this machine is on; as unreachable.
+    pub neighbours: Vec<IpNet>,
 }
 
 impl PeerPolicy {
     /// Whether the lists permit this address; whether it is one of our own is not their business.
     pub fn permits(&self, ip: IpAddr) -> bool {
+        self.lists_permit(ip) && !self.is_neighbour(ip)
+    }
+
+    /// Whether it is denied for nothing but that it is in a network of this machine.
+    pub fn denies_as_neighbour(&self, ip: IpAddr) -> bool {
+        self.is_neighbour(ip) && self.lists_permit(ip)
+    }
+
+    /// The networks of this machine that nothing else closes.
+    pub fn closed_neighbours(&self) -> Vec<IpNet> {
+        let inside = |network: &IpNet| network.hosts().nth(1).unwrap_or(network.addr());
+        self.neighbours.iter().filter(|network| self.denies_as_neighbour(inside(network))).copied().collect()
+    }
+
+    fn is_neighbour(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let near = |ip: IpAddr| !self.allows_explicitly(ip) && self.neighbours.iter().any(|network| network.contains(&ip));
+        near(ip) || embedded(ip).is_some_and(|ip| near(IpAddr::V4(ip)))
+    }
+
+    fn lists_permit(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.permits_as_written(ip) && embedded(ip).is_none_or(|ip| self.permits_as_written(IpAddr::V4(ip))) && !is_impossible(ip)
     }
@@ -121,7 +144,7 @@ mod tests {
 
     #[test]
     fn r29_ipv4_in_ipv6_is_judged_as_ipv4() {
-        let policy = PeerPolicy { allowed: vec!["::/0".parse().expect("a network")], denied: vec![] };
+        let policy = PeerPolicy { allowed: vec!["::/0".parse().expect("a network")], ..PeerPolicy::default() };
         for ip in [
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
@@ -143,10 +166,32 @@ mod tests {
     #[test]
     fn r32_an_explicit_allow_overrides() {
         let network = |network: &str| network.parse::<IpNet>().expect("a network");
-        let policy =
-            PeerPolicy { allowed: vec![network("10.1.0.0/16")], denied: vec![network("10.1.2.0/24"), network("1.0.0.0/8")] };
+        let denied = vec![network("10.1.2.0/24"), network("1.0.0.0/8")];
+        let policy = PeerPolicy { allowed: vec![network("10.1.0.0/16")], denied, ..PeerPolicy::default() };
         assert!(permits(&policy, "10.1.2.3") && permits(&policy, "::ffff:10.1.2.3"));
         assert!(!permits(&policy, "10.2.0.1") && !permits(&policy, "1.1.1.1"));
-        assert!(!permits(&PeerPolicy { allowed: vec![network("0.0.0.0/0")], denied: vec![] }, "255.255.255.255"));
+        assert!(!permits(&PeerPolicy { allowed: vec![network("0.0.0.0/0")], ..PeerPolicy::default() }, "255.255.255.255"));
+    }
+
+    #[test]
+    fn networks_of_this_machine_are_denied_unless_they_are_allowed() {
+        let networks =
+            |networks: &[&str]| networks.iter().map(|network| network.parse().expect("a network")).collect::<Vec<IpNet>>();
+        let neighbours = networks(&["11.0.0.0/24", "2a01:0:0:1::/64", "192.168.1.0/24"]);
+        let policy = PeerPolicy { neighbours: neighbours.clone(), ..PeerPolicy::default() };
+        for near in ["11.0.0.1", "11.0.0.255", "::ffff:11.0.0.9", "2a01:0:0:1::", "2a01:0:0:1:f::9"] {
+            assert!(!permits(&policy, near) && permits(&PeerPolicy::default(), near), "{near}");
+        }
+        let translating = PeerPolicy { allowed: networks(&["64:ff9b::/96"]), ..policy.clone() };
+        assert!(!permits(&translating, "64:ff9b::b00:9") && permits(&translating, "64:ff9b::c00:9"));
+        for far in ["11.0.1.1", "2a01:0:0:2::1"] {
+            assert!(permits(&policy, far), "{far}");
+        }
+        assert!(policy.denies_as_neighbour("11.0.0.9".parse().expect("an address")));
+        assert!(!policy.denies_as_neighbour("192.168.1.9".parse().expect("an address")), "it is denied anyway");
+        assert_eq!(policy.closed_neighbours(), networks(&["11.0.0.0/24", "2a01:0:0:1::/64"]));
+        let allowing = PeerPolicy { allowed: networks(&["11.0.0.0/24"]), ..policy };
+        assert!(permits(&allowing, "11.0.0.9") && !permits(&allowing, "2a01:0:0:1::9"));
+        assert_eq!(allowing.closed_neighbours(), networks(&["2a01:0:0:1::/64"]));
     }
 }

@@ -1,11 +1,13 @@
 //! The engine: state, inputs, and the paths of data. Requests are in `requests`.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -46,6 +48,8 @@ pub struct Relay {
     pub(super) outputs: VecDeque<Output>,
     pub(super) reply: Vec<u8>,
     pub(super) rates: Rates,
+    /// Peers that were refused for nothing but that they are in a network of this machine.
+    refused_neighbours: Cell<u64>,
 }
 
 /// What stands at a peer's address now.
@@ -83,6 +87,7 @@ impl Relay {
             outputs: VecDeque::new(),
             reply: Vec::with_capacity(1024),
             rates,
+            refused_neighbours: Cell::new(0),
         }
     }
 
@@ -173,9 +178,14 @@ impl Relay {
 
     /// The machine's addresses, or those its relays are advertised under, have changed: see [`Settings::set_addresses`]. Allocations
     /// keep the relayed transport address that they were told; what is denied now is closed, as by [`Self::set_policy`].
-    pub fn set_addresses(&mut self, advertised: [Option<IpAddr>; 2], own: &[IpAddr], now: Instant) {
+    pub fn set_addresses(&mut self, advertised: [Option<IpAddr>; 2], own: &[IpAddr], neighbours: &[IpNet], now: Instant) {
         Arc::make_mut(&mut self.settings).set_addresses(advertised, own);
-        self.set_policy(self.policy.clone(), now);
+        self.set_policy(PeerPolicy { neighbours: neighbours.to_vec(), ..self.policy.clone() }, now);
+    }
+
+    /// How often a peer was refused for nothing but that it is in a network of this machine.
+    pub fn refused_neighbours(&self) -> u64 {
+        self.refused_neighbours.get()
     }
 
     /// From now on every new Allocate is answered with 508; what lives goes on.
@@ -248,13 +258,20 @@ impl Relay {
         match self.reach(peer) {
             Reach::OwnRelay(_) => transport == RelayTransport::Udp,
             Reach::Own => false,
-            Reach::Outside => peer.port() != 0 && self.policy.permits(peer.ip()),
+            Reach::Outside => peer.port() != 0 && self.count_neighbour(peer.ip(), self.policy.permits(peer.ip())),
         }
     }
 
     /// Whether a permission may be installed. Permissions are per address, so those of our relays are left to the time of sending.
     pub(super) fn admits_ip(&self, ip: IpAddr) -> bool {
-        permits_ip(&self.settings, &self.policy, ip)
+        self.count_neighbour(ip, permits_ip(&self.settings, &self.policy, ip))
+    }
+
+    fn count_neighbour(&self, ip: IpAddr, permitted: bool) -> bool {
+        if !permitted && self.policy.denies_as_neighbour(ip) {
+            self.refused_neighbours.set(self.refused_neighbours.get() + 1);
+        }
+        permitted
     }
 
     /// A peer that is one of our relays, as the client of `relay` knows it: by what it was advertised under when it was allocated. Which

@@ -168,6 +168,9 @@ pub struct Limits {
     pub bindings: u16,
     /// Failed authentications of one client (address and port) while a nonce lasts.
     pub failures: u16,
+    /// Failed authentications of one client (an IPv4 address or an IPv6 /64) in a minute, over UDP and over streams. Beyond them, what
+    /// may be a guess is looked at once in 3 s.
+    pub wrong_passwords: u32,
     /// Sources that each table of the three limits above remembers, at 8 bytes each.
     pub sources: usize,
 }
@@ -187,6 +190,7 @@ impl Default for Limits {
             challenges: 10,
             bindings: 50,
             failures: 10,
+            wrong_passwords: 20,
             sources: 16_384,
         }
     }

@@ -17,6 +17,7 @@ use super::nonce::Nonces;
 use super::ports::Ports;
 use super::rates::SourceLimits;
 use super::settings::Settings;
+use crate::limits::guesses::{Guesses, Kind, Reports};
 
 /// Created once, given to every engine.
 pub struct Shared {
@@ -31,6 +32,9 @@ pub struct Shared {
     challenged_ports: SourceLimits,
     pub(super) bindings: SourceLimits,
     failures: SourceLimits,
+    reports: Reports,
+    /// Wrong passwords over UDP, and over streams: a datagram's failure is no reason to refuse a connection.
+    guesses: [Guesses; 2],
     pub(super) bandwidth: Bandwidth,
     /// One more than the highest index of an engine.
     engines: AtomicU32,
@@ -85,6 +89,9 @@ impl Shared {
         let challenges = table(CHALLENGE_WINDOW, limits.challenges.saturating_mul(CHALLENGE_WINDOW as u16));
         let challenged_ports = table(CHALLENGE_WINDOW, limits.challenges);
         let (bindings, failures) = (table(1, limits.bindings), table(settings.nonce_lifetime.as_secs(), limits.failures));
+        let reports = Reports::default();
+        let guesses = |kind| Guesses::new(kind, limits.wrong_passwords, &reports);
+        let guesses = [guesses(Kind::TurnPasswordUdp), guesses(Kind::TurnPassword)];
         let mut key = || {
             let mut key = [0; 32];
             rng.fill_bytes(&mut key);
@@ -100,6 +107,8 @@ impl Shared {
             challenged_ports,
             bindings,
             failures,
+            reports,
+            guesses,
             bandwidth: Bandwidth::default(),
             engines: AtomicU32::new(0),
             allocations: AtomicU32::new(0),
@@ -169,8 +178,20 @@ impl Shared {
         !self.failures.allows(failing(client), self.nanos(now))
     }
 
-    pub(super) fn failed(&self, client: &FiveTuple, now: Instant) {
+    /// Counts a wrong password: `username` is [`Self::tag`]'s, where there is such a user whose password can be guessed.
+    pub(super) fn failed(&self, client: &FiveTuple, username: Option<u64>, now: Instant) {
         let _ = self.failures.count(failing(client), self.nanos(now));
+        self.guesses(client).record_at(client.client.ip(), username, now);
+    }
+
+    /// Of this client's transport.
+    pub(super) fn guesses(&self, client: &FiveTuple) -> &Guesses {
+        &self.guesses[usize::from(client.transport.is_stream())]
+    }
+
+    /// Where wrong passwords are reported; the rest of the server reports there, too.
+    pub fn reports(&self) -> &Reports {
+        &self.reports
     }
 
     /// Counts one allocation in, both for the user and in all, or neither.

@@ -56,7 +56,7 @@ pub enum DropReason {
     Bare,
     /// Too many unauthenticated or Binding requests from this source address.
     RateLimited,
-    /// Too many failed authentications of this user from this source address.
+    /// Too many failed authentications of this port, this client or at this user.
     Throttled,
     /// A retransmission of a request that is being worked on.
     Pending,

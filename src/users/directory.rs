@@ -190,6 +190,18 @@ impl Directory {
         self.prove(username, realm, now, sha256)
     }
 
+    /// Whether there is a user of exactly this name, who logs in with a password.
+    pub fn has_password(&self, username: &str) -> bool {
+        self.0.known.load().users.contains_key(username)
+    }
+
+    /// Bytes of the shortest secret that may have signed time-limited credentials.
+    pub fn shortest_secret(&self) -> usize {
+        let known = self.0.known.load();
+        let of_database = known.secrets.iter().map(|secret| &secret.value).filter(|_| self.0.configured.is_empty());
+        of_database.chain(&self.0.configured).map(|secret| secret.expose().len()).min().unwrap_or(usize::MAX)
+    }
+
     /// How long after `now` credentials of this TURN username are good. Leased ones are as good as new ones.
     pub fn life(&self, username: &str, now: SystemTime) -> Option<Duration> {
         let name = RestName::parse(username)?;

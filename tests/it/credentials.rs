@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::middleware;
-use castway::api::{self, Api, Numbers, Probe, Site};
+use castway::api::{self, Api, ApiKeys, Numbers, Probe, Site};
 use castway::client;
 use castway::config::{Config, Settings};
 use castway::external::External;
 use castway::ice::{IceServers, Listener, Transport};
+use castway::limits::guesses::Reports;
 use castway::limits::rate::AddressLimiter;
 use castway::users::credentials::{h_a1_md5, verify};
 use castway::users::{Directory, PasswordKeys, Store, UserName};
@@ -61,6 +62,7 @@ impl Server {
             ice: IceServers::new(config.http.public_url.as_ref(), listeners, Ipv4Addr::UNSPECIFIED.into(), external),
             limiter: AddressLimiter::per_minute(config.credentials.rate),
             ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
+            keys: ApiKeys::new(config.credentials.api_keys.clone(), &Reports::default()),
             credentials: config.credentials,
             site: Site {
                 public_url: None,
@@ -70,7 +72,7 @@ impl Server {
             },
             certificates: None,
             insiders: config.http.metrics_allow,
-            probes: vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
+            probes: vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
             numbers: Numbers(Box::new(Vec::new)),
         };
         let identify = middleware::from_fn_with_state(Arc::from(config.http.trusted_proxies), client::identify);

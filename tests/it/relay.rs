@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use castway::config::{Discovery, ExternalConfig, RelayConfig};
 use castway::external::External;
+use castway::limits::descriptors::Shares;
 use castway::relay::{self, Accounts, Handle};
 use castway::turn::codec::integrity::{Key, PasswordAlgorithm};
 use castway::turn::{Account, Credentials};
@@ -57,11 +58,12 @@ pub(crate) fn key(username: &str, password: &str) -> [u8; 16] {
     generate_auth_key(username, REALM, password).try_into().unwrap()
 }
 
-/// Knows `tv`, with a newer and an older secret, and one user whose lookup fails badly.
+/// Knows `tv`, with a newer and an older secret, and two users whose lookup fails badly, or does not end.
 #[derive(Default)]
 pub(crate) struct Users {
     pub(crate) refused: AtomicBool,
     pub(crate) revision: AtomicU64,
+    pub(crate) hanging: AtomicBool,
 }
 
 impl Credentials for Users {
@@ -69,6 +71,12 @@ impl Credentials for Users {
         let passwords = match username {
             "tv" => ["newest", "older"],
             "boom" => panic!("a lookup that fails"),
+            "hang" => {
+                while self.hanging.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                return None;
+            }
             _ => return None,
         };
         let keys = passwords.iter().map(|password| Key::long_term(algorithm, username, REALM, password)).collect();
@@ -87,8 +95,12 @@ impl Accounts for Users {
 }
 
 pub(crate) fn started(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Result<Handle> {
+    started_within(config, accounts, &Shares::unlimited())
+}
+
+pub(crate) fn started_within(config: &RelayConfig, accounts: Arc<dyn Accounts>, shares: &Shares) -> anyhow::Result<Handle> {
     let external = External::new(&config.external, relay::bind_addresses(config)?, None);
-    relay::start(config, &external, accounts)
+    relay::start(config, &external, accounts, shares)
 }
 
 pub(crate) fn start(config: &RelayConfig) -> Handle {
@@ -264,6 +276,23 @@ async fn a_panic_costs_one_shard_its_allocations_and_it_starts_again() {
     let (_other, after) = allocated(&handle).await;
     assert_eq!(handle.allocations(), 1);
     drop(after);
+}
+
+#[tokio::test]
+async fn a_shard_whose_turn_does_not_end_is_named_until_it_does() {
+    let users = Arc::new(Users::default());
+    users.hanging.store(true, Ordering::Relaxed);
+    let handle = started(&RelayConfig { threads: 1, ..config() }, Arc::clone(&users) as Arc<dyn Accounts>).unwrap();
+    let meter = handle.meter();
+    let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let nonce = nonce(&socket, handle.listening()).await;
+    assert!(meter.hanging().is_empty() && meter.shards() == 1);
+    let hang = signed_allocate(TransactionId::new(), "hang", "any", &nonce, vec![]);
+    socket.send_to(&hang.raw, handle.listening()).await.unwrap();
+    until(|| meter.hanging() == [0]).await;
+    users.hanging.store(false, Ordering::Relaxed);
+    until(|| meter.hanging().is_empty()).await;
+    let (_client, _relayed) = allocated(&handle).await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use castway::config::RelayConfig;
+use castway::limits::descriptors::Shares;
 use castway::relay;
 use rustix::process::{Pid, Resource, Rlimit};
 use stun::agent::TransactionId;
@@ -18,7 +19,7 @@ use turn::proto::peeraddr::PeerAddress;
 use webrtc_util::Conn as _;
 
 use super::relay::{
-    LOCALHOST, SOON, Users, allocated, allowing, client, config, own_ip, received, signed, start, started, until,
+    LOCALHOST, SOON, Users, allocated, allowing, client, config, own_ip, received, signed, start, started, started_within, until,
 };
 use super::relay_streams::Connection;
 use super::support::{castway, ok, rest_client};
@@ -35,6 +36,28 @@ async fn quotas_of_a_user_and_of_all_hold_and_recover() {
         until(|| handle.allocations() == 0).await;
         let (_client, _relayed) = allocated(&handle).await;
     }
+}
+
+/// Of descriptors, as of anything else that others need.
+#[tokio::test]
+async fn relayed_sockets_have_their_share_and_give_it_back() {
+    let shares = Shares::divide(1024, 0, 2, 3);
+    let handle = started_within(&config(), Arc::new(Users::default()), &shares).unwrap();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(allocated(&handle).await);
+    }
+    let refusal = client(handle.listening(), "tv", "newest").await.allocate().await.err().unwrap().to_string();
+    assert!(refusal.contains("508"), "{refusal}");
+    assert_eq!((shares.relayed.taken(), shares.relayed.refused()), (3, 1));
+    // A client over TCP has another share.
+    Connection::open(handle.listening(), usize::MAX).await.challenged().await;
+    let (_client, relayed) = held.pop().unwrap();
+    relayed.close().await.unwrap();
+    until(|| shares.relayed.taken() == 2).await;
+    held.push(allocated(&handle).await);
+    handle.stop(Duration::ZERO).await;
+    assert!(shares.all().iter().all(|share| share.taken() == 0));
 }
 
 /// Requirement 43.

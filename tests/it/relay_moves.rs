@@ -92,6 +92,32 @@ async fn a_client_over_tcp_moves_from_shard_to_shard() {
     assert_eq!(handle.allocations(), 1);
 }
 
+/// What other shards remember of its clients goes with them.
+#[tokio::test]
+async fn a_shard_that_starts_again_tells_the_others_which_moves_ended() {
+    let handle = start(&RelayConfig { threads: 2, addr: (own_ip(), 0).into(), ..mobile() });
+    let relay = handle.listening();
+    let client = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let mut held = ask(&client, relay, METHOD_ALLOCATE, allocate()).await.get(MOBILITY_TICKET).unwrap();
+    // The other shard gets to know each place that it moves to, and forgets the one before.
+    let mut places = Vec::new();
+    for _ in 0..3 {
+        let next = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+        held = ask(&next, relay, METHOD_REFRESH, vec![ticket(&held)]).await.get(MOBILITY_TICKET).unwrap();
+        places.push(next);
+        until(|| handle.stats().moved == 1).await;
+    }
+    // Until the shard that has the allocation is the one that fails.
+    while handle.allocations() > 0 {
+        let (socket, before) = (UdpSocket::bind((LOCALHOST, 0)).await.unwrap(), handle.stats().panics);
+        let nonce = nonce(&socket, relay).await;
+        let boom = signed(METHOD_ALLOCATE, TransactionId::new(), "boom", "any", &nonce, allocate());
+        socket.send_to(&boom.raw, relay).await.unwrap();
+        until(|| handle.stats().panics > before).await;
+    }
+    until(|| handle.stats().moved == 0).await;
+}
+
 fn binding(flags: u8) -> Message {
     let mut request = Message::new();
     let change: Vec<Box<dyn Setter>> = vec![Box::new(Attribute(ATTR_CHANGE_REQUEST, vec![0, 0, 0, flags]))];

@@ -248,12 +248,48 @@ async fn a_client_that_does_not_read_loses_media_and_then_its_connection() {
 async fn connections_that_prove_nothing_are_few_and_short() {
     let handle = start(&config());
     let mut held = Vec::new();
-    for _ in 0..40 {
+    for _ in 0..264 {
         held.push(TcpStream::connect(handle.listening()).await.unwrap());
     }
-    until(|| handle.stats().closes[5] == 8 && handle.stats().streams == 32).await;
-    let mut first = held.swap_remove(0);
-    first.write_all(&[0]).await.unwrap();
-    until(|| handle.stats().streams == 0 && handle.stats().closes[2] == 32).await;
+    // The oldest have gone for the newest.
+    until(|| handle.stats().closes[6] == 8 && handle.stats().streams == 256).await;
+    let mut last = held.pop().unwrap();
+    last.write_all(&[0]).await.unwrap();
+    until(|| handle.stats().streams == 0 && handle.stats().closes[2] == 256).await;
     assert!(Connection::open(handle.listening(), 100).await.allocate().await.port() >= 40_000);
+}
+
+/// Behind one address, and beside whoever holds silent connections from there.
+#[tokio::test]
+async fn many_clients_of_one_address_allocate_at_once_beside_silent_connections() {
+    let handle = start(&config());
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(TcpStream::connect(handle.listening()).await.unwrap());
+    }
+    let relay = handle.listening();
+    let local = tokio::task::LocalSet::new();
+    let honest: Vec<_> = (0..60)
+        .map(|_| {
+            local.spawn_local(async move {
+                let mut client = Connection::open(relay, usize::MAX).await;
+                client.allocate().await;
+                client
+            })
+        })
+        .collect();
+    local.await;
+    let mut clients = Vec::new();
+    for client in honest {
+        clients.push(client.await.unwrap());
+    }
+    assert_eq!(handle.allocations(), 60);
+    // Whoever has allocated is no stranger: as many silent ones as before have a place again.
+    let more: Vec<_> = silent.drain(..).collect();
+    drop(more);
+    until(|| handle.stats().streams == 60).await;
+    for _ in 0..256 {
+        silent.push(TcpStream::connect(relay).await.unwrap());
+    }
+    until(|| handle.stats().streams == 60 + 256).await;
 }

@@ -6,22 +6,27 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 54] = [
+const LAYERS: &[(&str, u8)] = &[
     ("apprtc::message", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
     ("apprtc::room", 0),
     ("apprtc::rooms", 0),
+    ("apprtc::shares", 0),
     ("apprtc::slots", 0),
+    ("apprtc::usage", 0),
     ("cast::code", 0),
     ("cast::mailbox", 0),
     ("cast::room", 0),
+    ("limits::guess_reports", 0),
+    ("limits::guess_table", 0),
     ("limits::guesses", 0),
     ("limits::ip_prefix", 0),
     ("limits::wait", 0),
     ("multiconnection::broadcast", 0),
     ("multiconnection::room", 0),
     ("multiconnection::users", 0),
+    ("names", 0),
     ("quota", 0),
     ("size", 0),
     ("turn", 0),

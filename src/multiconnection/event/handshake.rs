@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use url::form_urlencoded;
 
-use super::{Json, MAX_TEXT, OURS, extra_text};
+use super::{Json, MAX_TEXT, extra_text, is_reserved};
 use crate::limits::ip_prefix;
 use crate::multiconnection::room::{Hello, UserId};
 use crate::secret::Secret;
@@ -33,7 +33,7 @@ pub enum Handshake {
 /// Reads a handshake. `origin` and `agent` are the headers of its request.
 ///
 /// # Errors
-/// What is too long.
+/// What is too long, or an event name that is reserved.
 pub fn handshake(query: &str, from: IpAddr, origin: &str, agent: &str) -> Result<Handshake, &'static str> {
     if query.len() > MAX_QUERY {
         return Err("the query is too long");
@@ -58,15 +58,18 @@ pub fn handshake(query: &str, from: IpAddr, origin: &str, agent: &str) -> Result
     update(&mut whereabouts, [ip_prefix::of_client(from).to_string().as_str(), origin, agent]);
     let mut proof = whereabouts.clone();
     update(&mut proof, parameters.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]));
-    let custom_event = name("socketCustomEvent", CUSTOM_EVENT)?;
+    let (message_event, custom_event) = (name("msgEvent", MESSAGE_EVENT)?, name("socketCustomEvent", CUSTOM_EVENT)?);
+    if is_reserved(&message_event) {
+        return Err("msgEvent is a reserved event name, choose another one");
+    }
     Ok(Handshake::User(Hello {
         proof: id.is_some().then(|| proof.finalize().into()),
         id,
         from,
         whereabouts: whereabouts.finalize().into(),
         extra: find("extra").and_then(extra_text).unwrap_or_else(Json::empty),
-        message_event: name("msgEvent", MESSAGE_EVENT)?,
-        custom_event: if OURS.contains(&custom_event.as_ref()) { CUSTOM_EVENT.into() } else { custom_event },
+        message_event,
+        custom_event: if is_reserved(&custom_event) { CUSTOM_EVENT.into() } else { custom_event },
         auto_close: find("autoCloseEntireSession") == Some("true"),
         max_participants: leading_number(find("maxParticipantsAllowed")).unwrap_or(1000),
         relay_limit: (find("enableScalableBroadcast") == Some("true"))
@@ -157,6 +160,16 @@ mod tests {
         assert!(refused(format!("userid={}", "x".repeat(257))));
         assert!(refused(format!("userid=x&msgEvent={}", "x".repeat(257))));
         assert!(refused(format!("userid=x&more={}", "x".repeat(40_000))));
+    }
+
+    #[test]
+    fn the_relay_event_has_no_reserved_name() {
+        for reserved in ["connect_error", "reconnect", "__proto__", "user-disconnected"] {
+            let query = format!("userid=a&msgEvent={reserved}");
+            assert!(handshake(&query, "192.0.2.1".parse().unwrap(), "", "").is_err(), "{reserved}");
+            let custom = hello(&format!("userid=a&socketCustomEvent={reserved}"), "192.0.2.1", "");
+            assert_eq!(&*custom.custom_event, CUSTOM_EVENT);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::room::{Entry, Event, Message, Opaque, RoomInfo, UserId};
+use crate::names;
 use crate::packet::Payload;
 use crate::secret::Secret;
 use crate::size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
@@ -27,10 +28,12 @@ const MAX_TEXT: usize = 256;
 const MAX_EXTRA: usize = 16 * 1024;
 /// Ack of what can't be read.
 const MALFORMED: &str = "Malformed request";
+/// Ack of an event's name that no event may have.
+const RESERVED: &str = "This event name is reserved, choose another one";
 const TOO_MANY: &str = "Too many requests, try again later";
 
-/// What clients hear from the server alone; no client may send another an event of that name.
-const OURS: [&str; 18] = [
+/// What clients hear from the server alone.
+const OURS: [&str; 15] = [
     "user-connected",
     "user-disconnected",
     "extra-data-updated",
@@ -46,10 +49,12 @@ const OURS: [&str; 18] = [
     "scalable-broadcast-message",
     "logs",
     "admin",
-    "connect",
-    "disconnect",
-    "error",
 ];
+
+/// Whether no client may send another an event of that name.
+fn is_reserved(event: &str) -> bool {
+    OURS.contains(&event) || names::is_socket_event(event)
+}
 
 /// What the server does something about itself.
 const READ_HERE: [&str; 18] = [
@@ -236,7 +241,11 @@ pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>, message_event
         "get-remote-user-extra-data" => text(argument(0)).map(Request::ExtraOf),
         "close-entire-session" => Some(Request::CloseSession),
         "set-custom-socket-event-listener" => {
-            text(argument(0)).filter(|name| !name.is_empty() && !OURS.contains(&&**name)).map(|name| Request::Listen(name.into()))
+            let name = text(argument(0)).filter(|name| !name.is_empty());
+            if name.as_deref().is_some_and(is_reserved) {
+                return Err(arguments!(false, RESERVED));
+            }
+            name.map(|name| Request::Listen(name.into()))
         }
         "join-broadcast" => join_broadcast(argument(0)),
         "can-relay-broadcast" => Some(Request::Relaying(true)),
@@ -488,21 +497,26 @@ fn payload(json: Option<&str>, attachments: VecDeque<Bytes>) -> Option<Json> {
 }
 
 /// Extra data and other descriptions, which go along with what others send: without places for binary attachments, at which a
-/// client that has none for them ends its connection.
+/// client that has none for them ends its connection, and without what changes all objects of a page that merges it into its own.
 fn extra(json: Box<RawValue>) -> Option<Json> {
     let fits = json.get().len() <= MAX_EXTRA;
     let tree: Value = serde_json::from_str(json.get()).ok().filter(|_| fits)?;
-    (!has_place(&tree)).then(|| Json::raw(json))
+    (!is_harmful(&tree)).then(|| Json::raw(json))
 }
 
 fn extra_text(json: &str) -> Option<Json> {
     extra(RawValue::from_string(json.to_owned()).ok()?)
 }
 
-fn has_place(tree: &Value) -> bool {
+fn is_harmful(tree: &Value) -> bool {
     match tree {
-        Value::Object(map) => map.contains_key("_placeholder") || map.values().any(has_place),
-        Value::Array(items) => items.iter().any(has_place),
+        Value::Object(map) => {
+            map.contains_key("_placeholder")
+                || map.contains_key("__proto__")
+                || map.get("constructor").is_some_and(|constructor| constructor.get("prototype").is_some())
+                || map.values().any(is_harmful)
+        }
+        Value::Array(items) => items.iter().any(is_harmful),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
@@ -558,9 +572,26 @@ fn message(json: Option<&str>, attachments: VecDeque<Bytes>) -> Option<Request> 
     if to == "system" && flag("detectPresence") {
         return text(flags.get("userid").map(|json| json.get())).map(Request::DetectPresence);
     }
+    if flags.iter().any(|(name, json)| names_a_property(name, json)) {
+        return None;
+    }
     let (participation, user_left) = (flag("newParticipationRequest"), flag("userLeft"));
     let message = payload(Some(message.get()), attachments)?;
     Some(Request::Message(Message { to, message, participation, user_left }))
+}
+
+/// Whether a member of a message is something that the client looks up, under a name that is no peer's and no stream's.
+fn names_a_property(member: &str, json: &RawValue) -> bool {
+    match member {
+        "oldUUID" | "newUUID" | "newParticipant" | "streamid" => {
+            text(Some(json.get())).is_some_and(|name| names::is_property_of_peers(&name))
+        }
+        "allParticipants" => {
+            let all: Vec<Value> = serde_json::from_str(json.get()).unwrap_or_default();
+            all.iter().any(|one| one.as_str().is_some_and(names::is_property_of_peers))
+        }
+        _ => false,
+    }
 }
 
 fn join_broadcast(json: Option<&str>) -> Option<Request> {
@@ -569,7 +600,7 @@ fn join_broadcast(json: Option<&str>) -> Option<Request> {
     let types = member("typeOfStreams").filter(|json| *json != "null");
     Some(Request::JoinBroadcast {
         user: text(member("userid")).filter(|id| !id.is_empty()).map(Arc::from),
-        broadcast: text(member("broadcastId")).filter(|id| !id.is_empty())?,
+        broadcast: text(member("broadcastId")).filter(|id| !id.is_empty() && !names::is_property_of_peers(id))?,
         types: types.map_or_else(|| Some(Json::of(&json!({"audio": true, "video": true}))), extra_text)?,
     })
 }
@@ -642,6 +673,52 @@ mod tests {
             assert!(request("open-room", &json!([{"sessionid": "r", "extra": bad}])).is_err());
         }
         assert!(request("extra-data-updated", &json!([null])).is_ok());
+    }
+
+    #[test]
+    fn no_client_has_others_hear_an_event_of_a_reserved_name() {
+        for reserved in
+            ["connect_error", "disconnecting", "reconnect", "newListener", "__proto__", "constructor", "user-connected"]
+        {
+            let Err(refused) = request("set-custom-socket-event-listener", &json!([reserved])) else { panic!("{reserved}") };
+            assert_eq!(serde_json::to_value(refused).unwrap(), json!([false, RESERVED]), "{reserved}");
+        }
+        for free in ["constructor-news", "message", "open", "connected"] {
+            let read = request("set-custom-socket-event-listener", &json!([free]));
+            assert!(matches!(read, Ok(Request::Listen(name)) if *name == *free), "{free}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_client_looks_up_is_what_every_object_has() {
+        for bad in
+            [json!({"__proto__": {"x": 1}}), json!([{"deep": {"__proto__": 1}}]), json!({"constructor": {"prototype": {}}})]
+        {
+            // `json!` writes the key as any other.
+            assert!(request("extra-data-updated", &json!([bad])).is_err(), "{bad}");
+            assert!(request("open-room", &json!([{"sessionid": "r", "extra": bad}])).is_err(), "{bad}");
+            assert!(request("open-room", &json!([{"sessionid": "r", "session": bad}])).is_err(), "{bad}");
+        }
+        assert!(request("extra-data-updated", &json!([{"constructor": "Ada", "proto": {"prototype": 1}}])).is_ok());
+        let message = |message: Value| request("message", &json!([{"remoteUserId": "b", "message": message}]));
+        for bad in [
+            json!({"changedUUID": true, "oldUUID": "__proto__", "newUUID": "x"}),
+            json!({"changedUUID": true, "oldUUID": "x", "newUUID": "forEach"}),
+            json!({"newParticipant": "constructor"}),
+            json!({"allParticipants": ["a", "__proto__"]}),
+            json!({"streamSyncNeeded": true, "streamid": "__proto__"}),
+        ] {
+            assert!(message(bad.clone()).is_err(), "{bad}");
+        }
+        for good in [
+            json!({"newParticipant": "a"}),
+            json!({"allParticipants": ["a", 7]}),
+            json!({"text": "__proto__"}),
+            json!("__proto__"),
+        ] {
+            assert!(message(good.clone()).is_ok(), "{good}");
+        }
+        assert!(request("join-broadcast", &json!([{"broadcastId": "__proto__"}])).is_err());
     }
 
     #[test]

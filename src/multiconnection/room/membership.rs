@@ -5,13 +5,14 @@ use std::time::Instant;
 use subtle::ConstantTimeEq as _;
 
 use super::{ConnectionId, Entry, Event, MAX_LISTED, Opaque, Refusal, Room, RoomId, RoomInfo, Rooms, UserKey};
+use crate::names;
 use crate::secret::Secret;
 
 impl<J: Opaque> Rooms<J> {
     /// Leaves the room that the user is in, then opens a new one, or one that is left to this user.
     ///
     /// # Errors
-    /// `NotAvailable`: somebody else is in a room of that id.
+    /// `NotAvailable`: somebody else is in a room of that id, or no room may have it.
     pub fn handle_open(&mut self, connection: ConnectionId, entry: Entry<J>, now: Instant) -> Result<(), Refusal> {
         let key = self.users.by_connection(connection).ok_or(Refusal::NoUser)?;
         let id = self.meant(key, &entry);
@@ -19,7 +20,7 @@ impl<J: Opaque> Rooms<J> {
         let heritage = self.inherit(key, &id, now);
         self.leave_room(key);
         self.changed(now);
-        if self.rooms.contains_key(&id) {
+        if names::is_property_of_peers(&id) || self.rooms.contains_key(&id) {
             return Err(Refusal::NotAvailable);
         }
         let mut participants = vec![key];
@@ -169,7 +170,7 @@ impl<J: Opaque> Rooms<J> {
         now: Instant,
     ) -> Result<(), Refusal> {
         let from = self.users[key].from;
-        if self.guesses.blocked_for(from, self.config.guesses, now).is_some() {
+        if self.guesses.blocked_for(from, now).is_some() {
             return Err(Refusal::TooManyGuesses);
         }
         let right = self.rooms.get(room).and_then(|room| room.password.as_ref()).zip(password);

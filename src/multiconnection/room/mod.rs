@@ -38,7 +38,8 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use super::broadcast::{Broadcasts, Departure, Member};
 use super::users::{User, UserKey, Users};
-use crate::limits::guesses::Guesses;
+use crate::limits::guesses::{Guesses, Kind, Reports};
+use crate::names;
 use crate::quota::ByteQuota;
 use crate::secret::Secret;
 
@@ -280,13 +281,20 @@ impl<J: Opaque> Rooms<J> {
             rooms: HashMap::new(),
             broadcasts: Broadcasts::default(),
             timers: BTreeSet::new(),
-            guesses: Guesses::default(),
+            guesses: Guesses::new(Kind::RoomPassword, config.guesses, &Reports::default()),
             admins: BTreeSet::new(),
             news_due: None,
             news_sent: None,
             waiting: ByteQuota::new(MAX_WAITING_BYTES),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Wrong passwords are reported there.
+    #[must_use]
+    pub fn with_reports(mut self, reports: &Reports) -> Self {
+        self.guesses = Guesses::new(Kind::RoomPassword, self.config.guesses, reports);
+        self
     }
 
     /// A client is connected: as the user that it was before, where it proves that; else as a new one, under another id if the
@@ -383,7 +391,7 @@ impl<J: Opaque> Rooms<J> {
     }
 
     fn is_taken(&self, id: &str) -> bool {
-        id == "admin" || self.users.by_id(id).is_some()
+        id == "admin" || names::is_property_of_peers(id) || self.users.by_id(id).is_some()
     }
 
     fn unused_id(&mut self) -> UserId {

@@ -17,6 +17,7 @@ use super::{BAD_REQUEST, Refusal};
 
 const UNAUTHENTICATED: Refusal = Refusal::Error(401);
 const STALE_NONCE: Refusal = Refusal::Error(438);
+const THROTTLED: Refusal = Refusal::Silent(DropReason::Throttled);
 
 /// RFC 8489 §14.3: less than 509 bytes.
 const MAX_USERNAME: usize = 508;
@@ -38,6 +39,14 @@ pub(super) enum Proof {
     Allocation,
     /// A key of this account.
     Account { user: String, expires: Option<Instant> },
+}
+
+/// What a wrong password would be.
+struct Guess {
+    /// Whose password it would be; `None`: one that nobody can guess.
+    target: Option<u64>,
+    /// The client has been wrong so often that it is not told any more.
+    is_beyond: bool,
 }
 
 impl Requester {
@@ -66,7 +75,7 @@ impl Relay {
         let algorithm = self.password_algorithm(message, features)?;
         let username = self.shared.tag(name.or(userhash).unwrap_or_default());
         if self.shared.is_throttled(from, now) {
-            return Err(Refusal::Silent(DropReason::Throttled));
+            return Err(THROTTLED);
         }
         let realm_is_ours = realm == self.settings.realm.as_bytes();
         let fingerprint = message.fingerprint();
@@ -81,6 +90,7 @@ impl Relay {
             return Ok(Requester { signer, username, proof: Proof::Allocation });
         }
         let account = if realm_is_ours { self.account(name, userhash, algorithm, now) } else { None };
+        let guess = self.guess(from, name, account.as_ref(), username, now)?;
         // An unknown user costs the same HMAC as a known one.
         let nobody = [Key::Md5([0; 16])];
         let (keys, known) = account.as_ref().map_or((&nobody[..], false), |account| (&account.keys, true));
@@ -94,10 +104,33 @@ impl Relay {
                 Ok(Requester { signer, username, proof: Proof::Account { user, expires } })
             }
             None => {
-                self.shared.failed(from, now);
-                Err(UNAUTHENTICATED)
+                // Whoever makes names up is counted alone.
+                let target = guess.target.filter(|_| known || !guess.is_beyond);
+                self.shared.failed(from, target, now);
+                Err(if guess.is_beyond { THROTTLED } else { UNAUTHENTICATED })
             }
         }
+    }
+
+    /// Whether a request is looked at: what may be a guess is where neither its client nor its user has had too many wrong ones. Unknown
+    /// users are treated as known ones are.
+    fn guess(
+        &self,
+        from: &FiveTuple,
+        name: Option<&[u8]>,
+        account: Option<&Account>,
+        username: u64,
+        now: Instant,
+    ) -> Result<Guess, Refusal> {
+        let (guesses, client) = (self.shared.guesses(from), from.client.ip());
+        let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        let guessable = name.is_none_or(|name| self.credentials.is_guessable(name));
+        // A user is one, by name or by hash.
+        let target = guessable.then(|| account.map_or(username, |account| self.shared.tag(account.user.as_bytes())));
+        if target.is_some_and(|target| guesses.blocked_at(client, target, now).is_some()) {
+            return Err(THROTTLED);
+        }
+        Ok(Guess { target, is_beyond: guesses.is_beyond(client, now) })
     }
 
     fn account(

@@ -3,6 +3,7 @@
 mod authentication;
 mod codec;
 mod extensions;
+mod guessing;
 mod policy;
 mod properties;
 mod protocol;

@@ -43,7 +43,7 @@ fn allocate(world: &mut World, client: &mut Client) -> [SocketAddr; 2] {
 
 fn policy(allowed: &[&str], denied: &[&str]) -> PeerPolicy {
     let networks = |list: &[&str]| list.iter().map(|network| network.parse().expect("a network")).collect();
-    PeerPolicy { allowed: networks(allowed), denied: networks(denied) }
+    PeerPolicy { allowed: networks(allowed), denied: networks(denied), ..PeerPolicy::default() }
 }
 
 #[test]
@@ -60,6 +60,33 @@ fn r30_denied_peers_get_403_from_every_verb() {
             "{peer}"
         );
     }
+}
+
+#[test]
+fn peers_in_networks_of_this_machine_get_403_from_every_verb_and_are_counted() {
+    let (mut world, mut alice) = (World::new(), Client::alice());
+    let networks = ["203.0.114.0/24", "2001:4860::/64"].map(|network| network.parse().expect("a network"));
+    allocate(&mut world, &mut alice);
+    assert_eq!(world.permit(&mut alice, &["203.0.114.9:9"]), None);
+    let advertised = [Some(ip("203.0.114.1")), Some(ip("2001:4860::1"))];
+    world.relay.set_addresses(advertised, &settings().own_addresses, &networks, world.now);
+    assert!(
+        matches!(world.send(&alice, "203.0.114.9:9", b"x"), Forward::Drop(DropReason::NoPermission)),
+        "what it had is closed"
+    );
+    for (count, peer) in (1..).zip(["203.0.114.9:9", "203.0.114.255:9", "[2001:4860::9]:9", "[::ffff:203.0.114.9]:9"]) {
+        assert_eq!(world.permit(&mut alice, &[peer]), Some(403), "{peer}");
+        assert_eq!(world.bind(&mut alice, 0x4000, peer), Some(403), "{peer}");
+        assert_eq!(world.relay.refused_neighbours(), 2 * count, "{peer}");
+    }
+    // Own relays stay reachable, and so does the next network.
+    assert_eq!(world.permit(&mut alice, &["203.0.114.1:50000", "203.0.115.9:9", "[2001:4860:0:1::9]:9"]), None);
+    assert_eq!(world.permit(&mut alice, &["192.168.1.9:9"]), Some(403));
+    assert_eq!(world.relay.refused_neighbours(), 8, "what is denied anyway is not counted");
+    // By name they are open.
+    world.relay.set_policy(PeerPolicy { neighbours: networks.to_vec(), ..policy(&["203.0.114.9/32"], &[]) }, world.now);
+    assert_eq!(world.permit(&mut alice, &["203.0.114.9:9"]), None);
+    assert_eq!(world.permit(&mut alice, &["203.0.114.10:9"]), Some(403));
 }
 
 #[test]
@@ -135,7 +162,7 @@ fn before_and_after(short_path: bool) -> (World, [Client; 3], [SocketAddr; 3]) {
     let mut clients = [Client::alice(), Client::bob(), Client::new("mallory", "198.51.100.3:3333")];
     let mut relayed = Vec::new();
     for (client, advertised) in clients.iter_mut().zip(["203.0.114.1", "203.0.114.8", "203.0.114.9"]) {
-        world.relay.set_addresses([Some(ip(advertised)), None], &[ip("10.0.0.5"), ip(advertised)], world.now);
+        world.relay.set_addresses([Some(ip(advertised)), None], &[ip("10.0.0.5"), ip(advertised)], &[], world.now);
         relayed.push(world.allocate(client));
     }
     (world, clients, relayed.try_into().expect("three"))
@@ -183,7 +210,7 @@ fn r54_relays_of_before_and_after_a_new_external_address_reach_each_other() {
 fn former_external_addresses_are_few() {
     let (mut world, ..) = before_and_after(true);
     for last in 0..=255_u8 {
-        world.relay.set_addresses([Some(IpAddr::from([203, 0, 114, last])), None], &[], world.now);
+        world.relay.set_addresses([Some(IpAddr::from([203, 0, 114, last])), None], &[], &[], world.now);
     }
     let former = &world.relay.settings.former_addresses;
     assert_eq!((former.len(), former[0], former[7]), (8, ip("203.0.114.254"), ip("203.0.114.247")));

@@ -246,7 +246,7 @@ impl Run {
             Op::Revoke { user } => self.world.relay.revoke(USERS[user]),
             Op::Deny { network } => {
                 let network = ["198.51.101.0/24", "2606::/16", "10.0.0.0/8", "0.0.0.0/0"][usize::from(network)];
-                let policy = PeerPolicy { allowed: vec![], denied: vec![network.parse().unwrap()] };
+                let policy = PeerPolicy { denied: vec![network.parse().unwrap()], ..PeerPolicy::default() };
                 self.world.relay.set_policy(policy, self.world.now);
             }
             Op::Close { client } => self.world.relay.client_closed(&self.clients[client].from, self.world.now),

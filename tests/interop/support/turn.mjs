@@ -224,8 +224,8 @@ export class TurnClient {
     }
   }
 
-  // Resolves to 0 or the error code of the final answer.
-  async allocate() {
+  // Resolves to 0 or the error code of the final answer, for which it waits `limit` ms.
+  async allocate(limit) {
     if (!this.nonce) {
       await this.#wire.open();
       const challenge = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)]);
@@ -233,7 +233,7 @@ export class TurnClient {
       this.realm = challenge.attributes.get(REALM);
       this.nonce = challenge.attributes.get(NONCE);
     }
-    const answer = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)]);
+    const answer = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)], limit);
     if (answer.type === (ALLOCATE | SUCCESS)) {
       this.relayed = unxorAddress(answer.attributes.get(XOR_RELAYED));
       // Where the server sees us.

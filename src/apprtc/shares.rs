@@ -1,0 +1,190 @@
+//! How much of what is short each address has caused, and who has caused most: that one gives way. PURE.
+//!
+//! Owner: the table of rooms. Invariants: what a site has is the sum of its clients', what a client has the sum of its rooms'; who
+//! has nothing is not remembered.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::limits::ip_prefix;
+
+/// What a client and its site have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Share {
+    client: usize,
+    site: usize,
+}
+
+impl Share {
+    pub(super) const fn plus(self, other: Self) -> Self {
+        Self { client: self.client + other.client, site: self.site + other.site }
+    }
+
+    pub(super) const fn and(self, amount: usize) -> Self {
+        Self { client: self.client + amount, site: self.site + amount }
+    }
+}
+
+/// A client's part in a room, which was used last at some time.
+type Part = (Reverse<Instant>, Arc<str>);
+
+/// Addresses are those of [`ip_prefix::of_client`].
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    sites: Ranking<(), IpAddr>,
+    clients: Ranking<IpAddr, IpAddr>,
+    rooms: Ranking<IpAddr, Part>,
+    all: usize,
+}
+
+impl Shares {
+    pub(super) const fn all(&self) -> usize {
+        self.all
+    }
+
+    pub(super) fn of(&self, client: IpAddr) -> Share {
+        let site = ip_prefix::of_site(client);
+        Share { client: self.clients.amount(site, client), site: self.sites.amount((), site) }
+    }
+
+    /// A client has so much in a room, which it had nothing in.
+    pub(super) fn add(&mut self, client: IpAddr, room: &Arc<str>, used: Instant, amount: usize) {
+        self.all += amount;
+        self.change(client, amount, usize::saturating_add);
+        self.rooms.set(client, (Reverse(used), room.clone()), amount);
+    }
+
+    /// Takes back what was added.
+    pub(super) fn remove(&mut self, client: IpAddr, room: &Arc<str>, used: Instant, amount: usize) {
+        self.all -= amount;
+        self.change(client, amount, usize::saturating_sub);
+        self.rooms.set(client, (Reverse(used), room.clone()), 0);
+    }
+
+    /// The client of most, within the site of most, and where it has most; of equal ones the room that was used least recently.
+    pub(super) fn largest(&self) -> Option<(IpAddr, Arc<str>)> {
+        self.largest_of(self.sites.largest(())?.1)
+    }
+
+    /// The same, if it still has more than `client` with the share `own`; whoever has most itself asks for too much.
+    pub(super) fn larger_than(&self, client: IpAddr, own: Share) -> Option<(IpAddr, Arc<str>)> {
+        let own_site = ip_prefix::of_site(client);
+        let (amount, site) = self.sites.largest(())?;
+        let gives_way = match site == own_site {
+            true => self.clients.largest(site)?.0 > own.client,
+            false => amount > own.site,
+        };
+        gives_way.then(|| self.largest_of(site)).flatten()
+    }
+
+    fn largest_of(&self, site: IpAddr) -> Option<(IpAddr, Arc<str>)> {
+        let (_, client) = self.clients.largest(site)?;
+        let (_, (_, room)) = self.rooms.largest(client)?;
+        Some((client, room))
+    }
+
+    fn change(&mut self, client: IpAddr, amount: usize, by: fn(usize, usize) -> usize) {
+        let (site, share) = (ip_prefix::of_site(client), self.of(client));
+        self.sites.set((), site, by(share.site, amount));
+        self.clients.set(site, client, by(share.client, amount));
+    }
+}
+
+/// Who has how much, in order, by group.
+#[derive(Debug)]
+struct Ranking<G, K> {
+    amounts: HashMap<(G, K), usize>,
+    groups: HashMap<G, BTreeSet<(usize, K)>>,
+}
+
+impl<G, K> Default for Ranking<G, K> {
+    fn default() -> Self {
+        Self { amounts: HashMap::new(), groups: HashMap::new() }
+    }
+}
+
+impl<G: Copy + Eq + Hash, K: Clone + Ord + Hash> Ranking<G, K> {
+    fn amount(&self, group: G, key: K) -> usize {
+        self.amounts.get(&(group, key)).copied().unwrap_or(0)
+    }
+
+    fn set(&mut self, group: G, key: K, amount: usize) {
+        let ranked = self.groups.entry(group).or_default();
+        if let Some(old) = self.amounts.remove(&(group, key.clone())) {
+            ranked.remove(&(old, key.clone()));
+        }
+        if amount > 0 {
+            ranked.insert((amount, key.clone()));
+            self.amounts.insert((group, key), amount);
+        } else if ranked.is_empty() {
+            self.groups.remove(&group);
+        }
+    }
+
+    fn largest(&self, group: G) -> Option<(usize, K)> {
+        self.groups.get(&group)?.last().cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn the_client_of_most_gives_way_where_it_has_most() {
+        let (mut shares, now) = (Shares::default(), Instant::now());
+        let (one, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        let rooms: [Arc<str>; 3] = ["a", "b", "c"].map(Arc::from);
+        for (client, room, amount) in [(one, 0, 5), (one, 1, 2), (other, 2, 6)] {
+            shares.add(client, &rooms[room], now, amount);
+        }
+        assert_eq!((shares.largest(), shares.all()), (Some((one, rooms[0].clone())), 13));
+        let beside = |client, amount| shares.larger_than(client, shares.of(client).and(amount));
+        assert_eq!(beside(ip("192.0.2.3"), 6), Some((one, rooms[0].clone())));
+        assert_eq!(beside(ip("192.0.2.3"), 7), None, "it would have as much itself");
+        assert_eq!((beside(other, 0), beside(other, 1)), (Some((one, rooms[0].clone())), None));
+        assert_eq!(beside(one, 1), None);
+        shares.remove(one, &rooms[0], now, 5);
+        assert_eq!(shares.largest(), Some((other, rooms[2].clone())));
+        shares.remove(one, &rooms[1], now, 2);
+        shares.remove(other, &rooms[2], now, 6);
+        assert_eq!((shares.largest(), shares.all()), (None, 0));
+        assert!(shares.sites.groups.is_empty() && shares.clients.groups.is_empty() && shares.rooms.amounts.is_empty());
+    }
+
+    #[test]
+    fn networks_of_one_site_share_what_it_may_have() {
+        let (mut shares, now) = (Shares::default(), Instant::now());
+        let [first, second, third] = ["2001:db8:1:1::", "2001:db8:1:2::", "2001:db8:1:3::"].map(ip);
+        let room: Arc<str> = "room".into();
+        for (client, amount) in [(first, 4), (second, 3), (ip("192.0.2.1"), 5)] {
+            shares.add(client, &room, now, amount);
+        }
+        assert_eq!(shares.largest(), Some((first, room.clone())), "the site has 7");
+        assert_eq!(shares.larger_than(third, shares.of(third).and(3)), Some((first, room)), "the largest of its own site");
+        assert_eq!(shares.larger_than(third, shares.of(third).and(4)), None);
+        assert_eq!(shares.larger_than(ip("192.0.2.1"), shares.of(ip("192.0.2.1")).and(2)), None);
+    }
+
+    #[test]
+    fn of_equal_rooms_the_one_that_was_used_least_recently_is_first() {
+        let (mut shares, now) = (Shares::default(), Instant::now());
+        let later = now + Duration::from_secs(1);
+        for (room, used) in [("a", later), ("b", now), ("c", later)] {
+            shares.add(ip("192.0.2.1"), &room.into(), used, 1);
+        }
+        assert_eq!(shares.largest().map(|(_, room)| room).as_deref(), Some("b"));
+    }
+}

@@ -1,0 +1,150 @@
+//! How often each key was counted, in a table of bounded size. PURE.
+//!
+//! A key has eight places; where they are taken, the entry that weighs least makes room: the one with the fewest wrong tries in its
+//! window, then in its hour, then the oldest. So no flood makes the table forget everybody, and to have one entry forgotten an attacker
+//! fills its eight places with others that weigh as much, and doesn't know which keys lead there.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+use std::time::Duration;
+
+/// Places of each key.
+const WAYS: usize = 8;
+
+/// Tenths of seconds since the owner's epoch.
+pub(super) type Ticks = u32;
+
+/// A length of time in whole ticks.
+pub(super) const fn ticks(time: Duration) -> Ticks {
+    let ticks = time.as_millis() / 100;
+    if ticks > Ticks::MAX as u128 { Ticks::MAX } else { ticks as Ticks }
+}
+
+pub(super) const fn time(ticks: Ticks) -> Duration {
+    Duration::from_millis(ticks as u64 * 100)
+}
+
+/// How long [`Entry::total`] goes on.
+pub(super) const TOTAL_WINDOW: Ticks = ticks(Duration::from_secs(3600));
+
+/// One key's wrong tries.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Entry {
+    /// Never 0 where the entry is somebody's.
+    key: u64,
+    /// When the window began that `count` is about.
+    since: Ticks,
+    count: u32,
+    total_since: Ticks,
+    /// Since `total_since`, for [`TOTAL_WINDOW`].
+    pub(super) total: u32,
+    pub(super) last: Ticks,
+}
+
+impl Entry {
+    /// Wrong tries in the window that lasts now.
+    pub(super) fn count(&self, window: Ticks, now: Ticks) -> u32 {
+        if now.saturating_sub(self.since) < window { self.count } else { 0 }
+    }
+
+    /// How long that window still lasts.
+    pub(super) fn left(&self, window: Ticks, now: Ticks) -> Ticks {
+        self.since.saturating_add(window).saturating_sub(now)
+    }
+
+    fn weight(&self, window: Ticks, now: Ticks) -> (u32, u32, Ticks) {
+        let total = if now.saturating_sub(self.total_since) < TOTAL_WINDOW { self.total } else { 0 };
+        (self.count(window, now), total, self.last)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    /// A group exists from the first time that a key of it is counted.
+    groups: Vec<Option<Box<[Entry; WAYS]>>>,
+}
+
+impl Table {
+    /// For `entries` keys, at 32 bytes each.
+    pub(super) fn new(entries: usize) -> Self {
+        Self { groups: vec![None; entries.div_ceil(WAYS).max(1)] }
+    }
+
+    /// What is known of a key, which must come from a hash that nobody outside can compute.
+    pub(super) fn entry(&self, key: u64) -> Option<&Entry> {
+        let entries = self.groups[self.group(key)].as_deref()?;
+        entries.iter().find(|entry| entry.key == key.max(1))
+    }
+
+    /// Counts one more, in a window of this length.
+    pub(super) fn count(&mut self, key: u64, window: Ticks, now: Ticks) -> Entry {
+        let group = self.group(key);
+        let entries = self.groups[group].get_or_insert_default();
+        let key = key.max(1);
+        let place = entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
+            let weakest = (0..WAYS).min_by_key(|place| {
+                let entry = &entries[*place];
+                (entry.key != 0, entry.weight(window, now))
+            });
+            weakest.unwrap_or_default()
+        });
+        let entry = &mut entries[place];
+        if entry.key != key {
+            *entry = Entry { key, since: now, total_since: now, ..Entry::default() };
+        }
+        if now.saturating_sub(entry.since) >= window {
+            (entry.since, entry.count) = (now, 0);
+        }
+        if now.saturating_sub(entry.total_since) >= TOTAL_WINDOW {
+            (entry.total_since, entry.total) = (now, 0);
+        }
+        entry.count = entry.count.saturating_add(1);
+        entry.total = entry.total.saturating_add(1);
+        entry.last = now;
+        *entry
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of groups fits")]
+    fn group(&self, key: u64) -> usize {
+        (key % self.groups.len() as u64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Ticks = ticks(Duration::from_secs(60));
+
+    #[test]
+    fn a_key_is_counted_by_the_window_and_by_the_hour() {
+        let mut table = Table::new(64);
+        for n in 1..=5 {
+            let entry = table.count(7, MINUTE, 100);
+            assert_eq!((entry.count(MINUTE, 100), entry.total), (n, n));
+        }
+        assert_eq!(table.entry(7).unwrap().left(MINUTE, 300), 400);
+        assert_eq!(table.entry(7).unwrap().count(MINUTE, 700), 0);
+        let entry = table.count(7, MINUTE, 700);
+        assert_eq!((entry.count(MINUTE, 700), entry.total), (1, 6));
+        assert_eq!(table.count(7, MINUTE, 100 + TOTAL_WINDOW).total, 1);
+        assert!(table.entry(8).is_none());
+    }
+
+    #[test]
+    fn where_there_is_no_room_the_least_guilty_and_oldest_goes() {
+        let mut table = Table::new(WAYS);
+        for key in 1..=WAYS as u64 {
+            for _ in 0..key + 1 {
+                table.count(key, MINUTE, key as Ticks);
+            }
+        }
+        // One each: they replace each other, and nobody who has tried more often.
+        for key in 100..10_000 {
+            table.count(key, MINUTE, 50);
+        }
+        assert!(table.entry(1).is_none(), "it had tried twice, and somebody had to go");
+        assert!((2..=WAYS as u64).all(|key| table.entry(key).is_some()));
+        assert!(table.entry(9_999).is_some());
+    }
+}

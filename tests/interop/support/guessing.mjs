@@ -1,0 +1,44 @@
+// Wrong passwords and keys, as an attacker sends them.
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { TurnClient } from './turn.mjs';
+
+// How long an attacker waits for a verdict, in ms. Later ones don't count, so that a slow machine makes an attack look weaker.
+const VERDICT = 500;
+const PARALLEL = 25;
+
+// Runs `attack` so often, some of them at a time; the results.
+export async function inParallel(times, attack) {
+  const results = [];
+  for (let done = 0; done < times; done += PARALLEL) {
+    const batch = Array.from({ length: Math.min(PARALLEL, times - done) }, (_, i) => attack(done + i));
+    results.push(...(await Promise.all(batch)));
+  }
+  return results;
+}
+
+// One password on a connection of its own: the error code, 0 where it was right, null where there was no verdict.
+export async function tryPassword(options) {
+  const client = new TurnClient(options);
+  try {
+    return await client.allocate(VERDICT).catch(() => null);
+  } finally {
+    client.abandon();
+  }
+}
+
+// The status of GET /turn with a key, from an address of this machine.
+export async function tryKey(url, key, localAddress) {
+  const asked = request(`${url}/turn?username=alice&key=${key}`, { localAddress, agent: false });
+  asked.end();
+  const [response] = await once(asked, 'response');
+  response.resume();
+  await once(response, 'end');
+  return response.statusCode;
+}
+
+// What the server may have looked at since `start` (ms) of one client that is allowed `allowed` a minute, and one in 3 s beyond that.
+export const mostLookedAt = (allowed, start) => {
+  const seconds = (Date.now() - start) / 1000;
+  return allowed * (1 + Math.floor(seconds / 60)) + Math.ceil(seconds / 3);
+};
