@@ -59,9 +59,10 @@ impl OwnHosts {
     /// The address that the settings put in place of `local`, or of any where that is not known: a private or a public one.
     fn mapped(&self, local: Option<IpAddr>, private: bool) -> Option<IpAddr> {
         let relays = self.external.as_ref()?.relays();
-        let mapped = relays.into_iter().flatten().filter(|relay| relay.advertised != relay.bound).map(|relay| relay.advertised);
+        let mapped = relays.into_iter().flatten().filter(|relay| relay.advertised != relay.bound);
+        let mapped = mapped.map(|relay| relay.advertised);
         mapped
-            .filter(|ip| address::is_private(*ip) == private)
+            .filter(|ip| address::is_private(*ip) == private && !ip.is_loopback())
             .find(|ip| local.is_none_or(|local| local.is_ipv4() == ip.is_ipv4()))
     }
 }

@@ -46,7 +46,7 @@ describe('names and addresses', () => {
       }
       await until('all are written down', () => readFileSync(join(server.dataDir, 'tls/self-signed.pem'), 'utf8').split('BEGIN CERTIFICATE').length >= (own ? 4 : 3));
       // Other settings make no other certificates.
-      server.settings.CASTWAY_EXTERNAL_IP = '127.0.0.2';
+      server.settings.CASTWAY_EXTERNAL_IP = '1.2.3.4';
       await server.restart();
       assert.equal((await shown(port)).fingerprint, first.fingerprint);
       assert.equal((await shown(port, { servername: hostname() })).fingerprint, named.fingerprint);
