@@ -27,6 +27,7 @@ use crate::external::External;
 use crate::http::{Http, LostUpgrades, Redirect};
 use crate::ice::{IceServers, Listener};
 use crate::limits::rate::AddressLimiter;
+use crate::limits::unfinished::Unfinished;
 use crate::limits::wait;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
 use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
@@ -138,6 +139,8 @@ impl App {
         let hub = Hub::new(&config.calls);
         let (meter, casts, calls, sessions) = (relay.meter(), gateway.clone(), hub.clone(), multi.clone());
         let (certified, traffic) = (certificates.clone(), signaling.traffic());
+        let unfinished = Unfinished::default();
+        let inward = (signaling.sessions(), unfinished.clone());
         let mut probes = vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
         if let Some(certificates) = certificates.clone() {
             probes
@@ -156,6 +159,7 @@ impl App {
             numbers: Numbers(Box::new(move || {
                 let mut families = numbers::signaling(casts.counts(), sessions.counts());
                 families.extend(numbers::websockets(&traffic));
+                families.extend(numbers::inward(&inward.0.census(), &inward.1.census()));
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
                 families.extend(certified.iter().flat_map(numbers::certificate));
@@ -180,8 +184,9 @@ impl App {
             undecided: usize::try_from(descriptors / 8).unwrap_or(usize::MAX).clamp(64, 4096),
         };
         let lost_upgrades = Arc::new(LostUpgrades::default());
-        let collider_doors = doors(router::collider(hub.clone(), &config.http, Arc::clone(&lost_upgrades)));
-        let doors = doors(router::router(signaling, api, hub.clone(), &config.http, public_url, https, lost_upgrades));
+        let collider_doors = doors(router::collider(hub.clone(), &config.http, Arc::clone(&lost_upgrades), unfinished.clone()));
+        let router = router::router(signaling, api, hub.clone(), &config.http, public_url, https, lost_upgrades, unfinished);
+        let doors = doors(router);
         Ok(Self {
             config,
             sockets,

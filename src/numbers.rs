@@ -4,11 +4,12 @@ use std::time::SystemTime;
 
 use crate::api::{Family, Kind, Sample};
 use crate::apprtc::hub::Census;
+use crate::limits::unfinished::Census as Unfinished;
 use crate::multiconnection::room::Counts;
 use crate::relay::Stats;
 use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
-use crate::socket_io::Traffic;
 use crate::socket_io::frames::Counts as Counted;
+use crate::socket_io::{REFUSAL_REASONS, SessionCensus as Sessions, Traffic};
 use crate::tls::Certificates;
 
 /// Of the certificate.
@@ -49,6 +50,40 @@ pub fn websockets(traffic: &Traffic) -> Vec<Family> {
         family("castway_websocket_incomplete_bytes", "Bytes of messages that are not complete yet", Kind::Gauge, |counts| {
             counts.incomplete
         }),
+    ]
+}
+
+/// The sessions of Engine.IO, and what clients have begun to send and not finished.
+#[must_use]
+pub fn inward(sessions: &Sessions, unfinished: &Unfinished) -> Vec<Family> {
+    let labelled = |name, help, kind, label, samples: &[(&str, f64)]| Family {
+        name,
+        help,
+        kind,
+        samples: samples
+            .iter()
+            .map(|(text, value)| Sample { labels: vec![(label, (*text).to_owned())], value: *value })
+            .collect(),
+    };
+    let transports = [("polling", f64::from(sessions.polling)), ("websocket", f64::from(sessions.websockets))];
+    let refused: Vec<_> = REFUSAL_REASONS.into_iter().zip(sessions.refused.map(|count| count as f64)).collect();
+    let ended = [("late", unfinished.late as f64), ("too_much", unfinished.too_much as f64)];
+    vec![
+        labelled("castway_sessions", "Sessions of Socket.IO, by transport", Kind::Gauge, "transport", &transports),
+        labelled("castway_refused_sessions", "Handshakes of Socket.IO that were refused", Kind::Counter, "reason", &refused),
+        Family::single(
+            "castway_unfinished_bytes",
+            "Bytes of WebSocket messages and of bodies that wait for the rest",
+            Kind::Gauge,
+            unfinished.bytes as f64,
+        ),
+        labelled(
+            "castway_ended_messages",
+            "WebSocket messages and bodies that were not waited for any longer",
+            Kind::Counter,
+            "reason",
+            &ended,
+        ),
     ]
 }
 

@@ -19,6 +19,7 @@ use crate::apprtc::hub::Hub;
 use crate::client::{self, Client};
 use crate::config::{AllowedOrigin, CorsOrigins, HttpConfig};
 use crate::http::{LostUpgrades, Redirect};
+use crate::limits::unfinished::Unfinished;
 use crate::socket_io::jsonp;
 use crate::{http, pages, socket_io};
 
@@ -32,6 +33,7 @@ pub fn router(
     own: Option<String>,
     https: Option<(Redirect, bool)>,
     lost_upgrades: Arc<LostUpgrades>,
+    unfinished: Unfinished,
 ) -> Router {
     let mut cors = config.cors.clone();
     if let CorsOrigins::Only(list) = &mut cors {
@@ -50,6 +52,7 @@ pub fn router(
         .layer(middleware::from_fn_with_state(collider, past_socket_io))
         .layer(middleware::from_fn_with_state(lost_upgrades, http::refuse_lost_upgrades))
         .layer(option_layer(redirect))
+        .layer(middleware::from_fn_with_state(unfinished, http::limit_bodies))
         // Around whatever answers: what has no CORS headers is hidden from pages of other origins, errors and redirects, too.
         .layer(cors_layer(&allowed))
         .layer(middleware::from_fn_with_state(trusted(config), client::identify))
@@ -57,9 +60,10 @@ pub fn router(
 }
 
 /// Collider on a port of its own.
-pub fn collider(hub: Hub, config: &HttpConfig, lost_upgrades: Arc<LostUpgrades>) -> Router {
+pub fn collider(hub: Hub, config: &HttpConfig, lost_upgrades: Arc<LostUpgrades>, unfinished: Unfinished) -> Router {
     collider::on_a_port_of_its_own(hub)
         .layer(middleware::from_fn_with_state(lost_upgrades, http::refuse_lost_upgrades))
+        .layer(middleware::from_fn_with_state(unfinished, http::limit_bodies))
         .layer(middleware::from_fn_with_state(trusted(config), client::identify))
 }
 

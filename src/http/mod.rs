@@ -4,6 +4,8 @@
 //! Why not `axum::serve`: it has no deadline for a request's head, so that a few hundred half-open connections hold every
 //! descriptor for ever.
 
+mod answers;
+mod bodies;
 mod lost_upgrade;
 mod redirect;
 
@@ -16,6 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, header};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -25,15 +28,31 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+pub use bodies::limit as limit_bodies;
 pub use lost_upgrade::{LostUpgrades, refuse as refuse_lost_upgrades};
 pub use redirect::{Redirect, redirect};
 
+use self::answers::Answers;
 use crate::client::Scheme;
 
 /// For the head of a request, from the moment it may begin.
 const HEAD: Duration = Duration::from_secs(10);
 /// Whether a silent client over HTTP/2 is still there is asked so often.
 const PING: Duration = Duration::from_secs(20);
+/// Bytes of the head of a request, over HTTP/1 and HTTP/2: as many as Node reads, on which the original servers ran.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Requests of an HTTP/2 connection at once, as most servers have it; a browser with all its polls has a dozen.
+const MAX_STREAMS: u32 = 100;
+/// Bytes of one request's body, and of all of a connection, that a client over HTTP/2 may send before somebody reads them. The first is
+/// the protocol's own default.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+/// Bytes of one answer that wait inside HTTP/2, beyond what its client lets through.
+const MAX_SEND_BUFFER_BYTES: usize = 32 * 1024;
+/// Streams that a client has reset before they were accepted, and that were reset for its mistakes; beyond that the connection ends
+/// (CVE-2023-44487 and CVE-2025-8671).
+const MAX_PENDING_RESETS: usize = 20;
+const MAX_ERROR_RESETS: usize = 100;
 /// What is left of connections after the stop is cut after this.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -68,9 +87,19 @@ impl Http {
     #[must_use]
     pub fn new(router: Router) -> Self {
         let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
-        http1.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+        http1.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD_BYTES);
         let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
-        http2.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
+        http2
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD_BYTES as u32)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(MAX_SEND_BUFFER_BYTES)
+            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+            .max_local_error_reset_streams(MAX_ERROR_RESETS);
         // What is served is what it says it is, whatever a browser would guess.
         let nosniff = HeaderValue::from_static("nosniff");
         let router = router.layer(SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, nosniff));
@@ -81,9 +110,15 @@ impl Http {
     pub fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, version: Version, arrival: Arrival) {
         let begun = Arc::new(AtomicBool::new(version == Version::Http1));
         let seen = Arc::clone(&begun);
+        let answers = (version == Version::Http2).then(Answers::default);
+        let watching = answers.clone();
         let service = self.router.clone().map_request(move |request: Request<Incoming>| {
             seen.store(true, Ordering::Relaxed);
             told(request, arrival)
+        });
+        let service = service.map_response(move |response: Response| match &watching {
+            Some(answers) => response.map(|body| answers.watch(body)),
+            None => response,
         });
         let builder = match version {
             Version::Http1 => &self.http1,
@@ -101,12 +136,14 @@ impl Http {
                     if !begun.load(Ordering::Relaxed) {
                         return;
                     }
-                    connection.await
+                    let Some(answers) = answers else { return finish(connection.await, arrival) };
+                    tokio::select! {
+                        ended = connection => ended,
+                        () = answers.stalled() => return,
+                    }
                 }
             };
-            if let Err(error) = ended {
-                tracing::trace!(client = %arrival.client, %error, "connection ended");
-            }
+            finish(ended, arrival);
         });
     }
 
@@ -114,6 +151,12 @@ impl Http {
     pub async fn stop(&self) {
         let connections = std::mem::take(&mut *self.connections.lock().unwrap_or_else(PoisonError::into_inner));
         tokio::time::timeout(CLOSING, connections.shutdown()).await.ok();
+    }
+}
+
+fn finish<E: std::fmt::Display>(ended: Result<(), E>, arrival: Arrival) {
+    if let Err(error) = ended {
+        tracing::trace!(client = %arrival.client, %error, "connection ended");
     }
 }
 

@@ -12,36 +12,53 @@ mod packets;
 pub mod payload;
 mod probe;
 mod session;
+mod sessions;
 mod stream;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
+use socketioxide::{ParserConfig, SocketIo};
 use tower::Layer as _;
 
+pub use self::sessions::{Census as SessionCensus, REASONS as REFUSAL_REASONS, Sessions};
 pub use self::stream::Traffic;
 
 use self::packets::Packets;
 use self::probe::Probes;
 use self::session::{Asked, EndedOnDrop, Engine};
+use self::sessions::Place;
 use crate::client::Client;
 use crate::size::MAX_WIRE_BYTES;
+
+/// From a handshake to the packet that says which namespace is wanted, which clients send at once. Those of Engine.IO 3 send none.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// For the attachments of an event to come.
+const ATTACHMENTS_TIME: Duration = Duration::from_secs(10);
+/// Attachments of one event. Events that are relayed have a few.
+const MAX_ATTACHMENTS: usize = 256;
 
 /// Takes the requests for Socket.IO.
 pub struct Server {
     layer: SocketIoLayer,
     traffic: Arc<Traffic>,
+    sessions: Sessions,
 }
 
 /// The Socket.IO server, and the handle that namespaces are put on.
 pub fn server() -> (Server, SocketIo) {
+    let parser = ParserConfig::common()
+        .max_incoming_binary_buf_size(MAX_WIRE_BYTES)
+        .max_incoming_binaries(MAX_ATTACHMENTS)
+        .packet_completion_timeout(ATTACHMENTS_TIME);
     let (layer, io) = SocketIo::builder()
         .max_payload(MAX_WIRE_BYTES as u64)
         .ws_max_message_size(MAX_WIRE_BYTES)
@@ -49,8 +66,10 @@ pub fn server() -> (Server, SocketIo) {
         // Bursts of candidates; what does not fit would be lost, so whoever has so much waiting is disconnected.
         .max_buffer_size(4096)
         .ws_read_buffer_size(1024)
+        .connect_timeout(CONNECT_TIME)
+        .with_parser(parser)
         .build_layer();
-    (Server { layer, traffic: Arc::default() }, io)
+    (Server { layer, traffic: Arc::default(), sessions: Sessions::default() }, io)
 }
 
 impl Server {
@@ -59,11 +78,17 @@ impl Server {
         Arc::clone(&self.traffic)
     }
 
+    /// How many sessions there are.
+    pub fn sessions(&self) -> Sessions {
+        self.sessions.clone()
+    }
+
     /// Socket.IO in front of `rest`. One server for all requests: `Router::layer` would give each route, and each of its
     /// methods, one of its own.
     pub fn in_front_of(self, rest: Router) -> Router {
         let engine = self.layer.layer(rest);
-        let prepare = middleware::from_fn_with_state((engine.clone(), self.traffic, Probes::default()), prepare);
+        let shared = Shared { engine: engine.clone(), traffic: self.traffic, sessions: self.sessions, probes: Probes::default() };
+        let prepare = middleware::from_fn_with_state(shared, prepare);
         let refuse_strangers = middleware::from_fn_with_state(engine.clone(), refuse_strangers);
         Router::new()
             .fallback_service(engine)
@@ -100,21 +125,37 @@ async fn refuse_strangers(State(mut engine): State<Engine>, mut request: Request
     }
 }
 
+/// What [`prepare`] needs for each request.
+#[derive(Clone)]
+struct Shared {
+    engine: Engine,
+    traffic: Arc<Traffic>,
+    sessions: Sessions,
+    probes: Probes,
+}
+
 /// Middleware ahead of Socket.IO; other requests pass through.
-async fn prepare(
-    State((engine, traffic, probes)): State<(Engine, Arc<Traffic>, Probes)>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
-    if asked.websocket && request.method() == Method::GET && !matches!(asked.sid, Some(Err(()))) {
-        let lean = lean(&request);
-        return handshake::answer(engine, traffic, &probes, asked, request, lean).await;
+    let mut head = lean(&request);
+    let is_get = request.method() == Method::GET;
+    let place = match is_get && asked.opens() {
+        true => match shared.sessions.enter(address(&request)) {
+            Ok(place) => Some(place),
+            Err(refusal) => return refusal.into_response(),
+        },
+        false => None,
+    };
+    if let Some(place) = &place {
+        head.extensions_mut().insert(Arc::clone(place));
+    }
+    if asked.websocket && is_get && !matches!(asked.sid, Some(Err(()))) {
+        return handshake::answer(shared, asked, request, head, place).await;
     }
     let post = request.method() == Method::POST;
     // As in engine.io, a poll, or a POST, whose connection ends before it is answered ends the session.
-    let aborted = EndedOnDrop::new(asked.session(&engine));
-    let (head, body) = (lean(&request), request.into_body());
+    let aborted = EndedOnDrop::new(asked.session(&shared.engine));
+    let body = request.into_body();
     let request = match post && asked.is_engine_io_3() {
         true => match without_namespace_queries(head, body).await {
             Ok(request) => request,
@@ -123,15 +164,40 @@ async fn prepare(
         false => head.map(|()| body),
     };
     let response = match asked.sid {
-        Some(Ok(sid)) if request.method() == Method::GET => tokio::select! {
-            biased;
-            response = next.run(request) => response,
-            () = probes.due(sid) => nothing(asked.is_engine_io_3()),
-        },
-        Some(_) | None => next.run(request).await,
+        Some(Ok(sid)) if is_get => {
+            let mut poll = shared.sessions.find(sid).map(Place::poll);
+            let response = tokio::select! {
+                biased;
+                response = next.run(request) => response,
+                () = shared.probes.due(sid) => nothing(asked.is_engine_io_3()),
+            };
+            if let Some(poll) = &mut poll {
+                poll.answered(response.size_hint().exact().unwrap_or(0));
+            }
+            response
+        }
+        Some(_) => next.run(request).await,
+        None => with_place(&shared.engine, asked, place, next.run(request).await).await,
     };
     aborted.keep();
     if post || !asked.is_engine_io_3() { response } else { for_old_client(response).await }
+}
+
+/// Has a session that begins by polling end when nobody polls it.
+async fn with_place(engine: &Engine, asked: Asked, place: Option<Arc<Place>>, answer: Response) -> Response {
+    let (Some(place), StatusCode::OK) = (place, answer.status()) else { return answer };
+    let (parts, body) = answer.into_parts();
+    // Whole already.
+    let Ok(body) = to_bytes(body, usize::MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    if let Some(session) = asked.opened(engine, &body) {
+        place.watch(session);
+    }
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// Where a request comes from.
+fn address(request: &Request) -> IpAddr {
+    request.extensions().get::<Client>().map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.address)
 }
 
 /// The answer to a poll for which there is nothing, as engineioxide's.

@@ -44,6 +44,19 @@ impl Asked {
         self.version == 3
     }
 
+    /// Whether a GET is a handshake, by which a session begins.
+    pub(super) const fn opens(&self) -> bool {
+        self.sid.is_none()
+    }
+
+    /// The session that an answer to a handshake by polling is about.
+    pub(super) fn opened(&self, engine: &Engine, answer: &[u8]) -> Option<Session> {
+        let text = std::str::from_utf8(answer).ok()?;
+        let (_, sid) = text.split_once("\"sid\":\"")?;
+        let (sid, _) = sid.split_once('"')?;
+        Some(Session { engine: engine.clone(), version: self.version, sid: sid.parse().ok()? })
+    }
+
     /// The session that the request is about.
     pub(super) fn session(&self, engine: &Engine) -> Option<Session> {
         let Some(Ok(sid)) = self.sid else { return None };
@@ -79,6 +92,11 @@ impl Session {
     pub(super) async fn refusal(&self) -> Option<Response> {
         let answer = self.post("").await;
         (!answer.status().is_success()).then_some(answer)
+    }
+
+    /// Ends it, if it is served by polling.
+    pub(super) async fn end(&self) {
+        self.post(if self.version == 3 { "1:1" } else { "1" }).await;
     }
 
     async fn post(&self, packets: &'static str) -> Response {
@@ -117,9 +135,7 @@ impl Drop for EndedOnDrop {
         let Some(session) = self.0.take() else { return };
         // There is no runtime any more where the whole server ends.
         let Ok(runtime) = Handle::try_current() else { return };
-        runtime.spawn(async move {
-            session.post(if session.version == 3 { "1:1" } else { "1" }).await;
-        });
+        runtime.spawn(async move { session.end().await });
     }
 }
 
