@@ -10,3 +10,4 @@ mod queue;
 pub mod room;
 pub mod rooms;
 mod slots;
+mod websocket;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: [(&str, u8); 53] = [
+const LAYERS: [(&str, u8); 54] = [
     ("apprtc::message", 0),
     ("apprtc::params", 0),
     ("apprtc::queue", 0),
@@ -24,6 +24,7 @@ const LAYERS: [(&str, u8); 53] = [
     ("multiconnection::users", 0),
     ("quota", 0),
     ("size", 0),
+    ("socket_io::frames", 0),
     ("turn", 0),
     ("cast::event", 1),
     ("connection", 1),
