@@ -7,7 +7,7 @@
 //! - A client beyond its share is not refused but waits: only its oldest message is read on, the others' bytes stay with the client.
 //!   So a crowd behind one address gets its messages through, one after the other.
 //! - Beyond the bound in all, the clients that hold most lose what they hold.
-//! - What does not wait has [`BASE_TIME`] and a second for each [`LEAST_RATE`] bytes that came.
+//! - What does not wait has [`BASE_TIME`] from its last byte, and from its first one that and a second for each [`LEAST_RATE`] bytes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future as _;
@@ -30,9 +30,9 @@ const MAX_BYTES: u64 = 32 << 20;
 const KEPT_BYTES: u64 = 28 << 20;
 /// Bytes of one message that are not counted while they come without a pause. Most messages are smaller, and complete at once.
 const UNCOUNTED_BYTES: u64 = 8 * 1024;
-/// From the first byte of a message to its last one.
+/// From the first byte of a message to its last one, and between two of its bytes.
 const BASE_TIME: Duration = Duration::from_secs(10);
-/// Bytes that give it another second: slower than the slowest mobile networks, on which the largest description takes half a minute.
+/// Bytes that give it another second from the first byte on: slower than the slowest mobile networks, on which the largest description takes half a minute.
 const LEAST_RATE: u64 = 16 * 1024;
 /// How long a message may wait for others of its client.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -103,6 +103,8 @@ struct Message {
 #[derive(Debug)]
 struct Span {
     begun: Instant,
+    /// When bytes came last, or when it stopped to wait for others.
+    last: Instant,
     bytes: u64,
     /// Since when it waits for others.
     waiting: Option<Instant>,
@@ -141,7 +143,7 @@ impl Arriving {
             (None, Some(held)) => self.begin(held),
             (Some(message), Some(held)) => {
                 if message.span.bytes != held {
-                    message.span.bytes = held;
+                    message.span.grow(held, Instant::now());
                     self.unfinished.table().set(self.client, message.order, held);
                 }
             }
@@ -176,7 +178,7 @@ impl Arriving {
         let begun = Instant::now();
         let order = self.unfinished.table().begin(self.client, held);
         let alarm = Box::pin(sleep_until(begun + BASE_TIME));
-        let span = Span { begun, bytes: held, waiting: None, waited: Duration::ZERO };
+        let span = Span { begun, last: begun, bytes: held, waiting: None, waited: Duration::ZERO };
         self.message = Some(Box::new(Message { order, span, alarm }));
     }
 
@@ -205,6 +207,11 @@ impl Drop for Arriving {
 }
 
 impl Span {
+    fn grow(&mut self, bytes: u64, now: Instant) {
+        self.bytes = bytes;
+        self.last = now;
+    }
+
     fn wait(&mut self, now: Instant) {
         self.waiting.get_or_insert(now);
     }
@@ -212,13 +219,14 @@ impl Span {
     fn go_on(&mut self, now: Instant) {
         if let Some(since) = self.waiting.take() {
             self.waited += now - since;
+            self.last = now;
         }
     }
 
     fn limit(&self) -> Instant {
         match self.waiting {
             Some(since) => since + MAX_WAIT.saturating_sub(self.waited),
-            None => self.begun + BASE_TIME + self.waited + Duration::from_secs(self.bytes / LEAST_RATE),
+            None => (self.begun + self.waited + Duration::from_secs(self.bytes / LEAST_RATE)).min(self.last) + BASE_TIME,
         }
     }
 }
@@ -415,18 +423,22 @@ mod tests {
     fn a_message_has_ten_seconds_one_for_each_16_kib_and_none_for_its_wait() {
         let begun = Instant::now();
         let after = |seconds| begun + Duration::from_secs(seconds);
-        let mut span = Span { begun, bytes: 0, waiting: None, waited: Duration::ZERO };
+        let mut span = Span { begun, last: begun, bytes: 0, waiting: None, waited: Duration::ZERO };
         assert_eq!(span.limit(), after(10));
-        span.bytes = 16 * LEAST_RATE - 1;
-        assert_eq!(span.limit(), after(25));
-        span.wait(after(3));
-        span.wait(after(9));
-        assert_eq!(span.limit(), after(3) + MAX_WAIT);
-        span.go_on(after(23));
-        span.go_on(after(24));
-        assert_eq!(span.limit(), after(45));
-        span.wait(after(30));
-        assert_eq!(span.limit(), after(30) + MAX_WAIT - Duration::from_secs(20));
+        span.grow(16 * LEAST_RATE - 1, after(2));
+        assert_eq!(span.limit(), after(12), "after the last byte");
+        span.grow(16 * LEAST_RATE, after(25));
+        assert_eq!(span.limit(), after(26), "after the first one");
+        span.wait(after(26));
+        span.wait(after(29));
+        assert_eq!(span.limit(), after(26) + MAX_WAIT);
+        span.go_on(after(46));
+        span.go_on(after(47));
+        assert_eq!(span.limit(), after(46));
+        span.grow(64 * LEAST_RATE, after(46));
+        assert_eq!(span.limit(), after(56));
+        span.wait(after(50));
+        assert_eq!(span.limit(), after(50) + MAX_WAIT - Duration::from_secs(20));
     }
 
     #[tokio::test]

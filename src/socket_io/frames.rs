@@ -17,7 +17,7 @@ const TEXT: u8 = 1;
 const CONTROL: u8 = 8;
 
 /// Bytes at the beginning of a packet of Socket.IO in which the number of its attachments stands (`4599-[`), if it has some.
-const MAX_START: usize = 8;
+pub(super) const MAX_START: usize = 8;
 
 /// Which text messages are replaced, and by what.
 #[derive(Debug)]
@@ -302,18 +302,23 @@ impl Start {
         }
     }
 
-    /// How many messages follow that belong to this one; `None`: it is such a message, bytes or (from old clients) base64.
+    /// See [`announced`].
     fn attachments(&self) -> Option<u32> {
-        let text = &self.bytes[..usize::from(self.len)];
-        if !self.is_text || text.starts_with(b"b") {
-            return None;
-        }
-        // A message of Engine.IO with an event or an acknowledgement of Socket.IO that has attachments.
-        let [b'4', b'5' | b'6', rest @ ..] = text else { return Some(0) };
-        let digits = rest.split(|byte| *byte == b'-').next().filter(|digits| digits.len() < rest.len());
-        let count = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-        Some(count.unwrap_or(0))
+        announced(&self.bytes[..usize::from(self.len)], self.is_text)
     }
+}
+
+/// How many messages follow that belong to the one that begins with `start`; `None`: it is such a message itself, bytes or (from old
+/// clients, and by polling) base64.
+pub(super) fn announced(start: &[u8], is_text: bool) -> Option<u32> {
+    if !is_text || start.starts_with(b"b") {
+        return None;
+    }
+    // A message of Engine.IO with an event or an acknowledgement of Socket.IO that has attachments.
+    let [b'4', b'5' | b'6', rest @ ..] = start else { return Some(0) };
+    let digits = rest.split(|byte| *byte == b'-').next().filter(|digits| digits.len() < rest.len());
+    let count = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    Some(count.unwrap_or(0))
 }
 
 impl Head {

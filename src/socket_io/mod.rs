@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody as _, to_bytes};
+use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -37,6 +37,7 @@ use self::probe::Probes;
 use self::session::{Asked, EndedOnDrop, Engine};
 use self::sessions::Place;
 use crate::client::Client;
+use crate::limits::unfinished::Unfinished;
 use crate::size::MAX_WIRE_BYTES;
 
 /// From a handshake to the packet that says which namespace is wanted, which clients send at once. Those of Engine.IO 3 send none.
@@ -111,8 +112,7 @@ async fn refuse_strangers(State(mut engine): State<Engine>, mut request: Request
     if let Some(uri) = session::with_version(request.uri()) {
         *request.uri_mut() = uri;
     }
-    let is_collected = asked.is_engine_io_3() || jsonp::is_asked(request.uri());
-    if request.method() != Method::POST || !is_collected {
+    if request.method() != Method::POST {
         return next.run(request).await;
     }
     let refusal = match asked.session(&engine) {
@@ -155,13 +155,21 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
     let post = request.method() == Method::POST;
     // As in engine.io, a poll, or a POST, whose connection ends before it is answered ends the session.
     let aborted = EndedOnDrop::new(asked.session(&shared.engine));
+    let unfinished = request.extensions().get::<Unfinished>().map(|unfinished| unfinished.arriving(address(&request)));
     let body = request.into_body();
-    let request = match post && asked.is_engine_io_3() {
-        true => match without_namespace_queries(head, body).await {
-            Ok(request) => request,
-            Err(status) => return status.into_response(),
-        },
-        false => head.map(|()| body),
+    let request = if post {
+        let body = match to_bytes(body, MAX_WIRE_BYTES).await {
+            Ok(body) => body,
+            Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        };
+        if let Some(Ok(sid)) = asked.sid
+            && let Some(place) = shared.sessions.find(sid)
+        {
+            place.hear(&body, asked.is_engine_io_3(), is_binary(head.headers()), unfinished);
+        }
+        posted(head, body, asked.is_engine_io_3())
+    } else {
+        head.map(|()| body)
     };
     let response = match asked.sid {
         Some(Ok(sid)) if is_get => {
@@ -206,16 +214,18 @@ fn nothing(engine_io_3: bool) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], body).into_response()
 }
 
-/// See [`payload::from_client`].
-async fn without_namespace_queries(head: Request<()>, body: Body) -> Result<Request, StatusCode> {
-    let body = to_bytes(body, MAX_WIRE_BYTES).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+/// A POST with its payload, see [`payload::from_client`].
+fn posted(head: Request<()>, body: Bytes, engine_io_3: bool) -> Request {
+    if !engine_io_3 {
+        return head.map(|()| Body::from(body));
+    }
     let Some(cut) = payload::from_client(&body, is_binary(head.headers())) else {
-        return Ok(head.map(|()| Body::new(Packets(body))));
+        return head.map(|()| Body::new(Packets(body)));
     };
     let mut request = head.map(|()| Body::empty());
     request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(cut.len()));
     *request.body_mut() = Body::new(Packets(cut.into()));
-    Ok(request)
+    request
 }
 
 /// See [`payload::to_client`].

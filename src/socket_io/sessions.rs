@@ -21,8 +21,10 @@ use serde_json::json;
 use socketioxide::socket::Sid;
 use tokio::time::{Instant, sleep_until};
 
+use super::payload::Attachments;
 use super::session::Session;
 use crate::limits::rate::AddressLimiter;
+use crate::limits::unfinished::Arriving;
 use crate::limits::{ip_prefix, wait};
 
 /// Sessions of one client at once: a thousand behind one NAT, and the ones that they had before their network broke.
@@ -37,6 +39,8 @@ const CLIENT_RATE: NonZeroU32 = NonZeroU32::new(2048).unwrap();
 const RATE: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(1000).unwrap(), NonZeroU32::new(10_000).unwrap());
 /// A session that nobody polls, probes or has moved to a WebSocket is ended after this.
 const IDLE_TIME: Duration = Duration::from_secs(10);
+/// For the attachments of an event to come, by polling.
+const ATTACHMENTS_TIME: Duration = IDLE_TIME;
 /// Bytes of a poll's answer for which its client has another second until the next poll.
 const LEAST_RATE: u64 = 16 * 1024;
 /// What a client is told to wait where there are too many sessions: until those have ended that nobody polls.
@@ -128,7 +132,7 @@ impl Sessions {
         table.all += 1;
         *table.clients.entry(client).or_insert(0) += 1;
         *table.sites.entry(site).or_insert(0) += 1;
-        let state = Use { polls: 0, unused_since: Instant::now(), is_websocket: false, sid: None };
+        let state = Use::new(Instant::now());
         Ok(Arc::new(Place { sessions: self.clone(), client, site, state: Mutex::new(state) }))
     }
 
@@ -187,11 +191,15 @@ struct Use {
     is_websocket: bool,
     /// Where it has begun by polling.
     sid: Option<Sid>,
+    attachments: Attachments,
+    /// Since when some are missing, and what counts them.
+    missing: Option<(Instant, Option<Arriving>)>,
 }
 
 impl Place {
-    /// The session is on a WebSocket, from now on or again.
+    /// The session is on a WebSocket from now on, which counts for itself what is unfinished there.
     pub(super) fn move_to_websocket(&self) {
+        self.state().missing = None;
         let was = std::mem::replace(&mut self.state().is_websocket, true);
         if !was {
             self.sessions.table().websockets += 1;
@@ -204,6 +212,20 @@ impl Place {
         Poll { place: self, bytes: 0 }
     }
 
+    /// A payload has come; `arriving` counts it if attachments are missing after it.
+    pub(super) fn hear(&self, payload: &[u8], engine_io_3: bool, binary: bool, arriving: Option<Arriving>) {
+        let mut state = self.state();
+        state.attachments.handle(payload, engine_io_3, binary);
+        let Some(held) = state.attachments.unfinished() else {
+            state.missing = None;
+            return;
+        };
+        let (_, arriving) = state.missing.get_or_insert_with(|| (Instant::now(), arriving));
+        if let Some(arriving) = arriving {
+            arriving.note(Some(held));
+        }
+    }
+
     /// Has the session ended when nobody uses it any longer.
     pub(super) fn watch(self: &Arc<Self>, session: Session) {
         self.state().sid = Some(session.sid());
@@ -212,8 +234,8 @@ impl Place {
         tokio::spawn(async move {
             while let Some(due) = place.upgrade().and_then(|place| place.state().due(Instant::now())) {
                 sleep_until(due).await;
-                if place.upgrade().is_some_and(|place| place.state().is_unused(Instant::now())) {
-                    tracing::debug!(sid = %session.sid(), "a session that nobody polls ends");
+                if place.upgrade().is_some_and(|place| place.state().is_over(Instant::now())) {
+                    tracing::debug!(sid = %session.sid(), "a session ends that nobody polls, or whose attachments do not come");
                     return session.end().await;
                 }
             }
@@ -226,14 +248,20 @@ impl Place {
 }
 
 impl Use {
+    fn new(now: Instant) -> Self {
+        let attachments = Attachments::default();
+        Self { polls: 0, unused_since: now, is_websocket: false, sid: None, attachments, missing: None }
+    }
+
     /// When to look again; `None`: a WebSocket's end ends the session.
     fn due(&self, now: Instant) -> Option<Instant> {
         let since = if self.polls > 0 { now } else { self.unused_since };
         (!self.is_websocket).then(|| since + IDLE_TIME)
     }
 
-    fn is_unused(&self, now: Instant) -> bool {
-        !self.is_websocket && self.polls == 0 && self.unused_since + IDLE_TIME <= now
+    fn is_over(&self, now: Instant) -> bool {
+        let is_late = self.missing.as_ref().is_some_and(|(since, _)| *since + ATTACHMENTS_TIME <= now);
+        !self.is_websocket && (is_late || self.polls == 0 && self.unused_since + IDLE_TIME <= now)
     }
 }
 
@@ -345,7 +373,7 @@ mod tests {
     async fn a_session_is_unused_ten_seconds_after_its_last_poll_and_later_after_a_large_answer() {
         let sessions = Sessions::default();
         let place = enter(&sessions, "192.0.2.1").unwrap();
-        let unused = |seconds| place.state().is_unused(Instant::now() + Duration::from_secs(seconds));
+        let unused = |seconds| place.state().is_over(Instant::now() + Duration::from_secs(seconds));
         assert!(!unused(9));
         assert!(unused(10));
         let first = Arc::clone(&place).poll();
