@@ -36,6 +36,9 @@ const BASE_TIME: Duration = Duration::from_secs(10);
 const LEAST_RATE: u64 = 16 * 1024;
 /// How long a message may wait for others of its client.
 const MAX_WAIT: Duration = Duration::from_secs(30);
+/// Messages that wait for others of their client, and such messages in all: what HTTP/2 holds of each, unread, is not counted here.
+const MAX_CLIENT_WAITING: usize = 1024;
+const MAX_WAITING: usize = 2048;
 /// How many waiting messages are woken when one of their client ends.
 const WOKEN: usize = 4;
 
@@ -242,6 +245,8 @@ enum Turn {
 #[derive(Debug, Default)]
 struct Table {
     bytes: u64,
+    /// Messages that wait for others.
+    waiting: usize,
     /// Of the next message.
     order: u64,
     clients: HashMap<IpAddr, Held>,
@@ -315,16 +320,21 @@ impl Table {
         }
         if is_oldest || held.bytes < MAX_CLIENT_BYTES {
             Turn::Now
-        } else {
+        } else if held.waiting.contains(&order) {
+            Turn::Later
+        } else if held.waiting.len() < MAX_CLIENT_WAITING && self.waiting < MAX_WAITING {
+            self.waiting += 1;
             held.waiting.insert(order);
             Turn::Later
+        } else {
+            Turn::Ended
         }
     }
 
     fn remove(&mut self, client: IpAddr, order: u64) {
         let Some(held) = self.clients.get_mut(&client) else { return };
         let Some(message) = held.messages.remove(&order) else { return };
-        held.waiting.remove(&order);
+        self.waiting -= usize::from(held.waiting.remove(&order));
         held.bytes -= message.bytes;
         self.bytes -= message.bytes;
         if held.messages.is_empty() {
@@ -333,6 +343,7 @@ impl Table {
         }
         for _ in 0..WOKEN {
             let Some(next) = held.waiting.pop_first() else { break };
+            self.waiting -= 1;
             if let Some(waker) = held.messages.get_mut(&next).and_then(|message| message.waker.take()) {
                 waker.wake();
             }
@@ -391,6 +402,31 @@ mod tests {
         drop((some, other));
         assert_eq!(unfinished.census().bytes, 0);
         assert!(unfinished.table().clients.is_empty());
+    }
+
+    #[tokio::test]
+    async fn so_many_messages_of_a_client_wait_and_so_many_in_all() {
+        let unfinished = Unfinished::default();
+        let waits = |last: u8| {
+            let mut arriving = unfinished.arriving(ip(last));
+            arriving.note(Some(UNCOUNTED_BYTES + 1));
+            let ready = ready(&mut arriving);
+            (arriving, ready)
+        };
+        let mut kept = Vec::new();
+        for last in 1..=3 {
+            let mut first = unfinished.arriving(ip(last));
+            first.note(Some(MAX_CLIENT_BYTES));
+            kept.push(first);
+            for _ in 0..if last < 3 { MAX_CLIENT_WAITING } else { 0 } {
+                let (arriving, ready) = waits(last);
+                assert_eq!(ready, Poll::Pending);
+                kept.push(arriving);
+            }
+            assert_eq!(waits(last).1, Poll::Ready(Err(Ended::TooMuch)), "{last}");
+        }
+        drop(kept);
+        assert_eq!((unfinished.table().waiting, unfinished.table().bytes), (0, 0));
     }
 
     #[tokio::test]
