@@ -24,10 +24,9 @@ use crate::cast::gateway::{Gateway, Issuer};
 use crate::cast::room::{Rooms, RoomsConfig};
 use crate::config::{CertificateSource, Config, Listen};
 use crate::external::External;
-use crate::http::{Http, LostUpgrades, Redirect};
+use crate::http::{Http, Redirect};
 use crate::ice::{IceServers, Listener};
 use crate::limits::rate::AddressLimiter;
-use crate::limits::unfinished::Unfinished;
 use crate::limits::wait;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
 use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
@@ -139,8 +138,8 @@ impl App {
         let hub = Hub::new(&config.calls);
         let (meter, casts, calls, sessions) = (relay.meter(), gateway.clone(), hub.clone(), multi.clone());
         let (certified, traffic) = (certificates.clone(), signaling.traffic());
-        let unfinished = Unfinished::default();
-        let inward = (signaling.sessions(), unfinished.clone());
+        let shared = router::Shared::default();
+        let inward = (signaling.sessions(), shared.unfinished.clone());
         let mut probes = vec![Probe { name: "relay", ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
         if let Some(certificates) = certificates.clone() {
             probes
@@ -183,10 +182,8 @@ impl App {
             // The rest is for those who have shown what they are, and for relayed addresses.
             undecided: usize::try_from(descriptors / 8).unwrap_or(usize::MAX).clamp(64, 4096),
         };
-        let lost_upgrades = Arc::new(LostUpgrades::default());
-        let collider_doors = doors(router::collider(hub.clone(), &config.http, Arc::clone(&lost_upgrades), unfinished.clone()));
-        let router = router::router(signaling, api, hub.clone(), &config.http, public_url, https, lost_upgrades, unfinished);
-        let doors = doors(router);
+        let collider_doors = doors(router::collider(hub.clone(), &config.http, shared.clone()));
+        let doors = doors(router::router(signaling, api, hub.clone(), &config.http, public_url, https, shared));
         Ok(Self {
             config,
             sockets,
