@@ -25,7 +25,7 @@ use crate::cast::room::{Rooms, RoomsConfig};
 use crate::clock::WallClock;
 use crate::config::{CertificateSource, Config, Listen};
 use crate::external::External;
-use crate::http::{Http, LostUpgrades, Redirect};
+use crate::http::{Http, Redirect};
 use crate::ice::{IceServers, Listener};
 use crate::limits::descriptors::{self, CastCost, Shares};
 use crate::limits::guesses::{Guesses, Kind as Guessed, Line, Reports};
@@ -164,6 +164,8 @@ impl App {
         let hub = Hub::new(&config.calls, ledger.clone());
         let (meter, casts, calls, sessions) = (relay.meter(), gateway.clone(), hub.clone(), multi.clone());
         let (certified, traffic) = (certificates.clone(), signaling.traffic());
+        let shared = router::Shared::default();
+        let inward = (signaling.sessions(), shared.unfinished.clone());
         let (opened, queued) = (shares.clone(), ledger.clone());
         let mut probes = vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
         for shard in 0..meter.shards() {
@@ -195,6 +197,7 @@ impl App {
                 let mut families = numbers::signaling(casts.counts(), sessions.counts());
                 families.extend(numbers::websockets(&traffic));
                 families.extend(numbers::waiting(&queued));
+                families.extend(numbers::inward(&inward.0.census(), &inward.1.census()));
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
                 families.extend(numbers::process(&opened));
@@ -223,9 +226,8 @@ impl App {
             http_share: shares.http.clone(),
             undecided: undecided.clone(),
         };
-        let lost_upgrades = Arc::new(LostUpgrades::default());
-        let collider_doors = doors(router::collider(hub.clone(), &config.http, Arc::clone(&lost_upgrades)));
-        let doors = doors(router::router(signaling, api, hub.clone(), &config.http, public_url, https, lost_upgrades));
+        let collider_doors = doors(router::collider(hub.clone(), &config.http, shared.clone()));
+        let doors = doors(router::router(signaling, api, hub.clone(), &config.http, public_url, https, shared));
         Ok(Self {
             config,
             sockets,

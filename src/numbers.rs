@@ -8,11 +8,12 @@ use crate::cast::gateway::Counts as Casts;
 use crate::driver;
 use crate::limits::descriptors::{Share, Shares};
 use crate::limits::guesses::{Kind as Guessed, Reports};
+use crate::limits::unfinished::Census as Unfinished;
 use crate::multiconnection::room::Counts;
 use crate::relay::Stats;
 use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
-use crate::socket_io::Traffic;
 use crate::socket_io::frames::Counts as Counted;
+use crate::socket_io::{REFUSAL_REASONS, SessionCensus as Sessions, Traffic};
 use crate::tls::Certificates;
 use crate::waiting::Ledger;
 
@@ -68,6 +69,40 @@ pub fn waiting(ledger: &Ledger) -> Vec<Family> {
             "Clients that were disconnected, or lost what waited while they were away, since they had not read too many bytes",
             Kind::Counter,
             closed,
+        ),
+    ]
+}
+
+/// The sessions of Engine.IO, and what clients have begun to send and not finished.
+#[must_use]
+pub fn inward(sessions: &Sessions, unfinished: &Unfinished) -> Vec<Family> {
+    let labelled = |name, help, kind, label, samples: &[(&str, f64)]| Family {
+        name,
+        help,
+        kind,
+        samples: samples
+            .iter()
+            .map(|(text, value)| Sample { labels: vec![(label, (*text).to_owned())], value: *value })
+            .collect(),
+    };
+    let transports = [("polling", f64::from(sessions.polling)), ("websocket", f64::from(sessions.websockets))];
+    let refused: Vec<_> = REFUSAL_REASONS.into_iter().zip(sessions.refused.map(|count| count as f64)).collect();
+    let ended = [("late", unfinished.late as f64), ("too_much", unfinished.too_much as f64)];
+    vec![
+        labelled("castway_sessions", "Sessions of Socket.IO, by transport", Kind::Gauge, "transport", &transports),
+        labelled("castway_refused_sessions", "Handshakes of Socket.IO that were refused", Kind::Counter, "reason", &refused),
+        Family::single(
+            "castway_unfinished_bytes",
+            "Bytes of WebSocket messages and of bodies that wait for the rest",
+            Kind::Gauge,
+            unfinished.bytes as f64,
+        ),
+        labelled(
+            "castway_ended_messages",
+            "WebSocket messages and bodies that were not waited for any longer",
+            Kind::Counter,
+            "reason",
+            &ended,
         ),
     ]
 }

@@ -19,8 +19,16 @@ use crate::apprtc::hub::Hub;
 use crate::client::{self, Client};
 use crate::config::{AllowedOrigin, CorsOrigins, HttpConfig};
 use crate::http::{LostUpgrades, Redirect};
+use crate::limits::unfinished::Unfinished;
 use crate::socket_io::jsonp;
 use crate::{http, pages, slashes, socket_io};
+
+/// What the ports have in common.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    pub lost_upgrades: Arc<LostUpgrades>,
+    pub unfinished: Unfinished,
+}
 
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.
 /// `own`: the origin people type, where it is set. `https`: where HTTPS is, and whether for good, see [`hsts`].
@@ -31,7 +39,7 @@ pub fn router(
     config: &HttpConfig,
     own: Option<String>,
     https: Option<(Redirect, bool)>,
-    lost_upgrades: Arc<LostUpgrades>,
+    shared: Shared,
 ) -> Router {
     let mut cors = config.cors.clone();
     if let CorsOrigins::Only(list) = &mut cors {
@@ -48,8 +56,9 @@ pub fn router(
         .fallback_service(behind)
         .layer(middleware::from_fn_with_state(Arc::clone(&allowed), refuse_foreign_origins))
         .layer(middleware::from_fn_with_state(collider, past_socket_io))
-        .layer(middleware::from_fn_with_state(lost_upgrades, http::refuse_lost_upgrades))
+        .layer(middleware::from_fn_with_state(shared.lost_upgrades, http::refuse_lost_upgrades))
         .layer(option_layer(redirect))
+        .layer(middleware::from_fn_with_state(shared.unfinished, http::limit_bodies))
         // Around whatever answers: what has no CORS headers is hidden from pages of other origins, errors and redirects, too.
         .layer(cors_layer(&allowed))
         .layer(middleware::from_fn_with_state(trusted(config), client::identify))
@@ -57,9 +66,10 @@ pub fn router(
 }
 
 /// Collider on a port of its own.
-pub fn collider(hub: Hub, config: &HttpConfig, lost_upgrades: Arc<LostUpgrades>) -> Router {
+pub fn collider(hub: Hub, config: &HttpConfig, shared: Shared) -> Router {
     collider::on_a_port_of_its_own(hub)
-        .layer(middleware::from_fn_with_state(lost_upgrades, http::refuse_lost_upgrades))
+        .layer(middleware::from_fn_with_state(shared.lost_upgrades, http::refuse_lost_upgrades))
+        .layer(middleware::from_fn_with_state(shared.unfinished, http::limit_bodies))
         .layer(middleware::from_fn_with_state(trusted(config), client::identify))
 }
 

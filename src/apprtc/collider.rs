@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, map_request, map_response};
@@ -21,13 +21,19 @@ use axum::routing::{any, get, post};
 use axum::{Extension, Json, Router};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use hyper::upgrade::OnUpgrade;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tower::ServiceExt as _;
 
 use super::hub::{Frame, Hub, Inbox, Next, Outbox};
 use super::message::{self, Command};
+use super::websocket::{self, WebSocket};
+use crate::limits::unfinished::Unfinished;
 use crate::limits::wait;
 use crate::size::MAX_WIRE_BYTES;
 use crate::{client, slashes};
@@ -44,9 +50,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const BUDGET: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(512 << 10).unwrap(), NonZeroU32::new(1 << 20).unwrap());
 /// What the smallest frame costs of it.
 const FRAME_COST: usize = 100;
-
-/// Nearly every socket is idle nearly always.
-const READ_BUFFER: usize = 4 * 1024;
 
 /// The main port: what `routes` has, by path and method; then `/ws`, `/status`, and POST and DELETE of `/ROOM/CLIENT`; then `pages`.
 /// So `POST /join/X` is the room server's, and `POST /turn/X` and `DELETE /join/X` are Collider's.
@@ -189,27 +192,32 @@ fn failed(hub: &Hub, error: &str) -> Response {
 async fn upgrade(
     State(hub): State<Hub>,
     Extension(from): Extension<client::Client>,
+    unfinished: Option<Extension<Unfinished>>,
+    upgraded: Option<Extension<OnUpgrade>>,
     headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    // It judges the handshake. The stream is read here, through what bounds unfinished messages.
+    handshake: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let mut upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => return (StatusCode::BAD_REQUEST, rejection.body_text()).into_response(),
+    if let Err(rejection) = handshake {
+        return (StatusCode::BAD_REQUEST, rejection.body_text()).into_response();
+    }
+    let (Some(Extension(upgraded)), Some(key)) = (upgraded, headers.get(header::SEC_WEBSOCKET_KEY)) else {
+        return StatusCode::BAD_REQUEST.into_response();
     };
     let Some(place) = hub.sockets().enter(from.address) else {
         return (StatusCode::TOO_MANY_REQUESTS, "Too many connections from this address.\n").into_response();
     };
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|offered| offered.to_str().ok());
     let first = offered.and_then(|offered| HeaderValue::from_str(offered.split(',').next()?.trim()).ok());
-    if let Some(protocol) = first {
-        upgrade.set_selected_protocol(protocol);
-    }
-    let upgrade = upgrade.max_message_size(MAX_WIRE_BYTES).max_frame_size(MAX_WIRE_BYTES);
-    let upgrade = upgrade.read_buffer_size(READ_BUFFER).write_buffer_size(0);
-    upgrade.on_upgrade(move |socket| async move {
-        converse(socket, &hub, from.address).await;
+    let answer = websocket::accepted(key, first.filter(|protocol| !protocol.is_empty()));
+    let unfinished = unfinished.map(|Extension(unfinished)| unfinished).unwrap_or_default();
+    tokio::spawn(async move {
+        if let Some(socket) = WebSocket::open(upgraded, from.address, &unfinished).await {
+            converse(socket, &hub, from.address).await;
+        }
         drop(place);
-    })
+    });
+    answer
 }
 
 /// Why a conversation ends.
@@ -256,10 +264,10 @@ async fn converse(mut socket: WebSocket, hub: &Hub, from: IpAddr) {
         if let Some(error) = last {
             socket.send(Message::Text(error.into())).await?;
         }
-        socket.send(Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }))).await?;
+        socket.send(Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }))).await?;
         // Closing at once what has unread bytes would take the last frames back.
         while let Some(Ok(_)) = socket.recv().await {}
-        Ok::<(), axum::Error>(())
+        Ok::<(), Error>(())
     };
     timeout(FAREWELL, farewell).await.ok();
 }
@@ -275,7 +283,7 @@ async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inb
                 let text = match frame {
                     Some(Ok(Message::Text(text))) => Bytes::from(text),
                     Some(Ok(Message::Binary(bytes))) => bytes,
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                    Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Gone,
                 };
                 pace(budget, text.len()).await;

@@ -12,3 +12,4 @@ pub mod rooms;
 mod shares;
 mod slots;
 mod usage;
+mod websocket;

@@ -4,9 +4,12 @@
 //! Why not `axum::serve`: it has no deadline for a request's head, so that a few hundred half-open connections hold every
 //! descriptor for ever.
 
+mod answers;
+mod bodies;
 mod lost_upgrade;
 mod redirect;
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +19,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, header};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -26,9 +30,11 @@ use tokio::sync::Notify;
 use tower::ServiceExt as _;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+pub use bodies::limit as limit_bodies;
 pub use lost_upgrade::{LostUpgrades, refuse as refuse_lost_upgrades};
 pub use redirect::{Redirect, redirect};
 
+use self::answers::Answers;
 use crate::client::Scheme;
 use crate::waiting::{Account, Ledger};
 
@@ -36,6 +42,20 @@ use crate::waiting::{Account, Ledger};
 const HEAD: Duration = Duration::from_secs(10);
 /// Whether a silent client over HTTP/2 is still there is asked so often.
 const PING: Duration = Duration::from_secs(20);
+/// Bytes of the head of a request, over HTTP/1 and HTTP/2: as many as Node reads, on which the original servers ran.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Requests of an HTTP/2 connection at once, as most servers have it; a browser with all its polls has a dozen.
+const MAX_STREAMS: u32 = 100;
+/// Bytes of one request's body that a client over HTTP/2 may send before somebody reads them, and of all bodies of a connection. The
+/// second is enough for all: a body that waits must not stop the others.
+const STREAM_WINDOW_BYTES: u32 = 16 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = MAX_STREAMS * STREAM_WINDOW_BYTES;
+/// Bytes of one answer that wait inside HTTP/2, beyond what its client lets through.
+const MAX_SEND_BUFFER_BYTES: usize = 32 * 1024;
+/// Streams that a client has reset before they were accepted, and that were reset for its mistakes; beyond that the connection ends
+/// (CVE-2023-44487 and CVE-2025-8671).
+const MAX_PENDING_RESETS: usize = 20;
+const MAX_ERROR_RESETS: usize = 100;
 /// What is left of connections after the stop is cut after this.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -68,13 +88,23 @@ pub struct Http {
 }
 
 impl Http {
-    #[must_use]
     /// `ledger`: what waits for clients; connections have their accounts there.
+    #[must_use]
     pub fn new(router: Router, ledger: Ledger) -> Self {
         let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
-        http1.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+        http1.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD_BYTES);
         let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
-        http2.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
+        http2
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD_BYTES as u32)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(MAX_SEND_BUFFER_BYTES)
+            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+            .max_local_error_reset_streams(MAX_ERROR_RESETS);
         // What is served is what it says it is, whatever a browser would guess.
         let nosniff = HeaderValue::from_static("nosniff");
         let router = router.layer(SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, nosniff));
@@ -88,9 +118,15 @@ impl Http {
         let (account, unread) = (self.ledger.open(Some(arrival.client.ip())), Arc::<Notify>::default());
         let closed = Arc::clone(&unread);
         account.on_close(move || closed.notify_one());
+        let answers = (version == Version::Http2).then(Answers::default);
+        let watching = answers.clone();
         let service = self.router.clone().map_request(move |request: Request<Incoming>| {
             seen.store(true, Ordering::Relaxed);
             told(request, arrival, account.clone())
+        });
+        let service = service.map_response(move |response: Response| match &watching {
+            Some(answers) => response.map(|body| answers.watch(body)),
+            None => response,
         });
         let builder = match version {
             Version::Http1 => &self.http1,
@@ -108,16 +144,21 @@ impl Http {
                     if !begun.load(Ordering::Relaxed) {
                         return;
                     }
+                    let stalled = async {
+                        match &answers {
+                            Some(answers) => answers.stalled().await,
+                            None => pending().await,
+                        }
+                    };
                     tokio::select! {
                         ended = &mut connection => ended,
+                        () = stalled => return,
                         () = unread.notified() => return,
                     }
                 }
                 () = unread.notified() => return,
             };
-            if let Err(error) = ended {
-                tracing::trace!(client = %arrival.client, %error, "connection ended");
-            }
+            finish(ended, arrival);
         });
     }
 
@@ -125,6 +166,12 @@ impl Http {
     pub async fn stop(&self) {
         let connections = std::mem::take(&mut *self.connections.lock().unwrap_or_else(PoisonError::into_inner));
         tokio::time::timeout(CLOSING, connections.shutdown()).await.ok();
+    }
+}
+
+fn finish<E: std::fmt::Display>(ended: Result<(), E>, arrival: Arrival) {
+    if let Err(error) = ended {
+        tracing::trace!(client = %arrival.client, %error, "connection ended");
     }
 }
 

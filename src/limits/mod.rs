@@ -1,5 +1,5 @@
-//! What a client may ask for: how often (`rate`), how much at once (`concurrency`), how often wrongly (`guesses`), who gives way to
-//! whom (`shares`), and what counts as one client (`ip_prefix`).
+//! What a client may ask for: how often (`rate`), how much at once (`concurrency`), how often wrongly (`guesses`), how much it may have
+//! begun and not finished (`unfinished`), who gives way to whom (`shares`), and what counts as one client (`ip_prefix`).
 
 pub mod bucket;
 pub mod concurrency;
@@ -11,4 +11,5 @@ pub mod ip_prefix;
 pub mod rate;
 pub mod shares;
 pub mod strangers;
+pub mod unfinished;
 pub mod wait;

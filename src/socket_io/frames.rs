@@ -16,6 +16,9 @@ const TEXT: u8 = 1;
 /// From here on opcodes are those of control frames.
 const CONTROL: u8 = 8;
 
+/// Bytes at the beginning of a packet of Socket.IO in which the number of its attachments stands (`4599-[`), if it has some.
+pub(super) const MAX_START: usize = 8;
+
 /// Which text messages are replaced, and by what.
 #[derive(Debug)]
 pub struct Rule {
@@ -34,7 +37,7 @@ pub struct Counts {
     pub bytes: u64,
     /// Texts and binaries that are complete.
     pub messages: u64,
-    /// Payload of the message that is not complete yet.
+    /// Payload of the message that is not complete yet, or whose attachments have not all come.
     pub incomplete: u64,
 }
 
@@ -46,7 +49,21 @@ pub struct Filter {
     /// Payload of the present frame that has not come yet.
     left: u64,
     frame: Present,
+    /// A message has begun, in fragments, and not ended.
+    is_open: bool,
+    /// Of the present or the last text message; empty for a binary one.
+    start: Start,
+    /// Messages that belong to the last packet of Socket.IO and have not come.
+    attachments: u32,
     rare: Option<Box<Rare>>,
+}
+
+/// The beginning of a text message.
+#[derive(Debug, Clone, Copy, Default)]
+struct Start {
+    is_text: bool,
+    len: u8,
+    bytes: [u8; MAX_START],
 }
 
 /// The frame whose payload is coming.
@@ -89,12 +106,21 @@ impl Filter {
     pub const fn new(rule: Option<&'static Rule>) -> Self {
         let counts = Counts { bytes: 0, messages: 0, incomplete: 0 };
         let frame = Present { fin: false, control: false, collected: false, key: [0; 4], key_at: 0 };
-        Self { rule, counts, left: 0, frame, rare: None }
+        let start = Start { is_text: false, len: 0, bytes: [0; MAX_START] };
+        Self { rule, counts, left: 0, frame, is_open: false, start, attachments: 0, rare: None }
     }
 
     #[must_use]
     pub const fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Bytes that whoever reads the frames holds until the rest has come; `None`: nothing is unfinished, neither a message nor its
+    /// attachments nor a control frame nor a head.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<u64> {
+        let is_begun = self.rare.as_ref().is_some_and(|rare| !rare.begun.is_empty());
+        (self.left > 0 || self.is_open || self.attachments > 0 || is_begun).then_some(self.counts.incomplete)
     }
 
     #[must_use]
@@ -179,6 +205,10 @@ impl Filter {
             self.rare().message = Some(Vec::new());
         }
         self.left = head.len;
+        self.is_open |= !control;
+        if !control && head.opcode != CONTINUATION {
+            self.start = Start { is_text: head.opcode == TEXT, ..Start::default() };
+        }
         self.frame = Present { fin: head.fin, control, collected, key: head.key.unwrap_or_default(), key_at: 0 };
     }
 
@@ -203,12 +233,14 @@ impl Filter {
 
     fn payload(&mut self, part: &[u8], at: Option<usize>, sink: &mut Sink<'_>) {
         let Present { control, collected, key, .. } = self.frame;
+        let from = usize::from(self.frame.key_at);
+        let mut unmasked = part.iter().zip(key.iter().cycle().skip(from)).map(|(byte, key)| byte ^ key);
+        self.frame.key_at = ((from + part.len()) % 4) as u8;
+        if !control && self.start.is_text {
+            self.start.extend(unmasked.clone());
+        }
         if collected {
-            let from = usize::from(self.frame.key_at);
-            let key = key.iter().copied().cycle().skip(from);
-            let unmasked = part.iter().zip(key).map(|(byte, key)| byte ^ key);
-            self.rare().message.get_or_insert_default().extend(unmasked);
-            self.frame.key_at = ((from + part.len()) % 4) as u8;
+            self.rare().message.get_or_insert_default().extend(&mut unmasked);
         } else {
             match at {
                 Some(at) => sink.pass(at, part.len()),
@@ -227,7 +259,11 @@ impl Filter {
             return;
         }
         self.counts.messages += 1;
-        self.counts.incomplete = 0;
+        self.is_open = false;
+        self.attachments = self.start.attachments().unwrap_or_else(|| self.attachments.saturating_sub(1));
+        if self.attachments == 0 {
+            self.counts.incomplete = 0;
+        }
         let message = self.rare.as_mut().and_then(|rare| rare.message.take());
         if let (Some(rule), Some(message)) = (self.rule, message) {
             let changed = (rule.change)(&message).unwrap_or(message);
@@ -255,6 +291,34 @@ impl Filter {
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
+}
+
+impl Start {
+    fn extend(&mut self, more: impl Iterator<Item = u8>) {
+        let free = self.bytes.iter_mut().skip(usize::from(self.len));
+        for (place, byte) in free.zip(more) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// See [`announced`].
+    fn attachments(&self) -> Option<u32> {
+        announced(&self.bytes[..usize::from(self.len)], self.is_text)
+    }
+}
+
+/// How many messages follow that belong to the one that begins with `start`; `None`: it is such a message itself, bytes or (from old
+/// clients, and by polling) base64.
+pub(super) fn announced(start: &[u8], is_text: bool) -> Option<u32> {
+    if !is_text || start.starts_with(b"b") {
+        return None;
+    }
+    // A message of Engine.IO with an event or an acknowledgement of Socket.IO that has attachments.
+    let [b'4', b'5' | b'6', rest @ ..] = start else { return Some(0) };
+    let digits = rest.split(|byte| *byte == b'-').next().filter(|digits| digits.len() < rest.len());
+    let count = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    Some(count.unwrap_or(0))
 }
 
 impl Head {
@@ -381,6 +445,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_unfinished_is_told_of_heads_fragments_control_frames_and_attachments() {
+        let mut filter = Filter::new(None);
+        let mut after = |bytes: &[u8]| {
+            filter.handle(bytes, &mut Vec::new());
+            filter.unfinished()
+        };
+        assert_eq!(after(&[]), None);
+        let text = masked(true, TEXT, b"42[]");
+        assert_eq!(after(&text[..1]), Some(0), "a head");
+        assert_eq!(after(&text[1..8]), Some(2));
+        assert_eq!(after(&text[8..]), None);
+        assert_eq!(after(&masked(false, TEXT, b"")), Some(0), "an empty fragment");
+        assert_eq!(after(&masked(false, CONTINUATION, b"452")), Some(3));
+        let ping = masked(true, 9, b"abc");
+        assert_eq!(after(&ping), Some(3));
+        assert_eq!(after(&masked(true, CONTINUATION, b"-[]")), Some(6), "two attachments are missing");
+        assert_eq!(after(&masked(true, BINARY, b"xyz")), Some(9));
+        assert_eq!(after(&ping[..7]), Some(9), "a control frame");
+        assert_eq!(after(&ping[7..]), Some(9));
+        assert_eq!(after(&masked(true, BINARY, b"")), None);
+        assert_eq!(after(&masked(true, TEXT, b"4612-[]")), Some(7));
+        assert_eq!(after(&masked(true, TEXT, b"42[]")), None, "another packet");
+        for nothing in ["450-[]", "45-[]", "451", "451[\"-\"]", "451x-[]", "45123456-[]", "351-[]", "4"] {
+            assert_eq!(after(&masked(true, TEXT, nothing.as_bytes())), None, "{nothing}");
+        }
+        assert_eq!(after(&masked(true, TEXT, b"451-[]")), Some(6));
+        assert_eq!(after(&masked(true, TEXT, b"b4AAAA")), None, "an attachment as text");
+        assert_eq!(after(&ping[..3]), Some(0));
+        assert_eq!(after(&ping[3..]), None);
+    }
+
+    #[test]
     fn control_frames_inside_a_message_pass_ahead_of_it() {
         let (ping, close) = (masked(true, 9, b"40/a?"), masked(true, CONTROL, b""));
         let stream = [masked(false, TEXT, b"40/"), ping.clone(), masked(true, CONTINUATION, b"?"), close.clone()].concat();
@@ -454,7 +550,7 @@ mod tests {
         }
         assert_eq!(output.capacity(), 0);
         assert!(filter.rare.is_none());
-        assert!(size_of::<Filter>() <= 64, "{}", size_of::<Filter>());
+        assert!(size_of::<Filter>() <= 72, "{}", size_of::<Filter>());
     }
 
     /// A frame: whole, fragments, broken; texts that the rule is about are frequent.

@@ -12,10 +12,13 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::Service;
 
+use super::Shared;
 use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
-use super::probe::{self, Probes};
+use super::probe;
 use super::session::{Asked, EndedOnDrop, Engine};
-use super::stream::{Filtered, Traffic};
+use super::sessions::Place;
+use super::stream::Filtered;
+use crate::limits::unfinished::Unfinished;
 use crate::outgoing::Outgoing;
 
 type Stream = Filtered<TokioIo<Upgraded>>;
@@ -23,14 +26,14 @@ type Stream = Filtered<TokioIo<Upgraded>>;
 /// Answers a request for a WebSocket, whose protocol and session id can be read. `lean` is what the session keeps of it, `outgoing` is
 /// what waits for the session.
 pub(super) async fn answer(
-    engine: Engine,
-    traffic: Arc<Traffic>,
-    probes: &Probes,
+    shared: Shared,
     asked: Asked,
     mut request: Request,
     lean: Request<()>,
+    place: Option<Arc<Place>>,
     outgoing: Outgoing,
 ) -> Response {
+    let Shared { engine, traffic, sessions, probes, .. } = shared;
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let (Some(upgrade), Some(key)) = (upgrade, request.headers().get(header::SEC_WEBSOCKET_KEY)) else {
         // As engine.io, where no handshake comes.
@@ -54,15 +57,25 @@ pub(super) async fn answer(
     headers.extend(accept(key).map(|accept| (header::SEC_WEBSOCKET_ACCEPT, accept)));
     headers.extend(subprotocol.map(|first| (header::SEC_WEBSOCKET_PROTOCOL, first)));
     let rules = asked.is_engine_io_3().then_some([&FROM_CLIENT, &TO_CLIENT]);
-    let moved = session.map(|session| (probes.begin(session.sid()), session));
+    let arriving = request.extensions().get::<Unfinished>().map(|unfinished| unfinished.arriving(super::address(&request)));
+    let moved = session.map(|session| {
+        let used = sessions.find(session.sid()).map(Place::poll);
+        (probes.begin(session.sid()), used, session)
+    });
+    if let Some(place) = place {
+        place.move_to_websocket();
+    }
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
-        let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic, outgoing);
-        if let Some((probe, session)) = moved {
+        let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic, outgoing).with_limit(arriving);
+        if let Some((probe, used, session)) = moved {
             // Some proxies pass the 101 on and nothing else. Until the client has probed its WebSocket the session goes on by polling,
             // and engineioxide would stop that at once. Boxed, since this task lives as long as the WebSocket.
             if !Box::pin(probe::is_agreed(&mut stream, probe)).await {
                 return;
+            }
+            if let Some(used) = used {
+                used.place().move_to_websocket();
             }
             // And an upgrade that does not get to its end leaves the session where nothing ends it.
             stream.hold(EndedOnDrop::new(Some(session)));

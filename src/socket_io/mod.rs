@@ -14,40 +14,58 @@ pub mod payload;
 mod polls;
 mod probe;
 mod session;
+mod sessions;
 mod stream;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next, map_response};
 use axum::response::{IntoResponse as _, Response};
-use socketioxide::SocketIo;
 use socketioxide::layer::SocketIoLayer;
+use socketioxide::{ParserConfig, SocketIo};
 use tower::Layer as _;
 
+pub use self::sessions::{Census as SessionCensus, REASONS as REFUSAL_REASONS, Sessions};
 pub use self::stream::Traffic;
 
 use self::packets::Packets;
 use self::polls::Polls;
 use self::probe::Probes;
 use self::session::{Asked, EndedOnDrop, Engine};
+use self::sessions::Place;
 use crate::client::Client;
+use crate::limits::unfinished::Unfinished;
 use crate::outgoing::Outgoing;
 use crate::size::MAX_WIRE_BYTES;
 use crate::waiting::Ledger;
+
+/// From a handshake to the packet that says which namespace is wanted, which clients send at once. Those of Engine.IO 3 send none.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// For the attachments of an event to come.
+const ATTACHMENTS_TIME: Duration = Duration::from_secs(10);
+/// Attachments of one event. Events that are relayed have a few.
+const MAX_ATTACHMENTS: usize = 256;
 
 /// Takes the requests for Socket.IO.
 pub struct Server {
     layer: SocketIoLayer,
     traffic: Arc<Traffic>,
     ledger: Ledger,
+    sessions: Sessions,
 }
 
 /// The Socket.IO server, and the handle that namespaces are put on. What waits for its clients is in `ledger`.
 pub fn server(ledger: Ledger) -> (Server, SocketIo) {
+    let parser = ParserConfig::common()
+        .max_incoming_binary_buf_size(MAX_WIRE_BYTES)
+        .max_incoming_binaries(MAX_ATTACHMENTS)
+        .packet_completion_timeout(ATTACHMENTS_TIME);
     let (layer, io) = SocketIo::builder()
         .max_payload(MAX_WIRE_BYTES as u64)
         .ws_max_message_size(MAX_WIRE_BYTES)
@@ -55,8 +73,10 @@ pub fn server(ledger: Ledger) -> (Server, SocketIo) {
         // Bursts of candidates; what does not fit would be lost, so whoever has so much waiting is disconnected.
         .max_buffer_size(4096)
         .ws_read_buffer_size(1024)
+        .connect_timeout(CONNECT_TIME)
+        .with_parser(parser)
         .build_layer();
-    (Server { layer, traffic: Arc::default(), ledger }, io)
+    (Server { layer, traffic: Arc::default(), ledger, sessions: Sessions::default() }, io)
 }
 
 impl Server {
@@ -65,12 +85,23 @@ impl Server {
         Arc::clone(&self.traffic)
     }
 
+    /// How many sessions there are.
+    pub fn sessions(&self) -> Sessions {
+        self.sessions.clone()
+    }
+
     /// Socket.IO in front of `rest`. One server for all requests: `Router::layer` would give each route, and each of its
     /// methods, one of its own.
     pub fn in_front_of(self, rest: Router) -> Router {
         let engine = self.layer.layer(rest);
-        let polls = Polls::new(self.ledger);
-        let prepare = middleware::from_fn_with_state((engine.clone(), self.traffic, Probes::default(), polls), prepare);
+        let shared = Shared {
+            engine: engine.clone(),
+            traffic: self.traffic,
+            sessions: self.sessions,
+            probes: Probes::default(),
+            polls: Polls::new(self.ledger),
+        };
+        let prepare = middleware::from_fn_with_state(shared, prepare);
         let refuse_strangers = middleware::from_fn_with_state(engine.clone(), refuse_strangers);
         Router::new()
             .fallback_service(engine)
@@ -94,8 +125,7 @@ async fn refuse_strangers(State(mut engine): State<Engine>, mut request: Request
     if let Some(uri) = session::with_version(request.uri()) {
         *request.uri_mut() = uri;
     }
-    let is_collected = asked.is_engine_io_3() || jsonp::is_asked(request.uri());
-    if request.method() != Method::POST || !is_collected {
+    if request.method() != Method::POST {
         return next.run(request).await;
     }
     let refusal = match asked.session(&engine) {
@@ -108,44 +138,93 @@ async fn refuse_strangers(State(mut engine): State<Engine>, mut request: Request
     }
 }
 
+/// What [`prepare`] needs for each request.
+#[derive(Clone)]
+struct Shared {
+    engine: Engine,
+    traffic: Arc<Traffic>,
+    sessions: Sessions,
+    probes: Probes,
+    polls: Polls,
+}
+
 /// Middleware ahead of Socket.IO; other requests pass through.
-async fn prepare(
-    State((engine, traffic, probes, polls)): State<(Engine, Arc<Traffic>, Probes, Polls)>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
-    if asked.websocket && request.method() == Method::GET && !matches!(asked.sid, Some(Err(()))) {
-        let (lean, outgoing) = (lean(&request), polls.outgoing(asked, &request));
-        let lean = with_outgoing(lean, &outgoing);
-        return handshake::answer(engine, traffic, &probes, asked, request, lean, outgoing).await;
+    let is_get = request.method() == Method::GET;
+    let place = match is_get && asked.opens() {
+        true => match shared.sessions.enter(address(&request)) {
+            Ok(place) => Some(place),
+            Err(refusal) => return refusal.into_response(),
+        },
+        false => None,
+    };
+    let outgoing = shared.polls.outgoing(asked, &request);
+    let mut head = with_outgoing(lean(&request), &outgoing);
+    if let Some(place) = &place {
+        head.extensions_mut().insert(Arc::clone(place));
+    }
+    if asked.websocket && is_get && !matches!(asked.sid, Some(Err(()))) {
+        return handshake::answer(shared, asked, request, head, place, outgoing).await;
     }
     let post = request.method() == Method::POST;
     // As in engine.io, a poll, or a POST, whose connection ends before it is answered ends the session.
-    let aborted = EndedOnDrop::new(asked.session(&engine));
-    let outgoing = polls.outgoing(asked, &request);
-    let (head, body) = (with_outgoing(lean(&request), &outgoing), request.into_body());
-    let request = match post && asked.is_engine_io_3() {
-        true => match without_namespace_queries(head, body).await {
-            Ok(request) => request,
-            Err(status) => return status.into_response(),
-        },
-        false => head.map(|()| body),
+    let aborted = EndedOnDrop::new(asked.session(&shared.engine));
+    let unfinished = request.extensions().get::<Unfinished>().map(|unfinished| unfinished.arriving(address(&request)));
+    let body = request.into_body();
+    let request = if post {
+        let body = match to_bytes(body, MAX_WIRE_BYTES).await {
+            Ok(body) => body,
+            Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        };
+        if let Some(Ok(sid)) = asked.sid
+            && let Some(place) = shared.sessions.find(sid)
+        {
+            place.hear(&body, asked.is_engine_io_3(), is_binary(head.headers()), unfinished);
+        }
+        posted(head, body, asked.is_engine_io_3())
+    } else {
+        head.map(|()| body)
     };
     let response = match asked.sid {
-        Some(Ok(sid)) if request.method() == Method::GET => tokio::select! {
-            biased;
-            response = next.run(request) => response,
-            () = probes.due(sid) => nothing(asked.is_engine_io_3()),
-        },
-        Some(_) | None => next.run(request).await,
+        Some(Ok(sid)) if is_get => {
+            let mut poll = shared.sessions.find(sid).map(Place::poll);
+            let response = tokio::select! {
+                biased;
+                response = next.run(request) => response,
+                () = shared.probes.due(sid) => nothing(asked.is_engine_io_3()),
+            };
+            if let Some(poll) = &mut poll {
+                poll.answered(response.size_hint().exact().unwrap_or(0));
+            }
+            response
+        }
+        Some(_) => next.run(request).await,
+        None => with_place(&shared.engine, asked, place, next.run(request).await).await,
     };
     aborted.keep();
     if post {
         return response;
     }
-    let response = polls.note(asked, &engine, outgoing, response).await;
+    let response = shared.polls.note(asked, &shared.engine, outgoing, response).await;
     if asked.is_engine_io_3() { for_old_client(response).await } else { response }
+}
+
+/// Has a session that begins by polling end when nobody polls it.
+async fn with_place(engine: &Engine, asked: Asked, place: Option<Arc<Place>>, answer: Response) -> Response {
+    let (Some(place), StatusCode::OK) = (place, answer.status()) else { return answer };
+    let (parts, body) = answer.into_parts();
+    // Whole already.
+    let Ok(body) = to_bytes(body, usize::MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    if let Some(session) = asked.opened(engine, &body) {
+        place.watch(session);
+    }
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// Where a request comes from.
+fn address(request: &Request) -> IpAddr {
+    request.extensions().get::<Client>().map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.address)
 }
 
 /// The answer to a poll for which there is nothing, as engineioxide's.
@@ -154,16 +233,18 @@ fn nothing(engine_io_3: bool) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], body).into_response()
 }
 
-/// See [`payload::from_client`].
-async fn without_namespace_queries(head: Request<()>, body: Body) -> Result<Request, StatusCode> {
-    let body = to_bytes(body, MAX_WIRE_BYTES).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+/// A POST with its payload, see [`payload::from_client`].
+fn posted(head: Request<()>, body: Bytes, engine_io_3: bool) -> Request {
+    if !engine_io_3 {
+        return head.map(|()| Body::from(body));
+    }
     let Some(cut) = payload::from_client(&body, is_binary(head.headers())) else {
-        return Ok(head.map(|()| Body::new(Packets(body))));
+        return head.map(|()| Body::new(Packets(body)));
     };
     let mut request = head.map(|()| Body::empty());
     request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(cut.len()));
     *request.body_mut() = Body::new(Packets(cut.into()));
-    Ok(request)
+    request
 }
 
 /// See [`payload::to_client`].

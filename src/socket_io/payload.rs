@@ -8,14 +8,14 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::departures::attachments;
 use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
-use super::frames::Rule;
+use super::frames::{MAX_START, Rule, announced};
 
 /// Of a packet's length.
 const MAX_DIGITS: usize = 8;
 /// The type of packets that carry messages, as a character and as a byte.
 const MESSAGE: (u8, u8) = (b'4', 4);
 
-/// What is between the packets of Engine.IO 4.
+/// What is between the packets of a payload of Engine.IO 4.
 const SEPARATOR: u8 = 0x1E;
 
 /// Another packet in the place of one.
@@ -63,6 +63,48 @@ pub(super) fn events(payload: &[u8], old: bool, binary: bool) -> usize {
         Some(if is_text { packet } else { &[] })
     };
     std::iter::from_fn(next).filter(is_event).count()
+}
+
+/// Events of a session whose attachments have not all come, by payloads that may be different ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attachments {
+    left: u32,
+    /// Of the event and of the attachments that have come.
+    bytes: u64,
+}
+
+impl Attachments {
+    /// Takes a payload of Engine.IO 3 or 4, as far as it can be read.
+    pub fn handle(&mut self, payload: &[u8], engine_io_3: bool, binary: bool) {
+        if !engine_io_3 {
+            return payload.split(|byte| *byte == SEPARATOR).for_each(|packet| self.packet(packet, true));
+        }
+        let mut rest = payload;
+        while let Some((packet, after)) = if binary { next_of_binary(rest) } else { next_of_text(rest) } {
+            self.packet(packet, !binary || rest.first() == Some(&0));
+            if after.is_empty() {
+                break;
+            }
+            rest = after;
+        }
+    }
+
+    /// Bytes that are held until the rest has come; `None`: nothing is missing.
+    pub fn unfinished(&self) -> Option<u64> {
+        (self.left > 0).then_some(self.bytes)
+    }
+
+    fn packet(&mut self, packet: &[u8], is_text: bool) {
+        let is_message = !is_text || packet.starts_with(b"4") || packet.starts_with(b"b");
+        if !is_message {
+            return;
+        }
+        self.bytes += packet.len() as u64;
+        self.left = announced(&packet[..packet.len().min(MAX_START)], is_text).unwrap_or_else(|| self.left.saturating_sub(1));
+        if self.left == 0 {
+            self.bytes = 0;
+        }
+    }
 }
 
 fn by_rule(rule: &Rule, packet: &[u8]) -> Option<Changed> {
@@ -180,6 +222,34 @@ mod tests {
     fn framed(kind: u8, packet: &[u8]) -> Vec<u8> {
         let digits = packet.len().to_string().bytes().map(|digit| digit - b'0').collect::<Vec<_>>();
         [&[kind][..], &digits, &[0xFF], packet].concat()
+    }
+
+    #[test]
+    fn events_wait_for_their_attachments_in_payloads_of_all_kinds() {
+        let event = "452-[\"a\"]";
+        let after = |payloads: &[&[u8]], engine_io_3, binary| {
+            let mut attachments = Attachments::default();
+            payloads.iter().for_each(|payload| attachments.handle(payload, engine_io_3, binary));
+            attachments.unfinished()
+        };
+        let four = |payloads: &[&str]| after(&payloads.iter().map(|text| text.as_bytes()).collect::<Vec<_>>(), false, false);
+        assert_eq!(four(&[event]), Some(9));
+        assert_eq!(four(&[event, "bAAAA"]), Some(14));
+        assert_eq!(four(&[event, "bAAAA\x1ebAAAA"]), None);
+        assert_eq!(four(&[&format!("{event}\x1ebAAAA\x1e3"), "3"]), Some(14), "a pong is no message");
+        assert_eq!(four(&["42[]", "", "bAAAA"]), None);
+        let text = |payloads: &[&str]| after(&payloads.iter().map(|text| text.as_bytes()).collect::<Vec<_>>(), true, false);
+        assert_eq!(text(&["1:29:452-[\"a\"]"]), Some(9));
+        assert_eq!(text(&["9:452-[\"a\"]6:b4AAAA", "6:b4AAAA"]), None);
+        assert_eq!(text(&["9:452-[\"a\"]", "nonsense"]), Some(9));
+        let binary = |kind: u8, packet: &[u8]| {
+            let mut payload = Vec::new();
+            put(&mut payload, Some(kind), packet);
+            payload
+        };
+        let (event, bytes) = (binary(0, event.as_bytes()), binary(1, b"\x04abc"));
+        assert_eq!(after(&[&[&event[..], &bytes].concat()], true, true), Some(13));
+        assert_eq!(after(&[&event, &bytes, &bytes], true, true), None);
     }
 
     #[test]

@@ -16,9 +16,6 @@ use crate::held_body;
 use crate::outgoing::{Outgoing, WeakOutgoing};
 use crate::waiting::Ledger;
 
-/// What is around the session's id in the answer to its first request.
-const SID: (&str, &str) = ("\"sid\":\"", "\"");
-
 /// What waits for each session that began with polling; clones share the table.
 #[derive(Clone)]
 pub(super) struct Polls {
@@ -70,10 +67,10 @@ impl Polls {
         if asked.sid.is_some() {
             let events = payload::events(&body, asked.is_engine_io_3(), is_binary(&parts.headers));
             parts.extensions.insert(Polled { outgoing, events });
-        } else if let Some(sid) = begun(&body) {
+        } else if let Some(session) = asked.opened(engine, &body) {
+            let sid = session.sid();
             self.sessions.lock().insert(sid, outgoing.downgrade());
-            let session = asked.session_of(sid, engine);
-            outgoing.account().on_close(move || session.end());
+            outgoing.account().on_close(move || session.end_soon());
             outgoing.hold(Place { sessions: self.sessions.clone(), sid });
         }
         Response::from_parts(parts, Body::from(body))
@@ -87,13 +84,6 @@ pub(super) async fn hold(mut response: Response) -> Response {
     held_body::hold(response, outgoing.account())
 }
 
-/// The id of a session that begins with this answer.
-fn begun(answer: &[u8]) -> Option<Sid> {
-    let answer = std::str::from_utf8(answer).ok()?;
-    let (_, rest) = answer.split_once(SID.0)?;
-    rest.split_once(SID.1)?.0.parse().ok()
-}
-
 impl Sessions {
     fn lock(&self) -> MutexGuard<'_, HashMap<Sid, WeakOutgoing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -103,20 +93,5 @@ impl Sessions {
 impl Drop for Place {
     fn drop(&mut self) {
         self.sessions.lock().remove(&self.sid);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_id_is_read_from_the_first_answer_of_either_version() {
-        let sid = Sid::new();
-        for front in ["0", "97:0"] {
-            let answer = format!("{front}{{\"sid\":\"{sid}\",\"upgrades\":[\"websocket\"],\"pingInterval\":25000}}");
-            assert_eq!(begun(answer.as_bytes()), Some(sid));
-        }
-        assert_eq!(begun(b"0{}"), None);
     }
 }

@@ -44,6 +44,16 @@ impl Asked {
         self.version == 3
     }
 
+    /// Whether a GET is a handshake, by which a session begins.
+    pub(super) const fn opens(&self) -> bool {
+        self.sid.is_none()
+    }
+
+    /// The session that an answer to a handshake by polling is about.
+    pub(super) fn opened(&self, engine: &Engine, answer: &[u8]) -> Option<Session> {
+        Some(self.session_of(begun(answer)?, engine))
+    }
+
     /// The session that the request is about.
     pub(super) fn session(&self, engine: &Engine) -> Option<Session> {
         let Some(Ok(sid)) = self.sid else { return None };
@@ -51,9 +61,16 @@ impl Asked {
     }
 
     /// Another session of the same version.
-    pub(super) fn session_of(&self, sid: Sid, engine: &Engine) -> Session {
+    fn session_of(&self, sid: Sid, engine: &Engine) -> Session {
         Session { engine: engine.clone(), version: self.version, sid }
     }
+}
+
+/// The id of a session that begins with this answer.
+fn begun(answer: &[u8]) -> Option<Sid> {
+    let answer = std::str::from_utf8(answer).ok()?;
+    let (_, rest) = answer.split_once("\"sid\":\"")?;
+    rest.split_once('"')?.0.parse().ok()
 }
 
 /// The same with a version that engineioxide speaks; `None`: it has one. engine.io takes all that is not 4 for 3, and
@@ -87,12 +104,15 @@ impl Session {
     }
 
     /// Ends it, if it is served by polling now.
-    pub(super) fn end(self) {
+    pub(super) async fn end(&self) {
+        self.post(if self.version == 3 { "1:1" } else { "1" }).await;
+    }
+
+    /// The same, soon.
+    pub(super) fn end_soon(self) {
         // There is no runtime any more where the whole server ends.
         let Ok(runtime) = Handle::try_current() else { return };
-        runtime.spawn(async move {
-            self.post(if self.version == 3 { "1:1" } else { "1" }).await;
-        });
+        runtime.spawn(async move { self.end().await });
     }
 
     async fn post(&self, packets: &'static str) -> Response {
@@ -129,7 +149,7 @@ impl EndedOnDrop {
 impl Drop for EndedOnDrop {
     fn drop(&mut self) {
         if let Some(session) = self.0.take() {
-            session.end();
+            session.end_soon();
         }
     }
 }
@@ -156,5 +176,15 @@ mod tests {
         }
         let bare: Uri = "/socket.io/".parse().unwrap();
         assert_eq!(with_version(&bare).unwrap(), "/socket.io/?EIO=3&");
+    }
+
+    #[test]
+    fn the_id_is_read_from_the_first_answer_of_either_version() {
+        let sid = Sid::new();
+        for front in ["0", "97:0"] {
+            let answer = format!("{front}{{\"sid\":\"{sid}\",\"upgrades\":[\"websocket\"],\"pingInterval\":25000}}");
+            assert_eq!(begun(answer.as_bytes()), Some(sid));
+        }
+        assert_eq!(begun(b"0{}"), None);
     }
 }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::departures::Departures;
 use super::frames::{Counts, Filter, Rule};
+use crate::limits::unfinished::{Arriving, Ended};
 use crate::outgoing::{Outgoing, Side};
 
 /// Taken from the writer at once: what the other side does not take at once of it is kept.
@@ -66,6 +67,8 @@ pub(super) struct Filtered<S> {
     /// What waits for the client, and what of it has been written.
     outgoing: Outgoing,
     departures: Departures,
+    /// Counts what the client has begun and not finished.
+    arriving: Option<Arriving>,
     /// Dropped with the stream.
     held: Option<Box<dyn Send>>,
 }
@@ -80,7 +83,13 @@ impl<S> Filtered<S> {
         };
         let (received, sent) = (Filter::new(received), Filter::new(sent));
         let (unread, unwritten, departures) = (Vec::new(), Vec::new(), Departures::default());
-        Self { io, received, sent, unread, unwritten, swallowed: 0, traffic, outgoing, departures, held: None }
+        Self { io, received, sent, unread, unwritten, swallowed: 0, traffic, outgoing, departures, arriving: None, held: None }
+    }
+
+    /// Bounds what the client has begun and not finished, in bytes and in time.
+    pub(super) fn with_limit(mut self, arriving: Option<Arriving>) -> Self {
+        self.arriving = arriving;
+        self
     }
 
     /// Keeps something as long as the stream lives.
@@ -139,6 +148,10 @@ fn note(departures: &mut Departures, outgoing: &Outgoing, written: &[u8]) {
     }
 }
 
+fn late(ended: Ended) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, ended)
+}
+
 /// Removes the first `len` bytes, and the memory with the last ones.
 fn take(bytes: &mut Vec<u8>, len: usize) {
     if len == bytes.len() {
@@ -159,8 +172,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
                 take(&mut this.unread, len);
                 return Poll::Ready(Ok(()));
             }
+            if let Some(arriving) = &mut this.arriving {
+                ready!(arriving.poll_ready(cx)).map_err(late)?;
+            }
             let before = buffer.filled().len();
-            ready!(Pin::new(&mut this.io).poll_read(cx, buffer))?;
+            if Pin::new(&mut this.io).poll_read(cx, buffer)?.is_pending() {
+                let Some(arriving) = &mut this.arriving else { return Poll::Pending };
+                return arriving.poll_late(cx, this.received.unfinished()).map(|ended| Err(late(ended)));
+            }
             let come = &buffer.filled()[before..];
             if come.is_empty() {
                 return Poll::Ready(Ok(()));
@@ -168,6 +187,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
             let counts = this.received.counts();
             let passed = this.received.handle(come, &mut this.unread);
             this.traffic.received.replace(counts, this.received.counts());
+            if let Some(arriving) = &mut this.arriving {
+                arriving.note(this.received.unfinished());
+            }
             buffer.set_filled(before + passed);
             if passed > 0 {
                 return Poll::Ready(Ok(()));

@@ -33,6 +33,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("names", 0),
     ("quota", 0),
     ("size", 0),
+    ("socket_io::frames", 0),
     ("turn", 0),
     ("waiting", 0),
     ("cast::event", 1),

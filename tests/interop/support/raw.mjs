@@ -1,7 +1,9 @@
-// HTTP as it is on the wire: fetch sets a Host of its own, decodes bodies and drops some headers.
+// HTTP as it is on the wire, and connections byte by byte: fetch sets a Host of its own, decodes bodies and drops some headers.
 import { once } from 'node:events';
 import { request } from 'node:http';
-import { connect } from 'node:tls';
+import { connect as connectTcp } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { within } from './wait.mjs';
 
 // {status, headers, body}; the body as the bytes that came. `host` is where to connect, the header comes from `headers`.
 export async function rawGet(url, headers = {}, method = 'GET') {
@@ -14,9 +16,82 @@ export async function rawGet(url, headers = {}, method = 'GET') {
 
 // The certificate that a server shows to a client that knows it by `servername`, or by its address alone.
 export async function shown(port, { host = '127.0.0.1', servername = '' } = {}) {
-  const socket = connect({ host, port, servername, rejectUnauthorized: false, checkServerIdentity: () => undefined });
+  const socket = connectTls({ host, port, servername, rejectUnauthorized: false, checkServerIdentity: () => undefined });
   await once(socket, 'secureConnect');
   const certificate = socket.getPeerCertificate();
   socket.destroy();
   return { names: certificate.subjectaltname.split(', ').map((name) => name.replace(/^(DNS|IP Address):/, '')), fingerprint: certificate.fingerprint256, subject: certificate.subject.CN };
 }
+
+// A TCP connection from `local` that keeps what it hears; `gone` resolves when it has ended.
+export class Raw {
+  heard = Buffer.alloc(0);
+  #waiting = [];
+
+  constructor(server, local = '127.0.0.1') {
+    const [host, port] = server.httpAddr.split(':');
+    this.host = server.httpAddr;
+    this.socket = connectTcp({ host, port: Number(port), localAddress: local });
+    this.socket.on('error', () => {});
+    this.socket.on('data', (chunk) => {
+      this.heard = Buffer.concat([this.heard, chunk]);
+      this.#waiting = this.#waiting.filter((look) => !look());
+    });
+    this.closed = false;
+    this.gone = new Promise((resolve) => this.socket.once('close', () => resolve((this.closed = true))));
+  }
+
+  send(bytes) {
+    return new Promise((resolve) => this.socket.write(bytes, resolve));
+  }
+
+  // A request's head, and the beginning of its body.
+  request(method, path, headers = {}, body = '') {
+    const lines = Object.entries({ Host: this.host, ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+    return this.send(`${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
+  }
+
+  until(pattern) {
+    const found = new Promise((resolve) => {
+      const look = () => {
+        const match = this.heard.toString('latin1').match(pattern);
+        if (match) resolve(match);
+        return Boolean(match);
+      };
+      if (!look()) this.#waiting.push(look);
+    });
+    return within(Promise.race([found, this.gone.then(() => Promise.reject(new Error(`closed after ${this.heard.toString('latin1').slice(0, 500)}`)))]), `${pattern}`);
+  }
+
+  // Until the server has ended the connection, on which nobody may have read.
+  end() {
+    return within(this.gone, 'end of a connection');
+  }
+
+  drop() {
+    this.socket.destroy();
+    return this.gone;
+  }
+}
+
+export async function rawWebSocket(server, path, local) {
+  const raw = new Raw(server, local);
+  await raw.request('GET', path, {
+    Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': 13, 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  });
+  await raw.until(/^HTTP\/1\.1 101 /);
+  return raw;
+}
+
+// The head of a masked frame; its key is zeros, so the payload is as it is.
+export function frameHead(length, { opcode = 1, fin = true } = {}) {
+  const first = (fin ? 0x80 : 0) | opcode;
+  if (length < 126) return Buffer.from([first, 0x80 | length, 0, 0, 0, 0]);
+  const head = Buffer.alloc(14);
+  head[0] = first;
+  head[1] = 0x80 | 127;
+  head.writeBigUInt64BE(BigInt(length), 2);
+  return head;
+}
+
+export const frame = (text, options) => Buffer.concat([frameHead(Buffer.byteLength(text), options), Buffer.from(text)]);

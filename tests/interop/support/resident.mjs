@@ -1,0 +1,5 @@
+// What a process holds.
+import { readFileSync } from 'node:fs';
+
+// MiB of memory that a process has resident.
+export const residentMib = (pid) => Number(readFileSync(`/proc/${pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m)[1]) / 1024;
