@@ -26,6 +26,7 @@ use super::session::Session;
 use crate::limits::rate::AddressLimiter;
 use crate::limits::unfinished::Arriving;
 use crate::limits::{ip_prefix, wait};
+use crate::outgoing::Outgoing;
 
 /// Sessions of one client at once: a thousand behind one NAT, and the ones that they had before their network broke.
 const MAX_OF_CLIENT: u32 = 2048;
@@ -189,8 +190,8 @@ struct Use {
     /// From when on there has been none; in the future while an answer is on its way.
     unused_since: Instant,
     is_websocket: bool,
-    /// Where it has begun by polling.
-    sid: Option<Sid>,
+    /// Where it has begun by polling: its id, and what waits for it.
+    polled: Option<(Sid, Outgoing)>,
     attachments: Attachments,
     /// Since when some are missing, and what counts them.
     missing: Option<(Instant, Option<Arriving>)>,
@@ -226,9 +227,14 @@ impl Place {
         }
     }
 
-    /// Has the session ended when nobody uses it any longer.
-    pub(super) fn watch(self: &Arc<Self>, session: Session) {
-        self.state().sid = Some(session.sid());
+    /// What waits for the session, where it has begun by polling.
+    pub(super) fn outgoing(&self) -> Option<Outgoing> {
+        self.state().polled.as_ref().map(|(_, outgoing)| outgoing.clone())
+    }
+
+    /// The session has begun by polling. Has it ended when nobody uses it any longer.
+    pub(super) fn watch(self: &Arc<Self>, session: Session, outgoing: Outgoing) {
+        self.state().polled = Some((session.sid(), outgoing));
         self.sessions.table().polled.insert(session.sid(), Arc::downgrade(self));
         let place = Arc::downgrade(self);
         tokio::spawn(async move {
@@ -250,7 +256,7 @@ impl Place {
 impl Use {
     fn new(now: Instant) -> Self {
         let attachments = Attachments::default();
-        Self { polls: 0, unused_since: now, is_websocket: false, sid: None, attachments, missing: None }
+        Self { polls: 0, unused_since: now, is_websocket: false, polled: None, attachments, missing: None }
     }
 
     /// When to look again; `None`: a WebSocket's end ends the session.
@@ -280,8 +286,8 @@ impl Drop for Place {
                 }
             }
         }
-        if let Some(sid) = state.sid {
-            table.polled.remove(&sid);
+        if let Some((sid, _)) = &state.polled {
+            table.polled.remove(sid);
         }
     }
 }
