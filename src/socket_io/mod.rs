@@ -4,6 +4,7 @@
 //! polling transport in `prepare`, the bytes of WebSockets in `stream`.
 
 mod answers;
+mod crowd;
 mod departures;
 pub mod engine_io_3;
 pub mod frames;
@@ -152,14 +153,14 @@ struct Shared {
 async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
     let is_get = request.method() == Method::GET;
+    let outgoing = shared.polls.outgoing(asked, &request);
     let place = match is_get && asked.opens() {
-        true => match shared.sessions.enter(address(&request)) {
+        true => match shared.sessions.enter(address(&request), outgoing.account()) {
             Ok(place) => Some(place),
             Err(refusal) => return refusal.into_response(),
         },
         false => None,
     };
-    let outgoing = shared.polls.outgoing(asked, &request);
     let mut head = with_outgoing(lean(&request), &outgoing);
     if let Some(place) = &place {
         head.extensions_mut().insert(Arc::clone(place));
