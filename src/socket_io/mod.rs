@@ -4,6 +4,7 @@
 //! polling transport in `prepare`, the bytes of WebSockets in `stream`.
 
 mod answers;
+mod crowd;
 mod departures;
 pub mod engine_io_3;
 pub mod frames;
@@ -159,8 +160,9 @@ impl Shared {
 async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
     let is_get = request.method() == Method::GET;
+    let fresh = shared.outgoing(&request);
     let place = match asked.sid {
-        None if is_get => match shared.sessions.enter(address(&request)) {
+        None if is_get => match shared.sessions.enter(address(&request), fresh.account()) {
             Ok(place) => Some(place),
             Err(refusal) => return refusal.into_response(),
         },
@@ -168,7 +170,7 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
         None | Some(Err(())) => None,
     };
     let known = place.as_ref().and_then(|place| place.outgoing());
-    let outgoing = known.unwrap_or_else(|| shared.outgoing(&request));
+    let outgoing = known.unwrap_or(fresh);
     let mut head = with_outgoing(lean(&request), &outgoing);
     if let (Some(place), true) = (&place, asked.opens()) {
         head.extensions_mut().insert(Arc::clone(place));

@@ -21,26 +21,28 @@ use serde_json::json;
 use socketioxide::socket::Sid;
 use tokio::time::{Instant, sleep_until};
 
+use super::crowd::{Crowd, Number};
 use super::payload::Attachments;
 use super::session::Session;
 use crate::limits::rate::AddressLimiter;
-use crate::limits::strangers::{Stranger, Strangers};
 use crate::limits::unfinished::Arriving;
 use crate::limits::{ip_prefix, wait};
 use crate::outgoing::Outgoing;
+use crate::waiting::Account;
 
 /// Sessions of one client at once: a thousand behind one NAT, and the ones that they had before their network broke.
 const MAX_OF_CLIENT: u32 = 2048;
 /// Sessions of one site: of an IPv6 /48, which can have any number of clients.
 const MAX_OF_SITE: u32 = 4096;
-/// Sessions in all, of about 10 KiB each.
-const MAX_SESSIONS: u32 = 10_240;
+/// Sessions in all, of about 10 KiB each; beyond that [`Crowd`] says which one makes way.
+const MAX_SESSIONS: usize = 10_240;
+/// Sessions that have made way and have not ended yet.
+const MAX_LEAVING: usize = 1024;
 /// Handshakes of one client a minute, and at once: a thousand who come back after a restart, and try again once.
 const CLIENT_RATE: NonZeroU32 = NonZeroU32::new(2048).unwrap();
 /// Handshakes of all a second, and at once.
 const RATE: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(1000).unwrap(), NonZeroU32::new(10_000).unwrap());
-/// Sessions that have begun by polling and have not been used since, at once: of clients that mean well for one round trip. For one more
-/// than that the oldest ends, see [`Strangers`].
+/// Sessions that nobody uses at present, see [`Crowd`]: a client that means well polls its own a round trip after its handshake.
 const MAX_UNUSED: usize = 2048;
 /// A session that nobody polls, probes or has moved to a WebSocket is ended after this.
 const IDLE_TIME: Duration = Duration::from_secs(10);
@@ -57,7 +59,6 @@ pub struct Sessions(Arc<Inner>);
 
 struct Inner {
     table: Mutex<Table>,
-    unused: Arc<Strangers<Session>>,
     client_rate: AddressLimiter,
     rate: DefaultDirectRateLimiter,
     refused: [AtomicU64; REASONS.len()],
@@ -69,6 +70,7 @@ struct Table {
     websockets: u32,
     clients: HashMap<IpAddr, u32>,
     sites: HashMap<IpAddr, u32>,
+    crowd: Crowd,
     /// Those that have begun by polling.
     polled: HashMap<Sid, Weak<Place>>,
 }
@@ -99,7 +101,6 @@ impl Default for Sessions {
     fn default() -> Self {
         Self(Arc::new(Inner {
             table: Mutex::default(),
-            unused: Strangers::new(MAX_UNUSED),
             client_rate: AddressLimiter::per_minute(CLIENT_RATE),
             rate: RateLimiter::direct(Quota::per_second(RATE.0).allow_burst(RATE.1)),
             refused: Default::default(),
@@ -114,9 +115,9 @@ impl Sessions {
         Census { polling: table.all - table.websockets, websockets: table.websockets, refused }
     }
 
-    /// For a new session of a client.
-    pub(super) fn enter(&self, from: IpAddr) -> Result<Arc<Place>, Refusal> {
-        let entered = self.try_enter(from);
+    /// For a new session of a client; closing `account` ends it.
+    pub(super) fn enter(&self, from: IpAddr, account: &Account) -> Result<Arc<Place>, Refusal> {
+        let entered = self.try_enter(from, account);
         if let Err(refusal) = entered {
             self.0.refused[refusal.reason()].fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%from, ?refusal, "no new session");
@@ -124,23 +125,38 @@ impl Sessions {
         entered
     }
 
-    fn try_enter(&self, from: IpAddr) -> Result<Arc<Place>, Refusal> {
+    fn try_enter(&self, from: IpAddr, account: &Account) -> Result<Arc<Place>, Refusal> {
         let (client, site) = (ip_prefix::of_client(from), ip_prefix::of_site(from));
         let mut table = self.table();
         let of = |counts: &HashMap<IpAddr, u32>, network| counts.get(&network).copied().unwrap_or(0);
         if of(&table.clients, client) >= MAX_OF_CLIENT || of(&table.sites, site) >= MAX_OF_SITE {
             return Err(Refusal::Client);
         }
-        if table.all >= MAX_SESSIONS {
-            return Err(Refusal::All);
-        }
         self.0.client_rate.check(from).map_err(Refusal::ClientRate)?;
         self.0.rate.check().map_err(|early| Refusal::Rate(early.wait_time_from(DefaultClock::default().now())))?;
+        let now = Instant::now();
+        let mut gone = None;
+        let too_many_unused = table.crowd.unused() >= MAX_UNUSED;
+        if too_many_unused || table.crowd.staying() >= MAX_SESSIONS {
+            if table.crowd.leaving() >= MAX_LEAVING {
+                return Err(Refusal::All);
+            }
+            let other = match too_many_unused {
+                true => table.crowd.have_unused_make_way(from),
+                false => table.crowd.make_way(from, now.into_std()),
+            };
+            gone = Some(other.ok_or(Refusal::All)?);
+        }
+        let number = table.crowd.enter(from, account.clone(), now.into_std());
         table.all += 1;
         *table.clients.entry(client).or_insert(0) += 1;
         *table.sites.entry(site).or_insert(0) += 1;
-        let state = Use::new(Instant::now());
-        Ok(Arc::new(Place { sessions: self.clone(), client, site, state: Mutex::new(state) }))
+        drop(table);
+        if let Some(account) = gone {
+            account.close("another client needs its session's place");
+        }
+        let state = Use::new(now);
+        Ok(Arc::new(Place { sessions: self.clone(), number, client, site, state: Mutex::new(state) }))
     }
 
     /// The place of a session that has begun by polling.
@@ -184,6 +200,7 @@ impl IntoResponse for Refusal {
 /// One session's place, given back when dropped.
 pub(super) struct Place {
     sessions: Sessions,
+    number: Number,
     client: IpAddr,
     site: IpAddr,
     state: Mutex<Use>,
@@ -193,8 +210,6 @@ pub(super) struct Place {
 struct Use {
     /// Polls and probes at present.
     polls: u32,
-    /// Until the first one.
-    unused: Option<Stranger<Session>>,
     /// From when on there has been none; in the future while an answer is on its way.
     unused_since: Instant,
     is_websocket: bool,
@@ -211,7 +226,9 @@ impl Place {
         self.state().missing = None;
         let was = std::mem::replace(&mut self.state().is_websocket, true);
         if !was {
-            self.sessions.table().websockets += 1;
+            let mut table = self.sessions.table();
+            table.websockets += 1;
+            table.crowd.note(self.number, true, Instant::now().into_std());
         }
     }
 
@@ -219,7 +236,7 @@ impl Place {
     pub(super) fn poll(self: Arc<Self>) -> Poll {
         let mut state = self.state();
         state.polls += 1;
-        state.unused = None;
+        self.note_use(&state);
         drop(state);
         Poll { place: self, bytes: 0 }
     }
@@ -247,12 +264,6 @@ impl Place {
     pub(super) fn watch(self: &Arc<Self>, session: Session, outgoing: Outgoing) {
         self.state().polled = Some((session.sid(), outgoing));
         self.sessions.table().polled.insert(session.sid(), Arc::downgrade(self));
-        let (unused, displaced) = self.sessions.0.unused.enter(Some(self.client), Instant::now().into_std());
-        unused.settle(session.clone());
-        self.state().unused = Some(unused);
-        if let Some(displaced) = displaced {
-            displaced.end_soon();
-        }
         let place = Arc::downgrade(self);
         tokio::spawn(async move {
             while let Some(due) = place.upgrade().and_then(|place| place.state().due(Instant::now())) {
@@ -265,6 +276,11 @@ impl Place {
         });
     }
 
+    fn note_use(&self, state: &Use) {
+        let used = state.is_websocket || state.polls > 0;
+        self.sessions.table().crowd.note(self.number, used, Instant::now().into_std());
+    }
+
     fn state(&self) -> MutexGuard<'_, Use> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -273,7 +289,7 @@ impl Place {
 impl Use {
     fn new(now: Instant) -> Self {
         let attachments = Attachments::default();
-        Self { polls: 0, unused: None, unused_since: now, is_websocket: false, polled: None, attachments, missing: None }
+        Self { polls: 0, unused_since: now, is_websocket: false, polled: None, attachments, missing: None }
     }
 
     /// When to look again; `None`: a WebSocket's end ends the session.
@@ -293,6 +309,7 @@ impl Drop for Place {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut table = self.sessions.0.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.all -= 1;
+        table.crowd.leave(self.number);
         table.websockets -= u32::from(state.is_websocket);
         let Table { clients, sites, .. } = &mut *table;
         for (counts, network) in [(clients, self.client), (sites, self.site)] {
@@ -332,12 +349,14 @@ impl Drop for Poll {
         let mut state = self.place.state();
         state.polls -= 1;
         state.unused_since = Instant::now() + Duration::from_secs(self.bytes / LEAST_RATE);
+        self.place.note_use(&state);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting::Ledger;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -345,7 +364,7 @@ mod tests {
 
     /// No rates, which the clock has a part in.
     fn enter(sessions: &Sessions, from: &str) -> Result<Arc<Place>, Refusal> {
-        match sessions.enter(ip(from)) {
+        match sessions.enter(ip(from), &Ledger::default().open(None)) {
             Err(Refusal::ClientRate(_) | Refusal::Rate(_)) => panic!("a rate was met first"),
             other => other,
         }
@@ -375,20 +394,34 @@ mod tests {
         let mut places: Vec<_> =
             (0..MAX_OF_SITE).map(|client| enter(&sessions, &format!("2001:db8:0:{client:x}::1")).unwrap()).collect();
         assert_eq!(enter(&sessions, "2001:db8:0:ffff::1").err(), Some(Refusal::Client));
-        for n in MAX_OF_SITE..9_990 {
+        for n in places.len()..9_990 {
             places.push(enter(&sessions, &format!("10.0.{}.{}", n / 256, n % 256)).unwrap());
         }
-        sessions.table().all = MAX_SESSIONS;
-        assert_eq!(enter(&sessions, "192.0.2.1").err(), Some(Refusal::All));
+        assert_eq!(enter(&sessions, "2001:db8:0:ffff::1").err(), Some(Refusal::Client));
+    }
+
+    #[test]
+    fn where_there_are_as_many_as_there_may_be_one_makes_way_and_few_are_about_to() {
+        let sessions = Sessions::default();
+        let ledger = Ledger::default();
+        let accounts: Vec<_> = (0..MAX_SESSIONS).map(|_| ledger.open(None)).collect();
+        let now = std::time::Instant::now();
+        for account in &accounts {
+            sessions.table().crowd.enter(ip("192.0.2.1"), account.clone(), now);
+        }
+        let places: Vec<_> = (0..MAX_LEAVING).map(|_| enter(&sessions, "192.0.2.2").unwrap()).collect();
+        assert!(accounts.iter().rev().take(MAX_LEAVING).all(Account::is_closed) && !accounts[0].is_closed());
+        assert_eq!(enter(&sessions, "192.0.2.3").err(), Some(Refusal::All), "those have to end first");
+        drop(places);
     }
 
     #[test]
     fn a_thousand_clients_behind_one_address_come_back_twice_and_no_flood_does() {
-        let sessions = Sessions::default();
-        let came = (0..5000).filter(|_| sessions.enter(ip("192.0.2.1")).is_ok()).count();
+        let (sessions, account) = (Sessions::default(), Ledger::default().open(None));
+        let came = (0..5000).filter(|_| sessions.enter(ip("192.0.2.1"), &account).is_ok()).count();
         assert!((2048..2500).contains(&came), "{came}");
-        assert!(sessions.enter(ip("192.0.2.2")).is_ok());
-        let came = (0..20_000_u32).filter(|n| sessions.enter(IpAddr::V4((*n).into())).is_ok()).count();
+        assert!(sessions.enter(ip("192.0.2.2"), &account).is_ok());
+        let came = (0..20_000_u32).filter(|n| sessions.enter(IpAddr::V4((*n).into()), &account).is_ok()).count();
         assert!(came < 15_000, "{came}");
     }
 

@@ -95,6 +95,21 @@ test('handshakes over one connection of HTTP/2 are limited', async () => {
   await allGone();
 });
 
+test('handshakes of many addresses, more than there may be sessions, shut nobody out', async () => {
+  await Promise.all(Array.from({ length: 7 }, async (_, n) => {
+    const options = { agent: new Agent({ keepAlive: true, maxSockets: 2 }), from: `127.0.4.${n + 1}` };
+    await Promise.all(Array.from({ length: 1600 }, () => handshake(4, options)));
+    options.agent.destroy();
+  }));
+  // The rate of all handshakes may be met; that there are too many sessions is nothing that it is ever told.
+  const comes = ({ status, text }) => {
+    assert.doesNotMatch(text, /Too many sessions on this server/);
+    return status === 200;
+  };
+  await until('another client begins a session', () => handshake(4, { from: '127.0.4.101' }), comes);
+  await allGone();
+});
+
 test('behind a proxy that is trusted each client has its own', async () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 4 });
   const next = (client) => handshake(4, { agent, from: '127.0.0.9', headers: { 'X-Forwarded-For': client } });

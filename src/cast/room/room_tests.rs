@@ -588,7 +588,7 @@ fn codes_that_everybody_guesses_are_bounded_together_and_who_has_not_guessed_joi
     let addresses = (0..100_u32).map(|n| IpAddr::V4(n.into()));
     let guesses: Vec<IpAddr> = addresses.flat_map(|from| [from; 5]).collect();
     let heard = guesses.iter().filter(|from| guess(&mut world, **from, "AAAAAA") == Err(Refusal::UnknownCode)).count();
-    assert_eq!(heard, 100 + 100);
+    assert_eq!(heard, 100 + 50, "each its first, and fifty besides");
     assert!(matches!(guess(&mut world, guesses[0], tv.code.as_str()), Err(Refusal::TooManyAttempts { .. })));
     assert!(guess(&mut world, HOME, tv.code.as_str()).is_ok());
 }
