@@ -151,10 +151,9 @@ fn r26_wrong_signed_credentials_and_made_up_names_keep_no_password_out_that_was_
 fn r26_a_request_that_was_looked_at_and_is_wrong_is_not_one_that_waits() {
     let mut world = world();
     world.verdicts(100, |n| thief("alice", "198.51.100.1", n));
-    for (mut client, reason) in [
-        (signed("198.51.100.1:8", false), DropReason::Withheld),
-        (stream("alice", "198.51.100.1:9"), DropReason::Throttled),
-    ] {
+    for (mut client, reason) in
+        [(signed("198.51.100.1:8", false), DropReason::Withheld), (stream("alice", "198.51.100.1:9"), DropReason::Throttled)]
+    {
         world.login(&mut client);
         let bytes = client.signed(Method::Allocate, allocate);
         assert_eq!(world.handle(client.from, &bytes), Forward::Drop(reason));
