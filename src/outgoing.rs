@@ -4,9 +4,8 @@
 //! WebSocket. Gateways emit through it; whoever carries the session's packets says how many events and acks have left. They leave
 //! in the order in which they came, whichever namespace they are of.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
@@ -21,17 +20,11 @@ const EVENT_BYTES: usize = 128;
 #[derive(Debug, Clone)]
 pub struct Outgoing(Arc<Inner>);
 
-/// A handle that does not keep the session's queue.
-#[derive(Debug, Clone)]
-pub struct WeakOutgoing(Weak<Inner>);
-
 struct Inner {
     account: Account,
     waiting: Mutex<VecDeque<Waiting>>,
     reader: Arc<AtomicWaker>,
     writer: Arc<AtomicWaker>,
-    /// Dropped with the session.
-    held: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -46,22 +39,12 @@ impl Outgoing {
         let (reader, writer) = (Arc::new(AtomicWaker::new()), Arc::new(AtomicWaker::new()));
         let wakers = [Arc::clone(&reader), Arc::clone(&writer)];
         account.on_close(move || wakers.iter().for_each(|waker| waker.wake()));
-        Self(Arc::new(Inner { account, waiting: Mutex::default(), reader, writer, held: OnceLock::new() }))
+        Self(Arc::new(Inner { account, waiting: Mutex::default(), reader, writer }))
     }
 
     #[must_use]
     pub fn account(&self) -> &Account {
         &self.0.account
-    }
-
-    #[must_use]
-    pub fn downgrade(&self) -> WeakOutgoing {
-        WeakOutgoing(Arc::downgrade(&self.0))
-    }
-
-    /// Keeps something as long as the session lives; the first one only.
-    pub fn hold(&self, held: impl Any + Send + Sync) {
-        self.0.held.set(Box::new(held)).ok();
     }
 
     /// Emits an event or an ack of so many bytes by `send`; `false`: nothing reaches this client any more.
@@ -105,14 +88,6 @@ impl Outgoing {
 
     fn queue(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl WeakOutgoing {
-    /// `None`: the session is over.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<Outgoing> {
-        self.0.upgrade().map(Outgoing)
     }
 }
 
@@ -162,10 +137,9 @@ mod tests {
     #[test]
     fn the_memory_of_a_session_is_not_pinned_by_its_own_account() {
         let (outgoing, ledger) = outgoing();
-        let held = Arc::new(());
-        outgoing.hold(Arc::clone(&held));
+        let inner = Arc::downgrade(&outgoing.0);
         assert!(outgoing.emit(1000, || Ok(())));
         drop(outgoing);
-        assert_eq!((ledger.bytes(), Arc::strong_count(&held)), (0, 1));
+        assert_eq!((ledger.bytes(), inner.strong_count()), (0, 0));
     }
 }
