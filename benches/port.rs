@@ -227,7 +227,7 @@ async fn bare(tls: TlsAcceptor, router: Router) -> SocketAddr {
             tokio::spawn(async move {
                 tcp.set_nodelay(true).unwrap();
                 if let Ok(stream) = tls.accept(tcp).await {
-                    http.serve(stream, Version::Http1, Arrival { client, tls: true, forwarded: false });
+                    http.serve(stream, Version::Http1, Arrival { client, tls: true, forwarded: false, local: None });
                 }
             });
         }

@@ -1,6 +1,5 @@
 //! `GET /api/info`: what the pages ask about the server before anything else.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -14,7 +13,7 @@ use super::Api;
 use super::insider::Insider;
 use crate::address;
 use crate::cast::code;
-use crate::client::Client;
+use crate::client::{CameTo, Client};
 
 /// 200, `{name, version, publicUrl, origins, https, code: {length, alphabet}}`. `origins` are the addresses under which other
 /// machines reach the pages, the likeliest first: all of them for this machine itself, whose browser knows none; for others the one
@@ -23,6 +22,7 @@ use crate::client::Client;
 pub(super) async fn info(
     State(api): State<Arc<Api>>,
     Extension(client): Extension<Client>,
+    came_to: Option<Extension<CameTo>>,
     Insider(may_see): Insider,
 ) -> Response {
     let origins = match &api.site.public_url {
@@ -36,9 +36,9 @@ pub(super) async fn info(
             .as_ref()
             .and_then(|host| format!("http://{host}").parse::<Url>().ok()?.host().map(|host| host.to_owned()));
         let host = host.map(|host| address::unbracketed(&host)).unwrap_or_default();
-        // Nobody finds out by asking which addresses are ours: the certificate for another one is not made.
-        let own = host.parse::<IpAddr>().ok().filter(|ip| address::interfaces().contains(ip));
-        let current = certificates.for_client(Some(&host), own, client.address);
+        // As its handshake will be judged: by where it comes to, and not by an address that it asks for, or it would learn which are ours.
+        let local = came_to.and_then(|Extension(CameTo(local))| local);
+        let current = certificates.for_client(Some(&host), local, client.address);
         json!({"port": port, "selfSigned": !current.is_trusted(), "fingerprint": current.fingerprint})
     });
     let body = json!({

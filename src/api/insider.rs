@@ -9,28 +9,30 @@ use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Version, header};
+use axum::http::{HeaderMap, HeaderName, Version, header};
 use ipnet::IpNet;
 use url::Host;
 
 use super::Api;
 use crate::client::Client;
 
-/// What proxies and tunnels write into the requests that they pass on; besides, all that begins with `x-forwarded-`.
-const TRACES: [&str; 10] = [
-    "forwarded",
+/// What proxies and tunnels write into the requests that they pass on.
+const TRACES: [&str; 12] = [
     "via",
+    "client-ip",
     "x-real-ip",
     "x-client-ip",
+    "x-proxyuser-ip",
     "x-cluster-client-ip",
-    "x-original-forwarded-for",
     "x-envoy-external-address",
+    "x-amzn-trace-id",
     "true-client-ip",
     "fastly-client-ip",
     "cdn-loop",
+    "proxy-connection",
 ];
 /// The same of whole families.
-const TRACE_FAMILIES: [&str; 4] = ["x-forwarded-", "cf-", "fly-", "tailscale-"];
+const TRACE_FAMILIES: [&str; 7] = ["forwarded", "x-forwarded", "x-original-", "x-azure-", "cf-", "fly-", "tailscale-"];
 
 /// Whether the request is an insider's.
 #[derive(Debug, Clone, Copy)]
@@ -57,15 +59,18 @@ fn is_insider(parts: &Parts, insiders: &[IpNet]) -> bool {
     let direct = !named_by_a_trusted_proxy && !is_passed_on(&parts.headers) && parts.version >= Version::HTTP_11;
     if client.address.is_loopback() {
         // A name that leads here may be a stranger's own, to which a browser lets the stranger's page speak.
-        direct && client.host.as_deref().is_some_and(is_loopback)
+        let target = parts.uri.authority().map(|authority| authority.as_str());
+        direct && client.host.as_deref().is_some_and(is_loopback) && target.is_none_or(is_loopback)
     } else {
         direct || named_by_a_trusted_proxy
     }
 }
 
 fn is_passed_on(headers: &HeaderMap) -> bool {
+    // Some write an underscore for each hyphen.
+    let name = |name: &HeaderName| name.as_str().replace('_', "-");
     let traces = |name: &str| TRACES.contains(&name) || TRACE_FAMILIES.iter().any(|family| name.starts_with(family));
-    headers.keys().any(|name| traces(name.as_str()))
+    headers.keys().map(name).any(|name| traces(&name))
 }
 
 /// Of a host with or without a port.
@@ -121,6 +126,13 @@ mod tests {
             ("X-Real-IP", "127.0.0.1"),
             ("Cf-Connecting-Ip", "127.0.0.1"),
             ("True-Client-IP", "127.0.0.1"),
+            ("Forwarded-For", "127.0.0.1"),
+            ("X-Forwarded", "for=127.0.0.1"),
+            ("X_Forwarded_For", "127.0.0.1"),
+            ("Client-IP", "127.0.0.1"),
+            ("X-Azure-ClientIP", "127.0.0.1"),
+            ("X-Original-Host", "cast.example.org"),
+            ("Proxy-Connection", "keep-alive"),
         ] {
             assert!(!asks(&LOCAL, "127.0.0.1", "127.0.0.1", "localhost", &[(name, value)]), "{name}");
             assert!(!asks(&["10.0.0.0/8"], "10.0.0.1", "10.0.0.1", "x.org", &[(name, value)]), "{name}");
@@ -136,6 +148,19 @@ mod tests {
     fn a_page_of_another_origin_is_no_insider() {
         assert!(!asks(&LOCAL, "127.0.0.1", "127.0.0.1", "localhost", &[("Origin", "http://evil.example.org")]));
         assert!(asks(&["10.0.0.0/8"], "10.0.0.9", "10.0.0.9", "metrics.example.org", &[]));
+    }
+
+    #[test]
+    fn every_name_that_a_request_asks_is_loopbacks() {
+        let client = Client { address: "127.0.0.1".parse().unwrap(), scheme: Scheme::Http, host: Some("localhost".to_owned()) };
+        let request = |target| {
+            let peer = ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 5)));
+            Request::builder().uri(target).extension(client.clone()).extension(peer).body(()).unwrap().into_parts().0
+        };
+        let local = ["127.0.0.0/8".parse().unwrap()];
+        assert!(is_insider(&request("/metrics"), &local) && is_insider(&request("http://127.0.0.1:8080/metrics"), &local));
+        // HTTP/2 and absolute targets have one besides the Host header.
+        assert!(!is_insider(&request("http://cast.example.org/metrics"), &local));
     }
 
     #[test]

@@ -80,7 +80,9 @@ fn start_relay(
     let proxied = PROXIED.min(usize::try_from(descriptor_limit / 16).unwrap_or(usize::MAX));
     // Whatever this server has open for itself is, but for the relay's own sockets.
     let open = descriptors::open_now() + proxied as u64;
-    let shares = Shares::divide(descriptor_limit, open, config.relay.threads, 2 * ports);
+    // Both families, and what each relayed address may have with TCP peers.
+    let of_relay = if config.relay.tcp_relay { 1 + config.relay.max_connections } else { 1 };
+    let shares = Shares::divide(descriptor_limit, open, config.relay.threads, 2 * ports * of_relay);
     let relay = relay::start(&config.relay, external, Arc::new(directory.clone()), &shares)?;
     if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
         let (to, connections) = mpsc::channel(proxied);

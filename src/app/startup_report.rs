@@ -130,8 +130,12 @@ impl App {
 
     fn report_descriptors(&self, report: &mut Report) {
         let cost = self.cast_cost();
-        let (limit, casts) = (self.shares.limit, self.shares.casts(cost));
-        report.line("Open files", &format!("{limit} at most, which is enough for {casts} casts over the relay at once:"));
+        let limit = self.shares.limit;
+        let casts = match self.shares.casts(cost) {
+            1 => "1 cast".to_owned(),
+            casts => format!("{casts} casts"),
+        };
+        report.line("Open files", &format!("{limit} at most, which is enough for {casts} over the relay at once:"));
         let CastCost { relayed, turn_clients, http } = cost;
         report.line(
             "",
@@ -210,6 +214,13 @@ impl App {
             warnings.push(format!(
                 "No HTTPS: browsers share screens only from HTTPS pages or from localhost. On this machine cast from \
                  {here}/cast; for others set CASTWAY_NO_TLS=false, or put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
+            ));
+        }
+        if self.shares.casts(self.cast_cost()) == 0 {
+            warnings.push(format!(
+                "The limit of open files ({}) or the range of relay ports is too small for one cast over the relay: raise the limit \
+                 (LimitNOFILE=, ulimit -n), or set CASTWAY_MIN_PORT and CASTWAY_MAX_PORT further apart",
+                self.shares.limit
             ));
         }
         warnings.extend(self.external.problems());

@@ -19,6 +19,8 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     if link.is_symlink() {
         users.trust_owner(path, &link)?;
     }
+    // Opening another user's pipe would wait for that user.
+    users.trust_owner(path, &fs::metadata(path)?)?;
     // What is judged is what was opened, whatever the path leads to by now.
     let file = File::open(path)?;
     users.trust(path, &file.metadata()?)?;
@@ -36,6 +38,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Who may have written it.
 struct Users {
     own: u32,
+    group: u32,
     /// Who has called sudo: root by choice.
     caller: Option<u32>,
 }
@@ -44,7 +47,8 @@ impl Users {
     fn of_this_process() -> Self {
         let own = rustix::process::geteuid();
         let caller = std::env::var("SUDO_UID").ok().filter(|_| own.is_root());
-        Self { own: own.as_raw(), caller: caller.and_then(|uid| uid.parse().ok()) }
+        let group = rustix::process::getegid().as_raw();
+        Self { own: own.as_raw(), group, caller: caller.and_then(|uid| uid.parse().ok()) }
     }
 
     fn trust(&self, path: &Path, found: &Metadata) -> io::Result<()> {
@@ -53,8 +57,10 @@ impl Users {
         if mode & 0o002 != 0 {
             return Err(refusal(format!("every user of this machine can write to it: take that away with `chmod o-w {shown}`")));
         }
-        // A group of root's or of the owner's own number is that user's own.
-        if mode & 0o020 != 0 && found.gid() != 0 && found.gid() != found.uid() {
+        // Root's group, a group of the owner's own number, and the group that this process itself has: where each user has a group of
+        // their own, what they make is often theirs to write, and that group's number may be another one than the user's.
+        let is_own_group = [0, found.uid(), self.group].contains(&found.gid());
+        if mode & 0o020 != 0 && !is_own_group {
             let group = found.gid();
             return Err(refusal(format!("the group {group} can write to it: take that away with `chmod g-w {shown}`")));
         }
@@ -125,6 +131,35 @@ mod tests {
         assert!(read(&path).is_ok());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
         assert!(refused(&path).contains("the group 4242 can write to it"));
+    }
+
+    #[test]
+    fn a_group_that_the_process_itself_has_may_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = made(folder.path(), 0o664);
+        let found = fs::metadata(&path).unwrap();
+        let (own, group) = (found.uid(), found.gid());
+        if group != 0 && group != own {
+            assert!(read(&path).is_ok());
+        }
+        if rustix::process::geteuid().is_root() {
+            chown(&path, Some(0), Some(OTHER)).unwrap();
+            let found = fs::metadata(&path).unwrap();
+            assert!(Users { own: 0, group: OTHER, caller: None }.trust(&path, &found).is_ok());
+            assert!(Users { own: 0, group: OTHER + 1, caller: None }.trust(&path, &found).is_err());
+        }
+    }
+
+    #[test]
+    fn a_pipe_of_another_user_is_not_waited_for() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        chown(&path, Some(OTHER), Some(OTHER)).unwrap();
+        assert!(refused(&path).contains("the file belongs to the user 4242"));
     }
 
     #[test]

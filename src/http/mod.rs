@@ -10,7 +10,7 @@ mod lost_upgrade;
 mod redirect;
 
 use std::future::pending;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +35,7 @@ pub use lost_upgrade::{LostUpgrades, refuse as refuse_lost_upgrades};
 pub use redirect::{Redirect, redirect};
 
 use self::answers::Answers;
-use crate::client::Scheme;
+use crate::client::{CameTo, Scheme};
 use crate::waiting::{Account, Ledger};
 
 /// For the head of a request, from the moment it may begin.
@@ -68,6 +68,8 @@ pub struct Arrival {
     pub tls: bool,
     /// From a trusted proxy that speaks for many clients.
     pub forwarded: bool,
+    /// The address of this machine that it came to; `None`: a proxy stands in between.
+    pub local: Option<IpAddr>,
 }
 
 /// What a connection speaks, as ALPN has settled.
@@ -180,6 +182,7 @@ fn told(mut request: Request<Incoming>, arrival: Arrival, account: Account) -> R
     extensions.insert(account);
     extensions.insert(ConnectInfo(arrival.client));
     extensions.insert(if arrival.tls { Scheme::Https } else { Scheme::Http });
+    extensions.insert(CameTo(arrival.local));
     extensions.insert(arrival);
     request
 }

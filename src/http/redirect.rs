@@ -93,7 +93,7 @@ mod tests {
     }
 
     fn target(redirect: &Redirect, host: &str, path: &str) -> Option<String> {
-        let arrival = Arrival { client: "192.0.2.9:1".parse().unwrap(), tls: false, forwarded: false };
+        let arrival = Arrival { client: "192.0.2.9:1".parse().unwrap(), tls: false, forwarded: false, local: None };
         let target = redirect.target(arrival, Some(host), &path.parse().unwrap());
         target.map(|target| target.to_str().unwrap().to_owned())
     }
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn this_machine_a_proxy_and_those_with_tls_are_left_alone() {
         let (redirect, _folder) = redirect_of(Some(true), None);
-        let plain = Arrival { client: "192.0.2.9:1".parse().unwrap(), tls: false, forwarded: false };
+        let plain = Arrival { client: "192.0.2.9:1".parse().unwrap(), tls: false, forwarded: false, local: None };
         let at = |arrival| redirect.target(arrival, Some("cast.example.org"), &"/".parse().unwrap());
         assert!(at(plain).is_some());
         assert_eq!(at(Arrival { tls: true, ..plain }), None);

@@ -104,6 +104,18 @@ impl Table {
         *entry
     }
 
+    /// As [`Self::count`], but the key counts as last heard when it was before.
+    pub(super) fn count_unheard(&mut self, key: u64, window: Ticks, now: Ticks) -> Entry {
+        let before = self.entry(key).map_or(now, |entry| entry.last);
+        let counted = self.count(key, window, now);
+        let group = self.group(key);
+        let mut entries = self.groups[group].iter_mut().flat_map(|entries| entries.iter_mut());
+        if let Some(entry) = entries.find(|entry| entry.key == key.max(1)) {
+            entry.last = before;
+        }
+        counted
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of groups fits")]
     fn group(&self, key: u64) -> usize {
         (key % self.groups.len() as u64) as usize

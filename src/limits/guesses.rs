@@ -152,11 +152,12 @@ impl Guesses {
         (wait > 0).then(|| time(wait))
     }
 
-    /// Whether a client, or its site, is beyond its bound at all targets together.
+    /// Whether a client, or its site, is beyond its bound at all targets together with a try that [`Self::blocked_at`] lets pass, or
+    /// that is at no target. One that is heard although its client is beyond the bound, as one in a while is, is not beyond it.
     #[must_use]
-    pub fn is_beyond(&self, from: IpAddr, now: Instant) -> bool {
+    pub fn is_beyond(&self, from: IpAddr, target: Option<u64>, now: Instant) -> bool {
         let now = self.0.ticks(now);
-        self.0.client_wait(&self.0.table(), from, now) > 0
+        self.0.is_beyond(&self.0.table(), from, target, now)
     }
 
     /// As [`Self::record`], at one of many targets; `None`: at one that is not there, so nobody else pays for it.
@@ -164,6 +165,9 @@ impl Guesses {
         let Inner { kind, reports, .. } = &*self.0;
         let at = self.0.ticks(now);
         let mut table = self.0.table();
+        // What is looked at beyond the bound in any case doesn't use up what is heard once in a while: clients with old credentials would
+        // keep everybody else behind their address out.
+        let unheard = kind.has_pause() && self.0.is_beyond(&table, from, target, at);
         if let Some(target) = target {
             if self.0.is_first(&table, from, target, at) {
                 table.count(self.0.hash.hash_one(Key::FirstTries(target)), MEMORY, at);
@@ -181,7 +185,8 @@ impl Guesses {
         if from.to_canonical().is_ipv6() {
             table.count(self.0.hash.hash_one(Key::of_site(from)), WINDOW, at);
         }
-        let client = table.count(self.0.hash.hash_one(Key::Client(ip_prefix::of_client(from))), WINDOW, at);
+        let client = self.0.hash.hash_one(Key::Client(ip_prefix::of_client(from)));
+        let client = if unheard { table.count_unheard(client, WINDOW, at) } else { table.count(client, WINDOW, at) };
         drop(table);
         reports.note(*kind, from, client.total, now);
     }
@@ -213,10 +218,21 @@ impl Inner {
         entry.map_or(0, |entry| entry.left(window, now))
     }
 
+    fn is_beyond(&self, table: &Table, from: IpAddr, target: Option<u64>, now: Ticks) -> bool {
+        let is_heard_once = target.is_some_and(|target| !self.is_first(table, from, target, now));
+        self.wait_of(table, from, is_heard_once, now) > 0
+    }
+
     fn client_wait(&self, table: &Table, from: IpAddr, now: Ticks) -> Ticks {
+        self.wait_of(table, from, true, now)
+    }
+
+    /// Until a client may try again; `is_heard_once`: where it may be heard once in a while before its window ends.
+    fn wait_of(&self, table: &Table, from: IpAddr, is_heard_once: bool, now: Ticks) -> Ticks {
         let client = Key::Client(ip_prefix::of_client(from));
         let mut wait = self.wait(table, &client, self.limits.client, WINDOW, now);
-        if self.kind.has_pause()
+        if is_heard_once
+            && self.kind.has_pause()
             && let Some(entry) = table.entry(self.hash.hash_one(client))
         {
             wait = wait.min(entry.last.saturating_add(PAUSE).saturating_sub(now));
@@ -387,7 +403,7 @@ mod tests {
         let (guesses, start) = (Guesses::new(Kind::TurnPassword, ALLOWED, &Reports::default()), Instant::now());
         let from = ip("203.0.113.1");
         (0..40).for_each(|_| guesses.record_at(from, Some(7), start));
-        assert!(guesses.is_beyond(from, start) && guesses.blocked_at(from, 7, start).is_some());
+        assert!(guesses.is_beyond(from, None, start) && guesses.blocked_at(from, 7, start).is_some());
         assert_eq!(guesses.blocked_at(from, 8, start), None);
         guesses.record_at(from, Some(8), start);
         assert!(guesses.blocked_at(from, 8, start).is_some());
@@ -405,6 +421,6 @@ mod tests {
         assert_eq!(guesses.blocked_at(IpAddr::V4(1.into()), 8, now), None);
         assert_eq!(guesses.blocked_at(ip("203.0.113.1"), 7, now), None);
         guesses.record_at(ip("203.0.113.2"), None, now);
-        assert!(!guesses.is_beyond(ip("203.0.113.2"), now));
+        assert!(!guesses.is_beyond(ip("203.0.113.2"), None, now));
     }
 }

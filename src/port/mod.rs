@@ -126,7 +126,7 @@ impl Hall {
         let announced = if trusted { proxy::read_header(&stream).await? } else { None };
         let client = announced.map_or(peer, canonical);
         let forwarded = trusted && announced.is_none();
-        let arrival = Arrival { client, tls: false, forwarded };
+        let arrival = Arrival { client, tls: false, forwarded, local: (!trusted).then(|| server.ip()) };
         let protocol = sniff::first(&stream).await?;
         stranger.asked();
         match protocol {

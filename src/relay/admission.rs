@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::held::HeldByAll;
 use super::source::StreamId;
 use crate::limits::descriptors::{Share, Shares};
 use crate::limits::strangers::{self, Strangers};
@@ -31,12 +32,14 @@ pub(super) struct Admission {
     pub(super) clients: Share,
     /// Relayed sockets and connections with peers.
     pub(super) relayed: Share,
+    /// What waits for clients over TCP and TLS.
+    pub(super) held: HeldByAll,
 }
 
 impl Admission {
     pub(super) fn new(shares: &Shares) -> Self {
         let (clients, relayed) = (shares.turn_clients.clone(), shares.relayed.clone());
-        Self { strangers: Strangers::new(MAX_STRANGERS.min(clients.most() / 2)), clients, relayed }
+        Self { strangers: Strangers::new(MAX_STRANGERS.min(clients.most() / 2)), clients, relayed, held: HeldByAll::default() }
     }
 
     /// Which stranger is to go so that the next client finds a descriptor; `None`: there are enough, or no strangers.

@@ -74,7 +74,7 @@ impl Shard {
         }
         let decrypted = wire.transport() == Transport::Tls;
         let tuple = FiveTuple { client, server, transport: wire.transport() };
-        let stream = Stream::new(tuple, wire, stranger, descriptor, now + FIRST_REQUEST);
+        let stream = Stream::new(tuple, wire, stranger, descriptor, self.core.admission.held.none(), now + FIRST_REQUEST);
         match self.take_in(Box::new(stream), now) {
             // What was decrypted already no socket will report.
             Some(id) if decrypted => self.core.poll.again(Source::Stream(id).token()),

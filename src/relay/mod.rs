@@ -19,6 +19,7 @@ mod admission;
 mod carry;
 mod clients;
 mod control;
+mod held;
 pub mod inbox;
 mod late;
 mod mailbox;

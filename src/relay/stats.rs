@@ -149,7 +149,7 @@ impl ShardStats {
 
     pub(super) fn dropped(&self, reason: DropReason) {
         self.drops[index(reason)].add(1);
-        if reason == DropReason::Throttled {
+        if matches!(reason, DropReason::Throttled | DropReason::Withheld) {
             self.failed_authentications.add(1);
         }
     }
@@ -194,7 +194,7 @@ fn index(reason: DropReason) -> usize {
         DropReason::UnsupportedMethod => 5,
         DropReason::Bare => 6,
         DropReason::RateLimited => 7,
-        DropReason::Throttled => 8,
+        DropReason::Throttled | DropReason::Withheld => 8,
         DropReason::Pending => 9,
         DropReason::NoAllocation => 10,
         DropReason::NoPermission => 11,

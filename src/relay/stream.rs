@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::admission::Stranger;
+use super::held::Held;
 use super::wire::Wire;
 use crate::limits::descriptors::Descriptor;
 use crate::turn::FiveTuple;
@@ -13,6 +14,8 @@ use crate::turn::FiveTuple;
 pub(super) const READ: usize = 64 * 1024;
 /// The most that waits to be written: a tenth of a second of a fast cast. Media beyond it is dropped, as by any network.
 const QUEUE: usize = 256 * 1024;
+/// The same where all clients together have too much waiting.
+const LITTLE: usize = 16 * 1024;
 /// Within so long, a client that keeps us waiting must have taken [`TRICKLE`] bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
 const TRICKLE: u64 = 16 * 1024;
@@ -34,6 +37,7 @@ pub(super) struct Stream {
     wire: Wire,
     partial: Vec<u8>,
     queue: Vec<u8>,
+    held: Held,
     /// How much of `queue` has been written.
     start: usize,
     written: u64,
@@ -43,7 +47,14 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) const fn new(tuple: FiveTuple, wire: Wire, stranger: Stranger, descriptor: Descriptor, deadline: Instant) -> Self {
+    pub(super) const fn new(
+        tuple: FiveTuple,
+        wire: Wire,
+        stranger: Stranger,
+        descriptor: Descriptor,
+        held: Held,
+        deadline: Instant,
+    ) -> Self {
         Self {
             tuple,
             deadline,
@@ -54,6 +65,7 @@ impl Stream {
             wire,
             partial: Vec::new(),
             queue: Vec::new(),
+            held,
             start: 0,
             written: 0,
             blocked: None,
@@ -123,11 +135,13 @@ impl Stream {
     /// Queues a whole message, or nothing where there is no room.
     pub(super) fn push(&mut self, parts: &[&[u8]], padding: usize) -> bool {
         let len: usize = parts.iter().map(|part| part.len()).sum::<usize>() + padding;
-        if self.queue.len() - self.start + len > QUEUE {
+        let most = if self.held.is_too_much() { LITTLE } else { QUEUE };
+        if self.queue.len() - self.start + len > most {
             return false;
         }
         parts.iter().for_each(|part| self.queue.extend_from_slice(part));
         self.queue.resize(self.queue.len() + padding, 0);
+        self.held.set(self.queue.capacity());
         true
     }
 
@@ -155,10 +169,11 @@ impl Stream {
         }
         self.blocked = None;
         self.start = 0;
-        if self.queue.capacity() > READ {
+        if self.queue.capacity() > if self.held.is_too_much() { LITTLE } else { READ } {
             self.queue = Vec::new();
         }
         self.queue.clear();
+        self.held.set(self.queue.capacity());
         Ok(true)
     }
 

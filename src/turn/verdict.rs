@@ -58,6 +58,8 @@ pub enum DropReason {
     RateLimited,
     /// Too many failed authentications of this port, this client or at this user.
     Throttled,
+    /// A wrong password that is not told: too many of this client were wrong before.
+    Withheld,
     /// A retransmission of a request that is being worked on.
     Pending,
     NoAllocation,

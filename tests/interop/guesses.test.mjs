@@ -62,6 +62,30 @@ test('wrong signed credentials get few verdicts, and right ones are heard meanwh
     assert.ok(counted <= mostLookedAt(ALLOWED, start), `${counted} verdicts`);
   }));
 
+test('old credentials of neighbours keep nobody out who has mistyped once, and each counts once', () =>
+  withServer({}, async (server) => {
+    for (const user of ['alice', 'bob']) await server.addUser(user);
+    const { username } = await issued(server, 'bob');
+    const at = { port: server.turnPort, transport: 'tcp', local: ATTACKER };
+    assert.equal(await tryPassword({ ...at, username: 'alice', password: 'mistyped' }), 401);
+    await inParallel(50, () => tryPassword({ ...at, username, password: 'old' }));
+    let waiting = true;
+    const neighbours = async () => {
+      let sent = 0;
+      for (; waiting; sent += 5) await inParallel(5, () => tryPassword({ ...at, username, password: 'old' }));
+      return sent;
+    };
+    const [sent, answer] = await Promise.all([
+      neighbours(),
+      verify({ ...at, username: 'alice', password: 'alice-password-1' }).finally(() => {
+        waiting = false;
+      }),
+    ]);
+    assert.equal(answer, 'allocated');
+    const counted = await wrong(server, 'turn_password');
+    assert.ok(counted <= 51 + sent, `${counted} for ${51 + sent} requests`);
+  }));
+
 test('wrong API keys are refused after a few, and a right one passes', () =>
   withServer({ CASTWAY_TURN_ACCESS: 'key', CASTWAY_API_KEYS: 'a-key-of-sixteen-or-more' }, async (server) => {
     await server.addUser('alice');

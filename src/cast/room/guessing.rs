@@ -29,7 +29,7 @@ impl<P: Send + 'static> Rooms<P> {
             return false;
         }
         let guesses = if is_free { &self.claims } else { &self.guesses };
-        if self.guesses.is_beyond(wish.from, now) || guesses.blocked_for(wish.from, now).is_some() {
+        if self.guesses.is_beyond(wish.from, None, now) || guesses.blocked_for(wish.from, now).is_some() {
             return false;
         }
         guesses.record(wish.from, now);

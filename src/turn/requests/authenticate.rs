@@ -17,7 +17,10 @@ use super::{BAD_REQUEST, Refusal};
 
 const UNAUTHENTICATED: Refusal = Refusal::Error(401);
 const STALE_NONCE: Refusal = Refusal::Error(438);
+/// It was not looked at.
 const THROTTLED: Refusal = Refusal::Silent(DropReason::Throttled);
+/// It was looked at, and was wrong.
+const WITHHELD: Refusal = Refusal::Silent(DropReason::Withheld);
 
 /// RFC 8489 §14.3: less than 509 bytes.
 const MAX_USERNAME: usize = 508;
@@ -107,7 +110,7 @@ impl Relay {
                 // Whoever makes names up is counted alone.
                 let target = guess.target.filter(|_| known || !guess.is_beyond);
                 self.shared.failed(from, target, now);
-                Err(if guess.is_beyond { THROTTLED } else { UNAUTHENTICATED })
+                Err(if guess.is_beyond { WITHHELD } else { UNAUTHENTICATED })
             }
         }
     }
@@ -130,7 +133,7 @@ impl Relay {
         if target.is_some_and(|target| guesses.blocked_at(client, target, now).is_some()) {
             return Err(THROTTLED);
         }
-        Ok(Guess { target, is_beyond: guesses.is_beyond(client, now) })
+        Ok(Guess { target, is_beyond: guesses.is_beyond(client, target, now) })
     }
 
     fn account(

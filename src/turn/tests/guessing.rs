@@ -133,6 +133,34 @@ fn r26_wrong_signed_credentials_are_not_answered_for_ever() {
 }
 
 #[test]
+fn r26_wrong_signed_credentials_and_made_up_names_keep_no_password_out_that_was_mistyped_once() {
+    let mut world = world();
+    assert_eq!(world.tries(thief("alice", "198.51.100.1", 0)), Some(401));
+    for n in 0..60 {
+        let _ = world.tries(signed(&format!("198.51.100.1:{}", 3000 + n), false));
+    }
+    for n in 0..20 {
+        world.now += Duration::from_millis(200);
+        assert_eq!(world.tries(signed(&format!("198.51.100.1:{}", 4000 + n), false)), None);
+        assert_eq!(world.tries(thief(&format!("nobody{n}"), "198.51.100.1", 3000 + n)), None);
+    }
+    world.allocate(&mut stream("alice", "198.51.100.1:9"));
+}
+
+#[test]
+fn r26_a_request_that_was_looked_at_and_is_wrong_is_not_one_that_waits() {
+    let mut world = world();
+    world.verdicts(100, |n| thief("alice", "198.51.100.1", n));
+    for (mut client, reason) in
+        [(signed("198.51.100.1:8", false), DropReason::Withheld), (stream("alice", "198.51.100.1:9"), DropReason::Throttled)]
+    {
+        world.login(&mut client);
+        let bytes = client.signed(Method::Allocate, allocate);
+        assert_eq!(world.handle(client.from, &bytes), Forward::Drop(reason));
+    }
+}
+
+#[test]
 fn r26_datagrams_keep_no_stream_out() {
     let mut world = world();
     for n in 0..25 {
