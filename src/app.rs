@@ -27,6 +27,7 @@ use crate::config::{CertificateSource, Config, Listen};
 use crate::external::External;
 use crate::http::{Http, Redirect};
 use crate::ice::{IceServers, Listener};
+use crate::kept_buffers::KeptBuffers;
 use crate::limits::descriptors::{self, CastCost, Shares};
 use crate::limits::guesses::{Guesses, Kind as Guessed, Line, Reports};
 use crate::limits::rate::AddressLimiter;
@@ -138,7 +139,7 @@ impl App {
             refresh: config.credentials.ttl.mul_f32(0.75),
             new_code: config.cast.new_code,
         };
-        let ledger = Ledger::default();
+        let (ledger, kept) = (Ledger::default(), KeptBuffers::default());
         let (reported, counted) = (reports.clone(), ledger.clone());
         let empty = move |clock| {
             let rooms = Rooms::new(rooms, TokenKey::new(*resume_key.expose()), rand::random(), clock);
@@ -156,12 +157,12 @@ impl App {
         let empty = move || MultiRooms::new(rooms, rand::random()).with_reports(&reported).counted_in(counted.clone());
         let admins = Guesses::new(Guessed::AdminPassword, config.cast.guesses, &reports);
         let multi = MultiGateway::new(empty, directory.clone(), admins);
-        let (signaling, io) = socket_io::server(ledger.clone());
+        let (signaling, io) = socket_io::server(ledger.clone(), kept.clone());
         namespaces::attach(&io, &gateway, &multi);
 
         let relay_alive = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay_alive);
-        let hub = Hub::new(&config.calls, ledger.clone());
+        let hub = Hub::new(&config.calls, ledger.clone(), kept.clone());
         let (meter, casts, calls, sessions) = (relay.meter(), gateway.clone(), hub.clone(), multi.clone());
         let (certified, traffic) = (certificates.clone(), signaling.traffic());
         let shared = router::Shared::default();
@@ -197,6 +198,7 @@ impl App {
                 let mut families = numbers::signaling(casts.counts(), sessions.counts());
                 families.extend(numbers::websockets(&traffic));
                 families.extend(numbers::waiting(&queued));
+                families.extend(numbers::kept(&kept));
                 families.extend(numbers::inward(&inward.0.census(), &inward.1.census()));
                 families.extend(numbers::calls(&calls.census()));
                 families.extend(numbers::relay(&meter.stats()));
