@@ -211,7 +211,9 @@ impl Filter {
             (CONTINUATION, Some(message)) => message.len(),
             _ => return Some(head),
         };
-        let Some(rule) = self.rule.filter(|rule| rule.suits(head)) else { return Some(head) };
+        // What is too large to be collected is judged by its head.
+        let fits = head.len.saturating_add(so_far as u64) <= MAX_COLLECTED;
+        let Some(rule) = self.rule.filter(|rule| fits && rule.suits(head)) else { return Some(head) };
         let missing = rule.prefix.len().saturating_sub(so_far);
         let looked_at = usize::try_from(head.len).unwrap_or(usize::MAX).min(missing);
         (bytes.len() >= head.size + looked_at).then_some(head)
@@ -607,6 +609,7 @@ mod tests {
         assert!(heads(&cut(None, &most, 1000)).iter().all(|(_, len)| *len <= MAX_FRAGMENT));
         let refused = masked(true, TEXT, &vec![b'x'; MAX_CUT as usize + 1]);
         assert_eq!(cut(None, &refused, 1000), refused);
+        assert_eq!(cut(Some(&RULE), &refused[..14], 1000), refused[..14], "its head does not wait for more");
     }
 
     #[test]
