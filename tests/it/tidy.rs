@@ -35,6 +35,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("size", 0),
     ("socket_io::frame", 0),
     ("socket_io::frames", 0),
+    ("socket_io::received", 1),
     ("turn", 0),
     ("waiting", 0),
     ("cast::event", 1),
