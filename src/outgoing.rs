@@ -4,9 +4,8 @@
 //! WebSocket. Gateways emit through it; whoever carries the session's packets says how many events and acks have left. They leave
 //! in the order in which they came, whichever namespace they are of.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
@@ -21,16 +20,10 @@ const EVENT_BYTES: usize = 128;
 #[derive(Debug, Clone)]
 pub struct Outgoing(Arc<Inner>);
 
-/// A handle that does not keep the session's queue.
-#[derive(Debug, Clone)]
-pub struct WeakOutgoing(Weak<Inner>);
-
 struct Inner {
     account: Account,
     waiting: Mutex<VecDeque<Waiting>>,
     wakers: Arc<Wakers>,
-    /// Dropped with the session.
-    held: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// Of the two tasks of the session's WebSocket.
@@ -59,22 +52,12 @@ impl Outgoing {
         let wakers = Arc::<Wakers>::default();
         let woken = Arc::clone(&wakers);
         account.on_close(move || woken.wake());
-        Self(Arc::new(Inner { account, waiting: Mutex::default(), wakers, held: OnceLock::new() }))
+        Self(Arc::new(Inner { account, waiting: Mutex::default(), wakers }))
     }
 
     #[must_use]
     pub fn account(&self) -> &Account {
         &self.0.account
-    }
-
-    #[must_use]
-    pub fn downgrade(&self) -> WeakOutgoing {
-        WeakOutgoing(Arc::downgrade(&self.0))
-    }
-
-    /// Keeps something as long as the session lives; the first one only.
-    pub fn hold(&self, held: impl Any + Send + Sync) {
-        self.0.held.set(Box::new(held)).ok();
     }
 
     /// Emits an event or an ack of so many bytes by `send`; `false`: nothing reaches this client any more.
@@ -127,14 +110,6 @@ impl Outgoing {
     }
 }
 
-impl WeakOutgoing {
-    /// `None`: the session is over.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<Outgoing> {
-        self.0.upgrade().map(Outgoing)
-    }
-}
-
 /// The two tasks of a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -181,10 +156,9 @@ mod tests {
     #[test]
     fn the_memory_of_a_session_is_not_pinned_by_its_own_account() {
         let (outgoing, ledger) = outgoing();
-        let held = Arc::new(());
-        outgoing.hold(Arc::clone(&held));
+        let inner = Arc::downgrade(&outgoing.0);
         assert!(outgoing.emit(1000, || Ok(())));
         drop(outgoing);
-        assert_eq!((ledger.bytes(), Arc::strong_count(&held)), (0, 1));
+        assert_eq!((ledger.bytes(), inner.strong_count()), (0, 0));
     }
 }

@@ -2,7 +2,7 @@
 //! wait already goes for the newcomer, because who means well proves itself at once.
 //!
 //! Who goes first:
-//! - Where one client (an IPv6 /64) has more than a quarter of all places or one site (a /48) more than half, one of its own.
+//! - Where one client or one site has more than half of all places, one of its own.
 //! - Where there are too many in all, the oldest that has had its time ([`PATIENCE`]), silent ones first; then one of those sites that
 //!   have more than a few ([`FEW`]); then any. So connections that come no further, wherever they are from, lock nobody out, and an
 //!   attacker that opens new ones without end displaces its own.
@@ -20,8 +20,7 @@ use super::ip_prefix;
 
 /// Which part of all places one client may have, and one site: a whole school begins at once behind one address. Where there are few
 /// places, so many in any case.
-const PART_OF_CLIENT: usize = 4;
-const PART_OF_SITE: usize = 2;
+const PART_OF_ONE: usize = 2;
 const OF_ANYBODY: usize = 64;
 /// So many connections of one site go last.
 const FEW: usize = 8;
@@ -32,8 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Strangers<H> {
     table: Mutex<Table<H>>,
-    of_client: usize,
-    of_site: usize,
+    of_one: usize,
     in_all: usize,
 }
 
@@ -87,9 +85,7 @@ impl<H> Strangers<H> {
             others: Group::default(),
             next: 0,
         };
-        let share = |part: usize| (in_all / part).max(OF_ANYBODY);
-        let (of_client, of_site) = (share(PART_OF_CLIENT), share(PART_OF_SITE));
-        Arc::new(Self { table: Mutex::new(table), of_client, of_site, in_all })
+        Arc::new(Self { table: Mutex::new(table), of_one: (in_all / PART_OF_ONE).max(OF_ANYBODY), in_all })
     }
 
     /// A place for a connection that has come, and whom it displaces. `ip`: `None` where it is of a proxy, which brings many.
@@ -101,8 +97,8 @@ impl<H> Strangers<H> {
         let client = ip.and_then(|ip| table.clients.0.get(&ip_prefix::of_client(ip)));
         let site = ip.and_then(|ip| table.sites.0.get(&ip_prefix::of_site(ip)));
         let displaced = match (client, site) {
-            (Some(client), _) if client.len() > self.of_client => client.first_to_go(),
-            (_, Some(site)) if site.len() > self.of_site => site.first_to_go(),
+            (Some(client), _) if client.len() > self.of_one => client.first_to_go(),
+            (_, Some(site)) if site.len() > self.of_one => site.first_to_go(),
             _ if table.entries.len() > self.in_all => table.first_to_go(now),
             _ => None,
         };
@@ -290,8 +286,8 @@ mod tests {
     #[test]
     fn the_oldest_of_one_client_goes_for_the_newcomer_and_the_silent_ones_first() {
         let mut world = World::new(1024);
-        let (places, displaced) = world.enter("2001:db8::1", 256);
-        assert_eq!((displaced, world.strangers.len()), (vec![], 256));
+        let (places, displaced) = world.enter("2001:db8::1", 512);
+        assert_eq!((displaced, world.strangers.len()), (vec![], 512));
         places[0].asked();
         let (_more, displaced) = world.enter("2001:db8::ffff", 2);
         assert_eq!(displaced, [1, 2], "0 has asked");

@@ -183,7 +183,7 @@ impl Flow for State {
             request.map_or_else(Some, |request| perform(&mut self.rooms, id, request, Instant::now()))
         } else {
             self.limited += 1;
-            Some(event::too_many())
+            Some(ack::too_many())
         };
         if let (Some(ack), Some(answer)) = (ack, answer) {
             sends.answer(id, &client.socket, ack, &answer);

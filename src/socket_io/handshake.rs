@@ -23,8 +23,8 @@ use crate::outgoing::Outgoing;
 
 type Stream = Filtered<TokioIo<Upgraded>>;
 
-/// Answers a request for a WebSocket, whose protocol and session id can be read. `lean` is what the session keeps of it, `outgoing` is
-/// what waits for the session.
+/// Answers a request for a WebSocket, whose protocol and session id can be read. `lean` is what the session keeps of it, `place` is
+/// the session's, `outgoing` is what waits for it.
 pub(super) async fn answer(
     shared: Shared,
     asked: Asked,
@@ -33,7 +33,7 @@ pub(super) async fn answer(
     place: Option<Arc<Place>>,
     outgoing: Outgoing,
 ) -> Response {
-    let Shared { engine, traffic, kept, sessions, probes, .. } = shared;
+    let Shared { engine, traffic, kept, probes, .. } = shared;
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let (Some(upgrade), Some(key)) = (upgrade, request.headers().get(header::SEC_WEBSOCKET_KEY)) else {
         // As engine.io, where no handshake comes.
@@ -59,13 +59,13 @@ pub(super) async fn answer(
     let rules = asked.is_engine_io_3().then_some([&FROM_CLIENT, &TO_CLIENT]);
     let arriving = request.extensions().get::<Unfinished>().map(|unfinished| unfinished.arriving(super::address(&request)));
     let kept = kept.of(super::address(&request));
-    let moved = session.map(|session| {
-        let used = sessions.find(session.sid()).map(Place::poll);
-        (probes.begin(session.sid()), used, session)
-    });
-    if let Some(place) = place {
-        place.move_to_websocket();
-    }
+    let moved = match session {
+        Some(session) => Some((probes.begin(session.sid()), place.map(Place::poll), session)),
+        None => {
+            place.iter().for_each(|place| place.move_to_websocket());
+            None
+        }
+    };
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic, outgoing, kept).with_limit(arriving);

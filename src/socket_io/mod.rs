@@ -37,7 +37,6 @@ pub use self::sessions::{Census as SessionCensus, REASONS as REFUSAL_REASONS, Se
 pub use self::stream::Traffic;
 
 use self::packets::Packets;
-use self::polls::Polls;
 use self::probe::Probes;
 use self::session::{Asked, EndedOnDrop, Engine};
 use self::sessions::Place;
@@ -105,7 +104,7 @@ impl Server {
             kept: self.kept,
             sessions: self.sessions,
             probes: Probes::default(),
-            polls: Polls::new(self.ledger),
+            ledger: self.ledger,
         };
         let prepare = middleware::from_fn_with_state(shared, prepare);
         let refuse_strangers = middleware::from_fn_with_state(engine.clone(), refuse_strangers);
@@ -152,23 +151,33 @@ struct Shared {
     kept: KeptBuffers,
     sessions: Sessions,
     probes: Probes,
-    polls: Polls,
+    ledger: Ledger,
+}
+
+impl Shared {
+    /// For the session that a request begins.
+    fn outgoing(&self, request: &Request) -> Outgoing {
+        let from = request.extensions().get::<Client>().map(|client| client.address);
+        Outgoing::new(self.ledger.open(from))
+    }
 }
 
 /// Middleware ahead of Socket.IO; other requests pass through.
 async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let Some(asked) = Asked::read(request.uri()) else { return next.run(request).await };
     let is_get = request.method() == Method::GET;
-    let place = match is_get && asked.opens() {
-        true => match shared.sessions.enter(address(&request)) {
+    let place = match asked.sid {
+        None if is_get => match shared.sessions.enter(address(&request)) {
             Ok(place) => Some(place),
             Err(refusal) => return refusal.into_response(),
         },
-        false => None,
+        Some(Ok(sid)) => shared.sessions.find(sid),
+        None | Some(Err(())) => None,
     };
-    let outgoing = shared.polls.outgoing(asked, &request);
+    let known = place.as_ref().and_then(|place| place.outgoing());
+    let outgoing = known.unwrap_or_else(|| shared.outgoing(&request));
     let mut head = with_outgoing(lean(&request), &outgoing);
-    if let Some(place) = &place {
+    if let (Some(place), true) = (&place, asked.opens()) {
         head.extensions_mut().insert(Arc::clone(place));
     }
     if asked.websocket && is_get && !matches!(asked.sid, Some(Err(()))) {
@@ -184,9 +193,7 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
             Ok(body) => body,
             Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
         };
-        if let Some(Ok(sid)) = asked.sid
-            && let Some(place) = shared.sessions.find(sid)
-        {
+        if let Some(place) = &place {
             place.hear(&body, asked.is_engine_io_3(), is_binary(head.headers()), unfinished);
         }
         posted(head, body, asked.is_engine_io_3())
@@ -195,7 +202,7 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
     };
     let response = match asked.sid {
         Some(Ok(sid)) if is_get => {
-            let mut poll = shared.sessions.find(sid).map(Place::poll);
+            let mut poll = place.clone().map(Place::poll);
             let response = tokio::select! {
                 biased;
                 response = next.run(request) => response,
@@ -206,27 +213,14 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
             }
             response
         }
-        Some(_) => next.run(request).await,
-        None => with_place(&shared.engine, asked, place, next.run(request).await).await,
+        Some(_) | None => next.run(request).await,
     };
     aborted.keep();
     if post {
         return response;
     }
-    let response = shared.polls.note(asked, &shared.engine, outgoing, response).await;
+    let response = polls::note(asked, &shared.engine, place, outgoing, response).await;
     if asked.is_engine_io_3() { for_old_client(response).await } else { response }
-}
-
-/// Has a session that begins by polling end when nobody polls it.
-async fn with_place(engine: &Engine, asked: Asked, place: Option<Arc<Place>>, answer: Response) -> Response {
-    let (Some(place), StatusCode::OK) = (place, answer.status()) else { return answer };
-    let (parts, body) = answer.into_parts();
-    // Whole already.
-    let Ok(body) = to_bytes(body, usize::MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    if let Some(session) = asked.opened(engine, &body) {
-        place.watch(session);
-    }
-    Response::from_parts(parts, Body::from(body))
 }
 
 /// Where a request comes from.

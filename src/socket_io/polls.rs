@@ -1,36 +1,16 @@
-//! What waits for sessions that are served by polling, and how it leaves.
+//! How what waits for a session leaves with the answers to its polls.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use socketioxide::socket::Sid;
 
 use super::session::{Asked, Engine};
+use super::sessions::Place;
 use super::{is_binary, payload};
-use crate::client::Client;
 use crate::held_body;
-use crate::outgoing::{Outgoing, WeakOutgoing};
-use crate::waiting::Ledger;
-
-/// What waits for each session that began with polling; clones share the table.
-#[derive(Clone)]
-pub(super) struct Polls {
-    ledger: Ledger,
-    sessions: Sessions,
-}
-
-#[derive(Clone, Default)]
-struct Sessions(Arc<Mutex<HashMap<Sid, WeakOutgoing>>>);
-
-/// A session's place in the table.
-struct Place {
-    sessions: Sessions,
-    sid: Sid,
-}
+use crate::outgoing::Outgoing;
 
 /// With the answer to a poll: so many events and acks are in it.
 #[derive(Clone)]
@@ -39,42 +19,29 @@ struct Polled {
     events: usize,
 }
 
-impl Polls {
-    pub(super) fn new(ledger: Ledger) -> Self {
-        Self { ledger, sessions: Sessions::default() }
+/// Sees what leaves with the answer to a GET: a session begins, which takes its place, or events of one are in it.
+pub(super) async fn note(
+    asked: Asked,
+    engine: &Engine,
+    place: Option<Arc<Place>>,
+    outgoing: Outgoing,
+    response: Response,
+) -> Response {
+    if response.status() != StatusCode::OK {
+        return response;
     }
-
-    /// What waits for the session that a request is about, or for the one that begins with it.
-    pub(super) fn outgoing(&self, asked: Asked, request: &Request) -> Outgoing {
-        let Asked { sid: Some(Ok(sid)), .. } = asked else { return self.fresh(request) };
-        let known = self.sessions.lock().get(&sid).and_then(WeakOutgoing::upgrade);
-        known.unwrap_or_else(|| self.fresh(request))
+    let (mut parts, body) = response.into_parts();
+    // Whole already: socketioxide makes it of what is waiting.
+    let Ok(body) = to_bytes(body, usize::MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    if !asked.opens() {
+        let events = payload::events(&body, asked.is_engine_io_3(), is_binary(&parts.headers));
+        parts.extensions.insert(Polled { outgoing, events });
+    } else if let (Some(session), Some(place)) = (asked.opened(engine, &body), place) {
+        let ending = session.clone();
+        outgoing.account().on_close(move || ending.end_soon());
+        place.watch(session, outgoing);
     }
-
-    fn fresh(&self, request: &Request) -> Outgoing {
-        let from = request.extensions().get::<Client>().map(|client| client.address);
-        Outgoing::new(self.ledger.open(from))
-    }
-
-    /// Sees what leaves with the answer to a GET: a session begins, or events of one are in it.
-    pub(super) async fn note(&self, asked: Asked, engine: &Engine, outgoing: Outgoing, response: Response) -> Response {
-        if response.status() != StatusCode::OK {
-            return response;
-        }
-        let (mut parts, body) = response.into_parts();
-        // Whole already: socketioxide makes it of what is waiting.
-        let Ok(body) = to_bytes(body, usize::MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-        if asked.sid.is_some() {
-            let events = payload::events(&body, asked.is_engine_io_3(), is_binary(&parts.headers));
-            parts.extensions.insert(Polled { outgoing, events });
-        } else if let Some(session) = asked.opened(engine, &body) {
-            let sid = session.sid();
-            self.sessions.lock().insert(sid, outgoing.downgrade());
-            outgoing.account().on_close(move || session.end_soon());
-            outgoing.hold(Place { sessions: self.sessions.clone(), sid });
-        }
-        Response::from_parts(parts, Body::from(body))
-    }
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// Outside of whatever changes the answers of polls: has them count for their session until they are written.
@@ -82,16 +49,4 @@ pub(super) async fn hold(mut response: Response) -> Response {
     let Some(Polled { outgoing, events }) = response.extensions_mut().remove() else { return response };
     outgoing.leave(events);
     held_body::hold(response, outgoing.account())
-}
-
-impl Sessions {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Sid, WeakOutgoing>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.sessions.lock().remove(&self.sid);
-    }
 }

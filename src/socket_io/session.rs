@@ -86,6 +86,7 @@ pub(super) fn with_version(uri: &Uri) -> Option<Uri> {
 }
 
 /// A session that somebody has named; there may be none of that id.
+#[derive(Clone)]
 pub(super) struct Session {
     engine: Engine,
     version: u8,

@@ -24,8 +24,10 @@ use tokio::time::{Instant, sleep_until};
 use super::payload::Attachments;
 use super::session::Session;
 use crate::limits::rate::AddressLimiter;
+use crate::limits::strangers::{Stranger, Strangers};
 use crate::limits::unfinished::Arriving;
 use crate::limits::{ip_prefix, wait};
+use crate::outgoing::Outgoing;
 
 /// Sessions of one client at once: a thousand behind one NAT, and the ones that they had before their network broke.
 const MAX_OF_CLIENT: u32 = 2048;
@@ -37,6 +39,9 @@ const MAX_SESSIONS: u32 = 10_240;
 const CLIENT_RATE: NonZeroU32 = NonZeroU32::new(2048).unwrap();
 /// Handshakes of all a second, and at once.
 const RATE: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(1000).unwrap(), NonZeroU32::new(10_000).unwrap());
+/// Sessions that have begun by polling and have not been used since, at once: of clients that mean well for one round trip. For one more
+/// than that the oldest ends, see [`Strangers`].
+const MAX_UNUSED: usize = 2048;
 /// A session that nobody polls, probes or has moved to a WebSocket is ended after this.
 const IDLE_TIME: Duration = Duration::from_secs(10);
 /// For the attachments of an event to come, by polling.
@@ -52,6 +57,7 @@ pub struct Sessions(Arc<Inner>);
 
 struct Inner {
     table: Mutex<Table>,
+    unused: Arc<Strangers<Session>>,
     client_rate: AddressLimiter,
     rate: DefaultDirectRateLimiter,
     refused: [AtomicU64; REASONS.len()],
@@ -93,6 +99,7 @@ impl Default for Sessions {
     fn default() -> Self {
         Self(Arc::new(Inner {
             table: Mutex::default(),
+            unused: Strangers::new(MAX_UNUSED),
             client_rate: AddressLimiter::per_minute(CLIENT_RATE),
             rate: RateLimiter::direct(Quota::per_second(RATE.0).allow_burst(RATE.1)),
             refused: Default::default(),
@@ -186,11 +193,13 @@ pub(super) struct Place {
 struct Use {
     /// Polls and probes at present.
     polls: u32,
+    /// Until the first one.
+    unused: Option<Stranger<Session>>,
     /// From when on there has been none; in the future while an answer is on its way.
     unused_since: Instant,
     is_websocket: bool,
-    /// Where it has begun by polling.
-    sid: Option<Sid>,
+    /// Where it has begun by polling: its id, and what waits for it.
+    polled: Option<(Sid, Outgoing)>,
     attachments: Attachments,
     /// Since when some are missing, and what counts them.
     missing: Option<(Instant, Option<Arriving>)>,
@@ -208,7 +217,10 @@ impl Place {
 
     /// A poll or a probe begins.
     pub(super) fn poll(self: Arc<Self>) -> Poll {
-        self.state().polls += 1;
+        let mut state = self.state();
+        state.polls += 1;
+        state.unused = None;
+        drop(state);
         Poll { place: self, bytes: 0 }
     }
 
@@ -226,10 +238,21 @@ impl Place {
         }
     }
 
-    /// Has the session ended when nobody uses it any longer.
-    pub(super) fn watch(self: &Arc<Self>, session: Session) {
-        self.state().sid = Some(session.sid());
+    /// What waits for the session, where it has begun by polling.
+    pub(super) fn outgoing(&self) -> Option<Outgoing> {
+        self.state().polled.as_ref().map(|(_, outgoing)| outgoing.clone())
+    }
+
+    /// The session has begun by polling. Has it ended when nobody uses it any longer.
+    pub(super) fn watch(self: &Arc<Self>, session: Session, outgoing: Outgoing) {
+        self.state().polled = Some((session.sid(), outgoing));
         self.sessions.table().polled.insert(session.sid(), Arc::downgrade(self));
+        let (unused, displaced) = self.sessions.0.unused.enter(Some(self.client), Instant::now().into_std());
+        unused.settle(session.clone());
+        self.state().unused = Some(unused);
+        if let Some(displaced) = displaced {
+            displaced.end_soon();
+        }
         let place = Arc::downgrade(self);
         tokio::spawn(async move {
             while let Some(due) = place.upgrade().and_then(|place| place.state().due(Instant::now())) {
@@ -250,7 +273,7 @@ impl Place {
 impl Use {
     fn new(now: Instant) -> Self {
         let attachments = Attachments::default();
-        Self { polls: 0, unused_since: now, is_websocket: false, sid: None, attachments, missing: None }
+        Self { polls: 0, unused: None, unused_since: now, is_websocket: false, polled: None, attachments, missing: None }
     }
 
     /// When to look again; `None`: a WebSocket's end ends the session.
@@ -280,8 +303,8 @@ impl Drop for Place {
                 }
             }
         }
-        if let Some(sid) = state.sid {
-            table.polled.remove(&sid);
+        if let Some((sid, _)) = &state.polled {
+            table.polled.remove(sid);
         }
     }
 }

@@ -1,36 +1,40 @@
-//! The wire of RTCMultiConnection: event names, argument shapes, acks; in `handshake` the query.
+//! The wire of RTCMultiConnection: here what clients ask for, in `write` what they hear, in `ack` what is answered, in `handshake` the
+//! query.
 //!
 //! Input is whatever a client sends: what can't be read becomes an error ack in the event's own shape, or silence where the
 //! event has none. What clients pass to each other stays the JSON text it is. Lengths are bounded here.
+
+pub mod ack;
+mod arguments;
+mod handshake;
+mod listed;
+mod write;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::ser::{SerializeMap, SerializeTuple as _};
-use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::room::{Entry, Event, Message, Opaque, RoomInfo, UserId};
+pub use self::arguments::{Arguments, Json};
+pub use self::handshake::{Handshake, handshake, is_ours};
+pub use self::write::write;
+
+use self::ack::malformed;
+use self::arguments::arguments;
+use super::room::{Entry, Message, UserId};
 use crate::names;
-use crate::packet::{Payload, Weighed};
+use crate::packet::Payload;
 use crate::secret::Secret;
 use crate::size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
-
-mod handshake;
-
-pub use handshake::{Handshake, handshake, is_ours};
 
 /// Bytes of an id, a name or a password at most.
 const MAX_TEXT: usize = 256;
 /// Bytes of a user's extra data at most, and of a session's description.
 const MAX_EXTRA: usize = 16 * 1024;
-/// Ack of what can't be read.
-const MALFORMED: &str = "Malformed request";
 /// Ack of an event's name that no event may have.
 const RESERVED: &str = "This event name is reserved, choose another one";
-const TOO_MANY: &str = "Too many requests, try again later";
 
 /// What clients hear from the server alone.
 const OURS: [&str; 15] = [
@@ -77,115 +81,6 @@ const READ_HERE: [&str; 18] = [
     "get-number-of-users-in-specific-broadcast",
     "admin",
 ];
-
-/// JSON that is passed on as it came; cheap to copy.
-#[derive(Debug, Clone)]
-pub struct Json(Arc<Payload>);
-
-impl Json {
-    fn of(value: &impl Serialize) -> Self {
-        Self::raw(to_raw_value(value).expect("strings, numbers and maps with string keys are JSON"))
-    }
-
-    fn raw(json: Box<RawValue>) -> Self {
-        Self(Arc::new(Payload::Raw(json)))
-    }
-
-    fn empty() -> Self {
-        Self::of(&json!({}))
-    }
-}
-
-impl Serialize for Json {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl Opaque for Json {
-    fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-}
-
-/// The arguments of an event or of an ack.
-pub struct Arguments(Vec<Argument>);
-
-enum Argument {
-    Json(Json),
-    Message { to: UserId, sender: UserId, message: Json, extra: Option<Json> },
-}
-
-impl Arguments {
-    fn none() -> Self {
-        Self(Vec::new())
-    }
-
-    fn one(value: &impl Serialize) -> Self {
-        Self(vec![Argument::Json(Json::of(value))])
-    }
-}
-
-impl Weighed for Arguments {
-    fn weight(&self) -> usize {
-        self.0.iter().map(Argument::weight).sum::<usize>() + self.0.len()
-    }
-}
-
-impl Argument {
-    /// Bytes on the wire, about.
-    fn weight(&self) -> usize {
-        /// `{"remoteUserId":"","message":,"sender":"","extra":}`
-        const KEYS: usize = 50;
-        match self {
-            Self::Json(json) => json.bytes(),
-            Self::Message { to, sender, message, extra } => {
-                KEYS + to.len() + sender.len() + message.bytes() + extra.as_ref().map_or(0, Opaque::bytes)
-            }
-        }
-    }
-}
-
-impl From<Json> for Argument {
-    fn from(json: Json) -> Self {
-        Self::Json(json)
-    }
-}
-
-impl From<Json> for Arguments {
-    fn from(json: Json) -> Self {
-        Self(vec![json.into()])
-    }
-}
-
-impl Serialize for Argument {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Json(json) => json.serialize(serializer),
-            Self::Message { to, sender, message, extra } => {
-                let mut map = serializer.serialize_map(None)?;
-                map.serialize_entry("remoteUserId", &**to)?;
-                map.serialize_entry("message", message)?;
-                map.serialize_entry("sender", &**sender)?;
-                extra.iter().try_for_each(|extra| map.serialize_entry("extra", extra))?;
-                map.end()
-            }
-        }
-    }
-}
-
-impl Serialize for Arguments {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Of a tuple each member is an argument; an array would be one.
-        let mut tuple = serializer.serialize_tuple(self.0.len())?;
-        self.0.iter().try_for_each(|argument| tuple.serialize_element(argument))?;
-        tuple.end()
-    }
-}
-
-macro_rules! arguments {
-    ($($value:expr),*) => { Arguments(vec![$(Argument::Json(Json::of(&$value))),*]) };
-}
 
 /// What a client asks for.
 pub enum Request {
@@ -295,205 +190,6 @@ fn too_large(event: &str, large: TooLarge) -> Arguments {
     }
 }
 
-/// The ack of an event that can't be read.
-pub fn malformed(event: &str) -> Arguments {
-    match event {
-        "check-presence" => absent(&Json::of(&Value::Null)),
-        "is-valid-password" => arguments!(false, Value::Null, MALFORMED),
-        "set-password" => arguments!(Value::Null, Value::Null, MALFORMED),
-        "get-public-rooms" => arguments!(Value::Null, "publicRoomIdentifier is required"),
-        "get-remote-user-extra-data" => Arguments::one(&"User ID does not exist"),
-        "check-broadcast-presence" => Arguments::one(&false),
-        "get-number-of-users-in-specific-broadcast" => Arguments::one(&0),
-        "disconnect-with" => Arguments::none(),
-        _ => arguments!(false, MALFORMED),
-    }
-}
-
-/// The ack of an event that came too soon.
-pub fn too_many() -> Arguments {
-    arguments!(false, TOO_MANY)
-}
-
-/// The acks of what was read.
-pub mod ack {
-    use super::*;
-    use crate::multiconnection::room::{Refusal, RoomId};
-
-    pub fn done() -> Arguments {
-        Arguments::none()
-    }
-
-    pub fn flag(value: bool) -> Arguments {
-        Arguments::one(&value)
-    }
-
-    pub fn number(value: usize) -> Arguments {
-        Arguments::one(&value)
-    }
-
-    pub fn entered(result: Result<(), Refusal>) -> Arguments {
-        match result {
-            Ok(()) => arguments!(true),
-            Err(refusal) => arguments!(false, refusal.to_string()),
-        }
-    }
-
-    pub fn presence(echo: &Json, room: Option<&RoomInfo<Json>>) -> Arguments {
-        let Some(room) = room else { return absent(echo) };
-        let state = json!({"isFull": room.is_full, "isPasswordProtected": room.is_password_protected});
-        let extra = to_raw_value(&room.extra).expect("it came as JSON");
-        let mut members: BTreeMap<String, Box<RawValue>> =
-            serde_json::from_str(extra.get()).unwrap_or_else(|_| BTreeMap::from([("value".to_owned(), extra)]));
-        members.insert("_room".to_owned(), to_raw_value(&state).expect("it is JSON"));
-        Arguments(vec![Json::of(&true).into(), echo.clone().into(), Json::of(&members).into()])
-    }
-
-    pub fn password_check(echo: &Json, result: Result<(), Refusal>) -> Arguments {
-        let error = result.map_or_else(|refusal| json!(refusal.to_string()), |()| json!(false));
-        Arguments(vec![Json::of(&result.is_ok()).into(), echo.clone().into(), Json::of(&error).into()])
-    }
-
-    pub fn password_set(room: Option<RoomId>, result: Result<(), Refusal>) -> Arguments {
-        match (room, result) {
-            (Some(room), Ok(())) => arguments!(true, room.as_ref(), Value::Null),
-            (Some(room), Err(refusal)) => arguments!(false, room.as_ref(), refusal.to_string()),
-            (None, result) => arguments!(Value::Null, Value::Null, result.err().map(|refusal| refusal.to_string())),
-        }
-    }
-
-    pub fn public_rooms(rooms: &[RoomInfo<Json>]) -> Arguments {
-        Arguments::one(&rooms.iter().map(Public).collect::<Vec<_>>())
-    }
-
-    pub fn extra(extra: Option<&Json>) -> Arguments {
-        extra.map_or_else(|| malformed("get-remote-user-extra-data"), |extra| extra.clone().into())
-    }
-
-    pub fn closed() -> Arguments {
-        entered(Err(Refusal::NotAvailable))
-    }
-
-    pub fn detected(id: &str, present: bool) -> Arguments {
-        arguments!(present, id)
-    }
-
-    pub fn about(about: Result<Option<&Json>, Refusal>) -> Arguments {
-        match about {
-            Ok(about) => about.cloned().unwrap_or_else(Json::empty).into(),
-            Err(refusal) => Arguments::one(&json!({"error": refusal.to_string()})),
-        }
-    }
-}
-
-/// The name and the arguments of what a client hears.
-pub fn write(event: Event<Json>) -> (Arc<str>, Arguments) {
-    let (name, arguments) = match event {
-        Event::UserConnected(user) => ("user-connected", arguments!(user.as_ref())),
-        Event::UserDisconnected(user) => ("user-disconnected", arguments!(user.as_ref())),
-        Event::ExtraDataUpdated { user, extra } => {
-            ("extra-data-updated", Arguments(vec![Json::of(&user.as_ref()).into(), extra.into()]))
-        }
-        Event::IdTaken { taken, instead } => ("userid-already-taken", arguments!(taken.as_ref(), instead.as_ref())),
-        Event::Owner(room) => ("set-isInitiator-true", arguments!(room.as_ref())),
-        Event::Message { event, to, sender, message, extra } => {
-            return (event, Arguments(vec![Argument::Message { to, sender, message, extra }]));
-        }
-        Event::Custom { event, message } => return (event, message.into()),
-        Event::StartBroadcasting { types } => ("start-broadcasting", types.into()),
-        Event::JoinBroadcaster { types, user, broadcast } => {
-            ("join-broadcaster", Arguments::one(&Hints { types, user: &user, broadcast: &broadcast }))
-        }
-        Event::RejoinBroadcast(broadcast) => ("rejoin-broadcast", arguments!(broadcast)),
-        Event::BroadcastStopped(broadcast) => ("broadcast-stopped", arguments!(broadcast)),
-        Event::BroadcastMessage(message) => ("scalable-broadcast-message", message.into()),
-        Event::Viewers { count, broadcast } => (
-            "number-of-broadcast-viewers-updated",
-            arguments!(json!({"numberOfBroadcastViewers": count, "broadcastId": broadcast})),
-        ),
-        Event::Log(text) => ("logs", arguments!(text)),
-        Event::News { rooms, users, broadcasting } => ("admin", Arguments::one(&News { rooms, users, broadcasting })),
-    };
-    (name.into(), arguments)
-}
-
-#[derive(Serialize)]
-struct Hints<'a> {
-    #[serde(rename = "typeOfStreams")]
-    types: Json,
-    #[serde(rename = "userid")]
-    user: &'a str,
-    #[serde(rename = "broadcastId")]
-    broadcast: &'a str,
-}
-
-/// A room in the list of public ones.
-struct Public<'a>(&'a RoomInfo<Json>);
-
-impl Serialize for Public<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(room) = self;
-        let mut map = serializer.serialize_map(None)?;
-        begin(&mut map, room)?;
-        map.serialize_entry("session", &room.session)?;
-        map.serialize_entry("sessionid", &*room.id)?;
-        map.serialize_entry("isRoomFull", &room.is_full)?;
-        map.serialize_entry("isPasswordProtected", &room.is_password_protected)?;
-        map.end()
-    }
-}
-
-struct News {
-    rooms: Option<Vec<RoomInfo<Json>>>,
-    users: usize,
-    broadcasting: usize,
-}
-
-impl Serialize for News {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("newUpdates", &self.rooms.is_none())?;
-        match &self.rooms {
-            Some(rooms) => {
-                let listed: BTreeMap<&str, ForAdmin<'_>> = rooms.iter().map(|room| (&*room.id, ForAdmin(room))).collect();
-                map.serialize_entry("listOfRooms", &listed)?;
-            }
-            None => map.serialize_entry("listOfRooms", &[(); 0])?,
-        }
-        map.serialize_entry("listOfUsers", &self.users)?;
-        map.serialize_entry("scalableBroadcastUsers", &self.broadcasting)?;
-        map.end()
-    }
-}
-
-/// A room as admins see it: without its password.
-struct ForAdmin<'a>(&'a RoomInfo<Json>);
-
-impl Serialize for ForAdmin<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(room) = self;
-        let mut map = serializer.serialize_map(None)?;
-        begin(&mut map, room)?;
-        map.serialize_entry("identifier", room.identifier.as_deref().unwrap_or_default())?;
-        map.serialize_entry("session", &room.session)?;
-        map.serialize_entry("isPasswordProtected", &room.is_password_protected)?;
-        map.end()
-    }
-}
-
-/// What both views of a room begin with: the original's order of keys, which its clients' pages show.
-fn begin<M: SerializeMap>(map: &mut M, room: &RoomInfo<Json>) -> Result<(), M::Error> {
-    map.serialize_entry("maxParticipantsAllowed", &room.max_participants)?;
-    map.serialize_entry("owner", &*room.owner)?;
-    map.serialize_entry("participants", &room.participants.iter().map(AsRef::as_ref).collect::<Vec<&str>>())?;
-    map.serialize_entry("extra", &room.extra)
-}
-
-fn absent(echo: &Json) -> Arguments {
-    let extra = json!({"_room": {"isFull": false, "isPasswordProtected": false}});
-    Arguments(vec![Json::of(&false).into(), echo.clone().into(), Json::of(&extra).into()])
-}
-
 /// A string, or a number as its text: clients name rooms by both.
 fn text(json: Option<&str>) -> Option<String> {
     let json = json?;
@@ -513,7 +209,7 @@ fn echo(json: Option<&str>) -> Json {
 
 fn payload(json: Option<&str>, attachments: VecDeque<Bytes>) -> Option<Json> {
     let raw = RawValue::from_string(json.unwrap_or("null").to_owned()).ok()?;
-    Payload::new(raw, attachments).map(|payload| Json(Arc::new(payload)))
+    Payload::new(raw, attachments).map(Json::from)
 }
 
 /// Extra data and other descriptions, which go along with what others send: without places for binary attachments, at which a

@@ -1,0 +1,229 @@
+//! Building the server: the gateways, the REST API and the routes, on what has been opened.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use axum::{Router, middleware};
+use serde_json::Value;
+
+use super::App;
+use super::metrics::Sources;
+use super::open::Opened;
+use crate::api::{self, Api, ApiKeys, Numbers, Probe, Site};
+use crate::apprtc;
+use crate::apprtc::api::RoomServer;
+use crate::apprtc::hub::Hub;
+use crate::cast::code::TokenKey;
+use crate::cast::gateway::{Gateway, Issuer};
+use crate::cast::room::{Rooms, RoomsConfig};
+use crate::config::{CertificateSource, Config};
+use crate::http::{Http, Redirect};
+use crate::ice::{IceServers, Listener};
+use crate::kept_buffers::KeptBuffers;
+use crate::limits::guesses::{Guesses, Kind as Guessed};
+use crate::limits::rate::AddressLimiter;
+use crate::limits::wait;
+use crate::multiconnection::gateway::Gateway as MultiGateway;
+use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
+use crate::port::{Doors, Undecided};
+use crate::tls::Handshakes;
+use crate::users::Directory;
+use crate::waiting::Ledger;
+use crate::{held_body, namespaces, router, socket_io};
+
+impl App {
+    /// Opens the database, starts the relay and binds the ports.
+    ///
+    /// # Errors
+    /// A sentence that says what to do: the data folder or its database can't be used, a port is taken, an address is not this
+    /// machine's.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        let opened = Opened::open(config).await?;
+        let (ice, ledger, kept_buffers) = (opened.ice_servers(), Ledger::default(), KeptBuffers::default());
+        let limiter = AddressLimiter::per_minute(opened.config.credentials.rate);
+        let issuer = CastIssuer { directory: opened.directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
+        let gateway = opened.cast_gateway(issuer, &ledger);
+        let multi = opened.multi_gateway(&ledger);
+        let (signaling, io) = socket_io::server(ledger.clone(), kept_buffers.clone());
+        namespaces::attach(&io, &gateway, &multi);
+        let hub = Hub::new(&opened.config.calls, ledger.clone(), kept_buffers.clone());
+        let relay_alive = Arc::new(AtomicBool::new(true));
+        let shared = router::Shared::default();
+        let sources = Sources {
+            gateway: gateway.clone(),
+            multi: multi.clone(),
+            traffic: signaling.traffic(),
+            ledger: ledger.clone(),
+            kept_buffers,
+            sessions: signaling.sessions(),
+            unfinished: shared.unfinished.clone(),
+            hub: hub.clone(),
+            meter: opened.relay.meter(),
+            shares: opened.shares.clone(),
+            reports: opened.relay.reports().clone(),
+            certificates: opened.certificates.clone(),
+        };
+        let api = api::router(Arc::new(opened.api(ice, limiter, &relay_alive, sources.numbers())));
+        let rooms = RoomServer { hub: hub.clone(), public_url: opened.public_origin(), http: opened.sockets.http.addr };
+        let api = api.merge(apprtc::api::router(rooms)).layer(middleware::from_fn(held_body::count));
+        let (http, origin, https) = (&opened.config.http, opened.public_origin(), opened.https());
+        let undecided = Undecided::new(opened.shares.undecided.most());
+        let collider = router::collider(hub.clone(), http, shared.clone());
+        let main = router::router(signaling, api, hub.clone(), http, origin, https, shared);
+        let [collider_doors, doors] = [collider, main].map(|router| opened.doors(router, &ledger, &undecided));
+        let Opened { config, sockets, store, directory, external, certificates, relay, shares, clock, .. } = opened;
+        Ok(Self {
+            config,
+            sockets,
+            doors,
+            collider_doors,
+            certificates,
+            hub,
+            gateway,
+            multi,
+            io,
+            external,
+            relay,
+            relay_alive,
+            directory,
+            store,
+            shares,
+            clock,
+        })
+    }
+}
+
+impl Opened {
+    fn ice_servers(&self) -> IceServers {
+        let relay = &self.relay;
+        let ports = [Some(relay.listening().port()), relay.alternate_port()];
+        let listeners = Listener::at(ports.into_iter().flatten(), relay.has_udp(), relay.has_tcp());
+        let public_url = self.config.http.public_url.as_ref();
+        let ice = IceServers::new(public_url, listeners, relay.listening().ip(), self.external.clone());
+        match self.certificates.clone().zip(self.https_port) {
+            Some((certificates, port)) => ice.with_tls(certificates, port),
+            None => ice,
+        }
+    }
+
+    fn cast_gateway(&self, issuer: CastIssuer, ledger: &Ledger) -> Gateway {
+        let Config { cast, credentials, .. } = &self.config;
+        let config = RoomsConfig {
+            alphabet: cast.alphabet,
+            grace: cast.grace,
+            takeover: cast.takeover,
+            max_rooms: cast.max_rooms,
+            guesses: cast.guesses,
+            // Fresh credentials while the old ones still have a quarter of their life.
+            refresh: credentials.ttl.mul_f32(0.75),
+            new_code: cast.new_code,
+        };
+        let (key, reports, ledger) = (self.resume_key.clone(), self.relay.reports().clone(), ledger.clone());
+        let empty = move |clock| {
+            let rooms = Rooms::new(config, TokenKey::new(*key.expose()), rand::random(), clock);
+            rooms.with_reports(&reports).counted_in(ledger.clone())
+        };
+        Gateway::new(empty, self.clock, issuer)
+    }
+
+    fn multi_gateway(&self, ledger: &Ledger) -> MultiGateway {
+        let Config { multi, cast, .. } = &self.config;
+        let config = MultiRoomsConfig {
+            grace: multi.grace,
+            max_users: multi.max_users,
+            max_users_per_address: multi.max_users_per_address,
+            guesses: cast.guesses,
+        };
+        let admins = Guesses::new(Guessed::AdminPassword, cast.guesses, self.relay.reports());
+        let (reports, ledger) = (self.relay.reports().clone(), ledger.clone());
+        let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).counted_in(ledger.clone());
+        MultiGateway::new(empty, self.directory.clone(), admins)
+    }
+
+    /// What besides the database must be in order.
+    fn probes(&self, relay_alive: &Arc<AtomicBool>) -> Vec<Probe> {
+        let alive = Arc::clone(relay_alive);
+        let mut probes = vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
+        let meter = self.relay.meter();
+        probes.extend((0..meter.shards()).map(|shard| {
+            let meter = meter.clone();
+            Probe { name: format!("relay-{shard}").into(), ready: Box::new(move || !meter.hanging().contains(&shard)) }
+        }));
+        probes.extend(self.certificates.clone().map(|certificates| Probe {
+            name: "certificate".into(),
+            ready: Box::new(move || certificates.current().is_usable(SystemTime::now())),
+        }));
+        probes
+    }
+
+    /// `limiter` counts for the gateways too.
+    fn api(&self, ice: IceServers, limiter: AddressLimiter, relay_alive: &Arc<AtomicBool>, numbers: Numbers) -> Api {
+        let Config { credentials, cast, http, .. } = &self.config;
+        Api {
+            directory: self.directory.clone(),
+            credentials: credentials.clone(),
+            keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
+            ice,
+            limiter,
+            ice_limiter: AddressLimiter::per_minute(credentials.ice.rate),
+            site: Site {
+                public_url: self.public_origin(),
+                http: self.sockets.http.addr,
+                https_port: self.https_port,
+                alphabet: cast.alphabet,
+            },
+            certificates: self.certificates.clone(),
+            insiders: http.metrics_allow.clone(),
+            probes: self.probes(relay_alive),
+            numbers,
+        }
+    }
+
+    /// Where HTTPS is, and whether for good.
+    fn https(&self) -> Option<(Redirect, bool)> {
+        let (certificates, port) = self.certificates.clone().zip(self.https_port)?;
+        let for_good = matches!(self.config.tls.source, CertificateSource::Acme(_));
+        Some((Redirect { certificates, port, public_url: self.config.http.public_url.clone() }, for_good))
+    }
+
+    fn doors(&self, router: Router, ledger: &Ledger, undecided: &Undecided) -> Doors {
+        let Config { http, relay, .. } = &self.config;
+        // Half of all is for others, whoever comes first.
+        let of_address = u32::try_from(self.shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
+        Doors {
+            http: Http::new(router, ledger.clone()),
+            relay: self.relay.entrance(),
+            plain_turn: relay.tcp,
+            tls: self.certificates.clone().map(Handshakes::new),
+            trusted_proxies: http.trusted_proxies.clone(),
+            connections: http.address_connections.min(of_address),
+            http_share: self.shares.http.clone(),
+            undecided: undecided.clone(),
+        }
+    }
+}
+
+/// Signs the cast flow's credentials.
+struct CastIssuer {
+    directory: Directory,
+    ice: IceServers,
+    limiter: AddressLimiter,
+}
+
+impl Issuer for CastIssuer {
+    fn admit(&self, from: IpAddr) -> Result<(), u64> {
+        // Rounded up: a client that waits as told must not be told again.
+        self.limiter.check(from).map_err(wait::seconds)
+    }
+
+    fn ice_servers(&self, username: &str, host: Option<&str>) -> Value {
+        let credentials = self.directory.lease(username, SystemTime::now());
+        serde_json::to_value(self.ice.ice_servers(&credentials, host)).expect("strings are JSON")
+    }
+
+    fn end(&self, username: &str) {
+        self.directory.end_lease(username);
+    }
+}

@@ -1,0 +1,102 @@
+//! What must be there before anybody is served: the ports, the database, the addresses, the certificate and the relay.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::mpsc;
+use url::{Host, Url};
+
+use super::listeners::Sockets;
+use crate::clock::WallClock;
+use crate::config::Config;
+use crate::external::External;
+use crate::http;
+use crate::limits::descriptors::{self, Shares};
+use crate::port::Listener as Socket;
+use crate::relay::{self, Diversion};
+use crate::secret::Secret;
+use crate::tls::{Certificates, OwnHosts};
+use crate::users::{Directory, Store};
+
+/// Connections of proxies to the relay's own listener that may wait until somebody looks at them.
+const PROXIED: usize = 256;
+
+/// All of it, opened and bound.
+pub(super) struct Opened {
+    pub(super) config: Config,
+    pub(super) sockets: Sockets,
+    pub(super) store: Store,
+    pub(super) directory: Directory,
+    pub(super) resume_key: Secret<[u8; 32]>,
+    /// `None`: TLS is off.
+    pub(super) https_port: Option<u16>,
+    pub(super) external: External,
+    pub(super) certificates: Option<Certificates>,
+    pub(super) relay: relay::Handle,
+    pub(super) shares: Shares,
+    pub(super) clock: WallClock,
+}
+
+impl Opened {
+    pub(super) async fn open(mut config: Config) -> anyhow::Result<Self> {
+        let descriptor_limit = http::raise_descriptor_limit();
+        let now = SystemTime::now();
+        let clock = WallClock::new(Instant::now(), now);
+        // First, so that a start that finds them taken leaves nothing in the data folder.
+        let mut sockets = Sockets::bind(&config).await?;
+        let store = Store::open(&config.data_dir, now).await?;
+        let directory = Directory::open(&store, &config.credentials).await?;
+        let resume_key = store.key("resume", now).await?;
+        let https_port = config.tls.https.is_some().then(|| sockets.https_addr().port());
+        config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
+        let bound = relay::bind_addresses(&config.relay)?;
+        let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
+        external.look_at_start().await;
+        let certificates =
+            https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
+        let certificates = certificates.transpose()?;
+        let (relay, shares) = start_relay(&config, &directory, &external, &mut sockets, descriptor_limit)?;
+        // Not before the ports are there: a second server that finds them taken is not the one that commands are for.
+        let record = config.settings.expose().record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
+        store.record(&record, now).await?;
+        Ok(Self { config, sockets, store, directory, resume_key, https_port, external, certificates, relay, shares, clock })
+    }
+
+    /// The origin people type, where it is set.
+    pub(super) fn public_origin(&self) -> Option<String> {
+        self.config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization())
+    }
+}
+
+/// The relay, and what each part may have open beside it.
+fn start_relay(
+    config: &Config,
+    directory: &Directory,
+    external: &External,
+    sockets: &mut Sockets,
+    descriptor_limit: u64,
+) -> anyhow::Result<(relay::Handle, Shares)> {
+    let ports = usize::from(config.relay.ports.end() - config.relay.ports.start()) + 1;
+    let proxied = PROXIED.min(usize::try_from(descriptor_limit / 16).unwrap_or(usize::MAX));
+    // Whatever this server has open for itself is, but for the relay's own sockets.
+    let open = descriptors::open_now() + proxied as u64;
+    let shares = Shares::divide(descriptor_limit, open, config.relay.threads, 2 * ports);
+    let relay = relay::start(&config.relay, external, Arc::new(directory.clone()), &shares)?;
+    if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
+        let (to, connections) = mpsc::channel(proxied);
+        relay.divert(&Diversion { networks: config.http.trusted_proxies.clone().into(), to });
+        sockets.proxied = Some(Socket::handed(connections, relay.listening()));
+    }
+    Ok((relay, shares))
+}
+
+/// The names by which clients may know this machine, and what the world sees of it, for its own certificates.
+fn own_hosts(config: &Config, external: &External) -> OwnHosts {
+    let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+    let host = Some(host).filter(|host| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
+    let local = host.iter().filter(|host| !host.contains('.')).map(|host| format!("{host}.local"));
+    let public = config.http.public_url.as_ref().and_then(Url::host).map(|host| host.to_owned());
+    let public = external.hosts().into_iter().chain(public).filter(|host| matches!(host, Host::Domain(_)));
+    let names = local.chain(host.clone()).chain(public.map(|host| host.to_string()));
+    OwnHosts::of(names.filter(|name| !name.is_empty()).collect()).seen_as(external.clone())
+}

@@ -1,0 +1,134 @@
+//! Serving, from the first connection to the last.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, anyhow};
+use tokio::task::JoinSet;
+
+use super::App;
+use crate::cast::gateway::Gateway;
+use crate::clock::WallClock;
+use crate::limits::guesses::{Line, Reports};
+use crate::relay;
+use crate::signals::Reload;
+use crate::tls::Certificates;
+use crate::users::{Directory, OtherRealms};
+use crate::{memory, port};
+
+/// How often [`Watch`] looks.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is looked at again and again, since nothing tells of it.
+struct Watch {
+    relay: relay::Handle,
+    relay_alive: Arc<AtomicBool>,
+    directory: Directory,
+    gateway: Gateway,
+    certificates: Option<Certificates>,
+    clock: WallClock,
+    /// Which secret signs, see [`Directory::signing_secret`].
+    signing: Option<i64>,
+    other_realms: OtherRealms,
+}
+
+impl App {
+    /// Serves until `stop` ends, then tells the clients, gives the relay its deadline and closes everything.
+    ///
+    /// # Errors
+    /// Where a part of the server that must not end did.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self { config, mut sockets, doors, collider_doors, certificates, hub, gateway, multi, io, external, relay, .. } =
+            self;
+        let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
+        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(gateway.clone().run());
+        tasks.spawn(multi.run());
+        tasks.spawn(hub.run());
+        tasks.spawn(external.follow());
+        tasks.spawn(memory::give_back());
+        if let Some(socket) = sockets.collider.take() {
+            tasks.spawn(port::serve(vec![socket], collider_doors, std::future::pending()));
+        }
+        if let Some(certificates) = certificates.clone() {
+            tasks.spawn(certificates.keep());
+        }
+        let mut reload = Reload::listen().context("SIGHUP can't be heard")?;
+        tasks.spawn(directory.clone().follow(store.clone()));
+        let mut server = tokio::spawn(port::serve(sockets.into_listeners(), doors, async {
+            stopped.await.ok();
+        }));
+
+        let mut interval = tokio::time::interval(WATCH_INTERVAL);
+        let mut other_realms = OtherRealms::new(config.relay.realm.clone());
+        // The report has named those who are there already.
+        other_realms.news(&directory);
+        let signing = directory.signing_secret();
+        let mut watch = Watch { relay, relay_alive, directory, gateway, certificates, clock, signing, other_realms };
+        tokio::pin!(stop);
+        let ended = loop {
+            tokio::select! {
+                () = &mut stop => break None,
+                result = &mut server => break Some(anyhow!("the listeners ended: {result:?}")),
+                () = reload.requested() => watch.certificates.iter().for_each(Certificates::reload),
+                Some(result) = tasks.join_next() => break Some(anyhow!("a part of the server ended: {result:?}")),
+                _ = interval.tick() => watch.look(),
+            }
+        };
+
+        watch.stop(config.drain).await;
+        io.close().await;
+        drop(stopping);
+        if ended.is_none() {
+            server.await.ok();
+        }
+        tasks.shutdown().await;
+        store.close().await;
+        tracing::info!("stopped");
+        ended.map_or(Ok(()), Err)
+    }
+}
+
+impl Watch {
+    fn look(&mut self) {
+        log_wrong(self.relay.reports());
+        self.relay_alive.store(self.relay.is_alive(), Ordering::Relaxed);
+        let wall = SystemTime::now();
+        if let Some(by) = self.clock.follow(Instant::now(), wall) {
+            tracing::warn!(seconds = by, "the system clock was set; clients get new credentials");
+            self.directory.clock_set(by, wall);
+            self.gateway.handle_clock(self.clock);
+            self.certificates.iter().for_each(Certificates::reload);
+        }
+        let signing = self.directory.signing_secret();
+        if signing != self.signing {
+            self.signing = signing;
+            self.gateway.renew_credentials();
+        }
+        if let Some(warning) = self.other_realms.news(&self.directory) {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    /// Tells the clients of the casts, and gives the relay so long to end.
+    async fn stop(self, drain: Duration) {
+        log_wrong(self.relay.reports());
+        let casts = self.gateway.counts();
+        tracing::info!(casts.tvs, casts.clients, allocations = self.relay.allocations(), "stopping");
+        self.relay_alive.store(false, Ordering::Relaxed);
+        self.gateway.announce_shutdown();
+        self.relay.stop(drain).await;
+    }
+}
+
+/// One form for all kinds, which the filter in `deploy/fail2ban` reads.
+fn log_wrong(reports: &Reports) {
+    for line in reports.drain(Instant::now()) {
+        match line {
+            Line::Wrong { kind, address, failures } => tracing::info!(%address, failures, "wrong {}", kind.name()),
+            Line::LeftOut(count) => tracing::info!(count, "more lines about wrong codes, passwords and keys were left out"),
+        }
+    }
+}

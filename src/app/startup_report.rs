@@ -1,0 +1,224 @@
+//! What whoever starts the server reads: what to open, what it listens on, and what still needs configuration.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use url::{Host, Url};
+
+use super::App;
+use crate::address::{self, on_link};
+use crate::limits::descriptors::CastCost;
+use crate::tls::{Certificate, Certificates, Kind};
+use crate::users::OtherRealms;
+
+/// Below it the report says how to raise the limit of open files. The usual limit of a shell is 1,024.
+const LOW_DESCRIPTOR_LIMIT: u64 = 16_384;
+
+/// The lines so far.
+struct Report(String);
+
+/// By which addresses the server is reached.
+struct Origins {
+    /// As configured.
+    public: Option<String>,
+    /// On this machine.
+    here: String,
+    /// From other machines.
+    others: Vec<String>,
+    /// From TVs, which can't be told to trust a certificate that no authority has signed.
+    tv: Vec<String>,
+    /// The certificate, where clients don't trust it.
+    distrusted: Option<Arc<Certificate>>,
+    /// What to do where the certificate is for no address of this machine.
+    uncovered: Option<String>,
+}
+
+impl Report {
+    fn line(&mut self, name: &str, value: &str) {
+        self.0.push_str(&format!("  {name:<14}{value}\n"));
+    }
+}
+
+impl App {
+    /// What a newcomer needs to know: what to open, and one line for each thing that still needs configuration.
+    pub fn greeting(&self) -> String {
+        let origins = self.origins();
+        let mut report = Report(format!("Castway {} is running.\n\n", env!("CARGO_PKG_VERSION")));
+        self.report_pages(&origins, &mut report);
+        self.report_certificate(&origins, &mut report);
+        self.report_listeners(&mut report);
+        self.report_descriptors(&mut report);
+        report.line("Data", &shown(&self.config.data_dir));
+        let mut warnings = self.warnings(origins.public.as_deref(), &origins.here);
+        warnings.extend(origins.uncovered.filter(|_| origins.public.is_none()));
+        let Report(mut text) = report;
+        if !warnings.is_empty() {
+            text.push_str("\nStill needs configuration:\n");
+            warnings.iter().for_each(|warning| text.push_str(&format!("  ! {warning}\n")));
+        }
+        text
+    }
+
+    fn origins(&self) -> Origins {
+        let public = self.config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
+        let here = format!("http://localhost:{}", self.sockets.http.addr.port());
+        let certificate = self.certificates.as_ref().map(Certificates::current);
+        let (secure, uncovered) = certificate.as_ref().map(|current| self.secure_origins(current)).unzip();
+        let secure = secure.filter(|origins| !origins.is_empty());
+        let others = public.clone().map(|url| vec![url]).or(secure).unwrap_or_else(|| self.http_origins());
+        let distrusted = certificate.filter(|current| !current.is_trusted());
+        let tv = if distrusted.is_some() && public.is_none() { self.http_origins() } else { others.clone() };
+        Origins { public, here, others, tv, distrusted, uncovered: uncovered.flatten() }
+    }
+
+    fn report_pages(&self, origins: &Origins, report: &mut Report) {
+        let Origins { public, here, others, tv, .. } = origins;
+        report.line("On the TV", &format!("{}/tv", tv.first().unwrap_or(here)));
+        report.line("To cast", &format!("{}/cast", others.first().unwrap_or(here)));
+        report.line("To call", &format!("{}/r", others.first().unwrap_or(here)));
+        for other in others.iter().skip(1) {
+            report.line("", &format!("or {other}"));
+        }
+        if !others.is_empty() && public.is_none() {
+            report.line("", &format!("on this machine {here}"));
+        }
+        if !self.sockets.more_http.is_empty() {
+            let more: Vec<String> = self.more_http_addrs().iter().map(SocketAddr::to_string).collect();
+            report.line("Also at", &more.join(", "));
+        }
+    }
+
+    fn report_certificate(&self, origins: &Origins, report: &mut Report) {
+        let Some(current) = &origins.distrusted else { return };
+        if current.kind == Kind::SelfSigned {
+            report.line("Certificate", "made by this server: browsers warn once. Its SHA-256 fingerprint is");
+            self.own_fingerprints(&origins.others).iter().for_each(|fingerprint| report.line("", fingerprint));
+        } else {
+            report.line("Certificate", "clients don't trust the certificate of CASTWAY_CERT: browsers warn once, HTTP is not");
+            report.line("", "redirected, and turns: is not offered (CASTWAY_CERT_TRUSTED=true says that clients know its");
+            report.line("", "authority). Its SHA-256 fingerprint is");
+            report.line("", &current.fingerprint);
+        }
+    }
+
+    fn report_listeners(&self, report: &mut Report) {
+        let secure: Vec<String> = [self.https_addr(), self.turns_addr()].iter().flatten().map(SocketAddr::to_string).collect();
+        if !secure.is_empty() {
+            report.line("TLS", &format!("{} (pages, signaling and TURN)", secure.join(", ")));
+        }
+        if let Some(addr) = self.collider_addr() {
+            report.line("Collider", &format!("{addr}, and the pages' ports"));
+        }
+        let kinds = [(self.relay.has_udp(), "UDP"), (self.relay.has_tcp(), "TCP")];
+        let kinds: Vec<&str> = kinds.iter().filter(|(listens, _)| *listens).map(|(_, kind)| *kind).collect();
+        let alternate = self.alternate_turn_port().map(|port| format!(" and port {port}")).unwrap_or_default();
+        let at = format!("{}{alternate} {}", self.turn_addr(), kinds.join(" and "));
+        let listening = if kinds.is_empty() { "over TLS".to_owned() } else { at };
+        let peers = if self.config.relay.tcp_relay { "UDP and TCP" } else { "UDP" };
+        let ports = &self.config.relay.ports;
+        let range = format!("relayed ports {}-{} {peers}", ports.start(), ports.end());
+        report.line("TURN relay", &format!("{listening}; {range}"));
+        let seen: Vec<_> = self.external.relays().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
+        report.line("", &format!("seen by others as {}", seen.join(" and ")));
+        let closed = self.relay.closed_neighbours();
+        if !closed.is_empty() {
+            report.line("", &format!("reaches no peers in {}, where this machine is itself:", on_link::listed(closed)));
+            report.line("", "CASTWAY_ALLOWED_PEER_IP allows them");
+        }
+    }
+
+    fn report_descriptors(&self, report: &mut Report) {
+        let cost = self.cast_cost();
+        let (limit, casts) = (self.shares.limit, self.shares.casts(cost));
+        report.line("Open files", &format!("{limit} at most, which is enough for {casts} casts over the relay at once:"));
+        let CastCost { relayed, turn_clients, http } = cost;
+        report.line(
+            "",
+            &format!("{relayed} relayed sockets, {turn_clients} connections to the relay and {http} to the pages for each"),
+        );
+        if limit < LOW_DESCRIPTOR_LIMIT {
+            report.line("", "LimitNOFILE= (systemd) or ulimit -n allows more");
+        }
+    }
+
+    /// What a cast over the relay needs: browsers allocate at each URL that they are given.
+    fn cast_cost(&self) -> CastCost {
+        let turns = self.certificates.as_ref().is_some_and(|certificates| certificates.current().is_trusted());
+        CastCost::of_urls(usize::from(self.relay.has_udp()), usize::from(self.relay.has_tcp()) + usize::from(turns))
+    }
+
+    /// The hosts by which other machines reach what is bound to `ip` here, the external ones first.
+    fn hosts(&self, ip: IpAddr) -> Vec<Host> {
+        let mut hosts: Vec<Host> = self.external.hosts().into_iter().filter(|host| address::leads_to(host, ip)).collect();
+        for own in address::hosts(ip) {
+            if !hosts.contains(&own) {
+                hosts.push(own);
+            }
+        }
+        hosts
+    }
+
+    fn http_origins(&self) -> Vec<String> {
+        let addr = self.sockets.http.addr;
+        self.hosts(addr.ip()).iter().map(|host| address::origin("http", host, addr.port())).collect()
+    }
+
+    /// Of the self-signed certificate for each of the origins, which is another one for each host.
+    fn own_fingerprints(&self, origins: &[String]) -> Vec<String> {
+        let Some(certificates) = &self.certificates else { return Vec::new() };
+        let hosts: Vec<Host> =
+            origins.iter().filter_map(|origin| Url::parse(origin).ok()?.host().map(|host| host.to_owned())).collect();
+        let fingerprint = |host: &Host| {
+            let host = address::unbracketed(host);
+            let certificate = certificates.for_client(Some(&host), host.parse().ok(), Ipv4Addr::LOCALHOST.into());
+            (host, certificate.fingerprint.clone())
+        };
+        match hosts.as_slice() {
+            [] => vec![certificates.current().fingerprint.clone()],
+            [host] => vec![fingerprint(host).1],
+            hosts => hosts.iter().map(fingerprint).map(|(host, fingerprint)| format!("{fingerprint} for {host}")).collect(),
+        }
+    }
+
+    /// The origins over TLS by which other machines reach this one without a warning about its name: those of its hosts that the
+    /// certificate is for, or else the hosts of the certificate. Where there are neither, all of its hosts, and what to do.
+    fn secure_origins(&self, certificate: &Certificate) -> (Vec<String>, Option<String>) {
+        let addr = self.sockets.https_addr();
+        let origins = |hosts: &[Host]| hosts.iter().map(|host| address::origin("https", host, addr.port())).collect();
+        let all = self.hosts(addr.ip());
+        // There is a self-signed one for each host.
+        let covers = |host: &&Host| certificate.kind == Kind::SelfSigned || certificate.covers(&address::unbracketed(host));
+        let mut good: Vec<Host> = all.iter().filter(covers).cloned().collect();
+        if good.is_empty() {
+            good = certificate.hosts().into_iter().filter(|host| address::leads_to(host, addr.ip())).collect();
+        }
+        if !good.is_empty() || all.is_empty() {
+            return (origins(&good), None);
+        }
+        let warning = format!(
+            "The certificate is for {}, and for no address of this machine, so browsers warn of it. Set CASTWAY_PUBLIC_URL to the \
+             address that people type, with a name that the certificate is for",
+            certificate.names.first().map_or("no host", String::as_str)
+        );
+        (origins(&all), Some(warning))
+    }
+
+    fn warnings(&self, public: Option<&str>, here: &str) -> Vec<String> {
+        let mut warnings = self.sockets.missing.clone();
+        if self.certificates.is_none() && !public.is_some_and(|url| url.starts_with("https:")) {
+            warnings.push(format!(
+                "No HTTPS: browsers share screens only from HTTPS pages or from localhost. On this machine cast from \
+                 {here}/cast; for others set CASTWAY_NO_TLS=false, or put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
+            ));
+        }
+        warnings.extend(self.external.problems());
+        warnings.extend(self.config.credentials.warning());
+        warnings.extend(OtherRealms::new(self.config.relay.realm.clone()).news(&self.directory));
+        warnings
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
