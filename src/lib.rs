@@ -18,6 +18,7 @@ pub mod external;
 pub mod held_body;
 pub mod http;
 pub mod ice;
+pub mod kept_buffers;
 pub mod limits;
 pub mod memory;
 pub mod multiconnection;

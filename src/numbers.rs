@@ -6,6 +6,7 @@ use crate::api::{Family, Kind, Sample};
 use crate::apprtc::hub::Census;
 use crate::cast::gateway::Counts as Casts;
 use crate::driver;
+use crate::kept_buffers::KeptBuffers;
 use crate::limits::descriptors::{Share, Shares};
 use crate::limits::guesses::{Kind as Guessed, Reports};
 use crate::limits::unfinished::Census as Unfinished;
@@ -69,6 +70,26 @@ pub fn waiting(ledger: &Ledger) -> Vec<Family> {
             "Clients that were disconnected, or lost what waited while they were away, since they had not read too many bytes",
             Kind::Counter,
             closed,
+        ),
+    ]
+}
+
+/// What the buffers of WebSockets keep.
+#[must_use]
+pub fn kept(buffers: &KeptBuffers) -> Vec<Family> {
+    let (bytes, ended) = (buffers.bytes() as f64, buffers.ended() as f64);
+    vec![
+        Family::single(
+            "castway_kept_buffer_bytes",
+            "Bytes that WebSockets keep since so much was sent at once, beyond 32 KiB each",
+            Kind::Gauge,
+            bytes,
+        ),
+        Family::single(
+            "castway_ended_buffers",
+            "WebSockets that were ended since all kept too much and they kept most",
+            Kind::Counter,
+            ended,
         ),
     ]
 }

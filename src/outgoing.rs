@@ -23,8 +23,21 @@ pub struct Outgoing(Arc<Inner>);
 struct Inner {
     account: Account,
     waiting: Mutex<VecDeque<Waiting>>,
-    reader: Arc<AtomicWaker>,
-    writer: Arc<AtomicWaker>,
+    wakers: Arc<Wakers>,
+}
+
+/// Of the two tasks of the session's WebSocket.
+#[derive(Debug, Default)]
+pub struct Wakers {
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+impl Wakers {
+    pub fn wake(&self) {
+        self.reader.wake();
+        self.writer.wake();
+    }
 }
 
 impl std::fmt::Debug for Inner {
@@ -36,10 +49,10 @@ impl std::fmt::Debug for Inner {
 impl Outgoing {
     #[must_use]
     pub fn new(account: Account) -> Self {
-        let (reader, writer) = (Arc::new(AtomicWaker::new()), Arc::new(AtomicWaker::new()));
-        let wakers = [Arc::clone(&reader), Arc::clone(&writer)];
-        account.on_close(move || wakers.iter().for_each(|waker| waker.wake()));
-        Self(Arc::new(Inner { account, waiting: Mutex::default(), reader, writer }))
+        let wakers = Arc::<Wakers>::default();
+        let woken = Arc::clone(&wakers);
+        account.on_close(move || woken.wake());
+        Self(Arc::new(Inner { account, waiting: Mutex::default(), wakers }))
     }
 
     #[must_use]
@@ -80,10 +93,16 @@ impl Outgoing {
     /// Whether the session is to end. If not, `waker` is woken when it is: whoever reads from the client has one, and whoever writes.
     pub fn is_over(&self, side: Side, waker: &Waker) -> bool {
         match side {
-            Side::Reader => self.0.reader.register(waker),
-            Side::Writer => self.0.writer.register(waker),
+            Side::Reader => self.0.wakers.reader.register(waker),
+            Side::Writer => self.0.wakers.writer.register(waker),
         }
         self.0.account.is_closed()
+    }
+
+    /// Wakes whoever has asked [`Self::is_over`].
+    #[must_use]
+    pub fn wakers(&self) -> Arc<Wakers> {
+        Arc::clone(&self.0.wakers)
     }
 
     fn queue(&self) -> MutexGuard<'_, VecDeque<Waiting>> {

@@ -194,7 +194,7 @@ impl Account {
         drop(kept);
         self.0.ledger.0.closed.fetch_add(1, Ordering::Relaxed);
         match self.0.owner {
-            Some(from) => tracing::debug!(%from, bytes, why, "closing a client that does not read what waits for it"),
+            Some(from) => tracing::debug!(%from, bytes, why, "closing a client that too much is held for"),
             None => tracing::debug!(bytes, why, "dropping what waits for a client that is away"),
         }
         acts.into_iter().for_each(|act| act());

@@ -21,6 +21,7 @@ use crate::cast::room::{Rooms, RoomsConfig};
 use crate::config::{CertificateSource, Config};
 use crate::http::{Http, Redirect};
 use crate::ice::{IceServers, Listener};
+use crate::kept_buffers::KeptBuffers;
 use crate::limits::guesses::{Guesses, Kind as Guessed};
 use crate::limits::rate::AddressLimiter;
 use crate::limits::wait;
@@ -40,14 +41,14 @@ impl App {
     /// machine's.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let opened = Opened::open(config).await?;
-        let (ice, ledger) = (opened.ice_servers(), Ledger::default());
+        let (ice, ledger, kept_buffers) = (opened.ice_servers(), Ledger::default(), KeptBuffers::default());
         let limiter = AddressLimiter::per_minute(opened.config.credentials.rate);
         let issuer = CastIssuer { directory: opened.directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
         let gateway = opened.cast_gateway(issuer, &ledger);
         let multi = opened.multi_gateway(&ledger);
-        let (signaling, io) = socket_io::server(ledger.clone());
+        let (signaling, io) = socket_io::server(ledger.clone(), kept_buffers.clone());
         namespaces::attach(&io, &gateway, &multi);
-        let hub = Hub::new(&opened.config.calls, ledger.clone());
+        let hub = Hub::new(&opened.config.calls, ledger.clone(), kept_buffers.clone());
         let relay_alive = Arc::new(AtomicBool::new(true));
         let shared = router::Shared::default();
         let sources = Sources {
@@ -55,6 +56,7 @@ impl App {
             multi: multi.clone(),
             traffic: signaling.traffic(),
             ledger: ledger.clone(),
+            kept_buffers,
             sessions: signaling.sessions(),
             unfinished: shared.unfinished.clone(),
             hub: hub.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::api::{Family, Numbers};
 use crate::apprtc::hub::Hub;
 use crate::cast::gateway::Gateway;
+use crate::kept_buffers::KeptBuffers;
 use crate::limits::descriptors::Shares;
 use crate::limits::guesses::Reports;
 use crate::limits::unfinished::Unfinished;
@@ -21,6 +22,7 @@ pub(super) struct Sources {
     pub(super) multi: MultiGateway,
     pub(super) traffic: Arc<Traffic>,
     pub(super) ledger: Ledger,
+    pub(super) kept_buffers: KeptBuffers,
     pub(super) sessions: Sessions,
     pub(super) unfinished: Unfinished,
     pub(super) hub: Hub,
@@ -39,6 +41,7 @@ impl Sources {
         let mut families = numbers::signaling(self.gateway.counts(), self.multi.counts());
         families.extend(numbers::websockets(&self.traffic));
         families.extend(numbers::waiting(&self.ledger));
+        families.extend(numbers::kept(&self.kept_buffers));
         families.extend(numbers::inward(&self.sessions.census(), &self.unfinished.census()));
         families.extend(numbers::calls(&self.hub.census()));
         families.extend(numbers::relay(&self.meter.stats()));

@@ -212,7 +212,7 @@ async fn upgrade(
     let answer = websocket::accepted(key, first.filter(|protocol| !protocol.is_empty()));
     let unfinished = unfinished.map(|Extension(unfinished)| unfinished).unwrap_or_default();
     tokio::spawn(async move {
-        if let Some(socket) = WebSocket::open(upgraded, from.address, &unfinished).await {
+        if let Some(socket) = WebSocket::open(upgraded, from.address, &unfinished, hub.kept_buffers()).await {
             converse(socket, &hub, from.address).await;
         }
         drop(place);

@@ -10,6 +10,7 @@ use super::*;
 use crate::apprtc::api::{RoomServer, router};
 use crate::client::Scheme;
 use crate::config::{Config, Settings};
+use crate::kept_buffers::KeptBuffers;
 use crate::pages;
 use crate::waiting::Ledger;
 
@@ -51,7 +52,7 @@ const POSTED: [&str; 3] = ["/join/c", "/v1alpha/iceconfig", "/v1alpha/turn"];
 
 fn hub() -> Hub {
     let settings = Settings { call_rate: Some("1000000".into()), ..Settings::default() };
-    Hub::new(&Config::read(&settings).unwrap().calls, Ledger::default())
+    Hub::new(&Config::read(&settings).unwrap().calls, Ledger::default(), KeptBuffers::default())
 }
 
 /// All routes of the main port; those of the REST API say that they are theirs.

@@ -16,6 +16,7 @@ use super::rooms::{By, Output, Rooms, Want};
 use super::usage::WAITING_BYTES;
 use crate::config::CallsConfig;
 use crate::driver::{Core, Driver};
+use crate::kept_buffers::KeptBuffers;
 use crate::limits::concurrency::AddressCounter;
 use crate::limits::rate::AddressLimiter;
 use crate::quota::ByteQuota;
@@ -45,6 +46,7 @@ struct Inner {
     sockets: AddressCounter,
     tally: Tally,
     ledger: Ledger,
+    kept: KeptBuffers,
     start: Instant,
 }
 
@@ -77,8 +79,8 @@ pub struct Census {
 }
 
 impl Hub {
-    /// What waits for clients is counted in `ledger`.
-    pub fn new(config: &CallsConfig, ledger: Ledger) -> Self {
+    /// What waits for clients is counted in `ledger`, and what their sockets keep in `kept`.
+    pub fn new(config: &CallsConfig, ledger: Ledger, kept: KeptBuffers) -> Self {
         Self(Arc::new(Inner {
             rooms: Driver::new(Rooms::new(config.max_rooms, ByteQuota::new(WAITING_BYTES), rand::random())),
             joins: AddressLimiter::per_minute(config.joins),
@@ -86,6 +88,7 @@ impl Hub {
             sockets: AddressCounter::new(config.sockets),
             tally: Tally::default(),
             ledger,
+            kept,
             start: Instant::now(),
         }))
     }
@@ -189,6 +192,10 @@ impl Hub {
     /// An account for what waits for one client.
     pub(super) fn open_account(&self, from: IpAddr) -> Account {
         self.0.ledger.open(Some(from))
+    }
+
+    pub(super) fn kept_buffers(&self) -> &KeptBuffers {
+        &self.0.kept
     }
 
     pub(super) fn sockets(&self) -> &AddressCounter {
@@ -306,7 +313,11 @@ mod tests {
     #[tokio::test]
     async fn a_fault_in_the_middle_of_an_event_empties_the_rooms_and_closes_their_sockets() {
         let ledger = Ledger::default();
-        let hub = Hub::new(&crate::config::Config::read(&crate::config::Settings::default()).unwrap().calls, ledger.clone());
+        let hub = Hub::new(
+            &crate::config::Config::read(&crate::config::Settings::default()).unwrap().calls,
+            ledger.clone(),
+            KeptBuffers::default(),
+        );
         let (outbox, mut inbox) = Outbox::new(ledger.open(None));
         let by = |now| By { from: std::net::Ipv4Addr::LOCALHOST.into(), now };
         hub.with(|rooms, now| rooms.handle_register("room", "client", &outbox, by(now))).unwrap();

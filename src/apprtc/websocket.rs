@@ -1,12 +1,14 @@
-//! Collider's WebSockets, on streams whose unfinished messages are bounded in bytes and in time.
+//! Collider's WebSockets, on streams whose unfinished messages are bounded in bytes and in time, and whose buffers stay small.
 
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::task::AtomicWaker;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -16,9 +18,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::limits::unfinished::{Arriving, Ended, Unfinished};
+use crate::kept_buffers::{KeptBuffer, KeptBuffers};
+use crate::limits::unfinished::Unfinished;
 use crate::size::MAX_WIRE_BYTES;
-use crate::socket_io::frames::Filter;
+use crate::socket_io::received::Received;
 
 /// Nearly every socket is idle nearly always.
 const READ_BUFFER: usize = 4 * 1024;
@@ -28,9 +31,11 @@ pub(super) struct WebSocket(WebSocketStream<Limited<TokioIo<Upgraded>>>);
 
 impl WebSocket {
     /// Waits for the connection after the 101. `None`: it has ended before.
-    pub(super) async fn open(upgrade: OnUpgrade, from: IpAddr, unfinished: &Unfinished) -> Option<Self> {
+    pub(super) async fn open(upgrade: OnUpgrade, from: IpAddr, unfinished: &Unfinished, kept: &KeptBuffers) -> Option<Self> {
         let io = TokioIo::new(upgrade.await.ok()?);
-        let stream = Limited { io, frames: Filter::new(None), arriving: unfinished.arriving(from) };
+        let mut received = Received::new(None);
+        received.limit(Some(unfinished.arriving(from)));
+        let stream = Limited { io, received, kept: kept.of(from), end: Arc::default() };
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_WIRE_BYTES))
             .max_frame_size(Some(MAX_WIRE_BYTES))
@@ -64,31 +69,39 @@ pub(super) fn accepted(key: &HeaderValue, protocol: Option<HeaderValue>) -> Resp
 
 struct Limited<S> {
     io: S,
-    frames: Filter,
-    arriving: Arriving,
+    received: Received,
+    /// What the buffer keeps that is sent from.
+    kept: KeptBuffer,
+    /// Woken when the socket has to end.
+    end: Arc<AtomicWaker>,
+}
+
+impl<S> Limited<S> {
+    /// An error once the socket has to end.
+    fn goes_on(&self, cx: &Context<'_>) -> io::Result<()> {
+        self.end.register(cx.waker());
+        if self.kept.is_over() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.arriving.poll_ready(cx)).map_err(late)?;
-        let before = buffer.filled().len();
-        if Pin::new(&mut this.io).poll_read(cx, buffer)?.is_pending() {
-            return this.arriving.poll_late(cx, this.frames.unfinished()).map(|ended| Err(late(ended)));
-        }
-        this.frames.handle(&buffer.filled()[before..], &mut Vec::new());
-        this.arriving.note(this.frames.unfinished());
-        Poll::Ready(Ok(()))
+        this.goes_on(cx)?;
+        this.received.poll_read(&mut this.io, cx, buffer)
     }
-}
-
-fn late(ended: Ended) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, ended)
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Limited<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let end = &this.end;
+        this.kept.note(bytes.len(), || {
+            let end = Arc::clone(end);
+            move || end.wake()
+        });
+        this.goes_on(cx)?;
+        Pin::new(&mut this.io).poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,20 +1,24 @@
-//! PURE. The frames of one direction of a WebSocket (RFC 6455 §5) on their way: they are counted, and text messages that a
-//! [`Rule`] is about are replaced.
+//! PURE. The frames of one direction of a WebSocket (RFC 6455 §5) on their way: they are counted, text messages that a
+//! [`Rule`] is about are replaced, and large frames are cut into fragments where that is asked for.
 //!
 //! Inputs: the bytes of the stream, in whatever pieces they come. Outputs: the bytes to pass on.
 //!
 //! Invariants:
 //! - One stream of bytes gives one output, however it is cut into pieces.
-//! - What no rule is about passes byte by byte, mistakes included: whoever reads the frames judges them.
+//! - What no rule is about passes byte by byte, mistakes included: whoever reads the frames judges them. A frame that is cut keeps
+//!   its payload and its mistakes: opcode, reserved bits and a missing mask are in its first fragment.
 //! - At most [`MAX_COLLECTED`] bytes of a message wait until it is complete; a longer one passes as it is.
 
+use super::frame::{CONTINUATION, CONTROL, FIN, Head, Sink, TEXT};
+use crate::size::MAX_WIRE_BYTES;
+
+/// Bytes of the fragments that larger frames are cut into. tungstenite's buffer keeps the size of the largest frame as long as the
+/// connection lives, and collects fragments in memory that goes with their message.
+pub const MAX_FRAGMENT: u64 = 4 * 1024;
+/// Bytes of the largest frame that is cut. What reads the frames refuses a larger one by its head.
+const MAX_CUT: u64 = MAX_WIRE_BYTES as u64;
 /// Bytes of a message that a rule is about. The queries that clients add to a namespace's name fit many times.
 pub const MAX_COLLECTED: u64 = 16 * 1024;
-
-const CONTINUATION: u8 = 0;
-const TEXT: u8 = 1;
-/// From here on opcodes are those of control frames.
-const CONTROL: u8 = 8;
 
 /// Bytes at the beginning of a packet of Socket.IO in which the number of its attachments stands (`4599-[`), if it has some.
 pub(super) const MAX_START: usize = 8;
@@ -28,6 +32,12 @@ pub struct Rule {
     pub masked: bool,
     /// The other text; `None`: it stays.
     pub change: fn(&[u8]) -> Option<Vec<u8>>,
+}
+
+impl Rule {
+    fn suits(&self, head: Head) -> bool {
+        !head.is_reserved() && head.key.is_some() == self.masked
+    }
 }
 
 /// What has come in one direction.
@@ -45,6 +55,8 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Filter {
     rule: Option<&'static Rule>,
+    /// Whether large frames are cut.
+    cuts: bool,
     counts: Counts,
     /// Payload of the present frame that has not come yet.
     left: u64,
@@ -71,11 +83,21 @@ struct Start {
 struct Present {
     fin: bool,
     control: bool,
-    /// Its message is being collected, not passed on.
-    collected: bool,
+    passage: Passage,
     key: [u8; 4],
     /// Where in the key its next byte is.
     key_at: u8,
+}
+
+/// How the present frame passes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Passage {
+    #[default]
+    AsItIs,
+    /// Each but the first has [`MAX_FRAGMENT`] bytes.
+    InFragments,
+    /// Its message is being collected, not passed on.
+    Collected,
 }
 
 /// What few frames need.
@@ -87,27 +109,24 @@ struct Rare {
     message: Option<Vec<u8>>,
 }
 
-/// A frame's head (RFC 6455 §5.2).
-#[derive(Debug, Clone, Copy)]
-struct Head {
-    fin: bool,
-    reserved: bool,
-    opcode: u8,
-    key: Option<[u8; 4]>,
-    /// Bytes of the head itself.
-    size: usize,
-    /// Bytes of the payload.
-    len: u64,
-}
-
 impl Filter {
     /// Without a rule everything passes at once, and is only counted.
     #[must_use]
     pub const fn new(rule: Option<&'static Rule>) -> Self {
+        Self::make(rule, false)
+    }
+
+    /// One that cuts large frames into fragments of at most [`MAX_FRAGMENT`] bytes, too.
+    #[must_use]
+    pub const fn cutting(rule: Option<&'static Rule>) -> Self {
+        Self::make(rule, true)
+    }
+
+    const fn make(rule: Option<&'static Rule>, cuts: bool) -> Self {
         let counts = Counts { bytes: 0, messages: 0, incomplete: 0 };
-        let frame = Present { fin: false, control: false, collected: false, key: [0; 4], key_at: 0 };
+        let frame = Present { fin: false, control: false, passage: Passage::AsItIs, key: [0; 4], key_at: 0 };
         let start = Start { is_text: false, len: 0, bytes: [0; MAX_START] };
-        Self { rule, counts, left: 0, frame, is_open: false, start, attachments: 0, rare: None }
+        Self { rule, cuts, counts, left: 0, frame, is_open: false, start, attachments: 0, rare: None }
     }
 
     #[must_use]
@@ -132,7 +151,7 @@ impl Filter {
     /// added to `output`, which must be empty before. The rest waits for what comes next.
     pub fn handle(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
         self.counts.bytes += input.len() as u64;
-        let mut sink = Sink { input, passed: 0, output, closed: self.rule.is_none() };
+        let mut sink = Sink { input, passed: 0, output, closed: self.rule.is_none() && !self.cuts };
         let mut at = 0;
         while at < input.len() {
             if self.left > 0 {
@@ -143,8 +162,10 @@ impl Filter {
                 at = self.go_on(begun, at, &mut sink);
             } else if let Some(head) = self.head(&input[at..]) {
                 self.begin(head, &input[at + head.size..], &mut sink);
-                if !self.frame.collected {
-                    sink.pass(at, head.size);
+                match self.frame.passage {
+                    Passage::AsItIs => sink.pass(at, head.size),
+                    Passage::InFragments => self.add_first_head(head, &mut sink),
+                    Passage::Collected => {}
                 }
                 at += head.size;
                 self.end_if_complete(&mut sink);
@@ -156,7 +177,7 @@ impl Filter {
         if self.rare.as_ref().is_some_and(|rare| rare.begun.is_empty() && rare.message.is_none()) {
             self.rare = None;
         }
-        if self.rule.is_none() { input.len() } else { sink.passed }
+        if sink.closed { input.len() } else { sink.passed }
     }
 
     /// Adds to the beginning of a frame until it can be judged.
@@ -167,8 +188,10 @@ impl Filter {
             let Some(head) = self.head(&begun) else { continue };
             let (first, payload) = begun.split_at(head.size);
             self.begin(head, payload, sink);
-            if !self.frame.collected {
-                sink.add(first);
+            match self.frame.passage {
+                Passage::AsItIs => sink.add(first),
+                Passage::InFragments => self.add_first_head(head, sink),
+                Passage::Collected => {}
             }
             self.end_if_complete(sink);
             if !payload.is_empty() {
@@ -183,12 +206,14 @@ impl Filter {
     /// The head of the frame that `bytes` begin with, once there is enough of it, and of its payload, to judge it.
     fn head(&self, bytes: &[u8]) -> Option<Head> {
         let head = Head::parse(bytes)?;
-        let so_far = match (head.opcode, self.message()) {
+        let so_far = match (head.opcode(), self.message()) {
             (TEXT, _) => 0,
             (CONTINUATION, Some(message)) => message.len(),
             _ => return Some(head),
         };
-        let Some(rule) = self.rule.filter(|rule| head.suits(rule)) else { return Some(head) };
+        // What is too large to be collected is judged by its head.
+        let fits = head.len.saturating_add(so_far as u64) <= MAX_COLLECTED;
+        let Some(rule) = self.rule.filter(|rule| fits && rule.suits(head)) else { return Some(head) };
         let missing = rule.prefix.len().saturating_sub(so_far);
         let looked_at = usize::try_from(head.len).unwrap_or(usize::MAX).min(missing);
         (bytes.len() >= head.size + looked_at).then_some(head)
@@ -196,25 +221,30 @@ impl Filter {
 
     /// Decides what becomes of a frame; `payload` begins with what [`Self::head`] has waited for.
     fn begin(&mut self, head: Head, payload: &[u8], sink: &mut Sink<'_>) {
-        let control = head.opcode >= CONTROL;
+        let control = head.opcode() >= CONTROL;
         let collected = !control && self.is_collected(head, payload);
         if !control && !collected {
             self.let_go(sink);
         }
+        let passage = match collected {
+            true => Passage::Collected,
+            false if self.cuts && (MAX_FRAGMENT + 1..=MAX_CUT).contains(&head.len) => Passage::InFragments,
+            false => Passage::AsItIs,
+        };
         if collected && self.message().is_none() {
             self.rare().message = Some(Vec::new());
         }
         self.left = head.len;
         self.is_open |= !control;
-        if !control && head.opcode != CONTINUATION {
-            self.start = Start { is_text: head.opcode == TEXT, ..Start::default() };
+        if !control && head.opcode() != CONTINUATION {
+            self.start = Start { is_text: head.opcode() == TEXT, ..Start::default() };
         }
-        self.frame = Present { fin: head.fin, control, collected, key: head.key.unwrap_or_default(), key_at: 0 };
+        self.frame = Present { fin: head.fin(), control, passage, key: head.key.unwrap_or_default(), key_at: 0 };
     }
 
     fn is_collected(&self, head: Head, payload: &[u8]) -> bool {
-        let Some(rule) = self.rule.filter(|rule| head.suits(rule)) else { return false };
-        let so_far = match (head.opcode, self.message()) {
+        let Some(rule) = self.rule.filter(|rule| rule.suits(head)) else { return false };
+        let so_far = match (head.opcode(), self.message()) {
             (TEXT, None) => &[][..],
             (CONTINUATION, Some(message)) => message,
             // A message begins inside another one, or none goes on, or it is no text.
@@ -228,29 +258,54 @@ impl Filter {
         let more = payload[..len].iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);
         let mut missing = rule.prefix.iter();
         let equal = so_far.iter().copied().chain(more).all(|found| missing.next().is_none_or(|expected| found == *expected));
-        equal && (missing.len() == 0 || !head.fin)
+        equal && (missing.len() == 0 || !head.fin())
     }
 
-    fn payload(&mut self, part: &[u8], at: Option<usize>, sink: &mut Sink<'_>) {
-        let Present { control, collected, key, .. } = self.frame;
-        let from = usize::from(self.frame.key_at);
-        let mut unmasked = part.iter().zip(key.iter().cycle().skip(from)).map(|(byte, key)| byte ^ key);
-        self.frame.key_at = ((from + part.len()) % 4) as u8;
+    /// Bytes of the present frame that are still missing in its present fragment.
+    const fn left_in_fragment(&self) -> u64 {
+        match (self.frame.passage, self.left) {
+            (Passage::InFragments, 1..) => (self.left - 1) % MAX_FRAGMENT + 1,
+            _ => self.left,
+        }
+    }
+
+    fn add_first_head(&self, head: Head, sink: &mut Sink<'_>) {
+        sink.add_head(head.first & !FIN, head.key, self.left_in_fragment());
+    }
+
+    fn payload(&mut self, mut part: &[u8], mut at: Option<usize>, sink: &mut Sink<'_>) {
+        while !part.is_empty() {
+            let len = usize::try_from(self.left_in_fragment()).unwrap_or(usize::MAX).clamp(1, part.len());
+            let (piece, rest) = part.split_at(len);
+            self.piece(piece, at, sink);
+            part = rest;
+            at = at.map(|at| at + len);
+        }
+    }
+
+    /// A part of the payload that no fragment ends in.
+    fn piece(&mut self, piece: &[u8], at: Option<usize>, sink: &mut Sink<'_>) {
+        let Present { fin, control, passage, mut key, key_at } = self.frame;
+        key.rotate_left(key_at.into());
+        let mut unmasked = piece.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);
+        self.frame.key_at = ((usize::from(key_at) + piece.len()) % 4) as u8;
         if !control && self.start.is_text {
             self.start.extend(unmasked.clone());
         }
-        if collected {
-            self.rare().message.get_or_insert_default().extend(&mut unmasked);
-        } else {
-            match at {
-                Some(at) => sink.pass(at, part.len()),
-                None => sink.add(part),
-            }
+        match (passage, at) {
+            (Passage::Collected, _) => self.rare().message.get_or_insert_default().extend(&mut unmasked),
+            (Passage::AsItIs | Passage::InFragments, Some(at)) => sink.pass(at, piece.len()),
+            (Passage::AsItIs | Passage::InFragments, None) => sink.add(piece),
         }
         if !control {
-            self.counts.incomplete += part.len() as u64;
+            self.counts.incomplete += piece.len() as u64;
         }
-        self.left = self.left.saturating_sub(part.len() as u64);
+        self.left = self.left.saturating_sub(piece.len() as u64);
+        if passage == Passage::InFragments && self.left > 0 && self.left.is_multiple_of(MAX_FRAGMENT) {
+            key.rotate_left(piece.len() % 4);
+            let is_last = self.left == MAX_FRAGMENT;
+            sink.add_head(if fin && is_last { FIN | CONTINUATION } else { CONTINUATION }, Some(key), MAX_FRAGMENT);
+        }
         self.end_if_complete(sink);
     }
 
@@ -267,7 +322,7 @@ impl Filter {
         let message = self.rare.as_mut().and_then(|rare| rare.message.take());
         if let (Some(rule), Some(message)) = (self.rule, message) {
             let changed = (rule.change)(&message).unwrap_or(message);
-            sink.add_frame(true, rule.masked.then_some(self.frame.key), &changed);
+            self.add_message(true, rule, &changed, sink);
         }
     }
 
@@ -276,7 +331,23 @@ impl Filter {
     fn let_go(&mut self, sink: &mut Sink<'_>) {
         let message = self.rare.as_mut().and_then(|rare| rare.message.take());
         if let (Some(rule), Some(message)) = (self.rule, message) {
-            sink.add_frame(false, rule.masked.then_some(self.frame.key), &message);
+            self.add_message(false, rule, &message, sink);
+        }
+    }
+
+    /// Passes on what was collected, in one frame or in fragments.
+    fn add_message(&self, fin: bool, rule: &Rule, payload: &[u8], sink: &mut Sink<'_>) {
+        let most = if self.cuts { MAX_FRAGMENT as usize } else { payload.len() };
+        let key = rule.masked.then_some(self.frame.key);
+        let (mut opcode, mut left) = (TEXT, payload);
+        loop {
+            let (fragment, rest) = left.split_at(most.min(left.len()));
+            let fin = if fin && rest.is_empty() { FIN } else { 0 };
+            sink.add_frame(fin | opcode, key, fragment);
+            if rest.is_empty() {
+                return;
+            }
+            (opcode, left) = (CONTINUATION, rest);
         }
     }
 
@@ -321,76 +392,14 @@ pub(super) fn announced(start: &[u8], is_text: bool) -> Option<u32> {
     Some(count.unwrap_or(0))
 }
 
-impl Head {
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let (first, second) = (*bytes.first()?, *bytes.get(1)?);
-        let (len, after) = match second & 0x7F {
-            126 => (u64::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)), 4),
-            127 => (u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?), 10),
-            short => (u64::from(short), 2),
-        };
-        let (key, size) = match second & 0x80 {
-            0 => (None, after),
-            _ => (Some(bytes.get(after..after + 4)?.try_into().ok()?), after + 4),
-        };
-        Some(Self { fin: first & 0x80 != 0, reserved: first & 0x70 != 0, opcode: first & 0x0F, key, size, len })
-    }
-
-    fn suits(&self, rule: &Rule) -> bool {
-        !self.reserved && self.key.is_some() == rule.masked
-    }
-}
-
-/// Where bytes go: as long as nothing is held back, they stay in their place.
-struct Sink<'a> {
-    input: &'a [u8],
-    passed: usize,
-    output: &'a mut Vec<u8>,
-    /// Nothing is held back, so nothing comes here.
-    closed: bool,
-}
-
-impl Sink<'_> {
-    fn pass(&mut self, at: usize, len: usize) {
-        if self.closed {
-            return;
-        }
-        if self.passed == at && self.output.is_empty() {
-            self.passed += len;
-        } else {
-            self.output.extend_from_slice(&self.input[at..at + len]);
-        }
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        if !self.closed {
-            self.output.extend_from_slice(bytes);
-        }
-    }
-
-    fn add_frame(&mut self, fin: bool, key: Option<[u8; 4]>, payload: &[u8]) {
-        let mask = if key.is_some() { 0x80 } else { 0 };
-        self.output.push(if fin { 0x80 | TEXT } else { TEXT });
-        match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
-            (Ok(len @ ..=125), _) => self.output.push(mask | len),
-            (_, Ok(len)) => {
-                self.output.push(mask | 126);
-                self.output.extend(len.to_be_bytes());
-            }
-            (_, Err(_)) => {
-                self.output.push(mask | 127);
-                self.output.extend((payload.len() as u64).to_be_bytes());
-            }
-        }
-        self.output.extend(key.iter().flatten());
-        let key = key.unwrap_or_default();
-        self.output.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read, Write};
+    use std::mem::{Discriminant, discriminant};
+
     use proptest::prelude::*;
+    use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
+    use tokio_tungstenite::tungstenite::{Error, Message};
 
     use super::*;
 
@@ -401,8 +410,8 @@ mod tests {
 
     fn frame(fin: bool, opcode: u8, key: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        Sink { input: &[], passed: 0, output: &mut bytes, closed: false }.add_frame(fin, key, payload);
-        bytes[0] = bytes[0] & 0xF0 | opcode;
+        let fin = if fin { FIN } else { 0 };
+        Sink { input: &[], passed: 0, output: &mut bytes, closed: false }.add_frame(fin | opcode, key, payload);
         bytes
     }
 
@@ -553,6 +562,127 @@ mod tests {
         assert!(size_of::<Filter>() <= 72, "{}", size_of::<Filter>());
     }
 
+    /// What comes out of a filter that cuts, in pieces of so many bytes.
+    fn cut(rule: Option<&'static Rule>, stream: &[u8], piece: usize) -> Vec<u8> {
+        let (mut filter, mut all) = (Filter::cutting(rule), Vec::new());
+        for piece in stream.chunks(piece) {
+            let mut output = Vec::new();
+            let passed = filter.handle(piece, &mut output);
+            all.extend_from_slice(&piece[..passed]);
+            all.extend(output);
+        }
+        all
+    }
+
+    /// The first byte of each frame, and how large it is.
+    fn heads(mut stream: &[u8]) -> Vec<(u8, u64)> {
+        let mut heads = Vec::new();
+        while let Some(head) = Head::parse(stream) {
+            heads.push((head.first, head.len));
+            stream = &stream[(head.size + head.len as usize).min(stream.len())..];
+        }
+        heads
+    }
+
+    #[test]
+    fn a_large_frame_becomes_fragments_and_what_would_be_refused_by_its_head_stays() {
+        const LIMIT: usize = MAX_FRAGMENT as usize;
+        for (len, expected) in [
+            (LIMIT, vec![(0x81, MAX_FRAGMENT)]),
+            (LIMIT + 1, vec![(0x01, 1), (0x80, MAX_FRAGMENT)]),
+            (2 * LIMIT, vec![(0x01, MAX_FRAGMENT), (0x80, MAX_FRAGMENT)]),
+            (2 * LIMIT + 7, vec![(0x01, 7), (0x00, MAX_FRAGMENT), (0x80, MAX_FRAGMENT)]),
+        ] {
+            assert_eq!(heads(&cut(None, &masked(true, TEXT, &vec![b'x'; len]), 1000)), expected);
+        }
+        let not_last = [masked(false, BINARY, &vec![1; LIMIT + 2]), masked(true, CONTINUATION, b"end")].concat();
+        assert_eq!(heads(&cut(None, &not_last, 1000)), [(0x02, 2), (0x00, MAX_FRAGMENT), (0x80, 3)]);
+        // Mistakes stay mistakes: a control frame, reserved bits, no mask.
+        let control = masked(true, 9, &vec![0; LIMIT + 2]);
+        assert_eq!(heads(&cut(None, &control, 1000))[0], (0x09, 2), "a fragment of a ping, which is refused");
+        let mut reserved = masked(true, TEXT, &vec![0; LIMIT + 2]);
+        reserved[0] |= 0x40;
+        assert_eq!(heads(&cut(None, &reserved, 1000))[0], (0x41, 2));
+        let unmasked = cut(None, &frame(true, TEXT, None, &vec![0; LIMIT + 2]), 1000);
+        assert_eq!(unmasked[..2], [0x01, 2]);
+        let most = masked(true, TEXT, &vec![b'x'; MAX_CUT as usize]);
+        assert!(heads(&cut(None, &most, 1000)).iter().all(|(_, len)| *len <= MAX_FRAGMENT));
+        let refused = masked(true, TEXT, &vec![b'x'; MAX_CUT as usize + 1]);
+        assert_eq!(cut(None, &refused, 1000), refused);
+        assert_eq!(cut(Some(&RULE), &refused[..14], 1000), refused[..14], "its head does not wait for more");
+    }
+
+    #[test]
+    fn a_large_message_that_the_rule_is_about_becomes_fragments_too() {
+        let kept = masked(true, TEXT, &[b"40/".as_slice(), &vec![b'x'; 10_000]].concat());
+        assert_eq!(heads(&cut(Some(&RULE), &kept, 1000)), [(0x01, MAX_FRAGMENT), (0x00, MAX_FRAGMENT), (0x80, 1811)]);
+        assert_eq!(decoded(&cut(Some(&RULE), &kept, 1000)), decoded(&kept));
+    }
+
+    /// The messages that tungstenite makes of a stream until its end or a mistake.
+    fn decoded(stream: &[u8]) -> (Vec<Message>, Option<Discriminant<Error>>) {
+        struct Stream<'a>(&'a [u8]);
+        impl Read for Stream<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0.read(buffer)
+            }
+        }
+        impl Write for Stream<'_> {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let config = WebSocketConfig::default().max_message_size(Some(MAX_WIRE_BYTES)).max_frame_size(Some(MAX_WIRE_BYTES));
+        let mut socket = WebSocket::from_raw_socket(Stream(stream), Role::Server, Some(config));
+        let mut messages = Vec::new();
+        loop {
+            match socket.read() {
+                Ok(message) => messages.push(message),
+                Err(error) => return (messages, Some(discriminant(&error))),
+            }
+        }
+    }
+
+    /// A frame whose payload has about the size of some fragments.
+    fn any_large_frame() -> impl Strategy<Value = Vec<u8>> {
+        let len = prop_oneof![0..300_usize, 4090..4100_usize, 8185..8200_usize, 12_280..20_000_usize];
+        let opcode = prop_oneof![6 => Just(TEXT), 6 => Just(CONTINUATION), 6 => Just(BINARY), 2 => Just(9), 1 => 3..16_u8];
+        let payload = prop_oneof![9 => (0..3_usize).prop_map(|shift| ("€".repeat(7000).into_bytes(), shift)), 1 => Just((vec![b'x'; 20_000], 0))];
+        (any::<bool>(), opcode, any::<[u8; 4]>(), len, payload).prop_map(|(fin, opcode, key, len, (payload, shift))| {
+            let (fin, len) = if opcode >= CONTROL && len < 300 { (true, len % 126) } else { (fin, len) };
+            frame(fin, opcode, Some(key), &payload[shift..][..len])
+        })
+    }
+
+    /// Messages of text and binary, each in some frames, with control frames between those.
+    fn any_messages() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![Just(0_usize), 1..300_usize, 4090..4100_usize, 8185..8200_usize, 12_000..17_000_usize];
+        let parts = proptest::collection::vec((part, any::<[u8; 4]>(), any::<bool>()), 1..4);
+        let message = (any::<bool>(), parts).prop_map(|(is_text, parts)| {
+            let all: usize = parts.iter().map(|(len, ..)| len).sum();
+            let text: Vec<u8> =
+                "€é".repeat(all / 5 + 1).into_bytes().into_iter().take(all / 5 * 5).chain(vec![b'x'; all % 5]).collect();
+            let (mut at, mut bytes) = (0, Vec::new());
+            for (index, (len, key, has_ping)) in parts.iter().enumerate() {
+                let opcode = if index > 0 {
+                    CONTINUATION
+                } else if is_text {
+                    TEXT
+                } else {
+                    BINARY
+                };
+                bytes.extend(frame(index + 1 == parts.len(), opcode, Some(*key), &text[at..at + len]));
+                bytes.extend(if *has_ping { masked(true, 9, b"are you there?") } else { Vec::new() });
+                at += len;
+            }
+            bytes
+        });
+        proptest::collection::vec(message, 0..5).prop_map(|messages| messages.concat())
+    }
+
     /// A frame: whole, fragments, broken; texts that the rule is about are frequent.
     fn any_frame() -> impl Strategy<Value = Vec<u8>> {
         let text = prop_oneof![Just("40/a?".to_owned()), Just("40/a,".to_owned()), "4?0?/?a?\\??", "[a-z]{0,200}"];
@@ -578,6 +708,19 @@ mod tests {
             pieces.push(rest);
             prop_assert_eq!(through(Some(&RULE), &pieces), through(Some(&RULE), &[&stream]));
             prop_assert_eq!(through(None, &pieces).0, stream);
+        }
+
+        #[test]
+        fn what_is_cut_decodes_to_the_same_messages(
+            stream in any_messages(),
+            broken in proptest::collection::vec(any_large_frame(), 0..3),
+            piece in prop_oneof![1..20_usize, Just(1024), 1..10_000_usize],
+        ) {
+            let stream = [stream, broken.concat()].concat();
+            let cut_once = cut(None, &stream, stream.len().max(1));
+            prop_assert_eq!(&cut(None, &stream, piece), &cut_once);
+            prop_assert!(heads(&cut_once).iter().all(|(_, len)| *len <= MAX_FRAGMENT));
+            prop_assert!(decoded(&cut_once) == decoded(&stream));
         }
 
         #[test]

@@ -33,7 +33,7 @@ pub(super) async fn answer(
     place: Option<Arc<Place>>,
     outgoing: Outgoing,
 ) -> Response {
-    let Shared { engine, traffic, probes, .. } = shared;
+    let Shared { engine, traffic, kept, probes, .. } = shared;
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let (Some(upgrade), Some(key)) = (upgrade, request.headers().get(header::SEC_WEBSOCKET_KEY)) else {
         // As engine.io, where no handshake comes.
@@ -58,6 +58,7 @@ pub(super) async fn answer(
     headers.extend(subprotocol.map(|first| (header::SEC_WEBSOCKET_PROTOCOL, first)));
     let rules = asked.is_engine_io_3().then_some([&FROM_CLIENT, &TO_CLIENT]);
     let arriving = request.extensions().get::<Unfinished>().map(|unfinished| unfinished.arriving(super::address(&request)));
+    let kept = kept.of(super::address(&request));
     let moved = match session {
         Some(session) => Some((probes.begin(session.sid()), place.map(Place::poll), session)),
         None => {
@@ -67,7 +68,7 @@ pub(super) async fn answer(
     };
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
-        let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic, outgoing).with_limit(arriving);
+        let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic, outgoing, kept).with_limit(arriving);
         if let Some((probe, used, session)) = moved {
             // Some proxies pass the 101 on and nothing else. Until the client has probed its WebSocket the session goes on by polling,
             // and engineioxide would stop that at once. Boxed, since this task lives as long as the WebSocket.

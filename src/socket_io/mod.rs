@@ -7,6 +7,7 @@ mod answers;
 mod crowd;
 mod departures;
 pub mod engine_io_3;
+mod frame;
 pub mod frames;
 mod handshake;
 pub mod jsonp;
@@ -14,6 +15,7 @@ mod packets;
 pub mod payload;
 mod polls;
 mod probe;
+pub mod received;
 mod session;
 mod sessions;
 mod stream;
@@ -40,6 +42,7 @@ use self::probe::Probes;
 use self::session::{Asked, EndedOnDrop, Engine};
 use self::sessions::Place;
 use crate::client::Client;
+use crate::kept_buffers::KeptBuffers;
 use crate::limits::unfinished::Unfinished;
 use crate::outgoing::Outgoing;
 use crate::size::MAX_WIRE_BYTES;
@@ -57,11 +60,13 @@ pub struct Server {
     layer: SocketIoLayer,
     traffic: Arc<Traffic>,
     ledger: Ledger,
+    kept: KeptBuffers,
     sessions: Sessions,
 }
 
-/// The Socket.IO server, and the handle that namespaces are put on. What waits for its clients is in `ledger`.
-pub fn server(ledger: Ledger) -> (Server, SocketIo) {
+/// The Socket.IO server, and the handle that namespaces are put on. What waits for its clients is in `ledger`, and what their
+/// WebSockets keep is counted in `kept`.
+pub fn server(ledger: Ledger, kept: KeptBuffers) -> (Server, SocketIo) {
     let parser = ParserConfig::common()
         .max_incoming_binary_buf_size(MAX_WIRE_BYTES)
         .max_incoming_binaries(MAX_ATTACHMENTS)
@@ -76,7 +81,7 @@ pub fn server(ledger: Ledger) -> (Server, SocketIo) {
         .connect_timeout(CONNECT_TIME)
         .with_parser(parser)
         .build_layer();
-    (Server { layer, traffic: Arc::default(), ledger, sessions: Sessions::default() }, io)
+    (Server { layer, traffic: Arc::default(), ledger, kept, sessions: Sessions::default() }, io)
 }
 
 impl Server {
@@ -97,6 +102,7 @@ impl Server {
         let shared = Shared {
             engine: engine.clone(),
             traffic: self.traffic,
+            kept: self.kept,
             sessions: self.sessions,
             probes: Probes::default(),
             ledger: self.ledger,
@@ -143,6 +149,7 @@ async fn refuse_strangers(State(mut engine): State<Engine>, mut request: Request
 struct Shared {
     engine: Engine,
     traffic: Arc<Traffic>,
+    kept: KeptBuffers,
     sessions: Sessions,
     probes: Probes,
     ledger: Ledger,

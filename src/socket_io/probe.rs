@@ -219,6 +219,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, duplex};
 
     use super::*;
+    use crate::kept_buffers::KeptBuffers;
     use crate::outgoing::Outgoing;
     use crate::socket_io::engine_io_3::{FROM_CLIENT, TO_CLIENT};
     use crate::waiting::Ledger;
@@ -238,7 +239,8 @@ mod tests {
     async fn said(sent: &[u8], piece: usize, old: bool) -> (Vec<u8>, Option<Vec<u8>>) {
         let (server, mut client) = duplex(piece);
         let rules = old.then_some([&FROM_CLIENT, &TO_CLIENT]);
-        let mut stream = Filtered::new(server, rules, Arc::default(), Outgoing::new(Ledger::default().open(None)));
+        let kept = KeptBuffers::default().of([127, 0, 0, 1].into());
+        let mut stream = Filtered::new(server, rules, Arc::default(), Outgoing::new(Ledger::default().open(None)), kept);
         let probe = Probes::default().begin(Sid::new());
         assert!(probe.is_some());
         let serving = tokio::spawn(async move {

@@ -10,7 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::departures::Departures;
 use super::frames::{Counts, Filter, Rule};
-use crate::limits::unfinished::{Arriving, Ended};
+use super::received::{Received, take};
+use crate::kept_buffers::KeptBuffer;
+use crate::limits::unfinished::Arriving;
 use crate::outgoing::{Outgoing, Side};
 
 /// Taken from the writer at once: what the other side does not take at once of it is kept.
@@ -55,10 +57,8 @@ impl Totals {
 /// A stream whose frames are counted and, where there are rules, replaced.
 pub(super) struct Filtered<S> {
     io: S,
-    received: Filter,
+    received: Received,
     sent: Filter,
-    /// Replaced, and not read yet.
-    unread: Vec<u8>,
     /// Replaced, or not taken at once, and not written yet.
     unwritten: Vec<u8>,
     /// Bytes that are to be written next and that the client has got already.
@@ -67,28 +67,34 @@ pub(super) struct Filtered<S> {
     /// What waits for the client, and what of it has been written.
     outgoing: Outgoing,
     departures: Departures,
-    /// Counts what the client has begun and not finished.
-    arriving: Option<Arriving>,
+    /// What the writer's buffer keeps.
+    kept: KeptBuffer,
     /// Dropped with the stream.
     held: Option<Box<dyn Send>>,
 }
 
 impl<S> Filtered<S> {
     /// A rule for what comes from the client, and one for what goes to it; what passes is added to `traffic`. Ends when the client's
-    /// account in `outgoing` is closed.
-    pub(super) fn new(io: S, rules: Option<[&'static Rule; 2]>, traffic: Arc<Traffic>, outgoing: Outgoing) -> Self {
+    /// account in `outgoing` is closed, or when too much is `kept`.
+    pub(super) fn new(
+        io: S,
+        rules: Option<[&'static Rule; 2]>,
+        traffic: Arc<Traffic>,
+        outgoing: Outgoing,
+        kept: KeptBuffer,
+    ) -> Self {
         let (received, sent) = match rules {
             Some([received, sent]) => (Some(received), Some(sent)),
             None => (None, None),
         };
-        let (received, sent) = (Filter::new(received), Filter::new(sent));
-        let (unread, unwritten, departures) = (Vec::new(), Vec::new(), Departures::default());
-        Self { io, received, sent, unread, unwritten, swallowed: 0, traffic, outgoing, departures, arriving: None, held: None }
+        let (received, sent) = (Received::new(received), Filter::new(sent));
+        let (unwritten, departures) = (Vec::new(), Departures::default());
+        Self { io, received, sent, unwritten, swallowed: 0, traffic, outgoing, departures, kept, held: None }
     }
 
     /// Bounds what the client has begun and not finished, in bytes and in time.
     pub(super) fn with_limit(mut self, arriving: Option<Arriving>) -> Self {
-        self.arriving = arriving;
+        self.received.limit(arriving);
         self
     }
 
@@ -99,13 +105,17 @@ impl<S> Filtered<S> {
 
     /// Has `bytes` read next, and counts neither them nor the `answered` bytes that are written next, which the client has got.
     pub(super) fn put_back(&mut self, bytes: &[u8], answered: usize) {
-        self.unread.splice(..0, bytes.iter().copied());
+        self.received.put_back(bytes);
         self.swallowed = answered;
     }
 
-    /// An error once the client's account is closed: both tasks of the WebSocket end then.
+    /// An error once the WebSocket has to end: both its tasks do then.
     fn goes_on(&self, side: Side, cx: &Context<'_>) -> io::Result<()> {
-        if self.outgoing.is_over(side, cx.waker()) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+        if self.outgoing.is_over(side, cx.waker()) || self.kept.is_over() {
+            Err(io::ErrorKind::ConnectionAborted.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// Has a piece of what goes to the client judged, see [`Filter::handle`].
@@ -148,59 +158,25 @@ fn note(departures: &mut Departures, outgoing: &Outgoing, written: &[u8]) {
     }
 }
 
-fn late(ended: Ended) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, ended)
-}
-
-/// Removes the first `len` bytes, and the memory with the last ones.
-fn take(bytes: &mut Vec<u8>, len: usize) {
-    if len == bytes.len() {
-        *bytes = Vec::new();
-    } else {
-        bytes.drain(..len);
-    }
-}
-
 impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.goes_on(Side::Reader, cx)?;
-        loop {
-            if !this.unread.is_empty() {
-                let len = this.unread.len().min(buffer.remaining());
-                buffer.put_slice(&this.unread[..len]);
-                take(&mut this.unread, len);
-                return Poll::Ready(Ok(()));
-            }
-            if let Some(arriving) = &mut this.arriving {
-                ready!(arriving.poll_ready(cx)).map_err(late)?;
-            }
-            let before = buffer.filled().len();
-            if Pin::new(&mut this.io).poll_read(cx, buffer)?.is_pending() {
-                let Some(arriving) = &mut this.arriving else { return Poll::Pending };
-                return arriving.poll_late(cx, this.received.unfinished()).map(|ended| Err(late(ended)));
-            }
-            let come = &buffer.filled()[before..];
-            if come.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            let counts = this.received.counts();
-            let passed = this.received.handle(come, &mut this.unread);
-            this.traffic.received.replace(counts, this.received.counts());
-            if let Some(arriving) = &mut this.arriving {
-                arriving.note(this.received.unfinished());
-            }
-            buffer.set_filled(before + passed);
-            if passed > 0 {
-                return Poll::Ready(Ok(()));
-            }
-        }
+        let before = this.received.counts();
+        let polled = this.received.poll_read(&mut this.io, cx, buffer);
+        this.traffic.received.replace(before, this.received.counts());
+        polled
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        let outgoing = &this.outgoing;
+        this.kept.note(bytes.len(), || {
+            let wakers = outgoing.wakers();
+            move || wakers.wake()
+        });
         this.goes_on(Side::Writer, cx)?;
         if this.swallowed > 0 {
             let len = bytes.len().min(this.swallowed);
@@ -248,14 +224,19 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
+    use crate::kept_buffers::{FREE_BYTES, KeptBuffers, MAX_BYTES_OF_ALL};
     use crate::socket_io::engine_io_3::{FROM_CLIENT, TO_CLIENT};
     use crate::waiting::Ledger;
+
+    fn kept() -> KeptBuffer {
+        KeptBuffers::default().of([127, 0, 0, 1].into())
+    }
 
     fn filtered(room: usize) -> (Filtered<DuplexStream>, DuplexStream, Arc<Traffic>) {
         let (server, client) = duplex(room);
         let traffic = Arc::<Traffic>::default();
         let outgoing = Outgoing::new(Ledger::default().open(None));
-        (Filtered::new(server, Some([&FROM_CLIENT, &TO_CLIENT]), Arc::clone(&traffic), outgoing), client, traffic)
+        (Filtered::new(server, Some([&FROM_CLIENT, &TO_CLIENT]), Arc::clone(&traffic), outgoing, kept()), client, traffic)
     }
 
     #[tokio::test]
@@ -308,5 +289,34 @@ mod tests {
         stream.read_to_end(&mut Vec::new()).await.unwrap();
         drop(stream);
         assert_eq!(traffic.received.counts(), Counts { bytes: 7, messages: 0, incomplete: 0 });
+    }
+    #[tokio::test]
+    async fn a_websocket_ends_where_all_keep_too_much_and_it_keeps_most_even_while_it_waits() {
+        const MESSAGE: usize = 1 << 20;
+        let (buffers, ledger) = (KeptBuffers::default(), Ledger::default());
+        let open = || {
+            let (server, client) = duplex(2 * MESSAGE);
+            let (outgoing, kept) = (Outgoing::new(ledger.open(None)), buffers.of([127, 0, 0, 1].into()));
+            (Filtered::new(server, None, Arc::default(), outgoing, kept), client)
+        };
+        let (mut oldest, _client) = open();
+        oldest.write_all(&vec![0; MESSAGE]).await.unwrap();
+        let waiting = tokio::spawn(async move { oldest.read_u8().await.unwrap_err().kind() });
+        tokio::task::yield_now().await;
+        let mut others = Vec::new();
+        while buffers.ended() == 0 {
+            let (mut other, client) = open();
+            other.write_all(&vec![0; MESSAGE]).await.unwrap();
+            others.push((other, client));
+        }
+        assert_eq!(waiting.await.unwrap(), io::ErrorKind::ConnectionAborted);
+        // What is free is not counted.
+        assert_eq!(others.len(), MAX_BYTES_OF_ALL / (MESSAGE - FREE_BYTES));
+        for (other, _) in &mut others {
+            other.write_all(b"goes on").await.unwrap();
+        }
+        assert_eq!(ledger.closed(), 0, "nobody failed to read");
+        drop(others);
+        assert_eq!(buffers.bytes(), 0);
     }
 }
