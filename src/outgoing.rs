@@ -28,6 +28,8 @@ pub struct WeakOutgoing(Weak<Inner>);
 struct Inner {
     account: Account,
     waiting: Mutex<VecDeque<Waiting>>,
+    /// Answers of socketioxide's own.
+    answers: Mutex<VecDeque<Waiting>>,
     reader: Arc<AtomicWaker>,
     writer: Arc<AtomicWaker>,
     /// Dropped with the session.
@@ -46,7 +48,14 @@ impl Outgoing {
         let (reader, writer) = (Arc::new(AtomicWaker::new()), Arc::new(AtomicWaker::new()));
         let wakers = [Arc::clone(&reader), Arc::clone(&writer)];
         account.on_close(move || wakers.iter().for_each(|waker| waker.wake()));
-        Self(Arc::new(Inner { account, waiting: Mutex::default(), reader, writer, held: OnceLock::new() }))
+        Self(Arc::new(Inner {
+            account,
+            waiting: Mutex::default(),
+            answers: Mutex::default(),
+            reader,
+            writer,
+            held: OnceLock::new(),
+        }))
     }
 
     #[must_use]
@@ -83,15 +92,23 @@ impl Outgoing {
 
     /// So many events and acks have left.
     pub fn leave(&self, count: usize) {
-        let mut queue = self.queue();
-        let count = count.min(queue.len());
-        let gone: Vec<Waiting> = queue.drain(..count).collect();
-        if queue.is_empty() {
-            // Nearly every session is idle nearly always.
-            *queue = VecDeque::new();
+        drop(first(self.queue(), count));
+    }
+
+    /// The client asks for so many namespaces, by packets of so many bytes together. Each is answered by a packet that may name the
+    /// namespace, and that nobody emits by this.
+    pub fn expect_answers(&self, packets: usize, bytes: u64) {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        for packet in 0..packets {
+            let each = bytes / packets + if packet == 0 { bytes % packets } else { 0 };
+            let Some(waiting) = self.0.account.add(each.saturating_add(EVENT_BYTES)) else { return };
+            lock(&self.0.answers).push_back(waiting);
         }
-        drop(queue);
-        drop(gone);
+    }
+
+    /// So many of those answers have left.
+    pub fn answered(&self, count: usize) {
+        drop(first(lock(&self.0.answers), count));
     }
 
     /// Whether the session is to end. If not, `waker` is woken when it is: whoever reads from the client has one, and whoever writes.
@@ -104,8 +121,23 @@ impl Outgoing {
     }
 
     fn queue(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.waiting)
     }
+}
+
+fn lock(queue: &Mutex<VecDeque<Waiting>>) -> MutexGuard<'_, VecDeque<Waiting>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes so many out, or all that there are. They are to be dropped when the queue is unlocked.
+fn first(mut queue: MutexGuard<'_, VecDeque<Waiting>>, count: usize) -> Vec<Waiting> {
+    let count = count.min(queue.len());
+    let first = queue.drain(..count).collect();
+    if queue.is_empty() {
+        // Nearly every session is idle nearly always.
+        *queue = VecDeque::new();
+    }
+    first
 }
 
 impl WeakOutgoing {
@@ -144,6 +176,19 @@ mod tests {
         assert_eq!(ledger.bytes(), 0);
         assert!(outgoing.emit(1000, || Err(SendError::Socket(SocketError::Closed))));
         assert_eq!(ledger.bytes(), 0, "what was not sent does not wait");
+    }
+
+    #[test]
+    fn answers_that_nobody_emits_count_until_they_have_left() {
+        let (outgoing, ledger) = outgoing();
+        outgoing.expect_answers(0, 0);
+        outgoing.expect_answers(3, 1000);
+        assert_eq!(ledger.bytes(), 1000 + 3 * EVENT_BYTES);
+        outgoing.answered(1);
+        outgoing.answered(9);
+        assert_eq!(ledger.bytes(), 0);
+        (0..3).for_each(|_| outgoing.expect_answers(1, 1_000_000));
+        assert!(outgoing.account().is_closed());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use socketioxide::socket::Sid;
 
+use super::departures::Left;
 use super::session::{Asked, Engine};
 use super::{is_binary, payload};
 use crate::client::Client;
@@ -32,11 +33,11 @@ struct Place {
     sid: Sid,
 }
 
-/// With the answer to a poll: so many events and acks are in it.
+/// With the answer to a poll: so much is in it.
 #[derive(Clone)]
 struct Polled {
     outgoing: Outgoing,
-    events: usize,
+    left: Left,
 }
 
 impl Polls {
@@ -65,8 +66,8 @@ impl Polls {
         // Whole already: socketioxide makes it of what is waiting.
         let Ok(body) = to_bytes(body, usize::MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
         if asked.sid.is_some() {
-            let events = payload::events(&body, asked.is_engine_io_3(), is_binary(&parts.headers));
-            parts.extensions.insert(Polled { outgoing, events });
+            let left = payload::leaving(&body, asked.is_engine_io_3(), is_binary(&parts.headers));
+            parts.extensions.insert(Polled { outgoing, left });
         } else if let Some(session) = asked.opened(engine, &body) {
             let sid = session.sid();
             self.sessions.lock().insert(sid, outgoing.downgrade());
@@ -79,8 +80,9 @@ impl Polls {
 
 /// Outside of whatever changes the answers of polls: has them count for their session until they are written.
 pub(super) async fn hold(mut response: Response) -> Response {
-    let Some(Polled { outgoing, events }) = response.extensions_mut().remove() else { return response };
-    outgoing.leave(events);
+    let Some(Polled { outgoing, left }) = response.extensions_mut().remove() else { return response };
+    outgoing.leave(left.events);
+    outgoing.answered(left.answers);
     held_body::hold(response, outgoing.account())
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::departures::Departures;
-use super::frames::{Counts, Filter, Rule};
+use super::frames::{Connects, Counts, Filter, Rule};
 use crate::limits::unfinished::{Arriving, Ended};
 use crate::outgoing::{Outgoing, Side};
 
@@ -143,8 +143,11 @@ impl<S: AsyncWrite + Unpin> Filtered<S> {
 /// The client's socket has taken that.
 fn note(departures: &mut Departures, outgoing: &Outgoing, written: &[u8]) {
     let left = departures.handle(written);
-    if left > 0 {
-        outgoing.leave(left);
+    if left.events > 0 {
+        outgoing.leave(left.events);
+    }
+    if left.answers > 0 {
+        outgoing.answered(left.answers);
     }
 }
 
@@ -187,6 +190,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
             let counts = this.received.counts();
             let passed = this.received.handle(come, &mut this.unread);
             this.traffic.received.replace(counts, this.received.counts());
+            let Connects { packets, bytes } = this.received.take_connects();
+            this.outgoing.expect_answers(packets, bytes);
             if let Some(arriving) = &mut this.arriving {
                 arriving.note(this.received.unfinished());
             }
