@@ -97,11 +97,11 @@ impl Outgoing {
 
     /// The client asks for so many namespaces, by packets of so many bytes together. Each is answered by a packet that may name the
     /// namespace, and that nobody emits by this.
-    pub fn expect_answers(&self, packets: usize, bytes: u64) {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        for packet in 0..packets {
-            let each = bytes / packets + if packet == 0 { bytes % packets } else { 0 };
-            let Some(waiting) = self.0.account.add(each.saturating_add(EVENT_BYTES)) else { return };
+    pub fn expect_answers(&self, packets: u32, bytes: u32) {
+        let mut left = bytes as usize;
+        for _ in 0..packets {
+            // Which packet has how many makes no difference.
+            let Some(waiting) = self.0.account.add(std::mem::take(&mut left) + EVENT_BYTES) else { return };
             lock(&self.0.answers).push_back(waiting);
         }
     }

