@@ -23,6 +23,8 @@ pub struct Outgoing(Arc<Inner>);
 struct Inner {
     account: Account,
     waiting: Mutex<VecDeque<Waiting>>,
+    /// Answers of socketioxide's own.
+    answers: Mutex<VecDeque<Waiting>>,
     wakers: Arc<Wakers>,
 }
 
@@ -52,7 +54,7 @@ impl Outgoing {
         let wakers = Arc::<Wakers>::default();
         let woken = Arc::clone(&wakers);
         account.on_close(move || woken.wake());
-        Self(Arc::new(Inner { account, waiting: Mutex::default(), wakers }))
+        Self(Arc::new(Inner { account, waiting: Mutex::default(), answers: Mutex::default(), wakers }))
     }
 
     #[must_use]
@@ -79,15 +81,23 @@ impl Outgoing {
 
     /// So many events and acks have left.
     pub fn leave(&self, count: usize) {
-        let mut queue = self.queue();
-        let count = count.min(queue.len());
-        let gone: Vec<Waiting> = queue.drain(..count).collect();
-        if queue.is_empty() {
-            // Nearly every session is idle nearly always.
-            *queue = VecDeque::new();
+        drop(first(self.queue(), count));
+    }
+
+    /// The client asks for so many namespaces, by packets of so many bytes together. Each is answered by a packet that may name the
+    /// namespace, and that nobody emits by this.
+    pub fn expect_answers(&self, packets: u32, bytes: u32) {
+        let mut left = bytes as usize;
+        for _ in 0..packets {
+            // Which packet has how many makes no difference.
+            let Some(waiting) = self.0.account.add(std::mem::take(&mut left) + EVENT_BYTES) else { return };
+            lock(&self.0.answers).push_back(waiting);
         }
-        drop(queue);
-        drop(gone);
+    }
+
+    /// So many of those answers have left.
+    pub fn answered(&self, count: usize) {
+        drop(first(lock(&self.0.answers), count));
     }
 
     /// Whether the session is to end. If not, `waker` is woken when it is: whoever reads from the client has one, and whoever writes.
@@ -106,8 +116,23 @@ impl Outgoing {
     }
 
     fn queue(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.waiting)
     }
+}
+
+fn lock(queue: &Mutex<VecDeque<Waiting>>) -> MutexGuard<'_, VecDeque<Waiting>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes so many out, or all that there are. They are to be dropped when the queue is unlocked.
+fn first(mut queue: MutexGuard<'_, VecDeque<Waiting>>, count: usize) -> Vec<Waiting> {
+    let count = count.min(queue.len());
+    let first = queue.drain(..count).collect();
+    if queue.is_empty() {
+        // Nearly every session is idle nearly always.
+        *queue = VecDeque::new();
+    }
+    first
 }
 
 /// The two tasks of a WebSocket.
@@ -138,6 +163,19 @@ mod tests {
         assert_eq!(ledger.bytes(), 0);
         assert!(outgoing.emit(1000, || Err(SendError::Socket(SocketError::Closed))));
         assert_eq!(ledger.bytes(), 0, "what was not sent does not wait");
+    }
+
+    #[test]
+    fn answers_that_nobody_emits_count_until_they_have_left() {
+        let (outgoing, ledger) = outgoing();
+        outgoing.expect_answers(0, 0);
+        outgoing.expect_answers(3, 1000);
+        assert_eq!(ledger.bytes(), 1000 + 3 * EVENT_BYTES);
+        outgoing.answered(1);
+        outgoing.answered(9);
+        assert_eq!(ledger.bytes(), 0);
+        (0..3).for_each(|_| outgoing.expect_answers(1, 1_000_000));
+        assert!(outgoing.account().is_closed());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+use axum::http::Request;
+
 /// KiB of an offer's or an answer's text at most; every codec of a browser with simulcast and all its candidates have a third.
 pub const DESCRIPTION_KIB: usize = 256;
 /// KiB of any other event's text at most.
@@ -32,6 +34,13 @@ pub struct TooLarge {
 pub fn check(text: &str, more: usize, limit: usize) -> Result<(), TooLarge> {
     let bytes = (unescaped(text) + more).max(text.len() / 2);
     if bytes > limit * 1024 + ENVELOPE_BYTES { Err(TooLarge { limit, sent: bytes / 1024 }) } else { Ok(()) }
+}
+
+/// Bytes of a request's head, about.
+#[must_use]
+pub fn of_head<T>(request: &Request<T>) -> usize {
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    headers + request.uri().path_and_query().map_or(0, |path| path.as_str().len())
 }
 
 /// Bytes of JSON, with each escape as one, however often it was escaped.

@@ -286,7 +286,9 @@ async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inb
                     Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Gone,
                 };
+                let Some(unheard) = client.outbox.unheard(text.len()) else { return End::Stuck };
                 pace(budget, text.len()).await;
+                drop(unheard);
                 match client.hear(&text) {
                     None => continue,
                     Some(end) => return end,

@@ -272,6 +272,11 @@ impl Outbox {
         }
     }
 
+    /// Counts what its client has said and what has not been heard yet. `None`: the client has to go.
+    pub(super) fn unheard(&self, bytes: usize) -> Option<Waiting> {
+        self.0.account.add(bytes)
+    }
+
     /// Ends when more waits than may.
     pub(super) async fn overflow(&self) {
         self.0.overflow.notified().await;

@@ -15,6 +15,10 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::limits::unfinished::{Arriving, Ended, Unfinished};
+use crate::size;
+
+/// Bytes that a request takes besides its head and its body while it is being answered, as measured: mostly what it passes through.
+const REQUEST_BYTES: u64 = 32 * 1024;
 
 /// Middleware behind [`crate::client::identify`] and ahead of whatever reads a body. What is not waited for any longer is answered 408,
 /// or 503 where too much is unfinished, whatever its reader says. WebSockets find the [`Unfinished`] in the request's extensions.
@@ -27,7 +31,7 @@ pub async fn limit(State(unfinished): State<Unfinished>, mut request: Request, n
         return next.run(request).await;
     }
     let ended = Arc::new(OnceLock::new());
-    let arriving = unfinished.arriving(client);
+    let arriving = unfinished.arriving(client).with(REQUEST_BYTES + size::of_head(&request) as u64);
     let request = request.map(|body| Body::new(Arrival { body, arriving, come: 0, ended: Arc::clone(&ended) }));
     let response = next.run(request).await;
     match ended.get() {
@@ -127,7 +131,7 @@ mod tests {
         request.extensions_mut().insert(Client { address, scheme: Scheme::Http, host: None });
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "3");
-        assert_eq!(seen.get(), Some(&40_000));
+        assert_eq!(seen.get(), Some(&(40_000 + REQUEST_BYTES + 1)), "the body, the path and what the request takes");
         assert_eq!(unfinished.census().bytes, 0);
     }
 }

@@ -6,6 +6,7 @@
 //! Invariants:
 //! - A client beyond its share is not refused but waits: only its oldest message is read on, the others' bytes stay with the client.
 //!   So a crowd behind one address gets its messages through, one after the other.
+//!   Messages of a few KiB never wait, so that large ones, or many, of a neighbour stop nobody's small ones.
 //! - Beyond the bound in all, the clients that hold most lose what they hold.
 //! - What does not wait has [`BASE_TIME`] from its last byte, and from its first one that and a second for each [`LEAST_RATE`] bytes.
 
@@ -78,7 +79,7 @@ impl Unfinished {
 
     /// For one stream of messages of `from`.
     pub fn arriving(&self, from: IpAddr) -> Arriving {
-        Arriving { unfinished: self.clone(), client: ip_prefix::of_client(from), message: None }
+        Arriving { unfinished: self.clone(), client: ip_prefix::of_client(from), besides: 0, message: None }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -91,6 +92,8 @@ impl Unfinished {
 pub struct Arriving {
     unfinished: Unfinished,
     client: IpAddr,
+    /// Bytes that an unfinished message holds besides its own.
+    besides: u64,
     /// Boxed, since there is none nearly always.
     message: Option<Box<Message>>,
 }
@@ -115,13 +118,20 @@ struct Span {
 }
 
 impl Arriving {
+    /// The same, where each unfinished message holds so many bytes besides its own.
+    #[must_use]
+    pub const fn with(mut self, besides: u64) -> Self {
+        self.besides = besides;
+        self
+    }
+
     /// Ahead of each read: whether more may be read now.
     ///
     /// # Errors
     /// The message is not waited for any longer.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         let Some(message) = &mut self.message else { return Poll::Ready(Ok(())) };
-        let turn = self.unfinished.table().turn(self.client, message.order, cx.waker());
+        let turn = self.unfinished.table().turn(self.client, message.order, message.is_small(), cx.waker());
         match turn {
             Turn::Now => {
                 message.span.go_on(Instant::now());
@@ -147,7 +157,7 @@ impl Arriving {
             (Some(message), Some(held)) => {
                 if message.span.bytes != held {
                     message.span.grow(held, Instant::now());
-                    self.unfinished.table().set(self.client, message.order, held);
+                    self.unfinished.table().set(self.client, message.order, self.besides + held);
                 }
             }
         }
@@ -173,13 +183,13 @@ impl Arriving {
             }
         }
         // Somebody else may have ended it, and wakes this task then.
-        let turn = self.unfinished.table().turn(self.client, message.order, cx.waker());
+        let turn = self.unfinished.table().turn(self.client, message.order, message.is_small(), cx.waker());
         if turn == Turn::Ended { Poll::Ready(self.end(Ended::TooMuch)) } else { Poll::Pending }
     }
 
     fn begin(&mut self, held: u64) {
         let begun = Instant::now();
-        let order = self.unfinished.table().begin(self.client, held);
+        let order = self.unfinished.table().begin(self.client, self.besides + held);
         let alarm = Box::pin(sleep_until(begun + BASE_TIME));
         let span = Span { begun, last: begun, bytes: held, waiting: None, waited: Duration::ZERO };
         self.message = Some(Box::new(Message { order, span, alarm }));
@@ -206,6 +216,13 @@ impl Arriving {
 impl Drop for Arriving {
     fn drop(&mut self) {
         self.forget();
+    }
+}
+
+impl Message {
+    /// So much is read before anything is counted.
+    const fn is_small(&self) -> bool {
+        self.span.bytes <= UNCOUNTED_BYTES
     }
 }
 
@@ -308,7 +325,7 @@ impl Table {
         }
     }
 
-    fn turn(&mut self, client: IpAddr, order: u64, waker: &Waker) -> Turn {
+    fn turn(&mut self, client: IpAddr, order: u64, small: bool, waker: &Waker) -> Turn {
         let Some(held) = self.clients.get_mut(&client) else { return Turn::Ended };
         let is_oldest = held.messages.keys().next() == Some(&order);
         let Some(message) = held.messages.get_mut(&order) else { return Turn::Ended };
@@ -318,7 +335,7 @@ impl Table {
         if !message.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             message.waker = Some(waker.clone());
         }
-        if is_oldest || held.bytes < MAX_CLIENT_BYTES {
+        if is_oldest || small || held.bytes < MAX_CLIENT_BYTES {
             Turn::Now
         } else if held.waiting.contains(&order) {
             Turn::Later

@@ -1,4 +1,5 @@
-//! PURE. Which events and acks have left a WebSocket, by the bytes that were written to it.
+//! PURE. Which events and acks have left a WebSocket, and which answers to whoever asks for a namespace, by the bytes that were
+//! written to it.
 //!
 //! engineioxide writes a frame a message and masks nothing.
 
@@ -6,6 +7,15 @@
 const BEGINNING: usize = 8;
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
+
+/// So many have left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Left {
+    /// Events and acks, with their attachments.
+    pub(super) events: usize,
+    /// Answers to packets that ask for a namespace.
+    pub(super) answers: usize,
+}
 
 /// What has been written of one WebSocket.
 #[derive(Debug, Default)]
@@ -20,9 +30,9 @@ pub(super) struct Departures {
 }
 
 impl Departures {
-    /// Takes what was written; says how many events and acks are complete by that, attachments included.
-    pub(super) fn handle(&mut self, mut written: &[u8]) -> usize {
-        let mut complete = 0;
+    /// Takes what was written; says what is complete by that.
+    pub(super) fn handle(&mut self, mut written: &[u8]) -> Left {
+        let mut complete = Left::default();
         while let Some((first, rest)) = written.split_first() {
             if self.left > 0 {
                 let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(written.len());
@@ -41,26 +51,27 @@ impl Departures {
                 self.head.clear();
             }
             if self.left == 0 && self.head.is_empty() {
-                complete += usize::from(self.ends());
+                self.ends(&mut complete);
             }
         }
         complete
     }
 
-    /// A frame is complete: whether an event or an ack is, too.
-    fn ends(&mut self) -> bool {
+    /// A frame is complete, and perhaps a packet with it.
+    fn ends(&mut self, complete: &mut Left) {
         match self.opcode {
             TEXT => {
                 let attachments = attachments(&self.beginning);
+                complete.answers += usize::from(is_answer(&self.beginning));
+                complete.events += usize::from(attachments == Some(0));
                 self.beginning.clear();
                 self.attachments = attachments.unwrap_or(0);
-                attachments == Some(0)
             }
             BINARY if self.attachments > 0 => {
                 self.attachments -= 1;
-                self.attachments == 0
+                complete.events += usize::from(self.attachments == 0);
             }
-            _ => false,
+            _ => {}
         }
     }
 }
@@ -74,6 +85,11 @@ fn head(bytes: &[u8]) -> Option<(u8, u64)> {
         short => short.into(),
     };
     Some((opcode, len))
+}
+
+/// Whether a packet of Engine.IO says that its client has a namespace, or that there is none.
+pub(super) fn is_answer(packet: &[u8]) -> bool {
+    matches!(packet, [b'4', b'0' | b'4', ..])
 }
 
 /// How many attachments follow a packet of Engine.IO, by how it begins, if it is an event or an ack of Socket.IO.
@@ -125,12 +141,13 @@ mod tests {
         .concat();
         for piece in [1, 2, 3, 7, 100, stream.len()] {
             let mut departures = Departures::default();
-            let left: usize = stream.chunks(piece).map(|piece| departures.handle(piece)).sum();
-            assert_eq!(left, 5, "pieces of {piece}");
+            let left = stream.chunks(piece).map(|piece| departures.handle(piece));
+            let left = left.fold((0, 0), |(events, answers), left| (events + left.events, answers + left.answers));
+            assert_eq!(left, (5, 2), "pieces of {piece}");
         }
         let mut departures = Departures::default();
         let event = frame(TEXT, &long);
         let (most, last) = event.split_at(event.len() - 1);
-        assert_eq!((departures.handle(most), departures.handle(last)), (0, 1));
+        assert_eq!([departures.handle(most), departures.handle(last)].map(|left| left.events), [0, 1]);
     }
 }

@@ -22,6 +22,8 @@ pub const MAX_COLLECTED: u64 = 16 * 1024;
 
 /// Bytes at the beginning of a packet of Socket.IO in which the number of its attachments stands (`4599-[`), if it has some.
 pub(super) const MAX_START: usize = 8;
+/// How a packet begins that asks for a namespace.
+pub(super) const CONNECT: &[u8] = b"40";
 
 /// Which text messages are replaced, and by what.
 #[derive(Debug)]
@@ -51,6 +53,14 @@ pub struct Counts {
     pub incomplete: u64,
 }
 
+/// Complete packets that ask for a namespace, which socketioxide answers by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connects {
+    pub packets: u32,
+    /// Of all of them.
+    pub bytes: u32,
+}
+
 /// The frames of one direction.
 #[derive(Debug)]
 pub struct Filter {
@@ -67,6 +77,7 @@ pub struct Filter {
     start: Start,
     /// Messages that belong to the last packet of Socket.IO and have not come.
     attachments: u32,
+    connects: Connects,
     rare: Option<Box<Rare>>,
 }
 
@@ -126,7 +137,8 @@ impl Filter {
         let counts = Counts { bytes: 0, messages: 0, incomplete: 0 };
         let frame = Present { fin: false, control: false, passage: Passage::AsItIs, key: [0; 4], key_at: 0 };
         let start = Start { is_text: false, len: 0, bytes: [0; MAX_START] };
-        Self { rule, cuts, counts, left: 0, frame, is_open: false, start, attachments: 0, rare: None }
+        let connects = Connects { packets: 0, bytes: 0 };
+        Self { rule, cuts, counts, left: 0, frame, is_open: false, start, attachments: 0, connects, rare: None }
     }
 
     #[must_use]
@@ -140,6 +152,11 @@ impl Filter {
     pub fn unfinished(&self) -> Option<u64> {
         let is_begun = self.rare.as_ref().is_some_and(|rare| !rare.begun.is_empty());
         (self.left > 0 || self.is_open || self.attachments > 0 || is_begun).then_some(self.counts.incomplete)
+    }
+
+    /// Since this was asked last.
+    pub fn take_connects(&mut self) -> Connects {
+        std::mem::take(&mut self.connects)
     }
 
     #[must_use]
@@ -315,6 +332,11 @@ impl Filter {
         }
         self.counts.messages += 1;
         self.is_open = false;
+        if self.start.is_connect() {
+            self.connects.packets += 1;
+            let bytes = u32::try_from(self.counts.incomplete).unwrap_or(u32::MAX);
+            self.connects.bytes = self.connects.bytes.saturating_add(bytes);
+        }
         self.attachments = self.start.attachments().unwrap_or_else(|| self.attachments.saturating_sub(1));
         if self.attachments == 0 {
             self.counts.incomplete = 0;
@@ -371,6 +393,10 @@ impl Start {
             *place = byte;
             self.len += 1;
         }
+    }
+
+    fn is_connect(&self) -> bool {
+        self.is_text && self.bytes[..usize::from(self.len)].starts_with(CONNECT)
     }
 
     /// See [`announced`].
@@ -559,7 +585,7 @@ mod tests {
         }
         assert_eq!(output.capacity(), 0);
         assert!(filter.rare.is_none());
-        assert!(size_of::<Filter>() <= 72, "{}", size_of::<Filter>());
+        assert!(size_of::<Filter>() <= 80, "{}", size_of::<Filter>());
     }
 
     /// What comes out of a filter that cuts, in pieces of so many bytes.
@@ -689,6 +715,28 @@ mod tests {
         let opcode = prop_oneof![4 => Just(TEXT), 2 => Just(CONTINUATION), 1 => Just(BINARY), 1 => 3..16_u8];
         let key = prop_oneof![9 => any::<[u8; 4]>().prop_map(Some), 1 => Just(None)];
         (any::<bool>(), opcode, key, text).prop_map(|(fin, opcode, key, text)| frame(fin, opcode, key, text.as_bytes()))
+    }
+
+    #[test]
+    fn packets_that_ask_for_a_namespace_are_counted_once_they_are_complete() {
+        let stream = [
+            masked(true, TEXT, b"40"),
+            masked(true, TEXT, b"42[\"40/\"]"),
+            masked(false, TEXT, b"4"),
+            masked(true, CONTINUATION, b"0/rtc,"),
+            masked(true, BINARY, b"40"),
+            masked(true, TEXT, b"40/nope,"),
+            masked(false, TEXT, b"40/unfinished,"),
+        ]
+        .concat();
+        for (rule, piece) in [(None, 1), (None, 7), (Some(&RULE), 1), (Some(&RULE), stream.len())] {
+            let mut filter = Filter::new(rule);
+            for piece in stream.chunks(piece) {
+                filter.handle(piece, &mut Vec::new());
+            }
+            assert_eq!(filter.take_connects(), Connects { packets: 3, bytes: 2 + 7 + 8 });
+            assert_eq!(filter.take_connects(), Connects::default());
+        }
     }
 
     proptest! {

@@ -37,6 +37,7 @@ use tower::Layer as _;
 pub use self::sessions::{Census as SessionCensus, REASONS as REFUSAL_REASONS, Sessions};
 pub use self::stream::Traffic;
 
+use self::frames::Connects;
 use self::packets::Packets;
 use self::probe::Probes;
 use self::session::{Asked, EndedOnDrop, Engine};
@@ -45,7 +46,7 @@ use crate::client::Client;
 use crate::kept_buffers::KeptBuffers;
 use crate::limits::unfinished::Unfinished;
 use crate::outgoing::Outgoing;
-use crate::size::MAX_WIRE_BYTES;
+use crate::size::{self, MAX_WIRE_BYTES};
 use crate::waiting::Ledger;
 
 /// From a handshake to the packet that says which namespace is wanted, which clients send at once. Those of Engine.IO 3 send none.
@@ -54,6 +55,9 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 const ATTACHMENTS_TIME: Duration = Duration::from_secs(10);
 /// Attachments of one event. Events that are relayed have a few.
 const MAX_ATTACHMENTS: usize = 256;
+
+/// Bytes of a session's first request that every client has; what there is more counts as if it waited for its client.
+const USUAL_HEAD_BYTES: usize = 2 * 1024;
 
 /// Takes the requests for Socket.IO.
 pub struct Server {
@@ -181,6 +185,10 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
     let mut head = with_outgoing(lean(&request), &outgoing);
     if let (Some(place), true) = (&place, asked.opens()) {
         head.extensions_mut().insert(Arc::clone(place));
+        // It is kept as long as the session.
+        let more = size::of_head(&head).saturating_sub(USUAL_HEAD_BYTES);
+        let Some(kept) = outgoing.account().add(more) else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+        head.extensions_mut().insert(Arc::new(kept));
     }
     if asked.websocket && is_get && !matches!(asked.sid, Some(Err(()))) {
         return handshake::answer(shared, asked, request, head, place, outgoing).await;
@@ -196,7 +204,10 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
             Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
         };
         if let Some(place) = &place {
-            place.hear(&body, asked.is_engine_io_3(), is_binary(head.headers()), unfinished);
+            let (old, binary) = (asked.is_engine_io_3(), is_binary(head.headers()));
+            let Connects { packets, bytes } = payload::connects(&body, old, binary);
+            outgoing.expect_answers(packets, bytes);
+            place.hear(&body, old, binary, unfinished);
         }
         posted(head, body, asked.is_engine_io_3())
     } else {

@@ -6,9 +6,9 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::departures::attachments;
+use super::departures::{Left, attachments, is_answer};
 use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
-use super::frames::{MAX_START, Rule, announced};
+use super::frames::{CONNECT, Connects, MAX_START, Rule, announced};
 
 /// Of a packet's length.
 const MAX_DIGITS: usize = 8;
@@ -49,20 +49,40 @@ pub fn to_client(payload: &[u8], binary: bool) -> Option<Vec<u8>> {
     })
 }
 
-/// How many events and acks of Socket.IO there are in a payload that goes to a client; `old`: of Engine.IO 3.
-pub(super) fn events(payload: &[u8], old: bool, binary: bool) -> usize {
-    let is_event = |packet: &&[u8]| attachments(packet).is_some();
+/// What leaves with a payload that goes to a client; `old`: of Engine.IO 3.
+pub(super) fn leaving(payload: &[u8], old: bool, binary: bool) -> Left {
+    let mut left = Left::default();
+    texts(payload, old, binary, |packet| {
+        left.events += usize::from(attachments(packet).is_some());
+        left.answers += usize::from(is_answer(packet));
+    });
+    left
+}
+
+/// What a payload of a client asks for; `old`: of Engine.IO 3.
+pub(super) fn connects(payload: &[u8], old: bool, binary: bool) -> Connects {
+    let mut connects = Connects::default();
+    texts(payload, old, binary, |packet| {
+        if packet.starts_with(CONNECT) {
+            connects.packets += 1;
+            connects.bytes = connects.bytes.saturating_add(u32::try_from(packet.len()).unwrap_or(u32::MAX));
+        }
+    });
+    connects
+}
+
+/// The packets of a payload that are text, as far as it can be read.
+fn texts(payload: &[u8], old: bool, binary: bool, mut hear: impl FnMut(&[u8])) {
     if !old {
-        return payload.split(|byte| *byte == SEPARATOR).filter(is_event).count();
+        return payload.split(|byte| *byte == SEPARATOR).for_each(hear);
     }
     let mut rest = payload;
-    let next = || {
-        let (packet, after) = if binary { next_of_binary(rest)? } else { next_of_text(rest)? };
-        let is_text = !binary || rest[0] == 0;
+    while let Some((packet, after)) = if binary { next_of_binary(rest) } else { next_of_text(rest) } {
+        if !binary || rest.first() == Some(&0) {
+            hear(packet);
+        }
         rest = after;
-        Some(if is_text { packet } else { &[] })
-    };
-    std::iter::from_fn(next).filter(is_event).count()
+    }
 }
 
 /// Events of a session whose attachments have not all come, by payloads that may be different ones.
@@ -303,13 +323,20 @@ mod tests {
     #[test]
     fn events_and_acks_are_counted_in_payloads_of_every_kind() {
         let packets: [&[u8]; 6] = [b"40{}", b"42[\"\xC3\xA9\"]", b"451-[]", b"bdj0w", b"43/rtc,1[]", b"2"];
-        assert_eq!(events(&packets.join(&SEPARATOR), false, false), 3);
+        let both = |payload: &[u8], old, binary| {
+            let Left { events, answers } = leaving(payload, old, binary);
+            (events, answers, connects(payload, old, binary).packets)
+        };
+        assert_eq!(both(&packets.join(&SEPARATOR), false, false), (3, 1, 1));
         let mut text = Vec::new();
         packets.iter().for_each(|packet| put(&mut text, None, packet));
-        assert_eq!(events(&text, true, false), 3);
-        let binary = [framed(0, b"42[]"), framed(1, b"\x0442"), framed(0, b"461-[]"), framed(1, b"42")].concat();
-        assert_eq!(events(&binary, true, true), 2);
-        assert_eq!(events(b"", false, false) + events(b"", true, false) + events(b"x", true, true), 0);
+        assert_eq!(both(&text, true, false), (3, 1, 1));
+        let binary =
+            [framed(0, b"42[]"), framed(1, b"\x0442"), framed(0, b"461-[]"), framed(1, b"42"), framed(0, b"44/x,")].concat();
+        assert_eq!(both(&binary, true, true), (2, 1, 0));
+        for (payload, old, binary) in [(&b""[..], false, false), (b"", true, false), (b"x", true, true), (b"0:", true, false)] {
+            assert_eq!(both(payload, old, binary), (0, 0, 0));
+        }
     }
 
     #[test]

@@ -6,17 +6,18 @@ use axum::body::{Body, to_bytes};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 
+use super::departures::Left;
 use super::session::{Asked, Engine};
 use super::sessions::Place;
 use super::{is_binary, payload};
 use crate::held_body;
 use crate::outgoing::Outgoing;
 
-/// With the answer to a poll: so many events and acks are in it.
+/// With the answer to a poll: so much is in it.
 #[derive(Clone)]
 struct Polled {
     outgoing: Outgoing,
-    events: usize,
+    left: Left,
 }
 
 /// Sees what leaves with the answer to a GET: a session begins, which takes its place, or events of one are in it.
@@ -34,8 +35,8 @@ pub(super) async fn note(
     // Whole already: socketioxide makes it of what is waiting.
     let Ok(body) = to_bytes(body, usize::MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     if !asked.opens() {
-        let events = payload::events(&body, asked.is_engine_io_3(), is_binary(&parts.headers));
-        parts.extensions.insert(Polled { outgoing, events });
+        let left = payload::leaving(&body, asked.is_engine_io_3(), is_binary(&parts.headers));
+        parts.extensions.insert(Polled { outgoing, left });
     } else if let (Some(session), Some(place)) = (asked.opened(engine, &body), place) {
         let ending = session.clone();
         outgoing.account().on_close(move || ending.end_soon());
@@ -46,7 +47,8 @@ pub(super) async fn note(
 
 /// Outside of whatever changes the answers of polls: has them count for their session until they are written.
 pub(super) async fn hold(mut response: Response) -> Response {
-    let Some(Polled { outgoing, events }) = response.extensions_mut().remove() else { return response };
-    outgoing.leave(events);
+    let Some(Polled { outgoing, left }) = response.extensions_mut().remove() else { return response };
+    outgoing.leave(left.events);
+    outgoing.answered(left.answers);
     held_body::hold(response, outgoing.account())
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::frames::{Counts, Filter, Rule};
+use super::frames::{Connects, Counts, Filter, Rule};
 use crate::limits::unfinished::{Arriving, Ended};
 
 /// The received direction of one WebSocket.
@@ -34,6 +34,11 @@ impl Received {
     #[must_use]
     pub const fn counts(&self) -> Counts {
         self.frames.counts()
+    }
+
+    /// What has asked for a namespace since this was last asked.
+    pub fn take_connects(&mut self) -> Connects {
+        self.frames.take_connects()
     }
 
     /// Has `bytes` read next, as they are, and does not count them.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::departures::Departures;
-use super::frames::{Counts, Filter, Rule};
+use super::frames::{Connects, Counts, Filter, Rule};
 use super::received::{Received, take};
 use crate::kept_buffers::KeptBuffer;
 use crate::limits::unfinished::Arriving;
@@ -153,8 +153,11 @@ impl<S: AsyncWrite + Unpin> Filtered<S> {
 /// The client's socket has taken that.
 fn note(departures: &mut Departures, outgoing: &Outgoing, written: &[u8]) {
     let left = departures.handle(written);
-    if left > 0 {
-        outgoing.leave(left);
+    if left.events > 0 {
+        outgoing.leave(left.events);
+    }
+    if left.answers > 0 {
+        outgoing.answered(left.answers);
     }
 }
 
@@ -165,6 +168,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
         let before = this.received.counts();
         let polled = this.received.poll_read(&mut this.io, cx, buffer);
         this.traffic.received.replace(before, this.received.counts());
+        let Connects { packets, bytes } = this.received.take_connects();
+        this.outgoing.expect_answers(packets, bytes);
         polled
     }
 }

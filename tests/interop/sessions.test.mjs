@@ -185,3 +185,15 @@ test('a client that was refused comes in later by itself', async () => {
   await within(new Promise((resolve) => socket.on('connect', resolve)), 'connection');
   socket.disconnect();
 });
+
+test('what a session keeps of a large first request counts as what waits for its client', async () => {
+  await allGone();
+  const before = await server.metric('castway_waiting_bytes');
+  const large = { 'user-agent': 'x'.repeat(12 * 1024) };
+  for (const eio of [3, 4]) assert.equal((await handshake(eio, { headers: large })).status, 200);
+  assert.equal((await handshake(4, {})).status, 200);
+  const counted = (await server.metric('castway_waiting_bytes')) - before;
+  assert.ok(counted >= 20 * 1024 && counted <= 24 * 1024, `${counted} bytes`);
+  await allGone();
+  await until('it is given back', async () => (await server.metric('castway_waiting_bytes')) - before, (bytes) => bytes === 0);
+});

@@ -217,6 +217,30 @@ describe('over HTTP/2', () => {
     sessions.forEach((session) => session.destroy());
   });
 
+  test('requests whose bodies have hardly begun count with all that they hold', async () => {
+    const start = residentMib(server.pid);
+    const statuses = [];
+    // From several addresses, each with few connections.
+    const sessions = Array.from({ length: 20 }, (_, at) => connectHttp2(`https://127.0.0.1:${server.httpsPort}`, { rejectUnauthorized: false, localAddress: `127.0.0.${20 + (at % 5)}` }));
+    for (const session of sessions) {
+      session.on('error', () => {});
+      for (let count = 0; count < 100; count += 1) {
+        const stream = session.request({ ':method': 'POST', ':path': '/message/h2/1', 'content-type': 'text/plain', 'content-length': '9' });
+        stream.on('error', () => {}).on('response', (headers) => statuses.push(headers[':status'])).resume();
+        stream.write('x');
+      }
+    }
+    let most = 0;
+    await until('all are answered', async () => {
+      most = Math.max(most, residentMib(server.pid) - start);
+      return statuses.length;
+    }, (count) => count === 2000);
+    assert.ok(statuses.filter((status) => status === 503).length >= 900, 'of 32 KiB each there are 1,024 at most');
+    assert.ok(statuses.every((status) => status === 503 || status === 408));
+    assert.ok(most < MOST_MORE, `${most} MiB`);
+    sessions.forEach((session) => session.destroy());
+  });
+
   test('a POST of no session is answered before its body comes', async () => {
     const session = open();
     for (const query of ['EIO=3&transport=polling&sid=AAAAAAAAAAAAAAAA', 'EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAA&j=0', 'EIO=3&transport=polling']) {

@@ -212,3 +212,18 @@ test('of all who hold too much together those with most go, and the one with lit
   assert.ok(closed >= 8 && closed < 20, `${closed} were closed`);
   assert.match(await small.hear(), /y{20480}/);
 });
+
+test('refusals of namespaces count with the names in them, and so do many small ones', async (t) => {
+  const asks = { 'a few long names': [3, `40/${'x'.repeat(1000 * KIB)}`], 'many short ones': [5000, '40/x,'] };
+  for (const [label, [count, text]] of Object.entries(asks)) {
+    const { closed } = await beside(t, async () => {
+      const sockets = await Promise.all(Array.from({ length: 5 }, () => Unread.websocket(server, '/socket.io/?EIO=4&transport=websocket', '0{"sid"')));
+      sockets.forEach((socket) => (socket.pongs = true));
+      await Promise.all(sockets.map((socket) => socket.untilClosed(() => {
+        for (let i = 0; i < count; i += 1) socket.say(text);
+      })));
+    });
+    assert.equal(closed, 5, label);
+  }
+  await drained();
+});
