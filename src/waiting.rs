@@ -23,9 +23,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Bytes that wait for one client at most: four of the largest descriptions as JSON.
 pub const MAX_BYTES: usize = 2 << 20;
-/// Bytes that wait for all of them at most. Buffers of the libraries and of the kernel's side hold some of it twice for a moment, and
-/// the rest of a server with 2,000 clients takes 50 MiB: so the process stays under 150 MiB.
-pub const MAX_BYTES_OF_ALL: usize = 32 << 20;
+/// Bytes that wait for all of them at most, besides those that each may have. What waits takes up to five times that in the libraries'
+/// buffers, which grow by doubling.
+pub const MAX_BYTES_OF_ALL: usize = 10 << 20;
+/// So many more for each account there is: everybody is sent new credentials at the same time.
+const BYTES_OF_EACH: usize = 4 * 1024;
 /// Accounts whose bytes differ by less than so many count as equal, and those with less can't be the largest.
 const STEP: usize = 1024;
 
@@ -39,6 +41,7 @@ pub struct Ledger(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     most: usize,
+    open: AtomicUsize,
     total: AtomicUsize,
     closed: AtomicU64,
     next: AtomicU64,
@@ -94,15 +97,22 @@ impl Ledger {
     #[must_use]
     pub fn new(most: usize) -> Self {
         let (total, index) = (AtomicUsize::new(0), Mutex::default());
-        Self(Arc::new(Shared { most, total, closed: AtomicU64::new(0), next: AtomicU64::new(0), index }))
+        Self(Arc::new(Shared { most, open: AtomicUsize::new(0), total, closed: AtomicU64::new(0), next: AtomicU64::new(0), index }))
     }
 
     /// An account for a client at this address, or for one that is away.
     #[must_use]
     pub fn open(&self, owner: Option<IpAddr>) -> Account {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        self.0.open.fetch_add(1, Ordering::Relaxed);
         let (closed, state) = (AtomicBool::new(false), Mutex::default());
         Account(Arc::new(Inner { ledger: self.clone(), id, owner, closed, state }))
+    }
+
+    /// Bytes that may wait now.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.0.most + BYTES_OF_EACH * self.0.open.load(Ordering::Relaxed)
     }
 
     /// Bytes that wait now.
@@ -119,7 +129,7 @@ impl Ledger {
 
     /// Closes the largest accounts until the rest has few enough bytes.
     fn relieve(&self) {
-        while self.bytes() > self.0.most {
+        while self.bytes() > self.most() {
             let largest = self.index().pop_last();
             match largest.map(|(_, account)| account.upgrade()) {
                 Some(Some(account)) => Account(account).close("the server holds too much"),
@@ -249,6 +259,12 @@ impl Account {
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Account").field("id", &self.0.id).field("bytes", &self.bytes()).finish()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.ledger.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
