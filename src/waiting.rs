@@ -97,7 +97,14 @@ impl Ledger {
     #[must_use]
     pub fn new(most: usize) -> Self {
         let (total, index) = (AtomicUsize::new(0), Mutex::default());
-        Self(Arc::new(Shared { most, open: AtomicUsize::new(0), total, closed: AtomicU64::new(0), next: AtomicU64::new(0), index }))
+        Self(Arc::new(Shared {
+            most,
+            open: AtomicUsize::new(0),
+            total,
+            closed: AtomicU64::new(0),
+            next: AtomicU64::new(0),
+            index,
+        }))
     }
 
     /// An account for a client at this address, or for one that is away.
