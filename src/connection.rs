@@ -85,8 +85,13 @@ impl<F: Flow> Connections<F> {
         let early = Early::<F::Request>::default();
         socket.extensions.insert((id, early.clone()));
 
+        let outgoing = outgoing(socket).cloned();
         let (connections, waiting) = (self.clone(), early.clone());
         socket.on_fallback(move |Event(event): Event, message: Message, ack: AckSender| {
+            // What it had sent before it was closed is not heard any more.
+            if outgoing.as_ref().is_some_and(|outgoing| outgoing.account().is_closed()) {
+                return ready(());
+            }
             let (size, ack) = (message.size(), message.acked.then_some(ack));
             let heard = Heard { request: read(event, message), size, ack };
             connections.with(|flow, sends| {

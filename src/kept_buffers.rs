@@ -19,7 +19,7 @@ pub struct KeptBuffers(Ledger);
 
 impl Default for KeptBuffers {
     fn default() -> Self {
-        Self(Ledger::new(MAX_BYTES_OF_ALL))
+        Self(Ledger::new(MAX_BYTES_OF_ALL, 0))
     }
 }
 

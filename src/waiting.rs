@@ -26,6 +26,9 @@ pub const MAX_BYTES: usize = 2 << 20;
 /// Bytes that wait for all of them at most, besides those that each may have. What waits takes up to five times that in the libraries'
 /// buffers, which grow by doubling.
 pub const MAX_BYTES_OF_ALL: usize = 10 << 20;
+/// Where what closed accounts have left behind comes to as much as may wait, an account that adds to more than so many bytes is closed:
+/// connections end more slowly than clients can ask for more.
+const STRAINED_BYTES: usize = 32 * 1024;
 /// So many more for each account there is: everybody is sent new credentials at the same time.
 const BYTES_OF_EACH: usize = 4 * 1024;
 /// Accounts whose bytes differ by less than so many count as equal, and those with less can't be the largest.
@@ -38,11 +41,14 @@ type Key = (usize, Reverse<u64>);
 #[derive(Debug, Clone)]
 pub struct Ledger(Arc<Shared>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     most: usize,
+    of_each: usize,
     open: AtomicUsize,
     total: AtomicUsize,
+    /// Of closed accounts, and not dropped yet.
+    leaving: AtomicUsize,
     closed: AtomicU64,
     next: AtomicU64,
     /// Accounts with a [`STEP`] of bytes at least, by how many.
@@ -67,6 +73,8 @@ struct State {
     /// Where the account is in the index, in steps; 0: nowhere.
     steps: usize,
     kept: BTreeMap<u64, Box<dyn Any + Send>>,
+    /// Bytes of those.
+    kept_bytes: usize,
     next_kept: u64,
     on_close: Vec<Box<dyn FnOnce() + Send>>,
 }
@@ -88,23 +96,15 @@ pub struct Kept<T> {
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self::new(MAX_BYTES_OF_ALL)
+        Self::new(MAX_BYTES_OF_ALL, BYTES_OF_EACH)
     }
 }
 
 impl Ledger {
-    /// `most`: bytes over all accounts.
+    /// `most`: bytes over all accounts, and `of_each` more for each that is open.
     #[must_use]
-    pub fn new(most: usize) -> Self {
-        let (total, index) = (AtomicUsize::new(0), Mutex::default());
-        Self(Arc::new(Shared {
-            most,
-            open: AtomicUsize::new(0),
-            total,
-            closed: AtomicU64::new(0),
-            next: AtomicU64::new(0),
-            index,
-        }))
+    pub fn new(most: usize, of_each: usize) -> Self {
+        Self(Arc::new(Shared { most, of_each, ..Shared::default() }))
     }
 
     /// An account for a client at this address, or for one that is away.
@@ -119,7 +119,7 @@ impl Ledger {
     /// Bytes that may wait now.
     #[must_use]
     pub fn most(&self) -> usize {
-        self.0.most + BYTES_OF_EACH * self.0.open.load(Ordering::Relaxed)
+        self.0.most + self.0.of_each * self.0.open.load(Ordering::Relaxed)
     }
 
     /// Bytes that wait now.
@@ -132,6 +132,10 @@ impl Ledger {
     #[must_use]
     pub fn closed(&self) -> u64 {
         self.0.closed.load(Ordering::Relaxed)
+    }
+
+    fn is_strained(&self) -> bool {
+        self.0.leaving.load(Ordering::Relaxed) > self.most()
     }
 
     /// Closes the largest accounts until the rest has few enough bytes.
@@ -155,7 +159,7 @@ impl Account {
     /// Counts bytes that wait from now on. `None`: the account is closed, by these bytes perhaps.
     #[must_use]
     pub fn add(&self, bytes: usize) -> Option<Waiting> {
-        self.count(bytes).then(|| Waiting { account: self.clone(), bytes })
+        self.count(bytes, false).then(|| Waiting { account: self.clone(), bytes })
     }
 
     /// Keeps something of so many bytes. `None`: the account is closed, by these bytes perhaps.
@@ -166,7 +170,7 @@ impl Account {
         state.next_kept += 1;
         state.kept.insert(key, Box::new(value));
         drop(state);
-        if self.count(bytes) {
+        if self.count(bytes, true) {
             return Some(Kept { account: self.clone(), key, bytes, kind: PhantomData });
         }
         let value = self.lock().kept.remove(&key);
@@ -205,6 +209,7 @@ impl Account {
         }
         let bytes = std::mem::take(&mut state.bytes);
         self.0.ledger.0.total.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.ledger.0.leaving.fetch_add(bytes - state.kept_bytes, Ordering::Relaxed);
         self.file(&mut state);
         let (kept, acts) = (std::mem::take(&mut state.kept), std::mem::take(&mut state.on_close));
         drop(state);
@@ -217,17 +222,19 @@ impl Account {
         acts.into_iter().for_each(|act| act());
     }
 
-    fn count(&self, bytes: usize) -> bool {
+    fn count(&self, bytes: usize, kept: bool) -> bool {
         let mut state = self.lock();
         if self.is_closed() {
             return false;
         }
-        if state.bytes + bytes > MAX_BYTES {
+        let strained = state.bytes > STRAINED_BYTES && self.0.ledger.is_strained();
+        if strained || state.bytes + bytes > MAX_BYTES {
             drop(state);
-            self.close("too much waits for it");
+            self.close(if strained { "the server holds too much" } else { "too much waits for it" });
             return false;
         }
         state.bytes += bytes;
+        state.kept_bytes += if kept { bytes } else { 0 };
         self.0.ledger.0.total.fetch_add(bytes, Ordering::Relaxed);
         self.file(&mut state);
         drop(state);
@@ -235,12 +242,15 @@ impl Account {
         !self.is_closed()
     }
 
-    fn discount(&self, bytes: usize) {
+    fn discount(&self, bytes: usize, kept: bool) {
         let mut state = self.lock();
         if !self.is_closed() {
             state.bytes -= bytes;
+            state.kept_bytes -= if kept { bytes } else { 0 };
             self.0.ledger.0.total.fetch_sub(bytes, Ordering::Relaxed);
             self.file(&mut state);
+        } else if !kept {
+            self.0.ledger.0.leaving.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
@@ -277,7 +287,7 @@ impl Drop for Inner {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.account.discount(self.bytes);
+        self.account.discount(self.bytes, false);
     }
 }
 
@@ -306,7 +316,7 @@ impl<T> Drop for Kept<T> {
     fn drop(&mut self) {
         let value = self.account.lock().kept.remove(&self.key);
         drop(value);
-        self.account.discount(self.bytes);
+        self.account.discount(self.bytes, true);
     }
 }
 
@@ -337,6 +347,22 @@ mod tests {
     }
 
     #[test]
+    fn what_closed_accounts_have_left_behind_keeps_others_small() {
+        let ledger = Ledger::new(4 * STRAINED_BYTES, 0);
+        let (first, second, third) = (ledger.open(None), ledger.open(None), ledger.open(None));
+        let mut held = Vec::new();
+        for account in [&first, &second] {
+            held.extend((0..4).map(|_| account.add(STRAINED_BYTES)));
+            account.close("test");
+        }
+        assert!(ledger.bytes() == 0 && held.iter().all(Option::is_some));
+        let small = third.add(STRAINED_BYTES + 1);
+        assert!(small.is_some() && third.add(1).is_none() && third.is_closed());
+        drop((held, small));
+        assert_eq!(ledger.0.leaving.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
     fn more_than_one_client_may_have_closes_it_once_and_counts_no_more() {
         let ledger = Ledger::default();
         let (account, told) = (ledger.open(None), Arc::new(AtomicU64::new(0)));
@@ -361,7 +387,7 @@ mod tests {
 
     #[test]
     fn the_one_with_most_goes_first_whoever_adds_the_last_byte() {
-        let ledger = Ledger::new(100 * STEP);
+        let ledger = Ledger::new(100 * STEP, 0);
         let [small, large, larger] = [(); 3].map(|()| ledger.open(None));
         let _held = [small.add(2 * STEP), large.add(40 * STEP), larger.add(50 * STEP)];
         let more = small.add(10 * STEP).expect("it is not the largest");
@@ -392,7 +418,7 @@ mod tests {
 
     #[test]
     fn many_clients_that_hold_little_are_bounded_too() {
-        let ledger = Ledger::new(1000 * STEP);
+        let ledger = Ledger::new(1000 * STEP, 0);
         let accounts: Vec<_> = (0..2000).map(|_| ledger.open(None)).collect();
         let held: Vec<_> = accounts.iter().map(|account| account.add(STEP)).collect();
         assert!(ledger.bytes() <= 1000 * STEP);

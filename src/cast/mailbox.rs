@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn what_is_dropped_for_want_of_space_does_not_block_what_comes_after() {
-        let ledger = Ledger::new(100_000);
+        let ledger = Ledger::new(100_000, 0);
         let (mut mailbox, mut other) = (Mailbox::default(), Mailbox::default());
         assert!(mailbox.put(Signal::Offer(1), 60_000, Some(&ledger)).is_ok());
         assert!(other.put(Signal::Offer(2), 50_000, Some(&ledger)).is_ok(), "the largest goes");

@@ -388,14 +388,20 @@ mod tests {
         assert_eq!((table.all, table.websockets, table.clients.len(), table.sites.len()), (0, 0, 0, 0));
     }
 
+    /// One that somebody uses.
+    fn used(sessions: &Sessions, from: &str) -> Arc<Place> {
+        let place = enter(sessions, from).unwrap();
+        place.move_to_websocket();
+        place
+    }
+
     #[test]
     fn a_site_has_so_many_places_and_all_have() {
         let sessions = Sessions::default();
-        let mut places: Vec<_> =
-            (0..MAX_OF_SITE).map(|client| enter(&sessions, &format!("2001:db8:0:{client:x}::1")).unwrap()).collect();
+        let mut places: Vec<_> = (0..MAX_OF_SITE).map(|client| used(&sessions, &format!("2001:db8:0:{client:x}::1"))).collect();
         assert_eq!(enter(&sessions, "2001:db8:0:ffff::1").err(), Some(Refusal::Client));
         for n in places.len()..9_990 {
-            places.push(enter(&sessions, &format!("10.0.{}.{}", n / 256, n % 256)).unwrap());
+            places.push(used(&sessions, &format!("10.0.{}.{}", n / 256, n % 256)));
         }
         assert_eq!(enter(&sessions, "2001:db8:0:ffff::1").err(), Some(Refusal::Client));
     }

@@ -478,7 +478,7 @@ fn what_waits_for_a_user_is_bounded() {
 #[test]
 fn what_waits_for_all_users_is_bounded_and_the_one_with_most_loses_it() {
     let mut world = World::room(&["a", "b", "c"], entry("r"));
-    world.rooms.ledger = Ledger::new(250 * 1024);
+    world.rooms.ledger = Ledger::new(250 * 1024, 0);
     let long: &'static str = Box::leak("x".repeat(100 * 1024).into_boxed_str());
     world.drop(1);
     world.drop(3);
