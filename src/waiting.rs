@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 pub const MAX_BYTES: usize = 2 << 20;
 /// Bytes that wait for all of them at most, besides those that each may have. What waits takes up to five times that in the libraries'
 /// buffers, which grow by doubling.
-pub const MAX_BYTES_OF_ALL: usize = 10 << 20;
+pub const MAX_BYTES_OF_ALL: usize = 8 << 20;
 /// Where what closed accounts have left behind comes to as much as may wait, an account that adds to more than so many bytes is closed:
 /// connections end more slowly than clients can ask for more.
 const STRAINED_BYTES: usize = 32 * 1024;

@@ -14,8 +14,8 @@ use super::shares::{Share, Shares};
 
 /// Bytes that the messages of all rooms take at most, and how much of them is for rooms that nobody is connected in, and for others:
 /// either may have what the other leaves. Messages wait for seconds, and take some 10 KiB a caller.
-pub(super) const WAITING_BYTES: usize = 16 << 20;
-const RESERVED_BYTES: [usize; 2] = [4 << 20, 12 << 20];
+pub(super) const WAITING_BYTES: usize = 12 << 20;
+const RESERVED_BYTES: [usize; 2] = [4 << 20, 8 << 20];
 /// How long a room that nobody is connected in is safe: members may take so long to connect.
 const IDLE: Duration = Duration::from_secs(60);
 

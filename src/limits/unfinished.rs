@@ -26,9 +26,9 @@ use super::ip_prefix;
 /// Bytes that one client holds before its younger messages wait: three of the largest, or sixteen of the largest descriptions.
 const MAX_CLIENT_BYTES: u64 = 4 << 20;
 /// Bytes in all. Together with what 2,000 connections have besides it stays far below 150 MiB.
-const MAX_BYTES: u64 = 16 << 20;
+const MAX_BYTES: u64 = 12 << 20;
 /// Bytes that are left in all after those who held most have lost what they held: enough less, so that this is rare.
-const KEPT_BYTES: u64 = 14 << 20;
+const KEPT_BYTES: u64 = 10 << 20;
 /// Bytes of one message that are not counted while they come without a pause. Most messages are smaller, and complete at once.
 const UNCOUNTED_BYTES: u64 = 8 * 1024;
 /// From the first byte of a message to its last one, and between two of its bytes.
@@ -38,8 +38,8 @@ const LEAST_RATE: u64 = 16 * 1024;
 /// How long a message may wait for others of its client.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Messages that wait for others of their client, and such messages in all: what HTTP/2 holds of each, unread, is not counted here.
-const MAX_CLIENT_WAITING: usize = 1024;
-const MAX_WAITING: usize = 2048;
+const MAX_CLIENT_WAITING: usize = 512;
+const MAX_WAITING: usize = 1024;
 /// How many waiting messages are woken when one of their client ends.
 const WOKEN: usize = 4;
 

@@ -115,7 +115,7 @@ for (const connected of [false, true]) {
         for (let start = 0; start < 64; start += 16) await Promise.all(attackers.slice(start, start + 16).map((each) => each.fill(6, 1, { connected })));
       };
       await attack();
-      assert.ok((await server.metric('castway_call_waiting_bytes')) > 12 * KIB * KIB, 'the attack fills what there is');
+      assert.ok((await server.metric('castway_call_waiting_bytes')) > 8 * KIB * KIB, 'the attack fills what there is');
       // Before and while it goes on.
       const calls = async () => {
         for (let count = 0; count < 5; count += 1) await call(server, `honest-${count}`);
@@ -134,7 +134,7 @@ test('one address at the default rate: its own messages are refused, and nobody 
   withServer({ CASTWAY_ICE_RATE: '100000' }, async (server) => {
     const attacker = new From(server, '127.0.0.2');
     const filled = await attacker.fill(40, 4);
-    assert.ok(filled.messages > 50, `${filled.messages}`);
+    assert.ok(filled.messages > 40, `${filled.messages}`);
     const { params } = await attacker.join('one-more');
     assert.equal(await attacker.say('one-more', params.client_id, LARGE), 'ERROR');
     for (let count = 0; count < 3; count += 1) await call(server, `honest-${count}`);
