@@ -136,16 +136,12 @@ impl Sessions {
         self.0.rate.check().map_err(|early| Refusal::Rate(early.wait_time_from(DefaultClock::default().now())))?;
         let now = Instant::now();
         let mut gone = None;
-        let too_many_unused = table.crowd.unused() >= MAX_UNUSED;
-        if too_many_unused || table.crowd.staying() >= MAX_SESSIONS {
-            if table.crowd.leaving() >= MAX_LEAVING {
-                return Err(Refusal::All);
-            }
-            let other = match too_many_unused {
-                true => table.crowd.have_unused_make_way(from),
-                false => table.crowd.make_way(from, now.into_std()),
-            };
+        let can_leave = table.crowd.leaving() < MAX_LEAVING;
+        if table.crowd.staying() >= MAX_SESSIONS {
+            let other = if can_leave { table.crowd.make_way(from, now.into_std()) } else { None };
             gone = Some(other.ok_or(Refusal::All)?);
+        } else if can_leave && table.crowd.unused() >= MAX_UNUSED {
+            gone = table.crowd.have_unused_make_way(from);
         }
         let number = table.crowd.enter(from, account.clone(), now.into_std());
         table.all += 1;
