@@ -1,7 +1,7 @@
 //! What stands around a state machine of rooms: the lock, and the clock that tells it of its time-outs.
 //!
 //! Owner of the machine. An event runs under the lock as a whole and nothing is awaited inside, so that everybody hears things in
-//! the order in which they happened. One task waits with [`Driver::due`], over and over.
+//! the order in which they happened. One task waits with `Driver::due`, over and over.
 //!
 //! A panic in the middle of an event leaves nobody knows what behind. So the machine begins anew ([`Core::reset`]), as a shard of the
 //! relay does: its clients are let go and come back, and what is not this machine's goes on.

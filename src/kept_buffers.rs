@@ -11,7 +11,7 @@ use crate::waiting::{Account, Ledger, Waiting};
 /// Bytes that one buffer keeps and that are not counted: more than offers of browsers have.
 pub const FREE_BYTES: usize = 32 << 10;
 /// Bytes beyond those that all buffers keep together.
-pub const MAX_BYTES_OF_ALL: usize = 16 << 20;
+pub const MAX_BYTES_OF_ALL: usize = 32 << 20;
 
 /// The count; clones share it.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@
 //! Outputs: [`Rooms::poll_output`], drained after every input; [`Rooms::next_timeout`] says when [`Rooms::handle_timeout`] is due.
 //!
 //! Invariants: a room that is in the table has a member or a slot, two of each at most; what waits in it is bounded, and so is
-//! what waits in all. Where either bound is met, [`Usage`] says who gives way: whoever asks, if its address has most.
+//! what waits in all. Where either bound is met, `Usage` says who gives way: whoever asks, if its address has most.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

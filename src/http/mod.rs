@@ -45,7 +45,7 @@ const PING: Duration = Duration::from_secs(20);
 /// Bytes of the head of a request, over HTTP/1 and HTTP/2: as many as Node reads, on which the original servers ran.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Requests of an HTTP/2 connection at once, as most servers have it; a browser with all its polls has a dozen.
-const MAX_STREAMS: u32 = 32;
+const MAX_STREAMS: u32 = 100;
 /// Bytes of one request's body that a client over HTTP/2 may send before somebody reads them, and of all bodies of a connection. The
 /// second is enough for all: a body that waits must not stop the others.
 const STREAM_WINDOW_BYTES: u32 = 16 * 1024;

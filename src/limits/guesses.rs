@@ -11,7 +11,7 @@
 //! thousand from one IPv6 /32, which has 65,536 sites; beyond them a first try is like any other. A code of letters and digits is one of
 //! 729 million: addresses that guess together day and night, however many, are heard 294,000 times a day and need six years for all codes.
 //!
-//! The table has a fixed size ([`guess_table`](super::guess_table)) and never forgets everybody.
+//! The table has a fixed size (`guess_table`) and never forgets everybody.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

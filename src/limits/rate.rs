@@ -1,6 +1,6 @@
 //! How often one address may ask for something.
 //!
-//! A table of fixed size, which no number of addresses fills: [`WAYS`] entries stand behind each hash, and where a newcomer finds
+//! A table of fixed size, which no number of addresses fills: `WAYS` entries stand behind each hash, and where a newcomer finds
 //! none free it takes the place of the one that has used least of its allowance. So nobody is refused because others are many, who was
 //! there before keeps what it has left, and who has used up its allowance is the last one to be forgotten. An attacker who wants its own
 //! entry forgotten would have to use up the allowances of so many addresses that forgetting wins it nothing.

@@ -3,8 +3,8 @@
 //!
 //! Who goes first:
 //! - Where one client or one site has more than half of all places, one of its own.
-//! - Where there are too many in all, the oldest that has had its time ([`PATIENCE`]), silent ones first; then one of those sites that
-//!   have more than a few ([`FEW`]); then any. So connections that come no further, wherever they are from, lock nobody out, and an
+//! - Where there are too many in all, the oldest that has had its time (`PATIENCE`), silent ones first; then one of those sites that
+//!   have more than a few (`FEW`); then any. So connections that come no further, wherever they are from, lock nobody out, and an
 //!   attacker that opens new ones without end displaces its own.
 //! - Of several, the oldest of those that are silent or of those that have begun to prove themselves, whichever are more: beside silent
 //!   ones a handshake goes on, and beside those that begin many for nothing there is time for a first word.

@@ -8,7 +8,7 @@
 //!   So a crowd behind one address gets its messages through, one after the other.
 //!   Messages of a few KiB never wait, so that large ones, or many, of a neighbour stop nobody's small ones.
 //! - Beyond the bound in all, the clients that hold most lose what they hold.
-//! - What does not wait has [`BASE_TIME`] from its last byte, and from its first one that and a second for each [`LEAST_RATE`] bytes.
+//! - What does not wait has `BASE_TIME` from its last byte, and from its first one that and a second for each `LEAST_RATE` bytes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future as _;

@@ -90,11 +90,6 @@ impl Crowd {
         self.leaving
     }
 
-    /// Those that nobody uses.
-    pub(super) fn unused(&self) -> usize {
-        self.unused.len()
-    }
-
     /// Has a session make way for one of a client at `from`: what is to be closed, without the lock. `None`: none does.
     pub(super) fn make_way(&mut self, from: IpAddr, now: Instant) -> Option<Account> {
         if let Some(unused) = self.have_unused_make_way(from) {
@@ -105,7 +100,7 @@ impl Crowd {
     }
 
     /// The same, of those alone that nobody uses.
-    pub(super) fn have_unused_make_way(&mut self, from: IpAddr) -> Option<Account> {
+    fn have_unused_make_way(&mut self, from: IpAddr) -> Option<Account> {
         let (_, Reverse(number)) = self.unused.first_of_all().filter(|(most, _)| *most > self.unused.of_site(from))?;
         Some(self.leave_soon(number))
     }

@@ -42,8 +42,6 @@ const MAX_LEAVING: usize = 1024;
 const CLIENT_RATE: NonZeroU32 = NonZeroU32::new(2048).unwrap();
 /// Handshakes of all a second, and at once.
 const RATE: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(1000).unwrap(), NonZeroU32::new(10_000).unwrap());
-/// Sessions that nobody uses at present, see [`Crowd`]: a client that means well polls its own a round trip after its handshake.
-const MAX_UNUSED: usize = 2048;
 /// A session that nobody polls, probes or has moved to a WebSocket is ended after this.
 const IDLE_TIME: Duration = Duration::from_secs(10);
 /// For the attachments of an event to come, by polling.
@@ -136,12 +134,11 @@ impl Sessions {
         self.0.rate.check().map_err(|early| Refusal::Rate(early.wait_time_from(DefaultClock::default().now())))?;
         let now = Instant::now();
         let mut gone = None;
-        let can_leave = table.crowd.leaving() < MAX_LEAVING;
         if table.crowd.staying() >= MAX_SESSIONS {
-            let other = if can_leave { table.crowd.make_way(from, now.into_std()) } else { None };
-            gone = Some(other.ok_or(Refusal::All)?);
-        } else if can_leave && table.crowd.unused() >= MAX_UNUSED {
-            gone = table.crowd.have_unused_make_way(from);
+            if table.crowd.leaving() >= MAX_LEAVING {
+                return Err(Refusal::All);
+            }
+            gone = Some(table.crowd.make_way(from, now.into_std()).ok_or(Refusal::All)?);
         }
         let number = table.crowd.enter(from, account.clone(), now.into_std());
         table.all += 1;
@@ -384,20 +381,14 @@ mod tests {
         assert_eq!((table.all, table.websockets, table.clients.len(), table.sites.len()), (0, 0, 0, 0));
     }
 
-    /// One that somebody uses.
-    fn used(sessions: &Sessions, from: &str) -> Arc<Place> {
-        let place = enter(sessions, from).unwrap();
-        place.move_to_websocket();
-        place
-    }
-
     #[test]
     fn a_site_has_so_many_places_and_all_have() {
         let sessions = Sessions::default();
-        let mut places: Vec<_> = (0..MAX_OF_SITE).map(|client| used(&sessions, &format!("2001:db8:0:{client:x}::1"))).collect();
+        let mut places: Vec<_> =
+            (0..MAX_OF_SITE).map(|client| enter(&sessions, &format!("2001:db8:0:{client:x}::1")).unwrap()).collect();
         assert_eq!(enter(&sessions, "2001:db8:0:ffff::1").err(), Some(Refusal::Client));
         for n in places.len()..9_990 {
-            places.push(used(&sessions, &format!("10.0.{}.{}", n / 256, n % 256)));
+            places.push(enter(&sessions, &format!("10.0.{}.{}", n / 256, n % 256)).unwrap());
         }
         assert_eq!(enter(&sessions, "2001:db8:0:ffff::1").err(), Some(Refusal::Client));
     }
