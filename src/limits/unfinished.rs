@@ -25,7 +25,7 @@ use super::ip_prefix;
 
 /// Bytes that one client holds before its younger messages wait: three of the largest, or sixteen of the largest descriptions.
 const MAX_CLIENT_BYTES: u64 = 4 << 20;
-/// Bytes in all. Together with what 2,000 connections have besides it stays far below 150 MiB.
+/// Bytes in all.
 const MAX_BYTES: u64 = 12 << 20;
 /// Bytes that are left in all after those who held most have lost what they held: enough less, so that this is rare.
 const KEPT_BYTES: u64 = 10 << 20;

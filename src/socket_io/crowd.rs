@@ -92,22 +92,13 @@ impl Crowd {
 
     /// Has a session make way for one of a client at `from`: what is to be closed, without the lock. `None`: none does.
     pub(super) fn make_way(&mut self, from: IpAddr, now: Instant) -> Option<Account> {
-        if let Some(unused) = self.have_unused_make_way(from) {
-            return Some(unused);
-        }
-        let number = self.newest_of_most(from, now)?;
-        Some(self.leave_soon(number))
-    }
-
-    /// The same, of those alone that nobody uses.
-    fn have_unused_make_way(&mut self, from: IpAddr) -> Option<Account> {
-        let (_, Reverse(number)) = self.unused.first_of_all().filter(|(most, _)| *most > self.unused.of_site(from))?;
-        Some(self.leave_soon(number))
-    }
-
-    fn leave_soon(&mut self, number: Number) -> Account {
+        let unused = self.unused.first_of_all().filter(|(most, _)| *most > self.unused.of_site(from));
+        let number = match unused {
+            Some((_, Reverse(number))) => number,
+            None => self.newest_of_most(from, now)?,
+        };
         self.stand(number, Standing::Leaving);
-        self.members[&number].account.clone()
+        self.members.get(&number).map(|member| member.account.clone())
     }
 
     fn newest_of_most(&mut self, from: IpAddr, now: Instant) -> Option<Number> {

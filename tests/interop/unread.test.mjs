@@ -46,16 +46,19 @@ async function beside(t, attack) {
 // Nothing waits any more for those who are gone, but what is kept for a caster that may come back.
 const drained = () => until('nothing waits', () => metric(server, 'castway_waiting_bytes'), (bytes) => bytes < 800 * KIB);
 
+// So many users that never read ask the same again and again, `times` a round, until each of them is closed.
+async function askUntilClosed(name, users, times, ...question) {
+  const sockets = await Promise.all(Array.from({ length: users }, (_, at) => Unread.socketIo(server, query(`${name}-${at}`))));
+  await Promise.all(sockets.map((socket) => socket.untilClosed(() => {
+    for (let i = 0; i < times; i += 1) socket.ask(...question);
+  })));
+}
+
 test('ten sockets that ask for 16 KiB each time and read nothing are closed', async (t) => {
   const target = await join(server, 'target');
   target.emit('extra-data-updated', { about: EXTRA });
   await target.settle();
-  const { closed } = await beside(t, async () => {
-    const sockets = await Promise.all(Array.from({ length: 10 }, (_, at) => Unread.socketIo(server, query(`asks-${at}`))));
-    await Promise.all(sockets.map((socket) => socket.untilClosed(() => {
-      for (let i = 0; i < 50; i += 1) socket.ask('get-remote-user-extra-data', 'target');
-    })));
-  });
+  const { closed } = await beside(t, () => askUntilClosed('asks', 10, 50, 'get-remote-user-extra-data', 'target'));
   assert.equal(closed, 10);
   await drained();
 });
@@ -66,12 +69,7 @@ test('a list of rooms is no larger than 64 KiB, and whoever does not read lists 
   const [[list]] = [await owners[0].ask('get-public-rooms', 'fans')];
   assert.ok(list.length >= 3 && JSON.stringify(list).length <= 64 * KIB, `${list.length} rooms`);
   assert.deepEqual(Object.keys(list[0]), ['maxParticipantsAllowed', 'owner', 'participants', 'extra', 'session', 'sessionid', 'isRoomFull', 'isPasswordProtected']);
-  const { closed } = await beside(t, async () => {
-    const sockets = await Promise.all(Array.from({ length: 5 }, (_, at) => Unread.socketIo(server, query(`lists-${at}`))));
-    await Promise.all(sockets.map((socket) => socket.untilClosed(() => {
-      for (let i = 0; i < 12; i += 1) socket.ask('get-public-rooms', 'fans');
-    })));
-  });
+  const { closed } = await beside(t, () => askUntilClosed('lists', 5, 12, 'get-public-rooms', 'fans'));
   assert.equal(closed, 5);
   await drained();
 });
