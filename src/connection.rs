@@ -115,6 +115,7 @@ impl<F: Flow> Connections<F> {
     /// A client is connected: `welcome` puts it into the table, then what it said already is heard.
     pub fn greet(&self, socket: SocketRef, welcome: impl FnOnce(&mut F, ConnectionId, SocketRef, &mut Sends)) {
         let Some((id, early)) = socket.extensions.remove::<(ConnectionId, Early<F::Request>)>() else { return };
+        outgoing(&socket).inspect(|outgoing| outgoing.join());
         self.with(|flow, sends| {
             let Some(waiting) = early.take() else { return };
             welcome(flow, id, socket, sends);

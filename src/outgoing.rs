@@ -5,6 +5,7 @@
 //! in the order in which they came, whichever namespace they are of.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -25,7 +26,27 @@ struct Inner {
     waiting: Mutex<VecDeque<Waiting>>,
     /// Answers of socketioxide's own.
     answers: Mutex<VecDeque<Waiting>>,
+    joining: Arc<Joining>,
     wakers: Arc<Wakers>,
+}
+
+/// How far a client has come to a namespace. Other than an [`Outgoing`] it keeps nothing, wherever it is.
+#[derive(Debug, Default)]
+pub struct Joining {
+    asked: AtomicBool,
+    joined: AtomicBool,
+}
+
+impl Joining {
+    /// It has asked for one.
+    pub fn has_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// It has one.
+    pub fn has_joined(&self) -> bool {
+        self.joined.load(Ordering::Relaxed)
+    }
 }
 
 /// Of the two tasks of the session's WebSocket.
@@ -54,7 +75,7 @@ impl Outgoing {
         let wakers = Arc::<Wakers>::default();
         let woken = Arc::clone(&wakers);
         account.on_close(move || woken.wake());
-        Self(Arc::new(Inner { account, waiting: Mutex::default(), answers: Mutex::default(), wakers }))
+        Self(Arc::new(Inner { account, waiting: Mutex::default(), answers: Mutex::default(), joining: Arc::default(), wakers }))
     }
 
     #[must_use]
@@ -87,12 +108,25 @@ impl Outgoing {
     /// The client asks for so many namespaces, by packets of so many bytes together. Each is answered by a packet that may name the
     /// namespace, and that nobody emits by this.
     pub fn expect_answers(&self, packets: u32, bytes: u32) {
+        if packets > 0 {
+            self.0.joining.asked.store(true, Ordering::Relaxed);
+        }
         let mut left = bytes as usize;
         for _ in 0..packets {
             // Which packet has how many makes no difference.
             let Some(waiting) = self.0.account.add(std::mem::take(&mut left) + EVENT_BYTES) else { return };
             lock(&self.0.answers).push_back(waiting);
         }
+    }
+
+    /// The client has a namespace.
+    pub fn join(&self) {
+        self.0.joining.joined.store(true, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn joining(&self) -> Arc<Joining> {
+        Arc::clone(&self.0.joining)
     }
 
     /// So many of those answers have left.

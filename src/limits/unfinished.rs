@@ -7,7 +7,8 @@
 //! - A client beyond its share is not refused but waits: only its oldest message is read on, the others' bytes stay with the client.
 //!   So a crowd behind one address gets its messages through, one after the other.
 //!   Messages of a few KiB never wait, so that large ones, or many, of a neighbour stop nobody's small ones.
-//! - Beyond the bound in all, the clients that hold most lose what they hold.
+//! - Beyond the bound in all, the clients that hold most lose what they hold. That counts until it is dropped, and as long as it is too
+//!   much, nobody's large messages are read on.
 //! - What does not wait has `BASE_TIME` from its last byte, and from its first one that and a second for each `LEAST_RATE` bytes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,10 +26,12 @@ use super::ip_prefix;
 
 /// Bytes that one client holds before its younger messages wait: three of the largest, or sixteen of the largest descriptions.
 const MAX_CLIENT_BYTES: u64 = 4 << 20;
-/// Bytes in all.
+/// Bytes in all. They are collected in memory that grows by doubling, and takes up to twice as much.
 const MAX_BYTES: u64 = 12 << 20;
 /// Bytes that are left in all after those who held most have lost what they held: enough less, so that this is rare.
 const KEPT_BYTES: u64 = 10 << 20;
+/// Bytes in all with those that were lost and are in memory still, beyond which all messages but small ones wait.
+const MAX_HELD_BYTES: u64 = 16 << 20;
 /// Bytes of one message that are not counted while they come without a pause. Most messages are smaller, and complete at once.
 const UNCOUNTED_BYTES: u64 = 8 * 1024;
 /// From the first byte of a message to its last one, and between two of its bytes.
@@ -38,8 +41,8 @@ const LEAST_RATE: u64 = 16 * 1024;
 /// How long a message may wait for others of its client.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Messages that wait for others of their client, and such messages in all: what HTTP/2 holds of each, unread, is not counted here.
-const MAX_CLIENT_WAITING: usize = 512;
-const MAX_WAITING: usize = 1024;
+const MAX_CLIENT_WAITING: usize = 256;
+const MAX_WAITING: usize = 384;
 /// How many waiting messages are woken when one of their client ends.
 const WOKEN: usize = 4;
 
@@ -103,6 +106,8 @@ struct Message {
     order: u64,
     span: Span,
     alarm: Pin<Box<Sleep>>,
+    /// It is not waited for any longer, and is in memory until its reader drops it.
+    ended: Option<Ended>,
 }
 
 /// How long a message has taken so far.
@@ -131,6 +136,9 @@ impl Arriving {
     /// The message is not waited for any longer.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         let Some(message) = &mut self.message else { return Poll::Ready(Ok(())) };
+        if let Some(ended) = message.ended {
+            return Poll::Ready(Err(ended));
+        }
         let turn = self.unfinished.table().turn(self.client, message.order, message.is_small(), cx.waker());
         match turn {
             Turn::Now => {
@@ -170,6 +178,9 @@ impl Arriving {
             self.begin(held);
         }
         let Some(message) = &mut self.message else { return Poll::Pending };
+        if let Some(ended) = message.ended {
+            return Poll::Ready(ended);
+        }
         loop {
             let limit = message.span.limit();
             if message.alarm.deadline() != limit {
@@ -192,7 +203,7 @@ impl Arriving {
         let order = self.unfinished.table().begin(self.client, self.besides + held);
         let alarm = Box::pin(sleep_until(begun + BASE_TIME));
         let span = Span { begun, last: begun, bytes: held, waiting: None, waited: Duration::ZERO };
-        self.message = Some(Box::new(Message { order, span, alarm }));
+        self.message = Some(Box::new(Message { order, span, alarm, ended: None }));
     }
 
     fn end(&mut self, why: Ended) -> Ended {
@@ -201,8 +212,11 @@ impl Arriving {
             Ended::TooMuch => &self.unfinished.0.too_much,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(client = %self.client, bytes = self.message.as_ref().map(|message| message.span.bytes), "unfinished: {why}");
-        self.forget();
+        if let Some(message) = &mut self.message {
+            tracing::debug!(client = %self.client, bytes = message.span.bytes, "unfinished: {why}");
+            message.ended = Some(why);
+            self.unfinished.table().end(self.client, message.order);
+        }
         why
     }
 
@@ -261,7 +275,12 @@ enum Turn {
 
 #[derive(Debug, Default)]
 struct Table {
+    /// Without those of messages that have ended.
     bytes: u64,
+    /// Of those, which nobody has dropped yet.
+    leaving: u64,
+    /// Messages that wait for those.
+    strained: BTreeSet<(IpAddr, u64)>,
     /// Messages that wait for others.
     waiting: usize,
     /// Of the next message.
@@ -271,6 +290,7 @@ struct Table {
 
 #[derive(Debug, Default)]
 struct Held {
+    /// Without those of messages that have ended.
     bytes: u64,
     /// By their order, so the oldest is the first.
     messages: BTreeMap<u64, Begun>,
@@ -283,6 +303,14 @@ struct Begun {
     bytes: u64,
     ended: bool,
     waker: Option<Waker>,
+}
+
+impl Begun {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
 }
 
 impl Table {
@@ -314,15 +342,24 @@ impl Table {
                 return;
             }
             let Some(held) = self.clients.get_mut(&client) else { continue };
-            self.bytes -= std::mem::take(&mut held.bytes);
+            let bytes = std::mem::take(&mut held.bytes);
+            self.bytes -= bytes;
+            self.leaving += bytes;
             for message in held.messages.values_mut() {
-                message.bytes = 0;
                 message.ended = true;
-                if let Some(waker) = message.waker.take() {
-                    waker.wake();
-                }
+                message.wake();
             }
         }
+    }
+
+    /// A message is not waited for any longer.
+    fn end(&mut self, client: IpAddr, order: u64) {
+        let Some(held) = self.clients.get_mut(&client) else { return };
+        let Some(message) = held.messages.get_mut(&order).filter(|message| !message.ended) else { return };
+        message.ended = true;
+        held.bytes -= message.bytes;
+        self.bytes -= message.bytes;
+        self.leaving += message.bytes;
     }
 
     fn turn(&mut self, client: IpAddr, order: u64, small: bool, waker: &Waker) -> Turn {
@@ -335,7 +372,10 @@ impl Table {
         if !message.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             message.waker = Some(waker.clone());
         }
-        if is_oldest || small || held.bytes < MAX_CLIENT_BYTES {
+        if !small && self.bytes + self.leaving > MAX_HELD_BYTES {
+            self.strained.insert((client, order));
+            Turn::Later
+        } else if is_oldest || small || held.bytes < MAX_CLIENT_BYTES {
             Turn::Now
         } else if held.waiting.contains(&order) {
             Turn::Later
@@ -352,18 +392,31 @@ impl Table {
         let Some(held) = self.clients.get_mut(&client) else { return };
         let Some(message) = held.messages.remove(&order) else { return };
         self.waiting -= usize::from(held.waiting.remove(&order));
-        held.bytes -= message.bytes;
-        self.bytes -= message.bytes;
-        if held.messages.is_empty() {
-            self.clients.remove(&client);
-            return;
+        self.strained.remove(&(client, order));
+        if message.ended {
+            self.leaving -= message.bytes;
+        } else {
+            held.bytes -= message.bytes;
+            self.bytes -= message.bytes;
         }
         for _ in 0..WOKEN {
             let Some(next) = held.waiting.pop_first() else { break };
             self.waiting -= 1;
-            if let Some(waker) = held.messages.get_mut(&next).and_then(|message| message.waker.take()) {
-                waker.wake();
-            }
+            held.messages.get_mut(&next).map(Begun::wake);
+        }
+        if held.messages.is_empty() {
+            self.clients.remove(&client);
+        }
+        self.relax();
+    }
+
+    /// Has messages read on that have waited for memory, where there is some.
+    fn relax(&mut self) {
+        if self.bytes + self.leaving > MAX_HELD_BYTES {
+            return;
+        }
+        for (client, order) in std::mem::take(&mut self.strained) {
+            self.clients.get_mut(&client).and_then(|held| held.messages.get_mut(&order)).map(Begun::wake);
         }
     }
 }
@@ -431,12 +484,12 @@ mod tests {
             (arriving, ready)
         };
         let mut kept = Vec::new();
-        for last in 1..=3 {
+        // Each one that ends wakes some, which would wait again at once.
+        for (last, waiting) in [(1, MAX_CLIENT_WAITING), (2, MAX_WAITING - MAX_CLIENT_WAITING + WOKEN)] {
             let mut first = unfinished.arriving(ip(last));
             first.note(Some(MAX_CLIENT_BYTES));
             kept.push(first);
-            // Each one that ends wakes some, which would wait again at once.
-            for _ in 0..if last < 3 { MAX_CLIENT_WAITING } else { 2 * WOKEN } {
+            for _ in 0..waiting {
                 let (arriving, ready) = waits(last);
                 assert_eq!(ready, Poll::Pending);
                 kept.push(arriving);
@@ -465,9 +518,36 @@ mod tests {
         let mut hostile: Vec<Arriving> = (1..=9).map(|last| unfinished.arriving(ip(last))).collect();
         hostile.iter_mut().for_each(|arriving| arriving.note(Some(4 * MIB)));
         assert!(unfinished.census().bytes <= MAX_BYTES);
-        assert_eq!(ready(&mut honest), Poll::Ready(Ok(())));
         assert!(hostile.iter_mut().any(|arriving| ready(arriving) == Poll::Ready(Err(Ended::TooMuch))));
+        hostile.retain_mut(|arriving| ready(arriving) != Poll::Ready(Err(Ended::TooMuch)));
+        assert_eq!(ready(&mut honest), Poll::Ready(Ok(())));
         assert!(unfinished.census().too_much >= 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_counts_until_it_is_dropped_and_nobody_reads_much_meanwhile() {
+        let unfinished = Unfinished::default();
+        let mut hostile: Vec<Arriving> = (1..=8).map(|last| unfinished.arriving(ip(last))).collect();
+        hostile.iter_mut().for_each(|arriving| arriving.note(Some(3 * MIB)));
+        assert!(unfinished.table().leaving > 0 && unfinished.census().bytes <= MAX_BYTES);
+        let (mut large, mut small) = (unfinished.arriving(ip(100)), unfinished.arriving(ip(101)));
+        large.note(Some(MIB));
+        small.poll_late(&mut Context::from_waker(Waker::noop()), Some(UNCOUNTED_BYTES)).is_pending().then_some(()).unwrap();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        assert_eq!(large.poll_ready(&mut Context::from_waker(&waker)), Poll::Pending);
+        assert_eq!(ready(&mut small), Poll::Ready(Ok(())));
+        for arriving in &mut hostile {
+            let before = ready(arriving);
+            assert_eq!(ready(arriving), before, "it stays as it is");
+        }
+        assert_eq!((large.poll_ready(&mut Context::from_waker(&waker)), woken.0.load(Ordering::Relaxed)), (Poll::Pending, 0));
+        drop(hostile);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(ready(&mut large), Poll::Ready(Ok(())));
+        drop((large, small));
+        let table = unfinished.table();
+        assert_eq!((table.bytes, table.leaving, table.strained.len(), table.clients.len()), (0, 0, 0, 0));
     }
 
     #[test]

@@ -90,15 +90,31 @@ impl Crowd {
         self.leaving
     }
 
+    /// Those that nobody uses, and that do not make way already.
+    pub(super) fn unused(&self) -> usize {
+        self.unused.len()
+    }
+
     /// Has a session make way for one of a client at `from`: what is to be closed, without the lock. `None`: none does.
     pub(super) fn make_way(&mut self, from: IpAddr, now: Instant) -> Option<Account> {
-        let unused = self.unused.first_of_all().filter(|(most, _)| *most > self.unused.of_site(from));
-        let number = match unused {
-            Some((_, Reverse(number))) => number,
-            None => self.newest_of_most(from, now)?,
-        };
+        let number = self.newest_unused(from).or_else(|| self.newest_of_most(from, now))?;
+        self.have_leave(number)
+    }
+
+    /// The same, where only one makes way that nobody uses.
+    pub(super) fn make_way_unused(&mut self, from: IpAddr) -> Option<Account> {
+        let number = self.newest_unused(from)?;
+        self.have_leave(number)
+    }
+
+    fn have_leave(&mut self, number: Number) -> Option<Account> {
         self.stand(number, Standing::Leaving);
         self.members.get(&number).map(|member| member.account.clone())
+    }
+
+    fn newest_unused(&self, from: IpAddr) -> Option<Number> {
+        let (most, Reverse(number)) = self.unused.first_of_all()?;
+        (most > self.unused.of_site(from)).then_some(number)
     }
 
     fn newest_of_most(&mut self, from: IpAddr, now: Instant) -> Option<Number> {

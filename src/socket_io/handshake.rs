@@ -60,7 +60,7 @@ pub(super) async fn answer(
     let arriving = request.extensions().get::<Unfinished>().map(|unfinished| unfinished.arriving(super::address(&request)));
     let kept = kept.of(super::address(&request));
     let moved = match session {
-        Some(session) => Some((probes.begin(session.sid()), place.map(Place::poll), session)),
+        Some(session) => Some((probes.begin(session.sid()), place.map(Place::poll), session.ending(&outgoing))),
         None => {
             place.iter().for_each(|place| place.move_to_websocket());
             None
@@ -69,7 +69,7 @@ pub(super) async fn answer(
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic, outgoing, kept).with_limit(arriving);
-        if let Some((probe, used, session)) = moved {
+        if let Some((probe, used, ending)) = moved {
             // Some proxies pass the 101 on and nothing else. Until the client has probed its WebSocket the session goes on by polling,
             // and engineioxide would stop that at once. Boxed, since this task lives as long as the WebSocket.
             if !Box::pin(probe::is_agreed(&mut stream, probe)).await {
@@ -79,7 +79,7 @@ pub(super) async fn answer(
                 used.place().move_to_websocket();
             }
             // And an upgrade that does not get to its end leaves the session where nothing ends it.
-            stream.hold(EndedOnDrop::new(Some(session)));
+            stream.hold(EndedOnDrop::new(Some(ending)));
         }
         serve(engine, stream, lean).await;
     });

@@ -85,6 +85,7 @@ pub fn server(ledger: Ledger, kept: KeptBuffers) -> (Server, SocketIo) {
         .connect_timeout(CONNECT_TIME)
         .with_parser(parser)
         .build_layer();
+    io.ns(session::LAST_NAMESPACE.as_str(), || std::future::ready(()));
     (Server { layer, traffic: Arc::default(), ledger, kept, sessions: Sessions::default() }, io)
 }
 
@@ -195,9 +196,10 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
     }
     let post = request.method() == Method::POST;
     // As in engine.io, a poll, or a POST, whose connection ends before it is answered ends the session.
-    let aborted = EndedOnDrop::new(asked.session(&shared.engine));
+    let aborted = EndedOnDrop::new(asked.session(&shared.engine).map(|session| session.ending(&outgoing)));
     let unfinished = request.extensions().get::<Unfinished>().map(|unfinished| unfinished.arriving(address(&request)));
     let body = request.into_body();
+    let mut goes_on = true;
     let request = if post {
         let body = match to_bytes(body, MAX_WIRE_BYTES).await {
             Ok(body) => body,
@@ -208,6 +210,12 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
             let Connects { packets, bytes } = payload::connects(&body, old, binary);
             outgoing.expect_answers(packets, bytes);
             place.hear(&body, old, binary, unfinished);
+            let joining = outgoing.joining();
+            if !old && !joining.has_joined() && packets == 0 && !payload::is_harmless(&body) {
+                // Whoever has no namespace has nothing to say, and as in socket.io the session ends for what it says.
+                goes_on = joining.has_asked();
+                aborted.settle().await;
+            }
         }
         posted(head, body, asked.is_engine_io_3())
     } else {
@@ -228,7 +236,9 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
         }
         Some(_) | None => next.run(request).await,
     };
-    aborted.keep();
+    if goes_on {
+        aborted.keep();
+    }
     if post {
         return response;
     }

@@ -59,6 +59,11 @@ pub(super) fn leaving(payload: &[u8], old: bool, binary: bool) -> Left {
     left
 }
 
+/// Whether a payload of Engine.IO 4 has no packets but pings, pongs and those that say nothing.
+pub(super) fn is_harmless(payload: &[u8]) -> bool {
+    payload.split(|byte| *byte == SEPARATOR).all(|packet| matches!(packet, [b'2' | b'3' | b'6', ..]))
+}
+
 /// What a payload of a client asks for; `old`: of Engine.IO 3.
 pub(super) fn connects(payload: &[u8], old: bool, binary: bool) -> Connects {
     let mut connects = Connects::default();

@@ -1,6 +1,8 @@
 //! Sessions of Engine.IO, as requests name them. socketioxide has no way to look one up or to end it by its id, but a polling
 //! POST of the client does both, so such a request is made here.
 
+use std::sync::{Arc, LazyLock};
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -9,12 +11,19 @@ use axum::response::{IntoResponse as _, Response};
 use socketioxide::service::SocketIoService;
 use socketioxide::socket::Sid;
 use tokio::runtime::Handle;
+use tokio::task::yield_now;
 use tower::Service;
 
 use super::serves;
+use crate::outgoing::{Joining, Outgoing};
 
 /// Socket.IO, and what is behind it; clones share the sessions.
 pub(super) type Engine = SocketIoService<Router>;
+
+/// A namespace whose name nobody can guess. Until a session has one, socketioxide keeps it for the whole of
+/// [`super::CONNECT_TIME`], also if it has ended long before: 10 KiB for each that a stranger begins and leaves. So whoever ends one
+/// gives it this namespace first.
+pub(super) static LAST_NAMESPACE: LazyLock<String> = LazyLock::new(|| format!("/{:032x}", rand::random::<u128>()));
 
 /// What a request wants of Engine.IO, as engineioxide reads its query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,9 +113,46 @@ impl Session {
         (!answer.status().is_success()).then_some(answer)
     }
 
-    /// Ends it, if it is served by polling now.
+    /// How it is ended; `outgoing` is what waits for it.
+    pub(super) fn ending(self, outgoing: &Outgoing) -> Ending {
+        Ending { session: self, joining: outgoing.joining() }
+    }
+
+    async fn post(&self, packets: impl Into<Body>) -> Response {
+        let uri = format!("/socket.io/?EIO={}&transport=polling&sid={}", self.version, self.sid);
+        let mut request = Request::new(packets.into());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.parse().unwrap_or_default();
+        answer(&mut self.engine.clone(), request).await
+    }
+}
+
+/// Ends a session that is served by polling; it does nothing to others.
+#[derive(Clone)]
+pub(super) struct Ending {
+    session: Session,
+    joining: Arc<Joining>,
+}
+
+impl Ending {
     pub(super) async fn end(&self) {
-        self.post(if self.version == 3 { "1:1" } else { "1" }).await;
+        let session = &self.session;
+        if session.version == 3 {
+            session.post("1:1").await;
+            return;
+        }
+        self.settle().await;
+        session.post("1").await;
+    }
+
+    /// Has nothing kept of the session once it ends; it has to end after this, since no deadline is left.
+    async fn settle(&self) {
+        let Self { session, joining } = self;
+        if session.version == 4 && !joining.has_joined() {
+            session.post(format!("40{},", *LAST_NAMESPACE)).await;
+            // socketioxide takes that up in a task of its own.
+            yield_now().await;
+        }
     }
 
     /// The same, soon.
@@ -114,14 +160,6 @@ impl Session {
         // There is no runtime any more where the whole server ends.
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move { self.end().await });
-    }
-
-    async fn post(&self, packets: &'static str) -> Response {
-        let uri = format!("/socket.io/?EIO={}&transport=polling&sid={}", self.version, self.sid);
-        let mut request = Request::new(Body::from(packets));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri.parse().unwrap_or_default();
-        answer(&mut self.engine.clone(), request).await
     }
 }
 
@@ -134,11 +172,18 @@ pub(super) async fn answer(engine: &mut Engine, request: Request) -> Response {
 }
 
 /// Ends a session when it is dropped, if that is served by polling then: whoever was to go on with it has gone.
-pub(super) struct EndedOnDrop(Option<Session>);
+pub(super) struct EndedOnDrop(Option<Ending>);
 
 impl EndedOnDrop {
-    pub(super) const fn new(session: Option<Session>) -> Self {
-        Self(session)
+    pub(super) const fn new(ending: Option<Ending>) -> Self {
+        Self(ending)
+    }
+
+    /// What comes next ends the session, and it is to leave nothing behind.
+    pub(super) async fn settle(&self) {
+        if let Some(ending) = &self.0 {
+            ending.settle().await;
+        }
     }
 
     /// The session goes on.
@@ -149,15 +194,20 @@ impl EndedOnDrop {
 
 impl Drop for EndedOnDrop {
     fn drop(&mut self) {
-        if let Some(session) = self.0.take() {
-            session.end_soon();
+        if let Some(ending) = self.0.take() {
+            ending.end_soon();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::body::to_bytes;
+    use tower::ServiceExt as _;
+
     use super::*;
+    use crate::kept_buffers::KeptBuffers;
+    use crate::waiting::Ledger;
 
     #[test]
     fn what_is_not_version_4_is_version_3() {
@@ -177,6 +227,38 @@ mod tests {
         }
         let bare: Uri = "/socket.io/".parse().unwrap();
         assert_eq!(with_version(&bare).unwrap(), "/socket.io/?EIO=3&");
+    }
+
+    /// What is left of a session after each of these payloads; nothing waits for time to pass.
+    async fn left_after(payloads: &[&'static str]) -> u32 {
+        let (server, io) = crate::socket_io::server(Ledger::default(), KeptBuffers::default());
+        io.ns("/", || std::future::ready(()));
+        let sessions = server.sessions();
+        let router = server.in_front_of(Router::new());
+        let ask = async |request: Request| {
+            let answer = router.clone().oneshot(request).await.unwrap();
+            to_bytes(answer.into_body(), 1000).await.unwrap()
+        };
+        let polling = "/socket.io/?EIO=4&transport=polling";
+        let sid = begun(&ask(Request::get(polling).body(Body::empty()).unwrap()).await).unwrap();
+        assert_eq!(sessions.census().polling, 1);
+        for payload in payloads {
+            ask(Request::post(format!("{polling}&sid={sid}")).body(Body::from(*payload)).unwrap()).await;
+            for _ in 0..100 {
+                yield_now().await;
+            }
+        }
+        sessions.census().polling
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_session_that_has_ended_with_a_namespace_or_without() {
+        for payloads in [&["1"][..], &["40", "1"], &["42[\"x\"]"], &["3", "1"], &["nonsense"], &["40/nope,", "1"], &["3\x1E1"]] {
+            assert_eq!(left_after(payloads).await, 0, "{payloads:?}");
+        }
+        for payloads in [&[][..], &["3"], &["40", "42[\"x\"]"], &["40/nope,"]] {
+            assert_eq!(left_after(payloads).await, 1, "{payloads:?}");
+        }
     }
 
     #[test]

@@ -36,11 +36,15 @@ const MAX_OF_CLIENT: u32 = 2048;
 const MAX_OF_SITE: u32 = 4096;
 /// Sessions in all, of about 10 KiB each; beyond that [`Crowd`] says which one makes way.
 const MAX_SESSIONS: usize = 10_240;
+/// Those of them that nobody uses: handshakes whose answer is on its way, and floods.
+const MAX_UNUSED: usize = 2048;
 /// Sessions that have made way and have not ended yet.
 const MAX_LEAVING: usize = 1024;
 /// Handshakes of one client a minute, and at once: a thousand who come back after a restart, and try again once.
 const CLIENT_RATE: NonZeroU32 = NonZeroU32::new(2048).unwrap();
-/// Handshakes of all a second, and at once.
+/// Handshakes of one client a minute, and at once, that do not count for the rate of all: so nobody is kept out by those who make many.
+const FREE_RATE: NonZeroU32 = NonZeroU32::new(20).unwrap();
+/// All other handshakes a second, and at once.
 const RATE: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(1000).unwrap(), NonZeroU32::new(10_000).unwrap());
 /// A session that nobody polls, probes or has moved to a WebSocket is ended after this.
 const IDLE_TIME: Duration = Duration::from_secs(10);
@@ -58,6 +62,7 @@ pub struct Sessions(Arc<Inner>);
 struct Inner {
     table: Mutex<Table>,
     client_rate: AddressLimiter,
+    free_rate: AddressLimiter,
     rate: DefaultDirectRateLimiter,
     refused: [AtomicU64; REASONS.len()],
 }
@@ -100,6 +105,7 @@ impl Default for Sessions {
         Self(Arc::new(Inner {
             table: Mutex::default(),
             client_rate: AddressLimiter::per_minute(CLIENT_RATE),
+            free_rate: AddressLimiter::per_minute(FREE_RATE),
             rate: RateLimiter::direct(Quota::per_second(RATE.0).allow_burst(RATE.1)),
             refused: Default::default(),
         }))
@@ -131,14 +137,18 @@ impl Sessions {
             return Err(Refusal::Client);
         }
         self.0.client_rate.check(from).map_err(Refusal::ClientRate)?;
-        self.0.rate.check().map_err(|early| Refusal::Rate(early.wait_time_from(DefaultClock::default().now())))?;
+        if self.0.free_rate.check(from).is_err() {
+            self.0.rate.check().map_err(|early| Refusal::Rate(early.wait_time_from(DefaultClock::default().now())))?;
+        }
         let now = Instant::now();
         let mut gone = None;
-        if table.crowd.staying() >= MAX_SESSIONS {
+        let is_full = table.crowd.staying() >= MAX_SESSIONS;
+        if is_full || table.crowd.unused() >= MAX_UNUSED {
             if table.crowd.leaving() >= MAX_LEAVING {
                 return Err(Refusal::All);
             }
-            gone = Some(table.crowd.make_way(from, now.into_std()).ok_or(Refusal::All)?);
+            let makes_way = if is_full { table.crowd.make_way(from, now.into_std()) } else { table.crowd.make_way_unused(from) };
+            gone = Some(makes_way.ok_or(Refusal::All)?);
         }
         let number = table.crowd.enter(from, account.clone(), now.into_std());
         table.all += 1;
@@ -255,6 +265,7 @@ impl Place {
 
     /// The session has begun by polling. Has it ended when nobody uses it any longer.
     pub(super) fn watch(self: &Arc<Self>, session: Session, outgoing: Outgoing) {
+        let ending = session.clone().ending(&outgoing);
         self.state().polled = Some((session.sid(), outgoing));
         self.sessions.table().polled.insert(session.sid(), Arc::downgrade(self));
         let place = Arc::downgrade(self);
@@ -263,7 +274,7 @@ impl Place {
                 sleep_until(due).await;
                 if place.upgrade().is_some_and(|place| place.state().is_over(Instant::now())) {
                     tracing::debug!(sid = %session.sid(), "a session ends that nobody polls, or whose attachments do not come");
-                    return session.end().await;
+                    return ending.end().await;
                 }
             }
         });
@@ -384,11 +395,12 @@ mod tests {
     #[test]
     fn a_site_has_so_many_places_and_all_have() {
         let sessions = Sessions::default();
+        let enter_used = |from: &str| enter(&sessions, from).inspect(|place| place.move_to_websocket());
         let mut places: Vec<_> =
-            (0..MAX_OF_SITE).map(|client| enter(&sessions, &format!("2001:db8:0:{client:x}::1")).unwrap()).collect();
+            (0..MAX_OF_SITE).map(|client| enter_used(&format!("2001:db8:0:{client:x}::1")).unwrap()).collect();
         assert_eq!(enter(&sessions, "2001:db8:0:ffff::1").err(), Some(Refusal::Client));
         for n in places.len()..9_990 {
-            places.push(enter(&sessions, &format!("10.0.{}.{}", n / 256, n % 256)).unwrap());
+            places.push(enter_used(&format!("10.0.{}.{}", n / 256, n % 256)).unwrap());
         }
         assert_eq!(enter(&sessions, "2001:db8:0:ffff::1").err(), Some(Refusal::Client));
     }
@@ -414,8 +426,29 @@ mod tests {
         let came = (0..5000).filter(|_| sessions.enter(ip("192.0.2.1"), &account).is_ok()).count();
         assert!((2048..2500).contains(&came), "{came}");
         assert!(sessions.enter(ip("192.0.2.2"), &account).is_ok());
-        let came = (0..20_000_u32).filter(|n| sessions.enter(IpAddr::V4((*n).into()), &account).is_ok()).count();
+        let came = (0..40_u8).flat_map(|host| [IpAddr::from([10, 0, 0, host]); 500]);
+        let came = came.filter(|from| sessions.enter(*from, &account).is_ok()).count();
         assert!(came < 15_000, "{came}");
+        assert_eq!(sessions.census().refused[1] as usize, 20_000 - came);
+        let newcomers = (0..1000_u16).map(|n| IpAddr::from([10, 1, (n >> 8) as u8, n as u8]));
+        assert!(newcomers.into_iter().all(|from| sessions.enter(from, &account).is_ok()), "they have done nothing");
+    }
+
+    #[test]
+    fn where_too_many_are_unused_the_newest_of_the_site_with_most_makes_way_and_no_used_one() {
+        let sessions = Sessions::default();
+        let ledger = Ledger::default();
+        let enter = |from: &str| {
+            let account = ledger.open(None);
+            sessions.enter(ip(from), &account).map(|place| (place, account))
+        };
+        let (used, used_account) = enter("192.0.2.1").unwrap();
+        let _poll = Arc::clone(&used).poll();
+        let flood: Vec<_> = (0..MAX_UNUSED).map(|_| enter("192.0.2.2").unwrap()).collect();
+        assert_eq!(enter("192.0.2.2").err(), Some(Refusal::Client));
+        let newcomers: Vec<_> = (10..20).map(|host| enter(&format!("192.0.2.{host}")).unwrap()).collect();
+        let closed = flood.iter().rev().take_while(|(_, account)| account.is_closed()).count();
+        assert_eq!((closed, flood[0].1.is_closed(), used_account.is_closed()), (newcomers.len(), false, false));
     }
 
     #[tokio::test]
