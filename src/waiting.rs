@@ -9,6 +9,8 @@
 //!   [`MAX_BYTES_OF_ALL`]; it does not matter whose bytes were the last.
 //! - A closed account takes nothing more and counts no more. Whoever has opened it is told once, by [`Account::on_close`], and has to
 //!   drop what waits; what is kept in the account itself is dropped here.
+//! - What closed accounts have left behind stays in memory until their connections end. While that is much, nobody is heard for whom
+//!   something waits ([`Account::poll_calm`]), since what clients say makes more of it.
 //! - An account is found in the index by what it has, so that the largest one is never searched for.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
@@ -20,6 +22,7 @@ use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 
 /// Bytes that wait for one client at most: four of the largest descriptions as JSON.
 pub const MAX_BYTES: usize = 2 << 20;
@@ -29,6 +32,8 @@ pub const MAX_BYTES_OF_ALL: usize = 8 << 20;
 /// Where what closed accounts have left behind comes to as much as may wait, an account that adds to more than so many bytes is closed:
 /// connections end more slowly than clients can ask for more.
 const STRAINED_BYTES: usize = 32 * 1024;
+/// Bytes that wait for a client that is heard however much waits for all.
+const CALM_BYTES: usize = 8 * 1024;
 /// So many more for each account there is: everybody is sent new credentials at the same time.
 const BYTES_OF_EACH: usize = 4 * 1024;
 /// Accounts whose bytes differ by less than so many count as equal, and those with less can't be the largest.
@@ -53,6 +58,8 @@ struct Shared {
     next: AtomicU64,
     /// Accounts with a [`STEP`] of bytes at least, by how many.
     index: Mutex<BTreeMap<Key, Weak<Inner>>>,
+    /// Of those who are not heard now, by account.
+    unheard: Mutex<BTreeMap<u64, Waker>>,
 }
 
 /// What waits for one client; clones share it.
@@ -134,6 +141,15 @@ impl Ledger {
         self.0.closed.load(Ordering::Relaxed)
     }
 
+    /// Whether not much more is in memory than may wait.
+    fn is_calm(&self) -> bool {
+        self.bytes() + self.0.leaving.load(Ordering::Relaxed) <= self.most() / 4 * 5
+    }
+
+    fn unheard(&self) -> MutexGuard<'_, BTreeMap<u64, Waker>> {
+        self.0.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_strained(&self) -> bool {
         self.0.leaving.load(Ordering::Relaxed) > self.most()
     }
@@ -182,6 +198,29 @@ impl Account {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.lock().bytes
+    }
+
+    /// Whether the client is to be heard now. If not, the task is woken when it may be.
+    pub fn poll_calm(&self, cx: &Context<'_>) -> Poll<()> {
+        let is_heard = || self.0.ledger.is_calm() || self.is_closed() || self.bytes() <= CALM_BYTES;
+        if is_heard() {
+            return Poll::Ready(());
+        }
+        self.0.ledger.unheard().insert(self.0.id, cx.waker().clone());
+        // That may have come too late.
+        if is_heard() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Something of this account is not in memory any more.
+    fn calm(&self, bytes: usize) {
+        let ledger = &self.0.ledger;
+        if ledger.is_calm() {
+            let unheard = std::mem::take(&mut *ledger.unheard());
+            unheard.into_values().for_each(Waker::wake);
+        } else if bytes <= CALM_BYTES {
+            let own = ledger.unheard().remove(&self.0.id);
+            own.into_iter().for_each(Waker::wake);
+        }
     }
 
     #[must_use]
@@ -252,6 +291,9 @@ impl Account {
         } else if !kept {
             self.0.ledger.0.leaving.fetch_sub(bytes, Ordering::Relaxed);
         }
+        let left = state.bytes;
+        drop(state);
+        self.calm(left);
     }
 
     /// Puts the account where it belongs in the index.
@@ -281,6 +323,7 @@ impl std::fmt::Debug for Account {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.ledger.unheard().remove(&self.id);
         self.ledger.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -360,6 +403,38 @@ mod tests {
         assert!(small.is_some() && third.add(1).is_none() && third.is_closed());
         drop((held, small));
         assert_eq!(ledger.0.leaving.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn while_closed_accounts_leave_much_behind_only_those_are_heard_for_whom_little_waits() {
+        let ledger = Ledger::new(100 * STEP, 0);
+        let [gone, other, some, little] = [(); 4].map(|()| ledger.open(None));
+        let is_heard = |account: &Account| account.poll_calm(&Context::from_waker(Waker::noop())).is_ready();
+        let _held = [some.add(2 * CALM_BYTES), little.add(CALM_BYTES)];
+        let behind = (gone.add(60 * STEP), other.add(40 * STEP));
+        assert!(gone.is_closed() && !other.is_closed() && is_heard(&other));
+        other.close("in a test");
+        let more = some.add(10 * STEP);
+        assert!(!is_heard(&some) && is_heard(&little) && is_heard(&other));
+        assert_eq!(ledger.unheard().len(), 1);
+        drop((behind, more));
+        assert!(ledger.unheard().is_empty() && is_heard(&some), "it was woken");
+    }
+
+    #[test]
+    fn whoever_has_taken_what_waited_is_heard_again() {
+        let ledger = Ledger::new(100 * STEP, 0);
+        let [gone, slow] = [(); 2].map(|()| ledger.open(None));
+        let behind = (gone.add(99 * STEP), gone.add(99 * STEP));
+        let waiting = slow.add(99 * STEP);
+        assert!(gone.is_closed() && slow.poll_calm(&Context::from_waker(Waker::noop())).is_pending());
+        drop(waiting);
+        assert!(ledger.unheard().is_empty(), "it was woken");
+        assert!(slow.poll_calm(&Context::from_waker(Waker::noop())).is_ready() && behind.0.is_some());
+        let again = slow.add(99 * STEP);
+        assert!(slow.poll_calm(&Context::from_waker(Waker::noop())).is_pending());
+        drop((again, slow));
+        assert!(ledger.unheard().is_empty());
     }
 
     #[test]

@@ -165,6 +165,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.goes_on(Side::Reader, cx)?;
+        ready!(this.outgoing.account().poll_calm(cx));
         let before = this.received.counts();
         let polled = this.received.poll_read(&mut this.io, cx, buffer);
         this.traffic.received.replace(before, this.received.counts());
