@@ -17,7 +17,7 @@ use socketioxide::socket::DisconnectReason;
 use crate::budget::{Budget, Limit};
 use crate::client::Client;
 use crate::driver::{Core, Driver};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Emission, Later, Outgoing};
 use crate::packet::{Message, Weighed};
 use crate::size::EVENT_KIB;
 
@@ -159,6 +159,7 @@ pub fn address(socket: &SocketRef) -> IpAddr {
 /// Ends a client's connection, in a task of its own: the disconnect handler takes the lock.
 pub fn disconnect(socket: SocketRef) {
     tokio::spawn(async move {
+        outgoing(&socket).inspect(|outgoing| outgoing.send_all());
         // A full send buffer has no room for that packet either.
         if socket.clone().disconnect().is_err()
             && let Some(outgoing) = outgoing(&socket)
@@ -208,11 +209,11 @@ pub struct Sends {
 
 impl Sends {
     pub fn emit<T: Weighed>(&mut self, to: ConnectionId, socket: &SocketRef, event: &str, arguments: &T) {
-        self.send(to, socket, event.len() + arguments.weight(), || socket.emit(event, arguments));
+        self.send(to, socket, event.len() + arguments.weight(), EventTo { socket, event, arguments });
     }
 
     pub fn answer<T: Weighed>(&mut self, to: ConnectionId, socket: &SocketRef, ack: AckSender, arguments: &T) {
-        self.send(to, socket, arguments.weight(), || ack.send(arguments));
+        self.send(to, socket, arguments.weight(), AckTo { ack, arguments });
     }
 
     /// Bytes that were sent.
@@ -220,12 +221,47 @@ impl Sends {
         self.bytes
     }
 
-    fn send(&mut self, to: ConnectionId, socket: &SocketRef, bytes: usize, send: impl FnOnce() -> Result<(), SendError>) {
+    fn send(&mut self, to: ConnectionId, socket: &SocketRef, bytes: usize, emission: impl Emission) {
         self.bytes += bytes;
         let outgoing = outgoing(socket).expect("a session's first request is told where what waits for it is counted");
-        if !outgoing.emit(bytes, send) {
+        if !outgoing.emit(bytes, emission) {
             self.gone.push(to);
         }
+    }
+}
+
+/// An event for a client.
+struct EventTo<'a, T> {
+    socket: &'a SocketRef,
+    event: &'a str,
+    arguments: &'a T,
+}
+
+impl<T: Weighed> Emission for EventTo<'_, T> {
+    fn send(self) -> Result<(), SendError> {
+        self.socket.emit(self.event, self.arguments)
+    }
+
+    fn keep(self) -> Later {
+        let (socket, event, arguments) = (self.socket.clone(), self.event.to_owned(), self.arguments.clone());
+        Box::new(move || socket.emit(event, &arguments))
+    }
+}
+
+/// An answer to an event of a client.
+struct AckTo<'a, T> {
+    ack: AckSender,
+    arguments: &'a T,
+}
+
+impl<T: Weighed> Emission for AckTo<'_, T> {
+    fn send(self) -> Result<(), SendError> {
+        self.ack.send(self.arguments)
+    }
+
+    fn keep(self) -> Later {
+        let (ack, arguments) = (self.ack, self.arguments.clone());
+        Box::new(move || ack.send(&arguments))
     }
 }
 

@@ -328,6 +328,13 @@ impl Drop for Inner {
     }
 }
 
+impl Waiting {
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.account.discount(self.bytes, false);

@@ -199,7 +199,7 @@ impl Flow for State {
                     let (name, wrapper, payload) = event::delivery(dialect, &signal);
                     match wrapper {
                         None => sends.emit(client.id, &client.socket, name, payload),
-                        Some(key) => sends.emit(client.id, &client.socket, name, &Wrapped { key, payload }),
+                        Some(key) => sends.emit(client.id, &client.socket, name, &Wrapped { key, payload: payload.clone() }),
                     }
                 }
                 Output::Notify { to, dialect, notice } => {
@@ -425,21 +425,22 @@ fn accepted(seated: &Seated) -> Value {
 }
 
 /// `{offer}` or `{answer}` around a payload that stays raw.
-struct Wrapped<'a> {
+#[derive(Clone)]
+struct Wrapped {
     key: &'static str,
-    payload: &'a Payload,
+    payload: Payload,
 }
 
-impl Weighed for Wrapped<'_> {
+impl Weighed for Wrapped {
     fn weight(&self) -> usize {
         self.key.len() + self.payload.weight()
     }
 }
 
-impl Serialize for Wrapped<'_> {
+impl Serialize for Wrapped {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry(self.key, self.payload)?;
+        map.serialize_entry(self.key, &self.payload)?;
         map.end()
     }
 }

@@ -66,6 +66,10 @@ pub(super) async fn answer(
             None
         }
     };
+    let moving = outgoing.clone();
+    if moved.is_none() {
+        moving.move_to_websocket();
+    }
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic, outgoing, kept).with_limit(arriving);
@@ -75,6 +79,7 @@ pub(super) async fn answer(
             if !Box::pin(probe::is_agreed(&mut stream, probe)).await {
                 return;
             }
+            moving.move_to_websocket();
             if let Some(used) = used {
                 used.place().move_to_websocket();
             }

@@ -129,6 +129,7 @@ impl<S> Filtered<S> {
 
 impl<S> Drop for Filtered<S> {
     fn drop(&mut self) {
+        self.outgoing.end_websocket();
         // What has not become a message never will.
         for (totals, counts) in [(&self.traffic.received, self.received.counts()), (&self.traffic.sent, self.sent.counts())] {
             totals.replace(counts, Counts { incomplete: 0, ..counts });
