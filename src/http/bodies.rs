@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
@@ -27,6 +27,10 @@ pub async fn limit(State(unfinished): State<Unfinished>, mut request: Request, n
         return next.run(request).await;
     };
     request.extensions_mut().insert(unfinished.clone());
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        // Nobody reads it, and a poll would hold it for as long as it lasts.
+        return next.run(request.map(|_| Body::empty())).await;
+    }
     if request.body().is_end_stream() {
         return next.run(request).await;
     }

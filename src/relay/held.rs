@@ -1,11 +1,11 @@
-//! What the queues of all clients' connections hold together. Each has a bound of its own, but there are tens of thousands of
-//! connections, and clients that don't read could have all of them hold that much.
+//! What all clients' connections hold together: what waits to be written, and messages that have begun to come. Each has a bound of its
+//! own, but there are tens of thousands of connections, and clients could have all of them hold that much.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of all queues together. Beyond them each may hold little.
-const MAX_BYTES: usize = 64 << 20;
+/// Bytes of all connections together. Beyond them each may hold little.
+const MAX_BYTES: usize = 32 << 20;
 
 /// Of all connections; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +26,7 @@ impl HeldByAll {
 }
 
 impl Held {
-    /// The connection's queue takes so many bytes now.
+    /// The connection holds so many bytes now.
     pub(super) fn set(&mut self, bytes: usize) {
         if bytes > self.own {
             self.all.0.fetch_add(bytes - self.own, Ordering::Relaxed);

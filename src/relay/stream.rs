@@ -14,7 +14,7 @@ use crate::turn::FiveTuple;
 pub(super) const READ: usize = 64 * 1024;
 /// The most that waits to be written: a tenth of a second of a fast cast. Media beyond it is dropped, as by any network.
 const QUEUE: usize = 256 * 1024;
-/// The same where all clients together have too much waiting.
+/// The same where all clients together hold too much, and the most that may wait to become a whole message then.
 const LITTLE: usize = 16 * 1024;
 /// Within so long, a client that keeps us waiting must have taken [`TRICKLE`] bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,11 +95,20 @@ impl Stream {
             self.partial.clear();
             self.partial.extend_from_slice(rest);
         }
+        self.count();
     }
 
-    /// Whether what is kept begins nothing that a stranger may send: it is too long, or ChannelData, which needs an allocation first and
-    /// looks like the first letters of other protocols. `allocated` tells whether a client has an allocation.
+    fn count(&mut self) {
+        self.held.set(self.queue.capacity() + self.partial.capacity());
+    }
+
+    /// Whether what is kept is too much where all hold too much, or begins nothing that a stranger may send: it is too long, or ChannelData,
+    /// which needs an allocation first and looks like the first letters of other protocols. `allocated` tells whether a client has an
+    /// allocation.
     pub(super) fn keeps_too_much(&mut self, allocated: impl FnOnce(&FiveTuple) -> bool) -> bool {
+        if self.partial.len() > LITTLE && self.held.is_too_much() {
+            return true;
+        }
         let too_much = self.partial.len() > UNPROVEN || self.partial.first().is_some_and(|first| *first >= 0x40);
         if too_much && self.stranger.is_some() && allocated(&self.tuple) {
             self.stranger = None;
@@ -123,7 +132,9 @@ impl Stream {
 
     /// Takes back what was kept.
     pub(super) fn take_kept(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.partial)
+        let partial = std::mem::take(&mut self.partial);
+        self.count();
+        partial
     }
 
     /// For another use: the connection, what is still to be written, and what was read and kept.
@@ -141,7 +152,7 @@ impl Stream {
         }
         parts.iter().for_each(|part| self.queue.extend_from_slice(part));
         self.queue.resize(self.queue.len() + padding, 0);
-        self.held.set(self.queue.capacity());
+        self.count();
         true
     }
 
@@ -173,7 +184,7 @@ impl Stream {
             self.queue = Vec::new();
         }
         self.queue.clear();
-        self.held.set(self.queue.capacity());
+        self.count();
         Ok(true)
     }
 

@@ -36,6 +36,12 @@ impl Received {
         self.frames.counts()
     }
 
+    /// Whether what has come ends with a whole message.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.unread.is_empty() && self.frames.unfinished().is_none()
+    }
+
     /// What has asked for a namespace since this was last asked.
     pub fn take_connects(&mut self) -> Connects {
         self.frames.take_connects()

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::departures::Departures;
 use super::frames::{Connects, Counts, Filter, Rule};
 use super::received::{Received, take};
+use super::session::LAST_NAMESPACE;
 use crate::kept_buffers::KeptBuffer;
 use crate::limits::unfinished::Arriving;
 use crate::outgoing::{Outgoing, Side};
@@ -71,6 +72,23 @@ pub(super) struct Filtered<S> {
     kept: KeptBuffer,
     /// Dropped with the stream.
     held: Option<Box<dyn Send>>,
+    /// What the client leaves unsaid.
+    last_words: LastWords,
+}
+
+/// What is read at the end of a WebSocket whose client has no namespace: that it asks for [`LAST_NAMESPACE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastWords {
+    Unsaid,
+    Said,
+    /// socketioxide has taken them up; or they are not needed, since Engine.IO 3 gives everybody a namespace.
+    Over,
+}
+
+/// The frame by which a client asks for [`LAST_NAMESPACE`], masked with zeros.
+fn last_words() -> Vec<u8> {
+    let packet = format!("40{},", *LAST_NAMESPACE);
+    [&[0x81, 0x80 | packet.len() as u8, 0, 0, 0, 0], packet.as_bytes()].concat()
 }
 
 impl<S> Filtered<S> {
@@ -83,13 +101,13 @@ impl<S> Filtered<S> {
         outgoing: Outgoing,
         kept: KeptBuffer,
     ) -> Self {
-        let (received, sent) = match rules {
-            Some([received, sent]) => (Some(received), Some(sent)),
-            None => (None, None),
+        let (received, sent, last_words) = match rules {
+            Some([received, sent]) => (Some(received), Some(sent), LastWords::Over),
+            None => (None, None, LastWords::Unsaid),
         };
         let (received, sent) = (Received::new(received), Filter::new(sent));
         let (unwritten, departures) = (Vec::new(), Departures::default());
-        Self { io, received, sent, unwritten, swallowed: 0, traffic, outgoing, departures, kept, held: None }
+        Self { io, received, sent, unwritten, swallowed: 0, traffic, outgoing, departures, kept, held: None, last_words }
     }
 
     /// Bounds what the client has begun and not finished, in bytes and in time.
@@ -162,17 +180,50 @@ fn note(departures: &mut Departures, outgoing: &Outgoing, written: &[u8]) {
     }
 }
 
+impl<S: AsyncRead + Unpin> Filtered<S> {
+    fn poll_received(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.goes_on(Side::Reader, cx)?;
+        ready!(self.outgoing.account().poll_calm(cx));
+        let before = self.received.counts();
+        let polled = self.received.poll_read(&mut self.io, cx, buffer);
+        self.traffic.received.replace(before, self.received.counts());
+        let Connects { packets, bytes } = self.received.take_connects();
+        self.outgoing.expect_answers(packets, bytes);
+        polled
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.goes_on(Side::Reader, cx)?;
-        ready!(this.outgoing.account().poll_calm(cx));
-        let before = this.received.counts();
-        let polled = this.received.poll_read(&mut this.io, cx, buffer);
-        this.traffic.received.replace(before, this.received.counts());
-        let Connects { packets, bytes } = this.received.take_connects();
-        this.outgoing.expect_answers(packets, bytes);
-        polled
+        if this.last_words == LastWords::Said {
+            // socketioxide takes a namespace up in a task of its own, which is to run before the end is read.
+            this.last_words = LastWords::Over;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let (before, was_whole) = (buffer.filled().len(), this.received.is_whole());
+        let polled = ready!(this.poll_received(cx, buffer));
+        if this.last_words == LastWords::Unsaid && was_whole && !this.outgoing.joining().has_joined() {
+            let is_end = polled.is_err() || buffer.filled().len() == before || says_farewell(&buffer.filled()[before..]);
+            let words = if is_end { last_words() } else { Vec::new() };
+            if is_end && buffer.capacity() - before >= words.len() {
+                buffer.set_filled(before);
+                buffer.put_slice(&words);
+                this.last_words = LastWords::Said;
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Poll::Ready(polled)
+    }
+}
+
+/// Whether a client's frame ends its session: the close frame, or Engine.IO's packet of type 1. What comes after it is lost anyway.
+fn says_farewell(frame: &[u8]) -> bool {
+    match frame {
+        [0x88, ..] => true,
+        [0x81, 0x81, key, _, _, _, byte, ..] => key ^ byte == b'1',
+        _ => false,
     }
 }
 
