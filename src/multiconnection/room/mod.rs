@@ -10,7 +10,8 @@
 //! - A user whose connection drops stays for the grace period, as everybody sees it; events to it wait, within bounds. Its
 //!   place goes to whoever shows its [`Proof`], also while the old connection still seems to live. `succession` says what a new
 //!   user from the same [`Whereabouts`] gets; nobody else gets anything.
-//! - Every table is bounded: users in all and by network, so rooms too; participants; peers and custom events of a user.
+//! - Every table is bounded: users in all and by network, so rooms too; participants; peers and custom events of a user, and peers of all
+//!   users; bytes of what all users say of themselves and of their rooms (`descriptions`).
 //!
 //! **The proof.** An unmodified client has no secret to show. What it does is repeat its handshake, word for word, from where it
 //! was: so the proof is a hash of the client's network, `Origin`, `User-Agent` and the whole query (`userid`, `sessionid`,
@@ -23,6 +24,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod admin;
+mod descriptions;
 mod exchange;
 mod membership;
 mod scalable;
@@ -36,6 +38,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use self::descriptions::Descriptions;
 use super::broadcast::{Broadcasts, Departure, Member};
 use super::users::{User, UserKey, Users};
 use crate::limits::guesses::{Guesses, Kind, Reports};
@@ -56,6 +59,12 @@ pub type Whereabouts = [u8; 32];
 pub const MAX_PARTICIPANTS: usize = 1000;
 /// Other users that one has exchanged messages with, at most.
 const MAX_PEERS: usize = 2 * MAX_PARTICIPANTS;
+/// Peers of all users at most, each counted for both; about 20 bytes each.
+const MAX_PEERS_OF_ALL: usize = 256 * 1024;
+/// Peers that a user may have however many all have.
+const PEERS_OF_EACH: usize = 64;
+/// Bytes that an event takes while it waits, besides what it says.
+const EVENT_BYTES: usize = 200;
 /// Custom events of one user at most.
 const MAX_CUSTOM: usize = 16;
 /// Rooms in one list at most, and bytes of what they say of themselves; a room with more is left out.
@@ -70,6 +79,9 @@ const NEWS: Duration = Duration::from_secs(1);
 pub trait Opaque: Clone + Send + 'static {
     /// How much it holds.
     fn bytes(&self) -> usize;
+
+    /// What stands for nothing said.
+    fn empty() -> Self;
 }
 
 /// How the rooms are run.
@@ -267,6 +279,7 @@ pub struct Rooms<J> {
     users: Users<J>,
     rooms: HashMap<RoomId, Room<J>>,
     broadcasts: Broadcasts<J>,
+    descriptions: Descriptions,
     /// One for each user that is away.
     timers: BTreeSet<(Instant, UserKey)>,
     guesses: Guesses,
@@ -288,6 +301,7 @@ impl<J: Opaque> Rooms<J> {
             users: Users::default(),
             rooms: HashMap::new(),
             broadcasts: Broadcasts::default(),
+            descriptions: Descriptions::default(),
             timers: BTreeSet::new(),
             guesses: Guesses::new(Kind::RoomPassword, config.guesses, &Reports::default()),
             admins: BTreeSet::new(),
@@ -337,6 +351,7 @@ impl<J: Opaque> Rooms<J> {
         // The handshake names an id that is not this user's: it would prove somebody else's place.
         let proof = hello.proof.filter(|_| taken.is_none());
         let key = self.users.insert(User::new(id.clone(), connection, proof, hello));
+        self.weigh(key);
         if let Some(taken) = taken {
             self.send(key, Event::IdTaken { taken, instead: id });
         }
@@ -455,6 +470,7 @@ impl<J: Opaque> Rooms<J> {
         if let Some(due) = self.users.remove(key).and_then(|user| user.due) {
             self.timers.remove(&(due, key));
         }
+        self.weigh(key);
         self.changed(now);
     }
 
@@ -471,25 +487,28 @@ impl<J: Opaque> Rooms<J> {
 }
 
 impl<J: Opaque> Event<J> {
-    /// Bytes that it holds of what clients say.
-    pub fn bytes(&self) -> usize {
-        match self {
-            Self::Message { message, extra, .. } => message.bytes() + extra.as_ref().map_or(0, Opaque::bytes),
-            Self::ExtraDataUpdated { extra: json, .. }
-            | Self::Custom { message: json, .. }
-            | Self::BroadcastMessage(json)
-            | Self::StartBroadcasting { types: json }
-            | Self::JoinBroadcaster { types: json, .. } => json.bytes(),
-            Self::UserConnected(_)
-            | Self::UserDisconnected(_)
-            | Self::IdTaken { .. }
-            | Self::Owner(_)
-            | Self::RejoinBroadcast(_)
-            | Self::BroadcastStopped(_)
-            | Self::Viewers { .. }
-            | Self::Log(_)
-            | Self::News { .. } => 0,
-        }
+    /// Bytes that it takes while it waits, about.
+    fn bytes(&self) -> usize {
+        let said = match self {
+            Self::UserConnected(id) | Self::UserDisconnected(id) | Self::Owner(id) => id.len(),
+            Self::ExtraDataUpdated { user, extra } => user.len() + extra.bytes(),
+            Self::IdTaken { taken, instead } => taken.len() + instead.len(),
+            Self::Message { event, to, sender, message, extra } => {
+                let names = event.len() + to.len() + sender.len();
+                names + message.bytes() + extra.as_ref().map_or(0, Opaque::bytes)
+            }
+            Self::Custom { event, message } => event.len() + message.bytes(),
+            Self::StartBroadcasting { types } => types.bytes(),
+            Self::JoinBroadcaster { types, user, broadcast } => types.bytes() + user.len() + broadcast.len(),
+            Self::BroadcastMessage(message) => message.bytes(),
+            Self::RejoinBroadcast(text)
+            | Self::BroadcastStopped(text)
+            | Self::Viewers { broadcast: text, .. }
+            | Self::Log(text) => text.len(),
+            // Admins are no users, so that nothing waits for them.
+            Self::News { .. } => 0,
+        };
+        EVENT_BYTES + said
     }
 }
 
