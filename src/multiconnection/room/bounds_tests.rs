@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::multiconnection::room::descriptions::{BYTES_OF_EACH, MAX_BYTES};
+use crate::multiconnection::room::outputs::EVENT_BYTES;
 
 const FEW: usize = 300;
 const MANY: usize = 16 * 1024;

@@ -27,6 +27,7 @@ mod admin;
 mod descriptions;
 mod exchange;
 mod membership;
+mod outputs;
 mod scalable;
 mod succession;
 
@@ -39,6 +40,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use self::descriptions::Descriptions;
+pub use self::outputs::{Event, Output, RoomInfo};
 use super::broadcast::{Broadcasts, Departure, Member};
 use super::users::{User, UserKey, Users};
 use crate::limits::guesses::{Guesses, Kind, Reports};
@@ -63,8 +65,6 @@ const MAX_PEERS: usize = 2 * MAX_PARTICIPANTS;
 const MAX_PEERS_OF_ALL: usize = 256 * 1024;
 /// Peers that a user may have however many all have.
 const PEERS_OF_EACH: usize = 64;
-/// Bytes that an event takes while it waits, besides what it says.
-const EVENT_BYTES: usize = 200;
 /// Custom events of one user at most.
 const MAX_CUSTOM: usize = 16;
 /// Rooms in one list at most, and bytes of what they say of themselves; a room with more is left out.
@@ -161,85 +161,6 @@ pub enum Refusal {
     TooManyGuesses,
     #[error("Server full")]
     ServerFull,
-}
-
-/// A room as others may see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomInfo<J> {
-    pub id: RoomId,
-    pub owner: UserId,
-    pub participants: Vec<UserId>,
-    pub max_participants: usize,
-    pub is_full: bool,
-    pub is_password_protected: bool,
-    pub identifier: Option<String>,
-    pub session: J,
-    pub extra: J,
-}
-
-impl<J: Opaque> RoomInfo<J> {
-    /// About what it takes in a list.
-    fn bytes(&self) -> usize {
-        const KEYS: usize = 200;
-        let ids = self.participants.iter().chain([&self.id, &self.owner]).map(|id| id.len() + 3).sum::<usize>();
-        KEYS + ids + self.identifier.as_ref().map_or(0, String::len) + self.session.bytes() + self.extra.bytes()
-    }
-}
-
-/// What a client hears.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event<J> {
-    UserConnected(UserId),
-    UserDisconnected(UserId),
-    ExtraDataUpdated {
-        user: UserId,
-        extra: J,
-    },
-    IdTaken {
-        taken: UserId,
-        instead: UserId,
-    },
-    /// The room is this user's now.
-    Owner(RoomId),
-    Message {
-        event: Arc<str>,
-        to: UserId,
-        sender: UserId,
-        message: J,
-        extra: Option<J>,
-    },
-    Custom {
-        event: Arc<str>,
-        message: J,
-    },
-    StartBroadcasting {
-        types: J,
-    },
-    JoinBroadcaster {
-        types: J,
-        user: UserId,
-        broadcast: String,
-    },
-    RejoinBroadcast(String),
-    BroadcastStopped(String),
-    BroadcastMessage(J),
-    Viewers {
-        count: usize,
-        broadcast: String,
-    },
-    Log(String),
-    /// To an admin. `rooms`: all of them, where it asked.
-    News {
-        rooms: Option<Vec<RoomInfo<J>>>,
-        users: usize,
-        broadcasting: usize,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output<J> {
-    Send { to: ConnectionId, event: Event<J> },
-    Close(ConnectionId),
 }
 
 /// How many there are.
@@ -483,32 +404,6 @@ impl<J: Opaque> Rooms<J> {
                 user.keep(event, bytes, &self.ledger);
             }
         }
-    }
-}
-
-impl<J: Opaque> Event<J> {
-    /// Bytes that it takes while it waits, about.
-    fn bytes(&self) -> usize {
-        let said = match self {
-            Self::UserConnected(id) | Self::UserDisconnected(id) | Self::Owner(id) => id.len(),
-            Self::ExtraDataUpdated { user, extra } => user.len() + extra.bytes(),
-            Self::IdTaken { taken, instead } => taken.len() + instead.len(),
-            Self::Message { event, to, sender, message, extra } => {
-                let names = event.len() + to.len() + sender.len();
-                names + message.bytes() + extra.as_ref().map_or(0, Opaque::bytes)
-            }
-            Self::Custom { event, message } => event.len() + message.bytes(),
-            Self::StartBroadcasting { types } => types.bytes(),
-            Self::JoinBroadcaster { types, user, broadcast } => types.bytes() + user.len() + broadcast.len(),
-            Self::BroadcastMessage(message) => message.bytes(),
-            Self::RejoinBroadcast(text)
-            | Self::BroadcastStopped(text)
-            | Self::Viewers { broadcast: text, .. }
-            | Self::Log(text) => text.len(),
-            // Admins are no users, so that nothing waits for them.
-            Self::News { .. } => 0,
-        };
-        EVENT_BYTES + said
     }
 }
 
