@@ -58,6 +58,8 @@ struct Shared {
     next: AtomicU64,
     /// Accounts with a [`STEP`] of bytes at least, by how many.
     index: Mutex<BTreeMap<Key, Weak<Inner>>>,
+    /// Held by whoever closes the largest accounts.
+    relieving: Mutex<()>,
     /// Of those who are not heard now, by account.
     unheard: Mutex<BTreeMap<u64, Waker>>,
 }
@@ -132,7 +134,7 @@ impl Ledger {
     /// Bytes that wait now.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.total.load(Ordering::Relaxed)
+        self.0.total.load(Ordering::Acquire)
     }
 
     /// Accounts that were closed, for too much of their own or of all.
@@ -156,6 +158,11 @@ impl Ledger {
 
     /// Closes the largest accounts until the rest has few enough bytes.
     fn relieve(&self) {
+        if self.bytes() <= self.most() {
+            return;
+        }
+        // One after the other: until the largest is closed, the next one has not to be.
+        let _relieving = self.0.relieving.lock().unwrap_or_else(PoisonError::into_inner);
         while self.bytes() > self.most() {
             let largest = self.index().pop_last();
             match largest.map(|(_, account)| account.upgrade()) {
@@ -253,6 +260,7 @@ impl Account {
         let (kept, acts) = (std::mem::take(&mut state.kept), std::mem::take(&mut state.on_close));
         drop(state);
         drop(kept);
+        self.calm(0);
         self.0.ledger.0.closed.fetch_add(1, Ordering::Relaxed);
         match self.0.owner {
             Some(from) => tracing::debug!(%from, bytes, why, "closing a client that too much is held for"),
@@ -274,8 +282,9 @@ impl Account {
         }
         state.bytes += bytes;
         state.kept_bytes += if kept { bytes } else { 0 };
-        self.0.ledger.0.total.fetch_add(bytes, Ordering::Relaxed);
+        // In this order: whoever finds too much then finds it here, not with another account.
         self.file(&mut state);
+        self.0.ledger.0.total.fetch_add(bytes, Ordering::Release);
         drop(state);
         self.0.ledger.relieve();
         !self.is_closed()
@@ -479,6 +488,26 @@ mod tests {
         let most = small.add(70 * STEP);
         assert!(most.is_none() && small.is_closed() && !large.is_closed(), "now it is");
         is_right(&ledger, &[&large]);
+    }
+
+    #[test]
+    fn nobody_with_little_is_closed_by_those_who_add_much_at_the_same_time() {
+        let ledger = Ledger::new(64 * STEP, 0);
+        let honest: Vec<_> = (0..2).map(|_| ledger.open(None)).collect();
+        std::thread::scope(|scope| {
+            for account in &honest {
+                scope.spawn(|| (0..20_000).for_each(|_| drop(account.add(2 * STEP))));
+            }
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..5000 {
+                        let hostile = ledger.open(None);
+                        let _held = [(); 4].map(|()| hostile.add(20 * STEP));
+                    }
+                });
+            }
+        });
+        assert!(ledger.closed() > 0 && !honest.iter().any(Account::is_closed));
     }
 
     #[test]
