@@ -51,6 +51,10 @@ impl<J> Broadcasts<J> {
         self.members.get(&user)
     }
 
+    pub(super) fn member_mut(&mut self, user: UserKey) -> Option<&mut Member<J>> {
+        self.members.get_mut(&user)
+    }
+
     /// Takes a user in; nothing to do for one that is in a broadcast already.
     pub(super) fn enter(&mut self, user: UserKey, broadcast: &str, types: J) {
         if self.members.contains_key(&user) {

@@ -113,6 +113,8 @@ pub(super) struct Users<J> {
     /// Of each network, the newest first.
     shares: Shares<Reverse<UserKey>>,
     next: UserKey,
+    /// Peers of all, each counted for both.
+    peers: usize,
 }
 
 impl<J> Default for Users<J> {
@@ -124,6 +126,7 @@ impl<J> Default for Users<J> {
             proofs: HashMap::new(),
             shares: Shares::default(),
             next: 0,
+            peers: 0,
         }
     }
 }
@@ -184,6 +187,28 @@ impl<J> Users<J> {
         old
     }
 
+    /// Two users have to do with each other from now on.
+    pub(super) fn pair(&mut self, one: UserKey, other: UserKey) {
+        for (one, other) in [(one, other), (other, one)] {
+            self.peers += usize::from(self[one].peers.insert(other));
+        }
+    }
+
+    pub(super) fn part(&mut self, one: UserKey, other: UserKey) {
+        for (one, other) in [(one, other), (other, one)] {
+            self.peers -= usize::from(self[one].peers.remove(&other));
+        }
+    }
+
+    /// Peers of all users, each counted for both.
+    pub(super) const fn peers(&self) -> usize {
+        self.peers
+    }
+
+    pub(super) fn find(&self, key: UserKey) -> Option<&User<J>> {
+        self.users.get(&key)
+    }
+
     pub(super) fn by_id(&self, id: &str) -> Option<UserKey> {
         self.ids.get(id).copied()
     }
@@ -228,6 +253,7 @@ impl<J> Users<J> {
             && self.proofs.iter().all(|(proof, key)| self[*key].proof == Some(*proof))
             && self.shares.len() == self.users.len()
             && users().all(|(key, user)| user.peers.iter().all(|peer| peer != key && self[*peer].peers.contains(key)))
+            && self.peers == users().map(|(_, user)| user.peers.len()).sum::<usize>()
             && users().all(|(_, user)| user.connection.is_none() == user.due.is_some())
     }
 }

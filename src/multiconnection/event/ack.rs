@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Json, arguments};
 use super::listed::Public;
-use crate::multiconnection::room::{Refusal, RoomId, RoomInfo};
+use crate::multiconnection::room::{Opaque as _, Refusal, RoomId, RoomInfo};
 
 /// Ack of what can't be read.
 const MALFORMED: &str = "Malformed request";

@@ -22,10 +22,6 @@ impl Json {
     pub(super) fn raw(json: Box<RawValue>) -> Self {
         Payload::Raw(json).into()
     }
-
-    pub(super) fn empty() -> Self {
-        Self::of(&json!({}))
-    }
 }
 
 impl From<Payload> for Json {
@@ -43,6 +39,10 @@ impl Serialize for Json {
 impl Opaque for Json {
     fn bytes(&self) -> usize {
         self.0.bytes()
+    }
+
+    fn empty() -> Self {
+        Self::of(&json!({}))
     }
 }
 

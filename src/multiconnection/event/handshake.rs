@@ -8,7 +8,7 @@ use url::form_urlencoded;
 
 use super::{Json, MAX_TEXT, extra_text, is_reserved};
 use crate::limits::ip_prefix;
-use crate::multiconnection::room::{Hello, UserId};
+use crate::multiconnection::room::{Hello, Opaque as _, UserId};
 use crate::secret::Secret;
 
 /// Bytes of a handshake's query at most.

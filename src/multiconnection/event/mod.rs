@@ -23,7 +23,7 @@ pub use self::write::write;
 
 use self::ack::malformed;
 use self::arguments::arguments;
-use super::room::{Entry, Message, UserId};
+use super::room::{Entry, Message, Opaque as _, UserId};
 use crate::names;
 use crate::packet::Payload;
 use crate::secret::Secret;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{ConnectionId, Event, MAX_CUSTOM, MAX_PEERS, Message, Opaque, Rooms, UserKey};
+use super::{ConnectionId, Event, MAX_CUSTOM, MAX_PEERS, MAX_PEERS_OF_ALL, Message, Opaque, PEERS_OF_EACH, Rooms, UserKey};
 
 impl<J: Opaque> Rooms<J> {
     /// A message to another user, or a request to the participants of the sender's room (to its owner alone where that is the
@@ -24,12 +24,12 @@ impl<J: Opaque> Rooms<J> {
             return;
         }
         if !user.peers.contains(&peer) {
-            let crowded = user.peers.len() >= MAX_PEERS || self.users[peer].peers.len() >= MAX_PEERS;
+            let most = if self.users.peers() < MAX_PEERS_OF_ALL { MAX_PEERS } else { PEERS_OF_EACH };
+            let crowded = user.peers.len() >= most || self.users[peer].peers.len() >= most;
             if user_left || crowded {
                 return;
             }
-            self.users[key].peers.insert(peer);
-            self.users[peer].peers.insert(key);
+            self.users.pair(key, peer);
             for (to, other) in [(key, peer), (peer, key)] {
                 let id = self.users[other].id.clone();
                 self.send(to, Event::UserConnected(id));
@@ -77,6 +77,7 @@ impl<J: Opaque> Rooms<J> {
                 room.extra = extra.clone();
             }
         }
+        self.weigh(key);
         for to in hearers {
             self.send(to, Event::ExtraDataUpdated { user: id.clone(), extra: extra.clone() });
         }
@@ -117,8 +118,7 @@ impl<J: Opaque> Rooms<J> {
 
     /// Ends the connection of two users and tells `other`.
     pub(super) fn part(&mut self, key: UserKey, other: UserKey) {
-        self.users[key].peers.remove(&other);
-        self.users[other].peers.remove(&key);
+        self.users.part(key, other);
         let id = self.users[key].id.clone();
         self.send(other, Event::UserDisconnected(id));
     }

@@ -44,6 +44,7 @@ impl<J: Opaque> Rooms<J> {
             extra: entry.extra,
         };
         self.rooms.insert(id, room);
+        self.weigh(key);
         Ok(())
     }
 
@@ -59,6 +60,7 @@ impl<J: Opaque> Rooms<J> {
         self.changed(now);
         let id = self.meant(key, &entry);
         self.users[key].extra = entry.extra;
+        self.weigh(key);
         let room = self.rooms.get(&id).ok_or(Refusal::NotAvailable)?;
         if room.password.is_some() {
             self.check_password(key, &id, entry.password.as_ref(), now)?;
@@ -73,6 +75,7 @@ impl<J: Opaque> Rooms<J> {
         let user = &mut self.users[key];
         user.about = Some(entry.about);
         user.room = Some(id);
+        self.weigh(key);
         // It is in the room by now, which may end with who goes.
         if let Some(seat) = seat {
             self.remove(seat, now);
@@ -157,6 +160,8 @@ impl<J: Opaque> Rooms<J> {
                     // Whoever has said goodbye has no room to come back to.
                     room.opened_from = self.users[heir].whereabouts;
                 }
+                self.weigh(heir);
+                self.weigh(key);
                 self.send(heir, Event::Owner(id));
             }
             None => drop(self.close_room(&id)),
@@ -165,11 +170,12 @@ impl<J: Opaque> Rooms<J> {
 
     /// Ends a room; returns who was in it.
     pub(super) fn close_room(&mut self, id: &str) -> Vec<UserKey> {
-        let participants = self.rooms.remove(id).map(|room| room.participants).unwrap_or_default();
-        for participant in &participants {
+        let Some(room) = self.rooms.remove(id) else { return Vec::new() };
+        for participant in &room.participants {
             self.users[*participant].room = None;
         }
-        participants
+        self.weigh(room.owner);
+        room.participants
     }
 
     fn check_password(

@@ -10,7 +10,8 @@
 //! - A user whose connection drops stays for the grace period, as everybody sees it; events to it wait, within bounds. Its
 //!   place goes to whoever shows its [`Proof`], also while the old connection still seems to live. `succession` says what a new
 //!   user from the same [`Whereabouts`] gets; nobody else gets anything.
-//! - Every table is bounded: users in all and by network, so rooms too; participants; peers and custom events of a user.
+//! - Every table is bounded: users in all and by network, so rooms too; participants; peers and custom events of a user, and peers of all
+//!   users; bytes of what all users say of themselves and of their rooms (`descriptions`).
 //!
 //! **The proof.** An unmodified client has no secret to show. What it does is repeat its handshake, word for word, from where it
 //! was: so the proof is a hash of the client's network, `Origin`, `User-Agent` and the whole query (`userid`, `sessionid`,
@@ -23,8 +24,10 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod admin;
+mod descriptions;
 mod exchange;
 mod membership;
+mod outputs;
 mod scalable;
 mod succession;
 
@@ -36,6 +39,8 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use self::descriptions::Descriptions;
+pub use self::outputs::{Event, Output, RoomInfo};
 use super::broadcast::{Broadcasts, Departure, Member};
 use super::users::{User, UserKey, Users};
 use crate::limits::guesses::{Guesses, Kind, Reports};
@@ -56,6 +61,10 @@ pub type Whereabouts = [u8; 32];
 pub const MAX_PARTICIPANTS: usize = 1000;
 /// Other users that one has exchanged messages with, at most.
 const MAX_PEERS: usize = 2 * MAX_PARTICIPANTS;
+/// Peers of all users at most, each counted for both; about 20 bytes each.
+const MAX_PEERS_OF_ALL: usize = 256 * 1024;
+/// Peers that a user may have however many all have.
+const PEERS_OF_EACH: usize = 64;
 /// Custom events of one user at most.
 const MAX_CUSTOM: usize = 16;
 /// Rooms in one list at most, and bytes of what they say of themselves; a room with more is left out.
@@ -70,6 +79,9 @@ const NEWS: Duration = Duration::from_secs(1);
 pub trait Opaque: Clone + Send + 'static {
     /// How much it holds.
     fn bytes(&self) -> usize;
+
+    /// What stands for nothing said.
+    fn empty() -> Self;
 }
 
 /// How the rooms are run.
@@ -151,85 +163,6 @@ pub enum Refusal {
     ServerFull,
 }
 
-/// A room as others may see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomInfo<J> {
-    pub id: RoomId,
-    pub owner: UserId,
-    pub participants: Vec<UserId>,
-    pub max_participants: usize,
-    pub is_full: bool,
-    pub is_password_protected: bool,
-    pub identifier: Option<String>,
-    pub session: J,
-    pub extra: J,
-}
-
-impl<J: Opaque> RoomInfo<J> {
-    /// About what it takes in a list.
-    fn bytes(&self) -> usize {
-        const KEYS: usize = 200;
-        let ids = self.participants.iter().chain([&self.id, &self.owner]).map(|id| id.len() + 3).sum::<usize>();
-        KEYS + ids + self.identifier.as_ref().map_or(0, String::len) + self.session.bytes() + self.extra.bytes()
-    }
-}
-
-/// What a client hears.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event<J> {
-    UserConnected(UserId),
-    UserDisconnected(UserId),
-    ExtraDataUpdated {
-        user: UserId,
-        extra: J,
-    },
-    IdTaken {
-        taken: UserId,
-        instead: UserId,
-    },
-    /// The room is this user's now.
-    Owner(RoomId),
-    Message {
-        event: Arc<str>,
-        to: UserId,
-        sender: UserId,
-        message: J,
-        extra: Option<J>,
-    },
-    Custom {
-        event: Arc<str>,
-        message: J,
-    },
-    StartBroadcasting {
-        types: J,
-    },
-    JoinBroadcaster {
-        types: J,
-        user: UserId,
-        broadcast: String,
-    },
-    RejoinBroadcast(String),
-    BroadcastStopped(String),
-    BroadcastMessage(J),
-    Viewers {
-        count: usize,
-        broadcast: String,
-    },
-    Log(String),
-    /// To an admin. `rooms`: all of them, where it asked.
-    News {
-        rooms: Option<Vec<RoomInfo<J>>>,
-        users: usize,
-        broadcasting: usize,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output<J> {
-    Send { to: ConnectionId, event: Event<J> },
-    Close(ConnectionId),
-}
-
 /// How many there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -267,6 +200,7 @@ pub struct Rooms<J> {
     users: Users<J>,
     rooms: HashMap<RoomId, Room<J>>,
     broadcasts: Broadcasts<J>,
+    descriptions: Descriptions,
     /// One for each user that is away.
     timers: BTreeSet<(Instant, UserKey)>,
     guesses: Guesses,
@@ -288,6 +222,7 @@ impl<J: Opaque> Rooms<J> {
             users: Users::default(),
             rooms: HashMap::new(),
             broadcasts: Broadcasts::default(),
+            descriptions: Descriptions::default(),
             timers: BTreeSet::new(),
             guesses: Guesses::new(Kind::RoomPassword, config.guesses, &Reports::default()),
             admins: BTreeSet::new(),
@@ -337,6 +272,7 @@ impl<J: Opaque> Rooms<J> {
         // The handshake names an id that is not this user's: it would prove somebody else's place.
         let proof = hello.proof.filter(|_| taken.is_none());
         let key = self.users.insert(User::new(id.clone(), connection, proof, hello));
+        self.weigh(key);
         if let Some(taken) = taken {
             self.send(key, Event::IdTaken { taken, instead: id });
         }
@@ -455,6 +391,7 @@ impl<J: Opaque> Rooms<J> {
         if let Some(due) = self.users.remove(key).and_then(|user| user.due) {
             self.timers.remove(&(due, key));
         }
+        self.weigh(key);
         self.changed(now);
     }
 
@@ -466,29 +403,6 @@ impl<J: Opaque> Rooms<J> {
                 let bytes = event.bytes();
                 user.keep(event, bytes, &self.ledger);
             }
-        }
-    }
-}
-
-impl<J: Opaque> Event<J> {
-    /// Bytes that it holds of what clients say.
-    pub fn bytes(&self) -> usize {
-        match self {
-            Self::Message { message, extra, .. } => message.bytes() + extra.as_ref().map_or(0, Opaque::bytes),
-            Self::ExtraDataUpdated { extra: json, .. }
-            | Self::Custom { message: json, .. }
-            | Self::BroadcastMessage(json)
-            | Self::StartBroadcasting { types: json }
-            | Self::JoinBroadcaster { types: json, .. } => json.bytes(),
-            Self::UserConnected(_)
-            | Self::UserDisconnected(_)
-            | Self::IdTaken { .. }
-            | Self::Owner(_)
-            | Self::RejoinBroadcast(_)
-            | Self::BroadcastStopped(_)
-            | Self::Viewers { .. }
-            | Self::Log(_)
-            | Self::News { .. } => 0,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+#[path = "bounds_tests.rs"]
+mod bounds;
 #[path = "succession_tests.rs"]
 mod succession;
 
@@ -11,6 +13,10 @@ const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 5));
 impl Opaque for &'static str {
     fn bytes(&self) -> usize {
         self.len()
+    }
+
+    fn empty() -> Self {
+        "{}"
     }
 }
 
@@ -165,6 +171,7 @@ impl World {
         let rooms = &self.rooms;
         assert!(rooms.users.agree(), "users");
         assert!(rooms.broadcasts.agree(), "broadcasts");
+        assert!(rooms.descriptions.agree(rooms.users.len(), |user| rooms.described(user)), "descriptions");
         for (id, room) in &rooms.rooms {
             assert!(room.participants.contains(&room.owner), "the owner is in the room");
             assert!(room.participants.len() <= room.max_participants);

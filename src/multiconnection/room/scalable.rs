@@ -27,6 +27,7 @@ impl<J: Opaque> Rooms<J> {
         }
         if self.broadcasts.member(key).is_none() {
             self.broadcasts.enter(key, broadcast, types);
+            self.weigh(key);
             self.tell_viewers(broadcast);
         }
         let source = self.broadcasts.assign(key, self.broadcaster(broadcast), limit);
@@ -88,10 +89,13 @@ impl<J: Opaque> Rooms<J> {
     }
 
     pub(super) fn leave_broadcast(&mut self, key: UserKey) {
-        match self.broadcasts.leave(key) {
+        let departure = self.broadcasts.leave(key);
+        self.weigh(key);
+        match departure {
             None => {}
             Some(Departure::Stopped { broadcast, members }) => {
                 for to in members {
+                    self.weigh(to);
                     self.send(to, Event::BroadcastStopped(broadcast.clone()));
                 }
             }
