@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use crate::waiting::{Account, Ledger, Waiting};
 
 /// Bytes that one buffer keeps and that are not counted: more than offers of browsers have.
-pub const FREE_BYTES: usize = 32 << 10;
+pub const FREE_BYTES: usize = 16 << 10;
 /// Bytes beyond those that all buffers keep together.
-pub const MAX_BYTES_OF_ALL: usize = 32 << 20;
+pub const MAX_BYTES_OF_ALL: usize = 24 << 20;
 
 /// The count; clones share it.
 #[derive(Debug, Clone)]
@@ -120,12 +120,12 @@ mod tests {
             assert!(buffers.bytes() <= MAX_BYTES_OF_ALL);
             buffer
         };
-        let (honest, small) = (open(20 << 10), open(FREE_BYTES + 8000));
+        let (honest, small) = (open(FREE_BYTES - 1), open(FREE_BYTES + 8000));
         let large: Vec<_> = (0..200).map(|_| open(FREE_BYTES + (256 << 10))).collect();
         assert!(!honest.is_over() && !small.is_over());
-        // 127 of 256 KiB fit beside the small one.
+        // 95 of 256 KiB fit beside the small one.
         let over: Vec<_> = large.iter().map(KeptBuffer::is_over).collect();
-        assert_eq!(over, (0..200).map(|at| at < 73).collect::<Vec<_>>());
-        assert_eq!((woken.load(Ordering::Relaxed), buffers.ended()), (73, 73));
+        assert_eq!(over, (0..200).map(|at| at < 105).collect::<Vec<_>>());
+        assert_eq!((woken.load(Ordering::Relaxed), buffers.ended()), (105, 105));
     }
 }

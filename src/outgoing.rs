@@ -20,7 +20,7 @@ use crate::waiting::{Account, Waiting};
 /// What an event costs besides its bytes: its places in the queues.
 const EVENT_BYTES: usize = 128;
 /// Bytes that socketioxide has of what waits for a WebSocket, or one larger event.
-const WINDOW_BYTES: usize = 32 * 1024;
+const WINDOW_BYTES: usize = 16 * 1024;
 
 /// A handle to the session's queue; clones share it.
 #[derive(Debug, Clone)]

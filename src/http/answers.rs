@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 
+use crate::waiting::Waiting;
+
 /// For a piece of an answer to be let through.
 const PIECE_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a piece: a frame of HTTP/2 as most clients take it. An answer goes at half a KiB a second at least.
@@ -29,8 +31,8 @@ struct Table {
 }
 
 impl Answers {
-    /// `body`, watched.
-    pub(super) fn watch(&self, body: Body) -> Body {
+    /// `body`, watched; `request` is what its request takes, until all of the body has been let through.
+    pub(super) fn watch(&self, body: Body, request: Waiting) -> Body {
         if body.is_end_stream() {
             return body;
         }
@@ -38,7 +40,7 @@ impl Answers {
         table.next += 1;
         let id = table.next;
         drop(table);
-        Body::new(Answer { body, rest: Bytes::new(), id, answers: self.clone() })
+        Body::new(Answer { body, rest: Bytes::new(), id, answers: self.clone(), _request: request })
     }
 
     /// Ends when an answer has waited too long.
@@ -68,6 +70,7 @@ struct Answer {
     rest: Bytes,
     id: u64,
     answers: Answers,
+    _request: Waiting,
 }
 
 impl HttpBody for Answer {
@@ -118,12 +121,16 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
+    use crate::waiting::Ledger;
 
     #[test]
     fn an_answer_waits_from_a_piece_to_the_next_question() {
         let (answers, now) = (Answers::default(), Instant::now());
+        let ledger = Ledger::default();
+        let account = ledger.open(None);
+        let waiting = || account.add(1000).unwrap();
         let late = || answers.table().is_stalled(Instant::now() + PIECE_TIME + CHECK_INTERVAL);
-        let mut body = answers.watch(Body::from(vec![7; MAX_PIECE_BYTES + 1]));
+        let mut body = answers.watch(Body::from(vec![7; MAX_PIECE_BYTES + 1]), waiting());
         assert_eq!(body.size_hint().exact(), Some(MAX_PIECE_BYTES as u64 + 1));
         let mut context = Context::from_waker(Waker::noop());
         let mut next = || match Pin::new(&mut body).poll_frame(&mut context) {
@@ -138,13 +145,15 @@ mod tests {
         assert!(late(), "the last piece has to go, too");
         assert_eq!(next(), None);
         assert!(!late());
-        let mut other = answers.watch(Body::from("x"));
+        let mut other = answers.watch(Body::from("x"), waiting());
         assert!(Pin::new(&mut other).poll_frame(&mut context).is_ready());
         assert!(late());
+        assert_eq!(ledger.bytes(), 2000);
         drop(other);
+        assert_eq!(ledger.bytes(), 1000);
         assert!(!late(), "reset");
         let waits = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
-        let mut waits = answers.watch(Body::from_stream(waits));
+        let mut waits = answers.watch(Body::from_stream(waits), waiting());
         assert!(Pin::new(&mut waits).poll_frame(&mut context).is_pending());
         assert!(!late(), "there is nothing to take");
     }

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderValue, Request, header};
-use axum::response::Response;
+use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -36,6 +36,7 @@ pub use redirect::{Redirect, redirect};
 
 use self::answers::Answers;
 use crate::client::{CameTo, Scheme};
+use crate::size;
 use crate::waiting::{Account, Ledger};
 
 /// For the head of a request, from the moment it may begin.
@@ -50,6 +51,8 @@ const MAX_STREAMS: u32 = 100;
 /// dozen, since only bodies of a client that has sent too much wait for long.
 const STREAM_WINDOW_BYTES: u32 = 16 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 32 * STREAM_WINDOW_BYTES;
+/// Bytes that a request over HTTP/2 takes besides its head, from its head to the end of its answer.
+const STREAM_BYTES: usize = 2560;
 /// Bytes of one answer that wait inside HTTP/2, beyond what its client lets through.
 const MAX_SEND_BUFFER_BYTES: usize = 32 * 1024;
 /// Streams that a client has reset before they were accepted, and that were reset for its mistakes; beyond that the connection ends
@@ -121,14 +124,19 @@ impl Http {
         let closed = Arc::clone(&unread);
         account.on_close(move || closed.notify_one());
         let answers = (version == Version::Http2).then(Answers::default);
-        let watching = answers.clone();
-        let service = self.router.clone().map_request(move |request: Request<Incoming>| {
+        let (watching, router) = (answers.clone(), self.router.clone());
+        let service = tower::service_fn(move |request: Request<Incoming>| {
             seen.store(true, Ordering::Relaxed);
-            told(request, arrival, account.clone())
-        });
-        let service = service.map_response(move |response: Response| match &watching {
-            Some(answers) => response.map(|body| answers.watch(body)),
-            None => response,
+            let watched = watching.clone().map(|answers| (answers, account.add(STREAM_BYTES + size::of_head(&request))));
+            let answer = router.clone().oneshot(told(request, arrival, account.clone()));
+            async move {
+                match watched {
+                    None => answer.await,
+                    Some((answers, Some(waiting))) => Ok(answer.await?.map(|body| answers.watch(body, waiting))),
+                    // The connection is being closed.
+                    Some((_, None)) => Ok(StatusCode::SERVICE_UNAVAILABLE.into_response()),
+                }
+            }
         });
         let builder = match version {
             Version::Http1 => &self.http1,

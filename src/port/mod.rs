@@ -10,6 +10,7 @@
 //!   None is accepted before there is a descriptor for it.
 //! - What one address holds of HTTP is bounded, and so is what all hold; the relay counts by its own rules.
 
+mod handshake;
 mod listener;
 mod proxy;
 mod sniff;
@@ -37,12 +38,15 @@ use crate::limits::concurrency::{AddressCounter, Place};
 use crate::limits::descriptors::Share;
 use crate::relay::{Connection, Entrance, Wire};
 use crate::tls::{ACME_TLS, HTTP_2, Handshakes, STUN_TURN};
+use handshake::Limited;
 use sniff::Protocol;
 use stream::Stream;
 use undecided::Stranger;
 
 /// For a connection to show what it speaks, a TLS handshake included.
 const SHOW: Duration = Duration::from_secs(10);
+/// Bytes that TLS takes of what is written before the client has taken any. What it has taken does not count as waiting any more.
+const MAX_TLS_BUFFER_BYTES: usize = 16 * 1024;
 /// After an accept that failed for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -144,7 +148,10 @@ impl Hall {
                     // What a proxy connects to is not what its client uses.
                     let local = announced.is_none().then(|| server.ip());
                     let config = handshakes.config(local, client.ip());
-                    let stream = TlsAcceptor::from(config).accept(stream).await?;
+                    let mut stream = TlsAcceptor::from(config).accept(Limited::new(stream)).await?;
+                    let (limited, connection) = stream.get_mut();
+                    limited.lift();
+                    connection.set_buffer_limit(Some(MAX_TLS_BUFFER_BYTES));
                     self.see_in_tls(stream, server, Arrival { tls: true, ..arrival }).await
                 }
                 None => Err(unknown()),
@@ -160,7 +167,7 @@ impl Hall {
         Ok(place.ok_or_else(too_many)?.with(descriptor))
     }
 
-    async fn see_in_tls(&self, mut stream: TlsStream<TcpStream>, server: SocketAddr, arrival: Arrival) -> io::Result<()> {
+    async fn see_in_tls(&self, mut stream: TlsStream<Limited>, server: SocketAddr, arrival: Arrival) -> io::Result<()> {
         let agreed = stream.get_ref().1.alpn_protocol();
         let version = if agreed == Some(HTTP_2) { Version::Http2 } else { Version::Http1 };
         let protocol = match agreed {
@@ -174,7 +181,7 @@ impl Hall {
         match protocol {
             Protocol::Turn => {
                 let (tcp, connection) = stream.into_inner();
-                let wire = Wire::Tls(tcp.into_std()?, Box::new(connection));
+                let wire = Wire::Tls(tcp.into_inner().into_std()?, Box::new(connection));
                 self.doors.relay.enter(Connection { client: arrival.client, server, wire });
                 Ok(())
             }

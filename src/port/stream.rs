@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
+use super::handshake::Limited;
 use crate::limits::concurrency::Place;
 
 /// For a client that has not taken all that it was sent to take [`LEAST_BYTES`].
@@ -33,7 +34,7 @@ struct Blocked {
 
 enum Io {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Limited>>),
 }
 
 impl Stream {
@@ -41,7 +42,7 @@ impl Stream {
         Self { io: Io::Plain(stream), _place: place, blocked: None }
     }
 
-    pub(super) fn tls(stream: TlsStream<TcpStream>, place: Option<Place>) -> Self {
+    pub(super) fn tls(stream: TlsStream<Limited>, place: Option<Place>) -> Self {
         Self { io: Io::Tls(Box::new(stream)), _place: place, blocked: None }
     }
 }

@@ -383,7 +383,8 @@ mod tests {
         places[0].move_to_websocket();
         let census = sessions.census();
         assert_eq!((census.polling, census.websockets), (half / 2, half / 2));
-        places.extend((0..half).map(|_| enter(&sessions, "::ffff:192.0.2.1").unwrap()));
+        let used = |place: &Arc<Place>| place.move_to_websocket();
+        places.extend((0..half).map(|_| enter(&sessions, "::ffff:192.0.2.1").inspect(used).unwrap()));
         assert_eq!(enter(&sessions, "192.0.2.1").err(), Some(Refusal::Client));
         assert!(enter(&sessions, "192.0.2.2").is_ok());
         assert_eq!(sessions.census().refused, [0, 0, 1, 0]);
@@ -445,7 +446,7 @@ mod tests {
         let (used, used_account) = enter("192.0.2.1").unwrap();
         let _poll = Arc::clone(&used).poll();
         let flood: Vec<_> = (0..MAX_UNUSED).map(|_| enter("192.0.2.2").unwrap()).collect();
-        assert_eq!(enter("192.0.2.2").err(), Some(Refusal::Client));
+        assert_eq!(enter("192.0.2.2").err(), Some(Refusal::All), "there is no site with more");
         let newcomers: Vec<_> = (10..20).map(|host| enter(&format!("192.0.2.{host}")).unwrap()).collect();
         let closed = flood.iter().rev().take_while(|(_, account)| account.is_closed()).count();
         assert_eq!((closed, flood[0].1.is_closed(), used_account.is_closed()), (newcomers.len(), false, false));

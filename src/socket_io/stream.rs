@@ -339,6 +339,39 @@ mod tests {
         assert_eq!(traffic, [6, 3].map(|bytes| Counts { bytes, messages: 1, incomplete: 0 }));
     }
 
+    /// What socketioxide reads of a WebSocket of Engine.IO 4 on which that comes before its end.
+    async fn read(come: &[u8], joins: bool) -> Vec<u8> {
+        let (server, mut client) = duplex(1024);
+        let outgoing = Outgoing::new(Ledger::default().open(None));
+        let mut stream = Filtered::new(server, None, Arc::default(), outgoing.clone(), kept());
+        if joins {
+            outgoing.join();
+        }
+        client.write_all(come).await.unwrap();
+        client.shutdown().await.unwrap();
+        let (mut got, mut buffer) = (Vec::new(), [0; 1024]);
+        loop {
+            match stream.read(&mut buffer).await.unwrap() {
+                0 => return got,
+                len => got.extend_from_slice(&buffer[..len]),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_without_a_namespace_asks_for_the_last_one_before_its_end() {
+        let connect = b"\x81\x82\0\0\0\x0040";
+        let after = |come: &[u8]| [come, &last_words()].concat();
+        assert_eq!(read(b"", false).await, last_words());
+        assert_eq!(read(connect, false).await, after(connect), "the namespace may be one that there is not");
+        for farewell in [&b"\x88\x80\0\0\0\0"[..], b"\x81\x81\x10\0\0\0\x21"] {
+            assert_eq!(read(farewell, false).await, last_words(), "{farewell:?}");
+        }
+        assert_eq!(read(&connect[..7], false).await, connect[..7], "nothing fits into a message");
+        assert_eq!(read(connect, true).await, connect);
+        assert_eq!(read(b"", true).await, b"");
+    }
+
     #[tokio::test]
     async fn a_message_that_does_not_get_complete_is_not_counted_on() {
         let (mut stream, mut client, traffic) = filtered(64);
