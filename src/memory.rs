@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How often it is looked whether there is more than after the last time.
 const LOOK: Duration = Duration::from_secs(1);
 /// So much more, in bytes, and freed memory is given back; without it after so many looks. A hundred MiB take some milliseconds.
-const GROWTH: u64 = 8 << 20;
+const GROWTH: u64 = 4 << 20;
 const LOOKS: u32 = 10;
 /// Larger pieces, in bytes, are had from the system one by one and go back at once. glibc would raise this limit with the first one that is
 /// freed, and messages of a few hundred KiB would leave holes in its heaps.

@@ -35,7 +35,7 @@ const STRAINED_BYTES: usize = 32 * 1024;
 /// Bytes that wait for a client that is heard however much waits for all.
 const CALM_BYTES: usize = 8 * 1024;
 /// So many more for each account there is: everybody is sent new credentials at the same time.
-const BYTES_OF_EACH: usize = 4 * 1024;
+const BYTES_OF_EACH: usize = 2 * 1024;
 /// Accounts whose bytes differ by less than so many count as equal, and those with less can't be the largest.
 const STEP: usize = 1024;
 

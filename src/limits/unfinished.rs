@@ -31,7 +31,7 @@ const MAX_BYTES: u64 = 12 << 20;
 /// Bytes that are left in all after those who held most have lost what they held: enough less, so that this is rare.
 const KEPT_BYTES: u64 = 10 << 20;
 /// Bytes in all with those that were lost and are in memory still, beyond which all messages but small ones wait.
-const MAX_HELD_BYTES: u64 = 16 << 20;
+const MAX_HELD_BYTES: u64 = 14 << 20;
 /// Bytes of one message that are not counted while they come without a pause. Most messages are smaller, and complete at once.
 const UNCOUNTED_BYTES: u64 = 8 * 1024;
 /// From the first byte of a message to its last one, and between two of its bytes.

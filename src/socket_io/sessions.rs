@@ -37,7 +37,7 @@ const MAX_OF_SITE: u32 = 4096;
 /// Sessions in all, of about 10 KiB each; beyond that [`Crowd`] says which one makes way.
 const MAX_SESSIONS: usize = 10_240;
 /// Those of them that nobody uses: handshakes whose answer is on its way, and floods.
-const MAX_UNUSED: usize = 1024;
+const MAX_UNUSED: usize = 768;
 /// Sessions that have made way and have not ended yet.
 const MAX_LEAVING: usize = 1024;
 /// Handshakes of one client a minute, and at once: a thousand who come back after a restart, and try again once.

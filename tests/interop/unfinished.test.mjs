@@ -109,7 +109,6 @@ describe('what is unfinished ends', { concurrency: true }, () => {
   const text = { 'Content-Type': 'text/plain;charset=UTF-8' };
   for (const [title, method, path, headers] of [
     ['/turn', 'POST', '/turn', form],
-    ['GET /turn with a body', 'GET', '/turn', form],
     ['/message', 'POST', '/message/slow/1', text],
     ['/a', 'POST', '/a', text],
     ["Collider's POST", 'POST', '/slow/1', text],
