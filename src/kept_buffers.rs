@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use crate::waiting::{Account, Ledger, Waiting};
 
-/// Bytes that one buffer keeps and that are not counted: more than offers of browsers have.
+/// Bytes that one buffer keeps and that are not counted: more than most offers of browsers have.
 pub const FREE_BYTES: usize = 16 << 10;
 /// Bytes beyond those that all buffers keep together.
 pub const MAX_BYTES_OF_ALL: usize = 24 << 20;
