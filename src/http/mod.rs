@@ -47,10 +47,10 @@ const PING: Duration = Duration::from_secs(20);
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Requests of an HTTP/2 connection at once, as most servers have it; a browser with all its polls has a dozen.
 const MAX_STREAMS: u32 = 100;
-/// Bytes of one request's body that a client over HTTP/2 may send before somebody reads them, and of all bodies of a connection: of a few
-/// dozen, since only bodies of a client that has sent too much wait for long.
-const STREAM_WINDOW_BYTES: u32 = 16 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 32 * STREAM_WINDOW_BYTES;
+/// Bytes of one request's body that a client over HTTP/2 may send before somebody reads them, and of all bodies of a connection. The
+/// second is enough for all: a body that waits must not stop the others.
+const STREAM_WINDOW_BYTES: u32 = 8 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = MAX_STREAMS * STREAM_WINDOW_BYTES;
 /// Bytes that a request over HTTP/2 takes besides its head, from its head to the end of its answer.
 const STREAM_BYTES: usize = 2560;
 /// Bytes of one answer that wait inside HTTP/2, beyond what its client lets through.
