@@ -4,7 +4,7 @@
 //! WebSocket. Gateways emit through it; whoever carries the session's packets says how many events and acks have left. They leave
 //! in the order in which they came, whichever namespace they are of.
 //!
-//! Of what waits for a WebSocket, socketioxide gets [`WINDOW_BYTES`] at a time, and the rest is held here. It would write all that it has
+//! Of what waits for a WebSocket, socketioxide gets a little at a time, and the rest is held here. It would write all that it has
 //! into one buffer, which keeps that size as long as the WebSocket lives.
 
 use std::collections::VecDeque;

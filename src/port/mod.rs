@@ -149,9 +149,7 @@ impl Hall {
                     let local = announced.is_none().then(|| server.ip());
                     let config = handshakes.config(local, client.ip());
                     let mut stream = TlsAcceptor::from(config).accept(Limited::new(stream)).await?;
-                    let (limited, connection) = stream.get_mut();
-                    limited.lift();
-                    connection.set_buffer_limit(Some(MAX_TLS_BUFFER_BYTES));
+                    stream.get_mut().0.lift();
                     self.see_in_tls(stream, server, Arrival { tls: true, ..arrival }).await
                 }
                 None => Err(unknown()),
@@ -187,6 +185,7 @@ impl Hall {
             }
             Protocol::Http => {
                 let place = self.place(arrival)?;
+                stream.get_mut().1.set_buffer_limit(Some(MAX_TLS_BUFFER_BYTES));
                 self.doors.http.serve(Stream::tls(stream, Some(place)), version, arrival);
                 Ok(())
             }
