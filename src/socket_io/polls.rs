@@ -38,9 +38,10 @@ pub(super) async fn note(
         let left = payload::leaving(&body, asked.is_engine_io_3(), is_binary(&parts.headers));
         parts.extensions.insert(Polled { outgoing, left });
     } else if let (Some(session), Some(place)) = (asked.opened(engine, &body), place) {
-        let ending = session.clone().ending(&outgoing);
-        outgoing.account().on_close(move || ending.end_soon());
-        place.watch(session, outgoing);
+        let ending = session.ending(&outgoing);
+        let closed = ending.clone();
+        outgoing.account().on_close(move || closed.end_soon());
+        place.watch(ending, outgoing);
     }
     Response::from_parts(parts, Body::from(body))
 }

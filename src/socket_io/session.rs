@@ -25,6 +25,11 @@ pub(super) type Engine = SocketIoService<Router>;
 /// gives it this namespace first.
 pub(super) static LAST_NAMESPACE: LazyLock<String> = LazyLock::new(|| format!("/{:032x}", rand::random::<u128>()));
 
+/// The packet that asks for [`LAST_NAMESPACE`].
+pub(super) fn last_packet() -> String {
+    format!("40{},", *LAST_NAMESPACE)
+}
+
 /// What a request wants of Engine.IO, as engineioxide reads its query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked {
@@ -135,6 +140,10 @@ pub(super) struct Ending {
 }
 
 impl Ending {
+    pub(super) const fn sid(&self) -> Sid {
+        self.session.sid
+    }
+
     pub(super) async fn end(&self) {
         let session = &self.session;
         if session.version == 3 {
@@ -149,7 +158,7 @@ impl Ending {
     async fn settle(&self) {
         let Self { session, joining } = self;
         if session.version == 4 && !joining.has_joined() {
-            session.post(format!("40{},", *LAST_NAMESPACE)).await;
+            session.post(last_packet()).await;
             // socketioxide takes that up in a task of its own.
             yield_now().await;
         }

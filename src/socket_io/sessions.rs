@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::crowd::{Crowd, Number};
 use super::payload::Attachments;
-use super::session::Session;
+use super::session::Ending;
 use crate::limits::rate::AddressLimiter;
 use crate::limits::unfinished::Arriving;
 use crate::limits::{ip_prefix, wait};
@@ -264,16 +264,15 @@ impl Place {
     }
 
     /// The session has begun by polling. Has it ended when nobody uses it any longer.
-    pub(super) fn watch(self: &Arc<Self>, session: Session, outgoing: Outgoing) {
-        let ending = session.clone().ending(&outgoing);
-        self.state().polled = Some((session.sid(), outgoing));
-        self.sessions.table().polled.insert(session.sid(), Arc::downgrade(self));
+    pub(super) fn watch(self: &Arc<Self>, ending: Ending, outgoing: Outgoing) {
+        self.state().polled = Some((ending.sid(), outgoing));
+        self.sessions.table().polled.insert(ending.sid(), Arc::downgrade(self));
         let place = Arc::downgrade(self);
         tokio::spawn(async move {
             while let Some(due) = place.upgrade().and_then(|place| place.state().due(Instant::now())) {
                 sleep_until(due).await;
                 if place.upgrade().is_some_and(|place| place.state().is_over(Instant::now())) {
-                    tracing::debug!(sid = %session.sid(), "a session ends that nobody polls, or whose attachments do not come");
+                    tracing::debug!(sid = %ending.sid(), "a session ends that nobody polls, or whose attachments do not come");
                     return ending.end().await;
                 }
             }

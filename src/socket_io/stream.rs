@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::departures::Departures;
 use super::frames::{Connects, Counts, Filter, Rule};
 use super::received::{Received, take};
-use super::session::LAST_NAMESPACE;
+use super::session::last_packet;
 use crate::kept_buffers::KeptBuffer;
 use crate::limits::unfinished::Arriving;
 use crate::outgoing::{Outgoing, Side};
@@ -76,7 +76,7 @@ pub(super) struct Filtered<S> {
     last_words: LastWords,
 }
 
-/// What is read at the end of a WebSocket whose client has no namespace: that it asks for [`LAST_NAMESPACE`].
+/// What is read at the end of a WebSocket whose client has no namespace: that it asks for the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LastWords {
     Unsaid,
@@ -85,9 +85,9 @@ enum LastWords {
     Over,
 }
 
-/// The frame by which a client asks for [`LAST_NAMESPACE`], masked with zeros.
+/// [`last_packet`] in a frame, masked with zeros.
 fn last_words() -> Vec<u8> {
-    let packet = format!("40{},", *LAST_NAMESPACE);
+    let packet = last_packet();
     [&[0x81, 0x80 | packet.len() as u8, 0, 0, 0, 0], packet.as_bytes()].concat()
 }
 
