@@ -23,11 +23,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustls::server::Acceptor;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 pub use listener::{Listener, bind};
@@ -148,7 +149,9 @@ impl Hall {
                     // What a proxy connects to is not what its client uses.
                     let local = announced.is_none().then(|| server.ip());
                     let config = handshakes.config(local, client.ip());
-                    let mut stream = TlsAcceptor::from(config).accept(Limited::new(stream)).await?;
+                    let mut begun = LazyConfigAcceptor::new(Acceptor::default(), Limited::new(stream)).await?;
+                    begun.io.go_on();
+                    let mut stream = begun.into_stream(config).await?;
                     stream.get_mut().0.lift();
                     self.see_in_tls(stream, server, Arrival { tls: true, ..arrival }).await
                 }

@@ -184,6 +184,18 @@ test('a client of Collider that never reads is closed', async (t) => {
   await drained();
 });
 
+test('refusals of namespaces count with the names in them, and so do many small ones', async (t) => {
+  const asks = { 'a few long names': [3, `40/${'x'.repeat(1000 * KIB)}`], 'many short ones': [5000, '40/x,'] };
+  for (const [label, [count, text]] of Object.entries(asks)) {
+    const { closed } = await beside(t, async () => {
+      const sockets = await Promise.all(Array.from({ length: 5 }, () => Unread.socketIo(server)));
+      await Promise.all(sockets.map((socket) => socket.untilClosed(() => socket.sayOften(text, count))));
+    });
+    assert.equal(closed, 5, label);
+  }
+  await drained();
+});
+
 test('of all who hold too much together those with most go, and the one with little stays', async (t) => {
   const session = async (name) => {
     const tv = await connect(server, { label: name });
@@ -209,16 +221,4 @@ test('of all who hold too much together those with most go, and the one with lit
   });
   assert.ok(closed >= 8 && closed < 30, `${closed} were closed`);
   assert.match(await small.hear(), /y{20480}/);
-});
-
-test('refusals of namespaces count with the names in them, and so do many small ones', async (t) => {
-  const asks = { 'a few long names': [3, `40/${'x'.repeat(1000 * KIB)}`], 'many short ones': [5000, '40/x,'] };
-  for (const [label, [count, text]] of Object.entries(asks)) {
-    const { closed } = await beside(t, async () => {
-      const sockets = await Promise.all(Array.from({ length: 5 }, () => Unread.socketIo(server)));
-      await Promise.all(sockets.map((socket) => socket.untilClosed(() => socket.sayOften(text, count))));
-    });
-    assert.equal(closed, 5, label);
-  }
-  await drained();
 });

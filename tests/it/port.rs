@@ -1,5 +1,6 @@
 //! Every protocol on every port, in the clear and inside TLS; those who are slow, wrong or too many; the PROXY protocol.
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -32,12 +33,16 @@ pub(crate) fn settings() -> Settings {
 
 /// A client that trusts the certificates of a PEM file alone.
 pub(crate) fn connector(pem: &[u8], alpn: &[&str]) -> TlsConnector {
+    connector_of(rustls::DEFAULT_VERSIONS, pem, alpn)
+}
+
+fn connector_of(versions: &[&'static rustls::SupportedProtocolVersion], pem: &[u8], alpn: &[&str]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         roots.add(certificate.unwrap()).unwrap();
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     TlsConnector::from(Arc::new(config))
@@ -126,6 +131,25 @@ async fn dribbling(addr: SocketAddr) -> SocketAddr {
         }
     });
     at
+}
+
+#[tokio::test]
+async fn the_first_data_may_come_with_the_end_of_the_handshake() {
+    const REQUESTS: usize = 1000;
+    let server = Server::start(settings()).await;
+    let mut requests = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(REQUESTS - 1);
+    requests += "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let pem = own(&server);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let connector = connector_of(&[version], &pem, &[]);
+        let tcp = TcpStream::connect(server.https).await.unwrap();
+        let say = |client: &mut rustls::ClientConnection| client.writer().write_all(requests.as_bytes()).unwrap();
+        let mut stream = connector.connect_with(ServerName::try_from("localhost").unwrap(), tcp, say).await.unwrap();
+        let mut answers = Vec::new();
+        timeout(SOON, stream.read_to_end(&mut answers)).await.unwrap().unwrap();
+        let answers = String::from_utf8(answers).unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 200 ").count(), REQUESTS, "{version:?}");
+    }
 }
 
 /// Requirement 50.
