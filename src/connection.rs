@@ -208,11 +208,11 @@ pub struct Sends {
 }
 
 impl Sends {
-    pub fn emit<T: Weighed>(&mut self, to: ConnectionId, socket: &SocketRef, event: &str, arguments: &T) {
+    pub fn emit<T: Weighed>(&mut self, to: ConnectionId, socket: &SocketRef, event: &str, arguments: T) {
         self.send(to, socket, event.len() + arguments.weight(), EventTo { socket, event, arguments });
     }
 
-    pub fn answer<T: Weighed>(&mut self, to: ConnectionId, socket: &SocketRef, ack: AckSender, arguments: &T) {
+    pub fn answer<T: Weighed>(&mut self, to: ConnectionId, socket: &SocketRef, ack: AckSender, arguments: T) {
         self.send(to, socket, arguments.weight(), AckTo { ack, arguments });
     }
 
@@ -234,34 +234,33 @@ impl Sends {
 struct EventTo<'a, T> {
     socket: &'a SocketRef,
     event: &'a str,
-    arguments: &'a T,
+    arguments: T,
 }
 
 impl<T: Weighed> Emission for EventTo<'_, T> {
     fn send(self) -> Result<(), SendError> {
-        self.socket.emit(self.event, self.arguments)
+        self.socket.emit(self.event, &self.arguments)
     }
 
     fn keep(self) -> Later {
-        let (socket, event, arguments) = (self.socket.clone(), self.event.to_owned(), self.arguments.clone());
+        let (socket, event, arguments) = (self.socket.clone(), self.event.to_owned(), self.arguments);
         Box::new(move || socket.emit(event, &arguments))
     }
 }
 
 /// An answer to an event of a client.
-struct AckTo<'a, T> {
+struct AckTo<T> {
     ack: AckSender,
-    arguments: &'a T,
+    arguments: T,
 }
 
-impl<T: Weighed> Emission for AckTo<'_, T> {
+impl<T: Weighed> Emission for AckTo<T> {
     fn send(self) -> Result<(), SendError> {
-        self.ack.send(self.arguments)
+        self.ack.send(&self.arguments)
     }
 
     fn keep(self) -> Later {
-        let (ack, arguments) = (self.ack, self.arguments.clone());
-        Box::new(move || ack.send(&arguments))
+        Box::new(move || self.send())
     }
 }
 

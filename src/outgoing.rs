@@ -60,7 +60,7 @@ pub trait Emission {
     /// socketioxide does not take it.
     fn send(self) -> Result<(), SendError>;
 
-    /// A copy that can be kept.
+    /// The same, to be kept.
     fn keep(self) -> Later;
 }
 

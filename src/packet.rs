@@ -48,8 +48,8 @@ impl<A: Adapter> FromMessageParts<A> for Message {
     }
 }
 
-/// The arguments of an event or of an ack, which know how much they are. A copy is kept while they wait.
-pub trait Weighed: Serialize + Clone + Send + 'static {
+/// The arguments of an event or of an ack, which know how much they are. They may be kept while they wait.
+pub trait Weighed: Serialize + Send + 'static {
     /// Bytes on the wire, about.
     fn weight(&self) -> usize;
 }

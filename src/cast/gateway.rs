@@ -121,7 +121,7 @@ impl Gateway {
         self.0.greet(socket, |state, id, socket, sends| {
             let host = socket.req_parts().extensions.get::<client::Client>().and_then(|client| client.host.clone());
             if socket.ns() == RTC {
-                sends.emit(id, &socket, "VERIFY", &NO_ARGUMENTS);
+                sends.emit(id, &socket, "VERIFY", NO_ARGUMENTS);
             }
             let from = connection::address(&socket);
             let (spending, waiting) = (Spending::default(), Vec::new());
@@ -137,7 +137,7 @@ impl Gateway {
     /// Tells everybody that the server goes down.
     pub fn announce_shutdown(&self) {
         self.0.with(|state, sends| {
-            state.clients.values().for_each(|client| sends.emit(client.id, &client.socket, "SERVER_SHUTDOWN", &json!({})));
+            state.clients.values().for_each(|client| sends.emit(client.id, &client.socket, "SERVER_SHUTDOWN", json!({})));
         });
     }
 
@@ -196,22 +196,22 @@ impl Flow for State {
                 Output::Seated { to, result, .. } => self.answer_waiting(to, &result, sends),
                 Output::Deliver { to, dialect, signal } => {
                     let Some(client) = self.clients.get(&to) else { continue };
-                    let (name, wrapper, payload) = event::delivery(dialect, &signal);
+                    let (name, wrapper, payload) = event::delivery(dialect, signal);
                     match wrapper {
                         None => sends.emit(client.id, &client.socket, name, payload),
-                        Some(key) => sends.emit(client.id, &client.socket, name, &Wrapped { key, payload: payload.clone() }),
+                        Some(key) => sends.emit(client.id, &client.socket, name, Wrapped { key, payload }),
                     }
                 }
                 Output::Notify { to, dialect, notice } => {
                     let Some(client) = self.clients.get(&to) else { continue };
                     if notice == Notice::Credentials {
                         let config = client.config(&*self.issuer, dialect);
-                        sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
+                        sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
                     }
                     for (name, argument) in event::announcements(dialect, &notice) {
                         match argument {
-                            Some(argument) => sends.emit(client.id, &client.socket, name, &argument),
-                            None => sends.emit(client.id, &client.socket, name, &NO_ARGUMENTS),
+                            Some(argument) => sends.emit(client.id, &client.socket, name, argument),
+                            None => sends.emit(client.id, &client.socket, name, NO_ARGUMENTS),
                         }
                     }
                 }
@@ -242,12 +242,12 @@ impl State {
             Some(Err(failure)) => Err(failure),
             Some(Ok(Request::Config)) => self.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
                 let config = client.pooled(&*self.issuer);
-                sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
+                sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
                 now(())
             }),
             Some(Ok(Request::Verify)) => {
                 client.verified = true;
-                sends.emit(client.id, &client.socket, "VERIFY_RESPONCE", &json!({"code": 200}));
+                sends.emit(client.id, &client.socket, "VERIFY_RESPONCE", json!({"code": 200}));
                 Ok(now(()))
             }
             Some(Ok(Request::Open(request))) => self.open(id, &request, sends),
@@ -260,7 +260,7 @@ impl State {
             }
         };
         match result {
-            Ok(Answer::Now(answer)) => self.acknowledge(id, ack, &answer, sends),
+            Ok(Answer::Now(answer)) => self.acknowledge(id, ack, answer, sends),
             Ok(Answer::Later { entry, had_token }) => {
                 let Some(client) = self.clients.get_mut(&id) else { return };
                 client.waiting.retain(|waiting| waiting.entry != entry);
@@ -308,7 +308,7 @@ impl State {
             match result {
                 Ok(seated) => {
                     self.welcome_tv(&self.clients[&id], sends, entry, had_token, seated);
-                    self.acknowledge(id, ack, &accepted(seated), sends);
+                    self.acknowledge(id, ack, accepted(seated), sends);
                 }
                 Err(refusal) => self.refuse(id, entry.name(), ack, &Failure::from(*refusal), sends),
             }
@@ -318,12 +318,12 @@ impl State {
     fn welcome_tv(&self, client: &Client, sends: &mut Sends, entry: Entry, had_token: bool, seated: &Seated) {
         if entry.dialect() == Dialect::B && !had_token {
             // A front end of dialect B that has no device token keeps this one and shows it at its next VERIFY.
-            sends.emit(client.id, &client.socket, "TEST_TOKEN_TV", &seated.resume_token);
+            sends.emit(client.id, &client.socket, "TEST_TOKEN_TV", seated.resume_token.clone());
         }
         self.welcome(client, sends, entry, "tv", seated);
         // A TV on /rtc was asked for its token when it connected.
         if entry == Entry::TvRegister && !client.verified && client.socket.ns() != RTC {
-            sends.emit(client.id, &client.socket, "VERIFY", &NO_ARGUMENTS);
+            sends.emit(client.id, &client.socket, "VERIFY", NO_ARGUMENTS);
         }
     }
 
@@ -332,19 +332,19 @@ impl State {
         tracing::debug!(event, code = failure.code, from = %client.from, "refused");
         let entry = event::entry(event);
         if let Some((name, argument)) = entry.and_then(|entry| event::refusal(entry, failure)) {
-            sends.emit(client.id, &client.socket, name, &argument);
+            sends.emit(client.id, &client.socket, name, argument);
         }
         if ack.is_none() && failure.code != Failure::UNKNOWN_EVENT {
-            sends.emit(client.id, &client.socket, "CAST_ERROR", &json!({"event": event, "error": failure}));
+            sends.emit(client.id, &client.socket, "CAST_ERROR", json!({"event": event, "error": failure}));
         }
         if entry == Some(Entry::TvGetInfo) && failure.is_final() {
             // As dialect B has it: a TV that is refused is told and disconnected.
             sends.gone.push(id);
         }
-        self.acknowledge(id, ack, &json!({"ok": false, "error": failure}), sends);
+        self.acknowledge(id, ack, json!({"ok": false, "error": failure}), sends);
     }
 
-    fn acknowledge(&self, id: ConnectionId, ack: Option<AckSender>, answer: &Value, sends: &mut Sends) {
+    fn acknowledge(&self, id: ConnectionId, ack: Option<AckSender>, answer: Value, sends: &mut Sends) {
         if let (Some(client), Some(ack)) = (self.clients.get(&id), ack) {
             sends.answer(id, &client.socket, ack, answer);
         }
@@ -385,11 +385,11 @@ impl State {
         // Credentials that are not sent would only crowd out the lease of those that were.
         let config = if entry.brings_ice_servers() { client.config(&*self.issuer, entry.dialect()) } else { Value::Null };
         let (name, argument) = event::welcome(entry, seated, &config);
-        sends.emit(client.id, &client.socket, name, &argument);
+        sends.emit(client.id, &client.socket, name, argument);
         let token = json!({"role": role, "code": seated.code.as_str(), "resumeToken": seated.resume_token});
-        sends.emit(client.id, &client.socket, "RESUME_TOKEN", &token);
+        sends.emit(client.id, &client.socket, "RESUME_TOKEN", token);
         if entry.dialect().takes_credentials_unasked() {
-            sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", &json!({"config": config}));
+            sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
         }
     }
 }
@@ -425,7 +425,6 @@ fn accepted(seated: &Seated) -> Value {
 }
 
 /// `{offer}` or `{answer}` around a payload that stays raw.
-#[derive(Clone)]
 struct Wrapped {
     key: &'static str,
     payload: Payload,

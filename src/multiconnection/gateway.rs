@@ -115,7 +115,7 @@ impl Gateway {
                         true => json!({"connected": true}),
                         false => json!({"error": "Invalid admin username or password."}),
                     };
-                    sends.emit(id, &socket, "admin", &answer);
+                    sends.emit(id, &socket, "admin", answer);
                     welcome
                 }
             };
@@ -186,7 +186,7 @@ impl Flow for State {
             Some(ack::too_many())
         };
         if let (Some(ack), Some(answer)) = (ack, answer) {
-            sends.answer(id, &client.socket, ack, &answer);
+            sends.answer(id, &client.socket, ack, answer);
         }
         self.drain(sends);
         if let (Some(client), Ok(paid)) = (self.clients.get_mut(&id), paid) {
@@ -200,7 +200,7 @@ impl Flow for State {
                 Output::Send { to, event } => {
                     let Some(client) = self.clients.get(&to) else { continue };
                     let (name, arguments) = event::write(event);
-                    sends.emit(to, &client.socket, &name, &arguments);
+                    sends.emit(to, &client.socket, &name, arguments);
                 }
                 Output::Close(id) => sends.gone.push(id),
             }

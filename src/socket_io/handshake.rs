@@ -63,13 +63,11 @@ pub(super) async fn answer(
         Some(session) => Some((probes.begin(session.sid()), place.map(Place::poll), session.ending(&outgoing))),
         None => {
             place.iter().for_each(|place| place.move_to_websocket());
+            outgoing.move_to_websocket();
             None
         }
     };
     let moving = outgoing.clone();
-    if moved.is_none() {
-        moving.move_to_websocket();
-    }
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic, outgoing, kept).with_limit(arriving);

@@ -34,7 +34,7 @@ impl Content {
     }
 
     /// What a receiver gets, and whether it is to be wrapped.
-    pub(super) const fn for_dialect(&self, dialect: Dialect) -> (&Payload, bool) {
+    pub(super) fn for_dialect(self, dialect: Dialect) -> (Payload, bool) {
         match (self, dialect) {
             (Self::Description(payload), Dialect::B) | (Self::Wrapped { inside: payload, .. }, Dialect::B) => (payload, true),
             (Self::Description(payload) | Self::Wrapped { sent: payload, .. }, Dialect::A) | (Self::AsSent(payload), _) => {

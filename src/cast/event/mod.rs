@@ -320,7 +320,7 @@ fn code_of(value: &Value) -> Option<String> {
 }
 
 /// A delivered signal: its event name and whether the payload is wrapped, and as what.
-pub fn delivery(dialect: Dialect, signal: &Signal<Content>) -> (&'static str, Option<&'static str>, &Payload) {
+pub fn delivery(dialect: Dialect, signal: Signal<Content>) -> (&'static str, Option<&'static str>, Payload) {
     let (name, wrapper, content) = match (dialect, signal) {
         (Dialect::A, Signal::Offer(content)) => ("CLIENT_OFFER_TO_TV", "offer", content),
         (Dialect::B, Signal::Offer(content)) => ("RTC_Client_Offer_To_TV", "offer", content),
@@ -465,9 +465,11 @@ mod tests {
 
     /// What TVs or casters of dialect A and B hear of an event with one argument.
     fn delivered(event: &str, argument: &Value) -> [(&'static str, Value); 2] {
-        let Ok(Request::Signal(signal)) = arguments(event, json!([argument])) else { panic!("{event} {argument} is understood") };
         [Dialect::A, Dialect::B].map(|dialect| {
-            let (name, wrapper, payload) = delivery(dialect, &signal);
+            let Ok(Request::Signal(signal)) = arguments(event, json!([argument])) else {
+                panic!("{event} {argument} is understood")
+            };
+            let (name, wrapper, payload) = delivery(dialect, signal);
             let value = serde_json::to_value(payload).expect("it is JSON");
             (name, wrapper.map_or_else(|| value.clone(), |wrapper| json!({wrapper: value})))
         })
@@ -637,7 +639,7 @@ mod tests {
         }
         let nothing = arguments("RTC_Candidate_Exchange", json!([])).expect("the last candidate");
         let Request::Signal(signal) = nothing else { panic!("a candidate") };
-        assert_eq!(serde_json::to_value(delivery(Dialect::A, &signal).2).unwrap(), json!({"iceCandidate": null}));
+        assert_eq!(serde_json::to_value(delivery(Dialect::A, signal).2).unwrap(), json!({"iceCandidate": null}));
     }
 
     #[test]

@@ -47,10 +47,8 @@ impl Opaque for Json {
 }
 
 /// The arguments of an event or of an ack.
-#[derive(Clone)]
 pub struct Arguments(pub(super) Vec<Argument>);
 
-#[derive(Clone)]
 pub(super) enum Argument {
     Json(Json),
     Message { to: UserId, sender: UserId, message: Json, extra: Option<Json> },
