@@ -22,7 +22,7 @@ use crate::http::client_info::{self, ClientInfo};
 use crate::http::pages;
 use crate::http::path_slashes;
 use crate::http::{LostUpgrades, Redirect};
-use crate::limits::unfinished::Unfinished;
+use crate::limits::unfinished::UnfinishedMessages;
 use crate::socketio;
 use crate::socketio::jsonp;
 
@@ -30,7 +30,7 @@ use crate::socketio::jsonp;
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
     pub lost_upgrades: Arc<LostUpgrades>,
-    pub unfinished: Unfinished,
+    pub unfinished: UnfinishedMessages,
 }
 
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.

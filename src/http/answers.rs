@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 
-use crate::limits::waiting_bytes::Waiting;
+use crate::limits::waiting_bytes::WaitingBytes;
 
 /// For a piece of an answer to be let through.
 const PIECE_TIME: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ struct Table {
 
 impl Answers {
     /// `body`, watched; `request` is what its request takes, until all of the body has been let through.
-    pub(super) fn watch(&self, body: Body, request: Waiting) -> Body {
+    pub(super) fn watch(&self, body: Body, request: WaitingBytes) -> Body {
         if body.is_end_stream() {
             return body;
         }
@@ -70,7 +70,7 @@ struct Answer {
     rest: Bytes,
     id: u64,
     answers: Answers,
-    _request: Waiting,
+    _request: WaitingBytes,
 }
 
 impl HttpBody for Answer {

@@ -15,14 +15,14 @@ use serde_json::json;
 
 use crate::http::client_info::ClientInfo;
 use crate::limits::message_size;
-use crate::limits::unfinished::{Arriving, Ended, Unfinished};
+use crate::limits::unfinished::{IncomingMessages, UnfinishedError, UnfinishedMessages};
 
 /// Bytes that a request takes besides its head and its body while it is being answered, as measured: mostly what it passes through.
 const REQUEST_BYTES: u64 = 32 * 1024;
 
 /// Middleware behind [`crate::http::client_info::identify`] and ahead of whatever reads a body. What is not waited for any longer is answered 408,
-/// or 503 where too much is unfinished, whatever its reader says. WebSockets find the [`Unfinished`] in the request's extensions.
-pub async fn limit(State(unfinished): State<Unfinished>, mut request: Request, next: Next) -> Response {
+/// or 503 where too much is unfinished, whatever its reader says. WebSockets find the [`UnfinishedMessages`] in the request's extensions.
+pub async fn limit(State(unfinished): State<UnfinishedMessages>, mut request: Request, next: Next) -> Response {
     let Some(client) = request.extensions().get::<ClientInfo>().map(|client| client.address) else {
         return next.run(request).await;
     };
@@ -35,17 +35,17 @@ pub async fn limit(State(unfinished): State<Unfinished>, mut request: Request, n
         return next.run(request).await;
     }
     let ended = Arc::new(OnceLock::new());
-    let arriving = unfinished.arriving(client).with(REQUEST_BYTES + message_size::of_head(&request) as u64);
+    let arriving = unfinished.incoming(client).with(REQUEST_BYTES + message_size::of_head(&request) as u64);
     let request = request.map(|body| Body::new(Arrival { body, arriving, come: 0, ended: Arc::clone(&ended) }));
     let response = next.run(request).await;
     match ended.get() {
         None => response,
-        Some(Ended::Late) => refused(
+        Some(UnfinishedError::Late) => refused(
             StatusCode::REQUEST_TIMEOUT,
             "RequestTimeout",
             "The body did not come in time. It has 10 seconds, and another one for each 16 KiB.",
         ),
-        Some(Ended::TooMuch) => refused(
+        Some(UnfinishedError::TooMuch) => refused(
             StatusCode::SERVICE_UNAVAILABLE,
             "TooMuchUnfinished",
             "Too many requests are unfinished, and most of their bytes came from this address. Try again.",
@@ -60,15 +60,15 @@ fn refused(status: StatusCode, name: &str, message: &str) -> Response {
 
 struct Arrival {
     body: Body,
-    arriving: Arriving,
+    arriving: IncomingMessages,
     /// Bytes.
     come: u64,
     /// For whoever has the answer.
-    ended: Arc<OnceLock<Ended>>,
+    ended: Arc<OnceLock<UnfinishedError>>,
 }
 
 impl Arrival {
-    fn fail(&self, ended: Ended) -> axum::Error {
+    fn fail(&self, ended: UnfinishedError) -> axum::Error {
         self.ended.get_or_init(|| ended);
         axum::Error::new(ended)
     }
@@ -116,13 +116,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_counted_until_it_is_whole_and_a_refusal_takes_the_place_of_what_the_reader_says() {
-        let unfinished = Unfinished::default();
+        let unfinished = UnfinishedMessages::default();
         let (counted, seen) = (unfinished.clone(), Arc::new(OnceLock::new()));
         let kept = Arc::clone(&seen);
         let read = move |request: Request| async move {
             let mut body = request.into_body();
             std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.unwrap().unwrap();
-            kept.set(counted.census().bytes).unwrap();
+            kept.set(counted.counts().bytes).unwrap();
             match to_bytes(body, usize::MAX).await {
                 Ok(rest) => rest.len().to_string(),
                 Err(_) => "unread".to_owned(),
@@ -136,6 +136,6 @@ mod tests {
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "3");
         assert_eq!(seen.get(), Some(&(40_000 + REQUEST_BYTES + 1)), "the body, the path and what the request takes");
-        assert_eq!(unfinished.census().bytes, 0);
+        assert_eq!(unfinished.counts().bytes, 0);
     }
 }

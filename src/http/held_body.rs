@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
 
-use crate::limits::waiting_bytes::{Account, Waiting};
+use crate::limits::waiting_bytes::{Account, WaitingBytes};
 
 /// Bytes that hyper is given at a time; it asks for more as it gets rid of them.
 const MAX_PIECE: usize = 16 * 1024;
@@ -44,13 +44,13 @@ struct HeldBody {
     body: Body,
     /// What the body has given and nobody has taken.
     piece: Bytes,
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitingBytes>,
 }
 
 /// A piece on its way to the socket.
 struct Piece {
     bytes: Bytes,
-    _waiting: Arc<Waiting>,
+    _waiting: Arc<WaitingBytes>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -92,7 +92,7 @@ impl HttpBody for HeldBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::waiting_bytes::{Ledger, MAX_BYTES};
+    use crate::limits::waiting_bytes::{Ledger, MAX_CLIENT_BYTES};
 
     #[tokio::test]
     async fn an_answer_counts_until_its_last_piece_has_been_written() {
@@ -122,10 +122,10 @@ mod tests {
     async fn an_answer_that_is_dropped_is_given_back_and_one_too_many_is_refused() {
         let ledger = Ledger::default();
         let account = ledger.open(None);
-        let answer = || hold(Response::new(Body::from(vec![0; MAX_BYTES / 2])), &account);
+        let answer = || hold(Response::new(Body::from(vec![0; MAX_CLIENT_BYTES / 2])), &account);
         drop(answer());
         let _waiting = [answer(), answer()];
-        assert_eq!(ledger.bytes(), MAX_BYTES);
+        assert_eq!(ledger.bytes(), MAX_CLIENT_BYTES);
         assert_eq!(answer().status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(account.is_closed());
     }
