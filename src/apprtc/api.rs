@@ -21,7 +21,7 @@ use super::params::Query;
 use super::room::Refusal;
 use crate::http::client_info::ClientInfo;
 use crate::limits::message_size::MAX_WIRE_BYTES;
-use crate::limits::wait;
+use crate::limits::retry_after;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ fn refused(status: StatusCode, result: &str) -> Response {
 }
 
 fn too_often(wait: Duration, mut response: Response) -> Response {
-    response.headers_mut().insert(header::RETRY_AFTER, wait::seconds(wait).into());
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after::seconds(wait).into());
     response
 }
 

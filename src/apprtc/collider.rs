@@ -36,8 +36,8 @@ use super::websocket::{self, WebSocket};
 use crate::http::client_info;
 use crate::http::path_slashes;
 use crate::limits::message_size::MAX_WIRE_BYTES;
-use crate::limits::unfinished::Unfinished;
-use crate::limits::wait;
+use crate::limits::retry_after;
+use crate::limits::unfinished::UnfinishedMessages;
 
 /// Every so often a client is pinged; one that was silent since the last time is dead.
 const PING: Duration = Duration::from_secs(30);
@@ -174,7 +174,7 @@ fn act(hub: &Hub, from: IpAddr, method: &Method, room: &str, client: &str, body:
         }
         Method::DELETE => {
             if let Err(wait) = hub.admit_signal(from) {
-                let retry_after = [(header::RETRY_AFTER, wait::seconds(wait))];
+                let retry_after = [(header::RETRY_AFTER, retry_after::seconds(wait))];
                 return (StatusCode::TOO_MANY_REQUESTS, retry_after, "Too many requests from this address\n").into_response();
             }
             hub.act(from, |rooms, by| rooms.handle_delete(room, client, by));
@@ -193,7 +193,7 @@ fn failed(hub: &Hub, error: &str) -> Response {
 async fn upgrade(
     State(hub): State<Hub>,
     Extension(from): Extension<client_info::ClientInfo>,
-    unfinished: Option<Extension<Unfinished>>,
+    unfinished: Option<Extension<UnfinishedMessages>>,
     upgraded: Option<Extension<OnUpgrade>>,
     headers: HeaderMap,
     // It judges the handshake. The stream is read here, through what bounds unfinished messages.
@@ -205,7 +205,7 @@ async fn upgrade(
     let (Some(Extension(upgraded)), Some(key)) = (upgraded, headers.get(header::SEC_WEBSOCKET_KEY)) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let Some(place) = hub.sockets().enter(from.address) else {
+    let Some(place) = hub.sockets().acquire(from.address) else {
         return (StatusCode::TOO_MANY_REQUESTS, "Too many connections from this address.\n").into_response();
     };
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|offered| offered.to_str().ok());

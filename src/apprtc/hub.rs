@@ -19,7 +19,7 @@ use crate::config::CallsConfig;
 use crate::limits::concurrency::AddressCounter;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::rate::AddressLimiter;
-use crate::limits::waiting_bytes::{Account, Ledger, Waiting};
+use crate::limits::waiting_bytes::{Account, Ledger, WaitingBytes};
 use crate::socketio::room_driver::{Core, Driver};
 
 /// What a frame costs besides its text, of what waits for a client.
@@ -241,7 +241,7 @@ pub(super) enum Next {
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) text: String,
-    pub(super) waiting: Waiting,
+    pub(super) waiting: WaitingBytes,
 }
 
 /// The socket's end of an outbox.
@@ -273,7 +273,7 @@ impl Outbox {
     }
 
     /// Counts what its client has said and what has not been heard yet. `None`: the client has to go.
-    pub(super) fn unheard(&self, bytes: usize) -> Option<Waiting> {
+    pub(super) fn unheard(&self, bytes: usize) -> Option<WaitingBytes> {
         self.0.account.add(bytes)
     }
 
@@ -302,7 +302,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::waiting_bytes::MAX_BYTES;
+    use crate::limits::waiting_bytes::MAX_CLIENT_BYTES;
 
     #[tokio::test]
     async fn a_client_that_does_not_read_is_told_to_go_and_nobody_waits() {
@@ -312,7 +312,7 @@ mod tests {
         }
         tokio::time::timeout(Duration::from_secs(5), outbox.overflow()).await.expect("it overflowed");
         let taken = std::iter::from_fn(|| inbox.next_now()).count();
-        assert_eq!(taken, MAX_BYTES / (64 * 1024 + FRAME_COST), "no more than the bound was kept");
+        assert_eq!(taken, MAX_CLIENT_BYTES / (64 * 1024 + FRAME_COST), "no more than the bound was kept");
     }
 
     #[tokio::test]

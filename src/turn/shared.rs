@@ -17,7 +17,7 @@ use super::nonce::Nonces;
 use super::ports::Ports;
 use super::rates::SourceLimits;
 use super::settings::Settings;
-use crate::limits::guesses::{Guesses, Kind, Reports};
+use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 
 /// Created once, given to every engine.
 pub struct Shared {
@@ -32,7 +32,7 @@ pub struct Shared {
     challenged_ports: SourceLimits,
     pub(super) bindings: SourceLimits,
     failures: SourceLimits,
-    reports: Reports,
+    reports: GuessReports,
     /// Wrong passwords over UDP, and over streams: a datagram's failure is no reason to refuse a connection.
     guesses: [Guesses; 2],
     pub(super) bandwidth: Bandwidth,
@@ -89,9 +89,9 @@ impl Shared {
         let challenges = table(CHALLENGE_WINDOW, limits.challenges.saturating_mul(CHALLENGE_WINDOW as u16));
         let challenged_ports = table(CHALLENGE_WINDOW, limits.challenges);
         let (bindings, failures) = (table(1, limits.bindings), table(settings.nonce_lifetime.as_secs(), limits.failures));
-        let reports = Reports::default();
+        let reports = GuessReports::default();
         let guesses = |kind| Guesses::new(kind, limits.wrong_passwords, &reports);
-        let guesses = [guesses(Kind::TurnPasswordUdp), guesses(Kind::TurnPassword)];
+        let guesses = [guesses(GuessKind::TurnPasswordUdp), guesses(GuessKind::TurnPassword)];
         let mut key = || {
             let mut key = [0; 32];
             rng.fill_bytes(&mut key);
@@ -190,7 +190,7 @@ impl Shared {
     }
 
     /// Where wrong passwords are reported; the rest of the server reports there, too.
-    pub fn reports(&self) -> &Reports {
+    pub fn reports(&self) -> &GuessReports {
         &self.reports
     }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 /// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
 const LAYERS: &[(&str, u8)] = &[
     ("turn", 0),
-    ("limits::bucket", 0),
+    ("limits::token_bucket", 0),
     ("limits::byte_budget", 0),
     ("limits::guess_reports", 0),
     ("limits::guess_table", 0),
@@ -16,8 +16,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("limits::ip_prefix", 0),
     ("limits::message_size", 0),
     ("limits::reserved_names", 0),
-    ("limits::shares", 0),
-    ("limits::wait", 0),
+    ("limits::fair_shares", 0),
+    ("limits::retry_after", 0),
     ("limits::waiting_bytes", 0),
     ("clock", 0),
     ("config::secret", 0),

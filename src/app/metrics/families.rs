@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use crate::api::{Family, Kind, Sample};
 use crate::apprtc::hub::Census;
 use crate::cast::gateway::Counts as Casts;
-use crate::limits::descriptors::{Share, Shares};
-use crate::limits::guesses::{Kind as Guessed, Reports};
+use crate::limits::descriptors::{DescriptorPool, DescriptorPools};
+use crate::limits::guesses::{GuessKind, GuessReports};
 use crate::limits::kept_buffers::KeptBuffers;
-use crate::limits::unfinished::Census as Unfinished;
+use crate::limits::unfinished::UnfinishedCounts;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::room::Counts;
 use crate::relay::Stats;
@@ -96,7 +96,7 @@ pub fn kept(buffers: &KeptBuffers) -> Vec<Family> {
 
 /// The sessions of Engine.IO, and what clients have begun to send and not finished.
 #[must_use]
-pub fn inward(sessions: &Sessions, unfinished: &Unfinished) -> Vec<Family> {
+pub fn inward(sessions: &Sessions, unfinished: &UnfinishedCounts) -> Vec<Family> {
     let labelled = |name, help, kind, label, samples: &[(&str, f64)]| Family {
         name,
         help,
@@ -198,9 +198,9 @@ pub fn signaling(casts: Casts, (multi, connected, limited): (Counts, usize, u64)
 
 /// Of the process as a whole: faults, and what is open.
 #[must_use]
-pub fn process(shares: &Shares) -> Vec<Family> {
-    let family = |name, help, kind, number: fn(&Share) -> f64| {
-        let sample = |share: &&Share| Sample { labels: vec![("kind", share.kind().to_owned())], value: number(share) };
+pub fn process(shares: &DescriptorPools) -> Vec<Family> {
+    let family = |name, help, kind, number: fn(&DescriptorPool) -> f64| {
+        let sample = |share: &&DescriptorPool| Sample { labels: vec![("kind", share.kind().to_owned())], value: number(share) };
         Family { name, help, kind, samples: shares.all().iter().map(sample).collect() }
     };
     vec![
@@ -220,8 +220,8 @@ pub fn process(shares: &Shares) -> Vec<Family> {
 
 /// Wrong codes, passwords and keys.
 #[must_use]
-pub fn wrong(reports: &Reports) -> Family {
-    let sample = |(kind, total): (Guessed, u64)| Sample { labels: vec![("kind", kind.name().to_owned())], value: total as f64 };
+pub fn wrong(reports: &GuessReports) -> Family {
+    let sample = |(kind, total): (GuessKind, u64)| Sample { labels: vec![("kind", kind.name().to_owned())], value: total as f64 };
     Family {
         name: "castway_wrong",
         help: "Wrong codes, passwords and API keys, by kind",
