@@ -110,7 +110,8 @@ describe('with a certificate from files', () => {
   });
 });
 
-describe('with a certificate authority', () => {
+// Each test has an authority and a server of its own, and mostly waits for them.
+describe('with a certificate authority', { concurrency: true }, () => {
   // Orders, pauses between them and the lives of certificates take their time.
   const untilThere = (what, look) => until(what, look, Boolean, { limit: 4 * PATIENCE });
 

@@ -9,6 +9,9 @@ import { launch, launchMortal } from './browser.mjs';
 
 const out = fileURLToPath(new URL('../out/', import.meta.url));
 
+// How many scenes of a file with many run at a time: each has browsers and a server of its own, and waits more than it computes.
+export const SCENES_SIDE_BY_SIDE = 2;
+
 export const isViolation = (message) => /security policy|permissions.policy/i.test(message);
 
 class Scene {

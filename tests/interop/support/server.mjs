@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { brief, excerpt } from './excerpt.mjs';
 import { freePort, onFreePorts } from './ports.mjs';
-import { closeAll } from './sockets.mjs';
+import { closeOf } from './sockets.mjs';
 import { PATIENCE, until } from './wait.mjs';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -37,12 +37,16 @@ class Server {
     return `http://${this.httpAddr}`;
   }
 
+  get httpPort() {
+    return Number(this.httpAddr.split(':').at(-1));
+  }
+
   get turnPort() {
     return Number((this.settings.CASTWAY_TURN_ADDR ?? '127.0.0.1:3478').split(':').at(-1));
   }
 
   get httpsPort() {
-    return Number(this.settings.CASTWAY_HTTPS_ADDR.split(':')[1]);
+    return Number(this.settings.CASTWAY_HTTPS_ADDR?.split(':').at(-1));
   }
 
   get pid() {
@@ -187,13 +191,13 @@ export async function startServer(extra = {}) {
   });
 }
 
-// Runs `body` with a server of its own, and ends both the clients and the server after it.
+// Runs `body` with a server of its own, and ends both its clients and the server after it. Tests that do this may run side by side.
 export async function withServer(settings, body) {
   const server = await startServer(settings);
   try {
     await body(server);
   } finally {
-    closeAll();
+    closeOf([server.httpPort, server.httpsPort]);
     await server.close();
   }
 }

@@ -22,11 +22,14 @@ export async function connected(socket, label) {
   socket.on('error', () => {});
 }
 
-export function closeAll() {
-  for (const socket of open) {
+export function closeAll(isMeant = () => true) {
+  for (const socket of [...open].filter(isMeant)) {
+    open.delete(socket);
     socket.removeAllListeners?.('connect_error');
     socket.disconnect();
     socket.io.engine?.close();
   }
-  open.clear();
 }
+
+// Those that are connected to one of `ports` of this machine: other tests may run beside the one that ends.
+export const closeOf = (ports) => closeAll(({ io: { uri } }) => uri !== undefined && ports.includes(Number(new URL(uri).port)));
