@@ -14,15 +14,21 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const logs = join(root, 'target/node-tests');
 const reporter = new URL('results.mjs', import.meta.url).href;
 
-// `cost`: how many places a file takes; a browser keeps a core busy where a client of interop waits.
+// `cost`: how many of the PLACES a file takes while it runs. A browser keeps a core busy where a client of interop waits.
 const PARTS = {
   interop: { command: [process.execPath], cost: 1 },
   netns: { command: [join(root, 'tests/netns/enter'), process.execPath], cost: 1 },
   e2e: { command: [process.execPath], cost: 2 },
 };
-const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 4 * availableParallelism());
-// Files that run for more than half a minute, the longest first: begun last, one of them would run on alone.
-const LONGEST = [];
+const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 6 * availableParallelism());
+// These run two scenes at a time.
+const TWO_SCENES = ['e2e/multi', 'e2e/call', 'e2e/cast'];
+// What runs for more than 40 s, the longest first: begun last, one of them would run on alone.
+const LONGEST = [
+  'e2e/multi', 'e2e/call', 'e2e/code', 'interop/unfinished-crowds', 'e2e/cast', 'interop/sessions', 'interop/tls', 'e2e/one-port',
+  'interop/refused-for-now', 'interop/clock', 'interop/collider', 'e2e/websocket', 'e2e/foreign-origin', 'netns/nat', 'interop/rooms', 'interop/multi',
+  'interop/multi-return', 'netns/firewall', 'interop/apprtc', 'interop/unfinished', 'interop/published',
+];
 // What measures losses at a rate that the machine only just manages runs with nothing beside it.
 const ALONE = ['netns/flood'];
 const FILE_TIMEOUT_MS = 15 * 60_000;
@@ -34,7 +40,11 @@ function filesOf(wanted) {
   const names = readdirSync(join(root, 'tests', part)).filter((file) => file.endsWith('.test.mjs')).map((file) => file.replace('.test.mjs', ''));
   const chosen = names.filter((each) => !name || each === name);
   if (chosen.length === 0) throw new Error(`no tests in tests/${wanted}.test.mjs`);
-  return chosen.map((each) => ({ id: `${part}/${each}`, part, name: each, ...PARTS[part] }));
+  return chosen.map((each) => {
+    const id = `${part}/${each}`;
+    const { command, cost } = PARTS[part];
+    return { id, part, name: each, command, cost: TWO_SCENES.includes(id) ? 2 * cost : cost };
+  });
 }
 
 const rank = ({ id }) => (LONGEST.includes(id) ? LONGEST.indexOf(id) : LONGEST.length);
