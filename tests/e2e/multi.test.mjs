@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { openSource, until } from './support/browser.mjs';
 import { act, assertReceives, crash, kinds, launchWithDevices, openSession, peers, userid } from './support/multi.mjs';
-import { scene, SCENES_SIDE_BY_SIDE } from './support/scene.mjs';
+import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 
 const CALL = { audio: true, video: true };
 const BROADCAST = { audio: true, video: true, oneway: true };
@@ -12,9 +12,9 @@ const settings = { CASTWAY_MULTI_GRACE: '15' };
 // Nobody's place is given up while such a test runs: what comes back does not wait for the end of a grace.
 const patient = { CASTWAY_MULTI_GRACE: '3600' };
 
-async function withDevices(stage) {
+async function withDevices(fixture) {
   const browser = await launchWithDevices();
-  stage.browsers.push(browser);
+  fixture.browsers.push(browser);
   return browser;
 }
 
@@ -53,13 +53,13 @@ const takePart = (page) =>
 const isInitiator = (page) => page.evaluate(() => window.connection.isInitiator);
 const away = (server, count) => until(`${count} are away`, () => server.metric('castway_multi_away_users'), (users) => users === count);
 
-describe('sessions of RTCMultiConnection', { concurrency: SCENES_SIDE_BY_SIDE }, () => {
+describe('sessions of RTCMultiConnection', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
   for (const kind of kinds) {
     const name = `library ${kind.library}, client ${kind.version}`;
 
-    scene(`a ${kind.screen ? 'screen' : 'camera'}, one way, and a viewer who comes back (${name})`, settings, async (stage, server) => {
+    browserTest(`a ${kind.screen ? 'screen' : 'camera'}, one way, and a viewer who comes back (${name})`, settings, async (fixture, server) => {
       const session = kind.screen ? SCREEN : BROADCAST;
-      const browser = () => (kind.screen ? stage.browser() : withDevices(stage));
+      const browser = () => (kind.screen ? fixture.browser() : withDevices(fixture));
       const [owning, viewing] = [await browser(), await browser()];
       await openSource(owning);
       const owner = await enter(owning, server, kind, session, 'open', { receives: false });
@@ -87,8 +87,8 @@ describe('sessions of RTCMultiConnection', { concurrency: SCENES_SIDE_BY_SIDE },
       await until('the room is gone', () => late.evaluate(() => new Promise((resolve) => window.connection.checkPresence('room', resolve))), (there) => !there);
     });
 
-    scene(`a call of three, behind a password, which outlives the one who opened it (${name})`, settings, async (stage, server) => {
-      const browser = await withDevices(stage);
+    browserTest(`a call of three, behind a password, which outlives the one who opened it (${name})`, settings, async (fixture, server) => {
+      const browser = await withDevices(fixture);
       const first = await enter(browser, server, kind, CALL, 'open', { before: () => (window.connection.password = 'secret') });
       const withPassword = { before: () => (window.connection.password = 'secret') };
       const stranger = await openSession(browser, server, { ...kind, session: CALL, before: () => (window.connection.password = 'guess') });
@@ -110,8 +110,8 @@ describe('sessions of RTCMultiConnection', { concurrency: SCENES_SIDE_BY_SIDE },
       assert.equal(await isInitiator(third), false);
     });
 
-    scene(`a host and its guest whose pages crash (${name})`, patient, async (stage, server) => {
-      const browser = await withDevices(stage);
+    browserTest(`a host and its guest whose pages crash (${name})`, patient, async (fixture, server) => {
+      const browser = await withDevices(fixture);
       const before = () => (window.connection.autoCloseEntireSession = true);
       for (const [round, method] of ['open', 'openOrJoin', 'open'].entries()) {
         const host = await enter(browser, server, kind, CALL, method, { before });
@@ -125,8 +125,8 @@ describe('sessions of RTCMultiConnection', { concurrency: SCENES_SIDE_BY_SIDE },
       }
     });
 
-    scene(`a broadcaster and its viewer whose pages crash (${name})`, patient, async (stage, server) => {
-      const browser = await withDevices(stage);
+    browserTest(`a broadcaster and its viewer whose pages crash (${name})`, patient, async (fixture, server) => {
+      const browser = await withDevices(fixture);
       for (const [round, method] of ['openOrJoin', 'open', 'openOrJoin'].entries()) {
         const host = await enter(browser, server, kind, BROADCAST, method, { receives: false });
         const viewer = await enter(browser, server, kind, BROADCAST, 'join');
@@ -137,8 +137,8 @@ describe('sessions of RTCMultiConnection', { concurrency: SCENES_SIDE_BY_SIDE },
       }
     });
 
-    scene(`a scalable broadcast whose pages crash (${name})`, patient, async (stage, server) => {
-      const browser = await withDevices(stage);
+    browserTest(`a scalable broadcast whose pages crash (${name})`, patient, async (fixture, server) => {
+      const browser = await withDevices(fixture);
       for (let round = 0; round < 2; round += 1) {
         const host = await openSession(browser, server, { ...kind, session: BROADCAST, receives: false });
         assert.equal(await takePart(host), 'broadcaster');
@@ -150,8 +150,8 @@ describe('sessions of RTCMultiConnection', { concurrency: SCENES_SIDE_BY_SIDE },
       }
     });
 
-    scene(`a guest that reconnects to the page of the host that crashed (${name})`, patient, async (stage, server) => {
-      const browser = await withDevices(stage);
+    browserTest(`a guest that reconnects to the page of the host that crashed (${name})`, patient, async (fixture, server) => {
+      const browser = await withDevices(fixture);
       const first = await enter(browser, server, kind, CALL, 'openOrJoin');
       const guest = await enter(browser, server, kind, CALL, 'openOrJoin');
       await assertReceives(guest, 1);

@@ -9,7 +9,7 @@ import { connect as connectTls } from 'node:tls';
 import { connect } from './support/clients.mjs';
 import { withServer } from './support/server.mjs';
 import { TurnClient, verify } from './support/turn.mjs';
-import { PATIENCE, until } from './support/wait.mjs';
+import { TIMEOUT_MS, until } from './support/wait.mjs';
 
 const LATE = '-3650d';
 const RIGHT = '+0';
@@ -152,6 +152,6 @@ describe('a clock that is set', { concurrency: true }, () => {
       assert.ok(Date.parse((await certificate(server)).valid_to) < Date.now(), 'made by the late clock');
       set(RIGHT);
       const isValid = ({ valid_to: end }) => Date.parse(end) > Date.now();
-      await until('the certificate is good', () => certificate(server), isValid, { limit: 3 * PATIENCE, pause: 1000 });
+      await until('the certificate is good', () => certificate(server), isValid, { limit: 3 * TIMEOUT_MS, pause: 1000 });
     }));
 });

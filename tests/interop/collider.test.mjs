@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { Channel, plain } from './support/apprtc.mjs';
 import { freePort } from './support/ports.mjs';
 import { startServer } from './support/server.mjs';
-import { PATIENCE, until, within } from './support/wait.mjs';
+import { TIMEOUT_MS, until, within } from './support/wait.mjs';
 
 let rooms = 0;
 const room = () => `room${(rooms += 1)}`;
@@ -14,7 +14,7 @@ const room = () => `room${(rooms += 1)}`;
 // Each with a server of its own; two pings take a minute.
 describe('Collider', { concurrency: true }, () => {
   for (const own of [false, true]) {
-    describe(own ? 'on a port of its own' : 'on the main port', () => {
+    describe(own ? 'on a port of its own' : 'on the main port', { concurrency: 1 }, () => {
       let server;
       let base;
       let url;
@@ -289,7 +289,7 @@ describe('Collider', { concurrency: true }, () => {
     });
   }
 
-  describe('pings', () => {
+  describe('pings', { concurrency: 1 }, () => {
     let server;
     before(async () => {
       server = await startServer();
@@ -304,7 +304,7 @@ describe('Collider', { concurrency: true }, () => {
       live.socket.on('ping', () => (pings += 1));
       dead.register('pinged', '1');
       await dead.settled();
-      await within(dead.gone, 'end of the dead socket', 3 * PATIENCE);
+      await within(dead.gone, 'end of the dead socket', 3 * TIMEOUT_MS);
       assert.equal(dead.closed, 1006, 'cut, not closed');
       assert.ok(pings >= 1);
       live.register('pinged', '2');

@@ -8,7 +8,7 @@ import { connect as connectCast, transports, versions } from './support/clients.
 import { pair } from './support/dialects.mjs';
 import { closeAll, connect, EVENTS, room } from './support/multi.mjs';
 import { startServer } from './support/server.mjs';
-import { PATIENCE, until } from './support/wait.mjs';
+import { TIMEOUT_MS, until } from './support/wait.mjs';
 
 const ATTACKER = '127.0.0.2';
 
@@ -303,7 +303,7 @@ test('handshakes of any kind', () =>
       for (const text of queries) {
         const socket = new WebSocket(`${brief.url.replace('http', 'ws')}/socket.io/?EIO=${eio}&transport=websocket&${text}`, { localAddress: ATTACKER });
         socket.on('error', () => {});
-        await once(socket, 'open', { signal: AbortSignal.timeout(PATIENCE) }).catch(() => {});
+        await once(socket, 'open', { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(() => {});
         if (socket.readyState === WebSocket.OPEN) {
           socket.send('40');
           socket.send('42["open-room"]');

@@ -9,7 +9,7 @@ import { verify } from './support/turn.mjs';
 import { until, within } from './support/wait.mjs';
 
 // Seconds: credentials run out within a test.
-const TTL = 5;
+const CREDENTIALS_LIFE_S = 5;
 
 const sockets = [];
 const open = (app) => {
@@ -54,7 +54,7 @@ for (const version of ['2.5', '4.8']) {
   const io = versions[version];
 
   test(`the published caster and TV, socket.io-client ${version}: one join, and nothing unasked until the cast ends`, () =>
-    withServer({ CASTWAY_TTL: String(TTL) }, async (server) => {
+    withServer({ CASTWAY_TTL: String(CREDENTIALS_LIFE_S) }, async (server) => {
       const tv = open(tvPage(io, server.url));
       await until('the TV has its code', () => tv.code);
       assert.match(tv.code, CODE);
@@ -94,7 +94,7 @@ for (const version of ['2.5', '4.8']) {
     }));
 
   test(`a caster that joins again and again, socket.io-client ${version}: it succeeds, and the TV hears of it once`, () =>
-    withServer({ CASTWAY_TTL: String(TTL) }, async (server) => {
+    withServer({ CASTWAY_TTL: String(CREDENTIALS_LIFE_S) }, async (server) => {
       const tv = open(tvPage(io, server.url));
       await until('the TV has its code', () => tv.code);
       const caster = open(casterApp(io, server.url, tv.code));

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { freePort, onFreePorts, QUIET } from './support/ports.mjs';
+import { freePort, onFreePorts, UNUSED_RELAY_PORTS } from './support/ports.mjs';
 import { Program, run } from './support/process.mjs';
 import { startServer } from './support/server.mjs';
 
@@ -25,7 +25,7 @@ before(async () => {
     CASTWAY_RELAY_IP: `${V4},${V6}`,
     CASTWAY_ALLOWED_PEER_IP: `${V4},${V6}`,
     // A port that waits for its RESERVATION-TOKEN is bound when that comes, and 508 if somebody else has it by then.
-    ...QUIET,
+    ...UNUSED_RELAY_PORTS,
     CASTWAY_NO_TCP_RELAY: 'false',
     CASTWAY_TURN_ACCESS: 'open',
   }));

@@ -7,18 +7,18 @@ import { describe, test } from 'node:test';
 import { connect } from 'node:tls';
 import { domain, withCertified } from './support/certified.mjs';
 import { withRenewalInfo } from './support/renewal-info.mjs';
-import { PATIENCE, until as untilSeen } from './support/wait.mjs';
+import { TIMEOUT_MS, until as untilSeen } from './support/wait.mjs';
 
 // Orders and the pauses between them take their time.
-const until = (what, look) => untilSeen(what, look, Boolean, { limit: 4 * PATIENCE });
+const until = (what, look) => untilSeen(what, look, Boolean, { limit: 4 * TIMEOUT_MS });
 
 // Certificates of a year, so that none is due by itself. `body` gets the server with its first one.
-const scene = (body) =>
-  withCertified({ life: 365 * 86_400, front: withRenewalInfo }, {}, async (stage) => {
-    await until('the first certificate', async () => (await stage.certificate()).kind === 'acme');
+const withFirstCertificate = (body) =>
+  withCertified({ life: 365 * 86_400, front: withRenewalInfo }, {}, async (parts) => {
+    await until('the first certificate', async () => (await parts.certificate()).kind === 'acme');
     // It is asked about as soon as it is there.
-    await until('the first question', () => stage.authority.asked.length > 0);
-    await body(stage);
+    await until('the first question', () => parts.authority.asked.length > 0);
+    await body(parts);
   });
 
 // What is served, verified.
@@ -43,7 +43,7 @@ const askNow = (server) => process.kill(server.pid, 'SIGHUP');
 // Each with an authority and a server of its own, and mostly waiting for them.
 describe('a certificate whose authority wants it replaced', { concurrency: true }, () => {
   test('a revoked certificate is replaced while the server runs, and at the next start', async () => {
-    await scene(async ({ authority, server }) => {
+    await withFirstCertificate(async ({ authority, server }) => {
       const first = await served(server, authority);
       assert.equal((await authority.status(Buffer.from(first.serial, 'hex'))).Status, 'Valid');
       await authority.revoke(kept(server));
@@ -67,7 +67,7 @@ describe('a certificate whose authority wants it replaced', { concurrency: true 
   });
 
   test('a certificate is renewed in the time that the authority suggests, and not before', async () => {
-    await scene(async ({ authority, server }) => {
+    await withFirstCertificate(async ({ authority, server }) => {
       const first = await served(server, authority);
       const [start, end] = [Date.now() + 4000, Date.now() + 6000];
       authority.answer = () => ({ body: { suggestedWindow: { start: new Date(start).toISOString(), end: new Date(end).toISOString() } } });
@@ -82,7 +82,7 @@ describe('a certificate whose authority wants it replaced', { concurrency: true 
   });
 
   test('an authority that gives no sense leaves the certificate as it is', async () => {
-    await scene(async ({ authority, server, certificate }) => {
+    await withFirstCertificate(async ({ authority, server, certificate }) => {
       const first = await served(server, authority);
       const past = new Date(Date.now() - 5000).toISOString();
       for (const answer of [
@@ -107,7 +107,7 @@ describe('a certificate whose authority wants it replaced', { concurrency: true 
   });
 
   test('an authority that will not have it replaced gets an order that names nothing', async () => {
-    await scene(async ({ authority, server, certificate }) => {
+    await withFirstCertificate(async ({ authority, server, certificate }) => {
       const first = await served(server, authority);
       authority.refuse = true;
       await authority.revoke(kept(server));

@@ -4,7 +4,7 @@ import { Agent as SecureAgent } from 'node:https';
 import { createRequire } from 'node:module';
 import { brief, lastHeard } from './excerpt.mjs';
 import { connected } from './sockets.mjs';
-import { PATIENCE } from './wait.mjs';
+import { TIMEOUT_MS } from './wait.mjs';
 
 export { closeAll } from './sockets.mjs';
 
@@ -50,7 +50,7 @@ export class Peer {
   }
 
   // The next event of that name that nobody has asked for yet: all its arguments.
-  nextArgs(name, limit = PATIENCE) {
+  nextArgs(name, limit = TIMEOUT_MS) {
     if (!EVENTS.includes(name)) throw new Error(`${name} is not in the list of events`);
     const unread = this.#unread.get(name);
     if (unread?.length) return Promise.resolve(unread.shift());
@@ -102,7 +102,7 @@ export class Peer {
   // Emits with an ack callback; the answer must come.
   ask(name, ...args) {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${this.label}: no ack for ${name} within ${PATIENCE / 1000} s; it heard ${this.#account()}`)), PATIENCE);
+      const timer = setTimeout(() => reject(new Error(`${this.label}: no ack for ${name} within ${TIMEOUT_MS / 1000} s; it heard ${this.#account()}`)), TIMEOUT_MS);
       this.socket.emit(name, ...args, (answer) => {
         clearTimeout(timer);
         resolve(answer);
@@ -141,7 +141,7 @@ export const NAME = 'cast.example.org';
 // expects; `unverified`: any, as for a browser whose user has accepted it. The rest are options of socket.io-client.
 export async function connect(server, { version = '4.8', transport = 'websocket', namespace = '/', label, from, ca, unverified, ...more } = {}) {
   const url = `${server.url}${namespace === '/' ? '' : namespace}`;
-  const options = { transports: transports[transport], forceNew: true, reconnection: false, timeout: PATIENCE, ...more };
+  const options = { transports: transports[transport], forceNew: true, reconnection: false, timeout: TIMEOUT_MS, ...more };
   if (unverified) options.rejectUnauthorized = false;
   if (ca) options.agent = new SecureAgent({ localAddress: from, ca, lookup });
   else if (from) options.agent = new Agent({ localAddress: from });

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { Program } from './process.mjs';
 import { startServer } from './server.mjs';
-import { PATIENCE } from './wait.mjs';
+import { TIMEOUT_MS } from './wait.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -38,7 +38,7 @@ export const closeServers = (servers) => Promise.all(Object.values(servers).map(
 export function head(port, text) {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(text));
-    const timer = setTimeout(() => socket.destroy(new Error(`no answer to ${text}`)), PATIENCE);
+    const timer = setTimeout(() => socket.destroy(new Error(`no answer to ${text}`)), TIMEOUT_MS);
     let answer = '';
     const end = (error) => {
       clearTimeout(timer);

@@ -1,6 +1,6 @@
 // One flow between clients of one kind over one transport.
 import assert from 'node:assert/strict';
-import { PATIENCE, until, within } from './wait.mjs';
+import { TIMEOUT_MS, until, within } from './wait.mjs';
 
 const name = (socket) => socket.io.engine.transport?.name;
 
@@ -13,7 +13,7 @@ function ends(socket, label) {
 
 // Resolves when the socket of `url` is connected to what `wrap` made of it before it could hear anything.
 async function connect(io, url, options, label, wrap, opened) {
-  const socket = io(url, { ...options, forceNew: true, timeout: PATIENCE });
+  const socket = io(url, { ...options, forceNew: true, timeout: TIMEOUT_MS });
   opened.push(socket);
   const wrapped = wrap(socket);
   const connection = new Promise((resolve, reject) => {

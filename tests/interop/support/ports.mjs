@@ -9,7 +9,7 @@ import { createServer } from 'node:net';
 const [LOWEST, HIGHEST] = [11_000, 32_767];
 const given = new Set();
 // For relayed addresses that stay free until they are asked for: above those that Linux gives away, and no other test relays there.
-export const QUIET = { CASTWAY_MIN_PORT: '61000', CASTWAY_MAX_PORT: '65535' };
+export const UNUSED_RELAY_PORTS = { CASTWAY_MIN_PORT: '61000', CASTWAY_MAX_PORT: '65535' };
 
 // Free for TCP and UDP at `host`, and not given before.
 export async function freePort(host = '127.0.0.1') {

@@ -2,10 +2,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { ends, excerpt } from './excerpt.mjs';
-import { PATIENCE, until } from './wait.mjs';
+import { TIMEOUT_MS, until } from './wait.mjs';
 
 // Resolves to {code, output}; code is null where the program is killed after `limit` ms. Of a long output it has both ends.
-export async function run(command, args, limit = 3 * PATIENCE) {
+export async function run(command, args, limit = 3 * TIMEOUT_MS) {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   child.stdout.on('data', (chunk) => (output += chunk));

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { brief, excerpt } from './excerpt.mjs';
 import { freePort, onFreePorts } from './ports.mjs';
 import { closeOf } from './sockets.mjs';
-import { PATIENCE, until } from './wait.mjs';
+import { TIMEOUT_MS, until } from './wait.mjs';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 export const binary = process.env.CASTWAY_TEST_BINARY ?? join(root, 'target/release/castway');
@@ -78,7 +78,7 @@ class Server {
     child.on('error', (error) => {
       failure = error;
     });
-    const deadline = Date.now() + PATIENCE;
+    const deadline = Date.now() + TIMEOUT_MS;
     while (Date.now() < deadline) {
       if (failure) throw failure;
       if (!this.running) throw new Error(`castway ended while starting (${child.exitCode ?? child.signalCode}):\n${excerpt(this.log)}`);
@@ -88,11 +88,11 @@ class Server {
       await sleep(30);
     }
     await this.stop();
-    throw new Error(`castway was not ready within ${PATIENCE / 1000} s:\n${excerpt(this.log)}`);
+    throw new Error(`castway was not ready within ${TIMEOUT_MS / 1000} s:\n${excerpt(this.log)}`);
   }
 
   // Resolves to {code, signal}. SIGKILL comes only when the process ignores SIGTERM, and then as an error.
-  async stop(signal = 'SIGTERM', limit = PATIENCE) {
+  async stop(signal = 'SIGTERM', limit = TIMEOUT_MS) {
     const child = this.#child;
     if (!child || !this.running) return { code: child?.exitCode ?? null, signal: child?.signalCode ?? null };
     const exited = once(child, 'exit');
@@ -128,7 +128,7 @@ class Server {
     child.stderr.on('data', (chunk) => (stderr += chunk));
     child.stdin.on('error', () => {});
     child.stdin.end(input);
-    const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE);
+    const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS);
     const [code] = await once(child, 'close');
     clearTimeout(timer);
     return { code, stdout, stderr };
@@ -176,7 +176,7 @@ export async function startServer(extra = {}) {
       CASTWAY_TURN_ADDR: `127.0.0.1:${await freePort()}`,
       CASTWAY_EXTERNAL_IP: '127.0.0.1',
       CASTWAY_RELAY_IP: '127.0.0.1',
-      // The rest is QUIET.
+      // The rest is UNUSED_RELAY_PORTS.
       CASTWAY_MAX_PORT: '60999',
       CASTWAY_CREDENTIALS_RATE: '100000',
       CASTWAY_LOG: 'info',

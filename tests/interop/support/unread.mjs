@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { PATIENCE, until, within } from './wait.mjs';
+import { TIMEOUT_MS, until, within } from './wait.mjs';
 
 const open = new Set();
 
@@ -100,7 +100,7 @@ export class Unread {
   }
 
   // Goes on with `act` until the server has closed the connection.
-  async untilClosed(act, limit = PATIENCE) {
+  async untilClosed(act, limit = TIMEOUT_MS) {
     await until('the server closes the connection', async () => {
       await act(this);
       this.pulse();

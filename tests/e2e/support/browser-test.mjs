@@ -5,18 +5,18 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startServer } from '../../interop/support/server.mjs';
-import { launch, launchMortal } from './browser.mjs';
+import { launch, launchKillable } from './browser.mjs';
 
 const out = fileURLToPath(new URL('../out/', import.meta.url));
 
 // How many scenes of a file with many run at a time: each has browsers and a server of its own, and waits more than it computes.
-export const SCENES_SIDE_BY_SIDE = 2;
+export const BROWSER_TESTS_AT_A_TIME = 2;
 
 export const isViolation = (message) => /security policy|permissions.policy/i.test(message);
 
-class Scene {
+class Fixture {
   browsers = [];
-  cleanups = [];
+  closers = [];
 
   async browser(options) {
     const browser = await launch(options);
@@ -24,15 +24,15 @@ class Scene {
     return browser;
   }
 
-  async mortal(options) {
-    const { browser, kill } = await launchMortal(options);
+  async killableBrowser(options) {
+    const { browser, kill } = await launchKillable(options);
     this.browsers.push(browser);
-    this.later(kill);
+    this.onClose(kill);
     return { browser, kill };
   }
 
-  later(cleanup) {
-    this.cleanups.push(cleanup);
+  onClose(cleanup) {
+    this.closers.push(cleanup);
   }
 
   async evidence(name) {
@@ -61,26 +61,26 @@ class Scene {
   }
 
   async close() {
-    for (const cleanup of this.cleanups.reverse()) await cleanup().catch(() => {});
+    for (const cleanup of this.closers.reverse()) await cleanup().catch(() => {});
     for (const browser of this.browsers) await browser.close().catch(() => {});
     await this.server?.close();
   }
 }
 
 // `settings`: of the server, or what starts it.
-export function scene(name, settings, body) {
+export function browserTest(name, settings, body) {
   test(name, { timeout: 600_000 }, async () => {
-    const stage = new Scene();
+    const fixture = new Fixture();
     try {
-      stage.server = typeof settings === 'function' ? await settings(stage) : await startServer(settings);
-      await body(stage, stage.server);
-      stage.assertNothingWasBlocked();
+      fixture.server = typeof settings === 'function' ? await settings(fixture) : await startServer(settings);
+      await body(fixture, fixture.server);
+      fixture.assertNothingWasBlocked();
     } catch (error) {
-      const saved = await stage.evidence(name);
+      const saved = await fixture.evidence(name);
       console.error(`${name}: see\n  ${saved.join('\n  ')}`);
       throw error;
     } finally {
-      await stage.close();
+      await fixture.close();
     }
   });
 }
