@@ -1,4 +1,4 @@
-// One test's server and browsers, put away after it; a failure leaves pictures and logs in out/.
+// A test with a server and browsers of its own, which end with it; where it fails, pictures and logs are in out/.
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { launch, launchKillable } from './browser.mjs';
 
 const out = fileURLToPath(new URL('../out/', import.meta.url));
 
-// How many scenes of a file with many run at a time: each has browsers and a server of its own, and waits more than it computes.
+// How many tests of a long file run at a time: each has browsers and a server of its own, and waits more than it computes.
 export const BROWSER_TESTS_AT_A_TIME = 2;
 
 export const isViolation = (message) => /security policy|permissions.policy/i.test(message);

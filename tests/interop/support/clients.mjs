@@ -1,4 +1,4 @@
-// Socket.IO clients of three generations behind one small face that remembers what it heard.
+// Socket.IO clients of three major versions behind one interface, which remembers the events that they received.
 import { Agent } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
 import { createRequire } from 'node:module';

@@ -1,4 +1,4 @@
-// The original Socket.IO servers beside ours, every generation of clients, and requests byte by byte.
+// The original Socket.IO servers, for comparison with ours; every version of the clients; requests byte by byte.
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';

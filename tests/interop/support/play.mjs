@@ -1,4 +1,4 @@
-// One flow between clients of one kind over one transport.
+// Runs one flow between clients of one kind over one transport.
 import assert from 'node:assert/strict';
 import { TIMEOUT_MS, until, within } from './wait.mjs';
 

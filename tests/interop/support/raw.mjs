@@ -1,4 +1,4 @@
-// HTTP as it is on the wire, and connections byte by byte: fetch sets a Host of its own, decodes bodies and drops some headers.
+// HTTP and WebSocket byte by byte. Node's fetch would set Host, decode bodies and drop some headers.
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect as connectTcp } from 'node:net';

@@ -1,4 +1,4 @@
-// Starts the real release binary on free loopback ports and in a folder of its own, and ends it by its pid.
+// Starts the release binary on free loopback ports, with a data folder of its own, and ends it by its pid.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -28,7 +28,7 @@ class Server {
     this.settings = settings;
   }
 
-  // Of several addresses the first. Where a test leaves an address to Castway, it has the default port.
+  // The first of several addresses; Castway's default where a test unsets the setting.
   get httpAddr() {
     return (this.settings.CASTWAY_HTTP_ADDR ?? '127.0.0.1:8080').split(',')[0];
   }
@@ -60,7 +60,7 @@ class Server {
   // The working folder is the data folder, so that no .env of the repository is read.
   #spawn(args, stdio) {
     const options = { cwd: this.dataDir, env: { ...cleanEnv(), ...this.settings }, stdio };
-    // A setting of the tests' own: how many descriptors it may have.
+    // Not a setting of Castway: the limit of open descriptors.
     const limit = this.settings.TEST_OPEN_FILES;
     if (!limit) return spawn(binary, args, options);
     return spawn('sh', ['-c', 'ulimit -n "$0"; exec "$@"', limit, binary, ...args], options);
@@ -163,7 +163,7 @@ class Server {
   }
 }
 
-// `extra`: settings, or what makes them for each try; another process may take a port of theirs before the server binds it.
+// `extra`: settings, or a function that makes them for each try, since another process may take a port before the server binds it.
 export async function startServer(extra = {}) {
   if (!existsSync(binary)) throw new Error(`${binary} is missing: run cargo build --release`);
   return onFreePorts(async () => {
@@ -176,7 +176,7 @@ export async function startServer(extra = {}) {
       CASTWAY_TURN_ADDR: `127.0.0.1:${await freePort()}`,
       CASTWAY_EXTERNAL_IP: '127.0.0.1',
       CASTWAY_RELAY_IP: '127.0.0.1',
-      // The rest is UNUSED_RELAY_PORTS.
+      // The ports above are UNUSED_RELAY_PORTS.
       CASTWAY_MAX_PORT: '60999',
       CASTWAY_CREDENTIALS_RATE: '100000',
       CASTWAY_LOG: 'info',

@@ -1,4 +1,4 @@
-// Socket.IO clients of any version: until they are connected, and until they are closed.
+// Connects and closes Socket.IO clients of any version.
 import { TIMEOUT_MS } from './wait.mjs';
 
 const open = new Set();
