@@ -12,11 +12,7 @@ const settings = { CASTWAY_MULTI_GRACE: '15' };
 // Nobody's place is given up while such a test runs: what comes back does not wait for the end of a grace.
 const patient = { CASTWAY_MULTI_GRACE: '3600' };
 
-async function withDevices(fixture) {
-  const browser = await launchWithDevices();
-  fixture.browsers.push(browser);
-  return browser;
-}
+const withDevices = (fixture) => fixture.reusable('with devices that it may use', launchWithDevices);
 
 // A page that comes into the room by a method of the library.
 async function enter(browser, server, kind, session, method, options = {}) {

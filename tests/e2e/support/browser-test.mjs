@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startServer } from '../../interop/support/server.mjs';
 import { launch, launchKillable } from './browser.mjs';
@@ -14,13 +14,33 @@ export const BROWSER_TESTS_AT_A_TIME = 2;
 
 export const isViolation = (message) => /security policy|permissions.policy/i.test(message);
 
+// Browsers that passed tests have left, by what they were launched with. They have no contexts, so nothing of a test is left in them.
+const idle = new Map();
+
+after(async () => {
+  for (const browser of [...idle.values()].flat()) await browser.close().catch(() => {});
+});
+
 class Fixture {
   browsers = [];
   closers = [];
+  passed = false;
+  #keys = new Map();
 
-  async browser(options) {
+  // A browser that no other test uses meanwhile. One with a home or a desktop of its own is launched for this test alone.
+  async browser(options = {}) {
+    if (!options.home && !options.desktop) return this.reusable(JSON.stringify(options), () => launch(options));
     const browser = await launch(options);
     this.browsers.push(browser);
+    return browser;
+  }
+
+  // As `browser`, launched by `start` where no idle one was launched with the same `key`.
+  async reusable(key, start) {
+    const left = (idle.get(key) ?? []).pop();
+    const browser = left?.isConnected() ? left : await start();
+    this.browsers.push(browser);
+    this.#keys.set(browser, key);
     return browser;
   }
 
@@ -60,14 +80,21 @@ class Fixture {
     assert.deepEqual(pages.flatMap((page) => page.messages ?? []).filter(isViolation), []);
   }
 
+  async #release(browser) {
+    const key = this.#keys.get(browser);
+    if (!this.passed || key === undefined || !browser.isConnected()) return browser.close();
+    await Promise.all(browser.contexts().map((context) => context.close()));
+    idle.set(key, [...(idle.get(key) ?? []), browser]);
+  }
+
   async close() {
     for (const cleanup of this.closers.reverse()) await cleanup().catch(() => {});
-    for (const browser of this.browsers) await browser.close().catch(() => {});
+    for (const browser of this.browsers) await this.#release(browser).catch(() => {});
     await this.server?.close();
   }
 }
 
-// `settings`: of the server, or what starts it.
+// `settings`: the server's, or a function that starts it.
 export function browserTest(name, settings, body) {
   test(name, { timeout: 600_000 }, async () => {
     const fixture = new Fixture();
@@ -75,6 +102,7 @@ export function browserTest(name, settings, body) {
       fixture.server = typeof settings === 'function' ? await settings(fixture) : await startServer(settings);
       await body(fixture, fixture.server);
       fixture.assertNothingWasBlocked();
+      fixture.passed = true;
     } catch (error) {
       const saved = await fixture.evidence(name);
       console.error(`${name}: see\n  ${saved.join('\n  ')}`);
