@@ -280,7 +280,7 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
       return window.before !== null;
     });
     assert.ok(before);
-    // The server ends the socket of whoever is deleted.
+    // The server ends the WebSocket of a client that is deleted.
     const [client] = registered.filter(Boolean);
     await fetch(`${server.url}/${ROOM}/${client}`, { method: 'DELETE' });
     await until('it registers again', () => registered.filter((id) => id === client).length, (count) => count >= 2);

@@ -201,7 +201,7 @@ browserTest('a real input method, and its English mode', {}, async (fixture, ser
   };
   const composes = (what) => until(`it composes ${what}`, () => page.evaluate(() => window.composed), (text) => what.test(text));
 
-  // Of the field it hears a moment later.
+  // It learns of the field a moment later.
   await until('the input method takes the keys of the field', firstNumber, (number) => number === KEY_TAKEN_BY_INPUT_METHOD);
   await composes(/./);
   await desktop.press('Escape');

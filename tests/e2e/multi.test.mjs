@@ -76,7 +76,7 @@ describe('sessions of RTCMultiConnection', { concurrency: BROWSER_TESTS_AT_A_TIM
       assert.equal(Object.keys(await peers(owner)).length, 2);
       assert.equal(await isInitiator(owner), true);
 
-      // The owner goes: the viewers are told, and the room is gone.
+      // The owner goes: the viewers are notified, and the room is gone.
       const id = await userid(owner);
       await owner.close({ runBeforeUnload: true });
       await until('the viewer is told', () => viewer.evaluate(() => window.left), (left) => left.includes(id));

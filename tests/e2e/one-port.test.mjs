@@ -1,4 +1,4 @@
-// One port for all at once: a cast between two browsers, and others in all their ways, while the certificate is renewed.
+// One port carries a cast between two browsers, and clients of every other kind, while its certificate is renewed.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// Whatever an event makes the server send, to its sender or to others, is charged to its sender: nobody has more sent than a client may send.
+// All that the server sends because of an event, to its sender or to others, is charged to the sender: a client can't make the server send
+// more than it may send itself.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { closeAll, connect } from './support/clients.mjs';
@@ -6,11 +7,11 @@ import { connect as join, room } from './support/multi.mjs';
 import { startServer } from './support/server.mjs';
 
 const KIB = 1024;
-// What a client may have sent at once, and each second; and what one event more may come to.
+// What a client may make the server send in a burst, each second, and with one event more.
 const MAX_BURST_BYTES = 4 * KIB * KIB;
 const MAX_BYTES_A_SECOND = 512 * KIB;
 const MAX_EVENT_BYTES = 512 * KIB;
-// A refusal is small, and told each time.
+// A refusal is small, and is sent each time.
 const MAX_REFUSAL_BYTES = 300;
 const EXTRA_DATA = { about: 'x'.repeat(15 * KIB) };
 const MEMBERS = 20;

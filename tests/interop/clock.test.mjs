@@ -1,4 +1,4 @@
-// A clock that somebody sets, as on a small computer without a battery: it boots years late and hears later what time it is.
+// A clock that is set while the server runs, as on a small computer without a battery: it boots years late and learns the time later.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

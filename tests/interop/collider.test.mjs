@@ -1,4 +1,4 @@
-// Collider by itself, on the main port and on a port of its own: handshake, errors, closing codes, queues, HTTP.
+// Collider without the room server, on the main port and on a port of its own: handshake, errors, closing codes, queues, HTTP.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';

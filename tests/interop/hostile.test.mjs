@@ -1,4 +1,4 @@
-// Whatever one client sends, a pair next to it keeps exchanging and the server answers.
+// While one client sends malformed input, a pair beside it keeps exchanging and the server answers.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';

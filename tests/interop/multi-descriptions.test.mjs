@@ -1,4 +1,4 @@
-// What users of RTCMultiConnection say of themselves and of their rooms is bounded over all of them, and those who say little keep it.
+// What users of RTCMultiConnection say of themselves and of their rooms is bounded over all of them, and users who say little keep what they said.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closeAll, connect, room } from './support/multi.mjs';

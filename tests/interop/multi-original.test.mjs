@@ -39,7 +39,7 @@ async function transcript(server, version, play) {
     },
     clients,
     async settle() {
-      // Twice: what one hears may be of what another one sent while it settled.
+      // Twice, since one client may receive what another one sent while it settled.
       for (let i = 0; i < 2; i += 1) for (const client of Object.values(clients)) await client.settle();
     },
     async leave(id) {

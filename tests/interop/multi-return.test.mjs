@@ -1,5 +1,5 @@
 // Pages that end without a farewell (killed apps, crashes, iOS Safari) and are loaded again. What their new clients are told is
-// compared with the original, which frees everything as soon as a connection breaks; what only ours can do is tested by itself.
+// compared with the original, which frees everything as soon as a connection breaks; what only ours can do has tests of its own.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { closeAll, connect, room, startOriginal } from './support/multi.mjs';
@@ -59,7 +59,7 @@ class Recording {
   }
 
   async settle() {
-    // Twice: what one hears may be of what another one sent while it settled.
+    // Twice, since one client may receive what another one sent while it settled.
     for (let i = 0; i < 2; i += 1) for (const client of Object.values(this.clients)) await client.settle();
   }
 
@@ -271,7 +271,7 @@ for (const version of Object.keys(OVER)) {
     guest.socket.connect();
     await guest.until('that the old host is gone', (log) => log.some(([event]) => event === 'user-disconnected'));
     assert.deepEqual(guest.log, [['user-disconnected', 'host']]);
-    // It is in the room: it hears whoever asks to participate, and the room is its own when the host leaves.
+    // It is in the room: it receives requests to participate, and owns the room when the host leaves.
     const third = await recording.load('third', ELSEWHERE['another network']);
     assert.deepEqual(await third.ask('join-room', room('r')), [true]);
     third.askIn('r');

@@ -63,7 +63,7 @@ for (const version of ['2.5', '4.8']) {
       await until('the caster chooses its screen', () => caster.step, (step) => step === 2);
       assertIceServers(caster.config);
       assert.equal(caster.config.iceCandidatePoolSize, 2);
-      // Whoever looks for a window takes longer than credentials last.
+      // A user who chooses a window takes longer than the credentials last.
       await until('the credentials have run out', () => Date.now() / 1000 - expiry(caster.config), (late) => late > 1);
       assert.equal(caster.step, 2);
       caster.project(1);
@@ -75,7 +75,7 @@ for (const version of ['2.5', '4.8']) {
       const other = await connect(server, { label: 'a TV of dialect A' });
       await dialects.A.register(other, true);
       assert.equal((await server.cli(['secret', 'rotate'])).code, 0);
-      // One because of the new secret, and one because the old ones run out: it hears both.
+      // It receives two: one because of the new secret, and one because the old credentials run out.
       await other.next('CONFIG_FEEDBACK');
       await other.next('CONFIG_FEEDBACK');
       await settled(caster);

@@ -7,7 +7,7 @@ import { withServer } from './support/server.mjs';
 import { until } from './support/wait.mjs';
 
 const NOBODY = '000000';
-// What each event is answered by, and how its refusal is told in dialect B.
+// The answer to each event, and the event that reports its refusal in dialect B.
 const EVENTS = {
   TV_REGISTER: { args: [], done: 'TV_REGISTER_SUCCESS', told: 'TV_COMMAND' },
   TV_GETINFO: { args: [{ token: '', code: '' }], done: 'TV_INFO_FEEDBACK', told: 'TV_COMMAND' },
@@ -82,7 +82,7 @@ describe('a refusal for now', { concurrency: 4 }, () => {
     });
   }
 
-  // Both at once, since the wait is a minute. A TV does not wait: it gets another code than the one that it names.
+  // Both run together, since the wait is a minute. A TV does not wait: it gets another code than the one that it names.
   test('wrong codes, of a caster and of a TV', () =>
     withServer({ CASTWAY_WRONG_CODES: '2' }, async (server) => {
       const other = await connect(server, { namespace: '/rtc', label: 'another TV' });

@@ -24,7 +24,7 @@ before(async () => {
     CASTWAY_EXTERNAL_IP: `${V4},${V6}`,
     CASTWAY_RELAY_IP: `${V4},${V6}`,
     CASTWAY_ALLOWED_PEER_IP: `${V4},${V6}`,
-    // A port that waits for its RESERVATION-TOKEN is bound when that comes, and 508 if somebody else has it by then.
+    // A port that waits for its RESERVATION-TOKEN is bound when that comes, and answered with 508 if another client has it by then.
     ...UNUSED_RELAY_PORTS,
     CASTWAY_NO_TCP_RELAY: 'false',
     CASTWAY_TURN_ACCESS: 'open',

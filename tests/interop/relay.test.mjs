@@ -123,7 +123,7 @@ describe('at our own relay', () => {
     for (const [what, username] of Object.entries({ ...foreign(), ...inMilliseconds() })) {
       assert.equal(await relayBothWays({ port: server.turnPort, ...signed(username) }), 'relayed', what);
     }
-    // One line a day says so, whoever and however many they are.
+    // One line a day says so for all of them together.
     await until('the log names their life', () => server.log.match(/live longer than CASTWAY_TTL/g)?.length);
     assert.equal(server.log.match(/live longer than CASTWAY_TTL/g).length, 1);
   });

@@ -12,7 +12,7 @@ import { TIMEOUT_MS, until as untilSeen } from './support/wait.mjs';
 // Orders and the pauses between them take their time.
 const until = (what, look) => untilSeen(what, look, Boolean, { limit: 4 * TIMEOUT_MS });
 
-// Certificates of a year, so that none is due by itself. `body` gets the server with its first one.
+// Certificates live for a year, so that none is due for renewal. `body` gets the server with its first one.
 const withFirstCertificate = (body) =>
   withCertified({ life: 365 * 86_400, front: withRenewalInfo }, {}, async (parts) => {
     await until('the first certificate', async () => (await parts.certificate()).kind === 'acme');

@@ -165,7 +165,7 @@ describe('resume', () => {
     return answer;
   };
 
-  // Another pair, whose TV drops now and is given up: so would be whoever dropped before.
+  // The TV of another pair drops now and is given up, so a client that dropped before would have been given up as well.
   const graceGoesBy = async () => {
     const [tv, caster] = [await connect(brief), await connect(brief)];
     await pair(tv, 'A', caster, 'A');

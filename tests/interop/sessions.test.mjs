@@ -101,7 +101,7 @@ describe('sessions of Socket.IO', { concurrency: 4 }, () => {
         await Promise.all(Array.from({ length: 1600 }, () => handshake(4, options)));
         options.agent.destroy();
       }));
-      // The rate of all handshakes may be met; that there are too many sessions is nothing that it is ever told.
+      // The rate of all handshakes may be met; the answer is never that the server has too many sessions.
       const comes = ({ status, text }) => {
         assert.doesNotMatch(text, /Too many sessions on this server/);
         return status === 200;

@@ -12,7 +12,7 @@ import { TIMEOUT_MS, until } from './support/wait.mjs';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-// Half of what the house promises for all attacks together, in MiB more than before.
+// Half of the growth that the storm allows for all attacks together.
 const MAX_GROWTH_MIB = 64;
 
 let server;
@@ -28,7 +28,7 @@ after(async () => {
 const metric = (name) => server.metric(name);
 const ended = async () => (await metric('castway_ended_messages_total{reason="late"}')) + (await metric('castway_ended_messages_total{reason="too_much"}'));
 
-// Whatever strangers do, a pair beside them keeps exchanging; resolves to the most MiB that the server held more than before.
+// A pair keeps exchanging beside the attack. Resolves to the most MiB by which the server's memory grew.
 async function withPair(attack) {
   const tv = await connect(server, { label: 'TV' });
   const caster = await connect(server, { label: 'caster' });
@@ -105,7 +105,7 @@ describe('over HTTP/2', () => {
       }
     }
     let most = 0;
-    // Whether a client hears of the end of what it still sends is its own affair.
+    // A client need not learn of the end of a request that it still sends.
     await until('all are ended', async () => {
       most = Math.max(most, residentMib(server.pid) - start);
       return (await ended()) - over;

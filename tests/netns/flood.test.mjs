@@ -1,4 +1,4 @@
-// A million forged requests cost the relay no memory, and those that it serves next to nothing.
+// A million forged requests cost the relay no memory, and its clients hardly any packets.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';

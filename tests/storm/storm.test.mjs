@@ -1,4 +1,4 @@
-// All attacks at once beside a cast and a call through the relay: both keep their pictures, the server stays small, and nothing is left.
+// All attacks together beside a relayed cast and a relayed call: both keep their pictures, the server stays small, and nothing is left over.
 // CASTWAY_TEST_STORM: seconds, 60 without it. CASTWAY_TEST_CLIENTS: hostile clients, 2000 without it.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -81,7 +81,7 @@ test(`${CLIENTS} hostile clients for ${SECONDS} s`, { timeout: (SECONDS + 600) *
     }
     assert.equal(await caster.evaluate(() => window.castway.state()), 'sharing');
 
-    // Connections that are being closed, and places that are kept for those who might come back, go within a minute.
+    // Connections that are being closed, and places that are kept for clients that might come back, go within a minute.
     await until('no descriptor is left behind', () => descriptors(server), (now) => now <= before.descriptors + 8, 180_000);
     const left = await until('memory goes back', () => residentMib(server), (mib) => mib < before.resident + MAX_LEFT_MIB, 180_000);
     context.diagnostic(`left behind: ${left.toFixed(0)} MiB, ${descriptors(server)} descriptors`);

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import WebSocket from 'ws';
 import { TIMEOUT_MS } from './wait.mjs';
 
-// A WebSocket of Collider that keeps what it hears.
+// A WebSocket of Collider that keeps the frames that it receives.
 export class Channel {
   frames = [];
   closed = null;

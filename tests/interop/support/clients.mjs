@@ -137,7 +137,7 @@ const lookup = (_name, { all }, found) => (all ? found(null, [{ address: '127.0.
 // What a proxy's certificate in these tests is for.
 export const NAME = 'cast.example.org';
 
-// `from` is the client's own loopback address, for whatever the server counts by address; `ca` whose certificate it
+// `from` is the client's own loopback address, since the server counts by address; `ca` whose certificate it
 // expects; `unverified`: any, as for a browser whose user has accepted it. The rest are options of socket.io-client.
 export async function connect(server, { version = '4.8', transport = 'websocket', namespace = '/', label, from, ca, unverified, ...more } = {}) {
   const url = `${server.url}${namespace === '/' ? '' : namespace}`;

@@ -37,7 +37,7 @@ export async function play(io, { options, ends: last, remembers = false, begins 
     const wrapped = await connect(io, `${url}${rest}`, { reconnection: false, ...options }, label, (socket) => (prepare(socket), wrap(socket)), opened);
     const socket = opened.at(-1);
     ends(socket, label).catch(fail);
-    // The first one of those that remember has to learn it.
+    // The first client of a kind that remembers has to learn it.
     if (remembers && opened.length === 1) await settled(socket);
     else if (!begins) assert.equal(name(socket), last, `${label} begins with it`);
     return wrapped;
