@@ -1,0 +1,96 @@
+//! Who may import whom: ARCHITECTURE.md's table of layers is the rule, and this reads it.
+//!
+//! A file imports from lower layers, from its own folder, and, where the table doesn't say "apart", from its own layer. No two
+//! files import each other, directly or in a longer circle, inside a folder either. `source` reads the imports, `circles` finds the
+//! circles, `table` reads the document.
+
+mod circles;
+mod reader_tests;
+mod source;
+mod table;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use circles::{circles, explain};
+use source::{Crate, Import};
+use table::Table;
+
+/// Circles that are still to be broken, by their files. Nothing may be added: a circle that is gone has to leave the list.
+const KNOWN_CIRCLES: &[&[&str]] = &[];
+
+#[test]
+fn files_import_from_lower_layers_only() {
+    let table = Table::of_architecture();
+    let mut breaks = Vec::new();
+    for import in library().imports() {
+        let (from, to) = (table.entry(&import.from), table.entry(&import.to));
+        let allowed = from.modules == to.modules || to.layer < from.layer || (to.layer == from.layer && !from.apart);
+        if !allowed {
+            let Import { from: module, to: other, item, .. } = import;
+            breaks.push(format!("{module} (layer {}) imports {item} of {other} (layer {})", from.layer, to.layer));
+        }
+    }
+    assert!(breaks.is_empty(), "{breaks:#?}");
+}
+
+#[test]
+fn every_module_of_the_table_exists() {
+    let library = library();
+    let modules: BTreeSet<&str> = library.files().map(|(module, _)| module).chain(["lib", "main"]).collect();
+    let table = Table::of_architecture();
+    let gone: Vec<_> = table.modules().filter(|named| !modules.contains(named.as_str())).collect();
+    assert!(gone.is_empty(), "ARCHITECTURE.md's table of layers names {gone:?}, which src/ does not have");
+}
+
+#[test]
+fn no_files_import_each_other() {
+    let mut found: Vec<(Vec<String>, String)> = Vec::new();
+    for root in roots() {
+        let imports = Crate::read(&project(), &root).imports();
+        found.extend(circles(&imports).into_iter().map(|files| (files.clone(), explain(&files, &imports))));
+    }
+    let known = |files: &[String]| KNOWN_CIRCLES.iter().any(|known| files.iter().all(|file| known.contains(&file.as_str())));
+    let new: Vec<_> = found.iter().filter(|(files, _)| !known(files)).map(|(_, text)| text.as_str()).collect();
+    assert!(new.is_empty(), "what both files need has a file of its own:\n{}", new.join("\n"));
+    let remains = |known: &[&str]| found.iter().any(|(files, _)| files.iter().all(|file| known.contains(&file.as_str())));
+    let gone: Vec<_> = KNOWN_CIRCLES.iter().filter(|known| !remains(known)).collect();
+    assert!(gone.is_empty(), "these circles are gone; take them out of KNOWN_CIRCLES: {gone:#?}");
+}
+
+#[test]
+fn pure_modules_have_no_clock_no_tasks_and_no_sockets() {
+    let table = Table::of_architecture();
+    for (module, file) in library().files() {
+        if !table.entry(module).pure {
+            continue;
+        }
+        let text = fs::read_to_string(project().join(file)).expect("readable");
+        let code = text.split("#[cfg(test)]").next().expect("split gives one part at least");
+        for forbidden in ["Instant::now", "SystemTime::now", "tokio", "std::net::Tcp", "UdpSocket", "std::fs", "rand::rng()"] {
+            assert!(!code.contains(forbidden), "{module} is pure but uses {forbidden}");
+        }
+    }
+}
+
+fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn library() -> Crate {
+    Crate::read(&project(), &project().join("src/lib.rs"))
+}
+
+/// The root file of every crate here that has more files than one, and of those that may come to have.
+fn roots() -> Vec<PathBuf> {
+    let mut roots = vec![project().join("src/lib.rs"), project().join("src/main.rs"), project().join("tests/it/main.rs")];
+    for entry in fs::read_dir(project().join("benches")).expect("readable") {
+        let path = entry.expect("readable").path();
+        let root = if path.is_dir() { path.join("main.rs") } else { path };
+        if root.extension().is_some_and(|kind| kind == "rs") && Path::exists(&root) {
+            roots.push(root);
+        }
+    }
+    roots
+}
