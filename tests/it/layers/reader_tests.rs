@@ -31,7 +31,10 @@ fn nested_braces_name_every_leaf() {
 
 #[test]
 fn super_and_self_are_resolved_from_the_file_that_says_them() {
-    assert_eq!(read("c/d.rs", "use super::{X, super::{a, b::{X as Y}}}; fn f(_: a::X) {}"), ["c::d -> a X", "c::d -> b X", "c::d -> c X"]);
+    assert_eq!(
+        read("c/d.rs", "use super::{X, super::{a, b::{X as Y}}}; fn f(_: a::X) {}"),
+        ["c::d -> a X", "c::d -> b X", "c::d -> c X"]
+    );
     assert_eq!(read("c/mod.rs", "pub mod d; use self::d::X;"), ["c -> c::d X"]);
 }
 
@@ -89,7 +92,12 @@ fn an_inline_module_belongs_to_its_file() {
 
 #[test]
 fn a_path_attribute_names_the_file() {
-    let texts = [("lib.rs", "mod a; mod b;"), ("a.rs", "#[path = \"z.rs\"] mod inner;"), ("z.rs", "use crate::b::X;"), ("b.rs", "pub struct X;")];
+    let texts = [
+        ("lib.rs", "mod a; mod b;"),
+        ("a.rs", "#[path = \"z.rs\"] mod inner;"),
+        ("z.rs", "use crate::b::X;"),
+        ("b.rs", "pub struct X;"),
+    ];
     assert_eq!(imports(&texts), ["a::inner -> b X"]);
 }
 
@@ -126,12 +134,12 @@ fn a_child_and_its_parent_that_take_from_each_other_are_a_circle() {
 #[test]
 fn the_table_knows_marks_lists_and_the_longest_name() {
     let table = Table::parse(
-        "text\n<!-- layers: tests/it/layers reads this table -->\n\n| Layer | Modules | Why |\n|---|---|---|\n| 2, apart | `api` | x |\n\
+        "text\n<!-- layers: tests/it/layers reads this table -->\n\n| Layer | Modules | Why |\n|---|---|---|\n| 2 | `api` | x |\n\
          | 0, pure | `cast::{code, room}`, `turn` | y |\n| 1 | `cast` | |\n<!-- end of layers -->\n| 9 | `other` |",
     );
     assert_eq!(table.modules().collect::<Vec<_>>(), ["api", "cast::code", "cast::room", "turn", "cast"]);
     let entry = table.entry("cast::room::seat");
-    assert_eq!((entry.modules.as_str(), entry.layer, entry.apart, entry.pure), ("cast::room", 0, false, true));
+    assert_eq!((entry.modules.as_str(), entry.folder(), entry.layer, entry.pure), ("cast::room", "cast", 0, true));
     assert_eq!(table.entry("cast::gateway").layer, 1);
-    assert!(table.entry("api::turn").apart);
+    assert!(!table.entry("api::turn").pure);
 }

@@ -66,7 +66,10 @@ impl Crate {
     /// Module path and file of every module that has a file of its own.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &str)> {
         let own = |name: &str, file: &str| parent(name).is_none_or(|above| self.modules[above].file != file);
-        self.modules.iter().map(|(name, module)| (name.as_str(), module.file.as_str())).filter(move |(name, file)| own(name, file))
+        self.modules
+            .iter()
+            .map(|(name, module)| (name.as_str(), module.file.as_str()))
+            .filter(move |(name, file)| own(name, file))
     }
 
     /// What each file takes from the others. Neither `mod x;` nor the re-export of an item below the re-exporting module is an import.
@@ -98,7 +101,13 @@ impl Crate {
 
     #[expect(clippy::too_many_arguments, reason = "a recursion with the position of a module in the tree of files")]
     fn add_module(
-        &mut self, files: &dyn Fn(&Path) -> Option<String>, base: &Path, name: &str, file: &str, path: &Path, below: &Path,
+        &mut self,
+        files: &dyn Fn(&Path) -> Option<String>,
+        base: &Path,
+        name: &str,
+        file: &str,
+        path: &Path,
+        below: &Path,
         items: &[syn::Item],
     ) {
         let mut module = Module { file: file.to_owned(), ..Module::default() };

@@ -1,7 +1,7 @@
-//! Reads the table of layers in ARCHITECTURE.md: rows such as ``| 2, apart | `api`, `cast::{gateway, wire}` | … |``.
+//! Reads the table of layers in ARCHITECTURE.md: rows such as ``| 2, pure | `turn`, `cast::{code, room}` | … |``.
 //!
-//! The first cell has the layer's number and its marks: `apart` (its modules don't import each other), `pure` (no clock, no task, no
-//! socket). The second cell has the modules. The longest name that a module's path begins with decides.
+//! The first cell has the layer's number, and `pure` if its modules have no clock, no task and no socket. The second cell has the
+//! modules. The longest name that a module's path begins with decides.
 
 use std::fs;
 
@@ -17,7 +17,6 @@ pub(crate) struct Table {
 pub(crate) struct Entry {
     pub(crate) modules: String,
     pub(crate) layer: u8,
-    pub(crate) apart: bool,
     pub(crate) pure: bool,
 }
 
@@ -47,21 +46,23 @@ impl Table {
     }
 }
 
+impl Entry {
+    /// The folder of `src/` that the modules are in.
+    pub(crate) fn folder(&self) -> &str {
+        self.modules.split("::").next().unwrap_or_default()
+    }
+}
+
 fn row(line: &str) -> Vec<Entry> {
     let mut cells = line.trim_matches('|').split('|').map(str::trim);
     let (marks, names) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
     let mut marks = marks.split(", ");
     let layer = marks.next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("a row without a number: {line}"));
-    let (mut apart, mut pure) = (false, false);
-    for mark in marks {
-        match mark {
-            "apart" => apart = true,
-            "pure" => pure = true,
-            _ => panic!("unknown mark {mark}: {line}"),
-        }
-    }
+    let marks: Vec<_> = marks.collect();
+    assert!(marks.is_empty() || marks == ["pure"], "unknown marks {marks:?}: {line}");
+    let pure = !marks.is_empty();
     let named = names.split('`').skip(1).step_by(2).flat_map(expand);
-    named.map(|modules| Entry { modules, layer, apart, pure }).collect()
+    named.map(|modules| Entry { modules, layer, pure }).collect()
 }
 
 /// `a::{b, c}` names `a::b` and `a::c`.
