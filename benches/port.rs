@@ -14,7 +14,8 @@ use axum::Router;
 use axum::routing::get;
 use castway::addresses::external::External;
 use castway::config::{Config, Listen, Settings};
-use castway::http::{Arrival, Http, Version};
+use castway::http::connection_info::ConnectionInfo;
+use castway::http::server::{HttpServer, HttpVersion};
 use castway::ingress::{self, Doors, Undecided};
 use castway::limits::descriptors::Shares;
 use castway::limits::waiting_bytes::Ledger;
@@ -75,7 +76,7 @@ async fn main() {
     let listener = ingress::bind(&Listen::exactly("127.0.0.1:0".parse().unwrap()), "here").await.unwrap();
     let through = listener.addr;
     let doors = Doors {
-        http: Http::new(router.clone(), Ledger::default()),
+        http: HttpServer::new(router.clone(), Ledger::default()),
         relay: relay.entrance(),
         plain_turn: true,
         tls: Some(handshakes),
@@ -219,7 +220,7 @@ async fn http_answer(tls: &TlsConnector, addr: SocketAddr) -> usize {
 async fn bare(tls: TlsAcceptor, router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let http = Arc::new(Http::new(router, Ledger::default()));
+    let http = Arc::new(HttpServer::new(router, Ledger::default()));
     tokio::spawn(async move {
         loop {
             let (tcp, client) = listener.accept().await.unwrap();
@@ -227,7 +228,7 @@ async fn bare(tls: TlsAcceptor, router: Router) -> SocketAddr {
             tokio::spawn(async move {
                 tcp.set_nodelay(true).unwrap();
                 if let Ok(stream) = tls.accept(tcp).await {
-                    http.serve(stream, Version::Http1, Arrival { client, tls: true, forwarded: false, local: None });
+                    http.serve(stream, HttpVersion::Http1, ConnectionInfo { client, tls: true, forwarded: false, local: None });
                 }
             });
         }

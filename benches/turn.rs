@@ -15,8 +15,8 @@ use castway::turn::codec::integrity::{Integrity, Key, PasswordAlgorithm};
 use castway::turn::codec::message::{Class, Message, Method, TransactionId};
 use castway::turn::codec::writer::Writer;
 use castway::turn::{
-    Engine, FiveTuple, Forward, Output, PeerPolicy, RelayedAddress, RelayedAddressId, Settings, Shard, Shared, StaticUsers,
-    Transport,
+    Engine, FiveTuple, Output, PeerPolicy, RelayedAddress, RelayedAddressId, Settings, Shard, Shared, StaticUsers, Transport,
+    Verdict,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use stun::message::Getter;
@@ -190,7 +190,7 @@ impl Shell {
     }
 
     fn ask(&mut self, from: FiveTuple, bytes: &[u8]) {
-        if let Forward::Reply { .. } = self.relay.handle_client(from, bytes, self.now) {
+        if let Verdict::Reply { .. } = self.relay.handle_client(from, bytes, self.now) {
             self.answer = self.relay.reply().to_vec();
         }
         while let Some(output) = self.relay.poll_output() {
@@ -256,15 +256,15 @@ fn engine(bench: &Bench) {
         let payload = vec![7; 1200];
         let (send, channel) = (send_indication(&payload), channel_data(&payload));
         bench.without_allocating(&format!("ChannelData to a peer{with}"), || {
-            assert!(matches!(black_box(shell.relay.handle_client(from, &channel, now)), Forward::ToPeer { .. }));
+            assert!(matches!(black_box(shell.relay.handle_client(from, &channel, now)), Verdict::ToPeer { .. }));
         });
         bench.without_allocating(&format!("Send indication to a peer{with}"), || {
-            assert!(matches!(black_box(shell.relay.handle_client(from, &send, now)), Forward::ToPeer { .. }));
+            assert!(matches!(black_box(shell.relay.handle_client(from, &send, now)), Verdict::ToPeer { .. }));
         });
         let mut packet = vec![0; HEADROOM + 1200];
         bench.without_allocating(&format!("a peer's datagram to a channel{with}"), || {
             let verdict = shell.relay.handle_peer(relay, peer, &packet[HEADROOM..], now);
-            let Forward::ToClient { framing, .. } = verdict else { panic!("{verdict:?}") };
+            let Verdict::ToClient { framing, .. } = verdict else { panic!("{verdict:?}") };
             black_box(framing.write_header(&mut packet[..HEADROOM], 1200));
         });
     }
@@ -278,7 +278,7 @@ fn engine(bench: &Bench) {
     let mut packet = vec![0; HEADROOM + 1200];
     bench.without_allocating("a peer's datagram to a Data indication", || {
         let verdict = shell.relay.handle_peer(relay, peer, &packet[HEADROOM..], now);
-        let Forward::ToClient { framing: framing @ Framing::Data { .. }, .. } = verdict else { panic!("{verdict:?}") };
+        let Verdict::ToClient { framing: framing @ Framing::Data { .. }, .. } = verdict else { panic!("{verdict:?}") };
         black_box(framing.write_header(&mut packet[..HEADROOM], 1200));
     });
     strangers(bench, &mut shell);

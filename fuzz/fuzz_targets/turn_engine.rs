@@ -11,7 +11,7 @@ use castway::turn::codec::integrity::{Integrity, Key, PasswordAlgorithm};
 use castway::turn::codec::message::{Class, Message, Method, TransactionId};
 use castway::turn::codec::writer::Writer;
 use castway::turn::{
-    PeerConnectionId, FiveTuple, Forward, OpenError, Output, PeerPolicy, Engine, RelayedAddress, RelayedAddressId, Settings, Shard, Shared,
+    PeerConnectionId, FiveTuple, Verdict, OpenError, Output, PeerPolicy, Engine, RelayedAddress, RelayedAddressId, Settings, Shard, Shared,
     StaticUsers, Transport,
 };
 use libfuzzer_sys::fuzz_target;
@@ -106,7 +106,7 @@ impl Run {
     fn ask(&mut self, number: u8, bytes: &[u8]) {
         let from = Self::client(number);
         let mut answers = Vec::new();
-        if let Forward::Reply { .. } = self.relay.handle_client(from, bytes, self.now) {
+        if let Verdict::Reply { .. } = self.relay.handle_client(from, bytes, self.now) {
             answers.push(self.relay.reply().to_vec());
         }
         answers.extend(self.pump());
@@ -223,12 +223,12 @@ impl Run {
                     .xor_address(attribute::XOR_PEER_ADDRESS, Self::peer(input.byte()))
                     .attribute(attribute::DATA, b"data");
                 let verdict = self.relay.handle_client(Self::client(number), &bytes, self.now);
-                if let Forward::ToPeer { payload, .. } | Forward::ToClient { payload, .. } = verdict {
+                if let Verdict::ToPeer { payload, .. } | Verdict::ToClient { payload, .. } = verdict {
                     assert_eq!(&bytes[payload], b"data");
                 }
                 let channel = [0x40, input.byte() % 5, 0, 4, b'd', b'a', b't', b'a'];
                 let verdict = self.relay.handle_client(Self::client(number), &channel, self.now);
-                if let Forward::ToPeer { payload, .. } | Forward::ToClient { payload, .. } = verdict {
+                if let Verdict::ToPeer { payload, .. } | Verdict::ToClient { payload, .. } = verdict {
                     assert_eq!(&channel[payload], b"data");
                 }
             }

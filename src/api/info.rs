@@ -13,7 +13,8 @@ use super::Api;
 use super::insider::Insider;
 use crate::addresses::interfaces;
 use crate::cast::code;
-use crate::http::client_info::{CameTo, ClientInfo};
+use crate::http::client_info::ClientInfo;
+use crate::http::connection_info::LocalAddress;
 
 /// 200, `{name, version, publicUrl, origins, https, code: {length, alphabet}}`. `origins` are the addresses under which other
 /// machines reach the pages, the likeliest first: all of them for this machine itself, whose browser knows none; for others the one
@@ -22,7 +23,7 @@ use crate::http::client_info::{CameTo, ClientInfo};
 pub(super) async fn info(
     State(api): State<Arc<Api>>,
     Extension(client): Extension<ClientInfo>,
-    came_to: Option<Extension<CameTo>>,
+    local: Option<Extension<LocalAddress>>,
     Insider(may_see): Insider,
 ) -> Response {
     let origins = match &api.site.public_url {
@@ -37,7 +38,7 @@ pub(super) async fn info(
             .and_then(|host| format!("http://{host}").parse::<Url>().ok()?.host().map(|host| host.to_owned()));
         let host = host.map(|host| interfaces::unbracketed(&host)).unwrap_or_default();
         // As its handshake will be judged: by where it comes to, and not by an address that it asks for, or it would learn which are ours.
-        let local = came_to.and_then(|Extension(CameTo(local))| local);
+        let local = local.and_then(|Extension(LocalAddress(local))| local);
         let current = certificates.for_client(Some(&host), local, client.address);
         json!({"port": port, "selfSigned": !current.is_trusted(), "fingerprint": current.fingerprint})
     });

@@ -22,8 +22,9 @@ use crate::cast::code::TokenKey;
 use crate::cast::gateway::{Gateway, Issuer};
 use crate::cast::room::{Rooms, RoomsConfig};
 use crate::config::{CertificateSource, Config};
-use crate::http::held_body;
-use crate::http::{Http, Redirect};
+use crate::http::redirect::Redirect;
+use crate::http::response_bytes;
+use crate::http::server::HttpServer;
 use crate::ingress::{Doors, Undecided};
 use crate::limits::guesses::{Guesses, Kind as Guessed};
 use crate::limits::kept_buffers::KeptBuffers;
@@ -70,7 +71,7 @@ impl App {
         };
         let api = api::router(Arc::new(opened.api(ice, limiter, &relay_alive, sources.numbers())));
         let rooms = RoomServer { hub: hub.clone(), public_url: opened.public_origin(), http: opened.sockets.http.addr };
-        let api = api.merge(apprtc::api::router(rooms)).layer(middleware::from_fn(held_body::count));
+        let api = api.merge(apprtc::api::router(rooms)).layer(middleware::from_fn(response_bytes::count));
         let (http, origin, https) = (&opened.config.http, opened.public_origin(), opened.https());
         let undecided = Undecided::new(opened.shares.undecided.most());
         let collider = router::collider(hub.clone(), http, shared.clone());
@@ -196,7 +197,7 @@ impl Opened {
         // Half of all is for others, whoever comes first.
         let of_address = u32::try_from(self.shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
         Doors {
-            http: Http::new(router, ledger.clone()),
+            http: HttpServer::new(router, ledger.clone()),
             relay: self.relay.entrance(),
             plain_turn: relay.tcp,
             tls: self.certificates.clone().map(Handshakes::new),

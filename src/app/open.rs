@@ -11,8 +11,8 @@ use crate::addresses::external::External;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::config::secret::Secret;
-use crate::http;
 use crate::ingress::Listener as Socket;
+use crate::limits::descriptor_limit;
 use crate::limits::descriptors::{self, Shares};
 use crate::relay::{self, Diversion};
 use crate::tls::{Certificates, OwnHosts};
@@ -39,7 +39,7 @@ pub(super) struct Opened {
 
 impl Opened {
     pub(super) async fn open(mut config: Config) -> anyhow::Result<Self> {
-        let descriptor_limit = http::raise_descriptor_limit();
+        let descriptor_limit = descriptor_limit::raise();
         let now = SystemTime::now();
         let clock = WallClock::new(Instant::now(), now);
         // First, so that a start that finds them taken leaves nothing in the data folder.

@@ -17,11 +17,12 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::apprtc::collider;
 use crate::apprtc::hub::Hub;
 use crate::config::{AllowedOrigin, CorsOrigins, HttpConfig};
-use crate::http;
 use crate::http::client_info::{self, ClientInfo};
 use crate::http::pages;
 use crate::http::path_slashes;
-use crate::http::{LostUpgrades, Redirect};
+use crate::http::redirect::{self, Redirect};
+use crate::http::request_bodies;
+use crate::http::websocket_handshake::{self, BrokenHandshakeLog};
 use crate::limits::unfinished::Unfinished;
 use crate::socketio;
 use crate::socketio::jsonp;
@@ -29,7 +30,7 @@ use crate::socketio::jsonp;
 /// What the ports have in common.
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
-    pub lost_upgrades: Arc<LostUpgrades>,
+    pub broken_handshakes: Arc<BrokenHandshakeLog>,
     pub unfinished: Unfinished,
 }
 
@@ -53,15 +54,15 @@ pub fn router(
     let collider = routes.clone();
     let behind = signaling.in_front_of(routes);
     let (redirect, hsts) = https.unzip();
-    let redirect = redirect.map(|redirect| middleware::from_fn_with_state(Arc::new(redirect), http::redirect));
+    let redirect = redirect.map(|redirect| middleware::from_fn_with_state(Arc::new(redirect), redirect::redirect));
     // Socket.IO takes all other paths that begin like these.
     pages::socket_io_clients()
         .fallback_service(behind)
         .layer(middleware::from_fn_with_state(Arc::clone(&allowed), refuse_foreign_origins))
         .layer(middleware::from_fn_with_state(collider, past_socket_io))
-        .layer(middleware::from_fn_with_state(shared.lost_upgrades, http::refuse_lost_upgrades))
+        .layer(middleware::from_fn_with_state(shared.broken_handshakes, websocket_handshake::refuse_broken))
         .layer(option_layer(redirect))
-        .layer(middleware::from_fn_with_state(shared.unfinished, http::limit_bodies))
+        .layer(middleware::from_fn_with_state(shared.unfinished, request_bodies::limit))
         // Around whatever answers: what has no CORS headers is hidden from pages of other origins, errors and redirects, too.
         .layer(cors_layer(&allowed))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
@@ -71,8 +72,8 @@ pub fn router(
 /// Collider on a port of its own.
 pub fn collider(hub: Hub, config: &HttpConfig, shared: Shared) -> Router {
     collider::on_a_port_of_its_own(hub)
-        .layer(middleware::from_fn_with_state(shared.lost_upgrades, http::refuse_lost_upgrades))
-        .layer(middleware::from_fn_with_state(shared.unfinished, http::limit_bodies))
+        .layer(middleware::from_fn_with_state(shared.broken_handshakes, websocket_handshake::refuse_broken))
+        .layer(middleware::from_fn_with_state(shared.unfinished, request_bodies::limit))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
 }
 

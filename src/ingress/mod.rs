@@ -2,7 +2,7 @@
 //!
 //! Owner of the listeners and of connections that have not shown what they are. In the clear nothing is consumed (MSG_PEEK), so
 //! that handing a socket over costs nothing; inside TLS the handshake has told (ALPN), or the first decrypted byte does, which
-//! stays in the connection. Then the connection belongs to [`Http`] or to the relay, where it is served without us.
+//! stays in the connection. Then the connection belongs to [`HttpServer`] or to the relay, where it is served without us.
 //!
 //! Invariants:
 //! - Each connection has its own task and ten seconds to tell what it is; none waits for another.
@@ -34,7 +34,8 @@ use tokio_rustls::server::TlsStream;
 pub use listener::{Listener, bind};
 pub use unidentified::Undecided;
 
-use crate::http::{Arrival, Http, Version};
+use crate::http::connection_info::ConnectionInfo;
+use crate::http::server::{HttpServer, HttpVersion};
 use crate::limits::concurrency::{AddressCounter, Place};
 use crate::limits::descriptors::Share;
 use crate::relay::{ClientConnection, Entrance, Wire};
@@ -53,7 +54,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where connections go once it is known what they are.
 pub struct Doors {
-    pub http: Http,
+    pub http: HttpServer,
     pub relay: Entrance,
     /// TURN without TLS.
     pub plain_turn: bool,
@@ -131,7 +132,7 @@ impl Hall {
         let announced = if trusted { proxy_protocol::read_header(&stream).await? } else { None };
         let client = announced.map_or(peer, canonical);
         let forwarded = trusted && announced.is_none();
-        let arrival = Arrival { client, tls: false, forwarded, local: (!trusted).then(|| server.ip()) };
+        let arrival = ConnectionInfo { client, tls: false, forwarded, local: (!trusted).then(|| server.ip()) };
         let protocol = detect::first(&stream).await?;
         stranger.asked();
         match protocol {
@@ -141,7 +142,7 @@ impl Hall {
             }
             Protocol::Http => {
                 let place = self.place(arrival)?;
-                self.doors.http.serve(Stream::plain(stream, Some(place)), Version::Http1, arrival);
+                self.doors.http.serve(Stream::plain(stream, Some(place)), HttpVersion::Http1, arrival);
                 Ok(())
             }
             Protocol::Tls => match &self.doors.tls {
@@ -153,7 +154,7 @@ impl Hall {
                     begun.io.go_on();
                     let mut stream = begun.into_stream(config).await?;
                     stream.get_mut().0.lift();
-                    self.see_in_tls(stream, server, Arrival { tls: true, ..arrival }).await
+                    self.see_in_tls(stream, server, ConnectionInfo { tls: true, ..arrival }).await
                 }
                 None => Err(unknown()),
             },
@@ -162,15 +163,15 @@ impl Hall {
     }
 
     /// For HTTP, among those of its address and of all.
-    fn place(&self, arrival: Arrival) -> io::Result<Place> {
+    fn place(&self, arrival: ConnectionInfo) -> io::Result<Place> {
         let place = if arrival.forwarded { Some(Place::nobodys()) } else { self.places.enter(arrival.client.ip()) };
         let descriptor = self.doors.http_share.take().ok_or_else(full)?;
         Ok(place.ok_or_else(too_many)?.with(descriptor))
     }
 
-    async fn see_in_tls(&self, mut stream: TlsStream<Limited>, server: SocketAddr, arrival: Arrival) -> io::Result<()> {
+    async fn see_in_tls(&self, mut stream: TlsStream<Limited>, server: SocketAddr, arrival: ConnectionInfo) -> io::Result<()> {
         let agreed = stream.get_ref().1.alpn_protocol();
-        let version = if agreed == Some(HTTP_2) { Version::Http2 } else { Version::Http1 };
+        let version = if agreed == Some(HTTP_2) { HttpVersion::Http2 } else { HttpVersion::Http1 };
         let protocol = match agreed {
             // The handshake was all that the authority wanted.
             Some(ACME_TLS) => return Ok(()),

@@ -4,6 +4,7 @@
 pub mod bucket;
 pub mod byte_budget;
 pub mod concurrency;
+pub mod descriptor_limit;
 pub mod descriptors;
 mod guess_reports;
 mod guess_table;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::codec::attribute::Family;
+use super::codec::error_code::ErrorCode;
 use super::codec::framing::ChannelNumber;
 use super::codec::integrity::{Integrity, Key};
 use super::codec::message::TransactionId;
@@ -58,7 +59,7 @@ pub(super) struct Allocation {
     /// LIFETIME of that reply.
     pub(super) lifetime: u32,
     pub(super) token: Option<ReservationToken>,
-    pub(super) address_error: Option<(Family, u16)>,
+    pub(super) address_error: Option<(Family, ErrorCode)>,
     pub(super) transport: RelayTransport,
     pub(super) relays: [Option<Relayed>; 2],
     /// How often a mobile allocation has moved.

@@ -22,7 +22,7 @@ use super::ports::PortWish;
 use super::settings::Settings;
 use super::shared::{ReservationToken, Shared};
 use super::tcp_peers::PeerConnections;
-use super::verdict::{DropReason, Forward, Output};
+use super::verdict::{DropReason, Output, Verdict};
 
 /// Which part of a server one engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,22 +92,22 @@ impl Engine {
     }
 
     /// A datagram, or a frame of a stream, from a client. Never blocks; allocates for authenticated requests alone.
-    pub fn handle_client(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) -> Forward {
+    pub fn handle_client(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) -> Verdict {
         match bytes.first() {
             Some(0x40..=0x7F) => self.channel_data(&from, bytes, now),
             Some(0x00..=0x3F) => match Message::parse(bytes) {
                 Ok(message) => self.message(from, &message, now),
-                Err(error) => Forward::Drop(DropReason::Malformed(error)),
+                Err(error) => Verdict::Drop(DropReason::Malformed(error)),
             },
-            Some(0x80..) | None => Forward::Drop(DropReason::Malformed(ParseError::NotStun)),
+            Some(0x80..) | None => Verdict::Drop(DropReason::Malformed(ParseError::NotStun)),
         }
     }
 
     /// A datagram that a relayed socket received from a peer; the payload of the verdict is all of it.
-    pub fn handle_peer(&mut self, relay: RelayedAddressId, peer: SocketAddr, bytes: &[u8], now: Instant) -> Forward {
+    pub fn handle_peer(&mut self, relay: RelayedAddressId, peer: SocketAddr, bytes: &[u8], now: Instant) -> Verdict {
         let peer = self.outward(relay, canonical(peer), now);
         if self.reach(peer) == Reach::Own {
-            return Forward::Drop(DropReason::DeniedPeer);
+            return Verdict::Drop(DropReason::DeniedPeer);
         }
         self.relay_to_client(relay, peer, 0..bytes.len(), now)
     }
@@ -152,7 +152,7 @@ impl Engine {
         [self.allocations.next_timer(), reservation, self.connections.next_timer()].into_iter().flatten().min()
     }
 
-    /// The bytes of [`Forward::Reply`], until the next call.
+    /// The bytes of [`Verdict::Reply`], until the next call.
     pub fn reply(&self) -> &[u8] {
         &self.reply
     }
@@ -228,12 +228,12 @@ impl Engine {
         self.allocations.len()
     }
 
-    fn message(&mut self, from: FiveTuple, message: &Message<'_>, now: Instant) -> Forward {
+    fn message(&mut self, from: FiveTuple, message: &Message<'_>, now: Instant) -> Verdict {
         match (message.class(), message.method()) {
             (Class::Request, _) => self.request(from, message, now),
             (Class::Indication, Method::Send) => self.send_indication(&from, message, now),
-            (Class::Indication, _) => Forward::Drop(DropReason::Indication),
-            (Class::Success | Class::Error, _) => Forward::Drop(DropReason::Response),
+            (Class::Indication, _) => Verdict::Drop(DropReason::Indication),
+            (Class::Success | Class::Error, _) => Verdict::Drop(DropReason::Response),
         }
     }
 

@@ -7,7 +7,7 @@
 //! come; besides `client_closed`, `handle_icmp`, `revoke`, `set_policy`, `set_addresses`, and for TCP relays `peer_connected`,
 //! `peer_accepted`, `connection_closed`. Each takes `now`.
 //!
-//! **Outputs.** Every packet gets a verdict, [`Forward`]: payloads are forwarded as ranges of what came in, without a queue, a copy or
+//! **Outputs.** Every packet gets a verdict, [`Verdict`]: payloads are forwarded as ranges of what came in, without a queue, a copy or
 //! an allocation, and the answer to a request is in [`Engine::reply`] until the next call. Everything else is an [`Output`]; drain
 //! `poll_output` after each call, in order. An Allocate is answered by an output once its relayed sockets are open.
 //!
@@ -29,7 +29,7 @@
 //! | challenges, Binding replies, failed authentications of a port | a limit a source must not grow with the shards | tables of fixed size, made of atomics |
 //! | wrong passwords of a client, a site and at a user | the same | a mutex each for UDP and streams, taken where an allocation's key does not verify |
 //!
-//! What arrives at the wrong engine gets [`Forward::ToShard`]: a Refresh with another engine's MOBILITY-TICKET, and a ConnectionBind
+//! What arrives at the wrong engine gets [`Verdict::ToShard`]: a Refresh with another engine's MOBILITY-TICKET, and a ConnectionBind
 //! with another engine's CONNECTION-ID (its first byte names the engine). A moved client's later packets may keep arriving at the wrong
 //! shard; [`Output::Moved`] tells the shell which five-tuple to steer. A payload for a relay of another engine goes through the kernel.
 //!
@@ -99,7 +99,7 @@ pub use five_tuple::{AllocationId, FiveTuple, PeerConnectionId, RelayedAddressId
 pub use policy::{DENIED, PeerPolicy};
 pub use settings::{Limits, NatDiscovery, PasswordAlgorithms, RelayedAddress, Settings};
 pub use shared::Shared;
-pub use verdict::{DropReason, Forward, OpenError, Output};
+pub use verdict::{Answer, DropReason, OpenError, Output, Verdict};
 
 #[cfg(test)]
 mod tests;

@@ -30,14 +30,6 @@ impl Features {
     }
 }
 
-/// What a nonce that came back is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Valid(Features),
-    /// Expired, of another address, or not ours: 438.
-    Stale,
-}
-
 pub(super) struct Nonces {
     mac: Hmac<Sha256>,
     lifetime: u32,
@@ -61,11 +53,8 @@ impl Nonces {
         len + TOKEN
     }
 
-    pub(super) fn check(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Verdict {
-        self.checked(nonce, client, now).map_or(Verdict::Stale, Verdict::Valid)
-    }
-
-    fn checked(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Option<Features> {
+    /// The features of a valid nonce; `None`: it has expired, belongs to another address, or is not ours (438).
+    pub(super) fn check(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Option<Features> {
         let (features, token) = match nonce.strip_prefix(COOKIE) {
             Some(rest) => {
                 let (features, token) = rest.split_at_checked(4)?;
@@ -126,10 +115,10 @@ mod tests {
         let nonce = issue(&nonces, "192.0.2.1:1000", Features::default(), 5);
         let check = |client: &str| nonces.check(&nonce, client.parse().expect("an address"), 6);
         assert_eq!(nonce.len(), 16);
-        assert_eq!(check("192.0.2.1:1000"), Verdict::Valid(Features::default()));
-        assert_eq!(check("192.0.2.1:1001"), Verdict::Stale);
-        assert_eq!(check("192.0.2.2:1000"), Verdict::Stale);
-        assert_eq!(Nonces::new(&[2; 32], 600).check(&nonce, "192.0.2.1:1000".parse().expect("an address"), 6), Verdict::Stale);
+        assert_eq!(check("192.0.2.1:1000"), Some(Features::default()));
+        assert_eq!(check("192.0.2.1:1001"), None);
+        assert_eq!(check("192.0.2.2:1000"), None);
+        assert_eq!(Nonces::new(&[2; 32], 600).check(&nonce, "192.0.2.1:1000".parse().expect("an address"), 6), None);
     }
 
     #[test]
@@ -139,9 +128,9 @@ mod tests {
         let nonce = issue(&nonces, client, BOTH, 5);
         let client = client.parse().expect("an address");
         assert!(nonce.starts_with(b"obMatJos2AAAB"), "{}", String::from_utf8_lossy(&nonce));
-        assert_eq!(nonces.check(&nonce, client, 604), Verdict::Valid(BOTH));
-        assert_eq!(nonces.check(&nonce, client, 605), Verdict::Stale);
-        assert_eq!(nonces.check(&nonce, client, 4), Verdict::Stale);
+        assert_eq!(nonces.check(&nonce, client, 604), Some(BOTH));
+        assert_eq!(nonces.check(&nonce, client, 605), None);
+        assert_eq!(nonces.check(&nonce, client, 4), None);
     }
 
     #[test]
@@ -150,9 +139,9 @@ mod tests {
         let client = "192.0.2.1:1000";
         let nonce = issue(&nonces, client, BOTH, 5);
         let client = client.parse().expect("an address");
-        assert_eq!(nonces.check(&nonce[13..], client, 6), Verdict::Stale);
+        assert_eq!(nonces.check(&nonce[13..], client, 6), None);
         for garbage in [&b""[..], b"obMatJos2", b"obMatJos2AAAB", b"0123456789abcdef", &[0xFF; 29]] {
-            assert_eq!(nonces.check(garbage, client, 6), Verdict::Stale);
+            assert_eq!(nonces.check(garbage, client, 6), None);
         }
     }
 }

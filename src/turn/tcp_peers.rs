@@ -8,13 +8,14 @@ use rand::Rng;
 
 use super::allocation::{RelayTransport, Signer};
 use super::codec::attribute::{self, Family};
+use super::codec::error_code::ErrorCode;
 use super::codec::message::{Class, Method, TransactionId};
 use super::codec::writer::Writer;
 use super::data::{Direction, transaction};
 use super::engine::{Engine, Reach};
 use super::five_tuple::{AllocationId, PeerConnectionId, RelayedAddressId};
 use super::policy::canonical;
-use super::verdict::Output;
+use super::verdict::{Answer, Output};
 
 /// RFC 6062 §5.2 and §5.3: connecting, and then waiting for ConnectionBind, may each take 30 s.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -128,13 +129,17 @@ impl Engine {
             self.connections.set_state(id, State::Waiting { deadline: now + PATIENCE });
         }
         let mut bytes = Vec::new();
-        if connected {
-            Writer::new(&mut bytes, Class::Success, Method::Connect, &transaction).number(attribute::CONNECTION_ID, id.0);
+        let method = Method::Connect;
+        let answer = if connected {
+            Writer::new(&mut bytes, Class::Success, method, &transaction).number(attribute::CONNECTION_ID, id.0);
+            Answer::Success { method }
         } else {
-            Writer::new(&mut bytes, Class::Error, Method::Connect, &transaction).error(CONNECTION_TIMEOUT_OR_FAILURE);
-        }
+            let code = ErrorCode::ConnectionTimeoutOrFailure;
+            Writer::new(&mut bytes, Class::Error, method, &transaction).error(code);
+            Answer::Error { method, code, failed_authentication: false }
+        };
         self.sign(&mut bytes, &signer);
-        self.outputs.push_back(Output::Transmit { to, bytes });
+        self.outputs.push_back(Output::Transmit { to, bytes, answer });
     }
 
     /// A peer has connected to a relayed transport address; `None`: close it (RFC 6062 §5.3).
@@ -154,10 +159,11 @@ impl Engine {
         let to = allocation.five_tuple;
         let transaction = transaction(&mut self.rng);
         let mut bytes = Vec::new();
-        Writer::new(&mut bytes, Class::Indication, Method::ConnectionAttempt, &transaction)
+        let method = Method::ConnectionAttempt;
+        Writer::new(&mut bytes, Class::Indication, method, &transaction)
             .number(attribute::CONNECTION_ID, id.0)
             .xor_address(attribute::XOR_PEER_ADDRESS, peer);
-        self.outputs.push_back(Output::Transmit { to, bytes });
+        self.outputs.push_back(Output::Transmit { to, bytes, answer: Answer::Indication { method } });
         Some(id)
     }
 
@@ -243,6 +249,3 @@ impl Engine {
         true
     }
 }
-
-/// RFC 6062 §6.3.
-pub(super) const CONNECTION_TIMEOUT_OR_FAILURE: u16 = 447;

@@ -4,20 +4,22 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::allocation::RelayTransport;
+use super::codec::error_code::ErrorCode;
 use super::codec::framing::{ChannelNumber, Framing};
-use super::codec::message::ParseError;
+use super::codec::message::{Method, ParseError};
 use super::five_tuple::{FiveTuple, PeerConnectionId, RelayedAddressId};
 
 /// What to do with the packet just handed in. Ranges are within its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
-pub enum Forward {
+pub enum Verdict {
     Drop(DropReason),
     /// It was taken in; the answer, if any, comes as an [`Output`].
     Accepted,
     /// Send [`super::Engine::reply`] to `to.client`, from `to.server`.
     Reply {
         to: FiveTuple,
+        answer: Answer,
     },
     ToPeer {
         relay: RelayedAddressId,
@@ -35,6 +37,24 @@ pub enum Forward {
     /// This message, and the connection it came over, belongs to another engine of this server.
     ToShard {
         shard: u8,
+    },
+}
+
+/// What a message of the engine says, so that the shell never parses its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    Success {
+        method: Method,
+    },
+    Error {
+        method: Method,
+        code: ErrorCode,
+        /// A 401 to a request that named a user. Without a user, a 401 is the challenge that every client begins with.
+        failed_authentication: bool,
+    },
+    /// A Data indication for an ICMP error, or a ConnectionAttempt.
+    Indication {
+        method: Method,
     },
 }
 
@@ -82,6 +102,7 @@ pub enum Output {
     Transmit {
         to: FiveTuple,
         bytes: Vec<u8>,
+        answer: Answer,
     },
     /// Open a socket bound to `address` and say `relay_opened`. For TCP, one that listens.
     OpenRelay {

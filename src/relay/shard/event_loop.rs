@@ -385,7 +385,7 @@ impl Shard {
                 break;
             };
             match output {
-                Output::Transmit { to, bytes } => {
+                Output::Transmit { to, bytes, .. } => {
                     self.core.stats.answered(&[], &bytes);
                     self.transmit(to, &bytes);
                 }

@@ -17,7 +17,7 @@ use crate::relay::tcp::stream_table::FIRST_REQUEST;
 use crate::relay::tcp::wire::Wire;
 use crate::turn::codec::framing::{Frame, next_frame};
 use crate::turn::codec::message::{Class, Method, type_number};
-use crate::turn::{DropReason, FiveTuple, Forward, Transport};
+use crate::turn::{DropReason, FiveTuple, Transport, Verdict};
 
 /// What the only answer begins with that makes a client's connection a peer's (RFC 6062 §5.4).
 const CONNECTION_BOUND: [u8; 2] = type_number(Class::Success, Method::ConnectionBind).to_be_bytes();
@@ -156,16 +156,16 @@ impl Shard {
                     self.packets += 1;
                     let (message, rest) = bytes.split_at(len);
                     let verdict = self.engine.handle_client(tuple, message, now);
-                    if verdict == Forward::Drop(DropReason::Throttled) && !self.engine.has_allocation(&tuple) {
+                    if verdict == Verdict::Drop(DropReason::Throttled) && !self.engine.has_allocation(&tuple) {
                         self.core.stats.dropped(DropReason::Throttled);
                         return self.keep_for_later(id, bytes, now);
                     }
-                    let answered = matches!(verdict, Forward::Reply { .. });
+                    let answered = matches!(verdict, Verdict::Reply { .. });
                     let bound = answered && self.engine.reply().starts_with(&CONNECTION_BOUND);
                     if answered {
                         self.streams.stream(id)?.asked();
                     }
-                    if let Forward::ToShard { shard } = verdict {
+                    if let Verdict::ToShard { shard } = verdict {
                         self.hand_stream_over(id, shard, bytes);
                     } else if !self.carry_copied(verdict, message, Some(tuple)) {
                         return Some(Close::Slow);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::attribute;
+use super::error_code::ErrorCode;
 use super::integrity::{Integrity, Key, fingerprint};
 use super::message::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
 
@@ -73,13 +74,15 @@ impl<'b> Writer<'b> {
     }
 
     /// ERROR-CODE with an empty reason phrase: the phrase is for people, and bytes are amplification (RFC 8489 §14.8).
-    pub fn error(&mut self, code: u16) -> &mut Self {
-        self.attribute(attribute::ERROR_CODE, &[0, 0, (code / 100) as u8, (code % 100) as u8])
+    pub fn error(&mut self, code: ErrorCode) -> &mut Self {
+        let [class, number] = code.class_and_number();
+        self.attribute(attribute::ERROR_CODE, &[0, 0, class, number])
     }
 
     /// ADDRESS-ERROR-CODE (RFC 8656 §18.12).
-    pub fn address_error(&mut self, family: attribute::Family, code: u16) -> &mut Self {
-        self.attribute(attribute::ADDRESS_ERROR_CODE, &[family as u8, 0, (code / 100) as u8, (code % 100) as u8])
+    pub fn address_error(&mut self, family: attribute::Family, code: ErrorCode) -> &mut Self {
+        let [class, number] = code.class_and_number();
+        self.attribute(attribute::ADDRESS_ERROR_CODE, &[family as u8, 0, class, number])
     }
 
     pub fn unknown_attributes(&mut self, list: &[u16]) -> &mut Self {
@@ -124,7 +127,7 @@ mod tests {
         let transaction = TransactionId([9; 12]);
         let mut bytes = Vec::new();
         let mut writer = Writer::new(&mut bytes, Class::Error, Method::Allocate, &transaction);
-        writer.error(420).unknown_attributes(&[1, 2, 3]).integrity(Integrity::Sha1, &key).fingerprint();
+        writer.error(ErrorCode::UnknownAttribute).unknown_attributes(&[1, 2, 3]).integrity(Integrity::Sha1, &key).fingerprint();
         let message = Message::parse(&bytes).expect("well formed");
         assert_eq!((message.class(), message.method(), message.transaction()), (Class::Error, Method::Allocate, transaction));
         assert_eq!(message.find(attribute::ERROR_CODE), Some(&[0, 0, 4, 20][..]));

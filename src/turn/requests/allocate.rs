@@ -7,6 +7,7 @@ use rand::Rng;
 
 use super::super::allocation::{Allocation, Peers, RelayTransport, Relayed};
 use super::super::codec::attribute::{self, Family};
+use super::super::codec::error_code::ErrorCode;
 use super::super::codec::message::{Class, Method};
 use super::super::codec::writer::Writer;
 use super::super::engine::{Engine, granted};
@@ -15,12 +16,12 @@ use super::super::policy::canonical;
 use super::super::ports::PortWish;
 use super::super::settings::RelayedAddress;
 use super::super::shared::{QuotaReached, Reservation, ReservationToken};
-use super::super::verdict::{DropReason, Forward, OpenError, Output};
+use super::super::verdict::{Answer, DropReason, OpenError, Output, Verdict};
 use super::authenticate::Proof;
 use super::refresh::{lifetime_of, seconds_until};
 use super::{
-    ADDRESS_FAMILY_NOT_SUPPORTED, ALLOCATION_MISMATCH, ALLOCATION_QUOTA_REACHED, Answer, BAD_REQUEST, INSUFFICIENT_CAPACITY,
-    MOBILITY_FORBIDDEN, Refusal, Request, UNSUPPORTED_TRANSPORT, WRONG_CREDENTIALS,
+    ADDRESS_FAMILY_NOT_SUPPORTED, ALLOCATION_MISMATCH, ALLOCATION_QUOTA_REACHED, BAD_REQUEST, INSUFFICIENT_CAPACITY,
+    MOBILITY_FORBIDDEN, Outcome, Refusal, Request, UNSUPPORTED_TRANSPORT, WRONG_CREDENTIALS,
 };
 
 /// RFC 8656 §7.2: at least 30 s.
@@ -42,7 +43,7 @@ struct Wish {
 }
 
 impl Engine {
-    pub(super) fn allocate(&mut self, request: &Request<'_>) -> Answer {
+    pub(super) fn allocate(&mut self, request: &Request<'_>) -> Outcome {
         if let Some(id) = self.allocations.find(&request.from) {
             return self.allocate_again(id, request);
         }
@@ -89,7 +90,7 @@ impl Engine {
         for family in Family::ALL {
             self.open(RelayedAddressId { allocation: id, family });
         }
-        Ok(Forward::Accepted)
+        Ok(Verdict::Accepted)
     }
 
     /// The shell's answer to [`Output::OpenRelay`]; with the last one, the Allocate is answered.
@@ -116,7 +117,7 @@ impl Engine {
                 if next.is_some() {
                     return self.open(relay);
                 }
-                allocation.address_error = Some((family, 508));
+                allocation.address_error = Some((family, ErrorCode::InsufficientCapacity));
             }
         }
         self.answer_when_open(id, now);
@@ -126,20 +127,24 @@ impl Engine {
         let Some(allocation) = self.allocations.allocation(id).filter(|allocation| !allocation.is_opening()) else { return };
         let to = allocation.five_tuple;
         let mut bytes = Vec::new();
-        if allocation.relays.iter().all(Option::is_none) {
+        let method = Method::Allocate;
+        let answer = if allocation.relays.iter().all(Option::is_none) {
+            let code = ErrorCode::InsufficientCapacity;
             let (transaction, signer) = (allocation.transaction, allocation.signer);
             self.end(id);
-            Writer::new(&mut bytes, Class::Error, Method::Allocate, &transaction).error(508);
+            Writer::new(&mut bytes, Class::Error, method, &transaction).error(code);
             self.sign(&mut bytes, &signer);
+            Answer::Error { method, code, failed_authentication: false }
         } else {
             self.reserve_sibling(id, now);
             self.write_allocated(id, &mut bytes);
-        }
-        self.outputs.push_back(Output::Transmit { to, bytes });
+            Answer::Success { method }
+        };
+        self.outputs.push_back(Output::Transmit { to, bytes, answer });
     }
 
     /// A retransmission gets the identical reply; anything else is 437, and another user 441.
-    fn allocate_again(&mut self, id: AllocationId, request: &Request<'_>) -> Answer {
+    fn allocate_again(&mut self, id: AllocationId, request: &Request<'_>) -> Outcome {
         let allocation = self.allocations.allocation(id).ok_or(ALLOCATION_MISMATCH)?;
         if !request.requester.is(allocation) {
             return Err(WRONG_CREDENTIALS);
@@ -153,7 +158,7 @@ impl Engine {
         let mut bytes = std::mem::take(&mut self.reply);
         self.write_allocated(id, &mut bytes);
         self.reply = bytes;
-        Ok(Forward::Reply { to: request.from })
+        Ok(Verdict::Reply { to: request.from, answer: Answer::Success { method: Method::Allocate } })
     }
 
     /// The success response: the same bytes however often it is written.
@@ -222,7 +227,7 @@ impl Engine {
         wish: &Wish,
         user: &str,
         now: Instant,
-    ) -> Result<([Option<Relayed>; 2], Option<(Family, u16)>), Refusal> {
+    ) -> Result<([Option<Relayed>; 2], Option<(Family, ErrorCode)>), Refusal> {
         let mut relays = [None; 2];
         let relayed = |address: RelayedAddress, port, reserved| Relayed {
             advertised: address.advertised,
@@ -241,12 +246,12 @@ impl Engine {
         for family in Family::ALL.into_iter().filter(|family| wish.both || *family == wish.family) {
             let Some(address) = self.settings.relay(family) else {
                 // 440 tells more than a full pool of the other family.
-                error = Some((family, 440));
+                error = Some((family, ErrorCode::AddressFamilyNotSupported));
                 continue;
             };
             match self.take_port(family, wish.port) {
                 Some(port) => relays[family.index()] = Some(relayed(address, port, false)),
-                None => error = error.or(Some((family, 508))),
+                None => error = error.or(Some((family, ErrorCode::InsufficientCapacity))),
             }
         }
         match error {

@@ -4,19 +4,20 @@ use std::time::Instant;
 
 use super::super::allocation::{Allocation, Signer};
 use super::super::codec::attribute;
+use super::super::codec::error_code::ErrorCode;
 use super::super::codec::integrity::{Integrity, Key, PasswordAlgorithm};
 use super::super::codec::message::{Class, Message};
 use super::super::codec::writer::Writer;
 use super::super::credentials::Account;
 use super::super::engine::Engine;
 use super::super::five_tuple::FiveTuple;
-use super::super::nonce::{self, Features, Verdict};
+use super::super::nonce::{self, Features};
 use super::super::settings::PasswordAlgorithms;
-use super::super::verdict::{DropReason, Forward};
+use super::super::verdict::{Answer, DropReason, Verdict};
 use super::{BAD_REQUEST, Refusal};
 
-const UNAUTHENTICATED: Refusal = Refusal::Error(401);
-const STALE_NONCE: Refusal = Refusal::Error(438);
+const UNAUTHENTICATED: Refusal = Refusal::Error(ErrorCode::Unauthenticated);
+const STALE_NONCE: Refusal = Refusal::Error(ErrorCode::StaleNonce);
 /// It was not looked at.
 const THROTTLED: Refusal = Refusal::Silent(DropReason::Throttled);
 /// It was looked at, and was wrong.
@@ -72,7 +73,7 @@ impl Engine {
         if name.is_none() && userhash.is_none() || name.is_some_and(|name| name.len() > MAX_USERNAME) {
             return Err(BAD_REQUEST);
         }
-        let Verdict::Valid(features) = self.shared.nonces.check(nonce, from.client, self.shared.seconds(now)) else {
+        let Some(features) = self.shared.nonces.check(nonce, from.client, self.shared.seconds(now)) else {
             return Err(STALE_NONCE);
         };
         let algorithm = self.password_algorithm(message, features)?;
@@ -178,19 +179,20 @@ impl Engine {
     }
 
     /// Answers one who has proved nothing: shortly, rarely, unsigned, and without remembering.
-    pub(super) fn refuse_stranger(&mut self, to: FiveTuple, message: &Message<'_>, refusal: Refusal, now: Instant) -> Forward {
+    pub(super) fn refuse_stranger(&mut self, to: FiveTuple, message: &Message<'_>, refusal: Refusal, now: Instant) -> Verdict {
         let code = match refusal {
             Refusal::Error(code) => code,
-            Refusal::Silent(reason) => return Forward::Drop(reason),
-            Refusal::Unknown(_) | Refusal::Elsewhere(_) => 400,
-            Refusal::Shard(shard) => return Forward::ToShard { shard },
+            Refusal::Silent(reason) => return Verdict::Drop(reason),
+            Refusal::Unknown(_) | Refusal::Elsewhere(_) => ErrorCode::BadRequest,
+            Refusal::Shard(shard) => return Verdict::ToShard { shard },
         };
         let stream = to.transport.is_stream();
         if !stream && !self.shared.may_challenge(to.client, now) {
-            return Forward::Drop(DropReason::RateLimited);
+            return Verdict::Drop(DropReason::RateLimited);
         }
         let mut bytes = std::mem::take(&mut self.reply);
-        let mut writer = Writer::new(&mut bytes, Class::Error, message.method(), &message.transaction());
+        let method = message.method();
+        let mut writer = Writer::new(&mut bytes, Class::Error, method, &message.transaction());
         writer.error(code);
         if matches!(refusal, UNAUTHENTICATED | STALE_NONCE) {
             self.challenge(&mut writer, &to, message, now);
@@ -199,7 +201,9 @@ impl Engine {
             writer.fingerprint();
         }
         self.reply = bytes;
-        Forward::Reply { to }
+        let named_a_user = message.has(attribute::USERNAME) || message.has(attribute::USERHASH);
+        let failed_authentication = code == ErrorCode::Unauthenticated && named_a_user;
+        Verdict::Reply { to, answer: Answer::Error { method, code, failed_authentication } }
     }
 
     /// REALM, NONCE and perhaps PASSWORD-ALGORITHMS. What is offered depends on the size of the request: see [`PasswordAlgorithms::Both`].

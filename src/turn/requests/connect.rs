@@ -5,16 +5,16 @@ use super::super::codec::attribute;
 use super::super::engine::Engine;
 use super::super::five_tuple::PeerConnectionId;
 use super::super::tcp_peers::State;
-use super::super::verdict::{Forward, Output};
+use super::super::verdict::{Output, Verdict};
 use super::permission::{check_family, peers_of};
 use super::{
-    ALLOCATION_MISMATCH, Answer, BAD_REQUEST, CONNECTION_ALREADY_EXISTS, FORBIDDEN, INSUFFICIENT_CAPACITY, Refusal, Request,
+    ALLOCATION_MISMATCH, BAD_REQUEST, CONNECTION_ALREADY_EXISTS, FORBIDDEN, INSUFFICIENT_CAPACITY, Outcome, Refusal, Request,
     WRONG_CREDENTIALS,
 };
 
 impl Engine {
     /// Answered when the peer is connected, or not.
-    pub(super) fn connect_request(&mut self, request: &Request<'_>) -> Answer {
+    pub(super) fn connect_request(&mut self, request: &Request<'_>) -> Outcome {
         let (id, allocation) = self.allocation_of(request)?;
         if allocation.transport != RelayTransport::Tcp {
             return Err(BAD_REQUEST);
@@ -32,11 +32,11 @@ impl Engine {
         }
         self.book_new_peers(id, 1, request)?;
         self.connect(id, peer, request.message.transaction(), request.requester.signer, request.now);
-        Ok(Forward::Accepted)
+        Ok(Verdict::Accepted)
     }
 
     /// From a connection of its own: the connection's allocation tells whose it is.
-    pub(super) fn connection_bind(&mut self, request: &Request<'_>) -> Answer {
+    pub(super) fn connection_bind(&mut self, request: &Request<'_>) -> Outcome {
         let value = request.message.find(attribute::CONNECTION_ID).and_then(attribute::number).ok_or(BAD_REQUEST)?;
         let id = PeerConnectionId(value);
         if !request.from.transport.is_stream() || self.allocations.find(&request.from).is_some() {

@@ -10,7 +10,7 @@ use super::super::engine::Engine;
 use super::super::five_tuple::{AllocationId, RelayedAddressId};
 use super::super::policy::canonical;
 use super::super::verdict::Output;
-use super::{Answer, BAD_REQUEST, FORBIDDEN, INSUFFICIENT_CAPACITY, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request};
+use super::{BAD_REQUEST, FORBIDDEN, INSUFFICIENT_CAPACITY, Outcome, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request};
 
 /// RFC 8656 §9.
 const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
@@ -19,7 +19,7 @@ const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 
 impl Engine {
     /// All peers or none.
-    pub(super) fn create_permission(&mut self, request: &Request<'_>) -> Answer {
+    pub(super) fn create_permission(&mut self, request: &Request<'_>) -> Outcome {
         let (id, allocation) = self.allocation_of(request)?;
         let (mut peers, mut new) = (0, 0);
         for peer in peers_of(request) {
@@ -43,7 +43,7 @@ impl Engine {
         Ok(self.success(request))
     }
 
-    pub(super) fn channel_bind(&mut self, request: &Request<'_>) -> Answer {
+    pub(super) fn channel_bind(&mut self, request: &Request<'_>) -> Outcome {
         let (id, allocation) = self.allocation_of(request)?;
         if allocation.transport == RelayTransport::Tcp {
             return Err(BAD_REQUEST);

@@ -9,12 +9,12 @@ use super::super::mobility::Ticket;
 use super::super::verdict::Output;
 use super::authenticate::Proof;
 use super::{
-    ALLOCATION_MISMATCH, Answer, BAD_REQUEST, MOBILITY_FORBIDDEN, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request,
+    ALLOCATION_MISMATCH, BAD_REQUEST, MOBILITY_FORBIDDEN, Outcome, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request,
     WRONG_CREDENTIALS,
 };
 
 impl Engine {
-    pub(super) fn refresh(&mut self, request: &Request<'_>) -> Answer {
+    pub(super) fn refresh(&mut self, request: &Request<'_>) -> Outcome {
         let ticket = request.message.find(attribute::MOBILITY_TICKET);
         if ticket.is_some() && !self.settings.mobility {
             return Err(MOBILITY_FORBIDDEN);

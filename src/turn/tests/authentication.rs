@@ -214,12 +214,12 @@ fn r26_failures_are_throttled_and_lock_nobody_else_out() {
         let bytes = thief.signed(Method::Allocate, udp);
         verdicts.push(world.handle(thief.from, &bytes));
     }
-    let tried = verdicts.iter().filter(|verdict| matches!(verdict, Forward::Reply { .. })).count();
+    let tried = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Reply { .. })).count();
     assert_eq!(tried, 10 - 1, "besides the first challenge, as many as a port gets in five seconds");
-    assert_eq!(verdicts.last(), Some(&Forward::Drop(DropReason::Throttled)));
+    assert_eq!(verdicts.last(), Some(&Verdict::Drop(DropReason::Throttled)));
     thief.password = "secret".to_owned();
     let bytes = thief.signed(Method::Allocate, udp);
-    assert_eq!(world.handle(thief.from, &bytes), Forward::Drop(DropReason::Throttled), "even a good guess");
+    assert_eq!(world.handle(thief.from, &bytes), Verdict::Drop(DropReason::Throttled), "even a good guess");
     // The same name elsewhere, another at the same address, and the same at the same address.
     for (user, from) in [("alice", "198.51.100.9:1"), ("bob", "198.51.100.1:2"), ("alice", "198.51.100.1:3")] {
         world.allocate(&mut Client::new(user, from));

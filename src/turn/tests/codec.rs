@@ -61,7 +61,7 @@ fn r01_rfc_5769_request_and_responses() {
     assert_eq!(request.unknown_attributes(|kind| kind == attribute::USERNAME).as_slice(), [0x0024]);
     for (vector, mapped) in [(IPV4_RESPONSE, "192.0.2.1:32853"), (IPV6_RESPONSE, "[2001:db8:1234:5678:11:2233:4455:6677]:32853")]
     {
-        assert_eq!(Answer(hex(vector)).addresses(attribute::XOR_MAPPED_ADDRESS), [addr(mapped)]);
+        assert_eq!(Response(hex(vector)).addresses(attribute::XOR_MAPPED_ADDRESS), [addr(mapped)]);
     }
 }
 
@@ -206,7 +206,7 @@ proptest! {
         prop_assert_eq!(read.transaction().0, id);
         let found: Vec<(u16, Vec<u8>)> = read.attributes().map(|(kind, value)| (kind, value.to_vec())).collect();
         prop_assert_eq!(&found[..attributes.len()], &attributes[..]);
-        prop_assert_eq!(Answer(message.raw.clone()).addresses(attribute::XOR_MAPPED_ADDRESS), vec![address]);
+        prop_assert_eq!(Response(message.raw.clone()).addresses(attribute::XOR_MAPPED_ADDRESS), vec![address]);
         prop_assert!(Integrity::Sha1.verify(&read, &Key::long_term(PasswordAlgorithm::Md5, "user", REALM, &password)));
     }
 

@@ -105,7 +105,7 @@ fn r26_beyond_the_bound_not_even_a_good_guess_is_told() {
     let mut lucky = stream("alice", "198.51.100.1:9");
     world.login(&mut lucky);
     let bytes = lucky.signed(Method::Allocate, allocate);
-    assert_eq!(world.handle(lucky.from, &bytes), Forward::Drop(DropReason::Throttled));
+    assert_eq!(world.handle(lucky.from, &bytes), Verdict::Drop(DropReason::Throttled));
     world.now += secs(3);
     world.allocate(&mut lucky);
 }
@@ -156,7 +156,7 @@ fn r26_a_request_that_was_looked_at_and_is_wrong_is_not_one_that_waits() {
     {
         world.login(&mut client);
         let bytes = client.signed(Method::Allocate, allocate);
-        assert_eq!(world.handle(client.from, &bytes), Forward::Drop(reason));
+        assert_eq!(world.handle(client.from, &bytes), Verdict::Drop(reason));
     }
 }
 
@@ -172,7 +172,7 @@ fn r26_datagrams_keep_no_stream_out() {
     let mut late = Client::new("alice", "198.51.100.1:9");
     world.login(&mut late);
     let bytes = late.signed(Method::Allocate, allocate);
-    assert_eq!(world.handle(late.from, &bytes), Forward::Drop(DropReason::Throttled), "they are bounded themselves");
+    assert_eq!(world.handle(late.from, &bytes), Verdict::Drop(DropReason::Throttled), "they are bounded themselves");
     world.allocate(&mut stream("alice", "198.51.100.1:10"));
 }
 

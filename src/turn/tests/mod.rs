@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::codec::attribute::{self, Family};
+use super::codec::error_code::ErrorCode;
 use super::codec::integrity::{Integrity, Key, PasswordAlgorithm};
 use super::codec::message::{Class, Message, Method, TransactionId};
 use super::codec::writer::Writer;
@@ -98,7 +99,7 @@ impl World {
         Self { relay, shared, now, sockets: BTreeMap::new(), opens: VecDeque::new(), outputs: Vec::new() }
     }
 
-    pub(super) fn handle(&mut self, from: FiveTuple, bytes: &[u8]) -> Forward {
+    pub(super) fn handle(&mut self, from: FiveTuple, bytes: &[u8]) -> Verdict {
         let verdict = self.relay.handle_client(from, bytes, self.now);
         self.pump();
         verdict
@@ -139,20 +140,24 @@ impl World {
     }
 
     /// The answer to a request: at once, or by an output.
-    pub(super) fn ask(&mut self, from: FiveTuple, bytes: &[u8]) -> Option<Answer> {
+    pub(super) fn ask(&mut self, from: FiveTuple, bytes: &[u8]) -> Option<Response> {
         match self.handle(from, bytes) {
-            Forward::Reply { to } => {
+            Verdict::Reply { to, answer } => {
                 assert_eq!(to.client, from.client);
-                Some(Answer(self.relay.reply().to_vec()))
+                let response = Response(self.relay.reply().to_vec());
+                response.assert_is(answer);
+                Some(response)
             }
-            Forward::Accepted => {
+            Verdict::Accepted => {
                 // An indication to the same client may wait in front of it.
                 let answers = |output: &Output| matches!(output, Output::Transmit { to, bytes: answer, .. } if *to == from && answer[8..20] == bytes[8..20]);
                 let at = self.outputs.iter().position(answers)?;
-                let Output::Transmit { bytes, .. } = self.outputs.remove(at) else { unreachable!() };
-                Some(Answer(bytes))
+                let Output::Transmit { bytes, answer, .. } = self.outputs.remove(at) else { unreachable!() };
+                let response = Response(bytes);
+                response.assert_is(answer);
+                Some(response)
             }
-            Forward::Drop(_) | Forward::ToPeer { .. } | Forward::ToClient { .. } | Forward::ToShard { .. } => None,
+            Verdict::Drop(_) | Verdict::ToPeer { .. } | Verdict::ToClient { .. } | Verdict::ToShard { .. } => None,
         }
     }
 
@@ -166,7 +171,7 @@ impl World {
     }
 
     /// A signed request; a stale nonce is replaced once.
-    pub(super) fn request(&mut self, client: &mut Client, method: Method, attributes: impl Fn(&mut Writer<'_>)) -> Answer {
+    pub(super) fn request(&mut self, client: &mut Client, method: Method, attributes: impl Fn(&mut Writer<'_>)) -> Response {
         if client.nonce.is_empty() {
             self.login(client);
         }
@@ -206,22 +211,22 @@ impl World {
         answer.code()
     }
 
-    pub(super) fn refresh(&mut self, client: &mut Client, lifetime: u32) -> Answer {
+    pub(super) fn refresh(&mut self, client: &mut Client, lifetime: u32) -> Response {
         self.request(client, Method::Refresh, |writer| {
             writer.number(attribute::LIFETIME, lifetime);
         })
     }
 
-    pub(super) fn send(&mut self, client: &Client, peer: &str, payload: &[u8]) -> Forward {
+    pub(super) fn send(&mut self, client: &Client, peer: &str, payload: &[u8]) -> Verdict {
         let bytes = send_indication(addr(peer), payload);
         self.handle(client.from, &bytes)
     }
 
-    pub(super) fn channel_data(&mut self, client: &Client, channel: u16, payload: &[u8]) -> Forward {
+    pub(super) fn channel_data(&mut self, client: &Client, channel: u16, payload: &[u8]) -> Verdict {
         self.handle(client.from, &channel_data(channel, payload))
     }
 
-    pub(super) fn peer_data(&mut self, relayed: SocketAddr, peer: &str, payload: &[u8]) -> Forward {
+    pub(super) fn peer_data(&mut self, relayed: SocketAddr, peer: &str, payload: &[u8]) -> Verdict {
         let relay = self.relay_at(relayed);
         let verdict = self.relay.handle_peer(relay, addr(peer), payload, self.now);
         self.pump();
@@ -286,7 +291,7 @@ impl Client {
         self
     }
 
-    pub(super) fn take_nonce(&mut self, answer: &Answer) {
+    pub(super) fn take_nonce(&mut self, answer: &Response) {
         let message = answer.message();
         self.nonce = message.find(attribute::NONCE).expect("a nonce").to_vec();
         self.algorithms = message.find(attribute::PASSWORD_ALGORITHMS).map(<[u8]>::to_vec);
@@ -328,11 +333,22 @@ impl Client {
 
 /// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer(pub(super) Vec<u8>);
+pub(super) struct Response(pub(super) Vec<u8>);
 
-impl Answer {
+impl Response {
     pub(super) fn message(&self) -> Message<'_> {
         Message::parse(&self.0).expect("our own messages parse")
+    }
+
+    /// The verdict says what the bytes are.
+    fn assert_is(&self, answer: Answer) {
+        let message = self.message();
+        let (class, method, code) = match answer {
+            Answer::Success { method } => (Class::Success, method, None),
+            Answer::Error { method, code, .. } => (Class::Error, method, Some(code.number())),
+            Answer::Indication { method } => panic!("an indication of {method:?} answers no request"),
+        };
+        assert_eq!((message.class(), message.method(), self.code()), (class, method, code));
     }
 
     /// The error code; `None`: success.

@@ -6,7 +6,7 @@ use super::*;
 
 const UDP: u32 = 17 << 24;
 
-fn allocate_with(world: &mut World, client: &mut Client, attributes: impl Fn(&mut Writer<'_>)) -> super::Answer {
+fn allocate_with(world: &mut World, client: &mut Client, attributes: impl Fn(&mut Writer<'_>)) -> super::Response {
     world.request(client, Method::Allocate, |writer| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP);
         attributes(writer);
@@ -60,10 +60,10 @@ fn r05_a_bad_fingerprint_is_dropped() {
     assert!(answer.message().fingerprint());
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
-    assert_eq!(world.handle(alice.from, &bytes), Forward::Drop(DropReason::Malformed(ParseError::Fingerprint)));
+    assert_eq!(world.handle(alice.from, &bytes), Verdict::Drop(DropReason::Malformed(ParseError::Fingerprint)));
     bytes[last] ^= 1;
     Writer::resume(&mut bytes).attribute(0x8022, b"late");
-    assert_eq!(world.handle(alice.from, &bytes), Forward::Drop(DropReason::Malformed(ParseError::Fingerprint)));
+    assert_eq!(world.handle(alice.from, &bytes), Verdict::Drop(DropReason::Malformed(ParseError::Fingerprint)));
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn r06_a_retransmission_while_the_socket_opens_waits() {
     let bytes = alice.signed(Method::Allocate, |writer| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP);
     });
-    assert_eq!(world.relay.handle_client(alice.from, &bytes, world.now), Forward::Accepted);
-    assert_eq!(world.relay.handle_client(alice.from, &bytes, world.now), Forward::Drop(DropReason::Pending));
+    assert_eq!(world.relay.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
+    assert_eq!(world.relay.handle_client(alice.from, &bytes, world.now), Verdict::Drop(DropReason::Pending));
     world.pump();
     assert_eq!(world.outputs.len(), 1, "one answer: {:?}", world.outputs);
 }
@@ -161,13 +161,13 @@ fn r08_a_permission_lives_300_seconds_and_a_channel_600() {
     world.advance(secs(299));
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), to_peer(&world, relayed, OUTSIDE, 4..5));
     world.advance(secs(1));
-    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Forward::Drop(DropReason::NoPermission));
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
     world.advance(secs(299));
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), to_peer(&world, relayed, OUTSIDE, 4..5));
     world.outputs.clear();
     world.advance(secs(1));
-    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Forward::Drop(DropReason::NoChannel));
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoChannel));
     let channel = ChannelNumber::new(0x4001).expect("a channel");
     let relay = world.relay_at(relayed);
     assert_eq!(world.outputs, [Output::ChannelUnbound { relay, channel, peer: addr(OUTSIDE) }]);
@@ -184,7 +184,7 @@ fn r09_channel_numbers_and_no_rebinding() {
     assert_eq!(world.bind(&mut alice, 0x4FFF, "198.51.101.7:7001"), None);
     assert_eq!(world.bind(&mut alice, 0x5000, "198.51.101.7:7002"), None, "as clients of RFC 5766 choose it");
     assert_eq!(world.bind(&mut alice, 0x7FFF, "198.51.101.7:7003"), None);
-    assert!(matches!(world.channel_data(&alice, 0x7FFF, b"x"), Forward::ToPeer { .. }));
+    assert!(matches!(world.channel_data(&alice, 0x7FFF, b"x"), Verdict::ToPeer { .. }));
     assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None, "a refresh");
     assert_eq!(world.bind(&mut alice, 0x4000, "198.51.101.8:7000"), Some(400));
     assert_eq!(world.bind(&mut alice, 0x4001, OUTSIDE), Some(400));
@@ -198,21 +198,21 @@ fn r09_channel_numbers_and_no_rebinding() {
 fn r10_data_without_a_permission_is_dropped_both_ways() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
-    assert_eq!(world.send(&alice, OUTSIDE, b"x"), Forward::Drop(DropReason::NoPermission));
-    assert_eq!(world.peer_data(relayed, OUTSIDE, b"x"), Forward::Drop(DropReason::NoPermission));
-    assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Forward::Drop(DropReason::NoChannel));
+    assert_eq!(world.send(&alice, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoPermission));
+    assert_eq!(world.peer_data(relayed, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoPermission));
+    assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Verdict::Drop(DropReason::NoChannel));
     assert_eq!(world.permit(&mut alice, &["198.51.101.7:1"]), None, "a permission is for any port");
     assert_eq!(world.send(&alice, OUTSIDE, b"x"), to_peer(&world, relayed, OUTSIDE, 36..37));
-    let Forward::ToClient { to, framing: Framing::Data { peer, .. }, payload } = world.peer_data(relayed, OUTSIDE, b"xyz") else {
+    let Verdict::ToClient { to, framing: Framing::Data { peer, .. }, payload } = world.peer_data(relayed, OUTSIDE, b"xyz") else {
         panic!("a Data indication");
     };
     assert_eq!((to, peer, payload), (alice.from, addr(OUTSIDE), 0..3));
     assert_eq!(world.bind(&mut alice, 0x4321, OUTSIDE), None);
     let channel = Framing::Channel(ChannelNumber::new(0x4321).expect("a channel"));
-    assert_eq!(world.peer_data(relayed, OUTSIDE, b"xyz"), Forward::ToClient { to: alice.from, framing: channel, payload: 0..3 });
+    assert_eq!(world.peer_data(relayed, OUTSIDE, b"xyz"), Verdict::ToClient { to: alice.from, framing: channel, payload: 0..3 });
     let stranger = Client::bob();
-    assert_eq!(world.send(&stranger, OUTSIDE, b"x"), Forward::Drop(DropReason::NoAllocation));
-    assert_eq!(world.channel_data(&stranger, 0x4321, b"x"), Forward::Drop(DropReason::NoAllocation));
+    assert_eq!(world.send(&stranger, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoAllocation));
+    assert_eq!(world.channel_data(&stranger, 0x4321, b"x"), Verdict::Drop(DropReason::NoAllocation));
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn r12_channel_data_beyond_the_packet_is_dropped() {
     let relayed = world.allocate(&mut alice);
     assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None);
     let beyond = world.handle(alice.from, &[0x40, 0, 0, 5, 1, 2, 3, 4]);
-    assert_eq!(beyond, Forward::Drop(DropReason::MalformedChannelData));
+    assert_eq!(beyond, Verdict::Drop(DropReason::MalformedChannelData));
     assert_eq!(world.handle(alice.from, &[0x40, 0, 0, 0]), to_peer(&world, relayed, OUTSIDE, 4..4));
     assert_eq!(world.handle(alice.from, &[0x40, 0, 0, 1, 1, 0, 0, 0]), to_peer(&world, relayed, OUTSIDE, 4..5));
 }
@@ -277,7 +277,7 @@ fn r13_additional_address_family_gives_both() {
         writer.number(attribute::LIFETIME, 0).number(attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24);
     });
     assert_eq!((half.code(), world.sockets.len()), (None, 1));
-    assert_eq!(world.send(&alice, "[2606:4700::1]:5", b"x"), Forward::Drop(DropReason::NoPermission));
+    assert_eq!(world.send(&alice, "[2606:4700::1]:5", b"x"), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.send(&alice, OUTSIDE, b"x"), to_peer(&world, relayed[0], OUTSIDE, 36..37));
     for (kind, value) in [(attribute::ADDITIONAL_ADDRESS_FAMILY, 1 << 24), (attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24)] {
         let answer = allocate_with(&mut world, &mut Client::bob(), |writer| {
@@ -395,7 +395,7 @@ fn r14_a_failed_or_revoked_opening_gives_both_ports_back() {
     assert_eq!(world.request(&mut alice, Method::Allocate, reserve).code(), Some(508));
     world.assert_empty();
     let bytes = alice.signed(Method::Allocate, reserve);
-    assert_eq!(world.relay.handle_client(alice.from, &bytes, world.now), Forward::Accepted);
+    assert_eq!(world.relay.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
     assert_eq!(world.shared.taken_ports(Family::V4), 2);
     world.relay.revoke("alice");
     world.pump();
@@ -411,14 +411,14 @@ fn r15_payloads_pass_unchanged() {
     for len in [0, 1, 2, 3, 4, 5, 160, 1200, 1452, 9000, 65_500] {
         let payload: Vec<u8> = (0..len).map(|at: usize| (at * 31) as u8).collect();
         for bytes in [channel_data(0x4000, &payload), send_indication(addr(OUTSIDE), &payload)] {
-            let Forward::ToPeer { payload: range, .. } = world.handle(alice.from, &bytes) else { panic!("{len} bytes") };
+            let Verdict::ToPeer { payload: range, .. } = world.handle(alice.from, &bytes) else { panic!("{len} bytes") };
             assert_eq!(&bytes[range], payload);
         }
-        assert!(matches!(world.peer_data(relayed, OUTSIDE, &payload), Forward::ToClient { payload, .. } if payload == (0..len)));
+        assert!(matches!(world.peer_data(relayed, OUTSIDE, &payload), Verdict::ToClient { payload, .. } if payload == (0..len)));
     }
     assert_eq!(world.permit(&mut alice, &["198.51.101.9:1"]), None);
     let huge = vec![0; 65_530];
-    assert_eq!(world.peer_data(relayed, "198.51.101.9:1", &huge), Forward::Drop(DropReason::TooLong));
+    assert_eq!(world.peer_data(relayed, "198.51.101.9:1", &huge), Verdict::Drop(DropReason::TooLong));
 }
 
 #[test]
@@ -427,10 +427,10 @@ fn create_permission_installs_all_peers_or_none() {
     world.allocate(&mut alice);
     assert_eq!(world.permit(&mut alice, &[]), Some(400));
     assert_eq!(world.permit(&mut alice, &["198.51.101.1:1", "10.0.0.1:1", "198.51.101.2:1"]), Some(403));
-    assert_eq!(world.send(&alice, "198.51.101.1:1", b"x"), Forward::Drop(DropReason::NoPermission));
+    assert_eq!(world.send(&alice, "198.51.101.1:1", b"x"), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.permit(&mut alice, &["198.51.101.1:1", "198.51.101.2:1", "198.51.101.3:1"]), None);
     for peer in ["198.51.101.1:9", "198.51.101.2:9", "198.51.101.3:9"] {
-        assert!(matches!(world.send(&alice, peer, b"x"), Forward::ToPeer { .. }));
+        assert!(matches!(world.send(&alice, peer, b"x"), Verdict::ToPeer { .. }));
     }
     let malformed = world.request(&mut alice, Method::CreatePermission, |writer| {
         writer.attribute(attribute::XOR_PEER_ADDRESS, &[0, 1, 0, 0]);
@@ -445,7 +445,7 @@ fn dont_fragment_reaches_the_verdict() {
     assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
     let mut bytes = send_indication(addr(OUTSIDE), b"x");
     Writer::resume(&mut bytes).attribute(attribute::DONT_FRAGMENT, b"");
-    assert!(matches!(world.handle(alice.from, &bytes), Forward::ToPeer { dont_fragment: true, .. }));
+    assert!(matches!(world.handle(alice.from, &bytes), Verdict::ToPeer { dont_fragment: true, .. }));
 }
 
 #[test]
@@ -489,14 +489,14 @@ fn an_icmp_error_reaches_the_client() {
     let relayed = world.allocate(&mut alice);
     let relay = world.relay_at(relayed);
     let icmp = |world: &mut World| world.relay.handle_icmp(relay, addr(OUTSIDE), 3, 3, [0, 0, 5, 0], world.now);
-    assert_eq!(icmp(&mut world), Forward::Drop(DropReason::NoPermission));
+    assert_eq!(icmp(&mut world), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
-    assert_eq!(icmp(&mut world), Forward::Reply { to: alice.from });
+    assert_eq!(icmp(&mut world), Verdict::Reply { to: alice.from, answer: Answer::Indication { method: Method::Data } });
     let indication = Message::parse(world.relay.reply()).expect("a message");
     assert_eq!((indication.class(), indication.method()), (Class::Indication, Method::Data));
     assert_eq!(indication.find(attribute::ICMP), Some(&[0, 0, 3, 3, 0, 0, 5, 0][..]));
 }
 
-fn to_peer(world: &World, relayed: SocketAddr, peer: &str, payload: std::ops::Range<usize>) -> Forward {
-    Forward::ToPeer { relay: world.relay_at(relayed), peer: addr(peer), payload, dont_fragment: false }
+fn to_peer(world: &World, relayed: SocketAddr, peer: &str, payload: std::ops::Range<usize>) -> Verdict {
+    Verdict::ToPeer { relay: world.relay_at(relayed), peer: addr(peer), payload, dont_fragment: false }
 }

@@ -28,7 +28,7 @@ fn r37_strangers_leave_nothing_behind() {
         let client = SocketAddr::from((number.to_be_bytes(), number as u16));
         let from = FiveTuple { client, ..alice.from };
         let verdict = world.relay.handle_client(from, &messages[number as usize % messages.len()], world.now);
-        assert!(matches!(verdict, Forward::Drop(_) | Forward::Reply { .. }), "{verdict:?}");
+        assert!(matches!(verdict, Verdict::Drop(_) | Verdict::Reply { .. }), "{verdict:?}");
     }
     assert_eq!((world.relay.poll_output(), world.relay.next_timeout()), (None, None));
     assert!(world.relay.reply.capacity() <= 1024);
@@ -82,7 +82,7 @@ fn r39_a_bare_allocate_gets_nothing() {
     for method in [Method::Allocate, Method::Refresh, Method::CreatePermission, Method::ChannelBind] {
         let bytes = alice.unsigned(method, |_| {});
         assert_eq!(bytes.len(), 20);
-        assert_eq!(world.handle(alice.from, &bytes), Forward::Drop(DropReason::Bare));
+        assert_eq!(world.handle(alice.from, &bytes), Verdict::Drop(DropReason::Bare));
     }
 }
 
@@ -160,11 +160,11 @@ fn r40_responses_and_indications_of_strangers_get_nothing() {
         for class in [Class::Indication, Class::Success, Class::Error] {
             let mut bytes = Vec::new();
             Writer::new(&mut bytes, class, method, &TransactionId([1; 12])).attribute(0x7777, b"unknown");
-            assert!(matches!(world.handle(alice.from, &bytes), Forward::Drop(_)), "{class:?} {method:?}");
+            assert!(matches!(world.handle(alice.from, &bytes), Verdict::Drop(_)), "{class:?} {method:?}");
         }
         if matches!(method, Method::Send | Method::Data | Method::Unknown(_)) {
             let bytes = alice.unsigned(method, udp);
-            assert_eq!(world.handle(alice.from, &bytes), Forward::Drop(DropReason::UnsupportedMethod));
+            assert_eq!(world.handle(alice.from, &bytes), Verdict::Drop(DropReason::UnsupportedMethod));
         }
     }
 }
@@ -258,14 +258,14 @@ fn r44_bandwidth_is_capped_by_allocation_user_and_server() {
             relayed
         });
         let passed = clients.each_ref().map(|client| {
-            let packets = (0..200).filter(|_| matches!(world.channel_data(client, 0x4000, &[0; 1000]), Forward::ToPeer { .. }));
+            let packets = (0..200).filter(|_| matches!(world.channel_data(client, 0x4000, &[0; 1000]), Verdict::ToPeer { .. }));
             packets.count()
         });
         assert_eq!(passed, expected);
-        assert_eq!(world.channel_data(&clients[0], 0x4000, &[0; 1000]), Forward::Drop(DropReason::Bandwidth));
-        assert!(matches!(world.peer_data(relayed[0], OUTSIDE, &[0; 1000]), Forward::ToClient { .. }), "the other direction");
+        assert_eq!(world.channel_data(&clients[0], 0x4000, &[0; 1000]), Verdict::Drop(DropReason::Bandwidth));
+        assert!(matches!(world.peer_data(relayed[0], OUTSIDE, &[0; 1000]), Verdict::ToClient { .. }), "the other direction");
         world.now += secs(1);
-        assert!(matches!(world.channel_data(&clients[0], 0x4000, &[0; 1000]), Forward::ToPeer { .. }));
+        assert!(matches!(world.channel_data(&clients[0], 0x4000, &[0; 1000]), Verdict::ToPeer { .. }));
     }
 }
 

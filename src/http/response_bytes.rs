@@ -1,4 +1,7 @@
-//! Bodies of answers that count for their client until they are written.
+//! Counts the bytes of responses for their client until they are written to its connection.
+//!
+//! Input: a response and the [`Account`] of its connection. Output: the response with a body that holds its bytes in the account.
+//! Invariant: each piece of the body keeps the whole count until hyper has dropped it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,41 +16,41 @@ use hyper::body::{Frame, SizeHint};
 
 use crate::limits::waiting_bytes::{Account, Waiting};
 
-/// Bytes that hyper is given at a time; it asks for more as it gets rid of them.
-const MAX_PIECE: usize = 16 * 1024;
+/// hyper gets a piece at a time, and polls for the next one when it has written the last.
+const MAX_PIECE_BYTES: usize = 16 * 1024;
 
-/// Middleware around what makes answers of its own: they count for the connection that asks, which is an extension of the request.
-/// One that reads none of them is closed.
+/// Middleware: counts each response in the connection's account, an extension of the request. A client that reads none of its
+/// responses is disconnected when the account is full.
 pub async fn count(request: Request, next: Next) -> Response {
     let account = request.extensions().get::<Account>().cloned();
     let response = next.run(request).await;
     match account {
-        Some(account) => hold(response, &account),
+        Some(account) => count_body(response, &account),
         None => response,
     }
 }
 
-/// Has the body of an answer, if it is in memory, count until the last of it has been written.
-pub fn hold(response: Response, account: &Account) -> Response {
+/// Counts the body of a response until its last piece is written; a body of unknown size is not in memory, and does not count.
+pub fn count_body(response: Response, account: &Account) -> Response {
     let Some(bytes) = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()) else { return response };
     if bytes == 0 {
         return response;
     }
     match account.add(bytes) {
-        Some(waiting) => response.map(|body| Body::new(HeldBody { body, piece: Bytes::new(), waiting: Arc::new(waiting) })),
-        // The connection is being closed.
+        Some(waiting) => response.map(|body| Body::new(CountedBody { body, piece: Bytes::new(), waiting: Arc::new(waiting) })),
+        // The account is closed, and the connection ends.
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 
-struct HeldBody {
+struct CountedBody {
     body: Body,
-    /// What the body has given and nobody has taken.
+    /// The rest of the last frame of `body`.
     piece: Bytes,
     waiting: Arc<Waiting>,
 }
 
-/// A piece on its way to the socket.
+/// A piece that hyper has not yet written.
 struct Piece {
     bytes: Bytes,
     _waiting: Arc<Waiting>,
@@ -59,7 +62,7 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-impl HttpBody for HeldBody {
+impl HttpBody for CountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -74,7 +77,7 @@ impl HttpBody for HeldBody {
                 end @ (Poll::Ready(Some(Err(_)) | None) | Poll::Pending) => return end,
             }
         }
-        let bytes = this.piece.split_to(this.piece.len().min(MAX_PIECE));
+        let bytes = this.piece.split_to(this.piece.len().min(MAX_PIECE_BYTES));
         let piece = Piece { bytes, _waiting: Arc::clone(&this.waiting) };
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(piece)))))
     }
@@ -95,17 +98,17 @@ mod tests {
     use crate::limits::waiting_bytes::{Ledger, MAX_BYTES};
 
     #[tokio::test]
-    async fn an_answer_counts_until_its_last_piece_has_been_written() {
+    async fn a_response_counts_until_its_last_piece_has_been_written() {
         let ledger = Ledger::default();
         let account = ledger.open(None);
         let sent: Vec<u8> = (0..40_000_u32).map(|byte| byte as u8).collect();
-        let response = hold(Response::new(Body::from(sent.clone())), &account);
+        let response = count_body(Response::new(Body::from(sent.clone())), &account);
         assert_eq!((response.body().size_hint().exact(), ledger.bytes()), (Some(40_000), 40_000));
         let mut body = response.into_body();
         let (mut pieces, mut got) = (Vec::new(), Vec::new());
         while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
             let piece = frame.unwrap().into_data().unwrap();
-            assert!(piece.len() <= MAX_PIECE);
+            assert!(piece.len() <= MAX_PIECE_BYTES);
             got.extend_from_slice(&piece);
             pieces.push(piece);
         }
@@ -113,16 +116,16 @@ mod tests {
         drop(body);
         let last = pieces.pop();
         drop(pieces);
-        assert_eq!(ledger.bytes(), 40_000, "the last one has not left");
+        assert_eq!(ledger.bytes(), 40_000, "the last piece is not written");
         drop(last);
         assert_eq!(ledger.bytes(), 0);
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_dropped_is_given_back_and_one_too_many_is_refused() {
+    async fn a_dropped_response_counts_no_longer_and_one_too_many_is_refused() {
         let ledger = Ledger::default();
         let account = ledger.open(None);
-        let answer = || hold(Response::new(Body::from(vec![0; MAX_BYTES / 2])), &account);
+        let answer = || count_body(Response::new(Body::from(vec![0; MAX_BYTES / 2])), &account);
         drop(answer());
         let _waiting = [answer(), answer()];
         assert_eq!(ledger.bytes(), MAX_BYTES);

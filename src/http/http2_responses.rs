@@ -1,5 +1,8 @@
-//! Answers over HTTP/2 that nobody takes. There the bytes of a connection flow while one of its answers is not let through, so that no
-//! deadline for the connection's bytes sees it.
+//! HTTP/2 responses that a client doesn't read. No deadline for the bytes of a connection notices them: the client's window stops
+//! one response while other streams keep the connection busy.
+//!
+//! Owner: the HTTP server, one [`Http2Responses`] for each connection. Input: response bodies. Output: the same bodies in pieces, and
+//! [`Http2Responses::stalled`], which ends once a piece has waited too long.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -12,26 +15,26 @@ use hyper::body::{Frame, SizeHint};
 
 use crate::limits::waiting_bytes::Waiting;
 
-/// For a piece of an answer to be let through.
-const PIECE_TIME: Duration = Duration::from_secs(30);
-/// Bytes of a piece: a frame of HTTP/2 as most clients take it. An answer goes at half a KiB a second at least.
+/// How long the client may take to accept a piece of a response.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The maximum frame size of most HTTP/2 clients. With [`PIECE_TIMEOUT`], a response proceeds at half a KiB a second at least.
 const MAX_PIECE_BYTES: usize = 16 * 1024;
-/// How often a connection's answers are looked at.
+/// How often the pieces of a connection are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The answers of one connection; clones share them.
+/// The responses of one connection; clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Answers(Arc<Mutex<Table>>);
+pub(super) struct Http2Responses(Arc<Mutex<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    /// Since when an answer has a piece that is not let through.
+    /// When each response's current piece was handed to hyper.
     waiting: HashMap<u64, Instant>,
 }
 
-impl Answers {
-    /// `body`, watched; `request` is what its request takes, until all of the body has been let through.
+impl Http2Responses {
+    /// Watches `body`. `request` counts the bytes of its request until the client has accepted the whole body.
     pub(super) fn watch(&self, body: Body, request: Waiting) -> Body {
         if body.is_end_stream() {
             return body;
@@ -40,10 +43,10 @@ impl Answers {
         table.next += 1;
         let id = table.next;
         drop(table);
-        Body::new(Answer { body, rest: Bytes::new(), id, answers: self.clone(), _request: request })
+        Body::new(WatchedBody { body, rest: Bytes::new(), id, responses: self.clone(), _request: request })
     }
 
-    /// Ends when an answer has waited too long.
+    /// Ends when a piece has waited for more than [`PIECE_TIMEOUT`].
     pub(super) async fn stalled(&self) {
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;
@@ -60,27 +63,27 @@ impl Answers {
 
 impl Table {
     fn is_stalled(&self, now: Instant) -> bool {
-        self.waiting.values().any(|since| now.saturating_duration_since(*since) > PIECE_TIME)
+        self.waiting.values().any(|since| now.saturating_duration_since(*since) > PIECE_TIMEOUT)
     }
 }
 
-struct Answer {
+struct WatchedBody {
     body: Body,
-    /// What is left of a larger frame.
+    /// The rest of a larger frame.
     rest: Bytes,
     id: u64,
-    answers: Answers,
+    responses: Http2Responses,
     _request: Waiting,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for WatchedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    /// hyper asks for the next frame once the last one has been let through.
+    /// hyper polls for the next frame once the client's window has accepted the last one.
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
-        this.answers.table().waiting.remove(&this.id);
+        this.responses.table().waiting.remove(&this.id);
         if this.rest.is_empty() {
             match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -91,11 +94,11 @@ impl HttpBody for Answer {
             }
         }
         let piece = this.rest.split_to(this.rest.len().min(MAX_PIECE_BYTES));
-        this.answers.table().waiting.insert(this.id, Instant::now());
+        this.responses.table().waiting.insert(this.id, Instant::now());
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
-    /// Never before the end has been asked for, which hyper does when the last piece has been let through.
+    /// Always false: then hyper polls once more after the client has accepted the last piece.
     fn is_end_stream(&self) -> bool {
         false
     }
@@ -110,9 +113,9 @@ impl HttpBody for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for WatchedBody {
     fn drop(&mut self) {
-        self.answers.table().waiting.remove(&self.id);
+        self.responses.table().waiting.remove(&self.id);
     }
 }
 
@@ -124,28 +127,28 @@ mod tests {
     use crate::limits::waiting_bytes::Ledger;
 
     #[test]
-    fn an_answer_waits_from_a_piece_to_the_next_question() {
-        let (answers, now) = (Answers::default(), Instant::now());
+    fn a_response_waits_from_a_piece_to_the_next_poll() {
+        let (responses, now) = (Http2Responses::default(), Instant::now());
         let ledger = Ledger::default();
         let account = ledger.open(None);
         let waiting = || account.add(1000).unwrap();
-        let late = || answers.table().is_stalled(Instant::now() + PIECE_TIME + CHECK_INTERVAL);
-        let mut body = answers.watch(Body::from(vec![7; MAX_PIECE_BYTES + 1]), waiting());
+        let late = || responses.table().is_stalled(Instant::now() + PIECE_TIMEOUT + CHECK_INTERVAL);
+        let mut body = responses.watch(Body::from(vec![7; MAX_PIECE_BYTES + 1]), waiting());
         assert_eq!(body.size_hint().exact(), Some(MAX_PIECE_BYTES as u64 + 1));
         let mut context = Context::from_waker(Waker::noop());
         let mut next = || match Pin::new(&mut body).poll_frame(&mut context) {
             Poll::Ready(frame) => frame.map(|frame| frame.unwrap().into_data().unwrap().len()),
             Poll::Pending => panic!("it is there"),
         };
-        assert!(!late(), "nobody has asked");
+        assert!(!late(), "nobody has polled");
         assert_eq!(next(), Some(MAX_PIECE_BYTES));
         assert!(late());
-        assert!(!answers.table().is_stalled(now + PIECE_TIME));
+        assert!(!responses.table().is_stalled(now + PIECE_TIMEOUT));
         assert_eq!(next(), Some(1));
-        assert!(late(), "the last piece has to go, too");
+        assert!(late(), "the client has to accept the last piece, too");
         assert_eq!(next(), None);
         assert!(!late());
-        let mut other = answers.watch(Body::from("x"), waiting());
+        let mut other = responses.watch(Body::from("x"), waiting());
         assert!(Pin::new(&mut other).poll_frame(&mut context).is_ready());
         assert!(late());
         assert_eq!(ledger.bytes(), 2000);
@@ -153,7 +156,7 @@ mod tests {
         assert_eq!(ledger.bytes(), 1000);
         assert!(!late(), "reset");
         let waits = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
-        let mut waits = answers.watch(Body::from_stream(waits), waiting());
+        let mut waits = responses.watch(Body::from_stream(waits), waiting());
         assert!(Pin::new(&mut waits).poll_frame(&mut context).is_pending());
         assert!(!late(), "there is nothing to take");
     }

@@ -1,4 +1,7 @@
-//! Bodies of requests on their way: they have a deadline, and what has come of them counts for their client.
+//! Bodies of requests: each has a deadline, and the bytes that have arrived count for the client until the body is complete.
+//!
+//! Input: a request that [`crate::http::client_info::identify`] has seen. Output: the same request with a bounded body, or 408 or 503
+//! in place of the handler's response. [`Unfinished`] has the bounds.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -17,35 +20,35 @@ use crate::http::client_info::ClientInfo;
 use crate::limits::message_size;
 use crate::limits::unfinished::{Arriving, Ended, Unfinished};
 
-/// Bytes that a request takes besides its head and its body while it is being answered, as measured: mostly what it passes through.
-const REQUEST_BYTES: u64 = 32 * 1024;
+/// Measured: memory that a request takes besides its head and its body, most of it in the layers that it passes.
+const REQUEST_OVERHEAD_BYTES: u64 = 32 * 1024;
 
-/// Middleware behind [`crate::http::client_info::identify`] and ahead of whatever reads a body. What is not waited for any longer is answered 408,
-/// or 503 where too much is unfinished, whatever its reader says. WebSockets find the [`Unfinished`] in the request's extensions.
+/// Middleware behind [`crate::http::client_info::identify`] and in front of all handlers. It answers 408 when a body is late, and 503
+/// when too many bytes are unfinished, whatever the handler responds. WebSockets find the [`Unfinished`] in the request's extensions.
 pub async fn limit(State(unfinished): State<Unfinished>, mut request: Request, next: Next) -> Response {
     let Some(client) = request.extensions().get::<ClientInfo>().map(|client| client.address) else {
         return next.run(request).await;
     };
     request.extensions_mut().insert(unfinished.clone());
     if matches!(*request.method(), Method::GET | Method::HEAD) {
-        // Nobody reads it, and a poll would hold it for as long as it lasts.
+        // No handler reads it, and a long poll would keep it in memory.
         return next.run(request.map(|_| Body::empty())).await;
     }
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
     let ended = Arc::new(OnceLock::new());
-    let arriving = unfinished.arriving(client).with(REQUEST_BYTES + message_size::of_head(&request) as u64);
-    let request = request.map(|body| Body::new(Arrival { body, arriving, come: 0, ended: Arc::clone(&ended) }));
+    let arriving = unfinished.arriving(client).with(REQUEST_OVERHEAD_BYTES + message_size::of_head(&request) as u64);
+    let request = request.map(|body| Body::new(BoundedBody { body, arriving, received_bytes: 0, ended: Arc::clone(&ended) }));
     let response = next.run(request).await;
     match ended.get() {
         None => response,
-        Some(Ended::Late) => refused(
+        Some(Ended::Late) => refusal(
             StatusCode::REQUEST_TIMEOUT,
             "RequestTimeout",
             "The body did not come in time. It has 10 seconds, and another one for each 16 KiB.",
         ),
-        Some(Ended::TooMuch) => refused(
+        Some(Ended::TooMuch) => refusal(
             StatusCode::SERVICE_UNAVAILABLE,
             "TooMuchUnfinished",
             "Too many requests are unfinished, and most of their bytes came from this address. Try again.",
@@ -53,28 +56,28 @@ pub async fn limit(State(unfinished): State<Unfinished>, mut request: Request, n
     }
 }
 
-fn refused(status: StatusCode, name: &str, message: &str) -> Response {
+fn refusal(status: StatusCode, name: &str, message: &str) -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::RETRY_AFTER, "1")];
     (status, headers, Json(json!({"error": name, "message": message}))).into_response()
 }
 
-struct Arrival {
+/// A body that ends with an error when its deadline or its bound is exceeded.
+struct BoundedBody {
     body: Body,
     arriving: Arriving,
-    /// Bytes.
-    come: u64,
-    /// For whoever has the answer.
+    received_bytes: u64,
+    /// Why the body ended early; [`limit`] reads it.
     ended: Arc<OnceLock<Ended>>,
 }
 
-impl Arrival {
+impl BoundedBody {
     fn fail(&self, ended: Ended) -> axum::Error {
         self.ended.get_or_init(|| ended);
         axum::Error::new(ended)
     }
 }
 
-impl HttpBody for Arrival {
+impl HttpBody for BoundedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -84,11 +87,11 @@ impl HttpBody for Arrival {
             return Poll::Ready(Some(Err(this.fail(ended))));
         }
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
-            return this.arriving.poll_late(cx, Some(this.come)).map(|ended| Some(Err(this.fail(ended))));
+            return this.arriving.poll_late(cx, Some(this.received_bytes)).map(|ended| Some(Err(this.fail(ended))));
         };
         let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-        this.come += data.map_or(0, |data| data.len() as u64);
-        this.arriving.note(frame.is_some().then_some(this.come));
+        this.received_bytes += data.map_or(0, |data| data.len() as u64);
+        this.arriving.note(frame.is_some().then_some(this.received_bytes));
         Poll::Ready(frame)
     }
 
@@ -115,7 +118,7 @@ mod tests {
     use crate::http::client_info::Scheme;
 
     #[tokio::test]
-    async fn a_body_is_counted_until_it_is_whole_and_a_refusal_takes_the_place_of_what_the_reader_says() {
+    async fn a_body_is_counted_until_it_is_complete_and_a_refusal_replaces_the_handlers_response() {
         let unfinished = Unfinished::default();
         let (counted, seen) = (unfinished.clone(), Arc::new(OnceLock::new()));
         let kept = Arc::clone(&seen);
@@ -135,7 +138,7 @@ mod tests {
         request.extensions_mut().insert(ClientInfo { address, scheme: Scheme::Http, host: None });
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "3");
-        assert_eq!(seen.get(), Some(&(40_000 + REQUEST_BYTES + 1)), "the body, the path and what the request takes");
+        assert_eq!(seen.get(), Some(&(40_000 + REQUEST_OVERHEAD_BYTES + 1)), "the body, the path and the request's overhead");
         assert_eq!(unfinished.census().bytes, 0);
     }
 }

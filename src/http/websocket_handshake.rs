@@ -1,9 +1,11 @@
-//! WebSocket handshakes that can't succeed: most of them were changed by a proxy.
+//! Refuses WebSocket handshakes that can't succeed (RFC 6455 §4.2.1). Most of them were changed by a proxy.
 //!
-//! A handshake that is answered 101 all the same, or not at all, leaves its client waiting: nginx passes a 101 on as it is, and
-//! then nothing. An error has socket.io's clients go on by polling, and the others say what is wrong. nginx speaks HTTP/1.0 to what
-//! is behind it and passes neither `Upgrade` nor `Connection` on unless it is told to; the tutorials' blocks don't. So the log and
-//! the answer say what is missing.
+//! If the server answered 101, or nothing, the client would wait for ever: nginx forwards the 101 and no further bytes. After an
+//! error, Socket.IO clients continue with polling, and other clients show the error. By default nginx uses HTTP/1.0 towards its
+//! upstream and drops `Upgrade` and `Connection`; the configuration blocks of most tutorials don't change that. So the log and the
+//! response name the missing header.
+//!
+//! Input: a request. Outputs: the next handler, or 400 or 426 and at most one log line a minute for an address.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,23 +18,23 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::http::client_info::ClientInfo;
 
-/// Between two lines in the log about one address.
+/// The log has one line about an address in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// Addresses that the log is told of in that time.
-const MAX_LOGGED: usize = 16;
+/// Addresses that the log names in that time.
+const MAX_LOGGED_ADDRESSES: usize = 16;
 
 const ADVICE: &str = "a proxy in front of this server changes WebSocket handshakes; in nginx, add proxy_http_version 1.1; \
 proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";";
 
-/// Whom the log was told of lately.
+/// The addresses that the log has named in the last minute.
 #[derive(Debug, Default)]
-pub struct LostUpgrades(Mutex<Vec<(Option<IpAddr>, Instant)>>);
+pub struct BrokenHandshakeLog(Mutex<Vec<(Option<IpAddr>, Instant)>>);
 
-impl LostUpgrades {
+impl BrokenHandshakeLog {
     fn is_due(&self, from: Option<IpAddr>, now: Instant) -> bool {
         let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         logged.retain(|(_, at)| now.saturating_duration_since(*at) < LOG_INTERVAL);
-        let due = logged.len() < MAX_LOGGED && logged.iter().all(|(other, _)| *other != from);
+        let due = logged.len() < MAX_LOGGED_ADDRESSES && logged.iter().all(|(other, _)| *other != from);
         if due {
             logged.push((from, now));
         }
@@ -40,12 +42,12 @@ impl LostUpgrades {
     }
 }
 
-/// Middleware behind [`crate::http::client_info::identify`]: answers such handshakes with 400 or 426, and logs those that a proxy has
-/// changed once a minute and address.
-pub async fn refuse(State(log): State<Arc<LostUpgrades>>, request: Request, next: Next) -> Response {
+/// Middleware behind [`crate::http::client_info::identify`]: answers broken handshakes with 400 or 426, and logs those that a proxy
+/// has changed.
+pub async fn refuse_broken(State(log): State<Arc<BrokenHandshakeLog>>, request: Request, next: Next) -> Response {
     match fault(&request) {
         None => next.run(request).await,
-        Some(Fault::Lost(what)) => {
+        Some(Fault::ByProxy(what)) => {
             let from = request.extensions().get::<ClientInfo>().map(|client| client.address);
             if log.is_due(from, Instant::now()) {
                 let from = from.map(tracing::field::display);
@@ -73,14 +75,14 @@ pub async fn refuse(State(log): State<Arc<LostUpgrades>>, request: Request, next
 /// Why a handshake can't succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// A proxy, most likely, has changed it so.
-    Lost(&'static str),
+    /// A proxy has most likely removed a header or changed the version of HTTP.
+    ByProxy(&'static str),
     Version,
     Key,
 }
 
-/// What is wrong with a handshake (RFC 6455 §4.2.1). Only handshakes have that key, and a browser lets no page set it; without
-/// it, [`is_for_websockets`] tells.
+/// Checks a handshake (RFC 6455 §4.2.1). A request with the header `Sec-WebSocket-Key` is one: browsers allow no page to set that
+/// header. Without the header, [`is_for_websockets`] decides.
 fn fault(request: &Request) -> Option<Fault> {
     let headers = request.headers();
     let asks = has_token(headers, &header::UPGRADE, "websocket") && is_for_websockets(request.uri());
@@ -88,13 +90,13 @@ fn fault(request: &Request) -> Option<Fault> {
         return None;
     }
     if request.version() > Version::HTTP_11 {
-        Some(Fault::Lost("over HTTP/2, where no Upgrade header counts"))
+        Some(Fault::ByProxy("over HTTP/2, where no Upgrade header counts"))
     } else if !has_token(headers, &header::UPGRADE, "websocket") {
-        Some(Fault::Lost("without its Upgrade header"))
+        Some(Fault::ByProxy("without its Upgrade header"))
     } else if !has_token(headers, &header::CONNECTION, "upgrade") {
-        Some(Fault::Lost("with an Upgrade header, but without \"Connection: upgrade\""))
+        Some(Fault::ByProxy("with an Upgrade header, but without \"Connection: upgrade\""))
     } else if request.version() < Version::HTTP_11 {
-        Some(Fault::Lost("over HTTP/1.0, where no Upgrade header counts"))
+        Some(Fault::ByProxy("over HTTP/1.0, where no Upgrade header counts"))
     } else if only(headers, &header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
         Some(Fault::Version)
     } else if !only(headers, &header::SEC_WEBSOCKET_KEY).is_some_and(is_key) {
@@ -104,19 +106,19 @@ fn fault(request: &Request) -> Option<Fault> {
     }
 }
 
-/// Collider's path, and Socket.IO's transport. Elsewhere a proxy that adds an Upgrade header to everything does no harm.
+/// Collider's path, and Socket.IO's transport. For other requests an Upgrade header is harmless; some proxies add it to all of them.
 fn is_for_websockets(uri: &Uri) -> bool {
     let transport = || uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "transport=websocket"));
     uri.path() == "/ws" || (uri.path().starts_with("/socket.io") && transport())
 }
 
-/// The value of a header that is there once.
+/// The value of a header; `None` where it is missing or repeated.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
 }
 
-/// 16 bytes in base64. Some clients leave bits in the last digit that say nothing.
+/// 16 bytes in base64. Some clients set the unused bits of the last digit.
 fn is_key(key: &[u8]) -> bool {
     let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     key.len() == 24 && key[..22].iter().all(digit) && key.ends_with(b"==")
@@ -134,13 +136,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_is_told_once_a_minute_of_an_address_and_of_few() {
-        let (log, start) = (LostUpgrades::default(), Instant::now());
+    fn the_log_names_an_address_once_a_minute_and_few_addresses() {
+        let (log, start) = (BrokenHandshakeLog::default(), Instant::now());
         let from = |last: u8| Some(IpAddr::from([192, 0, 2, last]));
-        let told: Vec<_> = [0, 1, 59, 60, 61, 119, 120].map(|at| log.is_due(from(1), start + Duration::from_secs(at))).to_vec();
-        assert_eq!(told, [true, false, false, true, false, false, true]);
+        let logged: Vec<_> = [0, 1, 59, 60, 61, 119, 120].map(|at| log.is_due(from(1), start + Duration::from_secs(at))).to_vec();
+        assert_eq!(logged, [true, false, false, true, false, false, true]);
         let at = start + Duration::from_secs(121);
-        assert_eq!((0..=255).filter(|last| log.is_due(from(*last), at)).count(), MAX_LOGGED - 1);
+        assert_eq!((0..=255).filter(|last| log.is_due(from(*last), at)).count(), MAX_LOGGED_ADDRESSES - 1);
         assert!(log.is_due(from(200), at + LOG_INTERVAL));
     }
 
@@ -156,26 +158,26 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_that_lost_something_is_told_from_other_requests() {
+    fn a_handshake_that_a_proxy_has_changed_is_distinguished_from_other_requests() {
         let get = |version, headers: &[(&str, &str)]| found("GET", "/", version, headers);
-        let lost = |fault| match fault {
-            Some(Fault::Lost(what)) => what,
+        let by_proxy = |fault| match fault {
+            Some(Fault::ByProxy(what)) => what,
             other => panic!("{other:?}"),
         };
         let http = Version::HTTP_11;
         assert_eq!(get(http, &[KEY, VERSION, UPGRADE, KEEP]), None);
         for headers in [&[KEY, ("connection", "close")][..], &[KEY, ("upgrade", ""), KEEP], &[KEY, ("upgrade", "h2c"), KEEP]] {
-            assert_eq!(get(http, headers), Some(Fault::Lost("without its Upgrade header")), "{headers:?}");
+            assert_eq!(get(http, headers), Some(Fault::ByProxy("without its Upgrade header")), "{headers:?}");
         }
-        assert!(lost(get(http, &[KEY, VERSION, UPGRADE, ("connection", "close")])).contains("Connection: upgrade"));
-        assert!(lost(get(Version::HTTP_10, &[KEY, VERSION, UPGRADE, KEEP])).contains("HTTP/1.0"));
-        assert!(lost(get(Version::HTTP_2, &[KEY, VERSION])).contains("HTTP/2"));
+        assert!(by_proxy(get(http, &[KEY, VERSION, UPGRADE, ("connection", "close")])).contains("Connection: upgrade"));
+        assert!(by_proxy(get(Version::HTTP_10, &[KEY, VERSION, UPGRADE, KEEP])).contains("HTTP/1.0"));
+        assert!(by_proxy(get(Version::HTTP_2, &[KEY, VERSION])).contains("HTTP/2"));
         assert_eq!(get(http, &[("connection", "close")]), None);
         assert_eq!(found("POST", "/", http, &[KEY]), None);
     }
 
     #[test]
-    fn a_version_or_a_key_of_another_kind_is_told() {
+    fn a_wrong_version_or_key_is_reported() {
         let http = Version::HTTP_11;
         let get = |headers: &[(&str, &str)]| found("GET", "/ws", http, &[&[UPGRADE, KEEP], headers].concat());
         let version = |version| ("sec-websocket-version", version);
