@@ -23,7 +23,7 @@ use castway::limits::waiting_bytes::Ledger;
 use castway::relay::{self, Accounts};
 use castway::tls::{Certificates, HandshakeConfigs, ServerHosts};
 use castway::turn::codec::integrity::PasswordAlgorithm;
-use castway::turn::{Account, Credentials};
+use castway::turn::{CredentialSource, UserKeys};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -44,8 +44,8 @@ const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// Knows nobody: a Binding request asks for no user.
 struct Nobody;
 
-impl Credentials for Nobody {
-    fn account(&self, _username: &str, _realm: &str, _algorithm: PasswordAlgorithm, _now: Instant) -> Option<Account> {
+impl CredentialSource for Nobody {
+    fn user_keys(&self, _username: &str, _realm: &str, _algorithm: PasswordAlgorithm, _now: Instant) -> Option<UserKeys> {
         None
     }
 }

@@ -41,7 +41,7 @@ use crate::addresses::external::External;
 use crate::config::RelayConfig;
 use crate::limits::descriptors::DescriptorPools;
 use crate::limits::guesses::GuessReports;
-use crate::turn::{self, PeerPolicy, RelayedAddress, Shared};
+use crate::turn::{self, PeerPolicy, RelayedIp, SharedState};
 use admission::Admission;
 use io::poll::{Interest, Poll};
 use io::source::Source;
@@ -78,7 +78,7 @@ pub fn start(
     setup::log_closed(&closed);
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
-    let shared = Shared::new(&settings, seed, Instant::now());
+    let shared = SharedState::new(&settings, seed, Instant::now());
     let stats: Arc<[Arc<ShardStats>]> = (0..config.threads).map(|_| Arc::default()).collect();
     let (admission, epoch) = (Admission::new(shares), Instant::now());
 
@@ -119,7 +119,7 @@ pub fn start(
             settings: Arc::clone(&settings),
             policy: policy.clone(),
             // All from one range: which ports are taken is known without a lock, and a small range is not cut into crumbs.
-            shard: turn::Shard { index, ports: config.ports.clone() },
+            shard: turn::ShardSettings { index, ports: config.ports.clone() },
             shared: Arc::clone(&shared),
             accounts: Arc::clone(&accounts),
             admission: admission.clone(),
@@ -156,7 +156,7 @@ struct Watch {
     revision: u64,
     external: External,
     /// What the shards know.
-    relays: [Option<RelayedAddress>; 2],
+    relays: [Option<RelayedIp>; 2],
     policy: PeerPolicy,
     surroundings: Surroundings,
     mailboxes: Vec<Mailbox>,
@@ -204,7 +204,7 @@ pub struct Handle {
     tcp: bool,
     meter: Meter,
     admission: Admission,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     closed_neighbours: Arc<[IpNet]>,
     mailboxes: Vec<Mailbox>,
     threads: Vec<JoinHandle<()>>,

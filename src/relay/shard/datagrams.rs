@@ -18,9 +18,9 @@ impl Shard {
     /// Does what the engine said about a segment of the inbox. `from` is the client, where a client sent it.
     pub(in crate::relay) fn carry(&mut self, verdict: Verdict, segment: Segment, from: Option<FiveTuple>) {
         match verdict {
-            Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
+            Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
                 self.core.stats.forwarded(Direction::ToPeer, transport(from), payload.len());
-                let route = Route { socket: Source::RelayedSocket(relay).token(), to: peer, from: None, dont_fragment };
+                let route = Route { socket: Source::RelayedSocket(relayed).token(), to: peer, from: None, dont_fragment };
                 self.outbox.push_payload(route, segment, payload);
             }
             Verdict::ToClient { to, framing, payload } if to.transport == Transport::Udp => {
@@ -65,9 +65,9 @@ impl Shard {
     /// does not read.
     pub(in crate::relay) fn carry_copied(&mut self, verdict: Verdict, bytes: &[u8], from: Option<FiveTuple>) -> bool {
         match verdict {
-            Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
+            Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
                 self.core.stats.forwarded(Direction::ToPeer, transport(from), payload.len());
-                let route = Route { socket: Source::RelayedSocket(relay).token(), to: peer, from: None, dont_fragment };
+                let route = Route { socket: Source::RelayedSocket(relayed).token(), to: peer, from: None, dont_fragment };
                 self.outbox.push_bytes(route, &bytes[payload]);
             }
             Verdict::ToClient { to, framing, payload } => {

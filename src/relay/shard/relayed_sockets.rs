@@ -8,7 +8,7 @@ use crate::relay::io::poll::{Interest, Poll};
 use crate::relay::io::source::Source;
 use crate::relay::io::udp::{Options, UdpSocket};
 use crate::relay::tcp::acceptor::Acceptor;
-use crate::turn::{OpenError, RelayTransport, RelayedAddressId};
+use crate::turn::{OpenError, PeerTransport, RelayedAddressId};
 
 /// A UDP socket of all clients, and where it listens.
 #[derive(Debug)]
@@ -51,15 +51,15 @@ impl RelaySockets {
         &mut self,
         relay: RelayedAddressId,
         address: SocketAddr,
-        transport: RelayTransport,
+        transport: PeerTransport,
         poll: &Poll,
     ) -> Result<(), OpenError> {
         let descriptor = self.share.take().ok_or(OpenError::Failed)?;
         let token = Source::RelayedSocket(relay).token();
         let opened = match transport {
-            RelayTransport::Udp => UdpSocket::bind(address, &Options::relayed())
+            PeerTransport::Udp => UdpSocket::bind(address, &Options::relayed())
                 .and_then(|socket| poll.add(&socket, token, Interest::Datagrams).map(|()| RelaySocket::Udp(socket))),
-            RelayTransport::Tcp => Acceptor::relayed(address)
+            PeerTransport::Tcp => Acceptor::relayed(address)
                 .and_then(|acceptor| poll.add(&acceptor, token, Interest::Read).map(|()| RelaySocket::Tcp(acceptor))),
         };
         match opened {

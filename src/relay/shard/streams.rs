@@ -15,7 +15,7 @@ use crate::relay::tcp::acceptor::is_exhaustion;
 use crate::relay::tcp::stream::Stream;
 use crate::relay::tcp::stream_table::FIRST_REQUEST;
 use crate::relay::tcp::wire::Wire;
-use crate::turn::codec::framing::{Frame, next_frame};
+use crate::turn::codec::framing::{StreamFrame, next_frame};
 use crate::turn::codec::message::{Class, Method, type_number};
 use crate::turn::{DropReason, FiveTuple, Transport, Verdict};
 
@@ -152,7 +152,7 @@ impl Shard {
         let tuple = self.streams.stream(id)?.tuple;
         loop {
             match next_frame(bytes) {
-                Frame::Whole(len) => {
+                StreamFrame::Complete(len) => {
                     self.packets += 1;
                     let (message, rest) = bytes.split_at(len);
                     let verdict = self.engine.handle_client(tuple, message, now);
@@ -178,7 +178,7 @@ impl Shard {
                     self.streams.stream(id)?;
                     bytes = rest;
                 }
-                Frame::Needs(_) => {
+                StreamFrame::Incomplete(_) => {
                     let stream = self.streams.stream(id)?;
                     stream.keep(bytes);
                     if stream.keeps_too_much(|client| self.engine.has_allocation(client)) {
@@ -186,7 +186,7 @@ impl Shard {
                     }
                     return stream.has_ended().then_some(Close::Client);
                 }
-                Frame::Garbage => return Some(Close::Garbage),
+                StreamFrame::Invalid => return Some(Close::Garbage),
             }
         }
     }
@@ -201,7 +201,7 @@ impl Shard {
         let tuple = self.streams.remove(id);
         if let Some(tuple) = &tuple {
             self.core.stats.closed(why);
-            self.engine.client_closed(tuple, now);
+            self.engine.handle_client_closed(tuple, now);
         }
         tuple.is_some()
     }

@@ -5,14 +5,14 @@ use super::*;
 /// Users whose passwords people chose, and signed credentials that nobody guesses.
 struct Mixed(StaticUsers, RestSecrets);
 
-impl Credentials for Mixed {
-    fn account(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<Account> {
-        let known = self.0.account(username, realm, algorithm, now);
-        known.or_else(|| self.1.account(username, realm, algorithm, now))
+impl CredentialSource for Mixed {
+    fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys> {
+        let known = self.0.user_keys(username, realm, algorithm, now);
+        known.or_else(|| self.1.user_keys(username, realm, algorithm, now))
     }
 
     fn is_guessable(&self, username: &str) -> bool {
-        self.0.account(username, REALM, PasswordAlgorithm::Md5, Instant::now()).is_some()
+        self.0.user_keys(username, REALM, PasswordAlgorithm::Md5, Instant::now()).is_some()
     }
 }
 
@@ -38,7 +38,7 @@ fn signed(from: &str, right: bool) -> Client {
     client
 }
 
-fn allocate(writer: &mut Writer<'_>) {
+fn allocate(writer: &mut MessageWriter<'_>) {
     writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
 }
 
