@@ -40,14 +40,14 @@ impl App {
     /// # Errors
     /// Where a part of the server that must not end did.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { config, mut sockets, doors, collider_doors, certificates, hub, gateway, multi, io, external, relay, .. } =
+        let Self { config, mut sockets, doors, collider_doors, certificates, calls, gateway, multi, io, external, relay, .. } =
             self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut tasks = JoinSet::new();
         tasks.spawn(gateway.clone().run());
         tasks.spawn(multi.run());
-        tasks.spawn(hub.run());
+        tasks.spawn(calls.run());
         tasks.spawn(external.follow());
         tasks.spawn(memory::give_back());
         if let Some(socket) = sockets.collider.take() {
