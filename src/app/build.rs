@@ -12,12 +12,15 @@ use super::App;
 use super::metrics::Sources;
 use super::open::Opened;
 use crate::addresses::ice_servers::{IceServers, Listener};
-use crate::api::{self, Api, ApiKeys, Numbers, Probe, Site};
+use crate::api;
+use crate::api::keys::ApiKeys;
+use crate::api::metric_families::MetricsSource;
+use crate::api::state::{ApiState, ReadinessCheck, SiteInfo};
 use crate::app::flows;
 use crate::app::router;
 use crate::apprtc;
-use crate::apprtc::api::RoomServer;
-use crate::apprtc::hub::Hub;
+use crate::apprtc::gateway::Gateway as CallGateway;
+use crate::apprtc::room_server::RoomServer;
 use crate::cast::code::TokenKey;
 use crate::cast::gateway::{Gateway, Issuer};
 use crate::cast::room::{Rooms, RoomsConfig};
@@ -53,7 +56,7 @@ impl App {
         let multi = opened.multi_gateway(&ledger);
         let (signaling, io) = socketio::server(ledger.clone(), kept_buffers.clone());
         flows::attach(&io, &gateway, &multi);
-        let hub = Hub::new(&opened.config.calls, ledger.clone(), kept_buffers.clone());
+        let calls = CallGateway::new(&opened.config.calls, ledger.clone(), kept_buffers.clone());
         let relay_alive = Arc::new(AtomicBool::new(true));
         let shared = router::Shared::default();
         let sources = Sources {
@@ -64,19 +67,19 @@ impl App {
             kept_buffers,
             sessions: signaling.sessions(),
             unfinished: shared.unfinished.clone(),
-            hub: hub.clone(),
+            calls: calls.clone(),
             meter: opened.relay.meter(),
             shares: opened.shares.clone(),
             reports: opened.relay.reports().clone(),
             certificates: opened.certificates.clone(),
         };
-        let api = api::router(Arc::new(opened.api(ice, limiter, &relay_alive, sources.numbers())));
-        let rooms = RoomServer { hub: hub.clone(), public_url: opened.public_origin(), http: opened.sockets.http.addr };
-        let api = api.merge(apprtc::api::router(rooms)).layer(middleware::from_fn(response_bytes::count));
+        let api = api::router::router(Arc::new(opened.api_state(ice, limiter, &relay_alive, sources.into_metrics())));
+        let rooms = RoomServer { gateway: calls.clone(), public_url: opened.public_origin(), http: opened.sockets.http.addr };
+        let api = api.merge(apprtc::room_server::router(rooms)).layer(middleware::from_fn(response_bytes::count));
         let (http, origin, https) = (&opened.config.http, opened.public_origin(), opened.https());
         let unidentified = UnidentifiedLimit::new(opened.shares.unidentified.most());
-        let collider = router::collider(hub.clone(), http, shared.clone());
-        let main = router::router(signaling, api, hub.clone(), http, origin, https, shared);
+        let collider = router::collider(calls.clone(), http, shared.clone());
+        let main = router::router(signaling, api, calls.clone(), http, origin, https, shared);
         let [collider_dispatcher, dispatcher] = [collider, main].map(|router| opened.dispatcher(router, &ledger, &unidentified));
         let Opened { config, sockets, store, directory, external, certificates, relay, shares, clock, .. } = opened;
         Ok(Self {
@@ -85,7 +88,7 @@ impl App {
             dispatcher,
             collider_dispatcher,
             certificates,
-            hub,
+            calls,
             gateway,
             multi,
             io,
@@ -148,41 +151,50 @@ impl Opened {
     }
 
     /// What besides the database must be in order.
-    fn probes(&self, relay_alive: &Arc<AtomicBool>) -> Vec<Probe> {
+    fn readiness_checks(&self, relay_alive: &Arc<AtomicBool>) -> Vec<ReadinessCheck> {
         let alive = Arc::clone(relay_alive);
-        let mut probes = vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
+        let mut checks = vec![ReadinessCheck { name: "relay".into(), is_ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
         let meter = self.relay.meter();
-        probes.extend((0..meter.shards()).map(|shard| {
+        checks.extend((0..meter.shards()).map(|shard| {
             let meter = meter.clone();
-            Probe { name: format!("relay-{shard}").into(), ready: Box::new(move || !meter.hanging().contains(&shard)) }
+            ReadinessCheck {
+                name: format!("relay-{shard}").into(),
+                is_ready: Box::new(move || !meter.hanging().contains(&shard)),
+            }
         }));
-        probes.extend(self.certificates.clone().map(|certificates| Probe {
+        checks.extend(self.certificates.clone().map(|certificates| ReadinessCheck {
             name: "certificate".into(),
-            ready: Box::new(move || certificates.current().is_usable(SystemTime::now())),
+            is_ready: Box::new(move || certificates.current().is_usable(SystemTime::now())),
         }));
-        probes
+        checks
     }
 
     /// `limiter` counts for the gateways too.
-    fn api(&self, ice: IceServers, limiter: AddressLimiter, relay_alive: &Arc<AtomicBool>, numbers: Numbers) -> Api {
+    fn api_state(
+        &self,
+        ice: IceServers,
+        limiter: AddressLimiter,
+        relay_alive: &Arc<AtomicBool>,
+        metrics: MetricsSource,
+    ) -> ApiState {
         let Config { credentials, cast, http, .. } = &self.config;
-        Api {
+        ApiState {
             directory: self.directory.clone(),
             credentials: credentials.clone(),
             keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
             ice,
             limiter,
             ice_limiter: AddressLimiter::per_minute(credentials.ice.rate),
-            site: Site {
+            site: SiteInfo {
                 public_url: self.public_origin(),
                 http: self.sockets.http.addr,
                 https_port: self.https_port,
                 alphabet: cast.alphabet,
             },
             certificates: self.certificates.clone(),
-            insiders: http.metrics_allow.clone(),
-            probes: self.probes(relay_alive),
-            numbers,
+            operator_networks: http.metrics_allow.clone(),
+            readiness_checks: self.readiness_checks(relay_alive),
+            metrics,
         }
     }
 

@@ -20,7 +20,7 @@ use socketioxide::SocketIo;
 
 use self::listeners::Sockets;
 use crate::addresses::external::External;
-use crate::apprtc::hub::Hub;
+use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
 use crate::config::Config;
@@ -39,7 +39,7 @@ pub struct App {
     /// For Collider on a port of its own.
     collider_dispatcher: Dispatcher,
     certificates: Option<Certificates>,
-    hub: Hub,
+    calls: CallGateway,
     gateway: Gateway,
     multi: MultiGateway,
     io: SocketIo,

@@ -46,7 +46,7 @@ impl App {
             dispatcher,
             collider_dispatcher,
             certificates,
-            hub,
+            calls,
             gateway,
             multi,
             io,
@@ -59,7 +59,7 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(gateway.clone().run());
         tasks.spawn(multi.run());
-        tasks.spawn(hub.run());
+        tasks.spawn(calls.run());
         tasks.spawn(external.follow());
         tasks.spawn(memory::give_back());
         if let Some(socket) = sockets.collider.take() {

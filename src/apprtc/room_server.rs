@@ -1,4 +1,5 @@
-//! The room server over HTTP: join, message, leave, params. Answers are the original's, as `application/json`.
+//! The room server's routes: join, message, leave, params and analytics. The answers are those of the original, as
+//! `application/json`.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -15,32 +16,32 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
-use super::hub::Hub;
-use super::message::{self, MAX_REPORT_BYTES};
+use super::gateway::Gateway;
+use super::model::Refusal;
 use super::params::Query;
-use super::room::Refusal;
+use super::wire::{self, MAX_REPORT_BYTES};
 use crate::http::client_info::ClientInfo;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::retry_after;
 
-/// What the handlers share.
+/// What all handlers share.
 #[derive(Debug)]
 pub struct RoomServer {
-    pub hub: Hub,
-    /// The origin people type, without a trailing slash, where it is set.
+    pub gateway: Gateway,
+    /// The configured origin, without a trailing slash.
     pub public_url: Option<String>,
-    /// Where the HTTP port really listens.
+    /// The bound address of the HTTP port.
     pub http: SocketAddr,
 }
 
-/// `/join`, `/message`, `/leave`, `/bye`, `/params` and `/a` (clients write `/a/`: it is to be behind [`crate::http::path_slashes::remove`]).
-/// It wants the [`ClientInfo`] in each request's extensions.
+/// `/join`, `/message`, `/leave`, `/bye`, `/params` and `/a`. Clients request `/a/`, so this router needs
+/// [`crate::http::path_slashes::remove`] in front. Requests need a [`ClientInfo`] in their extensions.
 pub fn router(server: RoomServer) -> Router {
     Router::new()
         .route("/join/{room}", post(join))
-        .route("/message/{room}/{client}", post(say))
+        .route("/message/{room}/{client}", post(message))
         .route("/leave/{room}/{client}", post(leave))
-        // The name that Collider calls it by.
+        // Collider's name for it.
         .route("/bye/{room}/{client}", post(leave))
         .route("/params", get(params))
         .route("/a", post(analytics).layer(DefaultBodyLimit::max(MAX_REPORT_BYTES)))
@@ -48,59 +49,59 @@ pub fn router(server: RoomServer) -> Router {
         .with_state(Arc::new(server))
 }
 
-/// 200, `{"result","params"}`; 429 and 503 with the same shape where the original has no limit.
+/// 200, `{"result","params"}`; 429 and 503 with the same fields at limits that the original does not have.
 async fn join(
     State(server): State<Arc<RoomServer>>,
     Extension(client): Extension<ClientInfo>,
-    Room(room): Room,
+    RoomPath(room): RoomPath,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(wait) = server.hub.admit_join(client.address) {
+    if let Err(wait) = server.gateway.check_join(client.address) {
         return too_often(wait, refused(StatusCode::TOO_MANY_REQUESTS, "ERROR"));
     }
     let origin = server.origin(&client);
     let user_agent = user_agent(&headers);
     let query = Query::new(&origin, query.as_deref().unwrap_or_default(), &user_agent);
-    match server.hub.act(client.address, |rooms, by| rooms.handle_join(&room, query.is_loopback(), by)) {
+    match server.gateway.handle(client.address, |rooms, context| rooms.handle_join(&room, query.is_loopback(), context)) {
         Ok(joined) => answer(StatusCode::OK, &json!({"result": "SUCCESS", "params": query.joined(&room, &joined)})),
-        Err(refusal @ Refusal::ServerFull) => refused(StatusCode::SERVICE_UNAVAILABLE, message::result(refusal)),
-        Err(refusal) => refused(StatusCode::OK, message::result(refusal)),
+        Err(refusal @ Refusal::ServerFull) => refused(StatusCode::SERVICE_UNAVAILABLE, wire::result(refusal)),
+        Err(refusal) => refused(StatusCode::OK, wire::result(refusal)),
     }
 }
 
-/// 200, `{"result"}`, whatever it is: Android ends a call at any other status.
-async fn say(
+/// 200, `{"result"}`, also for a refusal: the Android client ends the call after any other status.
+async fn message(
     State(server): State<Arc<RoomServer>>,
     Extension(from): Extension<ClientInfo>,
-    Member { room, client }: Member,
+    MemberPath { room, client }: MemberPath,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    if let Err(wait) = server.hub.admit_signal(from.address) {
+    if let Err(wait) = server.gateway.check_signal(from.address) {
         return too_often(wait, answer(StatusCode::OK, &json!({"result": "ERROR"})));
     }
     let text = match body {
         Ok(body) if !body.is_empty() => String::from_utf8_lossy(&body).into_owned(),
         Ok(_) | Err(_) => return answer(StatusCode::OK, &json!({"result": "ERROR"})),
     };
-    if let Err(large) = message::check_size(&text) {
-        tracing::debug!(%large, "refused");
+    if let Err(too_large) = wire::check_size(&text) {
+        tracing::debug!(%too_large, "refused");
         return answer(StatusCode::OK, &json!({"result": "ERROR"}));
     }
-    let said = server.hub.act(from.address, |rooms, by| rooms.handle_message(&room, &client, text, by));
-    answer(StatusCode::OK, &json!({"result": said.map_or_else(message::result, |()| "SUCCESS")}))
+    let sent = server.gateway.handle(from.address, |rooms, context| rooms.handle_message(&room, &client, text, context));
+    answer(StatusCode::OK, &json!({"result": sent.map_or_else(wire::result, |()| "SUCCESS")}))
 }
 
-/// 200, empty, also where there is no such room or client; 429 where the original has no limit.
+/// 200 and an empty body, also for an unknown room or client; 429 at a limit that the original does not have.
 async fn leave(
     State(server): State<Arc<RoomServer>>,
     Extension(from): Extension<ClientInfo>,
-    Member { room, client }: Member,
+    MemberPath { room, client }: MemberPath,
 ) -> Response {
-    if let Err(wait) = server.hub.admit_signal(from.address) {
+    if let Err(wait) = server.gateway.check_signal(from.address) {
         return too_often(wait, StatusCode::TOO_MANY_REQUESTS.into_response());
     }
-    server.hub.act(from.address, |rooms, by| rooms.handle_leave(&room, &client, by));
+    server.gateway.handle(from.address, |rooms, context| rooms.handle_leave(&room, &client, context));
     [(header::CACHE_CONTROL, "no-cache")].into_response()
 }
 
@@ -116,9 +117,9 @@ async fn params(
     answer(StatusCode::OK, &query.params().into())
 }
 
-/// What clients report about themselves is checked and forgotten.
+/// A client's report about itself is checked and dropped.
 async fn analytics(body: Result<Bytes, BytesRejection>) -> Response {
-    let well_formed = body.is_ok_and(|body| message::is_analytics_event(&body));
+    let well_formed = body.is_ok_and(|body| wire::is_analytics_event(&body));
     answer(StatusCode::OK, &json!({"result": if well_formed { "SUCCESS" } else { "INVALID_REQUEST" }}))
 }
 
@@ -140,40 +141,40 @@ fn answer(status: StatusCode, body: &Value) -> Response {
 }
 
 impl RoomServer {
-    /// The origin that the client used: the public one, or the one its request names.
+    /// The configured origin, or else the origin of the request.
     fn origin(&self, client: &ClientInfo) -> String {
         if let Some(origin) = &self.public_url {
             return origin.clone();
         }
-        let asked = client.host.as_ref().map(|host| format!("{}://{host}", client.scheme.as_str()));
-        asked.unwrap_or_else(|| format!("http://{}", self.http))
+        let requested = client.host.as_ref().map(|host| format!("{}://{host}", client.scheme.as_str()));
+        requested.unwrap_or_else(|| format!("http://{}", self.http))
     }
 }
 
-/// A room's id from the path; 404 for what is none.
-struct Room(String);
+/// The id of a room from the path; 404 for an invalid one.
+struct RoomPath(String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Room {
+impl<S: Send + Sync> FromRequestParts<S> for RoomPath {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
         let Path(room) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| StatusCode::NOT_FOUND)?;
-        if message::is_id(&room) { Ok(Self(room)) } else { Err(StatusCode::NOT_FOUND) }
+        if wire::is_id(&room) { Ok(Self(room)) } else { Err(StatusCode::NOT_FOUND) }
     }
 }
 
-/// The ids of a room and of a client from the path; 404 for what are none.
-struct Member {
+/// The ids of a room and of a client from the path; 404 for invalid ones.
+struct MemberPath {
     room: String,
     client: String,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Member {
+impl<S: Send + Sync> FromRequestParts<S> for MemberPath {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
         let ids = Path::<(String, String)>::from_request_parts(parts, state).await;
         let Path((room, client)) = ids.map_err(|_| StatusCode::NOT_FOUND)?;
-        if message::is_id(&room) && message::is_id(&client) { Ok(Self { room, client }) } else { Err(StatusCode::NOT_FOUND) }
+        if wire::is_id(&room) && wire::is_id(&client) { Ok(Self { room, client }) } else { Err(StatusCode::NOT_FOUND) }
     }
 }

@@ -1,26 +1,27 @@
-//! The wire of the room server and of Collider: ids, commands, frames, results. PURE.
+//! The texts of the room server and of Collider: ids, commands, frames and results. PURE.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::room::Refusal;
+use super::model::Refusal;
 use crate::limits::message_size::{self, DESCRIPTION_KIB, TooLarge};
 use crate::limits::reserved_names;
 
-/// Bytes of a report to `/a/` at most.
+/// The largest report to `/a/`.
 pub const MAX_REPORT_BYTES: usize = 64 * 1024;
-/// Bytes of a room's or a client's name at most.
-const MAX_ID: usize = 256;
+/// The longest name of a room or a client.
+const MAX_ID_BYTES: usize = 256;
 
-/// Whether the room server takes it for a room or a client: `[a-zA-Z0-9-_]+`, and nothing that every object of a client has.
+/// Whether the room server accepts `text` as the id of a room or a client: `[a-zA-Z0-9-_]+`, except for properties that every
+/// JavaScript object has.
 pub fn is_id(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    text.len() <= MAX_ID && !text.is_empty() && text.bytes().all(plain) && !reserved_names::is_property(text)
+    text.len() <= MAX_ID_BYTES && !text.is_empty() && text.bytes().all(plain) && !reserved_names::is_property(text)
 }
 
-/// Why a room or a client can't be called so.
+/// Why Collider refuses the name of a room or a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
     #[error("'clientid' or 'roomid' is too long")]
@@ -29,13 +30,13 @@ pub enum BadName {
     Reserved,
 }
 
-/// Checks the names that Collider is told, which may have any characters.
+/// Checks the names in a Collider request, which may have any characters.
 ///
 /// # Errors
 /// [`BadName`].
 pub fn check_names(room: &str, client: &str) -> Result<(), BadName> {
     let names = [room, client];
-    if names.iter().any(|name| name.len() > MAX_ID) {
+    if names.iter().any(|name| name.len() > MAX_ID_BYTES) {
         return Err(BadName::TooLong);
     }
     if names.iter().any(|name| reserved_names::is_property(name)) {
@@ -44,7 +45,7 @@ pub fn check_names(room: &str, client: &str) -> Result<(), BadName> {
     Ok(())
 }
 
-/// Checks a client's message to its peer: JSON, with an offer or an answer in it at most.
+/// Checks the size of a client's message to its peer: JSON that contains one session description at most.
 ///
 /// # Errors
 /// [`TooLarge`].
@@ -52,7 +53,7 @@ pub fn check_size(message: &str) -> Result<(), TooLarge> {
     message_size::check(message, 0, DESCRIPTION_KIB)
 }
 
-/// What a client says to Collider; a field that is missing is empty.
+/// A frame of a client to Collider; a missing field is empty.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     Register { room: String, client: String },
@@ -61,10 +62,10 @@ pub enum Command {
 }
 
 impl Command {
-    /// Keys are read in any case; `null` is as good as missing.
+    /// Keys are case-insensitive, and `null` counts as missing.
     ///
     /// # Errors
-    /// What is wrong with the JSON.
+    /// The parser's text about invalid JSON.
     pub fn read(frame: &[u8]) -> Result<Self, String> {
         let fields: Option<Map<String, Value>> = serde_json::from_slice(frame).map_err(|error| error.to_string())?;
         let mut fields: Map<_, _> = fields.into_iter().flatten().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect();
@@ -84,28 +85,28 @@ impl Command {
     }
 }
 
-/// `{"msg","error"}`: one of them is empty, both are always there.
+/// `{"msg","error"}`: both fields are always present, and one of them is empty.
 #[derive(Serialize)]
-struct Frame<'a> {
+struct ServerFrame<'a> {
     msg: &'a str,
     error: &'a str,
 }
 
-/// A peer's message as Collider sends it.
+/// Collider's frame with a peer's message.
 pub fn message_frame(message: &str) -> String {
-    frame(&Frame { msg: message, error: "" })
+    frame(&ServerFrame { msg: message, error: "" })
 }
 
-/// An error as Collider sends it.
+/// Collider's frame with an error.
 pub fn error_frame(error: &str) -> String {
-    frame(&Frame { msg: "", error })
+    frame(&ServerFrame { msg: "", error })
 }
 
-fn frame(frame: &Frame<'_>) -> String {
+fn frame(frame: &ServerFrame<'_>) -> String {
     serde_json::to_string(frame).expect("strings are JSON")
 }
 
-/// The room server's word for a refusal.
+/// The room server's result for a refusal.
 pub const fn result(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Full => "FULL",
@@ -115,7 +116,7 @@ pub const fn result(refusal: Refusal) -> &'static str {
     }
 }
 
-/// Whether a body is an event as the web client reports it to `/a/`:
+/// Whether a body is an analytics event of the web client:
 /// `{type: "event", request_time_ms, event: {event_type, event_time_ms, …}}`.
 pub fn is_analytics_event(body: &[u8]) -> bool {
     let Ok(report) = serde_json::from_slice::<Value>(body) else { return false };
@@ -133,12 +134,22 @@ mod tests {
 
     #[test]
     fn rooms_and_clients_have_plain_names() {
-        for good in ["a", "Room-1_x", "00000001", "constructor-room", &"x".repeat(MAX_ID)] {
+        for good in ["a", "Room-1_x", "00000001", "constructor-room", &"x".repeat(MAX_ID_BYTES)] {
             assert!(is_id(good), "{good}");
         }
-        for bad in
-            ["__proto__", "constructor", "prototype", "toString", "", "a b", "a.b", "ä", "a/b", "%61", &"x".repeat(MAX_ID + 1)]
-        {
+        for bad in [
+            "__proto__",
+            "constructor",
+            "prototype",
+            "toString",
+            "",
+            "a b",
+            "a.b",
+            "ä",
+            "a/b",
+            "%61",
+            &"x".repeat(MAX_ID_BYTES + 1),
+        ] {
             assert!(!is_id(bad), "{bad}");
         }
     }
@@ -146,7 +157,7 @@ mod tests {
     #[test]
     fn colliders_names_are_short_and_not_reserved() {
         assert_eq!(check_names("a room.x", ""), Ok(()));
-        assert_eq!(check_names("r", &"x".repeat(MAX_ID + 1)), Err(BadName::TooLong));
+        assert_eq!(check_names("r", &"x".repeat(MAX_ID_BYTES + 1)), Err(BadName::TooLong));
         for (room, client) in [("__proto__", "1"), ("r", "constructor"), ("valueOf", "valueOf")] {
             assert_eq!(check_names(room, client), Err(BadName::Reserved));
         }
@@ -160,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_field_is_empty_and_never_the_last_ones() {
+    fn a_missing_field_is_empty_and_never_that_of_the_last_frame() {
         assert_eq!(Command::read(br#"{"cmd":"send"}"#), Ok(Command::Send { message: String::new() }));
         assert_eq!(Command::read(br#"{"cmd":"send","msg":null}"#), Ok(Command::Send { message: String::new() }));
         for other in ["{}", r#"{"cmd":""}"#, r#"{"cmd":"REGISTER"}"#, "null"] {
@@ -169,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_object_of_strings_can_not_be_read() {
+    fn only_an_object_of_strings_can_be_read() {
         for bad in ["", "{", "[]", "1", r#""send""#, r#"{"cmd":1}"#, r#"{"cmd":"send","msg":{}}"#, "{}{}"] {
             assert!(Command::read(bad.as_bytes()).is_err(), "{bad}");
         }

@@ -1,7 +1,8 @@
-//! Whether whoever asks may see what is for those who run the server: numbers, and the insides of what is not ready.
+//! Whether a request comes from an operator, who may see metrics and details of the server's state.
 //!
-//! An address counts only where it is the client's own. A proxy or tunnel on this machine makes the whole world come from
-//! loopback, so a request that shows any trace of one is nobody's, unless the proxy is trusted and has named its client.
+//! Inputs: the client's address and `CASTWAY_METRICS_ALLOW`. The address must be the client's own: a proxy or tunnel on this machine
+//! makes every client appear at a loopback address. So a request that a proxy has forwarded is no operator's, unless the proxy is
+//! trusted and has named its client.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -13,11 +14,11 @@ use axum::http::{HeaderMap, HeaderName, Version, header};
 use ipnet::IpNet;
 use url::Host;
 
-use super::Api;
+use super::state::ApiState;
 use crate::http::client_info::ClientInfo;
 
-/// What proxies and tunnels write into the requests that they pass on.
-const TRACES: [&str; 12] = [
+/// Headers that proxies and tunnels add to the requests that they forward.
+const PROXY_HEADERS: [&str; 12] = [
     "via",
     "client-ip",
     "x-real-ip",
@@ -31,34 +32,34 @@ const TRACES: [&str; 12] = [
     "cdn-loop",
     "proxy-connection",
 ];
-/// The same of whole families.
-const TRACE_FAMILIES: [&str; 7] = ["forwarded", "x-forwarded", "x-original-", "x-azure-", "cf-", "fly-", "tailscale-"];
+/// Prefixes of such headers.
+const PROXY_HEADER_PREFIXES: [&str; 7] = ["forwarded", "x-forwarded", "x-original-", "x-azure-", "cf-", "fly-", "tailscale-"];
 
-/// Whether the request is an insider's.
+/// Whether the request is an operator's.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Insider(pub(super) bool);
+pub(super) struct Operator(pub(super) bool);
 
-impl FromRequestParts<Arc<Api>> for Insider {
+impl FromRequestParts<Arc<ApiState>> for Operator {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Infallible> {
-        Ok(Self(is_insider(parts, &api.insiders)))
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, Infallible> {
+        Ok(Self(is_operator(parts, &api.operator_networks)))
     }
 }
 
-fn is_insider(parts: &Parts, insiders: &[IpNet]) -> bool {
+fn is_operator(parts: &Parts, networks: &[IpNet]) -> bool {
     let (client, peer) = (parts.extensions.get::<ClientInfo>(), parts.extensions.get::<ConnectInfo<SocketAddr>>());
     let Some((client, ConnectInfo(peer))) = client.zip(peer) else { return false };
-    let allowed = insiders.iter().any(|network| network.contains(&client.address));
-    // A page of another origin has its browser ask, and the browser may be an insider.
+    let allowed = networks.iter().any(|network| network.contains(&client.address));
+    // A page of another origin can make an operator's browser send the request.
     if !allowed || parts.headers.contains_key(header::ORIGIN) {
         return false;
     }
     let named_by_a_trusted_proxy = client.address != peer.ip().to_canonical();
-    // nginx passes requests on as HTTP/1.0 unless it is told otherwise, and adds no header.
-    let direct = !named_by_a_trusted_proxy && !is_passed_on(&parts.headers) && parts.version >= Version::HTTP_11;
+    // By default nginx forwards requests as HTTP/1.0 and adds no header.
+    let direct = !named_by_a_trusted_proxy && !is_forwarded(&parts.headers) && parts.version >= Version::HTTP_11;
     if client.address.is_loopback() {
-        // A name that leads here may be a stranger's own, to which a browser lets the stranger's page speak.
+        // Anybody can register a name that resolves to a loopback address, and their page may then read our responses (DNS rebinding).
         let target = parts.uri.authority().map(|authority| authority.as_str());
         direct && client.host.as_deref().is_some_and(is_loopback) && target.is_none_or(is_loopback)
     } else {
@@ -66,14 +67,15 @@ fn is_insider(parts: &Parts, insiders: &[IpNet]) -> bool {
     }
 }
 
-fn is_passed_on(headers: &HeaderMap) -> bool {
-    // Some write an underscore for each hyphen.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    // Some proxies write underscores for hyphens.
     let name = |name: &HeaderName| name.as_str().replace('_', "-");
-    let traces = |name: &str| TRACES.contains(&name) || TRACE_FAMILIES.iter().any(|family| name.starts_with(family));
-    headers.keys().map(name).any(|name| traces(&name))
+    let is_proxy_header =
+        |name: &str| PROXY_HEADERS.contains(&name) || PROXY_HEADER_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    headers.keys().map(name).any(|name| is_proxy_header(&name))
 }
 
-/// Of a host with or without a port.
+/// `host` may have a port.
 fn is_loopback(host: &str) -> bool {
     match format!("http://{host}").parse::<url::Url>().ok().as_ref().and_then(url::Url::host) {
         Some(Host::Domain(name)) => name == "localhost",
@@ -92,19 +94,19 @@ mod tests {
 
     const LOCAL: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
-    fn asks(insiders: &[&str], peer: &str, address: &str, host: &str, headers: &[(&str, &str)]) -> bool {
+    fn asks(networks: &[&str], peer: &str, address: &str, host: &str, headers: &[(&str, &str)]) -> bool {
         let client = ClientInfo { address: address.parse().unwrap(), scheme: Scheme::Http, host: Some(host.to_owned()) };
         let peer: IpAddr = peer.parse().unwrap();
         let mut request = Request::builder().extension(client).extension(ConnectInfo(SocketAddr::new(peer, 5)));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let insiders: Vec<IpNet> = insiders.iter().map(|network| network.parse().unwrap()).collect();
-        is_insider(&request.body(()).unwrap().into_parts().0, &insiders)
+        let networks: Vec<IpNet> = networks.iter().map(|network| network.parse().unwrap()).collect();
+        is_operator(&request.body(()).unwrap().into_parts().0, &networks)
     }
 
     #[test]
-    fn this_machine_is_who_asks_it_by_a_name_of_its_own() {
+    fn this_machine_has_to_use_a_loopback_name() {
         for host in ["127.0.0.1:8080", "localhost", "localhost:8080", "[::1]:8080", "127.9.9.9"] {
             assert!(asks(&LOCAL, "127.0.0.1", "127.0.0.1", host, &[]), "{host}");
         }
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_proxy_has_passed_on_is_nobodys() {
+    fn a_forwarded_request_is_no_operators() {
         for (name, value) in [
             ("Forwarded", "for=127.0.0.1"),
             ("X-Forwarded-For", "127.0.0.1"),
@@ -141,17 +143,17 @@ mod tests {
         let forwarded = [("X-Forwarded-For", "10.0.0.9")];
         assert!(asks(&["10.0.0.0/8"], "127.0.0.1", "10.0.0.9", "cast.example.org", &forwarded));
         assert!(!asks(&["10.0.0.0/8"], "127.0.0.1", "192.0.2.9", "cast.example.org", &forwarded));
-        assert!(!asks(&LOCAL, "10.0.0.1", "127.0.0.1", "localhost", &forwarded), "nobody speaks for this machine");
+        assert!(!asks(&LOCAL, "10.0.0.1", "127.0.0.1", "localhost", &forwarded), "no proxy may name this machine");
     }
 
     #[test]
-    fn a_page_of_another_origin_is_no_insider() {
+    fn a_page_of_another_origin_is_no_operator() {
         assert!(!asks(&LOCAL, "127.0.0.1", "127.0.0.1", "localhost", &[("Origin", "http://evil.example.org")]));
         assert!(asks(&["10.0.0.0/8"], "10.0.0.9", "10.0.0.9", "metrics.example.org", &[]));
     }
 
     #[test]
-    fn every_name_that_a_request_asks_is_loopbacks() {
+    fn every_name_in_a_request_must_be_loopbacks() {
         let client =
             ClientInfo { address: "127.0.0.1".parse().unwrap(), scheme: Scheme::Http, host: Some("localhost".to_owned()) };
         let request = |target| {
@@ -159,13 +161,13 @@ mod tests {
             Request::builder().uri(target).extension(client.clone()).extension(peer).body(()).unwrap().into_parts().0
         };
         let local = ["127.0.0.0/8".parse().unwrap()];
-        assert!(is_insider(&request("/metrics"), &local) && is_insider(&request("http://127.0.0.1:8080/metrics"), &local));
+        assert!(is_operator(&request("/metrics"), &local) && is_operator(&request("http://127.0.0.1:8080/metrics"), &local));
         // HTTP/2 and absolute targets have one besides the Host header.
-        assert!(!is_insider(&request("http://cast.example.org/metrics"), &local));
+        assert!(!is_operator(&request("http://cast.example.org/metrics"), &local));
     }
 
     #[test]
-    fn http_1_0_is_how_nginx_passes_requests_on() {
+    fn http_1_0_is_how_nginx_forwards_requests() {
         let client =
             ClientInfo { address: "127.0.0.1".parse().unwrap(), scheme: Scheme::Http, host: Some("127.0.0.1".to_owned()) };
         let request = |version| {
@@ -173,7 +175,7 @@ mod tests {
             Request::builder().version(version).extension(client.clone()).extension(peer).body(()).unwrap().into_parts().0
         };
         let local = ["127.0.0.0/8".parse().unwrap()];
-        assert!(is_insider(&request(Version::HTTP_11), &local) && is_insider(&request(Version::HTTP_2), &local));
-        assert!(!is_insider(&request(Version::HTTP_10), &local));
+        assert!(is_operator(&request(Version::HTTP_11), &local) && is_operator(&request(Version::HTTP_2), &local));
+        assert!(!is_operator(&request(Version::HTTP_10), &local));
     }
 }

@@ -1,5 +1,5 @@
-//! `GET` and `POST /v1alpha/iceconfig`: ICE servers as AppRTC's clients ask for them, before they have told anybody who they are.
-//! `/v1alpha/turn` is the same for those of 2014 to 2016, which parse the TURN REST API's answer.
+//! `GET` and `POST /v1alpha/iceconfig`: ICE servers for AppRTC clients, which ask for them without a username.
+//! `/v1alpha/turn` serves the clients of 2014 to 2016, which expect the response of the TURN REST API.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -11,52 +11,54 @@ use axum::{Extension, Json};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use super::error::ApiError;
 use super::keys::bearer;
-use super::{Api, Error, TurnReply};
+use super::state::ApiState;
+use super::turn_credentials::TurnReply;
 use crate::config::IceAccess;
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
 use crate::users::Credentials;
 
-/// 200, `{"lifetimeDuration","iceServers","blockStatus","iceTransportPolicy"}`. Nothing is read of the query but `key`, which may be a
-/// bearer token as well, and `tt`, the transport to the servers.
+/// 200, `{"lifetimeDuration","iceServers","blockStatus","iceTransportPolicy"}`. The query has `key`, which can also be a bearer token,
+/// and `tt`, the transport to the servers; other fields are ignored.
 pub(super) async fn issue(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Error> {
-    let wish = Wish::read(query.as_deref().unwrap_or_default(), &headers);
-    let issued = wish.credentials(&api, &client)?;
+) -> Result<Response, ApiError> {
+    let asked = IceConfigRequest::read(query.as_deref().unwrap_or_default(), &headers);
+    let issued = asked.credentials(&api, &client)?;
     let host = client.host.as_deref();
-    // No URL of STUN names a transport.
-    let stun = if wish.transport.is_none() { api.ice.stun_uris(host) } else { Vec::new() };
-    let reply = reply(&issued, stun, wish.chosen(api.ice.uris(host)));
+    // A STUN URL has no transport.
+    let stun = if asked.transport.is_none() { api.ice.stun_uris(host) } else { Vec::new() };
+    let reply = reply(&issued, stun, asked.select(api.ice.uris(host)));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
 }
 
-/// 200, `{"username","password","ttl","uris"}`, with the same access, rate and query as [`issue`].
+/// 200, `{"username","password","ttl","uris"}`, with the access rules, the rate limit and the query of [`issue`].
 pub(super) async fn issue_turn(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Error> {
-    let wish = Wish::read(query.as_deref().unwrap_or_default(), &headers);
-    let issued = wish.credentials(&api, &client)?;
-    let reply = TurnReply::new(&issued, wish.chosen(api.ice.uris(client.host.as_deref())));
+) -> Result<Response, ApiError> {
+    let asked = IceConfigRequest::read(query.as_deref().unwrap_or_default(), &headers);
+    let issued = asked.credentials(&api, &client)?;
+    let reply = TurnReply::new(&issued, asked.select(api.ice.uris(client.host.as_deref())));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
 }
 
-/// What the query asks for.
-struct Wish {
-    /// One that fits is enough.
+/// The fields of the query and of the headers.
+struct IceConfigRequest {
+    /// One known key is enough.
     keys: Vec<Secret<String>>,
-    /// As in `?transport=…`; `None`: any.
+    /// As in `?transport=…`; `None` selects all.
     transport: Option<String>,
 }
 
-impl Wish {
+impl IceConfigRequest {
     fn read(query: &str, headers: &HeaderMap) -> Self {
         let fields = || form_urlencoded::parse(query.as_bytes());
         let keys = fields().filter(|(name, _)| name == "key").map(|(_, key)| Secret::new(key.into_owned()));
@@ -65,9 +67,9 @@ impl Wish {
         Self { keys: keys.chain(token).collect(), transport: transport.filter(|transport| !transport.is_empty()) }
     }
 
-    /// Under a name of their own each time: quotas are per user, and one caller must not use up another's.
-    fn credentials(&self, api: &Api, client: &ClientInfo) -> Result<Credentials, Error> {
-        api.ice_limiter.check(client.address).map_err(Error::TooManyRequests)?;
+    /// Issues credentials for a new random username: quotas are per user, and one caller must not exhaust another caller's.
+    fn credentials(&self, api: &ApiState, client: &ClientInfo) -> Result<Credentials, ApiError> {
+        api.ice_limiter.check(client.address).map_err(ApiError::TooManyRequests)?;
         let config = &api.credentials.ice;
         if config.access == IceAccess::Key {
             api.keys.check(&self.keys, client.address, Instant::now())?;
@@ -75,8 +77,8 @@ impl Wish {
         Ok(api.directory.issue(&format!("call-{:016x}", rand::random::<u64>()), Some(config.ttl), SystemTime::now()))
     }
 
-    /// The URLs of the transport; none where it is one that no server has, as clients choose for themselves.
-    fn chosen(&self, mut urls: Vec<String>) -> Vec<String> {
+    /// The URLs with the requested transport; none for an unknown transport, since AppRTC's own clients filter like that too.
+    fn select(&self, mut urls: Vec<String>) -> Vec<String> {
         if let Some(transport) = &self.transport {
             urls.retain(|url| url.split_once("?transport=").is_some_and(|(_, named)| named == transport));
         }
@@ -84,7 +86,7 @@ impl Wish {
     }
 }
 
-/// `urls` is never empty: browsers throw at that.
+/// No server has an empty `urls`: browsers throw an exception.
 fn reply(issued: &Credentials, stun: Vec<String>, turn: Vec<String>) -> Value {
     let mut servers = Vec::new();
     if !stun.is_empty() {
@@ -111,16 +113,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transport_chooses_urls_and_other_fields_are_ignored() {
+    fn a_transport_selects_urls_and_other_fields_are_ignored() {
         let urls = ["turn:h:1?transport=udp", "turn:h:1?transport=tcp", "turns:h:2?transport=tcp"];
-        let chosen = |query| Wish::read(query, &HeaderMap::new()).chosen(urls.map(str::to_owned).to_vec());
+        let selected = |query| IceConfigRequest::read(query, &HeaderMap::new()).select(urls.map(str::to_owned).to_vec());
         for any in ["", "tt=", "key=a&other=tcp"] {
-            assert_eq!(chosen(any), urls, "{any}");
+            assert_eq!(selected(any), urls, "{any}");
         }
-        assert_eq!(chosen("key=&tt=udp"), urls[..1]);
-        assert_eq!(chosen("tt=tcp&tt=udp&x"), urls[1..]);
+        assert_eq!(selected("key=&tt=udp"), urls[..1]);
+        assert_eq!(selected("tt=tcp&tt=udp&x"), urls[1..]);
         for unknown in ["tt=tls", "tt=TCP", "tt=tc", "tt=tcp%26x"] {
-            assert!(chosen(unknown).is_empty(), "{unknown}");
+            assert!(selected(unknown).is_empty(), "{unknown}");
         }
     }
 
