@@ -39,8 +39,8 @@ pub use tcp::wire::Wire;
 
 use crate::addresses::external::External;
 use crate::config::RelayConfig;
-use crate::limits::descriptors::Shares;
-use crate::limits::guesses::Reports;
+use crate::limits::descriptors::DescriptorPools;
+use crate::limits::guesses::GuessReports;
 use crate::turn::{self, PeerPolicy, RelayedIp, SharedState};
 use admission::Admission;
 use io::poll::{Interest, Poll};
@@ -63,7 +63,12 @@ const HANGS_AFTER: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// A sentence that names the setting to change: the port is taken, or is not this machine's.
-pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accounts>, shares: &Shares) -> anyhow::Result<Handle> {
+pub fn start(
+    config: &RelayConfig,
+    external: &External,
+    accounts: Arc<dyn Accounts>,
+    shares: &DescriptorPools,
+) -> anyhow::Result<Handle> {
     let listeners = Listeners::bind(config)?;
     let relays = external.relays();
     let surroundings = Surroundings::look(&relays);
@@ -341,7 +346,7 @@ impl Handle {
 
     /// Where wrong passwords are reported, for the rest of the server to report there, too.
     #[must_use]
-    pub fn reports(&self) -> &Reports {
+    pub fn reports(&self) -> &GuessReports {
         self.shared.reports()
     }
 

@@ -17,7 +17,7 @@ use super::nonce::Nonces;
 use super::ports::Ports;
 use super::settings::EngineSettings;
 use super::source_limits::SourceLimits;
-use crate::limits::guesses::{Guesses, Kind, Reports};
+use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::ip_prefix;
 
 /// Created once, given to every engine.
@@ -33,7 +33,7 @@ pub struct SharedState {
     challenged_ports: SourceLimits,
     pub(super) bindings: SourceLimits,
     failures: SourceLimits,
-    reports: Reports,
+    reports: GuessReports,
     /// Wrong passwords over UDP, and over streams: a datagram's failure is no reason to refuse a connection.
     guesses: [Guesses; 2],
     pub(super) bandwidth: Bandwidth,
@@ -90,9 +90,9 @@ impl SharedState {
         let challenges = table(CHALLENGE_WINDOW_SECONDS, limits.challenges.saturating_mul(CHALLENGE_WINDOW_SECONDS as u16));
         let challenged_ports = table(CHALLENGE_WINDOW_SECONDS, limits.challenges);
         let (bindings, failures) = (table(1, limits.bindings), table(settings.nonce_lifetime.as_secs(), limits.failures));
-        let reports = Reports::default();
+        let reports = GuessReports::default();
         let guesses = |kind| Guesses::new(kind, limits.wrong_passwords, &reports);
-        let guesses = [guesses(Kind::TurnPasswordUdp), guesses(Kind::TurnPassword)];
+        let guesses = [guesses(GuessKind::TurnPasswordUdp), guesses(GuessKind::TurnPassword)];
         let mut key = || {
             let mut key = [0; 32];
             rng.fill_bytes(&mut key);
@@ -191,7 +191,7 @@ impl SharedState {
     }
 
     /// Where wrong passwords are reported. The rest of the server reports its own there, too.
-    pub fn reports(&self) -> &Reports {
+    pub fn reports(&self) -> &GuessReports {
         &self.reports
     }
 

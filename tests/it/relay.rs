@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use castway::addresses::external::External;
 use castway::config::{Discovery, ExternalConfig, RelayConfig};
-use castway::limits::descriptors::Shares;
+use castway::limits::descriptors::DescriptorPools;
 use castway::relay::{self, Accounts, Handle};
 use castway::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
 use castway::turn::{CredentialSource, UserKeys};
@@ -95,10 +95,14 @@ impl Accounts for Users {
 }
 
 pub(crate) fn started(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Result<Handle> {
-    started_within(config, accounts, &Shares::unlimited())
+    started_within(config, accounts, &DescriptorPools::unlimited())
 }
 
-pub(crate) fn started_within(config: &RelayConfig, accounts: Arc<dyn Accounts>, shares: &Shares) -> anyhow::Result<Handle> {
+pub(crate) fn started_within(
+    config: &RelayConfig,
+    accounts: Arc<dyn Accounts>,
+    shares: &DescriptorPools,
+) -> anyhow::Result<Handle> {
     let external = External::new(&config.external, relay::bind_addresses(config)?, None);
     relay::start(config, &external, accounts, shares)
 }

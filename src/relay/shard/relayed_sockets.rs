@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::limits::descriptors::{Descriptor, Share};
+use crate::limits::descriptors::{Descriptor, DescriptorPool};
 use crate::relay::io::poll::{Interest, Poll};
 use crate::relay::io::source::Source;
 use crate::relay::io::udp::{Options, UdpSocket};
@@ -20,7 +20,7 @@ pub(in crate::relay) struct Listener {
 #[derive(Debug)]
 pub(in crate::relay) struct RelaySockets {
     by_index: Vec<Option<(RelayedAddressId, RelaySocket, Descriptor)>>,
-    share: Share,
+    share: DescriptorPool,
 }
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ enum RelaySocket {
 }
 
 impl RelaySockets {
-    pub(in crate::relay) const fn new(share: Share) -> Self {
+    pub(in crate::relay) const fn new(share: DescriptorPool) -> Self {
         Self { by_index: Vec::new(), share }
     }
 

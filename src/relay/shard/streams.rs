@@ -68,7 +68,7 @@ impl Shard {
     pub(in crate::relay) fn adopt(&mut self, connection: ClientConnection, descriptor: Descriptor, now: Instant) {
         let ClientConnection { client, server, wire } = connection;
         self.core.stats.accepted.add(1);
-        let (stranger, displaced) = self.core.admission.strangers.enter(Some(client.ip()), now);
+        let (stranger, displaced) = self.core.admission.strangers.admit(Some(client.ip()), now);
         if let Some(location) = displaced {
             self.displace(location, now);
         }
@@ -89,7 +89,7 @@ impl Shard {
         let id = self.streams.insert(stream, &self.core.poll, now)?;
         let location = Location { shard: self.core.index, stream: id };
         let stranger = self.streams.stream(id)?.stranger.as_ref();
-        if stranger.is_none_or(|stranger| stranger.settle(location)) {
+        if stranger.is_none_or(|stranger| stranger.attach(location)) {
             return Some(id);
         }
         self.streams.remove(id);

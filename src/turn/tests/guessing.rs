@@ -190,18 +190,18 @@ fn r26_many_addresses_share_what_one_user_has() {
 
 #[test]
 fn r26_wrong_passwords_are_reported_by_transport() {
-    use crate::limits::guesses::{Kind, Line};
+    use crate::limits::guesses::{GuessKind, GuessLine};
 
     let mut world = world();
     world.verdicts(7, |n| thief("alice", "198.51.100.1", n));
     let mut client = thief("alice", "198.51.100.2", 0);
     client.from.transport = Transport::Udp;
     world.tries(client);
-    let line = |kind, address, failures| Line::Wrong { kind, address: ip(address), failures };
+    let line = |kind, address, failures| GuessLine::Wrong { kind, address: ip(address), failures };
     let lines = [
-        line(Kind::TurnPassword, "198.51.100.1", 1),
-        line(Kind::TurnPassword, "198.51.100.1", 5),
-        line(Kind::TurnPasswordUdp, "198.51.100.2", 1),
+        line(GuessKind::TurnPassword, "198.51.100.1", 1),
+        line(GuessKind::TurnPassword, "198.51.100.1", 5),
+        line(GuessKind::TurnPasswordUdp, "198.51.100.2", 1),
     ];
     assert_eq!(world.shared.reports().drain(world.now), lines);
 }
