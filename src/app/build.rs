@@ -18,9 +18,10 @@ use crate::app::router;
 use crate::apprtc;
 use crate::apprtc::api::RoomServer;
 use crate::apprtc::hub::Hub;
-use crate::cast::code::TokenKey;
 use crate::cast::gateway::{Gateway, Issuer};
-use crate::cast::room::{Rooms, RoomsConfig};
+use crate::cast::model::RoomsConfig;
+use crate::cast::resume_token::TokenKey;
+use crate::cast::room::Rooms;
 use crate::config::{CertificateSource, Config};
 use crate::http::redirect::Redirect;
 use crate::http::response_bytes;
@@ -32,7 +33,8 @@ use crate::limits::rate::AddressLimiter;
 use crate::limits::wait;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
-use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
+use crate::multiconnection::model::RoomsConfig as MultiRoomsConfig;
+use crate::multiconnection::room::Rooms as MultiRooms;
 use crate::socketio;
 use crate::tls::Handshakes;
 use crate::users::Directory;
@@ -127,7 +129,7 @@ impl Opened {
         let (key, reports, ledger) = (self.resume_key.clone(), self.relay.reports().clone(), ledger.clone());
         let empty = move |clock| {
             let rooms = Rooms::new(config, TokenKey::new(*key.expose()), rand::random(), clock);
-            rooms.with_reports(&reports).counted_in(ledger.clone())
+            rooms.with_reports(&reports).with_ledger(ledger.clone())
         };
         Gateway::new(empty, self.clock, issuer)
     }
@@ -142,7 +144,7 @@ impl Opened {
         };
         let admins = Guesses::new(Guessed::AdminPassword, cast.guesses, self.relay.reports());
         let (reports, ledger) = (self.relay.reports().clone(), ledger.clone());
-        let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).counted_in(ledger.clone());
+        let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).with_ledger(ledger.clone());
         MultiGateway::new(empty, self.directory.clone(), admins)
     }
 

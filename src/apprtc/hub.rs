@@ -20,7 +20,7 @@ use crate::limits::concurrency::AddressCounter;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::rate::AddressLimiter;
 use crate::limits::waiting_bytes::{Account, Ledger, Waiting};
-use crate::socketio::room_driver::{Core, Driver};
+use crate::socketio::room_driver::{DrivenState, RoomDriver};
 
 /// What a frame costs besides its text, of what waits for a client.
 const FRAME_COST: usize = 64;
@@ -37,7 +37,7 @@ pub struct Hub(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    rooms: Driver<Rooms<Outbox>>,
+    rooms: RoomDriver<Rooms<Outbox>>,
     /// Joins and new rooms of an address.
     joins: AddressLimiter,
     /// Messages, leaves and DELETEs of an address over HTTP.
@@ -82,7 +82,7 @@ impl Hub {
     /// What waits for clients is counted in `ledger`, and what their sockets keep in `kept`.
     pub fn new(config: &CallsConfig, ledger: Ledger, kept: KeptBuffers) -> Self {
         Self(Arc::new(Inner {
-            rooms: Driver::new(Rooms::new(config.max_rooms, ByteQuota::new(WAITING_BYTES), rand::random())),
+            rooms: RoomDriver::new(Rooms::new(config.max_rooms, ByteQuota::new(WAITING_BYTES), rand::random())),
             joins: AddressLimiter::per_minute(config.joins),
             signals: AddressLimiter::per_minute(config.joins.saturating_mul(SIGNALS_PER_JOIN)),
             sockets: AddressCounter::new(config.sockets),
@@ -207,7 +207,7 @@ impl Hub {
     }
 }
 
-impl Core for Rooms<Outbox> {
+impl DrivenState for Rooms<Outbox> {
     const NAME: &'static str = "apprtc";
 
     fn next_timeout(&self) -> Option<Instant> {
