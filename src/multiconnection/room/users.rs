@@ -1,92 +1,96 @@
-//! Who is there, and under which id. PURE.
+//! The table of users. PURE.
 //!
-//! Owner: [`super::room::Rooms`]. Invariants: an id, a connection and a proof each belong to one user; a user without a
-//! connection is away and waits for its proof to come back.
+//! Owner: [`Rooms`](super::rooms::Rooms). Invariants: an id, a client and a proof each belong to one user; a user without a client is away,
+//! and waits for a client with its proof.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
-use crate::socketio::client_id::ClientId;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::room::{Event, Hello, MAX_PARTICIPANTS, Opaque, Proof, RoomId, UserId, Whereabouts};
 use crate::limits::fair_shares::FairShares;
 use crate::limits::waiting_bytes::{Account, KeptValue, Ledger};
+use crate::multiconnection::model::{
+    Event, Fingerprint, MAX_PARTICIPANTS, OpaqueJson, ReconnectProof, RoomId, UserHandshake, UserId,
+};
+use crate::socketio::client_id::ClientId;
 
-/// Names a user whatever its id is; never given twice.
+/// Names a user, whatever its id; no key is given twice.
 pub(super) type UserKey = u64;
 
-/// What waits for a user that is away: events, and bytes of what they carry. The largest description has 512 KiB as JSON.
-const WAITING: (usize, usize) = (256, 768 * 1024);
+/// Events that wait for a user that is away.
+const MAX_WAITING_EVENTS: usize = 256;
+/// Bytes of those events. The largest description has 512 KiB as JSON.
+const MAX_WAITING_BYTES: usize = 768 * 1024;
 
 pub(super) struct User<J> {
     pub(super) id: UserId,
-    pub(super) connection: Option<ClientId>,
-    pub(super) proof: Option<Proof>,
+    pub(super) client: Option<ClientId>,
+    pub(super) proof: Option<ReconnectProof>,
     pub(super) from: IpAddr,
-    pub(super) whereabouts: Whereabouts,
+    pub(super) fingerprint: Fingerprint,
     pub(super) extra: J,
-    /// The name of the relay event that it sends and listens to.
+    /// The name of the relay event that the user sends and listens to.
     pub(super) message_event: Arc<str>,
-    /// Events that go to everybody in its room.
+    /// The user's events that go to all others in its room.
     pub(super) custom_events: BTreeSet<Arc<str>>,
-    /// Its rooms end when it goes.
+    /// The user's rooms end when the user goes.
     pub(super) auto_close: bool,
     pub(super) max_participants: usize,
-    /// Viewers that one user relays to; `Some`: it takes part in scalable broadcasts.
+    /// Viewers that one user relays to; `None`: the user takes no part in scalable broadcasts.
     pub(super) relay_limit: Option<usize>,
     pub(super) room: Option<RoomId>,
-    /// What it said when it came into a room; for admins.
-    pub(super) about: Option<J>,
-    /// Whom it has exchanged a message with; mutual.
+    /// The argument by which the user last opened or joined a room; for admins.
+    pub(super) request_json: Option<J>,
+    /// The users with which it has exchanged a message; mutual.
     pub(super) peers: BTreeSet<UserKey>,
-    /// When its place is given up; `None`: it is here.
-    pub(super) due: Option<Instant>,
-    /// It has come back and sent nobody a message since then: its page may have been loaded anew.
-    pub(super) came_back: bool,
+    /// When the user is removed; `None`: the user is connected.
+    pub(super) grace_ends: Option<Instant>,
+    /// The user has reconnected and has sent no message since then: its page may have been reloaded.
+    pub(super) has_reconnected: bool,
     waiting: VecDeque<KeptValue<Event<J>>>,
     waiting_bytes: usize,
-    /// What waits, among what waits on the whole server; `None`: nothing has waited yet.
+    /// Counts what waits in the server's ledger; `None`: nothing has waited yet.
     account: Option<Account>,
 }
 
-impl<J: Opaque> User<J> {
-    /// `id` and `proof` are those of the handshake where they are its own.
-    pub(super) fn new(id: UserId, connection: ClientId, proof: Option<Proof>, hello: Hello<J>) -> Self {
+impl<J: OpaqueJson> User<J> {
+    /// `id` and `proof` are the handshake's if the user owns them.
+    pub(super) fn new(id: UserId, client: ClientId, proof: Option<ReconnectProof>, handshake: UserHandshake<J>) -> Self {
         Self {
             id,
-            connection: Some(connection),
+            client: Some(client),
             proof,
-            from: hello.from,
-            whereabouts: hello.whereabouts,
-            extra: hello.extra,
-            message_event: hello.message_event,
-            custom_events: BTreeSet::from([hello.custom_event]),
-            auto_close: hello.auto_close,
-            max_participants: hello.max_participants.clamp(1, MAX_PARTICIPANTS),
-            relay_limit: hello.relay_limit,
+            from: handshake.from,
+            fingerprint: handshake.fingerprint,
+            extra: handshake.extra,
+            message_event: handshake.message_event,
+            custom_events: BTreeSet::from([handshake.custom_event]),
+            auto_close: handshake.auto_close,
+            max_participants: handshake.max_participants.clamp(1, MAX_PARTICIPANTS),
+            relay_limit: handshake.relay_limit,
             room: None,
-            about: None,
+            request_json: None,
             peers: BTreeSet::new(),
-            due: None,
-            came_back: false,
+            grace_ends: None,
+            has_reconnected: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             account: None,
         }
     }
 
-    /// Keeps an event of `bytes` for when the user is back; beyond the user's bounds it is lost, and so is all that waits where the
-    /// server holds too much and this user has most.
+    /// Keeps an event of `bytes` until the user is back. An event beyond the user's bounds is lost; all events are lost when the server
+    /// holds too much and most of it is this user's.
     pub(super) fn keep(&mut self, event: Event<J>, bytes: usize, ledger: &Ledger) {
         if self.account.as_ref().is_some_and(Account::is_closed) {
             (self.account, self.waiting_bytes) = (None, 0);
             self.waiting.clear();
         }
-        if self.waiting.len() >= WAITING.0 || self.waiting_bytes + bytes > WAITING.1 {
+        if self.waiting.len() >= MAX_WAITING_EVENTS || self.waiting_bytes + bytes > MAX_WAITING_BYTES {
             return;
         }
         if let Some(kept) = self.account.get_or_insert_with(|| ledger.open(None)).keep(event, bytes) {
@@ -95,8 +99,8 @@ impl<J: Opaque> User<J> {
         }
     }
 
-    /// Somebody else owns the room that this user was to hear is its own.
-    pub(super) fn forget_owning(&mut self, id: &str) {
+    /// Drops the waiting event that says that the user owns this room: another user owns it now.
+    pub(super) fn drop_ownership_event(&mut self, id: &str) {
         self.waiting.retain(|event| !event.is(|event| matches!(event, Event::Owner(room) if **room == *id)));
     }
 
@@ -106,15 +110,21 @@ impl<J: Opaque> User<J> {
     }
 }
 
+impl<J> User<J> {
+    pub(super) const fn is_away(&self) -> bool {
+        self.grace_ends.is_some()
+    }
+}
+
 pub(super) struct Users<J> {
     users: HashMap<UserKey, User<J>>,
     ids: HashMap<UserId, UserKey>,
-    connections: HashMap<ClientId, UserKey>,
-    proofs: HashMap<Proof, UserKey>,
-    /// Of each network, the newest first.
+    clients: HashMap<ClientId, UserKey>,
+    proofs: HashMap<ReconnectProof, UserKey>,
+    /// The users of each network, the newest first.
     shares: FairShares<Reverse<UserKey>>,
-    next: UserKey,
-    /// Peers of all, each counted for both.
+    last_key: UserKey,
+    /// Peers of all users, where each pair counts twice.
     peers: usize,
 }
 
@@ -123,10 +133,10 @@ impl<J> Default for Users<J> {
         Self {
             users: HashMap::new(),
             ids: HashMap::new(),
-            connections: HashMap::new(),
+            clients: HashMap::new(),
             proofs: HashMap::new(),
             shares: FairShares::default(),
-            next: 0,
+            last_key: 0,
             peers: 0,
         }
     }
@@ -142,17 +152,17 @@ impl<J> std::ops::Index<UserKey> for Users<J> {
 
 impl<J> std::ops::IndexMut<UserKey> for Users<J> {
     fn index_mut(&mut self, key: UserKey) -> &mut User<J> {
-        self.users.get_mut(&key).expect("keys are of users that are there")
+        self.users.get_mut(&key).expect("keys are of present users")
     }
 }
 
 impl<J> Users<J> {
     /// `user.id` and `user.proof` must be free.
     pub(super) fn insert(&mut self, user: User<J>) -> UserKey {
-        self.next += 1;
-        let key = self.next;
+        self.last_key += 1;
+        let key = self.last_key;
         self.ids.insert(user.id.clone(), key);
-        self.connections.extend(user.connection.map(|connection| (connection, key)));
+        self.clients.extend(user.client.map(|client| (client, key)));
         self.proofs.extend(user.proof.map(|proof| (proof, key)));
         self.shares.insert(user.from, Reverse(key));
         self.users.insert(key, user);
@@ -162,13 +172,13 @@ impl<J> Users<J> {
     pub(super) fn remove(&mut self, key: UserKey) -> Option<User<J>> {
         let user = self.users.remove(&key)?;
         self.ids.remove(&user.id);
-        user.connection.and_then(|connection| self.connections.remove(&connection));
+        user.client.and_then(|client| self.clients.remove(&client));
         user.proof.and_then(|proof| self.proofs.remove(&proof));
         self.shares.remove(user.from, Reverse(key));
         Some(user)
     }
 
-    /// Gives a user another id; `false`: somebody else has it.
+    /// Gives a user another id; `false`: another user has it.
     #[must_use]
     pub(super) fn rename(&mut self, key: UserKey, id: UserId) -> bool {
         if self.ids.contains_key(&id) {
@@ -180,15 +190,15 @@ impl<J> Users<J> {
         true
     }
 
-    /// Gives a user another connection, or none; returns the one it had.
-    pub(super) fn connect(&mut self, key: UserKey, connection: Option<ClientId>) -> Option<ClientId> {
-        let old = std::mem::replace(&mut self[key].connection, connection);
-        old.and_then(|old| self.connections.remove(&old));
-        self.connections.extend(connection.map(|connection| (connection, key)));
+    /// Gives a user another client, or none; returns the previous one.
+    pub(super) fn connect(&mut self, key: UserKey, client: Option<ClientId>) -> Option<ClientId> {
+        let old = std::mem::replace(&mut self[key].client, client);
+        old.and_then(|old| self.clients.remove(&old));
+        self.clients.extend(client.map(|client| (client, key)));
         old
     }
 
-    /// Two users have to do with each other from now on.
+    /// Makes two users peers.
     pub(super) fn pair(&mut self, one: UserKey, other: UserKey) {
         for (one, other) in [(one, other), (other, one)] {
             self.peers += usize::from(self[one].peers.insert(other));
@@ -201,7 +211,7 @@ impl<J> Users<J> {
         }
     }
 
-    /// Peers of all users, each counted for both.
+    /// Peers of all users, where each pair counts twice.
     pub(super) const fn peers(&self) -> usize {
         self.peers
     }
@@ -214,11 +224,11 @@ impl<J> Users<J> {
         self.ids.get(id).copied()
     }
 
-    pub(super) fn by_connection(&self, connection: ClientId) -> Option<UserKey> {
-        self.connections.get(&connection).copied()
+    pub(super) fn by_client(&self, client: ClientId) -> Option<UserKey> {
+        self.clients.get(&client).copied()
     }
 
-    pub(super) fn by_proof(&self, proof: &Proof) -> Option<UserKey> {
+    pub(super) fn by_proof(&self, proof: &ReconnectProof) -> Option<UserKey> {
         self.proofs.get(proof).copied()
     }
 
@@ -227,17 +237,17 @@ impl<J> Users<J> {
     }
 
     pub(super) fn away(&self) -> usize {
-        self.users.len() - self.connections.len()
+        self.users.len() - self.clients.len()
     }
 
-    /// How many come from the network of `from`.
+    /// How many users come from the network of `from`.
     pub(super) fn in_network(&self, from: IpAddr) -> usize {
         self.shares.of_client(from)
     }
 
-    /// Whose place one more user at `from` gets: the newest of the site (an IPv4 address, an IPv6 /48) that has most, if it still has
-    /// as many as that of `from` then.
-    pub(super) fn makes_way(&self, from: IpAddr) -> Option<UserKey> {
+    /// The user that is evicted for one more at `from`: the newest of the site (an IPv4 address, an IPv6 /48) with most users, if that site
+    /// still has at least as many users as that of `from` afterwards.
+    pub(super) fn user_to_evict(&self, from: IpAddr) -> Option<UserKey> {
         let (count, Reverse(newest)) = self.shares.first_of_all()?;
         (count > self.shares.of_site(from) + 1).then_some(newest)
     }
@@ -248,13 +258,13 @@ impl<J> Users<J> {
         let users = || self.users.iter();
         self.ids.len() == self.users.len()
             && users().all(|(key, user)| self.ids.get(&user.id) == Some(key))
-            && self.connections.len() == users().filter(|(_, user)| user.connection.is_some()).count()
-            && self.connections.iter().all(|(connection, key)| self[*key].connection == Some(*connection))
+            && self.clients.len() == users().filter(|(_, user)| user.client.is_some()).count()
+            && self.clients.iter().all(|(client, key)| self[*key].client == Some(*client))
             && self.proofs.len() == users().filter(|(_, user)| user.proof.is_some()).count()
             && self.proofs.iter().all(|(proof, key)| self[*key].proof == Some(*proof))
             && self.shares.len() == self.users.len()
             && users().all(|(key, user)| user.peers.iter().all(|peer| peer != key && self[*peer].peers.contains(key)))
             && self.peers == users().map(|(_, user)| user.peers.len()).sum::<usize>()
-            && users().all(|(_, user)| user.connection.is_none() == user.due.is_some())
+            && users().all(|(_, user)| user.client.is_none() == user.is_away())
     }
 }

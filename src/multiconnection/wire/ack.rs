@@ -1,4 +1,4 @@
-//! The acks of what was read, and of what can't be.
+//! Writes acks: of requests, and of events that can't be read.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,13 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Json, arguments};
-use super::listed::Public;
-use crate::multiconnection::room::{Opaque as _, Refusal, RoomId, RoomInfo};
+use super::room_list::PublicRoom;
+use crate::multiconnection::model::{OpaqueJson as _, Refusal, RoomId, RoomInfo};
 
-/// Ack of what can't be read.
 const MALFORMED: &str = "Malformed request";
-const TOO_MANY: &str = "Too many requests, try again later";
+const TOO_MANY_REQUESTS: &str = "Too many requests, try again later";
 
-/// The ack of an event that can't be read.
+/// The ack for an event that can't be read, in the event's own shape.
 pub fn malformed(event: &str) -> Arguments {
     match event {
         "check-presence" => absent(&Json::of(&Value::Null)),
@@ -28,9 +27,9 @@ pub fn malformed(event: &str) -> Arguments {
     }
 }
 
-/// The ack of an event that came too soon.
-pub fn too_many() -> Arguments {
-    arguments!(false, TOO_MANY)
+/// The ack for an event of a client that has sent too much.
+pub fn too_many_requests() -> Arguments {
+    arguments!(false, TOO_MANY_REQUESTS)
 }
 
 pub fn done() -> Arguments {
@@ -45,7 +44,7 @@ pub fn number(value: usize) -> Arguments {
     Arguments::one(&value)
 }
 
-pub fn entered(result: Result<(), Refusal>) -> Arguments {
+pub fn room_entered(result: Result<(), Refusal>) -> Arguments {
     match result {
         Ok(()) => arguments!(true),
         Err(refusal) => arguments!(false, refusal.to_string()),
@@ -55,7 +54,7 @@ pub fn entered(result: Result<(), Refusal>) -> Arguments {
 pub fn presence(echo: &Json, room: Option<&RoomInfo<Json>>) -> Arguments {
     let Some(room) = room else { return absent(echo) };
     let state = json!({"isFull": room.is_full, "isPasswordProtected": room.is_password_protected});
-    let extra = to_raw_value(&room.extra).expect("it came as JSON");
+    let extra = to_raw_value(&room.extra).expect("it was received as JSON");
     let mut members: BTreeMap<String, Box<RawValue>> =
         serde_json::from_str(extra.get()).unwrap_or_else(|_| BTreeMap::from([("value".to_owned(), extra)]));
     members.insert("_room".to_owned(), to_raw_value(&state).expect("it is JSON"));
@@ -76,24 +75,25 @@ pub fn password_set(room: Option<RoomId>, result: Result<(), Refusal>) -> Argume
 }
 
 pub fn public_rooms(rooms: &[RoomInfo<Json>]) -> Arguments {
-    Arguments::one(&rooms.iter().map(Public).collect::<Vec<_>>())
+    Arguments::one(&rooms.iter().map(PublicRoom).collect::<Vec<_>>())
 }
 
-pub fn extra(extra: Option<&Json>) -> Arguments {
+pub fn extra_data(extra: Option<&Json>) -> Arguments {
     extra.map_or_else(|| malformed("get-remote-user-extra-data"), |extra| extra.clone().into())
 }
 
-pub fn closed() -> Arguments {
-    entered(Err(Refusal::NotAvailable))
+/// The original acknowledges `close-entire-session` always like this.
+pub fn session_closed() -> Arguments {
+    room_entered(Err(Refusal::NotAvailable))
 }
 
-pub fn detected(id: &str, present: bool) -> Arguments {
+pub fn presence_detected(id: &str, present: bool) -> Arguments {
     arguments!(present, id)
 }
 
-pub fn about(about: Result<Option<&Json>, Refusal>) -> Arguments {
-    match about {
-        Ok(about) => about.cloned().unwrap_or_else(Json::empty).into(),
+pub fn user_info(last_room_request: Result<Option<&Json>, Refusal>) -> Arguments {
+    match last_room_request {
+        Ok(request) => request.cloned().unwrap_or_else(Json::empty).into(),
         Err(refusal) => Arguments::one(&json!({"error": refusal.to_string()})),
     }
 }

@@ -1,8 +1,8 @@
-//! Scalable broadcasts: who passes the broadcaster's stream on to whom. PURE.
+//! Scalable broadcasts: which member relays the broadcaster's stream to which others. PURE.
 //!
-//! Owner: [`super::room::Rooms`]. A broadcast is a forest: a member receives from one other member and relays to a few. The
-//! broadcaster is the member whose id is the broadcast's. Invariants: `receivers` and `source` agree; nobody receives from
-//! itself, directly or through others.
+//! Owner: [`Rooms`](super::rooms::Rooms). A broadcast is a forest: a member receives from one other member and relays to a few. The
+//! broadcaster is the member whose id is the broadcast's. Invariants: `receivers` and `source` agree; no member receives from itself,
+//! directly or through others.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -26,18 +26,18 @@ pub(super) struct Broadcasts<J> {
 
 #[derive(Default)]
 struct Broadcast {
-    /// In the order they came.
+    /// In the order in which they came.
     members: Vec<UserKey>,
     last_relay: Option<UserKey>,
 }
 
-/// What follows from somebody's going.
+/// What a member's leaving leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Departure {
-    /// The one who began it: the broadcast is over for these.
-    Stopped { broadcast: String, members: Vec<UserKey> },
-    /// A viewer: these received from it and have to join again.
-    Viewer { broadcast: String, orphans: Vec<UserKey> },
+pub(super) enum LeaveEffect {
+    /// The broadcaster left: the broadcast is over for these.
+    BroadcastStopped { broadcast: String, members: Vec<UserKey> },
+    /// A viewer left: the orphans received from it and have to join again.
+    ViewerLeft { broadcast: String, orphans: Vec<UserKey> },
 }
 
 impl<J> Default for Broadcasts<J> {
@@ -55,8 +55,8 @@ impl<J> Broadcasts<J> {
         self.members.get_mut(&user)
     }
 
-    /// Takes a user in; nothing to do for one that is in a broadcast already.
-    pub(super) fn enter(&mut self, user: UserKey, broadcast: &str, types: J) {
+    /// Adds a user, unless it is in a broadcast already.
+    pub(super) fn join(&mut self, user: UserKey, broadcast: &str, types: J) {
         if self.members.contains_key(&user) {
             return;
         }
@@ -66,8 +66,8 @@ impl<J> Broadcasts<J> {
         self.members.insert(user, member);
     }
 
-    /// Finds a member of its broadcast that `user` is to receive from; `None`: it is the one who broadcasts. `root` is the
-    /// broadcaster, `limit` how many one relays to.
+    /// Finds the member that `user` receives from; `None`: `user` is the broadcaster. `root` is the broadcaster, `limit` the number of
+    /// viewers that one member relays to.
     pub(super) fn assign(&mut self, user: UserKey, root: Option<UserKey>, limit: usize) -> Option<UserKey> {
         self.leave_source(user);
         let source = if root == Some(user) { None } else { self.source_for(user, root, limit) };
@@ -92,11 +92,11 @@ impl<J> Broadcasts<J> {
         root.filter(free)
             .or_else(|| broadcast.last_relay.filter(|last| self.members.contains_key(last)).filter(free))
             .or_else(|| broadcast.members.iter().copied().find(|member| self.members[member].can_relay && free(member)))
-            // Nobody has room: the broadcaster takes one more.
+            // No member has room, so the broadcaster takes one more.
             .or(root)
     }
 
-    /// `user` and all that receive through it: none of them can be its source.
+    /// `user` and all members that receive through it: none of them can be its source.
     fn below(&self, user: UserKey) -> HashSet<UserKey> {
         let (mut found, mut open) = (HashSet::from([user]), vec![user]);
         while let Some(next) = open.pop() {
@@ -112,7 +112,7 @@ impl<J> Broadcasts<J> {
         }
     }
 
-    pub(super) fn leave(&mut self, user: UserKey) -> Option<Departure> {
+    pub(super) fn leave(&mut self, user: UserKey) -> Option<LeaveEffect> {
         self.leave_source(user);
         let member = self.members.remove(&user)?;
         let broadcast = self.broadcasts.get_mut(&member.broadcast)?;
@@ -120,7 +120,7 @@ impl<J> Broadcasts<J> {
         if member.initiator {
             let members = self.broadcasts.remove(&member.broadcast)?.members;
             members.iter().for_each(|member| drop(self.members.remove(member)));
-            return Some(Departure::Stopped { broadcast: member.broadcast, members });
+            return Some(LeaveEffect::BroadcastStopped { broadcast: member.broadcast, members });
         }
         if broadcast.last_relay == Some(user) {
             broadcast.last_relay = None;
@@ -133,16 +133,16 @@ impl<J> Broadcasts<J> {
                 (orphan.source, orphan.can_relay) = (None, false);
             }
         }
-        Some(Departure::Viewer { broadcast: member.broadcast, orphans: member.receivers })
+        Some(LeaveEffect::ViewerLeft { broadcast: member.broadcast, orphans: member.receivers })
     }
 
-    pub(super) fn set_relaying(&mut self, user: UserKey, can_relay: bool) {
+    pub(super) fn set_can_relay(&mut self, user: UserKey, can_relay: bool) {
         if let Some(member) = self.members.get_mut(&user) {
             member.can_relay = can_relay;
         }
     }
 
-    /// All members, the broadcaster included, in the order they came.
+    /// All members, the broadcaster included, in the order in which they came.
     pub(super) fn members(&self, broadcast: &str) -> &[UserKey] {
         self.broadcasts.get(broadcast).map_or(&[], |broadcast| &broadcast.members)
     }
@@ -175,9 +175,9 @@ mod tests {
         let mut broadcasts = Broadcasts::default();
         let mut sources = Vec::new();
         for user in 1..=viewers + 1 {
-            broadcasts.enter(user, "show", "video");
+            broadcasts.join(user, "show", "video");
             sources.push(broadcasts.assign(user, Some(1), limit));
-            broadcasts.set_relaying(user, true);
+            broadcasts.set_can_relay(user, true);
             assert!(broadcasts.agree());
         }
         (broadcasts, sources)
@@ -193,7 +193,7 @@ mod tests {
     fn without_anybody_to_relay_the_broadcaster_takes_more_than_its_share() {
         let mut broadcasts = Broadcasts::default();
         for user in 1..=4 {
-            broadcasts.enter(user, "show", "video");
+            broadcasts.join(user, "show", "video");
             let source = broadcasts.assign(user, Some(1), 2);
             assert_eq!(source, (user > 1).then_some(1));
         }
@@ -204,7 +204,7 @@ mod tests {
     fn orphans_never_receive_through_themselves() {
         let (mut broadcasts, _) = broadcast(6, 2);
         let gone = broadcasts.leave(2);
-        assert_eq!(gone, Some(Departure::Viewer { broadcast: "show".into(), orphans: vec![4, 5] }));
+        assert_eq!(gone, Some(LeaveEffect::ViewerLeft { broadcast: "show".into(), orphans: vec![4, 5] }));
         assert_eq!(broadcasts.assign(4, Some(1), 2), Some(1));
         assert_eq!(broadcasts.assign(5, Some(1), 2), Some(6), "4 has yet to say that it relays again");
         assert!(broadcasts.agree());
@@ -222,7 +222,7 @@ mod tests {
     fn a_broadcast_ends_with_the_one_who_began_it() {
         let (mut broadcasts, _) = broadcast(3, 2);
         let gone = broadcasts.leave(1);
-        assert_eq!(gone, Some(Departure::Stopped { broadcast: "show".into(), members: vec![2, 3, 4] }));
+        assert_eq!(gone, Some(LeaveEffect::BroadcastStopped { broadcast: "show".into(), members: vec![2, 3, 4] }));
         assert_eq!((broadcasts.len(), broadcasts.members("show").len()), (0, 0));
         assert!(broadcasts.agree());
     }
@@ -230,9 +230,9 @@ mod tests {
     #[test]
     fn the_last_viewer_of_an_absent_broadcaster_takes_the_broadcast_along() {
         let mut broadcasts = Broadcasts::default();
-        broadcasts.enter(5, "show", "video");
+        broadcasts.join(5, "show", "video");
         assert_eq!(broadcasts.assign(5, None, 2), None);
-        assert!(matches!(broadcasts.leave(5), Some(Departure::Stopped { .. })));
+        assert!(matches!(broadcasts.leave(5), Some(LeaveEffect::BroadcastStopped { .. })));
         assert!(broadcasts.agree() && broadcasts.broadcasts.is_empty());
     }
 }

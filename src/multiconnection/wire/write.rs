@@ -1,4 +1,4 @@
-//! What clients hear.
+//! Writes the events that clients get.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use super::arguments::{Argument, Arguments, Json, arguments};
-use super::listed::ForAdmin;
-use crate::multiconnection::room::{Event, RoomInfo};
+use super::room_list::AdminRoom;
+use crate::multiconnection::model::{Event, RoomInfo};
 
-/// The name and the arguments of what a client hears.
+/// The name and the arguments of an event.
 pub fn write(event: Event<Json>) -> (Arc<str>, Arguments) {
     let (name, arguments) = match event {
         Event::UserConnected(user) => ("user-connected", arguments!(user.as_ref())),
@@ -27,7 +27,7 @@ pub fn write(event: Event<Json>) -> (Arc<str>, Arguments) {
         Event::Custom { event, message } => return (event, message.into()),
         Event::StartBroadcasting { types } => ("start-broadcasting", types.into()),
         Event::JoinBroadcaster { types, user, broadcast } => {
-            ("join-broadcaster", Arguments::one(&Hints { types, user: &user, broadcast: &broadcast }))
+            ("join-broadcaster", Arguments::one(&JoinBroadcaster { types, user: &user, broadcast: &broadcast }))
         }
         Event::RejoinBroadcast(broadcast) => ("rejoin-broadcast", arguments!(broadcast)),
         Event::BroadcastStopped(broadcast) => ("broadcast-stopped", arguments!(broadcast)),
@@ -37,13 +37,15 @@ pub fn write(event: Event<Json>) -> (Arc<str>, Arguments) {
             arguments!(json!({"numberOfBroadcastViewers": count, "broadcastId": broadcast})),
         ),
         Event::Log(text) => ("logs", arguments!(text)),
-        Event::News { rooms, users, broadcasting } => ("admin", Arguments::one(&News { rooms, users, broadcasting })),
+        Event::AdminUpdate { rooms, users, broadcasting } => {
+            ("admin", Arguments::one(&AdminUpdate { rooms, users, broadcasting }))
+        }
     };
     (name.into(), arguments)
 }
 
 #[derive(Serialize)]
-struct Hints<'a> {
+struct JoinBroadcaster<'a> {
     #[serde(rename = "typeOfStreams")]
     types: Json,
     #[serde(rename = "userid")]
@@ -52,19 +54,19 @@ struct Hints<'a> {
     broadcast: &'a str,
 }
 
-struct News {
+struct AdminUpdate {
     rooms: Option<Vec<RoomInfo<Json>>>,
     users: usize,
     broadcasting: usize,
 }
 
-impl Serialize for News {
+impl Serialize for AdminUpdate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("newUpdates", &self.rooms.is_none())?;
         match &self.rooms {
             Some(rooms) => {
-                let listed: BTreeMap<&str, ForAdmin<'_>> = rooms.iter().map(|room| (&*room.id, ForAdmin(room))).collect();
+                let listed: BTreeMap<&str, AdminRoom<'_>> = rooms.iter().map(|room| (&*room.id, AdminRoom(room))).collect();
                 map.serialize_entry("listOfRooms", &listed)?;
             }
             None => map.serialize_entry("listOfRooms", &[(); 0])?,

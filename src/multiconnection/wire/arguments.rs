@@ -7,12 +7,12 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::multiconnection::room::{Opaque, UserId};
-use crate::socketio::packet::{Payload, Weighed};
+use crate::multiconnection::model::{OpaqueJson, UserId};
+use crate::socketio::packet::{EventArguments, ForwardedJson};
 
-/// JSON that is passed on as it came; cheap to copy.
+/// JSON that is forwarded as it was received; cheap to copy.
 #[derive(Debug, Clone)]
-pub struct Json(Arc<Payload>);
+pub struct Json(Arc<ForwardedJson>);
 
 impl Json {
     pub(super) fn of(value: &impl Serialize) -> Self {
@@ -20,12 +20,12 @@ impl Json {
     }
 
     pub(super) fn raw(json: Box<RawValue>) -> Self {
-        Payload::Raw(json).into()
+        ForwardedJson::Raw(json).into()
     }
 }
 
-impl From<Payload> for Json {
-    fn from(payload: Payload) -> Self {
+impl From<ForwardedJson> for Json {
+    fn from(payload: ForwardedJson) -> Self {
         Self(Arc::new(payload))
     }
 }
@@ -36,7 +36,7 @@ impl Serialize for Json {
     }
 }
 
-impl Opaque for Json {
+impl OpaqueJson for Json {
     fn bytes(&self) -> usize {
         self.0.bytes()
     }
@@ -64,21 +64,21 @@ impl Arguments {
     }
 }
 
-impl Weighed for Arguments {
-    fn weight(&self) -> usize {
-        self.0.iter().map(Argument::weight).sum::<usize>() + self.0.len()
+impl EventArguments for Arguments {
+    fn wire_bytes(&self) -> usize {
+        self.0.iter().map(Argument::wire_bytes).sum::<usize>() + self.0.len()
     }
 }
 
 impl Argument {
-    /// Bytes on the wire, about.
-    fn weight(&self) -> usize {
+    /// About how many bytes the argument takes on the wire.
+    fn wire_bytes(&self) -> usize {
         /// `{"remoteUserId":"","message":,"sender":"","extra":}`
-        const KEYS: usize = 50;
+        const KEY_BYTES: usize = 50;
         match self {
             Self::Json(json) => json.bytes(),
             Self::Message { to, sender, message, extra } => {
-                KEYS + to.len() + sender.len() + message.bytes() + extra.as_ref().map_or(0, Opaque::bytes)
+                KEY_BYTES + to.len() + sender.len() + message.bytes() + extra.as_ref().map_or(0, OpaqueJson::bytes)
             }
         }
     }
@@ -114,7 +114,7 @@ impl Serialize for Argument {
 
 impl Serialize for Arguments {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Of a tuple each member is an argument; an array would be one.
+        // Each member of a tuple is an argument; an array would be one argument.
         let mut tuple = serializer.serialize_tuple(self.0.len())?;
         self.0.iter().try_for_each(|argument| tuple.serialize_element(argument))?;
         tuple.end()

@@ -1,31 +1,32 @@
-//! What crosses a room, as front ends of either dialect have it.
+//! Offers, answers and candidates, as front ends of either dialect have them.
 //!
-//! What a dialect's own front ends say to each other stays as it was sent. What another front end says in the place of it is
-//! understood where there is one thing that it can mean: a description without its wrapping or with one too many, a candidate
-//! without its wrapping. JSON inside a string is left alone, since the receiver reads it as it was written.
+//! What a dialect's own front ends send each other stays as it was sent. What another front end sends instead is understood where it can
+//! have only one meaning: a description without its wrapping or with one too many, a candidate without its wrapping. JSON inside a string is
+//! left alone, since the receiver reads it as it was written.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::{Arguments, Failure};
-use crate::cast::room::Dialect;
-use crate::socketio::packet::Payload;
+use super::arguments::Arguments;
+use super::failure::Failure;
+use crate::cast::model::Dialect;
+use crate::socketio::packet::ForwardedJson;
 
 /// An offer, an answer or a candidate.
 #[derive(Debug)]
 pub enum Content {
     /// A description, which dialect B wraps.
-    Description(Payload),
+    Description(ForwardedJson),
     /// A wrapped description from dialect A, whose front ends get it as it was sent; dialect B wraps what is inside.
-    Wrapped { sent: Payload, inside: Payload },
-    /// The same for everybody.
-    AsSent(Payload),
+    Wrapped { sent: ForwardedJson, inside: ForwardedJson },
+    /// The same for both dialects.
+    AsSent(ForwardedJson),
 }
 
 impl Content {
-    /// Bytes that it holds, about.
+    /// About how many bytes the content takes.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Description(payload) | Self::AsSent(payload) => payload.bytes(),
@@ -33,8 +34,8 @@ impl Content {
         }
     }
 
-    /// What a receiver gets, and whether it is to be wrapped.
-    pub(super) fn for_dialect(self, dialect: Dialect) -> (Payload, bool) {
+    /// What a receiver gets, and whether that has to be wrapped.
+    pub(super) fn for_dialect(self, dialect: Dialect) -> (ForwardedJson, bool) {
         match (self, dialect) {
             (Self::Description(payload), Dialect::B) | (Self::Wrapped { inside: payload, .. }, Dialect::B) => (payload, true),
             (Self::Description(payload) | Self::Wrapped { sent: payload, .. }, Dialect::A) | (Self::AsSent(payload), _) => {
@@ -44,7 +45,7 @@ impl Content {
     }
 }
 
-/// A description of dialect A: whatever it is. `name`: `offer` or `answer`.
+/// A description of dialect A, which may have any form. `name`: `offer` or `answer`.
 pub(super) fn bare(name: &str, arguments: &Arguments<'_>, attachments: VecDeque<Bytes>) -> Result<Content, Failure> {
     let sent = arguments.first().ok_or_else(|| Failure::malformed(&format!("the {name}")))?;
     let members = members(sent).unwrap_or_default();
@@ -55,7 +56,7 @@ pub(super) fn bare(name: &str, arguments: &Arguments<'_>, attachments: VecDeque<
     Ok(Content::Wrapped { inside: payload(inside, attachments.clone())?, sent: payload(sent, attachments)? })
 }
 
-/// A description of dialect B, `{offer}` or `{answer}` by `name`; or one that is not wrapped so.
+/// A description of dialect B, `{offer}` or `{answer}` by `name`, or one that is not wrapped like that.
 pub(super) fn wrapped(name: &str, arguments: &Arguments<'_>, attachments: VecDeque<Bytes>) -> Result<Content, Failure> {
     let malformed = || Failure::malformed(&format!("{{{name}: {{type: \"{name}\", sdp}}}}"));
     let sent = arguments.first().ok_or_else(malformed)?;
@@ -63,7 +64,7 @@ pub(super) fn wrapped(name: &str, arguments: &Arguments<'_>, attachments: VecDeq
         return payload(sent, attachments).map(Content::AsSent);
     }
     if is_sdp(sent) {
-        return Ok(Content::Description(Payload::Raw(described(name, sent))));
+        return Ok(Content::Description(ForwardedJson::Raw(described(name, sent))));
     }
     let members = members(sent).ok_or_else(malformed)?;
     if members.contains_key(name) {
@@ -72,7 +73,9 @@ pub(super) fn wrapped(name: &str, arguments: &Arguments<'_>, attachments: VecDeq
     }
     let kind = members.get("type").map(|kind| kind.get().trim_matches('"'));
     match members.get("sdp").copied().filter(|sdp| sdp.get().starts_with('"')) {
-        Some(sdp) if kind.is_none() && attachments.is_empty() => Ok(Content::Description(Payload::Raw(described(name, sdp)))),
+        Some(sdp) if kind.is_none() && attachments.is_empty() => {
+            Ok(Content::Description(ForwardedJson::Raw(described(name, sdp))))
+        }
         Some(_) if kind == Some(name) || (name == "answer" && kind == Some("pranswer")) => {
             payload(sent, attachments).map(Content::Description)
         }
@@ -81,7 +84,7 @@ pub(super) fn wrapped(name: &str, arguments: &Arguments<'_>, attachments: VecDeq
     }
 }
 
-/// `{iceCandidate}`, which may be null: the last one. Or a candidate by itself, `{candidate}`, null or nothing.
+/// `{iceCandidate}`, which may be null: the last one. Or a bare candidate, `{candidate}`, null or nothing.
 pub(super) fn candidate(arguments: &Arguments<'_>, attachments: VecDeque<Bytes>) -> Result<Content, Failure> {
     let malformed = || Failure::malformed("{iceCandidate: {candidate, sdpMid, sdpMLineIndex}}, with null for the last one");
     let Some(sent) = arguments.first() else { return payload(&wrap_candidate("null"), attachments).map(Content::AsSent) };
@@ -101,7 +104,7 @@ pub(super) fn candidate(arguments: &Arguments<'_>, attachments: VecDeque<Bytes>)
     payload(&wrap_candidate(alone.get()), attachments).map(Content::AsSent)
 }
 
-/// What a description is wrapped in: its own name, or what other front ends call it.
+/// The description inside a wrapping, which has the description's own name or what other front ends call it.
 fn inside<'a>(name: &str, members: &BTreeMap<String, &'a RawValue>) -> Option<&'a RawValue> {
     let is_object = |json: &&RawValue| json.get().starts_with('{');
     if members.get("sdp").is_some_and(|sdp| sdp.get().starts_with('"')) && !members.contains_key(name) {
@@ -115,7 +118,7 @@ fn members(json: &RawValue) -> Option<BTreeMap<String, &RawValue>> {
     serde_json::from_str(json.get()).ok()
 }
 
-/// What front ends read that pass `JSON.stringify(…)` on.
+/// Front ends that send `JSON.stringify(…)` also read it.
 fn is_json_in_a_string(json: &RawValue) -> bool {
     json.get().starts_with("\"{")
 }
@@ -125,7 +128,7 @@ fn is_sdp(json: &RawValue) -> bool {
     json.get().starts_with("\"v=")
 }
 
-/// A description as browsers have it.
+/// A description in the form that browsers use.
 fn described(name: &str, sdp: &RawValue) -> Box<RawValue> {
     RawValue::from_string(format!("{{\"type\":\"{name}\",\"sdp\":{sdp}}}")).expect("JSON in JSON is JSON")
 }
@@ -134,7 +137,7 @@ fn wrap_candidate(candidate: &str) -> Box<RawValue> {
     RawValue::from_string(format!("{{\"iceCandidate\":{candidate}}}")).expect("JSON in JSON is JSON")
 }
 
-fn payload(json: &RawValue, attachments: VecDeque<Bytes>) -> Result<Payload, Failure> {
+fn payload(json: &RawValue, attachments: VecDeque<Bytes>) -> Result<ForwardedJson, Failure> {
     let malformed = || Failure::malformed("JSON with a place for each binary attachment");
-    Payload::new(json.to_owned(), attachments).ok_or_else(malformed)
+    ForwardedJson::new(json.to_owned(), attachments).ok_or_else(malformed)
 }
