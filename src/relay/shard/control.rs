@@ -27,8 +27,8 @@ impl Shard {
         match control {
             Control::CheckUsers => {
                 let accounts = Arc::clone(&self.core.accounts);
-                let gone = self.engine.allocations().filter(|allocation| !accounts.is_live(allocation.user));
-                let gone: std::collections::BTreeSet<String> = gone.map(|allocation| allocation.user.to_owned()).collect();
+                let gone = self.engine.users().filter(|user| !accounts.is_live(user));
+                let gone: std::collections::BTreeSet<String> = gone.map(str::to_owned).collect();
                 for user in gone {
                     self.engine.revoke(&user);
                 }

@@ -16,7 +16,7 @@ use crate::relay::tcp::stream::Stream;
 use crate::relay::tcp::stream_table::FIRST_REQUEST;
 use crate::relay::tcp::wire::Wire;
 use crate::turn::codec::framing::{StreamFrame, next_frame};
-use crate::turn::codec::message::{Class, Method, type_number};
+use crate::turn::codec::header::{Class, Method, type_number};
 use crate::turn::{DropReason, FiveTuple, Transport, Verdict};
 
 /// What the only answer begins with that makes a client's connection a peer's (RFC 6062 §5.4).
