@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::limits::wait;
+use crate::limits::retry_after;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -70,7 +70,7 @@ impl IntoResponse for ApiError {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::TooManyRequests(wait) => {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait::seconds(wait)));
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after::seconds(wait)));
             }
             Self::NoUsername | Self::BadRequest(_) | Self::TooLarge | Self::Forbidden | Self::Internal(_) => {}
         }

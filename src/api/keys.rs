@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 
 use super::error::ApiError;
 use crate::config::secret::Secret;
-use crate::limits::guesses::{Guesses, Kind, Reports};
+use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::users::credentials;
 
 /// For each client.
@@ -25,8 +25,8 @@ pub struct ApiKeys {
 impl ApiKeys {
     /// Wrong keys are reported to `reports`.
     #[must_use]
-    pub fn new(known: Vec<Secret<String>>, reports: &Reports) -> Self {
-        Self { known, guesses: Guesses::new(Kind::ApiKey, MAX_WRONG_KEYS_PER_MINUTE, reports) }
+    pub fn new(known: Vec<Secret<String>>, reports: &GuessReports) -> Self {
+        Self { known, guesses: Guesses::new(GuessKind::ApiKey, MAX_WRONG_KEYS_PER_MINUTE, reports) }
     }
 
     /// Accepts a request if one of its keys is known.
@@ -85,7 +85,7 @@ mod tests {
     fn wrong_keys_are_bounded_and_a_long_right_one_passes() {
         let (from, now) = ("192.0.2.1".parse().unwrap(), Instant::now());
         for (right, passes) in [("short", false), ("a-key-of-sixteen-or-more", true)] {
-            let keys = ApiKeys::new(vec![Secret::new(right.to_owned())], &Reports::default());
+            let keys = ApiKeys::new(vec![Secret::new(right.to_owned())], &GuessReports::default());
             let key = |text: &str| [Secret::new(text.to_owned())];
             assert!(matches!(keys.check(&[], from, now), Err(ApiError::Unauthorized)));
             let wrong = (0..100).filter(|n| matches!(keys.check(&key(&n.to_string()), from, now), Err(ApiError::Unauthorized)));

@@ -28,16 +28,17 @@ use crate::config::{CertificateSource, Config};
 use crate::http::redirect::Redirect;
 use crate::http::response_bytes;
 use crate::http::server::HttpServer;
-use crate::ingress::{Doors, Undecided};
-use crate::limits::guesses::{Guesses, Kind as Guessed};
+use crate::ingress::{Dispatcher, UnidentifiedLimit};
+use crate::limits::concurrency::AddressCounter;
+use crate::limits::guesses::{GuessKind, Guesses};
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::rate::AddressLimiter;
-use crate::limits::wait;
+use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
 use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
 use crate::socketio;
-use crate::tls::Handshakes;
+use crate::tls::HandshakeConfigs;
 use crate::users::Directory;
 
 impl App {
@@ -76,16 +77,16 @@ impl App {
         let rooms = RoomServer { gateway: calls.clone(), public_url: opened.public_origin(), http: opened.sockets.http.addr };
         let api = api.merge(apprtc::room_server::router(rooms)).layer(middleware::from_fn(response_bytes::count));
         let (http, origin, https) = (&opened.config.http, opened.public_origin(), opened.https());
-        let undecided = Undecided::new(opened.shares.undecided.most());
+        let unidentified = UnidentifiedLimit::new(opened.shares.unidentified.most());
         let collider = router::collider(calls.clone(), http, shared.clone());
         let main = router::router(signaling, api, calls.clone(), http, origin, https, shared);
-        let [collider_doors, doors] = [collider, main].map(|router| opened.doors(router, &ledger, &undecided));
+        let [collider_dispatcher, dispatcher] = [collider, main].map(|router| opened.dispatcher(router, &ledger, &unidentified));
         let Opened { config, sockets, store, directory, external, certificates, relay, shares, clock, .. } = opened;
         Ok(Self {
             config,
             sockets,
-            doors,
-            collider_doors,
+            dispatcher,
+            collider_dispatcher,
             certificates,
             calls,
             gateway,
@@ -143,7 +144,7 @@ impl Opened {
             max_users_per_address: multi.max_users_per_address,
             guesses: cast.guesses,
         };
-        let admins = Guesses::new(Guessed::AdminPassword, cast.guesses, self.relay.reports());
+        let admins = Guesses::new(GuessKind::AdminPassword, cast.guesses, self.relay.reports());
         let (reports, ledger) = (self.relay.reports().clone(), ledger.clone());
         let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).counted_in(ledger.clone());
         MultiGateway::new(empty, self.directory.clone(), admins)
@@ -204,19 +205,19 @@ impl Opened {
         Some((Redirect { certificates, port, public_url: self.config.http.public_url.clone() }, for_good))
     }
 
-    fn doors(&self, router: Router, ledger: &Ledger, undecided: &Undecided) -> Doors {
+    fn dispatcher(&self, router: Router, ledger: &Ledger, unidentified: &UnidentifiedLimit) -> Dispatcher {
         let Config { http, relay, .. } = &self.config;
         // Half of all is for others, whoever comes first.
         let of_address = u32::try_from(self.shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
-        Doors {
+        Dispatcher {
             http: HttpServer::new(router, ledger.clone()),
             relay: self.relay.entrance(),
             plain_turn: relay.tcp,
-            tls: self.certificates.clone().map(Handshakes::new),
+            tls: self.certificates.clone().map(HandshakeConfigs::new),
             trusted_proxies: http.trusted_proxies.clone(),
-            connections: http.address_connections.min(of_address),
-            http_share: self.shares.http.clone(),
-            undecided: undecided.clone(),
+            http_connections: AddressCounter::new(http.address_connections.min(of_address)),
+            http_descriptors: self.shares.http.clone(),
+            unidentified: unidentified.clone(),
         }
     }
 }
@@ -231,7 +232,7 @@ struct CastIssuer {
 impl Issuer for CastIssuer {
     fn admit(&self, from: IpAddr) -> Result<(), u64> {
         // Rounded up: a client that waits as told must not be told again.
-        self.limiter.check(from).map_err(wait::seconds)
+        self.limiter.check(from).map_err(retry_after::seconds)
     }
 
     fn ice_servers(&self, username: &str, host: Option<&str>) -> Value {

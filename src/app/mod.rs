@@ -24,8 +24,8 @@ use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
 use crate::config::Config;
-use crate::ingress::Doors;
-use crate::limits::descriptors::Shares;
+use crate::ingress::Dispatcher;
+use crate::limits::descriptors::DescriptorPools;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
 use crate::relay;
 use crate::tls::Certificates;
@@ -35,9 +35,9 @@ use crate::users::{Directory, Store};
 pub struct App {
     config: Config,
     sockets: Sockets,
-    doors: Doors,
+    dispatcher: Dispatcher,
     /// For Collider on a port of its own.
-    collider_doors: Doors,
+    collider_dispatcher: Dispatcher,
     certificates: Option<Certificates>,
     calls: CallGateway,
     gateway: Gateway,
@@ -48,7 +48,7 @@ pub struct App {
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     store: Store,
-    shares: Shares,
+    shares: DescriptorPools,
     clock: WallClock,
 }
 

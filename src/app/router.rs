@@ -23,7 +23,7 @@ use crate::http::path_slashes;
 use crate::http::redirect::{self, Redirect};
 use crate::http::request_bodies;
 use crate::http::websocket_handshake::{self, BrokenHandshakeLog};
-use crate::limits::unfinished::Unfinished;
+use crate::limits::unfinished::UnfinishedMessages;
 use crate::socketio;
 use crate::socketio::jsonp;
 
@@ -31,7 +31,7 @@ use crate::socketio::jsonp;
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
     pub broken_handshakes: Arc<BrokenHandshakeLog>,
-    pub unfinished: Unfinished,
+    pub unfinished: UnfinishedMessages,
 }
 
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.

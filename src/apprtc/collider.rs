@@ -30,8 +30,8 @@ use super::wire;
 use crate::http::client_info::ClientInfo;
 use crate::http::path_slashes;
 use crate::limits::message_size::MAX_WIRE_BYTES;
-use crate::limits::unfinished::Unfinished;
-use crate::limits::wait;
+use crate::limits::retry_after;
+use crate::limits::unfinished::UnfinishedMessages;
 
 /// The routes of the main port: first `routes`, by path and method; then `/ws`, `/status`, and POST and DELETE of `/ROOM/CLIENT`;
 /// then `pages`. So `POST /join/X` is the room server's, and `POST /turn/X` and `DELETE /join/X` are Collider's.
@@ -157,7 +157,7 @@ fn post_message(
 
 fn delete(gateway: &Gateway, from: IpAddr, room: &str, client: &str) -> Response {
     if let Err(wait) = gateway.check_signal(from) {
-        let retry_after = [(header::RETRY_AFTER, wait::seconds(wait))];
+        let retry_after = [(header::RETRY_AFTER, retry_after::seconds(wait))];
         return (StatusCode::TOO_MANY_REQUESTS, retry_after, "Too many requests from this address\n").into_response();
     }
     gateway.handle(from, |rooms, context| rooms.handle_delete(room, client, context));
@@ -174,7 +174,7 @@ fn failed(gateway: &Gateway, error: &str) -> Response {
 async fn upgrade(
     State(gateway): State<Gateway>,
     Extension(from): Extension<ClientInfo>,
-    unfinished: Option<Extension<Unfinished>>,
+    unfinished: Option<Extension<UnfinishedMessages>>,
     upgraded: Option<Extension<OnUpgrade>>,
     headers: HeaderMap,
     // axum validates the handshake. `WebSocket` reads the stream instead of axum, and bounds unfinished messages.
@@ -186,7 +186,7 @@ async fn upgrade(
     let (Some(Extension(upgraded)), Some(key)) = (upgraded, headers.get(header::SEC_WEBSOCKET_KEY)) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let Some(place) = gateway.sockets().enter(from.address) else {
+    let Some(place) = gateway.sockets().acquire(from.address) else {
         return (StatusCode::TOO_MANY_REQUESTS, "Too many connections from this address.\n").into_response();
     };
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|offered| offered.to_str().ok());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::limits::waiting_bytes::{Account, Waiting};
+use crate::limits::waiting_bytes::{Account, WaitingBytes};
 
 /// Memory of a queued frame besides its text.
 const FRAME_OVERHEAD_BYTES: usize = 64;
@@ -34,7 +34,7 @@ pub(super) enum SocketCommand {
 #[derive(Debug)]
 pub(super) struct QueuedFrame {
     pub(super) text: String,
-    pub(super) waiting: Waiting,
+    pub(super) waiting: WaitingBytes,
 }
 
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl FrameSender {
     }
 
     /// Counts a frame of the client that is not handled yet. `None`: the account is full, and the client has to be disconnected.
-    pub(super) fn count_unhandled(&self, bytes: usize) -> Option<Waiting> {
+    pub(super) fn count_unhandled(&self, bytes: usize) -> Option<WaitingBytes> {
         self.0.account.add(bytes)
     }
 
@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::limits::waiting_bytes::{Ledger, MAX_BYTES};
+    use crate::limits::waiting_bytes::{Ledger, MAX_CLIENT_BYTES};
 
     #[tokio::test]
     async fn a_client_that_does_not_read_is_disconnected_and_sending_never_blocks() {
@@ -104,7 +104,7 @@ mod tests {
         }
         tokio::time::timeout(Duration::from_secs(5), sender.account_closed()).await.expect("it overflowed");
         let taken = std::iter::from_fn(|| receiver.try_next()).count();
-        assert_eq!(taken, MAX_BYTES / (64 * 1024 + FRAME_OVERHEAD_BYTES), "no more than the bound was kept");
+        assert_eq!(taken, MAX_CLIENT_BYTES / (64 * 1024 + FRAME_OVERHEAD_BYTES), "no more than the bound was kept");
     }
 
     #[tokio::test]

@@ -22,7 +22,7 @@ use super::params::Query;
 use super::wire::{self, MAX_REPORT_BYTES};
 use crate::http::client_info::ClientInfo;
 use crate::limits::message_size::MAX_WIRE_BYTES;
-use crate::limits::wait;
+use crate::limits::retry_after;
 
 /// What all handlers share.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ fn refused(status: StatusCode, result: &str) -> Response {
 }
 
 fn too_often(wait: Duration, mut response: Response) -> Response {
-    response.headers_mut().insert(header::RETRY_AFTER, wait::seconds(wait).into());
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after::seconds(wait).into());
     response
 }
 

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::limits::kept_buffers::{KeptBuffer, KeptBuffers};
 use crate::limits::message_size::MAX_WIRE_BYTES;
-use crate::limits::unfinished::Unfinished;
+use crate::limits::unfinished::UnfinishedMessages;
 use crate::socketio::received::Received;
 
 /// Small, since nearly every socket is idle.
@@ -31,10 +31,15 @@ pub(super) struct WebSocket(WebSocketStream<BoundedStream<TokioIo<Upgraded>>>);
 
 impl WebSocket {
     /// Waits for the connection after the 101; `None` if it has ended.
-    pub(super) async fn open(upgrade: OnUpgrade, from: IpAddr, unfinished: &Unfinished, kept: &KeptBuffers) -> Option<Self> {
+    pub(super) async fn open(
+        upgrade: OnUpgrade,
+        from: IpAddr,
+        unfinished: &UnfinishedMessages,
+        kept: &KeptBuffers,
+    ) -> Option<Self> {
         let io = TokioIo::new(upgrade.await.ok()?);
         let mut received = Received::new(None);
-        received.limit(Some(unfinished.arriving(from)));
+        received.limit(Some(unfinished.incoming(from)));
         let stream = BoundedStream { io, received, kept: kept.of(from), end: Arc::default() };
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_WIRE_BYTES))

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::io::source::StreamId;
 use super::tcp::held_bytes::HeldByAll;
-use crate::limits::descriptors::{Share, Shares};
-use crate::limits::strangers::{self, Strangers};
+use crate::limits::descriptors::{DescriptorPool, DescriptorPools};
+use crate::limits::unproven::{self, UnprovenConnections};
 
 /// Connections without an allocation at most; never more than half of what clients may have.
 const MAX_STRANGERS: usize = 2048;
@@ -22,24 +22,29 @@ pub(super) struct Location {
 }
 
 /// One connection that has not allocated.
-pub(super) type Stranger = strangers::Stranger<Location>;
+pub(super) type Stranger = unproven::UnprovenConnection<Location>;
 
 /// Clones share everything.
 #[derive(Debug, Clone)]
 pub(super) struct Admission {
-    pub(super) strangers: Arc<Strangers<Location>>,
+    pub(super) strangers: Arc<UnprovenConnections<Location>>,
     /// Connections of clients.
-    pub(super) clients: Share,
+    pub(super) clients: DescriptorPool,
     /// Relayed sockets and connections with peers.
-    pub(super) relayed: Share,
+    pub(super) relayed: DescriptorPool,
     /// What waits for clients over TCP and TLS.
     pub(super) held: HeldByAll,
 }
 
 impl Admission {
-    pub(super) fn new(shares: &Shares) -> Self {
+    pub(super) fn new(shares: &DescriptorPools) -> Self {
         let (clients, relayed) = (shares.turn_clients.clone(), shares.relayed.clone());
-        Self { strangers: Strangers::new(MAX_STRANGERS.min(clients.most() / 2)), clients, relayed, held: HeldByAll::default() }
+        Self {
+            strangers: UnprovenConnections::new(MAX_STRANGERS.min(clients.most() / 2)),
+            clients,
+            relayed,
+            held: HeldByAll::default(),
+        }
     }
 
     /// Which stranger is to go so that the next client finds a descriptor; `None`: there are enough, or no strangers.

@@ -39,9 +39,9 @@ pub use tcp::wire::Wire;
 
 use crate::addresses::external::External;
 use crate::config::RelayConfig;
-use crate::limits::descriptors::Shares;
-use crate::limits::guesses::Reports;
-use crate::turn::{self, PeerPolicy, RelayedAddress, Shared};
+use crate::limits::descriptors::DescriptorPools;
+use crate::limits::guesses::GuessReports;
+use crate::turn::{self, PeerPolicy, RelayedIp, SharedState};
 use admission::Admission;
 use io::poll::{Interest, Poll};
 use io::source::Source;
@@ -63,7 +63,12 @@ const HANGS_AFTER: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// A sentence that names the setting to change: the port is taken, or is not this machine's.
-pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accounts>, shares: &Shares) -> anyhow::Result<Handle> {
+pub fn start(
+    config: &RelayConfig,
+    external: &External,
+    accounts: Arc<dyn Accounts>,
+    shares: &DescriptorPools,
+) -> anyhow::Result<Handle> {
     let listeners = Listeners::bind(config)?;
     let relays = external.relays();
     let surroundings = Surroundings::look(&relays);
@@ -73,7 +78,7 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
     setup::log_closed(&closed);
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
-    let shared = Shared::new(&settings, seed, Instant::now());
+    let shared = SharedState::new(&settings, seed, Instant::now());
     let stats: Arc<[Arc<ShardStats>]> = (0..config.threads).map(|_| Arc::default()).collect();
     let (admission, epoch) = (Admission::new(shares), Instant::now());
 
@@ -114,7 +119,7 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
             settings: Arc::clone(&settings),
             policy: policy.clone(),
             // All from one range: which ports are taken is known without a lock, and a small range is not cut into crumbs.
-            shard: turn::Shard { index, ports: config.ports.clone() },
+            shard: turn::ShardSettings { index, ports: config.ports.clone() },
             shared: Arc::clone(&shared),
             accounts: Arc::clone(&accounts),
             admission: admission.clone(),
@@ -151,7 +156,7 @@ struct Watch {
     revision: u64,
     external: External,
     /// What the shards know.
-    relays: [Option<RelayedAddress>; 2],
+    relays: [Option<RelayedIp>; 2],
     policy: PeerPolicy,
     surroundings: Surroundings,
     mailboxes: Vec<Mailbox>,
@@ -199,7 +204,7 @@ pub struct Handle {
     tcp: bool,
     meter: Meter,
     admission: Admission,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     closed_neighbours: Arc<[IpNet]>,
     mailboxes: Vec<Mailbox>,
     threads: Vec<JoinHandle<()>>,
@@ -341,7 +346,7 @@ impl Handle {
 
     /// Where wrong passwords are reported, for the rest of the server to report there, too.
     #[must_use]
-    pub fn reports(&self) -> &Reports {
+    pub fn reports(&self) -> &GuessReports {
         self.shared.reports()
     }
 

@@ -14,7 +14,7 @@ use super::tcp::acceptor::Acceptor;
 use crate::addresses::interfaces;
 use crate::addresses::on_link;
 use crate::config::{Discovery, RelayConfig};
-use crate::turn::{NatDiscovery, PeerPolicy, RelayedAddress, Settings};
+use crate::turn::{EngineSettings, NatDiscovery, PeerPolicy, RelayedIp};
 
 /// Ports of the range that are tried for a free one at the start.
 const TRIES: usize = 64;
@@ -130,7 +130,7 @@ fn discovery_error(address: SocketAddr, error: &io::Error) -> anyhow::Error {
 }
 
 /// What NAT behaviour discovery does for each address that clients may send to.
-fn discoveries(config: &RelayConfig, relay: &[Option<RelayedAddress>; 2], listeners: &Listeners) -> Vec<NatDiscovery> {
+fn discoveries(config: &RelayConfig, relay: &[Option<RelayedIp>; 2], listeners: &Listeners) -> Vec<NatDiscovery> {
     let (Some(discovery), Some(port)) = (&config.discovery, listeners.alternate_port) else { return Vec::new() };
     let first = listeners.address;
     let own = if first.ip().is_unspecified() { interfaces::interfaces() } else { vec![first.ip()] };
@@ -181,12 +181,12 @@ pub fn bind_addresses(config: &RelayConfig) -> anyhow::Result<[Option<IpAddr>; 2
 /// What the engines are told.
 pub(super) fn settings(
     config: &RelayConfig,
-    relay: [Option<RelayedAddress>; 2],
+    relay: [Option<RelayedIp>; 2],
     listeners: &Listeners,
     surroundings: &Surroundings,
-) -> Settings {
-    let mut settings = Settings::new(config.realm.clone());
-    settings.relay = relay;
+) -> EngineSettings {
+    let mut settings = EngineSettings::new(config.realm.clone());
+    settings.relayed = relay;
     settings.own_addresses = surroundings.own.to_vec();
     settings.listener_ports = listeners.alternate_port.into_iter().chain([listeners.address.port()]).collect();
     settings.nat_discovery = discoveries(config, &relay, listeners);
@@ -226,7 +226,7 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(super) fn look(relay: &[Option<RelayedAddress>; 2]) -> Self {
+    pub(super) fn look(relay: &[Option<RelayedIp>; 2]) -> Self {
         let relays = relay.iter().flatten().flat_map(|relay| [relay.bound, relay.advertised]);
         let neighbours = on_link::networks();
         let own = interfaces::interfaces().into_iter().chain(relays).chain(on_link::anycast(&neighbours));

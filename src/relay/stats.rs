@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::turn::codec::attribute;
-use crate::turn::codec::message::{Message, ParseError};
+use crate::turn::codec::message::{ParseError, StunMessage};
 use crate::turn::{DropReason, Transport};
 
 /// A number that its shard alone changes.
@@ -168,8 +168,8 @@ impl ShardStats {
         let place = ERROR_CODES.iter().position(|known| *known == code).unwrap_or(ERROR_CODES.len() - 1);
         self.errors[place].add(1);
         // A request without credentials is the first one of every client, and fails nothing.
-        let signed = |message: Message<'_>| message.has(attribute::USERNAME) || message.has(attribute::USERHASH);
-        if code == 401 && Message::parse(request).is_ok_and(signed) {
+        let signed = |message: StunMessage<'_>| message.has(attribute::USERNAME) || message.has(attribute::USERHASH);
+        if code == 401 && StunMessage::parse(request).is_ok_and(signed) {
             self.failed_authentications.add(1);
         }
     }

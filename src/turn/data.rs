@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::allocation::{Allocation, RelayTransport};
-use super::codec::attribute::{self, Family};
+use super::allocation::{Allocation, PeerTransport};
+use super::codec::attribute::{self, AddressFamily};
 use super::codec::framing::{ChannelData, Framing};
-use super::codec::message::{Class, Message, Method, TransactionId};
-use super::codec::writer::Writer;
-use super::engine::{Engine, Reach};
+use super::codec::message::{Class, Method, StunMessage, TransactionId};
+use super::codec::writer::MessageWriter;
+use super::engine::{Engine, PeerLocation};
 use super::five_tuple::{AllocationId, FiveTuple, RelayedAddressId};
 use super::policy::canonical;
-use super::rates::Rate;
+use super::rates::RateLimit;
 use super::settings::Limits;
-use super::shared::Shared;
-use super::verdict::{DropReason, Forward};
+use super::shared::SharedState;
+use super::verdict::{Answer, DropReason, Verdict};
 
 impl Engine {
     /// An ICMP error for what a relay sent to `peer`: the client is told in a Data indication (RFC 8656 §11.5, §18.13).
@@ -30,42 +30,42 @@ impl Engine {
         code: u8,
         data: [u8; 4],
         now: Instant,
-    ) -> Forward {
+    ) -> Verdict {
         let peer = self.outward(relay, canonical(peer), now);
         let verdict = self.relay_to_client(relay, peer, 0..0, now);
-        let Forward::ToClient { to, .. } = verdict else { return verdict };
+        let Verdict::ToClient { to, .. } = verdict else { return verdict };
         let transaction = transaction(&mut self.rng);
         let mut value = [0; 8];
         value[2] = kind;
         value[3] = code;
         value[4..].copy_from_slice(&data);
-        let mut writer = Writer::new(&mut self.reply, Class::Indication, Method::Data, &transaction);
+        let mut writer = MessageWriter::new(&mut self.reply, Class::Indication, Method::Data, &transaction);
         writer.xor_address(attribute::XOR_PEER_ADDRESS, peer).attribute(attribute::ICMP, &value);
-        Forward::Reply { to }
+        Verdict::Reply { to, answer: Answer::Indication { method: Method::Data } }
     }
 
     /// RFC 8656 §12.6.
-    pub(super) fn channel_data(&mut self, from: &FiveTuple, bytes: &[u8], now: Instant) -> Forward {
+    pub(super) fn channel_data(&mut self, from: &FiveTuple, bytes: &[u8], now: Instant) -> Verdict {
         let Some(ChannelData { channel, payload }) = ChannelData::parse(bytes) else {
-            return Forward::Drop(DropReason::MalformedChannelData);
+            return Verdict::Drop(DropReason::MalformedChannelData);
         };
-        let Some(id) = self.allocations.find(from) else { return Forward::Drop(DropReason::NoAllocation) };
+        let Some(id) = self.allocations.find(from) else { return Verdict::Drop(DropReason::NoAllocation) };
         let allocation = self.allocations.allocation(id);
         match allocation.and_then(|allocation| allocation.peers.channel_peer(channel, now)) {
             Some(peer) => self.relay_to_peer(id, peer, payload, false, now),
-            None => Forward::Drop(DropReason::NoChannel),
+            None => Verdict::Drop(DropReason::NoChannel),
         }
     }
 
     /// RFC 8656 §11.2.
-    pub(super) fn send_indication(&mut self, from: &FiveTuple, message: &Message<'_>, now: Instant) -> Forward {
-        let Some(id) = self.allocations.find(from) else { return Forward::Drop(DropReason::NoAllocation) };
+    pub(super) fn send_indication(&mut self, from: &FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
+        let Some(id) = self.allocations.find(from) else { return Verdict::Drop(DropReason::NoAllocation) };
         let peer =
             message.find(attribute::XOR_PEER_ADDRESS).and_then(|value| attribute::xor_address(value, &message.transaction()));
         let (Some(peer), Some(data), true) =
             (peer, message.find(attribute::DATA), message.unknown_attributes(|kind| self.knows(kind)).is_empty())
         else {
-            return Forward::Drop(DropReason::MalformedIndication);
+            return Verdict::Drop(DropReason::MalformedIndication);
         };
         let start = data.as_ptr() as usize - message.bytes().as_ptr() as usize;
         let dont_fragment = message.has(attribute::DONT_FRAGMENT);
@@ -79,33 +79,33 @@ impl Engine {
         payload: Range<usize>,
         dont_fragment: bool,
         now: Instant,
-    ) -> Forward {
-        let family = Family::of(peer.ip());
+    ) -> Verdict {
+        let family = AddressFamily::of(peer.ip());
         let reach = self.reach(peer);
         let Some(allocation) = self.allocations.allocation_mut(id).filter(|allocation| allocation.expires > now) else {
-            return Forward::Drop(DropReason::NoAllocation);
+            return Verdict::Drop(DropReason::NoAllocation);
         };
         if !allocation.peers.permits(peer.ip(), now) {
-            return Forward::Drop(DropReason::NoPermission);
+            return Verdict::Drop(DropReason::NoPermission);
         }
-        let relayed = allocation.relayed(family).filter(|relayed| relayed.live && allocation.transport == RelayTransport::Udp);
-        let (Some(&relayed), Some(address)) = (relayed, self.settings.relay(family)) else {
-            return Forward::Drop(DropReason::NoRelay);
+        let relayed = allocation.relayed(family).filter(|relayed| relayed.live && allocation.transport == PeerTransport::Udp);
+        let (Some(&relayed), Some(address)) = (relayed, self.settings.relayed_ip(family)) else {
+            return Verdict::Drop(DropReason::NoRelay);
         };
-        if reach == Reach::Own || peer.port() == 0 {
-            return Forward::Drop(DropReason::DeniedPeer);
+        if reach == PeerLocation::OwnAddress || peer.port() == 0 {
+            return Verdict::Drop(DropReason::DeniedPeer);
         }
         if !self.rates.take(Direction::ToPeer, allocation, &self.shared, payload.len(), now) {
-            return Forward::Drop(DropReason::Bandwidth);
+            return Verdict::Drop(DropReason::Bandwidth);
         }
         let relay = RelayedAddressId { allocation: id, family };
-        if !matches!(reach, Reach::OwnRelay(_)) {
-            return Forward::ToPeer { relay, peer, payload, dont_fragment };
+        if !matches!(reach, PeerLocation::OwnRelayedAddress(_)) {
+            return Verdict::ToPeer { relayed: relay, peer, payload, dont_fragment };
         }
         let from = SocketAddr::new(relayed.advertised, relayed.port);
         match self.allocations.by_port(family, peer.port()).filter(|_| self.settings.short_path) {
             Some(sibling) => self.relay_to_client(sibling, from, payload, now),
-            None => Forward::ToPeer { relay, peer: address.inward(peer), payload, dont_fragment },
+            None => Verdict::ToPeer { relayed: relay, peer: address.inward(peer), payload, dont_fragment },
         }
     }
 
@@ -116,38 +116,38 @@ impl Engine {
         peer: SocketAddr,
         payload: Range<usize>,
         now: Instant,
-    ) -> Forward {
+    ) -> Verdict {
         let Some(allocation) = self.allocations.allocation_mut(relay.allocation).filter(|allocation| allocation.expires > now)
         else {
-            return Forward::Drop(DropReason::NoAllocation);
+            return Verdict::Drop(DropReason::NoAllocation);
         };
         let live = allocation.relayed(relay.family).is_some_and(|relayed| relayed.live);
-        if !live || allocation.transport != RelayTransport::Udp {
-            return Forward::Drop(DropReason::NoRelay);
+        if !live || allocation.transport != PeerTransport::Udp {
+            return Verdict::Drop(DropReason::NoRelay);
         }
         if !allocation.peers.permits(peer.ip(), now) {
-            return Forward::Drop(DropReason::NoPermission);
+            return Verdict::Drop(DropReason::NoPermission);
         }
         let framing = match allocation.peers.channel_of(peer, now) {
             Some(channel) => Framing::Channel(channel),
             None => Framing::Data { peer, transaction: transaction(&mut self.rng) },
         };
         if payload.len() > framing.longest_payload() {
-            return Forward::Drop(DropReason::TooLong);
+            return Verdict::Drop(DropReason::TooLong);
         }
         if !self.rates.take(Direction::ToClient, allocation, &self.shared, payload.len(), now) {
-            return Forward::Drop(DropReason::Bandwidth);
+            return Verdict::Drop(DropReason::Bandwidth);
         }
-        Forward::ToClient { to: allocation.five_tuple, framing, payload }
+        Verdict::ToClient { to: allocation.five_tuple, framing, payload }
     }
 }
 
-/// The limits of `Settings` as buckets.
-pub(super) struct Rates {
-    allocation: Option<Rate>,
-    user: Option<Rate>,
-    server: Option<Rate>,
-    pub(super) new_peers: Option<Rate>,
+/// The limits of `EngineSettings` as buckets.
+pub(super) struct BandwidthLimits {
+    allocation: Option<RateLimit>,
+    user: Option<RateLimit>,
+    server: Option<RateLimit>,
+    pub(super) new_peers: Option<RateLimit>,
 }
 
 /// Which way a payload goes.
@@ -157,19 +157,19 @@ pub enum Direction {
     ToClient,
 }
 
-impl Rates {
+impl BandwidthLimits {
     pub(super) fn new(limits: &Limits) -> Self {
-        let bandwidth = |limit| Rate::new(limit, u64::from(u16::MAX));
+        let bandwidth = |limit| RateLimit::new(limit, u64::from(u16::MAX));
         Self {
             allocation: bandwidth(limits.allocation_bandwidth),
             user: bandwidth(limits.user_bandwidth),
             server: bandwidth(limits.server_bandwidth),
-            new_peers: Rate::new(limits.new_peers, 1),
+            new_peers: RateLimit::new(limits.new_peers, 1),
         }
     }
 
     /// Books a payload on the allocation, its user and the server; what a later one refuses stays booked on the earlier ones.
-    fn take(&self, direction: Direction, allocation: &mut Allocation, shared: &Shared, bytes: usize, now: Instant) -> bool {
+    fn take(&self, direction: Direction, allocation: &mut Allocation, shared: &SharedState, bytes: usize, now: Instant) -> bool {
         if self.allocation.is_none() && self.user.is_none() && self.server.is_none() {
             return true;
         }
@@ -185,7 +185,7 @@ impl Rates {
         &self,
         direction: Direction,
         allocation: &mut Allocation,
-        shared: &Shared,
+        shared: &SharedState,
         bytes: usize,
         now: Instant,
     ) -> Duration {
@@ -201,7 +201,7 @@ impl Rates {
 fn buckets<'a>(
     direction: Direction,
     allocation: &'a mut Allocation,
-    shared: &'a Shared,
+    shared: &'a SharedState,
 ) -> (&'a mut u64, &'a AtomicU64, &'a AtomicU64) {
     let (user, server) = (&allocation.user.bandwidth, &shared.bandwidth);
     match direction {

@@ -19,23 +19,15 @@ pub(super) const MAX_LEN: usize = COOKIE.len() + 4 + TOKEN;
 
 /// The security features that a nonce announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Features {
+pub(super) struct SecurityFeatures {
     pub(super) password_algorithms: bool,
     pub(super) username_anonymity: bool,
 }
 
-impl Features {
+impl SecurityFeatures {
     const fn bits(self) -> u8 {
         self.password_algorithms as u8 | (self.username_anonymity as u8) << 1
     }
-}
-
-/// What a nonce that came back is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Valid(Features),
-    /// Expired, of another address, or not ours: 438.
-    Stale,
 }
 
 pub(super) struct Nonces {
@@ -50,9 +42,9 @@ impl Nonces {
     }
 
     /// Writes a nonce for `client` at `now` (seconds since the epoch) and returns its length.
-    pub(super) fn issue(&self, client: SocketAddr, features: Features, now: u32, out: &mut [u8; MAX_LEN]) -> usize {
+    pub(super) fn issue(&self, client: SocketAddr, features: SecurityFeatures, now: u32, out: &mut [u8; MAX_LEN]) -> usize {
         let mut len = 0;
-        if features != Features::default() {
+        if features != SecurityFeatures::default() {
             out[..COOKIE.len()].copy_from_slice(COOKIE);
             encode(&[0, 0, features.bits()], &mut out[COOKIE.len()..COOKIE.len() + 4]);
             len = COOKIE.len() + 4;
@@ -61,18 +53,15 @@ impl Nonces {
         len + TOKEN
     }
 
-    pub(super) fn check(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Verdict {
-        self.checked(nonce, client, now).map_or(Verdict::Stale, Verdict::Valid)
-    }
-
-    fn checked(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Option<Features> {
+    /// The features of a valid nonce; `None`: it has expired, belongs to another address, or is not ours (438).
+    pub(super) fn check(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Option<SecurityFeatures> {
         let (features, token) = match nonce.strip_prefix(COOKIE) {
             Some(rest) => {
                 let (features, token) = rest.split_at_checked(4)?;
                 let [_, _, bits] = decode::<3>(features)?;
-                (Features { password_algorithms: bits & 1 != 0, username_anonymity: bits & 2 != 0 }, token)
+                (SecurityFeatures { password_algorithms: bits & 1 != 0, username_anonymity: bits & 2 != 0 }, token)
             }
-            None => (Features::default(), nonce),
+            None => (SecurityFeatures::default(), nonce),
         };
         let token: [u8; 12] = decode(token)?;
         let issued = u32::from_be_bytes(*token.first_chunk().expect("twelve bytes hold four"));
@@ -81,7 +70,7 @@ impl Nonces {
         (genuine && age < self.lifetime).then_some(features)
     }
 
-    fn token(&self, client: SocketAddr, features: Features, issued: u32) -> [u8; 12] {
+    fn token(&self, client: SocketAddr, features: SecurityFeatures, issued: u32) -> [u8; 12] {
         let mut mac = self.mac.clone();
         match client.ip() {
             IpAddr::V4(ip) => mac.update(&ip.to_ipv6_mapped().octets()),
@@ -112,9 +101,9 @@ fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    const BOTH: Features = Features { password_algorithms: true, username_anonymity: false };
+    const BOTH: SecurityFeatures = SecurityFeatures { password_algorithms: true, username_anonymity: false };
 
-    fn issue(nonces: &Nonces, client: &str, features: Features, now: u32) -> Vec<u8> {
+    fn issue(nonces: &Nonces, client: &str, features: SecurityFeatures, now: u32) -> Vec<u8> {
         let mut out = [0; MAX_LEN];
         let len = nonces.issue(client.parse().expect("an address"), features, now, &mut out);
         out[..len].to_vec()
@@ -123,13 +112,13 @@ mod tests {
     #[test]
     fn r18_a_nonce_belongs_to_an_address_and_port() {
         let nonces = Nonces::new(&[1; 32], 600);
-        let nonce = issue(&nonces, "192.0.2.1:1000", Features::default(), 5);
+        let nonce = issue(&nonces, "192.0.2.1:1000", SecurityFeatures::default(), 5);
         let check = |client: &str| nonces.check(&nonce, client.parse().expect("an address"), 6);
         assert_eq!(nonce.len(), 16);
-        assert_eq!(check("192.0.2.1:1000"), Verdict::Valid(Features::default()));
-        assert_eq!(check("192.0.2.1:1001"), Verdict::Stale);
-        assert_eq!(check("192.0.2.2:1000"), Verdict::Stale);
-        assert_eq!(Nonces::new(&[2; 32], 600).check(&nonce, "192.0.2.1:1000".parse().expect("an address"), 6), Verdict::Stale);
+        assert_eq!(check("192.0.2.1:1000"), Some(SecurityFeatures::default()));
+        assert_eq!(check("192.0.2.1:1001"), None);
+        assert_eq!(check("192.0.2.2:1000"), None);
+        assert_eq!(Nonces::new(&[2; 32], 600).check(&nonce, "192.0.2.1:1000".parse().expect("an address"), 6), None);
     }
 
     #[test]
@@ -139,9 +128,9 @@ mod tests {
         let nonce = issue(&nonces, client, BOTH, 5);
         let client = client.parse().expect("an address");
         assert!(nonce.starts_with(b"obMatJos2AAAB"), "{}", String::from_utf8_lossy(&nonce));
-        assert_eq!(nonces.check(&nonce, client, 604), Verdict::Valid(BOTH));
-        assert_eq!(nonces.check(&nonce, client, 605), Verdict::Stale);
-        assert_eq!(nonces.check(&nonce, client, 4), Verdict::Stale);
+        assert_eq!(nonces.check(&nonce, client, 604), Some(BOTH));
+        assert_eq!(nonces.check(&nonce, client, 605), None);
+        assert_eq!(nonces.check(&nonce, client, 4), None);
     }
 
     #[test]
@@ -150,9 +139,9 @@ mod tests {
         let client = "192.0.2.1:1000";
         let nonce = issue(&nonces, client, BOTH, 5);
         let client = client.parse().expect("an address");
-        assert_eq!(nonces.check(&nonce[13..], client, 6), Verdict::Stale);
+        assert_eq!(nonces.check(&nonce[13..], client, 6), None);
         for garbage in [&b""[..], b"obMatJos2", b"obMatJos2AAAB", b"0123456789abcdef", &[0xFF; 29]] {
-            assert_eq!(nonces.check(garbage, client, 6), Verdict::Stale);
+            assert_eq!(nonces.check(garbage, client, 6), None);
         }
     }
 }

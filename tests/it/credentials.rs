@@ -14,7 +14,7 @@ use castway::api::metric_families::MetricsSource;
 use castway::api::state::{ApiState, ReadinessCheck, SiteInfo};
 use castway::config::{Config, Settings};
 use castway::http::client_info;
-use castway::limits::guesses::Reports;
+use castway::limits::guesses::GuessReports;
 use castway::limits::rate::AddressLimiter;
 use castway::users::credentials::{h_a1_md5, verify};
 use castway::users::{Directory, PasswordKeys, Store, UserName};
@@ -65,7 +65,7 @@ impl Server {
             ice: IceServers::new(config.http.public_url.as_ref(), listeners, Ipv4Addr::UNSPECIFIED.into(), external),
             limiter: AddressLimiter::per_minute(config.credentials.rate),
             ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
-            keys: ApiKeys::new(config.credentials.api_keys.clone(), &Reports::default()),
+            keys: ApiKeys::new(config.credentials.api_keys.clone(), &GuessReports::default()),
             credentials: config.credentials,
             site: SiteInfo {
                 public_url: None,

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use castway::addresses::external::External;
 use castway::config::{Discovery, ExternalConfig, RelayConfig};
-use castway::limits::descriptors::Shares;
+use castway::limits::descriptors::DescriptorPools;
 use castway::relay::{self, Accounts, Handle};
-use castway::turn::codec::integrity::{Key, PasswordAlgorithm};
-use castway::turn::{Account, Credentials};
+use castway::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
+use castway::turn::{CredentialSource, UserKeys};
 use stun::agent::TransactionId;
 use stun::attributes::{ATTR_ERROR_CODE, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME};
 use stun::integrity::MessageIntegrity;
@@ -66,8 +66,8 @@ pub(crate) struct Users {
     pub(crate) hanging: AtomicBool,
 }
 
-impl Credentials for Users {
-    fn account(&self, username: &str, _realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> Option<Account> {
+impl CredentialSource for Users {
+    fn user_keys(&self, username: &str, _realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> Option<UserKeys> {
         let passwords = match username {
             "tv" => ["newest", "older"],
             "boom" => panic!("a lookup that fails"),
@@ -79,8 +79,8 @@ impl Credentials for Users {
             }
             _ => return None,
         };
-        let keys = passwords.iter().map(|password| Key::long_term(algorithm, username, REALM, password)).collect();
-        Some(Account { user: username.to_owned(), keys, expires: None })
+        let keys = passwords.iter().map(|password| LongTermKey::long_term(algorithm, username, REALM, password)).collect();
+        Some(UserKeys { user: username.to_owned(), keys, expires: None })
     }
 }
 
@@ -95,10 +95,14 @@ impl Accounts for Users {
 }
 
 pub(crate) fn started(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Result<Handle> {
-    started_within(config, accounts, &Shares::unlimited())
+    started_within(config, accounts, &DescriptorPools::unlimited())
 }
 
-pub(crate) fn started_within(config: &RelayConfig, accounts: Arc<dyn Accounts>, shares: &Shares) -> anyhow::Result<Handle> {
+pub(crate) fn started_within(
+    config: &RelayConfig,
+    accounts: Arc<dyn Accounts>,
+    shares: &DescriptorPools,
+) -> anyhow::Result<Handle> {
     let external = External::new(&config.external, relay::bind_addresses(config)?, None);
     relay::start(config, &external, accounts, shares)
 }

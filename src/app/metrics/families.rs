@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use crate::api::metric_families::{MetricFamily, MetricKind, Sample};
 use crate::apprtc::gateway::CallStats;
 use crate::cast::gateway::Counts as Casts;
-use crate::limits::descriptors::{Share, Shares};
-use crate::limits::guesses::{Kind as Guessed, Reports};
+use crate::limits::descriptors::{DescriptorPool, DescriptorPools};
+use crate::limits::guesses::{GuessKind, GuessReports};
 use crate::limits::kept_buffers::KeptBuffers;
-use crate::limits::unfinished::Census as Unfinished;
+use crate::limits::unfinished::UnfinishedCounts;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::room::Counts;
 use crate::relay::Stats;
@@ -104,7 +104,7 @@ pub fn kept(buffers: &KeptBuffers) -> Vec<MetricFamily> {
 
 /// The sessions of Engine.IO, and what clients have begun to send and not finished.
 #[must_use]
-pub fn inward(sessions: &Sessions, unfinished: &Unfinished) -> Vec<MetricFamily> {
+pub fn inward(sessions: &Sessions, unfinished: &UnfinishedCounts) -> Vec<MetricFamily> {
     let labelled = |name, help, kind, label, samples: &[(&str, f64)]| MetricFamily {
         name,
         help,
@@ -212,9 +212,9 @@ pub fn signaling(casts: Casts, (multi, connected, limited): (Counts, usize, u64)
 
 /// Of the process as a whole: faults, and what is open.
 #[must_use]
-pub fn process(shares: &Shares) -> Vec<MetricFamily> {
-    let family = |name, help, kind, number: fn(&Share) -> f64| {
-        let sample = |share: &&Share| Sample { labels: vec![("kind", share.kind().to_owned())], value: number(share) };
+pub fn process(shares: &DescriptorPools) -> Vec<MetricFamily> {
+    let family = |name, help, kind, number: fn(&DescriptorPool) -> f64| {
+        let sample = |share: &&DescriptorPool| Sample { labels: vec![("kind", share.kind().to_owned())], value: number(share) };
         MetricFamily { name, help, kind, samples: shares.all().iter().map(sample).collect() }
     };
     vec![
@@ -234,8 +234,8 @@ pub fn process(shares: &Shares) -> Vec<MetricFamily> {
 
 /// Wrong codes, passwords and keys.
 #[must_use]
-pub fn wrong(reports: &Reports) -> MetricFamily {
-    let sample = |(kind, total): (Guessed, u64)| Sample { labels: vec![("kind", kind.name().to_owned())], value: total as f64 };
+pub fn wrong(reports: &GuessReports) -> MetricFamily {
+    let sample = |(kind, total): (GuessKind, u64)| Sample { labels: vec![("kind", kind.name().to_owned())], value: total as f64 };
     MetricFamily {
         name: "castway_wrong",
         help: "Wrong codes, passwords and API keys, by kind",

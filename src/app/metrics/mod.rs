@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::api::metric_families::{MetricFamily, MetricsSource};
 use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::cast::gateway::Gateway;
-use crate::limits::descriptors::Shares;
-use crate::limits::guesses::Reports;
+use crate::limits::descriptors::DescriptorPools;
+use crate::limits::guesses::GuessReports;
 use crate::limits::kept_buffers::KeptBuffers;
-use crate::limits::unfinished::Unfinished;
+use crate::limits::unfinished::UnfinishedMessages;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
 use crate::relay::Meter;
@@ -25,11 +25,11 @@ pub(super) struct Sources {
     pub(super) ledger: Ledger,
     pub(super) kept_buffers: KeptBuffers,
     pub(super) sessions: Sessions,
-    pub(super) unfinished: Unfinished,
+    pub(super) unfinished: UnfinishedMessages,
     pub(super) calls: CallGateway,
     pub(super) meter: Meter,
-    pub(super) shares: Shares,
-    pub(super) reports: Reports,
+    pub(super) shares: DescriptorPools,
+    pub(super) reports: GuessReports,
     pub(super) certificates: Option<Certificates>,
 }
 
@@ -43,7 +43,7 @@ impl Sources {
         families.extend(families::websockets(&self.traffic));
         families.extend(families::waiting(&self.ledger));
         families.extend(families::kept(&self.kept_buffers));
-        families.extend(families::inward(&self.sessions.census(), &self.unfinished.census()));
+        families.extend(families::inward(&self.sessions.census(), &self.unfinished.counts()));
         families.extend(families::calls(&self.calls.stats()));
         families.extend(families::relay(&self.meter.stats()));
         families.extend(families::process(&self.shares));

@@ -12,18 +12,18 @@ use crate::relay::shard::relayed_sockets::Listener;
 use crate::relay::stats::{Close, Direction, Lost, ShardStats};
 use crate::relay::tcp::stream_table::Streams;
 use crate::turn::codec::framing::{Framing, HEADROOM};
-use crate::turn::{FiveTuple, Forward, Transport};
+use crate::turn::{FiveTuple, Transport, Verdict};
 
 impl Shard {
     /// Does what the engine said about a segment of the inbox. `from` is the client, where a client sent it.
-    pub(in crate::relay) fn carry(&mut self, verdict: Forward, segment: Segment, from: Option<FiveTuple>) {
+    pub(in crate::relay) fn carry(&mut self, verdict: Verdict, segment: Segment, from: Option<FiveTuple>) {
         match verdict {
-            Forward::ToPeer { relay, peer, payload, dont_fragment } => {
+            Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
                 self.core.stats.forwarded(Direction::ToPeer, transport(from), payload.len());
-                let route = Route { socket: Source::RelayedSocket(relay).token(), to: peer, from: None, dont_fragment };
+                let route = Route { socket: Source::RelayedSocket(relayed).token(), to: peer, from: None, dont_fragment };
                 self.outbox.push_payload(route, segment, payload);
             }
-            Forward::ToClient { to, framing, payload } if to.transport == Transport::Udp => {
+            Verdict::ToClient { to, framing, payload } if to.transport == Transport::Udp => {
                 let len = payload.len();
                 self.core.stats.forwarded(direction(from), to.transport, len);
                 let route = self.client_route(to);
@@ -38,7 +38,7 @@ impl Shard {
                     },
                 );
             }
-            Forward::ToClient { to, framing, payload } => {
+            Verdict::ToClient { to, framing, payload } => {
                 let Self { inbox, streams, core, .. } = self;
                 let payload = &inbox.bytes(segment)[payload];
                 if push_framed(streams, to, framing, payload) {
@@ -47,30 +47,30 @@ impl Shard {
                     core.stats.lost(Lost::StreamFull, 1);
                 }
             }
-            Forward::Reply { to } => {
+            Verdict::Reply { to, .. } => {
                 self.core.stats.answered(self.inbox.bytes(segment), self.engine.reply());
                 self.reply(to);
             }
-            Forward::ToShard { shard } => {
+            Verdict::ToShard { shard } => {
                 if let Some(from) = from {
                     self.hand_to(shard, from, segment);
                 }
             }
-            Forward::Drop(reason) => self.core.stats.dropped(reason),
-            Forward::Accepted => {}
+            Verdict::Drop(reason) => self.core.stats.dropped(reason),
+            Verdict::Accepted => {}
         }
     }
 
     /// The same for bytes that lie elsewhere, such as those of a connection. False: an answer found no room, because the client
     /// does not read.
-    pub(in crate::relay) fn carry_copied(&mut self, verdict: Forward, bytes: &[u8], from: Option<FiveTuple>) -> bool {
+    pub(in crate::relay) fn carry_copied(&mut self, verdict: Verdict, bytes: &[u8], from: Option<FiveTuple>) -> bool {
         match verdict {
-            Forward::ToPeer { relay, peer, payload, dont_fragment } => {
+            Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
                 self.core.stats.forwarded(Direction::ToPeer, transport(from), payload.len());
-                let route = Route { socket: Source::RelayedSocket(relay).token(), to: peer, from: None, dont_fragment };
+                let route = Route { socket: Source::RelayedSocket(relayed).token(), to: peer, from: None, dont_fragment };
                 self.outbox.push_bytes(route, &bytes[payload]);
             }
-            Forward::ToClient { to, framing, payload } => {
+            Verdict::ToClient { to, framing, payload } => {
                 let payload = &bytes[payload];
                 if to.transport == Transport::Udp {
                     let (mut header, route) = ([0; HEADROOM], self.client_route(to));
@@ -83,13 +83,13 @@ impl Shard {
                 }
                 self.core.stats.forwarded(direction(from), to.transport, payload.len());
             }
-            Forward::Reply { to } => {
+            Verdict::Reply { to, .. } => {
                 self.core.stats.answered(bytes, self.engine.reply());
                 return self.reply(to);
             }
-            Forward::Drop(reason) => self.core.stats.dropped(reason),
+            Verdict::Drop(reason) => self.core.stats.dropped(reason),
             // A connection goes to another shard as a whole.
-            Forward::Accepted | Forward::ToShard { .. } => {}
+            Verdict::Accepted | Verdict::ToShard { .. } => {}
         }
         true
     }

@@ -32,7 +32,7 @@ use crate::relay::stats::{Lost, ShardStats};
 use crate::relay::tcp::acceptor::Acceptor;
 use crate::relay::tcp::splice::Splices;
 use crate::relay::tcp::stream_table::Streams;
-use crate::turn::{self, FiveTuple, Output, PeerPolicy, RelayedAddressId, Settings, Shared, Transport};
+use crate::turn::{self, EngineSettings, FiveTuple, Output, PeerPolicy, RelayedAddressId, SharedState, Transport};
 
 /// Connections taken in a turn.
 pub(in crate::relay) const ACCEPTS: usize = 16;
@@ -52,10 +52,10 @@ const RESTART_PAUSE: Duration = Duration::from_millis(100);
 /// What a shard keeps for all its life.
 pub(in crate::relay) struct Core {
     pub(in crate::relay) index: u8,
-    pub(in crate::relay) settings: Arc<Settings>,
+    pub(in crate::relay) settings: Arc<EngineSettings>,
     pub(in crate::relay) policy: PeerPolicy,
-    pub(in crate::relay) shard: turn::Shard,
-    pub(in crate::relay) shared: Arc<Shared>,
+    pub(in crate::relay) shard: turn::ShardSettings,
+    pub(in crate::relay) shared: Arc<SharedState>,
     pub(in crate::relay) accounts: Arc<dyn Accounts>,
     pub(in crate::relay) admission: Admission,
     pub(in crate::relay) stats: Arc<ShardStats>,
@@ -385,26 +385,26 @@ impl Shard {
                 break;
             };
             match output {
-                Output::Transmit { to, bytes } => {
+                Output::Transmit { to, bytes, .. } => {
                     self.core.stats.answered(&[], &bytes);
                     self.transmit(to, &bytes);
                 }
-                Output::OpenRelay { relay, address, transport } => {
-                    let result = self.relays.open(relay, address, transport, &self.core.poll);
-                    self.engine.relay_opened(relay, result, now);
+                Output::OpenRelayedAddress { relayed, address, transport } => {
+                    let result = self.relays.open(relayed, address, transport, &self.core.poll);
+                    self.engine.handle_relayed_address_opened(relayed, result, now);
                 }
-                Output::CloseRelay { relay } => self.relays.close(relay),
-                Output::Moved { from, to } => {
+                Output::CloseRelayedAddress { relayed } => self.relays.close(relayed),
+                Output::ClientMoved { from, to } => {
                     self.tell_others(|| Caused::Forget { client: from });
                     // A stream has come to this shard as a whole.
                     if !to.transport.is_stream() {
                         self.tell_others(|| Caused::Moved { client: to, shard: self.core.index });
                     }
                 }
-                Output::MovedEnded { client } => self.tell_others(|| Caused::Forget { client }),
-                Output::Connect { relay, connection, peer } => self.connect_peer(relay, connection, peer, now),
+                Output::MovedClientEnded { client } => self.tell_others(|| Caused::Forget { client }),
+                Output::ConnectPeer { relayed, connection, peer } => self.connect_peer(relayed, connection, peer, now),
                 Output::Splice { connection, client } => self.splice(connection, client, now),
-                Output::CloseConnection { connection } => {
+                Output::ClosePeerConnection { connection } => {
                     self.splices.remove(connection);
                 }
                 // Nothing is done in advance for a channel.

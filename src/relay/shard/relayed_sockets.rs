@@ -3,12 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::limits::descriptors::{Descriptor, Share};
+use crate::limits::descriptors::{Descriptor, DescriptorPool};
 use crate::relay::io::poll::{Interest, Poll};
 use crate::relay::io::source::Source;
 use crate::relay::io::udp::{Options, UdpSocket};
 use crate::relay::tcp::acceptor::Acceptor;
-use crate::turn::{OpenError, RelayTransport, RelayedAddressId};
+use crate::turn::{OpenError, PeerTransport, RelayedAddressId};
 
 /// A UDP socket of all clients, and where it listens.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(in crate::relay) struct Listener {
 #[derive(Debug)]
 pub(in crate::relay) struct RelaySockets {
     by_index: Vec<Option<(RelayedAddressId, RelaySocket, Descriptor)>>,
-    share: Share,
+    share: DescriptorPool,
 }
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ enum RelaySocket {
 }
 
 impl RelaySockets {
-    pub(in crate::relay) const fn new(share: Share) -> Self {
+    pub(in crate::relay) const fn new(share: DescriptorPool) -> Self {
         Self { by_index: Vec::new(), share }
     }
 
@@ -51,15 +51,15 @@ impl RelaySockets {
         &mut self,
         relay: RelayedAddressId,
         address: SocketAddr,
-        transport: RelayTransport,
+        transport: PeerTransport,
         poll: &Poll,
     ) -> Result<(), OpenError> {
         let descriptor = self.share.take().ok_or(OpenError::Failed)?;
         let token = Source::RelayedSocket(relay).token();
         let opened = match transport {
-            RelayTransport::Udp => UdpSocket::bind(address, &Options::relayed())
+            PeerTransport::Udp => UdpSocket::bind(address, &Options::relayed())
                 .and_then(|socket| poll.add(&socket, token, Interest::Datagrams).map(|()| RelaySocket::Udp(socket))),
-            RelayTransport::Tcp => Acceptor::relayed(address)
+            PeerTransport::Tcp => Acceptor::relayed(address)
                 .and_then(|acceptor| poll.add(&acceptor, token, Interest::Read).map(|()| RelaySocket::Tcp(acceptor))),
         };
         match opened {

@@ -15,9 +15,9 @@ use crate::relay::tcp::acceptor::is_exhaustion;
 use crate::relay::tcp::stream::Stream;
 use crate::relay::tcp::stream_table::FIRST_REQUEST;
 use crate::relay::tcp::wire::Wire;
-use crate::turn::codec::framing::{Frame, next_frame};
+use crate::turn::codec::framing::{StreamFrame, next_frame};
 use crate::turn::codec::message::{Class, Method, type_number};
-use crate::turn::{DropReason, FiveTuple, Forward, Transport};
+use crate::turn::{DropReason, FiveTuple, Transport, Verdict};
 
 /// What the only answer begins with that makes a client's connection a peer's (RFC 6062 §5.4).
 const CONNECTION_BOUND: [u8; 2] = type_number(Class::Success, Method::ConnectionBind).to_be_bytes();
@@ -68,7 +68,7 @@ impl Shard {
     pub(in crate::relay) fn adopt(&mut self, connection: ClientConnection, descriptor: Descriptor, now: Instant) {
         let ClientConnection { client, server, wire } = connection;
         self.core.stats.accepted.add(1);
-        let (stranger, displaced) = self.core.admission.strangers.enter(Some(client.ip()), now);
+        let (stranger, displaced) = self.core.admission.strangers.admit(Some(client.ip()), now);
         if let Some(location) = displaced {
             self.displace(location, now);
         }
@@ -89,7 +89,7 @@ impl Shard {
         let id = self.streams.insert(stream, &self.core.poll, now)?;
         let location = Location { shard: self.core.index, stream: id };
         let stranger = self.streams.stream(id)?.stranger.as_ref();
-        if stranger.is_none_or(|stranger| stranger.settle(location)) {
+        if stranger.is_none_or(|stranger| stranger.attach(location)) {
             return Some(id);
         }
         self.streams.remove(id);
@@ -152,20 +152,20 @@ impl Shard {
         let tuple = self.streams.stream(id)?.tuple;
         loop {
             match next_frame(bytes) {
-                Frame::Whole(len) => {
+                StreamFrame::Complete(len) => {
                     self.packets += 1;
                     let (message, rest) = bytes.split_at(len);
                     let verdict = self.engine.handle_client(tuple, message, now);
-                    if verdict == Forward::Drop(DropReason::Throttled) && !self.engine.has_allocation(&tuple) {
+                    if verdict == Verdict::Drop(DropReason::Throttled) && !self.engine.has_allocation(&tuple) {
                         self.core.stats.dropped(DropReason::Throttled);
                         return self.keep_for_later(id, bytes, now);
                     }
-                    let answered = matches!(verdict, Forward::Reply { .. });
+                    let answered = matches!(verdict, Verdict::Reply { .. });
                     let bound = answered && self.engine.reply().starts_with(&CONNECTION_BOUND);
                     if answered {
                         self.streams.stream(id)?.asked();
                     }
-                    if let Forward::ToShard { shard } = verdict {
+                    if let Verdict::ToShard { shard } = verdict {
                         self.hand_stream_over(id, shard, bytes);
                     } else if !self.carry_copied(verdict, message, Some(tuple)) {
                         return Some(Close::Slow);
@@ -178,7 +178,7 @@ impl Shard {
                     self.streams.stream(id)?;
                     bytes = rest;
                 }
-                Frame::Needs(_) => {
+                StreamFrame::Incomplete(_) => {
                     let stream = self.streams.stream(id)?;
                     stream.keep(bytes);
                     if stream.keeps_too_much(|client| self.engine.has_allocation(client)) {
@@ -186,7 +186,7 @@ impl Shard {
                     }
                     return stream.has_ended().then_some(Close::Client);
                 }
-                Frame::Garbage => return Some(Close::Garbage),
+                StreamFrame::Invalid => return Some(Close::Garbage),
             }
         }
     }
@@ -201,7 +201,7 @@ impl Shard {
         let tuple = self.streams.remove(id);
         if let Some(tuple) = &tuple {
             self.core.stats.closed(why);
-            self.engine.client_closed(tuple, now);
+            self.engine.handle_client_closed(tuple, now);
         }
         tuple.is_some()
     }

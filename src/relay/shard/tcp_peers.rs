@@ -26,7 +26,7 @@ impl Shard {
                 Ok((stream, peer, _)) => {
                     let descriptor = self.core.admission.relayed.take();
                     let accepted =
-                        descriptor.and_then(|descriptor| Some((self.engine.peer_accepted(relay, peer, now)?, descriptor)));
+                        descriptor.and_then(|descriptor| Some((self.engine.handle_peer_accepted(relay, peer, now)?, descriptor)));
                     match accepted {
                         Some((connection, descriptor)) => self.splices.accepted(connection, stream, descriptor),
                         None => self.core.stats.refused_peers.add(1),
@@ -78,7 +78,7 @@ impl Shard {
             }
         });
         if !begun {
-            self.engine.peer_connected(connection, false, now);
+            self.engine.handle_peer_connected(connection, false, now);
         }
     }
 
@@ -95,7 +95,7 @@ impl Shard {
             self.splice_ready(connection, now);
         } else {
             self.splices.remove(connection);
-            self.engine.connection_closed(connection);
+            self.engine.handle_peer_connection_closed(connection);
         }
     }
 
@@ -107,9 +107,9 @@ impl Shard {
             carried(core, engine, id, direction, len, now)
         });
         match progress {
-            Progress::Connected(connected) => self.engine.peer_connected(id, connected, now),
+            Progress::Connected(connected) => self.engine.handle_peer_connected(id, connected, now),
             Progress::Open => {}
-            Progress::Ended => self.engine.connection_closed(id),
+            Progress::Ended => self.engine.handle_peer_connection_closed(id),
         }
     }
 
@@ -153,7 +153,7 @@ fn carried(
         };
         core.stats.forwarded(counted, Transport::Tcp, len);
     }
-    engine.connection_carried(id, direction, len, now)
+    engine.handle_peer_connection_bytes(id, direction, len, now)
 }
 
 /// A connection that is being made, from the relayed transport address itself (RFC 6062 §5.2).

@@ -121,7 +121,7 @@ impl Stream {
         if !std::mem::replace(&mut self.asked, true)
             && let Some(stranger) = &self.stranger
         {
-            stranger.asked();
+            stranger.note_progress();
         }
     }
 

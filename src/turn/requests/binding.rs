@@ -4,21 +4,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::super::codec::attribute::{self, ChangeRequest};
-use super::super::codec::message::{Class, Message, Method};
-use super::super::codec::writer::Writer;
+use super::super::codec::error_code::ErrorCode;
+use super::super::codec::message::{Class, Method, StunMessage};
+use super::super::codec::writer::MessageWriter;
 use super::super::engine::Engine;
 use super::super::five_tuple::FiveTuple;
 use super::super::policy::canonical;
 use super::super::settings::NatDiscovery;
 use super::super::shared::source;
-use super::super::verdict::{DropReason, Forward};
+use super::super::verdict::{Answer, DropReason, Verdict};
 
 impl Engine {
     /// A stranger's request: answered rarely, in few bytes (NAT behaviour discovery adds its addresses), and never remembered.
-    pub(super) fn binding(&mut self, from: FiveTuple, message: &Message<'_>, now: Instant) -> Forward {
+    pub(super) fn binding(&mut self, from: FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
         let stream = from.transport.is_stream();
         if !stream && !self.shared.bindings.count(source(from.client.ip()), self.shared.nanos(now)) {
-            return Forward::Drop(DropReason::RateLimited);
+            return Verdict::Drop(DropReason::RateLimited);
         }
         let discovery = self.settings.nat_discovery.iter().copied().find(|discovery| !stream && discovery.covers(from.server));
         let mut unknown = message.unknown_attributes(|kind| self.knows(kind));
@@ -31,9 +32,10 @@ impl Engine {
             }
         };
         let mut to = from;
+        let method = Method::Binding;
         let mut bytes = std::mem::take(&mut self.reply);
-        if unknown.is_empty() {
-            let mut writer = Writer::new(&mut bytes, Class::Success, Method::Binding, &message.transaction());
+        let answer = if unknown.is_empty() {
+            let mut writer = MessageWriter::new(&mut bytes, Class::Success, method, &message.transaction());
             writer.xor_address(attribute::XOR_MAPPED_ADDRESS, canonical(from.client));
             if let Some(discovery) = discovery {
                 to.server = discovery.changed(from.server, change);
@@ -43,11 +45,14 @@ impl Engine {
                     writer.address(attribute::OTHER_ADDRESS, discovery.outside(other));
                 }
             }
+            Answer::Success { method }
         } else {
-            let mut writer = Writer::new(&mut bytes, Class::Error, Method::Binding, &message.transaction());
-            writer.error(420).unknown_attributes(unknown.as_slice());
-        }
-        let mut writer = Writer::resume(&mut bytes);
+            let code = ErrorCode::UnknownAttribute;
+            let mut writer = MessageWriter::new(&mut bytes, Class::Error, method, &message.transaction());
+            writer.error(code).unknown_attributes(unknown.as_slice());
+            Answer::Error { method, code, failed_authentication: false }
+        };
+        let mut writer = MessageWriter::resume(&mut bytes);
         if let Some(software) = &self.settings.software {
             writer.attribute(attribute::SOFTWARE, software.as_bytes());
         }
@@ -55,7 +60,7 @@ impl Engine {
             writer.fingerprint();
         }
         self.reply = bytes;
-        Forward::Reply { to }
+        Verdict::Reply { to, answer }
     }
 }
 

@@ -12,18 +12,19 @@ use std::time::Instant;
 
 use super::allocation::{Allocation, Signer};
 use super::codec::attribute;
-use super::codec::message::{Class, Message, Method, UnknownAttributes};
-use super::codec::writer::Writer;
-use super::engine::{Engine, Reach};
+use super::codec::error_code::ErrorCode;
+use super::codec::message::{Class, Method, StunMessage, UnknownAttributes};
+use super::codec::writer::MessageWriter;
+use super::engine::{Engine, PeerLocation};
 use super::five_tuple::{AllocationId, FiveTuple, Transport};
 use super::policy::canonical;
-use super::verdict::{DropReason, Forward};
+use super::verdict::{Answer, DropReason, Verdict};
 use authenticate::Requester;
 
 /// An authenticated request.
 struct Request<'a> {
     from: FiveTuple,
-    message: &'a Message<'a>,
+    message: &'a StunMessage<'a>,
     now: Instant,
     requester: Requester,
 }
@@ -32,39 +33,38 @@ struct Request<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     Silent(DropReason),
-    /// ERROR-CODE.
-    Error(u16),
+    Error(ErrorCode),
     /// 420 with the list.
     Unknown(UnknownAttributes),
     /// 300 with ALTERNATE-SERVER.
     Elsewhere(SocketAddr),
     /// Another engine's.
-    Shard(u8),
+    ShardSettings(u8),
 }
 
-type Answer = Result<Forward, Refusal>;
+type Outcome = Result<Verdict, Refusal>;
 
-const BAD_REQUEST: Refusal = Refusal::Error(400);
-const FORBIDDEN: Refusal = Refusal::Error(403);
-const MOBILITY_FORBIDDEN: Refusal = Refusal::Error(405);
-const ALLOCATION_MISMATCH: Refusal = Refusal::Error(437);
-const ADDRESS_FAMILY_NOT_SUPPORTED: Refusal = Refusal::Error(440);
-const WRONG_CREDENTIALS: Refusal = Refusal::Error(441);
-const UNSUPPORTED_TRANSPORT: Refusal = Refusal::Error(442);
-const PEER_ADDRESS_FAMILY_MISMATCH: Refusal = Refusal::Error(443);
-const CONNECTION_ALREADY_EXISTS: Refusal = Refusal::Error(446);
-const ALLOCATION_QUOTA_REACHED: Refusal = Refusal::Error(486);
-const INSUFFICIENT_CAPACITY: Refusal = Refusal::Error(508);
+const BAD_REQUEST: Refusal = Refusal::Error(ErrorCode::BadRequest);
+const FORBIDDEN: Refusal = Refusal::Error(ErrorCode::Forbidden);
+const MOBILITY_FORBIDDEN: Refusal = Refusal::Error(ErrorCode::MobilityForbidden);
+const ALLOCATION_MISMATCH: Refusal = Refusal::Error(ErrorCode::AllocationMismatch);
+const ADDRESS_FAMILY_NOT_SUPPORTED: Refusal = Refusal::Error(ErrorCode::AddressFamilyNotSupported);
+const WRONG_CREDENTIALS: Refusal = Refusal::Error(ErrorCode::WrongCredentials);
+const UNSUPPORTED_TRANSPORT: Refusal = Refusal::Error(ErrorCode::UnsupportedTransport);
+const PEER_ADDRESS_FAMILY_MISMATCH: Refusal = Refusal::Error(ErrorCode::PeerAddressFamilyMismatch);
+const CONNECTION_ALREADY_EXISTS: Refusal = Refusal::Error(ErrorCode::ConnectionAlreadyExists);
+const ALLOCATION_QUOTA_REACHED: Refusal = Refusal::Error(ErrorCode::AllocationQuotaReached);
+const INSUFFICIENT_CAPACITY: Refusal = Refusal::Error(ErrorCode::InsufficientCapacity);
 
 /// A datagram without credentials below this length is never answered, unless it is a Binding request.
 const SHORTEST_ANSWERED: usize = 28;
 
 impl Engine {
-    pub(super) fn request(&mut self, from: FiveTuple, message: &Message<'_>, now: Instant) -> Forward {
+    pub(super) fn request(&mut self, from: FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
         // What has expired must not be found below.
         self.handle_timeout(now);
-        if from.transport == Transport::Udp && matches!(self.reach(canonical(from.client)), Reach::OwnRelay(_)) {
-            return Forward::Drop(DropReason::Loop);
+        if from.transport == Transport::Udp && matches!(self.reach(canonical(from.client)), PeerLocation::OwnRelayedAddress(_)) {
+            return Verdict::Drop(DropReason::Loop);
         }
         match message.method() {
             Method::Binding => return self.binding(from, message, now),
@@ -75,10 +75,10 @@ impl Engine {
             | Method::ConnectionAttempt
             | Method::Send
             | Method::Data
-            | Method::Unknown(_) => return Forward::Drop(DropReason::UnsupportedMethod),
+            | Method::Unknown(_) => return Verdict::Drop(DropReason::UnsupportedMethod),
         }
         if message.bytes().len() < SHORTEST_ANSWERED && !from.transport.is_stream() {
-            return Forward::Drop(DropReason::Bare);
+            return Verdict::Drop(DropReason::Bare);
         }
         let requester = match self.authenticate(&from, message, now) {
             Ok(requester) => requester,
@@ -93,7 +93,7 @@ impl Engine {
         answer.unwrap_or_else(|refusal| self.refuse(from, message, &signer, refusal))
     }
 
-    fn perform(&mut self, request: &Request<'_>) -> Answer {
+    fn perform(&mut self, request: &Request<'_>) -> Outcome {
         match request.message.method() {
             Method::Allocate => self.allocate(request),
             Method::Refresh => self.refresh(request),
@@ -151,43 +151,48 @@ impl Engine {
     }
 
     /// A success response without attributes of its own.
-    fn success(&mut self, request: &Request<'_>) -> Forward {
+    fn success(&mut self, request: &Request<'_>) -> Verdict {
         self.success_with(request, |_| {})
     }
 
-    fn success_with(&mut self, request: &Request<'_>, attributes: impl FnOnce(&mut Writer<'_>)) -> Forward {
+    fn success_with(&mut self, request: &Request<'_>, attributes: impl FnOnce(&mut MessageWriter<'_>)) -> Verdict {
         let mut bytes = std::mem::take(&mut self.reply);
         let message = request.message;
-        attributes(&mut Writer::new(&mut bytes, Class::Success, message.method(), &message.transaction()));
+        attributes(&mut MessageWriter::new(&mut bytes, Class::Success, message.method(), &message.transaction()));
         self.sign(&mut bytes, &request.requester.signer);
         self.reply = bytes;
-        Forward::Reply { to: request.from }
+        Verdict::Reply { to: request.from, answer: Answer::Success { method: message.method() } }
     }
 
-    fn refuse(&mut self, to: FiveTuple, message: &Message<'_>, signer: &Signer, refusal: Refusal) -> Forward {
-        let mut bytes = std::mem::take(&mut self.reply);
-        let mut writer = Writer::new(&mut bytes, Class::Error, message.method(), &message.transaction());
-        match refusal {
-            Refusal::Silent(reason) => {
-                self.reply = bytes;
-                return Forward::Drop(reason);
-            }
-            Refusal::Shard(shard) => {
-                self.reply = bytes;
-                return Forward::ToShard { shard };
-            }
-            Refusal::Error(code) => writer.error(code),
-            Refusal::Unknown(unknown) => writer.error(420).unknown_attributes(unknown.as_slice()),
-            Refusal::Elsewhere(server) => writer.error(300).address(attribute::ALTERNATE_SERVER, server),
+    fn refuse(&mut self, to: FiveTuple, message: &StunMessage<'_>, signer: &Signer, refusal: Refusal) -> Verdict {
+        let code = match refusal {
+            Refusal::Silent(reason) => return Verdict::Drop(reason),
+            Refusal::ShardSettings(shard) => return Verdict::ToShard { shard },
+            Refusal::Error(code) => code,
+            Refusal::Unknown(_) => ErrorCode::UnknownAttribute,
+            Refusal::Elsewhere(_) => ErrorCode::TryAlternate,
         };
+        let mut bytes = std::mem::take(&mut self.reply);
+        let method = message.method();
+        let mut writer = MessageWriter::new(&mut bytes, Class::Error, method, &message.transaction());
+        writer.error(code);
+        match refusal {
+            Refusal::Unknown(unknown) => {
+                writer.unknown_attributes(unknown.as_slice());
+            }
+            Refusal::Elsewhere(server) => {
+                writer.address(attribute::ALTERNATE_SERVER, server);
+            }
+            Refusal::Silent(_) | Refusal::ShardSettings(_) | Refusal::Error(_) => {}
+        }
         self.sign(&mut bytes, signer);
         self.reply = bytes;
-        Forward::Reply { to }
+        Verdict::Reply { to, answer: Answer::Error { method, code, failed_authentication: false } }
     }
 
     /// Ends an answer: SOFTWARE, integrity, and FINGERPRINT where the client uses it.
     pub(super) fn sign(&self, bytes: &mut Vec<u8>, signer: &Signer) {
-        let mut writer = Writer::resume(bytes);
+        let mut writer = MessageWriter::resume(bytes);
         if let Some(software) = &self.settings.software {
             writer.attribute(attribute::SOFTWARE, software.as_bytes());
         }

@@ -1,7 +1,7 @@
-//! A connection on which a TLS handshake has so many bytes: rustls would join messages of 64 KiB, for each stranger who sends most of one.
+//! Bounds the bytes of a TLS handshake. Without the bound rustls would join handshake messages of up to 64 KiB for each unknown client.
 //!
-//! A client sends its hello and waits for the answer. What it sends then may end with what is not the handshake's any more: its first
-//! record of data, which TLS reads as long as it is not whole.
+//! A client sends its ClientHello and waits for the answer (RFC 8446 §2). The bytes that it sends then may end with its first record of
+//! application data, which rustls reads until that record is complete.
 
 use std::io;
 use std::pin::Pin;
@@ -10,31 +10,31 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Bytes of a client's hello at most. With key shares of the post-quantum kind it has two to three thousand.
+/// Bytes of a ClientHello. One with post-quantum key shares has two to three thousand.
 const MAX_HELLO_BYTES: usize = 16 * 1024;
-/// Bytes after the hello until the first record of data is whole: some hundred of the handshake, the largest record (18 KiB), and what
-/// was read along with its end (4 KiB).
-const MAX_REST_BYTES: usize = 24 * 1024;
+/// Bytes after the ClientHello until the first record of application data is complete: some hundred of the handshake, the largest record
+/// (18 KiB), and the bytes that one read returns behind its end (4 KiB).
+const MAX_FINISH_BYTES: usize = 24 * 1024;
 
-/// What TLS is spoken on.
-pub(super) struct Limited {
+/// The TCP connection below TLS.
+pub(super) struct LimitedHandshake {
     stream: TcpStream,
-    /// That may still come; `None`: the handshake is over.
+    /// Bytes that may still be read; `None`: the handshake is complete, and reads are not bounded.
     left: Option<usize>,
 }
 
-impl Limited {
+impl LimitedHandshake {
     pub(super) const fn new(stream: TcpStream) -> Self {
         Self { stream, left: Some(MAX_HELLO_BYTES) }
     }
 
-    /// The hello is whole.
-    pub(super) const fn go_on(&mut self) {
-        self.left = Some(MAX_REST_BYTES);
+    /// The ClientHello is complete.
+    pub(super) const fn hello_received(&mut self) {
+        self.left = Some(MAX_FINISH_BYTES);
     }
 
-    /// The handshake is over.
-    pub(super) const fn lift(&mut self) {
+    /// The handshake is complete.
+    pub(super) const fn lift_limit(&mut self) {
         self.left = None;
     }
 
@@ -43,13 +43,13 @@ impl Limited {
     }
 }
 
-impl AsyncRead for Limited {
+impl AsyncRead for LimitedHandshake {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.left == Some(0) {
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "a TLS handshake with too many bytes: 16 KiB for the hello, 24 KiB for the rest",
+                "a TLS handshake is too long: the ClientHello may have 16 KiB, the rest 24 KiB",
             )));
         }
         let before = buffer.filled().len();
@@ -59,7 +59,7 @@ impl AsyncRead for Limited {
     }
 }
 
-impl AsyncWrite for Limited {
+impl AsyncWrite for LimitedHandshake {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -92,18 +92,18 @@ mod tests {
     async fn each_part_of_a_handshake_has_its_bytes_and_what_follows_has_no_bound() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        client.write_all(&[0; 2 * (MAX_HELLO_BYTES + MAX_REST_BYTES)]).await.unwrap();
-        let mut stream = Limited::new(listener.accept().await.unwrap().0);
+        client.write_all(&[0; 2 * (MAX_HELLO_BYTES + MAX_FINISH_BYTES)]).await.unwrap();
+        let mut stream = LimitedHandshake::new(listener.accept().await.unwrap().0);
         let mut piece = [0; 1024];
-        for bytes in [MAX_HELLO_BYTES, MAX_REST_BYTES] {
+        for bytes in [MAX_HELLO_BYTES, MAX_FINISH_BYTES] {
             for _ in 0..bytes / piece.len() {
                 stream.read_exact(&mut piece).await.unwrap();
             }
             assert_eq!(stream.read_exact(&mut piece).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
-            stream.go_on();
+            stream.hello_received();
         }
-        stream.lift();
-        for _ in 0..(MAX_HELLO_BYTES + MAX_REST_BYTES) / piece.len() {
+        stream.lift_limit();
+        for _ in 0..(MAX_HELLO_BYTES + MAX_FINISH_BYTES) / piece.len() {
             stream.read_exact(&mut piece).await.unwrap();
         }
     }

@@ -1,5 +1,5 @@
-//! A connection for HTTP, with or without TLS, and its place among those of its address until it ends, upgrades included. One whose
-//! client does not take what it is sent ends.
+//! A connection for HTTP, with or without TLS. It holds its slot among the connections of its address until it ends, upgrades to
+//! WebSocket included. A connection whose client does not take the bytes that it is sent is closed.
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};
@@ -12,18 +12,18 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
-use super::handshake::Limited;
-use crate::limits::concurrency::Place;
+use super::tls_handshake::LimitedHandshake;
+use crate::limits::concurrency::ConnectionSlot;
 
-/// For a client that has not taken all that it was sent to take [`LEAST_BYTES`].
-const TAKE_TIME: Duration = Duration::from_secs(30);
-/// Half a KiB a second. The system tells that there is room again only when a third of its buffer is free.
-const LEAST_BYTES: usize = 16 * 1024;
+/// Time in which a client with unsent bytes has to take [`MIN_TAKEN_BYTES`].
+const TAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Half a KiB a second. The system reports a writable socket only when a third of its buffer is free.
+const MIN_TAKEN_BYTES: usize = 16 * 1024;
 
-pub(super) struct Stream {
+pub(super) struct HttpStream {
     io: Io,
-    _place: Option<Place>,
-    /// There is something that the system did not take.
+    _slot: ConnectionSlot,
+    /// Set while the system has not taken all bytes.
     blocked: Option<Box<Blocked>>,
 }
 
@@ -34,27 +34,25 @@ struct Blocked {
 
 enum Io {
     Plain(TcpStream),
-    Tls(Box<TlsStream<Limited>>),
+    Tls(Box<TlsStream<LimitedHandshake>>),
 }
 
-impl Stream {
-    pub(super) const fn plain(stream: TcpStream, place: Option<Place>) -> Self {
-        Self { io: Io::Plain(stream), _place: place, blocked: None }
+impl HttpStream {
+    pub(super) const fn plain(stream: TcpStream, slot: ConnectionSlot) -> Self {
+        Self { io: Io::Plain(stream), _slot: slot, blocked: None }
     }
 
-    pub(super) fn tls(stream: TlsStream<Limited>, place: Option<Place>) -> Self {
-        Self { io: Io::Tls(Box::new(stream)), _place: place, blocked: None }
+    pub(super) fn tls(stream: TlsStream<LimitedHandshake>, slot: ConnectionSlot) -> Self {
+        Self { io: Io::Tls(Box::new(stream)), _slot: slot, blocked: None }
     }
-}
 
-impl Stream {
-    /// Judges what came of a write.
+    /// Starts or ends the timeout by the result of a write.
     fn written(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         match &written {
             Poll::Ready(Ok(len)) => {
                 let enough = |blocked: &mut Box<Blocked>| {
                     blocked.taken += len;
-                    blocked.taken >= LEAST_BYTES
+                    blocked.taken >= MIN_TAKEN_BYTES
                 };
                 if self.blocked.as_mut().is_some_and(enough) {
                     self.blocked = None;
@@ -66,7 +64,7 @@ impl Stream {
         written
     }
 
-    /// The same for a flush, after which there is nothing left to be taken.
+    /// Starts or ends the timeout by the result of a flush, after which no byte is left.
     fn flushed(&mut self, flushed: Poll<io::Result<()>>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &flushed {
             Poll::Ready(_) => self.blocked = None,
@@ -76,16 +74,16 @@ impl Stream {
     }
 
     fn wait(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let begun = || Box::new(Blocked { alarm: Box::pin(sleep(TAKE_TIME)), taken: 0 });
+        let begun = || Box::new(Blocked { alarm: Box::pin(sleep(TAKE_TIMEOUT)), taken: 0 });
         let blocked = self.blocked.get_or_insert_with(begun);
         match blocked.alarm.as_mut().poll(cx) {
-            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take what it is sent")),
+            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take the bytes that it is sent")),
             Poll::Pending => Ok(()),
         }
     }
 }
 
-/// Does the same with either.
+/// Does the same with either kind of connection.
 macro_rules! either {
     ($stream:expr, $io:ident => $result:expr) => {
         match &mut $stream.io {
@@ -95,14 +93,14 @@ macro_rules! either {
     };
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for HttpStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         either!(this, io => Pin::new(io).poll_read(cx, buffer))
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for HttpStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = either!(this, io => Pin::new(io).poll_write(cx, bytes));

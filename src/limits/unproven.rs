@@ -3,8 +3,8 @@
 //!
 //! Who goes first:
 //! - Where one client or one site has more than half of all places, one of its own.
-//! - Where there are too many in all, the oldest that has had its time (`PATIENCE`), silent ones first; then one of those sites that
-//!   have more than a few (`FEW`); then any. So connections that come no further, wherever they are from, lock nobody out, and an
+//! - Where there are too many in all, the oldest that has had its time (`PROTECTED_TIME`), silent ones first; then one of those sites that
+//!   have more than a few (`SMALL_SITE`); then any. So connections that come no further, wherever they are from, lock nobody out, and an
 //!   attacker that opens new ones without end displaces its own.
 //! - Of several, the oldest of those that are silent or of those that have begun to prove themselves, whichever are more: beside silent
 //!   ones a handshake goes on, and beside those that begin many for nothing there is time for a first word.
@@ -20,16 +20,16 @@ use super::ip_prefix;
 
 /// Which part of all places one client may have, and one site: a whole school begins at once behind one address. Where there are few
 /// places, so many in any case.
-const PART_OF_ONE: usize = 2;
-const OF_ANYBODY: usize = 64;
+const CLIENT_SHARE_DIVISOR: usize = 2;
+const MIN_CLIENT_SHARE: usize = 64;
 /// So many connections of one site go last.
-const FEW: usize = 8;
+const SMALL_SITE: usize = 8;
 /// What a client with a bad connection needs for its first bytes.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PROTECTED_TIME: Duration = Duration::from_secs(2);
 
 /// Shared by those who take connections in. `H` tells how to end one.
 #[derive(Debug)]
-pub struct Strangers<H> {
+pub struct UnprovenConnections<H> {
     table: Mutex<Table<H>>,
     of_one: usize,
     in_all: usize,
@@ -37,8 +37,8 @@ pub struct Strangers<H> {
 
 /// One connection's place, until it has proved itself or ends.
 #[derive(Debug)]
-pub struct Stranger<H> {
-    strangers: Arc<Strangers<H>>,
+pub struct UnprovenConnection<H> {
+    connections: Arc<UnprovenConnections<H>>,
     number: u64,
 }
 
@@ -72,7 +72,7 @@ struct Group {
 #[derive(Debug, Default)]
 struct Groups(HashMap<IpAddr, Group>);
 
-impl<H> Strangers<H> {
+impl<H> UnprovenConnections<H> {
     /// `in_all` at once.
     #[must_use]
     pub fn new(in_all: usize) -> Arc<Self> {
@@ -85,11 +85,11 @@ impl<H> Strangers<H> {
             others: Group::default(),
             next: 0,
         };
-        Arc::new(Self { table: Mutex::new(table), of_one: (in_all / PART_OF_ONE).max(OF_ANYBODY), in_all })
+        Arc::new(Self { table: Mutex::new(table), of_one: (in_all / CLIENT_SHARE_DIVISOR).max(MIN_CLIENT_SHARE), in_all })
     }
 
     /// A place for a connection that has come, and whom it displaces. `ip`: `None` where it is of a proxy, which brings many.
-    pub fn enter(self: &Arc<Self>, ip: Option<IpAddr>, now: Instant) -> (Stranger<H>, Option<H>) {
+    pub fn admit(self: &Arc<Self>, ip: Option<IpAddr>, now: Instant) -> (UnprovenConnection<H>, Option<H>) {
         let mut table = self.lock();
         let number = table.next;
         table.next += 1;
@@ -103,7 +103,7 @@ impl<H> Strangers<H> {
             _ => None,
         };
         let displaced = displaced.and_then(|number| table.remove(number)).and_then(|entry| entry.handle);
-        (Stranger { strangers: Arc::clone(self), number }, displaced)
+        (UnprovenConnection { connections: Arc::clone(self), number }, displaced)
     }
 
     /// Makes room where something else is short: how to end the one that goes first.
@@ -132,10 +132,10 @@ impl<H> Strangers<H> {
     }
 }
 
-impl<H> Stranger<H> {
+impl<H> UnprovenConnection<H> {
     /// It is there now. False: it was displaced meanwhile, and has to go.
-    pub fn settle(&self, handle: H) -> bool {
-        let mut table = self.strangers.lock();
+    pub fn attach(&self, handle: H) -> bool {
+        let mut table = self.connections.lock();
         let entry = table.entries.get_mut(&self.number);
         let kept = entry.is_some();
         if let Some(entry) = entry {
@@ -145,17 +145,17 @@ impl<H> Stranger<H> {
     }
 
     /// It has begun to prove itself.
-    pub fn asked(&self) {
-        let mut table = self.strangers.lock();
+    pub fn note_progress(&self) {
+        let mut table = self.connections.lock();
         if let Some(entry) = table.remove(self.number) {
             table.insert(self.number, Entry { asked: true, ..entry });
         }
     }
 }
 
-impl<H> Drop for Stranger<H> {
+impl<H> Drop for UnprovenConnection<H> {
     fn drop(&mut self) {
-        self.strangers.lock().remove(self.number);
+        self.connections.lock().remove(self.number);
     }
 }
 
@@ -164,7 +164,7 @@ impl<H> Table<H> {
         let oldest = |one: &BTreeSet<u64>, other: &BTreeSet<u64>| one.first().into_iter().chain(other.first()).min().copied();
         let is_late = |number: &u64| {
             let entry = self.entries.get(number);
-            entry.is_some_and(|entry| now.saturating_duration_since(entry.since) >= PATIENCE)
+            entry.is_some_and(|entry| now.saturating_duration_since(entry.since) >= PROTECTED_TIME)
         };
         let silent = oldest(&self.crowds.silent, &self.others.silent).filter(is_late);
         let late = silent.or_else(|| oldest(&self.crowds.asked, &self.others.asked).filter(is_late));
@@ -177,9 +177,9 @@ impl<H> Table<H> {
         let Some(ip) = ip else { return self.others.insert(number, asked) };
         self.clients.insert(ip_prefix::of_client(ip), number, asked);
         let site = self.sites.insert(ip_prefix::of_site(ip), number, asked);
-        if site.len() <= FEW {
+        if site.len() <= SMALL_SITE {
             self.others.insert(number, asked);
-        } else if site.len() == FEW + 1 {
+        } else if site.len() == SMALL_SITE + 1 {
             // It has become a crowd.
             site.go_over(&mut self.others, &mut self.crowds);
         } else {
@@ -196,7 +196,7 @@ impl<H> Table<H> {
             self.clients.remove(ip_prefix::of_client(ip), number);
             let left = self.sites.remove(ip_prefix::of_site(ip), number);
             // It is a crowd no more.
-            if let Some(site) = left.filter(|site| site.len() == FEW) {
+            if let Some(site) = left.filter(|site| site.len() == SMALL_SITE) {
                 site.go_over(&mut self.crowds, &mut self.others);
             }
         }
@@ -256,25 +256,25 @@ impl Groups {
 mod tests {
     use super::*;
 
-    type Places = Vec<Stranger<u32>>;
+    type Places = Vec<UnprovenConnection<u32>>;
 
     /// Takes connections in, each under a number of its own, and tells whom they displaced.
     struct World {
-        strangers: Arc<Strangers<u32>>,
+        connections: Arc<UnprovenConnections<u32>>,
         now: Instant,
         next: u32,
     }
 
     impl World {
         fn new(in_all: usize) -> Self {
-            Self { strangers: Strangers::new(in_all), now: Instant::now(), next: 0 }
+            Self { connections: UnprovenConnections::new(in_all), now: Instant::now(), next: 0 }
         }
 
-        fn enter(&mut self, ip: &str, count: usize) -> (Places, Vec<u32>) {
+        fn admit(&mut self, ip: &str, count: usize) -> (Places, Vec<u32>) {
             let (mut places, mut displaced) = (Vec::new(), Vec::new());
             for _ in 0..count {
-                let (place, gone) = self.strangers.enter(Some(ip.parse().unwrap()), self.now);
-                assert!(place.settle(self.next));
+                let (place, gone) = self.connections.admit(Some(ip.parse().unwrap()), self.now);
+                assert!(place.attach(self.next));
                 self.next += 1;
                 places.push(place);
                 displaced.extend(gone);
@@ -286,16 +286,16 @@ mod tests {
     #[test]
     fn the_oldest_of_one_client_goes_for_the_newcomer_and_the_silent_ones_first() {
         let mut world = World::new(1024);
-        let (places, displaced) = world.enter("2001:db8::1", 512);
-        assert_eq!((displaced, world.strangers.len()), (vec![], 512));
-        places[0].asked();
-        let (_more, displaced) = world.enter("2001:db8::ffff", 2);
+        let (places, displaced) = world.admit("2001:db8::1", 512);
+        assert_eq!((displaced, world.connections.len()), (vec![], 512));
+        places[0].note_progress();
+        let (_more, displaced) = world.admit("2001:db8::ffff", 2);
         assert_eq!(displaced, [1, 2], "0 has asked");
-        assert!(!places[1].settle(7) && places[0].settle(0));
-        let (_other, displaced) = world.enter("192.0.2.1", 1);
+        assert!(!places[1].attach(7) && places[0].attach(0));
+        let (_other, displaced) = world.admit("192.0.2.1", 1);
         assert!(displaced.is_empty());
         drop(places);
-        assert_eq!(world.strangers.len(), 3);
+        assert_eq!(world.connections.len(), 3);
     }
 
     #[test]
@@ -305,77 +305,77 @@ mod tests {
         let mut gone = 0;
         // A /58 has 64 networks.
         for network in 0..64 {
-            let (places, displaced) = world.enter(&format!("2001:db8:0:{network:x}::1"), 20);
+            let (places, displaced) = world.admit(&format!("2001:db8:0:{network:x}::1"), 20);
             held.extend(places);
             gone += displaced.len();
         }
-        assert_eq!((gone, world.strangers.len()), (64 * 20 - 512, 512));
+        assert_eq!((gone, world.connections.len()), (64 * 20 - 512, 512));
     }
 
     #[test]
     fn silent_connections_that_have_had_their_time_go_first_wherever_they_are_from() {
         let mut world = World::new(100);
-        let held: Vec<_> = (0..100).map(|n| world.enter(&format!("198.51.100.{n}"), 1)).collect();
-        world.now += PATIENCE;
+        let held: Vec<_> = (0..100).map(|n| world.admit(&format!("198.51.100.{n}"), 1)).collect();
+        world.now += PROTECTED_TIME;
         // Behind one address.
-        let (crowd, displaced) = world.enter("192.0.2.1", 20);
+        let (crowd, displaced) = world.admit("192.0.2.1", 20);
         assert_eq!(displaced, (0..20).collect::<Vec<_>>());
-        assert!(crowd.iter().all(|place| place.settle(0)));
+        assert!(crowd.iter().all(|place| place.attach(0)));
         drop(held);
     }
 
     #[test]
     fn a_flood_of_new_ones_displaces_its_own() {
         let mut world = World::new(200);
-        let (alone, _) = world.enter("192.0.2.1", 1);
-        let (few, _) = world.enter("2001:db8::1", FEW);
+        let (alone, _) = world.admit("192.0.2.1", 1);
+        let (few, _) = world.admit("2001:db8::1", SMALL_SITE);
         let mut flood = Vec::new();
         for round in 0..20 {
             for n in 0..13 {
-                let (places, displaced) = world.enter(&format!("198.51.100.{n}"), 15);
+                let (places, displaced) = world.admit(&format!("198.51.100.{n}"), 15);
                 flood.extend(places);
-                assert!(displaced.iter().all(|gone| *gone > FEW as u32), "{round}: {displaced:?}");
+                assert!(displaced.iter().all(|gone| *gone > SMALL_SITE as u32), "{round}: {displaced:?}");
             }
         }
-        assert!(alone.iter().chain(&few).all(|place| place.settle(0)));
-        assert_eq!(world.strangers.len(), 200);
+        assert!(alone.iter().chain(&few).all(|place| place.attach(0)));
+        assert_eq!(world.connections.len(), 200);
     }
 
     #[test]
     fn who_has_begun_to_prove_itself_goes_after_the_silent_ones() {
         let mut world = World::new(400);
-        let (asking, _) = world.enter("192.0.2.1", 100);
-        asking.iter().for_each(Stranger::asked);
-        let silent: Vec<_> = (1..=3).map(|n| world.enter(&format!("198.51.100.{n}"), 100)).collect();
-        let (others, displaced) = world.enter("198.51.100.4", 90);
+        let (asking, _) = world.admit("192.0.2.1", 100);
+        asking.iter().for_each(UnprovenConnection::note_progress);
+        let silent: Vec<_> = (1..=3).map(|n| world.admit(&format!("198.51.100.{n}"), 100)).collect();
+        let (others, displaced) = world.admit("198.51.100.4", 90);
         assert_eq!(displaced, (100..190).collect::<Vec<_>>());
         drop((silent, others));
         // Only then.
-        assert_eq!(world.strangers.displace(world.now), Some(0));
-        assert_eq!(world.strangers.len(), 99);
+        assert_eq!(world.connections.displace(world.now), Some(0));
+        assert_eq!(world.connections.len(), 99);
         drop(asking);
-        assert!(world.strangers.is_empty() && world.strangers.displace(world.now).is_none());
+        assert!(world.connections.is_empty() && world.connections.displace(world.now).is_none());
     }
 
     #[test]
     fn beginning_to_prove_oneself_for_nothing_locks_out_nobody() {
         let mut world = World::new(400);
-        let asking: Vec<_> = (1..=13).map(|n| world.enter(&format!("198.51.100.{n}"), 31)).collect();
-        asking.iter().flat_map(|(places, _)| places).for_each(Stranger::asked);
+        let asking: Vec<_> = (1..=13).map(|n| world.admit(&format!("198.51.100.{n}"), 31)).collect();
+        asking.iter().flat_map(|(places, _)| places).for_each(UnprovenConnection::note_progress);
         // A crowd behind one address that has said nothing yet.
-        let (crowd, displaced) = world.enter("192.0.2.1", 80);
-        assert!(displaced.len() >= 80 && crowd.iter().all(|place| place.settle(0)), "{displaced:?}");
+        let (crowd, displaced) = world.admit("192.0.2.1", 80);
+        assert!(displaced.len() >= 80 && crowd.iter().all(|place| place.attach(0)), "{displaced:?}");
         drop(asking);
     }
 
     #[test]
     fn places_are_given_back_and_nothing_is_left_behind() {
         let mut world = World::new(1000);
-        let (places, _) = world.enter("192.0.2.1", 3 * FEW);
-        places.iter().step_by(2).for_each(Stranger::asked);
-        let (proxied, _) = world.strangers.enter(None, world.now);
+        let (places, _) = world.admit("192.0.2.1", 3 * SMALL_SITE);
+        places.iter().step_by(2).for_each(UnprovenConnection::note_progress);
+        let (proxied, _) = world.connections.admit(None, world.now);
         drop((places, proxied));
-        let table = world.strangers.lock();
+        let table = world.connections.lock();
         let sizes = [table.entries.len(), table.crowds.len(), table.others.len()];
         assert_eq!((sizes, table.clients.0.len(), table.sites.0.len()), ([0; 3], 0, 0));
     }

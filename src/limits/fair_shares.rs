@@ -17,7 +17,7 @@ const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ip
 ///
 /// Invariant: `sites` and the two orders count what is in `clients`, where no set is empty.
 #[derive(Debug)]
-pub struct Shares<T> {
+pub struct FairShares<T> {
     clients: HashMap<IpAddr, BTreeSet<T>>,
     sites: HashMap<IpAddr, usize>,
     /// Count, site.
@@ -27,7 +27,7 @@ pub struct Shares<T> {
     len: usize,
 }
 
-impl<T> Default for Shares<T> {
+impl<T> Default for FairShares<T> {
     fn default() -> Self {
         Self {
             clients: HashMap::new(),
@@ -39,7 +39,7 @@ impl<T> Default for Shares<T> {
     }
 }
 
-impl<T: Ord + Copy> Shares<T> {
+impl<T: Ord + Copy> FairShares<T> {
     /// Adds an item of `from`.
     pub fn insert(&mut self, from: IpAddr, item: T) {
         let before = self.of_client(from);
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_largest_site_and_its_largest_client_come_first() {
-        let mut shares = Shares::default();
+        let mut shares = FairShares::default();
         let (home, flat, next_flat) = (ip("203.0.113.1"), ip("2001:db8:1:1::1"), ip("2001:db8:1:2::1"));
         for (from, item) in [(home, 1), (home, 2), (flat, 11), (flat, 12), (next_flat, 20)] {
             shares.insert(from, item);
@@ -154,7 +154,7 @@ mod tests {
         /// Whatever comes and goes, the answers are those of counting by hand.
         #[test]
         fn the_counts_are_right(steps in proptest::collection::vec((any::<bool>(), 0_u16..6, 0_u8..5), 1..200)) {
-            let (mut shares, mut all) = (Shares::default(), BTreeSet::new());
+            let (mut shares, mut all) = (FairShares::default(), BTreeSet::new());
             let address = |n: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, n / 3, n % 3, 0, 0, 0, 1));
             for (comes, from, item) in steps {
                 if comes {
