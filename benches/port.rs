@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
+use castway::addresses::external::External;
 use castway::config::{Config, Listen, Settings};
-use castway::external::External;
 use castway::http::{Arrival, Http, Version};
+use castway::ingress::{self, Doors, Undecided};
 use castway::limits::descriptors::Shares;
-use castway::port::{self, Doors, Undecided};
+use castway::limits::waiting_bytes::Ledger;
 use castway::relay::{self, Accounts};
 use castway::tls::{Certificates, Handshakes, OwnHosts};
 use castway::turn::codec::integrity::PasswordAlgorithm;
 use castway::turn::{Account, Credentials};
-use castway::waiting::Ledger;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -72,7 +72,7 @@ async fn main() {
     let acceptor = TlsAcceptor::from(handshakes.config(None, Ipv4Addr::LOCALHOST.into()));
     let router = Router::new().route("/healthz", get(|| async { "ok\n" }));
 
-    let listener = port::bind(&Listen::exactly("127.0.0.1:0".parse().unwrap()), "here").await.unwrap();
+    let listener = ingress::bind(&Listen::exactly("127.0.0.1:0".parse().unwrap()), "here").await.unwrap();
     let through = listener.addr;
     let doors = Doors {
         http: Http::new(router.clone(), Ledger::default()),
@@ -84,7 +84,7 @@ async fn main() {
         http_share: Shares::unlimited().http,
         undecided: Undecided::new(1000),
     };
-    tokio::spawn(port::serve(vec![listener], doors, std::future::pending()));
+    tokio::spawn(ingress::serve(vec![listener], doors, std::future::pending()));
     let (turn_past, https_past) = (relay.listening(), bare(acceptor, router).await);
     let tls = connector(&std::fs::read(folder.path().join("tls/self-signed.pem")).unwrap());
     let answer = http_answer(&tls, through).await;

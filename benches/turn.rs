@@ -15,7 +15,8 @@ use castway::turn::codec::integrity::{Integrity, Key, PasswordAlgorithm};
 use castway::turn::codec::message::{Class, Message, Method, TransactionId};
 use castway::turn::codec::writer::Writer;
 use castway::turn::{
-    FiveTuple, Forward, Output, PeerPolicy, Relay, RelayAddress, RelayId, Settings, Shard, Shared, StaticUsers, Transport,
+    Engine, FiveTuple, Forward, Output, PeerPolicy, RelayedAddress, RelayedAddressId, Settings, Shard, Shared, StaticUsers,
+    Transport,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use stun::message::Getter;
@@ -160,9 +161,9 @@ fn codec(bench: &Bench) {
 }
 
 struct Shell {
-    relay: Relay,
+    relay: Engine,
     now: Instant,
-    relays: Vec<RelayId>,
+    relays: Vec<RelayedAddressId>,
     answer: Vec<u8>,
 }
 
@@ -170,7 +171,7 @@ impl Shell {
     fn new(limits: bool) -> Self {
         let mut settings = Settings::new(REALM);
         let ip = [203, 0, 114, 1].into();
-        settings.relay[0] = Some(RelayAddress { bound: ip, advertised: ip });
+        settings.relay[0] = Some(RelayedAddress { bound: ip, advertised: ip });
         settings.own_addresses = vec![ip];
         settings.limits.challenges = u16::MAX;
         settings.limits.bindings = u16::MAX;
@@ -184,7 +185,7 @@ impl Shell {
         let now = Instant::now();
         let shared = Shared::new(&settings, [1; 32], now);
         let shard = Shard { index: 0, ports: 1024..=65_535 };
-        let relay = Relay::new(Arc::new(settings), PeerPolicy::default(), shared, Arc::new(users), shard, [2; 32]);
+        let relay = Engine::new(Arc::new(settings), PeerPolicy::default(), shared, Arc::new(users), shard, [2; 32]);
         Self { relay, now, relays: Vec::new(), answer: Vec::new() }
     }
 

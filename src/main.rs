@@ -5,9 +5,10 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use castway::app::App;
+use castway::app::signals::Stop;
+use castway::app::telemetry;
+use castway::cli;
 use castway::config::Config;
-use castway::signals::Stop;
-use castway::{cli, telemetry};
 use tokio::sync::oneshot;
 
 fn main() -> ExitCode {

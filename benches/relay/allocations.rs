@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use castway::relay::inbox::Inbox;
-use castway::relay::poll::{Interest, Poll};
-use castway::relay::udp::UdpSocket;
+use castway::relay::io::inbox::Inbox;
+use castway::relay::io::poll::{Interest, Poll};
+use castway::relay::io::udp::UdpSocket;
 use stun::message::{CLASS_ERROR_RESPONSE, Message};
 
 use crate::client::{self, User};

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use castway::relay::inbox::Inbox;
-use castway::relay::outbox::{Outbox, Route};
-use castway::relay::poll::{Interest, Poll};
-use castway::relay::udp::{Options, UdpSocket};
+use castway::relay::io::inbox::Inbox;
+use castway::relay::io::outbox::{Outbox, Route};
+use castway::relay::io::poll::{Interest, Poll};
+use castway::relay::io::udp::{Options, UdpSocket};
 
 /// Says its two addresses on standard output and forwards until it is killed.
 ///

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use castway::relay::inbox::Inbox;
-use castway::relay::outbox::{Outbox, Route};
-use castway::relay::udp::UdpSocket;
+use castway::relay::io::inbox::Inbox;
+use castway::relay::io::outbox::{Outbox, Route};
+use castway::relay::io::udp::UdpSocket;
 
 use crate::client::{self, Client, User};
 use crate::server::{Kind, Server};

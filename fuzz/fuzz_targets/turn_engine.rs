@@ -11,7 +11,7 @@ use castway::turn::codec::integrity::{Integrity, Key, PasswordAlgorithm};
 use castway::turn::codec::message::{Class, Message, Method, TransactionId};
 use castway::turn::codec::writer::Writer;
 use castway::turn::{
-    ConnectionId, FiveTuple, Forward, OpenError, Output, PeerPolicy, Relay, RelayAddress, RelayId, Settings, Shard, Shared,
+    PeerConnectionId, FiveTuple, Forward, OpenError, Output, PeerPolicy, Engine, RelayedAddress, RelayedAddressId, Settings, Shard, Shared,
     StaticUsers, Transport,
 };
 use libfuzzer_sys::fuzz_target;
@@ -37,11 +37,11 @@ impl<'a> Input<'a> {
 }
 
 struct Run {
-    relay: Relay,
+    relay: Engine,
     shared: Arc<Shared>,
     now: Instant,
-    sockets: BTreeSet<RelayId>,
-    connections: Vec<ConnectionId>,
+    sockets: BTreeSet<RelayedAddressId>,
+    connections: Vec<PeerConnectionId>,
     nonces: [Vec<u8>; 8],
     ticket: Vec<u8>,
     token: Vec<u8>,
@@ -55,7 +55,7 @@ impl Run {
         for (slot, ip) in settings.relay.iter_mut().zip(["203.0.114.1", "2001:4860::1"]) {
             let ip = ip.parse().expect("an address");
             settings.own_addresses.push(ip);
-            *slot = Some(RelayAddress { bound: ip, advertised: ip });
+            *slot = Some(RelayedAddress { bound: ip, advertised: ip });
         }
         settings.limits.user_quota = Some(2);
         settings.limits.permissions = 4;
@@ -72,7 +72,7 @@ impl Run {
         let shared = Shared::new(&settings, [1; 32], now);
         let shard = Shard { index: 0, ports: 50_000..=50_004 };
         let policy = PeerPolicy::default();
-        let relay = Relay::new(Arc::new(settings), policy, Arc::clone(&shared), Arc::new(users), shard, [2; 32]);
+        let relay = Engine::new(Arc::new(settings), policy, Arc::clone(&shared), Arc::new(users), shard, [2; 32]);
         Self {
             relay,
             shared,

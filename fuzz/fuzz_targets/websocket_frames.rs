@@ -2,9 +2,9 @@
 //! and without a rule everything passes; with large frames in fragments, too. The payloads of polling as well.
 #![no_main]
 
-use castway::socket_io::engine_io_3::{FROM_CLIENT, TO_CLIENT};
-use castway::socket_io::frames::Filter;
-use castway::socket_io::payload;
+use castway::socketio::engine_io_3::{FROM_CLIENT, TO_CLIENT};
+use castway::socketio::frames::Filter;
+use castway::socketio::payload;
 use libfuzzer_sys::fuzz_target;
 
 fn through(mut filter: Filter, bytes: &[u8], size: usize) -> Vec<u8> {

@@ -13,16 +13,16 @@ use url::form_urlencoded;
 
 use super::keys::bearer;
 use super::{Api, Error, TurnReply};
-use crate::client::Client;
 use crate::config::IceAccess;
-use crate::secret::Secret;
+use crate::config::secret::Secret;
+use crate::http::client_info::ClientInfo;
 use crate::users::Credentials;
 
 /// 200, `{"lifetimeDuration","iceServers","blockStatus","iceTransportPolicy"}`. Nothing is read of the query but `key`, which may be a
 /// bearer token as well, and `tt`, the transport to the servers.
 pub(super) async fn issue(
     State(api): State<Arc<Api>>,
-    Extension(client): Extension<Client>,
+    Extension(client): Extension<ClientInfo>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
@@ -38,7 +38,7 @@ pub(super) async fn issue(
 /// 200, `{"username","password","ttl","uris"}`, with the same access, rate and query as [`issue`].
 pub(super) async fn issue_turn(
     State(api): State<Arc<Api>>,
-    Extension(client): Extension<Client>,
+    Extension(client): Extension<ClientInfo>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
@@ -66,7 +66,7 @@ impl Wish {
     }
 
     /// Under a name of their own each time: quotas are per user, and one caller must not use up another's.
-    fn credentials(&self, api: &Api, client: &Client) -> Result<Credentials, Error> {
+    fn credentials(&self, api: &Api, client: &ClientInfo) -> Result<Credentials, Error> {
         api.ice_limiter.check(client.address).map_err(Error::TooManyRequests)?;
         let config = &api.credentials.ice;
         if config.access == IceAccess::Key {

@@ -11,9 +11,9 @@ use url::Url;
 
 use super::Api;
 use super::insider::Insider;
-use crate::address;
+use crate::addresses::interfaces;
 use crate::cast::code;
-use crate::client::{CameTo, Client};
+use crate::http::client_info::{CameTo, ClientInfo};
 
 /// 200, `{name, version, publicUrl, origins, https, code: {length, alphabet}}`. `origins` are the addresses under which other
 /// machines reach the pages, the likeliest first: all of them for this machine itself, whose browser knows none; for others the one
@@ -21,13 +21,13 @@ use crate::client::{CameTo, Client};
 /// browsers warn about, and the fingerprint of the one for the host that was asked.
 pub(super) async fn info(
     State(api): State<Arc<Api>>,
-    Extension(client): Extension<Client>,
+    Extension(client): Extension<ClientInfo>,
     came_to: Option<Extension<CameTo>>,
     Insider(may_see): Insider,
 ) -> Response {
     let origins = match &api.site.public_url {
         Some(url) => vec![url.clone()],
-        None if may_see && client.address.is_loopback() => address::origins("http", api.site.http),
+        None if may_see && client.address.is_loopback() => interfaces::origins("http", api.site.http),
         None => client.host.iter().map(|host| format!("{}://{host}", client.scheme.as_str())).collect(),
     };
     let https = api.certificates.as_ref().zip(api.site.https_port).map(|(certificates, port)| {
@@ -35,7 +35,7 @@ pub(super) async fn info(
             .host
             .as_ref()
             .and_then(|host| format!("http://{host}").parse::<Url>().ok()?.host().map(|host| host.to_owned()));
-        let host = host.map(|host| address::unbracketed(&host)).unwrap_or_default();
+        let host = host.map(|host| interfaces::unbracketed(&host)).unwrap_or_default();
         // As its handshake will be judged: by where it comes to, and not by an address that it asks for, or it would learn which are ours.
         let local = came_to.and_then(|Extension(CameTo(local))| local);
         let current = certificates.for_client(Some(&host), local, client.address);

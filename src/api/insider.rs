@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use url::Host;
 
 use super::Api;
-use crate::client::Client;
+use crate::http::client_info::ClientInfo;
 
 /// What proxies and tunnels write into the requests that they pass on.
 const TRACES: [&str; 12] = [
@@ -47,7 +47,7 @@ impl FromRequestParts<Arc<Api>> for Insider {
 }
 
 fn is_insider(parts: &Parts, insiders: &[IpNet]) -> bool {
-    let (client, peer) = (parts.extensions.get::<Client>(), parts.extensions.get::<ConnectInfo<SocketAddr>>());
+    let (client, peer) = (parts.extensions.get::<ClientInfo>(), parts.extensions.get::<ConnectInfo<SocketAddr>>());
     let Some((client, ConnectInfo(peer))) = client.zip(peer) else { return false };
     let allowed = insiders.iter().any(|network| network.contains(&client.address));
     // A page of another origin has its browser ask, and the browser may be an insider.
@@ -88,12 +88,12 @@ mod tests {
     use axum::http::Request;
 
     use super::*;
-    use crate::client::Scheme;
+    use crate::http::client_info::Scheme;
 
     const LOCAL: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
     fn asks(insiders: &[&str], peer: &str, address: &str, host: &str, headers: &[(&str, &str)]) -> bool {
-        let client = Client { address: address.parse().unwrap(), scheme: Scheme::Http, host: Some(host.to_owned()) };
+        let client = ClientInfo { address: address.parse().unwrap(), scheme: Scheme::Http, host: Some(host.to_owned()) };
         let peer: IpAddr = peer.parse().unwrap();
         let mut request = Request::builder().extension(client).extension(ConnectInfo(SocketAddr::new(peer, 5)));
         for (name, value) in headers {
@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn every_name_that_a_request_asks_is_loopbacks() {
-        let client = Client { address: "127.0.0.1".parse().unwrap(), scheme: Scheme::Http, host: Some("localhost".to_owned()) };
+        let client =
+            ClientInfo { address: "127.0.0.1".parse().unwrap(), scheme: Scheme::Http, host: Some("localhost".to_owned()) };
         let request = |target| {
             let peer = ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 5)));
             Request::builder().uri(target).extension(client.clone()).extension(peer).body(()).unwrap().into_parts().0
@@ -165,7 +166,8 @@ mod tests {
 
     #[test]
     fn http_1_0_is_how_nginx_passes_requests_on() {
-        let client = Client { address: "127.0.0.1".parse().unwrap(), scheme: Scheme::Http, host: Some("127.0.0.1".to_owned()) };
+        let client =
+            ClientInfo { address: "127.0.0.1".parse().unwrap(), scheme: Scheme::Http, host: Some("127.0.0.1".to_owned()) };
         let request = |version| {
             let peer = ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 5)));
             Request::builder().version(version).extension(client.clone()).extension(peer).body(()).unwrap().into_parts().0

@@ -6,8 +6,8 @@ use std::time::Instant;
 use axum::http::{HeaderMap, header};
 
 use super::Error;
+use crate::config::secret::Secret;
 use crate::limits::guesses::{Guesses, Kind, Reports};
-use crate::secret::Secret;
 use crate::users::credentials;
 
 /// Wrong keys of one client in a minute.

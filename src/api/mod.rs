@@ -1,6 +1,6 @@
 //! The REST API: TURN credentials, what the pages ask, health.
 //!
-//! The router wants the [`crate::client::Client`] in each request's extensions. CORS, compression and tracing are the
+//! The router wants the [`crate::http::client_info::ClientInfo`] in each request's extensions. CORS, compression and tracing are the
 //! caller's layers; none may log the query, which can hold an API key.
 
 mod challenge;
@@ -28,10 +28,10 @@ pub use keys::ApiKeys;
 pub use metrics::{Family, Kind, Numbers, Sample};
 pub use turn::TurnReply;
 
+use crate::addresses::ice_servers::IceServers;
 use crate::apprtc::params;
 use crate::cast::code::CodeAlphabet;
 use crate::config::CredentialsConfig;
-use crate::ice::IceServers;
 use crate::limits::rate::AddressLimiter;
 use crate::tls::Certificates;
 use crate::users::Directory;

@@ -15,9 +15,9 @@ use url::form_urlencoded;
 
 use super::keys::bearer;
 use super::{Api, Error};
-use crate::client::Client;
 use crate::config::TurnAccess;
-use crate::secret::Secret;
+use crate::config::secret::Secret;
+use crate::http::client_info::ClientInfo;
 use crate::users::{Credentials, check_requested};
 
 /// Longest query string, in bytes.
@@ -53,7 +53,7 @@ struct Wish {
 
 pub(super) async fn issue(
     State(api): State<Arc<Api>>,
-    Extension(client): Extension<Client>,
+    Extension(client): Extension<ClientInfo>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,

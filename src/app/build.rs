@@ -11,7 +11,10 @@ use serde_json::Value;
 use super::App;
 use super::metrics::Sources;
 use super::open::Opened;
+use crate::addresses::ice_servers::{IceServers, Listener};
 use crate::api::{self, Api, ApiKeys, Numbers, Probe, Site};
+use crate::app::flows;
+use crate::app::router;
 use crate::apprtc;
 use crate::apprtc::api::RoomServer;
 use crate::apprtc::hub::Hub;
@@ -19,19 +22,19 @@ use crate::cast::code::TokenKey;
 use crate::cast::gateway::{Gateway, Issuer};
 use crate::cast::room::{Rooms, RoomsConfig};
 use crate::config::{CertificateSource, Config};
+use crate::http::held_body;
 use crate::http::{Http, Redirect};
-use crate::ice::{IceServers, Listener};
-use crate::kept_buffers::KeptBuffers;
+use crate::ingress::{Doors, Undecided};
 use crate::limits::guesses::{Guesses, Kind as Guessed};
+use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::rate::AddressLimiter;
 use crate::limits::wait;
+use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
 use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
-use crate::port::{Doors, Undecided};
+use crate::socketio;
 use crate::tls::Handshakes;
 use crate::users::Directory;
-use crate::waiting::Ledger;
-use crate::{held_body, namespaces, router, socket_io};
 
 impl App {
     /// Opens the database, starts the relay and binds the ports.
@@ -46,8 +49,8 @@ impl App {
         let issuer = CastIssuer { directory: opened.directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
         let gateway = opened.cast_gateway(issuer, &ledger);
         let multi = opened.multi_gateway(&ledger);
-        let (signaling, io) = socket_io::server(ledger.clone(), kept_buffers.clone());
-        namespaces::attach(&io, &gateway, &multi);
+        let (signaling, io) = socketio::server(ledger.clone(), kept_buffers.clone());
+        flows::attach(&io, &gateway, &multi);
         let hub = Hub::new(&opened.config.calls, ledger.clone(), kept_buffers.clone());
         let relay_alive = Arc::new(AtomicBool::new(true));
         let shared = router::Shared::default();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 
 use crate::config::{Config, Listen};
-use crate::port::{self, Listener as Socket};
+use crate::ingress::{self, Listener as Socket};
 
 /// Listeners for TCP, the relay's own aside.
 pub(super) struct Sockets {
@@ -24,7 +24,7 @@ impl Sockets {
     pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
         let mut all = Vec::new();
         for listen in &config.http.listen {
-            all.push(port::bind(listen, "CASTWAY_HTTP_ADDR").await?);
+            all.push(ingress::bind(listen, "CASTWAY_HTTP_ADDR").await?);
         }
         let mut all = all.into_iter();
         let http = all.next().context("CASTWAY_HTTP_ADDR names no address")?;
@@ -38,7 +38,7 @@ impl Sockets {
         ];
         for (listen, setting, place) in more {
             let Some(listen) = listen else { continue };
-            match port::bind(listen, setting).await {
+            match ingress::bind(listen, setting).await {
                 Ok(socket) => *place = Some(socket),
                 Err(error) if listen.required => return Err(error),
                 // Every port takes TLS, so nothing but the address is missing.

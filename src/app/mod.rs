@@ -1,11 +1,16 @@
 //! The whole server: [`App::build`] binds and opens everything, [`App::run`] serves until it is told to stop.
 
 mod build;
+pub mod flows;
 mod listeners;
-mod metrics;
+mod memory;
+pub mod metrics;
 mod open;
+pub mod router;
 mod run;
+pub mod signals;
 mod startup_report;
+pub mod telemetry;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,14 +19,14 @@ use std::sync::atomic::AtomicBool;
 use socketioxide::SocketIo;
 
 use self::listeners::Sockets;
+use crate::addresses::external::External;
 use crate::apprtc::hub::Hub;
 use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
 use crate::config::Config;
-use crate::external::External;
+use crate::ingress::Doors;
 use crate::limits::descriptors::Shares;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
-use crate::port::Doors;
 use crate::relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, Store};

@@ -7,14 +7,14 @@ use tokio::sync::mpsc;
 use url::{Host, Url};
 
 use super::listeners::Sockets;
+use crate::addresses::external::External;
 use crate::clock::WallClock;
 use crate::config::Config;
-use crate::external::External;
+use crate::config::secret::Secret;
 use crate::http;
+use crate::ingress::Listener as Socket;
 use crate::limits::descriptors::{self, Shares};
-use crate::port::Listener as Socket;
 use crate::relay::{self, Diversion};
-use crate::secret::Secret;
 use crate::tls::{Certificates, OwnHosts};
 use crate::users::{Directory, Store};
 

@@ -8,14 +8,15 @@ use anyhow::{Context as _, anyhow};
 use tokio::task::JoinSet;
 
 use super::App;
+use crate::app::memory;
+use crate::app::signals::Reload;
 use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
+use crate::ingress;
 use crate::limits::guesses::{Line, Reports};
 use crate::relay;
-use crate::signals::Reload;
 use crate::tls::Certificates;
 use crate::users::{Directory, OtherRealms};
-use crate::{memory, port};
 
 /// How often [`Watch`] looks.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,14 +51,14 @@ impl App {
         tasks.spawn(external.follow());
         tasks.spawn(memory::give_back());
         if let Some(socket) = sockets.collider.take() {
-            tasks.spawn(port::serve(vec![socket], collider_doors, std::future::pending()));
+            tasks.spawn(ingress::serve(vec![socket], collider_doors, std::future::pending()));
         }
         if let Some(certificates) = certificates.clone() {
             tasks.spawn(certificates.keep());
         }
         let mut reload = Reload::listen().context("SIGHUP can't be heard")?;
         tasks.spawn(directory.clone().follow(store.clone()));
-        let mut server = tokio::spawn(port::serve(sockets.into_listeners(), doors, async {
+        let mut server = tokio::spawn(ingress::serve(sockets.into_listeners(), doors, async {
             stopped.await.ok();
         }));
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use url::{Host, Url};
 
 use super::App;
-use crate::address::{self, on_link};
+use crate::addresses::interfaces;
+use crate::addresses::on_link;
 use crate::limits::descriptors::CastCost;
 use crate::tls::{Certificate, Certificates, Kind};
 use crate::users::OtherRealms;
@@ -154,8 +155,8 @@ impl App {
 
     /// The hosts by which other machines reach what is bound to `ip` here, the external ones first.
     fn hosts(&self, ip: IpAddr) -> Vec<Host> {
-        let mut hosts: Vec<Host> = self.external.hosts().into_iter().filter(|host| address::leads_to(host, ip)).collect();
-        for own in address::hosts(ip) {
+        let mut hosts: Vec<Host> = self.external.hosts().into_iter().filter(|host| interfaces::leads_to(host, ip)).collect();
+        for own in interfaces::hosts(ip) {
             if !hosts.contains(&own) {
                 hosts.push(own);
             }
@@ -165,7 +166,7 @@ impl App {
 
     fn http_origins(&self) -> Vec<String> {
         let addr = self.sockets.http.addr;
-        self.hosts(addr.ip()).iter().map(|host| address::origin("http", host, addr.port())).collect()
+        self.hosts(addr.ip()).iter().map(|host| interfaces::origin("http", host, addr.port())).collect()
     }
 
     /// Of the self-signed certificate for each of the origins, which is another one for each host.
@@ -174,7 +175,7 @@ impl App {
         let hosts: Vec<Host> =
             origins.iter().filter_map(|origin| Url::parse(origin).ok()?.host().map(|host| host.to_owned())).collect();
         let fingerprint = |host: &Host| {
-            let host = address::unbracketed(host);
+            let host = interfaces::unbracketed(host);
             let certificate = certificates.for_client(Some(&host), host.parse().ok(), Ipv4Addr::LOCALHOST.into());
             (host, certificate.fingerprint.clone())
         };
@@ -189,13 +190,13 @@ impl App {
     /// certificate is for, or else the hosts of the certificate. Where there are neither, all of its hosts, and what to do.
     fn secure_origins(&self, certificate: &Certificate) -> (Vec<String>, Option<String>) {
         let addr = self.sockets.https_addr();
-        let origins = |hosts: &[Host]| hosts.iter().map(|host| address::origin("https", host, addr.port())).collect();
+        let origins = |hosts: &[Host]| hosts.iter().map(|host| interfaces::origin("https", host, addr.port())).collect();
         let all = self.hosts(addr.ip());
         // There is a self-signed one for each host.
-        let covers = |host: &&Host| certificate.kind == Kind::SelfSigned || certificate.covers(&address::unbracketed(host));
+        let covers = |host: &&Host| certificate.kind == Kind::SelfSigned || certificate.covers(&interfaces::unbracketed(host));
         let mut good: Vec<Host> = all.iter().filter(covers).cloned().collect();
         if good.is_empty() {
-            good = certificate.hosts().into_iter().filter(|host| address::leads_to(host, addr.ip())).collect();
+            good = certificate.hosts().into_iter().filter(|host| interfaces::leads_to(host, addr.ip())).collect();
         }
         if !good.is_empty() || all.is_empty() {
             return (origins(&good), None);

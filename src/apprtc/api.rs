@@ -19,9 +19,9 @@ use super::hub::Hub;
 use super::message::{self, MAX_REPORT_BYTES};
 use super::params::Query;
 use super::room::Refusal;
-use crate::client::Client;
+use crate::http::client_info::ClientInfo;
+use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::wait;
-use crate::size::MAX_WIRE_BYTES;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub struct RoomServer {
     pub http: SocketAddr,
 }
 
-/// `/join`, `/message`, `/leave`, `/bye`, `/params` and `/a` (clients write `/a/`: it is to be behind [`crate::slashes::remove`]).
-/// It wants the [`Client`] in each request's extensions.
+/// `/join`, `/message`, `/leave`, `/bye`, `/params` and `/a` (clients write `/a/`: it is to be behind [`crate::http::path_slashes::remove`]).
+/// It wants the [`ClientInfo`] in each request's extensions.
 pub fn router(server: RoomServer) -> Router {
     Router::new()
         .route("/join/{room}", post(join))
@@ -51,7 +51,7 @@ pub fn router(server: RoomServer) -> Router {
 /// 200, `{"result","params"}`; 429 and 503 with the same shape where the original has no limit.
 async fn join(
     State(server): State<Arc<RoomServer>>,
-    Extension(client): Extension<Client>,
+    Extension(client): Extension<ClientInfo>,
     Room(room): Room,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -72,7 +72,7 @@ async fn join(
 /// 200, `{"result"}`, whatever it is: Android ends a call at any other status.
 async fn say(
     State(server): State<Arc<RoomServer>>,
-    Extension(from): Extension<Client>,
+    Extension(from): Extension<ClientInfo>,
     Member { room, client }: Member,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -94,7 +94,7 @@ async fn say(
 /// 200, empty, also where there is no such room or client; 429 where the original has no limit.
 async fn leave(
     State(server): State<Arc<RoomServer>>,
-    Extension(from): Extension<Client>,
+    Extension(from): Extension<ClientInfo>,
     Member { room, client }: Member,
 ) -> Response {
     if let Err(wait) = server.hub.admit_signal(from.address) {
@@ -106,7 +106,7 @@ async fn leave(
 
 async fn params(
     State(server): State<Arc<RoomServer>>,
-    Extension(client): Extension<Client>,
+    Extension(client): Extension<ClientInfo>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -141,7 +141,7 @@ fn answer(status: StatusCode, body: &Value) -> Response {
 
 impl RoomServer {
     /// The origin that the client used: the public one, or the one its request names.
-    fn origin(&self, client: &Client) -> String {
+    fn origin(&self, client: &ClientInfo) -> String {
         if let Some(origin) = &self.public_url {
             return origin.clone();
         }

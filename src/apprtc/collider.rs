@@ -33,10 +33,11 @@ use tower::ServiceExt as _;
 use super::hub::{Frame, Hub, Inbox, Next, Outbox};
 use super::message::{self, Command};
 use super::websocket::{self, WebSocket};
+use crate::http::client_info;
+use crate::http::path_slashes;
+use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::unfinished::Unfinished;
 use crate::limits::wait;
-use crate::size::MAX_WIRE_BYTES;
-use crate::{client, slashes};
 
 /// Every so often a client is pinged; one that was silent since the last time is dead.
 const PING: Duration = Duration::from_secs(30);
@@ -59,17 +60,17 @@ pub fn on_the_main_port(hub: &Hub, routes: Router, pages: Router) -> Router {
         .route("/status", any(status))
         .with_state(hub.clone())
         .fallback_service(clients(hub, pages));
-    let own = Router::new().fallback_service(own).layer(map_request(|request| async { slashes::close(request) }));
+    let own = Router::new().fallback_service(own).layer(map_request(|request| async { path_slashes::close(request) }));
     // Another method than those of a route, whose own names are the ones to tell.
     let other = clients(hub, Router::new().fallback(|| async { StatusCode::METHOD_NOT_ALLOWED }));
     let other = move |request| {
-        let answer = other.clone().oneshot(slashes::close(request));
+        let answer = other.clone().oneshot(path_slashes::close(request));
         async { without_allow(answer.await.into_response()) }
     };
     let routes = routes.method_not_allowed_fallback(other).fallback_service(own);
     Router::new()
         .fallback_service(routes)
-        .layer(middleware::from_fn(slashes::remove))
+        .layer(middleware::from_fn(path_slashes::remove))
         .layer(map_response(without_foreign_methods))
         .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
 }
@@ -102,7 +103,7 @@ pub fn on_a_port_of_its_own(hub: Hub) -> Router {
         .fallback_service(any(handle_client).layer(map_response(with_cors)).with_state(hub.clone()))
         .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
         .with_state(hub);
-    Router::new().fallback_service(routes).layer(middleware::from_fn(slashes::remove_doubled))
+    Router::new().fallback_service(routes).layer(middleware::from_fn(path_slashes::remove_doubled))
 }
 
 async fn status(State(hub): State<Hub>) -> Response {
@@ -120,7 +121,7 @@ async fn status(State(hub): State<Hub>) -> Response {
 /// The path is exactly `/ROOM/CLIENT`, and the client may be empty.
 async fn handle_client(
     State(hub): State<Hub>,
-    Extension(from): Extension<client::Client>,
+    Extension(from): Extension<client_info::ClientInfo>,
     method: Method,
     uri: Uri,
     body: Result<Bytes, BytesRejection>,
@@ -191,7 +192,7 @@ fn failed(hub: &Hub, error: &str) -> Response {
 /// `/ws`. What is no WebSocket handshake gets 400; one subprotocol, the first, is echoed.
 async fn upgrade(
     State(hub): State<Hub>,
-    Extension(from): Extension<client::Client>,
+    Extension(from): Extension<client_info::ClientInfo>,
     unfinished: Option<Extension<Unfinished>>,
     upgraded: Option<Extension<OnUpgrade>>,
     headers: HeaderMap,
@@ -234,7 +235,7 @@ enum End {
 
 async fn converse(mut socket: WebSocket, hub: &Hub, from: IpAddr) {
     let (outbox, mut inbox) = Outbox::new(hub.open_account(from));
-    let mut client = Client { hub, from, outbox, registered: None };
+    let mut client = ClientInfo { hub, from, outbox, registered: None };
     let budget = RateLimiter::direct(Quota::per_second(BUDGET.0).allow_burst(BUDGET.1));
     let end = listen(&mut socket, &mut client, &mut inbox, &budget).await;
     if matches!(end, End::Stuck) {
@@ -272,7 +273,12 @@ async fn converse(mut socket: WebSocket, hub: &Hub, from: IpAddr) {
     timeout(FAREWELL, farewell).await.ok();
 }
 
-async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inbox, budget: &DefaultDirectRateLimiter) -> End {
+async fn listen(
+    socket: &mut WebSocket,
+    client: &mut ClientInfo<'_>,
+    inbox: &mut Inbox,
+    budget: &DefaultDirectRateLimiter,
+) -> End {
     let mut ping = interval_at(Instant::now() + PING, PING);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard = true;
@@ -318,7 +324,7 @@ async fn listen(socket: &mut WebSocket, client: &mut Client<'_>, inbox: &mut Inb
     }
 }
 
-async fn last_words(socket: &mut WebSocket, client: &mut Client<'_>, budget: &DefaultDirectRateLimiter) {
+async fn last_words(socket: &mut WebSocket, client: &mut ClientInfo<'_>, budget: &DefaultDirectRateLimiter) {
     while let Some(Ok(frame)) = socket.recv().await {
         if let Message::Text(_) | Message::Binary(_) = frame {
             let text = frame.into_data();
@@ -344,7 +350,7 @@ async fn pace(budget: &DefaultDirectRateLimiter, bytes: usize) {
 }
 
 /// A client's side of its conversation. Dropped, it has lost its socket.
-struct Client<'a> {
+struct ClientInfo<'a> {
     hub: &'a Hub,
     from: IpAddr,
     outbox: Outbox,
@@ -352,7 +358,7 @@ struct Client<'a> {
     registered: Option<(String, String)>,
 }
 
-impl Client<'_> {
+impl ClientInfo<'_> {
     /// `Some`: it was the last thing said.
     fn hear(&mut self, frame: &[u8]) -> Option<End> {
         let error = match (Command::read(frame), &self.registered) {
@@ -405,7 +411,7 @@ impl Client<'_> {
     }
 }
 
-impl Drop for Client<'_> {
+impl Drop for ClientInfo<'_> {
     fn drop(&mut self) {
         if let Some((room, client)) = &self.registered {
             self.hub.act(self.from, |rooms, by| rooms.handle_drop(room, client, &self.outbox, by));

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::*;
 use crate::apprtc::api::{RoomServer, router};
-use crate::client::Scheme;
 use crate::config::{Config, Settings};
-use crate::kept_buffers::KeptBuffers;
-use crate::pages;
-use crate::waiting::Ledger;
+use crate::http::client_info::Scheme;
+use crate::http::pages;
+use crate::limits::kept_buffers::KeptBuffers;
+use crate::limits::waiting_bytes::Ledger;
 
 /// First parts of routes, of pages and of files, and a name that is none.
 const NAMES: [&str; 30] = [
@@ -70,7 +70,7 @@ async fn ask(router: &Router, method: &str, path: &str) -> (u16, String, Option<
     let request = Request::builder().method(method).uri(path).body(Body::from(if method == "POST" { "text" } else { "" }));
     let mut request = request.unwrap();
     let address = Ipv4Addr::LOCALHOST.into();
-    request.extensions_mut().insert(client::Client { address, scheme: Scheme::Http, host: Some("cast.example".into()) });
+    request.extensions_mut().insert(client_info::ClientInfo { address, scheme: Scheme::Http, host: Some("cast.example".into()) });
     let response = router.clone().oneshot(request).await.unwrap();
     let allow = response.headers().get(header::ALLOW).map(|allow| allow.to_str().unwrap().to_owned());
     let status = response.status().as_u16();
@@ -86,7 +86,7 @@ async fn rooms_may_be_named_like_routes() {
     let router = main_port(&hub);
     for name in NAMES {
         for path in [format!("/{name}/c"), format!("//{name}//c"), format!("/{name}/")] {
-            let plain = slashes::plain(&path).unwrap_or_else(|| path.clone());
+            let plain = path_slashes::plain(&path).unwrap_or_else(|| path.clone());
             let (whole, part) = (plain == "/turn" || plain == "/a", POSTED.contains(&plain.as_str()));
             let posted = ask(&router, "POST", &path).await;
             if whole || part {

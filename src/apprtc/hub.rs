@@ -14,13 +14,13 @@ use super::message;
 use super::room::Counts;
 use super::rooms::{By, Output, Rooms, Want};
 use super::usage::WAITING_BYTES;
+use crate::apprtc::quota::ByteQuota;
 use crate::config::CallsConfig;
-use crate::driver::{Core, Driver};
-use crate::kept_buffers::KeptBuffers;
 use crate::limits::concurrency::AddressCounter;
+use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::rate::AddressLimiter;
-use crate::quota::ByteQuota;
-use crate::waiting::{Account, Ledger, Waiting};
+use crate::limits::waiting_bytes::{Account, Ledger, Waiting};
+use crate::socketio::room_driver::{Core, Driver};
 
 /// What a frame costs besides its text, of what waits for a client.
 const FRAME_COST: usize = 64;
@@ -302,7 +302,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::waiting::MAX_BYTES;
+    use crate::limits::waiting_bytes::MAX_BYTES;
 
     #[tokio::test]
     async fn a_client_that_does_not_read_is_told_to_go_and_nobody_waits() {

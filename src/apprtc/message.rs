@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::room::Refusal;
-use crate::names;
-use crate::size::{self, DESCRIPTION_KIB, TooLarge};
+use crate::limits::message_size::{self, DESCRIPTION_KIB, TooLarge};
+use crate::limits::reserved_names;
 
 /// Bytes of a report to `/a/` at most.
 pub const MAX_REPORT_BYTES: usize = 64 * 1024;
@@ -17,7 +17,7 @@ const MAX_ID: usize = 256;
 /// Whether the room server takes it for a room or a client: `[a-zA-Z0-9-_]+`, and nothing that every object of a client has.
 pub fn is_id(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    text.len() <= MAX_ID && !text.is_empty() && text.bytes().all(plain) && !names::is_property(text)
+    text.len() <= MAX_ID && !text.is_empty() && text.bytes().all(plain) && !reserved_names::is_property(text)
 }
 
 /// Why a room or a client can't be called so.
@@ -38,7 +38,7 @@ pub fn check_names(room: &str, client: &str) -> Result<(), BadName> {
     if names.iter().any(|name| name.len() > MAX_ID) {
         return Err(BadName::TooLong);
     }
-    if names.iter().any(|name| names::is_property(name)) {
+    if names.iter().any(|name| reserved_names::is_property(name)) {
         return Err(BadName::Reserved);
     }
     Ok(())
@@ -49,7 +49,7 @@ pub fn check_names(room: &str, client: &str) -> Result<(), BadName> {
 /// # Errors
 /// [`TooLarge`].
 pub fn check_size(message: &str) -> Result<(), TooLarge> {
-    size::check(message, 0, DESCRIPTION_KIB)
+    message_size::check(message, 0, DESCRIPTION_KIB)
 }
 
 /// What a client says to Collider; a field that is missing is empty.

@@ -7,6 +7,7 @@ pub mod hub;
 pub mod message;
 pub mod params;
 mod queue;
+pub mod quota;
 pub mod room;
 pub mod rooms;
 mod shares;

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use crate::quota::{ByteQuota, Held};
+use crate::apprtc::quota::{ByteQuota, Held};
 
 /// Messages that wait at most; Collider's number.
 pub(super) const MESSAGES: usize = 1024;

@@ -21,8 +21,8 @@ use super::queue::{Allowance, MESSAGE_COST};
 use super::room::{Counts, Joined, Refusal, Room, Step};
 use super::slots::SlotError;
 use super::usage::{Usage, WAITING_BYTES};
+use crate::apprtc::quota::ByteQuota;
 use crate::limits::ip_prefix;
-use crate::quota::ByteQuota;
 
 pub use super::slots::Output;
 

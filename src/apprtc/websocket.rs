@@ -18,10 +18,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::kept_buffers::{KeptBuffer, KeptBuffers};
+use crate::limits::kept_buffers::{KeptBuffer, KeptBuffers};
+use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::unfinished::Unfinished;
-use crate::size::MAX_WIRE_BYTES;
-use crate::socket_io::received::Received;
+use crate::socketio::received::Received;
 
 /// Nearly every socket is idle nearly always.
 const READ_BUFFER: usize = 4 * 1024;

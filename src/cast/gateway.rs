@@ -2,6 +2,7 @@
 //!
 //! Owner of the rooms and of the client table, behind the lock of [`Connections`].
 
+use crate::socketio::client_id::ClientId;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -12,12 +13,12 @@ use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
 
 use super::event::{self, Content, Entry, Failure, JoinRequest, OpenRequest, Request};
-use super::room::{ConnectionId, Dialect, Join, Notice, Open, Opened, Output, Refusal, Rooms, Seated, Signal};
-use crate::client;
+use super::room::{Dialect, Join, Notice, Open, Opened, Output, Refusal, Rooms, Seated, Signal};
 use crate::clock::WallClock;
-use crate::connection::{self, Connections, Flow, Heard, Sends, Spending};
-use crate::driver::Core;
-use crate::packet::{Payload, Weighed};
+use crate::http::client_info;
+use crate::socketio::connections::{self, Connections, Flow, Heard, Sends, Spending};
+use crate::socketio::packet::{Payload, Weighed};
+use crate::socketio::room_driver::Core;
 
 /// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
 pub const RTC: &str = "/rtc";
@@ -54,12 +55,12 @@ struct State {
     rooms: Rooms<Content>,
     /// Makes rooms that nobody is in.
     empty: Box<dyn Fn(WallClock) -> Rooms<Content> + Send>,
-    clients: HashMap<ConnectionId, Client>,
+    clients: HashMap<ClientId, ClientInfo>,
     issuer: Box<dyn Issuer>,
 }
 
-struct Client {
-    id: ConnectionId,
+struct ClientInfo {
+    id: ClientId,
     socket: SocketRef,
     spending: Spending,
     from: IpAddr,
@@ -119,13 +120,13 @@ impl Gateway {
     /// The client is connected.
     pub fn greet(&self, socket: SocketRef) {
         self.0.greet(socket, |state, id, socket, sends| {
-            let host = socket.req_parts().extensions.get::<client::Client>().and_then(|client| client.host.clone());
+            let host = socket.req_parts().extensions.get::<client_info::ClientInfo>().and_then(|client| client.host.clone());
             if socket.ns() == RTC {
                 sends.emit(id, &socket, "VERIFY", NO_ARGUMENTS);
             }
-            let from = connection::address(&socket);
+            let from = connections::address(&socket);
             let (spending, waiting) = (Spending::default(), Vec::new());
-            state.clients.insert(id, Client { id, socket, spending, from, host, verified: false, tv: None, waiting });
+            state.clients.insert(id, ClientInfo { id, socket, spending, from, host, verified: false, tv: None, waiting });
         });
     }
 
@@ -171,7 +172,7 @@ impl Core for State {
         self.rooms = (self.empty)(self.rooms.clock());
         for (id, client) in clients {
             self.issuer.end(&username(id));
-            connection::disconnect(client.socket);
+            connections::disconnect(client.socket);
         }
     }
 }
@@ -179,7 +180,7 @@ impl Core for State {
 impl Flow for State {
     type Request = Asked;
 
-    fn hear(&mut self, id: ConnectionId, heard: Heard<Asked>, sends: &mut Sends) {
+    fn hear(&mut self, id: ClientId, heard: Heard<Asked>, sends: &mut Sends) {
         let before = sends.bytes();
         let Some(client) = self.clients.get_mut(&id) else { return };
         let paid = client.spending.pay(heard.size, 1);
@@ -219,7 +220,7 @@ impl Flow for State {
         }
     }
 
-    fn forget(&mut self, id: ConnectionId, farewell: bool) -> Option<SocketRef> {
+    fn forget(&mut self, id: ClientId, farewell: bool) -> Option<SocketRef> {
         if farewell {
             self.rooms.handle_leave(id, Instant::now()).ok();
         } else {
@@ -232,7 +233,7 @@ impl Flow for State {
 
 impl State {
     /// Does what a client asks for, and answers. `wait`: it has said too much.
-    fn answer(&mut self, id: ConnectionId, heard: Heard<Asked>, wait: Option<Duration>, sends: &mut Sends) {
+    fn answer(&mut self, id: ClientId, heard: Heard<Asked>, wait: Option<Duration>, sends: &mut Sends) {
         let Heard { request: Asked { event, request }, ack, .. } = heard;
         let Some(client) = self.clients.get_mut(&id) else { return };
         let now = |()| Answer::Now(json!({"ok": true}));
@@ -270,7 +271,7 @@ impl State {
         }
     }
 
-    fn open(&mut self, id: ConnectionId, request: &OpenRequest, sends: &mut Sends) -> Result<Answer, Failure> {
+    fn open(&mut self, id: ClientId, request: &OpenRequest, sends: &mut Sends) -> Result<Answer, Failure> {
         let client = self.clients.get_mut(&id).expect("the caller looked it up");
         let (entry, token, code) = (request.entry, request.token.as_deref(), request.code.as_deref());
         let again = client.tv.replace(entry).is_some();
@@ -298,7 +299,7 @@ impl State {
     }
 
     /// A TV that waited hears what came of it, once for each event that it asked by. One that lost its place has asked nothing anew.
-    fn answer_waiting(&mut self, id: ConnectionId, result: &Result<Seated, Refusal>, sends: &mut Sends) {
+    fn answer_waiting(&mut self, id: ClientId, result: &Result<Seated, Refusal>, sends: &mut Sends) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let mut waiting = std::mem::take(&mut client.waiting);
         if waiting.is_empty() {
@@ -315,7 +316,7 @@ impl State {
         }
     }
 
-    fn welcome_tv(&self, client: &Client, sends: &mut Sends, entry: Entry, had_token: bool, seated: &Seated) {
+    fn welcome_tv(&self, client: &ClientInfo, sends: &mut Sends, entry: Entry, had_token: bool, seated: &Seated) {
         if entry.dialect() == Dialect::B && !had_token {
             // A front end of dialect B that has no device token keeps this one and shows it at its next VERIFY.
             sends.emit(client.id, &client.socket, "TEST_TOKEN_TV", seated.resume_token.clone());
@@ -327,7 +328,7 @@ impl State {
         }
     }
 
-    fn refuse(&self, id: ConnectionId, event: &str, ack: Option<AckSender>, failure: &Failure, sends: &mut Sends) {
+    fn refuse(&self, id: ClientId, event: &str, ack: Option<AckSender>, failure: &Failure, sends: &mut Sends) {
         let Some(client) = self.clients.get(&id) else { return };
         tracing::debug!(event, code = failure.code, from = %client.from, "refused");
         let entry = event::entry(event);
@@ -344,20 +345,20 @@ impl State {
         self.acknowledge(id, ack, json!({"ok": false, "error": failure}), sends);
     }
 
-    fn acknowledge(&self, id: ConnectionId, ack: Option<AckSender>, answer: Value, sends: &mut Sends) {
+    fn acknowledge(&self, id: ClientId, ack: Option<AckSender>, answer: Value, sends: &mut Sends) {
         if let (Some(client), Some(ack)) = (self.clients.get(&id), ack) {
             sends.answer(id, &client.socket, ack, answer);
         }
     }
 
     /// Counts like opening a TV, which gives a new code as well.
-    fn new_code(&mut self, id: ConnectionId) -> Result<Value, Failure> {
+    fn new_code(&mut self, id: ClientId) -> Result<Value, Failure> {
         let from = self.clients[&id].from;
         self.issuer.admit(from).map_err(Failure::rate_limited)?;
         Ok(accepted(&self.rooms.handle_new_code(id, Instant::now())?))
     }
 
-    fn join(&mut self, id: ConnectionId, request: &JoinRequest, sends: &mut Sends) -> Result<Value, Failure> {
+    fn join(&mut self, id: ClientId, request: &JoinRequest, sends: &mut Sends) -> Result<Value, Failure> {
         let client = &self.clients[&id];
         let (entry, token) = (request.entry, request.token.as_deref());
         if !token.is_some_and(|token| self.rooms.knows_caster(token, &request.code)) {
@@ -376,12 +377,12 @@ impl State {
         Ok(accepted(&seated))
     }
 
-    fn signal(&mut self, id: ConnectionId, signal: Signal<Content>) -> Result<(), Failure> {
+    fn signal(&mut self, id: ClientId, signal: Signal<Content>) -> Result<(), Failure> {
         let bytes = signal.payload().bytes();
         Ok(self.rooms.handle_signal(id, signal, bytes)?)
     }
 
-    fn welcome(&self, client: &Client, sends: &mut Sends, entry: Entry, role: &str, seated: &Seated) {
+    fn welcome(&self, client: &ClientInfo, sends: &mut Sends, entry: Entry, role: &str, seated: &Seated) {
         // Credentials that are not sent would only crowd out the lease of those that were.
         let config = if entry.brings_ice_servers() { client.config(&*self.issuer, entry.dialect()) } else { Value::Null };
         let (name, argument) = event::welcome(entry, seated, &config);
@@ -394,7 +395,7 @@ impl State {
     }
 }
 
-impl Client {
+impl ClientInfo {
     /// The argument of an `RTCPeerConnection`.
     fn config(&self, issuer: &dyn Issuer, dialect: Dialect) -> Value {
         match dialect {
@@ -413,7 +414,7 @@ impl Client {
 }
 
 /// The name that a client's credentials are for; it says nothing of the room.
-fn username(id: ConnectionId) -> String {
+fn username(id: ClientId) -> String {
     format!("cast-{id:x}")
 }
 

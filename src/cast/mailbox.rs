@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use crate::waiting::{Account, Kept, Ledger};
+use crate::limits::waiting_bytes::{Account, Kept, Ledger};
 
 /// Candidates that wait at most; a browser gathers a few dozen.
 const MAX_CANDIDATES: usize = 256;

@@ -7,11 +7,11 @@ use anyhow::anyhow;
 use clap::Args;
 
 use super::{Installation, Shared, Stop, print, with_store};
-use crate::address;
+use crate::addresses::external::External;
+use crate::addresses::ice_servers::{IceServers, Listener};
+use crate::addresses::interfaces;
 use crate::api::TurnReply;
 use crate::config::{CertificateSource, Config, TurnAccess};
-use crate::external::External;
-use crate::ice::{IceServers, Listener};
 use crate::tls::Certificates;
 use crate::users::{Directory, Store, check_requested};
 
@@ -49,7 +49,7 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, installatio
     let relay = &config.relay;
     let ports = [Some(relay.addr.port()), relay.alternate_port];
     let listeners = Listener::at(ports.into_iter().flatten(), relay.udp, relay.tcp);
-    let bound = relay.relay_ips.first().copied().unwrap_or_else(|| address::relay_ip(relay.addr.ip())).to_canonical();
+    let bound = relay.relay_ips.first().copied().unwrap_or_else(|| interfaces::relay_ip(relay.addr.ip())).to_canonical();
     let bound = if bound.is_ipv4() { [Some(bound), None] } else { [None, Some(bound)] };
     let external = External::new(&relay.external, bound, None);
     external.look_at_start().await;

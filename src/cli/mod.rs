@@ -27,8 +27,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::agreement::Shared;
 use self::installation::{Installation, Places};
+use crate::app::signals;
 use crate::config::{Config, Problems, Settings};
-use crate::signals;
 use crate::users::Store;
 
 const ENV_FILE: &str = ".env";

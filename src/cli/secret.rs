@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Installation, Shared, Stop, print, table, with_store};
 use crate::config::Config;
-use crate::secret::Secret;
+use crate::config::secret::Secret;
 use crate::users::credentials::unix_seconds;
 use crate::users::{SecretInfo, Store};
 

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::{Reader, Settings, list};
-use crate::secret::Secret;
+use crate::config::secret::Secret;
 
 #[derive(Debug, Clone)]
 pub struct CredentialsConfig {

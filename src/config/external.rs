@@ -1,4 +1,4 @@
-//! What the settings say of the address under which the world reaches the relay; `crate::external` makes addresses of it.
+//! What the settings say of the address under which the world reaches the relay; `crate::addresses::external` makes addresses of it.
 
 use std::fmt;
 use std::net::IpAddr;

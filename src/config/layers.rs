@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{Settings, text};
-use crate::secret::Secret;
+use crate::config::secret::Secret;
 
 const PREFIX: &str = "CASTWAY_";
 

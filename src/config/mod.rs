@@ -14,6 +14,7 @@ mod listen;
 mod multi;
 mod origins;
 mod relay;
+pub mod secret;
 mod tls;
 
 use std::fmt;
@@ -35,7 +36,7 @@ pub use origins::{AllowedOrigin, CorsOrigins};
 pub use relay::{Discovery, RelayConfig};
 pub use tls::{AcmeConfig, CertificateSource, TlsConfig};
 
-use crate::secret::Secret;
+use crate::config::secret::Secret;
 
 /// The text of every setting. Each flag has its variable and the other way round; an empty value counts as not set.
 #[derive(Debug, Clone, Default, clap::Args, serde::Serialize, serde::Deserialize)]

@@ -5,7 +5,7 @@ use axum::http::HeaderValue;
 use url::{Origin, Url};
 
 use super::{Reader, Settings, list, text};
-use crate::client::{Client, Scheme};
+use crate::http::client_info::{ClientInfo, Scheme};
 
 /// Whose front ends may call this server from a browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl CorsOrigins {
     /// Whether pages of `origin`, a header's value, may call this server, which `client` has asked. Its own pages always may: those
     /// whose origin has the host that was asked. Their scheme must be the one that was asked, too; but where that is HTTP, a proxy
     /// that is not trusted may have ended TLS.
-    pub fn allow(&self, origin: &HeaderValue, client: Option<&Client>) -> bool {
+    pub fn allow(&self, origin: &HeaderValue, client: Option<&ClientInfo>) -> bool {
         let Self::Only(allowed) = self else { return true };
         let Ok(origin) = origin.to_str() else { return false };
         // Schemes and hosts have no case, and extensions of Safari are named in capitals.
@@ -84,7 +84,7 @@ impl CorsOrigins {
     }
 }
 
-fn is_own(origin: &str, client: &Client) -> bool {
+fn is_own(origin: &str, client: &ClientInfo) -> bool {
     let scheme = match (client.scheme, origin.split_once("://")) {
         (Scheme::Http | Scheme::Https, Some(("https", _))) => Scheme::Https,
         (Scheme::Http, Some(("http", _))) => Scheme::Http,
@@ -186,8 +186,8 @@ mod tests {
         Config::read(&settings).map(|config| config.http.cors).map_err(|problems| problems.to_string())
     }
 
-    fn asked(scheme: Scheme, host: &str) -> Client {
-        Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), scheme, host: Some(host.to_owned()) }
+    fn asked(scheme: Scheme, host: &str) -> ClientInfo {
+        ClientInfo { address: IpAddr::V4(Ipv4Addr::LOCALHOST), scheme, host: Some(host.to_owned()) }
     }
 
     fn allows(list: &str, origin: &str) -> bool {
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn the_servers_own_pages_are_never_foreign() {
         let list = read("https://other.example").unwrap();
-        let is_own = |origin: &str, client: Client| list.allow(&HeaderValue::from_str(origin).unwrap(), Some(&client));
+        let is_own = |origin: &str, client: ClientInfo| list.allow(&HeaderValue::from_str(origin).unwrap(), Some(&client));
         for (origin, scheme, host) in [
             ("http://cast.example.org:8080", Scheme::Http, "cast.example.org:8080"),
             ("https://cast.example.org", Scheme::Https, "cast.example.org"),

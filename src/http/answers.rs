@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 
-use crate::waiting::Waiting;
+use crate::limits::waiting_bytes::Waiting;
 
 /// For a piece of an answer to be let through.
 const PIECE_TIME: Duration = Duration::from_secs(30);
@@ -121,7 +121,7 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::waiting::Ledger;
+    use crate::limits::waiting_bytes::Ledger;
 
     #[test]
     fn an_answer_waits_from_a_piece_to_the_next_question() {

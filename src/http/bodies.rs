@@ -13,17 +13,17 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
 use serde_json::json;
 
-use crate::client::Client;
+use crate::http::client_info::ClientInfo;
+use crate::limits::message_size;
 use crate::limits::unfinished::{Arriving, Ended, Unfinished};
-use crate::size;
 
 /// Bytes that a request takes besides its head and its body while it is being answered, as measured: mostly what it passes through.
 const REQUEST_BYTES: u64 = 32 * 1024;
 
-/// Middleware behind [`crate::client::identify`] and ahead of whatever reads a body. What is not waited for any longer is answered 408,
+/// Middleware behind [`crate::http::client_info::identify`] and ahead of whatever reads a body. What is not waited for any longer is answered 408,
 /// or 503 where too much is unfinished, whatever its reader says. WebSockets find the [`Unfinished`] in the request's extensions.
 pub async fn limit(State(unfinished): State<Unfinished>, mut request: Request, next: Next) -> Response {
-    let Some(client) = request.extensions().get::<Client>().map(|client| client.address) else {
+    let Some(client) = request.extensions().get::<ClientInfo>().map(|client| client.address) else {
         return next.run(request).await;
     };
     request.extensions_mut().insert(unfinished.clone());
@@ -35,7 +35,7 @@ pub async fn limit(State(unfinished): State<Unfinished>, mut request: Request, n
         return next.run(request).await;
     }
     let ended = Arc::new(OnceLock::new());
-    let arriving = unfinished.arriving(client).with(REQUEST_BYTES + size::of_head(&request) as u64);
+    let arriving = unfinished.arriving(client).with(REQUEST_BYTES + message_size::of_head(&request) as u64);
     let request = request.map(|body| Body::new(Arrival { body, arriving, come: 0, ended: Arc::clone(&ended) }));
     let response = next.run(request).await;
     match ended.get() {
@@ -112,7 +112,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::client::Scheme;
+    use crate::http::client_info::Scheme;
 
     #[tokio::test]
     async fn a_body_is_counted_until_it_is_whole_and_a_refusal_takes_the_place_of_what_the_reader_says() {
@@ -132,7 +132,7 @@ mod tests {
         let frames = [Ok::<_, std::io::Error>(Bytes::from(vec![0; 40_000])), Ok(Bytes::from_static(b"end"))];
         let mut request = Request::post("/").body(Body::from_stream(futures_util::stream::iter(frames))).unwrap();
         let address: IpAddr = [192, 0, 2, 1].into();
-        request.extensions_mut().insert(Client { address, scheme: Scheme::Http, host: None });
+        request.extensions_mut().insert(ClientInfo { address, scheme: Scheme::Http, host: None });
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "3");
         assert_eq!(seen.get(), Some(&(40_000 + REQUEST_BYTES + 1)), "the body, the path and what the request takes");

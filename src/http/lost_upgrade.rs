@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Ve
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::client::Client;
+use crate::http::client_info::ClientInfo;
 
 /// Between two lines in the log about one address.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -40,13 +40,13 @@ impl LostUpgrades {
     }
 }
 
-/// Middleware behind [`crate::client::identify`]: answers such handshakes with 400 or 426, and logs those that a proxy has
+/// Middleware behind [`crate::http::client_info::identify`]: answers such handshakes with 400 or 426, and logs those that a proxy has
 /// changed once a minute and address.
 pub async fn refuse(State(log): State<Arc<LostUpgrades>>, request: Request, next: Next) -> Response {
     match fault(&request) {
         None => next.run(request).await,
         Some(Fault::Lost(what)) => {
-            let from = request.extensions().get::<Client>().map(|client| client.address);
+            let from = request.extensions().get::<ClientInfo>().map(|client| client.address);
             if log.is_due(from, Instant::now()) {
                 let from = from.map(tracing::field::display);
                 tracing::warn!(

@@ -6,7 +6,11 @@
 
 mod answers;
 mod bodies;
+pub mod client_info;
+pub mod held_body;
 mod lost_upgrade;
+pub mod pages;
+pub mod path_slashes;
 mod redirect;
 
 use std::future::pending;
@@ -35,9 +39,9 @@ pub use lost_upgrade::{LostUpgrades, refuse as refuse_lost_upgrades};
 pub use redirect::{Redirect, redirect};
 
 use self::answers::Answers;
-use crate::client::{CameTo, Scheme};
-use crate::size;
-use crate::waiting::{Account, Ledger};
+use crate::http::client_info::{CameTo, Scheme};
+use crate::limits::message_size;
+use crate::limits::waiting_bytes::{Account, Ledger};
 
 /// For the head of a request, from the moment it may begin.
 const HEAD: Duration = Duration::from_secs(10);
@@ -127,7 +131,7 @@ impl Http {
         let (watching, router) = (answers.clone(), self.router.clone());
         let service = tower::service_fn(move |request: Request<Incoming>| {
             seen.store(true, Ordering::Relaxed);
-            let watched = watching.clone().map(|answers| (answers, account.add(STREAM_BYTES + size::of_head(&request))));
+            let watched = watching.clone().map(|answers| (answers, account.add(STREAM_BYTES + message_size::of_head(&request))));
             let answer = router.clone().oneshot(told(request, arrival, account.clone()));
             async move {
                 match watched {

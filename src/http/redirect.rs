@@ -14,9 +14,9 @@ use axum::response::{IntoResponse as _, Response};
 use url::Url;
 
 use super::Arrival;
-use crate::address;
-use crate::client::Client;
-use crate::slashes;
+use crate::addresses::interfaces;
+use crate::http::client_info::ClientInfo;
+use crate::http::path_slashes;
 use crate::tls::Certificates;
 
 const NEVER: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
@@ -31,10 +31,10 @@ pub struct Redirect {
     pub public_url: Option<Url>,
 }
 
-/// Middleware behind [`crate::client::identify`] and ahead of everything else.
+/// Middleware behind [`crate::http::client_info::identify`] and ahead of everything else.
 pub async fn redirect(State(redirect): State<Arc<Redirect>>, request: Request, next: Next) -> Response {
     let arrival = request.extensions().get::<Arrival>().copied();
-    let host = request.extensions().get::<Client>().and_then(|client| client.host.as_deref());
+    let host = request.extensions().get::<ClientInfo>().and_then(|client| client.host.as_deref());
     match arrival.and_then(|arrival| redirect.target(arrival, host, request.uri())) {
         // Not kept by browsers: the next certificate may be another one, or none.
         Some(target) => {
@@ -48,7 +48,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 impl Redirect {
     fn target(&self, arrival: Arrival, host: Option<&str>, uri: &Uri) -> Option<HeaderValue> {
-        let plain = slashes::plain(uri.path());
+        let plain = path_slashes::plain(uri.path());
         let path = plain.as_deref().unwrap_or(uri.path());
         if arrival.tls || arrival.forwarded || arrival.client.ip().to_canonical().is_loopback() {
             return None;
@@ -67,7 +67,7 @@ impl Redirect {
             None => {
                 let asked = format!("http://{}", host?).parse::<Url>().ok()?.host()?.to_owned();
                 let host = certificate.host_for(asked.clone()).unwrap_or(asked);
-                address::origin("https", &host, self.port)
+                interfaces::origin("https", &host, self.port)
             }
         };
         let rest = uri.path_and_query().map_or("/", |rest| rest.as_str());

@@ -2,14 +2,19 @@
 //! begun and not finished (`unfinished`), who gives way to whom (`shares`), and what counts as one client (`ip_prefix`).
 
 pub mod bucket;
+pub mod byte_budget;
 pub mod concurrency;
 pub mod descriptors;
 mod guess_reports;
 mod guess_table;
 pub mod guesses;
 pub mod ip_prefix;
+pub mod kept_buffers;
+pub mod message_size;
 pub mod rate;
+pub mod reserved_names;
 pub mod shares;
 pub mod strangers;
 pub mod unfinished;
 pub mod wait;
+pub mod waiting_bytes;

@@ -3,6 +3,7 @@
 //! Owner of the rooms and of the client table, behind the lock of [`Connections`]. An admin's password is checked before the
 //! client is connected, on a thread that may block.
 
+use crate::socketio::client_id::ClientId;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -15,11 +16,11 @@ use socketioxide::extract::SocketRef;
 use tokio::sync::Semaphore;
 
 use super::event::{self, AdminRequest, Arguments, Handshake, Json, Request, ack};
-use super::room::{ConnectionId, Counts, Hello, Output, Rooms};
-use crate::connection::{self, Connections, Flow, Heard, Sends, Spending};
-use crate::driver::Core;
+use super::room::{Counts, Hello, Output, Rooms};
+use crate::config::secret::Secret;
 use crate::limits::guesses::Guesses;
-use crate::secret::Secret;
+use crate::socketio::connections::{self, Connections, Flow, Heard, Sends, Spending};
+use crate::socketio::room_driver::Core;
 use crate::users::Directory;
 
 /// Admins' passwords that are checked at once; each takes 19 MiB for tens of milliseconds.
@@ -40,7 +41,7 @@ struct State {
     rooms: Rooms<Json>,
     /// Makes rooms that nobody is in.
     empty: Box<dyn Fn() -> Rooms<Json> + Send>,
-    clients: HashMap<ConnectionId, Client>,
+    clients: HashMap<ClientId, Client>,
     /// Refused for too much at once.
     limited: u64,
 }
@@ -84,7 +85,7 @@ impl Gateway {
     /// # Errors
     /// A handshake that can't be read.
     pub async fn listen(&self, socket: SocketRef) -> Result<(), Refused> {
-        let (request, from) = (socket.req_parts(), connection::address(&socket));
+        let (request, from) = (socket.req_parts(), connections::address(&socket));
         let header = |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let query = request.uri.query().unwrap_or_default();
         let handshake = event::handshake(query, from, header(header::ORIGIN), header(header::USER_AGENT)).map_err(Refused)?;
@@ -122,7 +123,7 @@ impl Gateway {
             if welcome {
                 state.clients.insert(id, Client { socket, spending: Spending::default() });
             } else {
-                connection::disconnect(socket);
+                connections::disconnect(socket);
             }
         });
     }
@@ -165,7 +166,7 @@ impl Core for State {
         let clients = std::mem::take(&mut self.clients);
         self.rooms = (self.empty)();
         for client in clients.into_values() {
-            connection::disconnect(client.socket);
+            connections::disconnect(client.socket);
         }
     }
 }
@@ -173,7 +174,7 @@ impl Core for State {
 impl Flow for State {
     type Request = Result<Request, Arguments>;
 
-    fn hear(&mut self, id: ConnectionId, heard: Heard<Self::Request>, sends: &mut Sends) {
+    fn hear(&mut self, id: ClientId, heard: Heard<Self::Request>, sends: &mut Sends) {
         let Heard { request, size, ack } = heard;
         let before = sends.bytes();
         let Some(client) = self.clients.get_mut(&id) else { return };
@@ -207,7 +208,7 @@ impl Flow for State {
         }
     }
 
-    fn forget(&mut self, id: ConnectionId, farewell: bool) -> Option<SocketRef> {
+    fn forget(&mut self, id: ClientId, farewell: bool) -> Option<SocketRef> {
         if farewell {
             self.rooms.handle_leave(id, Instant::now());
         } else {
@@ -219,7 +220,7 @@ impl Flow for State {
 
 /// How many copies of a request there will be at most, so that it costs its sender as much before it is done. What it comes to besides
 /// is charged afterwards.
-fn copies(rooms: &Rooms<Json>, id: ConnectionId, request: &Request) -> usize {
+fn copies(rooms: &Rooms<Json>, id: ClientId, request: &Request) -> usize {
     let to_peers = matches!(request, Request::UpdateExtra(_));
     let to_room =
         matches!(request, Request::Custom { .. }) || matches!(request, Request::Message(message) if message.participation);
@@ -233,7 +234,7 @@ fn copies(rooms: &Rooms<Json>, id: ConnectionId, request: &Request) -> usize {
 }
 
 /// Does what a client asks for; its ack, where the event has one.
-fn perform(rooms: &mut Rooms<Json>, id: ConnectionId, request: Request, now: Instant) -> Option<Arguments> {
+fn perform(rooms: &mut Rooms<Json>, id: ClientId, request: Request, now: Instant) -> Option<Arguments> {
     match request {
         Request::Open(entry) => Some(ack::entered(rooms.handle_open(id, entry, now))),
         Request::Join(entry) => Some(ack::entered(rooms.handle_join(id, entry, now))),
@@ -288,7 +289,7 @@ fn perform(rooms: &mut Rooms<Json>, id: ConnectionId, request: Request, now: Ins
     }
 }
 
-fn administer(rooms: &mut Rooms<Json>, id: ConnectionId, request: AdminRequest, now: Instant) -> Option<Arguments> {
+fn administer(rooms: &mut Rooms<Json>, id: ClientId, request: AdminRequest, now: Instant) -> Option<Arguments> {
     match request {
         AdminRequest::Overview => {
             rooms.handle_overview(id);

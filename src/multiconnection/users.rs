@@ -5,15 +5,16 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+use crate::socketio::client_id::ClientId;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::room::{ConnectionId, Event, Hello, MAX_PARTICIPANTS, Opaque, Proof, RoomId, UserId, Whereabouts};
+use super::room::{Event, Hello, MAX_PARTICIPANTS, Opaque, Proof, RoomId, UserId, Whereabouts};
 use crate::limits::shares::Shares;
-use crate::waiting::{Account, Kept, Ledger};
+use crate::limits::waiting_bytes::{Account, Kept, Ledger};
 
 /// Names a user whatever its id is; never given twice.
 pub(super) type UserKey = u64;
@@ -23,7 +24,7 @@ const WAITING: (usize, usize) = (256, 768 * 1024);
 
 pub(super) struct User<J> {
     pub(super) id: UserId,
-    pub(super) connection: Option<ConnectionId>,
+    pub(super) connection: Option<ClientId>,
     pub(super) proof: Option<Proof>,
     pub(super) from: IpAddr,
     pub(super) whereabouts: Whereabouts,
@@ -54,7 +55,7 @@ pub(super) struct User<J> {
 
 impl<J: Opaque> User<J> {
     /// `id` and `proof` are those of the handshake where they are its own.
-    pub(super) fn new(id: UserId, connection: ConnectionId, proof: Option<Proof>, hello: Hello<J>) -> Self {
+    pub(super) fn new(id: UserId, connection: ClientId, proof: Option<Proof>, hello: Hello<J>) -> Self {
         Self {
             id,
             connection: Some(connection),
@@ -108,7 +109,7 @@ impl<J: Opaque> User<J> {
 pub(super) struct Users<J> {
     users: HashMap<UserKey, User<J>>,
     ids: HashMap<UserId, UserKey>,
-    connections: HashMap<ConnectionId, UserKey>,
+    connections: HashMap<ClientId, UserKey>,
     proofs: HashMap<Proof, UserKey>,
     /// Of each network, the newest first.
     shares: Shares<Reverse<UserKey>>,
@@ -180,7 +181,7 @@ impl<J> Users<J> {
     }
 
     /// Gives a user another connection, or none; returns the one it had.
-    pub(super) fn connect(&mut self, key: UserKey, connection: Option<ConnectionId>) -> Option<ConnectionId> {
+    pub(super) fn connect(&mut self, key: UserKey, connection: Option<ClientId>) -> Option<ClientId> {
         let old = std::mem::replace(&mut self[key].connection, connection);
         old.and_then(|old| self.connections.remove(&old));
         self.connections.extend(connection.map(|connection| (connection, key)));
@@ -213,7 +214,7 @@ impl<J> Users<J> {
         self.ids.get(id).copied()
     }
 
-    pub(super) fn by_connection(&self, connection: ConnectionId) -> Option<UserKey> {
+    pub(super) fn by_connection(&self, connection: ClientId) -> Option<UserKey> {
         self.connections.get(&connection).copied()
     }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::held::HeldByAll;
-use super::source::StreamId;
+use super::io::source::StreamId;
+use super::tcp::held_bytes::HeldByAll;
 use crate::limits::descriptors::{Share, Shares};
 use crate::limits::strangers::{self, Strangers};
 

@@ -13,30 +13,13 @@
 //!   connection displaces one that has proved nothing.
 //! - A socket whose receive failed is read again; a shard whose turn does not end is named ([`Meter::hanging`]).
 
-mod acceptor;
 mod accounts;
 mod admission;
-mod carry;
-mod clients;
-mod control;
-mod held;
-pub mod inbox;
-mod late;
-mod mailbox;
-pub mod outbox;
-mod pace;
-mod peers;
-pub mod poll;
+pub mod io;
 mod setup;
 mod shard;
-mod sockets;
-mod source;
-mod splice;
 pub mod stats;
-mod stream;
-mod streams;
-pub mod udp;
-mod wire;
+mod tcp;
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -52,19 +35,19 @@ use rand::Rng as _;
 pub use accounts::Accounts;
 pub use setup::bind_addresses;
 pub use stats::Stats;
-pub use wire::Wire;
+pub use tcp::wire::Wire;
 
+use crate::addresses::external::External;
 use crate::config::RelayConfig;
-use crate::external::External;
 use crate::limits::descriptors::Shares;
 use crate::limits::guesses::Reports;
-use crate::turn::{self, PeerPolicy, RelayAddress, Shared};
+use crate::turn::{self, PeerPolicy, RelayedAddress, Shared};
 use admission::Admission;
-use mailbox::{Caused, Control, Mailbox, mailbox};
-use poll::{Interest, Poll};
+use io::poll::{Interest, Poll};
+use io::source::Source;
 use setup::{Listeners, Surroundings};
-use shard::Core;
-use source::Source;
+use shard::event_loop::{self, Core};
+use shard::mailbox::{Caused, Control, Mailbox, mailbox};
 use stats::ShardStats;
 
 /// How soon the allocations of a user who was disabled are looked for, and a new external address is advertised.
@@ -147,7 +130,7 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
             stop_at: None,
             epoch,
         };
-        let thread = thread::Builder::new().name(format!("relay-{index}")).spawn(move || shard::run(core));
+        let thread = thread::Builder::new().name(format!("relay-{index}")).spawn(move || event_loop::run(core));
         handle.threads.push(thread.context("the relay can't start its threads")?);
     }
     let (watch, ended) = mpsc::channel();
@@ -168,7 +151,7 @@ struct Watch {
     revision: u64,
     external: External,
     /// What the shards know.
-    relays: [Option<RelayAddress>; 2],
+    relays: [Option<RelayedAddress>; 2],
     policy: PeerPolicy,
     surroundings: Surroundings,
     mailboxes: Vec<Mailbox>,
@@ -255,7 +238,7 @@ impl Meter {
 
 /// A client's connection that somebody else has accepted.
 #[derive(Debug)]
-pub struct Connection {
+pub struct ClientConnection {
     pub client: SocketAddr,
     /// Ours.
     pub server: SocketAddr,
@@ -272,7 +255,7 @@ pub struct Entrance {
 
 impl Entrance {
     /// From here on the connection is the relay's: it says what it has to say itself, and closes it.
-    pub fn enter(&self, connection: Connection) {
+    pub fn enter(&self, connection: ClientConnection) {
         if let Some(location) = self.admission.displace_for_want(Instant::now()) {
             self.shards[usize::from(location.shard) % self.shards.len()].send(Control::Displace(location.stream));
         }

@@ -8,12 +8,13 @@ use anyhow::{Context as _, ensure};
 use ipnet::IpNet;
 use rand::RngExt as _;
 
-use super::acceptor::Acceptor;
-use super::sockets::Listener;
-use super::udp::{Options, UdpSocket};
-use crate::address::{self, on_link};
+use super::io::udp::{Options, UdpSocket};
+use super::shard::relayed_sockets::Listener;
+use super::tcp::acceptor::Acceptor;
+use crate::addresses::interfaces;
+use crate::addresses::on_link;
 use crate::config::{Discovery, RelayConfig};
-use crate::turn::{NatDiscovery, PeerPolicy, RelayAddress, Settings};
+use crate::turn::{NatDiscovery, PeerPolicy, RelayedAddress, Settings};
 
 /// Ports of the range that are tried for a free one at the start.
 const TRIES: usize = 64;
@@ -129,10 +130,10 @@ fn discovery_error(address: SocketAddr, error: &io::Error) -> anyhow::Error {
 }
 
 /// What NAT behaviour discovery does for each address that clients may send to.
-fn discoveries(config: &RelayConfig, relay: &[Option<RelayAddress>; 2], listeners: &Listeners) -> Vec<NatDiscovery> {
+fn discoveries(config: &RelayConfig, relay: &[Option<RelayedAddress>; 2], listeners: &Listeners) -> Vec<NatDiscovery> {
     let (Some(discovery), Some(port)) = (&config.discovery, listeners.alternate_port) else { return Vec::new() };
     let first = listeners.address;
-    let own = if first.ip().is_unspecified() { address::interfaces() } else { vec![first.ip()] };
+    let own = if first.ip().is_unspecified() { interfaces::interfaces() } else { vec![first.ip()] };
     let bound = |ip: IpAddr| relay[usize::from(ip.is_ipv6())].filter(|relay| relay.bound == ip);
     let mut discoveries = Vec::new();
     for ip in own.iter().map(|ip| ip.to_canonical()) {
@@ -158,9 +159,9 @@ pub fn bind_addresses(config: &RelayConfig) -> anyhow::Result<[Option<IpAddr>; 2
     let mut wanted: Vec<IpAddr> = config.relay_ips.iter().map(|ip| ip.to_canonical()).collect();
     let mut spare = None;
     if wanted.is_empty() {
-        let first = address::relay_ip(listening);
+        let first = interfaces::relay_ip(listening);
         wanted.push(first);
-        spare = listening.is_unspecified().then(|| address::counterpart(first)).flatten();
+        spare = listening.is_unspecified().then(|| interfaces::counterpart(first)).flatten();
     }
     let mut bound = [None; 2];
     for ip in wanted {
@@ -180,7 +181,7 @@ pub fn bind_addresses(config: &RelayConfig) -> anyhow::Result<[Option<IpAddr>; 2
 /// What the engines are told.
 pub(super) fn settings(
     config: &RelayConfig,
-    relay: [Option<RelayAddress>; 2],
+    relay: [Option<RelayedAddress>; 2],
     listeners: &Listeners,
     surroundings: &Surroundings,
 ) -> Settings {
@@ -225,10 +226,10 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(super) fn look(relay: &[Option<RelayAddress>; 2]) -> Self {
+    pub(super) fn look(relay: &[Option<RelayedAddress>; 2]) -> Self {
         let relays = relay.iter().flatten().flat_map(|relay| [relay.bound, relay.advertised]);
         let neighbours = on_link::networks();
-        let own = address::interfaces().into_iter().chain(relays).chain(on_link::anycast(&neighbours));
+        let own = interfaces::interfaces().into_iter().chain(relays).chain(on_link::anycast(&neighbours));
         let mut own: Vec<IpAddr> = own.map(|ip| ip.to_canonical()).collect();
         own.sort_unstable();
         own.dedup();
@@ -272,7 +273,7 @@ fn listen_error(protocol: &str, addr: SocketAddr, setting: &str, error: io::Erro
              port{off}"
         )
     } else if kind == io::ErrorKind::AddrNotAvailable {
-        let (own, port) = (address::listed(), addr.port());
+        let (own, port) = (interfaces::listed(), addr.port());
         format!(
             "the relay can't listen on {addr}, which is not an address of this machine: set CASTWAY_TURN_ADDR to one of {own}, \
              or to 0.0.0.0:{port} for all"
@@ -301,7 +302,7 @@ fn relay_error(config: &RelayConfig, relay_ip: IpAddr, error: io::Error) -> anyh
         format!(
             "relayed sockets can't be bound to {relay_ip}, which is not an address of this machine: set CASTWAY_RELAY_IP to \
              one of {}; the address of a router in front belongs in CASTWAY_EXTERNAL_IP",
-            address::listed()
+            interfaces::listed()
         )
     } else {
         format!("relayed sockets can't be bound to {relay_ip}: change CASTWAY_RELAY_IP, or what forbids it")

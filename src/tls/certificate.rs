@@ -16,7 +16,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
-use crate::address;
+use crate::addresses::interfaces;
 
 /// Who has signed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,11 +106,11 @@ impl Certificate {
     /// The hosts that it is for and that other machines may find, as URLs have them, names first. A wildcard is no host.
     #[must_use]
     pub fn hosts(&self) -> Vec<Host> {
-        let host = |name: &String| name.parse::<IpAddr>().map(address::host).or_else(|_| Host::parse(name)).ok();
+        let host = |name: &String| name.parse::<IpAddr>().map(interfaces::host).or_else(|_| Host::parse(name)).ok();
         let reaches_others = |host: &Host| match host {
             Host::Domain(name) => !name.contains('*') && name != "localhost" && !name.ends_with(".localhost"),
-            Host::Ipv4(ip) => address::reaches_others(&IpAddr::V4(*ip)),
-            Host::Ipv6(ip) => address::reaches_others(&IpAddr::V6(*ip)),
+            Host::Ipv4(ip) => interfaces::reaches_others(&IpAddr::V4(*ip)),
+            Host::Ipv6(ip) => interfaces::reaches_others(&IpAddr::V6(*ip)),
         };
         let mut hosts: Vec<Host> = self.names.iter().filter_map(host).filter(reaches_others).collect();
         hosts.sort_by_key(|host| !matches!(host, Host::Domain(_)));
@@ -120,7 +120,7 @@ impl Certificate {
     /// Where whoever asks for `host` finds that the certificate is for the host: there, or else at another one that it is for.
     #[must_use]
     pub fn host_for(&self, host: Host) -> Option<Host> {
-        if self.covers(&address::unbracketed(&host)) { Some(host) } else { self.hosts().into_iter().next() }
+        if self.covers(&interfaces::unbracketed(&host)) { Some(host) } else { self.hosts().into_iter().next() }
     }
 
     /// Whether it is good at `now`.

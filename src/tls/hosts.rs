@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::address;
-use crate::external::External;
+use crate::addresses::external::External;
+use crate::addresses::interfaces;
 
 /// The names of this machine that clients may use, and what the world sees of it. Its addresses are those that connections come to.
 #[derive(Debug, Clone, Default)]
@@ -45,10 +45,10 @@ impl OwnHosts {
             return Some(name);
         }
         let local = local.map(|local| local.to_canonical());
-        let inside = address::is_private(client);
+        let inside = interfaces::is_private(client);
         let used = match local {
             Some(local) if local.is_loopback() => None,
-            Some(local) if !address::is_private(local) => Some(local),
+            Some(local) if !interfaces::is_private(local) => Some(local),
             // Where the settings name another private address, that is how its network knows this machine (a container).
             Some(local) => self.mapped(Some(local), inside).or(Some(local).filter(|_| inside)),
             None => self.mapped(None, inside),
@@ -62,7 +62,7 @@ impl OwnHosts {
         let mapped = relays.into_iter().flatten().filter(|relay| relay.advertised != relay.bound);
         let mapped = mapped.map(|relay| relay.advertised);
         mapped
-            .filter(|ip| address::is_private(*ip) == private && !ip.is_loopback())
+            .filter(|ip| interfaces::is_private(*ip) == private && !ip.is_loopback())
             .find(|ip| local.is_none_or(|local| local.is_ipv4() == ip.is_ipv4()))
     }
 }

@@ -9,7 +9,7 @@ use super::codec::attribute::Family;
 use super::codec::framing::ChannelNumber;
 use super::codec::integrity::{Integrity, Key};
 use super::codec::message::TransactionId;
-use super::five_tuple::{AllocationId, ConnectionId, FiveTuple, RelayId, TupleKey};
+use super::five_tuple::{AllocationId, FiveTuple, PeerConnectionId, RelayedAddressId, TupleKey};
 use super::ports::PortWish;
 use super::shared::{ReservationToken, User};
 
@@ -67,7 +67,7 @@ pub(super) struct Allocation {
     pub(super) to_client: u64,
     pub(super) new_peers: u64,
     pub(super) peers: Peers,
-    pub(super) connections: Vec<ConnectionId>,
+    pub(super) connections: Vec<PeerConnectionId>,
 }
 
 impl Allocation {
@@ -290,7 +290,7 @@ impl Allocations {
     }
 
     /// A relay's socket is open: it can be found by its port from now on.
-    pub(super) fn set_live(&mut self, relay: RelayId) {
+    pub(super) fn set_live(&mut self, relay: RelayedAddressId) {
         let Some(allocation) = self.allocation_mut(relay.allocation) else { return };
         let udp = allocation.transport == RelayTransport::Udp;
         let Some(relayed) = &mut allocation.relays[relay.family.index()] else { return };
@@ -302,7 +302,7 @@ impl Allocations {
     }
 
     /// Takes one family's relay away.
-    pub(super) fn remove_relay(&mut self, relay: RelayId) -> Option<Relayed> {
+    pub(super) fn remove_relay(&mut self, relay: RelayedAddressId) -> Option<Relayed> {
         let relayed = self.allocation_mut(relay.allocation)?.relays[relay.family.index()].take()?;
         if relayed.live {
             self.by_port.remove(&(relay.family, relayed.port));
@@ -310,8 +310,8 @@ impl Allocations {
         Some(relayed)
     }
 
-    pub(super) fn by_port(&self, family: Family, port: u16) -> Option<RelayId> {
-        self.by_port.get(&(family, port)).map(|&allocation| RelayId { allocation, family })
+    pub(super) fn by_port(&self, family: Family, port: u16) -> Option<RelayedAddressId> {
+        self.by_port.get(&(family, port)).map(|&allocation| RelayedAddressId { allocation, family })
     }
 
     /// The client has moved to a free five-tuple (RFC 8016).
@@ -358,7 +358,7 @@ impl Allocations {
             let relays = Family::ALL.into_iter().filter_map(|family| allocation.relayed(family).map(|relayed| (family, relayed)));
             for (family, relayed) in relays.filter(|(_, relayed)| relayed.live && allocation.transport == RelayTransport::Udp) {
                 live += 1;
-                if self.by_port(family, relayed.port) != Some(RelayId { allocation: id, family }) {
+                if self.by_port(family, relayed.port) != Some(RelayedAddressId { allocation: id, family }) {
                     return Err("a port does not lead to its relay");
                 }
             }

@@ -12,17 +12,25 @@ use super::codec::attribute::{self, Family};
 use super::codec::framing::{ChannelData, Framing};
 use super::codec::message::{Class, Message, Method, TransactionId};
 use super::codec::writer::Writer;
-use super::five_tuple::{AllocationId, FiveTuple, RelayId};
+use super::engine::{Engine, Reach};
+use super::five_tuple::{AllocationId, FiveTuple, RelayedAddressId};
 use super::policy::canonical;
 use super::rates::Rate;
-use super::relay::{Reach, Relay};
 use super::settings::Limits;
 use super::shared::Shared;
 use super::verdict::{DropReason, Forward};
 
-impl Relay {
+impl Engine {
     /// An ICMP error for what a relay sent to `peer`: the client is told in a Data indication (RFC 8656 §11.5, §18.13).
-    pub fn handle_icmp(&mut self, relay: RelayId, peer: SocketAddr, kind: u8, code: u8, data: [u8; 4], now: Instant) -> Forward {
+    pub fn handle_icmp(
+        &mut self,
+        relay: RelayedAddressId,
+        peer: SocketAddr,
+        kind: u8,
+        code: u8,
+        data: [u8; 4],
+        now: Instant,
+    ) -> Forward {
         let peer = self.outward(relay, canonical(peer), now);
         let verdict = self.relay_to_client(relay, peer, 0..0, now);
         let Forward::ToClient { to, .. } = verdict else { return verdict };
@@ -90,7 +98,7 @@ impl Relay {
         if !self.rates.take(Direction::ToPeer, allocation, &self.shared, payload.len(), now) {
             return Forward::Drop(DropReason::Bandwidth);
         }
-        let relay = RelayId { allocation: id, family };
+        let relay = RelayedAddressId { allocation: id, family };
         if !matches!(reach, Reach::OwnRelay(_)) {
             return Forward::ToPeer { relay, peer, payload, dont_fragment };
         }
@@ -102,7 +110,13 @@ impl Relay {
     }
 
     /// RFC 8656 §11.3, §12.7.
-    pub(super) fn relay_to_client(&mut self, relay: RelayId, peer: SocketAddr, payload: Range<usize>, now: Instant) -> Forward {
+    pub(super) fn relay_to_client(
+        &mut self,
+        relay: RelayedAddressId,
+        peer: SocketAddr,
+        payload: Range<usize>,
+        now: Instant,
+    ) -> Forward {
         let Some(allocation) = self.allocations.allocation_mut(relay.allocation).filter(|allocation| allocation.expires > now)
         else {
             return Forward::Drop(DropReason::NoAllocation);

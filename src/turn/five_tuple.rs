@@ -66,12 +66,12 @@ pub struct AllocationId {
 
 /// A relayed transport address of one engine, and so one socket of its shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelayId {
+pub struct RelayedAddressId {
     pub allocation: AllocationId,
     pub family: Family,
 }
 
-impl RelayId {
+impl RelayedAddressId {
     /// Small and dense: an index into the shell's table of sockets.
     pub const fn index(self) -> usize {
         self.allocation.index as usize * 2 + self.family.index()
@@ -91,9 +91,9 @@ impl RelayId {
 
 /// CONNECTION-ID (RFC 6062 §6.2.1). Its first byte is the engine that owns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u32);
+pub struct PeerConnectionId(pub u32);
 
-impl ConnectionId {
+impl PeerConnectionId {
     pub const fn shard(self) -> u8 {
         (self.0 >> 24) as u8
     }
@@ -106,8 +106,8 @@ mod tests {
     #[test]
     fn tokens_round_trip() {
         for (index, generation, family) in [(0, 0, Family::V4), (7, 9, Family::V6), (u32::MAX, 0x7FFF_FFFF, Family::V6)] {
-            let relay = RelayId { allocation: AllocationId { index, generation }, family };
-            assert_eq!(RelayId::from_token(relay.token()), relay);
+            let relay = RelayedAddressId { allocation: AllocationId { index, generation }, family };
+            assert_eq!(RelayedAddressId::from_token(relay.token()), relay);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The STUN and TURN server as a state machine (RFC 8489, RFC 8656; RFC 5780, RFC 6062, RFC 8016): no socket, no clock, no task.
 //!
-//! **Owner.** One [`Relay`] is one shard: it lives by value on the thread that owns the shard's sockets. Nothing in it is locked.
+//! **Owner.** One [`Engine`] is one shard: it lives by value on the thread that owns the shard's sockets. Nothing in it is locked.
 //!
 //! **Inputs.** `handle_client` for each datagram (or frame of a stream, cut by [`codec::framing::next_frame`]) from a client,
 //! `handle_peer` for each datagram from a peer, `relay_opened` for each [`Output::OpenRelay`], `handle_timeout` when `next_timeout` has
@@ -8,7 +8,7 @@
 //! `peer_accepted`, `connection_closed`. Each takes `now`.
 //!
 //! **Outputs.** Every packet gets a verdict, [`Forward`]: payloads are forwarded as ranges of what came in, without a queue, a copy or
-//! an allocation, and the answer to a request is in [`Relay::reply`] until the next call. Everything else is an [`Output`]; drain
+//! an allocation, and the answer to a request is in [`Engine::reply`] until the next call. Everything else is an [`Output`]; drain
 //! `poll_output` after each call, in order. An Allocate is answered by an output once its relayed sockets are open.
 //!
 //! **The way through a request:** `relay` (dispatch) → `requests` (who asks, what is refused) → `requests::authenticate` → one file a
@@ -44,7 +44,7 @@
 //!   get in. All addresses together have a hundred wrong tries a minute at one user, first ones aside. See [`crate::limits::guesses`].
 //! - Challenges are limited by source address, because a datagram's may be forged; a burst of fifty passes, so that a classroom behind one
 //!   address gets in at once, and one port gets a fifth at most, so that one client that fails in a loop starves nobody.
-//! - `Relay::end` is the one way an allocation ends, and gives back everything; `audit` (tests and fuzzing) checks that indices agree.
+//! - `Engine::end` is the one way an allocation ends, and gives back everything; `audit` (tests and fuzzing) checks that indices agree.
 //! - Timers are an index with one entry an allocation. An entry may be early, never late: it fires, the allocation is swept, and the entry is
 //!   set anew. `revoke`, `set_policy` and `set_addresses` are the only calls that look at every allocation.
 //! - The peer policy is evaluated when a verb names a peer, and for every permission when the policy is replaced. What can change without
@@ -76,28 +76,28 @@
 
 mod allocation;
 pub mod codec;
-mod connection;
 mod credentials;
 mod data;
+mod engine;
 mod five_tuple;
 mod mobility;
 mod nonce;
 mod policy;
 mod ports;
 mod rates;
-mod relay;
 mod requests;
 mod settings;
 mod shared;
+mod tcp_peers;
 mod verdict;
 
 pub use allocation::RelayTransport;
 pub use credentials::{Account, Credentials, LONG_SECRET, RestSecrets, StaticUsers, WallClock, rest_password, userhash};
 pub use data::Direction;
-pub use five_tuple::{AllocationId, ConnectionId, FiveTuple, RelayId, Transport};
+pub use engine::{AllocationView, Engine, Shard};
+pub use five_tuple::{AllocationId, FiveTuple, PeerConnectionId, RelayedAddressId, Transport};
 pub use policy::{DENIED, PeerPolicy};
-pub use relay::{AllocationView, Relay, Shard};
-pub use settings::{Limits, NatDiscovery, PasswordAlgorithms, RelayAddress, Settings};
+pub use settings::{Limits, NatDiscovery, PasswordAlgorithms, RelayedAddress, Settings};
 pub use shared::Shared;
 pub use verdict::{DropReason, Forward, OpenError, Output};
 

@@ -13,7 +13,7 @@ pub struct Settings {
     /// The text of SOFTWARE; `None` leaves the attribute out.
     pub software: Option<String>,
     /// Relayed transport addresses: IPv4, then IPv6. `None`: that family is answered with 440.
-    pub relay: [Option<RelayAddress>; 2],
+    pub relay: [Option<RelayedAddress>; 2],
     /// Addresses of this machine and those it is advertised under. As peers they are denied, live relay ports excepted.
     pub own_addresses: Vec<IpAddr>,
     /// What relays were advertised under before, newest first: allocations of that time are still known by it.
@@ -69,7 +69,7 @@ impl Settings {
         }
     }
 
-    pub(super) fn relay(&self, family: Family) -> Option<RelayAddress> {
+    pub(super) fn relay(&self, family: Family) -> Option<RelayedAddress> {
         self.relay[family.index()]
     }
 
@@ -104,12 +104,12 @@ const FORMER: usize = 8;
 
 /// Where relayed sockets are bound, and what clients and peers are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RelayAddress {
+pub struct RelayedAddress {
     pub bound: IpAddr,
     pub advertised: IpAddr,
 }
 
-impl RelayAddress {
+impl RelayedAddress {
     pub(super) fn is(&self, ip: IpAddr) -> bool {
         ip == self.advertised || ip == self.bound
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::allocation::RelayTransport;
 use super::codec::framing::{ChannelNumber, Framing};
 use super::codec::message::ParseError;
-use super::five_tuple::{ConnectionId, FiveTuple, RelayId};
+use super::five_tuple::{FiveTuple, PeerConnectionId, RelayedAddressId};
 
 /// What to do with the packet just handed in. Ranges are within its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +15,12 @@ pub enum Forward {
     Drop(DropReason),
     /// It was taken in; the answer, if any, comes as an [`Output`].
     Accepted,
-    /// Send [`super::Relay::reply`] to `to.client`, from `to.server`.
+    /// Send [`super::Engine::reply`] to `to.client`, from `to.server`.
     Reply {
         to: FiveTuple,
     },
     ToPeer {
-        relay: RelayId,
+        relay: RelayedAddressId,
         peer: SocketAddr,
         payload: Range<usize>,
         /// Send with the DF bit (DONT-FRAGMENT).
@@ -85,21 +85,21 @@ pub enum Output {
     },
     /// Open a socket bound to `address` and say `relay_opened`. For TCP, one that listens.
     OpenRelay {
-        relay: RelayId,
+        relay: RelayedAddressId,
         address: SocketAddr,
         transport: RelayTransport,
     },
     CloseRelay {
-        relay: RelayId,
+        relay: RelayedAddressId,
     },
     ChannelBound {
-        relay: RelayId,
+        relay: RelayedAddressId,
         channel: ChannelNumber,
         peer: SocketAddr,
         to: FiveTuple,
     },
     ChannelUnbound {
-        relay: RelayId,
+        relay: RelayedAddressId,
         channel: ChannelNumber,
         peer: SocketAddr,
     },
@@ -114,18 +114,18 @@ pub enum Output {
     },
     /// Connect to the peer from the relayed transport address, and say `peer_connected` (RFC 6062 §5.2).
     Connect {
-        relay: RelayId,
-        connection: ConnectionId,
+        relay: RelayedAddressId,
+        connection: PeerConnectionId,
         peer: SocketAddr,
     },
     /// Once the reply to ConnectionBind is written: pass bytes between this client connection and the peer connection.
     Splice {
-        connection: ConnectionId,
+        connection: PeerConnectionId,
         client: FiveTuple,
     },
     /// Close the peer connection, and the client connection that it is spliced with.
     CloseConnection {
-        connection: ConnectionId,
+        connection: PeerConnectionId,
     },
 }
 

@@ -13,7 +13,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::secret::Secret;
+use crate::config::secret::Secret;
 
 /// How much further ahead than the longest ttl an expiry may be, and how long ago one that another issuer wrote: the clocks of that
 /// issuer and of this relay differ.

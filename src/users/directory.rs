@@ -16,8 +16,8 @@ use super::former_clocks::FormerClocks;
 use super::leases::Leases;
 use super::password;
 use super::store::{SecretInfo, Snapshot, SnapshotUser, Store, StoreError, Watch};
+use crate::config::secret::Secret;
 use crate::config::{CredentialsConfig, LONGEST_TTL, TurnAccess};
-use crate::secret::Secret;
 
 /// How often the database is asked whether it changed; a change must be in force within a second.
 const POLL: Duration = Duration::from_millis(250);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use super::credentials::Credentials;
-use crate::secret::Secret;
+use crate::config::secret::Secret;
 
 /// Credentials of one client at most: the first, which some front ends keep, and the latest.
 const MAX_CREDENTIALS: usize = 4;

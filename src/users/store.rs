@@ -15,7 +15,7 @@ use super::credentials::{CLOCK_SLACK, unix_seconds};
 use super::name::UserName;
 use super::open::{self, Absent, OpenError};
 use super::password::PasswordKeys;
-use crate::secret::Secret;
+use crate::config::secret::Secret;
 
 /// How long the follower waits for a lock: it tries again soon.
 const FOLLOW_BUSY: Duration = Duration::from_millis(100);

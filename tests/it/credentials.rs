@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::middleware;
+use castway::addresses::external::External;
+use castway::addresses::ice_servers::{IceServers, Listener, Transport};
 use castway::api::{self, Api, ApiKeys, Numbers, Probe, Site};
-use castway::client;
 use castway::config::{Config, Settings};
-use castway::external::External;
-use castway::ice::{IceServers, Listener, Transport};
+use castway::http::client_info;
 use castway::limits::guesses::Reports;
 use castway::limits::rate::AddressLimiter;
 use castway::users::credentials::{h_a1_md5, verify};
@@ -75,7 +75,7 @@ impl Server {
             probes: vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
             numbers: Numbers(Box::new(Vec::new)),
         };
-        let identify = middleware::from_fn_with_state(Arc::from(config.http.trusted_proxies), client::identify);
+        let identify = middleware::from_fn_with_state(Arc::from(config.http.trusted_proxies), client_info::identify);
         let app = api::router(Arc::new(state)).layer(identify).into_make_service_with_connect_info::<SocketAddr>();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -4,8 +4,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use castway::addresses::external::{External, Resolve};
 use castway::config::{Config, ExternalAddress, ExternalConfig, Public, RelayConfig, Settings, StunServer};
-use castway::external::{External, Resolve};
 use castway::limits::descriptors::Shares;
 use castway::relay;
 use url::Host;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use castway::addresses::external::External;
 use castway::config::{Discovery, ExternalConfig, RelayConfig};
-use castway::external::External;
 use castway::limits::descriptors::Shares;
 use castway::relay::{self, Accounts, Handle};
 use castway::turn::codec::integrity::{Key, PasswordAlgorithm};

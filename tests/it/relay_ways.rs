@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 
 use castway::config::RelayConfig;
-use castway::relay::inbox::Inbox;
-use castway::relay::outbox::{Outbox, Route};
-use castway::relay::udp::{Options, UdpSocket as Batched};
+use castway::relay::io::inbox::Inbox;
+use castway::relay::io::outbox::{Outbox, Route};
+use castway::relay::io::udp::{Options, UdpSocket as Batched};
 use stun::agent::TransactionId;
 use stun::attributes::{ATTR_ERROR_CODE, ATTR_XOR_RELAYED_ADDRESS, AttrType};
 use stun::message::{METHOD_ALLOCATE, METHOD_CHANNEL_BIND, Message, Setter};

@@ -8,9 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use castway::relay::inbox::Inbox;
-use castway::relay::outbox::{Outbox, Route};
-use castway::relay::udp::{Options, UdpSocket};
+use castway::relay::io::inbox::Inbox;
+use castway::relay::io::outbox::{Outbox, Route};
+use castway::relay::io::udp::{Options, UdpSocket};
 use ipnet::Ipv4Net;
 
 /// Source ports.

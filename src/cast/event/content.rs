@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{Arguments, Failure};
 use crate::cast::room::Dialect;
-use crate::packet::Payload;
+use crate::socketio::packet::Payload;
 
 /// An offer, an answer or a candidate.
 #[derive(Debug)]

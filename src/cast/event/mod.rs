@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use super::code::CODE_LENGTH;
 use super::room::{Departure, Dialect, Full, NewCodeReason, Notice, Refusal, Seated, Signal};
+use crate::limits::message_size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
 use crate::limits::wait;
-use crate::packet::Payload;
-use crate::size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
+use crate::socketio::packet::Payload;
 
 mod content;
 
@@ -206,7 +206,7 @@ pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>) -> Option<Res
         }
         _ => EVENT_KIB,
     };
-    if let Err(large) = size::check(json, attachments.iter().map(Bytes::len).sum(), limit) {
+    if let Err(large) = message_size::check(json, attachments.iter().map(Bytes::len).sum(), limit) {
         return Some(Err(Failure::too_large(large)));
     }
     Some(match serde_json::from_str::<Vec<&RawValue>>(json) {

@@ -7,12 +7,13 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+use crate::socketio::client_id::ClientId;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::model::{ConnectionId, Dialect, Wish};
+use super::model::{Dialect, Wish};
 use crate::limits::bucket::TokenBucket;
 use crate::limits::ip_prefix;
 use crate::limits::shares::Shares;
@@ -28,7 +29,7 @@ const MAX_WAITING_OF_CLIENT: usize = 1000;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A TV in its line: those with an old token stand in front, then it is who came first.
-type Turn = (bool, u64, ConnectionId);
+type Turn = (bool, u64, ClientId);
 
 struct Line {
     waiting: BTreeSet<Turn>,
@@ -45,7 +46,7 @@ enum Stands {
 
 /// Invariant: each wish is in the line of its client, and each line, none of which is empty, in `turns` or `blocked`.
 pub(super) struct Arrivals {
-    wishes: HashMap<ConnectionId, (Turn, Wish)>,
+    wishes: HashMap<ClientId, (Turn, Wish)>,
     lines: HashMap<IpAddr, Line>,
     turns: BTreeSet<(u64, IpAddr)>,
     blocked: BTreeSet<(Instant, IpAddr)>,
@@ -54,7 +55,7 @@ pub(super) struct Arrivals {
     /// The turn that was the last to come.
     turn: u64,
     /// Who makes way where too many wait: the newest.
-    shares: Shares<(Reverse<u64>, ConnectionId)>,
+    shares: Shares<(Reverse<u64>, ClientId)>,
     count: u64,
     rate: TokenBucket,
     /// When the last one came.
@@ -81,7 +82,7 @@ impl Arrivals {
         self.wishes.len()
     }
 
-    pub(super) fn contains(&self, connection: ConnectionId) -> bool {
+    pub(super) fn contains(&self, connection: ClientId) -> bool {
         self.wishes.contains_key(&connection)
     }
 
@@ -92,13 +93,7 @@ impl Arrivals {
 
     /// A TV waits, in vain until the line is tried again where there was no place; one that waits already wishes something else now.
     /// `Some`: too many do, and this one, which may be another, no longer does.
-    pub(super) fn push(
-        &mut self,
-        connection: ConnectionId,
-        wish: Wish,
-        no_place: bool,
-        now: Instant,
-    ) -> Option<(ConnectionId, Dialect)> {
+    pub(super) fn push(&mut self, connection: ClientId, wish: Wish, no_place: bool, now: Instant) -> Option<(ClientId, Dialect)> {
         if let Some((_, waiting)) = self.wishes.get_mut(&connection) {
             let was_old = waiting.is_old;
             waiting.update(wish);
@@ -134,7 +129,7 @@ impl Arrivals {
     }
 
     /// Who no longer waits where one more of `client` does; an error: it must not.
-    fn makes_way(&self, client: IpAddr) -> Result<Option<ConnectionId>, ()> {
+    fn makes_way(&self, client: IpAddr) -> Result<Option<ClientId>, ()> {
         if self.shares.of_client(client) >= MAX_WAITING_OF_CLIENT {
             return Err(());
         }
@@ -151,7 +146,7 @@ impl Arrivals {
     }
 
     /// A TV no longer waits; `false`: it did not.
-    pub(super) fn remove(&mut self, connection: ConnectionId) -> bool {
+    pub(super) fn remove(&mut self, connection: ClientId) -> bool {
         let Some((turn, wish)) = self.wishes.remove(&connection) else { return false };
         let client = ip_prefix::of_client(wish.from);
         self.shares.remove(client, (Reverse(turn.1), connection));
@@ -172,7 +167,7 @@ impl Arrivals {
     }
 
     /// Whose turn it is; it has to be told what came of it by [`Self::settle`].
-    pub(super) fn next(&mut self, now: Instant) -> Option<(ConnectionId, Wish)> {
+    pub(super) fn next(&mut self, now: Instant) -> Option<(ClientId, Wish)> {
         while let Some(&(until, client)) = self.blocked.first()
             && until <= now
         {
@@ -188,7 +183,7 @@ impl Arrivals {
     }
 
     /// The TV whose turn it is has a place, or there is none for it.
-    pub(super) fn settle(&mut self, connection: ConnectionId, seated: bool, now: Instant) {
+    pub(super) fn settle(&mut self, connection: ClientId, seated: bool, now: Instant) {
         let Some((_, wish)) = self.wishes.get(&connection) else { return };
         let client = ip_prefix::of_client(wish.from);
         if seated {

@@ -2,10 +2,11 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+use crate::socketio::client_id::ClientId;
 use std::time::Instant;
 
 use super::Rooms;
-use super::model::{Caster, ConnectionId, Departure, Join, Notice, Output, Refusal, Seated};
+use super::model::{Caster, Departure, Join, Notice, Output, Refusal, Seated};
 use crate::cast::code::{Code, Role, Times};
 use crate::cast::mailbox::Mailbox;
 
@@ -94,7 +95,7 @@ impl<P: Send + 'static> Rooms<P> {
     }
 
     /// Makes way for a caster: `its_own` seat moves over silently, somebody else is told and the TV too.
-    fn replace_caster(&mut self, code: Code, by: ConnectionId, its_own: bool) {
+    fn replace_caster(&mut self, code: Code, by: ClientId, its_own: bool) {
         let room = self.rooms.get_mut(&code).expect("the caller looked it up");
         let Some(old) = room.caster.take() else { return };
         self.vacate(code, Role::Caster, &old.seat);
@@ -107,7 +108,7 @@ impl<P: Send + 'static> Rooms<P> {
         }
     }
 
-    pub(super) fn remove_caster_of(&mut self, connection: ConnectionId, why: Departure, now: Instant) {
+    pub(super) fn remove_caster_of(&mut self, connection: ClientId, why: Departure, now: Instant) {
         if let Some(&(code, Role::Caster)) = self.seats.get(&connection) {
             self.remove_caster(code, why, now);
         }

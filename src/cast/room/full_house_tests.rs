@@ -13,7 +13,7 @@ fn home(n: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n))
 }
 
-pub(super) fn new_tv(connection: ConnectionId, from: IpAddr) -> Open<'static> {
+pub(super) fn new_tv(connection: ClientId, from: IpAddr) -> Open<'static> {
     Open {
         connection,
         dialect: Dialect::A,

@@ -22,6 +22,7 @@ mod places;
 mod signals;
 mod tvs;
 
+use crate::socketio::client_id::ClientId;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -31,16 +32,14 @@ use rand::rngs::StdRng;
 use super::code::{Code, Role, TokenKey};
 use crate::clock::WallClock;
 use crate::limits::guesses::{Guesses, Kind, Reports};
-use crate::waiting::Ledger;
+use crate::limits::waiting_bytes::Ledger;
 use arrivals::Arrivals;
 use model::{Caster, Room, Seat};
 use new_code::RetiredCodes;
 use places::Places;
 
 pub use super::mailbox::Signal;
-pub use model::{
-    ConnectionId, Departure, Dialect, Full, Join, NewCodeReason, Notice, Open, Opened, Output, Refusal, RoomsConfig, Seated,
-};
+pub use model::{Departure, Dialect, Full, Join, NewCodeReason, Notice, Open, Opened, Output, Refusal, RoomsConfig, Seated};
 
 /// How often the TV of a room may come back or ask again, and casters may join with a proof: so often at once, and once more each
 /// interval. Everybody in the room hears of each.
@@ -53,7 +52,7 @@ pub struct Rooms<P> {
     rng: StdRng,
     rooms: HashMap<Code, Room<P>>,
     /// Who sits where; agrees with the `connection` of the seats.
-    seats: HashMap<ConnectionId, (Code, Role)>,
+    seats: HashMap<ClientId, (Code, Role)>,
     timers: BTreeSet<(Instant, Code, bool)>,
     /// When codes change; agrees with `armed` of the rooms.
     changes: BTreeSet<(Instant, Code)>,
@@ -102,7 +101,7 @@ impl<P: Send + 'static> Rooms<P> {
     ///
     /// # Errors
     /// `NotInRoom`.
-    pub fn handle_leave(&mut self, connection: ConnectionId, now: Instant) -> Result<(), Refusal> {
+    pub fn handle_leave(&mut self, connection: ClientId, now: Instant) -> Result<(), Refusal> {
         match self.seats.get(&connection) {
             None if self.arrivals.remove(connection) => Ok(()),
             None => Err(Refusal::NotInRoom),
@@ -118,7 +117,7 @@ impl<P: Send + 'static> Rooms<P> {
     }
 
     /// A connection is gone; its seat is kept for the grace period.
-    pub fn handle_drop(&mut self, connection: ConnectionId, now: Instant) {
+    pub fn handle_drop(&mut self, connection: ClientId, now: Instant) {
         self.arrivals.remove(connection);
         let Some((code, role)) = self.seats.remove(&connection) else { return };
         let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
@@ -208,7 +207,7 @@ impl<P: Send + 'static> Rooms<P> {
     }
 
     /// Seats a connection and starts the clock of its credentials.
-    fn seat(&mut self, code: Code, role: Role, connection: ConnectionId, dialect: Dialect, now: Instant) -> Seat {
+    fn seat(&mut self, code: Code, role: Role, connection: ClientId, dialect: Dialect, now: Instant) -> Seat {
         self.seats.insert(connection, (code, role));
         let due = now + self.config.refresh;
         self.timers.insert((due, code, role == Role::Tv));
@@ -250,7 +249,7 @@ impl<P: Send + 'static> Rooms<P> {
     }
 }
 
-fn credentials_due<P>(to: ConnectionId, dialect: Dialect) -> Option<Output<P>> {
+fn credentials_due<P>(to: ClientId, dialect: Dialect) -> Option<Output<P>> {
     dialect.takes_credentials_unasked().then_some(Output::Notify { to, dialect, notice: Notice::Credentials })
 }
 

@@ -9,9 +9,7 @@ use super::places::Entry;
 use crate::cast::code::{Code, CodeAlphabet, Issued, NewCode};
 use crate::cast::mailbox::{Mailbox, Signal};
 use crate::limits::bucket::TokenBucket;
-
-/// Names one client connection, for as long as it lives; given by the gateway.
-pub type ConnectionId = u64;
+use crate::socketio::client_id::ClientId;
 
 /// Which event names and wrappings a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +48,7 @@ pub struct RoomsConfig {
 /// A TV that wants a code.
 #[derive(Debug, Clone, Copy)]
 pub struct Open<'a> {
-    pub connection: ConnectionId,
+    pub connection: ClientId,
     pub dialect: Dialect,
     /// For what is counted by address: TVs, and wrong guesses, since a code that is live is not given to whoever names it.
     pub from: IpAddr,
@@ -72,7 +70,7 @@ pub struct Open<'a> {
 /// A caster that wants to cast.
 #[derive(Debug, Clone, Copy)]
 pub struct Join<'a> {
-    pub connection: ConnectionId,
+    pub connection: ClientId,
     pub dialect: Dialect,
     /// For counting wrong guesses.
     pub from: IpAddr,
@@ -211,17 +209,17 @@ pub enum Notice {
 pub enum Output<P> {
     /// A TV that waited has its code, or does not wait any more.
     Seated {
-        to: ConnectionId,
+        to: ClientId,
         dialect: Dialect,
         result: Result<Seated, Refusal>,
     },
     Deliver {
-        to: ConnectionId,
+        to: ClientId,
         dialect: Dialect,
         signal: Signal<P>,
     },
     Notify {
-        to: ConnectionId,
+        to: ClientId,
         dialect: Dialect,
         notice: Notice,
     },
@@ -229,7 +227,7 @@ pub enum Output<P> {
 
 /// Where a client sits; it outlives the connection by the grace period.
 pub(super) struct Seat {
-    pub(super) connection: Option<ConnectionId>,
+    pub(super) connection: Option<ClientId>,
     pub(super) dialect: Dialect,
     /// The one entry in `timers` about this seat: credentials while connected, grace while not.
     pub(super) due: Instant,

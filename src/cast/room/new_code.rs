@@ -6,11 +6,12 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+use crate::socketio::client_id::ClientId;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Rooms;
-use super::model::{ConnectionId, NewCodeReason, Notice, Refusal, Room, Seated, Wish};
+use super::model::{NewCodeReason, Notice, Refusal, Room, Seated, Wish};
 use crate::cast::code::{Code, NewCode, Role, Times};
 
 /// How long after its last cast, or after it was made if there was none, a code changes.
@@ -51,7 +52,7 @@ impl<P: Send + 'static> Rooms<P> {
     /// # Errors
     /// `NotInRoom`; `WrongRole` for a caster; `CastRunning` while a caster has a seat, be it only for the grace period; `TooOften` after
     /// the code that it asked for last.
-    pub fn handle_new_code(&mut self, connection: ConnectionId, now: Instant) -> Result<Seated, Refusal> {
+    pub fn handle_new_code(&mut self, connection: ClientId, now: Instant) -> Result<Seated, Refusal> {
         let code = match self.seats.get(&connection) {
             None => return Err(Refusal::NotInRoom),
             Some((_, Role::Caster)) => return Err(Refusal::WrongRole),

@@ -11,7 +11,7 @@ impl World {
     }
 
     /// A TV whose page understands new codes.
-    fn open_announcing(&mut self, connection: ConnectionId, token: Option<&str>) -> Seated {
+    fn open_announcing(&mut self, connection: ClientId, token: Option<&str>) -> Seated {
         self.try_open(announcing(connection, token)).expect("a seat")
     }
 
@@ -39,7 +39,7 @@ impl World {
     }
 }
 
-const fn announcing(connection: ConnectionId, token: Option<&str>) -> Open<'_> {
+const fn announcing(connection: ClientId, token: Option<&str>) -> Open<'_> {
     Open {
         connection,
         dialect: Dialect::A,

@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::cast::code::{CodeAlphabet, NewCode, Times};
-use crate::waiting::MAX_BYTES_OF_ALL;
+use crate::limits::waiting_bytes::MAX_BYTES_OF_ALL;
 
 #[path = "full_house_tests.rs"]
 mod full_house;
 
-const TV: ConnectionId = 1;
-const CASTER: ConnectionId = 2;
-const SECOND: ConnectionId = 3;
+const TV: ClientId = 1;
+const CASTER: ClientId = 2;
+const SECOND: ClientId = 3;
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 5));
 const GRACE: Duration = Duration::from_secs(60);
 const REFRESH: Duration = Duration::from_secs(600);
@@ -56,7 +56,7 @@ impl World {
         self.rooms = Rooms::new(config, TokenKey::new([7; 32]), [10; 32], self.rooms.clock);
     }
 
-    fn open(&mut self, connection: ConnectionId, token: Option<&str>) -> Seated {
+    fn open(&mut self, connection: ClientId, token: Option<&str>) -> Seated {
         self.try_open(Open {
             connection,
             dialect: Dialect::A,
@@ -87,20 +87,20 @@ impl World {
         self.rooms.handle_open(open, self.now)
     }
 
-    fn join(&mut self, connection: ConnectionId, code: &str) -> Result<Seated, Refusal> {
+    fn join(&mut self, connection: ClientId, code: &str) -> Result<Seated, Refusal> {
         self.join_with(connection, code, None)
     }
 
-    fn join_with(&mut self, connection: ConnectionId, code: &str, token: Option<&str>) -> Result<Seated, Refusal> {
+    fn join_with(&mut self, connection: ClientId, code: &str, token: Option<&str>) -> Result<Seated, Refusal> {
         let join = Join { connection, dialect: Dialect::A, from: HOME, code, token, username: None };
         self.rooms.handle_join(join, self.now)
     }
 
-    fn say(&mut self, from: ConnectionId, signal: Signal<&'static str>) {
+    fn say(&mut self, from: ClientId, signal: Signal<&'static str>) {
         self.rooms.handle_signal(from, signal, 100).expect("taken");
     }
 
-    fn drop(&mut self, connection: ConnectionId) {
+    fn drop(&mut self, connection: ClientId) {
         self.rooms.handle_drop(connection, self.now);
     }
 

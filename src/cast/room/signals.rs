@@ -3,16 +3,17 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use super::Rooms;
-use super::model::{ConnectionId, Output, Refusal};
+use super::model::{Output, Refusal};
 use crate::cast::code::{Code, Role};
 use crate::cast::mailbox::{Lost, Signal};
+use crate::socketio::client_id::ClientId;
 
 impl<P: Send + 'static> Rooms<P> {
     /// A client sends its room's other side something of so many bytes.
     ///
     /// # Errors
     /// `NotInRoom`; `NoCaster`; `WrongRole` for a TV's offer or a caster's answer; `TooManyWaiting`; `NoSpace`.
-    pub fn handle_signal(&mut self, from: ConnectionId, signal: Signal<P>, bytes: usize) -> Result<(), Refusal> {
+    pub fn handle_signal(&mut self, from: ClientId, signal: Signal<P>, bytes: usize) -> Result<(), Refusal> {
         let &(code, role) = self.seats.get(&from).ok_or(Refusal::NotInRoom)?;
         let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
         let (mailbox, to) = match (role, &signal) {
@@ -41,7 +42,7 @@ impl<P: Send + 'static> Rooms<P> {
     }
 
     /// The connection of the other side of a client's room.
-    pub fn other_side(&self, connection: ConnectionId) -> Option<ConnectionId> {
+    pub fn other_side(&self, connection: ClientId) -> Option<ClientId> {
         let &(code, role) = self.seats.get(&connection)?;
         let room = self.rooms.get(&code)?;
         match role {

@@ -2,13 +2,12 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+use crate::socketio::client_id::ClientId;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
-use super::model::{
-    Caster, ConnectionId, Departure, Dialect, Full, Notice, Open, Opened, Output, Refusal, Room, Seat, Seated, Wish,
-};
+use super::model::{Caster, Departure, Dialect, Full, Notice, Open, Opened, Output, Refusal, Room, Seat, Seated, Wish};
 use super::places::{Choice, Standing};
 use super::{MOVES, Rooms};
 use crate::cast::code::{Code, Issued, Role, Times};
@@ -61,7 +60,7 @@ impl<P: Send + 'static> Rooms<P> {
     fn open_again(
         &mut self,
         code: Code,
-        connection: ConnectionId,
+        connection: ClientId,
         wish: Wish,
         claim: Claim,
         now: Instant,
@@ -84,7 +83,7 @@ impl<P: Send + 'static> Rooms<P> {
         Ok(opened)
     }
 
-    fn admit_or_wait(&mut self, connection: ConnectionId, wish: Wish, now: Instant) -> Result<Opened, Refusal> {
+    fn admit_or_wait(&mut self, connection: ClientId, wish: Wish, now: Instant) -> Result<Opened, Refusal> {
         match self.admit(connection, &wish, now) {
             Ok(seated) => Ok(Opened::Seated(seated)),
             Err(why) => {
@@ -97,7 +96,7 @@ impl<P: Send + 'static> Rooms<P> {
     }
 
     /// A TV waits for its turn, or where there is no place for when there is one.
-    fn wait(&mut self, connection: ConnectionId, wish: Wish, no_place: bool, now: Instant) -> Result<Opened, Refusal> {
+    fn wait(&mut self, connection: ClientId, wish: Wish, no_place: bool, now: Instant) -> Result<Opened, Refusal> {
         match self.arrivals.push(connection, wish, no_place, now) {
             Some((gone, _)) if gone == connection => Err(Refusal::TooManyTvs),
             Some((to, dialect)) => {
@@ -124,7 +123,7 @@ impl<P: Send + 'static> Rooms<P> {
     }
 
     /// Seats a TV that has no seat to come back to.
-    fn admit(&mut self, connection: ConnectionId, wish: &Wish, now: Instant) -> Result<Seated, Full> {
+    fn admit(&mut self, connection: ClientId, wish: &Wish, now: Instant) -> Result<Seated, Full> {
         if let Claim::Free(code) = self.judge(wish)
             && self.rooms.contains_key(&code)
         {
@@ -298,7 +297,7 @@ impl<P: Send + 'static> Rooms<P> {
         }
     }
 
-    fn resume_tv(&mut self, code: Code, connection: ConnectionId, wish: &Wish, now: Instant) -> Seated {
+    fn resume_tv(&mut self, code: Code, connection: ClientId, wish: &Wish, now: Instant) -> Seated {
         let seat = self.seat(code, Role::Tv, connection, wish.dialect, now);
         let room = self.rooms.get_mut(&code).expect("the caller looked it up");
         room.announces = wish.announces;

@@ -8,7 +8,7 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::multiconnection::room::{Opaque, UserId};
-use crate::packet::{Payload, Weighed};
+use crate::socketio::packet::{Payload, Weighed};
 
 /// JSON that is passed on as it came; cheap to copy.
 #[derive(Debug, Clone)]

@@ -7,9 +7,9 @@ use sha2::{Digest as _, Sha256};
 use url::form_urlencoded;
 
 use super::{Json, MAX_TEXT, extra_text, is_reserved};
+use crate::config::secret::Secret;
 use crate::limits::ip_prefix;
 use crate::multiconnection::room::{Hello, Opaque as _, UserId};
-use crate::secret::Secret;
 
 /// Bytes of a handshake's query at most.
 const MAX_QUERY: usize = 32 * 1024;

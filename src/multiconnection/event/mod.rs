@@ -24,10 +24,10 @@ pub use self::write::write;
 use self::ack::malformed;
 use self::arguments::arguments;
 use super::room::{Entry, Message, Opaque as _, UserId};
-use crate::names;
-use crate::packet::Payload;
-use crate::secret::Secret;
-use crate::size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
+use crate::config::secret::Secret;
+use crate::limits::message_size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
+use crate::limits::reserved_names;
+use crate::socketio::packet::Payload;
 
 /// Bytes of an id, a name or a password at most.
 const MAX_TEXT: usize = 256;
@@ -57,7 +57,7 @@ const OURS: [&str; 15] = [
 
 /// Whether no client may send another an event of that name.
 fn is_reserved(event: &str) -> bool {
-    OURS.contains(&event) || names::is_socket_event(event)
+    OURS.contains(&event) || reserved_names::is_socket_event(event)
 }
 
 /// What the server does something about itself.
@@ -137,7 +137,7 @@ pub enum AdminRequest {
 /// The ack of what can't be read.
 pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>, message_event: &str) -> Result<Request, Arguments> {
     let limit = if carries_descriptions(event, message_event) { DESCRIPTION_KIB } else { EVENT_KIB };
-    size::check(json, attachments.iter().map(Bytes::len).sum(), limit).map_err(|large| too_large(event, large))?;
+    message_size::check(json, attachments.iter().map(Bytes::len).sum(), limit).map_err(|large| too_large(event, large))?;
     let all: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| malformed(event))?;
     let argument = |place: usize| all.get(place + 1).map(|json| json.get());
     let read = match event {
@@ -300,11 +300,11 @@ fn message(json: Option<&str>, attachments: VecDeque<Bytes>) -> Option<Request> 
 fn names_a_property(member: &str, json: &RawValue) -> bool {
     match member {
         "oldUUID" | "newUUID" | "newParticipant" | "streamid" => {
-            text(Some(json.get())).is_some_and(|name| names::is_property_of_peers(&name))
+            text(Some(json.get())).is_some_and(|name| reserved_names::is_property_of_peers(&name))
         }
         "allParticipants" => {
             let all: Vec<Value> = serde_json::from_str(json.get()).unwrap_or_default();
-            all.iter().any(|one| one.as_str().is_some_and(names::is_property_of_peers))
+            all.iter().any(|one| one.as_str().is_some_and(reserved_names::is_property_of_peers))
         }
         _ => false,
     }
@@ -316,7 +316,7 @@ fn join_broadcast(json: Option<&str>) -> Option<Request> {
     let types = member("typeOfStreams").filter(|json| *json != "null");
     Some(Request::JoinBroadcast {
         user: text(member("userid")).filter(|id| !id.is_empty()).map(Arc::from),
-        broadcast: text(member("broadcastId")).filter(|id| !id.is_empty() && !names::is_property_of_peers(id))?,
+        broadcast: text(member("broadcastId")).filter(|id| !id.is_empty() && !reserved_names::is_property_of_peers(id))?,
         types: types.map_or_else(|| Some(Json::of(&json!({"audio": true, "video": true}))), extra_text)?,
     })
 }

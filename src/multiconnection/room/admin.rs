@@ -1,15 +1,16 @@
 //! The part of the rooms that is for admins. The gateway asks who they are; here they are connections, not users.
 
+use crate::socketio::client_id::ClientId;
 use std::time::Instant;
 
-use super::{ConnectionId, Event, MAX_ADMINS, NEWS, Opaque, Output, Refusal, Rooms};
+use super::{Event, MAX_ADMINS, NEWS, Opaque, Output, Refusal, Rooms};
 
 impl<J: Opaque> Rooms<J> {
     /// A connection has proved that it is an admin's.
     ///
     /// # Errors
     /// `ServerFull`: there are enough.
-    pub fn handle_admin(&mut self, connection: ConnectionId) -> Result<(), Refusal> {
+    pub fn handle_admin(&mut self, connection: ClientId) -> Result<(), Refusal> {
         if self.admins.len() >= MAX_ADMINS {
             return Err(Refusal::ServerFull);
         }
@@ -17,12 +18,12 @@ impl<J: Opaque> Rooms<J> {
         Ok(())
     }
 
-    pub fn is_admin(&self, connection: ConnectionId) -> bool {
+    pub fn is_admin(&self, connection: ClientId) -> bool {
         self.admins.contains(&connection)
     }
 
     /// Wants to see all rooms; so many at most are shown, never a password.
-    pub fn handle_overview(&mut self, connection: ConnectionId) {
+    pub fn handle_overview(&mut self, connection: ClientId) {
         let rooms = self.listed(self.rooms.iter().map(|(id, room)| self.info(id, room)));
         self.tell_admin(connection, Some(rooms));
     }
@@ -60,7 +61,7 @@ impl<J: Opaque> Rooms<J> {
         }
     }
 
-    pub(super) fn tell_admin(&mut self, to: ConnectionId, rooms: Option<Vec<super::RoomInfo<J>>>) {
+    pub(super) fn tell_admin(&mut self, to: ClientId, rooms: Option<Vec<super::RoomInfo<J>>>) {
         let event = Event::News { rooms, users: self.users.len(), broadcasting: self.broadcasts.len() };
         self.outputs.push_back(Output::Send { to, event });
     }

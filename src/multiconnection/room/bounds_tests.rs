@@ -22,7 +22,7 @@ fn nobody() -> World {
 
 impl World {
     /// Opens a room of its own, named like itself, with `text` for everything that it can say.
-    fn come(&mut self, connection: ConnectionId, name: &str, text: &'static str) {
+    fn come(&mut self, connection: ClientId, name: &str, text: &'static str) {
         self.connect(connection, Hello { extra: text, ..viewer(name) }).expect("there is room");
         self.open(connection, Entry { session: text, extra: text, about: text, ..entry(name) }).expect("it is free");
         self.rooms.handle_join_broadcast(connection, None, name, text, self.now);

@@ -1,14 +1,15 @@
 //! The part of the rooms that is about what users send each other.
 
+use crate::socketio::client_id::ClientId;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{ConnectionId, Event, MAX_CUSTOM, MAX_PEERS, MAX_PEERS_OF_ALL, Message, Opaque, PEERS_OF_EACH, Rooms, UserKey};
+use super::{Event, MAX_CUSTOM, MAX_PEERS, MAX_PEERS_OF_ALL, Message, Opaque, PEERS_OF_EACH, Rooms, UserKey};
 
 impl<J: Opaque> Rooms<J> {
     /// A message to another user, or a request to the participants of the sender's room (to its owner alone where that is the
     /// only one who sends). Whoever is not there hears nothing, and nobody is told.
-    pub fn handle_message(&mut self, connection: ConnectionId, message: Message<J>, now: Instant) {
+    pub fn handle_message(&mut self, connection: ClientId, message: Message<J>, now: Instant) {
         let Some(key) = self.users.by_connection(connection) else { return };
         self.users[key].came_back = false;
         let Message { to, message, participation, user_left } = message;
@@ -40,20 +41,20 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// How many users an event of this one goes to, for what it costs.
-    pub fn audience(&self, connection: ConnectionId) -> usize {
+    pub fn audience(&self, connection: ClientId) -> usize {
         let user = self.users.by_connection(connection).map(|key| &self.users[key]);
         let room = user.and_then(|user| self.rooms.get(user.room.as_ref()?));
         room.map_or(1, |room| room.participants.len())
     }
 
     /// How many users hear of this one's extra data at most: those in its room, and those it has exchanged messages with.
-    pub fn acquaintances(&self, connection: ConnectionId) -> usize {
+    pub fn acquaintances(&self, connection: ClientId) -> usize {
         let peers = self.users.by_connection(connection).map_or(0, |key| self.users[key].peers.len());
         self.audience(connection) + peers
     }
 
     /// Two users have nothing more to do with each other.
-    pub fn handle_disconnect_with(&mut self, connection: ConnectionId, other: &str, now: Instant) {
+    pub fn handle_disconnect_with(&mut self, connection: ClientId, other: &str, now: Instant) {
         let Some(key) = self.users.by_connection(connection) else { return };
         if let Some(other) = self.users.by_id(other)
             && self.users[key].peers.contains(&other)
@@ -66,7 +67,7 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// A user's extra data; the room's are its owner's.
-    pub fn handle_extra(&mut self, connection: ConnectionId, extra: J, now: Instant) {
+    pub fn handle_extra(&mut self, connection: ClientId, extra: J, now: Instant) {
         let Some(key) = self.users.by_connection(connection) else { return };
         let user = &mut self.users[key];
         user.extra = extra.clone();
@@ -89,12 +90,12 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// Whether a user of that id is there other than the one who asks.
-    pub fn is_present(&self, connection: ConnectionId, id: &str) -> bool {
+    pub fn is_present(&self, connection: ClientId, id: &str) -> bool {
         self.users.by_id(id).is_some_and(|key| self.users.by_connection(connection) != Some(key))
     }
 
     /// From now on the user's event of that name goes to everybody else in its room.
-    pub fn handle_listen(&mut self, connection: ConnectionId, event: Arc<str>) {
+    pub fn handle_listen(&mut self, connection: ClientId, event: Arc<str>) {
         let Some(key) = self.users.by_connection(connection) else { return };
         let events = &mut self.users[key].custom_events;
         if events.len() < MAX_CUSTOM {
@@ -103,7 +104,7 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// An event that is none of ours: to the user's room, if it has said that it would send it.
-    pub fn handle_custom(&mut self, connection: ConnectionId, event: &str, message: J) {
+    pub fn handle_custom(&mut self, connection: ClientId, event: &str, message: J) {
         let Some(key) = self.users.by_connection(connection) else { return };
         let user = &self.users[key];
         let Some(event) = user.custom_events.get(event).cloned() else { return };

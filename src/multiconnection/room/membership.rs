@@ -1,26 +1,27 @@
 //! The part of the rooms that is about who is in which: opening, joining, leaving, passwords, lists.
 
+use crate::socketio::client_id::ClientId;
 use std::time::Instant;
 
 use subtle::ConstantTimeEq as _;
 
-use super::{ConnectionId, Entry, Event, MAX_LISTED, MAX_LISTED_BYTES, Opaque, Refusal, Room, RoomId, RoomInfo, Rooms, UserKey};
-use crate::names;
-use crate::secret::Secret;
+use super::{Entry, Event, MAX_LISTED, MAX_LISTED_BYTES, Opaque, Refusal, Room, RoomId, RoomInfo, Rooms, UserKey};
+use crate::config::secret::Secret;
+use crate::limits::reserved_names;
 
 impl<J: Opaque> Rooms<J> {
     /// Leaves the room that the user is in, then opens a new one, or one that is left to this user.
     ///
     /// # Errors
     /// `NotAvailable`: somebody else is in a room of that id, or no room may have it.
-    pub fn handle_open(&mut self, connection: ConnectionId, entry: Entry<J>, now: Instant) -> Result<(), Refusal> {
+    pub fn handle_open(&mut self, connection: ClientId, entry: Entry<J>, now: Instant) -> Result<(), Refusal> {
         let key = self.users.by_connection(connection).ok_or(Refusal::NoUser)?;
         let id = self.meant(key, &entry);
         self.start_over(key);
         let heritage = self.inherit(key, &id, now);
         self.leave_room(key);
         self.changed(now);
-        if names::is_property_of_peers(&id) || self.rooms.contains_key(&id) {
+        if reserved_names::is_property_of_peers(&id) || self.rooms.contains_key(&id) {
             return Err(Refusal::NotAvailable);
         }
         let mut participants = vec![key];
@@ -52,7 +53,7 @@ impl<J: Opaque> Rooms<J> {
     ///
     /// # Errors
     /// `NotAvailable`, `InvalidPassword` (counted by address), `TooManyGuesses`, `Full`, in this order.
-    pub fn handle_join(&mut self, connection: ConnectionId, entry: Entry<J>, now: Instant) -> Result<(), Refusal> {
+    pub fn handle_join(&mut self, connection: ClientId, entry: Entry<J>, now: Instant) -> Result<(), Refusal> {
         let key = self.users.by_connection(connection).ok_or(Refusal::NoUser)?;
         // Who joins asks all others to connect anew, so that they need not hear that the old page is gone.
         self.users[key].came_back = false;
@@ -84,13 +85,13 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// A room that is there for whoever asks.
-    pub fn room(&self, connection: ConnectionId, id: &str) -> Option<RoomInfo<J>> {
+    pub fn room(&self, connection: ClientId, id: &str) -> Option<RoomInfo<J>> {
         let (id, room) = self.rooms.get_key_value(id)?;
         self.info_for(connection, id, room)
     }
 
     /// The rooms that were opened with this identifier, so many, and of so many bytes, at most.
-    pub fn public_rooms(&self, connection: ConnectionId, identifier: &str) -> Vec<RoomInfo<J>> {
+    pub fn public_rooms(&self, connection: ClientId, identifier: &str) -> Vec<RoomInfo<J>> {
         let public = self.rooms.iter().filter(|(_, room)| room.identifier.as_deref() == Some(identifier));
         self.listed(public.filter_map(|(id, room)| self.info_for(connection, id, room)))
     }
@@ -111,7 +112,7 @@ impl<J: Opaque> Rooms<J> {
     /// `NotAvailable`, `NoPassword`, `TooManyGuesses`, `InvalidPassword`.
     pub fn handle_password_check(
         &mut self,
-        connection: ConnectionId,
+        connection: ClientId,
         room: &str,
         password: &Secret<String>,
         now: Instant,
@@ -125,7 +126,7 @@ impl<J: Opaque> Rooms<J> {
     /// Sets or takes away the password of the owner's room; returns the room that was meant.
     pub fn handle_set_password(
         &mut self,
-        connection: ConnectionId,
+        connection: ClientId,
         password: Option<Secret<String>>,
     ) -> (Option<RoomId>, Result<(), Refusal>) {
         let Some(key) = self.users.by_connection(connection) else { return (None, Err(Refusal::NotInRoom)) };
@@ -200,7 +201,7 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// A room as one user sees it; `None`: it is not there for this one.
-    fn info_for(&self, connection: ConnectionId, id: &RoomId, room: &Room<J>) -> Option<RoomInfo<J>> {
+    fn info_for(&self, connection: ClientId, id: &RoomId, room: &Room<J>) -> Option<RoomInfo<J>> {
         let info = self.info(id, room);
         let Some(key) = self.users.by_connection(connection) else { return Some(info) };
         if self.is_absent_for(key, id, room) {

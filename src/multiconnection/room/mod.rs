@@ -43,13 +43,12 @@ use self::descriptions::Descriptions;
 pub use self::outputs::{Event, Output, RoomInfo};
 use super::broadcast::{Broadcasts, Departure, Member};
 use super::users::{User, UserKey, Users};
+use crate::config::secret::Secret;
 use crate::limits::guesses::{Guesses, Kind, Reports};
-use crate::names;
-use crate::secret::Secret;
-use crate::waiting::Ledger;
+use crate::limits::reserved_names;
+use crate::limits::waiting_bytes::Ledger;
+use crate::socketio::client_id::ClientId;
 
-/// Names one client connection, for as long as it lives; given by the gateway.
-pub type ConnectionId = u64;
 pub type UserId = Arc<str>;
 pub type RoomId = Arc<str>;
 /// SHA-256 of what a client repeats when it reconnects.
@@ -204,7 +203,7 @@ pub struct Rooms<J> {
     /// One for each user that is away.
     timers: BTreeSet<(Instant, UserKey)>,
     guesses: Guesses,
-    admins: BTreeSet<ConnectionId>,
+    admins: BTreeSet<ClientId>,
     /// When admins hear of changes; `None`: there are none to hear of.
     news_due: Option<Instant>,
     /// When they last did.
@@ -252,7 +251,7 @@ impl<J: Opaque> Rooms<J> {
     ///
     /// # Errors
     /// `ServerFull`, also for too many users from one network.
-    pub fn handle_connect(&mut self, connection: ConnectionId, hello: Hello<J>, now: Instant) -> Result<(), Refusal> {
+    pub fn handle_connect(&mut self, connection: ClientId, hello: Hello<J>, now: Instant) -> Result<(), Refusal> {
         if let Some(key) = hello.proof.and_then(|proof| self.users.by_proof(&proof)) {
             self.resume(key, connection);
             return Ok(());
@@ -289,7 +288,7 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// A connection is gone without a word: the user's place is kept for the grace period, if it can prove that it is its own.
-    pub fn handle_drop(&mut self, connection: ConnectionId, now: Instant) {
+    pub fn handle_drop(&mut self, connection: ClientId, now: Instant) {
         self.admins.remove(&connection);
         let Some(key) = self.users.by_connection(connection) else { return };
         if self.users[key].proof.is_none() {
@@ -303,7 +302,7 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// A client says farewell.
-    pub fn handle_leave(&mut self, connection: ConnectionId, now: Instant) {
+    pub fn handle_leave(&mut self, connection: ClientId, now: Instant) {
         self.admins.remove(&connection);
         if let Some(key) = self.users.by_connection(connection) {
             self.remove(key, now);
@@ -337,7 +336,7 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// A user takes another id; `false`: it is somebody else's, and the user is told so.
-    pub fn handle_rename(&mut self, connection: ConnectionId, id: UserId, now: Instant) -> bool {
+    pub fn handle_rename(&mut self, connection: ClientId, id: UserId, now: Instant) -> bool {
         let Some(key) = self.users.by_connection(connection) else { return false };
         let old = self.users[key].id.clone();
         if old == id {
@@ -353,7 +352,7 @@ impl<J: Opaque> Rooms<J> {
     }
 
     fn is_taken(&self, id: &str) -> bool {
-        id == "admin" || names::is_property_of_peers(id) || self.users.by_id(id).is_some()
+        id == "admin" || reserved_names::is_property_of_peers(id) || self.users.by_id(id).is_some()
     }
 
     fn unused_id(&mut self) -> UserId {
@@ -366,7 +365,7 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// A user is back, or has a new connection while the old one seems to live.
-    fn resume(&mut self, key: UserKey, connection: ConnectionId) {
+    fn resume(&mut self, key: UserKey, connection: ClientId) {
         if let Some(old) = self.users.connect(key, Some(connection)) {
             self.outputs.push_back(Output::Close(old));
         }

@@ -1,8 +1,9 @@
 //! What comes out of the rooms: events for clients, and rooms as others see them.
 
+use crate::socketio::client_id::ClientId;
 use std::sync::Arc;
 
-use super::{ConnectionId, Opaque, RoomId, UserId};
+use super::{Opaque, RoomId, UserId};
 
 /// Bytes that an event takes while it waits, besides what it says.
 pub(super) const EVENT_BYTES: usize = 200;
@@ -82,8 +83,8 @@ pub enum Event<J> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output<J> {
-    Send { to: ConnectionId, event: Event<J> },
-    Close(ConnectionId),
+    Send { to: ClientId, event: Event<J> },
+    Close(ClientId),
 }
 
 impl<J: Opaque> Event<J> {

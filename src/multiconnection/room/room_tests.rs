@@ -91,33 +91,33 @@ impl World {
         world
     }
 
-    fn connect(&mut self, connection: ConnectionId, hello: Hello<&'static str>) -> Result<(), Refusal> {
+    fn connect(&mut self, connection: ClientId, hello: Hello<&'static str>) -> Result<(), Refusal> {
         self.rooms.handle_connect(connection, hello, self.now)
     }
 
-    fn open(&mut self, connection: ConnectionId, entry: Entry<&'static str>) -> Result<(), Refusal> {
+    fn open(&mut self, connection: ClientId, entry: Entry<&'static str>) -> Result<(), Refusal> {
         self.rooms.handle_open(connection, entry, self.now)
     }
 
-    fn join(&mut self, connection: ConnectionId, entry: Entry<&'static str>) -> Result<(), Refusal> {
+    fn join(&mut self, connection: ClientId, entry: Entry<&'static str>) -> Result<(), Refusal> {
         self.rooms.handle_join(connection, entry, self.now)
     }
 
-    fn say(&mut self, connection: ConnectionId, to: &str, message: &'static str) {
+    fn say(&mut self, connection: ClientId, to: &str, message: &'static str) {
         let message = Message { to: to.to_owned(), message, participation: false, user_left: message == "bye" };
         self.rooms.handle_message(connection, message, self.now);
     }
 
-    fn ask_in(&mut self, connection: ConnectionId, to: &str) {
+    fn ask_in(&mut self, connection: ClientId, to: &str) {
         let message = Message { to: to.to_owned(), message: "let me in", participation: true, user_left: false };
         self.rooms.handle_message(connection, message, self.now);
     }
 
-    fn drop(&mut self, connection: ConnectionId) {
+    fn drop(&mut self, connection: ClientId) {
         self.rooms.handle_drop(connection, self.now);
     }
 
-    fn leave(&mut self, connection: ConnectionId) {
+    fn leave(&mut self, connection: ClientId) {
         self.rooms.handle_leave(connection, self.now);
     }
 

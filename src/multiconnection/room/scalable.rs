@@ -1,20 +1,14 @@
 //! The part of the rooms that is about scalable broadcasts: what [`Broadcasts`](super::Broadcasts) decides, told to its members.
 
+use crate::socketio::client_id::ClientId;
 use std::time::Instant;
 
-use super::{ConnectionId, Departure, Event, Member, Opaque, Rooms, UserId, UserKey};
+use super::{Departure, Event, Member, Opaque, Rooms, UserId, UserKey};
 
 impl<J: Opaque> Rooms<J> {
     /// `join-broadcast`: the user is told whom to receive from, or to start. A broadcaster takes the broadcast's id, if it is
     /// free; clients change theirs without a word.
-    pub fn handle_join_broadcast(
-        &mut self,
-        connection: ConnectionId,
-        id: Option<UserId>,
-        broadcast: &str,
-        types: J,
-        now: Instant,
-    ) {
+    pub fn handle_join_broadcast(&mut self, connection: ClientId, id: Option<UserId>, broadcast: &str, types: J, now: Instant) {
         let Some(key) = self.users.by_connection(connection) else { return };
         let Some(limit) = self.users[key].relay_limit else { return };
         if id.is_some_and(|id| !self.handle_rename(connection, id, now)) {
@@ -52,14 +46,14 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// `can-relay-broadcast`, `can-not-relay-broadcast`.
-    pub fn handle_relaying(&mut self, connection: ConnectionId, can_relay: bool) {
+    pub fn handle_relaying(&mut self, connection: ClientId, can_relay: bool) {
         if let Some(key) = self.users.by_connection(connection) {
             self.broadcasts.set_relaying(key, can_relay);
         }
     }
 
     /// `scalable-broadcast-message`: to all others of the broadcast.
-    pub fn handle_broadcast_message(&mut self, connection: ConnectionId, message: &J) {
+    pub fn handle_broadcast_message(&mut self, connection: ClientId, message: &J) {
         let Some(key) = self.users.by_connection(connection) else { return };
         let Some(member) = self.broadcasts.member(key) else { return };
         let mut others = self.broadcasts.members(&member.broadcast).to_vec();
@@ -70,7 +64,7 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// Whether the user of that id broadcasts, to whoever asks.
-    pub fn is_broadcasting(&self, connection: ConnectionId, id: &str) -> bool {
+    pub fn is_broadcasting(&self, connection: ClientId, id: &str) -> bool {
         let Some(key) = self.users.by_id(id) else { return false };
         let asking = self.users.by_connection(connection).map(|asking| self.users[asking].whereabouts);
         let is_left = asking.is_some_and(|whereabouts| self.is_left_to(whereabouts, key));
@@ -83,7 +77,7 @@ impl<J: Opaque> Rooms<J> {
     }
 
     /// How many members the user's broadcast has, for what an event to them costs.
-    pub fn broadcast_audience(&self, connection: ConnectionId) -> usize {
+    pub fn broadcast_audience(&self, connection: ClientId) -> usize {
         let member = self.users.by_connection(connection).and_then(|key| self.broadcasts.member(key));
         member.map_or(1, |member| self.broadcasts.members(&member.broadcast).len())
     }

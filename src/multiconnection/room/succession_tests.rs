@@ -24,12 +24,12 @@ impl World {
         world
     }
 
-    fn drop_all(&mut self, connections: &[ConnectionId]) {
+    fn drop_all(&mut self, connections: &[ClientId]) {
         connections.iter().for_each(|connection| self.drop(*connection));
         assert_eq!(self.heard(), [""; 0]);
     }
 
-    fn sees(&self, connection: ConnectionId) -> bool {
+    fn sees(&self, connection: ClientId) -> bool {
         self.rooms.room(connection, "r").is_some()
     }
 

@@ -9,11 +9,11 @@ use super::super::allocation::{Allocation, Peers, RelayTransport, Relayed};
 use super::super::codec::attribute::{self, Family};
 use super::super::codec::message::{Class, Method};
 use super::super::codec::writer::Writer;
-use super::super::five_tuple::{AllocationId, RelayId};
+use super::super::engine::{Engine, granted};
+use super::super::five_tuple::{AllocationId, RelayedAddressId};
 use super::super::policy::canonical;
 use super::super::ports::PortWish;
-use super::super::relay::{Relay, granted};
-use super::super::settings::RelayAddress;
+use super::super::settings::RelayedAddress;
 use super::super::shared::{QuotaReached, Reservation, ReservationToken};
 use super::super::verdict::{DropReason, Forward, OpenError, Output};
 use super::authenticate::Proof;
@@ -41,7 +41,7 @@ struct Wish {
     mobile: bool,
 }
 
-impl Relay {
+impl Engine {
     pub(super) fn allocate(&mut self, request: &Request<'_>) -> Answer {
         if let Some(id) = self.allocations.find(&request.from) {
             return self.allocate_again(id, request);
@@ -87,13 +87,13 @@ impl Relay {
             connections: Vec::new(),
         });
         for family in Family::ALL {
-            self.open(RelayId { allocation: id, family });
+            self.open(RelayedAddressId { allocation: id, family });
         }
         Ok(Forward::Accepted)
     }
 
     /// The shell's answer to [`Output::OpenRelay`]; with the last one, the Allocate is answered.
-    pub fn relay_opened(&mut self, relay: RelayId, result: Result<(), OpenError>, now: Instant) {
+    pub fn relay_opened(&mut self, relay: RelayedAddressId, result: Result<(), OpenError>, now: Instant) {
         let (id, family) = (relay.allocation, relay.family);
         let Some(allocation) = self.allocations.allocation_mut(id) else { return };
         let Some(relayed) = &mut allocation.relays[family.index()].filter(|relayed| !relayed.live) else { return };
@@ -224,7 +224,7 @@ impl Relay {
         now: Instant,
     ) -> Result<([Option<Relayed>; 2], Option<(Family, u16)>), Refusal> {
         let mut relays = [None; 2];
-        let relayed = |address: RelayAddress, port, reserved| Relayed {
+        let relayed = |address: RelayedAddress, port, reserved| Relayed {
             advertised: address.advertised,
             port,
             live: false,
@@ -267,7 +267,7 @@ impl Relay {
         }
     }
 
-    fn open(&mut self, relay: RelayId) {
+    fn open(&mut self, relay: RelayedAddressId) {
         let Some(allocation) = self.allocations.allocation(relay.allocation) else { return };
         let (Some(relayed), Some(address)) = (allocation.relayed(relay.family), self.settings.relay(relay.family)) else {
             return;

@@ -8,9 +8,9 @@ use super::super::codec::integrity::{Integrity, Key, PasswordAlgorithm};
 use super::super::codec::message::{Class, Message};
 use super::super::codec::writer::Writer;
 use super::super::credentials::Account;
+use super::super::engine::Engine;
 use super::super::five_tuple::FiveTuple;
 use super::super::nonce::{self, Features, Verdict};
-use super::super::relay::Relay;
 use super::super::settings::PasswordAlgorithms;
 use super::super::verdict::{DropReason, Forward};
 use super::{BAD_REQUEST, Refusal};
@@ -61,7 +61,7 @@ impl Requester {
     }
 }
 
-impl Relay {
+impl Engine {
     /// Nonces come before credentials: whoever has a valid one receives where it is good for, so that nobody can be throttled by another.
     pub(super) fn authenticate(&self, from: &FiveTuple, message: &Message<'_>, now: Instant) -> Result<Requester, Refusal> {
         let integrity = Integrity::of(message).ok_or(UNAUTHENTICATED)?;

@@ -6,14 +6,14 @@ use std::time::Instant;
 use super::super::codec::attribute::{self, ChangeRequest};
 use super::super::codec::message::{Class, Message, Method};
 use super::super::codec::writer::Writer;
+use super::super::engine::Engine;
 use super::super::five_tuple::FiveTuple;
 use super::super::policy::canonical;
-use super::super::relay::Relay;
 use super::super::settings::NatDiscovery;
 use super::super::shared::source;
 use super::super::verdict::{DropReason, Forward};
 
-impl Relay {
+impl Engine {
     /// A stranger's request: answered rarely, in few bytes (NAT behaviour discovery adds its addresses), and never remembered.
     pub(super) fn binding(&mut self, from: FiveTuple, message: &Message<'_>, now: Instant) -> Forward {
         let stream = from.transport.is_stream();

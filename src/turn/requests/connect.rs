@@ -2,9 +2,9 @@
 
 use super::super::allocation::RelayTransport;
 use super::super::codec::attribute;
-use super::super::connection::State;
-use super::super::five_tuple::ConnectionId;
-use super::super::relay::Relay;
+use super::super::engine::Engine;
+use super::super::five_tuple::PeerConnectionId;
+use super::super::tcp_peers::State;
 use super::super::verdict::{Forward, Output};
 use super::permission::{check_family, peers_of};
 use super::{
@@ -12,7 +12,7 @@ use super::{
     WRONG_CREDENTIALS,
 };
 
-impl Relay {
+impl Engine {
     /// Answered when the peer is connected, or not.
     pub(super) fn connect_request(&mut self, request: &Request<'_>) -> Answer {
         let (id, allocation) = self.allocation_of(request)?;
@@ -38,7 +38,7 @@ impl Relay {
     /// From a connection of its own: the connection's allocation tells whose it is.
     pub(super) fn connection_bind(&mut self, request: &Request<'_>) -> Answer {
         let value = request.message.find(attribute::CONNECTION_ID).and_then(attribute::number).ok_or(BAD_REQUEST)?;
-        let id = ConnectionId(value);
+        let id = PeerConnectionId(value);
         if !request.from.transport.is_stream() || self.allocations.find(&request.from).is_some() {
             return Err(BAD_REQUEST);
         }

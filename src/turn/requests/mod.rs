@@ -14,9 +14,9 @@ use super::allocation::{Allocation, Signer};
 use super::codec::attribute;
 use super::codec::message::{Class, Message, Method, UnknownAttributes};
 use super::codec::writer::Writer;
+use super::engine::{Engine, Reach};
 use super::five_tuple::{AllocationId, FiveTuple, Transport};
 use super::policy::canonical;
-use super::relay::{Reach, Relay};
 use super::verdict::{DropReason, Forward};
 use authenticate::Requester;
 
@@ -59,7 +59,7 @@ const INSUFFICIENT_CAPACITY: Refusal = Refusal::Error(508);
 /// A datagram without credentials below this length is never answered, unless it is a Binding request.
 const SHORTEST_ANSWERED: usize = 28;
 
-impl Relay {
+impl Engine {
     pub(super) fn request(&mut self, from: FiveTuple, message: &Message<'_>, now: Instant) -> Forward {
         // What has expired must not be found below.
         self.handle_timeout(now);

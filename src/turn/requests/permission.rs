@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::super::allocation::{Allocation, RelayTransport};
 use super::super::codec::attribute::{self, Family};
 use super::super::codec::framing::ChannelNumber;
-use super::super::five_tuple::{AllocationId, RelayId};
+use super::super::engine::Engine;
+use super::super::five_tuple::{AllocationId, RelayedAddressId};
 use super::super::policy::canonical;
-use super::super::relay::Relay;
 use super::super::verdict::Output;
 use super::{Answer, BAD_REQUEST, FORBIDDEN, INSUFFICIENT_CAPACITY, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request};
 
@@ -17,7 +17,7 @@ const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
 /// RFC 8656 §12.
 const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 
-impl Relay {
+impl Engine {
     /// All peers or none.
     pub(super) fn create_permission(&mut self, request: &Request<'_>) -> Answer {
         let (id, allocation) = self.allocation_of(request)?;
@@ -68,7 +68,7 @@ impl Relay {
         allocation.peers.bind(channel, peer, request.now + CHANNEL_LIFETIME);
         self.allocations.reschedule(id, false);
         if !bound {
-            let relay = RelayId { allocation: id, family: Family::of(peer.ip()) };
+            let relay = RelayedAddressId { allocation: id, family: Family::of(peer.ip()) };
             self.outputs.push_back(Output::ChannelBound { relay, channel, peer, to: request.from });
         }
         Ok(self.success(request))

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::super::codec::attribute::{self, Family};
-use super::super::five_tuple::{AllocationId, RelayId};
+use super::super::engine::{Engine, granted};
+use super::super::five_tuple::{AllocationId, RelayedAddressId};
 use super::super::mobility::Ticket;
-use super::super::relay::{Relay, granted};
 use super::super::verdict::Output;
 use super::authenticate::Proof;
 use super::{
@@ -13,7 +13,7 @@ use super::{
     WRONG_CREDENTIALS,
 };
 
-impl Relay {
+impl Engine {
     pub(super) fn refresh(&mut self, request: &Request<'_>) -> Answer {
         let ticket = request.message.find(attribute::MOBILITY_TICKET);
         if ticket.is_some() && !self.settings.mobility {
@@ -37,7 +37,7 @@ impl Relay {
         if wish == Some(0) {
             match family {
                 Some(family) if allocation.relayed(family.other()).is_some() => {
-                    self.close_relay(RelayId { allocation: id, family }, request.now)
+                    self.close_relay(RelayedAddressId { allocation: id, family }, request.now)
                 }
                 Some(_) | None => self.end(id),
             }
@@ -101,7 +101,7 @@ impl Relay {
         seconds_until(expires, request.now)
     }
 
-    fn close_relay(&mut self, relay: RelayId, now: Instant) {
+    fn close_relay(&mut self, relay: RelayedAddressId, now: Instant) {
         let Some(relayed) = self.allocations.remove_relay(relay) else { return };
         if let Some(allocation) = self.allocations.allocation_mut(relay.allocation) {
             let (outputs, keep) = (&mut self.outputs, relay.family.other());

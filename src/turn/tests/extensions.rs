@@ -144,7 +144,7 @@ fn connect(world: &mut World, client: &mut Client, peer: &str) -> Forward {
     world.handle(client.from, &bytes)
 }
 
-fn connection_of(world: &mut World) -> ConnectionId {
+fn connection_of(world: &mut World) -> PeerConnectionId {
     let found = world.outputs.iter().find_map(connect_output);
     world.outputs.clear();
     found.expect("a connection")

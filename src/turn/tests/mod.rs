@@ -38,7 +38,7 @@ pub(super) fn secs(seconds: u64) -> Duration {
 /// Relays at 203.0.114.1 and 2001:4860::1, users alice, bob and mallory.
 pub(super) fn settings() -> Settings {
     let mut settings = Settings::new(REALM);
-    let relay = |address: &str| Some(RelayAddress { bound: ip(address), advertised: ip(address) });
+    let relay = |address: &str| Some(RelayedAddress { bound: ip(address), advertised: ip(address) });
     settings.relay = [relay("203.0.114.1"), relay("2001:4860::1")];
     settings.own_addresses = vec![ip("203.0.114.1"), ip("2001:4860::1"), ip("203.0.114.2"), ip("127.0.0.1")];
     settings.listener_ports = vec![3478];
@@ -48,11 +48,11 @@ pub(super) fn settings() -> Settings {
 
 /// One engine with a shell that opens every socket, and a clock of its own.
 pub(super) struct World {
-    pub(super) relay: Relay,
+    pub(super) relay: Engine,
     pub(super) shared: Arc<Shared>,
     pub(super) now: Instant,
     /// What the shell has open.
-    pub(super) sockets: BTreeMap<RelayId, SocketAddr>,
+    pub(super) sockets: BTreeMap<RelayedAddressId, SocketAddr>,
     /// What the shell says to the next attempts to open a socket; success where this is empty.
     pub(super) opens: VecDeque<Result<(), OpenError>>,
     /// Outputs other than those about sockets, in order.
@@ -94,7 +94,7 @@ impl World {
         now: Instant,
     ) -> Self {
         let seed = [shard.index; 32];
-        let relay = Relay::new(Arc::new(settings), PeerPolicy::default(), Arc::clone(&shared), credentials, shard, seed);
+        let relay = Engine::new(Arc::new(settings), PeerPolicy::default(), Arc::clone(&shared), credentials, shard, seed);
         Self { relay, shared, now, sockets: BTreeMap::new(), opens: VecDeque::new(), outputs: Vec::new() }
     }
 
@@ -228,7 +228,7 @@ impl World {
         verdict
     }
 
-    pub(super) fn relay_at(&self, relayed: SocketAddr) -> RelayId {
+    pub(super) fn relay_at(&self, relayed: SocketAddr) -> RelayedAddressId {
         *self.sockets.iter().find(|(_, open)| **open == relayed).expect("an open relay").0
     }
 
@@ -380,6 +380,6 @@ pub(super) fn channel_data(channel: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The connection that the shell is asked to make.
-pub(super) fn connect_output(output: &Output) -> Option<ConnectionId> {
+pub(super) fn connect_output(output: &Output) -> Option<PeerConnectionId> {
     if let Output::Connect { connection, .. } = output { Some(*connection) } else { None }
 }

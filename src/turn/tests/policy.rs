@@ -138,7 +138,7 @@ fn r31_two_clients_of_one_server_take_the_short_path_where_both_permit() {
 
 #[test]
 fn r31_behind_a_nat_relays_know_each_other_by_the_advertised_address() {
-    let nat = RelayAddress { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
+    let nat = RelayedAddress { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
     let settings = Settings { relay: [Some(nat), None], short_path: false, ..settings() };
     let mut world = World::with(settings);
     let (mut alice, mut bob) = (Client::alice(), Client::bob());
@@ -157,7 +157,7 @@ fn r31_behind_a_nat_relays_know_each_other_by_the_advertised_address() {
 
 /// The advertised address changes between two Allocates, twice for the third.
 fn before_and_after(short_path: bool) -> (World, [Client; 3], [SocketAddr; 3]) {
-    let nat = RelayAddress { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
+    let nat = RelayedAddress { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
     let mut world = World::with(Settings { relay: [Some(nat), None], short_path, ..settings() });
     let mut clients = [Client::alice(), Client::bob(), Client::new("mallory", "198.51.100.3:3333")];
     let mut relayed = Vec::new();

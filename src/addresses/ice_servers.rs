@@ -1,0 +1,299 @@
+//! What clients are told to connect to: the relay's listeners as URLs, in the two shapes that clients parse.
+
+use std::net::IpAddr;
+
+use serde::{Serialize, Serializer};
+use url::{Host, Url};
+
+use crate::addresses::external::External;
+use crate::addresses::interfaces;
+use crate::config::secret::Secret;
+use crate::tls::Certificates;
+use crate::users::Credentials;
+
+/// How a listener is reached (RFC 7065).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+/// A STUN and TURN listener that really listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    pub transport: Transport,
+    pub port: u16,
+}
+
+/// The relay's listeners and the host they are advertised under.
+#[derive(Debug, Clone)]
+pub struct IceServers {
+    listeners: Vec<Listener>,
+    /// The host of the public URL; it wins over what a client asked by.
+    public: Option<Host>,
+    /// Where the listeners are bound.
+    listening: IpAddr,
+    external: External,
+    /// TURN over TLS, and its port.
+    tls: Option<(Certificates, u16)>,
+}
+
+/// One entry of `RTCConfiguration.iceServers`. One URL each: some receivers take the first of a list only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IceServer {
+    pub urls: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    pub credential: Option<Secret<String>>,
+}
+
+impl IceServers {
+    /// `listening` is what the listeners are bound to. Listeners with the port they were bound to, the preferred one first.
+    pub fn new(public_url: Option<&Url>, listeners: Vec<Listener>, listening: IpAddr, external: External) -> Self {
+        let public = public_url.and_then(Url::host).map(|host| host.to_owned());
+        Self { listeners, public, listening, external, tls: None }
+    }
+
+    /// Adds TURN over TLS. It is named while the certificate is one that browsers trust, under a name of the certificate: with a
+    /// self-signed one they would try in vain, at every cast.
+    #[must_use]
+    pub fn with_tls(self, certificates: Certificates, port: u16) -> Self {
+        Self { tls: Some((certificates, port)), ..self }
+    }
+
+    /// `turn:HOST:PORT?transport=udp` and so on, a URL a listener. HOST is the external address of the settings, or else the
+    /// public URL's host, or else the one in `request_host` (a Host header; its port is ignored), or else the relay's address.
+    /// A client on the server's own machine, and a header that names no host, count as saying nothing.
+    pub fn uris(&self, request_host: Option<&str>) -> Vec<String> {
+        let host = self.host(request_host);
+        self.listeners.iter().map(|listener| listener.turn(&host)).chain(self.turns(&host, request_host)).collect()
+    }
+
+    /// The same with credentials, and one `stun:` where there is UDP, as `RTCPeerConnection` takes them.
+    pub fn ice_servers(&self, credentials: &Credentials, request_host: Option<&str>) -> Vec<IceServer> {
+        let host = self.host(request_host);
+        let turn = self.uris(request_host).into_iter().map(|urls| IceServer {
+            urls,
+            username: Some(credentials.username.clone()),
+            credential: Some(credentials.password.clone()),
+        });
+        let stun = self.stun(&host).into_iter().map(|urls| IceServer { urls, username: None, credential: None });
+        turn.chain(stun).collect()
+    }
+
+    /// `stun:HOST:PORT` where there is UDP, with the host of [`Self::uris`]. Other ports would tell clients nothing new.
+    pub fn stun_uris(&self, request_host: Option<&str>) -> Vec<String> {
+        self.stun(&self.host(request_host)).into_iter().collect()
+    }
+
+    fn stun(&self, host: &Host) -> Option<String> {
+        let udp = self.listeners.iter().find(|listener| listener.transport == Transport::Udp)?;
+        Some(format!("stun:{host}:{}", udp.port))
+    }
+
+    fn turns(&self, host: &Host, request_host: Option<&str>) -> Option<String> {
+        let (certificates, port) = self.tls.as_ref()?;
+        let certificate = certificates.current();
+        let covered = |host: &Host| certificate.covers(&interfaces::unbracketed(host));
+        let named = certificate.names.iter().filter(|name| !name.starts_with('*')).find_map(|name| requested(name));
+        let known = [Some(host.clone()), request_host.and_then(requested)].into_iter().flatten().find(covered);
+        let host = known.or(named).filter(|_| certificate.is_trusted())?;
+        Some(Listener { transport: Transport::Tls, port: *port }.turn(&host))
+    }
+
+    fn host(&self, request_host: Option<&str>) -> Host {
+        let asked = || request_host.and_then(requested).filter(|host| !is_loopback(host) && self.listens_on(host));
+        let own = || match self.external.address() {
+            Some(address) if self.listening.is_unspecified() => address,
+            Some(_) | None => self.listening,
+        };
+        self.external.host().or_else(|| self.public.clone()).or_else(asked).unwrap_or_else(|| interfaces::host(own()))
+    }
+
+    /// Whether a listener can be where the client found the pages.
+    fn listens_on(&self, host: &Host) -> bool {
+        let dual = matches!(self.listening, IpAddr::V6(ip) if ip.is_unspecified());
+        let any = self.listening.is_unspecified();
+        match host {
+            Host::Domain(_) => any,
+            Host::Ipv4(ip) => (any && (dual || self.listening.is_ipv4())) || self.listening == IpAddr::V4(*ip),
+            Host::Ipv6(ip) => dual || self.listening == IpAddr::V6(*ip),
+        }
+    }
+}
+
+impl Listener {
+    /// Those of the ports, the preferred one first.
+    pub fn at(ports: impl IntoIterator<Item = u16>, udp: bool, tcp: bool) -> Vec<Self> {
+        let transports = [(Transport::Udp, udp), (Transport::Tcp, tcp)];
+        let of =
+            |port| transports.into_iter().filter(|(_, listens)| *listens).map(move |(transport, _)| Self { transport, port });
+        ports.into_iter().flat_map(of).collect()
+    }
+
+    fn turn(self, host: &Host) -> String {
+        let port = self.port;
+        match self.transport {
+            Transport::Udp => format!("turn:{host}:{port}?transport=udp"),
+            Transport::Tcp => format!("turn:{host}:{port}?transport=tcp"),
+            Transport::Tls => format!("turns:{host}:{port}?transport=tcp"),
+        }
+    }
+}
+
+/// The host of a Host header, if it is a name or an address and nothing that could break out of a URL.
+fn requested(header: &str) -> Option<Host> {
+    let end = match header.find(']') {
+        Some(bracket) if header.starts_with('[') => bracket + 1,
+        _ => header.find(':').unwrap_or(header.len()),
+    };
+    let (host, port) = header.split_at(end);
+    if !port.is_empty() && !port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit())) {
+        return None;
+    }
+    match Host::parse(host).ok()? {
+        Host::Domain(name) => {
+            let plain = name.len() <= 253 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+            (plain && !name.is_empty()).then_some(Host::Domain(name))
+        }
+        Host::Ipv4(ip) => (!ip.is_unspecified()).then_some(Host::Ipv4(ip)),
+        Host::Ipv6(ip) => (!ip.is_unspecified()).then_some(Host::Ipv6(ip)),
+    }
+}
+
+/// A browser resolves `localhost` to `::1` first, where a relay on IPv4 does not listen; and the other side may be elsewhere.
+fn is_loopback(host: &Host) -> bool {
+    match host {
+        Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => ip.to_canonical().is_loopback(),
+    }
+}
+
+fn exposed<S: Serializer>(secret: &Option<Secret<String>>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(Secret::expose).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Config, Settings};
+
+    fn servers(settings: &Settings) -> IceServers {
+        at("::", settings)
+    }
+
+    fn at(listening: &str, settings: &Settings) -> IceServers {
+        let config = Config::read(settings).unwrap();
+        let bound = [Some(Ipv4Addr::new(192, 0, 2, 7).into()), Some("2001:db8::7".parse().unwrap())];
+        let external = External::new(&config.relay.external, bound, None);
+        let listeners = vec![Listener { transport: Transport::Udp, port: 3478 }];
+        IceServers::new(config.http.public_url.as_ref(), listeners, listening.parse().unwrap(), external)
+    }
+
+    #[test]
+    fn the_host_is_the_one_the_client_used() {
+        let servers = servers(&Settings::default());
+        let cases = [
+            ("cast.example.org", "cast.example.org"),
+            ("Cast.Example.org:8080", "cast.example.org"),
+            ("192.0.2.9:8080", "192.0.2.9"),
+            ("[2001:db8::1]:8080", "[2001:db8::1]"),
+            ("[2001:db8::1]", "[2001:db8::1]"),
+            ("tv_box.lan", "tv_box.lan"),
+        ];
+        for (header, host) in cases {
+            assert_eq!(servers.uris(Some(header)), [format!("turn:{host}:3478?transport=udp")], "{header}");
+        }
+    }
+
+    #[test]
+    fn a_header_without_a_usable_host_gives_the_relays_address() {
+        let servers = servers(&Settings::default());
+        let bad = [
+            "",
+            ":8080",
+            "a b",
+            "evil.org/x",
+            "evil.org?x",
+            "evil.org:80:90",
+            "evil.org:x",
+            "user@evil.org",
+            "a\"b",
+            "[::1",
+            "2001:db8::1",
+            "0.0.0.0:8080",
+            "localhost:8080",
+            "127.0.0.1",
+            "[::1]:8080",
+            &"x.".repeat(200),
+        ];
+        for header in bad.map(Some).into_iter().chain([None]) {
+            assert_eq!(servers.uris(header), ["turn:192.0.2.7:3478?transport=udp"], "{header:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_where_nothing_listens_is_not_named() {
+        let at = |listening: &str, header: &str| at(listening, &Settings::default()).uris(Some(header));
+        assert_eq!(at("0.0.0.0", "[2001:db8::5]:8080"), ["turn:192.0.2.7:3478?transport=udp"]);
+        assert_eq!(at("192.0.2.9", "cast.example.org"), ["turn:192.0.2.9:3478?transport=udp"]);
+        assert_eq!(at("127.0.0.1", "localhost:8080"), ["turn:127.0.0.1:3478?transport=udp"]);
+    }
+
+    #[test]
+    fn a_setting_wins_over_the_client() {
+        let mut settings = Settings { public_url: Some("https://cast.example.org".into()), ..Settings::default() };
+        assert_eq!(servers(&settings).uris(Some("other.org")), ["turn:cast.example.org:3478?transport=udp"]);
+        settings.external_ip = Some("2001:db8::5".into());
+        assert_eq!(servers(&settings).uris(Some("other.org")), ["turn:[2001:db8::5]:3478?transport=udp"]);
+        settings.external_ip = Some("relay.example.org".into());
+        assert_eq!(servers(&settings).uris(Some("other.org")), ["turn:relay.example.org:3478?transport=udp"]);
+    }
+
+    #[test]
+    fn ice_servers_have_one_url_each() {
+        let credentials = Credentials { username: "1:a".into(), password: Secret::new("pw".into()), ttl: Duration::from_secs(1) };
+        let servers = servers(&Settings::default()).ice_servers(&credentials, None);
+        assert!(!format!("{servers:?}").contains("pw"));
+        assert_eq!(
+            serde_json::to_value(servers).unwrap(),
+            serde_json::json!([
+                {"urls": "turn:192.0.2.7:3478?transport=udp", "username": "1:a", "credential": "pw"},
+                {"urls": "stun:192.0.2.7:3478"},
+            ])
+        );
+    }
+
+    #[test]
+    fn a_second_port_comes_after_the_first_and_stun_has_one() {
+        let mut servers = servers(&Settings::default());
+        servers.listeners = Listener::at([3478, 3479], true, true);
+        let uris = [
+            "turn:192.0.2.7:3478?transport=udp",
+            "turn:192.0.2.7:3478?transport=tcp",
+            "turn:192.0.2.7:3479?transport=udp",
+            "turn:192.0.2.7:3479?transport=tcp",
+        ];
+        assert_eq!(servers.uris(None), uris);
+        let credentials = Credentials { username: "1:a".into(), password: Secret::new("pw".into()), ttl: Duration::from_secs(1) };
+        let named: Vec<String> = servers.ice_servers(&credentials, None).into_iter().map(|server| server.urls).collect();
+        assert_eq!(named, [&uris[..], &["stun:192.0.2.7:3478"]].concat());
+        assert_eq!(servers.stun_uris(None), ["stun:192.0.2.7:3478"]);
+        assert_eq!(Listener::at([3478, 3479], false, true).len(), 2);
+    }
+
+    #[test]
+    fn other_transports_have_their_own_urls() {
+        let mut servers = servers(&Settings::default());
+        servers.listeners.push(Listener { transport: Transport::Tcp, port: 3478 });
+        servers.listeners.push(Listener { transport: Transport::Tls, port: 5349 });
+        let tail = ["turn:192.0.2.7:3478?transport=tcp", "turns:192.0.2.7:5349?transport=tcp"];
+        assert_eq!(servers.uris(None)[1..], tail);
+    }
+}

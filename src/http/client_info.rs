@@ -1,0 +1,309 @@
+//! Who asks: the client's address, and the scheme and host that it used, also where proxies are in between.
+//!
+//! [`identify`] is ahead of everything on the HTTP port and leaves a [`ClientInfo`] in each request's extensions; limits, logs and
+//! URLs go by that and by nothing else. It wants the connection's `ConnectInfo<SocketAddr>`, and its [`Scheme`] where that is
+//! not HTTP. Headers count only where the connection comes from a trusted proxy, and then up to the first hop that is none:
+//! what a client wrote itself is never believed.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use ipnet::IpNet;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientInfo {
+    pub address: IpAddr,
+    pub scheme: Scheme,
+    /// The name or address and the port that the client asked, in small letters; nothing that could break out of a URL.
+    pub host: Option<String>,
+}
+
+/// The address of this machine that the request's connection came to; an extension of requests. `None`: a proxy stands in between.
+#[derive(Debug, Clone, Copy)]
+pub struct CameTo(pub Option<IpAddr>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scheme {
+    #[default]
+    Http,
+    Https,
+}
+
+/// Middleware ahead of all others; `trusted` is whose headers count.
+pub async fn identify(State(trusted): State<Arc<[IpNet]>>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let scheme = request.extensions().get::<Scheme>().copied().unwrap_or_default();
+    let asked = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let own = ClientInfo {
+        address: peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip().to_canonical()),
+        scheme,
+        // HTTP/2 has the host in the URI.
+        host: asked.or_else(|| request.uri().authority().map(|authority| authority.as_str())).and_then(checked_host),
+    };
+    let client = forwarded_for(own, request.headers(), &trusted);
+    request.extensions_mut().insert(client);
+    next.run(request).await
+}
+
+impl Scheme {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        [Self::Http, Self::Https].into_iter().find(|scheme| text.eq_ignore_ascii_case(scheme.as_str()))
+    }
+}
+
+/// What trusted proxies say of a request that came from `own.address`.
+fn forwarded_for(own: ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> ClientInfo {
+    if !trusts(trusted, own.address) {
+        return own;
+    }
+    let de_facto = by_x_forwarded(&own, headers, trusted);
+    match (by_forwarded(&own, headers, trusted), headers.contains_key("x-forwarded-for")) {
+        (None, _) => de_facto,
+        (Some(standard), false) => standard,
+        // A proxy that writes the one and lets the other pass would have the client choose its address.
+        (Some(standard), true) if standard.address == de_facto.address => de_facto,
+        (Some(_), true) => own,
+    }
+}
+
+fn by_x_forwarded(own: &ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> ClientInfo {
+    let hops = all(headers, "x-forwarded-for");
+    let hops = hops.split(',').filter(|hop| !hop.trim().is_empty()).map(|hop| (node(hop), ())).collect::<Vec<_>>();
+    // Only what the last proxy wrote is not the client's.
+    let last = |name: &str| all(headers, name).rsplit(',').next().map(|text| text.trim().to_owned());
+    ClientInfo {
+        address: walk(own.address, hops, trusted).0,
+        scheme: last("x-forwarded-proto").and_then(|proto| Scheme::read(&proto)).unwrap_or(own.scheme),
+        host: last("x-forwarded-host").and_then(|host| checked_host(&host)).or_else(|| own.host.clone()),
+    }
+}
+
+/// RFC 7239; `None` where there is no such header.
+fn by_forwarded(own: &ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> Option<ClientInfo> {
+    let lines = headers.get_all("forwarded").iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let elements: Vec<Vec<(String, String)>> = lines.flat_map(|line| elements(&line)).collect();
+    if elements.is_empty() {
+        return None;
+    }
+    let field =
+        |element: &[(String, String)], name: &str| element.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let hops = elements.into_iter().map(|element| (field(&element, "for").and_then(|node_name| node(&node_name)), element));
+    let (address, element) = walk(own.address, hops.collect(), trusted);
+    let element = element.unwrap_or_default();
+    Some(ClientInfo {
+        address,
+        scheme: field(&element, "proto").and_then(|proto| Scheme::read(&proto)).unwrap_or(own.scheme),
+        host: field(&element, "host").and_then(|host| checked_host(&host)).or_else(|| own.host.clone()),
+    })
+}
+
+/// From the connection back through the hops, the nearest last, while each is trusted: the client, or the nearest to it that is
+/// known, and what was said about it.
+fn walk<T>(peer: IpAddr, hops: Vec<(Option<IpAddr>, T)>, trusted: &[IpNet]) -> (IpAddr, Option<T>) {
+    let mut at = (peer, None);
+    for (hop, said) in hops.into_iter().rev() {
+        if !trusts(trusted, at.0) {
+            break;
+        }
+        let Some(hop) = hop else {
+            at.1 = Some(said);
+            break;
+        };
+        at = (hop, Some(said));
+    }
+    at
+}
+
+fn trusts(trusted: &[IpNet], ip: IpAddr) -> bool {
+    trusted.iter().any(|network| network.contains(&ip))
+}
+
+/// All lines of a header as one list. What is no text in it may be the client's, and must not hide what a proxy put behind it.
+fn all(headers: &HeaderMap, name: &str) -> String {
+    headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect::<Vec<_>>().join(",")
+}
+
+/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`; not `unknown` or `_hidden`.
+fn node(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let ip = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    ip.ok().or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()).map(|ip| ip.to_canonical())
+}
+
+/// The elements of one line of `Forwarded`. Where a quote is not closed, all of the line is one that says nothing: a client could
+/// open it in front of what a trusted proxy appends.
+fn elements(line: &str) -> Vec<Vec<(String, String)>> {
+    split(line, ',').map_or_else(|| vec![Vec::new()], |parts| parts.into_iter().filter_map(pairs).collect())
+}
+
+/// Parts between separators, those in quotes left alone; `None` where a quote is not closed.
+fn split(text: &str, separator: char) -> Option<Vec<&str>> {
+    let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, character) in text.char_indices() {
+        if std::mem::take(&mut escaped) {
+            continue;
+        }
+        match character {
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if character == separator && !quoted => parts.push(&text[std::mem::replace(&mut start, at + 1)..at]),
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    (!quoted).then_some(parts)
+}
+
+/// `for=192.0.2.1;proto=https`: names in small letters, values without their quotes. `None` where nothing is there.
+fn pairs(element: &str) -> Option<Vec<(String, String)>> {
+    if element.trim().is_empty() {
+        return None;
+    }
+    let pair = |text: &str| {
+        let (name, value) = text.split_once('=')?;
+        let value = value.trim();
+        let value = match value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) {
+            Some(quoted) => quoted.replace('\\', ""),
+            None => value.to_owned(),
+        };
+        Some((name.trim().to_ascii_lowercase(), value))
+    };
+    Some(split(element, ';')?.into_iter().filter_map(pair).collect())
+}
+
+fn checked_host(text: &str) -> Option<String> {
+    let text = text.trim();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    (!text.is_empty() && text.len() <= 260 && text.bytes().all(plain)).then(|| text.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(peer: &str, lines: &[(&'static str, &str)]) -> ClientInfo {
+        let trusted = ["127.0.0.0/8", "10.0.0.0/8", "2001:db8::/32"].map(|network| network.parse().unwrap());
+        let mut headers = HeaderMap::new();
+        lines.iter().for_each(|(name, value)| {
+            headers.append(*name, value.parse().unwrap());
+        });
+        let own = ClientInfo { address: peer.parse().unwrap(), scheme: Scheme::Http, host: Some("inner:8080".into()) };
+        forwarded_for(own, &headers, &trusted)
+    }
+
+    fn address(peer: &str, lines: &[(&'static str, &str)]) -> String {
+        ask(peer, lines).address.to_string()
+    }
+
+    const XFF: &str = "x-forwarded-for";
+
+    #[test]
+    fn a_stranger_is_not_believed() {
+        let lines = [
+            (XFF, "203.0.113.9"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "evil.org"),
+            ("forwarded", "for=203.0.113.9;proto=https;host=evil.org"),
+        ];
+        let client = ask("198.51.100.7", &lines);
+        assert_eq!(client.address.to_string(), "198.51.100.7");
+        assert_eq!((client.scheme, client.host.as_deref()), (Scheme::Http, Some("inner:8080")));
+    }
+
+    #[test]
+    fn the_rightmost_hop_that_is_no_proxy_counts() {
+        assert_eq!(address("127.0.0.1", &[(XFF, "203.0.113.9")]), "203.0.113.9");
+        assert_eq!(address("127.0.0.1", &[(XFF, "1.1.1.1, 203.0.113.9")]), "203.0.113.9", "the client wrote 1.1.1.1");
+        assert_eq!(address("127.0.0.1", &[(XFF, "1.1.1.1, 203.0.113.9, 10.1.2.3")]), "203.0.113.9");
+        assert_eq!(address("127.0.0.1", &[(XFF, "1.1.1.1"), (XFF, "203.0.113.9")]), "203.0.113.9", "two lines are one list");
+        assert_eq!(address("127.0.0.1", &[(XFF, "10.9.9.9, 10.1.2.3")]), "10.9.9.9", "proxies alone: the farthest");
+        assert_eq!(address("127.0.0.1", &[(XFF, "1.1.1.1, nonsense")]), "127.0.0.1", "nothing is known beyond nonsense");
+        assert_eq!(address("127.0.0.1", &[(XFF, "1.1.1.1, unknown, 10.1.2.3")]), "10.1.2.3");
+        assert_eq!(address("127.0.0.1", &[]), "127.0.0.1");
+        assert_eq!(address("127.0.0.1", &[(XFF, "")]), "127.0.0.1");
+    }
+
+    #[test]
+    fn addresses_come_with_and_without_ports() {
+        for text in ["2001:db9::1", "[2001:db9::1]", "[2001:db9::1]:443"] {
+            assert_eq!(address("2001:db8::5", &[(XFF, text)]), "2001:db9::1");
+        }
+        assert_eq!(address("127.0.0.1", &[(XFF, "203.0.113.9:4711")]), "203.0.113.9");
+        assert_eq!(address("127.0.0.1", &[(XFF, "::ffff:203.0.113.9")]), "203.0.113.9");
+    }
+
+    #[test]
+    fn scheme_and_host_are_the_last_proxys_word() {
+        let proxied =
+            [(XFF, "203.0.113.9"), ("x-forwarded-proto", "http, HTTPS"), ("x-forwarded-host", "evil.org, Cast.Example.org")];
+        let client = ask("127.0.0.1", &proxied);
+        assert_eq!((client.scheme, client.host.as_deref()), (Scheme::Https, Some("cast.example.org")));
+        let client = ask("127.0.0.1", &[("x-forwarded-proto", "gopher"), ("x-forwarded-host", "a b;script-src *")]);
+        assert_eq!((client.scheme, client.host.as_deref()), (Scheme::Http, Some("inner:8080")));
+    }
+
+    #[test]
+    fn rfc_7239_section_4_forwarded() {
+        let client = ask(
+            "127.0.0.1",
+            &[("forwarded", "for=1.1.1.1;proto=http, For=\"[2001:db9::17]:4711\";Proto=https;host=\"a.org:81\";by=10.0.0.1")],
+        );
+        assert_eq!(
+            (client.address.to_string().as_str(), client.scheme, client.host.as_deref()),
+            ("2001:db9::17", Scheme::Https, Some("a.org:81"))
+        );
+        let client = ask(
+            "127.0.0.1",
+            &[("forwarded", "for=203.0.113.9;proto=https;host=a.org"), ("forwarded", "for=10.1.1.1;proto=http;host=b.org")],
+        );
+        assert_eq!(
+            (client.address.to_string().as_str(), client.scheme, client.host.as_deref()),
+            ("203.0.113.9", Scheme::Https, Some("a.org"))
+        );
+        for hidden in ["for=unknown;proto=https", "for=_secret;proto=https", "proto=https"] {
+            let client = ask("127.0.0.1", &[("forwarded", hidden)]);
+            assert_eq!((client.address.to_string().as_str(), client.scheme), ("127.0.0.1", Scheme::Https), "{hidden}");
+        }
+        for broken in ["", ",,", ";;", "for", "for=\"1.1.1.1", "for=\"a,for=1.1.1.1", "\\", "for=\"\\"] {
+            assert_eq!(address("127.0.0.1", &[("forwarded", broken)]), "127.0.0.1", "{broken}");
+        }
+        assert_eq!(address("127.0.0.1", &[("forwarded", "for=\"1.1.1.1, for=2.2.2.2\", for=203.0.113.9")]), "203.0.113.9");
+    }
+
+    /// A proxy appends to the line that it got, or writes one of its own.
+    #[test]
+    fn a_quote_that_the_client_opens_does_not_swallow_what_a_proxy_says() {
+        for client in ["for=1.1.1.1;a=\"", "for=1.1.1.1;a=\"\\", "for=1.1.1.1, for=\"", "\""] {
+            for proxy in ["for=203.0.113.9", "for=\"203.0.113.9:80\"", "proto=https;for=\"203.0.113.9:80\";host=\"a.org\""] {
+                let one = format!("{client}, {proxy}");
+                assert_eq!(address("127.0.0.1", &[("forwarded", &one)]), "127.0.0.1", "{one}");
+                assert_eq!(address("127.0.0.1", &[("forwarded", client), ("forwarded", proxy)]), "203.0.113.9", "{one}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_no_hop() {
+        let lines = [(XFF, "1.1.1.1, \u{e9}, 203.0.113.9"), ("x-forwarded-host", "\u{e9}, a.org")];
+        let client = ask("127.0.0.1", &lines);
+        assert_eq!((client.address.to_string().as_str(), client.host.as_deref()), ("203.0.113.9", Some("a.org")));
+        assert_eq!(address("127.0.0.1", &[("forwarded", "for=\u{e9}, for=203.0.113.9")]), "203.0.113.9");
+    }
+
+    #[test]
+    fn a_header_that_the_proxy_lets_pass_does_not_choose_the_address() {
+        assert_eq!(address("127.0.0.1", &[(XFF, "203.0.113.9"), ("forwarded", "for=1.1.1.1")]), "127.0.0.1");
+        assert_eq!(address("127.0.0.1", &[(XFF, "203.0.113.9"), ("forwarded", "for=203.0.113.9")]), "203.0.113.9");
+    }
+}

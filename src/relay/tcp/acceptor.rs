@@ -1,0 +1,86 @@
+//! The TCP socket that accepts a shard's clients, or the peers of a TCP allocation.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: i32 = 1024;
+/// The same of one relayed transport address.
+const RELAYED_BACKLOG: i32 = 16;
+
+#[derive(Debug)]
+pub(in crate::relay) struct Acceptor(OwnedFd);
+
+impl Acceptor {
+    /// One of several on the same address (`shared`), between which the kernel distributes connections.
+    ///
+    /// # Errors
+    /// Of socket(2), bind(2) and listen(2).
+    pub(in crate::relay) fn bind(address: SocketAddr, shared: bool) -> io::Result<Self> {
+        let fd = open(address)?;
+        sockopt::set_socket_reuseport(&fd, shared)?;
+        if address.is_ipv6() {
+            sockopt::set_ipv6_v6only(&fd, !address.ip().is_unspecified())?;
+        }
+        rustix::net::bind(&fd, &address)?;
+        rustix::net::listen(&fd, BACKLOG)?;
+        Ok(Self(fd))
+    }
+
+    /// On a relayed transport address, which connections to peers are bound to as well (RFC 6062 §5.2).
+    ///
+    /// # Errors
+    /// Of socket(2), bind(2) and listen(2); `AddrInUse` where the port is taken.
+    pub(in crate::relay) fn relayed(address: SocketAddr) -> io::Result<Self> {
+        let fd = open(address)?;
+        rustix::net::bind(&fd, &address)?;
+        // Not before: the port must be nobody else's.
+        sockopt::set_socket_reuseport(&fd, true)?;
+        rustix::net::listen(&fd, RELAYED_BACKLOG)?;
+        Ok(Self(fd))
+    }
+
+    /// # Errors
+    /// Of getsockname(2).
+    pub(in crate::relay) fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(rustix::net::getsockname(&self.0)?.try_into()?)
+    }
+
+    /// The next connection with the addresses of the client and of ours; a mapped IPv4 address as IPv4.
+    ///
+    /// # Errors
+    /// `WouldBlock` where there is none; see [`is_exhaustion`].
+    pub(in crate::relay) fn accept(&self) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
+        let (fd, _) = rustix::net::acceptfrom_with(&self.0, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+        let stream = TcpStream::from(fd);
+        // A relayed packet is not to wait for the next one.
+        stream.set_nodelay(true)?;
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let (client, server) = (canonical(stream.peer_addr()?), canonical(stream.local_addr()?));
+        Ok((stream, client, server))
+    }
+}
+
+impl AsFd for Acceptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    // What a stopped server left in TIME_WAIT is no reason not to start.
+    sockopt::set_socket_reuseaddr(&fd, true)?;
+    Ok(fd)
+}
+
+/// Whether accept(2) failed for want of descriptors or memory, so that it would fail again at once.
+pub(in crate::relay) fn is_exhaustion(error: &io::Error) -> bool {
+    let codes = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
