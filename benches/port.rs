@@ -18,7 +18,7 @@ use castway::http::{Arrival, Http, Version};
 use castway::ingress::{self, Doors, Undecided};
 use castway::limits::descriptors::Shares;
 use castway::limits::waiting_bytes::Ledger;
-use castway::relay::{self, Accounts};
+use castway::relay::{self, RelayUsers};
 use castway::tls::{Certificates, Handshakes, OwnHosts};
 use castway::turn::codec::integrity::PasswordAlgorithm;
 use castway::turn::{Account, Credentials};
@@ -48,7 +48,7 @@ impl Credentials for Nobody {
     }
 }
 
-impl Accounts for Nobody {
+impl RelayUsers for Nobody {
     fn is_live(&self, _user: &str) -> bool {
         true
     }
@@ -76,7 +76,7 @@ async fn main() {
     let through = listener.addr;
     let doors = Doors {
         http: Http::new(router.clone(), Ledger::default()),
-        relay: relay.entrance(),
+        relay: relay.intake(),
         plain_turn: true,
         tls: Some(handshakes),
         trusted_proxies: Vec::new(),

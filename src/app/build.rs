@@ -63,7 +63,7 @@ impl App {
             sessions: signaling.sessions(),
             unfinished: shared.unfinished.clone(),
             hub: hub.clone(),
-            meter: opened.relay.meter(),
+            relay_stats: opened.relay.stats_reader(),
             shares: opened.shares.clone(),
             reports: opened.relay.reports().clone(),
             certificates: opened.certificates.clone(),
@@ -149,10 +149,13 @@ impl Opened {
     fn probes(&self, relay_alive: &Arc<AtomicBool>) -> Vec<Probe> {
         let alive = Arc::clone(relay_alive);
         let mut probes = vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
-        let meter = self.relay.meter();
-        probes.extend((0..meter.shards()).map(|shard| {
-            let meter = meter.clone();
-            Probe { name: format!("relay-{shard}").into(), ready: Box::new(move || !meter.hanging().contains(&shard)) }
+        let relay_stats = self.relay.stats_reader();
+        probes.extend((0..relay_stats.shard_count()).map(|shard| {
+            let relay_stats = relay_stats.clone();
+            Probe {
+                name: format!("relay-{shard}").into(),
+                ready: Box::new(move || !relay_stats.stalled_shards().contains(&shard)),
+            }
         }));
         probes.extend(self.certificates.clone().map(|certificates| Probe {
             name: "certificate".into(),
@@ -197,7 +200,7 @@ impl Opened {
         let of_address = u32::try_from(self.shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
         Doors {
             http: Http::new(router, ledger.clone()),
-            relay: self.relay.entrance(),
+            relay: self.relay.intake(),
             plain_turn: relay.tcp,
             tls: self.certificates.clone().map(Handshakes::new),
             trusted_proxies: http.trusted_proxies.clone(),

@@ -37,7 +37,7 @@ pub use unidentified::Undecided;
 use crate::http::{Arrival, Http, Version};
 use crate::limits::concurrency::{AddressCounter, Place};
 use crate::limits::descriptors::Share;
-use crate::relay::{ClientConnection, Entrance, Wire};
+use crate::relay::{AcceptedConnection, StreamIntake, Wire};
 use crate::tls::{ACME_TLS, HTTP_2, Handshakes, STUN_TURN};
 use detect::Protocol;
 use handshake::Limited;
@@ -54,7 +54,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Where connections go once it is known what they are.
 pub struct Doors {
     pub http: Http,
-    pub relay: Entrance,
+    pub relay: StreamIntake,
     /// TURN without TLS.
     pub plain_turn: bool,
     /// `None`: no TLS.
@@ -136,7 +136,7 @@ impl Hall {
         stranger.asked();
         match protocol {
             Protocol::Turn if self.doors.plain_turn => {
-                self.doors.relay.enter(ClientConnection { client, server, wire: Wire::Tcp(stream.into_std()?) });
+                self.doors.relay.take_in(AcceptedConnection { client, server, wire: Wire::Tcp(stream.into_std()?) });
                 Ok(())
             }
             Protocol::Http => {
@@ -183,7 +183,7 @@ impl Hall {
             Protocol::Turn => {
                 let (tcp, connection) = stream.into_inner();
                 let wire = Wire::Tls(tcp.into_inner().into_std()?, Box::new(connection));
-                self.doors.relay.enter(ClientConnection { client: arrival.client, server, wire });
+                self.doors.relay.take_in(AcceptedConnection { client: arrival.client, server, wire });
                 Ok(())
             }
             Protocol::Http => {

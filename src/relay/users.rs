@@ -8,7 +8,7 @@ use crate::users::Directory;
 use crate::users::credentials::RestName;
 
 /// Who may allocate, and who may not go on. Called on the shards' threads: it must not block.
-pub trait Accounts: Credentials {
+pub trait RelayUsers: Credentials {
     /// Whether the allocations of an [`Account::user`] may go on.
     fn is_live(&self, user: &str) -> bool;
 
@@ -42,7 +42,7 @@ impl Credentials for Directory {
     }
 }
 
-impl Accounts for Directory {
+impl RelayUsers for Directory {
     fn is_live(&self, user: &str) -> bool {
         !self.is_refused(user)
     }
