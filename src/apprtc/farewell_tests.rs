@@ -1,6 +1,6 @@
 //! Transcripts of farewells: which hang-ups, reloads and broken networks end a membership, and what the other one hears.
 
-use super::super::super::slots::{BYE, GRACE};
+use super::super::super::slots::{BYE, SLOT_GRACE};
 use super::*;
 use Farewell::{Bye, Delete, Drop, Leave};
 
@@ -34,7 +34,7 @@ impl World {
     }
 }
 
-/// Every order of every hang-up that says bye and ends the socket, be it by the client or by a DELETE.
+/// Every order of every hang-up that says bye and ends the socket, by the client or by a DELETE.
 fn farewells() -> Vec<Vec<Farewell>> {
     let mut all = vec![vec![]];
     for step in [Leave, Bye, Drop, Delete] {
@@ -51,8 +51,8 @@ fn farewells() -> Vec<Vec<Farewell>> {
     all
 }
 
-fn byes(heard: &[String], socket: u32) -> usize {
-    heard.iter().filter(|line| **line == format!("{socket} < {BYE}")).count()
+fn byes(outputs: &[String], socket: u32) -> usize {
+    outputs.iter().filter(|line| **line == format!("{socket} < {BYE}")).count()
 }
 
 #[test]
@@ -61,17 +61,17 @@ fn every_order_of_a_hang_up_leaves_the_survivor_alone_with_one_bye() {
         let mut world = World::new();
         let (caller, callee) = world.call();
         world.hang_up(&callee, 2, &steps);
-        assert_eq!(byes(&world.heard(), 1), 1, "{steps:?}");
+        assert_eq!(byes(&world.outputs(), 1), 1, "{steps:?}");
         assert_eq!(world.rooms.counts().members, 1, "{steps:?}");
         assert_eq!(world.say(&caller, "offer again"), Ok(()));
         let next = world.join();
         assert_eq!((next.initiator, next.messages), (false, vec!["offer again".to_owned()]), "{steps:?}");
         world.register(&next.client, 3).expect("the slot is free");
-        assert!(world.heard().is_empty(), "{steps:?}");
+        assert!(world.outputs().is_empty(), "{steps:?}");
         world.send(&next.client, 3, "answer").expect("both are there");
-        assert_eq!(world.heard(), ["1 < answer"], "{steps:?}");
+        assert_eq!(world.outputs(), ["1 < answer"], "{steps:?}");
         world.wait(60 * SECOND);
-        assert!(world.heard().is_empty(), "{steps:?}");
+        assert!(world.outputs().is_empty(), "{steps:?}");
     }
 }
 
@@ -96,9 +96,9 @@ fn the_survivors_offer_is_for_the_next_one_at_whatever_time_it_comes_after_the_b
                 (false, vec!["offer again".into(), "candidate".into()]),
                 "{steps:?} {at}"
             );
-            world.heard();
+            world.outputs();
             world.register(&next.client, 3).expect("the slot is free");
-            assert_eq!(world.heard(), [""; 0], "{steps:?} {at}: it has them already");
+            assert_eq!(world.outputs(), [""; 0], "{steps:?} {at}: it has them already");
         }
     }
 }
@@ -112,11 +112,11 @@ fn every_order_of_a_hang_up_alone_leaves_an_empty_room_and_no_dead_offer() {
         assert_eq!(world.say(&caller, "offer"), Ok(()));
         world.hang_up(&caller, 1, &steps);
         assert_eq!(world.rooms.counts().members, 0, "{steps:?}");
-        world.heard();
+        world.outputs();
         let again = world.join();
         assert!(again.initiator && again.messages.is_empty(), "{steps:?}");
         world.register(&again.client, 2).expect("a slot is free");
-        assert!(world.heard().is_empty(), "{steps:?}: not its own bye");
+        assert!(world.outputs().is_empty(), "{steps:?}: not its own bye");
     }
 }
 
@@ -127,13 +127,13 @@ fn a_bye_that_the_survivor_missed_is_heard_once_when_it_comes_back() {
         let (caller, callee) = world.call();
         world.drop(&caller, 1);
         world.hang_up(&callee, 2, &steps);
-        world.heard();
+        world.outputs();
         world.wait(3 * SECOND);
         world.register(&caller, 3).expect("its own slot");
-        assert_eq!(world.heard(), [format!("3 < {BYE}")], "{steps:?}");
+        assert_eq!(world.outputs(), [format!("3 < {BYE}")], "{steps:?}");
         world.drop(&caller, 3);
         world.register(&caller, 4).expect("its own slot");
-        assert!(world.heard().is_empty(), "{steps:?}");
+        assert!(world.outputs().is_empty(), "{steps:?}");
     }
 }
 
@@ -147,7 +147,7 @@ fn a_survivor_that_comes_back_after_somebody_has_joined_hears_bye_first() {
     world.register(&next, 3).expect("the slot is free");
     world.send(&next, 3, "candidate").expect("it waits");
     world.register(&caller, 4).expect("its own slot");
-    assert_eq!(world.heard(), [format!("4 < {BYE}"), "4 < candidate".to_owned()]);
+    assert_eq!(world.outputs(), [format!("4 < {BYE}"), "4 < candidate".to_owned()]);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_bye_of_one_whose_socket_stays_takes_no_place() {
     world.wait(60 * SECOND);
     assert_eq!(world.try_join(), Err(Refusal::Full));
     world.say(&caller, "offer again").expect("both are there");
-    assert_eq!(world.heard(), [format!("1 < {BYE}"), "2 < offer again".to_owned()]);
+    assert_eq!(world.outputs(), [format!("1 < {BYE}"), "2 < offer again".to_owned()]);
 }
 
 #[test]
@@ -221,47 +221,47 @@ fn colliders_own_clients_have_their_time_to_hear_a_bye() {
     world.drop("2", 2);
     world.send("1", 1, BYE).expect("it waits");
     world.drop("1", 1);
-    world.wait(GRACE - SECOND);
+    world.wait(SLOT_GRACE - SECOND);
     world.register("2", 3).expect("its own slot");
-    assert_eq!(world.heard(), [format!("3 < {BYE}")]);
+    assert_eq!(world.outputs(), [format!("3 < {BYE}")]);
 }
 
 #[test]
 fn a_client_that_said_bye_in_a_loopback_call_takes_its_phantom_along() {
     let mut world = World::new();
-    let client = world.rooms.handle_join(ROOM, true, world.by()).expect("free").client;
+    let client = world.rooms.handle_join(ROOM, true, world.context()).expect("free").client;
     world.register(&client, 1).expect("a slot is free");
     world.register(LOOPBACK_CLIENT, 2).expect("a page plays the phantom");
     world.hang_up(&client, 1, &[Bye, Drop]);
     world.drop(LOOPBACK_CLIENT, 2);
-    let again = world.rooms.handle_join(ROOM, true, world.by()).expect("free");
+    let again = world.rooms.handle_join(ROOM, true, world.context()).expect("free");
     assert!(again.initiator);
     world.register(&again.client, 3).expect("a slot is free");
     world.register(LOOPBACK_CLIENT, 4).expect("its own slot");
-    world.heard();
+    world.outputs();
     world.say(&again.client, "offer").expect("both are there");
-    assert_eq!(world.heard(), ["4 < offer"]);
+    assert_eq!(world.outputs(), ["4 < offer"]);
 }
 
 #[test]
 fn the_phantom_of_a_page_that_is_loaded_again_does_not_hear_the_bye_of_before() {
     let mut world = World::new();
-    let client = world.rooms.handle_join(ROOM, true, world.by()).expect("free").client;
+    let client = world.rooms.handle_join(ROOM, true, world.context()).expect("free").client;
     world.register(&client, 1).expect("a slot is free");
     world.register("loopback_client_id", 2).expect("the original names it so");
     world.drop("loopback_client_id", 2);
     world.hang_up(&client, 1, &[Bye, Drop]);
-    let again = world.rooms.handle_join(ROOM, true, world.by()).expect("free");
+    let again = world.rooms.handle_join(ROOM, true, world.context()).expect("free");
     assert!(again.initiator);
     world.register("loopback_client_id", 3).expect("its own slot");
     world.register(&again.client, 4).expect("a slot is free");
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
 }
 
 #[test]
 fn nobody_takes_the_place_of_a_phantom_whose_socket_is_away() {
     let mut world = World::new();
-    let client = world.rooms.handle_join(ROOM, true, world.by()).expect("free").client;
+    let client = world.rooms.handle_join(ROOM, true, world.context()).expect("free").client;
     world.register(&client, 1).expect("a slot is free");
     world.register(LOOPBACK_CLIENT, 2).expect("a page plays the phantom");
     world.drop(LOOPBACK_CLIENT, 2);
@@ -288,7 +288,7 @@ fn a_caller_that_comes_back_in_time_has_kept_its_offer_for_the_callee() {
     world.wait(3 * SECOND);
     world.register(&caller, 3).expect("its own slot");
     world.wait(60 * SECOND);
-    assert_eq!(world.heard(), ["3 < answer"]);
+    assert_eq!(world.outputs(), ["3 < answer"]);
     assert_eq!(world.try_join(), Err(Refusal::Full));
 }
 
@@ -304,12 +304,12 @@ fn who_answers_a_caller_that_never_comes_back_hears_bye_and_calls_itself() {
     world.register(&callee, 2).expect("a slot is free");
     world.send(&callee, 2, "answer").expect("it waits");
     world.wait(7 * SECOND);
-    assert_eq!(world.heard(), [format!("2 < {BYE}")]);
+    assert_eq!(world.outputs(), [format!("2 < {BYE}")]);
     world.say(&callee, "offer again").expect("it is alone");
     let next = world.join();
     assert_eq!((next.initiator, next.messages), (false, vec!["offer again".to_owned()]));
     world.register(&next.client, 3).expect("a slot is free");
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn a_caller_that_is_met_is_not_evicted_before_somebody_joins() {
     world.register(&caller, 3).expect("its own slot");
     world.drop(&caller, 3);
     world.wait(600 * SECOND);
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
     assert_eq!(world.say(&caller, "I am still here"), Ok(()));
 }
 

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use crate::limits::waiting_bytes::{Account, Kept, Ledger};
+use crate::limits::waiting_bytes::{Account, KeptValue, Ledger};
 
 /// Candidates that wait at most; a browser gathers a few dozen.
 const MAX_CANDIDATES: usize = 256;
@@ -47,7 +47,7 @@ pub(super) struct Mailbox<P> {
 }
 
 enum Entry<P> {
-    Waiting(Kept<Signal<P>>),
+    Waiting(KeptValue<Signal<P>>),
     /// It is taken at once.
     Passing(Signal<P>, usize),
 }

@@ -22,10 +22,6 @@ pub struct ClientInfo {
     pub host: Option<String>,
 }
 
-/// The address of this machine that the request's connection came to; an extension of requests. `None`: a proxy stands in between.
-#[derive(Debug, Clone, Copy)]
-pub struct CameTo(pub Option<IpAddr>);
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scheme {
     #[default]

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use rust_embed::RustEmbed;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::apprtc::message;
+use crate::apprtc::wire;
 use crate::http::client_info::ClientInfo;
 
 #[derive(RustEmbed)]
@@ -93,7 +93,7 @@ async fn call(uri: Uri, Extension(client): Extension<ClientInfo>, headers: Heade
 }
 
 async fn call_in(Path(room): Path<String>, uri: Uri, Extension(client): Extension<ClientInfo>, headers: HeaderMap) -> Response {
-    match FILES.get("call.html").filter(|_| message::is_id(&room)) {
+    match FILES.get("call.html").filter(|_| wire::is_id(&room)) {
         Some(file) => {
             // Made for this room, so it goes as it is: nobody has us compress.
             let body = in_room(&file.body(Coding::Plain), &room);

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::room::{Event, Hello, MAX_PARTICIPANTS, Opaque, Proof, RoomId, UserId, Whereabouts};
-use crate::limits::shares::Shares;
-use crate::limits::waiting_bytes::{Account, Kept, Ledger};
+use crate::limits::fair_shares::FairShares;
+use crate::limits::waiting_bytes::{Account, KeptValue, Ledger};
 
 /// Names a user whatever its id is; never given twice.
 pub(super) type UserKey = u64;
@@ -47,7 +47,7 @@ pub(super) struct User<J> {
     pub(super) due: Option<Instant>,
     /// It has come back and sent nobody a message since then: its page may have been loaded anew.
     pub(super) came_back: bool,
-    waiting: VecDeque<Kept<Event<J>>>,
+    waiting: VecDeque<KeptValue<Event<J>>>,
     waiting_bytes: usize,
     /// What waits, among what waits on the whole server; `None`: nothing has waited yet.
     account: Option<Account>,
@@ -102,7 +102,7 @@ impl<J: Opaque> User<J> {
 
     pub(super) fn take_waiting(&mut self) -> impl Iterator<Item = Event<J>> + use<J> {
         self.waiting_bytes = 0;
-        std::mem::take(&mut self.waiting).into_iter().filter_map(Kept::take)
+        std::mem::take(&mut self.waiting).into_iter().filter_map(KeptValue::take)
     }
 }
 
@@ -112,7 +112,7 @@ pub(super) struct Users<J> {
     connections: HashMap<ClientId, UserKey>,
     proofs: HashMap<Proof, UserKey>,
     /// Of each network, the newest first.
-    shares: Shares<Reverse<UserKey>>,
+    shares: FairShares<Reverse<UserKey>>,
     next: UserKey,
     /// Peers of all, each counted for both.
     peers: usize,
@@ -125,7 +125,7 @@ impl<J> Default for Users<J> {
             ids: HashMap::new(),
             connections: HashMap::new(),
             proofs: HashMap::new(),
-            shares: Shares::default(),
+            shares: FairShares::default(),
             next: 0,
             peers: 0,
         }

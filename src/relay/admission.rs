@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::limits::descriptors::{Share, Shares};
-use crate::limits::strangers::{Stranger, Strangers};
+use crate::limits::descriptors::{DescriptorPool, DescriptorPools};
+use crate::limits::unproven::{UnprovenConnection, UnprovenConnections};
 use crate::relay::io::poll_source::ClientStreamId;
 use crate::relay::tcp::buffer_usage::BufferTotal;
 
@@ -24,25 +24,25 @@ pub(super) struct StreamLocation {
 }
 
 /// The place of one stream that has not allocated yet.
-pub(super) type UnprovenStream = Stranger<StreamLocation>;
+pub(super) type UnprovenStream = UnprovenConnection<StreamLocation>;
 
 /// What the relay may have open.
 #[derive(Debug, Clone)]
 pub(super) struct Admission {
     /// Streams that have not allocated yet.
-    pub(super) unproven: Arc<Strangers<StreamLocation>>,
+    pub(super) unproven: Arc<UnprovenConnections<StreamLocation>>,
     /// Descriptors of clients' streams.
-    pub(super) clients: Share,
+    pub(super) clients: DescriptorPool,
     /// Descriptors of relayed sockets and of connections with peers.
-    pub(super) relayed: Share,
+    pub(super) relayed: DescriptorPool,
     /// Bytes that the streams of all clients hold.
     pub(super) buffers: BufferTotal,
 }
 
 impl Admission {
-    pub(super) fn new(shares: &Shares) -> Self {
+    pub(super) fn new(shares: &DescriptorPools) -> Self {
         let (clients, relayed) = (shares.turn_clients.clone(), shares.relayed.clone());
-        let unproven = Strangers::new(MAX_UNPROVEN_STREAMS.min(clients.most() / 2));
+        let unproven = UnprovenConnections::new(MAX_UNPROVEN_STREAMS.min(clients.most() / 2));
         Self { unproven, clients, relayed, buffers: BufferTotal::default() }
     }
 

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::limits::guesses::Reports;
+use crate::limits::guesses::GuessReports;
 use crate::relay::admission::Admission;
 use crate::relay::intake::StreamIntake;
 use crate::relay::proxy_forwarding::ProxyForwarding;
 use crate::relay::shard::mailbox::{ShardMailbox, ShardMessage};
 use crate::relay::stats::{RelayStats, StatsReader};
-use crate::turn::Shared;
+use crate::turn::SharedState;
 
 /// A running relay. Dropping it stops the relay immediately; [`Relay::stop`] lets allocations end first.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Relay {
     pub(super) tcp: bool,
     pub(super) stats: StatsReader,
     pub(super) admission: Admission,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<SharedState>,
     pub(super) closed_neighbours: Arc<[IpNet]>,
     pub(super) mailboxes: Vec<ShardMailbox>,
     pub(super) threads: Vec<JoinHandle<()>>,
@@ -94,7 +94,7 @@ impl Relay {
 
     /// Where the relay reports wrong passwords; the rest of the server reports there, too.
     #[must_use]
-    pub fn reports(&self) -> &Reports {
+    pub fn reports(&self) -> &GuessReports {
         self.shared.reports()
     }
 

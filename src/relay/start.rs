@@ -9,7 +9,7 @@ use rand::Rng as _;
 
 use crate::addresses::external::External;
 use crate::config::RelayConfig;
-use crate::limits::descriptors::Shares;
+use crate::limits::descriptors::DescriptorPools;
 use crate::relay::admission::Admission;
 use crate::relay::handle::Relay;
 use crate::relay::io::poll::{Interest, Poller};
@@ -23,7 +23,7 @@ use crate::relay::shard::mailbox::{MailboxReceiver, ShardMailbox, shard_mailbox}
 use crate::relay::stats::StatsReader;
 use crate::relay::users::RelayUsers;
 use crate::relay::watcher::ChangeWatcher;
-use crate::turn::{self, Shared};
+use crate::turn::{self, SharedState};
 
 /// Binds the listeners and starts relaying. Relayed sockets are bound where `external` says, which is
 /// [`bind_addresses`](super::bind_addresses); the advertised addresses follow `external`, and the number of descriptors stays within
@@ -31,7 +31,12 @@ use crate::turn::{self, Shared};
 ///
 /// # Errors
 /// A sentence that names the setting to change: a port is taken, or an address is not this machine's.
-pub fn start(config: &RelayConfig, external: &External, users: Arc<dyn RelayUsers>, shares: &Shares) -> anyhow::Result<Relay> {
+pub fn start(
+    config: &RelayConfig,
+    external: &External,
+    users: Arc<dyn RelayUsers>,
+    shares: &DescriptorPools,
+) -> anyhow::Result<Relay> {
     let listeners = Listeners::bind(config)?;
     let relayed = external.relays();
     let local = LocalAddresses::read(&relayed);
@@ -40,7 +45,7 @@ pub fn start(config: &RelayConfig, external: &External, users: Arc<dyn RelayUser
     let closed_neighbours = policy.closed_neighbours();
     log_closed_networks(&closed_neighbours);
 
-    let shared = Shared::new(&settings, random_seed(), Instant::now());
+    let shared = SharedState::new(&settings, random_seed(), Instant::now());
     let shards = (0..config.threads).map(|_| Arc::default()).collect();
     let stats = StatsReader { shards, epoch: Instant::now() };
     let ends = (0..config.threads).map(|_| ShardEnds::new()).collect::<anyhow::Result<Vec<_>>>()?;
@@ -65,7 +70,7 @@ pub fn start(config: &RelayConfig, external: &External, users: Arc<dyn RelayUser
             settings: Arc::clone(&settings),
             policy: policy.clone(),
             // All shards use one range, so that a small range is not divided; the engines know without a lock which ports are taken.
-            engine_shard: turn::Shard { index, ports: config.ports.clone() },
+            engine_shard: turn::ShardSettings { index, ports: config.ports.clone() },
             shared: Arc::clone(&shared),
             users: Arc::clone(&users),
             admission: relay.admission.clone(),

@@ -2,14 +2,14 @@
 
 use std::time::{Instant, SystemTime};
 
-use crate::turn::codec::integrity::{Key, PasswordAlgorithm};
-use crate::turn::{Account, Credentials, LONG_SECRET};
+use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
+use crate::turn::{CredentialSource, MIN_UNGUESSABLE_SECRET_BYTES, UserKeys};
 use crate::users::Directory;
 use crate::users::credentials::RestName;
 
 /// Who may allocate, and who may not go on. Called on the shards' threads: it must not block.
-pub trait RelayUsers: Credentials {
-    /// Whether the allocations of an [`Account::user`] may go on.
+pub trait RelayUsers: CredentialSource {
+    /// Whether the allocations of an [`UserKeys::user`] may go on.
     fn is_live(&self, user: &str) -> bool;
 
     /// Changes whenever [`Self::is_live`] may answer otherwise than before.
@@ -17,12 +17,14 @@ pub trait RelayUsers: Credentials {
 }
 
 /// The users and secrets of the database.
-impl Credentials for Directory {
-    fn account(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<Account> {
+impl CredentialSource for Directory {
+    fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys> {
         let wall = SystemTime::now();
-        let keys: Vec<Key> = match algorithm {
-            PasswordAlgorithm::Md5 => self.long_term_keys(username, realm, wall).into_iter().map(Key::Md5).collect(),
-            PasswordAlgorithm::Sha256 => self.long_term_keys_sha256(username, realm, wall).into_iter().map(Key::Sha256).collect(),
+        let keys: Vec<LongTermKey> = match algorithm {
+            PasswordAlgorithm::Md5 => self.long_term_keys(username, realm, wall).into_iter().map(LongTermKey::Md5).collect(),
+            PasswordAlgorithm::Sha256 => {
+                self.long_term_keys_sha256(username, realm, wall).into_iter().map(LongTermKey::Sha256).collect()
+            }
         };
         if keys.is_empty() {
             return None;
@@ -30,14 +32,16 @@ impl Credentials for Directory {
         let name = RestName::parse(username);
         let user = name.map(|name| name.user).filter(|user| !user.is_empty()).unwrap_or(username);
         let expires = self.life(username, wall).and_then(|life| now.checked_add(life));
-        Some(Account { user: user.to_owned(), keys, expires })
+        Some(UserKeys { user: user.to_owned(), keys, expires })
     }
 
     fn is_guessable(&self, username: &str) -> bool {
-        RestName::parse(username).is_none() || self.has_password(username) || self.shortest_secret() < LONG_SECRET
+        RestName::parse(username).is_none()
+            || self.has_password(username)
+            || self.shortest_secret() < MIN_UNGUESSABLE_SECRET_BYTES
     }
 
-    fn proved(&self, username: &str) {
+    fn authenticated(&self, username: &str) {
         self.note_proof(username, SystemTime::now());
     }
 }

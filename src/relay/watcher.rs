@@ -8,7 +8,7 @@ use crate::addresses::external::External;
 use crate::relay::setup::local_addresses::{LocalAddresses, log_closed_networks};
 use crate::relay::shard::mailbox::{ShardMailbox, ShardMessage};
 use crate::relay::users::RelayUsers;
-use crate::turn::{PeerPolicy, RelayedAddress};
+use crate::turn::{PeerPolicy, RelayedIp};
 
 /// How often the watcher looks for disabled users and for a new external address.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ pub(super) struct ChangeWatcher {
     pub(super) revision: u64,
     pub(super) external: External,
     /// The relayed addresses that the shards know.
-    pub(super) relayed: [Option<RelayedAddress>; 2],
+    pub(super) relayed: [Option<RelayedIp>; 2],
     pub(super) policy: PeerPolicy,
     pub(super) local: LocalAddresses,
     pub(super) mailboxes: Vec<ShardMailbox>,
@@ -48,7 +48,7 @@ impl ChangeWatcher {
         }
     }
 
-    fn publish(&mut self, relayed: [Option<RelayedAddress>; 2], local: LocalAddresses) {
+    fn publish(&mut self, relayed: [Option<RelayedIp>; 2], local: LocalAddresses) {
         tracing::info!("the machine's addresses have changed");
         let before = self.policy.closed_neighbours();
         self.policy.neighbours = local.neighbours.to_vec();

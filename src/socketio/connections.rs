@@ -15,7 +15,7 @@ use socketioxide::extract::{AckSender, Event, SocketRef};
 use socketioxide::socket::DisconnectReason;
 
 use crate::http::client_info::ClientInfo;
-use crate::limits::byte_budget::{Budget, Limit};
+use crate::limits::byte_budget::{ByteBudget, ByteRate};
 use crate::limits::message_size::EVENT_KIB;
 use crate::socketio::client_id::ClientId;
 use crate::socketio::outgoing::{Emission, Later, Outgoing};
@@ -24,7 +24,7 @@ use crate::socketio::room_driver::{Core, Driver};
 
 /// What a client may send, and have sent by the server for it: three events of the largest size at once, or fifteen of the largest
 /// descriptions.
-const SENT: Limit = Limit { rate: 512 << 10, burst: 4 << 20 };
+const SENT: ByteRate = ByteRate { rate: 512 << 10, burst: 4 << 20 };
 /// What the smallest event costs of it.
 const EVENT_COST: usize = 100;
 /// Clients say one or two things in the instant between being told that they are connected and being in the table: so many, and of
@@ -172,11 +172,11 @@ fn outgoing(socket: &SocketRef) -> Option<&Outgoing> {
 }
 
 /// Bytes that a client may still send, and have sent.
-pub struct Spending(Budget);
+pub struct Spending(ByteBudget);
 
 impl Default for Spending {
     fn default() -> Self {
-        Self(Budget::new(SENT, Instant::now()))
+        Self(ByteBudget::new(SENT, Instant::now()))
     }
 }
 

@@ -15,7 +15,7 @@ use std::task::Waker;
 use futures_util::task::AtomicWaker;
 use socketioxide::{SendError, SocketError};
 
-use crate::limits::waiting_bytes::{Account, Waiting};
+use crate::limits::waiting_bytes::{Account, WaitingBytes};
 
 /// What an event costs besides its bytes: its places in the queues.
 const EVENT_BYTES: usize = 128;
@@ -30,7 +30,7 @@ struct Inner {
     account: Account,
     queue: Mutex<Queue>,
     /// Answers of socketioxide's own.
-    answers: Mutex<VecDeque<Waiting>>,
+    answers: Mutex<VecDeque<WaitingBytes>>,
     joining: Arc<Joining>,
     wakers: Arc<Wakers>,
 }
@@ -38,7 +38,7 @@ struct Inner {
 #[derive(Default)]
 struct Queue {
     /// What socketioxide has.
-    sent: VecDeque<Waiting>,
+    sent: VecDeque<WaitingBytes>,
     sent_bytes: usize,
     held: VecDeque<Held>,
     reach: Reach,
@@ -47,7 +47,7 @@ struct Queue {
 /// An event, or an ack, that socketioxide does not have yet. Invariant: it keeps its socket, which keeps the queue; so none is held once
 /// the session has ended.
 struct Held {
-    waiting: Waiting,
+    waiting: WaitingBytes,
     send: Later,
 }
 
@@ -82,7 +82,7 @@ impl Queue {
         self.sent.is_empty() || self.reach == Reach::All || self.sent_bytes + bytes <= WINDOW_BYTES
     }
 
-    fn push(&mut self, waiting: Waiting) {
+    fn push(&mut self, waiting: WaitingBytes) {
         self.sent_bytes += waiting.bytes();
         self.sent.push_back(waiting);
     }
@@ -157,7 +157,7 @@ impl Outgoing {
         !self.0.account.is_closed()
     }
 
-    fn send(&self, queue: &mut Queue, waiting: Waiting, send: impl FnOnce() -> Result<(), SendError>) {
+    fn send(&self, queue: &mut Queue, waiting: WaitingBytes, send: impl FnOnce() -> Result<(), SendError>) {
         match send() {
             Ok(()) => queue.push(waiting),
             // Its disconnect handler is on its way.
@@ -172,7 +172,7 @@ impl Outgoing {
     pub fn leave(&self, count: usize) {
         let mut queue = self.queue();
         let left = first(&mut queue.sent, count);
-        queue.sent_bytes -= left.iter().map(Waiting::bytes).sum::<usize>();
+        queue.sent_bytes -= left.iter().map(WaitingBytes::bytes).sum::<usize>();
         self.send_held(&mut queue);
         // Those that have left are dropped after it.
         drop(queue);
@@ -273,7 +273,7 @@ fn lock<T>(queue: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Takes so many out, or all that there are. They are to be dropped when the queue is unlocked.
-fn first(queue: &mut VecDeque<Waiting>, count: usize) -> Vec<Waiting> {
+fn first(queue: &mut VecDeque<WaitingBytes>, count: usize) -> Vec<WaitingBytes> {
     let count = count.min(queue.len());
     let first = queue.drain(..count).collect();
     if queue.is_empty() {
@@ -293,7 +293,7 @@ pub enum Side {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::waiting_bytes::{Ledger, MAX_BYTES};
+    use crate::limits::waiting_bytes::{Ledger, MAX_CLIENT_BYTES};
 
     /// As if socketioxide did this with an event.
     struct Sent(Result<(), SendError>);
@@ -401,7 +401,7 @@ mod tests {
     fn a_client_with_too_many_bytes_or_too_many_events_is_closed() {
         let (outgoing, ledger) = outgoing();
         let sent = (0..100).take_while(|_| outgoing.emit(100_000, Sent(Ok(())))).count();
-        assert_eq!(sent, MAX_BYTES / (100_000 + EVENT_BYTES));
+        assert_eq!(sent, MAX_CLIENT_BYTES / (100_000 + EVENT_BYTES));
         assert!(outgoing.is_over(Side::Reader, Waker::noop()) && !outgoing.emit(1, Sent(Ok(()))));
         assert_eq!((ledger.bytes(), ledger.closed()), (0, 1));
 

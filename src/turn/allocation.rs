@@ -5,18 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::codec::attribute::Family;
+use super::codec::attribute::AddressFamily;
 use super::codec::error_code::ErrorCode;
 use super::codec::framing::ChannelNumber;
-use super::codec::integrity::{Integrity, Key};
+use super::codec::integrity::{IntegrityAlgorithm, LongTermKey};
 use super::codec::message::TransactionId;
 use super::five_tuple::{AllocationId, FiveTuple, PeerConnectionId, RelayedAddressId, TupleKey};
-use super::ports::PortWish;
-use super::shared::{ReservationToken, User};
+use super::ports::PortRequirement;
+use super::shared::{ReservationToken, UserUsage};
 
 /// What a relayed transport address speaks with its peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RelayTransport {
+pub enum PeerTransport {
     Udp,
     /// RFC 6062.
     Tcp,
@@ -25,22 +25,22 @@ pub enum RelayTransport {
 /// How answers to a client are protected.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Signer {
-    pub(super) key: Key,
-    pub(super) integrity: Integrity,
+    pub(super) key: LongTermKey,
+    pub(super) integrity: IntegrityAlgorithm,
     /// The client sent FINGERPRINT, and so do we.
     pub(super) fingerprint: bool,
 }
 
 /// One relayed transport address.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Relayed {
+pub(super) struct RelayedAddress {
     /// What the client was told, for the allocation's whole life.
     pub(super) advertised: IpAddr,
     pub(super) port: u16,
     /// The shell has opened its socket.
     pub(super) live: bool,
     pub(super) tries: u8,
-    pub(super) wish: PortWish,
+    pub(super) wish: PortRequirement,
     /// The port came with a RESERVATION-TOKEN: no other will do.
     pub(super) reserved: bool,
 }
@@ -48,7 +48,7 @@ pub(super) struct Relayed {
 #[derive(Debug)]
 pub(super) struct Allocation {
     pub(super) five_tuple: FiveTuple,
-    pub(super) user: Arc<User>,
+    pub(super) user: Arc<UserUsage>,
     /// Stands for the username that authenticated last.
     pub(super) username: u64,
     pub(super) signer: Signer,
@@ -59,15 +59,15 @@ pub(super) struct Allocation {
     /// LIFETIME of that reply.
     pub(super) lifetime: u32,
     pub(super) token: Option<ReservationToken>,
-    pub(super) address_error: Option<(Family, ErrorCode)>,
-    pub(super) transport: RelayTransport,
-    pub(super) relays: [Option<Relayed>; 2],
+    pub(super) address_error: Option<(AddressFamily, ErrorCode)>,
+    pub(super) transport: PeerTransport,
+    pub(super) relays: [Option<RelayedAddress>; 2],
     /// How often a mobile allocation has moved.
     pub(super) moves: Option<u32>,
     pub(super) to_peer: u64,
     pub(super) to_client: u64,
     pub(super) new_peers: u64,
-    pub(super) peers: Peers,
+    pub(super) peers: PeerTable,
     pub(super) connections: Vec<PeerConnectionId>,
 }
 
@@ -78,11 +78,11 @@ impl Allocation {
     }
 
     /// The relayed transport address as the client and its peers know it.
-    pub(super) fn relayed_address(&self, family: Family) -> Option<SocketAddr> {
+    pub(super) fn relayed_address(&self, family: AddressFamily) -> Option<SocketAddr> {
         self.relayed(family).filter(|relayed| relayed.live).map(|relayed| SocketAddr::new(relayed.advertised, relayed.port))
     }
 
-    pub(super) fn relayed(&self, family: Family) -> Option<&Relayed> {
+    pub(super) fn relayed(&self, family: AddressFamily) -> Option<&RelayedAddress> {
         self.relays[family.index()].as_ref()
     }
 
@@ -107,7 +107,7 @@ struct Channel {
 
 /// The permissions and channels of one allocation: sorted lists, for they are short, bounded, and empty while idle.
 #[derive(Debug, Default)]
-pub(super) struct Peers {
+pub(super) struct PeerTable {
     permissions: Vec<Permission>,
     /// By number.
     channels: Vec<Channel>,
@@ -119,7 +119,7 @@ pub(super) struct Peers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BoundElsewhere;
 
-impl Peers {
+impl PeerTable {
     pub(super) fn permits(&self, ip: IpAddr, now: Instant) -> bool {
         self.find(ip).is_ok_and(|at| self.permissions[at].expires > now)
     }
@@ -224,16 +224,16 @@ struct Slot {
 
 /// Every allocation of one engine: by id, by five-tuple, by relay port, and by the time of its next expiry. Each stands in each index once.
 #[derive(Debug, Default)]
-pub(super) struct Allocations {
+pub(super) struct AllocationTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
     by_tuple: HashMap<TupleKey, u32>,
     /// Live UDP relays.
-    by_port: HashMap<(Family, u16), AllocationId>,
+    by_port: HashMap<(AddressFamily, u16), AllocationId>,
     timers: BTreeSet<(Instant, AllocationId)>,
 }
 
-impl Allocations {
+impl AllocationTable {
     pub(super) fn len(&self) -> usize {
         self.by_tuple.len()
     }
@@ -260,7 +260,7 @@ impl Allocations {
         self.free.push(id.index);
         self.by_tuple.remove(&(&allocation.five_tuple).into());
         self.timers.remove(&(scheduled, id));
-        for family in Family::ALL {
+        for family in AddressFamily::ALL {
             if let Some(relayed) = allocation.relayed(family) {
                 self.by_port.remove(&(family, relayed.port));
             }
@@ -293,7 +293,7 @@ impl Allocations {
     /// A relay's socket is open: it can be found by its port from now on.
     pub(super) fn set_live(&mut self, relay: RelayedAddressId) {
         let Some(allocation) = self.allocation_mut(relay.allocation) else { return };
-        let udp = allocation.transport == RelayTransport::Udp;
+        let udp = allocation.transport == PeerTransport::Udp;
         let Some(relayed) = &mut allocation.relays[relay.family.index()] else { return };
         relayed.live = true;
         let port = relayed.port;
@@ -303,7 +303,7 @@ impl Allocations {
     }
 
     /// Takes one family's relay away.
-    pub(super) fn remove_relay(&mut self, relay: RelayedAddressId) -> Option<Relayed> {
+    pub(super) fn remove_relay(&mut self, relay: RelayedAddressId) -> Option<RelayedAddress> {
         let relayed = self.allocation_mut(relay.allocation)?.relays[relay.family.index()].take()?;
         if relayed.live {
             self.by_port.remove(&(relay.family, relayed.port));
@@ -311,7 +311,7 @@ impl Allocations {
         Some(relayed)
     }
 
-    pub(super) fn by_port(&self, family: Family, port: u16) -> Option<RelayedAddressId> {
+    pub(super) fn by_port(&self, family: AddressFamily, port: u16) -> Option<RelayedAddressId> {
         self.by_port.get(&(family, port)).map(|&allocation| RelayedAddressId { allocation, family })
     }
 
@@ -356,8 +356,9 @@ impl Allocations {
             if !scheduled.is_some_and(|at| self.timers.contains(&(at, id)) && at <= allocation.next_expiry()) {
                 return Err("an allocation's timer is missing or late");
             }
-            let relays = Family::ALL.into_iter().filter_map(|family| allocation.relayed(family).map(|relayed| (family, relayed)));
-            for (family, relayed) in relays.filter(|(_, relayed)| relayed.live && allocation.transport == RelayTransport::Udp) {
+            let relays =
+                AddressFamily::ALL.into_iter().filter_map(|family| allocation.relayed(family).map(|relayed| (family, relayed)));
+            for (family, relayed) in relays.filter(|(_, relayed)| relayed.live && allocation.transport == PeerTransport::Udp) {
                 live += 1;
                 if self.by_port(family, relayed.port) != Some(RelayedAddressId { allocation: id, family }) {
                     return Err("a port does not lead to its relay");
@@ -389,7 +390,7 @@ mod tests {
     #[test]
     fn r09_a_channel_and_its_peer_belong_together() {
         let now = Instant::now();
-        let mut peers = Peers::default();
+        let mut peers = PeerTable::default();
         peers.bind(channel(0x4000), peer(1), now + Duration::from_secs(600));
         assert_eq!(peers.may_bind(channel(0x4000), peer(1), now), Ok(true));
         assert_eq!(peers.may_bind(channel(0x4000), peer(2), now), Err(BoundElsewhere));
@@ -405,7 +406,7 @@ mod tests {
     fn a_sweep_drops_both_directions_of_a_channel() {
         let now = Instant::now();
         let later = now + Duration::from_secs(9);
-        let mut peers = Peers::default();
+        let mut peers = PeerTable::default();
         for last in 1..=4 {
             peers.permit(peer(last).ip(), later);
             peers.bind(channel(0x4000 + u16::from(last)), peer(last), if last % 2 == 0 { later } else { now });

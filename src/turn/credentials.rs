@@ -1,6 +1,6 @@
 //! Who may allocate: long-term credentials (RFC 8489 §9.2), TURN REST usernames and static users.
 //!
-//! The engine asks a [`Credentials`]; what stands behind it (the database, a list that is reloaded) is the shell's. Wall-clock time is mapped
+//! The engine asks a [`CredentialSource`]; what stands behind it (the database, a list that is reloaded) is the shell's. Wall-clock time is mapped
 //! to `Instant` once, by the [`WallClock`] that the shell anchors.
 
 use std::collections::HashMap;
@@ -14,12 +14,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::codec::integrity::{Key, PasswordAlgorithm};
+use super::codec::integrity::{LongTermKey, PasswordAlgorithm};
 
 /// Looks users up. Called on a shard's thread: it must not block.
-pub trait Credentials: Send + Sync {
+pub trait CredentialSource: Send + Sync {
     /// The account of this username now; `None`: unknown, expired, malformed or disabled.
-    fn account(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<Account>;
+    fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys>;
 
     /// Whether the password of this username may be one that people choose. One that was made from 16 characters or more is found by no
     /// number of tries, so that a client is heard with it however often others behind its address have been wrong.
@@ -29,7 +29,7 @@ pub trait Credentials: Send + Sync {
     }
 
     /// Somebody has proved to have a key of this username.
-    fn proved(&self, username: &str) {
+    fn authenticated(&self, username: &str) {
         let _ = username;
     }
 
@@ -42,11 +42,11 @@ pub trait Credentials: Send + Sync {
 
 /// What is known about a user.
 #[derive(Debug, Clone)]
-pub struct Account {
+pub struct UserKeys {
     /// Who it is in quotas and for `revoke`: for `EXPIRY:user`, the user.
     pub user: String,
     /// Any of these keys will do: one for each live secret, or for each way to prepare the password.
-    pub keys: Vec<Key>,
+    pub keys: Vec<LongTermKey>,
     /// When the credentials end; what that means for a live allocation is a setting.
     pub expires: Option<Instant>,
 }
@@ -61,13 +61,13 @@ pub fn userhash(username: &str, realm: &str) -> [u8; 32] {
 }
 
 /// The first that knows a user answers.
-impl Credentials for Vec<Arc<dyn Credentials>> {
-    fn account(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<Account> {
-        self.iter().find_map(|credentials| credentials.account(username, realm, algorithm, now))
+impl CredentialSource for Vec<Arc<dyn CredentialSource>> {
+    fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys> {
+        self.iter().find_map(|credentials| credentials.user_keys(username, realm, algorithm, now))
     }
 
-    fn proved(&self, username: &str) {
-        self.iter().for_each(|credentials| credentials.proved(username));
+    fn authenticated(&self, username: &str) {
+        self.iter().for_each(|credentials| credentials.authenticated(username));
     }
 
     fn username(&self, userhash: &[u8; 32], realm: &str) -> Option<String> {
@@ -93,7 +93,7 @@ impl WallClock {
 }
 
 /// Bytes of a secret that nobody finds by trying.
-pub const LONG_SECRET: usize = 16;
+pub const MIN_UNGUESSABLE_SECRET_BYTES: usize = 16;
 
 /// TURN REST credentials: username `EXPIRY:user`, password base64(HMAC-SHA1(secret, username)).
 pub struct RestSecrets {
@@ -126,19 +126,19 @@ impl RestSecrets {
     }
 }
 
-impl Credentials for RestSecrets {
-    fn account(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<Account> {
+impl CredentialSource for RestSecrets {
+    fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys> {
         let (user, left) = self.parse(username, now)?;
-        let keys: Vec<Key> = self
+        let keys: Vec<LongTermKey> = self
             .secrets
             .iter()
-            .map(|secret| Key::long_term(algorithm, username, realm, &rest_password(secret, username)))
+            .map(|secret| LongTermKey::long_term(algorithm, username, realm, &rest_password(secret, username)))
             .collect();
-        (!keys.is_empty()).then(|| Account { user: user.to_owned(), keys, expires: now.checked_add(left) })
+        (!keys.is_empty()).then(|| UserKeys { user: user.to_owned(), keys, expires: now.checked_add(left) })
     }
 
     fn is_guessable(&self, _: &str) -> bool {
-        self.secrets.iter().any(|secret| secret.len() < LONG_SECRET)
+        self.secrets.iter().any(|secret| secret.len() < MIN_UNGUESSABLE_SECRET_BYTES)
     }
 }
 
@@ -159,7 +159,7 @@ pub fn rest_password(secret: &[u8], username: &str) -> String {
 /// Users that do not expire, by name; only their keys are kept.
 #[derive(Debug, Default)]
 pub struct StaticUsers {
-    users: HashMap<String, Vec<Key>>,
+    users: HashMap<String, Vec<LongTermKey>>,
     by_hash: HashMap<[u8; 32], String>,
 }
 
@@ -169,22 +169,23 @@ impl StaticUsers {
         let prepared = stringprep::saslprep(password).ok().filter(|prepared| prepared.as_ref() != password);
         for password in [Some(password), prepared.as_deref()].into_iter().flatten() {
             for algorithm in [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256] {
-                self.insert_key(username, realm, Key::long_term(algorithm, username, realm, password));
+                self.insert_key(username, realm, LongTermKey::long_term(algorithm, username, realm, password));
             }
         }
     }
 
     /// Adds a key that was computed before.
-    pub fn insert_key(&mut self, username: &str, realm: &str, key: Key) {
+    pub fn insert_key(&mut self, username: &str, realm: &str, key: LongTermKey) {
         self.users.entry(username.to_owned()).or_default().push(key);
         self.by_hash.insert(userhash(username, realm), username.to_owned());
     }
 }
 
-impl Credentials for StaticUsers {
-    fn account(&self, username: &str, _realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> Option<Account> {
-        let keys: Vec<Key> = self.users.get(username)?.iter().filter(|key| key.algorithm() == algorithm).copied().collect();
-        (!keys.is_empty()).then(|| Account { user: username.to_owned(), keys, expires: None })
+impl CredentialSource for StaticUsers {
+    fn user_keys(&self, username: &str, _realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> Option<UserKeys> {
+        let keys: Vec<LongTermKey> =
+            self.users.get(username)?.iter().filter(|key| key.algorithm() == algorithm).copied().collect();
+        (!keys.is_empty()).then(|| UserKeys { user: username.to_owned(), keys, expires: None })
     }
 
     fn username(&self, userhash: &[u8; 32], _realm: &str) -> Option<String> {
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn r23_usernames_that_are_no_credentials() {
         let (secrets, now) = secrets(Some(Duration::from_secs(86_400)));
-        let account = |username: &str, now| secrets.account(username, "realm", PasswordAlgorithm::Md5, now);
+        let account = |username: &str, now| secrets.user_keys(username, "realm", PasswordAlgorithm::Md5, now);
         for bad in [
             "999999:alice",
             "1000000:alice",
@@ -242,9 +243,9 @@ mod tests {
         let mut users = StaticUsers::default();
         // RFC 4013 §3: a soft hyphen is mapped to nothing.
         users.insert("user", "realm", "I\u{AD}X");
-        let keys = users.account("user", "realm", PasswordAlgorithm::Md5, Instant::now()).expect("known").keys;
+        let keys = users.user_keys("user", "realm", PasswordAlgorithm::Md5, Instant::now()).expect("known").keys;
         for password in ["IX", "I\u{AD}X"] {
-            assert!(keys.contains(&Key::long_term(PasswordAlgorithm::Md5, "user", "realm", password)));
+            assert!(keys.contains(&LongTermKey::long_term(PasswordAlgorithm::Md5, "user", "realm", password)));
         }
         assert_eq!(users.username(&userhash("user", "realm"), "realm").as_deref(), Some("user"));
     }

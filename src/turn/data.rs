@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::allocation::{Allocation, RelayTransport};
-use super::codec::attribute::{self, Family};
+use super::allocation::{Allocation, PeerTransport};
+use super::codec::attribute::{self, AddressFamily};
 use super::codec::framing::{ChannelData, Framing};
-use super::codec::message::{Class, Message, Method, TransactionId};
-use super::codec::writer::Writer;
-use super::engine::{Engine, Reach};
+use super::codec::message::{Class, Method, StunMessage, TransactionId};
+use super::codec::writer::MessageWriter;
+use super::engine::{Engine, PeerLocation};
 use super::five_tuple::{AllocationId, FiveTuple, RelayedAddressId};
 use super::policy::canonical;
-use super::rates::Rate;
+use super::rates::RateLimit;
 use super::settings::Limits;
-use super::shared::Shared;
+use super::shared::SharedState;
 use super::verdict::{Answer, DropReason, Verdict};
 
 impl Engine {
@@ -39,7 +39,7 @@ impl Engine {
         value[2] = kind;
         value[3] = code;
         value[4..].copy_from_slice(&data);
-        let mut writer = Writer::new(&mut self.reply, Class::Indication, Method::Data, &transaction);
+        let mut writer = MessageWriter::new(&mut self.reply, Class::Indication, Method::Data, &transaction);
         writer.xor_address(attribute::XOR_PEER_ADDRESS, peer).attribute(attribute::ICMP, &value);
         Verdict::Reply { to, answer: Answer::Indication { method: Method::Data } }
     }
@@ -58,7 +58,7 @@ impl Engine {
     }
 
     /// RFC 8656 §11.2.
-    pub(super) fn send_indication(&mut self, from: &FiveTuple, message: &Message<'_>, now: Instant) -> Verdict {
+    pub(super) fn send_indication(&mut self, from: &FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
         let Some(id) = self.allocations.find(from) else { return Verdict::Drop(DropReason::NoAllocation) };
         let peer =
             message.find(attribute::XOR_PEER_ADDRESS).and_then(|value| attribute::xor_address(value, &message.transaction()));
@@ -80,7 +80,7 @@ impl Engine {
         dont_fragment: bool,
         now: Instant,
     ) -> Verdict {
-        let family = Family::of(peer.ip());
+        let family = AddressFamily::of(peer.ip());
         let reach = self.reach(peer);
         let Some(allocation) = self.allocations.allocation_mut(id).filter(|allocation| allocation.expires > now) else {
             return Verdict::Drop(DropReason::NoAllocation);
@@ -88,24 +88,24 @@ impl Engine {
         if !allocation.peers.permits(peer.ip(), now) {
             return Verdict::Drop(DropReason::NoPermission);
         }
-        let relayed = allocation.relayed(family).filter(|relayed| relayed.live && allocation.transport == RelayTransport::Udp);
-        let (Some(&relayed), Some(address)) = (relayed, self.settings.relay(family)) else {
+        let relayed = allocation.relayed(family).filter(|relayed| relayed.live && allocation.transport == PeerTransport::Udp);
+        let (Some(&relayed), Some(address)) = (relayed, self.settings.relayed_ip(family)) else {
             return Verdict::Drop(DropReason::NoRelay);
         };
-        if reach == Reach::Own || peer.port() == 0 {
+        if reach == PeerLocation::OwnAddress || peer.port() == 0 {
             return Verdict::Drop(DropReason::DeniedPeer);
         }
         if !self.rates.take(Direction::ToPeer, allocation, &self.shared, payload.len(), now) {
             return Verdict::Drop(DropReason::Bandwidth);
         }
         let relay = RelayedAddressId { allocation: id, family };
-        if !matches!(reach, Reach::OwnRelay(_)) {
-            return Verdict::ToPeer { relay, peer, payload, dont_fragment };
+        if !matches!(reach, PeerLocation::OwnRelayedAddress(_)) {
+            return Verdict::ToPeer { relayed: relay, peer, payload, dont_fragment };
         }
         let from = SocketAddr::new(relayed.advertised, relayed.port);
         match self.allocations.by_port(family, peer.port()).filter(|_| self.settings.short_path) {
             Some(sibling) => self.relay_to_client(sibling, from, payload, now),
-            None => Verdict::ToPeer { relay, peer: address.inward(peer), payload, dont_fragment },
+            None => Verdict::ToPeer { relayed: relay, peer: address.inward(peer), payload, dont_fragment },
         }
     }
 
@@ -122,7 +122,7 @@ impl Engine {
             return Verdict::Drop(DropReason::NoAllocation);
         };
         let live = allocation.relayed(relay.family).is_some_and(|relayed| relayed.live);
-        if !live || allocation.transport != RelayTransport::Udp {
+        if !live || allocation.transport != PeerTransport::Udp {
             return Verdict::Drop(DropReason::NoRelay);
         }
         if !allocation.peers.permits(peer.ip(), now) {
@@ -142,12 +142,12 @@ impl Engine {
     }
 }
 
-/// The limits of `Settings` as buckets.
-pub(super) struct Rates {
-    allocation: Option<Rate>,
-    user: Option<Rate>,
-    server: Option<Rate>,
-    pub(super) new_peers: Option<Rate>,
+/// The limits of `EngineSettings` as buckets.
+pub(super) struct BandwidthLimits {
+    allocation: Option<RateLimit>,
+    user: Option<RateLimit>,
+    server: Option<RateLimit>,
+    pub(super) new_peers: Option<RateLimit>,
 }
 
 /// Which way a payload goes.
@@ -157,19 +157,19 @@ pub enum Direction {
     ToClient,
 }
 
-impl Rates {
+impl BandwidthLimits {
     pub(super) fn new(limits: &Limits) -> Self {
-        let bandwidth = |limit| Rate::new(limit, u64::from(u16::MAX));
+        let bandwidth = |limit| RateLimit::new(limit, u64::from(u16::MAX));
         Self {
             allocation: bandwidth(limits.allocation_bandwidth),
             user: bandwidth(limits.user_bandwidth),
             server: bandwidth(limits.server_bandwidth),
-            new_peers: Rate::new(limits.new_peers, 1),
+            new_peers: RateLimit::new(limits.new_peers, 1),
         }
     }
 
     /// Books a payload on the allocation, its user and the server; what a later one refuses stays booked on the earlier ones.
-    fn take(&self, direction: Direction, allocation: &mut Allocation, shared: &Shared, bytes: usize, now: Instant) -> bool {
+    fn take(&self, direction: Direction, allocation: &mut Allocation, shared: &SharedState, bytes: usize, now: Instant) -> bool {
         if self.allocation.is_none() && self.user.is_none() && self.server.is_none() {
             return true;
         }
@@ -185,7 +185,7 @@ impl Rates {
         &self,
         direction: Direction,
         allocation: &mut Allocation,
-        shared: &Shared,
+        shared: &SharedState,
         bytes: usize,
         now: Instant,
     ) -> Duration {
@@ -201,7 +201,7 @@ impl Rates {
 fn buckets<'a>(
     direction: Direction,
     allocation: &'a mut Allocation,
-    shared: &'a Shared,
+    shared: &'a SharedState,
 ) -> (&'a mut u64, &'a AtomicU64, &'a AtomicU64) {
     let (user, server) = (&allocation.user.bandwidth, &shared.bandwidth);
     match direction {

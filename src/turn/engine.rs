@@ -11,68 +11,68 @@ use ipnet::IpNet;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::allocation::{Allocations, RelayTransport};
-use super::codec::attribute::Family;
-use super::codec::message::{Class, Message, Method, ParseError};
-use super::credentials::Credentials;
-use super::data::Rates;
+use super::allocation::{AllocationTable, PeerTransport};
+use super::codec::attribute::AddressFamily;
+use super::codec::message::{Class, Method, ParseError, StunMessage};
+use super::credentials::CredentialSource;
+use super::data::BandwidthLimits;
 use super::five_tuple::{AllocationId, FiveTuple, RelayedAddressId};
 use super::policy::{PeerPolicy, canonical};
-use super::ports::PortWish;
-use super::settings::Settings;
-use super::shared::{ReservationToken, Shared};
-use super::tcp_peers::PeerConnections;
+use super::ports::PortRequirement;
+use super::settings::EngineSettings;
+use super::shared::{ReservationToken, SharedState};
+use super::tcp_peers::PeerConnectionTable;
 use super::verdict::{DropReason, Output, Verdict};
 
 /// Which part of a server one engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shard {
+pub struct ShardSettings {
     /// Different for each engine of a server.
     pub index: u8,
-    /// The ports that this engine picks from. Those of different engines may overlap: which are taken is [`Shared`].
+    /// The ports that this engine picks from. Those of different engines may overlap: which are taken is [`SharedState`].
     pub ports: RangeInclusive<u16>,
 }
 
 /// One STUN/TURN server, or one shard of it. See the module doc of `turn`.
 pub struct Engine {
-    pub(super) settings: Arc<Settings>,
+    pub(super) settings: Arc<EngineSettings>,
     pub(super) policy: PeerPolicy,
-    pub(super) shared: Arc<Shared>,
-    pub(super) credentials: Arc<dyn Credentials>,
-    pub(super) shard: Shard,
+    pub(super) shared: Arc<SharedState>,
+    pub(super) credentials: Arc<dyn CredentialSource>,
+    pub(super) shard: ShardSettings,
     pub(super) rng: StdRng,
-    pub(super) allocations: Allocations,
-    pub(super) connections: PeerConnections,
+    pub(super) allocations: AllocationTable,
+    pub(super) connections: PeerConnectionTable,
     /// Our reservations in the order in which they end.
     pub(super) reservations: VecDeque<(Instant, ReservationToken)>,
     pub(super) outputs: VecDeque<Output>,
     pub(super) reply: Vec<u8>,
-    pub(super) rates: Rates,
-    /// Peers that were refused for nothing but that they are in a network of this machine.
+    pub(super) rates: BandwidthLimits,
+    /// PeerTable that were refused for nothing but that they are in a network of this machine.
     refused_neighbours: Cell<u64>,
 }
 
 /// What stands at a peer's address now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum PeerLocation {
     Outside,
     /// A live relay of this server that speaks UDP.
-    OwnRelay(Family),
+    OwnRelayedAddress(AddressFamily),
     /// An address of this machine that is none.
-    Own,
+    OwnAddress,
 }
 
 impl Engine {
     /// `seed` must come from the system's random source.
     pub fn new(
-        settings: Arc<Settings>,
+        settings: Arc<EngineSettings>,
         policy: PeerPolicy,
-        shared: Arc<Shared>,
-        credentials: Arc<dyn Credentials>,
-        shard: Shard,
+        shared: Arc<SharedState>,
+        credentials: Arc<dyn CredentialSource>,
+        shard: ShardSettings,
         seed: [u8; 32],
     ) -> Self {
-        let rates = Rates::new(&settings.limits);
+        let rates = BandwidthLimits::new(&settings.limits);
         shared.enter(shard.index);
         Self {
             settings,
@@ -81,8 +81,8 @@ impl Engine {
             credentials,
             shard,
             rng: StdRng::from_seed(seed),
-            allocations: Allocations::default(),
-            connections: PeerConnections::default(),
+            allocations: AllocationTable::default(),
+            connections: PeerConnectionTable::default(),
             reservations: VecDeque::new(),
             outputs: VecDeque::new(),
             reply: Vec::with_capacity(1024),
@@ -95,7 +95,7 @@ impl Engine {
     pub fn handle_client(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) -> Verdict {
         match bytes.first() {
             Some(0x40..=0x7F) => self.channel_data(&from, bytes, now),
-            Some(0x00..=0x3F) => match Message::parse(bytes) {
+            Some(0x00..=0x3F) => match StunMessage::parse(bytes) {
                 Ok(message) => self.message(from, &message, now),
                 Err(error) => Verdict::Drop(DropReason::Malformed(error)),
             },
@@ -106,14 +106,14 @@ impl Engine {
     /// A datagram that a relayed socket received from a peer; the payload of the verdict is all of it.
     pub fn handle_peer(&mut self, relay: RelayedAddressId, peer: SocketAddr, bytes: &[u8], now: Instant) -> Verdict {
         let peer = self.outward(relay, canonical(peer), now);
-        if self.reach(peer) == Reach::Own {
+        if self.reach(peer) == PeerLocation::OwnAddress {
             return Verdict::Drop(DropReason::DeniedPeer);
         }
         self.relay_to_client(relay, peer, 0..bytes.len(), now)
     }
 
     /// A client's stream has ended, and with it its allocation (RFC 8656 §3.1), unless it is mobile.
-    pub fn client_closed(&mut self, from: &FiveTuple, now: Instant) {
+    pub fn handle_client_closed(&mut self, from: &FiveTuple, now: Instant) {
         if let Some(id) = self.allocations.find(from)
             && self.allocations.allocation(id).is_some_and(|allocation| allocation.moves.is_none())
         {
@@ -176,7 +176,7 @@ impl Engine {
         self.close_denied_connections(now);
     }
 
-    /// The machine's addresses, or those its relays are advertised under, have changed: see [`Settings::set_addresses`]. Allocations
+    /// The machine's addresses, or those its relays are advertised under, have changed: see [`EngineSettings::set_addresses`]. AllocationTable
     /// keep the relayed transport address that they were told; what is denied now is closed, as by [`Self::set_policy`].
     pub fn set_addresses(&mut self, advertised: [Option<IpAddr>; 2], own: &[IpAddr], neighbours: &[IpNet], now: Instant) {
         Arc::make_mut(&mut self.settings).set_addresses(advertised, own);
@@ -215,7 +215,7 @@ impl Engine {
             id,
             five_tuple: allocation.five_tuple,
             user: &allocation.user.name,
-            relayed: Family::ALL.map(|family| allocation.relayed_address(family)),
+            relayed: AddressFamily::ALL.map(|family| allocation.relayed_address(family)),
             transport: allocation.transport,
             expires: allocation.expires,
             permissions: allocation.peers.permissions(),
@@ -228,7 +228,7 @@ impl Engine {
         self.allocations.len()
     }
 
-    fn message(&mut self, from: FiveTuple, message: &Message<'_>, now: Instant) -> Verdict {
+    fn message(&mut self, from: FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
         match (message.class(), message.method()) {
             (Class::Request, _) => self.request(from, message, now),
             (Class::Indication, Method::Send) => self.send_indication(&from, message, now),
@@ -237,12 +237,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn reach(&self, peer: SocketAddr) -> Reach {
-        let family = Family::of(peer.ip());
-        let relays_here = self.settings.relay(family).is_some_and(|relay| relay.is(peer.ip()));
+    pub(super) fn reach(&self, peer: SocketAddr) -> PeerLocation {
+        let family = AddressFamily::of(peer.ip());
+        let relays_here = self.settings.relayed_ip(family).is_some_and(|relay| relay.is(peer.ip()));
         let former = self.settings.former_addresses.contains(&peer.ip());
         if (relays_here || former) && self.shared.ports.is_live(family, peer.port()) {
-            return Reach::OwnRelay(family);
+            return PeerLocation::OwnRelayedAddress(family);
         }
         let open = if relays_here || self.settings.own_addresses.contains(&peer.ip()) {
             self.policy.allows_explicitly(peer.ip()) && !self.settings.listener_ports.contains(&peer.port())
@@ -250,15 +250,15 @@ impl Engine {
             // A permission for a former address was not judged by the policy, and the address may be somebody else's now.
             !former || self.policy.permits(peer.ip())
         };
-        if open { Reach::Outside } else { Reach::Own }
+        if open { PeerLocation::Outside } else { PeerLocation::OwnAddress }
     }
 
     /// Whether a verb may name this peer. Our own relays speak UDP: what listens on their port for TCP is something else.
-    pub(super) fn admits(&self, peer: SocketAddr, transport: RelayTransport) -> bool {
+    pub(super) fn admits(&self, peer: SocketAddr, transport: PeerTransport) -> bool {
         match self.reach(peer) {
-            Reach::OwnRelay(_) => transport == RelayTransport::Udp,
-            Reach::Own => false,
-            Reach::Outside => peer.port() != 0 && self.count_neighbour(peer.ip(), self.policy.permits(peer.ip())),
+            PeerLocation::OwnRelayedAddress(_) => transport == PeerTransport::Udp,
+            PeerLocation::OwnAddress => false,
+            PeerLocation::Outside => peer.port() != 0 && self.count_neighbour(peer.ip(), self.policy.permits(peer.ip())),
         }
     }
 
@@ -277,12 +277,14 @@ impl Engine {
     /// A peer that is one of our relays, as the client of `relay` knows it: by what it was advertised under when it was allocated. Which
     /// that is only its own engine knows; it is one that this client has permitted.
     pub(super) fn outward(&self, relay: RelayedAddressId, peer: SocketAddr, now: Instant) -> SocketAddr {
-        let family = Family::of(peer.ip());
-        let (Reach::OwnRelay(_), Some(address)) = (self.reach(peer), self.settings.relay(family)) else { return peer };
+        let family = AddressFamily::of(peer.ip());
+        let (PeerLocation::OwnRelayedAddress(_), Some(address)) = (self.reach(peer), self.settings.relayed_ip(family)) else {
+            return peer;
+        };
         let allocation = self.allocations.allocation(relay.allocation).filter(|_| !self.settings.former_addresses.is_empty());
         let known = allocation.and_then(|allocation| {
             let mut known = std::iter::once(&address.advertised).chain(&self.settings.former_addresses);
-            known.find(|ip| Family::of(**ip) == family && allocation.peers.permits(**ip, now)).copied()
+            known.find(|ip| AddressFamily::of(**ip) == family && allocation.peers.permits(**ip, now)).copied()
         });
         SocketAddr::new(known.unwrap_or(address.advertised), peer.port())
     }
@@ -293,8 +295,8 @@ impl Engine {
         let permitted = |ip| !judge || permits_ip(&self.settings, &self.policy, ip);
         let outputs = &mut self.outputs;
         allocation.peers.sweep(now, permitted, |channel, peer| {
-            let relay = RelayedAddressId { allocation: id, family: Family::of(peer.ip()) };
-            outputs.push_back(Output::ChannelUnbound { relay, channel, peer });
+            let relay = RelayedAddressId { allocation: id, family: AddressFamily::of(peer.ip()) };
+            outputs.push_back(Output::ChannelUnbound { relayed: relay, channel, peer });
         });
         self.allocations.reschedule(id, true);
     }
@@ -307,20 +309,20 @@ impl Engine {
             allocation.expires,
             |_| false,
             |channel, peer| {
-                let relay = RelayedAddressId { allocation: id, family: Family::of(peer.ip()) };
-                outputs.push_back(Output::ChannelUnbound { relay, channel, peer });
+                let relay = RelayedAddressId { allocation: id, family: AddressFamily::of(peer.ip()) };
+                outputs.push_back(Output::ChannelUnbound { relayed: relay, channel, peer });
             },
         );
         for connection in std::mem::take(&mut allocation.connections) {
             self.connections.remove(connection);
-            self.outputs.push_back(Output::CloseConnection { connection });
+            self.outputs.push_back(Output::ClosePeerConnection { connection });
         }
-        for family in Family::ALL {
+        for family in AddressFamily::ALL {
             if let Some(relayed) = allocation.relayed(family) {
-                self.outputs.push_back(Output::CloseRelay { relay: RelayedAddressId { allocation: id, family } });
+                self.outputs.push_back(Output::CloseRelayedAddress { relayed: RelayedAddressId { allocation: id, family } });
                 self.shared.ports.release(family, relayed.port);
                 // Until the Allocate is answered, the sibling is ours and not its reservation's.
-                if relayed.wish == PortWish::EvenAndNext && allocation.token.is_none() {
+                if relayed.wish == PortRequirement::EvenAndNext && allocation.token.is_none() {
                     self.shared.ports.release(family, relayed.port + 1);
                 }
             }
@@ -331,7 +333,7 @@ impl Engine {
             self.reservations.retain(|(_, other)| other != token);
         }
         if allocation.moves.is_some_and(|moves| moves > 0) {
-            self.outputs.push_back(Output::MovedEnded { client: allocation.five_tuple });
+            self.outputs.push_back(Output::MovedClientEnded { client: allocation.five_tuple });
         }
         self.shared.leave(&allocation.user);
     }
@@ -360,14 +362,14 @@ pub struct AllocationView<'a> {
     pub user: &'a str,
     /// IPv4, then IPv6; absent while the socket is not open.
     pub relayed: [Option<SocketAddr>; 2],
-    pub transport: RelayTransport,
+    pub transport: PeerTransport,
     pub expires: Instant,
     pub permissions: usize,
     pub channels: usize,
 }
 
-fn permits_ip(settings: &Settings, policy: &PeerPolicy, ip: IpAddr) -> bool {
-    if settings.relay(Family::of(ip)).is_some_and(|relay| relay.is(ip)) || settings.former_addresses.contains(&ip) {
+fn permits_ip(settings: &EngineSettings, policy: &PeerPolicy, ip: IpAddr) -> bool {
+    if settings.relayed_ip(AddressFamily::of(ip)).is_some_and(|relay| relay.is(ip)) || settings.former_addresses.contains(&ip) {
         return true;
     }
     let own = settings.own_addresses.contains(&ip);
@@ -375,7 +377,7 @@ fn permits_ip(settings: &Settings, policy: &PeerPolicy, ip: IpAddr) -> bool {
 }
 
 /// How long an Allocate or Refresh gets (RFC 8656 §7.2, §8.2); in whole seconds.
-pub(super) fn granted(settings: &Settings, wish: Option<u32>) -> Duration {
+pub(super) fn granted(settings: &EngineSettings, wish: Option<u32>) -> Duration {
     let wish = wish.map_or(settings.default_lifetime, |seconds| Duration::from_secs(seconds.into()));
     wish.min(settings.max_lifetime.max(settings.default_lifetime)).max(settings.default_lifetime)
 }

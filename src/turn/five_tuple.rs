@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::codec::attribute::Family;
+use super::codec::attribute::AddressFamily;
 
 /// What carries a client's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,7 +68,7 @@ pub struct AllocationId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelayedAddressId {
     pub allocation: AllocationId,
-    pub family: Family,
+    pub family: AddressFamily,
 }
 
 impl RelayedAddressId {
@@ -84,7 +84,7 @@ impl RelayedAddressId {
 
     /// The way back from [`Self::token`]. A generation wraps after 2³¹ uses of one place.
     pub const fn from_token(token: u64) -> Self {
-        let family = if token & 1 == 0 { Family::V4 } else { Family::V6 };
+        let family = if token & 1 == 0 { AddressFamily::V4 } else { AddressFamily::V6 };
         Self { allocation: AllocationId { index: (token >> 1) as u32, generation: (token >> 33) as u32 }, family }
     }
 }
@@ -105,7 +105,9 @@ mod tests {
 
     #[test]
     fn tokens_round_trip() {
-        for (index, generation, family) in [(0, 0, Family::V4), (7, 9, Family::V6), (u32::MAX, 0x7FFF_FFFF, Family::V6)] {
+        for (index, generation, family) in
+            [(0, 0, AddressFamily::V4), (7, 9, AddressFamily::V6), (u32::MAX, 0x7FFF_FFFF, AddressFamily::V6)]
+        {
             let relay = RelayedAddressId { allocation: AllocationId { index, generation }, family };
             assert_eq!(RelayedAddressId::from_token(relay.token()), relay);
         }

@@ -16,23 +16,23 @@ pub(super) const LEN: usize = SIGNED / 3 * 4;
 
 /// What a genuine ticket says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ticket {
+pub(super) struct MobilityTicket {
     pub(super) shard: u8,
     pub(super) allocation: AllocationId,
     /// Counts the moves; an older ticket is spent.
     pub(super) serial: u32,
 }
 
-pub(super) struct Tickets {
+pub(super) struct MobilityTickets {
     mac: Hmac<Sha256>,
 }
 
-impl Tickets {
+impl MobilityTickets {
     pub(super) fn new(key: &[u8; 32]) -> Self {
         Self { mac: Hmac::new_from_slice(key).expect("HMAC takes a key of any length") }
     }
 
-    pub(super) fn issue(&self, ticket: Ticket) -> [u8; LEN] {
+    pub(super) fn issue(&self, ticket: MobilityTicket) -> [u8; LEN] {
         let mut out = [0; SIGNED];
         out[0] = ticket.shard;
         out[1..5].copy_from_slice(&ticket.allocation.index.to_be_bytes());
@@ -45,13 +45,13 @@ impl Tickets {
         text
     }
 
-    pub(super) fn read(&self, value: &[u8]) -> Option<Ticket> {
+    pub(super) fn read(&self, value: &[u8]) -> Option<MobilityTicket> {
         let value: &[u8; LEN] = value.try_into().ok()?;
         let mut bytes = [0; SIGNED];
         URL_SAFE_NO_PAD.decode_slice(value, &mut bytes).ok()?;
         let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let allocation = AllocationId { index: word(1), generation: word(5) };
-        let ticket = Ticket { shard: bytes[0], allocation, serial: word(9) };
+        let ticket = MobilityTicket { shard: bytes[0], allocation, serial: word(9) };
         let genuine: bool = self.issue(ticket).ct_eq(value).into();
         genuine.then_some(ticket)
     }
@@ -63,8 +63,8 @@ mod tests {
 
     #[test]
     fn a_ticket_cannot_be_changed() {
-        let tickets = Tickets::new(&[5; 32]);
-        let ticket = Ticket { shard: 3, allocation: AllocationId { index: 70_000, generation: 9 }, serial: 1 };
+        let tickets = MobilityTickets::new(&[5; 32]);
+        let ticket = MobilityTicket { shard: 3, allocation: AllocationId { index: 70_000, generation: 9 }, serial: 1 };
         let bytes = tickets.issue(ticket);
         assert_eq!(tickets.read(&bytes), Some(ticket));
         for at in 0..LEN {
@@ -77,8 +77,8 @@ mod tests {
 
     #[test]
     fn a_ticket_holds_no_zero() {
-        let tickets = Tickets::new(&[5; 32]);
-        let ticket = Ticket { shard: 0, allocation: AllocationId { index: 0, generation: 0 }, serial: 0 };
+        let tickets = MobilityTickets::new(&[5; 32]);
+        let ticket = MobilityTicket { shard: 0, allocation: AllocationId { index: 0, generation: 0 }, serial: 0 };
         assert!(!tickets.issue(ticket).contains(&0));
     }
 }

@@ -3,9 +3,9 @@
 //! **Owner.** One [`Engine`] is one shard: it lives by value on the thread that owns the shard's sockets. Nothing in it is locked.
 //!
 //! **Inputs.** `handle_client` for each datagram (or frame of a stream, cut by [`codec::framing::next_frame`]) from a client,
-//! `handle_peer` for each datagram from a peer, `relay_opened` for each [`Output::OpenRelay`], `handle_timeout` when `next_timeout` has
-//! come; besides `client_closed`, `handle_icmp`, `revoke`, `set_policy`, `set_addresses`, and for TCP relays `peer_connected`,
-//! `peer_accepted`, `connection_closed`. Each takes `now`.
+//! `handle_peer` for each datagram from a peer, `handle_relayed_address_opened` for each [`Output::OpenRelayedAddress`], `handle_timeout` when `next_timeout` has
+//! come; besides `handle_client_closed`, `handle_icmp`, `revoke`, `set_policy`, `set_addresses`, and for TCP relays `handle_peer_connected`,
+//! `handle_peer_accepted`, `handle_peer_connection_closed`. Each takes `now`.
 //!
 //! **Outputs.** Every packet gets a verdict, [`Verdict`]: payloads are forwarded as ranges of what came in, without a queue, a copy or
 //! an allocation, and the answer to a request is in [`Engine::reply`] until the next call. Everything else is an [`Output`]; drain
@@ -16,7 +16,7 @@
 //!
 //! # Shards
 //! Every map is owned by one engine, and an allocation never leaves the engine that made it. What must hold for the whole server is in
-//! [`Shared`], and each piece of it is as small as it can be:
+//! [`SharedState`], and each piece of it is as small as it can be:
 //!
 //! | What | Why it is shared | How |
 //! |---|---|---|
@@ -31,14 +31,14 @@
 //!
 //! What arrives at the wrong engine gets [`Verdict::ToShard`]: a Refresh with another engine's MOBILITY-TICKET, and a ConnectionBind
 //! with another engine's CONNECTION-ID (its first byte names the engine). A moved client's later packets may keep arriving at the wrong
-//! shard; [`Output::Moved`] tells the shell which five-tuple to steer. A payload for a relay of another engine goes through the kernel.
+//! shard; [`Output::ClientMoved`] tells the shell which five-tuple to steer. A payload for a relay of another engine goes through the kernel.
 //!
 //! # Invariants
 //! - Nothing is remembered for a stranger: no state before a valid nonce and credentials.
 //! - Guessing is bounded and locks nobody out whose password can't be guessed. A nonce is good for one address and port and is checked
 //!   before the credentials, so a failure's address is proven. Ten failures spend a port. Twenty a minute spend a client (an IPv4 address, an
 //!   IPv6 /64; a /48 has four times that), over UDP and over streams by themselves: a datagram that somebody forges with an old nonce keeps
-//!   no stream out. Beyond that no wrong password gets a verdict, and what may be a guess ([`Credentials::is_guessable`]) is looked at once
+//!   no stream out. Beyond that no wrong password gets a verdict, and what may be a guess ([`CredentialSource::is_guessable`]) is looked at once
 //!   in 3 s, over a stream later, over UDP when the client repeats it. Always looked at are signed credentials, the key of an allocation on
 //!   its five-tuple, and the first try at a user who has had no wrong one from this site within a day, so that others behind the same NAT
 //!   get in. All addresses together have a hundred wrong tries a minute at one user, first ones aside. See [`crate::limits::guesses`].
@@ -67,7 +67,7 @@
 //!   lives for 600 s.
 //! - **SHA-256 is offered where it does not amplify** ([`PasswordAlgorithms::Both`]): the nonce cookie and PASSWORD-ALGORITHMS would make the
 //!   401 three times the smallest Allocate.
-//! - **Credentials of the same user replace earlier ones** on Refresh, although RFC 8656 §5 wants the same username: the username of REST
+//! - **CredentialSource of the same user replace earlier ones** on Refresh, although RFC 8656 §5 wants the same username: the username of REST
 //!   credentials holds their expiry. Another user gets 441.
 //! - **A reservation ends with the allocation that made it**, after 30 s otherwise, so that quotas bound the ports of a user.
 //! - **Errors carry no reason phrase**, for the same limit on amplification.
@@ -91,14 +91,16 @@ mod shared;
 mod tcp_peers;
 mod verdict;
 
-pub use allocation::RelayTransport;
-pub use credentials::{Account, Credentials, LONG_SECRET, RestSecrets, StaticUsers, WallClock, rest_password, userhash};
+pub use allocation::PeerTransport;
+pub use credentials::{
+    CredentialSource, MIN_UNGUESSABLE_SECRET_BYTES, RestSecrets, StaticUsers, UserKeys, WallClock, rest_password, userhash,
+};
 pub use data::Direction;
-pub use engine::{AllocationView, Engine, Shard};
+pub use engine::{AllocationView, Engine, ShardSettings};
 pub use five_tuple::{AllocationId, FiveTuple, PeerConnectionId, RelayedAddressId, Transport};
 pub use policy::{DENIED, PeerPolicy};
-pub use settings::{Limits, NatDiscovery, PasswordAlgorithms, RelayedAddress, Settings};
-pub use shared::Shared;
+pub use settings::{EngineSettings, Limits, NatDiscovery, PasswordAlgorithms, RelayedIp};
+pub use shared::SharedState;
 pub use verdict::{Answer, DropReason, OpenError, Output, Verdict};
 
 #[cfg(test)]

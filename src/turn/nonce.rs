@@ -19,12 +19,12 @@ pub(super) const MAX_LEN: usize = COOKIE.len() + 4 + TOKEN;
 
 /// The security features that a nonce announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Features {
+pub(super) struct SecurityFeatures {
     pub(super) password_algorithms: bool,
     pub(super) username_anonymity: bool,
 }
 
-impl Features {
+impl SecurityFeatures {
     const fn bits(self) -> u8 {
         self.password_algorithms as u8 | (self.username_anonymity as u8) << 1
     }
@@ -42,9 +42,9 @@ impl Nonces {
     }
 
     /// Writes a nonce for `client` at `now` (seconds since the epoch) and returns its length.
-    pub(super) fn issue(&self, client: SocketAddr, features: Features, now: u32, out: &mut [u8; MAX_LEN]) -> usize {
+    pub(super) fn issue(&self, client: SocketAddr, features: SecurityFeatures, now: u32, out: &mut [u8; MAX_LEN]) -> usize {
         let mut len = 0;
-        if features != Features::default() {
+        if features != SecurityFeatures::default() {
             out[..COOKIE.len()].copy_from_slice(COOKIE);
             encode(&[0, 0, features.bits()], &mut out[COOKIE.len()..COOKIE.len() + 4]);
             len = COOKIE.len() + 4;
@@ -54,14 +54,14 @@ impl Nonces {
     }
 
     /// The features of a valid nonce; `None`: it has expired, belongs to another address, or is not ours (438).
-    pub(super) fn check(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Option<Features> {
+    pub(super) fn check(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Option<SecurityFeatures> {
         let (features, token) = match nonce.strip_prefix(COOKIE) {
             Some(rest) => {
                 let (features, token) = rest.split_at_checked(4)?;
                 let [_, _, bits] = decode::<3>(features)?;
-                (Features { password_algorithms: bits & 1 != 0, username_anonymity: bits & 2 != 0 }, token)
+                (SecurityFeatures { password_algorithms: bits & 1 != 0, username_anonymity: bits & 2 != 0 }, token)
             }
-            None => (Features::default(), nonce),
+            None => (SecurityFeatures::default(), nonce),
         };
         let token: [u8; 12] = decode(token)?;
         let issued = u32::from_be_bytes(*token.first_chunk().expect("twelve bytes hold four"));
@@ -70,7 +70,7 @@ impl Nonces {
         (genuine && age < self.lifetime).then_some(features)
     }
 
-    fn token(&self, client: SocketAddr, features: Features, issued: u32) -> [u8; 12] {
+    fn token(&self, client: SocketAddr, features: SecurityFeatures, issued: u32) -> [u8; 12] {
         let mut mac = self.mac.clone();
         match client.ip() {
             IpAddr::V4(ip) => mac.update(&ip.to_ipv6_mapped().octets()),
@@ -101,9 +101,9 @@ fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    const BOTH: Features = Features { password_algorithms: true, username_anonymity: false };
+    const BOTH: SecurityFeatures = SecurityFeatures { password_algorithms: true, username_anonymity: false };
 
-    fn issue(nonces: &Nonces, client: &str, features: Features, now: u32) -> Vec<u8> {
+    fn issue(nonces: &Nonces, client: &str, features: SecurityFeatures, now: u32) -> Vec<u8> {
         let mut out = [0; MAX_LEN];
         let len = nonces.issue(client.parse().expect("an address"), features, now, &mut out);
         out[..len].to_vec()
@@ -112,10 +112,10 @@ mod tests {
     #[test]
     fn r18_a_nonce_belongs_to_an_address_and_port() {
         let nonces = Nonces::new(&[1; 32], 600);
-        let nonce = issue(&nonces, "192.0.2.1:1000", Features::default(), 5);
+        let nonce = issue(&nonces, "192.0.2.1:1000", SecurityFeatures::default(), 5);
         let check = |client: &str| nonces.check(&nonce, client.parse().expect("an address"), 6);
         assert_eq!(nonce.len(), 16);
-        assert_eq!(check("192.0.2.1:1000"), Some(Features::default()));
+        assert_eq!(check("192.0.2.1:1000"), Some(SecurityFeatures::default()));
         assert_eq!(check("192.0.2.1:1001"), None);
         assert_eq!(check("192.0.2.2:1000"), None);
         assert_eq!(Nonces::new(&[2; 32], 600).check(&nonce, "192.0.2.1:1000".parse().expect("an address"), 6), None);

@@ -1,6 +1,6 @@
 //! Limits on what happens how often. Time is nanoseconds since an epoch; nothing here reads a clock.
 //!
-//! - [`Rate`] is a token bucket in one number: the time at which it would be full again (the "generic cell rate algorithm"). A plain
+//! - [`RateLimit`] is a token bucket in one number: the time at which it would be full again (the "generic cell rate algorithm"). A plain
 //!   `u64` keeps one owner's bucket, an `AtomicU64` one that shards share.
 //! - [`SourceLimits`] counts per key in a table of **fixed size**: nothing is remembered for strangers beyond it. Four entries stand behind
 //!   each hash; the one with the smallest count makes room, so that a flood of random sources does not wash out the one that it mostly hits.
@@ -13,13 +13,13 @@ const SECOND: u64 = 1_000_000_000;
 
 /// Units per second, with one second's worth as the burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rate {
+pub(super) struct RateLimit {
     per_second: u64,
     /// How far ahead of now the bucket may be booked.
     burst: u64,
 }
 
-impl Rate {
+impl RateLimit {
     /// `None` is no limit. A burst is at least one unit of `largest`, so that no single packet is too large for ever.
     pub(super) fn new(per_second: Option<u64>, largest: u64) -> Option<Self> {
         let per_second = per_second?.max(1);
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_rate() {
-        let rate = Rate::new(Some(1000), 1).expect("a limit");
+        let rate = RateLimit::new(Some(1000), 1).expect("a limit");
         let mut state = 0;
         let start = 50 * SECOND;
         assert_eq!((0..5000).filter(|_| rate.take(&mut state, 1, start)).count(), 1000);
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_packet_larger_than_a_second_still_passes() {
-        let rate = Rate::new(Some(100), 65_535).expect("a limit");
+        let rate = RateLimit::new(Some(100), 65_535).expect("a limit");
         let mut state = 0;
         assert!(rate.take(&mut state, 65_535, SECOND));
         assert!(!rate.take(&mut state, 1, SECOND));
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_is_charged_beyond_the_burst_is_waited_for() {
-        let rate = Rate::new(Some(100_000), 1).expect("a limit");
+        let rate = RateLimit::new(Some(100_000), 1).expect("a limit");
         let (mut state, shared) = (0, AtomicU64::new(0));
         for (units, wait) in [(60_000, 0), (60_000, SECOND / 5), (10_000, SECOND * 3 / 10)] {
             assert_eq!(rate.charge(&mut state, units, SECOND), wait);

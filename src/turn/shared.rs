@@ -10,36 +10,36 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::codec::attribute::Family;
+use super::codec::attribute::AddressFamily;
 use super::five_tuple::FiveTuple;
-use super::mobility::Tickets;
+use super::mobility::MobilityTickets;
 use super::nonce::Nonces;
 use super::ports::Ports;
 use super::rates::SourceLimits;
-use super::settings::Settings;
-use crate::limits::guesses::{Guesses, Kind, Reports};
+use super::settings::EngineSettings;
+use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 
 /// Created once, given to every engine.
-pub struct Shared {
+pub struct SharedState {
     /// Times are stored as seconds or nanoseconds since then.
     epoch: Instant,
     seed: u64,
     pub(super) ports: Ports,
     pub(super) nonces: Nonces,
-    pub(super) tickets: Tickets,
+    pub(super) tickets: MobilityTickets,
     challenges: SourceLimits,
     /// The share of one port in `challenges`.
     challenged_ports: SourceLimits,
     pub(super) bindings: SourceLimits,
     failures: SourceLimits,
-    reports: Reports,
+    reports: GuessReports,
     /// Wrong passwords over UDP, and over streams: a datagram's failure is no reason to refuse a connection.
     guesses: [Guesses; 2],
     pub(super) bandwidth: Bandwidth,
     /// One more than the highest index of an engine.
     engines: AtomicU32,
     allocations: AtomicU32,
-    users: Mutex<HashMap<Box<str>, Arc<User>>>,
+    users: Mutex<HashMap<Box<str>, Arc<UserUsage>>>,
     reservations: Mutex<HashMap<ReservationToken, Reservation>>,
 }
 
@@ -51,9 +51,9 @@ pub(super) type ReservationToken = [u8; 8];
 /// A port that waits for its RESERVATION-TOKEN.
 #[derive(Debug, Clone)]
 pub(super) struct Reservation {
-    pub(super) family: Family,
+    pub(super) family: AddressFamily,
     pub(super) port: u16,
-    pub(super) user: Arc<User>,
+    pub(super) user: Arc<UserUsage>,
     pub(super) expires: Instant,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Bandwidth {
 
 /// A user with at least one allocation.
 #[derive(Debug)]
-pub(super) struct User {
+pub(super) struct UserUsage {
     pub(super) name: Box<str>,
     /// Changed under the lock of `users` alone.
     allocations: AtomicU32,
@@ -80,18 +80,18 @@ pub(super) enum QuotaReached {
     Total,
 }
 
-impl Shared {
+impl SharedState {
     /// `seed` must come from the system's random source: nonces and tickets are signed with what it expands to.
-    pub fn new(settings: &Settings, seed: [u8; 32], epoch: Instant) -> Arc<Self> {
+    pub fn new(settings: &EngineSettings, seed: [u8; 32], epoch: Instant) -> Arc<Self> {
         let mut rng = StdRng::from_seed(seed);
         let limits = &settings.limits;
         let mut table = |seconds, limit| SourceLimits::new(limits.sources, rng.random(), seconds, limit);
         let challenges = table(CHALLENGE_WINDOW, limits.challenges.saturating_mul(CHALLENGE_WINDOW as u16));
         let challenged_ports = table(CHALLENGE_WINDOW, limits.challenges);
         let (bindings, failures) = (table(1, limits.bindings), table(settings.nonce_lifetime.as_secs(), limits.failures));
-        let reports = Reports::default();
+        let reports = GuessReports::default();
         let guesses = |kind| Guesses::new(kind, limits.wrong_passwords, &reports);
-        let guesses = [guesses(Kind::TurnPasswordUdp), guesses(Kind::TurnPassword)];
+        let guesses = [guesses(GuessKind::TurnPasswordUdp), guesses(GuessKind::TurnPassword)];
         let mut key = || {
             let mut key = [0; 32];
             rng.fill_bytes(&mut key);
@@ -99,7 +99,7 @@ impl Shared {
         };
         Arc::new(Self {
             nonces: Nonces::new(&key(), u32::try_from(settings.nonce_lifetime.as_secs()).unwrap_or(u32::MAX)),
-            tickets: Tickets::new(&key()),
+            tickets: MobilityTickets::new(&key()),
             seed: u64::from_be_bytes(*key().first_chunk().expect("32 bytes hold eight")),
             epoch,
             ports: Ports::new(),
@@ -117,18 +117,18 @@ impl Shared {
         })
     }
 
-    /// Allocations of all engines.
+    /// AllocationTable of all engines.
     pub fn allocations(&self) -> u32 {
         self.allocations.load(Ordering::Relaxed)
     }
 
     /// Ports that are live relays and speak UDP, of all engines.
-    pub fn live_relays(&self, family: Family) -> usize {
+    pub fn live_relays(&self, family: AddressFamily) -> usize {
         self.ports.live(family)
     }
 
     /// Ports that are live, opening, or reserved, of all engines.
-    pub fn taken_ports(&self, family: Family) -> usize {
+    pub fn taken_ports(&self, family: AddressFamily) -> usize {
         self.ports.taken(family)
     }
 
@@ -190,12 +190,12 @@ impl Shared {
     }
 
     /// Where wrong passwords are reported; the rest of the server reports there, too.
-    pub fn reports(&self) -> &Reports {
+    pub fn reports(&self) -> &GuessReports {
         &self.reports
     }
 
     /// Counts one allocation in, both for the user and in all, or neither.
-    pub(super) fn admit(&self, name: &str, settings: &Settings) -> Result<Arc<User>, QuotaReached> {
+    pub(super) fn admit(&self, name: &str, settings: &EngineSettings) -> Result<Arc<UserUsage>, QuotaReached> {
         let mut users = lock(&self.users);
         let user = users.get(name).cloned();
         let held = user.as_ref().map_or(0, |user| user.allocations.load(Ordering::Relaxed));
@@ -207,7 +207,7 @@ impl Shared {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < total).then(|| count + 1))
             .map_err(|_| QuotaReached::Total)?;
         let user = user.unwrap_or_else(|| {
-            let user = Arc::new(User { name: name.into(), allocations: AtomicU32::new(0), bandwidth: Bandwidth::default() });
+            let user = Arc::new(UserUsage { name: name.into(), allocations: AtomicU32::new(0), bandwidth: Bandwidth::default() });
             users.insert(name.into(), Arc::clone(&user));
             user
         });
@@ -216,7 +216,7 @@ impl Shared {
     }
 
     /// Counts one allocation out.
-    pub(super) fn leave(&self, user: &User) {
+    pub(super) fn leave(&self, user: &UserUsage) {
         let mut users = lock(&self.users);
         self.allocations.fetch_sub(1, Ordering::Relaxed);
         if user.allocations.fetch_sub(1, Ordering::Relaxed) == 1 {
@@ -247,9 +247,12 @@ impl Shared {
     }
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for SharedState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("allocations", &self.allocations()).field("ports", &self.ports).finish_non_exhaustive()
+        f.debug_struct("SharedState")
+            .field("allocations", &self.allocations())
+            .field("ports", &self.ports)
+            .finish_non_exhaustive()
     }
 }
 
@@ -275,11 +278,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn shared(user: Option<u32>, total: Option<u32>) -> (Arc<Shared>, Settings) {
-        let mut settings = Settings::new("castway");
+    fn shared(user: Option<u32>, total: Option<u32>) -> (Arc<SharedState>, EngineSettings) {
+        let mut settings = EngineSettings::new("castway");
         settings.limits.user_quota = user;
         settings.limits.total_quota = total;
-        (Shared::new(&settings, [1; 32], Instant::now()), settings)
+        (SharedState::new(&settings, [1; 32], Instant::now()), settings)
     }
 
     #[test]

@@ -6,29 +6,29 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::allocation::{RelayTransport, Signer};
-use super::codec::attribute::{self, Family};
+use super::allocation::{PeerTransport, Signer};
+use super::codec::attribute::{self, AddressFamily};
 use super::codec::error_code::ErrorCode;
 use super::codec::message::{Class, Method, TransactionId};
-use super::codec::writer::Writer;
+use super::codec::writer::MessageWriter;
 use super::data::{Direction, transaction};
-use super::engine::{Engine, Reach};
+use super::engine::{Engine, PeerLocation};
 use super::five_tuple::{AllocationId, PeerConnectionId, RelayedAddressId};
 use super::policy::canonical;
 use super::verdict::{Answer, Output};
 
 /// RFC 6062 §5.2 and §5.3: connecting, and then waiting for ConnectionBind, may each take 30 s.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PEER_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PeerConnection {
     pub(super) allocation: AllocationId,
     pub(super) peer: SocketAddr,
-    pub(super) state: State,
+    pub(super) state: PeerConnectionState,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum State {
+pub(super) enum PeerConnectionState {
     /// The shell connects; then the Connect is answered.
     Connecting { transaction: TransactionId, signer: Signer, deadline: Instant },
     /// For ConnectionBind.
@@ -37,7 +37,7 @@ pub(super) enum State {
     Bound,
 }
 
-impl State {
+impl PeerConnectionState {
     const fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Connecting { deadline, .. } | Self::Waiting { deadline } => Some(*deadline),
@@ -48,12 +48,12 @@ impl State {
 
 /// Connections by id and by deadline.
 #[derive(Debug, Default)]
-pub(super) struct PeerConnections {
+pub(super) struct PeerConnectionTable {
     by_id: HashMap<PeerConnectionId, PeerConnection>,
     timers: BTreeSet<(Instant, PeerConnectionId)>,
 }
 
-impl PeerConnections {
+impl PeerConnectionTable {
     /// A new id: the shard, and 24 bits that nobody guesses.
     fn insert(&mut self, shard: u8, rng: &mut impl Rng, connection: PeerConnection) -> PeerConnectionId {
         let id = loop {
@@ -79,7 +79,7 @@ impl PeerConnections {
         self.by_id.get(&id)
     }
 
-    pub(super) fn set_state(&mut self, id: PeerConnectionId, state: State) {
+    pub(super) fn set_state(&mut self, id: PeerConnectionId, state: PeerConnectionState) {
         let Some(connection) = self.by_id.get_mut(&id) else { return };
         if let Some(at) = connection.state.deadline() {
             self.timers.remove(&(at, id));
@@ -115,9 +115,9 @@ impl PeerConnections {
 }
 
 impl Engine {
-    /// How the shell's [`Output::Connect`] went.
-    pub fn peer_connected(&mut self, id: PeerConnectionId, connected: bool, now: Instant) {
-        let Some(&PeerConnection { allocation, state: State::Connecting { transaction, signer, .. }, .. }) =
+    /// How the shell's [`Output::ConnectPeer`] went.
+    pub fn handle_peer_connected(&mut self, id: PeerConnectionId, connected: bool, now: Instant) {
+        let Some(&PeerConnection { allocation, state: PeerConnectionState::Connecting { transaction, signer, .. }, .. }) =
             self.connections.connection(id)
         else {
             return;
@@ -126,16 +126,16 @@ impl Engine {
         if !connected {
             self.drop_connection(id);
         } else {
-            self.connections.set_state(id, State::Waiting { deadline: now + PATIENCE });
+            self.connections.set_state(id, PeerConnectionState::Waiting { deadline: now + PEER_CONNECTION_TIMEOUT });
         }
         let mut bytes = Vec::new();
         let method = Method::Connect;
         let answer = if connected {
-            Writer::new(&mut bytes, Class::Success, method, &transaction).number(attribute::CONNECTION_ID, id.0);
+            MessageWriter::new(&mut bytes, Class::Success, method, &transaction).number(attribute::CONNECTION_ID, id.0);
             Answer::Success { method }
         } else {
             let code = ErrorCode::ConnectionTimeoutOrFailure;
-            Writer::new(&mut bytes, Class::Error, method, &transaction).error(code);
+            MessageWriter::new(&mut bytes, Class::Error, method, &transaction).error(code);
             Answer::Error { method, code, failed_authentication: false }
         };
         self.sign(&mut bytes, &signer);
@@ -143,16 +143,16 @@ impl Engine {
     }
 
     /// A peer has connected to a relayed transport address; `None`: close it (RFC 6062 §5.3).
-    pub fn peer_accepted(&mut self, relay: RelayedAddressId, peer: SocketAddr, now: Instant) -> Option<PeerConnectionId> {
+    pub fn handle_peer_accepted(&mut self, relay: RelayedAddressId, peer: SocketAddr, now: Instant) -> Option<PeerConnectionId> {
         let peer = canonical(peer);
-        let outside = self.reach(peer) == Reach::Outside;
+        let outside = self.reach(peer) == PeerLocation::Outside;
         let limit = self.settings.limits.connections;
         let allocation = self.allocations.allocation_mut(relay.allocation)?;
         let permitted = outside && allocation.peers.permits(peer.ip(), now) && allocation.connections.len() < limit;
-        if !permitted || allocation.transport != RelayTransport::Tcp || allocation.is_opening() || allocation.expires <= now {
+        if !permitted || allocation.transport != PeerTransport::Tcp || allocation.is_opening() || allocation.expires <= now {
             return None;
         }
-        let state = State::Waiting { deadline: now + PATIENCE };
+        let state = PeerConnectionState::Waiting { deadline: now + PEER_CONNECTION_TIMEOUT };
         let connection = PeerConnection { allocation: relay.allocation, peer, state };
         let id = self.connections.insert(self.shard.index, &mut self.rng, connection);
         allocation.connections.push(id);
@@ -160,7 +160,7 @@ impl Engine {
         let transaction = transaction(&mut self.rng);
         let mut bytes = Vec::new();
         let method = Method::ConnectionAttempt;
-        Writer::new(&mut bytes, Class::Indication, method, &transaction)
+        MessageWriter::new(&mut bytes, Class::Indication, method, &transaction)
             .number(attribute::CONNECTION_ID, id.0)
             .xor_address(attribute::XOR_PEER_ADDRESS, peer);
         self.outputs.push_back(Output::Transmit { to, bytes, answer: Answer::Indication { method } });
@@ -168,7 +168,7 @@ impl Engine {
     }
 
     /// Books bytes that a bound connection has carried, if any; `Some`: nothing more should be read that way until then.
-    pub fn connection_carried(
+    pub fn handle_peer_connection_bytes(
         &mut self,
         id: PeerConnectionId,
         direction: Direction,
@@ -182,11 +182,11 @@ impl Engine {
     }
 
     /// Both sides of a connection have closed it, or one of them has failed.
-    pub fn connection_closed(&mut self, id: PeerConnectionId) {
+    pub fn handle_peer_connection_closed(&mut self, id: PeerConnectionId) {
         self.forget_connection(id);
     }
 
-    /// Begins a Connect: the shell is asked, and answers `peer_connected`.
+    /// Begins a Connect: the shell is asked, and answers `handle_peer_connected`.
     pub(super) fn connect(
         &mut self,
         allocation: AllocationId,
@@ -195,14 +195,14 @@ impl Engine {
         signer: Signer,
         now: Instant,
     ) {
-        let state = State::Connecting { transaction, signer, deadline: now + PATIENCE };
+        let state = PeerConnectionState::Connecting { transaction, signer, deadline: now + PEER_CONNECTION_TIMEOUT };
         let connection = PeerConnection { allocation, peer, state };
         let id = self.connections.insert(self.shard.index, &mut self.rng, connection);
         if let Some(allocation) = self.allocations.allocation_mut(allocation) {
             allocation.connections.push(id);
         }
-        let relay = RelayedAddressId { allocation, family: Family::of(peer.ip()) };
-        self.outputs.push_back(Output::Connect { relay, connection: id, peer });
+        let relay = RelayedAddressId { allocation, family: AddressFamily::of(peer.ip()) };
+        self.outputs.push_back(Output::ConnectPeer { relayed: relay, connection: id, peer });
     }
 
     /// Whether the allocation has a connection with this peer, in whatever state.
@@ -213,7 +213,7 @@ impl Engine {
 
     /// Closes it; a Connect that waits for it is answered.
     pub(super) fn end_connection(&mut self, id: PeerConnectionId, now: Instant) {
-        self.peer_connected(id, false, now);
+        self.handle_peer_connected(id, false, now);
         self.drop_connection(id);
     }
 
@@ -221,14 +221,14 @@ impl Engine {
     pub(super) fn close_connections(&mut self, relay: RelayedAddressId, now: Instant) {
         let ids = self.allocations.allocation(relay.allocation).map_or(Vec::new(), |allocation| allocation.connections.clone());
         for id in ids {
-            if self.connections.connection(id).is_some_and(|connection| Family::of(connection.peer.ip()) == relay.family) {
+            if self.connections.connection(id).is_some_and(|connection| AddressFamily::of(connection.peer.ip()) == relay.family) {
                 self.end_connection(id, now);
             }
         }
     }
 
     pub(super) fn close_denied_connections(&mut self, now: Instant) {
-        let denied = self.connections.iter().filter(|(_, connection)| !self.admits(connection.peer, RelayTransport::Tcp));
+        let denied = self.connections.iter().filter(|(_, connection)| !self.admits(connection.peer, PeerTransport::Tcp));
         let ids: Vec<PeerConnectionId> = denied.map(|(id, _)| id).collect();
         for id in ids {
             self.end_connection(id, now);
@@ -237,7 +237,7 @@ impl Engine {
 
     fn drop_connection(&mut self, id: PeerConnectionId) {
         if self.forget_connection(id) {
-            self.outputs.push_back(Output::CloseConnection { connection: id });
+            self.outputs.push_back(Output::ClosePeerConnection { connection: id });
         }
     }
 

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use castway::addresses::external::External;
 use castway::config::{Discovery, ExternalConfig, RelayConfig};
-use castway::limits::descriptors::Shares;
+use castway::limits::descriptors::DescriptorPools;
 use castway::relay::stats::labels::DropCause;
 use castway::relay::{self, Relay, RelayUsers};
 use castway::turn::codec::error_code::ErrorCode;
-use castway::turn::codec::integrity::{Key, PasswordAlgorithm};
-use castway::turn::{Account, Credentials};
+use castway::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
+use castway::turn::{CredentialSource, UserKeys};
 use stun::agent::TransactionId;
 use stun::attributes::{ATTR_ERROR_CODE, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME};
 use stun::integrity::MessageIntegrity;
@@ -68,8 +68,8 @@ pub(crate) struct Users {
     pub(crate) hanging: AtomicBool,
 }
 
-impl Credentials for Users {
-    fn account(&self, username: &str, _realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> Option<Account> {
+impl CredentialSource for Users {
+    fn user_keys(&self, username: &str, _realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> Option<UserKeys> {
         let passwords = match username {
             "tv" => ["newest", "older"],
             "boom" => panic!("a lookup that fails"),
@@ -81,8 +81,8 @@ impl Credentials for Users {
             }
             _ => return None,
         };
-        let keys = passwords.iter().map(|password| Key::long_term(algorithm, username, REALM, password)).collect();
-        Some(Account { user: username.to_owned(), keys, expires: None })
+        let keys = passwords.iter().map(|password| LongTermKey::long_term(algorithm, username, REALM, password)).collect();
+        Some(UserKeys { user: username.to_owned(), keys, expires: None })
     }
 }
 
@@ -97,10 +97,14 @@ impl RelayUsers for Users {
 }
 
 pub(crate) fn started(config: &RelayConfig, accounts: Arc<dyn RelayUsers>) -> anyhow::Result<Relay> {
-    started_within(config, accounts, &Shares::unlimited())
+    started_within(config, accounts, &DescriptorPools::unlimited())
 }
 
-pub(crate) fn started_within(config: &RelayConfig, accounts: Arc<dyn RelayUsers>, shares: &Shares) -> anyhow::Result<Relay> {
+pub(crate) fn started_within(
+    config: &RelayConfig,
+    accounts: Arc<dyn RelayUsers>,
+    shares: &DescriptorPools,
+) -> anyhow::Result<Relay> {
     let external = External::new(&config.external, relay::bind_addresses(config)?, None);
     relay::start(config, &external, accounts, shares)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use castway::config::RelayConfig;
-use castway::limits::descriptors::Shares;
+use castway::limits::descriptors::DescriptorPools;
 use castway::relay::stats::labels::{CloseReason, DropCause, TrafficDirection};
 use castway::turn::Transport;
 use stun::agent::TransactionId;
@@ -257,7 +257,7 @@ async fn a_client_that_does_not_read_loses_media_and_then_its_connection() {
 /// Requirement 46.
 #[tokio::test]
 async fn connections_that_prove_nothing_are_few_and_short() {
-    let shares = Shares::divide(1024, 0, 2, 1000);
+    let shares = DescriptorPools::divide(1024, 0, 2, 1000);
     let handle = started_within(&config(), Arc::new(Users::default()), &shares).unwrap();
     // Of what clients over TCP may have, half is for those that have no allocation, and a quarter of it for one address, but 64.
     let most = (shares.turn_clients.most() / 2 / 4).max(64);

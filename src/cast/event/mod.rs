@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::code::CODE_LENGTH;
 use super::room::{Departure, Dialect, Full, NewCodeReason, Notice, Refusal, Seated, Signal};
 use crate::limits::message_size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
-use crate::limits::wait;
+use crate::limits::retry_after;
 use crate::socketio::packet::Payload;
 
 mod content;
@@ -129,7 +129,7 @@ impl Failure {
     /// For a client that sends more bytes than it may, whatever they say.
     pub fn over_budget(wait: Duration) -> Self {
         let message = "this client sends too much at a time; wait before you try again".to_owned();
-        Self { code: "rate_limited", message, retry_after: Some(wait::seconds(wait)) }
+        Self { code: "rate_limited", message, retry_after: Some(retry_after::seconds(wait)) }
     }
 
     /// Whether the same request would fail later, too.
@@ -159,7 +159,7 @@ impl From<Refusal> for Failure {
             Refusal::NoSpace => "server_full",
         };
         let retry_after = match refusal {
-            Refusal::TooManyAttempts { wait } | Refusal::TooOften { wait } => Some(wait::seconds(wait)),
+            Refusal::TooManyAttempts { wait } | Refusal::TooOften { wait } => Some(retry_after::seconds(wait)),
             Refusal::TooManyTvs => Some(TOO_MANY_TVS_WAIT),
             Refusal::UnknownCode
             | Refusal::RoomFull

@@ -14,9 +14,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::model::{Dialect, Wish};
-use crate::limits::bucket::TokenBucket;
+use crate::limits::fair_shares::FairShares;
 use crate::limits::ip_prefix;
-use crate::limits::shares::Shares;
+use crate::limits::token_bucket::TokenBucket;
 
 /// New TVs that get a code: so many at once, and one more each interval. All TVs of a large hotel have theirs after two seconds; one
 /// costs about 50 µs.
@@ -55,7 +55,7 @@ pub(super) struct Arrivals {
     /// The turn that was the last to come.
     turn: u64,
     /// Who makes way where too many wait: the newest.
-    shares: Shares<(Reverse<u64>, ClientId)>,
+    shares: FairShares<(Reverse<u64>, ClientId)>,
     count: u64,
     rate: TokenBucket,
     /// When the last one came.
@@ -71,7 +71,7 @@ impl Arrivals {
             blocked: BTreeSet::new(),
             sites: HashMap::new(),
             turn: 0,
-            shares: Shares::default(),
+            shares: FairShares::default(),
             count: 0,
             rate: TokenBucket::new(RATE.0, RATE.1),
             last: None,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Rooms;
 use super::model::{Dialect, Wish};
-use crate::limits::guesses::{Guesses, Kind, Reports};
+use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 
 /// Free codes that TVs of all addresses may ask for in a minute without a proof that they had them: whoever gets the code that it asked
 /// for learns that no other TV shows it. Beyond that a TV gets another code.
@@ -13,8 +13,8 @@ pub(super) const CLAIMS: u32 = 500;
 impl<P: Send + 'static> Rooms<P> {
     /// Wrong codes are reported there.
     #[must_use]
-    pub fn with_reports(mut self, reports: &Reports) -> Self {
-        self.guesses = Guesses::new(Kind::Code, self.config.guesses, reports);
+    pub fn with_reports(mut self, reports: &GuessReports) -> Self {
+        self.guesses = Guesses::new(GuessKind::Code, self.config.guesses, reports);
         self
     }
 

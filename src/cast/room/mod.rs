@@ -31,7 +31,7 @@ use rand::rngs::StdRng;
 
 use super::code::{Code, Role, TokenKey};
 use crate::clock::WallClock;
-use crate::limits::guesses::{Guesses, Kind, Reports};
+use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::waiting_bytes::Ledger;
 use arrivals::Arrivals;
 use model::{Caster, Room, Seat};
@@ -84,8 +84,8 @@ impl<P: Send + 'static> Rooms<P> {
             places: Places::new(config.max_rooms),
             arrivals: Arrivals::new(),
             evicted: 0,
-            guesses: Guesses::new(Kind::Code, config.guesses, &Reports::default()),
-            claims: Guesses::together(Kind::Code, guessing::CLAIMS),
+            guesses: Guesses::new(GuessKind::Code, config.guesses, &GuessReports::default()),
+            claims: Guesses::together(GuessKind::Code, guessing::CLAIMS),
             ledger: Ledger::default(),
             outputs: VecDeque::new(),
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::places::Entry;
 use crate::cast::code::{Code, CodeAlphabet, Issued, NewCode};
 use crate::cast::mailbox::{Mailbox, Signal};
-use crate::limits::bucket::TokenBucket;
+use crate::limits::token_bucket::TokenBucket;
 use crate::socketio::client_id::ClientId;
 
 /// Which event names and wrappings a client speaks.

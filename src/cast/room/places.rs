@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use super::model::Full;
 use crate::cast::code::Code;
-use crate::limits::shares::Shares;
+use crate::limits::fair_shares::FairShares;
 
 /// TVs that one address (an IPv6 /64) may have where the server may have fewer than ten times as many: a hotel behind one address.
 const MAX_OF_CLIENT: usize = 1000;
@@ -60,18 +60,18 @@ pub(super) enum Choice {
 pub(super) struct Places {
     max: usize,
     /// Longest away first.
-    away: Shares<Place>,
+    away: FairShares<Place>,
     /// Newest first.
-    young: Shares<Place>,
+    young: FairShares<Place>,
     /// Newest first.
-    old: Shares<Place>,
+    old: FairShares<Place>,
     /// TVs that have come and gone away, ascending.
     count: u64,
 }
 
 impl Places {
     pub(super) fn new(max: usize) -> Self {
-        Self { max, away: Shares::default(), young: Shares::default(), old: Shares::default(), count: 0 }
+        Self { max, away: FairShares::default(), young: FairShares::default(), old: FairShares::default(), count: 0 }
     }
 
     /// A TV comes.
@@ -103,13 +103,13 @@ impl Places {
     /// What has to happen for one more TV at `from`, whose token is `old` or not.
     pub(super) fn choose(&self, from: IpAddr, old: bool) -> Choice {
         let all = [&self.away, &self.young, &self.old];
-        let of = |count: fn(&Shares<Place>, IpAddr) -> usize| all.iter().map(|shares| count(shares, from)).sum::<usize>();
+        let of = |count: fn(&FairShares<Place>, IpAddr) -> usize| all.iter().map(|shares| count(shares, from)).sum::<usize>();
         let most = self.max_of_client();
-        if most < self.max && of(Shares::of_client) >= most {
+        if most < self.max && of(FairShares::of_client) >= most {
             return self.own(|shares| shares.first_of_client(from), old, Full::Address { most });
         }
         let most = self.max_of_site();
-        if most < self.max && of(Shares::of_site) >= most {
+        if most < self.max && of(FairShares::of_site) >= most {
             return self.own(|shares| shares.first_of_site(from), old, Full::Site { most });
         }
         if all.iter().map(|shares| shares.len()).sum::<usize>() < self.max {
@@ -118,13 +118,13 @@ impl Places {
         if let Some((_, place)) = self.away.first_of_all() {
             return Choice::Evict(place.code);
         }
-        let larger = |shares: &Shares<Place>| shares.first_of_all().filter(|(count, _)| *count > shares.of_site(from) + 1);
+        let larger = |shares: &FairShares<Place>| shares.first_of_all().filter(|(count, _)| *count > shares.of_site(from) + 1);
         let place = if old { self.young.first_of_all().or_else(|| larger(&self.old)) } else { larger(&self.young) };
         place.map_or(Choice::Wait(Full::Server { most: self.max }), |(_, place)| Choice::Evict(place.code))
     }
 
     /// A TV of the newcomer's own that is away, or one that its older token beats.
-    fn own(&self, first: impl Fn(&Shares<Place>) -> Option<Place>, old: bool, full: Full) -> Choice {
+    fn own(&self, first: impl Fn(&FairShares<Place>) -> Option<Place>, old: bool, full: Full) -> Choice {
         let young = || if old { first(&self.young) } else { None };
         first(&self.away).or_else(young).map_or(Choice::Wait(full), |place| Choice::Evict(place.code))
     }
@@ -151,7 +151,7 @@ impl Places {
         Entry { from, standing, place, number }
     }
 
-    fn of(&mut self, standing: Standing) -> &mut Shares<Place> {
+    fn of(&mut self, standing: Standing) -> &mut FairShares<Place> {
         match standing {
             Standing::Away => &mut self.away,
             Standing::Young => &mut self.young,

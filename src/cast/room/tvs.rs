@@ -12,7 +12,7 @@ use super::places::{Choice, Standing};
 use super::{MOVES, Rooms};
 use crate::cast::code::{Code, Issued, Role, Times};
 use crate::cast::mailbox::Mailbox;
-use crate::limits::bucket::TokenBucket;
+use crate::limits::token_bucket::TokenBucket;
 
 /// How old a token has to be to protect its TV from eviction: an attacker can have many, and has to wait.
 const PROTECTION_AGE: Duration = Duration::from_secs(24 * 3600);

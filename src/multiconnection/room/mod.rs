@@ -44,7 +44,7 @@ pub use self::outputs::{Event, Output, RoomInfo};
 use super::broadcast::{Broadcasts, Departure, Member};
 use super::users::{User, UserKey, Users};
 use crate::config::secret::Secret;
-use crate::limits::guesses::{Guesses, Kind, Reports};
+use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::reserved_names;
 use crate::limits::waiting_bytes::Ledger;
 use crate::socketio::client_id::ClientId;
@@ -223,7 +223,7 @@ impl<J: Opaque> Rooms<J> {
             broadcasts: Broadcasts::default(),
             descriptions: Descriptions::default(),
             timers: BTreeSet::new(),
-            guesses: Guesses::new(Kind::RoomPassword, config.guesses, &Reports::default()),
+            guesses: Guesses::new(GuessKind::RoomPassword, config.guesses, &GuessReports::default()),
             admins: BTreeSet::new(),
             news_due: None,
             news_sent: None,
@@ -234,8 +234,8 @@ impl<J: Opaque> Rooms<J> {
 
     /// Wrong passwords are reported there.
     #[must_use]
-    pub fn with_reports(mut self, reports: &Reports) -> Self {
-        self.guesses = Guesses::new(Kind::RoomPassword, self.config.guesses, reports);
+    pub fn with_reports(mut self, reports: &GuessReports) -> Self {
+        self.guesses = Guesses::new(GuessKind::RoomPassword, self.config.guesses, reports);
         self
     }
 

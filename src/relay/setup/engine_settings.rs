@@ -6,17 +6,17 @@ use crate::addresses::interfaces;
 use crate::config::RelayConfig;
 use crate::relay::setup::listeners::Listeners;
 use crate::relay::setup::local_addresses::LocalAddresses;
-use crate::turn::{NatDiscovery, PeerPolicy, RelayedAddress, Settings};
+use crate::turn::{EngineSettings, NatDiscovery, PeerPolicy, RelayedIp};
 
 /// The settings of all engines.
 pub(in crate::relay) fn settings(
     config: &RelayConfig,
-    relayed: [Option<RelayedAddress>; 2],
+    relayed: [Option<RelayedIp>; 2],
     listeners: &Listeners,
     local: &LocalAddresses,
-) -> Settings {
-    let mut settings = Settings::new(config.realm.clone());
-    settings.relay = relayed;
+) -> EngineSettings {
+    let mut settings = EngineSettings::new(config.realm.clone());
+    settings.relayed = relayed;
     settings.own_addresses = local.own.to_vec();
     settings.listener_ports = listeners.alternate_port.into_iter().chain([listeners.address.port()]).collect();
     settings.nat_discovery = discoveries(config, &relayed, listeners);
@@ -49,7 +49,7 @@ pub(in crate::relay) fn policy(config: &RelayConfig, local: &LocalAddresses) -> 
 }
 
 /// RFC 5780 §6: the other address and port for each address that clients may send to.
-fn discoveries(config: &RelayConfig, relayed: &[Option<RelayedAddress>; 2], listeners: &Listeners) -> Vec<NatDiscovery> {
+fn discoveries(config: &RelayConfig, relayed: &[Option<RelayedIp>; 2], listeners: &Listeners) -> Vec<NatDiscovery> {
     let (Some(discovery), Some(port)) = (&config.discovery, listeners.alternate_port) else { return Vec::new() };
     let first = listeners.address;
     let own = if first.ip().is_unspecified() { interfaces::interfaces() } else { vec![first.ip()] };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::addresses::{interfaces, on_link};
-use crate::turn::RelayedAddress;
+use crate::turn::RelayedIp;
 
 /// The addresses of this machine, and the networks that it is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(in crate::relay) struct LocalAddresses {
 }
 
 impl LocalAddresses {
-    pub(in crate::relay) fn read(relayed: &[Option<RelayedAddress>; 2]) -> Self {
+    pub(in crate::relay) fn read(relayed: &[Option<RelayedIp>; 2]) -> Self {
         let relayed = relayed.iter().flatten().flat_map(|relayed| [relayed.bound, relayed.advertised]);
         let neighbours = on_link::networks();
         let own = interfaces::interfaces().into_iter().chain(relayed).chain(on_link::anycast(&neighbours));

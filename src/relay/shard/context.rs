@@ -11,15 +11,15 @@ use crate::relay::shard::mailbox::{MailboxReceiver, ShardMailbox};
 use crate::relay::stats::counters::ShardCounters;
 use crate::relay::tcp::acceptor::Acceptor;
 use crate::relay::users::RelayUsers;
-use crate::turn::{self, PeerPolicy, Settings, Shared};
+use crate::turn::{self, EngineSettings, PeerPolicy, SharedState};
 
 /// What a shard keeps for its whole life.
 pub(in crate::relay) struct ShardContext {
     pub(in crate::relay) index: u8,
-    pub(in crate::relay) settings: Arc<Settings>,
+    pub(in crate::relay) settings: Arc<EngineSettings>,
     pub(in crate::relay) policy: PeerPolicy,
-    pub(in crate::relay) engine_shard: turn::Shard,
-    pub(in crate::relay) shared: Arc<Shared>,
+    pub(in crate::relay) engine_shard: turn::ShardSettings,
+    pub(in crate::relay) shared: Arc<SharedState>,
     pub(in crate::relay) users: Arc<dyn RelayUsers>,
     pub(in crate::relay) admission: Admission,
     pub(in crate::relay) stats: Arc<ShardCounters>,

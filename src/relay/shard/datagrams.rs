@@ -19,7 +19,7 @@ impl Shard {
     /// Does what the engine decided about a segment of the inbox. `from` is the client, where a client sent it.
     pub(super) fn execute(&mut self, verdict: Verdict, segment: Segment, from: Option<FiveTuple>) {
         match verdict {
-            Verdict::ToPeer { relay: relayed, peer, payload, dont_fragment } => {
+            Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
                 self.context.stats.count_forwarded(TrafficDirection::ToPeer, transport(from), payload.len());
                 let route =
                     PacketRoute { socket: PollSource::RelayedSocket(relayed).token(), to: peer, from: None, dont_fragment };
@@ -67,7 +67,7 @@ impl Shard {
     /// that does not read has no room for an answer.
     pub(super) fn execute_copied(&mut self, verdict: Verdict, bytes: &[u8], from: Option<FiveTuple>) -> bool {
         match verdict {
-            Verdict::ToPeer { relay: relayed, peer, payload, dont_fragment } => {
+            Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
                 self.context.stats.count_forwarded(TrafficDirection::ToPeer, transport(from), payload.len());
                 let route =
                     PacketRoute { socket: PollSource::RelayedSocket(relayed).token(), to: peer, from: None, dont_fragment };

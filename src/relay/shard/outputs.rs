@@ -35,22 +35,22 @@ impl Shard {
                 self.context.stats.count_answer(answer);
                 self.transmit(to, &bytes);
             }
-            Output::OpenRelay { relay: relayed, address, transport } => {
+            Output::OpenRelayedAddress { relayed, address, transport } => {
                 let result = self.relayed_sockets.open(relayed, address, transport, &self.context.poller);
-                self.engine.relay_opened(relayed, result, now);
+                self.engine.handle_relayed_address_opened(relayed, result, now);
             }
-            Output::CloseRelay { relay } => self.relayed_sockets.close(relay),
-            Output::Moved { from, to } => {
+            Output::CloseRelayedAddress { relayed } => self.relayed_sockets.close(relayed),
+            Output::ClientMoved { from, to } => {
                 self.offer_to_others(|| Handover::ClientForgotten { client: from });
                 // A stream has come to this shard as a whole.
                 if !to.transport.is_stream() {
                     self.offer_to_others(|| Handover::ClientMoved { client: to, shard: self.context.index });
                 }
             }
-            Output::MovedEnded { client } => self.offer_to_others(|| Handover::ClientForgotten { client }),
-            Output::Connect { relay, connection, peer } => self.connect_peer(relay, connection, peer, now),
+            Output::MovedClientEnded { client } => self.offer_to_others(|| Handover::ClientForgotten { client }),
+            Output::ConnectPeer { relayed, connection, peer } => self.connect_peer(relayed, connection, peer, now),
             Output::Splice { connection, client } => self.splice(connection, client, now),
-            Output::CloseConnection { connection } => {
+            Output::ClosePeerConnection { connection } => {
                 self.peer_streams.remove(connection);
             }
             // A channel needs no preparation.

@@ -6,19 +6,19 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::limits::descriptors::{Descriptor, Share};
+use crate::limits::descriptors::{Descriptor, DescriptorPool};
 use crate::relay::io::poll::{Interest, Poller};
 use crate::relay::io::poll_source::PollSource;
 use crate::relay::io::udp::BatchUdpSocket;
 use crate::relay::io::udp_types::UdpOptions;
 use crate::relay::tcp::acceptor::Acceptor;
-use crate::turn::{OpenError, RelayTransport, RelayedAddressId};
+use crate::turn::{OpenError, PeerTransport, RelayedAddressId};
 
 /// The sockets of relayed transport addresses.
 #[derive(Debug)]
 pub(in crate::relay) struct RelayedSockets {
     by_index: Vec<Option<OpenSocket>>,
-    share: Share,
+    share: DescriptorPool,
 }
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ enum RelayedSocket {
 }
 
 impl RelayedSockets {
-    pub(in crate::relay) const fn new(share: Share) -> Self {
+    pub(in crate::relay) const fn new(share: DescriptorPool) -> Self {
         Self { by_index: Vec::new(), share }
     }
 
@@ -57,15 +57,15 @@ impl RelayedSockets {
         &mut self,
         relayed: RelayedAddressId,
         address: SocketAddr,
-        transport: RelayTransport,
+        transport: PeerTransport,
         poller: &Poller,
     ) -> Result<(), OpenError> {
         let descriptor = self.share.take().ok_or(OpenError::Failed)?;
         let token = PollSource::RelayedSocket(relayed).token();
         let opened = match transport {
-            RelayTransport::Udp => BatchUdpSocket::bind(address, &UdpOptions::relayed())
+            PeerTransport::Udp => BatchUdpSocket::bind(address, &UdpOptions::relayed())
                 .and_then(|socket| poller.add(&socket, token, Interest::Datagrams).map(|()| RelayedSocket::Udp(socket))),
-            RelayTransport::Tcp => Acceptor::relayed(address)
+            PeerTransport::Tcp => Acceptor::relayed(address)
                 .and_then(|acceptor| poller.add(&acceptor, token, Interest::Read).map(|()| RelayedSocket::Tcp(acceptor))),
         };
         match opened {

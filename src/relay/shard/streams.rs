@@ -15,7 +15,7 @@ use crate::relay::tcp::acceptor::is_exhaustion;
 use crate::relay::tcp::client_stream::ClientStream;
 use crate::relay::tcp::client_streams::ALLOCATION_DEADLINE;
 use crate::relay::tcp::wire::Wire;
-use crate::turn::codec::framing::{Frame, next_frame};
+use crate::turn::codec::framing::{StreamFrame, next_frame};
 use crate::turn::codec::message::Method;
 use crate::turn::{Answer, DropReason, FiveTuple, Transport, Verdict};
 
@@ -69,7 +69,7 @@ impl Shard {
     pub(super) fn add_stream(&mut self, connection: AcceptedConnection, descriptor: Descriptor, now: Instant) {
         let AcceptedConnection { client, server, wire } = connection;
         self.context.stats.accepted.add(1);
-        let (unproven, displaced) = self.context.admission.unproven.enter(Some(client.ip()), now);
+        let (unproven, displaced) = self.context.admission.unproven.admit(Some(client.ip()), now);
         if let Some(location) = displaced {
             self.displace(location, now);
         }
@@ -91,7 +91,7 @@ impl Shard {
         let id = self.streams.insert(stream, &self.context.poller, now)?;
         let location = StreamLocation { shard: self.context.index, stream: id };
         let unproven = self.streams.get_mut(id)?.unproven.as_ref();
-        if unproven.is_none_or(|unproven| unproven.settle(location)) {
+        if unproven.is_none_or(|unproven| unproven.attach(location)) {
             return Some(id);
         }
         self.streams.remove(id);
@@ -188,7 +188,7 @@ impl Shard {
         let tuple = self.streams.get_mut(id)?.tuple;
         loop {
             match next_frame(bytes) {
-                Frame::Whole(len) => {
+                StreamFrame::Complete(len) => {
                     self.packets += 1;
                     let (message, rest) = bytes.split_at(len);
                     let verdict = self.engine.handle_client(tuple, message, now);
@@ -213,7 +213,7 @@ impl Shard {
                     self.streams.get_mut(id)?;
                     bytes = rest;
                 }
-                Frame::Needs(_) => {
+                StreamFrame::Incomplete(_) => {
                     let stream = self.streams.get_mut(id)?;
                     stream.keep_unread(bytes);
                     if stream.keeps_too_much(|client| self.engine.has_allocation(client)) {
@@ -221,7 +221,7 @@ impl Shard {
                     }
                     return stream.has_ended().then_some(CloseReason::Client);
                 }
-                Frame::Garbage => return Some(CloseReason::Garbage),
+                StreamFrame::Invalid => return Some(CloseReason::Garbage),
             }
         }
     }
@@ -245,7 +245,7 @@ impl Shard {
         let tuple = self.streams.remove(id);
         if let Some(tuple) = &tuple {
             self.context.stats.count_close(reason);
-            self.engine.client_closed(tuple, now);
+            self.engine.handle_client_closed(tuple, now);
         }
         tuple.is_some()
     }

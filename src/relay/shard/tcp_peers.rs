@@ -24,8 +24,8 @@ impl Shard {
             match acceptor.accept() {
                 Ok((stream, peer, _)) => {
                     let descriptor = self.context.admission.relayed.take();
-                    let accepted =
-                        descriptor.and_then(|descriptor| Some((self.engine.peer_accepted(relayed, peer, now)?, descriptor)));
+                    let accepted = descriptor
+                        .and_then(|descriptor| Some((self.engine.handle_peer_accepted(relayed, peer, now)?, descriptor)));
                     match accepted {
                         Some((connection, descriptor)) => self.peer_streams.add_accepted(connection, stream, descriptor),
                         None => self.context.stats.refused_peers.add(1),
@@ -77,7 +77,7 @@ impl Shard {
             }
         });
         if !begun {
-            self.engine.peer_connected(connection, false, now);
+            self.engine.handle_peer_connected(connection, false, now);
         }
     }
 
@@ -94,7 +94,7 @@ impl Shard {
             self.advance_peer_stream(connection, now);
         } else {
             self.peer_streams.remove(connection);
-            self.engine.connection_closed(connection);
+            self.engine.handle_peer_connection_closed(connection);
         }
     }
 
@@ -106,9 +106,9 @@ impl Shard {
             count_carried(context, engine, id, direction, len, now)
         });
         match progress {
-            Progress::Connected(connected) => self.engine.peer_connected(id, connected, now),
+            Progress::Connected(connected) => self.engine.handle_peer_connected(id, connected, now),
             Progress::Open => {}
-            Progress::Ended => self.engine.connection_closed(id),
+            Progress::Ended => self.engine.handle_peer_connection_closed(id),
         }
     }
 }
@@ -129,7 +129,7 @@ fn count_carried(
         };
         context.stats.count_forwarded(counted, Transport::Tcp, len);
     }
-    engine.connection_carried(id, direction, len, now)
+    engine.handle_peer_connection_bytes(id, direction, len, now)
 }
 
 /// RFC 6062 §5.2: begins a connection from the relayed transport address itself.

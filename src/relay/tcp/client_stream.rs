@@ -148,7 +148,7 @@ impl ClientStream {
         if !std::mem::replace(&mut self.has_asked, true)
             && let Some(unproven) = &self.unproven
         {
-            unproven.asked();
+            unproven.note_progress();
         }
     }
 

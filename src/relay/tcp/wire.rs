@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustls::ServerConnection;
 
 use crate::turn::Transport;
-use crate::turn::codec::framing::{Frame, next_frame};
+use crate::turn::codec::framing::{StreamFrame, next_frame};
 
 /// Bytes of plaintext in a TLS record, at most. Little more than that waits encrypted, so the bounds of the queue in front of it hold.
 const MAX_RECORD_BYTES: usize = 16 * 1024;
@@ -84,7 +84,7 @@ impl Wire {
     /// # Errors
     /// Of write(2), `WouldBlock` among them.
     pub(in crate::relay) fn write_messages(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_records(bytes, |rest| if let Frame::Whole(len) = next_frame(rest) { len } else { rest.len() })
+        self.write_records(bytes, |rest| if let StreamFrame::Complete(len) = next_frame(rest) { len } else { rest.len() })
     }
 
     fn write_records(&mut self, bytes: &[u8], record: impl Fn(&[u8]) -> usize) -> io::Result<usize> {

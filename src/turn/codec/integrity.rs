@@ -8,7 +8,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::message::Message;
+use super::message::StunMessage;
 
 /// What the password is hashed with (RFC 8489 §18.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,12 +37,12 @@ impl PasswordAlgorithm {
 
 /// H(A1): the hash of username, realm and password.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Key {
+pub enum LongTermKey {
     Md5([u8; 16]),
     Sha256([u8; 32]),
 }
 
-impl Key {
+impl LongTermKey {
     /// RFC 8489 §9.2.2. The password is taken as it is: preparing it (SASLprep) is the caller's.
     pub fn long_term(algorithm: PasswordAlgorithm, username: &str, realm: &str, password: &str) -> Self {
         let parts = [username, ":", realm, ":", password];
@@ -67,7 +67,7 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for LongTermKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[key]")
     }
@@ -83,16 +83,16 @@ fn digest<D: Digest>(parts: &[&str]) -> sha2::digest::Output<D> {
 
 /// Which integrity attribute a message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Integrity {
+pub enum IntegrityAlgorithm {
     /// MESSAGE-INTEGRITY: HMAC-SHA1.
     Sha1,
     /// MESSAGE-INTEGRITY-SHA256.
     Sha256,
 }
 
-impl Integrity {
+impl IntegrityAlgorithm {
     /// The one to verify: the stronger one where both are there (RFC 8489 §9.2.4).
-    pub const fn of(message: &Message<'_>) -> Option<Self> {
+    pub const fn of(message: &StunMessage<'_>) -> Option<Self> {
         if message.integrity_sha256().is_some() {
             Some(Self::Sha256)
         } else if message.integrity().is_some() {
@@ -111,7 +111,7 @@ impl Integrity {
     }
 
     /// Compares in constant time.
-    pub fn verify(self, message: &Message<'_>, key: &Key) -> bool {
+    pub fn verify(self, message: &StunMessage<'_>, key: &LongTermKey) -> bool {
         let offset = match self {
             Self::Sha1 => message.integrity(),
             Self::Sha256 => message.integrity_sha256(),
@@ -123,7 +123,7 @@ impl Integrity {
     }
 
     /// The HMAC over `covered`, as if the message ended with this attribute; returns its length.
-    pub fn compute(self, covered: &[u8], key: &Key, out: &mut [u8; 32]) -> usize {
+    pub fn compute(self, covered: &[u8], key: &LongTermKey, out: &mut [u8; 32]) -> usize {
         let (head, tail) = covered.split_at(4);
         let length =
             u16::try_from(covered.len() + self.attribute_len() - super::message::HEADER_LEN).unwrap_or(u16::MAX).to_be_bytes();
@@ -141,7 +141,7 @@ impl Integrity {
     }
 }
 
-fn mac<M: Mac + KeyInit>(key: &Key, parts: &[&[u8]]) -> sha2::digest::Output<M> {
+fn mac<M: Mac + KeyInit>(key: &LongTermKey, parts: &[&[u8]]) -> sha2::digest::Output<M> {
     let mut mac = <M as KeyInit>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");
     for part in parts {
         mac.update(part);
@@ -188,7 +188,7 @@ mod tests {
     /// RFC 8489 §9.2.2 gives the form; the digest is RFC 5389 §15.4's example.
     #[test]
     fn long_term_key_of_the_rfc_example() {
-        let key = Key::long_term(PasswordAlgorithm::Md5, "user", "realm", "pass");
+        let key = LongTermKey::long_term(PasswordAlgorithm::Md5, "user", "realm", "pass");
         assert_eq!(
             key.as_bytes(),
             [0x84, 0x93, 0xfb, 0xc5, 0x3b, 0xa5, 0x82, 0xfb, 0x4c, 0x04, 0x4c, 0x45, 0x6b, 0xdc, 0x40, 0xeb]

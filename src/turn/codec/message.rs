@@ -1,6 +1,6 @@
 //! Reading STUN messages without copying (RFC 8489 §5, §6.3).
 //!
-//! A [`Message`] borrows the datagram. [`Message::parse`] walks every attribute once, so that whatever reads it afterwards stays within
+//! A [`StunMessage`] borrows the datagram. [`StunMessage::parse`] walks every attribute once, so that whatever reads it afterwards stays within
 //! bounds; it checks FINGERPRINT, and notes where the integrity attributes are, for what follows them is not part of the message.
 
 use super::attribute::{self, COMPREHENSION_OPTIONAL};
@@ -123,7 +123,7 @@ pub enum ParseError {
 
 /// A STUN message whose attributes are within bounds. Values are checked where they are used.
 #[derive(Debug, Clone, Copy)]
-pub struct Message<'a> {
+pub struct StunMessage<'a> {
     bytes: &'a [u8],
     class: Class,
     method: Method,
@@ -134,7 +134,7 @@ pub struct Message<'a> {
     fingerprint: bool,
 }
 
-impl<'a> Message<'a> {
+impl<'a> StunMessage<'a> {
     /// Reads one whole message: a datagram, or a frame as [`super::framing::next_frame`] cuts it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let header: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(ParseError::NotStun)?;
@@ -324,13 +324,13 @@ mod tests {
         bytes[3] = 8;
         bytes[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
         bytes[20..24].copy_from_slice(&[0x80, 0x22, 0, 4]);
-        assert!(Message::parse(&bytes).is_ok());
-        assert_eq!(Message::parse(&bytes[..24]).err(), Some(ParseError::Length));
-        assert_eq!(Message::parse(&bytes[..19]).err(), Some(ParseError::NotStun));
+        assert!(StunMessage::parse(&bytes).is_ok());
+        assert_eq!(StunMessage::parse(&bytes[..24]).err(), Some(ParseError::Length));
+        assert_eq!(StunMessage::parse(&bytes[..19]).err(), Some(ParseError::NotStun));
         bytes[23] = 5;
-        assert_eq!(Message::parse(&bytes).err(), Some(ParseError::Attribute));
+        assert_eq!(StunMessage::parse(&bytes).err(), Some(ParseError::Attribute));
         bytes[0] = 0x40;
-        assert_eq!(Message::parse(&bytes).err(), Some(ParseError::NotStun));
+        assert_eq!(StunMessage::parse(&bytes).err(), Some(ParseError::NotStun));
     }
 
     #[test]

@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::super::allocation::{Allocation, Peers, RelayTransport, Relayed};
-use super::super::codec::attribute::{self, Family};
+use super::super::allocation::{Allocation, PeerTable, PeerTransport, RelayedAddress};
+use super::super::codec::attribute::{self, AddressFamily};
 use super::super::codec::error_code::ErrorCode;
 use super::super::codec::message::{Class, Method};
-use super::super::codec::writer::Writer;
+use super::super::codec::writer::MessageWriter;
 use super::super::engine::{Engine, granted};
 use super::super::five_tuple::{AllocationId, RelayedAddressId};
 use super::super::policy::canonical;
-use super::super::ports::PortWish;
-use super::super::settings::RelayedAddress;
+use super::super::ports::PortRequirement;
+use super::super::settings::RelayedIp;
 use super::super::shared::{QuotaReached, Reservation, ReservationToken};
 use super::super::verdict::{Answer, DropReason, OpenError, Output, Verdict};
-use super::authenticate::Proof;
+use super::authenticate::KeySource;
 use super::refresh::{lifetime_of, seconds_until};
 use super::{
     ADDRESS_FAMILY_NOT_SUPPORTED, ALLOCATION_MISMATCH, ALLOCATION_QUOTA_REACHED, BAD_REQUEST, INSUFFICIENT_CAPACITY,
@@ -31,12 +31,12 @@ const MAX_TRIES: u8 = 8;
 
 /// What an Allocate asks for, checked for sense.
 #[derive(Debug, Clone, Copy)]
-struct Wish {
-    transport: RelayTransport,
-    family: Family,
+struct AllocateRequest {
+    transport: PeerTransport,
+    family: AddressFamily,
     /// ADDITIONAL-ADDRESS-FAMILY: IPv4 and IPv6.
     both: bool,
-    port: PortWish,
+    port: PortRequirement,
     token: Option<ReservationToken>,
     lifetime: Option<u32>,
     mobile: bool,
@@ -47,9 +47,9 @@ impl Engine {
         if let Some(id) = self.allocations.find(&request.from) {
             return self.allocate_again(id, request);
         }
-        let Proof::Account { user, expires } = &request.requester.proof else { return Err(ALLOCATION_MISMATCH) };
+        let KeySource::UserKeys { user, expires } = &request.requester.proof else { return Err(ALLOCATION_MISMATCH) };
         let wish = self.wish(request)?;
-        if let Some(server) = self.settings.alternate_server[Family::of(request.from.client.ip().to_canonical()).index()] {
+        if let Some(server) = self.settings.alternate_server[AddressFamily::of(request.from.client.ip().to_canonical()).index()] {
             return Err(Refusal::Elsewhere(server));
         }
         let account = self.shared.admit(user, &self.settings).map_err(|reached| match reached {
@@ -84,23 +84,23 @@ impl Engine {
             to_peer: 0,
             to_client: 0,
             new_peers: 0,
-            peers: Peers::default(),
+            peers: PeerTable::default(),
             connections: Vec::new(),
         });
-        for family in Family::ALL {
+        for family in AddressFamily::ALL {
             self.open(RelayedAddressId { allocation: id, family });
         }
         Ok(Verdict::Accepted)
     }
 
-    /// The shell's answer to [`Output::OpenRelay`]; with the last one, the Allocate is answered.
-    pub fn relay_opened(&mut self, relay: RelayedAddressId, result: Result<(), OpenError>, now: Instant) {
+    /// The shell's answer to [`Output::OpenRelayedAddress`]; with the last one, the Allocate is answered.
+    pub fn handle_relayed_address_opened(&mut self, relay: RelayedAddressId, result: Result<(), OpenError>, now: Instant) {
         let (id, family) = (relay.allocation, relay.family);
         let Some(allocation) = self.allocations.allocation_mut(id) else { return };
         let Some(relayed) = &mut allocation.relays[family.index()].filter(|relayed| !relayed.live) else { return };
         match result {
             Ok(()) => {
-                if allocation.transport == RelayTransport::Udp {
+                if allocation.transport == PeerTransport::Udp {
                     self.shared.ports.set_live(family, relayed.port);
                 }
                 self.allocations.set_live(relay);
@@ -113,7 +113,7 @@ impl Engine {
                     OpenError::PortInUse | OpenError::Failed => None,
                 };
                 let Some(allocation) = self.allocations.allocation_mut(id) else { return };
-                allocation.relays[family.index()] = next.map(|port| Relayed { port, tries: old.tries + 1, ..old });
+                allocation.relays[family.index()] = next.map(|port| RelayedAddress { port, tries: old.tries + 1, ..old });
                 if next.is_some() {
                     return self.open(relay);
                 }
@@ -132,7 +132,7 @@ impl Engine {
             let code = ErrorCode::InsufficientCapacity;
             let (transaction, signer) = (allocation.transaction, allocation.signer);
             self.end(id);
-            Writer::new(&mut bytes, Class::Error, method, &transaction).error(code);
+            MessageWriter::new(&mut bytes, Class::Error, method, &transaction).error(code);
             self.sign(&mut bytes, &signer);
             Answer::Error { method, code, failed_authentication: false }
         } else {
@@ -164,8 +164,8 @@ impl Engine {
     /// The success response: the same bytes however often it is written.
     fn write_allocated(&self, id: AllocationId, bytes: &mut Vec<u8>) {
         let Some(allocation) = self.allocations.allocation(id) else { return };
-        let mut writer = Writer::new(bytes, Class::Success, Method::Allocate, &allocation.transaction);
-        for relayed in Family::ALL.into_iter().filter_map(|family| allocation.relayed_address(family)) {
+        let mut writer = MessageWriter::new(bytes, Class::Success, Method::Allocate, &allocation.transaction);
+        for relayed in AddressFamily::ALL.into_iter().filter_map(|family| allocation.relayed_address(family)) {
             writer.xor_address(attribute::XOR_RELAYED_ADDRESS, relayed);
         }
         writer.number(attribute::LIFETIME, allocation.lifetime);
@@ -182,11 +182,11 @@ impl Engine {
         self.sign(bytes, &allocation.signer);
     }
 
-    fn wish(&self, request: &Request<'_>) -> Result<Wish, Refusal> {
+    fn wish(&self, request: &Request<'_>) -> Result<AllocateRequest, Refusal> {
         let message = request.message;
         let transport = match message.find(attribute::REQUESTED_TRANSPORT) {
-            Some([17, _, _, _]) => RelayTransport::Udp,
-            Some([6, _, _, _]) if self.settings.tcp_relay => RelayTransport::Tcp,
+            Some([17, _, _, _]) => PeerTransport::Udp,
+            Some([6, _, _, _]) if self.settings.tcp_relay => PeerTransport::Tcp,
             Some([_, _, _, _]) => return Err(UNSUPPORTED_TRANSPORT),
             Some(_) | None => return Err(BAD_REQUEST),
         };
@@ -195,20 +195,20 @@ impl Engine {
         let token =
             message.find(attribute::RESERVATION_TOKEN).map(|value| value.try_into().map_err(|_| BAD_REQUEST)).transpose()?;
         let port = match message.find(attribute::EVEN_PORT) {
-            Some([flags, ..]) if flags & 0x80 != 0 => PortWish::EvenAndNext,
-            Some([_, ..]) => PortWish::Even,
+            Some([flags, ..]) if flags & 0x80 != 0 => PortRequirement::EvenAndNext,
+            Some([_, ..]) => PortRequirement::Even,
             Some([]) => return Err(BAD_REQUEST),
-            None => PortWish::Any,
+            None => PortRequirement::Any,
         };
         // RFC 8656 §7.2, checks 5 to 8.
-        let tied = token.is_some() && (port != PortWish::Any || requested.is_some() || additional.is_some());
-        let twice = additional.is_some() && (requested.is_some() || port == PortWish::EvenAndNext);
-        if tied || twice || additional == Some(Family::V4) {
+        let tied = token.is_some() && (port != PortRequirement::Any || requested.is_some() || additional.is_some());
+        let twice = additional.is_some() && (requested.is_some() || port == PortRequirement::EvenAndNext);
+        if tied || twice || additional == Some(AddressFamily::V4) {
             return Err(BAD_REQUEST);
         }
         // RFC 6062 §5.1.
-        let plain = port == PortWish::Any && token.is_none() && !message.has(attribute::DONT_FRAGMENT);
-        if transport == RelayTransport::Tcp && !(plain && request.from.transport.is_stream()) {
+        let plain = port == PortRequirement::Any && token.is_none() && !message.has(attribute::DONT_FRAGMENT);
+        if transport == PeerTransport::Tcp && !(plain && request.from.transport.is_stream()) {
             return Err(BAD_REQUEST);
         }
         let mobile = match message.find(attribute::MOBILITY_TICKET) {
@@ -217,19 +217,19 @@ impl Engine {
             Some(_) => return Err(BAD_REQUEST),
             None => false,
         };
-        let (family, both, lifetime) = (requested.unwrap_or(Family::V4), additional.is_some(), lifetime_of(request)?);
-        Ok(Wish { transport, family, both, port, token, lifetime, mobile })
+        let (family, both, lifetime) = (requested.unwrap_or(AddressFamily::V4), additional.is_some(), lifetime_of(request)?);
+        Ok(AllocateRequest { transport, family, both, port, token, lifetime, mobile })
     }
 
     #[expect(clippy::type_complexity, reason = "the two fields of an allocation that ports decide")]
     fn take_ports(
         &mut self,
-        wish: &Wish,
+        wish: &AllocateRequest,
         user: &str,
         now: Instant,
-    ) -> Result<([Option<Relayed>; 2], Option<(Family, ErrorCode)>), Refusal> {
+    ) -> Result<([Option<RelayedAddress>; 2], Option<(AddressFamily, ErrorCode)>), Refusal> {
         let mut relays = [None; 2];
-        let relayed = |address: RelayedAddress, port, reserved| Relayed {
+        let relayed = |address: RelayedIp, port, reserved| RelayedAddress {
             advertised: address.advertised,
             port,
             live: false,
@@ -239,12 +239,12 @@ impl Engine {
         };
         if let Some(token) = &wish.token {
             let Reservation { family, port, .. } = self.shared.claim(token, user, now).ok_or(INSUFFICIENT_CAPACITY)?;
-            relays[family.index()] = self.settings.relay(family).map(|address| relayed(address, port, true));
+            relays[family.index()] = self.settings.relayed_ip(family).map(|address| relayed(address, port, true));
             return Ok((relays, None));
         }
         let mut error = None;
-        for family in Family::ALL.into_iter().filter(|family| wish.both || *family == wish.family) {
-            let Some(address) = self.settings.relay(family) else {
+        for family in AddressFamily::ALL.into_iter().filter(|family| wish.both || *family == wish.family) {
+            let Some(address) = self.settings.relayed_ip(family) else {
                 // 440 tells more than a full pool of the other family.
                 error = Some((family, ErrorCode::AddressFamilyNotSupported));
                 continue;
@@ -260,33 +260,34 @@ impl Engine {
         }
     }
 
-    fn take_port(&mut self, family: Family, wish: PortWish) -> Option<u16> {
+    fn take_port(&mut self, family: AddressFamily, wish: PortRequirement) -> Option<u16> {
         self.shared.ports.take(family, &self.shard.ports, wish, &mut self.rng)
     }
 
     /// A port that could not be opened, and its reserved neighbour.
-    fn give_back(&self, family: Family, relayed: &Relayed) {
+    fn give_back(&self, family: AddressFamily, relayed: &RelayedAddress) {
         self.shared.ports.release(family, relayed.port);
-        if relayed.wish == PortWish::EvenAndNext {
+        if relayed.wish == PortRequirement::EvenAndNext {
             self.shared.ports.release(family, relayed.port + 1);
         }
     }
 
     fn open(&mut self, relay: RelayedAddressId) {
         let Some(allocation) = self.allocations.allocation(relay.allocation) else { return };
-        let (Some(relayed), Some(address)) = (allocation.relayed(relay.family), self.settings.relay(relay.family)) else {
+        let (Some(relayed), Some(address)) = (allocation.relayed(relay.family), self.settings.relayed_ip(relay.family)) else {
             return;
         };
         let address = SocketAddr::new(address.bound, relayed.port);
-        self.outputs.push_back(Output::OpenRelay { relay, address, transport: allocation.transport });
+        self.outputs.push_back(Output::OpenRelayedAddress { relayed: relay, address, transport: allocation.transport });
     }
 
     /// EVEN-PORT with R = 1: the next port waits for its token.
     fn reserve_sibling(&mut self, id: AllocationId, now: Instant) {
         let Some(allocation) = self.allocations.allocation_mut(id) else { return };
-        let relays =
-            Family::ALL.into_iter().filter_map(|family| allocation.relays[family.index()].map(|relayed| (family, relayed)));
-        let Some((family, relayed)) = relays.into_iter().find(|(_, relayed)| relayed.wish == PortWish::EvenAndNext) else {
+        let relays = AddressFamily::ALL
+            .into_iter()
+            .filter_map(|family| allocation.relays[family.index()].map(|relayed| (family, relayed)));
+        let Some((family, relayed)) = relays.into_iter().find(|(_, relayed)| relayed.wish == PortRequirement::EvenAndNext) else {
             return;
         };
         let mut token = ReservationToken::default();
@@ -300,9 +301,9 @@ impl Engine {
 }
 
 /// REQUESTED-ADDRESS-FAMILY or ADDITIONAL-ADDRESS-FAMILY.
-fn family_of(value: Option<&[u8]>) -> Result<Option<Family>, Refusal> {
+fn family_of(value: Option<&[u8]>) -> Result<Option<AddressFamily>, Refusal> {
     match value {
-        Some([family, _, _, _]) => Family::from_number(*family).map(Some).ok_or(ADDRESS_FAMILY_NOT_SUPPORTED),
+        Some([family, _, _, _]) => AddressFamily::from_number(*family).map(Some).ok_or(ADDRESS_FAMILY_NOT_SUPPORTED),
         Some(_) => Err(BAD_REQUEST),
         None => Ok(None),
     }

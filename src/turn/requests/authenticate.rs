@@ -5,13 +5,13 @@ use std::time::Instant;
 use super::super::allocation::{Allocation, Signer};
 use super::super::codec::attribute;
 use super::super::codec::error_code::ErrorCode;
-use super::super::codec::integrity::{Integrity, Key, PasswordAlgorithm};
-use super::super::codec::message::{Class, Message};
-use super::super::codec::writer::Writer;
-use super::super::credentials::Account;
+use super::super::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
+use super::super::codec::message::{Class, StunMessage};
+use super::super::codec::writer::MessageWriter;
+use super::super::credentials::UserKeys;
 use super::super::engine::Engine;
 use super::super::five_tuple::FiveTuple;
-use super::super::nonce::{self, Features};
+use super::super::nonce::{self, SecurityFeatures};
 use super::super::settings::PasswordAlgorithms;
 use super::super::verdict::{Answer, DropReason, Verdict};
 use super::{BAD_REQUEST, Refusal};
@@ -35,14 +35,14 @@ pub(super) struct Requester {
     pub(super) signer: Signer,
     /// Stands for the username.
     pub(super) username: u64,
-    pub(super) proof: Proof,
+    pub(super) proof: KeySource,
 }
 
-pub(super) enum Proof {
+pub(super) enum KeySource {
     /// The key of this allocation, which has the request's five-tuple.
     Allocation,
     /// A key of this account.
-    Account { user: String, expires: Option<Instant> },
+    UserKeys { user: String, expires: Option<Instant> },
 }
 
 /// What a wrong password would be.
@@ -56,16 +56,16 @@ struct Guess {
 impl Requester {
     pub(super) fn is(&self, allocation: &Allocation) -> bool {
         match &self.proof {
-            Proof::Allocation => self.username == allocation.username,
-            Proof::Account { user, .. } => **user == *allocation.user.name,
+            KeySource::Allocation => self.username == allocation.username,
+            KeySource::UserKeys { user, .. } => **user == *allocation.user.name,
         }
     }
 }
 
 impl Engine {
     /// Nonces come before credentials: whoever has a valid one receives where it is good for, so that nobody can be throttled by another.
-    pub(super) fn authenticate(&self, from: &FiveTuple, message: &Message<'_>, now: Instant) -> Result<Requester, Refusal> {
-        let integrity = Integrity::of(message).ok_or(UNAUTHENTICATED)?;
+    pub(super) fn authenticate(&self, from: &FiveTuple, message: &StunMessage<'_>, now: Instant) -> Result<Requester, Refusal> {
+        let integrity = IntegrityAlgorithm::of(message).ok_or(UNAUTHENTICATED)?;
         let (Some(realm), Some(nonce)) = (message.find(attribute::REALM), message.find(attribute::NONCE)) else {
             return Err(BAD_REQUEST);
         };
@@ -91,21 +91,21 @@ impl Engine {
             && integrity.verify(message, &allocation.signer.key)
         {
             let signer = Signer { key: allocation.signer.key, integrity, fingerprint };
-            return Ok(Requester { signer, username, proof: Proof::Allocation });
+            return Ok(Requester { signer, username, proof: KeySource::Allocation });
         }
         let account = if realm_is_ours { self.account(name, userhash, algorithm, now) } else { None };
         let guess = self.guess(from, name, account.as_ref(), username, now)?;
         // An unknown user costs the same HMAC as a known one.
-        let nobody = [Key::Md5([0; 16])];
+        let nobody = [LongTermKey::Md5([0; 16])];
         let (keys, known) = account.as_ref().map_or((&nobody[..], false), |account| (&account.keys, true));
         match keys.iter().find(|key| integrity.verify(message, key) && known).copied() {
             Some(key) => {
-                let Account { user, expires, .. } = account.ok_or(UNAUTHENTICATED)?;
+                let UserKeys { user, expires, .. } = account.ok_or(UNAUTHENTICATED)?;
                 if let Some(name) = name.and_then(|name| std::str::from_utf8(name).ok()) {
-                    self.credentials.proved(name);
+                    self.credentials.authenticated(name);
                 }
                 let signer = Signer { key, integrity, fingerprint };
-                Ok(Requester { signer, username, proof: Proof::Account { user, expires } })
+                Ok(Requester { signer, username, proof: KeySource::UserKeys { user, expires } })
             }
             None => {
                 // Whoever makes names up is counted alone.
@@ -122,7 +122,7 @@ impl Engine {
         &self,
         from: &FiveTuple,
         name: Option<&[u8]>,
-        account: Option<&Account>,
+        account: Option<&UserKeys>,
         username: u64,
         now: Instant,
     ) -> Result<Guess, Refusal> {
@@ -143,17 +143,17 @@ impl Engine {
         userhash: Option<&[u8]>,
         algorithm: PasswordAlgorithm,
         now: Instant,
-    ) -> Option<Account> {
+    ) -> Option<UserKeys> {
         let realm = &self.settings.realm;
         if let Some(name) = name {
-            return self.credentials.account(std::str::from_utf8(name).ok()?, realm, algorithm, now);
+            return self.credentials.user_keys(std::str::from_utf8(name).ok()?, realm, algorithm, now);
         }
         let name = self.credentials.username(userhash?.try_into().ok()?, realm)?;
-        self.credentials.account(&name, realm, algorithm, now)
+        self.credentials.user_keys(&name, realm, algorithm, now)
     }
 
     /// RFC 8489 §9.2.4: what was offered must come back unchanged, or somebody on the way has removed the better choice.
-    fn password_algorithm(&self, message: &Message<'_>, features: Features) -> Result<PasswordAlgorithm, Refusal> {
+    fn password_algorithm(&self, message: &StunMessage<'_>, features: SecurityFeatures) -> Result<PasswordAlgorithm, Refusal> {
         let chosen = message.find(attribute::PASSWORD_ALGORITHM);
         let offered = message.find(attribute::PASSWORD_ALGORITHMS);
         let algorithm = match (features.password_algorithms, chosen, offered) {
@@ -179,12 +179,18 @@ impl Engine {
     }
 
     /// Answers one who has proved nothing: shortly, rarely, unsigned, and without remembering.
-    pub(super) fn refuse_stranger(&mut self, to: FiveTuple, message: &Message<'_>, refusal: Refusal, now: Instant) -> Verdict {
+    pub(super) fn refuse_stranger(
+        &mut self,
+        to: FiveTuple,
+        message: &StunMessage<'_>,
+        refusal: Refusal,
+        now: Instant,
+    ) -> Verdict {
         let code = match refusal {
             Refusal::Error(code) => code,
             Refusal::Silent(reason) => return Verdict::Drop(reason),
             Refusal::Unknown(_) | Refusal::Elsewhere(_) => ErrorCode::BadRequest,
-            Refusal::Shard(shard) => return Verdict::ToShard { shard },
+            Refusal::ShardSettings(shard) => return Verdict::ToShard { shard },
         };
         let stream = to.transport.is_stream();
         if !stream && !self.shared.may_challenge(to.client, now) {
@@ -192,7 +198,7 @@ impl Engine {
         }
         let mut bytes = std::mem::take(&mut self.reply);
         let method = message.method();
-        let mut writer = Writer::new(&mut bytes, Class::Error, method, &message.transaction());
+        let mut writer = MessageWriter::new(&mut bytes, Class::Error, method, &message.transaction());
         writer.error(code);
         if matches!(refusal, UNAUTHENTICATED | STALE_NONCE) {
             self.challenge(&mut writer, &to, message, now);
@@ -207,9 +213,9 @@ impl Engine {
     }
 
     /// REALM, NONCE and perhaps PASSWORD-ALGORITHMS. What is offered depends on the size of the request: see [`PasswordAlgorithms::Both`].
-    fn challenge(&self, writer: &mut Writer<'_>, to: &FiveTuple, message: &Message<'_>, now: Instant) {
+    fn challenge(&self, writer: &mut MessageWriter<'_>, to: &FiveTuple, message: &StunMessage<'_>, now: Instant) {
         let realm = self.settings.realm.as_bytes();
-        let mut features = Features::default();
+        let mut features = SecurityFeatures::default();
         if self.settings.password_algorithms != PasswordAlgorithms::Md5 {
             let offered =
                 20 + 8 + 4 + realm.len().next_multiple_of(4) + 4 + nonce::MAX_LEN.next_multiple_of(4) + 4 + self.offer().len();

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::super::codec::attribute::{self, ChangeRequest};
 use super::super::codec::error_code::ErrorCode;
-use super::super::codec::message::{Class, Message, Method};
-use super::super::codec::writer::Writer;
+use super::super::codec::message::{Class, Method, StunMessage};
+use super::super::codec::writer::MessageWriter;
 use super::super::engine::Engine;
 use super::super::five_tuple::FiveTuple;
 use super::super::policy::canonical;
@@ -16,7 +16,7 @@ use super::super::verdict::{Answer, DropReason, Verdict};
 
 impl Engine {
     /// A stranger's request: answered rarely, in few bytes (NAT behaviour discovery adds its addresses), and never remembered.
-    pub(super) fn binding(&mut self, from: FiveTuple, message: &Message<'_>, now: Instant) -> Verdict {
+    pub(super) fn binding(&mut self, from: FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
         let stream = from.transport.is_stream();
         if !stream && !self.shared.bindings.count(source(from.client.ip()), self.shared.nanos(now)) {
             return Verdict::Drop(DropReason::RateLimited);
@@ -35,7 +35,7 @@ impl Engine {
         let method = Method::Binding;
         let mut bytes = std::mem::take(&mut self.reply);
         let answer = if unknown.is_empty() {
-            let mut writer = Writer::new(&mut bytes, Class::Success, method, &message.transaction());
+            let mut writer = MessageWriter::new(&mut bytes, Class::Success, method, &message.transaction());
             writer.xor_address(attribute::XOR_MAPPED_ADDRESS, canonical(from.client));
             if let Some(discovery) = discovery {
                 to.server = discovery.changed(from.server, change);
@@ -48,11 +48,11 @@ impl Engine {
             Answer::Success { method }
         } else {
             let code = ErrorCode::UnknownAttribute;
-            let mut writer = Writer::new(&mut bytes, Class::Error, method, &message.transaction());
+            let mut writer = MessageWriter::new(&mut bytes, Class::Error, method, &message.transaction());
             writer.error(code).unknown_attributes(unknown.as_slice());
             Answer::Error { method, code, failed_authentication: false }
         };
-        let mut writer = Writer::resume(&mut bytes);
+        let mut writer = MessageWriter::resume(&mut bytes);
         if let Some(software) = &self.settings.software {
             writer.attribute(attribute::SOFTWARE, software.as_bytes());
         }

@@ -1,10 +1,10 @@
 //! Connect and ConnectionBind (RFC 6062 §5.2, §5.4).
 
-use super::super::allocation::RelayTransport;
+use super::super::allocation::PeerTransport;
 use super::super::codec::attribute;
 use super::super::engine::Engine;
 use super::super::five_tuple::PeerConnectionId;
-use super::super::tcp_peers::State;
+use super::super::tcp_peers::PeerConnectionState;
 use super::super::verdict::{Output, Verdict};
 use super::permission::{check_family, peers_of};
 use super::{
@@ -16,12 +16,12 @@ impl Engine {
     /// Answered when the peer is connected, or not.
     pub(super) fn connect_request(&mut self, request: &Request<'_>) -> Outcome {
         let (id, allocation) = self.allocation_of(request)?;
-        if allocation.transport != RelayTransport::Tcp {
+        if allocation.transport != PeerTransport::Tcp {
             return Err(BAD_REQUEST);
         }
         let peer = peers_of(request).next().unwrap_or(Err(BAD_REQUEST))?;
-        check_family(allocation, attribute::Family::of(peer.ip()))?;
-        if !self.admits(peer, RelayTransport::Tcp) {
+        check_family(allocation, attribute::AddressFamily::of(peer.ip()))?;
+        if !self.admits(peer, PeerTransport::Tcp) {
             return Err(FORBIDDEN);
         }
         if self.is_connected(id, peer) {
@@ -43,15 +43,15 @@ impl Engine {
             return Err(BAD_REQUEST);
         }
         if id.shard() != self.shard.index {
-            return Err(if self.shared.has_engine(id.shard()) { Refusal::Shard(id.shard()) } else { BAD_REQUEST });
+            return Err(if self.shared.has_engine(id.shard()) { Refusal::ShardSettings(id.shard()) } else { BAD_REQUEST });
         }
         let connection = self.connections.connection(id).ok_or(BAD_REQUEST)?;
-        let State::Waiting { .. } = connection.state else { return Err(BAD_REQUEST) };
+        let PeerConnectionState::Waiting { .. } = connection.state else { return Err(BAD_REQUEST) };
         let allocation = self.allocations.allocation(connection.allocation).ok_or(ALLOCATION_MISMATCH)?;
         if !request.requester.is(allocation) {
             return Err(WRONG_CREDENTIALS);
         }
-        self.connections.set_state(id, State::Bound);
+        self.connections.set_state(id, PeerConnectionState::Bound);
         self.outputs.push_back(Output::Splice { connection: id, client: request.from });
         Ok(self.success_with(request, |writer| {
             writer.number(attribute::CONNECTION_ID, value);

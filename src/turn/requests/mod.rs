@@ -13,9 +13,9 @@ use std::time::Instant;
 use super::allocation::{Allocation, Signer};
 use super::codec::attribute;
 use super::codec::error_code::ErrorCode;
-use super::codec::message::{Class, Message, Method, UnknownAttributes};
-use super::codec::writer::Writer;
-use super::engine::{Engine, Reach};
+use super::codec::message::{Class, Method, StunMessage, UnknownAttributes};
+use super::codec::writer::MessageWriter;
+use super::engine::{Engine, PeerLocation};
 use super::five_tuple::{AllocationId, FiveTuple, Transport};
 use super::policy::canonical;
 use super::verdict::{Answer, DropReason, Verdict};
@@ -24,7 +24,7 @@ use authenticate::Requester;
 /// An authenticated request.
 struct Request<'a> {
     from: FiveTuple,
-    message: &'a Message<'a>,
+    message: &'a StunMessage<'a>,
     now: Instant,
     requester: Requester,
 }
@@ -39,7 +39,7 @@ enum Refusal {
     /// 300 with ALTERNATE-SERVER.
     Elsewhere(SocketAddr),
     /// Another engine's.
-    Shard(u8),
+    ShardSettings(u8),
 }
 
 type Outcome = Result<Verdict, Refusal>;
@@ -60,10 +60,10 @@ const INSUFFICIENT_CAPACITY: Refusal = Refusal::Error(ErrorCode::InsufficientCap
 const SHORTEST_ANSWERED: usize = 28;
 
 impl Engine {
-    pub(super) fn request(&mut self, from: FiveTuple, message: &Message<'_>, now: Instant) -> Verdict {
+    pub(super) fn request(&mut self, from: FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
         // What has expired must not be found below.
         self.handle_timeout(now);
-        if from.transport == Transport::Udp && matches!(self.reach(canonical(from.client)), Reach::OwnRelay(_)) {
+        if from.transport == Transport::Udp && matches!(self.reach(canonical(from.client)), PeerLocation::OwnRelayedAddress(_)) {
             return Verdict::Drop(DropReason::Loop);
         }
         match message.method() {
@@ -155,26 +155,26 @@ impl Engine {
         self.success_with(request, |_| {})
     }
 
-    fn success_with(&mut self, request: &Request<'_>, attributes: impl FnOnce(&mut Writer<'_>)) -> Verdict {
+    fn success_with(&mut self, request: &Request<'_>, attributes: impl FnOnce(&mut MessageWriter<'_>)) -> Verdict {
         let mut bytes = std::mem::take(&mut self.reply);
         let message = request.message;
-        attributes(&mut Writer::new(&mut bytes, Class::Success, message.method(), &message.transaction()));
+        attributes(&mut MessageWriter::new(&mut bytes, Class::Success, message.method(), &message.transaction()));
         self.sign(&mut bytes, &request.requester.signer);
         self.reply = bytes;
         Verdict::Reply { to: request.from, answer: Answer::Success { method: message.method() } }
     }
 
-    fn refuse(&mut self, to: FiveTuple, message: &Message<'_>, signer: &Signer, refusal: Refusal) -> Verdict {
+    fn refuse(&mut self, to: FiveTuple, message: &StunMessage<'_>, signer: &Signer, refusal: Refusal) -> Verdict {
         let code = match refusal {
             Refusal::Silent(reason) => return Verdict::Drop(reason),
-            Refusal::Shard(shard) => return Verdict::ToShard { shard },
+            Refusal::ShardSettings(shard) => return Verdict::ToShard { shard },
             Refusal::Error(code) => code,
             Refusal::Unknown(_) => ErrorCode::UnknownAttribute,
             Refusal::Elsewhere(_) => ErrorCode::TryAlternate,
         };
         let mut bytes = std::mem::take(&mut self.reply);
         let method = message.method();
-        let mut writer = Writer::new(&mut bytes, Class::Error, method, &message.transaction());
+        let mut writer = MessageWriter::new(&mut bytes, Class::Error, method, &message.transaction());
         writer.error(code);
         match refusal {
             Refusal::Unknown(unknown) => {
@@ -183,7 +183,7 @@ impl Engine {
             Refusal::Elsewhere(server) => {
                 writer.address(attribute::ALTERNATE_SERVER, server);
             }
-            Refusal::Silent(_) | Refusal::Shard(_) | Refusal::Error(_) => {}
+            Refusal::Silent(_) | Refusal::ShardSettings(_) | Refusal::Error(_) => {}
         }
         self.sign(&mut bytes, signer);
         self.reply = bytes;
@@ -192,7 +192,7 @@ impl Engine {
 
     /// Ends an answer: SOFTWARE, integrity, and FINGERPRINT where the client uses it.
     pub(super) fn sign(&self, bytes: &mut Vec<u8>, signer: &Signer) {
-        let mut writer = Writer::resume(bytes);
+        let mut writer = MessageWriter::resume(bytes);
         if let Some(software) = &self.settings.software {
             writer.attribute(attribute::SOFTWARE, software.as_bytes());
         }

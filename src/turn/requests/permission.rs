@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::allocation::{Allocation, RelayTransport};
-use super::super::codec::attribute::{self, Family};
+use super::super::allocation::{Allocation, PeerTransport};
+use super::super::codec::attribute::{self, AddressFamily};
 use super::super::codec::framing::ChannelNumber;
 use super::super::engine::Engine;
 use super::super::five_tuple::{AllocationId, RelayedAddressId};
@@ -24,7 +24,7 @@ impl Engine {
         let (mut peers, mut new) = (0, 0);
         for peer in peers_of(request) {
             let ip = peer?.ip();
-            check_family(allocation, Family::of(ip))?;
+            check_family(allocation, AddressFamily::of(ip))?;
             if !self.admits_ip(ip) {
                 return Err(FORBIDDEN);
             }
@@ -45,7 +45,7 @@ impl Engine {
 
     pub(super) fn channel_bind(&mut self, request: &Request<'_>) -> Outcome {
         let (id, allocation) = self.allocation_of(request)?;
-        if allocation.transport == RelayTransport::Tcp {
+        if allocation.transport == PeerTransport::Tcp {
             return Err(BAD_REQUEST);
         }
         let channel = match request.message.find(attribute::CHANNEL_NUMBER) {
@@ -53,8 +53,8 @@ impl Engine {
             Some(_) | None => return Err(BAD_REQUEST),
         };
         let peer = peers_of(request).next().unwrap_or(Err(BAD_REQUEST))?;
-        check_family(allocation, Family::of(peer.ip()))?;
-        if !self.admits(peer, RelayTransport::Udp) {
+        check_family(allocation, AddressFamily::of(peer.ip()))?;
+        if !self.admits(peer, PeerTransport::Udp) {
             return Err(FORBIDDEN);
         }
         let bound = allocation.peers.may_bind(channel, peer, request.now).map_err(|_| BAD_REQUEST)?;
@@ -68,8 +68,8 @@ impl Engine {
         allocation.peers.bind(channel, peer, request.now + CHANNEL_LIFETIME);
         self.allocations.reschedule(id, false);
         if !bound {
-            let relay = RelayedAddressId { allocation: id, family: Family::of(peer.ip()) };
-            self.outputs.push_back(Output::ChannelBound { relay, channel, peer, to: request.from });
+            let relay = RelayedAddressId { allocation: id, family: AddressFamily::of(peer.ip()) };
+            self.outputs.push_back(Output::ChannelBound { relayed: relay, channel, peer, to: request.from });
         }
         Ok(self.success(request))
     }
@@ -99,6 +99,6 @@ pub(super) fn peers_of(request: &Request<'_>) -> impl Iterator<Item = Result<Soc
 }
 
 /// 443 where the allocation has no relayed transport address of the peer's family.
-pub(super) fn check_family(allocation: &Allocation, family: Family) -> Result<(), Refusal> {
+pub(super) fn check_family(allocation: &Allocation, family: AddressFamily) -> Result<(), Refusal> {
     if allocation.relayed(family).is_some() { Ok(()) } else { Err(PEER_ADDRESS_FAMILY_MISMATCH) }
 }

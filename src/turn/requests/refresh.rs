@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::super::codec::attribute::{self, Family};
+use super::super::codec::attribute::{self, AddressFamily};
 use super::super::engine::{Engine, granted};
 use super::super::five_tuple::{AllocationId, RelayedAddressId};
-use super::super::mobility::Ticket;
+use super::super::mobility::MobilityTicket;
 use super::super::verdict::Output;
-use super::authenticate::Proof;
+use super::authenticate::KeySource;
 use super::{
     ALLOCATION_MISMATCH, BAD_REQUEST, MOBILITY_FORBIDDEN, Outcome, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request,
     WRONG_CREDENTIALS,
@@ -21,7 +21,7 @@ impl Engine {
         }
         let wish = lifetime_of(request)?;
         let family = match request.message.find(attribute::REQUESTED_ADDRESS_FAMILY) {
-            Some([family, _, _, _]) => Some(Family::from_number(*family).ok_or(PEER_ADDRESS_FAMILY_MISMATCH)?),
+            Some([family, _, _, _]) => Some(AddressFamily::from_number(*family).ok_or(PEER_ADDRESS_FAMILY_MISMATCH)?),
             Some(_) => return Err(BAD_REQUEST),
             None => None,
         };
@@ -58,14 +58,14 @@ impl Engine {
     /// The ticket that the client holds, or should hold next.
     pub(super) fn ticket(&self, id: AllocationId) -> Option<[u8; super::super::mobility::LEN]> {
         let serial = self.allocations.allocation(id)?.moves?;
-        Some(self.shared.tickets.issue(Ticket { shard: self.shard.index, allocation: id, serial }))
+        Some(self.shared.tickets.issue(MobilityTicket { shard: self.shard.index, allocation: id, serial }))
     }
 
     /// Brings the ticket's allocation to the request's five-tuple.
     fn moved(&mut self, request: &Request<'_>, ticket: &[u8]) -> Result<AllocationId, Refusal> {
         let ticket = self.shared.tickets.read(ticket).ok_or(BAD_REQUEST)?;
         if ticket.shard != self.shard.index {
-            return Err(Refusal::Shard(ticket.shard));
+            return Err(Refusal::ShardSettings(ticket.shard));
         }
         let id = ticket.allocation;
         let allocation = self.allocations.allocation_mut(id).ok_or(ALLOCATION_MISMATCH)?;
@@ -78,7 +78,7 @@ impl Engine {
         allocation.moves = Some(ticket.serial.wrapping_add(1));
         let from = allocation.five_tuple;
         self.allocations.move_to(id, request.from);
-        self.outputs.push_back(Output::Moved { from, to: request.from });
+        self.outputs.push_back(Output::ClientMoved { from, to: request.from });
         Ok(id)
     }
 
@@ -88,7 +88,7 @@ impl Engine {
         let strict = settings.strict_expiry;
         let mut expires = request.now + granted(settings, wish);
         let Some(allocation) = self.allocations.allocation_mut(id) else { return 0 };
-        if let Proof::Account { expires, .. } = request.requester.proof {
+        if let KeySource::UserKeys { expires, .. } = request.requester.proof {
             allocation.username = request.requester.username;
             allocation.signer.key = request.requester.signer.key;
             allocation.credentials_expire = expires;
@@ -107,12 +107,12 @@ impl Engine {
             let (outputs, keep) = (&mut self.outputs, relay.family.other());
             allocation.peers.sweep(
                 now,
-                |ip| Family::of(ip) == keep,
-                |channel, peer| outputs.push_back(Output::ChannelUnbound { relay, channel, peer }),
+                |ip| AddressFamily::of(ip) == keep,
+                |channel, peer| outputs.push_back(Output::ChannelUnbound { relayed: relay, channel, peer }),
             );
         }
         self.close_connections(relay, now);
-        self.outputs.push_back(Output::CloseRelay { relay });
+        self.outputs.push_back(Output::CloseRelayedAddress { relayed: relay });
         self.shared.ports.release(relay.family, relayed.port);
     }
 }

@@ -11,11 +11,11 @@ export type State = 'lobby' | 'joining' | 'waiting' | 'connecting' | 'talking' |
 export type Note = 'peer_left' | 'peer_lost' | null;
 
 /** A full room may be full of ourselves: the server gives a place that broke off to a newcomer after ten seconds. */
-const FULL_PATIENCE = 20_000;
-const FULL_PAUSE = 3000;
+const FULL_RETRY_TIMEOUT_MS = 20_000;
+const FULL_RETRY_INTERVAL_MS = 3000;
 /** Times to begin again before it is told that it does not work. */
-const ATTEMPTS = 2;
-const NOTE_FOR = 8000;
+const MAX_LINK_ATTEMPTS = 2;
+const NOTE_SHOWN_MS = 8000;
 
 /** One call from joining the room to leaving it. */
 export class Call {
@@ -181,7 +181,7 @@ export class Call {
     // Nothing gets through now; the link mends itself when it does again.
     if (!this.room.online && this.link.state === 'interrupted') return;
     if (this.link.state === 'interrupted') this.tell('peer_lost');
-    if (++this.attempts <= ATTEMPTS) return this.again();
+    if (++this.attempts <= MAX_LINK_ATTEMPTS) return this.again();
     await this.fail(problems.iceFailed(relayAddresses(this.ice.config)));
   }
 
@@ -198,10 +198,10 @@ export class Call {
       this.problem = refusal(why);
     } else if (!this.fullSince) {
       this.fullSince = Date.now();
-    } else if (Date.now() - this.fullSince > FULL_PATIENCE) {
+    } else if (Date.now() - this.fullSince > FULL_RETRY_TIMEOUT_MS) {
       this.fullSince = 0;
     }
-    if (this.retrying) this.fullTimer = window.setTimeout(() => this.retrying && this.room.join(), FULL_PAUSE);
+    if (this.retrying) this.fullTimer = window.setTimeout(() => this.retrying && this.room.join(), FULL_RETRY_INTERVAL_MS);
     this.changed();
   }
 
@@ -229,6 +229,6 @@ export class Call {
     this.noteTimer = window.setTimeout(() => {
       this.note = null;
       this.changed();
-    }, NOTE_FOR);
+    }, NOTE_SHOWN_MS);
   }
 }

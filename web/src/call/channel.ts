@@ -1,13 +1,13 @@
 import { loadInfo } from '../lib/info';
 import { onWake } from '../lib/wake';
 
-const OPENING = 8000;
-const PROBE = 3000;
-const FIRST_PAUSE = 500;
-const LONGEST_PAUSE = 4000;
-const MAX_WAITING = 256;
+const OPEN_TIMEOUT_MS = 8000;
+const PROBE_TIMEOUT_MS = 3000;
+const MIN_RETRY_DELAY_MS = 500;
+const MAX_RETRY_DELAY_MS = 4000;
+const MAX_QUEUED_MESSAGES = 256;
 /** Attempts that fail in a row while HTTP works, until it is told that WebSockets don't get through. */
-const FAILURES = 2;
+const BLOCKED_AFTER_FAILURES = 2;
 
 interface Listener {
   /** A message of the other side. */
@@ -32,7 +32,7 @@ export class Channel {
   private checking = false;
   /** Said while there was no way; delivered after the next registration. */
   private waiting: string[] = [];
-  private pause = FIRST_PAUSE;
+  private pause = MIN_RETRY_DELAY_MS;
   private timer = 0;
   private closed = false;
 
@@ -43,7 +43,7 @@ export class Channel {
 
   /** WebSockets do not get through, and HTTP does. */
   get blocked(): boolean {
-    return !this.online && this.failures >= FAILURES;
+    return !this.online && this.failures >= BLOCKED_AFTER_FAILURES;
   }
 
   register(client: string): void {
@@ -53,7 +53,7 @@ export class Channel {
 
   send(text: string): void {
     if (this.online && this.socket && this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ cmd: 'send', msg: text }));
-    else if (this.waiting.length < MAX_WAITING) this.waiting.push(text);
+    else if (this.waiting.length < MAX_QUEUED_MESSAGES) this.waiting.push(text);
   }
 
   close(): void {
@@ -67,7 +67,7 @@ export class Channel {
     const socket = this.socket;
     if (!socket || socket.readyState !== WebSocket.OPEN) return this.again(0);
     clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => this.again(0), PROBE);
+    this.timer = window.setTimeout(() => this.again(0), PROBE_TIMEOUT_MS);
     // Answered with an error that closes nothing.
     socket.send('{"cmd":"probe"}');
   }
@@ -75,7 +75,7 @@ export class Channel {
   private open(): void {
     const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`);
     this.socket = socket;
-    this.timer = window.setTimeout(() => this.failed(), OPENING);
+    this.timer = window.setTimeout(() => this.failed(), OPEN_TIMEOUT_MS);
     socket.onopen = () => {
       clearTimeout(this.timer);
       this.failures = 0;
@@ -104,7 +104,7 @@ export class Channel {
     if (!this.client || !socket || socket.readyState !== WebSocket.OPEN) return;
     socket.send(JSON.stringify({ cmd: 'register', roomid: this.room, clientid: this.client }));
     this.online = true;
-    this.pause = FIRST_PAUSE;
+    this.pause = MIN_RETRY_DELAY_MS;
     const waiting = this.waiting;
     this.waiting = [];
     waiting.forEach((text) => this.send(text));
@@ -133,7 +133,7 @@ export class Channel {
     if (this.closed) return;
     this.drop();
     this.broken = true;
-    this.pause = Math.min(this.pause * 2, LONGEST_PAUSE);
+    this.pause = Math.min(this.pause * 2, MAX_RETRY_DELAY_MS);
     this.timer = window.setTimeout(() => this.open(), pause);
     this.listener.offline();
   }

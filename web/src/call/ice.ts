@@ -1,9 +1,9 @@
 import type { IceConfig } from '../lib/wire';
 
-const TIMEOUT = 5000;
+const ICE_SERVERS_TIMEOUT_MS = 5000;
 /** Part of their life after which credentials are not used for anything new. */
-const FRESH = 0.75;
-const DEFAULT_LIFE = 600_000;
+const REFRESH_AFTER_PART = 0.75;
+const DEFAULT_LIFETIME_MS = 600_000;
 
 /** The server's ICE servers, asked for anew when their credentials are getting old. */
 export class IceServers {
@@ -34,12 +34,12 @@ export class IceServers {
       return response.json() as Promise<IceConfig & { lifetimeDuration?: string }>;
     });
     try {
-      const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error('too late')), TIMEOUT));
+      const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error('too late')), ICE_SERVERS_TIMEOUT_MS));
       const body = await Promise.race([answer, late]);
       if (!Array.isArray(body.iceServers)) throw new Error('no iceServers');
       this.config = { iceServers: body.iceServers };
       const seconds = parseFloat(body.lifetimeDuration ?? '');
-      this.until = Date.now() + (seconds > 0 ? seconds * 1000 : DEFAULT_LIFE) * FRESH;
+      this.until = Date.now() + (seconds > 0 ? seconds * 1000 : DEFAULT_LIFETIME_MS) * REFRESH_AFTER_PART;
     } catch (error) {
       console.warn('castway: no ICE servers', error);
     }

@@ -3,15 +3,15 @@ import { Peer } from '../lib/peer';
 import type { IceServers } from './ice';
 import { fromCandidate, toCandidate, type Message } from './wire';
 
-const MAX_EARLY = 128;
+const MAX_EARLY_CANDIDATES = 128;
 /** For the other side's offer, where there should be one. */
-const OFFER_PATIENCE = 20_000;
-const CONNECT_PATIENCE = 25_000;
+const OFFER_TIMEOUT_MS = 20_000;
+const CONNECT_TIMEOUT_MS = 25_000;
 /** What is interrupted often comes back by itself. */
-const BLIP = 3000;
-const RESTART_PATIENCE = 10_000;
+const ICE_RESTART_DELAY_MS = 3000;
+const ICE_RESTART_TIMEOUT_MS = 10_000;
 /** Only the initiator can mend a connection, and needs its time. */
-const CALLEE_PATIENCE = 16_000;
+const CALLEE_RESTART_TIMEOUT_MS = 16_000;
 
 export type LinkState = 'idle' | 'offering' | 'connecting' | 'up' | 'interrupted';
 
@@ -82,7 +82,7 @@ export class Link {
   /** The other side will offer. */
   expect(): void {
     this.awaited = true;
-    this.after(OFFER_PATIENCE);
+    this.after(OFFER_TIMEOUT_MS);
   }
 
   receive(message: Message): void {
@@ -94,7 +94,7 @@ export class Link {
   /** Signaling is back: what could not be mended meanwhile can be now. */
   mend(): void {
     if (!this.wasUp || this.up) return;
-    if (!this.listener.initiator()) return this.after(CALLEE_PATIENCE);
+    if (!this.listener.initiator()) return this.after(CALLEE_RESTART_TIMEOUT_MS);
     this.restarted = false;
     this.trouble();
   }
@@ -199,13 +199,13 @@ export class Link {
   private negotiated(peer: Peer): void {
     // After an ICE restart that found the same path again nothing else says so.
     if (peer.isUp()) this.iceChanged(peer);
-    else this.after(this.wasUp ? RESTART_PATIENCE : CONNECT_PATIENCE);
+    else this.after(this.wasUp ? ICE_RESTART_TIMEOUT_MS : CONNECT_TIMEOUT_MS);
     this.listener.changed();
   }
 
   private async candidate(candidate: RTCIceCandidateInit): Promise<void> {
     if (this.peer && this.peer.expects(candidate)) await this.peer.candidate(candidate);
-    else if (this.early.length < MAX_EARLY) this.early.push(candidate);
+    else if (this.early.length < MAX_EARLY_CANDIDATES) this.early.push(candidate);
   }
 
   private transceiver(kind: 'audio' | 'video'): RTCRtpTransceiver | undefined {
@@ -221,7 +221,7 @@ export class Link {
       this.wasUp = true;
       this.restarted = false;
     } else if (state === 'disconnected') {
-      this.after(this.listener.initiator() ? BLIP : CALLEE_PATIENCE);
+      this.after(this.listener.initiator() ? ICE_RESTART_DELAY_MS : CALLEE_RESTART_TIMEOUT_MS);
     } else if (state === 'failed' && this.listener.initiator()) {
       this.trouble();
     }
@@ -238,7 +238,7 @@ export class Link {
     const peer = this.peer;
     if (!peer || !this.wasUp || this.restarted || !this.listener.initiator()) return this.listener.exhausted();
     this.restarted = true;
-    this.after(RESTART_PATIENCE);
+    this.after(ICE_RESTART_TIMEOUT_MS);
     this.enqueue(async () => {
       const config = await this.ice.current();
       if (peer !== this.peer) return;

@@ -7,7 +7,7 @@ import { parse } from './wire';
 export const loopback = new URLSearchParams(location.search).get('debug') === 'loopback';
 
 /** The room server's name for the other side of such a call. */
-const PHANTOM = 'LOOPBACK_CLIENT_ID';
+const LOOPBACK_CLIENT = 'LOOPBACK_CLIENT_ID';
 
 /** The other side of a loopback call, in our own page: it answers, and sends back what it receives. */
 export class Phantom {
@@ -34,7 +34,7 @@ export class Phantom {
       offline: nothing,
       refused: nothing,
     });
-    this.channel.register(PHANTOM);
+    this.channel.register(LOOPBACK_CLIENT);
   }
 
   close(): void {

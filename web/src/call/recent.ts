@@ -1,20 +1,20 @@
 import { store, stored } from '../lib/dom';
 
-const STORE = 'castway.rooms';
-const MOST = 8;
+const RECENT_ROOMS_KEY = 'castway.rooms';
+const MAX_RECENT_ROOMS = 8;
 
 /** The latest first. */
 export function recentRooms(): string[] {
-  const saved = stored<unknown>('localStorage', STORE);
-  return Array.isArray(saved) ? saved.filter(isRoom).slice(0, MOST) : [];
+  const saved = stored<unknown>('localStorage', RECENT_ROOMS_KEY);
+  return Array.isArray(saved) ? saved.filter(isRoom).slice(0, MAX_RECENT_ROOMS) : [];
 }
 
 export function remember(room: string): void {
-  store('localStorage', STORE, [room].concat(recentRooms().filter((other) => other !== room)).slice(0, MOST));
+  store('localStorage', RECENT_ROOMS_KEY, [room].concat(recentRooms().filter((other) => other !== room)).slice(0, MAX_RECENT_ROOMS));
 }
 
 export function forget(room: string): void {
-  store('localStorage', STORE, recentRooms().filter((other) => other !== room));
+  store('localStorage', RECENT_ROOMS_KEY, recentRooms().filter((other) => other !== room));
 }
 
 /** What the server takes for the name of a room. */

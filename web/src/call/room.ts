@@ -2,9 +2,9 @@ import { later } from '../lib/dom';
 import { Channel } from './channel';
 import { NOTHING, parse, type Message } from './wire';
 
-const TIMEOUT = 8000;
-const FIRST_PAUSE = 1000;
-const LONGEST_PAUSE = 8000;
+const REQUEST_TIMEOUT_MS = 8000;
+const MIN_RETRY_DELAY_MS = 1000;
+const MAX_RETRY_DELAY_MS = 8000;
 
 export type Refusal = 'full' | 'server_full' | 'server_error';
 
@@ -29,7 +29,7 @@ interface Reply {
 async function post(path: string, body = ''): Promise<Reply | null> {
   try {
     const request = fetch(path, { method: 'POST', body });
-    const response = await Promise.race([request, later(TIMEOUT)]);
+    const response = await Promise.race([request, later(REQUEST_TIMEOUT_MS)]);
     if (!response) return null;
     const retryAfter = Number(response.headers.get('Retry-After')) || 0;
     const reply = (await response.json().catch(() => ({}))) as Reply['body'];
@@ -68,7 +68,7 @@ export class Room {
   async join(): Promise<void> {
     this.forget();
     const place = this.place;
-    for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    for (let pause = MIN_RETRY_DELAY_MS; ; pause = Math.min(pause * 2, MAX_RETRY_DELAY_MS)) {
       const channel = this.openChannel();
       this.channel = channel;
       const reply = await post(`/join/${this.name}${location.search}`);
@@ -147,7 +147,7 @@ export class Room {
 
   private rejoin(): void {
     const { place } = this;
-    void later(FIRST_PAUSE).then(() => {
+    void later(MIN_RETRY_DELAY_MS).then(() => {
       if (place === this.place) void this.join();
     });
   }
@@ -165,7 +165,7 @@ export class Room {
           if (result !== 'SUCCESS') console.warn('castway: not delivered', result);
           return then?.();
         }
-        await later(FIRST_PAUSE);
+        await later(MIN_RETRY_DELAY_MS);
       }
     });
   }

@@ -15,12 +15,12 @@ interface Listener {
   link(state: LinkState): void;
 }
 
-const CONFIG_WAIT = 3000;
-const FIRST_PATIENCE = 30_000;
-const BLIP = 3000;
-const RESTART_PATIENCE = 9000;
-const AFRESH_PATIENCE = 20_000;
-const PULSE = 1500;
+const ICE_CONFIG_TIMEOUT_MS = 3000;
+const CONNECT_TIMEOUT_MS = 30_000;
+const ICE_RESTART_DELAY_MS = 3000;
+const ICE_RESTART_TIMEOUT_MS = 9000;
+const RECONNECT_TIMEOUT_MS = 20_000;
+const STATS_INTERVAL_MS = 1500;
 
 /**
  * Sends one stream to the TV. Trouble is met in steps: an ICE restart, then a connection made afresh, then
@@ -57,7 +57,7 @@ export class Sender {
     this.stop();
     this.stream = stream;
     this.preset = preset;
-    void this.afresh(FIRST_PATIENCE);
+    void this.afresh(CONNECT_TIMEOUT_MS);
   }
 
   stop(): void {
@@ -72,7 +72,7 @@ export class Sender {
 
   /** The TV's page is a new one, or may be: only a fresh offer reaches it for sure. */
   tvBack(): void {
-    if (this.stream) void this.afresh(AFRESH_PATIENCE);
+    if (this.stream) void this.afresh(RECONNECT_TIMEOUT_MS);
   }
 
   /** Our seat in the room is ours again after a break in signaling. */
@@ -81,12 +81,12 @@ export class Sender {
     const peer = this.peer;
     if (sameRoom && peer && peer.isUp()) {
       const before = await bytesIn(peer.pc);
-      await later(PULSE);
+      await later(STATS_INTERVAL_MS);
       if (peer !== this.peer || !this.stream) return;
       // The TV's receiver reports come in all the time while it shows the picture.
       if (peer.isUp() && (await bytesIn(peer.pc)) > before) return;
     }
-    void this.afresh(AFRESH_PATIENCE);
+    void this.afresh(RECONNECT_TIMEOUT_MS);
   }
 
   setPreset(preset: Preset): void {
@@ -115,7 +115,7 @@ export class Sender {
 
   private async afresh(patience: number): Promise<void> {
     const run = ++this.run;
-    for (let waited = 0; !this.config && waited < CONFIG_WAIT; waited += 100) await later(100);
+    for (let waited = 0; !this.config && waited < ICE_CONFIG_TIMEOUT_MS; waited += 100) await later(100);
     const stream = this.stream;
     if (run !== this.run || !stream) return;
     this.step = 'afresh';
@@ -171,7 +171,7 @@ export class Sender {
       this.listener.link('up');
     } else if (state === 'disconnected') {
       this.listener.link('interrupted');
-      this.after(BLIP);
+      this.after(ICE_RESTART_DELAY_MS);
     } else if (state === 'failed') {
       this.trouble();
     }
@@ -192,11 +192,11 @@ export class Sender {
     if (!this.listener.ready()) return;
     if (this.wasUp && this.step === 'none') {
       this.step = 'restart';
-      this.after(RESTART_PATIENCE);
+      this.after(ICE_RESTART_TIMEOUT_MS);
       if (this.config) peer.configure(this.config);
       void this.offer(peer, { iceRestart: true });
     } else if (this.wasUp && this.step === 'restart') {
-      void this.afresh(AFRESH_PATIENCE);
+      void this.afresh(RECONNECT_TIMEOUT_MS);
     } else {
       this.retiring?.close();
       this.retiring = null;

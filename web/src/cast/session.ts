@@ -8,10 +8,10 @@ import { Sender, type LinkState } from './sender';
 
 type Phase = 'setup' | 'joining' | 'joined';
 
-const STORE = 'castway.cast';
-const RETRY = 2000;
+const RESUME_TOKEN_KEY = 'castway.cast';
+const RETRY_INTERVAL_MS = 2000;
 /** How long a TV that is gone is waited for. */
-const PATIENCE = 120_000;
+const TV_RETURN_TIMEOUT_MS = 120_000;
 
 /** One cast from the code to its end: the seat in the room, and the stream to the TV. */
 export class Session {
@@ -87,7 +87,7 @@ export class Session {
     this.deadline = 0;
     this.tvAway = this.waiting = false;
     // After a crash of the page the seat may still be ours.
-    const saved = stored<{ code: string; token: string }>('sessionStorage', STORE);
+    const saved = stored<{ code: string; token: string }>('sessionStorage', RESUME_TOKEN_KEY);
     this.token = saved && saved.code === code ? saved.token : null;
     void this.join();
   }
@@ -95,7 +95,7 @@ export class Session {
   /** Gives the seat up. */
   leave(): void {
     this.signaling.send('LEAVE_ROOM');
-    store('sessionStorage', STORE, null);
+    store('sessionStorage', RESUME_TOKEN_KEY, null);
     this.end();
   }
 
@@ -147,15 +147,15 @@ export class Session {
     const passing = ['unknown_code', 'timeout', 'rate_limited', 'too_many_attempts', 'server_full'].indexOf(error.code) >= 0;
     if (error.code !== 'timeout' && !(patient && passing)) return this.ended(refusal(error));
     this.waiting = patient;
-    if (!this.deadline) this.deadline = Date.now() + PATIENCE;
+    if (!this.deadline) this.deadline = Date.now() + TV_RETURN_TIMEOUT_MS;
     if (Date.now() > this.deadline) return this.ended(patient ? problems.tvLost() : refusal(error));
-    this.retryTimer = window.setTimeout(() => void this.join(), Math.max(RETRY, (error.retryAfter ?? 0) * 1000));
+    this.retryTimer = window.setTimeout(() => void this.join(), Math.max(RETRY_INTERVAL_MS, (error.retryAfter ?? 0) * 1000));
     this.changed();
   }
 
   private remember(token: string): void {
     this.token = token;
-    store('sessionStorage', STORE, { code: this.code, token });
+    store('sessionStorage', RESUME_TOKEN_KEY, { code: this.code, token });
   }
 
   private linkChanged(state: LinkState): void {
@@ -203,7 +203,7 @@ export class Session {
       // It may only be asleep: its token gives it the same code when it wakes up.
       this.seated = this.tvAway = false;
       this.waiting = true;
-      this.deadline = Date.now() + PATIENCE;
+      this.deadline = Date.now() + TV_RETURN_TIMEOUT_MS;
       void this.join();
     });
     this.on('CAST_TAKEN_OVER', () => this.ended(problems.takenOver()));

@@ -5,15 +5,13 @@ import { t } from '../lib/i18n';
 import { DEFAULT_INFO, type Info } from '../lib/info';
 import { showProblem, type Problem } from '../lib/problem';
 import type { Figures } from '../lib/stats';
+import { showStatus, type Status } from '../lib/status';
 import { TextField } from '../lib/text-field';
 import type { Preset, Source } from './capture';
 
-export type Tone = 'good' | 'busy' | 'bad';
-
 export interface Shown {
   live: boolean;
-  status: string;
-  tone: Tone;
+  status: Status;
   busy: boolean;
   /** A stream that was chosen already and waits for the right code. */
   kept: boolean;
@@ -122,8 +120,7 @@ export const view = {
   show(shown: Shown): void {
     show(form, !shown.live && !shown.blocked);
     show(byId('live'), shown.live);
-    setText(byId('status-text'), shown.status);
-    byId('status').setAttribute('data-tone', shown.tone);
+    showStatus(shown.status);
     const camera = view.source === 'camera';
     const start = byId<HTMLButtonElement>('start');
     start.disabled = shown.busy || shown.paused;

@@ -1,7 +1,7 @@
 import type { IceConfig } from './wire';
 import { candidateFragment, usernameFragments } from './sdp';
 
-const MAX_EARLY = 128;
+const MAX_EARLY_CANDIDATES = 128;
 
 /** `?ice=relay` (AppRTC: `it=relay`): use the relay alone, to test it or to find out whether it is what fails. */
 const relayOnly = /[?&](?:ice|it)=relay\b/.test(location.search);
@@ -86,7 +86,7 @@ export class Peer {
 
   async candidate(candidate: RTCIceCandidateInit): Promise<void> {
     if (this.ready && this.expects(candidate)) return this.add(candidate);
-    if (this.inbox.length < MAX_EARLY) this.inbox.push(candidate);
+    if (this.inbox.length < MAX_EARLY_CANDIDATES) this.inbox.push(candidate);
   }
 
   private async add(candidate: RTCIceCandidateInit): Promise<void> {

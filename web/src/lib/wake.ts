@@ -1,5 +1,5 @@
-const TICK = 2000;
-const GAP = 8000;
+const CHECK_INTERVAL_MS = 2000;
+const SUSPENDED_AFTER_MS = 8000;
 
 /** Calls back when the page may have slept: the clock jumped, it became visible again, or the network is back. */
 export function onWake(callback: () => void): void {
@@ -9,8 +9,8 @@ export function onWake(callback: () => void): void {
     const gap = now - last;
     last = now;
     // A background tab's timers are slowed down too, and that is no sleep.
-    if (gap > GAP && !document.hidden) callback();
-  }, TICK);
+    if (gap > SUSPENDED_AFTER_MS && !document.hidden) callback();
+  }, CHECK_INTERVAL_MS);
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden) callback();
   });

@@ -22,10 +22,10 @@ import { onCommand } from './keys';
 import { Receiver } from './receiver';
 import { toggleFullScreen, View, type State } from './view';
 
-const STORE = 'castway.tv';
-const NOTE_FOR = 7000;
-const NEW_CODE_NOTE_FOR = 20_000;
-const RETRY = 3000;
+const RESUME_TOKEN_KEY = 'castway.tv';
+const NOTE_SHOWN_MS = 7000;
+const NEW_CODE_NOTE_SHOWN_MS = 20_000;
+const RETRY_INTERVAL_MS = 3000;
 
 translate('tvTitle');
 const view = new View();
@@ -112,7 +112,7 @@ function endPicture(why: string | null): void {
   say(why);
 }
 
-function say(what: string | null, milliseconds = NOTE_FOR): void {
+function say(what: string | null, milliseconds = NOTE_SHOWN_MS): void {
   note = what;
   view.newCode(what === t.tvNewCodeShown);
   clearTimeout(noteTimer);
@@ -121,7 +121,7 @@ function say(what: string | null, milliseconds = NOTE_FOR): void {
 }
 
 function remember(resumeToken: string): void {
-  if (resumeToken && code) store('localStorage', STORE, { resumeToken, code });
+  if (resumeToken && code) store('localStorage', RESUME_TOKEN_KEY, { resumeToken, code });
 }
 
 function showCode(next: string): void {
@@ -134,7 +134,7 @@ function showCode(next: string): void {
 
 async function readInfo(): Promise<void> {
   const loaded = await loadInfo();
-  if (!loaded) return void setTimeout(() => !infoLoaded && online && readInfo(), RETRY);
+  if (!loaded) return void setTimeout(() => !infoLoaded && online && readInfo(), RETRY_INTERVAL_MS);
   info = loaded;
   infoLoaded = true;
   if (!code) view.noCode(info.code.length);
@@ -144,7 +144,7 @@ async function readInfo(): Promise<void> {
 async function takeSeat(): Promise<void> {
   if (!supported) return;
   const attempt = ++seat;
-  const saved = stored<{ resumeToken: string; code: string }>('localStorage', STORE);
+  const saved = stored<{ resumeToken: string; code: string }>('localStorage', RESUME_TOKEN_KEY);
   const how = { live: picture && receiver.up, casting, understands: UNDERSTOOD };
   const reply = await signaling.request<SeatAck>('TV_INIT', { ...saved, ...how });
   if (attempt !== seat || replaced) return;
@@ -156,7 +156,7 @@ async function takeSeat(): Promise<void> {
   } else if (reply.error.code !== 'offline') {
     // Without an answer this TV waits for a place, or for its turn: TV_WAITING has said which, and asking again keeps both.
     if (reply.error.code !== 'timeout') refused = reason(reply.error.code);
-    const wait = (reply.error.retryAfter ?? 0) * 1000 || RETRY;
+    const wait = (reply.error.retryAfter ?? 0) * 1000 || RETRY_INTERVAL_MS;
     setTimeout(() => attempt === seat && online && !replaced && takeSeat(), wait);
   }
   update();
@@ -179,7 +179,7 @@ signaling.on('TV_CODE_CHANGED', (value) => {
   if (replaced) return;
   showCode(changed.code);
   remember(changed.resumeToken);
-  say(t.tvNewCodeShown, NEW_CODE_NOTE_FOR);
+  say(t.tvNewCodeShown, NEW_CODE_NOTE_SHOWN_MS);
 });
 signaling.on('RESUME_TOKEN', (value) => remember((value as ResumeToken).resumeToken));
 signaling.on('CONFIG_FEEDBACK', (value) => {
@@ -270,7 +270,7 @@ setInterval(() => {
 }, 1000);
 
 showFigures(view.figures, NO_FIGURES);
-const saved = stored<{ code: string }>('localStorage', STORE);
+const saved = stored<{ code: string }>('localStorage', RESUME_TOKEN_KEY);
 if (saved && saved.code && supported) {
   // What it will most likely be again: the screen is not empty while the server is out of reach.
   showCode(saved.code);

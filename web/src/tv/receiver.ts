@@ -2,11 +2,11 @@ import { Peer } from '../lib/peer';
 import { forOldEngines, offerId, sessionId } from '../lib/sdp';
 import type { Answer, IceConfig } from '../lib/wire';
 
-const MAX_EARLY = 128;
+const MAX_EARLY_CANDIDATES = 128;
 /** The caster restarts ICE, then makes a new connection; both fit in here. */
-const PATIENCE = { new: 40_000, disconnected: 30_000, failed: 20_000 };
-const ORPHAN_PATIENCE = 4000;
-const CONFIG_WAIT = 3000;
+const CONNECT_TIMEOUT_MS = { new: 40_000, disconnected: 30_000, failed: 20_000 };
+const ORPHAN_TIMEOUT_MS = 4000;
+const ICE_CONFIG_TIMEOUT_MS = 3000;
 
 interface Link {
   peer: Peer;
@@ -70,14 +70,14 @@ export class Receiver {
     this.enqueue(async () => {
       const link = this.next ?? this.current;
       if (link && link.peer.expects(candidate)) await link.peer.candidate(candidate);
-      else if (this.early.length < MAX_EARLY) this.early.push(candidate);
+      else if (this.early.length < MAX_EARLY_CANDIDATES) this.early.push(candidate);
     });
   }
 
   /** The caster's seat is lost: nobody will mend the connection, so it is kept only while it works. */
   orphan(): void {
     this.orphaned = true;
-    if (this.current && !this.current.peer.isUp()) this.giveUpAfter(this.current, ORPHAN_PATIENCE);
+    if (this.current && !this.current.peer.isUp()) this.giveUpAfter(this.current, ORPHAN_TIMEOUT_MS);
   }
 
   close(): void {
@@ -96,7 +96,7 @@ export class Receiver {
 
   private async take(offer: RTCSessionDescriptionInit): Promise<void> {
     this.orphaned = false;
-    for (let waited = 0; !this.config && waited < CONFIG_WAIT; waited += 100) {
+    for (let waited = 0; !this.config && waited < ICE_CONFIG_TIMEOUT_MS; waited += 100) {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     const session = sessionId(offer.sdp ?? '');
@@ -141,7 +141,7 @@ export class Receiver {
   private open(session: string): Link {
     const peer = new Peer(this.config, (candidate) => this.listener.candidate(candidate));
     const link: Link = { peer, session, stream: null, timer: 0 };
-    this.giveUpAfter(link, PATIENCE.new);
+    this.giveUpAfter(link, CONNECT_TIMEOUT_MS.new);
     const { pc } = peer;
     const arrived = (stream: MediaStream) => {
       link.stream = stream;
@@ -170,7 +170,7 @@ export class Receiver {
       if (link === this.next && link.stream) this.promote();
       else if (link === this.current) this.listener.interrupted(false);
     } else if (state === 'disconnected' || state === 'failed') {
-      this.giveUpAfter(link, this.orphaned ? ORPHAN_PATIENCE : PATIENCE[state]);
+      this.giveUpAfter(link, this.orphaned ? ORPHAN_TIMEOUT_MS : CONNECT_TIMEOUT_MS[state]);
       if (link === this.current && link.stream) this.listener.interrupted(true);
     }
   }
