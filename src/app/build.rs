@@ -70,7 +70,7 @@ impl App {
             sessions: signaling.sessions(),
             unfinished: shared.unfinished.clone(),
             calls: calls.clone(),
-            meter: opened.relay.meter(),
+            relay_stats: opened.relay.stats_reader(),
             shares: opened.shares.clone(),
             reports: opened.relay.reports().clone(),
             certificates: opened.certificates.clone(),
@@ -156,12 +156,12 @@ impl Opened {
     fn readiness_checks(&self, relay_alive: &Arc<AtomicBool>) -> Vec<ReadinessCheck> {
         let alive = Arc::clone(relay_alive);
         let mut checks = vec![ReadinessCheck { name: "relay".into(), is_ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
-        let meter = self.relay.meter();
-        checks.extend((0..meter.shards()).map(|shard| {
-            let meter = meter.clone();
+        let relay_stats = self.relay.stats_reader();
+        checks.extend((0..relay_stats.shard_count()).map(|shard| {
+            let relay_stats = relay_stats.clone();
             ReadinessCheck {
                 name: format!("relay-{shard}").into(),
-                is_ready: Box::new(move || !meter.hanging().contains(&shard)),
+                is_ready: Box::new(move || !relay_stats.stalled_shards().contains(&shard)),
             }
         }));
         checks.extend(self.certificates.clone().map(|certificates| ReadinessCheck {
@@ -213,7 +213,7 @@ impl Opened {
         let of_address = u32::try_from(self.shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
         Dispatcher {
             http: HttpServer::new(router, ledger.clone()),
-            relay: self.relay.entrance(),
+            relay: self.relay.intake(),
             plain_turn: relay.tcp,
             tls: self.certificates.clone().map(HandshakeConfigs::new),
             trusted_proxies: http.trusted_proxies.clone(),

@@ -8,7 +8,7 @@ use crate::users::Directory;
 use crate::users::credentials::RestName;
 
 /// Who may allocate, and who may not go on. Called on the shards' threads: it must not block.
-pub trait Accounts: CredentialSource {
+pub trait RelayUsers: CredentialSource {
     /// Whether the allocations of an [`UserKeys::user`] may go on.
     fn is_live(&self, user: &str) -> bool;
 
@@ -46,7 +46,7 @@ impl CredentialSource for Directory {
     }
 }
 
-impl Accounts for Directory {
+impl RelayUsers for Directory {
     fn is_live(&self, user: &str) -> bool {
         !self.is_refused(user)
     }
