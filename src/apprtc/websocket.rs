@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::limits::kept_buffers::{KeptBuffer, KeptBuffers};
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::unfinished::UnfinishedMessages;
-use crate::socketio::received::Received;
+use crate::socketio::received_frames::ReceivedFrames;
 
 /// Nearly every socket is idle nearly always.
 const READ_BUFFER: usize = 4 * 1024;
@@ -38,7 +38,7 @@ impl WebSocket {
         kept: &KeptBuffers,
     ) -> Option<Self> {
         let io = TokioIo::new(upgrade.await.ok()?);
-        let mut received = Received::new(None);
+        let mut received = ReceivedFrames::new(None);
         received.limit(Some(unfinished.incoming(from)));
         let stream = Limited { io, received, kept: kept.of(from), end: Arc::default() };
         let config = WebSocketConfig::default()
@@ -74,7 +74,7 @@ pub(super) fn accepted(key: &HeaderValue, protocol: Option<HeaderValue>) -> Resp
 
 struct Limited<S> {
     io: S,
-    received: Received,
+    received: ReceivedFrames,
     /// What the buffer keeps that is sent from.
     kept: KeptBuffer,
     /// Woken when the socket has to end.

@@ -13,9 +13,9 @@ use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::room::Counts;
 use crate::relay::Stats;
 use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
-use crate::socketio::frames::Counts as Counted;
+use crate::socketio::FrameCounts;
 use crate::socketio::room_driver;
-use crate::socketio::{REFUSAL_REASONS, SessionCensus as Sessions, Traffic};
+use crate::socketio::{REFUSAL_REASONS, SessionCounts, Traffic};
 use crate::tls::Certificates;
 
 /// Of the certificate.
@@ -43,8 +43,8 @@ pub fn certificate(certificates: &Certificates) -> Vec<Family> {
 #[must_use]
 pub fn websockets(traffic: &Traffic) -> Vec<Family> {
     let ways = [("received", traffic.received.counts()), ("sent", traffic.sent.counts())];
-    let family = |name, help, kind, number: fn(&Counted) -> u64| {
-        let sample = |(way, counts): &(&str, Counted)| Sample {
+    let family = |name, help, kind, number: fn(&FrameCounts) -> u64| {
+        let sample = |(way, counts): &(&str, FrameCounts)| Sample {
             labels: vec![("direction", (*way).to_owned())],
             value: number(counts) as f64,
         };
@@ -96,7 +96,7 @@ pub fn kept(buffers: &KeptBuffers) -> Vec<Family> {
 
 /// The sessions of Engine.IO, and what clients have begun to send and not finished.
 #[must_use]
-pub fn inward(sessions: &Sessions, unfinished: &UnfinishedCounts) -> Vec<Family> {
+pub fn inward(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<Family> {
     let labelled = |name, help, kind, label, samples: &[(&str, f64)]| Family {
         name,
         help,
