@@ -1,6 +1,7 @@
 //! The whole server: [`App::build`] binds and opens everything, [`App::run`] serves until it is told to stop.
 
 mod build;
+mod cors;
 pub mod flows;
 mod listeners;
 mod memory;

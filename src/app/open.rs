@@ -57,7 +57,8 @@ impl Opened {
         let certificates = certificates.transpose()?;
         let (relay, shares) = start_relay(&config, &directory, &external, &mut sockets, descriptor_limit)?;
         // Not before the ports are there: a second server that finds them taken is not the one that commands are for.
-        let record = config.settings.expose().record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
+        let record =
+            config.settings.expose().server_record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
         store.record(&record, now).await?;
         Ok(Self { config, sockets, store, directory, resume_key, https_port, external, certificates, relay, shares, clock })
     }

@@ -134,7 +134,7 @@ impl Installation {
         let recorded = store.recorded().await?;
         say(&format!("using the data folder {} and {}", self.data_dir.display(), self.settings_in_words(recorded.is_some())));
         let mut config = if let Some(recorded) = recorded {
-            let recorded = Settings::recorded(&recorded).map_err(|error| {
+            let recorded = Settings::from_server_record(&recorded).map_err(|error| {
                 anyhow!("what the server recorded in {} can't be read ({error}): restart the server", self.data_dir.display())
             })?;
             let mut given = self.given.clone();

@@ -286,7 +286,7 @@ impl Store {
         Ok(Secret::new(fixed(value)?))
     }
 
-    /// Keeps what the server runs with ([`Settings::record`](crate::config::Settings::record)) in place of what was kept before.
+    /// Keeps what the server runs with ([`Settings::server_record`](crate::config::Settings::server_record)) in place of what was kept before.
     ///
     /// # Errors
     /// `Database`.
