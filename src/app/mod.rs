@@ -20,7 +20,7 @@ use std::sync::atomic::AtomicBool;
 use socketioxide::SocketIo;
 
 use self::listeners::Sockets;
-use crate::addresses::external::External;
+use crate::addresses::external::ExternalAddresses;
 use crate::apprtc::hub::Hub;
 use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
@@ -44,7 +44,7 @@ pub struct App {
     gateway: Gateway,
     multi: MultiGateway,
     io: SocketIo,
-    external: External,
+    external: ExternalAddresses,
     relay: relay::Handle,
     relay_alive: Arc<AtomicBool>,
     directory: Directory,

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use url::{Host, Url};
 
 use super::listeners::Sockets;
-use crate::addresses::external::External;
+use crate::addresses::external::ExternalAddresses;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::config::secret::Secret;
@@ -30,7 +30,7 @@ pub(super) struct Opened {
     pub(super) resume_key: Secret<[u8; 32]>,
     /// `None`: TLS is off.
     pub(super) https_port: Option<u16>,
-    pub(super) external: External,
+    pub(super) external: ExternalAddresses,
     pub(super) certificates: Option<Certificates>,
     pub(super) relay: relay::Handle,
     pub(super) shares: Shares,
@@ -50,8 +50,8 @@ impl Opened {
         let https_port = config.tls.https.is_some().then(|| sockets.https_addr().port());
         config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
         let bound = relay::bind_addresses(&config.relay)?;
-        let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
-        external.look_at_start().await;
+        let external = ExternalAddresses::new(&config.relay.external, bound, config.http.public_url.clone());
+        external.look_up_at_start().await;
         let certificates =
             https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
@@ -73,7 +73,7 @@ impl Opened {
 fn start_relay(
     config: &Config,
     directory: &Directory,
-    external: &External,
+    external: &ExternalAddresses,
     sockets: &mut Sockets,
     descriptor_limit: u64,
 ) -> anyhow::Result<(relay::Handle, Shares)> {
@@ -94,7 +94,7 @@ fn start_relay(
 }
 
 /// The names by which clients may know this machine, and what the world sees of it, for its own certificates.
-fn own_hosts(config: &Config, external: &External) -> OwnHosts {
+fn own_hosts(config: &Config, external: &ExternalAddresses) -> OwnHosts {
     let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
     let host = Some(host).filter(|host| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
     let local = host.iter().filter(|host| !host.contains('.')).map(|host| format!("{host}.local"));

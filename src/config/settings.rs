@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// The text of every setting. Each flag has its variable and the other way round; an empty value counts as not set.
-#[derive(Debug, Clone, Default, clap::Args, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[command(next_help_heading = "Settings")]
 #[allow(rustdoc::bare_urls, reason = "clap prints these lines as they are")]
@@ -319,8 +319,8 @@ impl Settings {
         fields.iter().map(|(field, value)| (field.clone(), text(value))).collect()
     }
 
-    /// The fields that are set, with their texts.
-    pub(super) fn set_fields(&self) -> impl Iterator<Item = (String, String)> {
+    /// The names of the fields that are set, with their texts.
+    pub fn set_fields(&self) -> impl Iterator<Item = (String, String)> {
         self.fields().into_iter().filter_map(|(field, text)| Some((field, text?)))
     }
 }

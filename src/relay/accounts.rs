@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 use crate::turn::codec::integrity::{Key, PasswordAlgorithm};
 use crate::turn::{Account, Credentials, LONG_SECRET};
 use crate::users::Directory;
-use crate::users::credentials::RestName;
+use crate::users::credentials::TimeLimitedUsername;
 
 /// Who may allocate, and who may not go on. Called on the shards' threads: it must not block.
 pub trait Accounts: Credentials {
@@ -27,18 +27,18 @@ impl Credentials for Directory {
         if keys.is_empty() {
             return None;
         }
-        let name = RestName::parse(username);
+        let name = TimeLimitedUsername::parse(username);
         let user = name.map(|name| name.user).filter(|user| !user.is_empty()).unwrap_or(username);
         let expires = self.life(username, wall).and_then(|life| now.checked_add(life));
         Some(Account { user: user.to_owned(), keys, expires })
     }
 
     fn is_guessable(&self, username: &str) -> bool {
-        RestName::parse(username).is_none() || self.has_password(username) || self.shortest_secret() < LONG_SECRET
+        TimeLimitedUsername::parse(username).is_none() || self.has_password(username) || self.shortest_secret() < LONG_SECRET
     }
 
     fn proved(&self, username: &str) {
-        self.note_proof(username, SystemTime::now());
+        self.note_long_lived(username, SystemTime::now());
     }
 }
 

@@ -37,7 +37,7 @@ pub use setup::bind_addresses;
 pub use stats::Stats;
 pub use tcp::wire::Wire;
 
-use crate::addresses::external::External;
+use crate::addresses::external::ExternalAddresses;
 use crate::config::RelayConfig;
 use crate::limits::descriptors::Shares;
 use crate::limits::guesses::Reports;
@@ -63,9 +63,14 @@ const HANGS_AFTER: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// A sentence that names the setting to change: the port is taken, or is not this machine's.
-pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accounts>, shares: &Shares) -> anyhow::Result<Handle> {
+pub fn start(
+    config: &RelayConfig,
+    external: &ExternalAddresses,
+    accounts: Arc<dyn Accounts>,
+    shares: &Shares,
+) -> anyhow::Result<Handle> {
     let listeners = Listeners::bind(config)?;
-    let relays = external.relays();
+    let relays = external.relayed_addresses();
     let surroundings = Surroundings::look(&relays);
     let settings = Arc::new(setup::settings(config, relays, &listeners, &surroundings));
     let policy = setup::policy(config, &surroundings);
@@ -149,7 +154,7 @@ pub fn start(config: &RelayConfig, external: &External, accounts: Arc<dyn Accoun
 struct Watch {
     accounts: Arc<dyn Accounts>,
     revision: u64,
-    external: External,
+    external: ExternalAddresses,
     /// What the shards know.
     relays: [Option<RelayedAddress>; 2],
     policy: PeerPolicy,
@@ -166,7 +171,7 @@ impl Watch {
             if std::mem::replace(&mut self.revision, revision) != revision {
                 self.mailboxes.iter().for_each(|shard| shard.send(Control::CheckUsers));
             }
-            let relays = self.external.relays();
+            let relays = self.external.relayed_addresses();
             if relays == self.relays && looked.elapsed() < ADDRESSES {
                 continue;
             }

@@ -133,7 +133,7 @@ fn discovery_error(address: SocketAddr, error: &io::Error) -> anyhow::Error {
 fn discoveries(config: &RelayConfig, relay: &[Option<RelayedAddress>; 2], listeners: &Listeners) -> Vec<NatDiscovery> {
     let (Some(discovery), Some(port)) = (&config.discovery, listeners.alternate_port) else { return Vec::new() };
     let first = listeners.address;
-    let own = if first.ip().is_unspecified() { interfaces::interfaces() } else { vec![first.ip()] };
+    let own = if first.ip().is_unspecified() { interfaces::addresses() } else { vec![first.ip()] };
     let bound = |ip: IpAddr| relay[usize::from(ip.is_ipv6())].filter(|relay| relay.bound == ip);
     let mut discoveries = Vec::new();
     for ip in own.iter().map(|ip| ip.to_canonical()) {
@@ -229,7 +229,7 @@ impl Surroundings {
     pub(super) fn look(relay: &[Option<RelayedAddress>; 2]) -> Self {
         let relays = relay.iter().flatten().flat_map(|relay| [relay.bound, relay.advertised]);
         let neighbours = on_link::networks();
-        let own = interfaces::interfaces().into_iter().chain(relays).chain(on_link::anycast(&neighbours));
+        let own = interfaces::addresses().into_iter().chain(relays).chain(on_link::anycast(&neighbours));
         let mut own: Vec<IpAddr> = own.map(|ip| ip.to_canonical()).collect();
         own.sort_unstable();
         own.dedup();

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::middleware;
-use castway::addresses::external::External;
-use castway::addresses::ice_servers::{IceServers, Listener, Transport};
+use castway::addresses::external::ExternalAddresses;
+use castway::addresses::ice_servers::{IceServers, RelayListener, UrlTransport};
 use castway::api::{self, Api, ApiKeys, Numbers, Probe, Site};
 use castway::config::{Config, Settings};
 use castway::http::client_info;
@@ -54,9 +54,9 @@ impl Server {
 
         let relay = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay);
-        let listeners = vec![Listener { transport: Transport::Udp, port: 3478 }];
+        let listeners = vec![RelayListener { transport: UrlTransport::Udp, port: 3478 }];
         let bound = [Some(Ipv4Addr::new(192, 0, 2, 7).into()), None];
-        let external = External::new(&config.relay.external, bound, None);
+        let external = ExternalAddresses::new(&config.relay.external, bound, None);
         let state = Api {
             directory: directory.clone(),
             ice: IceServers::new(config.http.public_url.as_ref(), listeners, Ipv4Addr::UNSPECIFIED.into(), external),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use castway::addresses::external::External;
+use castway::addresses::external::ExternalAddresses;
 use castway::config::{Discovery, ExternalConfig, RelayConfig};
 use castway::limits::descriptors::Shares;
 use castway::relay::{self, Accounts, Handle};
@@ -99,7 +99,7 @@ pub(crate) fn started(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyh
 }
 
 pub(crate) fn started_within(config: &RelayConfig, accounts: Arc<dyn Accounts>, shares: &Shares) -> anyhow::Result<Handle> {
-    let external = External::new(&config.external, relay::bind_addresses(config)?, None);
+    let external = ExternalAddresses::new(&config.external, relay::bind_addresses(config)?, None);
     relay::start(config, &external, accounts, shares)
 }
 
