@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::App;
 use super::metrics::Sources;
 use super::open::Opened;
-use crate::addresses::ice_servers::{IceServers, Listener};
+use crate::addresses::ice_servers::{IceServers, RelayListener};
 use crate::api;
 use crate::api::keys::ApiKeys;
 use crate::api::metric_families::MetricsSource;
@@ -109,7 +109,7 @@ impl Opened {
     fn ice_servers(&self) -> IceServers {
         let relay = &self.relay;
         let ports = [Some(relay.listening().port()), relay.alternate_port()];
-        let listeners = Listener::at(ports.into_iter().flatten(), relay.has_udp(), relay.has_tcp());
+        let listeners = RelayListener::at(ports.into_iter().flatten(), relay.has_udp(), relay.has_tcp());
         let public_url = self.config.http.public_url.as_ref();
         let ice = IceServers::new(public_url, listeners, relay.listening().ip(), self.external.clone());
         match self.certificates.clone().zip(self.https_port) {
