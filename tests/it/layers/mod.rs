@@ -61,8 +61,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "src/multiconnection/room/outputs.rs",
         "src/multiconnection/users.rs",
     ],
-    &["src/relay/io/inbox.rs", "src/relay/io/udp.rs"],
-    &["src/relay/mod.rs", "src/relay/shard/deferred.rs", "src/relay/shard/event_loop.rs", "src/relay/shard/mailbox.rs"],
     &[
         "src/socketio/answers.rs",
         "src/socketio/handshake.rs",
@@ -78,7 +76,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
     &["src/turn/codec/attribute.rs", "src/turn/codec/integrity.rs", "src/turn/codec/message.rs"],
     &["src/turn/data.rs", "src/turn/engine.rs", "src/turn/tcp_peers.rs"],
     &["src/turn/requests/authenticate.rs", "src/turn/requests/mod.rs"],
-    &["benches/relay/cases.rs", "benches/relay/main.rs", "benches/relay/report.rs"],
 ];
 
 #[test]
