@@ -21,9 +21,10 @@ use crate::app::router;
 use crate::apprtc;
 use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::apprtc::room_server::RoomServer;
-use crate::cast::code::TokenKey;
 use crate::cast::gateway::{Gateway, Issuer};
-use crate::cast::room::{Rooms, RoomsConfig};
+use crate::cast::model::RoomsConfig;
+use crate::cast::resume_token::TokenKey;
+use crate::cast::room::Rooms;
 use crate::config::{CertificateSource, Config};
 use crate::http::redirect::Redirect;
 use crate::http::response_bytes;
@@ -36,7 +37,8 @@ use crate::limits::rate::AddressLimiter;
 use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
-use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
+use crate::multiconnection::model::RoomsConfig as MultiRoomsConfig;
+use crate::multiconnection::room::Rooms as MultiRooms;
 use crate::socketio;
 use crate::tls::HandshakeConfigs;
 use crate::users::Directory;
@@ -131,7 +133,7 @@ impl Opened {
         let (key, reports, ledger) = (self.resume_key.clone(), self.relay.reports().clone(), ledger.clone());
         let empty = move |clock| {
             let rooms = Rooms::new(config, TokenKey::new(*key.expose()), rand::random(), clock);
-            rooms.with_reports(&reports).counted_in(ledger.clone())
+            rooms.with_reports(&reports).with_ledger(ledger.clone())
         };
         Gateway::new(empty, self.clock, issuer)
     }
@@ -146,7 +148,7 @@ impl Opened {
         };
         let admins = Guesses::new(GuessKind::AdminPassword, cast.guesses, self.relay.reports());
         let (reports, ledger) = (self.relay.reports().clone(), ledger.clone());
-        let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).counted_in(ledger.clone());
+        let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).with_ledger(ledger.clone());
         MultiGateway::new(empty, self.directory.clone(), admins)
     }
 

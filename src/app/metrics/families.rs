@@ -4,13 +4,13 @@ use std::time::SystemTime;
 
 use crate::api::metric_families::{MetricFamily, MetricKind, Sample};
 use crate::apprtc::gateway::CallStats;
-use crate::cast::gateway::Counts as Casts;
+use crate::cast::gateway::CastCounts;
 use crate::limits::descriptors::{DescriptorPool, DescriptorPools};
 use crate::limits::guesses::{GuessKind, GuessReports};
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::unfinished::UnfinishedCounts;
 use crate::limits::waiting_bytes::Ledger;
-use crate::multiconnection::room::Counts;
+use crate::multiconnection::gateway::MultiConnectionCounts;
 use crate::relay::RelayStats;
 use crate::relay::stats::labels::{CloseReason, DropCause, TRANSPORTS, TrafficDirection};
 use crate::socketio::frames::Counts as Counted;
@@ -185,10 +185,9 @@ pub fn calls(calls: &CallStats) -> Vec<MetricFamily> {
     ]
 }
 
-/// Of the cast flow, TVs and connected clients; of RTCMultiConnection, how many there are, connected clients, and
-/// events refused for too much at once.
+/// What the cast flow and RTCMultiConnection serve.
 #[must_use]
-pub fn signaling(casts: Casts, (multi, connected, limited): (Counts, usize, u64)) -> Vec<MetricFamily> {
+pub fn signaling(casts: CastCounts, multi: MultiConnectionCounts) -> Vec<MetricFamily> {
     let gauge = |name, help, value: usize| MetricFamily::single(name, help, MetricKind::Gauge, value as f64);
     vec![
         gauge("castway_tvs", "TVs that show a code", casts.tvs),
@@ -199,15 +198,15 @@ pub fn signaling(casts: Casts, (multi, connected, limited): (Counts, usize, u64)
             MetricKind::Counter,
             casts.evicted as f64,
         ),
-        gauge("castway_clients", "Clients connected over Socket.IO", casts.clients + connected),
-        gauge("castway_multi_users", "Users of RTCMultiConnection, those within their grace period included", multi.users),
-        gauge("castway_multi_away_users", "Users of RTCMultiConnection within their grace period", multi.away),
-        gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multi.rooms),
+        gauge("castway_clients", "Clients connected over Socket.IO", casts.clients + multi.clients),
+        gauge("castway_multi_users", "Users of RTCMultiConnection, those within their grace period included", multi.rooms.users),
+        gauge("castway_multi_away_users", "Users of RTCMultiConnection within their grace period", multi.rooms.away),
+        gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multi.rooms.rooms),
         MetricFamily::single(
             "castway_multi_limited_events",
             "Events of RTCMultiConnection's clients that were refused for too much at once",
             MetricKind::Counter,
-            limited as f64,
+            multi.rate_limited as f64,
         ),
     ]
 }

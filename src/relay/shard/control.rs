@@ -45,8 +45,8 @@ impl Shard {
 
     fn revoke_refused_users(&mut self) {
         let users = &self.context.users;
-        let refused = self.engine.allocations().filter(|allocation| !users.is_live(allocation.user));
-        let refused: BTreeSet<String> = refused.map(|allocation| allocation.user.to_owned()).collect();
+        let refused = self.engine.users().filter(|user| !users.is_live(user));
+        let refused: BTreeSet<String> = refused.map(str::to_owned).collect();
         for user in refused {
             self.engine.revoke(&user);
         }

@@ -16,7 +16,7 @@ use crate::relay::tcp::client_stream::ClientStream;
 use crate::relay::tcp::client_streams::ALLOCATION_DEADLINE;
 use crate::relay::tcp::wire::Wire;
 use crate::turn::codec::framing::{StreamFrame, next_frame};
-use crate::turn::codec::message::Method;
+use crate::turn::codec::header::Method;
 use crate::turn::{Answer, DropReason, FiveTuple, Transport, Verdict};
 
 impl Shard {
