@@ -15,7 +15,7 @@ use tower_http::cors::{AllowCredentials, AllowHeaders, AllowMethods, AllowOrigin
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::apprtc::collider;
-use crate::apprtc::hub::Hub;
+use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::config::{AllowedOrigin, CorsOrigins, HttpConfig};
 use crate::http::client_info::{self, ClientInfo};
 use crate::http::pages;
@@ -23,7 +23,7 @@ use crate::http::path_slashes;
 use crate::http::redirect::{self, Redirect};
 use crate::http::request_bodies;
 use crate::http::websocket_handshake::{self, BrokenHandshakeLog};
-use crate::limits::unfinished::Unfinished;
+use crate::limits::unfinished::UnfinishedMessages;
 use crate::socketio;
 use crate::socketio::jsonp;
 
@@ -31,7 +31,7 @@ use crate::socketio::jsonp;
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
     pub broken_handshakes: Arc<BrokenHandshakeLog>,
-    pub unfinished: Unfinished,
+    pub unfinished: UnfinishedMessages,
 }
 
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.
@@ -39,7 +39,7 @@ pub struct Shared {
 pub fn router(
     signaling: socketio::Server,
     api: Router,
-    hub: Hub,
+    calls: CallGateway,
     config: &HttpConfig,
     own: Option<String>,
     https: Option<(Redirect, bool)>,
@@ -50,7 +50,7 @@ pub fn router(
         list.extend(own.map(AllowedOrigin::Exact));
     }
     let allowed = Arc::new(cors);
-    let routes = collider::on_the_main_port(&hub, api.merge(pages::calls()), pages::router());
+    let routes = collider::on_the_main_port(&calls, api.merge(pages::calls()), pages::router());
     let collider = routes.clone();
     let behind = signaling.in_front_of(routes);
     let (redirect, hsts) = https.unzip();
@@ -70,8 +70,8 @@ pub fn router(
 }
 
 /// Collider on a port of its own.
-pub fn collider(hub: Hub, config: &HttpConfig, shared: Shared) -> Router {
-    collider::on_a_port_of_its_own(hub)
+pub fn collider(calls: CallGateway, config: &HttpConfig, shared: Shared) -> Router {
+    collider::on_a_port_of_its_own(calls)
         .layer(middleware::from_fn_with_state(shared.broken_handshakes, websocket_handshake::refuse_broken))
         .layer(middleware::from_fn_with_state(shared.unfinished, request_bodies::limit))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 
-use crate::limits::waiting_bytes::Waiting;
+use crate::limits::waiting_bytes::WaitingBytes;
 
 /// How long the client may take to accept a piece of a response.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,7 +35,7 @@ struct Table {
 
 impl Http2Responses {
     /// Watches `body`. `request` counts the bytes of its request until the client has accepted the whole body.
-    pub(super) fn watch(&self, body: Body, request: Waiting) -> Body {
+    pub(super) fn watch(&self, body: Body, request: WaitingBytes) -> Body {
         if body.is_end_stream() {
             return body;
         }
@@ -73,7 +73,7 @@ struct WatchedBody {
     rest: Bytes,
     id: u64,
     responses: Http2Responses,
-    _request: Waiting,
+    _request: WaitingBytes,
 }
 
 impl HttpBody for WatchedBody {

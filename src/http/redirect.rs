@@ -81,7 +81,7 @@ impl Redirect {
 mod tests {
     use super::*;
     use crate::config::CertificateSource;
-    use crate::tls::OwnHosts;
+    use crate::tls::ServerHosts;
 
     fn redirect_of(trusted: Option<bool>, public_url: Option<&str>) -> (Redirect, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
@@ -90,7 +90,7 @@ mod tests {
         std::fs::write(&cert, made.cert.pem()).unwrap();
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         let source = CertificateSource::Files { cert, key, trusted };
-        let certificates = Certificates::open(&source, folder.path(), OwnHosts::default()).unwrap();
+        let certificates = Certificates::open(&source, folder.path(), ServerHosts::default()).unwrap();
         (Redirect { certificates, port: 8443, public_url: public_url.map(|url| url.parse().unwrap()) }, folder)
     }
 
@@ -121,7 +121,7 @@ mod tests {
         let (in_files, _folder) = redirect_of(None, None);
         let (distrusted, _folder) = redirect_of(Some(false), None);
         let folder = tempfile::tempdir().unwrap();
-        let own = Certificates::open(&CertificateSource::SelfSigned, folder.path(), OwnHosts::default()).unwrap();
+        let own = Certificates::open(&CertificateSource::SelfSigned, folder.path(), ServerHosts::default()).unwrap();
         for redirect in [Redirect { certificates: own, ..in_files.clone() }, in_files, distrusted] {
             nothing_is_redirected(&redirect);
         }

@@ -18,14 +18,14 @@ use serde_json::json;
 
 use crate::http::client_info::ClientInfo;
 use crate::limits::message_size;
-use crate::limits::unfinished::{Arriving, Ended, Unfinished};
+use crate::limits::unfinished::{IncomingMessages, UnfinishedError, UnfinishedMessages};
 
 /// Measured: memory that a request takes besides its head and its body, most of it in the layers that it passes.
 const REQUEST_OVERHEAD_BYTES: u64 = 32 * 1024;
 
 /// Middleware behind [`crate::http::client_info::identify`] and in front of all handlers. It answers 408 when a body is late, and 503
-/// when too many bytes are unfinished, whatever the handler responds. WebSockets find the [`Unfinished`] in the request's extensions.
-pub async fn limit(State(unfinished): State<Unfinished>, mut request: Request, next: Next) -> Response {
+/// when too many bytes are unfinished, whatever the handler responds. WebSockets find the [`UnfinishedMessages`] in the request's extensions.
+pub async fn limit(State(unfinished): State<UnfinishedMessages>, mut request: Request, next: Next) -> Response {
     let Some(client) = request.extensions().get::<ClientInfo>().map(|client| client.address) else {
         return next.run(request).await;
     };
@@ -38,17 +38,17 @@ pub async fn limit(State(unfinished): State<Unfinished>, mut request: Request, n
         return next.run(request).await;
     }
     let ended = Arc::new(OnceLock::new());
-    let arriving = unfinished.arriving(client).with(REQUEST_OVERHEAD_BYTES + message_size::of_head(&request) as u64);
+    let arriving = unfinished.incoming(client).with(REQUEST_OVERHEAD_BYTES + message_size::of_head(&request) as u64);
     let request = request.map(|body| Body::new(BoundedBody { body, arriving, received_bytes: 0, ended: Arc::clone(&ended) }));
     let response = next.run(request).await;
     match ended.get() {
         None => response,
-        Some(Ended::Late) => refusal(
+        Some(UnfinishedError::Late) => refusal(
             StatusCode::REQUEST_TIMEOUT,
             "RequestTimeout",
             "The body did not come in time. It has 10 seconds, and another one for each 16 KiB.",
         ),
-        Some(Ended::TooMuch) => refusal(
+        Some(UnfinishedError::TooMuch) => refusal(
             StatusCode::SERVICE_UNAVAILABLE,
             "TooMuchUnfinished",
             "Too many requests are unfinished, and most of their bytes came from this address. Try again.",
@@ -64,14 +64,14 @@ fn refusal(status: StatusCode, name: &str, message: &str) -> Response {
 /// A body that ends with an error when its deadline or its bound is exceeded.
 struct BoundedBody {
     body: Body,
-    arriving: Arriving,
+    arriving: IncomingMessages,
     received_bytes: u64,
     /// Why the body ended early; [`limit`] reads it.
-    ended: Arc<OnceLock<Ended>>,
+    ended: Arc<OnceLock<UnfinishedError>>,
 }
 
 impl BoundedBody {
-    fn fail(&self, ended: Ended) -> axum::Error {
+    fn fail(&self, ended: UnfinishedError) -> axum::Error {
         self.ended.get_or_init(|| ended);
         axum::Error::new(ended)
     }
@@ -119,13 +119,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_counted_until_it_is_complete_and_a_refusal_replaces_the_handlers_response() {
-        let unfinished = Unfinished::default();
+        let unfinished = UnfinishedMessages::default();
         let (counted, seen) = (unfinished.clone(), Arc::new(OnceLock::new()));
         let kept = Arc::clone(&seen);
         let read = move |request: Request| async move {
             let mut body = request.into_body();
             std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.unwrap().unwrap();
-            kept.set(counted.census().bytes).unwrap();
+            kept.set(counted.counts().bytes).unwrap();
             match to_bytes(body, usize::MAX).await {
                 Ok(rest) => rest.len().to_string(),
                 Err(_) => "unread".to_owned(),
@@ -139,6 +139,6 @@ mod tests {
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "3");
         assert_eq!(seen.get(), Some(&(40_000 + REQUEST_OVERHEAD_BYTES + 1)), "the body, the path and the request's overhead");
-        assert_eq!(unfinished.census().bytes, 0);
+        assert_eq!(unfinished.counts().bytes, 0);
     }
 }

@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
 
-use crate::limits::waiting_bytes::{Account, Waiting};
+use crate::limits::waiting_bytes::{Account, WaitingBytes};
 
 /// hyper gets a piece at a time, and polls for the next one when it has written the last.
 const MAX_PIECE_BYTES: usize = 16 * 1024;
@@ -47,13 +47,13 @@ struct CountedBody {
     body: Body,
     /// The rest of the last frame of `body`.
     piece: Bytes,
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitingBytes>,
 }
 
 /// A piece that hyper has not yet written.
 struct Piece {
     bytes: Bytes,
-    _waiting: Arc<Waiting>,
+    _waiting: Arc<WaitingBytes>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -95,7 +95,7 @@ impl HttpBody for CountedBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::waiting_bytes::{Ledger, MAX_BYTES};
+    use crate::limits::waiting_bytes::{Ledger, MAX_CLIENT_BYTES};
 
     #[tokio::test]
     async fn a_response_counts_until_its_last_piece_has_been_written() {
@@ -125,10 +125,10 @@ mod tests {
     async fn a_dropped_response_counts_no_longer_and_one_too_many_is_refused() {
         let ledger = Ledger::default();
         let account = ledger.open(None);
-        let answer = || count_body(Response::new(Body::from(vec![0; MAX_BYTES / 2])), &account);
+        let answer = || count_body(Response::new(Body::from(vec![0; MAX_CLIENT_BYTES / 2])), &account);
         drop(answer());
         let _waiting = [answer(), answer()];
-        assert_eq!(ledger.bytes(), MAX_BYTES);
+        assert_eq!(ledger.bytes(), MAX_CLIENT_BYTES);
         assert_eq!(answer().status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(account.is_closed());
     }

@@ -2,21 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::byte_budget::{Budget, Limit};
+use crate::limits::byte_budget::{ByteBudget, ByteRate};
 use crate::limits::message_size::EVENT_KIB;
 
 /// Three events of the largest size in a row, or fifteen of the largest descriptions, each sent on to one other client.
-const CLIENT_LIMIT: Limit = Limit { rate: 512 << 10, burst: 4 << 20 };
+const CLIENT_LIMIT: ByteRate = ByteRate { rate: 512 << 10, burst: 4 << 20 };
 /// What even the smallest event costs.
 const MIN_EVENT_COST_BYTES: usize = 100;
 /// A larger event is paid in full for each of its receivers, so that only a few of them get it without waiting.
 const LARGE_EVENT_BYTES: usize = 2 * EVENT_KIB * 1024;
 
-pub struct ClientBudget(Budget);
+pub struct ClientBudget(ByteBudget);
 
 impl Default for ClientBudget {
     fn default() -> Self {
-        Self(Budget::new(CLIENT_LIMIT, Instant::now()))
+        Self(ByteBudget::new(CLIENT_LIMIT, Instant::now()))
     }
 }
 

@@ -54,7 +54,7 @@ use self::sessions::Place;
 use crate::http::client_info::ClientInfo;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::message_size::{self, MAX_WIRE_BYTES};
-use crate::limits::unfinished::Unfinished;
+use crate::limits::unfinished::UnfinishedMessages;
 use crate::limits::waiting_bytes::Ledger;
 use crate::socketio::outgoing::Outgoing;
 
@@ -206,7 +206,7 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
     let post = request.method() == Method::POST;
     // As in engine.io, a poll, or a POST, whose connection ends before it is answered ends the session.
     let aborted = EndedOnDrop::new(asked.session(&shared.engine).map(|session| session.ending(&outgoing)));
-    let unfinished = request.extensions().get::<Unfinished>().map(|unfinished| unfinished.arriving(address(&request)));
+    let unfinished = request.extensions().get::<UnfinishedMessages>().map(|unfinished| unfinished.incoming(address(&request)));
     let body = request.into_body();
     let mut goes_on = true;
     let request = if post {

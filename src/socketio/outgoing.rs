@@ -17,7 +17,7 @@ use std::task::Waker;
 use futures_util::task::AtomicWaker;
 use socketioxide::{SendError, SocketError};
 
-use crate::limits::waiting_bytes::{Account, Waiting};
+use crate::limits::waiting_bytes::{Account, WaitingBytes};
 
 /// What an event costs besides its own bytes: its entries in the queues.
 const EVENT_OVERHEAD_BYTES: usize = 128;
@@ -32,7 +32,7 @@ struct Inner {
     account: Account,
     queue: Mutex<Queue>,
     /// Answers that socketioxide sends without [`Outgoing::emit`].
-    answers: Mutex<VecDeque<Waiting>>,
+    answers: Mutex<VecDeque<WaitingBytes>>,
     namespace_join: Arc<NamespaceJoin>,
     wakers: Arc<TaskWakers>,
 }
@@ -40,7 +40,7 @@ struct Inner {
 #[derive(Default)]
 struct Queue {
     /// The events that socketioxide has.
-    sent: VecDeque<Waiting>,
+    sent: VecDeque<WaitingBytes>,
     sent_bytes: usize,
     held: VecDeque<HeldEvent>,
     window: SendWindow,
@@ -49,7 +49,7 @@ struct Queue {
 /// An event or an acknowledgement that socketioxide does not have yet. Invariant: it keeps its socket, which keeps the queue; so none is held
 /// once the session has ended.
 struct HeldEvent {
-    waiting: Waiting,
+    waiting: WaitingBytes,
     send: DeferredSend,
 }
 
@@ -84,7 +84,7 @@ impl Queue {
         self.sent.is_empty() || self.window == SendWindow::Unlimited || self.sent_bytes + bytes <= WINDOW_BYTES
     }
 
-    fn push(&mut self, waiting: Waiting) {
+    fn push(&mut self, waiting: WaitingBytes) {
         self.sent_bytes += waiting.bytes();
         self.sent.push_back(waiting);
     }
@@ -165,7 +165,7 @@ impl Outgoing {
         !self.0.account.is_closed()
     }
 
-    fn send(&self, queue: &mut Queue, waiting: Waiting, send: impl FnOnce() -> Result<(), SendError>) {
+    fn send(&self, queue: &mut Queue, waiting: WaitingBytes, send: impl FnOnce() -> Result<(), SendError>) {
         match send() {
             Ok(()) => queue.push(waiting),
             // The disconnect handler is about to run.
@@ -180,7 +180,7 @@ impl Outgoing {
     pub fn leave(&self, count: usize) {
         let mut queue = self.queue();
         let left = take_first(&mut queue.sent, count);
-        queue.sent_bytes -= left.iter().map(Waiting::bytes).sum::<usize>();
+        queue.sent_bytes -= left.iter().map(WaitingBytes::bytes).sum::<usize>();
         self.send_held(&mut queue);
         // The events that have left are dropped without the lock.
         drop(queue);
@@ -281,7 +281,7 @@ fn lock<T>(queue: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Takes so many out, or all. The caller drops them after the queue is unlocked.
-fn take_first(queue: &mut VecDeque<Waiting>, count: usize) -> Vec<Waiting> {
+fn take_first(queue: &mut VecDeque<WaitingBytes>, count: usize) -> Vec<WaitingBytes> {
     let count = count.min(queue.len());
     let first = queue.drain(..count).collect();
     if queue.is_empty() {
@@ -301,7 +301,7 @@ pub enum WebSocketTask {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::waiting_bytes::{Ledger, MAX_BYTES};
+    use crate::limits::waiting_bytes::{Ledger, MAX_CLIENT_BYTES};
 
     /// An event with which socketioxide does this.
     struct Sent(Result<(), SendError>);
@@ -409,7 +409,7 @@ mod tests {
     fn a_client_with_too_many_bytes_or_too_many_events_is_closed() {
         let (outgoing, ledger) = outgoing();
         let sent = (0..100).take_while(|_| outgoing.emit(100_000, Sent(Ok(())))).count();
-        assert_eq!(sent, MAX_BYTES / (100_000 + EVENT_OVERHEAD_BYTES));
+        assert_eq!(sent, MAX_CLIENT_BYTES / (100_000 + EVENT_OVERHEAD_BYTES));
         assert!(outgoing.is_over(WebSocketTask::Reader, Waker::noop()) && !outgoing.emit(1, Sent(Ok(()))));
         assert_eq!((ledger.bytes(), ledger.closed()), (0, 1));
 

@@ -13,7 +13,7 @@ use super::frames::{Connects, Counts, Filter, Rule};
 use super::received::{Received, take};
 use super::session::last_packet;
 use crate::limits::kept_buffers::KeptBuffer;
-use crate::limits::unfinished::Arriving;
+use crate::limits::unfinished::IncomingMessages;
 use crate::socketio::outgoing::{Outgoing, WebSocketTask};
 
 /// Taken from the writer at once: what the other side does not take at once of it is kept.
@@ -111,7 +111,7 @@ impl<S> Filtered<S> {
     }
 
     /// Bounds what the client has begun and not finished, in bytes and in time.
-    pub(super) fn with_limit(mut self, arriving: Option<Arriving>) -> Self {
+    pub(super) fn with_limit(mut self, arriving: Option<IncomingMessages>) -> Self {
         self.received.limit(arriving);
         self
     }
@@ -183,7 +183,7 @@ fn note(departures: &mut Departures, outgoing: &Outgoing, written: &[u8]) {
 impl<S: AsyncRead + Unpin> Filtered<S> {
     fn poll_received(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.goes_on(WebSocketTask::Reader, cx)?;
-        ready!(self.outgoing.account().poll_calm(cx));
+        ready!(self.outgoing.account().poll_may_read(cx));
         let before = self.received.counts();
         let polled = self.received.poll_read(&mut self.io, cx, buffer);
         self.traffic.received.replace(before, self.received.counts());
@@ -282,7 +282,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
-    use crate::limits::kept_buffers::{FREE_BYTES, KeptBuffers, MAX_BYTES_OF_ALL};
+    use crate::limits::kept_buffers::{FREE_BYTES, KeptBuffers, MAX_TOTAL_BYTES};
     use crate::limits::waiting_bytes::Ledger;
     use crate::socketio::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 
@@ -402,7 +402,7 @@ mod tests {
         }
         assert_eq!(waiting.await.unwrap(), io::ErrorKind::ConnectionAborted);
         // What is free is not counted.
-        assert_eq!(others.len(), MAX_BYTES_OF_ALL / (MESSAGE - FREE_BYTES));
+        assert_eq!(others.len(), MAX_TOTAL_BYTES / (MESSAGE - FREE_BYTES));
         for (other, _) in &mut others {
             other.write_all(b"goes on").await.unwrap();
         }

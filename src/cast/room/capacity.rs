@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use crate::cast::code::Code;
 use crate::cast::model::CapacityReached;
-use crate::limits::shares::Shares;
+use crate::limits::fair_shares::FairShares;
 
 /// TVs that one address (an IPv6 /64) may have on a server for fewer than ten times as many: a hotel behind one address.
 const MAX_TVS_PER_CLIENT: usize = 1000;
@@ -61,18 +61,18 @@ pub(super) enum Admission {
 pub(super) struct Capacity {
     max_tvs: usize,
     /// The TV that has been away longest first.
-    away: Shares<EvictionKey>,
+    away: FairShares<EvictionKey>,
     /// Newest first.
-    new: Shares<EvictionKey>,
+    new: FairShares<EvictionKey>,
     /// Newest first.
-    established: Shares<EvictionKey>,
+    established: FairShares<EvictionKey>,
     /// TVs that have arrived or dropped so far; numbers both in ascending order.
     count: u64,
 }
 
 impl Capacity {
     pub(super) fn new(max_tvs: usize) -> Self {
-        Self { max_tvs, away: Shares::default(), new: Shares::default(), established: Shares::default(), count: 0 }
+        Self { max_tvs, away: FairShares::default(), new: FairShares::default(), established: FairShares::default(), count: 0 }
     }
 
     /// Counts a TV that arrives.
@@ -103,15 +103,15 @@ impl Capacity {
     /// What has to happen before one more TV at `from` gets a place; `is_established`: its token is old enough to protect it.
     pub(super) fn admission(&self, from: IpAddr, is_established: bool) -> Admission {
         let all = [&self.away, &self.new, &self.established];
-        let count = |of: fn(&Shares<EvictionKey>, IpAddr) -> usize| all.iter().map(|shares| of(shares, from)).sum::<usize>();
+        let count = |of: fn(&FairShares<EvictionKey>, IpAddr) -> usize| all.iter().map(|shares| of(shares, from)).sum::<usize>();
         let most = self.max_tvs_per_client();
-        if most < self.max_tvs && count(Shares::of_client) >= most {
-            let first = |shares: &Shares<EvictionKey>| shares.first_of_client(from);
+        if most < self.max_tvs && count(FairShares::of_client) >= most {
+            let first = |shares: &FairShares<EvictionKey>| shares.first_of_client(from);
             return self.among_own(first, is_established, CapacityReached::Address { most });
         }
         let most = self.max_tvs_per_site();
-        if most < self.max_tvs && count(Shares::of_site) >= most {
-            let first = |shares: &Shares<EvictionKey>| shares.first_of_site(from);
+        if most < self.max_tvs && count(FairShares::of_site) >= most {
+            let first = |shares: &FairShares<EvictionKey>| shares.first_of_site(from);
             return self.among_own(first, is_established, CapacityReached::Site { most });
         }
         if all.iter().map(|shares| shares.len()).sum::<usize>() < self.max_tvs {
@@ -121,7 +121,7 @@ impl Capacity {
             return Admission::Evict(key.code);
         }
         let of_larger_site =
-            |shares: &Shares<EvictionKey>| shares.first_of_all().filter(|(count, _)| *count > shares.of_site(from) + 1);
+            |shares: &FairShares<EvictionKey>| shares.first_of_all().filter(|(count, _)| *count > shares.of_site(from) + 1);
         let evicted = if is_established {
             self.new.first_of_all().or_else(|| of_larger_site(&self.established))
         } else {
@@ -133,7 +133,7 @@ impl Capacity {
     /// Where the newcomer's own address or site is full: evicts one of its TVs that is away, or a new one if the newcomer is established.
     fn among_own(
         &self,
-        first: impl Fn(&Shares<EvictionKey>) -> Option<EvictionKey>,
+        first: impl Fn(&FairShares<EvictionKey>) -> Option<EvictionKey>,
         is_established: bool,
         reached: CapacityReached,
     ) -> Admission {
@@ -163,7 +163,7 @@ impl Capacity {
         CapacityEntry { from, class, key, number }
     }
 
-    fn of_class(&mut self, class: EvictionClass) -> &mut Shares<EvictionKey> {
+    fn of_class(&mut self, class: EvictionClass) -> &mut FairShares<EvictionKey> {
         match class {
             EvictionClass::Away => &mut self.away,
             EvictionClass::New => &mut self.new,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::state::VerifiedOpen;
 use crate::cast::model::Dialect;
-use crate::limits::guesses::{Guesses, Kind, Reports};
+use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 
 /// Free codes that TVs of all addresses together may get in a minute without proving that they had them. A TV that gets the code which it
 /// asked for learns that no other TV shows it; beyond this bound a TV gets another code.
@@ -20,10 +20,10 @@ pub(super) struct GuessLimits {
 
 impl GuessLimits {
     /// `max_wrong_codes`: those that one address may try in a minute; they are reported to `reports`.
-    pub(super) fn new(max_wrong_codes: u32, reports: &Reports) -> Self {
+    pub(super) fn new(max_wrong_codes: u32, reports: &GuessReports) -> Self {
         Self {
-            wrong_codes: Guesses::new(Kind::Code, max_wrong_codes, reports),
-            claimed_codes: Guesses::together(Kind::Code, MAX_CLAIMED_CODES_PER_MINUTE),
+            wrong_codes: Guesses::new(GuessKind::Code, max_wrong_codes, reports),
+            claimed_codes: Guesses::together(GuessKind::Code, MAX_CLAIMED_CODES_PER_MINUTE),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::cast::code::{CodeAlphabet, NewCodePolicy};
 use crate::cast::model::{JoinRequest, NewCodeReason, OpenOutcome, OpenRequest, Seated, Signal};
 use crate::cast::resume_token::Times;
 use crate::cast::room::guess_limits;
-use crate::limits::waiting_bytes::MAX_BYTES_OF_ALL;
+use crate::limits::waiting_bytes::MAX_TOTAL_BYTES;
 
 #[path = "full_house_tests.rs"]
 mod full_house;
@@ -789,7 +789,7 @@ fn what_waits_is_bounded_over_all_rooms_and_what_is_delivered_is_not() {
         code
     };
     let small = away(&mut world, 20 * 1024);
-    for _ in 0..2 * MAX_BYTES_OF_ALL / LARGE {
+    for _ in 0..2 * MAX_TOTAL_BYTES / LARGE {
         away(&mut world, LARGE);
         assert!(world.rooms.ledger.bytes() <= world.rooms.ledger.most());
     }

@@ -17,7 +17,7 @@ use crate::cast::code::Code;
 use crate::cast::model::{Dialect, LeaveReason, Notice, Output, Refusal, RoomsConfig};
 use crate::cast::resume_token::{Role, TokenKey};
 use crate::clock::WallClock;
-use crate::limits::guesses::Reports;
+use crate::limits::guesses::GuessReports;
 use crate::limits::waiting_bytes::Ledger;
 use crate::socketio::client_id::ClientId;
 
@@ -66,7 +66,7 @@ impl<P: Send + 'static> Rooms<P> {
             capacity: Capacity::new(config.max_rooms),
             waiting_tvs: WaitingTvs::new(),
             evicted: 0,
-            guess_limits: GuessLimits::new(config.guesses, &Reports::default()),
+            guess_limits: GuessLimits::new(config.guesses, &GuessReports::default()),
             ledger: Ledger::default(),
             outputs: VecDeque::new(),
         }
@@ -74,7 +74,7 @@ impl<P: Send + 'static> Rooms<P> {
 
     /// Reports wrong codes to `reports`.
     #[must_use]
-    pub fn with_reports(self, reports: &Reports) -> Self {
+    pub fn with_reports(self, reports: &GuessReports) -> Self {
         Self { guess_limits: GuessLimits::new(self.config.guesses, reports), ..self }
     }
 

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use crate::cast::model::Signal;
-use crate::limits::waiting_bytes::{Account, Kept, Ledger};
+use crate::limits::waiting_bytes::{Account, KeptValue, Ledger};
 
 /// Candidates that wait; a browser gathers a few dozen.
 const MAX_CANDIDATES: usize = 256;
@@ -27,7 +27,7 @@ pub(super) struct SignalBuffer<P> {
 }
 
 enum BufferedSignal<P> {
-    Waiting(Kept<Signal<P>>),
+    Waiting(KeptValue<Signal<P>>),
     /// The signal is taken out before the input ends, so it is not counted in the ledger.
     Passing(Signal<P>, usize),
 }

@@ -10,7 +10,7 @@ use super::signal_buffer::SignalBuffer;
 use crate::cast::code::Code;
 use crate::cast::model::{Dialect, NewCodeReason};
 use crate::cast::resume_token::Issued;
-use crate::limits::bucket::TokenBucket;
+use crate::limits::token_bucket::TokenBucket;
 use crate::socketio::client_id::ClientId;
 
 /// How often a TV may come back or ask again, and casters may join with a proof: so many times in a row, and once more each interval.

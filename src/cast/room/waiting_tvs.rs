@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use super::state::VerifiedOpen;
 use crate::cast::model::Dialect;
-use crate::limits::bucket::TokenBucket;
+use crate::limits::fair_shares::FairShares;
 use crate::limits::ip_prefix;
-use crate::limits::shares::Shares;
+use crate::limits::token_bucket::TokenBucket;
 use crate::socketio::client_id::ClientId;
 
 /// New TVs that get a code without waiting, and the interval at which one more does. All TVs of a large hotel have their codes after two
@@ -74,7 +74,7 @@ pub(super) struct WaitingTvs {
     /// The latest turn that was served.
     served_turn: u64,
     /// The order in which TVs stop waiting when too many wait: the newest first.
-    shares: Shares<(Reverse<u64>, ClientId)>,
+    shares: FairShares<(Reverse<u64>, ClientId)>,
     count: u64,
     rate: TokenBucket,
     last_arrival: Option<Instant>,
@@ -89,7 +89,7 @@ impl WaitingTvs {
             blocked: BTreeSet::new(),
             sites: HashMap::new(),
             served_turn: 0,
-            shares: Shares::default(),
+            shares: FairShares::default(),
             count: 0,
             rate: TokenBucket::new(ADMISSION_BURST, ADMISSION_INTERVAL),
             last_arrival: None,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cast::model::Refusal;
 use crate::limits::message_size::TooLarge;
-use crate::limits::wait;
+use crate::limits::retry_after;
 
 /// Seconds that a TV is told to wait when too many wait already.
 const TOO_MANY_TVS_WAIT_SECONDS: u64 = 10;
@@ -41,7 +41,7 @@ impl Failure {
     /// For a client that sends more bytes than it may, whatever they say.
     pub fn over_budget(wait: Duration) -> Self {
         let message = "this client sends too much at a time; wait before you try again".to_owned();
-        Self { code: "rate_limited", message, retry_after: Some(wait::seconds(wait)) }
+        Self { code: "rate_limited", message, retry_after: Some(retry_after::seconds(wait)) }
     }
 
     pub fn rate_limited(retry_after: u64) -> Self {
@@ -61,8 +61,8 @@ impl From<Refusal> for Failure {
             Refusal::UnknownCode => ("unknown_code", None),
             Refusal::RoomFull => ("room_full", None),
             Refusal::TooManyTvs => ("server_full", Some(TOO_MANY_TVS_WAIT_SECONDS)),
-            Refusal::TooOften { wait } => ("rate_limited", Some(wait::seconds(wait))),
-            Refusal::TooManyAttempts { wait } => ("too_many_attempts", Some(wait::seconds(wait))),
+            Refusal::TooOften { wait } => ("rate_limited", Some(retry_after::seconds(wait))),
+            Refusal::TooManyAttempts { wait } => ("too_many_attempts", Some(retry_after::seconds(wait))),
             Refusal::NotInRoom => ("not_in_room", None),
             Refusal::NoCaster => ("no_caster", None),
             Refusal::WrongRole => ("wrong_role", None),

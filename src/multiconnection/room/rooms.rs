@@ -13,7 +13,7 @@ use super::broadcast::Broadcasts;
 use super::description_bytes::DescriptionBytes;
 use super::state::Room;
 use super::users::{User, UserKey, Users};
-use crate::limits::guesses::{Guesses, Kind, Reports};
+use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::reserved_names;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::model::{Event, OpaqueJson, Output, Refusal, RoomCounts, RoomId, RoomsConfig, UserHandshake, UserId};
@@ -52,7 +52,7 @@ impl<J: OpaqueJson> Rooms<J> {
             broadcasts: Broadcasts::default(),
             descriptions: DescriptionBytes::default(),
             timers: BTreeSet::new(),
-            guesses: Guesses::new(Kind::RoomPassword, config.guesses, &Reports::default()),
+            guesses: Guesses::new(GuessKind::RoomPassword, config.guesses, &GuessReports::default()),
             admins: BTreeSet::new(),
             admin_update_due: None,
             admin_update_sent: None,
@@ -63,8 +63,8 @@ impl<J: OpaqueJson> Rooms<J> {
 
     /// Reports wrong passwords to `reports`.
     #[must_use]
-    pub fn with_reports(mut self, reports: &Reports) -> Self {
-        self.guesses = Guesses::new(Kind::RoomPassword, self.config.guesses, reports);
+    pub fn with_reports(mut self, reports: &GuessReports) -> Self {
+        self.guesses = Guesses::new(GuessKind::RoomPassword, self.config.guesses, reports);
         self
     }
 

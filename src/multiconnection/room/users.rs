@@ -11,8 +11,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::limits::shares::Shares;
-use crate::limits::waiting_bytes::{Account, Kept, Ledger};
+use crate::limits::fair_shares::FairShares;
+use crate::limits::waiting_bytes::{Account, KeptValue, Ledger};
 use crate::multiconnection::model::{
     Event, Fingerprint, MAX_PARTICIPANTS, OpaqueJson, ReconnectProof, RoomId, UserHandshake, UserId,
 };
@@ -51,7 +51,7 @@ pub(super) struct User<J> {
     pub(super) grace_ends: Option<Instant>,
     /// The user has reconnected and has sent no message since then: its page may have been reloaded.
     pub(super) has_reconnected: bool,
-    waiting: VecDeque<Kept<Event<J>>>,
+    waiting: VecDeque<KeptValue<Event<J>>>,
     waiting_bytes: usize,
     /// Counts what waits in the server's ledger; `None`: nothing has waited yet.
     account: Option<Account>,
@@ -106,7 +106,7 @@ impl<J: OpaqueJson> User<J> {
 
     pub(super) fn take_waiting(&mut self) -> impl Iterator<Item = Event<J>> + use<J> {
         self.waiting_bytes = 0;
-        std::mem::take(&mut self.waiting).into_iter().filter_map(Kept::take)
+        std::mem::take(&mut self.waiting).into_iter().filter_map(KeptValue::take)
     }
 }
 
@@ -122,7 +122,7 @@ pub(super) struct Users<J> {
     clients: HashMap<ClientId, UserKey>,
     proofs: HashMap<ReconnectProof, UserKey>,
     /// The users of each network, the newest first.
-    shares: Shares<Reverse<UserKey>>,
+    shares: FairShares<Reverse<UserKey>>,
     last_key: UserKey,
     /// Peers of all users, where each pair counts twice.
     peers: usize,
@@ -135,7 +135,7 @@ impl<J> Default for Users<J> {
             ids: HashMap::new(),
             clients: HashMap::new(),
             proofs: HashMap::new(),
-            shares: Shares::default(),
+            shares: FairShares::default(),
             last_key: 0,
             peers: 0,
         }

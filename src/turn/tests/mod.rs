@@ -2,6 +2,7 @@
 
 mod authentication;
 mod codec;
+mod credential_sources;
 mod extensions;
 mod guessing;
 mod policy;
@@ -14,12 +15,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::codec::attribute::{self, Family};
+use super::codec::attribute::{self, AddressFamily};
 use super::codec::error_code::ErrorCode;
-use super::codec::integrity::{Integrity, Key, PasswordAlgorithm};
-use super::codec::message::{Class, Message, Method, TransactionId};
-use super::codec::writer::Writer;
+use super::codec::header::{Class, Method, TransactionId};
+use super::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
+use super::codec::message::StunMessage;
+use super::codec::writer::MessageWriter;
 use super::*;
+use credential_sources::{RestSecrets, StaticUsers, TestClock, rest_password, userhash};
 
 pub(super) const REALM: &str = "castway";
 pub(super) const OUTSIDE: &str = "198.51.101.7:7000";
@@ -37,10 +40,10 @@ pub(super) fn secs(seconds: u64) -> Duration {
 }
 
 /// Relays at 203.0.114.1 and 2001:4860::1, users alice, bob and mallory.
-pub(super) fn settings() -> Settings {
-    let mut settings = Settings::new(REALM);
-    let relay = |address: &str| Some(RelayedAddress { bound: ip(address), advertised: ip(address) });
-    settings.relay = [relay("203.0.114.1"), relay("2001:4860::1")];
+pub(super) fn settings() -> EngineSettings {
+    let mut settings = EngineSettings::new(REALM);
+    let relay = |address: &str| Some(RelayedIp { bound: ip(address), advertised: ip(address) });
+    settings.relayed = [relay("203.0.114.1"), relay("2001:4860::1")];
     settings.own_addresses = vec![ip("203.0.114.1"), ip("2001:4860::1"), ip("203.0.114.2"), ip("127.0.0.1")];
     settings.listener_ports = vec![3478];
     settings.dont_fragment = true;
@@ -49,8 +52,8 @@ pub(super) fn settings() -> Settings {
 
 /// One engine with a shell that opens every socket, and a clock of its own.
 pub(super) struct World {
-    pub(super) relay: Engine,
-    pub(super) shared: Arc<Shared>,
+    pub(super) engine: Engine,
+    pub(super) shared: Arc<SharedState>,
     pub(super) now: Instant,
     /// What the shell has open.
     pub(super) sockets: BTreeMap<RelayedAddressId, SocketAddr>,
@@ -65,11 +68,11 @@ impl World {
         Self::with(settings())
     }
 
-    pub(super) fn with(settings: Settings) -> Self {
+    pub(super) fn with(settings: EngineSettings) -> Self {
         Self::with_ports(settings, 50_000..=50_099)
     }
 
-    pub(super) fn with_ports(settings: Settings, ports: std::ops::RangeInclusive<u16>) -> Self {
+    pub(super) fn with_ports(settings: EngineSettings, ports: std::ops::RangeInclusive<u16>) -> Self {
         let mut users = StaticUsers::default();
         for user in ["alice", "bob", "mallory"] {
             users.insert(user, REALM, "secret");
@@ -78,65 +81,65 @@ impl World {
     }
 
     pub(super) fn with_credentials(
-        settings: Settings,
+        settings: EngineSettings,
         ports: std::ops::RangeInclusive<u16>,
-        credentials: Arc<dyn Credentials>,
+        credentials: Arc<dyn CredentialSource>,
     ) -> Self {
         let epoch = Instant::now();
-        let shared = Shared::new(&settings, [1; 32], epoch);
-        Self::shard(settings, Shard { index: 0, ports }, shared, credentials, epoch + secs(1000))
+        let shared = SharedState::new(&settings, [1; 32], epoch);
+        Self::shard(settings, ShardSettings { index: 0, ports }, shared, credentials, epoch + secs(1000))
     }
 
     pub(super) fn shard(
-        settings: Settings,
-        shard: Shard,
-        shared: Arc<Shared>,
-        credentials: Arc<dyn Credentials>,
+        settings: EngineSettings,
+        shard: ShardSettings,
+        shared: Arc<SharedState>,
+        credentials: Arc<dyn CredentialSource>,
         now: Instant,
     ) -> Self {
         let seed = [shard.index; 32];
-        let relay = Engine::new(Arc::new(settings), PeerPolicy::default(), Arc::clone(&shared), credentials, shard, seed);
-        Self { relay, shared, now, sockets: BTreeMap::new(), opens: VecDeque::new(), outputs: Vec::new() }
+        let engine = Engine::new(Arc::new(settings), PeerPolicy::default(), Arc::clone(&shared), credentials, shard, seed);
+        Self { engine, shared, now, sockets: BTreeMap::new(), opens: VecDeque::new(), outputs: Vec::new() }
     }
 
     pub(super) fn handle(&mut self, from: FiveTuple, bytes: &[u8]) -> Verdict {
-        let verdict = self.relay.handle_client(from, bytes, self.now);
+        let verdict = self.engine.handle_client(from, bytes, self.now);
         self.pump();
         verdict
     }
 
     pub(super) fn advance(&mut self, by: Duration) {
         self.now += by;
-        self.relay.handle_timeout(self.now);
+        self.engine.handle_timeout(self.now);
         self.pump();
     }
 
     /// Does what the outputs say.
     pub(super) fn pump(&mut self) {
-        while let Some(output) = self.relay.poll_output() {
+        while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::OpenRelay { relay, address, .. } => {
+                Output::OpenRelayedAddress { relayed: relay, address, .. } => {
                     let result = self.opens.pop_front().unwrap_or(Ok(()));
                     if result.is_ok() {
-                        assert_eq!(self.sockets.insert(relay, address), None, "a relay is opened once");
+                        assert_eq!(self.sockets.insert(relay, address), None, "a relayed address is opened once");
                         assert_eq!(self.sockets.values().filter(|open| **open == address).count(), 1, "a port is opened once");
                     }
-                    self.relay.relay_opened(relay, result, self.now);
+                    self.engine.handle_relayed_address_opened(relay, result, self.now);
                 }
-                Output::CloseRelay { relay } => {
+                Output::CloseRelayedAddress { relayed: relay } => {
                     self.sockets.remove(&relay);
                 }
                 Output::Transmit { .. }
                 | Output::ChannelBound { .. }
                 | Output::ChannelUnbound { .. }
-                | Output::Moved { .. }
-                | Output::MovedEnded { .. }
-                | Output::Connect { .. }
+                | Output::ClientMoved { .. }
+                | Output::MovedClientEnded { .. }
+                | Output::ConnectPeer { .. }
                 | Output::Splice { .. }
-                | Output::CloseConnection { .. } => self.outputs.push(output),
+                | Output::ClosePeerConnection { .. } => self.outputs.push(output),
             }
         }
-        assert_eq!(self.relay.audit(), Ok(()));
+        assert_eq!(self.engine.audit(), Ok(()));
     }
 
     /// The answer to a request: at once, or by an output.
@@ -144,7 +147,7 @@ impl World {
         match self.handle(from, bytes) {
             Verdict::Reply { to, answer } => {
                 assert_eq!(to.client, from.client);
-                let response = Response(self.relay.reply().to_vec());
+                let response = Response(self.engine.reply().to_vec());
                 response.assert_is(answer);
                 Some(response)
             }
@@ -171,7 +174,12 @@ impl World {
     }
 
     /// A signed request; a stale nonce is replaced once.
-    pub(super) fn request(&mut self, client: &mut Client, method: Method, attributes: impl Fn(&mut Writer<'_>)) -> Response {
+    pub(super) fn request(
+        &mut self,
+        client: &mut Client,
+        method: Method,
+        attributes: impl Fn(&mut MessageWriter<'_>),
+    ) -> Response {
         if client.nonce.is_empty() {
             self.login(client);
         }
@@ -228,7 +236,7 @@ impl World {
 
     pub(super) fn peer_data(&mut self, relayed: SocketAddr, peer: &str, payload: &[u8]) -> Verdict {
         let relay = self.relay_at(relayed);
-        let verdict = self.relay.handle_peer(relay, addr(peer), payload, self.now);
+        let verdict = self.engine.handle_peer(relay, addr(peer), payload, self.now);
         self.pump();
         verdict
     }
@@ -239,12 +247,12 @@ impl World {
 
     /// Nothing is held any more.
     pub(super) fn assert_empty(&self) {
-        assert_eq!(self.relay.allocation_count(), 0);
+        assert_eq!(self.engine.allocation_count(), 0);
         assert_eq!(self.shared.allocations(), 0);
         assert_eq!(self.shared.users(), 0);
         assert_eq!(self.sockets.len(), 0);
-        for family in Family::ALL {
-            assert_eq!((self.shared.taken_ports(family), self.shared.live_relays(family)), (0, 0));
+        for family in AddressFamily::ALL {
+            assert_eq!((self.shared.taken_ports(family), self.shared.live_relayed_addresses(family)), (0, 0));
         }
     }
 }
@@ -259,7 +267,7 @@ pub(super) struct Client {
     pub(super) algorithms: Option<Vec<u8>>,
     /// What to use where the server offers it.
     pub(super) prefer: PasswordAlgorithm,
-    pub(super) integrity: Integrity,
+    pub(super) integrity: IntegrityAlgorithm,
     pub(super) transaction: u64,
 }
 
@@ -273,7 +281,7 @@ impl Client {
             nonce: Vec::new(),
             algorithms: None,
             prefer: PasswordAlgorithm::Md5,
-            integrity: Integrity::Sha1,
+            integrity: IntegrityAlgorithm::Sha1,
             transaction: 0,
         }
     }
@@ -305,21 +313,21 @@ impl Client {
         id
     }
 
-    pub(super) fn unsigned(&mut self, method: Method, attributes: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+    pub(super) fn unsigned(&mut self, method: Method, attributes: impl Fn(&mut MessageWriter<'_>)) -> Vec<u8> {
         let id = self.begin();
         let mut bytes = Vec::new();
-        attributes(&mut Writer::new(&mut bytes, Class::Request, method, &id));
+        attributes(&mut MessageWriter::new(&mut bytes, Class::Request, method, &id));
         bytes
     }
 
-    pub(super) fn key(&self) -> Key {
+    pub(super) fn key(&self) -> LongTermKey {
         let algorithm = if self.algorithms.is_some() { self.prefer } else { PasswordAlgorithm::Md5 };
-        Key::long_term(algorithm, &self.username, REALM, &self.password)
+        LongTermKey::long_term(algorithm, &self.username, REALM, &self.password)
     }
 
-    pub(super) fn signed(&mut self, method: Method, attributes: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+    pub(super) fn signed(&mut self, method: Method, attributes: impl Fn(&mut MessageWriter<'_>)) -> Vec<u8> {
         let mut bytes = self.unsigned(method, attributes);
-        let mut writer = Writer::resume(&mut bytes);
+        let mut writer = MessageWriter::resume(&mut bytes);
         writer.attribute(attribute::USERNAME, self.username.as_bytes());
         writer.attribute(attribute::REALM, REALM.as_bytes()).attribute(attribute::NONCE, &self.nonce);
         if let Some(algorithms) = &self.algorithms {
@@ -336,8 +344,8 @@ impl Client {
 pub(super) struct Response(pub(super) Vec<u8>);
 
 impl Response {
-    pub(super) fn message(&self) -> Message<'_> {
-        Message::parse(&self.0).expect("our own messages parse")
+    pub(super) fn message(&self) -> StunMessage<'_> {
+        StunMessage::parse(&self.0).expect("our own messages parse")
     }
 
     /// The verdict says what the bytes are.
@@ -382,7 +390,7 @@ impl Response {
 
 pub(super) fn send_indication(peer: SocketAddr, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Writer::new(&mut bytes, Class::Indication, Method::Send, &TransactionId([1; 12]))
+    MessageWriter::new(&mut bytes, Class::Indication, Method::Send, &TransactionId([1; 12]))
         .xor_address(attribute::XOR_PEER_ADDRESS, peer)
         .attribute(attribute::DATA, payload);
     bytes
@@ -397,5 +405,5 @@ pub(super) fn channel_data(channel: u16, payload: &[u8]) -> Vec<u8> {
 
 /// The connection that the shell is asked to make.
 pub(super) fn connect_output(output: &Output) -> Option<PeerConnectionId> {
-    if let Output::Connect { connection, .. } = output { Some(*connection) } else { None }
+    if let Output::ConnectPeer { connection, .. } = output { Some(*connection) } else { None }
 }

@@ -6,7 +6,7 @@ use super::*;
 
 const UDP: u32 = 17 << 24;
 
-fn allocate_with(world: &mut World, client: &mut Client, attributes: impl Fn(&mut Writer<'_>)) -> super::Response {
+fn allocate_with(world: &mut World, client: &mut Client, attributes: impl Fn(&mut MessageWriter<'_>)) -> super::Response {
     world.request(client, Method::Allocate, |writer| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP);
         attributes(writer);
@@ -26,12 +26,12 @@ fn r03_unknown_comprehension_required_attributes_get_420_with_the_list() {
         writer.attribute(0x0666, b"x");
     });
     assert_eq!((answer.code(), answer.find(attribute::UNKNOWN_ATTRIBUTES)), (Some(420), Some(vec![0x06, 0x66])));
-    assert!(Integrity::Sha1.verify(&answer.message(), &alice.key()), "who has authenticated gets signed errors");
+    assert!(IntegrityAlgorithm::Sha1.verify(&answer.message(), &alice.key()), "who has authenticated gets signed errors");
 }
 
 #[test]
 fn r03_dont_fragment_is_unknown_where_the_shell_cannot() {
-    let mut world = World::with(Settings { dont_fragment: false, ..settings() });
+    let mut world = World::with(EngineSettings { dont_fragment: false, ..settings() });
     let mut alice = Client::alice();
     let answer = allocate_with(&mut world, &mut alice, |writer| {
         writer.attribute(attribute::DONT_FRAGMENT, b"");
@@ -46,7 +46,7 @@ fn r04_attributes_after_message_integrity_are_ignored() {
     let mut bytes = alice.signed(Method::Allocate, |writer| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP);
     });
-    Writer::resume(&mut bytes).attribute(0x0666, b"required").number(attribute::LIFETIME, 3000).fingerprint();
+    MessageWriter::resume(&mut bytes).attribute(0x0666, b"required").number(attribute::LIFETIME, 3000).fingerprint();
     let answer = world.ask(alice.from, &bytes).expect("an answer");
     assert_eq!((answer.code(), answer.lifetime()), (None, Some(600)));
     assert!(answer.message().fingerprint(), "FINGERPRINT is answered with FINGERPRINT");
@@ -62,7 +62,7 @@ fn r05_a_bad_fingerprint_is_dropped() {
     bytes[last] ^= 1;
     assert_eq!(world.handle(alice.from, &bytes), Verdict::Drop(DropReason::Malformed(ParseError::Fingerprint)));
     bytes[last] ^= 1;
-    Writer::resume(&mut bytes).attribute(0x8022, b"late");
+    MessageWriter::resume(&mut bytes).attribute(0x8022, b"late");
     assert_eq!(world.handle(alice.from, &bytes), Verdict::Drop(DropReason::Malformed(ParseError::Fingerprint)));
 }
 
@@ -96,8 +96,8 @@ fn r06_a_retransmission_while_the_socket_opens_waits() {
     let bytes = alice.signed(Method::Allocate, |writer| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP);
     });
-    assert_eq!(world.relay.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
-    assert_eq!(world.relay.handle_client(alice.from, &bytes, world.now), Verdict::Drop(DropReason::Pending));
+    assert_eq!(world.engine.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
+    assert_eq!(world.engine.handle_client(alice.from, &bytes, world.now), Verdict::Drop(DropReason::Pending));
     world.pump();
     assert_eq!(world.outputs.len(), 1, "one answer: {:?}", world.outputs);
 }
@@ -116,7 +116,7 @@ fn r07_refresh_0_frees_everything() {
         world.outputs.clear();
     }
     world.assert_empty();
-    assert_eq!(world.relay.next_timeout(), None);
+    assert_eq!(world.engine.next_timeout(), None);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn r08_lifetimes_are_600_to_3600() {
         });
         assert_eq!(answer.lifetime(), Some(granted));
         world.advance(secs(u64::from(granted) - 1));
-        assert_eq!(world.relay.allocation_count(), 1);
+        assert_eq!(world.engine.allocation_count(), 1);
         world.advance(secs(1));
         world.assert_empty();
     }
@@ -147,7 +147,7 @@ fn r08_refresh_extends_an_allocation() {
         world.advance(secs(599));
         assert_eq!(world.refresh(&mut alice, 600).lifetime(), Some(600));
     }
-    assert_eq!(world.relay.next_timeout().map(|at| at <= world.now + secs(600)), Some(true));
+    assert_eq!(world.engine.next_timeout().map(|at| at <= world.now + secs(600)), Some(true));
     world.advance(secs(600));
     world.assert_empty();
 }
@@ -170,7 +170,7 @@ fn r08_a_permission_lives_300_seconds_and_a_channel_600() {
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoChannel));
     let channel = ChannelNumber::new(0x4001).expect("a channel");
     let relay = world.relay_at(relayed);
-    assert_eq!(world.outputs, [Output::ChannelUnbound { relay, channel, peer: addr(OUTSIDE) }]);
+    assert_eq!(world.outputs, [Output::ChannelUnbound { relayed: relay, channel, peer: addr(OUTSIDE) }]);
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn r13_requested_address_family() {
         });
         assert_eq!(answer.code(), if code == 437 { None } else { Some(code) });
     }
-    let mut only_v4 = World::with(Settings { relay: [settings().relay[0], None], ..settings() });
+    let mut only_v4 = World::with(EngineSettings { relayed: [settings().relayed[0], None], ..settings() });
     let answer = allocate_with(&mut only_v4, &mut Client::alice(), |writer| {
         writer.number(attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24);
     });
@@ -263,7 +263,7 @@ fn r13_requested_address_family() {
 fn r13_additional_address_family_gives_both() {
     let mut world = World::new();
     let mut alice = Client::alice();
-    let both = |writer: &mut Writer<'_>| {
+    let both = |writer: &mut MessageWriter<'_>| {
         writer.number(attribute::ADDITIONAL_ADDRESS_FAMILY, 2 << 24);
     };
     let answer = allocate_with(&mut world, &mut alice, both);
@@ -292,8 +292,8 @@ fn r13_additional_address_family_gives_both() {
 
 #[test]
 fn r13_a_family_that_fails_is_named_and_the_other_given() {
-    let mut only_v4 = World::with(Settings { relay: [settings().relay[0], None], ..settings() });
-    let both = |writer: &mut Writer<'_>| {
+    let mut only_v4 = World::with(EngineSettings { relayed: [settings().relayed[0], None], ..settings() });
+    let both = |writer: &mut MessageWriter<'_>| {
         writer.number(attribute::ADDITIONAL_ADDRESS_FAMILY, 2 << 24);
     };
     let answer = allocate_with(&mut only_v4, &mut Client::alice(), both);
@@ -302,11 +302,11 @@ fn r13_a_family_that_fails_is_named_and_the_other_given() {
     world.opens = [Ok(()), Err(OpenError::Failed)].into();
     let answer = allocate_with(&mut world, &mut Client::alice(), both);
     assert_eq!((answer.relayed().len(), answer.find(attribute::ADDRESS_ERROR_CODE)), (1, Some(vec![2, 0, 5, 8])));
-    assert_eq!(world.shared.taken_ports(Family::V6), 0);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V6), 0);
     world.opens = [Err(OpenError::Failed), Err(OpenError::Failed)].into();
     let answer = allocate_with(&mut world, &mut Client::bob(), both);
     assert_eq!(answer.code(), Some(508));
-    assert_eq!((world.shared.allocations(), world.shared.taken_ports(Family::V4)), (1, 1));
+    assert_eq!((world.shared.allocations(), world.shared.taken_ports(AddressFamily::V4)), (1, 1));
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn r14_even_port_without_r_leaks_no_sibling() {
         writer.attribute(attribute::EVEN_PORT, &[0]);
     });
     assert_eq!((answer.relayed()[0].port() % 2, answer.find(attribute::RESERVATION_TOKEN)), (0, None));
-    assert_eq!(world.shared.taken_ports(Family::V4), 1);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 1);
     world.refresh(&mut alice, 0);
     world.assert_empty();
 }
@@ -324,14 +324,14 @@ fn r14_even_port_without_r_leaks_no_sibling() {
 #[test]
 fn r14_a_reservation_token_gives_the_next_port_once() {
     let (mut world, mut alice) = (World::new(), Client::alice());
-    let reserve = |writer: &mut Writer<'_>| {
+    let reserve = |writer: &mut MessageWriter<'_>| {
         writer.attribute(attribute::EVEN_PORT, &[0x80]);
     };
     let answer = allocate_with(&mut world, &mut alice, reserve);
     let even = answer.relayed()[0];
     let token = answer.find(attribute::RESERVATION_TOKEN).expect("a token");
-    assert_eq!(world.shared.taken_ports(Family::V4), 2);
-    let claim = |writer: &mut Writer<'_>| {
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 2);
+    let claim = |writer: &mut MessageWriter<'_>| {
         writer.attribute(attribute::RESERVATION_TOKEN, &token);
     };
     let mut second = Client::new("alice", "198.51.100.1:1112");
@@ -357,11 +357,11 @@ fn r14_an_unclaimed_reservation_ends_after_30_seconds() {
     let answer = allocate_with(&mut world, &mut alice, |writer| {
         writer.attribute(attribute::EVEN_PORT, &[0x80]);
     });
-    assert_eq!(world.relay.next_timeout(), Some(world.now + secs(30)));
+    assert_eq!(world.engine.next_timeout(), Some(world.now + secs(30)));
     world.advance(secs(29));
-    assert_eq!(world.shared.taken_ports(Family::V4), 2);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 2);
     world.advance(secs(1));
-    assert_eq!(world.shared.taken_ports(Family::V4), 1);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 1);
     world.refresh(&mut alice, 0);
     world.assert_empty();
     let token = answer.find(attribute::RESERVATION_TOKEN).expect("a token");
@@ -381,25 +381,25 @@ fn r14_an_unclaimed_reservation_ends_with_its_allocation() {
         assert_eq!(answer.code(), None);
         world.refresh(&mut alice, 0);
         world.assert_empty();
-        assert_eq!(world.relay.next_timeout(), None);
+        assert_eq!(world.engine.next_timeout(), None);
     }
 }
 
 #[test]
 fn r14_a_failed_or_revoked_opening_gives_both_ports_back() {
     let (mut world, mut alice) = (World::new(), Client::alice());
-    let reserve = |writer: &mut Writer<'_>| {
+    let reserve = |writer: &mut MessageWriter<'_>| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP).attribute(attribute::EVEN_PORT, &[0x80]);
     };
     world.opens = [Err(OpenError::PortInUse), Err(OpenError::Failed)].into();
     assert_eq!(world.request(&mut alice, Method::Allocate, reserve).code(), Some(508));
     world.assert_empty();
     let bytes = alice.signed(Method::Allocate, reserve);
-    assert_eq!(world.relay.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
-    assert_eq!(world.shared.taken_ports(Family::V4), 2);
-    world.relay.revoke("alice");
+    assert_eq!(world.engine.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 2);
+    world.engine.revoke("alice");
     world.pump();
-    assert_eq!(world.shared.taken_ports(Family::V4), 0);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 0);
     assert_eq!(world.outputs, []);
 }
 
@@ -444,7 +444,7 @@ fn dont_fragment_reaches_the_verdict() {
     world.allocate(&mut alice);
     assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
     let mut bytes = send_indication(addr(OUTSIDE), b"x");
-    Writer::resume(&mut bytes).attribute(attribute::DONT_FRAGMENT, b"");
+    MessageWriter::resume(&mut bytes).attribute(attribute::DONT_FRAGMENT, b"");
     assert!(matches!(world.handle(alice.from, &bytes), Verdict::ToPeer { dont_fragment: true, .. }));
 }
 
@@ -464,12 +464,12 @@ fn an_incomplete_allocate_is_refused() {
 
 #[test]
 fn an_alternate_server_is_named_to_those_who_authenticate() {
-    let mut world = World::with(Settings { alternate_server: [Some(addr("203.0.114.9:3478")), None], ..settings() });
+    let mut world = World::with(EngineSettings { alternate_server: [Some(addr("203.0.114.9:3478")), None], ..settings() });
     let mut alice = Client::alice();
     let answer = allocate_with(&mut world, &mut alice, |_| {});
     assert_eq!(answer.code(), Some(300));
     assert_eq!(answer.find(attribute::ALTERNATE_SERVER), Some(vec![0, 1, 0x0D, 0x96, 203, 0, 114, 9]));
-    assert!(Integrity::Sha1.verify(&answer.message(), &alice.key()));
+    assert!(IntegrityAlgorithm::Sha1.verify(&answer.message(), &alice.key()));
     world.assert_empty();
 }
 
@@ -478,7 +478,7 @@ fn software_is_left_out_unless_set() {
     let mut alice = Client::alice();
     let answer = allocate_with(&mut World::new(), &mut alice, |_| {});
     assert_eq!(answer.find(attribute::SOFTWARE), None);
-    let mut world = World::with(Settings { software: Some("Castway".to_owned()), ..settings() });
+    let mut world = World::with(EngineSettings { software: Some("Castway".to_owned()), ..settings() });
     let answer = allocate_with(&mut world, &mut Client::alice(), |_| {});
     assert_eq!(answer.find(attribute::SOFTWARE), Some(b"Castway".to_vec()));
 }
@@ -488,15 +488,15 @@ fn an_icmp_error_reaches_the_client() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
     let relay = world.relay_at(relayed);
-    let icmp = |world: &mut World| world.relay.handle_icmp(relay, addr(OUTSIDE), 3, 3, [0, 0, 5, 0], world.now);
+    let icmp = |world: &mut World| world.engine.handle_icmp(relay, addr(OUTSIDE), 3, 3, [0, 0, 5, 0], world.now);
     assert_eq!(icmp(&mut world), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
     assert_eq!(icmp(&mut world), Verdict::Reply { to: alice.from, answer: Answer::Indication { method: Method::Data } });
-    let indication = Message::parse(world.relay.reply()).expect("a message");
+    let indication = StunMessage::parse(world.engine.reply()).expect("a message");
     assert_eq!((indication.class(), indication.method()), (Class::Indication, Method::Data));
     assert_eq!(indication.find(attribute::ICMP), Some(&[0, 0, 3, 3, 0, 0, 5, 0][..]));
 }
 
 fn to_peer(world: &World, relayed: SocketAddr, peer: &str, payload: std::ops::Range<usize>) -> Verdict {
-    Verdict::ToPeer { relay: world.relay_at(relayed), peer: addr(peer), payload, dont_fragment: false }
+    Verdict::ToPeer { relayed: world.relay_at(relayed), peer: addr(peer), payload, dont_fragment: false }
 }

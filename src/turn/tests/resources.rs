@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn udp(writer: &mut Writer<'_>) {
+fn udp(writer: &mut MessageWriter<'_>) {
     writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
 }
 
@@ -27,11 +27,11 @@ fn r37_strangers_leave_nothing_behind() {
     for number in 0..100_000_u32 {
         let client = SocketAddr::from((number.to_be_bytes(), number as u16));
         let from = FiveTuple { client, ..alice.from };
-        let verdict = world.relay.handle_client(from, &messages[number as usize % messages.len()], world.now);
+        let verdict = world.engine.handle_client(from, &messages[number as usize % messages.len()], world.now);
         assert!(matches!(verdict, Verdict::Drop(_) | Verdict::Reply { .. }), "{verdict:?}");
     }
-    assert_eq!((world.relay.poll_output(), world.relay.next_timeout()), (None, None));
-    assert!(world.relay.reply.capacity() <= 1024);
+    assert_eq!((world.engine.poll_output(), world.engine.next_timeout()), (None, None));
+    assert!(world.engine.reply.capacity() <= 1024);
     world.assert_empty();
 }
 
@@ -159,7 +159,7 @@ fn r40_responses_and_indications_of_strangers_get_nothing() {
     for method in [Method::Binding, Method::Allocate, Method::Send, Method::Data, Method::Unknown(0x0FF)] {
         for class in [Class::Indication, Class::Success, Class::Error] {
             let mut bytes = Vec::new();
-            Writer::new(&mut bytes, class, method, &TransactionId([1; 12])).attribute(0x7777, b"unknown");
+            MessageWriter::new(&mut bytes, class, method, &TransactionId([1; 12])).attribute(0x7777, b"unknown");
             assert!(matches!(world.handle(alice.from, &bytes), Verdict::Drop(_)), "{class:?} {method:?}");
         }
         if matches!(method, Method::Send | Method::Data | Method::Unknown(_)) {
@@ -179,7 +179,7 @@ fn r41_a_users_quota_is_486() {
     let mut fourth = Client::new("alice", "198.51.100.1:4");
     assert_eq!(world.request(&mut fourth, Method::Allocate, udp).code(), Some(486));
     world.allocate(&mut Client::bob());
-    world.relay.revoke("alice");
+    world.engine.revoke("alice");
     world.pump();
     world.allocate(&mut fourth);
 }
@@ -275,14 +275,14 @@ fn r47_a_socket_that_does_not_open_is_508_and_holds_nothing() {
     world.opens = [Err(OpenError::Failed)].into();
     let answer = world.request(&mut alice, Method::Allocate, udp);
     assert_eq!(answer.code(), Some(508));
-    assert!(Integrity::Sha1.verify(&answer.message(), &alice.key()));
+    assert!(IntegrityAlgorithm::Sha1.verify(&answer.message(), &alice.key()));
     world.assert_empty();
     world.opens = [Err(OpenError::PortInUse), Err(OpenError::PortInUse)].into();
     world.allocate(&mut alice);
-    assert_eq!(world.shared.taken_ports(Family::V4), 1);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 1);
     world.opens = [Err(OpenError::PortInUse); 100].into();
     assert_eq!(world.request(&mut Client::bob(), Method::Allocate, udp).code(), Some(508), "somebody else has all ports");
-    assert_eq!(world.shared.taken_ports(Family::V4), 1);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 1);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn r48_many_allocations_come_and_go_in_the_same_places() {
         world.now += secs(20);
         world.outputs.clear();
     }
-    assert!(world.relay.allocation_count() <= 16);
+    assert!(world.engine.allocation_count() <= 16);
     world.advance(secs(600));
     world.assert_empty();
 }
@@ -306,9 +306,9 @@ fn r48_many_allocations_come_and_go_in_the_same_places() {
 fn a_closed_stream_ends_its_allocation() {
     let (mut world, mut alice) = (World::new(), Client::alice().over_tcp());
     world.allocate(&mut alice);
-    world.relay.client_closed(&Client::bob().from, world.now);
-    assert_eq!(world.relay.allocation_count(), 1);
-    world.relay.client_closed(&alice.from, world.now);
+    world.engine.handle_client_closed(&Client::bob().from, world.now);
+    assert_eq!(world.engine.allocation_count(), 1);
+    world.engine.handle_client_closed(&alice.from, world.now);
     world.pump();
     world.assert_empty();
 }
