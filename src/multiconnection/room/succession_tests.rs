@@ -1,4 +1,4 @@
-//! Transcripts of pages that ended without a farewell and come back as another user.
+//! Transcripts of pages that ended without disconnecting and come back as another user.
 
 use super::*;
 
