@@ -85,7 +85,7 @@ impl<P: Send + 'static> Rooms<P> {
             arrivals: Arrivals::new(),
             evicted: 0,
             guesses: Guesses::new(GuessKind::Code, config.guesses, &GuessReports::default()),
-            claims: Guesses::together(GuessKind::Code, guessing::CLAIMS),
+            claims: Guesses::of_all_clients(GuessKind::Code, guessing::CLAIMS),
             ledger: Ledger::default(),
             outputs: VecDeque::new(),
         }
