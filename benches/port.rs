@@ -14,15 +14,16 @@ use axum::Router;
 use axum::routing::get;
 use castway::addresses::external::External;
 use castway::config::{Config, Listen, Settings};
-use castway::http::{Arrival, Http, Version};
+use castway::http::connection_info::ConnectionInfo;
+use castway::http::server::{HttpServer, HttpVersion};
 use castway::ingress::{self, Dispatcher, UnidentifiedLimit};
 use castway::limits::concurrency::AddressCounter;
 use castway::limits::descriptors::DescriptorPools;
 use castway::limits::waiting_bytes::Ledger;
-use castway::relay::{self, Accounts};
+use castway::relay::{self, RelayUsers};
 use castway::tls::{Certificates, HandshakeConfigs, ServerHosts};
 use castway::turn::codec::integrity::PasswordAlgorithm;
-use castway::turn::{Account, Credentials};
+use castway::turn::{CredentialSource, UserKeys};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -43,13 +44,13 @@ const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// Knows nobody: a Binding request asks for no user.
 struct Nobody;
 
-impl Credentials for Nobody {
-    fn account(&self, _username: &str, _realm: &str, _algorithm: PasswordAlgorithm, _now: Instant) -> Option<Account> {
+impl CredentialSource for Nobody {
+    fn user_keys(&self, _username: &str, _realm: &str, _algorithm: PasswordAlgorithm, _now: Instant) -> Option<UserKeys> {
         None
     }
 }
 
-impl Accounts for Nobody {
+impl RelayUsers for Nobody {
     fn is_live(&self, _user: &str) -> bool {
         true
     }
@@ -76,8 +77,8 @@ async fn main() {
     let listener = ingress::bind(&Listen::exactly("127.0.0.1:0".parse().unwrap()), "here").await.unwrap();
     let through = listener.addr;
     let dispatcher = Dispatcher {
-        http: Http::new(router.clone(), Ledger::default()),
-        relay: relay.entrance(),
+        http: HttpServer::new(router.clone(), Ledger::default()),
+        relay: relay.intake(),
         plain_turn: true,
         tls: Some(handshakes),
         trusted_proxies: Vec::new(),
@@ -220,7 +221,7 @@ async fn http_answer(tls: &TlsConnector, addr: SocketAddr) -> usize {
 async fn bare(tls: TlsAcceptor, router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let http = Arc::new(Http::new(router, Ledger::default()));
+    let http = Arc::new(HttpServer::new(router, Ledger::default()));
     tokio::spawn(async move {
         loop {
             let (tcp, client) = listener.accept().await.unwrap();
@@ -228,7 +229,7 @@ async fn bare(tls: TlsAcceptor, router: Router) -> SocketAddr {
             tokio::spawn(async move {
                 tcp.set_nodelay(true).unwrap();
                 if let Ok(stream) = tls.accept(tcp).await {
-                    http.serve(stream, Version::Http1, Arrival { client, tls: true, forwarded: false, local: None });
+                    http.serve(stream, HttpVersion::Http1, ConnectionInfo { client, tls: true, forwarded: false, local: None });
                 }
             });
         }

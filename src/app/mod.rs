@@ -20,14 +20,14 @@ use socketioxide::SocketIo;
 
 use self::listeners::Sockets;
 use crate::addresses::external::External;
-use crate::apprtc::hub::Hub;
+use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
-use crate::relay;
+use crate::relay::Relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, Store};
 
@@ -39,12 +39,12 @@ pub struct App {
     /// For Collider on a port of its own.
     collider_dispatcher: Dispatcher,
     certificates: Option<Certificates>,
-    hub: Hub,
+    calls: CallGateway,
     gateway: Gateway,
     multi: MultiGateway,
     io: SocketIo,
     external: External,
-    relay: relay::Handle,
+    relay: Relay,
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     store: Store,

@@ -14,7 +14,7 @@ use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
 use crate::ingress;
 use crate::limits::guesses::{GuessLine, GuessReports};
-use crate::relay;
+use crate::relay::Relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, OtherRealms};
 
@@ -23,7 +23,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is looked at again and again, since nothing tells of it.
 struct Watch {
-    relay: relay::Handle,
+    relay: Relay,
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     gateway: Gateway,
@@ -46,7 +46,7 @@ impl App {
             dispatcher,
             collider_dispatcher,
             certificates,
-            hub,
+            calls,
             gateway,
             multi,
             io,
@@ -59,7 +59,7 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(gateway.clone().run());
         tasks.spawn(multi.run());
-        tasks.spawn(hub.run());
+        tasks.spawn(calls.run());
         tasks.spawn(external.follow());
         tasks.spawn(memory::give_back());
         if let Some(socket) = sockets.collider.take() {

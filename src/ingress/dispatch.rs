@@ -15,11 +15,12 @@ use super::http_stream::HttpStream;
 use super::proxy_protocol;
 use super::tls_handshake::LimitedHandshake;
 use super::unidentified::{UnidentifiedConnection, UnidentifiedLimit};
-use crate::http::{Arrival, Http, Version};
+use crate::http::connection_info::ConnectionInfo;
+use crate::http::server::{HttpServer, HttpVersion};
 use crate::limits::concurrency::{AddressCounter, ConnectionSlot};
 use crate::limits::descriptors::DescriptorPool;
 use crate::limits::ip_prefix;
-use crate::relay::{ClientConnection, Entrance, Wire};
+use crate::relay::{AcceptedConnection, StreamIntake, Wire};
 use crate::tls::{ACME_TLS, HTTP_2, HandshakeConfigs, STUN_TURN};
 
 /// Bytes that rustls buffers of what is written before the client takes any. Bytes in this buffer no longer count as waiting.
@@ -27,8 +28,8 @@ const MAX_TLS_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Where connections go once their protocol is known, and who may have how many.
 pub struct Dispatcher {
-    pub http: Http,
-    pub relay: Entrance,
+    pub http: HttpServer,
+    pub relay: StreamIntake,
     /// Whether the port serves TURN without TLS.
     pub plain_turn: bool,
     /// `None`: the port serves no TLS.
@@ -65,17 +66,17 @@ impl Dispatcher {
         let announced = if trusted { proxy_protocol::read_header(&stream).await? } else { None };
         let client = announced.map_or(peer, ip_prefix::canonical);
         let forwarded = trusted && announced.is_none();
-        let arrival = Arrival { client, tls: false, forwarded, local: (!trusted).then(|| server.ip()) };
+        let arrival = ConnectionInfo { client, tls: false, forwarded, local: (!trusted).then(|| server.ip()) };
         let protocol = detect::first(&stream).await?;
         connection.note_progress();
         match protocol {
             Protocol::Turn if self.plain_turn => {
-                self.relay.enter(ClientConnection { client, server, wire: Wire::Tcp(stream.into_std()?) });
+                self.relay.take_in(AcceptedConnection { client, server, wire: Wire::Tcp(stream.into_std()?) });
                 Ok(())
             }
             Protocol::Http => {
                 let slot = self.http_slot(arrival)?;
-                self.http.serve(HttpStream::plain(stream, slot), Version::Http1, arrival);
+                self.http.serve(HttpStream::plain(stream, slot), HttpVersion::Http1, arrival);
                 Ok(())
             }
             Protocol::Tls => match &self.tls {
@@ -83,7 +84,7 @@ impl Dispatcher {
                     // The address that a proxy connects to is not the one that its client uses.
                     let local = announced.is_none().then(|| server.ip());
                     let stream = handshake(configs, stream, local, client.ip()).await?;
-                    self.dispatch_tls(stream, server, Arrival { tls: true, ..arrival }).await
+                    self.dispatch_tls(stream, server, ConnectionInfo { tls: true, ..arrival }).await
                 }
                 None => Err(unknown_protocol()),
             },
@@ -95,10 +96,10 @@ impl Dispatcher {
         &self,
         mut stream: TlsStream<LimitedHandshake>,
         server: SocketAddr,
-        arrival: Arrival,
+        arrival: ConnectionInfo,
     ) -> io::Result<()> {
         let alpn = stream.get_ref().1.alpn_protocol();
-        let version = if alpn == Some(HTTP_2) { Version::Http2 } else { Version::Http1 };
+        let version = if alpn == Some(HTTP_2) { HttpVersion::Http2 } else { HttpVersion::Http1 };
         let protocol = match alpn {
             // RFC 8737 §3: the validation ends with the handshake.
             Some(ACME_TLS) => return Ok(()),
@@ -111,7 +112,7 @@ impl Dispatcher {
             Protocol::Turn => {
                 let (tcp, connection) = stream.into_inner();
                 let wire = Wire::Tls(tcp.into_inner().into_std()?, Box::new(connection));
-                self.relay.enter(ClientConnection { client: arrival.client, server, wire });
+                self.relay.take_in(AcceptedConnection { client: arrival.client, server, wire });
                 Ok(())
             }
             Protocol::Http => {
@@ -125,7 +126,7 @@ impl Dispatcher {
     }
 
     /// A slot for one HTTP connection, among those of its address and among all.
-    fn http_slot(&self, arrival: Arrival) -> io::Result<ConnectionSlot> {
+    fn http_slot(&self, arrival: ConnectionInfo) -> io::Result<ConnectionSlot> {
         let slot = match arrival.forwarded {
             true => Some(ConnectionSlot::uncounted()),
             false => self.http_connections.acquire(arrival.client.ip()),

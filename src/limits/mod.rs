@@ -14,7 +14,7 @@
 //! | How many bytes may be begun and not finished? | [`unfinished`] | WebSockets, bodies |
 //! | How many bytes may wait for a client? | [`waiting_bytes`] | everything that is sent |
 //! | How large may send buffers stay? | [`kept_buffers`] | WebSockets |
-//! | How many descriptors may each kind of connection have? | [`descriptors`] | ingress, relay |
+//! | How many descriptors may each kind of connection have? | [`descriptors`], of the process's limit ([`descriptor_limit`]) | ingress, relay |
 //! | Which names may a client choose? | [`reserved_names`] | gateways |
 //!
 //! - **Owner** of the counts; each limiter is a handle that its users share.
@@ -27,6 +27,7 @@
 
 pub mod byte_budget;
 pub mod concurrency;
+pub mod descriptor_limit;
 pub mod descriptors;
 pub mod fair_shares;
 mod guess_reports;

@@ -20,7 +20,7 @@ use super::session::last_packet;
 use super::traffic::{FrameCounts, Traffic};
 use crate::limits::kept_buffers::KeptBuffer;
 use crate::limits::unfinished::IncomingMessages;
-use crate::socketio::outgoing::{Outgoing, Side};
+use crate::socketio::outgoing::{Outgoing, WebSocketTask};
 
 /// Bytes of one write that are filtered at a time: those that the client's socket does not take are kept here.
 const MAX_PIECE_BYTES: usize = 16 * 1024;
@@ -100,7 +100,7 @@ impl<S> FilteredStream<S> {
     }
 
     /// An error once the WebSocket has to end; then both of its tasks end.
-    fn check_open(&self, side: Side, cx: &Context<'_>) -> io::Result<()> {
+    fn check_open(&self, side: WebSocketTask, cx: &Context<'_>) -> io::Result<()> {
         if self.outgoing.is_over(side, cx.waker()) || self.kept.is_over() {
             Err(io::ErrorKind::ConnectionAborted.into())
         } else {
@@ -154,7 +154,7 @@ fn note_written(sent_packets: &mut SentPackets, outgoing: &Outgoing, written: &[
 
 impl<S: AsyncRead + Unpin> FilteredStream<S> {
     fn poll_received(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.check_open(Side::Reader, cx)?;
+        self.check_open(WebSocketTask::Reader, cx)?;
         ready!(self.outgoing.account().poll_may_read(cx));
         let before = self.received.counts();
         let polled = self.received.poll_read(&mut self.io, cx, buffer);
@@ -176,7 +176,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for FilteredStream<S> {
         }
         let (before, was_complete) = (buffer.filled().len(), this.received.is_complete());
         let polled = ready!(this.poll_received(cx, buffer));
-        if this.last_connect == LastConnect::Pending && was_complete && !this.outgoing.joining().has_joined() {
+        if this.last_connect == LastConnect::Pending && was_complete && !this.outgoing.namespace_join().has_joined() {
             let is_end = polled.is_err() || buffer.filled().len() == before || ends_session(&buffer.filled()[before..]);
             let connect = if is_end { last_connect_frame() } else { Vec::new() };
             if is_end && buffer.capacity() - before >= connect.len() {
@@ -207,7 +207,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FilteredStream<S> {
             let wakers = outgoing.wakers();
             move || wakers.wake()
         });
-        this.check_open(Side::Writer, cx)?;
+        this.check_open(WebSocketTask::Writer, cx)?;
         if this.already_sent > 0 {
             let len = bytes.len().min(this.already_sent);
             this.already_sent -= len;
@@ -236,14 +236,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FilteredStream<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.check_open(Side::Writer, cx)?;
+        this.check_open(WebSocketTask::Writer, cx)?;
         ready!(this.poll_unwritten(cx))?;
         Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.check_open(Side::Writer, cx)?;
+        this.check_open(WebSocketTask::Writer, cx)?;
         ready!(this.poll_unwritten(cx))?;
         Pin::new(&mut this.io).poll_shutdown(cx)
     }

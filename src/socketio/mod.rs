@@ -19,15 +19,19 @@
 //! - Every byte that waits for a client is in an account of the [`Ledger`](crate::limits::waiting_bytes::Ledger) until it is written.
 //! - A payload or a stream that no rule applies to passes unchanged.
 
+pub mod client_budget;
 pub mod client_id;
 pub mod connections;
+mod early_events;
 mod engine_answers;
 pub mod engine_io_3;
 mod engine_query;
+pub mod event_sender;
 mod eviction;
 mod filtered_stream;
 mod frame;
 pub mod frame_filter;
+pub mod gateway_state;
 mod handshake;
 pub mod jsonp;
 mod message_start;

@@ -13,7 +13,7 @@ use super::request::is_binary;
 use super::sent_packets::SentCounts;
 use super::session::{self, Engine};
 use super::sessions::SessionSlot;
-use crate::http::held_body;
+use crate::http::response_bytes;
 
 /// In the extensions of the answer to a poll: the packets that it carries.
 #[derive(Clone)]
@@ -54,5 +54,5 @@ pub(super) async fn count(mut response: Response) -> Response {
     let Some(SentByPoll { outgoing, sent }) = response.extensions_mut().remove() else { return response };
     outgoing.leave(sent.events);
     outgoing.answered(sent.answers);
-    held_body::hold(response, outgoing.account())
+    response_bytes::count_body(response, outgoing.account())
 }

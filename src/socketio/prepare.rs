@@ -44,7 +44,7 @@ async fn answer_post(prepared: Prepared, guard: EndOnDrop, body: Body, next: Nex
         let ConnectPackets { packets, bytes } = payload::connects(&body, old, binary);
         outgoing.expect_answers(packets, bytes);
         slot.note_payload(&body, old, binary, incoming);
-        let joining = outgoing.joining();
+        let joining = outgoing.namespace_join();
         if !old && !joining.has_joined() && packets == 0 && !payload::has_only_pings(&body) {
             // As in socket.io, a client that sends an event before it has a namespace loses its session.
             goes_on = joining.has_asked();

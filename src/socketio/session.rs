@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 use tower::Service;
 
 use super::engine_query::{EngineQuery, opened_session_id};
-use super::outgoing::{Joining, Outgoing};
+use super::outgoing::{NamespaceJoin, Outgoing};
 
 /// Socket.IO, and the routes behind it; clones share the sessions.
 pub(super) type Engine = SocketIoService<Router>;
@@ -62,7 +62,7 @@ impl SessionHandle {
 
     /// `outgoing` is the session's.
     pub(super) fn ender(self, outgoing: &Outgoing) -> SessionEnder {
-        SessionEnder { session: self, joining: outgoing.joining() }
+        SessionEnder { session: self, joining: outgoing.namespace_join() }
     }
 
     async fn post(&self, packets: impl Into<Body>) -> Response {
@@ -78,7 +78,7 @@ impl SessionHandle {
 #[derive(Clone)]
 pub(super) struct SessionEnder {
     session: SessionHandle,
-    joining: Arc<Joining>,
+    joining: Arc<NamespaceJoin>,
 }
 
 impl SessionEnder {
