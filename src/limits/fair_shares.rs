@@ -1,7 +1,7 @@
-//! What each address has of something that all share, and what goes first where there is no more of it. PURE.
+//! Counts the items that each client has of a shared resource, and says which item has to go first when the resource is exhausted. PURE.
 //!
-//! Fair between sites (an IPv4 address, an IPv6 /48): the site that has most loses first, and of its clients (an IPv6 /64) the one that
-//! has most. Every operation takes logarithmic time, so that whoever causes many of them costs little.
+//! It is fair between sites ([`ip_prefix::of_site`]): the site with the most items loses one first, and of its clients
+//! ([`ip_prefix::of_client`]) the one with the most. Every operation takes logarithmic time.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -10,8 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::ip_prefix;
 
-/// Comes before and after all addresses in their order.
-const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::from_bits(u128::MAX))];
+/// The first and the last address in their order.
+const FIRST_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const LAST_ADDRESS: IpAddr = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
 
 /// Items of type `T`, each with an address and a weight, which is 1 for most. Of one client's items the smallest goes first.
 ///
@@ -46,7 +47,7 @@ impl<T> Default for FairShares<T> {
 }
 
 impl<T: Ord + Clone> FairShares<T> {
-    /// Adds an item of `from`.
+    /// Adds an item of the client at `from`.
     pub fn insert(&mut self, from: IpAddr, item: T) {
         self.insert_weighted(from, item, 1);
     }
@@ -98,41 +99,41 @@ impl<T: Ord + Clone> FairShares<T> {
         self.clients.is_empty() && self.sites.is_empty() && self.sites_by_weight.is_empty() && self.clients_by_weight.is_empty()
     }
 
-    /// How many the client at `from` has.
+    /// The number of items of the client at `from`.
     #[must_use]
     pub fn of_client(&self, from: IpAddr) -> usize {
         self.clients.get(&ip_prefix::of_client(from)).map_or(0, |client| client.weight)
     }
 
-    /// How many the site of `from` has.
+    /// The number of items of the site of `from`.
     #[must_use]
     pub fn of_site(&self, from: IpAddr) -> usize {
         self.sites.get(&ip_prefix::of_site(from)).copied().unwrap_or(0)
     }
 
-    /// What goes first of what the client at `from` has.
+    /// The first item to go of the client at `from`.
     #[must_use]
     pub fn first_of_client(&self, from: IpAddr) -> Option<T> {
         self.clients.get(&ip_prefix::of_client(from))?.items.first().cloned()
     }
 
-    /// What goes first of what the site of `from` has.
+    /// The first item to go of the site of `from`.
     #[must_use]
     pub fn first_of_site(&self, from: IpAddr) -> Option<T> {
         let site = ip_prefix::of_site(from);
-        let [first, last] = ADDRESSES;
-        let (.., client) = self.clients_by_weight.range((site, 0, first)..=(site, usize::MAX, last)).next_back()?;
+        let (.., client) =
+            self.clients_by_weight.range((site, 0, FIRST_ADDRESS)..=(site, usize::MAX, LAST_ADDRESS)).next_back()?;
         self.first_of_client(*client)
     }
 
-    /// What goes first of all, and how many its site has: no site has more.
+    /// The first item to go of all, and the number of items of its site, which has the most.
     #[must_use]
     pub fn first_of_all(&self) -> Option<(usize, T)> {
         let &(count, site) = self.sites_by_weight.last()?;
         Some((count, self.first_of_site(site)?))
     }
 
-    /// The client at `from` has so many now.
+    /// The number of items of the client at `from` has changed.
     fn count(&mut self, from: IpAddr, before: usize, now: usize) {
         let (client, site) = (ip_prefix::of_client(from), ip_prefix::of_site(from));
         let of_site = self.of_site(from);

@@ -791,7 +791,7 @@ fn what_waits_is_bounded_over_all_rooms_and_what_is_delivered_is_not() {
     let small = away(&mut world, 20 * 1024);
     for _ in 0..2 * MAX_TOTAL_BYTES / LARGE {
         away(&mut world, LARGE);
-        assert!(world.rooms.ledger.bytes() <= world.rooms.ledger.most());
+        assert!(world.rooms.ledger.bytes() <= world.rooms.ledger.max());
     }
     world.sent();
     let tv = world.open(90_001, None);
