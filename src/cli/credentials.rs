@@ -14,7 +14,7 @@ use super::shared_settings::SharedSetting;
 use crate::addresses::external::ExternalAddresses;
 use crate::addresses::ice_servers::{IceServers, RelayListener};
 use crate::addresses::interfaces;
-use crate::api::TurnReply;
+use crate::api::turn_credentials::TurnReply;
 use crate::config::{CertificateSource, Config, TurnAccess};
 use crate::tls::Certificates;
 use crate::users::{Directory, Store, check_requested};

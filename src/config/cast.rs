@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reader::{MAX_COUNT, Reader};
-use crate::cast::code::{CodeAlphabet, NewCode};
+use crate::cast::code::{CodeAlphabet, NewCodePolicy};
 
 /// The upper end of CASTWAY_MAX_ROOMS.
 const MAX_ROOMS: usize = 100_000;
@@ -17,7 +17,7 @@ pub struct CastConfig {
     pub takeover: bool,
     pub max_rooms: usize,
     /// When a TV whose page supports it gets a new code.
-    pub new_code: NewCode,
+    pub new_code: NewCodePolicy,
     /// Wrong codes that one address may try in a minute.
     pub guesses: u32,
 }
@@ -25,7 +25,8 @@ pub struct CastConfig {
 impl CastConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let alphabets = [("letters", CodeAlphabet::Letters), ("digits", CodeAlphabet::Digits)];
-        let new_codes = [("never", NewCode::Never), ("after-idle", NewCode::AfterIdle), ("after-cast", NewCode::AfterCast)];
+        let new_codes =
+            [("never", NewCodePolicy::Never), ("after-idle", NewCodePolicy::AfterIdle), ("after-cast", NewCodePolicy::AfterCast)];
         Self {
             alphabet: reader.choice("CASTWAY_CODE_ALPHABET", &alphabets),
             grace: reader.seconds("CASTWAY_GRACE", 1..=3600),

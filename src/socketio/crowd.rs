@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::limits::shares::Shares;
+use crate::limits::fair_shares::FairShares;
 use crate::limits::waiting_bytes::Account;
 
 /// How old a session is that makes way for nobody.
@@ -42,8 +42,8 @@ struct Member {
 pub(super) struct Crowd {
     members: HashMap<Number, Member>,
     /// Newest first.
-    unused: Shares<Reverse<Number>>,
-    used: Shares<Reverse<Number>>,
+    unused: FairShares<Reverse<Number>>,
+    used: FairShares<Reverse<Number>>,
     next: Number,
     leaving: usize,
 }

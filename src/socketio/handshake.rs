@@ -18,7 +18,7 @@ use super::probe;
 use super::session::{Asked, EndedOnDrop, Engine};
 use super::sessions::Place;
 use super::stream::Filtered;
-use crate::limits::unfinished::Unfinished;
+use crate::limits::unfinished::UnfinishedMessages;
 use crate::socketio::outgoing::Outgoing;
 
 type Stream = Filtered<TokioIo<Upgraded>>;
@@ -57,7 +57,8 @@ pub(super) async fn answer(
     headers.extend(accept(key).map(|accept| (header::SEC_WEBSOCKET_ACCEPT, accept)));
     headers.extend(subprotocol.map(|first| (header::SEC_WEBSOCKET_PROTOCOL, first)));
     let rules = asked.is_engine_io_3().then_some([&FROM_CLIENT, &TO_CLIENT]);
-    let arriving = request.extensions().get::<Unfinished>().map(|unfinished| unfinished.arriving(super::address(&request)));
+    let arriving =
+        request.extensions().get::<UnfinishedMessages>().map(|unfinished| unfinished.incoming(super::address(&request)));
     let kept = kept.of(super::address(&request));
     let moved = match session {
         Some(session) => Some((probes.begin(session.sid()), place.map(Place::poll), session.ending(&outgoing))),

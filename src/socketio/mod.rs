@@ -4,13 +4,17 @@
 //! polling transport in `prepare`, the bytes of WebSockets in `stream`.
 
 mod answers;
+pub mod client_budget;
 pub mod client_id;
 pub mod connections;
 mod crowd;
 mod departures;
+mod early_events;
 pub mod engine_io_3;
+pub mod event_sender;
 mod frame;
 pub mod frames;
+pub mod gateway_state;
 mod handshake;
 pub mod jsonp;
 pub mod outgoing;
@@ -50,7 +54,7 @@ use self::sessions::Place;
 use crate::http::client_info::ClientInfo;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::message_size::{self, MAX_WIRE_BYTES};
-use crate::limits::unfinished::Unfinished;
+use crate::limits::unfinished::UnfinishedMessages;
 use crate::limits::waiting_bytes::Ledger;
 use crate::socketio::outgoing::Outgoing;
 
@@ -202,7 +206,7 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
     let post = request.method() == Method::POST;
     // As in engine.io, a poll, or a POST, whose connection ends before it is answered ends the session.
     let aborted = EndedOnDrop::new(asked.session(&shared.engine).map(|session| session.ending(&outgoing)));
-    let unfinished = request.extensions().get::<Unfinished>().map(|unfinished| unfinished.arriving(address(&request)));
+    let unfinished = request.extensions().get::<UnfinishedMessages>().map(|unfinished| unfinished.incoming(address(&request)));
     let body = request.into_body();
     let mut goes_on = true;
     let request = if post {
@@ -215,7 +219,7 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
             let Connects { packets, bytes } = payload::connects(&body, old, binary);
             outgoing.expect_answers(packets, bytes);
             place.hear(&body, old, binary, unfinished);
-            let joining = outgoing.joining();
+            let joining = outgoing.namespace_join();
             if !old && !joining.has_joined() && packets == 0 && !payload::is_harmless(&body) {
                 // Whoever has no namespace has nothing to say, and as in socket.io the session ends for what it says.
                 goes_on = joining.has_asked();

@@ -11,7 +11,7 @@ use super::is_binary;
 use super::payload;
 use super::session::{Asked, Engine};
 use super::sessions::Place;
-use crate::http::held_body;
+use crate::http::response_bytes;
 use crate::socketio::outgoing::Outgoing;
 
 /// With the answer to a poll: so much is in it.
@@ -52,5 +52,5 @@ pub(super) async fn hold(mut response: Response) -> Response {
     let Some(Polled { outgoing, left }) = response.extensions_mut().remove() else { return response };
     outgoing.leave(left.events);
     outgoing.answered(left.answers);
-    held_body::hold(response, outgoing.account())
+    response_bytes::count_body(response, outgoing.account())
 }

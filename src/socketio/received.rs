@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::frames::{Connects, Counts, Filter, Rule};
-use crate::limits::unfinished::{Arriving, Ended};
+use crate::limits::unfinished::{IncomingMessages, UnfinishedError};
 
 /// The received direction of one WebSocket.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Received {
     /// Replaced, and not read yet.
     unread: Vec<u8>,
     /// Counts what the client has begun and not finished.
-    arriving: Option<Arriving>,
+    arriving: Option<IncomingMessages>,
 }
 
 impl Received {
@@ -27,7 +27,7 @@ impl Received {
     }
 
     /// Bounds what the client has begun and not finished.
-    pub fn limit(&mut self, arriving: Option<Arriving>) {
+    pub fn limit(&mut self, arriving: Option<IncomingMessages>) {
         self.arriving = arriving;
     }
 
@@ -91,7 +91,7 @@ impl Received {
     }
 }
 
-fn late(ended: Ended) -> io::Error {
+fn late(ended: UnfinishedError) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, ended)
 }
 

@@ -25,9 +25,9 @@ use super::crowd::{Crowd, Number};
 use super::payload::Attachments;
 use super::session::Ending;
 use crate::limits::rate::AddressLimiter;
-use crate::limits::unfinished::Arriving;
+use crate::limits::unfinished::IncomingMessages;
 use crate::limits::waiting_bytes::Account;
-use crate::limits::{ip_prefix, wait};
+use crate::limits::{ip_prefix, retry_after};
 use crate::socketio::outgoing::Outgoing;
 
 /// Sessions of one client at once: a thousand behind one NAT, and the ones that they had before their network broke.
@@ -193,7 +193,7 @@ impl IntoResponse for Refusal {
             Self::Rate(after) => (StatusCode::SERVICE_UNAVAILABLE, after, "Too many new sessions on this server"),
             Self::All => (StatusCode::SERVICE_UNAVAILABLE, RETRY_TIME, "Too many sessions on this server"),
         };
-        let after = wait::seconds(after);
+        let after = retry_after::seconds(after);
         let error =
             json!({"error": "TooManySessions", "message": format!("{message}. Try again in {after} s."), "retryAfter": after});
         (status, [(header::RETRY_AFTER, after.to_string())], Json(error)).into_response()
@@ -220,7 +220,7 @@ struct Use {
     polled: Option<(Sid, Outgoing)>,
     attachments: Attachments,
     /// Since when some are missing, and what counts them.
-    missing: Option<(Instant, Option<Arriving>)>,
+    missing: Option<(Instant, Option<IncomingMessages>)>,
 }
 
 impl Place {
@@ -245,7 +245,7 @@ impl Place {
     }
 
     /// A payload has come; `arriving` counts it if attachments are missing after it.
-    pub(super) fn hear(&self, payload: &[u8], engine_io_3: bool, binary: bool, arriving: Option<Arriving>) {
+    pub(super) fn hear(&self, payload: &[u8], engine_io_3: bool, binary: bool, arriving: Option<IncomingMessages>) {
         let mut state = self.state();
         state.attachments.handle(payload, engine_io_3, binary);
         let Some(held) = state.attachments.unfinished() else {

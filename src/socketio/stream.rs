@@ -13,8 +13,8 @@ use super::frames::{Connects, Counts, Filter, Rule};
 use super::received::{Received, take};
 use super::session::last_packet;
 use crate::limits::kept_buffers::KeptBuffer;
-use crate::limits::unfinished::Arriving;
-use crate::socketio::outgoing::{Outgoing, Side};
+use crate::limits::unfinished::IncomingMessages;
+use crate::socketio::outgoing::{Outgoing, WebSocketTask};
 
 /// Taken from the writer at once: what the other side does not take at once of it is kept.
 const MAX_PIECE: usize = 16 * 1024;
@@ -111,7 +111,7 @@ impl<S> Filtered<S> {
     }
 
     /// Bounds what the client has begun and not finished, in bytes and in time.
-    pub(super) fn with_limit(mut self, arriving: Option<Arriving>) -> Self {
+    pub(super) fn with_limit(mut self, arriving: Option<IncomingMessages>) -> Self {
         self.received.limit(arriving);
         self
     }
@@ -128,7 +128,7 @@ impl<S> Filtered<S> {
     }
 
     /// An error once the WebSocket has to end: both its tasks do then.
-    fn goes_on(&self, side: Side, cx: &Context<'_>) -> io::Result<()> {
+    fn goes_on(&self, side: WebSocketTask, cx: &Context<'_>) -> io::Result<()> {
         if self.outgoing.is_over(side, cx.waker()) || self.kept.is_over() {
             Err(io::ErrorKind::ConnectionAborted.into())
         } else {
@@ -182,8 +182,8 @@ fn note(departures: &mut Departures, outgoing: &Outgoing, written: &[u8]) {
 
 impl<S: AsyncRead + Unpin> Filtered<S> {
     fn poll_received(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.goes_on(Side::Reader, cx)?;
-        ready!(self.outgoing.account().poll_calm(cx));
+        self.goes_on(WebSocketTask::Reader, cx)?;
+        ready!(self.outgoing.account().poll_may_read(cx));
         let before = self.received.counts();
         let polled = self.received.poll_read(&mut self.io, cx, buffer);
         self.traffic.received.replace(before, self.received.counts());
@@ -204,7 +204,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
         }
         let (before, was_whole) = (buffer.filled().len(), this.received.is_whole());
         let polled = ready!(this.poll_received(cx, buffer));
-        if this.last_words == LastWords::Unsaid && was_whole && !this.outgoing.joining().has_joined() {
+        if this.last_words == LastWords::Unsaid && was_whole && !this.outgoing.namespace_join().has_joined() {
             let is_end = polled.is_err() || buffer.filled().len() == before || says_farewell(&buffer.filled()[before..]);
             let words = if is_end { last_words() } else { Vec::new() };
             if is_end && buffer.capacity() - before >= words.len() {
@@ -235,7 +235,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
             let wakers = outgoing.wakers();
             move || wakers.wake()
         });
-        this.goes_on(Side::Writer, cx)?;
+        this.goes_on(WebSocketTask::Writer, cx)?;
         if this.swallowed > 0 {
             let len = bytes.len().min(this.swallowed);
             this.swallowed -= len;
@@ -264,14 +264,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.goes_on(Side::Writer, cx)?;
+        this.goes_on(WebSocketTask::Writer, cx)?;
         ready!(this.poll_unwritten(cx))?;
         Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.goes_on(Side::Writer, cx)?;
+        this.goes_on(WebSocketTask::Writer, cx)?;
         ready!(this.poll_unwritten(cx))?;
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
@@ -282,7 +282,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
-    use crate::limits::kept_buffers::{FREE_BYTES, KeptBuffers, MAX_BYTES_OF_ALL};
+    use crate::limits::kept_buffers::{FREE_BYTES, KeptBuffers, MAX_TOTAL_BYTES};
     use crate::limits::waiting_bytes::Ledger;
     use crate::socketio::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 
@@ -402,7 +402,7 @@ mod tests {
         }
         assert_eq!(waiting.await.unwrap(), io::ErrorKind::ConnectionAborted);
         // What is free is not counted.
-        assert_eq!(others.len(), MAX_BYTES_OF_ALL / (MESSAGE - FREE_BYTES));
+        assert_eq!(others.len(), MAX_TOTAL_BYTES / (MESSAGE - FREE_BYTES));
         for (other, _) in &mut others {
             other.write_all(b"goes on").await.unwrap();
         }

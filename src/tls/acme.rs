@@ -16,7 +16,7 @@ use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::crypto::ring;
 use rustls::sign::CertifiedKey;
 
-use super::certificate::{Certificate, Kind};
+use super::certificate::{Certificate, CertificateKind};
 use super::{Certificates, store};
 use crate::config::AcmeConfig;
 
@@ -54,7 +54,7 @@ impl Acme {
     pub(super) fn load(&self) -> Option<Certificate> {
         let pem = fs::read(self.certificate_file()).ok()?;
         store::warn_if_others_can_read(&self.certificate_file());
-        let kept = Certificate::from_pem(Kind::Acme, &pem, &pem).ok()?;
+        let kept = Certificate::from_pem(CertificateKind::Acme, &pem, &pem).ok()?;
         (SystemTime::now() < kept.not_after && self.is_for_us(&kept)).then_some(kept)
     }
 
@@ -100,7 +100,7 @@ impl Acme {
     async fn worn_out(&self, certificates: &Certificates) -> Option<CertificateIdentifier<'static>> {
         loop {
             let current = certificates.current();
-            if current.kind != Kind::Acme || !self.is_for_us(&current) {
+            if current.kind != CertificateKind::Acme || !self.is_for_us(&current) {
                 return None;
             }
             let asked = tokio::time::timeout(PATIENCE, self.suggestion(&current)).await;
@@ -195,7 +195,7 @@ impl Acme {
         let key = order.finalize().await?;
         let chain = order.poll_certificate(&RetryPolicy::new().timeout(PATIENCE)).await?;
         let pem = format!("{chain}{key}");
-        let certificate = Certificate::from_pem(Kind::Acme, pem.as_bytes(), pem.as_bytes())?;
+        let certificate = Certificate::from_pem(CertificateKind::Acme, pem.as_bytes(), pem.as_bytes())?;
         store::write(&self.certificate_file(), &pem)?;
         Ok(certificate)
     }

@@ -20,7 +20,7 @@ use crate::addresses::interfaces;
 
 /// Who has signed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum CertificateKind {
     /// Nobody but this server: clients must be told to trust it.
     SelfSigned,
     /// It came in files; somebody whom clients trust, as far as we know.
@@ -30,7 +30,7 @@ pub enum Kind {
     Acme,
 }
 
-impl Kind {
+impl CertificateKind {
     /// As `/metrics` and `/readyz` show it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -46,7 +46,7 @@ impl Kind {
 /// A chain and its private key that belong together.
 #[derive(Clone)]
 pub struct Certificate {
-    pub kind: Kind,
+    pub kind: CertificateKind,
     /// The names and addresses it is for, in lower case; a name may begin with `*.`.
     pub names: Vec<String>,
     /// SHA-256 of the certificate as browsers show it: `AB:CD:…`.
@@ -64,7 +64,7 @@ impl Certificate {
     ///
     /// # Errors
     /// A sentence on what is wrong with which of the two.
-    pub(super) fn from_pem(kind: Kind, chain: &[u8], key: &[u8]) -> anyhow::Result<Self> {
+    pub(super) fn from_pem(kind: CertificateKind, chain: &[u8], key: &[u8]) -> anyhow::Result<Self> {
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
         let certificates = certificates.map_err(|error| anyhow!("the certificate is not in PEM form ({error:?})"))?;
         let Some(first) = certificates.first() else { bail!("there is no certificate in it") };
@@ -90,8 +90,8 @@ impl Certificate {
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         match self.kind {
-            Kind::SelfSigned | Kind::UntrustedFiles => false,
-            Kind::Files | Kind::Acme => true,
+            CertificateKind::SelfSigned | CertificateKind::UntrustedFiles => false,
+            CertificateKind::Files | CertificateKind::Acme => true,
         }
     }
 
@@ -134,8 +134,8 @@ impl Certificate {
     #[must_use]
     pub fn is_usable(&self, now: SystemTime) -> bool {
         let is_ours = match self.kind {
-            Kind::SelfSigned | Kind::Acme => true,
-            Kind::Files | Kind::UntrustedFiles => false,
+            CertificateKind::SelfSigned | CertificateKind::Acme => true,
+            CertificateKind::Files | CertificateKind::UntrustedFiles => false,
         };
         self.is_valid(now) || (is_ours && now < self.not_before)
     }
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_certificate_tells_its_names_and_covers_them() {
         let (chain, key) = pem(&["Cast.example.org", "*.tv.example.org", "192.0.2.7", "2001:db8::1"]);
-        let certificate = Certificate::from_pem(Kind::Files, chain.as_bytes(), key.as_bytes()).unwrap();
+        let certificate = Certificate::from_pem(CertificateKind::Files, chain.as_bytes(), key.as_bytes()).unwrap();
         for host in ["cast.example.org", "CAST.example.org", "a.tv.example.org", "192.0.2.7", "2001:db8::1"] {
             assert!(certificate.covers(host), "{host}");
         }
@@ -222,7 +222,7 @@ mod tests {
     fn hosts_are_what_others_can_find() {
         let hosts_of = |names: &[&str]| {
             let (chain, key) = pem(names);
-            let certificate = Certificate::from_pem(Kind::Files, chain.as_bytes(), key.as_bytes()).unwrap();
+            let certificate = Certificate::from_pem(CertificateKind::Files, chain.as_bytes(), key.as_bytes()).unwrap();
             let known = certificate.hosts().iter().map(Host::to_string).collect::<Vec<_>>().join(" ");
             let host_for = |host: &str| certificate.host_for(Host::parse(host).unwrap()).map(|host| host.to_string());
             (known, host_for("192.0.2.7").unwrap_or_default(), host_for("[2001:db8::1]").unwrap_or_default())
@@ -248,7 +248,7 @@ mod tests {
             }
             let key = KeyPair::generate().unwrap();
             let (chain, key) = (params.self_signed(&key).unwrap().pem(), key.serialize_pem());
-            Certificate::from_pem(Kind::Files, chain.as_bytes(), key.as_bytes()).unwrap().names
+            Certificate::from_pem(CertificateKind::Files, chain.as_bytes(), key.as_bytes()).unwrap().names
         };
         for host in ["webrtc.zhaoweiguo.com", "*.example.org", "localhost", "47.253.204.204"] {
             assert_eq!(names(host, &[]), [host]);
@@ -265,7 +265,7 @@ mod tests {
     fn what_does_not_fit_is_named() {
         let ((chain, key), (other, _)) = (pem(&["a.org"]), pem(&["a.org"]));
         let read = |chain: &str, key: &str| {
-            Certificate::from_pem(Kind::Files, chain.as_bytes(), key.as_bytes()).unwrap_err().to_string()
+            Certificate::from_pem(CertificateKind::Files, chain.as_bytes(), key.as_bytes()).unwrap_err().to_string()
         };
         assert!(read(&other, &key).contains("does not fit"));
         assert!(read("", &key).contains("no certificate"));

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 
-use super::certificate::{Certificate, Kind};
+use super::certificate::{Certificate, CertificateKind};
 use super::{Certificates, store, trust};
 
 /// How often the files are looked at.
@@ -39,9 +39,9 @@ impl Files {
         let (chain, key) = (read(&self.cert)?, read(&self.key)?);
         store::warn_if_others_can_read(&self.key);
         let files = || format!("{} and {}", self.cert.display(), self.key.display());
-        let mut certificate = Certificate::from_pem(Kind::Files, &chain, &key).with_context(files)?;
+        let mut certificate = Certificate::from_pem(CertificateKind::Files, &chain, &key).with_context(files)?;
         if !self.is_trusted(&certificate) {
-            certificate.kind = Kind::UntrustedFiles;
+            certificate.kind = CertificateKind::UntrustedFiles;
         }
         if certificate.lacks_issuer {
             tracing::warn!(

@@ -7,13 +7,13 @@ use crate::addresses::interfaces;
 
 /// The names of this machine that clients may use, and what the world sees of it. Its addresses are those that connections come to.
 #[derive(Debug, Clone, Default)]
-pub struct OwnHosts {
+pub struct ServerHosts {
     /// In small letters.
     names: Vec<String>,
     external: Option<ExternalAddresses>,
 }
 
-impl OwnHosts {
+impl ServerHosts {
     /// A machine of these names, behind no NAT.
     #[must_use]
     pub const fn of(names: Vec<String>) -> Self {
@@ -58,7 +58,7 @@ impl OwnHosts {
 
     /// The address that the settings put in place of `local`, or of any where that is not known: a private or a public one.
     fn mapped(&self, local: Option<IpAddr>, private: bool) -> Option<IpAddr> {
-        let relays = self.external.as_ref()?.relayed_addresses();
+        let relays = self.external.as_ref()?.relayed_ips();
         let mapped = relays.into_iter().flatten().filter(|relay| relay.advertised != relay.bound);
         let mapped = mapped.map(|relay| relay.advertised);
         mapped
@@ -73,15 +73,15 @@ mod tests {
     use crate::config::{Config, Settings};
 
     /// A machine whose relayed sockets are bound to 10.0.0.5 and 2001:db8::5.
-    fn seen_as(external: &str) -> OwnHosts {
+    fn seen_as(external: &str) -> ServerHosts {
         let config = Config::read(&Settings { external_ip: Some(external.to_owned()), ..Settings::default() }).unwrap();
         let bound = [Some("10.0.0.5".parse().unwrap()), Some("2001:db8::5".parse().unwrap())];
-        OwnHosts::of(vec!["tv-cellar".to_owned()]).seen_as(ExternalAddresses::new(&config.relay.external, bound, None))
+        ServerHosts::of(vec!["tv-cellar".to_owned()]).seen_as(ExternalAddresses::new(&config.relay.external, bound, None))
     }
 
     #[test]
     fn behind_a_nat_the_host_is_what_the_client_can_have_used() {
-        let used = |hosts: &OwnHosts, local: Option<&str>, client: &str| {
+        let used = |hosts: &ServerHosts, local: Option<&str>, client: &str| {
             hosts.used(None, local.map(|ip| ip.parse().unwrap()), client.parse().unwrap()).unwrap_or_default()
         };
         let cloud = seen_as("1.2.3.4");

@@ -1,6 +1,6 @@
 //! The server's certificate: where it comes from, and that it is never missing.
 //!
-//! [`Certificates`] is what everybody holds. Connections ask it for the certificate of the moment ([`Handshakes::config`]),
+//! [`Certificates`] is what everybody holds. Connections ask it for the certificate of the moment ([`HandshakeConfigs::config`]),
 //! so that a new one serves the next handshake and ends no connection; [`Certificates::keep`] is the task that renews, reloads
 //! and retries.
 //!
@@ -33,8 +33,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::sync::Notify;
 
-pub use certificate::{Certificate, Kind};
-pub use hosts::OwnHosts;
+pub use certificate::{Certificate, CertificateKind};
+pub use hosts::ServerHosts;
 
 use crate::config::CertificateSource;
 use acme::Acme;
@@ -84,7 +84,7 @@ impl Certificates {
     ///
     /// # Errors
     /// The files of the settings can't be used, or the data folder can't be written.
-    pub fn open(source: &CertificateSource, data_dir: &Path, hosts: OwnHosts) -> anyhow::Result<Self> {
+    pub fn open(source: &CertificateSource, data_dir: &Path, hosts: ServerHosts) -> anyhow::Result<Self> {
         let source = Source::new(source, data_dir, hosts);
         let current = match &source {
             Source::SelfSigned(own) => own.load_or_make(SystemTime::now())?,
@@ -101,7 +101,7 @@ impl Certificates {
     /// # Errors
     /// The files of the settings can't be used.
     pub fn kept(source: &CertificateSource, data_dir: &Path) -> anyhow::Result<Option<Self>> {
-        let source = Source::new(source, data_dir, OwnHosts::default());
+        let source = Source::new(source, data_dir, ServerHosts::default());
         let current = match &source {
             Source::SelfSigned(_) => None,
             Source::Files(files) => Some(files.load()?),
@@ -145,7 +145,7 @@ impl Certificates {
     pub fn for_client(&self, named: Option<&str>, local: Option<IpAddr>, client: IpAddr) -> Arc<Certificate> {
         let current = self.current();
         let own = match &self.0.source {
-            Source::SelfSigned(own) | Source::Acme(_, own) if current.kind == Kind::SelfSigned => own,
+            Source::SelfSigned(own) | Source::Acme(_, own) if current.kind == CertificateKind::SelfSigned => own,
             Source::SelfSigned(_) | Source::Acme(..) | Source::Files(_) => return current,
         };
         own.for_client(named, local, client).unwrap_or(current)
@@ -195,7 +195,7 @@ impl Certificates {
 }
 
 impl Source {
-    fn new(source: &CertificateSource, data_dir: &Path, hosts: OwnHosts) -> Self {
+    fn new(source: &CertificateSource, data_dir: &Path, hosts: ServerHosts) -> Self {
         let folder = data_dir.join("tls");
         match source {
             CertificateSource::SelfSigned => Self::SelfSigned(SelfSigned::new(&folder, hosts)),
@@ -209,13 +209,13 @@ impl Source {
 }
 
 /// What handshakes are made with: TLS 1.2 and 1.3, and every protocol that the port carries.
-pub struct Handshakes {
+pub struct HandshakeConfigs {
     certificates: Certificates,
     /// All but the certificate.
     common: ServerConfig,
 }
 
-impl Handshakes {
+impl HandshakeConfigs {
     /// # Panics
     /// Never: the provider knows both versions.
     #[must_use]

@@ -19,8 +19,8 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::Notify;
 
-use super::certificate::{Certificate, Kind};
-use super::hosts::OwnHosts;
+use super::certificate::{Certificate, CertificateKind};
+use super::hosts::ServerHosts;
 use super::{Certificates, store};
 
 /// What browsers accept at most is 398 days for signed ones; some apply it to all.
@@ -43,7 +43,7 @@ const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 #[derive(Debug)]
 pub(super) struct SelfSigned {
     path: PathBuf,
-    hosts: OwnHosts,
+    hosts: ServerHosts,
     made: Mutex<Option<Made>>,
     /// There are certificates that are not in the file.
     unsaved: Notify,
@@ -74,7 +74,7 @@ fn is_worn_out(certificate: &Certificate, now: SystemTime) -> bool {
 }
 
 impl SelfSigned {
-    pub(super) fn new(folder: &Path, hosts: OwnHosts) -> Self {
+    pub(super) fn new(folder: &Path, hosts: ServerHosts) -> Self {
         Self { path: folder.join("self-signed.pem"), hosts, made: Mutex::default(), unsaved: Notify::new() }
     }
 
@@ -129,7 +129,7 @@ impl SelfSigned {
     fn renew(&self, certificates: &Certificates, now: SystemTime) -> anyhow::Result<()> {
         let Some(text) = self.made().as_ref().map(Made::text) else { return Ok(()) };
         let made = self.renewed(key(&text), now)?;
-        if certificates.current().kind == Kind::SelfSigned {
+        if certificates.current().kind == CertificateKind::SelfSigned {
             certificates.replace(Certificate::clone(&made.local.certificate));
         }
         *self.made() = Some(made);
@@ -181,7 +181,9 @@ impl Made {
         let key_pem = key.serialize_pem();
         let (mut local, mut others) = (None, BTreeMap::new());
         for pem in certificates(text) {
-            let Ok(certificate) = Certificate::from_pem(Kind::SelfSigned, pem.as_bytes(), key_pem.as_bytes()) else { continue };
+            let Ok(certificate) = Certificate::from_pem(CertificateKind::SelfSigned, pem.as_bytes(), key_pem.as_bytes()) else {
+                continue;
+            };
             let entry = Entry { pem, certificate: Arc::new(certificate) };
             match entry.certificate.names.as_slice() {
                 names if names == LOCAL => local = Some(entry),
@@ -226,7 +228,7 @@ impl Entry {
             });
         }
         let pem = params.self_signed(key).context("no certificate can be made")?.pem();
-        let certificate = Certificate::from_pem(Kind::SelfSigned, pem.as_bytes(), key.serialize_pem().as_bytes())?;
+        let certificate = Certificate::from_pem(CertificateKind::SelfSigned, pem.as_bytes(), key.serialize_pem().as_bytes())?;
         Ok(Self { pem, certificate: Arc::new(certificate) })
     }
 }
@@ -246,7 +248,7 @@ mod tests {
 
     fn open(folder: &Path, names: &[&str]) -> (SelfSigned, Certificate) {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let own = SelfSigned::new(&folder.join("tls"), OwnHosts::of(names));
+        let own = SelfSigned::new(&folder.join("tls"), ServerHosts::of(names));
         let first = own.load_or_make(SystemTime::now()).unwrap();
         (own, first)
     }
@@ -313,7 +315,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_late_replaces_no_certificate_and_what_it_has_made_is_replaced_later() {
         let folder = tempfile::tempdir().unwrap();
-        let own = SelfSigned::new(&folder.path().join("tls"), OwnHosts::default());
+        let own = SelfSigned::new(&folder.path().join("tls"), ServerHosts::default());
         let (now, late) = (SystemTime::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(30));
         let first = own.load_or_make(now).unwrap();
         assert_eq!(own.load_or_make(late).unwrap().fingerprint, first.fingerprint, "everybody would have to trust another one");

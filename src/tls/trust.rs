@@ -51,7 +51,7 @@ mod tests {
 
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair};
 
-    use super::super::certificate::Kind;
+    use super::super::certificate::CertificateKind;
     use super::*;
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -78,7 +78,7 @@ mod tests {
     fn signed(params: CertificateParams, issuer: &Issuer<'_, KeyPair>, rest: &[&str]) -> Certificate {
         let key = KeyPair::generate().unwrap();
         let chain = params.signed_by(&key, issuer).unwrap().pem() + &rest.concat();
-        Certificate::from_pem(Kind::Files, chain.as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+        Certificate::from_pem(CertificateKind::Files, chain.as_bytes(), key.serialize_pem().as_bytes()).unwrap()
     }
 
     fn trusting(authority: &Authority) -> RootCertStore {
@@ -122,7 +122,7 @@ mod tests {
     fn what_signed_itself_is_trusted_by_nobody() {
         let (root, now) = (root(), SystemTime::now());
         let pem = root.pem();
-        let own = Certificate::from_pem(Kind::Files, pem.as_bytes(), root.key().serialize_pem().as_bytes()).unwrap();
+        let own = Certificate::from_pem(CertificateKind::Files, pem.as_bytes(), root.key().serialize_pem().as_bytes()).unwrap();
         assert_eq!(objection(&own, now).as_deref(), Some("it signed itself"));
     }
 }

@@ -1,12 +1,13 @@
 // Our call page in real browsers, with nothing but the embedded relay between them.
 import assert from 'node:assert/strict';
+import { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Android } from '../interop/support/apprtc.mjs';
-import { assertMagenta, assertPicture, assertRelayed, DEVICES, inState, LIMIT, openPage, openSource, seenColour, statistics, until } from './support/browser.mjs';
-import { scene } from './support/scene.mjs';
+import { assertMagenta, assertPicture, assertRelayed, DEVICES, inState, TIMEOUT_MS, openPage, openSource, seenColour, statistics, until } from './support/browser.mjs';
+import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 
 const ROOM = 'e2e-room';
-const RECOVERY = 2 * LIMIT;
+const RECOVERY_TIMEOUT_MS = 2 * TIMEOUT_MS;
 // Whichever Chromium likes better at the moment.
 const TRANSPORT = 'udp|tcp';
 
@@ -22,352 +23,355 @@ async function enter(browser, server, { room = ROOM, permissions = DEVICE_PERMIS
   return page;
 }
 
-const open = async (stage, server, options) => enter(await stage.browser(DEVICES), server, options);
+const open = async (fixture, server, options) => enter(await fixture.browser(DEVICES), server, options);
 
-async function talking(stage, server) {
-  const first = await open(stage, server);
+async function talking(fixture, server) {
+  const first = await open(fixture, server);
   await inState(first, 'waiting');
-  const second = await open(stage, server);
+  const second = await open(fixture, server);
   for (const page of [first, second]) await inState(page, 'talking');
   return [first, second];
 }
 
 // Chromium now and then makes its decoder anew within the first second and counts from 0 again.
-const WARM = 45;
-const bothSee = (pages, steps = 5) => Promise.all(pages.map((page) => assertPicture(page, steps, WARM)));
+const FRAMES_UNTIL_STEADY = 45;
+const bothSee = (pages, steps = 5) => Promise.all(pages.map((page) => assertPicture(page, steps, FRAMES_UNTIL_STEADY)));
 const dark = (rgb) => rgb !== null && rgb.every((value) => value < 24);
 const bright = (rgb) => rgb !== null && rgb.some((value) => value > 60);
 
-scene('two people see each other over the relay alone', {}, async (stage, server) => {
-  const pages = await talking(stage, server);
-  await bothSee(pages);
-  for (const page of pages) {
-    await assertRelayed(page, server, TRANSPORT);
-    await until('sound comes', () => statistics(page), ({ energy }) => energy > 0);
-    assert.equal(await page.locator('#stage').isVisible(), true);
-    assert.equal(await page.locator('#panel').isVisible(), false);
-  }
-  await pages[0].keyboard.press('i');
-  await until('the figures tell the route', () => pages[0].locator('#figures').getAttribute('data-route'), (route) => route === 'relay');
-  await until('and the size', () => pages[0].locator('[data-figure=size]').textContent(), (text) => /^[1-9]\d* × [1-9]\d*$/.test(text));
-});
-
-scene('the call comes back when a browser was killed and joins again', {}, async (stage, server) => {
-  for (const victim of [0, 1]) {
-    const room = `kill-${victim}`;
-    const hosts = [await stage.mortal(DEVICES), await stage.mortal(DEVICES)];
-    const pages = [await enter(hosts[0].browser, server, { room })];
-    await inState(pages[0], 'waiting');
-    pages.push(await enter(hosts[1].browser, server, { room }));
-    for (const page of pages) await inState(page, 'talking');
-    const survivor = pages[1 - victim];
-    await assertPicture(survivor, 2);
-    await hosts[victim].kill();
-    const again = await open(stage, server, { room });
-    await inState(again, 'talking', RECOVERY);
-    await inState(survivor, 'talking', RECOVERY);
-    await bothSee([again, survivor], 3);
-    for (const page of [again, survivor]) await assertRelayed(page, server, TRANSPORT);
-  }
-});
-
-scene('whoever finds the offer of a killed caller is not stuck with it', {}, async (stage, server) => {
-  const { browser, kill } = await stage.mortal(DEVICES);
-  await inState(await enter(browser, server), 'waiting');
-  await kill();
-  const second = await open(stage, server);
-  await inState(second, 'connecting');
-  await inState(second, 'waiting', RECOVERY);
-  const third = await open(stage, server);
-  for (const page of [second, third]) await inState(page, 'talking');
-  await bothSee([second, third], 2);
-});
-
-scene('a third gets the full page, and a place when one has left', {}, async (stage, server) => {
-  const [first, second] = await talking(stage, server);
-  const third = await open(stage, server);
-  await until('it is told', () => third.evaluate(() => document.body.dataset.state), (state) => state === 'full');
-  assert.equal(await third.locator('#panel-title').textContent(), 'This call is full');
-  await bothSee([first, second], 3);
-  await until('it no longer tries', () => third.locator('#panel-hint').textContent(), (text) => /^Two people/.test(text), RECOVERY);
-  await second.locator('#hang-up').click();
-  await inState(first, 'waiting');
-  await third.locator('#join').click();
-  for (const page of [first, third]) await inState(page, 'talking');
-  await bothSee([first, third], 3);
-});
-
-scene('a call gets over a restart of the server', {}, async (stage, server) => {
-  const pages = await talking(stage, server);
-  await bothSee(pages, 2);
-  await server.restart();
-  const before = await Promise.all(pages.map(statistics));
-  for (const page of pages) await until('the page is online again', () => page.evaluate(() => window.castway.online()), Boolean, RECOVERY);
-  // The relay's allocations went with the old process.
-  for (const [at, page] of pages.entries()) {
-    await inState(page, 'talking', RECOVERY);
-    await until('new frames are decoded', () => statistics(page), ({ decoded }) => decoded > before[at].decoded + 10 || decoded < before[at].decoded, RECOVERY);
-  }
-  await bothSee(pages, 3);
-  for (const page of pages) await assertRelayed(page, server, TRANSPORT);
-  // And the room is one again, for the server too.
-  const third = await open(stage, server);
-  await until('it is full', () => third.evaluate(() => document.body.dataset.state), (state) => state === 'full');
-});
-
-scene('mute, camera off and hang up reach the other side', {}, async (stage, server) => {
-  const [first, second] = await talking(stage, server);
-  await bothSee([first, second], 2);
-  await until('a picture', () => seenColour(second), bright);
-
-  const energy = async () => (await statistics(second)).energy;
-  const heard = async () => {
-    const before = await energy();
-    await sleep(2500);
-    return (await energy()) - before;
-  };
-  await until('beeps are heard', heard, (sound) => sound > 0);
-  await first.keyboard.press('m');
-  assert.equal(await first.locator('#microphone-text').textContent(), 'Unmute');
-  await until('silence', heard, (sound) => sound === 0, RECOVERY);
-  await first.locator('#microphone').click();
-  await until('beeps again', heard, (sound) => sound > 0, RECOVERY);
-
-  await first.keyboard.press('c');
-  await until('black', () => seenColour(second), dark);
-  assert.equal(await first.locator('#self-off').isVisible(), true);
-  await first.locator('#camera').click();
-  await until('a picture again', () => seenColour(second), bright);
-
-  await first.keyboard.press('h');
-  await until('the first has left', () => first.evaluate(() => window.castway.state()), (state) => state === 'ended');
-  await inState(second, 'waiting');
-  await until('it is said', () => second.locator('#status-text').textContent(), (text) => text === 'The other side has hung up.');
-  await first.locator('#join').click();
-  for (const page of [first, second]) await inState(page, 'talking');
-  await bothSee([first, second], 3);
-});
-
-scene('a screen takes the place of the camera, and the camera comes back', {}, async (stage, server) => {
-  const browser = await stage.browser(DEVICES);
-  await openSource(browser);
-  const first = await enter(browser, server);
-  await inState(first, 'waiting');
-  const second = await open(stage, server);
-  for (const page of [first, second]) await inState(page, 'talking');
-  await first.locator('#screen').click();
-  await assertMagenta(second);
-  await assertPicture(second, 3);
-  await first.locator('#screen').click();
-  await until('the camera again', () => seenColour(second), (rgb) => rgb !== null && !(rgb[0] > 180 && rgb[1] < 90 && rgb[2] > 180));
-  await assertPicture(second, 3);
-});
-
-const WITHOUT = { refused: { devices: DEVICES, permissions: [] }, nothing: { devices: {}, permissions: DEVICE_PERMISSIONS } };
-for (const [lack, { devices, permissions }] of Object.entries(WITHOUT)) {
-  scene(`whoever has no camera and no microphone joins all the same: ${lack}`, {}, async (stage, server) => {
-    const blind = await openPage(await stage.browser(devices), `${server.url}/r/${ROOM}?ice=relay`, { permissions });
-    await until('it is said why', () => blind.locator('#notice').getAttribute('data-error'), (error) => error === lack);
-    await blind.locator('#join').click();
-    await inState(blind, 'waiting');
-    const other = await open(stage, server);
-    for (const page of [blind, other]) await inState(page, 'talking');
-    await assertPicture(blind, 3);
-    await assertRelayed(blind, server, TRANSPORT);
-    assert.equal((await statistics(other)).decoded, 0);
-    await until('the other is told', () => other.locator('#no-picture').isVisible());
-    assert.equal(await blind.locator('#microphone').isDisabled(), true);
+describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
+  browserTest('two people see each other over the relay alone', {}, async (fixture, server) => {
+    const pages = await talking(fixture, server);
+    await bothSee(pages);
+    for (const page of pages) {
+      await assertRelayed(page, server, TRANSPORT);
+      await until('sound comes', () => statistics(page), ({ energy }) => energy > 0);
+      assert.equal(await page.locator('#stage').isVisible(), true);
+      assert.equal(await page.locator('#panel').isVisible(), false);
+    }
+    await pages[0].keyboard.press('i');
+    await until('the figures tell the route', () => pages[0].locator('#figures').getAttribute('data-route'), (route) => route === 'relay');
+    await until('and the size', () => pages[0].locator('[data-figure=size]').textContent(), (text) => /^[1-9]\d* × [1-9]\d*$/.test(text));
   });
-}
 
-scene('a page that is loaded again is in the call again', {}, async (stage, server) => {
-  const pages = await talking(stage, server);
-  for (const page of pages) {
-    await page.reload();
-    for (const each of pages) await inState(each, 'talking', RECOVERY);
-    await bothSee(pages, 2);
-  }
-});
+  browserTest('the call comes back when a browser was killed and joins again', {}, async (fixture, server) => {
+    for (const victim of [0, 1]) {
+      const room = `kill-${victim}`;
+      const hosts = [await fixture.killableBrowser(DEVICES), await fixture.killableBrowser(DEVICES)];
+      const pages = [await enter(hosts[0].browser, server, { room })];
+      await inState(pages[0], 'waiting');
+      pages.push(await enter(hosts[1].browser, server, { room }));
+      for (const page of pages) await inState(page, 'talking');
+      const survivor = pages[1 - victim];
+      await assertPicture(survivor, 2);
+      await hosts[victim].kill();
+      const again = await open(fixture, server, { room });
+      await inState(again, 'talking', RECOVERY_TIMEOUT_MS);
+      await inState(survivor, 'talking', RECOVERY_TIMEOUT_MS);
+      await bothSee([again, survivor], 3);
+      for (const page of [again, survivor]) await assertRelayed(page, server, TRANSPORT);
+    }
+  });
 
-// What a browser may drop of a page that is being closed: the bye on the WebSocket is all that gets out.
-const MUTE = { script: () => (navigator.sendBeacon = () => true) };
-const results = (page) => page.joins.map(({ result }) => result);
+  browserTest('whoever finds the offer of a killed caller is not stuck with it', {}, async (fixture, server) => {
+    const { browser, kill } = await fixture.killableBrowser(DEVICES);
+    await inState(await enter(browser, server), 'waiting');
+    await kill();
+    const second = await open(fixture, server);
+    await inState(second, 'connecting');
+    await inState(second, 'waiting', RECOVERY_TIMEOUT_MS);
+    const third = await open(fixture, server);
+    for (const page of [second, third]) await inState(page, 'talking');
+    await bothSee([second, third], 2);
+  });
 
-scene('a page that is loaded again finds its room free, though the server heard nothing but bye', {}, async (stage, server) => {
-  const first = await open(stage, server, MUTE);
-  await inState(first, 'waiting');
-  for (const loads of [2, 3, 4]) {
-    await first.reload();
-    await until('it has joined', () => first.joins.length, (joins) => joins === loads);
+  browserTest('a third gets the full page, and a place when one has left', {}, async (fixture, server) => {
+    const [first, second] = await talking(fixture, server);
+    const third = await open(fixture, server);
+    await until('it is told', () => third.evaluate(() => document.body.dataset.state), (state) => state === 'full');
+    assert.equal(await third.locator('#panel-title').textContent(), 'This call is full');
+    await bothSee([first, second], 3);
+    await until('it no longer tries', () => third.locator('#panel-hint').textContent(), (text) => /^Two people/.test(text), RECOVERY_TIMEOUT_MS);
+    await second.locator('#hang-up').click();
     await inState(first, 'waiting');
-  }
-  for (const { result, params } of first.joins) assert.deepEqual([result, params.is_initiator, params.messages], ['SUCCESS', 'true', []]);
+    await third.locator('#join').click();
+    for (const page of [first, third]) await inState(page, 'talking');
+    await bothSee([first, third], 3);
+  });
 
-  const second = await open(stage, server, MUTE);
-  const pages = [first, second];
-  for (const page of pages) await inState(page, 'talking');
-  for (const page of pages) {
-    const loads = page.joins.length + 1;
-    await page.reload();
-    await until('it has joined', () => page.joins.length, (joins) => joins === loads);
-    for (const each of pages) await inState(each, 'talking');
+  browserTest('a call gets over a restart of the server', {}, async (fixture, server) => {
+    const pages = await talking(fixture, server);
     await bothSee(pages, 2);
-  }
-  // The browser loads the new page while it closes the old one, so a join may overtake the bye and find the room full, once: the page
-  // asks again after 3 s, and a place whose connection was lost would not be free before 10 s.
-  for (const [page, times] of [[first, 5], [second, 2]]) {
-    const all = results(page).join(' ');
-    assert.ok(!all.includes('FULL FULL'), all);
-    assert.equal(results(page).filter((result) => result === 'SUCCESS').length, times, all);
-  }
-});
-
-scene('a loopback call shows oneself over the relay, to nobody else, and again after a reload', {}, async (stage, server) => {
-  const page = await open(stage, server, { query: 'debug=loopback&it=relay' });
-  const seen = async () => {
-    await inState(page, 'talking');
-    assert.equal(await page.locator('#notice-title').textContent(), 'Loopback test');
-    assert.equal(await page.locator('#notice').isVisible(), true);
-    await bothSee([page], 3);
-    await assertRelayed(page, server, TRANSPORT);
-    await until('a picture', () => seenColour(page), bright);
-    await until('sound comes', () => statistics(page), ({ energy }) => energy > 0);
-  };
-  await seen();
-  await page.keyboard.press('c');
-  await until('black, as what is sent', () => seenColour(page), dark);
-
-  const guest = await open(stage, server, { locale: 'zh-CN' });
-  await until('it is told', () => guest.evaluate(() => document.body.dataset.state), (state) => state === 'full');
-  await guest.close();
-
-  await page.reload();
-  await seen();
-  assert.deepEqual(results(page), ['SUCCESS', 'SUCCESS']);
-
-  await page.locator('#hang-up').click();
-  await until('it has left', () => page.evaluate(() => window.castway.state()), (state) => state === 'ended');
-  await page.locator('#join').click();
-  await seen();
-  await page.keyboard.press('h');
-  await until('it has left', () => page.evaluate(() => window.castway.state()), (state) => state === 'ended');
-  const next = await open(stage, server);
-  await inState(next, 'waiting');
-
-  const disturber = await open(stage, server, { query: 'debug=loopback', locale: 'zh-CN' });
-  await until('it needs another room', () => disturber.locator('#notice').getAttribute('data-error'), (error) => error === 'loopback_taken');
-  assert.equal(await disturber.locator('#notice-title').textContent(), '此房间已有人');
-  await disturber.close();
-  await inState(next, 'waiting');
-  const other = await open(stage, server);
-  for (const each of [next, other]) await inState(each, 'talking');
-  await bothSee([next, other], 2);
-});
-
-scene('a dropped WebSocket comes back and interrupts nothing', {}, async (stage, server) => {
-  const first = await openPage(await stage.browser(DEVICES), `${server.url}/r/${ROOM}?ice=relay`, { permissions: DEVICE_PERMISSIONS });
-  const registered = [];
-  first.on('websocket', (socket) => socket.on('framesent', ({ payload }) => registered.push(/"clientid":"(\d+)"/.exec(payload)?.[1])));
-  await first.locator('#join').click();
-  await inState(first, 'waiting');
-  const second = await open(stage, server);
-  for (const page of [first, second]) await inState(page, 'talking');
-  const before = await first.evaluate(() => {
-    window.before = window.castway.pc();
-    return window.before !== null;
-  });
-  assert.ok(before);
-  // The server ends the socket of whoever is deleted.
-  const [client] = registered.filter(Boolean);
-  await fetch(`${server.url}/${ROOM}/${client}`, { method: 'DELETE' });
-  await until('it registers again', () => registered.filter((id) => id === client).length, (count) => count >= 2);
-  await bothSee([first, second], 3);
-  assert.equal(await first.evaluate(() => window.before === window.castway.pc()), true, 'the connection is the same');
-  await second.locator('#hang-up').click();
-  await inState(first, 'waiting');
-});
-
-scene('the start page opens a room, says what a name may hold and remembers it', {}, async (stage, server) => {
-  const page = await openPage(await stage.browser(DEVICES), `${server.url}/r?ice=relay`, { permissions: DEVICE_PERMISSIONS });
-  await page.locator('#room-input').fill('no/room');
-  await page.locator('#open-room').click();
-  assert.match(await page.locator('#room-hint').textContent(), /^The name of a room has only/);
-  await page.locator('#room-input').fill('my room');
-  await page.keyboard.press('Enter');
-  await page.waitForURL(`${server.url}/r/my-room?ice=relay`);
-  await inState(page, 'waiting');
-  assert.equal(await page.locator('#qr').getAttribute('data-url'), `${server.url}/r/my-room`);
-  await page.goto(`${server.url}/r`);
-  assert.deepEqual(await page.locator('.room').allTextContents(), ['my-room']);
-  await page.locator('#fresh').click();
-  await page.waitForURL(/\/r\/[a-z]{4}-[a-z]{4}-[a-z]{4}$/);
-  await inState(page, 'waiting');
-});
-
-// AppRTC's Android client: its signaling, with a plain page for its camera and its connection.
-async function phone(stage, server, room) {
-  const android = new Android(server.url);
-  assert.equal(await android.join(room), true);
-  const page = await openPage(await stage.browser(DEVICES), `${server.url}/robots.txt`, { permissions: DEVICE_PERMISSIONS });
-  let said = Promise.resolve();
-  await page.exposeFunction('say', (message) => {
-    said = said.then(() => android.send(message));
-    return said;
-  });
-  await page.evaluate(
-    async ({ iceServers, initiator }) => {
-      const pc = new RTCPeerConnection({ iceServers, iceTransportPolicy: 'relay', bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' });
-      window.castway = { pc: () => pc };
-      const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
-      for (const track of stream.getTracks()) pc.addTrack(track, stream);
-      pc.onicecandidate = ({ candidate }) => candidate && say({ type: 'candidate', label: candidate.sdpMLineIndex, id: candidate.sdpMid, candidate: candidate.candidate });
-      const describe = async (description) => {
-        await pc.setLocalDescription(description);
-        say({ type: description.type, sdp: description.sdp });
-      };
-      window.hear = async ({ type, sdp, label, id, candidate }) => {
-        if (type === 'candidate') return pc.addIceCandidate({ candidate, sdpMLineIndex: label, sdpMid: id });
-        if (type !== 'offer' && type !== 'answer') return;
-        await pc.setRemoteDescription({ type, sdp });
-        if (type === 'offer') await describe(await pc.createAnswer());
-      };
-      if (initiator) await describe(await pc.createOffer());
-    },
-    { iceServers: android.ice, initiator: android.initiator },
-  );
-  const call = { android, page, bye: false };
-  const listen = async () => {
-    while (android.channel.closed === null) {
-      const text = android.inbox.shift() ?? android.channel.frames.shift()?.msg;
-      if (!text) await sleep(20);
-      else if (JSON.parse(text).type === 'bye') call.bye = true;
-      else await page.evaluate((message) => window.hear(message), JSON.parse(text));
+    await server.restart();
+    const before = await Promise.all(pages.map(statistics));
+    for (const page of pages) await until('the page is online again', () => page.evaluate(() => window.castway.online()), Boolean, RECOVERY_TIMEOUT_MS);
+    // The relay's allocations went with the old process.
+    for (const [at, page] of pages.entries()) {
+      await inState(page, 'talking', RECOVERY_TIMEOUT_MS);
+      await until('new frames are decoded', () => statistics(page), ({ decoded }) => decoded > before[at].decoded + 10 || decoded < before[at].decoded, RECOVERY_TIMEOUT_MS);
     }
-  };
-  listen().catch(() => {});
-  stage.later(async () => android.channel.drop());
-  return call;
-}
+    await bothSee(pages, 3);
+    for (const page of pages) await assertRelayed(page, server, TRANSPORT);
+    // And the room is one again, for the server too.
+    const third = await open(fixture, server);
+    await until('it is full', () => third.evaluate(() => document.body.dataset.state), (state) => state === 'full');
+  });
 
-for (const caller of ['our page', 'Android']) {
-  scene(`our page and an Android client: ${caller} calls`, {}, async (stage, server) => {
-    const steps = [
-      async () => ({ ours: await open(stage, server) }),
-      async () => ({ theirs: await phone(stage, server, ROOM) }),
-    ];
-    if (caller === 'Android') steps.reverse();
-    const first = await steps[0]();
-    if (first.ours) await inState(first.ours, 'waiting');
-    const { ours, theirs } = { ...first, ...(await steps[1]()) };
-    await inState(ours, 'talking');
-    await bothSee([ours, theirs.page], 3);
-    await assertRelayed(ours, server, TRANSPORT);
-    if (caller === 'Android') {
-      await ours.locator('#hang-up').click();
-      await until('Android hears bye', () => theirs.bye);
-    } else {
-      await theirs.android.hangUp();
-      await inState(ours, 'waiting');
+  browserTest('mute, camera off and hang up reach the other side', {}, async (fixture, server) => {
+    const [first, second] = await talking(fixture, server);
+    await bothSee([first, second], 2);
+    await until('a picture', () => seenColour(second), bright);
+
+    // The sound that comes along with so many frames of the picture, in which the other side beeps at least twice: with 30 a second
+    // at most it beeps once a second.
+    const heard = async () => {
+      const before = await statistics(second);
+      const after = await until('the picture goes on', () => statistics(second), ({ decoded }) => decoded >= before.decoded + 75);
+      return after.energy - before.energy;
+    };
+    await until('beeps are heard', heard, (sound) => sound > 0);
+    await first.keyboard.press('m');
+    assert.equal(await first.locator('#microphone-text').textContent(), 'Unmute');
+    await until('silence', heard, (sound) => sound === 0, RECOVERY_TIMEOUT_MS);
+    await first.locator('#microphone').click();
+    await until('beeps again', heard, (sound) => sound > 0, RECOVERY_TIMEOUT_MS);
+
+    await first.keyboard.press('c');
+    await until('black', () => seenColour(second), dark);
+    assert.equal(await first.locator('#self-off').isVisible(), true);
+    await first.locator('#camera').click();
+    await until('a picture again', () => seenColour(second), bright);
+
+    await first.keyboard.press('h');
+    await until('the first has left', () => first.evaluate(() => window.castway.state()), (state) => state === 'ended');
+    await inState(second, 'waiting');
+    await until('it is said', () => second.locator('#status-text').textContent(), (text) => text === 'The other side has hung up.');
+    await first.locator('#join').click();
+    for (const page of [first, second]) await inState(page, 'talking');
+    await bothSee([first, second], 3);
+  });
+
+  browserTest('a screen takes the place of the camera, and the camera comes back', {}, async (fixture, server) => {
+    const browser = await fixture.browser(DEVICES);
+    await openSource(browser);
+    const first = await enter(browser, server);
+    await inState(first, 'waiting');
+    const second = await open(fixture, server);
+    for (const page of [first, second]) await inState(page, 'talking');
+    await first.locator('#screen').click();
+    await assertMagenta(second);
+    await assertPicture(second, 3);
+    await first.locator('#screen').click();
+    await until('the camera again', () => seenColour(second), (rgb) => rgb !== null && !(rgb[0] > 180 && rgb[1] < 90 && rgb[2] > 180));
+    await assertPicture(second, 3);
+  });
+
+  const WITHOUT = { refused: { devices: DEVICES, permissions: [] }, nothing: { devices: {}, permissions: DEVICE_PERMISSIONS } };
+  for (const [lack, { devices, permissions }] of Object.entries(WITHOUT)) {
+    browserTest(`whoever has no camera and no microphone joins all the same: ${lack}`, {}, async (fixture, server) => {
+      const blind = await openPage(await fixture.browser(devices), `${server.url}/r/${ROOM}?ice=relay`, { permissions });
+      await until('it is said why', () => blind.locator('#notice').getAttribute('data-error'), (error) => error === lack);
+      await blind.locator('#join').click();
+      await inState(blind, 'waiting');
+      const other = await open(fixture, server);
+      for (const page of [blind, other]) await inState(page, 'talking');
+      await assertPicture(blind, 3);
+      await assertRelayed(blind, server, TRANSPORT);
+      assert.equal((await statistics(other)).decoded, 0);
+      await until('the other is told', () => other.locator('#no-picture').isVisible());
+      assert.equal(await blind.locator('#microphone').isDisabled(), true);
+    });
+  }
+
+  browserTest('a page that is loaded again is in the call again', {}, async (fixture, server) => {
+    const pages = await talking(fixture, server);
+    for (const page of pages) {
+      await page.reload();
+      for (const each of pages) await inState(each, 'talking', RECOVERY_TIMEOUT_MS);
+      await bothSee(pages, 2);
     }
   });
-}
+
+  // What a browser may drop of a page that is being closed: the bye on the WebSocket is all that gets out.
+  const MUTE = { script: () => (navigator.sendBeacon = () => true) };
+  const results = (page) => page.joins.map(({ result }) => result);
+
+  browserTest('a page that is loaded again finds its room free, though the server heard nothing but bye', {}, async (fixture, server) => {
+    const first = await open(fixture, server, MUTE);
+    await inState(first, 'waiting');
+    for (const loads of [2, 3, 4]) {
+      await first.reload();
+      await until('it has joined', () => first.joins.length, (joins) => joins === loads);
+      await inState(first, 'waiting');
+    }
+    for (const { result, params } of first.joins) assert.deepEqual([result, params.is_initiator, params.messages], ['SUCCESS', 'true', []]);
+
+    const second = await open(fixture, server, MUTE);
+    const pages = [first, second];
+    for (const page of pages) await inState(page, 'talking');
+    for (const page of pages) {
+      const loads = page.joins.length + 1;
+      await page.reload();
+      await until('it has joined', () => page.joins.length, (joins) => joins === loads);
+      for (const each of pages) await inState(each, 'talking');
+      await bothSee(pages, 2);
+    }
+    // The browser loads the new page while it closes the old one, so a join may overtake the bye and find the room full, once: the page
+    // asks again after 3 s, and a place whose connection was lost would not be free before 10 s.
+    for (const [page, times] of [[first, 5], [second, 2]]) {
+      const all = results(page).join(' ');
+      assert.ok(!all.includes('FULL FULL'), all);
+      assert.equal(results(page).filter((result) => result === 'SUCCESS').length, times, all);
+    }
+  });
+
+  browserTest('a loopback call shows oneself over the relay, to nobody else, and again after a reload', {}, async (fixture, server) => {
+    const page = await open(fixture, server, { query: 'debug=loopback&it=relay' });
+    const seen = async () => {
+      await inState(page, 'talking');
+      assert.equal(await page.locator('#notice-title').textContent(), 'Loopback test');
+      assert.equal(await page.locator('#notice').isVisible(), true);
+      await bothSee([page], 3);
+      await assertRelayed(page, server, TRANSPORT);
+      await until('a picture', () => seenColour(page), bright);
+      await until('sound comes', () => statistics(page), ({ energy }) => energy > 0);
+    };
+    await seen();
+    await page.keyboard.press('c');
+    await until('black, as what is sent', () => seenColour(page), dark);
+
+    const guest = await open(fixture, server, { locale: 'zh-CN' });
+    await until('it is told', () => guest.evaluate(() => document.body.dataset.state), (state) => state === 'full');
+    await guest.close();
+
+    await page.reload();
+    await seen();
+    assert.deepEqual(results(page), ['SUCCESS', 'SUCCESS']);
+
+    await page.locator('#hang-up').click();
+    await until('it has left', () => page.evaluate(() => window.castway.state()), (state) => state === 'ended');
+    await page.locator('#join').click();
+    await seen();
+    await page.keyboard.press('h');
+    await until('it has left', () => page.evaluate(() => window.castway.state()), (state) => state === 'ended');
+    const next = await open(fixture, server);
+    await inState(next, 'waiting');
+
+    const disturber = await open(fixture, server, { query: 'debug=loopback', locale: 'zh-CN' });
+    await until('it needs another room', () => disturber.locator('#notice').getAttribute('data-error'), (error) => error === 'loopback_taken');
+    assert.equal(await disturber.locator('#notice-title').textContent(), '此房间已有人');
+    await disturber.close();
+    await inState(next, 'waiting');
+    const other = await open(fixture, server);
+    for (const each of [next, other]) await inState(each, 'talking');
+    await bothSee([next, other], 2);
+  });
+
+  browserTest('a dropped WebSocket comes back and interrupts nothing', {}, async (fixture, server) => {
+    const first = await openPage(await fixture.browser(DEVICES), `${server.url}/r/${ROOM}?ice=relay`, { permissions: DEVICE_PERMISSIONS });
+    const registered = [];
+    first.on('websocket', (socket) => socket.on('framesent', ({ payload }) => registered.push(/"clientid":"(\d+)"/.exec(payload)?.[1])));
+    await first.locator('#join').click();
+    await inState(first, 'waiting');
+    const second = await open(fixture, server);
+    for (const page of [first, second]) await inState(page, 'talking');
+    const before = await first.evaluate(() => {
+      window.before = window.castway.pc();
+      return window.before !== null;
+    });
+    assert.ok(before);
+    // The server ends the WebSocket of a client that is deleted.
+    const [client] = registered.filter(Boolean);
+    await fetch(`${server.url}/${ROOM}/${client}`, { method: 'DELETE' });
+    await until('it registers again', () => registered.filter((id) => id === client).length, (count) => count >= 2);
+    await bothSee([first, second], 3);
+    assert.equal(await first.evaluate(() => window.before === window.castway.pc()), true, 'the connection is the same');
+    await second.locator('#hang-up').click();
+    await inState(first, 'waiting');
+  });
+
+  browserTest('the start page opens a room, says what a name may hold and remembers it', {}, async (fixture, server) => {
+    const page = await openPage(await fixture.browser(DEVICES), `${server.url}/r?ice=relay`, { permissions: DEVICE_PERMISSIONS });
+    await page.locator('#room-input').fill('no/room');
+    await page.locator('#open-room').click();
+    assert.match(await page.locator('#room-hint').textContent(), /^The name of a room has only/);
+    await page.locator('#room-input').fill('my room');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`${server.url}/r/my-room?ice=relay`);
+    await inState(page, 'waiting');
+    assert.equal(await page.locator('#qr').getAttribute('data-url'), `${server.url}/r/my-room`);
+    await page.goto(`${server.url}/r`);
+    assert.deepEqual(await page.locator('.room').allTextContents(), ['my-room']);
+    await page.locator('#fresh').click();
+    await page.waitForURL(/\/r\/[a-z]{4}-[a-z]{4}-[a-z]{4}$/);
+    await inState(page, 'waiting');
+  });
+
+  // AppRTC's Android client: its signaling, with a plain page for its camera and its connection.
+  async function phone(fixture, server, room) {
+    const android = new Android(server.url);
+    assert.equal(await android.join(room), true);
+    const page = await openPage(await fixture.browser(DEVICES), `${server.url}/robots.txt`, { permissions: DEVICE_PERMISSIONS });
+    let said = Promise.resolve();
+    await page.exposeFunction('say', (message) => {
+      said = said.then(() => android.send(message));
+      return said;
+    });
+    await page.evaluate(
+      async ({ iceServers, initiator }) => {
+        const pc = new RTCPeerConnection({ iceServers, iceTransportPolicy: 'relay', bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' });
+        window.castway = { pc: () => pc };
+        const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+        for (const track of stream.getTracks()) pc.addTrack(track, stream);
+        pc.onicecandidate = ({ candidate }) => candidate && say({ type: 'candidate', label: candidate.sdpMLineIndex, id: candidate.sdpMid, candidate: candidate.candidate });
+        const describe = async (description) => {
+          await pc.setLocalDescription(description);
+          say({ type: description.type, sdp: description.sdp });
+        };
+        window.hear = async ({ type, sdp, label, id, candidate }) => {
+          if (type === 'candidate') return pc.addIceCandidate({ candidate, sdpMLineIndex: label, sdpMid: id });
+          if (type !== 'offer' && type !== 'answer') return;
+          await pc.setRemoteDescription({ type, sdp });
+          if (type === 'offer') await describe(await pc.createAnswer());
+        };
+        if (initiator) await describe(await pc.createOffer());
+      },
+      { iceServers: android.ice, initiator: android.initiator },
+    );
+    const call = { android, page, bye: false };
+    const listen = async () => {
+      while (android.channel.closed === null) {
+        const text = android.inbox.shift() ?? android.channel.frames.shift()?.msg;
+        if (!text) await sleep(20);
+        else if (JSON.parse(text).type === 'bye') call.bye = true;
+        else await page.evaluate((message) => window.hear(message), JSON.parse(text));
+      }
+    };
+    listen().catch(() => {});
+    fixture.onClose(async () => android.channel.drop());
+    return call;
+  }
+
+  for (const caller of ['our page', 'Android']) {
+    browserTest(`our page and an Android client: ${caller} calls`, {}, async (fixture, server) => {
+      const steps = [
+        async () => ({ ours: await open(fixture, server) }),
+        async () => ({ theirs: await phone(fixture, server, ROOM) }),
+      ];
+      if (caller === 'Android') steps.reverse();
+      const first = await steps[0]();
+      if (first.ours) await inState(first.ours, 'waiting');
+      const { ours, theirs } = { ...first, ...(await steps[1]()) };
+      await inState(ours, 'talking');
+      await bothSee([ours, theirs.page], 3);
+      await assertRelayed(ours, server, TRANSPORT);
+      if (caller === 'Android') {
+        await ours.locator('#hang-up').click();
+        await until('Android hears bye', () => theirs.bye);
+      } else {
+        await theirs.android.hangUp();
+        await inState(ours, 'waiting');
+      }
+    });
+  }
+});

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { assertPicture, DEVICES, inState, openPage, openSource, openTv, shownCode, startCast, until } from './support/browser.mjs';
 import { startDesktop } from './support/desktop.mjs';
-import { scene } from './support/scene.mjs';
+import { browserTest } from './support/browser-test.mjs';
 
 const CODE = 'EP37DR';
 const SHOWN = 'EP3 7DR';
 const WIDE = 'ＥＰ３７ＤＲ';
 
 // The number of a key that an input method takes.
-const TAKEN = 229;
+const KEY_TAKEN_BY_INPUT_METHOD = 229;
 
 const field = (page) => page.locator('#code-input');
 const caret = (page) => field(page).evaluate((input) => [input.selectionStart, input.selectionEnd]);
@@ -17,8 +17,8 @@ const problem = (page) => page.locator('#notice').getAttribute('data-error');
 const named = (page, id) => until(`the page says ${id}`, () => problem(page), (seen) => seen === id);
 const holds = (page, text) => until(`the field holds "${text}"`, () => field(page).inputValue(), (seen) => seen === text);
 
-async function openCast(stage, server, { query = '', locale } = {}) {
-  const page = await openPage(await stage.browser(), `${server.url}/cast${query}`, { locale });
+async function openCast(fixture, server, { query = '', locale } = {}) {
+  const page = await openPage(await fixture.browser(), `${server.url}/cast${query}`, { locale });
   await until('the page is online', () => page.evaluate(() => window.castway.online()));
   return page;
 }
@@ -32,8 +32,8 @@ async function composer(page) {
   };
 }
 
-scene('what an input method composes is left alone, and what it commits is read', {}, async (stage, server) => {
-  const page = await openCast(stage, server);
+browserTest('what an input method composes is left alone, and what it commits is read', {}, async (fixture, server) => {
+  const page = await openCast(fixture, server);
   const { compose, commit } = await composer(page);
   for (const [composed, committed] of [
     [['e', 'ep', 'ep3', 'ep37dr'], 'ep37dr'],
@@ -59,8 +59,8 @@ scene('what an input method composes is left alone, and what it commits is read'
   assert.deepEqual(await caret(page), [5, 5]);
 });
 
-scene('Enter confirms what is composed, and only the next one starts', {}, async (stage, server) => {
-  const page = await openCast(stage, server);
+browserTest('Enter confirms what is composed, and only the next one starts', {}, async (fixture, server) => {
+  const page = await openCast(fixture, server);
   const { compose } = await composer(page);
   await compose('epr');
   await page.keyboard.press('Enter');
@@ -75,9 +75,9 @@ scene('Enter confirms what is composed, and only the next one starts', {}, async
   assert.equal(await passed(), false);
 });
 
-scene('Chinese characters stay to be seen, and the page says what to do', {}, async (stage, server) => {
+browserTest('Chinese characters stay to be seen, and the page says what to do', {}, async (fixture, server) => {
   for (const [locale, title] of [['en-US', /English letters/], ['zh-CN', /英文字母/]]) {
-    const page = await openCast(stage, server, { locale });
+    const page = await openCast(fixture, server, { locale });
     const { compose, commit } = await composer(page);
     await compose('e pai');
     await commit('俄拍');
@@ -93,8 +93,8 @@ scene('Chinese characters stay to be seen, and the page says what to do', {}, as
   }
 });
 
-scene('the caret stays where somebody edits', {}, async (stage, server) => {
-  const page = await openCast(stage, server);
+browserTest('the caret stays where somebody edits', {}, async (fixture, server) => {
+  const page = await openCast(fixture, server);
   await field(page).fill('EP7DR');
   assert.equal(await field(page).inputValue(), 'EP7 DR');
   await field(page).evaluate((input) => input.setSelectionRange(2, 2));
@@ -132,8 +132,8 @@ const PASTED = {
   [LINK.replace(CODE, '%E5%A4%B1')]: '',
 };
 
-scene('a code is read from whatever is pasted', {}, async (stage, server) => {
-  const page = await openCast(stage, server);
+browserTest('a code is read from whatever is pasted', {}, async (fixture, server) => {
+  const page = await openCast(fixture, server);
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   for (const [text, shown] of Object.entries(PASTED)) {
     await page.evaluate((clip) => navigator.clipboard.writeText(clip), text);
@@ -163,8 +163,8 @@ const QUERIES = {
   '?kode=EP37DR': '',
 };
 
-scene('the address may give the code in any spelling, and nonsense in it breaks nothing', {}, async (stage, server) => {
-  const browser = await stage.browser();
+browserTest('the address may give the code in any spelling, and nonsense in it breaks nothing', {}, async (fixture, server) => {
+  const browser = await fixture.browser();
   for (const [query, shown] of Object.entries(QUERIES)) {
     const page = await openPage(browser, `${server.url}/cast${query}`);
     await until(`${query}: the page is online`, () => page.evaluate(() => window.castway?.online()));
@@ -175,10 +175,10 @@ scene('the address may give the code in any spelling, and nonsense in it breaks 
   }
 });
 
-scene('a real input method, and its English mode', {}, async (stage, server) => {
+browserTest('a real input method, and its English mode', {}, async (fixture, server) => {
   const desktop = await startDesktop();
-  stage.later(() => desktop.close());
-  const browser = await stage.browser({ desktop });
+  fixture.onClose(() => desktop.close());
+  const browser = await fixture.browser({ desktop });
   const script = () => {
     window.numbers = [];
     window.inserted = window.composed = '';
@@ -201,8 +201,8 @@ scene('a real input method, and its English mode', {}, async (stage, server) => 
   };
   const composes = (what) => until(`it composes ${what}`, () => page.evaluate(() => window.composed), (text) => what.test(text));
 
-  // Of the field it hears a moment later.
-  await until('the input method takes the keys of the field', firstNumber, (number) => number === TAKEN);
+  // It learns of the field a moment later.
+  await until('the input method takes the keys of the field', firstNumber, (number) => number === KEY_TAKEN_BY_INPUT_METHOD);
   await composes(/./);
   await desktop.press('Escape');
   await composes(/^$/);
@@ -237,8 +237,8 @@ scene('a real input method, and its English mode', {}, async (stage, server) => 
   await until('it asks for the screen', () => page.evaluate(() => window.castway.state()), (state) => state === 'choosing');
 });
 
-scene("the name of a room is the person's own while it is composed", {}, async (stage, server) => {
-  const page = await openPage(await stage.browser(DEVICES), `${server.url}/r?ice=relay`);
+browserTest("the name of a room is the person's own while it is composed", {}, async (fixture, server) => {
+  const page = await openPage(await fixture.browser(DEVICES), `${server.url}/r?ice=relay`);
   const { compose } = await composer(page);
   await page.locator('#room-input').focus();
   await compose('ｍｙ－ｒｏｏｍ');
@@ -251,8 +251,8 @@ scene("the name of a room is the person's own while it is composed", {}, async (
 });
 
 // A TV page that is waiting, and how it shows its code everywhere.
-async function openWaitingTv(stage, server, options) {
-  const tv = await openTv(await stage.browser(), server, options);
+async function openWaitingTv(fixture, server, options) {
+  const tv = await openTv(await fixture.browser(), server, options);
   const qr = () => tv.page.locator('#qr').innerHTML();
   const kept = () => tv.page.evaluate(() => JSON.parse(localStorage.getItem('castway.tv')));
   return { ...tv, qr, kept };
@@ -267,8 +267,8 @@ async function castTo(browser, server, code) {
   return page;
 }
 
-async function withSource(stage) {
-  const browser = await stage.browser(DEVICES);
+async function withSource(fixture) {
+  const browser = await fixture.browser(DEVICES);
   await openSource(browser);
   return browser;
 }
@@ -279,8 +279,8 @@ const NEW_CODE = {
 };
 
 for (const [locale, [label, notice]] of Object.entries(NEW_CODE)) {
-  scene(`the button on the TV gives it a new code, by remote control too, and the old one opens nothing (${locale})`, {}, async (stage, server) => {
-    const { page: tv, code: first, qr, kept } = await openWaitingTv(stage, server, { locale });
+  browserTest(`the button on the TV gives it a new code, by remote control too, and the old one opens nothing (${locale})`, {}, async (fixture, server) => {
+    const { page: tv, code: first, qr, kept } = await openWaitingTv(fixture, server, { locale });
     const [firstQr, firstKept] = [await qr(), await kept()];
     assert.equal(await tv.locator('#new-code').innerText(), label);
     assert.equal(firstKept.code, first);
@@ -296,7 +296,7 @@ for (const [locale, [label, notice]] of Object.entries(NEW_CODE)) {
     assert.equal(secondKept.code, second);
     assert.notEqual(secondKept.resumeToken, firstKept.resumeToken);
 
-    const browser = await withSource(stage);
+    const browser = await withSource(fixture);
     await named(await castTo(browser, server, first), 'unknown_code');
     const current = await castTo(browser, server, second);
     await inState(current, 'sharing');
@@ -310,8 +310,8 @@ for (const [locale, [label, notice]] of Object.entries(NEW_CODE)) {
   });
 }
 
-scene('a TV that asks again too soon is told how long to wait', {}, async (stage, server) => {
-  const { page: tv, code: first } = await openWaitingTv(stage, server);
+browserTest('a TV that asks again too soon is told how long to wait', {}, async (fixture, server) => {
+  const { page: tv, code: first } = await openWaitingTv(fixture, server);
   await tv.locator('#new-code').click();
   const second = await changed(tv, first);
   await tv.locator('#new-code').click();
@@ -319,9 +319,9 @@ scene('a TV that asks again too soon is told how long to wait', {}, async (stage
   assert.equal(await shownCode(tv), second);
 });
 
-scene('after each cast the TV shows a new code where that is set, and never during one', { CASTWAY_NEW_CODE: 'after-cast' }, async (stage, server) => {
-  const { page: tv, code: first, kept } = await openWaitingTv(stage, server);
-  const browser = await withSource(stage);
+browserTest('after each cast the TV shows a new code where that is set, and never during one', { CASTWAY_NEW_CODE: 'after-cast' }, async (fixture, server) => {
+  const { page: tv, code: first, kept } = await openWaitingTv(fixture, server);
+  const browser = await withSource(fixture);
   const caster = await startCast(browser, server, first);
   await inState(tv, 'playing');
   await assertPicture(tv, 2);

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { excerpt } from '../interop/support/excerpt.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { assertPicture, openPage, until } from './support/browser.mjs';
-import { scene } from './support/scene.mjs';
+import { browserTest } from './support/browser-test.mjs';
 
 const script = (generation) => {
   const folder = generation === '1.7' ? '../interop/node_modules' : 'node_modules';
@@ -66,14 +66,14 @@ const CAST = (url, options) => `${PAGE(url, options)}<video muted autoplay></vid
 </script>`;
 
 // A server of front ends; resolves to its origin, which has another host than Castway.
-async function host(stage, generation, page) {
+async function host(fixture, generation, page) {
   const server = createServer((request, response) => {
     const isScript = request.url === '/client.js';
     response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html');
     response.end(isScript ? script(generation) : page(request.url));
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  stage.later(async () => {
+  fixture.onClose(async () => {
     server.closeAllConnections();
     server.close();
   });
@@ -95,26 +95,26 @@ const WISHES = [
 ];
 
 for (const generation of [2, 3, 4]) {
-  scene(`a page on another origin gets a code with socket.io-client ${generation}, with credentials and without`, {}, async (stage, server) => {
-    const origin = await host(stage, generation, (path) => PAGE(server.url, WISHES[Number(path.slice(1))]));
-    const browser = await stage.browser();
+  browserTest(`a page on another origin gets a code with socket.io-client ${generation}, with credentials and without`, {}, async (fixture, server) => {
+    const origin = await host(fixture, generation, (path) => PAGE(server.url, WISHES[Number(path.slice(1))]));
+    const browser = await fixture.browser();
     for (const [index] of WISHES.entries()) await codeOf(await openPage(browser, `${origin}/${index}`));
   });
 }
 
-scene(
+browserTest(
   'with an allow-list, pages of its origins alone get a code',
-  async (stage) => {
+  async (fixture) => {
     // Filled in when the server's address is known, which needs the list.
-    stage.page = () => '';
-    stage.origin = await host(stage, 4, () => stage.page());
-    const { port } = new URL(stage.origin);
+    fixture.page = () => '';
+    fixture.origin = await host(fixture, 4, () => fixture.page());
+    const { port } = new URL(fixture.origin);
     return startServer({ CASTWAY_CORS_ORIGINS: `HTTP://LocalHost:${port}/, http://*.tv.localhost:${port}` });
   },
-  async (stage, server) => {
-    stage.page = () => PAGE(server.url, { withCredentials: true, transports: ['polling'], reconnection: false });
-    const browser = await stage.browser();
-    const at = (name) => openPage(browser, stage.origin.replace('localhost', name));
+  async (fixture, server) => {
+    fixture.page = () => PAGE(server.url, { withCredentials: true, transports: ['polling'], reconnection: false });
+    const browser = await fixture.browser();
+    const at = (name) => openPage(browser, fixture.origin.replace('localhost', name));
     await codeOf(await at('localhost'));
     await codeOf(await at('a.tv.localhost'));
     for (const name of ['127.0.0.1', 'tv.localhost', 'a.b.tv.localhost']) {
@@ -126,12 +126,12 @@ scene(
 );
 
 for (const generation of ['1.7', 2, 3]) {
-  scene(`a whole cast over JSONP with socket.io-client ${generation}`, {}, async (stage, server) => {
+  browserTest(`a whole cast over JSONP with socket.io-client ${generation}`, {}, async (fixture, server) => {
     const options = { transports: ['polling'], forceJSONP: true };
-    const origin = await host(stage, generation, () => CAST(server.url, options));
+    const origin = await host(fixture, generation, () => CAST(server.url, options));
     const kinds = new Set();
     const open = async (path) => {
-      const page = await openPage(await stage.browser(), 'about:blank');
+      const page = await openPage(await fixture.browser(), 'about:blank');
       page.on('request', (request) => {
         if (request.url().startsWith(server.url)) kinds.add(`${request.method()} ${request.resourceType()}`);
       });

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { excerpt } from '../interop/support/excerpt.mjs';
 import { openSource, startCast, until } from './support/browser.mjs';
 import { openOld } from './support/old-chromium.mjs';
-import { isViolation, scene } from './support/scene.mjs';
+import { browserTest, isViolation } from './support/browser-test.mjs';
 
 const out = fileURLToPath(new URL('out/', import.meta.url));
 
@@ -20,15 +20,15 @@ const FRAMES = `(async () => {
   return frames;
 })()`;
 
-scene('Chromium 67 on our TV page shows frames of a modern caster', {}, async (stage, server) => {
+browserTest('Chromium 67 on our TV page shows frames of a modern caster', {}, async (fixture, server) => {
   const old = await openOld(`${server.url}/tv?ice=relay`);
-  stage.later(old.close);
+  fixture.onClose(old.close);
   const { page, version } = old;
   try {
     assert.match(version, /Chrome\/67\./);
     const code = await until('a code', () => page.evaluate("(document.getElementById('code') || { getAttribute: () => null }).getAttribute('data-code')"), (text) => /^[A-Z0-9]{6}$/.test(text ?? ''));
     await until('the page is online', () => page.evaluate('document.body.dataset.online'), (online) => online === 'true');
-    const browser = await stage.browser();
+    const browser = await fixture.browser();
     await openSource(browser);
     await startCast(browser, server, code);
     await until('the TV plays', () => page.evaluate('document.body.dataset.state'), (state) => state === 'playing');

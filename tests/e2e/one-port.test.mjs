@@ -1,4 +1,4 @@
-// One port for all at once: a cast between two browsers, and others in all their ways, while the certificate is renewed.
+// One port carries a cast between two browsers, and clients of every other kind, while its certificate is renewed.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,15 +9,15 @@ import { run } from '../interop/support/process.mjs';
 import { aiortc, assertUclient } from '../interop/support/relaying.mjs';
 import { inRounds } from '../interop/support/rounds.mjs';
 import { relayBothWays } from '../interop/support/turn.mjs';
-import { PATIENCE } from '../interop/support/wait.mjs';
+import { TIMEOUT_MS } from '../interop/support/wait.mjs';
 import { assertMagenta, assertPicture, inState, openSource, openTv, startCast, statistics, until } from './support/browser.mjs';
-import { scene } from './support/scene.mjs';
+import { browserTest } from './support/browser-test.mjs';
 import { homeThatTrusts } from './support/trust.mjs';
 
 // In seconds; a certificate is renewed after two thirds of it.
-const LIFE = 120;
+const CERTIFICATE_LIFE_S = 120;
 // For orders, pauses between them and the lives of certificates, in ms.
-const LONG = 4 * PATIENCE;
+const CERTIFICATE_TIMEOUT_MS = 4 * TIMEOUT_MS;
 
 // Of the relay's ways the pages may take the one over TLS alone; the others are for the others.
 const overTls = () => {
@@ -34,27 +34,27 @@ const overTls = () => {
   };
 };
 
-async function start(stage) {
-  const { authority, server } = await startCertified({ life: LIFE }, { CASTWAY_TURN_ACCESS: 'open' });
-  stage.later(authority.close);
-  stage.authority = authority;
+async function start(fixture) {
+  const { authority, server } = await startCertified({ life: CERTIFICATE_LIFE_S }, { CASTWAY_TURN_ACCESS: 'open' });
+  fixture.onClose(authority.close);
+  fixture.authority = authority;
   return server;
 }
 
-scene('browsers cast over the one port that everybody uses while its certificate is renewed', start, async (stage, server) => {
+browserTest('browsers cast over the one port that everybody uses while its certificate is renewed', start, async (fixture, server) => {
   const certificate = () => certificateOf(server);
-  await until('the first certificate', certificate, ({ kind }) => kind === 'acme', LONG);
+  await until('the first certificate', certificate, ({ kind }) => kind === 'acme', CERTIFICATE_TIMEOUT_MS);
   const root = join(server.dataDir, 'root.pem');
-  writeFileSync(root, stage.authority.root);
+  writeFileSync(root, fixture.authority.root);
   const { home, close } = homeThatTrusts(root);
-  stage.later(async () => close());
+  fixture.onClose(async () => close());
   const [port, at] = [server.httpsPort, `${domain}:${server.httpsPort}`];
   const secure = { url: `https://${at}` };
   const granted = await (await fetch(`${server.url}/turn?username=alice`)).json();
   assert.ok(granted.uris.includes(`turns:${at}?transport=tcp`), granted.uris.join(' '));
 
   const options = { home, args: [`--host-resolver-rules=MAP ${domain} 127.0.0.1`] };
-  const [tvBrowser, castBrowser] = [await stage.browser(options), await stage.browser(options)];
+  const [tvBrowser, castBrowser] = [await fixture.browser(options), await fixture.browser(options)];
   await openSource(castBrowser);
   const { page: tv, code } = await openTv(tvBrowser, secure, { script: overTls });
   const caster = await startCast(castBrowser, secure, code, { script: overTls });
@@ -65,8 +65,8 @@ scene('browsers cast over the one port that everybody uses while its certificate
   const addresses = async () => (await ends()).map(({ address }) => address);
   const [before, { fingerprint }] = [await addresses(), await certificate()];
 
-  const clients = await Promise.all(['TV', 'caster'].map((label) => connect(secure, { ca: stage.authority.root, label })));
-  stage.later(async () => closeAll());
+  const clients = await Promise.all(['TV', 'caster'].map((label) => connect(secure, { ca: fixture.authority.root, label })));
+  fixture.onClose(async () => closeAll());
   await pair(clients[0], 'A', clients[1], 'A');
   let mark = 0;
   const ways = {
@@ -87,7 +87,7 @@ scene('browsers cast over the one port that everybody uses while its certificate
     },
   };
   // All are under way while the proof is looked for.
-  await inRounds(ways, until('the next certificate', certificate, (now) => now.fingerprint !== fingerprint, LONG));
+  await inRounds(ways, until('the next certificate', certificate, (now) => now.fingerprint !== fingerprint, CERTIFICATE_TIMEOUT_MS));
 
   const { frames } = await statistics(tv);
   await assertPicture(tv, 3, frames + 1);

@@ -1,12 +1,12 @@
 // The pages run under their own Content-Security-Policy, which blocks what is not theirs.
 import assert from 'node:assert/strict';
 import { DEVICES, openPage, until } from './support/browser.mjs';
-import { isViolation, scene } from './support/scene.mjs';
+import { browserTest, isViolation } from './support/browser-test.mjs';
 
 const SIZES = { desktop: { width: 1280, height: 720 }, phone: { width: 390, height: 844 }, television: { width: 1920, height: 1080 } };
 
-scene('no page breaks its own policy, and an injected script does not run', {}, async (stage, server) => {
-  const browser = await stage.browser(DEVICES);
+browserTest('no page breaks its own policy, and an injected script does not run', {}, async (fixture, server) => {
+  const browser = await fixture.browser(DEVICES);
   for (const [size, viewport] of Object.entries(SIZES)) {
     for (const path of ['/', '/tv', '/cast', '/cast?code=AAAAAA', '/r', '/r/policy']) {
       const page = await openPage(browser, `${server.url}${path}`, { viewport, permissions: ['camera', 'microphone'] });

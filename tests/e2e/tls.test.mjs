@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import { ownAuthority } from '../interop/support/authority.mjs';
 import { assertMagenta, assertPicture, assertRelayed, inState, openSource, openTv, startCast, statistics, until } from './support/browser.mjs';
-import { scene } from './support/scene.mjs';
+import { browserTest } from './support/browser-test.mjs';
 import { homeThatTrusts } from './support/trust.mjs';
 
 const authority = ownAuthority();
@@ -19,9 +19,9 @@ after(() => {
 const onlyTls = { ...authority.settings, CASTWAY_NO_UDP: 'true', CASTWAY_NO_TCP: 'true' };
 
 // A cast whose pages, signaling and relay are all on one port.
-async function castOverTls(stage, server) {
+async function castOverTls(fixture, server) {
   const secure = { url: `https://localhost:${server.httpsPort}` };
-  const [tvBrowser, castBrowser] = [await stage.browser({ home }), await stage.browser({ home })];
+  const [tvBrowser, castBrowser] = [await fixture.browser({ home }), await fixture.browser({ home })];
   await openSource(castBrowser);
   const { page: tv, code } = await openTv(tvBrowser, secure);
   const caster = await startCast(castBrowser, secure, code);
@@ -32,8 +32,8 @@ async function castOverTls(stage, server) {
   return { tv, caster };
 }
 
-scene('a screen is cast with one port for pages, signaling and relay', onlyTls, async (stage, server) => {
-  const { tv } = await castOverTls(stage, server);
+browserTest('a screen is cast with one port for pages, signaling and relay', onlyTls, async (fixture, server) => {
+  const { tv } = await castOverTls(fixture, server);
   await assertMagenta(tv);
 });
 
@@ -46,8 +46,8 @@ async function fingerprint(server) {
   return fingerprint256;
 }
 
-scene('a certificate is renewed in mid-cast', onlyTls, async (stage, server) => {
-  const { tv, caster } = await castOverTls(stage, server);
+browserTest('a certificate is renewed in mid-cast', onlyTls, async (fixture, server) => {
+  const { tv, caster } = await castOverTls(fixture, server);
   const ends = () => Promise.all([tv, caster].map(async (page) => (await statistics(page)).address));
   const [before, old] = [await ends(), await fingerprint(server)];
 
@@ -60,8 +60,8 @@ scene('a certificate is renewed in mid-cast', onlyTls, async (stage, server) => 
   assert.deepEqual(await ends(), before);
 });
 
-scene('a browser without that authority trusts neither the page nor the relay', onlyTls, async (stage, server) => {
-  const browser = await stage.browser();
+browserTest('a browser without that authority trusts neither the page nor the relay', onlyTls, async (fixture, server) => {
+  const browser = await fixture.browser();
   const context = await browser.newContext();
   const refused = await context.newPage();
   await assert.rejects(refused.goto(`https://localhost:${server.httpsPort}/tv`), /ERR_CERT_AUTHORITY_INVALID/);

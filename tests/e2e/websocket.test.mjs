@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { assertPicture, DEVICES, inState, openPage, until } from './support/browser.mjs';
 import { startDowngradingProxy } from './support/downgrade.mjs';
-import { scene } from './support/scene.mjs';
+import { browserTest } from './support/browser-test.mjs';
 
 const ROOM = 'behind-a-proxy';
 const PERMISSIONS = ['camera', 'microphone'];
@@ -12,25 +12,25 @@ const TITLE = { 'en-US': /WebSocket connections do not get through/, 'zh-CN': /W
 const problem = (page) => page.locator('#notice').getAttribute('data-error');
 const status = (page) => page.locator('#status-text').textContent();
 
-async function enter(stage, url, locale) {
-  const page = await openPage(await stage.browser(DEVICES), `${url}/r/${ROOM}?ice=relay`, { locale, permissions: PERMISSIONS });
+async function enter(fixture, url, locale) {
+  const page = await openPage(await fixture.browser(DEVICES), `${url}/r/${ROOM}?ice=relay`, { locale, permissions: PERMISSIONS });
   await page.locator('#join').click();
   return page;
 }
 
-async function behindProxy(stage, server) {
+async function behindProxy(fixture, server) {
   const proxy = await startDowngradingProxy(server.url);
-  stage.later(() => proxy.close());
+  fixture.onClose(() => proxy.close());
   return proxy;
 }
 
 const told = (page) => until('the page says what the proxy does', () => problem(page), (seen) => seen === 'no_websocket');
 
-scene('the call page says that a proxy takes the Upgrade header away, and calls once it does not', {}, async (stage, server) => {
-  const proxy = await behindProxy(stage, server);
+browserTest('the call page says that a proxy takes the Upgrade header away, and calls once it does not', {}, async (fixture, server) => {
+  const proxy = await behindProxy(fixture, server);
   const pages = [];
   for (const locale of ['en-US', 'zh-CN']) {
-    const page = await enter(stage, proxy.url, locale);
+    const page = await enter(fixture, proxy.url, locale);
     await told(page);
     assert.match(await page.locator('#notice-title').textContent(), TITLE[locale]);
     const hint = await page.locator('#notice-hint').textContent();
@@ -50,24 +50,24 @@ scene('the call page says that a proxy takes the Upgrade header away, and calls 
   for (const page of pages) await assertPicture(page, 3, 45);
 });
 
-scene('a place that was lost while no WebSocket got through is asked for again', {}, async (stage, server) => {
-  const proxy = await behindProxy(stage, server);
-  const first = await openPage(await stage.browser(DEVICES), `${proxy.url}/r/${ROOM}?ice=relay`, { permissions: PERMISSIONS });
+browserTest('a place that was lost while no WebSocket got through is asked for again', {}, async (fixture, server) => {
+  const proxy = await behindProxy(fixture, server);
+  const first = await openPage(await fixture.browser(DEVICES), `${proxy.url}/r/${ROOM}?ice=relay`, { permissions: PERMISSIONS });
   const joined = first.waitForResponse((reply) => reply.url().includes('/join/'));
   await first.locator('#join').click();
   const { params } = await (await joined).json();
   await told(first);
   await fetch(`${server.url}/leave/${ROOM}/${params.client_id}`, { method: 'POST' });
-  const second = await enter(stage, server.url);
+  const second = await enter(fixture, server.url);
   await inState(second, 'waiting');
   proxy.passesUpgrades = true;
   for (const page of [first, second]) await inState(page, 'talking');
 });
 
-scene('a server that is down is not taken for a proxy that takes headers away', {}, async (stage, server) => {
-  const proxy = await behindProxy(stage, server);
+browserTest('a server that is down is not taken for a proxy that takes headers away', {}, async (fixture, server) => {
+  const proxy = await behindProxy(fixture, server);
   proxy.passesUpgrades = true;
-  const page = await enter(stage, proxy.url);
+  const page = await enter(fixture, proxy.url);
   await inState(page, 'waiting');
   await page.evaluate(() => {
     window.said = [];
@@ -85,8 +85,8 @@ scene('a server that is down is not taken for a proxy that takes headers away', 
   assert.ok(!(await page.evaluate(() => window.said)).includes('no_websocket'));
 });
 
-scene('whoever joins while the server is down is told', {}, async (stage, server) => {
-  const page = await openPage(await stage.browser(DEVICES), `${server.url}/r/${ROOM}?ice=relay`, { permissions: PERMISSIONS });
+browserTest('whoever joins while the server is down is told', {}, async (fixture, server) => {
+  const page = await openPage(await fixture.browser(DEVICES), `${server.url}/r/${ROOM}?ice=relay`, { permissions: PERMISSIONS });
   await server.stop();
   await page.locator('#join').click();
   await page.locator('#status').waitFor();

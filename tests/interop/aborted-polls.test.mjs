@@ -62,7 +62,7 @@ after(async () => {
   await closeServers(servers);
 });
 
-// The silent one has been there for longer than whoever goes, so it would be gone first if it were for their silence.
+// The silent client has been connected for longest, so it would be the first to go if silence were the reason.
 for (const [eio, original] of [[3, 'socket.io-2'], [4, 'socket.io-4']]) {
   describe(`of Engine.IO ${eio}`, () => {
     test(`an aborted poll ends the session at once with ${original}`, async () => {

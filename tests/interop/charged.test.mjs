@@ -1,4 +1,5 @@
-// Whatever an event makes the server send, to its sender or to others, is charged to its sender: nobody has more sent than a client may send.
+// All that the server sends because of an event, to its sender or to others, is charged to the sender: a client can't make the server send
+// more than it may send itself.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { closeAll, connect } from './support/clients.mjs';
@@ -6,15 +7,15 @@ import { connect as join, room } from './support/multi.mjs';
 import { startServer } from './support/server.mjs';
 
 const KIB = 1024;
-// What a client may have sent at once, and each second; and what one event more may come to.
-const BURST = 4 * KIB * KIB;
-const RATE = 512 * KIB;
-const LAST = 512 * KIB;
-// A refusal is small, and told each time.
-const REFUSAL = 300;
-const EXTRA = { about: 'x'.repeat(15 * KIB) };
+// What a client may make the server send in a burst, each second, and with one event more.
+const MAX_BURST_BYTES = 4 * KIB * KIB;
+const MAX_BYTES_A_SECOND = 512 * KIB;
+const MAX_EVENT_BYTES = 512 * KIB;
+// A refusal is small, and is sent each time.
+const MAX_REFUSAL_BYTES = 300;
+const EXTRA_DATA = { about: 'x'.repeat(15 * KIB) };
 const MEMBERS = 20;
-const TIMES = 1000;
+const EVENTS = 1000;
 
 let server;
 before(async () => {
@@ -32,12 +33,12 @@ const sentBytes = async () => {
 async function flood(t, act, settle) {
   await settle();
   const [start, before] = [Date.now(), await sentBytes()];
-  for (let times = 0; times < TIMES; times += 100) {
+  for (let times = 0; times < EVENTS; times += 100) {
     for (let i = 0; i < 100; i += 1) act(times + i);
     await settle();
   }
   const sent = (await sentBytes()) - before;
-  const allowed = BURST + LAST + RATE * ((Date.now() - start) / 1000) + TIMES * REFUSAL;
+  const allowed = MAX_BURST_BYTES + MAX_EVENT_BYTES + MAX_BYTES_A_SECOND * ((Date.now() - start) / 1000) + EVENTS * MAX_REFUSAL_BYTES;
   t.diagnostic(`${(sent / KIB).toFixed(0)} KiB sent of ${(allowed / KIB).toFixed(0)}`);
   assert.ok(sent <= allowed, `${sent} bytes of ${allowed}`);
 }
@@ -47,13 +48,13 @@ const multi = {
   'get-public-rooms': (attacker) => attacker.socket.emit('get-public-rooms', 'charged', () => {}),
   'check-presence': (attacker) => attacker.socket.emit('check-presence', 'the room', () => {}),
   'is-valid-password': (attacker) => attacker.socket.emit('is-valid-password', 'x', 'y'.repeat(200), () => {}),
-  'extra-data-updated': (attacker) => attacker.emit('extra-data-updated', EXTRA),
+  'extra-data-updated': (attacker) => attacker.emit('extra-data-updated', EXTRA_DATA),
   'a message, which the extra data of its sender goes with': (attacker) => attacker.say('member-0', 'hi'),
-  'a request to participate': (attacker) => attacker.say('the room', { newParticipationRequest: true, about: EXTRA }),
-  'custom-message': (attacker) => attacker.emit('custom-message', EXTRA),
-  'join-broadcast': (attacker, at) => attacker.emit('join-broadcast', { userid: attacker.id, broadcastId: `b${at % 3}`, typeOfStreams: EXTRA }),
-  'scalable-broadcast-message': (attacker) => attacker.emit('scalable-broadcast-message', EXTRA),
-  'open-room': (attacker, at) => attacker.socket.emit('open-room', room(`another ${at % 2}`, { extra: EXTRA }), () => {}),
+  'a request to participate': (attacker) => attacker.say('the room', { newParticipationRequest: true, about: EXTRA_DATA }),
+  'custom-message': (attacker) => attacker.emit('custom-message', EXTRA_DATA),
+  'join-broadcast': (attacker, at) => attacker.emit('join-broadcast', { userid: attacker.id, broadcastId: `b${at % 3}`, typeOfStreams: EXTRA_DATA }),
+  'scalable-broadcast-message': (attacker) => attacker.emit('scalable-broadcast-message', EXTRA_DATA),
+  'open-room': (attacker, at) => attacker.socket.emit('open-room', room(`another ${at % 2}`, { extra: EXTRA_DATA }), () => {}),
   'disconnect-with': (attacker) => {
     attacker.say('member-0', 'hi');
     attacker.socket.emit('disconnect-with', 'member-0', () => {});
@@ -65,8 +66,8 @@ for (const [name, act] of Object.entries(multi)) {
   test(`RTCMultiConnection: ${name}`, async (t) => {
     const members = await Promise.all(Array.from({ length: MEMBERS }, (_, at) => join(server, `member-${at}`, { enableScalableBroadcast: name.includes('broadcast') || undefined })));
     const attacker = await join(server, 'attacker', { enableScalableBroadcast: name.includes('broadcast') || undefined });
-    await members[0].ask('open-room', room('the room', { identifier: 'charged', extra: EXTRA }));
-    for (const member of [...members.slice(1), attacker]) await member.ask('join-room', room('the room', { extra: EXTRA }));
+    await members[0].ask('open-room', room('the room', { identifier: 'charged', extra: EXTRA_DATA }));
+    for (const member of [...members.slice(1), attacker]) await member.ask('join-room', room('the room', { extra: EXTRA_DATA }));
     attacker.emit('set-custom-socket-event-listener', 'custom-message');
     await flood(t, (at) => act(attacker, at), () => Promise.all([attacker, ...members].map((client) => client.settle())));
   });

@@ -1,17 +1,15 @@
-// A clock that somebody sets, as on a small computer without a battery: it boots years late and hears later what time it is.
+// A clock that is set while the server runs, as on a small computer without a battery: it boots years late and learns the time later.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { closeAll, connect } from './support/clients.mjs';
+import { connect } from './support/clients.mjs';
 import { withServer } from './support/server.mjs';
 import { TurnClient, verify } from './support/turn.mjs';
-import { PATIENCE, until } from './support/wait.mjs';
-
-afterEach(closeAll);
+import { TIMEOUT_MS, until } from './support/wait.mjs';
 
 const LATE = '-3650d';
 const RIGHT = '+0';
@@ -52,83 +50,6 @@ const freshOn = async (peer, offset) => {
   }
 };
 
-test('when the clock is set, TVs and casters of dialect A get new credentials, B nothing unasked, and the old ones go on', () =>
-  withClock(LATE, { CASTWAY_TURN_ACCESS: 'open' }, async (server, set) => {
-    const at = { port: server.turnPort };
-    const [tv, caster] = [await connect(server, { label: 'TV' }), await connect(server, { label: 'caster', version: '2.5' })];
-    const { code } = await tv.ask('TV_INIT');
-    assert.equal((await caster.ask('JOIN_ROOM', code)).ok, true);
-    const ours = await connect(server, { label: 'our TV' });
-    await ours.ask('TV_INIT', { understands: ['TV_CODE_CHANGED'] });
-    const before = turnOf(await ours.next('CONFIG_FEEDBACK'));
-    assert.ok(isFresh(before, -TEN_YEARS), `the clock is late: ${before.username}`);
-    const [bTv, bCaster] = [
-      await connect(server, { namespace: '/rtc', label: 'B TV' }),
-      await connect(server, { namespace: '/rtc', version: '2.5', label: 'B caster' }),
-    ];
-    const { code: projCode } = await bTv.ask('TV_GETINFO', { token: null, code: null });
-    const leased = turnOf({ config: (await bTv.next('TV_INFO_FEEDBACK')).iceConfig });
-    await bCaster.ask('CONFIG', { username: 'Ada' });
-    assert.equal((await bCaster.ask('CONNECT_TO_TV', { username: 'Ada', projCode })).ok, true);
-    const issued = await (await fetch(`${server.url}/turn?username=phone`)).json();
-    const phone = new TurnClient({ ...at, username: issued.username, password: issued.password });
-    assert.equal(await phone.allocate(), 0);
-
-    const seen = bCaster.heard('CONFIG_FEEDBACK').length;
-    for (const [offset, ahead] of [[RIGHT, 0], [LATE, -TEN_YEARS]]) {
-      set(offset);
-      const begun = Date.now();
-      const fresh = await Promise.all([tv, caster, ours].map((peer) => freshOn(peer, ahead)));
-      console.log(`# new credentials ${Date.now() - begun} ms after the clock was set`);
-      for (const turn of fresh) assert.equal(await verify({ ...at, ...turn }), 'allocated', `new ones, ${offset}`);
-      for (const turn of [before, leased]) assert.equal(await verify({ ...at, ...turn }), 'allocated', `old ones, ${offset}`);
-      // Nobody can send those of an HTTP client again: its allocation and its next one go on.
-      assert.equal(await phone.permit({ host: '127.0.0.1', port: 9, address: '127.0.0.1' }), 0, `an allocation, ${offset}`);
-      const next = { ...at, username: issued.username, password: issued.password };
-      assert.equal(await verify(next), 'allocated', `credentials of GET /turn, ${offset}`);
-    }
-    // What was sent before has arrived when this has.
-    bCaster.emit('RTC_Client_Offer_To_Server', { offer: { type: 'offer', sdp: 'v=0\r\n' } });
-    await bTv.next('RTC_Client_Offer_To_TV');
-    bTv.emit('RTC_TV_Answer_To_Server', { answer: { type: 'answer', sdp: 'v=0\r\n' } });
-    await bCaster.next('RTC_TV_Answer_To_Client');
-    assert.equal(bCaster.heard('CONFIG_FEEDBACK').length, seen, 'the published caster begins again at each of them');
-    assert.deepEqual(bTv.heard('CONFIG_FEEDBACK'), []);
-    assert.deepEqual(ours.heard('TV_CODE_CHANGED'), []);
-    const late = await connect(server, { label: 'caster after it all' });
-    assert.equal((await late.ask('JOIN_ROOM', code)).ok, true);
-    await phone.close();
-  }));
-
-test('a TV that was away for 12 hours gets a new code when it is back, one that announces nothing keeps its own', () =>
-  withClock(RIGHT, {}, async (server, set) => {
-    const announced = { understands: ['TV_CODE_CHANGED'] };
-    const ours = await (await connect(server, { label: 'our TV' })).ask('TV_INIT', announced);
-    const busy = await (await connect(server, { label: 'our TV in a cast' })).ask('TV_INIT', announced);
-    const old = await (await connect(server, { label: 'old TV' })).ask('TV_INIT');
-    const b = { namespace: '/rtc', version: '2.5' };
-    const oldB = await (await connect(server, { ...b, label: 'old B TV' })).ask('TV_GETINFO', { token: null, code: null });
-    const open = async (label, { code, resumeToken }, more) =>
-      (await connect(server, { label })).ask('TV_INIT', { code, resumeToken, ...more });
-
-    await server.stop();
-    set('+11h');
-    await server.start();
-    assert.equal((await open('our TV after 11 hours', ours, announced)).code, ours.code);
-    await server.stop();
-    set('+13h');
-    await server.start();
-    const back = await connect(server, { label: 'our TV after 13 hours' });
-    const answer = await back.ask('TV_INIT', { code: ours.code, resumeToken: ours.resumeToken, ...announced });
-    assert.ok(answer.ok && answer.code !== ours.code && !answer.resumed, JSON.stringify(answer));
-    assert.deepEqual(await back.next('TV_CODE_CHANGED'), { code: answer.code, resumeToken: answer.resumeToken, reason: 'idle' });
-    assert.equal((await (await connect(server, { label: 'caster' })).ask('JOIN_ROOM', ours.code)).error?.code, 'unknown_code');
-    assert.equal((await open('our TV in a cast', busy, { ...announced, casting: true })).code, busy.code);
-    assert.equal((await open('old TV', old)).code, old.code);
-    const again = await connect(server, { ...b, label: 'old B TV again' });
-    assert.equal((await again.ask('TV_GETINFO', { token: oldB.resumeToken, code: oldB.code })).code, oldB.code);
-  }));
-
 function certificate(server) {
   return new Promise((resolve, reject) => {
     const socket = connectTls({ port: server.httpsPort, host: '127.0.0.1', rejectUnauthorized: false }, () => {
@@ -139,18 +60,98 @@ function certificate(server) {
   });
 }
 
-test('a late clock costs nobody the certificate that people trust, and one that it has made is replaced', () =>
-  withClock(RIGHT, {}, async (server, set) => {
-    const first = await certificate(server);
-    await server.stop();
-    set(LATE);
-    await server.start();
-    assert.equal((await certificate(server)).fingerprint256, first.fingerprint256);
-    await server.stop();
-    rmSync(join(server.dataDir, 'tls'), { recursive: true });
-    await server.start();
-    assert.ok(Date.parse((await certificate(server)).valid_to) < Date.now(), 'made by the late clock');
-    set(RIGHT);
-    const isValid = ({ valid_to: end }) => Date.parse(end) > Date.now();
-    await until('the certificate is good', () => certificate(server), isValid, { limit: 3 * PATIENCE, pause: 1000 });
-  }));
+// Each with a server and a clock of its own.
+describe('a clock that is set', { concurrency: true }, () => {
+  test('when the clock is set, TVs and casters of dialect A get new credentials, B nothing unasked, and the old ones go on', () =>
+    withClock(LATE, { CASTWAY_TURN_ACCESS: 'open' }, async (server, set) => {
+      const at = { port: server.turnPort };
+      const [tv, caster] = [await connect(server, { label: 'TV' }), await connect(server, { label: 'caster', version: '2.5' })];
+      const { code } = await tv.ask('TV_INIT');
+      assert.equal((await caster.ask('JOIN_ROOM', code)).ok, true);
+      const ours = await connect(server, { label: 'our TV' });
+      await ours.ask('TV_INIT', { understands: ['TV_CODE_CHANGED'] });
+      const before = turnOf(await ours.next('CONFIG_FEEDBACK'));
+      assert.ok(isFresh(before, -TEN_YEARS), `the clock is late: ${before.username}`);
+      const [bTv, bCaster] = [
+        await connect(server, { namespace: '/rtc', label: 'B TV' }),
+        await connect(server, { namespace: '/rtc', version: '2.5', label: 'B caster' }),
+      ];
+      const { code: projCode } = await bTv.ask('TV_GETINFO', { token: null, code: null });
+      const leased = turnOf({ config: (await bTv.next('TV_INFO_FEEDBACK')).iceConfig });
+      await bCaster.ask('CONFIG', { username: 'Ada' });
+      assert.equal((await bCaster.ask('CONNECT_TO_TV', { username: 'Ada', projCode })).ok, true);
+      const issued = await (await fetch(`${server.url}/turn?username=phone`)).json();
+      const phone = new TurnClient({ ...at, username: issued.username, password: issued.password });
+      assert.equal(await phone.allocate(), 0);
+
+      const seen = bCaster.heard('CONFIG_FEEDBACK').length;
+      for (const [offset, ahead] of [[RIGHT, 0], [LATE, -TEN_YEARS]]) {
+        set(offset);
+        const begun = Date.now();
+        const fresh = await Promise.all([tv, caster, ours].map((peer) => freshOn(peer, ahead)));
+        console.log(`# new credentials ${Date.now() - begun} ms after the clock was set`);
+        for (const turn of fresh) assert.equal(await verify({ ...at, ...turn }), 'allocated', `new ones, ${offset}`);
+        for (const turn of [before, leased]) assert.equal(await verify({ ...at, ...turn }), 'allocated', `old ones, ${offset}`);
+        // Nobody can send those of an HTTP client again: its allocation and its next one go on.
+        assert.equal(await phone.permit({ host: '127.0.0.1', port: 9, address: '127.0.0.1' }), 0, `an allocation, ${offset}`);
+        const next = { ...at, username: issued.username, password: issued.password };
+        assert.equal(await verify(next), 'allocated', `credentials of GET /turn, ${offset}`);
+      }
+      // What was sent before has arrived when this has.
+      bCaster.emit('RTC_Client_Offer_To_Server', { offer: { type: 'offer', sdp: 'v=0\r\n' } });
+      await bTv.next('RTC_Client_Offer_To_TV');
+      bTv.emit('RTC_TV_Answer_To_Server', { answer: { type: 'answer', sdp: 'v=0\r\n' } });
+      await bCaster.next('RTC_TV_Answer_To_Client');
+      assert.equal(bCaster.heard('CONFIG_FEEDBACK').length, seen, 'the published caster begins again at each of them');
+      assert.deepEqual(bTv.heard('CONFIG_FEEDBACK'), []);
+      assert.deepEqual(ours.heard('TV_CODE_CHANGED'), []);
+      const late = await connect(server, { label: 'caster after it all' });
+      assert.equal((await late.ask('JOIN_ROOM', code)).ok, true);
+      await phone.close();
+    }));
+
+  test('a TV that was away for 12 hours gets a new code when it is back, one that announces nothing keeps its own', () =>
+    withClock(RIGHT, {}, async (server, set) => {
+      const announced = { understands: ['TV_CODE_CHANGED'] };
+      const ours = await (await connect(server, { label: 'our TV' })).ask('TV_INIT', announced);
+      const busy = await (await connect(server, { label: 'our TV in a cast' })).ask('TV_INIT', announced);
+      const old = await (await connect(server, { label: 'old TV' })).ask('TV_INIT');
+      const b = { namespace: '/rtc', version: '2.5' };
+      const oldB = await (await connect(server, { ...b, label: 'old B TV' })).ask('TV_GETINFO', { token: null, code: null });
+      const open = async (label, { code, resumeToken }, more) =>
+        (await connect(server, { label })).ask('TV_INIT', { code, resumeToken, ...more });
+
+      await server.stop();
+      set('+11h');
+      await server.start();
+      assert.equal((await open('our TV after 11 hours', ours, announced)).code, ours.code);
+      await server.stop();
+      set('+13h');
+      await server.start();
+      const back = await connect(server, { label: 'our TV after 13 hours' });
+      const answer = await back.ask('TV_INIT', { code: ours.code, resumeToken: ours.resumeToken, ...announced });
+      assert.ok(answer.ok && answer.code !== ours.code && !answer.resumed, JSON.stringify(answer));
+      assert.deepEqual(await back.next('TV_CODE_CHANGED'), { code: answer.code, resumeToken: answer.resumeToken, reason: 'idle' });
+      assert.equal((await (await connect(server, { label: 'caster' })).ask('JOIN_ROOM', ours.code)).error?.code, 'unknown_code');
+      assert.equal((await open('our TV in a cast', busy, { ...announced, casting: true })).code, busy.code);
+      assert.equal((await open('old TV', old)).code, old.code);
+      const again = await connect(server, { ...b, label: 'old B TV again' });
+      assert.equal((await again.ask('TV_GETINFO', { token: oldB.resumeToken, code: oldB.code })).code, oldB.code);
+    }));
+
+  test('a late clock costs nobody the certificate that people trust, and one that it has made is replaced', () =>
+    withClock(RIGHT, {}, async (server, set) => {
+      const first = await certificate(server);
+      await server.stop();
+      set(LATE);
+      await server.start();
+      assert.equal((await certificate(server)).fingerprint256, first.fingerprint256);
+      await server.stop();
+      rmSync(join(server.dataDir, 'tls'), { recursive: true });
+      await server.start();
+      assert.ok(Date.parse((await certificate(server)).valid_to) < Date.now(), 'made by the late clock');
+      set(RIGHT);
+      const isValid = ({ valid_to: end }) => Date.parse(end) > Date.now();
+      await until('the certificate is good', () => certificate(server), isValid, { limit: 3 * TIMEOUT_MS, pause: 1000 });
+    }));
+});

@@ -1,4 +1,4 @@
-// Who hears what, and in which order.
+// Which client receives which events, and in which order.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { closeAll, connect, transports, versions } from './support/clients.mjs';

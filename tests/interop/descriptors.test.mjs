@@ -78,7 +78,7 @@ describe(`with ${OPEN_FILES} open files`, () => {
     assert.equal(await taken('relayed'), most);
     assert.equal((await fetch(`${server.url}/healthz`)).status, 200);
     await casts();
-    // A new client over TCP is heard, and told the same.
+    // The server accepts a new client over TCP and answers it likewise.
     assert.equal(await allocated({ transport: 'tcp', local: '127.0.9.1' }), 508);
     await held[0].free();
     assert.equal(await allocated({ transport: 'tcp', local: '127.0.9.2' }), 'allocated');

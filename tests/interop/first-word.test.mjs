@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import WebSocket from 'ws';
 import { startServer } from './support/server.mjs';
-import { PATIENCE } from './support/wait.mjs';
+import { TIMEOUT_MS } from './support/wait.mjs';
 
 const CLIENTS = 1500;
-const AT_ONCE = 20;
+const CONNECTIONS_AT_A_TIME = 20;
 
 test(`the first event of ${CLIENTS} clients is answered`, async () => {
   const server = await startServer();
@@ -19,7 +19,7 @@ test(`the first event of ${CLIENTS} clients is answered`, async () => {
         socket.terminate();
         resolve(result);
       };
-      const timer = setTimeout(() => end('no answer'), PATIENCE);
+      const timer = setTimeout(() => end('no answer'), TIMEOUT_MS);
       const prefix = namespace === '/' ? '' : `${namespace},`;
       socket.on('error', (error) => end(error.message));
       socket.on('message', (data) => {
@@ -39,7 +39,7 @@ test(`the first event of ${CLIENTS} clients is answered`, async () => {
         results[result] = (results[result] ?? 0) + 1;
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    await Promise.all(Array.from({ length: CONNECTIONS_AT_A_TIME }, worker));
     assert.deepEqual(results, { answered: CLIENTS });
   } finally {
     await server.close();

@@ -81,7 +81,7 @@ test('what is asked while it waits is answered once there is a place: acks, and 
     const tv = await connect(server, { label: 'TV' });
     const asked = Promise.all([tv.ask('TV_REGISTER'), tv.ask('TV_GETINFO', {})]);
     await until('it is known to wait', () => server.metric('castway_waiting_tvs'), (count) => count === 1);
-    // It goes at once, since it says farewell; a client that waits and is gone is forgotten.
+    // It leaves immediately, since it says goodbye; the server forgets a waiting client that has gone.
     const other = await connect(server, { label: 'another TV' });
     other.emit('TV_INIT');
     await until('both wait', () => server.metric('castway_waiting_tvs'), (count) => count === 2);

@@ -9,7 +9,7 @@ import { until } from './support/wait.mjs';
 
 const ATTACKER = '127.0.0.9';
 // Wrong passwords and API keys of one client in a minute.
-const ALLOWED = 20;
+const WRONG_TRIES_A_MINUTE = 20;
 const NOBODY = 'AAAAAA';
 
 afterEach(closeAll);
@@ -33,7 +33,7 @@ for (const transport of ['tcp', 'tls']) {
       const one = await inParallel(150, (n) => tryPassword({ ...at, username: 'alice', password: `guess ${n}` }));
       const many = await inParallel(150, (n) => tryPassword({ ...at, username: `user${n}`, password: 'guess' }));
       const counted = verdicts([...one, ...many]);
-      assert.ok(counted <= mostLookedAt(ALLOWED, start), `${counted} verdicts`);
+      assert.ok(counted <= mostLookedAt(WRONG_TRIES_A_MINUTE, start), `${counted} verdicts`);
       assert.ok(verdicts(one) > 0, 'who mistypes is told');
       assert.ok(!one.includes(0) && !many.includes(0));
 
@@ -43,7 +43,7 @@ for (const transport of ['tcp', 'tls']) {
       const alice = { username: 'alice', password: 'alice-password-1' };
       assert.equal(await verify({ port: server.turnPort, local: ATTACKER, ...alice }), 'allocated');
       assert.equal(await verify({ ...at, ...alice }), 'allocated');
-      assert.ok((await wrong(server, 'turn_password')) >= ALLOWED);
+      assert.ok((await wrong(server, 'turn_password')) >= WRONG_TRIES_A_MINUTE);
       assert.equal(await wrong(server, 'turn_password_udp'), 0);
       await until('the log names the address', () => server.logged(new RegExp(`INFO wrong turn_password address=${ATTACKER} failures=5$`)).length);
       assert.deepEqual(server.logged(/guess \d/), [], 'no password is logged');
@@ -59,7 +59,7 @@ test('wrong signed credentials get few verdicts, and right ones are heard meanwh
     const attack = inParallel(200, (n) => tryPassword({ ...at, username: right.username, password: `guess ${n}` }));
     for (let i = 0; i < 5; i += 1) assert.equal(await verify({ ...at, ...right }), 'allocated');
     const counted = verdicts(await attack);
-    assert.ok(counted <= mostLookedAt(ALLOWED, start), `${counted} verdicts`);
+    assert.ok(counted <= mostLookedAt(WRONG_TRIES_A_MINUTE, start), `${counted} verdicts`);
   }));
 
 test('old credentials of neighbours keep nobody out who has mistyped once, and each counts once', () =>
@@ -93,7 +93,7 @@ test('wrong API keys are refused after a few, and a right one passes', () =>
     const statuses = await inParallel(200, (n) => tryKey(server.url, `guess${n}`, ATTACKER));
     assert.deepEqual([...new Set(statuses)].sort(), [401, 429]);
     const counted = verdicts(statuses);
-    assert.ok(counted <= mostLookedAt(ALLOWED, start), `${counted} verdicts`);
+    assert.ok(counted <= mostLookedAt(WRONG_TRIES_A_MINUTE, start), `${counted} verdicts`);
     assert.equal(await tryKey(server.url, 'a-key-of-sixteen-or-more', ATTACKER), 200);
     assert.equal(await wrong(server, 'api_key'), 200);
   }));

@@ -1,4 +1,4 @@
-// Whatever one client sends, a pair next to it keeps exchanging and the server answers.
+// While one client sends malformed input, a pair beside it keeps exchanging and the server answers.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
@@ -8,13 +8,13 @@ import { closeAll, connect, versions } from './support/clients.mjs';
 import { dialects, exchange, pair } from './support/dialects.mjs';
 import { inRounds } from './support/rounds.mjs';
 import { startServer } from './support/server.mjs';
-import { PATIENCE, until } from './support/wait.mjs';
+import { TIMEOUT_MS, until } from './support/wait.mjs';
 
 // Wrong codes are counted by address; the pair has another one.
 const ATTACKER = '127.0.0.2';
 // ms between two rounds of the pair. A client may send 512 KiB a second and 4 MiB at once; without a pause the pair comes to more
 // within seconds, and is refused. In a round each of them sends 11 events of less than 200 bytes, so it comes to 110 kB a second.
-const PACE = 20;
+const PAUSE_OF_THE_PAIR_MS = 20;
 
 let server;
 let tv;
@@ -32,7 +32,7 @@ async function withPair(attack) {
   await pair(tv, 'A', caster, 'B');
   const refused = [tv.refusal(), caster.refusal()];
   const round = () => Promise.race([exchange(tv, 'A', caster, 'B', { mark: (mark += 1), candidates: 10 }), ...refused]);
-  await inRounds({ 'the pair': round }, attack(), PACE);
+  await inRounds({ 'the pair': round }, attack(), PAUSE_OF_THE_PAIR_MS);
   const healthy = await fetch(`${server.url}/healthz`);
   assert.equal(healthy.status, 200);
   assert.ok(server.running);
@@ -153,7 +153,7 @@ test('broken HTTP beside Socket.IO', () =>
     const paths = ['?EIO=4', '?EIO=4&transport=polling&sid=nonsense', '?EIO=99&transport=polling', '?transport=polling', '?EIO=4&transport=carrier-pigeon', '?EIO=4&transport=websocket'];
     for (const path of paths) {
       for (const method of ['GET', 'POST', 'PUT', 'DELETE']) {
-        const response = await fetch(`${server.url}/socket.io/${path}`, { method, body: method === 'GET' ? undefined : '4garbage\u001e4', signal: AbortSignal.timeout(PATIENCE) });
+        const response = await fetch(`${server.url}/socket.io/${path}`, { method, body: method === 'GET' ? undefined : '4garbage\u001e4', signal: AbortSignal.timeout(TIMEOUT_MS) });
         await response.arrayBuffer();
         assert.ok(response.status < 500, `${method} ${path}: ${response.status}`);
         if (path.includes('nonsense')) assert.ok(response.status >= 400, `${method} ${path}: ${response.status}`);

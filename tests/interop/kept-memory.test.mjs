@@ -17,7 +17,7 @@ const MIB = 1024 * KIB;
 // The largest that is read, nearly: 1.1 MiB.
 const LARGE = 'x'.repeat(1.1 * MIB);
 // MiB that 200 clients take for themselves, and what the allocator has not given back.
-const GROWTH = 64;
+const MAX_GROWTH_MIB = 64;
 
 let server;
 // Each test has a server of its own: what another one left would be used again, and not be seen.
@@ -80,7 +80,7 @@ describe('of 200 clients that have sent 1.1 MiB each, little stays', () => {
       // Of the old ones, one way is enough.
       if (eio === 3 && what !== 'an event') continue;
       test(`${what}, Engine.IO ${eio}`, async (t) => {
-        const open = await holdsLittle(t, GROWTH, () => inTurn(200, async (at) => {
+        const open = await holdsLittle(t, MAX_GROWTH_MIB, () => inTurn(200, async (at) => {
           const raw = await rawWebSocket(server, `/socket.io/?EIO=${eio}&transport=websocket`, address(at));
           // Nothing may be said before the namespace is connected.
           if (eio === 4) await raw.send(frame('40'));
@@ -98,7 +98,7 @@ describe('of 200 clients that have sent 1.1 MiB each, little stays', () => {
   }
 
   test('a message to Collider that is too large', async (t) => {
-    const open = await holdsLittle(t, GROWTH, () => inTurn(200, async (at) => {
+    const open = await holdsLittle(t, MAX_GROWTH_MIB, () => inTurn(200, async (at) => {
       const raw = await rawWebSocket(server, '/ws', address(at));
       const register = JSON.stringify({ cmd: 'register', roomid: `kept-${at}`, clientid: 'a' });
       await raw.send(Buffer.concat([frame(register), frame(JSON.stringify({ cmd: 'send', msg: LARGE }))]));
@@ -110,7 +110,7 @@ describe('of 200 clients that have sent 1.1 MiB each, little stays', () => {
   });
 
   test('a body, over connections that are kept', async (t) => {
-    const agents = await holdsLittle(t, GROWTH, () => inTurn(200, async (at) => {
+    const agents = await holdsLittle(t, MAX_GROWTH_MIB, () => inTurn(200, async (at) => {
       const agent = new Agent({ keepAlive: true, maxSockets: 1, localAddress: address(at) });
       const post = request(`${server.url}/kept-bodies/${at}`, { method: 'POST', agent, headers: { 'Content-Type': 'text/plain' } });
       post.end(LARGE.slice(0, MIB));
@@ -154,8 +154,8 @@ describe('a frame that nobody may send is refused before it has come', () => {
 describe('of many clients that were sent 255 KiB each, 24 MiB stay', () => {
   const CLIENTS = 400;
   // 24 MiB that are counted, 16 KiB that each of those keeps besides, and what the others take for themselves.
-  const MOST = 84;
-  const within = (t, attack) => holdsLittle(t, MOST, async () => {
+  const MAX_GROWTH_OF_CROWD_MIB = 84;
+  const within = (t, attack) => holdsLittle(t, MAX_GROWTH_OF_CROWD_MIB, async () => {
     const before = await server.metric('castway_ended_buffers_total');
     await attack();
     assert.ok((await server.metric('castway_kept_buffer_bytes')) <= 24 * MIB);

@@ -59,14 +59,14 @@ for (const version of Object.keys(versions)) {
           const tv = await connect(server, { version, transport, namespace: home[tvDialect], label: 'TV' });
           const caster = await connect(server, { version, transport, namespace: home[casterDialect], label: 'caster' });
           await pair(tv, tvDialect, caster, casterDialect, { acks });
-          // At once after the connection, so that where there is an upgrade some are sent during it.
+          // Immediately after the connection, so that where there is an upgrade some are sent during it.
           for (const kib of LARGE) await negotiate(tv, tvDialect, caster, casterDialect, kib, acks);
           for (const peer of [tv, caster]) assert.deepEqual(peer.heard('CAST_ERROR'), [], peer.label);
         });
       }
 
       test(`${transport}: binary attachments`, async () => {
-        // What engineioxide sends of them to version 2 by polling can't be read, whatever its size.
+        // What engineioxide sends of them to version 2 by polling can't be read at any size.
         const receiving = version === '2.5' && transport === 'polling' ? 'websocket' : transport;
         const tv = await connect(server, { version, transport: receiving, label: 'TV' });
         const caster = await connect(server, { version, transport, namespace: '/rtc', label: 'caster' });

@@ -33,7 +33,7 @@ describe('names and addresses', () => {
       const first = await shown(port);
       assert.deepEqual(first.names, LOCAL);
       assert.deepEqual((await shown(port, { servername: 'localhost' })).names, LOCAL);
-      // What somebody guesses is not confirmed.
+      // The server does not confirm a guessed name.
       assert.deepEqual((await shown(port, { servername: 'another-host.example.org' })).names, LOCAL);
       const named = await shown(port, { servername: hostname() });
       assert.deepEqual(named.names, [hostname().toLowerCase()]);

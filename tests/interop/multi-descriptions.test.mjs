@@ -1,4 +1,4 @@
-// What users of RTCMultiConnection say of themselves and of their rooms is bounded over all of them, and those who say little keep it.
+// What users of RTCMultiConnection say of themselves and of their rooms is bounded over all of them, and users who say little keep what they said.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closeAll, connect, room } from './support/multi.mjs';
@@ -10,7 +10,7 @@ const FEW = { about: 'x'.repeat(300) };
 const MANY = { about: 'x'.repeat(15 * KIB) };
 const ATTACKERS = 600;
 // The users that connect at the same time.
-const AT_ONCE = 20;
+const CONNECTIONS_AT_A_TIME = 20;
 // Bytes of all descriptions at most.
 const most = (users) => 4 * KIB * KIB + KIB * users;
 
@@ -24,7 +24,7 @@ test(`${ATTACKERS} users that describe themselves and their rooms at length`, as
 
     const attackers = [];
     while (attackers.length < ATTACKERS) {
-      const names = Array.from({ length: AT_ONCE }, (_, at) => attackers.length + at);
+      const names = Array.from({ length: CONNECTIONS_AT_A_TIME }, (_, at) => attackers.length + at);
       attackers.push(...(await Promise.all(names.map(async (number) => {
         const attacker = await connect(server, `attacker-${number}`, { from: `127.${1 + (number % 200)}.${Math.floor(number / 200)}.9` });
         assert.deepEqual(await attacker.ask('open-room', room(`room-${number}`, { session: MANY, extra: MANY })), [true]);

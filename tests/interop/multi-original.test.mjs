@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { startServer } from './support/server.mjs';
 import { closeAll, connect, room, startOriginal } from './support/multi.mjs';
-import { PATIENCE, until } from './support/wait.mjs';
+import { TIMEOUT_MS, until } from './support/wait.mjs';
 
 let ours;
 before(async () => {
@@ -22,7 +22,7 @@ afterEach(closeAll);
 async function transcript(server, version, play) {
   const result = {};
   const clients = {};
-  const stage = {
+  const recording = {
     async join(id, more) {
       clients[id] = await connect(server, id, { version, ...more });
       await clients[id].settle();
@@ -39,7 +39,7 @@ async function transcript(server, version, play) {
     },
     clients,
     async settle() {
-      // Twice: what one hears may be of what another one sent while it settled.
+      // Twice, since one client may receive what another one sent while it settled.
       for (let i = 0; i < 2; i += 1) for (const client of Object.values(clients)) await client.settle();
     },
     async leave(id) {
@@ -48,11 +48,11 @@ async function transcript(server, version, play) {
       const [other] = Object.values(clients).filter(({ socket }) => socket.connected);
       const isThere = { remoteUserId: 'system', message: { detectPresence: true, userid: id }, sender: other.id };
       await until(`${id} has left`, () => other.ask('RTCMultiConnection-Message', isThere), ([there]) => there === false);
-      await stage.settle();
+      await recording.settle();
     },
   };
-  await play(stage);
-  await stage.settle();
+  await play(recording);
+  await recording.settle();
   for (const [id, client] of Object.entries(clients)) result[`${id} hears`] = [...client.log];
   closeAll();
   return JSON.parse(JSON.stringify(result).replaceAll(/"\d{12,19}"/g, '"RANDOM"'));
@@ -82,29 +82,29 @@ function script(name, play, differences = {}) {
   }
 }
 
-script('open, join, leave, hand over', async (stage) => {
-  for (const id of ['a', 'b', 'c']) await stage.join(id);
-  await stage.ask('a', 'open-room', room('r'));
-  await stage.ask('b', 'open-room', room('r'));
-  await stage.ask('b', 'join-room', room('nowhere'));
-  await stage.ask('b', 'join-room', room('r'));
-  await stage.ask('c', 'join-room', room('r'));
-  await stage.leave('a');
-  await stage.ask('b', 'set-password', 'pw');
-  await stage.ask('c', 'set-password', 'pw');
+script('open, join, leave, hand over', async (recording) => {
+  for (const id of ['a', 'b', 'c']) await recording.join(id);
+  await recording.ask('a', 'open-room', room('r'));
+  await recording.ask('b', 'open-room', room('r'));
+  await recording.ask('b', 'join-room', room('nowhere'));
+  await recording.ask('b', 'join-room', room('r'));
+  await recording.ask('c', 'join-room', room('r'));
+  await recording.leave('a');
+  await recording.ask('b', 'set-password', 'pw');
+  await recording.ask('c', 'set-password', 'pw');
 });
 
-script('presence, before, with people and a password, and after', async (stage) => {
-  await stage.join('a');
-  await stage.join('b', { maxParticipantsAllowed: 1 });
-  await stage.ask('a', 'check-presence', 'r');
-  await stage.ask('a', 'open-room', room('r'));
-  await stage.ask('b', 'check-presence', 'r');
-  await stage.ask('b', 'open-room', room('locked', { password: 'secret', extra: 'text' }));
-  await stage.ask('a', 'check-presence', 'locked');
-  await stage.ask('a', 'get-remote-user-extra-data', 'a');
-  await stage.leave('b');
-  await stage.ask('a', 'check-presence', 'locked');
+script('presence, before, with people and a password, and after', async (recording) => {
+  await recording.join('a');
+  await recording.join('b', { maxParticipantsAllowed: 1 });
+  await recording.ask('a', 'check-presence', 'r');
+  await recording.ask('a', 'open-room', room('r'));
+  await recording.ask('b', 'check-presence', 'r');
+  await recording.ask('b', 'open-room', room('locked', { password: 'secret', extra: 'text' }));
+  await recording.ask('a', 'check-presence', 'locked');
+  await recording.ask('a', 'get-remote-user-extra-data', 'a');
+  await recording.leave('b');
+  await recording.ask('a', 'check-presence', 'locked');
 }, {
   // The length of the password (and undefined, which is left out, for none) is nobody's business.
   '3 b check-presence': { original: [true, 'r', { of: 'r', _room: { isFull: false } }], ours: [true, 'r', { of: 'r', _room: { isFull: false, isPasswordProtected: false } }] },
@@ -116,118 +116,118 @@ script('presence, before, with people and a password, and after', async (stage) 
   '6 a get-remote-user-extra-data': { original: [{ of: 'r', _room: { isFull: false } }], ours: [{ of: 'r' }] },
 });
 
-script('passwords', async (stage) => {
-  await stage.join('a');
-  await stage.join('b');
-  await stage.ask('a', 'set-password', 'early');
-  await stage.ask('a', 'open-room', room('r', { password: 'pw' }));
-  await stage.ask('b', 'join-room', room('r'));
-  await stage.ask('b', 'join-room', room('r', { password: 'wrong' }));
-  await stage.ask('b', 'is-valid-password', 'wrong', 'r');
-  await stage.ask('b', 'is-valid-password', 'pw', 'r');
-  await stage.ask('b', 'is-valid-password', '', 'r');
-  await stage.ask('b', 'is-valid-password', '  ', 'r');
-  await stage.ask('b', 'is-valid-password', 'pw', '');
-  await stage.ask('b', 'is-valid-password', 'pw', 'nowhere');
-  await stage.ask('b', 'join-room', room('r', { password: 'pw' }));
-  await stage.ask('b', 'set-password', 'mine');
-  await stage.ask('a', 'set-password', 'new');
-  await stage.ask('b', 'is-valid-password', 'new', 'r');
-  await stage.ask('a', 'set-password', '');
-  await stage.ask('b', 'is-valid-password', 'new', 'r');
+script('passwords', async (recording) => {
+  await recording.join('a');
+  await recording.join('b');
+  await recording.ask('a', 'set-password', 'early');
+  await recording.ask('a', 'open-room', room('r', { password: 'pw' }));
+  await recording.ask('b', 'join-room', room('r'));
+  await recording.ask('b', 'join-room', room('r', { password: 'wrong' }));
+  await recording.ask('b', 'is-valid-password', 'wrong', 'r');
+  await recording.ask('b', 'is-valid-password', 'pw', 'r');
+  await recording.ask('b', 'is-valid-password', '', 'r');
+  await recording.ask('b', 'is-valid-password', '  ', 'r');
+  await recording.ask('b', 'is-valid-password', 'pw', '');
+  await recording.ask('b', 'is-valid-password', 'pw', 'nowhere');
+  await recording.ask('b', 'join-room', room('r', { password: 'pw' }));
+  await recording.ask('b', 'set-password', 'mine');
+  await recording.ask('a', 'set-password', 'new');
+  await recording.ask('b', 'is-valid-password', 'new', 'r');
+  await recording.ask('a', 'set-password', '');
+  await recording.ask('b', 'is-valid-password', 'new', 'r');
 });
 
-script('a full room, after the password', async (stage) => {
-  await stage.join('a', { maxParticipantsAllowed: 2 });
-  await stage.join('b');
-  await stage.join('c');
-  await stage.ask('a', 'open-room', room('r', { password: 'pw' }));
-  await stage.ask('b', 'join-room', room('r', { password: 'pw' }));
-  await stage.ask('c', 'join-room', room('r', { password: 'no' }));
-  await stage.ask('c', 'join-room', room('r', { password: 'pw' }));
+script('a full room, after the password', async (recording) => {
+  await recording.join('a', { maxParticipantsAllowed: 2 });
+  await recording.join('b');
+  await recording.join('c');
+  await recording.ask('a', 'open-room', room('r', { password: 'pw' }));
+  await recording.ask('b', 'join-room', room('r', { password: 'pw' }));
+  await recording.ask('c', 'join-room', room('r', { password: 'no' }));
+  await recording.ask('c', 'join-room', room('r', { password: 'pw' }));
 });
 
-script('public rooms', async (stage) => {
-  await stage.join('a', { maxParticipantsAllowed: 3 });
-  await stage.join('b');
-  await stage.ask('b', 'get-public-rooms', 'fans');
-  await stage.ask('a', 'open-room', room('r', { identifier: 'fans', password: 'pw' }));
-  await stage.ask('b', 'get-public-rooms', 'fans');
-  await stage.ask('b', 'get-public-rooms', 'others');
-  await stage.ask('b', 'get-public-rooms', '');
-  await stage.ask('b', 'get-public-rooms', '   ');
+script('public rooms', async (recording) => {
+  await recording.join('a', { maxParticipantsAllowed: 3 });
+  await recording.join('b');
+  await recording.ask('b', 'get-public-rooms', 'fans');
+  await recording.ask('a', 'open-room', room('r', { identifier: 'fans', password: 'pw' }));
+  await recording.ask('b', 'get-public-rooms', 'fans');
+  await recording.ask('b', 'get-public-rooms', 'others');
+  await recording.ask('b', 'get-public-rooms', '');
+  await recording.ask('b', 'get-public-rooms', '   ');
 });
 
-script('messages: connected once, then forwarded with the extra data of the sender', async (stage) => {
-  const a = await stage.join('a', { extra: JSON.stringify({ name: 'Ä' }) });
-  const b = await stage.join('b', { extra: 'no JSON' });
+script('messages: connected once, then forwarded with the extra data of the sender', async (recording) => {
+  const a = await recording.join('a', { extra: JSON.stringify({ name: 'Ä' }) });
+  const b = await recording.join('b', { extra: 'no JSON' });
   a.say('b', { userLeft: true });
   a.say('a', 'to itself');
   a.say('nobody', 'hello');
   a.say('b', { type: 'offer', sdp: 'v=0\r\n' });
-  await stage.settle();
+  await recording.settle();
   b.say('a', { type: 'answer', sdp: 'v=0\r\n' });
   b.say('a', 'dropPeerConnection');
-  await stage.settle();
-  await stage.ask('a', 'disconnect-with', 'b');
-  await stage.ask('a', 'disconnect-with', 'b');
-  await stage.ask('a', 'disconnect-with', 'nobody');
+  await recording.settle();
+  await recording.ask('a', 'disconnect-with', 'b');
+  await recording.ask('a', 'disconnect-with', 'b');
+  await recording.ask('a', 'disconnect-with', 'nobody');
   b.say('a', { again: [1, 2.5, 'x', null] });
 });
 
-script('who asks to participate is heard by all, or by the owner alone', async (stage) => {
-  for (const id of ['a', 'b', 'c']) await stage.join(id);
-  await stage.ask('a', 'open-room', room('r'));
-  await stage.ask('b', 'join-room', room('r'));
-  await stage.ask('c', 'join-room', room('r'));
-  stage.clients.c.askIn('r');
-  await stage.settle();
-  await stage.ask('a', 'open-room', room('one', { session: { screen: true, oneway: true } }));
-  await stage.ask('b', 'join-room', room('one'));
-  await stage.ask('c', 'join-room', room('one'));
-  stage.clients.c.askIn('one');
-  await stage.settle();
-  await stage.leave('a');
-  await stage.ask('b', 'check-presence', 'one');
+script('who asks to participate is heard by all, or by the owner alone', async (recording) => {
+  for (const id of ['a', 'b', 'c']) await recording.join(id);
+  await recording.ask('a', 'open-room', room('r'));
+  await recording.ask('b', 'join-room', room('r'));
+  await recording.ask('c', 'join-room', room('r'));
+  recording.clients.c.askIn('r');
+  await recording.settle();
+  await recording.ask('a', 'open-room', room('one', { session: { screen: true, oneway: true } }));
+  await recording.ask('b', 'join-room', room('one'));
+  await recording.ask('c', 'join-room', room('one'));
+  recording.clients.c.askIn('one');
+  await recording.settle();
+  await recording.leave('a');
+  await recording.ask('b', 'check-presence', 'one');
 });
 
-script('to a user instead of a room', async (stage) => {
-  await stage.join('a');
-  const b = await stage.join('b');
+script('to a user instead of a room', async (recording) => {
+  await recording.join('a');
+  const b = await recording.join('b');
   b.askIn('a');
-  await stage.settle();
-  await stage.ask('b', 'RTCMultiConnection-Message', { remoteUserId: 'system', message: { detectPresence: true, userid: 'a' }, sender: 'b' });
-  await stage.ask('b', 'RTCMultiConnection-Message', { remoteUserId: 'system', message: { detectPresence: true, userid: 'b' }, sender: 'b' });
-  await stage.ask('b', 'RTCMultiConnection-Message', { remoteUserId: 'system', message: { detectPresence: true, userid: 'c' }, sender: 'b' });
+  await recording.settle();
+  await recording.ask('b', 'RTCMultiConnection-Message', { remoteUserId: 'system', message: { detectPresence: true, userid: 'a' }, sender: 'b' });
+  await recording.ask('b', 'RTCMultiConnection-Message', { remoteUserId: 'system', message: { detectPresence: true, userid: 'b' }, sender: 'b' });
+  await recording.ask('b', 'RTCMultiConnection-Message', { remoteUserId: 'system', message: { detectPresence: true, userid: 'c' }, sender: 'b' });
 });
 
-script('rooms end with an owner that says so', async (stage) => {
-  await stage.join('a', { autoCloseEntireSession: true });
-  await stage.join('b');
-  await stage.ask('a', 'open-room', room('r'));
-  await stage.ask('b', 'join-room', room('r'));
-  await stage.leave('a');
-  await stage.ask('b', 'check-presence', 'r');
-  await stage.ask('b', 'close-entire-session');
+script('rooms end with an owner that says so', async (recording) => {
+  await recording.join('a', { autoCloseEntireSession: true });
+  await recording.join('b');
+  await recording.ask('a', 'open-room', room('r'));
+  await recording.ask('b', 'join-room', room('r'));
+  await recording.leave('a');
+  await recording.ask('b', 'check-presence', 'r');
+  await recording.ask('b', 'close-entire-session');
 });
 
-script('extra data', async (stage) => {
-  const a = await stage.join('a');
-  const b = await stage.join('b');
-  const c = await stage.join('c');
-  await stage.ask('a', 'open-room', room('r'));
-  await stage.ask('b', 'join-room', room('r'));
+script('extra data', async (recording) => {
+  const a = await recording.join('a');
+  const b = await recording.join('b');
+  const c = await recording.join('c');
+  await recording.ask('a', 'open-room', room('r'));
+  await recording.ask('b', 'join-room', room('r'));
   a.say('c', 'hello');
-  await stage.settle();
+  await recording.settle();
   b.emit('extra-data-updated', { new: 1 });
-  await stage.settle();
+  await recording.settle();
   a.emit('extra-data-updated', { newer: 2 });
-  await stage.settle();
+  await recording.settle();
   c.emit('extra-data-updated', 'text');
-  await stage.settle();
-  await stage.ask('c', 'check-presence', 'r');
-  await stage.ask('c', 'get-remote-user-extra-data', 'b');
-  await stage.ask('c', 'get-remote-user-extra-data', 'nobody');
+  await recording.settle();
+  await recording.ask('c', 'check-presence', 'r');
+  await recording.ask('c', 'get-remote-user-extra-data', 'b');
+  await recording.ask('c', 'get-remote-user-extra-data', 'nobody');
 }, {
   // An echo of one's own data, which clients ignore.
   'a hears': {
@@ -242,13 +242,13 @@ script('extra data', async (stage) => {
   '3 c check-presence': { original: [true, 'r', { newer: 2, _room: { isFull: false } }], ours: [true, 'r', { newer: 2, _room: { isFull: false, isPasswordProtected: false } }] },
 });
 
-script('two that are connected and in one room hear extra data once', async (stage) => {
-  const a = await stage.join('a');
-  await stage.join('b');
-  await stage.ask('a', 'open-room', room('r'));
-  await stage.ask('b', 'join-room', room('r'));
+script('two that are connected and in one room hear extra data once', async (recording) => {
+  const a = await recording.join('a');
+  await recording.join('b');
+  await recording.ask('a', 'open-room', room('r'));
+  await recording.ask('b', 'join-room', room('r'));
   a.say('b', 'hello');
-  await stage.settle();
+  await recording.settle();
   a.emit('extra-data-updated', { x: 1 });
 }, {
   'a hears': { original: [['user-connected', 'b'], ['extra-data-updated', 'a', { x: 1 }]], ours: [['user-connected', 'b']] },
@@ -259,16 +259,16 @@ script('two that are connected and in one room hear extra data once', async (sta
   },
 });
 
-script('ids', async (stage) => {
-  await stage.join('a');
-  await stage.join('b');
-  await stage.ask('a', 'changed-uuid', 'new');
-  await stage.ask('a', 'changed-uuid', 'new');
-  await stage.ask('b', 'get-remote-user-extra-data', 'new');
-  await stage.ask('b', 'get-remote-user-extra-data', 'a');
-  await stage.ask('b', 'changed-uuid', 'new');
-  await stage.ask('b', 'open-room', room('r'));
-  stage.clients.b.say('new', 'hi');
+script('ids', async (recording) => {
+  await recording.join('a');
+  await recording.join('b');
+  await recording.ask('a', 'changed-uuid', 'new');
+  await recording.ask('a', 'changed-uuid', 'new');
+  await recording.ask('b', 'get-remote-user-extra-data', 'new');
+  await recording.ask('b', 'get-remote-user-extra-data', 'a');
+  await recording.ask('b', 'changed-uuid', 'new');
+  await recording.ask('b', 'open-room', room('r'));
+  recording.clients.b.say('new', 'hi');
 }, {
   // An answer is an answer.
   '2 a changed-uuid': { original: 'no ack', ours: [] },
@@ -278,16 +278,16 @@ script('ids', async (stage) => {
   'b hears': { original: [], ours: [['userid-already-taken', 'new', 'b'], ['user-connected', 'new']] },
 });
 
-script('an id that is taken', async (stage) => {
-  await stage.join('a');
-  const thief = await stage.visit('a', { extra: '{"another":1}' });
+script('an id that is taken', async (recording) => {
+  await recording.join('a');
+  const thief = await recording.visit('a', { extra: '{"another":1}' });
   await thief.until('that its id is taken', (log) => log.length > 0);
-  stage.note('the thief hears', thief.log);
+  recording.note('the thief hears', thief.log);
 });
 
-script('the sender is who sends', async (stage) => {
-  const a = await stage.join('a');
-  await stage.join('b');
+script('the sender is who sends', async (recording) => {
+  const a = await recording.join('a');
+  await recording.join('b');
   a.say('b', 'forged', 'c');
 }, {
   // The original makes a user of the name that is claimed.
@@ -298,18 +298,18 @@ script('the sender is who sends', async (stage) => {
   },
 });
 
-script('custom events', async (stage) => {
-  const a = await stage.join('a');
-  await stage.join('b');
-  await stage.join('outside');
-  await stage.ask('a', 'open-room', room('r'));
-  await stage.ask('b', 'join-room', room('r'));
+script('custom events', async (recording) => {
+  const a = await recording.join('a');
+  await recording.join('b');
+  await recording.join('outside');
+  await recording.ask('a', 'open-room', room('r'));
+  await recording.ask('b', 'join-room', room('r'));
   a.emit('RTCMultiConnection-Custom-Message', { known: 'from the handshake' });
   a.emit('my-event', 'not yet');
   a.emit('set-custom-socket-event-listener', 'my-event');
   a.emit('set-custom-socket-event-listener', 'my-event');
   a.emit('my-event', { now: true });
-  await stage.settle();
+  await recording.settle();
   a.emit('set-custom-socket-event-listener', 'RTCMultiConnection-Custom-Message');
   a.emit('RTCMultiConnection-Custom-Message', 'once');
 }, {
@@ -325,9 +325,9 @@ script('custom events', async (stage) => {
   },
 });
 
-script('event names of their own', async (stage) => {
-  const a = await stage.join('a', { msgEvent: 'other-messages' });
-  await stage.join('b', { msgEvent: 'other-messages' });
+script('event names of their own', async (recording) => {
+  const a = await recording.join('a', { msgEvent: 'other-messages' });
+  await recording.join('b', { msgEvent: 'other-messages' });
   a.emit('other-messages', { remoteUserId: 'b', message: 'hi', sender: 'a' });
   a.say('b', 'under the default name');
 });
@@ -335,40 +335,40 @@ script('event names of their own', async (stage) => {
 const scalable = { enableScalableBroadcast: true, maxRelayLimitPerUser: 1 };
 const types = { screen: true, oneway: true };
 
-script('a scalable broadcast', async (stage) => {
-  for (const id of ['show', 'v', 'w', 'x']) await stage.join(id, scalable);
+script('a scalable broadcast', async (recording) => {
+  for (const id of ['show', 'v', 'w', 'x']) await recording.join(id, scalable);
   const enter = async (id) => {
-    stage.clients[id].emit('join-broadcast', { broadcastId: 'show', userid: id, typeOfStreams: types });
-    await stage.settle();
+    recording.clients[id].emit('join-broadcast', { broadcastId: 'show', userid: id, typeOfStreams: types });
+    await recording.settle();
   };
-  await stage.ask('v', 'check-broadcast-presence', 'show');
-  await stage.ask('v', 'get-number-of-users-in-specific-broadcast', 'show');
+  await recording.ask('v', 'check-broadcast-presence', 'show');
+  await recording.ask('v', 'get-number-of-users-in-specific-broadcast', 'show');
   await enter('show');
-  await stage.ask('v', 'check-broadcast-presence', 'show');
-  await stage.ask('show', 'open-room', room('show', { session: types, extra: { broadcastId: 'show' } }));
+  await recording.ask('v', 'check-broadcast-presence', 'show');
+  await recording.ask('show', 'open-room', room('show', { session: types, extra: { broadcastId: 'show' } }));
   await enter('v');
-  await stage.ask('v', 'join-room', room('show', { session: types, extra: { broadcastId: 'show' } }));
-  stage.clients.v.emit('can-relay-broadcast');
-  await stage.settle();
+  await recording.ask('v', 'join-room', room('show', { session: types, extra: { broadcastId: 'show' } }));
+  recording.clients.v.emit('can-relay-broadcast');
+  await recording.settle();
   await enter('w');
   await enter('x');
-  await stage.ask('v', 'get-number-of-users-in-specific-broadcast', 'show');
-  stage.clients.x.emit('scalable-broadcast-message', { hi: 'all' });
-  await stage.settle();
-  await stage.leave('v');
+  await recording.ask('v', 'get-number-of-users-in-specific-broadcast', 'show');
+  recording.clients.x.emit('scalable-broadcast-message', { hi: 'all' });
+  await recording.settle();
+  await recording.leave('v');
   await enter('w');
-  stage.clients.x.emit('can-relay-broadcast');
-  stage.clients.x.emit('can-not-relay-broadcast');
-  await stage.settle();
-  await stage.leave('show');
-  await stage.ask('w', 'check-broadcast-presence', 'show');
+  recording.clients.x.emit('can-relay-broadcast');
+  recording.clients.x.emit('can-not-relay-broadcast');
+  await recording.settle();
+  await recording.leave('show');
+  await recording.ask('w', 'check-broadcast-presence', 'show');
 });
 
-script('asking to participate in a scalable broadcast', async (stage) => {
-  for (const id of ['show', 'v']) await stage.join(id, scalable);
-  await stage.ask('show', 'open-room', room('show', { session: types, extra: { broadcastId: 'show' } }));
-  await stage.ask('v', 'join-room', room('show', { session: types, extra: { broadcastId: 'show' } }));
-  stage.clients.v.askIn('show');
+script('asking to participate in a scalable broadcast', async (recording) => {
+  for (const id of ['show', 'v']) await recording.join(id, scalable);
+  await recording.ask('show', 'open-room', room('show', { session: types, extra: { broadcastId: 'show' } }));
+  await recording.ask('v', 'join-room', room('show', { session: types, extra: { broadcastId: 'show' } }));
+  recording.clients.v.askIn('show');
 }, {
   // The original sends it twice, first without extra data and before the two are connected.
   'show hears': {
@@ -386,20 +386,20 @@ script('asking to participate in a scalable broadcast', async (stage) => {
 
 const admin = { adminUserName: 'root', adminPassword: 'root-password-1' };
 
-script('an admin', async (stage) => {
-  await stage.join('a');
-  await stage.ask('a', 'open-room', room('r', { password: 'pw' }));
-  const root = await stage.visit('admin', admin);
+script('an admin', async (recording) => {
+  await recording.join('a');
+  await recording.ask('a', 'open-room', room('r', { password: 'pw' }));
+  const root = await recording.visit('admin', admin);
   const about = (answer) => answer;
-  stage.note('userinfo', await answered(root, { userinfo: true, userid: 'a' }, about));
-  stage.note('userinfo of nobody', await answered(root, { userinfo: true, userid: 'nobody' }, about));
-  stage.note('overview', await overview(root));
-  stage.note('deleteRoom', await answered(root, { deleteRoom: true, roomid: 'r' }, about));
-  await stage.clients.a.until('that it is disconnected', (log) => log.some(([event]) => event === 'disconnect'));
-  await stage.join('b');
-  stage.note('deleteUser', await answered(root, { deleteUser: true, userid: 'b' }, about));
-  await stage.clients.b.until('that it is disconnected', (log) => log.some(([event]) => event === 'disconnect'));
-  stage.note('greeting', root.log[0]);
+  recording.note('userinfo', await answered(root, { userinfo: true, userid: 'a' }, about));
+  recording.note('userinfo of nobody', await answered(root, { userinfo: true, userid: 'nobody' }, about));
+  recording.note('overview', await overview(root));
+  recording.note('deleteRoom', await answered(root, { deleteRoom: true, roomid: 'r' }, about));
+  await recording.clients.a.until('that it is disconnected', (log) => log.some(([event]) => event === 'disconnect'));
+  await recording.join('b');
+  recording.note('deleteUser', await answered(root, { deleteUser: true, userid: 'b' }, about));
+  await recording.clients.b.until('that it is disconnected', (log) => log.some(([event]) => event === 'disconnect'));
+  recording.note('greeting', root.log[0]);
 }, {
   // The password is not shown, nor what serves the original's bookkeeping.
   '4 overview': {
@@ -424,7 +424,7 @@ script('an admin', async (stage) => {
 
 async function answered(root, command) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no answer to ${JSON.stringify(command)}`)), PATIENCE);
+    const timer = setTimeout(() => reject(new Error(`no answer to ${JSON.stringify(command)}`)), TIMEOUT_MS);
     root.emit('admin', command, (answer) => {
       clearTimeout(timer);
       resolve(answer);
@@ -439,10 +439,10 @@ async function overview(root) {
   return root.log.find(isOverview)[1];
 }
 
-script('no admin', async (stage) => {
+script('no admin', async (recording) => {
   for (const [name, credentials] of Object.entries({ wrong: { ...admin, adminPassword: 'wrong' }, nobody: { adminUserName: 'nobody', adminPassword: 'x' } })) {
-    const root = await stage.visit('admin', credentials);
+    const root = await recording.visit('admin', credentials);
     await root.until('that it is disconnected', (log) => log.some(([event]) => event === 'disconnect'));
-    stage.note(name, root.log);
+    recording.note(name, root.log);
   }
 });

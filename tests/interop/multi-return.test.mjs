@@ -1,5 +1,5 @@
 // Pages that end without a farewell (killed apps, crashes, iOS Safari) and are loaded again. What their new clients are told is
-// compared with the original, which frees everything as soon as a connection breaks; what only ours can do is tested by itself.
+// compared with the original, which frees everything as soon as a connection breaks; what only ours can do has tests of its own.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { closeAll, connect, room, startOriginal } from './support/multi.mjs';
@@ -32,7 +32,7 @@ afterEach(closeAll);
 const presence = ([there, id, { _room }]) => [there, id, _room.isFull, Boolean(_room.isPasswordProtected)];
 
 // The clients of one play at one server.
-class Stage {
+class Recording {
   clients = {};
   answers = {};
 
@@ -59,7 +59,7 @@ class Stage {
   }
 
   async settle() {
-    // Twice: what one hears may be of what another one sent while it settled.
+    // Twice, since one client may receive what another one sent while it settled.
     for (let i = 0; i < 2; i += 1) for (const client of Object.values(this.clients)) await client.settle();
   }
 
@@ -86,15 +86,15 @@ class Stage {
   }
 }
 
-async function call(stage, { session, host = {}, guest = {} } = {}) {
-  await stage.load('host', HOST, host);
-  await stage.load('guest', GUEST, guest);
-  await stage.ask('host', 'open-room', room('r', session));
-  await stage.ask('guest', 'join-room', room('r', session));
-  stage.clients.guest.askIn('r');
-  await stage.settle();
-  stage.clients.host.say(stage.clients.guest.id, { enableMedia: true });
-  await stage.settle();
+async function call(recording, { session, host = {}, guest = {} } = {}) {
+  await recording.load('host', HOST, host);
+  await recording.load('guest', GUEST, guest);
+  await recording.ask('host', 'open-room', room('r', session));
+  await recording.ask('guest', 'join-room', room('r', session));
+  recording.clients.guest.askIn('r');
+  await recording.settle();
+  recording.clients.host.say(recording.clients.guest.id, { enableMedia: true });
+  await recording.settle();
 }
 
 // Everybody who is away is given up: the next test's clients have the same names.
@@ -108,7 +108,7 @@ function same(name, play) {
     test(`${name} (${version})`, async () => {
       const original = await startOriginal(over);
       try {
-        const [theirs, ours] = [new Stage(original, version), new Stage(patient, version)];
+        const [theirs, ours] = [new Recording(original, version), new Recording(patient, version)];
         await play(theirs);
         closeAll();
         await play(ours);
@@ -123,126 +123,126 @@ function same(name, play) {
 
 for (const [kind, session] of Object.entries({ call: {}, broadcast: ONE_WAY, 'room with a password': { password: 'pw' }, 'public room': { identifier: 'fans' } })) {
   for (const autoCloseEntireSession of [false, true]) {
-    same(`both pages of a ${kind} are loaded again${autoCloseEntireSession ? ', and it ends with its owner' : ''}`, async (stage) => {
-      await call(stage, { session, host: { autoCloseEntireSession } });
-      await stage.lose('host', 'guest');
+    same(`both pages of a ${kind} are loaded again${autoCloseEntireSession ? ', and it ends with its owner' : ''}`, async (recording) => {
+      await call(recording, { session, host: { autoCloseEntireSession } });
+      await recording.lose('host', 'guest');
       // As openOrJoin does it.
-      await stage.load('host again', HOST, { autoCloseEntireSession });
-      await stage.ask('host again', 'check-presence', 'r');
-      await stage.ask('host again', 'get-public-rooms', 'fans');
-      await stage.ask('host again', 'open-room', room('r', session));
-      await stage.ask('host again', 'check-presence', 'r');
-      await stage.load('guest again', GUEST);
-      await stage.ask('guest again', 'check-presence', 'r');
-      await stage.ask('guest again', 'join-room', room('r', session));
-      stage.clients['guest again'].askIn('r');
-      await stage.settle();
-      stage.clients['host again'].say('guest again', { enableMedia: true });
-      await stage.hears('host again');
-      await stage.hears('guest again');
+      await recording.load('host again', HOST, { autoCloseEntireSession });
+      await recording.ask('host again', 'check-presence', 'r');
+      await recording.ask('host again', 'get-public-rooms', 'fans');
+      await recording.ask('host again', 'open-room', room('r', session));
+      await recording.ask('host again', 'check-presence', 'r');
+      await recording.load('guest again', GUEST);
+      await recording.ask('guest again', 'check-presence', 'r');
+      await recording.ask('guest again', 'join-room', room('r', session));
+      recording.clients['guest again'].askIn('r');
+      await recording.settle();
+      recording.clients['host again'].say('guest again', { enableMedia: true });
+      await recording.hears('host again');
+      await recording.hears('guest again');
     });
   }
 }
 
-same('a host alone opens its room again with another password, and without any', async (stage) => {
+same('a host alone opens its room again with another password, and without any', async (recording) => {
   for (const [round, password] of ['first', 'second', ''].entries()) {
-    await stage.load(`host ${round}`, HOST);
-    await stage.ask(`host ${round}`, 'open-room', room('r', { password }));
-    await stage.load(`guest ${round}`, GUEST);
-    await stage.ask(`guest ${round}`, 'is-valid-password', 'first', 'r');
-    await stage.ask(`guest ${round}`, 'join-room', room('r', { password: 'second' }));
-    stage.clients[`guest ${round}`].leave();
-    await until('the guest has left', () => stage.clients[`host ${round}`].ask('RTCMultiConnection-Message', { remoteUserId: 'system', message: { detectPresence: true, userid: `guest ${round}` } }), ([there]) => !there);
-    await stage.lose(`host ${round}`);
+    await recording.load(`host ${round}`, HOST);
+    await recording.ask(`host ${round}`, 'open-room', room('r', { password }));
+    await recording.load(`guest ${round}`, GUEST);
+    await recording.ask(`guest ${round}`, 'is-valid-password', 'first', 'r');
+    await recording.ask(`guest ${round}`, 'join-room', room('r', { password: 'second' }));
+    recording.clients[`guest ${round}`].leave();
+    await until('the guest has left', () => recording.clients[`host ${round}`].ask('RTCMultiConnection-Message', { remoteUserId: 'system', message: { detectPresence: true, userid: `guest ${round}` } }), ([there]) => !there);
+    await recording.lose(`host ${round}`);
   }
 });
 
-same('a host with an id of its own', async (stage) => {
+same('a host with an id of its own', async (recording) => {
   const host = { userid: 'me', autoCloseEntireSession: true };
-  await call(stage, { host });
-  await stage.lose('host', 'guest');
-  await stage.load('host again', HOST, host);
-  await stage.ask('host again', 'check-presence', 'r');
-  await stage.ask('host again', 'open-room', room('r'));
-  await stage.hears('host again');
-  await stage.lose('host again');
-  await stage.load('another handshake', HOST, { ...host, extra: '{"visit":3}' });
-  await stage.ask('another handshake', 'check-presence', 'r');
-  await stage.ask('another handshake', 'open-room', room('r'));
-  await stage.hears('another handshake');
+  await call(recording, { host });
+  await recording.lose('host', 'guest');
+  await recording.load('host again', HOST, host);
+  await recording.ask('host again', 'check-presence', 'r');
+  await recording.ask('host again', 'open-room', room('r'));
+  await recording.hears('host again');
+  await recording.lose('host again');
+  await recording.load('another handshake', HOST, { ...host, extra: '{"visit":3}' });
+  await recording.ask('another handshake', 'check-presence', 'r');
+  await recording.ask('another handshake', 'open-room', room('r'));
+  await recording.hears('another handshake');
 });
 
-same('a host with an id of its own, whose viewers are there', async (stage) => {
-  await call(stage, { session: ONE_WAY, host: { userid: 'me' } });
-  await stage.lose('host');
-  await stage.load('host again', HOST, { userid: 'me' });
-  await stage.ask('host again', 'check-presence', 'r');
-  await stage.ask('host again', 'open-room', room('r', ONE_WAY));
-  await stage.settle();
+same('a host with an id of its own, whose viewers are there', async (recording) => {
+  await call(recording, { session: ONE_WAY, host: { userid: 'me' } });
+  await recording.lose('host');
+  await recording.load('host again', HOST, { userid: 'me' });
+  await recording.ask('host again', 'check-presence', 'r');
+  await recording.ask('host again', 'open-room', room('r', ONE_WAY));
+  await recording.settle();
   // The original says so twice.
-  stage.note('the guest hears', stage.clients.guest.log.slice(-1));
-  await stage.ask('guest', 'join-room', room('r', ONE_WAY));
-  stage.clients.guest.askIn('r');
-  await stage.hears('host again');
+  recording.note('the guest hears', recording.clients.guest.log.slice(-1));
+  await recording.ask('guest', 'join-room', room('r', ONE_WAY));
+  recording.clients.guest.askIn('r');
+  await recording.hears('host again');
 });
 
-same('a host whose guest is there', async (stage) => {
-  await call(stage);
-  await stage.lose('host');
-  await stage.load('host again', HOST);
-  await stage.ask('host again', 'open-room', room('r'));
-  await stage.ask('host again', 'check-presence', 'r');
-  await stage.ask('host again', 'join-room', room('r'));
+same('a host whose guest is there', async (recording) => {
+  await call(recording);
+  await recording.lose('host');
+  await recording.load('host again', HOST);
+  await recording.ask('host again', 'open-room', room('r'));
+  await recording.ask('host again', 'check-presence', 'r');
+  await recording.ask('host again', 'join-room', room('r'));
 });
 
 for (const gone of ['host', 'guest']) {
-  same(`a call of two at most, and the ${gone} is loaded again`, async (stage) => {
-    await call(stage, { host: { maxParticipantsAllowed: 2 }, guest: { maxParticipantsAllowed: 2 } });
-    await stage.lose(gone);
-    await stage.load('again', gone === 'host' ? HOST : GUEST);
-    await stage.ask('again', 'check-presence', 'r');
-    await stage.ask('again', 'join-room', room('r'));
-    stage.clients.again.askIn('r');
-    await stage.settle();
-    const other = stage.clients[gone === 'host' ? 'guest' : 'host'];
-    stage.note('the other hears', other.log.slice(-1));
-    await stage.ask(other.id, 'set-password', 'it owns the room');
+  same(`a call of two at most, and the ${gone} is loaded again`, async (recording) => {
+    await call(recording, { host: { maxParticipantsAllowed: 2 }, guest: { maxParticipantsAllowed: 2 } });
+    await recording.lose(gone);
+    await recording.load('again', gone === 'host' ? HOST : GUEST);
+    await recording.ask('again', 'check-presence', 'r');
+    await recording.ask('again', 'join-room', room('r'));
+    recording.clients.again.askIn('r');
+    await recording.settle();
+    const other = recording.clients[gone === 'host' ? 'guest' : 'host'];
+    recording.note('the other hears', other.log.slice(-1));
+    await recording.ask(other.id, 'set-password', 'it owns the room');
   });
 }
 
-same('a scalable broadcast', async (stage) => {
+same('a scalable broadcast', async (recording) => {
   const scalable = { enableScalableBroadcast: true, maxRelayLimitPerUser: 1, autoCloseEntireSession: true };
   const show = room('show', { session: { video: true, oneway: true }, extra: { broadcastId: 'show' } });
   const enter = async (name, userid) => {
-    await stage.ask(name, 'check-broadcast-presence', 'show');
-    stage.clients[name].emit('join-broadcast', { broadcastId: 'show', userid, typeOfStreams: { video: true } });
-    await stage.settle();
+    await recording.ask(name, 'check-broadcast-presence', 'show');
+    recording.clients[name].emit('join-broadcast', { broadcastId: 'show', userid, typeOfStreams: { video: true } });
+    await recording.settle();
   };
-  await stage.load('host', HOST, scalable);
+  await recording.load('host', HOST, scalable);
   await enter('host', 'show');
-  stage.clients.host.id = 'show';
-  await stage.ask('host', 'open-room', show);
-  await stage.load('viewer', GUEST, scalable);
+  recording.clients.host.id = 'show';
+  await recording.ask('host', 'open-room', show);
+  await recording.load('viewer', GUEST, scalable);
   await enter('viewer', 'viewer');
-  await stage.ask('viewer', 'join-room', show);
-  await stage.lose('host', 'viewer');
-  await stage.load('host again', HOST, scalable);
+  await recording.ask('viewer', 'join-room', show);
+  await recording.lose('host', 'viewer');
+  await recording.load('host again', HOST, scalable);
   await enter('host again', 'show');
-  await stage.ask('host again', 'open-room', show);
-  await stage.load('viewer again', GUEST, scalable);
+  await recording.ask('host again', 'open-room', show);
+  await recording.load('viewer again', GUEST, scalable);
   await enter('viewer again', 'viewer again');
-  await stage.ask('viewer again', 'join-room', show);
-  await stage.ask('viewer again', 'get-number-of-users-in-specific-broadcast', 'show');
-  await stage.hears('host again');
-  await stage.hears('viewer again');
+  await recording.ask('viewer again', 'join-room', show);
+  await recording.ask('viewer again', 'get-number-of-users-in-specific-broadcast', 'show');
+  await recording.hears('host again');
+  await recording.hears('viewer again');
 });
 
 test('from elsewhere a room is not opened again', async () => {
-  const stage = new Stage(patient, '4.8');
-  await call(stage);
-  await stage.lose('host', 'guest');
+  const recording = new Recording(patient, '4.8');
+  await call(recording);
+  await recording.lose('host', 'guest');
   for (const [where, whereabouts] of Object.entries(ELSEWHERE)) {
-    const other = await stage.load(where, whereabouts);
+    const other = await recording.load(where, whereabouts);
     assert.deepEqual(presence(await other.ask('check-presence', 'r')), [true, 'r', false, false], where);
     assert.deepEqual(await other.ask('open-room', room('r')), [false, 'Room not available'], where);
     other.leave();
@@ -251,28 +251,28 @@ test('from elsewhere a room is not opened again', async () => {
 });
 
 test('from elsewhere it is, when the grace is over', async () => {
-  const stage = new Stage(brief, '4.8');
-  await call(stage);
-  const other = await stage.load('other', ELSEWHERE['another network']);
-  await stage.lose('host', 'guest');
+  const recording = new Recording(brief, '4.8');
+  await call(recording);
+  const other = await recording.load('other', ELSEWHERE['another network']);
+  await recording.lose('host', 'guest');
   await until('the grace is over', () => other.ask('open-room', room('r')), ([open]) => open);
   await empty(brief);
 });
 
 for (const version of Object.keys(OVER)) {
   test(`a guest that reconnects after the host’s page was loaded again (${version})`, async () => {
-    const stage = new Stage(patient, version);
-    await call(stage);
-    await stage.lose('host', 'guest');
-    const host = await stage.load('host again', HOST);
+    const recording = new Recording(patient, version);
+    await call(recording);
+    await recording.lose('host', 'guest');
+    const host = await recording.load('host again', HOST);
     assert.deepEqual(await host.ask('open-room', room('r')), [true]);
-    const { guest } = stage.clients;
+    const { guest } = recording.clients;
     guest.log.length = 0;
     guest.socket.connect();
     await guest.until('that the old host is gone', (log) => log.some(([event]) => event === 'user-disconnected'));
     assert.deepEqual(guest.log, [['user-disconnected', 'host']]);
-    // It is in the room: it hears whoever asks to participate, and the room is its own when the host leaves.
-    const third = await stage.load('third', ELSEWHERE['another network']);
+    // It is in the room: it receives requests to participate, and owns the room when the host leaves.
+    const third = await recording.load('third', ELSEWHERE['another network']);
     assert.deepEqual(await third.ask('join-room', room('r')), [true]);
     third.askIn('r');
     await guest.until('the request', (log) => log.some(([, message]) => message?.sender === 'third'));
@@ -286,12 +286,12 @@ for (const version of Object.keys(OVER)) {
 }
 
 test('whoever joined those who are away has the room, and its former host is a guest', async () => {
-  const stage = new Stage(patient, '4.8');
-  await call(stage);
-  await stage.lose('host', 'guest');
-  const third = await stage.load('third', ELSEWHERE['another network']);
+  const recording = new Recording(patient, '4.8');
+  await call(recording);
+  await recording.lose('host', 'guest');
+  const third = await recording.load('third', ELSEWHERE['another network']);
   assert.deepEqual(await third.ask('join-room', room('r')), [true]);
-  const host = await stage.load('host again', HOST);
+  const host = await recording.load('host again', HOST);
   assert.deepEqual(presence(await host.ask('check-presence', 'r')), [true, 'r', false, false]);
   assert.deepEqual(await host.ask('open-room', room('r')), [false, 'Room not available']);
   assert.deepEqual(await host.ask('join-room', room('r')), [true]);
@@ -299,10 +299,10 @@ test('whoever joined those who are away has the room, and its former host is a g
 });
 
 test('a room that ends with its owner does not end under the owner that came back as a guest', async () => {
-  const stage = new Stage(brief, '4.8');
-  await call(stage, { host: { autoCloseEntireSession: true } });
-  await stage.lose('host');
-  const host = await stage.load('host again', HOST, { autoCloseEntireSession: true });
+  const recording = new Recording(brief, '4.8');
+  await call(recording, { host: { autoCloseEntireSession: true } });
+  await recording.lose('host');
+  const host = await recording.load('host again', HOST, { autoCloseEntireSession: true });
   assert.deepEqual(await host.ask('join-room', room('r')), [true]);
   await host.until('that it owns the room', (log) => log.some(([event]) => event === 'set-isInitiator-true'));
   assert.deepEqual(await host.ask('set-password', 'pw'), [true, 'r', null]);
@@ -310,24 +310,24 @@ test('a room that ends with its owner does not end under the owner that came bac
 });
 
 test('after a restart of the server a room is nobody’s', async () => {
-  const stage = new Stage(patient, '4.8');
-  await call(stage);
-  await stage.lose('host', 'guest');
+  const recording = new Recording(patient, '4.8');
+  await call(recording);
+  await recording.lose('host', 'guest');
   await patient.restart();
-  const other = await stage.load('other', ELSEWHERE['another page']);
+  const other = await recording.load('other', ELSEWHERE['another page']);
   assert.deepEqual(await other.ask('open-room', room('r')), [true]);
-  const host = await stage.load('host again', HOST);
+  const host = await recording.load('host again', HOST);
   assert.deepEqual(await host.ask('open-room', room('r')), [false, 'Room not available']);
   await empty(patient);
 });
 
 test('an admin sees a room as it is, whoever is away', async () => {
-  const stage = new Stage(patient, '4.8');
+  const recording = new Recording(patient, '4.8');
   await patient.addUser('root', 'root-password-1');
   await patient.cli(['user', 'promote', 'root']);
   await patient.restart();
-  await call(stage);
-  await stage.lose('host', 'guest');
+  await call(recording);
+  await recording.lose('host', 'guest');
   const root = await connect(patient, 'admin', { ...HOST, adminUserName: 'root', adminPassword: 'root-password-1' });
   const overview = async (accept) => {
     await until('an overview', () => {
@@ -337,7 +337,7 @@ test('an admin sees a room as it is, whoever is away', async () => {
     return root.heard('admin').filter(([news]) => news.newUpdates === false).at(-1)[0].listOfRooms.r;
   };
   assert.equal((await overview((r) => r?.participants.length === 2)).owner, 'host');
-  const host = await stage.load('host again', HOST);
+  const host = await recording.load('host again', HOST);
   assert.deepEqual(await host.ask('open-room', room('r')), [true]);
   assert.deepEqual((await overview((r) => r?.owner === 'host again')).participants, ['host again', 'guest']);
   await empty(patient);

@@ -8,11 +8,11 @@ import { connect as connectCast, transports, versions } from './support/clients.
 import { pair } from './support/dialects.mjs';
 import { closeAll, connect, EVENTS, room } from './support/multi.mjs';
 import { startServer } from './support/server.mjs';
-import { PATIENCE, until } from './support/wait.mjs';
+import { TIMEOUT_MS, until } from './support/wait.mjs';
 
 const ATTACKER = '127.0.0.2';
 
-// The one keeps the place of whoever drops for longer than any test takes, the other as long as a busy machine may stand still.
+// `server` keeps the place of a dropped client for longer than any test takes, `brief` for as long as a busy machine may stand still.
 let server;
 let brief;
 before(async () => {
@@ -76,7 +76,7 @@ for (const version of ['2.5', '4.8']) {
     await again;
     await a.until('what was said meanwhile', (log) => log.some(([, message]) => message?.message === 'are you there?'));
     assert.deepEqual(await a.ask('set-password', 'mine'), [true, 'r', null]);
-    // Somebody who dropped later is given up: so would a have been.
+    // The server gives up a client that dropped later, so it would have given up `a` as well.
     const c = await connect(brief, 'c');
     c.say('b', 'hello');
     await b.until('c', () => b.heard('user-connected').some(([id]) => id === 'c'));
@@ -303,7 +303,7 @@ test('handshakes of any kind', () =>
       for (const text of queries) {
         const socket = new WebSocket(`${brief.url.replace('http', 'ws')}/socket.io/?EIO=${eio}&transport=websocket&${text}`, { localAddress: ATTACKER });
         socket.on('error', () => {});
-        await once(socket, 'open', { signal: AbortSignal.timeout(PATIENCE) }).catch(() => {});
+        await once(socket, 'open', { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(() => {});
         if (socket.readyState === WebSocket.OPEN) {
           socket.send('40');
           socket.send('42["open-room"]');

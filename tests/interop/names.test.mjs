@@ -26,7 +26,7 @@ before(async () => {
 after(() => server?.close());
 afterEach(() => closeAll());
 
-// A client that says whatever it likes, as no library lets it.
+// A client that sends arbitrary packets, which no library allows.
 async function raw(more) {
   const socket = new WebSocket(`${server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket&${query('raw', more)}`);
   const heard = [];
@@ -154,7 +154,7 @@ for (const version of ['2.5', '4.8']) {
         attacker.say(connection.userid, { done: true });
         await attacker.settle();
       }
-      // Whatever was before it has arrived then.
+      // What was sent before it has arrived then.
       honest.emit('extra-data-updated', { honest: true });
       await until('honest extra data', () => connection.peers[honest.id]?.extra?.honest);
       const keys = vm.runInContext('() => { const all = []; for (const key in {}) all.push(key); return all.concat(Object.getOwnPropertyNames(Object.prototype)).join(); }', sandbox);

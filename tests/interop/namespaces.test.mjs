@@ -30,7 +30,7 @@ function start(version, url, options) {
   return socket;
 }
 
-// 'connected', or what the client is told.
+// 'connected', or the error that the client receives.
 const outcome = (socket, label) =>
   within(new Promise((resolve) => {
     socket.on('connect', () => resolve('connected'));
@@ -74,7 +74,7 @@ for (const [original, versions] of [['socket.io-2', old], ['socket.io-4', recent
             assert.equal(await outcome(second, server), 'connected');
             assert.ok(await acked(second, server));
             second.disconnect();
-            // Whoever comes back before it has left races with itself in the originals.
+            // In the originals, a client that comes back before it has left races with itself.
             assert.ok(await acked(root, `${server} after the farewell`));
             const again = outcome(second, `${server} again`);
             second.connect();
@@ -119,7 +119,7 @@ describe('packets of Engine.IO 3', () => {
           // Of Castway's own.
           if (/CONFIG_FEEDBACK|VERIFY/.test(text)) return;
           heard.push(text.replace(/(?<=^43[^[]*\[).*(?=\]$)/, '…'));
-          // Whoever speaks to a namespace before it is connected to it is not heard by the original.
+          // The original ignores a client that sends to a namespace before it is connected to it.
           while (left.length && (/^40/.test(text) || !/^40\/rtc/.test(sent))) {
             const parts = [left.shift()].flat();
             parts.forEach((part, at) => socket.send(part, { fin: at === parts.length - 1 }));

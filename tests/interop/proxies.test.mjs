@@ -95,7 +95,7 @@ for (const [name, proxy] of Object.entries(proxies)) {
   });
 }
 
-// docs/clients.md: what clients do behind proxies that have the lines for WebSockets, and behind those that have not.
+// docs/clients.md: what clients do behind proxies that are configured for WebSockets, and behind proxies that are not.
 describe('clients behind', { concurrency: true }, () => {
   const rows = new Map(PROXIES.map(({ title }) => [title, []]));
 

@@ -9,7 +9,7 @@ import { verify } from './support/turn.mjs';
 import { until, within } from './support/wait.mjs';
 
 // Seconds: credentials run out within a test.
-const TTL = 5;
+const CREDENTIALS_LIFE_S = 5;
 
 const sockets = [];
 const open = (app) => {
@@ -54,7 +54,7 @@ for (const version of ['2.5', '4.8']) {
   const io = versions[version];
 
   test(`the published caster and TV, socket.io-client ${version}: one join, and nothing unasked until the cast ends`, () =>
-    withServer({ CASTWAY_TTL: String(TTL) }, async (server) => {
+    withServer({ CASTWAY_TTL: String(CREDENTIALS_LIFE_S) }, async (server) => {
       const tv = open(tvPage(io, server.url));
       await until('the TV has its code', () => tv.code);
       assert.match(tv.code, CODE);
@@ -63,7 +63,7 @@ for (const version of ['2.5', '4.8']) {
       await until('the caster chooses its screen', () => caster.step, (step) => step === 2);
       assertIceServers(caster.config);
       assert.equal(caster.config.iceCandidatePoolSize, 2);
-      // Whoever looks for a window takes longer than credentials last.
+      // A user who chooses a window takes longer than the credentials last.
       await until('the credentials have run out', () => Date.now() / 1000 - expiry(caster.config), (late) => late > 1);
       assert.equal(caster.step, 2);
       caster.project(1);
@@ -75,7 +75,7 @@ for (const version of ['2.5', '4.8']) {
       const other = await connect(server, { label: 'a TV of dialect A' });
       await dialects.A.register(other, true);
       assert.equal((await server.cli(['secret', 'rotate'])).code, 0);
-      // One because of the new secret, and one because the old ones run out: it hears both.
+      // It receives two: one because of the new secret, and one because the old credentials run out.
       await other.next('CONFIG_FEEDBACK');
       await other.next('CONFIG_FEEDBACK');
       await settled(caster);
@@ -94,7 +94,7 @@ for (const version of ['2.5', '4.8']) {
     }));
 
   test(`a caster that joins again and again, socket.io-client ${version}: it succeeds, and the TV hears of it once`, () =>
-    withServer({ CASTWAY_TTL: String(TTL) }, async (server) => {
+    withServer({ CASTWAY_TTL: String(CREDENTIALS_LIFE_S) }, async (server) => {
       const tv = open(tvPage(io, server.url));
       await until('the TV has its code', () => tv.code);
       const caster = open(casterApp(io, server.url, tv.code));

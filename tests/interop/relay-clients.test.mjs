@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { freePort, onFreePorts, QUIET } from './support/ports.mjs';
+import { freePort, onFreePorts, UNUSED_RELAY_PORTS } from './support/ports.mjs';
 import { Program, run } from './support/process.mjs';
 import { startServer } from './support/server.mjs';
 
@@ -24,8 +24,8 @@ before(async () => {
     CASTWAY_EXTERNAL_IP: `${V4},${V6}`,
     CASTWAY_RELAY_IP: `${V4},${V6}`,
     CASTWAY_ALLOWED_PEER_IP: `${V4},${V6}`,
-    // A port that waits for its RESERVATION-TOKEN is bound when that comes, and 508 if somebody else has it by then.
-    ...QUIET,
+    // A port that waits for its RESERVATION-TOKEN is bound when that comes, and answered with 508 if another client has it by then.
+    ...UNUSED_RELAY_PORTS,
     CASTWAY_NO_TCP_RELAY: 'false',
     CASTWAY_TURN_ACCESS: 'open',
   }));

@@ -10,11 +10,11 @@ let server;
 // For as long as a busy machine may stand still.
 let brief;
 // For as short as can be, in seconds: nobody comes back in time.
-const HASTY = 1;
+const SHORTEST_GRACE_S = 1;
 let hasty;
 before(async () => {
   const withGrace = (seconds) => startServer({ CASTWAY_GRACE: String(seconds), CASTWAY_WRONG_CODES: '1000' });
-  [server, brief, hasty] = [await withGrace(3600), await withGrace(10), await withGrace(HASTY)];
+  [server, brief, hasty] = [await withGrace(3600), await withGrace(10), await withGrace(SHORTEST_GRACE_S)];
 });
 after(async () => {
   for (const each of [server, brief, hasty]) await each?.close();
@@ -120,7 +120,7 @@ describe('leaving', () => {
       caster.drop();
       if (tvDialect === 'A') await tv.nextArgs('CASTER_AWAY');
       await dialects[tvDialect].hearCasterGone(tv, 'Ada', 'lost');
-      assert.ok(Date.now() - dropped >= HASTY * 1000 - 100, 'not before the grace period');
+      assert.ok(Date.now() - dropped >= SHORTEST_GRACE_S * 1000 - 100, 'not before the grace period');
     });
 
     test(`a TV (${tvDialect}) that drops is gone for the caster (${casterDialect}) after the grace period`, async () => {
@@ -131,7 +131,7 @@ describe('leaving', () => {
       tv.drop();
       if (casterDialect === 'A') await caster.nextArgs('TV_AWAY');
       await dialects[casterDialect].hearTvGone(caster, 'lost');
-      assert.ok(Date.now() - dropped >= HASTY * 1000 - 100, 'not before the grace period');
+      assert.ok(Date.now() - dropped >= SHORTEST_GRACE_S * 1000 - 100, 'not before the grace period');
     });
   }
 
@@ -165,7 +165,7 @@ describe('resume', () => {
     return answer;
   };
 
-  // Another pair, whose TV drops now and is given up: so would be whoever dropped before.
+  // The TV of another pair drops now and is given up, so a client that dropped before would have been given up as well.
   const graceGoesBy = async () => {
     const [tv, caster] = [await connect(brief), await connect(brief)];
     await pair(tv, 'A', caster, 'A');

@@ -3,41 +3,36 @@ import assert from 'node:assert/strict';
 import { Agent, request } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { closeAll, transports, versions } from './support/clients.mjs';
+import { transports, versions } from './support/clients.mjs';
 import { rawWebSocket } from './support/raw.mjs';
 import { residentMib } from './support/resident.mjs';
-import { startServer } from './support/server.mjs';
-import { PATIENCE, until, within } from './support/wait.mjs';
+import { startServer, withServer } from './support/server.mjs';
+import { TIMEOUT_MS, until, within } from './support/wait.mjs';
 
-// As the server has them.
-const MOST_OF_CLIENT = 2048;
-const IDLE_MS = 10_000;
+// As the server has it.
+const MAX_SESSIONS_OF_CLIENT = 2048;
 
-let server;
-before(async () => {
-  server = await startServer({ CASTWAY_TRUSTED_PROXIES: '127.0.0.9' });
-});
-after(async () => {
-  closeAll();
-  await server?.close();
-});
+const SETTINGS = { CASTWAY_TRUSTED_PROXIES: '127.0.0.9' };
 
-const sessions = async () => (await server.metric('castway_sessions{transport="polling"}')) + (await server.metric('castway_sessions{transport="websocket"}'));
-const allGone = () => until('all places are back', sessions, (count) => count === 0);
-
-// An answer: {status, headers, text}.
-function ask(path, { agent, from, headers, method = 'GET', body } = {}) {
-  return new Promise((resolve, reject) => {
-    const asked = request(server.url + path, { agent, localAddress: from, headers, method }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk) => (text += chunk)).on('end', () => resolve({ status: response.statusCode, headers: response.headers, text }));
+// What the tests ask a server.
+function questionsTo(server) {
+  const sessions = async () => (await server.metric('castway_sessions{transport="polling"}')) + (await server.metric('castway_sessions{transport="websocket"}'));
+  const allGone = () => until('all places are back', sessions, (count) => count === 0);
+  // An answer: {status, headers, text}.
+  const ask = (path, { agent, from, headers, method = 'GET', body } = {}) =>
+    new Promise((resolve, reject) => {
+      const asked = request(server.url + path, { agent, localAddress: from, headers, method }, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk) => (text += chunk)).on('end', () => resolve({ status: response.statusCode, headers: response.headers, text }));
+      });
+      asked.on('error', reject).end(body);
     });
-    asked.on('error', reject).end(body);
-  });
+  const handshake = (eio, options) => ask(`/socket.io/?EIO=${eio}&transport=polling`, options);
+  return { server, sessions, allGone, ask, handshake };
 }
 
-const handshake = (eio, options) => ask(`/socket.io/?EIO=${eio}&transport=polling`, options);
+const withSessions = (body) => withServer(SETTINGS, (server) => body(questionsTo(server)));
+
 const sidOf = (text) => text.match(/"sid":"([^"]+)"/)[1];
 
 // Sees that a refusal is one that clients try again after.
@@ -65,135 +60,159 @@ async function flood(next, most) {
   return answers.length;
 }
 
-for (const eio of [3, 4]) {
-  test(`handshakes over a few connections of one address are limited, Engine.IO ${eio}`, async () => {
-    const start = residentMib(server.pid);
-    const agent = new Agent({ keepAlive: true, maxSockets: 4 });
-    const from = `127.0.2.${eio}`;
-    const count = await flood(() => handshake(eio, { agent, from }), 10_000);
-    assert.ok(count >= 700 && count <= 2 * MOST_OF_CLIENT, `${count}`);
-    assert.ok((await sessions()) <= MOST_OF_CLIENT);
-    assert.ok(residentMib(server.pid) - start < 64, `${residentMib(server.pid) - start} MiB`);
-    assert.equal((await handshake(eio, { from: '127.0.2.9' })).status, 200, 'another address');
-    agent.destroy();
-    await allGone();
-  });
-}
-
-test('handshakes over one connection of HTTP/2 are limited', async () => {
-  const session = connectHttp2(`https://localhost:${server.httpsPort}`, { rejectUnauthorized: false, localAddress: '127.0.2.20' });
-  const next = async () => {
-    const stream = session.request({ ':path': '/socket.io/?EIO=4&transport=polling' });
-    const answer = new Promise((resolve) => stream.on('response', resolve));
-    let text = '';
-    for await (const chunk of stream) text += chunk;
-    const headers = await answer;
-    return { status: headers[':status'], headers, text };
-  };
-  await flood(next, 10_000);
-  session.destroy();
-  await allGone();
-});
-
-test('handshakes of many addresses, more than there may be sessions, shut nobody out', async () => {
-  await Promise.all(Array.from({ length: 7 }, async (_, n) => {
-    const options = { agent: new Agent({ keepAlive: true, maxSockets: 2 }), from: `127.0.4.${n + 1}` };
-    await Promise.all(Array.from({ length: 1600 }, () => handshake(4, options)));
-    options.agent.destroy();
-  }));
-  // The rate of all handshakes may be met; that there are too many sessions is nothing that it is ever told.
-  const comes = ({ status, text }) => {
-    assert.doesNotMatch(text, /Too many sessions on this server/);
-    return status === 200;
-  };
-  await until('another client begins a session', () => handshake(4, { from: '127.0.4.101' }), comes);
-  await allGone();
-});
-
-test('behind a proxy that is trusted each client has its own', async () => {
-  const agent = new Agent({ keepAlive: true, maxSockets: 4 });
-  const next = (client) => handshake(4, { agent, from: '127.0.0.9', headers: { 'X-Forwarded-For': client } });
-  await flood(() => next('198.51.100.1'), 10_000);
-  assert.equal((await next('198.51.100.2')).status, 200);
-  assert.equal((await next('2001:db8::1')).status, 200);
-  agent.destroy();
-  await allGone();
-});
-
-describe('a session that nobody uses', { concurrency: true }, () => {
-  const post = (eio, sid, packet) =>
-    ask(`/socket.io/?EIO=${eio}&transport=polling&sid=${sid}`, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: eio === 3 ? `${packet.length}:${packet}` : packet });
-  const poll = (eio, sid) => ask(`/socket.io/?EIO=${eio}&transport=polling&sid=${sid}`);
-  const lives = async (eio, sid) => (await post(eio, sid, eio === 3 ? '2' : '3')).status === 200;
-
+// Each with a server of its own, since they count its sessions: mostly they wait until unused ones end.
+describe('sessions of Socket.IO', { concurrency: 4 }, () => {
   for (const eio of [3, 4]) {
-    test(`goes after its handshake, Engine.IO ${eio}`, async () => {
-      const sid = sidOf((await handshake(eio)).text);
-      assert.ok(await lives(eio, sid));
-      await until('it goes', () => lives(eio, sid), (alive) => !alive, { pause: 500 });
-    });
-    test(`goes after a poll, whatever it posts, Engine.IO ${eio}`, async () => {
-      const sid = sidOf((await handshake(eio)).text);
-      if (eio === 4) await post(eio, sid, '40');
-      assert.equal((await poll(eio, sid)).status, 200);
-      await until('it goes', () => lives(eio, sid), (alive) => !alive, { pause: 500 });
-    });
-    test(`stays while a poll waits, Engine.IO ${eio}`, async () => {
-      const sid = sidOf((await handshake(eio)).text);
-      if (eio === 4) await post(eio, sid, '40');
-      await poll(eio, sid);
-      // Longer than idle ones have; the server's ping answers the poll before that is twice as long.
-      const polling = poll(eio, sid);
-      await Promise.race([polling, sleep(1.5 * IDLE_MS)]);
-      assert.ok(await lives(eio, sid));
-      await polling;
-    });
+    test(`handshakes over a few connections of one address are limited, Engine.IO ${eio}`, () =>
+      withSessions(async ({ server, sessions, allGone, handshake }) => {
+        const start = residentMib(server.pid);
+        const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+        const from = `127.0.2.${eio}`;
+        const count = await flood(() => handshake(eio, { agent, from }), 10_000);
+        assert.ok(count >= 700 && count <= 2 * MAX_SESSIONS_OF_CLIENT, `${count}`);
+        assert.ok((await sessions()) <= MAX_SESSIONS_OF_CLIENT);
+        assert.ok(residentMib(server.pid) - start < 64, `${residentMib(server.pid) - start} MiB`);
+        assert.equal((await handshake(eio, { from: '127.0.2.9' })).status, 200, 'another address');
+        agent.destroy();
+        await allGone();
+      }));
   }
-  test('that opened a WebSocket and ended it gives its place back', async () => {
-    const raw = await rawWebSocket(server, '/socket.io/?EIO=4&transport=websocket', '127.0.3.1');
-    await raw.until(/"sid"/);
-    await raw.drop();
+
+  test('handshakes over one connection of HTTP/2 are limited', () =>
+    withSessions(async ({ server, allGone }) => {
+      const session = connectHttp2(`https://localhost:${server.httpsPort}`, { rejectUnauthorized: false, localAddress: '127.0.2.20' });
+      const next = async () => {
+        const stream = session.request({ ':path': '/socket.io/?EIO=4&transport=polling' });
+        const answer = new Promise((resolve) => stream.on('response', resolve));
+        let text = '';
+        for await (const chunk of stream) text += chunk;
+        const headers = await answer;
+        return { status: headers[':status'], headers, text };
+      };
+      await flood(next, 10_000);
+      session.destroy();
+      await allGone();
+    }));
+
+  test('handshakes of many addresses, more than there may be sessions, shut nobody out', () =>
+    withSessions(async ({ allGone, handshake }) => {
+      await Promise.all(Array.from({ length: 7 }, async (_, n) => {
+        const options = { agent: new Agent({ keepAlive: true, maxSockets: 2 }), from: `127.0.4.${n + 1}` };
+        await Promise.all(Array.from({ length: 1600 }, () => handshake(4, options)));
+        options.agent.destroy();
+      }));
+      // The rate of all handshakes may be met; the answer is never that the server has too many sessions.
+      const comes = ({ status, text }) => {
+        assert.doesNotMatch(text, /Too many sessions on this server/);
+        return status === 200;
+      };
+      await until('another client begins a session', () => handshake(4, { from: '127.0.4.101' }), comes);
+      await allGone();
+    }));
+
+  test('behind a proxy that is trusted each client has its own', () =>
+    withSessions(async ({ allGone, handshake }) => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+      const next = (client) => handshake(4, { agent, from: '127.0.0.9', headers: { 'X-Forwarded-For': client } });
+      await flood(() => next('198.51.100.1'), 10_000);
+      assert.equal((await next('198.51.100.2')).status, 200);
+      assert.equal((await next('2001:db8::1')).status, 200);
+      agent.destroy();
+      await allGone();
+    }));
+
+  // One after the other: all their clients are this process.
+  describe('a crowd', { concurrency: 1 }, () => {
+    for (const [version, ways] of [['2.5', 'upgrade'], ['4.8', 'upgrade'], ['4.8', 'polling'], ['2.5', 'websocket']]) {
+      test(`300 clients of version ${version} by ${ways} behind one address connect, stay, and are gone when they go`, () =>
+        withSessions(async ({ server, sessions, allGone, handshake }) => {
+          const options = { transports: transports[ways], forceNew: true, reconnection: false, timeout: TIMEOUT_MS };
+          const sockets = Array.from({ length: 300 }, () => versions[version](server.url, options));
+          await Promise.all(sockets.map((socket) => within(new Promise((resolve, reject) => {
+            socket.on('connect', resolve);
+            socket.on('connect_error', reject);
+          }), 'connection')));
+          let lost = 0;
+          sockets.forEach((socket) => socket.on('disconnect', () => (lost += 1)));
+          if (ways === 'upgrade') await until('all are on WebSockets', () => server.metric('castway_sessions{transport="websocket"}'), (count) => count === 300);
+          // A session that nobody uses begins after theirs: when it has gone, they would have gone as well.
+          assert.equal((await handshake(4)).status, 200);
+          await until('the unused session has gone', sessions, (count) => count <= 300);
+          assert.equal(lost, 0);
+          assert.equal(await sessions(), 300);
+          sockets.forEach((socket) => socket.disconnect());
+          await allGone();
+        }));
+    }
   });
-});
 
-test('all places come back', allGone);
+  test('a client that was refused comes in later by itself', () =>
+    withSessions(async ({ server, handshake }) => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+      await flood(() => handshake(4, { agent, from: '127.0.0.1' }), 10_000);
+      agent.destroy();
+      const socket = versions['4.8'](server.url, { forceNew: true, reconnectionDelay: 500, reconnectionDelayMax: 2000 });
+      await within(new Promise((resolve) => socket.on('connect', resolve)), 'connection');
+      socket.disconnect();
+    }));
 
-for (const [version, ways] of [['2.5', 'upgrade'], ['4.8', 'upgrade'], ['4.8', 'polling'], ['2.5', 'websocket']]) {
-  test(`300 clients of version ${version} by ${ways} behind one address connect, stay, and are gone when they go`, async () => {
-    const options = { transports: transports[ways], forceNew: true, reconnection: false, timeout: PATIENCE };
-    const sockets = Array.from({ length: 300 }, () => versions[version](server.url, options));
-    await Promise.all(sockets.map((socket) => within(new Promise((resolve, reject) => {
-      socket.on('connect', resolve);
-      socket.on('connect_error', reject);
-    }), 'connection')));
-    let lost = 0;
-    sockets.forEach((socket) => socket.on('disconnect', () => (lost += 1)));
-    if (ways === 'upgrade') await until('all are on WebSockets', () => server.metric('castway_sessions{transport="websocket"}'), (count) => count === 300);
-    await sleep(1.2 * IDLE_MS);
-    assert.equal(lost, 0);
-    assert.equal(await sessions(), 300);
-    sockets.forEach((socket) => socket.disconnect());
-    await allGone();
+  test('what a session keeps of a large first request counts as what waits for its client', () =>
+    withSessions(async ({ server, allGone, handshake }) => {
+      await allGone();
+      const before = await server.metric('castway_waiting_bytes');
+      const large = { 'user-agent': 'x'.repeat(12 * 1024) };
+      for (const eio of [3, 4]) assert.equal((await handshake(eio, { headers: large })).status, 200);
+      assert.equal((await handshake(4, {})).status, 200);
+      const counted = (await server.metric('castway_waiting_bytes')) - before;
+      assert.ok(counted >= 20 * 1024 && counted <= 24 * 1024, `${counted} bytes`);
+      await allGone();
+      await until('it is given back', async () => (await server.metric('castway_waiting_bytes')) - before, (bytes) => bytes === 0);
+    }));
+
+  describe('sessions without a client', { concurrency: 1 }, () => {
+    let on;
+    before(async () => {
+      on = questionsTo(await startServer(SETTINGS));
+    });
+    after(() => on?.server.close());
+
+    describe('a session that nobody uses', { concurrency: true }, () => {
+      const post = (eio, sid, packet) =>
+        on.ask(`/socket.io/?EIO=${eio}&transport=polling&sid=${sid}`, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: eio === 3 ? `${packet.length}:${packet}` : packet });
+      const poll = (eio, sid) => on.ask(`/socket.io/?EIO=${eio}&transport=polling&sid=${sid}`);
+      const lives = async (eio, sid) => (await post(eio, sid, eio === 3 ? '2' : '3')).status === 200;
+
+      for (const eio of [3, 4]) {
+        test(`goes after its handshake, Engine.IO ${eio}`, async () => {
+          const sid = sidOf((await on.handshake(eio)).text);
+          assert.ok(await lives(eio, sid));
+          await until('it goes', () => lives(eio, sid), (alive) => !alive, { pause: 500 });
+        });
+        test(`goes after a poll, whatever it posts, Engine.IO ${eio}`, async () => {
+          const sid = sidOf((await on.handshake(eio)).text);
+          if (eio === 4) await post(eio, sid, '40');
+          assert.equal((await poll(eio, sid)).status, 200);
+          await until('it goes', () => lives(eio, sid), (alive) => !alive, { pause: 500 });
+        });
+        test(`stays while a poll waits, Engine.IO ${eio}`, async () => {
+          const sid = sidOf((await on.handshake(eio)).text);
+          if (eio === 4) await post(eio, sid, '40');
+          await poll(eio, sid);
+          const polling = poll(eio, sid);
+          // One that nobody uses begins after the poll, and goes before the server's ping answers that.
+          const unused = sidOf((await on.handshake(eio)).text);
+          await until('the unused session goes', () => lives(eio, unused), (alive) => !alive, { pause: 500 });
+          assert.ok(await lives(eio, sid));
+          await polling;
+        });
+      }
+      test('that opened a WebSocket and ended it gives its place back', async () => {
+        const raw = await rawWebSocket(on.server, '/socket.io/?EIO=4&transport=websocket', '127.0.3.1');
+        await raw.until(/"sid"/);
+        await raw.drop();
+      });
+    });
+
+    test('all places come back', () => on.allGone());
   });
-}
-
-test('a client that was refused comes in later by itself', async () => {
-  const agent = new Agent({ keepAlive: true, maxSockets: 4 });
-  await flood(() => handshake(4, { agent, from: '127.0.0.1' }), 10_000);
-  agent.destroy();
-  const socket = versions['4.8'](server.url, { forceNew: true, reconnectionDelay: 500, reconnectionDelayMax: 2000 });
-  await within(new Promise((resolve) => socket.on('connect', resolve)), 'connection');
-  socket.disconnect();
-});
-
-test('what a session keeps of a large first request counts as what waits for its client', async () => {
-  await allGone();
-  const before = await server.metric('castway_waiting_bytes');
-  const large = { 'user-agent': 'x'.repeat(12 * 1024) };
-  for (const eio of [3, 4]) assert.equal((await handshake(eio, { headers: large })).status, 200);
-  assert.equal((await handshake(4, {})).status, 200);
-  const counted = (await server.metric('castway_waiting_bytes')) - before;
-  assert.ok(counted >= 20 * 1024 && counted <= 24 * 1024, `${counted} bytes`);
-  await allGone();
-  await until('it is given back', async () => (await server.metric('castway_waiting_bytes')) - before, (bytes) => bytes === 0);
 });

@@ -9,7 +9,7 @@ import { until } from './support/wait.mjs';
 const CYCLES = Number(process.env.CASTWAY_TEST_SOAK ?? 20_000);
 const CLIENTS = 50;
 // Of one client before it goes and another comes from a new port, with a new nonce.
-const TURNS = 100;
+const CYCLES_OF_A_CLIENT = 100;
 
 test(`${CYCLES} allocations are made and freed`, async (context) => {
   const server = await startServer({ CASTWAY_TURN_ACCESS: 'open' });
@@ -25,7 +25,7 @@ test(`${CYCLES} allocations are made and freed`, async (context) => {
         const local = `127.${1 + (number % 250)}.${life % 250}.1`;
         const one = new TurnClient({ port: server.turnPort, local, ...credentials });
         try {
-          for (let turn = 0; turn < TURNS && made < until; turn += 1) {
+          for (let turn = 0; turn < CYCLES_OF_A_CLIENT && made < until; turn += 1) {
             made += 1;
             assert.equal(await one.allocate(), 0);
             await one.free();

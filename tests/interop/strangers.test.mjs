@@ -6,7 +6,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { startServer } from './support/server.mjs';
 import { TurnClient } from './support/turn.mjs';
 
-// As many as one school begins with at once.
+// As many clients as a school connects together.
 const CLIENTS = 48;
 const HOME = '127.0.9.9';
 
@@ -52,7 +52,7 @@ async function allocate(transport) {
 
 const ALL_ALLOCATED = Array(CLIENTS).fill(0);
 const OTHERS = Array.from({ length: 65 }, (_, n) => `127.0.1.${1 + n}`);
-// An Allocate without credentials, which gets a 401: the sender looks like somebody who is about to prove itself.
+// An Allocate without credentials, which gets a 401: the sender looks like a client that is about to authenticate.
 const ASKS = Buffer.concat([Buffer.from('000300082112a442', 'hex'), Buffer.alloc(12, 7), Buffer.from('0019000411000000', 'hex')]);
 
 for (const transport of ['tcp', 'tls']) {

@@ -16,7 +16,7 @@ import { aioice, aiortc, assertUclient } from './support/relaying.mjs';
 import { inRounds } from './support/rounds.mjs';
 import { startServer } from './support/server.mjs';
 import { shown } from './support/raw.mjs';
-import { PATIENCE, until } from './support/wait.mjs';
+import { TIMEOUT_MS, until } from './support/wait.mjs';
 
 // A verified TLS connection.
 async function tls(port, { ca, servername, ...more }) {
@@ -110,9 +110,10 @@ describe('with a certificate from files', () => {
   });
 });
 
-describe('with a certificate authority', () => {
+// Each test has an authority and a server of its own, and mostly waits for them.
+describe('with a certificate authority', { concurrency: true }, () => {
   // Orders, pauses between them and the lives of certificates take their time.
-  const untilThere = (what, look) => until(what, look, Boolean, { limit: 4 * PATIENCE });
+  const untilThere = (what, look) => until(what, look, Boolean, { limit: 4 * TIMEOUT_MS });
 
   test('one is had by TLS-ALPN-01, verified, kept, and renewed while connections stay', async () => {
     await withCertified({ life: 30 }, {}, async ({ authority, server, certificate }) => {

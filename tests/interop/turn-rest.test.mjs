@@ -187,7 +187,7 @@ test('castway secret rotate: credentials of before and of after are both accepte
     const first = await (await turn(server, '?username=x&ttl=3600')).json();
     const { code, stderr } = await server.cli(['secret', 'rotate']);
     assert.equal(code, 0, stderr);
-    // Whoever has a seat hears that another secret signs.
+    // Clients that have a seat receive credentials that the new secret signed.
     await tv.next('CONFIG_FEEDBACK');
     const second = await (await turn(server, '?username=x&ttl=3600')).json();
     for (const { username, password } of [first, second]) {

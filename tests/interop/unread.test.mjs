@@ -9,8 +9,8 @@ import { startServer } from './support/server.mjs';
 import { Unread, closeUnread, metric, rss } from './support/unread.mjs';
 import { until } from './support/wait.mjs';
 
-// MiB that the server may have more than before, whatever is done to it here: 32 of them wait.
-const GROWTH = 100;
+// The most that the server's memory may grow in these tests; 32 MiB of it are waiting events.
+const MAX_GROWTH_MIB = 100;
 const KIB = 1024;
 // What the largest extra data and the largest description leave for their envelope.
 const EXTRA = 'x'.repeat(15 * KIB);
@@ -27,7 +27,7 @@ afterEach(() => {
   closeAll();
 });
 
-// A pair exchanges as long as the attack takes; what the server has more by then is told and bounded.
+// A pair exchanges events during the attack. The growth of the server's memory is printed and bounded.
 async function beside(t, attack) {
   const [tv, caster] = [await connect(server, { label: 'TV' }), await connect(server, { namespace: '/rtc', label: 'caster' })];
   await pair(tv, 'A', caster, 'B');
@@ -38,12 +38,12 @@ async function beside(t, attack) {
     await Promise.race([exchange(tv, 'A', caster, 'B', { mark: (mark += 1), candidates: 10 }), tv.refusal(), caster.refusal()]);
   };
   await inRounds({ 'the pair': round }, attack(), 50).finally(() => t.diagnostic(`${start.toFixed(0)} MiB before, ${most.toFixed(0)} at most`));
-  assert.ok(most - start < GROWTH, `${(most - start).toFixed(0)} MiB more`);
+  assert.ok(most - start < MAX_GROWTH_MIB, `${(most - start).toFixed(0)} MiB more`);
   assert.deepEqual(server.logged(/panicked/), []);
   return { closed: (await metric(server, 'castway_unread_clients_total')) - closed };
 }
 
-// Nothing waits any more for those who are gone, but what is kept for a caster that may come back.
+// Nothing waits for clients that have gone, except what is kept for a caster that may come back.
 const drained = () => until('nothing waits', () => metric(server, 'castway_waiting_bytes'), (bytes) => bytes < 800 * KIB);
 
 // So many users that never read ask the same again and again, `times` a round, until each of them is closed.

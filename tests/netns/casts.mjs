@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { excerpt } from '../interop/support/excerpt.mjs';
-import { PATIENCE, within } from '../interop/support/wait.mjs';
+import { TIMEOUT_MS, within } from '../interop/support/wait.mjs';
 
 const script = fileURLToPath(new URL('peer.mjs', import.meta.url));
 
@@ -17,7 +17,7 @@ function peer(home, ca, ...args) {
   child.stderr.on('data', (chunk) => (errors += chunk));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async () => {
-    const { value, done } = await within(lines.next(), `word of ${args[0]} in ${home}`, 4 * PATIENCE);
+    const { value, done } = await within(lines.next(), `word of ${args[0]} in ${home}`, 4 * TIMEOUT_MS);
     assert.ok(!done, `${args[0]} in ${home} ended: ${excerpt(errors)}`);
     return JSON.parse(value);
   };

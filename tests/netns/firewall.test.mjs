@@ -22,7 +22,7 @@ after(async () => {
 
 const curl = (home, url) => run('ip', ['netns', 'exec', home, 'curl', '-sS', '--max-time', '60', '--cacert', authority.ca, '-w', ' %{http_code}', url]);
 
-// Whether a TCP connection comes to be within some seconds, whatever is spoken there.
+// Whether a TCP connection is established within `seconds`, with any protocol.
 async function reaches(home, port, seconds) {
   const limits = ['--connect-timeout', String(seconds), '--max-time', String(seconds)];
   const { output } = await run('ip', ['netns', 'exec', home, 'curl', '-s', ...limits, '-o', '/dev/null', '-w', '%{time_connect}', `http://${SERVER}:${port}/`]);

@@ -1,4 +1,4 @@
-// A million forged requests cost the relay no memory, and those that it serves next to nothing.
+// A million forged requests cost the relay no memory, and its clients hardly any packets.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
@@ -9,11 +9,11 @@ import { build, CROWD, demolish, serve, SERVER } from './networks.mjs';
 
 const flood = fileURLToPath(new URL('../../target/debug/examples/flood', import.meta.url));
 const PACKETS = 1_000_000;
-const RATE = Number(process.env.CASTWAY_TEST_FLOOD_RATE ?? 33_000);
+const PACKETS_A_SECOND = Number(process.env.CASTWAY_TEST_FLOOD_RATE ?? 33_000);
 // Packets a second.
-const STREAM = 1000;
+const STREAM_PACKETS_A_SECOND = 1000;
 // In ms.
-const LONGEST_GAP = 50;
+const LONGEST_GAP_MS = 50;
 
 let server;
 before(async () => {
@@ -47,7 +47,7 @@ class Stream {
     this.timer = setInterval(() => {
       const now = Date.now();
       // What a machine that stood still did not send is not sent in one burst, which no socket has room for.
-      const due = (Math.min(now - last, LONGEST_GAP) * STREAM) / 1000;
+      const due = (Math.min(now - last, LONGEST_GAP_MS) * STREAM_PACKETS_A_SECOND) / 1000;
       last = now;
       for (let i = 0; i < due; i += 1) {
         from.send(to.relayed, Buffer.alloc(1000, this.sent));
@@ -79,7 +79,7 @@ test(`${PACKETS} forged requests from ${CROWD} beside a stream`, async (context)
   try {
     assert.equal((await a.allocate()) || (await b.allocate()) || (await a.permit(b.relayed)) || (await b.permit(a.relayed)), 0);
     const stream = new Stream(a, b);
-    const send = (count) => run('ip', ['netns', 'exec', 'crowd', flood, `${SERVER}:3478`, CROWD, String(count), String(RATE)], 600_000);
+    const send = (count) => run('ip', ['netns', 'exec', 'crowd', flood, `${SERVER}:3478`, CROWD, String(count), String(PACKETS_A_SECOND)], 600_000);
     // The memory that any load takes, such as full batches: it comes once, and not with each stranger.
     await send(PACKETS / 20);
     const [residentBefore, refusedBefore] = [residentKb(), await refused()];
@@ -96,7 +96,7 @@ test(`${PACKETS} forged requests from ${CROWD} beside a stream`, async (context)
     assert.equal(forged, PACKETS);
     // A fifth of them are Binding requests, which are answered.
     assert.ok(met > PACKETS * 0.7, `only ${met} of the forged packets were counted`);
-    assert.ok(sent > STREAM * seconds * 0.5, `the stream ran at ${sent / seconds} packets a second`);
+    assert.ok(sent > STREAM_PACKETS_A_SECOND * seconds * 0.5, `the stream ran at ${sent / seconds} packets a second`);
     assert.ok(lost < sent / 100, `${lost} of ${sent} packets were lost`);
     assert.ok(grown < 1024, `resident memory grew by ${grown} kB`);
   } finally {

@@ -64,18 +64,18 @@ describe('two homes behind symmetric NAT', () => {
 });
 
 describe('a peer that the host has no route to', () => {
-  const BURST = 50;
+  const PACKETS_A_BURST = 50;
 
   // A stream between two allocations, before and after one of them sends to an unroutable peer: what arrived of each half.
   async function stream(options) {
     const [a, b] = [new TurnClient({ ...options, local: SERVER }), new TurnClient({ ...options, local: SERVER })];
     const burst = async () => {
-      for (let i = 0; i < BURST; i += 1) {
+      for (let i = 0; i < PACKETS_A_BURST; i += 1) {
         a.send(b.relayed, Buffer.alloc(500, i));
         await sleep(5);
       }
       let count = 0;
-      while (count < BURST && (await b.receive(20_000).catch(() => null))) count += 1;
+      while (count < PACKETS_A_BURST && (await b.receive(20_000).catch(() => null))) count += 1;
       return count;
     };
     try {
@@ -94,7 +94,7 @@ describe('a peer that the host has no route to', () => {
 
   test('the allocation lives on with us', async () => {
     const { username, password } = await (await fetch(`${server.url}/turn?username=alice`)).json();
-    assert.deepEqual(await stream({ host: SERVER, port: server.turnPort, username, password }), { first: BURST, second: BURST });
+    assert.deepEqual(await stream({ host: SERVER, port: server.turnPort, username, password }), { first: PACKETS_A_BURST, second: PACKETS_A_BURST });
     const text = await (await fetch(`${server.url}/metrics`)).text();
     const unreachable = Number(text.match(/^castway_relay_drops_total\{reason="unsent_unreachable"\} (\S+)$/m)[1]);
     assert.ok(unreachable >= 5, `${unreachable} packets were unsent as unreachable`);
@@ -111,7 +111,7 @@ describe('a peer that the host has no route to', () => {
     try {
       const options = { host: SERVER, port: 3479, username: 'alice', password: 'secret' };
       await new TurnClient({ ...options, local: SERVER }).ready();
-      assert.deepEqual(await stream(options), { first: BURST, second: 0 });
+      assert.deepEqual(await stream(options), { first: PACKETS_A_BURST, second: 0 });
     } finally {
       coturn.kill('SIGKILL');
       if (coturn.exitCode === null && coturn.signalCode === null) await once(coturn, 'exit');

@@ -5,7 +5,7 @@
 //   home 2: 192.168.2.2 ── router 2: 11.0.0.12 ──┤
 //                           crowd: 11.0.0.20 ────┘ the host that has all addresses of CROWD
 //
-// The mapping is symmetric (a random port for every destination), and routers drop whatever nobody at home has asked for.
+// The mapping is symmetric (a random port for every destination), and routers drop packets that no host at home has asked for.
 // To be run within ./enter, whose end is theirs.
 import { execFileSync } from 'node:child_process';
 import { startServer } from '../interop/support/server.mjs';

@@ -3,7 +3,7 @@
 // Prints a JSON object a line: {code}, and at the end {pair} with the selected candidates, or {failed} with ICE's state: after a
 // minute, or "soon" (20 s) where that is what is expected.
 import { createRequire } from 'node:module';
-import { PATIENCE, within } from '../interop/support/wait.mjs';
+import { TIMEOUT_MS, within } from '../interop/support/wait.mjs';
 import { assertEchoes, echo, opened } from '../interop/support/webrtc.mjs';
 
 const require = createRequire(new URL('../interop/', import.meta.url));
@@ -78,7 +78,7 @@ if (role === 'tv') {
     listen(pc);
   });
   socket.emit('CLIENT_OFFER_TO_SERVER', pc.localDescription);
-  const late = setTimeout(() => end({ failed: pc.iceConnectionState }), more.includes('soon') ? 20_000 : PATIENCE);
+  const late = setTimeout(() => end({ failed: pc.iceConnectionState }), more.includes('soon') ? 20_000 : TIMEOUT_MS);
   await opened(channel);
   clearTimeout(late);
   await assertEchoes(channel, 1);

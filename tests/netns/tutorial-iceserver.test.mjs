@@ -12,7 +12,7 @@ import { run } from '../interop/support/process.mjs';
 import { assertUclient } from '../interop/support/relaying.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { TurnClient } from '../interop/support/turn.mjs';
-import { PATIENCE } from '../interop/support/wait.mjs';
+import { TIMEOUT_MS } from '../interop/support/wait.mjs';
 import * as tutorial from './tutorials.mjs';
 
 const [EXTERNAL, LOCAL, NAME] = ['60.70.80.91', '172.17.19.101', 'turn.zilv.cn'];
@@ -55,7 +55,7 @@ test('4.2 from outside nobody is answered until 3478/udp is open, and then it is
   try {
     assert.doesNotMatch((await stun(3000)).output, /reflexive addr/);
     nft(`${input} udp dport 3478 accept`);
-    assert.match((await stun(PATIENCE)).output, /UDP reflexive addr: 172\.17\.19\.254:\d+/);
+    assert.match((await stun(TIMEOUT_MS)).output, /UDP reflexive addr: 172\.17\.19\.254:\d+/);
     await assertUclient(3478, [], credentials, { host: EXTERNAL, within });
   } finally {
     execFileSync('nft', ['delete table ip firewalld']);

@@ -146,7 +146,7 @@ export async function assertUpgradeIsMissed(server, origin, paths = ['/ws', '/so
   await until('the log names it', () => /\bUpgrade\b/.test(server.log));
 }
 
-// What a client that has no credentials is told.
+// The answer to a client without credentials.
 export const assertRealm = async (host, realm) => {
   const client = new TurnClient({ host, port: 3478, username: 'nobody', password: 'none', local: '0.0.0.0' });
   try {
@@ -157,7 +157,7 @@ export const assertRealm = async (host, realm) => {
   }
 };
 
-// A call from end to end, and what the relay is worth that the caller was told of.
+// A whole call, and whether the relay that the caller learned of works.
 export async function assertCall(caller, callee, room) {
   const [offer, answer] = [{ type: 'offer', sdp: 'v=0\r\n' }, { type: 'answer', sdp: 'v=0\r\n' }];
   assert.ok(await caller.join(room));
@@ -218,6 +218,6 @@ export async function startScript(name, url) {
   return script;
 }
 
-// Credentials as whoever knows the secret writes them.
+// Credentials as another issuer with the secret makes them.
 export const sign = (secret, username) => ({ username, password: createHmac('sha1', secret).update(username).digest('base64') });
 export const seconds = (ahead) => Math.floor(Date.now() / 1000) + ahead;

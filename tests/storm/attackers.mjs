@@ -1,4 +1,4 @@
-// Hostile clients of every kind, from loopback addresses of their own, as long as it is told. A process of its own, so that a test
+// Hostile clients of every kind, from loopback addresses of their own, for as long as a test says. A process of its own, so that a test
 // can look at the server meanwhile. Prints how many of each kind connected, one JSON object, when it ends.
 // node attackers.mjs '{"http":8080,"https":8443,"turn":3478,"seconds":60,"clients":2000}'
 import { createHmac, randomBytes } from 'node:crypto';
@@ -27,7 +27,7 @@ function open(from, port, { reads = true } = {}) {
 
 const closed = (socket) => new Promise((resolve) => (socket.destroyed ? resolve() : socket.once('close', resolve)));
 
-// Until the end: whoever is thrown out comes again, not more often than twice a second.
+// Until the end, a client that is disconnected connects again, at most twice a second.
 async function again(kind, client) {
   while (!over()) {
     const socket = client();

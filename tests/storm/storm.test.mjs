@@ -1,4 +1,4 @@
-// All attacks at once beside a cast and a call through the relay: both keep their pictures, the server stays small, and nothing is left.
+// All attacks together beside a relayed cast and a relayed call: both keep their pictures, the server stays small, and nothing is left over.
 // CASTWAY_TEST_STORM: seconds, 60 without it. CASTWAY_TEST_CLIENTS: hostile clients, 2000 without it.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -13,9 +13,9 @@ const SECONDS = Number(process.env.CASTWAY_TEST_STORM ?? 60);
 const CLIENTS = Number(process.env.CASTWAY_TEST_CLIENTS ?? 2000);
 const MAX_RESIDENT_MIB = 150;
 // What may stay: AppRTC's rooms, which the original server keeps for a day, the tables of who has guessed, and what the heap can't give back.
-const LEFT_MIB = 64;
+const MAX_LEFT_MIB = 64;
 // A picture that stands still longer is a broken one, s. The browsers encode in software, on the same processor as all attackers.
-const STILL = 20;
+const MAX_STILL_S = 20;
 
 // NaN where the process has ended.
 const residentMib = (server) => Number(readFileSync(`/proc/${server.pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m)?.[1] ?? NaN) / 1024;
@@ -74,16 +74,16 @@ test(`${CLIENTS} hostile clients for ${SECONDS} s`, { timeout: (SECONDS + 600) *
     context.diagnostic(`longest still: ${Object.entries(seen).map(([who, { longest }]) => `${who} ${longest.toFixed(1)} s`).join(', ')}`);
     assert.ok(server.running);
     assert.ok(peak < MAX_RESIDENT_MIB, `resident memory came to ${peak.toFixed(0)} MiB`);
-    for (const [who, { longest }] of Object.entries(seen)) assert.ok(longest < STILL, `${who} saw a still picture for ${longest} s`);
+    for (const [who, { longest }] of Object.entries(seen)) assert.ok(longest < MAX_STILL_S, `${who} saw a still picture for ${longest} s`);
     for (const [who, page] of Object.entries(watched)) {
       const { frames } = await statistics(page);
       await until(`${who} sees more`, () => statistics(page), (now) => now.frames > frames);
     }
     assert.equal(await caster.evaluate(() => window.castway.state()), 'sharing');
 
-    // Connections that are being closed, and places that are kept for those who might come back, go within a minute.
+    // Connections that are being closed, and places that are kept for clients that might come back, go within a minute.
     await until('no descriptor is left behind', () => descriptors(server), (now) => now <= before.descriptors + 8, 180_000);
-    const left = await until('memory goes back', () => residentMib(server), (mib) => mib < before.resident + LEFT_MIB, 180_000);
+    const left = await until('memory goes back', () => residentMib(server), (mib) => mib < before.resident + MAX_LEFT_MIB, 180_000);
     context.diagnostic(`left behind: ${left.toFixed(0)} MiB, ${descriptors(server)} descriptors`);
     assert.deepEqual(server.logged(/panicked/), []);
     context.diagnostic(`log: ${server.log.length} bytes`);

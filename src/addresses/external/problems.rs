@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use super::state::{ExternalState, LookupResults, is_unicast};
 use crate::addresses::interfaces::is_private;
 use crate::config::{ExternalAddress, Public};
-use crate::turn::RelayedAddress;
+use crate::turn::RelayedIp;
 
 /// Ends of names that only their own network knows (RFC 6762, RFC 8375 and common use).
 const LOCAL_NAME_ENDS: [&str; 6] = [".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test"];
 
 pub(super) fn problems(external: &ExternalState, found: &LookupResults) -> Vec<String> {
-    let relays: Vec<RelayedAddress> = external.relayed_addresses(found).into_iter().flatten().collect();
+    let relays: Vec<RelayedIp> = external.relayed_ips(found).into_iter().flatten().collect();
     let items = external.config.addresses.iter().filter_map(|item| item_problem(item, &relays, found));
     let mut problems: Vec<String> = items.collect();
     if !external.config.addresses.iter().all(|item| found.knows(item)) {
@@ -30,7 +30,7 @@ pub(super) fn problems(external: &ExternalState, found: &LookupResults) -> Vec<S
     problems
 }
 
-fn item_problem(item: &ExternalAddress, relays: &[RelayedAddress], found: &LookupResults) -> Option<String> {
+fn item_problem(item: &ExternalAddress, relays: &[RelayedIp], found: &LookupResults) -> Option<String> {
     let bound = listed(relays.iter().map(|relay| relay.bound));
     let advertised = listed(relays.iter().map(|relay| relay.advertised));
     if let Some(private) = item.private.filter(|private| relays.iter().all(|relay| relay.bound != *private)) {
@@ -101,7 +101,7 @@ fn reach_problem(advertised: IpAddr, site: Option<&str>) -> Option<String> {
     })
 }
 
-fn site_problem(domain: &str, relays: &[RelayedAddress], found: &LookupResults) -> Option<String> {
+fn site_problem(domain: &str, relays: &[RelayedIp], found: &LookupResults) -> Option<String> {
     if let Some(error) = found.unresolved.get(domain) {
         return Some(format!(
             "{domain} of CASTWAY_PUBLIC_URL can't be resolved here ({error}): check that others can, and create its DNS record if not"

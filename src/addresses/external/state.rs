@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use url::Url;
 
 use crate::config::{ExternalAddress, ExternalConfig, Public};
-use crate::turn::RelayedAddress;
+use crate::turn::RelayedIp;
 
 #[derive(Debug)]
 pub(super) struct ExternalState {
@@ -32,10 +32,9 @@ pub(super) struct LookupResults {
 }
 
 impl ExternalState {
-    pub(super) fn relayed_addresses(&self, found: &LookupResults) -> [Option<RelayedAddress>; 2] {
-        self.bound.map(|bound| {
-            bound.map(|bound| RelayedAddress { bound, advertised: self.advertised_ip(found, bound).unwrap_or(bound) })
-        })
+    pub(super) fn relayed_ips(&self, found: &LookupResults) -> [Option<RelayedIp>; 2] {
+        self.bound
+            .map(|bound| bound.map(|bound| RelayedIp { bound, advertised: self.advertised_ip(found, bound).unwrap_or(bound) }))
     }
 
     /// The address that the settings give to sockets bound to `bound`: that of a pair with this address, or else of the first entry

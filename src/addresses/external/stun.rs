@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 
 use crate::turn::codec::attribute::{XOR_MAPPED_ADDRESS, xor_address};
-use crate::turn::codec::message::{Class, Message, Method, TransactionId};
-use crate::turn::codec::writer::Writer;
+use crate::turn::codec::header::{Class, Method, TransactionId};
+use crate::turn::codec::message::StunMessage;
+use crate::turn::codec::writer::MessageWriter;
 
 /// How long to wait for a response to each transmission of the request; RFC 8489 §6.2.1 begins with these intervals.
 const RESPONSE_TIMEOUTS: [Duration; 3] = [Duration::from_millis(500), Duration::from_millis(1000), Duration::from_millis(1000)];
@@ -23,7 +24,7 @@ pub(super) async fn mapped_address(server: SocketAddr, from: IpAddr) -> io::Resu
     socket.connect(server).await?;
     let transaction = TransactionId(rand::random());
     let mut request = Vec::new();
-    Writer::new(&mut request, Class::Request, Method::Binding, &transaction);
+    MessageWriter::new(&mut request, Class::Request, Method::Binding, &transaction);
     for timeout in RESPONSE_TIMEOUTS {
         socket.send(&request).await?;
         if let Ok(mapped) = tokio::time::timeout(timeout, receive_response(&socket, &transaction)).await {
@@ -37,7 +38,7 @@ async fn receive_response(socket: &UdpSocket, transaction: &TransactionId) -> io
     let mut buffer = [0; 1500];
     loop {
         let len = socket.recv(&mut buffer).await?;
-        let Ok(message) = Message::parse(&buffer[..len]) else { continue };
+        let Ok(message) = StunMessage::parse(&buffer[..len]) else { continue };
         if message.method() != Method::Binding || message.transaction() != *transaction {
             continue;
         }

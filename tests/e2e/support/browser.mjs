@@ -2,10 +2,9 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
-import { PATIENCE, until as untilSeen } from '../../interop/support/wait.mjs';
+import { TIMEOUT_MS, until as untilSeen } from '../../interop/support/wait.mjs';
 
 const executablePath = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
-export const LIMIT = PATIENCE;
 const SOURCE_TITLE = 'castway test picture';
 
 // A camera that shows a moving figure, and a microphone that beeps every second. A page still has to be allowed them.
@@ -34,7 +33,7 @@ function options({ home, desktop, args = [] } = {}) {
 export const launch = (wishes) => chromium.launch(options(wishes));
 
 // A browser that can be killed without having time for a farewell.
-export async function launchMortal(wishes) {
+export async function launchKillable(wishes) {
   const host = await chromium.launchServer(options(wishes));
   return { browser: await chromium.connect(host.wsEndpoint()), kill: () => host.kill() };
 }
@@ -68,7 +67,7 @@ export async function openSource(browser) {
 export async function openPage(browser, url, { locale = 'en-US', viewport = { width: 1280, height: 720 }, permissions = [], script } = {}) {
   const context = await browser.newContext({ locale, viewport, permissions });
   const page = await context.newPage();
-  page.setDefaultTimeout(LIMIT);
+  page.setDefaultTimeout(TIMEOUT_MS);
   page.messages = [];
   page.on('console', (message) => page.messages.push(`${message.type()}: ${message.text()}`));
   page.on('pageerror', (error) => page.messages.push(`page error: ${error.stack ?? error}`));
@@ -78,7 +77,8 @@ export async function openPage(browser, url, { locale = 'en-US', viewport = { wi
 }
 
 // As the interop tests' `until`; to look into a page takes its time.
-export const until = (what, look, accept = Boolean, limit = LIMIT) => untilSeen(what, look, accept, { limit, pause: 200 });
+export { TIMEOUT_MS };
+export const until = (what, look, accept = Boolean, limit = TIMEOUT_MS) => untilSeen(what, look, accept, { limit, pause: 200 });
 
 const bodyState = (page) => page.evaluate(() => `${document.body.dataset.state} ${document.body.dataset.online}`);
 export const inState = (page, state, limit) => until(`the page is ${state}`, () => bodyState(page), (seen) => seen === `${state} true`, limit);
@@ -127,7 +127,7 @@ export function statistics(page) {
 }
 
 // Frames that make a step of a moving picture.
-const STEP = 10;
+const FRAMES_A_STEP = 10;
 
 // The picture moves: `steps` times there are more frames than before, once there are `from` of them. Seconds are not counted: the
 // whole machine may stand still for some.
@@ -135,7 +135,7 @@ export async function assertPicture(page, steps = 5, from = 1) {
   let { frames } = await until('frames are decoded', () => statistics(page), (seen) => seen.frames >= from);
   for (let i = 1; i <= steps; i += 1) {
     const before = frames;
-    ({ frames } = await until(`step ${i}: more than ${before} decoded frames`, () => statistics(page), (seen) => seen.frames >= before + STEP));
+    ({ frames } = await until(`step ${i}: more than ${before} decoded frames`, () => statistics(page), (seen) => seen.frames >= before + FRAMES_A_STEP));
   }
 }
 

@@ -11,7 +11,7 @@ const run = promisify(execFile);
 const ENGINE = 'libpinyin';
 // Without a holder of settings libpinyin does not start.
 const CONFIG = '/usr/libexec/ibus-memconf';
-// Libpinyin has its key for full-width letters off until somebody chooses one.
+// Libpinyin has no key for full-width letters until one is chosen.
 const SETTINGS = `[com/github/libpinyin/ibus-libpinyin/${ENGINE}]\nletter-switch='<Shift>space'\n`;
 
 class Desktop {

@@ -1,4 +1,4 @@
-// A reverse proxy as many a tutorial sets it up: it takes the Upgrade header away, until it is told not to.
+// A reverse proxy as many tutorials configure it: it drops the Upgrade header until a test stops that.
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import { connect } from 'node:net';

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
-import { LIMIT, until } from './browser.mjs';
+import { TIMEOUT_MS, until } from './browser.mjs';
 
 const require = createRequire(import.meta.url);
 const library = (name) => readFileSync(require.resolve(`${name}/dist/RTCMultiConnection.js`));
@@ -53,7 +53,7 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
   };
   // Screens are captured only upon a click.
   window.act = (name, ...args) => new Promise((resolve, reject) => {
-    setTimeout(() => reject(new Error(name + ' was not answered')), ${LIMIT});
+    setTimeout(() => reject(new Error(name + ' was not answered')), ${TIMEOUT_MS});
     document.getElementById('go').onclick = () => window.connection[name](...args, (...answer) => resolve(answer));
   });
 </script>`;
@@ -62,7 +62,7 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
 export async function openSession(browser, server, { version, session, receives = true, userid, before, library }) {
   const context = await browser.newContext({ viewport: { width: 640, height: 480 } });
   const page = await context.newPage();
-  page.setDefaultTimeout(LIMIT);
+  page.setDefaultTimeout(TIMEOUT_MS);
   page.messages = [];
   page.on('console', (message) => page.messages.push(`${message.type()}: ${message.text()}`));
   page.on('pageerror', (error) => page.messages.push(`page error: ${error.stack ?? error}`));
@@ -82,7 +82,7 @@ export async function openSession(browser, server, { version, session, receives 
 // The page ends as that of a killed app does: it says no farewell.
 export async function crash(page) {
   const cdp = await page.context().newCDPSession(page);
-  const crashed = page.waitForEvent('crash', { timeout: LIMIT });
+  const crashed = page.waitForEvent('crash', { timeout: TIMEOUT_MS });
   cdp.send('Page.crash').catch(() => {});
   await crashed;
 }

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync } from 'node:zlib';
 import WebSocket from 'ws';
 import { excerpt } from '../../interop/support/excerpt.mjs';
-import { PATIENCE, until } from '../../interop/support/wait.mjs';
+import { TIMEOUT_MS, until } from '../../interop/support/wait.mjs';
 
 const packed = fileURLToPath(new URL('../node_modules/chrome-aws-lambda/bin/chromium.br', import.meta.url));
 const unpacked = fileURLToPath(new URL('../node_modules/.cache/chromium-67/chromium', import.meta.url));
@@ -46,7 +46,7 @@ class Page {
     this.#next += 1;
     const id = this.#next;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${method} was not answered`)), PATIENCE);
+      const timer = setTimeout(() => reject(new Error(`${method} was not answered`)), TIMEOUT_MS);
       const settle = (done) => (value) => {
         clearTimeout(timer);
         done(value);

@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import WebSocket from 'ws';
-import { PATIENCE } from './wait.mjs';
+import { TIMEOUT_MS } from './wait.mjs';
 
-// A WebSocket of Collider that keeps what it hears.
+// A WebSocket of Collider that keeps the frames that it receives.
 export class Channel {
   frames = [];
   closed = null;
@@ -44,7 +44,7 @@ export class Channel {
 
   // The next frame that was not taken yet.
   async next() {
-    for (const end = Date.now() + PATIENCE; Date.now() < end; await sleep(5)) {
+    for (const end = Date.now() + TIMEOUT_MS; Date.now() < end; await sleep(5)) {
       if (this.frames.length) return this.frames.shift();
       if (this.closed !== null) throw new Error(`closed with ${this.closed}`);
     }
@@ -65,7 +65,7 @@ export class Channel {
   }
 
   async end() {
-    return Promise.race([this.gone, sleep(PATIENCE, null, { ref: false }).then(() => Promise.reject(new Error('still open')))]);
+    return Promise.race([this.gone, sleep(TIMEOUT_MS, null, { ref: false }).then(() => Promise.reject(new Error('still open')))]);
   }
 
   // The handshake's answer is done with when the server has heard what was said before.

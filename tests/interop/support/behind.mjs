@@ -125,7 +125,7 @@ export async function call(front) {
   await callee.hangUp();
 }
 
-// Where the proxy takes `Upgrade` away, `/ws` says so to the client, and the log to whoever runs the server.
+// Where the proxy takes `Upgrade` away, `/ws` says so to the client, and the log to the operator.
 export async function callFails(front, server) {
   await assert.rejects(call(front), /Unexpected server response: 400/);
   const handshake = { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13' };

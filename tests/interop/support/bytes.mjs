@@ -1,4 +1,4 @@
-// Bytes to clients of Engine.IO 3 that poll.
+// Binary attachments for polling clients of Engine.IO 3.
 import { randomUUID } from 'node:crypto';
 import { ofLine } from './clients-table.mjs';
 import { Peer } from './clients.mjs';
@@ -23,7 +23,7 @@ export async function bytesByPolling({ url }, query) {
     caster.emit('JOIN_ROOM', code);
     await caster.next('JOIN_ROOM_OK');
     caster.emit('CLIENT_OFFER_TO_SERVER', { sdp: Buffer.from('v=0') });
-    // What comes right behind the event, whatever follows.
+    // The byte right behind the event.
     return (await within(until(/_placeholder[^\]]*\]./s), 'bytes')).match(/_placeholder[^\]]*\](.*)/s)[1];
   } finally {
     recent.disconnect();

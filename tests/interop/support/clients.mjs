@@ -1,10 +1,10 @@
-// Socket.IO clients of three generations behind one small face that remembers what it heard.
+// Socket.IO clients of three major versions behind one interface, which remembers the events that they received.
 import { Agent } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
 import { createRequire } from 'node:module';
 import { brief, lastHeard } from './excerpt.mjs';
 import { connected } from './sockets.mjs';
-import { PATIENCE } from './wait.mjs';
+import { TIMEOUT_MS } from './wait.mjs';
 
 export { closeAll } from './sockets.mjs';
 
@@ -50,7 +50,7 @@ export class Peer {
   }
 
   // The next event of that name that nobody has asked for yet: all its arguments.
-  nextArgs(name, limit = PATIENCE) {
+  nextArgs(name, limit = TIMEOUT_MS) {
     if (!EVENTS.includes(name)) throw new Error(`${name} is not in the list of events`);
     const unread = this.#unread.get(name);
     if (unread?.length) return Promise.resolve(unread.shift());
@@ -102,7 +102,7 @@ export class Peer {
   // Emits with an ack callback; the answer must come.
   ask(name, ...args) {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${this.label}: no ack for ${name} within ${PATIENCE / 1000} s; it heard ${this.#account()}`)), PATIENCE);
+      const timer = setTimeout(() => reject(new Error(`${this.label}: no ack for ${name} within ${TIMEOUT_MS / 1000} s; it heard ${this.#account()}`)), TIMEOUT_MS);
       this.socket.emit(name, ...args, (answer) => {
         clearTimeout(timer);
         resolve(answer);
@@ -137,11 +137,11 @@ const lookup = (_name, { all }, found) => (all ? found(null, [{ address: '127.0.
 // What a proxy's certificate in these tests is for.
 export const NAME = 'cast.example.org';
 
-// `from` is the client's own loopback address, for whatever the server counts by address; `ca` whose certificate it
+// `from` is the client's own loopback address, since the server counts by address; `ca` whose certificate it
 // expects; `unverified`: any, as for a browser whose user has accepted it. The rest are options of socket.io-client.
 export async function connect(server, { version = '4.8', transport = 'websocket', namespace = '/', label, from, ca, unverified, ...more } = {}) {
   const url = `${server.url}${namespace === '/' ? '' : namespace}`;
-  const options = { transports: transports[transport], forceNew: true, reconnection: false, timeout: PATIENCE, ...more };
+  const options = { transports: transports[transport], forceNew: true, reconnection: false, timeout: TIMEOUT_MS, ...more };
   if (unverified) options.rejectUnauthorized = false;
   if (ca) options.agent = new SecureAgent({ localAddress: from, ca, lookup });
   else if (from) options.agent = new Agent({ localAddress: from });

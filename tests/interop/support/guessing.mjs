@@ -3,15 +3,15 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { TurnClient } from './turn.mjs';
 
-// How long an attacker waits for a verdict, in ms. Later ones don't count, so that a slow machine makes an attack look weaker.
-const VERDICT = 500;
-const PARALLEL = 25;
+// An attacker waits so long for a verdict. Later verdicts don't count, so a slow machine makes an attack look weaker.
+const VERDICT_TIMEOUT_MS = 500;
+const ATTEMPTS_AT_A_TIME = 25;
 
-// Runs `attack` so often, some of them at a time; the results.
+// Runs `attack` `times` times, ATTEMPTS_AT_A_TIME together. Resolves to the results.
 export async function inParallel(times, attack) {
   const results = [];
-  for (let done = 0; done < times; done += PARALLEL) {
-    const batch = Array.from({ length: Math.min(PARALLEL, times - done) }, (_, i) => attack(done + i));
+  for (let done = 0; done < times; done += ATTEMPTS_AT_A_TIME) {
+    const batch = Array.from({ length: Math.min(ATTEMPTS_AT_A_TIME, times - done) }, (_, i) => attack(done + i));
     results.push(...(await Promise.all(batch)));
   }
   return results;
@@ -21,7 +21,7 @@ export async function inParallel(times, attack) {
 export async function tryPassword(options) {
   const client = new TurnClient(options);
   try {
-    return await client.allocate(VERDICT).catch(() => null);
+    return await client.allocate(VERDICT_TIMEOUT_MS).catch(() => null);
   } finally {
     client.abandon();
   }

@@ -10,7 +10,7 @@ import { within } from './wait.mjs';
 
 const TEXT = 'Zoë';
 
-// What becomes of `TEXT` in an offer between an old client that polls and one of today. `hears`: it goes to the old one.
+// What becomes of `TEXT` in an offer between an old client that polls and one of today. `hears`: the old client receives it.
 async function textByPolling(io, { url }, hears) {
   const open = (which, transport) => which(url, { transports: [transport], forceNew: true, reconnection: false });
   const [old, recent] = [open(io, 'polling'), open(ofLine('-2').io, 'websocket')];

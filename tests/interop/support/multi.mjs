@@ -5,7 +5,7 @@ import { transports, versions } from './clients.mjs';
 import { lastHeard } from './excerpt.mjs';
 import { Program } from './process.mjs';
 import { connected } from './sockets.mjs';
-import { PATIENCE, until } from './wait.mjs';
+import { TIMEOUT_MS, until } from './wait.mjs';
 
 export { closeAll } from './sockets.mjs';
 
@@ -72,7 +72,7 @@ export class Client {
   settle() {
     if (!this.socket.connected) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${this.id}: no answer to check-presence`)), PATIENCE);
+      const timer = setTimeout(() => reject(new Error(`${this.id}: no answer to check-presence`)), TIMEOUT_MS);
       const done = () => {
         clearTimeout(timer);
         resolve();
@@ -103,7 +103,7 @@ export class Client {
 }
 
 export async function connect(server, userid, { version = '4.8', transport = 'websocket', from, headers, reconnection = false, ...more } = {}) {
-  const options = { transports: transports[transport], forceNew: true, reconnection, reconnectionDelay: 100, reconnectionDelayMax: 300, timeout: PATIENCE };
+  const options = { transports: transports[transport], forceNew: true, reconnection, reconnectionDelay: 100, reconnectionDelayMax: 300, timeout: TIMEOUT_MS };
   if (from) options.agent = new Agent({ localAddress: from });
   if (headers) options.extraHeaders = headers;
   const socket = versions[version](`${server.url}/?${query(userid, more)}`, options);

@@ -1,10 +1,10 @@
-// The original Socket.IO servers beside ours, every generation of clients, and requests byte by byte.
+// The original Socket.IO servers, for comparison with ours; every version of the clients; requests byte by byte.
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { Program } from './process.mjs';
 import { startServer } from './server.mjs';
-import { PATIENCE } from './wait.mjs';
+import { TIMEOUT_MS } from './wait.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -38,7 +38,7 @@ export const closeServers = (servers) => Promise.all(Object.values(servers).map(
 export function head(port, text) {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(text));
-    const timer = setTimeout(() => socket.destroy(new Error(`no answer to ${text}`)), PATIENCE);
+    const timer = setTimeout(() => socket.destroy(new Error(`no answer to ${text}`)), TIMEOUT_MS);
     let answer = '';
     const end = (error) => {
       clearTimeout(timer);

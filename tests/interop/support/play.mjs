@@ -1,6 +1,6 @@
-// One flow between clients of one kind over one transport.
+// Runs one flow between clients of one kind over one transport.
 import assert from 'node:assert/strict';
-import { PATIENCE, until, within } from './wait.mjs';
+import { TIMEOUT_MS, until, within } from './wait.mjs';
 
 const name = (socket) => socket.io.engine.transport?.name;
 
@@ -13,7 +13,7 @@ function ends(socket, label) {
 
 // Resolves when the socket of `url` is connected to what `wrap` made of it before it could hear anything.
 async function connect(io, url, options, label, wrap, opened) {
-  const socket = io(url, { ...options, forceNew: true, timeout: PATIENCE });
+  const socket = io(url, { ...options, forceNew: true, timeout: TIMEOUT_MS });
   opened.push(socket);
   const wrapped = wrap(socket);
   const connection = new Promise((resolve, reject) => {
@@ -37,7 +37,7 @@ export async function play(io, { options, ends: last, remembers = false, begins 
     const wrapped = await connect(io, `${url}${rest}`, { reconnection: false, ...options }, label, (socket) => (prepare(socket), wrap(socket)), opened);
     const socket = opened.at(-1);
     ends(socket, label).catch(fail);
-    // The first one of those that remember has to learn it.
+    // The first client of a kind that remembers has to learn it.
     if (remembers && opened.length === 1) await settled(socket);
     else if (!begins) assert.equal(name(socket), last, `${label} begins with it`);
     return wrapped;

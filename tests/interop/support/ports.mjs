@@ -1,15 +1,15 @@
-// Ports for programs that have to be told one.
+// Free ports for programs that take their port from a setting.
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-// Below those that Linux gives to whoever asks for any, and below the relayed ones: from the look to the program's bind, and over
-// its restart, nobody comes in between but another test that draws the same. And above 10080, which fetch and browsers refuse.
+// Below Linux's ephemeral ports and below the relayed ones: between the check and the program's bind, and during a restart, only
+// another test that draws the same port can take it. Above 10080, the highest port that fetch and browsers refuse.
 const [LOWEST, HIGHEST] = [11_000, 32_767];
 const given = new Set();
-// For relayed addresses that stay free until they are asked for: above those that Linux gives away, and no other test relays there.
-export const QUIET = { CASTWAY_MIN_PORT: '61000', CASTWAY_MAX_PORT: '65535' };
+// Relayed ports that stay free until a test asks for them: they are above Linux's ephemeral ports, and no other test relays there.
+export const UNUSED_RELAY_PORTS = { CASTWAY_MIN_PORT: '61000', CASTWAY_MAX_PORT: '65535' };
 
 // Free for TCP and UDP at `host`, and not given before.
 export async function freePort(host = '127.0.0.1') {
@@ -21,7 +21,7 @@ export async function freePort(host = '127.0.0.1') {
   }
 }
 
-// Begins anew, with other ports, where a program has found one taken.
+// Calls `start` again, which draws other ports, where a program found its port taken.
 export async function onFreePorts(start, tries = 5) {
   for (let left = tries; ; left -= 1) {
     try {

@@ -1,11 +1,11 @@
-// Other programs: run to their end, or beside a test.
+// Starts other programs: to their end, or beside a test.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { ends, excerpt } from './excerpt.mjs';
-import { PATIENCE, until } from './wait.mjs';
+import { TIMEOUT_MS, until } from './wait.mjs';
 
-// Resolves to {code, output}; code is null where the program is killed after `limit` ms. Of a long output it has both ends.
-export async function run(command, args, limit = 3 * PATIENCE) {
+// Resolves to {code, output}; `code` is null where the program was killed after `limit` ms. A long output loses its middle.
+export async function run(command, args, limit = 3 * TIMEOUT_MS) {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   child.stdout.on('data', (chunk) => (output += chunk));
@@ -16,7 +16,7 @@ export async function run(command, args, limit = 3 * PATIENCE) {
   return { code, output: ends(output) };
 }
 
-// One that serves until it is closed.
+// A program that serves until it is closed.
 export class Program {
   output = '';
   #child;
@@ -33,7 +33,8 @@ export class Program {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  // Resolves to what `look` comes to; as long as that is nothing, or it fails, the program is not ready. One that never is, is closed.
+  // Resolves to the first result of `look`; as long as `look` fails or finds nothing, the program is not ready. A program that is
+  // never ready is closed.
   async ready(look) {
     const answer = async () => {
       if (!this.running) throw new Error(`${this.command} has ended`);

@@ -5,7 +5,7 @@ import { sdp, candidate } from './dialects.mjs';
 
 const RECEIVED = ['VERIFY', 'VERIFY_RESPONCE', 'CONFIG_FEEDBACK', 'CONNECT_TO_TV_SUCCESS', 'CONNECT_TO_TV_FAILED', 'NEW_CLIENT_JOIN', 'TV_INFO_FEEDBACK', 'TV_COMMAND'];
 
-// What a front end hears and says, in order.
+// What a front end receives and sends, in order.
 function recorded(socket) {
   const log = [];
   for (const name of RECEIVED) socket.on(name, (argument) => log.push(['<', name, argument]));

@@ -1,4 +1,4 @@
-// HTTP as it is on the wire, and connections byte by byte: fetch sets a Host of its own, decodes bodies and drops some headers.
+// HTTP and WebSocket byte by byte. Node's fetch would set Host, decode bodies and drop some headers.
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect as connectTcp } from 'node:net';
@@ -23,7 +23,7 @@ export async function shown(port, { host = '127.0.0.1', servername = '' } = {}) 
   return { names: certificate.subjectaltname.split(', ').map((name) => name.replace(/^(DNS|IP Address):/, '')), fingerprint: certificate.fingerprint256, subject: certificate.subject.CN };
 }
 
-// A TCP connection from `local` that keeps what it hears; `gone` resolves when it has ended.
+// A TCP connection from `local` that keeps what it receives; `gone` resolves when it has ended.
 export class Raw {
   heard = Buffer.alloc(0);
   #waiting = [];

@@ -61,7 +61,7 @@ export async function withRenewalInfo(authority) {
     return { ...passed, body: JSON.stringify({ ...JSON.parse(passed.body), replaces }) };
   }
 
-  // Closed when it was silent for some seconds, as Node does by default, a connection would fail whoever asks at that moment.
+  // Closed when it was silent for some seconds, as Node does by default, a connection would fail a request that is sent at that moment.
   const options = { cert: readFileSync(own.cert), key: readFileSync(own.key), keepAliveTimeout: 0 };
   const server = createServer(options, async (asked, response) => {
     const parts = [];

@@ -1,4 +1,4 @@
-// What a process holds.
+// The resident memory of a process.
 import { readFileSync } from 'node:fs';
 
 // MiB of memory that a process has resident.

@@ -1,9 +1,8 @@
-// Several things at once, for as long as something takes.
+// Repeats actions beside another one, until that has ended.
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// Each of `ways`, by its name, goes round after round, `pause` ms apart, beside the others until `end` is settled; resolves to what
-// that does.
+// Repeats each of `ways`, a function by its name, `pause` ms apart until `end` is settled. Resolves to the result of `end`.
 export async function inRounds(ways, end, pause = 100) {
   let over = false;
   const ending = end.finally(() => (over = true));

@@ -1,4 +1,4 @@
-// Starts the real release binary on free loopback ports and in a folder of its own, and ends it by its pid.
+// Starts the release binary on free loopback ports, with a data folder of its own, and ends it by its pid.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { brief, excerpt } from './excerpt.mjs';
 import { freePort, onFreePorts } from './ports.mjs';
-import { closeAll } from './sockets.mjs';
-import { PATIENCE, until } from './wait.mjs';
+import { closeOf } from './sockets.mjs';
+import { TIMEOUT_MS, until } from './wait.mjs';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 export const binary = process.env.CASTWAY_TEST_BINARY ?? join(root, 'target/release/castway');
@@ -28,7 +28,7 @@ class Server {
     this.settings = settings;
   }
 
-  // Of several addresses the first. Where a test leaves an address to Castway, it has the default port.
+  // The first of several addresses; Castway's default where a test unsets the setting.
   get httpAddr() {
     return (this.settings.CASTWAY_HTTP_ADDR ?? '127.0.0.1:8080').split(',')[0];
   }
@@ -37,12 +37,16 @@ class Server {
     return `http://${this.httpAddr}`;
   }
 
+  get httpPort() {
+    return Number(this.httpAddr.split(':').at(-1));
+  }
+
   get turnPort() {
     return Number((this.settings.CASTWAY_TURN_ADDR ?? '127.0.0.1:3478').split(':').at(-1));
   }
 
   get httpsPort() {
-    return Number(this.settings.CASTWAY_HTTPS_ADDR.split(':')[1]);
+    return Number(this.settings.CASTWAY_HTTPS_ADDR?.split(':').at(-1));
   }
 
   get pid() {
@@ -56,7 +60,7 @@ class Server {
   // The working folder is the data folder, so that no .env of the repository is read.
   #spawn(args, stdio) {
     const options = { cwd: this.dataDir, env: { ...cleanEnv(), ...this.settings }, stdio };
-    // A setting of the tests' own: how many descriptors it may have.
+    // Not a setting of Castway: the limit of open descriptors.
     const limit = this.settings.TEST_OPEN_FILES;
     if (!limit) return spawn(binary, args, options);
     return spawn('sh', ['-c', 'ulimit -n "$0"; exec "$@"', limit, binary, ...args], options);
@@ -74,7 +78,7 @@ class Server {
     child.on('error', (error) => {
       failure = error;
     });
-    const deadline = Date.now() + PATIENCE;
+    const deadline = Date.now() + TIMEOUT_MS;
     while (Date.now() < deadline) {
       if (failure) throw failure;
       if (!this.running) throw new Error(`castway ended while starting (${child.exitCode ?? child.signalCode}):\n${excerpt(this.log)}`);
@@ -84,11 +88,11 @@ class Server {
       await sleep(30);
     }
     await this.stop();
-    throw new Error(`castway was not ready within ${PATIENCE / 1000} s:\n${excerpt(this.log)}`);
+    throw new Error(`castway was not ready within ${TIMEOUT_MS / 1000} s:\n${excerpt(this.log)}`);
   }
 
   // Resolves to {code, signal}. SIGKILL comes only when the process ignores SIGTERM, and then as an error.
-  async stop(signal = 'SIGTERM', limit = PATIENCE) {
+  async stop(signal = 'SIGTERM', limit = TIMEOUT_MS) {
     const child = this.#child;
     if (!child || !this.running) return { code: child?.exitCode ?? null, signal: child?.signalCode ?? null };
     const exited = once(child, 'exit');
@@ -124,7 +128,7 @@ class Server {
     child.stderr.on('data', (chunk) => (stderr += chunk));
     child.stdin.on('error', () => {});
     child.stdin.end(input);
-    const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE);
+    const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS);
     const [code] = await once(child, 'close');
     clearTimeout(timer);
     return { code, stdout, stderr };
@@ -159,7 +163,7 @@ class Server {
   }
 }
 
-// `extra`: settings, or what makes them for each try; another process may take a port of theirs before the server binds it.
+// `extra`: settings, or a function that makes them for each try, since another process may take a port before the server binds it.
 export async function startServer(extra = {}) {
   if (!existsSync(binary)) throw new Error(`${binary} is missing: run cargo build --release`);
   return onFreePorts(async () => {
@@ -172,7 +176,7 @@ export async function startServer(extra = {}) {
       CASTWAY_TURN_ADDR: `127.0.0.1:${await freePort()}`,
       CASTWAY_EXTERNAL_IP: '127.0.0.1',
       CASTWAY_RELAY_IP: '127.0.0.1',
-      // The rest is QUIET.
+      // The ports above are UNUSED_RELAY_PORTS.
       CASTWAY_MAX_PORT: '60999',
       CASTWAY_CREDENTIALS_RATE: '100000',
       CASTWAY_LOG: 'info',
@@ -187,13 +191,13 @@ export async function startServer(extra = {}) {
   });
 }
 
-// Runs `body` with a server of its own, and ends both the clients and the server after it.
+// Runs `body` with a server of its own, and ends both its clients and the server after it. Tests that do this may run side by side.
 export async function withServer(settings, body) {
   const server = await startServer(settings);
   try {
     await body(server);
   } finally {
-    closeAll();
+    closeOf([server.httpPort, server.httpsPort]);
     await server.close();
   }
 }

@@ -1,5 +1,5 @@
-// Socket.IO clients of any version: until they are connected, and until they are closed.
-import { PATIENCE } from './wait.mjs';
+// Connects and closes Socket.IO clients of any version.
+import { TIMEOUT_MS } from './wait.mjs';
 
 const open = new Set();
 
@@ -7,7 +7,7 @@ const open = new Set();
 export async function connected(socket, label) {
   open.add(socket);
   await new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${label} did not connect`)), PATIENCE);
+    const timer = setTimeout(() => reject(new Error(`${label} did not connect`)), TIMEOUT_MS);
     const fail = (error) => {
       clearTimeout(timer);
       reject(new Error(`${label} could not connect: ${error?.message ?? error}`));
@@ -22,11 +22,16 @@ export async function connected(socket, label) {
   socket.on('error', () => {});
 }
 
-export function closeAll() {
-  for (const socket of open) {
+function close(sockets) {
+  for (const socket of sockets) {
+    open.delete(socket);
     socket.removeAllListeners?.('connect_error');
     socket.disconnect();
     socket.io.engine?.close();
   }
-  open.clear();
 }
+
+export const closeAll = () => close([...open]);
+
+// Closes those that are connected to one of `ports` of this machine: other tests may run beside the one that ends.
+export const closeOf = (ports) => close([...open].filter(({ io: { uri } }) => uri !== undefined && ports.includes(Number(new URL(uri).port))));

@@ -4,7 +4,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { PATIENCE } from './wait.mjs';
+import { TIMEOUT_MS } from './wait.mjs';
 
 const COOKIE = 0x2112a442;
 const BINDING = 0x001;
@@ -27,7 +27,7 @@ const XOR_MAPPED = 0x0020;
 const LIFETIME = 0x000d;
 const UDP = Buffer.from([17, 0, 0, 0]);
 // In ms.
-const RETRANSMISSION = 500;
+const RETRANSMISSION_MS = 500;
 
 function attribute(type, value) {
   const padded = Buffer.alloc(4 + Math.ceil(value.length / 4) * 4);
@@ -182,7 +182,7 @@ export class TurnClient {
   }
 
   // Retransmits as the STUN rules have it, in short.
-  async #request(type, attributes, limit = PATIENCE) {
+  async #request(type, attributes, limit = TIMEOUT_MS) {
     const id = randomBytes(12);
     const authenticated = this.nonce
       ? [...attributes, attribute(USERNAME, Buffer.from(this.username)), attribute(REALM, this.realm), attribute(NONCE, this.nonce)]
@@ -192,7 +192,7 @@ export class TurnClient {
       let tries = 0;
       const send = () => {
         tries += 1;
-        if (tries * RETRANSMISSION > limit) {
+        if (tries * RETRANSMISSION_MS > limit) {
           clearInterval(timer);
           reject(new Error(`no answer from ${this.host}:${this.port}`));
           return;
@@ -200,7 +200,7 @@ export class TurnClient {
         // A stream delivers what it took, once.
         if (tries === 1 || this.transport === 'udp') this.#wire.send(bytes);
       };
-      const timer = setInterval(send, RETRANSMISSION);
+      const timer = setInterval(send, RETRANSMISSION_MS);
       this.#pending.set(id.toString('hex'), (answer) => {
         this.#pending.delete(id.toString('hex'));
         clearInterval(timer);
@@ -252,7 +252,7 @@ export class TurnClient {
     this.#wire.send(bytes);
   }
 
-  receive(limit = PATIENCE) {
+  receive(limit = TIMEOUT_MS) {
     if (this.#data.length) return Promise.resolve(this.#data.shift());
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -1,9 +1,9 @@
-// Clients that never read: raw connections that write and leave in the kernel whatever comes, pongs included among what they write.
+// Clients that never read: raw connections that write, pongs included, and leave in the kernel what they receive.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { PATIENCE, until, within } from './wait.mjs';
+import { TIMEOUT_MS, until, within } from './wait.mjs';
 
 const open = new Set();
 
@@ -59,7 +59,7 @@ export class Unread {
     this.socket.write(`GET ${path} HTTP/1.1\r\nHost: castway.test\r\n${headers}\r\n`);
   }
 
-  // A WebSocket; `first` is the last that it hears.
+  // A WebSocket; `first` is the last message that it reads.
   static async websocket(server, path, first = '\r\n\r\n', say = [], from = undefined) {
     const client = new Unread(server, from);
     client.get(path, 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://castway.test\r\n');
@@ -100,7 +100,7 @@ export class Unread {
   }
 
   // Goes on with `act` until the server has closed the connection.
-  async untilClosed(act, limit = PATIENCE) {
+  async untilClosed(act, limit = TIMEOUT_MS) {
     await until('the server closes the connection', async () => {
       await act(this);
       this.pulse();

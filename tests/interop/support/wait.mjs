@@ -1,13 +1,14 @@
-// Waiting for what must come.
+// Waiting for conditions.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { brief } from './excerpt.mjs';
 
-// For whatever a test awaits, in ms. A machine may stand still for seconds, or be busy with others: the limit is for what
-// never comes, and costs nothing where all is well.
-export const PATIENCE = 60_000;
+// For every wait of a test. A busy machine may stand still for seconds: this limit is for what never comes, and costs nothing
+// where a test passes.
+export const TIMEOUT_MS = 60_000;
 
-// Resolves to what `look` comes to, once `accept` likes it; the last thing seen is in the error, as `show` puts it.
-export async function until(what, look, accept = Boolean, { limit = PATIENCE, pause = 50, show = (seen) => brief(seen, 2000) } = {}) {
+// Calls `look` every `pause` ms, and resolves to the first result that `accept` accepts. The error of a timeout has the last
+// result, formatted by `show`.
+export async function until(what, look, accept = Boolean, { limit = TIMEOUT_MS, pause = 50, show = (seen) => brief(seen, 2000) } = {}) {
   const deadline = Date.now() + limit;
   for (;;) {
     const seen = await look();
@@ -17,7 +18,7 @@ export async function until(what, look, accept = Boolean, { limit = PATIENCE, pa
   }
 }
 
-export function within(promise, what, limit = PATIENCE) {
+export function within(promise, what, limit = TIMEOUT_MS) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no ${what} within ${limit / 1000} s`)), limit);

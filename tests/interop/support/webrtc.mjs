@@ -54,7 +54,7 @@ export async function assertEchoOverRelay(RTCPeerConnection, config) {
     await b.setLocalDescription(await b.createAnswer());
     await a.setRemoteDescription(b.localDescription);
     await within(opened(channel), 'open data channel').catch((error) => assert.fail(`${error.message}: ICE is ${a.iceConnectionState}, candidates: ${candidates.join('; ')}`));
-    // libwebrtc's binding for Node hands messages over in another order that came before somebody listened.
+    // libwebrtc's binding for Node hands messages over in another order if they came before a listener was set.
     await assertEchoes(channel, 1);
     await assertEchoes(channel);
     return candidates;

@@ -1,0 +1,170 @@
+// Runs the test files of interop, netns and e2e side by side: node tests/runner/run.mjs PART… or PART/NAME…, such as
+// `interop e2e` or `interop/clients`. tests/run calls it with what they need installed and built.
+//
+// Most tests wait: for a grace period, a deadline of the server, a browser. So more files run at a time than there are cores, the
+// longest first. Each file is a process of its own, and so are its servers; a file of netns has network namespaces of its own.
+// What a file printed is in target/node-tests/PART/NAME.log, and here as well where it failed.
+import { spawn } from 'node:child_process';
+import { createWriteStream, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const logs = join(root, 'target/node-tests');
+const reporter = new URL('results.mjs', import.meta.url).href;
+
+// `cost`: how many of the PLACES a file takes while it runs. A browser keeps a core busy where a client of interop waits.
+const PARTS = {
+  interop: { command: [process.execPath], cost: 1 },
+  netns: { command: [join(root, 'tests/netns/enter'), process.execPath], cost: 1 },
+  e2e: { command: [process.execPath], cost: 2 },
+};
+const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 6 * availableParallelism());
+// These run two scenes at a time.
+const TWO_SCENES = ['e2e/multi', 'e2e/call', 'e2e/cast'];
+// What runs for more than 40 s, the longest first: begun last, one of them would run on alone.
+const LONGEST = [
+  'e2e/multi', 'e2e/call', 'e2e/code', 'interop/unfinished-crowds', 'e2e/cast', 'interop/sessions', 'interop/tls', 'e2e/one-port',
+  'interop/refused-for-now', 'interop/clock', 'interop/collider', 'e2e/websocket', 'e2e/foreign-origin', 'netns/nat', 'interop/rooms', 'interop/multi',
+  'interop/multi-return', 'netns/firewall', 'interop/apprtc', 'interop/unfinished', 'interop/published',
+];
+// What measures losses at a rate that the machine only just manages runs with nothing beside it.
+const ALONE = ['netns/flood'];
+const FILE_TIMEOUT_MS = 15 * 60_000;
+const SLOWEST = 10;
+
+function filesOf(wanted) {
+  const [part, name] = wanted.split('/');
+  if (!PARTS[part]) throw new Error(`no part of the tests is called ${part}: ${Object.keys(PARTS).join(', ')}`);
+  const names = readdirSync(join(root, 'tests', part)).filter((file) => file.endsWith('.test.mjs')).map((file) => file.replace('.test.mjs', ''));
+  const chosen = names.filter((each) => !name || each === name);
+  if (chosen.length === 0) throw new Error(`no tests in tests/${wanted}.test.mjs`);
+  return chosen.map((each) => {
+    const id = `${part}/${each}`;
+    const { command, cost } = PARTS[part];
+    return { id, part, name: each, command, cost: TWO_SCENES.includes(id) ? 2 * cost : cost };
+  });
+}
+
+const rank = ({ id }) => (LONGEST.includes(id) ? LONGEST.indexOf(id) : LONGEST.length);
+
+const running = new Set();
+// The group is the child's own, so what it started ends with it.
+function endGroup(child) {
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // It has ended.
+  }
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    running.forEach(endGroup);
+    process.exit(1);
+  });
+}
+
+// Resolves to the file's results: {file, tests, failed, seconds, log}.
+function runFile(file) {
+  const stem = join(logs, file.part, file.name);
+  mkdirSync(join(logs, file.part), { recursive: true });
+  const [log, lines] = [`${stem}.log`, `${stem}.json`];
+  rmSync(lines, { force: true });
+  const reporters = [
+    '--test-reporter=spec', '--test-reporter-destination=stdout',
+    `--test-reporter=${reporter}`, `--test-reporter-destination=${lines}`,
+  ];
+  const [command, ...args] = [...file.command, ...reporters, `${file.name}.test.mjs`];
+  const begun = Date.now();
+  const child = spawn(command, args, { cwd: join(root, 'tests', file.part), stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  running.add(child);
+  const output = createWriteStream(log);
+  for (const stream of [child.stdout, child.stderr]) stream.pipe(output, { end: false });
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    endGroup(child);
+  }, FILE_TIMEOUT_MS);
+  return new Promise((resolve) => {
+    child.on('error', (error) => output.write(`${error}\n`));
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      running.delete(child);
+      if (late) output.write(`ended after ${FILE_TIMEOUT_MS / 60_000} minutes\n`);
+      output.end(() => {
+        const tests = resultsIn(lines);
+        const counts = (outcome) => tests.filter((test) => test.outcome === outcome).length;
+        // A file that ends with an error outside its tests, or without any, has failed as well.
+        const broken = code !== 0 && counts('failed') === 0;
+        const failed = counts('failed') + Number(broken || tests.length === 0);
+        resolve({ file, tests, passed: counts('passed'), skipped: counts('skipped'), failed, seconds: (Date.now() - begun) / 1000, log });
+      });
+    });
+  });
+}
+
+function resultsIn(path) {
+  try {
+    return readFileSync(path, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
+  } catch {
+    return [];
+  }
+}
+
+// What the spec reporter says of failed tests at its end, or the last of what a file without that printed.
+function details(output) {
+  const at = output.indexOf('✖ failing tests:');
+  return at >= 0 ? output.slice(at) : output.split('\n').slice(-50).map((line) => `  ${line}`).join('\n');
+}
+
+function report({ file, passed, skipped, failed, seconds, log }) {
+  const counts = [`${passed} passed`, ...(skipped ? [`${skipped} skipped`] : []), ...(failed ? [`${failed} FAILED`] : [])];
+  console.log(`${failed ? '✖' : '✔'} ${file.id}: ${counts.join(', ')} (${seconds.toFixed(1)} s)`);
+  if (failed) console.log(`${details(readFileSync(log, 'utf8'))}\n✖ ${file.id}: see ${log}`);
+}
+
+// Runs `files` in order, as many at a time as have places.
+function sideBySide(files, places) {
+  const waiting = [...files];
+  const done = [];
+  let free = places;
+  return new Promise((resolve) => {
+    const next = () => {
+      if (done.length === files.length) resolve(done);
+      // One that has to wait for more places lets smaller ones pass.
+      for (let at = 0; at < waiting.length && free > 0; ) {
+        const file = waiting[at];
+        const cost = Math.min(file.cost, places);
+        if (cost > free) {
+          at += 1;
+          continue;
+        }
+        waiting.splice(at, 1);
+        free -= cost;
+        runFile(file).then((result) => {
+          free += cost;
+          done.push(result);
+          report(result);
+          next();
+        });
+      }
+    };
+    next();
+  });
+}
+
+const wanted = process.argv.slice(2);
+const files = (wanted.length ? wanted : Object.keys(PARTS)).flatMap(filesOf).sort((a, b) => rank(a) - rank(b));
+const isAlone = ({ id }) => ALONE.includes(id);
+const results = [...(await sideBySide(files.filter((file) => !isAlone(file)), PLACES)), ...(await sideBySide(files.filter(isAlone), 1))];
+
+const slowest = results
+  .flatMap(({ file, tests }) => tests.map((test) => ({ ...test, id: file.id })))
+  .sort((a, b) => b.ms - a.ms)
+  .slice(0, SLOWEST)
+  .map(({ id, name, ms }) => `${(ms / 1000).toFixed(1).padStart(7)} s  ${id}: ${name}`);
+writeFileSync(join(logs, 'slowest.txt'), `${slowest.join('\n')}\n`);
+const total = (key) => results.reduce((sum, result) => sum + result[key], 0);
+for (const [label, key] of [['pass', 'passed'], ['fail', 'failed'], ['skipped', 'skipped']]) console.log(`ℹ ${label} ${total(key)}`);
+process.exitCode = total('failed') > 0 ? 1 : 0;
