@@ -120,7 +120,7 @@ impl App {
         let ports = &self.config.relay.ports;
         let range = format!("relayed ports {}-{} {peers}", ports.start(), ports.end());
         report.line("TURN relay", &format!("{listening}; {range}"));
-        let seen: Vec<_> = self.external.relayed_addresses().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
+        let seen: Vec<_> = self.external.relayed_ips().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
         report.line("", &format!("seen by others as {}", seen.join(" and ")));
         let closed = self.relay.closed_neighbours();
         if !closed.is_empty() {

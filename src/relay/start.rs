@@ -38,7 +38,7 @@ pub fn start(
     shares: &DescriptorPools,
 ) -> anyhow::Result<Relay> {
     let listeners = Listeners::bind(config)?;
-    let relayed = external.relays();
+    let relayed = external.relayed_ips();
     let local = LocalAddresses::read(&relayed);
     let settings = Arc::new(engine_settings::settings(config, relayed, &listeners, &local));
     let policy = engine_settings::policy(config, &local);

@@ -36,7 +36,7 @@ impl ChangeWatcher {
             if std::mem::replace(&mut self.revision, revision) != revision {
                 self.mailboxes.iter().for_each(|shard| shard.send(ShardMessage::CheckUsers));
             }
-            let relayed = self.external.relays();
+            let relayed = self.external.relayed_ips();
             if relayed == self.relayed && addresses_checked.elapsed() < ADDRESS_CHECK_INTERVAL {
                 continue;
             }

@@ -58,7 +58,7 @@ impl ServerHosts {
 
     /// The address that the settings map `local` to, or any mapped address if `local` is unknown: a private or a public one.
     fn mapped(&self, local: Option<IpAddr>, private: bool) -> Option<IpAddr> {
-        let relays = self.external.as_ref()?.relayed_addresses();
+        let relays = self.external.as_ref()?.relayed_ips();
         let mapped = relays.into_iter().flatten().filter(|relay| relay.advertised != relay.bound);
         let mapped = mapped.map(|relay| relay.advertised);
         mapped

@@ -36,14 +36,14 @@ impl ExternalAddresses {
 
     /// The addresses that relayed sockets are bound to, and how they are advertised now: IPv4, then IPv6.
     #[must_use]
-    pub fn relayed_addresses(&self) -> [Option<RelayedIp>; 2] {
-        self.0.relayed_addresses(&self.0.found.load())
+    pub fn relayed_ips(&self) -> [Option<RelayedIp>; 2] {
+        self.0.relayed_ips(&self.0.found.load())
     }
 
     /// The first advertised address.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
-        self.relayed_addresses().iter().flatten().next().map(|relay| relay.advertised)
+        self.relayed_ips().iter().flatten().next().map(|relay| relay.advertised)
     }
 
     /// The host that the settings give to URLs: their first name, or else the advertised address. `None`: the settings give none for
@@ -127,9 +127,9 @@ impl ExternalAddresses {
         let mut known = self.problems();
         loop {
             tokio::time::sleep(if self.0.is_complete(&self.0.found.load()) { LOOKUP_INTERVAL } else { RETRY_INTERVAL }).await;
-            let before = self.relayed_addresses();
+            let before = self.relayed_ips();
             self.look_up(&SystemResolver).await;
-            for (before, now) in before.iter().flatten().zip(self.relayed_addresses().iter().flatten()) {
+            for (before, now) in before.iter().flatten().zip(self.relayed_ips().iter().flatten()) {
                 if before != now {
                     tracing::info!(from = %before.advertised, to = %now.advertised, "the relay's external address has changed");
                 }

@@ -3,7 +3,7 @@
 //! - Owner: one [`ExternalAddresses`], which the relay, the ICE URLs, the certificates and the startup report share.
 //! - Inputs: the settings, the addresses that relayed sockets are bound to, the addresses of host names ([`Resolver`]), and the
 //!   addresses that STUN servers see.
-//! - Outputs: [`ExternalAddresses::relayed_addresses`], [`ExternalAddresses::host`], and [`ExternalAddresses::problems`] in sentences.
+//! - Outputs: [`ExternalAddresses::relayed_ips`], [`ExternalAddresses::host`], and [`ExternalAddresses::problems`] in sentences.
 //! - Invariants: a failed look-up leaves the last results in force. Nothing but [`ExternalAddresses::look_up`] waits for a look-up.
 //!
 //! `live` looks up with `resolver` and `stun`, and stores the results in `state`; `problems` compares the results with the settings.

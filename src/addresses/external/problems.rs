@@ -11,7 +11,7 @@ use crate::turn::RelayedIp;
 const LOCAL_NAME_ENDS: [&str; 6] = [".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test"];
 
 pub(super) fn problems(external: &ExternalState, found: &LookupResults) -> Vec<String> {
-    let relays: Vec<RelayedIp> = external.relayed_addresses(found).into_iter().flatten().collect();
+    let relays: Vec<RelayedIp> = external.relayed_ips(found).into_iter().flatten().collect();
     let items = external.config.addresses.iter().filter_map(|item| item_problem(item, &relays, found));
     let mut problems: Vec<String> = items.collect();
     if !external.config.addresses.iter().all(|item| found.knows(item)) {

@@ -32,7 +32,7 @@ pub(super) struct LookupResults {
 }
 
 impl ExternalState {
-    pub(super) fn relayed_addresses(&self, found: &LookupResults) -> [Option<RelayedIp>; 2] {
+    pub(super) fn relayed_ips(&self, found: &LookupResults) -> [Option<RelayedIp>; 2] {
         self.bound
             .map(|bound| bound.map(|bound| RelayedIp { bound, advertised: self.advertised_ip(found, bound).unwrap_or(bound) }))
     }

@@ -40,7 +40,7 @@ fn external(setting: &str, public_url: &str, bound: &[&str]) -> ExternalAddresse
 const BOTH: [&str; 2] = ["10.0.0.5", "2001:db8::5"];
 
 fn advertised(external: &ExternalAddresses) -> Vec<String> {
-    external.relayed_addresses().iter().flatten().map(|relay| relay.advertised.to_string()).collect()
+    external.relayed_ips().iter().flatten().map(|relay| relay.advertised.to_string()).collect()
 }
 
 #[test]
