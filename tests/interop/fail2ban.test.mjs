@@ -52,8 +52,9 @@ async function attack(server) {
   await inParallel(130, () => tryKey(at(server, `[${IPV6}]`), 'wrong', IPV6));
   await inParallel(130, () => tryKey(at(server, '127.0.0.1'), 'wrong', TURN));
   for (let i = 0; i < 5; i += 1) await tryKey(at(server, '127.0.0.1'), 'wrong', MISTYPES);
-  const kinds = ['code', 'room_password', 'admin_password', 'turn_password', 'turn_password_udp'];
-  const logged = () => kinds.every((kind) => new RegExp(`wrong ${kind}[ "]`).test(server.log)) && server.log.split('125').length > 2;
+  const kinds = ['code', 'room_password', 'admin_password', 'turn_password', 'turn_password_udp'].map((kind) => new RegExp(`wrong ${kind}[ "]`));
+  const counts = [[IPV6, 125], [TURN, 125], [MISTYPES, 5]].map(([address, failures]) => new RegExp(`${address}\\W+failures\\W+${failures}\\b`));
+  const logged = () => [...kinds, ...counts].every((line) => line.test(server.log));
   await until('all lines are logged', logged, Boolean, { show: () => server.log.slice(-2000) });
   return server.log;
 }
