@@ -14,14 +14,16 @@ use axum::Router;
 use axum::routing::get;
 use castway::addresses::external::External;
 use castway::config::{Config, Listen, Settings};
-use castway::http::{Arrival, Http, Version};
-use castway::ingress::{self, Doors, Undecided};
-use castway::limits::descriptors::Shares;
+use castway::http::connection_info::ConnectionInfo;
+use castway::http::server::{HttpServer, HttpVersion};
+use castway::ingress::{self, Dispatcher, UnidentifiedLimit};
+use castway::limits::concurrency::AddressCounter;
+use castway::limits::descriptors::DescriptorPools;
 use castway::limits::waiting_bytes::Ledger;
-use castway::relay::{self, Accounts};
-use castway::tls::{Certificates, Handshakes, OwnHosts};
+use castway::relay::{self, RelayUsers};
+use castway::tls::{Certificates, HandshakeConfigs, ServerHosts};
 use castway::turn::codec::integrity::PasswordAlgorithm;
-use castway::turn::{Account, Credentials};
+use castway::turn::{CredentialSource, UserKeys};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -42,13 +44,13 @@ const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// Knows nobody: a Binding request asks for no user.
 struct Nobody;
 
-impl Credentials for Nobody {
-    fn account(&self, _username: &str, _realm: &str, _algorithm: PasswordAlgorithm, _now: Instant) -> Option<Account> {
+impl CredentialSource for Nobody {
+    fn user_keys(&self, _username: &str, _realm: &str, _algorithm: PasswordAlgorithm, _now: Instant) -> Option<UserKeys> {
         None
     }
 }
 
-impl Accounts for Nobody {
+impl RelayUsers for Nobody {
     fn is_live(&self, _user: &str) -> bool {
         true
     }
@@ -66,25 +68,25 @@ async fn main() {
     let config = Config::read(&settings).unwrap();
     let bound = relay::bind_addresses(&config.relay).unwrap();
     let external = External::new(&config.relay.external, bound, None);
-    let relay = relay::start(&config.relay, &external, Arc::new(Nobody), &Shares::unlimited()).unwrap();
-    let certificates = Certificates::open(&config.tls.source, folder.path(), OwnHosts::default()).unwrap();
-    let handshakes = Handshakes::new(certificates);
+    let relay = relay::start(&config.relay, &external, Arc::new(Nobody), &DescriptorPools::unlimited()).unwrap();
+    let certificates = Certificates::open(&config.tls.source, folder.path(), ServerHosts::default()).unwrap();
+    let handshakes = HandshakeConfigs::new(certificates);
     let acceptor = TlsAcceptor::from(handshakes.config(None, Ipv4Addr::LOCALHOST.into()));
     let router = Router::new().route("/healthz", get(|| async { "ok\n" }));
 
     let listener = ingress::bind(&Listen::exactly("127.0.0.1:0".parse().unwrap()), "here").await.unwrap();
     let through = listener.addr;
-    let doors = Doors {
-        http: Http::new(router.clone(), Ledger::default()),
-        relay: relay.entrance(),
+    let dispatcher = Dispatcher {
+        http: HttpServer::new(router.clone(), Ledger::default()),
+        relay: relay.intake(),
         plain_turn: true,
         tls: Some(handshakes),
         trusted_proxies: Vec::new(),
-        connections: 1000,
-        http_share: Shares::unlimited().http,
-        undecided: Undecided::new(1000),
+        http_connections: AddressCounter::new(1000),
+        http_descriptors: DescriptorPools::unlimited().http,
+        unidentified: UnidentifiedLimit::new(1000),
     };
-    tokio::spawn(ingress::serve(vec![listener], doors, std::future::pending()));
+    tokio::spawn(ingress::serve(vec![listener], dispatcher, std::future::pending()));
     let (turn_past, https_past) = (relay.listening(), bare(acceptor, router).await);
     let tls = connector(&std::fs::read(folder.path().join("tls/self-signed.pem")).unwrap());
     let answer = http_answer(&tls, through).await;
@@ -219,7 +221,7 @@ async fn http_answer(tls: &TlsConnector, addr: SocketAddr) -> usize {
 async fn bare(tls: TlsAcceptor, router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let http = Arc::new(Http::new(router, Ledger::default()));
+    let http = Arc::new(HttpServer::new(router, Ledger::default()));
     tokio::spawn(async move {
         loop {
             let (tcp, client) = listener.accept().await.unwrap();
@@ -227,7 +229,7 @@ async fn bare(tls: TlsAcceptor, router: Router) -> SocketAddr {
             tokio::spawn(async move {
                 tcp.set_nodelay(true).unwrap();
                 if let Ok(stream) = tls.accept(tcp).await {
-                    http.serve(stream, Version::Http1, Arrival { client, tls: true, forwarded: false, local: None });
+                    http.serve(stream, HttpVersion::Http1, ConnectionInfo { client, tls: true, forwarded: false, local: None });
                 }
             });
         }

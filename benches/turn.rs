@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use castway::turn::codec::attribute;
 use castway::turn::codec::framing::{ChannelData, Framing, HEADROOM};
-use castway::turn::codec::integrity::{Integrity, Key, PasswordAlgorithm};
-use castway::turn::codec::message::{Class, Message, Method, TransactionId};
-use castway::turn::codec::writer::Writer;
+use castway::turn::codec::header::{Class, Method, TransactionId};
+use castway::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
+use castway::turn::codec::message::StunMessage;
+use castway::turn::codec::writer::MessageWriter;
 use castway::turn::{
-    Engine, FiveTuple, Forward, Output, PeerPolicy, RelayedAddress, RelayedAddressId, Settings, Shard, Shared, StaticUsers,
-    Transport,
+    CredentialSource, Engine, EngineSettings, FiveTuple, Output, PeerPolicy, RelayedAddressId, RelayedIp, ShardSettings,
+    SharedState, Transport, UserKeys, Verdict,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use stun::message::Getter;
@@ -72,24 +73,34 @@ impl Bench {
     }
 }
 
-fn signed(method: Method, nonce: &[u8], transaction: u64, attributes: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+/// The one user of this bench.
+struct Alice;
+
+impl CredentialSource for Alice {
+    fn user_keys(&self, username: &str, _: &str, algorithm: PasswordAlgorithm, _: Instant) -> Option<UserKeys> {
+        let known = username == "alice" && algorithm == PasswordAlgorithm::Md5;
+        known.then(|| UserKeys { user: username.to_owned(), keys: vec![key()], expires: None })
+    }
+}
+
+fn signed(method: Method, nonce: &[u8], transaction: u64, attributes: impl Fn(&mut MessageWriter<'_>)) -> Vec<u8> {
     let mut id = TransactionId([0; 12]);
     id.0[..8].copy_from_slice(&transaction.to_be_bytes());
     let mut bytes = Vec::new();
-    let mut writer = Writer::new(&mut bytes, Class::Request, method, &id);
+    let mut writer = MessageWriter::new(&mut bytes, Class::Request, method, &id);
     attributes(&mut writer);
     writer.attribute(attribute::USERNAME, b"alice").attribute(attribute::REALM, REALM.as_bytes());
-    writer.attribute(attribute::NONCE, nonce).integrity(Integrity::Sha1, &key());
+    writer.attribute(attribute::NONCE, nonce).integrity(IntegrityAlgorithm::Sha1, &key());
     bytes
 }
 
-fn key() -> Key {
-    Key::long_term(PasswordAlgorithm::Md5, "alice", REALM, "secret")
+fn key() -> LongTermKey {
+    LongTermKey::long_term(PasswordAlgorithm::Md5, "alice", REALM, "secret")
 }
 
 fn send_indication(payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Writer::new(&mut bytes, Class::Indication, Method::Send, &TransactionId([1; 12]))
+    MessageWriter::new(&mut bytes, Class::Indication, Method::Send, &TransactionId([1; 12]))
         .xor_address(attribute::XOR_PEER_ADDRESS, PEER.parse().expect("an address"))
         .attribute(attribute::DATA, payload);
     bytes
@@ -102,7 +113,7 @@ fn channel_data(payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn udp(writer: &mut Writer<'_>) {
+fn udp(writer: &mut MessageWriter<'_>) {
     writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
 }
 
@@ -112,7 +123,7 @@ fn codec(bench: &Bench) {
     let refresh = signed(Method::Refresh, b"0123456789abcdef", 1, |_| {});
     let key = key();
     bench.without_allocating("read a Send indication of 1200 B: ours", || {
-        let message = Message::parse(black_box(&send)).expect("well formed");
+        let message = StunMessage::parse(black_box(&send)).expect("well formed");
         let peer =
             message.find(attribute::XOR_PEER_ADDRESS).and_then(|peer| attribute::xor_address(peer, &message.transaction()));
         black_box((peer, message.find(attribute::DATA)));
@@ -137,8 +148,8 @@ fn codec(bench: &Bench) {
         black_box(data);
     });
     bench.without_allocating("read and verify a signed Refresh: ours", || {
-        let message = Message::parse(black_box(&refresh)).expect("well formed");
-        assert!(Integrity::Sha1.verify(&message, &key));
+        let message = StunMessage::parse(black_box(&refresh)).expect("well formed");
+        assert!(IntegrityAlgorithm::Sha1.verify(&message, &key));
     });
     let integrity =
         stun::integrity::MessageIntegrity::new_long_term_integrity("alice".to_owned(), REALM.to_owned(), "secret".to_owned());
@@ -151,7 +162,8 @@ fn codec(bench: &Bench) {
     let (id, mapped) = (TransactionId([3; 12]), SocketAddr::from(([198, 51, 100, 1], 1111)));
     let mut out = Vec::with_capacity(64);
     bench.without_allocating("write a Binding reply: ours", || {
-        Writer::new(&mut out, Class::Success, Method::Binding, &id).xor_address(attribute::XOR_MAPPED_ADDRESS, black_box(mapped));
+        MessageWriter::new(&mut out, Class::Success, Method::Binding, &id)
+            .xor_address(attribute::XOR_MAPPED_ADDRESS, black_box(mapped));
     });
     bench.run("write a Binding reply: stun", || {
         let address = stun::xoraddr::XorMappedAddress { ip: mapped.ip(), port: mapped.port() };
@@ -161,17 +173,17 @@ fn codec(bench: &Bench) {
 }
 
 struct Shell {
-    relay: Engine,
+    engine: Engine,
     now: Instant,
-    relays: Vec<RelayedAddressId>,
+    relayed: Vec<RelayedAddressId>,
     answer: Vec<u8>,
 }
 
 impl Shell {
     fn new(limits: bool) -> Self {
-        let mut settings = Settings::new(REALM);
+        let mut settings = EngineSettings::new(REALM);
         let ip = [203, 0, 114, 1].into();
-        settings.relay[0] = Some(RelayedAddress { bound: ip, advertised: ip });
+        settings.relayed[0] = Some(RelayedIp { bound: ip, advertised: ip });
         settings.own_addresses = vec![ip];
         settings.limits.challenges = u16::MAX;
         settings.limits.bindings = u16::MAX;
@@ -180,50 +192,48 @@ impl Shell {
             settings.limits.user_bandwidth = Some(u64::MAX / 4);
             settings.limits.server_bandwidth = Some(u64::MAX / 4);
         }
-        let mut users = StaticUsers::default();
-        users.insert("alice", REALM, "secret");
         let now = Instant::now();
-        let shared = Shared::new(&settings, [1; 32], now);
-        let shard = Shard { index: 0, ports: 1024..=65_535 };
-        let relay = Engine::new(Arc::new(settings), PeerPolicy::default(), shared, Arc::new(users), shard, [2; 32]);
-        Self { relay, now, relays: Vec::new(), answer: Vec::new() }
+        let shared = SharedState::new(&settings, [1; 32], now);
+        let shard = ShardSettings { index: 0, ports: 1024..=65_535 };
+        let engine = Engine::new(Arc::new(settings), PeerPolicy::default(), shared, Arc::new(Alice), shard, [2; 32]);
+        Self { engine, now, relayed: Vec::new(), answer: Vec::new() }
     }
 
     fn ask(&mut self, from: FiveTuple, bytes: &[u8]) {
-        if let Forward::Reply { .. } = self.relay.handle_client(from, bytes, self.now) {
-            self.answer = self.relay.reply().to_vec();
+        if let Verdict::Reply { .. } = self.engine.handle_client(from, bytes, self.now) {
+            self.answer = self.engine.reply().to_vec();
         }
-        while let Some(output) = self.relay.poll_output() {
+        while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::OpenRelay { relay, .. } => {
-                    self.relays.push(relay);
-                    self.relay.relay_opened(relay, Ok(()), self.now);
+                Output::OpenRelayedAddress { relayed, .. } => {
+                    self.relayed.push(relayed);
+                    self.engine.handle_relayed_address_opened(relayed, Ok(()), self.now);
                 }
                 Output::Transmit { bytes, .. } => self.answer = bytes,
-                Output::CloseRelay { .. }
+                Output::CloseRelayedAddress { .. }
                 | Output::ChannelBound { .. }
                 | Output::ChannelUnbound { .. }
-                | Output::Moved { .. }
-                | Output::MovedEnded { .. }
-                | Output::Connect { .. }
+                | Output::ClientMoved { .. }
+                | Output::MovedClientEnded { .. }
+                | Output::ConnectPeer { .. }
                 | Output::Splice { .. }
-                | Output::CloseConnection { .. } => {}
+                | Output::ClosePeerConnection { .. } => {}
             }
         }
     }
 
     fn nonce(&mut self, from: FiveTuple) -> Vec<u8> {
         let mut bytes = Vec::new();
-        udp(&mut Writer::new(&mut bytes, Class::Request, Method::Allocate, &TransactionId([9; 12])));
+        udp(&mut MessageWriter::new(&mut bytes, Class::Request, Method::Allocate, &TransactionId([9; 12])));
         self.ask(from, &bytes);
-        let message = Message::parse(&self.answer).expect("a challenge");
+        let message = StunMessage::parse(&self.answer).expect("a challenge");
         message.find(attribute::NONCE).expect("a nonce").to_vec()
     }
 
     fn allocate(&mut self, from: FiveTuple) -> Vec<u8> {
         let nonce = self.nonce(from);
         self.ask(from, &signed(Method::Allocate, &nonce, 1, udp));
-        assert_eq!(Message::parse(&self.answer).map(|answer| answer.class()), Ok(Class::Success));
+        assert_eq!(StunMessage::parse(&self.answer).map(|answer| answer.class()), Ok(Class::Success));
         nonce
     }
 
@@ -250,21 +260,21 @@ fn engine(bench: &Bench) {
                 shell.bind(client(number), &nonce);
             }
         }
-        let (from, relay, now) = (client(5000), shell.relays[5000], shell.now);
+        let (from, relayed, now) = (client(5000), shell.relayed[5000], shell.now);
         let peer: SocketAddr = PEER.parse().expect("an address");
         let with = if limits { ", three bandwidth limits" } else { "" };
         let payload = vec![7; 1200];
         let (send, channel) = (send_indication(&payload), channel_data(&payload));
         bench.without_allocating(&format!("ChannelData to a peer{with}"), || {
-            assert!(matches!(black_box(shell.relay.handle_client(from, &channel, now)), Forward::ToPeer { .. }));
+            assert!(matches!(black_box(shell.engine.handle_client(from, &channel, now)), Verdict::ToPeer { .. }));
         });
         bench.without_allocating(&format!("Send indication to a peer{with}"), || {
-            assert!(matches!(black_box(shell.relay.handle_client(from, &send, now)), Forward::ToPeer { .. }));
+            assert!(matches!(black_box(shell.engine.handle_client(from, &send, now)), Verdict::ToPeer { .. }));
         });
         let mut packet = vec![0; HEADROOM + 1200];
         bench.without_allocating(&format!("a peer's datagram to a channel{with}"), || {
-            let verdict = shell.relay.handle_peer(relay, peer, &packet[HEADROOM..], now);
-            let Forward::ToClient { framing, .. } = verdict else { panic!("{verdict:?}") };
+            let verdict = shell.engine.handle_peer(relayed, peer, &packet[HEADROOM..], now);
+            let Verdict::ToClient { framing, .. } = verdict else { panic!("{verdict:?}") };
             black_box(framing.write_header(&mut packet[..HEADROOM], 1200));
         });
     }
@@ -274,17 +284,17 @@ fn engine(bench: &Bench) {
         writer.xor_address(attribute::XOR_PEER_ADDRESS, PEER.parse().expect("an address"));
     });
     shell.ask(client(1), &permit);
-    let (relay, now, peer) = (shell.relays[0], shell.now, PEER.parse().expect("an address"));
+    let (relayed, now, peer) = (shell.relayed[0], shell.now, PEER.parse().expect("an address"));
     let mut packet = vec![0; HEADROOM + 1200];
     bench.without_allocating("a peer's datagram to a Data indication", || {
-        let verdict = shell.relay.handle_peer(relay, peer, &packet[HEADROOM..], now);
-        let Forward::ToClient { framing: framing @ Framing::Data { .. }, .. } = verdict else { panic!("{verdict:?}") };
+        let verdict = shell.engine.handle_peer(relayed, peer, &packet[HEADROOM..], now);
+        let Verdict::ToClient { framing: framing @ Framing::Data { .. }, .. } = verdict else { panic!("{verdict:?}") };
         black_box(framing.write_header(&mut packet[..HEADROOM], 1200));
     });
     strangers(bench, &mut shell);
     let refresh = signed(Method::Refresh, &nonce, 5, |_| {});
     bench.run("Refresh", || {
-        let _ = black_box(shell.relay.handle_client(client(1), &refresh, now));
+        let _ = black_box(shell.engine.handle_client(client(1), &refresh, now));
     });
     let from = client(2);
     let nonce = shell.nonce(from);
@@ -297,22 +307,22 @@ fn engine(bench: &Bench) {
     bench.run("Allocate, answer, and Refresh 0", || {
         shell.ask(from, &allocate);
         shell.ask(from, &free);
-        shell.relays.clear();
+        shell.relayed.clear();
     });
 }
 
 fn strangers(bench: &Bench, shell: &mut Shell) {
     let mut binding = Vec::new();
-    Writer::new(&mut binding, Class::Request, Method::Binding, &TransactionId([1; 12]));
+    MessageWriter::new(&mut binding, Class::Request, Method::Binding, &TransactionId([1; 12]));
     let mut allocate = Vec::new();
-    udp(&mut Writer::new(&mut allocate, Class::Request, Method::Allocate, &TransactionId([2; 12])));
+    udp(&mut MessageWriter::new(&mut allocate, Class::Request, Method::Allocate, &TransactionId([2; 12])));
     let forged = signed(Method::Allocate, b"0123456789abcdef", 7, udp);
     let mut number = 0_u32;
     let mut flood = |name: &str, bytes: &[u8], step: u32| {
         bench.without_allocating(name, || {
             number = number.wrapping_add(step);
             let from = FiveTuple { client: SocketAddr::from((number.to_be_bytes(), 9)), ..client(0) };
-            let _ = black_box(shell.relay.handle_client(from, bytes, shell.now));
+            let _ = black_box(shell.engine.handle_client(from, bytes, shell.now));
         });
     };
     flood("Binding, a new source each", &binding, 1);
@@ -322,7 +332,7 @@ fn strangers(bench: &Bench, shell: &mut Shell) {
 
 fn idle_memory(count: u32) {
     let mut shell = Shell::new(false);
-    shell.relays.reserve(count as usize);
+    shell.relayed.reserve(count as usize);
     let region = Region::new(ALLOCATOR);
     for number in 0..count {
         shell.allocate(client(number));

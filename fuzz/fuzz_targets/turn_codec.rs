@@ -2,16 +2,16 @@
 #![no_main]
 
 use castway::turn::codec::attribute;
-use castway::turn::codec::framing::{ChannelData, Frame, next_frame};
-use castway::turn::codec::integrity::{Integrity, Key, PasswordAlgorithm};
-use castway::turn::codec::message::Message;
+use castway::turn::codec::framing::{ChannelData, StreamFrame, next_frame};
+use castway::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
+use castway::turn::codec::message::StunMessage;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(data) = ChannelData::parse(bytes) {
         let _ = &bytes[data.payload];
     }
-    if let Frame::Whole(len) = next_frame(bytes) {
+    if let StreamFrame::Complete(len) = next_frame(bytes) {
         assert!((4..=bytes.len()).contains(&len));
     }
     let _ = PasswordAlgorithm::read(bytes);
@@ -25,14 +25,14 @@ fuzz_target!(|bytes: &[u8]| {
         dressed[4..8].copy_from_slice(&[0x21, 0x12, 0xA4, 0x42]);
     }
     for bytes in [bytes, &dressed] {
-        let Ok(message) = Message::parse(bytes) else { continue };
+        let Ok(message) = StunMessage::parse(bytes) else { continue };
         let _ = message.unknown_attributes(|_| false);
         for (_, value) in message.attributes() {
             let _ = attribute::xor_address(value, &message.transaction());
             let _ = attribute::ChangeRequest::read(value);
         }
-        for integrity in [Integrity::Sha1, Integrity::Sha256] {
-            assert!(!integrity.verify(&message, &Key::Sha256([7; 32])));
+        for integrity in [IntegrityAlgorithm::Sha1, IntegrityAlgorithm::Sha256] {
+            assert!(!integrity.verify(&message, &LongTermKey::Sha256([7; 32])));
         }
     }
 });

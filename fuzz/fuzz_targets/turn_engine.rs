@@ -6,18 +6,29 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use castway::turn::codec::attribute::{self, Family};
-use castway::turn::codec::integrity::{Integrity, Key, PasswordAlgorithm};
-use castway::turn::codec::message::{Class, Message, Method, TransactionId};
-use castway::turn::codec::writer::Writer;
+use castway::turn::codec::attribute::{self, AddressFamily};
+use castway::turn::codec::header::{Class, Method, TransactionId};
+use castway::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
+use castway::turn::codec::message::StunMessage;
+use castway::turn::codec::writer::MessageWriter;
 use castway::turn::{
-    PeerConnectionId, FiveTuple, Forward, OpenError, Output, PeerPolicy, Engine, RelayedAddress, RelayedAddressId, Settings, Shard, Shared,
-    StaticUsers, Transport,
+    CredentialSource, Engine, EngineSettings, FiveTuple, OpenError, Output, PeerConnectionId, PeerPolicy, RelayedAddressId,
+    RelayedIp, ShardSettings, SharedState, Transport, UserKeys, Verdict,
 };
 use libfuzzer_sys::fuzz_target;
 
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
 const REALM: &str = "castway";
+
+/// Everybody in [`USERS`], with the same password.
+struct Users;
+
+impl CredentialSource for Users {
+    fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, _: Instant) -> Option<UserKeys> {
+        let key = LongTermKey::long_term(algorithm, username, realm, "secret");
+        USERS.contains(&username).then(|| UserKeys { user: username.to_owned(), keys: vec![key], expires: None })
+    }
+}
 
 /// The fuzzer's bytes as a stream of choices; zeros when they end.
 struct Input<'a>(&'a [u8]);
@@ -37,8 +48,8 @@ impl<'a> Input<'a> {
 }
 
 struct Run {
-    relay: Engine,
-    shared: Arc<Shared>,
+    engine: Engine,
+    shared: Arc<SharedState>,
     now: Instant,
     sockets: BTreeSet<RelayedAddressId>,
     connections: Vec<PeerConnectionId>,
@@ -51,11 +62,11 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
-        let mut settings = Settings { mobility: true, tcp_relay: true, dont_fragment: true, ..Settings::new(REALM) };
-        for (slot, ip) in settings.relay.iter_mut().zip(["203.0.114.1", "2001:4860::1"]) {
+        let mut settings = EngineSettings { mobility: true, tcp_relay: true, dont_fragment: true, ..EngineSettings::new(REALM) };
+        for (slot, ip) in settings.relayed.iter_mut().zip(["203.0.114.1", "2001:4860::1"]) {
             let ip = ip.parse().expect("an address");
             settings.own_addresses.push(ip);
-            *slot = Some(RelayedAddress { bound: ip, advertised: ip });
+            *slot = Some(RelayedIp { bound: ip, advertised: ip });
         }
         settings.limits.user_quota = Some(2);
         settings.limits.permissions = 4;
@@ -64,17 +75,13 @@ impl Run {
         settings.limits.challenges = u16::MAX;
         settings.limits.failures = u16::MAX;
         settings.limits.sources = 16;
-        let mut users = StaticUsers::default();
-        for user in USERS {
-            users.insert(user, REALM, "secret");
-        }
         let now = Instant::now();
-        let shared = Shared::new(&settings, [1; 32], now);
-        let shard = Shard { index: 0, ports: 50_000..=50_004 };
+        let shared = SharedState::new(&settings, [1; 32], now);
+        let shard = ShardSettings { index: 0, ports: 50_000..=50_004 };
         let policy = PeerPolicy::default();
-        let relay = Engine::new(Arc::new(settings), policy, Arc::clone(&shared), Arc::new(users), shard, [2; 32]);
+        let engine = Engine::new(Arc::new(settings), policy, Arc::clone(&shared), Arc::new(Users), shard, [2; 32]);
         Self {
-            relay,
+            engine,
             shared,
             now,
             sockets: BTreeSet::new(),
@@ -106,12 +113,12 @@ impl Run {
     fn ask(&mut self, number: u8, bytes: &[u8]) {
         let from = Self::client(number);
         let mut answers = Vec::new();
-        if let Forward::Reply { .. } = self.relay.handle_client(from, bytes, self.now) {
-            answers.push(self.relay.reply().to_vec());
+        if let Verdict::Reply { .. } = self.engine.handle_client(from, bytes, self.now) {
+            answers.push(self.engine.reply().to_vec());
         }
         answers.extend(self.pump());
         for answer in answers {
-            let message = Message::parse(&answer).expect("our own messages parse");
+            let message = StunMessage::parse(&answer).expect("our own messages parse");
             let keep = |kind, slot: &mut Vec<u8>| {
                 if let Some(value) = message.find(kind) {
                     *slot = value.to_vec();
@@ -139,7 +146,7 @@ impl Run {
         let mut id = TransactionId::default();
         id.0[..8].copy_from_slice(&self.transaction.to_be_bytes());
         let mut bytes = Vec::new();
-        let mut writer = Writer::new(&mut bytes, Class::Request, method, &id);
+        let mut writer = MessageWriter::new(&mut bytes, Class::Request, method, &id);
         if method == Method::Allocate {
             writer.number(attribute::REQUESTED_TRANSPORT, if input.byte() % 4 == 3 { 6 << 24 } else { 17 << 24 });
         }
@@ -166,17 +173,17 @@ impl Run {
             };
         }
         let user = USERS[usize::from(number / 3) % USERS.len()];
-        let key = Key::long_term(PasswordAlgorithm::Md5, user, REALM, "secret");
+        let key = LongTermKey::long_term(PasswordAlgorithm::Md5, user, REALM, "secret");
         writer.attribute(attribute::USERNAME, user.as_bytes()).attribute(attribute::REALM, REALM.as_bytes());
-        writer.attribute(attribute::NONCE, &self.nonces[usize::from(number % 8)]).integrity(Integrity::Sha1, &key);
+        writer.attribute(attribute::NONCE, &self.nonces[usize::from(number % 8)]).integrity(IntegrityAlgorithm::Sha1, &key);
         self.ask(number, &bytes);
     }
 
     fn pump(&mut self) -> Vec<Vec<u8>> {
         let mut sent = Vec::new();
-        while let Some(output) = self.relay.poll_output() {
+        while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::OpenRelay { relay, .. } => {
+                Output::OpenRelayedAddress { relayed, .. } => {
                     let result = match self.fail % 4 {
                         1 => Err(OpenError::PortInUse),
                         2 => Err(OpenError::Failed),
@@ -184,27 +191,27 @@ impl Run {
                     };
                     self.fail /= 4;
                     if result.is_ok() {
-                        assert!(self.sockets.insert(relay), "a relay is opened once");
+                        assert!(self.sockets.insert(relayed), "a relayed address is opened once");
                     }
-                    self.relay.relay_opened(relay, result, self.now);
+                    self.engine.handle_relayed_address_opened(relayed, result, self.now);
                 }
-                Output::CloseRelay { relay } => {
-                    self.sockets.remove(&relay);
+                Output::CloseRelayedAddress { relayed } => {
+                    self.sockets.remove(&relayed);
                 }
                 Output::Transmit { bytes, .. } => sent.push(bytes),
-                Output::Connect { connection, .. } => self.connections.push(connection),
+                Output::ConnectPeer { connection, .. } => self.connections.push(connection),
                 Output::ChannelBound { .. }
                 | Output::ChannelUnbound { .. }
-                | Output::Moved { .. }
-                | Output::MovedEnded { .. }
+                | Output::ClientMoved { .. }
+                | Output::MovedClientEnded { .. }
                 | Output::Splice { .. }
-                | Output::CloseConnection { .. } => {}
+                | Output::ClosePeerConnection { .. } => {}
             }
         }
-        self.relay.audit().expect("the indices agree");
-        let taken: usize = Family::ALL.iter().map(|family| self.shared.taken_ports(*family)).sum();
+        self.engine.audit().expect("the indices agree");
+        let taken: usize = AddressFamily::ALL.iter().map(|family| self.shared.taken_ports(*family)).sum();
         assert_eq!(taken, self.sockets.len() + self.shared.reservations());
-        assert_eq!(self.shared.allocations() as usize, self.relay.allocation_count());
+        assert_eq!(self.shared.allocations() as usize, self.engine.allocation_count());
         sent
     }
 
@@ -219,49 +226,49 @@ impl Run {
             }
             6 => {
                 let mut bytes = Vec::new();
-                Writer::new(&mut bytes, Class::Indication, Method::Send, &TransactionId::default())
+                MessageWriter::new(&mut bytes, Class::Indication, Method::Send, &TransactionId::default())
                     .xor_address(attribute::XOR_PEER_ADDRESS, Self::peer(input.byte()))
                     .attribute(attribute::DATA, b"data");
-                let verdict = self.relay.handle_client(Self::client(number), &bytes, self.now);
-                if let Forward::ToPeer { payload, .. } | Forward::ToClient { payload, .. } = verdict {
+                let verdict = self.engine.handle_client(Self::client(number), &bytes, self.now);
+                if let Verdict::ToPeer { payload, .. } | Verdict::ToClient { payload, .. } = verdict {
                     assert_eq!(&bytes[payload], b"data");
                 }
                 let channel = [0x40, input.byte() % 5, 0, 4, b'd', b'a', b't', b'a'];
-                let verdict = self.relay.handle_client(Self::client(number), &channel, self.now);
-                if let Forward::ToPeer { payload, .. } | Forward::ToClient { payload, .. } = verdict {
+                let verdict = self.engine.handle_client(Self::client(number), &channel, self.now);
+                if let Verdict::ToPeer { payload, .. } | Verdict::ToClient { payload, .. } = verdict {
                     assert_eq!(&channel[payload], b"data");
                 }
             }
             7 => {
                 let at = usize::from(number) % self.sockets.len().max(1);
-                if let Some(relay) = self.sockets.iter().nth(at).copied() {
+                if let Some(relayed) = self.sockets.iter().nth(at).copied() {
                     let peer = Self::peer(input.byte());
-                    let _ = self.relay.handle_peer(relay, peer, b"data", self.now);
-                    let _ = self.relay.handle_icmp(relay, peer, 3, 4, [0; 4], self.now);
-                    let _ = self.relay.peer_accepted(relay, peer, self.now).map(|id| self.connections.push(id));
+                    let _ = self.engine.handle_peer(relayed, peer, b"data", self.now);
+                    let _ = self.engine.handle_icmp(relayed, peer, 3, 4, [0; 4], self.now);
+                    let _ = self.engine.handle_peer_accepted(relayed, peer, self.now).map(|id| self.connections.push(id));
                 }
             }
             8 => {
                 self.now += Duration::from_secs(u64::from(number) * 3);
-                self.relay.handle_timeout(self.now);
+                self.engine.handle_timeout(self.now);
             }
             9 => self.fail = number,
             10 => {
                 let at = usize::from(number) % self.connections.len().max(1);
                 if let Some(id) = self.connections.get(at).copied() {
                     match input.byte() % 3 {
-                        0 => self.relay.connection_closed(id),
-                        other => self.relay.peer_connected(id, other == 1, self.now),
+                        0 => self.engine.handle_peer_connection_closed(id),
+                        other => self.engine.handle_peer_connected(id, other == 1, self.now),
                     }
                 }
             }
             _ => match number % 3 {
-                0 => self.relay.revoke(USERS[usize::from(number / 3) % USERS.len()]),
-                1 => self.relay.client_closed(&Self::client(number / 3), self.now),
+                0 => self.engine.revoke(USERS[usize::from(number / 3) % USERS.len()]),
+                1 => self.engine.handle_client_closed(&Self::client(number / 3), self.now),
                 _ => {
                     let denied = ["198.51.101.0/24", "2606::/16"][usize::from(number / 3) % 2];
                     let policy = PeerPolicy { denied: vec![denied.parse().expect("a network")], ..PeerPolicy::default() };
-                    self.relay.set_policy(policy, self.now);
+                    self.engine.set_policy(policy, self.now);
                 }
             },
         }
@@ -275,7 +282,7 @@ fuzz_target!(|bytes: &[u8]| {
     for number in 0..8 {
         let mut first = Vec::new();
         let id = TransactionId([number; 12]);
-        Writer::new(&mut first, Class::Request, Method::Allocate, &id).number(attribute::REQUESTED_TRANSPORT, 17 << 24);
+        MessageWriter::new(&mut first, Class::Request, Method::Allocate, &id).number(attribute::REQUESTED_TRANSPORT, 17 << 24);
         run.ask(number, &first);
     }
     let mut input = Input(bytes);
@@ -283,11 +290,11 @@ fuzz_target!(|bytes: &[u8]| {
         run.act(&mut input);
     }
     for _ in 0..10_000 {
-        let Some(at) = run.relay.next_timeout() else { break };
+        let Some(at) = run.engine.next_timeout() else { break };
         run.now = run.now.max(at);
-        run.relay.handle_timeout(run.now);
+        run.engine.handle_timeout(run.now);
         run.pump();
     }
-    assert_eq!((run.relay.allocation_count(), run.sockets.len(), run.shared.users()), (0, 0, 0));
-    assert_eq!(run.shared.taken_ports(Family::V4) + run.shared.taken_ports(Family::V6), 0);
+    assert_eq!((run.engine.allocation_count(), run.sockets.len(), run.shared.users()), (0, 0, 0));
+    assert_eq!(run.shared.taken_ports(AddressFamily::V4) + run.shared.taken_ports(AddressFamily::V6), 0);
 });

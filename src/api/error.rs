@@ -1,4 +1,7 @@
-//! Every refusal of the REST API: `{"error":NAME,"message":TEXT}` and a status.
+//! The error type of the REST API's handlers: a status and `{"error":NAME,"message":TEXT}`.
+//!
+//! A handler returns [`ApiError`] for anything that it refuses. An `anyhow::Error` from a lower layer becomes
+//! [`ApiError::Internal`], which is logged here and sent without its cause.
 
 use std::time::Duration;
 
@@ -7,11 +10,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::limits::wait;
+use crate::limits::retry_after;
 
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The contract's own words.
+pub enum ApiError {
+    /// The TURN REST contract fixes this text.
     #[error("Must provide username.")]
     NoUsername,
     #[error("{0}")]
@@ -20,17 +23,17 @@ pub enum Error {
     TooLarge,
     #[error("An API key is needed: send it as key=… or as a bearer token.")]
     Unauthorized,
-    /// The same for unknown and disabled users, so that nobody learns who exists.
+    /// Unknown and disabled users get the same text, so that it does not reveal which names exist.
     #[error("This username gets no credentials here.")]
     Forbidden,
     #[error("Too many requests. Try again later.")]
     TooManyRequests(Duration),
-    /// The cause is logged, once, and never sent.
+    /// The cause is logged once and never sent.
     #[error("Something went wrong on the server.")]
     Internal(#[source] anyhow::Error),
 }
 
-impl Error {
+impl ApiError {
     fn name(&self) -> &'static str {
         match self {
             Self::NoUsername => "AppError",
@@ -55,7 +58,7 @@ impl Error {
     }
 }
 
-impl IntoResponse for Error {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if let Self::Internal(cause) = &self {
             tracing::error!(cause = format!("{cause:#}"), "a request failed");
@@ -67,7 +70,7 @@ impl IntoResponse for Error {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::TooManyRequests(wait) => {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait::seconds(wait)));
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after::seconds(wait)));
             }
             Self::NoUsername | Self::BadRequest(_) | Self::TooLarge | Self::Forbidden | Self::Internal(_) => {}
         }
@@ -81,7 +84,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_cause_is_never_sent() {
-        let response = Error::Internal(anyhow::anyhow!("secret path /data")).into_response();
+        let response = ApiError::Internal(anyhow::anyhow!("secret path /data")).into_response();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let body = axum::body::to_bytes(response.into_body(), 1024).await.unwrap();
         assert!(!String::from_utf8_lossy(&body).contains("/data"));
@@ -90,7 +93,7 @@ mod tests {
     #[test]
     fn retry_after_is_rounded_up() {
         for (wait, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (59_500, "60")] {
-            let response = Error::TooManyRequests(Duration::from_millis(wait)).into_response();
+            let response = ApiError::TooManyRequests(Duration::from_millis(wait)).into_response();
             assert_eq!(response.headers()[header::RETRY_AFTER], seconds);
         }
     }

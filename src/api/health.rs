@@ -1,4 +1,4 @@
-//! For whoever watches the process: `/healthz` says that it runs, `/readyz` that it can do its work.
+//! For monitors: `/healthz` says that the process runs, `/readyz` that it can serve clients.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,8 +9,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::Api;
-use super::insider::Insider;
+use super::operator::Operator;
+use super::state::ApiState;
 use crate::tls::Certificates;
 
 /// 200, `ok`.
@@ -18,17 +18,17 @@ pub(super) async fn alive() -> Response {
     ([(header::CACHE_CONTROL, "no-store")], "ok\n").into_response()
 }
 
-/// 200, `{"ready": true, "not_ready": []}`, or 503 with the names of what is not ready. Insiders see the certificate besides:
-/// `{kind, trusted, names, fingerprint, expires, failing}`. `trusted`: clients take it, as far as we know. `expires` is in seconds
-/// since 1970; without TLS there is no certificate.
-pub(super) async fn ready(State(api): State<Arc<Api>>, Insider(may_see): Insider) -> Response {
+/// 200, `{"ready": true, "not_ready": []}`, or 503 with the names of the parts that are not ready. Operators also see the
+/// certificate: `{kind, trusted, names, fingerprint, expires, failing}`, or `null` without TLS. `trusted` means that browsers accept
+/// it, as far as the server knows; `expires` is in seconds since 1970.
+pub(super) async fn ready(State(api): State<Arc<ApiState>>, Operator(is_operator): Operator) -> Response {
     let database = (!api.directory.is_current()).then_some("database");
     let file = (!api.directory.is_in_place()).then_some("database_file");
-    let probes = api.probes.iter().filter(|probe| !(probe.ready)()).map(|probe| &*probe.name);
-    let not_ready: Vec<_> = database.into_iter().chain(file).chain(probes).collect();
+    let checks = api.readiness_checks.iter().filter(|check| !(check.is_ready)()).map(|check| &*check.name);
+    let not_ready: Vec<_> = database.into_iter().chain(file).chain(checks).collect();
     let status = if not_ready.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut body = json!({ "ready": not_ready.is_empty(), "not_ready": not_ready });
-    if may_see {
+    if is_operator {
         body["certificate"] = json!(api.certificates.as_ref().map(certificate));
     }
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()

@@ -1,4 +1,4 @@
-//! `GET /api/info`: what the pages ask about the server before anything else.
+//! `GET /api/info`: the facts that each page reads first.
 
 use std::sync::Arc;
 
@@ -9,25 +9,28 @@ use axum::{Extension, Json};
 use serde_json::json;
 use url::Url;
 
-use super::Api;
-use super::insider::Insider;
+use super::operator::Operator;
+use super::state::ApiState;
 use crate::addresses::interfaces;
 use crate::cast::code;
-use crate::http::client_info::{CameTo, ClientInfo};
+use crate::http::client_info::ClientInfo;
+use crate::http::connection_info::LocalAddress;
 
-/// 200, `{name, version, publicUrl, origins, https, code: {length, alphabet}}`. `origins` are the addresses under which other
-/// machines reach the pages, the likeliest first: all of them for this machine itself, whose browser knows none; for others the one
-/// that they came by. `https`, where there is TLS, is `{port, selfSigned, fingerprint}`, with `selfSigned` for every certificate that
-/// browsers warn about, and the fingerprint of the one for the host that was asked.
+/// 200, `{name, version, publicUrl, origins, https, code: {length, alphabet}}`.
+///
+/// `origins` are the addresses under which other machines reach the pages, the most likely one first. A browser on this machine gets
+/// all of them, other browsers the one that they used. `https` is `null` without TLS, otherwise `{port, selfSigned, fingerprint}`:
+/// `selfSigned` is true for every certificate that browsers warn about, and the fingerprint belongs to the certificate for the
+/// requested host.
 pub(super) async fn info(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
-    came_to: Option<Extension<CameTo>>,
-    Insider(may_see): Insider,
+    local: Option<Extension<LocalAddress>>,
+    Operator(is_operator): Operator,
 ) -> Response {
     let origins = match &api.site.public_url {
         Some(url) => vec![url.clone()],
-        None if may_see && client.address.is_loopback() => interfaces::origins("http", api.site.http),
+        None if is_operator && client.address.is_loopback() => interfaces::origins("http", api.site.http),
         None => client.host.iter().map(|host| format!("{}://{host}", client.scheme.as_str())).collect(),
     };
     let https = api.certificates.as_ref().zip(api.site.https_port).map(|(certificates, port)| {
@@ -36,8 +39,9 @@ pub(super) async fn info(
             .as_ref()
             .and_then(|host| format!("http://{host}").parse::<Url>().ok()?.host().map(|host| host.to_owned()));
         let host = host.map(|host| interfaces::unbracketed(&host)).unwrap_or_default();
-        // As its handshake will be judged: by where it comes to, and not by an address that it asks for, or it would learn which are ours.
-        let local = came_to.and_then(|Extension(CameTo(local))| local);
+        // By the address that the client connected to, as for its TLS handshake: a certificate chosen by an address in the request
+        // would reveal which addresses this machine has.
+        let local = local.and_then(|Extension(LocalAddress(local))| local);
         let current = certificates.for_client(Some(&host), local, client.address);
         json!({"port": port, "selfSigned": !current.is_trusted(), "fingerprint": current.fingerprint})
     });

@@ -1,21 +1,21 @@
-//! API keys: whether a request has one, and how often it may be wrong.
+//! API keys: checks those of a request, and bounds how often a client may guess.
 
 use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::http::{HeaderMap, header};
 
-use super::Error;
+use super::error::ApiError;
 use crate::config::secret::Secret;
-use crate::limits::guesses::{Guesses, Kind, Reports};
+use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::users::credentials;
 
-/// Wrong keys of one client in a minute.
-const WRONG_KEYS: u32 = 20;
-/// Characters of a key that nobody finds by trying.
-const LONG: usize = 16;
+/// For each client.
+const MAX_WRONG_KEYS_PER_MINUTE: u32 = 20;
+/// A key of this length can't be found by guessing.
+const UNGUESSABLE_KEY_BYTES: usize = 16;
 
-/// The keys that are good here.
+/// The configured keys.
 #[derive(Debug)]
 pub struct ApiKeys {
     known: Vec<Secret<String>>,
@@ -23,40 +23,40 @@ pub struct ApiKeys {
 }
 
 impl ApiKeys {
-    /// Wrong ones are reported to `reports`.
+    /// Wrong keys are reported to `reports`.
     #[must_use]
-    pub fn new(known: Vec<Secret<String>>, reports: &Reports) -> Self {
-        Self { known, guesses: Guesses::new(Kind::ApiKey, WRONG_KEYS, reports) }
+    pub fn new(known: Vec<Secret<String>>, reports: &GuessReports) -> Self {
+        Self { known, guesses: Guesses::new(GuessKind::ApiKey, MAX_WRONG_KEYS_PER_MINUTE, reports) }
     }
 
-    /// Whether one of the keys of a request is good.
+    /// Accepts a request if one of its keys is known.
     ///
     /// # Errors
-    /// `Unauthorized`; `TooManyRequests` for a client that has given too many wrong ones. Where all keys are long, a good one passes
-    /// even then: others behind the same address guess, too.
-    pub(super) fn check(&self, given: &[Secret<String>], from: IpAddr, now: Instant) -> Result<(), Error> {
+    /// `Unauthorized`; `TooManyRequests` after too many wrong keys. If all configured keys are long, a known key is accepted even
+    /// then: somebody else behind the same address may be guessing.
+    pub(super) fn check(&self, given: &[Secret<String>], from: IpAddr, now: Instant) -> Result<(), ApiError> {
         if given.is_empty() {
-            return Err(Error::Unauthorized);
+            return Err(ApiError::Unauthorized);
         }
         let wait = self.guesses.blocked_for(from, now);
-        let short = self.known.iter().any(|key| key.expose().len() < LONG);
-        if let Some(wait) = wait.filter(|_| short) {
-            return Err(Error::TooManyRequests(wait));
+        let guessable = self.known.iter().any(|key| key.expose().len() < UNGUESSABLE_KEY_BYTES);
+        if let Some(wait) = wait.filter(|_| guessable) {
+            return Err(ApiError::TooManyRequests(wait));
         }
-        if fits(given, &self.known) {
+        if any_known(given, &self.known) {
             return Ok(());
         }
         self.guesses.record(from, now);
-        Err(wait.map_or(Error::Unauthorized, Error::TooManyRequests))
+        Err(wait.map_or(ApiError::Unauthorized, ApiError::TooManyRequests))
     }
 }
 
-/// Compares every key with every other, so that the time does not tell which one nearly fits.
-fn fits(given: &[Secret<String>], known: &[Secret<String>]) -> bool {
+/// Compares every given key with every known one, so that the time does not reveal a near match.
+fn any_known(given: &[Secret<String>], known: &[Secret<String>]) -> bool {
     given
         .iter()
         .flat_map(|given| known.iter().map(|key| credentials::same(key.expose(), given.expose())))
-        .fold(false, |any, fit| any | fit)
+        .fold(false, |any, same| any | same)
 }
 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -85,12 +85,12 @@ mod tests {
     fn wrong_keys_are_bounded_and_a_long_right_one_passes() {
         let (from, now) = ("192.0.2.1".parse().unwrap(), Instant::now());
         for (right, passes) in [("short", false), ("a-key-of-sixteen-or-more", true)] {
-            let keys = ApiKeys::new(vec![Secret::new(right.to_owned())], &Reports::default());
+            let keys = ApiKeys::new(vec![Secret::new(right.to_owned())], &GuessReports::default());
             let key = |text: &str| [Secret::new(text.to_owned())];
-            assert!(matches!(keys.check(&[], from, now), Err(Error::Unauthorized)));
-            let wrong = (0..100).filter(|n| matches!(keys.check(&key(&n.to_string()), from, now), Err(Error::Unauthorized)));
-            assert_eq!(wrong.count(), WRONG_KEYS as usize);
-            assert!(matches!(keys.check(&key("wrong"), from, now), Err(Error::TooManyRequests(_))));
+            assert!(matches!(keys.check(&[], from, now), Err(ApiError::Unauthorized)));
+            let wrong = (0..100).filter(|n| matches!(keys.check(&key(&n.to_string()), from, now), Err(ApiError::Unauthorized)));
+            assert_eq!(wrong.count(), MAX_WRONG_KEYS_PER_MINUTE as usize);
+            assert!(matches!(keys.check(&key("wrong"), from, now), Err(ApiError::TooManyRequests(_))));
             assert_eq!(keys.check(&key(right), from, now).is_ok(), passes);
             assert!(keys.check(&key(right), "192.0.2.2".parse().unwrap(), now).is_ok(), "another client");
         }

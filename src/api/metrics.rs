@@ -1,5 +1,4 @@
-//! `GET /metrics`: what the server counts, as Prometheus reads it (OpenMetrics 1.0). Names and labels are fixed, so that nobody
-//! outside can make there be more of them.
+//! `GET /metrics`: the metrics of the server in the text format of OpenMetrics 1.0, which Prometheus reads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,90 +11,50 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::Api;
-use super::insider::Insider;
+use super::metric_families::{MetricFamily, MetricKind, Sample};
+use super::operator::Operator;
+use super::state::ApiState;
 
-/// One metric with all of its samples.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Family {
-    /// With its unit, and for a counter without `_total`.
-    pub name: &'static str,
-    /// A sentence without its full stop.
-    pub help: &'static str,
-    pub kind: Kind,
-    pub samples: Vec<Sample>,
-}
+const OPEN_METRICS_TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows while the program runs.
-    Counter,
-    Gauge,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    pub labels: Vec<(&'static str, String)>,
-    pub value: f64,
-}
-
-impl Family {
-    /// A metric without labels.
-    #[must_use]
-    pub fn single(name: &'static str, help: &'static str, kind: Kind, value: f64) -> Self {
-        Self { name, help, kind, samples: vec![Sample { labels: Vec::new(), value }] }
-    }
-}
-
-/// Reads all metrics now. It is asked for each request, so it must not wait.
-pub struct Numbers(pub Box<dyn Fn() -> Vec<Family> + Send + Sync>);
-
-impl fmt::Debug for Numbers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Numbers")
-    }
-}
-
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// 200 with the text, or 403 for those whom the settings don't name.
-pub(super) async fn metrics(State(api): State<Arc<Api>>, Insider(may_see): Insider) -> Response {
-    if !may_see {
+/// 200 with the text, or 403 for an address that `CASTWAY_METRICS_ALLOW` does not contain.
+pub(super) async fn metrics(State(api): State<Arc<ApiState>>, Operator(is_operator): Operator) -> Response {
+    if !is_operator {
         let refusal = "/metrics is for the addresses of CASTWAY_METRICS_ALLOW.\n";
         return (StatusCode::FORBIDDEN, [(header::CACHE_CONTROL, "no-store")], refusal).into_response();
     }
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Families((api.numbers.0)())));
+    registry.register_collector(Box::new(FamilyCollector((api.metrics.0)())));
     let mut text = String::new();
     match text::encode(&mut text, &registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS), (header::CACHE_CONTROL, "no-store")], text).into_response(),
+        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS_TEXT), (header::CACHE_CONTROL, "no-store")], text).into_response(),
         Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
 #[derive(Debug)]
-struct Families(Vec<Family>);
+struct FamilyCollector(Vec<MetricFamily>);
 
-impl Collector for Families {
+impl Collector for FamilyCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for family in &self.0 {
             let kind = match family.kind {
-                Kind::Counter => MetricType::Counter,
-                Kind::Gauge => MetricType::Gauge,
+                MetricKind::Counter => MetricType::Counter,
+                MetricKind::Gauge => MetricType::Gauge,
             };
             let mut metric = encoder.encode_descriptor(family.name, family.help, None, kind)?;
             for Sample { labels, value } in &family.samples {
                 if labels.is_empty() {
                     match family.kind {
-                        Kind::Counter => metric.encode_counter::<NoLabelSet, f64, f64>(value, None)?,
-                        Kind::Gauge => metric.encode_gauge(value)?,
+                        MetricKind::Counter => metric.encode_counter::<NoLabelSet, f64, f64>(value, None)?,
+                        MetricKind::Gauge => metric.encode_gauge(value)?,
                     }
                     continue;
                 }
                 let mut sample = metric.encode_family(labels)?;
                 match family.kind {
-                    Kind::Counter => sample.encode_counter::<NoLabelSet, f64, f64>(value, None)?,
-                    Kind::Gauge => sample.encode_gauge(value)?,
+                    MetricKind::Counter => sample.encode_counter::<NoLabelSet, f64, f64>(value, None)?,
+                    MetricKind::Gauge => sample.encode_gauge(value)?,
                 }
             }
         }

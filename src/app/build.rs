@@ -12,28 +12,35 @@ use super::App;
 use super::metrics::Sources;
 use super::open::Opened;
 use crate::addresses::ice_servers::{IceServers, Listener};
-use crate::api::{self, Api, ApiKeys, Numbers, Probe, Site};
+use crate::api;
+use crate::api::keys::ApiKeys;
+use crate::api::metric_families::MetricsSource;
+use crate::api::state::{ApiState, ReadinessCheck, SiteInfo};
 use crate::app::flows;
 use crate::app::router;
 use crate::apprtc;
-use crate::apprtc::api::RoomServer;
-use crate::apprtc::hub::Hub;
-use crate::cast::code::TokenKey;
+use crate::apprtc::gateway::Gateway as CallGateway;
+use crate::apprtc::room_server::RoomServer;
 use crate::cast::gateway::{Gateway, Issuer};
-use crate::cast::room::{Rooms, RoomsConfig};
+use crate::cast::model::RoomsConfig;
+use crate::cast::resume_token::TokenKey;
+use crate::cast::room::Rooms;
 use crate::config::{CertificateSource, Config};
-use crate::http::held_body;
-use crate::http::{Http, Redirect};
-use crate::ingress::{Doors, Undecided};
-use crate::limits::guesses::{Guesses, Kind as Guessed};
+use crate::http::redirect::Redirect;
+use crate::http::response_bytes;
+use crate::http::server::HttpServer;
+use crate::ingress::{Dispatcher, UnidentifiedLimit};
+use crate::limits::concurrency::AddressCounter;
+use crate::limits::guesses::{GuessKind, Guesses};
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::rate::AddressLimiter;
-use crate::limits::wait;
+use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
-use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
+use crate::multiconnection::model::RoomsConfig as MultiRoomsConfig;
+use crate::multiconnection::room::Rooms as MultiRooms;
 use crate::socketio;
-use crate::tls::Handshakes;
+use crate::tls::HandshakeConfigs;
 use crate::users::Directory;
 
 impl App {
@@ -51,7 +58,7 @@ impl App {
         let multi = opened.multi_gateway(&ledger);
         let (signaling, io) = socketio::server(ledger.clone(), kept_buffers.clone());
         flows::attach(&io, &gateway, &multi);
-        let hub = Hub::new(&opened.config.calls, ledger.clone(), kept_buffers.clone());
+        let calls = CallGateway::new(&opened.config.calls, ledger.clone(), kept_buffers.clone());
         let relay_alive = Arc::new(AtomicBool::new(true));
         let shared = router::Shared::default();
         let sources = Sources {
@@ -62,28 +69,28 @@ impl App {
             kept_buffers,
             sessions: signaling.sessions(),
             unfinished: shared.unfinished.clone(),
-            hub: hub.clone(),
-            meter: opened.relay.meter(),
+            calls: calls.clone(),
+            relay_stats: opened.relay.stats_reader(),
             shares: opened.shares.clone(),
             reports: opened.relay.reports().clone(),
             certificates: opened.certificates.clone(),
         };
-        let api = api::router(Arc::new(opened.api(ice, limiter, &relay_alive, sources.numbers())));
-        let rooms = RoomServer { hub: hub.clone(), public_url: opened.public_origin(), http: opened.sockets.http.addr };
-        let api = api.merge(apprtc::api::router(rooms)).layer(middleware::from_fn(held_body::count));
+        let api = api::router::router(Arc::new(opened.api_state(ice, limiter, &relay_alive, sources.into_metrics())));
+        let rooms = RoomServer { gateway: calls.clone(), public_url: opened.public_origin(), http: opened.sockets.http.addr };
+        let api = api.merge(apprtc::room_server::router(rooms)).layer(middleware::from_fn(response_bytes::count));
         let (http, origin, https) = (&opened.config.http, opened.public_origin(), opened.https());
-        let undecided = Undecided::new(opened.shares.undecided.most());
-        let collider = router::collider(hub.clone(), http, shared.clone());
-        let main = router::router(signaling, api, hub.clone(), http, origin, https, shared);
-        let [collider_doors, doors] = [collider, main].map(|router| opened.doors(router, &ledger, &undecided));
+        let unidentified = UnidentifiedLimit::new(opened.shares.unidentified.most());
+        let collider = router::collider(calls.clone(), http, shared.clone());
+        let main = router::router(signaling, api, calls.clone(), http, origin, https, shared);
+        let [collider_dispatcher, dispatcher] = [collider, main].map(|router| opened.dispatcher(router, &ledger, &unidentified));
         let Opened { config, sockets, store, directory, external, certificates, relay, shares, clock, .. } = opened;
         Ok(Self {
             config,
             sockets,
-            doors,
-            collider_doors,
+            dispatcher,
+            collider_dispatcher,
             certificates,
-            hub,
+            calls,
             gateway,
             multi,
             io,
@@ -126,7 +133,7 @@ impl Opened {
         let (key, reports, ledger) = (self.resume_key.clone(), self.relay.reports().clone(), ledger.clone());
         let empty = move |clock| {
             let rooms = Rooms::new(config, TokenKey::new(*key.expose()), rand::random(), clock);
-            rooms.with_reports(&reports).counted_in(ledger.clone())
+            rooms.with_reports(&reports).with_ledger(ledger.clone())
         };
         Gateway::new(empty, self.clock, issuer)
     }
@@ -139,48 +146,57 @@ impl Opened {
             max_users_per_address: multi.max_users_per_address,
             guesses: cast.guesses,
         };
-        let admins = Guesses::new(Guessed::AdminPassword, cast.guesses, self.relay.reports());
+        let admins = Guesses::new(GuessKind::AdminPassword, cast.guesses, self.relay.reports());
         let (reports, ledger) = (self.relay.reports().clone(), ledger.clone());
-        let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).counted_in(ledger.clone());
+        let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).with_ledger(ledger.clone());
         MultiGateway::new(empty, self.directory.clone(), admins)
     }
 
     /// What besides the database must be in order.
-    fn probes(&self, relay_alive: &Arc<AtomicBool>) -> Vec<Probe> {
+    fn readiness_checks(&self, relay_alive: &Arc<AtomicBool>) -> Vec<ReadinessCheck> {
         let alive = Arc::clone(relay_alive);
-        let mut probes = vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
-        let meter = self.relay.meter();
-        probes.extend((0..meter.shards()).map(|shard| {
-            let meter = meter.clone();
-            Probe { name: format!("relay-{shard}").into(), ready: Box::new(move || !meter.hanging().contains(&shard)) }
+        let mut checks = vec![ReadinessCheck { name: "relay".into(), is_ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
+        let relay_stats = self.relay.stats_reader();
+        checks.extend((0..relay_stats.shard_count()).map(|shard| {
+            let relay_stats = relay_stats.clone();
+            ReadinessCheck {
+                name: format!("relay-{shard}").into(),
+                is_ready: Box::new(move || !relay_stats.stalled_shards().contains(&shard)),
+            }
         }));
-        probes.extend(self.certificates.clone().map(|certificates| Probe {
+        checks.extend(self.certificates.clone().map(|certificates| ReadinessCheck {
             name: "certificate".into(),
-            ready: Box::new(move || certificates.current().is_usable(SystemTime::now())),
+            is_ready: Box::new(move || certificates.current().is_usable(SystemTime::now())),
         }));
-        probes
+        checks
     }
 
     /// `limiter` counts for the gateways too.
-    fn api(&self, ice: IceServers, limiter: AddressLimiter, relay_alive: &Arc<AtomicBool>, numbers: Numbers) -> Api {
+    fn api_state(
+        &self,
+        ice: IceServers,
+        limiter: AddressLimiter,
+        relay_alive: &Arc<AtomicBool>,
+        metrics: MetricsSource,
+    ) -> ApiState {
         let Config { credentials, cast, http, .. } = &self.config;
-        Api {
+        ApiState {
             directory: self.directory.clone(),
             credentials: credentials.clone(),
             keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
             ice,
             limiter,
             ice_limiter: AddressLimiter::per_minute(credentials.ice.rate),
-            site: Site {
+            site: SiteInfo {
                 public_url: self.public_origin(),
                 http: self.sockets.http.addr,
                 https_port: self.https_port,
                 alphabet: cast.alphabet,
             },
             certificates: self.certificates.clone(),
-            insiders: http.metrics_allow.clone(),
-            probes: self.probes(relay_alive),
-            numbers,
+            operator_networks: http.metrics_allow.clone(),
+            readiness_checks: self.readiness_checks(relay_alive),
+            metrics,
         }
     }
 
@@ -191,19 +207,19 @@ impl Opened {
         Some((Redirect { certificates, port, public_url: self.config.http.public_url.clone() }, for_good))
     }
 
-    fn doors(&self, router: Router, ledger: &Ledger, undecided: &Undecided) -> Doors {
+    fn dispatcher(&self, router: Router, ledger: &Ledger, unidentified: &UnidentifiedLimit) -> Dispatcher {
         let Config { http, relay, .. } = &self.config;
         // Half of all is for others, whoever comes first.
         let of_address = u32::try_from(self.shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
-        Doors {
-            http: Http::new(router, ledger.clone()),
-            relay: self.relay.entrance(),
+        Dispatcher {
+            http: HttpServer::new(router, ledger.clone()),
+            relay: self.relay.intake(),
             plain_turn: relay.tcp,
-            tls: self.certificates.clone().map(Handshakes::new),
+            tls: self.certificates.clone().map(HandshakeConfigs::new),
             trusted_proxies: http.trusted_proxies.clone(),
-            connections: http.address_connections.min(of_address),
-            http_share: self.shares.http.clone(),
-            undecided: undecided.clone(),
+            http_connections: AddressCounter::new(http.address_connections.min(of_address)),
+            http_descriptors: self.shares.http.clone(),
+            unidentified: unidentified.clone(),
         }
     }
 }
@@ -218,7 +234,7 @@ struct CastIssuer {
 impl Issuer for CastIssuer {
     fn admit(&self, from: IpAddr) -> Result<(), u64> {
         // Rounded up: a client that waits as told must not be told again.
-        self.limiter.check(from).map_err(wait::seconds)
+        self.limiter.check(from).map_err(retry_after::seconds)
     }
 
     fn ice_servers(&self, username: &str, host: Option<&str>) -> Value {

@@ -20,14 +20,14 @@ use socketioxide::SocketIo;
 
 use self::listeners::Sockets;
 use crate::addresses::external::External;
-use crate::apprtc::hub::Hub;
+use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
 use crate::config::Config;
-use crate::ingress::Doors;
-use crate::limits::descriptors::Shares;
+use crate::ingress::Dispatcher;
+use crate::limits::descriptors::DescriptorPools;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
-use crate::relay;
+use crate::relay::Relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, Store};
 
@@ -35,20 +35,20 @@ use crate::users::{Directory, Store};
 pub struct App {
     config: Config,
     sockets: Sockets,
-    doors: Doors,
+    dispatcher: Dispatcher,
     /// For Collider on a port of its own.
-    collider_doors: Doors,
+    collider_dispatcher: Dispatcher,
     certificates: Option<Certificates>,
-    hub: Hub,
+    calls: CallGateway,
     gateway: Gateway,
     multi: MultiGateway,
     io: SocketIo,
     external: External,
-    relay: relay::Handle,
+    relay: Relay,
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     store: Store,
-    shares: Shares,
+    shares: DescriptorPools,
     clock: WallClock,
 }
 

@@ -11,11 +11,11 @@ use crate::addresses::external::External;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::config::secret::Secret;
-use crate::http;
 use crate::ingress::Listener as Socket;
-use crate::limits::descriptors::{self, Shares};
-use crate::relay::{self, Diversion};
-use crate::tls::{Certificates, OwnHosts};
+use crate::limits::descriptor_limit;
+use crate::limits::descriptors::{self, DescriptorPools};
+use crate::relay::{self, ProxyForwarding, Relay};
+use crate::tls::{Certificates, ServerHosts};
 use crate::users::{Directory, Store};
 
 /// Connections of proxies to the relay's own listener that may wait until somebody looks at them.
@@ -32,14 +32,14 @@ pub(super) struct Opened {
     pub(super) https_port: Option<u16>,
     pub(super) external: External,
     pub(super) certificates: Option<Certificates>,
-    pub(super) relay: relay::Handle,
-    pub(super) shares: Shares,
+    pub(super) relay: Relay,
+    pub(super) shares: DescriptorPools,
     pub(super) clock: WallClock,
 }
 
 impl Opened {
     pub(super) async fn open(mut config: Config) -> anyhow::Result<Self> {
-        let descriptor_limit = http::raise_descriptor_limit();
+        let descriptor_limit = descriptor_limit::raise();
         let now = SystemTime::now();
         let clock = WallClock::new(Instant::now(), now);
         // First, so that a start that finds them taken leaves nothing in the data folder.
@@ -75,30 +75,30 @@ fn start_relay(
     external: &External,
     sockets: &mut Sockets,
     descriptor_limit: u64,
-) -> anyhow::Result<(relay::Handle, Shares)> {
+) -> anyhow::Result<(Relay, DescriptorPools)> {
     let ports = usize::from(config.relay.ports.end() - config.relay.ports.start()) + 1;
     let proxied = PROXIED.min(usize::try_from(descriptor_limit / 16).unwrap_or(usize::MAX));
     // Whatever this server has open for itself is, but for the relay's own sockets.
     let open = descriptors::open_now() + proxied as u64;
     // Both families, and what each relayed address may have with TCP peers.
     let of_relay = if config.relay.tcp_relay { 1 + config.relay.max_connections } else { 1 };
-    let shares = Shares::divide(descriptor_limit, open, config.relay.threads, 2 * ports * of_relay);
+    let shares = DescriptorPools::divide(descriptor_limit, open, config.relay.threads, 2 * ports * of_relay);
     let relay = relay::start(&config.relay, external, Arc::new(directory.clone()), &shares)?;
     if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
         let (to, connections) = mpsc::channel(proxied);
-        relay.divert(&Diversion { networks: config.http.trusted_proxies.clone().into(), to });
+        relay.forward_proxies(&ProxyForwarding { networks: config.http.trusted_proxies.clone().into(), to });
         sockets.proxied = Some(Socket::handed(connections, relay.listening()));
     }
     Ok((relay, shares))
 }
 
 /// The names by which clients may know this machine, and what the world sees of it, for its own certificates.
-fn own_hosts(config: &Config, external: &External) -> OwnHosts {
+fn own_hosts(config: &Config, external: &External) -> ServerHosts {
     let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
     let host = Some(host).filter(|host| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
     let local = host.iter().filter(|host| !host.contains('.')).map(|host| format!("{host}.local"));
     let public = config.http.public_url.as_ref().and_then(Url::host).map(|host| host.to_owned());
     let public = external.hosts().into_iter().chain(public).filter(|host| matches!(host, Host::Domain(_)));
     let names = local.chain(host.clone()).chain(public.map(|host| host.to_string()));
-    OwnHosts::of(names.filter(|name| !name.is_empty()).collect()).seen_as(external.clone())
+    ServerHosts::of(names.filter(|name| !name.is_empty()).collect()).seen_as(external.clone())
 }

@@ -15,22 +15,23 @@ use tower_http::cors::{AllowCredentials, AllowHeaders, AllowMethods, AllowOrigin
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::apprtc::collider;
-use crate::apprtc::hub::Hub;
+use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::config::{AllowedOrigin, CorsOrigins, HttpConfig};
-use crate::http;
 use crate::http::client_info::{self, ClientInfo};
 use crate::http::pages;
 use crate::http::path_slashes;
-use crate::http::{LostUpgrades, Redirect};
-use crate::limits::unfinished::Unfinished;
+use crate::http::redirect::{self, Redirect};
+use crate::http::request_bodies;
+use crate::http::websocket_handshake::{self, BrokenHandshakeLog};
+use crate::limits::unfinished::UnfinishedMessages;
 use crate::socketio;
 use crate::socketio::jsonp;
 
 /// What the ports have in common.
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
-    pub lost_upgrades: Arc<LostUpgrades>,
-    pub unfinished: Unfinished,
+    pub broken_handshakes: Arc<BrokenHandshakeLog>,
+    pub unfinished: UnfinishedMessages,
 }
 
 /// Everything on the HTTP port: Socket.IO, the REST API and the room server as `api`, Collider and the pages for the rest.
@@ -38,7 +39,7 @@ pub struct Shared {
 pub fn router(
     signaling: socketio::Server,
     api: Router,
-    hub: Hub,
+    calls: CallGateway,
     config: &HttpConfig,
     own: Option<String>,
     https: Option<(Redirect, bool)>,
@@ -49,19 +50,19 @@ pub fn router(
         list.extend(own.map(AllowedOrigin::Exact));
     }
     let allowed = Arc::new(cors);
-    let routes = collider::on_the_main_port(&hub, api.merge(pages::calls()), pages::router());
+    let routes = collider::on_the_main_port(&calls, api.merge(pages::calls()), pages::router());
     let collider = routes.clone();
     let behind = signaling.in_front_of(routes);
     let (redirect, hsts) = https.unzip();
-    let redirect = redirect.map(|redirect| middleware::from_fn_with_state(Arc::new(redirect), http::redirect));
+    let redirect = redirect.map(|redirect| middleware::from_fn_with_state(Arc::new(redirect), redirect::redirect));
     // Socket.IO takes all other paths that begin like these.
     pages::socket_io_clients()
         .fallback_service(behind)
         .layer(middleware::from_fn_with_state(Arc::clone(&allowed), refuse_foreign_origins))
         .layer(middleware::from_fn_with_state(collider, past_socket_io))
-        .layer(middleware::from_fn_with_state(shared.lost_upgrades, http::refuse_lost_upgrades))
+        .layer(middleware::from_fn_with_state(shared.broken_handshakes, websocket_handshake::refuse_broken))
         .layer(option_layer(redirect))
-        .layer(middleware::from_fn_with_state(shared.unfinished, http::limit_bodies))
+        .layer(middleware::from_fn_with_state(shared.unfinished, request_bodies::limit))
         // Around whatever answers: what has no CORS headers is hidden from pages of other origins, errors and redirects, too.
         .layer(cors_layer(&allowed))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
@@ -69,10 +70,10 @@ pub fn router(
 }
 
 /// Collider on a port of its own.
-pub fn collider(hub: Hub, config: &HttpConfig, shared: Shared) -> Router {
-    collider::on_a_port_of_its_own(hub)
-        .layer(middleware::from_fn_with_state(shared.lost_upgrades, http::refuse_lost_upgrades))
-        .layer(middleware::from_fn_with_state(shared.unfinished, http::limit_bodies))
+pub fn collider(calls: CallGateway, config: &HttpConfig, shared: Shared) -> Router {
+    collider::on_a_port_of_its_own(calls)
+        .layer(middleware::from_fn_with_state(shared.broken_handshakes, websocket_handshake::refuse_broken))
+        .layer(middleware::from_fn_with_state(shared.unfinished, request_bodies::limit))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
 }
 

@@ -13,8 +13,8 @@ use crate::app::signals::Reload;
 use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
 use crate::ingress;
-use crate::limits::guesses::{Line, Reports};
-use crate::relay;
+use crate::limits::guesses::{GuessLine, GuessReports};
+use crate::relay::Relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, OtherRealms};
 
@@ -23,7 +23,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is looked at again and again, since nothing tells of it.
 struct Watch {
-    relay: relay::Handle,
+    relay: Relay,
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     gateway: Gateway,
@@ -40,25 +40,37 @@ impl App {
     /// # Errors
     /// Where a part of the server that must not end did.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { config, mut sockets, doors, collider_doors, certificates, hub, gateway, multi, io, external, relay, .. } =
-            self;
+        let Self {
+            config,
+            mut sockets,
+            dispatcher,
+            collider_dispatcher,
+            certificates,
+            calls,
+            gateway,
+            multi,
+            io,
+            external,
+            relay,
+            ..
+        } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut tasks = JoinSet::new();
         tasks.spawn(gateway.clone().run());
         tasks.spawn(multi.run());
-        tasks.spawn(hub.run());
+        tasks.spawn(calls.run());
         tasks.spawn(external.follow());
         tasks.spawn(memory::give_back());
         if let Some(socket) = sockets.collider.take() {
-            tasks.spawn(ingress::serve(vec![socket], collider_doors, std::future::pending()));
+            tasks.spawn(ingress::serve(vec![socket], collider_dispatcher, std::future::pending()));
         }
         if let Some(certificates) = certificates.clone() {
             tasks.spawn(certificates.keep());
         }
         let mut reload = Reload::listen().context("SIGHUP can't be heard")?;
         tasks.spawn(directory.clone().follow(store.clone()));
-        let mut server = tokio::spawn(ingress::serve(sockets.into_listeners(), doors, async {
+        let mut server = tokio::spawn(ingress::serve(sockets.into_listeners(), dispatcher, async {
             stopped.await.ok();
         }));
 
@@ -125,11 +137,11 @@ impl Watch {
 }
 
 /// One form for all kinds, which the filter in `deploy/fail2ban` reads.
-fn log_wrong(reports: &Reports) {
+fn log_wrong(reports: &GuessReports) {
     for line in reports.drain(Instant::now()) {
         match line {
-            Line::Wrong { kind, address, failures } => tracing::info!(%address, failures, "wrong {}", kind.name()),
-            Line::LeftOut(count) => tracing::info!(count, "more lines about wrong codes, passwords and keys were left out"),
+            GuessLine::Wrong { kind, address, failures } => tracing::info!(%address, failures, "wrong {}", kind.name()),
+            GuessLine::LeftOut(count) => tracing::info!(count, "more lines about wrong codes, passwords and keys were left out"),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::App;
 use crate::addresses::interfaces;
 use crate::addresses::on_link;
 use crate::limits::descriptors::CastCost;
-use crate::tls::{Certificate, Certificates, Kind};
+use crate::tls::{Certificate, CertificateKind, Certificates};
 use crate::users::OtherRealms;
 
 /// Below it the report says how to raise the limit of open files. The usual limit of a shell is 1,024.
@@ -92,7 +92,7 @@ impl App {
 
     fn report_certificate(&self, origins: &Origins, report: &mut Report) {
         let Some(current) = &origins.distrusted else { return };
-        if current.kind == Kind::SelfSigned {
+        if current.kind == CertificateKind::SelfSigned {
             report.line("Certificate", "made by this server: browsers warn once. Its SHA-256 fingerprint is");
             self.own_fingerprints(&origins.others).iter().for_each(|fingerprint| report.line("", fingerprint));
         } else {
@@ -193,7 +193,8 @@ impl App {
         let origins = |hosts: &[Host]| hosts.iter().map(|host| interfaces::origin("https", host, addr.port())).collect();
         let all = self.hosts(addr.ip());
         // There is a self-signed one for each host.
-        let covers = |host: &&Host| certificate.kind == Kind::SelfSigned || certificate.covers(&interfaces::unbracketed(host));
+        let covers =
+            |host: &&Host| certificate.kind == CertificateKind::SelfSigned || certificate.covers(&interfaces::unbracketed(host));
         let mut good: Vec<Host> = all.iter().filter(covers).cloned().collect();
         if good.is_empty() {
             good = certificate.hosts().into_iter().filter(|host| interfaces::leads_to(host, addr.ip())).collect();

@@ -1,4 +1,4 @@
-//! Which requests on the main port and on Collider's own are whose.
+//! Which server answers each request on the main port and on Collider's own port.
 
 use std::net::Ipv4Addr;
 
@@ -7,14 +7,14 @@ use axum::http::Request;
 use serde_json::Value;
 
 use super::*;
-use crate::apprtc::api::{RoomServer, router};
+use crate::apprtc::room_server::{RoomServer, router};
 use crate::config::{Config, Settings};
 use crate::http::client_info::Scheme;
 use crate::http::pages;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::waiting_bytes::Ledger;
 
-/// First parts of routes, of pages and of files, and a name that is none.
+/// The first parts of routes, of pages and of files, and names that are none.
 const NAMES: [&str; 30] = [
     "a",
     "api",
@@ -50,19 +50,19 @@ const NAMES: [&str; 30] = [
 /// Routes for POST with two parts.
 const POSTED: [&str; 3] = ["/join/c", "/v1alpha/iceconfig", "/v1alpha/turn"];
 
-fn hub() -> Hub {
+fn gateway() -> Gateway {
     let settings = Settings { call_rate: Some("1000000".into()), ..Settings::default() };
-    Hub::new(&Config::read(&settings).unwrap().calls, Ledger::default(), KeptBuffers::default())
+    Gateway::new(&Config::read(&settings).unwrap().calls, Ledger::default(), KeptBuffers::default())
 }
 
-/// All routes of the main port; those of the REST API say that they are theirs.
-fn main_port(hub: &Hub) -> Router {
-    let rooms = RoomServer { hub: hub.clone(), public_url: None, http: (Ipv4Addr::LOCALHOST, 8080).into() };
+/// All routes of the main port; those of the REST API answer "REST".
+fn main_port(gateway: &Gateway) -> Router {
+    let rooms = RoomServer { gateway: gateway.clone(), public_url: None, http: (Ipv4Addr::LOCALHOST, 8080).into() };
     let api = ["/api/info", "/healthz", "/readyz", "/metrics", "/.well-known/acme-challenge/{token}"];
     let api = api.into_iter().fold(Router::new(), |api, path| api.route(path, get(|| async { "REST" })));
     let both = ["/turn", "/v1alpha/iceconfig", "/v1alpha/turn"];
     let api = both.into_iter().fold(api, |api, path| api.route(path, get(|| async { "REST" }).post(|| async { "REST" })));
-    on_the_main_port(hub, api.merge(router(rooms)).merge(pages::calls()), pages::router())
+    on_the_main_port(gateway, api.merge(router(rooms)).merge(pages::calls()), pages::router())
 }
 
 /// Status, body and `Allow`.
@@ -70,7 +70,7 @@ async fn ask(router: &Router, method: &str, path: &str) -> (u16, String, Option<
     let request = Request::builder().method(method).uri(path).body(Body::from(if method == "POST" { "text" } else { "" }));
     let mut request = request.unwrap();
     let address = Ipv4Addr::LOCALHOST.into();
-    request.extensions_mut().insert(client_info::ClientInfo { address, scheme: Scheme::Http, host: Some("cast.example".into()) });
+    request.extensions_mut().insert(ClientInfo { address, scheme: Scheme::Http, host: Some("cast.example".into()) });
     let response = router.clone().oneshot(request).await.unwrap();
     let allow = response.headers().get(header::ALLOW).map(|allow| allow.to_str().unwrap().to_owned());
     let status = response.status().as_u16();
@@ -82,8 +82,8 @@ const OK: fn() -> (u16, String, Option<String>) = || (200, "OK\n".to_owned(), No
 
 #[tokio::test]
 async fn rooms_may_be_named_like_routes() {
-    let hub = hub();
-    let router = main_port(&hub);
+    let gateway = gateway();
+    let router = main_port(&gateway);
     for name in NAMES {
         for path in [format!("/{name}/c"), format!("//{name}//c"), format!("/{name}/")] {
             let plain = path_slashes::plain(&path).unwrap_or_else(|| path.clone());
@@ -106,8 +106,8 @@ async fn rooms_may_be_named_like_routes() {
 }
 
 #[tokio::test]
-async fn what_has_not_two_parts_or_another_method_is_not_colliders() {
-    let router = main_port(&hub());
+async fn collider_serves_only_paths_of_two_parts_and_its_own_methods() {
+    let router = main_port(&gateway());
     for (method, path, status, allow) in [
         ("POST", "/params", 405, Some("GET,HEAD")),
         ("DELETE", "/params", 405, Some("GET,HEAD")),
@@ -140,7 +140,7 @@ async fn what_has_not_two_parts_or_another_method_is_not_colliders() {
         let answer = ask(&router, method, path).await;
         assert_eq!((answer.0, answer.2.as_deref()), (status, allow), "{method} {path}");
     }
-    // Collider takes its own routes as they are written, like its original.
+    // Like the original, Collider serves its own routes only without a last slash.
     assert_eq!(ask(&router, "POST", "/status/").await, OK());
     for method in ["GET", "POST", "DELETE", "PUT"] {
         let (status, body, _) = ask(&router, method, "/status").await;
@@ -151,7 +151,7 @@ async fn what_has_not_two_parts_or_another_method_is_not_colliders() {
 
 #[tokio::test]
 async fn slashes_too_many_are_taken_for_one() {
-    let router = main_port(&hub());
+    let router = main_port(&gateway());
     for path in ["/api/info", "/healthz", "/readyz", "/metrics", "/turn", "/v1alpha/iceconfig", "/v1alpha/turn"] {
         for path in [format!("{path}/"), format!("/{path}"), format!("{path}//?username=//a/")] {
             assert_eq!(ask(&router, "GET", &path).await, (200, "REST".into(), None), "{path}");
@@ -179,7 +179,7 @@ async fn slashes_too_many_are_taken_for_one() {
 
 #[tokio::test]
 async fn a_rooms_page_carries_its_name() {
-    let router = main_port(&hub());
+    let router = main_port(&gateway());
     for path in ["/r/testRoom", "//r/testRoom", "/r/testRoom/?hd=true", "/r//testRoom"] {
         let (status, body, _) = ask(&router, "GET", path).await;
         assert_eq!(status, 200, "{path}");
@@ -193,7 +193,7 @@ async fn a_rooms_page_carries_its_name() {
 
 #[tokio::test]
 async fn on_a_port_of_its_own_doubled_slashes_are_one_and_the_last_one_counts() {
-    let router = on_a_port_of_its_own(hub());
+    let router = on_a_port_of_its_own(gateway());
     for path in ["/room/c", "//room/c", "/room//c", "/room/", "//room//", "/r%C3%A4um/c"] {
         assert_eq!(ask(&router, "POST", path).await, OK(), "{path}");
         assert_eq!(ask(&router, "DELETE", path).await, OK(), "{path}");
@@ -207,9 +207,9 @@ async fn on_a_port_of_its_own_doubled_slashes_are_one_and_the_last_one_counts() 
 
 #[test]
 fn a_path_is_read_as_the_names_that_clients_register_by() {
-    assert_eq!(place("/r%C3%A4um/a%20b+c"), Some(("r\u{e4}um".into(), "a b+c".into())));
-    assert_eq!(place("/room/"), Some(("room".into(), String::new())));
+    assert_eq!(room_and_client("/r%C3%A4um/a%20b+c"), Some(("r\u{e4}um".into(), "a b+c".into())));
+    assert_eq!(room_and_client("/room/"), Some(("room".into(), String::new())));
     for bad in ["/room", "room/c", "//c", "/a/b/c", "/a/b%2Fc", "/%2F/c", ""] {
-        assert_eq!(place(bad), None, "{bad}");
+        assert_eq!(room_and_client(bad), None, "{bad}");
     }
 }

@@ -1,12 +1,12 @@
-//! Transcripts of farewells: which hang-ups, reloads and broken networks end a membership, and what the other one hears.
+//! Which hang-ups, reloads and network failures end a membership, and what the other client receives. [`super`] has a tour of the kit.
 
-use super::super::super::slots::{BYE, GRACE};
+use super::super::super::slots::{BYE, SLOT_GRACE};
 use super::*;
 use Farewell::{Bye, Delete, Drop, Leave};
 
-// Who said bye and closed its socket has left.
+// A client that has sent a bye and closed its socket has left.
 
-/// What a client does when it hangs up, of which any may be lost, and which reach the server in any order.
+/// The steps of a hang-up. Each may be lost, and they reach the server in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Farewell {
     Leave,
@@ -16,7 +16,7 @@ enum Farewell {
 }
 
 impl World {
-    /// `client` has `socket`, and does these one after the other; where its socket is gone, it posts its bye.
+    /// `client` with `socket` does these steps in order; after a drop it posts its bye.
     fn hang_up(&mut self, client: &str, socket: u32, steps: &[Farewell]) {
         let mut dropped = false;
         for step in steps {
@@ -34,7 +34,7 @@ impl World {
     }
 }
 
-/// Every order of every hang-up that says bye and ends the socket, be it by the client or by a DELETE.
+/// Every order of every hang-up that sends a bye and ends the socket, by the client or by a DELETE.
 fn farewells() -> Vec<Vec<Farewell>> {
     let mut all = vec![vec![]];
     for step in [Leave, Bye, Drop, Delete] {
@@ -51,8 +51,8 @@ fn farewells() -> Vec<Vec<Farewell>> {
     all
 }
 
-fn byes(heard: &[String], socket: u32) -> usize {
-    heard.iter().filter(|line| **line == format!("{socket} < {BYE}")).count()
+fn byes(outputs: &[String], socket: u32) -> usize {
+    outputs.iter().filter(|line| **line == format!("{socket} < {BYE}")).count()
 }
 
 #[test]
@@ -61,22 +61,22 @@ fn every_order_of_a_hang_up_leaves_the_survivor_alone_with_one_bye() {
         let mut world = World::new();
         let (caller, callee) = world.call();
         world.hang_up(&callee, 2, &steps);
-        assert_eq!(byes(&world.heard(), 1), 1, "{steps:?}");
+        assert_eq!(byes(&world.outputs(), 1), 1, "{steps:?}");
         assert_eq!(world.rooms.counts().members, 1, "{steps:?}");
         assert_eq!(world.say(&caller, "offer again"), Ok(()));
         let next = world.join();
         assert_eq!((next.initiator, next.messages), (false, vec!["offer again".to_owned()]), "{steps:?}");
         world.register(&next.client, 3).expect("the slot is free");
-        assert!(world.heard().is_empty(), "{steps:?}");
+        assert!(world.outputs().is_empty(), "{steps:?}");
         world.send(&next.client, 3, "answer").expect("both are there");
-        assert_eq!(world.heard(), ["1 < answer"], "{steps:?}");
+        assert_eq!(world.outputs(), ["1 < answer"], "{steps:?}");
         world.wait(60 * SECOND);
-        assert!(world.heard().is_empty(), "{steps:?}");
+        assert!(world.outputs().is_empty(), "{steps:?}");
     }
 }
 
 #[test]
-fn the_survivors_offer_is_for_the_next_one_at_whatever_time_it_comes_after_the_bye() {
+fn the_survivors_offer_after_the_bye_is_for_the_next_member_at_any_time() {
     for steps in farewells() {
         for at in steps.iter().position(|step| *step == Bye).expect("it says bye")..steps.len() {
             let mut world = World::new();
@@ -86,7 +86,7 @@ fn the_survivors_offer_is_for_the_next_one_at_whatever_time_it_comes_after_the_b
             assert_eq!(world.say(&caller, "offer again"), Ok(()));
             assert_eq!(world.say(&caller, "candidate"), Ok(()));
             if dropped {
-                // Its bye is said.
+                // It has sent its bye.
                 world.drop(&callee, 2);
             }
             world.hang_up(&callee, 2, &steps[at + 1..]);
@@ -96,9 +96,9 @@ fn the_survivors_offer_is_for_the_next_one_at_whatever_time_it_comes_after_the_b
                 (false, vec!["offer again".into(), "candidate".into()]),
                 "{steps:?} {at}"
             );
-            world.heard();
+            world.outputs();
             world.register(&next.client, 3).expect("the slot is free");
-            assert_eq!(world.heard(), [""; 0], "{steps:?} {at}: it has them already");
+            assert_eq!(world.outputs(), [""; 0], "{steps:?} {at}: it has them already");
         }
     }
 }
@@ -112,33 +112,33 @@ fn every_order_of_a_hang_up_alone_leaves_an_empty_room_and_no_dead_offer() {
         assert_eq!(world.say(&caller, "offer"), Ok(()));
         world.hang_up(&caller, 1, &steps);
         assert_eq!(world.rooms.counts().members, 0, "{steps:?}");
-        world.heard();
+        world.outputs();
         let again = world.join();
         assert!(again.initiator && again.messages.is_empty(), "{steps:?}");
         world.register(&again.client, 2).expect("a slot is free");
-        assert!(world.heard().is_empty(), "{steps:?}: not its own bye");
+        assert!(world.outputs().is_empty(), "{steps:?}: not its own bye");
     }
 }
 
 #[test]
-fn a_bye_that_the_survivor_missed_is_heard_once_when_it_comes_back() {
+fn a_bye_that_the_survivor_missed_is_delivered_once_when_it_comes_back() {
     for steps in farewells() {
         let mut world = World::new();
         let (caller, callee) = world.call();
         world.drop(&caller, 1);
         world.hang_up(&callee, 2, &steps);
-        world.heard();
+        world.outputs();
         world.wait(3 * SECOND);
         world.register(&caller, 3).expect("its own slot");
-        assert_eq!(world.heard(), [format!("3 < {BYE}")], "{steps:?}");
+        assert_eq!(world.outputs(), [format!("3 < {BYE}")], "{steps:?}");
         world.drop(&caller, 3);
         world.register(&caller, 4).expect("its own slot");
-        assert!(world.heard().is_empty(), "{steps:?}");
+        assert!(world.outputs().is_empty(), "{steps:?}");
     }
 }
 
 #[test]
-fn a_survivor_that_comes_back_after_somebody_has_joined_hears_bye_first() {
+fn a_survivor_that_comes_back_after_a_join_receives_the_bye_first() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.drop(&caller, 1);
@@ -147,7 +147,7 @@ fn a_survivor_that_comes_back_after_somebody_has_joined_hears_bye_first() {
     world.register(&next, 3).expect("the slot is free");
     world.send(&next, 3, "candidate").expect("it waits");
     world.register(&caller, 4).expect("its own slot");
-    assert_eq!(world.heard(), [format!("4 < {BYE}"), "4 < candidate".to_owned()]);
+    assert_eq!(world.outputs(), [format!("4 < {BYE}"), "4 < candidate".to_owned()]);
 }
 
 #[test]
@@ -161,18 +161,18 @@ fn a_drop_without_a_bye_keeps_its_place() {
 }
 
 #[test]
-fn a_bye_of_one_whose_socket_stays_takes_no_place() {
+fn a_bye_from_a_client_whose_socket_stays_frees_no_place() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.send(&callee, 2, BYE).expect("both are there");
     world.wait(60 * SECOND);
     assert_eq!(world.try_join(), Err(Refusal::Full));
     world.say(&caller, "offer again").expect("both are there");
-    assert_eq!(world.heard(), [format!("1 < {BYE}"), "2 < offer again".to_owned()]);
+    assert_eq!(world.outputs(), [format!("1 < {BYE}"), "2 < offer again".to_owned()]);
 }
 
 #[test]
-fn a_bye_that_is_not_the_last_word_is_none() {
+fn a_bye_that_is_not_the_last_message_does_not_count() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.send(&callee, 2, BYE).expect("both are there");
@@ -186,7 +186,7 @@ fn a_bye_that_is_not_the_last_word_is_none() {
 }
 
 #[test]
-fn whoever_registers_after_its_bye_has_said_nothing() {
+fn a_registration_cancels_the_clients_bye() {
     let mut world = World::new();
     let (_, callee) = world.call();
     world.drop(&callee, 2);
@@ -214,54 +214,54 @@ fn one_that_comes_back_after_its_bye_is_no_member_any_more() {
 }
 
 #[test]
-fn colliders_own_clients_have_their_time_to_hear_a_bye() {
+fn clients_that_use_only_collider_have_time_to_receive_a_bye() {
     let mut world = World::new();
     world.register("1", 1).expect("free");
     world.register("2", 2).expect("free");
     world.drop("2", 2);
     world.send("1", 1, BYE).expect("it waits");
     world.drop("1", 1);
-    world.wait(GRACE - SECOND);
+    world.wait(SLOT_GRACE - SECOND);
     world.register("2", 3).expect("its own slot");
-    assert_eq!(world.heard(), [format!("3 < {BYE}")]);
+    assert_eq!(world.outputs(), [format!("3 < {BYE}")]);
 }
 
 #[test]
 fn a_client_that_said_bye_in_a_loopback_call_takes_its_phantom_along() {
     let mut world = World::new();
-    let client = world.rooms.handle_join(ROOM, true, world.by()).expect("free").client;
+    let client = world.rooms.handle_join(ROOM, true, world.context()).expect("free").client;
     world.register(&client, 1).expect("a slot is free");
     world.register(LOOPBACK_CLIENT, 2).expect("a page plays the phantom");
     world.hang_up(&client, 1, &[Bye, Drop]);
     world.drop(LOOPBACK_CLIENT, 2);
-    let again = world.rooms.handle_join(ROOM, true, world.by()).expect("free");
+    let again = world.rooms.handle_join(ROOM, true, world.context()).expect("free");
     assert!(again.initiator);
     world.register(&again.client, 3).expect("a slot is free");
     world.register(LOOPBACK_CLIENT, 4).expect("its own slot");
-    world.heard();
+    world.outputs();
     world.say(&again.client, "offer").expect("both are there");
-    assert_eq!(world.heard(), ["4 < offer"]);
+    assert_eq!(world.outputs(), ["4 < offer"]);
 }
 
 #[test]
-fn the_phantom_of_a_page_that_is_loaded_again_does_not_hear_the_bye_of_before() {
+fn the_loopback_member_of_a_reloaded_page_does_not_receive_the_old_bye() {
     let mut world = World::new();
-    let client = world.rooms.handle_join(ROOM, true, world.by()).expect("free").client;
+    let client = world.rooms.handle_join(ROOM, true, world.context()).expect("free").client;
     world.register(&client, 1).expect("a slot is free");
     world.register("loopback_client_id", 2).expect("the original names it so");
     world.drop("loopback_client_id", 2);
     world.hang_up(&client, 1, &[Bye, Drop]);
-    let again = world.rooms.handle_join(ROOM, true, world.by()).expect("free");
+    let again = world.rooms.handle_join(ROOM, true, world.context()).expect("free");
     assert!(again.initiator);
     world.register("loopback_client_id", 3).expect("its own slot");
     world.register(&again.client, 4).expect("a slot is free");
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
 }
 
 #[test]
-fn nobody_takes_the_place_of_a_phantom_whose_socket_is_away() {
+fn no_join_replaces_a_loopback_member_whose_socket_is_closed() {
     let mut world = World::new();
-    let client = world.rooms.handle_join(ROOM, true, world.by()).expect("free").client;
+    let client = world.rooms.handle_join(ROOM, true, world.context()).expect("free").client;
     world.register(&client, 1).expect("a slot is free");
     world.register(LOOPBACK_CLIENT, 2).expect("a page plays the phantom");
     world.drop(LOOPBACK_CLIENT, 2);
@@ -271,7 +271,7 @@ fn nobody_takes_the_place_of_a_phantom_whose_socket_is_away() {
     assert_eq!(world.try_join(), Err(Refusal::Full));
 }
 
-// Who joins a caller that may be gone.
+// A client joins a caller that may be gone.
 
 #[test]
 fn a_caller_that_comes_back_in_time_has_kept_its_offer_for_the_callee() {
@@ -288,12 +288,12 @@ fn a_caller_that_comes_back_in_time_has_kept_its_offer_for_the_callee() {
     world.wait(3 * SECOND);
     world.register(&caller, 3).expect("its own slot");
     world.wait(60 * SECOND);
-    assert_eq!(world.heard(), ["3 < answer"]);
+    assert_eq!(world.outputs(), ["3 < answer"]);
     assert_eq!(world.try_join(), Err(Refusal::Full));
 }
 
 #[test]
-fn who_answers_a_caller_that_never_comes_back_hears_bye_and_calls_itself() {
+fn a_callee_whose_caller_never_comes_back_receives_bye_and_becomes_the_caller() {
     let mut world = World::new();
     let caller = world.join().client;
     world.register(&caller, 1).expect("a slot is free");
@@ -304,16 +304,16 @@ fn who_answers_a_caller_that_never_comes_back_hears_bye_and_calls_itself() {
     world.register(&callee, 2).expect("a slot is free");
     world.send(&callee, 2, "answer").expect("it waits");
     world.wait(7 * SECOND);
-    assert_eq!(world.heard(), [format!("2 < {BYE}")]);
+    assert_eq!(world.outputs(), [format!("2 < {BYE}")]);
     world.say(&callee, "offer again").expect("it is alone");
     let next = world.join();
     assert_eq!((next.initiator, next.messages), (false, vec!["offer again".to_owned()]));
     world.register(&next.client, 3).expect("a slot is free");
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
 }
 
 #[test]
-fn a_caller_that_is_met_is_not_evicted_before_somebody_joins() {
+fn a_caller_that_has_met_its_callee_is_not_evicted_before_a_join() {
     let mut world = World::new();
     let caller = world.join().client;
     world.register(&caller, 1).expect("a slot is free");
@@ -323,12 +323,12 @@ fn a_caller_that_is_met_is_not_evicted_before_somebody_joins() {
     world.register(&caller, 3).expect("its own slot");
     world.drop(&caller, 3);
     world.wait(600 * SECOND);
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
     assert_eq!(world.say(&caller, "I am still here"), Ok(()));
 }
 
 #[test]
-fn a_caller_whose_callee_has_gone_again_is_not_evicted_either() {
+fn a_caller_whose_callee_has_left_is_not_evicted_before_a_join_either() {
     let mut world = World::new();
     let caller = world.join().client;
     world.register(&caller, 1).expect("a slot is free");

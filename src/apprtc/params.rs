@@ -1,7 +1,7 @@
-//! `params`: what the room server tells a client about a call, from the query of its request. PURE.
+//! `params`: the room server's description of a call, built from the query of the client's request. PURE.
 //!
-//! Some values are plain, and some are strings that hold JSON, because the original pasted them into a page: clients parse
-//! those a second time.
+//! Some values are plain, and some are strings that contain JSON, because the original server inserted them into a page: clients
+//! parse those a second time.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -10,17 +10,17 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
-use super::room::Joined;
+use super::model::Joined;
 
-/// The route where ICE servers are asked for.
-pub const ICE_CONFIG: &str = "/v1alpha/iceconfig";
-/// The route where clients of 2014 to 2016 ask for TURN servers.
-pub const TURN: &str = "/v1alpha/turn";
+/// The route of the ICE servers.
+pub const ICE_CONFIG_PATH: &str = "/v1alpha/iceconfig";
+/// The route of the TURN servers for clients of 2014 to 2016.
+pub const TURN_PATH: &str = "/v1alpha/turn";
 
-/// A client's query, the origin that it used, and its `User-Agent`.
+/// A client's query, the origin of its request, and its `User-Agent`.
 #[derive(Debug)]
 pub struct Query<'a> {
-    /// Such as `https://call.example.org`, without a slash at the end.
+    /// Without a trailing slash, such as `https://call.example.org`.
     origin: Cow<'a, str>,
     user_agent: &'a str,
     raw: &'a str,
@@ -28,13 +28,13 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// `user_agent` is empty where the client sent none.
+    /// `user_agent` is empty if the client sent none.
     pub fn new(origin: &'a str, raw: &'a str, user_agent: &'a str) -> Self {
-        // The original's parser splits at both.
+        // The original's parser splits at both characters.
         let pairs = raw.split(['&', ';']);
         let fields = pairs.flat_map(|pair| form_urlencoded::parse(pair.as_bytes())).collect();
         let mut query = Self { origin: origin.into(), user_agent, raw, fields };
-        // The client says that something in front of this server ends TLS.
+        // The client states that a proxy terminates TLS.
         if query.text("wstls") == "true"
             && let Some(host) = origin.strip_prefix("http://")
         {
@@ -47,7 +47,7 @@ impl<'a> Query<'a> {
         self.text("debug") == "loopback"
     }
 
-    /// `params` of no room in particular.
+    /// `params` without a room.
     pub fn params(&self) -> Map<String, Value> {
         let (wss_url, wss_post_url) = self.collider();
         let loopback_script = if self.is_loopback() { "<script src=\"/js/loopback.js\"></script>" } else { "" };
@@ -62,8 +62,8 @@ impl<'a> Query<'a> {
             "media_constraints": self.media_constraints().to_string(),
             "ice_server_url": self.ice_server_url(),
             "ice_server_transports": self.text("tt"),
-            // Clients of 2014 to 2016 know these two instead.
-            "turn_url": self.service(&self.origin, TURN),
+            // Clients of 2014 to 2016 use these two instead.
+            "turn_url": self.service(&self.origin, TURN_PATH),
             "turn_transports": self.text("tt"),
             "include_loopback_js": loopback_script,
             "wss_url": wss_url,
@@ -79,7 +79,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// `params` of the one who joined `room`.
+    /// `params` for a client that has joined `room`.
     pub fn joined(&self, room: &str, joined: &Joined) -> Map<String, Value> {
         let mut params = self.params();
         let link = match self.raw {
@@ -95,7 +95,7 @@ impl<'a> Query<'a> {
         params
     }
 
-    /// The first value of a parameter, `None` where there is none.
+    /// The first value of a parameter.
     fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
     }
@@ -104,7 +104,7 @@ impl<'a> Query<'a> {
         self.field(name).unwrap_or_default()
     }
 
-    /// `iceServers` stays empty: Android takes `urls` there for a string and overlooks `username`.
+    /// `iceServers` stays empty: the Android client expects a string in `urls`, and ignores `username`.
     fn pc_config(&self) -> Value {
         let mut config = json!({"iceServers": [], "bundlePolicy": "max-bundle", "rtcpMuxPolicy": "require"});
         match self.text("it") {
@@ -117,10 +117,10 @@ impl<'a> Query<'a> {
     fn pc_constraints(&self) -> Value {
         // A client can't speak DTLS with itself.
         let dtls = if self.is_loopback() { "false" } else { self.text("dtls") };
-        let wishes = [(dtls, "DtlsSrtpKeyAgreement"), (self.text("dscp"), "googDscp"), (self.text("ipv6"), "googIPv6")];
-        let optional = wishes.into_iter().filter_map(|(wish, constraint)| {
-            let wish: bool = wish.to_lowercase().parse().ok()?;
-            Some(json!({constraint: wish}))
+        let switches = [(dtls, "DtlsSrtpKeyAgreement"), (self.text("dscp"), "googDscp"), (self.text("ipv6"), "googIPv6")];
+        let optional = switches.into_iter().filter_map(|(switch, constraint)| {
+            let switch: bool = switch.to_lowercase().parse().ok()?;
+            Some(json!({constraint: switch}))
         });
         json!({"optional": optional.collect::<Vec<_>>()})
     }
@@ -149,21 +149,21 @@ impl<'a> Query<'a> {
         constraints
     }
 
-    /// Desktop Chrome, and what calls itself so.
+    /// Desktop Chrome, and browsers with its user agent.
     fn has_hd_by_default(&self) -> bool {
         self.user_agent.contains("Chrome") && !self.user_agent.contains("Android")
     }
 
-    /// `ts` names another server; empty, none.
+    /// `ts` names another server; an empty `ts` disables it.
     fn ice_server_url(&self) -> String {
         match self.field("ts").unwrap_or(&self.origin) {
             "" => String::new(),
-            base => self.service(base, ICE_CONFIG),
+            base => self.service(base, ICE_CONFIG_PATH),
         }
     }
 
-    /// The URL of a route that answers with ICE servers. Ours is told the transport: clients filter the answer's URLs by `tt` for
-    /// themselves, and add it to those that name none, which makes a `stun:` URL unusable.
+    /// The URL of a route that lists ICE servers. For this server it contains the transport: clients filter the URLs by `tt`
+    /// themselves, and append it to URLs without a transport, which makes a `stun:` URL unusable.
     fn service(&self, base: &str, route: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("key", self.text("apikey"));
@@ -173,8 +173,8 @@ impl<'a> Query<'a> {
         format!("{base}{route}?{}", query.finish())
     }
 
-    /// Collider's URL for WebSockets and its origin for HTTP. `wshpp`, another host for them, is ignored: the original posted
-    /// messages to whatever it named.
+    /// Collider's URL for WebSockets and its origin for HTTP. `wshpp`, which names another host, is ignored: the original posted
+    /// messages to any host that a client named.
     fn collider(&self) -> (String, String) {
         let (scheme, host) = self.origin.split_once("://").unwrap_or(("http", &self.origin));
         let tls = scheme == "https" && self.text("wstls") != "false";
@@ -185,8 +185,8 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Constraints of a track: `true`, `false`, or a comma list of `[KIND:]key=value`. With a kind, only `mandatory` makes it so;
-/// without one, all but `goog*` keys are. What has not one `=` is dropped.
+/// The constraints of a track: `true`, `false`, or a comma-separated list of `[KIND:]key=value`. The kind `mandatory` makes a
+/// constraint mandatory; without a kind, every key except `goog*` is mandatory. An item without exactly one `=` is dropped.
 fn track(text: &str) -> Value {
     match text.to_lowercase().as_str() {
         "" | "true" => return true.into(),
@@ -220,13 +220,13 @@ mod tests {
         Query::new(ORIGIN, query, "").params()
     }
 
-    /// A string that holds JSON.
-    fn held(params: &Map<String, Value>, key: &str) -> Value {
+    /// A string that contains JSON.
+    fn json_in(params: &Map<String, Value>, key: &str) -> Value {
         serde_json::from_str(params[key].as_str().expect("a string")).expect("JSON")
     }
 
     #[test]
-    fn some_are_arrays_some_plain_and_some_hold_json() {
+    fn some_values_are_arrays_some_plain_and_some_contain_json() {
         let params = params("");
         assert_eq!((&params["error_messages"], &params["warning_messages"]), (&json!([]), &json!([])));
         assert_eq!(params["header_message"], Value::Null);
@@ -237,10 +237,10 @@ mod tests {
         assert_eq!(params["wss_post_url"], ORIGIN);
         assert_eq!(params["ice_server_url"], "https://call.example.org/v1alpha/iceconfig?key=");
         let config = json!({"iceServers": [], "bundlePolicy": "max-bundle", "rtcpMuxPolicy": "require"});
-        assert_eq!(held(&params, "pc_config"), config);
-        assert_eq!(held(&params, "pc_constraints"), json!({"optional": []}));
-        assert_eq!(held(&params, "offer_options"), json!({}));
-        assert_eq!(held(&params, "media_constraints"), json!({"audio": true, "video": true}));
+        assert_eq!(json_in(&params, "pc_config"), config);
+        assert_eq!(json_in(&params, "pc_constraints"), json!({"optional": []}));
+        assert_eq!(json_in(&params, "offer_options"), json!({}));
+        assert_eq!(json_in(&params, "media_constraints"), json!({"audio": true, "video": true}));
         for (key, text) in [("is_loopback", "false"), ("bypass_join_confirmation", "false"), ("version_info", "null")] {
             assert_eq!(params[key], text, "{key}");
         }
@@ -286,8 +286,8 @@ mod tests {
         "version_info",
     ];
 
-    /// The original's answers: those to no query, then for each query what differs from them, and what desktop Chrome got as media
-    /// constraints where that differs from what others got. JSON in strings is parsed; Collider's host is ours.
+    /// The original's answers: first the answer to an empty query, then for each query the differences from it, and the media
+    /// constraints of desktop Chrome if they differ from those of other browsers. JSON in strings is parsed; Collider's host is ours.
     #[test]
     fn every_parameter_is_the_originals() {
         let observed: Vec<Value> = serde_json::from_str(include_str!("params_observed.json")).unwrap();
@@ -303,7 +303,7 @@ mod tests {
                 }
                 let params = Query::new(ORIGIN, query, user_agent).params();
                 for (key, expected) in expected {
-                    let ours = if JSON.contains(&key.as_str()) { held(&params, &key) } else { params[&key].clone() };
+                    let ours = if JSON.contains(&key.as_str()) { json_in(&params, &key) } else { params[&key].clone() };
                     assert_eq!(ours, expected, "{key} of {query} for {user_agent}");
                     compared += 1;
                 }
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_has_plain_websockets_and_wstls_chooses() {
+    fn plain_http_has_plain_websockets_and_wstls_decides() {
         let urls = |origin, query| {
             let params = Query::new(origin, query, "").params();
             ["wss_url", "wss_post_url"].map(|key| params[key].as_str().unwrap().to_owned())
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn our_services_are_told_the_transport_and_others_are_not() {
+    fn urls_of_this_server_contain_the_transport_and_others_do_not() {
         let url = |query: &str, key: &str| params(query)[key].as_str().unwrap().to_owned();
         assert_eq!(url("tt=tcp", "ice_server_url"), "https://call.example.org/v1alpha/iceconfig?key=&tt=tcp");
         assert_eq!(url("tt=a%26b&apikey=k", "ice_server_url"), "https://call.example.org/v1alpha/iceconfig?key=k&tt=a%26b");

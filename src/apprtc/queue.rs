@@ -1,95 +1,91 @@
-//! Messages that wait for a peer, in order and within bounds, each with the address that it came from. PURE.
+//! The messages that a client has sent to a peer that has no socket yet. PURE.
+//!
+//! Owner: the sender's `Member` or `Slot`. Invariants: the order is kept, the bounds hold, and each message knows the address that
+//! sent it, which can be another client's.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use crate::apprtc::quota::{ByteQuota, Held};
+/// Collider's bound.
+pub(super) const MAX_MESSAGES: usize = 1024;
+/// Approximate memory of a message besides its text.
+pub(super) const MESSAGE_OVERHEAD_BYTES: usize = 160;
+/// Addresses from which messages of one client may come: clients move from one network to another.
+const MAX_ADDRESSES: usize = 4;
 
-/// Messages that wait at most; Collider's number.
-pub(super) const MESSAGES: usize = 1024;
-/// Bytes that a message takes besides its text, about.
-pub(super) const MESSAGE_COST: usize = 160;
-/// Addresses that the messages of one client come from at most: it has moved from one network to another.
-const ADDRESSES: usize = 4;
-
-/// Who says something, and how much of it may be kept.
+/// The address that sends a message, and the bound of the message's text.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Allowance<'a> {
-    /// As [`crate::limits::ip_prefix::of_client`] has it.
+pub(super) struct Allowance {
+    /// In the form of [`crate::limits::ip_prefix::of_client`].
     pub(super) from: IpAddr,
-    /// Bytes of text that may still wait in the room.
-    pub(super) space: usize,
-    pub(super) quota: &'a ByteQuota,
+    /// Bytes of text that may still be queued in the room.
+    pub(super) text_bytes: usize,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    messages: VecDeque<Waiting>,
-    /// Bytes of the texts.
-    bytes: usize,
-    /// What the messages of each address take.
+    messages: VecDeque<QueuedMessage>,
+    text_bytes: usize,
+    /// Memory of each address's messages.
     costs: Vec<(IpAddr, usize)>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct QueuedMessage {
     text: String,
     from: IpAddr,
-    _held: Held,
 }
 
-/// It has as many messages as may wait, or they are too large.
+/// The queue has too many messages, too many addresses or too many bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct QueueFull;
 
 impl Queue {
     pub(super) const fn new() -> Self {
-        Self { messages: VecDeque::new(), bytes: 0, costs: Vec::new() }
+        Self { messages: VecDeque::new(), text_bytes: 0, costs: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, mut text: String, allowance: Allowance<'_>) -> Result<(), QueueFull> {
-        let Allowance { from, space, quota } = allowance;
-        if self.messages.len() >= MESSAGES || text.len() > space {
+    pub(super) fn push(&mut self, mut text: String, allowance: Allowance) -> Result<(), QueueFull> {
+        let Allowance { from, text_bytes } = allowance;
+        if self.messages.len() >= MAX_MESSAGES || text.len() > text_bytes {
             return Err(QueueFull);
         }
-        let place = self.costs.iter().position(|(address, _)| *address == from);
-        if place.is_none() && self.costs.len() >= ADDRESSES {
+        let known = self.costs.iter().position(|(address, _)| *address == from);
+        if known.is_none() && self.costs.len() >= MAX_ADDRESSES {
             return Err(QueueFull);
         }
-        let cost = text.len() + MESSAGE_COST;
-        let held = quota.take(cost).ok_or(QueueFull)?;
-        match place {
-            Some(place) => self.costs[place].1 += cost,
+        let cost = text.len() + MESSAGE_OVERHEAD_BYTES;
+        match known {
+            Some(known) => self.costs[known].1 += cost,
             None => self.costs.push((from, cost)),
         }
         text.shrink_to_fit();
-        self.bytes += text.len();
-        self.messages.push_back(Waiting { text, from, _held: held });
+        self.text_bytes += text.len();
+        self.messages.push_back(QueuedMessage { text, from });
         Ok(())
     }
 
-    /// Everything, the oldest first; the queue is empty afterwards.
+    /// Takes all messages, the oldest first.
     pub(super) fn take(&mut self) -> impl Iterator<Item = String> + use<> {
-        std::mem::take(self).messages.into_iter().map(|waiting| waiting.text)
+        std::mem::take(self).messages.into_iter().map(|message| message.text)
     }
 
-    /// Gives up what came from an address; how many messages that were.
+    /// Drops the messages of an address, and returns their number.
     pub(super) fn drop_from(&mut self, address: IpAddr) -> usize {
         let before = self.messages.len();
-        self.messages.retain(|waiting| waiting.from != address);
+        self.messages.retain(|message| message.from != address);
         self.costs.retain(|(from, _)| *from != address);
-        self.bytes = self.messages.iter().map(|waiting| waiting.text.len()).sum();
+        self.text_bytes = self.messages.iter().map(|message| message.text.len()).sum();
         before - self.messages.len()
     }
 
-    /// Bytes of the texts.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    pub(super) const fn text_bytes(&self) -> usize {
+        self.text_bytes
     }
 
-    /// Bytes that the messages of each address take.
+    /// The memory of each address's messages.
     pub(super) fn costs(&self) -> impl Iterator<Item = (IpAddr, usize)> {
         self.costs.iter().copied()
     }
@@ -100,30 +96,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waits_is_counted_for_the_address_it_came_from_and_given_back() {
-        let quota = ByteQuota::new(1 << 20);
+    fn a_message_counts_for_the_address_that_sent_it_until_it_is_taken() {
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse::<IpAddr>().unwrap());
+        let memory = |queue: &Queue| queue.costs().map(|(_, bytes)| bytes).sum::<usize>();
         let mut queue = Queue::new();
         for (from, text) in [(one, "first"), (other, "second"), (one, "third")] {
-            queue.push(text.to_owned(), Allowance { from, space: 100, quota: &quota }).unwrap();
+            queue.push(text.to_owned(), Allowance { from, text_bytes: 100 }).unwrap();
         }
-        assert_eq!(queue.costs().collect::<Vec<_>>(), [(one, 10 + 2 * MESSAGE_COST), (other, 6 + MESSAGE_COST)]);
-        assert_eq!((queue.bytes(), quota.held()), (16, 16 + 3 * MESSAGE_COST));
+        assert_eq!(
+            queue.costs().collect::<Vec<_>>(),
+            [(one, 10 + 2 * MESSAGE_OVERHEAD_BYTES), (other, 6 + MESSAGE_OVERHEAD_BYTES)]
+        );
+        assert_eq!((queue.text_bytes(), memory(&queue)), (16, 16 + 3 * MESSAGE_OVERHEAD_BYTES));
         assert_eq!(queue.drop_from(one), 2);
-        assert_eq!((queue.bytes(), quota.held(), queue.costs().count()), (6, 6 + MESSAGE_COST, 1));
+        assert_eq!((queue.text_bytes(), memory(&queue), queue.costs().count()), (6, 6 + MESSAGE_OVERHEAD_BYTES, 1));
         assert_eq!(queue.take().collect::<Vec<_>>(), ["second"]);
-        assert_eq!((queue.bytes(), quota.held(), queue.costs().count()), (0, 0, 0));
+        assert_eq!((queue.text_bytes(), memory(&queue), queue.costs().count()), (0, 0, 0));
     }
 
     #[test]
-    fn a_client_comes_from_few_addresses() {
-        let quota = ByteQuota::new(1 << 20);
+    fn the_messages_of_a_client_come_from_few_addresses() {
         let mut queue = Queue::new();
         let mut say = |host: u32| {
             let from = IpAddr::V4(host.into());
-            queue.push("x".to_owned(), Allowance { from, space: 100, quota: &quota })
+            queue.push("x".to_owned(), Allowance { from, text_bytes: 100 })
         };
-        assert_eq!((1..=10).filter(|host| say(*host).is_ok()).count(), ADDRESSES);
+        assert_eq!((1..=10).filter(|host| say(*host).is_ok()).count(), MAX_ADDRESSES);
         assert!(say(1).is_ok());
     }
 }

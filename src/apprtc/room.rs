@@ -1,14 +1,14 @@
 //! One AppRTC room as a state machine: the room server's members and Collider's slots side by side. PURE: no socket, no clock, no
 //! lock.
 //!
-//! Members come by join and go by leave, or a day after the last join, queued message or leave; slots come by register or by a
-//! posted message and go when they are without a socket. Either does without the other: Collider has clients that never join.
-//! What the two know of each other is this:
-//! - a message of a member to a member is delivered to the peer's socket, as if it had come through Collider;
-//! - a member whose last message was a bye and whose socket is gone has left, whether or not it says so to the room server;
-//! - a member is stale when its socket has been gone for a while, and a stale one makes way for whoever joins;
-//! - who joined while the other one had no socket hears bye if that one does not come back before it is stale;
-//! - a slot whose client has left makes way for a member's.
+//! Owner: [`super::rooms::Rooms`]. A join adds a member; a leave removes it, and so does a day after the last join, queued message or
+//! leave. A registration or a posted message adds a slot, which is removed some time after its socket has closed. A member can exist
+//! without a slot, and a slot without a member: some clients of Collider never join. The two are connected by these rules:
+//! - a message of one member to the other goes to the peer's socket, as if it had come through Collider;
+//! - a member whose last message was a bye and whose socket is closed has left, even if it does not tell the room server;
+//! - a member whose socket has been closed for a while is stale, and the next join replaces it;
+//! - a member that joined while the other one had no socket receives a bye when the other one becomes stale;
+//! - a slot whose client has left is removed when a member needs a slot.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -20,61 +20,26 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::queue::{Allowance, MESSAGE_COST, Queue};
-use super::slots::{BYE, Output, Slot, SlotError, Slots, is_bye};
-use super::usage::Taken;
+use super::eviction::RoomUsage;
+use super::model::{Joined, Output, Refusal, RoomCounts, SlotError};
+use super::queue::{Allowance, MESSAGE_OVERHEAD_BYTES, Queue};
+use super::slots::{BYE, Slot, Slots, is_bye};
 
-/// Members of a room at most.
-pub(super) const CAPACITY: usize = 2;
-/// How long members are remembered after the last join, queued message or leave.
-const LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// A member whose socket has been gone for so long makes way for another one.
+pub(super) const MAX_MEMBERS: usize = 2;
+/// How long members are kept after the last join, queued message or leave.
+const MEMBERS_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// A member becomes stale when its socket has been closed for this time.
 const STALE_AFTER_DROP: Duration = Duration::from_secs(10);
-/// The same for one that joined and never registered.
+/// A member becomes stale when it does not register within this time after its join.
 const STALE_AFTER_JOIN: Duration = Duration::from_secs(60);
 
-/// The phantom that takes the second place of a loopback call.
-pub const LOOPBACK_CLIENT: &str = "LOOPBACK_CLIENT_ID";
+/// The second member of a loopback call, which no client stands behind.
+pub(super) const LOOPBACK_CLIENT: &str = "LOOPBACK_CLIENT_ID";
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Joined {
-    /// Eight digits.
-    pub client: String,
-    /// The first one in the room is.
-    pub initiator: bool,
-    /// What the other member said while it was alone, the oldest first.
-    pub messages: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    #[error("the room is full")]
-    Full,
-    #[error("this server has as many rooms as it may have")]
-    ServerFull,
-    #[error("unknown room")]
-    UnknownRoom,
-    #[error("unknown client")]
-    UnknownClient,
-    #[error(transparent)]
-    Slot(#[from] SlotError),
-}
-
-/// What there is of all rooms together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub rooms: usize,
-    pub members: usize,
-    /// Registered ones.
-    pub sockets: usize,
-    /// Bytes of messages that wait.
-    pub waiting: usize,
-}
-
-/// What an event in a room works with.
-pub(super) struct Step<'a, S> {
+/// The inputs and outputs of an event in one room.
+pub(super) struct RoomContext<'a, S> {
     pub(super) now: Instant,
-    pub(super) allowance: Allowance<'a>,
+    pub(super) allowance: Allowance,
     pub(super) rng: &'a mut StdRng,
     pub(super) outputs: &'a mut VecDeque<Output<S>>,
 }
@@ -83,26 +48,26 @@ pub(super) struct Step<'a, S> {
 pub(super) struct Room<S> {
     pub(super) name: Arc<str>,
     pub(super) opened_from: IpAddr,
-    /// The last join, message, registration, leave, or loss of a socket.
+    /// The time of the last join, message, registration, leave or loss of a socket.
     pub(super) used: Instant,
     pub(super) members: Vec<Member>,
-    /// The end of the members.
+    /// When all members are removed.
     pub(super) expires: Instant,
     pub(super) slots: Slots<S>,
-    /// The room's entry in the timers.
+    /// The room's entry in the timers of all rooms.
     pub(super) due: Option<Instant>,
 }
 
 #[derive(Debug)]
 pub(super) struct Member {
     id: String,
-    /// What it said while it was alone, or since its peer said bye.
+    /// The messages that the member sent while it was alone, or since its peer's bye.
     queue: Queue,
-    /// `None` while it has a socket, and for phantoms.
+    /// `None` while the member has a socket, and for the loopback member.
     stale_at: Option<Instant>,
-    /// Its peer joined after it had lost its socket: they never talked.
+    /// The peer joined after this member had lost its socket: the two have never exchanged a message.
     unmet: bool,
-    /// Its peer has left, and it was not there to hear that.
+    /// The peer has left, and this member had no socket to receive a bye.
     owed_bye: bool,
 }
 
@@ -113,7 +78,7 @@ impl Member {
 }
 
 impl<S: Clone + PartialEq> Room<S> {
-    /// A room that nobody has come into yet.
+    /// A room without members and slots.
     pub(super) fn new(name: Arc<str>, opened_from: IpAddr, now: Instant) -> Self {
         Self { name, opened_from, used: now, members: Vec::new(), expires: now, slots: Slots::default(), due: None }
     }
@@ -122,75 +87,75 @@ impl<S: Clone + PartialEq> Room<S> {
         self.members.is_empty() && self.slots.is_empty()
     }
 
-    pub(super) fn join(&mut self, loopback: bool, step: &mut Step<'_, S>) -> Result<Joined, Refusal> {
-        self.evict_stale(|_| true, step);
-        self.forget_farewells(step);
-        if self.members.len() >= CAPACITY {
+    pub(super) fn join(&mut self, loopback: bool, context: &mut RoomContext<'_, S>) -> Result<Joined, Refusal> {
+        self.evict_stale(|_| true, context);
+        self.remove_byes(context);
+        if self.members.len() >= MAX_MEMBERS {
             return Err(Refusal::Full);
         }
-        let client = self.unused_id(step);
+        let client = self.unused_id(context);
         let initiator = self.members.is_empty();
         let messages = self.members.first_mut().map(|other| {
             other.unmet = other.stale_at.is_some();
             other.queue.take().collect()
         });
-        self.members.reserve_exact(CAPACITY - self.members.len());
-        self.members.push(Member::new(client.clone(), Some(step.now + STALE_AFTER_JOIN)));
+        self.members.reserve_exact(MAX_MEMBERS - self.members.len());
+        self.members.push(Member::new(client.clone(), Some(context.now + STALE_AFTER_JOIN)));
         if initiator && loopback {
             self.members.push(Member::new(LOOPBACK_CLIENT.to_owned(), None));
         }
-        self.used = step.now;
-        self.expires = step.now + LIFETIME;
+        self.used = context.now;
+        self.expires = context.now + MEMBERS_LIFETIME;
         Ok(Joined { client, initiator, messages: messages.unwrap_or_default() })
     }
 
-    /// A bye that waits, of one that is no member, is not for the one who joins next.
-    fn forget_farewells(&mut self, step: &mut Step<'_, S>) {
+    /// Removes the slots of clients that are no members, have sent a bye and have no socket: the bye is not for the next member.
+    fn remove_byes(&mut self, context: &mut RoomContext<'_, S>) {
         let is_gone = |slot: &Slot<S>| slot.said_bye() && slot.socket().is_none();
         let gone = self.slots.clients().filter(|client| !self.is_member(client) && self.slots.of(client).is_some_and(is_gone));
         for client in gone.map(str::to_owned).collect::<Vec<_>>() {
-            self.close(&client, step);
+            self.close(&client, context);
         }
     }
 
-    /// The one that is left hears bye.
-    fn evict_stale(&mut self, who: fn(&Member) -> bool, step: &mut Step<'_, S>) {
-        let stale = |member: &&Member| member.stale_at.is_some_and(|at| at <= step.now) && who(member);
+    /// Removes stale members, and sends a bye to the remaining one.
+    fn evict_stale(&mut self, selected: fn(&Member) -> bool, context: &mut RoomContext<'_, S>) {
+        let stale = |member: &&Member| member.stale_at.is_some_and(|at| at <= context.now) && selected(member);
         let gone: Vec<String> = self.members.iter().filter(stale).map(|member| member.id.clone()).collect();
         for client in &gone {
-            self.leave(client, step.now);
-            self.close(client, step);
+            self.leave(client, context.now);
+            self.close(client, context);
         }
         if !gone.is_empty() {
-            self.say_bye(step);
+            self.send_bye(context);
         }
     }
 
-    /// To the one that is left, now or when it has a socket again.
-    fn say_bye(&mut self, step: &mut Step<'_, S>) {
+    /// Sends a bye to the only member, now or when it registers again.
+    fn send_bye(&mut self, context: &mut RoomContext<'_, S>) {
         if let [survivor] = &self.members[..] {
             let survivor = survivor.id.clone();
-            self.say_bye_to(&survivor, step);
+            self.send_bye_to(&survivor, context);
         }
     }
 
-    fn say_bye_to(&mut self, client: &str, step: &mut Step<'_, S>) {
+    fn send_bye_to(&mut self, client: &str, context: &mut RoomContext<'_, S>) {
         match self.slots.of(client).and_then(Slot::socket).cloned() {
-            Some(to) => step.outputs.push_back(Output::Send { to, message: BYE.to_owned() }),
+            Some(to) => context.outputs.push_back(Output::Send { to, message: BYE.to_owned() }),
             None => self.members.iter_mut().filter(|member| member.id == client).for_each(|member| member.owed_bye = true),
         }
     }
 
-    fn unused_id(&self, step: &mut Step<'_, S>) -> String {
+    fn unused_id(&self, context: &mut RoomContext<'_, S>) -> String {
         loop {
-            let id = format!("{:08}", step.rng.random_range(0..100_000_000));
+            let id = format!("{:08}", context.rng.random_range(0..100_000_000));
             if !self.is_member(&id) && !self.slots.clients().any(|client| client == id) {
                 return id;
             }
         }
     }
 
-    pub(super) fn message(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
+    pub(super) fn message(&mut self, client: &str, message: String, context: &mut RoomContext<'_, S>) -> Result<(), Refusal> {
         if self.members.is_empty() {
             return Err(Refusal::UnknownRoom);
         }
@@ -198,25 +163,25 @@ impl<S: Clone + PartialEq> Room<S> {
             return Err(Refusal::UnknownClient);
         }
         if let [alone] = &mut self.members[..] {
-            alone.queue.push(message, step.allowance).map_err(|_| SlotError::TooManyWaiting)?;
-            self.used = step.now;
-            self.expires = step.now + LIFETIME;
+            alone.queue.push(message, context.allowance).map_err(|_| SlotError::TooManyWaiting)?;
+            self.used = context.now;
+            self.expires = context.now + MEMBERS_LIFETIME;
             return Ok(());
         }
-        self.keep_for_the_next(client, &message, step);
-        self.send(client, message, step)
+        self.keep_for_next(client, &message, context);
+        self.send(client, message, context)
     }
 
-    /// What a member says after its peer's bye is for the next one, unless the peer goes on all the same.
-    fn keep_for_the_next(&mut self, client: &str, message: &str, step: &mut Step<'_, S>) {
+    /// Queues a message after the peer's bye for the next member as well. [`Self::send`] drops it if the peer continues.
+    fn keep_for_next(&mut self, client: &str, message: &str, context: &mut RoomContext<'_, S>) {
         let slots = &self.slots;
         let peer_said_bye = |member: &Member| slots.of(&member.id).is_some_and(Slot::said_bye);
         if !self.members.iter().any(|member| member.id != client && peer_said_bye(member)) {
             return;
         }
         let speaker = self.members.iter_mut().find(|member| member.id == client);
-        if speaker.is_some_and(|speaker| speaker.queue.push(message.to_owned(), step.allowance).is_ok()) {
-            step.allowance.space = step.allowance.space.saturating_sub(message.len() + MESSAGE_COST);
+        if speaker.is_some_and(|speaker| speaker.queue.push(message.to_owned(), context.allowance).is_ok()) {
+            context.allowance.text_bytes = context.allowance.text_bytes.saturating_sub(message.len() + MESSAGE_OVERHEAD_BYTES);
         }
     }
 
@@ -227,114 +192,119 @@ impl<S: Clone + PartialEq> Room<S> {
         self.members.retain(|member| member.id != client && member.id != LOOPBACK_CLIENT);
         self.members.iter_mut().for_each(|survivor| survivor.unmet = false);
         self.used = now;
-        self.expires = now + LIFETIME;
+        self.expires = now + MEMBERS_LIFETIME;
         self.slots.note_leave(client);
     }
 
-    pub(super) fn register(&mut self, client: &str, socket: &S, step: &mut Step<'_, S>) -> Result<(), Refusal> {
-        self.make_way(client, step);
-        let waiting = self.slots.register(client, socket, step.now)?;
-        self.used = step.now;
+    pub(super) fn register(&mut self, client: &str, socket: &S, context: &mut RoomContext<'_, S>) -> Result<(), Refusal> {
+        self.make_slot_for_member(client, context);
+        let queued = self.slots.register(client, socket, context.now)?;
+        self.used = context.now;
         let mut owed = None;
         if let Some(member) = self.members.iter_mut().find(|member| member.id == client) {
             member.stale_at = None;
             member.unmet = false;
             owed = std::mem::take(&mut member.owed_bye).then(|| BYE.to_owned());
         }
-        step.outputs.extend(owed.into_iter().chain(waiting).map(|message| Output::Send { to: socket.clone(), message }));
+        context.outputs.extend(owed.into_iter().chain(queued).map(|message| Output::Send { to: socket.clone(), message }));
         Ok(())
     }
 
-    pub(super) fn send(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
-        self.make_way(client, step);
-        let goes_on = self.slots.of(client).is_some_and(Slot::said_bye) && !is_bye(&message);
-        if goes_on && self.members.len() > 1 && self.is_member(client) {
+    pub(super) fn send(&mut self, client: &str, message: String, context: &mut RoomContext<'_, S>) -> Result<(), Refusal> {
+        self.make_slot_for_member(client, context);
+        let continues = self.slots.of(client).is_some_and(Slot::said_bye) && !is_bye(&message);
+        if continues && self.members.len() > 1 && self.is_member(client) {
             self.members.iter_mut().for_each(|member| drop(member.queue.take()));
         }
-        let sent = self.slots.send(client, message, step.allowance, step.now);
-        self.used = if sent.is_ok() { step.now } else { self.used };
-        self.part(client, step);
-        step.outputs.extend(sent?);
+        let sent = self.slots.send(client, message, context.allowance, context.now);
+        self.used = if sent.is_ok() { context.now } else { self.used };
+        self.leave_after_bye(client, context);
+        context.outputs.extend(sent?);
         Ok(())
     }
 
-    /// A message of a client whose slot was deleted a moment ago.
-    pub(super) fn overtaken(&mut self, client: &str, message: String, step: &mut Step<'_, S>) -> Result<(), Refusal> {
+    /// A message of a client whose slot a DELETE has just removed.
+    pub(super) fn send_after_delete(
+        &mut self,
+        client: &str,
+        message: String,
+        context: &mut RoomContext<'_, S>,
+    ) -> Result<(), Refusal> {
         let bye = is_bye(&message);
         if bye {
-            self.leave(client, step.now);
+            self.leave(client, context.now);
         }
         match self.slots.only().and_then(Slot::socket).cloned() {
-            Some(to) => step.outputs.push_back(Output::Send { to, message }),
-            None if bye && self.members.len() == 1 => self.say_bye(step),
+            Some(to) => context.outputs.push_back(Output::Send { to, message }),
+            None if bye && self.members.len() == 1 => self.send_bye(context),
             None => return Err(SlotError::NotRegistered.into()),
         }
         Ok(())
     }
 
-    /// Who said bye and has no socket has left.
-    pub(super) fn part(&mut self, client: &str, step: &mut Step<'_, S>) {
+    /// A client that has sent a bye and has no socket has left.
+    pub(super) fn leave_after_bye(&mut self, client: &str, context: &mut RoomContext<'_, S>) {
         let Some(slot) = self.slots.of(client).filter(|slot| slot.said_bye() && slot.socket().is_none()) else { return };
-        // Collider alone, without the room server, keeps it for the other one.
-        let waits = slot.is_unheard() && self.members.is_empty() && !slot.has_left();
+        // Without the room server, Collider keeps the messages for the other client.
+        let waits = slot.has_queued() && self.members.is_empty() && !slot.has_left();
         if !waits {
-            self.leave(client, step.now);
-            self.close(client, step);
+            self.leave(client, context.now);
+            self.close(client, context);
         }
     }
 
-    /// Where both slots are taken, one whose client is no member gives way to a member's.
-    fn make_way(&mut self, client: &str, step: &mut Step<'_, S>) {
+    /// Removes the slot of a client that is no member when a member needs it.
+    fn make_slot_for_member(&mut self, client: &str, context: &mut RoomContext<'_, S>) {
         if !self.slots.is_full() || !self.is_member(client) || self.slots.clients().any(|other| other == client) {
             return;
         }
         let other = self.slots.clients().find(|other| !self.is_member(other)).map(str::to_owned);
         if let Some(other) = other {
-            let silent = self.slots.of(&other).is_some_and(|slot| slot.has_left() && !slot.said_bye());
-            self.close(&other, step);
-            // Whom it was talking to waits for it still, and has nothing to say to the one that comes.
+            let without_bye = self.slots.of(&other).is_some_and(|slot| slot.has_left() && !slot.said_bye());
+            self.close(&other, context);
+            // The remaining member still waits for the removed client, and would not offer to the new one.
             let survivor = self.members.iter().find(|member| member.id != client).map(|member| member.id.clone());
-            if let Some(survivor) = survivor.filter(|_| silent) {
-                self.say_bye_to(&survivor, step);
+            if let Some(survivor) = survivor.filter(|_| without_bye) {
+                self.send_bye_to(&survivor, context);
             }
         }
     }
 
-    pub(super) fn close(&mut self, client: &str, step: &mut Step<'_, S>) {
+    pub(super) fn close(&mut self, client: &str, context: &mut RoomContext<'_, S>) {
         let Some(slot) = self.slots.remove(client) else { return };
-        self.lost_socket(client, step.now);
+        self.lost_socket(client, context.now);
         if slot.said_bye() {
-            self.leave(client, step.now);
-            if slot.is_unheard() {
-                self.say_bye(step);
+            self.leave(client, context.now);
+            if slot.has_queued() {
+                self.send_bye(context);
             }
         }
-        step.outputs.extend(slot.into_socket().map(|socket| Output::Close { socket }));
+        context.outputs.extend(slot.into_socket().map(|socket| Output::Close { socket }));
     }
 
     pub(super) fn lost_socket(&mut self, client: &str, now: Instant) {
-        // A phantom stays as long as its client does.
+        // The loopback member stays as long as its peer.
         if let Some(member) = self.members.iter_mut().find(|member| member.id == client && client != LOOPBACK_CLIENT) {
             member.stale_at = Some(now + STALE_AFTER_DROP);
         }
     }
 
-    /// Everybody is gone, without a word.
-    pub(super) fn end(&mut self, step: &mut Step<'_, S>) {
+    /// Removes all members and slots, and sends no bye.
+    pub(super) fn end(&mut self, context: &mut RoomContext<'_, S>) {
         self.members.clear();
-        step.outputs.extend(self.slots.close_all());
+        context.outputs.extend(self.slots.close_all());
     }
 
-    /// Gives up what waits of what an address has said; how many messages that were.
+    /// Drops the queued messages of an address, and returns their number.
     pub(super) fn drop_from(&mut self, address: IpAddr) -> usize {
-        let said: usize = self.members.iter_mut().map(|member| member.queue.drop_from(address)).sum();
-        said + self.slots.drop_from(address)
+        let dropped: usize = self.members.iter_mut().map(|member| member.queue.drop_from(address)).sum();
+        dropped + self.slots.drop_from(address)
     }
 
-    pub(super) fn expire(&mut self, step: &mut Step<'_, S>) {
-        self.evict_stale(|member| member.unmet, step);
-        self.slots.expire(step.now);
-        if self.expires <= step.now {
+    pub(super) fn expire(&mut self, context: &mut RoomContext<'_, S>) {
+        self.evict_stale(|member| member.unmet, context);
+        self.slots.expire(context.now);
+        if self.expires <= context.now {
             self.members.clear();
         }
     }
@@ -345,8 +315,8 @@ impl<S: Clone + PartialEq> Room<S> {
         unmet.chain(members).chain(self.slots.next_timeout()).min()
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        Counts { rooms: 1, members: self.members.len(), sockets: self.slots.sockets(), waiting: self.text_bytes() }
+    pub(super) fn counts(&self) -> RoomCounts {
+        RoomCounts { rooms: 1, members: self.members.len(), sockets: self.slots.socket_count(), waiting: self.text_bytes() }
     }
 
     fn is_member(&self, client: &str) -> bool {
@@ -357,27 +327,27 @@ impl<S: Clone + PartialEq> Room<S> {
         self.members.iter().map(|member| &member.queue).chain(self.slots.queues())
     }
 
-    /// Bytes of text that wait.
+    /// Bytes of the queued messages' texts.
     pub(super) fn text_bytes(&self) -> usize {
-        self.queues().map(Queue::bytes).sum()
+        self.queues().map(Queue::text_bytes).sum()
     }
 
-    /// `None`: it has nobody in it.
-    pub(super) fn taken(&self) -> Option<Taken> {
-        let mut waiting: Vec<(IpAddr, usize)> = Vec::new();
+    /// `None` for an empty room.
+    pub(super) fn usage(&self) -> Option<RoomUsage> {
+        let mut queued: Vec<(IpAddr, usize)> = Vec::new();
         for (from, bytes) in self.queues().flat_map(Queue::costs) {
-            match waiting.iter_mut().find(|(address, _)| *address == from) {
+            match queued.iter_mut().find(|(address, _)| *address == from) {
                 Some((_, all)) => *all += bytes,
-                None => waiting.push((from, bytes)),
+                None => queued.push((from, bytes)),
             }
         }
-        let taken = Taken {
+        let usage = RoomUsage {
             room: self.name.clone(),
             opened_from: self.opened_from,
             used: self.used,
-            sockets: self.slots.sockets(),
-            waiting,
+            sockets: self.slots.socket_count(),
+            queued,
         };
-        (!self.is_empty()).then_some(taken)
+        (!self.is_empty()).then_some(usage)
     }
 }

@@ -1,21 +1,28 @@
-//! Transcripts: who says what, when, and what everybody hears, with a clock of our own. One for every rule of the two wire
-//! contracts.
+//! The rules of the two wire contracts, a test for each, against the pure core.
+//!
+//! A tour of the kit: [`World`] has the rooms and its own clock. Its methods are the inputs for the room [`ROOM`]: `join`, `say` and
+//! `leave` over HTTP, `register`, `send`, `drop` of a socket (a number), `post` and `delete` of Collider. `wait` lets time pass, and
+//! `outputs` returns what the sockets have received since the last call, a line each: `"2 < offer"` is a message to socket 2, and
+//! `"2 closed"` its end. `call` begins a call of two. `assert_tables_agree` checks the tables against each other. `farewell_tests` has
+//! hang-ups in every order, `eviction_tests` many clients at the bounds.
 
 use std::time::Duration;
 
 use rand::RngExt as _;
 
-use super::super::queue::MESSAGES;
-use super::super::room::{CAPACITY, LOOPBACK_CLIENT};
-use super::super::slots::{BYE, GRACE};
+use super::super::queue::MAX_MESSAGES;
+use super::super::room::{LOOPBACK_CLIENT, MAX_MEMBERS};
+use super::super::slots::{BYE, SLOT_GRACE};
 use super::*;
 
+#[path = "eviction_tests.rs"]
+mod eviction;
 #[path = "farewell_tests.rs"]
 mod farewells;
-#[path = "want_tests.rs"]
-mod want;
 
 const ROOM: &str = "room";
+/// Few, so that tests reach the bound.
+const MAX_ROOMS: usize = 3;
 const SECOND: Duration = Duration::from_secs(1);
 
 struct World {
@@ -25,11 +32,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { rooms: Rooms::new(3, ByteQuota::new(WAITING_BYTES), [9; 32]), now: Instant::now() }
+        Self { rooms: Rooms::new(MAX_ROOMS, [9; 32]), now: Instant::now() }
     }
 
-    fn by(&self) -> By {
-        By { from: "192.0.2.1".parse().expect("an address"), now: self.now }
+    fn context(&self) -> EventContext {
+        EventContext { from: "192.0.2.1".parse().expect("an address"), now: self.now }
     }
 
     fn join(&mut self) -> Joined {
@@ -37,38 +44,38 @@ impl World {
     }
 
     fn try_join(&mut self) -> Result<Joined, Refusal> {
-        self.rooms.handle_join(ROOM, false, self.by())
+        self.rooms.handle_join(ROOM, false, self.context())
     }
 
     fn say(&mut self, client: &str, message: &str) -> Result<(), Refusal> {
-        self.rooms.handle_message(ROOM, client, message.to_owned(), self.by())
+        self.rooms.handle_message(ROOM, client, message.to_owned(), self.context())
     }
 
     fn leave(&mut self, client: &str) {
-        self.rooms.handle_leave(ROOM, client, self.by());
+        self.rooms.handle_leave(ROOM, client, self.context());
     }
 
     fn register(&mut self, client: &str, socket: u32) -> Result<(), Refusal> {
-        self.rooms.handle_register(ROOM, client, &socket, self.by())
+        self.rooms.handle_register(ROOM, client, &socket, self.context())
     }
 
     fn send(&mut self, client: &str, socket: u32, message: &str) -> Result<(), Refusal> {
-        self.rooms.handle_send(ROOM, client, &socket, message.to_owned(), self.by())
+        self.rooms.handle_send(ROOM, client, &socket, message.to_owned(), self.context())
     }
 
     fn post(&mut self, client: &str, message: &str) -> Result<(), Refusal> {
-        self.rooms.handle_post(ROOM, client, message.to_owned(), self.by())
+        self.rooms.handle_post(ROOM, client, message.to_owned(), self.context())
     }
 
     fn delete(&mut self, client: &str) {
-        self.rooms.handle_delete(ROOM, client, self.by());
+        self.rooms.handle_delete(ROOM, client, self.context());
     }
 
     fn drop(&mut self, client: &str, socket: u32) {
-        self.rooms.handle_drop(ROOM, client, &socket, self.by());
+        self.rooms.handle_drop(ROOM, client, &socket, self.context());
     }
 
-    /// Lets time pass, with every time-out heard when it is due.
+    /// Lets time pass, and handles every time-out when it is due.
     fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(due) = self.rooms.next_timeout().filter(|&due| due <= end) {
@@ -78,9 +85,9 @@ impl World {
         self.now = end;
     }
 
-    /// What came out since the last look, a line each.
-    fn heard(&mut self) -> Vec<String> {
-        self.agree();
+    /// The outputs since the last call, a line each.
+    fn outputs(&mut self) -> Vec<String> {
+        self.assert_tables_agree();
         std::iter::from_fn(|| self.rooms.poll_output())
             .map(|output| match output {
                 Output::Send { to, message } => format!("{to} < {message}"),
@@ -97,33 +104,33 @@ impl World {
         (caller, callee)
     }
 
-    /// Tables and counts that must agree do, and the bounds hold.
-    fn agree(&self) {
+    /// The tables and the counts agree, and the bounds hold.
+    fn assert_tables_agree(&self) {
         let rooms = &self.rooms;
-        let (mut total, mut timers, mut held) = (Counts::default(), 0, 0);
+        let (mut total, mut timers, mut held) = (RoomCounts::default(), 0, 0);
         for (name, room) in &rooms.rooms {
             assert!(!room.members.is_empty() || !room.slots.is_empty(), "an empty room is remembered");
-            assert!(room.members.len() <= CAPACITY && room.slots.clients().count() <= CAPACITY);
+            assert!(room.members.len() <= MAX_MEMBERS && room.slots.clients().count() <= MAX_MEMBERS);
             assert_eq!(room.due, room.next_timeout());
             if let Some(due) = room.due {
                 assert!(rooms.timers.contains(&(due, name.clone())), "a room without its timer");
                 timers += 1;
             }
             let counts = room.counts();
-            assert!(counts.waiting <= ROOM_BYTES);
+            assert!(counts.waiting <= MAX_ROOM_TEXT_BYTES);
             total.rooms += 1;
             total.members += counts.members;
             total.sockets += counts.sockets;
-            let taken = room.taken().expect("it has somebody in it");
+            let usage = room.usage().expect("it has somebody in it");
             total.waiting += counts.waiting;
-            held += taken.waiting.iter().map(|(_, bytes)| bytes).sum::<usize>();
+            held += usage.queued.iter().map(|(_, bytes)| bytes).sum::<usize>();
         }
         assert_eq!(rooms.timers.len(), timers, "a timer without its room");
         assert_eq!(rooms.counts(), total);
         assert!(rooms.rooms.len() <= rooms.max_rooms);
-        assert_eq!((rooms.quota.held(), rooms.usage.waiting()), (held, held));
-        assert!(held <= WAITING_BYTES);
-        assert_eq!(rooms.usage.rooms(), total.rooms, "a room that is not noted, or one that is gone");
+        assert_eq!(rooms.eviction.queued_bytes(), held);
+        assert!(held <= MAX_QUEUED_BYTES);
+        assert_eq!(rooms.eviction.room_count(), total.rooms, "a room that is not noted, or one that is gone");
     }
 }
 
@@ -158,7 +165,7 @@ fn client_ids_are_eight_digits_and_no_two_are_the_same() {
 }
 
 #[test]
-fn the_second_gets_what_the_first_said_in_order_and_nobody_gets_it_again() {
+fn the_second_gets_the_firsts_messages_in_order_and_nobody_gets_them_again() {
     let mut world = World::new();
     let caller = world.join();
     assert!(caller.messages.is_empty());
@@ -177,7 +184,7 @@ fn a_message_in_company_goes_to_the_peers_socket() {
     let (caller, callee) = world.call();
     assert_eq!(world.say(&caller, "offer"), Ok(()));
     assert_eq!(world.send(&callee, 2, "answer"), Ok(()));
-    assert_eq!(world.heard(), ["2 < offer", "1 < answer"]);
+    assert_eq!(world.outputs(), ["2 < offer", "1 < answer"]);
 }
 
 #[test]
@@ -187,13 +194,13 @@ fn a_message_to_a_peer_that_has_not_registered_yet_is_delivered_when_it_does() {
     world.register(&caller, 1).expect("a slot is free");
     assert_eq!(world.say(&caller, "candidate 1"), Ok(()));
     assert_eq!(world.say(&caller, "candidate 2"), Ok(()));
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
     world.register(&callee, 2).expect("a slot is free");
-    assert_eq!(world.heard(), ["2 < candidate 1", "2 < candidate 2"]);
+    assert_eq!(world.outputs(), ["2 < candidate 1", "2 < candidate 2"]);
 }
 
 #[test]
-fn unknown_rooms_and_clients_are_told_apart_and_may_leave() {
+fn unknown_rooms_and_unknown_clients_are_different_errors_and_may_leave() {
     let mut world = World::new();
     assert_eq!(world.say("1", "x"), Err(Refusal::UnknownRoom));
     world.register("1", 1).expect("a slot is free");
@@ -201,33 +208,33 @@ fn unknown_rooms_and_clients_are_told_apart_and_may_leave() {
     world.join();
     assert_eq!(world.say("nobody", "x"), Err(Refusal::UnknownClient));
     world.leave("nobody");
-    world.rooms.handle_leave("elsewhere", "nobody", world.by());
+    world.rooms.handle_leave("elsewhere", "nobody", world.context());
     assert_eq!(world.rooms.counts().members, 1);
 }
 
 #[test]
 fn a_phantom_takes_the_second_place_of_a_loopback_call_and_leaves_with_its_client() {
     let mut world = World::new();
-    let joined = world.rooms.handle_join(ROOM, true, world.by()).expect("free");
+    let joined = world.rooms.handle_join(ROOM, true, world.context()).expect("free");
     assert!(joined.initiator);
     assert_eq!(world.try_join(), Err(Refusal::Full));
     world.register(&joined.client, 1).expect("a slot is free");
     world.register(LOOPBACK_CLIENT, 2).expect("a page plays the phantom");
     assert_eq!(world.say(&joined.client, "offer"), Ok(()));
-    assert_eq!(world.heard(), ["2 < offer"]);
+    assert_eq!(world.outputs(), ["2 < offer"]);
     world.leave(&joined.client);
     assert!(world.join().initiator);
 }
 
 #[test]
-fn whoever_joins_a_survivor_is_not_the_initiator_and_gets_its_new_offer() {
+fn a_client_that_joins_a_survivor_is_not_the_initiator_and_gets_its_new_offer() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.leave(&caller);
     world.send(&caller, 1, BYE).expect("its socket is still there for a farewell");
-    assert_eq!(world.heard(), [format!("2 < {BYE}")]);
+    assert_eq!(world.outputs(), [format!("2 < {BYE}")]);
     world.delete(&caller);
-    assert_eq!(world.heard(), ["1 closed"]);
+    assert_eq!(world.outputs(), ["1 closed"]);
     assert_eq!(world.say(&callee, "offer again"), Ok(()));
     let next = world.join();
     assert_eq!((next.initiator, next.messages), (false, vec!["offer again".to_owned()]));
@@ -255,10 +262,10 @@ fn members_are_remembered_for_a_day_after_a_join_a_queued_message_or_a_leave() {
 }
 
 #[test]
-fn what_waits_in_a_room_is_bounded_in_count_and_bytes() {
+fn the_queued_messages_of_a_room_are_bounded_in_number_and_bytes() {
     let mut world = World::new();
     let caller = world.join().client;
-    for _ in 0..MESSAGES {
+    for _ in 0..MAX_MESSAGES {
         assert_eq!(world.say(&caller, "x"), Ok(()));
     }
     assert_eq!(world.say(&caller, "x"), Err(SlotError::TooManyWaiting.into()));
@@ -268,7 +275,7 @@ fn what_waits_in_a_room_is_bounded_in_count_and_bytes() {
     let taken = (0..100).filter(|_| world.say(&caller, &large).is_ok()).count();
     assert_eq!(taken, 16);
     assert_eq!(world.join().messages.len(), 16);
-    world.agree();
+    world.assert_tables_agree();
     assert_eq!(world.rooms.counts().waiting, 0);
 }
 
@@ -276,56 +283,56 @@ fn what_waits_in_a_room_is_bounded_in_count_and_bytes() {
 fn the_server_has_a_limit_of_rooms() {
     let mut world = World::new();
     for room in ["a", "b"] {
-        world.rooms.handle_join(room, false, world.by()).expect("free");
+        world.rooms.handle_join(room, false, world.context()).expect("free");
     }
-    world.rooms.handle_register("c", "1", &1, world.by()).expect("free");
+    world.rooms.handle_register("c", "1", &1, world.context()).expect("free");
     assert_eq!(world.try_join(), Err(Refusal::ServerFull));
     assert_eq!(world.register("1", 2), Err(Refusal::ServerFull));
     assert_eq!(world.post("1", "x"), Err(Refusal::ServerFull));
-    world.rooms.handle_delete("c", "1", world.by());
+    world.rooms.handle_delete("c", "1", world.context());
     assert!(world.try_join().is_ok());
-    world.agree();
+    world.assert_tables_agree();
 }
 
 #[test]
-fn a_farewell_that_the_delete_overtook_is_heard_by_its_peer_alone() {
+fn a_message_that_a_delete_overtook_reaches_only_its_peer() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.leave(&caller);
     world.delete(&caller);
-    assert_eq!(world.heard(), ["1 closed"]);
+    assert_eq!(world.outputs(), ["1 closed"]);
     assert_eq!(world.send(&caller, 1, BYE), Ok(()));
-    assert_eq!(world.heard(), [format!("2 < {BYE}")]);
+    assert_eq!(world.outputs(), [format!("2 < {BYE}")]);
     let next = world.join().client;
     world.register(&next, 3).expect("free");
     assert_eq!(world.send(&caller, 1, BYE), Err(SlotError::NotRegistered.into()));
     world.delete(&next);
     world.delete(&callee);
     assert_eq!(world.send(&caller, 1, BYE), Err(SlotError::NotRegistered.into()));
-    assert_eq!(world.heard(), ["3 closed", "2 closed"], "not by whoever came later");
+    assert_eq!(world.outputs(), ["3 closed", "2 closed"], "not by a later client");
 }
 
-// The room that is stuck full.
+// A room with stale members.
 
 #[test]
-fn a_stale_member_makes_way_for_a_new_join_and_the_survivor_is_told_bye() {
+fn a_new_join_replaces_a_stale_member_and_the_survivor_receives_bye() {
     let mut world = World::new();
     let (_, callee) = world.call();
     world.drop(&callee, 2);
     world.wait(9 * SECOND);
     assert_eq!(world.try_join(), Err(Refusal::Full), "not yet");
     world.wait(SECOND);
-    assert!(world.heard().is_empty(), "nobody is evicted before somebody joins");
+    assert!(world.outputs().is_empty(), "nobody is evicted before somebody joins");
     let next = world.join();
     assert!(!next.initiator);
-    assert_eq!(world.heard(), [format!("1 < {BYE}")]);
+    assert_eq!(world.outputs(), [format!("1 < {BYE}")]);
     assert_eq!(world.say(&callee, "late"), Err(Refusal::UnknownClient));
     world.register(&next.client, 3).expect("the old slot is gone");
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
 }
 
 #[test]
-fn one_who_waited_alone_and_is_stale_makes_way_with_its_dead_offer() {
+fn a_join_replaces_a_stale_member_that_waited_alone_and_drops_its_offer() {
     let mut world = World::new();
     let caller = world.join().client;
     world.register(&caller, 1).expect("free");
@@ -335,21 +342,21 @@ fn one_who_waited_alone_and_is_stale_makes_way_with_its_dead_offer() {
     let next = world.join();
     assert!(next.initiator && next.messages.is_empty());
     assert_eq!(world.say(&caller, "I am back"), Err(Refusal::UnknownClient), "and joins again");
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.outputs(), [""; 0]);
 }
 
 #[test]
-fn the_survivors_new_offer_reaches_the_one_who_took_the_place() {
+fn the_survivors_new_offer_reaches_the_member_that_took_the_place() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.drop(&callee, 2);
     assert_eq!(world.say(&caller, "a candidate for the dead one"), Ok(()));
     world.wait(10 * SECOND);
     let next = world.join().client;
-    assert_eq!(world.heard(), [format!("1 < {BYE}")]);
+    assert_eq!(world.outputs(), [format!("1 < {BYE}")]);
     assert_eq!(world.say(&caller, "offer again"), Ok(()));
     world.register(&next, 3).expect("free");
-    assert_eq!(world.heard(), ["3 < offer again"], "and nothing that was for the dead one");
+    assert_eq!(world.outputs(), ["3 < offer again"], "and nothing that was for the dead one");
 }
 
 #[test]
@@ -362,11 +369,11 @@ fn one_that_joined_and_never_registered_is_stale_after_a_minute() {
     assert_eq!(world.try_join(), Err(Refusal::Full));
     world.wait(SECOND);
     assert!(world.try_join().is_ok());
-    assert_eq!(world.heard(), [format!("1 < {BYE}")]);
+    assert_eq!(world.outputs(), [format!("1 < {BYE}")]);
 }
 
 #[test]
-fn one_that_registered_again_in_time_is_not_stale() {
+fn a_member_that_registers_again_in_time_is_not_stale() {
     let mut world = World::new();
     let (_, callee) = world.call();
     world.drop(&callee, 2);
@@ -377,14 +384,14 @@ fn one_that_registered_again_in_time_is_not_stale() {
 }
 
 #[test]
-fn one_that_comes_back_after_its_slot_is_gone_is_not_stale_either() {
+fn a_member_that_comes_back_after_its_slot_was_removed_is_not_stale_either() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.drop(&callee, 2);
     world.wait(30 * SECOND);
     assert_eq!(world.say(&caller, "restart"), Ok(()));
     world.register(&callee, 3).expect("a slot is free");
-    assert_eq!(world.heard(), ["3 < restart"]);
+    assert_eq!(world.outputs(), ["3 < restart"]);
     assert_eq!(world.try_join(), Err(Refusal::Full));
 }
 
@@ -397,12 +404,12 @@ fn where_both_are_stale_a_new_call_begins() {
     world.wait(10 * SECOND);
     let next = world.join();
     assert!(next.initiator && next.messages.is_empty());
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
     assert_eq!(world.rooms.counts().members, 1);
 }
 
 #[test]
-fn a_survivor_that_is_just_coming_back_hears_bye_then() {
+fn a_survivor_that_registers_again_receives_the_bye_then() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.drop(&callee, 2);
@@ -410,35 +417,35 @@ fn a_survivor_that_is_just_coming_back_hears_bye_then() {
     world.drop(&caller, 1);
     world.wait(5 * SECOND);
     world.join();
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
     world.register(&caller, 3).expect("its own slot");
-    assert_eq!(world.heard(), [format!("3 < {BYE}")]);
+    assert_eq!(world.outputs(), [format!("3 < {BYE}")]);
 }
 
 #[test]
-fn a_loopback_call_whose_client_is_stale_makes_way() {
+fn a_join_replaces_a_loopback_call_whose_client_is_stale() {
     let mut world = World::new();
-    world.rooms.handle_join(ROOM, true, world.by()).expect("free");
+    world.rooms.handle_join(ROOM, true, world.context()).expect("free");
     world.wait(60 * SECOND);
     assert!(world.join().initiator, "the phantom goes with it");
 }
 
 #[test]
-fn a_slot_whose_client_has_left_makes_way_for_a_members() {
+fn a_members_slot_replaces_one_whose_client_has_left() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.leave(&callee);
     let next = world.join().client;
     world.register(&next, 3).expect("the one that left makes way");
-    assert_eq!(world.heard(), ["2 closed".to_owned(), format!("1 < {BYE}")], "or the caller would wait for it for ever");
+    assert_eq!(world.outputs(), ["2 closed".to_owned(), format!("1 < {BYE}")], "or the caller would wait for it for ever");
     assert_eq!(world.send(&next, 3, "hello"), Ok(()));
-    assert_eq!(world.heard(), ["1 < hello"]);
+    assert_eq!(world.outputs(), ["1 < hello"]);
     assert_eq!(world.register("stranger", 4), Err(SlotError::Full.into()), "but never for a stranger");
     let _ = caller;
 }
 
 #[test]
-fn what_was_said_to_one_that_left_does_not_reach_the_next() {
+fn messages_to_a_client_that_left_do_not_reach_the_next() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.drop(&callee, 2);
@@ -446,7 +453,7 @@ fn what_was_said_to_one_that_left_does_not_reach_the_next() {
     world.leave(&callee);
     let next = world.join().client;
     world.register(&next, 3).expect("free");
-    assert_eq!(world.heard(), [format!("1 < {BYE}")]);
+    assert_eq!(world.outputs(), [format!("1 < {BYE}")]);
 }
 
 #[test]
@@ -457,10 +464,10 @@ fn a_slot_that_was_never_a_members_makes_way_without_a_word() {
     world.register("stranger", 2).expect("free");
     let callee = world.join().client;
     world.register(&callee, 3).expect("a member's");
-    assert_eq!(world.heard(), ["2 closed"], "the caller had no call with it");
+    assert_eq!(world.outputs(), ["2 closed"], "the caller had no call with it");
 }
 
-// Collider by itself.
+// Collider without the room server.
 
 #[test]
 fn two_clients_are_relayed_to_each_other() {
@@ -468,7 +475,7 @@ fn two_clients_are_relayed_to_each_other() {
     world.register("1", 1).expect("free");
     world.register("2", 2).expect("free");
     assert_eq!((world.send("1", 1, "hi"), world.send("2", 2, "hello")), (Ok(()), Ok(())));
-    assert_eq!(world.heard(), ["2 < hi", "1 < hello"]);
+    assert_eq!(world.outputs(), ["2 < hi", "1 < hello"]);
 }
 
 #[test]
@@ -478,9 +485,9 @@ fn queued_messages_flush_on_register_in_order_and_the_queue_empties() {
     for message in ["a", "b", "c"] {
         world.send("1", 1, message).expect("queued");
     }
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
     world.register("2", 2).expect("free");
-    assert_eq!(world.heard(), ["2 < a", "2 < b", "2 < c"]);
+    assert_eq!(world.outputs(), ["2 < a", "2 < b", "2 < c"]);
     assert_eq!(world.rooms.counts().waiting, 0);
 }
 
@@ -498,7 +505,7 @@ fn a_bye_waits_for_the_other_one_like_any_message() {
             world.drop("1", 1);
         }
         world.register("2", 2).expect("free");
-        assert_eq!(world.heard(), ["2 < a".to_owned(), format!("2 < {BYE}")]);
+        assert_eq!(world.outputs(), ["2 < a".to_owned(), format!("2 < {BYE}")]);
         world.wait(10 * SECOND);
         world.register("3", 3).expect("the first one's grace is over");
     }
@@ -510,16 +517,16 @@ fn a_direct_send_leaves_old_queues_alone() {
     world.register("1", 1).expect("free");
     world.send("1", 1, "queued").expect("queued");
     world.post("2", "direct").expect("its sender has no socket, its receiver has");
-    assert_eq!(world.heard(), ["1 < direct"]);
+    assert_eq!(world.outputs(), ["1 < direct"]);
     world.register("2", 2).expect("its own slot");
-    assert_eq!(world.heard(), ["2 < queued"]);
+    assert_eq!(world.outputs(), ["2 < queued"]);
 }
 
 #[test]
 fn the_1025th_queued_message_is_an_error() {
     let mut world = World::new();
     world.register("1", 1).expect("free");
-    for _ in 0..MESSAGES {
+    for _ in 0..MAX_MESSAGES {
         assert_eq!(world.send("1", 1, "x"), Ok(()));
     }
     assert_eq!(world.send("1", 1, "x"), Err(SlotError::TooManyWaiting.into()));
@@ -533,7 +540,7 @@ fn a_second_registration_of_a_live_id_is_refused_and_the_first_unaffected() {
     assert_eq!(world.register("1", 2), Err(SlotError::Duplicated.into()));
     world.drop("1", 2);
     world.post("2", "still there").expect("free");
-    assert_eq!(world.heard(), ["1 < still there"]);
+    assert_eq!(world.outputs(), ["1 < still there"]);
 }
 
 #[test]
@@ -550,7 +557,7 @@ fn a_post_before_its_peer_registers_is_delivered_on_register() {
     let mut world = World::new();
     world.post("1", "early").expect("free");
     world.register("2", 2).expect("free");
-    assert_eq!(world.heard(), ["2 < early"]);
+    assert_eq!(world.outputs(), ["2 < early"]);
 }
 
 #[test]
@@ -558,11 +565,11 @@ fn a_delete_closes_the_socket_and_the_room_is_gone() {
     let mut world = World::new();
     world.register("1", 1).expect("free");
     world.delete("1");
-    assert_eq!(world.heard(), ["1 closed"]);
+    assert_eq!(world.outputs(), ["1 closed"]);
     assert!(!world.rooms.contains(ROOM));
     assert_eq!(world.send("1", 1, "x"), Err(SlotError::NotRegistered.into()));
     world.delete("1");
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
 }
 
 #[test]
@@ -570,19 +577,19 @@ fn a_dropped_client_is_kept_until_its_time_is_over_and_then_the_room_is_cleaned_
     let mut world = World::new();
     world.register("1", 1).expect("free");
     world.drop("1", 1);
-    world.wait(GRACE - SECOND);
+    world.wait(SLOT_GRACE - SECOND);
     assert!(world.rooms.contains(ROOM));
     world.wait(SECOND);
     assert!(!world.rooms.contains(ROOM));
-    world.agree();
+    world.assert_tables_agree();
 }
 
 #[test]
 fn one_that_came_by_post_is_removed_the_same_way() {
     let mut world = World::new();
     world.post("1", "x").expect("free");
-    world.wait(GRACE);
-    assert_eq!(world.rooms.counts(), Counts::default());
+    world.wait(SLOT_GRACE);
+    assert_eq!(world.rooms.counts(), RoomCounts::default());
 }
 
 #[test]
@@ -591,11 +598,11 @@ fn registering_again_keeps_the_same_record_and_cancels_its_timer() {
     world.register("1", 1).expect("free");
     world.send("1", 1, "before the drop").expect("queued");
     world.drop("1", 1);
-    world.wait(GRACE - SECOND);
+    world.wait(SLOT_GRACE - SECOND);
     world.register("1", 2).expect("its own slot");
-    world.wait(GRACE * 10);
+    world.wait(SLOT_GRACE * 10);
     world.register("2", 3).expect("free");
-    assert_eq!(world.heard(), ["3 < before the drop"]);
+    assert_eq!(world.outputs(), ["3 < before the drop"]);
 }
 
 #[test]
@@ -604,7 +611,7 @@ fn a_third_client_waits_until_a_dropped_ones_time_is_over() {
     world.register("1", 1).expect("free");
     world.register("2", 2).expect("free");
     world.drop("2", 2);
-    world.wait(GRACE - SECOND);
+    world.wait(SLOT_GRACE - SECOND);
     assert_eq!(world.register("3", 3), Err(SlotError::Full.into()));
     world.wait(SECOND);
     assert_eq!(world.register("3", 3), Ok(()));
@@ -619,7 +626,7 @@ fn messages_to_a_dropped_client_are_delivered_in_order_when_it_comes_back() {
     world.send("1", 1, "a").expect("queued");
     world.post("1", "b").expect("queued");
     world.register("2", 3).expect("its own slot");
-    assert_eq!(world.heard(), ["3 < a", "3 < b"]);
+    assert_eq!(world.outputs(), ["3 < a", "3 < b"]);
 }
 
 #[test]
@@ -628,9 +635,9 @@ fn a_queue_dies_with_its_sender() {
     world.register("1", 1).expect("free");
     world.send("1", 1, "x").expect("queued");
     world.drop("1", 1);
-    world.wait(GRACE);
+    world.wait(SLOT_GRACE);
     world.register("2", 2).expect("free");
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
 }
 
 #[test]
@@ -639,23 +646,23 @@ fn a_late_drop_of_an_old_socket_does_not_touch_the_new_one() {
     world.register("1", 1).expect("free");
     world.delete("1");
     world.register("1", 2).expect("free");
-    world.heard();
+    world.outputs();
     world.drop("1", 1);
-    world.wait(GRACE * 2);
+    world.wait(SLOT_GRACE * 2);
     world.post("2", "x").expect("free");
-    assert_eq!(world.heard(), ["2 < x"]);
+    assert_eq!(world.outputs(), ["2 < x"]);
 }
 
 #[test]
-fn rooms_do_not_hear_each_other() {
+fn no_message_reaches_another_room() {
     let mut world = World::new();
     world.register("1", 1).expect("free");
-    world.rooms.handle_register("other", "2", &2, world.by()).expect("free");
+    world.rooms.handle_register("other", "2", &2, world.context()).expect("free");
     world.send("1", 1, "x").expect("queued");
-    assert!(world.heard().is_empty());
+    assert!(world.outputs().is_empty());
 }
 
-/// Any order of anything keeps the tables and the counts in agreement, and a message goes to a socket of its own room alone.
+/// Random events in any order keep the tables in agreement, and a message reaches only sockets of its own room.
 #[test]
 fn random_histories_keep_the_tables_in_agreement() {
     let mut rng = StdRng::seed_from_u64(42);
@@ -669,35 +676,35 @@ fn random_histories_keep_the_tables_in_agreement() {
             Some((_, client)) => client.clone(),
             None => rng.random_range(0..3).to_string(),
         };
-        // Often one that is registered there.
+        // Often a registered one.
         let recent = step.saturating_sub(400)..step;
         let of_room: Vec<u32> = recent.filter(|socket| homes.get(socket) == Some(&room)).collect();
         let socket = if of_room.is_empty() { step } else { of_room[rng.random_range(0..of_room.len())] };
-        let (by, rooms, bye) = (world.by(), &mut world.rooms, rng.random_bool(0.1));
+        let (context, rooms, bye) = (world.context(), &mut world.rooms, rng.random_bool(0.1));
         let said = |other| if bye { BYE.to_owned() } else { other };
         match rng.random_range(0..10) {
             0 | 1 => {
-                if let Ok(joined) = rooms.handle_join(room, rng.random_bool(0.1), by) {
+                if let Ok(joined) = rooms.handle_join(room, rng.random_bool(0.1), context) {
                     known.push((room, joined.client));
                 }
             }
-            2 => rooms.handle_leave(room, &client, by),
+            2 => rooms.handle_leave(room, &client, context),
             3 | 4 => {
                 homes.insert(step, room);
-                rooms.handle_register(room, &client, &step, by).ok();
+                rooms.handle_register(room, &client, &step, context).ok();
             }
-            5 => drop(rooms.handle_message(room, &client, "x".repeat(rng.random_range(1..300_000)), by)),
-            6 => drop(rooms.handle_send(room, &client, &socket, said("y".to_owned()), by)),
-            7 => drop(rooms.handle_post(room, &client, said("z".repeat(1000)), by)),
-            8 => rooms.handle_drop(room, &client, &socket, by),
-            _ if rng.random_bool(0.3) => rooms.handle_delete(room, &client, by),
+            5 => drop(rooms.handle_message(room, &client, "x".repeat(rng.random_range(1..300_000)), context)),
+            6 => drop(rooms.handle_send(room, &client, &socket, said("y".to_owned()), context)),
+            7 => drop(rooms.handle_post(room, &client, said("z".repeat(1000)), context)),
+            8 => rooms.handle_drop(room, &client, &socket, context),
+            _ if rng.random_bool(0.3) => rooms.handle_delete(room, &client, context),
             _ => {
                 world.wait(SECOND * rng.random_range(0..4));
-                // Of any room.
-                assert!(world.heard().iter().all(|line| line.ends_with(BYE)));
+                // A socket of any room.
+                assert!(world.outputs().iter().all(|line| line.ends_with(BYE)));
             }
         }
-        world.agree();
+        world.assert_tables_agree();
         while let Some(output) = world.rooms.poll_output() {
             let (Output::Send { to: socket, .. } | Output::Close { socket }) = output;
             assert_eq!(homes[&socket], room);

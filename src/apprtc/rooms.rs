@@ -1,11 +1,11 @@
-//! All AppRTC rooms: which there are, when something is due in one, and what waits in all of them. PURE: no socket, no clock, no
-//! lock.
+//! All AppRTC rooms with their timers and their bounds. PURE: no socket, no clock, no lock.
 //!
-//! Owner: the hub, by value behind its lock. Inputs: `handle_*`, each with the time; their return value is the verdict.
+//! Owner: the gateway, behind its lock. Inputs: `handle_*`, each with the address and the time; their return value is the verdict.
 //! Outputs: [`Rooms::poll_output`], drained after every input; [`Rooms::next_timeout`] says when [`Rooms::handle_timeout`] is due.
 //!
-//! Invariants: a room that is in the table has a member or a slot, two of each at most; what waits in it is bounded, and so is
-//! what waits in all. Where either bound is met, `Usage` says who gives way: whoever asks, if its address has most.
+//! Invariants: a room in the table has a member or a slot, and two of each at most; the queued messages of a room are bounded, and so
+//! are those of all rooms. At a bound the eviction index names the room or the messages to drop; if no address has more than the
+//! requesting one, the request is refused.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -17,48 +17,17 @@ use std::time::Instant;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use super::queue::{Allowance, MESSAGE_COST};
-use super::room::{Counts, Joined, Refusal, Room, Step};
-use super::slots::SlotError;
-use super::usage::{Usage, WAITING_BYTES};
-use crate::apprtc::quota::ByteQuota;
+use super::eviction::{EvictionIndex, MAX_QUEUED_BYTES};
+use super::model::{EventContext, EvictionCounts, Joined, Output, Refusal, RoomCounts, SlotError};
+use super::queue::{Allowance, MESSAGE_OVERHEAD_BYTES};
+use super::room::{Room, RoomContext};
 use crate::limits::ip_prefix;
 
-pub use super::slots::Output;
+/// Bytes of the texts that are queued in one room.
+const MAX_ROOM_TEXT_BYTES: usize = 1 << 20;
 
-/// Bytes of text that wait in a room at most.
-const ROOM_BYTES: usize = 1 << 20;
-
-/// A time-out has nobody who causes it.
-const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-
-/// Who causes an event, and when.
-#[derive(Debug, Clone, Copy)]
-pub struct By {
-    pub from: IpAddr,
-    pub now: Instant,
-}
-
-/// What gave way for want of room, and what was refused, since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Want {
-    /// Rooms that nobody was connected in for a minute.
-    pub idle_rooms: u64,
-    /// Rooms of the address that had most.
-    pub rooms: u64,
-    /// Messages of the address that had most.
-    pub messages: u64,
-    /// Rooms and messages that were refused: their address had most itself.
-    pub refused_rooms: u64,
-    pub refused_messages: u64,
-}
-
-impl Want {
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.idle_rooms + self.rooms + self.messages + self.refused_rooms + self.refused_messages
-    }
-}
+/// No client causes a time-out.
+const NO_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// `S` is a handle of a client's socket.
 #[derive(Debug)]
@@ -66,113 +35,118 @@ pub struct Rooms<S> {
     rooms: HashMap<Arc<str>, Room<S>>,
     /// Each room's `due`.
     timers: BTreeSet<(Instant, Arc<str>)>,
-    counts: Counts,
-    usage: Usage,
-    want: Want,
-    /// What all messages that wait take of the server's memory.
-    quota: ByteQuota,
+    counts: RoomCounts,
+    eviction: EvictionIndex,
+    evictions: EvictionCounts,
     max_rooms: usize,
     rng: StdRng,
     outputs: VecDeque<Output<S>>,
 }
 
 impl<S: Clone + PartialEq> Rooms<S> {
-    /// `quota` counts what waits; `seed` is for client ids.
-    pub fn new(max_rooms: usize, quota: ByteQuota, seed: [u8; 32]) -> Self {
+    /// `seed` is for client ids.
+    pub fn new(max_rooms: usize, seed: [u8; 32]) -> Self {
         Self {
             rooms: HashMap::new(),
             timers: BTreeSet::new(),
-            counts: Counts::default(),
-            usage: Usage::default(),
-            want: Want::default(),
-            quota,
+            counts: RoomCounts::default(),
+            eviction: EvictionIndex::default(),
+            evictions: EvictionCounts::default(),
             max_rooms,
             rng: StdRng::from_seed(seed),
             outputs: VecDeque::new(),
         }
     }
 
-    /// Forgets every room, in whatever state they are, and returns the sockets that were registered. `seed` is for client ids.
-    pub fn begin_anew(&mut self, seed: [u8; 32]) -> Vec<S> {
-        let before = std::mem::replace(self, Self::new(self.max_rooms, self.quota.clone(), seed));
-        before.rooms.values().flat_map(|room| room.slots.live_sockets()).cloned().collect()
+    /// Drops all rooms, even inconsistent ones, and returns the registered sockets. `seed` is for client ids.
+    pub fn clear(&mut self, seed: [u8; 32]) -> Vec<S> {
+        let before = std::mem::replace(self, Self::new(self.max_rooms, seed));
+        before.rooms.values().flat_map(|room| room.slots.sockets()).cloned().collect()
     }
 
-    /// Somebody wants to be a member. `loopback`: with a phantom as its peer.
+    /// A client joins. With `loopback`, its peer is a second member without a client.
     ///
     /// # Errors
-    /// `Full` while two are there of whom none is stale; `ServerFull`.
-    pub fn handle_join(&mut self, room: &str, loopback: bool, by: By) -> Result<Joined, Refusal> {
-        self.open(room, by)?;
-        self.within(room, by, |room, step| room.join(loopback, step)).unwrap_or(Err(Refusal::UnknownRoom))
+    /// `Full` if the room has two members that are not stale; `ServerFull`.
+    pub fn handle_join(&mut self, room: &str, loopback: bool, context: EventContext) -> Result<Joined, Refusal> {
+        self.open(room, context)?;
+        self.update(room, context, |room, in_room| room.join(loopback, in_room)).unwrap_or(Err(Refusal::UnknownRoom))
     }
 
-    /// A member's message: kept for the one that joins next, or for the peer's socket.
+    /// A member sends a message over HTTP: queued for the next member, or delivered to the peer's socket.
     ///
     /// # Errors
-    /// `UnknownRoom`, `UnknownClient`, `Slot` where it can't be delivered and not be kept.
-    pub fn handle_message(&mut self, room: &str, client: &str, message: String, by: By) -> Result<(), Refusal> {
-        self.said(room, message, by, |room, message, step| room.message(client, message, step))
+    /// `UnknownRoom`, `UnknownClient`, `Slot` if the message can be neither delivered nor queued.
+    pub fn handle_message(&mut self, room: &str, client: &str, message: String, context: EventContext) -> Result<(), Refusal> {
+        self.with_message(room, message, context, |room, message, in_room| room.message(client, message, in_room))
             .unwrap_or(Err(Refusal::UnknownRoom))
     }
 
-    /// A member goes; its socket may stay for a farewell.
-    pub fn handle_leave(&mut self, room: &str, client: &str, by: By) {
-        self.within(room, by, |room, step| room.leave(client, step.now));
+    /// A member leaves; its socket may stay to send a bye.
+    pub fn handle_leave(&mut self, room: &str, client: &str, context: EventContext) {
+        self.update(room, context, |room, in_room| room.leave(client, in_room.now));
     }
 
-    /// A socket becomes that of `client`.
+    /// Registers a socket for `client`.
     ///
     /// # Errors
     /// `Slot(Duplicated)`, `Slot(Full)`, `ServerFull`.
-    pub fn handle_register(&mut self, room: &str, client: &str, socket: &S, by: By) -> Result<(), Refusal> {
-        self.open(room, by)?;
-        self.within(room, by, |room, step| room.register(client, socket, step)).unwrap_or(Err(Refusal::UnknownRoom))
+    pub fn handle_register(&mut self, room: &str, client: &str, socket: &S, context: EventContext) -> Result<(), Refusal> {
+        self.open(room, context)?;
+        self.update(room, context, |room, in_room| room.register(client, socket, in_room)).unwrap_or(Err(Refusal::UnknownRoom))
     }
 
-    /// A message that came through `socket`, which registered as `client`. Where a DELETE has overtaken it, it is a farewell:
-    /// heard by the one that it was talking to, if nobody has come in between.
+    /// `client` sends a message through its `socket`. If a DELETE has removed the slot before, the message is a last one to the peer,
+    /// unless another client has taken the slot.
     ///
     /// # Errors
-    /// `Slot(NotRegistered)` where it is not that client's any more and there is no such one, `Slot(TooManyWaiting)`.
-    pub fn handle_send(&mut self, room: &str, client: &str, socket: &S, message: String, by: By) -> Result<(), Refusal> {
+    /// `Slot(NotRegistered)` if `socket` is not registered for `client` and the message has no recipient, `Slot(TooManyWaiting)`.
+    pub fn handle_send(
+        &mut self,
+        room: &str,
+        client: &str,
+        socket: &S,
+        message: String,
+        context: EventContext,
+    ) -> Result<(), Refusal> {
         let not_registered = Err(Refusal::Slot(SlotError::NotRegistered));
-        let sent = self.said(room, message, by, |room, message, step| match room.slots.of(client) {
-            Some(_) if room.slots.is_live(client, socket) => room.send(client, message, step),
+        let sent = self.with_message(room, message, context, |room, message, in_room| match room.slots.of(client) {
+            Some(_) if room.slots.is_registered(client, socket) => room.send(client, message, in_room),
             Some(_) => not_registered,
-            None => room.overtaken(client, message, step),
+            None => room.send_after_delete(client, message, in_room),
         });
         sent.unwrap_or(not_registered)
     }
 
-    /// A message that was posted to Collider.
+    /// A client posts a message to Collider.
     ///
     /// # Errors
     /// `Slot(Full)`, `Slot(TooManyWaiting)`, `ServerFull`.
-    pub fn handle_post(&mut self, room: &str, client: &str, message: String, by: By) -> Result<(), Refusal> {
-        self.open(room, by)?;
-        self.said(room, message, by, |room, message, step| room.send(client, message, step)).unwrap_or(Err(Refusal::UnknownRoom))
+    pub fn handle_post(&mut self, room: &str, client: &str, message: String, context: EventContext) -> Result<(), Refusal> {
+        self.open(room, context)?;
+        self.with_message(room, message, context, |room, message, in_room| room.send(client, message, in_room))
+            .unwrap_or(Err(Refusal::UnknownRoom))
     }
 
-    /// Ends a client's slot and closes its socket.
-    pub fn handle_delete(&mut self, room: &str, client: &str, by: By) {
-        self.within(room, by, |room, step| room.close(client, step));
+    /// Removes a client's slot and closes its socket.
+    pub fn handle_delete(&mut self, room: &str, client: &str, context: EventContext) {
+        self.update(room, context, |room, in_room| room.close(client, in_room));
     }
 
-    /// A registered socket is gone.
-    pub fn handle_drop(&mut self, room: &str, client: &str, socket: &S, by: By) {
-        self.within(room, by, |room, step| {
-            if room.slots.drop_socket(client, socket, step.now) {
-                room.used = step.now;
-                room.lost_socket(client, step.now);
-                room.part(client, step);
+    /// A registered socket has closed.
+    pub fn handle_drop(&mut self, room: &str, client: &str, socket: &S, context: EventContext) {
+        self.update(room, context, |room, in_room| {
+            if room.slots.drop_socket(client, socket, in_room.now) {
+                room.used = in_room.now;
+                room.lost_socket(client, in_room.now);
+                room.leave_after_bye(client, in_room);
             }
         });
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((_, room)) = self.timers.first().filter(|(due, _)| *due <= now).cloned() {
-            self.within(&room, By { from: NOBODY, now }, Room::expire);
+            self.update(&room, EventContext { from: NO_CLIENT, now }, Room::expire);
         }
     }
 
@@ -185,96 +159,104 @@ impl<S: Clone + PartialEq> Rooms<S> {
         self.outputs.pop_front()
     }
 
-    /// Whether there is such a room, of members or of slots.
+    /// Whether the room has a member or a slot.
     pub fn contains(&self, room: &str) -> bool {
         self.rooms.contains_key(room)
     }
 
-    pub fn counts(&self) -> Counts {
-        Counts { rooms: self.rooms.len(), ..self.counts }
+    pub fn counts(&self) -> RoomCounts {
+        RoomCounts { rooms: self.rooms.len(), ..self.counts }
     }
 
-    pub const fn want(&self) -> Want {
-        self.want
+    pub const fn evictions(&self) -> EvictionCounts {
+        self.evictions
     }
 
-    /// An event that may begin a room; [`Self::within`] removes it again if nobody comes in.
-    fn open(&mut self, name: &str, by: By) -> Result<(), Refusal> {
+    /// Opens a room if it does not exist; [`Self::update`] removes it if it is still empty after the event.
+    fn open(&mut self, name: &str, context: EventContext) -> Result<(), Refusal> {
         if self.rooms.contains_key(name) {
             return Ok(());
         }
         while self.rooms.len() >= self.max_rooms {
-            if let Some(idle) = self.usage.idle(false, by.now) {
-                self.want.idle_rooms += 1;
-                self.end(&idle, by);
-            } else if let Some(room) = self.usage.gives_way_to_room(ip_prefix::of_client(by.from)) {
-                self.want.rooms += 1;
-                self.end(&room, by);
+            if let Some(idle) = self.eviction.idle_room(false, context.now) {
+                self.evictions.idle_rooms += 1;
+                self.end(&idle, context);
+            } else if let Some(room) = self.eviction.evicted_for_room(ip_prefix::of_client(context.from)) {
+                self.evictions.rooms += 1;
+                self.end(&room, context);
             } else {
-                self.want.refused_rooms += 1;
+                self.evictions.refused_rooms += 1;
                 return Err(Refusal::ServerFull);
             }
         }
         let name: Arc<str> = name.into();
-        let room = Room::new(name.clone(), ip_prefix::of_client(by.from), by.now);
+        let room = Room::new(name.clone(), ip_prefix::of_client(context.from), context.now);
         self.rooms.insert(name, room);
         Ok(())
     }
 
-    fn end(&mut self, room: &str, by: By) {
-        self.within(room, by, Room::end);
+    fn end(&mut self, room: &str, context: EventContext) {
+        self.update(room, context, Room::end);
     }
 
-    /// A message that somebody has for a room, where it may have to wait.
-    fn said<T>(
+    /// An event with a message that may have to be queued.
+    fn with_message<T>(
         &mut self,
         name: &str,
         message: String,
-        by: By,
-        event: impl FnOnce(&mut Room<S>, String, &mut Step<'_, S>) -> Result<T, Refusal>,
+        context: EventContext,
+        event: impl FnOnce(&mut Room<S>, String, &mut RoomContext<'_, S>) -> Result<T, Refusal>,
     ) -> Option<Result<T, Refusal>> {
-        let cost = message.len() + MESSAGE_COST;
-        let has_space = self.make_space(name, cost, by);
-        let said = self.within(name, by, |room, step| event(room, message, step));
-        if !has_space && matches!(said, Some(Err(Refusal::Slot(SlotError::TooManyWaiting)))) {
-            self.want.refused_messages += 1;
+        let cost = message.len() + MESSAGE_OVERHEAD_BYTES;
+        let has_space = self.make_space(name, cost, context);
+        let sent = self.update(name, context, |room, in_room| event(room, message, in_room));
+        if !has_space && matches!(sent, Some(Err(Refusal::Slot(SlotError::TooManyWaiting)))) {
+            self.evictions.refused_messages += 1;
         }
-        said
+        sent
     }
 
-    /// Whether `bytes` more may wait, in that room, where others have made way for them.
-    fn make_space(&mut self, name: &str, bytes: usize, by: By) -> bool {
+    /// Drops idle rooms and messages of other clients until `bytes` more can be queued in the room; `false` if that is impossible.
+    fn make_space(&mut self, name: &str, bytes: usize, context: EventContext) -> bool {
         let Some(room) = self.rooms.get(name) else { return true };
-        let connected = room.slots.sockets() > 0;
-        while self.usage.waiting() + bytes > WAITING_BYTES {
-            if let Some(idle) = self.usage.idle(true, by.now).filter(|idle| **idle != *name) {
-                self.want.idle_rooms += 1;
-                self.end(&idle, by);
+        let connected = room.slots.socket_count() > 0;
+        while self.eviction.queued_bytes() + bytes > MAX_QUEUED_BYTES {
+            if let Some(idle) = self.eviction.idle_room(true, context.now).filter(|idle| **idle != *name) {
+                self.evictions.idle_rooms += 1;
+                self.end(&idle, context);
                 continue;
             }
-            let Some((from, room)) = self.usage.gives_way_to_message(ip_prefix::of_client(by.from), connected, bytes) else {
+            let Some((from, room)) = self.eviction.evicted_for_message(ip_prefix::of_client(context.from), connected, bytes)
+            else {
                 return false;
             };
-            self.want.messages += u64::try_from(self.within(&room, by, |room, _| room.drop_from(from)).unwrap_or(0)).unwrap_or(0);
+            self.evictions.messages +=
+                u64::try_from(self.update(&room, context, |room, _| room.drop_from(from)).unwrap_or(0)).unwrap_or(0);
         }
         true
     }
 
-    /// Lets an event happen in a room and brings the counts, the timer and the table up to date; `None`: no such room.
-    fn within<T>(&mut self, name: &str, by: By, event: impl FnOnce(&mut Room<S>, &mut Step<'_, S>) -> T) -> Option<T> {
+    /// Handles an event in a room, and updates the counts, the eviction index, the timers and the table; `None` if the room does not
+    /// exist.
+    fn update<T>(
+        &mut self,
+        name: &str,
+        context: EventContext,
+        event: impl FnOnce(&mut Room<S>, &mut RoomContext<'_, S>) -> T,
+    ) -> Option<T> {
         let room = self.rooms.get_mut(name)?;
-        let (before, taken) = (room.counts(), room.taken());
-        let all = WAITING_BYTES.saturating_sub(self.usage.waiting() + MESSAGE_COST);
-        let space = (ROOM_BYTES - before.waiting).min(all);
-        let allowance = Allowance { from: ip_prefix::of_client(by.from), space, quota: &self.quota };
-        let result = event(room, &mut Step { now: by.now, allowance, rng: &mut self.rng, outputs: &mut self.outputs });
-        let (after, takes) = (room.counts(), room.taken());
+        let (before, usage_before) = (room.counts(), room.usage());
+        let text_bytes = (MAX_ROOM_TEXT_BYTES - before.waiting).min(self.eviction.free_text_bytes());
+        let allowance = Allowance { from: ip_prefix::of_client(context.from), text_bytes };
+        let result =
+            event(room, &mut RoomContext { now: context.now, allowance, rng: &mut self.rng, outputs: &mut self.outputs });
+        let (after, usage) = (room.counts(), room.usage());
         self.counts.members = self.counts.members - before.members + after.members;
         self.counts.sockets = self.counts.sockets - before.sockets + after.sockets;
         self.counts.waiting = self.counts.waiting - before.waiting + after.waiting;
-        if taken != takes {
-            taken.iter().for_each(|taken| self.usage.forget(taken));
-            takes.iter().for_each(|takes| self.usage.note(takes));
+        if usage_before != usage {
+            usage_before.iter().for_each(|usage| self.eviction.remove(usage));
+            usage.iter().for_each(|usage| self.eviction.insert(usage));
         }
         let due = room.next_timeout();
         if due != room.due {

@@ -1,7 +1,7 @@
-//! How much of what is short each address has caused, and who has caused most: that one gives way. PURE.
+//! How much of a bounded resource the rooms of each address use, and which address uses the most. PURE.
 //!
-//! Owner: the table of rooms. Invariants: what a site has is the sum of its clients', what a client has the sum of its rooms'; who
-//! has nothing is not remembered.
+//! Owner: the eviction index. A client is an IPv4 address or an IPv6 /64, a site an IPv4 address or an IPv6 /48. Invariants: the amount
+//! of a site is the sum of its clients' amounts, and the amount of a client the sum of its rooms'; an amount of zero is not stored.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use crate::limits::ip_prefix;
 
-/// What a client and its site have.
+/// The amounts of a client and of its site.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Share {
     client: usize,
@@ -31,21 +31,21 @@ impl Share {
     }
 }
 
-/// A client's part in a room, which was used last at some time.
-type Part = (Reverse<Instant>, Arc<str>);
+/// A room and the time of its last use. Of equal amounts the least recently used room is the largest.
+type RankedRoom = (Reverse<Instant>, Arc<str>);
 
-/// Addresses are those of [`ip_prefix::of_client`].
+/// Addresses have the form of [`ip_prefix::of_client`].
 #[derive(Debug, Default)]
-pub(super) struct Shares {
+pub(super) struct RoomShares {
     sites: Ranking<(), IpAddr>,
     clients: Ranking<IpAddr, IpAddr>,
-    rooms: Ranking<IpAddr, Part>,
-    all: usize,
+    rooms: Ranking<IpAddr, RankedRoom>,
+    total: usize,
 }
 
-impl Shares {
-    pub(super) const fn all(&self) -> usize {
-        self.all
+impl RoomShares {
+    pub(super) const fn total(&self) -> usize {
+        self.total
     }
 
     pub(super) fn of(&self, client: IpAddr) -> Share {
@@ -53,34 +53,34 @@ impl Shares {
         Share { client: self.clients.amount(site, client), site: self.sites.amount((), site) }
     }
 
-    /// A client has so much in a room, which it had nothing in.
+    /// Adds the amount of a client in a room where it had none.
     pub(super) fn add(&mut self, client: IpAddr, room: &Arc<str>, used: Instant, amount: usize) {
-        self.all += amount;
+        self.total += amount;
         self.change(client, amount, usize::saturating_add);
         self.rooms.set(client, (Reverse(used), room.clone()), amount);
     }
 
-    /// Takes back what was added.
+    /// Removes an amount with the arguments with which it was added.
     pub(super) fn remove(&mut self, client: IpAddr, room: &Arc<str>, used: Instant, amount: usize) {
-        self.all -= amount;
+        self.total -= amount;
         self.change(client, amount, usize::saturating_sub);
         self.rooms.set(client, (Reverse(used), room.clone()), 0);
     }
 
-    /// The client of most, within the site of most, and where it has most; of equal ones the room that was used least recently.
+    /// The site with the most, its client with the most, and that client's room with the most.
     pub(super) fn largest(&self) -> Option<(IpAddr, Arc<str>)> {
         self.largest_of(self.sites.largest(())?.1)
     }
 
-    /// The same, if it still has more than `client` with the share `own`; whoever has most itself asks for too much.
+    /// The same, if that client has more than `client` would have with the share `own`.
     pub(super) fn larger_than(&self, client: IpAddr, own: Share) -> Option<(IpAddr, Arc<str>)> {
         let own_site = ip_prefix::of_site(client);
         let (amount, site) = self.sites.largest(())?;
-        let gives_way = match site == own_site {
+        let is_larger = match site == own_site {
             true => self.clients.largest(site)?.0 > own.client,
             false => amount > own.site,
         };
-        gives_way.then(|| self.largest_of(site)).flatten()
+        is_larger.then(|| self.largest_of(site)).flatten()
     }
 
     fn largest_of(&self, site: IpAddr) -> Option<(IpAddr, Arc<str>)> {
@@ -96,7 +96,7 @@ impl Shares {
     }
 }
 
-/// Who has how much, in order, by group.
+/// Amounts by key, ordered within each group.
 #[derive(Debug)]
 struct Ranking<G, K> {
     amounts: HashMap<(G, K), usize>,
@@ -143,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn the_client_of_most_gives_way_where_it_has_most() {
-        let (mut shares, now) = (Shares::default(), Instant::now());
+    fn the_largest_room_of_the_largest_client_is_first() {
+        let (mut shares, now) = (RoomShares::default(), Instant::now());
         let (one, other) = (ip("192.0.2.1"), ip("192.0.2.2"));
         let rooms: [Arc<str>; 3] = ["a", "b", "c"].map(Arc::from);
         for (client, room, amount) in [(one, 0, 5), (one, 1, 2), (other, 2, 6)] {
             shares.add(client, &rooms[room], now, amount);
         }
-        assert_eq!((shares.largest(), shares.all()), (Some((one, rooms[0].clone())), 13));
+        assert_eq!((shares.largest(), shares.total()), (Some((one, rooms[0].clone())), 13));
         let beside = |client, amount| shares.larger_than(client, shares.of(client).and(amount));
         assert_eq!(beside(ip("192.0.2.3"), 6), Some((one, rooms[0].clone())));
         assert_eq!(beside(ip("192.0.2.3"), 7), None, "it would have as much itself");
@@ -160,13 +160,13 @@ mod tests {
         assert_eq!(shares.largest(), Some((other, rooms[2].clone())));
         shares.remove(one, &rooms[1], now, 2);
         shares.remove(other, &rooms[2], now, 6);
-        assert_eq!((shares.largest(), shares.all()), (None, 0));
+        assert_eq!((shares.largest(), shares.total()), (None, 0));
         assert!(shares.sites.groups.is_empty() && shares.clients.groups.is_empty() && shares.rooms.amounts.is_empty());
     }
 
     #[test]
-    fn networks_of_one_site_share_what_it_may_have() {
-        let (mut shares, now) = (Shares::default(), Instant::now());
+    fn the_networks_of_one_site_count_together() {
+        let (mut shares, now) = (RoomShares::default(), Instant::now());
         let [first, second, third] = ["2001:db8:1:1::", "2001:db8:1:2::", "2001:db8:1:3::"].map(ip);
         let room: Arc<str> = "room".into();
         for (client, amount) in [(first, 4), (second, 3), (ip("192.0.2.1"), 5)] {
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn of_equal_rooms_the_one_that_was_used_least_recently_is_first() {
-        let (mut shares, now) = (Shares::default(), Instant::now());
+        let (mut shares, now) = (RoomShares::default(), Instant::now());
         let later = now + Duration::from_secs(1);
         for (room, used) in [("a", later), ("b", now), ("c", later)] {
             shares.add(ip("192.0.2.1"), &room.into(), used, 1);

@@ -1,4 +1,4 @@
-//! Collider's WebSockets, on streams whose unfinished messages are bounded in bytes and in time, and whose buffers stay small.
+//! A WebSocket with small buffers, whose unfinished messages are bounded in bytes and in time.
 
 use std::io;
 use std::net::IpAddr;
@@ -20,44 +20,49 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::limits::kept_buffers::{KeptBuffer, KeptBuffers};
 use crate::limits::message_size::MAX_WIRE_BYTES;
-use crate::limits::unfinished::Unfinished;
-use crate::socketio::received::Received;
+use crate::limits::unfinished::UnfinishedMessages;
+use crate::socketio::received_frames::ReceivedFrames;
 
-/// Nearly every socket is idle nearly always.
-const READ_BUFFER: usize = 4 * 1024;
+/// Small, since nearly every socket is idle.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// An open WebSocket.
-pub(super) struct WebSocket(WebSocketStream<Limited<TokioIo<Upgraded>>>);
+pub(super) struct WebSocket(WebSocketStream<BoundedStream<TokioIo<Upgraded>>>);
 
 impl WebSocket {
-    /// Waits for the connection after the 101. `None`: it has ended before.
-    pub(super) async fn open(upgrade: OnUpgrade, from: IpAddr, unfinished: &Unfinished, kept: &KeptBuffers) -> Option<Self> {
+    /// Waits for the connection after the 101; `None` if it has ended.
+    pub(super) async fn open(
+        upgrade: OnUpgrade,
+        from: IpAddr,
+        unfinished: &UnfinishedMessages,
+        kept: &KeptBuffers,
+    ) -> Option<Self> {
         let io = TokioIo::new(upgrade.await.ok()?);
-        let mut received = Received::new(None);
-        received.limit(Some(unfinished.arriving(from)));
-        let stream = Limited { io, received, kept: kept.of(from), end: Arc::default() };
+        let mut received = ReceivedFrames::new(None);
+        received.limit(Some(unfinished.incoming(from)));
+        let stream = BoundedStream { io, received, kept: kept.of(from), end: Arc::default() };
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_WIRE_BYTES))
             .max_frame_size(Some(MAX_WIRE_BYTES))
-            .read_buffer_size(READ_BUFFER)
+            .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0);
         Some(Self(WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await))
     }
 
-    /// The next message; `None`: there will be none.
+    /// The next message; `None` after the last one.
     pub(super) async fn recv(&mut self) -> Option<Result<Message, Error>> {
         self.0.next().await
     }
 
     /// # Errors
-    /// The connection has ended, or is ending.
+    /// The connection has ended, or the closing handshake has begun.
     pub(super) async fn send(&mut self, message: Message) -> Result<(), Error> {
         self.0.send(message).await
     }
 }
 
-/// The answer to a handshake with that key.
-pub(super) fn accepted(key: &HeaderValue, protocol: Option<HeaderValue>) -> Response {
+/// The answer to a handshake (RFC 6455 §4.2.2, step 5).
+pub(super) fn handshake_response(key: &HeaderValue, protocol: Option<HeaderValue>) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -67,32 +72,32 @@ pub(super) fn accepted(key: &HeaderValue, protocol: Option<HeaderValue>) -> Resp
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
-struct Limited<S> {
+struct BoundedStream<S> {
     io: S,
-    received: Received,
-    /// What the buffer keeps that is sent from.
+    received: ReceivedFrames,
+    /// Counts the memory of the send buffer.
     kept: KeptBuffer,
-    /// Woken when the socket has to end.
+    /// Woken when too many bytes are kept, and the socket has to end.
     end: Arc<AtomicWaker>,
 }
 
-impl<S> Limited<S> {
-    /// An error once the socket has to end.
-    fn goes_on(&self, cx: &Context<'_>) -> io::Result<()> {
+impl<S> BoundedStream<S> {
+    /// An error when the socket has to end.
+    fn check_bound(&self, cx: &Context<'_>) -> io::Result<()> {
         self.end.register(cx.waker());
         if self.kept.is_over() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for BoundedStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.goes_on(cx)?;
+        this.check_bound(cx)?;
         this.received.poll_read(&mut this.io, cx, buffer)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Limited<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let end = &this.end;
@@ -100,7 +105,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Limited<S> {
             let end = Arc::clone(end);
             move || end.wake()
         });
-        this.goes_on(cx)?;
+        this.check_bound(cx)?;
         Pin::new(&mut this.io).poll_write(cx, bytes)
     }
 

@@ -10,7 +10,7 @@ use super::{Installation, Shared, Stop, print, with_store};
 use crate::addresses::external::External;
 use crate::addresses::ice_servers::{IceServers, Listener};
 use crate::addresses::interfaces;
-use crate::api::TurnReply;
+use crate::api::turn_credentials::TurnReply;
 use crate::config::{CertificateSource, Config, TurnAccess};
 use crate::tls::Certificates;
 use crate::users::{Directory, Store, check_requested};

@@ -1,9 +1,11 @@
-//! From HTTP to HTTPS, where that helps.
+//! Redirects HTTP requests to HTTPS when browsers trust the certificate.
 //!
-//! With a certificate that browsers trust, everything is redirected; with a self-signed one, or one of an authority that they
-//! don't know, nothing: TVs can't be told to trust it and their page needs no HTTPS, and the caster's page explains the browser's
-//! warning before it leads there. Never redirected are this machine's own requests, those that a proxy passes on (it is where TLS
-//! ends), and what monitors and certificate authorities ask for.
+//! An untrusted certificate, such as a self-signed one, redirects nothing: a TV has no way to accept it, the TV's page works without
+//! HTTPS, and the caster's page explains the browser's warning before it opens the HTTPS address. Some requests are never
+//! redirected: those of this machine, those that a trusted proxy forwards (the proxy terminates TLS), and the paths that monitors and
+//! certificate authorities request.
+//!
+//! Inputs: a request with its [`ConnectionInfo`] and [`ClientInfo`], and the current certificate. Output: 308 or the next handler.
 
 use std::sync::Arc;
 
@@ -13,30 +15,30 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use url::Url;
 
-use super::Arrival;
 use crate::addresses::interfaces;
 use crate::http::client_info::ClientInfo;
+use crate::http::connection_info::ConnectionInfo;
 use crate::http::path_slashes;
 use crate::tls::Certificates;
 
-const NEVER: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-const CHALLENGES: &str = "/.well-known/acme-challenge/";
+const NEVER_REDIRECTED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+const ACME_CHALLENGES: &str = "/.well-known/acme-challenge/";
 
-/// Where HTTPS is.
+/// The HTTPS port and its certificates.
 #[derive(Debug, Clone)]
 pub struct Redirect {
     pub certificates: Certificates,
     pub port: u16,
-    /// The origin people type, where it is set.
+    /// The configured public URL.
     pub public_url: Option<Url>,
 }
 
-/// Middleware behind [`crate::http::client_info::identify`] and ahead of everything else.
+/// Middleware behind [`crate::http::client_info::identify`] and in front of all handlers.
 pub async fn redirect(State(redirect): State<Arc<Redirect>>, request: Request, next: Next) -> Response {
-    let arrival = request.extensions().get::<Arrival>().copied();
+    let connection = request.extensions().get::<ConnectionInfo>().copied();
     let host = request.extensions().get::<ClientInfo>().and_then(|client| client.host.as_deref());
-    match arrival.and_then(|arrival| redirect.target(arrival, host, request.uri())) {
-        // Not kept by browsers: the next certificate may be another one, or none.
+    match connection.and_then(|connection| redirect.target(connection, host, request.uri())) {
+        // Browsers must not cache it: the next certificate may be untrusted.
         Some(target) => {
             (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, target), (header::CACHE_CONTROL, NO_STORE)]).into_response()
         }
@@ -47,13 +49,13 @@ pub async fn redirect(State(redirect): State<Arc<Redirect>>, request: Request, n
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 impl Redirect {
-    fn target(&self, arrival: Arrival, host: Option<&str>, uri: &Uri) -> Option<HeaderValue> {
+    fn target(&self, connection: ConnectionInfo, host: Option<&str>, uri: &Uri) -> Option<HeaderValue> {
         let plain = path_slashes::plain(uri.path());
         let path = plain.as_deref().unwrap_or(uri.path());
-        if arrival.tls || arrival.forwarded || arrival.client.ip().to_canonical().is_loopback() {
+        if connection.tls || connection.forwarded || connection.client.ip().to_canonical().is_loopback() {
             return None;
         }
-        if NEVER.contains(&path) || path.starts_with(CHALLENGES) {
+        if NEVER_REDIRECTED.contains(&path) || path.starts_with(ACME_CHALLENGES) {
             return None;
         }
         let certificate = self.certificates.current();
@@ -62,7 +64,7 @@ impl Redirect {
         }
         let origin = match &self.public_url {
             Some(url) if url.scheme() == "https" => url.origin().ascii_serialization(),
-            // Somebody has decided that people come without TLS.
+            // The operator has configured a public URL without TLS.
             Some(_) => return None,
             None => {
                 let asked = format!("http://{}", host?).parse::<Url>().ok()?.host()?.to_owned();
@@ -79,7 +81,7 @@ impl Redirect {
 mod tests {
     use super::*;
     use crate::config::CertificateSource;
-    use crate::tls::OwnHosts;
+    use crate::tls::ServerHosts;
 
     fn redirect_of(trusted: Option<bool>, public_url: Option<&str>) -> (Redirect, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
@@ -88,13 +90,13 @@ mod tests {
         std::fs::write(&cert, made.cert.pem()).unwrap();
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         let source = CertificateSource::Files { cert, key, trusted };
-        let certificates = Certificates::open(&source, folder.path(), OwnHosts::default()).unwrap();
+        let certificates = Certificates::open(&source, folder.path(), ServerHosts::default()).unwrap();
         (Redirect { certificates, port: 8443, public_url: public_url.map(|url| url.parse().unwrap()) }, folder)
     }
 
     fn target(redirect: &Redirect, host: &str, path: &str) -> Option<String> {
-        let arrival = Arrival { client: "192.0.2.9:1".parse().unwrap(), tls: false, forwarded: false, local: None };
-        let target = redirect.target(arrival, Some(host), &path.parse().unwrap());
+        let connection = ConnectionInfo { client: "192.0.2.9:1".parse().unwrap(), tls: false, forwarded: false, local: None };
+        let target = redirect.target(connection, Some(host), &path.parse().unwrap());
         target.map(|target| target.to_str().unwrap().to_owned())
     }
 
@@ -119,7 +121,7 @@ mod tests {
         let (in_files, _folder) = redirect_of(None, None);
         let (distrusted, _folder) = redirect_of(Some(false), None);
         let folder = tempfile::tempdir().unwrap();
-        let own = Certificates::open(&CertificateSource::SelfSigned, folder.path(), OwnHosts::default()).unwrap();
+        let own = Certificates::open(&CertificateSource::SelfSigned, folder.path(), ServerHosts::default()).unwrap();
         for redirect in [Redirect { certificates: own, ..in_files.clone() }, in_files, distrusted] {
             nothing_is_redirected(&redirect);
         }
@@ -134,12 +136,12 @@ mod tests {
     #[test]
     fn this_machine_a_proxy_and_those_with_tls_are_left_alone() {
         let (redirect, _folder) = redirect_of(Some(true), None);
-        let plain = Arrival { client: "192.0.2.9:1".parse().unwrap(), tls: false, forwarded: false, local: None };
-        let at = |arrival| redirect.target(arrival, Some("cast.example.org"), &"/".parse().unwrap());
+        let plain = ConnectionInfo { client: "192.0.2.9:1".parse().unwrap(), tls: false, forwarded: false, local: None };
+        let at = |connection| redirect.target(connection, Some("cast.example.org"), &"/".parse().unwrap());
         assert!(at(plain).is_some());
-        assert_eq!(at(Arrival { tls: true, ..plain }), None);
-        assert_eq!(at(Arrival { forwarded: true, ..plain }), None);
-        assert_eq!(at(Arrival { client: "127.0.0.1:1".parse().unwrap(), ..plain }), None);
+        assert_eq!(at(ConnectionInfo { tls: true, ..plain }), None);
+        assert_eq!(at(ConnectionInfo { forwarded: true, ..plain }), None);
+        assert_eq!(at(ConnectionInfo { client: "127.0.0.1:1".parse().unwrap(), ..plain }), None);
     }
 
     #[test]

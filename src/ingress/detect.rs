@@ -1,4 +1,4 @@
-//! What a connection speaks, by its first byte. Each protocol's own parser looks at the rest.
+//! Detects the protocol of a connection by its first byte. Each protocol's own parser checks the rest.
 
 use std::io;
 
@@ -10,52 +10,53 @@ use tokio::net::TcpStream;
 pub(super) enum Protocol {
     Http,
     Tls,
-    /// STUN, TURN.
+    /// STUN or TURN.
     Turn,
     Unknown,
 }
 
-/// The most that is looked at: a PROXY header with a few extras.
-const MOST: usize = 2048;
+/// Bytes that are looked at: a PROXY header with a few extensions.
+const MAX_PEEK_BYTES: usize = 2048;
 
-/// Waits for the first byte, and leaves it there.
+/// Waits for the first byte, and leaves it in the socket.
 ///
 /// # Errors
-/// Of recv(2); the client has left.
+/// recv(2) fails, or the client has closed the connection.
 pub(super) async fn first(stream: &TcpStream) -> io::Result<Protocol> {
-    peek(stream, |bytes| Some(told(bytes.first()))).await
+    peek(stream, |bytes| Some(protocol(bytes.first()))).await
 }
 
-/// A connection can't begin with ChannelData, which would need an allocation first. So letters, half of which are channel
-/// numbers too, begin the method of an HTTP request.
-pub(super) fn told(first: Option<&u8>) -> Protocol {
+/// A connection can't begin with ChannelData, which needs an allocation first. So letters begin the method of an HTTP request, although
+/// half of them could begin a channel number too.
+pub(super) fn protocol(first: Option<&u8>) -> Protocol {
     match first {
         Some(0x16) => Protocol::Tls,
-        // The first two bits of STUN are 0 (RFC 8489 §5); 0x40 is ChannelData, for the relay to refuse.
+        // RFC 8489 §5: the first two bits of STUN are 0. 0x40 begins ChannelData (RFC 8656 §12), which the relay refuses.
         Some(0..=0x40) => Protocol::Turn,
         Some(byte) if byte.is_ascii_alphabetic() => Protocol::Http,
         Some(_) | None => Protocol::Unknown,
     }
 }
 
-/// Shows what has come to `judge`, consuming nothing, until that has seen enough. It is not asked about nothing.
+/// Passes the bytes that have come to `decide`, without consuming them, until it returns `Some`. It never gets an empty slice.
 ///
 /// # Errors
-/// Of recv(2); the client has left before there was enough.
-pub(super) async fn peek<T>(stream: &TcpStream, judge: impl Fn(&[u8]) -> Option<T>) -> io::Result<T> {
+/// recv(2) fails, or the client has closed the connection before the decision.
+pub(super) async fn peek<T>(stream: &TcpStream, decide: impl Fn(&[u8]) -> Option<T>) -> io::Result<T> {
     loop {
         let ready = stream.ready(Interest::READABLE).await?;
         let seen = stream.try_io(Interest::READABLE, || {
-            let mut buffer = [0; MOST];
+            let mut buffer = [0; MAX_PEEK_BYTES];
             let (len, _) = rustix::net::recv(stream, &mut buffer, RecvFlags::PEEK)?;
             if len == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            // `WouldBlock` has the next bytes waited for.
-            judge(&buffer[..len]).ok_or_else(|| if len == MOST { too_long() } else { io::ErrorKind::WouldBlock.into() })
+            // `WouldBlock` makes tokio wait for more bytes.
+            decide(&buffer[..len])
+                .ok_or_else(|| if len == MAX_PEEK_BYTES { too_long() } else { io::ErrorKind::WouldBlock.into() })
         });
         match seen {
-            // Nothing more will come, and that would be reported for ever.
+            // The client has closed its side: tokio would report the socket as readable forever.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -66,7 +67,7 @@ pub(super) async fn peek<T>(stream: &TcpStream, judge: impl Fn(&[u8]) -> Option<
 }
 
 fn too_long() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "a PROXY header that is too long")
+    io::Error::new(io::ErrorKind::InvalidData, "the PROXY header is too long")
 }
 
 #[cfg(test)]
@@ -76,15 +77,15 @@ mod tests {
     #[test]
     fn the_first_byte_tells() {
         for method in ["GET", "POST", "PUT", "HEAD", "OPTIONS", "DELETE", "CONNECT", "PRI", "PROXY", "get"] {
-            assert_eq!(told(method.as_bytes().first()), Protocol::Http, "{method}");
+            assert_eq!(protocol(method.as_bytes().first()), Protocol::Http, "{method}");
         }
         for stun in [0x00, 0x01, 0x3F, 0x40] {
-            assert_eq!(told(Some(&stun)), Protocol::Turn, "{stun:#x}");
+            assert_eq!(protocol(Some(&stun)), Protocol::Turn, "{stun:#x}");
         }
-        assert_eq!(told(Some(&0x16)), Protocol::Tls);
+        assert_eq!(protocol(Some(&0x16)), Protocol::Tls);
         for other in [0x5B, 0x80, 0xFF] {
-            assert_eq!(told(Some(&other)), Protocol::Unknown, "{other:#x}");
+            assert_eq!(protocol(Some(&other)), Protocol::Unknown, "{other:#x}");
         }
-        assert_eq!(told(None), Protocol::Unknown);
+        assert_eq!(protocol(None), Protocol::Unknown);
     }
 }

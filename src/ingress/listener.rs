@@ -1,4 +1,5 @@
-//! Binding a listener: the first of its addresses that can be had, or a sentence that says what to do. Another may accept for us.
+//! Binds a listener to the first of its addresses that is free; an error says what to do. Connections may also be accepted elsewhere and
+//! handed in.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Listen;
 
-/// A bound listener, and where it is.
+/// A bound listener, and its address.
 #[derive(Debug)]
 pub struct Listener {
     source: Source,
@@ -23,16 +24,16 @@ enum Source {
 }
 
 impl Listener {
-    /// Connections that somebody else accepts at `addr`; they are non-blocking.
+    /// Connections that the relay accepts at `addr`; they are non-blocking.
     #[must_use]
     pub const fn handed(connections: mpsc::Receiver<std::net::TcpStream>, addr: SocketAddr) -> Self {
         Self { source: Source::Handed(connections), addr }
     }
 
-    /// The next connection, and where it comes from.
+    /// The next connection, and its peer.
     ///
     /// # Errors
-    /// Of accept(2).
+    /// accept(2) fails.
     pub(super) async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         match &mut self.source {
             Source::Socket(socket) => socket.accept().await,
@@ -47,10 +48,10 @@ impl Listener {
     }
 }
 
-/// Binds the first address that can be had; `setting` is the variable that changes it.
+/// Binds the first address that is free; `setting` is the environment variable with these addresses.
 ///
 /// # Errors
-/// What is wrong with the last of them, and what to do.
+/// Why the last address can't be bound, and what to do.
 pub async fn bind(listen: &Listen, setting: &str) -> anyhow::Result<Listener> {
     let mut refused = anyhow!("{setting} names no address");
     for addr in &listen.addrs {
@@ -59,13 +60,13 @@ pub async fn bind(listen: &Listen, setting: &str) -> anyhow::Result<Listener> {
                 let addr = socket.local_addr().context("a listener has no address")?;
                 return Ok(Listener { source: Source::Socket(socket), addr });
             }
-            Err(error) => refused = sentence(*addr, setting, &error),
+            Err(error) => refused = bind_error(*addr, setting, &error),
         }
     }
     Err(refused)
 }
 
-fn sentence(addr: SocketAddr, setting: &str, error: &io::Error) -> anyhow::Error {
+fn bind_error(addr: SocketAddr, setting: &str, error: &io::Error) -> anyhow::Error {
     let kind = error.kind();
     if kind == io::ErrorKind::AddrInUse {
         anyhow!(
@@ -74,8 +75,8 @@ fn sentence(addr: SocketAddr, setting: &str, error: &io::Error) -> anyhow::Error
         )
     } else if kind == io::ErrorKind::PermissionDenied {
         anyhow!(
-            "TCP {addr} needs more rights: ports below 1024 are for root or for CAP_NET_BIND_SERVICE; set {setting} to a port \
-             above, or give the program that capability"
+            "TCP {addr} needs more rights: ports below 1024 are for root or for CAP_NET_BIND_SERVICE; set {setting} to a higher \
+             port, or give the program that capability"
         )
     } else if kind == io::ErrorKind::AddrNotAvailable {
         let port = addr.port();

@@ -1,4 +1,4 @@
-//! Connections that have not shown what they are, of all listeners together: so many at once, and no more descriptors.
+//! Connections whose protocol is not known yet, of all listeners together: bounds their number, and with it their descriptors.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,64 +7,64 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use crate::limits::strangers::{self, Strangers};
+use crate::limits::unproven::{UnprovenConnection, UnprovenConnections};
 
-/// Each listener holds one place in advance, for the next that comes; and a burst needs a few.
-const FOR_LISTENERS: usize = 16;
+/// Slots besides the limit: each listener holds one in advance for its next connection, and a burst needs a few.
+const LISTENER_SLOTS: usize = 16;
 
-/// Clones share the places.
+/// The bound; clones share it.
 #[derive(Debug, Clone)]
-pub struct Undecided {
-    places: Arc<Semaphore>,
-    strangers: Arc<Strangers<AbortHandle>>,
+pub struct UnidentifiedLimit {
+    slots: Arc<Semaphore>,
+    connections: Arc<UnprovenConnections<AbortHandle>>,
 }
 
-/// One of them, until it has shown what it is.
+/// One connection, until its protocol is known.
 #[derive(Debug)]
-pub(super) struct Stranger {
-    stranger: strangers::Stranger<AbortHandle>,
-    _room: OwnedSemaphorePermit,
+pub(super) struct UnidentifiedConnection {
+    connection: UnprovenConnection<AbortHandle>,
+    _slot: OwnedSemaphorePermit,
 }
 
-impl Undecided {
-    /// `most` at once, of all listeners.
+impl UnidentifiedLimit {
+    /// At most `max` connections at the same time.
     #[must_use]
-    pub fn new(most: usize) -> Self {
-        let most = most + FOR_LISTENERS;
-        Self { places: Arc::new(Semaphore::new(most)), strangers: Strangers::new(most) }
+    pub fn new(max: usize) -> Self {
+        let max = max + LISTENER_SLOTS;
+        Self { slots: Arc::new(Semaphore::new(max)), connections: UnprovenConnections::new(max) }
     }
 
-    /// Waits until there is room for one more, which the one that goes first makes.
-    pub(super) async fn room(&self) -> OwnedSemaphorePermit {
-        if let Ok(room) = Arc::clone(&self.places).try_acquire_owned() {
-            return room;
+    /// Waits for a free slot. Where none is free, the first connection in the order of [`UnprovenConnections`] is closed for it.
+    pub(super) async fn slot(&self) -> OwnedSemaphorePermit {
+        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+            return slot;
         }
-        if let Some(task) = self.strangers.displace(Instant::now()) {
+        if let Some(task) = self.connections.displace(Instant::now()) {
             task.abort();
         }
-        Arc::clone(&self.places).acquire_owned().await.expect("nobody closes it")
+        Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    /// A connection has come, from `ip` unless it is a proxy's, which brings many.
-    pub(super) fn enter(&self, ip: Option<IpAddr>, room: OwnedSemaphorePermit) -> Stranger {
-        let (stranger, displaced) = self.strangers.enter(ip, Instant::now());
+    /// Counts a new connection from `ip`; `None` for a trusted proxy, which brings many clients.
+    pub(super) fn admit(&self, ip: Option<IpAddr>, slot: OwnedSemaphorePermit) -> UnidentifiedConnection {
+        let (connection, displaced) = self.connections.admit(ip, Instant::now());
         if let Some(task) = displaced {
             task.abort();
         }
-        Stranger { stranger, _room: room }
+        UnidentifiedConnection { connection, _slot: slot }
     }
 }
 
-impl Stranger {
-    /// Its task is there.
-    pub(super) fn settle(&self, task: AbortHandle) {
-        if !self.stranger.settle(task.clone()) {
+impl UnidentifiedConnection {
+    /// Says which task serves the connection; that task is aborted when the connection has to go.
+    pub(super) fn attach(&self, task: AbortHandle) {
+        if !self.connection.attach(task.clone()) {
             task.abort();
         }
     }
 
-    /// It has begun to show what it is.
-    pub(super) fn asked(&self) {
-        self.stranger.asked();
+    /// The first byte has come.
+    pub(super) fn note_progress(&self) {
+        self.connection.note_progress();
     }
 }

@@ -11,7 +11,7 @@ const SECOND: u128 = 1_000_000_000;
 
 /// How fast bytes come back, and how many there are at most.
 #[derive(Debug, Clone, Copy)]
-pub struct Limit {
+pub struct ByteRate {
     /// Bytes a second.
     pub rate: u32,
     /// Bytes at once.
@@ -19,16 +19,16 @@ pub struct Limit {
 }
 
 #[derive(Debug)]
-pub struct Budget {
-    limit: Limit,
+pub struct ByteBudget {
+    limit: ByteRate,
     /// Bytes that may be spent; below 0 it is debt.
     left: i64,
     at: Instant,
 }
 
-impl Budget {
+impl ByteBudget {
     #[must_use]
-    pub fn new(limit: Limit, now: Instant) -> Self {
+    pub fn new(limit: ByteRate, now: Instant) -> Self {
         Self { limit, left: limit.burst.into(), at: now }
     }
 
@@ -71,13 +71,13 @@ impl Budget {
 mod tests {
     use super::*;
 
-    const LIMIT: Limit = Limit { rate: 1000, burst: 5000 };
+    const LIMIT: ByteRate = ByteRate { rate: 1000, burst: 5000 };
 
     #[test]
     fn what_was_spent_comes_back_and_no_more() {
         let start = Instant::now();
         let after = |ms: u64| start + Duration::from_millis(ms);
-        let mut budget = Budget::new(LIMIT, start);
+        let mut budget = ByteBudget::new(LIMIT, start);
         assert!(budget.spend(5000, start).is_ok() && budget.spend(1, start).is_err());
         assert!(budget.spend(501, after(500)).is_err() && budget.spend(500, after(500)).is_ok());
         assert!(budget.spend(5000, after(60_000)).is_ok() && budget.spend(1, after(60_000)).is_err());
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn debt_is_paid_first() {
         let start = Instant::now();
-        let mut budget = Budget::new(LIMIT, start);
+        let mut budget = ByteBudget::new(LIMIT, start);
         budget.charge(8000, start);
         assert!(budget.spend(0, start + Duration::from_millis(2999)).is_err());
         assert!(budget.spend(0, start + Duration::from_millis(3000)).is_ok());
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn parts_of_a_byte_are_not_lost() {
         let start = Instant::now();
-        let mut budget = Budget::new(LIMIT, start);
+        let mut budget = ByteBudget::new(LIMIT, start);
         assert!(budget.spend(5000, start).is_ok());
         let tries = (1..=10_000_u64).filter(|tenth| budget.spend(1, start + Duration::from_micros(tenth * 300)).is_ok()).count();
         assert_eq!(tries, 3000);

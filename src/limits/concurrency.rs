@@ -18,7 +18,7 @@ pub struct AddressCounter {
 
 /// One of an address's places, given back when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionSlot {
     /// `None`: nobody's.
     counted: Option<(IpAddr, Table)>,
     _descriptor: Option<Descriptor>,
@@ -31,7 +31,7 @@ impl AddressCounter {
     }
 
     /// One more for `address`, IPv6 by its /64; `None`: it has as many as it may.
-    pub fn enter(&self, address: IpAddr) -> Option<Place> {
+    pub fn acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
         let network = ip_prefix::of_client(address);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let count = table.get(&network).copied().unwrap_or(0);
@@ -39,14 +39,14 @@ impl AddressCounter {
             return None;
         }
         table.insert(network, count + 1);
-        Some(Place { counted: Some((network, Arc::clone(&self.table))), _descriptor: None })
+        Some(ConnectionSlot { counted: Some((network, Arc::clone(&self.table))), _descriptor: None })
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// One that counts for no address.
     #[must_use]
-    pub const fn nobodys() -> Self {
+    pub const fn uncounted() -> Self {
         Self { counted: None, _descriptor: None }
     }
 
@@ -58,7 +58,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let Some((network, table)) = &self.counted else { return };
         let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,28 +74,28 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::descriptors::Share;
+    use crate::limits::descriptors::DescriptorPool;
 
     #[test]
     fn places_are_given_back() {
         let counter = AddressCounter::new(2);
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
-        let (first, _second) = (counter.enter(one).unwrap(), counter.enter(one).unwrap());
-        assert!(counter.enter(one).is_none());
-        let third = counter.enter(other).unwrap();
+        let (first, _second) = (counter.acquire(one).unwrap(), counter.acquire(one).unwrap());
+        assert!(counter.acquire(one).is_none());
+        let third = counter.acquire(other).unwrap();
         drop((first, third));
         assert_eq!(counter.table.lock().unwrap().len(), 1);
-        assert!(counter.enter(one).is_some());
+        assert!(counter.acquire(one).is_some());
     }
 
     #[test]
     fn a_place_holds_itsdescriptor_and_who_has_none_leaves_no_trace() {
-        let (counter, share) = (AddressCounter::new(1), Share::new("test", 2));
+        let (counter, share) = (AddressCounter::new(1), DescriptorPool::new("test", 2));
         let one = "192.0.2.1".parse().unwrap();
-        let places = [counter.enter(one).unwrap(), Place::nobodys()].map(|place| place.with(share.take().unwrap()));
-        assert_eq!((share.taken(), counter.enter(one).is_none()), (2, true));
+        let places = [counter.acquire(one).unwrap(), ConnectionSlot::uncounted()].map(|place| place.with(share.take().unwrap()));
+        assert_eq!((share.taken(), counter.acquire(one).is_none()), (2, true));
         drop(places);
         assert_eq!((share.taken(), counter.table.lock().unwrap().len()), (0, 0));
-        assert!(AddressCounter::new(0).enter(one).is_none());
+        assert!(AddressCounter::new(0).acquire(one).is_none());
     }
 }

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 /// For what is no connection of a client: the database, look-ups of names, certificates that are read again, answers of an authority;
 /// and for connections that are accepted a moment before another one is closed for them.
-const RESERVE: u64 = 64;
+const RESERVED_DESCRIPTORS: u64 = 64;
 /// A connection is there before it is known whether it may stay: one for each thread that accepts, and as many for its own needs.
-const OF_A_THREAD: u64 = 8;
+const DESCRIPTORS_PER_THREAD: u64 = 8;
 /// Connections that have not shown what they are need no more.
-const MAX_STRANGERS: u64 = 4096;
+const MAX_UNIDENTIFIED: u64 = 4096;
 /// How often it is said that a share is used up.
-const LOG_PAUSE: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// One kind's descriptors; clones share them.
 #[derive(Debug, Clone)]
-pub struct Share(Arc<Inner>);
+pub struct DescriptorPool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -32,19 +32,19 @@ struct Inner {
 
 /// One descriptor, given back when dropped.
 #[derive(Debug)]
-pub struct Descriptor(Share);
+pub struct Descriptor(DescriptorPool);
 
 /// All shares.
 #[derive(Debug, Clone)]
-pub struct Shares {
+pub struct DescriptorPools {
     /// Relayed sockets, and connections with TCP peers.
-    pub relayed: Share,
+    pub relayed: DescriptorPool,
     /// Connections of TURN clients over TCP and TLS.
-    pub turn_clients: Share,
+    pub turn_clients: DescriptorPool,
     /// HTTP connections, WebSockets among them.
-    pub http: Share,
+    pub http: DescriptorPool,
     /// Connections that have not shown what they are.
-    pub undecided: Share,
+    pub unidentified: DescriptorPool,
     /// Of the process.
     pub limit: u64,
 }
@@ -57,7 +57,7 @@ pub struct CastCost {
     pub http: usize,
 }
 
-impl Share {
+impl DescriptorPool {
     #[must_use]
     pub fn new(kind: &'static str, most: usize) -> Self {
         let (taken, refused, said) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0));
@@ -104,7 +104,7 @@ impl Share {
         let Inner { kind, most, refused, start, said, .. } = &*self.0;
         refused.fetch_add(1, Ordering::Relaxed);
         let (now, before) = (start.elapsed().as_secs() + 1, said.load(Ordering::Relaxed));
-        let due = before == 0 || now.saturating_sub(before) >= LOG_PAUSE.as_secs();
+        let due = before == 0 || now.saturating_sub(before) >= LOG_INTERVAL.as_secs();
         if due && said.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             tracing::warn!(
                 kind,
@@ -121,22 +121,22 @@ impl Drop for Descriptor {
     }
 }
 
-impl Shares {
+impl DescriptorPools {
     /// Divides what `limit` leaves when `open` are in use already and `threads` will relay. `ports`: more relayed sockets there can't
     /// be. A cast over the relay takes 6, 4 and 2 of the first three shares at most, which is why they are 6, 4 and 4 of 16: whoever
     /// does not cast has an HTTP connection too.
     #[must_use]
     pub fn divide(limit: u64, open: u64, threads: usize, ports: usize) -> Self {
-        let left = limit.saturating_sub(open + RESERVE + threads as u64 * OF_A_THREAD);
-        let (undecided, turn_clients) = ((left / 8).min(MAX_STRANGERS), left / 4);
+        let left = limit.saturating_sub(open + RESERVED_DESCRIPTORS + threads as u64 * DESCRIPTORS_PER_THREAD);
+        let (unidentified, turn_clients) = ((left / 8).min(MAX_UNIDENTIFIED), left / 4);
         let relayed = (left * 3 / 8).min(ports as u64);
-        let http = left - undecided - turn_clients - relayed;
-        let share = |kind, most: u64| Share::new(kind, usize::try_from(most).unwrap_or(usize::MAX).max(1));
+        let http = left - unidentified - turn_clients - relayed;
+        let share = |kind, most: u64| DescriptorPool::new(kind, usize::try_from(most).unwrap_or(usize::MAX).max(1));
         Self {
             relayed: share("relayed", relayed),
             turn_clients: share("turn_clients", turn_clients),
             http: share("http", http),
-            undecided: share("undecided", undecided),
+            unidentified: share("undecided", unidentified),
             limit,
         }
     }
@@ -149,8 +149,8 @@ impl Shares {
 
     /// All of them.
     #[must_use]
-    pub const fn all(&self) -> [&Share; 4] {
-        [&self.relayed, &self.turn_clients, &self.http, &self.undecided]
+    pub const fn all(&self) -> [&DescriptorPool; 4] {
+        [&self.relayed, &self.turn_clients, &self.http, &self.unidentified]
     }
 
     /// How many casts over the relay there may be at once.
@@ -172,9 +172,9 @@ impl CastCost {
 /// How many descriptors this process has open; a guess where the system does not tell.
 #[must_use]
 pub fn open_now() -> u64 {
-    const USUAL: u64 = 64;
+    const ASSUMED_OPEN: u64 = 64;
     // One of them is the folder itself.
-    std::fs::read_dir("/proc/self/fd").map_or(USUAL, |all| (all.count() as u64).saturating_sub(1))
+    std::fs::read_dir("/proc/self/fd").map_or(ASSUMED_OPEN, |all| (all.count() as u64).saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -183,10 +183,10 @@ mod tests {
 
     #[test]
     fn shares_leave_each_other_alone_and_are_given_back() {
-        let shares = Shares::divide(1024, 40, 2, 16_384);
+        let shares = DescriptorPools::divide(1024, 40, 2, 16_384);
         let relayed: Vec<_> = std::iter::from_fn(|| shares.relayed.take()).collect();
         assert_eq!((relayed.len(), shares.relayed.refused()), (shares.relayed.most(), 1));
-        assert!(shares.http.take().is_some() && shares.turn_clients.take().is_some() && shares.undecided.take().is_some());
+        assert!(shares.http.take().is_some() && shares.turn_clients.take().is_some() && shares.unidentified.take().is_some());
         drop(relayed);
         assert!(shares.relayed.take().is_some() && shares.relayed.taken() == 0);
     }
@@ -196,21 +196,24 @@ mod tests {
         for (limit, open, threads, ports) in
             [(256, 40, 2, 16_384), (1024, 60, 4, 100), (1_048_576, 60, 4, 16_384), (64, 60, 4, 16_384)]
         {
-            let shares = Shares::divide(limit, open, threads, ports);
+            let shares = DescriptorPools::divide(limit, open, threads, ports);
             let all: usize = shares.all().iter().map(|share| share.most()).sum();
-            assert!(all as u64 <= limit.saturating_sub(open + RESERVE + threads as u64 * OF_A_THREAD).max(4), "{limit}");
+            assert!(
+                all as u64 <= limit.saturating_sub(open + RESERVED_DESCRIPTORS + threads as u64 * DESCRIPTORS_PER_THREAD).max(4),
+                "{limit}"
+            );
             assert!(shares.all().iter().all(|share| share.most() > 0) && shares.relayed.most() <= ports);
         }
     }
 
     #[test]
     fn the_report_counts_casts_by_what_is_short_first() {
-        let shares = Shares::divide(1024, 40, 2, 16_384);
+        let shares = DescriptorPools::divide(1024, 40, 2, 16_384);
         let cost = CastCost::of_urls(1, 2);
         assert_eq!(cost, CastCost { relayed: 6, turn_clients: 4, http: 2 });
         assert_eq!((shares.relayed.most(), shares.turn_clients.most(), shares.http.most()), (339, 226, 226));
         assert_eq!(shares.casts(cost), 56);
-        assert_eq!(Shares::divide(1 << 20, 40, 2, 60).casts(cost), 10, "ports may be short, too");
+        assert_eq!(DescriptorPools::divide(1 << 20, 40, 2, 60).casts(cost), 10, "ports may be short, too");
         assert_eq!(shares.casts(CastCost::of_urls(1, 0)), 113);
     }
 

@@ -1,4 +1,4 @@
-//! What the log and the metrics learn of wrong tries. PURE: the owner drains [`Reports::drain`] and writes the lines.
+//! What the log and the metrics learn of wrong tries. PURE: the owner drains [`GuessReports::drain`] and writes the lines.
 //!
 //! The 1st, 5th, 25th, 125th … wrong try of a client in an hour is a line. However many clients an attack has, a minute has
 //! [`MAX_LINES`] at most, and half of them are for clients that went on, so that those who tried once can't hide them. What was left out
@@ -17,7 +17,7 @@ const MAX_LINES: usize = 100;
 
 /// What was guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum GuessKind {
     /// A TV's code, by a caster or by a TV that claims it.
     Code,
     /// Of a room of RTCMultiConnection.
@@ -32,7 +32,7 @@ pub enum Kind {
     TurnPasswordUdp,
 }
 
-impl Kind {
+impl GuessKind {
     /// In the order of the variants.
     pub const ALL: [Self; 6] =
         [Self::Code, Self::RoomPassword, Self::AdminPassword, Self::ApiKey, Self::TurnPassword, Self::TurnPasswordUdp];
@@ -61,20 +61,20 @@ impl Kind {
 
 /// A line for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line {
+pub enum GuessLine {
     /// A client's wrong tries in an hour.
-    Wrong { kind: Kind, address: IpAddr, failures: u32 },
+    Wrong { kind: GuessKind, address: IpAddr, failures: u32 },
     /// So many lines of the minute before are missing.
     LeftOut(u64),
 }
 
 /// Where all counters of wrong tries report to; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Reports(Arc<Inner>);
+pub struct GuessReports(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    totals: [AtomicU64; Kind::ALL.len()],
+    totals: [AtomicU64; GuessKind::ALL.len()],
     minute: Mutex<Minute>,
 }
 
@@ -85,12 +85,12 @@ struct Minute {
     lines: [usize; 2],
     left_out: u64,
     /// Not drained yet.
-    waiting: Vec<Line>,
+    waiting: Vec<GuessLine>,
 }
 
-impl Reports {
+impl GuessReports {
     /// One more wrong try, which is this client's `failures`th in an hour.
-    pub(super) fn note(&self, kind: Kind, address: IpAddr, failures: u32, now: Instant) {
+    pub(super) fn note(&self, kind: GuessKind, address: IpAddr, failures: u32, now: Instant) {
         self.0.totals[kind as usize].fetch_add(1, Ordering::Relaxed);
         if !is_reported(failures) {
             return;
@@ -100,7 +100,7 @@ impl Reports {
         let lines = &mut minute.lines[usize::from(failures > 1)];
         if *lines < MAX_LINES / 2 {
             *lines += 1;
-            minute.waiting.push(Line::Wrong { kind, address: address.to_canonical(), failures });
+            minute.waiting.push(GuessLine::Wrong { kind, address: address.to_canonical(), failures });
         } else {
             minute.left_out += 1;
         }
@@ -108,15 +108,15 @@ impl Reports {
 
     /// The lines that are due, in their order.
     #[must_use]
-    pub fn drain(&self, now: Instant) -> Vec<Line> {
+    pub fn drain(&self, now: Instant) -> Vec<GuessLine> {
         let mut minute = self.0.minute.lock().unwrap_or_else(PoisonError::into_inner);
         minute.turn(now);
         std::mem::take(&mut minute.waiting)
     }
 
     /// Wrong tries since the start, by kind.
-    pub fn totals(&self) -> impl Iterator<Item = (Kind, u64)> {
-        Kind::ALL.into_iter().zip(self.0.totals.iter().map(|total| total.load(Ordering::Relaxed)))
+    pub fn totals(&self) -> impl Iterator<Item = (GuessKind, u64)> {
+        GuessKind::ALL.into_iter().zip(self.0.totals.iter().map(|total| total.load(Ordering::Relaxed)))
     }
 }
 
@@ -132,7 +132,7 @@ impl Minute {
         let left_out = std::mem::take(&mut self.left_out);
         // Nobody drains where nobody logs.
         if left_out > 0 && self.waiting.len() <= 2 * MAX_LINES {
-            self.waiting.push(Line::LeftOut(left_out));
+            self.waiting.push(GuessLine::LeftOut(left_out));
         }
         self.waiting.truncate(2 * MAX_LINES);
     }
@@ -158,27 +158,27 @@ mod tests {
 
     #[test]
     fn a_minute_has_so_many_lines_and_those_who_tried_once_hide_nobody() {
-        let (reports, start) = (Reports::default(), Instant::now());
+        let (reports, start) = (GuessReports::default(), Instant::now());
         let address = |n: u32| IpAddr::V4(n.into());
-        (0..100_000).for_each(|n| reports.note(Kind::Code, address(n), 1, start));
-        reports.note(Kind::TurnPassword, "::ffff:192.0.2.1".parse().unwrap(), 25, start);
+        (0..100_000).for_each(|n| reports.note(GuessKind::Code, address(n), 1, start));
+        reports.note(GuessKind::TurnPassword, "::ffff:192.0.2.1".parse().unwrap(), 25, start);
         let lines = reports.drain(start);
         assert_eq!(lines.len(), MAX_LINES / 2 + 1);
-        let guilty = Line::Wrong { kind: Kind::TurnPassword, address: "192.0.2.1".parse().unwrap(), failures: 25 };
+        let guilty = GuessLine::Wrong { kind: GuessKind::TurnPassword, address: "192.0.2.1".parse().unwrap(), failures: 25 };
         assert_eq!(lines.last(), Some(&guilty));
-        assert_eq!(reports.drain(start + WINDOW), [Line::LeftOut(100_000 - 50)]);
-        reports.note(Kind::Code, address(1), 5, start + WINDOW);
+        assert_eq!(reports.drain(start + WINDOW), [GuessLine::LeftOut(100_000 - 50)]);
+        reports.note(GuessKind::Code, address(1), 5, start + WINDOW);
         assert_eq!(reports.drain(start + WINDOW).len(), 1);
         assert_eq!(reports.drain(start + 2 * WINDOW), []);
         let totals: Vec<_> = reports.totals().filter(|(_, total)| *total > 0).collect();
-        assert_eq!(totals, [(Kind::Code, 100_001), (Kind::TurnPassword, 1)]);
+        assert_eq!(totals, [(GuessKind::Code, 100_001), (GuessKind::TurnPassword, 1)]);
     }
 
     #[test]
     fn what_nobody_drains_is_bounded() {
-        let (reports, start) = (Reports::default(), Instant::now());
+        let (reports, start) = (GuessReports::default(), Instant::now());
         for minute in 0..100 {
-            (0..1000).for_each(|n: u32| reports.note(Kind::Code, IpAddr::V4(n.into()), 1, start + minute * WINDOW));
+            (0..1000).for_each(|n: u32| reports.note(GuessKind::Code, IpAddr::V4(n.into()), 1, start + minute * WINDOW));
         }
         assert!(reports.drain(start + 100 * WINDOW).len() <= 4 * MAX_LINES);
     }

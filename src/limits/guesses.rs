@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use super::guess_table::{Table, Ticks, ticks, time};
 use super::ip_prefix;
 
-pub use super::guess_reports::{Kind, Line, Reports};
+pub use super::guess_reports::{GuessKind, GuessLine, GuessReports};
 
 const WINDOW: Ticks = ticks(Duration::from_secs(60));
 /// How long a wrong try is remembered, so that the next one is no first one.
@@ -52,9 +52,9 @@ pub struct Guesses(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    kind: Kind,
+    kind: GuessKind,
     limits: Limits,
-    reports: Reports,
+    reports: GuessReports,
     hash: RandomState,
     /// What ticks are counted from: the first time that anybody asked.
     epoch: OnceLock<Instant>,
@@ -102,7 +102,7 @@ impl Key {
 impl Guesses {
     /// `allowed`: wrong tries of one client in a minute.
     #[must_use]
-    pub fn new(kind: Kind, allowed: u32, reports: &Reports) -> Self {
+    pub fn new(kind: GuessKind, allowed: u32, reports: &GuessReports) -> Self {
         let together = allowed.saturating_mul(TOGETHER).max(MIN_TOGETHER);
         let limits = Limits { client: allowed, site: allowed.saturating_mul(SITE), together, going_on: together / 2 };
         Self::with(kind, limits, reports)
@@ -110,11 +110,11 @@ impl Guesses {
 
     /// For what nobody reports, a client may do as often as it likes, and all together `together` times a minute, first times aside.
     #[must_use]
-    pub fn together(kind: Kind, together: u32) -> Self {
-        Self::with(kind, Limits { client: u32::MAX, site: u32::MAX, together, going_on: together }, &Reports::default())
+    pub fn together(kind: GuessKind, together: u32) -> Self {
+        Self::with(kind, Limits { client: u32::MAX, site: u32::MAX, together, going_on: together }, &GuessReports::default())
     }
 
-    fn with(kind: Kind, limits: Limits, reports: &Reports) -> Self {
+    fn with(kind: GuessKind, limits: Limits, reports: &GuessReports) -> Self {
         Self(Arc::new(Inner {
             kind,
             limits,
@@ -256,7 +256,7 @@ mod tests {
     }
 
     fn codes() -> Guesses {
-        Guesses::new(Kind::Code, ALLOWED, &Reports::default())
+        Guesses::new(GuessKind::Code, ALLOWED, &GuessReports::default())
     }
 
     #[test]
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_client_beyond_its_bound_still_has_a_first_try_at_another_target() {
-        let (guesses, start) = (Guesses::new(Kind::TurnPassword, ALLOWED, &Reports::default()), Instant::now());
+        let (guesses, start) = (Guesses::new(GuessKind::TurnPassword, ALLOWED, &GuessReports::default()), Instant::now());
         let from = ip("203.0.113.1");
         (0..40).for_each(|_| guesses.record_at(from, Some(7), start));
         assert!(guesses.is_beyond(from, None, start) && guesses.blocked_at(from, 7, start).is_some());
@@ -412,7 +412,7 @@ mod tests {
 
     #[test]
     fn one_target_has_a_bound_for_everybody() {
-        let (guesses, now) = (Guesses::new(Kind::TurnPassword, ALLOWED, &Reports::default()), Instant::now());
+        let (guesses, now) = (Guesses::new(GuessKind::TurnPassword, ALLOWED, &GuessReports::default()), Instant::now());
         for n in 0..2 * MIN_TOGETHER {
             let from = IpAddr::V4(n.into());
             (0..2).for_each(|_| guesses.record_at(from, Some(7), now));

@@ -3,7 +3,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The client that `address` belongs to.
 #[must_use]
@@ -21,6 +21,12 @@ pub const fn of_site(address: IpAddr) -> IpAddr {
 #[must_use]
 pub const fn of_provider(address: IpAddr) -> IpAddr {
     prefix(address, 32)
+}
+
+/// The address of an IPv4 client of a dual-stack socket as IPv4.
+#[must_use]
+pub const fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 const fn prefix(address: IpAddr, bits: u32) -> IpAddr {

@@ -1,17 +1,17 @@
 //! What the buffers keep that tungstenite sends from: each has the size of the most that was ever in it, as long as its WebSocket
 //! lives, and nobody but tungstenite can make it smaller. Whoever wraps a WebSocket's stream sees what is in it at each write.
 //!
-//! A WebSocket keeps [`FREE_BYTES`] without being counted. What all keep beyond that is bounded by [`MAX_BYTES_OF_ALL`]; where that is
+//! A WebSocket keeps [`FREE_BYTES`] without being counted. What all keep beyond that is bounded by [`MAX_TOTAL_BYTES`]; where that is
 //! met those that keep most end, of equals the oldest. Their clients reconnect, and have small buffers again.
 
 use std::net::IpAddr;
 
-use crate::limits::waiting_bytes::{Account, Ledger, Waiting};
+use crate::limits::waiting_bytes::{Account, Ledger, WaitingBytes};
 
 /// Bytes that one buffer keeps and that are not counted: more than most offers of browsers have.
 pub const FREE_BYTES: usize = 16 << 10;
 /// Bytes beyond those that all buffers keep together.
-pub const MAX_BYTES_OF_ALL: usize = 24 << 20;
+pub const MAX_TOTAL_BYTES: usize = 24 << 20;
 
 /// The count; clones share it.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub struct KeptBuffers(Ledger);
 
 impl Default for KeptBuffers {
     fn default() -> Self {
-        Self(Ledger::new(MAX_BYTES_OF_ALL, 0))
+        Self(Ledger::new(MAX_TOTAL_BYTES, 0))
     }
 }
 
@@ -57,7 +57,7 @@ pub struct KeptBuffer {
 #[derive(Debug)]
 struct Counted {
     account: Account,
-    bytes: Option<Waiting>,
+    bytes: Option<WaitingBytes>,
 }
 
 impl KeptBuffer {
@@ -117,7 +117,7 @@ mod tests {
             let mut buffer = buffers.of(OWNER);
             let woken = Arc::clone(&woken);
             buffer.note(bytes, || move || _ = woken.fetch_add(1, Ordering::Relaxed));
-            assert!(buffers.bytes() <= MAX_BYTES_OF_ALL);
+            assert!(buffers.bytes() <= MAX_TOTAL_BYTES);
             buffer
         };
         let (honest, small) = (open(FREE_BYTES - 1), open(FREE_BYTES + 8000));

@@ -1,10 +1,11 @@
 //! What a client may ask for: how often (`rate`), how much at once (`concurrency`), how often wrongly (`guesses`), how much it may have
 //! begun and not finished (`unfinished`), who gives way to whom (`shares`), and what counts as one client (`ip_prefix`).
 
-pub mod bucket;
 pub mod byte_budget;
 pub mod concurrency;
+pub mod descriptor_limit;
 pub mod descriptors;
+pub mod fair_shares;
 mod guess_reports;
 mod guess_table;
 pub mod guesses;
@@ -13,8 +14,8 @@ pub mod kept_buffers;
 pub mod message_size;
 pub mod rate;
 pub mod reserved_names;
-pub mod shares;
-pub mod strangers;
+pub mod retry_after;
+pub mod token_bucket;
 pub mod unfinished;
-pub mod wait;
+pub mod unproven;
 pub mod waiting_bytes;

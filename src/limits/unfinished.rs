@@ -1,7 +1,7 @@
 //! What clients have begun to send and not finished: WebSocket messages, and bodies of requests.
 //!
-//! Owner of the count of such bytes, by client and in all. Whoever reads a message asks [`Arriving::poll_ready`] before it reads on,
-//! tells [`Arriving::note`] what it holds then, and asks [`Arriving::poll_late`] where nothing has come.
+//! Owner of the count of such bytes, by client and in all. Whoever reads a message asks [`IncomingMessages::poll_ready`] before it reads on,
+//! tells [`IncomingMessages::note`] what it holds then, and asks [`IncomingMessages::poll_late`] where nothing has come.
 //!
 //! Invariants:
 //! - A client beyond its share is not refused but waits: only its oldest message is read on, the others' bytes stay with the client.
@@ -48,7 +48,7 @@ const WOKEN: usize = 4;
 
 /// Why a message, or a body, is not waited for any longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
+pub enum UnfinishedError {
     #[error("it did not come in time")]
     Late,
     #[error("too much is unfinished, and this client has most of it")]
@@ -57,7 +57,7 @@ pub enum Ended {
 
 /// The count; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Unfinished(Arc<Inner>);
+pub struct UnfinishedMessages(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -68,21 +68,21 @@ struct Inner {
 
 /// What there is now, and what was counted since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Census {
+pub struct UnfinishedCounts {
     pub bytes: u64,
     pub late: u64,
     pub too_much: u64,
 }
 
-impl Unfinished {
-    pub fn census(&self) -> Census {
+impl UnfinishedMessages {
+    pub fn counts(&self) -> UnfinishedCounts {
         let bytes = self.table().bytes;
-        Census { bytes, late: self.0.late.load(Ordering::Relaxed), too_much: self.0.too_much.load(Ordering::Relaxed) }
+        UnfinishedCounts { bytes, late: self.0.late.load(Ordering::Relaxed), too_much: self.0.too_much.load(Ordering::Relaxed) }
     }
 
     /// For one stream of messages of `from`.
-    pub fn arriving(&self, from: IpAddr) -> Arriving {
-        Arriving { unfinished: self.clone(), client: ip_prefix::of_client(from), besides: 0, message: None }
+    pub fn incoming(&self, from: IpAddr) -> IncomingMessages {
+        IncomingMessages { unfinished: self.clone(), client: ip_prefix::of_client(from), besides: 0, message: None }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -92,8 +92,8 @@ impl Unfinished {
 
 /// A stream of messages, of which one at most is unfinished.
 #[derive(Debug)]
-pub struct Arriving {
-    unfinished: Unfinished,
+pub struct IncomingMessages {
+    unfinished: UnfinishedMessages,
     client: IpAddr,
     /// Bytes that an unfinished message holds besides its own.
     besides: u64,
@@ -107,7 +107,7 @@ struct Message {
     span: Span,
     alarm: Pin<Box<Sleep>>,
     /// It is not waited for any longer, and is in memory until its reader drops it.
-    ended: Option<Ended>,
+    ended: Option<UnfinishedError>,
 }
 
 /// How long a message has taken so far.
@@ -122,7 +122,7 @@ struct Span {
     waited: Duration,
 }
 
-impl Arriving {
+impl IncomingMessages {
     /// The same, where each unfinished message holds so many bytes besides its own.
     #[must_use]
     pub const fn with(mut self, besides: u64) -> Self {
@@ -134,7 +134,7 @@ impl Arriving {
     ///
     /// # Errors
     /// The message is not waited for any longer.
-    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UnfinishedError>> {
         let Some(message) = &mut self.message else { return Poll::Ready(Ok(())) };
         if let Some(ended) = message.ended {
             return Poll::Ready(Err(ended));
@@ -145,7 +145,7 @@ impl Arriving {
                 message.span.go_on(Instant::now());
                 Poll::Ready(Ok(()))
             }
-            Turn::Ended => Poll::Ready(Err(self.end(Ended::TooMuch))),
+            Turn::UnfinishedError => Poll::Ready(Err(self.end(UnfinishedError::TooMuch))),
             Turn::Later => {
                 message.span.wait(Instant::now());
                 match self.poll_late(cx, None) {
@@ -172,7 +172,7 @@ impl Arriving {
     }
 
     /// Where nothing has come: ready once the unfinished message is not waited for any longer. `held` as for [`Self::note`].
-    pub fn poll_late(&mut self, cx: &mut Context<'_>, held: Option<u64>) -> Poll<Ended> {
+    pub fn poll_late(&mut self, cx: &mut Context<'_>, held: Option<u64>) -> Poll<UnfinishedError> {
         if self.message.is_none() {
             let Some(held) = held else { return Poll::Pending };
             self.begin(held);
@@ -190,12 +190,12 @@ impl Arriving {
                 break;
             }
             if message.span.limit() <= Instant::now() {
-                return Poll::Ready(self.end(Ended::Late));
+                return Poll::Ready(self.end(UnfinishedError::Late));
             }
         }
         // Somebody else may have ended it, and wakes this task then.
         let turn = self.unfinished.table().turn(self.client, message.order, message.is_small(), cx.waker());
-        if turn == Turn::Ended { Poll::Ready(self.end(Ended::TooMuch)) } else { Poll::Pending }
+        if turn == Turn::UnfinishedError { Poll::Ready(self.end(UnfinishedError::TooMuch)) } else { Poll::Pending }
     }
 
     fn begin(&mut self, held: u64) {
@@ -206,10 +206,10 @@ impl Arriving {
         self.message = Some(Box::new(Message { order, span, alarm, ended: None }));
     }
 
-    fn end(&mut self, why: Ended) -> Ended {
+    fn end(&mut self, why: UnfinishedError) -> UnfinishedError {
         let count = match why {
-            Ended::Late => &self.unfinished.0.late,
-            Ended::TooMuch => &self.unfinished.0.too_much,
+            UnfinishedError::Late => &self.unfinished.0.late,
+            UnfinishedError::TooMuch => &self.unfinished.0.too_much,
         };
         count.fetch_add(1, Ordering::Relaxed);
         if let Some(message) = &mut self.message {
@@ -227,7 +227,7 @@ impl Arriving {
     }
 }
 
-impl Drop for Arriving {
+impl Drop for IncomingMessages {
     fn drop(&mut self) {
         self.forget();
     }
@@ -270,7 +270,7 @@ impl Span {
 enum Turn {
     Now,
     Later,
-    Ended,
+    UnfinishedError,
 }
 
 #[derive(Debug, Default)]
@@ -363,11 +363,11 @@ impl Table {
     }
 
     fn turn(&mut self, client: IpAddr, order: u64, small: bool, waker: &Waker) -> Turn {
-        let Some(held) = self.clients.get_mut(&client) else { return Turn::Ended };
+        let Some(held) = self.clients.get_mut(&client) else { return Turn::UnfinishedError };
         let is_oldest = held.messages.keys().next() == Some(&order);
-        let Some(message) = held.messages.get_mut(&order) else { return Turn::Ended };
+        let Some(message) = held.messages.get_mut(&order) else { return Turn::UnfinishedError };
         if message.ended {
-            return Turn::Ended;
+            return Turn::UnfinishedError;
         }
         if !message.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             message.waker = Some(waker.clone());
@@ -384,7 +384,7 @@ impl Table {
             held.waiting.insert(order);
             Turn::Later
         } else {
-            Turn::Ended
+            Turn::UnfinishedError
         }
     }
 
@@ -444,22 +444,22 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
-    fn ready(arriving: &mut Arriving) -> Poll<Result<(), Ended>> {
+    fn ready(arriving: &mut IncomingMessages) -> Poll<Result<(), UnfinishedError>> {
         arriving.poll_ready(&mut Context::from_waker(Waker::noop()))
     }
 
     #[tokio::test]
     async fn a_client_beyond_its_share_has_its_younger_messages_wait_and_they_are_woken() {
-        let unfinished = Unfinished::default();
-        let mut some: Vec<Arriving> = (0..6).map(|_| unfinished.arriving(ip(1))).collect();
+        let unfinished = UnfinishedMessages::default();
+        let mut some: Vec<IncomingMessages> = (0..6).map(|_| unfinished.incoming(ip(1))).collect();
         some.iter_mut().for_each(|arriving| arriving.note(Some(MIB)));
-        assert_eq!(unfinished.census().bytes, 6 * MIB);
+        assert_eq!(unfinished.counts().bytes, 6 * MIB);
         assert_eq!(ready(&mut some[0]), Poll::Ready(Ok(())), "the oldest goes on");
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
         let mut context = Context::from_waker(&waker);
         assert_eq!(some[5].poll_ready(&mut context), Poll::Pending);
-        let mut other = unfinished.arriving(ip(2));
+        let mut other = unfinished.incoming(ip(2));
         other.note(Some(MIB));
         assert_eq!(ready(&mut other), Poll::Ready(Ok(())), "another client is not concerned");
         some[0].note(None);
@@ -470,15 +470,15 @@ mod tests {
         assert_eq!(woken.0.load(Ordering::Relaxed), 2);
         assert_eq!(some[4].poll_ready(&mut context), Poll::Ready(Ok(())));
         drop((some, other));
-        assert_eq!(unfinished.census().bytes, 0);
+        assert_eq!(unfinished.counts().bytes, 0);
         assert!(unfinished.table().clients.is_empty());
     }
 
     #[tokio::test]
     async fn so_many_messages_of_a_client_wait_and_so_many_in_all() {
-        let unfinished = Unfinished::default();
+        let unfinished = UnfinishedMessages::default();
         let waits = |last: u8| {
-            let mut arriving = unfinished.arriving(ip(last));
+            let mut arriving = unfinished.incoming(ip(last));
             arriving.note(Some(UNCOUNTED_BYTES + 1));
             let ready = ready(&mut arriving);
             (arriving, ready)
@@ -486,7 +486,7 @@ mod tests {
         let mut kept = Vec::new();
         // Each one that ends wakes some, which would wait again at once.
         for (last, waiting) in [(1, MAX_CLIENT_WAITING), (2, MAX_WAITING - MAX_CLIENT_WAITING + WOKEN)] {
-            let mut first = unfinished.arriving(ip(last));
+            let mut first = unfinished.incoming(ip(last));
             first.note(Some(MAX_CLIENT_BYTES));
             kept.push(first);
             for _ in 0..waiting {
@@ -494,7 +494,7 @@ mod tests {
                 assert_eq!(ready, Poll::Pending);
                 kept.push(arriving);
             }
-            assert_eq!(waits(last).1, Poll::Ready(Err(Ended::TooMuch)), "{last}");
+            assert_eq!(waits(last).1, Poll::Ready(Err(UnfinishedError::TooMuch)), "{last}");
         }
         drop(kept);
         let table = unfinished.table();
@@ -503,34 +503,34 @@ mod tests {
 
     #[tokio::test]
     async fn a_64_is_one_client() {
-        let unfinished = Unfinished::default();
-        let mut some: Vec<Arriving> =
-            (0..5).map(|host| unfinished.arriving(format!("2001:db8::{host:x}").parse().unwrap())).collect();
+        let unfinished = UnfinishedMessages::default();
+        let mut some: Vec<IncomingMessages> =
+            (0..5).map(|host| unfinished.incoming(format!("2001:db8::{host:x}").parse().unwrap())).collect();
         some.iter_mut().for_each(|arriving| arriving.note(Some(MIB)));
         assert_eq!(ready(&mut some[4]), Poll::Pending);
     }
 
     #[tokio::test]
     async fn beyond_the_bound_in_all_those_who_hold_most_lose_it() {
-        let unfinished = Unfinished::default();
-        let mut honest = unfinished.arriving(ip(0));
+        let unfinished = UnfinishedMessages::default();
+        let mut honest = unfinished.incoming(ip(0));
         honest.note(Some(MIB / 4));
-        let mut hostile: Vec<Arriving> = (1..=9).map(|last| unfinished.arriving(ip(last))).collect();
+        let mut hostile: Vec<IncomingMessages> = (1..=9).map(|last| unfinished.incoming(ip(last))).collect();
         hostile.iter_mut().for_each(|arriving| arriving.note(Some(4 * MIB)));
-        assert!(unfinished.census().bytes <= MAX_BYTES);
-        assert!(hostile.iter_mut().any(|arriving| ready(arriving) == Poll::Ready(Err(Ended::TooMuch))));
-        hostile.retain_mut(|arriving| ready(arriving) != Poll::Ready(Err(Ended::TooMuch)));
+        assert!(unfinished.counts().bytes <= MAX_BYTES);
+        assert!(hostile.iter_mut().any(|arriving| ready(arriving) == Poll::Ready(Err(UnfinishedError::TooMuch))));
+        hostile.retain_mut(|arriving| ready(arriving) != Poll::Ready(Err(UnfinishedError::TooMuch)));
         assert_eq!(ready(&mut honest), Poll::Ready(Ok(())));
-        assert!(unfinished.census().too_much >= 1);
+        assert!(unfinished.counts().too_much >= 1);
     }
 
     #[tokio::test]
     async fn what_was_lost_counts_until_it_is_dropped_and_nobody_reads_much_meanwhile() {
-        let unfinished = Unfinished::default();
-        let mut hostile: Vec<Arriving> = (1..=8).map(|last| unfinished.arriving(ip(last))).collect();
+        let unfinished = UnfinishedMessages::default();
+        let mut hostile: Vec<IncomingMessages> = (1..=8).map(|last| unfinished.incoming(ip(last))).collect();
         hostile.iter_mut().for_each(|arriving| arriving.note(Some(3 * MIB)));
-        assert!(unfinished.table().leaving > 0 && unfinished.census().bytes <= MAX_BYTES);
-        let (mut large, mut small) = (unfinished.arriving(ip(100)), unfinished.arriving(ip(101)));
+        assert!(unfinished.table().leaving > 0 && unfinished.counts().bytes <= MAX_BYTES);
+        let (mut large, mut small) = (unfinished.incoming(ip(100)), unfinished.incoming(ip(101)));
         large.note(Some(MIB));
         small.poll_late(&mut Context::from_waker(Waker::noop()), Some(UNCOUNTED_BYTES)).is_pending().then_some(()).unwrap();
         let woken = Arc::new(Woken::default());
@@ -574,11 +574,11 @@ mod tests {
 
     #[tokio::test]
     async fn small_messages_that_come_at_once_are_not_counted() {
-        let unfinished = Unfinished::default();
-        let mut arriving = unfinished.arriving(ip(1));
+        let unfinished = UnfinishedMessages::default();
+        let mut arriving = unfinished.incoming(ip(1));
         arriving.note(Some(UNCOUNTED_BYTES));
-        assert_eq!(unfinished.census().bytes, 0);
+        assert_eq!(unfinished.counts().bytes, 0);
         arriving.note(Some(UNCOUNTED_BYTES + 1));
-        assert_eq!(unfinished.census().bytes, UNCOUNTED_BYTES + 1);
+        assert_eq!(unfinished.counts().bytes, UNCOUNTED_BYTES + 1);
     }
 }

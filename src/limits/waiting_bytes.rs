@@ -5,12 +5,12 @@
 //! until they are written to the client's socket, or dropped.
 //!
 //! Invariants:
-//! - An account with more than [`MAX_BYTES`] is closed, and so is the one with most as long as all together have more than
-//!   [`MAX_BYTES_OF_ALL`]; it does not matter whose bytes were the last.
+//! - An account with more than [`MAX_CLIENT_BYTES`] is closed, and so is the one with most as long as all together have more than
+//!   [`MAX_TOTAL_BYTES`]; it does not matter whose bytes were the last.
 //! - A closed account takes nothing more and counts no more. Whoever has opened it is told once, by [`Account::on_close`], and has to
 //!   drop what waits; what is kept in the account itself is dropped here.
 //! - What closed accounts have left behind stays in memory until their connections end. While that is much, nobody is heard for whom
-//!   something waits ([`Account::poll_calm`]), since what clients say makes more of it.
+//!   something waits ([`Account::poll_may_read`]), since what clients say makes more of it.
 //! - An account is found in the index by what it has, so that the largest one is never searched for.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
@@ -25,10 +25,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 /// Bytes that wait for one client at most: four of the largest descriptions as JSON.
-pub const MAX_BYTES: usize = 2 << 20;
+pub const MAX_CLIENT_BYTES: usize = 2 << 20;
 /// Bytes that wait for all of them at most, besides those that each may have. What waits takes up to five times that in the libraries'
 /// buffers, which grow by doubling.
-pub const MAX_BYTES_OF_ALL: usize = 8 << 20;
+pub const MAX_TOTAL_BYTES: usize = 8 << 20;
 /// Where what closed accounts have left behind comes to as much as may wait, an account that adds to more than so many bytes is closed:
 /// connections end more slowly than clients can ask for more.
 const STRAINED_BYTES: usize = 32 * 1024;
@@ -90,13 +90,13 @@ struct State {
 
 /// Bytes that wait, until this is dropped.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct WaitingBytes {
     account: Account,
     bytes: usize,
 }
 
 /// Something that is kept in an account until it is taken, or until the account is closed.
-pub struct Kept<T> {
+pub struct KeptValue<T> {
     account: Account,
     key: u64,
     bytes: usize,
@@ -105,7 +105,7 @@ pub struct Kept<T> {
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self::new(MAX_BYTES_OF_ALL, BYTES_OF_EACH)
+        Self::new(MAX_TOTAL_BYTES, BYTES_OF_EACH)
     }
 }
 
@@ -181,20 +181,20 @@ impl Ledger {
 impl Account {
     /// Counts bytes that wait from now on. `None`: the account is closed, by these bytes perhaps.
     #[must_use]
-    pub fn add(&self, bytes: usize) -> Option<Waiting> {
-        self.count(bytes, false).then(|| Waiting { account: self.clone(), bytes })
+    pub fn add(&self, bytes: usize) -> Option<WaitingBytes> {
+        self.count(bytes, false).then(|| WaitingBytes { account: self.clone(), bytes })
     }
 
     /// Keeps something of so many bytes. `None`: the account is closed, by these bytes perhaps.
     #[must_use]
-    pub fn keep<T: Send + 'static>(&self, value: T, bytes: usize) -> Option<Kept<T>> {
+    pub fn keep<T: Send + 'static>(&self, value: T, bytes: usize) -> Option<KeptValue<T>> {
         let mut state = self.lock();
         let key = state.next_kept;
         state.next_kept += 1;
         state.kept.insert(key, Box::new(value));
         drop(state);
         if self.count(bytes, true) {
-            return Some(Kept { account: self.clone(), key, bytes, kind: PhantomData });
+            return Some(KeptValue { account: self.clone(), key, bytes, kind: PhantomData });
         }
         let value = self.lock().kept.remove(&key);
         drop(value);
@@ -208,7 +208,7 @@ impl Account {
     }
 
     /// Whether the client is to be heard now. If not, the task is woken when it may be.
-    pub fn poll_calm(&self, cx: &Context<'_>) -> Poll<()> {
+    pub fn poll_may_read(&self, cx: &Context<'_>) -> Poll<()> {
         let is_heard = || self.0.ledger.is_calm() || self.is_closed() || self.bytes() <= CALM_BYTES;
         if is_heard() {
             return Poll::Ready(());
@@ -275,7 +275,7 @@ impl Account {
             return false;
         }
         let strained = state.bytes > STRAINED_BYTES && self.0.ledger.is_strained();
-        if strained || state.bytes + bytes > MAX_BYTES {
+        if strained || state.bytes + bytes > MAX_CLIENT_BYTES {
             drop(state);
             self.close(if strained { "the server holds too much" } else { "too much waits for it" });
             return false;
@@ -337,20 +337,20 @@ impl Drop for Inner {
     }
 }
 
-impl Waiting {
+impl WaitingBytes {
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingBytes {
     fn drop(&mut self) {
         self.account.discount(self.bytes, false);
     }
 }
 
-impl<T: Send + 'static> Kept<T> {
+impl<T: Send + 'static> KeptValue<T> {
     /// Whether it is there, and such a thing.
     pub fn is(&self, test: impl FnOnce(&T) -> bool) -> bool {
         self.account.lock().kept.get(&self.key).and_then(|value| value.downcast_ref()).is_some_and(test)
@@ -364,14 +364,14 @@ impl<T: Send + 'static> Kept<T> {
     }
 }
 
-impl<T> Kept<T> {
+impl<T> KeptValue<T> {
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-impl<T> Drop for Kept<T> {
+impl<T> Drop for KeptValue<T> {
     fn drop(&mut self) {
         let value = self.account.lock().kept.remove(&self.key);
         drop(value);
@@ -425,7 +425,7 @@ mod tests {
     fn while_closed_accounts_leave_much_behind_only_those_are_heard_for_whom_little_waits() {
         let ledger = Ledger::new(100 * STEP, 0);
         let [gone, other, some, little] = [(); 4].map(|()| ledger.open(None));
-        let is_heard = |account: &Account| account.poll_calm(&Context::from_waker(Waker::noop())).is_ready();
+        let is_heard = |account: &Account| account.poll_may_read(&Context::from_waker(Waker::noop())).is_ready();
         let _held = [some.add(2 * CALM_BYTES), little.add(CALM_BYTES)];
         let behind = (gone.add(60 * STEP), other.add(40 * STEP));
         assert!(gone.is_closed() && !other.is_closed() && is_heard(&other));
@@ -443,12 +443,12 @@ mod tests {
         let [gone, slow] = [(); 2].map(|()| ledger.open(None));
         let behind = (gone.add(99 * STEP), gone.add(99 * STEP));
         let waiting = slow.add(99 * STEP);
-        assert!(gone.is_closed() && slow.poll_calm(&Context::from_waker(Waker::noop())).is_pending());
+        assert!(gone.is_closed() && slow.poll_may_read(&Context::from_waker(Waker::noop())).is_pending());
         drop(waiting);
         assert!(ledger.unheard().is_empty(), "it was woken");
-        assert!(slow.poll_calm(&Context::from_waker(Waker::noop())).is_ready() && behind.0.is_some());
+        assert!(slow.poll_may_read(&Context::from_waker(Waker::noop())).is_ready() && behind.0.is_some());
         let again = slow.add(99 * STEP);
-        assert!(slow.poll_calm(&Context::from_waker(Waker::noop())).is_pending());
+        assert!(slow.poll_may_read(&Context::from_waker(Waker::noop())).is_pending());
         drop((again, slow));
         assert!(ledger.unheard().is_empty());
     }
@@ -464,7 +464,7 @@ mod tests {
             }
         };
         account.on_close(count());
-        let held = account.add(MAX_BYTES).expect("so many may wait");
+        let held = account.add(MAX_CLIENT_BYTES).expect("so many may wait");
         assert!(account.add(1).is_none() && account.is_closed());
         assert!(account.add(0).is_none(), "a closed account takes nothing");
         account.close("again");

@@ -1,7 +1,7 @@
-//! Stateless nonces (RFC 8489 §9.2, house rule 6): the time of issue and an HMAC over it and the client's address.
+//! Stateless nonces (RFC 8489 §9.2): the time of issue and an HMAC over it and the client's address.
 //!
 //! Sixteen characters: base64 of 4 bytes of seconds and 8 bytes of HMAC-SHA256. Where the password algorithms are negotiated, the nonce
-//! cookie `obMatJos2` and four characters of security features stand in front, and the HMAC covers them: cutting them off is noticed.
+//! cookie `obMatJos2` and four characters of security features come first. The HMAC covers them, so that an attacker cannot remove them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,29 +13,22 @@ use subtle::ConstantTimeEq;
 
 /// RFC 8489 §9.2: "obMatJos2" and 24 bits in base64. Bit 0, the least significant one (erratum 6290, and the vector of appendix B.1):
 /// password algorithms; bit 1: username anonymity.
-const COOKIE: &[u8; 9] = b"obMatJos2";
-const TOKEN: usize = 16;
-pub(super) const MAX_LEN: usize = COOKIE.len() + 4 + TOKEN;
+const NONCE_COOKIE: &[u8; 9] = b"obMatJos2";
+const TOKEN_LEN: usize = 16;
+/// The length of a nonce with its cookie and security features.
+pub(super) const MAX_NONCE_LEN: usize = NONCE_COOKIE.len() + 4 + TOKEN_LEN;
 
 /// The security features that a nonce announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Features {
+pub(super) struct SecurityFeatures {
     pub(super) password_algorithms: bool,
     pub(super) username_anonymity: bool,
 }
 
-impl Features {
+impl SecurityFeatures {
     const fn bits(self) -> u8 {
         self.password_algorithms as u8 | (self.username_anonymity as u8) << 1
     }
-}
-
-/// What a nonce that came back is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Valid(Features),
-    /// Expired, of another address, or not ours: 438.
-    Stale,
 }
 
 pub(super) struct Nonces {
@@ -44,35 +37,32 @@ pub(super) struct Nonces {
 }
 
 impl Nonces {
-    /// Lifetimes are seconds; RFC 8489 §9.2 wants at most an hour.
+    /// `lifetime` is in seconds; RFC 8489 §9.2 recommends at most an hour.
     pub(super) fn new(key: &[u8; 32], lifetime: u32) -> Self {
         Self { mac: Hmac::new_from_slice(key).expect("HMAC takes a key of any length"), lifetime }
     }
 
     /// Writes a nonce for `client` at `now` (seconds since the epoch) and returns its length.
-    pub(super) fn issue(&self, client: SocketAddr, features: Features, now: u32, out: &mut [u8; MAX_LEN]) -> usize {
+    pub(super) fn issue(&self, client: SocketAddr, features: SecurityFeatures, now: u32, out: &mut [u8; MAX_NONCE_LEN]) -> usize {
         let mut len = 0;
-        if features != Features::default() {
-            out[..COOKIE.len()].copy_from_slice(COOKIE);
-            encode(&[0, 0, features.bits()], &mut out[COOKIE.len()..COOKIE.len() + 4]);
-            len = COOKIE.len() + 4;
+        if features != SecurityFeatures::default() {
+            out[..NONCE_COOKIE.len()].copy_from_slice(NONCE_COOKIE);
+            encode(&[0, 0, features.bits()], &mut out[NONCE_COOKIE.len()..NONCE_COOKIE.len() + 4]);
+            len = NONCE_COOKIE.len() + 4;
         }
-        encode(&self.token(client, features, now), &mut out[len..len + TOKEN]);
-        len + TOKEN
+        encode(&self.token(client, features, now), &mut out[len..len + TOKEN_LEN]);
+        len + TOKEN_LEN
     }
 
-    pub(super) fn check(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Verdict {
-        self.checked(nonce, client, now).map_or(Verdict::Stale, Verdict::Valid)
-    }
-
-    fn checked(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Option<Features> {
-        let (features, token) = match nonce.strip_prefix(COOKIE) {
+    /// The features of a valid nonce; `None`: it has expired, belongs to another address, or is not ours (438).
+    pub(super) fn check(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Option<SecurityFeatures> {
+        let (features, token) = match nonce.strip_prefix(NONCE_COOKIE) {
             Some(rest) => {
                 let (features, token) = rest.split_at_checked(4)?;
                 let [_, _, bits] = decode::<3>(features)?;
-                (Features { password_algorithms: bits & 1 != 0, username_anonymity: bits & 2 != 0 }, token)
+                (SecurityFeatures { password_algorithms: bits & 1 != 0, username_anonymity: bits & 2 != 0 }, token)
             }
-            None => (Features::default(), nonce),
+            None => (SecurityFeatures::default(), nonce),
         };
         let token: [u8; 12] = decode(token)?;
         let issued = u32::from_be_bytes(*token.first_chunk().expect("twelve bytes hold four"));
@@ -81,7 +71,7 @@ impl Nonces {
         (genuine && age < self.lifetime).then_some(features)
     }
 
-    fn token(&self, client: SocketAddr, features: Features, issued: u32) -> [u8; 12] {
+    fn token(&self, client: SocketAddr, features: SecurityFeatures, issued: u32) -> [u8; 12] {
         let mut mac = self.mac.clone();
         match client.ip() {
             IpAddr::V4(ip) => mac.update(&ip.to_ipv6_mapped().octets()),
@@ -98,11 +88,11 @@ impl Nonces {
 }
 
 fn encode(bytes: &[u8], out: &mut [u8]) {
-    STANDARD.encode_slice(bytes, out).expect("the room is four characters for three bytes");
+    STANDARD.encode_slice(bytes, out).expect("the buffer has four characters for three bytes");
 }
 
 fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    // The decoder asks for whole groups of three, which N is.
+    // The decoder needs a buffer of whole groups of three bytes, and N is a multiple of three.
     let mut out = [0; N];
     (text.len() == N / 3 * 4).then_some(())?;
     (STANDARD.decode_slice(text, &mut out).ok()? == N).then_some(out)
@@ -112,10 +102,10 @@ fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    const BOTH: Features = Features { password_algorithms: true, username_anonymity: false };
+    const BOTH: SecurityFeatures = SecurityFeatures { password_algorithms: true, username_anonymity: false };
 
-    fn issue(nonces: &Nonces, client: &str, features: Features, now: u32) -> Vec<u8> {
-        let mut out = [0; MAX_LEN];
+    fn issue(nonces: &Nonces, client: &str, features: SecurityFeatures, now: u32) -> Vec<u8> {
+        let mut out = [0; MAX_NONCE_LEN];
         let len = nonces.issue(client.parse().expect("an address"), features, now, &mut out);
         out[..len].to_vec()
     }
@@ -123,13 +113,13 @@ mod tests {
     #[test]
     fn r18_a_nonce_belongs_to_an_address_and_port() {
         let nonces = Nonces::new(&[1; 32], 600);
-        let nonce = issue(&nonces, "192.0.2.1:1000", Features::default(), 5);
+        let nonce = issue(&nonces, "192.0.2.1:1000", SecurityFeatures::default(), 5);
         let check = |client: &str| nonces.check(&nonce, client.parse().expect("an address"), 6);
         assert_eq!(nonce.len(), 16);
-        assert_eq!(check("192.0.2.1:1000"), Verdict::Valid(Features::default()));
-        assert_eq!(check("192.0.2.1:1001"), Verdict::Stale);
-        assert_eq!(check("192.0.2.2:1000"), Verdict::Stale);
-        assert_eq!(Nonces::new(&[2; 32], 600).check(&nonce, "192.0.2.1:1000".parse().expect("an address"), 6), Verdict::Stale);
+        assert_eq!(check("192.0.2.1:1000"), Some(SecurityFeatures::default()));
+        assert_eq!(check("192.0.2.1:1001"), None);
+        assert_eq!(check("192.0.2.2:1000"), None);
+        assert_eq!(Nonces::new(&[2; 32], 600).check(&nonce, "192.0.2.1:1000".parse().expect("an address"), 6), None);
     }
 
     #[test]
@@ -139,9 +129,9 @@ mod tests {
         let nonce = issue(&nonces, client, BOTH, 5);
         let client = client.parse().expect("an address");
         assert!(nonce.starts_with(b"obMatJos2AAAB"), "{}", String::from_utf8_lossy(&nonce));
-        assert_eq!(nonces.check(&nonce, client, 604), Verdict::Valid(BOTH));
-        assert_eq!(nonces.check(&nonce, client, 605), Verdict::Stale);
-        assert_eq!(nonces.check(&nonce, client, 4), Verdict::Stale);
+        assert_eq!(nonces.check(&nonce, client, 604), Some(BOTH));
+        assert_eq!(nonces.check(&nonce, client, 605), None);
+        assert_eq!(nonces.check(&nonce, client, 4), None);
     }
 
     #[test]
@@ -150,9 +140,9 @@ mod tests {
         let client = "192.0.2.1:1000";
         let nonce = issue(&nonces, client, BOTH, 5);
         let client = client.parse().expect("an address");
-        assert_eq!(nonces.check(&nonce[13..], client, 6), Verdict::Stale);
+        assert_eq!(nonces.check(&nonce[13..], client, 6), None);
         for garbage in [&b""[..], b"obMatJos2", b"obMatJos2AAAB", b"0123456789abcdef", &[0xFF; 29]] {
-            assert_eq!(nonces.check(garbage, client, 6), Verdict::Stale);
+            assert_eq!(nonces.check(garbage, client, 6), None);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::{Rng, RngExt};
 
-use super::codec::attribute::Family;
+use super::codec::attribute::AddressFamily;
 
 /// A set of ports.
 pub(super) struct PortSet(Box<[AtomicU64; 1024]>);
@@ -46,7 +46,7 @@ impl PortSet {
 
 /// What an Allocate asks of a port (RFC 8656 §18.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PortWish {
+pub(super) enum PortRequirement {
     Any,
     /// EVEN-PORT with R = 0.
     Even,
@@ -66,7 +66,13 @@ impl Ports {
     }
 
     /// Takes a random free port of `slice`; `None` where none answers the wish.
-    pub(super) fn take(&self, family: Family, slice: &RangeInclusive<u16>, wish: PortWish, rng: &mut impl Rng) -> Option<u16> {
+    pub(super) fn take(
+        &self,
+        family: AddressFamily,
+        slice: &RangeInclusive<u16>,
+        wish: PortRequirement,
+        rng: &mut impl Rng,
+    ) -> Option<u16> {
         let taken = &self.taken[family.index()];
         let (&first, &last) = (slice.start(), slice.end());
         if first > last {
@@ -92,11 +98,11 @@ impl Ports {
         None
     }
 
-    fn take_this(taken: &PortSet, port: u16, last: u16, wish: PortWish) -> bool {
+    fn take_this(taken: &PortSet, port: u16, last: u16, wish: PortRequirement) -> bool {
         match wish {
-            PortWish::Any => taken.insert(port),
-            PortWish::Even => port.is_multiple_of(2) && taken.insert(port),
-            PortWish::EvenAndNext => {
+            PortRequirement::Any => taken.insert(port),
+            PortRequirement::Even => port.is_multiple_of(2) && taken.insert(port),
+            PortRequirement::EvenAndNext => {
                 if !port.is_multiple_of(2) || port == last || !taken.insert(port) {
                     return false;
                 }
@@ -110,33 +116,33 @@ impl Ports {
     }
 
     /// Gives a port back, live or not.
-    pub(super) fn release(&self, family: Family, port: u16) {
+    pub(super) fn release(&self, family: AddressFamily, port: u16) {
         self.live[family.index()].remove(port);
         let was_taken = self.taken[family.index()].remove(port);
         debug_assert!(was_taken, "port {port} was given back twice");
     }
 
     /// The relayed socket of a taken port is open, and speaks UDP.
-    pub(super) fn set_live(&self, family: Family, port: u16) {
+    pub(super) fn set_live(&self, family: AddressFamily, port: u16) {
         self.live[family.index()].insert(port);
     }
 
-    pub(super) fn is_live(&self, family: Family, port: u16) -> bool {
+    pub(super) fn is_live(&self, family: AddressFamily, port: u16) -> bool {
         self.live[family.index()].contains(port)
     }
 
-    pub(super) fn taken(&self, family: Family) -> usize {
+    pub(super) fn taken(&self, family: AddressFamily) -> usize {
         self.taken[family.index()].len()
     }
 
-    pub(super) fn live(&self, family: Family) -> usize {
+    pub(super) fn live(&self, family: AddressFamily) -> usize {
         self.live[family.index()].len()
     }
 }
 
 impl std::fmt::Debug for Ports {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ports").field("v4", &self.taken(Family::V4)).field("v6", &self.taken(Family::V6)).finish()
+        f.debug_struct("Ports").field("v4", &self.taken(AddressFamily::V4)).field("v6", &self.taken(AddressFamily::V6)).finish()
     }
 }
 
@@ -152,11 +158,12 @@ mod tests {
         let ports = Ports::new();
         let mut rng = StdRng::seed_from_u64(1);
         for slice in [40_000..=40_000, 50_000..=50_331, 65_500..=65_535] {
-            let mut got: Vec<u16> = std::iter::from_fn(|| ports.take(Family::V4, &slice, PortWish::Any, &mut rng)).collect();
+            let mut got: Vec<u16> =
+                std::iter::from_fn(|| ports.take(AddressFamily::V4, &slice, PortRequirement::Any, &mut rng)).collect();
             got.sort_unstable();
             assert_eq!(got, slice.collect::<Vec<_>>());
         }
-        assert_eq!(ports.taken(Family::V6), 0);
+        assert_eq!(ports.taken(AddressFamily::V6), 0);
     }
 
     #[test]
@@ -164,12 +171,12 @@ mod tests {
         let ports = Ports::new();
         let mut rng = StdRng::seed_from_u64(2);
         let slice = 50_001..=50_010;
-        let pair = |rng: &mut StdRng| ports.take(Family::V4, &slice, PortWish::EvenAndNext, rng);
+        let pair = |rng: &mut StdRng| ports.take(AddressFamily::V4, &slice, PortRequirement::EvenAndNext, rng);
         let pairs: Vec<u16> = std::iter::from_fn(|| pair(&mut rng)).collect();
         assert_eq!(pairs.len(), 4);
-        assert_eq!(ports.taken(Family::V4), 8, "50010 has no sibling in the slice, and 50001 is odd");
+        assert_eq!(ports.taken(AddressFamily::V4), 8, "50010 has no sibling in the slice, and 50001 is odd");
         assert!(pairs.iter().all(|port| port % 2 == 0));
-        assert_eq!(ports.take(Family::V4, &slice, PortWish::Even, &mut rng), Some(50_010));
-        assert_eq!(ports.take(Family::V4, &slice, PortWish::Even, &mut rng), None);
+        assert_eq!(ports.take(AddressFamily::V4, &slice, PortRequirement::Even, &mut rng), Some(50_010));
+        assert_eq!(ports.take(AddressFamily::V4, &slice, PortRequirement::Even, &mut rng), None);
     }
 }

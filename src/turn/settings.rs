@@ -3,17 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::codec::attribute::Family;
+use super::codec::attribute::AddressFamily;
 
 /// Everything that does not change while the server runs. Every default is the safe one.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct EngineSettings {
     /// At most 127 characters. Up to 8 bytes keep the 401 within 2.2 times the smallest Allocate.
     pub realm: String,
     /// The text of SOFTWARE; `None` leaves the attribute out.
     pub software: Option<String>,
-    /// Relayed transport addresses: IPv4, then IPv6. `None`: that family is answered with 440.
-    pub relay: [Option<RelayedAddress>; 2],
+    /// RelayedAddress transport addresses: IPv4, then IPv6. `None`: that family is answered with 440.
+    pub relayed: [Option<RelayedIp>; 2],
     /// Addresses of this machine and those it is advertised under. As peers they are denied, live relay ports excepted.
     pub own_addresses: Vec<IpAddr>,
     /// What relays were advertised under before, newest first: allocations of that time are still known by it.
@@ -44,12 +44,12 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-impl Settings {
+impl EngineSettings {
     pub fn new(realm: impl Into<String>) -> Self {
         Self {
             realm: realm.into(),
             software: None,
-            relay: [None, None],
+            relayed: [None, None],
             own_addresses: Vec::new(),
             former_addresses: Vec::new(),
             listener_ports: Vec::new(),
@@ -69,29 +69,29 @@ impl Settings {
         }
     }
 
-    pub(super) fn relay(&self, family: Family) -> Option<RelayedAddress> {
-        self.relay[family.index()]
+    pub(super) fn relayed_ip(&self, family: AddressFamily) -> Option<RelayedIp> {
+        self.relayed[family.index()]
     }
 
-    /// Replaces the addresses; what relays were advertised under so far stays known, the last few of it. Relayed sockets stay
+    /// Replaces the addresses; what relays were advertised under so far stays known, the last few of it. RelayedAddress sockets stay
     /// bound where they are.
     pub fn set_addresses(&mut self, advertised: [Option<IpAddr>; 2], own: &[IpAddr]) {
-        for (relay, advertised) in self.relay.iter_mut().zip(advertised) {
-            if let (Some(relay), Some(advertised)) = (relay, advertised) {
-                let former = std::mem::replace(&mut relay.advertised, advertised);
+        for (relayed, advertised) in self.relayed.iter_mut().zip(advertised) {
+            if let (Some(relayed), Some(advertised)) = (relayed, advertised) {
+                let former = std::mem::replace(&mut relayed.advertised, advertised);
                 self.former_addresses.insert(0, former);
                 for discovery in &mut self.nat_discovery {
                     let ips = [discovery.primary.ip(), discovery.alternate.ip()];
-                    let shown = ips.into_iter().zip(&mut discovery.advertised).filter(|(ip, _)| *ip == relay.bound);
+                    let shown = ips.into_iter().zip(&mut discovery.advertised).filter(|(ip, _)| *ip == relayed.bound);
                     shown.for_each(|(_, shown)| *shown = advertised);
                 }
             }
         }
-        let now = self.relay;
+        let now = self.relayed;
         let mut seen = Vec::new();
         self.former_addresses.retain(|ip| {
-            let current = now.iter().flatten().any(|relay| relay.advertised == *ip);
-            let keep = !current && !seen.contains(ip) && seen.len() < FORMER;
+            let current = now.iter().flatten().any(|relayed| relayed.advertised == *ip);
+            let keep = !current && !seen.contains(ip) && seen.len() < MAX_FORMER_ADDRESSES;
             seen.extend(keep.then_some(*ip));
             keep
         });
@@ -99,23 +99,23 @@ impl Settings {
     }
 }
 
-/// Former addresses that are remembered.
-const FORMER: usize = 8;
+/// Former addresses that an engine remembers.
+const MAX_FORMER_ADDRESSES: usize = 8;
 
 /// Where relayed sockets are bound, and what clients and peers are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RelayedAddress {
+pub struct RelayedIp {
     pub bound: IpAddr,
     pub advertised: IpAddr,
 }
 
-impl RelayedAddress {
+impl RelayedIp {
     pub(super) fn is(&self, ip: IpAddr) -> bool {
         ip == self.advertised || ip == self.bound
     }
 
-    /// A peer that is one of our relays, as a socket of this machine reaches it.
-    pub(super) fn inward(&self, peer: SocketAddr) -> SocketAddr {
+    /// The address at which a socket of this machine reaches a peer that is one of our relayed addresses.
+    pub(super) fn as_local_peer(&self, peer: SocketAddr) -> SocketAddr {
         let ip = if self.bound.is_unspecified() { self.advertised } else { self.bound };
         SocketAddr::new(ip, peer.port())
     }
@@ -145,9 +145,9 @@ pub struct NatDiscovery {
 /// Every limit; `None` is none.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Allocations of one user: 486 beyond.
+    /// AllocationTable of one user: 486 beyond.
     pub user_quota: Option<u32>,
-    /// Allocations in all: 508 beyond.
+    /// AllocationTable in all: 508 beyond.
     pub total_quota: Option<u32>,
     /// Permissions of one allocation.
     pub permissions: usize,

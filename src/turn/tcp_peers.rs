@@ -1,122 +1,29 @@
-//! The TCP connections of TCP allocations (RFC 6062): from Connect or an arriving peer to ConnectionBind.
+//! TCP allocations (RFC 6062): connections to peers, from Connect or an accepted peer to ConnectionBind.
 
-use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rand::Rng;
-
-use super::allocation::{RelayTransport, Signer};
-use super::codec::attribute::{self, Family};
-use super::codec::message::{Class, Method, TransactionId};
-use super::codec::writer::Writer;
-use super::data::{Direction, transaction};
-use super::engine::{Engine, Reach};
-use super::five_tuple::{AllocationId, PeerConnectionId, RelayedAddressId};
+use super::allocation::Signer;
+use super::bandwidth::Direction;
+use super::codec::attribute::{self, AddressFamily};
+use super::codec::error_code::ErrorCode;
+use super::codec::header::{Class, Method, TransactionId};
+use super::codec::writer::MessageWriter;
+use super::engine::Engine;
+use super::five_tuple::PeerTransport;
+use super::ids::{AllocationId, PeerConnectionId, RelayedAddressId};
+use super::peer_connection_table::{PeerConnection, PeerConnectionState};
+use super::peer_location::PeerLocation;
 use super::policy::canonical;
-use super::verdict::Output;
+use super::verdict::{Answer, Output};
 
-/// RFC 6062 §5.2 and §5.3: connecting, and then waiting for ConnectionBind, may each take 30 s.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PeerConnection {
-    pub(super) allocation: AllocationId,
-    pub(super) peer: SocketAddr,
-    pub(super) state: State,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) enum State {
-    /// The shell connects; then the Connect is answered.
-    Connecting { transaction: TransactionId, signer: Signer, deadline: Instant },
-    /// For ConnectionBind.
-    Waiting { deadline: Instant },
-    /// Spliced with this client connection.
-    Bound,
-}
-
-impl State {
-    const fn deadline(&self) -> Option<Instant> {
-        match self {
-            Self::Connecting { deadline, .. } | Self::Waiting { deadline } => Some(*deadline),
-            Self::Bound => None,
-        }
-    }
-}
-
-/// Connections by id and by deadline.
-#[derive(Debug, Default)]
-pub(super) struct PeerConnections {
-    by_id: HashMap<PeerConnectionId, PeerConnection>,
-    timers: BTreeSet<(Instant, PeerConnectionId)>,
-}
-
-impl PeerConnections {
-    /// A new id: the shard, and 24 bits that nobody guesses.
-    fn insert(&mut self, shard: u8, rng: &mut impl Rng, connection: PeerConnection) -> PeerConnectionId {
-        let id = loop {
-            let id = PeerConnectionId(u32::from(shard) << 24 | rng.next_u32() >> 8);
-            if !self.by_id.contains_key(&id) {
-                break id;
-            }
-        };
-        self.timers.extend(connection.state.deadline().map(|at| (at, id)));
-        self.by_id.insert(id, connection);
-        id
-    }
-
-    pub(super) fn remove(&mut self, id: PeerConnectionId) -> Option<PeerConnection> {
-        let connection = self.by_id.remove(&id)?;
-        if let Some(at) = connection.state.deadline() {
-            self.timers.remove(&(at, id));
-        }
-        Some(connection)
-    }
-
-    pub(super) fn connection(&self, id: PeerConnectionId) -> Option<&PeerConnection> {
-        self.by_id.get(&id)
-    }
-
-    pub(super) fn set_state(&mut self, id: PeerConnectionId, state: State) {
-        let Some(connection) = self.by_id.get_mut(&id) else { return };
-        if let Some(at) = connection.state.deadline() {
-            self.timers.remove(&(at, id));
-        }
-        self.timers.extend(state.deadline().map(|at| (at, id)));
-        connection.state = state;
-    }
-
-    pub(super) fn next_timer(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
-    }
-
-    /// The connection stays due until it is removed or its state is set.
-    pub(super) fn due(&self, now: Instant) -> Option<PeerConnectionId> {
-        self.timers.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (PeerConnectionId, &PeerConnection)> {
-        self.by_id.iter().map(|(id, connection)| (*id, connection))
-    }
-
-    #[cfg(any(test, fuzzing))]
-    pub(super) fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    #[cfg(any(test, fuzzing))]
-    pub(super) fn audit(&self) -> Result<(), &'static str> {
-        let deadlines = self.iter().filter_map(|(id, connection)| connection.state.deadline().map(|at| (at, id)));
-        let expected: BTreeSet<_> = deadlines.collect();
-        if expected == self.timers { Ok(()) } else { Err("connections and their deadlines disagree") }
-    }
-}
+/// How long connecting, and then waiting for ConnectionBind, may each take (RFC 6062 §5.2, §5.3).
+const PEER_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Engine {
-    /// How the shell's [`Output::Connect`] went.
-    pub fn peer_connected(&mut self, id: PeerConnectionId, connected: bool, now: Instant) {
-        let Some(&PeerConnection { allocation, state: State::Connecting { transaction, signer, .. }, .. }) =
+    /// The result of [`Output::ConnectPeer`]: answers the Connect (RFC 6062 §5.2).
+    pub fn handle_peer_connected(&mut self, id: PeerConnectionId, connected: bool, now: Instant) {
+        let Some(&PeerConnection { allocation, state: PeerConnectionState::Connecting { transaction, signer, .. }, .. }) =
             self.connections.connection(id)
         else {
             return;
@@ -125,44 +32,54 @@ impl Engine {
         if !connected {
             self.drop_connection(id);
         } else {
-            self.connections.set_state(id, State::Waiting { deadline: now + PATIENCE });
+            self.connections.set_state(id, PeerConnectionState::Waiting { deadline: now + PEER_CONNECTION_TIMEOUT });
         }
         let mut bytes = Vec::new();
-        if connected {
-            Writer::new(&mut bytes, Class::Success, Method::Connect, &transaction).number(attribute::CONNECTION_ID, id.0);
+        let method = Method::Connect;
+        let answer = if connected {
+            MessageWriter::new(&mut bytes, Class::Success, method, &transaction).number(attribute::CONNECTION_ID, id.0);
+            Answer::Success { method }
         } else {
-            Writer::new(&mut bytes, Class::Error, Method::Connect, &transaction).error(CONNECTION_TIMEOUT_OR_FAILURE);
-        }
+            let code = ErrorCode::ConnectionTimeoutOrFailure;
+            MessageWriter::new(&mut bytes, Class::Error, method, &transaction).error(code);
+            Answer::Error { method, code, failed_authentication: false }
+        };
         self.sign(&mut bytes, &signer);
-        self.outputs.push_back(Output::Transmit { to, bytes });
+        self.outputs.push_back(Output::Transmit { to, bytes, answer });
     }
 
-    /// A peer has connected to a relayed transport address; `None`: close it (RFC 6062 §5.3).
-    pub fn peer_accepted(&mut self, relay: RelayedAddressId, peer: SocketAddr, now: Instant) -> Option<PeerConnectionId> {
+    /// A peer has connected to a relayed transport address (RFC 6062 §5.3); `None`: close the connection.
+    pub fn handle_peer_accepted(
+        &mut self,
+        relayed: RelayedAddressId,
+        peer: SocketAddr,
+        now: Instant,
+    ) -> Option<PeerConnectionId> {
         let peer = canonical(peer);
-        let outside = self.reach(peer) == Reach::Outside;
+        let outside = self.locate_peer(peer) == PeerLocation::Outside;
         let limit = self.settings.limits.connections;
-        let allocation = self.allocations.allocation_mut(relay.allocation)?;
+        let allocation = self.allocations.allocation_mut(relayed.allocation)?;
         let permitted = outside && allocation.peers.permits(peer.ip(), now) && allocation.connections.len() < limit;
-        if !permitted || allocation.transport != RelayTransport::Tcp || allocation.is_opening() || allocation.expires <= now {
+        if !permitted || allocation.transport != PeerTransport::Tcp || allocation.is_opening() || allocation.expires <= now {
             return None;
         }
-        let state = State::Waiting { deadline: now + PATIENCE };
-        let connection = PeerConnection { allocation: relay.allocation, peer, state };
+        let state = PeerConnectionState::Waiting { deadline: now + PEER_CONNECTION_TIMEOUT };
+        let connection = PeerConnection { allocation: relayed.allocation, peer, state };
         let id = self.connections.insert(self.shard.index, &mut self.rng, connection);
         allocation.connections.push(id);
         let to = allocation.five_tuple;
-        let transaction = transaction(&mut self.rng);
+        let transaction = TransactionId::random(&mut self.rng);
         let mut bytes = Vec::new();
-        Writer::new(&mut bytes, Class::Indication, Method::ConnectionAttempt, &transaction)
+        let method = Method::ConnectionAttempt;
+        MessageWriter::new(&mut bytes, Class::Indication, method, &transaction)
             .number(attribute::CONNECTION_ID, id.0)
             .xor_address(attribute::XOR_PEER_ADDRESS, peer);
-        self.outputs.push_back(Output::Transmit { to, bytes });
+        self.outputs.push_back(Output::Transmit { to, bytes, answer: Answer::Indication { method } });
         Some(id)
     }
 
-    /// Books bytes that a bound connection has carried, if any; `Some`: nothing more should be read that way until then.
-    pub fn connection_carried(
+    /// Charges bytes that a bound connection has carried; `Some`: read no more in that direction until then.
+    pub fn handle_peer_connection_bytes(
         &mut self,
         id: PeerConnectionId,
         direction: Direction,
@@ -171,16 +88,16 @@ impl Engine {
     ) -> Option<Instant> {
         let allocation = self.connections.connection(id)?.allocation;
         let allocation = self.allocations.allocation_mut(allocation)?;
-        let wait = self.rates.charge(direction, allocation, &self.shared, bytes, now);
+        let wait = self.bandwidth.charge(direction, allocation, &self.shared, bytes, now);
         (!wait.is_zero()).then(|| now + wait)
     }
 
-    /// Both sides of a connection have closed it, or one of them has failed.
-    pub fn connection_closed(&mut self, id: PeerConnectionId) {
+    /// Both sides have closed a connection, or one of them has failed.
+    pub fn handle_peer_connection_closed(&mut self, id: PeerConnectionId) {
         self.forget_connection(id);
     }
 
-    /// Begins a Connect: the shell is asked, and answers `peer_connected`.
+    /// Asks the shell to connect; it answers with `handle_peer_connected`.
     pub(super) fn connect(
         &mut self,
         allocation: AllocationId,
@@ -189,40 +106,42 @@ impl Engine {
         signer: Signer,
         now: Instant,
     ) {
-        let state = State::Connecting { transaction, signer, deadline: now + PATIENCE };
+        let state = PeerConnectionState::Connecting { transaction, signer, deadline: now + PEER_CONNECTION_TIMEOUT };
         let connection = PeerConnection { allocation, peer, state };
         let id = self.connections.insert(self.shard.index, &mut self.rng, connection);
         if let Some(allocation) = self.allocations.allocation_mut(allocation) {
             allocation.connections.push(id);
         }
-        let relay = RelayedAddressId { allocation, family: Family::of(peer.ip()) };
-        self.outputs.push_back(Output::Connect { relay, connection: id, peer });
+        let relayed = RelayedAddressId { allocation, family: AddressFamily::of(peer.ip()) };
+        self.outputs.push_back(Output::ConnectPeer { relayed, connection: id, peer });
     }
 
-    /// Whether the allocation has a connection with this peer, in whatever state.
+    /// Whether the allocation has a connection with this peer, in any state.
     pub(super) fn is_connected(&self, allocation: AllocationId, peer: SocketAddr) -> bool {
         let ids = self.allocations.allocation(allocation).map_or(&[][..], |allocation| &allocation.connections);
         ids.iter().any(|id| self.connections.connection(*id).is_some_and(|connection| connection.peer == peer))
     }
 
-    /// Closes it; a Connect that waits for it is answered.
+    /// Closes a connection, and answers the Connect that waits for it.
     pub(super) fn end_connection(&mut self, id: PeerConnectionId, now: Instant) {
-        self.peer_connected(id, false, now);
+        self.handle_peer_connected(id, false, now);
         self.drop_connection(id);
     }
 
-    /// Those of one relayed transport address.
-    pub(super) fn close_connections(&mut self, relay: RelayedAddressId, now: Instant) {
-        let ids = self.allocations.allocation(relay.allocation).map_or(Vec::new(), |allocation| allocation.connections.clone());
+    /// Closes the connections of one relayed transport address.
+    pub(super) fn close_connections(&mut self, relayed: RelayedAddressId, now: Instant) {
+        let ids = self.allocations.allocation(relayed.allocation).map_or(Vec::new(), |allocation| allocation.connections.clone());
         for id in ids {
-            if self.connections.connection(id).is_some_and(|connection| Family::of(connection.peer.ip()) == relay.family) {
+            if self.connections.connection(id).is_some_and(|connection| AddressFamily::of(connection.peer.ip()) == relayed.family)
+            {
                 self.end_connection(id, now);
             }
         }
     }
 
+    /// Closes the connections with peers that the policy denies.
     pub(super) fn close_denied_connections(&mut self, now: Instant) {
-        let denied = self.connections.iter().filter(|(_, connection)| !self.admits(connection.peer, RelayTransport::Tcp));
+        let denied = self.connections.iter().filter(|(_, connection)| !self.admits(connection.peer, PeerTransport::Tcp));
         let ids: Vec<PeerConnectionId> = denied.map(|(id, _)| id).collect();
         for id in ids {
             self.end_connection(id, now);
@@ -231,7 +150,7 @@ impl Engine {
 
     fn drop_connection(&mut self, id: PeerConnectionId) {
         if self.forget_connection(id) {
-            self.outputs.push_back(Output::CloseConnection { connection: id });
+            self.outputs.push_back(Output::ClosePeerConnection { connection: id });
         }
     }
 
@@ -243,6 +162,3 @@ impl Engine {
         true
     }
 }
-
-/// RFC 6062 §6.3.
-pub(super) const CONNECTION_TIMEOUT_OR_FAILURE: u16 = 447;

@@ -3,24 +3,27 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use super::allocation::RelayTransport;
+use super::codec::error_code::ErrorCode;
 use super::codec::framing::{ChannelNumber, Framing};
+use super::codec::header::Method;
 use super::codec::message::ParseError;
-use super::five_tuple::{FiveTuple, PeerConnectionId, RelayedAddressId};
+use super::five_tuple::{FiveTuple, PeerTransport};
+use super::ids::{PeerConnectionId, RelayedAddressId};
 
 /// What to do with the packet just handed in. Ranges are within its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
-pub enum Forward {
+pub enum Verdict {
     Drop(DropReason),
     /// It was taken in; the answer, if any, comes as an [`Output`].
     Accepted,
     /// Send [`super::Engine::reply`] to `to.client`, from `to.server`.
     Reply {
         to: FiveTuple,
+        answer: Answer,
     },
     ToPeer {
-        relay: RelayedAddressId,
+        relayed: RelayedAddressId,
         peer: SocketAddr,
         payload: Range<usize>,
         /// Send with the DF bit (DONT-FRAGMENT).
@@ -35,6 +38,24 @@ pub enum Forward {
     /// This message, and the connection it came over, belongs to another engine of this server.
     ToShard {
         shard: u8,
+    },
+}
+
+/// What a message of the engine says, so that the shell never parses its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    Success {
+        method: Method,
+    },
+    Error {
+        method: Method,
+        code: ErrorCode,
+        /// A 401 to a request that named a user. Without a user, a 401 is the challenge that every client begins with.
+        failed_authentication: bool,
+    },
+    /// A Data indication for an ICMP error, or a ConnectionAttempt.
+    Indication {
+        method: Method,
     },
 }
 
@@ -82,39 +103,40 @@ pub enum Output {
     Transmit {
         to: FiveTuple,
         bytes: Vec<u8>,
+        answer: Answer,
     },
-    /// Open a socket bound to `address` and say `relay_opened`. For TCP, one that listens.
-    OpenRelay {
-        relay: RelayedAddressId,
+    /// Open a socket bound to `address` and say `handle_relayed_address_opened`. For TCP, one that listens.
+    OpenRelayedAddress {
+        relayed: RelayedAddressId,
         address: SocketAddr,
-        transport: RelayTransport,
+        transport: PeerTransport,
     },
-    CloseRelay {
-        relay: RelayedAddressId,
+    CloseRelayedAddress {
+        relayed: RelayedAddressId,
     },
     ChannelBound {
-        relay: RelayedAddressId,
+        relayed: RelayedAddressId,
         channel: ChannelNumber,
         peer: SocketAddr,
         to: FiveTuple,
     },
     ChannelUnbound {
-        relay: RelayedAddressId,
+        relayed: RelayedAddressId,
         channel: ChannelNumber,
         peer: SocketAddr,
     },
     /// The client of an allocation has moved (RFC 8016): what arrives from `to` is this engine's from now on.
-    Moved {
+    ClientMoved {
         from: FiveTuple,
         to: FiveTuple,
     },
     /// An allocation whose client had moved has ended: what arrives from there is no longer this engine's.
-    MovedEnded {
+    MovedClientEnded {
         client: FiveTuple,
     },
-    /// Connect to the peer from the relayed transport address, and say `peer_connected` (RFC 6062 §5.2).
-    Connect {
-        relay: RelayedAddressId,
+    /// Connect to the peer from the relayed transport address, and say `handle_peer_connected` (RFC 6062 §5.2).
+    ConnectPeer {
+        relayed: RelayedAddressId,
         connection: PeerConnectionId,
         peer: SocketAddr,
     },
@@ -124,7 +146,7 @@ pub enum Output {
         client: FiveTuple,
     },
     /// Close the peer connection, and the client connection that it is spliced with.
-    CloseConnection {
+    ClosePeerConnection {
         connection: PeerConnectionId,
     },
 }

@@ -125,8 +125,8 @@ for (const connected of [false, true]) {
       assert.ok(rss(server) < 150 * KIB * KIB, `${rss(server)} bytes`);
       const metrics = await (await fetch(`${server.url}/metrics`)).text();
       assert.match(metrics, /^castway_call_refusals_total\{reason="message"\} [1-9]/m);
-      assert.match(server.log, /calls: there is no room for all/);
-      assert.equal(server.log.match(/calls: there is no room for all/g).length <= 3, true, 'once a minute at most');
+      assert.match(server.log, /calls: the server is at its bounds/);
+      assert.equal(server.log.match(/calls: the server is at its bounds/g).length <= 3, true, 'once a minute at most');
     }));
 }
 

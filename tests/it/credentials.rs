@@ -8,10 +8,13 @@ use std::time::{Duration, SystemTime};
 use axum::middleware;
 use castway::addresses::external::External;
 use castway::addresses::ice_servers::{IceServers, Listener, Transport};
-use castway::api::{self, Api, ApiKeys, Numbers, Probe, Site};
+use castway::api;
+use castway::api::keys::ApiKeys;
+use castway::api::metric_families::MetricsSource;
+use castway::api::state::{ApiState, ReadinessCheck, SiteInfo};
 use castway::config::{Config, Settings};
 use castway::http::client_info;
-use castway::limits::guesses::Reports;
+use castway::limits::guesses::GuessReports;
 use castway::limits::rate::AddressLimiter;
 use castway::users::credentials::{h_a1_md5, verify};
 use castway::users::{Directory, PasswordKeys, Store, UserName};
@@ -57,26 +60,29 @@ impl Server {
         let listeners = vec![Listener { transport: Transport::Udp, port: 3478 }];
         let bound = [Some(Ipv4Addr::new(192, 0, 2, 7).into()), None];
         let external = External::new(&config.relay.external, bound, None);
-        let state = Api {
+        let state = ApiState {
             directory: directory.clone(),
             ice: IceServers::new(config.http.public_url.as_ref(), listeners, Ipv4Addr::UNSPECIFIED.into(), external),
             limiter: AddressLimiter::per_minute(config.credentials.rate),
             ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
-            keys: ApiKeys::new(config.credentials.api_keys.clone(), &Reports::default()),
+            keys: ApiKeys::new(config.credentials.api_keys.clone(), &GuessReports::default()),
             credentials: config.credentials,
-            site: Site {
+            site: SiteInfo {
                 public_url: None,
                 http: config.http.listen[0].addrs[0],
                 https_port: None,
                 alphabet: config.cast.alphabet,
             },
             certificates: None,
-            insiders: config.http.metrics_allow,
-            probes: vec![Probe { name: "relay".into(), ready: Box::new(move || alive.load(Ordering::Relaxed)) }],
-            numbers: Numbers(Box::new(Vec::new)),
+            operator_networks: config.http.metrics_allow,
+            readiness_checks: vec![ReadinessCheck {
+                name: "relay".into(),
+                is_ready: Box::new(move || alive.load(Ordering::Relaxed)),
+            }],
+            metrics: MetricsSource(Box::new(Vec::new)),
         };
         let identify = middleware::from_fn_with_state(Arc::from(config.http.trusted_proxies), client_info::identify);
-        let app = api::router(Arc::new(state)).layer(identify).into_make_service_with_connect_info::<SocketAddr>();
+        let app = api::router::router(Arc::new(state)).layer(identify).into_make_service_with_connect_info::<SocketAddr>();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use castway::addresses::external::{External, Resolve};
 use castway::config::{Config, ExternalAddress, ExternalConfig, Public, RelayConfig, Settings, StunServer};
-use castway::limits::descriptors::Shares;
+use castway::limits::descriptors::DescriptorPools;
 use castway::relay;
 use url::Host;
 use webrtc_util::Conn;
@@ -42,9 +42,13 @@ async fn reaches(from: &impl Conn, to: &impl Conn) {
 async fn a_name_that_changes_is_for_new_allocations_and_ends_no_old_one() {
     let external = external(Public::Name("relay.example.org".into()), None);
     external.look(&Says("203.0.113.7")).await;
-    let handle =
-        relay::start(&RelayConfig { threads: 1, ..config() }, &external, Arc::new(Users::default()), &Shares::unlimited())
-            .unwrap();
+    let handle = relay::start(
+        &RelayConfig { threads: 1, ..config() },
+        &external,
+        Arc::new(Users::default()),
+        &DescriptorPools::unlimited(),
+    )
+    .unwrap();
     let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
     assert_eq!(one.local_addr().unwrap().ip().to_string(), "203.0.113.7");
 

@@ -6,6 +6,7 @@ mod addresses;
 mod beside;
 mod credentials;
 mod external;
+mod layers;
 mod metrics;
 mod port;
 mod proxies;

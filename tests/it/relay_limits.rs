@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use castway::config::RelayConfig;
-use castway::limits::descriptors::Shares;
+use castway::limits::descriptors::DescriptorPools;
 use castway::relay;
 use rustix::process::{Pid, Resource, Rlimit};
 use stun::agent::TransactionId;
@@ -41,7 +41,7 @@ async fn quotas_of_a_user_and_of_all_hold_and_recover() {
 /// Of descriptors, as of anything else that others need.
 #[tokio::test]
 async fn relayed_sockets_have_their_share_and_give_it_back() {
-    let shares = Shares::divide(1024, 0, 2, 3);
+    let shares = DescriptorPools::divide(1024, 0, 2, 3);
     let handle = started_within(&config(), Arc::new(Users::default()), &shares).unwrap();
     let mut held = Vec::new();
     for _ in 0..3 {
@@ -88,7 +88,7 @@ async fn caps_on_peers_are_settings() {
 #[tokio::test]
 async fn the_allocations_of_a_user_who_is_shut_out_end_within_five_seconds() {
     let users = Arc::new(Users::default());
-    let handle = started(&config(), Arc::clone(&users) as Arc<dyn relay::Accounts>).unwrap();
+    let handle = started(&config(), Arc::clone(&users) as Arc<dyn relay::RelayUsers>).unwrap();
     let (_client, relayed) = allocated(&handle).await;
     let port = relayed.local_addr().unwrap();
     users.refused.store(true, Ordering::Relaxed);

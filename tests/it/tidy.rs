@@ -1,98 +1,45 @@
-//! The house stays in order: who may import whom, as drawn in ARCHITECTURE.md, and what it says that it needs.
+//! The project stays in order: what `src/` holds, how long a file may be, and which Rust the locked packages need.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Modules by layer; the longest matching prefix counts. A module imports from lower layers, and from its own folder.
-const LAYERS: &[(&str, u8)] = &[
-    ("turn", 0),
-    ("limits::bucket", 0),
-    ("limits::byte_budget", 0),
-    ("limits::guess_reports", 0),
-    ("limits::guess_table", 0),
-    ("limits::guesses", 0),
-    ("limits::ip_prefix", 0),
-    ("limits::message_size", 0),
-    ("limits::reserved_names", 0),
-    ("limits::shares", 0),
-    ("limits::wait", 0),
-    ("limits::waiting_bytes", 0),
-    ("clock", 0),
-    ("config::secret", 0),
-    ("socketio::client_id", 0),
-    ("socketio::frame", 0),
-    ("socketio::frames", 0),
-    ("cast::code", 0),
-    ("cast::mailbox", 0),
-    ("cast::room", 0),
-    ("multiconnection::broadcast", 0),
-    ("multiconnection::room", 0),
-    ("multiconnection::users", 0),
-    ("apprtc::message", 0),
-    ("apprtc::params", 0),
-    ("apprtc::queue", 0),
-    ("apprtc::quota", 0),
-    ("apprtc::room", 0),
-    ("apprtc::rooms", 0),
-    ("apprtc::shares", 0),
-    ("apprtc::slots", 0),
-    ("apprtc::usage", 0),
-    ("config", 1),
-    ("limits", 1),
-    ("users", 1),
-    ("addresses", 1),
-    ("tls", 1),
-    ("http", 2),
-    ("socketio", 2),
-    ("cast::event", 2),
-    ("multiconnection::event", 2),
-    ("api", 3),
-    ("apprtc", 3),
-    ("cast::gateway", 3),
-    ("multiconnection::gateway", 3),
-    ("relay", 3),
-    ("ingress", 4),
-    ("app", 4),
-    ("cli", 5),
-    ("cast", 5),
-    ("multiconnection", 5),
-    ("lib", 5),
-    ("main", 5),
-];
-
 #[test]
-fn files_import_from_lower_layers_only() {
-    let mut breaks = Vec::new();
-    for (module, text) in modules() {
-        let (room, layer) = layer(&module);
-        for import in imports(&module, &text) {
-            let (other, below) = self::layer(&import);
-            if other != room && (below > layer || (below == layer && layer == 3)) {
-                breaks.push(format!("{module} (layer {layer}) imports {import} (layer {below})"));
-            }
-        }
-    }
-    assert!(breaks.is_empty(), "{breaks:#?}");
+fn src_holds_main_lib_and_folders() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let names = fs::read_dir(&root).expect("readable").map(|entry| entry.expect("readable").path());
+    let files: Vec<_> = names.filter(|path| path.is_file() && !path.ends_with("main.rs") && !path.ends_with("lib.rs")).collect();
+    assert!(files.is_empty(), "{files:?}: a file belongs into the folder of its idea");
 }
 
 #[test]
-fn pure_modules_have_no_clock_no_tasks_and_no_sockets() {
-    for (module, text) in modules() {
-        if layer(&module).1 > 0 || module == "config::secret" || module.contains("::tests") {
-            continue;
-        }
-        let code = text.split("#[cfg(test)]").next().expect("split gives one part at least");
-        for forbidden in ["Instant::now", "SystemTime::now", "tokio", "std::net::Tcp", "UdpSocket", "std::fs", "rand::rng()"] {
-            assert!(!code.contains(forbidden), "{module} is pure but uses {forbidden}");
-        }
+fn every_folder_says_in_its_first_line_what_it_is() {
+    let folders = rust_files().into_iter().filter_map(|path| path.parent().map(Path::to_owned));
+    for folder in folders {
+        let root = folder.join(if folder.ends_with("src") { "lib.rs" } else { "mod.rs" });
+        let text = fs::read_to_string(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
+        let docs: Vec<_> = text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).collect();
+        let sentence = docs.split(|line| line.is_empty()).next().unwrap_or_default().join(" ");
+        assert!(sentence.contains('.'), "{} begins with no sentence about its folder", root.display());
+    }
+}
+
+#[test]
+fn guides_name_files_that_exist() {
+    for guide in ["CONTRIBUTING.md", "README.md", "README.zh-CN.md", "SECURITY.md", "docs/clients.md", "docs/threats.md"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(guide)).expect("readable");
+        let named = text.split('`').skip(1).step_by(2).filter(|name| {
+            let in_the_repository = ["src/", "tests/", "web/", "deploy/"].iter().any(|folder| name.starts_with(folder));
+            in_the_repository && !name.contains(|c: char| c.is_whitespace() || c.is_uppercase() || "*[…".contains(c))
+        });
+        let gone: Vec<_> = named.filter(|name| !Path::new(env!("CARGO_MANIFEST_DIR")).join(name).exists()).collect();
+        assert!(gone.is_empty(), "{guide} names {gone:?}");
     }
 }
 
 #[test]
 fn files_stay_short() {
-    for (module, text) in modules() {
+    for (module, text) in files() {
         let code = text.split("\n#[cfg(test)]").next().expect("split gives one part at least");
         let lines = code.lines().filter(|line| !line.trim().is_empty() && !line.trim().starts_with("//")).count();
         assert!(lines <= 520, "{module} has {lines} lines of code: split it");
@@ -120,23 +67,17 @@ fn rust_version_is_enough_for_the_locked_packages() {
     assert!(newer.is_empty(), "rust-version in Cargo.toml is 1.{ours}, and these need more: {newer:?}");
 }
 
-fn layer(module: &str) -> (&'static str, u8) {
-    let matches = |name: &str| module == name || module.starts_with(&format!("{name}::"));
-    let found = LAYERS.iter().filter(|(name, _)| matches(name)).max_by_key(|(name, _)| name.len());
-    *found.unwrap_or_else(|| panic!("{module} is in no layer: put it in LAYERS and in ARCHITECTURE.md"))
+/// The text of every file in src/ that is not made of tests alone, by its path below src/.
+fn files() -> Vec<(String, String)> {
+    let tests = |path: &PathBuf| path.to_string_lossy().ends_with("_tests.rs");
+    let files = rust_files().into_iter().filter(|path| !tests(path));
+    files.map(|path| (path.display().to_string(), fs::read_to_string(&path).expect("readable"))).collect()
 }
 
-/// `module path → text` of every file in src/.
-fn modules() -> BTreeMap<String, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+fn rust_files() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    collect(&root, &mut files);
-    let name = |path: &PathBuf| {
-        let path = path.strip_prefix(&root).expect("found below it").with_extension("");
-        path.to_str().expect("names are ASCII").replace('/', "::").trim_end_matches("::mod").to_owned()
-    };
-    files.retain(|path| !path.to_string_lossy().ends_with("_tests.rs"));
-    files.iter().map(|path| (name(path), fs::read_to_string(path).expect("readable"))).collect()
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    files
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -148,27 +89,4 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
             files.push(path);
         }
     }
-}
-
-/// The modules of this crate that a file names, by `crate::` or `super::`.
-fn imports(module: &str, text: &str) -> Vec<String> {
-    let code = text.split("\n#[cfg(test)]").next().expect("split gives one part at least");
-    let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-    let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
-    let mut found = Vec::new();
-    for (root, base) in [("crate::", ""), ("super::", parent)] {
-        for (at, _) in code.match_indices(root) {
-            let rest = &code[at + root.len()..];
-            let list = rest.strip_prefix('{').map_or(rest, |list| list.split('}').next().unwrap_or(list));
-            let many = rest.starts_with('{');
-            for path in list.split(',').take(if many { usize::MAX } else { 1 }) {
-                let path: String = path.trim().chars().take_while(|c| c.is_ascii_lowercase() || "_:".contains(*c)).collect();
-                let path = path.trim_end_matches(':');
-                if !path.is_empty() && path != "self" {
-                    found.push(if base.is_empty() { path.to_owned() } else { format!("{base}::{path}") });
-                }
-            }
-        }
-    }
-    found
 }

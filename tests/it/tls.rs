@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use castway::app::App;
 use castway::config::{Config, Settings};
-use castway::tls::Kind;
+use castway::tls::CertificateKind;
 use castway::users::Store;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -56,7 +56,7 @@ async fn json(server: &Server, path: &str) -> serde_json::Value {
 async fn a_self_signed_certificate_outlives_a_restart() {
     let server = Server::start(settings()).await;
     let first = server.certificates.as_ref().unwrap().current();
-    assert_eq!(first.kind, Kind::SelfSigned);
+    assert_eq!(first.kind, CertificateKind::SelfSigned);
     assert!(first.covers("localhost") && first.covers("127.0.0.1"));
     let ready = json(&server, "/readyz").await;
     assert_eq!(ready["certificate"]["kind"], "self_signed");
@@ -250,7 +250,7 @@ async fn whether_files_are_trusted_is_found_out_again() {
 
     let server = Server::start_in(folder, Settings { cert_trusted: None, ..files }).await;
     let certificates = server.certificates.clone().unwrap();
-    assert_eq!(certificates.current().kind, Kind::UntrustedFiles);
+    assert_eq!(certificates.current().kind, CertificateKind::UntrustedFiles);
     let second = authority.sign(&["localhost", "second.example.org"]);
     fs::write(at.join("chain.pem"), &second.0).unwrap();
     fs::write(at.join("key.pem"), &second.1).unwrap();

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use castway::relay::io::inbox::Inbox;
-use castway::relay::io::outbox::{Outbox, Route};
-use castway::relay::io::udp::{Options, UdpSocket};
+use castway::relay::io::outbox::Outbox;
+use castway::relay::io::packet_route::PacketRoute;
+use castway::relay::io::udp::BatchUdpSocket;
+use castway::relay::io::udp_types::UdpOptions;
 use ipnet::Ipv4Net;
 
 /// One socket for each.
@@ -26,14 +28,18 @@ fn main() -> anyhow::Result<()> {
     let (count, rate): (u64, f64) = (count.parse().context("COUNT")?, rate.parse().context("RATE is packets a second")?);
 
     let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    let sockets: Vec<UdpSocket> =
-        (0..SOURCE_PORTS).map(|_| UdpSocket::bind(wildcard, &Options::listener(wildcard))).collect::<Result<_, _>>()?;
+    let sockets: Vec<BatchUdpSocket> =
+        (0..SOURCE_PORTS).map(|_| BatchUdpSocket::bind(wildcard, &UdpOptions::listener(wildcard))).collect::<Result<_, _>>()?;
     let (inbox, mut outbox) = (Inbox::with_slots(0), Outbox::new().without_trains());
     let (mut sent, mut failed, start) = (0, 0, Instant::now());
     while sent + failed < count {
         for index in sent + failed..count.min(sent + failed + PACKETS_A_BATCH) {
-            let route =
-                Route { socket: index % SOURCE_PORTS, to: target, from: Some(source(network, index)), dont_fragment: false };
+            let route = PacketRoute {
+                socket: index % SOURCE_PORTS,
+                to: target,
+                from: Some(source(network, index)),
+                dont_fragment: false,
+            };
             outbox.push_bytes(route, &packet(index));
         }
         let done = outbox.flush(&inbox, |socket| sockets.get(socket as usize), |_| ());

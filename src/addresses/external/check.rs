@@ -7,13 +7,13 @@ use super::Seen;
 use super::names_somebody;
 use crate::addresses::interfaces::is_private;
 use crate::config::{ExternalAddress, Public};
-use crate::turn::RelayedAddress;
+use crate::turn::RelayedIp;
 
 /// Names that are no one's outside their own network (RFC 6762, RFC 8375 and habit).
 const LOCAL: [&str; 6] = [".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test"];
 
 pub(super) fn problems(external: &Inner, seen: &Seen) -> Vec<String> {
-    let relays: Vec<RelayedAddress> = external.relays(seen).into_iter().flatten().collect();
+    let relays: Vec<RelayedIp> = external.relays(seen).into_iter().flatten().collect();
     let items = external.config.addresses.iter().filter_map(|item| item_problem(item, &relays, seen));
     let mut problems: Vec<String> = items.collect();
     if !external.config.addresses.iter().all(|item| seen.knows(item)) {
@@ -32,7 +32,7 @@ pub(super) fn problems(external: &Inner, seen: &Seen) -> Vec<String> {
     problems
 }
 
-fn item_problem(item: &ExternalAddress, relays: &[RelayedAddress], seen: &Seen) -> Option<String> {
+fn item_problem(item: &ExternalAddress, relays: &[RelayedIp], seen: &Seen) -> Option<String> {
     let bound = listed(relays.iter().map(|relay| relay.bound));
     let advertised = listed(relays.iter().map(|relay| relay.advertised));
     if let Some(private) = item.private.filter(|private| relays.iter().all(|relay| relay.bound != *private)) {
@@ -103,7 +103,7 @@ fn reach_problem(advertised: IpAddr, site: Option<&str>) -> Option<String> {
     })
 }
 
-fn site_problem(domain: &str, relays: &[RelayedAddress], seen: &Seen) -> Option<String> {
+fn site_problem(domain: &str, relays: &[RelayedIp], seen: &Seen) -> Option<String> {
     if let Some(error) = seen.unresolved.get(domain) {
         return Some(format!(
             "{domain} of CASTWAY_PUBLIC_URL can't be resolved here ({error}): check that others can, and create its DNS record if not"

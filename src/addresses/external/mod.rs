@@ -19,7 +19,7 @@ use url::{Host, Url};
 
 use crate::addresses::interfaces;
 use crate::config::{ExternalAddress, ExternalConfig, Public};
-use crate::turn::RelayedAddress;
+use crate::turn::RelayedIp;
 
 /// For the look-ups at the start; what they have not found by then is found later.
 const AT_START: Duration = Duration::from_secs(3);
@@ -83,7 +83,7 @@ impl External {
 
     /// Where relayed sockets are bound and what they are advertised under now: IPv4, then IPv6.
     #[must_use]
-    pub fn relays(&self) -> [Option<RelayedAddress>; 2] {
+    pub fn relays(&self) -> [Option<RelayedIp>; 2] {
         self.0.relays(&self.0.seen.load())
     }
 
@@ -217,8 +217,8 @@ impl External {
 }
 
 impl Inner {
-    fn relays(&self, seen: &Seen) -> [Option<RelayedAddress>; 2] {
-        self.bound.map(|bound| bound.map(|bound| RelayedAddress { bound, advertised: self.chosen(seen, bound).unwrap_or(bound) }))
+    fn relays(&self, seen: &Seen) -> [Option<RelayedIp>; 2] {
+        self.bound.map(|bound| bound.map(|bound| RelayedIp { bound, advertised: self.chosen(seen, bound).unwrap_or(bound) }))
     }
 
     /// What the settings say of a relay bound there: a pair with its address, or else the first without one.

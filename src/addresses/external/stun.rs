@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 
 use crate::turn::codec::attribute::{XOR_MAPPED_ADDRESS, xor_address};
-use crate::turn::codec::message::{Class, Message, Method, TransactionId};
-use crate::turn::codec::writer::Writer;
+use crate::turn::codec::header::{Class, Method, TransactionId};
+use crate::turn::codec::message::StunMessage;
+use crate::turn::codec::writer::MessageWriter;
 
 /// Waits before the request is sent once more (RFC 8489 §6.2.1 begins so); after the last one it is given up.
 const WAITS: [Duration; 3] = [Duration::from_millis(500), Duration::from_millis(1000), Duration::from_millis(1000)];
@@ -23,7 +24,7 @@ pub(super) async fn mapped(server: SocketAddr, from: IpAddr) -> io::Result<IpAdd
     socket.connect(server).await?;
     let transaction = TransactionId(rand::random());
     let mut request = Vec::new();
-    Writer::new(&mut request, Class::Request, Method::Binding, &transaction);
+    MessageWriter::new(&mut request, Class::Request, Method::Binding, &transaction);
     for wait in WAITS {
         socket.send(&request).await?;
         if let Ok(answer) = tokio::time::timeout(wait, answer(&socket, &transaction)).await {
@@ -37,7 +38,7 @@ async fn answer(socket: &UdpSocket, transaction: &TransactionId) -> io::Result<I
     let mut buffer = [0; 1500];
     loop {
         let len = socket.recv(&mut buffer).await?;
-        let Ok(message) = Message::parse(&buffer[..len]) else { continue };
+        let Ok(message) = StunMessage::parse(&buffer[..len]) else { continue };
         if message.method() != Method::Binding || message.transaction() != *transaction {
             continue;
         }

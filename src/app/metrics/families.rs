@@ -2,38 +2,40 @@
 
 use std::time::SystemTime;
 
-use crate::api::{Family, Kind, Sample};
-use crate::apprtc::hub::Census;
-use crate::cast::gateway::Counts as Casts;
-use crate::limits::descriptors::{Share, Shares};
-use crate::limits::guesses::{Kind as Guessed, Reports};
+use crate::api::metric_families::{MetricFamily, MetricKind, Sample};
+use crate::apprtc::gateway::CallStats;
+use crate::cast::gateway::CastCounts;
+use crate::limits::descriptors::{DescriptorPool, DescriptorPools};
+use crate::limits::guesses::{GuessKind, GuessReports};
 use crate::limits::kept_buffers::KeptBuffers;
-use crate::limits::unfinished::Census as Unfinished;
+use crate::limits::unfinished::UnfinishedCounts;
 use crate::limits::waiting_bytes::Ledger;
-use crate::multiconnection::room::Counts;
-use crate::relay::Stats;
-use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
-use crate::socketio::frames::Counts as Counted;
+use crate::multiconnection::gateway::MultiConnectionCounts;
+use crate::relay::RelayStats;
+use crate::relay::stats::labels::{CloseReason, DropCause, TRANSPORTS, TrafficDirection};
+use crate::socketio::FrameCounts;
 use crate::socketio::room_driver;
-use crate::socketio::{REFUSAL_REASONS, SessionCensus as Sessions, Traffic};
+use crate::socketio::{REFUSAL_REASONS, SessionCounts, Traffic};
 use crate::tls::Certificates;
+use crate::turn::Transport;
+use crate::turn::codec::error_code::ErrorCode;
 
 /// Of the certificate.
 #[must_use]
-pub fn certificate(certificates: &Certificates) -> Vec<Family> {
+pub fn certificate(certificates: &Certificates) -> Vec<MetricFamily> {
     let current = certificates.current();
     let expiry = current.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     vec![
-        Family {
+        MetricFamily {
             name: "castway_certificate_expiry_timestamp_seconds",
             help: "When the certificate ends, and its kind: self_signed, files, untrusted_files or acme",
-            kind: Kind::Gauge,
+            kind: MetricKind::Gauge,
             samples: vec![Sample { labels: vec![("kind", current.kind.name().to_owned())], value: expiry.as_secs_f64() }],
         },
-        Family::single(
+        MetricFamily::single(
             "castway_certificate_failures",
             "Times that the certificate could not be renewed or read again",
-            Kind::Counter,
+            MetricKind::Counter,
             certificates.failures() as f64,
         ),
     ]
@@ -41,34 +43,42 @@ pub fn certificate(certificates: &Certificates) -> Vec<Family> {
 
 /// What the WebSockets of Socket.IO carry, both ways.
 #[must_use]
-pub fn websockets(traffic: &Traffic) -> Vec<Family> {
+pub fn websockets(traffic: &Traffic) -> Vec<MetricFamily> {
     let ways = [("received", traffic.received.counts()), ("sent", traffic.sent.counts())];
-    let family = |name, help, kind, number: fn(&Counted) -> u64| {
-        let sample = |(way, counts): &(&str, Counted)| Sample {
+    let family = |name, help, kind, number: fn(&FrameCounts) -> u64| {
+        let sample = |(way, counts): &(&str, FrameCounts)| Sample {
             labels: vec![("direction", (*way).to_owned())],
             value: number(counts) as f64,
         };
-        Family { name, help, kind, samples: ways.iter().map(sample).collect() }
+        MetricFamily { name, help, kind, samples: ways.iter().map(sample).collect() }
     };
     vec![
-        family("castway_websocket_bytes", "Bytes on Socket.IO's WebSockets", Kind::Counter, |counts| counts.bytes),
-        family("castway_websocket_messages", "Complete messages on them", Kind::Counter, |counts| counts.messages),
-        family("castway_websocket_incomplete_bytes", "Bytes of messages that are not complete yet", Kind::Gauge, |counts| {
-            counts.incomplete
-        }),
+        family("castway_websocket_bytes", "Bytes on Socket.IO's WebSockets", MetricKind::Counter, |counts| counts.bytes),
+        family("castway_websocket_messages", "Complete messages on them", MetricKind::Counter, |counts| counts.messages),
+        family(
+            "castway_websocket_incomplete_bytes",
+            "Bytes of messages that are not complete yet",
+            MetricKind::Gauge,
+            |counts| counts.incomplete,
+        ),
     ]
 }
 
 /// What waits for clients that have not read it, or are away.
 #[must_use]
-pub fn waiting(ledger: &Ledger) -> Vec<Family> {
+pub fn waiting(ledger: &Ledger) -> Vec<MetricFamily> {
     let (bytes, closed) = (ledger.bytes() as f64, ledger.closed() as f64);
     vec![
-        Family::single("castway_waiting_bytes", "Bytes of events and answers that clients have not read", Kind::Gauge, bytes),
-        Family::single(
+        MetricFamily::single(
+            "castway_waiting_bytes",
+            "Bytes of events and answers that clients have not read",
+            MetricKind::Gauge,
+            bytes,
+        ),
+        MetricFamily::single(
             "castway_unread_clients",
             "Clients that were disconnected, or lost what waited while they were away, since they had not read too many bytes",
-            Kind::Counter,
+            MetricKind::Counter,
             closed,
         ),
     ]
@@ -76,19 +86,19 @@ pub fn waiting(ledger: &Ledger) -> Vec<Family> {
 
 /// What the buffers of WebSockets keep.
 #[must_use]
-pub fn kept(buffers: &KeptBuffers) -> Vec<Family> {
+pub fn kept(buffers: &KeptBuffers) -> Vec<MetricFamily> {
     let (bytes, ended) = (buffers.bytes() as f64, buffers.ended() as f64);
     vec![
-        Family::single(
+        MetricFamily::single(
             "castway_kept_buffer_bytes",
             "Bytes that WebSockets keep since so much was sent at once, beyond 32 KiB each",
-            Kind::Gauge,
+            MetricKind::Gauge,
             bytes,
         ),
-        Family::single(
+        MetricFamily::single(
             "castway_ended_buffers",
             "WebSockets that were ended since all kept too much and they kept most",
-            Kind::Counter,
+            MetricKind::Counter,
             ended,
         ),
     ]
@@ -96,8 +106,8 @@ pub fn kept(buffers: &KeptBuffers) -> Vec<Family> {
 
 /// The sessions of Engine.IO, and what clients have begun to send and not finished.
 #[must_use]
-pub fn inward(sessions: &Sessions, unfinished: &Unfinished) -> Vec<Family> {
-    let labelled = |name, help, kind, label, samples: &[(&str, f64)]| Family {
+pub fn inward(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<MetricFamily> {
+    let labelled = |name, help, kind, label, samples: &[(&str, f64)]| MetricFamily {
         name,
         help,
         kind,
@@ -110,18 +120,24 @@ pub fn inward(sessions: &Sessions, unfinished: &Unfinished) -> Vec<Family> {
     let refused: Vec<_> = REFUSAL_REASONS.into_iter().zip(sessions.refused.map(|count| count as f64)).collect();
     let ended = [("late", unfinished.late as f64), ("too_much", unfinished.too_much as f64)];
     vec![
-        labelled("castway_sessions", "Sessions of Socket.IO, by transport", Kind::Gauge, "transport", &transports),
-        labelled("castway_refused_sessions", "Handshakes of Socket.IO that were refused", Kind::Counter, "reason", &refused),
-        Family::single(
+        labelled("castway_sessions", "Sessions of Socket.IO, by transport", MetricKind::Gauge, "transport", &transports),
+        labelled(
+            "castway_refused_sessions",
+            "Handshakes of Socket.IO that were refused",
+            MetricKind::Counter,
+            "reason",
+            &refused,
+        ),
+        MetricFamily::single(
             "castway_unfinished_bytes",
             "Bytes of WebSocket messages and of bodies that wait for the rest",
-            Kind::Gauge,
+            MetricKind::Gauge,
             unfinished.bytes as f64,
         ),
         labelled(
             "castway_ended_messages",
             "WebSocket messages and bodies that were not waited for any longer",
-            Kind::Counter,
+            MetricKind::Counter,
             "reason",
             &ended,
         ),
@@ -130,89 +146,88 @@ pub fn inward(sessions: &Sessions, unfinished: &Unfinished) -> Vec<Family> {
 
 /// Of AppRTC's clients, what there is and what was counted.
 #[must_use]
-pub fn calls(calls: &Census) -> Vec<Family> {
-    let gauge = |name, help, value: f64| Family::single(name, help, Kind::Gauge, value);
+pub fn calls(calls: &CallStats) -> Vec<MetricFamily> {
+    let gauge = |name, help, value: f64| MetricFamily::single(name, help, MetricKind::Gauge, value);
     let errors = [("websocket", calls.socket_errors), ("http", calls.http_errors)];
     let by = |label| move |(name, count): (&str, u64)| Sample { labels: vec![(label, name.to_owned())], value: count as f64 };
-    let want = &calls.want;
-    let gave_way = [("idle_room", want.idle_rooms), ("room", want.rooms), ("message", want.messages)];
-    let refused = [("rate", calls.too_often), ("room", want.refused_rooms), ("message", want.refused_messages)];
+    let evictions = &calls.evictions;
+    let gave_way = [("idle_room", evictions.idle_rooms), ("room", evictions.rooms), ("message", evictions.messages)];
+    let refused = [("rate", calls.too_often), ("room", evictions.refused_rooms), ("message", evictions.refused_messages)];
     vec![
         gauge("castway_call_rooms", "Rooms of AppRTC's clients", calls.now.rooms as f64),
         gauge("castway_call_members", "Clients that have joined such a room", calls.now.members as f64),
         gauge("castway_call_sockets", "WebSockets that are registered with Collider", calls.now.sockets as f64),
         gauge("castway_call_waiting_bytes", "Bytes of messages that wait for a peer", calls.now.waiting as f64),
-        Family::single(
+        MetricFamily::single(
             "castway_call_registrations",
             "WebSockets that registered with Collider",
-            Kind::Counter,
+            MetricKind::Counter,
             calls.registered as f64,
         ),
-        Family {
+        MetricFamily {
             name: "castway_call_errors",
             help: "Errors that Collider answered, by the way they went",
-            kind: Kind::Counter,
+            kind: MetricKind::Counter,
             samples: errors.map(by("way")).into(),
         },
-        Family {
+        MetricFamily {
             name: "castway_call_given_up",
             help: "For want of room: rooms that nobody was connected in, and rooms and messages of the address that had most",
-            kind: Kind::Counter,
+            kind: MetricKind::Counter,
             samples: gave_way.map(by("kind")).into(),
         },
-        Family {
+        MetricFamily {
             name: "castway_call_refusals",
             help: "Requests of an address that came too often, and its rooms and messages that there was no room for",
-            kind: Kind::Counter,
+            kind: MetricKind::Counter,
             samples: refused.map(by("reason")).into(),
         },
     ]
 }
 
-/// Of the cast flow, TVs and connected clients; of RTCMultiConnection, how many there are, connected clients, and
-/// events refused for too much at once.
+/// What the cast flow and RTCMultiConnection serve.
 #[must_use]
-pub fn signaling(casts: Casts, (multi, connected, limited): (Counts, usize, u64)) -> Vec<Family> {
-    let gauge = |name, help, value: usize| Family::single(name, help, Kind::Gauge, value as f64);
+pub fn signaling(casts: CastCounts, multi: MultiConnectionCounts) -> Vec<MetricFamily> {
+    let gauge = |name, help, value: usize| MetricFamily::single(name, help, MetricKind::Gauge, value as f64);
     vec![
         gauge("castway_tvs", "TVs that show a code", casts.tvs),
         gauge("castway_waiting_tvs", "TVs that wait for a code", casts.waiting),
-        Family::single(
+        MetricFamily::single(
             "castway_evicted_tvs",
             "TVs whose place another one got, since there was no more",
-            Kind::Counter,
+            MetricKind::Counter,
             casts.evicted as f64,
         ),
-        gauge("castway_clients", "Clients connected over Socket.IO", casts.clients + connected),
-        gauge("castway_multi_users", "Users of RTCMultiConnection, those within their grace period included", multi.users),
-        gauge("castway_multi_away_users", "Users of RTCMultiConnection within their grace period", multi.away),
-        gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multi.rooms),
-        Family::single(
+        gauge("castway_clients", "Clients connected over Socket.IO", casts.clients + multi.clients),
+        gauge("castway_multi_users", "Users of RTCMultiConnection, those within their grace period included", multi.rooms.users),
+        gauge("castway_multi_away_users", "Users of RTCMultiConnection within their grace period", multi.rooms.away),
+        gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multi.rooms.rooms),
+        MetricFamily::single(
             "castway_multi_limited_events",
             "Events of RTCMultiConnection's clients that were refused for too much at once",
-            Kind::Counter,
-            limited as f64,
+            MetricKind::Counter,
+            multi.rate_limited as f64,
         ),
     ]
 }
 
 /// Of the process as a whole: faults, and what is open.
 #[must_use]
-pub fn process(shares: &Shares) -> Vec<Family> {
-    let family = |name, help, kind, number: fn(&Share) -> f64| {
-        let sample = |share: &&Share| Sample { labels: vec![("kind", share.kind().to_owned())], value: number(share) };
-        Family { name, help, kind, samples: shares.all().iter().map(sample).collect() }
+pub fn process(shares: &DescriptorPools) -> Vec<MetricFamily> {
+    let family = |name, help, kind, number: fn(&DescriptorPool) -> f64| {
+        let sample = |share: &&DescriptorPool| Sample { labels: vec![("kind", share.kind().to_owned())], value: number(share) };
+        MetricFamily { name, help, kind, samples: shares.all().iter().map(sample).collect() }
     };
     vec![
-        Family::single(
+        MetricFamily::single(
             "castway_core_resets",
             "Times that the rooms of one protocol began anew after a fault in the program",
-            Kind::Counter,
+            MetricKind::Counter,
             room_driver::resets() as f64,
         ),
-        family("castway_descriptors", "Descriptors in use, by kind", Kind::Gauge, |share| share.taken() as f64),
-        family("castway_descriptors_limit", "Descriptors that a kind may use", Kind::Gauge, |share| share.most() as f64),
-        family("castway_descriptors_refused", "Times that a kind had used its descriptors up", Kind::Counter, |share| {
+        family("castway_descriptors", "Descriptors in use, by kind", MetricKind::Gauge, |share| share.taken() as f64),
+        family("castway_descriptors_limit", "Descriptors that a kind may use", MetricKind::Gauge, |share| share.most() as f64),
+        family("castway_descriptors_refused", "Times that a kind had used its descriptors up", MetricKind::Counter, |share| {
             share.refused() as f64
         }),
     ]
@@ -220,27 +235,26 @@ pub fn process(shares: &Shares) -> Vec<Family> {
 
 /// Wrong codes, passwords and keys.
 #[must_use]
-pub fn wrong(reports: &Reports) -> Family {
-    let sample = |(kind, total): (Guessed, u64)| Sample { labels: vec![("kind", kind.name().to_owned())], value: total as f64 };
-    Family {
+pub fn wrong(reports: &GuessReports) -> MetricFamily {
+    let sample = |(kind, total): (GuessKind, u64)| Sample { labels: vec![("kind", kind.name().to_owned())], value: total as f64 };
+    MetricFamily {
         name: "castway_wrong",
         help: "Wrong codes, passwords and API keys, by kind",
-        kind: Kind::Counter,
+        kind: MetricKind::Counter,
         samples: reports.totals().map(sample).collect(),
     }
 }
 
 #[must_use]
-pub fn relay(relay: &Stats) -> Vec<Family> {
-    let counter = |name, help, value: u64| Family::single(name, help, Kind::Counter, value as f64);
-    let gauge = |name, help, value: f64| Family::single(name, help, Kind::Gauge, value);
-    let listed = |name, help, label, samples: Vec<(String, f64)>| Family {
+pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
+    let counter = |name, help, value: u64| MetricFamily::single(name, help, MetricKind::Counter, value as f64);
+    let gauge = |name, help, value: f64| MetricFamily::single(name, help, MetricKind::Gauge, value);
+    let listed = |name, help, label, samples: Vec<(String, f64)>| MetricFamily {
         name,
         help,
-        kind: Kind::Counter,
+        kind: MetricKind::Counter,
         samples: samples.into_iter().map(|(text, value)| Sample { labels: vec![(label, text)], value }).collect(),
     };
-    let codes = ERROR_CODES.iter().map(|code| if *code == 0 { "other".to_owned() } else { code.to_string() });
     let shards = (0..).zip(&relay.busy).map(|(shard, nanos): (u32, _)| (shard.to_string(), *nanos as f64 / 1e9));
     vec![
         gauge("castway_relay_allocations", "Live TURN allocations", relay.allocations as f64),
@@ -255,20 +269,24 @@ pub fn relay(relay: &Stats) -> Vec<Family> {
         by_way(
             "castway_relay_packets",
             "Relayed payloads, by direction and by the transport of the client they went to or came from",
-            &relay.packets,
+            |direction, client| relay.packets(direction, client),
         ),
-        by_way("castway_relay_bytes", "Bytes of relayed payloads, without the headers of TURN, UDP and IP", &relay.bytes),
+        by_way(
+            "castway_relay_bytes",
+            "Bytes of relayed payloads, without the headers of TURN, UDP and IP",
+            |direction, client| relay.bytes(direction, client),
+        ),
         listed(
             "castway_relay_drops",
             "Packets that were not relayed or answered, by reason",
             "reason",
-            named(&DROPS, &relay.drops),
+            DropCause::ALL.map(|cause| (cause.label().to_owned(), relay.drops(cause) as f64)).into(),
         ),
         listed(
             "castway_relay_errors",
             "STUN error responses, by code; 401 is also the first answer to every client",
             "code",
-            codes.zip(relay.errors.map(|count| count as f64)).collect(),
+            ErrorCode::ALL.map(|code| (code.number().to_string(), relay.errors(code) as f64)).into(),
         ),
         counter(
             "castway_relay_failed_authentications",
@@ -285,7 +303,7 @@ pub fn relay(relay: &Stats) -> Vec<Family> {
             "castway_relay_closed_connections",
             "Connections of TURN clients that ended, by reason",
             "reason",
-            named(&CLOSES, &relay.closes),
+            CloseReason::ALL.map(|reason| (reason.label().to_owned(), relay.closes(reason) as f64)).into(),
         ),
         counter(
             "castway_relay_refused_neighbours",
@@ -304,17 +322,13 @@ pub fn relay(relay: &Stats) -> Vec<Family> {
     ]
 }
 
-fn named(names: &[&str], counts: &[u64]) -> Vec<(String, f64)> {
-    names.iter().zip(counts).map(|(name, count)| ((*name).to_owned(), *count as f64)).collect()
-}
-
-fn by_way(name: &'static str, help: &'static str, counts: &[[u64; 3]; 3]) -> Family {
+fn by_way(name: &'static str, help: &'static str, count: impl Fn(TrafficDirection, Transport) -> u64) -> MetricFamily {
     let mut samples = Vec::new();
-    for (direction, counts) in DIRECTIONS.iter().zip(counts) {
-        for (transport, count) in TRANSPORTS.iter().zip(counts) {
-            let labels = vec![("direction", (*direction).to_owned()), ("transport", (*transport).to_owned())];
-            samples.push(Sample { labels, value: *count as f64 });
+    for direction in TrafficDirection::ALL {
+        for (transport, label) in TRANSPORTS {
+            let labels = vec![("direction", direction.label().to_owned()), ("transport", label.to_owned())];
+            samples.push(Sample { labels, value: count(direction, transport) as f64 });
         }
     }
-    Family { name, help, kind: Kind::Counter, samples }
+    MetricFamily { name, help, kind: MetricKind::Counter, samples }
 }

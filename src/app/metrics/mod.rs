@@ -4,16 +4,16 @@ pub mod families;
 
 use std::sync::Arc;
 
-use crate::api::{Family, Numbers};
-use crate::apprtc::hub::Hub;
+use crate::api::metric_families::{MetricFamily, MetricsSource};
+use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::cast::gateway::Gateway;
-use crate::limits::descriptors::Shares;
-use crate::limits::guesses::Reports;
+use crate::limits::descriptors::DescriptorPools;
+use crate::limits::guesses::GuessReports;
 use crate::limits::kept_buffers::KeptBuffers;
-use crate::limits::unfinished::Unfinished;
+use crate::limits::unfinished::UnfinishedMessages;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
-use crate::relay::Meter;
+use crate::relay::StatsReader;
 use crate::socketio::{Sessions, Traffic};
 use crate::tls::Certificates;
 
@@ -25,27 +25,27 @@ pub(super) struct Sources {
     pub(super) ledger: Ledger,
     pub(super) kept_buffers: KeptBuffers,
     pub(super) sessions: Sessions,
-    pub(super) unfinished: Unfinished,
-    pub(super) hub: Hub,
-    pub(super) meter: Meter,
-    pub(super) shares: Shares,
-    pub(super) reports: Reports,
+    pub(super) unfinished: UnfinishedMessages,
+    pub(super) calls: CallGateway,
+    pub(super) relay_stats: StatsReader,
+    pub(super) shares: DescriptorPools,
+    pub(super) reports: GuessReports,
     pub(super) certificates: Option<Certificates>,
 }
 
 impl Sources {
-    pub(super) fn numbers(self) -> Numbers {
-        Numbers(Box::new(move || self.families()))
+    pub(super) fn into_metrics(self) -> MetricsSource {
+        MetricsSource(Box::new(move || self.families()))
     }
 
-    fn families(&self) -> Vec<Family> {
+    fn families(&self) -> Vec<MetricFamily> {
         let mut families = families::signaling(self.gateway.counts(), self.multi.counts());
         families.extend(families::websockets(&self.traffic));
         families.extend(families::waiting(&self.ledger));
         families.extend(families::kept(&self.kept_buffers));
-        families.extend(families::inward(&self.sessions.census(), &self.unfinished.census()));
-        families.extend(families::calls(&self.hub.census()));
-        families.extend(families::relay(&self.meter.stats()));
+        families.extend(families::inward(&self.sessions.counts(), &self.unfinished.counts()));
+        families.extend(families::calls(&self.calls.stats()));
+        families.extend(families::relay(&self.relay_stats.stats()));
         families.extend(families::process(&self.shares));
         families.push(families::wrong(&self.reports));
         families.extend(self.certificates.iter().flat_map(families::certificate));

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::message::{MAGIC_COOKIE, TransactionId};
+use super::header::{MAGIC_COOKIE, TransactionId};
 
 pub const MAPPED_ADDRESS: u16 = 0x0001;
 pub const CHANGE_REQUEST: u16 = 0x0003;
@@ -44,12 +44,12 @@ pub const COMPREHENSION_OPTIONAL: u16 = 0x8000;
 /// An address family as the attributes write it (RFC 8489 §14.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub enum Family {
+pub enum AddressFamily {
     V4 = 1,
     V6 = 2,
 }
 
-impl Family {
+impl AddressFamily {
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 
     pub const fn of(ip: IpAddr) -> Self {
@@ -88,12 +88,12 @@ impl Family {
 pub fn xor_address(value: &[u8], transaction: &TransactionId) -> Option<SocketAddr> {
     let (&[_, family, high, low], ip) = value.split_first_chunk()?;
     let port = u16::from_be_bytes([high, low]) ^ (MAGIC_COOKIE >> 16) as u16;
-    match Family::from_number(family)? {
-        Family::V4 => {
+    match AddressFamily::from_number(family)? {
+        AddressFamily::V4 => {
             let ip: [u8; 4] = ip.try_into().ok()?;
             Some((Ipv4Addr::from(u32::from_be_bytes(ip) ^ MAGIC_COOKIE), port).into())
         }
-        Family::V6 => {
+        AddressFamily::V6 => {
             let ip: [u8; 16] = ip.try_into().ok()?;
             Some((Ipv6Addr::from(u128::from_be_bytes(ip) ^ transaction.mask()), port).into())
         }
@@ -104,7 +104,7 @@ pub fn xor_address(value: &[u8], transaction: &TransactionId) -> Option<SocketAd
 pub fn put_xor_address(out: &mut [u8; 20], address: SocketAddr, transaction: &TransactionId) -> usize {
     let port = address.port() ^ (MAGIC_COOKIE >> 16) as u16;
     out[0] = 0;
-    out[1] = Family::of(address.ip()) as u8;
+    out[1] = AddressFamily::of(address.ip()) as u8;
     out[2..4].copy_from_slice(&port.to_be_bytes());
     match address.ip() {
         IpAddr::V4(ip) => {

@@ -5,8 +5,8 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use super::attribute::{self, Family};
-use super::message::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
+use super::attribute::{self, AddressFamily};
+use super::header::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
 
 /// A channel number in 0x4000..=0x7FFF, as clients of RFC 5766 choose it (§11); those of RFC 8656 (§12) end at 0x4FFF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,52 +108,54 @@ impl Framing {
     }
 
     /// The family of the peer's address, where the framing names one.
-    pub const fn family(&self) -> Option<Family> {
+    pub const fn family(&self) -> Option<AddressFamily> {
         match self {
             Self::Channel(_) => None,
-            Self::Data { peer, .. } => Some(Family::of(peer.ip())),
+            Self::Data { peer, .. } => Some(AddressFamily::of(peer.ip())),
         }
     }
 }
 
 /// What the bytes of a stream begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Frame {
+pub enum StreamFrame {
     /// A whole message of this many bytes, padding included.
-    Whole(usize),
+    Complete(usize),
     /// At least this many bytes are needed in all.
-    Needs(usize),
+    Incomplete(usize),
     /// Neither STUN nor ChannelData: the stream has lost its step, and its connection must be closed.
-    Garbage,
+    Invalid,
 }
 
 /// Cuts the next message off a stream: call it on what has been read so far.
-pub fn next_frame(bytes: &[u8]) -> Frame {
+pub fn next_frame(bytes: &[u8]) -> StreamFrame {
     let Some(&[first, second, len_high, len_low]) = bytes.first_chunk() else {
         return match bytes.first() {
-            Some(first) if first & 0xC0 != 0 && ChannelNumber::new(u16::from_be_bytes([*first, 0])).is_none() => Frame::Garbage,
-            _ => Frame::Needs(4),
+            Some(first) if first & 0xC0 != 0 && ChannelNumber::new(u16::from_be_bytes([*first, 0])).is_none() => {
+                StreamFrame::Invalid
+            }
+            _ => StreamFrame::Incomplete(4),
         };
     };
     let len = usize::from(u16::from_be_bytes([len_high, len_low]));
     let total = if first & 0xC0 == 0 {
         let cookie = &bytes[4..bytes.len().min(8)];
         if len % 4 != 0 || !MAGIC_COOKIE.to_be_bytes().starts_with(cookie) {
-            return Frame::Garbage;
+            return StreamFrame::Invalid;
         }
         HEADER_LEN + len
     } else if ChannelNumber::new(u16::from_be_bytes([first, second])).is_some() {
         4 + len.next_multiple_of(4)
     } else {
-        return Frame::Garbage;
+        return StreamFrame::Invalid;
     };
-    if bytes.len() < total { Frame::Needs(total) } else { Frame::Whole(total) }
+    if bytes.len() < total { StreamFrame::Incomplete(total) } else { StreamFrame::Complete(total) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::codec::message::Message;
+    use crate::turn::codec::message::StunMessage;
 
     #[test]
     fn r09_channel_numbers_are_those_of_rfc_5766() {
@@ -182,16 +184,16 @@ mod tests {
         for byte in stream {
             buffer.push(byte);
             match next_frame(&buffer) {
-                Frame::Whole(len) => frames.extend([buffer.drain(..len).count()]),
-                Frame::Needs(len) => assert!(len > buffer.len()),
-                Frame::Garbage => panic!("{buffer:?}"),
+                StreamFrame::Complete(len) => frames.extend([buffer.drain(..len).count()]),
+                StreamFrame::Incomplete(len) => assert!(len > buffer.len()),
+                StreamFrame::Invalid => panic!("{buffer:?}"),
             }
         }
         assert_eq!((frames, buffer.len()), (vec![12, 8, 20], 0));
         // "GET " looks like channel 0x4745: who else speaks on the port is for the listener to tell.
-        assert_eq!(next_frame(b"\x80OST / HTTP/1.1"), Frame::Garbage);
-        assert_eq!(next_frame(&[0x80]), Frame::Garbage);
-        assert_eq!(next_frame(&[0, 1, 0, 0, 0x21, 0x13]), Frame::Garbage);
+        assert_eq!(next_frame(b"\x80OST / HTTP/1.1"), StreamFrame::Invalid);
+        assert_eq!(next_frame(&[0x80]), StreamFrame::Invalid);
+        assert_eq!(next_frame(&[0, 1, 0, 0, 0x21, 0x13]), StreamFrame::Invalid);
     }
 
     #[test]
@@ -203,7 +205,7 @@ mod tests {
             packet[HEADROOM..HEADROOM + 5].copy_from_slice(b"hello");
             let header = framing.write_header(&mut packet[..HEADROOM], 5);
             let bytes = &packet[HEADROOM - header..HEADROOM + 5 + framing.padding(5, false)];
-            let message = Message::parse(bytes).expect("well formed");
+            let message = StunMessage::parse(bytes).expect("well formed");
             assert_eq!((message.class(), message.method()), (Class::Indication, Method::Data));
             assert_eq!(message.find(attribute::DATA), Some(&b"hello"[..]));
             let address = message.find(attribute::XOR_PEER_ADDRESS).expect("an address");

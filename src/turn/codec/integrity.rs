@@ -1,4 +1,4 @@
-//! Long-term keys, MESSAGE-INTEGRITY and FINGERPRINT (RFC 8489 §9.2.2, §14.5–14.7).
+//! Long-term keys, MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256 (RFC 8489 §9.2.2, §14.5, §14.6).
 
 use std::fmt;
 
@@ -8,9 +8,10 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::message::Message;
+use super::header::HEADER_LEN;
+use super::message::StunMessage;
 
-/// What the password is hashed with (RFC 8489 §18.5).
+/// The hash that makes a key of a password (RFC 8489 §18.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PasswordAlgorithm {
     Md5,
@@ -37,13 +38,13 @@ impl PasswordAlgorithm {
 
 /// H(A1): the hash of username, realm and password.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Key {
+pub enum LongTermKey {
     Md5([u8; 16]),
     Sha256([u8; 32]),
 }
 
-impl Key {
-    /// RFC 8489 §9.2.2. The password is taken as it is: preparing it (SASLprep) is the caller's.
+impl LongTermKey {
+    /// RFC 8489 §9.2.2. The caller prepares the password (SASLprep).
     pub fn long_term(algorithm: PasswordAlgorithm, username: &str, realm: &str, password: &str) -> Self {
         let parts = [username, ":", realm, ":", password];
         match algorithm {
@@ -67,7 +68,7 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for LongTermKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[key]")
     }
@@ -83,16 +84,16 @@ fn digest<D: Digest>(parts: &[&str]) -> sha2::digest::Output<D> {
 
 /// Which integrity attribute a message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Integrity {
+pub enum IntegrityAlgorithm {
     /// MESSAGE-INTEGRITY: HMAC-SHA1.
     Sha1,
     /// MESSAGE-INTEGRITY-SHA256.
     Sha256,
 }
 
-impl Integrity {
-    /// The one to verify: the stronger one where both are there (RFC 8489 §9.2.4).
-    pub const fn of(message: &Message<'_>) -> Option<Self> {
+impl IntegrityAlgorithm {
+    /// The algorithm to verify: the stronger one where a message carries both attributes (RFC 8489 §9.2.4).
+    pub const fn of(message: &StunMessage<'_>) -> Option<Self> {
         if message.integrity_sha256().is_some() {
             Some(Self::Sha256)
         } else if message.integrity().is_some() {
@@ -111,7 +112,7 @@ impl Integrity {
     }
 
     /// Compares in constant time.
-    pub fn verify(self, message: &Message<'_>, key: &Key) -> bool {
+    pub fn verify(self, message: &StunMessage<'_>, key: &LongTermKey) -> bool {
         let offset = match self {
             Self::Sha1 => message.integrity(),
             Self::Sha256 => message.integrity_sha256(),
@@ -123,10 +124,9 @@ impl Integrity {
     }
 
     /// The HMAC over `covered`, as if the message ended with this attribute; returns its length.
-    pub fn compute(self, covered: &[u8], key: &Key, out: &mut [u8; 32]) -> usize {
+    pub fn compute(self, covered: &[u8], key: &LongTermKey, out: &mut [u8; 32]) -> usize {
         let (head, tail) = covered.split_at(4);
-        let length =
-            u16::try_from(covered.len() + self.attribute_len() - super::message::HEADER_LEN).unwrap_or(u16::MAX).to_be_bytes();
+        let length = u16::try_from(covered.len() + self.attribute_len() - HEADER_LEN).unwrap_or(u16::MAX).to_be_bytes();
         let parts = [&head[..2], &length, tail];
         match self {
             Self::Sha1 => {
@@ -141,7 +141,7 @@ impl Integrity {
     }
 }
 
-fn mac<M: Mac + KeyInit>(key: &Key, parts: &[&[u8]]) -> sha2::digest::Output<M> {
+fn mac<M: Mac + KeyInit>(key: &LongTermKey, parts: &[&[u8]]) -> sha2::digest::Output<M> {
     let mut mac = <M as KeyInit>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");
     for part in parts {
         mac.update(part);
@@ -149,46 +149,14 @@ fn mac<M: Mac + KeyInit>(key: &Key, parts: &[&[u8]]) -> sha2::digest::Output<M> 
     mac.finalize().into_bytes()
 }
 
-/// What FINGERPRINT holds for a message whose earlier bytes are `covered`; their length field must already count FINGERPRINT.
-pub fn fingerprint(covered: &[u8]) -> u32 {
-    let crc = covered.iter().fold(!0, |crc: u32, byte| (crc >> 8) ^ CRC_TABLE[usize::from(crc as u8 ^ byte)]);
-    !crc ^ 0x5354_554E
-}
-
-pub(super) fn fingerprint_matches(covered: &[u8], value: &[u8]) -> bool {
-    value == fingerprint(covered).to_be_bytes()
-}
-
-/// CRC-32 of ITU V.42, a byte at a time.
-static CRC_TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < 256 {
-        let mut crc = index as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
-            bit += 1;
-        }
-        table[index] = crc;
-        index += 1;
-    }
-    table
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn crc_of_the_check_string() {
-        assert_eq!(fingerprint(b"123456789") ^ 0x5354_554E, 0xCBF4_3926);
-    }
-
     /// RFC 8489 §9.2.2 gives the form; the digest is RFC 5389 §15.4's example.
     #[test]
     fn long_term_key_of_the_rfc_example() {
-        let key = Key::long_term(PasswordAlgorithm::Md5, "user", "realm", "pass");
+        let key = LongTermKey::long_term(PasswordAlgorithm::Md5, "user", "realm", "pass");
         assert_eq!(
             key.as_bytes(),
             [0x84, 0x93, 0xfb, 0xc5, 0x3b, 0xa5, 0x82, 0xfb, 0x4c, 0x04, 0x4c, 0x45, 0x6b, 0xdc, 0x40, 0xeb]

@@ -3,18 +3,20 @@
 use std::net::SocketAddr;
 
 use super::attribute;
-use super::integrity::{Integrity, Key, fingerprint};
-use super::message::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
+use super::error_code::ErrorCode;
+use super::fingerprint::fingerprint;
+use super::header::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
+use super::integrity::{IntegrityAlgorithm, LongTermKey};
 
 /// Writes one message into a cleared `Vec`; once that has grown to the largest message, nothing is allocated.
 ///
 /// The length field is right after every attribute, so that the message may end anywhere.
 #[derive(Debug)]
-pub struct Writer<'b> {
+pub struct MessageWriter<'b> {
     bytes: &'b mut Vec<u8>,
 }
 
-impl<'b> Writer<'b> {
+impl<'b> MessageWriter<'b> {
     pub fn new(bytes: &'b mut Vec<u8>, class: Class, method: Method, transaction: &TransactionId) -> Self {
         bytes.clear();
         bytes.extend_from_slice(&type_number(class, method).to_be_bytes());
@@ -57,7 +59,7 @@ impl<'b> Writer<'b> {
     /// An address in the clear, as ALTERNATE-SERVER, OTHER-ADDRESS and RESPONSE-ORIGIN have it (RFC 8489 §14.1).
     pub fn address(&mut self, kind: u16, address: SocketAddr) -> &mut Self {
         let mut value = [0; 20];
-        value[1] = attribute::Family::of(address.ip()) as u8;
+        value[1] = attribute::AddressFamily::of(address.ip()) as u8;
         value[2..4].copy_from_slice(&address.port().to_be_bytes());
         let len = match address {
             SocketAddr::V4(address) => {
@@ -73,13 +75,15 @@ impl<'b> Writer<'b> {
     }
 
     /// ERROR-CODE with an empty reason phrase: the phrase is for people, and bytes are amplification (RFC 8489 §14.8).
-    pub fn error(&mut self, code: u16) -> &mut Self {
-        self.attribute(attribute::ERROR_CODE, &[0, 0, (code / 100) as u8, (code % 100) as u8])
+    pub fn error(&mut self, code: ErrorCode) -> &mut Self {
+        let [class, number] = code.class_and_number();
+        self.attribute(attribute::ERROR_CODE, &[0, 0, class, number])
     }
 
     /// ADDRESS-ERROR-CODE (RFC 8656 §18.12).
-    pub fn address_error(&mut self, family: attribute::Family, code: u16) -> &mut Self {
-        self.attribute(attribute::ADDRESS_ERROR_CODE, &[family as u8, 0, (code / 100) as u8, (code % 100) as u8])
+    pub fn address_error(&mut self, family: attribute::AddressFamily, code: ErrorCode) -> &mut Self {
+        let [class, number] = code.class_and_number();
+        self.attribute(attribute::ADDRESS_ERROR_CODE, &[family as u8, 0, class, number])
     }
 
     pub fn unknown_attributes(&mut self, list: &[u16]) -> &mut Self {
@@ -91,12 +95,12 @@ impl<'b> Writer<'b> {
         self.attribute(attribute::UNKNOWN_ATTRIBUTES, &value[..len])
     }
 
-    pub fn integrity(&mut self, integrity: Integrity, key: &Key) -> &mut Self {
+    pub fn integrity(&mut self, integrity: IntegrityAlgorithm, key: &LongTermKey) -> &mut Self {
         let mut value = [0; 32];
         let len = integrity.compute(self.bytes, key, &mut value);
         let kind = match integrity {
-            Integrity::Sha1 => attribute::MESSAGE_INTEGRITY,
-            Integrity::Sha256 => attribute::MESSAGE_INTEGRITY_SHA256,
+            IntegrityAlgorithm::Sha1 => attribute::MESSAGE_INTEGRITY,
+            IntegrityAlgorithm::Sha256 => attribute::MESSAGE_INTEGRITY_SHA256,
         };
         self.attribute(kind, &value[..len])
     }
@@ -116,28 +120,32 @@ impl<'b> Writer<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::codec::message::Message;
+    use crate::turn::codec::message::StunMessage;
 
     #[test]
     fn what_is_written_is_read() {
-        let key = Key::Md5([7; 16]);
+        let key = LongTermKey::Md5([7; 16]);
         let transaction = TransactionId([9; 12]);
         let mut bytes = Vec::new();
-        let mut writer = Writer::new(&mut bytes, Class::Error, Method::Allocate, &transaction);
-        writer.error(420).unknown_attributes(&[1, 2, 3]).integrity(Integrity::Sha1, &key).fingerprint();
-        let message = Message::parse(&bytes).expect("well formed");
+        let mut writer = MessageWriter::new(&mut bytes, Class::Error, Method::Allocate, &transaction);
+        writer
+            .error(ErrorCode::UnknownAttribute)
+            .unknown_attributes(&[1, 2, 3])
+            .integrity(IntegrityAlgorithm::Sha1, &key)
+            .fingerprint();
+        let message = StunMessage::parse(&bytes).expect("well formed");
         assert_eq!((message.class(), message.method(), message.transaction()), (Class::Error, Method::Allocate, transaction));
         assert_eq!(message.find(attribute::ERROR_CODE), Some(&[0, 0, 4, 20][..]));
         assert_eq!(message.find(attribute::UNKNOWN_ATTRIBUTES), Some(&[0, 1, 0, 2, 0, 3][..]));
         assert!(message.fingerprint());
-        assert!(Integrity::Sha1.verify(&message, &key));
-        assert!(!Integrity::Sha1.verify(&message, &Key::Md5([8; 16])));
+        assert!(IntegrityAlgorithm::Sha1.verify(&message, &key));
+        assert!(!IntegrityAlgorithm::Sha1.verify(&message, &LongTermKey::Md5([8; 16])));
     }
 
     #[test]
     fn an_attribute_too_long_for_the_length_field_is_left_out() {
         let mut bytes = Vec::new();
-        Writer::new(&mut bytes, Class::Error, Method::Allocate, &TransactionId::default()).attribute(1, &[0; 0x1_0000]);
+        MessageWriter::new(&mut bytes, Class::Error, Method::Allocate, &TransactionId::default()).attribute(1, &[0; 0x1_0000]);
         assert_eq!(bytes.len(), HEADER_LEN);
     }
 }

@@ -3,22 +3,25 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::super::codec::attribute::{self, ChangeRequest};
-use super::super::codec::message::{Class, Message, Method};
-use super::super::codec::writer::Writer;
-use super::super::engine::Engine;
-use super::super::five_tuple::FiveTuple;
-use super::super::policy::canonical;
-use super::super::settings::NatDiscovery;
-use super::super::shared::source;
-use super::super::verdict::{DropReason, Forward};
+use crate::limits::ip_prefix;
+use crate::turn::codec::attribute::{self, ChangeRequest};
+use crate::turn::codec::error_code::ErrorCode;
+use crate::turn::codec::header::{Class, Method};
+use crate::turn::codec::message::StunMessage;
+use crate::turn::codec::writer::MessageWriter;
+use crate::turn::engine::Engine;
+use crate::turn::five_tuple::FiveTuple;
+use crate::turn::policy::canonical;
+use crate::turn::settings::NatDiscovery;
+use crate::turn::verdict::{Answer, DropReason, Verdict};
 
 impl Engine {
-    /// A stranger's request: answered rarely, in few bytes (NAT behaviour discovery adds its addresses), and never remembered.
-    pub(super) fn binding(&mut self, from: FiveTuple, message: &Message<'_>, now: Instant) -> Forward {
+    /// RFC 8489 §6.3.1, RFC 5780 §6.1. Needs no authentication, so answers are limited by source, short (NAT behaviour discovery adds its
+    /// addresses), and leave no state behind.
+    pub(super) fn binding(&mut self, from: FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
         let stream = from.transport.is_stream();
-        if !stream && !self.shared.bindings.count(source(from.client.ip()), self.shared.nanos(now)) {
-            return Forward::Drop(DropReason::RateLimited);
+        if !stream && !self.shared.bindings.count(ip_prefix::of_client(from.client.ip()), self.shared.nanos(now)) {
+            return Verdict::Drop(DropReason::RateLimited);
         }
         let discovery = self.settings.nat_discovery.iter().copied().find(|discovery| !stream && discovery.covers(from.server));
         let mut unknown = message.unknown_attributes(|kind| self.knows(kind));
@@ -31,9 +34,10 @@ impl Engine {
             }
         };
         let mut to = from;
+        let method = Method::Binding;
         let mut bytes = std::mem::take(&mut self.reply);
-        if unknown.is_empty() {
-            let mut writer = Writer::new(&mut bytes, Class::Success, Method::Binding, &message.transaction());
+        let answer = if unknown.is_empty() {
+            let mut writer = MessageWriter::new(&mut bytes, Class::Success, method, &message.transaction());
             writer.xor_address(attribute::XOR_MAPPED_ADDRESS, canonical(from.client));
             if let Some(discovery) = discovery {
                 to.server = discovery.changed(from.server, change);
@@ -43,11 +47,14 @@ impl Engine {
                     writer.address(attribute::OTHER_ADDRESS, discovery.outside(other));
                 }
             }
+            Answer::Success { method }
         } else {
-            let mut writer = Writer::new(&mut bytes, Class::Error, Method::Binding, &message.transaction());
-            writer.error(420).unknown_attributes(unknown.as_slice());
-        }
-        let mut writer = Writer::resume(&mut bytes);
+            let code = ErrorCode::UnknownAttribute;
+            let mut writer = MessageWriter::new(&mut bytes, Class::Error, method, &message.transaction());
+            writer.error(code).unknown_attributes(unknown.as_slice());
+            Answer::Error { method, code, failed_authentication: false }
+        };
+        let mut writer = MessageWriter::resume(&mut bytes);
         if let Some(software) = &self.settings.software {
             writer.attribute(attribute::SOFTWARE, software.as_bytes());
         }
@@ -55,7 +62,7 @@ impl Engine {
             writer.fingerprint();
         }
         self.reply = bytes;
-        Forward::Reply { to }
+        Verdict::Reply { to, answer }
     }
 }
 
@@ -64,7 +71,7 @@ impl NatDiscovery {
         self.primary.ip() != self.alternate.ip()
     }
 
-    /// One of the four sockets.
+    /// Whether a request came to one of the four sockets.
     fn covers(&self, server: SocketAddr) -> bool {
         [self.primary.ip(), self.alternate.ip()].contains(&server.ip())
             && [self.primary.port(), self.alternate.port()].contains(&server.port())

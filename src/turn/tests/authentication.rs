@@ -3,18 +3,18 @@
 use super::*;
 
 #[derive(Default)]
-struct Table(std::sync::Mutex<Vec<(String, Account)>>);
+struct Table(std::sync::Mutex<Vec<(String, UserKeys)>>);
 
 impl Table {
     fn set(&self, username: &str, user: &str, expires: Option<Instant>) {
-        let key = Key::long_term(PasswordAlgorithm::Md5, username, REALM, "secret");
-        let account = Account { user: user.to_owned(), keys: vec![key], expires };
+        let key = LongTermKey::long_term(PasswordAlgorithm::Md5, username, REALM, "secret");
+        let account = UserKeys { user: user.to_owned(), keys: vec![key], expires };
         self.0.lock().unwrap().push((username.to_owned(), account));
     }
 }
 
-impl Credentials for Table {
-    fn account(&self, username: &str, _: &str, _: PasswordAlgorithm, now: Instant) -> Option<Account> {
+impl CredentialSource for Table {
+    fn user_keys(&self, username: &str, _: &str, _: PasswordAlgorithm, now: Instant) -> Option<UserKeys> {
         let table = self.0.lock().unwrap();
         let account = table.iter().find(|(name, _)| name == username).map(|(_, account)| account.clone());
         account.filter(|account| account.expires.is_none_or(|expires| expires > now))
@@ -23,11 +23,11 @@ impl Credentials for Table {
 
 fn rest_world(strict_expiry: bool, unix: u64) -> World {
     let epoch = Instant::now();
-    let settings = Settings { strict_expiry, ..settings() };
-    let shared = Shared::new(&settings, [1; 32], epoch);
-    let clock = WallClock { instant: epoch, unix: secs(unix) };
+    let settings = EngineSettings { strict_expiry, ..settings() };
+    let shared = SharedState::new(&settings, [1; 32], epoch);
+    let clock = TestClock { instant: epoch, unix: secs(unix) };
     let secrets = RestSecrets::new([b"north".to_vec(), b"south".to_vec()], clock, Some(secs(86_400)));
-    World::shard(settings, Shard { index: 0, ports: 50_000..=50_009 }, shared, Arc::new(secrets), epoch)
+    World::shard(settings, ShardSettings { index: 0, ports: 50_000..=50_009 }, shared, Arc::new(secrets), epoch)
 }
 
 fn rest_client(username: &str, secret: &str) -> Client {
@@ -36,13 +36,13 @@ fn rest_client(username: &str, secret: &str) -> Client {
     client
 }
 
-fn udp(writer: &mut Writer<'_>) {
+fn udp(writer: &mut MessageWriter<'_>) {
     writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
 }
 
 #[test]
 fn r17_without_credentials_nobody_allocates() {
-    let nobody: Vec<Arc<dyn Credentials>> = Vec::new();
+    let nobody = StaticUsers::default();
     let mut world = World::with_credentials(settings(), 50_000..=50_009, Arc::new(nobody));
     assert_eq!(world.request(&mut Client::alice(), Method::Allocate, udp).code(), Some(401));
     assert_eq!(world.request(&mut Client::new("", "198.51.100.1:5"), Method::Allocate, udp).code(), Some(401));
@@ -88,9 +88,9 @@ fn r21_unknown_user_and_wrong_password_get_identical_bytes() {
     let mut client = alice.clone();
     world.login(&mut client);
     let mut bytes = client.unsigned(Method::Allocate, udp);
-    let mut writer = Writer::resume(&mut bytes);
+    let mut writer = MessageWriter::resume(&mut bytes);
     writer.attribute(attribute::USERNAME, &[0xFF, 0xFE]).attribute(attribute::REALM, REALM.as_bytes());
-    writer.attribute(attribute::NONCE, &client.nonce).integrity(Integrity::Sha1, &client.key());
+    writer.attribute(attribute::NONCE, &client.nonce).integrity(IntegrityAlgorithm::Sha1, &client.key());
     answers.push(world.ask(client.from, &bytes).expect("an answer"));
     assert_eq!(answers[0].code(), Some(401));
     assert!(answers.iter().all(|answer| *answer == answers[0]));
@@ -105,7 +105,7 @@ fn r22_another_user_on_the_five_tuple_gets_441() {
     assert_eq!(world.refresh(&mut mallory, 0).code(), Some(441));
     assert_eq!(world.permit(&mut mallory, &[OUTSIDE]), Some(441));
     assert_eq!(world.bind(&mut mallory, 0x4000, OUTSIDE), Some(441));
-    assert_eq!(world.relay.allocation_count(), 1);
+    assert_eq!(world.engine.allocation_count(), 1);
 }
 
 #[test]
@@ -140,13 +140,13 @@ fn r24_any_of_several_secrets_will_do_and_a_removed_one_will_not() {
 fn r24_credentials_removed_stop_new_allocations_at_once() {
     let table = Arc::new(Table::default());
     table.set("alice", "alice", None);
-    let mut world = World::with_credentials(settings(), 50_000..=50_009, Arc::clone(&table) as Arc<dyn Credentials>);
+    let mut world = World::with_credentials(settings(), 50_000..=50_009, Arc::clone(&table) as Arc<dyn CredentialSource>);
     let mut alice = Client::alice();
     world.allocate(&mut alice);
     table.0.lock().unwrap().clear();
     assert_eq!(world.request(&mut Client::new("alice", "198.51.100.1:9"), Method::Allocate, udp).code(), Some(401));
     assert_eq!(world.refresh(&mut alice, 600).code(), None, "what is there goes on until it is revoked");
-    world.relay.revoke("alice");
+    world.engine.revoke("alice");
     world.pump();
     world.assert_empty();
 }
@@ -159,7 +159,7 @@ fn r25_strict_expiry_ends_an_allocation_with_its_credentials() {
     world.advance(secs(500));
     assert_eq!(world.refresh(&mut client, 3600).lifetime(), Some(200));
     world.advance(secs(199));
-    assert_eq!(world.relay.allocation_count(), 1);
+    assert_eq!(world.engine.allocation_count(), 1);
     world.advance(secs(1));
     world.assert_empty();
 }
@@ -198,9 +198,9 @@ fn r25_revoke_ends_every_allocation_of_a_user() {
         world.allocate(&mut Client::new("alice", &format!("198.51.100.1:{port}")));
     }
     world.allocate(&mut Client::bob());
-    world.relay.revoke("alice");
+    world.engine.revoke("alice");
     world.pump();
-    assert_eq!((world.relay.allocation_count(), world.sockets.len(), world.shared.users()), (1, 1, 1));
+    assert_eq!((world.engine.allocation_count(), world.sockets.len(), world.shared.users()), (1, 1, 1));
 }
 
 #[test]
@@ -214,12 +214,12 @@ fn r26_failures_are_throttled_and_lock_nobody_else_out() {
         let bytes = thief.signed(Method::Allocate, udp);
         verdicts.push(world.handle(thief.from, &bytes));
     }
-    let tried = verdicts.iter().filter(|verdict| matches!(verdict, Forward::Reply { .. })).count();
+    let tried = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Reply { .. })).count();
     assert_eq!(tried, 10 - 1, "besides the first challenge, as many as a port gets in five seconds");
-    assert_eq!(verdicts.last(), Some(&Forward::Drop(DropReason::Throttled)));
+    assert_eq!(verdicts.last(), Some(&Verdict::Drop(DropReason::Throttled)));
     thief.password = "secret".to_owned();
     let bytes = thief.signed(Method::Allocate, udp);
-    assert_eq!(world.handle(thief.from, &bytes), Forward::Drop(DropReason::Throttled), "even a good guess");
+    assert_eq!(world.handle(thief.from, &bytes), Verdict::Drop(DropReason::Throttled), "even a good guess");
     // The same name elsewhere, another at the same address, and the same at the same address.
     for (user, from) in [("alice", "198.51.100.9:1"), ("bob", "198.51.100.1:2"), ("alice", "198.51.100.1:3")] {
         world.allocate(&mut Client::new(user, from));
@@ -258,9 +258,12 @@ fn r26_a_stranger_without_a_nonce_throttles_nobody() {
 #[test]
 fn r27_sha256_is_negotiated_where_the_request_is_long_enough() {
     let mut world = World::new();
-    for (integrity, stream) in
-        [(Integrity::Sha1, false), (Integrity::Sha256, false), (Integrity::Sha1, true), (Integrity::Sha256, true)]
-    {
+    for (integrity, stream) in [
+        (IntegrityAlgorithm::Sha1, false),
+        (IntegrityAlgorithm::Sha256, false),
+        (IntegrityAlgorithm::Sha1, true),
+        (IntegrityAlgorithm::Sha256, true),
+    ] {
         let mut alice = Client { prefer: PasswordAlgorithm::Sha256, integrity, ..Client::alice() };
         if stream {
             alice = alice.over_tcp();
@@ -299,12 +302,12 @@ fn r27_bidding_down_is_noticed() {
     ];
     for (offered, chosen, code) in cases {
         let mut bytes = alice.unsigned(Method::Allocate, udp);
-        let mut writer = Writer::resume(&mut bytes);
+        let mut writer = MessageWriter::resume(&mut bytes);
         writer.attribute(attribute::USERNAME, b"alice").attribute(attribute::REALM, REALM.as_bytes());
         writer.attribute(attribute::NONCE, &alice.nonce);
         offered.map(|value| writer.attribute(attribute::PASSWORD_ALGORITHMS, value));
         chosen.map(|value| writer.attribute(attribute::PASSWORD_ALGORITHM, value));
-        writer.integrity(Integrity::Sha1, &Key::long_term(PasswordAlgorithm::Md5, "alice", REALM, "secret"));
+        writer.integrity(IntegrityAlgorithm::Sha1, &LongTermKey::long_term(PasswordAlgorithm::Md5, "alice", REALM, "secret"));
         assert_eq!(world.ask(alice.from, &bytes).expect("an answer").code(), code, "{offered:?} {chosen:?}");
     }
     // The cookie cut off the nonce.
@@ -315,11 +318,11 @@ fn r27_bidding_down_is_noticed() {
 
 #[test]
 fn r27_the_algorithms_are_a_setting() {
-    let mut world = World::with(Settings { password_algorithms: PasswordAlgorithms::Md5, ..settings() });
+    let mut world = World::with(EngineSettings { password_algorithms: PasswordAlgorithms::Md5, ..settings() });
     let mut alice = Client::alice().over_tcp();
     world.login(&mut alice);
     assert_eq!((alice.nonce.len(), alice.algorithms.clone()), (16, None));
-    let mut world = World::with(Settings { password_algorithms: PasswordAlgorithms::Sha256, ..settings() });
+    let mut world = World::with(EngineSettings { password_algorithms: PasswordAlgorithms::Sha256, ..settings() });
     let mut alice = Client { prefer: PasswordAlgorithm::Sha256, ..Client::alice() };
     world.allocate(&mut alice);
     let mut old = Client { algorithms: None, ..alice.clone() };
@@ -329,16 +332,16 @@ fn r27_the_algorithms_are_a_setting() {
 
 #[test]
 fn a_userhash_names_a_static_user() {
-    let mut world = World::with(Settings { username_anonymity: true, ..settings() });
+    let mut world = World::with(EngineSettings { username_anonymity: true, ..settings() });
     let mut alice = Client::alice().over_tcp();
     world.login(&mut alice);
     assert!(alice.nonce.starts_with(b"obMatJos2AAAD"), "both features are announced");
     for (hash, code) in [(userhash("alice", REALM), None), (userhash("nobody", REALM), Some(401))] {
         let mut bytes = alice.unsigned(Method::Allocate, udp);
-        let mut writer = Writer::resume(&mut bytes);
+        let mut writer = MessageWriter::resume(&mut bytes);
         writer.attribute(attribute::USERHASH, &hash).attribute(attribute::REALM, REALM.as_bytes());
         writer.attribute(attribute::NONCE, &alice.nonce);
-        writer.integrity(Integrity::Sha256, &Key::long_term(PasswordAlgorithm::Md5, "alice", REALM, "secret"));
+        writer.integrity(IntegrityAlgorithm::Sha256, &LongTermKey::long_term(PasswordAlgorithm::Md5, "alice", REALM, "secret"));
         assert_eq!(world.ask(alice.from, &bytes).expect("an answer").code(), code);
     }
 }
@@ -349,12 +352,12 @@ fn integrity_without_credentials_gets_400() {
     world.login(&mut alice);
     for missing in [attribute::USERNAME, attribute::REALM, attribute::NONCE] {
         let mut bytes = alice.unsigned(Method::Allocate, udp);
-        let mut writer = Writer::resume(&mut bytes);
+        let mut writer = MessageWriter::resume(&mut bytes);
         let all = [(attribute::USERNAME, &b"alice"[..]), (attribute::REALM, REALM.as_bytes()), (attribute::NONCE, &alice.nonce)];
         for (kind, value) in all.into_iter().filter(|(kind, _)| *kind != missing) {
             writer.attribute(kind, value);
         }
-        writer.integrity(Integrity::Sha1, &alice.key());
+        writer.integrity(IntegrityAlgorithm::Sha1, &alice.key());
         assert_eq!(world.ask(alice.from, &bytes).expect("an answer").code(), Some(400));
     }
 }
@@ -363,10 +366,10 @@ fn integrity_without_credentials_gets_400() {
 fn r28_ports_and_tokens_come_from_the_seed_alone() {
     let ports = |seed: u8| {
         let epoch = Instant::now();
-        let shared = Shared::new(&settings(), [1; 32], epoch);
+        let shared = SharedState::new(&settings(), [1; 32], epoch);
         let mut users = StaticUsers::default();
         users.insert("alice", REALM, "secret");
-        let shard = Shard { index: seed, ports: 40_000..=60_000 };
+        let shard = ShardSettings { index: seed, ports: 40_000..=60_000 };
         let mut world = World::shard(settings(), shard, shared, Arc::new(users), epoch);
         (1..5).map(|port| world.allocate(&mut Client::new("alice", &format!("198.51.100.1:{port}"))).port()).collect::<Vec<_>>()
     };

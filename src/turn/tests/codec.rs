@@ -5,7 +5,7 @@ use stun::attributes::AttrType;
 use stun::message::{Getter, Setter};
 use turn::proto::chandata;
 
-use super::super::codec::framing::{ChannelData, Frame, Framing, HEADROOM, next_frame};
+use super::super::codec::framing::{ChannelData, Framing, HEADROOM, StreamFrame, next_frame};
 use super::*;
 
 /// RFC 5769 §2.1.
@@ -36,7 +36,7 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 /// HMAC takes any key: a short-term password stands where a digest would.
-fn short_term(message: &Message<'_>) -> bool {
+fn short_term(message: &StunMessage<'_>) -> bool {
     use hmac::{Hmac, KeyInit, Mac};
     let mut mac = Hmac::<sha1::Sha1>::new_from_slice(b"VOkJxbRl1RmTxUk/WvJxBt").unwrap();
     let offset = message.integrity().expect("MESSAGE-INTEGRITY");
@@ -50,33 +50,33 @@ fn short_term(message: &Message<'_>) -> bool {
 fn r01_rfc_5769_request_and_responses() {
     for vector in [REQUEST, IPV4_RESPONSE, IPV6_RESPONSE] {
         let bytes = hex(vector);
-        let message = Message::parse(&bytes).expect("a vector");
+        let message = StunMessage::parse(&bytes).expect("a vector");
         assert!(message.fingerprint() && short_term(&message));
         assert_eq!(message.method(), Method::Binding);
     }
     let bytes = hex(REQUEST);
-    let request = Message::parse(&bytes).expect("a vector");
+    let request = StunMessage::parse(&bytes).expect("a vector");
     assert_eq!(request.find(attribute::USERNAME), Some(&b"evtj:h6vY"[..]));
     assert_eq!(request.find(attribute::SOFTWARE), Some(&b"STUN test client"[..]));
     assert_eq!(request.unknown_attributes(|kind| kind == attribute::USERNAME).as_slice(), [0x0024]);
     for (vector, mapped) in [(IPV4_RESPONSE, "192.0.2.1:32853"), (IPV6_RESPONSE, "[2001:db8:1234:5678:11:2233:4455:6677]:32853")]
     {
-        assert_eq!(Answer(hex(vector)).addresses(attribute::XOR_MAPPED_ADDRESS), [addr(mapped)]);
+        assert_eq!(Response(hex(vector)).addresses(attribute::XOR_MAPPED_ADDRESS), [addr(mapped)]);
     }
 }
 
 #[test]
 fn r01_rfc_5769_long_term_request_is_read_and_written() {
     let bytes = hex(LONG_TERM);
-    let message = Message::parse(&bytes).expect("a vector");
-    let key = Key::long_term(PasswordAlgorithm::Md5, MATRIX, "example.org", "TheMatrIX");
-    assert!(Integrity::Sha1.verify(&message, &key));
+    let message = StunMessage::parse(&bytes).expect("a vector");
+    let key = LongTermKey::long_term(PasswordAlgorithm::Md5, MATRIX, "example.org", "TheMatrIX");
+    assert!(IntegrityAlgorithm::Sha1.verify(&message, &key));
     let mut written = Vec::new();
-    Writer::new(&mut written, Class::Request, Method::Binding, &message.transaction())
+    MessageWriter::new(&mut written, Class::Request, Method::Binding, &message.transaction())
         .attribute(attribute::USERNAME, MATRIX.as_bytes())
         .attribute(attribute::NONCE, b"f//499k954d6OL34oL9FSTvy64sA")
         .attribute(attribute::REALM, b"example.org")
-        .integrity(Integrity::Sha1, &key);
+        .integrity(IntegrityAlgorithm::Sha1, &key);
     assert_eq!(written, bytes);
     let prepared = stringprep::saslprep("The\u{AD}M\u{AA}tr\u{2168}").expect("RFC 5769 §2.4 has it so");
     assert_eq!(prepared, "TheMatrIX");
@@ -85,18 +85,18 @@ fn r01_rfc_5769_long_term_request_is_read_and_written() {
 #[test]
 fn r01_rfc_8489_sha256_request_is_read_and_written() {
     let bytes = hex(SHA256);
-    let message = Message::parse(&bytes).expect("a vector");
-    let key = Key::long_term(PasswordAlgorithm::Sha256, MATRIX, "example.org", "TheMatrIX");
-    assert_eq!(Integrity::of(&message), Some(Integrity::Sha256));
-    assert!(Integrity::Sha256.verify(&message, &key));
+    let message = StunMessage::parse(&bytes).expect("a vector");
+    let key = LongTermKey::long_term(PasswordAlgorithm::Sha256, MATRIX, "example.org", "TheMatrIX");
+    assert_eq!(IntegrityAlgorithm::of(&message), Some(IntegrityAlgorithm::Sha256));
+    assert!(IntegrityAlgorithm::Sha256.verify(&message, &key));
     assert_eq!(message.find(attribute::USERHASH), Some(&userhash(MATRIX, "example.org")[..]));
     let mut written = Vec::new();
-    Writer::new(&mut written, Class::Request, Method::Binding, &message.transaction())
+    MessageWriter::new(&mut written, Class::Request, Method::Binding, &message.transaction())
         .attribute(attribute::USERHASH, &userhash(MATRIX, "example.org"))
         .attribute(attribute::NONCE, b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA")
         .attribute(attribute::REALM, b"example.org")
         .attribute(attribute::PASSWORD_ALGORITHM, &[0, 2, 0, 0])
-        .integrity(Integrity::Sha256, &key);
+        .integrity(IntegrityAlgorithm::Sha256, &key);
     assert_eq!(written, bytes);
 }
 
@@ -126,7 +126,7 @@ fn plain_attributes() -> impl Strategy<Value = Vec<(u16, Vec<u8>)>> {
 proptest! {
     #[test]
     fn r02_the_parser_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = Message::parse(&bytes);
+        let _ = StunMessage::parse(&bytes);
         let _ = ChannelData::parse(&bytes);
         let _ = next_frame(&bytes);
         let mut dressed = bytes;
@@ -136,10 +136,10 @@ proptest! {
             dressed[0] &= 0x3F;
             dressed[2..4].copy_from_slice(&(len as u16).to_be_bytes());
             dressed[4..8].copy_from_slice(&[0x21, 0x12, 0xA4, 0x42]);
-            if let Ok(message) = Message::parse(&dressed) {
+            if let Ok(message) = StunMessage::parse(&dressed) {
                 let _ = message.unknown_attributes(|_| false);
-                for integrity in [Integrity::Sha1, Integrity::Sha256] {
-                    let _ = integrity.verify(&message, &Key::Md5([0; 16]));
+                for integrity in [IntegrityAlgorithm::Sha1, IntegrityAlgorithm::Sha256] {
+                    let _ = integrity.verify(&message, &LongTermKey::Md5([0; 16]));
                 }
                 for (_, value) in message.attributes() {
                     let _ = attribute::xor_address(value, &message.transaction());
@@ -157,13 +157,13 @@ proptest! {
         address in any_address(),
         password in "[a-z]{1,20}",
     ) {
-        let key = Key::long_term(PasswordAlgorithm::Md5, "user", REALM, &password);
+        let key = LongTermKey::long_term(PasswordAlgorithm::Md5, "user", REALM, &password);
         let mut bytes = Vec::new();
-        let mut writer = Writer::new(&mut bytes, CLASSES[class], METHODS[method], &TransactionId(id));
+        let mut writer = MessageWriter::new(&mut bytes, CLASSES[class], METHODS[method], &TransactionId(id));
         for (kind, value) in &attributes {
             writer.attribute(*kind, value);
         }
-        writer.xor_address(attribute::XOR_MAPPED_ADDRESS, address).integrity(Integrity::Sha1, &key).fingerprint();
+        writer.xor_address(attribute::XOR_MAPPED_ADDRESS, address).integrity(IntegrityAlgorithm::Sha1, &key).fingerprint();
         let mut message = stun::message::Message::new();
         message.unmarshal_binary(&bytes).unwrap();
         prop_assert_eq!(message.transaction_id.0, id);
@@ -201,13 +201,13 @@ proptest! {
             .add_to(&mut message)
             .unwrap();
         stun::fingerprint::FINGERPRINT.add_to(&mut message).unwrap();
-        let read = Message::parse(&message.raw).unwrap();
+        let read = StunMessage::parse(&message.raw).unwrap();
         prop_assert!(read.fingerprint());
         prop_assert_eq!(read.transaction().0, id);
         let found: Vec<(u16, Vec<u8>)> = read.attributes().map(|(kind, value)| (kind, value.to_vec())).collect();
         prop_assert_eq!(&found[..attributes.len()], &attributes[..]);
-        prop_assert_eq!(Answer(message.raw.clone()).addresses(attribute::XOR_MAPPED_ADDRESS), vec![address]);
-        prop_assert!(Integrity::Sha1.verify(&read, &Key::long_term(PasswordAlgorithm::Md5, "user", REALM, &password)));
+        prop_assert_eq!(Response(message.raw.clone()).addresses(attribute::XOR_MAPPED_ADDRESS), vec![address]);
+        prop_assert!(IntegrityAlgorithm::Sha1.verify(&read, &LongTermKey::long_term(PasswordAlgorithm::Md5, "user", REALM, &password)));
     }
 
     #[test]
@@ -229,7 +229,7 @@ proptest! {
         };
         theirs.encode();
         prop_assert_eq!(ours, &theirs.raw[..]);
-        prop_assert_eq!(next_frame(ours), Frame::Whole(ours.len()));
+        prop_assert_eq!(next_frame(ours), StreamFrame::Complete(ours.len()));
         let read = ChannelData::parse(&theirs.raw).unwrap();
         prop_assert_eq!(read.channel.number(), number);
         prop_assert_eq!(&theirs.raw[read.payload], &payload[..]);

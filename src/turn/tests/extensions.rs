@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn ticket(writer: &mut Writer<'_>) {
+fn ticket(writer: &mut MessageWriter<'_>) {
     writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24).attribute(attribute::MOBILITY_TICKET, b"");
 }
 
-fn mobile() -> Settings {
-    Settings { mobility: true, ..settings() }
+fn mobile() -> EngineSettings {
+    EngineSettings { mobility: true, ..settings() }
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_mobile_allocation_moves_with_its_ticket() {
     let mut moved = Client { from: FiveTuple { client: addr("198.51.100.77:7"), ..alice.from }, ..alice.clone() };
     moved.nonce.clear();
     let refresh = |ticket: Vec<u8>| {
-        move |writer: &mut Writer<'_>| {
+        move |writer: &mut MessageWriter<'_>| {
             writer.attribute(attribute::MOBILITY_TICKET, &ticket);
         }
     };
@@ -43,17 +43,17 @@ fn a_mobile_allocation_moves_with_its_ticket() {
     let answer = world.ask(moved.from, &bytes).expect("an answer");
     let second = answer.find(attribute::MOBILITY_TICKET).expect("a new ticket");
     assert_ne!(second, first);
-    assert_eq!(world.outputs, [Output::Moved { from: alice.from, to: moved.from }]);
+    assert_eq!(world.outputs, [Output::ClientMoved { from: alice.from, to: moved.from }]);
     assert_eq!(world.ask(moved.from, &bytes), Some(answer), "a retransmission changes nothing");
-    assert!(matches!(world.channel_data(&moved, 0x4000, b"x"), Forward::ToPeer { .. }));
-    assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Forward::Drop(DropReason::NoAllocation));
-    assert!(matches!(world.peer_data(relayed, OUTSIDE, b"x"), Forward::ToClient { to, .. } if to == moved.from));
+    assert!(matches!(world.channel_data(&moved, 0x4000, b"x"), Verdict::ToPeer { .. }));
+    assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Verdict::Drop(DropReason::NoAllocation));
+    assert!(matches!(world.peer_data(relayed, OUTSIDE, b"x"), Verdict::ToClient { to, .. } if to == moved.from));
     let mut third = Client { from: FiveTuple { client: addr("198.51.100.78:8"), ..alice.from }, ..moved.clone() };
     third.nonce.clear();
     assert_eq!(world.request(&mut third, Method::Refresh, refresh(first)).code(), Some(400), "spent");
     assert_eq!(world.request(&mut third, Method::Refresh, refresh(second)).code(), None);
     world.refresh(&mut third, 0);
-    assert_eq!(world.outputs.last(), Some(&Output::MovedEnded { client: third.from }));
+    assert_eq!(world.outputs.last(), Some(&Output::MovedClientEnded { client: third.from }));
     world.assert_empty();
 }
 
@@ -61,22 +61,22 @@ fn a_mobile_allocation_moves_with_its_ticket() {
 fn a_mobile_allocation_survives_its_stream() {
     let (mut world, mut alice) = (World::with(mobile()), Client::alice().over_tcp());
     assert_eq!(world.request(&mut alice, Method::Allocate, ticket).code(), None);
-    world.relay.client_closed(&alice.from, world.now);
-    assert_eq!(world.relay.allocation_count(), 1);
+    world.engine.handle_client_closed(&alice.from, world.now);
+    assert_eq!(world.engine.allocation_count(), 1);
     world.advance(secs(600));
     world.assert_empty();
 }
 
 #[test]
 fn a_ticket_of_another_engine_leads_to_it() {
-    let settings = Settings { tcp_relay: true, ..mobile() };
+    let settings = EngineSettings { tcp_relay: true, ..mobile() };
     let epoch = Instant::now();
-    let shared = Shared::new(&settings, [1; 32], epoch);
+    let shared = SharedState::new(&settings, [1; 32], epoch);
     let mut users = StaticUsers::default();
     users.insert("alice", REALM, "secret");
-    let users: Arc<dyn Credentials> = Arc::new(users);
+    let users: Arc<dyn CredentialSource> = Arc::new(users);
     let shard = |index: u8, first: u16| {
-        let shard = Shard { index, ports: first..=first + 9 };
+        let shard = ShardSettings { index, ports: first..=first + 9 };
         World::shard(settings.clone(), shard, Arc::clone(&shared), Arc::clone(&users), epoch)
     };
     let (mut one, mut two, mut alice) = (shard(1, 50_000), shard(2, 50_010), Client::alice());
@@ -86,25 +86,25 @@ fn a_ticket_of_another_engine_leads_to_it() {
     let bytes = alice.signed(Method::Refresh, |writer| {
         writer.attribute(attribute::MOBILITY_TICKET, &found);
     });
-    assert_eq!(two.handle(alice.from, &bytes), Forward::ToShard { shard: 1 });
+    assert_eq!(two.handle(alice.from, &bytes), Verdict::ToShard { shard: 1 });
     assert_eq!(one.ask(alice.from, &bytes).and_then(|answer| answer.code()), None, "one nonce is good for all");
     let mut stream = alice.over_tcp();
     let bytes = stream.signed(Method::ConnectionBind, |writer| {
         writer.number(attribute::CONNECTION_ID, 1 << 24 | 5);
     });
-    assert_eq!(two.handle(stream.from, &bytes), Forward::ToShard { shard: 1 });
+    assert_eq!(two.handle(stream.from, &bytes), Verdict::ToShard { shard: 1 });
     assert_eq!(one.ask(stream.from, &bytes).and_then(|answer| answer.code()), Some(400));
 }
 
 #[test]
 fn a_reserved_port_can_be_claimed_at_another_engine() {
     let epoch = Instant::now();
-    let shared = Shared::new(&settings(), [1; 32], epoch);
+    let shared = SharedState::new(&settings(), [1; 32], epoch);
     let mut users = StaticUsers::default();
     users.insert("alice", REALM, "secret");
-    let users: Arc<dyn Credentials> = Arc::new(users);
+    let users: Arc<dyn CredentialSource> = Arc::new(users);
     let shard = |index: u8, first: u16| {
-        let shard = Shard { index, ports: first..=first + 9 };
+        let shard = ShardSettings { index, ports: first..=first + 9 };
         World::shard(settings(), shard, Arc::clone(&shared), Arc::clone(&users), epoch)
     };
     let (mut one, mut two, mut alice) = (shard(1, 50_000), shard(2, 50_010), Client::alice());
@@ -126,7 +126,7 @@ fn a_reserved_port_can_be_claimed_at_another_engine() {
 const TCP: u32 = 6 << 24;
 
 fn tcp_world() -> World {
-    World::with(Settings { tcp_relay: true, ..settings() })
+    World::with(EngineSettings { tcp_relay: true, ..settings() })
 }
 
 fn allocate_tcp(world: &mut World, client: &mut Client) -> SocketAddr {
@@ -137,7 +137,7 @@ fn allocate_tcp(world: &mut World, client: &mut Client) -> SocketAddr {
     answer.relayed()[0]
 }
 
-fn connect(world: &mut World, client: &mut Client, peer: &str) -> Forward {
+fn connect(world: &mut World, client: &mut Client, peer: &str) -> Verdict {
     let bytes = client.signed(Method::Connect, |writer| {
         writer.xor_address(attribute::XOR_PEER_ADDRESS, addr(peer));
     });
@@ -150,12 +150,12 @@ fn connection_of(world: &mut World) -> PeerConnectionId {
     found.expect("a connection")
 }
 
-fn transmitted(world: &mut World) -> Answer {
+fn transmitted(world: &mut World) -> Response {
     let Some(Output::Transmit { bytes, .. }) = world.outputs.pop() else { panic!("{:?}", world.outputs) };
-    Answer(bytes)
+    Response(bytes)
 }
 
-fn bind_connection(world: &mut World, data: &mut Client, id: u32) -> Answer {
+fn bind_connection(world: &mut World, data: &mut Client, id: u32) -> Response {
     world.request(data, Method::ConnectionBind, |writer| {
         writer.number(attribute::CONNECTION_ID, id);
     })
@@ -169,7 +169,7 @@ fn r34_tcp_relays_are_off_unless_set() {
     });
     assert_eq!(answer.code(), Some(442));
     world.allocate(&mut alice);
-    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Forward::Drop(DropReason::UnsupportedMethod));
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Verdict::Drop(DropReason::UnsupportedMethod));
 }
 
 #[test]
@@ -190,19 +190,24 @@ fn r34_a_tcp_allocation_wants_a_stream_and_nothing_special() {
     }
 }
 
+fn refusal(client: &Client, code: ErrorCode) -> Verdict {
+    let answer = Answer::Error { method: Method::Connect, code, failed_authentication: false };
+    Verdict::Reply { to: client.from, answer }
+}
+
 #[test]
 fn r34_connect_connects_and_connection_bind_splices() {
     let (mut world, mut alice) = (tcp_world(), Client::alice().over_tcp());
     allocate_tcp(&mut world, &mut alice);
-    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Forward::Accepted);
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Verdict::Accepted);
     let id = connection_of(&mut world);
-    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Forward::Reply { to: alice.from });
-    assert_eq!(Answer(world.relay.reply().to_vec()).code(), Some(446));
-    world.relay.peer_connected(id, true, world.now);
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), refusal(&alice, ErrorCode::ConnectionAlreadyExists));
+    assert_eq!(Response(world.engine.reply().to_vec()).code(), Some(446));
+    world.engine.handle_peer_connected(id, true, world.now);
     world.pump();
     let answer = transmitted(&mut world);
     assert_eq!((answer.code(), answer.find(attribute::CONNECTION_ID)), (None, Some(id.0.to_be_bytes().to_vec())));
-    assert!(Integrity::Sha1.verify(&answer.message(), &alice.key()));
+    assert!(IntegrityAlgorithm::Sha1.verify(&answer.message(), &alice.key()));
     let mut data = Client::new("alice", "198.51.100.1:1112").over_tcp();
     let mut thief = Client::new("mallory", "198.51.100.1:1113").over_tcp();
     assert_eq!(bind_connection(&mut world, &mut thief, id.0).code(), Some(441));
@@ -213,7 +218,7 @@ fn r34_connect_connects_and_connection_bind_splices() {
     assert_eq!(bind_connection(&mut world, &mut again, id.0).code(), Some(400), "bound already");
     world.outputs.clear();
     world.refresh(&mut alice, 0);
-    assert_eq!(world.outputs, [Output::CloseConnection { connection: id }]);
+    assert_eq!(world.outputs, [Output::ClosePeerConnection { connection: id }]);
     world.assert_empty();
 }
 
@@ -221,22 +226,26 @@ fn r34_connect_connects_and_connection_bind_splices() {
 fn r34_a_connect_that_fails_or_takes_too_long_gets_447() {
     let (mut world, mut alice) = (tcp_world(), Client::alice().over_tcp());
     allocate_tcp(&mut world, &mut alice);
-    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Forward::Accepted);
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Verdict::Accepted);
     let id = connection_of(&mut world);
-    world.relay.peer_connected(id, false, world.now);
+    world.engine.handle_peer_connected(id, false, world.now);
     world.pump();
-    assert_eq!(world.outputs.remove(0), Output::CloseConnection { connection: id });
+    assert_eq!(world.outputs.remove(0), Output::ClosePeerConnection { connection: id });
     assert_eq!(transmitted(&mut world).code(), Some(447));
-    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Forward::Accepted);
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Verdict::Accepted);
     let id = connection_of(&mut world);
-    assert_eq!(world.relay.next_timeout(), Some(world.now + secs(30)));
+    assert_eq!(world.engine.next_timeout(), Some(world.now + secs(30)));
     world.advance(secs(30));
     assert_eq!(transmitted(&mut world).code(), Some(447));
-    assert_eq!(world.outputs, [Output::CloseConnection { connection: id }]);
+    assert_eq!(world.outputs, [Output::ClosePeerConnection { connection: id }]);
     let own = world.allocate(&mut Client::bob()).to_string();
-    for (peer, code) in [("127.0.0.1:1", 403), (&own, 403), ("[2606:4700::1]:1", 443)] {
-        assert_eq!(connect(&mut world, &mut alice, peer), Forward::Reply { to: alice.from });
-        assert_eq!(Answer(world.relay.reply().to_vec()).code(), Some(code));
+    for (peer, code) in [
+        ("127.0.0.1:1", ErrorCode::Forbidden),
+        (&own, ErrorCode::Forbidden),
+        ("[2606:4700::1]:1", ErrorCode::PeerAddressFamilyMismatch),
+    ] {
+        assert_eq!(connect(&mut world, &mut alice, peer), refusal(&alice, code));
+        assert_eq!(Response(world.engine.reply().to_vec()).code(), Some(code.number()));
     }
 }
 
@@ -245,17 +254,17 @@ fn r34_a_peer_that_is_permitted_may_connect() {
     let (mut world, mut alice) = (tcp_world(), Client::alice().over_tcp());
     let relayed = allocate_tcp(&mut world, &mut alice);
     let relay = world.relay_at(relayed);
-    assert_eq!(world.relay.peer_accepted(relay, addr(OUTSIDE), world.now), None);
+    assert_eq!(world.engine.handle_peer_accepted(relay, addr(OUTSIDE), world.now), None);
     assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
-    let id = world.relay.peer_accepted(relay, addr(OUTSIDE), world.now).expect("permitted");
+    let id = world.engine.handle_peer_accepted(relay, addr(OUTSIDE), world.now).expect("permitted");
     world.pump();
-    let Some(Output::Transmit { to, bytes }) = world.outputs.pop() else { panic!("an indication") };
-    let message = Message::parse(&bytes).expect("a message");
+    let Some(Output::Transmit { to, bytes, .. }) = world.outputs.pop() else { panic!("an indication") };
+    let message = StunMessage::parse(&bytes).expect("a message");
     assert_eq!((to, message.class(), message.method()), (alice.from, Class::Indication, Method::ConnectionAttempt));
     assert_eq!(message.find(attribute::CONNECTION_ID), Some(&id.0.to_be_bytes()[..]));
     world.advance(secs(30));
-    assert_eq!(world.outputs, [Output::CloseConnection { connection: id }], "nobody came for it");
-    assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Forward::Drop(DropReason::NoChannel));
+    assert_eq!(world.outputs, [Output::ClosePeerConnection { connection: id }], "nobody came for it");
+    assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Verdict::Drop(DropReason::NoChannel));
     assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), Some(400), "channels are for UDP");
 }
 
@@ -268,11 +277,11 @@ fn r34_a_relay_that_is_refreshed_away_takes_its_connections_along() {
     assert_eq!((answer.code(), answer.relayed().len()), (None, 2));
     let peers = [OUTSIDE, "[2606:4700::1]:1", "[2606:4700::2]:1"];
     let [kept, open, waiting] = peers.map(|peer| {
-        assert_eq!(connect(&mut world, &mut alice, peer), Forward::Accepted);
+        assert_eq!(connect(&mut world, &mut alice, peer), Verdict::Accepted);
         connection_of(&mut world)
     });
     for id in [kept, open] {
-        world.relay.peer_connected(id, true, world.now);
+        world.engine.handle_peer_connected(id, true, world.now);
     }
     world.pump();
     world.outputs.clear();
@@ -281,10 +290,10 @@ fn r34_a_relay_that_is_refreshed_away_takes_its_connections_along() {
     });
     assert_eq!(answer.code(), None);
     assert_eq!(transmitted(&mut world).code(), Some(447), "the Connect that was under way");
-    assert_eq!(world.outputs, [open, waiting].map(|connection| Output::CloseConnection { connection }));
+    assert_eq!(world.outputs, [open, waiting].map(|connection| Output::ClosePeerConnection { connection }));
     world.outputs.clear();
     world.refresh(&mut alice, 0);
-    assert_eq!(world.outputs, [Output::CloseConnection { connection: kept }]);
+    assert_eq!(world.outputs, [Output::ClosePeerConnection { connection: kept }]);
     world.assert_empty();
 }
 
@@ -292,34 +301,34 @@ fn r34_a_relay_that_is_refreshed_away_takes_its_connections_along() {
 fn r33_a_connect_that_is_denied_meanwhile_is_answered() {
     let (mut world, mut alice) = (tcp_world(), Client::alice().over_tcp());
     allocate_tcp(&mut world, &mut alice);
-    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Forward::Accepted);
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Verdict::Accepted);
     let id = connection_of(&mut world);
     let denied = vec!["198.51.101.0/24".parse().expect("a network")];
-    world.relay.set_policy(PeerPolicy { denied, ..PeerPolicy::default() }, world.now);
+    world.engine.set_policy(PeerPolicy { denied, ..PeerPolicy::default() }, world.now);
     world.pump();
     assert_eq!(transmitted(&mut world).code(), Some(447));
-    assert_eq!(world.outputs, [Output::CloseConnection { connection: id }]);
+    assert_eq!(world.outputs, [Output::ClosePeerConnection { connection: id }]);
 }
 
 fn discovery(alternate: &str) -> World {
     let primary = addr("203.0.114.1:3478");
     let alternate = addr(alternate);
     let advertised = [primary.ip(), alternate.ip()];
-    World::with(Settings { nat_discovery: vec![NatDiscovery { primary, alternate, advertised }], ..settings() })
+    World::with(EngineSettings { nat_discovery: vec![NatDiscovery { primary, alternate, advertised }], ..settings() })
 }
 
-fn change(world: &mut World, flags: u32) -> (SocketAddr, Answer) {
+fn change(world: &mut World, flags: u32) -> (SocketAddr, Response) {
     let mut client = Client::alice();
     let bytes = client.unsigned(Method::Binding, |writer| {
         if flags != 0 {
             writer.number(attribute::CHANGE_REQUEST, flags);
         }
     });
-    let Forward::Reply { to } = world.handle(client.from, &bytes) else { panic!("a reply") };
-    (to.server, Answer(world.relay.reply().to_vec()))
+    let Verdict::Reply { to, .. } = world.handle(client.from, &bytes) else { panic!("a reply") };
+    (to.server, Response(world.engine.reply().to_vec()))
 }
 
-fn plain(answer: &Answer, kind: u16) -> Option<SocketAddr> {
+fn plain(answer: &Response, kind: u16) -> Option<SocketAddr> {
     let value = answer.find(kind)?;
     let ip: [u8; 4] = value[4..].try_into().unwrap();
     Some(SocketAddr::from((ip, u16::from_be_bytes([value[2], value[3]]))))
@@ -339,7 +348,7 @@ fn change_request_is_answered_from_elsewhere() {
 #[test]
 fn r54_nat_discovery_tells_the_new_external_address() {
     let mut world = discovery("203.0.114.1:3479");
-    world.relay.set_addresses([Some(ip("203.0.114.9")), None], &settings().own_addresses, &[], world.now);
+    world.engine.set_addresses([Some(ip("203.0.114.9")), None], &settings().own_addresses, &[], world.now);
     let (_, answer) = change(&mut world, 2);
     assert_eq!(plain(&answer, attribute::RESPONSE_ORIGIN), Some(addr("203.0.114.9:3479")));
 }

@@ -5,14 +5,14 @@ use super::*;
 /// Users whose passwords people chose, and signed credentials that nobody guesses.
 struct Mixed(StaticUsers, RestSecrets);
 
-impl Credentials for Mixed {
-    fn account(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<Account> {
-        let known = self.0.account(username, realm, algorithm, now);
-        known.or_else(|| self.1.account(username, realm, algorithm, now))
+impl CredentialSource for Mixed {
+    fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys> {
+        let known = self.0.user_keys(username, realm, algorithm, now);
+        known.or_else(|| self.1.user_keys(username, realm, algorithm, now))
     }
 
     fn is_guessable(&self, username: &str) -> bool {
-        self.0.account(username, REALM, PasswordAlgorithm::Md5, Instant::now()).is_some()
+        self.0.user_keys(username, REALM, PasswordAlgorithm::Md5, Instant::now()).is_some()
     }
 }
 
@@ -23,7 +23,7 @@ fn world() -> World {
     for user in ["alice", "bob", "carol"] {
         users.insert(user, REALM, "secret");
     }
-    let clock = WallClock { instant: Instant::now(), unix: secs(1_000_000) };
+    let clock = TestClock { instant: Instant::now(), unix: secs(1_000_000) };
     let secrets = RestSecrets::new([LONG.as_bytes().to_vec()], clock, None);
     World::with_credentials(settings(), 50_000..=50_099, Arc::new(Mixed(users, secrets)))
 }
@@ -38,7 +38,7 @@ fn signed(from: &str, right: bool) -> Client {
     client
 }
 
-fn allocate(writer: &mut Writer<'_>) {
+fn allocate(writer: &mut MessageWriter<'_>) {
     writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
 }
 
@@ -105,7 +105,7 @@ fn r26_beyond_the_bound_not_even_a_good_guess_is_told() {
     let mut lucky = stream("alice", "198.51.100.1:9");
     world.login(&mut lucky);
     let bytes = lucky.signed(Method::Allocate, allocate);
-    assert_eq!(world.handle(lucky.from, &bytes), Forward::Drop(DropReason::Throttled));
+    assert_eq!(world.handle(lucky.from, &bytes), Verdict::Drop(DropReason::Throttled));
     world.now += secs(3);
     world.allocate(&mut lucky);
 }
@@ -156,7 +156,7 @@ fn r26_a_request_that_was_looked_at_and_is_wrong_is_not_one_that_waits() {
     {
         world.login(&mut client);
         let bytes = client.signed(Method::Allocate, allocate);
-        assert_eq!(world.handle(client.from, &bytes), Forward::Drop(reason));
+        assert_eq!(world.handle(client.from, &bytes), Verdict::Drop(reason));
     }
 }
 
@@ -172,7 +172,7 @@ fn r26_datagrams_keep_no_stream_out() {
     let mut late = Client::new("alice", "198.51.100.1:9");
     world.login(&mut late);
     let bytes = late.signed(Method::Allocate, allocate);
-    assert_eq!(world.handle(late.from, &bytes), Forward::Drop(DropReason::Throttled), "they are bounded themselves");
+    assert_eq!(world.handle(late.from, &bytes), Verdict::Drop(DropReason::Throttled), "they are bounded themselves");
     world.allocate(&mut stream("alice", "198.51.100.1:10"));
 }
 
@@ -190,18 +190,18 @@ fn r26_many_addresses_share_what_one_user_has() {
 
 #[test]
 fn r26_wrong_passwords_are_reported_by_transport() {
-    use crate::limits::guesses::{Kind, Line};
+    use crate::limits::guesses::{GuessKind, GuessLine};
 
     let mut world = world();
     world.verdicts(7, |n| thief("alice", "198.51.100.1", n));
     let mut client = thief("alice", "198.51.100.2", 0);
     client.from.transport = Transport::Udp;
     world.tries(client);
-    let line = |kind, address, failures| Line::Wrong { kind, address: ip(address), failures };
+    let line = |kind, address, failures| GuessLine::Wrong { kind, address: ip(address), failures };
     let lines = [
-        line(Kind::TurnPassword, "198.51.100.1", 1),
-        line(Kind::TurnPassword, "198.51.100.1", 5),
-        line(Kind::TurnPasswordUdp, "198.51.100.2", 1),
+        line(GuessKind::TurnPassword, "198.51.100.1", 1),
+        line(GuessKind::TurnPassword, "198.51.100.1", 5),
+        line(GuessKind::TurnPasswordUdp, "198.51.100.2", 1),
     ];
     assert_eq!(world.shared.reports().drain(world.now), lines);
 }

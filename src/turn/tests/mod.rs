@@ -2,6 +2,7 @@
 
 mod authentication;
 mod codec;
+mod credential_sources;
 mod extensions;
 mod guessing;
 mod policy;
@@ -14,11 +15,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::codec::attribute::{self, Family};
-use super::codec::integrity::{Integrity, Key, PasswordAlgorithm};
-use super::codec::message::{Class, Message, Method, TransactionId};
-use super::codec::writer::Writer;
+use super::codec::attribute::{self, AddressFamily};
+use super::codec::error_code::ErrorCode;
+use super::codec::header::{Class, Method, TransactionId};
+use super::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
+use super::codec::message::StunMessage;
+use super::codec::writer::MessageWriter;
 use super::*;
+use credential_sources::{RestSecrets, StaticUsers, TestClock, rest_password, userhash};
 
 pub(super) const REALM: &str = "castway";
 pub(super) const OUTSIDE: &str = "198.51.101.7:7000";
@@ -36,10 +40,10 @@ pub(super) fn secs(seconds: u64) -> Duration {
 }
 
 /// Relays at 203.0.114.1 and 2001:4860::1, users alice, bob and mallory.
-pub(super) fn settings() -> Settings {
-    let mut settings = Settings::new(REALM);
-    let relay = |address: &str| Some(RelayedAddress { bound: ip(address), advertised: ip(address) });
-    settings.relay = [relay("203.0.114.1"), relay("2001:4860::1")];
+pub(super) fn settings() -> EngineSettings {
+    let mut settings = EngineSettings::new(REALM);
+    let relay = |address: &str| Some(RelayedIp { bound: ip(address), advertised: ip(address) });
+    settings.relayed = [relay("203.0.114.1"), relay("2001:4860::1")];
     settings.own_addresses = vec![ip("203.0.114.1"), ip("2001:4860::1"), ip("203.0.114.2"), ip("127.0.0.1")];
     settings.listener_ports = vec![3478];
     settings.dont_fragment = true;
@@ -48,8 +52,8 @@ pub(super) fn settings() -> Settings {
 
 /// One engine with a shell that opens every socket, and a clock of its own.
 pub(super) struct World {
-    pub(super) relay: Engine,
-    pub(super) shared: Arc<Shared>,
+    pub(super) engine: Engine,
+    pub(super) shared: Arc<SharedState>,
     pub(super) now: Instant,
     /// What the shell has open.
     pub(super) sockets: BTreeMap<RelayedAddressId, SocketAddr>,
@@ -64,11 +68,11 @@ impl World {
         Self::with(settings())
     }
 
-    pub(super) fn with(settings: Settings) -> Self {
+    pub(super) fn with(settings: EngineSettings) -> Self {
         Self::with_ports(settings, 50_000..=50_099)
     }
 
-    pub(super) fn with_ports(settings: Settings, ports: std::ops::RangeInclusive<u16>) -> Self {
+    pub(super) fn with_ports(settings: EngineSettings, ports: std::ops::RangeInclusive<u16>) -> Self {
         let mut users = StaticUsers::default();
         for user in ["alice", "bob", "mallory"] {
             users.insert(user, REALM, "secret");
@@ -77,82 +81,86 @@ impl World {
     }
 
     pub(super) fn with_credentials(
-        settings: Settings,
+        settings: EngineSettings,
         ports: std::ops::RangeInclusive<u16>,
-        credentials: Arc<dyn Credentials>,
+        credentials: Arc<dyn CredentialSource>,
     ) -> Self {
         let epoch = Instant::now();
-        let shared = Shared::new(&settings, [1; 32], epoch);
-        Self::shard(settings, Shard { index: 0, ports }, shared, credentials, epoch + secs(1000))
+        let shared = SharedState::new(&settings, [1; 32], epoch);
+        Self::shard(settings, ShardSettings { index: 0, ports }, shared, credentials, epoch + secs(1000))
     }
 
     pub(super) fn shard(
-        settings: Settings,
-        shard: Shard,
-        shared: Arc<Shared>,
-        credentials: Arc<dyn Credentials>,
+        settings: EngineSettings,
+        shard: ShardSettings,
+        shared: Arc<SharedState>,
+        credentials: Arc<dyn CredentialSource>,
         now: Instant,
     ) -> Self {
         let seed = [shard.index; 32];
-        let relay = Engine::new(Arc::new(settings), PeerPolicy::default(), Arc::clone(&shared), credentials, shard, seed);
-        Self { relay, shared, now, sockets: BTreeMap::new(), opens: VecDeque::new(), outputs: Vec::new() }
+        let engine = Engine::new(Arc::new(settings), PeerPolicy::default(), Arc::clone(&shared), credentials, shard, seed);
+        Self { engine, shared, now, sockets: BTreeMap::new(), opens: VecDeque::new(), outputs: Vec::new() }
     }
 
-    pub(super) fn handle(&mut self, from: FiveTuple, bytes: &[u8]) -> Forward {
-        let verdict = self.relay.handle_client(from, bytes, self.now);
+    pub(super) fn handle(&mut self, from: FiveTuple, bytes: &[u8]) -> Verdict {
+        let verdict = self.engine.handle_client(from, bytes, self.now);
         self.pump();
         verdict
     }
 
     pub(super) fn advance(&mut self, by: Duration) {
         self.now += by;
-        self.relay.handle_timeout(self.now);
+        self.engine.handle_timeout(self.now);
         self.pump();
     }
 
     /// Does what the outputs say.
     pub(super) fn pump(&mut self) {
-        while let Some(output) = self.relay.poll_output() {
+        while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::OpenRelay { relay, address, .. } => {
+                Output::OpenRelayedAddress { relayed: relay, address, .. } => {
                     let result = self.opens.pop_front().unwrap_or(Ok(()));
                     if result.is_ok() {
-                        assert_eq!(self.sockets.insert(relay, address), None, "a relay is opened once");
+                        assert_eq!(self.sockets.insert(relay, address), None, "a relayed address is opened once");
                         assert_eq!(self.sockets.values().filter(|open| **open == address).count(), 1, "a port is opened once");
                     }
-                    self.relay.relay_opened(relay, result, self.now);
+                    self.engine.handle_relayed_address_opened(relay, result, self.now);
                 }
-                Output::CloseRelay { relay } => {
+                Output::CloseRelayedAddress { relayed: relay } => {
                     self.sockets.remove(&relay);
                 }
                 Output::Transmit { .. }
                 | Output::ChannelBound { .. }
                 | Output::ChannelUnbound { .. }
-                | Output::Moved { .. }
-                | Output::MovedEnded { .. }
-                | Output::Connect { .. }
+                | Output::ClientMoved { .. }
+                | Output::MovedClientEnded { .. }
+                | Output::ConnectPeer { .. }
                 | Output::Splice { .. }
-                | Output::CloseConnection { .. } => self.outputs.push(output),
+                | Output::ClosePeerConnection { .. } => self.outputs.push(output),
             }
         }
-        assert_eq!(self.relay.audit(), Ok(()));
+        assert_eq!(self.engine.audit(), Ok(()));
     }
 
     /// The answer to a request: at once, or by an output.
-    pub(super) fn ask(&mut self, from: FiveTuple, bytes: &[u8]) -> Option<Answer> {
+    pub(super) fn ask(&mut self, from: FiveTuple, bytes: &[u8]) -> Option<Response> {
         match self.handle(from, bytes) {
-            Forward::Reply { to } => {
+            Verdict::Reply { to, answer } => {
                 assert_eq!(to.client, from.client);
-                Some(Answer(self.relay.reply().to_vec()))
+                let response = Response(self.engine.reply().to_vec());
+                response.assert_is(answer);
+                Some(response)
             }
-            Forward::Accepted => {
+            Verdict::Accepted => {
                 // An indication to the same client may wait in front of it.
                 let answers = |output: &Output| matches!(output, Output::Transmit { to, bytes: answer, .. } if *to == from && answer[8..20] == bytes[8..20]);
                 let at = self.outputs.iter().position(answers)?;
-                let Output::Transmit { bytes, .. } = self.outputs.remove(at) else { unreachable!() };
-                Some(Answer(bytes))
+                let Output::Transmit { bytes, answer, .. } = self.outputs.remove(at) else { unreachable!() };
+                let response = Response(bytes);
+                response.assert_is(answer);
+                Some(response)
             }
-            Forward::Drop(_) | Forward::ToPeer { .. } | Forward::ToClient { .. } | Forward::ToShard { .. } => None,
+            Verdict::Drop(_) | Verdict::ToPeer { .. } | Verdict::ToClient { .. } | Verdict::ToShard { .. } => None,
         }
     }
 
@@ -166,7 +174,12 @@ impl World {
     }
 
     /// A signed request; a stale nonce is replaced once.
-    pub(super) fn request(&mut self, client: &mut Client, method: Method, attributes: impl Fn(&mut Writer<'_>)) -> Answer {
+    pub(super) fn request(
+        &mut self,
+        client: &mut Client,
+        method: Method,
+        attributes: impl Fn(&mut MessageWriter<'_>),
+    ) -> Response {
         if client.nonce.is_empty() {
             self.login(client);
         }
@@ -206,24 +219,24 @@ impl World {
         answer.code()
     }
 
-    pub(super) fn refresh(&mut self, client: &mut Client, lifetime: u32) -> Answer {
+    pub(super) fn refresh(&mut self, client: &mut Client, lifetime: u32) -> Response {
         self.request(client, Method::Refresh, |writer| {
             writer.number(attribute::LIFETIME, lifetime);
         })
     }
 
-    pub(super) fn send(&mut self, client: &Client, peer: &str, payload: &[u8]) -> Forward {
+    pub(super) fn send(&mut self, client: &Client, peer: &str, payload: &[u8]) -> Verdict {
         let bytes = send_indication(addr(peer), payload);
         self.handle(client.from, &bytes)
     }
 
-    pub(super) fn channel_data(&mut self, client: &Client, channel: u16, payload: &[u8]) -> Forward {
+    pub(super) fn channel_data(&mut self, client: &Client, channel: u16, payload: &[u8]) -> Verdict {
         self.handle(client.from, &channel_data(channel, payload))
     }
 
-    pub(super) fn peer_data(&mut self, relayed: SocketAddr, peer: &str, payload: &[u8]) -> Forward {
+    pub(super) fn peer_data(&mut self, relayed: SocketAddr, peer: &str, payload: &[u8]) -> Verdict {
         let relay = self.relay_at(relayed);
-        let verdict = self.relay.handle_peer(relay, addr(peer), payload, self.now);
+        let verdict = self.engine.handle_peer(relay, addr(peer), payload, self.now);
         self.pump();
         verdict
     }
@@ -234,12 +247,12 @@ impl World {
 
     /// Nothing is held any more.
     pub(super) fn assert_empty(&self) {
-        assert_eq!(self.relay.allocation_count(), 0);
+        assert_eq!(self.engine.allocation_count(), 0);
         assert_eq!(self.shared.allocations(), 0);
         assert_eq!(self.shared.users(), 0);
         assert_eq!(self.sockets.len(), 0);
-        for family in Family::ALL {
-            assert_eq!((self.shared.taken_ports(family), self.shared.live_relays(family)), (0, 0));
+        for family in AddressFamily::ALL {
+            assert_eq!((self.shared.taken_ports(family), self.shared.live_relayed_addresses(family)), (0, 0));
         }
     }
 }
@@ -254,7 +267,7 @@ pub(super) struct Client {
     pub(super) algorithms: Option<Vec<u8>>,
     /// What to use where the server offers it.
     pub(super) prefer: PasswordAlgorithm,
-    pub(super) integrity: Integrity,
+    pub(super) integrity: IntegrityAlgorithm,
     pub(super) transaction: u64,
 }
 
@@ -268,7 +281,7 @@ impl Client {
             nonce: Vec::new(),
             algorithms: None,
             prefer: PasswordAlgorithm::Md5,
-            integrity: Integrity::Sha1,
+            integrity: IntegrityAlgorithm::Sha1,
             transaction: 0,
         }
     }
@@ -286,7 +299,7 @@ impl Client {
         self
     }
 
-    pub(super) fn take_nonce(&mut self, answer: &Answer) {
+    pub(super) fn take_nonce(&mut self, answer: &Response) {
         let message = answer.message();
         self.nonce = message.find(attribute::NONCE).expect("a nonce").to_vec();
         self.algorithms = message.find(attribute::PASSWORD_ALGORITHMS).map(<[u8]>::to_vec);
@@ -300,21 +313,21 @@ impl Client {
         id
     }
 
-    pub(super) fn unsigned(&mut self, method: Method, attributes: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+    pub(super) fn unsigned(&mut self, method: Method, attributes: impl Fn(&mut MessageWriter<'_>)) -> Vec<u8> {
         let id = self.begin();
         let mut bytes = Vec::new();
-        attributes(&mut Writer::new(&mut bytes, Class::Request, method, &id));
+        attributes(&mut MessageWriter::new(&mut bytes, Class::Request, method, &id));
         bytes
     }
 
-    pub(super) fn key(&self) -> Key {
+    pub(super) fn key(&self) -> LongTermKey {
         let algorithm = if self.algorithms.is_some() { self.prefer } else { PasswordAlgorithm::Md5 };
-        Key::long_term(algorithm, &self.username, REALM, &self.password)
+        LongTermKey::long_term(algorithm, &self.username, REALM, &self.password)
     }
 
-    pub(super) fn signed(&mut self, method: Method, attributes: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+    pub(super) fn signed(&mut self, method: Method, attributes: impl Fn(&mut MessageWriter<'_>)) -> Vec<u8> {
         let mut bytes = self.unsigned(method, attributes);
-        let mut writer = Writer::resume(&mut bytes);
+        let mut writer = MessageWriter::resume(&mut bytes);
         writer.attribute(attribute::USERNAME, self.username.as_bytes());
         writer.attribute(attribute::REALM, REALM.as_bytes()).attribute(attribute::NONCE, &self.nonce);
         if let Some(algorithms) = &self.algorithms {
@@ -328,11 +341,22 @@ impl Client {
 
 /// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer(pub(super) Vec<u8>);
+pub(super) struct Response(pub(super) Vec<u8>);
 
-impl Answer {
-    pub(super) fn message(&self) -> Message<'_> {
-        Message::parse(&self.0).expect("our own messages parse")
+impl Response {
+    pub(super) fn message(&self) -> StunMessage<'_> {
+        StunMessage::parse(&self.0).expect("our own messages parse")
+    }
+
+    /// The verdict says what the bytes are.
+    fn assert_is(&self, answer: Answer) {
+        let message = self.message();
+        let (class, method, code) = match answer {
+            Answer::Success { method } => (Class::Success, method, None),
+            Answer::Error { method, code, .. } => (Class::Error, method, Some(code.number())),
+            Answer::Indication { method } => panic!("an indication of {method:?} answers no request"),
+        };
+        assert_eq!((message.class(), message.method(), self.code()), (class, method, code));
     }
 
     /// The error code; `None`: success.
@@ -366,7 +390,7 @@ impl Answer {
 
 pub(super) fn send_indication(peer: SocketAddr, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Writer::new(&mut bytes, Class::Indication, Method::Send, &TransactionId([1; 12]))
+    MessageWriter::new(&mut bytes, Class::Indication, Method::Send, &TransactionId([1; 12]))
         .xor_address(attribute::XOR_PEER_ADDRESS, peer)
         .attribute(attribute::DATA, payload);
     bytes
@@ -381,5 +405,5 @@ pub(super) fn channel_data(channel: u16, payload: &[u8]) -> Vec<u8> {
 
 /// The connection that the shell is asked to make.
 pub(super) fn connect_output(output: &Output) -> Option<PeerConnectionId> {
-    if let Output::Connect { connection, .. } = output { Some(*connection) } else { None }
+    if let Output::ConnectPeer { connection, .. } = output { Some(*connection) } else { None }
 }

@@ -56,7 +56,7 @@ fn r30_denied_peers_get_403_from_every_verb() {
         let port_matters = peer.ends_with(":0") || peer.contains("203.0.114.1") || peer.contains("2001:4860::1");
         assert_eq!(world.permit(&mut alice, &[peer]), if port_matters { None } else { Some(403) }, "{peer}");
         assert!(
-            matches!(world.send(&alice, peer, b"x"), Forward::Drop(DropReason::NoPermission | DropReason::DeniedPeer)),
+            matches!(world.send(&alice, peer, b"x"), Verdict::Drop(DropReason::NoPermission | DropReason::DeniedPeer)),
             "{peer}"
         );
     }
@@ -69,35 +69,35 @@ fn peers_in_networks_of_this_machine_get_403_from_every_verb_and_are_counted() {
     allocate(&mut world, &mut alice);
     assert_eq!(world.permit(&mut alice, &["203.0.114.9:9"]), None);
     let advertised = [Some(ip("203.0.114.1")), Some(ip("2001:4860::1"))];
-    world.relay.set_addresses(advertised, &settings().own_addresses, &networks, world.now);
+    world.engine.set_addresses(advertised, &settings().own_addresses, &networks, world.now);
     assert!(
-        matches!(world.send(&alice, "203.0.114.9:9", b"x"), Forward::Drop(DropReason::NoPermission)),
+        matches!(world.send(&alice, "203.0.114.9:9", b"x"), Verdict::Drop(DropReason::NoPermission)),
         "what it had is closed"
     );
     for (count, peer) in (1..).zip(["203.0.114.9:9", "203.0.114.255:9", "[2001:4860::9]:9", "[::ffff:203.0.114.9]:9"]) {
         assert_eq!(world.permit(&mut alice, &[peer]), Some(403), "{peer}");
         assert_eq!(world.bind(&mut alice, 0x4000, peer), Some(403), "{peer}");
-        assert_eq!(world.relay.refused_neighbours(), 2 * count, "{peer}");
+        assert_eq!(world.engine.refused_neighbours(), 2 * count, "{peer}");
     }
     // Own relays stay reachable, and so does the next network.
     assert_eq!(world.permit(&mut alice, &["203.0.114.1:50000", "203.0.115.9:9", "[2001:4860:0:1::9]:9"]), None);
     assert_eq!(world.permit(&mut alice, &["192.168.1.9:9"]), Some(403));
-    assert_eq!(world.relay.refused_neighbours(), 8, "what is denied anyway is not counted");
+    assert_eq!(world.engine.refused_neighbours(), 8, "what is denied anyway is not counted");
     // By name they are open.
-    world.relay.set_policy(PeerPolicy { neighbours: networks.to_vec(), ..policy(&["203.0.114.9/32"], &[]) }, world.now);
+    world.engine.set_policy(PeerPolicy { neighbours: networks.to_vec(), ..policy(&["203.0.114.9/32"], &[]) }, world.now);
     assert_eq!(world.permit(&mut alice, &["203.0.114.9:9"]), None);
     assert_eq!(world.permit(&mut alice, &["203.0.114.10:9"]), Some(403));
 }
 
 #[test]
 fn r31_own_addresses_are_denied_except_live_relay_ports() {
-    let mut world = World::with(Settings { short_path: false, ..settings() });
+    let mut world = World::with(EngineSettings { short_path: false, ..settings() });
     let (mut alice, mut bob) = (Client::alice(), Client::bob());
     let ours = world.allocate(&mut alice);
     assert_eq!(world.permit(&mut alice, &["203.0.114.1:50000"]), None);
     let theirs = world.allocate(&mut bob);
     let not_live = (50_000..50_100).find(|port| ![ours.port(), theirs.port()].contains(port)).expect("a free port");
-    let denied = Forward::Drop(DropReason::DeniedPeer);
+    let denied = Verdict::Drop(DropReason::DeniedPeer);
     for port in [not_live, 3478, 22] {
         let peer = format!("203.0.114.1:{port}");
         assert_eq!(world.send(&alice, &peer, b"x"), denied, "{peer}");
@@ -105,11 +105,11 @@ fn r31_own_addresses_are_denied_except_live_relay_ports() {
         assert_eq!(world.peer_data(ours, &peer, b"x"), denied);
     }
     let relay = world.relay_at(ours);
-    let verdict = Forward::ToPeer { relay, peer: theirs, payload: 36..37, dont_fragment: false };
+    let verdict = Verdict::ToPeer { relayed: relay, peer: theirs, payload: 36..37, dont_fragment: false };
     assert_eq!(world.send(&alice, &theirs.to_string(), b"x"), verdict);
     assert_eq!(world.bind(&mut alice, 0x4000, &theirs.to_string()), None);
-    assert!(matches!(world.channel_data(&alice, 0x4000, b"x"), Forward::ToPeer { .. }));
-    assert!(matches!(world.peer_data(ours, &theirs.to_string(), b"x"), Forward::ToClient { .. }));
+    assert!(matches!(world.channel_data(&alice, 0x4000, b"x"), Verdict::ToPeer { .. }));
+    assert!(matches!(world.peer_data(ours, &theirs.to_string(), b"x"), Verdict::ToClient { .. }));
     world.refresh(&mut bob, 0);
     assert_eq!(world.channel_data(&alice, 0x4000, b"x"), denied, "the port is no relay any more");
     assert_eq!(world.peer_data(ours, &theirs.to_string(), b"x"), denied);
@@ -122,34 +122,34 @@ fn r31_two_clients_of_one_server_take_the_short_path_where_both_permit() {
     let ours = world.allocate(&mut alice);
     let theirs = world.allocate(&mut bob);
     assert_eq!(world.bind(&mut alice, 0x4001, &theirs.to_string()), None);
-    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Forward::Drop(DropReason::NoPermission), "bob has not agreed");
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoPermission), "bob has not agreed");
     assert_eq!(world.permit(&mut bob, &[&ours.to_string()]), None);
-    let Forward::ToClient { to, framing: Framing::Data { peer, .. }, payload } = world.channel_data(&alice, 0x4001, b"x") else {
+    let Verdict::ToClient { to, framing: Framing::Data { peer, .. }, payload } = world.channel_data(&alice, 0x4001, b"x") else {
         panic!("the short path");
     };
     assert_eq!((to, peer, payload), (bob.from, ours, 4..5));
     assert_eq!(world.bind(&mut bob, 0x4002, &ours.to_string()), None);
     let channel = |number| Framing::Channel(ChannelNumber::new(number).expect("a channel"));
-    let verdict = Forward::ToClient { to: bob.from, framing: channel(0x4002), payload: 4..5 };
+    let verdict = Verdict::ToClient { to: bob.from, framing: channel(0x4002), payload: 4..5 };
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), verdict);
-    let verdict = Forward::ToClient { to: alice.from, framing: channel(0x4001), payload: 36..39 };
+    let verdict = Verdict::ToClient { to: alice.from, framing: channel(0x4001), payload: 36..39 };
     assert_eq!(world.send(&bob, &ours.to_string(), b"xyz"), verdict);
 }
 
 #[test]
 fn r31_behind_a_nat_relays_know_each_other_by_the_advertised_address() {
-    let nat = RelayedAddress { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
-    let settings = Settings { relay: [Some(nat), None], short_path: false, ..settings() };
+    let nat = RelayedIp { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
+    let settings = EngineSettings { relayed: [Some(nat), None], short_path: false, ..settings() };
     let mut world = World::with(settings);
     let (mut alice, mut bob) = (Client::alice(), Client::bob());
     let (ours, theirs) = (world.allocate(&mut alice), world.allocate(&mut bob));
     assert_eq!(world.permit(&mut alice, &[&theirs.to_string()]), None);
     assert_eq!(world.permit(&mut bob, &[&ours.to_string()]), None);
-    let Forward::ToPeer { peer, .. } = world.send(&alice, &theirs.to_string(), b"x") else { panic!("a datagram") };
+    let Verdict::ToPeer { peer, .. } = world.send(&alice, &theirs.to_string(), b"x") else { panic!("a datagram") };
     assert_eq!(peer, SocketAddr::new(ip("10.0.0.5"), theirs.port()), "no hairpin is needed");
     let inside = SocketAddr::new(ip("10.0.0.5"), ours.port()).to_string();
     let bound = SocketAddr::new(ip("10.0.0.5"), theirs.port());
-    let Forward::ToClient { framing: Framing::Data { peer, .. }, .. } = world.peer_data(bound, &inside, b"x") else {
+    let Verdict::ToClient { framing: Framing::Data { peer, .. }, .. } = world.peer_data(bound, &inside, b"x") else {
         panic!("a Data indication");
     };
     assert_eq!(peer, ours);
@@ -157,12 +157,12 @@ fn r31_behind_a_nat_relays_know_each_other_by_the_advertised_address() {
 
 /// The advertised address changes between two Allocates, twice for the third.
 fn before_and_after(short_path: bool) -> (World, [Client; 3], [SocketAddr; 3]) {
-    let nat = RelayedAddress { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
-    let mut world = World::with(Settings { relay: [Some(nat), None], short_path, ..settings() });
+    let nat = RelayedIp { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
+    let mut world = World::with(EngineSettings { relayed: [Some(nat), None], short_path, ..settings() });
     let mut clients = [Client::alice(), Client::bob(), Client::new("mallory", "198.51.100.3:3333")];
     let mut relayed = Vec::new();
     for (client, advertised) in clients.iter_mut().zip(["203.0.114.1", "203.0.114.8", "203.0.114.9"]) {
-        world.relay.set_addresses([Some(ip(advertised)), None], &[ip("10.0.0.5"), ip(advertised)], &[], world.now);
+        world.engine.set_addresses([Some(ip(advertised)), None], &[ip("10.0.0.5"), ip(advertised)], &[], world.now);
         relayed.push(world.allocate(client));
     }
     (world, clients, relayed.try_into().expect("three"))
@@ -172,15 +172,16 @@ fn before_and_after(short_path: bool) -> (World, [Client; 3], [SocketAddr; 3]) {
 fn r54_a_new_external_address_is_for_new_allocations() {
     let (mut world, [mut alice, ..], relayed) = before_and_after(true);
     assert_eq!(relayed.map(|relayed| relayed.ip().to_string()), ["203.0.114.1", "203.0.114.8", "203.0.114.9"]);
-    let shown: Vec<_> = world.relay.allocations().filter_map(|allocation| allocation.relayed[0]).collect();
+    let allocations = world.engine.allocations.iter();
+    let shown: Vec<_> = allocations.filter_map(|(_, allocation)| allocation.relayed_address(AddressFamily::V4)).collect();
     assert!(relayed.iter().all(|relayed| shown.contains(relayed)), "{shown:?}");
     // What was a relay's address and is somebody else's now is judged as anybody's.
     assert_eq!(world.permit(&mut alice, &["203.0.114.1:22"]), None);
-    assert!(matches!(world.send(&alice, "203.0.114.1:22", b"x"), Forward::ToPeer { .. }));
+    assert!(matches!(world.send(&alice, "203.0.114.1:22", b"x"), Verdict::ToPeer { .. }));
     assert_eq!(world.permit(&mut alice, &["203.0.114.9:22"]), None);
-    assert_eq!(world.send(&alice, "203.0.114.9:22", b"x"), Forward::Drop(DropReason::DeniedPeer));
-    world.relay.set_policy(policy(&[], &["203.0.114.1/32"]), world.now);
-    assert_eq!(world.send(&alice, "203.0.114.1:22", b"x"), Forward::Drop(DropReason::DeniedPeer));
+    assert_eq!(world.send(&alice, "203.0.114.9:22", b"x"), Verdict::Drop(DropReason::DeniedPeer));
+    world.engine.set_policy(policy(&[], &["203.0.114.1/32"]), world.now);
+    assert_eq!(world.send(&alice, "203.0.114.1:22", b"x"), Verdict::Drop(DropReason::DeniedPeer));
 }
 
 #[test]
@@ -194,12 +195,12 @@ fn r54_relays_of_before_and_after_a_new_external_address_reach_each_other() {
         assert_eq!(world.permit(&mut clients[to], &[&relayed[from].to_string()]), None);
         let mut verdict = world.send(&clients[from], &relayed[to].to_string(), b"x");
         if !short_path {
-            let Forward::ToPeer { peer, .. } = verdict else { panic!("a datagram") };
+            let Verdict::ToPeer { peer, .. } = verdict else { panic!("a datagram") };
             assert_eq!(peer, SocketAddr::new(ip("10.0.0.5"), relayed[to].port()), "no hairpin is needed");
             let inside = SocketAddr::new(ip("10.0.0.5"), relayed[from].port());
             verdict = world.peer_data(peer, &inside.to_string(), b"x");
         }
-        let Forward::ToClient { to: client, framing: Framing::Data { peer, .. }, .. } = verdict else {
+        let Verdict::ToClient { to: client, framing: Framing::Data { peer, .. }, .. } = verdict else {
             panic!("short path {short_path}, {from} to {to}: {verdict:?}");
         };
         assert_eq!((client, peer), (clients[to].from, relayed[from]), "short path {short_path}, {from} to {to}");
@@ -210,9 +211,9 @@ fn r54_relays_of_before_and_after_a_new_external_address_reach_each_other() {
 fn former_external_addresses_are_few() {
     let (mut world, ..) = before_and_after(true);
     for last in 0..=255_u8 {
-        world.relay.set_addresses([Some(IpAddr::from([203, 0, 114, last])), None], &[], &[], world.now);
+        world.engine.set_addresses([Some(IpAddr::from([203, 0, 114, last])), None], &[], &[], world.now);
     }
-    let former = &world.relay.settings.former_addresses;
+    let former = &world.engine.settings.former_addresses;
     assert_eq!((former.len(), former[0], former[7]), (8, ip("203.0.114.254"), ip("203.0.114.247")));
 }
 
@@ -220,14 +221,14 @@ fn former_external_addresses_are_few() {
 fn r31_engines_of_one_server_reach_each_other() {
     let settings = settings();
     let epoch = Instant::now();
-    let shared = Shared::new(&settings, [1; 32], epoch);
+    let shared = SharedState::new(&settings, [1; 32], epoch);
     let mut users = StaticUsers::default();
     for user in ["alice", "bob"] {
         users.insert(user, REALM, "secret");
     }
-    let users: Arc<dyn Credentials> = Arc::new(users);
+    let users: Arc<dyn CredentialSource> = Arc::new(users);
     let shard = |index: u8, first: u16| {
-        let shard = Shard { index, ports: first..=first + 9 };
+        let shard = ShardSettings { index, ports: first..=first + 9 };
         World::shard(settings.clone(), shard, Arc::clone(&shared), Arc::clone(&users), epoch)
     };
     let (mut one, mut two) = (shard(1, 50_000), shard(2, 50_010));
@@ -239,8 +240,8 @@ fn r31_engines_of_one_server_reach_each_other() {
     // Through the kernel, which brings it to the other engine's relay.
     let relay = one.relay_at(ours);
     let verdict = one.channel_data(&alice, 0x4000, b"x");
-    assert_eq!(verdict, Forward::ToPeer { relay, peer: theirs, payload: 4..5, dont_fragment: false });
-    assert!(matches!(two.peer_data(theirs, &ours.to_string(), b"x"), Forward::ToClient { to, .. } if to == bob.from));
+    assert_eq!(verdict, Verdict::ToPeer { relayed: relay, peer: theirs, payload: 4..5, dont_fragment: false });
+    assert!(matches!(two.peer_data(theirs, &ours.to_string(), b"x"), Verdict::ToClient { to, .. } if to == bob.from));
     one.refresh(&mut alice, 0);
     two.refresh(&mut bob, 0);
     two.assert_empty();
@@ -250,12 +251,12 @@ fn r31_engines_of_one_server_reach_each_other() {
 fn r32_an_allowed_network_opens_even_own_addresses_but_no_listener() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     world.allocate(&mut alice);
-    world.relay.set_policy(policy(&["127.0.0.0/8", "10.1.0.0/16"], &[]), world.now);
+    world.engine.set_policy(policy(&["127.0.0.0/8", "10.1.0.0/16"], &[]), world.now);
     assert_eq!(world.bind(&mut alice, 0x4000, "10.1.2.3:1"), None);
     assert_eq!(world.bind(&mut alice, 0x4001, "127.0.0.1:9000"), None);
     assert_eq!(world.bind(&mut alice, 0x4002, "127.0.0.1:3478"), Some(403));
-    assert_eq!(world.send(&alice, "127.0.0.1:3478", b"x"), Forward::Drop(DropReason::DeniedPeer));
-    assert!(matches!(world.send(&alice, "127.0.0.1:9000", b"x"), Forward::ToPeer { .. }));
+    assert_eq!(world.send(&alice, "127.0.0.1:3478", b"x"), Verdict::Drop(DropReason::DeniedPeer));
+    assert!(matches!(world.send(&alice, "127.0.0.1:9000", b"x"), Verdict::ToPeer { .. }));
 }
 
 #[test]
@@ -265,16 +266,16 @@ fn r33_a_new_policy_closes_what_it_denies() {
     assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None);
     assert_eq!(world.bind(&mut alice, 0x4001, "1.1.1.1:1"), None);
     world.outputs.clear();
-    world.relay.set_policy(policy(&[], &["198.51.101.0/24"]), world.now);
+    world.engine.set_policy(policy(&[], &["198.51.101.0/24"]), world.now);
     world.pump();
     let channel = ChannelNumber::new(0x4000).expect("a channel");
     let relay = world.relay_at(relayed);
-    assert_eq!(world.outputs, [Output::ChannelUnbound { relay, channel, peer: addr(OUTSIDE) }]);
-    assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Forward::Drop(DropReason::NoChannel));
-    assert_eq!(world.send(&alice, OUTSIDE, b"x"), Forward::Drop(DropReason::NoPermission));
-    assert_eq!(world.peer_data(relayed, OUTSIDE, b"x"), Forward::Drop(DropReason::NoPermission));
+    assert_eq!(world.outputs, [Output::ChannelUnbound { relayed: relay, channel, peer: addr(OUTSIDE) }]);
+    assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Verdict::Drop(DropReason::NoChannel));
+    assert_eq!(world.send(&alice, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoPermission));
+    assert_eq!(world.peer_data(relayed, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.permit(&mut alice, &[OUTSIDE]), Some(403));
-    assert!(matches!(world.channel_data(&alice, 0x4001, b"x"), Forward::ToPeer { .. }));
+    assert!(matches!(world.channel_data(&alice, 0x4001, b"x"), Verdict::ToPeer { .. }));
 }
 
 #[test]
@@ -282,10 +283,10 @@ fn r35_a_relay_is_no_client_and_a_listener_no_peer() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
     assert_eq!(world.permit(&mut alice, &["203.0.114.1:3478"]), None);
-    assert_eq!(world.send(&alice, "203.0.114.1:3478", b"x"), Forward::Drop(DropReason::DeniedPeer));
+    assert_eq!(world.send(&alice, "203.0.114.1:3478", b"x"), Verdict::Drop(DropReason::DeniedPeer));
     let looped = FiveTuple { client: relayed, ..alice.from };
     let bytes = Client::bob().unsigned(Method::Binding, |_| {});
-    assert_eq!(world.handle(looped, &bytes), Forward::Drop(DropReason::Loop));
+    assert_eq!(world.handle(looped, &bytes), Verdict::Drop(DropReason::Loop));
     // To itself: back to its own client once, and no further.
-    assert!(matches!(world.send(&alice, &relayed.to_string(), b"x"), Forward::ToClient { to, .. } if to == alice.from));
+    assert!(matches!(world.send(&alice, &relayed.to_string(), b"x"), Verdict::ToClient { to, .. } if to == alice.from));
 }

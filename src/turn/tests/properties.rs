@@ -108,7 +108,7 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
-        let mut settings = Settings { mobility: true, tcp_relay: true, ..settings() };
+        let mut settings = EngineSettings { mobility: true, tcp_relay: true, ..settings() };
         settings.limits.user_quota = Some(2);
         settings.limits.total_quota = Some(4);
         settings.limits.permissions = 4;
@@ -134,7 +134,7 @@ impl Run {
         }
     }
 
-    fn request(&mut self, client: usize, method: Method, attributes: impl Fn(&mut Writer<'_>)) {
+    fn request(&mut self, client: usize, method: Method, attributes: impl Fn(&mut MessageWriter<'_>)) {
         if self.clients[client].nonce.is_empty() {
             self.world.login(&mut self.clients[client]);
         }
@@ -202,7 +202,7 @@ impl Run {
                 });
                 let connect = self.world.outputs.iter().rev().find_map(connect_output);
                 if let Some(connection) = connect {
-                    self.world.relay.peer_connected(connection, connection.0 % 2 == 0, self.world.now);
+                    self.world.engine.handle_peer_connected(connection, connection.0 % 2 == 0, self.world.now);
                     let mut data = self.clients[client].clone().over_tcp();
                     data.from.client.set_port(self.ports);
                     data.nonce.clear();
@@ -217,7 +217,7 @@ impl Run {
             Op::PeerAccepted { relay, peer } => {
                 let peer = self.peer(peer);
                 if let Some(relay) = self.world.sockets.keys().nth(relay).copied() {
-                    let _ = self.world.relay.peer_accepted(relay, peer, self.world.now);
+                    let _ = self.world.engine.handle_peer_accepted(relay, peer, self.world.now);
                 }
             }
             Op::Data { client, channel, peer } => {
@@ -228,7 +228,7 @@ impl Run {
             Op::PeerData { relay, peer } => {
                 let peer = self.peer(peer);
                 if let Some(relay) = self.world.sockets.keys().nth(relay).copied() {
-                    let _ = self.world.relay.handle_peer(relay, peer, b"data", self.world.now);
+                    let _ = self.world.engine.handle_peer(relay, peer, b"data", self.world.now);
                 }
             }
             Op::Fail { opens } => {
@@ -237,19 +237,19 @@ impl Run {
             }
             Op::Advance { seconds } => self.world.advance(secs(seconds)),
             Op::NextTimeout => {
-                if let Some(at) = self.world.relay.next_timeout() {
+                if let Some(at) = self.world.engine.next_timeout() {
                     self.world.now = self.world.now.max(at);
                     self.world.advance(secs(0));
-                    assert!(self.world.relay.next_timeout().is_none_or(|next| next > at), "a timeout is heard");
+                    assert!(self.world.engine.next_timeout().is_none_or(|next| next > at), "a timeout is heard");
                 }
             }
-            Op::Revoke { user } => self.world.relay.revoke(USERS[user]),
+            Op::Revoke { user } => self.world.engine.revoke(USERS[user]),
             Op::Deny { network } => {
                 let network = ["198.51.101.0/24", "2606::/16", "10.0.0.0/8", "0.0.0.0/0"][usize::from(network)];
                 let policy = PeerPolicy { denied: vec![network.parse().unwrap()], ..PeerPolicy::default() };
-                self.world.relay.set_policy(policy, self.world.now);
+                self.world.engine.set_policy(policy, self.world.now);
             }
-            Op::Close { client } => self.world.relay.client_closed(&self.clients[client].from, self.world.now),
+            Op::Close { client } => self.world.engine.handle_client_closed(&self.clients[client].from, self.world.now),
             Op::Move { client } => {
                 let Some(ticket) = self.tickets.last().cloned() else { return };
                 self.ports += 1;
@@ -269,12 +269,12 @@ impl Run {
     }
 
     fn check(&self) {
-        let World { relay, shared, sockets, .. } = &self.world;
-        assert_eq!(shared.allocations() as usize, relay.allocation_count());
-        let taken: usize = Family::ALL.iter().map(|family| shared.taken_ports(*family)).sum();
+        let World { engine, shared, sockets, .. } = &self.world;
+        assert_eq!(shared.allocations() as usize, engine.allocation_count());
+        let taken: usize = AddressFamily::ALL.iter().map(|family| shared.taken_ports(*family)).sum();
         assert_eq!(taken, sockets.len() + shared.reservations(), "a port is a relay or reserved");
-        let ends = relay.allocations().map(|allocation| allocation.expires).min();
-        assert!(ends.is_none_or(|end| relay.next_timeout().is_some_and(|at| at <= end)), "nothing outlives its timeout");
+        let ends = engine.allocations.iter().map(|(_, allocation)| allocation.expires).min();
+        assert!(ends.is_none_or(|end| engine.next_timeout().is_some_and(|at| at <= end)), "nothing outlives its timeout");
     }
 }
 
@@ -297,7 +297,7 @@ proptest! {
             run.act(op);
         }
         let mut rounds = 0;
-        while let Some(at) = run.world.relay.next_timeout() {
+        while let Some(at) = run.world.engine.next_timeout() {
             rounds += 1;
             prop_assert!(rounds < 1000, "timeouts come to an end");
             run.world.now = run.world.now.max(at);

@@ -6,7 +6,7 @@ use super::*;
 
 const UDP: u32 = 17 << 24;
 
-fn allocate_with(world: &mut World, client: &mut Client, attributes: impl Fn(&mut Writer<'_>)) -> super::Answer {
+fn allocate_with(world: &mut World, client: &mut Client, attributes: impl Fn(&mut MessageWriter<'_>)) -> super::Response {
     world.request(client, Method::Allocate, |writer| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP);
         attributes(writer);
@@ -26,12 +26,12 @@ fn r03_unknown_comprehension_required_attributes_get_420_with_the_list() {
         writer.attribute(0x0666, b"x");
     });
     assert_eq!((answer.code(), answer.find(attribute::UNKNOWN_ATTRIBUTES)), (Some(420), Some(vec![0x06, 0x66])));
-    assert!(Integrity::Sha1.verify(&answer.message(), &alice.key()), "who has authenticated gets signed errors");
+    assert!(IntegrityAlgorithm::Sha1.verify(&answer.message(), &alice.key()), "who has authenticated gets signed errors");
 }
 
 #[test]
 fn r03_dont_fragment_is_unknown_where_the_shell_cannot() {
-    let mut world = World::with(Settings { dont_fragment: false, ..settings() });
+    let mut world = World::with(EngineSettings { dont_fragment: false, ..settings() });
     let mut alice = Client::alice();
     let answer = allocate_with(&mut world, &mut alice, |writer| {
         writer.attribute(attribute::DONT_FRAGMENT, b"");
@@ -46,7 +46,7 @@ fn r04_attributes_after_message_integrity_are_ignored() {
     let mut bytes = alice.signed(Method::Allocate, |writer| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP);
     });
-    Writer::resume(&mut bytes).attribute(0x0666, b"required").number(attribute::LIFETIME, 3000).fingerprint();
+    MessageWriter::resume(&mut bytes).attribute(0x0666, b"required").number(attribute::LIFETIME, 3000).fingerprint();
     let answer = world.ask(alice.from, &bytes).expect("an answer");
     assert_eq!((answer.code(), answer.lifetime()), (None, Some(600)));
     assert!(answer.message().fingerprint(), "FINGERPRINT is answered with FINGERPRINT");
@@ -60,10 +60,10 @@ fn r05_a_bad_fingerprint_is_dropped() {
     assert!(answer.message().fingerprint());
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
-    assert_eq!(world.handle(alice.from, &bytes), Forward::Drop(DropReason::Malformed(ParseError::Fingerprint)));
+    assert_eq!(world.handle(alice.from, &bytes), Verdict::Drop(DropReason::Malformed(ParseError::Fingerprint)));
     bytes[last] ^= 1;
-    Writer::resume(&mut bytes).attribute(0x8022, b"late");
-    assert_eq!(world.handle(alice.from, &bytes), Forward::Drop(DropReason::Malformed(ParseError::Fingerprint)));
+    MessageWriter::resume(&mut bytes).attribute(0x8022, b"late");
+    assert_eq!(world.handle(alice.from, &bytes), Verdict::Drop(DropReason::Malformed(ParseError::Fingerprint)));
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn r06_a_retransmission_while_the_socket_opens_waits() {
     let bytes = alice.signed(Method::Allocate, |writer| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP);
     });
-    assert_eq!(world.relay.handle_client(alice.from, &bytes, world.now), Forward::Accepted);
-    assert_eq!(world.relay.handle_client(alice.from, &bytes, world.now), Forward::Drop(DropReason::Pending));
+    assert_eq!(world.engine.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
+    assert_eq!(world.engine.handle_client(alice.from, &bytes, world.now), Verdict::Drop(DropReason::Pending));
     world.pump();
     assert_eq!(world.outputs.len(), 1, "one answer: {:?}", world.outputs);
 }
@@ -116,7 +116,7 @@ fn r07_refresh_0_frees_everything() {
         world.outputs.clear();
     }
     world.assert_empty();
-    assert_eq!(world.relay.next_timeout(), None);
+    assert_eq!(world.engine.next_timeout(), None);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn r08_lifetimes_are_600_to_3600() {
         });
         assert_eq!(answer.lifetime(), Some(granted));
         world.advance(secs(u64::from(granted) - 1));
-        assert_eq!(world.relay.allocation_count(), 1);
+        assert_eq!(world.engine.allocation_count(), 1);
         world.advance(secs(1));
         world.assert_empty();
     }
@@ -147,7 +147,7 @@ fn r08_refresh_extends_an_allocation() {
         world.advance(secs(599));
         assert_eq!(world.refresh(&mut alice, 600).lifetime(), Some(600));
     }
-    assert_eq!(world.relay.next_timeout().map(|at| at <= world.now + secs(600)), Some(true));
+    assert_eq!(world.engine.next_timeout().map(|at| at <= world.now + secs(600)), Some(true));
     world.advance(secs(600));
     world.assert_empty();
 }
@@ -161,16 +161,16 @@ fn r08_a_permission_lives_300_seconds_and_a_channel_600() {
     world.advance(secs(299));
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), to_peer(&world, relayed, OUTSIDE, 4..5));
     world.advance(secs(1));
-    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Forward::Drop(DropReason::NoPermission));
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
     world.advance(secs(299));
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), to_peer(&world, relayed, OUTSIDE, 4..5));
     world.outputs.clear();
     world.advance(secs(1));
-    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Forward::Drop(DropReason::NoChannel));
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoChannel));
     let channel = ChannelNumber::new(0x4001).expect("a channel");
     let relay = world.relay_at(relayed);
-    assert_eq!(world.outputs, [Output::ChannelUnbound { relay, channel, peer: addr(OUTSIDE) }]);
+    assert_eq!(world.outputs, [Output::ChannelUnbound { relayed: relay, channel, peer: addr(OUTSIDE) }]);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn r09_channel_numbers_and_no_rebinding() {
     assert_eq!(world.bind(&mut alice, 0x4FFF, "198.51.101.7:7001"), None);
     assert_eq!(world.bind(&mut alice, 0x5000, "198.51.101.7:7002"), None, "as clients of RFC 5766 choose it");
     assert_eq!(world.bind(&mut alice, 0x7FFF, "198.51.101.7:7003"), None);
-    assert!(matches!(world.channel_data(&alice, 0x7FFF, b"x"), Forward::ToPeer { .. }));
+    assert!(matches!(world.channel_data(&alice, 0x7FFF, b"x"), Verdict::ToPeer { .. }));
     assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None, "a refresh");
     assert_eq!(world.bind(&mut alice, 0x4000, "198.51.101.8:7000"), Some(400));
     assert_eq!(world.bind(&mut alice, 0x4001, OUTSIDE), Some(400));
@@ -198,21 +198,21 @@ fn r09_channel_numbers_and_no_rebinding() {
 fn r10_data_without_a_permission_is_dropped_both_ways() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
-    assert_eq!(world.send(&alice, OUTSIDE, b"x"), Forward::Drop(DropReason::NoPermission));
-    assert_eq!(world.peer_data(relayed, OUTSIDE, b"x"), Forward::Drop(DropReason::NoPermission));
-    assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Forward::Drop(DropReason::NoChannel));
+    assert_eq!(world.send(&alice, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoPermission));
+    assert_eq!(world.peer_data(relayed, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoPermission));
+    assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Verdict::Drop(DropReason::NoChannel));
     assert_eq!(world.permit(&mut alice, &["198.51.101.7:1"]), None, "a permission is for any port");
     assert_eq!(world.send(&alice, OUTSIDE, b"x"), to_peer(&world, relayed, OUTSIDE, 36..37));
-    let Forward::ToClient { to, framing: Framing::Data { peer, .. }, payload } = world.peer_data(relayed, OUTSIDE, b"xyz") else {
+    let Verdict::ToClient { to, framing: Framing::Data { peer, .. }, payload } = world.peer_data(relayed, OUTSIDE, b"xyz") else {
         panic!("a Data indication");
     };
     assert_eq!((to, peer, payload), (alice.from, addr(OUTSIDE), 0..3));
     assert_eq!(world.bind(&mut alice, 0x4321, OUTSIDE), None);
     let channel = Framing::Channel(ChannelNumber::new(0x4321).expect("a channel"));
-    assert_eq!(world.peer_data(relayed, OUTSIDE, b"xyz"), Forward::ToClient { to: alice.from, framing: channel, payload: 0..3 });
+    assert_eq!(world.peer_data(relayed, OUTSIDE, b"xyz"), Verdict::ToClient { to: alice.from, framing: channel, payload: 0..3 });
     let stranger = Client::bob();
-    assert_eq!(world.send(&stranger, OUTSIDE, b"x"), Forward::Drop(DropReason::NoAllocation));
-    assert_eq!(world.channel_data(&stranger, 0x4321, b"x"), Forward::Drop(DropReason::NoAllocation));
+    assert_eq!(world.send(&stranger, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoAllocation));
+    assert_eq!(world.channel_data(&stranger, 0x4321, b"x"), Verdict::Drop(DropReason::NoAllocation));
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn r12_channel_data_beyond_the_packet_is_dropped() {
     let relayed = world.allocate(&mut alice);
     assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None);
     let beyond = world.handle(alice.from, &[0x40, 0, 0, 5, 1, 2, 3, 4]);
-    assert_eq!(beyond, Forward::Drop(DropReason::MalformedChannelData));
+    assert_eq!(beyond, Verdict::Drop(DropReason::MalformedChannelData));
     assert_eq!(world.handle(alice.from, &[0x40, 0, 0, 0]), to_peer(&world, relayed, OUTSIDE, 4..4));
     assert_eq!(world.handle(alice.from, &[0x40, 0, 0, 1, 1, 0, 0, 0]), to_peer(&world, relayed, OUTSIDE, 4..5));
 }
@@ -252,7 +252,7 @@ fn r13_requested_address_family() {
         });
         assert_eq!(answer.code(), if code == 437 { None } else { Some(code) });
     }
-    let mut only_v4 = World::with(Settings { relay: [settings().relay[0], None], ..settings() });
+    let mut only_v4 = World::with(EngineSettings { relayed: [settings().relayed[0], None], ..settings() });
     let answer = allocate_with(&mut only_v4, &mut Client::alice(), |writer| {
         writer.number(attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24);
     });
@@ -263,7 +263,7 @@ fn r13_requested_address_family() {
 fn r13_additional_address_family_gives_both() {
     let mut world = World::new();
     let mut alice = Client::alice();
-    let both = |writer: &mut Writer<'_>| {
+    let both = |writer: &mut MessageWriter<'_>| {
         writer.number(attribute::ADDITIONAL_ADDRESS_FAMILY, 2 << 24);
     };
     let answer = allocate_with(&mut world, &mut alice, both);
@@ -277,7 +277,7 @@ fn r13_additional_address_family_gives_both() {
         writer.number(attribute::LIFETIME, 0).number(attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24);
     });
     assert_eq!((half.code(), world.sockets.len()), (None, 1));
-    assert_eq!(world.send(&alice, "[2606:4700::1]:5", b"x"), Forward::Drop(DropReason::NoPermission));
+    assert_eq!(world.send(&alice, "[2606:4700::1]:5", b"x"), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.send(&alice, OUTSIDE, b"x"), to_peer(&world, relayed[0], OUTSIDE, 36..37));
     for (kind, value) in [(attribute::ADDITIONAL_ADDRESS_FAMILY, 1 << 24), (attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24)] {
         let answer = allocate_with(&mut world, &mut Client::bob(), |writer| {
@@ -292,8 +292,8 @@ fn r13_additional_address_family_gives_both() {
 
 #[test]
 fn r13_a_family_that_fails_is_named_and_the_other_given() {
-    let mut only_v4 = World::with(Settings { relay: [settings().relay[0], None], ..settings() });
-    let both = |writer: &mut Writer<'_>| {
+    let mut only_v4 = World::with(EngineSettings { relayed: [settings().relayed[0], None], ..settings() });
+    let both = |writer: &mut MessageWriter<'_>| {
         writer.number(attribute::ADDITIONAL_ADDRESS_FAMILY, 2 << 24);
     };
     let answer = allocate_with(&mut only_v4, &mut Client::alice(), both);
@@ -302,11 +302,11 @@ fn r13_a_family_that_fails_is_named_and_the_other_given() {
     world.opens = [Ok(()), Err(OpenError::Failed)].into();
     let answer = allocate_with(&mut world, &mut Client::alice(), both);
     assert_eq!((answer.relayed().len(), answer.find(attribute::ADDRESS_ERROR_CODE)), (1, Some(vec![2, 0, 5, 8])));
-    assert_eq!(world.shared.taken_ports(Family::V6), 0);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V6), 0);
     world.opens = [Err(OpenError::Failed), Err(OpenError::Failed)].into();
     let answer = allocate_with(&mut world, &mut Client::bob(), both);
     assert_eq!(answer.code(), Some(508));
-    assert_eq!((world.shared.allocations(), world.shared.taken_ports(Family::V4)), (1, 1));
+    assert_eq!((world.shared.allocations(), world.shared.taken_ports(AddressFamily::V4)), (1, 1));
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn r14_even_port_without_r_leaks_no_sibling() {
         writer.attribute(attribute::EVEN_PORT, &[0]);
     });
     assert_eq!((answer.relayed()[0].port() % 2, answer.find(attribute::RESERVATION_TOKEN)), (0, None));
-    assert_eq!(world.shared.taken_ports(Family::V4), 1);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 1);
     world.refresh(&mut alice, 0);
     world.assert_empty();
 }
@@ -324,14 +324,14 @@ fn r14_even_port_without_r_leaks_no_sibling() {
 #[test]
 fn r14_a_reservation_token_gives_the_next_port_once() {
     let (mut world, mut alice) = (World::new(), Client::alice());
-    let reserve = |writer: &mut Writer<'_>| {
+    let reserve = |writer: &mut MessageWriter<'_>| {
         writer.attribute(attribute::EVEN_PORT, &[0x80]);
     };
     let answer = allocate_with(&mut world, &mut alice, reserve);
     let even = answer.relayed()[0];
     let token = answer.find(attribute::RESERVATION_TOKEN).expect("a token");
-    assert_eq!(world.shared.taken_ports(Family::V4), 2);
-    let claim = |writer: &mut Writer<'_>| {
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 2);
+    let claim = |writer: &mut MessageWriter<'_>| {
         writer.attribute(attribute::RESERVATION_TOKEN, &token);
     };
     let mut second = Client::new("alice", "198.51.100.1:1112");
@@ -357,11 +357,11 @@ fn r14_an_unclaimed_reservation_ends_after_30_seconds() {
     let answer = allocate_with(&mut world, &mut alice, |writer| {
         writer.attribute(attribute::EVEN_PORT, &[0x80]);
     });
-    assert_eq!(world.relay.next_timeout(), Some(world.now + secs(30)));
+    assert_eq!(world.engine.next_timeout(), Some(world.now + secs(30)));
     world.advance(secs(29));
-    assert_eq!(world.shared.taken_ports(Family::V4), 2);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 2);
     world.advance(secs(1));
-    assert_eq!(world.shared.taken_ports(Family::V4), 1);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 1);
     world.refresh(&mut alice, 0);
     world.assert_empty();
     let token = answer.find(attribute::RESERVATION_TOKEN).expect("a token");
@@ -381,25 +381,25 @@ fn r14_an_unclaimed_reservation_ends_with_its_allocation() {
         assert_eq!(answer.code(), None);
         world.refresh(&mut alice, 0);
         world.assert_empty();
-        assert_eq!(world.relay.next_timeout(), None);
+        assert_eq!(world.engine.next_timeout(), None);
     }
 }
 
 #[test]
 fn r14_a_failed_or_revoked_opening_gives_both_ports_back() {
     let (mut world, mut alice) = (World::new(), Client::alice());
-    let reserve = |writer: &mut Writer<'_>| {
+    let reserve = |writer: &mut MessageWriter<'_>| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP).attribute(attribute::EVEN_PORT, &[0x80]);
     };
     world.opens = [Err(OpenError::PortInUse), Err(OpenError::Failed)].into();
     assert_eq!(world.request(&mut alice, Method::Allocate, reserve).code(), Some(508));
     world.assert_empty();
     let bytes = alice.signed(Method::Allocate, reserve);
-    assert_eq!(world.relay.handle_client(alice.from, &bytes, world.now), Forward::Accepted);
-    assert_eq!(world.shared.taken_ports(Family::V4), 2);
-    world.relay.revoke("alice");
+    assert_eq!(world.engine.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 2);
+    world.engine.revoke("alice");
     world.pump();
-    assert_eq!(world.shared.taken_ports(Family::V4), 0);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 0);
     assert_eq!(world.outputs, []);
 }
 
@@ -411,14 +411,14 @@ fn r15_payloads_pass_unchanged() {
     for len in [0, 1, 2, 3, 4, 5, 160, 1200, 1452, 9000, 65_500] {
         let payload: Vec<u8> = (0..len).map(|at: usize| (at * 31) as u8).collect();
         for bytes in [channel_data(0x4000, &payload), send_indication(addr(OUTSIDE), &payload)] {
-            let Forward::ToPeer { payload: range, .. } = world.handle(alice.from, &bytes) else { panic!("{len} bytes") };
+            let Verdict::ToPeer { payload: range, .. } = world.handle(alice.from, &bytes) else { panic!("{len} bytes") };
             assert_eq!(&bytes[range], payload);
         }
-        assert!(matches!(world.peer_data(relayed, OUTSIDE, &payload), Forward::ToClient { payload, .. } if payload == (0..len)));
+        assert!(matches!(world.peer_data(relayed, OUTSIDE, &payload), Verdict::ToClient { payload, .. } if payload == (0..len)));
     }
     assert_eq!(world.permit(&mut alice, &["198.51.101.9:1"]), None);
     let huge = vec![0; 65_530];
-    assert_eq!(world.peer_data(relayed, "198.51.101.9:1", &huge), Forward::Drop(DropReason::TooLong));
+    assert_eq!(world.peer_data(relayed, "198.51.101.9:1", &huge), Verdict::Drop(DropReason::TooLong));
 }
 
 #[test]
@@ -427,10 +427,10 @@ fn create_permission_installs_all_peers_or_none() {
     world.allocate(&mut alice);
     assert_eq!(world.permit(&mut alice, &[]), Some(400));
     assert_eq!(world.permit(&mut alice, &["198.51.101.1:1", "10.0.0.1:1", "198.51.101.2:1"]), Some(403));
-    assert_eq!(world.send(&alice, "198.51.101.1:1", b"x"), Forward::Drop(DropReason::NoPermission));
+    assert_eq!(world.send(&alice, "198.51.101.1:1", b"x"), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.permit(&mut alice, &["198.51.101.1:1", "198.51.101.2:1", "198.51.101.3:1"]), None);
     for peer in ["198.51.101.1:9", "198.51.101.2:9", "198.51.101.3:9"] {
-        assert!(matches!(world.send(&alice, peer, b"x"), Forward::ToPeer { .. }));
+        assert!(matches!(world.send(&alice, peer, b"x"), Verdict::ToPeer { .. }));
     }
     let malformed = world.request(&mut alice, Method::CreatePermission, |writer| {
         writer.attribute(attribute::XOR_PEER_ADDRESS, &[0, 1, 0, 0]);
@@ -444,8 +444,8 @@ fn dont_fragment_reaches_the_verdict() {
     world.allocate(&mut alice);
     assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
     let mut bytes = send_indication(addr(OUTSIDE), b"x");
-    Writer::resume(&mut bytes).attribute(attribute::DONT_FRAGMENT, b"");
-    assert!(matches!(world.handle(alice.from, &bytes), Forward::ToPeer { dont_fragment: true, .. }));
+    MessageWriter::resume(&mut bytes).attribute(attribute::DONT_FRAGMENT, b"");
+    assert!(matches!(world.handle(alice.from, &bytes), Verdict::ToPeer { dont_fragment: true, .. }));
 }
 
 #[test]
@@ -464,12 +464,12 @@ fn an_incomplete_allocate_is_refused() {
 
 #[test]
 fn an_alternate_server_is_named_to_those_who_authenticate() {
-    let mut world = World::with(Settings { alternate_server: [Some(addr("203.0.114.9:3478")), None], ..settings() });
+    let mut world = World::with(EngineSettings { alternate_server: [Some(addr("203.0.114.9:3478")), None], ..settings() });
     let mut alice = Client::alice();
     let answer = allocate_with(&mut world, &mut alice, |_| {});
     assert_eq!(answer.code(), Some(300));
     assert_eq!(answer.find(attribute::ALTERNATE_SERVER), Some(vec![0, 1, 0x0D, 0x96, 203, 0, 114, 9]));
-    assert!(Integrity::Sha1.verify(&answer.message(), &alice.key()));
+    assert!(IntegrityAlgorithm::Sha1.verify(&answer.message(), &alice.key()));
     world.assert_empty();
 }
 
@@ -478,7 +478,7 @@ fn software_is_left_out_unless_set() {
     let mut alice = Client::alice();
     let answer = allocate_with(&mut World::new(), &mut alice, |_| {});
     assert_eq!(answer.find(attribute::SOFTWARE), None);
-    let mut world = World::with(Settings { software: Some("Castway".to_owned()), ..settings() });
+    let mut world = World::with(EngineSettings { software: Some("Castway".to_owned()), ..settings() });
     let answer = allocate_with(&mut world, &mut Client::alice(), |_| {});
     assert_eq!(answer.find(attribute::SOFTWARE), Some(b"Castway".to_vec()));
 }
@@ -488,15 +488,15 @@ fn an_icmp_error_reaches_the_client() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
     let relay = world.relay_at(relayed);
-    let icmp = |world: &mut World| world.relay.handle_icmp(relay, addr(OUTSIDE), 3, 3, [0, 0, 5, 0], world.now);
-    assert_eq!(icmp(&mut world), Forward::Drop(DropReason::NoPermission));
+    let icmp = |world: &mut World| world.engine.handle_icmp(relay, addr(OUTSIDE), 3, 3, [0, 0, 5, 0], world.now);
+    assert_eq!(icmp(&mut world), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
-    assert_eq!(icmp(&mut world), Forward::Reply { to: alice.from });
-    let indication = Message::parse(world.relay.reply()).expect("a message");
+    assert_eq!(icmp(&mut world), Verdict::Reply { to: alice.from, answer: Answer::Indication { method: Method::Data } });
+    let indication = StunMessage::parse(world.engine.reply()).expect("a message");
     assert_eq!((indication.class(), indication.method()), (Class::Indication, Method::Data));
     assert_eq!(indication.find(attribute::ICMP), Some(&[0, 0, 3, 3, 0, 0, 5, 0][..]));
 }
 
-fn to_peer(world: &World, relayed: SocketAddr, peer: &str, payload: std::ops::Range<usize>) -> Forward {
-    Forward::ToPeer { relay: world.relay_at(relayed), peer: addr(peer), payload, dont_fragment: false }
+fn to_peer(world: &World, relayed: SocketAddr, peer: &str, payload: std::ops::Range<usize>) -> Verdict {
+    Verdict::ToPeer { relayed: world.relay_at(relayed), peer: addr(peer), payload, dont_fragment: false }
 }

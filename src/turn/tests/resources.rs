@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn udp(writer: &mut Writer<'_>) {
+fn udp(writer: &mut MessageWriter<'_>) {
     writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
 }
 
@@ -27,11 +27,11 @@ fn r37_strangers_leave_nothing_behind() {
     for number in 0..100_000_u32 {
         let client = SocketAddr::from((number.to_be_bytes(), number as u16));
         let from = FiveTuple { client, ..alice.from };
-        let verdict = world.relay.handle_client(from, &messages[number as usize % messages.len()], world.now);
-        assert!(matches!(verdict, Forward::Drop(_) | Forward::Reply { .. }), "{verdict:?}");
+        let verdict = world.engine.handle_client(from, &messages[number as usize % messages.len()], world.now);
+        assert!(matches!(verdict, Verdict::Drop(_) | Verdict::Reply { .. }), "{verdict:?}");
     }
-    assert_eq!((world.relay.poll_output(), world.relay.next_timeout()), (None, None));
-    assert!(world.relay.reply.capacity() <= 1024);
+    assert_eq!((world.engine.poll_output(), world.engine.next_timeout()), (None, None));
+    assert!(world.engine.reply.capacity() <= 1024);
     world.assert_empty();
 }
 
@@ -82,7 +82,7 @@ fn r39_a_bare_allocate_gets_nothing() {
     for method in [Method::Allocate, Method::Refresh, Method::CreatePermission, Method::ChannelBind] {
         let bytes = alice.unsigned(method, |_| {});
         assert_eq!(bytes.len(), 20);
-        assert_eq!(world.handle(alice.from, &bytes), Forward::Drop(DropReason::Bare));
+        assert_eq!(world.handle(alice.from, &bytes), Verdict::Drop(DropReason::Bare));
     }
 }
 
@@ -159,12 +159,12 @@ fn r40_responses_and_indications_of_strangers_get_nothing() {
     for method in [Method::Binding, Method::Allocate, Method::Send, Method::Data, Method::Unknown(0x0FF)] {
         for class in [Class::Indication, Class::Success, Class::Error] {
             let mut bytes = Vec::new();
-            Writer::new(&mut bytes, class, method, &TransactionId([1; 12])).attribute(0x7777, b"unknown");
-            assert!(matches!(world.handle(alice.from, &bytes), Forward::Drop(_)), "{class:?} {method:?}");
+            MessageWriter::new(&mut bytes, class, method, &TransactionId([1; 12])).attribute(0x7777, b"unknown");
+            assert!(matches!(world.handle(alice.from, &bytes), Verdict::Drop(_)), "{class:?} {method:?}");
         }
         if matches!(method, Method::Send | Method::Data | Method::Unknown(_)) {
             let bytes = alice.unsigned(method, udp);
-            assert_eq!(world.handle(alice.from, &bytes), Forward::Drop(DropReason::UnsupportedMethod));
+            assert_eq!(world.handle(alice.from, &bytes), Verdict::Drop(DropReason::UnsupportedMethod));
         }
     }
 }
@@ -179,7 +179,7 @@ fn r41_a_users_quota_is_486() {
     let mut fourth = Client::new("alice", "198.51.100.1:4");
     assert_eq!(world.request(&mut fourth, Method::Allocate, udp).code(), Some(486));
     world.allocate(&mut Client::bob());
-    world.relay.revoke("alice");
+    world.engine.revoke("alice");
     world.pump();
     world.allocate(&mut fourth);
 }
@@ -258,14 +258,14 @@ fn r44_bandwidth_is_capped_by_allocation_user_and_server() {
             relayed
         });
         let passed = clients.each_ref().map(|client| {
-            let packets = (0..200).filter(|_| matches!(world.channel_data(client, 0x4000, &[0; 1000]), Forward::ToPeer { .. }));
+            let packets = (0..200).filter(|_| matches!(world.channel_data(client, 0x4000, &[0; 1000]), Verdict::ToPeer { .. }));
             packets.count()
         });
         assert_eq!(passed, expected);
-        assert_eq!(world.channel_data(&clients[0], 0x4000, &[0; 1000]), Forward::Drop(DropReason::Bandwidth));
-        assert!(matches!(world.peer_data(relayed[0], OUTSIDE, &[0; 1000]), Forward::ToClient { .. }), "the other direction");
+        assert_eq!(world.channel_data(&clients[0], 0x4000, &[0; 1000]), Verdict::Drop(DropReason::Bandwidth));
+        assert!(matches!(world.peer_data(relayed[0], OUTSIDE, &[0; 1000]), Verdict::ToClient { .. }), "the other direction");
         world.now += secs(1);
-        assert!(matches!(world.channel_data(&clients[0], 0x4000, &[0; 1000]), Forward::ToPeer { .. }));
+        assert!(matches!(world.channel_data(&clients[0], 0x4000, &[0; 1000]), Verdict::ToPeer { .. }));
     }
 }
 
@@ -275,14 +275,14 @@ fn r47_a_socket_that_does_not_open_is_508_and_holds_nothing() {
     world.opens = [Err(OpenError::Failed)].into();
     let answer = world.request(&mut alice, Method::Allocate, udp);
     assert_eq!(answer.code(), Some(508));
-    assert!(Integrity::Sha1.verify(&answer.message(), &alice.key()));
+    assert!(IntegrityAlgorithm::Sha1.verify(&answer.message(), &alice.key()));
     world.assert_empty();
     world.opens = [Err(OpenError::PortInUse), Err(OpenError::PortInUse)].into();
     world.allocate(&mut alice);
-    assert_eq!(world.shared.taken_ports(Family::V4), 1);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 1);
     world.opens = [Err(OpenError::PortInUse); 100].into();
     assert_eq!(world.request(&mut Client::bob(), Method::Allocate, udp).code(), Some(508), "somebody else has all ports");
-    assert_eq!(world.shared.taken_ports(Family::V4), 1);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 1);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn r48_many_allocations_come_and_go_in_the_same_places() {
         world.now += secs(20);
         world.outputs.clear();
     }
-    assert!(world.relay.allocation_count() <= 16);
+    assert!(world.engine.allocation_count() <= 16);
     world.advance(secs(600));
     world.assert_empty();
 }
@@ -306,9 +306,9 @@ fn r48_many_allocations_come_and_go_in_the_same_places() {
 fn a_closed_stream_ends_its_allocation() {
     let (mut world, mut alice) = (World::new(), Client::alice().over_tcp());
     world.allocate(&mut alice);
-    world.relay.client_closed(&Client::bob().from, world.now);
-    assert_eq!(world.relay.allocation_count(), 1);
-    world.relay.client_closed(&alice.from, world.now);
+    world.engine.handle_client_closed(&Client::bob().from, world.now);
+    assert_eq!(world.engine.allocation_count(), 1);
+    world.engine.handle_client_closed(&alice.from, world.now);
     world.pump();
     world.assert_empty();
 }

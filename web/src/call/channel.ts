@@ -1,38 +1,38 @@
 import { loadInfo } from '../lib/info';
 import { onWake } from '../lib/wake';
 
-const OPENING = 8000;
-const PROBE = 3000;
-const FIRST_PAUSE = 500;
-const LONGEST_PAUSE = 4000;
-const MAX_WAITING = 256;
-/** Attempts that fail in a row while HTTP works, until it is told that WebSockets don't get through. */
-const FAILURES = 2;
+const OPEN_TIMEOUT_MS = 8000;
+const PROBE_TIMEOUT_MS = 3000;
+const MIN_RETRY_DELAY_MS = 500;
+const MAX_RETRY_DELAY_MS = 4000;
+const MAX_QUEUED_MESSAGES = 256;
+/** After so many consecutive failures while HTTP works, the page reports that WebSockets are blocked. */
+const BLOCKED_AFTER_FAILURES = 2;
 
 interface Listener {
-  /** A message of the other side. */
+  /** A message from the other side arrived. */
   heard(text: string): void;
-  /** `again`: once more, after a break. */
+  /** The socket has registered; `again` after an interruption. */
   registered(again: boolean): void;
   offline(): void;
-  /** Collider does not want this client any more. */
+  /** Collider has closed this client's slot. */
   refused(error: string): void;
 }
 
-/** Collider's WebSocket for one client of a room: opens and registers again for as long as it is not closed. */
+/** Collider's WebSocket for one client of a room. It reconnects and registers again until it is closed. */
 export class Channel {
   online = false;
 
   private socket: WebSocket | null = null;
   private client: string | null = null;
-  /** There was a time since the beginning when nothing was heard. */
+  /** The connection has been interrupted at least once. */
   private broken = false;
-  /** Attempts that failed in a row, each with HTTP working after it. */
+  /** Consecutive failed attempts, each with HTTP working afterwards. */
   private failures = 0;
   private checking = false;
-  /** Said while there was no way; delivered after the next registration. */
+  /** Queued while the socket is down, and sent after the next registration. */
   private waiting: string[] = [];
-  private pause = FIRST_PAUSE;
+  private pause = MIN_RETRY_DELAY_MS;
   private timer = 0;
   private closed = false;
 
@@ -41,9 +41,9 @@ export class Channel {
     this.open();
   }
 
-  /** WebSockets do not get through, and HTTP does. */
+  /** WebSockets are blocked, but HTTP works. */
   get blocked(): boolean {
-    return !this.online && this.failures >= FAILURES;
+    return !this.online && this.failures >= BLOCKED_AFTER_FAILURES;
   }
 
   register(client: string): void {
@@ -53,7 +53,7 @@ export class Channel {
 
   send(text: string): void {
     if (this.online && this.socket && this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ cmd: 'send', msg: text }));
-    else if (this.waiting.length < MAX_WAITING) this.waiting.push(text);
+    else if (this.waiting.length < MAX_QUEUED_MESSAGES) this.waiting.push(text);
   }
 
   close(): void {
@@ -62,20 +62,20 @@ export class Channel {
     this.drop();
   }
 
-  /** After a sleep a socket may look open for minutes though nobody is at its other end. */
+  /** After the device slept, a dead socket can look open for minutes. */
   probe(): void {
     const socket = this.socket;
     if (!socket || socket.readyState !== WebSocket.OPEN) return this.again(0);
     clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => this.again(0), PROBE);
-    // Answered with an error that closes nothing.
+    this.timer = window.setTimeout(() => this.again(0), PROBE_TIMEOUT_MS);
+    // Collider answers this command with an error that does not close the socket.
     socket.send('{"cmd":"probe"}');
   }
 
   private open(): void {
     const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`);
     this.socket = socket;
-    this.timer = window.setTimeout(() => this.failed(), OPENING);
+    this.timer = window.setTimeout(() => this.failed(), OPEN_TIMEOUT_MS);
     socket.onopen = () => {
       clearTimeout(this.timer);
       this.failures = 0;
@@ -86,7 +86,7 @@ export class Channel {
     socket.onclose = () => this.failed();
   }
 
-  /** The socket did not open. A server that is down answers to nothing else either. */
+  /** The socket did not open. HTTP tells whether the server is down or WebSockets are blocked. */
   private failed(): void {
     this.again();
     if (this.checking) return;
@@ -104,7 +104,7 @@ export class Channel {
     if (!this.client || !socket || socket.readyState !== WebSocket.OPEN) return;
     socket.send(JSON.stringify({ cmd: 'register', roomid: this.room, clientid: this.client }));
     this.online = true;
-    this.pause = FIRST_PAUSE;
+    this.pause = MIN_RETRY_DELAY_MS;
     const waiting = this.waiting;
     this.waiting = [];
     waiting.forEach((text) => this.send(text));
@@ -124,7 +124,7 @@ export class Channel {
     const error = parsed.error ?? '';
     if (!error || /unexpected 'cmd'/.test(error)) return;
     console.warn('castway: Collider says', error);
-    // Our socket of before, whose end the server has not noticed yet: end it, and come back.
+    // The server has not noticed that the previous socket is closed: remove its slot, and register again.
     if (/Duplicated registration/.test(error)) void fetch(`/${this.room}/${this.client}`, { method: 'DELETE' }).catch(() => undefined);
     else this.listener.refused(error);
   }
@@ -133,7 +133,7 @@ export class Channel {
     if (this.closed) return;
     this.drop();
     this.broken = true;
-    this.pause = Math.min(this.pause * 2, LONGEST_PAUSE);
+    this.pause = Math.min(this.pause * 2, MAX_RETRY_DELAY_MS);
     this.timer = window.setTimeout(() => this.open(), pause);
     this.listener.offline();
   }

@@ -1,16 +1,15 @@
 import { byId, later, setText, show } from '../lib/dom';
 import { t } from '../lib/i18n';
 import { drawQr } from '../lib/qr';
+import { showStatus, type Status } from '../lib/status';
 import type { Call, State } from './call';
 import type { Devices } from './devices';
 import { loopback } from './loopback';
 
-const COPIED_FOR = 2500;
+const COPIED_LABEL_MS = 2500;
 
-export type Tone = 'good' | 'busy' | 'bad';
-
-/** One sentence for where the call stands; the worst that is true comes first. */
-function status(call: Call): { text: string; tone: Tone } {
+/** The status of a call: of several true sentences, the worst one. */
+function status(call: Call): Status {
   const { state, online } = call;
   if (state === 'joining') return { text: call.unreached ? t.castSignalWait : t.callJoining, tone: 'busy' };
   if (state === 'recovering') return { text: online ? t.callRecovering : t.castSignalWait, tone: 'busy' };
@@ -37,7 +36,7 @@ function panel(call: Call, devices: Devices): { title: string; hint: string; but
   }
 }
 
-/** States in which we are in the room. */
+/** States in which this page is in the room. */
 const INSIDE: State[] = ['joining', 'waiting', 'connecting', 'talking', 'recovering'];
 
 export const view = {
@@ -53,14 +52,12 @@ export const view = {
     show(byId('no-picture'), state === 'talking' && !picture);
 
     show(byId('status'), inside);
-    const { text, tone } = status(call);
-    setText(byId('status-text'), text);
-    byId('status').setAttribute('data-tone', tone);
+    showStatus(status(call));
 
     show(byId('panel'), !meeting && !blocked);
     const { title, hint, button } = panel(call, devices);
     setText(byId('panel-title'), title);
-    // In a loopback call, nobody else is to come and see or hear anything.
+    // In a loopback call nobody else joins.
     const told = loopback && state !== 'full' ? '' : hint;
     setText(byId('panel-hint'), told);
     show(byId('panel-hint'), told !== '');
@@ -106,7 +103,7 @@ export const view = {
     byId('copy').onclick = async () => {
       if (!(await copy(url))) return;
       setText(byId('copy'), t.callCopied);
-      await later(COPIED_FOR);
+      await later(COPIED_LABEL_MS);
       setText(byId('copy'), t.callCopy);
     };
   },
@@ -124,7 +121,7 @@ async function copy(text: string): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Pages that are not secure have no clipboard: the link is marked, ready for the person's own copy.
+    // Insecure pages have no clipboard API: select the link so that the user can copy it.
     const selection = window.getSelection();
     selection?.selectAllChildren(byId('link'));
     return document.execCommand('copy');

@@ -14,8 +14,8 @@ import { Session } from './session';
 import { describe } from './status';
 import { isAboutTheCode, view } from './view';
 
-const PRESET = 'castway.preset';
-const SERVER_PATIENCE = 5000;
+const PRESET_KEY = 'castway.preset';
+const SERVER_TIMEOUT_MS = 5000;
 
 translate('castTitle');
 
@@ -28,7 +28,7 @@ let serverLate = false;
 
 const meter = new Meter('out', view.preview);
 const session = new Session(update, (why) => {
-  // A code that was refused leaves the chosen screen as it is: no second picker for a slip of the finger.
+  // A refused code keeps the chosen screen, so that a typing error doesn't open the picker again.
   const keep = ['unknown_code', 'room_full', 'server_full', 'too_many_attempts', 'rate_limited', 'server_error'];
   finish(why, keep.indexOf(why.id) >= 0);
 });
@@ -41,12 +41,10 @@ function state(): string {
 function update(): void {
   document.body.setAttribute('data-state', state());
   document.body.setAttribute('data-online', String(session.online));
-  const { text, tone } = describe(session);
   const pause = passing && passing.until ? passing.until : 0;
   view.show({
     live: session.active,
-    status: text,
-    tone,
+    status: describe(session),
     busy: choosing,
     kept: stream !== null,
     blocked: Boolean(standing && standing.blocks),
@@ -85,14 +83,14 @@ async function begin(): Promise<void> {
     return finish(view.foreign ? problems.codeLetters() : problems.codeIncomplete(info.code.length), true);
   }
   passing = null;
-  store('localStorage', PRESET, preset);
+  store('localStorage', PRESET_KEY, preset);
   if (!stream) {
     choosing = true;
     update();
     try {
       const fresh = await capture(source, preset, sound);
       stream = fresh;
-      // Stopped in the browser's own bar, or the shared window was closed.
+      // The user stopped sharing in the browser's own bar, or closed the shared window.
       fresh.getVideoTracks().forEach((track) => (track.onended = () => stream === fresh && stopSharing()));
     } catch (problem) {
       passing = problem as Problem;
@@ -119,7 +117,7 @@ function stopSharing(): void {
 
 function choosePreset(preset: Preset): void {
   view.preset = preset;
-  store('localStorage', PRESET, preset);
+  store('localStorage', PRESET_KEY, preset);
   if (!stream || !session.active) return;
   void switchPreset(stream, preset);
   session.setPreset(preset);
@@ -178,7 +176,7 @@ function applyInfo(next: Info): void {
 }
 
 view.figures(NO_FIGURES);
-view.preset = stored<Preset>('localStorage', PRESET) === 'smooth' ? 'smooth' : 'sharp';
+view.preset = stored<Preset>('localStorage', PRESET_KEY) === 'smooth' ? 'smooth' : 'sharp';
 applyInfo(info);
 if (/[?&]code=/i.test(location.search)) view.code = location.search;
 (view.code.length === info.code.length ? byId('start') : view.codeInput).focus({ preventScroll: true });
@@ -186,7 +184,7 @@ void loadInfo().then((loaded) => loaded && applyInfo(loaded));
 setTimeout(() => {
   serverLate = true;
   update();
-}, SERVER_PATIENCE);
+}, SERVER_TIMEOUT_MS);
 setInterval(() => {
   if (passing && passing.until) {
     if (passing.until <= Date.now()) passing = null;

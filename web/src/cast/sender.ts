@@ -8,23 +8,23 @@ import { QUALITY, type Preset } from './capture';
 export type LinkState = 'connecting' | 'up' | 'interrupted' | 'failed';
 
 interface Listener {
-  /** Whether an offer sent now would reach the TV. */
+  /** Whether an offer would reach the TV now. */
   ready(): boolean;
   offer(offer: RTCSessionDescriptionInit): void;
   candidate(candidate: RTCIceCandidateInit): void;
   link(state: LinkState): void;
 }
 
-const CONFIG_WAIT = 3000;
-const FIRST_PATIENCE = 30_000;
-const BLIP = 3000;
-const RESTART_PATIENCE = 9000;
-const AFRESH_PATIENCE = 20_000;
-const PULSE = 1500;
+const ICE_CONFIG_TIMEOUT_MS = 3000;
+const CONNECT_TIMEOUT_MS = 30_000;
+const ICE_RESTART_DELAY_MS = 3000;
+const ICE_RESTART_TIMEOUT_MS = 9000;
+const RECONNECT_TIMEOUT_MS = 20_000;
+const STATS_INTERVAL_MS = 1500;
 
 /**
- * Sends one stream to the TV. Trouble is met in steps: an ICE restart, then a connection made afresh, then
- * giving up. A fresh connection is built beside a running one and takes its place when it is up.
+ * Sends one stream to the TV. It recovers in three steps: an ICE restart, then a new connection, then
+ * giving up. A new connection is built beside the running one, and replaces it when it is connected.
  */
 export class Sender {
   private peer: Peer | null = null;
@@ -57,7 +57,7 @@ export class Sender {
     this.stop();
     this.stream = stream;
     this.preset = preset;
-    void this.afresh(FIRST_PATIENCE);
+    void this.afresh(CONNECT_TIMEOUT_MS);
   }
 
   stop(): void {
@@ -70,23 +70,23 @@ export class Sender {
     this.step = 'none';
   }
 
-  /** The TV's page is a new one, or may be: only a fresh offer reaches it for sure. */
+  /** The TV's page may have been reloaded: only a new offer is certain to reach it. */
   tvBack(): void {
-    if (this.stream) void this.afresh(AFRESH_PATIENCE);
+    if (this.stream) void this.afresh(RECONNECT_TIMEOUT_MS);
   }
 
-  /** Our seat in the room is ours again after a break in signaling. */
+  /** The page has its seat again after an interruption of signaling. */
   async seatRegained(sameRoom: boolean): Promise<void> {
     if (!this.stream) return;
     const peer = this.peer;
     if (sameRoom && peer && peer.isUp()) {
       const before = await bytesIn(peer.pc);
-      await later(PULSE);
+      await later(STATS_INTERVAL_MS);
       if (peer !== this.peer || !this.stream) return;
-      // The TV's receiver reports come in all the time while it shows the picture.
+      // The TV sends receiver reports as long as it shows the video.
       if (peer.isUp() && (await bytesIn(peer.pc)) > before) return;
     }
-    void this.afresh(AFRESH_PATIENCE);
+    void this.afresh(RECONNECT_TIMEOUT_MS);
   }
 
   setPreset(preset: Preset): void {
@@ -100,7 +100,7 @@ export class Sender {
     if (answer.inReplyTo && answer.inReplyTo !== this.pending) return;
     try {
       await peer.setRemote({ type: 'answer', sdp: answer.sdp ?? '' });
-      // After an ICE restart that found the same path again nothing else says so.
+      // After an ICE restart that selects the same path, no other event fires.
       if (peer.isUp()) this.iceChanged(peer);
       await this.tune();
     } catch (error) {
@@ -115,7 +115,7 @@ export class Sender {
 
   private async afresh(patience: number): Promise<void> {
     const run = ++this.run;
-    for (let waited = 0; !this.config && waited < CONFIG_WAIT; waited += 100) await later(100);
+    for (let waited = 0; !this.config && waited < ICE_CONFIG_TIMEOUT_MS; waited += 100) await later(100);
     const stream = this.stream;
     if (run !== this.run || !stream) return;
     this.step = 'afresh';
@@ -171,7 +171,7 @@ export class Sender {
       this.listener.link('up');
     } else if (state === 'disconnected') {
       this.listener.link('interrupted');
-      this.after(BLIP);
+      this.after(ICE_RESTART_DELAY_MS);
     } else if (state === 'failed') {
       this.trouble();
     }
@@ -182,21 +182,21 @@ export class Sender {
     this.timer = window.setTimeout(() => this.trouble(), milliseconds);
   }
 
-  /** The next step of the three. */
+  /** Takes the next recovery step. */
   private trouble(): void {
     clearTimeout(this.timer);
     const peer = this.peer;
     if (!peer || !this.stream) return;
     if (this.wasUp) this.listener.link('interrupted');
-    // Without a seat nothing gets through; regaining it starts the connection afresh.
+    // Without a seat no offer reaches the TV; regaining the seat starts a new connection.
     if (!this.listener.ready()) return;
     if (this.wasUp && this.step === 'none') {
       this.step = 'restart';
-      this.after(RESTART_PATIENCE);
+      this.after(ICE_RESTART_TIMEOUT_MS);
       if (this.config) peer.configure(this.config);
       void this.offer(peer, { iceRestart: true });
     } else if (this.wasUp && this.step === 'restart') {
-      void this.afresh(AFRESH_PATIENCE);
+      void this.afresh(RECONNECT_TIMEOUT_MS);
     } else {
       this.retiring?.close();
       this.retiring = null;
@@ -219,7 +219,7 @@ export class Sender {
       parameters.degradationPreference = quality.degradation;
       await sender.setParameters(parameters);
     } catch (error) {
-      // Not every engine takes all of them at every moment; the content hint still speaks.
+      // Some engines reject these parameters at times; the content hint still applies.
       console.debug('castway: setParameters refused', error);
     }
   }

@@ -1,10 +1,10 @@
 import { spaced } from '../lib/code';
 import { t } from '../lib/i18n';
+import type { Status } from '../lib/status';
 import type { Session } from './session';
-import type { Tone } from './view';
 
-/** One sentence for where the session stands; the worst that is true comes first. */
-export function describe(session: Session): { text: string; tone: Tone } {
+/** The status of a session: of several true sentences, the worst one. */
+export function describe(session: Session): Status {
   const { state } = session;
   if (state === 'failed') return { text: t.iceFailed, tone: 'bad' };
   if (state === 'joining') return { text: session.online ? t.castJoining : t.castSignalWait, tone: 'busy' };

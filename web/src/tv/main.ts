@@ -22,10 +22,10 @@ import { onCommand } from './keys';
 import { Receiver } from './receiver';
 import { toggleFullScreen, View, type State } from './view';
 
-const STORE = 'castway.tv';
-const NOTE_FOR = 7000;
-const NEW_CODE_NOTE_FOR = 20_000;
-const RETRY = 3000;
+const RESUME_TOKEN_KEY = 'castway.tv';
+const NOTE_SHOWN_MS = 7000;
+const NEW_CODE_NOTE_SHOWN_MS = 20_000;
+const RETRY_INTERVAL_MS = 3000;
 
 translate('tvTitle');
 const view = new View();
@@ -42,11 +42,11 @@ let takeover = false;
 let casterAway = false;
 let picture = false;
 let interrupted = false;
-/** A cast was on when the connection was lost: its caster comes back to the same code. */
+/** A cast was running when the connection was lost: its caster comes back to the same code. */
 let casting = false;
 let canRenew = true;
 let refused: string | null = null;
-/** What just ended, for a moment, in place of "Ready". */
+/** A note about the cast that has just ended, shown for a moment instead of "Ready". */
 let note: string | null = null;
 let noteTimer = 0;
 let seat = 0;
@@ -65,7 +65,7 @@ const signaling = new Signaling(
   () => {
     online = true;
     casting = casting || joined || picture || receiver.active;
-    // Whoever is still there says so again; a running picture shows by itself whether it lives.
+    // A caster that is still present announces itself again; a running video shows whether it works.
     restarting = joined = takeover = casterAway = false;
     if (!infoLoaded) void readInfo();
     if (!replaced) void takeSeat();
@@ -112,7 +112,7 @@ function endPicture(why: string | null): void {
   say(why);
 }
 
-function say(what: string | null, milliseconds = NOTE_FOR): void {
+function say(what: string | null, milliseconds = NOTE_SHOWN_MS): void {
   note = what;
   view.newCode(what === t.tvNewCodeShown);
   clearTimeout(noteTimer);
@@ -121,7 +121,7 @@ function say(what: string | null, milliseconds = NOTE_FOR): void {
 }
 
 function remember(resumeToken: string): void {
-  if (resumeToken && code) store('localStorage', STORE, { resumeToken, code });
+  if (resumeToken && code) store('localStorage', RESUME_TOKEN_KEY, { resumeToken, code });
 }
 
 function showCode(next: string): void {
@@ -134,7 +134,7 @@ function showCode(next: string): void {
 
 async function readInfo(): Promise<void> {
   const loaded = await loadInfo();
-  if (!loaded) return void setTimeout(() => !infoLoaded && online && readInfo(), RETRY);
+  if (!loaded) return void setTimeout(() => !infoLoaded && online && readInfo(), RETRY_INTERVAL_MS);
   info = loaded;
   infoLoaded = true;
   if (!code) view.noCode(info.code.length);
@@ -144,7 +144,7 @@ async function readInfo(): Promise<void> {
 async function takeSeat(): Promise<void> {
   if (!supported) return;
   const attempt = ++seat;
-  const saved = stored<{ resumeToken: string; code: string }>('localStorage', STORE);
+  const saved = stored<{ resumeToken: string; code: string }>('localStorage', RESUME_TOKEN_KEY);
   const how = { live: picture && receiver.up, casting, understands: UNDERSTOOD };
   const reply = await signaling.request<SeatAck>('TV_INIT', { ...saved, ...how });
   if (attempt !== seat || replaced) return;
@@ -154,9 +154,9 @@ async function takeSeat(): Promise<void> {
     showCode(reply.code);
     remember(reply.resumeToken);
   } else if (reply.error.code !== 'offline') {
-    // Without an answer this TV waits for a place, or for its turn: TV_WAITING has said which, and asking again keeps both.
+    // Without an answer this TV waits for a place or for its turn, as TV_WAITING said; another request keeps both.
     if (reply.error.code !== 'timeout') refused = reason(reply.error.code);
-    const wait = (reply.error.retryAfter ?? 0) * 1000 || RETRY;
+    const wait = (reply.error.retryAfter ?? 0) * 1000 || RETRY_INTERVAL_MS;
     setTimeout(() => attempt === seat && online && !replaced && takeSeat(), wait);
   }
   update();
@@ -179,7 +179,7 @@ signaling.on('TV_CODE_CHANGED', (value) => {
   if (replaced) return;
   showCode(changed.code);
   remember(changed.resumeToken);
-  say(t.tvNewCodeShown, NEW_CODE_NOTE_FOR);
+  say(t.tvNewCodeShown, NEW_CODE_NOTE_SHOWN_MS);
 });
 signaling.on('RESUME_TOKEN', (value) => remember((value as ResumeToken).resumeToken));
 signaling.on('CONFIG_FEEDBACK', (value) => {
@@ -201,7 +201,7 @@ signaling.on('CASTER_LEFT', (value) => {
   const reason = (value as { reason?: string } | null)?.reason;
   joined = casterAway = false;
   takeover = reason === 'taken_over';
-  // Only its signaling is gone for good: what still flows is still wanted.
+  // Only the caster's signaling has ended: keep showing the video.
   if (reason === 'lost' && receiver.up) {
     receiver.orphan();
     update();
@@ -225,9 +225,9 @@ async function askForNewCode(): Promise<void> {
   button.disabled = true;
   const reply = await signaling.request<SeatAck>('NEW_CODE');
   button.disabled = false;
-  // The next press of OK is not for another one.
+  // The next press of OK must not request another code.
   button.blur();
-  // The code itself comes with TV_CODE_CHANGED.
+  // TV_CODE_CHANGED delivers the code itself.
   if (reply.ok || reply.error.code === 'offline') return;
   canRenew = reply.error.code !== 'unknown_event';
   const wait = reply.error.retryAfter;
@@ -270,9 +270,9 @@ setInterval(() => {
 }, 1000);
 
 showFigures(view.figures, NO_FIGURES);
-const saved = stored<{ code: string }>('localStorage', STORE);
+const saved = stored<{ code: string }>('localStorage', RESUME_TOKEN_KEY);
 if (saved && saved.code && supported) {
-  // What it will most likely be again: the screen is not empty while the server is out of reach.
+  // The server will most likely assign this code again: show it while the server can't be reached.
   showCode(saved.code);
 } else {
   view.noCode(info.code.length);

@@ -2,11 +2,11 @@ import { Peer } from '../lib/peer';
 import { forOldEngines, offerId, sessionId } from '../lib/sdp';
 import type { Answer, IceConfig } from '../lib/wire';
 
-const MAX_EARLY = 128;
-/** The caster restarts ICE, then makes a new connection; both fit in here. */
-const PATIENCE = { new: 40_000, disconnected: 30_000, failed: 20_000 };
-const ORPHAN_PATIENCE = 4000;
-const CONFIG_WAIT = 3000;
+const MAX_EARLY_CANDIDATES = 128;
+/** Long enough for the caster to restart ICE, and then to make a new connection. */
+const CONNECT_TIMEOUT_MS = { new: 40_000, disconnected: 30_000, failed: 20_000 };
+const ORPHAN_TIMEOUT_MS = 4000;
+const ICE_CONFIG_TIMEOUT_MS = 3000;
 
 interface Link {
   peer: Peer;
@@ -18,16 +18,16 @@ interface Link {
 interface Listener {
   candidate(candidate: RTCIceCandidateInit): void;
   answer(answer: Answer): void;
-  /** A stream to show from now on. */
+  /** Show this stream. */
   picture(stream: MediaStream): void;
   interrupted(now: boolean): void;
-  /** No connection is left; `failed` when ICE gave it up. */
+  /** No connection is left; `failed` if ICE has failed. */
   ended(failed: boolean): void;
 }
 
 /**
- * Answers offers. A new session's connection is built beside the one that is showing and takes its place
- * when it is up, so that a caster's fresh offer does not interrupt a running picture.
+ * Answers offers. The connection of a new session is built beside the one that is showing, and replaces it
+ * when it is connected, so that a new offer does not interrupt the running video.
  */
 export class Receiver {
   private current: Link | null = null;
@@ -70,14 +70,14 @@ export class Receiver {
     this.enqueue(async () => {
       const link = this.next ?? this.current;
       if (link && link.peer.expects(candidate)) await link.peer.candidate(candidate);
-      else if (this.early.length < MAX_EARLY) this.early.push(candidate);
+      else if (this.early.length < MAX_EARLY_CANDIDATES) this.early.push(candidate);
     });
   }
 
-  /** The caster's seat is lost: nobody will mend the connection, so it is kept only while it works. */
+  /** The caster has lost its seat and can't recover the connection, so keep it only while it works. */
   orphan(): void {
     this.orphaned = true;
-    if (this.current && !this.current.peer.isUp()) this.giveUpAfter(this.current, ORPHAN_PATIENCE);
+    if (this.current && !this.current.peer.isUp()) this.giveUpAfter(this.current, ORPHAN_TIMEOUT_MS);
   }
 
   close(): void {
@@ -89,14 +89,14 @@ export class Receiver {
     this.next = this.current = null;
   }
 
-  /** In order, since an offer takes several steps and candidates follow on its heels. */
+  /** Messages are handled in order: an offer takes several steps, and candidates follow it. */
   private enqueue(step: () => Promise<void>): void {
     this.queue = this.queue.then(step).catch((error) => console.warn('castway: negotiation failed', error));
   }
 
   private async take(offer: RTCSessionDescriptionInit): Promise<void> {
     this.orphaned = false;
-    for (let waited = 0; !this.config && waited < CONFIG_WAIT; waited += 100) {
+    for (let waited = 0; !this.config && waited < ICE_CONFIG_TIMEOUT_MS; waited += 100) {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     const session = sessionId(offer.sdp ?? '');
@@ -141,7 +141,7 @@ export class Receiver {
   private open(session: string): Link {
     const peer = new Peer(this.config, (candidate) => this.listener.candidate(candidate));
     const link: Link = { peer, session, stream: null, timer: 0 };
-    this.giveUpAfter(link, PATIENCE.new);
+    this.giveUpAfter(link, CONNECT_TIMEOUT_MS.new);
     const { pc } = peer;
     const arrived = (stream: MediaStream) => {
       link.stream = stream;
@@ -170,7 +170,7 @@ export class Receiver {
       if (link === this.next && link.stream) this.promote();
       else if (link === this.current) this.listener.interrupted(false);
     } else if (state === 'disconnected' || state === 'failed') {
-      this.giveUpAfter(link, this.orphaned ? ORPHAN_PATIENCE : PATIENCE[state]);
+      this.giveUpAfter(link, this.orphaned ? ORPHAN_TIMEOUT_MS : CONNECT_TIMEOUT_MS[state]);
       if (link === this.current && link.stream) this.listener.interrupted(true);
     }
   }

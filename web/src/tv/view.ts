@@ -3,14 +3,15 @@ import { byId, setText, show } from '../lib/dom';
 import { t } from '../lib/i18n';
 import { reachableOrigin, withoutScheme, type Info } from '../lib/info';
 import { drawQr } from '../lib/qr';
+import { showStatus, type Tone } from '../lib/status';
 
 export type State = 'connecting' | 'waiting' | 'starting' | 'playing' | 'replaced' | 'unsupported';
-export type Tone = 'good' | 'busy' | 'bad';
 
-const DRIFT_EVERY = 40_000;
+const DRIFT_INTERVAL_MS = 40_000;
+const POINTER_SHOWN_MS = 2500;
 const DRIFT_PATH = [[0, 0], [9, 5], [14, -4], [5, -11], [-6, -8], [-13, 2], [-7, 11], [4, 8]] as const;
 
-/** Everything that is written on the TV. */
+/** The only place that writes to the TV's page. */
 export class View {
   readonly video = byId<HTMLVideoElement>('video');
   readonly still = byId<HTMLCanvasElement>('still');
@@ -19,15 +20,15 @@ export class View {
 
   constructor() {
     setInterval(() => {
-      // Against burn-in. A whole cycle comes back to where it began.
+      // Moving the page prevents burn-in. A whole cycle ends where it began.
       const step = DRIFT_PATH[++this.drift % DRIFT_PATH.length]!;
       byId('drift').style.transform = `translate(${step[0]}px, ${step[1]}px)`;
-    }, DRIFT_EVERY);
+    }, DRIFT_INTERVAL_MS);
     let hide = 0;
     document.addEventListener('mousemove', () => {
       document.body.setAttribute('data-pointer', '');
       clearTimeout(hide);
-      hide = window.setTimeout(() => document.body.removeAttribute('data-pointer'), 2500);
+      hide = window.setTimeout(() => document.body.removeAttribute('data-pointer'), POINTER_SHOWN_MS);
     });
   }
 
@@ -48,7 +49,7 @@ export class View {
     if (replaced) action.focus();
   }
 
-  /** Empty tiles until there is a code. */
+  /** Shows empty tiles until the server assigns a code. */
   noCode(length: number): void {
     this.tiles(new Array(length + 1).join(' '));
   }
@@ -60,7 +61,7 @@ export class View {
     this.tiles(code);
   }
 
-  /** Marks the code as one that people have not seen yet. */
+  /** Marks the code as new. */
   newCode(isNew: boolean): void {
     byId('code').setAttribute('data-new', String(isNew));
   }
@@ -96,8 +97,7 @@ export class View {
   }
 
   status(text: string, tone: Tone): void {
-    byId('status').setAttribute('data-tone', tone);
-    setText(byId('status-text'), text);
+    showStatus({ text, tone });
   }
 
   banner(text: string | null): void {

@@ -1,0 +1,141 @@
+//! `GET` and `POST /v1alpha/iceconfig`: ICE servers for AppRTC clients, which ask for them without a username.
+//! `/v1alpha/turn` serves the clients of 2014 to 2016, which expect the response of the TURN REST API.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::error::ApiError;
+use super::keys::bearer;
+use super::state::ApiState;
+use super::turn_credentials::TurnReply;
+use crate::config::IceAccess;
+use crate::config::secret::Secret;
+use crate::http::client_info::ClientInfo;
+use crate::users::Credentials;
+
+/// 200, `{"lifetimeDuration","iceServers","blockStatus","iceTransportPolicy"}`. The query has `key`, which can also be a bearer token,
+/// and `tt`, the transport to the servers; other fields are ignored.
+pub(super) async fn issue(
+    State(api): State<Arc<ApiState>>,
+    Extension(client): Extension<ClientInfo>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let asked = IceConfigRequest::read(query.as_deref().unwrap_or_default(), &headers);
+    let issued = asked.credentials(&api, &client)?;
+    let host = client.host.as_deref();
+    // A STUN URL has no transport.
+    let stun = if asked.transport.is_none() { api.ice.stun_uris(host) } else { Vec::new() };
+    let reply = reply(&issued, stun, asked.select(api.ice.uris(host)));
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
+}
+
+/// 200, `{"username","password","ttl","uris"}`, with the access rules, the rate limit and the query of [`issue`].
+pub(super) async fn issue_turn(
+    State(api): State<Arc<ApiState>>,
+    Extension(client): Extension<ClientInfo>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let asked = IceConfigRequest::read(query.as_deref().unwrap_or_default(), &headers);
+    let issued = asked.credentials(&api, &client)?;
+    let reply = TurnReply::new(&issued, asked.select(api.ice.uris(client.host.as_deref())));
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
+}
+
+/// The fields of the query and of the headers.
+struct IceConfigRequest {
+    /// One known key is enough.
+    keys: Vec<Secret<String>>,
+    /// As in `?transport=…`; `None` selects all.
+    transport: Option<String>,
+}
+
+impl IceConfigRequest {
+    fn read(query: &str, headers: &HeaderMap) -> Self {
+        let fields = || form_urlencoded::parse(query.as_bytes());
+        let keys = fields().filter(|(name, _)| name == "key").map(|(_, key)| Secret::new(key.into_owned()));
+        let token = bearer(headers).map(|token| Secret::new(token.to_owned()));
+        let transport = fields().find(|(name, _)| name == "tt").map(|(_, transport)| transport.into_owned());
+        Self { keys: keys.chain(token).collect(), transport: transport.filter(|transport| !transport.is_empty()) }
+    }
+
+    /// Issues credentials for a new random username: quotas are per user, and one caller must not exhaust another caller's.
+    fn credentials(&self, api: &ApiState, client: &ClientInfo) -> Result<Credentials, ApiError> {
+        api.ice_limiter.check(client.address).map_err(ApiError::TooManyRequests)?;
+        let config = &api.credentials.ice;
+        if config.access == IceAccess::Key {
+            api.keys.check(&self.keys, client.address, Instant::now())?;
+        }
+        Ok(api.directory.issue(&format!("call-{:016x}", rand::random::<u64>()), Some(config.ttl), SystemTime::now()))
+    }
+
+    /// The URLs with the requested transport; none for an unknown transport, since AppRTC's own clients filter like that too.
+    fn select(&self, mut urls: Vec<String>) -> Vec<String> {
+        if let Some(transport) = &self.transport {
+            urls.retain(|url| url.split_once("?transport=").is_some_and(|(_, named)| named == transport));
+        }
+        urls
+    }
+}
+
+/// No server has an empty `urls`: browsers throw an exception.
+fn reply(issued: &Credentials, stun: Vec<String>, turn: Vec<String>) -> Value {
+    let mut servers = Vec::new();
+    if !stun.is_empty() {
+        servers.push(json!({"urls": stun}));
+    }
+    if !turn.is_empty() {
+        servers.push(json!({"urls": turn, "username": issued.username, "credential": issued.password.expose()}));
+    }
+    if servers.is_empty() {
+        return json!({"iceServers": []});
+    }
+    json!({
+        "lifetimeDuration": format!("{}s", issued.ttl.as_secs()),
+        "iceServers": servers,
+        "blockStatus": "NOT_BLOCKED",
+        "iceTransportPolicy": "all",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_transport_selects_urls_and_other_fields_are_ignored() {
+        let urls = ["turn:h:1?transport=udp", "turn:h:1?transport=tcp", "turns:h:2?transport=tcp"];
+        let selected = |query| IceConfigRequest::read(query, &HeaderMap::new()).select(urls.map(str::to_owned).to_vec());
+        for any in ["", "tt=", "key=a&other=tcp"] {
+            assert_eq!(selected(any), urls, "{any}");
+        }
+        assert_eq!(selected("key=&tt=udp"), urls[..1]);
+        assert_eq!(selected("tt=tcp&tt=udp&x"), urls[1..]);
+        for unknown in ["tt=tls", "tt=TCP", "tt=tc", "tt=tcp%26x"] {
+            assert!(selected(unknown).is_empty(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn urls_are_never_empty_and_turn_has_credentials() {
+        let issued = Credentials { username: "1:a".into(), password: Secret::new("pw".into()), ttl: Duration::from_secs(60) };
+        let turn = json!({"urls": ["turn:h:1?transport=udp"], "username": "1:a", "credential": "pw"});
+        let full = reply(&issued, vec!["stun:h:1".into()], vec!["turn:h:1?transport=udp".into()]);
+        assert_eq!(full["iceServers"], json!([{"urls": ["stun:h:1"]}, turn]));
+        assert_eq!((&full["lifetimeDuration"], &full["blockStatus"]), (&json!("60s"), &json!("NOT_BLOCKED")));
+        assert_eq!(full["iceTransportPolicy"], "all");
+        let tcp_alone = reply(&issued, vec![], vec!["turn:h:1?transport=udp".into()]);
+        assert_eq!(tcp_alone["iceServers"], json!([turn]));
+        assert_eq!(reply(&issued, vec![], vec![]), json!({"iceServers": []}));
+    }
+}

@@ -1,0 +1,36 @@
+//! The routes of the REST API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tower_http::timeout::TimeoutLayer;
+
+use super::state::ApiState;
+use super::{acme_challenge, health, ice_config, info, metrics, turn_credentials};
+use crate::apprtc::params;
+
+/// The largest body of a request.
+const MAX_BODY_BYTES: usize = 8 * 1024;
+/// Longer than the body's own deadline (`limits::unfinished`): only a fault of ours gets here.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// `/turn`, `/v1alpha/iceconfig`, `/v1alpha/turn`, `/api/info`, `/healthz`, `/readyz`, `/metrics` and `/.well-known/acme-challenge/`.
+/// Requests need a [`crate::http::client_info::ClientInfo`] in their extensions.
+pub fn router(state: Arc<ApiState>) -> Router {
+    Router::new()
+        .route("/turn", get(turn_credentials::issue).post(turn_credentials::issue))
+        .route(params::ICE_CONFIG_PATH, get(ice_config::issue).post(ice_config::issue))
+        .route(params::TURN_PATH, get(ice_config::issue_turn).post(ice_config::issue_turn))
+        .route("/api/info", get(info::info))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
+        .route("/.well-known/acme-challenge/{token}", get(acme_challenge::respond))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, RESPONSE_TIMEOUT))
+        .with_state(state)
+}

@@ -1,0 +1,62 @@
+//! What all handlers of the REST API share.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+
+use super::keys::ApiKeys;
+use super::metric_families::MetricsSource;
+use crate::addresses::ice_servers::IceServers;
+use crate::cast::code::CodeAlphabet;
+use crate::config::CredentialsConfig;
+use crate::limits::rate::AddressLimiter;
+use crate::tls::Certificates;
+use crate::users::Directory;
+
+#[derive(Debug)]
+pub struct ApiState {
+    pub directory: Directory,
+    pub credentials: CredentialsConfig,
+    /// The API keys of `credentials`.
+    pub keys: ApiKeys,
+    pub ice: IceServers,
+    /// The rate limit of `/turn`; the cast gateway, which issues credentials too, shares it.
+    pub limiter: AddressLimiter,
+    /// The rate limit of `/v1alpha/iceconfig` and `/v1alpha/turn`.
+    pub ice_limiter: AddressLimiter,
+    pub site: SiteInfo,
+    /// `None` without TLS.
+    pub certificates: Option<Certificates>,
+    /// The networks of the operators, from `CASTWAY_METRICS_ALLOW`.
+    pub operator_networks: Vec<IpNet>,
+    /// What `/readyz` checks besides the database.
+    pub readiness_checks: Vec<ReadinessCheck>,
+    pub metrics: MetricsSource,
+}
+
+/// Facts about the server for the pages.
+#[derive(Debug)]
+pub struct SiteInfo {
+    /// The configured origin, without a trailing slash.
+    pub public_url: Option<String>,
+    /// The bound address of the HTTP port.
+    pub http: SocketAddr,
+    pub https_port: Option<u16>,
+    pub alphabet: CodeAlphabet,
+}
+
+/// A part of the server that can be ready or not.
+pub struct ReadinessCheck {
+    /// As `/readyz` shows it.
+    pub name: Cow<'static, str>,
+    /// Called for each request, so it must not block.
+    pub is_ready: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for ReadinessCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadinessCheck").field(&self.name).finish()
+    }
+}

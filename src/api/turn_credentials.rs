@@ -1,0 +1,242 @@
+//! `GET` and `POST /turn`: time-limited TURN credentials (draft-uberti-behave-turn-rest-00 §2).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Serialize;
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::error::ApiError;
+use super::keys::bearer;
+use super::state::ApiState;
+use crate::config::TurnAccess;
+use crate::config::secret::Secret;
+use crate::http::client_info::ClientInfo;
+use crate::users::{Credentials, check_requested};
+
+/// The longest query string.
+const MAX_QUERY_BYTES: usize = 4096;
+
+/// The fields that a JSON body may have; others are ignored.
+const FIELDS: [&str; 5] = ["username", "service", "ttl", "key", "api"];
+
+/// `{"username","password","ttl","uris"}` (draft-uberti-behave-turn-rest-00 §2.2); Janus and others parse it.
+#[derive(Serialize)]
+pub struct TurnReply<'a> {
+    username: &'a str,
+    password: &'a str,
+    /// Seconds.
+    ttl: u64,
+    uris: Vec<String>,
+}
+
+impl<'a> TurnReply<'a> {
+    pub fn new(issued: &'a Credentials, uris: Vec<String>) -> Self {
+        Self { username: &issued.username, password: issued.password.expose(), ttl: issued.ttl.as_secs(), uris }
+    }
+}
+
+/// The fields of a request, from its query, its headers and its body.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct CredentialRequest {
+    username: Option<String>,
+    service: Option<String>,
+    ttl: Option<String>,
+    /// One known key is enough: clients send the same key under several names.
+    keys: Vec<Secret<String>>,
+}
+
+pub(super) async fn issue(
+    State(api): State<Arc<ApiState>>,
+    Extension(client): Extension<ClientInfo>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    api.limiter.check(client.address).map_err(ApiError::TooManyRequests)?;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
+        _ => ApiError::BadRequest("The body could not be read.".into()),
+    })?;
+    let asked = CredentialRequest::read(query.as_deref().unwrap_or_default(), &headers, &body)?;
+    let username = asked.username()?;
+    if asked.service.as_deref().is_some_and(|service| service != "turn") {
+        return Err(ApiError::BadRequest("The service must be turn.".into()));
+    }
+    let ttl = asked.ttl()?;
+    if api.credentials.access == TurnAccess::Key {
+        api.keys.check(&asked.keys, client.address, Instant::now())?;
+    }
+    if !api.directory.grants(api.credentials.access, username) {
+        return Err(ApiError::Forbidden);
+    }
+    let issued = api.directory.issue(username, ttl, SystemTime::now());
+    let reply = TurnReply::new(&issued, api.ice.uris(client.host.as_deref()));
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
+}
+
+impl CredentialRequest {
+    fn read(query: &str, headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError> {
+        if query.len() > MAX_QUERY_BYTES {
+            return Err(ApiError::TooLarge);
+        }
+        let mut asked = Self::default();
+        asked.read_form(query.as_bytes())?;
+        if let Some(token) = bearer(headers) {
+            asked.keys.push(Secret::new(token.to_owned()));
+        }
+        if body.is_empty() {
+            return Ok(asked);
+        }
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "application/x-www-form-urlencoded" => asked.read_form(body)?,
+            "application/json" => asked.read_json(body)?,
+            _ => {
+                let expected = "The body must be application/x-www-form-urlencoded or application/json.";
+                return Err(ApiError::BadRequest(expected.into()));
+            }
+        }
+        Ok(asked)
+    }
+
+    fn read_form(&mut self, text: &[u8]) -> Result<(), ApiError> {
+        form_urlencoded::parse(text).try_for_each(|(name, value)| self.put(&name, value.into_owned()))
+    }
+
+    fn read_json(&mut self, text: &[u8]) -> Result<(), ApiError> {
+        let Ok(Value::Object(fields)) = serde_json::from_slice(text) else {
+            return Err(ApiError::BadRequest("The body must be a JSON object.".into()));
+        };
+        for (name, value) in fields.into_iter().filter(|(name, _)| FIELDS.contains(&name.as_str())) {
+            let wrong = || ApiError::BadRequest(format!("The field {name} must be a string."));
+            match value {
+                Value::Null => {}
+                Value::String(text) => self.put(&name, text)?,
+                Value::Number(number) if name == "ttl" => self.put(&name, number.to_string())?,
+                Value::Array(keys) if matches!(name.as_str(), "key" | "api") => {
+                    for key in keys {
+                        self.keys.push(Secret::new(key.as_str().ok_or_else(wrong)?.to_owned()));
+                    }
+                }
+                Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => return Err(wrong()),
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, name: &str, value: String) -> Result<(), ApiError> {
+        let field = match name {
+            "username" => &mut self.username,
+            "service" => &mut self.service,
+            "ttl" => &mut self.ttl,
+            "key" | "api" => {
+                self.keys.push(Secret::new(value));
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        // A form sends an empty field for an input that was left blank.
+        if value.is_empty() || field.as_ref() == Some(&value) {
+            return Ok(());
+        }
+        if field.replace(value).is_some() {
+            return Err(ApiError::BadRequest(format!("The field {name} is there twice with different values.")));
+        }
+        Ok(())
+    }
+
+    fn username(&self) -> Result<&str, ApiError> {
+        let username = self.username.as_deref().ok_or(ApiError::NoUsername)?;
+        check_requested(username).map_err(|error| ApiError::BadRequest(format!("The username is not allowed: {error}.")))?;
+        Ok(username)
+    }
+
+    /// Whole seconds. The directory clamps zero, negative and huge numbers to the shortest and the longest lifetime.
+    fn ttl(&self) -> Result<Option<Duration>, ApiError> {
+        let Some(text) = self.ttl.as_deref() else { return Ok(None) };
+        let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(ApiError::BadRequest("The ttl must be a whole number of seconds.".into()));
+        }
+        let seconds = if negative { 0 } else { digits.parse().unwrap_or(u64::MAX) };
+        Ok(Some(Duration::from_secs(seconds)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn read(query: &str, kind: Option<&'static str>, body: &str) -> Result<CredentialRequest, ApiError> {
+        let mut headers = HeaderMap::new();
+        if let Some(kind) = kind {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        CredentialRequest::read(query, &headers, body.as_bytes())
+    }
+
+    #[test]
+    fn fields_come_in_any_order_and_keys_more_than_once() {
+        let asked = read("key=one&ttl=60&api=two&username=al%20ice&service=turn&key=three", None, "").unwrap();
+        assert_eq!(asked.username().unwrap(), "al ice");
+        assert_eq!(asked.ttl().unwrap(), Some(Duration::from_secs(60)));
+        assert_eq!(asked.keys, ["one", "two", "three"].map(|key| Secret::new(key.to_owned())));
+    }
+
+    #[test]
+    fn a_body_has_the_same_fields_as_a_query() {
+        let query = read("username=alice&ttl=60&key=one", None, "").unwrap();
+        let form = Some("application/x-www-form-urlencoded; charset=utf-8");
+        assert_eq!(read("", form, "ttl=60&key=one&username=alice").unwrap(), query);
+        let json = Some("application/json");
+        assert_eq!(read("", json, r#"{"username":"alice","ttl":60,"key":["one"],"other":{}}"#).unwrap(), query);
+        assert_eq!(read("username=alice", json, r#"{"username":"alice","ttl":"60","api":"one"}"#).unwrap(), query);
+    }
+
+    #[test]
+    fn a_request_that_can_not_be_read_is_a_bad_request() {
+        let bad = [
+            read("username=alice&username=bob", None, ""),
+            read("username=alice", Some("text/plain"), "x"),
+            read("username=alice", None, "x"),
+            read("", Some("application/json"), "[]"),
+            read("", Some("application/json"), "{"),
+            read("", Some("application/json"), r#"{"username":1}"#),
+            read("", Some("application/json"), r#"{"username":["alice"]}"#),
+        ];
+        for asked in bad {
+            assert!(matches!(asked, Err(ApiError::BadRequest(_))), "{asked:?}");
+        }
+        assert!(matches!(read(&"x".repeat(MAX_QUERY_BYTES + 1), None, ""), Err(ApiError::TooLarge)));
+    }
+
+    #[test]
+    fn a_ttl_is_a_number() {
+        let ttl = |ttl: &str| CredentialRequest { ttl: Some(ttl.into()), ..CredentialRequest::default() }.ttl();
+        for (text, seconds) in [("0", 0), ("-5", 0), ("7", 7), ("99999999999999999999999", u64::MAX)] {
+            assert_eq!(ttl(text).unwrap(), Some(Duration::from_secs(seconds)));
+        }
+        for text in ["x", "1.5", "1e9", "+1", "--1", " 1", "-"] {
+            assert!(ttl(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_username_is_needed() {
+        assert!(matches!(read("username=", None, "").unwrap().username(), Err(ApiError::NoUsername)));
+        assert!(matches!(read("user=alice", None, "").unwrap().username(), Err(ApiError::NoUsername)));
+        for bad in ["username=a%0Ab", "username=%00", &format!("username={}", "x".repeat(129))] {
+            assert!(matches!(read(bad, None, "").unwrap().username(), Err(ApiError::BadRequest(_))), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Connects HTTP requests and WebSockets with the rooms.
+//!
+//! Owner of the rooms, behind one lock that is held for a whole event: lock, handle, drain the outputs, unlock. Inputs: events of
+//! `room_server` and `collider_socket`. Outputs: frames in the recipients' queues, verdicts, and [`CallStats`] for `/metrics`.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::frame_queue::FrameSender;
+use super::model::{EventContext, EvictionCounts, Output, RoomCounts};
+use super::rooms::Rooms;
+use super::wire;
+use crate::config::CallsConfig;
+use crate::limits::concurrency::AddressCounter;
+use crate::limits::kept_buffers::KeptBuffers;
+use crate::limits::rate::AddressLimiter;
+use crate::limits::waiting_bytes::{Account, Ledger};
+use crate::socketio::room_driver::{DrivenState, RoomDriver};
+
+/// Messages, leaves and DELETEs over HTTP that an address may send for each join. A caller sends an offer and about forty candidates
+/// over HTTP, its callee sends none, and both leave.
+const SIGNALS_PER_JOIN: NonZeroU32 = NonZeroU32::new(30).unwrap();
+/// The log reports evictions once in this time.
+const EVICTION_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Clones share the rooms.
+#[derive(Debug, Clone)]
+pub struct Gateway(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    rooms: RoomDriver<Rooms<FrameSender>>,
+    /// The rate limit of joins and new rooms.
+    joins: AddressLimiter,
+    /// The rate limit of messages, leaves and DELETEs over HTTP.
+    signals: AddressLimiter,
+    /// Open WebSockets of each address.
+    sockets: AddressCounter,
+    counters: Counters,
+    eviction_log: EvictionLog,
+    ledger: Ledger,
+    kept: KeptBuffers,
+    start: Instant,
+}
+
+/// Counted since the start.
+#[derive(Debug, Default)]
+struct Counters {
+    registered: AtomicU64,
+    socket_errors: AtomicU64,
+    http_errors: AtomicU64,
+    too_often: AtomicU64,
+}
+
+/// What the log has reported of the evictions.
+#[derive(Debug, Default)]
+struct EvictionLog {
+    /// The total of the last report.
+    reported: AtomicU64,
+    /// When the next report may follow, in seconds since the start.
+    next_report: AtomicU64,
+}
+
+/// The present rooms, and what was counted since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallStats {
+    pub now: RoomCounts,
+    /// Sockets that registered.
+    pub registered: u64,
+    /// Errors that were sent through sockets.
+    pub socket_errors: u64,
+    /// Errors with which Collider answered HTTP requests.
+    pub http_errors: u64,
+    pub evictions: EvictionCounts,
+    /// Joins, messages, leaves and DELETEs beyond the rate limits.
+    pub too_often: u64,
+    pub uptime: Duration,
+}
+
+impl Gateway {
+    /// `ledger` counts the bytes that wait for clients, and `kept` the buffers of their sockets.
+    pub fn new(config: &CallsConfig, ledger: Ledger, kept: KeptBuffers) -> Self {
+        Self(Arc::new(Inner {
+            rooms: RoomDriver::new(Rooms::new(config.max_rooms, rand::random())),
+            joins: AddressLimiter::per_minute(config.joins),
+            signals: AddressLimiter::per_minute(config.joins.saturating_mul(SIGNALS_PER_JOIN)),
+            sockets: AddressCounter::new(config.sockets),
+            counters: Counters::default(),
+            eviction_log: EvictionLog::default(),
+            ledger,
+            kept,
+            start: Instant::now(),
+        }))
+    }
+
+    /// Handles the time-outs of the rooms; never returns.
+    pub async fn run(self) {
+        self.0.rooms.run(|| self.with(Rooms::handle_timeout)).await;
+    }
+
+    pub fn stats(&self) -> CallStats {
+        let Inner { counters, start, .. } = &*self.0;
+        let (now, evictions) = self.0.rooms.with(|rooms| (rooms.counts(), rooms.evictions()));
+        CallStats {
+            now,
+            evictions,
+            too_often: counters.too_often.load(Ordering::Relaxed),
+            registered: counters.registered.load(Ordering::Relaxed),
+            socket_errors: counters.socket_errors.load(Ordering::Relaxed),
+            http_errors: counters.http_errors.load(Ordering::Relaxed),
+            uptime: start.elapsed(),
+        }
+    }
+
+    /// Handles one event of a client under the lock, and queues the frames that follow from it.
+    pub(super) fn handle<T>(&self, from: IpAddr, event: impl FnOnce(&mut Rooms<FrameSender>, EventContext) -> T) -> T {
+        self.with(|rooms, now| event(rooms, EventContext { from, now }))
+    }
+
+    fn with<T>(&self, event: impl FnOnce(&mut Rooms<FrameSender>, Instant) -> T) -> T {
+        let (result, evictions) = self.0.rooms.with(|rooms| {
+            let result = event(rooms, Instant::now());
+            while let Some(output) = rooms.poll_output() {
+                match output {
+                    Output::Send { to, message } => to.send(wire::message_frame(&message)),
+                    Output::Close { socket } => socket.close(),
+                }
+            }
+            (result, rooms.evictions())
+        });
+        self.log_evictions(evictions);
+        result
+    }
+
+    /// Logs new evictions, once in [`EVICTION_LOG_INTERVAL`].
+    fn log_evictions(&self, evictions: EvictionCounts) {
+        let EvictionLog { reported, next_report } = &self.0.eviction_log;
+        let total = evictions.total();
+        if reported.load(Ordering::Relaxed) == total {
+            return;
+        }
+        let (now, due) = (self.0.start.elapsed().as_secs(), next_report.load(Ordering::Relaxed));
+        let next = now + EVICTION_LOG_INTERVAL.as_secs();
+        // Of several threads that find the report due, one writes it.
+        if now < due || next_report.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
+        reported.store(total, Ordering::Relaxed);
+        let EvictionCounts { idle_rooms, rooms, messages, refused_rooms, refused_messages } = evictions;
+        tracing::info!(
+            idle_rooms,
+            rooms,
+            messages,
+            refused_rooms,
+            refused_messages,
+            "calls: the server is at its bounds; unused rooms were ended, and rooms and messages of the addresses with the most were \
+             dropped or refused (totals)"
+        );
+    }
+
+    /// Checks the rate limit of joins.
+    ///
+    /// # Errors
+    /// How long the address has to wait.
+    pub(super) fn check_join(&self, from: IpAddr) -> Result<(), Duration> {
+        self.counted(self.0.joins.check(from))
+    }
+
+    /// Checks the rate limit of joins for an event that opens `room`. An event in an existing room always passes.
+    ///
+    /// # Errors
+    /// As [`Self::check_join`].
+    pub(super) fn check_open(&self, room: &str, from: IpAddr) -> Result<(), Duration> {
+        if self.0.rooms.with(|rooms| rooms.contains(room)) { Ok(()) } else { self.check_join(from) }
+    }
+
+    /// Checks the rate limit of messages, leaves and DELETEs over HTTP.
+    ///
+    /// # Errors
+    /// How long the address has to wait.
+    pub(super) fn check_signal(&self, from: IpAddr) -> Result<(), Duration> {
+        self.counted(self.0.signals.check(from))
+    }
+
+    fn counted(&self, checked: Result<(), Duration>) -> Result<(), Duration> {
+        if checked.is_err() {
+            self.0.counters.too_often.fetch_add(1, Ordering::Relaxed);
+        }
+        checked
+    }
+
+    pub(super) fn count_registration(&self) {
+        self.0.counters.registered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_socket_error(&self) {
+        self.0.counters.socket_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_http_error(&self) {
+        self.0.counters.http_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An account for the bytes that wait for one client.
+    pub(super) fn open_account(&self, from: IpAddr) -> Account {
+        self.0.ledger.open(Some(from))
+    }
+
+    pub(super) fn kept_buffers(&self) -> &KeptBuffers {
+        &self.0.kept
+    }
+
+    pub(super) fn sockets(&self) -> &AddressCounter {
+        &self.0.sockets
+    }
+}
+
+impl DrivenState for Rooms<FrameSender> {
+    const NAME: &'static str = "apprtc";
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.next_timeout()
+    }
+
+    fn reset(&mut self) {
+        self.clear(rand::random()).iter().for_each(FrameSender::close);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apprtc::frame_queue::SocketCommand;
+
+    #[tokio::test]
+    async fn a_panic_during_an_event_empties_the_rooms_and_closes_their_sockets() {
+        let ledger = Ledger::default();
+        let gateway = Gateway::new(
+            &crate::config::Config::read(&crate::config::Settings::default()).unwrap().calls,
+            ledger.clone(),
+            KeptBuffers::default(),
+        );
+        let (sender, mut receiver) = FrameSender::new(ledger.open(None));
+        let context = |now| EventContext { from: std::net::Ipv4Addr::LOCALHOST.into(), now };
+        gateway.with(|rooms, now| rooms.handle_register("room", "client", &sender, context(now))).unwrap();
+        let fault = std::panic::AssertUnwindSafe(|| gateway.with(|_, _| panic!("half way")));
+        assert!(std::panic::catch_unwind(fault).is_err());
+        assert!(matches!(receiver.try_next(), Some(SocketCommand::Close)), "the client comes back, and offers again");
+        assert_eq!(gateway.stats().now, RoomCounts::default());
+        gateway.with(|rooms, now| rooms.handle_register("room", "client", &sender, context(now))).unwrap();
+    }
+}

@@ -1,0 +1,89 @@
+//! The values that the pure core of the calls takes and returns. PURE.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+/// The client that causes an event, and the time of the event.
+#[derive(Debug, Clone, Copy)]
+pub struct EventContext {
+    pub from: IpAddr,
+    pub now: Instant,
+}
+
+/// What a client has to do after an event. `S` is a handle of a client's socket.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output<S> {
+    Send { to: S, message: String },
+    Close { socket: S },
+}
+
+/// The verdict of a join that succeeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// Eight digits.
+    pub client: String,
+    /// The first member of a room is the initiator.
+    pub initiator: bool,
+    /// The messages that the other member sent while it was alone, the oldest first.
+    pub messages: Vec<String>,
+}
+
+/// Why an event in a room is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the room is full")]
+    Full,
+    #[error("this server has as many rooms as it may have")]
+    ServerFull,
+    #[error("unknown room")]
+    UnknownRoom,
+    #[error("unknown client")]
+    UnknownClient,
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+}
+
+/// Why Collider refuses a registration or a message. Collider's clients get these texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SlotError {
+    #[error("Duplicated registration")]
+    Duplicated,
+    #[error("Max room capacity reached")]
+    Full,
+    #[error("Too many messages queued for the client")]
+    TooManyWaiting,
+    #[error("Client not registered")]
+    NotRegistered,
+}
+
+/// The contents of one room, or of all rooms together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RoomCounts {
+    pub rooms: usize,
+    pub members: usize,
+    /// Registered sockets.
+    pub sockets: usize,
+    /// Bytes of the queued messages' texts.
+    pub waiting: usize,
+}
+
+/// What was evicted or refused at a bound since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EvictionCounts {
+    /// Rooms without a socket that had not been used for a minute.
+    pub idle_rooms: u64,
+    /// Rooms of the address with the most rooms.
+    pub rooms: u64,
+    /// Messages of the address with the most queued bytes.
+    pub messages: u64,
+    /// Rooms and messages that were refused because their own address has the most.
+    pub refused_rooms: u64,
+    pub refused_messages: u64,
+}
+
+impl EvictionCounts {
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.idle_rooms + self.rooms + self.messages + self.refused_rooms + self.refused_messages
+    }
+}

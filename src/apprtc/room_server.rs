@@ -1,0 +1,180 @@
+//! The room server's routes: join, message, leave, params and analytics. The answers are those of the original, as
+//! `application/json`.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, RawQuery, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use serde_json::{Value, json};
+
+use super::gateway::Gateway;
+use super::model::Refusal;
+use super::params::Query;
+use super::wire::{self, MAX_REPORT_BYTES};
+use crate::http::client_info::ClientInfo;
+use crate::limits::message_size::MAX_WIRE_BYTES;
+use crate::limits::retry_after;
+
+/// What all handlers share.
+#[derive(Debug)]
+pub struct RoomServer {
+    pub gateway: Gateway,
+    /// The configured origin, without a trailing slash.
+    pub public_url: Option<String>,
+    /// The bound address of the HTTP port.
+    pub http: SocketAddr,
+}
+
+/// `/join`, `/message`, `/leave`, `/bye`, `/params` and `/a`. Clients request `/a/`, so this router needs
+/// [`crate::http::path_slashes::remove`] in front. Requests need a [`ClientInfo`] in their extensions.
+pub fn router(server: RoomServer) -> Router {
+    Router::new()
+        .route("/join/{room}", post(join))
+        .route("/message/{room}/{client}", post(message))
+        .route("/leave/{room}/{client}", post(leave))
+        // Collider's name for it.
+        .route("/bye/{room}/{client}", post(leave))
+        .route("/params", get(params))
+        .route("/a", post(analytics).layer(DefaultBodyLimit::max(MAX_REPORT_BYTES)))
+        .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
+        .with_state(Arc::new(server))
+}
+
+/// 200, `{"result","params"}`; 429 and 503 with the same fields at limits that the original does not have.
+async fn join(
+    State(server): State<Arc<RoomServer>>,
+    Extension(client): Extension<ClientInfo>,
+    RoomPath(room): RoomPath,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(wait) = server.gateway.check_join(client.address) {
+        return too_often(wait, refused(StatusCode::TOO_MANY_REQUESTS, "ERROR"));
+    }
+    let origin = server.origin(&client);
+    let user_agent = user_agent(&headers);
+    let query = Query::new(&origin, query.as_deref().unwrap_or_default(), &user_agent);
+    match server.gateway.handle(client.address, |rooms, context| rooms.handle_join(&room, query.is_loopback(), context)) {
+        Ok(joined) => answer(StatusCode::OK, &json!({"result": "SUCCESS", "params": query.joined(&room, &joined)})),
+        Err(refusal @ Refusal::ServerFull) => refused(StatusCode::SERVICE_UNAVAILABLE, wire::result(refusal)),
+        Err(refusal) => refused(StatusCode::OK, wire::result(refusal)),
+    }
+}
+
+/// 200, `{"result"}`, also for a refusal: the Android client ends the call after any other status.
+async fn message(
+    State(server): State<Arc<RoomServer>>,
+    Extension(from): Extension<ClientInfo>,
+    MemberPath { room, client }: MemberPath,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    if let Err(wait) = server.gateway.check_signal(from.address) {
+        return too_often(wait, answer(StatusCode::OK, &json!({"result": "ERROR"})));
+    }
+    let text = match body {
+        Ok(body) if !body.is_empty() => String::from_utf8_lossy(&body).into_owned(),
+        Ok(_) | Err(_) => return answer(StatusCode::OK, &json!({"result": "ERROR"})),
+    };
+    if let Err(too_large) = wire::check_size(&text) {
+        tracing::debug!(%too_large, "refused");
+        return answer(StatusCode::OK, &json!({"result": "ERROR"}));
+    }
+    let sent = server.gateway.handle(from.address, |rooms, context| rooms.handle_message(&room, &client, text, context));
+    answer(StatusCode::OK, &json!({"result": sent.map_or_else(wire::result, |()| "SUCCESS")}))
+}
+
+/// 200 and an empty body, also for an unknown room or client; 429 at a limit that the original does not have.
+async fn leave(
+    State(server): State<Arc<RoomServer>>,
+    Extension(from): Extension<ClientInfo>,
+    MemberPath { room, client }: MemberPath,
+) -> Response {
+    if let Err(wait) = server.gateway.check_signal(from.address) {
+        return too_often(wait, StatusCode::TOO_MANY_REQUESTS.into_response());
+    }
+    server.gateway.handle(from.address, |rooms, context| rooms.handle_leave(&room, &client, context));
+    [(header::CACHE_CONTROL, "no-cache")].into_response()
+}
+
+async fn params(
+    State(server): State<Arc<RoomServer>>,
+    Extension(client): Extension<ClientInfo>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let origin = server.origin(&client);
+    let user_agent = user_agent(&headers);
+    let query = Query::new(&origin, query.as_deref().unwrap_or_default(), &user_agent);
+    answer(StatusCode::OK, &query.params().into())
+}
+
+/// A client's report about itself is checked and dropped.
+async fn analytics(body: Result<Bytes, BytesRejection>) -> Response {
+    let well_formed = body.is_ok_and(|body| wire::is_analytics_event(&body));
+    answer(StatusCode::OK, &json!({"result": if well_formed { "SUCCESS" } else { "INVALID_REQUEST" }}))
+}
+
+fn user_agent(headers: &HeaderMap) -> Cow<'_, str> {
+    headers.get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes())).unwrap_or_default()
+}
+
+fn refused(status: StatusCode, result: &str) -> Response {
+    answer(status, &json!({"result": result, "params": {"messages": []}}))
+}
+
+fn too_often(wait: Duration, mut response: Response) -> Response {
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after::seconds(wait).into());
+    response
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CACHE_CONTROL, "no-cache")], Json(body)).into_response()
+}
+
+impl RoomServer {
+    /// The configured origin, or else the origin of the request.
+    fn origin(&self, client: &ClientInfo) -> String {
+        if let Some(origin) = &self.public_url {
+            return origin.clone();
+        }
+        let requested = client.host.as_ref().map(|host| format!("{}://{host}", client.scheme.as_str()));
+        requested.unwrap_or_else(|| format!("http://{}", self.http))
+    }
+}
+
+/// The id of a room from the path; 404 for an invalid one.
+struct RoomPath(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for RoomPath {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
+        let Path(room) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| StatusCode::NOT_FOUND)?;
+        if wire::is_id(&room) { Ok(Self(room)) } else { Err(StatusCode::NOT_FOUND) }
+    }
+}
+
+/// The ids of a room and of a client from the path; 404 for invalid ones.
+struct MemberPath {
+    room: String,
+    client: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for MemberPath {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
+        let ids = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((room, client)) = ids.map_err(|_| StatusCode::NOT_FOUND)?;
+        if wire::is_id(&room) && wire::is_id(&client) { Ok(Self { room, client }) } else { Err(StatusCode::NOT_FOUND) }
+    }
+}

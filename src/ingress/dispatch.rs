@@ -1,0 +1,163 @@
+//! Decides which part of the server a connection belongs to, and hands it over.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use rustls::server::Acceptor;
+use tokio::io::AsyncBufReadExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::detect::{self, Protocol};
+use super::http_stream::HttpStream;
+use super::proxy_protocol;
+use super::tls_handshake::LimitedHandshake;
+use super::unidentified::{UnidentifiedConnection, UnidentifiedLimit};
+use crate::http::connection_info::ConnectionInfo;
+use crate::http::server::{HttpServer, HttpVersion};
+use crate::limits::concurrency::{AddressCounter, ConnectionSlot};
+use crate::limits::descriptors::DescriptorPool;
+use crate::limits::ip_prefix;
+use crate::relay::{AcceptedConnection, StreamIntake, Wire};
+use crate::tls::{ACME_TLS, HTTP_2, HandshakeConfigs, STUN_TURN};
+
+/// Bytes that rustls buffers of what is written before the client takes any. Bytes in this buffer no longer count as waiting.
+const MAX_TLS_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Where connections go once their protocol is known, and who may have how many.
+pub struct Dispatcher {
+    pub http: HttpServer,
+    pub relay: StreamIntake,
+    /// Whether the port serves TURN without TLS.
+    pub plain_turn: bool,
+    /// `None`: the port serves no TLS.
+    pub tls: Option<HandshakeConfigs>,
+    /// Proxies whose PROXY header and forwarding headers count.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Bounds the HTTP connections of one address.
+    pub http_connections: AddressCounter,
+    /// Bounds all HTTP connections.
+    pub http_descriptors: DescriptorPool,
+    /// Bounds the connections whose protocol is not known yet, of all listeners.
+    pub unidentified: UnidentifiedLimit,
+}
+
+impl Dispatcher {
+    pub(super) fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&ip))
+    }
+
+    /// Detects the protocol and hands the connection over.
+    ///
+    /// # Errors
+    /// Why the connection is closed instead.
+    pub(super) async fn dispatch(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        connection: &UnidentifiedConnection,
+    ) -> io::Result<()> {
+        // Signaling and media are small packets that a client waits for.
+        stream.set_nodelay(true)?;
+        let server = ip_prefix::canonical(stream.local_addr()?);
+        let trusted = self.trusts(peer.ip());
+        let announced = if trusted { proxy_protocol::read_header(&stream).await? } else { None };
+        let client = announced.map_or(peer, ip_prefix::canonical);
+        let forwarded = trusted && announced.is_none();
+        let arrival = ConnectionInfo { client, tls: false, forwarded, local: (!trusted).then(|| server.ip()) };
+        let protocol = detect::first(&stream).await?;
+        connection.note_progress();
+        match protocol {
+            Protocol::Turn if self.plain_turn => {
+                self.relay.take_in(AcceptedConnection { client, server, wire: Wire::Tcp(stream.into_std()?) });
+                Ok(())
+            }
+            Protocol::Http => {
+                let slot = self.http_slot(arrival)?;
+                self.http.serve(HttpStream::plain(stream, slot), HttpVersion::Http1, arrival);
+                Ok(())
+            }
+            Protocol::Tls => match &self.tls {
+                Some(configs) => {
+                    // The address that a proxy connects to is not the one that its client uses.
+                    let local = announced.is_none().then(|| server.ip());
+                    let stream = handshake(configs, stream, local, client.ip()).await?;
+                    self.dispatch_tls(stream, server, ConnectionInfo { tls: true, ..arrival }).await
+                }
+                None => Err(unknown_protocol()),
+            },
+            Protocol::Turn | Protocol::Unknown => Err(unknown_protocol()),
+        }
+    }
+
+    async fn dispatch_tls(
+        &self,
+        mut stream: TlsStream<LimitedHandshake>,
+        server: SocketAddr,
+        arrival: ConnectionInfo,
+    ) -> io::Result<()> {
+        let alpn = stream.get_ref().1.alpn_protocol();
+        let version = if alpn == Some(HTTP_2) { HttpVersion::Http2 } else { HttpVersion::Http1 };
+        let protocol = match alpn {
+            // RFC 8737 §3: the validation ends with the handshake.
+            Some(ACME_TLS) => return Ok(()),
+            Some(STUN_TURN) => Protocol::Turn,
+            Some(HTTP_2) => Protocol::Http,
+            // Some TURN clients offer HTTP/1.1 too (coturn's).
+            Some(_) | None => detect::protocol(stream.fill_buf().await?.first()),
+        };
+        match protocol {
+            Protocol::Turn => {
+                let (tcp, connection) = stream.into_inner();
+                let wire = Wire::Tls(tcp.into_inner().into_std()?, Box::new(connection));
+                self.relay.take_in(AcceptedConnection { client: arrival.client, server, wire });
+                Ok(())
+            }
+            Protocol::Http => {
+                let slot = self.http_slot(arrival)?;
+                stream.get_mut().1.set_buffer_limit(Some(MAX_TLS_BUFFER_BYTES));
+                self.http.serve(HttpStream::tls(stream, slot), version, arrival);
+                Ok(())
+            }
+            Protocol::Tls | Protocol::Unknown => Err(unknown_protocol()),
+        }
+    }
+
+    /// A slot for one HTTP connection, among those of its address and among all.
+    fn http_slot(&self, arrival: ConnectionInfo) -> io::Result<ConnectionSlot> {
+        let slot = match arrival.forwarded {
+            true => Some(ConnectionSlot::uncounted()),
+            false => self.http_connections.acquire(arrival.client.ip()),
+        };
+        let descriptor = self.http_descriptors.take().ok_or_else(no_descriptors)?;
+        Ok(slot.ok_or_else(too_many_connections)?.with(descriptor))
+    }
+}
+
+async fn handshake(
+    configs: &HandshakeConfigs,
+    stream: TcpStream,
+    local: Option<IpAddr>,
+    client: IpAddr,
+) -> io::Result<TlsStream<LimitedHandshake>> {
+    let config = configs.config(local, client);
+    let mut handshake = LazyConfigAcceptor::new(Acceptor::default(), LimitedHandshake::new(stream)).await?;
+    handshake.io.hello_received();
+    let mut stream = handshake.into_stream(config).await?;
+    stream.get_mut().0.lift_limit();
+    Ok(stream)
+}
+
+fn unknown_protocol() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "unknown or disabled protocol")
+}
+
+fn no_descriptors() -> io::Error {
+    io::Error::new(io::ErrorKind::QuotaExceeded, "too many HTTP connections in total for the limit of open files")
+}
+
+fn too_many_connections() -> io::Error {
+    io::Error::new(io::ErrorKind::QuotaExceeded, "too many connections from this address (CASTWAY_ADDRESS_CONNECTIONS)")
+}

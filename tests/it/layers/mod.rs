@@ -1,0 +1,155 @@
+//! Who may import whom: ARCHITECTURE.md's table of layers is the rule, and this reads it.
+//!
+//! A file imports from lower layers, and from its own folder in its own layer. No two files import each other, directly or in a longer
+//! circle, inside a folder either. `source` reads the imports, `circles` finds the circles, `table` reads the document.
+
+mod circles;
+mod reader_tests;
+mod source;
+mod table;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use circles::{circles, explain};
+use source::{Crate, Import};
+use table::Table;
+
+/// Circles that are still to be broken, by their files. Nothing may be added: a circle that is gone has to leave the list.
+const KNOWN_CIRCLES: &[&[&str]] = &[
+    &["src/addresses/external/check.rs", "src/addresses/external/mod.rs"],
+    &[
+        "src/api/challenge.rs",
+        "src/api/health.rs",
+        "src/api/iceconfig.rs",
+        "src/api/info.rs",
+        "src/api/insider.rs",
+        "src/api/metrics.rs",
+        "src/api/mod.rs",
+        "src/api/turn.rs",
+    ],
+    &["src/cast/event/content.rs", "src/cast/event/mod.rs"],
+    &["src/cast/room/guessing.rs", "src/cast/room/mod.rs", "src/cast/room/new_code.rs"],
+    &["src/cast/room/model.rs", "src/cast/room/places.rs"],
+    &[
+        "src/cli/agreement.rs",
+        "src/cli/credentials.rs",
+        "src/cli/health.rs",
+        "src/cli/installation.rs",
+        "src/cli/mod.rs",
+        "src/cli/secret.rs",
+        "src/cli/user.rs",
+    ],
+    &[
+        "src/config/calls.rs",
+        "src/config/cast.rs",
+        "src/config/credentials.rs",
+        "src/config/external.rs",
+        "src/config/http.rs",
+        "src/config/mod.rs",
+        "src/config/multi.rs",
+        "src/config/origins.rs",
+        "src/config/relay.rs",
+        "src/config/tls.rs",
+    ],
+    &[
+        "src/multiconnection/broadcast.rs",
+        "src/multiconnection/room/descriptions.rs",
+        "src/multiconnection/room/mod.rs",
+        "src/multiconnection/room/outputs.rs",
+        "src/multiconnection/users.rs",
+    ],
+    &["src/relay/io/inbox.rs", "src/relay/io/udp.rs"],
+    &["src/relay/mod.rs", "src/relay/shard/deferred.rs", "src/relay/shard/event_loop.rs", "src/relay/shard/mailbox.rs"],
+    &[
+        "src/socketio/answers.rs",
+        "src/socketio/handshake.rs",
+        "src/socketio/jsonp.rs",
+        "src/socketio/mod.rs",
+        "src/socketio/polls.rs",
+        "src/socketio/probe.rs",
+        "src/socketio/session.rs",
+        "src/socketio/sessions.rs",
+        "src/socketio/stream.rs",
+    ],
+    &["src/tls/acme.rs", "src/tls/files.rs", "src/tls/mod.rs", "src/tls/self_signed.rs"],
+    &["benches/relay/cases.rs", "benches/relay/main.rs", "benches/relay/report.rs"],
+];
+
+#[test]
+fn files_import_from_lower_layers_only() {
+    let table = Table::of_architecture();
+    let mut breaks = Vec::new();
+    for import in library().imports() {
+        let (from, to) = (table.entry(&import.from), table.entry(&import.to));
+        let allowed = to.layer < from.layer || (to.layer == from.layer && to.folder() == from.folder());
+        if !allowed {
+            let Import { from: module, to: other, item, .. } = import;
+            breaks.push(format!("{module} (layer {}) imports {item} of {other} (layer {})", from.layer, to.layer));
+        }
+    }
+    assert!(breaks.is_empty(), "{breaks:#?}");
+}
+
+#[test]
+fn every_module_of_the_table_exists() {
+    let library = library();
+    let modules: BTreeSet<&str> = library.files().map(|(module, _)| module).chain(["lib", "main"]).collect();
+    let table = Table::of_architecture();
+    let gone: Vec<_> = table.modules().filter(|named| !modules.contains(named.as_str())).collect();
+    assert!(gone.is_empty(), "ARCHITECTURE.md's table of layers names {gone:?}, which src/ does not have");
+}
+
+#[test]
+fn no_files_import_each_other() {
+    let mut found: Vec<(Vec<String>, String)> = Vec::new();
+    let others = roots().into_iter().map(|root| Crate::read(&project(), &root).imports());
+    for imports in others.chain([library().imports()]) {
+        found.extend(circles(&imports).into_iter().map(|files| (files.clone(), explain(&files, &imports))));
+    }
+    let known = |files: &[String]| KNOWN_CIRCLES.iter().any(|known| files.iter().all(|file| known.contains(&file.as_str())));
+    let new: Vec<_> = found.iter().filter(|(files, _)| !known(files)).map(|(_, text)| text.as_str()).collect();
+    assert!(new.is_empty(), "what both files need has a file of its own:\n{}", new.join("\n"));
+    let remains = |known: &[&str]| found.iter().any(|(files, _)| files.iter().all(|file| known.contains(&file.as_str())));
+    let gone: Vec<_> = KNOWN_CIRCLES.iter().filter(|known| !remains(known)).collect();
+    assert!(gone.is_empty(), "these circles are gone; take them out of KNOWN_CIRCLES: {gone:#?}");
+}
+
+#[test]
+fn pure_modules_have_no_clock_no_tasks_and_no_sockets() {
+    let table = Table::of_architecture();
+    for (module, file) in library().files() {
+        if !table.entry(module).pure {
+            continue;
+        }
+        let text = fs::read_to_string(project().join(file)).expect("readable");
+        let code = text.split("#[cfg(test)]").next().expect("split gives one part at least");
+        for forbidden in ["Instant::now", "SystemTime::now", "tokio", "std::net::Tcp", "UdpSocket", "std::fs", "rand::rng()"] {
+            assert!(!code.contains(forbidden), "{module} is pure but uses {forbidden}");
+        }
+    }
+}
+
+fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn library() -> &'static Crate {
+    static LIBRARY: OnceLock<Crate> = OnceLock::new();
+    LIBRARY.get_or_init(|| Crate::read(&project(), &project().join("src/lib.rs")))
+}
+
+/// The root files of the crates beside the library.
+fn roots() -> Vec<PathBuf> {
+    let mut roots = vec![project().join("src/main.rs"), project().join("tests/it/main.rs")];
+    for entry in fs::read_dir(project().join("benches")).expect("readable") {
+        let path = entry.expect("readable").path();
+        let root = if path.is_dir() { path.join("main.rs") } else { path };
+        if root.extension().is_some_and(|kind| kind == "rs") && Path::exists(&root) {
+            roots.push(root);
+        }
+    }
+    roots
+}
