@@ -20,7 +20,7 @@ use castway::ingress::{self, Dispatcher, UnidentifiedLimit};
 use castway::limits::concurrency::AddressCounter;
 use castway::limits::descriptors::DescriptorPools;
 use castway::limits::waiting_bytes::Ledger;
-use castway::relay::{self, Accounts};
+use castway::relay::{self, RelayUsers};
 use castway::tls::{Certificates, HandshakeConfigs, ServerHosts};
 use castway::turn::codec::integrity::PasswordAlgorithm;
 use castway::turn::{CredentialSource, UserKeys};
@@ -50,7 +50,7 @@ impl CredentialSource for Nobody {
     }
 }
 
-impl Accounts for Nobody {
+impl RelayUsers for Nobody {
     fn is_live(&self, _user: &str) -> bool {
         true
     }
@@ -78,7 +78,7 @@ async fn main() {
     let through = listener.addr;
     let dispatcher = Dispatcher {
         http: HttpServer::new(router.clone(), Ledger::default()),
-        relay: relay.entrance(),
+        relay: relay.intake(),
         plain_turn: true,
         tls: Some(handshakes),
         trusted_proxies: Vec::new(),

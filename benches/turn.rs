@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use castway::turn::codec::attribute;
 use castway::turn::codec::framing::{ChannelData, Framing, HEADROOM};
+use castway::turn::codec::header::{Class, Method, TransactionId};
 use castway::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
-use castway::turn::codec::message::{Class, Method, StunMessage, TransactionId};
+use castway::turn::codec::message::StunMessage;
 use castway::turn::codec::writer::MessageWriter;
 use castway::turn::{
-    Engine, EngineSettings, FiveTuple, Output, PeerPolicy, RelayedAddressId, RelayedIp, ShardSettings, SharedState, StaticUsers,
-    Transport, Verdict,
+    CredentialSource, Engine, EngineSettings, FiveTuple, Output, PeerPolicy, RelayedAddressId, RelayedIp, ShardSettings,
+    SharedState, Transport, UserKeys, Verdict,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use stun::message::Getter;
@@ -69,6 +70,16 @@ impl Bench {
 
     fn without_allocating(&self, name: &str, call: impl FnMut()) {
         assert_eq!(self.run(name, call), 0, "{name} must not allocate");
+    }
+}
+
+/// The one user of this bench.
+struct Alice;
+
+impl CredentialSource for Alice {
+    fn user_keys(&self, username: &str, _: &str, algorithm: PasswordAlgorithm, _: Instant) -> Option<UserKeys> {
+        let known = username == "alice" && algorithm == PasswordAlgorithm::Md5;
+        known.then(|| UserKeys { user: username.to_owned(), keys: vec![key()], expires: None })
     }
 }
 
@@ -181,12 +192,10 @@ impl Shell {
             settings.limits.user_bandwidth = Some(u64::MAX / 4);
             settings.limits.server_bandwidth = Some(u64::MAX / 4);
         }
-        let mut users = StaticUsers::default();
-        users.insert("alice", REALM, "secret");
         let now = Instant::now();
         let shared = SharedState::new(&settings, [1; 32], now);
         let shard = ShardSettings { index: 0, ports: 1024..=65_535 };
-        let engine = Engine::new(Arc::new(settings), PeerPolicy::default(), shared, Arc::new(users), shard, [2; 32]);
+        let engine = Engine::new(Arc::new(settings), PeerPolicy::default(), shared, Arc::new(Alice), shard, [2; 32]);
         Self { engine, now, relayed: Vec::new(), answer: Vec::new() }
     }
 

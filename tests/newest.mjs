@@ -1,5 +1,5 @@
-// tests/run --newest: the tests with the newest versions that the registries have, in a copy of the repository in target/newest,
-// whose pins (lock files, package.json, requirements.txt) are renewed first. What passes there can be copied back.
+// tests/run --newest: runs the tests with the newest versions in the registries. It works in a copy of the repository, target/newest, and
+// renews the copy's pins first: lock files, package.json, requirements.txt. Pins that pass can be copied back.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -7,14 +7,15 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const copy = join(root, 'target/newest');
-// These are of a certain age: an engine, and what is one of many versions and has a minor version in its name.
+// These stay old on purpose: a browser engine, and packages of which several versions are tested (a minor version is in their name).
 const isKept = (name) => name === 'chrome-aws-lambda' || /-\d+\.\d+$/.test(name);
 
 const execute = (command, args, folder = copy) => execFileSync(command, args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
 const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
 const write = (path, value) => writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
 
-// The working tree without what git ignores; what cargo has built there stays, and so do the times by which it knows the sources.
+// Copies the working tree without ignored files. Cargo's build folder in the copy stays, and so do file times, by which cargo knows
+// what changed.
 function copyFiles() {
   mkdirSync(copy, { recursive: true });
   for (const name of readdirSync(copy)) if (name !== 'target') rmSync(join(copy, name), { recursive: true });
@@ -25,7 +26,7 @@ function copyFiles() {
   }
 }
 
-// Each leaf of the overrides, as `change` has it; `path` names the packages on the way to it.
+// Applies `change` to each leaf of the overrides; `path` names the packages on the way to it.
 const overridden = (overrides, change, path = []) =>
   Object.fromEntries(
     Object.entries(overrides).map(([name, value]) => {
@@ -34,15 +35,15 @@ const overridden = (overrides, change, path = []) =>
     }),
   );
 
-// Where npm put the last package of `path`: as near to those it is for as it had to.
+// The installed version of the last package of `path`: npm places it as near to its dependents as necessary.
 function installed({ packages }, path) {
   const name = path.at(-1);
   const folders = path.map((_, outer) => [...path.slice(0, outer), name].map((part) => `node_modules/${part}`).join('/'));
   return folders.reverse().map((folder) => packages[folder]).find(Boolean).version;
 }
 
-// Where package.json has versions: the newest of all, or of the same generation where that is what the name stands for
-// ("npm:socket.io-client@2.5.0"); where it has ranges, the newest in them.
+// Renews exact versions to the newest, or to the newest of the same major version where the name stands for that
+// ("npm:socket.io-client@2.5.0"); ranges to the newest version within them.
 function renewNpm(folder) {
   const [file, lock] = ['package.json', 'package-lock.json'].map((name) => join(copy, folder, name));
   const description = json(file);

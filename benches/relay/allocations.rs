@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use castway::relay::io::inbox::Inbox;
-use castway::relay::io::poll::{Interest, Poll};
-use castway::relay::io::udp::UdpSocket;
+use castway::relay::io::poll::{Interest, Poller};
+use castway::relay::io::udp::BatchUdpSocket;
 use stun::message::{CLASS_ERROR_RESPONSE, Message};
 
 use crate::client::{self, User};
@@ -61,7 +61,7 @@ pub(crate) fn measure(server: &Server, few: usize, many: usize) -> anyhow::Resul
 }
 
 struct Pending {
-    socket: UdpSocket,
+    socket: BatchUdpSocket,
     user: User,
     request: Message,
     sent: Instant,
@@ -69,13 +69,13 @@ struct Pending {
 
 /// Makes `count` allocations and leaves them; the seconds that it took, without what clients do before they ask.
 fn fill(server: &Server, made: &mut usize, count: usize) -> anyhow::Result<f64> {
-    let mut poll = Poll::new()?;
+    let mut poller = Poller::new()?;
     let mut waiting: Vec<(u64, Pending)> = Vec::with_capacity(count);
     for index in *made..*made + count {
         let [_, _, high, low] = u32::try_from(index)?.to_be_bytes();
         let socket = client::open(IpAddr::V4(Ipv4Addr::new(127, 1, high, low)), false)?;
         let token = index as u64;
-        poll.add(&socket, token, Interest::Read)?;
+        poller.add(&socket, token, Interest::Read)?;
         let user = User::new(&format!("user{index}"))?;
         waiting.push((token, Pending { socket, user, request: client::first_allocate()?, sent: Instant::now() }));
     }
@@ -93,10 +93,10 @@ fn fill(server: &Server, made: &mut usize, count: usize) -> anyhow::Result<f64> 
             client.sent = Instant::now();
             pending.insert(token, client);
         }
-        poll.wait(Some(RETRANSMISSION))?;
-        for ready in poll.ready() {
+        poller.wait(Some(RETRANSMISSION))?;
+        for ready in poller.ready() {
             let Some(client) = pending.get_mut(&ready.token) else { continue };
-            client.socket.recv_batch(&mut inbox)?;
+            inbox.receive(&client.socket)?;
             let Some(segment) = inbox.datagrams().first().and_then(|datagram| datagram.segments().next()) else { continue };
             let reply = client::parse(inbox.bytes(segment))?;
             if reply.transaction_id != client.request.transaction_id {

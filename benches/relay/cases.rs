@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::Options;
 use crate::allocations;
+use crate::options::BenchOptions;
 use crate::process::Cpus;
-use crate::report::Report;
+use crate::report::{LOSS, OFFERED, Report};
 use crate::server::{Kind, Server};
 use crate::traffic::{Ends, Framing, Path, Pattern, Run};
 
@@ -51,9 +51,6 @@ pub(crate) const CASES: [Case; 14] = [
     Case { name: "allocations", load: Load::Allocations(1_000, 10_000) },
 ];
 
-/// Of these a ratio says nothing.
-pub(crate) const LOSS: &str = "loss %";
-pub(crate) const OFFERED: &str = "offered packets/s";
 const CPU: &str = "CPU us/packet";
 const MAX_LOSS: f64 = 0.01;
 /// The generator itself reaches no more: what is found there is a lower bound.
@@ -64,7 +61,7 @@ impl Case {
     ///
     /// # Errors
     /// The forwarder does not start. Another server that can't be measured is left out, with a word.
-    pub(crate) fn run(&self, options: &Options, cpus: &Cpus, report: &mut Report) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, options: &BenchOptions, cpus: &Cpus, report: &mut Report) -> anyhow::Result<()> {
         match self.load {
             Load::Allocations(few, many) => {
                 let shrink = if options.quick { 10 } else { 1 };
@@ -74,7 +71,7 @@ impl Case {
         }
     }
 
-    fn run_traffic(&self, options: &Options, cpus: &Cpus, report: &mut Report, pattern: Pattern) -> anyhow::Result<()> {
+    fn run_traffic(&self, options: &BenchOptions, cpus: &Cpus, report: &mut Report, pattern: Pattern) -> anyhow::Result<()> {
         let mut running = Vec::new();
         for kind in options.kinds() {
             let opened = Server::start(kind, cpus).and_then(|server| {
@@ -102,7 +99,7 @@ impl Case {
 
     fn measure(
         &self,
-        options: &Options,
+        options: &BenchOptions,
         report: &mut Report,
         server: &Server,
         path: &mut Path,
@@ -134,7 +131,7 @@ impl Case {
 
     fn run_allocations(
         &self,
-        options: &Options,
+        options: &BenchOptions,
         cpus: &Cpus,
         report: &mut Report,
         few: usize,

@@ -7,9 +7,11 @@ use anyhow::{Context, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use castway::relay::io::inbox::Inbox;
-use castway::relay::io::outbox::{Outbox, Route};
-use castway::relay::io::poll::{Interest, Poll};
-use castway::relay::io::udp::{Options, UdpSocket};
+use castway::relay::io::outbox::Outbox;
+use castway::relay::io::packet_route::PacketRoute;
+use castway::relay::io::poll::{Interest, Poller};
+use castway::relay::io::udp::BatchUdpSocket;
+use castway::relay::io::udp_types::UdpOptions;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use stun::agent::TransactionId;
@@ -51,7 +53,7 @@ impl User {
 
 /// A client with an allocation.
 pub(crate) struct Client {
-    pub(crate) socket: UdpSocket,
+    pub(crate) socket: BatchUdpSocket,
     pub(crate) relayed: SocketAddr,
     server: SocketAddr,
     user: User,
@@ -171,28 +173,29 @@ fn signed(method: Method, attributes: Vec<Box<dyn Setter>>, user: &User, nonce: 
 ///
 /// # Errors
 /// Of socket(2) and bind(2).
-pub(crate) fn open(ip: IpAddr, gro: bool) -> anyhow::Result<UdpSocket> {
-    let options = Options { gro, buffers: Some(8 << 20), clear_dont_fragment: false, icmp_errors: false, ..Options::relayed() };
-    Ok(UdpSocket::bind(SocketAddr::new(ip, 0), &options)?)
+pub(crate) fn open(ip: IpAddr, gro: bool) -> anyhow::Result<BatchUdpSocket> {
+    let options =
+        UdpOptions { gro, buffers: Some(8 << 20), clear_dont_fragment: false, icmp_errors: false, ..UdpOptions::relayed() };
+    Ok(BatchUdpSocket::bind(SocketAddr::new(ip, 0), &options)?)
 }
 
 /// Sends one datagram.
-pub(crate) fn send(socket: &UdpSocket, to: SocketAddr, bytes: &[u8]) {
+pub(crate) fn send(socket: &BatchUdpSocket, to: SocketAddr, bytes: &[u8]) {
     let mut outbox = Outbox::new();
-    outbox.push_bytes(Route { socket: 0, to, from: None, dont_fragment: false }, bytes);
+    outbox.push_bytes(PacketRoute { socket: 0, to, from: None, dont_fragment: false }, bytes);
     outbox.flush(&Inbox::with_slots(0), |_| Some(socket), |_| ());
 }
 
-fn exchange(socket: &UdpSocket, server: SocketAddr, request: &Message) -> anyhow::Result<Message> {
-    let mut poll = Poll::new()?;
-    poll.add(socket, 0, Interest::Read)?;
+fn exchange(socket: &BatchUdpSocket, server: SocketAddr, request: &Message) -> anyhow::Result<Message> {
+    let mut poller = Poller::new()?;
+    poller.add(socket, 0, Interest::Read)?;
     let mut inbox = Inbox::with_slots(1);
     for _ in 0..TRIES {
         send(socket, server, &request.raw);
         let end = Instant::now() + TIMEOUT;
         while Instant::now() < end {
-            poll.wait(Some(end.saturating_duration_since(Instant::now())))?;
-            socket.recv_batch(&mut inbox)?;
+            poller.wait(Some(end.saturating_duration_since(Instant::now())))?;
+            inbox.receive(&socket)?;
             for segment in inbox.datagrams().iter().flat_map(|datagram| datagram.segments()) {
                 if let Ok(reply) = parse(inbox.bytes(segment))
                     && reply.transaction_id == request.transaction_id

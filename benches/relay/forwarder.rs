@@ -4,9 +4,11 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use castway::relay::io::inbox::Inbox;
-use castway::relay::io::outbox::{Outbox, Route};
-use castway::relay::io::poll::{Interest, Poll};
-use castway::relay::io::udp::{Options, UdpSocket};
+use castway::relay::io::outbox::Outbox;
+use castway::relay::io::packet_route::PacketRoute;
+use castway::relay::io::poll::{Interest, Poller};
+use castway::relay::io::udp::BatchUdpSocket;
+use castway::relay::io::udp_types::UdpOptions;
 
 /// Says its two addresses on standard output and forwards until it is killed.
 ///
@@ -14,11 +16,11 @@ use castway::relay::io::udp::{Options, UdpSocket};
 /// No socket can be opened.
 pub(crate) fn run() -> anyhow::Result<()> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let options = Options { clear_dont_fragment: false, icmp_errors: false, buffers: Some(4 << 20), ..Options::relayed() };
-    let sockets = [UdpSocket::bind(any, &options)?, UdpSocket::bind(any, &options)?];
-    let mut poll = Poll::new()?;
+    let options = UdpOptions { clear_dont_fragment: false, icmp_errors: false, buffers: Some(4 << 20), ..UdpOptions::relayed() };
+    let sockets = [BatchUdpSocket::bind(any, &options)?, BatchUdpSocket::bind(any, &options)?];
+    let mut poller = Poller::new()?;
     for (token, socket) in (0..).zip(&sockets) {
-        poll.add(socket, token, Interest::Datagrams)?;
+        poller.add(socket, token, Interest::Datagrams)?;
     }
     println!("{} {}", sockets[0].local_addr()?, sockets[1].local_addr()?);
     std::io::stdout().flush()?;
@@ -27,19 +29,19 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let (mut inbox, mut outbox) = (Inbox::new(), Outbox::new());
     let mut ready = Vec::new();
     loop {
-        poll.wait(None)?;
+        poller.wait(None)?;
         ready.clear();
-        ready.extend(poll.ready().map(|ready| usize::from(ready.token != 0)));
+        ready.extend(poller.ready().map(|ready| usize::from(ready.token != 0)));
         for here in ready.iter().copied() {
-            if sockets[here].recv_batch(&mut inbox)? == 0 {
+            if inbox.receive(&sockets[here])? == 0 {
                 continue;
             }
             if inbox.is_full() {
-                poll.again(here as u64);
+                poller.repeat(here as u64);
             }
             ends[here] = inbox.datagrams().last().map(|datagram| datagram.from);
             let Some(to) = ends[1 - here] else { continue };
-            let route = Route { socket: 0, to, from: None, dont_fragment: false };
+            let route = PacketRoute { socket: 0, to, from: None, dont_fragment: false };
             for datagram in inbox.datagrams() {
                 for segment in datagram.segments() {
                     outbox.push_payload(route, segment, 0..segment.len());

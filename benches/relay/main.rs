@@ -10,6 +10,7 @@ mod allocations;
 mod cases;
 mod client;
 mod forwarder;
+mod options;
 mod process;
 mod report;
 mod server;
@@ -18,52 +19,12 @@ mod traffic;
 use clap::Parser;
 
 use crate::cases::CASES;
+use crate::options::BenchOptions;
 use crate::process::Cpus;
 use crate::report::Report;
-use crate::server::Kind;
-
-#[derive(Debug, Parser)]
-pub(crate) struct Options {
-    /// One pair of short runs: a look, not a measurement
-    #[arg(long)]
-    quick: bool,
-    /// Only cases whose name contains this; may be given several times
-    #[arg(long, value_name = "NAME")]
-    only: Vec<String>,
-    /// How often each server is measured
-    #[arg(long, default_value_t = 5, value_name = "COUNT")]
-    pairs: usize,
-    /// Print the table as Markdown
-    #[arg(long)]
-    markdown: bool,
-    /// List the cases
-    #[arg(long)]
-    list: bool,
-    /// Leave Castway out
-    #[arg(long)]
-    without_castway: bool,
-    /// Receivers take whole trains (UDP_GRO), which browsers do not
-    #[arg(long)]
-    gro: bool,
-    /// CPUs of the servers
-    #[arg(long, default_value_t = 1, value_name = "COUNT")]
-    server_cpus: usize,
-    #[arg(long, hide = true)]
-    forwarder: bool,
-    /// What cargo adds.
-    #[arg(long, hide = true)]
-    bench: bool,
-}
-
-impl Options {
-    fn kinds(&self) -> Vec<Kind> {
-        let kinds = [Kind::Castway, Kind::Coturn, Kind::Bare].into_iter();
-        kinds.filter(|kind| *kind != Kind::Castway || !self.without_castway).collect()
-    }
-}
 
 fn main() -> anyhow::Result<()> {
-    let mut options = Options::parse();
+    let mut options = BenchOptions::parse();
     if options.forwarder {
         return forwarder::run();
     }

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::cases::{LOSS, OFFERED};
 use crate::server::Kind;
+
+pub(crate) const LOSS: &str = "loss %";
+pub(crate) const OFFERED: &str = "offered packets/s";
+/// Measures whose ratio says nothing.
+const WITHOUT_RATIO: [&str; 2] = [LOSS, OFFERED];
 
 /// Samples of one measure, a pair after the other.
 #[derive(Debug, Clone)]
@@ -37,7 +41,7 @@ impl Report {
             let of = |kind| row.samples.get(&kind).map_or(&[][..], Vec::as_slice);
             // Of the two of one pair, which ran one after the other under the same conditions.
             let ratios: Vec<f64> = of(Kind::Castway).iter().zip(of(Kind::Coturn)).map(|(ours, theirs)| ours / theirs).collect();
-            let ratio = if [LOSS, OFFERED].contains(&row.measure) { "-".to_owned() } else { spread(&ratios) };
+            let ratio = if WITHOUT_RATIO.contains(&row.measure) { "-".to_owned() } else { spread(&ratios) };
             lines.push([
                 row.case.to_owned(),
                 row.measure.to_owned(),

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use castway::relay::io::inbox::Inbox;
-use castway::relay::io::outbox::{Outbox, Route};
-use castway::relay::io::udp::UdpSocket;
+use castway::relay::io::outbox::Outbox;
+use castway::relay::io::packet_route::PacketRoute;
+use castway::relay::io::udp::BatchUdpSocket;
 
 use crate::client::{self, Client, User};
 use crate::server::{Kind, Server};
@@ -63,7 +64,7 @@ pub(crate) struct Path {
 }
 
 struct End {
-    socket: UdpSocket,
+    socket: BatchUdpSocket,
     to: SocketAddr,
     /// One packet as it is sent, but for its stamp.
     packet: Vec<u8>,
@@ -192,7 +193,7 @@ impl Path {
 
     fn send_burst(&mut self, outbox: &mut Outbox, inbox: &Inbox, from: usize, start: Instant, run: &mut Run) {
         let end = &mut self.ends[from];
-        let route = Route { socket: 0, to: end.to, from: None, dont_fragment: false };
+        let route = PacketRoute { socket: 0, to: end.to, from: None, dont_fragment: false };
         let time = start.elapsed().as_nanos() as u64;
         for index in 0..self.pattern.burst as u64 {
             let stamp = &mut end.packet[end.header..end.header + STAMP];
@@ -207,7 +208,7 @@ impl Path {
 
     fn receive(&self, inbox: &mut Inbox, start: Instant, run: &mut Run) -> anyhow::Result<()> {
         for end in &self.ends {
-            if end.socket.recv_batch(inbox)? == 0 {
+            if inbox.receive(&end.socket)? == 0 {
                 continue;
             }
             let now = start.elapsed().as_nanos() as u64;

@@ -7,17 +7,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use castway::turn::codec::attribute::{self, AddressFamily};
+use castway::turn::codec::header::{Class, Method, TransactionId};
 use castway::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
-use castway::turn::codec::message::{Class, StunMessage, Method, TransactionId};
+use castway::turn::codec::message::StunMessage;
 use castway::turn::codec::writer::MessageWriter;
 use castway::turn::{
-    PeerConnectionId, FiveTuple, Verdict, OpenError, Output, PeerPolicy, Engine, RelayedIp, RelayedAddressId, EngineSettings, ShardSettings, SharedState,
-    StaticUsers, Transport,
+    CredentialSource, Engine, EngineSettings, FiveTuple, OpenError, Output, PeerConnectionId, PeerPolicy, RelayedAddressId,
+    RelayedIp, ShardSettings, SharedState, Transport, UserKeys, Verdict,
 };
 use libfuzzer_sys::fuzz_target;
 
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
 const REALM: &str = "castway";
+
+/// Everybody in [`USERS`], with the same password.
+struct Users;
+
+impl CredentialSource for Users {
+    fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, _: Instant) -> Option<UserKeys> {
+        let key = LongTermKey::long_term(algorithm, username, realm, "secret");
+        USERS.contains(&username).then(|| UserKeys { user: username.to_owned(), keys: vec![key], expires: None })
+    }
+}
 
 /// The fuzzer's bytes as a stream of choices; zeros when they end.
 struct Input<'a>(&'a [u8]);
@@ -64,15 +75,11 @@ impl Run {
         settings.limits.challenges = u16::MAX;
         settings.limits.failures = u16::MAX;
         settings.limits.sources = 16;
-        let mut users = StaticUsers::default();
-        for user in USERS {
-            users.insert(user, REALM, "secret");
-        }
         let now = Instant::now();
         let shared = SharedState::new(&settings, [1; 32], now);
         let shard = ShardSettings { index: 0, ports: 50_000..=50_004 };
         let policy = PeerPolicy::default();
-        let engine = Engine::new(Arc::new(settings), policy, Arc::clone(&shared), Arc::new(users), shard, [2; 32]);
+        let engine = Engine::new(Arc::new(settings), policy, Arc::clone(&shared), Arc::new(Users), shard, [2; 32]);
         Self {
             engine,
             shared,

@@ -21,9 +21,10 @@ use crate::app::router;
 use crate::apprtc;
 use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::apprtc::room_server::RoomServer;
-use crate::cast::code::TokenKey;
 use crate::cast::gateway::{Gateway, Issuer};
-use crate::cast::room::{Rooms, RoomsConfig};
+use crate::cast::model::RoomsConfig;
+use crate::cast::resume_token::TokenKey;
+use crate::cast::room::Rooms;
 use crate::config::{CertificateSource, Config};
 use crate::http::redirect::Redirect;
 use crate::http::response_bytes;
@@ -36,7 +37,8 @@ use crate::limits::rate::AddressLimiter;
 use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
-use crate::multiconnection::room::{Rooms as MultiRooms, RoomsConfig as MultiRoomsConfig};
+use crate::multiconnection::model::RoomsConfig as MultiRoomsConfig;
+use crate::multiconnection::room::Rooms as MultiRooms;
 use crate::socketio;
 use crate::tls::HandshakeConfigs;
 use crate::users::Directory;
@@ -68,7 +70,7 @@ impl App {
             sessions: signaling.sessions(),
             unfinished: shared.unfinished.clone(),
             calls: calls.clone(),
-            meter: opened.relay.meter(),
+            relay_stats: opened.relay.stats_reader(),
             shares: opened.shares.clone(),
             reports: opened.relay.reports().clone(),
             certificates: opened.certificates.clone(),
@@ -131,7 +133,7 @@ impl Opened {
         let (key, reports, ledger) = (self.resume_key.clone(), self.relay.reports().clone(), ledger.clone());
         let empty = move |clock| {
             let rooms = Rooms::new(config, TokenKey::new(*key.expose()), rand::random(), clock);
-            rooms.with_reports(&reports).counted_in(ledger.clone())
+            rooms.with_reports(&reports).with_ledger(ledger.clone())
         };
         Gateway::new(empty, self.clock, issuer)
     }
@@ -146,7 +148,7 @@ impl Opened {
         };
         let admins = Guesses::new(GuessKind::AdminPassword, cast.guesses, self.relay.reports());
         let (reports, ledger) = (self.relay.reports().clone(), ledger.clone());
-        let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).counted_in(ledger.clone());
+        let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).with_ledger(ledger.clone());
         MultiGateway::new(empty, self.directory.clone(), admins)
     }
 
@@ -154,12 +156,12 @@ impl Opened {
     fn readiness_checks(&self, relay_alive: &Arc<AtomicBool>) -> Vec<ReadinessCheck> {
         let alive = Arc::clone(relay_alive);
         let mut checks = vec![ReadinessCheck { name: "relay".into(), is_ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
-        let meter = self.relay.meter();
-        checks.extend((0..meter.shards()).map(|shard| {
-            let meter = meter.clone();
+        let relay_stats = self.relay.stats_reader();
+        checks.extend((0..relay_stats.shard_count()).map(|shard| {
+            let relay_stats = relay_stats.clone();
             ReadinessCheck {
                 name: format!("relay-{shard}").into(),
-                is_ready: Box::new(move || !meter.hanging().contains(&shard)),
+                is_ready: Box::new(move || !relay_stats.stalled_shards().contains(&shard)),
             }
         }));
         checks.extend(self.certificates.clone().map(|certificates| ReadinessCheck {
@@ -211,7 +213,7 @@ impl Opened {
         let of_address = u32::try_from(self.shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
         Dispatcher {
             http: HttpServer::new(router, ledger.clone()),
-            relay: self.relay.entrance(),
+            relay: self.relay.intake(),
             plain_turn: relay.tcp,
             tls: self.certificates.clone().map(HandshakeConfigs::new),
             trusted_proxies: http.trusted_proxies.clone(),

@@ -6,35 +6,35 @@ use socketioxide::extract::SocketRef;
 use socketioxide::handler::ConnectHandler as _;
 
 use crate::cast::gateway::{Gateway as Cast, RTC};
-use crate::multiconnection::gateway::{Gateway as MultiConnection, Refused};
+use crate::multiconnection::gateway::{Gateway as MultiConnection, HandshakeRefused};
 
 /// Serves the cast flow on its namespaces of `io`, and RTCMultiConnection beside it on `/`.
 pub fn attach(io: &SocketIo, cast: &Cast, multi: &MultiConnection) {
     for namespace in ["/", RTC] {
-        let (listening, greeting) = ((cast.clone(), multi.clone()), (cast.clone(), multi.clone()));
-        let listen = move |socket: SocketRef| {
-            let (cast, multi) = listening.clone();
+        let (registering, admitting) = ((cast.clone(), multi.clone()), (cast.clone(), multi.clone()));
+        let register = move |socket: SocketRef| {
+            let (cast, multi) = registering.clone();
             async move {
                 if is_multi(&socket) {
-                    return multi.listen(socket).await;
+                    return multi.register(socket).await;
                 }
-                cast.listen(&socket);
-                Ok::<(), Refused>(())
+                cast.register(&socket);
+                Ok::<(), HandshakeRefused>(())
             }
         };
-        let greet = move |socket: SocketRef| {
-            let (cast, multi) = &greeting;
+        let admit = move |socket: SocketRef| {
+            let (cast, multi) = &admitting;
             if is_multi(&socket) {
-                multi.greet(socket)
+                multi.admit(socket)
             } else {
-                cast.greet(socket)
+                cast.admit(socket)
             }
             std::future::ready(())
         };
-        io.ns(namespace, greet.with(listen));
+        io.ns(namespace, admit.with(register));
     }
 }
 
 fn is_multi(socket: &SocketRef) -> bool {
-    socket.ns() == "/" && MultiConnection::is_ours(socket)
+    socket.ns() == "/" && MultiConnection::serves(socket)
 }

@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
-use crate::relay;
+use crate::relay::Relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, Store};
 
@@ -44,7 +44,7 @@ pub struct App {
     multi: MultiGateway,
     io: SocketIo,
     external: External,
-    relay: relay::Handle,
+    relay: Relay,
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     store: Store,

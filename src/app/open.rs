@@ -14,7 +14,7 @@ use crate::config::secret::Secret;
 use crate::ingress::Listener as Socket;
 use crate::limits::descriptor_limit;
 use crate::limits::descriptors::{self, DescriptorPools};
-use crate::relay::{self, Diversion};
+use crate::relay::{self, ProxyForwarding, Relay};
 use crate::tls::{Certificates, ServerHosts};
 use crate::users::{Directory, Store};
 
@@ -32,7 +32,7 @@ pub(super) struct Opened {
     pub(super) https_port: Option<u16>,
     pub(super) external: External,
     pub(super) certificates: Option<Certificates>,
-    pub(super) relay: relay::Handle,
+    pub(super) relay: Relay,
     pub(super) shares: DescriptorPools,
     pub(super) clock: WallClock,
 }
@@ -75,7 +75,7 @@ fn start_relay(
     external: &External,
     sockets: &mut Sockets,
     descriptor_limit: u64,
-) -> anyhow::Result<(relay::Handle, DescriptorPools)> {
+) -> anyhow::Result<(Relay, DescriptorPools)> {
     let ports = usize::from(config.relay.ports.end() - config.relay.ports.start()) + 1;
     let proxied = PROXIED.min(usize::try_from(descriptor_limit / 16).unwrap_or(usize::MAX));
     // Whatever this server has open for itself is, but for the relay's own sockets.
@@ -86,7 +86,7 @@ fn start_relay(
     let relay = relay::start(&config.relay, external, Arc::new(directory.clone()), &shares)?;
     if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
         let (to, connections) = mpsc::channel(proxied);
-        relay.divert(&Diversion { networks: config.http.trusted_proxies.clone().into(), to });
+        relay.forward_proxies(&ProxyForwarding { networks: config.http.trusted_proxies.clone().into(), to });
         sockets.proxied = Some(Socket::handed(connections, relay.listening()));
     }
     Ok((relay, shares))

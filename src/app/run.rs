@@ -14,7 +14,7 @@ use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
 use crate::ingress;
 use crate::limits::guesses::{GuessLine, GuessReports};
-use crate::relay;
+use crate::relay::Relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, OtherRealms};
 
@@ -23,7 +23,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is looked at again and again, since nothing tells of it.
 struct Watch {
-    relay: relay::Handle,
+    relay: Relay,
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     gateway: Gateway,

@@ -17,7 +17,7 @@ use super::frame_queue::{FrameReceiver, FrameSender, QueuedFrame, SocketCommand}
 use super::gateway::Gateway;
 use super::websocket::WebSocket;
 use super::wire::{self, Command};
-use crate::limits::byte_budget::{Budget, Limit};
+use crate::limits::byte_budget::{ByteBudget, ByteRate};
 
 /// A client is pinged at this interval, and is disconnected if it sent nothing since the last ping.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -28,14 +28,14 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long the last frames and the closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Faster frames wait, so that no client fills its peer's queue.
-const SEND_LIMIT: Limit = Limit { rate: 512 << 10, burst: 1 << 20 };
+const SEND_LIMIT: ByteRate = ByteRate { rate: 512 << 10, burst: 1 << 20 };
 /// A smaller frame costs this much of the budget.
 const MIN_FRAME_COST_BYTES: usize = 100;
 
 /// Serves a socket until it ends.
 pub(super) async fn run(mut socket: WebSocket, gateway: &Gateway, from: IpAddr) {
     let (sender, mut receiver) = FrameSender::new(gateway.open_account(from));
-    let budget = Budget::new(SEND_LIMIT, std::time::Instant::now());
+    let budget = ByteBudget::new(SEND_LIMIT, std::time::Instant::now());
     let mut client = SocketClient { gateway, from, sender, registered: None, budget };
     let reason = exchange_frames(&mut socket, &mut client, &mut receiver).await;
     if matches!(reason, EndReason::Stuck) {
@@ -156,7 +156,7 @@ struct SocketClient<'a> {
     from: IpAddr,
     sender: FrameSender,
     registered: Option<Registered>,
-    budget: Budget,
+    budget: ByteBudget,
 }
 
 #[derive(Clone)]

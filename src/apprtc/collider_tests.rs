@@ -14,7 +14,7 @@ use crate::http::pages;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::waiting_bytes::Ledger;
 
-/// First parts of routes, of pages and of files, and a name that is none.
+/// The first parts of routes, of pages and of files, and names that are none.
 const NAMES: [&str; 30] = [
     "a",
     "api",
@@ -55,7 +55,7 @@ fn gateway() -> Gateway {
     Gateway::new(&Config::read(&settings).unwrap().calls, Ledger::default(), KeptBuffers::default())
 }
 
-/// All routes of the main port; those of the REST API say that they are theirs.
+/// All routes of the main port; those of the REST API answer "REST".
 fn main_port(gateway: &Gateway) -> Router {
     let rooms = RoomServer { gateway: gateway.clone(), public_url: None, http: (Ipv4Addr::LOCALHOST, 8080).into() };
     let api = ["/api/info", "/healthz", "/readyz", "/metrics", "/.well-known/acme-challenge/{token}"];
@@ -106,7 +106,7 @@ async fn rooms_may_be_named_like_routes() {
 }
 
 #[tokio::test]
-async fn what_has_not_two_parts_or_another_method_is_not_colliders() {
+async fn collider_serves_only_paths_of_two_parts_and_its_own_methods() {
     let router = main_port(&gateway());
     for (method, path, status, allow) in [
         ("POST", "/params", 405, Some("GET,HEAD")),
@@ -140,7 +140,7 @@ async fn what_has_not_two_parts_or_another_method_is_not_colliders() {
         let answer = ask(&router, method, path).await;
         assert_eq!((answer.0, answer.2.as_deref()), (status, allow), "{method} {path}");
     }
-    // Collider takes its own routes as they are written, like its original.
+    // Like the original, Collider serves its own routes only without a last slash.
     assert_eq!(ask(&router, "POST", "/status/").await, OK());
     for method in ["GET", "POST", "DELETE", "PUT"] {
         let (status, body, _) = ask(&router, method, "/status").await;

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_dropped_is_given_back() {
+    fn removed_messages_free_their_bytes() {
         let (mut index, now, from) = (EvictionIndex::default(), Instant::now(), IpAddr::from([192, 0, 2, 1]));
         let tenth = MAX_QUEUED_BYTES / 10;
         let usage = |room: &str, tenths| RoomUsage {

@@ -1,4 +1,5 @@
-//! Where there is no room for all: who gives way, who is refused, and who is not.
+//! Many clients at the bounds of the server: which rooms and messages are dropped, and which requests are refused. [`super`] has a tour
+//! of the kit; [`Clients`] adds many addresses to it.
 
 use std::net::Ipv4Addr;
 
@@ -7,7 +8,7 @@ use super::*;
 const KIB: usize = 1024;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Rooms with a clock of their own, and clients at many addresses.
+/// A [`World`] with clients at many addresses, of which a number stands for each.
 struct Clients {
     world: World,
     sockets: u32,
@@ -45,7 +46,7 @@ impl Clients {
         self.world.rooms.handle_register(room, client, &self.sockets, context).expect("a slot is free");
     }
 
-    /// A caller with an offer and forty candidates, and whoever it calls; what the latter gets.
+    /// A caller sends an offer and forty candidates, and its callee joins. Returns the messages that the callee gets.
     fn call(&mut self, host: u32, room: &str) -> Vec<String> {
         let caller = self.join(host, room).expect("a place").client;
         self.connect(host, room, &caller);
@@ -61,7 +62,7 @@ impl Clients {
         }
     }
 
-    /// So many rooms of a member each, with all that it may say there; how many bytes were taken.
+    /// Opens rooms with one member each, which sends as much as it can. Returns the bytes that were queued.
     fn fill_from(&mut self, host: u32, rooms: usize, connected: bool) -> usize {
         let mut taken = 0;
         for _ in 0..rooms {
@@ -97,7 +98,7 @@ fn one_address_can_not_take_the_space_of_everybody() {
 }
 
 #[test]
-fn sixty_four_addresses_can_not_either_whether_they_connect_or_not() {
+fn sixty_four_addresses_can_not_take_it_either_with_or_without_sockets() {
     for connected in [false, true] {
         let mut clients = Clients::new(10_000);
         clients.fill_from_64(4, connected);
@@ -110,7 +111,7 @@ fn sixty_four_addresses_can_not_either_whether_they_connect_or_not() {
 }
 
 #[test]
-fn an_office_that_is_connected_calls_while_addresses_fill_rooms_that_nobody_is_in() {
+fn a_connected_office_can_call_while_others_fill_rooms_without_sockets() {
     let mut clients = Clients::new(10_000);
     clients.fill_from_64(4, false);
     let callers: Vec<_> = (0..100)
@@ -129,7 +130,7 @@ fn an_office_that_is_connected_calls_while_addresses_fill_rooms_that_nobody_is_i
 }
 
 #[test]
-fn who_is_not_connected_keeps_a_share_while_others_fill_rooms_that_they_are_connected_in() {
+fn rooms_without_sockets_keep_a_share_while_others_fill_rooms_with_sockets() {
     let mut clients = Clients::new(10_000);
     clients.fill_from_64(4, true);
     let joined = clients.join(1000, "honest").expect("a place");
@@ -139,11 +140,11 @@ fn who_is_not_connected_keeps_a_share_while_others_fill_rooms_that_they_are_conn
 }
 
 #[test]
-fn what_a_sender_causes_counts_for_its_own_address_and_not_for_the_rooms() {
+fn a_message_counts_for_its_senders_address_and_not_for_the_rooms() {
     let mut clients = Clients::new(10_000);
     let victim = clients.join(1, "victims").expect("a place");
     assert_eq!(clients.say(1, "victims", &victim.client, KIB), Ok(()));
-    // Somebody who has learnt the id speaks in its name, and fills everything else.
+    // Another client that has learnt the id sends messages in its name, and fills the rest of the space.
     while clients.say(2, "victims", &victim.client, 128 * KIB).is_ok() {}
     clients.fill_from(2, 100, false);
     clients.fill_from(3, 100, false);
@@ -153,7 +154,7 @@ fn what_a_sender_causes_counts_for_its_own_address_and_not_for_the_rooms() {
 }
 
 #[test]
-fn small_messages_count_with_what_they_take() {
+fn small_messages_count_with_their_overhead() {
     let mut clients = Clients::new(10_000);
     let joined = clients.join(1, "r").expect("a place");
     (0..MAX_MESSAGES).for_each(|_| clients.say(1, "r", &joined.client, 1).expect("space"));
@@ -161,7 +162,7 @@ fn small_messages_count_with_what_they_take() {
 }
 
 #[test]
-fn a_room_that_nobody_is_connected_in_ends_after_a_minute_where_there_is_want_and_the_oldest_first() {
+fn at_the_bound_idle_rooms_end_after_a_minute_and_the_oldest_first() {
     let mut clients = Clients::new(3);
     for room in ["a", "b", "c"] {
         clients.join(1, room).expect("a place");
@@ -176,7 +177,7 @@ fn a_room_that_nobody_is_connected_in_ends_after_a_minute_where_there_is_want_an
 }
 
 #[test]
-fn without_want_a_room_that_nobody_is_connected_in_is_kept_for_a_day() {
+fn below_the_bound_an_idle_room_is_kept_for_a_day() {
     let mut clients = Clients::new(3);
     let joined = clients.join(1, "a").expect("a place");
     clients.say(1, "a", &joined.client, KIB).expect("space");
@@ -186,7 +187,7 @@ fn without_want_a_room_that_nobody_is_connected_in_is_kept_for_a_day() {
 }
 
 #[test]
-fn what_is_used_is_not_idle_and_what_is_connected_is_not_either() {
+fn a_used_room_and_a_connected_room_are_not_idle() {
     let mut clients = Clients::new(3);
     let used = clients.join(1, "used").expect("a place").client;
     let connected = clients.join(1, "connected").expect("a place").client;
@@ -214,7 +215,7 @@ fn the_rooms_of_an_address_that_has_most_give_way_to_a_new_caller() {
 }
 
 #[test]
-fn who_waits_connected_gives_way_after_those_that_are_not_and_a_call_of_two_never() {
+fn rooms_with_one_socket_are_ended_after_those_without_and_a_call_of_two_never() {
     let mut clients = Clients::new(6);
     for room in ["call-1", "call-2"] {
         let (caller, callee) = (clients.join(1, room).unwrap().client, clients.join(1, room).unwrap().client);
@@ -242,7 +243,7 @@ fn who_waits_connected_gives_way_after_those_that_are_not_and_a_call_of_two_neve
 }
 
 #[test]
-fn what_waits_in_idle_rooms_gives_way_first_even_to_its_own_address() {
+fn messages_in_idle_rooms_are_dropped_first_even_for_their_own_address() {
     let mut clients = Clients::new(10_000);
     clients.fill_from(1, 100, false);
     let caller = clients.join(1, "more").expect("a place").client;
@@ -254,7 +255,7 @@ fn what_waits_in_idle_rooms_gives_way_first_even_to_its_own_address() {
 }
 
 #[test]
-fn a_socket_whose_room_gives_way_is_closed() {
+fn the_socket_of_an_evicted_room_is_closed() {
     let mut clients = Clients::new(2);
     for room in ["one", "two"] {
         let joined = clients.join(1, room).expect("a place");
@@ -267,7 +268,7 @@ fn a_socket_whose_room_gives_way_is_closed() {
     assert_eq!([clients.has("one"), clients.has("two")], [false, true]);
 }
 
-/// Any order of anything, at bounds that are always met, keeps all tables in agreement and refuses nobody who has nothing.
+/// Random events of many clients at the bounds keep all tables in agreement.
 #[test]
 fn random_crowds_keep_the_tables_in_agreement() {
     let mut rng = StdRng::seed_from_u64(7);

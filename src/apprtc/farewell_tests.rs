@@ -1,12 +1,12 @@
-//! Transcripts of farewells: which hang-ups, reloads and broken networks end a membership, and what the other one hears.
+//! Which hang-ups, reloads and network failures end a membership, and what the other client receives. [`super`] has a tour of the kit.
 
 use super::super::super::slots::{BYE, SLOT_GRACE};
 use super::*;
 use Farewell::{Bye, Delete, Drop, Leave};
 
-// Who said bye and closed its socket has left.
+// A client that has sent a bye and closed its socket has left.
 
-/// What a client does when it hangs up, of which any may be lost, and which reach the server in any order.
+/// The steps of a hang-up. Each may be lost, and they reach the server in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Farewell {
     Leave,
@@ -16,7 +16,7 @@ enum Farewell {
 }
 
 impl World {
-    /// `client` has `socket`, and does these one after the other; where its socket is gone, it posts its bye.
+    /// `client` with `socket` does these steps in order; after a drop it posts its bye.
     fn hang_up(&mut self, client: &str, socket: u32, steps: &[Farewell]) {
         let mut dropped = false;
         for step in steps {
@@ -34,7 +34,7 @@ impl World {
     }
 }
 
-/// Every order of every hang-up that says bye and ends the socket, by the client or by a DELETE.
+/// Every order of every hang-up that sends a bye and ends the socket, by the client or by a DELETE.
 fn farewells() -> Vec<Vec<Farewell>> {
     let mut all = vec![vec![]];
     for step in [Leave, Bye, Drop, Delete] {
@@ -76,7 +76,7 @@ fn every_order_of_a_hang_up_leaves_the_survivor_alone_with_one_bye() {
 }
 
 #[test]
-fn the_survivors_offer_is_for_the_next_one_at_whatever_time_it_comes_after_the_bye() {
+fn the_survivors_offer_after_the_bye_is_for_the_next_member_at_any_time() {
     for steps in farewells() {
         for at in steps.iter().position(|step| *step == Bye).expect("it says bye")..steps.len() {
             let mut world = World::new();
@@ -86,7 +86,7 @@ fn the_survivors_offer_is_for_the_next_one_at_whatever_time_it_comes_after_the_b
             assert_eq!(world.say(&caller, "offer again"), Ok(()));
             assert_eq!(world.say(&caller, "candidate"), Ok(()));
             if dropped {
-                // Its bye is said.
+                // It has sent its bye.
                 world.drop(&callee, 2);
             }
             world.hang_up(&callee, 2, &steps[at + 1..]);
@@ -121,7 +121,7 @@ fn every_order_of_a_hang_up_alone_leaves_an_empty_room_and_no_dead_offer() {
 }
 
 #[test]
-fn a_bye_that_the_survivor_missed_is_heard_once_when_it_comes_back() {
+fn a_bye_that_the_survivor_missed_is_delivered_once_when_it_comes_back() {
     for steps in farewells() {
         let mut world = World::new();
         let (caller, callee) = world.call();
@@ -138,7 +138,7 @@ fn a_bye_that_the_survivor_missed_is_heard_once_when_it_comes_back() {
 }
 
 #[test]
-fn a_survivor_that_comes_back_after_somebody_has_joined_hears_bye_first() {
+fn a_survivor_that_comes_back_after_a_join_receives_the_bye_first() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.drop(&caller, 1);
@@ -161,7 +161,7 @@ fn a_drop_without_a_bye_keeps_its_place() {
 }
 
 #[test]
-fn a_bye_of_one_whose_socket_stays_takes_no_place() {
+fn a_bye_from_a_client_whose_socket_stays_frees_no_place() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.send(&callee, 2, BYE).expect("both are there");
@@ -172,7 +172,7 @@ fn a_bye_of_one_whose_socket_stays_takes_no_place() {
 }
 
 #[test]
-fn a_bye_that_is_not_the_last_word_is_none() {
+fn a_bye_that_is_not_the_last_message_does_not_count() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.send(&callee, 2, BYE).expect("both are there");
@@ -186,7 +186,7 @@ fn a_bye_that_is_not_the_last_word_is_none() {
 }
 
 #[test]
-fn whoever_registers_after_its_bye_has_said_nothing() {
+fn a_registration_cancels_the_clients_bye() {
     let mut world = World::new();
     let (_, callee) = world.call();
     world.drop(&callee, 2);
@@ -214,7 +214,7 @@ fn one_that_comes_back_after_its_bye_is_no_member_any_more() {
 }
 
 #[test]
-fn colliders_own_clients_have_their_time_to_hear_a_bye() {
+fn clients_that_use_only_collider_have_time_to_receive_a_bye() {
     let mut world = World::new();
     world.register("1", 1).expect("free");
     world.register("2", 2).expect("free");
@@ -244,7 +244,7 @@ fn a_client_that_said_bye_in_a_loopback_call_takes_its_phantom_along() {
 }
 
 #[test]
-fn the_phantom_of_a_page_that_is_loaded_again_does_not_hear_the_bye_of_before() {
+fn the_loopback_member_of_a_reloaded_page_does_not_receive_the_old_bye() {
     let mut world = World::new();
     let client = world.rooms.handle_join(ROOM, true, world.context()).expect("free").client;
     world.register(&client, 1).expect("a slot is free");
@@ -259,7 +259,7 @@ fn the_phantom_of_a_page_that_is_loaded_again_does_not_hear_the_bye_of_before() 
 }
 
 #[test]
-fn nobody_takes_the_place_of_a_phantom_whose_socket_is_away() {
+fn no_join_replaces_a_loopback_member_whose_socket_is_closed() {
     let mut world = World::new();
     let client = world.rooms.handle_join(ROOM, true, world.context()).expect("free").client;
     world.register(&client, 1).expect("a slot is free");
@@ -271,7 +271,7 @@ fn nobody_takes_the_place_of_a_phantom_whose_socket_is_away() {
     assert_eq!(world.try_join(), Err(Refusal::Full));
 }
 
-// Who joins a caller that may be gone.
+// A client joins a caller that may be gone.
 
 #[test]
 fn a_caller_that_comes_back_in_time_has_kept_its_offer_for_the_callee() {
@@ -293,7 +293,7 @@ fn a_caller_that_comes_back_in_time_has_kept_its_offer_for_the_callee() {
 }
 
 #[test]
-fn who_answers_a_caller_that_never_comes_back_hears_bye_and_calls_itself() {
+fn a_callee_whose_caller_never_comes_back_receives_bye_and_becomes_the_caller() {
     let mut world = World::new();
     let caller = world.join().client;
     world.register(&caller, 1).expect("a slot is free");
@@ -313,7 +313,7 @@ fn who_answers_a_caller_that_never_comes_back_hears_bye_and_calls_itself() {
 }
 
 #[test]
-fn a_caller_that_is_met_is_not_evicted_before_somebody_joins() {
+fn a_caller_that_has_met_its_callee_is_not_evicted_before_a_join() {
     let mut world = World::new();
     let caller = world.join().client;
     world.register(&caller, 1).expect("a slot is free");
@@ -328,7 +328,7 @@ fn a_caller_that_is_met_is_not_evicted_before_somebody_joins() {
 }
 
 #[test]
-fn a_caller_whose_callee_has_gone_again_is_not_evicted_either() {
+fn a_caller_whose_callee_has_left_is_not_evicted_before_a_join_either() {
     let mut world = World::new();
     let caller = world.join().client;
     world.register(&caller, 1).expect("a slot is free");

@@ -18,7 +18,7 @@ use crate::limits::concurrency::AddressCounter;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::rate::AddressLimiter;
 use crate::limits::waiting_bytes::{Account, Ledger};
-use crate::socketio::room_driver::{Core, Driver};
+use crate::socketio::room_driver::{DrivenState, RoomDriver};
 
 /// Messages, leaves and DELETEs over HTTP that an address may send for each join. A caller sends an offer and about forty candidates
 /// over HTTP, its callee sends none, and both leave.
@@ -32,7 +32,7 @@ pub struct Gateway(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    rooms: Driver<Rooms<FrameSender>>,
+    rooms: RoomDriver<Rooms<FrameSender>>,
     /// The rate limit of joins and new rooms.
     joins: AddressLimiter,
     /// The rate limit of messages, leaves and DELETEs over HTTP.
@@ -84,7 +84,7 @@ impl Gateway {
     /// `ledger` counts the bytes that wait for clients, and `kept` the buffers of their sockets.
     pub fn new(config: &CallsConfig, ledger: Ledger, kept: KeptBuffers) -> Self {
         Self(Arc::new(Inner {
-            rooms: Driver::new(Rooms::new(config.max_rooms, rand::random())),
+            rooms: RoomDriver::new(Rooms::new(config.max_rooms, rand::random())),
             joins: AddressLimiter::per_minute(config.joins),
             signals: AddressLimiter::per_minute(config.joins.saturating_mul(SIGNALS_PER_JOIN)),
             sockets: AddressCounter::new(config.sockets),
@@ -218,7 +218,7 @@ impl Gateway {
     }
 }
 
-impl Core for Rooms<FrameSender> {
+impl DrivenState for Rooms<FrameSender> {
     const NAME: &'static str = "apprtc";
 
     fn next_timeout(&self) -> Option<Instant> {

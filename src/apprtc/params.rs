@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn our_services_are_told_the_transport_and_others_are_not() {
+    fn urls_of_this_server_contain_the_transport_and_others_do_not() {
         let url = |query: &str, key: &str| params(query)[key].as_str().unwrap().to_owned();
         assert_eq!(url("tt=tcp", "ice_server_url"), "https://call.example.org/v1alpha/iceconfig?key=&tt=tcp");
         assert_eq!(url("tt=a%26b&apikey=k", "ice_server_url"), "https://call.example.org/v1alpha/iceconfig?key=k&tt=a%26b");

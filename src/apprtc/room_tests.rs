@@ -1,5 +1,10 @@
-//! Transcripts: who says what, when, and what everybody hears, with a clock of our own. One for every rule of the two wire
-//! contracts.
+//! The rules of the two wire contracts, a test for each, against the pure core.
+//!
+//! A tour of the kit: [`World`] has the rooms and its own clock. Its methods are the inputs for the room [`ROOM`]: `join`, `say` and
+//! `leave` over HTTP, `register`, `send`, `drop` of a socket (a number), `post` and `delete` of Collider. `wait` lets time pass, and
+//! `outputs` returns what the sockets have received since the last call, a line each: `"2 < offer"` is a message to socket 2, and
+//! `"2 closed"` its end. `call` begins a call of two. `assert_tables_agree` checks the tables against each other. `farewell_tests` has
+//! hang-ups in every order, `eviction_tests` many clients at the bounds.
 
 use std::time::Duration;
 
@@ -80,7 +85,7 @@ impl World {
         self.now = end;
     }
 
-    /// What came out since the last look, a line each.
+    /// The outputs since the last call, a line each.
     fn outputs(&mut self) -> Vec<String> {
         self.assert_tables_agree();
         std::iter::from_fn(|| self.rooms.poll_output())
@@ -99,7 +104,7 @@ impl World {
         (caller, callee)
     }
 
-    /// Tables and counts that must assert_tables_agree do, and the bounds hold.
+    /// The tables and the counts agree, and the bounds hold.
     fn assert_tables_agree(&self) {
         let rooms = &self.rooms;
         let (mut total, mut timers, mut held) = (RoomCounts::default(), 0, 0);
@@ -160,7 +165,7 @@ fn client_ids_are_eight_digits_and_no_two_are_the_same() {
 }
 
 #[test]
-fn the_second_gets_what_the_first_said_in_order_and_nobody_gets_it_again() {
+fn the_second_gets_the_firsts_messages_in_order_and_nobody_gets_them_again() {
     let mut world = World::new();
     let caller = world.join();
     assert!(caller.messages.is_empty());
@@ -195,7 +200,7 @@ fn a_message_to_a_peer_that_has_not_registered_yet_is_delivered_when_it_does() {
 }
 
 #[test]
-fn unknown_rooms_and_clients_are_told_apart_and_may_leave() {
+fn unknown_rooms_and_unknown_clients_are_different_errors_and_may_leave() {
     let mut world = World::new();
     assert_eq!(world.say("1", "x"), Err(Refusal::UnknownRoom));
     world.register("1", 1).expect("a slot is free");
@@ -222,7 +227,7 @@ fn a_phantom_takes_the_second_place_of_a_loopback_call_and_leaves_with_its_clien
 }
 
 #[test]
-fn whoever_joins_a_survivor_is_not_the_initiator_and_gets_its_new_offer() {
+fn a_client_that_joins_a_survivor_is_not_the_initiator_and_gets_its_new_offer() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.leave(&caller);
@@ -257,7 +262,7 @@ fn members_are_remembered_for_a_day_after_a_join_a_queued_message_or_a_leave() {
 }
 
 #[test]
-fn what_waits_in_a_room_is_bounded_in_count_and_bytes() {
+fn the_queued_messages_of_a_room_are_bounded_in_number_and_bytes() {
     let mut world = World::new();
     let caller = world.join().client;
     for _ in 0..MAX_MESSAGES {
@@ -290,7 +295,7 @@ fn the_server_has_a_limit_of_rooms() {
 }
 
 #[test]
-fn a_farewell_that_the_delete_overtook_is_heard_by_its_peer_alone() {
+fn a_message_that_a_delete_overtook_reaches_only_its_peer() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.leave(&caller);
@@ -307,10 +312,10 @@ fn a_farewell_that_the_delete_overtook_is_heard_by_its_peer_alone() {
     assert_eq!(world.outputs(), ["3 closed", "2 closed"], "not by a later client");
 }
 
-// The room that is stuck full.
+// A room with stale members.
 
 #[test]
-fn a_stale_member_makes_way_for_a_new_join_and_the_survivor_is_told_bye() {
+fn a_new_join_replaces_a_stale_member_and_the_survivor_receives_bye() {
     let mut world = World::new();
     let (_, callee) = world.call();
     world.drop(&callee, 2);
@@ -327,7 +332,7 @@ fn a_stale_member_makes_way_for_a_new_join_and_the_survivor_is_told_bye() {
 }
 
 #[test]
-fn one_who_waited_alone_and_is_stale_makes_way_with_its_dead_offer() {
+fn a_join_replaces_a_stale_member_that_waited_alone_and_drops_its_offer() {
     let mut world = World::new();
     let caller = world.join().client;
     world.register(&caller, 1).expect("free");
@@ -341,7 +346,7 @@ fn one_who_waited_alone_and_is_stale_makes_way_with_its_dead_offer() {
 }
 
 #[test]
-fn the_survivors_new_offer_reaches_the_one_who_took_the_place() {
+fn the_survivors_new_offer_reaches_the_member_that_took_the_place() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.drop(&callee, 2);
@@ -368,7 +373,7 @@ fn one_that_joined_and_never_registered_is_stale_after_a_minute() {
 }
 
 #[test]
-fn one_that_registered_again_in_time_is_not_stale() {
+fn a_member_that_registers_again_in_time_is_not_stale() {
     let mut world = World::new();
     let (_, callee) = world.call();
     world.drop(&callee, 2);
@@ -379,7 +384,7 @@ fn one_that_registered_again_in_time_is_not_stale() {
 }
 
 #[test]
-fn one_that_comes_back_after_its_slot_is_gone_is_not_stale_either() {
+fn a_member_that_comes_back_after_its_slot_was_removed_is_not_stale_either() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.drop(&callee, 2);
@@ -404,7 +409,7 @@ fn where_both_are_stale_a_new_call_begins() {
 }
 
 #[test]
-fn a_survivor_that_is_just_coming_back_hears_bye_then() {
+fn a_survivor_that_registers_again_receives_the_bye_then() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.drop(&callee, 2);
@@ -418,7 +423,7 @@ fn a_survivor_that_is_just_coming_back_hears_bye_then() {
 }
 
 #[test]
-fn a_loopback_call_whose_client_is_stale_makes_way() {
+fn a_join_replaces_a_loopback_call_whose_client_is_stale() {
     let mut world = World::new();
     world.rooms.handle_join(ROOM, true, world.context()).expect("free");
     world.wait(60 * SECOND);
@@ -426,7 +431,7 @@ fn a_loopback_call_whose_client_is_stale_makes_way() {
 }
 
 #[test]
-fn a_slot_whose_client_has_left_makes_way_for_a_members() {
+fn a_members_slot_replaces_one_whose_client_has_left() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.leave(&callee);
@@ -440,7 +445,7 @@ fn a_slot_whose_client_has_left_makes_way_for_a_members() {
 }
 
 #[test]
-fn what_was_said_to_one_that_left_does_not_reach_the_next() {
+fn messages_to_a_client_that_left_do_not_reach_the_next() {
     let mut world = World::new();
     let (caller, callee) = world.call();
     world.drop(&callee, 2);
@@ -649,7 +654,7 @@ fn a_late_drop_of_an_old_socket_does_not_touch_the_new_one() {
 }
 
 #[test]
-fn rooms_do_not_hear_each_other() {
+fn no_message_reaches_another_room() {
     let mut world = World::new();
     world.register("1", 1).expect("free");
     world.rooms.handle_register("other", "2", &2, world.context()).expect("free");
@@ -657,7 +662,7 @@ fn rooms_do_not_hear_each_other() {
     assert!(world.outputs().is_empty());
 }
 
-/// Any order of anything keeps the tables and the counts in agreement, and a message goes to a socket of its own room alone.
+/// Random events in any order keep the tables in agreement, and a message reaches only sockets of its own room.
 #[test]
 fn random_histories_keep_the_tables_in_agreement() {
     let mut rng = StdRng::seed_from_u64(42);
@@ -671,7 +676,7 @@ fn random_histories_keep_the_tables_in_agreement() {
             Some((_, client)) => client.clone(),
             None => rng.random_range(0..3).to_string(),
         };
-        // Often one that is registered there.
+        // Often a registered one.
         let recent = step.saturating_sub(400)..step;
         let of_room: Vec<u32> = recent.filter(|socket| homes.get(socket) == Some(&room)).collect();
         let socket = if of_room.is_empty() { step } else { of_room[rng.random_range(0..of_room.len())] };
@@ -695,7 +700,7 @@ fn random_histories_keep_the_tables_in_agreement() {
             _ if rng.random_bool(0.3) => rooms.handle_delete(room, &client, context),
             _ => {
                 world.wait(SECOND * rng.random_range(0..4));
-                // Of any room.
+                // A socket of any room.
                 assert!(world.outputs().iter().all(|line| line.ends_with(BYE)));
             }
         }

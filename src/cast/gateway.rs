@@ -1,47 +1,54 @@
-//! The Socket.IO shell around the rooms: reads events, asks [`Rooms`], sends what comes out.
+//! The Socket.IO shell around the cast rooms: reads events, calls [`Rooms`], sends the outputs.
 //!
-//! Owner of the rooms and of the client table, behind the lock of [`Connections`].
+//! Owner of the rooms and of the table of clients, behind the lock of [`Connections`].
 
-use crate::socketio::client_id::ClientId;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
 
-use super::event::{self, Content, Entry, Failure, JoinRequest, OpenRequest, Request};
-use super::room::{Dialect, Join, Notice, Open, Opened, Output, Refusal, Rooms, Seated, Signal};
+use super::model::{Dialect, JoinRequest, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated};
+use super::room::Rooms;
+use super::wire::{self, Content, Delivery, EntryEvent, Failure, JoinArguments, OpenArguments, Request, WireEvent};
 use crate::clock::WallClock;
-use crate::http::client_info;
-use crate::socketio::connections::{self, Connections, Flow, Heard, Sends, Spending};
-use crate::socketio::packet::{Payload, Weighed};
-use crate::socketio::room_driver::Core;
+use crate::http::client_info::ClientInfo;
+use crate::socketio::client_budget::ClientBudget;
+use crate::socketio::client_id::ClientId;
+use crate::socketio::connections::{self, Connections};
+use crate::socketio::event_sender::EventSender;
+use crate::socketio::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
+use crate::socketio::packet::{EventArguments, ForwardedJson};
+use crate::socketio::room_driver::DrivenState;
 
 /// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
 pub const RTC: &str = "/rtc";
 
-/// What the gateway needs of the credentials side.
+/// An event without arguments: the parser takes an array for the list of them.
+const NO_ARGUMENTS: [(); 0] = [];
+
+/// Issues TURN credentials for the clients of the gateway.
 pub trait Issuer: Send + Sync + 'static {
     /// Counts a request for credentials; `Err`: too many from this address, with the seconds to wait.
     fn admit(&self, from: IpAddr) -> Result<(), u64>;
-    /// An `iceServers` array with fresh credentials for `username`, which stay good until [`Self::end`] at least; `host` is the name
-    /// the client reached us by.
+    /// An `iceServers` array with fresh credentials for `username`, which stay valid at least until [`Self::end`]; `host` is the name by
+    /// which the client reached us.
     fn ice_servers(&self, username: &str, host: Option<&str>) -> Value;
     /// The client that had credentials as `username` is gone.
     fn end(&self, username: &str);
 }
 
-/// How many there are.
+/// What the gateway serves now, and has evicted since the start.
 #[derive(Debug, Clone, Copy)]
-pub struct Counts {
+pub struct CastCounts {
     /// TVs with a code.
     pub tvs: usize,
-    /// TVs that wait for one.
+    /// TVs that wait for a code.
     pub waiting: usize,
-    /// TVs whose place another one ever got.
+    /// TVs that have been evicted since the start.
     pub evicted: u64,
     /// Connected clients.
     pub clients: usize,
@@ -53,114 +60,116 @@ pub struct Gateway(Connections<State>);
 
 struct State {
     rooms: Rooms<Content>,
-    /// Makes rooms that nobody is in.
-    empty: Box<dyn Fn(WallClock) -> Rooms<Content> + Send>,
-    clients: HashMap<ClientId, ClientInfo>,
+    /// Makes rooms without clients.
+    new_rooms: Box<dyn Fn(WallClock) -> Rooms<Content> + Send>,
+    clients: HashMap<ClientId, Client>,
     issuer: Box<dyn Issuer>,
 }
 
-struct ClientInfo {
+struct Client {
     id: ClientId,
     socket: SocketRef,
-    spending: Spending,
+    budget: ClientBudget,
     from: IpAddr,
-    /// The host name that the client reached us by.
+    /// The host name by which the client reached us.
     host: Option<String>,
-    /// A dialect B TV has been asked for its device token and answered.
+    /// A dialect B TV has been asked for its device token and has answered.
     verified: bool,
-    /// The event that it came in by as a TV, the last one of several.
-    tv: Option<Entry>,
-    /// What it asked as a TV and has no answer to yet: of each event one.
-    waiting: Vec<Waiting>,
+    /// The event by which the client last asked for a code.
+    tv_event: Option<EntryEvent>,
+    /// The client's requests for a code that are not answered yet: one for each event.
+    waiting: Vec<WaitingRequest>,
 }
 
-/// A TV's question that is answered when its turn has come.
-struct Waiting {
-    entry: Entry,
-    /// The front end has a token of its own.
+/// A TV's request that is answered when the TV has its code.
+struct WaitingRequest {
+    event: EntryEvent,
+    /// The front end sent a token of its own.
     had_token: bool,
     ack: Option<AckSender>,
 }
 
-/// What comes of a request.
+/// How a request that was not refused is acknowledged.
 enum Answer {
     Now(Value),
-    /// The ack waits with the TV.
+    /// When the TV has its code.
     Later {
-        entry: Entry,
+        event: EntryEvent,
         had_token: bool,
     },
 }
 
-/// An event of a client, read.
-struct Asked {
-    event: String,
+/// An event of a client, read; `request`: `None` for one that is not of this flow.
+struct ReadEvent {
+    name: String,
     request: Option<Result<Request, Failure>>,
 }
 
 impl Gateway {
-    /// `empty` makes rooms that nobody is in.
-    pub fn new(empty: impl Fn(WallClock) -> Rooms<Content> + Send + 'static, clock: WallClock, issuer: impl Issuer) -> Self {
+    /// `new_rooms` makes rooms without clients.
+    pub fn new(new_rooms: impl Fn(WallClock) -> Rooms<Content> + Send + 'static, clock: WallClock, issuer: impl Issuer) -> Self {
         Self(Connections::new(State {
-            rooms: empty(clock),
-            empty: Box::new(empty),
+            rooms: new_rooms(clock),
+            new_rooms: Box::new(new_rooms),
             clients: HashMap::new(),
             issuer: Box::new(issuer),
         }))
     }
 
     /// Before the client is told that it is connected.
-    pub fn listen(&self, socket: &SocketRef) {
-        self.0.listen(socket, |event, message| {
-            let request = event::read(&event, message.json.as_str(), message.attachments);
-            Asked { event, request }
+    pub fn register(&self, socket: &SocketRef) {
+        self.0.register(socket, |name, packet| {
+            let request = wire::read(&name, packet.json.as_str(), packet.attachments);
+            ReadEvent { name, request }
         });
     }
 
     /// The client is connected.
-    pub fn greet(&self, socket: SocketRef) {
-        self.0.greet(socket, |state, id, socket, sends| {
-            let host = socket.req_parts().extensions.get::<client_info::ClientInfo>().and_then(|client| client.host.clone());
+    pub fn admit(&self, socket: SocketRef) {
+        self.0.admit(socket, |state, id, socket, sender| {
+            let host = socket.req_parts().extensions.get::<ClientInfo>().and_then(|client| client.host.clone());
             if socket.ns() == RTC {
-                sends.emit(id, &socket, "VERIFY", NO_ARGUMENTS);
+                sender.emit(id, &socket, "VERIFY", NO_ARGUMENTS);
             }
             let from = connections::address(&socket);
-            let (spending, waiting) = (Spending::default(), Vec::new());
-            state.clients.insert(id, ClientInfo { id, socket, spending, from, host, verified: false, tv: None, waiting });
+            let (budget, waiting) = (ClientBudget::default(), Vec::new());
+            state.clients.insert(id, Client { id, socket, budget, from, host, verified: false, tv_event: None, waiting });
         });
     }
 
-    /// Hears the rooms' time-outs; never returns.
+    /// Runs the rooms' time-outs; never returns.
     pub async fn run(self) {
         self.0.run(|state, _| state.rooms.handle_timeout(Instant::now())).await;
     }
 
-    /// Tells everybody that the server goes down.
+    /// Tells all clients that the server is shutting down.
     pub fn announce_shutdown(&self) {
-        self.0.with(|state, sends| {
-            state.clients.values().for_each(|client| sends.emit(client.id, &client.socket, "SERVER_SHUTDOWN", json!({})));
+        self.0.with(|state, sender| {
+            state.clients.values().for_each(|client| sender.emit(client.id, &client.socket, "SERVER_SHUTDOWN", json!({})));
         });
     }
 
-    /// The wall clock has been set: everybody who has a seat and takes credentials unasked gets fresh ones.
+    /// The wall clock has been set: all seated clients that accept unasked credentials get fresh ones.
     pub fn handle_clock(&self, clock: WallClock) {
         self.0.with(|state, _| state.rooms.handle_clock(clock));
     }
 
-    /// What signs credentials has changed: everybody who has a seat and takes them unasked gets fresh ones.
+    /// The secret that signs credentials has changed: all seated clients that accept unasked credentials get fresh ones.
     pub fn renew_credentials(&self) {
         self.0.with(|state, _| state.rooms.handle_new_secret());
     }
 
-    pub fn counts(&self) -> Counts {
-        self.0.with(|state, _| {
-            let (waiting, evicted) = state.rooms.waiting_and_evicted();
-            Counts { tvs: state.rooms.len(), waiting, evicted, clients: state.clients.len() }
+    pub fn counts(&self) -> CastCounts {
+        self.0.with(|state, _| CastCounts {
+            tvs: state.rooms.len(),
+            waiting: state.rooms.waiting(),
+            evicted: state.rooms.evicted(),
+            clients: state.clients.len(),
         })
     }
 }
 
-impl Core for State {
+impl DrivenState for State {
     const NAME: &'static str = "cast";
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -169,7 +178,7 @@ impl Core for State {
 
     fn reset(&mut self) {
         let clients = std::mem::take(&mut self.clients);
-        self.rooms = (self.empty)(self.rooms.clock());
+        self.rooms = (self.new_rooms)(self.rooms.clock());
         for (id, client) in clients {
             self.issuer.end(&username(id));
             connections::disconnect(client.socket);
@@ -177,54 +186,57 @@ impl Core for State {
     }
 }
 
-impl Flow for State {
-    type Request = Asked;
+impl GatewayState for State {
+    type Request = ReadEvent;
 
-    fn hear(&mut self, id: ClientId, heard: Heard<Asked>, sends: &mut Sends) {
-        let before = sends.bytes();
+    fn handle_event(&mut self, id: ClientId, event: ReceivedEvent<ReadEvent>, sender: &mut EventSender) {
+        let sent_before = sender.sent_bytes();
         let Some(client) = self.clients.get_mut(&id) else { return };
-        let paid = client.spending.pay(heard.size, 1);
-        self.answer(id, heard, paid.err(), sends);
-        self.drain(sends);
+        let paid = client.budget.spend(event.bytes, 1);
+        let ReceivedEvent { request: ReadEvent { name, request }, ack, .. } = event;
+        let result = match paid {
+            Ok(_) => self.perform(id, request, sender),
+            Err(wait) => Err(Failure::over_budget(wait)),
+        };
+        match result {
+            Ok(Answer::Now(answer)) => self.acknowledge(id, ack, answer, sender),
+            Ok(Answer::Later { event, had_token }) => self.keep_waiting(id, WaitingRequest { event, had_token, ack }),
+            Err(failure) => self.refuse(id, &name, ack, &failure, sender),
+        }
+        self.send_outputs(sender);
         if let (Some(client), Ok(paid)) = (self.clients.get_mut(&id), paid) {
-            client.spending.settle(paid, sends.bytes() - before);
+            client.budget.charge_excess(paid, sender.sent_bytes() - sent_before);
         }
     }
 
-    fn drain(&mut self, sends: &mut Sends) {
+    fn send_outputs(&mut self, sender: &mut EventSender) {
         while let Some(output) = self.rooms.poll_output() {
             match output {
-                Output::Seated { to, result, .. } => self.answer_waiting(to, &result, sends),
+                Output::Seated { to, result, .. } => self.answer_waiting(to, &result, sender),
                 Output::Deliver { to, dialect, signal } => {
                     let Some(client) = self.clients.get(&to) else { continue };
-                    let (name, wrapper, payload) = event::delivery(dialect, signal);
+                    let Delivery { event, wrapper, payload } = wire::delivery(dialect, signal);
                     match wrapper {
-                        None => sends.emit(client.id, &client.socket, name, payload),
-                        Some(key) => sends.emit(client.id, &client.socket, name, Wrapped { key, payload }),
+                        None => sender.emit(client.id, &client.socket, event, payload),
+                        Some(key) => sender.emit(client.id, &client.socket, event, Wrapped { key, payload }),
                     }
                 }
                 Output::Notify { to, dialect, notice } => {
                     let Some(client) = self.clients.get(&to) else { continue };
                     if notice == Notice::Credentials {
                         let config = client.config(&*self.issuer, dialect);
-                        sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
+                        client.emit(sender, WireEvent { name: "CONFIG_FEEDBACK", argument: Some(json!({"config": config})) });
                     }
-                    for (name, argument) in event::announcements(dialect, &notice) {
-                        match argument {
-                            Some(argument) => sends.emit(client.id, &client.socket, name, argument),
-                            None => sends.emit(client.id, &client.socket, name, NO_ARGUMENTS),
-                        }
-                    }
+                    wire::notice_events(dialect, &notice).into_iter().for_each(|event| client.emit(sender, event));
                 }
             }
         }
     }
 
-    fn forget(&mut self, id: ClientId, farewell: bool) -> Option<SocketRef> {
-        if farewell {
-            self.rooms.handle_leave(id, Instant::now()).ok();
-        } else {
-            self.rooms.handle_drop(id, Instant::now());
+    fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<SocketRef> {
+        match how {
+            Disconnect::Deliberate => drop(self.rooms.handle_leave(id, Instant::now())),
+            Disconnect::Dropped => self.rooms.handle_drop(id, Instant::now()),
         }
         self.issuer.end(&username(id));
         self.clients.remove(&id).map(|client| client.socket)
@@ -232,122 +244,122 @@ impl Flow for State {
 }
 
 impl State {
-    /// Does what a client asks for, and answers. `wait`: it has said too much.
-    fn answer(&mut self, id: ClientId, heard: Heard<Asked>, wait: Option<Duration>, sends: &mut Sends) {
-        let Heard { request: Asked { event, request }, ack, .. } = heard;
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        let now = |()| Answer::Now(json!({"ok": true}));
-        let result = match request {
-            _ if wait.is_some() => Err(Failure::over_budget(wait.unwrap_or_default())),
-            None => Err(Failure::unknown_event()),
-            Some(Err(failure)) => Err(failure),
-            Some(Ok(Request::Config)) => self.issuer.admit(client.from).map_err(Failure::rate_limited).map(|()| {
-                let config = client.pooled(&*self.issuer);
-                sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
-                now(())
-            }),
-            Some(Ok(Request::Verify)) => {
+    fn perform(
+        &mut self,
+        id: ClientId,
+        request: Option<Result<Request, Failure>>,
+        sender: &mut EventSender,
+    ) -> Result<Answer, Failure> {
+        let request = request.ok_or_else(Failure::unknown_event)??;
+        let client = self.clients.get_mut(&id).expect("the caller looked it up");
+        match request {
+            Request::Config => {
+                self.issuer.admit(client.from).map_err(Failure::rate_limited)?;
+                let config = client.pooled_config(&*self.issuer);
+                sender.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
+            }
+            Request::Verify => {
                 client.verified = true;
-                sends.emit(client.id, &client.socket, "VERIFY_RESPONCE", json!({"code": 200}));
-                Ok(now(()))
+                sender.emit(client.id, &client.socket, "VERIFY_RESPONCE", json!({"code": 200}));
             }
-            Some(Ok(Request::Open(request))) => self.open(id, &request, sends),
-            Some(Ok(Request::Join(request))) => self.join(id, &request, sends).map(Answer::Now),
-            Some(Ok(Request::Signal(signal))) => self.signal(id, signal).map(now),
-            Some(Ok(Request::NewCode)) => self.new_code(id).map(Answer::Now),
-            Some(Ok(Request::Leave)) => {
+            Request::Open(arguments) => return self.open(id, &arguments, sender),
+            Request::Join(arguments) => return self.join(id, &arguments, sender).map(Answer::Now),
+            Request::Signal(signal) => {
+                let bytes = signal.payload().bytes();
+                self.rooms.handle_signal(id, signal, bytes)?;
+            }
+            Request::NewCode => return self.new_code(id).map(Answer::Now),
+            Request::Leave => {
                 client.waiting.clear();
-                self.rooms.handle_leave(id, Instant::now()).map(now).map_err(Failure::from)
+                self.rooms.handle_leave(id, Instant::now())?;
             }
-        };
-        match result {
-            Ok(Answer::Now(answer)) => self.acknowledge(id, ack, answer, sends),
-            Ok(Answer::Later { entry, had_token }) => {
-                let Some(client) = self.clients.get_mut(&id) else { return };
-                client.waiting.retain(|waiting| waiting.entry != entry);
-                client.waiting.push(Waiting { entry, had_token, ack });
-            }
-            Err(failure) => self.refuse(id, &event, ack, &failure, sends),
         }
+        Ok(Answer::Now(json!({"ok": true})))
     }
 
-    fn open(&mut self, id: ClientId, request: &OpenRequest, sends: &mut Sends) -> Result<Answer, Failure> {
+    fn open(&mut self, id: ClientId, arguments: &OpenArguments, sender: &mut EventSender) -> Result<Answer, Failure> {
         let client = self.clients.get_mut(&id).expect("the caller looked it up");
-        let (entry, token, code) = (request.entry, request.token.as_deref(), request.code.as_deref());
-        let again = client.tv.replace(entry).is_some();
-        let open = Open {
-            connection: id,
-            dialect: entry.dialect(),
+        let (event, had_token) = (arguments.event, arguments.token.is_some());
+        let asked_before = client.tv_event.replace(event).is_some();
+        let open = OpenRequest {
+            client: id,
+            dialect: event.dialect(),
             from: client.from,
-            code,
-            token,
-            live: request.live,
-            again,
-            casting: request.casting,
-            announces: request.announces,
+            code: arguments.code.as_deref(),
+            token: arguments.token.as_deref(),
+            live: arguments.live,
+            casting: arguments.casting,
+            understands_new_codes: arguments.understands_new_codes,
+            asked_before,
         };
         match self.rooms.handle_open(open, Instant::now())? {
-            Opened::Waits => Ok(Answer::Later { entry, had_token: token.is_some() }),
-            Opened::Seated(seated) => {
+            OpenOutcome::Waiting => Ok(Answer::Later { event, had_token }),
+            OpenOutcome::Seated(seated) => {
                 if !self.clients[&id].waiting.is_empty() {
-                    self.answer_waiting(id, &Ok(seated.clone()), sends);
+                    self.answer_waiting(id, &Ok(seated.clone()), sender);
                 }
-                self.welcome_tv(&self.clients[&id], sends, entry, token.is_some(), &seated);
+                self.welcome_tv(&self.clients[&id], sender, event, had_token, &seated);
                 Ok(Answer::Now(accepted(&seated)))
             }
         }
     }
 
-    /// A TV that waited hears what came of it, once for each event that it asked by. One that lost its place has asked nothing anew.
-    fn answer_waiting(&mut self, id: ClientId, result: &Result<Seated, Refusal>, sends: &mut Sends) {
+    fn keep_waiting(&mut self, id: ClientId, request: WaitingRequest) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.waiting.retain(|waiting| waiting.event != request.event);
+        client.waiting.push(request);
+    }
+
+    /// Answers a TV that waited, once for each event by which it asked. An evicted TV has not asked again.
+    fn answer_waiting(&mut self, id: ClientId, result: &Result<Seated, Refusal>, sender: &mut EventSender) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let mut waiting = std::mem::take(&mut client.waiting);
         if waiting.is_empty() {
-            waiting.extend(client.tv.map(|entry| Waiting { entry, had_token: true, ack: None }));
+            waiting.extend(client.tv_event.map(|event| WaitingRequest { event, had_token: true, ack: None }));
         }
-        for Waiting { entry, had_token, ack } in waiting {
+        for WaitingRequest { event, had_token, ack } in waiting {
             match result {
                 Ok(seated) => {
-                    self.welcome_tv(&self.clients[&id], sends, entry, had_token, seated);
-                    self.acknowledge(id, ack, accepted(seated), sends);
+                    self.welcome_tv(&self.clients[&id], sender, event, had_token, seated);
+                    self.acknowledge(id, ack, accepted(seated), sender);
                 }
-                Err(refusal) => self.refuse(id, entry.name(), ack, &Failure::from(*refusal), sends),
+                Err(refusal) => self.refuse(id, event.name(), ack, &Failure::from(*refusal), sender),
             }
         }
     }
 
-    fn welcome_tv(&self, client: &ClientInfo, sends: &mut Sends, entry: Entry, had_token: bool, seated: &Seated) {
-        if entry.dialect() == Dialect::B && !had_token {
+    fn welcome_tv(&self, client: &Client, sender: &mut EventSender, event: EntryEvent, had_token: bool, seated: &Seated) {
+        if event.dialect() == Dialect::B && !had_token {
             // A front end of dialect B that has no device token keeps this one and shows it at its next VERIFY.
-            sends.emit(client.id, &client.socket, "TEST_TOKEN_TV", seated.resume_token.clone());
+            sender.emit(client.id, &client.socket, "TEST_TOKEN_TV", seated.resume_token.clone());
         }
-        self.welcome(client, sends, entry, "tv", seated);
+        self.welcome(client, sender, event, "tv", seated);
         // A TV on /rtc was asked for its token when it connected.
-        if entry == Entry::TvRegister && !client.verified && client.socket.ns() != RTC {
-            sends.emit(client.id, &client.socket, "VERIFY", NO_ARGUMENTS);
+        if event == EntryEvent::TvRegister && !client.verified && client.socket.ns() != RTC {
+            sender.emit(client.id, &client.socket, "VERIFY", NO_ARGUMENTS);
         }
     }
 
-    fn refuse(&self, id: ClientId, event: &str, ack: Option<AckSender>, failure: &Failure, sends: &mut Sends) {
+    fn refuse(&self, id: ClientId, event: &str, ack: Option<AckSender>, failure: &Failure, sender: &mut EventSender) {
         let Some(client) = self.clients.get(&id) else { return };
         tracing::debug!(event, code = failure.code, from = %client.from, "refused");
-        let entry = event::entry(event);
-        if let Some((name, argument)) = entry.and_then(|entry| event::refusal(entry, failure)) {
-            sends.emit(client.id, &client.socket, name, argument);
+        let entry = EntryEvent::of_name(event);
+        if let Some(refusal) = entry.and_then(|entry| wire::refusal(entry, failure)) {
+            client.emit(sender, refusal);
         }
         if ack.is_none() && failure.code != Failure::UNKNOWN_EVENT {
-            sends.emit(client.id, &client.socket, "CAST_ERROR", json!({"event": event, "error": failure}));
+            sender.emit(client.id, &client.socket, "CAST_ERROR", json!({"event": event, "error": failure}));
         }
-        if entry == Some(Entry::TvGetInfo) && failure.is_final() {
-            // As dialect B has it: a TV that is refused is told and disconnected.
-            sends.gone.push(id);
+        if entry == Some(EntryEvent::TvGetInfo) && failure.is_final() {
+            // Dialect B disconnects a refused TV after telling it.
+            sender.to_disconnect.push(id);
         }
-        self.acknowledge(id, ack, json!({"ok": false, "error": failure}), sends);
+        self.acknowledge(id, ack, json!({"ok": false, "error": failure}), sender);
     }
 
-    fn acknowledge(&self, id: ClientId, ack: Option<AckSender>, answer: Value, sends: &mut Sends) {
+    fn acknowledge(&self, id: ClientId, ack: Option<AckSender>, answer: Value, sender: &mut EventSender) {
         if let (Some(client), Some(ack)) = (self.clients.get(&id), ack) {
-            sends.answer(id, &client.socket, ack, answer);
+            sender.acknowledge(id, &client.socket, ack, answer);
         }
     }
 
@@ -358,53 +370,57 @@ impl State {
         Ok(accepted(&self.rooms.handle_new_code(id, Instant::now())?))
     }
 
-    fn join(&mut self, id: ClientId, request: &JoinRequest, sends: &mut Sends) -> Result<Value, Failure> {
+    fn join(&mut self, id: ClientId, arguments: &JoinArguments, sender: &mut EventSender) -> Result<Value, Failure> {
         let client = &self.clients[&id];
-        let (entry, token) = (request.entry, request.token.as_deref());
-        if !token.is_some_and(|token| self.rooms.knows_caster(token, &request.code)) {
+        let (event, token) = (arguments.event, arguments.token.as_deref());
+        if !token.is_some_and(|token| self.rooms.proves_code(token, &arguments.code)) {
             self.issuer.admit(client.from).map_err(Failure::rate_limited)?;
         }
-        let join = Join {
-            connection: id,
-            dialect: entry.dialect(),
+        let join = JoinRequest {
+            client: id,
+            dialect: event.dialect(),
             from: client.from,
-            code: &request.code,
+            code: &arguments.code,
             token,
-            username: request.username.as_deref(),
+            username: arguments.username.as_deref(),
         };
         let seated = self.rooms.handle_join(join, Instant::now())?;
-        self.welcome(client, sends, entry, "caster", &seated);
+        self.welcome(client, sender, event, "caster", &seated);
         Ok(accepted(&seated))
     }
 
-    fn signal(&mut self, id: ClientId, signal: Signal<Content>) -> Result<(), Failure> {
-        let bytes = signal.payload().bytes();
-        Ok(self.rooms.handle_signal(id, signal, bytes)?)
-    }
-
-    fn welcome(&self, client: &ClientInfo, sends: &mut Sends, entry: Entry, role: &str, seated: &Seated) {
-        // Credentials that are not sent would only crowd out the lease of those that were.
-        let config = if entry.brings_ice_servers() { client.config(&*self.issuer, entry.dialect()) } else { Value::Null };
-        let (name, argument) = event::welcome(entry, seated, &config);
-        sends.emit(client.id, &client.socket, name, argument);
+    fn welcome(&self, client: &Client, sender: &mut EventSender, event: EntryEvent, role: &str, seated: &Seated) {
+        // Credentials that are not sent would only push out the lease of those that were.
+        let config = match event.brings_ice_servers() {
+            true => client.config(&*self.issuer, event.dialect()),
+            false => Value::Null,
+        };
+        client.emit(sender, wire::welcome(event, seated, &config));
         let token = json!({"role": role, "code": seated.code.as_str(), "resumeToken": seated.resume_token});
-        sends.emit(client.id, &client.socket, "RESUME_TOKEN", token);
-        if entry.dialect().takes_credentials_unasked() {
-            sends.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
+        sender.emit(client.id, &client.socket, "RESUME_TOKEN", token);
+        if event.dialect().accepts_unasked_credentials() {
+            sender.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
         }
     }
 }
 
-impl ClientInfo {
+impl Client {
+    fn emit(&self, sender: &mut EventSender, event: WireEvent) {
+        match event.argument {
+            Some(argument) => sender.emit(self.id, &self.socket, event.name, argument),
+            None => sender.emit(self.id, &self.socket, event.name, NO_ARGUMENTS),
+        }
+    }
+
     /// The argument of an `RTCPeerConnection`.
     fn config(&self, issuer: &dyn Issuer, dialect: Dialect) -> Value {
         match dialect {
             Dialect::A => json!({"iceServers": self.ice_servers(issuer)}),
-            Dialect::B => self.pooled(issuer),
+            Dialect::B => self.pooled_config(issuer),
         }
     }
 
-    fn pooled(&self, issuer: &dyn Issuer) -> Value {
+    fn pooled_config(&self, issuer: &dyn Issuer) -> Value {
         json!({"iceServers": self.ice_servers(issuer), "iceCandidatePoolSize": 2})
     }
 
@@ -413,13 +429,10 @@ impl ClientInfo {
     }
 }
 
-/// The name that a client's credentials are for; it says nothing of the room.
+/// The name that a client's credentials are for; it tells nothing about the room.
 fn username(id: ClientId) -> String {
     format!("cast-{id:x}")
 }
-
-/// An event without arguments: the parser takes an array for the list of them.
-const NO_ARGUMENTS: [(); 0] = [];
 
 fn accepted(seated: &Seated) -> Value {
     json!({"ok": true, "code": seated.code.as_str(), "resumeToken": seated.resume_token, "resumed": seated.resumed})
@@ -428,12 +441,12 @@ fn accepted(seated: &Seated) -> Value {
 /// `{offer}` or `{answer}` around a payload that stays raw.
 struct Wrapped {
     key: &'static str,
-    payload: Payload,
+    payload: ForwardedJson,
 }
 
-impl Weighed for Wrapped {
-    fn weight(&self) -> usize {
-        self.key.len() + self.payload.weight()
+impl EventArguments for Wrapped {
+    fn wire_bytes(&self) -> usize {
+        self.key.len() + self.payload.wire_bytes()
     }
 }
 

@@ -1,9 +1,17 @@
-//! The cast flow: a TV shows a projection code, a caster types it, their offers, answers and candidates cross here.
+//! The cast flow: a TV shows a projection code, a caster types the code, and their offers, answers and candidates cross here.
 //!
-//! `room` decides (pure), `event` is the wire in both dialects, `gateway` is the Socket.IO shell around them.
+//! - [`model`]: what goes into the rooms and what comes out; [`code`] and [`resume_token`] belong to it.
+//! - [`room`]: all rooms as one state machine, pure.
+//! - [`wire`]: event names and argument shapes of both dialects.
+//! - [`gateway`]: the Socket.IO shell, which owns the rooms.
+//!
+//! **The walk of an event.** `gateway` gets it from a client and has `wire` read it into a [`wire::Request`]; the request goes to
+//! [`room::Rooms`], whose return value becomes the ack; then the gateway drains the rooms' [`model::Output`]s, has `wire` write each one
+//! in its receiver's dialect and emits it.
 
 pub mod code;
-pub mod event;
 pub mod gateway;
-mod mailbox;
+pub mod model;
+pub mod resume_token;
 pub mod room;
+pub mod wire;

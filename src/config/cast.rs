@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Reader, Settings};
-use crate::cast::code::{CodeAlphabet, NewCode};
+use crate::cast::code::{CodeAlphabet, NewCodePolicy};
 
 #[derive(Debug, Clone, Copy)]
 pub struct CastConfig {
@@ -14,7 +14,7 @@ pub struct CastConfig {
     pub takeover: bool,
     pub max_rooms: usize,
     /// When TVs that understand it get a new code.
-    pub new_code: NewCode,
+    pub new_code: NewCodePolicy,
     /// Wrong codes that one address may try in a minute.
     pub guesses: u32,
 }
@@ -38,11 +38,11 @@ impl CastConfig {
                 "CASTWAY_NEW_CODE",
                 &settings.new_code,
                 "never, after-idle or after-cast",
-                NewCode::AfterIdle,
+                NewCodePolicy::AfterIdle,
                 |value| match value {
-                    "never" => Some(NewCode::Never),
-                    "after-idle" => Some(NewCode::AfterIdle),
-                    "after-cast" => Some(NewCode::AfterCast),
+                    "never" => Some(NewCodePolicy::Never),
+                    "after-idle" => Some(NewCodePolicy::AfterIdle),
+                    "after-cast" => Some(NewCodePolicy::AfterCast),
                     _ => None,
                 },
             ),

@@ -1,9 +1,9 @@
-//! Who asks: the client's address, and the scheme and host that it used, also where proxies are in between.
+//! The client of a request: its address, and the scheme and host that it used, also behind proxies.
 //!
-//! [`identify`] is ahead of everything on the HTTP port and leaves a [`ClientInfo`] in each request's extensions; limits, logs and
-//! URLs go by that and by nothing else. It wants the connection's `ConnectInfo<SocketAddr>`, and its [`Scheme`] where that is
-//! not HTTP. Headers count only where the connection comes from a trusted proxy, and then up to the first hop that is none:
-//! what a client wrote itself is never believed.
+//! Inputs of [`identify`]: the connection's `ConnectInfo<SocketAddr>` and [`Scheme`], the networks of the trusted proxies, and the
+//! headers `Forwarded` (RFC 7239) and `X-Forwarded-*`. Output: a [`ClientInfo`] in the request's extensions, which limits, logs and
+//! URLs use. Invariant: headers count only if a trusted proxy has written them. They are read backwards up to the first hop that is
+//! not trusted; what the client itself wrote is never used.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,11 +14,14 @@ use axum::middleware::Next;
 use axum::response::Response;
 use ipnet::IpNet;
 
+/// A name of 253 bytes with a port.
+const MAX_HOST_BYTES: usize = 260;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientInfo {
     pub address: IpAddr,
     pub scheme: Scheme,
-    /// The name or address and the port that the client asked, in small letters; nothing that could break out of a URL.
+    /// The requested host and port in lower case, with no character that has a meaning in a URL.
     pub host: Option<String>,
 }
 
@@ -29,16 +32,16 @@ pub enum Scheme {
     Https,
 }
 
-/// Middleware ahead of all others; `trusted` is whose headers count.
+/// Middleware in front of all others; `trusted` are the networks of the proxies.
 pub async fn identify(State(trusted): State<Arc<[IpNet]>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let scheme = request.extensions().get::<Scheme>().copied().unwrap_or_default();
-    let asked = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let requested = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let own = ClientInfo {
         address: peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip().to_canonical()),
         scheme,
         // HTTP/2 has the host in the URI.
-        host: asked.or_else(|| request.uri().authority().map(|authority| authority.as_str())).and_then(checked_host),
+        host: requested.or_else(|| request.uri().authority().map(|authority| authority.as_str())).and_then(checked_host),
     };
     let client = forwarded_for(own, request.headers(), &trusted);
     request.extensions_mut().insert(client);
@@ -58,7 +61,7 @@ impl Scheme {
     }
 }
 
-/// What trusted proxies say of a request that came from `own.address`.
+/// The client according to trusted proxies; `own` describes the connection itself.
 fn forwarded_for(own: ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> ClientInfo {
     if !trusts(trusted, own.address) {
         return own;
@@ -67,17 +70,17 @@ fn forwarded_for(own: ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> Cli
     match (by_forwarded(&own, headers, trusted), headers.contains_key("x-forwarded-for")) {
         (None, _) => de_facto,
         (Some(standard), false) => standard,
-        // A proxy that writes the one and lets the other pass would have the client choose its address.
+        // A proxy that writes one of the headers and forwards the other lets the client choose an address: use neither.
         (Some(standard), true) if standard.address == de_facto.address => de_facto,
         (Some(_), true) => own,
     }
 }
 
 fn by_x_forwarded(own: &ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> ClientInfo {
-    let hops = all(headers, "x-forwarded-for");
+    let hops = joined_lines(headers, "x-forwarded-for");
     let hops = hops.split(',').filter(|hop| !hop.trim().is_empty()).map(|hop| (node(hop), ())).collect::<Vec<_>>();
-    // Only what the last proxy wrote is not the client's.
-    let last = |name: &str| all(headers, name).rsplit(',').next().map(|text| text.trim().to_owned());
+    // The last proxy wrote the last item; earlier ones may be the client's.
+    let last = |name: &str| joined_lines(headers, name).rsplit(',').next().map(|text| text.trim().to_owned());
     ClientInfo {
         address: walk(own.address, hops, trusted).0,
         scheme: last("x-forwarded-proto").and_then(|proto| Scheme::read(&proto)).unwrap_or(own.scheme),
@@ -85,7 +88,7 @@ fn by_x_forwarded(own: &ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> C
     }
 }
 
-/// RFC 7239; `None` where there is no such header.
+/// By the header `Forwarded` (RFC 7239 §4); `None` without it.
 fn by_forwarded(own: &ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> Option<ClientInfo> {
     let lines = headers.get_all("forwarded").iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
     let elements: Vec<Vec<(String, String)>> = lines.flat_map(|line| elements(&line)).collect();
@@ -104,19 +107,19 @@ fn by_forwarded(own: &ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> Opt
     })
 }
 
-/// From the connection back through the hops, the nearest last, while each is trusted: the client, or the nearest to it that is
-/// known, and what was said about it.
+/// Walks back from the connection through the hops, of which the nearest is the last, as long as each is trusted. Returns the client,
+/// or the hop nearest to it whose address is known, and that hop's element.
 fn walk<T>(peer: IpAddr, hops: Vec<(Option<IpAddr>, T)>, trusted: &[IpNet]) -> (IpAddr, Option<T>) {
     let mut at = (peer, None);
-    for (hop, said) in hops.into_iter().rev() {
+    for (hop, element) in hops.into_iter().rev() {
         if !trusts(trusted, at.0) {
             break;
         }
         let Some(hop) = hop else {
-            at.1 = Some(said);
+            at.1 = Some(element);
             break;
         };
-        at = (hop, Some(said));
+        at = (hop, Some(element));
     }
     at
 }
@@ -125,25 +128,27 @@ fn trusts(trusted: &[IpNet], ip: IpAddr) -> bool {
     trusted.iter().any(|network| network.contains(&ip))
 }
 
-/// All lines of a header as one list. What is no text in it may be the client's, and must not hide what a proxy put behind it.
-fn all(headers: &HeaderMap, name: &str) -> String {
+/// All lines of a header as one list. The client may have sent bytes that are no text; they must not hide the items that a proxy
+/// appended.
+fn joined_lines(headers: &HeaderMap, name: &str) -> String {
     headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect::<Vec<_>>().join(",")
 }
 
-/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`; not `unknown` or `_hidden`.
+/// A node (RFC 7239 §6): `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`; `None` for `unknown`
+/// and obfuscated identifiers.
 fn node(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let ip = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
     ip.ok().or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()).map(|ip| ip.to_canonical())
 }
 
-/// The elements of one line of `Forwarded`. Where a quote is not closed, all of the line is one that says nothing: a client could
-/// open it in front of what a trusted proxy appends.
+/// The elements of one line of `Forwarded` (RFC 7239 §4). A line with an unclosed quote is one empty element: a client could open the
+/// quote in front of the part that a trusted proxy appends.
 fn elements(line: &str) -> Vec<Vec<(String, String)>> {
     split(line, ',').map_or_else(|| vec![Vec::new()], |parts| parts.into_iter().filter_map(pairs).collect())
 }
 
-/// Parts between separators, those in quotes left alone; `None` where a quote is not closed.
+/// Splits at separators outside of quotes; `None` if a quote is not closed.
 fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
     for (at, character) in text.char_indices() {
@@ -161,7 +166,7 @@ fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     (!quoted).then_some(parts)
 }
 
-/// `for=192.0.2.1;proto=https`: names in small letters, values without their quotes. `None` where nothing is there.
+/// `for=192.0.2.1;proto=https`: names in lower case, values without their quotes; `None` for an empty element.
 fn pairs(element: &str) -> Option<Vec<(String, String)>> {
     if element.trim().is_empty() {
         return None;
@@ -181,7 +186,7 @@ fn pairs(element: &str) -> Option<Vec<(String, String)>> {
 fn checked_host(text: &str) -> Option<String> {
     let text = text.trim();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-    (!text.is_empty() && text.len() <= 260 && text.bytes().all(plain)).then(|| text.to_ascii_lowercase())
+    (!text.is_empty() && text.len() <= MAX_HOST_BYTES && text.bytes().all(plain)).then(|| text.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -205,7 +210,7 @@ mod tests {
     const XFF: &str = "x-forwarded-for";
 
     #[test]
-    fn a_stranger_is_not_believed() {
+    fn headers_of_an_untrusted_peer_are_ignored() {
         let lines = [
             (XFF, "203.0.113.9"),
             ("x-forwarded-proto", "https"),
@@ -279,7 +284,7 @@ mod tests {
 
     /// A proxy appends to the line that it got, or writes one of its own.
     #[test]
-    fn a_quote_that_the_client_opens_does_not_swallow_what_a_proxy_says() {
+    fn a_quote_that_the_client_opens_does_not_hide_what_a_proxy_appends() {
         for client in ["for=1.1.1.1;a=\"", "for=1.1.1.1;a=\"\\", "for=1.1.1.1, for=\"", "\""] {
             for proxy in ["for=203.0.113.9", "for=\"203.0.113.9:80\"", "proto=https;for=\"203.0.113.9:80\";host=\"a.org\""] {
                 let one = format!("{client}, {proxy}");

@@ -1,10 +1,10 @@
-//! The built pages, embedded in the binary: `/`, `/tv`, `/cast`, the call page at `/r`, and what they load; and the Socket.IO
-//! clients that other pages load from their server: version 4 where the original server of that version has it, and version 2
-//! under `/socket.io/v2/`.
+//! The pages, embedded in the binary: `/`, `/tv`, `/cast`, the call page at `/r`, and the files that they load. Also the Socket.IO
+//! clients that other front ends load from their server: version 4 at the path of the original server, and version 2 under
+//! `/socket.io/v2/`.
 //!
-//! The build compresses each file, as brotli and as gzip, and those are what is embedded. A client that takes neither gets the
-//! plain file, which is unpacked once and then kept. So whatever a client asks for, an answer costs no compression, and one that
-//! waits for its client holds no copy of the file.
+//! Inputs: the built files, and requests with a [`ClientInfo`]. Outputs: files with their headers. Invariants: the build compresses each
+//! file with brotli and gzip, and only those are embedded; for a client that accepts neither, a file is unpacked once and kept. So no
+//! response costs compression, and a response that waits for its client holds no copy of the file.
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -28,25 +28,25 @@ use crate::http::client_info::ClientInfo;
 #[include = "*.gz"]
 struct Dist;
 
-/// By the name that the file has where it is served.
-static FILES: LazyLock<HashMap<String, File>> = LazyLock::new(|| {
+/// The files by their path without the leading slash.
+static FILES: LazyLock<HashMap<String, EmbeddedFile>> = LazyLock::new(|| {
     Dist::iter()
-        .filter_map(|name| Some((name.strip_suffix(".gz")?.to_owned(), File::embedded(name.strip_suffix(".gz")?)?)))
+        .filter_map(|name| Some((name.strip_suffix(".gz")?.to_owned(), EmbeddedFile::load(name.strip_suffix(".gz")?)?)))
         .collect()
 });
 
-/// The folder of the Socket.IO clients, which have routes of their own.
-const CLIENTS: &str = "socket.io/";
+/// The folder of the Socket.IO clients, which have their own routes.
+const SOCKET_IO_FOLDER: &str = "socket.io/";
 
-struct File {
+struct EmbeddedFile {
     gzip: Bytes,
     brotli: Bytes,
-    /// Unpacked when it is first asked for.
+    /// Unpacked at the first request for it.
     plain: OnceLock<Bytes>,
     hash: String,
 }
 
-/// How the body of an answer is coded (RFC 9110 §8.4.1).
+/// The content coding of a response (RFC 9110 §8.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
     Brotli,
@@ -54,9 +54,9 @@ enum Coding {
     Plain,
 }
 
-/// What every page says. It may ask for the screen, the camera and the microphone; frames of others may not.
-const HARDENING: [(HeaderName, &str); 2] = [
-    // The address of a page can hold a code.
+/// Headers of every page. The page may use the screen, the camera and the microphone; frames of other origins may not.
+const SECURITY_HEADERS: [(HeaderName, &str); 2] = [
+    // The URL of a page can contain a code.
     (header::REFERRER_POLICY, "same-origin"),
     (
         HeaderName::from_static("permissions-policy"),
@@ -65,25 +65,24 @@ const HARDENING: [(HeaderName, &str); 2] = [
     ),
 ];
 
-/// Serves the pages as the fallback of everything else. It wants the [`ClientInfo`] in each request's extensions.
+/// The pages, for requests that no other route serves. Requests need a [`ClientInfo`] in their extensions.
 pub fn router() -> Router {
-    hardened(Router::new().fallback(serve))
+    with_security_headers(Router::new().fallback(serve))
 }
 
-/// The call page: `/r` to begin with, `/r/ROOM` for a room. It is the same page, which reads the room from its address and
-/// learns from its join that the room is full.
+/// The call page, at `/r` without a room and at `/r/ROOM`. The page reads the room from its URL.
 pub fn calls() -> Router {
-    hardened(Router::new().route("/r", get(call)).route("/r/{room}", get(call_in)))
+    with_security_headers(Router::new().route("/r", get(call)).route("/r/{room}", get(call_in)))
 }
 
-/// Serves the Socket.IO clients and their maps, where pages look for them. Whatever else begins like that is Socket.IO's.
+/// The Socket.IO clients and their source maps. Socket.IO serves all other paths with the same prefix.
 pub fn socket_io_clients() -> Router {
-    let names = FILES.keys().filter(|name| name.starts_with(CLIENTS));
-    hardened(names.fold(Router::new(), |router, name| router.route(&format!("/{name}"), get(client))))
+    let names = FILES.keys().filter(|name| name.starts_with(SOCKET_IO_FOLDER));
+    with_security_headers(names.fold(Router::new(), |router, name| router.route(&format!("/{name}"), get(client))))
 }
 
-fn hardened(router: Router) -> Router {
-    HARDENING.into_iter().fold(router, |router, (name, value)| {
+fn with_security_headers(router: Router) -> Router {
+    SECURITY_HEADERS.into_iter().fold(router, |router, (name, value)| {
         router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
     })
 }
@@ -95,7 +94,7 @@ async fn call(uri: Uri, Extension(client): Extension<ClientInfo>, headers: Heade
 async fn call_in(Path(room): Path<String>, uri: Uri, Extension(client): Extension<ClientInfo>, headers: HeaderMap) -> Response {
     match FILES.get("call.html").filter(|_| wire::is_id(&room)) {
         Some(file) => {
-            // Made for this room, so it goes as it is: nobody has us compress.
+            // The body is specific to the room. It is not compressed, so that no request costs compression.
             let body = in_room(&file.body(Coding::Plain), &room);
             let mut response = respond("call.html", body.into(), Coding::Plain, &format!("\"{}-{room}\"", file.hash), &headers);
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, content_security_policy(&client));
@@ -105,7 +104,7 @@ async fn call_in(Path(room): Path<String>, uri: Uri, Extension(client): Extensio
     }
 }
 
-/// The call page with its room's address, for whoever reads it without running it. A room's id needs no escapes.
+/// The call page with the canonical URL of its room, for link previews. A room's id needs no escapes.
 fn in_room(page: &[u8], room: &str) -> String {
     let link = format!("<link rel=\"canonical\" href=\"/r/{room}\" /></head>");
     String::from_utf8_lossy(page).replacen("</head>", &link, 1)
@@ -122,7 +121,7 @@ async fn serve(uri: Uri, Extension(client): Extension<ClientInfo>, headers: Head
 }
 
 fn page(name: &str, uri: &Uri, client: &ClientInfo, headers: &HeaderMap) -> Response {
-    match FILES.get(name).filter(|_| !name.starts_with(CLIENTS)) {
+    match FILES.get(name).filter(|_| !name.starts_with(SOCKET_IO_FOLDER)) {
         Some(file) => {
             let mut response = file.answer(name, headers);
             if name.ends_with(".html") {
@@ -134,10 +133,10 @@ fn page(name: &str, uri: &Uri, client: &ClientInfo, headers: &HeaderMap) -> Resp
     }
 }
 
-/// Scripts, styles and pictures are files of ours, nothing is inline. WebSockets are named, since 'self' is not about them in
-/// old engines; both kinds, since a proxy that is not trusted may have ended TLS.
+/// Scripts, styles and images are files of this server, and nothing is inline. The policy names WebSocket URLs because 'self' does
+/// not include them in old engines, and names `ws:` and `wss:` because an untrusted proxy may have terminated TLS.
 fn content_security_policy(client: &ClientInfo) -> HeaderValue {
-    // No policy can name an IPv6 address.
+    // A policy has no syntax for IPv6 addresses.
     let sockets = client
         .host
         .as_ref()
@@ -156,8 +155,8 @@ async fn client(uri: Uri, headers: HeaderMap) -> Response {
     FILES.get(name).map_or_else(|| not_found(&uri), |file| file.answer(name, &headers))
 }
 
-impl File {
-    fn embedded(name: &str) -> Option<Self> {
+impl EmbeddedFile {
+    fn load(name: &str) -> Option<Self> {
         let (gzip, brotli) = (Dist::get(&format!("{name}.gz"))?, Dist::get(&format!("{name}.br"))?);
         let hash = gzip.metadata.sha256_hash();
         let hash = format!("{:016x}", u64::from_be_bytes(hash[..8].try_into().expect("a hash has 32 bytes")));
@@ -177,8 +176,8 @@ impl File {
     }
 
     fn answer(&self, name: &str, headers: &HeaderMap) -> Response {
-        let coding = Coding::chosen(headers);
-        // Each coding is a representation of its own, with a tag of its own (RFC 9110 §8.8.3).
+        let coding = Coding::negotiate(headers);
+        // Each coding is a representation with its own tag (RFC 9110 §8.8.3).
         let tag = match coding {
             Coding::Brotli => format!("\"{}-br\"", self.hash),
             Coding::Gzip => format!("\"{}-gz\"", self.hash),
@@ -195,11 +194,11 @@ fn unpacked(gzip: &[u8]) -> Bytes {
 }
 
 impl Coding {
-    /// The smallest that the client takes (RFC 9110 §12.5.3).
-    fn chosen(headers: &HeaderMap) -> Self {
-        if takes(headers, "br") {
+    /// The smallest coding that the client accepts (RFC 9110 §12.5.3).
+    fn negotiate(headers: &HeaderMap) -> Self {
+        if accepts(headers, "br") {
             Self::Brotli
-        } else if takes(headers, "gzip") {
+        } else if accepts(headers, "gzip") {
             Self::Gzip
         } else {
             Self::Plain
@@ -215,7 +214,7 @@ impl Coding {
     }
 }
 
-fn takes(headers: &HeaderMap, coding: &str) -> bool {
+fn accepts(headers: &HeaderMap, coding: &str) -> bool {
     let weight = |wanted: &str| {
         items(headers, &header::ACCEPT_ENCODING).find_map(|item| {
             let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
@@ -226,12 +225,13 @@ fn takes(headers: &HeaderMap, coding: &str) -> bool {
     weight(coding).or_else(|| weight("*")).is_some_and(|weight| weight > 0.0)
 }
 
-/// Whether the client has what bears this tag (RFC 9110 §13.1.2); proxies that compress make tags weak.
+/// Whether the client has the representation with this tag (RFC 9110 §13.1.2). The comparison is weak, since proxies that compress
+/// make tags weak.
 fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     items(headers, &header::IF_NONE_MATCH).any(|seen| seen == "*" || seen.strip_prefix("W/").unwrap_or(seen) == tag)
 }
 
-/// The items of a header that is a list.
+/// The items of a comma-separated header.
 fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim)
@@ -239,10 +239,10 @@ fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = 
 
 fn respond(name: &str, body: Bytes, coding: Coding, tag: &str, headers: &HeaderMap) -> Response {
     let cache = if name.starts_with("assets/") {
-        // Their names contain their content's hash.
+        // The names of these files contain a hash of their content.
         "public, max-age=31536000, immutable"
-    } else if name.starts_with(CLIENTS) {
-        // As the original server.
+    } else if name.starts_with(SOCKET_IO_FOLDER) {
+        // Like the original server.
         "public, max-age=0"
     } else {
         "no-cache"
@@ -259,8 +259,8 @@ fn respond(name: &str, body: Bytes, coding: Coding, tag: &str, headers: &HeaderM
 }
 
 fn media_type(name: &str) -> HeaderValue {
-    if name.starts_with(CLIENTS) {
-        // As the original server.
+    if name.starts_with(SOCKET_IO_FOLDER) {
+        // Like the original server.
         let kind =
             if name.ends_with(".map") { "application/json; charset=utf-8" } else { "application/javascript; charset=utf-8" };
         return HeaderValue::from_static(kind);
@@ -271,13 +271,13 @@ fn media_type(name: &str) -> HeaderValue {
 }
 
 fn not_found(uri: &Uri) -> Response {
-    // The first thing that goes wrong with a Socket.IO front end: a namespace taken for a path, or the other way round.
+    // A frequent error of Socket.IO front ends: a namespace used as a path, or the other way round.
     let socket_io = uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("EIO=")));
     let text = if socket_io {
         "Socket.IO is served at the path /socket.io/ (the client's default) with the namespaces / and /rtc: \
          use io('https://this-host/rtc'), and leave the option `path` alone.\n"
     } else {
-        "Nothing here. The TV opens /tv, whoever shares a screen opens /cast, and a call begins at /r.\n"
+        "Not found. Open /tv on the TV, /cast to share a screen, or /r for a call.\n"
     };
     (StatusCode::NOT_FOUND, text).into_response()
 }
@@ -291,8 +291,8 @@ mod tests {
     }
 
     #[test]
-    fn a_coding_goes_to_those_who_take_it() {
-        let chosen = |lines: &[&str]| Coding::chosen(&headers(header::ACCEPT_ENCODING, lines));
+    fn a_client_gets_a_coding_that_it_accepts() {
+        let chosen = |lines: &[&str]| Coding::negotiate(&headers(header::ACCEPT_ENCODING, lines));
         for lines in [&["gzip, deflate, br"][..], &["br"], &["gzip", "BR;q=0.5"], &["*"], &["identity;q=0, *"], &["gzip;q=0, *"]]
         {
             assert_eq!(chosen(lines), Coding::Brotli, "{lines:?}");

@@ -1,6 +1,5 @@
-//! Slashes too many in a request's path: apps append `/join/ROOM` to an address that ends in a slash, and proxies add slashes.
-//! Such a request is answered as the one that was meant. A redirect would not do: clients turn a POST into a GET, or take any
-//! status but 200 for an error.
+//! Removes superfluous slashes from a request's path: apps append `/join/ROOM` to a URL that ends in a slash, and proxies add slashes.
+//! A redirect would not work: clients turn a POST into a GET, or treat every status except 200 as an error.
 
 use axum::extract::Request;
 use axum::http::Uri;
@@ -8,11 +7,11 @@ use axum::http::uri::PathAndQuery;
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// The path with its last slash, where [`remove`] has taken that away.
+/// The URI with the last slash that [`remove`] has removed.
 #[derive(Debug, Clone)]
-struct Closed(Uri);
+struct WithLastSlash(Uri);
 
-/// A path without doubled slashes and without one at its end; `None`: it is so already. Escapes and dots stay what they are.
+/// The path without doubled slashes and without a last slash; `None` if nothing changes. Escapes and dots stay.
 pub fn plain(path: &str) -> Option<String> {
     let single = single(path);
     let path = single.as_deref().unwrap_or(path);
@@ -22,7 +21,7 @@ pub fn plain(path: &str) -> Option<String> {
     }
 }
 
-/// A path without doubled slashes; `None`: it has none.
+/// The path without doubled slashes; `None` if nothing changes.
 fn single(path: &str) -> Option<String> {
     path.contains("//").then(|| {
         let mut single: Vec<char> = path.chars().collect();
@@ -31,18 +30,18 @@ fn single(path: &str) -> Option<String> {
     })
 }
 
-/// Middleware: what is behind it sees the path as [`plain`] has it.
+/// Middleware: replaces the path by [`plain`].
 pub async fn remove(mut request: Request, next: Next) -> Response {
     if let Some(uri) = plain(request.uri().path()).and_then(|path| with_path(request.uri(), &path)) {
         let closed = single(request.uri().path()).and_then(|path| with_path(request.uri(), &path));
-        let closed = Closed(closed.unwrap_or_else(|| request.uri().clone()));
+        let closed = WithLastSlash(closed.unwrap_or_else(|| request.uri().clone()));
         request.extensions_mut().insert(closed);
         *request.uri_mut() = uri;
     }
     next.run(request).await
 }
 
-/// Middleware: what is behind it sees the path without doubled slashes, but with the one at its end.
+/// Middleware: removes doubled slashes, and keeps the last slash.
 pub async fn remove_doubled(mut request: Request, next: Next) -> Response {
     if let Some(uri) = single(request.uri().path()).and_then(|path| with_path(request.uri(), &path)) {
         *request.uri_mut() = uri;
@@ -50,10 +49,10 @@ pub async fn remove_doubled(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Gives back what [`remove`] has taken from the end.
+/// Restores the last slash that [`remove`] has removed.
 #[must_use]
 pub fn close(mut request: Request) -> Request {
-    if let Some(Closed(uri)) = request.extensions_mut().remove() {
+    if let Some(WithLastSlash(uri)) = request.extensions_mut().remove() {
         *request.uri_mut() = uri;
     }
     request

@@ -20,7 +20,7 @@ use crate::http::server::{HttpServer, HttpVersion};
 use crate::limits::concurrency::{AddressCounter, ConnectionSlot};
 use crate::limits::descriptors::DescriptorPool;
 use crate::limits::ip_prefix;
-use crate::relay::{ClientConnection, Entrance, Wire};
+use crate::relay::{AcceptedConnection, StreamIntake, Wire};
 use crate::tls::{ACME_TLS, HTTP_2, HandshakeConfigs, STUN_TURN};
 
 /// Bytes that rustls buffers of what is written before the client takes any. Bytes in this buffer no longer count as waiting.
@@ -29,7 +29,7 @@ const MAX_TLS_BUFFER_BYTES: usize = 16 * 1024;
 /// Where connections go once their protocol is known, and who may have how many.
 pub struct Dispatcher {
     pub http: HttpServer,
-    pub relay: Entrance,
+    pub relay: StreamIntake,
     /// Whether the port serves TURN without TLS.
     pub plain_turn: bool,
     /// `None`: the port serves no TLS.
@@ -71,7 +71,7 @@ impl Dispatcher {
         connection.note_progress();
         match protocol {
             Protocol::Turn if self.plain_turn => {
-                self.relay.enter(ClientConnection { client, server, wire: Wire::Tcp(stream.into_std()?) });
+                self.relay.take_in(AcceptedConnection { client, server, wire: Wire::Tcp(stream.into_std()?) });
                 Ok(())
             }
             Protocol::Http => {
@@ -112,7 +112,7 @@ impl Dispatcher {
             Protocol::Turn => {
                 let (tcp, connection) = stream.into_inner();
                 let wire = Wire::Tls(tcp.into_inner().into_std()?, Box::new(connection));
-                self.relay.enter(ClientConnection { client: arrival.client, server, wire });
+                self.relay.take_in(AcceptedConnection { client: arrival.client, server, wire });
                 Ok(())
             }
             Protocol::Http => {

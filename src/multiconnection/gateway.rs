@@ -1,9 +1,8 @@
-//! The Socket.IO shell around the rooms: reads events, asks [`Rooms`], sends what comes out.
+//! The Socket.IO shell around the RTCMultiConnection rooms: reads events, calls [`Rooms`], sends the outputs.
 //!
-//! Owner of the rooms and of the client table, behind the lock of [`Connections`]. An admin's password is checked before the
-//! client is connected, on a thread that may block.
+//! Owner of the rooms and of the table of clients, behind the lock of [`Connections`]. An admin's password is checked before the client is
+//! connected, on a thread that may block.
 
-use crate::socketio::client_id::ClientId;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -15,16 +14,21 @@ use serde_json::json;
 use socketioxide::extract::SocketRef;
 use tokio::sync::Semaphore;
 
-use super::event::{self, AdminRequest, Arguments, Handshake, Json, Request, ack};
-use super::room::{Counts, Hello, Output, Rooms};
+use super::model::{Output, RoomCounts, UserHandshake};
+use super::room::Rooms;
+use super::wire::{self, AdminRequest, Arguments, Handshake, Json, Request, ack};
 use crate::config::secret::Secret;
 use crate::limits::guesses::Guesses;
-use crate::socketio::connections::{self, Connections, Flow, Heard, Sends, Spending};
-use crate::socketio::room_driver::Core;
+use crate::socketio::client_budget::ClientBudget;
+use crate::socketio::client_id::ClientId;
+use crate::socketio::connections::{self, Connections};
+use crate::socketio::event_sender::EventSender;
+use crate::socketio::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
+use crate::socketio::room_driver::DrivenState;
 use crate::users::Directory;
 
-/// Admins' passwords that are checked at once; each takes 19 MiB for tens of milliseconds.
-const CHECKS: usize = 2;
+/// Admins' passwords that are checked at a time; each check takes 19 MiB for tens of milliseconds.
+const MAX_CONCURRENT_PASSWORD_CHECKS: usize = 2;
 
 /// A handle to the one gateway; clones share it.
 #[derive(Clone)]
@@ -33,129 +37,147 @@ pub struct Gateway(Arc<Inner>);
 struct Inner {
     directory: Directory,
     guesses: Guesses,
-    checks: Semaphore,
+    password_checks: Semaphore,
     connections: Connections<State>,
 }
 
 struct State {
     rooms: Rooms<Json>,
-    /// Makes rooms that nobody is in.
-    empty: Box<dyn Fn() -> Rooms<Json> + Send>,
+    /// Makes rooms without users.
+    new_rooms: Box<dyn Fn() -> Rooms<Json> + Send>,
     clients: HashMap<ClientId, Client>,
-    /// Refused for too much at once.
-    limited: u64,
+    /// Events refused because their client has sent too much.
+    rate_limited: u64,
 }
 
 struct Client {
     socket: SocketRef,
-    spending: Spending,
+    budget: ClientBudget,
 }
 
-/// What a client connects as.
+/// What a client connects as, once its admin password is checked.
 #[derive(Clone)]
-enum Role {
-    User(Hello<Json>),
+enum ConnectingAs {
+    User(UserHandshake<Json>),
     Admin { authorized: bool },
 }
 
-/// Why a client is not connected.
-#[derive(Debug)]
-pub struct Refused(&'static str);
+/// What the gateway serves now, and has refused since the start.
+#[derive(Debug, Clone, Copy)]
+pub struct MultiConnectionCounts {
+    pub rooms: RoomCounts,
+    /// Connected clients.
+    pub clients: usize,
+    /// Events refused because their client had sent too much.
+    pub rate_limited: u64,
+}
 
-impl fmt::Display for Refused {
+/// Why a client's handshake is refused.
+#[derive(Debug)]
+pub struct HandshakeRefused(&'static str);
+
+impl fmt::Display for HandshakeRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
 impl Gateway {
-    /// `empty` makes rooms that nobody is in. `guesses` counts wrong admin passwords.
-    pub fn new(empty: impl Fn() -> Rooms<Json> + Send + 'static, directory: Directory, guesses: Guesses) -> Self {
-        let connections = Connections::new(State { rooms: empty(), empty: Box::new(empty), clients: HashMap::new(), limited: 0 });
-        Self(Arc::new(Inner { directory, guesses, checks: Semaphore::new(CHECKS), connections }))
+    /// `new_rooms` makes rooms without users. `guesses` counts wrong admin passwords.
+    pub fn new(new_rooms: impl Fn() -> Rooms<Json> + Send + 'static, directory: Directory, guesses: Guesses) -> Self {
+        let state = State { rooms: new_rooms(), new_rooms: Box::new(new_rooms), clients: HashMap::new(), rate_limited: 0 };
+        Self(Arc::new(Inner {
+            directory,
+            guesses,
+            password_checks: Semaphore::new(MAX_CONCURRENT_PASSWORD_CHECKS),
+            connections: Connections::new(state),
+        }))
     }
 
-    /// Whether a client that connects is one of ours.
-    pub fn is_ours(socket: &SocketRef) -> bool {
-        event::is_ours(socket.req_parts().uri.query().unwrap_or_default())
+    /// Whether a client that connects is an RTCMultiConnection client.
+    pub fn serves(socket: &SocketRef) -> bool {
+        wire::is_rtcmulticonnection(socket.req_parts().uri.query().unwrap_or_default())
     }
 
     /// Before the client is told that it is connected.
     ///
     /// # Errors
-    /// A handshake that can't be read.
-    pub async fn listen(&self, socket: SocketRef) -> Result<(), Refused> {
+    /// The handshake can't be read.
+    pub async fn register(&self, socket: SocketRef) -> Result<(), HandshakeRefused> {
         let (request, from) = (socket.req_parts(), connections::address(&socket));
         let header = |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let query = request.uri.query().unwrap_or_default();
-        let handshake = event::handshake(query, from, header(header::ORIGIN), header(header::USER_AGENT)).map_err(Refused)?;
-        let role = match handshake {
-            Handshake::User(hello) => Role::User(hello),
-            Handshake::Admin { name, password } => Role::Admin { authorized: self.is_admin(from, name, password).await },
+        let handshake = wire::read_handshake(query, from, header(header::ORIGIN), header(header::USER_AGENT));
+        let connecting = match handshake.map_err(HandshakeRefused)? {
+            Handshake::User(handshake) => ConnectingAs::User(handshake),
+            Handshake::Admin { name, password } => ConnectingAs::Admin { authorized: self.is_admin(from, name, password).await },
         };
-        let message_event = match &role {
-            Role::User(hello) => hello.message_event.clone(),
-            Role::Admin { .. } => "".into(),
+        let message_event = match &connecting {
+            ConnectingAs::User(handshake) => handshake.message_event.clone(),
+            ConnectingAs::Admin { .. } => "".into(),
         };
-        socket.extensions.insert(role);
-        self.0.connections.listen(&socket, move |event, message| {
-            event::read(&event, message.json.as_str(), message.attachments, &message_event)
-        });
+        socket.extensions.insert(connecting);
+        self.0
+            .connections
+            .register(&socket, move |event, packet| wire::read(&event, packet.json.as_str(), packet.attachments, &message_event));
         Ok(())
     }
 
     /// The client is connected.
-    pub fn greet(&self, socket: SocketRef) {
-        let Some(role) = socket.extensions.remove::<Role>() else { return };
-        self.0.connections.greet(socket, |state, id, socket, sends| {
-            let welcome = match role {
-                Role::User(hello) => state.rooms.handle_connect(id, hello, Instant::now()).is_ok(),
-                Role::Admin { authorized } => {
-                    let welcome = authorized && state.rooms.handle_admin(id).is_ok();
-                    let answer = match welcome {
+    pub fn admit(&self, socket: SocketRef) {
+        let Some(connecting) = socket.extensions.remove::<ConnectingAs>() else { return };
+        self.0.connections.admit(socket, |state, id, socket, sender| {
+            let admitted = match connecting {
+                ConnectingAs::User(handshake) => state.rooms.handle_connect(id, handshake, Instant::now()).is_ok(),
+                ConnectingAs::Admin { authorized } => {
+                    let admitted = authorized && state.rooms.handle_admin(id).is_ok();
+                    let answer = match admitted {
                         true => json!({"connected": true}),
                         false => json!({"error": "Invalid admin username or password."}),
                     };
-                    sends.emit(id, &socket, "admin", answer);
-                    welcome
+                    sender.emit(id, &socket, "admin", answer);
+                    admitted
                 }
             };
-            if welcome {
-                state.clients.insert(id, Client { socket, spending: Spending::default() });
+            if admitted {
+                state.clients.insert(id, Client { socket, budget: ClientBudget::default() });
             } else {
                 connections::disconnect(socket);
             }
         });
     }
 
-    /// Hears the rooms' time-outs; never returns.
+    /// Runs the rooms' time-outs; never returns.
     pub async fn run(self) {
         self.0.connections.run(|state, _| state.rooms.handle_timeout(Instant::now())).await;
     }
 
-    /// How many there are, connected clients, and events refused for too much at once.
-    pub fn counts(&self) -> (Counts, usize, u64) {
-        self.0.connections.with(|state, _| (state.rooms.counts(), state.clients.len(), state.limited))
+    pub fn counts(&self) -> MultiConnectionCounts {
+        self.0.connections.with(|state, _| MultiConnectionCounts {
+            rooms: state.rooms.counts(),
+            clients: state.clients.len(),
+            rate_limited: state.rate_limited,
+        })
     }
 
     async fn is_admin(&self, from: IpAddr, name: String, password: Secret<String>) -> bool {
-        let Inner { directory, guesses, checks, connections: _ } = &*self.0;
-        // Waiting for a turn is part of the throttle, so it is looked at after that.
-        let Ok(_turn) = checks.acquire().await else { return false };
+        let Inner { directory, guesses, password_checks, connections: _ } = &*self.0;
+        // Waiting for a permit is part of the throttle, so the guesses are looked at after that.
+        let Ok(_permit) = password_checks.acquire().await else { return false };
         if guesses.blocked_for(from, Instant::now()).is_some() {
             return false;
         }
         let directory = directory.clone();
         let check = tokio::task::spawn_blocking(move || directory.is_admin(&name, password.expose()));
-        let right = check.await.unwrap_or(false);
-        if !right {
+        let is_right = check.await.unwrap_or(false);
+        if !is_right {
             guesses.record(from, Instant::now());
         }
-        right
+        is_right
     }
 }
 
-impl Core for State {
+impl DrivenState for State {
     const NAME: &'static str = "multiconnection";
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -164,80 +186,115 @@ impl Core for State {
 
     fn reset(&mut self) {
         let clients = std::mem::take(&mut self.clients);
-        self.rooms = (self.empty)();
+        self.rooms = (self.new_rooms)();
         for client in clients.into_values() {
             connections::disconnect(client.socket);
         }
     }
 }
 
-impl Flow for State {
+impl GatewayState for State {
     type Request = Result<Request, Arguments>;
 
-    fn hear(&mut self, id: ClientId, heard: Heard<Self::Request>, sends: &mut Sends) {
-        let Heard { request, size, ack } = heard;
-        let before = sends.bytes();
+    fn handle_event(&mut self, id: ClientId, event: ReceivedEvent<Self::Request>, sender: &mut EventSender) {
+        let ReceivedEvent { request, bytes, ack } = event;
+        let sent_before = sender.sent_bytes();
         let Some(client) = self.clients.get_mut(&id) else { return };
-        let copies = request.as_ref().map_or(1, |request| copies(&self.rooms, id, request));
-        let paid = client.spending.pay(size, copies);
+        let copies = request.as_ref().map_or(1, |request| Receivers::of(request).count(&self.rooms, id));
+        let paid = client.budget.spend(bytes, copies);
         let answer = if paid.is_ok() {
             request.map_or_else(Some, |request| perform(&mut self.rooms, id, request, Instant::now()))
         } else {
-            self.limited += 1;
-            Some(ack::too_many())
+            self.rate_limited += 1;
+            Some(ack::too_many_requests())
         };
         if let (Some(ack), Some(answer)) = (ack, answer) {
-            sends.answer(id, &client.socket, ack, answer);
+            sender.acknowledge(id, &client.socket, ack, answer);
         }
-        self.drain(sends);
+        self.send_outputs(sender);
         if let (Some(client), Ok(paid)) = (self.clients.get_mut(&id), paid) {
-            client.spending.settle(paid, sends.bytes() - before);
+            client.budget.charge_excess(paid, sender.sent_bytes() - sent_before);
         }
     }
 
-    fn drain(&mut self, sends: &mut Sends) {
+    fn send_outputs(&mut self, sender: &mut EventSender) {
         while let Some(output) = self.rooms.poll_output() {
             match output {
                 Output::Send { to, event } => {
                     let Some(client) = self.clients.get(&to) else { continue };
-                    let (name, arguments) = event::write(event);
-                    sends.emit(to, &client.socket, &name, arguments);
+                    let (name, arguments) = wire::write(event);
+                    sender.emit(to, &client.socket, &name, arguments);
                 }
-                Output::Close(id) => sends.gone.push(id),
+                Output::Disconnect(id) => sender.to_disconnect.push(id),
             }
         }
     }
 
-    fn forget(&mut self, id: ClientId, farewell: bool) -> Option<SocketRef> {
-        if farewell {
-            self.rooms.handle_leave(id, Instant::now());
-        } else {
-            self.rooms.handle_drop(id, Instant::now());
+    fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<SocketRef> {
+        match how {
+            Disconnect::Deliberate => self.rooms.handle_leave(id, Instant::now()),
+            Disconnect::Dropped => self.rooms.handle_drop(id, Instant::now()),
         }
         self.clients.remove(&id).map(|client| client.socket)
     }
 }
 
-/// How many copies of a request there will be at most, so that it costs its sender as much before it is done. What it comes to besides
+/// The clients that a request is copied to. Its sender pays for all copies before the request is done; what the server sends beyond that
 /// is charged afterwards.
-fn copies(rooms: &Rooms<Json>, id: ClientId, request: &Request) -> usize {
-    let to_peers = matches!(request, Request::UpdateExtra(_));
-    let to_room =
-        matches!(request, Request::Custom { .. }) || matches!(request, Request::Message(message) if message.participation);
-    let to_broadcast = matches!(request, Request::BroadcastMessage(_) | Request::JoinBroadcast { .. });
-    match (to_peers, to_room, to_broadcast) {
-        (true, _, _) => rooms.acquaintances(id),
-        (_, true, _) => rooms.audience(id),
-        (_, _, true) => rooms.broadcast_audience(id),
-        (false, false, false) => 1,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Receivers {
+    One,
+    /// The sender's room.
+    Room,
+    /// The sender's room and its peers.
+    RoomAndPeers,
+    /// The members of the sender's broadcast.
+    Broadcast,
+}
+
+impl Receivers {
+    const fn of(request: &Request) -> Self {
+        match request {
+            Request::UpdateExtra(_) => Self::RoomAndPeers,
+            Request::Custom { .. } => Self::Room,
+            Request::Message(message) if message.participation => Self::Room,
+            Request::BroadcastMessage(_) | Request::JoinBroadcast { .. } => Self::Broadcast,
+            Request::Open(_)
+            | Request::Join(_)
+            | Request::CheckPresence { .. }
+            | Request::CheckPassword { .. }
+            | Request::SetPassword(_)
+            | Request::PublicRooms(_)
+            | Request::ChangeId(_)
+            | Request::DisconnectWith(_)
+            | Request::ExtraDataOf(_)
+            | Request::CloseSession
+            | Request::AnnounceCustomEvent(_)
+            | Request::Message(_)
+            | Request::DetectPresence(_)
+            | Request::CanRelay(_)
+            | Request::CheckBroadcast(_)
+            | Request::CountViewers(_)
+            | Request::Admin(_) => Self::One,
+        }
+    }
+
+    /// How many clients these are at most.
+    fn count(self, rooms: &Rooms<Json>, sender: ClientId) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Room => rooms.room_size(sender),
+            Self::RoomAndPeers => rooms.extra_data_receivers(sender),
+            Self::Broadcast => rooms.broadcast_size(sender),
+        }
     }
 }
 
-/// Does what a client asks for; its ack, where the event has one.
+/// Does what a client asks for; returns the ack, if the event has one.
 fn perform(rooms: &mut Rooms<Json>, id: ClientId, request: Request, now: Instant) -> Option<Arguments> {
     match request {
-        Request::Open(entry) => Some(ack::entered(rooms.handle_open(id, entry, now))),
-        Request::Join(entry) => Some(ack::entered(rooms.handle_join(id, entry, now))),
+        Request::Open(request) => Some(ack::room_entered(rooms.handle_open(id, request, now))),
+        Request::Join(request) => Some(ack::room_entered(rooms.handle_join(id, request, now))),
         Request::CheckPresence { room, echo } => Some(ack::presence(&echo, rooms.room(id, &room).as_ref())),
         Request::CheckPassword { room, password, echo } => {
             Some(ack::password_check(&echo, rooms.handle_password_check(id, &room, &password, now)))
@@ -252,18 +309,18 @@ fn perform(rooms: &mut Rooms<Json>, id: ClientId, request: Request, now: Instant
             rooms.handle_disconnect_with(id, &other, now);
             Some(ack::done())
         }
-        Request::ExtraOf(user) => Some(ack::extra(rooms.extra_of(&user))),
-        Request::CloseSession => Some(ack::closed()),
-        Request::DetectPresence(user) => Some(ack::detected(&user, rooms.is_present(id, &user))),
+        Request::ExtraDataOf(user) => Some(ack::extra_data(rooms.extra_of(&user))),
+        Request::CloseSession => Some(ack::session_closed()),
+        Request::DetectPresence(user) => Some(ack::presence_detected(&user, rooms.is_present(id, &user))),
         Request::CheckBroadcast(user) => Some(ack::flag(rooms.is_broadcasting(id, &user))),
-        Request::Viewers(broadcast) => Some(ack::number(rooms.viewers(&broadcast))),
-        Request::Admin(request) => rooms.is_admin(id).then(|| administer(rooms, id, request, now)).flatten(),
+        Request::CountViewers(broadcast) => Some(ack::number(rooms.viewers(&broadcast))),
+        Request::Admin(request) => rooms.is_admin(id).then(|| perform_admin(rooms, id, request, now)).flatten(),
         Request::UpdateExtra(extra) => {
             rooms.handle_extra(id, extra, now);
             None
         }
-        Request::Listen(event) => {
-            rooms.handle_listen(id, event);
+        Request::AnnounceCustomEvent(event) => {
+            rooms.handle_announce_custom_event(id, event);
             None
         }
         Request::Message(message) => {
@@ -278,8 +335,8 @@ fn perform(rooms: &mut Rooms<Json>, id: ClientId, request: Request, now: Instant
             rooms.handle_join_broadcast(id, user, &broadcast, types, now);
             None
         }
-        Request::Relaying(can_relay) => {
-            rooms.handle_relaying(id, can_relay);
+        Request::CanRelay(can_relay) => {
+            rooms.handle_can_relay(id, can_relay);
             None
         }
         Request::BroadcastMessage(message) => {
@@ -289,14 +346,14 @@ fn perform(rooms: &mut Rooms<Json>, id: ClientId, request: Request, now: Instant
     }
 }
 
-fn administer(rooms: &mut Rooms<Json>, id: ClientId, request: AdminRequest, now: Instant) -> Option<Arguments> {
+fn perform_admin(rooms: &mut Rooms<Json>, id: ClientId, request: AdminRequest, now: Instant) -> Option<Arguments> {
     match request {
         AdminRequest::Overview => {
             rooms.handle_overview(id);
             None
         }
-        AdminRequest::UserInfo(user) => Some(ack::about(rooms.about(&user))),
-        // There is no such log here.
+        AdminRequest::UserInfo(user) => Some(ack::user_info(rooms.last_room_request(&user))),
+        // Castway keeps no such log.
         AdminRequest::ClearLogs => Some(ack::flag(true)),
         AdminRequest::DeleteUser(user) => {
             rooms.handle_delete_user(&user, now);

@@ -1,11 +1,15 @@
-//! A drop-in server for unmodified RTCMultiConnection clients: rooms, messages between users, scalable broadcasts, the admin
-//! protocol.
+//! A drop-in server for unmodified RTCMultiConnection clients: rooms, messages between users, scalable broadcasts, the admin protocol.
 //!
-//! `room` decides (pure, with its tables in `users` and `broadcast`), `event` is the wire, `gateway` is the Socket.IO shell
-//! around them.
+//! - [`model`]: what goes into the rooms and what comes out.
+//! - [`room`]: all rooms and users as one state machine, pure.
+//! - [`wire`]: the handshake, event names, argument shapes and acks.
+//! - [`gateway`]: the Socket.IO shell, which owns the rooms.
+//!
+//! **The walk of an event.** `gateway` gets it from a client and has `wire` read it into a [`wire::Request`]; the request goes to
+//! [`room::Rooms`], whose return value becomes the ack; then the gateway drains the rooms' [`model::Output`]s, has `wire` write each event
+//! and emits it.
 
-mod broadcast;
-pub mod event;
 pub mod gateway;
+pub mod model;
 pub mod room;
-mod users;
+pub mod wire;

@@ -1,55 +1,55 @@
-//! What the relay may have open, and the connections that have not allocated yet: shared by the shards and by those who give them
-//! connections.
+//! What the relay may have open, and which of its clients' streams have not allocated yet.
+//!
+//! Owner: the [`Relay`](super::Relay); the shards and every [`StreamIntake`](super::StreamIntake) have clones, which share everything.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::io::source::StreamId;
-use super::tcp::held_bytes::HeldByAll;
 use crate::limits::descriptors::{DescriptorPool, DescriptorPools};
-use crate::limits::unproven::{self, UnprovenConnections};
+use crate::limits::unproven::{UnprovenConnection, UnprovenConnections};
+use crate::relay::io::poll_source::ClientStreamId;
+use crate::relay::tcp::buffer_usage::BufferTotal;
 
-/// Connections without an allocation at most; never more than half of what clients may have.
-const MAX_STRANGERS: usize = 2048;
-/// So many of the clients' descriptors are kept free as long as there are strangers: another shard needs a moment to close one.
-const SLACK: usize = 16;
+/// Streams without an allocation, at most; never more than half of what clients may have.
+const MAX_UNPROVEN_STREAMS: usize = 2048;
+/// The number of clients' descriptors that are kept free as long as there are streams without an allocation, because another shard
+/// needs a moment to close one.
+const SPARE_DESCRIPTORS: usize = 16;
 
-/// Where the connection of a stranger is.
+/// The shard that serves a stream, and its place there.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Location {
+pub(super) struct StreamLocation {
     pub(super) shard: u8,
-    pub(super) stream: StreamId,
+    pub(super) stream: ClientStreamId,
 }
 
-/// One connection that has not allocated.
-pub(super) type Stranger = unproven::UnprovenConnection<Location>;
+/// The place of one stream that has not allocated yet.
+pub(super) type UnprovenStream = UnprovenConnection<StreamLocation>;
 
-/// Clones share everything.
+/// What the relay may have open.
 #[derive(Debug, Clone)]
 pub(super) struct Admission {
-    pub(super) strangers: Arc<UnprovenConnections<Location>>,
-    /// Connections of clients.
+    /// Streams that have not allocated yet.
+    pub(super) unproven: Arc<UnprovenConnections<StreamLocation>>,
+    /// Descriptors of clients' streams.
     pub(super) clients: DescriptorPool,
-    /// Relayed sockets and connections with peers.
+    /// Descriptors of relayed sockets and of connections with peers.
     pub(super) relayed: DescriptorPool,
-    /// What waits for clients over TCP and TLS.
-    pub(super) held: HeldByAll,
+    /// Bytes that the streams of all clients hold.
+    pub(super) buffers: BufferTotal,
 }
 
 impl Admission {
     pub(super) fn new(shares: &DescriptorPools) -> Self {
         let (clients, relayed) = (shares.turn_clients.clone(), shares.relayed.clone());
-        Self {
-            strangers: UnprovenConnections::new(MAX_STRANGERS.min(clients.most() / 2)),
-            clients,
-            relayed,
-            held: HeldByAll::default(),
-        }
+        let unproven = UnprovenConnections::new(MAX_UNPROVEN_STREAMS.min(clients.most() / 2));
+        Self { unproven, clients, relayed, buffers: BufferTotal::default() }
     }
 
-    /// Which stranger is to go so that the next client finds a descriptor; `None`: there are enough, or no strangers.
-    pub(super) fn displace_for_want(&self, now: Instant) -> Option<Location> {
+    /// Chooses the stream that has to go so that the next client finds a descriptor; `None` where enough descriptors are free, or where
+    /// every stream has an allocation.
+    pub(super) fn displace_if_scarce(&self, now: Instant) -> Option<StreamLocation> {
         let free = self.clients.most().saturating_sub(self.clients.taken());
-        if free > SLACK.min(self.clients.most() / 8) { None } else { self.strangers.displace(now) }
+        if free > SPARE_DESCRIPTORS.min(self.clients.most() / 8) { None } else { self.unproven.displace(now) }
     }
 }

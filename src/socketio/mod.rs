@@ -4,13 +4,17 @@
 //! polling transport in `prepare`, the bytes of WebSockets in `stream`.
 
 mod answers;
+pub mod client_budget;
 pub mod client_id;
 pub mod connections;
 mod crowd;
 mod departures;
+mod early_events;
 pub mod engine_io_3;
+pub mod event_sender;
 mod frame;
 pub mod frames;
+pub mod gateway_state;
 mod handshake;
 pub mod jsonp;
 pub mod outgoing;
@@ -215,7 +219,7 @@ async fn prepare(State(shared): State<Shared>, request: Request, next: Next) -> 
             let Connects { packets, bytes } = payload::connects(&body, old, binary);
             outgoing.expect_answers(packets, bytes);
             place.hear(&body, old, binary, unfinished);
-            let joining = outgoing.joining();
+            let joining = outgoing.namespace_join();
             if !old && !joining.has_joined() && packets == 0 && !payload::is_harmless(&body) {
                 // Whoever has no namespace has nothing to say, and as in socket.io the session ends for what it says.
                 goes_on = joining.has_asked();

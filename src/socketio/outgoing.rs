@@ -1,11 +1,13 @@
-//! What waits for one session of Socket.IO: events and acks, from the moment they are emitted until they have left.
+//! What waits for one session of Socket.IO: events and acknowledgements, from the moment they are emitted until they have left.
 //!
-//! A handle is in the extensions of the session's first request, which the session keeps; it outlives the move from polling to a
-//! WebSocket. Gateways emit through it; whoever carries the session's packets says how many events and acks have left. They leave
-//! in the order in which they came, whichever namespace they are of.
+//! Owner: the session's first request, which the session keeps, has a handle among its extensions; the handle outlives the move from polling
+//! to a WebSocket. **Inputs**: gateways call [`Outgoing::emit`]; the task that carries the session's packets calls [`Outgoing::leave`] with the
+//! number of packets that have left. **Outputs**: socketioxide is given the events, in the order in which they were emitted, whatever their
+//! namespace.
 //!
-//! Of what waits for a WebSocket, socketioxide gets a little at a time, and the rest is held here. It would write all that it has
-//! into one buffer, which keeps that size as long as the WebSocket lives.
+//! Invariants: everything that waits is counted in the session's account. Of what waits for a WebSocket, socketioxide gets
+//! [`WINDOW_BYTES`] at a time, and the rest is held here, because socketioxide would write all of it into one buffer, which keeps that size as
+//! long as the WebSocket lives.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,9 +19,9 @@ use socketioxide::{SendError, SocketError};
 
 use crate::limits::waiting_bytes::{Account, WaitingBytes};
 
-/// What an event costs besides its bytes: its places in the queues.
-const EVENT_BYTES: usize = 128;
-/// Bytes that socketioxide has of what waits for a WebSocket, or one larger event.
+/// What an event costs besides its own bytes: its entries in the queues.
+const EVENT_OVERHEAD_BYTES: usize = 128;
+/// Bytes that socketioxide has at a time of what waits for a WebSocket; a single larger event is also given to it.
 const WINDOW_BYTES: usize = 16 * 1024;
 
 /// A handle to the session's queue; clones share it.
@@ -29,57 +31,57 @@ pub struct Outgoing(Arc<Inner>);
 struct Inner {
     account: Account,
     queue: Mutex<Queue>,
-    /// Answers of socketioxide's own.
+    /// Answers that socketioxide sends without [`Outgoing::emit`].
     answers: Mutex<VecDeque<WaitingBytes>>,
-    joining: Arc<Joining>,
-    wakers: Arc<Wakers>,
+    namespace_join: Arc<NamespaceJoin>,
+    wakers: Arc<TaskWakers>,
 }
 
 #[derive(Default)]
 struct Queue {
-    /// What socketioxide has.
+    /// The events that socketioxide has.
     sent: VecDeque<WaitingBytes>,
     sent_bytes: usize,
-    held: VecDeque<Held>,
-    reach: Reach,
+    held: VecDeque<HeldEvent>,
+    window: SendWindow,
 }
 
-/// An event, or an ack, that socketioxide does not have yet. Invariant: it keeps its socket, which keeps the queue; so none is held once
-/// the session has ended.
-struct Held {
+/// An event or an acknowledgement that socketioxide does not have yet. Invariant: it keeps its socket, which keeps the queue; so none is held
+/// once the session has ended.
+struct HeldEvent {
     waiting: WaitingBytes,
-    send: Later,
+    send: DeferredSend,
 }
 
-/// Gives socketioxide an event or an ack.
-pub type Later = Box<dyn FnOnce() -> Result<(), SendError> + Send>;
+/// Gives socketioxide an event or an acknowledgement.
+pub type DeferredSend = Box<dyn FnOnce() -> Result<(), SendError> + Send>;
 
-/// What is to be sent: at once, or kept and sent later.
-pub trait Emission {
+/// An event or an acknowledgement that can be sent now, or kept and sent later.
+pub trait Sendable {
     /// # Errors
-    /// socketioxide does not take it.
+    /// socketioxide refuses it.
     fn send(self) -> Result<(), SendError>;
 
-    /// The same, to be kept.
-    fn keep(self) -> Later;
+    /// The same for later.
+    fn defer(self) -> DeferredSend;
 }
 
-/// How much socketioxide may have.
+/// How much socketioxide may have at a time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Reach {
-    /// The client polls: everything.
+enum SendWindow {
+    /// Everything: the client polls.
     #[default]
-    All,
-    /// It has a WebSocket: [`WINDOW_BYTES`].
-    Window,
-    /// The session has ended: nothing.
-    Nothing,
+    Unlimited,
+    /// [`WINDOW_BYTES`]: the client has a WebSocket.
+    Limited,
+    /// Nothing: the session has ended.
+    Closed,
 }
 
 impl Queue {
-    /// Whether an event of so many bytes goes to socketioxide now, if it is the first one that is held.
+    /// Whether the next event, of so many bytes, may go to socketioxide now.
     fn has_room(&self, bytes: usize) -> bool {
-        self.sent.is_empty() || self.reach == Reach::All || self.sent_bytes + bytes <= WINDOW_BYTES
+        self.sent.is_empty() || self.window == SendWindow::Unlimited || self.sent_bytes + bytes <= WINDOW_BYTES
     }
 
     fn push(&mut self, waiting: WaitingBytes) {
@@ -88,33 +90,33 @@ impl Queue {
     }
 }
 
-/// How far a client has come to a namespace. Other than an [`Outgoing`] it keeps nothing, wherever it is.
+/// Whether a client has asked for a namespace, and whether it has joined one. Unlike an [`Outgoing`], a handle to this keeps no queue alive.
 #[derive(Debug, Default)]
-pub struct Joining {
+pub struct NamespaceJoin {
     asked: AtomicBool,
     joined: AtomicBool,
 }
 
-impl Joining {
-    /// It has asked for one.
+impl NamespaceJoin {
+    /// The client has asked for a namespace.
     pub fn has_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// It has one.
+    /// The client is in a namespace.
     pub fn has_joined(&self) -> bool {
         self.joined.load(Ordering::Relaxed)
     }
 }
 
-/// Of the two tasks of the session's WebSocket.
+/// Wake the two tasks of the session's WebSocket.
 #[derive(Debug, Default)]
-pub struct Wakers {
+pub struct TaskWakers {
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
 
-impl Wakers {
+impl TaskWakers {
     pub fn wake(&self) {
         self.reader.wake();
         self.writer.wake();
@@ -130,10 +132,16 @@ impl std::fmt::Debug for Inner {
 impl Outgoing {
     #[must_use]
     pub fn new(account: Account) -> Self {
-        let wakers = Arc::<Wakers>::default();
+        let wakers = Arc::<TaskWakers>::default();
         let woken = Arc::clone(&wakers);
         account.on_close(move || woken.wake());
-        Self(Arc::new(Inner { account, queue: Mutex::default(), answers: Mutex::default(), joining: Arc::default(), wakers }))
+        Self(Arc::new(Inner {
+            account,
+            queue: Mutex::default(),
+            answers: Mutex::default(),
+            namespace_join: Arc::default(),
+            wakers,
+        }))
     }
 
     #[must_use]
@@ -141,17 +149,17 @@ impl Outgoing {
         &self.0.account
     }
 
-    /// Emits an event or an ack of so many bytes; `false`: nothing reaches this client any more.
-    pub fn emit(&self, bytes: usize, emission: impl Emission) -> bool {
-        // Held over both, so that they leave in this order.
+    /// Emits an event or an acknowledgement of so many bytes; `false`: the client's account is closed, so nothing reaches it any more.
+    pub fn emit(&self, bytes: usize, sendable: impl Sendable) -> bool {
+        // The lock is held from counting to sending, so that events leave in the order in which they are counted.
         let mut queue = self.queue();
-        let Some(waiting) = self.0.account.add(bytes + EVENT_BYTES) else { return false };
-        if queue.reach == Reach::Nothing {
-            // Its disconnect handler is on its way.
+        let Some(waiting) = self.0.account.add(bytes + EVENT_OVERHEAD_BYTES) else { return false };
+        if queue.window == SendWindow::Closed {
+            // The disconnect handler is about to run.
         } else if queue.held.is_empty() && queue.has_room(waiting.bytes()) {
-            self.send(&mut queue, waiting, || emission.send());
+            self.send(&mut queue, waiting, || sendable.send());
         } else {
-            queue.held.push_back(Held { waiting, send: emission.keep() });
+            queue.held.push_back(HeldEvent { waiting, send: sendable.defer() });
         }
         drop(queue);
         !self.0.account.is_closed()
@@ -160,106 +168,106 @@ impl Outgoing {
     fn send(&self, queue: &mut Queue, waiting: WaitingBytes, send: impl FnOnce() -> Result<(), SendError>) {
         match send() {
             Ok(()) => queue.push(waiting),
-            // Its disconnect handler is on its way.
+            // The disconnect handler is about to run.
             Err(SendError::Socket(SocketError::Closed)) => {}
-            // What is lost can't be repaired, a reconnect can.
+            // A lost event can't be repaired, but the client can reconnect.
             Err(SendError::Socket(SocketError::InternalChannelFull)) => self.0.account.close("too many events wait for it"),
-            Err(SendError::Serialize(error)) => tracing::error!(%error, "an event could not be written"),
+            Err(SendError::Serialize(error)) => tracing::error!(%error, "could not serialize an event; it is lost"),
         }
     }
 
-    /// So many events and acks have left.
+    /// So many events and acknowledgements have left.
     pub fn leave(&self, count: usize) {
         let mut queue = self.queue();
-        let left = first(&mut queue.sent, count);
+        let left = take_first(&mut queue.sent, count);
         queue.sent_bytes -= left.iter().map(WaitingBytes::bytes).sum::<usize>();
         self.send_held(&mut queue);
-        // Those that have left are dropped after it.
+        // The events that have left are dropped without the lock.
         drop(queue);
     }
 
-    /// Gives socketioxide of what is held as much as it may have.
+    /// Gives socketioxide as many of the held events as it may have.
     fn send_held(&self, queue: &mut Queue) {
         while let Some(next) = queue.held.front() {
             if !queue.has_room(next.waiting.bytes()) {
                 return;
             }
-            let Some(Held { waiting, send }) = queue.held.pop_front() else { return };
+            let Some(HeldEvent { waiting, send }) = queue.held.pop_front() else { return };
             self.send(queue, waiting, send);
         }
-        // Nearly every session is idle nearly always.
+        // Nearly every session is idle nearly always, so the queue's memory is given back.
         queue.held = VecDeque::new();
     }
 
-    /// The session is on a WebSocket from now on.
+    /// The session uses a WebSocket from now on.
     pub fn move_to_websocket(&self) {
-        self.queue().reach = Reach::Window;
+        self.queue().window = SendWindow::Limited;
     }
 
-    /// Gives socketioxide everything that is held: what it sends by itself is to come after it.
+    /// Gives socketioxide everything that is held, so that a packet of its own comes after that.
     pub fn send_all(&self) {
         let mut queue = self.queue();
-        let reach = std::mem::replace(&mut queue.reach, Reach::All);
+        let window = std::mem::replace(&mut queue.window, SendWindow::Unlimited);
         self.send_held(&mut queue);
-        queue.reach = reach;
+        queue.window = window;
     }
 
-    /// The WebSocket has ended, and the session with it, if it was on that.
+    /// The WebSocket has ended, and so has the session if it used it.
     pub fn end_websocket(&self) {
         let mut queue = self.queue();
-        if queue.reach != Reach::Window {
+        if queue.window != SendWindow::Limited {
             return;
         }
-        queue.reach = Reach::Nothing;
+        queue.window = SendWindow::Closed;
         let held = std::mem::take(&mut queue.held);
         drop(queue);
         drop(held);
     }
 
-    /// The client asks for so many namespaces, by packets of so many bytes together. Each is answered by a packet that may name the
-    /// namespace, and that nobody emits by this.
+    /// The client asks for so many namespaces, by packets of so many bytes together. socketioxide answers each one with a packet that may name
+    /// the namespace and is not emitted here.
     pub fn expect_answers(&self, packets: u32, bytes: u32) {
         if packets > 0 {
-            self.0.joining.asked.store(true, Ordering::Relaxed);
+            self.0.namespace_join.asked.store(true, Ordering::Relaxed);
         }
         let mut left = bytes as usize;
         for _ in 0..packets {
-            // Which packet has how many makes no difference.
-            let Some(waiting) = self.0.account.add(std::mem::take(&mut left) + EVENT_BYTES) else { return };
+            // How the bytes are distributed among the packets makes no difference.
+            let Some(waiting) = self.0.account.add(std::mem::take(&mut left) + EVENT_OVERHEAD_BYTES) else { return };
             lock(&self.0.answers).push_back(waiting);
         }
     }
 
-    /// The client has a namespace.
+    /// The client has joined a namespace.
     pub fn join(&self) {
-        self.0.joining.joined.store(true, Ordering::Relaxed);
+        self.0.namespace_join.joined.store(true, Ordering::Relaxed);
     }
 
     #[must_use]
-    pub fn joining(&self) -> Arc<Joining> {
-        Arc::clone(&self.0.joining)
+    pub fn namespace_join(&self) -> Arc<NamespaceJoin> {
+        Arc::clone(&self.0.namespace_join)
     }
 
-    /// So many of those answers have left.
+    /// So many of socketioxide's answers have left.
     pub fn answered(&self, count: usize) {
         let mut answers = lock(&self.0.answers);
-        let left = first(&mut answers, count);
+        let left = take_first(&mut answers, count);
         drop(answers);
         drop(left);
     }
 
-    /// Whether the session is to end. If not, `waker` is woken when it is: whoever reads from the client has one, and whoever writes.
-    pub fn is_over(&self, side: Side, waker: &Waker) -> bool {
-        match side {
-            Side::Reader => self.0.wakers.reader.register(waker),
-            Side::Writer => self.0.wakers.writer.register(waker),
+    /// Whether the session has to end. If not, `waker` is woken when it has to; the reading and the writing task each have one waker.
+    pub fn is_over(&self, task: WebSocketTask, waker: &Waker) -> bool {
+        match task {
+            WebSocketTask::Reader => self.0.wakers.reader.register(waker),
+            WebSocketTask::Writer => self.0.wakers.writer.register(waker),
         }
         self.0.account.is_closed()
     }
 
-    /// Wakes whoever has asked [`Self::is_over`].
+    /// The wakers of the tasks that have called [`Self::is_over`].
     #[must_use]
-    pub fn wakers(&self) -> Arc<Wakers> {
+    pub fn wakers(&self) -> Arc<TaskWakers> {
         Arc::clone(&self.0.wakers)
     }
 
@@ -272,12 +280,12 @@ fn lock<T>(queue: &Mutex<T>) -> MutexGuard<'_, T> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes so many out, or all that there are. They are to be dropped when the queue is unlocked.
-fn first(queue: &mut VecDeque<WaitingBytes>, count: usize) -> Vec<WaitingBytes> {
+/// Takes so many out, or all. The caller drops them after the queue is unlocked.
+fn take_first(queue: &mut VecDeque<WaitingBytes>, count: usize) -> Vec<WaitingBytes> {
     let count = count.min(queue.len());
     let first = queue.drain(..count).collect();
     if queue.is_empty() {
-        // Nearly every session is idle nearly always.
+        // Nearly every session is idle nearly always, so the queue's memory is given back.
         *queue = VecDeque::new();
     }
     first
@@ -285,7 +293,7 @@ fn first(queue: &mut VecDeque<WaitingBytes>, count: usize) -> Vec<WaitingBytes> 
 
 /// The two tasks of a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum WebSocketTask {
     Reader,
     Writer,
 }
@@ -295,15 +303,15 @@ mod tests {
     use super::*;
     use crate::limits::waiting_bytes::{Ledger, MAX_CLIENT_BYTES};
 
-    /// As if socketioxide did this with an event.
+    /// An event with which socketioxide does this.
     struct Sent(Result<(), SendError>);
 
-    impl Emission for Sent {
+    impl Sendable for Sent {
         fn send(self) -> Result<(), SendError> {
             self.0
         }
 
-        fn keep(self) -> Later {
+        fn defer(self) -> DeferredSend {
             Box::new(move || self.0)
         }
     }
@@ -317,9 +325,9 @@ mod tests {
     fn events_count_until_they_have_left() {
         let (outgoing, ledger) = outgoing();
         assert!(outgoing.emit(1000, Sent(Ok(()))) && outgoing.emit(2000, Sent(Ok(()))));
-        assert_eq!(ledger.bytes(), 3000 + 2 * EVENT_BYTES);
+        assert_eq!(ledger.bytes(), 3000 + 2 * EVENT_OVERHEAD_BYTES);
         outgoing.leave(1);
-        assert_eq!(ledger.bytes(), 2000 + EVENT_BYTES);
+        assert_eq!(ledger.bytes(), 2000 + EVENT_OVERHEAD_BYTES);
         outgoing.leave(5);
         assert_eq!(ledger.bytes(), 0);
         assert!(outgoing.emit(1000, Sent(Err(SendError::Socket(SocketError::Closed)))));
@@ -332,20 +340,20 @@ mod tests {
 
     struct Noted(Log, usize);
 
-    impl Emission for Noted {
+    impl Sendable for Noted {
         fn send(self) -> Result<(), SendError> {
             lock(&self.0.0).push(self.1);
             Ok(())
         }
 
-        fn keep(self) -> Later {
+        fn defer(self) -> DeferredSend {
             Box::new(move || self.send())
         }
     }
 
     #[test]
     fn a_websocket_has_a_window_and_gets_the_rest_in_order_as_events_leave() {
-        const EVENT: usize = WINDOW_BYTES / 2 - EVENT_BYTES;
+        const EVENT: usize = WINDOW_BYTES / 2 - EVENT_OVERHEAD_BYTES;
         let ((outgoing, ledger), log) = (outgoing(), Log::default());
         let emit = |bytes, number| outgoing.emit(bytes, Noted(log.clone(), number));
         assert!(emit(WINDOW_BYTES, 0) && emit(EVENT, 1), "all of it while the client polls");
@@ -389,7 +397,7 @@ mod tests {
         let (outgoing, ledger) = outgoing();
         outgoing.expect_answers(0, 0);
         outgoing.expect_answers(3, 1000);
-        assert_eq!(ledger.bytes(), 1000 + 3 * EVENT_BYTES);
+        assert_eq!(ledger.bytes(), 1000 + 3 * EVENT_OVERHEAD_BYTES);
         outgoing.answered(1);
         outgoing.answered(9);
         assert_eq!(ledger.bytes(), 0);
@@ -401,8 +409,8 @@ mod tests {
     fn a_client_with_too_many_bytes_or_too_many_events_is_closed() {
         let (outgoing, ledger) = outgoing();
         let sent = (0..100).take_while(|_| outgoing.emit(100_000, Sent(Ok(())))).count();
-        assert_eq!(sent, MAX_CLIENT_BYTES / (100_000 + EVENT_BYTES));
-        assert!(outgoing.is_over(Side::Reader, Waker::noop()) && !outgoing.emit(1, Sent(Ok(()))));
+        assert_eq!(sent, MAX_CLIENT_BYTES / (100_000 + EVENT_OVERHEAD_BYTES));
+        assert!(outgoing.is_over(WebSocketTask::Reader, Waker::noop()) && !outgoing.emit(1, Sent(Ok(()))));
         assert_eq!((ledger.bytes(), ledger.closed()), (0, 1));
 
         let (outgoing, _) = self::outgoing();

@@ -1,10 +1,11 @@
-//! What stands around a state machine of rooms: the lock, and the clock that tells it of its time-outs.
+//! The lock around the rooms of one gateway, and the task that runs their time-outs.
 //!
-//! Owner of the machine. An event runs under the lock as a whole and nothing is awaited inside, so that everybody hears things in
-//! the order in which they happened. One task waits with `Driver::due`, over and over.
+//! Owner of the gateway's state. **Inputs**: [`RoomDriver::with`] runs one input under the lock as a whole, and nothing is awaited inside, so
+//! that all clients see things in the order in which they happened. [`RoomDriver::run`] is one task, which sleeps until
+//! [`DrivenState::next_timeout`].
 //!
-//! A panic in the middle of an event leaves nobody knows what behind. So the machine begins anew ([`Core::reset`]), as a shard of the
-//! relay does: its clients are let go and come back, and what is not this machine's goes on.
+//! Invariant: no state survives a panic. An input that panics may have left the tables half changed, so the state begins anew
+//! ([`DrivenState::reset`]), as a shard of the relay does: its clients are disconnected and come back, and the rest of the server goes on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,64 +14,69 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// Machines that began anew since the start.
+/// Resets since the start of the process.
 static RESETS: AtomicU64 = AtomicU64::new(0);
-/// After a panic in a time-out, which would come again at once if it were not for the reset.
+/// The pause after a time-out that panicked, so that one that panics each time does not keep a core busy.
 const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(100);
 
-/// A machine that can begin anew.
-pub trait Core {
-    /// For the log.
+/// State that a [`RoomDriver`] locks, times and resets.
+pub trait DrivenState {
+    /// The name in the log.
     const NAME: &'static str;
 
-    /// When it wants to hear of the time.
+    /// When the state's time-out is due.
     fn next_timeout(&self) -> Option<Instant>;
 
-    /// Forgets everything, whatever state it is in, and lets its clients go so that they come back.
+    /// Drops everything, however inconsistent it is, and disconnects the clients so that they come back.
     fn reset(&mut self);
 }
 
 #[derive(Debug)]
-pub struct Driver<M> {
-    locked: Mutex<Locked<M>>,
-    /// The next time-out has changed.
+pub struct RoomDriver<S> {
+    locked: Mutex<Locked<S>>,
+    /// Notified when the next time-out has changed.
     rearm: Notify,
 }
 
 #[derive(Debug)]
-struct Locked<M> {
-    machine: M,
-    /// What [`Driver::due`] sleeps until.
+struct Locked<S> {
+    state: S,
+    /// The time-out that [`RoomDriver::due`] sleeps until.
     armed: Option<Instant>,
 }
 
-/// How often a machine of this process had to begin anew.
+/// How often state of this process was reset.
 #[must_use]
 pub fn resets() -> u64 {
     RESETS.load(Ordering::Relaxed)
 }
 
-impl<M: Core> Driver<M> {
-    pub fn new(machine: M) -> Self {
-        Self { locked: Mutex::new(Locked { machine, armed: None }), rearm: Notify::new() }
+impl<S: DrivenState> RoomDriver<S> {
+    pub fn new(state: S) -> Self {
+        Self { locked: Mutex::new(Locked { state, armed: None }), rearm: Notify::new() }
     }
 
-    /// Runs one event under the lock.
+    /// Runs one input under the lock.
     ///
     /// # Panics
-    /// Where the event does; the machine has begun anew then.
-    pub fn with<T>(&self, event: impl FnOnce(&mut M) -> T) -> T {
+    /// If the input does; the state has been reset then.
+    pub fn with<T>(&self, input: impl FnOnce(&mut S) -> T) -> T {
         let (result, rearm) = {
             let mut locked = self.lock();
-            let Locked { machine, armed } = &mut *locked;
-            let whole = catch_unwind(AssertUnwindSafe(|| (event(machine), machine.next_timeout() != *armed)));
-            match whole {
+            let Locked { state, armed } = &mut *locked;
+            match catch_unwind(AssertUnwindSafe(|| (input(state), state.next_timeout() != *armed))) {
                 Ok((result, rearm)) => (Ok(result), rearm),
                 Err(panic) => {
-                    tracing::error!(core = M::NAME, "a fault: all its state is dropped, and its clients have to come back");
+                    tracing::error!(
+                        core = S::NAME,
+                        "internal error: dropping all rooms and disconnecting their clients, which have to come back"
+                    );
                     RESETS.fetch_add(1, Ordering::Relaxed);
-                    if catch_unwind(AssertUnwindSafe(|| machine.reset())).is_err() {
-                        tracing::error!(core = M::NAME, "not everything could be dropped");
+                    if catch_unwind(AssertUnwindSafe(|| state.reset())).is_err() {
+                        tracing::error!(
+                            core = S::NAME,
+                            "internal error while dropping the rooms: some of their state may remain"
+                        );
                     }
                     (Err(panic), true)
                 }
@@ -79,26 +85,26 @@ impl<M: Core> Driver<M> {
         if rearm {
             self.rearm.notify_one();
         }
-        // Not under the lock, which would be poisoned.
+        // Unwinding under the lock would poison it.
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Runs `event` whenever the machine's next time-out is due; never returns.
-    pub async fn run(&self, event: impl Fn()) {
+    /// Runs `input` whenever the state's next time-out is due; never returns.
+    pub async fn run(&self, input: impl Fn()) {
         loop {
             self.due().await;
-            if catch_unwind(AssertUnwindSafe(&event)).is_err() {
+            if catch_unwind(AssertUnwindSafe(&input)).is_err() {
                 tokio::time::sleep(PAUSE_AFTER_FAULT).await;
             }
         }
     }
 
-    /// Ends when the machine's next time-out is due, wherever events move it until then.
+    /// Ends when the next time-out is due, also if inputs move the time-out meanwhile.
     async fn due(&self) {
         loop {
             let due = {
                 let mut locked = self.lock();
-                locked.armed = locked.machine.next_timeout();
+                locked.armed = locked.state.next_timeout();
                 locked.armed
             };
             let sleep = async {
@@ -114,8 +120,8 @@ impl<M: Core> Driver<M> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Locked<M>> {
-        // No panic leaves `with` while it is held.
+    fn lock(&self) -> MutexGuard<'_, Locked<S>> {
+        // No panic leaves `with` while the lock is held.
         self.locked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -133,7 +139,7 @@ mod tests {
         resets: u32,
     }
 
-    impl Core for Machine {
+    impl DrivenState for Machine {
         const NAME: &'static str = "test";
 
         fn next_timeout(&self) -> Option<Instant> {
@@ -148,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn a_time_out_that_an_event_brings_nearer_is_met() {
         for due in [None, Some(Instant::now() + Duration::from_secs(3600))] {
-            let driver = Driver::new(Machine { due, ..Machine::default() });
+            let driver = RoomDriver::new(Machine { due, ..Machine::default() });
             let both = async { tokio::join!(driver.due(), async { driver.with(|machine| machine.due = Some(Instant::now())) }) };
             tokio::time::timeout(Duration::from_secs(60), both).await.expect("it is due");
         }
@@ -156,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_the_middle_of_an_event_leaves_nothing_half_done() {
-        let (driver, before) = (Driver::new(Machine::default()), resets());
+        let (driver, before) = (RoomDriver::new(Machine::default()), resets());
         driver.with(|machine| machine.members = 1);
         let fault = catch_unwind(AssertUnwindSafe(|| {
             driver.with(|machine| {
@@ -171,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_a_time_out_ends_no_clock() {
-        let driver = Arc::new(Driver::new(Machine { due: Some(Instant::now()), ..Machine::default() }));
+        let driver = Arc::new(RoomDriver::new(Machine { due: Some(Instant::now()), ..Machine::default() }));
         let running = {
             let driver = Arc::clone(&driver);
             tokio::spawn(async move { driver.run(|| driver.with(|_| panic!("at the time-out"))).await })

@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 use tower::Service;
 
 use super::serves;
-use crate::socketio::outgoing::{Joining, Outgoing};
+use crate::socketio::outgoing::{NamespaceJoin, Outgoing};
 
 /// Socket.IO, and what is behind it; clones share the sessions.
 pub(super) type Engine = SocketIoService<Router>;
@@ -120,7 +120,7 @@ impl Session {
 
     /// How it is ended; `outgoing` is what waits for it.
     pub(super) fn ending(self, outgoing: &Outgoing) -> Ending {
-        Ending { session: self, joining: outgoing.joining() }
+        Ending { session: self, joining: outgoing.namespace_join() }
     }
 
     async fn post(&self, packets: impl Into<Body>) -> Response {
@@ -136,7 +136,7 @@ impl Session {
 #[derive(Clone)]
 pub(super) struct Ending {
     session: Session,
-    joining: Arc<Joining>,
+    joining: Arc<NamespaceJoin>,
 }
 
 impl Ending {

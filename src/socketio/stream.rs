@@ -14,7 +14,7 @@ use super::received::{Received, take};
 use super::session::last_packet;
 use crate::limits::kept_buffers::KeptBuffer;
 use crate::limits::unfinished::IncomingMessages;
-use crate::socketio::outgoing::{Outgoing, Side};
+use crate::socketio::outgoing::{Outgoing, WebSocketTask};
 
 /// Taken from the writer at once: what the other side does not take at once of it is kept.
 const MAX_PIECE: usize = 16 * 1024;
@@ -128,7 +128,7 @@ impl<S> Filtered<S> {
     }
 
     /// An error once the WebSocket has to end: both its tasks do then.
-    fn goes_on(&self, side: Side, cx: &Context<'_>) -> io::Result<()> {
+    fn goes_on(&self, side: WebSocketTask, cx: &Context<'_>) -> io::Result<()> {
         if self.outgoing.is_over(side, cx.waker()) || self.kept.is_over() {
             Err(io::ErrorKind::ConnectionAborted.into())
         } else {
@@ -182,7 +182,7 @@ fn note(departures: &mut Departures, outgoing: &Outgoing, written: &[u8]) {
 
 impl<S: AsyncRead + Unpin> Filtered<S> {
     fn poll_received(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.goes_on(Side::Reader, cx)?;
+        self.goes_on(WebSocketTask::Reader, cx)?;
         ready!(self.outgoing.account().poll_may_read(cx));
         let before = self.received.counts();
         let polled = self.received.poll_read(&mut self.io, cx, buffer);
@@ -204,7 +204,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
         }
         let (before, was_whole) = (buffer.filled().len(), this.received.is_whole());
         let polled = ready!(this.poll_received(cx, buffer));
-        if this.last_words == LastWords::Unsaid && was_whole && !this.outgoing.joining().has_joined() {
+        if this.last_words == LastWords::Unsaid && was_whole && !this.outgoing.namespace_join().has_joined() {
             let is_end = polled.is_err() || buffer.filled().len() == before || says_farewell(&buffer.filled()[before..]);
             let words = if is_end { last_words() } else { Vec::new() };
             if is_end && buffer.capacity() - before >= words.len() {
@@ -235,7 +235,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
             let wakers = outgoing.wakers();
             move || wakers.wake()
         });
-        this.goes_on(Side::Writer, cx)?;
+        this.goes_on(WebSocketTask::Writer, cx)?;
         if this.swallowed > 0 {
             let len = bytes.len().min(this.swallowed);
             this.swallowed -= len;
@@ -264,14 +264,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.goes_on(Side::Writer, cx)?;
+        this.goes_on(WebSocketTask::Writer, cx)?;
         ready!(this.poll_unwritten(cx))?;
         Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.goes_on(Side::Writer, cx)?;
+        this.goes_on(WebSocketTask::Writer, cx)?;
         ready!(this.poll_unwritten(cx))?;
         Pin::new(&mut this.io).poll_shutdown(cx)
     }

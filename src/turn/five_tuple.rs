@@ -1,10 +1,8 @@
-//! Who talks to us, and the names of what we open for them.
+//! Clients by their five-tuple, and the transports on both sides of the server.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::codec::attribute::AddressFamily;
-
-/// What carries a client's messages.
+/// The transport between a client and this server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     Udp,
@@ -13,13 +11,21 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Messages are cut from a stream, and the source address was proven by a handshake.
+    /// True where messages are cut from a stream, and a handshake has proved the source address.
     pub const fn is_stream(self) -> bool {
         match self {
             Self::Udp => false,
             Self::Tcp | Self::Tls => true,
         }
     }
+}
+
+/// The transport between this server and the peers of an allocation (REQUESTED-TRANSPORT).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PeerTransport {
+    Udp,
+    /// RFC 6062.
+    Tcp,
 }
 
 /// Client address, server address and transport (RFC 8656 §2). A reply leaves from `server`.
@@ -33,11 +39,11 @@ pub struct FiveTuple {
     pub transport: Transport,
 }
 
-/// A five-tuple as one short run of bytes: it hashes in one go and takes less room as a key.
+/// A five-tuple as one run of bytes, which hashes in one step and is smaller than the five-tuple itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TupleKey([u8; 41]);
+pub(super) struct FiveTupleKey([u8; 41]);
 
-impl From<&FiveTuple> for TupleKey {
+impl From<&FiveTuple> for FiveTupleKey {
     fn from(tuple: &FiveTuple) -> Self {
         let mut key = [0; 41];
         key[0] = tuple.transport as u8;
@@ -57,61 +63,9 @@ impl From<&FiveTuple> for TupleKey {
     }
 }
 
-/// An allocation of one engine. The generation tells it from an earlier one in the same place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AllocationId {
-    pub(super) index: u32,
-    pub(super) generation: u32,
-}
-
-/// A relayed transport address of one engine, and so one socket of its shell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelayedAddressId {
-    pub allocation: AllocationId,
-    pub family: AddressFamily,
-}
-
-impl RelayedAddressId {
-    /// Small and dense: an index into the shell's table of sockets.
-    pub const fn index(self) -> usize {
-        self.allocation.index as usize * 2 + self.family.index()
-    }
-
-    /// The relay as one number, for epoll.
-    pub const fn token(self) -> u64 {
-        (self.allocation.generation as u64) << 33 | (self.allocation.index as u64) << 1 | self.family.index() as u64
-    }
-
-    /// The way back from [`Self::token`]. A generation wraps after 2³¹ uses of one place.
-    pub const fn from_token(token: u64) -> Self {
-        let family = if token & 1 == 0 { AddressFamily::V4 } else { AddressFamily::V6 };
-        Self { allocation: AllocationId { index: (token >> 1) as u32, generation: (token >> 33) as u32 }, family }
-    }
-}
-
-/// CONNECTION-ID (RFC 6062 §6.2.1). Its first byte is the engine that owns it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerConnectionId(pub u32);
-
-impl PeerConnectionId {
-    pub const fn shard(self) -> u8 {
-        (self.0 >> 24) as u8
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_round_trip() {
-        for (index, generation, family) in
-            [(0, 0, AddressFamily::V4), (7, 9, AddressFamily::V6), (u32::MAX, 0x7FFF_FFFF, AddressFamily::V6)]
-        {
-            let relay = RelayedAddressId { allocation: AllocationId { index, generation }, family };
-            assert_eq!(RelayedAddressId::from_token(relay.token()), relay);
-        }
-    }
 
     #[test]
     fn keys_differ_where_five_tuples_do() {
@@ -125,6 +79,6 @@ mod tests {
             FiveTuple { transport: Transport::Tcp, ..tuple },
             FiveTuple { client: "192.0.2.1:2".parse().expect("an address"), ..tuple },
         ];
-        assert!(others.iter().all(|other| TupleKey::from(other) != TupleKey::from(&tuple)));
+        assert!(others.iter().all(|other| FiveTupleKey::from(other) != FiveTupleKey::from(&tuple)));
     }
 }

@@ -1,5 +1,5 @@
-//! Mobility tickets (RFC 8016 §4): which allocation, and how often it has moved, signed. Any engine can tell whose ticket it is.
-//! As text, since coturn's client takes one for a C string and sends it back up to its first zero.
+//! Mobility tickets (RFC 8016 §4): the allocation and how often it has moved, signed. Any engine can tell which engine a ticket belongs to.
+//! A ticket is text, because the client of coturn treats it as a C string and sends it back only up to the first zero.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,14 +7,16 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::five_tuple::AllocationId;
+use super::ids::AllocationId;
 
-const PLAIN: usize = 13;
-const SIGNED: usize = 24;
-/// In base64, which needs no padding for [`SIGNED`] bytes.
-pub(super) const LEN: usize = SIGNED / 3 * 4;
+/// Bytes that the MAC covers.
+const CONTENT_LEN: usize = 13;
+/// Bytes of content and MAC.
+const SIGNED_LEN: usize = 24;
+/// Characters of base64, which needs no padding for [`SIGNED_LEN`] bytes.
+pub(super) const TICKET_LEN: usize = SIGNED_LEN / 3 * 4;
 
-/// What a genuine ticket says.
+/// The content of a genuine ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MobilityTicket {
     pub(super) shard: u8,
@@ -32,22 +34,22 @@ impl MobilityTickets {
         Self { mac: Hmac::new_from_slice(key).expect("HMAC takes a key of any length") }
     }
 
-    pub(super) fn issue(&self, ticket: MobilityTicket) -> [u8; LEN] {
-        let mut out = [0; SIGNED];
+    pub(super) fn issue(&self, ticket: MobilityTicket) -> [u8; TICKET_LEN] {
+        let mut out = [0; SIGNED_LEN];
         out[0] = ticket.shard;
         out[1..5].copy_from_slice(&ticket.allocation.index.to_be_bytes());
         out[5..9].copy_from_slice(&ticket.allocation.generation.to_be_bytes());
-        out[9..PLAIN].copy_from_slice(&ticket.serial.to_be_bytes());
-        let mac = self.mac.clone().chain_update(&out[..PLAIN]).finalize().into_bytes();
-        out[PLAIN..].copy_from_slice(&mac[..SIGNED - PLAIN]);
-        let mut text = [0; LEN];
+        out[9..CONTENT_LEN].copy_from_slice(&ticket.serial.to_be_bytes());
+        let mac = self.mac.clone().chain_update(&out[..CONTENT_LEN]).finalize().into_bytes();
+        out[CONTENT_LEN..].copy_from_slice(&mac[..SIGNED_LEN - CONTENT_LEN]);
+        let mut text = [0; TICKET_LEN];
         URL_SAFE_NO_PAD.encode_slice(out, &mut text).expect("the text has its exact length");
         text
     }
 
     pub(super) fn read(&self, value: &[u8]) -> Option<MobilityTicket> {
-        let value: &[u8; LEN] = value.try_into().ok()?;
-        let mut bytes = [0; SIGNED];
+        let value: &[u8; TICKET_LEN] = value.try_into().ok()?;
+        let mut bytes = [0; SIGNED_LEN];
         URL_SAFE_NO_PAD.decode_slice(value, &mut bytes).ok()?;
         let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let allocation = AllocationId { index: word(1), generation: word(5) };
@@ -67,7 +69,7 @@ mod tests {
         let ticket = MobilityTicket { shard: 3, allocation: AllocationId { index: 70_000, generation: 9 }, serial: 1 };
         let bytes = tickets.issue(ticket);
         assert_eq!(tickets.read(&bytes), Some(ticket));
-        for at in 0..LEN {
+        for at in 0..TICKET_LEN {
             let mut forged = bytes;
             forged[at] ^= 1;
             assert_eq!(tickets.read(&forged), None);

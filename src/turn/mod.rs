@@ -1,57 +1,137 @@
-//! The STUN and TURN server as a state machine (RFC 8489, RFC 8656; RFC 5780, RFC 6062, RFC 8016): no socket, no clock, no task.
+//! The STUN and TURN server as a state machine (RFC 8489, RFC 8656; RFC 5780, RFC 6062, RFC 8016). It has no socket, no clock and no task.
 //!
-//! **Owner.** One [`Engine`] is one shard: it lives by value on the thread that owns the shard's sockets. Nothing in it is locked.
+//! **Owner.** One [`Engine`] is one shard. The thread that owns the shard's sockets owns the engine by value, so nothing in it is locked.
 //!
-//! **Inputs.** `handle_client` for each datagram (or frame of a stream, cut by [`codec::framing::next_frame`]) from a client,
-//! `handle_peer` for each datagram from a peer, `handle_relayed_address_opened` for each [`Output::OpenRelayedAddress`], `handle_timeout` when `next_timeout` has
-//! come; besides `handle_client_closed`, `handle_icmp`, `revoke`, `set_policy`, `set_addresses`, and for TCP relays `handle_peer_connected`,
-//! `handle_peer_accepted`, `handle_peer_connection_closed`. Each takes `now`.
+//! **Inputs.** [`Engine::handle_client`] takes each datagram of a client, or each frame of a client's stream (see
+//! [`codec::framing::next_frame`]). [`Engine::handle_peer`] takes each datagram of a peer, [`Engine::handle_icmp`] each ICMP error.
+//! [`Engine::handle_relayed_address_opened`] takes the result of each [`Output::OpenRelayedAddress`]. [`Engine::handle_timeout`] is due when
+//! [`Engine::next_timeout`] says so, and [`Engine::handle_client_closed`] when a client's stream has ended. TCP allocations add
+//! [`Engine::handle_peer_connected`], [`Engine::handle_peer_accepted`], [`Engine::handle_peer_connection_bytes`] and
+//! [`Engine::handle_peer_connection_closed`]. [`Engine::revoke`], [`Engine::set_policy`] and [`Engine::set_addresses`] come from the
+//! operator. Inputs that depend on time take `now`.
 //!
-//! **Outputs.** Every packet gets a verdict, [`Verdict`]: payloads are forwarded as ranges of what came in, without a queue, a copy or
-//! an allocation, and the answer to a request is in [`Engine::reply`] until the next call. Everything else is an [`Output`]; drain
-//! `poll_output` after each call, in order. An Allocate is answered by an output once its relayed sockets are open.
+//! **Outputs.** Each packet gets a [`Verdict`]. Payloads are forwarded as ranges of the received bytes, without a queue, a copy or a heap
+//! allocation; the answer to a request is in [`Engine::reply`] until the next call, and the verdict says what it is ([`Answer`]). All
+//! other consequences are an [`Output`]: after each input the shell drains [`Engine::poll_output`], in order. An Allocate is answered by an
+//! output, once its relayed sockets are open.
 //!
-//! **The way through a request:** `relay` (dispatch) → `requests` (who asks, what is refused) → `requests::authenticate` → one file a
-//! method. Data goes `relay` → `data`. Their state is `allocation` (and `connection` for RFC 6062).
+//! **Errors.** A packet that is not answered has a [`DropReason`]; a refused request has an error code ([`codec::error_code::ErrorCode`]).
+//! The shell reports an [`OpenError`]. Inside `requests`, a handler returns a `Refusal`. Nothing else fails.
+//!
+//! # The run loop
+//! A shell for UDP with one socket for its clients. A real one also polls the relayed sockets and passes their datagrams to `handle_peer`.
+//!
+//! ```no_run
+//! use std::collections::HashMap;
+//! use std::io::{self, ErrorKind};
+//! use std::net::UdpSocket;
+//! use std::time::{Duration, Instant};
+//!
+//! use castway::turn::codec::framing::HEADROOM;
+//! use castway::turn::{Engine, FiveTuple, OpenError, Output, Transport, Verdict};
+//!
+//! fn serve(clients: &UdpSocket, mut engine: Engine) -> io::Result<()> {
+//!     let server = clients.local_addr()?;
+//!     let mut sockets = HashMap::new();
+//!     let mut buffer = vec![0; HEADROOM + 65_535];
+//!     loop {
+//!         // 1. Wait for an input, but no longer than the engine allows.
+//!         let left = engine.next_timeout().map(|at| at.saturating_duration_since(Instant::now()));
+//!         clients.set_read_timeout(left.map(|left| left.max(Duration::from_millis(1))))?;
+//!         let received = clients.recv_from(&mut buffer[HEADROOM..]);
+//!         let now = Instant::now();
+//!         // 2. Hand it in, and do what the verdict says.
+//!         match received {
+//!             Ok((len, client)) => {
+//!                 let from = FiveTuple { client, server, transport: Transport::Udp };
+//!                 match engine.handle_client(from, &buffer[HEADROOM..][..len], now) {
+//!                     Verdict::Reply { to, .. } => drop(clients.send_to(engine.reply(), to.client)),
+//!                     Verdict::ToPeer { relayed, peer, payload, .. } => {
+//!                         let socket: &UdpSocket = &sockets[&relayed];
+//!                         drop(socket.send_to(&buffer[HEADROOM..][payload], peer));
+//!                     }
+//!                     // Another client of this server: the header goes in front of the payload, where it lies.
+//!                     Verdict::ToClient { to, framing, payload } => {
+//!                         let (start, end) = (HEADROOM + payload.start, HEADROOM + payload.end);
+//!                         let header = framing.write_header(&mut buffer[..start], payload.len());
+//!                         let padding = framing.padding(payload.len(), false);
+//!                         buffer[end..end + padding].fill(0);
+//!                         drop(clients.send_to(&buffer[start - header..end + padding], to.client));
+//!                     }
+//!                     Verdict::Drop(_) | Verdict::Accepted | Verdict::ToShard { .. } => {}
+//!                 }
+//!             }
+//!             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+//!             Err(error) => return Err(error),
+//!         }
+//!         engine.handle_timeout(now);
+//!         // 3. Drain the outputs, in order.
+//!         while let Some(output) = engine.poll_output() {
+//!             match output {
+//!                 Output::Transmit { to, bytes, .. } => drop(clients.send_to(&bytes, to.client)),
+//!                 Output::OpenRelayedAddress { relayed, address, .. } => {
+//!                     let result = match UdpSocket::bind(address) {
+//!                         Ok(socket) => Ok(drop(sockets.insert(relayed, socket))),
+//!                         Err(error) if error.kind() == ErrorKind::AddrInUse => Err(OpenError::PortInUse),
+//!                         Err(_) => Err(OpenError::Failed),
+//!                     };
+//!                     engine.handle_relayed_address_opened(relayed, result, now);
+//!                 }
+//!                 Output::CloseRelayedAddress { relayed } => drop(sockets.remove(&relayed)),
+//!                 _ => {} // Channels for an accelerator, moved clients, TCP allocations.
+//!             }
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! # How a packet walks through the files
+//! - A request: `inputs` (STUN or ChannelData) → `requests::dispatch` → `requests::authentication` → the file of its method →
+//!   `requests::response`. Allocate continues in `requests::opening`, Connect in `tcp_peers`.
+//! - Data to a peer: `inputs` → `data` → `peer_location` (may it go there) → `peers` (permission, channel) → `bandwidth`.
+//! - Data to a client: `inputs` → `peer_location` → `data` → `peers` → `bandwidth`; the shell writes the header ([`codec::framing`]).
+//! - The state is in `engine`: `allocation_table` with each `allocation`, `peer_connection_table`, and [`SharedState`].
 //!
 //! # Shards
-//! Every map is owned by one engine, and an allocation never leaves the engine that made it. What must hold for the whole server is in
-//! [`SharedState`], and each piece of it is as small as it can be:
+//! One engine owns every map, and an allocation never leaves the engine that made it. State of the whole server is in [`SharedState`], and
+//! each piece of it is as small as possible:
 //!
 //! | What | Why it is shared | How |
 //! |---|---|---|
-//! | taken and live ports | a peer may be a relay of another shard; a reserved port may be claimed at another shard | one bit a port; each engine starts to look at a random one, so nobody waits |
-//! | key of nonces, key of tickets | a client that moves lands at another shard | read only |
+//! | taken and live ports | a peer may be a relayed address of another shard; a client may claim a reserved port at another shard | one bit a port; each engine starts to search at a random port, so that no engine waits |
+//! | keys of nonces and of tickets | a client that moves arrives at another shard | read only |
 //! | total of allocations | 508 | one atomic |
 //! | allocations of a user | 486 must hold in a burst to all shards | a mutex, taken when an allocation begins or ends |
-//! | bandwidth of a user and the server | it is theirs, not a shard's | one atomic each and direction; untouched where there is no limit |
-//! | reservations | RESERVATION-TOKEN may come to another shard | a mutex, taken for EVEN-PORT with R = 1 alone |
-//! | challenges, Binding replies, failed authentications of a port | a limit a source must not grow with the shards | tables of fixed size, made of atomics |
-//! | wrong passwords of a client, a site and at a user | the same | a mutex each for UDP and streams, taken where an allocation's key does not verify |
+//! | bandwidth of a user and of the server | the limits are not a shard's | one atomic for each direction; untouched where no limit is set |
+//! | reservations | RESERVATION-TOKEN may come to another shard | a mutex, taken only for EVEN-PORT with R = 1 |
+//! | challenges, Binding replies, failed authentications of a port | the limit of a source must not grow with the shards | tables of fixed size, made of atomics |
+//! | wrong passwords of a client, of a site and at a user | the same | a mutex each for UDP and streams, taken where the key of an allocation does not verify |
 //!
-//! What arrives at the wrong engine gets [`Verdict::ToShard`]: a Refresh with another engine's MOBILITY-TICKET, and a ConnectionBind
-//! with another engine's CONNECTION-ID (its first byte names the engine). A moved client's later packets may keep arriving at the wrong
-//! shard; [`Output::ClientMoved`] tells the shell which five-tuple to steer. A payload for a relay of another engine goes through the kernel.
+//! A message that arrives at the wrong engine gets [`Verdict::ToShard`]: a Refresh with another engine's MOBILITY-TICKET, or a
+//! ConnectionBind with another engine's CONNECTION-ID (its first byte names the engine). The later packets of a moved client may still
+//! arrive at the wrong shard; [`Output::ClientMoved`] tells the shell which five-tuple to redirect. A payload for a relayed address of
+//! another engine goes through the kernel.
 //!
 //! # Invariants
-//! - Nothing is remembered for a stranger: no state before a valid nonce and credentials.
-//! - Guessing is bounded and locks nobody out whose password can't be guessed. A nonce is good for one address and port and is checked
-//!   before the credentials, so a failure's address is proven. Ten failures spend a port. Twenty a minute spend a client (an IPv4 address, an
-//!   IPv6 /64; a /48 has four times that), over UDP and over streams by themselves: a datagram that somebody forges with an old nonce keeps
-//!   no stream out. Beyond that no wrong password gets a verdict, and what may be a guess ([`CredentialSource::is_guessable`]) is looked at once
-//!   in 3 s, over a stream later, over UDP when the client repeats it. Always looked at are signed credentials, the key of an allocation on
-//!   its five-tuple, and the first try at a user who has had no wrong one from this site within a day, so that others behind the same NAT
-//!   get in. All addresses together have a hundred wrong tries a minute at one user, first ones aside. See [`crate::limits::guesses`].
-//! - Challenges are limited by source address, because a datagram's may be forged; a burst of fifty passes, so that a classroom behind one
-//!   address gets in at once, and one port gets a fifth at most, so that one client that fails in a loop starves nobody.
-//! - `Engine::end` is the one way an allocation ends, and gives back everything; `audit` (tests and fuzzing) checks that indices agree.
-//! - Timers are an index with one entry an allocation. An entry may be early, never late: it fires, the allocation is swept, and the entry is
-//!   set anew. `revoke`, `set_policy` and `set_addresses` are the only calls that look at every allocation.
-//! - The peer policy is evaluated when a verb names a peer, and for every permission when the policy is replaced. What can change without
-//!   that, namely which of our own ports are live relays, is evaluated for every packet.
+//! - Nothing is remembered for a stranger: there is no state before a valid nonce and credentials.
+//! - Guessing is bounded, and does not lock out a user whose password cannot be guessed. A nonce is valid for one address and port and is
+//!   checked before the credentials, so the address of a failure is proven. Ten failures exhaust a port. Twenty a minute exhaust a client
+//!   (an IPv4 address or an IPv6 /64; a /48 has four times as many), counted for UDP and for streams separately, so that a forged
+//!   datagram with an old nonce keeps no stream out. Beyond that no wrong password gets an answer, and credentials that may be a guess
+//!   ([`CredentialSource::is_guessable`]) are checked once in 3 s: over a stream the request waits, over UDP the client repeats it. Always
+//!   checked are signed credentials, the key of an allocation on its five-tuple, and the first attempt at a user that has had no wrong
+//!   password from this site within a day, so that others behind the same NAT get in. All addresses together have a hundred wrong attempts
+//!   a minute at one user, first attempts excepted. See [`crate::limits::guesses`].
+//! - Challenges are limited by source address, because the source of a datagram may be forged. A burst of fifty passes, so that a classroom
+//!   behind one address gets in together; one port gets at most a fifth, so that one client that fails in a loop starves no other.
+//! - `Engine::end` is the one way an allocation ends, and it gives back everything; `audit` (tests and fuzzing) checks that indices agree.
+//! - The timers are an index with one entry an allocation. An entry may be early, never late: when it fires, the allocation is swept, and
+//!   the entry is set anew. Only `revoke`, `set_policy`, `set_addresses` and `end_all` visit every allocation.
+//! - The peer policy is evaluated when a request names a peer, and for every permission when the policy is replaced. Which of our own
+//!   ports are live relayed addresses can change at any time, so that is evaluated for every packet.
 //!
 //! # Decisions
-//! - **A codec of our own**, not the crate `stun`: that one copies every attribute to the heap, and the paths of data and the answers to
+//! - **A codec of our own**, not the crate `stun`: the crate copies every attribute to the heap, and the data paths and the answers to
 //!   strangers must not allocate. Measured by `benches/turn.rs` (ns, heap allocations, on a shared 2-core machine):
 //!
 //!   | | ours | crates `stun`, `turn` |
@@ -62,8 +142,9 @@
 //!   | write a Binding reply | 9, 0 | 73, 7 |
 //!
 //!   With 10,000 allocations, a verdict on ChannelData takes 64 ns, on a Send indication 84, on a peer's datagram 31; a 401 takes 223, and
-//!   an idle allocation 569 B in all indices. Only authenticated requests allocate. The crates stay as the cross-check: property tests read with one what the other wrote.
-//! - **A channel ends its use with its permission**: ChannelData passes while the permission lives (300 s), as in coturn, though the binding
+//!   an idle allocation 569 B in all
+//!   indices. Only authenticated requests allocate. The crates stay as a cross-check: property tests read with one what the other wrote.
+//! - **A channel is usable only while its permission lives**: ChannelData passes while the permission lives (300 s), as in coturn, though the binding
 //!   lives for 600 s.
 //! - **SHA-256 is offered where it does not amplify** ([`PasswordAlgorithms::Both`]): the nonce cookie and PASSWORD-ALGORITHMS would make the
 //!   401 three times the smallest Allocate.
@@ -75,29 +156,35 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod allocation;
+mod allocation_table;
+mod bandwidth;
 pub mod codec;
 mod credentials;
 mod data;
 mod engine;
 mod five_tuple;
+mod ids;
+mod inputs;
 mod mobility;
 mod nonce;
+mod peer_connection_table;
+mod peer_location;
+mod peers;
 mod policy;
 mod ports;
-mod rates;
+mod rate_limit;
 mod requests;
 mod settings;
 mod shared;
+mod source_limits;
 mod tcp_peers;
 mod verdict;
 
-pub use allocation::PeerTransport;
-pub use credentials::{
-    CredentialSource, MIN_UNGUESSABLE_SECRET_BYTES, RestSecrets, StaticUsers, UserKeys, WallClock, rest_password, userhash,
-};
-pub use data::Direction;
-pub use engine::{AllocationView, Engine, ShardSettings};
-pub use five_tuple::{AllocationId, FiveTuple, PeerConnectionId, RelayedAddressId, Transport};
+pub use bandwidth::Direction;
+pub use credentials::{CredentialSource, MIN_UNGUESSABLE_SECRET_BYTES, UserKeys};
+pub use engine::{Engine, ShardSettings};
+pub use five_tuple::{FiveTuple, PeerTransport, Transport};
+pub use ids::{AllocationId, PeerConnectionId, RelayedAddressId};
 pub use policy::{DENIED, PeerPolicy};
 pub use settings::{EngineSettings, Limits, NatDiscovery, PasswordAlgorithms, RelayedIp};
 pub use shared::SharedState;

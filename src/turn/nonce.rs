@@ -1,7 +1,7 @@
-//! Stateless nonces (RFC 8489 §9.2, house rule 6): the time of issue and an HMAC over it and the client's address.
+//! Stateless nonces (RFC 8489 §9.2): the time of issue and an HMAC over it and the client's address.
 //!
 //! Sixteen characters: base64 of 4 bytes of seconds and 8 bytes of HMAC-SHA256. Where the password algorithms are negotiated, the nonce
-//! cookie `obMatJos2` and four characters of security features stand in front, and the HMAC covers them: cutting them off is noticed.
+//! cookie `obMatJos2` and four characters of security features come first. The HMAC covers them, so that an attacker cannot remove them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,9 +13,10 @@ use subtle::ConstantTimeEq;
 
 /// RFC 8489 §9.2: "obMatJos2" and 24 bits in base64. Bit 0, the least significant one (erratum 6290, and the vector of appendix B.1):
 /// password algorithms; bit 1: username anonymity.
-const COOKIE: &[u8; 9] = b"obMatJos2";
-const TOKEN: usize = 16;
-pub(super) const MAX_LEN: usize = COOKIE.len() + 4 + TOKEN;
+const NONCE_COOKIE: &[u8; 9] = b"obMatJos2";
+const TOKEN_LEN: usize = 16;
+/// The length of a nonce with its cookie and security features.
+pub(super) const MAX_NONCE_LEN: usize = NONCE_COOKIE.len() + 4 + TOKEN_LEN;
 
 /// The security features that a nonce announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,26 +37,26 @@ pub(super) struct Nonces {
 }
 
 impl Nonces {
-    /// Lifetimes are seconds; RFC 8489 §9.2 wants at most an hour.
+    /// `lifetime` is in seconds; RFC 8489 §9.2 recommends at most an hour.
     pub(super) fn new(key: &[u8; 32], lifetime: u32) -> Self {
         Self { mac: Hmac::new_from_slice(key).expect("HMAC takes a key of any length"), lifetime }
     }
 
     /// Writes a nonce for `client` at `now` (seconds since the epoch) and returns its length.
-    pub(super) fn issue(&self, client: SocketAddr, features: SecurityFeatures, now: u32, out: &mut [u8; MAX_LEN]) -> usize {
+    pub(super) fn issue(&self, client: SocketAddr, features: SecurityFeatures, now: u32, out: &mut [u8; MAX_NONCE_LEN]) -> usize {
         let mut len = 0;
         if features != SecurityFeatures::default() {
-            out[..COOKIE.len()].copy_from_slice(COOKIE);
-            encode(&[0, 0, features.bits()], &mut out[COOKIE.len()..COOKIE.len() + 4]);
-            len = COOKIE.len() + 4;
+            out[..NONCE_COOKIE.len()].copy_from_slice(NONCE_COOKIE);
+            encode(&[0, 0, features.bits()], &mut out[NONCE_COOKIE.len()..NONCE_COOKIE.len() + 4]);
+            len = NONCE_COOKIE.len() + 4;
         }
-        encode(&self.token(client, features, now), &mut out[len..len + TOKEN]);
-        len + TOKEN
+        encode(&self.token(client, features, now), &mut out[len..len + TOKEN_LEN]);
+        len + TOKEN_LEN
     }
 
     /// The features of a valid nonce; `None`: it has expired, belongs to another address, or is not ours (438).
     pub(super) fn check(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Option<SecurityFeatures> {
-        let (features, token) = match nonce.strip_prefix(COOKIE) {
+        let (features, token) = match nonce.strip_prefix(NONCE_COOKIE) {
             Some(rest) => {
                 let (features, token) = rest.split_at_checked(4)?;
                 let [_, _, bits] = decode::<3>(features)?;
@@ -87,11 +88,11 @@ impl Nonces {
 }
 
 fn encode(bytes: &[u8], out: &mut [u8]) {
-    STANDARD.encode_slice(bytes, out).expect("the room is four characters for three bytes");
+    STANDARD.encode_slice(bytes, out).expect("the buffer has four characters for three bytes");
 }
 
 fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    // The decoder asks for whole groups of three, which N is.
+    // The decoder needs a buffer of whole groups of three bytes, and N is a multiple of three.
     let mut out = [0; N];
     (text.len() == N / 3 * 4).then_some(())?;
     (STANDARD.decode_slice(text, &mut out).ok()? == N).then_some(out)
@@ -104,7 +105,7 @@ mod tests {
     const BOTH: SecurityFeatures = SecurityFeatures { password_algorithms: true, username_anonymity: false };
 
     fn issue(nonces: &Nonces, client: &str, features: SecurityFeatures, now: u32) -> Vec<u8> {
-        let mut out = [0; MAX_LEN];
+        let mut out = [0; MAX_NONCE_LEN];
         let len = nonces.issue(client.parse().expect("an address"), features, now, &mut out);
         out[..len].to_vec()
     }

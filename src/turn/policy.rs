@@ -8,6 +8,9 @@ use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
+use super::codec::attribute::AddressFamily;
+use super::settings::EngineSettings;
+
 /// Networks denied unless the operator allows them.
 pub const DENIED: [&str; 33] = [
     "0.0.0.0/8",
@@ -63,6 +66,16 @@ impl PeerPolicy {
     /// Whether the lists permit this address; whether it is one of our own is not their business.
     pub fn permits(&self, ip: IpAddr) -> bool {
         self.lists_permit(ip) && !self.is_neighbour(ip)
+    }
+
+    /// Whether a permission for this address may exist. A permission covers all ports, so the addresses of our relayed addresses are
+    /// permitted here; which of their ports are live is checked for each packet.
+    pub(super) fn permits_permission(&self, ip: IpAddr, settings: &EngineSettings) -> bool {
+        let relayed = settings.relayed_ip(AddressFamily::of(ip)).is_some_and(|relayed| relayed.is(ip));
+        if relayed || settings.former_addresses.contains(&ip) {
+            return true;
+        }
+        if settings.own_addresses.contains(&ip) { self.allows_explicitly(ip) } else { self.permits(ip) }
     }
 
     /// Whether it is denied for nothing but that it is in a network of this machine.

@@ -76,13 +76,13 @@ impl EngineSettings {
     /// Replaces the addresses; what relays were advertised under so far stays known, the last few of it. RelayedAddress sockets stay
     /// bound where they are.
     pub fn set_addresses(&mut self, advertised: [Option<IpAddr>; 2], own: &[IpAddr]) {
-        for (relay, advertised) in self.relayed.iter_mut().zip(advertised) {
-            if let (Some(relay), Some(advertised)) = (relay, advertised) {
-                let former = std::mem::replace(&mut relay.advertised, advertised);
+        for (relayed, advertised) in self.relayed.iter_mut().zip(advertised) {
+            if let (Some(relayed), Some(advertised)) = (relayed, advertised) {
+                let former = std::mem::replace(&mut relayed.advertised, advertised);
                 self.former_addresses.insert(0, former);
                 for discovery in &mut self.nat_discovery {
                     let ips = [discovery.primary.ip(), discovery.alternate.ip()];
-                    let shown = ips.into_iter().zip(&mut discovery.advertised).filter(|(ip, _)| *ip == relay.bound);
+                    let shown = ips.into_iter().zip(&mut discovery.advertised).filter(|(ip, _)| *ip == relayed.bound);
                     shown.for_each(|(_, shown)| *shown = advertised);
                 }
             }
@@ -90,8 +90,8 @@ impl EngineSettings {
         let now = self.relayed;
         let mut seen = Vec::new();
         self.former_addresses.retain(|ip| {
-            let current = now.iter().flatten().any(|relay| relay.advertised == *ip);
-            let keep = !current && !seen.contains(ip) && seen.len() < FORMER;
+            let current = now.iter().flatten().any(|relayed| relayed.advertised == *ip);
+            let keep = !current && !seen.contains(ip) && seen.len() < MAX_FORMER_ADDRESSES;
             seen.extend(keep.then_some(*ip));
             keep
         });
@@ -99,8 +99,8 @@ impl EngineSettings {
     }
 }
 
-/// Former addresses that are remembered.
-const FORMER: usize = 8;
+/// Former addresses that an engine remembers.
+const MAX_FORMER_ADDRESSES: usize = 8;
 
 /// Where relayed sockets are bound, and what clients and peers are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,8 +114,8 @@ impl RelayedIp {
         ip == self.advertised || ip == self.bound
     }
 
-    /// A peer that is one of our relays, as a socket of this machine reaches it.
-    pub(super) fn inward(&self, peer: SocketAddr) -> SocketAddr {
+    /// The address at which a socket of this machine reaches a peer that is one of our relayed addresses.
+    pub(super) fn as_local_peer(&self, peer: SocketAddr) -> SocketAddr {
         let ip = if self.bound.is_unspecified() { self.advertised } else { self.bound };
         SocketAddr::new(ip, peer.port())
     }

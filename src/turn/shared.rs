@@ -1,8 +1,8 @@
-//! What the engines of one server share: see the module doc of `turn` for why each of these is here and nothing else is.
+//! The state that all engines of one server share. The module doc of `turn` says why each piece is shared.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -15,9 +15,10 @@ use super::five_tuple::FiveTuple;
 use super::mobility::MobilityTickets;
 use super::nonce::Nonces;
 use super::ports::Ports;
-use super::rates::SourceLimits;
 use super::settings::EngineSettings;
+use super::source_limits::SourceLimits;
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
+use crate::limits::ip_prefix;
 
 /// Created once, given to every engine.
 pub struct SharedState {
@@ -43,12 +44,12 @@ pub struct SharedState {
     reservations: Mutex<HashMap<ReservationToken, Reservation>>,
 }
 
-/// Seconds over which challenges are averaged: all behind one address may begin together.
-const CHALLENGE_WINDOW: u64 = 5;
+/// Challenges are averaged over this window, because all clients behind one address may begin at the same time.
+const CHALLENGE_WINDOW_SECONDS: u64 = 5;
 
 pub(super) type ReservationToken = [u8; 8];
 
-/// A port that waits for its RESERVATION-TOKEN.
+/// A port that is reserved for the holder of its RESERVATION-TOKEN.
 #[derive(Debug, Clone)]
 pub(super) struct Reservation {
     pub(super) family: AddressFamily,
@@ -86,8 +87,8 @@ impl SharedState {
         let mut rng = StdRng::from_seed(seed);
         let limits = &settings.limits;
         let mut table = |seconds, limit| SourceLimits::new(limits.sources, rng.random(), seconds, limit);
-        let challenges = table(CHALLENGE_WINDOW, limits.challenges.saturating_mul(CHALLENGE_WINDOW as u16));
-        let challenged_ports = table(CHALLENGE_WINDOW, limits.challenges);
+        let challenges = table(CHALLENGE_WINDOW_SECONDS, limits.challenges.saturating_mul(CHALLENGE_WINDOW_SECONDS as u16));
+        let challenged_ports = table(CHALLENGE_WINDOW_SECONDS, limits.challenges);
         let (bindings, failures) = (table(1, limits.bindings), table(settings.nonce_lifetime.as_secs(), limits.failures));
         let reports = GuessReports::default();
         let guesses = |kind| Guesses::new(kind, limits.wrong_passwords, &reports);
@@ -122,8 +123,8 @@ impl SharedState {
         self.allocations.load(Ordering::Relaxed)
     }
 
-    /// Ports that are live relays and speak UDP, of all engines.
-    pub fn live_relays(&self, family: AddressFamily) -> usize {
+    /// Live relayed addresses that carry UDP, of all engines.
+    pub fn live_relayed_addresses(&self, family: AddressFamily) -> usize {
         self.ports.live(family)
     }
 
@@ -137,17 +138,17 @@ impl SharedState {
         lock(&self.users).len()
     }
 
-    /// Ports that wait for their RESERVATION-TOKEN, of all engines.
+    /// Reserved ports that no client has claimed yet, of all engines.
     pub fn reservations(&self) -> usize {
         lock(&self.reservations).len()
     }
 
-    /// An engine begins to use this.
-    pub(super) fn enter(&self, engine: u8) {
+    /// Called by each engine when it starts.
+    pub(super) fn register_engine(&self, engine: u8) {
         self.engines.fetch_max(u32::from(engine) + 1, Ordering::Relaxed);
     }
 
-    /// Whether there is such an engine: its number may be a client's word.
+    /// Whether this engine exists: a client may send any number.
     pub(super) fn has_engine(&self, engine: u8) -> bool {
         u32::from(engine) < self.engines.load(Ordering::Relaxed)
     }
@@ -160,7 +161,7 @@ impl SharedState {
         u32::try_from(now.saturating_duration_since(self.epoch).as_secs()).unwrap_or(u32::MAX)
     }
 
-    /// A username as a number that nobody outside can choose.
+    /// A keyed hash of a username, so that a client cannot choose it.
     pub(super) fn tag(&self, username: &[u8]) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.seed, username).hash(&mut hasher);
@@ -169,33 +170,33 @@ impl SharedState {
 
     /// Whether a datagram from this client may be answered with a challenge; counts it.
     pub(super) fn may_challenge(&self, client: SocketAddr, now: Instant) -> bool {
-        let (source, now) = (source(client.ip()), self.nanos(now));
+        let (source, now) = (ip_prefix::of_client(client.ip()), self.nanos(now));
         self.challenged_ports.count((source, client.port()), now) && self.challenges.count(source, now)
     }
 
-    /// Whether a client has failed too often to be listened to.
+    /// Whether a client has failed so often that its requests are dropped.
     pub(super) fn is_throttled(&self, client: &FiveTuple, now: Instant) -> bool {
-        !self.failures.allows(failing(client), self.nanos(now))
+        !self.failures.allows(failure_source(client), self.nanos(now))
     }
 
     /// Counts a wrong password: `username` is [`Self::tag`]'s, where there is such a user whose password can be guessed.
-    pub(super) fn failed(&self, client: &FiveTuple, username: Option<u64>, now: Instant) {
-        let _ = self.failures.count(failing(client), self.nanos(now));
+    pub(super) fn record_failure(&self, client: &FiveTuple, username: Option<u64>, now: Instant) {
+        let _ = self.failures.count(failure_source(client), self.nanos(now));
         self.guesses(client).record_at(client.client.ip(), username, now);
     }
 
-    /// Of this client's transport.
+    /// The wrong passwords over this client's transport.
     pub(super) fn guesses(&self, client: &FiveTuple) -> &Guesses {
         &self.guesses[usize::from(client.transport.is_stream())]
     }
 
-    /// Where wrong passwords are reported; the rest of the server reports there, too.
+    /// Where wrong passwords are reported. The rest of the server reports its own there, too.
     pub fn reports(&self) -> &GuessReports {
         &self.reports
     }
 
-    /// Counts one allocation in, both for the user and in all, or neither.
-    pub(super) fn admit(&self, name: &str, settings: &EngineSettings) -> Result<Arc<UserUsage>, QuotaReached> {
+    /// Counts one more allocation against the quota of the user and the total, or against neither.
+    pub(super) fn take_quota(&self, name: &str, settings: &EngineSettings) -> Result<Arc<UserUsage>, QuotaReached> {
         let mut users = lock(&self.users);
         let user = users.get(name).cloned();
         let held = user.as_ref().map_or(0, |user| user.allocations.load(Ordering::Relaxed));
@@ -215,8 +216,8 @@ impl SharedState {
         Ok(user)
     }
 
-    /// Counts one allocation out.
-    pub(super) fn leave(&self, user: &UserUsage) {
+    /// Undoes [`Self::take_quota`].
+    pub(super) fn release_quota(&self, user: &UserUsage) {
         let mut users = lock(&self.users);
         self.allocations.fetch_sub(1, Ordering::Relaxed);
         if user.allocations.fetch_sub(1, Ordering::Relaxed) == 1 {
@@ -228,7 +229,7 @@ impl SharedState {
         lock(&self.reservations).insert(token, reservation);
     }
 
-    /// The reservation, for its own user and in time. The port stays taken: it is the caller's now.
+    /// Claims a reservation, where it is this user's and has not expired. The port stays taken and belongs to the caller.
     pub(super) fn claim(&self, token: &ReservationToken, user: &str, now: Instant) -> Option<Reservation> {
         let mut reservations = lock(&self.reservations);
         let reservation = reservations.get(token)?;
@@ -238,7 +239,7 @@ impl SharedState {
         reservations.remove(token)
     }
 
-    /// Ends a reservation that nobody claimed.
+    /// Ends a reservation that no client has claimed.
     pub(super) fn unreserve(&self, token: &ReservationToken) {
         let reservation = lock(&self.reservations).remove(token);
         if let Some(Reservation { family, port, .. }) = reservation {
@@ -256,20 +257,12 @@ impl std::fmt::Debug for SharedState {
     }
 }
 
-/// A source address as the limits count it: an IPv6 client owns its /64.
-pub(super) fn source(ip: IpAddr) -> u64 {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => u64::from(u32::from(ip)),
-        IpAddr::V6(ip) => (u128::from(ip) >> 64) as u64,
-    }
-}
-
-/// Who has failed: where a nonce is good for, which is not all of a network. A port of a stream is not the datagrams' one.
-fn failing(client: &FiveTuple) -> (SocketAddr, bool) {
+/// Failures are counted by the address and port that a nonce is valid for, and not by network. TCP and UDP ports differ.
+fn failure_source(client: &FiveTuple) -> (SocketAddr, bool) {
     (client.client, client.transport.is_stream())
 }
 
-/// Nothing is left half done under these locks, so that a panic elsewhere spoils nothing.
+/// No code panics while it holds one of these locks, so that a poisoned lock still guards consistent data.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -289,23 +282,23 @@ mod tests {
     fn r41_a_burst_from_many_shards_stays_within_the_quota() {
         let (shared, settings) = shared(Some(100), None);
         let admitted: usize = std::thread::scope(|scope| {
-            let burst = || (0..200).filter(|_| shared.admit("alice", &settings).is_ok()).count();
+            let burst = || (0..200).filter(|_| shared.take_quota("alice", &settings).is_ok()).count();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(burst)).collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
         });
         assert_eq!((admitted, shared.allocations()), (100, 100));
-        assert!(shared.admit("bob", &settings).is_ok());
+        assert!(shared.take_quota("bob", &settings).is_ok());
     }
 
     #[test]
     fn r42_the_total_recovers_and_users_are_forgotten() {
         let (shared, settings) = shared(None, Some(2));
-        let alice = shared.admit("alice", &settings).expect("the first");
-        let bob = shared.admit("bob", &settings).expect("the second");
-        assert_eq!(shared.admit("carol", &settings).err(), Some(QuotaReached::Total));
-        shared.leave(&alice);
+        let alice = shared.take_quota("alice", &settings).expect("the first");
+        let bob = shared.take_quota("bob", &settings).expect("the second");
+        assert_eq!(shared.take_quota("carol", &settings).err(), Some(QuotaReached::Total));
+        shared.release_quota(&alice);
         assert_eq!(shared.users(), 1);
-        assert!(shared.admit("carol", &settings).is_ok());
-        shared.leave(&bob);
+        assert!(shared.take_quota("carol", &settings).is_ok());
+        shared.release_quota(&bob);
     }
 }

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use super::allocation::PeerTransport;
 use super::codec::error_code::ErrorCode;
 use super::codec::framing::{ChannelNumber, Framing};
-use super::codec::message::{Method, ParseError};
-use super::five_tuple::{FiveTuple, PeerConnectionId, RelayedAddressId};
+use super::codec::header::Method;
+use super::codec::message::ParseError;
+use super::five_tuple::{FiveTuple, PeerTransport};
+use super::ids::{PeerConnectionId, RelayedAddressId};
 
 /// What to do with the packet just handed in. Ranges are within its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]

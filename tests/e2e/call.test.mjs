@@ -46,7 +46,7 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     for (const page of pages) {
       await assertRelayed(page, server, TRANSPORT);
       await until('sound comes', () => statistics(page), ({ energy }) => energy > 0);
-      assert.equal(await page.locator('#fixture').isVisible(), true);
+      assert.equal(await page.locator('#stage').isVisible(), true);
       assert.equal(await page.locator('#panel').isVisible(), false);
     }
     await pages[0].keyboard.press('i');

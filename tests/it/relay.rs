@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use castway::addresses::external::External;
 use castway::config::{Discovery, ExternalConfig, RelayConfig};
 use castway::limits::descriptors::DescriptorPools;
-use castway::relay::{self, Accounts, Handle};
+use castway::relay::stats::labels::DropCause;
+use castway::relay::{self, Relay, RelayUsers};
+use castway::turn::codec::error_code::ErrorCode;
 use castway::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
 use castway::turn::{CredentialSource, UserKeys};
 use stun::agent::TransactionId;
@@ -84,7 +86,7 @@ impl CredentialSource for Users {
     }
 }
 
-impl Accounts for Users {
+impl RelayUsers for Users {
     fn is_live(&self, _user: &str) -> bool {
         !self.refused.load(Ordering::Relaxed)
     }
@@ -94,25 +96,37 @@ impl Accounts for Users {
     }
 }
 
-pub(crate) fn started(config: &RelayConfig, accounts: Arc<dyn Accounts>) -> anyhow::Result<Handle> {
+pub(crate) fn started(config: &RelayConfig, accounts: Arc<dyn RelayUsers>) -> anyhow::Result<Relay> {
     started_within(config, accounts, &DescriptorPools::unlimited())
 }
 
 pub(crate) fn started_within(
     config: &RelayConfig,
-    accounts: Arc<dyn Accounts>,
+    accounts: Arc<dyn RelayUsers>,
     shares: &DescriptorPools,
-) -> anyhow::Result<Handle> {
+) -> anyhow::Result<Relay> {
     let external = External::new(&config.external, relay::bind_addresses(config)?, None);
     relay::start(config, &external, accounts, shares)
 }
 
-pub(crate) fn start(config: &RelayConfig) -> Handle {
+pub(crate) fn start(config: &RelayConfig) -> Relay {
     started(config, Arc::new(Users::default())).unwrap()
 }
 
-fn denied_packets(handle: &Handle) -> u64 {
-    handle.stats().dropped("denied_peer") + handle.stats().dropped("no_permission")
+/// Packets to peers that the kernel or the network did not take.
+fn unsent_packets(handle: &Relay) -> u64 {
+    let causes = [
+        DropCause::UnsentUnreachable,
+        DropCause::UnsentRefused,
+        DropCause::UnsentBufferFull,
+        DropCause::UnsentTooLong,
+        DropCause::UnsentOther,
+    ];
+    causes.iter().map(|cause| handle.stats().drops(*cause)).sum()
+}
+
+fn denied_packets(handle: &Relay) -> u64 {
+    handle.stats().drops(DropCause::DeniedPeer) + handle.stats().drops(DropCause::NoPermission)
 }
 
 /// Waits until `done`, which must be in the end.
@@ -144,7 +158,7 @@ pub(crate) async fn client(relay: SocketAddr, username: &str, password: &str) ->
 }
 
 /// The client must outlive what it allocates.
-pub(crate) async fn allocated(handle: &Handle) -> (Client, impl Conn + use<>) {
+pub(crate) async fn allocated(handle: &Relay) -> (Client, impl Conn + use<>) {
     let client = client(handle.listening(), "tv", "newest").await;
     let relayed = client.allocate().await.unwrap();
     (client, relayed)
@@ -286,16 +300,16 @@ async fn a_panic_costs_one_shard_its_allocations_and_it_starts_again() {
 async fn a_shard_whose_turn_does_not_end_is_named_until_it_does() {
     let users = Arc::new(Users::default());
     users.hanging.store(true, Ordering::Relaxed);
-    let handle = started(&RelayConfig { threads: 1, ..config() }, Arc::clone(&users) as Arc<dyn Accounts>).unwrap();
-    let meter = handle.meter();
+    let handle = started(&RelayConfig { threads: 1, ..config() }, Arc::clone(&users) as Arc<dyn RelayUsers>).unwrap();
+    let stats = handle.stats_reader();
     let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     let nonce = nonce(&socket, handle.listening()).await;
-    assert!(meter.hanging().is_empty() && meter.shards() == 1);
+    assert!(stats.stalled_shards().is_empty() && stats.shard_count() == 1);
     let hang = signed_allocate(TransactionId::new(), "hang", "any", &nonce, vec![]);
     socket.send_to(&hang.raw, handle.listening()).await.unwrap();
-    until(|| meter.hanging() == [0]).await;
+    until(|| stats.stalled_shards() == [0]).await;
     users.hanging.store(false, Ordering::Relaxed);
-    until(|| meter.hanging().is_empty()).await;
+    until(|| stats.stalled_shards().is_empty()).await;
     let (_client, _relayed) = allocated(&handle).await;
 }
 
@@ -318,7 +332,7 @@ async fn two_clients_relay_to_each_other_although_loopback_is_denied() {
     let handle = start(&config());
     let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
     talk_through_relays(&one, &two).await;
-    assert_eq!(handle.stats().dropped("denied_peer"), 0);
+    assert_eq!(handle.stats().drops(DropCause::DeniedPeer), 0);
 }
 
 #[tokio::test]
@@ -395,7 +409,7 @@ async fn denied_peers_are_reached_neither_way_and_allowed_ones_are() {
     assert!(is_silent(&relayed).await);
     // Each round to the own address, and one packet from each.
     until(|| denied_packets(&handle) >= 3 + denied.len() as u64).await;
-    assert!(handle.stats().errors[3] >= 3, "403: {:?}", handle.stats());
+    assert!(handle.stats().errors(ErrorCode::Forbidden) >= 3, "403: {:?}", handle.stats());
 }
 
 #[tokio::test]
@@ -420,7 +434,7 @@ async fn an_error_of_one_send_never_ends_the_allocation() {
     assert_eq!(received(&peer).await, (b"out".to_vec(), relayed.local_addr().unwrap()));
     peer.send_to(b"in", relayed.local_addr().unwrap()).await.unwrap();
     assert_eq!(received(&relayed).await, (b"in".to_vec(), peer.local_addr().unwrap()));
-    until(|| handle.stats().unsent() >= 2).await;
+    until(|| unsent_packets(&handle) >= 2).await;
     assert_eq!(handle.allocations(), 1);
 }
 

@@ -88,7 +88,7 @@ async fn caps_on_peers_are_settings() {
 #[tokio::test]
 async fn the_allocations_of_a_user_who_is_shut_out_end_within_five_seconds() {
     let users = Arc::new(Users::default());
-    let handle = started(&config(), Arc::clone(&users) as Arc<dyn relay::Accounts>).unwrap();
+    let handle = started(&config(), Arc::clone(&users) as Arc<dyn relay::RelayUsers>).unwrap();
     let (_client, relayed) = allocated(&handle).await;
     let port = relayed.local_addr().unwrap();
     users.refused.store(true, Ordering::Relaxed);

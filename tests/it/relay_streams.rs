@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use castway::config::RelayConfig;
 use castway::limits::descriptors::DescriptorPools;
+use castway::relay::stats::labels::{CloseReason, DropCause, TrafficDirection};
+use castway::turn::Transport;
 use stun::agent::TransactionId;
 use stun::attributes::{ATTR_ERROR_CODE, ATTR_NONCE, ATTR_XOR_RELAYED_ADDRESS};
 use stun::message::{
@@ -137,7 +139,14 @@ async fn messages_may_be_split_anywhere() {
             peer.send_to(&payload, relayed).await.unwrap();
             assert_eq!(client.read().await, channel_data(&payload), "{step} {len}");
         }
-        until(|| (handle.stats().packets[0][1], handle.stats().packets[1][1], handle.stats().streams) == (5, 5, 1)).await;
+        until(|| {
+            (
+                handle.stats().packets(TrafficDirection::ToPeer, Transport::Tcp),
+                handle.stats().packets(TrafficDirection::ToClient, Transport::Tcp),
+                handle.stats().streams,
+            ) == (5, 5, 1)
+        })
+        .await;
         // The end of the connection is the end of the allocation.
         drop(client);
         until(|| handle.allocations() == 0 && handle.stats().streams == 0).await;
@@ -165,7 +174,7 @@ async fn a_long_message_may_come_in_pieces_from_whoever_has_an_allocation() {
     assert!(buffer[..len] == message[4..]);
     // From anybody else it is the end.
     stranger.write(beginning).await;
-    until(|| handle.stats().closes[1] == 1).await;
+    until(|| handle.stats().closes(CloseReason::Garbage) == 1).await;
 }
 
 #[tokio::test]
@@ -176,7 +185,7 @@ async fn what_is_too_long_for_udp_is_dropped_under_its_name() {
     client.allocate().await;
     client.bind_channel(peer.local_addr().unwrap()).await;
     client.write(&channel_data(&[7; 65_520])).await;
-    until(|| handle.stats().dropped("unsent_too_long") == 1).await;
+    until(|| handle.stats().drops(DropCause::UnsentTooLong) == 1).await;
     client.write(&channel_data(b"short")).await;
     assert_eq!(received(&peer).await.0, b"short");
 }
@@ -219,7 +228,7 @@ async fn another_protocol_is_closed_at_once() {
         let mut stream = TcpStream::connect(handle.listening()).await.unwrap();
         stream.write_all(greeting.as_bytes()).await.unwrap();
         assert_eq!(timeout(SOON, stream.read(&mut [0; 16])).await.unwrap().unwrap_or(0), 0, "{greeting}");
-        until(|| handle.stats().closes[1] == count).await;
+        until(|| handle.stats().closes(CloseReason::Garbage) == count).await;
     }
 }
 
@@ -232,7 +241,7 @@ async fn a_client_that_does_not_read_loses_media_and_then_its_connection() {
     let relayed = client.allocate().await;
     client.bind_channel(peer.local_addr().unwrap()).await;
     let flood = timeout(SOON, async {
-        while handle.stats().dropped("stream_full") < 100 {
+        while handle.stats().drops(DropCause::StreamFull) < 100 {
             for _ in 0..50 {
                 peer.send_to(&[7; 1200], relayed).await.unwrap();
             }
@@ -242,7 +251,7 @@ async fn a_client_that_does_not_read_loses_media_and_then_its_connection() {
     flood.await.unwrap();
     // Another client is not held up.
     let (_other, _relayed) = allocated(&handle).await;
-    until(|| handle.stats().closes[3] > 0 && handle.allocations() == 1).await;
+    until(|| handle.stats().closes(CloseReason::Slow) > 0 && handle.allocations() == 1).await;
 }
 
 /// Requirement 46.
@@ -257,10 +266,10 @@ async fn connections_that_prove_nothing_are_few_and_short() {
         held.push(TcpStream::connect(handle.listening()).await.unwrap());
     }
     // The oldest have gone for the newest.
-    until(|| handle.stats().closes[6] == 8 && handle.stats().streams == most as u64).await;
+    until(|| handle.stats().closes(CloseReason::Displaced) == 8 && handle.stats().streams == most as u64).await;
     let mut last = held.pop().unwrap();
     last.write_all(&[0]).await.unwrap();
-    until(|| handle.stats().streams == 0 && handle.stats().closes[2] == most as u64).await;
+    until(|| handle.stats().streams == 0 && handle.stats().closes(CloseReason::Deadline) == most as u64).await;
     assert_eq!(shares.turn_clients.taken(), 0);
     assert!(Connection::open(handle.listening(), 100).await.allocate().await.port() >= 40_000);
 }

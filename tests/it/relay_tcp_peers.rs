@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use castway::config::{RelayConfig, Settings};
-use castway::relay::Handle;
+use castway::relay::Relay;
+use castway::relay::stats::labels::TrafficDirection;
+use castway::turn::Transport;
 use stun::attributes::{ATTR_ERROR_CODE, AttrType};
 use stun::message::{
     METHOD_ALLOCATE, METHOD_CONNECT, METHOD_CONNECTION_ATTEMPT, METHOD_CONNECTION_BIND, METHOD_CREATE_PERMISSION, Message,
@@ -77,7 +79,7 @@ async fn bind<S: Bytes>(mut data: Connection<S>, id: &[u8], early: &[u8]) -> S {
 }
 
 /// A spliced pair: the client's end and the peer's.
-async fn spliced(handle: &Handle, control: &mut Connection) -> (TcpStream, TcpStream) {
+async fn spliced(handle: &Relay, control: &mut Connection) -> (TcpStream, TcpStream) {
     let server = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
     let id = connect(control, server.local_addr().unwrap()).await;
     let (peer, _) = timeout(SOON, server.accept()).await.unwrap().unwrap();
@@ -140,7 +142,9 @@ async fn a_connection_carries_megabytes_both_ways_and_ends_in_order() {
         read_pattern(&mut from_client, 300),
         read_pattern(&mut from_peer, 200),
     );
-    let bytes = || [0, 1].map(|direction| handle.stats().bytes[direction][1]);
+    let bytes = || {
+        [TrafficDirection::ToPeer, TrafficDirection::ToClient].map(|direction| handle.stats().bytes(direction, Transport::Tcp))
+    };
     until(|| handle.stats().connections == 0 && bytes() == [200 * 65_521 + 12, 300 * 65_521 + 10]).await;
     assert_eq!(handle.allocations(), 1);
 }
@@ -198,7 +202,7 @@ async fn a_slow_reader_holds_up_its_sender_and_loses_nothing() {
     let stalled = timeout(SOON, async {
         loop {
             tokio::time::sleep(A_WHILE).await;
-            let now = handle.stats().bytes[1][1];
+            let now = handle.stats().bytes(TrafficDirection::ToClient, Transport::Tcp);
             if std::mem::replace(&mut before, now) == now && now > 0 {
                 return now;
             }
@@ -311,9 +315,13 @@ async fn new_connections_bring_no_bandwidth_of_their_own() {
         }
         pairs.push((client, peer));
     }
-    until(|| handle.stats().bytes[..2].iter().all(|bytes| bytes[1] > 100_000)).await;
-    let bytes = handle.stats().bytes;
+    let bytes = || {
+        let stats = handle.stats();
+        [TrafficDirection::ToPeer, TrafficDirection::ToClient].map(|direction| stats.bytes(direction, Transport::Tcp))
+    };
+    until(|| bytes().iter().all(|bytes| *bytes > 100_000)).await;
+    let bytes = bytes();
     // A burst of a second, and the one read that was over it.
     let most = rate as f64 * (began.elapsed().as_secs_f64() + 1.0) + 65_536.0;
-    assert!((bytes[0][1].max(bytes[1][1]) as f64) < most, "{bytes:?}, {most}");
+    assert!((bytes[0].max(bytes[1]) as f64) < most, "{bytes:?}, {most}");
 }

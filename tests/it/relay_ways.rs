@@ -5,8 +5,12 @@ use std::os::fd::AsFd as _;
 
 use castway::config::RelayConfig;
 use castway::relay::io::inbox::Inbox;
-use castway::relay::io::outbox::{Outbox, Route};
-use castway::relay::io::udp::{Options, UdpSocket as Batched};
+use castway::relay::io::outbox::Outbox;
+use castway::relay::io::packet_route::PacketRoute;
+use castway::relay::io::udp::BatchUdpSocket;
+use castway::relay::io::udp_types::UdpOptions;
+use castway::relay::stats::labels::TrafficDirection;
+use castway::turn::Transport;
 use stun::agent::TransactionId;
 use stun::attributes::{ATTR_ERROR_CODE, ATTR_XOR_RELAYED_ADDRESS, AttrType};
 use stun::message::{METHOD_ALLOCATE, METHOD_CHANNEL_BIND, Message, Setter};
@@ -76,16 +80,16 @@ async fn both_families_are_relayed_where_both_are_given() {
 }
 
 /// One socket twice: to send trains with, and to await with.
-fn socket() -> (Batched, UdpSocket) {
-    let options = Options { gro: false, icmp_errors: false, ..Options::relayed() };
-    let batched = Batched::bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+fn socket() -> (BatchUdpSocket, UdpSocket) {
+    let options = UdpOptions { gro: false, icmp_errors: false, ..UdpOptions::relayed() };
+    let batched = BatchUdpSocket::bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
     let same = std::net::UdpSocket::from(batched.as_fd().try_clone_to_owned().unwrap());
     (batched, UdpSocket::from_std(same).unwrap())
 }
 
-fn send_train(socket: &Batched, to: SocketAddr, packets: impl Iterator<Item = Vec<u8>>) {
+fn send_train(socket: &BatchUdpSocket, to: SocketAddr, packets: impl Iterator<Item = Vec<u8>>) {
     let mut outbox = Outbox::new();
-    let route = Route { socket: 0, to, from: None, dont_fragment: false };
+    let route = PacketRoute { socket: 0, to, from: None, dont_fragment: false };
     packets.for_each(|packet| outbox.push_bytes(route, &packet));
     let sent = outbox.flush(&Inbox::with_slots(1), |_| Some(socket), |failure| panic!("{failure:?}"));
     assert_eq!((sent.packets, sent.calls), (40, 1));
@@ -109,7 +113,13 @@ async fn trains_pass_unchanged_and_in_order() {
             assert!(received(&client).await.0[4..] == payload(index), "round {round}: {index}");
         }
     }
-    until(|| (handle.stats().packets[0][0], handle.stats().bytes[1][0]) == (200, 200 * 1200)).await;
+    until(|| {
+        (
+            handle.stats().packets(TrafficDirection::ToPeer, Transport::Udp),
+            handle.stats().bytes(TrafficDirection::ToClient, Transport::Udp),
+        ) == (200, 200 * 1200)
+    })
+    .await;
     // One for a train, besides a few answers.
     assert!(handle.stats().send_calls < 30, "{:?}", handle.stats());
 }

@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use castway::relay::io::inbox::Inbox;
-use castway::relay::io::outbox::{Outbox, Route};
-use castway::relay::io::udp::{Options, UdpSocket};
+use castway::relay::io::outbox::Outbox;
+use castway::relay::io::packet_route::PacketRoute;
+use castway::relay::io::udp::BatchUdpSocket;
+use castway::relay::io::udp_types::UdpOptions;
 use ipnet::Ipv4Net;
 
-/// Source ports.
-const SOCKETS: u64 = 16;
-const BATCH: u64 = 64;
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
+/// One socket for each.
+const SOURCE_PORTS: u64 = 16;
+const PACKETS_A_BATCH: u64 = 64;
+const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,13 +28,14 @@ fn main() -> anyhow::Result<()> {
     let (count, rate): (u64, f64) = (count.parse().context("COUNT")?, rate.parse().context("RATE is packets a second")?);
 
     let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    let sockets: Vec<UdpSocket> =
-        (0..SOCKETS).map(|_| UdpSocket::bind(wildcard, &Options::listener(wildcard))).collect::<Result<_, _>>()?;
+    let sockets: Vec<BatchUdpSocket> =
+        (0..SOURCE_PORTS).map(|_| BatchUdpSocket::bind(wildcard, &UdpOptions::listener(wildcard))).collect::<Result<_, _>>()?;
     let (inbox, mut outbox) = (Inbox::with_slots(0), Outbox::new().without_trains());
     let (mut sent, mut failed, start) = (0, 0, Instant::now());
     while sent + failed < count {
-        for index in sent + failed..count.min(sent + failed + BATCH) {
-            let route = Route { socket: index % SOCKETS, to: target, from: Some(source(network, index)), dont_fragment: false };
+        for index in sent + failed..count.min(sent + failed + PACKETS_A_BATCH) {
+            let route =
+                PacketRoute { socket: index % SOURCE_PORTS, to: target, from: Some(source(network, index)), dont_fragment: false };
             outbox.push_bytes(route, &packet(index));
         }
         let done = outbox.flush(&inbox, |socket| sockets.get(socket as usize), |_| ());
@@ -59,7 +62,7 @@ fn scrambled(index: u64) -> u64 {
 fn packet(index: u64) -> Vec<u8> {
     let request = |kind: u8, attributes: &[u8]| {
         let id = scrambled(index).to_be_bytes();
-        [&[0, kind, 0, attributes.len() as u8], &COOKIE[..], &id, &id[..4], attributes].concat()
+        [&[0, kind, 0, attributes.len() as u8], &MAGIC_COOKIE[..], &id, &id[..4], attributes].concat()
     };
     match index % 5 {
         0 => request(1, &[]),

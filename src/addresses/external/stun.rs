@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 
 use crate::turn::codec::attribute::{XOR_MAPPED_ADDRESS, xor_address};
-use crate::turn::codec::message::{Class, Method, StunMessage, TransactionId};
+use crate::turn::codec::header::{Class, Method, TransactionId};
+use crate::turn::codec::message::StunMessage;
 use crate::turn::codec::writer::MessageWriter;
 
 /// Waits before the request is sent once more (RFC 8489 §6.2.1 begins so); after the last one it is given up.

@@ -4,19 +4,21 @@ use std::time::SystemTime;
 
 use crate::api::metric_families::{MetricFamily, MetricKind, Sample};
 use crate::apprtc::gateway::CallStats;
-use crate::cast::gateway::Counts as Casts;
+use crate::cast::gateway::CastCounts;
 use crate::limits::descriptors::{DescriptorPool, DescriptorPools};
 use crate::limits::guesses::{GuessKind, GuessReports};
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::unfinished::UnfinishedCounts;
 use crate::limits::waiting_bytes::Ledger;
-use crate::multiconnection::room::Counts;
-use crate::relay::Stats;
-use crate::relay::stats::{CLOSES, DIRECTIONS, DROPS, ERROR_CODES, TRANSPORTS};
+use crate::multiconnection::gateway::MultiConnectionCounts;
+use crate::relay::RelayStats;
+use crate::relay::stats::labels::{CloseReason, DropCause, TRANSPORTS, TrafficDirection};
 use crate::socketio::frames::Counts as Counted;
 use crate::socketio::room_driver;
 use crate::socketio::{REFUSAL_REASONS, SessionCensus as Sessions, Traffic};
 use crate::tls::Certificates;
+use crate::turn::Transport;
+use crate::turn::codec::error_code::ErrorCode;
 
 /// Of the certificate.
 #[must_use]
@@ -183,10 +185,9 @@ pub fn calls(calls: &CallStats) -> Vec<MetricFamily> {
     ]
 }
 
-/// Of the cast flow, TVs and connected clients; of RTCMultiConnection, how many there are, connected clients, and
-/// events refused for too much at once.
+/// What the cast flow and RTCMultiConnection serve.
 #[must_use]
-pub fn signaling(casts: Casts, (multi, connected, limited): (Counts, usize, u64)) -> Vec<MetricFamily> {
+pub fn signaling(casts: CastCounts, multi: MultiConnectionCounts) -> Vec<MetricFamily> {
     let gauge = |name, help, value: usize| MetricFamily::single(name, help, MetricKind::Gauge, value as f64);
     vec![
         gauge("castway_tvs", "TVs that show a code", casts.tvs),
@@ -197,15 +198,15 @@ pub fn signaling(casts: Casts, (multi, connected, limited): (Counts, usize, u64)
             MetricKind::Counter,
             casts.evicted as f64,
         ),
-        gauge("castway_clients", "Clients connected over Socket.IO", casts.clients + connected),
-        gauge("castway_multi_users", "Users of RTCMultiConnection, those within their grace period included", multi.users),
-        gauge("castway_multi_away_users", "Users of RTCMultiConnection within their grace period", multi.away),
-        gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multi.rooms),
+        gauge("castway_clients", "Clients connected over Socket.IO", casts.clients + multi.clients),
+        gauge("castway_multi_users", "Users of RTCMultiConnection, those within their grace period included", multi.rooms.users),
+        gauge("castway_multi_away_users", "Users of RTCMultiConnection within their grace period", multi.rooms.away),
+        gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multi.rooms.rooms),
         MetricFamily::single(
             "castway_multi_limited_events",
             "Events of RTCMultiConnection's clients that were refused for too much at once",
             MetricKind::Counter,
-            limited as f64,
+            multi.rate_limited as f64,
         ),
     ]
 }
@@ -245,7 +246,7 @@ pub fn wrong(reports: &GuessReports) -> MetricFamily {
 }
 
 #[must_use]
-pub fn relay(relay: &Stats) -> Vec<MetricFamily> {
+pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
     let counter = |name, help, value: u64| MetricFamily::single(name, help, MetricKind::Counter, value as f64);
     let gauge = |name, help, value: f64| MetricFamily::single(name, help, MetricKind::Gauge, value);
     let listed = |name, help, label, samples: Vec<(String, f64)>| MetricFamily {
@@ -254,7 +255,6 @@ pub fn relay(relay: &Stats) -> Vec<MetricFamily> {
         kind: MetricKind::Counter,
         samples: samples.into_iter().map(|(text, value)| Sample { labels: vec![(label, text)], value }).collect(),
     };
-    let codes = ERROR_CODES.iter().map(|code| if *code == 0 { "other".to_owned() } else { code.to_string() });
     let shards = (0..).zip(&relay.busy).map(|(shard, nanos): (u32, _)| (shard.to_string(), *nanos as f64 / 1e9));
     vec![
         gauge("castway_relay_allocations", "Live TURN allocations", relay.allocations as f64),
@@ -269,20 +269,24 @@ pub fn relay(relay: &Stats) -> Vec<MetricFamily> {
         by_way(
             "castway_relay_packets",
             "Relayed payloads, by direction and by the transport of the client they went to or came from",
-            &relay.packets,
+            |direction, client| relay.packets(direction, client),
         ),
-        by_way("castway_relay_bytes", "Bytes of relayed payloads, without the headers of TURN, UDP and IP", &relay.bytes),
+        by_way(
+            "castway_relay_bytes",
+            "Bytes of relayed payloads, without the headers of TURN, UDP and IP",
+            |direction, client| relay.bytes(direction, client),
+        ),
         listed(
             "castway_relay_drops",
             "Packets that were not relayed or answered, by reason",
             "reason",
-            named(&DROPS, &relay.drops),
+            DropCause::ALL.map(|cause| (cause.label().to_owned(), relay.drops(cause) as f64)).into(),
         ),
         listed(
             "castway_relay_errors",
             "STUN error responses, by code; 401 is also the first answer to every client",
             "code",
-            codes.zip(relay.errors.map(|count| count as f64)).collect(),
+            ErrorCode::ALL.map(|code| (code.number().to_string(), relay.errors(code) as f64)).into(),
         ),
         counter(
             "castway_relay_failed_authentications",
@@ -299,7 +303,7 @@ pub fn relay(relay: &Stats) -> Vec<MetricFamily> {
             "castway_relay_closed_connections",
             "Connections of TURN clients that ended, by reason",
             "reason",
-            named(&CLOSES, &relay.closes),
+            CloseReason::ALL.map(|reason| (reason.label().to_owned(), relay.closes(reason) as f64)).into(),
         ),
         counter(
             "castway_relay_refused_neighbours",
@@ -318,16 +322,12 @@ pub fn relay(relay: &Stats) -> Vec<MetricFamily> {
     ]
 }
 
-fn named(names: &[&str], counts: &[u64]) -> Vec<(String, f64)> {
-    names.iter().zip(counts).map(|(name, count)| ((*name).to_owned(), *count as f64)).collect()
-}
-
-fn by_way(name: &'static str, help: &'static str, counts: &[[u64; 3]; 3]) -> MetricFamily {
+fn by_way(name: &'static str, help: &'static str, count: impl Fn(TrafficDirection, Transport) -> u64) -> MetricFamily {
     let mut samples = Vec::new();
-    for (direction, counts) in DIRECTIONS.iter().zip(counts) {
-        for (transport, count) in TRANSPORTS.iter().zip(counts) {
-            let labels = vec![("direction", (*direction).to_owned()), ("transport", (*transport).to_owned())];
-            samples.push(Sample { labels, value: *count as f64 });
+    for direction in TrafficDirection::ALL {
+        for (transport, label) in TRANSPORTS {
+            let labels = vec![("direction", direction.label().to_owned()), ("transport", label.to_owned())];
+            samples.push(Sample { labels, value: count(direction, transport) as f64 });
         }
     }
     MetricFamily { name, help, kind: MetricKind::Counter, samples }

@@ -13,7 +13,7 @@ use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::unfinished::UnfinishedMessages;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
-use crate::relay::Meter;
+use crate::relay::StatsReader;
 use crate::socketio::{Sessions, Traffic};
 use crate::tls::Certificates;
 
@@ -27,7 +27,7 @@ pub(super) struct Sources {
     pub(super) sessions: Sessions,
     pub(super) unfinished: UnfinishedMessages,
     pub(super) calls: CallGateway,
-    pub(super) meter: Meter,
+    pub(super) relay_stats: StatsReader,
     pub(super) shares: DescriptorPools,
     pub(super) reports: GuessReports,
     pub(super) certificates: Option<Certificates>,
@@ -45,7 +45,7 @@ impl Sources {
         families.extend(families::kept(&self.kept_buffers));
         families.extend(families::inward(&self.sessions.census(), &self.unfinished.counts()));
         families.extend(families::calls(&self.calls.stats()));
-        families.extend(families::relay(&self.meter.stats()));
+        families.extend(families::relay(&self.relay_stats.stats()));
         families.extend(families::process(&self.shares));
         families.push(families::wrong(&self.reports));
         families.extend(self.certificates.iter().flat_map(families::certificate));

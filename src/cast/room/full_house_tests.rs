@@ -13,21 +13,21 @@ fn home(n: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n))
 }
 
-pub(super) fn new_tv(connection: ClientId, from: IpAddr) -> Open<'static> {
-    Open {
-        connection,
+pub(super) fn new_tv(client: impl Into<ClientId>, from: IpAddr) -> OpenRequest<'static> {
+    OpenRequest {
+        client: client.into(),
         dialect: Dialect::A,
         from,
         code: None,
         token: None,
         live: false,
-        again: false,
+        asked_before: false,
         casting: false,
-        announces: false,
+        understands_new_codes: false,
     }
 }
 
-/// A server with so many places, and all but `spare` of them taken by one stranger's TVs, 1000 and up.
+/// A server with so many capacity, and all but `spare` of them taken by one stranger's TVs, 1000 and up.
 fn full_house(max_rooms: usize, spare: usize) -> World {
     let mut world = World::with(|config| config.max_rooms = max_rooms);
     for n in spare..max_rooms {
@@ -52,10 +52,10 @@ fn a_tv_that_comes_gets_the_place_of_the_newest_of_who_has_most() {
     world.try_open(new_tv(1, home(1))).expect("the last place");
     world.try_open(new_tv(2, home(2))).expect("a seat");
     assert_eq!(world.heard(), ["1009 ! Evicted"]);
-    assert_eq!((world.rooms.len(), world.rooms.waiting_and_evicted()), (10, (1, 1)));
+    assert_eq!((world.rooms.len(), world.waiting_and_evicted()), (10, (1, 1)));
     world.wait(Duration::from_secs(100));
     assert!(world.heard().is_empty(), "there is no place for the one that made way");
-    world.rooms.handle_leave(1, world.now).expect("has a seat");
+    world.rooms.handle_leave(ClientId::new(1), world.now).expect("has a seat");
     world.wait(Duration::from_secs(1));
     assert_eq!(world.heard(), ["1009 = resumed"], "it has its code again");
 }
@@ -63,8 +63,8 @@ fn a_tv_that_comes_gets_the_place_of_the_newest_of_who_has_most() {
 #[test]
 fn whoever_has_most_waits_and_gets_no_others_place() {
     let mut world = full_house(10, 0);
-    assert_eq!(world.ask(new_tv(5, home(666))), Ok(Opened::Waits));
-    assert_eq!(world.heard(), ["5 ! Waits { why: Server { most: 10 } }"]);
+    assert_eq!(world.ask(new_tv(5, home(666))), Ok(OpenOutcome::Waiting));
+    assert_eq!(world.heard(), ["5 ! WaitingForPlace { reason: Server { most: 10 } }"]);
     for n in 1..=5 {
         world.try_open(new_tv(100 + u64::from(n), home(n))).expect("a seat");
     }
@@ -73,10 +73,10 @@ fn whoever_has_most_waits_and_gets_no_others_place() {
     for n in 6..=9 {
         world.try_open(new_tv(100 + u64::from(n), home(n))).expect("a seat");
     }
-    assert_eq!(world.ask(new_tv(110, home(10))), Ok(Opened::Waits), "all have one");
+    assert_eq!(world.ask(new_tv(110, home(10))), Ok(OpenOutcome::Waiting), "all have one");
     world.wait(Duration::from_secs(60));
     world.heard();
-    assert_eq!(world.rooms.places.len(), 10);
+    assert_eq!(world.rooms.capacity.len(), 10);
     world.drop(101);
     world.wait(Duration::from_secs(1));
     assert_eq!(world.heard().iter().filter(|line| line.contains(" = ")).count(), 1, "a TV that is away makes way at once");
@@ -93,26 +93,26 @@ fn who_is_away_goes_first() {
     world.try_open(new_tv(10, home(3))).expect("the place of the one that is away longest");
     assert!(world.heard().is_empty());
     world.try_open(new_tv(11, home(3))).expect("the other one's");
-    assert_eq!(world.ask(new_tv(12, home(3))), Ok(Opened::Waits));
+    assert_eq!(world.ask(new_tv(12, home(3))), Ok(OpenOutcome::Waiting));
     assert_eq!(world.rooms.len(), 3);
 }
 
 #[test]
 fn who_is_in_a_cast_goes_last_of_its_address() {
     let mut world = full_house(3, 0);
-    let (code, _) = world.rooms.seats[&1002];
+    let (code, _) = world.rooms.seats[&ClientId::new(1002)];
     world.join_with(50, code.as_str(), None).expect("live");
     world.heard();
     world.try_open(new_tv(1, home(1))).expect("a seat");
     assert_eq!(world.heard(), ["1001 ! Evicted"]);
     let (_, token) = old_token(&mut world, 1);
-    world.try_open(Open { token: Some(&token), ..new_tv(2, home(2)) }).expect("a seat");
+    world.try_open(OpenRequest { token: Some(&token), ..new_tv(2, home(2)) }).expect("a seat");
     assert_eq!(world.heard(), ["1000 ! Evicted"], "the newest, the caster's TV, is still there");
     let (_, token) = old_token(&mut world, 2);
-    world.try_open(Open { token: Some(&token), ..new_tv(3, home(2)) }).expect("a seat");
+    world.try_open(OpenRequest { token: Some(&token), ..new_tv(3, home(2)) }).expect("a seat");
     assert_eq!(
         world.heard(),
-        ["50 ! TvLeft { why: Evicted }", "1002 ! Evicted"],
+        ["50 ! TvLeft { reason: Evicted }", "1002 ! Evicted"],
         "1 and 1002 have one each; their caster is told"
     );
 }
@@ -120,14 +120,14 @@ fn who_is_in_a_cast_goes_last_of_its_address() {
 #[test]
 fn a_tv_whose_caster_is_there_is_not_away() {
     let mut world = full_house(1, 0);
-    let (code, _) = world.rooms.seats[&1000];
+    let (code, _) = world.rooms.seats[&ClientId::new(1000)];
     world.join(CASTER, code.as_str()).expect("live");
     world.drop(1000);
     world.heard();
     world.waits(new_tv(1, home(1)));
     world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
     world.wait(Duration::from_secs(1));
-    assert_eq!(world.heard(), ["1 ! Waits { why: Server { most: 1 } }", "1 = new"]);
+    assert_eq!(world.heard(), ["1 ! WaitingForPlace { reason: Server { most: 1 } }", "1 = new"]);
 }
 
 #[test]
@@ -135,20 +135,20 @@ fn a_token_protects_once_it_is_a_day_old() {
     let mut world = World::new();
     let young = world.try_open(new_tv(1, home(1))).expect("a seat");
     let (_, token) = old_token(&mut world, 1);
-    let old = Open { token: Some(&token), ..new_tv(2, home(1)) };
+    let old = OpenRequest { token: Some(&token), ..new_tv(2, home(1)) };
     assert!(world.try_open(old).expect("a seat").resumed);
     world.try_open(new_tv(3, home(1))).expect("a seat");
     world.heard();
     world.try_open(new_tv(4, home(2))).expect("a seat");
     assert_eq!(world.heard(), ["3 ! Evicted"]);
     let (_, token) = old_token(&mut world, 2);
-    world.try_open(Open { token: Some(&token), ..new_tv(5, home(3)) }).expect("a seat");
+    world.try_open(OpenRequest { token: Some(&token), ..new_tv(5, home(3)) }).expect("a seat");
     assert_eq!(world.heard().len(), 1, "either of the two that have no old token");
     let (_, token) = old_token(&mut world, 3);
-    world.try_open(Open { token: Some(&token), ..new_tv(6, home(3)) }).expect("a seat");
+    world.try_open(OpenRequest { token: Some(&token), ..new_tv(6, home(3)) }).expect("a seat");
     world.heard();
-    assert!(world.rooms.seats.contains_key(&2));
-    assert_eq!(world.ask(new_tv(7, home(4))), Ok(Opened::Waits), "all that are left have old tokens");
+    assert!(world.rooms.seats.contains_key(&ClientId::new(2)));
+    assert_eq!(world.ask(new_tv(7, home(4))), Ok(OpenOutcome::Waiting), "all that are left have old tokens");
     assert!(!young.resumed);
 }
 
@@ -158,10 +158,10 @@ fn a_tv_that_stays_for_a_day_is_protected_whether_or_not_it_keeps_its_token() {
     world.wait(DAY);
     world.try_open(new_tv(1, home(1))).expect("a seat");
     world.heard();
-    assert_eq!(world.ask(new_tv(2, home(2))), Ok(Opened::Waits), "1 has no more than 2 would have, the others are old");
+    assert_eq!(world.ask(new_tv(2, home(2))), Ok(OpenOutcome::Waiting), "1 has no more than 2 would have, the others are old");
     let (_, token) = old_token(&mut world, 1);
-    world.try_open(Open { token: Some(&token), ..new_tv(3, home(3)) }).expect("a seat");
-    assert_eq!(world.heard(), ["2 ! Waits { why: Server { most: 3 } }", "1 ! Evicted"]);
+    world.try_open(OpenRequest { token: Some(&token), ..new_tv(3, home(3)) }).expect("a seat");
+    assert_eq!(world.heard(), ["2 ! WaitingForPlace { reason: Server { most: 3 } }", "1 ! Evicted"]);
 }
 
 #[test]
@@ -171,28 +171,33 @@ fn a_token_of_the_future_is_new() {
     let code = Code::random(CodeAlphabet::Letters, &mut rng);
     let since = world.rooms.clock.unix_seconds(world.now) + 1000;
     let token = TokenKey::new([7; 32]).issue(Role::Tv, code, Times { since, made: since }, &mut rng);
-    world.waits(Open { token: Some(&token), ..new_tv(1, home(666)) });
+    world.waits(OpenRequest { token: Some(&token), ..new_tv(1, home(666)) });
 }
 
 #[test]
 fn an_address_and_its_site_have_so_many_at_most() {
     let mut world = World::with(|config| config.max_rooms = 10_000);
     let flat = |n: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, n, 0, 0, 0, 1));
-    let mut connection = 0;
+    let mut client = 0;
     let mut come = |world: &mut World, from, many: usize| {
         for _ in 0..many {
-            connection += 1;
+            client += 1;
             world.now += Duration::from_millis(2);
-            world.try_open(new_tv(connection, from)).expect("a seat");
+            world.try_open(new_tv(client, from)).expect("a seat");
         }
     };
     come(&mut world, flat(1), 1000);
     world.waits(new_tv(9001, flat(1)));
     come(&mut world, flat(2), 1000);
     world.waits(new_tv(9002, flat(3)));
-    assert_eq!(world.heard(), ["9001 ! Waits { why: Address { most: 1000 } }", "9002 ! Waits { why: Site { most: 2000 } }"]);
+    assert_eq!(
+        world.heard(),
+        ["9001 ! WaitingForPlace { reason: Address { most: 1000 } }", "9002 ! WaitingForPlace { reason: Site { most: 2000 } }"]
+    );
     let (_, token) = old_token(&mut world, 1);
-    world.try_open(Open { token: Some(&token), ..new_tv(9003, flat(1)) }).expect("an old token's TV has another one's place");
+    world
+        .try_open(OpenRequest { token: Some(&token), ..new_tv(9003, flat(1)) })
+        .expect("an old token's TV has another one's place");
     assert_eq!(world.heard(), ["1000 ! Evicted"]);
     world.drop(5);
     world.wait(Duration::from_secs(1));
@@ -204,8 +209,8 @@ fn an_address_and_its_site_have_so_many_at_most() {
 fn the_rate_defers_and_refuses_nobody() {
     let mut world = World::with(|config| config.max_rooms = 10_000);
     let mut waits = 0;
-    for connection in 1..=1000 {
-        waits += u32::from(world.ask(new_tv(connection, HOME)).expect("never refused") == Opened::Waits);
+    for client in 1..=1000 {
+        waits += u32::from(world.ask(new_tv(client, HOME)).expect("never refused") == OpenOutcome::Waiting);
     }
     assert_eq!(waits, 750);
     world.waits(new_tv(2000, home(1)));
@@ -219,39 +224,39 @@ fn the_rate_defers_and_refuses_nobody() {
 fn known_tvs_do_not_wait_for_their_turn_but_are_counted() {
     let mut world = World::with(|config| config.max_rooms = 10_000);
     let tokens: Vec<_> = (1..=300)
-        .map(|connection| {
+        .map(|client| {
             world.now += Duration::from_millis(2);
-            world.open(connection, None)
+            world.open(client, None)
         })
         .collect();
     world.restart();
-    for connection in 1000..1300 {
-        world.ask(new_tv(connection, HOME)).expect("never refused");
+    for client in 1000..1300 {
+        world.ask(new_tv(client, HOME)).expect("never refused");
     }
-    for (connection, seated) in (2000..).zip(&tokens) {
-        assert_eq!(world.open(connection, Some(&seated.resume_token)).code, seated.code);
+    for (client, seated) in (2000..).zip(&tokens) {
+        assert_eq!(world.open(client, Some(&seated.resume_token)).code, seated.code);
     }
-    assert_eq!(world.rooms.places.len(), 550);
-    world.rooms.handle_leave(2000, world.now).expect("has a seat");
-    let again = Open { token: Some(&tokens[0].resume_token), again: true, ..new_tv(2000, HOME) };
+    assert_eq!(world.rooms.capacity.len(), 550);
+    world.rooms.handle_leave(ClientId::new(2000), world.now).expect("has a seat");
+    let again = OpenRequest { token: Some(&tokens[0].resume_token), asked_before: true, ..new_tv(2000, HOME) };
     world.waits(again);
 }
 
 #[test]
 fn who_leaves_the_queue_is_forgotten() {
     let mut world = full_house(3, 0);
-    for connection in 1..=3 {
-        world.ask(new_tv(connection, home(666))).expect("waits");
+    for client in 1..=3 {
+        world.ask(new_tv(client, home(666))).expect("waits");
     }
     assert_eq!(world.join(1, "AAAAAA"), Err(Refusal::WrongRole));
     world.drop(1);
-    world.rooms.handle_leave(2, world.now).expect("it waited");
-    assert_eq!(world.rooms.handle_leave(2, world.now), Err(Refusal::NotInRoom));
+    world.rooms.handle_leave(ClientId::new(2), world.now).expect("it waited");
+    assert_eq!(world.rooms.handle_leave(ClientId::new(2), world.now), Err(Refusal::NotInRoom));
     world.heard();
     world.drop(1000);
     world.wait(Duration::from_secs(2));
     assert_eq!(world.heard(), ["3 = new"]);
-    assert!(world.rooms.arrivals.len() == 0 && world.rooms.arrivals.agree());
+    assert!(world.rooms.waiting_tvs.len() == 0 && world.rooms.waiting_tvs.agree());
 }
 
 #[test]
@@ -260,26 +265,30 @@ fn a_tv_that_waits_and_names_its_code_gets_that() {
     world.ask(new_tv(1, home(666))).expect("waits");
     let (code, token) = old_token(&mut world, 1);
     world.rooms.config.max_rooms = 3;
-    assert_eq!(world.ask(Open { token: Some(&token), ..new_tv(1, home(666)) }), Ok(Opened::Waits), "its turn comes");
+    assert_eq!(
+        world.ask(OpenRequest { token: Some(&token), ..new_tv(1, home(666)) }),
+        Ok(OpenOutcome::Waiting),
+        "its turn comes"
+    );
     world.wait(Duration::from_secs(1));
-    assert_eq!(world.rooms.seats[&1].0, code);
+    assert_eq!(world.rooms.seats[&ClientId::new(1)].0, code);
 }
 
 #[test]
 fn the_queue_is_bounded_and_the_newest_of_the_longest_line_goes() {
     let mut world = full_house(1, 0);
     let (_, token) = old_token(&mut world, 1);
-    world.try_open(Open { token: Some(&token), ..new_tv(1, home(1)) }).expect("a seat");
+    world.try_open(OpenRequest { token: Some(&token), ..new_tv(1, home(1)) }).expect("a seat");
     for n in 0..10_000_u32 {
         let opened = world.ask(new_tv(10_000 + u64::from(n), home(100 + n / 1000)));
-        assert_eq!(opened, Ok(Opened::Waits));
+        assert_eq!(opened, Ok(OpenOutcome::Waiting));
     }
     world.heard();
     assert_eq!(world.ask(new_tv(5, home(100))), Err(Refusal::TooManyTvs));
     world.waits(new_tv(6, home(1)));
     let gone: Vec<_> = world.heard().into_iter().filter(|line| line.contains(" = ")).collect();
     assert_eq!(gone, ["19999 = TooManyTvs"]);
-    assert_eq!(world.rooms.arrivals.len(), 10_000);
+    assert_eq!(world.rooms.waiting_tvs.len(), 10_000);
 }
 
 #[test]
@@ -291,7 +300,7 @@ fn storms_of_moves_end() {
     let refused = world.join_with(50, tv.code.as_str(), Some(&caster.resume_token));
     assert_eq!(refused, Err(Refusal::TooOften { wait: Duration::from_secs(1) }));
     let opens = (0..100).filter(|n| {
-        let open = Open { token: Some(&tv.resume_token), ..new_tv(60 + n % 2, HOME) };
+        let open = OpenRequest { token: Some(&tv.resume_token), ..new_tv(60 + n % 2, HOME) };
         world.ask(open).is_ok()
     });
     assert_eq!(opens.count(), 20, "a caster's storm does not count for the TV");
@@ -320,24 +329,24 @@ fn act() -> impl Strategy<Value = Act> {
 
 /// What strangers do who have no old tokens, each on one of so many connections.
 fn strangers(world: &mut World, acts: &[(u64, Act)], tokens: &mut BTreeMap<u64, Seated>) {
-    for (connection, act) in acts {
-        let connection = 100 + connection;
+    for (client, act) in acts {
+        let client = 100 + client;
         match act {
             Act::Open { from, dialect_b, with_token } => {
-                let token = tokens.values().nth(usize::try_from(connection % 7).expect("small")).filter(|_| *with_token);
+                let token = tokens.values().nth(usize::try_from(client % 7).expect("small")).filter(|_| *with_token);
                 let token = token.map(|seated| seated.resume_token.clone());
                 let dialect = if *dialect_b { Dialect::B } else { Dialect::A };
-                let open = Open { dialect, token: token.as_deref(), ..new_tv(connection, home(*from)) };
-                if let Ok(Opened::Seated(seated)) = world.ask(open) {
-                    tokens.insert(connection, seated);
+                let open = OpenRequest { dialect, token: token.as_deref(), ..new_tv(client, home(*from)) };
+                if let Ok(OpenOutcome::Seated(seated)) = world.ask(open) {
+                    tokens.insert(client, seated);
                 }
             }
             Act::Join => {
                 let code = tokens.values().last().map_or_else(|| "AAAAAA".to_owned(), |seated| seated.code.as_str().to_owned());
-                world.join(connection, &code).ok();
+                world.join(client, &code).ok();
             }
-            Act::Leave => drop(world.rooms.handle_leave(connection, world.now)),
-            Act::Drop => world.drop(connection),
+            Act::Leave => drop(world.rooms.handle_leave(client.into(), world.now)),
+            Act::Drop => world.drop(client),
             Act::Wait(seconds) => world.wait(Duration::from_secs((*seconds).into())),
         }
         world.heard();
@@ -357,10 +366,10 @@ proptest! {
         let mut tokens = BTreeMap::new();
         strangers(&mut world, &before, &mut tokens);
         let (code, token) = old_token(&mut world, 77);
-        let open = Open { token: Some(&token), ..new_tv(1, home(99)) };
+        let open = OpenRequest { token: Some(&token), ..new_tv(1, home(99)) };
         prop_assert_eq!(world.try_open(open).expect("a seat").code, code);
         strangers(&mut world, &after, &mut tokens);
-        prop_assert_eq!(world.rooms.seats.get(&1), Some(&(code, Role::Tv)));
+        prop_assert_eq!(world.rooms.seats.get(&ClientId::new(1)), Some(&(code, Role::Tv)));
         prop_assert!(world.rooms.len() <= 8);
     }
 }

@@ -6,13 +6,13 @@ const IDLE: Duration = Duration::from_secs(12 * 3600);
 const INSTANT: Duration = Duration::from_secs(1);
 
 impl World {
-    fn with_rule(rule: NewCode) -> Self {
+    fn with_rule(rule: NewCodePolicy) -> Self {
         Self::with(|config| config.new_code = rule)
     }
 
     /// A TV whose page understands new codes.
-    fn open_announcing(&mut self, connection: ClientId, token: Option<&str>) -> Seated {
-        self.try_open(announcing(connection, token)).expect("a seat")
+    fn open_announcing(&mut self, client: impl Into<ClientId>, token: Option<&str>) -> Seated {
+        self.try_open(announcing(client, token)).expect("a seat")
     }
 
     /// The code and token of the one change that was heard since the last look, and why it was.
@@ -39,17 +39,17 @@ impl World {
     }
 }
 
-const fn announcing(connection: ClientId, token: Option<&str>) -> Open<'_> {
-    Open {
-        connection,
+fn announcing(client: impl Into<ClientId>, token: Option<&str>) -> OpenRequest<'_> {
+    OpenRequest {
+        client: client.into(),
         dialect: Dialect::A,
         from: HOME,
         code: None,
         token,
         live: false,
         casting: false,
-        announces: true,
-        again: false,
+        understands_new_codes: true,
+        asked_before: false,
     }
 }
 
@@ -82,7 +82,7 @@ fn codes_go_on_changing_each_12_hours() {
 
 #[test]
 fn front_ends_that_announce_nothing_keep_their_code_whatever_is_set() {
-    for rule in [NewCode::Never, NewCode::AfterIdle, NewCode::AfterCast] {
+    for rule in [NewCodePolicy::Never, NewCodePolicy::AfterIdle, NewCodePolicy::AfterCast] {
         let mut world = World::with_rule(rule);
         let tv = world.open(TV, None);
         world.join(CASTER, tv.code.as_str()).expect("live");
@@ -100,7 +100,7 @@ fn front_ends_that_announce_nothing_keep_their_code_whatever_is_set() {
 
 #[test]
 fn a_code_never_changes_by_itself_where_that_is_off() {
-    let mut world = World::with_rule(NewCode::Never);
+    let mut world = World::with_rule(NewCodePolicy::Never);
     let tv = world.open_announcing(TV, None);
     world.join(CASTER, tv.code.as_str()).expect("live");
     world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
@@ -132,7 +132,7 @@ fn a_caster_keeps_the_code_and_its_grace_does_and_12_hours_begin_when_the_cast_e
 
 #[test]
 fn after_a_cast_the_code_changes_at_its_end_and_not_while_the_grace_lasts() {
-    let mut world = World::with_rule(NewCode::AfterCast);
+    let mut world = World::with_rule(NewCodePolicy::AfterCast);
     let tv = world.open_announcing(TV, None);
     world.wait(IDLE * 2);
     assert_eq!(world.changes(), [], "nobody has cast");
@@ -152,7 +152,7 @@ fn after_a_cast_the_code_changes_at_its_end_and_not_while_the_grace_lasts() {
 
 #[test]
 fn whoever_comes_before_the_change_keeps_the_code() {
-    let mut world = World::with_rule(NewCode::AfterCast);
+    let mut world = World::with_rule(NewCodePolicy::AfterCast);
     let tv = world.open_announcing(TV, None);
     world.join(CASTER, tv.code.as_str()).expect("live");
     world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
@@ -164,7 +164,7 @@ fn whoever_comes_before_the_change_keeps_the_code() {
 #[test]
 fn the_end_of_a_cast_that_the_tv_does_not_see_counts_too() {
     for (waits, still_there) in [(GRACE / 2, true), (GRACE * 2, false)] {
-        let mut world = World::with_rule(NewCode::AfterCast);
+        let mut world = World::with_rule(NewCodePolicy::AfterCast);
         let tv = world.open_announcing(TV, None);
         world.join(CASTER, tv.code.as_str()).expect("live");
         world.drop(TV);
@@ -194,7 +194,7 @@ fn a_tv_that_was_away_gets_a_new_code_as_soon_as_it_is_back_and_nobody_gets_the_
     assert_ne!(again.code, tv.code);
     assert_eq!(world.change(), (again.code.to_string(), again.resume_token.clone(), NewCodeReason::Idle));
     assert_eq!(world.join(CASTER, tv.code.as_str()), Err(Refusal::UnknownCode));
-    let named = Open { dialect: Dialect::B, code: Some(tv.code.as_str()), ..announcing(12, Some("device")) };
+    let named = OpenRequest { dialect: Dialect::B, code: Some(tv.code.as_str()), ..announcing(12, Some("device")) };
     assert_ne!(world.try_open(named).expect("a seat").code, tv.code, "naming it is not enough");
     assert_ne!(world.open(13, Some(&tv.resume_token)).code, tv.code, "its old token is not either");
 }
@@ -235,9 +235,9 @@ fn the_last_cast_counts_after_a_restart_too() {
     assert_eq!(world.times(&token).since, world.times(&tv.resume_token).since);
     world.wait(IDLE - INSTANT);
     // Whether the token has reached the TV or not.
-    for (connection, shown) in [(10, &tv.resume_token), (11, &token), (12, &token)] {
-        let again = world.open_announcing(connection, Some(shown));
-        assert_eq!((again.code, again.resume_token.as_str()), (tv.code, token.as_str()), "{connection}");
+    for (client, shown) in [(10, &tv.resume_token), (11, &token), (12, &token)] {
+        let again = world.open_announcing(client, Some(shown));
+        assert_eq!((again.code, again.resume_token.as_str()), (tv.code, token.as_str()), "{client}");
     }
     world.restart();
     assert_eq!(world.open_announcing(TV, Some(&token)).code, tv.code);
@@ -247,13 +247,13 @@ fn the_last_cast_counts_after_a_restart_too() {
 
 #[test]
 fn a_cast_that_a_restart_interrupts_keeps_its_code_and_its_caster() {
-    for rule in [NewCode::AfterIdle, NewCode::AfterCast] {
+    for rule in [NewCodePolicy::AfterIdle, NewCodePolicy::AfterCast] {
         let mut world = World::with_rule(rule);
         let tv = world.open_announcing(TV, None);
         let caster = world.join(CASTER, tv.code.as_str()).expect("live");
         world.wait(IDLE * 2);
         world.restart();
-        let open = Open { casting: true, ..announcing(TV, Some(&tv.resume_token)) };
+        let open = OpenRequest { casting: true, ..announcing(TV, Some(&tv.resume_token)) };
         assert_eq!(world.try_open(open).expect("a seat").code, tv.code, "{rule:?}");
         world.wait(GRACE - INSTANT);
         world.join_with(CASTER, tv.code.as_str(), Some(&caster.resume_token)).expect("it is back in time");
@@ -261,7 +261,7 @@ fn a_cast_that_a_restart_interrupts_keeps_its_code_and_its_caster() {
         assert_eq!(world.changes(), [], "{rule:?}");
 
         world.restart();
-        world.try_open(Open { live: true, ..open }).expect("a seat");
+        world.try_open(OpenRequest { live: true, ..open }).expect("a seat");
         world.wait(GRACE);
         world.change();
     }
@@ -269,7 +269,7 @@ fn a_cast_that_a_restart_interrupts_keeps_its_code_and_its_caster() {
 
 #[test]
 fn a_tv_asks_for_a_new_code_but_not_in_a_cast_and_not_all_the_time() {
-    for rule in [NewCode::Never, NewCode::AfterIdle, NewCode::AfterCast] {
+    for rule in [NewCodePolicy::Never, NewCodePolicy::AfterIdle, NewCodePolicy::AfterCast] {
         let mut world = World::with_rule(rule);
         assert_eq!(world.rooms.handle_new_code(TV, world.now), Err(Refusal::NotInRoom));
         let tv = world.open_announcing(TV, None);
@@ -293,7 +293,7 @@ fn a_tv_asks_for_a_new_code_but_not_in_a_cast_and_not_all_the_time() {
 
 #[test]
 fn a_tv_that_missed_its_new_code_gets_another_and_hears_why() {
-    let mut world = World::with_rule(NewCode::Never);
+    let mut world = World::with_rule(NewCodePolicy::Never);
     let tv = world.open_announcing(TV, None);
     world.rooms.handle_new_code(TV, world.now).expect("nobody casts");
     world.heard();
@@ -301,8 +301,8 @@ fn a_tv_that_missed_its_new_code_gets_another_and_hears_why() {
     assert!(again.code != tv.code && !again.resumed);
     assert_eq!(world.change(), (again.code.to_string(), again.resume_token, NewCodeReason::Asked));
     // As dialect B does it: in with a code of its own, then with what it had.
-    let own = world.try_open(Open { dialect: Dialect::B, ..announcing(11, None) }).expect("a seat");
-    let open = Open { dialect: Dialect::B, code: Some(tv.code.as_str()), ..announcing(11, Some(&tv.resume_token)) };
+    let own = world.try_open(OpenRequest { dialect: Dialect::B, ..announcing(11, None) }).expect("a seat");
+    let open = OpenRequest { dialect: Dialect::B, code: Some(tv.code.as_str()), ..announcing(11, Some(&tv.resume_token)) };
     assert_eq!(world.try_open(open).expect("a seat").code, own.code);
     assert_eq!(world.change().0, own.code.as_str());
 }
@@ -357,9 +357,16 @@ fn a_set_clock_brings_fresh_credentials_to_whoever_takes_them_unasked() {
     let mut world = World::new();
     let tv = world.open(TV, None);
     world.join(CASTER, tv.code.as_str()).expect("live");
-    let open = Open { dialect: Dialect::B, ..announcing(10, None) };
+    let open = OpenRequest { dialect: Dialect::B, ..announcing(10, None) };
     let other = world.try_open(open).expect("a seat");
-    let join = Join { connection: 11, dialect: Dialect::B, from: HOME, code: other.code.as_str(), token: None, username: None };
+    let join = JoinRequest {
+        client: ClientId::new(11),
+        dialect: Dialect::B,
+        from: HOME,
+        code: other.code.as_str(),
+        token: None,
+        username: None,
+    };
     world.rooms.handle_join(join, world.now).expect("live");
     world.heard();
     world.rooms.handle_clock(WallClock::new(world.now, wall(1_000_000)));
@@ -385,8 +392,8 @@ fn the_token_of_a_changed_code_makes_nobody_an_old_acquaintance() {
     let tv = world.open_announcing(TV, None);
     world.wait(IDLE * 4);
     world.rooms.handle_new_code(TV, world.now).expect("nobody casts");
-    for connection in 10..20 {
-        let other = world.open_announcing(connection, Some(&tv.resume_token));
-        assert_eq!(world.times(&other.resume_token), Times::new(world.rooms.clock.unix_seconds(world.now)), "{connection}");
+    for client in 10..20 {
+        let other = world.open_announcing(client, Some(&tv.resume_token));
+        assert_eq!(world.times(&other.resume_token), Times::new(world.rooms.clock.unix_seconds(world.now)), "{client}");
     }
 }

@@ -1,18 +1,26 @@
-//! Transcripts: who says what, when, and what everybody hears, with a clock of our own.
+//! Transcripts of the cast rooms: what clients do, when, and what each client is sent, with a clock of our own.
+//!
+//! **A tour of the kit.** [`World`] has the rooms and the time. `open`, `join`, `say`, `drop` and `wait` are inputs; `heard` returns the outputs
+//! since the last look, a line each: `1 ! Notice`, `1 < Signal` for a delivery, `1 = new` for a TV that waited. Clients are numbers: [`TV`],
+//! [`CASTER`], [`SECOND`]. `cast` makes a room with both sides; `restart` keeps the key and loses the rooms; `agree` checks after each step that
+//! the tables agree. `full_house_tests` fill the server, `new_code_tests` change codes.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::cast::code::{CodeAlphabet, NewCode, Times};
+use crate::cast::code::{CodeAlphabet, NewCodePolicy};
+use crate::cast::model::{JoinRequest, NewCodeReason, OpenOutcome, OpenRequest, Seated, Signal};
+use crate::cast::resume_token::Times;
+use crate::cast::room::guess_limits;
 use crate::limits::waiting_bytes::MAX_TOTAL_BYTES;
 
 #[path = "full_house_tests.rs"]
 mod full_house;
 
-const TV: ClientId = 1;
-const CASTER: ClientId = 2;
-const SECOND: ClientId = 3;
+const TV: ClientId = ClientId::new(1);
+const CASTER: ClientId = ClientId::new(2);
+const SECOND: ClientId = ClientId::new(3);
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 5));
 const GRACE: Duration = Duration::from_secs(60);
 const REFRESH: Duration = Duration::from_secs(600);
@@ -43,7 +51,7 @@ impl World {
             max_rooms: 3,
             guesses: 10,
             refresh: REFRESH,
-            new_code: NewCode::AfterIdle,
+            new_code: NewCodePolicy::AfterIdle,
         };
         change(&mut config);
         let now = Instant::now();
@@ -56,52 +64,58 @@ impl World {
         self.rooms = Rooms::new(config, TokenKey::new([7; 32]), [10; 32], self.rooms.clock);
     }
 
-    fn open(&mut self, connection: ClientId, token: Option<&str>) -> Seated {
-        self.try_open(Open {
-            connection,
+    fn open(&mut self, client: impl Into<ClientId>, token: Option<&str>) -> Seated {
+        self.try_open(OpenRequest {
+            client: client.into(),
             dialect: Dialect::A,
             from: HOME,
             code: None,
             token,
             live: false,
-            again: false,
+            asked_before: false,
             casting: false,
-            announces: false,
+            understands_new_codes: false,
         })
         .expect("a seat")
     }
 
     /// A TV that does not have to wait.
-    fn try_open(&mut self, open: Open<'_>) -> Result<Seated, Refusal> {
+    fn try_open(&mut self, open: OpenRequest<'_>) -> Result<Seated, Refusal> {
         self.ask(open).map(|opened| match opened {
-            Opened::Seated(seated) => seated,
-            Opened::Waits => panic!("{} waits", open.connection),
+            OpenOutcome::Seated(seated) => seated,
+            OpenOutcome::Waiting => panic!("{} waits", open.client),
         })
     }
 
-    fn waits(&mut self, open: Open<'_>) {
-        assert_eq!(self.ask(open), Ok(Opened::Waits));
+    fn waits(&mut self, open: OpenRequest<'_>) {
+        assert_eq!(self.ask(open), Ok(OpenOutcome::Waiting));
     }
 
-    fn ask(&mut self, open: Open<'_>) -> Result<Opened, Refusal> {
+    /// How many TVs wait, and how many were ever evicted.
+    fn waiting_and_evicted(&self) -> (usize, u64) {
+        (self.rooms.waiting(), self.rooms.evicted())
+    }
+
+    fn ask(&mut self, open: OpenRequest<'_>) -> Result<OpenOutcome, Refusal> {
         self.rooms.handle_open(open, self.now)
     }
 
-    fn join(&mut self, connection: ClientId, code: &str) -> Result<Seated, Refusal> {
-        self.join_with(connection, code, None)
+    fn join(&mut self, client: impl Into<ClientId>, code: &str) -> Result<Seated, Refusal> {
+        self.join_with(client, code, None)
     }
 
-    fn join_with(&mut self, connection: ClientId, code: &str, token: Option<&str>) -> Result<Seated, Refusal> {
-        let join = Join { connection, dialect: Dialect::A, from: HOME, code, token, username: None };
+    fn join_with(&mut self, client: impl Into<ClientId>, code: &str, token: Option<&str>) -> Result<Seated, Refusal> {
+        let client = client.into();
+        let join = JoinRequest { client, dialect: Dialect::A, from: HOME, code, token, username: None };
         self.rooms.handle_join(join, self.now)
     }
 
-    fn say(&mut self, from: ClientId, signal: Signal<&'static str>) {
-        self.rooms.handle_signal(from, signal, 100).expect("taken");
+    fn say(&mut self, from: impl Into<ClientId>, signal: Signal<&'static str>) {
+        self.rooms.handle_signal(from.into(), signal, 100).expect("taken");
     }
 
-    fn drop(&mut self, connection: ClientId) {
-        self.rooms.handle_drop(connection, self.now);
+    fn drop(&mut self, client: impl Into<ClientId>) {
+        self.rooms.handle_drop(client.into(), self.now);
     }
 
     /// Lets time pass, with every time-out heard when it is due.
@@ -146,18 +160,19 @@ impl World {
         for (code, room) in &self.rooms.rooms {
             for (seat, is_tv) in [(&room.tv, true)].into_iter().chain(room.caster.as_ref().map(|caster| (&caster.seat, false))) {
                 seats += 1;
-                assert!(self.rooms.timers.contains(&(seat.due, *code, is_tv)), "a seat without its timer");
-                if let Some(connection) = seat.connection {
+                assert!(self.rooms.timers.contains(&SeatTimer { due: seat.due, code: *code, is_tv }), "a seat without its timer");
+                if let Some(client) = seat.client {
                     let role = if is_tv { Role::Tv } else { Role::Caster };
-                    assert_eq!(self.rooms.seats.get(&connection), Some(&(*code, role)));
+                    assert_eq!(self.rooms.seats.get(&client), Some(&(*code, role)));
                 }
             }
         }
-        let armed: BTreeSet<_> = self.rooms.rooms.iter().filter_map(|(code, room)| Some((room.armed?, *code))).collect();
-        assert_eq!(self.rooms.changes, armed);
+        let scheduled: BTreeSet<_> =
+            self.rooms.rooms.iter().filter_map(|(code, room)| Some((room.scheduled_change?, *code))).collect();
+        assert_eq!(self.rooms.code_changes, scheduled);
         assert_eq!(self.rooms.timers.len(), seats, "a timer without its seat");
-        assert_eq!(self.rooms.places.len(), self.rooms.rooms.len(), "each room has its place");
-        assert!(self.rooms.arrivals.agree());
+        assert_eq!(self.rooms.capacity.len(), self.rooms.rooms.len(), "each room has its place");
+        assert!(self.rooms.waiting_tvs.agree());
         assert!(self.rooms.seats.len() <= seats);
     }
 }
@@ -237,7 +252,7 @@ fn a_second_caster_takes_over_and_the_first_is_told() {
         world.heard(),
         [
             "2 ! TakenOver",
-            "1 ! CasterLeft { username: None, why: TakenOver }",
+            "1 ! CasterLeft { username: None, reason: TakenOver }",
             "1 ! CasterJoined { username: None, resumed: false }",
         ]
     );
@@ -257,7 +272,7 @@ fn without_take_over_the_room_is_full_until_the_caster_is_gone() {
     assert_eq!(world.join(SECOND, tv.code.as_str()), Err(Refusal::RoomFull));
     assert!(world.join_with(12, tv.code.as_str(), Some(&first.resume_token)).expect("its own seat").resumed);
     assert_eq!(world.join(SECOND, tv.code.as_str()), Err(Refusal::RoomFull));
-    world.rooms.handle_leave(12, world.now).expect("has a seat");
+    world.rooms.handle_leave(ClientId::new(12), world.now).expect("has a seat");
     assert!(world.join(SECOND, tv.code.as_str()).is_ok());
 }
 
@@ -279,21 +294,21 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
     let mut world = World::new();
     let (tv, caster) = world.cast();
     world.drop(TV);
-    let thief = Open {
-        connection: 10,
+    let thief = OpenRequest {
+        client: ClientId::new(10),
         dialect: Dialect::A,
         from: HOME,
         code: Some(tv.code.as_str()),
         token: None,
         live: false,
-        again: false,
+        asked_before: false,
         casting: false,
-        announces: false,
+        understands_new_codes: false,
     };
     assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "the code alone is not enough");
-    let thief = Open { connection: 20, dialect: Dialect::B, from: HOME, token: Some("guess"), ..thief };
+    let thief = OpenRequest { client: ClientId::new(20), dialect: Dialect::B, from: HOME, token: Some("guess"), ..thief };
     assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "nor with some token");
-    let thief = Open { connection: 20, token: Some(&caster.resume_token), ..thief };
+    let thief = OpenRequest { client: ClientId::new(20), token: Some(&caster.resume_token), ..thief };
     assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "nor with the caster's");
     world.wait(GRACE - Duration::from_secs(1));
     let back = world.open(11, Some(&tv.resume_token));
@@ -311,16 +326,16 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
 fn a_resume_replaces_a_connection_that_hangs_about() {
     let mut world = World::new();
     let (tv, caster) = world.cast();
-    let open = Open {
-        connection: 11,
+    let open = OpenRequest {
+        client: ClientId::new(11),
         dialect: Dialect::A,
         from: HOME,
         code: None,
         token: Some(&tv.resume_token),
         live: true,
-        again: false,
+        asked_before: false,
         casting: false,
-        announces: false,
+        understands_new_codes: false,
     };
     world.try_open(open).expect("its own seat");
     assert_eq!(
@@ -339,7 +354,7 @@ fn the_grace_of_a_tv_ends_its_room() {
     let (tv, _) = world.cast();
     world.drop(TV);
     world.wait(GRACE);
-    assert_eq!(world.heard(), ["2 ! TvAway", "2 ! TvLeft { why: Lost }"]);
+    assert_eq!(world.heard(), ["2 ! TvAway", "2 ! TvLeft { reason: Lost }"]);
     assert!(world.rooms.is_empty());
     assert_eq!(world.join(CASTER, tv.code.as_str()), Err(Refusal::UnknownCode));
     let back = world.open(11, Some(&tv.resume_token));
@@ -352,7 +367,7 @@ fn the_grace_of_a_caster_frees_the_tv() {
     let (tv, caster) = world.cast();
     world.drop(CASTER);
     world.wait(GRACE);
-    assert_eq!(world.heard(), ["1 ! CasterAway", "1 ! CasterLeft { username: None, why: Lost }"]);
+    assert_eq!(world.heard(), ["1 ! CasterAway", "1 ! CasterLeft { username: None, reason: Lost }"]);
     let back = world.join_with(12, tv.code.as_str(), Some(&caster.resume_token)).expect("live");
     assert!(back.resumed, "nobody took the seat meanwhile");
 }
@@ -362,11 +377,11 @@ fn leaving_tells_the_other_side_at_once() {
     let mut world = World::new();
     let (tv, _) = world.cast();
     world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
-    assert_eq!(world.heard(), ["1 ! CasterLeft { username: None, why: Left }"]);
+    assert_eq!(world.heard(), ["1 ! CasterLeft { username: None, reason: Left }"]);
     assert_eq!(world.rooms.handle_leave(CASTER, world.now), Err(Refusal::NotInRoom));
     world.join(CASTER, tv.code.as_str()).expect("live");
     world.rooms.handle_leave(TV, world.now).expect("has a seat");
-    assert_eq!(world.heard()[1..], ["2 ! TvLeft { why: Left }"]);
+    assert_eq!(world.heard()[1..], ["2 ! TvLeft { reason: Left }"]);
     assert!(world.rooms.is_empty() && world.rooms.seats.is_empty() && world.rooms.timers.is_empty());
 }
 
@@ -390,23 +405,23 @@ fn a_free_code_may_be_named_but_goes_back_to_whoever_can_prove_it() {
     let mut world = World::new();
     let tv = world.open(TV, None);
     world.rooms.handle_leave(TV, world.now).expect("has a seat");
-    let open = Open {
-        connection: 10,
+    let open = OpenRequest {
+        client: ClientId::new(10),
         dialect: Dialect::B,
         from: HOME,
         code: Some(tv.code.as_str()),
         token: Some("device"),
         live: false,
-        again: false,
+        asked_before: false,
         casting: false,
-        announces: false,
+        understands_new_codes: false,
     };
     assert_eq!(world.try_open(open).expect("free").code, tv.code, "dialect B keeps a code that is free");
     assert_eq!(world.open(11, Some(&tv.resume_token)).code, tv.code, "but gives it up to the one with a proof");
     assert_eq!(world.heard(), ["10 ! Replaced"]);
     let stale = world.open(12, None);
-    world.rooms.handle_leave(12, world.now).expect("has a seat");
-    let open = Open { connection: 13, token: Some("another"), code: Some(tv.code.as_str()), ..open };
+    world.rooms.handle_leave(ClientId::new(12), world.now).expect("has a seat");
+    let open = OpenRequest { client: ClientId::new(13), token: Some("another"), code: Some(tv.code.as_str()), ..open };
     assert_ne!(world.try_open(open).expect("a seat").code, tv.code, "nobody else takes it");
     assert!(!stale.resumed);
 }
@@ -414,23 +429,23 @@ fn a_free_code_may_be_named_but_goes_back_to_whoever_can_prove_it() {
 #[test]
 fn a_device_token_and_the_code_resume_a_dialect_b_tv() {
     let mut world = World::new();
-    let open = Open {
-        connection: TV,
+    let open = OpenRequest {
+        client: TV,
         dialect: Dialect::B,
         from: HOME,
         code: None,
         token: Some("device"),
         live: false,
-        again: false,
+        asked_before: false,
         casting: false,
-        announces: false,
+        understands_new_codes: false,
     };
     let tv = world.try_open(open).expect("a seat");
     world.drop(TV);
-    let again = Open { connection: 11, code: Some(tv.code.as_str()), ..open };
-    let wrong = world.try_open(Open { connection: 10, token: Some("other"), ..again }).expect("a seat");
+    let again = OpenRequest { client: ClientId::new(11), code: Some(tv.code.as_str()), ..open };
+    let wrong = world.try_open(OpenRequest { client: ClientId::new(10), token: Some("other"), ..again }).expect("a seat");
     assert_ne!(wrong.code, tv.code);
-    let without_code = world.try_open(Open { connection: 12, ..open }).expect("a seat");
+    let without_code = world.try_open(OpenRequest { client: ClientId::new(12), ..open }).expect("a seat");
     assert_ne!(without_code.code, tv.code, "a token that many TVs share gives no one another's code");
     let back = world.try_open(again).expect("its own");
     assert_eq!((back.code, back.resumed), (tv.code, true));
@@ -477,21 +492,21 @@ fn roles_do_not_mix() {
     let mut world = World::new();
     let (tv, _) = world.cast();
     assert_eq!(world.join(TV, tv.code.as_str()), Err(Refusal::WrongRole));
-    let open = Open {
-        connection: CASTER,
+    let open = OpenRequest {
+        client: CASTER,
         dialect: Dialect::A,
         from: HOME,
         code: None,
         token: None,
         live: false,
-        again: false,
+        asked_before: false,
         casting: false,
-        announces: false,
+        understands_new_codes: false,
     };
     assert_eq!(world.try_open(open), Err(Refusal::WrongRole));
     assert_eq!(world.rooms.handle_signal(TV, Signal::Offer("x"), 1), Err(Refusal::WrongRole));
     assert_eq!(world.rooms.handle_signal(CASTER, Signal::Answer("x"), 1), Err(Refusal::WrongRole));
-    assert_eq!(world.rooms.handle_signal(99, Signal::Candidate("x"), 1), Err(Refusal::NotInRoom));
+    assert_eq!(world.rooms.handle_signal(ClientId::new(99), Signal::Candidate("x"), 1), Err(Refusal::NotInRoom));
 }
 
 #[test]
@@ -502,7 +517,7 @@ fn credentials_are_renewed_before_they_run_out_for_those_who_are_there() {
     assert_eq!(world.heard(), ["2 ! Credentials", "1 ! Credentials"]);
     world.drop(CASTER);
     world.wait(REFRESH);
-    assert_eq!(world.heard(), ["1 ! CasterAway", "1 ! CasterLeft { username: None, why: Lost }", "1 ! Credentials"]);
+    assert_eq!(world.heard(), ["1 ! CasterAway", "1 ! CasterLeft { username: None, reason: Lost }", "1 ! Credentials"]);
 }
 
 #[test]
@@ -513,7 +528,7 @@ fn a_caster_that_changes_rooms_leaves_the_first() {
     world.join(CASTER, other.code.as_str()).expect("live");
     assert_eq!(
         world.heard(),
-        ["1 ! CasterLeft { username: None, why: Left }", "10 ! CasterJoined { username: None, resumed: false }",]
+        ["1 ! CasterLeft { username: None, reason: Left }", "10 ! CasterJoined { username: None, resumed: false }",]
     );
 }
 
@@ -530,21 +545,21 @@ fn without_take_over_a_caster_in_grace_keeps_its_seat() {
 fn naming_live_codes_counts_as_guessing() {
     let mut world = World::with(|config| config.max_rooms = 100);
     let tv = world.open(TV, None);
-    let claim = |connection| Open {
-        connection,
+    let claim = |client: i32| OpenRequest {
+        client: client.into(),
         dialect: Dialect::B,
         from: HOME,
         code: Some(tv.code.as_str()),
         token: None,
         live: false,
-        again: false,
+        asked_before: false,
         casting: false,
-        announces: false,
+        understands_new_codes: false,
     };
-    for connection in 10..20 {
-        assert_ne!(world.try_open(claim(connection)).expect("a seat").code, tv.code);
+    for client in 10..20 {
+        assert_ne!(world.try_open(claim(client)).expect("a seat").code, tv.code);
     }
-    let free = Open { code: Some("AAAAAA"), ..claim(20) };
+    let free = OpenRequest { code: Some("AAAAAA"), ..claim(20) };
     assert_ne!(world.try_open(free).expect("a seat").code.as_str(), "AAAAAA", "whether it is free is not told either");
     assert!(matches!(world.join(SECOND, "AAAAAA"), Err(Refusal::TooManyAttempts { .. })));
 }
@@ -555,21 +570,25 @@ fn free_codes_that_tvs_ask_for_without_a_proof_are_bounded_for_all_together() {
     let mut world = World::with(|config| config.max_rooms = 10_000);
     let proof = world.open(TV, None);
     world.restart();
-    let mut connection = 10;
+    let mut client = 10;
     let mut claim = |world: &mut World, from: IpAddr, token| {
-        connection += 1;
-        let rest = [connection as usize / 900, connection as usize / 30 % 30, connection as usize % 30];
+        client += 1;
+        let rest = [client as usize / 900, client as usize / 30 % 30, client as usize % 30];
         // Nobody waits for a turn.
         world.now += Duration::from_millis(40);
         let code: String = "AAA".chars().chain(rest.map(|digit| char::from(CHARACTERS[digit]))).collect();
-        let open = Open { dialect: Dialect::B, code: Some(&code), token, ..full_house::new_tv(connection, from) };
+        let open = OpenRequest { dialect: Dialect::B, code: Some(&code), token, ..full_house::new_tv(client, from) };
         world.try_open(open).expect("a seat, under whatever code").code.as_str() == code
     };
     assert_eq!((0..100).filter(|_| claim(&mut world, HOME, None)).count(), 100, "a hotel after a power cut");
     let addresses = (0..300_u32).map(|n| IpAddr::V4(n.into()));
     let claims: Vec<IpAddr> = addresses.flat_map(|from| [from; 3]).collect();
     let given = claims.iter().filter(|from| claim(&mut world, **from, None)).count();
-    assert_eq!(given, 300 + guessing::CLAIMS as usize - 99, "the first of each address, and what all have together");
+    assert_eq!(
+        given,
+        300 + guess_limits::MAX_CLAIMED_CODES_PER_MINUTE as usize - 99,
+        "the first of each address, and what all have together"
+    );
     assert!(world.open(TV, Some(&proof.resume_token)).resumed, "a proof is no guess");
     world.now += Duration::from_secs(60);
     assert!(claim(&mut world, HOME, None));
@@ -579,10 +598,11 @@ fn free_codes_that_tvs_ask_for_without_a_proof_are_bounded_for_all_together() {
 fn codes_that_everybody_guesses_are_bounded_together_and_who_has_not_guessed_joins() {
     let mut world = World::new();
     let tv = world.open(TV, None);
-    let mut connection = 10;
+    let mut client = 10;
     let mut guess = |world: &mut World, from: IpAddr, code: &str| {
-        connection += 1;
-        let join = Join { connection, dialect: Dialect::A, from, code, token: None, username: None };
+        client += 1;
+        let client = ClientId::from(client);
+        let join = JoinRequest { client, dialect: Dialect::A, from, code, token: None, username: None };
         world.rooms.handle_join(join, world.now)
     };
     let addresses = (0..100_u32).map(|n| IpAddr::V4(n.into()));
@@ -598,20 +618,20 @@ fn a_tv_that_registered_first_still_gets_its_old_code() {
     let mut world = World::new();
     let old = world.open(TV, None);
     world.rooms.handle_leave(TV, world.now).expect("has a seat");
-    let open = Open {
-        connection: 5,
+    let open = OpenRequest {
+        client: ClientId::new(5),
         dialect: Dialect::B,
         from: HOME,
         code: None,
         token: None,
         live: false,
-        again: false,
+        asked_before: false,
         casting: false,
-        announces: false,
+        understands_new_codes: false,
     };
     let registered = world.try_open(open).expect("a seat");
     assert_ne!(registered.code, old.code);
-    let open = Open { code: Some(old.code.as_str()), token: Some(&old.resume_token), ..open };
+    let open = OpenRequest { code: Some(old.code.as_str()), token: Some(&old.resume_token), ..open };
     assert_eq!(world.try_open(open).expect("a seat").code, old.code);
     assert_eq!(world.rooms.len(), 1, "the other code is free again");
 }
@@ -658,19 +678,20 @@ fn a_new_secret_means_fresh_credentials_for_all() {
 #[test]
 fn nothing_unasked_is_said_to_those_who_begin_again_at_it() {
     let mut world = World::new();
-    let open = Open {
-        connection: TV,
+    let open = OpenRequest {
+        client: TV,
         dialect: Dialect::B,
         from: HOME,
         code: None,
         token: None,
         live: false,
-        again: false,
+        asked_before: false,
         casting: false,
-        announces: false,
+        understands_new_codes: false,
     };
     let tv = world.try_open(open).expect("a seat");
-    let join = Join { connection: CASTER, dialect: Dialect::B, from: HOME, code: tv.code.as_str(), token: None, username: None };
+    let join =
+        JoinRequest { client: CASTER, dialect: Dialect::B, from: HOME, code: tv.code.as_str(), token: None, username: None };
     world.rooms.handle_join(join, world.now).expect("live");
     assert_eq!(world.heard(), ["1 ! CasterJoined { username: None, resumed: false }"]);
     world.rooms.handle_new_secret();
@@ -685,18 +706,19 @@ fn joining_again_changes_nothing() {
             let mut world = World::with(|config| config.takeover = takeover);
             let tv = world.open(TV, None);
             let code = tv.code.as_str();
-            let join = Join { connection: CASTER, dialect, from: HOME, code, token: None, username: Some("me") };
+            let join = JoinRequest { client: CASTER, dialect, from: HOME, code, token: None, username: Some("me") };
             let first = world.rooms.handle_join(join, world.now).expect("live");
             world.say(CASTER, Signal::Offer("offer"));
             world.heard();
             for token in [None, Some(first.resume_token.as_str())] {
-                let again = world.rooms.handle_join(Join { token, username: None, ..join }, world.now).expect("its own seat");
+                let again =
+                    world.rooms.handle_join(JoinRequest { token, username: None, ..join }, world.now).expect("its own seat");
                 assert_eq!(again, Seated { resumed: true, ..first.clone() });
             }
             world.say(TV, Signal::Answer("answer"));
             assert_eq!(world.heard(), ["2 < Answer(\"answer\")"], "the cast goes on, and nobody hears of a new caster");
             world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
-            assert_eq!(world.heard(), ["1 ! CasterLeft { username: Some(\"me\"), why: Left }"]);
+            assert_eq!(world.heard(), ["1 ! CasterLeft { username: Some(\"me\"), reason: Left }"]);
         }
     }
 }
@@ -710,40 +732,41 @@ fn random_histories_keep_the_tables_in_agreement() {
     let mut known: Vec<Seated> = Vec::new();
     for step in 0..30_000 {
         if step % 10_000 == 0 {
-            world.rooms.config.new_code = [NewCode::Never, NewCode::AfterIdle, NewCode::AfterCast][step / 10_000];
+            world.rooms.config.new_code =
+                [NewCodePolicy::Never, NewCodePolicy::AfterIdle, NewCodePolicy::AfterCast][step / 10_000];
             world.restart();
         }
-        let connection = rng.random_range(1..12);
+        let client = ClientId::new(rng.random_range(1..12));
         let one = (!known.is_empty()).then(|| known[rng.random_range(0..known.len())].clone());
         let token = one.as_ref().map(|seated| seated.resume_token.as_str()).filter(|_| rng.random_bool(0.5));
         let code = one.as_ref().map_or("AAAAAA", |seated| seated.code.as_str());
         match rng.random_range(0..9) {
-            8 => known.extend(world.rooms.handle_new_code(connection, world.now).ok()),
+            8 => known.extend(world.rooms.handle_new_code(client, world.now).ok()),
             7 if rng.random_bool(0.02) => world.wait(Duration::from_secs(13 * 3600)),
             0 => {
                 let dialect = if rng.random_bool(0.5) { Dialect::A } else { Dialect::B };
-                let (casting, announces) = (rng.random_bool(0.1), rng.random_bool(0.5));
-                let open = Open {
-                    connection,
+                let (casting, understands_new_codes) = (rng.random_bool(0.1), rng.random_bool(0.5));
+                let open = OpenRequest {
+                    client,
                     dialect,
                     from: HOME,
                     code: Some(code),
                     token,
                     live: false,
-                    again: false,
+                    asked_before: false,
                     casting,
-                    announces,
+                    understands_new_codes,
                 };
-                if let Ok(Opened::Seated(seated)) = world.ask(open) {
+                if let Ok(OpenOutcome::Seated(seated)) = world.ask(open) {
                     known.push(seated);
                 }
             }
-            1 | 2 => known.extend(world.join_with(connection, code, token).ok()),
-            3 => drop(world.rooms.handle_leave(connection, world.now)),
-            4 => world.drop(connection),
+            1 | 2 => known.extend(world.join_with(client, code, token).ok()),
+            3 => drop(world.rooms.handle_leave(client.into(), world.now)),
+            4 => world.drop(client),
             5 => world.wait(Duration::from_secs(rng.random_range(0..90))),
-            6 => drop(world.rooms.handle_signal(connection, Signal::Offer("o"), 10)),
-            _ => drop(world.rooms.handle_signal(connection, Signal::Candidate("c"), 10)),
+            6 => drop(world.rooms.handle_signal(client, Signal::Offer("o"), 10)),
+            _ => drop(world.rooms.handle_signal(client, Signal::Candidate("c"), 10)),
         }
         world.heard();
         known.truncate(64);
@@ -762,7 +785,7 @@ fn what_waits_is_bounded_over_all_rooms_and_what_is_delivered_is_not() {
         let code = world.open(tv, None).code;
         world.join(caster, code.as_str()).expect("the code is live");
         world.drop(tv);
-        world.rooms.handle_signal(caster, Signal::Offer("offer"), bytes).expect("it has a place");
+        world.rooms.handle_signal(ClientId::new(caster), Signal::Offer("offer"), bytes).expect("it has a place");
         code
     };
     let small = away(&mut world, 20 * 1024);
@@ -774,9 +797,9 @@ fn what_waits_is_bounded_over_all_rooms_and_what_is_delivered_is_not() {
     let tv = world.open(90_001, None);
     world.join(90_002, tv.code.as_str()).expect("the code is live");
     world.heard();
-    world.rooms.handle_signal(90_002, Signal::Offer("offer"), LARGE).expect("the TV is there");
+    world.rooms.handle_signal(ClientId::new(90_002), Signal::Offer("offer"), LARGE).expect("the TV is there");
     assert_eq!(world.heard(), ["90001 < Offer(\"offer\")"]);
-    assert!(world.rooms.rooms.get_mut(&small).expect("it lives").to_tv.waits(), "whoever has little waiting keeps it");
+    assert!(world.rooms.rooms.get_mut(&small).expect("it lives").to_tv.has_description(), "whoever has little waiting keeps it");
     world.wait(GRACE);
     assert_eq!(world.rooms.ledger.bytes(), 0, "what waited went with its rooms");
 }

@@ -1,8 +1,8 @@
 //! What users say of themselves, whom they know and what waits for them is bounded over all of them.
 
 use super::*;
-use crate::multiconnection::room::descriptions::{BYTES_OF_EACH, MAX_BYTES};
-use crate::multiconnection::room::outputs::EVENT_BYTES;
+use crate::multiconnection::model::EVENT_OVERHEAD_BYTES;
+use crate::multiconnection::room::description_bytes::{MAX_SHARED_BYTES, MIN_BYTES_PER_USER};
 
 const FEW: usize = 300;
 const MANY: usize = 16 * 1024;
@@ -13,7 +13,7 @@ fn text(bytes: usize) -> &'static str {
     Box::leak("x".repeat(bytes).into_boxed_str())
 }
 
-/// Nobody, where there is room for a crowd.
+/// Nobody, where there is room for a users_in_network.
 fn nobody() -> World {
     let mut world = World::with(&[]);
     (world.rooms.config.max_users, world.rooms.config.max_users_per_address) = (10_000, 10_000);
@@ -22,22 +22,22 @@ fn nobody() -> World {
 
 impl World {
     /// Opens a room of its own, named like itself, with `text` for everything that it can say.
-    fn come(&mut self, connection: ClientId, name: &str, text: &'static str) {
-        self.connect(connection, Hello { extra: text, ..viewer(name) }).expect("there is room");
-        self.open(connection, Entry { session: text, extra: text, about: text, ..entry(name) }).expect("it is free");
-        self.rooms.handle_join_broadcast(connection, None, name, text, self.now);
+    fn come(&mut self, client: u64, name: &str, text: &'static str) {
+        self.connect(client, UserHandshake { extra: text, ..viewer(name) }).expect("there is room");
+        self.open(client, RoomRequest { session: text, extra: text, request_json: text, ..request(name) }).expect("it is free");
+        self.rooms.handle_join_broadcast(client.into(), None, name, text, self.now);
     }
 
     /// What others see of a user and of its room, in bytes.
     fn seen(&self, name: &str) -> [usize; 3] {
-        let room = self.rooms.room(0, name).expect("it is there");
+        let room = self.rooms.room(id(0), name).expect("it is there");
         [self.rooms.extra_of(name).expect("it is there"), room.session, room.extra].map(str::len)
     }
 
     fn is_bounded(&self) {
         self.agree();
         let (bytes, users) = (self.rooms.descriptions.bytes(), self.rooms.counts().users);
-        assert!(bytes <= MAX_BYTES + BYTES_OF_EACH * users, "{bytes} bytes of {users} users");
+        assert!(bytes <= MAX_SHARED_BYTES + MIN_BYTES_PER_USER * users, "{bytes} bytes of {users} users");
     }
 }
 
@@ -47,27 +47,29 @@ fn what_all_users_say_of_themselves_is_bounded_and_those_with_most_lose_it() {
     let (few, many) = (text(FEW), text(MANY));
     for user in 0..GREEDY {
         if user % 100 == 0 {
-            world.connect(GREEDY + user, Hello { extra: few, ..hello(&format!("modest {user}")) }).expect("there is room");
-            world.join(GREEDY + user, Entry { extra: few, ..entry("0") }).map_or_else(|_| (), drop);
+            world
+                .connect(GREEDY + user, UserHandshake { extra: few, ..handshake(&format!("modest {user}")) })
+                .expect("there is room");
+            world.join(GREEDY + user, RoomRequest { extra: few, ..request("0") }).map_or_else(|_| (), drop);
         }
         world.come(user, &user.to_string(), many);
     }
     world.is_bounded();
     let outputs: Vec<_> = std::iter::from_fn(|| world.rooms.poll_output()).collect();
-    assert!(!outputs.iter().any(|output| matches!(output, Output::Close(_))), "nobody is disconnected");
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Disconnect(_))), "nobody is disconnected");
     assert_eq!(world.rooms.counts().users as u64, GREEDY + GREEDY / 100);
     for user in (0..GREEDY).step_by(100) {
         assert_eq!(world.rooms.extra_of(&format!("modest {user}")), Some(&few));
     }
     let lost: Vec<_> = (0..GREEDY).filter(|user| world.seen(&user.to_string()) == [2, 2, 2]).collect();
     assert!(lost.len() > GREEDY as usize / 2, "{} have lost everything", lost.len());
-    assert_eq!(world.rooms.about(&lost[0].to_string()), Ok(Some(&"{}")));
+    assert_eq!(world.rooms.last_room_request(&lost[0].to_string()), Ok(Some(&"{}")));
 
     let again = lost[0].to_string();
-    world.rooms.handle_extra(lost[0], few, world.now);
+    world.rooms.handle_extra(ClientId::from(lost[0]), few, world.now);
     assert_eq!(world.seen(&again), [FEW, 2, FEW], "it may say something again");
     for _ in 0..100 {
-        world.rooms.handle_extra(lost[0], many, world.now);
+        world.rooms.handle_extra(ClientId::from(lost[0]), many, world.now);
         world.is_bounded();
     }
 
@@ -88,15 +90,15 @@ fn who_gets_a_room_of_somebody_that_said_much_does_not_pay_for_it() {
     let mut world = nobody();
     let (few, many) = (text(FEW), text(MANY));
     world.come(1, "a", many);
-    world.connect(2, Hello { extra: few, ..hello("heir") }).expect("there is room");
-    world.join(2, Entry { extra: few, ..entry("a") }).expect("it is open");
+    world.connect(2, UserHandshake { extra: few, ..handshake("new_owner") }).expect("there is room");
+    world.join(2, RoomRequest { extra: few, ..request("a") }).expect("it is open");
     world.leave(1);
     for user in 3..GREEDY {
-        world.connect(user, Hello { extra: many, ..hello(&user.to_string()) }).expect("there is room");
+        world.connect(user, UserHandshake { extra: many, ..handshake(&user.to_string()) }).expect("there is room");
     }
     world.is_bounded();
-    assert_eq!(world.rooms.extra_of("heir"), Some(&few));
-    assert!(world.rooms.room(0, "a").is_some_and(|room| room.session == "{}"));
+    assert_eq!(world.rooms.extra_of("new_owner"), Some(&few));
+    assert!(world.rooms.room(id(0), "a").is_some_and(|room| room.session == "{}"));
 }
 
 #[test]
@@ -104,7 +106,7 @@ fn users_that_come_and_go_without_a_word_are_bounded_too() {
     let mut world = nobody();
     let many = text(MANY);
     for user in 0..GREEDY {
-        world.connect(user, Hello { extra: many, ..hello(&user.to_string()) }).expect("there is room");
+        world.connect(user, UserHandshake { extra: many, ..handshake(&user.to_string()) }).expect("there is room");
         world.drop(user);
     }
     world.is_bounded();
@@ -122,12 +124,12 @@ fn users_that_come_and_go_without_a_word_are_bounded_too() {
 fn what_only_admins_see_is_lost_first() {
     let mut world = nobody();
     let (few, rest) = (text(FEW), text(MANY / 2));
-    world.connect(0, Hello { extra: few, ..hello("a") }).expect("there is room");
-    world.open(0, Entry { session: few, extra: few, about: text(MANY), ..entry("a") }).expect("it is free");
+    world.connect(0, UserHandshake { extra: few, ..handshake("a") }).expect("there is room");
+    world.open(0, RoomRequest { session: few, extra: few, request_json: text(MANY), ..request("a") }).expect("it is free");
     let mut user = 0;
-    while world.rooms.about("a") != Ok(Some(&"{}")) {
+    while world.rooms.last_room_request("a") != Ok(Some(&"{}")) {
         user += 1;
-        world.connect(user, Hello { extra: rest, ..hello(&user.to_string()) }).expect("there is room");
+        world.connect(user, UserHandshake { extra: rest, ..handshake(&user.to_string()) }).expect("there is room");
     }
     world.is_bounded();
     assert_eq!(world.seen("a"), [FEW; 3]);
@@ -137,17 +139,17 @@ fn what_only_admins_see_is_lost_first() {
 fn a_rooms_descriptions_are_its_owners_whoever_that_is() {
     let mut world = nobody();
     world.come(1, "a", text(MANY));
-    world.connect(2, hello("b")).expect("there is room");
-    world.join(2, entry("a")).expect("it is open");
+    world.connect(2, handshake("b")).expect("there is room");
+    world.join(2, request("a")).expect("it is open");
     world.agree();
     world.leave(1);
     world.agree();
     let own = "extra".len() + "about".len();
     assert_eq!(world.rooms.descriptions.bytes(), 2 * MANY + own);
-    let weighed = world.rooms.described(world.rooms.users.by_id("b").expect("it is there"));
+    let weighed = world.rooms.description_bytes(world.rooms.users.by_id("b").expect("it is there"));
     assert_eq!(weighed, Some(2 * MANY + own));
     // A join that fails has changed the extra all the same.
-    assert_eq!(world.join(2, Entry { extra: "longer extra", ..entry("nowhere") }), Err(Refusal::NotAvailable));
+    assert_eq!(world.join(2, RoomRequest { extra: "longer extra", ..request("nowhere") }), Err(Refusal::NotAvailable));
     world.agree();
     assert_eq!(world.rooms.descriptions.bytes(), "longer extra".len() + "about".len());
 }
@@ -155,9 +157,9 @@ fn a_rooms_descriptions_are_its_owners_whoever_that_is() {
 #[test]
 fn the_streams_of_a_broadcast_count_until_it_is_over() {
     let mut world = nobody();
-    for (connection, name) in [(1, "show"), (2, "b")] {
-        world.connect(connection, viewer(name)).expect("there is room");
-        world.rooms.handle_join_broadcast(connection, None, "show", text(MANY), world.now);
+    for (client, name) in [(1, "show"), (2, "b")] {
+        world.connect(client, viewer(name)).expect("there is room");
+        world.rooms.handle_join_broadcast(ClientId::from(client), None, "show", text(MANY), world.now);
         world.agree();
     }
     let held = world.rooms.descriptions.bytes();
@@ -172,7 +174,7 @@ fn peers_of_all_users_are_bounded_and_a_few_are_always_left() {
     const CROWD: u64 = 520;
     let mut world = nobody();
     for user in 0..CROWD + 70 {
-        world.connect(user, hello(&user.to_string())).expect("there is room");
+        world.connect(user, handshake(&user.to_string())).expect("there is room");
     }
     for user in 0..CROWD {
         for other in 0..user {
@@ -180,19 +182,19 @@ fn peers_of_all_users_are_bounded_and_a_few_are_always_left() {
         }
         while world.rooms.poll_output().is_some() {}
     }
-    assert!(CROWD * (CROWD - 1) > MAX_PEERS_OF_ALL as u64);
+    assert!(CROWD * (CROWD - 1) > MAX_TOTAL_PEERS as u64);
     let held = world.rooms.users.peers();
-    assert!((MAX_PEERS_OF_ALL..MAX_PEERS_OF_ALL + 2 * PEERS_OF_EACH).contains(&held), "{held}");
+    assert!((MAX_TOTAL_PEERS..MAX_TOTAL_PEERS + 2 * MIN_PEERS_PER_USER).contains(&held), "{held}");
     for other in CROWD + 1..CROWD + 70 {
         world.say(CROWD, &other.to_string(), "hi");
     }
     let connected = world.heard().iter().filter(|line| line.starts_with(&format!("{CROWD} +"))).count();
-    assert_eq!(connected, PEERS_OF_EACH);
+    assert_eq!(connected, MIN_PEERS_PER_USER);
     world.say(0, "1", "those who know each other still talk");
     assert_eq!(world.heard().len(), 1);
     let (all, first) = (world.rooms.users.peers(), world.rooms.users.by_id("0").expect("it is there"));
     let of_first = world.rooms.users[first].peers.len();
-    assert_eq!(all, held + 2 * PEERS_OF_EACH);
+    assert_eq!(all, held + 2 * MIN_PEERS_PER_USER);
     world.leave(0);
     assert_eq!(world.rooms.users.peers(), all - 2 * of_first);
     world.heard();
@@ -200,16 +202,16 @@ fn peers_of_all_users_are_bounded_and_a_few_are_always_left() {
 
 #[test]
 fn events_that_say_little_count_while_they_wait() {
-    let mut world = World::room(&["a", "b"], entry("r"));
+    let mut world = World::room(&["a", "b"], request("r"));
     world.drop(1);
     let before = world.rooms.ledger.bytes();
     for _ in 0..100 {
         world.say(2, "a", "");
-        world.rooms.handle_disconnect_with(2, "a", world.now);
+        world.rooms.handle_disconnect_with(id(2), "a", world.now);
     }
     world.heard();
     let waiting = world.rooms.ledger.bytes() - before;
-    assert!(waiting >= 256 * EVENT_BYTES, "{waiting}");
+    assert!(waiting >= 256 * EVENT_OVERHEAD_BYTES, "{waiting}");
     let log = Event::<&str>::Log("x".repeat(500));
-    assert_eq!(log.bytes(), EVENT_BYTES + 500);
+    assert_eq!(log.bytes(), EVENT_OVERHEAD_BYTES + 500);
 }

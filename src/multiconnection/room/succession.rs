@@ -1,23 +1,31 @@
-//! The part of the rooms that is about who comes back as another user. A page that ends without a farewell and is loaded again
-//! is a new user to the server, since clients draw a random id, while the user that it was is away and holds its room, its seat
-//! and its id. The same network, browser and origin (its [`Whereabouts`]) are all that the new user can show.
+//! The part of the rooms that recognizes users which come back as another user. PURE.
 //!
-//! So three things go to a new user at once, where another one waits for the end of the grace period:
-//! - A room in which all are away, if it was opened from the same whereabouts or its owner was there. It counts as absent.
-//! - An id, if its user is away and has no peer here, nor anybody in its room or broadcast.
-//! - In a full room the seat of somebody who is away.
+//! A page that ends without disconnecting and is loaded again is a new user to the server, since clients draw a random id, while the user
+//! that it was is away and holds its room, its place and its id. The new user can only show its [`Fingerprint`]: the same network, browser
+//! and origin.
 //!
-//! Whoever shares a room owner's whereabouts (the same NAT, the same browser, the same page) can therefore take the room while
-//! all who are in it are away, without its password. Nobody who is here loses a room by this.
+//! So a new user gets three things for which any other user waits until the grace period ends:
+//! - A room in which all users are away, if it was opened with the same fingerprint or its owner had that fingerprint. For the new user the
+//!   room does not exist.
+//! - An id, if its user is away and has no peer here, nor any user in its room or broadcast.
+//! - In a full room the place of a user that is away.
+//!
+//! A client that shares a room owner's fingerprint (the same NAT, the same browser, the same page) can therefore take the room while all
+//! users in it are away, without its password. No user that is connected loses a room by this.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::time::Instant;
 
-use super::{Opaque, Refusal, Room, Rooms, UserKey, Whereabouts};
+use super::rooms::Rooms;
+use super::state::Room;
+use super::users::UserKey;
+use crate::multiconnection::model::{Fingerprint, OpaqueJson, Refusal};
 
-impl<J: Opaque> Rooms<J> {
-    /// A user that came back and opens a room is a page that was loaded anew: whom the old page talked to hears that it is gone.
-    pub(super) fn start_over(&mut self, key: UserKey) {
-        if !std::mem::take(&mut self.users[key].came_back) {
+impl<J: OpaqueJson> Rooms<J> {
+    /// A user that reconnected and opens a room is a page that was reloaded: the peers of the old page are told that it is gone.
+    pub(super) fn leave_old_peers(&mut self, key: UserKey) {
+        if !std::mem::take(&mut self.users[key].has_reconnected) {
             return;
         }
         for peer in self.users[key].peers.clone() {
@@ -25,75 +33,74 @@ impl<J: Opaque> Rooms<J> {
         }
     }
 
-    /// Ends a room that is left to `key`; returns who is to be in the one that `key` opens instead. They are away, and a page
-    /// that only reconnects does not ask to join again.
-    pub(super) fn inherit(&mut self, key: UserKey, id: &str, now: Instant) -> Vec<UserKey> {
-        let Some(room) = self.rooms.get(id).filter(|room| self.is_room_left_to(key, room)) else { return Vec::new() };
+    /// Ends a room that is abandoned for `key`; returns the users that belong into the room that `key` opens instead. They are away, and a
+    /// page that only reconnects does not ask to join again.
+    pub(super) fn take_over_room(&mut self, key: UserKey, id: &str, now: Instant) -> Vec<UserKey> {
+        let Some(room) = self.rooms.get(id).filter(|room| self.is_room_abandoned_for(key, room)) else { return Vec::new() };
         let owner = room.owner;
         let mut others = self.close_room(id);
         others.retain(|other| *other != key);
-        // `key` is the page that the owner was.
-        if owner != key && self.users[owner].whereabouts == self.users[key].whereabouts {
+        // `key` is the owner's page, loaded again.
+        if owner != key && self.users[owner].fingerprint == self.users[key].fingerprint {
             others.retain(|other| *other != owner);
             self.remove(owner, now);
         }
-        others.iter().for_each(|other| self.users[*other].forget_owning(id));
+        others.iter().for_each(|other| self.users[*other].drop_ownership_event(id));
         others
     }
 
-    /// Whose seat `key` is to have in a room; `None`: there is a free one.
+    /// The user whose place `key` takes in a room; `None`: a place is free.
     ///
     /// # Errors
     /// `Full`.
-    pub(super) fn seat_in(&self, key: UserKey, id: &str) -> Result<Option<UserKey>, Refusal> {
+    pub(super) fn place_to_take(&self, key: UserKey, id: &str) -> Result<Option<UserKey>, Refusal> {
         let Some(room) = self.rooms.get(id).filter(|room| room.is_full()) else { return Ok(None) };
-        self.seat_for(key, room).ok_or(Refusal::Full).map(Some)
+        self.place_left_to(key, room).ok_or(Refusal::Full).map(Some)
     }
 
-    /// The user whose seat `key` may have: one who is away and has come from the same whereabouts.
-    pub(super) fn seat_for(&self, key: UserKey, room: &Room<J>) -> Option<UserKey> {
-        let whereabouts = self.users[key].whereabouts;
+    /// The user whose place `key` may take: one that is away and has the same fingerprint.
+    pub(super) fn place_left_to(&self, key: UserKey, room: &Room<J>) -> Option<UserKey> {
+        let fingerprint = self.users[key].fingerprint;
         let may_go = |other: &UserKey| {
             let user = &self.users[*other];
-            user.due.is_some() && user.whereabouts == whereabouts
+            user.is_away() && user.fingerprint == fingerprint
         };
-        room.participants.iter().copied().filter(may_go).min_by_key(|other| self.users[*other].due)
+        room.participants.iter().copied().filter(may_go).min_by_key(|other| self.users[*other].grace_ends)
     }
 
-    /// Whether a room is absent for `key`: it is left to it, or it was its own before its page was loaded anew.
-    pub(super) fn is_absent_for(&self, key: UserKey, id: &str, room: &Room<J>) -> bool {
+    /// Whether a room does not exist for `key`: it is abandoned for `key`, or it was its own before its page was reloaded.
+    pub(super) fn is_hidden_from(&self, key: UserKey, id: &str, room: &Room<J>) -> bool {
         let user = &self.users[key];
         let is_inside = user.room.as_deref() == Some(id);
-        match (is_inside, user.came_back) {
+        match (is_inside, user.has_reconnected) {
             (true, false) => false,
-            (true, true) => self.is_room_left_to(key, room) || (room.owner == key && self.ends_with_owner(room)),
-            (false, _) => self.is_room_left_to(key, room),
+            (true, true) => self.is_room_abandoned_for(key, room) || (room.owner == key && self.ends_with_owner(room)),
+            (false, _) => self.is_room_abandoned_for(key, room),
         }
     }
 
-    /// Gives up the place of the user that has an id which is wanted from where that user was.
-    pub(super) fn release_id(&mut self, id: &str, whereabouts: Whereabouts, now: Instant) {
-        if let Some(key) = self.users.by_id(id).filter(|key| self.is_left_to(whereabouts, *key)) {
+    /// Removes the user that has this id, if it is abandoned for a client with that fingerprint.
+    pub(super) fn release_id(&mut self, id: &str, fingerprint: Fingerprint, now: Instant) {
+        if let Some(key) = self.users.by_id(id).filter(|key| self.is_abandoned_for(fingerprint, *key)) {
             self.remove(key, now);
         }
     }
 
-    /// Whether a user is away, was at these whereabouts, and nobody who is here has to do with it.
-    pub(super) fn is_left_to(&self, whereabouts: Whereabouts, key: UserKey) -> bool {
+    /// Whether a user is away and has this fingerprint, and all its peers and the others in its room and broadcast are away.
+    pub(super) fn is_abandoned_for(&self, fingerprint: Fingerprint, key: UserKey) -> bool {
         let user = &self.users[key];
         let room = user.room.as_ref().and_then(|room| self.rooms.get(room));
         let broadcast = self.broadcasts.member(key).map(|member| self.broadcasts.members(&member.broadcast));
         let room_mates = room.map(|room| &*room.participants).unwrap_or_default();
         let mut others = user.peers.iter().chain(room_mates).chain(broadcast.unwrap_or_default());
-        user.due.is_some() && user.whereabouts == whereabouts && others.all(|other| self.users[*other].due.is_some())
+        user.is_away() && user.fingerprint == fingerprint && others.all(|other| self.users[*other].is_away())
     }
 
-    /// Whether all others in a room are away, and `key` is where its owner was or where it was opened from.
-    fn is_room_left_to(&self, key: UserKey, room: &Room<J>) -> bool {
-        let whereabouts = self.users[key].whereabouts;
-        let is_former = [room.opened_from, self.users[room.owner].whereabouts].contains(&whereabouts);
-        (room.owner == key || is_former)
-            && room.participants.iter().all(|other| *other == key || self.users[*other].due.is_some())
+    /// Whether all others in a room are away, and `key` is its owner, or has the owner's fingerprint or the one that it was opened with.
+    fn is_room_abandoned_for(&self, key: UserKey, room: &Room<J>) -> bool {
+        let fingerprint = self.users[key].fingerprint;
+        let is_former = [room.opened_from, self.users[room.owner].fingerprint].contains(&fingerprint);
+        (room.owner == key || is_former) && room.participants.iter().all(|other| *other == key || self.users[*other].is_away())
     }
 
     fn ends_with_owner(&self, room: &Room<J>) -> bool {

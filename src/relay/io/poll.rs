@@ -1,9 +1,12 @@
-//! One epoll instance a shard, and the way to wake it from elsewhere.
+//! One epoll instance a shard, and a way for other threads to wake it.
 //!
-//! **Edge-triggered for datagrams, level-triggered for the rest.** A level-triggered socket is looked at once more by the wait
-//! after it was drained: 250 ns a wake in measurements, 6% of a paced packet's whole way. A short batch says that a UDP socket
-//! is drained, so an edge loses nothing; a full one says nothing, and the shard, which takes one batch of a socket a loop so
-//! that no client starves the others, asks to be told [`Poll::again`]. Streams are read in pieces and stay level-triggered.
+//! Owner: a shard. Inputs: sources with tokens ([`Poller::add`]), and tokens to report without the kernel ([`Poller::repeat`]). Output:
+//! what the last [`Poller::wait`] found. No call but `wait` blocks.
+//!
+//! **Edge-triggered for datagrams, level-triggered for the rest.** After a level-triggered socket was drained, the next wait checks it
+//! once more: 250 ns a wake in measurements, 6% of a paced packet's time in the relay. A short batch shows that a UDP socket is drained,
+//! so an edge loses nothing. A full batch shows nothing; the shard, which takes one batch of a socket a turn so that no client starves
+//! the others, then calls [`Poller::repeat`]. Streams are read in pieces and stay level-triggered.
 //!
 //! rustix rather than mio or polling: mio is edge-triggered throughout, polling re-arms a source with a system call after each event,
 //! and both round timeouts up to whole milliseconds, which is too long to coalesce packets with.
@@ -18,65 +21,69 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
-/// What is to be heard of a source.
+/// What a source is polled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
-    /// Datagrams, each time that some have come: take a batch, and ask for [`Poll::again`] where it was full.
+    /// Datagrams, reported each time that some have arrived: receive a batch, and call [`Poller::repeat`] where it was full.
     Datagrams,
-    /// Bytes or connections, as long as there are some.
+    /// Bytes or connections, reported as long as some wait.
     Read,
-    /// For a stream that could not write all.
+    /// The same, and room to write, for a stream that could not write everything.
     ReadWrite,
-    /// Room for bytes alone, or the end of connecting.
+    /// Room to write only, or the end of connecting.
     Write,
 }
 
 /// What a source is ready for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ready {
+pub struct Readiness {
     pub token: u64,
     pub readable: bool,
     pub writable: bool,
-    /// An error condition, such as an ICMP error that waits to be read. It is reported until it has been.
+    /// An error condition, such as an ICMP error that waits to be read. It is reported until it was read.
     pub error: bool,
 }
 
-/// What woke a shard, for `BATCH` sources at most: the others are reported by the next wait, in turn.
-pub struct Poll {
+/// An epoll instance. One wait reports at most [`MAX_EVENTS_A_WAIT`] sources; the next wait reports the others.
+pub struct Poller {
     epoll: OwnedFd,
     wake: Arc<OwnedFd>,
-    ready: Vec<Ready>,
-    again: Vec<u64>,
-    /// The same, but not before then.
-    later: Vec<u64>,
-    later_at: Option<Instant>,
-    /// What the last wait took over from `again`.
+    ready: Vec<Readiness>,
+    /// Tokens that the next wait reports.
+    repeats: Vec<u64>,
+    /// Tokens that move to `repeats` at `delayed_until`.
+    delayed: Vec<u64>,
+    delayed_until: Option<Instant>,
+    /// The tokens that the last wait took from `repeats`.
     repeated: Vec<u64>,
     woken: bool,
+    /// epoll_pwait2 is missing, so timeouts are rounded up.
     whole_milliseconds: bool,
 }
 
-/// Ends a wait from another thread.
+/// Ends a wait of a [`Poller`] from another thread.
 #[derive(Debug, Clone)]
-pub struct Waker(Arc<OwnedFd>);
+pub struct PollWaker(Arc<OwnedFd>);
 
-const BATCH: usize = 256;
-const WAKER: u64 = u64::MAX;
+/// Sources that one wait reports, at most.
+const MAX_EVENTS_A_WAIT: usize = 256;
+/// The token of the waker.
+const WAKER_TOKEN: u64 = u64::MAX;
 
-impl Poll {
+impl Poller {
     /// # Errors
     /// No descriptors are left.
     pub fn new() -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        epoll::add(&epoll, &wake, EventData::new_u64(WAKER), EventFlags::IN)?;
+        epoll::add(&epoll, &wake, EventData::new_u64(WAKER_TOKEN), EventFlags::IN)?;
         Ok(Self {
             epoll,
             wake,
-            ready: Vec::with_capacity(BATCH),
-            again: Vec::new(),
-            later: Vec::new(),
-            later_at: None,
+            ready: Vec::with_capacity(MAX_EVENTS_A_WAIT),
+            repeats: Vec::new(),
+            delayed: Vec::new(),
+            delayed_until: None,
             repeated: Vec::new(),
             woken: false,
             whole_milliseconds: false,
@@ -84,11 +91,12 @@ impl Poll {
     }
 
     #[must_use]
-    pub fn waker(&self) -> Waker {
-        Waker(Arc::clone(&self.wake))
+    pub fn waker(&self) -> PollWaker {
+        PollWaker(Arc::clone(&self.wake))
     }
 
-    /// `token` is what [`Ready`] says; `u64::MAX` is taken. Closing a source removes it, unless it was duplicated.
+    /// Polls a source. `token` is what [`Readiness`] reports; `u64::MAX` is reserved. Closing a source removes it, unless it was
+    /// duplicated.
     ///
     /// # Errors
     /// Of epoll_ctl(2): the source is there already, or the user's limit of watches is reached.
@@ -108,42 +116,43 @@ impl Poll {
         Ok(epoll::delete(&self.epoll, source)?)
     }
 
-    /// The next wait does not wait and reports this source as readable, after those that the kernel reports.
-    pub fn again(&mut self, token: u64) {
-        self.again.push(token);
+    /// Makes the next wait return immediately and report this source as readable, after those that the kernel reports.
+    pub fn repeat(&mut self, token: u64) {
+        self.repeats.push(token);
     }
 
-    /// The same from `at` on, for a socket that can't be read for now: its edge has been reported and would not be once more.
-    pub fn later(&mut self, token: u64, at: Instant) {
-        if !self.later.contains(&token) {
-            self.later.push(token);
+    /// The same from `at` on, for a socket that can't be read for now: its edge was reported, and would not be reported again.
+    pub fn repeat_at(&mut self, token: u64, at: Instant) {
+        if !self.delayed.contains(&token) {
+            self.delayed.push(token);
         }
-        self.later_at.get_or_insert(at);
+        self.delayed_until.get_or_insert(at);
     }
 
-    /// When [`Self::resume`] is due.
+    /// When [`Self::repeat_due`] is to be called.
     #[must_use]
-    pub const fn next_later(&self) -> Option<Instant> {
-        self.later_at
+    pub const fn next_repeat(&self) -> Option<Instant> {
+        self.delayed_until
     }
 
-    /// Asks for [`Self::again`] what was to be read later.
-    pub fn resume(&mut self, now: Instant) {
-        if self.later_at.is_some_and(|at| at <= now) {
-            self.later_at = None;
-            self.again.append(&mut self.later);
+    /// Repeats the delayed tokens, if they are due.
+    pub fn repeat_due(&mut self, now: Instant) {
+        if self.delayed_until.is_some_and(|at| at <= now) {
+            self.delayed_until = None;
+            self.repeats.append(&mut self.delayed);
         }
     }
 
-    /// Waits until a source is ready, the waker was used or `timeout` is over (`None`: never). A signal ends it early.
+    /// Waits until a source is ready, the waker was used or `timeout` is over; without a timeout, as long as it takes. A signal ends
+    /// the wait early.
     ///
     /// # Errors
-    /// Of epoll_wait(2); none that a source causes.
+    /// Of epoll_wait(2); a source causes none.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.ready.clear();
         self.woken = false;
         self.repeated.clear();
-        std::mem::swap(&mut self.again, &mut self.repeated);
+        std::mem::swap(&mut self.repeats, &mut self.repeated);
         let mut timeout = if self.repeated.is_empty() { timeout.map(timespec) } else { Some(timespec(Duration::ZERO)) };
         if self.whole_milliseconds {
             timeout = timeout.map(round_up);
@@ -166,14 +175,14 @@ impl Poll {
         let reported = ready.len();
         for token in repeated.drain(..) {
             if ready[..reported].iter().all(|ready| ready.token != token) {
-                ready.push(Ready { token, readable: true, writable: false, error: false });
+                ready.push(Readiness { token, readable: true, writable: false, error: false });
             }
         }
         Ok(())
     }
 
-    /// What the last wait found, the waker aside.
-    pub fn ready(&self) -> impl Iterator<Item = Ready> + '_ {
+    /// The sources that the last wait found ready.
+    pub fn ready(&self) -> impl Iterator<Item = Readiness> + '_ {
         self.ready.iter().copied()
     }
 
@@ -184,16 +193,16 @@ impl Poll {
     }
 
     fn wait_once(&mut self, timeout: Option<Timespec>) -> Result<(), Errno> {
-        // Not a field: the kernel's events are not `Send`, and a shard is made on one thread and runs on another.
-        let mut events = [const { MaybeUninit::<Event>::uninit() }; BATCH];
+        // Not a field, because the kernel's events are not `Send`, and a shard is created on one thread and runs on another.
+        let mut events = [const { MaybeUninit::<Event>::uninit() }; MAX_EVENTS_A_WAIT];
         let (events, _) = epoll::wait(&self.epoll, &mut events, timeout.as_ref())?;
         for event in events {
             let (token, flags) = (event.data.u64(), event.flags);
-            if token == WAKER {
+            if token == WAKER_TOKEN {
                 self.woken = true;
                 continue;
             }
-            self.ready.push(Ready {
+            self.ready.push(Readiness {
                 token,
                 readable: flags.intersects(EventFlags::IN | EventFlags::HUP),
                 writable: flags.contains(EventFlags::OUT),
@@ -204,10 +213,10 @@ impl Poll {
     }
 }
 
-impl Waker {
+impl PollWaker {
     /// Ends the current wait, or the next one. Never blocks.
     pub fn wake(&self) {
-        // A counter that is full wakes as well.
+        // An error means that the counter is full, which wakes as well.
         let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
     }
 }
@@ -224,14 +233,14 @@ impl Interest {
 }
 
 fn timespec(timeout: Duration) -> Timespec {
-    // A year is as good as for ever, and fits every clock.
+    // A year is long enough, and fits every clock.
     let timeout = timeout.min(Duration::from_secs(365 * 24 * 3600));
     Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() }
 }
 
 fn round_up(timeout: Timespec) -> Timespec {
     let millis = timeout.tv_sec.saturating_mul(1000) + (timeout.tv_nsec + 999_999) / 1_000_000;
-    // What fits an i32 goes to epoll_wait.
+    // epoll_wait takes an i32.
     let millis = millis.min(i32::MAX.into());
     Timespec { tv_sec: millis / 1000, tv_nsec: millis % 1000 * 1_000_000 }
 }
@@ -244,95 +253,95 @@ mod tests {
 
     #[test]
     fn a_source_is_reported_until_it_is_read() {
-        let mut poll = Poll::new().unwrap();
+        let mut poller = Poller::new().unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        poll.add(&socket, 7, Interest::Read).unwrap();
-        poll.wait(Some(Duration::ZERO)).unwrap();
-        assert_eq!(poll.ready().count(), 0);
+        poller.add(&socket, 7, Interest::Read).unwrap();
+        poller.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(poller.ready().count(), 0);
 
         socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
         for _ in 0..2 {
-            poll.wait(None).unwrap();
-            let expected = Ready { token: 7, readable: true, writable: false, error: false };
-            assert_eq!(poll.ready().collect::<Vec<_>>(), [expected]);
+            poller.wait(None).unwrap();
+            let expected = Readiness { token: 7, readable: true, writable: false, error: false };
+            assert_eq!(poller.ready().collect::<Vec<_>>(), [expected]);
         }
         socket.recv(&mut [0; 8]).unwrap();
-        poll.wait(Some(Duration::ZERO)).unwrap();
-        assert_eq!(poll.ready().count(), 0);
+        poller.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(poller.ready().count(), 0);
 
-        poll.modify(&socket, 8, Interest::ReadWrite).unwrap();
-        poll.wait(None).unwrap();
-        assert!(poll.ready().all(|ready| ready.token == 8 && ready.writable));
-        poll.remove(&socket).unwrap();
-        poll.wait(Some(Duration::ZERO)).unwrap();
-        assert_eq!(poll.ready().count(), 0);
+        poller.modify(&socket, 8, Interest::ReadWrite).unwrap();
+        poller.wait(None).unwrap();
+        assert!(poller.ready().all(|ready| ready.token == 8 && ready.writable));
+        poller.remove(&socket).unwrap();
+        poller.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(poller.ready().count(), 0);
     }
 
     #[test]
     fn datagrams_are_reported_once_for_each_arrival_and_again_where_asked() {
-        let mut poll = Poll::new().unwrap();
+        let mut poller = Poller::new().unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        poll.add(&socket, 7, Interest::Datagrams).unwrap();
-        let tokens = |poll: &mut Poll| {
-            poll.wait(Some(Duration::ZERO)).unwrap();
-            poll.ready().map(|ready| (ready.token, ready.readable)).collect::<Vec<_>>()
+        poller.add(&socket, 7, Interest::Datagrams).unwrap();
+        let tokens = |poller: &mut Poller| {
+            poller.wait(Some(Duration::ZERO)).unwrap();
+            poller.ready().map(|ready| (ready.token, ready.readable)).collect::<Vec<_>>()
         };
         socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
-        assert_eq!(tokens(&mut poll), [(7, true)]);
-        assert_eq!(tokens(&mut poll), []);
-        poll.again(7);
-        poll.wait(None).unwrap();
-        assert_eq!(poll.ready().count(), 1);
-        assert_eq!(tokens(&mut poll), []);
+        assert_eq!(tokens(&mut poller), [(7, true)]);
+        assert_eq!(tokens(&mut poller), []);
+        poller.repeat(7);
+        poller.wait(None).unwrap();
+        assert_eq!(poller.ready().count(), 1);
+        assert_eq!(tokens(&mut poller), []);
 
-        poll.again(7);
-        poll.again(8);
+        poller.repeat(7);
+        poller.repeat(8);
         socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
-        assert_eq!(tokens(&mut poll), [(7, true), (8, true)], "one mention each");
+        assert_eq!(tokens(&mut poller), [(7, true), (8, true)], "one mention each");
     }
 
     #[test]
     fn a_socket_that_could_not_be_read_is_reported_again_without_a_new_arrival() {
-        let mut poll = Poll::new().unwrap();
+        let mut poller = Poller::new().unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        poll.add(&socket, 7, Interest::Datagrams).unwrap();
+        poller.add(&socket, 7, Interest::Datagrams).unwrap();
         socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
-        poll.wait(None).unwrap();
-        assert_eq!(poll.ready().count(), 1);
+        poller.wait(None).unwrap();
+        assert_eq!(poller.ready().count(), 1);
         // It is not read: its edge is gone.
-        poll.wait(Some(Duration::ZERO)).unwrap();
-        assert_eq!(poll.ready().count(), 0);
+        poller.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(poller.ready().count(), 0);
         let at = Instant::now();
-        poll.later(7, at + Duration::from_millis(1));
-        poll.later(7, at + Duration::from_millis(2));
-        poll.resume(at);
-        assert_eq!(poll.next_later(), Some(at + Duration::from_millis(1)));
-        poll.wait(Some(Duration::ZERO)).unwrap();
-        assert_eq!(poll.ready().count(), 0, "not at once");
-        poll.resume(at + Duration::from_millis(1));
-        poll.wait(None).unwrap();
-        assert_eq!(poll.ready().map(|ready| (ready.token, ready.readable)).collect::<Vec<_>>(), [(7, true)]);
-        assert_eq!(poll.next_later(), None);
+        poller.repeat_at(7, at + Duration::from_millis(1));
+        poller.repeat_at(7, at + Duration::from_millis(2));
+        poller.repeat_due(at);
+        assert_eq!(poller.next_repeat(), Some(at + Duration::from_millis(1)));
+        poller.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(poller.ready().count(), 0, "not at once");
+        poller.repeat_due(at + Duration::from_millis(1));
+        poller.wait(None).unwrap();
+        assert_eq!(poller.ready().map(|ready| (ready.token, ready.readable)).collect::<Vec<_>>(), [(7, true)]);
+        assert_eq!(poller.next_repeat(), None);
     }
 
     #[test]
     fn a_waker_ends_one_wait_however_often_it_is_used() {
-        let mut poll = Poll::new().unwrap();
-        let waker = poll.waker();
+        let mut poller = Poller::new().unwrap();
+        let waker = poller.waker();
         std::thread::spawn(move || (0..3).for_each(|_| waker.wake())).join().unwrap();
-        poll.wait(None).unwrap();
-        assert!(poll.was_woken() && poll.ready().count() == 0);
-        poll.wait(Some(Duration::ZERO)).unwrap();
-        assert!(!poll.was_woken());
+        poller.wait(None).unwrap();
+        assert!(poller.was_woken() && poller.ready().count() == 0);
+        poller.wait(Some(Duration::ZERO)).unwrap();
+        assert!(!poller.was_woken());
     }
 
     #[test]
     fn a_timeout_is_exact_or_rounded_up() {
-        let mut poll = Poll::new().unwrap();
+        let mut poller = Poller::new().unwrap();
         for whole_milliseconds in [false, true] {
-            poll.whole_milliseconds = whole_milliseconds;
+            poller.whole_milliseconds = whole_milliseconds;
             let start = Instant::now();
-            poll.wait(Some(Duration::from_micros(200))).unwrap();
+            poller.wait(Some(Duration::from_micros(200))).unwrap();
             assert!(start.elapsed() >= Duration::from_micros(200));
         }
         let rounded = round_up(timespec(Duration::from_micros(1200)));

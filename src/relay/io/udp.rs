@@ -1,12 +1,13 @@
-//! UDP sockets with recvmmsg, sendmmsg, UDP_GRO and UDP_SEGMENT: the only file with `unsafe`, one call of
-//! `memory` aside.
+//! UDP sockets with recvmmsg(2), sendmmsg(2), UDP_GRO and UDP_SEGMENT. Apart from one call in `app::memory`, this is the only file
+//! with `unsafe`.
 //!
-//! Owner of a socket: a shard, on a thread with an epoll loop; nothing here blocks or knows tokio. What is received goes to an
-//! [`Inbox`], what is sent comes from an `Outbox`, which decides about trains and judges errors.
+//! Owner of a socket: a shard, on a thread with an epoll loop; no call blocks. Received datagrams go to an
+//! [`Inbox`](super::inbox::Inbox); datagrams to send come from an [`Outbox`](super::outbox::Outbox), which decides about trains and
+//! about errors.
 //!
-//! Why not without `unsafe`: rustix 1.1 has sendmmsg, but neither recvmmsg nor these control messages; nix 0.31 gives all
-//! messages of one sendmmsg the same control message, and so one segment size; quinn-udp sends one train a system call. Where
-//! rustix or std can do it (bind, most options, epoll), they do.
+//! Why `unsafe` is needed: rustix 1.1 has sendmmsg, but neither recvmmsg nor these control messages; nix 0.31 gives all
+//! messages of one sendmmsg the same control message, and so the same segment size; quinn-udp sends one train a system call. What
+//! rustix or std can do (bind, most options, epoll) is left to them.
 //!
 //! Sources: udp(7), ip(7), ipv6(7), recvmmsg(2), sendmmsg(2), and Documentation/networking/segmentation-offloads.rst.
 #![allow(unsafe_code, reason = "recvmmsg and sendmmsg with control messages exist only in libc, see above")]
@@ -14,95 +15,33 @@
 use std::io::{self, IoSlice};
 use std::mem::{self, offset_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
 use libc::c_int;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::relay::io::inbox::{Datagram, Inbox, LARGEST};
+use crate::relay::io::arena::{Datagram, MAX_DATAGRAM_BYTES, ReceiveArena};
+use crate::relay::io::udp_types::{IcmpError, UdpMessage, UdpOptions};
 
-/// How to open a socket. What the kernel does not have (UDP_GRO before 5.0) is left out silently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// SO_REUSEPORT: one socket a shard on the same address; the kernel keeps each client with one of them.
-    pub reuse_port: bool,
-    /// For a socket on `[::]`: IPv4 too.
-    pub dual_stack: bool,
-    /// Tell the address that a datagram was sent to, so that a socket on a wildcard can reply from there.
-    pub packet_info: bool,
-    /// UDP_GRO: trains arrive as one datagram.
-    pub gro: bool,
-    /// IP_RECVERR: keep ICMP errors for [`UdpSocket::icmp_error`].
-    pub icmp_errors: bool,
-    /// Clear the DF bit, as a relay must where the client did not ask for it (RFC 8656 §15).
-    pub clear_dont_fragment: bool,
-    /// Bytes that the kernel may hold in each direction; it may grant fewer.
-    pub buffers: Option<usize>,
-}
-
-impl Options {
-    /// For the socket of all clients.
-    #[must_use]
-    pub const fn listener(address: SocketAddr) -> Self {
-        let wildcard = match address.ip() {
-            IpAddr::V4(ip) => ip.is_unspecified(),
-            IpAddr::V6(ip) => ip.is_unspecified(),
-        };
-        Self {
-            reuse_port: true,
-            dual_stack: wildcard,
-            packet_info: wildcard,
-            gro: true,
-            icmp_errors: false,
-            clear_dont_fragment: false,
-            buffers: Some(4 << 20),
-        }
-    }
-
-    /// For a relayed transport address.
-    #[must_use]
-    pub const fn relayed() -> Self {
-        Self {
-            reuse_port: false,
-            dual_stack: false,
-            packet_info: false,
-            gro: true,
-            icmp_errors: true,
-            clear_dont_fragment: true,
-            buffers: Some(1 << 20),
-        }
-    }
-}
+/// Errors of earlier sends that one receive skips; more are reported as an error of the socket.
+const MAX_SKIPPED_ERRORS: u32 = 8;
 
 /// A bound, unconnected, non-blocking UDP socket. Eight bytes: there is one for each allocation.
 #[derive(Debug)]
-pub struct UdpSocket {
+pub struct BatchUdpSocket {
     fd: OwnedFd,
     ipv6: bool,
     icmp_errors: bool,
     clear_dont_fragment: bool,
 }
 
-/// An ICMP error that answers something this socket sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IcmpError {
-    /// Whom we had sent to.
-    pub peer: SocketAddr,
-    /// ICMP, or for an IPv6 peer ICMPv6, type.
-    pub kind: u8,
-    pub code: u8,
-    /// The next hop's MTU for "fragmentation needed" and "packet too big", else zero (RFC 8656 §18.13).
-    pub data: [u8; 4],
-}
-
-impl UdpSocket {
+impl BatchUdpSocket {
     /// Opens and binds; port 0 is any.
     ///
     /// # Errors
     /// Of socket(2) and bind(2); `AddrInUse` where the port is taken.
-    pub fn bind(address: SocketAddr, options: &Options) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, options: &UdpOptions) -> io::Result<Self> {
         let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let fd = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
@@ -148,18 +87,13 @@ impl UdpSocket {
         Ok(rustix::net::getsockname(&self.fd)?.try_into()?)
     }
 
-    /// Receives what is there, up to the inbox's slots, in one system call. 0: nothing was.
-    ///
-    /// # Errors
-    /// Only what the socket itself suffers from. Errors that belong to something sent before are skipped: they must not hide
-    /// what has arrived.
-    pub fn recv_batch(&self, inbox: &mut Inbox) -> io::Result<usize> {
-        inbox.datagrams.clear();
-        let mut state = mem::take(&mut inbox.state);
-        state.prepare(inbox.slots());
-        let mut pending_errors = 8;
+    /// One recvmmsg(2) into the arena: see [`Inbox::receive`](super::inbox::Inbox::receive).
+    pub(in crate::relay) fn receive_batch(&self, arena: &mut ReceiveArena, state: &mut ReceiveState) -> io::Result<usize> {
+        arena.datagrams.clear();
+        state.prepare(arena.slots());
+        let mut skippable_errors = MAX_SKIPPED_ERRORS;
         let received = loop {
-            // SAFETY: `prepare` has pointed the headers at buffers that live in `state` and `inbox`, which nothing else uses
+            // SAFETY: `prepare` has pointed the headers at buffers that live in `state` and `arena`, which nothing else uses
             // until the call returns; the kernel writes no further than the lengths given there.
             let received = unsafe {
                 libc::recvmmsg(
@@ -171,30 +105,27 @@ impl UdpSocket {
                 )
             };
             if let Ok(received) = usize::try_from(received) {
-                break Ok(received);
+                break received;
             }
             let error = io::Error::last_os_error();
             if error.kind() == io::ErrorKind::WouldBlock {
-                break Ok(0);
+                break 0;
             }
             if error.kind() != io::ErrorKind::Interrupted {
-                if pending_errors == 0 {
-                    break Err(error);
+                if skippable_errors == 0 {
+                    return Err(error);
                 }
-                pending_errors -= 1;
+                skippable_errors -= 1;
             }
         };
-        if let Ok(received) = received {
-            inbox.datagrams.extend((0..received).filter_map(|index| state.datagram(index)));
-        }
-        inbox.state = state;
-        received
+        arena.datagrams.extend((0..received).filter_map(|index| state.datagram(index)));
+        Ok(received)
     }
 
     /// One sendmmsg: how many messages the kernel took, at least one, or the error of the first.
     pub(in crate::relay) fn send_messages(
         &self,
-        messages: &[Message],
+        messages: &[UdpMessage],
         slices: &[IoSlice<'_>],
         state: &mut SendState,
     ) -> io::Result<usize> {
@@ -230,11 +161,11 @@ impl UdpSocket {
         self.icmp_errors
     }
 
-    /// The next ICMP error, where [`Options::icmp_errors`] is set. Epoll reports an error condition as long as there is one.
+    /// The next ICMP error, where [`UdpOptions::icmp_errors`] is set. Epoll reports an error condition as long as there is one.
     pub fn icmp_error(&self) -> Option<IcmpError> {
         loop {
-            let mut name = Name::default();
-            let mut control = Control::default();
+            let mut name = SocketAddress::default();
+            let mut control = ControlBuffer::default();
             let mut header = message_header(&mut name, &mut control);
             // SAFETY: the header points at two buffers on this stack frame with their true lengths, and at no payload.
             let received =
@@ -284,21 +215,10 @@ impl UdpSocket {
     }
 }
 
-impl AsFd for UdpSocket {
+impl AsFd for BatchUdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// One message of sendmmsg: a datagram, or a train of them.
-#[derive(Debug)]
-pub(in crate::relay) struct Message {
-    pub(in crate::relay) to: SocketAddr,
-    pub(in crate::relay) from: Option<IpAddr>,
-    /// Bytes of each segment but the last.
-    pub(in crate::relay) segment: Option<u16>,
-    /// Its pieces.
-    pub(in crate::relay) slices: Range<usize>,
 }
 
 /// Buffers of recvmmsg that are kept between calls. Their pointers are renewed by each.
@@ -306,16 +226,16 @@ pub(in crate::relay) struct Message {
 pub(in crate::relay) struct ReceiveState {
     headers: Vec<libc::mmsghdr>,
     iovecs: Vec<libc::iovec>,
-    names: Vec<Name>,
-    controls: Vec<Control>,
+    names: Vec<SocketAddress>,
+    controls: Vec<ControlBuffer>,
 }
 
 impl ReceiveState {
     fn prepare<'a>(&mut self, slots: impl Iterator<Item = &'a mut [u8]>) {
         self.iovecs.clear();
         self.iovecs.extend(slots.map(|slot| libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() }));
-        self.names.resize_with(self.iovecs.len(), Name::default);
-        self.controls.resize_with(self.iovecs.len(), Control::default);
+        self.names.resize_with(self.iovecs.len(), SocketAddress::default);
+        self.controls.resize_with(self.iovecs.len(), ControlBuffer::default);
         self.headers.clear();
         for ((iovec, name), control) in self.iovecs.iter_mut().zip(&mut self.names).zip(&mut self.controls) {
             let mut header = message_header(name, control);
@@ -330,8 +250,8 @@ impl ReceiveState {
         let mut datagram = Datagram {
             from: self.names[index].address()?,
             to: None,
-            start: Inbox::slot_start(index),
-            len: header.msg_len.min(LARGEST as u32),
+            start: ReceiveArena::slot_start(index),
+            len: header.msg_len.min(MAX_DATAGRAM_BYTES as u32),
             segment: 0,
         };
         for (level, kind, data) in control_messages(&header.msg_hdr) {
@@ -360,15 +280,15 @@ impl ReceiveState {
 #[derive(Default)]
 pub(in crate::relay) struct SendState {
     headers: Vec<libc::mmsghdr>,
-    names: Vec<Name>,
-    controls: Vec<Control>,
+    names: Vec<SocketAddress>,
+    controls: Vec<ControlBuffer>,
 }
 
 impl SendState {
-    fn prepare(&mut self, messages: &[Message], slices: &[IoSlice<'_>], ipv6: bool) {
+    fn prepare(&mut self, messages: &[UdpMessage], slices: &[IoSlice<'_>], ipv6: bool) {
         self.names.clear();
-        self.names.extend(messages.iter().map(|message| Name::new(message.to, ipv6)));
-        self.controls.resize_with(messages.len(), Control::default);
+        self.names.extend(messages.iter().map(|message| SocketAddress::new(message.to, ipv6)));
+        self.controls.resize_with(messages.len(), ControlBuffer::default);
         self.headers.clear();
         for ((message, name), control) in messages.iter().zip(&mut self.names).zip(&mut self.controls) {
             let pieces = &slices[message.slices.clone()];
@@ -387,7 +307,7 @@ impl SendState {
 }
 
 /// A header for `name` and `control`, whose buffers it points at, without a payload.
-fn message_header(name: &mut Name, control: &mut Control) -> libc::msghdr {
+fn message_header(name: &mut SocketAddress, control: &mut ControlBuffer) -> libc::msghdr {
     // SAFETY: all of its fields are integers and pointers, for which zero is a value; some targets have private padding.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
     header.msg_name = (&raw mut name.storage).cast();
@@ -398,19 +318,19 @@ fn message_header(name: &mut Name, control: &mut Control) -> libc::msghdr {
 }
 
 /// A socket address as the kernel writes it.
-struct Name {
+struct SocketAddress {
     storage: libc::sockaddr_in6,
     len: libc::socklen_t,
 }
 
-impl Default for Name {
+impl Default for SocketAddress {
     fn default() -> Self {
         // SAFETY: integers and arrays of them, for which zero is a value.
         Self { storage: unsafe { mem::zeroed() }, len: 0 }
     }
 }
 
-impl Name {
+impl SocketAddress {
     /// On an IPv6 socket, IPv4 addresses are mapped.
     fn new(address: SocketAddr, ipv6: bool) -> Self {
         let mut name = Self::default();
@@ -461,15 +381,15 @@ impl Name {
 
 /// Room for the control messages of one message: a segment size and an IPv6 packet info, or an error with its source.
 #[repr(C, align(8))]
-struct Control([u8; 128]);
+struct ControlBuffer([u8; 128]);
 
-impl Default for Control {
+impl Default for ControlBuffer {
     fn default() -> Self {
         Self([0; 128])
     }
 }
 
-impl Control {
+impl ControlBuffer {
     /// Writes what is to be told the kernel and returns its length.
     fn fill(&mut self, segment: Option<u16>, from: Option<IpAddr>, ipv6: bool) -> usize {
         let mut len = 0;
@@ -532,7 +452,3 @@ fn control_messages(header: &libc::msghdr) -> impl Iterator<Item = (c_int, c_int
         }
     })
 }
-
-#[cfg(test)]
-#[path = "udp_tests.rs"]
-mod tests;

@@ -1,34 +1,37 @@
 //! Sockets, inbox and outbox together, over loopback.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::*;
-use crate::relay::io::inbox::{BATCH, Inbox};
-use crate::relay::io::outbox::{Failure, Outbox, Route, Sent};
-use crate::relay::io::poll::{Interest, Poll};
+use crate::relay::io::inbox::{Inbox, SLOTS};
+use crate::relay::io::outbox::Outbox;
+use crate::relay::io::packet_route::{FlushReport, PacketRoute, SendFailure};
+use crate::relay::io::poll::{Interest, Poller};
+use crate::relay::io::udp::BatchUdpSocket;
+use crate::relay::io::udp_types::{IcmpError, UdpOptions};
 
 const HOSTS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
 /// The longest that IPv6 over loopback carries in one piece is more; every Ethernet is less.
 const LENGTHS: std::ops::Range<usize> = 0..1501;
 
-fn options() -> Options {
-    Options { clear_dont_fragment: false, icmp_errors: false, ..Options::relayed() }
+fn options() -> UdpOptions {
+    UdpOptions { clear_dont_fragment: false, icmp_errors: false, ..UdpOptions::relayed() }
 }
 
-fn bind(address: &str) -> UdpSocket {
-    UdpSocket::bind(address.parse().unwrap(), &options()).unwrap()
+fn bind(address: &str) -> BatchUdpSocket {
+    BatchUdpSocket::bind(address.parse().unwrap(), &options()).unwrap()
 }
 
-fn local(socket: &UdpSocket) -> SocketAddr {
+fn local(socket: &BatchUdpSocket) -> SocketAddr {
     socket.local_addr().unwrap()
 }
 
-fn route(to: SocketAddr) -> Route {
-    Route { socket: 0, to, from: None, dont_fragment: false }
+fn route(to: SocketAddr) -> PacketRoute {
+    PacketRoute { socket: 0, to, from: None, dont_fragment: false }
 }
 
-fn flush(outbox: &mut Outbox, inbox: &Inbox, socket: &UdpSocket) -> (Sent, Vec<Failure>) {
+fn flush(outbox: &mut Outbox, inbox: &Inbox, socket: &BatchUdpSocket) -> (FlushReport, Vec<SendFailure>) {
     let mut failures = Vec::new();
     let sent = outbox.flush(inbox, |_| Some(socket), |failure| failures.push(failure));
     (sent, failures)
@@ -40,7 +43,7 @@ fn payload(index: usize, len: usize) -> Vec<u8> {
 }
 
 /// What arrives at `socket`, a datagram each, until `count` are there.
-fn receive(socket: &UdpSocket, count: usize) -> Vec<Vec<u8>> {
+fn receive(socket: &BatchUdpSocket, count: usize) -> Vec<Vec<u8>> {
     let mut inbox = Inbox::new();
     let mut packets = Vec::new();
     receive_with(socket, &mut inbox, |inbox| {
@@ -52,10 +55,10 @@ fn receive(socket: &UdpSocket, count: usize) -> Vec<Vec<u8>> {
     packets
 }
 
-fn receive_with(socket: &UdpSocket, inbox: &mut Inbox, mut done: impl FnMut(&mut Inbox) -> bool) {
+fn receive_with(socket: &BatchUdpSocket, inbox: &mut Inbox, mut done: impl FnMut(&mut Inbox) -> bool) {
     let end = Instant::now() + Duration::from_secs(5);
     loop {
-        if socket.recv_batch(inbox).unwrap() > 0 && done(inbox) {
+        if inbox.receive(socket).unwrap() > 0 && done(inbox) {
             return;
         }
         assert!(Instant::now() < end, "packets are missing");
@@ -112,7 +115,7 @@ fn trains_go_out_and_come_in_as_one() {
 #[test]
 fn a_socket_without_gro_gets_the_packets_of_a_train_one_by_one() {
     let from = bind(HOSTS[0]);
-    let to = UdpSocket::bind(HOSTS[0].parse().unwrap(), &Options { gro: false, ..options() }).unwrap();
+    let to = BatchUdpSocket::bind(HOSTS[0].parse().unwrap(), &UdpOptions { gro: false, ..options() }).unwrap();
     let mut outbox = Outbox::new();
     for index in 0..8 {
         outbox.push_bytes(route(local(&to)), &payload(index, 160));
@@ -242,7 +245,7 @@ fn a_refused_train_is_sent_as_single_packets() {
     let inbox = Inbox::with_slots(1);
     for (round, calls) in [(0, 2), (1, 1)] {
         // One packet to somebody else first, so that the refusal is not that of the first message.
-        outbox.push_bytes(Route { from: None, ..route(local(&from)) }, b"other");
+        outbox.push_bytes(PacketRoute { from: None, ..route(local(&from)) }, b"other");
         for index in 0..10 {
             outbox.push_bytes(route(local(&to)), &payload(index, 700));
         }
@@ -269,7 +272,7 @@ fn r36_an_error_of_one_packet_loses_no_other() {
             1 => outbox.push_bytes(route(broadcast), b"EACCES"),
             2 => outbox.push_bytes(route(ipv6), b"EAFNOSUPPORT"),
             3 => outbox.push_bytes(route(local(&to)), &payload(0, 65_508)),
-            4 => outbox.push_bytes(Route { socket: 1, ..route(local(&to)) }, b"closed"),
+            4 => outbox.push_bytes(PacketRoute { socket: 1, ..route(local(&to)) }, b"closed"),
             _ => {}
         }
     }
@@ -287,7 +290,7 @@ fn r36_an_error_of_one_packet_loses_no_other() {
 #[test]
 fn r36_an_icmp_error_hides_neither_packets_nor_sends() {
     for (host, kind, code) in [(HOSTS[0], 3, 3), (HOSTS[1], 1, 4)] {
-        let relay = UdpSocket::bind(host.parse().unwrap(), &Options::relayed()).unwrap();
+        let relay = BatchUdpSocket::bind(host.parse().unwrap(), &UdpOptions::relayed()).unwrap();
         let live = bind(host);
         let dead = local(&bind(host));
         let mut outbox = Outbox::new();
@@ -295,7 +298,7 @@ fn r36_an_icmp_error_hides_neither_packets_nor_sends() {
         outbox.push_bytes(route(dead), b"nobody");
         flush(&mut outbox, &inbox, &relay);
 
-        let mut poll = Poll::new().unwrap();
+        let mut poll = Poller::new().unwrap();
         poll.add(&relay, 1, Interest::Datagrams).unwrap();
         poll.wait(Some(Duration::from_secs(5))).unwrap();
         assert!(poll.ready().all(|ready| ready.error));
@@ -321,7 +324,7 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
     for (wildcard, asked) in [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "127.0.0.3"), ("[::]:0", "::1")] {
         let wildcard: SocketAddr = wildcard.parse().unwrap();
         let asked: IpAddr = asked.parse().unwrap();
-        let listener = UdpSocket::bind(wildcard, &Options::listener(wildcard)).unwrap();
+        let listener = BatchUdpSocket::bind(wildcard, &UdpOptions::listener(wildcard)).unwrap();
         let server = SocketAddr::new(asked, local(&listener).port());
         let client = bind(if asked.is_ipv4() { HOSTS[0] } else { HOSTS[1] });
         let mut outbox = Outbox::new();
@@ -333,7 +336,7 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
         receive_with(&listener, &mut inbox, |_| true);
         let datagram = inbox.datagrams()[0];
         assert_eq!((datagram.from, datagram.to), (local(&client), Some(asked)));
-        let back = Route { from: datagram.to, ..route(datagram.from) };
+        let back = PacketRoute { from: datagram.to, ..route(datagram.from) };
         for segment in datagram.segments() {
             outbox.push_payload(back, segment, 0..segment.len());
         }
@@ -347,9 +350,9 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
 #[test]
 fn shards_share_an_address_and_strangers_do_not() {
     let any: SocketAddr = HOSTS[0].parse().unwrap();
-    let one = UdpSocket::bind(any, &Options::listener(any)).unwrap();
-    assert!(UdpSocket::bind(local(&one), &Options::listener(any)).is_ok());
-    let error = UdpSocket::bind(local(&one), &Options::relayed()).unwrap_err();
+    let one = BatchUdpSocket::bind(any, &UdpOptions::listener(any)).unwrap();
+    assert!(BatchUdpSocket::bind(local(&one), &UdpOptions::listener(any)).is_ok());
+    let error = BatchUdpSocket::bind(local(&one), &UdpOptions::relayed()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
 }
 
@@ -358,32 +361,32 @@ fn a_batch_is_bounded_and_what_is_left_comes_next() {
     let (from, to) = (bind(HOSTS[0]), bind(HOSTS[0]));
     let mut outbox = Outbox::new().without_trains();
     let mut inbox = Inbox::new();
-    for index in 0..BATCH + 1 {
+    for index in 0..SLOTS + 1 {
         outbox.push_bytes(route(local(&to)), &payload(index, 20));
     }
     flush(&mut outbox, &inbox, &from);
-    assert_eq!(to.recv_batch(&mut inbox).unwrap(), BATCH);
+    assert_eq!(inbox.receive(&to).unwrap(), SLOTS);
     assert!(inbox.is_full());
-    assert_eq!(to.recv_batch(&mut inbox).unwrap(), 1);
+    assert_eq!(inbox.receive(&to).unwrap(), 1);
     assert!(!inbox.is_full());
-    assert_eq!(to.recv_batch(&mut inbox).unwrap(), 0);
+    assert_eq!(inbox.receive(&to).unwrap(), 0);
 }
 
 #[test]
 fn the_dont_fragment_bit_is_set_for_the_packets_that_ask() {
     for host in HOSTS {
-        let relay = UdpSocket::bind(host.parse().unwrap(), &Options::relayed()).unwrap();
+        let relay = BatchUdpSocket::bind(host.parse().unwrap(), &UdpOptions::relayed()).unwrap();
         let to = bind(host);
         let mut outbox = Outbox::new();
         outbox.push_bytes(route(local(&to)), b"fragment me");
-        outbox.push_bytes(Route { dont_fragment: true, ..route(local(&to)) }, b"do not");
+        outbox.push_bytes(PacketRoute { dont_fragment: true, ..route(local(&to)) }, b"do not");
         let (sent, failures) = flush(&mut outbox, &Inbox::with_slots(1), &relay);
         assert!(failures.is_empty() && sent.packets == 2 && sent.calls == 2);
         assert_eq!(receive(&to, 2), [&b"fragment me"[..], b"do not"]);
 
         // Longer than the MTU of the loopback over IPv6 alone.
         if host == HOSTS[1] {
-            outbox.push_bytes(Route { dont_fragment: true, ..route(local(&to)) }, &payload(1, 65_507));
+            outbox.push_bytes(PacketRoute { dont_fragment: true, ..route(local(&to)) }, &payload(1, 65_507));
             outbox.push_bytes(route(local(&to)), &payload(2, 65_507));
             let (sent, failures) = flush(&mut outbox, &Inbox::with_slots(1), &relay);
             assert_eq!((sent.packets, sent.failed), (1, 1), "{failures:?}");
@@ -405,7 +408,7 @@ fn trains_are_sent_copied_or_gathered() {
         (0..40).for_each(|index| outbox.push_bytes(route(local(&relay)), &payload(index, 1200)));
         flush(&mut outbox, &inbox, &peer);
     }
-    assert_eq!(relay.recv_batch(&mut inbox).unwrap(), clients.len());
+    assert_eq!(inbox.receive(&relay).unwrap(), clients.len());
     for (at, client) in clients.iter().enumerate() {
         for segment in inbox.datagrams()[at].segments() {
             let header = |room: &mut [u8]| room.fill(at as u8);

@@ -1,17 +1,18 @@
-//! When to let packets gather before they are looked at: fewer wakes under load, and no delay without.
+//! Decides when a shard lets packets gather before it wakes: fewer wakes under load, and no delay without load.
 //!
-//! Waiting pays where it brings a second packet, and only hurts where packets come in bunches already. So a shard pauses when
+//! A pause pays where it brings a second packet, and only adds delay where packets arrive in bunches already. So a shard pauses when
 //! at least two packets are to be expected within the window, and a wake brings fewer than a dozen on average.
 
 use std::time::{Duration, Instant};
 
-/// A wake that brings more has gathered enough.
-const ENOUGH: u32 = 12;
-/// How long the past is that a decision looks at.
-const PAST: Duration = Duration::from_millis(1);
+/// Packets a wake, on average, beyond which a pause would gain nothing.
+const MAX_PACKETS_A_WAKE: u32 = 12;
+/// How often the decision is made anew.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(1);
 
+/// See the module's documentation.
 #[derive(Debug)]
-pub(in crate::relay) struct Pace {
+pub(in crate::relay) struct WakeCoalescer {
     window: Duration,
     since: Instant,
     packets: u32,
@@ -19,25 +20,25 @@ pub(in crate::relay) struct Pace {
     gather: bool,
 }
 
-impl Pace {
+impl WakeCoalescer {
     /// A window of zero never pauses.
     pub(in crate::relay) const fn new(window: Duration, now: Instant) -> Self {
         Self { window, since: now, packets: 0, wakes: 0, gather: false }
     }
 
-    /// A wake at `now` has brought so many packets.
-    pub(in crate::relay) fn woke(&mut self, packets: u32, now: Instant) {
+    /// Records that a wake at `now` has brought `packets`.
+    pub(in crate::relay) fn record_wake(&mut self, packets: u32, now: Instant) {
         if self.window.is_zero() {
             return;
         }
         self.packets += packets;
         self.wakes += 1;
-        let past = now.saturating_duration_since(self.since);
-        if past < PAST {
+        let sampled = now.saturating_duration_since(self.since);
+        if sampled < SAMPLE_INTERVAL {
             return;
         }
-        let expected_two = self.window.as_nanos() * u128::from(self.packets) >= 2 * past.as_nanos();
-        self.gather = expected_two && self.packets < ENOUGH * self.wakes;
+        let expected_two = self.window.as_nanos() * u128::from(self.packets) >= 2 * sampled.as_nanos();
+        self.gather = expected_two && self.packets < MAX_PACKETS_A_WAKE * self.wakes;
         (self.since, self.packets, self.wakes) = (now, 0, 0);
     }
 
@@ -53,12 +54,12 @@ mod tests {
 
     fn after(window: u64, wakes: u32, packets: u32, every: u64) -> Option<Duration> {
         let mut now = Instant::now();
-        let mut pace = Pace::new(Duration::from_micros(window), now);
+        let mut coalescer = WakeCoalescer::new(Duration::from_micros(window), now);
         for _ in 0..wakes {
             now += Duration::from_micros(every);
-            pace.woke(packets, now);
+            coalescer.record_wake(packets, now);
         }
-        pace.pause()
+        coalescer.pause()
     }
 
     #[test]
@@ -73,13 +74,13 @@ mod tests {
     #[test]
     fn an_idle_time_ends_it() {
         let mut now = Instant::now();
-        let mut pace = Pace::new(Duration::from_micros(200), now);
+        let mut coalescer = WakeCoalescer::new(Duration::from_micros(200), now);
         for _ in 0..100 {
             now += Duration::from_micros(20);
-            pace.woke(1, now);
+            coalescer.record_wake(1, now);
         }
-        assert!(pace.pause().is_some());
-        pace.woke(1, now + Duration::from_secs(1));
-        assert_eq!(pace.pause(), None);
+        assert!(coalescer.pause().is_some());
+        coalescer.record_wake(1, now + Duration::from_secs(1));
+        assert_eq!(coalescer.pause(), None);
     }
 }

@@ -1,67 +1,70 @@
-//! What a shard does with what it is told from outside.
+//! What a shard does with the messages in its mailbox.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::relay::setup::Surroundings;
-use crate::relay::shard::event_loop::Shard;
-use crate::relay::shard::mailbox::{Caused, Control};
-use crate::relay::stats::Close;
+use crate::relay::setup::local_addresses::LocalAddresses;
+use crate::relay::shard::mailbox::{Handover, ShardMessage};
+use crate::relay::shard::state::Shard;
+use crate::relay::stats::labels::CloseReason;
 
-/// Messages taken in a turn; the sockets' turn comes in between.
-const CONTROLS: usize = 64;
-/// Clients of other shards that are remembered; beyond it, their packets are answered as anybody's.
-const MAX_MOVED: usize = 65_536;
+/// Messages handled in a turn; sockets are served between two turns.
+const MAX_MESSAGES_A_TURN: usize = 64;
+/// Clients of other shards that are remembered; the packets of further ones are answered here, as those of unknown clients.
+const MAX_MOVED_CLIENTS: usize = 65_536;
 
 impl Shard {
-    pub(in crate::relay) fn controls(&mut self, now: Instant) {
-        for _ in 0..CONTROLS {
-            let Some(control) = self.core.controls.next() else { return };
-            self.control(control, now);
-            self.outputs(now);
+    pub(super) fn handle_messages(&mut self, now: Instant) {
+        for _ in 0..MAX_MESSAGES_A_TURN {
+            let Some(message) = self.context.messages.next() else { return };
+            self.handle_message(message, now);
+            self.handle_outputs(now);
         }
-        self.core.controls.wake();
+        self.context.messages.wake();
     }
 
-    fn control(&mut self, control: Control, now: Instant) {
-        match control {
-            Control::CheckUsers => {
-                let accounts = Arc::clone(&self.core.accounts);
-                let gone = self.engine.allocations().filter(|allocation| !accounts.is_live(allocation.user));
-                let gone: std::collections::BTreeSet<String> = gone.map(|allocation| allocation.user.to_owned()).collect();
-                for user in gone {
-                    self.engine.revoke(&user);
-                }
-            }
-            Control::Addresses { advertised, surroundings: Surroundings { own, neighbours } } => {
-                Arc::make_mut(&mut self.core.settings).set_addresses(advertised, &own);
-                self.core.policy.neighbours = neighbours.to_vec();
+    fn handle_message(&mut self, message: ShardMessage, now: Instant) {
+        match message {
+            ShardMessage::CheckUsers => self.revoke_refused_users(),
+            ShardMessage::Addresses { advertised, local: LocalAddresses { own, neighbours } } => {
+                Arc::make_mut(&mut self.context.settings).set_addresses(advertised, &own);
+                self.context.policy.neighbours = neighbours.to_vec();
                 self.engine.set_addresses(advertised, &own, &neighbours, now);
             }
-            Control::Stop(at) => {
-                self.core.stop_at = Some(self.core.stop_at.map_or(at, |before| before.min(at)));
+            ShardMessage::Stop(at) => {
+                self.context.stop_at = Some(self.context.stop_at.map_or(at, |before| before.min(at)));
                 self.engine.refuse_allocations();
             }
-            Control::Divert(diversion) => self.core.diversion = Some(diversion),
-            Control::Restarted { shard } => self.moved.retain(|_, other| *other != shard),
-            Control::Displace(stream) => self.close_stream(stream, Close::Displaced, now),
-            Control::Caused(caused) => self.caused(caused, now),
+            ShardMessage::ForwardProxies(forwarding) => self.context.proxy_forwarding = Some(forwarding),
+            ShardMessage::Restarted { shard } => self.moved_clients.retain(|_, other| *other != shard),
+            ShardMessage::Displace(stream) => self.close_stream(stream, CloseReason::Displaced, now),
+            ShardMessage::Handover(handover) => self.handle_handover(handover, now),
         }
     }
 
-    fn caused(&mut self, caused: Caused, now: Instant) {
-        match caused {
-            Caused::Datagram { from, bytes } => self.handed_over(from, &bytes, now),
-            Caused::Stream(stream) => self.stream_handed_over(stream, now),
-            Caused::Moved { client, shard } => {
-                if self.moved.len() < MAX_MOVED || self.moved.contains_key(&client) {
-                    self.moved.insert(client, shard);
+    fn revoke_refused_users(&mut self) {
+        let users = &self.context.users;
+        let refused = self.engine.users().filter(|user| !users.is_live(user));
+        let refused: BTreeSet<String> = refused.map(str::to_owned).collect();
+        for user in refused {
+            self.engine.revoke(&user);
+        }
+    }
+
+    fn handle_handover(&mut self, handover: Handover, now: Instant) {
+        match handover {
+            Handover::Datagram { from, bytes } => self.take_over_datagram(from, &bytes, now),
+            Handover::ClientStream(stream) => self.take_over_stream(stream, now),
+            Handover::ClientMoved { client, shard } => {
+                if self.moved_clients.len() < MAX_MOVED_CLIENTS || self.moved_clients.contains_key(&client) {
+                    self.moved_clients.insert(client, shard);
                 }
             }
-            Caused::Forget { client } => {
-                self.moved.remove(&client);
+            Handover::ClientForgotten { client } => {
+                self.moved_clients.remove(&client);
             }
-            Caused::Adopt(connection, descriptor) => self.adopt(connection, descriptor, now),
+            Handover::Accepted(connection, descriptor) => self.add_stream(connection, descriptor, now),
         }
     }
 }

@@ -1,31 +1,33 @@
-//! From the engine's verdicts to packets: the part of a shard that runs for each packet. Nothing allocates here.
+//! From the engine's verdicts to packets: the part of a shard that runs for each packet, and allocates nothing.
 
 use std::io;
 use std::time::Instant;
 
-use crate::relay::io::inbox::Segment;
-use crate::relay::io::outbox::{Failure, Route};
-use crate::relay::io::source::Source;
-use crate::relay::shard::event_loop::Shard;
-use crate::relay::shard::mailbox::Caused;
-use crate::relay::shard::relayed_sockets::Listener;
-use crate::relay::stats::{Close, Direction, Lost, ShardStats};
-use crate::relay::tcp::stream_table::Streams;
+use crate::relay::io::arena::Segment;
+use crate::relay::io::packet_route::{PacketRoute, SendFailure};
+use crate::relay::io::poll_source::PollSource;
+use crate::relay::setup::listeners::UdpListener;
+use crate::relay::shard::mailbox::Handover;
+use crate::relay::shard::state::Shard;
+use crate::relay::stats::counters::ShardCounters;
+use crate::relay::stats::labels::{CloseReason, DropCause, TrafficDirection};
+use crate::relay::tcp::client_streams::ClientStreams;
 use crate::turn::codec::framing::{Framing, HEADROOM};
 use crate::turn::{FiveTuple, Transport, Verdict};
 
 impl Shard {
-    /// Does what the engine said about a segment of the inbox. `from` is the client, where a client sent it.
-    pub(in crate::relay) fn carry(&mut self, verdict: Verdict, segment: Segment, from: Option<FiveTuple>) {
+    /// Does what the engine decided about a segment of the inbox. `from` is the client, where a client sent it.
+    pub(super) fn execute(&mut self, verdict: Verdict, segment: Segment, from: Option<FiveTuple>) {
         match verdict {
             Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
-                self.core.stats.forwarded(Direction::ToPeer, transport(from), payload.len());
-                let route = Route { socket: Source::RelayedSocket(relayed).token(), to: peer, from: None, dont_fragment };
+                self.context.stats.count_forwarded(TrafficDirection::ToPeer, transport(from), payload.len());
+                let route =
+                    PacketRoute { socket: PollSource::RelayedSocket(relayed).token(), to: peer, from: None, dont_fragment };
                 self.outbox.push_payload(route, segment, payload);
             }
             Verdict::ToClient { to, framing, payload } if to.transport == Transport::Udp => {
                 let len = payload.len();
-                self.core.stats.forwarded(direction(from), to.transport, len);
+                self.context.stats.count_forwarded(direction(from), to.transport, len);
                 let route = self.client_route(to);
                 self.outbox.push_framed(
                     &mut self.inbox,
@@ -39,35 +41,36 @@ impl Shard {
                 );
             }
             Verdict::ToClient { to, framing, payload } => {
-                let Self { inbox, streams, core, .. } = self;
+                let Self { inbox, streams, context, .. } = self;
                 let payload = &inbox.bytes(segment)[payload];
                 if push_framed(streams, to, framing, payload) {
-                    core.stats.forwarded(direction(from), to.transport, payload.len());
+                    context.stats.count_forwarded(direction(from), to.transport, payload.len());
                 } else {
-                    core.stats.lost(Lost::StreamFull, 1);
+                    context.stats.count_lost(DropCause::StreamFull, 1);
                 }
             }
-            Verdict::Reply { to, .. } => {
-                self.core.stats.answered(self.inbox.bytes(segment), self.engine.reply());
+            Verdict::Reply { to, answer } => {
+                self.context.stats.count_answer(answer);
                 self.reply(to);
             }
             Verdict::ToShard { shard } => {
                 if let Some(from) = from {
-                    self.hand_to(shard, from, segment);
+                    self.hand_over_datagram(shard, from, segment);
                 }
             }
-            Verdict::Drop(reason) => self.core.stats.dropped(reason),
+            Verdict::Drop(reason) => self.context.stats.count_drop(reason),
             Verdict::Accepted => {}
         }
     }
 
-    /// The same for bytes that lie elsewhere, such as those of a connection. False: an answer found no room, because the client
-    /// does not read.
-    pub(in crate::relay) fn carry_copied(&mut self, verdict: Verdict, bytes: &[u8], from: Option<FiveTuple>) -> bool {
+    /// Does the same for bytes outside the inbox, such as those of a stream; they are copied. Returns false where the stream of a client
+    /// that does not read has no room for an answer.
+    pub(super) fn execute_copied(&mut self, verdict: Verdict, bytes: &[u8], from: Option<FiveTuple>) -> bool {
         match verdict {
             Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
-                self.core.stats.forwarded(Direction::ToPeer, transport(from), payload.len());
-                let route = Route { socket: Source::RelayedSocket(relayed).token(), to: peer, from: None, dont_fragment };
+                self.context.stats.count_forwarded(TrafficDirection::ToPeer, transport(from), payload.len());
+                let route =
+                    PacketRoute { socket: PollSource::RelayedSocket(relayed).token(), to: peer, from: None, dont_fragment };
                 self.outbox.push_bytes(route, &bytes[payload]);
             }
             Verdict::ToClient { to, framing, payload } => {
@@ -78,17 +81,17 @@ impl Shard {
                     let padding = &[0; 3][..framing.padding(payload.len(), false)];
                     self.outbox.push_parts(route, &[&header[HEADROOM - len..], payload, padding]);
                 } else if !push_framed(&mut self.streams, to, framing, payload) {
-                    self.core.stats.lost(Lost::StreamFull, 1);
+                    self.context.stats.count_lost(DropCause::StreamFull, 1);
                     return true;
                 }
-                self.core.stats.forwarded(direction(from), to.transport, payload.len());
+                self.context.stats.count_forwarded(direction(from), to.transport, payload.len());
             }
-            Verdict::Reply { to, .. } => {
-                self.core.stats.answered(bytes, self.engine.reply());
+            Verdict::Reply { to, answer } => {
+                self.context.stats.count_answer(answer);
                 return self.reply(to);
             }
-            Verdict::Drop(reason) => self.core.stats.dropped(reason),
-            // A connection goes to another shard as a whole.
+            Verdict::Drop(reason) => self.context.stats.count_drop(reason),
+            // The caller hands a stream over to another shard as a whole.
             Verdict::Accepted | Verdict::ToShard { .. } => {}
         }
         true
@@ -105,76 +108,76 @@ impl Shard {
         self.streams.push(id, &[self.engine.reply()], 0)
     }
 
-    /// A message of ours that had to wait.
-    pub(in crate::relay) fn transmit(&mut self, to: FiveTuple, bytes: &[u8]) {
+    /// Sends a message of the engine that is no immediate reply.
+    pub(super) fn transmit(&mut self, to: FiveTuple, bytes: &[u8]) {
         if to.transport == Transport::Udp {
             let route = self.client_route(to);
             self.outbox.push_bytes(route, bytes);
         } else if let Some(id) = self.streams.find(&to) {
-            // A client that leaves no room for it is on its way out.
+            // A client whose queue is full does not read, and is closed soon.
             let _ = self.streams.push(id, &[bytes], 0);
         }
     }
 
-    /// Gives a packet of a client that has moved to the shard that knows it. False: it is not one.
-    pub(in crate::relay) fn hand_over(&mut self, from: FiveTuple, segment: Segment) -> bool {
-        let Some(shard) = self.moved.get(&from) else { return false };
-        self.hand_to(*shard, from, segment);
+    /// RFC 8016: hands a packet of a client that has moved over to the shard that has its allocation. Returns false for other clients.
+    pub(super) fn hand_over_moved(&mut self, from: FiveTuple, segment: Segment) -> bool {
+        let Some(shard) = self.moved_clients.get(&from) else { return false };
+        self.hand_over_datagram(*shard, from, segment);
         true
     }
 
-    fn hand_to(&self, shard: u8, from: FiveTuple, segment: Segment) {
-        let Some(mailbox) = self.core.mailboxes.get(usize::from(shard)) else { return };
-        if mailbox.offer(Caused::Datagram { from, bytes: self.inbox.bytes(segment).into() }).is_err() {
-            self.core.stats.lost(Lost::BufferFull, 1);
+    fn hand_over_datagram(&self, shard: u8, from: FiveTuple, segment: Segment) {
+        let Some(mailbox) = self.context.mailboxes.get(usize::from(shard)) else { return };
+        if mailbox.offer(Handover::Datagram { from, bytes: self.inbox.bytes(segment).into() }).is_err() {
+            self.context.stats.count_lost(DropCause::UnsentBufferFull, 1);
         }
     }
 
-    /// A packet that arrived at another shard.
-    pub(in crate::relay) fn handed_over(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) {
+    /// Handles a packet that another shard has handed over.
+    pub(super) fn take_over_datagram(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) {
         let verdict = self.engine.handle_client(from, bytes, now);
-        // A shard that names another one in its turn is answered by nobody.
-        self.carry_copied(verdict, bytes, Some(from));
+        // A packet is handed over once: if this engine names another shard, it is dropped.
+        self.execute_copied(verdict, bytes, Some(from));
     }
 
-    /// Sends what waits: datagrams, then what is queued for connections. True: connections ended over it, and the engine has
+    /// Sends what waits: datagrams, then what is queued for streams. Returns true where streams have ended, so that the engine has new
     /// outputs.
-    pub(in crate::relay) fn flush(&mut self, now: Instant) -> bool {
+    pub(super) fn flush(&mut self, now: Instant) -> bool {
         if !self.outbox.is_empty() {
-            let Self { outbox, inbox, core, relays, .. } = self;
-            let (listeners, stats) = (&core.listeners, &core.stats);
-            let socket = |name| match Source::from_token(name) {
-                Source::Listener(number) => listeners.get(usize::from(number)).map(|listener| &listener.socket),
-                Source::RelayedSocket(relay) => relays.socket(relay),
-                Source::Acceptor(_) | Source::Stream(_) | Source::Splice(_) => None,
+            let Self { outbox, inbox, context, relayed_sockets, .. } = self;
+            let (listeners, stats) = (&context.listeners, &context.stats);
+            let socket = |token| match PollSource::from_token(token) {
+                PollSource::ClientSocket(number) => listeners.get(usize::from(number)).map(|listener| &listener.socket),
+                PollSource::RelayedSocket(relayed) => relayed_sockets.socket(relayed),
+                PollSource::ClientAcceptor(_) | PollSource::ClientStream(_) | PollSource::PeerStream(_) => None,
             };
-            let sent = outbox.flush(inbox, socket, |failure| unsent(stats, &failure));
-            stats.send_calls.add(sent.calls);
+            let report = outbox.flush(inbox, socket, |failure| count_failure(stats, &failure));
+            stats.send_calls.add(report.calls);
         }
         let mut ended = false;
-        while let Some(id) = self.streams.next_dirty() {
-            if !self.streams.flush(id, &self.core.poll, now) {
-                ended |= self.forget_stream(id, Close::Client, now);
+        while let Some(id) = self.streams.next_unflushed() {
+            if !self.streams.flush(id, &self.context.poller, now) {
+                ended |= self.remove_stream(id, CloseReason::Client, now);
             }
         }
         ended
     }
 
-    /// Replies leave from where the request came to.
-    fn client_route(&self, to: FiveTuple) -> Route {
-        let listens = |listener: &&Listener| {
+    /// A reply is sent from the address that the request was sent to.
+    fn client_route(&self, to: FiveTuple) -> PacketRoute {
+        let listens = |listener: &&UdpListener| {
             let ip = listener.address.ip();
             listener.address.port() == to.server.port() && (ip == to.server.ip() || ip.is_unspecified())
         };
-        let (number, listener) = (0..).zip(&self.core.listeners).find(|(_, listener)| listens(listener)).unzip();
-        let wildcard = listener.is_some_and(|listener: &Listener| listener.address.ip().is_unspecified());
+        let (number, listener) = (0..).zip(&self.context.listeners).find(|(_, listener)| listens(listener)).unzip();
+        let wildcard = listener.is_some_and(|listener: &UdpListener| listener.address.ip().is_unspecified());
         let from = wildcard.then_some(to.server.ip());
-        Route { socket: Source::Listener(number.unwrap_or(0)).token(), to: to.client, from, dont_fragment: false }
+        PacketRoute { socket: PollSource::ClientSocket(number.unwrap_or(0)).token(), to: to.client, from, dont_fragment: false }
     }
 }
 
-/// To a client's connection; false where it has no room, or is gone.
-fn push_framed(streams: &mut Streams, to: FiveTuple, framing: Framing, payload: &[u8]) -> bool {
+/// Queues a framed payload for a client's stream. Returns false where the stream has no room, or is gone.
+fn push_framed(streams: &mut ClientStreams, to: FiveTuple, framing: Framing, payload: &[u8]) -> bool {
     let mut header = [0; HEADROOM];
     let len = framing.write_header(&mut header, payload.len());
     let padding = framing.padding(payload.len(), true);
@@ -185,23 +188,23 @@ fn transport(from: Option<FiveTuple>) -> Transport {
     from.map_or(Transport::Udp, |from| from.transport)
 }
 
-fn direction(from: Option<FiveTuple>) -> Direction {
-    if from.is_some() { Direction::BetweenClients } else { Direction::ToClient }
+fn direction(from: Option<FiveTuple>) -> TrafficDirection {
+    if from.is_some() { TrafficDirection::BetweenClients } else { TrafficDirection::ToClient }
 }
 
-fn unsent(stats: &ShardStats, failure: &Failure) {
+fn count_failure(stats: &ShardCounters, failure: &SendFailure) {
     let kind = failure.error.kind();
-    let lost = if matches!(kind, io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) {
-        Lost::Unreachable
+    let cause = if matches!(kind, io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) {
+        DropCause::UnsentUnreachable
     } else if matches!(kind, io::ErrorKind::ConnectionRefused | io::ErrorKind::PermissionDenied) {
-        Lost::Refused
+        DropCause::UnsentRefused
     } else if kind == io::ErrorKind::WouldBlock {
-        Lost::BufferFull
+        DropCause::UnsentBufferFull
     } else if failure.error.raw_os_error() == Some(libc::EMSGSIZE) {
-        Lost::TooLong
+        DropCause::UnsentTooLong
     } else {
-        Lost::Other
+        DropCause::UnsentOther
     };
     tracing::trace!(to = %failure.route.to, packets = failure.packets, error = %failure.error, "not sent");
-    stats.lost(lost, failure.packets.into());
+    stats.count_lost(cause, failure.packets.into());
 }

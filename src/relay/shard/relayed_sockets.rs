@@ -1,73 +1,79 @@
-//! The relayed sockets of one shard, by the dense numbers that the engine gives its relays.
+//! The sockets of one shard's relayed transport addresses.
+//!
+//! Owner: a shard. The engine numbers its relayed addresses densely, so the table is a vector. Invariant: a socket has a descriptor of
+//! the share for relayed sockets, and both end together.
 
 use std::io;
 use std::net::SocketAddr;
 
 use crate::limits::descriptors::{Descriptor, DescriptorPool};
-use crate::relay::io::poll::{Interest, Poll};
-use crate::relay::io::source::Source;
-use crate::relay::io::udp::{Options, UdpSocket};
+use crate::relay::io::poll::{Interest, Poller};
+use crate::relay::io::poll_source::PollSource;
+use crate::relay::io::udp::BatchUdpSocket;
+use crate::relay::io::udp_types::UdpOptions;
 use crate::relay::tcp::acceptor::Acceptor;
 use crate::turn::{OpenError, PeerTransport, RelayedAddressId};
 
-/// A UDP socket of all clients, and where it listens.
+/// The sockets of relayed transport addresses.
 #[derive(Debug)]
-pub(in crate::relay) struct Listener {
-    pub(in crate::relay) socket: UdpSocket,
-    pub(in crate::relay) address: SocketAddr,
-}
-
-#[derive(Debug)]
-pub(in crate::relay) struct RelaySockets {
-    by_index: Vec<Option<(RelayedAddressId, RelaySocket, Descriptor)>>,
+pub(in crate::relay) struct RelayedSockets {
+    by_index: Vec<Option<OpenSocket>>,
     share: DescriptorPool,
 }
 
 #[derive(Debug)]
-enum RelaySocket {
-    Udp(UdpSocket),
+struct OpenSocket {
+    /// Tells the socket from an earlier one with the same index.
+    id: RelayedAddressId,
+    socket: RelayedSocket,
+    _descriptor: Descriptor,
+}
+
+#[derive(Debug)]
+enum RelayedSocket {
+    Udp(BatchUdpSocket),
     /// Listens for the peers of a TCP allocation.
     Tcp(Acceptor),
 }
 
-impl RelaySockets {
+impl RelayedSockets {
     pub(in crate::relay) const fn new(share: DescriptorPool) -> Self {
         Self { by_index: Vec::new(), share }
     }
 
-    pub(in crate::relay) fn socket(&self, relay: RelayedAddressId) -> Option<&UdpSocket> {
-        if let RelaySocket::Udp(socket) = self.find(relay)? { Some(socket) } else { None }
+    pub(in crate::relay) fn socket(&self, relayed: RelayedAddressId) -> Option<&BatchUdpSocket> {
+        if let RelayedSocket::Udp(socket) = self.find(relayed)? { Some(socket) } else { None }
     }
 
-    pub(in crate::relay) fn acceptor(&self, relay: RelayedAddressId) -> Option<&Acceptor> {
-        if let RelaySocket::Tcp(acceptor) = self.find(relay)? { Some(acceptor) } else { None }
+    pub(in crate::relay) fn acceptor(&self, relayed: RelayedAddressId) -> Option<&Acceptor> {
+        if let RelayedSocket::Tcp(acceptor) = self.find(relayed)? { Some(acceptor) } else { None }
     }
 
-    /// Opens what the engine asked for.
+    /// Opens the socket that the engine asked for, and polls it.
     ///
     /// # Errors
-    /// What the engine wants to know of it: try another port, or give up.
+    /// The engine tries another port where this one is taken, and gives up otherwise.
     pub(in crate::relay) fn open(
         &mut self,
-        relay: RelayedAddressId,
+        relayed: RelayedAddressId,
         address: SocketAddr,
         transport: PeerTransport,
-        poll: &Poll,
+        poller: &Poller,
     ) -> Result<(), OpenError> {
         let descriptor = self.share.take().ok_or(OpenError::Failed)?;
-        let token = Source::RelayedSocket(relay).token();
+        let token = PollSource::RelayedSocket(relayed).token();
         let opened = match transport {
-            PeerTransport::Udp => UdpSocket::bind(address, &Options::relayed())
-                .and_then(|socket| poll.add(&socket, token, Interest::Datagrams).map(|()| RelaySocket::Udp(socket))),
+            PeerTransport::Udp => BatchUdpSocket::bind(address, &UdpOptions::relayed())
+                .and_then(|socket| poller.add(&socket, token, Interest::Datagrams).map(|()| RelayedSocket::Udp(socket))),
             PeerTransport::Tcp => Acceptor::relayed(address)
-                .and_then(|acceptor| poll.add(&acceptor, token, Interest::Read).map(|()| RelaySocket::Tcp(acceptor))),
+                .and_then(|acceptor| poller.add(&acceptor, token, Interest::Read).map(|()| RelayedSocket::Tcp(acceptor))),
         };
         match opened {
             Ok(socket) => {
-                if self.by_index.len() <= relay.index() {
-                    self.by_index.resize_with(relay.index() + 1, || None);
+                if self.by_index.len() <= relayed.index() {
+                    self.by_index.resize_with(relayed.index() + 1, || None);
                 }
-                self.by_index[relay.index()] = Some((relay, socket, descriptor));
+                self.by_index[relayed.index()] = Some(OpenSocket { id: relayed, socket, _descriptor: descriptor });
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenError::PortInUse),
@@ -78,17 +84,17 @@ impl RelaySockets {
         }
     }
 
-    /// Closes it; it may be gone already.
-    pub(in crate::relay) fn close(&mut self, relay: RelayedAddressId) {
-        if let Some(place) = self.by_index.get_mut(relay.index())
-            && place.as_ref().is_some_and(|(owner, ..)| *owner == relay)
+    /// Closes the socket, if it is still open.
+    pub(in crate::relay) fn close(&mut self, relayed: RelayedAddressId) {
+        if let Some(socket) = self.by_index.get_mut(relayed.index())
+            && socket.as_ref().is_some_and(|open| open.id == relayed)
         {
-            *place = None;
+            *socket = None;
         }
     }
 
-    fn find(&self, relay: RelayedAddressId) -> Option<&RelaySocket> {
-        let (owner, socket, _) = self.by_index.get(relay.index())?.as_ref()?;
-        (*owner == relay).then_some(socket)
+    fn find(&self, relayed: RelayedAddressId) -> Option<&RelayedSocket> {
+        let open = self.by_index.get(relayed.index())?.as_ref()?;
+        (open.id == relayed).then_some(&open.socket)
     }
 }

@@ -1,155 +1,191 @@
-//! The connections of a shard's clients: how they come, what is read from them, and how they end.
+//! The streams of a shard's clients: how they are accepted, what is read from them, and how they end.
 
 use std::io;
 use std::time::Instant;
 
 use crate::limits::descriptors::Descriptor;
-use crate::relay::ClientConnection;
-use crate::relay::admission::Location;
-use crate::relay::io::poll::Ready;
-use crate::relay::io::source::{Source, StreamId};
-use crate::relay::shard::event_loop::{ACCEPT_PAUSE, ACCEPTS, Shard};
-use crate::relay::shard::mailbox::Control;
-use crate::relay::stats::Close;
+use crate::relay::admission::StreamLocation;
+use crate::relay::io::poll::Readiness;
+use crate::relay::io::poll_source::{ClientStreamId, PollSource};
+use crate::relay::shard::mailbox::{Handover, ShardMessage};
+use crate::relay::shard::state::{ACCEPT_PAUSE, MAX_ACCEPTS_A_TURN, Shard};
+use crate::relay::stats::labels::CloseReason;
+use crate::relay::tcp::accepted_connection::AcceptedConnection;
 use crate::relay::tcp::acceptor::is_exhaustion;
-use crate::relay::tcp::stream::Stream;
-use crate::relay::tcp::stream_table::FIRST_REQUEST;
+use crate::relay::tcp::client_stream::ClientStream;
+use crate::relay::tcp::client_streams::ALLOCATION_DEADLINE;
 use crate::relay::tcp::wire::Wire;
 use crate::turn::codec::framing::{StreamFrame, next_frame};
-use crate::turn::codec::message::{Class, Method, type_number};
-use crate::turn::{DropReason, FiveTuple, Transport, Verdict};
-
-/// What the only answer begins with that makes a client's connection a peer's (RFC 6062 §5.4).
-const CONNECTION_BOUND: [u8; 2] = type_number(Class::Success, Method::ConnectionBind).to_be_bytes();
+use crate::turn::codec::header::Method;
+use crate::turn::{Answer, DropReason, FiveTuple, Transport, Verdict};
 
 impl Shard {
-    pub(in crate::relay) fn accept(&mut self, number: u8, now: Instant) {
-        for _ in 0..ACCEPTS {
-            let Some(acceptor) = self.core.acceptors.get(usize::from(number)) else { return };
+    /// Accepts connections of a clients' TCP socket.
+    pub(super) fn accept_clients(&mut self, number: u8, now: Instant) {
+        for _ in 0..MAX_ACCEPTS_A_TURN {
+            let Some(acceptor) = self.context.acceptors.get(usize::from(number)) else { return };
             let (socket, client, server) = match acceptor.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_exhaustion(&error) => {
-                    // It would be reported at once again, and again.
                     tracing::warn!(%error, "no more TCP clients for now: raise the limit of open files (ulimit -n)");
-                    self.core.stats.accept_failures.add(1);
-                    if self.core.poll.remove(acceptor).is_ok() {
-                        self.full.push(number);
+                    self.context.stats.accept_failures.add(1);
+                    // The poller would report the acceptor again immediately.
+                    if self.context.poller.remove(acceptor).is_ok() {
+                        self.paused_acceptors.push(number);
                     }
-                    self.accept_again = Some(now + ACCEPT_PAUSE);
+                    self.resume_accepting = Some(now + ACCEPT_PAUSE);
                     return;
                 }
-                // That connection is gone already.
+                // That connection has ended already.
                 Err(_) => continue,
             };
-            if let Some(diversion) = self.core.diversion.as_ref().filter(|diversion| diversion.is_for(client.ip())) {
-                if diversion.to.try_send(socket).is_err() {
-                    self.core.stats.closed(Close::Limit);
+            let forwarding = self.context.proxy_forwarding.as_ref();
+            if let Some(forwarding) = forwarding.filter(|forwarding| forwarding.applies_to(client.ip())) {
+                if forwarding.to.try_send(socket).is_err() {
+                    self.context.stats.count_close(CloseReason::Limit);
                 }
                 continue;
             }
-            match self.descriptor(now) {
-                Some(descriptor) => self.adopt(ClientConnection { client, server, wire: Wire::Tcp(socket) }, descriptor, now),
-                None => self.core.stats.closed(Close::Limit),
+            match self.take_client_descriptor(now) {
+                Some(descriptor) => {
+                    self.add_stream(AcceptedConnection { client, server, wire: Wire::Tcp(socket) }, descriptor, now);
+                }
+                None => self.context.stats.count_close(CloseReason::Limit),
             }
         }
     }
 
-    /// One of the clients' share; a stranger makes room where it is nearly used up.
-    fn descriptor(&mut self, now: Instant) -> Option<Descriptor> {
-        let displaced = self.core.admission.displace_for_want(now);
+    /// Takes a descriptor of the clients' share. Where the share is nearly used up, a stream without an allocation is closed for it.
+    fn take_client_descriptor(&mut self, now: Instant) -> Option<Descriptor> {
+        let displaced = self.context.admission.displace_if_scarce(now);
         if let Some(location) = displaced {
             self.displace(location, now);
         }
-        self.core.admission.clients.take()
+        self.context.admission.clients.take()
     }
 
-    /// Takes a connection in; a stranger goes for it where there are too many.
-    pub(in crate::relay) fn adopt(&mut self, connection: ClientConnection, descriptor: Descriptor, now: Instant) {
-        let ClientConnection { client, server, wire } = connection;
-        self.core.stats.accepted.add(1);
-        let (stranger, displaced) = self.core.admission.strangers.admit(Some(client.ip()), now);
+    /// Serves a new connection. Where too many streams have no allocation, one of them is closed for it.
+    pub(super) fn add_stream(&mut self, connection: AcceptedConnection, descriptor: Descriptor, now: Instant) {
+        let AcceptedConnection { client, server, wire } = connection;
+        self.context.stats.accepted.add(1);
+        let (unproven, displaced) = self.context.admission.unproven.admit(Some(client.ip()), now);
         if let Some(location) = displaced {
             self.displace(location, now);
         }
-        let decrypted = wire.transport() == Transport::Tls;
+        let is_tls = wire.transport() == Transport::Tls;
         let tuple = FiveTuple { client, server, transport: wire.transport() };
-        let stream = Stream::new(tuple, wire, stranger, descriptor, self.core.admission.held.none(), now + FIRST_REQUEST);
-        match self.take_in(Box::new(stream), now) {
-            // What was decrypted already no socket will report.
-            Some(id) if decrypted => self.core.poll.again(Source::Stream(id).token()),
+        let usage = self.context.admission.buffers.new_usage();
+        let stream = ClientStream::new(tuple, wire, unproven, descriptor, usage, now + ALLOCATION_DEADLINE);
+        match self.insert_stream(Box::new(stream), now) {
+            // The poller does not report what TLS has decrypted already.
+            Some(id) if is_tls => self.context.poller.repeat(PollSource::ClientStream(id).token()),
             Some(_) => {}
-            None => self.core.stats.closed(Close::Limit),
+            None => self.context.stats.count_close(CloseReason::Limit),
         }
-        self.core.stats.streams.set(self.streams.len() as u64);
+        self.context.stats.streams.set(self.streams.len() as u64);
     }
 
-    /// A connection is this shard's from now on; `None`: it can't be, and is closed.
-    pub(in crate::relay) fn take_in(&mut self, stream: Box<Stream>, now: Instant) -> Option<StreamId> {
-        let id = self.streams.insert(stream, &self.core.poll, now)?;
-        let location = Location { shard: self.core.index, stream: id };
-        let stranger = self.streams.stream(id)?.stranger.as_ref();
-        if stranger.is_none_or(|stranger| stranger.attach(location)) {
+    /// Makes a stream this shard's. Where it can't be polled, or was displaced meanwhile, it is closed and `None` is returned.
+    fn insert_stream(&mut self, stream: Box<ClientStream>, now: Instant) -> Option<ClientStreamId> {
+        let id = self.streams.insert(stream, &self.context.poller, now)?;
+        let location = StreamLocation { shard: self.context.index, stream: id };
+        let unproven = self.streams.get_mut(id)?.unproven.as_ref();
+        if unproven.is_none_or(|unproven| unproven.attach(location)) {
             return Some(id);
         }
         self.streams.remove(id);
         None
     }
 
-    /// Ends the connection of a stranger, here or at another shard.
-    pub(in crate::relay) fn displace(&mut self, location: Location, now: Instant) {
-        if location.shard == self.core.index {
-            self.close_stream(location.stream, Close::Displaced, now);
-        } else if let Some(mailbox) = self.core.mailboxes.get(usize::from(location.shard)) {
-            mailbox.send(Control::Displace(location.stream));
+    /// Closes a stream without an allocation, of this shard or of another one.
+    fn displace(&mut self, location: StreamLocation, now: Instant) {
+        if location.shard == self.context.index {
+            self.close_stream(location.stream, CloseReason::Displaced, now);
+        } else if let Some(mailbox) = self.context.mailboxes.get(usize::from(location.shard)) {
+            mailbox.send(ShardMessage::Displace(location.stream));
         }
     }
 
-    /// Whoever has an allocation is no stranger.
-    pub(in crate::relay) fn prove(&mut self, id: StreamId, now: Instant) {
-        if let Some(stream) = self.streams.stream(id)
-            && stream.stranger.is_some()
+    /// Notes that a stream has an allocation, if it has one.
+    fn note_allocation(&mut self, id: ClientStreamId, now: Instant) {
+        if let Some(stream) = self.streams.get_mut(id)
+            && stream.unproven.is_some()
             && self.engine.has_allocation(&stream.tuple)
         {
-            stream.stranger = None;
-            stream.deadline = now + FIRST_REQUEST;
+            stream.unproven = None;
+            stream.deadline = now + ALLOCATION_DEADLINE;
         }
     }
 
-    pub(in crate::relay) fn stream_ready(&mut self, id: StreamId, event: &Ready, now: Instant) {
-        if event.writable && !self.streams.flush(id, &self.core.poll, now) {
-            return self.close_stream(id, Close::Client, now);
+    pub(super) fn handle_stream_event(&mut self, id: ClientStreamId, event: &Readiness, now: Instant) {
+        if event.writable && !self.streams.flush(id, &self.context.poller, now) {
+            return self.close_stream(id, CloseReason::Client, now);
         }
         if event.readable || event.error {
-            let mut buffer = std::mem::take(&mut self.buffer);
-            let end = self.read_stream(id, &mut buffer, now);
-            self.buffer = buffer;
-            if self.streams.stream(id).is_some_and(|stream| stream.holds_back()) {
-                self.streams.touch(id);
+            let mut buffer = std::mem::take(&mut self.read_buffer);
+            let close = self.read_stream(id, &mut buffer, now);
+            self.read_buffer = buffer;
+            if self.streams.get_mut(id).is_some_and(|stream| stream.has_unwritten_tls()) {
+                self.streams.mark_unflushed(id);
             }
-            self.finish(now);
-            match end {
-                Some(why) => self.close_stream(id, why, now),
-                None => self.prove(id, now),
+            self.finish_read(id, close, now);
+        }
+    }
+
+    /// Handles the deferred requests that are due.
+    pub(super) fn retry_deferred(&mut self, now: Instant) {
+        while let Some(id) = self.deferred.take_due(now) {
+            let Some(stream) = self.streams.get_mut(id) else { continue };
+            let kept = stream.take_unread();
+            let close = self.handle_frames(id, &kept, now);
+            self.finish_read(id, close, now);
+        }
+    }
+
+    /// Gives a client's stream to the shard that its last message belongs to. `bytes`: that message and what followed it.
+    fn hand_over_stream(&mut self, id: ClientStreamId, shard: u8, bytes: &[u8]) {
+        let Some(mailbox) = self.context.mailboxes.get(usize::from(shard)) else { return };
+        if let Some(mut stream) = self.streams.take(id, &self.context.poller) {
+            stream.keep_unread(bytes);
+            if mailbox.offer(Handover::ClientStream(stream)).is_err() {
+                self.context.stats.count_close(CloseReason::Limit);
             }
         }
     }
 
-    /// Reads once and handles the whole messages; why the connection is to be closed, if it is.
-    fn read_stream(&mut self, id: StreamId, buffer: &mut Vec<u8>, now: Instant) -> Option<Close> {
-        let stream = self.streams.stream(id)?;
-        let len = match stream.read(buffer) {
-            Ok(Some(len)) => len,
-            Ok(None) => return Some(Close::Client),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return None,
-            Err(_) => return Some(Close::Client),
-        };
-        self.read_frames(id, &buffer[..len], now)
+    /// Serves a stream that another shard has handed over.
+    pub(super) fn take_over_stream(&mut self, mut stream: Box<ClientStream>, now: Instant) {
+        let bytes = stream.take_unread();
+        let Some(id) = self.insert_stream(stream, now) else { return self.context.stats.count_close(CloseReason::Limit) };
+        let close = self.handle_frames(id, &bytes, now);
+        self.finish_read(id, close, now);
     }
 
-    /// Handles the whole messages, and keeps the rest; why the connection is to be closed, if it is.
-    pub(in crate::relay) fn read_frames(&mut self, id: StreamId, mut bytes: &[u8], now: Instant) -> Option<Close> {
-        let tuple = self.streams.stream(id)?.tuple;
+    /// Sends what reading from a stream has led to, and closes the stream if there is a reason.
+    fn finish_read(&mut self, id: ClientStreamId, close: Option<CloseReason>, now: Instant) {
+        self.finish_batch(now);
+        match close {
+            Some(reason) => self.close_stream(id, reason, now),
+            None => self.note_allocation(id, now),
+        }
+    }
+
+    /// Reads once and handles the complete frames. Returns why the stream is to be closed, if it is.
+    fn read_stream(&mut self, id: ClientStreamId, buffer: &mut Vec<u8>, now: Instant) -> Option<CloseReason> {
+        let stream = self.streams.get_mut(id)?;
+        let len = match stream.read(buffer) {
+            Ok(Some(len)) => len,
+            Ok(None) => return Some(CloseReason::Client),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return None,
+            Err(_) => return Some(CloseReason::Client),
+        };
+        self.handle_frames(id, &buffer[..len], now)
+    }
+
+    /// Handles the complete frames, and keeps the rest. Returns why the stream is to be closed, if it is.
+    fn handle_frames(&mut self, id: ClientStreamId, mut bytes: &[u8], now: Instant) -> Option<CloseReason> {
+        let tuple = self.streams.get_mut(id)?.tuple;
         loop {
             match next_frame(bytes) {
                 StreamFrame::Complete(len) => {
@@ -157,50 +193,58 @@ impl Shard {
                     let (message, rest) = bytes.split_at(len);
                     let verdict = self.engine.handle_client(tuple, message, now);
                     if verdict == Verdict::Drop(DropReason::Throttled) && !self.engine.has_allocation(&tuple) {
-                        self.core.stats.dropped(DropReason::Throttled);
-                        return self.keep_for_later(id, bytes, now);
+                        self.context.stats.count_drop(DropReason::Throttled);
+                        return self.defer_request(id, bytes, now);
                     }
-                    let answered = matches!(verdict, Verdict::Reply { .. });
-                    let bound = answered && self.engine.reply().starts_with(&CONNECTION_BOUND);
-                    if answered {
-                        self.streams.stream(id)?.asked();
+                    let answer = if let Verdict::Reply { answer, .. } = &verdict { Some(*answer) } else { None };
+                    if answer.is_some() {
+                        self.streams.get_mut(id)?.note_request();
                     }
                     if let Verdict::ToShard { shard } = verdict {
-                        self.hand_stream_over(id, shard, bytes);
-                    } else if !self.carry_copied(verdict, message, Some(tuple)) {
-                        return Some(Close::Slow);
+                        self.hand_over_stream(id, shard, bytes);
+                    } else if !self.execute_copied(verdict, message, Some(tuple)) {
+                        return Some(CloseReason::Slow);
                     }
-                    if bound {
-                        // It is the peer's connection from here on, and so are the bytes that follow.
-                        self.streams.stream(id)?.keep(rest);
-                        self.outputs(now);
+                    if answer == Some(Answer::Success { method: Method::ConnectionBind }) {
+                        // RFC 6062 §5.4: from here on the stream carries the peer's bytes, and so does the rest of this read.
+                        self.streams.get_mut(id)?.keep_unread(rest);
+                        self.handle_outputs(now);
                     }
-                    self.streams.stream(id)?;
+                    self.streams.get_mut(id)?;
                     bytes = rest;
                 }
                 StreamFrame::Incomplete(_) => {
-                    let stream = self.streams.stream(id)?;
-                    stream.keep(bytes);
+                    let stream = self.streams.get_mut(id)?;
+                    stream.keep_unread(bytes);
                     if stream.keeps_too_much(|client| self.engine.has_allocation(client)) {
-                        return Some(Close::Garbage);
+                        return Some(CloseReason::Garbage);
                     }
-                    return stream.has_ended().then_some(Close::Client);
+                    return stream.has_ended().then_some(CloseReason::Client);
                 }
-                StreamFrame::Invalid => return Some(Close::Garbage),
+                StreamFrame::Invalid => return Some(CloseReason::Garbage),
             }
         }
     }
 
-    pub(in crate::relay) fn close_stream(&mut self, id: StreamId, why: Close, now: Instant) {
-        self.forget_stream(id, why, now);
-        self.outputs(now);
+    /// Keeps a request that is handled later, and what follows it. Returns why the stream is to be closed, if it is.
+    fn defer_request(&mut self, id: ClientStreamId, bytes: &[u8], now: Instant) -> Option<CloseReason> {
+        let stream = self.streams.get_mut(id)?;
+        stream.keep_unread(bytes);
+        let too_much = stream.keeps_too_much(|client| self.engine.has_allocation(client));
+        self.deferred.add(id, now);
+        too_much.then_some(CloseReason::Garbage)
     }
 
-    /// Ends a connection; true where it was still there, and the engine's outputs are to follow.
-    pub(in crate::relay) fn forget_stream(&mut self, id: StreamId, why: Close, now: Instant) -> bool {
+    pub(super) fn close_stream(&mut self, id: ClientStreamId, reason: CloseReason, now: Instant) {
+        self.remove_stream(id, reason, now);
+        self.handle_outputs(now);
+    }
+
+    /// Ends a stream. Returns true where it was still open; the caller then handles the engine's outputs.
+    pub(super) fn remove_stream(&mut self, id: ClientStreamId, reason: CloseReason, now: Instant) -> bool {
         let tuple = self.streams.remove(id);
         if let Some(tuple) = &tuple {
-            self.core.stats.closed(why);
+            self.context.stats.count_close(reason);
             self.engine.handle_client_closed(tuple, now);
         }
         tuple.is_some()

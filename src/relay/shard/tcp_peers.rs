@@ -1,4 +1,4 @@
-//! What a shard does for TCP allocations (RFC 6062): connects to peers, accepts them, and splices them with clients.
+//! TCP allocations (RFC 6062): connects to peers, accepts their connections, and splices them with clients.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -8,69 +8,68 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::relay::io::poll::Interest;
-use crate::relay::io::source::{Source, StreamId};
-use crate::relay::shard::event_loop::{ACCEPT_PAUSE, ACCEPTS, Core, Shard};
-use crate::relay::shard::mailbox::Caused;
-use crate::relay::stats::{Close, Direction as Counted};
+use crate::relay::io::poll_source::PollSource;
+use crate::relay::shard::context::ShardContext;
+use crate::relay::shard::state::{ACCEPT_PAUSE, MAX_ACCEPTS_A_TURN, Shard};
+use crate::relay::stats::labels::TrafficDirection;
 use crate::relay::tcp::acceptor::is_exhaustion;
-use crate::relay::tcp::splice::Progress;
-use crate::relay::tcp::stream::Stream;
+use crate::relay::tcp::peer_streams::Progress;
 use crate::turn::{self, Direction, FiveTuple, PeerConnectionId, RelayedAddressId, Transport};
 
 impl Shard {
-    /// Connections that have come to a relayed transport address.
-    pub(in crate::relay) fn accept_peers(&mut self, relay: RelayedAddressId, now: Instant) {
-        for _ in 0..ACCEPTS {
-            let Some(acceptor) = self.relays.acceptor(relay) else { return };
+    /// RFC 6062 §5.3: accepts the connections of peers at a relayed transport address.
+    pub(super) fn accept_peers(&mut self, relayed: RelayedAddressId, now: Instant) {
+        for _ in 0..MAX_ACCEPTS_A_TURN {
+            let Some(acceptor) = self.relayed_sockets.acceptor(relayed) else { return };
             match acceptor.accept() {
                 Ok((stream, peer, _)) => {
-                    let descriptor = self.core.admission.relayed.take();
-                    let accepted =
-                        descriptor.and_then(|descriptor| Some((self.engine.handle_peer_accepted(relay, peer, now)?, descriptor)));
+                    let descriptor = self.context.admission.relayed.take();
+                    let accepted = descriptor
+                        .and_then(|descriptor| Some((self.engine.handle_peer_accepted(relayed, peer, now)?, descriptor)));
                     match accepted {
-                        Some((connection, descriptor)) => self.splices.accepted(connection, stream, descriptor),
-                        None => self.core.stats.refused_peers.add(1),
+                        Some((connection, descriptor)) => self.peer_streams.add_accepted(connection, stream, descriptor),
+                        None => self.context.stats.refused_peers.add(1),
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_exhaustion(&error) => {
-                    self.core.stats.accept_failures.add(1);
-                    if self.core.poll.remove(acceptor).is_ok() {
-                        self.full_relays.push(relay);
+                    self.context.stats.accept_failures.add(1);
+                    if self.context.poller.remove(acceptor).is_ok() {
+                        self.paused_relayed.push(relayed);
                     }
-                    self.accept_again.get_or_insert(now + ACCEPT_PAUSE);
+                    self.resume_accepting.get_or_insert(now + ACCEPT_PAUSE);
                     return;
                 }
-                // That connection is gone already.
+                // That connection has ended already.
                 Err(_) => {}
             }
         }
     }
 
-    /// Accepts again where descriptors had run out; false: not everywhere.
-    pub(in crate::relay) fn resume_relays(&mut self) -> bool {
-        for relay in std::mem::take(&mut self.full_relays) {
-            if let Some(acceptor) = self.relays.acceptor(relay)
-                && self.core.poll.add(acceptor, Source::RelayedSocket(relay).token(), Interest::Read).is_err()
+    /// Polls the relayed acceptors that were paused when descriptors had run out. Returns false where some are still paused.
+    pub(super) fn resume_relayed_acceptors(&mut self) -> bool {
+        for relayed in std::mem::take(&mut self.paused_relayed) {
+            if let Some(acceptor) = self.relayed_sockets.acceptor(relayed)
+                && self.context.poller.add(acceptor, PollSource::RelayedSocket(relayed).token(), Interest::Read).is_err()
             {
-                self.full_relays.push(relay);
+                self.paused_relayed.push(relayed);
             }
         }
-        self.full_relays.is_empty()
+        self.paused_relayed.is_empty()
     }
 
-    /// Begins to connect; the engine hears how it went, now or later.
-    pub(in crate::relay) fn connect_peer(
+    /// RFC 6062 §5.2: begins to connect to a peer. The engine is told of the result, now or later.
+    pub(super) fn connect_peer(
         &mut self,
-        relay: RelayedAddressId,
+        relayed: RelayedAddressId,
         connection: PeerConnectionId,
         peer: SocketAddr,
         now: Instant,
     ) {
-        let from = self.relays.acceptor(relay).map(|acceptor| acceptor.local_addr());
-        let begun = from.zip(self.core.admission.relayed.take()).is_some_and(|(from, descriptor)| {
+        let from = self.relayed_sockets.acceptor(relayed).map(|acceptor| acceptor.local_addr());
+        let begun = from.zip(self.context.admission.relayed.take()).is_some_and(|(from, descriptor)| {
             match from.and_then(|from| connect(from, peer)) {
-                Ok(stream) => self.splices.connecting(connection, stream, descriptor, &self.core.poll),
+                Ok(stream) => self.peer_streams.add_connecting(connection, stream, descriptor, &self.context.poller),
                 Err(error) => {
                     tracing::debug!(%error, "no connection with a peer");
                     false
@@ -82,29 +81,29 @@ impl Shard {
         }
     }
 
-    /// The client's connection is the peer's from now on.
-    pub(in crate::relay) fn splice(&mut self, connection: PeerConnectionId, client: FiveTuple, now: Instant) {
-        let stream = self.streams.find(&client).and_then(|id| self.streams.take(id, &self.core.poll));
+    /// RFC 6062 §5.4: from now on the client's connection carries the bytes of its peer.
+    pub(super) fn splice(&mut self, connection: PeerConnectionId, client: FiveTuple, now: Instant) {
+        let stream = self.streams.find(&client).and_then(|id| self.streams.take(id, &self.context.poller));
         let spliced = stream.is_some_and(|stream| {
             let (wire, descriptor, unsent, unread) = stream.into_parts();
-            // It is on its way; what follows it waits the longer.
-            let _ = carried(&self.core, &mut self.engine, connection, Direction::ToPeer, unread.len(), now);
-            self.splices.splice(connection, (wire, descriptor), unsent, unread)
+            // These bytes have been read already, so only those that follow can be delayed.
+            let _ = count_carried(&self.context, &mut self.engine, connection, Direction::ToPeer, unread.len(), now);
+            self.peer_streams.splice(connection, (wire, descriptor), unsent, unread)
         });
         if spliced {
-            self.splice_ready(connection, now);
+            self.advance_peer_stream(connection, now);
         } else {
-            self.splices.remove(connection);
+            self.peer_streams.remove(connection);
             self.engine.handle_peer_connection_closed(connection);
         }
     }
 
-    /// A connection with a peer is ready, or has rested long enough.
-    pub(in crate::relay) fn splice_ready(&mut self, id: PeerConnectionId, now: Instant) {
-        let Self { splices, engine, core, packets, .. } = self;
-        let progress = splices.progress(id, &core.poll, now, |direction, len| {
+    /// Goes on with a connection that is ready, or whose rate limit allows it again.
+    pub(super) fn advance_peer_stream(&mut self, id: PeerConnectionId, now: Instant) {
+        let Self { peer_streams, engine, context, packets, .. } = self;
+        let progress = peer_streams.advance(id, &context.poller, now, |direction, len| {
             *packets += u32::from(len > 0);
-            carried(core, engine, id, direction, len, now)
+            count_carried(context, engine, id, direction, len, now)
         });
         match progress {
             Progress::Connected(connected) => self.engine.handle_peer_connected(id, connected, now),
@@ -112,34 +111,11 @@ impl Shard {
             Progress::Ended => self.engine.handle_peer_connection_closed(id),
         }
     }
-
-    /// Gives a client's connection to the shard that its last message belongs to. `bytes`: that message and what followed it.
-    pub(in crate::relay) fn hand_stream_over(&mut self, id: StreamId, shard: u8, bytes: &[u8]) {
-        let Some(mailbox) = self.core.mailboxes.get(usize::from(shard)) else { return };
-        if let Some(mut stream) = self.streams.take(id, &self.core.poll) {
-            stream.keep(bytes);
-            if mailbox.offer(Caused::Stream(stream)).is_err() {
-                self.core.stats.closed(Close::Limit);
-            }
-        }
-    }
-
-    /// A connection that another shard gave to this one.
-    pub(in crate::relay) fn stream_handed_over(&mut self, mut stream: Box<Stream>, now: Instant) {
-        let bytes = stream.take_kept();
-        let Some(id) = self.take_in(stream, now) else { return self.core.stats.closed(Close::Limit) };
-        let end = self.read_frames(id, &bytes, now);
-        self.finish(now);
-        match end {
-            Some(why) => self.close_stream(id, why, now),
-            None => self.prove(id, now),
-        }
-    }
 }
 
-/// Books bytes of a connection, and says until when that way is to rest; no bytes only ask.
-fn carried(
-    core: &Core,
+/// Counts bytes of a connection. Returns until when that direction must pause; with `len` 0 it only asks.
+fn count_carried(
+    context: &ShardContext,
     engine: &mut turn::Engine,
     id: PeerConnectionId,
     direction: Direction,
@@ -148,19 +124,19 @@ fn carried(
 ) -> Option<Instant> {
     if len > 0 {
         let counted = match direction {
-            Direction::ToPeer => Counted::ToPeer,
-            Direction::ToClient => Counted::ToClient,
+            Direction::ToPeer => TrafficDirection::ToPeer,
+            Direction::ToClient => TrafficDirection::ToClient,
         };
-        core.stats.forwarded(counted, Transport::Tcp, len);
+        context.stats.count_forwarded(counted, Transport::Tcp, len);
     }
     engine.handle_peer_connection_bytes(id, direction, len, now)
 }
 
-/// A connection that is being made, from the relayed transport address itself (RFC 6062 §5.2).
+/// RFC 6062 §5.2: begins a connection from the relayed transport address itself.
 fn connect(from: SocketAddr, peer: SocketAddr) -> io::Result<TcpStream> {
     let family = if from.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let fd = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
-    // The socket that listens there allows it.
+    // The socket that listens at this address has the same options, so that the kernel permits the bind.
     sockopt::set_socket_reuseaddr(&fd, true)?;
     sockopt::set_socket_reuseport(&fd, true)?;
     sockopt::set_tcp_nodelay(&fd, true)?;

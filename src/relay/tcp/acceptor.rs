@@ -1,4 +1,4 @@
-//! The TCP socket that accepts a shard's clients, or the peers of a TCP allocation.
+//! A TCP socket that listens: for a shard's clients, or for the peers of a TCP allocation.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -6,16 +6,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-/// Connections that the kernel keeps until they are accepted.
-const BACKLOG: i32 = 1024;
-/// The same of one relayed transport address.
-const RELAYED_BACKLOG: i32 = 16;
+/// Connections of clients that the kernel keeps until they are accepted.
+const CLIENT_BACKLOG: i32 = 1024;
+/// Connections of peers that the kernel keeps for one relayed transport address.
+const PEER_BACKLOG: i32 = 16;
 
+/// A non-blocking socket that listens.
 #[derive(Debug)]
 pub(in crate::relay) struct Acceptor(OwnedFd);
 
 impl Acceptor {
-    /// One of several on the same address (`shared`), between which the kernel distributes connections.
+    /// Listens for clients. With `shared`, several sockets listen at the same address, and the kernel distributes connections among them.
     ///
     /// # Errors
     /// Of socket(2), bind(2) and listen(2).
@@ -26,20 +27,20 @@ impl Acceptor {
             sockopt::set_ipv6_v6only(&fd, !address.ip().is_unspecified())?;
         }
         rustix::net::bind(&fd, &address)?;
-        rustix::net::listen(&fd, BACKLOG)?;
+        rustix::net::listen(&fd, CLIENT_BACKLOG)?;
         Ok(Self(fd))
     }
 
-    /// On a relayed transport address, which connections to peers are bound to as well (RFC 6062 §5.2).
+    /// Listens for peers at a relayed transport address, which connections to peers are bound to as well (RFC 6062 §5.2).
     ///
     /// # Errors
     /// Of socket(2), bind(2) and listen(2); `AddrInUse` where the port is taken.
     pub(in crate::relay) fn relayed(address: SocketAddr) -> io::Result<Self> {
         let fd = open(address)?;
         rustix::net::bind(&fd, &address)?;
-        // Not before: the port must be nobody else's.
+        // Only after bind(2), so that a port of another program is not shared.
         sockopt::set_socket_reuseport(&fd, true)?;
-        rustix::net::listen(&fd, RELAYED_BACKLOG)?;
+        rustix::net::listen(&fd, PEER_BACKLOG)?;
         Ok(Self(fd))
     }
 
@@ -49,14 +50,14 @@ impl Acceptor {
         Ok(rustix::net::getsockname(&self.0)?.try_into()?)
     }
 
-    /// The next connection with the addresses of the client and of ours; a mapped IPv4 address as IPv4.
+    /// Accepts the next connection. Returns it with the remote and the local address; an IPv4-mapped address is returned as IPv4.
     ///
     /// # Errors
-    /// `WouldBlock` where there is none; see [`is_exhaustion`].
+    /// `WouldBlock` where none waits; see [`is_exhaustion`].
     pub(in crate::relay) fn accept(&self) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
         let (fd, _) = rustix::net::acceptfrom_with(&self.0, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
         let stream = TcpStream::from(fd);
-        // A relayed packet is not to wait for the next one.
+        // A relayed packet must not wait for the next one.
         stream.set_nodelay(true)?;
         let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         let (client, server) = (canonical(stream.peer_addr()?), canonical(stream.local_addr()?));
@@ -74,12 +75,12 @@ fn open(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    // What a stopped server left in TIME_WAIT is no reason not to start.
+    // Connections that a stopped server left in TIME_WAIT must not keep this one from starting.
     sockopt::set_socket_reuseaddr(&fd, true)?;
     Ok(fd)
 }
 
-/// Whether accept(2) failed for want of descriptors or memory, so that it would fail again at once.
+/// Whether accept(2) failed because descriptors or memory have run out, so that it would immediately fail again.
 pub(in crate::relay) fn is_exhaustion(error: &io::Error) -> bool {
     let codes = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     error.raw_os_error().is_some_and(|code| codes.contains(&code))

@@ -1,8 +1,17 @@
-//! Connections over TCP: accepting them, what they carry, and what waits in them; those of clients and those of TCP peers (RFC 6062).
+//! TCP and TLS: streams of clients, and connections with the peers of TCP allocations (RFC 6062).
+//!
+//! [`acceptor`] accepts → [`accepted_connection`] carries a connection to its shard → [`client_stream`] holds one client's bytes, over a
+//! [`wire`] (TCP or TLS) → [`client_streams`] is the shard's table of them. After a ConnectionBind the wire belongs to a [`splice`], which
+//! passes bytes between the client and its peer; [`peer_streams`] is the shard's table of peers. [`buffer_usage`] counts what all
+//! clients' streams hold together.
+//!
+//! Errors are `io::Error`s of the socket calls, `WouldBlock` among them; any other one ends that connection alone.
 
+pub(in crate::relay) mod accepted_connection;
 pub(in crate::relay) mod acceptor;
-pub(in crate::relay) mod held_bytes;
-pub(in crate::relay) mod splice;
-pub(in crate::relay) mod stream;
-pub(in crate::relay) mod stream_table;
+pub(in crate::relay) mod buffer_usage;
+pub(in crate::relay) mod client_stream;
+pub(in crate::relay) mod client_streams;
+pub(in crate::relay) mod peer_streams;
+mod splice;
 pub(in crate::relay) mod wire;

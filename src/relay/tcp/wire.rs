@@ -1,4 +1,4 @@
-//! What carries a connection's bytes: TCP, or TLS over it, without ever waiting.
+//! A connection that never blocks: TCP, or TLS over TCP.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,16 +9,16 @@ use rustls::ServerConnection;
 use crate::turn::Transport;
 use crate::turn::codec::framing::{StreamFrame, next_frame};
 
-/// The most plaintext in a TLS record. Little more than that waits encrypted, so that the bounds of the queue in front hold.
-const RECORD: usize = 16 * 1024;
-/// The most plaintext that one read from the socket can lead to: a record that was almost whole, and 4 KiB more.
-const AT_ONCE: usize = 2 * RECORD;
+/// Bytes of plaintext in a TLS record, at most. Little more than that waits encrypted, so the bounds of the queue in front of it hold.
+const MAX_RECORD_BYTES: usize = 16 * 1024;
+/// Bytes of plaintext that one read from the socket can lead to, at most: an almost complete record, and 4 KiB more.
+const MAX_BYTES_A_SOCKET_READ: usize = 2 * MAX_RECORD_BYTES;
 
 /// A non-blocking connection.
 #[derive(Debug)]
 pub enum Wire {
     Tcp(TcpStream),
-    /// After the handshake; what was decrypted already counts as not read yet.
+    /// After the handshake. What TLS has decrypted already is read first.
     Tls(TcpStream, Box<ServerConnection>),
 }
 
@@ -30,7 +30,7 @@ impl Wire {
         }
     }
 
-    /// As of read(2). All that was decrypted is returned, so that the socket alone tells whether there is more.
+    /// Like read(2). Returns everything that is decrypted, so that the socket alone tells whether more can be read.
     ///
     /// # Errors
     /// Of read(2), `WouldBlock` among them; `InvalidData` where the client breaks TLS.
@@ -51,11 +51,11 @@ impl Wire {
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // The end without a farewell: frames tell by themselves whether something is missing.
+                // The end without a close_notify: the framing of TURN shows whether something is missing.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(len),
                 Err(error) => return Err(error),
             }
-            if buffer.len() - len < AT_ONCE {
+            if buffer.len() - len < MAX_BYTES_A_SOCKET_READ {
                 return Ok(len);
             }
             match connection.read_tls(tcp) {
@@ -64,14 +64,14 @@ impl Wire {
                 Err(error) => return Err(error),
             }
             if let Err(error) = connection.process_new_packets() {
-                // The client is told why.
+                // Sends the alert.
                 let _ = connection.write_tls(tcp);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
     }
 
-    /// As of write(2), but that with nothing to write what is encrypted already goes out: see [`Self::holds_back`].
+    /// Like write(2). With no bytes, it writes what is encrypted already: see [`Self::has_unwritten_tls`].
     ///
     /// # Errors
     /// Of write(2), `WouldBlock` among them.
@@ -79,7 +79,7 @@ impl Wire {
         self.write_records(bytes, <[u8]>::len)
     }
 
-    /// [`Self::write`] with a TLS record for each message: some clients take one for the other (coturn's).
+    /// [`Self::write`] with a TLS record for each message, because some clients (coturn's) expect a message in each record.
     ///
     /// # Errors
     /// Of write(2), `WouldBlock` among them.
@@ -105,14 +105,14 @@ impl Wire {
             if taken > 0 || bytes.is_empty() {
                 return Ok(taken);
             }
-            while taken < RECORD.min(bytes.len()) {
+            while taken < MAX_RECORD_BYTES.min(bytes.len()) {
                 let rest = &bytes[taken..];
-                taken += connection.writer().write(&rest[..record(rest).min(RECORD)])?;
+                taken += connection.writer().write(&rest[..record(rest).min(MAX_RECORD_BYTES)])?;
             }
         }
     }
 
-    /// Tells the other end that nothing more comes; it may go on to send.
+    /// Closes the direction to the other end, which may go on sending.
     ///
     /// # Errors
     /// Of shutdown(2).
@@ -134,15 +134,15 @@ impl Wire {
         tcp.shutdown(Shutdown::Write)
     }
 
-    /// Whether something was taken that has not been written.
-    pub(in crate::relay) fn holds_back(&self) -> bool {
+    /// Whether TLS has encrypted bytes that have not been written.
+    pub(in crate::relay) fn has_unwritten_tls(&self) -> bool {
         match self {
             Self::Tcp(_) => false,
             Self::Tls(_, connection) => connection.wants_write(),
         }
     }
 
-    /// Whether the client has said that it is done, which closes no socket.
+    /// Whether the other end has sent a close_notify, which does not close the socket.
     pub(in crate::relay) fn has_ended(&mut self) -> bool {
         match self {
             Self::Tcp(_) => false,
@@ -163,7 +163,7 @@ impl Drop for Wire {
     fn drop(&mut self) {
         if let Self::Tls(tcp, connection) = self {
             connection.send_close_notify();
-            // Where there is no room for it, the end of the connection says the same.
+            // Where the socket has no room for a close_notify, closing the connection has the same effect.
             let _ = connection.write_tls(tcp);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::message::{MAGIC_COOKIE, TransactionId};
+use super::header::{MAGIC_COOKIE, TransactionId};
 
 pub const MAPPED_ADDRESS: u16 = 0x0001;
 pub const CHANGE_REQUEST: u16 = 0x0003;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::attribute::{self, AddressFamily};
-use super::message::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
+use super::header::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
 
 /// A channel number in 0x4000..=0x7FFF, as clients of RFC 5766 choose it (§11); those of RFC 8656 (§12) end at 0x4FFF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,4 +1,4 @@
-//! Long-term keys, MESSAGE-INTEGRITY and FINGERPRINT (RFC 8489 §9.2.2, §14.5–14.7).
+//! Long-term keys, MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256 (RFC 8489 §9.2.2, §14.5, §14.6).
 
 use std::fmt;
 
@@ -8,9 +8,10 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::header::HEADER_LEN;
 use super::message::StunMessage;
 
-/// What the password is hashed with (RFC 8489 §18.5).
+/// The hash that makes a key of a password (RFC 8489 §18.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PasswordAlgorithm {
     Md5,
@@ -43,7 +44,7 @@ pub enum LongTermKey {
 }
 
 impl LongTermKey {
-    /// RFC 8489 §9.2.2. The password is taken as it is: preparing it (SASLprep) is the caller's.
+    /// RFC 8489 §9.2.2. The caller prepares the password (SASLprep).
     pub fn long_term(algorithm: PasswordAlgorithm, username: &str, realm: &str, password: &str) -> Self {
         let parts = [username, ":", realm, ":", password];
         match algorithm {
@@ -91,7 +92,7 @@ pub enum IntegrityAlgorithm {
 }
 
 impl IntegrityAlgorithm {
-    /// The one to verify: the stronger one where both are there (RFC 8489 §9.2.4).
+    /// The algorithm to verify: the stronger one where a message carries both attributes (RFC 8489 §9.2.4).
     pub const fn of(message: &StunMessage<'_>) -> Option<Self> {
         if message.integrity_sha256().is_some() {
             Some(Self::Sha256)
@@ -125,8 +126,7 @@ impl IntegrityAlgorithm {
     /// The HMAC over `covered`, as if the message ended with this attribute; returns its length.
     pub fn compute(self, covered: &[u8], key: &LongTermKey, out: &mut [u8; 32]) -> usize {
         let (head, tail) = covered.split_at(4);
-        let length =
-            u16::try_from(covered.len() + self.attribute_len() - super::message::HEADER_LEN).unwrap_or(u16::MAX).to_be_bytes();
+        let length = u16::try_from(covered.len() + self.attribute_len() - HEADER_LEN).unwrap_or(u16::MAX).to_be_bytes();
         let parts = [&head[..2], &length, tail];
         match self {
             Self::Sha1 => {
@@ -149,41 +149,9 @@ fn mac<M: Mac + KeyInit>(key: &LongTermKey, parts: &[&[u8]]) -> sha2::digest::Ou
     mac.finalize().into_bytes()
 }
 
-/// What FINGERPRINT holds for a message whose earlier bytes are `covered`; their length field must already count FINGERPRINT.
-pub fn fingerprint(covered: &[u8]) -> u32 {
-    let crc = covered.iter().fold(!0, |crc: u32, byte| (crc >> 8) ^ CRC_TABLE[usize::from(crc as u8 ^ byte)]);
-    !crc ^ 0x5354_554E
-}
-
-pub(super) fn fingerprint_matches(covered: &[u8], value: &[u8]) -> bool {
-    value == fingerprint(covered).to_be_bytes()
-}
-
-/// CRC-32 of ITU V.42, a byte at a time.
-static CRC_TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < 256 {
-        let mut crc = index as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
-            bit += 1;
-        }
-        table[index] = crc;
-        index += 1;
-    }
-    table
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn crc_of_the_check_string() {
-        assert_eq!(fingerprint(b"123456789") ^ 0x5354_554E, 0xCBF4_3926);
-    }
 
     /// RFC 8489 §9.2.2 gives the form; the digest is RFC 5389 §15.4's example.
     #[test]

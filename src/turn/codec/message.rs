@@ -1,111 +1,16 @@
 //! Reading STUN messages without copying (RFC 8489 §5, §6.3).
 //!
-//! A [`StunMessage`] borrows the datagram. [`StunMessage::parse`] walks every attribute once, so that whatever reads it afterwards stays within
-//! bounds; it checks FINGERPRINT, and notes where the integrity attributes are, for what follows them is not part of the message.
+//! A [`StunMessage`] borrows the datagram. [`StunMessage::parse`] walks the attributes once and checks their bounds, so that later readers
+//! need not. It checks FINGERPRINT, and records the offsets of the integrity attributes, because attributes behind those do not count.
 
 use super::attribute::{self, COMPREHENSION_OPTIONAL};
-use super::integrity;
+use super::fingerprint;
+use super::header::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, class_and_method};
 
-/// RFC 8489 §5.
-pub const MAGIC_COOKIE: u32 = 0x2112_A442;
-pub const HEADER_LEN: usize = 20;
-
-/// Far more than any client sends; bounds what one message costs.
+/// Attributes of one message. Clients send far fewer; the limit bounds the cost of one message.
 const MAX_ATTRIBUTES: usize = 256;
-/// How many unknown attributes one 420 names.
-const MAX_UNKNOWN: usize = 8;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    Request,
-    Indication,
-    Success,
-    Error,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    Binding,
-    Allocate,
-    Refresh,
-    Send,
-    Data,
-    CreatePermission,
-    ChannelBind,
-    Connect,
-    ConnectionBind,
-    ConnectionAttempt,
-    Unknown(u16),
-}
-
-impl Method {
-    const fn from_number(number: u16) -> Self {
-        match number {
-            0x001 => Self::Binding,
-            0x003 => Self::Allocate,
-            0x004 => Self::Refresh,
-            0x006 => Self::Send,
-            0x007 => Self::Data,
-            0x008 => Self::CreatePermission,
-            0x009 => Self::ChannelBind,
-            0x00A => Self::Connect,
-            0x00B => Self::ConnectionBind,
-            0x00C => Self::ConnectionAttempt,
-            other => Self::Unknown(other),
-        }
-    }
-
-    const fn number(self) -> u16 {
-        match self {
-            Self::Binding => 0x001,
-            Self::Allocate => 0x003,
-            Self::Refresh => 0x004,
-            Self::Send => 0x006,
-            Self::Data => 0x007,
-            Self::CreatePermission => 0x008,
-            Self::ChannelBind => 0x009,
-            Self::Connect => 0x00A,
-            Self::ConnectionBind => 0x00B,
-            Self::ConnectionAttempt => 0x00C,
-            Self::Unknown(number) => number,
-        }
-    }
-}
-
-/// The first two bytes of a message: class and method interleaved (RFC 8489 §5, figure 3).
-pub const fn type_number(class: Class, method: Method) -> u16 {
-    let method = method.number();
-    let class = match class {
-        Class::Request => 0x000,
-        Class::Indication => 0x010,
-        Class::Success => 0x100,
-        Class::Error => 0x110,
-    };
-    (method & 0x00F) | (method & 0x070) << 1 | (method & 0xF80) << 2 | class
-}
-
-const fn class_and_method(number: u16) -> (Class, Method) {
-    let class = match number & 0x110 {
-        0x000 => Class::Request,
-        0x010 => Class::Indication,
-        0x100 => Class::Success,
-        _ => Class::Error,
-    };
-    (class, Method::from_number(number & 0x00F | (number & 0x0E0) >> 1 | (number & 0x3E00) >> 2))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct TransactionId(pub [u8; 12]);
-
-impl TransactionId {
-    /// What an IPv6 address is masked with: magic cookie and transaction ID.
-    pub(super) fn mask(&self) -> u128 {
-        let mut mask = [0; 16];
-        mask[..4].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
-        mask[4..].copy_from_slice(&self.0);
-        u128::from_be_bytes(mask)
-    }
-}
+/// Unknown attributes that one 420 lists.
+const MAX_UNKNOWN_LISTED: usize = 8;
 
 /// Why bytes are no STUN message; nothing of this kind is ever answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -163,7 +68,7 @@ impl<'a> StunMessage<'a> {
             let (kind, value) = rest.next().ok_or(ParseError::Attribute)?;
             match kind {
                 attribute::FINGERPRINT => {
-                    if rest.offset != self.bytes.len() || !integrity::fingerprint_matches(&self.bytes[..offset], value) {
+                    if rest.offset != self.bytes.len() || !fingerprint::matches(&self.bytes[..offset], value) {
                         return Err(ParseError::Fingerprint);
                     }
                     self.fingerprint = true;
@@ -272,13 +177,13 @@ impl<'a> Iterator for Attributes<'a> {
 /// The list for UNKNOWN-ATTRIBUTES (RFC 8489 §14.9), without duplicates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UnknownAttributes {
-    list: [u16; MAX_UNKNOWN],
+    list: [u16; MAX_UNKNOWN_LISTED],
     len: usize,
 }
 
 impl UnknownAttributes {
     pub fn push(&mut self, kind: u16) {
-        if self.len < MAX_UNKNOWN && !self.as_slice().contains(&kind) {
+        if self.len < MAX_UNKNOWN_LISTED && !self.as_slice().contains(&kind) {
             self.list[self.len] = kind;
             self.len += 1;
         }
@@ -304,18 +209,6 @@ impl From<u16> for UnknownAttributes {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn class_and_method_interleave() {
-        assert_eq!(type_number(Class::Request, Method::Binding), 0x0001);
-        assert_eq!(type_number(Class::Success, Method::Binding), 0x0101);
-        assert_eq!(type_number(Class::Error, Method::Allocate), 0x0113);
-        assert_eq!(type_number(Class::Indication, Method::Send), 0x0016);
-        for number in 0..0x4000 {
-            let (class, method) = class_and_method(number);
-            assert_eq!(type_number(class, method), number);
-        }
-    }
 
     #[test]
     fn lengths_that_disagree_are_refused() {

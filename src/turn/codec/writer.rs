@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use super::attribute;
 use super::error_code::ErrorCode;
-use super::integrity::{IntegrityAlgorithm, LongTermKey, fingerprint};
-use super::message::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
+use super::fingerprint::fingerprint;
+use super::header::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
+use super::integrity::{IntegrityAlgorithm, LongTermKey};
 
 /// Writes one message into a cleared `Vec`; once that has grown to the largest message, nothing is allocated.
 ///

@@ -3,22 +3,24 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::super::codec::attribute::{self, ChangeRequest};
-use super::super::codec::error_code::ErrorCode;
-use super::super::codec::message::{Class, Method, StunMessage};
-use super::super::codec::writer::MessageWriter;
-use super::super::engine::Engine;
-use super::super::five_tuple::FiveTuple;
-use super::super::policy::canonical;
-use super::super::settings::NatDiscovery;
-use super::super::shared::source;
-use super::super::verdict::{Answer, DropReason, Verdict};
+use crate::limits::ip_prefix;
+use crate::turn::codec::attribute::{self, ChangeRequest};
+use crate::turn::codec::error_code::ErrorCode;
+use crate::turn::codec::header::{Class, Method};
+use crate::turn::codec::message::StunMessage;
+use crate::turn::codec::writer::MessageWriter;
+use crate::turn::engine::Engine;
+use crate::turn::five_tuple::FiveTuple;
+use crate::turn::policy::canonical;
+use crate::turn::settings::NatDiscovery;
+use crate::turn::verdict::{Answer, DropReason, Verdict};
 
 impl Engine {
-    /// A stranger's request: answered rarely, in few bytes (NAT behaviour discovery adds its addresses), and never remembered.
+    /// RFC 8489 §6.3.1, RFC 5780 §6.1. Needs no authentication, so answers are limited by source, short (NAT behaviour discovery adds its
+    /// addresses), and leave no state behind.
     pub(super) fn binding(&mut self, from: FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
         let stream = from.transport.is_stream();
-        if !stream && !self.shared.bindings.count(source(from.client.ip()), self.shared.nanos(now)) {
+        if !stream && !self.shared.bindings.count(ip_prefix::of_client(from.client.ip()), self.shared.nanos(now)) {
             return Verdict::Drop(DropReason::RateLimited);
         }
         let discovery = self.settings.nat_discovery.iter().copied().find(|discovery| !stream && discovery.covers(from.server));
@@ -69,7 +71,7 @@ impl NatDiscovery {
         self.primary.ip() != self.alternate.ip()
     }
 
-    /// One of the four sockets.
+    /// Whether a request came to one of the four sockets.
     fn covers(&self, server: SocketAddr) -> bool {
         [self.primary.ip(), self.alternate.ip()].contains(&server.ip())
             && [self.primary.port(), self.alternate.port()].contains(&server.port())

@@ -1,26 +1,26 @@
 //! Connect and ConnectionBind (RFC 6062 §5.2, §5.4).
 
-use super::super::allocation::PeerTransport;
-use super::super::codec::attribute;
-use super::super::engine::Engine;
-use super::super::five_tuple::PeerConnectionId;
-use super::super::tcp_peers::PeerConnectionState;
-use super::super::verdict::{Output, Verdict};
 use super::permission::{check_family, peers_of};
-use super::{
+use super::request::{
     ALLOCATION_MISMATCH, BAD_REQUEST, CONNECTION_ALREADY_EXISTS, FORBIDDEN, INSUFFICIENT_CAPACITY, Outcome, Refusal, Request,
     WRONG_CREDENTIALS,
 };
+use crate::turn::codec::attribute::{self, AddressFamily};
+use crate::turn::engine::Engine;
+use crate::turn::five_tuple::PeerTransport;
+use crate::turn::ids::PeerConnectionId;
+use crate::turn::peer_connection_table::PeerConnectionState;
+use crate::turn::verdict::{Output, Verdict};
 
 impl Engine {
-    /// Answered when the peer is connected, or not.
+    /// RFC 6062 §5.2. The answer follows when the connection to the peer succeeds or fails.
     pub(super) fn connect_request(&mut self, request: &Request<'_>) -> Outcome {
         let (id, allocation) = self.allocation_of(request)?;
         if allocation.transport != PeerTransport::Tcp {
             return Err(BAD_REQUEST);
         }
         let peer = peers_of(request).next().unwrap_or(Err(BAD_REQUEST))?;
-        check_family(allocation, attribute::AddressFamily::of(peer.ip()))?;
+        check_family(allocation, AddressFamily::of(peer.ip()))?;
         if !self.admits(peer, PeerTransport::Tcp) {
             return Err(FORBIDDEN);
         }
@@ -30,31 +30,31 @@ impl Engine {
         if allocation.connections.len() >= self.settings.limits.connections {
             return Err(INSUFFICIENT_CAPACITY);
         }
-        self.book_new_peers(id, 1, request)?;
+        self.charge_new_peers(id, 1, request)?;
         self.connect(id, peer, request.message.transaction(), request.requester.signer, request.now);
         Ok(Verdict::Accepted)
     }
 
-    /// From a connection of its own: the connection's allocation tells whose it is.
+    /// RFC 6062 §5.4. The request comes over a client connection of its own; the peer connection identifies the allocation.
     pub(super) fn connection_bind(&mut self, request: &Request<'_>) -> Outcome {
-        let value = request.message.find(attribute::CONNECTION_ID).and_then(attribute::number).ok_or(BAD_REQUEST)?;
-        let id = PeerConnectionId(value);
+        let number = request.message.find(attribute::CONNECTION_ID).and_then(attribute::number).ok_or(BAD_REQUEST)?;
+        let id = PeerConnectionId(number);
         if !request.from.transport.is_stream() || self.allocations.find(&request.from).is_some() {
             return Err(BAD_REQUEST);
         }
         if id.shard() != self.shard.index {
-            return Err(if self.shared.has_engine(id.shard()) { Refusal::ShardSettings(id.shard()) } else { BAD_REQUEST });
+            return Err(if self.shared.has_engine(id.shard()) { Refusal::OtherShard(id.shard()) } else { BAD_REQUEST });
         }
         let connection = self.connections.connection(id).ok_or(BAD_REQUEST)?;
         let PeerConnectionState::Waiting { .. } = connection.state else { return Err(BAD_REQUEST) };
         let allocation = self.allocations.allocation(connection.allocation).ok_or(ALLOCATION_MISMATCH)?;
-        if !request.requester.is(allocation) {
+        if !request.requester.is_owner_of(allocation) {
             return Err(WRONG_CREDENTIALS);
         }
         self.connections.set_state(id, PeerConnectionState::Bound);
         self.outputs.push_back(Output::Splice { connection: id, client: request.from });
         Ok(self.success_with(request, |writer| {
-            writer.number(attribute::CONNECTION_ID, value);
+            writer.number(attribute::CONNECTION_ID, number);
         }))
     }
 }

@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::allocation::{Allocation, PeerTransport};
-use super::super::codec::attribute::{self, AddressFamily};
-use super::super::codec::framing::ChannelNumber;
-use super::super::engine::Engine;
-use super::super::five_tuple::{AllocationId, RelayedAddressId};
-use super::super::policy::canonical;
-use super::super::verdict::Output;
-use super::{BAD_REQUEST, FORBIDDEN, INSUFFICIENT_CAPACITY, Outcome, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request};
+use super::request::{BAD_REQUEST, FORBIDDEN, INSUFFICIENT_CAPACITY, Outcome, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request};
+use crate::turn::allocation::Allocation;
+use crate::turn::codec::attribute::{self, AddressFamily};
+use crate::turn::codec::framing::ChannelNumber;
+use crate::turn::engine::Engine;
+use crate::turn::five_tuple::PeerTransport;
+use crate::turn::ids::{AllocationId, RelayedAddressId};
+use crate::turn::policy::canonical;
+use crate::turn::verdict::Output;
 
 /// RFC 8656 §9.
 const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
@@ -18,7 +19,7 @@ const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
 const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 
 impl Engine {
-    /// All peers or none.
+    /// RFC 8656 §10.2. Installs permissions for all peers of the request, or for none.
     pub(super) fn create_permission(&mut self, request: &Request<'_>) -> Outcome {
         let (id, allocation) = self.allocation_of(request)?;
         let (mut peers, mut new) = (0, 0);
@@ -34,7 +35,7 @@ impl Engine {
         if peers == 0 {
             return Err(BAD_REQUEST);
         }
-        self.book_new_permissions(id, new, request)?;
+        self.charge_new_permissions(id, new, request)?;
         let allocation = self.allocations.allocation_mut(id).ok_or(BAD_REQUEST)?;
         for peer in peers_of(request).flatten() {
             allocation.peers.permit(peer.ip(), request.now + PERMISSION_LIFETIME);
@@ -43,50 +44,56 @@ impl Engine {
         Ok(self.success(request))
     }
 
+    /// RFC 8656 §12.2.
     pub(super) fn channel_bind(&mut self, request: &Request<'_>) -> Outcome {
         let (id, allocation) = self.allocation_of(request)?;
+        // RFC 6062 §5: a TCP allocation has no channels.
         if allocation.transport == PeerTransport::Tcp {
             return Err(BAD_REQUEST);
         }
+        // §12.2: both attributes, and a channel number in the range.
         let channel = match request.message.find(attribute::CHANNEL_NUMBER) {
             Some([high, low, _, _]) => ChannelNumber::new(u16::from_be_bytes([*high, *low])).ok_or(BAD_REQUEST)?,
             Some(_) | None => return Err(BAD_REQUEST),
         };
         let peer = peers_of(request).next().unwrap_or(Err(BAD_REQUEST))?;
+        // §12.2: 443, then 403.
         check_family(allocation, AddressFamily::of(peer.ip()))?;
         if !self.admits(peer, PeerTransport::Udp) {
             return Err(FORBIDDEN);
         }
+        // §12.2: neither the channel nor the peer may be bound to another one.
         let bound = allocation.peers.may_bind(channel, peer, request.now).map_err(|_| BAD_REQUEST)?;
         if !bound && allocation.peers.channels() >= self.settings.limits.channels {
             return Err(INSUFFICIENT_CAPACITY);
         }
         let new = usize::from(!allocation.peers.permits(peer.ip(), request.now));
-        self.book_new_permissions(id, new, request)?;
+        self.charge_new_permissions(id, new, request)?;
         let allocation = self.allocations.allocation_mut(id).ok_or(BAD_REQUEST)?;
+        // §12.2: a channel installs or refreshes the permission too.
         allocation.peers.permit(peer.ip(), request.now + PERMISSION_LIFETIME);
         allocation.peers.bind(channel, peer, request.now + CHANNEL_LIFETIME);
         self.allocations.reschedule(id, false);
         if !bound {
-            let relay = RelayedAddressId { allocation: id, family: AddressFamily::of(peer.ip()) };
-            self.outputs.push_back(Output::ChannelBound { relayed: relay, channel, peer, to: request.from });
+            let relayed = RelayedAddressId { allocation: id, family: AddressFamily::of(peer.ip()) };
+            self.outputs.push_back(Output::ChannelBound { relayed, channel, peer, to: request.from });
         }
         Ok(self.success(request))
     }
 
-    fn book_new_permissions(&mut self, id: AllocationId, new: usize, request: &Request<'_>) -> Result<(), Refusal> {
+    fn charge_new_permissions(&mut self, id: AllocationId, new: usize, request: &Request<'_>) -> Result<(), Refusal> {
         let allocation = self.allocations.allocation(id).ok_or(BAD_REQUEST)?;
         if new > 0 && allocation.peers.permissions() + new > self.settings.limits.permissions {
             return Err(INSUFFICIENT_CAPACITY);
         }
-        self.book_new_peers(id, new, request)
+        self.charge_new_peers(id, new, request)
     }
 
-    /// Nobody scans a network through us.
-    pub(super) fn book_new_peers(&mut self, id: AllocationId, new: usize, request: &Request<'_>) -> Result<(), Refusal> {
+    /// Limits the rate of new peers, so that nobody can scan a network through this server.
+    pub(super) fn charge_new_peers(&mut self, id: AllocationId, new: usize, request: &Request<'_>) -> Result<(), Refusal> {
         let now = self.shared.nanos(request.now);
         let allocation = self.allocations.allocation_mut(id).ok_or(BAD_REQUEST)?;
-        let within = self.rates.new_peers.is_none_or(|rate| rate.take(&mut allocation.new_peers, new as u64, now));
+        let within = self.new_peers.is_none_or(|limit| limit.take(&mut allocation.new_peers, new as u64, now));
         if within { Ok(()) } else { Err(INSUFFICIENT_CAPACITY) }
     }
 }

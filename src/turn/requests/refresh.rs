@@ -1,17 +1,17 @@
-//! Refresh (RFC 8656 §8.2), and moving with it (RFC 8016 §3.2).
+//! Refresh (RFC 8656 §8.2), and moving an allocation with it (RFC 8016 §3.2).
 
 use std::time::Instant;
 
-use super::super::codec::attribute::{self, AddressFamily};
-use super::super::engine::{Engine, granted};
-use super::super::five_tuple::{AllocationId, RelayedAddressId};
-use super::super::mobility::MobilityTicket;
-use super::super::verdict::Output;
-use super::authenticate::KeySource;
-use super::{
-    ALLOCATION_MISMATCH, BAD_REQUEST, MOBILITY_FORBIDDEN, Outcome, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request,
+use super::lifetime::{granted_lifetime, requested_lifetime, seconds_until};
+use super::request::{
+    ALLOCATION_MISMATCH, BAD_REQUEST, KeySource, MOBILITY_FORBIDDEN, Outcome, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request,
     WRONG_CREDENTIALS,
 };
+use crate::turn::codec::attribute::{self, AddressFamily};
+use crate::turn::engine::Engine;
+use crate::turn::ids::{AllocationId, RelayedAddressId};
+use crate::turn::mobility::{MobilityTicket, TICKET_LEN};
+use crate::turn::verdict::{Output, Verdict};
 
 impl Engine {
     pub(super) fn refresh(&mut self, request: &Request<'_>) -> Outcome {
@@ -19,34 +19,27 @@ impl Engine {
         if ticket.is_some() && !self.settings.mobility {
             return Err(MOBILITY_FORBIDDEN);
         }
-        let wish = lifetime_of(request)?;
+        let requested = requested_lifetime(request)?;
         let family = match request.message.find(attribute::REQUESTED_ADDRESS_FAMILY) {
             Some([family, _, _, _]) => Some(AddressFamily::from_number(*family).ok_or(PEER_ADDRESS_FAMILY_MISMATCH)?),
             Some(_) => return Err(BAD_REQUEST),
             None => None,
         };
-        let (id, moved) = match (ticket, self.allocations.find(&request.from)) {
-            (Some(ticket), None) => (self.moved(request, ticket)?, true),
+        let (id, mobile) = match (ticket, self.allocations.find(&request.from)) {
+            (Some(ticket), None) => (self.move_allocation(request, ticket)?, true),
             (Some(_), Some(_)) => (self.allocation_of(request)?.0, true),
             (None, _) => (self.allocation_of(request)?.0, false),
         };
         let allocation = self.allocations.allocation(id).ok_or(ALLOCATION_MISMATCH)?;
+        // RFC 8656 §8.2: 443 where the allocation has no address of the requested family.
         if family.is_some_and(|family| allocation.relayed(family).is_none()) {
             return Err(PEER_ADDRESS_FAMILY_MISMATCH);
         }
-        if wish == Some(0) {
-            match family {
-                Some(family) if allocation.relayed(family.other()).is_some() => {
-                    self.close_relay(RelayedAddressId { allocation: id, family }, request.now)
-                }
-                Some(_) | None => self.end(id),
-            }
-            return Ok(self.success_with(request, |writer| {
-                writer.number(attribute::LIFETIME, 0);
-            }));
+        if requested == Some(0) {
+            return Ok(self.refresh_to_zero(id, family, request));
         }
-        let lifetime = self.extend(id, request, wish);
-        let ticket = self.ticket(id).filter(|_| moved);
+        let lifetime = self.extend(id, request, requested);
+        let ticket = self.ticket(id).filter(|_| mobile);
         Ok(self.success_with(request, |writer| {
             writer.number(attribute::LIFETIME, lifetime);
             if let Some(ticket) = ticket {
@@ -55,21 +48,37 @@ impl Engine {
         }))
     }
 
-    /// The ticket that the client holds, or should hold next.
-    pub(super) fn ticket(&self, id: AllocationId) -> Option<[u8; super::super::mobility::LEN]> {
+    /// RFC 8656 §8.2: a lifetime of zero ends the allocation, or one of its two families.
+    fn refresh_to_zero(&mut self, id: AllocationId, family: Option<AddressFamily>, request: &Request<'_>) -> Verdict {
+        let has_other = |family: AddressFamily| {
+            self.allocations.allocation(id).is_some_and(|allocation| allocation.relayed(family.other()).is_some())
+        };
+        match family {
+            Some(family) if has_other(family) => {
+                self.close_relayed_address(RelayedAddressId { allocation: id, family }, request.now);
+            }
+            Some(_) | None => self.end(id),
+        }
+        self.success_with(request, |writer| {
+            writer.number(attribute::LIFETIME, 0);
+        })
+    }
+
+    /// The ticket that the client of a mobile allocation holds now, or gets next.
+    pub(super) fn ticket(&self, id: AllocationId) -> Option<[u8; TICKET_LEN]> {
         let serial = self.allocations.allocation(id)?.moves?;
         Some(self.shared.tickets.issue(MobilityTicket { shard: self.shard.index, allocation: id, serial }))
     }
 
-    /// Brings the ticket's allocation to the request's five-tuple.
-    fn moved(&mut self, request: &Request<'_>, ticket: &[u8]) -> Result<AllocationId, Refusal> {
+    /// RFC 8016 §3.2.1: moves the ticket's allocation to the request's five-tuple.
+    fn move_allocation(&mut self, request: &Request<'_>, ticket: &[u8]) -> Result<AllocationId, Refusal> {
         let ticket = self.shared.tickets.read(ticket).ok_or(BAD_REQUEST)?;
         if ticket.shard != self.shard.index {
-            return Err(Refusal::ShardSettings(ticket.shard));
+            return Err(Refusal::OtherShard(ticket.shard));
         }
         let id = ticket.allocation;
         let allocation = self.allocations.allocation_mut(id).ok_or(ALLOCATION_MISMATCH)?;
-        if !request.requester.is(allocation) {
+        if !request.requester.is_owner_of(allocation) {
             return Err(WRONG_CREDENTIALS);
         }
         if allocation.moves != Some(ticket.serial) || allocation.is_opening() {
@@ -82,13 +91,13 @@ impl Engine {
         Ok(id)
     }
 
-    /// Grants a new lifetime, and takes over credentials that replace the earlier ones.
-    fn extend(&mut self, id: AllocationId, request: &Request<'_>, wish: Option<u32>) -> u32 {
+    /// Grants a new lifetime and returns it in seconds. Credentials that were looked up replace the earlier ones.
+    fn extend(&mut self, id: AllocationId, request: &Request<'_>, requested: Option<u32>) -> u32 {
         let settings = &self.settings;
         let strict = settings.strict_expiry;
-        let mut expires = request.now + granted(settings, wish);
+        let mut expires = request.now + granted_lifetime(settings, requested);
         let Some(allocation) = self.allocations.allocation_mut(id) else { return 0 };
-        if let KeySource::UserKeys { expires, .. } = request.requester.proof {
+        if let KeySource::Lookup { expires, .. } = request.requester.key_source {
             allocation.username = request.requester.username;
             allocation.signer.key = request.requester.signer.key;
             allocation.credentials_expire = expires;
@@ -101,28 +110,19 @@ impl Engine {
         seconds_until(expires, request.now)
     }
 
-    fn close_relay(&mut self, relay: RelayedAddressId, now: Instant) {
-        let Some(relayed) = self.allocations.remove_relay(relay) else { return };
-        if let Some(allocation) = self.allocations.allocation_mut(relay.allocation) {
-            let (outputs, keep) = (&mut self.outputs, relay.family.other());
+    /// Closes the relayed address of one family, with its channels and permissions; the allocation keeps the other family.
+    fn close_relayed_address(&mut self, relayed: RelayedAddressId, now: Instant) {
+        let Some(address) = self.allocations.remove_relayed_address(relayed) else { return };
+        if let Some(allocation) = self.allocations.allocation_mut(relayed.allocation) {
+            let (outputs, keep) = (&mut self.outputs, relayed.family.other());
             allocation.peers.sweep(
                 now,
                 |ip| AddressFamily::of(ip) == keep,
-                |channel, peer| outputs.push_back(Output::ChannelUnbound { relayed: relay, channel, peer }),
+                |channel, peer| outputs.push_back(Output::ChannelUnbound { relayed, channel, peer }),
             );
         }
-        self.close_connections(relay, now);
-        self.outputs.push_back(Output::CloseRelayedAddress { relayed: relay });
-        self.shared.ports.release(relay.family, relayed.port);
+        self.close_connections(relayed, now);
+        self.outputs.push_back(Output::CloseRelayedAddress { relayed });
+        self.shared.ports.release(relayed.family, address.port);
     }
-}
-
-/// LIFETIME, where it is there.
-pub(super) fn lifetime_of(request: &Request<'_>) -> Result<Option<u32>, Refusal> {
-    let lifetime = request.message.find(attribute::LIFETIME);
-    lifetime.map(|value| attribute::number(value).ok_or(BAD_REQUEST)).transpose()
-}
-
-pub(super) fn seconds_until(end: Instant, now: Instant) -> u32 {
-    u32::try_from(end.saturating_duration_since(now).as_secs()).unwrap_or(u32::MAX)
 }

@@ -25,7 +25,7 @@ fn rest_world(strict_expiry: bool, unix: u64) -> World {
     let epoch = Instant::now();
     let settings = EngineSettings { strict_expiry, ..settings() };
     let shared = SharedState::new(&settings, [1; 32], epoch);
-    let clock = WallClock { instant: epoch, unix: secs(unix) };
+    let clock = TestClock { instant: epoch, unix: secs(unix) };
     let secrets = RestSecrets::new([b"north".to_vec(), b"south".to_vec()], clock, Some(secs(86_400)));
     World::shard(settings, ShardSettings { index: 0, ports: 50_000..=50_009 }, shared, Arc::new(secrets), epoch)
 }
@@ -42,7 +42,7 @@ fn udp(writer: &mut MessageWriter<'_>) {
 
 #[test]
 fn r17_without_credentials_nobody_allocates() {
-    let nobody: Vec<Arc<dyn CredentialSource>> = Vec::new();
+    let nobody = StaticUsers::default();
     let mut world = World::with_credentials(settings(), 50_000..=50_009, Arc::new(nobody));
     assert_eq!(world.request(&mut Client::alice(), Method::Allocate, udp).code(), Some(401));
     assert_eq!(world.request(&mut Client::new("", "198.51.100.1:5"), Method::Allocate, udp).code(), Some(401));

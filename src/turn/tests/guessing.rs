@@ -23,7 +23,7 @@ fn world() -> World {
     for user in ["alice", "bob", "carol"] {
         users.insert(user, REALM, "secret");
     }
-    let clock = WallClock { instant: Instant::now(), unix: secs(1_000_000) };
+    let clock = TestClock { instant: Instant::now(), unix: secs(1_000_000) };
     let secrets = RestSecrets::new([LONG.as_bytes().to_vec()], clock, None);
     World::with_credentials(settings(), 50_000..=50_099, Arc::new(Mixed(users, secrets)))
 }

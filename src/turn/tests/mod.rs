@@ -2,6 +2,7 @@
 
 mod authentication;
 mod codec;
+mod credential_sources;
 mod extensions;
 mod guessing;
 mod policy;
@@ -16,10 +17,12 @@ use std::time::{Duration, Instant};
 
 use super::codec::attribute::{self, AddressFamily};
 use super::codec::error_code::ErrorCode;
+use super::codec::header::{Class, Method, TransactionId};
 use super::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
-use super::codec::message::{Class, Method, StunMessage, TransactionId};
+use super::codec::message::StunMessage;
 use super::codec::writer::MessageWriter;
 use super::*;
+use credential_sources::{RestSecrets, StaticUsers, TestClock, rest_password, userhash};
 
 pub(super) const REALM: &str = "castway";
 pub(super) const OUTSIDE: &str = "198.51.101.7:7000";
@@ -249,7 +252,7 @@ impl World {
         assert_eq!(self.shared.users(), 0);
         assert_eq!(self.sockets.len(), 0);
         for family in AddressFamily::ALL {
-            assert_eq!((self.shared.taken_ports(family), self.shared.live_relays(family)), (0, 0));
+            assert_eq!((self.shared.taken_ports(family), self.shared.live_relayed_addresses(family)), (0, 0));
         }
     }
 }

@@ -172,7 +172,8 @@ fn before_and_after(short_path: bool) -> (World, [Client; 3], [SocketAddr; 3]) {
 fn r54_a_new_external_address_is_for_new_allocations() {
     let (mut world, [mut alice, ..], relayed) = before_and_after(true);
     assert_eq!(relayed.map(|relayed| relayed.ip().to_string()), ["203.0.114.1", "203.0.114.8", "203.0.114.9"]);
-    let shown: Vec<_> = world.engine.allocations().filter_map(|allocation| allocation.relayed[0]).collect();
+    let allocations = world.engine.allocations.iter();
+    let shown: Vec<_> = allocations.filter_map(|(_, allocation)| allocation.relayed_address(AddressFamily::V4)).collect();
     assert!(relayed.iter().all(|relayed| shown.contains(relayed)), "{shown:?}");
     // What was a relay's address and is somebody else's now is judged as anybody's.
     assert_eq!(world.permit(&mut alice, &["203.0.114.1:22"]), None);

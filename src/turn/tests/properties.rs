@@ -273,7 +273,7 @@ impl Run {
         assert_eq!(shared.allocations() as usize, engine.allocation_count());
         let taken: usize = AddressFamily::ALL.iter().map(|family| shared.taken_ports(*family)).sum();
         assert_eq!(taken, sockets.len() + shared.reservations(), "a port is a relay or reserved");
-        let ends = engine.allocations().map(|allocation| allocation.expires).min();
+        let ends = engine.allocations.iter().map(|(_, allocation)| allocation.expires).min();
         assert!(ends.is_none_or(|end| engine.next_timeout().is_some_and(|at| at <= end)), "nothing outlives its timeout");
     }
 }

@@ -65,9 +65,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "src/socketio/stream.rs",
     ],
     &["src/tls/acme.rs", "src/tls/files.rs", "src/tls/mod.rs", "src/tls/self_signed.rs"],
-    &["src/turn/codec/attribute.rs", "src/turn/codec/integrity.rs", "src/turn/codec/message.rs"],
-    &["src/turn/data.rs", "src/turn/engine.rs", "src/turn/tcp_peers.rs"],
-    &["src/turn/requests/authenticate.rs", "src/turn/requests/mod.rs"],
     &["benches/relay/cases.rs", "benches/relay/main.rs", "benches/relay/report.rs"],
 ];
 

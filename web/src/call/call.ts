@@ -10,10 +10,10 @@ import type { Message } from './wire';
 export type State = 'lobby' | 'joining' | 'waiting' | 'connecting' | 'talking' | 'recovering' | 'full' | 'failed' | 'ended';
 export type Note = 'peer_left' | 'peer_lost' | null;
 
-/** A full room may be full of ourselves: the server gives a place that broke off to a newcomer after ten seconds. */
+/** A room may be full because of this page's own lost connection: its place is free for others after ten seconds. */
 const FULL_RETRY_TIMEOUT_MS = 20_000;
 const FULL_RETRY_INTERVAL_MS = 3000;
-/** Times to begin again before it is told that it does not work. */
+/** After so many attempts the page reports the failure. */
 const MAX_LINK_ATTEMPTS = 2;
 const NOTE_SHOWN_MS = 8000;
 
@@ -31,7 +31,7 @@ export class Call {
   private readonly ice = new IceServers();
   private readonly room: Room;
   private readonly link: Link;
-  /** The other side, where it is ourselves. */
+  /** The other side of a loopback call. */
   private phantom: Phantom | null = null;
 
   constructor(
@@ -60,7 +60,7 @@ export class Call {
     return this.room.online;
   }
 
-  /** WebSockets don't get through to the server, and HTTP does. */
+  /** The server answers over HTTP, but no WebSocket connection opens. */
   get blocked(): boolean {
     return this.active && !this.online && this.room.blocked;
   }
@@ -118,7 +118,7 @@ export class Call {
     void this.room.join();
   }
 
-  /** With a bye, on which the other side begins anew. */
+  /** Sends a bye, after which the other side starts again. */
   private async again(): Promise<void> {
     this.drop();
     this.phase = 'joining';
@@ -134,7 +134,7 @@ export class Call {
     this.problem = null;
     if (this.room.initiator) {
       if (loopback && !this.phantom) this.phantom = new Phantom(this.room.name, this.ice);
-      // One that works goes on, and says so when it does not any more.
+      // A working connection continues, and reports its own failure.
       if (!this.link.up) this.link.call();
       this.renew();
     } else {
@@ -144,7 +144,7 @@ export class Call {
     this.changed();
   }
 
-  /** Who waits for long must not offer credentials that have run out. */
+  /** After a long wait the credentials may have expired, and an offer needs valid ones. */
   private renew(): void {
     clearTimeout(this.renewTimer);
     void this.ice.current().then(() => {
@@ -155,7 +155,7 @@ export class Call {
 
   private heard(message: Message): void {
     if (message.type !== 'bye') {
-      // Two initiators: whoever hears of the other one gives way.
+      // Both sides are initiators: the one that receives an offer becomes the callee.
       if (message.type === 'offer') this.room.initiator = false;
       this.link.receive(message);
       return this.changed();
@@ -178,7 +178,7 @@ export class Call {
   }
 
   private async exhausted(): Promise<void> {
-    // Nothing gets through now; the link mends itself when it does again.
+    // Signaling is down; the link recovers when it is back.
     if (!this.room.online && this.link.state === 'interrupted') return;
     if (this.link.state === 'interrupted') this.tell('peer_lost');
     if (++this.attempts <= MAX_LINK_ATTEMPTS) return this.again();

@@ -6,31 +6,31 @@ const PROBE_TIMEOUT_MS = 3000;
 const MIN_RETRY_DELAY_MS = 500;
 const MAX_RETRY_DELAY_MS = 4000;
 const MAX_QUEUED_MESSAGES = 256;
-/** Attempts that fail in a row while HTTP works, until it is told that WebSockets don't get through. */
+/** After so many consecutive failures while HTTP works, the page reports that WebSockets are blocked. */
 const BLOCKED_AFTER_FAILURES = 2;
 
 interface Listener {
-  /** A message of the other side. */
+  /** A message from the other side arrived. */
   heard(text: string): void;
-  /** `again`: once more, after a break. */
+  /** The socket has registered; `again` after an interruption. */
   registered(again: boolean): void;
   offline(): void;
-  /** Collider does not want this client any more. */
+  /** Collider has closed this client's slot. */
   refused(error: string): void;
 }
 
-/** Collider's WebSocket for one client of a room: opens and registers again for as long as it is not closed. */
+/** Collider's WebSocket for one client of a room. It reconnects and registers again until it is closed. */
 export class Channel {
   online = false;
 
   private socket: WebSocket | null = null;
   private client: string | null = null;
-  /** There was a time since the beginning when nothing was heard. */
+  /** The connection has been interrupted at least once. */
   private broken = false;
-  /** Attempts that failed in a row, each with HTTP working after it. */
+  /** Consecutive failed attempts, each with HTTP working afterwards. */
   private failures = 0;
   private checking = false;
-  /** Said while there was no way; delivered after the next registration. */
+  /** Queued while the socket is down, and sent after the next registration. */
   private waiting: string[] = [];
   private pause = MIN_RETRY_DELAY_MS;
   private timer = 0;
@@ -41,7 +41,7 @@ export class Channel {
     this.open();
   }
 
-  /** WebSockets do not get through, and HTTP does. */
+  /** WebSockets are blocked, but HTTP works. */
   get blocked(): boolean {
     return !this.online && this.failures >= BLOCKED_AFTER_FAILURES;
   }
@@ -62,13 +62,13 @@ export class Channel {
     this.drop();
   }
 
-  /** After a sleep a socket may look open for minutes though nobody is at its other end. */
+  /** After the device slept, a dead socket can look open for minutes. */
   probe(): void {
     const socket = this.socket;
     if (!socket || socket.readyState !== WebSocket.OPEN) return this.again(0);
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => this.again(0), PROBE_TIMEOUT_MS);
-    // Answered with an error that closes nothing.
+    // Collider answers this command with an error that does not close the socket.
     socket.send('{"cmd":"probe"}');
   }
 
@@ -86,7 +86,7 @@ export class Channel {
     socket.onclose = () => this.failed();
   }
 
-  /** The socket did not open. A server that is down answers to nothing else either. */
+  /** The socket did not open. HTTP tells whether the server is down or WebSockets are blocked. */
   private failed(): void {
     this.again();
     if (this.checking) return;
@@ -124,7 +124,7 @@ export class Channel {
     const error = parsed.error ?? '';
     if (!error || /unexpected 'cmd'/.test(error)) return;
     console.warn('castway: Collider says', error);
-    // Our socket of before, whose end the server has not noticed yet: end it, and come back.
+    // The server has not noticed that the previous socket is closed: remove its slot, and register again.
     if (/Duplicated registration/.test(error)) void fetch(`/${this.room}/${this.client}`, { method: 'DELETE' }).catch(() => undefined);
     else this.listener.refused(error);
   }

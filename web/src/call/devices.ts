@@ -1,6 +1,6 @@
 import type { Tracks } from './link';
 
-/** What we send, and what the browser said to that. */
+/** The media that this page sends, and why some of it is missing. */
 export type Lack = 'refused' | 'no_camera' | 'no_microphone' | 'nothing' | null;
 
 const VIDEO: MediaTrackConstraints = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 }, facingMode: { ideal: 'user' } };
@@ -13,7 +13,7 @@ export class Devices {
   private camera: MediaStreamTrack | null = null;
   private screen: MediaStreamTrack | null = null;
 
-  /** `changed` says that another track is to be sent. */
+  /** `changed` reports that another track has to be sent. */
   constructor(private readonly changed: (kind: 'audio' | 'video') => void) {}
 
   get muted(): boolean {
@@ -36,7 +36,7 @@ export class Devices {
     return this.screen !== null;
   }
 
-  /** Asks for both, then for what there is of them. */
+  /** Requests camera and microphone, then whichever of them exists. */
   async open(): Promise<void> {
     this.close();
     if (!navigator.mediaDevices || !navigator.mediaDevices.getUserMedia) return void (this.lack = 'nothing');
@@ -79,14 +79,14 @@ export class Devices {
     if (this.camera) this.camera.enabled = !this.camera.enabled;
   }
 
-  /** Within a click. Rejects with what the browser says. */
+  /** Needs a click. Rejects with the browser's error. */
   async shareScreen(): Promise<void> {
     const stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 15, max: 30 } } });
     const [track = null] = stream.getVideoTracks();
     if (!track) return;
     this.screen = track;
     if ('contentHint' in track) track.contentHint = 'detail';
-    // Stopped in the browser's own bar, or the shared window was closed.
+    // The user stopped sharing in the browser's own bar, or closed the shared window.
     track.onended = () => this.stopScreen();
     this.use('video', track);
   }

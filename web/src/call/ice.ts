@@ -1,22 +1,22 @@
 import type { IceConfig } from '../lib/wire';
 
 const ICE_SERVERS_TIMEOUT_MS = 5000;
-/** Part of their life after which credentials are not used for anything new. */
+/** New connections don't use credentials beyond this part of their lifetime. */
 const REFRESH_AFTER_PART = 0.75;
 const DEFAULT_LIFETIME_MS = 600_000;
 
-/** The server's ICE servers, asked for anew when their credentials are getting old. */
+/** The server's ICE servers, requested again before their credentials expire. */
 export class IceServers {
   config: IceConfig | null = null;
   private until = 0;
   private asking: Promise<IceConfig | null> | null = null;
 
-  /** Milliseconds for which what is known is still fresh. */
+  /** Milliseconds until the servers have to be requested again. */
   get fresh(): number {
     return Math.max(0, this.until - Date.now());
   }
 
-  /** The old ones where the server can't be reached: they may do. */
+  /** Returns the previous servers if the server can't be reached: they may still work. */
   current(): Promise<IceConfig | null> {
     if (this.fresh > 0) return Promise.resolve(this.config);
     if (!this.asking) {

@@ -4,13 +4,13 @@ import type { IceServers } from './ice';
 import { fromCandidate, toCandidate, type Message } from './wire';
 
 const MAX_EARLY_CANDIDATES = 128;
-/** For the other side's offer, where there should be one. */
+/** How long to wait for the other side's offer. */
 const OFFER_TIMEOUT_MS = 20_000;
 const CONNECT_TIMEOUT_MS = 25_000;
-/** What is interrupted often comes back by itself. */
+/** A short interruption often ends without an ICE restart. */
 const ICE_RESTART_DELAY_MS = 3000;
 const ICE_RESTART_TIMEOUT_MS = 10_000;
-/** Only the initiator can mend a connection, and needs its time. */
+/** Only the initiator restarts ICE, so the callee waits longer. */
 const CALLEE_RESTART_TIMEOUT_MS = 16_000;
 
 export type LinkState = 'idle' | 'offering' | 'connecting' | 'up' | 'interrupted';
@@ -25,19 +25,19 @@ interface Listener {
   send(message: Message): void;
   changed(): void;
   picture(stream: MediaStream): void;
-  /** Nothing here helps any more. */
+  /** All recovery steps have failed. */
   exhausted(): void;
 }
 
 /**
- * The connection to the other side, in either role. It lives by itself: what becomes of our place in the room does not touch
+ * The connection to the other side, in either role. It is independent of signaling: losing the place in the room does not affect
  * a connection that works.
  */
 export class Link {
   private peer: Peer | null = null;
-  /** The session of the other side's description. */
+  /** The session id of the other side's description. */
   private theirs = '';
-  /** Our offer that waits for its answer. */
+  /** This page's offer that waits for its answer. */
   private pending = '';
   private awaited = false;
   private wasUp = false;
@@ -46,7 +46,7 @@ export class Link {
   private queue: Promise<void> = Promise.resolve();
   private generation = 0;
   private timer = 0;
-  /** Keeps our sound and our picture together. */
+  /** One stream, so that sound and video stay synchronized. */
   private readonly ours = new MediaStream();
 
   constructor(private readonly ice: IceServers, private readonly tracks: Tracks, private readonly listener: Listener) {}
@@ -91,7 +91,7 @@ export class Link {
     else if (message.type === 'answer') this.enqueue(() => this.answered(message.sdp, message.inReplyTo));
   }
 
-  /** Signaling is back: what could not be mended meanwhile can be now. */
+  /** Signaling is back: recover a connection that failed in the meantime. */
   mend(): void {
     if (!this.wasUp || this.up) return;
     if (!this.listener.initiator()) return this.after(CALLEE_RESTART_TIMEOUT_MS);
@@ -114,7 +114,7 @@ export class Link {
     this.early = [];
   }
 
-  /** In order, since a description takes several steps and candidates follow on its heels. */
+  /** Messages are handled in order: a description takes several steps, and candidates follow it. */
   private enqueue(step: () => Promise<void>): void {
     const generation = this.generation;
     this.queue = this.queue
@@ -189,7 +189,7 @@ export class Link {
     if (!peer || peer.pc.signalingState !== 'have-local-offer') return;
     if (inReplyTo && inReplyTo !== this.pending) return;
     const session = sessionId(sdp);
-    // Somebody else than before, who can't continue what was.
+    // Another client than before can't continue this connection.
     if (this.theirs && this.theirs !== session) return this.call();
     this.theirs = session;
     await peer.setRemote({ type: 'answer', sdp });
@@ -197,7 +197,7 @@ export class Link {
   }
 
   private negotiated(peer: Peer): void {
-    // After an ICE restart that found the same path again nothing else says so.
+    // After an ICE restart that selects the same path, no other event fires.
     if (peer.isUp()) this.iceChanged(peer);
     else this.after(this.wasUp ? ICE_RESTART_TIMEOUT_MS : CONNECT_TIMEOUT_MS);
     this.listener.changed();

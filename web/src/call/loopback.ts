@@ -3,13 +3,13 @@ import type { IceServers } from './ice';
 import { Link, type Tracks } from './link';
 import { parse } from './wire';
 
-/** `?debug=loopback`, as in AppRTC: a call with oneself, to test devices, signaling and the relay. */
+/** `?debug=loopback`, as in AppRTC: a call of the page with itself, to test devices, signaling and the relay. */
 export const loopback = new URLSearchParams(location.search).get('debug') === 'loopback';
 
 /** The room server's name for the other side of such a call. */
 const LOOPBACK_CLIENT = 'LOOPBACK_CLIENT_ID';
 
-/** The other side of a loopback call, in our own page: it answers, and sends back what it receives. */
+/** The other side of a loopback call, in the same page: it answers the offer, and sends back the media that it receives. */
 export class Phantom {
   private readonly tracks: Tracks = { audio: null, video: null };
   private readonly link: Link;
@@ -22,7 +22,7 @@ export class Phantom {
       send: (message) => this.channel.send(JSON.stringify(message)),
       changed: nothing,
       picture: (stream) => this.sendBack(stream),
-      // The other side begins anew.
+      // The other side starts again.
       exhausted: nothing,
     });
     this.channel = new Channel(room, {

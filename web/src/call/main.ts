@@ -20,7 +20,7 @@ import { view } from './view';
 translate('callTitle');
 moveByArrows('a, button:not([disabled]), input');
 
-// The server takes slashes too many for one.
+// The server treats several slashes as one.
 const name = decoded(location.pathname.split('/').filter(Boolean)[1] ?? '');
 if (isRoom(name)) enterRoom(name);
 else start();
@@ -52,9 +52,9 @@ function enterRoom(room: string): void {
     const problem = obstacle(info, asked ? devices.lack : null);
     const blocked = Boolean(problem && problem.blocks);
     view.show(call, devices, player.video.videoWidth > 0, blocked);
-    // Who is talking knows by now what they lack.
+    // During a call the missing devices are known already.
     const quiet = call.active && call.state !== 'joining';
-    // A call that is on needs no signaling.
+    // A connected call needs no signaling.
     const unheard = call.blocked && call.state !== 'talking' ? problems.noWebsocket() : null;
     const lacking = quiet || call.state === 'ended' ? null : problem;
     showProblem(blocked ? problem : (call.problem ?? unheard ?? passing ?? lacking ?? (loopback ? problems.loopback() : null)));
@@ -153,7 +153,7 @@ function enterRoom(room: string): void {
   });
   update();
   byId('join').focus({ preventScroll: true });
-  // Chosen on the start page, or loaded again in the middle of the call.
+  // The room was opened on the start page, or the page was reloaded during the call.
   if (stored('sessionStorage', WANTED) === room) void enter();
   else void prepare();
 

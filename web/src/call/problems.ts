@@ -17,7 +17,7 @@ export function refusal(why: Exclude<Refusal, 'full'>): Problem {
   return why === 'server_full' ? bad(why, t.serverFull, t.callServerFullHint) : bad(why, t.serverError, t.callServerErrorHint);
 }
 
-/** What stands in the way of being seen and heard, or of a call at all. */
+/** The problem that prevents a call, or keeps this side from being seen and heard. */
 export function obstacle(info: Info, lack: Lack): Problem | null {
   if (typeof RTCPeerConnection === 'undefined' || !RTCPeerConnection.prototype.addTransceiver) {
     return bad('no_webrtc', t.callNoWebrtc, t.noWebrtcHint, { blocks: true });

@@ -3,7 +3,7 @@ import { store, stored } from '../lib/dom';
 const RECENT_ROOMS_KEY = 'castway.rooms';
 const MAX_RECENT_ROOMS = 8;
 
-/** The latest first. */
+/** The most recent one first. */
 export function recentRooms(): string[] {
   const saved = stored<unknown>('localStorage', RECENT_ROOMS_KEY);
   return Array.isArray(saved) ? saved.filter(isRoom).slice(0, MAX_RECENT_ROOMS) : [];
@@ -17,18 +17,18 @@ export function forget(room: string): void {
   store('localStorage', RECENT_ROOMS_KEY, recentRooms().filter((other) => other !== room));
 }
 
-/** What the server takes for the name of a room. */
+/** Whether the server accepts the name of a room. */
 export function isRoom(name: unknown): name is string {
   return typeof name === 'string' && /^[\w-]{1,256}$/.test(name);
 }
 
-/** Three groups of letters that are told apart easily: 12 of them, 54 bits. */
+/** 12 easily distinguished letters in three groups, 54 bits. */
 export function freshRoom(): string {
   const letters = 'abcdefghjkmnpqrstuvwxyz';
   const random = window.crypto.getRandomValues(new Uint8Array(256));
   let name = '';
   for (let i = 0; name.length < 14 && i < random.length; i++) {
-    // Each letter as likely as any other.
+    // Each letter has the same probability.
     if (random[i]! >= letters.length * 11) continue;
     if (name.length === 4 || name.length === 9) name += '-';
     name += letters.charAt(random[i]! % letters.length);

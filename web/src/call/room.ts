@@ -9,10 +9,10 @@ const MAX_RETRY_DELAY_MS = 8000;
 export type Refusal = 'full' | 'server_full' | 'server_error';
 
 interface Listener {
-  /** We have a place. `messages`: what the other side has said already. */
+  /** This page has joined. `messages` are those that the other side has sent before. */
   joined(messages: Message[]): void;
   message(message: Message): void;
-  /** The place is ours again after a break in signaling. */
+  /** The page has its place again after an interruption of signaling. */
   back(): void;
   /** `online` has changed. */
   changed(): void;
@@ -25,7 +25,7 @@ interface Reply {
   body: { result?: string; params?: { client_id?: string; is_initiator?: string; messages?: string[] } };
 }
 
-/** Null: the server was not reached. */
+/** Null if the server was not reached. */
 async function post(path: string, body = ''): Promise<Reply | null> {
   try {
     const request = fetch(path, { method: 'POST', body });
@@ -39,19 +39,19 @@ async function post(path: string, body = ''): Promise<Reply | null> {
   }
 }
 
-/** Our place in a room of the AppRTC server, which outlives breaks of the network and restarts of the server. */
+/** This page's place in a room of the AppRTC server. It survives network interruptions and restarts of the server. */
 export class Room {
-  /** Whether it is on us to offer. Who does speaks through the room server, the other one through Collider. */
+  /** Whether this page offers. The initiator sends through the room server, the callee through Collider. */
   initiator = false;
 
-  /** The room server gave no answer the last time when it was asked for a place. */
+  /** The room server did not answer the last join. */
   unreached = false;
 
   private client: string | null = null;
   private channel: Channel | null = null;
-  /** One after the other, since the offer comes before its candidates. */
+  /** Requests are sequential: the offer has to arrive before its candidates. */
   private outbox: Promise<void> = Promise.resolve();
-  /** Counts our places; what belongs to an earlier one is dropped. */
+  /** Counts the joins; messages of an earlier one are dropped. */
   private place = 0;
 
   constructor(readonly name: string, private readonly listener: Listener) {}
@@ -60,7 +60,7 @@ export class Room {
     return this.channel !== null && this.channel.online;
   }
 
-  /** The server answers, but its WebSocket can't be opened. */
+  /** The server answers, but no WebSocket connection opens. */
   get blocked(): boolean {
     return this.channel !== null && this.channel.blocked;
   }
@@ -73,7 +73,7 @@ export class Room {
       this.channel = channel;
       const reply = await post(`/join/${this.name}${location.search}`);
       if (place !== this.place) {
-        // Meanwhile we have gone: nobody is to wait for the place.
+        // The user has left in the meantime, so free the place.
         if (reply && reply.body.params && reply.body.params.client_id) void post(`/leave/${this.name}/${reply.body.params.client_id}`);
         return;
       }
@@ -89,7 +89,7 @@ export class Room {
       channel.close();
       this.channel = null;
       this.listener.changed();
-      // Without a result it is a proxy that speaks, and 429 asks for patience.
+      // An answer without a result comes from a proxy, and 429 means to retry later.
       if (reply && reply.body.result && reply.status !== 429) {
         return this.listener.refused(reply.body.result === 'FULL' ? 'full' : reply.status === 503 ? 'server_full' : 'server_error');
       }
@@ -104,7 +104,7 @@ export class Room {
     else this.channel?.send(text);
   }
 
-  /** Gives the place up and tells the other side, in the order in which the other side can make something of it. */
+  /** Leaves the room and sends a bye, in the order that the other side needs. */
   async leave(): Promise<void> {
     const { client, channel, name } = this;
     if (client) this.channel = null;
@@ -116,7 +116,7 @@ export class Room {
     channel.close();
   }
 
-  /** The same while the page is being closed: there is time for nothing but to say it. */
+  /** The same while the page is closing, when only beacons are sent. */
   abandon(): void {
     const { client, channel, name } = this;
     if (client) navigator.sendBeacon(`/leave/${name}/${client}`);
@@ -135,7 +135,7 @@ export class Room {
         if (message) this.listener.message(message);
       }),
       registered: mine((again: boolean) => {
-        // Registering says nothing about the room server, which has forgotten us where it was started anew.
+        // A registration succeeds even if the room server has restarted and lost the membership.
         if (again) this.queue(NOTHING, () => this.listener.back());
         this.listener.changed();
       }),

@@ -3,7 +3,7 @@ import { t } from '../lib/i18n';
 import { TextField } from '../lib/text-field';
 import { forget, freshRoom, isRoom, recentRooms } from './recent';
 
-/** Tells the page of the room that its call is wanted already. Holds the room's name. */
+/** Tells the room's page to join without another click. The value is the room's name. */
 export const WANTED = 'castway.call';
 
 function open(room: string): void {
@@ -51,7 +51,7 @@ export function start(): void {
   byId<HTMLFormElement>('open').addEventListener('submit', (event) => {
     event.preventDefault();
     if (field.composing) return field.confirm();
-    // Full-width letters, which input methods write, are meant as the usual ones.
+    // Input methods write full-width letters; NFKC makes them ordinary ones.
     const room = input.value.normalize('NFKC').trim().replace(/\s+/g, '-');
     if (isRoom(room)) return open(room);
     problem(true);

@@ -121,7 +121,7 @@ async function copy(text: string): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Pages that are not secure have no clipboard: the link is marked, ready for the person's own copy.
+    // Insecure pages have no clipboard API: select the link so that the user can copy it.
     const selection = window.getSelection();
     selection?.selectAllChildren(byId('link'));
     return document.execCommand('copy');

@@ -1,14 +1,14 @@
-/** What two AppRTC clients say to each other, each message a JSON text. */
+/** The messages between two AppRTC clients, each a JSON text. */
 export type Message =
-  /** An answer of ours names the offer it answers; other clients overlook the additional member. */
+  /** This page's answers name the offer; other clients ignore the additional member. */
   | { type: 'offer' | 'answer'; sdp: string; inReplyTo?: string }
   | { type: 'candidate'; label: number; id: string; candidate: string }
   | { type: 'bye' };
 
-/** Changes nothing at its receiver, of whatever make: sent to learn whether the server still knows our place. */
+/** A message without effect on any client: its result tells whether the server still knows this member. */
 export const NOTHING = JSON.stringify({ type: 'remove-candidates', candidates: [] });
 
-/** Null for what can't be used. */
+/** Null for an unknown or malformed message. */
 export function parse(text: string): Message | null {
   let value: Record<string, unknown>;
   try {

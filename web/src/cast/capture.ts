@@ -13,7 +13,7 @@ interface Quality {
   degradation: RTCDegradationPreference;
 }
 
-// Not more than 1440 lines: many televisions decode in software, and show the page in 1080 lines anyway.
+// At most 1440 lines: many TVs decode in software, and show pages in 1080 lines anyway.
 export const QUALITY: Record<Preset, Quality> = {
   sharp: { frameRate: 15, width: 2560, height: 1440, maxBitrate: 8_000_000, contentHint: 'detail', degradation: 'maintain-resolution' },
   smooth: { frameRate: 30, width: 1920, height: 1080, maxBitrate: 6_000_000, contentHint: 'motion', degradation: 'maintain-framerate' },
@@ -40,14 +40,14 @@ function hint(stream: MediaStream, preset: Preset): void {
   });
 }
 
-/** Within a click or key press. Rejects with a `Problem`. */
+/** Needs a click or key press. Rejects with a `Problem`. */
 export async function capture(source: Source, preset: Preset, sound: boolean): Promise<MediaStream> {
   const stream = await (source === 'screen' ? screen(preset, sound) : camera(preset, sound));
   hint(stream, preset);
   return stream;
 }
 
-/** While it runs: the browser need not ask again. */
+/** Changes a running capture, so that the browser doesn't ask again. */
 export async function switchPreset(stream: MediaStream, preset: Preset): Promise<void> {
   hint(stream, preset);
   const track = stream.getVideoTracks()[0];
@@ -72,7 +72,7 @@ async function screen(preset: Preset, sound: boolean): Promise<MediaStream> {
   } catch (error) {
     const { name, message } = error as DOMException;
     if (name === 'TypeError' || name === 'OverconstrainedError') {
-      // An engine that dislikes one of the wishes: ask for the least. Some want the click for that again.
+      // The engine rejects one of the constraints: request a plain capture. Some engines need another click for it.
       return navigator.mediaDevices.getDisplayMedia({ video: true, audio: sound }).catch((again) => {
         throw screenProblem(again as DOMException);
       });
@@ -83,7 +83,7 @@ async function screen(preset: Preset, sound: boolean): Promise<MediaStream> {
 }
 
 function screenProblem({ name, message }: DOMException): Problem {
-  // Chrome for Android 72 to 88 has the function, shows nothing and always fails.
+  // Chrome for Android 72 to 88 has this function, but it always fails.
   if (/Android/i.test(navigator.userAgent)) return problems.captureFailed('');
   if (name === 'NotAllowedError') return /system|policy/i.test(message) ? problems.captureDenied() : problems.captureCancelled();
   if (name === 'AbortError' && !message) return problems.captureCancelled();

@@ -28,7 +28,7 @@ let serverLate = false;
 
 const meter = new Meter('out', view.preview);
 const session = new Session(update, (why) => {
-  // A code that was refused leaves the chosen screen as it is: no second picker for a slip of the finger.
+  // A refused code keeps the chosen screen, so that a typing error doesn't open the picker again.
   const keep = ['unknown_code', 'room_full', 'server_full', 'too_many_attempts', 'rate_limited', 'server_error'];
   finish(why, keep.indexOf(why.id) >= 0);
 });
@@ -90,7 +90,7 @@ async function begin(): Promise<void> {
     try {
       const fresh = await capture(source, preset, sound);
       stream = fresh;
-      // Stopped in the browser's own bar, or the shared window was closed.
+      // The user stopped sharing in the browser's own bar, or closed the shared window.
       fresh.getVideoTracks().forEach((track) => (track.onended = () => stream === fresh && stopSharing()));
     } catch (problem) {
       passing = problem as Problem;

@@ -5,7 +5,7 @@ import type { Problem } from '../lib/problem';
 import { canCaptureCamera, canCaptureScreen } from './capture';
 import { problems } from './problems';
 
-/** What stands in the way before anything has been tried, or null. */
+/** The problem that prevents a cast before the user starts one, or null. */
 export function preflight(info: Info): Problem | null {
   if (!window.isSecureContext) return { ...insecure(info, t.insecure), blocks: true };
   if (typeof RTCPeerConnection === 'undefined') return problems.noWebrtc();

@@ -35,7 +35,7 @@ async function detector(): Promise<Detect> {
   };
 }
 
-/** Opens the camera in a dialog and answers with the code, or null when the dialog is closed before. */
+/** Opens the camera in a dialog. Resolves to the code, or to null when the user closes the dialog. */
 export async function scan(rule: Info['code']): Promise<string | null> {
   const dialog = byId<HTMLDialogElement>('scanner');
   const video = byId<HTMLVideoElement>('scanner-video');

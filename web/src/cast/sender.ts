@@ -8,7 +8,7 @@ import { QUALITY, type Preset } from './capture';
 export type LinkState = 'connecting' | 'up' | 'interrupted' | 'failed';
 
 interface Listener {
-  /** Whether an offer sent now would reach the TV. */
+  /** Whether an offer would reach the TV now. */
   ready(): boolean;
   offer(offer: RTCSessionDescriptionInit): void;
   candidate(candidate: RTCIceCandidateInit): void;
@@ -23,8 +23,8 @@ const RECONNECT_TIMEOUT_MS = 20_000;
 const STATS_INTERVAL_MS = 1500;
 
 /**
- * Sends one stream to the TV. Trouble is met in steps: an ICE restart, then a connection made afresh, then
- * giving up. A fresh connection is built beside a running one and takes its place when it is up.
+ * Sends one stream to the TV. It recovers in three steps: an ICE restart, then a new connection, then
+ * giving up. A new connection is built beside the running one, and replaces it when it is connected.
  */
 export class Sender {
   private peer: Peer | null = null;
@@ -70,12 +70,12 @@ export class Sender {
     this.step = 'none';
   }
 
-  /** The TV's page is a new one, or may be: only a fresh offer reaches it for sure. */
+  /** The TV's page may have been reloaded: only a new offer is certain to reach it. */
   tvBack(): void {
     if (this.stream) void this.afresh(RECONNECT_TIMEOUT_MS);
   }
 
-  /** Our seat in the room is ours again after a break in signaling. */
+  /** The page has its seat again after an interruption of signaling. */
   async seatRegained(sameRoom: boolean): Promise<void> {
     if (!this.stream) return;
     const peer = this.peer;
@@ -83,7 +83,7 @@ export class Sender {
       const before = await bytesIn(peer.pc);
       await later(STATS_INTERVAL_MS);
       if (peer !== this.peer || !this.stream) return;
-      // The TV's receiver reports come in all the time while it shows the picture.
+      // The TV sends receiver reports as long as it shows the video.
       if (peer.isUp() && (await bytesIn(peer.pc)) > before) return;
     }
     void this.afresh(RECONNECT_TIMEOUT_MS);
@@ -100,7 +100,7 @@ export class Sender {
     if (answer.inReplyTo && answer.inReplyTo !== this.pending) return;
     try {
       await peer.setRemote({ type: 'answer', sdp: answer.sdp ?? '' });
-      // After an ICE restart that found the same path again nothing else says so.
+      // After an ICE restart that selects the same path, no other event fires.
       if (peer.isUp()) this.iceChanged(peer);
       await this.tune();
     } catch (error) {
@@ -182,13 +182,13 @@ export class Sender {
     this.timer = window.setTimeout(() => this.trouble(), milliseconds);
   }
 
-  /** The next step of the three. */
+  /** Takes the next recovery step. */
   private trouble(): void {
     clearTimeout(this.timer);
     const peer = this.peer;
     if (!peer || !this.stream) return;
     if (this.wasUp) this.listener.link('interrupted');
-    // Without a seat nothing gets through; regaining it starts the connection afresh.
+    // Without a seat no offer reaches the TV; regaining the seat starts a new connection.
     if (!this.listener.ready()) return;
     if (this.wasUp && this.step === 'none') {
       this.step = 'restart';
@@ -219,7 +219,7 @@ export class Sender {
       parameters.degradationPreference = quality.degradation;
       await sender.setParameters(parameters);
     } catch (error) {
-      // Not every engine takes all of them at every moment; the content hint still speaks.
+      // Some engines reject these parameters at times; the content hint still applies.
       console.debug('castway: setParameters refused', error);
     }
   }

@@ -10,7 +10,7 @@ type Phase = 'setup' | 'joining' | 'joined';
 
 const RESUME_TOKEN_KEY = 'castway.cast';
 const RETRY_INTERVAL_MS = 2000;
-/** How long a TV that is gone is waited for. */
+/** How long the session waits for a TV to come back. */
 const TV_RETURN_TIMEOUT_MS = 120_000;
 
 /** One cast from the code to its end: the seat in the room, and the stream to the TV. */
@@ -19,7 +19,7 @@ export class Session {
   online = false;
   restarting = false;
   tvAway = false;
-  /** The room is not there (yet, or any more) and is asked for again and again. */
+  /** The room does not exist at the moment, and the page keeps joining. */
   waiting = false;
   problem: Problem | null = null;
 
@@ -41,7 +41,7 @@ export class Session {
   });
   private readonly signaling: Signaling;
 
-  /** `ended` gets the cause when the session ends other than by `leave`. */
+  /** `ended` receives the cause, unless `leave` ends the session. */
   constructor(private readonly changed: () => void, private readonly ended: (why: Problem) => void) {
     this.signaling = new Signaling(
       () => {
@@ -86,13 +86,13 @@ export class Session {
     this.problem = null;
     this.deadline = 0;
     this.tvAway = this.waiting = false;
-    // After a crash of the page the seat may still be ours.
+    // After a crash of the page its seat may still be reserved.
     const saved = stored<{ code: string; token: string }>('sessionStorage', RESUME_TOKEN_KEY);
     this.token = saved && saved.code === code ? saved.token : null;
     void this.join();
   }
 
-  /** Gives the seat up. */
+  /** Leaves the seat. */
   leave(): void {
     this.signaling.send('LEAVE_ROOM');
     store('sessionStorage', RESUME_TOKEN_KEY, null);
@@ -108,7 +108,7 @@ export class Session {
     this.problem = this.token = this.stream = null;
   }
 
-  /** After ICE gave up. */
+  /** Retries after ICE has failed. */
   retry(): void {
     if (!this.stream) return;
     this.problem = null;
@@ -164,7 +164,7 @@ export class Session {
     this.changed();
   }
 
-  /** For events that mean something only while a cast is on. */
+  /** For events that apply only during a cast. */
   private on(event: string, handler: (payload: unknown) => void): void {
     this.signaling.on(event, (payload) => {
       if (!this.active) return;
@@ -200,14 +200,14 @@ export class Session {
     this.on('TV_LEFT', (payload) => {
       const reason = (payload as { reason?: string } | null)?.reason;
       if (reason !== 'lost') return this.ended(problems.tvLeft());
-      // It may only be asleep: its token gives it the same code when it wakes up.
+      // The TV may be asleep: its token gives it the same code when it wakes up.
       this.seated = this.tvAway = false;
       this.waiting = true;
       this.deadline = Date.now() + TV_RETURN_TIMEOUT_MS;
       void this.join();
     });
     this.on('CAST_TAKEN_OVER', () => this.ended(problems.takenOver()));
-    // Another tab of this browser has the seat.
+    // Another tab of this browser has taken the seat.
     this.on('CAST_REPLACED', () => this.ended(problems.takenOver()));
   }
 }

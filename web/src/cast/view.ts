@@ -13,11 +13,11 @@ export interface Shown {
   live: boolean;
   status: Status;
   busy: boolean;
-  /** A stream that was chosen already and waits for the right code. */
+  /** The user has chosen a stream, which waits for a correct code. */
   kept: boolean;
-  /** Nothing can be started here at all. */
+  /** This browser can't start a cast. */
   blocked: boolean;
-  /** The server wants a pause first. */
+  /** The server has set a waiting time. */
   paused: boolean;
   screen: boolean;
   camera: boolean;
@@ -32,14 +32,14 @@ const codeField = new TextField(codeInput, () => {
   tidy();
   typed();
 });
-/** Ids of the problems that are the code's. */
+/** Ids of the problems with the code. */
 const CODE_PROBLEMS = ['unknown_code', 'code_incomplete', 'code_letters'];
 
 const isComplete = () => view.code.length === rule.length;
 
-/** Groups the letters while they are typed, and leaves the caret where it was among them. */
+/** Groups the letters during typing, and keeps the caret between the same letters. */
 function tidy(): void {
-  // To write into a field ends a composition, and what was composed is lost.
+  // Writing into a field ends a composition, and the composed text is lost.
   if (codeField.composing || view.foreign) return;
   const caret = codeInput.selectionStart ?? codeInput.value.length;
   const before = readCode(codeInput.value.slice(0, caret), rule.alphabet).length;
@@ -50,7 +50,7 @@ function tidy(): void {
   for (let count = 0; count < before && position < text.length; position++) {
     if (text.charAt(position) !== ' ') count++;
   }
-  // In Safari this would give the field the focus.
+  // In Safari, setting the selection would focus the field.
   if (document.activeElement === codeInput) codeInput.setSelectionRange(position, position);
 }
 codeInput.addEventListener('change', tidy);
@@ -70,7 +70,7 @@ export const view = {
     tidy();
   },
 
-  /** `handle`: somebody has typed into the field of the code, or pasted. */
+  /** Calls `handle` when the user types or pastes into the code's field. */
   onCode(handle: () => void): void {
     typed = handle;
   },
@@ -79,13 +79,13 @@ export const view = {
     return readCode(codeInput.value, rule.alphabet);
   },
 
-  /** Takes a link that has the code, too. */
+  /** Accepts a code, or a link that contains one. */
   set code(value: string) {
     codeInput.value = value;
     tidy();
   },
 
-  /** Letters that no code has, and no code among them: they stay, so that they can be seen and corrected. */
+  /** The field has letters that no code has, and no complete code. They stay visible, so that the user can correct them. */
   get foreign(): boolean {
     return !isComplete() && hasForeignLetters(codeInput.value);
   },

@@ -1,10 +1,10 @@
-/** For a remote control: not every television's browser moves the focus by its arrow keys. */
+/** For remote controls: not every TV browser moves the focus with the arrow keys. */
 export function moveByArrows(selector: string): void {
   document.addEventListener('keydown', (event) => {
-    // An input method chooses among its candidates with them.
+    // Input methods select candidates with the arrow keys.
     if (event.keyCode < 37 || event.keyCode > 40 || event.isComposing) return;
     const active = document.activeElement as HTMLElement | null;
-    // Inside a text the arrows left and right move the caret.
+    // Inside a text field, left and right move the caret.
     if (active && active.tagName === 'INPUT' && event.keyCode % 2 === 1) return;
     const stops = [].slice.call(document.querySelectorAll(selector)) as HTMLElement[];
     const visible = stops.filter((stop) => stop.offsetWidth > 0);

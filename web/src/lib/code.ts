@@ -2,15 +2,15 @@ import type { Info } from './info';
 
 const LOOKALIKES: Record<string, string> = { O: '0', I: '1', L: '1' };
 const PARAMETER = /[?&]code=/i;
-/** What a code may be written with: letters, digits, spaces, dashes, and what is not seen at all. */
+/** The characters of a typed code: letters, digits, spaces, dashes, and invisible characters. */
 const SPELLING = /^[\w\s\u00ad\u200b-\u2015\u2060\u2212\ufeff-]*/;
-/** Letters of scripts that no code is written in. The long vowel sign of Japanese (U+30FC) is typed for a dash. */
+/** Letters of other scripts. The Japanese long vowel sign (U+30FC) is not among them, since people type it for a dash. */
 const FOREIGN = /[\u0370-\u1fff\u2e80-\u2fff\u3040-\u30fb\u30fd-\udfff\uf900-\ufaff]/;
 
-/** Full-width letters and digits, which input methods write, as the usual ones. */
+/** Converts the full-width letters and digits of input methods to ordinary ones. */
 const halfWidth = (text: string) => text.normalize('NFKC');
 
-/** What was meant: no spaces or dashes, upper case, a letter that no code has read as the digit it looks like. */
+/** Normalizes a code: no spaces or dashes, upper case, and letters outside the alphabet become the digits that they look like. */
 export function normalize(text: string, alphabet: string): string {
   let result = '';
   const upper = halfWidth(text).toUpperCase();
@@ -23,7 +23,7 @@ export function normalize(text: string, alphabet: string): string {
   return result;
 }
 
-/** As decodeURIComponent, which throws where the text is not UTF-8: of such a sequence only what is ASCII is taken. */
+/** Like decodeURIComponent, but keeps the ASCII characters of a text that is not UTF-8 instead of throwing. */
 function decode(text: string): string {
   return text.replace(/(?:%[0-9a-f]{2})+/gi, (encoded) => {
     try {
@@ -34,7 +34,7 @@ function decode(text: string): string {
   });
 }
 
-/** What follows `code=` in a link, also where there is other text around it or the link is encoded. Null: no such link. */
+/** The value of `code=` in a link, which may be encoded or surrounded by other text; null without such a link. */
 function inLink(text: string): string | null {
   const read = [text, decode(text)].map(halfWidth).filter((way) => PARAMETER.test(way))[0];
   if (read === undefined) return null;
@@ -43,7 +43,7 @@ function inLink(text: string): string | null {
   return inLink(value) ?? SPELLING.exec(value)![0];
 }
 
-/** The code in what was typed or pasted: the code itself, or a link that has it. */
+/** The code in a typed or pasted text, which is the code itself or a link that contains it. */
 export function readCode(text: string, alphabet: string): string {
   return normalize(inLink(text) ?? text, alphabet);
 }
@@ -64,7 +64,7 @@ export function spaced(code: string): string {
   return groups(code).join(' ');
 }
 
-/** The code in the text of a scanned QR image: our own link, or the bare code. */
+/** The code in a scanned QR code: a link to this page, or the bare code. */
 export function fromScan(text: string, rule: Info['code']): string | null {
   if (inLink(text) === null && text.length > rule.length + 4) return null;
   const code = readCode(text, rule.alphabet);

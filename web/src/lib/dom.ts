@@ -8,7 +8,7 @@ export function show(element: HTMLElement, visible: boolean): void {
   if (element.hidden === visible) element.hidden = !visible;
 }
 
-/** Leaves an unchanged text alone, so that a screen reader does not read it twice. */
+/** Does not touch an unchanged text: a screen reader would read it again. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -22,12 +22,12 @@ export function stored<T>(area: 'localStorage' | 'sessionStorage', key: string):
   }
 }
 
-/** Storage can be off or full; the pages work without it, they only forget. */
+/** Storage can be disabled or full; the pages work without it. */
 export function store(area: 'localStorage' | 'sessionStorage', key: string, value: unknown): void {
   try {
     window[area].setItem(key, JSON.stringify(value));
   } catch {
-    // Nothing to do about it.
+    // The value is not remembered.
   }
 }
 

@@ -15,7 +15,7 @@ function bitrate(kbps: number | null): string {
 
 const or = (value: number | null, unit: string) => (value === null ? t.figNone : `${value}${unit}`);
 
-/** The same figures in the same words on both pages. `into` is a `dl`; its rows are made once. */
+/** Shows the same statistics on all pages. `into` is a `dl`, whose rows are created once. */
 export function showFigures(into: HTMLElement, figures: Figures): void {
   const rows: [string, string, string][] = [
     ['route', t.figRoute, route(figures)],

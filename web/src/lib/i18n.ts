@@ -7,10 +7,10 @@ const chinese = /^zh\b/i.test((navigator.languages && navigator.languages[0]) ||
 
 export const t: Text = chinese ? zh : en;
 
-/** The keys whose text takes no argument: those the markup may name. */
+/** The keys of texts without arguments, which the markup may use. */
 type Plain = { [K in keyof Text]: Text[K] extends string ? K : never }[keyof Text];
 
-/** Fills in every element that names its text by `data-t`, or its label by `data-t-label`. */
+/** Sets the text of every element with `data-t`, and the label of every element with `data-t-label`. */
 export function translate(title: Plain): void {
   document.documentElement.lang = chinese ? 'zh-CN' : 'en';
   document.title = t[title];

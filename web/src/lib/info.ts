@@ -1,7 +1,7 @@
 export interface Info {
   publicUrl: string | null;
   origins: string[];
-  /** Where HTTPS is, where this server does that itself. */
+  /** The HTTPS port, if this server terminates TLS itself. */
   https: { port: number; selfSigned: boolean; fingerprint: string } | null;
   code: { length: number; alphabet: string };
 }

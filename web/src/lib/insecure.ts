@@ -5,7 +5,7 @@ import { bad, type Problem } from './problem';
 
 const SEEN = 'castway.certificate';
 
-/** The page is not a secure one: `title` says what it lacks, the link leads to the same page at an address that is. */
+/** The problem of an insecure page: `title` says what needs HTTPS, and the link opens the same page at a secure address. */
 export function insecure(info: Info, title: string): Problem {
   if (info.publicUrl && /^https:/.test(info.publicUrl)) return bad('insecure', title, t.insecurePublic, { link: info.publicUrl + path() });
   if (info.https) {
@@ -16,7 +16,7 @@ export function insecure(info: Info, title: string): Problem {
   return bad('insecure', title, t.insecureLocal, { link: `http://localhost${port}${path()}` });
 }
 
-/** Goes to the secure page by itself once its link was followed, and keeps that in mind. */
+/** Opens the secure page without a click once the user has followed the link before. */
 export function moveOn(info: Info, link: HTMLAnchorElement): void {
   const { https } = info;
   if (window.isSecureContext || info.publicUrl || !https) return;

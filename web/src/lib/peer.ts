@@ -3,7 +3,7 @@ import { candidateFragment, usernameFragments } from './sdp';
 
 const MAX_EARLY_CANDIDATES = 128;
 
-/** `?ice=relay` (AppRTC: `it=relay`): use the relay alone, to test it or to find out whether it is what fails. */
+/** `?ice=relay` (AppRTC: `it=relay`): use only the relay, to test it or to isolate a failure. */
 const relayOnly = /[?&](?:ice|it)=relay\b/.test(location.search);
 
 /**
@@ -16,7 +16,7 @@ export function configuration(config: IceConfig | null): RTCConfiguration {
   return result;
 }
 
-/** The relay's addresses, as a person would look for them in a firewall. */
+/** The relay's addresses in the form that firewall rules use. */
 export function relayAddresses(config: IceConfig | null): string[] {
   const found: string[] = [];
   (config ? config.iceServers : []).forEach((server) => {
@@ -29,8 +29,8 @@ export function relayAddresses(config: IceConfig | null): string[] {
 }
 
 /**
- * One RTCPeerConnection with its candidates in the right order: ours wait until our description has been
- * sent, theirs until their description has been set.
+ * One RTCPeerConnection with its candidates in order: local ones wait until the local description has been
+ * sent, remote ones until the remote description has been set.
  */
 export class Peer {
   readonly pc: RTCPeerConnection;
@@ -56,12 +56,12 @@ export class Peer {
     };
   }
 
-  /** Before a new description of ours is made. */
+  /** Call it before creating a local description. */
   hold(): void {
     this.held = true;
   }
 
-  /** After it has been sent. */
+  /** Call it after sending that description. */
   release(): void {
     this.held = false;
     const waiting = this.outbox;
@@ -78,7 +78,7 @@ export class Peer {
     for (let i = 0; i < waiting.length; i++) await this.add(waiting[i]!);
   }
 
-  /** False when it belongs to a description that has not come yet. */
+  /** False if the candidate belongs to a description that has not arrived. */
   expects(candidate: RTCIceCandidateInit): boolean {
     const fragment = candidateFragment(candidate);
     return !this.ready || !fragment || this.fragments.indexOf(fragment) >= 0;
@@ -93,7 +93,7 @@ export class Peer {
     try {
       await this.pc.addIceCandidate(candidate);
     } catch (error) {
-      // A candidate of another generation, or of a kind that this engine does not know: others will do.
+      // The candidate belongs to another ICE generation, or this engine does not know its type. Other candidates suffice.
       console.debug('castway: candidate refused', error);
     }
   }
@@ -102,7 +102,7 @@ export class Peer {
     try {
       this.pc.setConfiguration(configuration(config));
     } catch (error) {
-      // Missing in old engines: the credentials are used for the next connection then.
+      // Old engines lack it, and use the credentials for the next connection.
       console.debug('castway: setConfiguration refused', error);
     }
   }
@@ -119,7 +119,7 @@ export class Peer {
     try {
       this.pc.close();
     } catch {
-      // Some old engines throw when it is closed already.
+      // Some old engines throw if the connection is closed already.
     }
   }
 }

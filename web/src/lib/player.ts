@@ -1,6 +1,6 @@
 import { show } from './dom';
 
-/** The video element: shows a stream, with sound as soon as the browser lets it. */
+/** Shows a stream in the video element, with sound as soon as the browser allows it. */
 export class Player {
   private stream: MediaStream | null = null;
 
@@ -20,7 +20,7 @@ export class Player {
     video.addEventListener('resize', shown);
   }
 
-  /** True while there is sound that the browser keeps back until a key or click. */
+  /** True while the browser blocks the sound until a key press or click. */
   get silenced(): boolean {
     return this.stream !== null && this.video.muted && this.stream.getAudioTracks().length > 0;
   }
@@ -43,7 +43,7 @@ export class Player {
     this.onSound();
   }
 
-  /** Within a key press or a click. */
+  /** Needs a key press or a click. */
   unmute(): void {
     this.play(false);
   }
@@ -58,13 +58,13 @@ export class Player {
       () => this.onSound(),
       (error: DOMException) => {
         if (stream !== this.stream) return;
-        // An interrupted load is no refusal: the stream that interrupted it plays.
+        // An interrupted load is not a refusal: another stream is playing instead.
         if (!muted && error.name === 'NotAllowedError') this.play(true);
       },
     );
   }
 
-  /** The last frame stays until the next stream has its first. */
+  /** Keeps the last frame until the next stream shows its first. */
   private freeze(): void {
     const { videoWidth, videoHeight } = this.video;
     const context = this.still.getContext('2d');

@@ -1,7 +1,7 @@
 import { byId, setText, show } from './dom';
 import { t } from './i18n';
 
-/** A cause that a person can do something about. `id` is stable: tests and bug reports name it. */
+/** A problem that the user can do something about. `id` is stable: tests and bug reports use it. */
 export interface Problem {
   id: string;
   tone: 'bad' | 'warn' | 'info';
@@ -9,9 +9,9 @@ export interface Problem {
   hint: string;
   link?: string;
   offer?: 'camera' | 'retry';
-  /** Until when it makes no sense to try again, as a time stamp. */
+  /** The earliest time of another attempt, as a time stamp. */
   until?: number;
-  /** Nothing can be started while it holds. */
+  /** The page can't start anything while the problem persists. */
   blocks?: boolean;
 }
 
@@ -19,7 +19,7 @@ export const bad = (id: string, title: string, hint: string, more: Partial<Probl
   id, tone: 'bad', title, hint, ...more,
 });
 
-/** Into the page's `#notice`. */
+/** Shows the problem in the page's `#notice`. */
 export function showProblem(problem: Problem | null): void {
   const notice = byId('notice');
   show(notice, problem !== null);

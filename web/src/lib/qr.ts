@@ -3,7 +3,7 @@ import qrcode from 'qrcode-generator';
 const SVG = 'http://www.w3.org/2000/svg';
 const QUIET = 3;
 
-/** As one SVG path: sharp at every size, and no inline style. */
+/** Draws one SVG path, which is sharp at every size and needs no inline style. */
 export function drawQr(into: HTMLElement, text: string, label: string): void {
   const qr = qrcode(0, 'M');
   qr.addData(text);

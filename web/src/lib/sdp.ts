@@ -9,8 +9,8 @@ function origin(sdp: string): string[] {
 }
 
 /**
- * Stays the same through every renegotiation of one RTCPeerConnection. With the fingerprint, since stacks
- * other than browsers give every session the same number.
+ * Identifies one RTCPeerConnection through every renegotiation. It includes the fingerprint, since stacks
+ * other than browsers give every session the same id.
  */
 export function sessionId(sdp: string): string {
   const fields = origin(sdp);
@@ -18,7 +18,7 @@ export function sessionId(sdp: string): string {
   return `${fields[0] ?? ''} ${fields[1] ?? ''} ${fingerprint ? fingerprint[1]!.trim() : ''}`;
 }
 
-/** Names one offer: its session and its version in it. */
+/** Identifies one offer: its session and its version. */
 export function offerId(sdp: string): string {
   return origin(sdp).slice(0, 3).join(' ');
 }
@@ -32,7 +32,7 @@ export function usernameFragments(sdp: string): string[] {
   return found;
 }
 
-/** Null where the candidate does not say which ICE generation it belongs to. */
+/** Null if the candidate does not name its ICE generation. */
 export function candidateFragment(candidate: RTCIceCandidateInit): string | null {
   if (candidate.usernameFragment) return candidate.usernameFragment;
   const match = / ufrag (\S+)/.exec(candidate.candidate ?? '');

@@ -7,7 +7,7 @@ const PROBE_TIMEOUT = 3000;
 
 export type Reply<T> = ({ ok: true } & T) | { ok: false; error: WireError };
 
-/** The Socket.IO connection: reconnects for ever, and notices by itself that it went stale in a sleep. */
+/** The Socket.IO connection. It reconnects for ever, and detects a connection that died while the device slept. */
 export class Signaling {
   private readonly socket: Socket;
   private probing = false;
@@ -23,12 +23,12 @@ export class Signaling {
     this.socket.on('connect', onOnline);
     this.socket.on('disconnect', (reason) => {
       onOffline(false);
-      // The one reason after which the client library does not come back by itself.
+      // After this reason the client library does not reconnect.
       if (reason === 'io server disconnect') setTimeout(() => this.socket.connect(), 1000);
     });
     this.socket.on('connect_error', () => {
       onOffline(true);
-      // A refused namespace ends the attempts too.
+      // The client library does not reconnect after a refused namespace either.
       if (!this.socket.active) setTimeout(() => this.socket.connect(), 2000);
     });
     onWake(() => this.probe());
@@ -42,7 +42,7 @@ export class Signaling {
     this.socket.on(event, handler);
   }
 
-  /** Dropped while offline: what was said before a reconnect makes no sense after it. */
+  /** Drops the event while offline: it would be outdated after a reconnect. */
   send(event: string, ...args: unknown[]): void {
     if (this.socket.connected) this.socket.emit(event, ...args);
   }
@@ -57,7 +57,7 @@ export class Signaling {
     });
   }
 
-  /** After a sleep the socket may look open for most of a minute though nobody is at its other end. */
+  /** After the device slept, a dead socket can look open for most of a minute. */
   private probe(): void {
     if (this.probing) return;
     if (!this.socket.connected) {

@@ -1,6 +1,6 @@
 export interface Figures {
   route: 'direct' | 'relay' | null;
-  /** How the relay is reached, or how the direct path goes. */
+  /** The transport to the relay, or the transport of the direct path. */
   protocol: 'udp' | 'tcp' | 'tls' | null;
   kbps: number | null;
   width: number;
@@ -33,7 +33,7 @@ async function reports(pc: RTCPeerConnection): Promise<Report[]> {
     (await pc.getStats()).forEach((report: Report) => all.push(report));
     return all;
   } catch {
-    // Chromium before 58 has a getStats of its own shape; the video element still knows size and frames.
+    // Chromium before 58 has another getStats; the video element still knows size and frames.
     return [];
   }
 }
@@ -47,7 +47,7 @@ function selectedPair(all: Report[], ids: Record<string, Report>): Report | null
   return pairs[0] ?? null;
 }
 
-/** Engines that lack `relayProtocol` still encode it as the candidate's type preference. */
+/** Engines without `relayProtocol` still encode it in the candidate's type preference. */
 function relayProtocol(candidate: Report): Figures['protocol'] {
   const named = candidate['relayProtocol'];
   if (named === 'udp' || named === 'tcp' || named === 'tls') return named;
@@ -55,7 +55,7 @@ function relayProtocol(candidate: Report): Figures['protocol'] {
   return preference === 2 ? 'udp' : preference === 1 ? 'tcp' : preference === 0 ? 'tls' : null;
 }
 
-/** Reads one connection's figures; rates are differences to the reading before. */
+/** Reads the statistics of one connection; rates are differences to the previous reading. */
 export class Meter {
   private last: { at: number; bytes: number; frames: number; lost: number; packets: number } | null = null;
   private pc: RTCPeerConnection | null = null;
@@ -63,7 +63,7 @@ export class Meter {
 
   constructor(private readonly direction: 'in' | 'out', private readonly video: HTMLVideoElement) {}
 
-  /** The latest without touching the rates, which belong to whoever calls `read` at a steady pace. */
+  /** Reads without changing the rates, which depend on regular calls of `read`. */
   async peek(pc: RTCPeerConnection | null): Promise<Figures> {
     if (!pc) return NO_FIGURES;
     const now = this.gather(await reports(pc), pc).figures;
@@ -149,7 +149,7 @@ export class Meter {
   }
 }
 
-/** Bytes that came in over the selected pair: they stop at once when the other side's connection is gone. */
+/** Bytes received over the selected pair: the number stops growing as soon as the other side's connection ends. */
 export async function bytesIn(pc: RTCPeerConnection): Promise<number> {
   const all = await reports(pc);
   const ids: Record<string, Report> = {};

@@ -1,15 +1,15 @@
-/** What an input method gives to a key that it takes for itself. */
+/** The key code of a key that an input method handles. */
 const PROCESSED = 229;
 
-/** A field whose text is the person's own while an input method composes in it. */
+/** A text field that no script changes while an input method is composing. */
 export class TextField {
   private composition = false;
 
-  /** `typed`: the text has changed, and is no composition. */
+  /** Calls `typed` when the text has changed outside a composition. */
   constructor(readonly input: HTMLInputElement, private readonly typed: () => void) {
     input.addEventListener('compositionstart', () => (this.composition = true));
     input.addEventListener('compositionend', () => this.composed());
-    // Not every engine ends the composition of a field that is left.
+    // Not every engine ends the composition when the field loses the focus.
     input.addEventListener('blur', () => this.composition && this.composed());
     input.addEventListener('input', (event) => {
       if (!this.composition && !(event as InputEvent).isComposing) typed();
@@ -24,7 +24,7 @@ export class TextField {
     return this.composition;
   }
 
-  /** Takes what is being composed as it stands. */
+  /** Accepts the composed text. */
   confirm(): void {
     this.input.blur();
     this.input.focus();

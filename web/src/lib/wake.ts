@@ -1,14 +1,14 @@
 const CHECK_INTERVAL_MS = 2000;
 const SUSPENDED_AFTER_MS = 8000;
 
-/** Calls back when the page may have slept: the clock jumped, it became visible again, or the network is back. */
+/** Calls back when the page may have slept: the clock has jumped, the page is visible again, or the network is back. */
 export function onWake(callback: () => void): void {
   let last = Date.now();
   setInterval(() => {
     const now = Date.now();
     const gap = now - last;
     last = now;
-    // A background tab's timers are slowed down too, and that is no sleep.
+    // Browsers throttle the timers of background tabs, which is not sleep.
     if (gap > SUSPENDED_AFTER_MS && !document.hidden) callback();
   }, CHECK_INTERVAL_MS);
   document.addEventListener('visibilitychange', () => {
@@ -24,7 +24,7 @@ interface LockingNavigator {
   wakeLock?: { request(type: 'screen'): Promise<{ release(): Promise<void> }> };
 }
 
-/** Keeps the screen on while `wanted()`; the browser takes the lock away whenever the page is hidden. */
+/** Keeps the screen on while `wanted()`; the browser releases the lock whenever the page is hidden. */
 export function keepAwake(wanted: () => boolean): () => void {
   const locks = (navigator as LockingNavigator).wakeLock;
   let held: { release(): Promise<void> } | null = null;

@@ -1,4 +1,4 @@
-/** The shapes that travel between the pages and the server (dialect A, with our additions). */
+/** The events' payloads between the pages and the server (dialect A, with Castway's additions). */
 
 export interface IceConfig {
   iceServers: RTCIceServer[];
@@ -24,7 +24,7 @@ export interface ResumeToken {
   resumeToken: string;
 }
 
-/** What this TV understands beyond the oldest servers; they ignore it. */
+/** The events that this TV supports besides those of the oldest servers, which ignore the list. */
 export const UNDERSTOOD = ['TV_CODE_CHANGED'];
 
 export interface CodeChanged {
@@ -33,12 +33,12 @@ export interface CodeChanged {
   reason: string;
 }
 
-/** An answer of ours names the offer it answers; a browser ignores the additional member. */
+/** These pages' answers name the offer; a browser ignores the additional member. */
 export interface Answer extends RTCSessionDescriptionInit {
   inReplyTo?: string;
 }
 
-/** Front ends in use send a description bare, wrapped, or as the SDP text alone. */
+/** Existing front ends send a description bare, wrapped, or as the SDP text. */
 export function asDescription(value: unknown, type: 'offer' | 'answer'): Answer | null {
   if (typeof value === 'string') return value.indexOf('v=') === 0 ? { type, sdp: value } : null;
   if (!value || typeof value !== 'object') return null;
@@ -51,7 +51,7 @@ export function asDescription(value: unknown, type: 'offer' | 'answer'): Answer 
   return asDescription(record[type], type);
 }
 
-/** Null for the end-of-candidates mark too: old engines reject it and nobody needs it. */
+/** Null for the end-of-candidates mark as well: old engines reject it, and no engine needs it. */
 export function asCandidate(value: unknown): RTCIceCandidateInit | null {
   if (!value || typeof value !== 'object') return null;
   const inner = (value as { iceCandidate?: unknown }).iceCandidate;

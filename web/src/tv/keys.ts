@@ -1,6 +1,6 @@
 export type Command = 'ok' | 'info' | 'back' | 'fullscreen' | 'other';
 
-/** Remote controls send key codes that have no name in the standard. */
+/** Remote controls send key codes that the standard does not name. */
 const CODES: Record<number, Command> = {
   13: 'ok',
   32: 'ok',
@@ -15,7 +15,7 @@ const CODES: Record<number, Command> = {
 
 const MODIFIERS = /^(Shift|Control|Alt|Meta|AltGraph|CapsLock)$/;
 
-/** `handle` says whether it used the command; an unused key keeps its meaning to the browser. */
+/** `handle` returns whether it used the command; the browser handles an unused key. */
 export function onCommand(handle: (command: Command) => boolean): void {
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || MODIFIERS.test(event.key)) return;

@@ -42,11 +42,11 @@ let takeover = false;
 let casterAway = false;
 let picture = false;
 let interrupted = false;
-/** A cast was on when the connection was lost: its caster comes back to the same code. */
+/** A cast was running when the connection was lost: its caster comes back to the same code. */
 let casting = false;
 let canRenew = true;
 let refused: string | null = null;
-/** What just ended, for a moment, in place of "Ready". */
+/** A note about the cast that has just ended, shown for a moment instead of "Ready". */
 let note: string | null = null;
 let noteTimer = 0;
 let seat = 0;
@@ -65,7 +65,7 @@ const signaling = new Signaling(
   () => {
     online = true;
     casting = casting || joined || picture || receiver.active;
-    // Whoever is still there says so again; a running picture shows by itself whether it lives.
+    // A caster that is still present announces itself again; a running video shows whether it works.
     restarting = joined = takeover = casterAway = false;
     if (!infoLoaded) void readInfo();
     if (!replaced) void takeSeat();
@@ -154,7 +154,7 @@ async function takeSeat(): Promise<void> {
     showCode(reply.code);
     remember(reply.resumeToken);
   } else if (reply.error.code !== 'offline') {
-    // Without an answer this TV waits for a place, or for its turn: TV_WAITING has said which, and asking again keeps both.
+    // Without an answer this TV waits for a place or for its turn, as TV_WAITING said; another request keeps both.
     if (reply.error.code !== 'timeout') refused = reason(reply.error.code);
     const wait = (reply.error.retryAfter ?? 0) * 1000 || RETRY_INTERVAL_MS;
     setTimeout(() => attempt === seat && online && !replaced && takeSeat(), wait);
@@ -201,7 +201,7 @@ signaling.on('CASTER_LEFT', (value) => {
   const reason = (value as { reason?: string } | null)?.reason;
   joined = casterAway = false;
   takeover = reason === 'taken_over';
-  // Only its signaling is gone for good: what still flows is still wanted.
+  // Only the caster's signaling has ended: keep showing the video.
   if (reason === 'lost' && receiver.up) {
     receiver.orphan();
     update();
@@ -225,9 +225,9 @@ async function askForNewCode(): Promise<void> {
   button.disabled = true;
   const reply = await signaling.request<SeatAck>('NEW_CODE');
   button.disabled = false;
-  // The next press of OK is not for another one.
+  // The next press of OK must not request another code.
   button.blur();
-  // The code itself comes with TV_CODE_CHANGED.
+  // TV_CODE_CHANGED delivers the code itself.
   if (reply.ok || reply.error.code === 'offline') return;
   canRenew = reply.error.code !== 'unknown_event';
   const wait = reply.error.retryAfter;
@@ -272,7 +272,7 @@ setInterval(() => {
 showFigures(view.figures, NO_FIGURES);
 const saved = stored<{ code: string }>('localStorage', RESUME_TOKEN_KEY);
 if (saved && saved.code && supported) {
-  // What it will most likely be again: the screen is not empty while the server is out of reach.
+  // The server will most likely assign this code again: show it while the server can't be reached.
   showCode(saved.code);
 } else {
   view.noCode(info.code.length);

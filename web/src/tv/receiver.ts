@@ -3,7 +3,7 @@ import { forOldEngines, offerId, sessionId } from '../lib/sdp';
 import type { Answer, IceConfig } from '../lib/wire';
 
 const MAX_EARLY_CANDIDATES = 128;
-/** The caster restarts ICE, then makes a new connection; both fit in here. */
+/** Long enough for the caster to restart ICE, and then to make a new connection. */
 const CONNECT_TIMEOUT_MS = { new: 40_000, disconnected: 30_000, failed: 20_000 };
 const ORPHAN_TIMEOUT_MS = 4000;
 const ICE_CONFIG_TIMEOUT_MS = 3000;
@@ -18,16 +18,16 @@ interface Link {
 interface Listener {
   candidate(candidate: RTCIceCandidateInit): void;
   answer(answer: Answer): void;
-  /** A stream to show from now on. */
+  /** Show this stream. */
   picture(stream: MediaStream): void;
   interrupted(now: boolean): void;
-  /** No connection is left; `failed` when ICE gave it up. */
+  /** No connection is left; `failed` if ICE has failed. */
   ended(failed: boolean): void;
 }
 
 /**
- * Answers offers. A new session's connection is built beside the one that is showing and takes its place
- * when it is up, so that a caster's fresh offer does not interrupt a running picture.
+ * Answers offers. The connection of a new session is built beside the one that is showing, and replaces it
+ * when it is connected, so that a new offer does not interrupt the running video.
  */
 export class Receiver {
   private current: Link | null = null;
@@ -74,7 +74,7 @@ export class Receiver {
     });
   }
 
-  /** The caster's seat is lost: nobody will mend the connection, so it is kept only while it works. */
+  /** The caster has lost its seat and can't recover the connection, so keep it only while it works. */
   orphan(): void {
     this.orphaned = true;
     if (this.current && !this.current.peer.isUp()) this.giveUpAfter(this.current, ORPHAN_TIMEOUT_MS);
@@ -89,7 +89,7 @@ export class Receiver {
     this.next = this.current = null;
   }
 
-  /** In order, since an offer takes several steps and candidates follow on its heels. */
+  /** Messages are handled in order: an offer takes several steps, and candidates follow it. */
   private enqueue(step: () => Promise<void>): void {
     this.queue = this.queue.then(step).catch((error) => console.warn('castway: negotiation failed', error));
   }

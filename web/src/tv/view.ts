@@ -49,7 +49,7 @@ export class View {
     if (replaced) action.focus();
   }
 
-  /** Empty tiles until there is a code. */
+  /** Shows empty tiles until the server assigns a code. */
   noCode(length: number): void {
     this.tiles(new Array(length + 1).join(' '));
   }
@@ -61,7 +61,7 @@ export class View {
     this.tiles(code);
   }
 
-  /** Marks the code as one that people have not seen yet. */
+  /** Marks the code as new. */
   newCode(isNew: boolean): void {
     byId('code').setAttribute('data-new', String(isNew));
   }

@@ -1,0 +1,75 @@
+//! Errors as clients get them.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cast::model::Refusal;
+use crate::limits::message_size::TooLarge;
+use crate::limits::retry_after;
+
+/// Seconds that a TV is told to wait when too many wait already.
+const TOO_MANY_TVS_WAIT_SECONDS: u64 = 10;
+
+/// Why a request can't be carried out; `code` is for programs, `message` for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    pub code: &'static str,
+    pub message: String,
+    /// Seconds until another try makes sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+}
+
+impl Failure {
+    pub const UNKNOWN_EVENT: &str = "unknown_event";
+
+    pub fn unknown_event() -> Self {
+        let message = "not an event of the cast flow".to_owned();
+        Self { code: Self::UNKNOWN_EVENT, message, retry_after: None }
+    }
+
+    pub(super) fn malformed(expected: &str) -> Self {
+        Self { code: "malformed_payload", message: format!("malformed payload: expected {expected}"), retry_after: None }
+    }
+
+    pub(super) fn too_large(large: TooLarge) -> Self {
+        Self { code: "payload_too_large", message: large.to_string(), retry_after: None }
+    }
+
+    /// For a client that sends more bytes than it may, whatever they say.
+    pub fn over_budget(wait: Duration) -> Self {
+        let message = "this client sends too much at a time; wait before you try again".to_owned();
+        Self { code: "rate_limited", message, retry_after: Some(retry_after::seconds(wait)) }
+    }
+
+    pub fn rate_limited(retry_after: u64) -> Self {
+        let message = "too many requests from this address; wait before you try again".to_owned();
+        Self { code: "rate_limited", message, retry_after: Some(retry_after) }
+    }
+
+    /// Whether the same request would fail later, too.
+    pub fn is_final(&self) -> bool {
+        !matches!(self.code, "rate_limited" | "too_many_attempts" | "server_full")
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let (code, retry_after) = match refusal {
+            Refusal::UnknownCode => ("unknown_code", None),
+            Refusal::RoomFull => ("room_full", None),
+            Refusal::TooManyTvs => ("server_full", Some(TOO_MANY_TVS_WAIT_SECONDS)),
+            Refusal::TooOften { wait } => ("rate_limited", Some(retry_after::seconds(wait))),
+            Refusal::TooManyAttempts { wait } => ("too_many_attempts", Some(retry_after::seconds(wait))),
+            Refusal::NotInRoom => ("not_in_room", None),
+            Refusal::NoCaster => ("no_caster", None),
+            Refusal::WrongRole => ("wrong_role", None),
+            Refusal::CastRunning => ("cast_running", None),
+            Refusal::TooManyWaiting => ("too_many_candidates", None),
+            Refusal::NoSpace => ("server_full", None),
+        };
+        Self { code, message: refusal.to_string(), retry_after }
+    }
+}

@@ -1,0 +1,95 @@
+//! What clients ask for, as read from their events.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::arguments::Arguments;
+use super::description::Content;
+use super::failure::Failure;
+use crate::cast::model::{Dialect, Signal};
+
+/// The event that tells a TV of its new code. A front end that announces it in `understands` gets new codes.
+pub(super) const CODE_CHANGED: &str = "TV_CODE_CHANGED";
+/// A candidate, in both dialects and in both directions.
+pub(super) const CANDIDATE_EVENT: &str = "RTC_Candidate_Exchange";
+
+/// Reads the arguments of one event.
+pub(super) type EventReader = fn(&Arguments<'_>, VecDeque<Bytes>) -> Result<Request, Failure>;
+
+#[derive(Debug)]
+pub enum Request {
+    /// A TV asks for a code.
+    Open(OpenArguments),
+    /// A caster asks to cast.
+    Join(JoinArguments),
+    Signal(Signal<Content>),
+    /// Dialect B: the TV shows its device token.
+    Verify,
+    /// The client asks for fresh ICE servers.
+    Config,
+    Leave,
+    /// The TV asks for another code.
+    NewCode,
+}
+
+#[derive(Debug)]
+pub struct OpenArguments {
+    pub event: EntryEvent,
+    pub code: Option<String>,
+    pub token: Option<String>,
+    pub live: bool,
+    pub casting: bool,
+    /// The front end understands `TV_CODE_CHANGED`.
+    pub understands_new_codes: bool,
+}
+
+#[derive(Debug)]
+pub struct JoinArguments {
+    pub event: EntryEvent,
+    pub code: String,
+    pub token: Option<String>,
+    pub username: Option<String>,
+}
+
+/// The event by which a client asks for its seat; each one has an answer of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryEvent {
+    TvInit,
+    TvRegister,
+    TvGetInfo,
+    JoinRoom,
+    ConnectToTv,
+}
+
+impl EntryEvent {
+    const ALL: [Self; 5] = [Self::TvInit, Self::TvRegister, Self::TvGetInfo, Self::JoinRoom, Self::ConnectToTv];
+
+    /// The entry event of that name, also where its arguments could not be read.
+    pub fn of_name(event: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|entry| entry.name() == event)
+    }
+
+    pub const fn dialect(self) -> Dialect {
+        match self {
+            Self::TvInit | Self::JoinRoom => Dialect::A,
+            Self::TvRegister | Self::TvGetInfo | Self::ConnectToTv => Dialect::B,
+        }
+    }
+
+    /// The event's name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TvInit => "TV_INIT",
+            Self::TvRegister => "TV_REGISTER",
+            Self::TvGetInfo => "TV_GETINFO",
+            Self::JoinRoom => "JOIN_ROOM",
+            Self::ConnectToTv => "CONNECT_TO_TV",
+        }
+    }
+
+    /// Whether the answer comes with ICE servers: in the answer itself, or as an unasked `CONFIG_FEEDBACK`.
+    pub const fn brings_ice_servers(self) -> bool {
+        matches!(self, Self::TvGetInfo) || self.dialect().accepts_unasked_credentials()
+    }
+}

@@ -1,0 +1,238 @@
+//! What is read from clients and written to them, in both dialects. `arguments` reads an event with the given arguments; `delivered` shows
+//! what the receivers of either dialect get of it.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{Delivery, Failure, Request, delivery, read};
+use crate::cast::model::Dialect;
+use crate::limits::message_size::{DESCRIPTION_KIB, EVENT_KIB};
+
+fn arguments(event: &str, arguments: Value) -> Result<Request, Failure> {
+    let mut all = vec![json!(event)];
+    all.extend(arguments.as_array().expect("a list").iter().cloned());
+    read(event, &Value::Array(all).to_string(), VecDeque::new()).expect("a known event")
+}
+
+/// What TVs or casters of dialect A and B hear of an event with one argument.
+fn delivered(event: &str, argument: &Value) -> [(&'static str, Value); 2] {
+    [Dialect::A, Dialect::B].map(|dialect| {
+        let Ok(Request::Signal(signal)) = arguments(event, json!([argument])) else { panic!("{event} {argument} is understood") };
+        let Delivery { event: name, wrapper, payload } = delivery(dialect, signal);
+        let value = serde_json::to_value(payload).expect("it is JSON");
+        (name, wrapper.map_or_else(|| value.clone(), |wrapper| json!({wrapper: value})))
+    })
+}
+
+#[test]
+fn a_front_end_announces_in_any_entry_that_it_understands_new_codes() {
+    let announced = json!({"understands": ["LATER", "TV_CODE_CHANGED"], "live": true});
+    let with = |more: Value| {
+        let mut all = announced.clone();
+        all.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        all
+    };
+    let entries = [
+        ("TV_INIT", json!([announced]), None),
+        ("TV_INIT", json!(["K7Q2MX.token", announced]), Some("K7Q2MX.token")),
+        ("TV_INIT", json!([with(json!({"resumeToken": "t", "code": "K7Q2MX"}))]), Some("t")),
+        ("TV_REGISTER", json!([announced]), None),
+        ("TV_GETINFO", json!([with(json!({"token": "t", "code": null}))]), Some("t")),
+        ("TV_GETINFO", json!([{"token": "t", "code": "K7Q2MX"}, announced]), Some("t")),
+    ];
+    for (event, given, token) in entries {
+        let Ok(Request::Open(open)) = arguments(event, given.clone()) else { panic!("{event} {given} is understood") };
+        assert_eq!((open.understands_new_codes, open.live, open.casting), (true, true, false), "{event} {given}");
+        assert_eq!(open.token.as_deref(), token, "{event} {given}");
+    }
+    let silent =
+        [json!([]), json!([{}]), json!([{"understands": "TV_CODE_CHANGED"}]), json!([{"understands": [["TV_CODE_CHANGED"]]}])];
+    for given in silent.into_iter().chain([json!([{"understands": {"TV_CODE_CHANGED": true}, "casting": 1}])]) {
+        for event in ["TV_INIT", "TV_REGISTER", "TV_GETINFO"] {
+            let Ok(Request::Open(open)) = arguments(event, given.clone()) else { panic!("{event} {given} is understood") };
+            assert!(!open.understands_new_codes && !open.live && !open.casting, "{event} {given}");
+        }
+    }
+}
+
+#[test]
+fn an_offer_is_bare_in_a_and_wrapped_in_b() {
+    let sdp = json!({"type": "offer", "sdp": "v=0"});
+    for (event, argument) in [("CLIENT_OFFER_TO_SERVER", sdp.clone()), ("RTC_Client_Offer_To_Server", json!({"offer": sdp}))] {
+        assert_eq!(
+            delivered(event, &argument),
+            [("CLIENT_OFFER_TO_TV", sdp.clone()), ("RTC_Client_Offer_To_TV", json!({"offer": sdp}))]
+        );
+    }
+}
+
+#[test]
+fn bad_arguments_are_named() {
+    for (event, bad) in [
+        ("CLIENT_OFFER_TO_SERVER", json!([])),
+        ("CLIENT_OFFER_TO_SERVER", json!([null])),
+        ("RTC_Client_Offer_To_Server", json!([[1, 2]])),
+        ("RTC_Client_Offer_To_Server", json!([{"answer": 1}])),
+        ("RTC_Client_Offer_To_Server", json!([{"offer": null}])),
+        ("RTC_Client_Offer_To_Server", json!([{"offer": null, "sdp": "v=0"}])),
+        ("RTC_Client_Offer_To_Server", json!([{"type": "answer", "sdp": "v=0"}])),
+        ("RTC_TV_Answer_To_Server", json!([{"type": "offer", "sdp": "v=0"}])),
+        ("RTC_TV_Answer_To_Server", json!([{"offer": {"type": "offer", "sdp": "v=0"}}])),
+        ("RTC_Client_Offer_To_Server", json!(["an offer"])),
+        ("RTC_Client_Offer_To_Server", json!([{"sdp": 5}])),
+        ("RTC_Candidate_Exchange", json!(["candidate"])),
+        ("RTC_Candidate_Exchange", json!([{}])),
+        ("RTC_Candidate_Exchange", json!([{"candidate": 5}])),
+        ("RTC_Candidate_Exchange", json!([{"sdpMid": "0"}])),
+        ("RTC_Candidate_Exchange", json!([["candidate"]])),
+        ("JOIN_ROOM", json!([])),
+        ("JOIN_ROOM", json!([""])),
+        ("JOIN_ROOM", json!([true])),
+        ("JOIN_ROOM", json!([["K7Q2MX"]])),
+        ("JOIN_ROOM", json!(["x".repeat(513)])),
+        ("JOIN_ROOM", json!([{"roomId": ["K7Q2MX"]}])),
+        ("CONNECT_TO_TV", json!([])),
+        ("CONNECT_TO_TV", json!([""])),
+        ("CONNECT_TO_TV", json!([{"username": "x"}])),
+        ("TV_INIT", json!([5])),
+        ("TV_INIT", json!(["x".repeat(513)])),
+        ("TV_GETINFO", json!([["token", "code"]])),
+        ("TV_GETINFO", json!(["token"])),
+        ("TV_GETINFO", json!([{"token": 5}])),
+    ] {
+        let failure = arguments(event, bad.clone()).expect_err(&format!("{event} {bad}"));
+        assert_eq!(failure.code, "malformed_payload", "{event} {bad}");
+    }
+}
+
+#[test]
+fn what_front_ends_send_is_understood() {
+    for (event, good) in [
+        ("TV_INIT", json!([])),
+        ("TV_INIT", json!([null])),
+        ("TV_INIT", json!(["token"])),
+        ("TV_INIT", json!([{"resumeToken": "x", "code": "y"}])),
+        ("TV_REGISTER", json!([])),
+        ("TV_GETINFO", json!([{"token": null, "code": null}])),
+        ("TV_GETINFO", json!([{"token": "", "code": ""}])),
+        ("TV_GETINFO", json!([])),
+        ("TV_GETINFO", json!([null])),
+        ("CONNECT_TO_TV", json!(["K7Q2MX"])),
+        ("CONNECT_TO_TV", json!([{"projCode": null, "roomId": "K7Q2MX"}])),
+        ("JOIN_ROOM", json!([{"roomId": "K7Q2MX"}])),
+        ("JOIN_ROOM", json!([{"room": 123456, "username": "me"}])),
+        ("JOIN_ROOM", json!([{"projCode": "K7Q2MX"}])),
+        ("VERIFY_FEEDBACK", json!([null])),
+        ("JOIN_ROOM", json!(["K7Q2MX", {"username": "me"}])),
+        ("JOIN_ROOM", json!(["K7Q2MX", {"username": 42, "code": 200, "token": "their own"}])),
+        ("CONNECT_TO_TV", json!([{"projCode": 123456}])),
+        ("JOIN_ROOM", json!([123456])),
+        ("CONNECT_TO_TV", json!([{"projCode": "K7Q2MX"}])),
+        ("RTC_Candidate_Exchange", json!([{"iceCandidate": null}])),
+        ("CONFIG", json!([{"username": "me"}])),
+    ] {
+        assert!(arguments(event, good.clone()).is_ok(), "{event} {good}");
+    }
+    assert!(read("chat message", "[\"chat message\"]", VecDeque::new()).is_none());
+}
+
+#[test]
+fn what_has_one_meaning_is_delivered_in_the_receivers_own_form() {
+    let candidate = json!({"candidate": "candidate:1 1 udp 1 192.0.2.1 9 typ host", "sdpMid": "0", "sdpMLineIndex": 0});
+    let last = json!({"candidate": ""});
+    for (sent, wrapped) in [
+        (json!({"iceCandidate": candidate, "from": "me"}), json!({"iceCandidate": candidate, "from": "me"})),
+        (candidate.clone(), json!({"iceCandidate": candidate})),
+        (json!({"candidate": candidate}), json!({"iceCandidate": candidate})),
+        (json!({"type": "candidate", "candidate": candidate}), json!({"iceCandidate": candidate})),
+        (json!({"candidate": null}), json!({"iceCandidate": null})),
+        (json!(null), json!({"iceCandidate": null})),
+        (last.clone(), json!({"iceCandidate": last})),
+        (json!(candidate.to_string()), json!(candidate.to_string())),
+    ] {
+        let name = "RTC_Candidate_Exchange";
+        assert_eq!(delivered(name, &sent), [(name, wrapped.clone()), (name, wrapped)], "{sent}");
+    }
+    let events = [
+        ("offer", "CLIENT_OFFER_TO_SERVER", "RTC_Client_Offer_To_Server", ["CLIENT_OFFER_TO_TV", "RTC_Client_Offer_To_TV"]),
+        ("answer", "TV_ANSWER_TO_SERVER", "RTC_TV_Answer_To_Server", ["TV_ANSWER_TO_CLIENT", "RTC_TV_Answer_To_Client"]),
+    ];
+    for (kind, a, b, [to_a, to_b]) in events {
+        let sdp = json!({"type": kind, "sdp": "v=0\r\n"});
+        let expected = [(to_a, sdp.clone()), (to_b, json!({kind: sdp}))];
+        for sent in [
+            json!({kind: sdp}),
+            json!({kind: sdp, "username": "me"}),
+            sdp.clone(),
+            json!("v=0\r\n"),
+            json!({"sdp": "v=0\r\n"}),
+            json!({"sdp": sdp}),
+            json!({"description": sdp}),
+        ] {
+            assert_eq!(delivered(b, &sent), expected, "{b} {sent}");
+        }
+        let text = json!(json!({kind: sdp}).to_string());
+        assert_eq!(delivered(b, &text), [(to_a, text.clone()), (to_b, text.clone())], "JSON in a string stays what it is");
+        for sent in [json!({kind: sdp}), json!({"sdp": sdp}), json!({"description": sdp, "x": 1})] {
+            assert_eq!(delivered(a, &sent), [(to_a, sent.clone()), (to_b, json!({kind: sdp}))], "{a} {sent}");
+        }
+        for sent in [sdp.clone(), json!("v=0"), text, json!({"sdp": "v=0", "description": sdp}), json!({"x": [1]}), json!(5)] {
+            assert_eq!(delivered(a, &sent), [(to_a, sent.clone()), (to_b, json!({kind: sent}))], "{a} {sent}");
+        }
+    }
+    let nothing = arguments("RTC_Candidate_Exchange", json!([])).expect("the last candidate");
+    let Request::Signal(signal) = nothing else { panic!("a candidate") };
+    assert_eq!(serde_json::to_value(delivery(Dialect::A, signal).payload).unwrap(), json!({"iceCandidate": null}));
+}
+
+#[test]
+fn a_payload_over_the_limit_is_refused_with_its_own_code() {
+    let text = |kib: usize| "x".repeat(kib * 1024);
+    for (event, kib) in [
+        ("CLIENT_OFFER_TO_SERVER", DESCRIPTION_KIB),
+        ("TV_ANSWER_TO_SERVER", DESCRIPTION_KIB),
+        ("RTC_Client_Offer_To_Server", DESCRIPTION_KIB),
+        ("RTC_TV_Answer_To_Server", DESCRIPTION_KIB),
+        ("RTC_Candidate_Exchange", EVENT_KIB),
+        ("CONFIG", EVENT_KIB),
+    ] {
+        let argument = |kib: usize| json!([{"offer": text(kib), "answer": {"sdp": "v=0"}, "iceCandidate": null}]);
+        assert!(arguments(event, argument(kib)).is_ok(), "{event}");
+        let failure = arguments(event, argument(kib + 1)).expect_err("too large");
+        assert_eq!(failure.code, "payload_too_large", "{event}");
+        let message = format!("payload too large: at most {kib} KiB, and this has {} KiB", kib + 1);
+        assert_eq!(failure.message, message, "{event}");
+    }
+    let attachments = VecDeque::from([Bytes::from(vec![0; (DESCRIPTION_KIB + 1) * 1024])]);
+    let json = r#"["CLIENT_OFFER_TO_SERVER",{"_placeholder":true,"num":0}]"#;
+    let read = read("CLIENT_OFFER_TO_SERVER", json, attachments).expect("a known event");
+    assert_eq!(read.expect_err("too large").code, "payload_too_large");
+}
+
+#[test]
+fn each_attachment_has_one_place() {
+    let two = || VecDeque::from([Bytes::from_static(b"one"), Bytes::from_static(b"two")]);
+    let place = |number: u64| json!({"_placeholder": true, "num": number});
+    let offer = |places: Value| {
+        let json = json!(["CLIENT_OFFER_TO_SERVER", places]).to_string();
+        read("CLIENT_OFFER_TO_SERVER", &json, two()).expect("a known event")
+    };
+    assert!(offer(json!({"a": place(1), "b": [place(0)]})).is_ok());
+    for bad in [json!([place(0), place(0)]), json!([place(0), place(2)]), json!([{"_placeholder": true}])] {
+        assert_eq!(offer(bad.clone()).expect_err("one too many").code, "malformed_payload", "{bad}");
+    }
+    let deep = format!("[\"CLIENT_OFFER_TO_SERVER\",{}{}]", "[".repeat(500), "]".repeat(500));
+    let read = read("CLIENT_OFFER_TO_SERVER", &deep, two()).expect("a known event");
+    assert_eq!(read.expect_err("what can't be sent on is refused here").code, "malformed_payload");
+}
+
+#[test]
+fn nesting_without_end_is_no_stack_overflow() {
+    let deep = "[".repeat(30_000) + &"]".repeat(30_000);
+    let json = format!("[\"CLIENT_OFFER_TO_SERVER\",{deep}]");
+    let _ = read("CLIENT_OFFER_TO_SERVER", &json, VecDeque::new());
+    let json = format!("[\"RTC_Client_Offer_To_Server\",{{\"offer\":{deep}}}]");
+    let _ = read("RTC_Client_Offer_To_Server", &json, VecDeque::new());
+}

@@ -1,0 +1,80 @@
+//! What goes into a UDP socket and what comes out besides datagrams: options, messages to send, and ICMP errors.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+/// How to open a socket. What the kernel does not have (UDP_GRO before 5.0) is left out silently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UdpOptions {
+    /// SO_REUSEPORT: one socket a shard on the same address; the kernel keeps each client with one of them.
+    pub reuse_port: bool,
+    /// For a socket on `[::]`: IPv4 too.
+    pub dual_stack: bool,
+    /// Tell the address that a datagram was sent to, so that a socket on a wildcard can reply from there.
+    pub packet_info: bool,
+    /// UDP_GRO: trains arrive as one datagram.
+    pub gro: bool,
+    /// IP_RECVERR: keep ICMP errors for [`BatchUdpSocket::icmp_error`].
+    pub icmp_errors: bool,
+    /// Clear the DF bit, as a relay must where the client did not ask for it (RFC 8656 §15).
+    pub clear_dont_fragment: bool,
+    /// Bytes that the kernel may hold in each direction; it may grant fewer.
+    pub buffers: Option<usize>,
+}
+
+impl UdpOptions {
+    /// For the socket of all clients.
+    #[must_use]
+    pub const fn listener(address: SocketAddr) -> Self {
+        let wildcard = match address.ip() {
+            IpAddr::V4(ip) => ip.is_unspecified(),
+            IpAddr::V6(ip) => ip.is_unspecified(),
+        };
+        Self {
+            reuse_port: true,
+            dual_stack: wildcard,
+            packet_info: wildcard,
+            gro: true,
+            icmp_errors: false,
+            clear_dont_fragment: false,
+            buffers: Some(4 << 20),
+        }
+    }
+
+    /// For a relayed transport address.
+    #[must_use]
+    pub const fn relayed() -> Self {
+        Self {
+            reuse_port: false,
+            dual_stack: false,
+            packet_info: false,
+            gro: true,
+            icmp_errors: true,
+            clear_dont_fragment: true,
+            buffers: Some(1 << 20),
+        }
+    }
+}
+
+/// An ICMP error that answers something this socket sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IcmpError {
+    /// Whom we had sent to.
+    pub peer: SocketAddr,
+    /// ICMP, or for an IPv6 peer ICMPv6, type.
+    pub kind: u8,
+    pub code: u8,
+    /// The next hop's MTU for "fragmentation needed" and "packet too big", else zero (RFC 8656 §18.13).
+    pub data: [u8; 4],
+}
+
+/// One message of sendmmsg: a datagram, or a train of them.
+#[derive(Debug)]
+pub(in crate::relay) struct UdpMessage {
+    pub(in crate::relay) to: SocketAddr,
+    pub(in crate::relay) from: Option<IpAddr>,
+    /// Bytes of each segment but the last.
+    pub(in crate::relay) segment: Option<u16>,
+    /// Its pieces.
+    pub(in crate::relay) slices: Range<usize>,
+}

@@ -1,0 +1,33 @@
+//! Why a listener can't be bound, as a sentence that names the setting to change.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::addresses::interfaces;
+
+/// `setting` is the setting that has the port.
+pub(super) fn listen_error(protocol: &str, address: SocketAddr, setting: &str, error: io::Error) -> anyhow::Error {
+    let kind = error.kind();
+    let off = if protocol == "TCP" { "; or set CASTWAY_NO_TCP=true" } else { "" };
+    let sentence = if kind == io::ErrorKind::AddrInUse {
+        format!(
+            "{protocol} {address} is taken by another program (another Castway, coturn?) or by another setting of this one: stop that \
+             program, or set {setting} to a free \
+             port{off}"
+        )
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        let (own, port) = (interfaces::listed(), address.port());
+        format!(
+            "the relay can't listen on {address}, which is not an address of this machine: set CASTWAY_TURN_ADDR to one of {own}, \
+             or to 0.0.0.0:{port} for all"
+        )
+    } else if kind == io::ErrorKind::PermissionDenied {
+        format!(
+            "{protocol} {address} needs more rights than this user has: set {setting} to a port from 1024 up, or grant \
+             CAP_NET_BIND_SERVICE"
+        )
+    } else {
+        format!("the relay can't listen on {protocol} {address}: change {setting}")
+    };
+    anyhow::Error::new(error).context(sentence)
+}

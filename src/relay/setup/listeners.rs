@@ -1,0 +1,131 @@
+//! The sockets of all clients: binds them for each shard.
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+
+use anyhow::{Context as _, ensure};
+
+use crate::config::{Discovery, RelayConfig};
+use crate::relay::io::udp::BatchUdpSocket;
+use crate::relay::io::udp_types::UdpOptions;
+use crate::relay::setup::bind_error::listen_error;
+use crate::relay::tcp::acceptor::Acceptor;
+
+/// How often any port is tried until one is free for both UDP and TCP.
+const MAX_BIND_TRIES: usize = 16;
+
+/// A UDP socket of all clients, and where it listens.
+#[derive(Debug)]
+pub(in crate::relay) struct UdpListener {
+    pub(in crate::relay) socket: BatchUdpSocket,
+    pub(in crate::relay) address: SocketAddr,
+}
+
+/// The sockets of all clients, by shard.
+pub(in crate::relay) struct Listeners {
+    pub(in crate::relay) address: SocketAddr,
+    /// The configured second port, or that of NAT behaviour discovery.
+    pub(in crate::relay) alternate_port: Option<u16>,
+    pub(in crate::relay) udp: Vec<Vec<UdpListener>>,
+    pub(in crate::relay) tcp: Vec<Vec<Acceptor>>,
+}
+
+impl Listeners {
+    /// # Errors
+    /// The address is taken, not this machine's, or forbidden.
+    pub(in crate::relay) fn bind(config: &RelayConfig) -> anyhow::Result<Self> {
+        let tries = if config.addr.port() == 0 { MAX_BIND_TRIES } else { 1 };
+        let mut bound = Self::bind_once(config);
+        for _ in 1..tries {
+            if bound.is_ok() {
+                break;
+            }
+            bound = Self::bind_once(config);
+        }
+        bound
+    }
+
+    fn bind_once(config: &RelayConfig) -> anyhow::Result<Self> {
+        let address = bind_exclusively(config.addr, config.udp, config.tcp, "CASTWAY_TURN_ADDR")?;
+        let (mut datagrams, mut streams) = (vec![address], vec![address]);
+        if let Some(port) = config.alternate_port {
+            let wanted = SocketAddr::new(address.ip(), port);
+            let setting = "CASTWAY_ALT_LISTENING_PORT";
+            let alternate = bind_exclusively(wanted, config.udp, config.tcp, setting)?;
+            if alternate == address {
+                return Err(listen_error("UDP", address, setting, io::ErrorKind::AddrInUse.into()));
+            }
+            datagrams.push(alternate);
+            streams.push(alternate);
+        }
+        if let Some(discovery) = config.discovery.as_ref().filter(|_| config.udp) {
+            if datagrams.len() == 1 {
+                datagrams.push(discovery_address(discovery, address)?);
+            }
+            datagrams.extend(second_addresses(discovery, address, datagrams[1].port())?);
+        }
+        let alternate_port = datagrams.get(1).map(SocketAddr::port);
+        let listener = |address: &SocketAddr| {
+            let socket = BatchUdpSocket::bind(*address, &UdpOptions::listener(*address));
+            let listener = socket.map(|socket| UdpListener { socket, address: *address });
+            listener.map_err(|error| listen_error("UDP", *address, "CASTWAY_TURN_ADDR", error))
+        };
+        let acceptor = |address: &SocketAddr| {
+            Acceptor::bind(*address, true).map_err(|error| listen_error("TCP", *address, "CASTWAY_TURN_ADDR", error))
+        };
+        let threads = 0..config.threads;
+        let udp = threads.clone().filter(|_| config.udp).map(|_| datagrams.iter().map(listener).collect());
+        let tcp = threads.filter(|_| config.tcp).map(|_| streams.iter().map(acceptor).collect());
+        Ok(Self { address, alternate_port, udp: udp.collect::<anyhow::Result<_>>()?, tcp: tcp.collect::<anyhow::Result<_>>()? })
+    }
+}
+
+/// Binds the address without SO_REUSEPORT and closes the socket again: with it, the port would also be shared with another server of
+/// the same user. Returns the address with the port that was bound.
+fn bind_exclusively(mut address: SocketAddr, udp: bool, tcp: bool, setting: &str) -> anyhow::Result<SocketAddr> {
+    if udp {
+        let alone = UdpOptions { reuse_port: false, ..UdpOptions::listener(address) };
+        let socket = BatchUdpSocket::bind(address, &alone).map_err(|error| listen_error("UDP", address, setting, error))?;
+        address = socket.local_addr().context("the relay's socket has no address")?;
+    }
+    if tcp {
+        let acceptor = Acceptor::bind(address, false).map_err(|error| listen_error("TCP", address, setting, error))?;
+        address = acceptor.local_addr().context("the relay's socket has no address")?;
+    }
+    Ok(address)
+}
+
+/// The second port of NAT behaviour discovery (RFC 5780), any port where the first one may be any.
+fn discovery_address(discovery: &Discovery, first: SocketAddr) -> anyhow::Result<SocketAddr> {
+    let address = SocketAddr::new(first.ip(), discovery.port);
+    let alone = UdpOptions { reuse_port: false, ..UdpOptions::listener(address) };
+    let socket = BatchUdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, &error))?;
+    socket.local_addr().context("the relay's socket has no address")
+}
+
+/// Where to listen at the second address of NAT behaviour discovery: at both ports, or nowhere else where the first address is a
+/// wildcard.
+fn second_addresses(discovery: &Discovery, first: SocketAddr, port: u16) -> anyhow::Result<Vec<SocketAddr>> {
+    let mut second = Vec::new();
+    if let Some((ip, _)) = discovery.second_ip {
+        ensure!(
+            ip.is_ipv4() == first.ip().to_canonical().is_ipv4() || first.ip() == Ipv6Addr::UNSPECIFIED,
+            "CASTWAY_ALT_IP={ip} and CASTWAY_TURN_ADDR={first} are not both IPv4 or both IPv6"
+        );
+        // A wildcard socket receives its packets, too, provided that it is an address of this machine.
+        let ports = if first.ip().is_unspecified() { [0, 0] } else { [first.port(), port] };
+        for address in ports.map(|port| SocketAddr::new(ip, port)) {
+            let alone = UdpOptions { reuse_port: false, ..UdpOptions::listener(address) };
+            BatchUdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, &error))?;
+            second.extend(Some(address).filter(|address| address.port() != 0));
+        }
+    }
+    Ok(second)
+}
+
+fn discovery_error(address: SocketAddr, error: &io::Error) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the relay can't listen on UDP {address} for NAT behaviour discovery ({error}): change CASTWAY_ALT_LISTENING_PORT or \
+         CASTWAY_ALT_IP, or set CASTWAY_RFC5780=false"
+    )
+}

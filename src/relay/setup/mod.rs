@@ -1,0 +1,12 @@
+//! From settings to addresses, bound sockets and the engines' settings.
+//!
+//! Input: [`RelayConfig`](crate::config::RelayConfig). Outputs: [`listeners::Listeners`] for the clients, the addresses of relayed sockets
+//! ([`relayed_addresses`]), the machine's own addresses ([`local_addresses`]) and what the engines are told ([`engine_settings`]).
+//!
+//! Errors are `anyhow` sentences that name the setting to change.
+
+mod bind_error;
+pub(super) mod engine_settings;
+pub(super) mod listeners;
+pub(super) mod local_addresses;
+pub(super) mod relayed_addresses;

@@ -1,0 +1,49 @@
+//! What a shard keeps when its engine starts again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::relay::admission::Admission;
+use crate::relay::io::poll::Poller;
+use crate::relay::proxy_forwarding::ProxyForwarding;
+use crate::relay::setup::listeners::UdpListener;
+use crate::relay::shard::mailbox::{MailboxReceiver, ShardMailbox};
+use crate::relay::stats::counters::ShardCounters;
+use crate::relay::tcp::acceptor::Acceptor;
+use crate::relay::users::RelayUsers;
+use crate::turn::{self, EngineSettings, PeerPolicy, SharedState};
+
+/// What a shard keeps for its whole life.
+pub(in crate::relay) struct ShardContext {
+    pub(in crate::relay) index: u8,
+    pub(in crate::relay) settings: Arc<EngineSettings>,
+    pub(in crate::relay) policy: PeerPolicy,
+    pub(in crate::relay) engine_shard: turn::ShardSettings,
+    pub(in crate::relay) shared: Arc<SharedState>,
+    pub(in crate::relay) users: Arc<dyn RelayUsers>,
+    pub(in crate::relay) admission: Admission,
+    pub(in crate::relay) stats: Arc<ShardCounters>,
+    pub(in crate::relay) messages: MailboxReceiver,
+    /// The mailboxes of all shards, by index.
+    pub(in crate::relay) mailboxes: Vec<ShardMailbox>,
+    pub(in crate::relay) poller: Poller,
+    /// The clients' UDP sockets: the first one, and those of the second port and of NAT behaviour discovery.
+    pub(in crate::relay) listeners: Vec<UdpListener>,
+    /// The clients' TCP sockets, likewise.
+    pub(in crate::relay) acceptors: Vec<Acceptor>,
+    pub(in crate::relay) proxy_forwarding: Option<ProxyForwarding>,
+    /// How long packets may gather before a wake.
+    pub(in crate::relay) coalesce: Duration,
+    /// Whether clients are told of ICMP errors: pion's client and its descendants end at a Data indication without DATA.
+    pub(in crate::relay) icmp_indications: bool,
+    pub(in crate::relay) stop_at: Option<Instant>,
+    /// The start of the relay, from which the counters measure time.
+    pub(in crate::relay) epoch: Instant,
+}
+
+impl ShardContext {
+    /// The mailboxes of the other shards.
+    pub(in crate::relay) fn other_mailboxes(&self) -> impl Iterator<Item = &ShardMailbox> {
+        (0..).zip(&self.mailboxes).filter(|(index, _)| *index != self.index).map(|(_, mailbox)| mailbox)
+    }
+}

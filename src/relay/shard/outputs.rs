@@ -1,0 +1,67 @@
+//! What the engine wants done besides forwarding.
+
+use std::time::Instant;
+
+use crate::relay::shard::mailbox::Handover;
+use crate::relay::shard::state::Shard;
+use crate::relay::stats::labels::DropCause;
+use crate::turn::Output;
+
+impl Shard {
+    /// Sends what a batch has led to, and does what the engine wants done.
+    pub(super) fn finish_batch(&mut self, now: Instant) {
+        self.flush(now);
+        self.handle_outputs(now);
+    }
+
+    /// Drains the engine's outputs, and sends what they lead to.
+    pub(super) fn handle_outputs(&mut self, now: Instant) {
+        loop {
+            match self.engine.poll_output() {
+                Some(output) => self.handle_output(output, now),
+                None if self.flush(now) => {}
+                None => break,
+            }
+        }
+        self.context.stats.allocations.set(self.engine.allocation_count() as u64);
+        self.context.stats.streams.set(self.streams.len() as u64);
+        self.context.stats.connections.set(self.peer_streams.len() as u64);
+        self.context.stats.moved.set(self.moved_clients.len() as u64);
+    }
+
+    fn handle_output(&mut self, output: Output, now: Instant) {
+        match output {
+            Output::Transmit { to, bytes, answer } => {
+                self.context.stats.count_answer(answer);
+                self.transmit(to, &bytes);
+            }
+            Output::OpenRelayedAddress { relayed, address, transport } => {
+                let result = self.relayed_sockets.open(relayed, address, transport, &self.context.poller);
+                self.engine.handle_relayed_address_opened(relayed, result, now);
+            }
+            Output::CloseRelayedAddress { relayed } => self.relayed_sockets.close(relayed),
+            Output::ClientMoved { from, to } => {
+                self.offer_to_others(|| Handover::ClientForgotten { client: from });
+                // A stream has come to this shard as a whole.
+                if !to.transport.is_stream() {
+                    self.offer_to_others(|| Handover::ClientMoved { client: to, shard: self.context.index });
+                }
+            }
+            Output::MovedClientEnded { client } => self.offer_to_others(|| Handover::ClientForgotten { client }),
+            Output::ConnectPeer { relayed, connection, peer } => self.connect_peer(relayed, connection, peer, now),
+            Output::Splice { connection, client } => self.splice(connection, client, now),
+            Output::ClosePeerConnection { connection } => {
+                self.peer_streams.remove(connection);
+            }
+            // A channel needs no preparation.
+            Output::ChannelBound { .. } | Output::ChannelUnbound { .. } => {}
+        }
+    }
+
+    /// Tells the other shards, where the kernel may bring a client's packets. A shard whose mailbox is full answers those packets itself,
+    /// and the client allocates again.
+    fn offer_to_others(&self, handover: impl Fn() -> Handover) {
+        let refused = self.context.other_mailboxes().filter(|mailbox| mailbox.offer(handover()).is_err()).count();
+        self.context.stats.count_lost(DropCause::UnsentBufferFull, refused as u64);
+    }
+}

@@ -1,0 +1,57 @@
+//! Users and secrets as the engine asks for them.
+
+use std::time::{Instant, SystemTime};
+
+use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
+use crate::turn::{CredentialSource, MIN_UNGUESSABLE_SECRET_BYTES, UserKeys};
+use crate::users::Directory;
+use crate::users::credentials::RestName;
+
+/// Who may allocate, and who may not go on. Called on the shards' threads: it must not block.
+pub trait RelayUsers: CredentialSource {
+    /// Whether the allocations of an [`UserKeys::user`] may go on.
+    fn is_live(&self, user: &str) -> bool;
+
+    /// Changes whenever [`Self::is_live`] may answer otherwise than before.
+    fn revision(&self) -> u64;
+}
+
+/// The users and secrets of the database.
+impl CredentialSource for Directory {
+    fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys> {
+        let wall = SystemTime::now();
+        let keys: Vec<LongTermKey> = match algorithm {
+            PasswordAlgorithm::Md5 => self.long_term_keys(username, realm, wall).into_iter().map(LongTermKey::Md5).collect(),
+            PasswordAlgorithm::Sha256 => {
+                self.long_term_keys_sha256(username, realm, wall).into_iter().map(LongTermKey::Sha256).collect()
+            }
+        };
+        if keys.is_empty() {
+            return None;
+        }
+        let name = RestName::parse(username);
+        let user = name.map(|name| name.user).filter(|user| !user.is_empty()).unwrap_or(username);
+        let expires = self.life(username, wall).and_then(|life| now.checked_add(life));
+        Some(UserKeys { user: user.to_owned(), keys, expires })
+    }
+
+    fn is_guessable(&self, username: &str) -> bool {
+        RestName::parse(username).is_none()
+            || self.has_password(username)
+            || self.shortest_secret() < MIN_UNGUESSABLE_SECRET_BYTES
+    }
+
+    fn authenticated(&self, username: &str) {
+        self.note_proof(username, SystemTime::now());
+    }
+}
+
+impl RelayUsers for Directory {
+    fn is_live(&self, user: &str) -> bool {
+        !self.is_refused(user)
+    }
+
+    fn revision(&self) -> u64 {
+        Self::revision(self)
+    }
+}

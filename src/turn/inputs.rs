@@ -1,0 +1,124 @@
+//! The inputs of an engine, apart from those that answer one of its outputs (`requests::opening`, `tcp_peers`).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use ipnet::IpNet;
+
+use super::codec::header::{Class, Method};
+use super::codec::message::{ParseError, StunMessage};
+use super::engine::Engine;
+use super::five_tuple::FiveTuple;
+use super::ids::{AllocationId, RelayedAddressId};
+use super::peer_location::PeerLocation;
+use super::policy::{PeerPolicy, canonical};
+use super::verdict::{DropReason, Verdict};
+
+impl Engine {
+    /// A datagram, or a frame of a stream, from a client. Never blocks; allocates memory only for authenticated requests.
+    pub fn handle_client(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) -> Verdict {
+        // RFC 8656 §12, table 1: the first byte tells ChannelData from STUN.
+        match bytes.first() {
+            Some(0x40..=0x7F) => self.channel_data(&from, bytes, now),
+            Some(0x00..=0x3F) => match StunMessage::parse(bytes) {
+                Ok(message) => self.message(from, &message, now),
+                Err(error) => Verdict::Drop(DropReason::Malformed(error)),
+            },
+            Some(0x80..) | None => Verdict::Drop(DropReason::Malformed(ParseError::NotStun)),
+        }
+    }
+
+    fn message(&mut self, from: FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
+        match (message.class(), message.method()) {
+            (Class::Request, _) => self.request(from, message, now),
+            (Class::Indication, Method::Send) => self.send_indication(&from, message, now),
+            (Class::Indication, _) => Verdict::Drop(DropReason::Indication),
+            (Class::Success | Class::Error, _) => Verdict::Drop(DropReason::Response),
+        }
+    }
+
+    /// A datagram that a relayed socket received from a peer; the payload of the verdict is all of it.
+    pub fn handle_peer(&mut self, relayed: RelayedAddressId, peer: SocketAddr, bytes: &[u8], now: Instant) -> Verdict {
+        let peer = self.peer_as_advertised(relayed, canonical(peer), now);
+        if self.locate_peer(peer) == PeerLocation::OwnAddress {
+            return Verdict::Drop(DropReason::DeniedPeer);
+        }
+        self.relay_to_client(relayed, peer, 0..bytes.len(), now)
+    }
+
+    /// The client's stream has ended, and with it the client's allocation (RFC 8656 §3.1), unless that one is mobile.
+    pub fn handle_client_closed(&mut self, from: &FiveTuple, now: Instant) {
+        if let Some(id) = self.allocations.find(from)
+            && self.allocations.allocation(id).is_some_and(|allocation| allocation.moves.is_none())
+        {
+            self.end(id);
+        }
+        self.handle_timeout(now);
+    }
+
+    /// Ends what has expired: allocations, permissions, channels, reservations, and connections that nobody has bound.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(id) = self.allocations.due(now) {
+            if self.allocations.allocation(id).is_none_or(|allocation| allocation.expires <= now) {
+                self.end(id);
+            } else {
+                self.sweep(id, now, false);
+            }
+        }
+        while let Some(&(at, token)) = self.reservations.front()
+            && at <= now
+        {
+            self.reservations.pop_front();
+            self.shared.unreserve(&token);
+        }
+        while let Some(connection) = self.connections.due(now) {
+            self.end_connection(connection, now);
+        }
+    }
+
+    /// Ends every allocation of a user. The caller makes the [`super::CredentialSource`] refuse the user first. Visits every allocation.
+    pub fn revoke(&mut self, user: &str) {
+        let allocations = self.allocations.iter().filter(|(_, allocation)| &*allocation.user.name == user);
+        let ids: Vec<AllocationId> = allocations.map(|(id, _)| id).collect();
+        for id in ids {
+            self.end(id);
+        }
+    }
+
+    /// Replaces the policy and closes the permissions, channels and connections that it denies. Visits every allocation.
+    pub fn set_policy(&mut self, policy: PeerPolicy, now: Instant) {
+        self.policy = policy;
+        for id in self.allocation_ids() {
+            self.sweep(id, now, true);
+        }
+        self.close_denied_connections(now);
+    }
+
+    /// The addresses of the machine, or those that its relayed addresses are advertised under, have changed: see
+    /// [`super::EngineSettings::set_addresses`]. An allocation keeps the relayed transport address that its client was told; peers that are
+    /// denied now are closed, as by [`Self::set_policy`].
+    pub fn set_addresses(&mut self, advertised: [Option<IpAddr>; 2], own: &[IpAddr], neighbours: &[IpNet], now: Instant) {
+        Arc::make_mut(&mut self.settings).set_addresses(advertised, own);
+        self.set_policy(PeerPolicy { neighbours: neighbours.to_vec(), ..self.policy.clone() }, now);
+    }
+
+    /// From now on every new Allocate is answered with 508; existing allocations go on.
+    pub fn refuse_allocations(&mut self) {
+        Arc::make_mut(&mut self.settings).limits.total_quota = Some(0);
+    }
+
+    /// Ends every allocation and reservation, and gives back their ports and quotas.
+    pub fn end_all(&mut self) {
+        for id in self.allocation_ids() {
+            self.end(id);
+        }
+        for (_, token) in std::mem::take(&mut self.reservations) {
+            self.shared.unreserve(&token);
+        }
+    }
+
+    fn allocation_ids(&self) -> Vec<AllocationId> {
+        self.allocations.iter().map(|(id, _)| id).collect()
+    }
+}

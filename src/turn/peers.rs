@@ -1,0 +1,175 @@
+//! The permissions and channels of an allocation (RFC 8656 §9, §12).
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use super::codec::framing::ChannelNumber;
+
+#[derive(Debug, Clone, Copy)]
+struct Permission {
+    ip: IpAddr,
+    expires: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Channel {
+    number: ChannelNumber,
+    peer: SocketAddr,
+    expires: Instant,
+}
+
+/// The permissions and channels of one allocation, in sorted lists: they are short, bounded, and empty while the allocation is idle.
+#[derive(Debug, Default)]
+pub(super) struct PeerTable {
+    permissions: Vec<Permission>,
+    /// By number.
+    channels: Vec<Channel>,
+    /// The numbers by peer; holds exactly what `channels` holds.
+    by_peer: Vec<(SocketAddr, ChannelNumber)>,
+}
+
+/// The channel number is bound to another peer, or the peer to another channel number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BoundElsewhere;
+
+impl PeerTable {
+    pub(super) fn permits(&self, ip: IpAddr, now: Instant) -> bool {
+        self.find(ip).is_ok_and(|at| self.permissions[at].expires > now)
+    }
+
+    pub(super) fn permissions(&self) -> usize {
+        self.permissions.len()
+    }
+
+    pub(super) fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Installs a permission, or refreshes it.
+    pub(super) fn permit(&mut self, ip: IpAddr, expires: Instant) {
+        match self.find(ip) {
+            Ok(at) => self.permissions[at].expires = expires,
+            Err(at) => self.permissions.insert(at, Permission { ip, expires }),
+        }
+    }
+
+    pub(super) fn channel_peer(&self, number: ChannelNumber, now: Instant) -> Option<SocketAddr> {
+        let at = self.channels.binary_search_by_key(&number, |channel| channel.number).ok()?;
+        Some(self.channels[at]).filter(|channel| channel.expires > now).map(|channel| channel.peer)
+    }
+
+    pub(super) fn channel_of(&self, peer: SocketAddr, now: Instant) -> Option<ChannelNumber> {
+        let at = self.by_peer.binary_search_by_key(&peer, |(peer, _)| *peer).ok()?;
+        let number = self.by_peer[at].1;
+        self.channel_peer(number, now).map(|_| number)
+    }
+
+    /// `Ok` where `number` may be bound to `peer`; it says whether they are bound to each other already.
+    pub(super) fn may_bind(&self, number: ChannelNumber, peer: SocketAddr, now: Instant) -> Result<bool, BoundElsewhere> {
+        match (self.channel_peer(number, now), self.channel_of(peer, now)) {
+            (None, None) => Ok(false),
+            (Some(bound), Some(of)) if bound == peer && of == number => Ok(true),
+            (None | Some(_), None | Some(_)) => Err(BoundElsewhere),
+        }
+    }
+
+    /// Binds a channel, or refreshes one that [`Self::may_bind`] found bound already.
+    pub(super) fn bind(&mut self, number: ChannelNumber, peer: SocketAddr, expires: Instant) {
+        match self.channels.binary_search_by_key(&number, |channel| channel.number) {
+            Ok(at) => self.channels[at].expires = expires,
+            Err(at) => {
+                self.channels.insert(at, Channel { number, peer, expires });
+                let at = self.by_peer.partition_point(|(other, _)| *other < peer);
+                self.by_peer.insert(at, (peer, number));
+            }
+        }
+    }
+
+    /// Removes what has expired and what `permitted` refuses, and calls `unbound` for each channel that is removed.
+    pub(super) fn sweep(
+        &mut self,
+        now: Instant,
+        permitted: impl Fn(IpAddr) -> bool,
+        mut unbound: impl FnMut(ChannelNumber, SocketAddr),
+    ) {
+        self.permissions.retain(|permission| permission.expires > now && permitted(permission.ip));
+        let mut gone = false;
+        self.channels.retain(|channel| {
+            let keep = channel.expires > now && permitted(channel.peer.ip());
+            if !keep {
+                gone = true;
+                unbound(channel.number, channel.peer);
+            }
+            keep
+        });
+        if gone {
+            let channels = &self.channels;
+            self.by_peer.retain(|(_, number)| channels.binary_search_by_key(number, |channel| channel.number).is_ok());
+        }
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        let permissions = self.permissions.iter().map(|permission| permission.expires);
+        permissions.chain(self.channels.iter().map(|channel| channel.expires)).min()
+    }
+
+    fn find(&self, ip: IpAddr) -> Result<usize, usize> {
+        self.permissions.binary_search_by_key(&ip, |permission| permission.ip)
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn audit(&self) -> Result<(), &'static str> {
+        let sorted = self.permissions.is_sorted_by_key(|permission| permission.ip)
+            && self.channels.is_sorted_by_key(|channel| channel.number)
+            && self.by_peer.is_sorted();
+        let agree = self.channels.len() == self.by_peer.len()
+            && self.channels.iter().all(|channel| self.by_peer.contains(&(channel.peer, channel.number)));
+        if sorted && agree { Ok(()) } else { Err("channels and peers disagree") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn channel(number: u16) -> ChannelNumber {
+        ChannelNumber::new(number).expect("a channel number")
+    }
+
+    fn peer(last: u8) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, last], 5000))
+    }
+
+    #[test]
+    fn r09_a_channel_and_its_peer_belong_together() {
+        let now = Instant::now();
+        let mut peers = PeerTable::default();
+        peers.bind(channel(0x4000), peer(1), now + Duration::from_secs(600));
+        assert_eq!(peers.may_bind(channel(0x4000), peer(1), now), Ok(true));
+        assert_eq!(peers.may_bind(channel(0x4000), peer(2), now), Err(BoundElsewhere));
+        assert_eq!(peers.may_bind(channel(0x4001), peer(1), now), Err(BoundElsewhere));
+        assert_eq!(peers.may_bind(channel(0x4001), peer(2), now), Ok(false));
+        peers.bind(channel(0x4001), peer(2), now + Duration::from_secs(600));
+        assert_eq!(peers.may_bind(channel(0x4001), peer(1), now), Err(BoundElsewhere));
+        assert_eq!(peers.channel_of(peer(2), now), Some(channel(0x4001)));
+        assert_eq!(peers.channel_of(peer(2), now + Duration::from_secs(600)), None);
+    }
+
+    #[test]
+    fn a_sweep_drops_both_directions_of_a_channel() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(9);
+        let mut peers = PeerTable::default();
+        for last in 1..=4 {
+            peers.permit(peer(last).ip(), later);
+            peers.bind(channel(0x4000 + u16::from(last)), peer(last), if last % 2 == 0 { later } else { now });
+        }
+        let mut gone = Vec::new();
+        peers.sweep(now, |ip| ip != peer(4).ip(), |number, _| gone.push(number.number()));
+        assert_eq!(gone, [0x4001, 0x4003, 0x4004]);
+        assert_eq!(peers.audit(), Ok(()));
+        assert_eq!((peers.permissions(), peers.channels(), peers.next_expiry()), (3, 1, Some(later)));
+    }
+}

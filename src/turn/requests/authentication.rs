@@ -1,0 +1,164 @@
+//! The long-term credential mechanism (RFC 8489 §9.2.4).
+//!
+//! The nonce is checked before the credentials. A client with a valid nonce receives at the address that the nonce is bound to, so a
+//! forged source address cannot get another client throttled.
+
+use std::time::Instant;
+
+use super::request::{BAD_REQUEST, KeySource, Refusal, Requester, STALE_NONCE, UNAUTHENTICATED};
+use crate::turn::allocation::Signer;
+use crate::turn::codec::attribute;
+use crate::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
+use crate::turn::codec::message::StunMessage;
+use crate::turn::credentials::UserKeys;
+use crate::turn::engine::Engine;
+use crate::turn::five_tuple::FiveTuple;
+use crate::turn::nonce::SecurityFeatures;
+use crate::turn::settings::PasswordAlgorithms;
+use crate::turn::verdict::DropReason;
+
+/// The credentials were not checked.
+const THROTTLED: Refusal = Refusal::Silent(DropReason::Throttled);
+/// The credentials were checked and are wrong, and the client is not told so.
+const WITHHELD: Refusal = Refusal::Silent(DropReason::Withheld);
+
+/// RFC 8489 §14.3: less than 509 bytes.
+const MAX_USERNAME_BYTES: usize = 508;
+
+/// PASSWORD-ALGORITHMS as this server offers them: SHA-256 first, because it is preferred.
+const OFFER_BOTH: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
+const OFFER_SHA256: &[u8] = &[0, 2, 0, 0];
+
+/// The attributes of a request that say who asks.
+struct Claim<'a> {
+    integrity: IntegrityAlgorithm,
+    realm: &'a [u8],
+    name: Option<&'a [u8]>,
+    userhash: Option<&'a [u8]>,
+    algorithm: PasswordAlgorithm,
+    /// The tag of USERNAME or USERHASH.
+    username: u64,
+}
+
+/// How a wrong password would be counted.
+struct Guess {
+    /// The user whose password it would be; `None`: it cannot be guessed.
+    target: Option<u64>,
+    /// The client has sent so many wrong passwords that it gets no answer to another one.
+    is_beyond: bool,
+}
+
+impl Engine {
+    pub(super) fn authenticate(&self, from: &FiveTuple, message: &StunMessage<'_>, now: Instant) -> Result<Requester, Refusal> {
+        let claim = self.claim(from, message, now)?;
+        if self.shared.is_throttled(from, now) {
+            return Err(THROTTLED);
+        }
+        let realm_is_ours = claim.realm == self.settings.realm.as_bytes();
+        if realm_is_ours && let Some(requester) = self.allocation_key(from, message, &claim) {
+            return Ok(requester);
+        }
+        let user_keys = if realm_is_ours { self.user_keys(&claim, now) } else { None };
+        let guess = self.guess(from, &claim, user_keys.as_ref(), now)?;
+        // An unknown user costs the same HMAC as a known one, so that the time of the answer does not tell them apart.
+        let decoy = [LongTermKey::Md5([0; 16])];
+        let (keys, known) = user_keys.as_ref().map_or((&decoy[..], false), |user_keys| (&user_keys.keys, true));
+        match keys.iter().find(|key| claim.integrity.verify(message, key) && known).copied() {
+            Some(key) => {
+                let UserKeys { user, expires, .. } = user_keys.ok_or(UNAUTHENTICATED)?;
+                if let Some(name) = claim.name.and_then(|name| std::str::from_utf8(name).ok()) {
+                    self.credentials.authenticated(name);
+                }
+                let signer = Signer { key, integrity: claim.integrity, fingerprint: message.fingerprint() };
+                Ok(Requester { signer, username: claim.username, key_source: KeySource::Lookup { user, expires } })
+            }
+            None => {
+                // Failures with invented usernames are counted against their client alone.
+                let target = guess.target.filter(|_| known || !guess.is_beyond);
+                self.shared.record_failure(from, target, now);
+                Err(if guess.is_beyond { WITHHELD } else { UNAUTHENTICATED })
+            }
+        }
+    }
+
+    /// Reads the credentials of a request, and checks its nonce.
+    fn claim<'a>(&self, from: &FiveTuple, message: &StunMessage<'a>, now: Instant) -> Result<Claim<'a>, Refusal> {
+        // RFC 8489 §9.2.4, first check: without integrity, 401.
+        let integrity = IntegrityAlgorithm::of(message).ok_or(UNAUTHENTICATED)?;
+        // Second check: without USERNAME or USERHASH, REALM or NONCE, 400.
+        let (Some(realm), Some(nonce)) = (message.find(attribute::REALM), message.find(attribute::NONCE)) else {
+            return Err(BAD_REQUEST);
+        };
+        let (name, userhash) = (message.find(attribute::USERNAME), message.find(attribute::USERHASH));
+        if name.is_none() && userhash.is_none() || name.is_some_and(|name| name.len() > MAX_USERNAME_BYTES) {
+            return Err(BAD_REQUEST);
+        }
+        // The RFC checks the nonce last; see the module doc.
+        let Some(features) = self.shared.nonces.check(nonce, from.client, self.shared.seconds(now)) else {
+            return Err(STALE_NONCE);
+        };
+        let algorithm = self.password_algorithm(message, features)?;
+        let username = self.shared.tag(name.or(userhash).unwrap_or_default());
+        Ok(Claim { integrity, realm, name, userhash, algorithm, username })
+    }
+
+    /// The requester, where the request is signed with the key of the allocation on its five-tuple.
+    fn allocation_key(&self, from: &FiveTuple, message: &StunMessage<'_>, claim: &Claim<'_>) -> Option<Requester> {
+        let allocation = self.allocations.allocation(self.allocations.find(from)?)?;
+        let key = allocation.signer.key;
+        let signed =
+            allocation.username == claim.username && key.algorithm() == claim.algorithm && claim.integrity.verify(message, &key);
+        let signer = Signer { key, integrity: claim.integrity, fingerprint: message.fingerprint() };
+        signed.then_some(Requester { signer, username: claim.username, key_source: KeySource::Allocation })
+    }
+
+    /// Decides whether the credentials are checked at all: not where they may be a guess and the client or the user has had too many
+    /// wrong ones. Unknown users are treated like known ones.
+    fn guess(&self, from: &FiveTuple, claim: &Claim<'_>, user_keys: Option<&UserKeys>, now: Instant) -> Result<Guess, Refusal> {
+        let (guesses, client) = (self.shared.guesses(from), from.client.ip());
+        let name = claim.name.and_then(|name| std::str::from_utf8(name).ok());
+        let guessable = name.is_none_or(|name| self.credentials.is_guessable(name));
+        // A user is the same target by name and by hash.
+        let tag = || user_keys.map_or(claim.username, |user_keys| self.shared.tag(user_keys.user.as_bytes()));
+        let target = guessable.then(tag);
+        if target.is_some_and(|target| guesses.blocked_at(client, target, now).is_some()) {
+            return Err(THROTTLED);
+        }
+        Ok(Guess { target, is_beyond: guesses.is_beyond(client, target, now) })
+    }
+
+    fn user_keys(&self, claim: &Claim<'_>, now: Instant) -> Option<UserKeys> {
+        let realm = &self.settings.realm;
+        if let Some(name) = claim.name {
+            return self.credentials.user_keys(std::str::from_utf8(name).ok()?, realm, claim.algorithm, now);
+        }
+        let name = self.credentials.username_of(claim.userhash?.try_into().ok()?, realm)?;
+        self.credentials.user_keys(&name, realm, claim.algorithm, now)
+    }
+
+    /// RFC 8489 §9.2.4: the client must return the offer unchanged, or an attacker has removed the better algorithm on the way.
+    fn password_algorithm(&self, message: &StunMessage<'_>, features: SecurityFeatures) -> Result<PasswordAlgorithm, Refusal> {
+        let chosen = message.find(attribute::PASSWORD_ALGORITHM);
+        let offered = message.find(attribute::PASSWORD_ALGORITHMS);
+        let algorithm = match (features.password_algorithms, chosen, offered) {
+            (false, _, _) | (true, None, None) => PasswordAlgorithm::Md5,
+            (true, Some(chosen), Some(offered)) if offered == self.offered_algorithms() => {
+                PasswordAlgorithm::read(chosen).ok_or(BAD_REQUEST)?
+            }
+            (true, _, _) => return Err(BAD_REQUEST),
+        };
+        match (self.settings.password_algorithms, algorithm) {
+            (PasswordAlgorithms::Sha256, PasswordAlgorithm::Md5) if chosen.is_some() => Err(BAD_REQUEST),
+            (PasswordAlgorithms::Sha256, PasswordAlgorithm::Md5) => Err(UNAUTHENTICATED),
+            (PasswordAlgorithms::Md5 | PasswordAlgorithms::Both | PasswordAlgorithms::Sha256, _) => Ok(algorithm),
+        }
+    }
+
+    pub(super) fn offered_algorithms(&self) -> &'static [u8] {
+        match self.settings.password_algorithms {
+            PasswordAlgorithms::Md5 => &[],
+            PasswordAlgorithms::Both => OFFER_BOTH,
+            PasswordAlgorithms::Sha256 => OFFER_SHA256,
+        }
+    }
+}

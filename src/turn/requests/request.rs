@@ -1,0 +1,74 @@
+//! An authenticated request, and the reasons to refuse one.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::turn::allocation::{Allocation, Signer};
+use crate::turn::codec::error_code::ErrorCode;
+use crate::turn::codec::message::{StunMessage, UnknownAttributes};
+use crate::turn::five_tuple::FiveTuple;
+use crate::turn::verdict::{DropReason, Verdict};
+
+/// An authenticated request.
+pub(super) struct Request<'a> {
+    pub(super) from: FiveTuple,
+    pub(super) message: &'a StunMessage<'a>,
+    pub(super) now: Instant,
+    pub(super) requester: Requester,
+}
+
+/// A client that has proved to know a key.
+pub(super) struct Requester {
+    pub(super) signer: Signer,
+    /// The tag of the username.
+    pub(super) username: u64,
+    pub(super) key_source: KeySource,
+}
+
+/// Where the key of a request comes from.
+pub(super) enum KeySource {
+    /// It is the key of the allocation on the request's five-tuple.
+    Allocation,
+    /// It was looked up for this user.
+    Lookup { user: String, expires: Option<Instant> },
+}
+
+impl Requester {
+    pub(super) fn is_owner_of(&self, allocation: &Allocation) -> bool {
+        match &self.key_source {
+            KeySource::Allocation => self.username == allocation.username,
+            KeySource::Lookup { user, .. } => **user == *allocation.user.name,
+        }
+    }
+}
+
+/// The result of a handler. A refusal becomes an error response, a drop, or a handover to another engine.
+pub(super) type Outcome = Result<Verdict, Refusal>;
+
+/// Why a request is not granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// No answer.
+    Silent(DropReason),
+    Error(ErrorCode),
+    /// 420 with UNKNOWN-ATTRIBUTES.
+    UnknownAttributes(UnknownAttributes),
+    /// 300 with ALTERNATE-SERVER.
+    AlternateServer(SocketAddr),
+    /// The request belongs to another engine.
+    OtherShard(u8),
+}
+
+pub(super) const BAD_REQUEST: Refusal = Refusal::Error(ErrorCode::BadRequest);
+pub(super) const UNAUTHENTICATED: Refusal = Refusal::Error(ErrorCode::Unauthenticated);
+pub(super) const FORBIDDEN: Refusal = Refusal::Error(ErrorCode::Forbidden);
+pub(super) const MOBILITY_FORBIDDEN: Refusal = Refusal::Error(ErrorCode::MobilityForbidden);
+pub(super) const ALLOCATION_MISMATCH: Refusal = Refusal::Error(ErrorCode::AllocationMismatch);
+pub(super) const STALE_NONCE: Refusal = Refusal::Error(ErrorCode::StaleNonce);
+pub(super) const ADDRESS_FAMILY_NOT_SUPPORTED: Refusal = Refusal::Error(ErrorCode::AddressFamilyNotSupported);
+pub(super) const WRONG_CREDENTIALS: Refusal = Refusal::Error(ErrorCode::WrongCredentials);
+pub(super) const UNSUPPORTED_TRANSPORT: Refusal = Refusal::Error(ErrorCode::UnsupportedTransport);
+pub(super) const PEER_ADDRESS_FAMILY_MISMATCH: Refusal = Refusal::Error(ErrorCode::PeerAddressFamilyMismatch);
+pub(super) const CONNECTION_ALREADY_EXISTS: Refusal = Refusal::Error(ErrorCode::ConnectionAlreadyExists);
+pub(super) const ALLOCATION_QUOTA_REACHED: Refusal = Refusal::Error(ErrorCode::AllocationQuotaReached);
+pub(super) const INSUFFICIENT_CAPACITY: Refusal = Refusal::Error(ErrorCode::InsufficientCapacity);
