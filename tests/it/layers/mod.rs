@@ -20,9 +20,6 @@ use table::Table;
 /// Circles that are still to be broken, by their files. Nothing may be added: a circle that is gone has to leave the list.
 const KNOWN_CIRCLES: &[&[&str]] = &[
     &["src/addresses/external/check.rs", "src/addresses/external/mod.rs"],
-    &["src/cast/event/content.rs", "src/cast/event/mod.rs"],
-    &["src/cast/room/guessing.rs", "src/cast/room/mod.rs", "src/cast/room/new_code.rs"],
-    &["src/cast/room/model.rs", "src/cast/room/places.rs"],
     &[
         "src/cli/agreement.rs",
         "src/cli/credentials.rs",
@@ -45,15 +42,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "src/config/tls.rs",
     ],
     &[
-        "src/multiconnection/broadcast.rs",
-        "src/multiconnection/room/descriptions.rs",
-        "src/multiconnection/room/mod.rs",
-        "src/multiconnection/room/outputs.rs",
-        "src/multiconnection/users.rs",
-    ],
-    &["src/relay/io/inbox.rs", "src/relay/io/udp.rs"],
-    &["src/relay/mod.rs", "src/relay/shard/deferred.rs", "src/relay/shard/event_loop.rs", "src/relay/shard/mailbox.rs"],
-    &[
         "src/socketio/answers.rs",
         "src/socketio/handshake.rs",
         "src/socketio/jsonp.rs",
@@ -65,7 +53,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "src/socketio/stream.rs",
     ],
     &["src/tls/acme.rs", "src/tls/files.rs", "src/tls/mod.rs", "src/tls/self_signed.rs"],
-    &["benches/relay/cases.rs", "benches/relay/main.rs", "benches/relay/report.rs"],
 ];
 
 #[test]
@@ -116,6 +103,9 @@ fn pure_modules_have_no_clock_no_tasks_and_no_sockets() {
         }
         let text = fs::read_to_string(project().join(file)).expect("readable");
         let code = text.split("#[cfg(test)]").next().expect("split gives one part at least");
+        // Examples in the documentation play the shell.
+        let code: Vec<_> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
         for forbidden in ["Instant::now", "SystemTime::now", "tokio", "std::net::Tcp", "UdpSocket", "std::fs", "rand::rng()"] {
             assert!(!code.contains(forbidden), "{module} is pure but uses {forbidden}");
         }
