@@ -206,7 +206,7 @@ fn add(sums: &mut [u64], counters: &[Counter]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::codec::message::Method;
+    use crate::turn::codec::header::Method;
 
     #[test]
     fn an_error_response_is_counted_by_its_code() {
