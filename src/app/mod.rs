@@ -1,6 +1,7 @@
 //! The whole server: [`App::build`] binds and opens everything, [`App::run`] serves until it is told to stop.
 
 mod build;
+mod cors;
 pub mod flows;
 mod listeners;
 mod memory;
@@ -19,7 +20,7 @@ use std::sync::atomic::AtomicBool;
 use socketioxide::SocketIo;
 
 use self::listeners::Sockets;
-use crate::addresses::external::External;
+use crate::addresses::external::ExternalAddresses;
 use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
@@ -43,7 +44,7 @@ pub struct App {
     gateway: Gateway,
     multi: MultiGateway,
     io: SocketIo,
-    external: External,
+    external: ExternalAddresses,
     relay: Relay,
     relay_alive: Arc<AtomicBool>,
     directory: Directory,

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use url::{Host, Url};
 
 use super::listeners::Sockets;
-use crate::addresses::external::External;
+use crate::addresses::external::ExternalAddresses;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::config::secret::Secret;
@@ -30,7 +30,7 @@ pub(super) struct Opened {
     pub(super) resume_key: Secret<[u8; 32]>,
     /// `None`: TLS is off.
     pub(super) https_port: Option<u16>,
-    pub(super) external: External,
+    pub(super) external: ExternalAddresses,
     pub(super) certificates: Option<Certificates>,
     pub(super) relay: Relay,
     pub(super) shares: DescriptorPools,
@@ -50,14 +50,15 @@ impl Opened {
         let https_port = config.tls.https.is_some().then(|| sockets.https_addr().port());
         config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
         let bound = relay::bind_addresses(&config.relay)?;
-        let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
-        external.look_at_start().await;
+        let external = ExternalAddresses::new(&config.relay.external, bound, config.http.public_url.clone());
+        external.look_up_at_start().await;
         let certificates =
             https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
         let (relay, shares) = start_relay(&config, &directory, &external, &mut sockets, descriptor_limit)?;
         // Not before the ports are there: a second server that finds them taken is not the one that commands are for.
-        let record = config.settings.expose().record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
+        let record =
+            config.settings.expose().server_record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
         store.record(&record, now).await?;
         Ok(Self { config, sockets, store, directory, resume_key, https_port, external, certificates, relay, shares, clock })
     }
@@ -72,7 +73,7 @@ impl Opened {
 fn start_relay(
     config: &Config,
     directory: &Directory,
-    external: &External,
+    external: &ExternalAddresses,
     sockets: &mut Sockets,
     descriptor_limit: u64,
 ) -> anyhow::Result<(Relay, DescriptorPools)> {
@@ -93,7 +94,7 @@ fn start_relay(
 }
 
 /// The names by which clients may know this machine, and what the world sees of it, for its own certificates.
-fn own_hosts(config: &Config, external: &External) -> ServerHosts {
+fn own_hosts(config: &Config, external: &ExternalAddresses) -> ServerHosts {
     let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
     let host = Some(host).filter(|host| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
     let local = host.iter().filter(|host| !host.contains('.')).map(|host| format!("{host}.local"));

@@ -16,7 +16,7 @@ use crate::ingress;
 use crate::limits::guesses::{GuessLine, GuessReports};
 use crate::relay::Relay;
 use crate::tls::Certificates;
-use crate::users::{Directory, OtherRealms};
+use crate::users::{Directory, RealmMismatches};
 
 /// How often [`Watch`] looks.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ struct Watch {
     clock: WallClock,
     /// Which secret signs, see [`Directory::signing_secret`].
     signing: Option<i64>,
-    other_realms: OtherRealms,
+    other_realms: RealmMismatches,
 }
 
 impl App {
@@ -60,7 +60,7 @@ impl App {
         tasks.spawn(gateway.clone().run());
         tasks.spawn(multi.run());
         tasks.spawn(calls.run());
-        tasks.spawn(external.follow());
+        tasks.spawn(external.keep_looking_up());
         tasks.spawn(memory::give_back());
         if let Some(socket) = sockets.collider.take() {
             tasks.spawn(ingress::serve(vec![socket], collider_dispatcher, std::future::pending()));
@@ -75,9 +75,9 @@ impl App {
         }));
 
         let mut interval = tokio::time::interval(WATCH_INTERVAL);
-        let mut other_realms = OtherRealms::new(config.relay.realm.clone());
+        let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
         // The report has named those who are there already.
-        other_realms.news(&directory);
+        other_realms.new_warning(&directory);
         let signing = directory.signing_secret();
         let mut watch = Watch { relay, relay_alive, directory, gateway, certificates, clock, signing, other_realms };
         tokio::pin!(stop);
@@ -111,7 +111,7 @@ impl Watch {
         let wall = SystemTime::now();
         if let Some(by) = self.clock.follow(Instant::now(), wall) {
             tracing::warn!(seconds = by, "the system clock was set; clients get new credentials");
-            self.directory.clock_set(by, wall);
+            self.directory.note_clock_set(by, wall);
             self.gateway.handle_clock(self.clock);
             self.certificates.iter().for_each(Certificates::reload);
         }
@@ -120,7 +120,7 @@ impl Watch {
             self.signing = signing;
             self.gateway.renew_credentials();
         }
-        if let Some(warning) = self.other_realms.news(&self.directory) {
+        if let Some(warning) = self.other_realms.new_warning(&self.directory) {
             tracing::warn!("{warning}");
         }
     }

@@ -11,7 +11,7 @@ use crate::addresses::interfaces;
 use crate::addresses::on_link;
 use crate::limits::descriptors::CastCost;
 use crate::tls::{Certificate, CertificateKind, Certificates};
-use crate::users::OtherRealms;
+use crate::users::RealmMismatches;
 
 /// Below it the report says how to raise the limit of open files. The usual limit of a shell is 1,024.
 const LOW_DESCRIPTOR_LIMIT: u64 = 16_384;
@@ -120,7 +120,7 @@ impl App {
         let ports = &self.config.relay.ports;
         let range = format!("relayed ports {}-{} {peers}", ports.start(), ports.end());
         report.line("TURN relay", &format!("{listening}; {range}"));
-        let seen: Vec<_> = self.external.relays().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
+        let seen: Vec<_> = self.external.relayed_ips().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
         report.line("", &format!("seen by others as {}", seen.join(" and ")));
         let closed = self.relay.closed_neighbours();
         if !closed.is_empty() {
@@ -227,7 +227,7 @@ impl App {
         }
         warnings.extend(self.external.problems());
         warnings.extend(self.config.credentials.warning());
-        warnings.extend(OtherRealms::new(self.config.relay.realm.clone()).news(&self.directory));
+        warnings.extend(RealmMismatches::new(self.config.relay.realm.clone()).new_warning(&self.directory));
         warnings
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use castway::addresses::external::External;
+use castway::addresses::external::ExternalAddresses;
 use castway::config::{Discovery, ExternalConfig, RelayConfig};
 use castway::limits::descriptors::DescriptorPools;
 use castway::relay::stats::labels::DropCause;
@@ -105,7 +105,7 @@ pub(crate) fn started_within(
     accounts: Arc<dyn RelayUsers>,
     shares: &DescriptorPools,
 ) -> anyhow::Result<Relay> {
-    let external = External::new(&config.external, relay::bind_addresses(config)?, None);
+    let external = ExternalAddresses::new(&config.external, relay::bind_addresses(config)?, None);
     relay::start(config, &external, accounts, shares)
 }
 

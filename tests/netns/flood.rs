@@ -34,8 +34,12 @@ fn main() -> anyhow::Result<()> {
     let (mut sent, mut failed, start) = (0, 0, Instant::now());
     while sent + failed < count {
         for index in sent + failed..count.min(sent + failed + PACKETS_A_BATCH) {
-            let route =
-                PacketRoute { socket: index % SOURCE_PORTS, to: target, from: Some(source(network, index)), dont_fragment: false };
+            let route = PacketRoute {
+                socket: index % SOURCE_PORTS,
+                to: target,
+                from: Some(source(network, index)),
+                dont_fragment: false,
+            };
             outbox.push_bytes(route, &packet(index));
         }
         let done = outbox.flush(&inbox, |socket| sockets.get(socket as usize), |_| ());

@@ -1,0 +1,130 @@
+//! Finds advertised addresses that can't be right, and says for each what to set. PURE.
+
+use std::net::IpAddr;
+
+use super::state::{ExternalState, LookupResults, is_unicast};
+use crate::addresses::interfaces::is_private;
+use crate::config::{ExternalAddress, Public};
+use crate::turn::RelayedIp;
+
+/// Ends of names that only their own network knows (RFC 6762, RFC 8375 and common use).
+const LOCAL_NAME_ENDS: [&str; 6] = [".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test"];
+
+pub(super) fn problems(external: &ExternalState, found: &LookupResults) -> Vec<String> {
+    let relays: Vec<RelayedIp> = external.relayed_ips(found).into_iter().flatten().collect();
+    let items = external.config.addresses.iter().filter_map(|item| item_problem(item, &relays, found));
+    let mut problems: Vec<String> = items.collect();
+    if !external.config.addresses.iter().all(|item| found.knows(item)) {
+        // The problems so far name the address that is advertised in the meantime.
+        return problems;
+    }
+    let site = external.pages_domain().filter(|domain| is_public_name(domain));
+    let own = relays.iter().enumerate().filter(|(index, relay)| {
+        // A second family that nobody has set is optional.
+        *index == 0 || external.advertised_ip(found, relay.bound).is_some()
+    });
+    let reach: Vec<String> = own.filter_map(|(_, relay)| reach_problem(relay.advertised, site)).collect();
+    let reachable = reach.is_empty();
+    problems.extend(reach);
+    problems.extend(site.filter(|_| reachable).and_then(|domain| site_problem(domain, &relays, found)));
+    problems
+}
+
+fn item_problem(item: &ExternalAddress, relays: &[RelayedIp], found: &LookupResults) -> Option<String> {
+    let bound = listed(relays.iter().map(|relay| relay.bound));
+    let advertised = listed(relays.iter().map(|relay| relay.advertised));
+    if let Some(private) = item.private.filter(|private| relays.iter().all(|relay| relay.bound != *private)) {
+        return Some(format!(
+            "CASTWAY_EXTERNAL_IP={item}: relayed sockets are bound to {bound}, not to {private}; change it, or set \
+             CASTWAY_RELAY_IP={private} if that is an address of this machine"
+        ));
+    }
+    let family = |ip: IpAddr| if ip.is_ipv4() { "IPv4" } else { "IPv6" };
+    let other_family = |ip: IpAddr| relays.iter().all(|relay| relay.bound.is_ipv4() != ip.is_ipv4());
+    match &item.public {
+        Public::Ip(ip) => other_family(*ip).then(|| {
+            format!(
+                "CASTWAY_EXTERNAL_IP={item} is {}, but relayed sockets are bound to {bound} alone: remove it, or add an {} address \
+                 of this machine to CASTWAY_RELAY_IP",
+                family(*ip),
+                family(*ip)
+            )
+        }),
+        Public::Name(name) => match (found.names.get(name), found.unresolved.get(name)) {
+            (_, Some(error)) => Some(format!(
+                "CASTWAY_EXTERNAL_IP={item} can't be resolved now ({error}), and the relay is advertised as {advertised}: check the \
+                 name and this machine's DNS"
+            )),
+            (None, None) => Some(format!(
+                "CASTWAY_EXTERNAL_IP={item} is not resolved yet, and the relay is advertised as {advertised}: check the name and \
+                 this machine's DNS"
+            )),
+            (Some(ips), None) => match ips.iter().find(|ip| !is_unicast(**ip)) {
+                Some(ip) => Some(format!("CASTWAY_EXTERNAL_IP={item} resolves to {ip}, which reaches nobody: correct its DNS record")),
+                None => ips.iter().all(|ip| other_family(*ip)).then(|| {
+                    format!(
+                        "CASTWAY_EXTERNAL_IP={item} resolves to {}, but relayed sockets are bound to {bound} alone: add an address \
+                         of the same kind to CASTWAY_RELAY_IP, or to the name",
+                        listed(ips.iter().copied())
+                    )
+                }),
+            },
+        },
+        Public::Auto => (found.unanswered || !found.knows(item)).then(|| {
+            format!(
+                "No server of CASTWAY_STUN_SERVERS answers, and the relay is advertised as {advertised}: let UDP out to them, name \
+                 others, or set CASTWAY_EXTERNAL_IP to the public address"
+            )
+        }),
+    }
+}
+
+fn reach_problem(advertised: IpAddr, site: Option<&str>) -> Option<String> {
+    if advertised.is_loopback() {
+        return Some(format!(
+            "The relay is advertised as {advertised}, which on each machine is that machine itself: set CASTWAY_EXTERNAL_IP to \
+             the address under which others reach this one"
+        ));
+    }
+    if !is_private(advertised) {
+        return None;
+    }
+    Some(match site {
+        Some(site) => format!(
+            "The relay's address {advertised} is reachable in its own network only, while the pages are at {site}: set \
+             CASTWAY_EXTERNAL_IP to the public address"
+        ),
+        None => format!(
+            "The relay's address {advertised} is reachable in its own network only. For casts across the internet set \
+             CASTWAY_EXTERNAL_IP to the public address"
+        ),
+    })
+}
+
+fn site_problem(domain: &str, relays: &[RelayedIp], found: &LookupResults) -> Option<String> {
+    if let Some(error) = found.unresolved.get(domain) {
+        return Some(format!(
+            "{domain} of CASTWAY_PUBLIC_URL can't be resolved here ({error}): check that others can, and create its DNS record if not"
+        ));
+    }
+    let resolved = found.names.get(domain)?;
+    let advertised = || relays.iter().map(|relay| relay.advertised);
+    let elsewhere = !resolved.iter().any(|ip| advertised().any(|own| own == *ip));
+    elsewhere.then(|| {
+        format!(
+            "{domain} of CASTWAY_PUBLIC_URL is {}, but the relay is advertised as {}: set CASTWAY_EXTERNAL_IP to the former if \
+             that is this machine, or correct the DNS record; if it is a proxy in front, all is well",
+            listed(resolved.iter().copied()),
+            listed(advertised())
+        )
+    })
+}
+
+/// Whether a name may be known outside its own network.
+fn is_public_name(domain: &str) -> bool {
+    domain.contains('.') && !LOCAL_NAME_ENDS.iter().any(|end| domain.ends_with(end))
+}
+
+fn listed(ips: impl Iterator<Item = IpAddr>) -> String {
+    ips.map(|ip| ip.to_string()).collect::<Vec<_>>().join(" and ")
+}
