@@ -18,62 +18,7 @@ use source::{Crate, Import};
 use table::Table;
 
 /// Circles that are still to be broken, by their files. Nothing may be added: a circle that is gone has to leave the list.
-const KNOWN_CIRCLES: &[&[&str]] = &[
-    &["src/addresses/external/check.rs", "src/addresses/external/mod.rs"],
-    &[
-        "src/api/challenge.rs",
-        "src/api/health.rs",
-        "src/api/iceconfig.rs",
-        "src/api/info.rs",
-        "src/api/insider.rs",
-        "src/api/metrics.rs",
-        "src/api/mod.rs",
-        "src/api/turn.rs",
-    ],
-    &["src/cast/event/content.rs", "src/cast/event/mod.rs"],
-    &["src/cast/room/guessing.rs", "src/cast/room/mod.rs", "src/cast/room/new_code.rs"],
-    &["src/cast/room/model.rs", "src/cast/room/places.rs"],
-    &[
-        "src/cli/agreement.rs",
-        "src/cli/credentials.rs",
-        "src/cli/health.rs",
-        "src/cli/installation.rs",
-        "src/cli/mod.rs",
-        "src/cli/secret.rs",
-        "src/cli/user.rs",
-    ],
-    &[
-        "src/config/calls.rs",
-        "src/config/cast.rs",
-        "src/config/credentials.rs",
-        "src/config/external.rs",
-        "src/config/http.rs",
-        "src/config/mod.rs",
-        "src/config/multi.rs",
-        "src/config/origins.rs",
-        "src/config/relay.rs",
-        "src/config/tls.rs",
-    ],
-    &[
-        "src/multiconnection/broadcast.rs",
-        "src/multiconnection/room/descriptions.rs",
-        "src/multiconnection/room/mod.rs",
-        "src/multiconnection/room/outputs.rs",
-        "src/multiconnection/users.rs",
-    ],
-    &[
-        "src/socketio/answers.rs",
-        "src/socketio/handshake.rs",
-        "src/socketio/jsonp.rs",
-        "src/socketio/mod.rs",
-        "src/socketio/polls.rs",
-        "src/socketio/probe.rs",
-        "src/socketio/session.rs",
-        "src/socketio/sessions.rs",
-        "src/socketio/stream.rs",
-    ],
-    &["src/tls/acme.rs", "src/tls/files.rs", "src/tls/mod.rs", "src/tls/self_signed.rs"],
-];
+const KNOWN_CIRCLES: &[&[&str]] = &[];
 
 #[test]
 fn files_import_from_lower_layers_only() {
@@ -123,6 +68,9 @@ fn pure_modules_have_no_clock_no_tasks_and_no_sockets() {
         }
         let text = fs::read_to_string(project().join(file)).expect("readable");
         let code = text.split("#[cfg(test)]").next().expect("split gives one part at least");
+        // Examples in the documentation play the shell.
+        let code: Vec<_> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
         for forbidden in ["Instant::now", "SystemTime::now", "tokio", "std::net::Tcp", "UdpSocket", "std::fs", "rand::rng()"] {
             assert!(!code.contains(forbidden), "{module} is pure but uses {forbidden}");
         }
