@@ -267,7 +267,7 @@ mod tests {
         let read = |chain: &str, key: &str| {
             Certificate::from_pem(CertificateKind::Files, chain.as_bytes(), key.as_bytes()).unwrap_err().to_string()
         };
-        assert!(read(&other, &key).contains("does not fit"));
+        assert!(read(&other, &key).contains("does not match"));
         assert!(read("", &key).contains("no certificate"));
         assert!(read(&chain, &chain).contains("private key"));
     }
