@@ -79,10 +79,10 @@ fn certificates(config: &Config) -> Option<Certificates> {
     // A setting that says so needs no warning.
     let found_out = matches!(config.tls.source, CertificateSource::Files { trusted: None, .. });
     if found_out && kept.as_ref().is_some_and(|kept| !kept.current().is_trusted()) {
-        print_warning(&format!(
+        print_warning(
             "without turns:, since clients don't trust the certificate; if they know its authority, set \
-             CASTWAY_CERT_TRUSTED=true"
-        ));
+             CASTWAY_CERT_TRUSTED=true",
+        );
     }
     kept
 }

@@ -108,7 +108,8 @@ async fn what_was_written_by_a_clock_that_was_set_is_moved() {
     store.add(&bob, &crate::users::PasswordKeys::new(&bob, "castway", "correct horse").unwrap(), at(0)).await.unwrap();
     // Boot, by a clock that is a month late.
     let directory = Directory::open(&store, &config("")).await.unwrap();
-    let mut follower = Follower { started: NOW, ..Follower::new(Arc::clone(&directory.0), store.clone()) };
+    let mut follower = Follower::new(Arc::clone(&directory.0), store.clone());
+    follower.started = NOW;
     let issued = directory.issue("bob", None, at(5));
     store.remove(&bob, at(10)).await.unwrap();
     store.rotate(false, at(10)).await.unwrap();
