@@ -9,7 +9,7 @@ use axum::{Router, middleware};
 use serde_json::Value;
 use socketioxide::SocketIo;
 
-use super::App;
+use super::server::App;
 use super::flows;
 use super::metrics::Sources;
 use super::open::Opened;

@@ -1,4 +1,4 @@
-//! Which of the Socket.IO flows a client speaks: RTCMultiConnection's clients tell it in their handshake's query, all others
+//! Which gateway serves a Socket.IO client: RTCMultiConnection's clients tell it in their handshake's query, all others
 //! are of the cast flow.
 
 use socketioxide::SocketIo;
