@@ -3,11 +3,11 @@
 #![no_main]
 
 use castway::socketio::engine_io_3::{FROM_CLIENT, TO_CLIENT};
-use castway::socketio::frames::Filter;
+use castway::socketio::frame_filter::FrameFilter;
 use castway::socketio::payload;
 use libfuzzer_sys::fuzz_target;
 
-fn through(mut filter: Filter, bytes: &[u8], size: usize) -> Vec<u8> {
+fn through(mut filter: FrameFilter, bytes: &[u8], size: usize) -> Vec<u8> {
     let mut all = Vec::new();
     for piece in bytes.chunks(size) {
         let mut output = Vec::new();
@@ -22,9 +22,9 @@ fn through(mut filter: Filter, bytes: &[u8], size: usize) -> Vec<u8> {
 fuzz_target!(|bytes: &[u8]| {
     let Some((size, stream)) = bytes.split_first() else { return };
     let size = usize::from(*size).max(1);
-    assert_eq!(through(Filter::new(None), stream, size), stream);
+    assert_eq!(through(FrameFilter::new(None), stream, size), stream);
     for rule in [None, Some(&FROM_CLIENT), Some(&TO_CLIENT)] {
-        for make in [Filter::new, Filter::cutting] {
+        for make in [FrameFilter::new, FrameFilter::fragmenting] {
             let whole = through(make(rule), stream, stream.len().max(1));
             assert_eq!(through(make(rule), stream, size), whole);
         }

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::limits::kept_buffers::{KeptBuffer, KeptBuffers};
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::unfinished::UnfinishedMessages;
-use crate::socketio::received::Received;
+use crate::socketio::received_frames::ReceivedFrames;
 
 /// Small, since nearly every socket is idle.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -38,7 +38,7 @@ impl WebSocket {
         kept: &KeptBuffers,
     ) -> Option<Self> {
         let io = TokioIo::new(upgrade.await.ok()?);
-        let mut received = Received::new(None);
+        let mut received = ReceivedFrames::new(None);
         received.limit(Some(unfinished.incoming(from)));
         let stream = BoundedStream { io, received, kept: kept.of(from), end: Arc::default() };
         let config = WebSocketConfig::default()
@@ -74,7 +74,7 @@ pub(super) fn handshake_response(key: &HeaderValue, protocol: Option<HeaderValue
 
 struct BoundedStream<S> {
     io: S,
-    received: Received,
+    received: ReceivedFrames,
     /// Counts the memory of the send buffer.
     kept: KeptBuffer,
     /// Woken when too many bytes are kept, and the socket has to end.

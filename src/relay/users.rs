@@ -1,4 +1,7 @@
-//! Users and secrets as the engine asks for them.
+//! Users and their keys, as the engines ask for them.
+//!
+//! The engine verifies requests with [`CredentialSource`]; the shards also ask, when [`RelayUsers::revision`] has changed, which users of
+//! their allocations may stay.
 
 use std::time::{Instant, SystemTime};
 
@@ -7,12 +10,12 @@ use crate::turn::{CredentialSource, MIN_UNGUESSABLE_SECRET_BYTES, UserKeys};
 use crate::users::Directory;
 use crate::users::credentials::TimeLimitedUsername;
 
-/// Who may allocate, and who may not go on. Called on the shards' threads: it must not block.
+/// Which users may allocate, and which may keep their allocations. It is called on the shards' threads, so it must not block.
 pub trait RelayUsers: CredentialSource {
-    /// Whether the allocations of an [`UserKeys::user`] may go on.
+    /// Whether a [`UserKeys::user`] may keep its allocations.
     fn is_live(&self, user: &str) -> bool;
 
-    /// Changes whenever [`Self::is_live`] may answer otherwise than before.
+    /// Changes whenever the answers of [`Self::is_live`] may have changed.
     fn revision(&self) -> u64;
 }
 

@@ -1,19 +1,19 @@
-//! PURE. What clients of socket.io 1 and 2 say and expect to hear in another form than socketioxide, packet by packet.
+//! The packets of socket.io 1 and 2 (Engine.IO 3) that differ from those of socketioxide. PURE.
 //!
-//! Owner of both rules; by polling [`super::payload`] applies them, over WebSocket [`super::frames`].
+//! Owner of both rewrite rules; [`super::payload`] applies them to polling, [`super::frame_filter`] to WebSockets.
 
 use serde::Deserialize;
 
-use super::frames::Rule;
+use super::rewrite_rule::RewriteRule;
 
-/// What such a client sends: a namespace's name may end with a query, which socketioxide takes for a part of the name. As in
-/// the original it is cut off where a client connects (`40/rtc?token=1,`), and nowhere else.
-pub static FROM_CLIENT: Rule = Rule { prefix: b"40/", masked: true, change: without_query };
+/// Packets from such a client: the name of a namespace may end with a query, which socketioxide takes for a part of the name. As in the
+/// original server the query is removed where a client connects (`40/rtc?token=1,`), and nowhere else.
+pub static FROM_CLIENT: RewriteRule = RewriteRule { prefix: b"40/", masked: true, change: without_query };
 
-/// What such a client is sent: why it is not connected to a namespace (`44/rtc,…`) is a string to it, not an object.
-pub static TO_CLIENT: Rule = Rule { prefix: b"44", masked: false, change: with_plain_error };
+/// Packets to such a client: the reason why it is not connected to a namespace (`44/rtc,…`) is a string, not an object.
+pub static TO_CLIENT: RewriteRule = RewriteRule { prefix: b"44", masked: false, change: with_plain_error };
 
-/// A namespace ends at the first comma (socket.io-parser 3), and its name before the query, as in a URL.
+/// A namespace ends at the first comma (as in socket.io-parser 3), and its name ends before the query, as in a URL.
 fn without_query(packet: &[u8]) -> Option<Vec<u8>> {
     let (namespace, data) = match packet.iter().position(|byte| *byte == b',') {
         Some(comma) => (&packet[..comma], &packet[comma + 1..]),
@@ -26,14 +26,14 @@ fn without_query(packet: &[u8]) -> Option<Vec<u8>> {
 fn with_plain_error(packet: &[u8]) -> Option<Vec<u8>> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Refusal {
+    struct ConnectError {
         message: String,
     }
     let data = match packet.get(2) {
         Some(b'/') => packet.iter().position(|byte| *byte == b',')? + 1,
         _ => 2,
     };
-    let Refusal { message } = serde_json::from_slice(&packet[data..]).ok()?;
+    let ConnectError { message } = serde_json::from_slice(&packet[data..]).ok()?;
     let message = serde_json::to_vec(&message).ok()?;
     Some([&packet[..data], &message].concat())
 }

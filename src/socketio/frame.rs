@@ -1,25 +1,28 @@
-//! PURE. One frame of a WebSocket: its head, and where its bytes go.
+//! One frame of a WebSocket: its header, and the output that frames are written to. PURE.
 
-/// The bit of a head's first byte that says that the message ends.
+/// RFC 6455 §5.2: the bit of the first byte that marks the last fragment of a message.
 pub(super) const FIN: u8 = 0x80;
+/// Opcodes (RFC 6455 §5.2).
 pub(super) const CONTINUATION: u8 = 0;
 pub(super) const TEXT: u8 = 1;
-/// From here on opcodes are those of control frames.
+pub(super) const BINARY: u8 = 2;
+/// The first opcode of control frames.
 pub(super) const CONTROL: u8 = 8;
 
-/// A frame's head (RFC 6455 §5.2).
+/// The header of a frame (RFC 6455 §5.2).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Head {
-    /// FIN, the reserved bits, and the opcode.
+pub(super) struct FrameHeader {
+    /// FIN, the reserved bits and the opcode.
     pub(super) first: u8,
     pub(super) key: Option<[u8; 4]>,
-    /// Bytes of the head itself.
+    /// Bytes of the header itself.
     pub(super) size: usize,
     /// Bytes of the payload.
     pub(super) len: u64,
 }
 
-impl Head {
+impl FrameHeader {
+    /// `None`: the header is not complete.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let (first, second) = (*bytes.first()?, *bytes.get(1)?);
         let (len, after) = match second & 0x7F {
@@ -42,25 +45,26 @@ impl Head {
         self.first & 0x0F
     }
 
-    /// Whether it has a reserved bit, as compressed messages have.
-    pub(super) const fn is_reserved(&self) -> bool {
+    /// Whether a reserved bit is set, as in compressed messages.
+    pub(super) const fn has_reserved_bits(&self) -> bool {
         self.first & 0x70 != 0
     }
 }
 
-/// Where bytes go: as long as nothing is held back, they stay in their place.
-pub(super) struct Sink<'a> {
+/// The output of a filter. As long as no byte is held back or replaced, bytes stay in the input and are only counted in `passed`.
+pub(super) struct FrameOutput<'a> {
     pub(super) input: &'a [u8],
-    /// Bytes that stay.
+    /// How many first bytes of the input pass unchanged.
     pub(super) passed: usize,
     pub(super) output: &'a mut Vec<u8>,
-    /// Nothing is held back, so nothing comes here.
-    pub(super) closed: bool,
+    /// The filter only counts: all bytes pass unchanged.
+    pub(super) only_counts: bool,
 }
 
-impl Sink<'_> {
+impl FrameOutput<'_> {
+    /// Passes on a part of the input.
     pub(super) fn pass(&mut self, at: usize, len: usize) {
-        if self.closed {
+        if self.only_counts {
             return;
         }
         if self.passed == at && self.output.is_empty() {
@@ -70,14 +74,15 @@ impl Sink<'_> {
         }
     }
 
+    /// Passes on bytes that are not in the input.
     pub(super) fn add(&mut self, bytes: &[u8]) {
-        if !self.closed {
+        if !self.only_counts {
             self.output.extend_from_slice(bytes);
         }
     }
 
-    /// Adds a head for a payload of so many bytes.
-    pub(super) fn add_head(&mut self, first: u8, key: Option<[u8; 4]>, len: u64) {
+    /// Adds a header for a payload of `len` bytes.
+    pub(super) fn add_header(&mut self, first: u8, key: Option<[u8; 4]>, len: u64) {
         let mask = if key.is_some() { 0x80 } else { 0 };
         self.output.push(first);
         match (u8::try_from(len), u16::try_from(len)) {
@@ -94,9 +99,9 @@ impl Sink<'_> {
         self.output.extend(key.iter().flatten());
     }
 
-    /// Adds a frame; `payload` is not masked yet.
+    /// Adds a frame; `payload` is not masked.
     pub(super) fn add_frame(&mut self, first: u8, key: Option<[u8; 4]>, payload: &[u8]) {
-        self.add_head(first, key, payload.len() as u64);
+        self.add_header(first, key, payload.len() as u64);
         let key = key.unwrap_or_default();
         self.output.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
     }

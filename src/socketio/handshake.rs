@@ -1,8 +1,7 @@
-//! WebSocket handshakes for Socket.IO. They are answered here, not by engineioxide, since the stream is ours then: what passes
-//! on it goes through [`super::stream`] before socketioxide's service for WebSockets on other people's streams gets it.
+//! Answers WebSocket handshakes for Socket.IO (RFC 6455 §4.2.2). They are answered here and not by engineioxide, so that the stream passes
+//! through [`FilteredStream`] before socketioxide's service for WebSockets gets it.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,87 +11,110 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::Service;
 
-use super::Shared;
 use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
-use super::probe;
-use super::session::{Asked, EndedOnDrop, Engine};
-use super::sessions::Place;
-use super::stream::Filtered;
-use crate::limits::unfinished::UnfinishedMessages;
-use crate::socketio::outgoing::Outgoing;
+use super::filtered_stream::FilteredStream;
+use super::outgoing::Outgoing;
+use super::probe::{self, Probe};
+use super::request::address;
+use super::session::{EndOnDrop, Engine, SessionEnder};
+use super::sessions::{ActivePoll, SessionSlot};
+use super::state::{Prepared, ServerState};
 
-type Stream = Filtered<TokioIo<Upgraded>>;
+type Stream = FilteredStream<TokioIo<Upgraded>>;
 
-/// Answers a request for a WebSocket, whose protocol and session id can be read. `lean` is what the session keeps of it, `place` is
-/// the session's, `outgoing` is what waits for it.
-pub(super) async fn answer(
-    shared: Shared,
-    asked: Asked,
-    mut request: Request,
-    lean: Request<()>,
-    place: Option<Arc<Place>>,
+/// A session that moves from polling to this WebSocket.
+struct Upgrade {
+    /// `None`: another WebSocket is being probed for the session.
+    probe: Option<Probe>,
+    /// Counts the probe as a use of the session.
+    poll: Option<ActivePoll>,
+    ender: SessionEnder,
     outgoing: Outgoing,
-) -> Response {
-    let Shared { engine, traffic, kept, probes, .. } = shared;
+}
+
+/// Answers a request for a WebSocket whose protocol and session id are readable.
+pub(super) async fn answer(state: ServerState, prepared: Prepared, mut request: Request) -> Response {
+    let Prepared { query, head, slot, outgoing, incoming } = prepared;
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
-    let (Some(upgrade), Some(key)) = (upgrade, request.headers().get(header::SEC_WEBSOCKET_KEY)) else {
-        // As engine.io, where no handshake comes.
+    let (Some(on_upgrade), Some(key)) = (upgrade, request.headers().get(header::SEC_WEBSOCKET_KEY)) else {
+        // As engine.io answers a request without a handshake.
         let body = "{\"code\":3,\"message\":\"Bad request\"}";
         return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/json")], body).into_response();
     };
-    let Ok(subprotocol) = subprotocol(request.headers(), asked.is_engine_io_3()) else {
+    let Ok(subprotocol) = subprotocol(request.headers(), query.is_engine_io_3()) else {
         let error = "Invalid Sec-WebSocket-Protocol header: it is a list of different tokens, separated by commas.\n";
         return (StatusCode::BAD_REQUEST, error).into_response();
     };
-    let session = asked.session(&engine);
+    let session = state.session(query);
     if let Some(session) = &session
         && let Some(refusal) = session.refusal().await
     {
         return refusal;
     }
+    let response = switching_protocols(key, subprotocol);
+    let rules = query.is_engine_io_3().then_some([&FROM_CLIENT, &TO_CLIENT]);
+    let kept = state.kept.of(address(&request));
+    let upgrade = match session {
+        Some(session) => Some(Upgrade {
+            probe: state.probes.begin(session.sid()),
+            poll: slot.map(SessionSlot::poll),
+            ender: session.ender(&outgoing),
+            outgoing: outgoing.clone(),
+        }),
+        None => {
+            move_to_websocket(slot.as_deref(), &outgoing);
+            None
+        }
+    };
+    let (engine, traffic) = (state.engine, state.traffic);
+    tokio::spawn(async move {
+        let Ok(upgraded) = on_upgrade.await else { return };
+        let mut stream = FilteredStream::new(TokioIo::new(upgraded), rules, traffic, outgoing, kept).with_limit(incoming);
+        // Boxed, since this task lives as long as the WebSocket.
+        if let Some(upgrade) = upgrade
+            && !Box::pin(probed(&mut stream, upgrade)).await
+        {
+            return;
+        }
+        serve(engine, stream, head).await;
+    });
+    response
+}
+
+/// RFC 6455 §4.2.2, step 5.
+fn switching_protocols(key: &HeaderValue, subprotocol: Option<HeaderValue>) -> Response {
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.extend(accept(key).map(|accept| (header::SEC_WEBSOCKET_ACCEPT, accept)));
     headers.extend(subprotocol.map(|first| (header::SEC_WEBSOCKET_PROTOCOL, first)));
-    let rules = asked.is_engine_io_3().then_some([&FROM_CLIENT, &TO_CLIENT]);
-    let arriving =
-        request.extensions().get::<UnfinishedMessages>().map(|unfinished| unfinished.incoming(super::address(&request)));
-    let kept = kept.of(super::address(&request));
-    let moved = match session {
-        Some(session) => Some((probes.begin(session.sid()), place.map(Place::poll), session.ending(&outgoing))),
-        None => {
-            place.iter().for_each(|place| place.move_to_websocket());
-            outgoing.move_to_websocket();
-            None
-        }
-    };
-    let moving = outgoing.clone();
-    tokio::spawn(async move {
-        let Ok(upgraded) = upgrade.await else { return };
-        let mut stream = Filtered::new(TokioIo::new(upgraded), rules, traffic, outgoing, kept).with_limit(arriving);
-        if let Some((probe, used, ending)) = moved {
-            // Some proxies pass the 101 on and nothing else. Until the client has probed its WebSocket the session goes on by polling,
-            // and engineioxide would stop that at once. Boxed, since this task lives as long as the WebSocket.
-            if !Box::pin(probe::is_agreed(&mut stream, probe)).await {
-                return;
-            }
-            moving.move_to_websocket();
-            if let Some(used) = used {
-                used.place().move_to_websocket();
-            }
-            // And an upgrade that does not get to its end leaves the session where nothing ends it.
-            stream.hold(EndedOnDrop::new(Some(ending)));
-        }
-        serve(engine, stream, lean).await;
-    });
     response
+}
+
+/// Waits until the client has probed its WebSocket, and moves the session to it. Some proxies pass on the 101 and nothing else, so until
+/// then the session goes on by polling, which engineioxide would stop immediately. False: the WebSocket has been closed.
+async fn probed(stream: &mut Stream, upgrade: Upgrade) -> bool {
+    let Upgrade { probe, poll, ender, outgoing } = upgrade;
+    if !probe::is_agreed(stream, probe).await {
+        return false;
+    }
+    move_to_websocket(poll.as_ref().map(ActivePoll::slot), &outgoing);
+    // Nothing else would end the session if the upgrade did not complete.
+    stream.hold(EndOnDrop::new(Some(ender)));
+    true
+}
+
+fn move_to_websocket(slot: Option<&SessionSlot>, outgoing: &Outgoing) {
+    match slot {
+        Some(slot) => slot.move_to_websocket(),
+        None => outgoing.move_to_websocket(),
+    }
 }
 
 async fn serve(mut engine: Engine, stream: Stream, request: Request<()>) {
     if let Err(error) = Service::<(Stream, Request<()>)>::call(&mut engine, (stream, request)).await {
-        tracing::debug!(%error, "a WebSocket was not served");
+        tracing::debug!(%error, "could not serve a WebSocket");
     }
 }
 
@@ -100,8 +122,8 @@ fn accept(key: &HeaderValue) -> Option<HeaderValue> {
     HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
 }
 
-/// The first subprotocol that the client offers, if it offers any. What can't be a list of them is an error, as in socket.io 4;
-/// socket.io 2 took everything.
+/// The first subprotocol that the client offers, if it offers any. A malformed list is an error, as in socket.io 4; socket.io 2 accepted
+/// everything (`lenient`).
 fn subprotocol(headers: &HeaderMap, lenient: bool) -> Result<Option<HeaderValue>, ()> {
     let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     let lists: Vec<&str> = lists.map(HeaderValue::to_str).collect::<Result<_, _>>().map_err(|_| ())?;
@@ -114,7 +136,7 @@ fn subprotocol(headers: &HeaderMap, lenient: bool) -> Result<Option<HeaderValue>
     first.map(|name| HeaderValue::from_str(name).map_err(|_| ())).transpose()
 }
 
-/// RFC 9110 §5.6.2.
+/// Whether it is a token (RFC 9110 §5.6.2).
 fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }

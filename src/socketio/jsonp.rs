@@ -1,7 +1,7 @@
-//! Polling by scripts and forms (JSONP), for pages that ask for it: Engine.IO's payloads inside, script and form outside.
+//! Polling by scripts and forms (JSONP), for pages that ask for it.
 //!
-//! A GET's answer is a script that calls `___eio[N]` with the payload, N being the parameter `j`; a POST has the payload in the field
-//! `d` of a form.
+//! The answer to a GET is a script that calls `___eio[N]` with the payload, N being the query parameter `j`. A POST carries the payload in
+//! the field `d` of a form.
 
 use std::borrow::Cow;
 
@@ -12,14 +12,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use url::form_urlencoded;
 
-use super::serves;
+use super::path::serves;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 
-/// A form in bytes: what of a payload is no letter and no digit takes three there.
-const MAX_FORM: usize = 2 * MAX_WIRE_BYTES;
-const NO_FORM: &str = "JSONP polling posts a form (application/x-www-form-urlencoded) whose field d is the payload.\n";
+/// Bytes of a form: each byte of a payload that is no letter and no digit takes three.
+const MAX_FORM_BYTES: usize = 2 * MAX_WIRE_BYTES;
+const NOT_A_FORM: &str = "JSONP polling posts a form (application/x-www-form-urlencoded) whose field d is the payload.\n";
 
-/// Whether a request asks for JSONP. Scripts don't say whose page they are of, so these requests pass no list of origins.
+/// Whether a request asks for JSONP. The request of a script has no Origin, so these requests are not checked against the allowed origins.
 pub fn is_asked(uri: &Uri) -> bool {
     callback(uri).is_some()
 }
@@ -47,10 +47,10 @@ fn callback(uri: &Uri) -> Option<String> {
 
 async fn script(callback: &str, response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    // It is in memory already.
+    // The body is in memory already.
     let Ok(payload) = to_bytes(body, usize::MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     let text = serde_json::Value::from(String::from_utf8_lossy(&payload)).to_string();
-    // In old engines these two end a line, in a string, too.
+    // Old JavaScript engines end a line at these two characters, even in a string.
     let text = text.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
     let script = format!("___eio[{callback}]({text});");
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(script.len()));
@@ -58,21 +58,21 @@ async fn script(callback: &str, response: Response) -> Response {
     Response::from_parts(parts, Body::from(script))
 }
 
-/// As a page would have posted it without a form.
+/// The request as the client would have posted it without a form.
 async fn with_payload(request: Request) -> Result<Request, Response> {
     let (mut parts, body) = request.into_parts();
-    let form = to_bytes(body, MAX_FORM).await.map_err(|_| {
-        (StatusCode::PAYLOAD_TOO_LARGE, format!("A form of JSONP polling has {MAX_FORM} bytes at most.\n")).into_response()
+    let form = to_bytes(body, MAX_FORM_BYTES).await.map_err(|_| {
+        (StatusCode::PAYLOAD_TOO_LARGE, format!("A form of JSONP polling has {MAX_FORM_BYTES} bytes at most.\n")).into_response()
     })?;
     let field = form_urlencoded::parse(&form).find(|(name, _)| name == "d").map(|(_, value)| value);
-    let field = field.ok_or_else(|| (StatusCode::BAD_REQUEST, NO_FORM).into_response())?;
+    let field = field.ok_or_else(|| (StatusCode::BAD_REQUEST, NOT_A_FORM).into_response())?;
     let payload = unescaped(&field).into_owned();
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(payload.len()));
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
     Ok(Request::from_parts(parts, Body::from(payload)))
 }
 
-/// The form's target is a frame, which would offer plain text for download in old browsers.
+/// The form's target is an iframe, in which old browsers would offer plain text as a download.
 fn posted(mut response: Response) -> Response {
     if response.status() == StatusCode::OK {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
@@ -80,7 +80,7 @@ fn posted(mut response: Response) -> Response {
     response
 }
 
-/// Forms change line ends, so clients write `\n` for one, and `\\n` for these two characters.
+/// Forms change line ends, so clients write `\n` for a line end, and `\\n` for the two characters `\n`.
 fn unescaped(field: &str) -> Cow<'_, str> {
     if !field.contains("\\n") {
         return Cow::Borrowed(field);
@@ -89,7 +89,7 @@ fn unescaped(field: &str) -> Cow<'_, str> {
     let mut text = parts.next().unwrap_or_default().to_owned();
     let mut before = text.len();
     for part in parts {
-        // A backslash that an earlier pair has not used up.
+        // This backslash does not belong to an earlier pair.
         if before > 0 && text.ends_with('\\') {
             text.push('n');
         } else {

@@ -1,30 +1,33 @@
-//! PURE. Payloads by which polling carries the packets of Engine.IO 3, and what is changed in them.
+//! The payloads of the polling transport: which packets they hold, and what is changed in those of Engine.IO 3. PURE.
 //!
-//! A payload is `LENGTH:PACKET…`, the length in UTF-16 units. Where it is binary, each packet has in front a byte that says 0 for a
-//! string or 1 for bytes, its length's digits as bytes, and 0xFF; the length is in bytes.
+//! A payload of Engine.IO 4 has [`SEPARATOR`] between its packets. A text payload of Engine.IO 3 is `LENGTH:PACKET…`, the length in UTF-16
+//! code units. In a binary payload of Engine.IO 3 each packet is preceded by a byte (0 for a string, 1 for bytes), the digits of its
+//! length as bytes, and 0xFF; the length is in bytes.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::departures::{Left, attachments, is_answer};
 use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
-use super::frames::{CONNECT, Connects, MAX_START, Rule, announced};
+use super::message_start::{CONNECT_PREFIX, ConnectPackets, MAX_START_BYTES, announced_attachments};
+use super::rewrite_rule::RewriteRule;
+use super::sent_packets::{SentCounts, attachments, is_answer};
 
-/// Of a packet's length.
-const MAX_DIGITS: usize = 8;
-/// The type of packets that carry messages, as a character and as a byte.
-const MESSAGE: (u8, u8) = (b'4', 4);
+/// Digits of a packet's length.
+const MAX_LENGTH_DIGITS: usize = 8;
+/// The type of packets that carry messages, in text and in binary payloads.
+const MESSAGE_TEXT: u8 = b'4';
+const MESSAGE_BINARY: u8 = 4;
 
-/// What is between the packets of a payload of Engine.IO 4.
+/// Between the packets of a payload of Engine.IO 4.
 const SEPARATOR: u8 = 0x1E;
 
-/// Another packet in the place of one.
-enum Changed {
+/// A packet that replaces another one.
+enum Replacement {
     Text(Vec<u8>),
     Bytes(Vec<u8>),
 }
 
-/// Applies [`FROM_CLIENT`] to a payload; `None`: it stays as it is, broken ones included.
+/// Applies [`FROM_CLIENT`] to a payload of Engine.IO 3; `None`: it stays unchanged, as a malformed payload does.
 pub fn from_client(payload: &[u8], binary: bool) -> Option<Vec<u8>> {
     if !payload.windows(FROM_CLIENT.prefix.len()).any(|part| part == FROM_CLIENT.prefix) {
         return None;
@@ -32,12 +35,13 @@ pub fn from_client(payload: &[u8], binary: bool) -> Option<Vec<u8>> {
     rewrite(payload, binary, |packet| by_rule(&FROM_CLIENT, packet))
 }
 
-/// Applies [`TO_CLIENT`] to a payload, and mends what engineioxide 0.17 and clients of version 1 make of it; `None`: it stays.
+/// Applies [`TO_CLIENT`] to a payload of Engine.IO 3, and works around faults of engineioxide 0.17 and of clients of version 1; `None`:
+/// it stays unchanged.
 ///
-/// - engineioxide leaves the type out of packets that carry bytes, and writes them as text in binary payloads, too. A client takes
-///   such a packet for a broken one, and every event after it, too.
-/// - Clients of version 1 read the text of a payload as UTF-8 a second time and end the connection at what is none. JSON can do
-///   without characters other than ASCII, and means the same to all.
+/// - engineioxide omits the type of packets that carry bytes, and writes them as text even into binary payloads. A client takes such a
+///   packet, and every event after it, for a malformed one.
+/// - Clients of version 1 decode the text of a payload as UTF-8 twice, and end the connection where the second decoding fails. So JSON is
+///   sent in ASCII with escapes, which means the same to all clients.
 pub fn to_client(payload: &[u8], binary: bool) -> Option<Vec<u8>> {
     if !binary && payload.is_ascii() && !payload.windows(2).any(|pair| matches!(pair, b":b" | b"44")) {
         return None;
@@ -49,57 +53,56 @@ pub fn to_client(payload: &[u8], binary: bool) -> Option<Vec<u8>> {
     })
 }
 
-/// What leaves with a payload that goes to a client; `old`: of Engine.IO 3.
-pub(super) fn leaving(payload: &[u8], old: bool, binary: bool) -> Left {
-    let mut left = Left::default();
-    texts(payload, old, binary, |packet| {
-        left.events += usize::from(attachments(packet).is_some());
-        left.answers += usize::from(is_answer(packet));
+/// The packets in a payload that goes to a client; `old`: of Engine.IO 3.
+pub(super) fn sent(payload: &[u8], old: bool, binary: bool) -> SentCounts {
+    let mut sent = SentCounts::default();
+    for_each_text(payload, old, binary, |packet| {
+        sent.events += usize::from(attachments(packet).is_some());
+        sent.answers += usize::from(is_answer(packet));
     });
-    left
+    sent
 }
 
-/// Whether a payload of Engine.IO 4 has no packets but pings, pongs and those that say nothing.
-pub(super) fn is_harmless(payload: &[u8]) -> bool {
+/// Whether a payload of Engine.IO 4 has no packets but pings, pongs and noops.
+pub(super) fn has_only_pings(payload: &[u8]) -> bool {
     payload.split(|byte| *byte == SEPARATOR).all(|packet| matches!(packet, [b'2' | b'3' | b'6', ..]))
 }
 
-/// What a payload of a client asks for; `old`: of Engine.IO 3.
-pub(super) fn connects(payload: &[u8], old: bool, binary: bool) -> Connects {
-    let mut connects = Connects::default();
-    texts(payload, old, binary, |packet| {
-        if packet.starts_with(CONNECT) {
-            connects.packets += 1;
-            connects.bytes = connects.bytes.saturating_add(u32::try_from(packet.len()).unwrap_or(u32::MAX));
+/// The packets in a client's payload that ask for a namespace; `old`: of Engine.IO 3.
+pub(super) fn connects(payload: &[u8], old: bool, binary: bool) -> ConnectPackets {
+    let mut connects = ConnectPackets::default();
+    for_each_text(payload, old, binary, |packet| {
+        if packet.starts_with(CONNECT_PREFIX) {
+            connects.add(packet.len() as u64);
         }
     });
     connects
 }
 
-/// The packets of a payload that are text, as far as it can be read.
-fn texts(payload: &[u8], old: bool, binary: bool, mut hear: impl FnMut(&[u8])) {
+/// Calls `visit` for each text packet of a payload, up to the first malformed one.
+fn for_each_text(payload: &[u8], old: bool, binary: bool, mut visit: impl FnMut(&[u8])) {
     if !old {
-        return payload.split(|byte| *byte == SEPARATOR).for_each(hear);
+        return payload.split(|byte| *byte == SEPARATOR).for_each(visit);
     }
     let mut rest = payload;
     while let Some((packet, after)) = if binary { next_of_binary(rest) } else { next_of_text(rest) } {
         if !binary || rest.first() == Some(&0) {
-            hear(packet);
+            visit(packet);
         }
         rest = after;
     }
 }
 
-/// Events of a session whose attachments have not all come, by payloads that may be different ones.
+/// The attachments that are missing for a session's last event; they may come in several payloads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Attachments {
-    left: u32,
-    /// Of the event and of the attachments that have come.
+    missing: u32,
+    /// Of the event and of those of its attachments that have come.
     bytes: u64,
 }
 
 impl Attachments {
-    /// Takes a payload of Engine.IO 3 or 4, as far as it can be read.
+    /// Takes a payload of Engine.IO 3 or 4, up to the first malformed packet.
     pub fn handle(&mut self, payload: &[u8], engine_io_3: bool, binary: bool) {
         if !engine_io_3 {
             return payload.split(|byte| *byte == SEPARATOR).for_each(|packet| self.packet(packet, true));
@@ -114,9 +117,9 @@ impl Attachments {
         }
     }
 
-    /// Bytes that are held until the rest has come; `None`: nothing is missing.
+    /// Bytes that are held until the missing attachments come; `None`: none is missing.
     pub fn unfinished(&self) -> Option<u64> {
-        (self.left > 0).then_some(self.bytes)
+        (self.missing > 0).then_some(self.bytes)
     }
 
     fn packet(&mut self, packet: &[u8], is_text: bool) {
@@ -125,32 +128,33 @@ impl Attachments {
             return;
         }
         self.bytes += packet.len() as u64;
-        self.left = announced(&packet[..packet.len().min(MAX_START)], is_text).unwrap_or_else(|| self.left.saturating_sub(1));
-        if self.left == 0 {
+        self.missing = announced_attachments(&packet[..packet.len().min(MAX_START_BYTES)], is_text)
+            .unwrap_or_else(|| self.missing.saturating_sub(1));
+        if self.missing == 0 {
             self.bytes = 0;
         }
     }
 }
 
-fn by_rule(rule: &Rule, packet: &[u8]) -> Option<Changed> {
-    packet.starts_with(rule.prefix).then(|| (rule.change)(packet)).flatten().map(Changed::Text)
+fn by_rule(rule: &RewriteRule, packet: &[u8]) -> Option<Replacement> {
+    packet.starts_with(rule.prefix).then(|| (rule.change)(packet)).flatten().map(Replacement::Text)
 }
 
-/// `bBASE64` with the packet's type, which is `b4BASE64`, or a byte and the bytes.
-fn typed_bytes(packet: &[u8], binary: bool) -> Option<Changed> {
-    // Base64 comes in fours, so that a type can be told from its first character.
+/// Adds the type to a packet `bBASE64`: `b4BASE64` in text, or a byte and the decoded bytes.
+fn typed_bytes(packet: &[u8], binary: bool) -> Option<Replacement> {
+    // The length of base64 is a multiple of four, so that a type can be told from the first character of base64.
     let base64 = packet.strip_prefix(b"b").filter(|base64| base64.len() % 4 == 0)?;
     match binary {
-        true => Some(Changed::Bytes([&[MESSAGE.1][..], &BASE64_STANDARD.decode(base64).ok()?].concat())),
-        false => Some(Changed::Text([&[b'b', MESSAGE.0][..], base64].concat())),
+        true => Some(Replacement::Bytes([&[MESSAGE_BINARY][..], &BASE64_STANDARD.decode(base64).ok()?].concat())),
+        false => Some(Replacement::Text([&[b'b', MESSAGE_TEXT][..], base64].concat())),
     }
 }
 
-/// An event or an ack whose JSON has no characters but ASCII.
-fn as_ascii(packet: &[u8]) -> Option<Changed> {
+/// An event or an ack with all characters of its JSON outside of ASCII escaped.
+fn as_ascii(packet: &[u8]) -> Option<Replacement> {
     let json = packet.iter().position(|byte| matches!(byte, b'[' | b'{'))?;
     let (head, json) = packet.split_at(json);
-    if head.first() != Some(&MESSAGE.0) || json.is_ascii() {
+    if head.first() != Some(&MESSAGE_TEXT) || json.is_ascii() {
         return None;
     }
     let mut text = String::from_utf8(head.to_vec()).ok()?;
@@ -160,10 +164,10 @@ fn as_ascii(packet: &[u8]) -> Option<Changed> {
             false => character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}"))),
         }
     }
-    Some(Changed::Text(text.into_bytes()))
+    Some(Replacement::Text(text.into_bytes()))
 }
 
-fn rewrite(payload: &[u8], binary: bool, change: impl Fn(&[u8]) -> Option<Changed>) -> Option<Vec<u8>> {
+fn rewrite(payload: &[u8], binary: bool, change: impl Fn(&[u8]) -> Option<Replacement>) -> Option<Vec<u8>> {
     let (mut rest, mut changed, mut result) = (payload, false, Vec::with_capacity(payload.len()));
     while !rest.is_empty() {
         let (packet, after) = if binary { next_of_binary(rest)? } else { next_of_text(rest)? };
@@ -172,10 +176,10 @@ fn rewrite(payload: &[u8], binary: bool, change: impl Fn(&[u8]) -> Option<Change
             Some(other) => {
                 changed = true;
                 let (kind, other) = match other {
-                    Changed::Text(text) => (0, text),
-                    Changed::Bytes(bytes) => (1, bytes),
+                    Replacement::Text(text) => (0, text),
+                    Replacement::Bytes(bytes) => (1, bytes),
                 };
-                put(&mut result, binary.then_some(kind), &other);
+                append(&mut result, binary.then_some(kind), &other);
             }
             None => result.extend_from_slice(&rest[..rest.len() - after.len()]),
         }
@@ -184,8 +188,8 @@ fn rewrite(payload: &[u8], binary: bool, change: impl Fn(&[u8]) -> Option<Change
     changed.then_some(result)
 }
 
-/// Adds a packet to a payload; `kind` where it is a binary one.
-fn put(payload: &mut Vec<u8>, kind: Option<u8>, packet: &[u8]) {
+/// Appends a packet to a payload; `kind` if the payload is binary.
+fn append(payload: &mut Vec<u8>, kind: Option<u8>, packet: &[u8]) {
     match kind {
         Some(kind) => {
             payload.push(kind);
@@ -201,10 +205,10 @@ fn put(payload: &mut Vec<u8>, kind: Option<u8>, packet: &[u8]) {
     payload.extend_from_slice(packet);
 }
 
-/// The first packet of a text payload, and what comes after it; `None`: there is no whole one.
+/// The first packet of a text payload, and the bytes after it; `None`: the payload does not begin with a complete packet.
 pub(super) fn next_of_text(payload: &[u8]) -> Option<(&[u8], &[u8])> {
-    // As many digits as a length may have: a payload full of them would be looked through again and again.
-    let colon = payload.iter().take(MAX_DIGITS + 1).position(|byte| *byte == b':')?;
+    // Looks only at as many digits as a length may have; otherwise a payload full of digits would be searched again for each packet.
+    let colon = payload.iter().take(MAX_LENGTH_DIGITS + 1).position(|byte| *byte == b':')?;
     let mut missing: usize = std::str::from_utf8(&payload[..colon]).ok()?.parse().ok()?;
     let rest = &payload[colon + 1..];
     let mut end = rest.len();
@@ -219,7 +223,7 @@ pub(super) fn next_of_text(payload: &[u8]) -> Option<(&[u8], &[u8])> {
     (missing == 0).then(|| rest.split_at(end))
 }
 
-/// What a byte of UTF-8 begins.
+/// UTF-16 code units of the character that a byte of UTF-8 begins; 0 for a continuation byte.
 const fn utf_16_units(byte: u8) -> usize {
     match byte {
         0x80..=0xBF => 0,
@@ -229,7 +233,7 @@ const fn utf_16_units(byte: u8) -> usize {
 }
 
 fn next_of_binary(payload: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = payload.iter().take(MAX_DIGITS + 2).position(|byte| *byte == 0xFF)?;
+    let end = payload.iter().take(MAX_LENGTH_DIGITS + 2).position(|byte| *byte == 0xFF)?;
     let digits = payload.get(1..end).filter(|digits| !digits.is_empty())?;
     let len = digits.iter().try_fold(0, |len: usize, digit| (*digit < 10).then(|| len * 10 + usize::from(*digit)))?;
     let rest = &payload[end + 1..];
@@ -269,7 +273,7 @@ mod tests {
         assert_eq!(text(&["9:452-[\"a\"]", "nonsense"]), Some(9));
         let binary = |kind: u8, packet: &[u8]| {
             let mut payload = Vec::new();
-            put(&mut payload, Some(kind), packet);
+            append(&mut payload, Some(kind), packet);
             payload
         };
         let (event, bytes) = (binary(0, event.as_bytes()), binary(1, b"\x04abc"));
@@ -329,12 +333,12 @@ mod tests {
     fn events_and_acks_are_counted_in_payloads_of_every_kind() {
         let packets: [&[u8]; 6] = [b"40{}", b"42[\"\xC3\xA9\"]", b"451-[]", b"bdj0w", b"43/rtc,1[]", b"2"];
         let both = |payload: &[u8], old, binary| {
-            let Left { events, answers } = leaving(payload, old, binary);
+            let SentCounts { events, answers } = sent(payload, old, binary);
             (events, answers, connects(payload, old, binary).packets)
         };
         assert_eq!(both(&packets.join(&SEPARATOR), false, false), (3, 1, 1));
         let mut text = Vec::new();
-        packets.iter().for_each(|packet| put(&mut text, None, packet));
+        packets.iter().for_each(|packet| append(&mut text, None, packet));
         assert_eq!(both(&text, true, false), (3, 1, 1));
         let binary =
             [framed(0, b"42[]"), framed(1, b"\x0442"), framed(0, b"461-[]"), framed(1, b"42"), framed(0, b"44/x,")].concat();

@@ -1,6 +1,6 @@
-//! The move of a session from polling to a WebSocket: the client probes that, `2probe` and `3probe`, before it says `5`. A session whose
-//! client does not get that far goes on by polling, as in engine.io. engineioxide would end it, so it hears of a WebSocket only
-//! after the `5`, and the table here says which polls have to be let go before that.
+//! The upgrade of a session from polling to a WebSocket (Engine.IO). The client sends a probe (`2probe`), is answered (`3probe`), and confirms
+//! the upgrade (`5`). As in engine.io, a session whose client does not confirm it goes on by polling. engineioxide would end such a
+//! session, so it gets the WebSocket only after the confirmation. The table of [`Probes`] says which polls have to be answered before.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -19,89 +19,94 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::stream::Filtered;
+use super::filtered_stream::FilteredStream;
 
-/// From the handshake to the `5`, as engine.io's `upgradeTimeout`.
-const UPGRADE: Duration = Duration::from_secs(10);
+/// From the handshake to the confirmation, as engine.io's `upgradeTimeout`.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For a client to take the close frame and to send its own.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// Time in which a client takes the close frame and sends its own (RFC 6455 §7.1.2).
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bytes of one message, and of all frames before the `5`, some pings among them.
-const MAX_MESSAGE: usize = 1024;
-const MAX_BYTES: usize = 4096;
+/// Bytes of one message before the confirmation.
+const MAX_PROBE_MESSAGE_BYTES: usize = 1024;
+/// Bytes of all frames before the confirmation, some pings among them.
+const MAX_PROBE_BYTES: usize = 4096;
 
-/// How long a poll waits while its session's WebSocket is being probed, as in engine.io.
-const POLL: Duration = Duration::from_millis(100);
+/// After this time a poll is answered while the WebSocket of its session is being probed, as in engine.io.
+const POLL_RELEASE_DELAY: Duration = Duration::from_millis(100);
 
-/// What engineioxide reads, masked with zeros, and what it answers, which the client has got already.
-const AGREED: &[u8] = b"\x81\x86\0\0\0\x002probe\x81\x81\0\0\0\x005";
-const ANSWER: &[u8] = b"\x81\x063probe";
+/// The frames of the client that engineioxide reads after the confirmation, masked with zeros: the probe and the confirmation.
+const PROBE_AND_UPGRADE: &[u8] = b"\x81\x86\0\0\0\x002probe\x81\x81\0\0\0\x005";
+/// The frame with which engineioxide answers them, which the client has already got.
+const PROBE_ANSWER: &[u8] = b"\x81\x063probe";
 
-/// How far a session's WebSocket is.
+/// How far the upgrade of a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// There is none, or engineioxide has it.
-    None,
-    Silent,
+    /// The session has no WebSocket, or engineioxide has it.
+    NoProbe,
+    /// A WebSocket has been opened, and the client has not sent the probe.
+    Opened,
     Probed,
 }
 
-/// The sessions that somebody polls or probes at present; clones share them.
+/// The sessions that are polled or probed at present; clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Probes(Arc<Mutex<HashMap<Sid, Entry>>>);
+pub(super) struct Probes(Arc<Mutex<HashMap<Sid, ProbedSession>>>);
 
 #[derive(Debug)]
-struct Entry {
+struct ProbedSession {
     stage: Arc<watch::Sender<Stage>>,
-    /// [`Seat`]s.
+    /// How many [`StageHandle`]s there are.
     users: usize,
 }
 
-/// A place in the table; the entry goes with the last one.
+/// Access to the stage of one session; the last handle removes the entry of the session.
 #[derive(Debug)]
-struct Seat {
+struct StageHandle {
     probes: Probes,
     sid: Sid,
     stage: Arc<watch::Sender<Stage>>,
 }
 
 impl Probes {
-    fn seat(&self, sid: Sid) -> Seat {
+    fn handle(&self, sid: Sid) -> StageHandle {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = sessions.entry(sid).or_insert_with(|| Entry { stage: Arc::new(watch::Sender::new(Stage::None)), users: 0 });
+        let entry = sessions
+            .entry(sid)
+            .or_insert_with(|| ProbedSession { stage: Arc::new(watch::Sender::new(Stage::NoProbe)), users: 0 });
         entry.users += 1;
-        Seat { probes: self.clone(), sid, stage: Arc::clone(&entry.stage) }
+        StageHandle { probes: self.clone(), sid, stage: Arc::clone(&entry.stage) }
     }
 
-    /// For a WebSocket that a session is to move to. `None`: another one is being probed.
+    /// Begins the upgrade of a session to a WebSocket. `None`: another WebSocket is being probed.
     pub(super) fn begin(&self, sid: Sid) -> Option<Probe> {
-        let seat = self.seat(sid);
-        let is_first = seat.stage.send_if_modified(|stage| {
-            let is_free = *stage == Stage::None;
+        let handle = self.handle(sid);
+        let is_first = handle.stage.send_if_modified(|stage| {
+            let is_free = *stage == Stage::NoProbe;
             if is_free {
-                *stage = Stage::Silent;
+                *stage = Stage::Opened;
             }
             is_free
         });
-        is_first.then(|| Probe(seat))
+        is_first.then(|| Probe(handle))
     }
 
-    /// Waits until a poll that has begun now has to be let go, so that a client that has probed its WebSocket can go on.
+    /// Waits until a poll that begins now has to be answered: engine.io clients confirm the upgrade only after the answer to their poll.
     pub(super) async fn due(&self, sid: Sid) {
-        let seat = self.seat(sid);
-        let mut stage = seat.stage.subscribe();
+        let handle = self.handle(sid);
+        let mut stage = handle.stage.subscribe();
         while stage.wait_for(|stage| *stage == Stage::Probed).await.is_ok() {
-            if timeout(POLL, stage.wait_for(|stage| *stage != Stage::Probed)).await.is_err() {
+            if timeout(POLL_RELEASE_DELAY, stage.wait_for(|stage| *stage != Stage::Probed)).await.is_err() {
                 return;
             }
         }
-        // The seat has the sender, so nobody comes here.
+        // Unreachable: the handle holds the sender.
         pending().await
     }
 }
 
-impl Drop for Seat {
+impl Drop for StageHandle {
     fn drop(&mut self) {
         let mut sessions = self.probes.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = sessions.get_mut(&self.sid) {
@@ -113,41 +118,42 @@ impl Drop for Seat {
     }
 }
 
-/// The only WebSocket that is being probed for its session.
+/// The WebSocket that is being probed for its session; a session has at most one.
 #[derive(Debug)]
-pub(super) struct Probe(Seat);
+pub(super) struct Probe(StageHandle);
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        self.0.stage.send_replace(Stage::None);
+        self.0.stage.send_replace(Stage::NoProbe);
     }
 }
 
-/// Leads a client's WebSocket to the `5`; engineioxide reads the probe again after that. Otherwise the WebSocket has been closed, and
-/// the result is false.
-pub(super) async fn is_agreed<S>(stream: &mut Filtered<S>, probe: Option<Probe>) -> bool
+/// Reads the probe and the confirmation of an upgrade. True: engineioxide reads both again. False: the WebSocket has been closed.
+pub(super) async fn is_agreed<S>(stream: &mut FilteredStream<S>, probe: Option<Probe>) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config =
-        WebSocketConfig::default().read_buffer_size(64).max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
-    let frames = OneByOne { stream, left: MAX_BYTES };
+    let config = WebSocketConfig::default()
+        .read_buffer_size(64)
+        .max_message_size(Some(MAX_PROBE_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_PROBE_MESSAGE_BYTES));
+    let frames = SingleFrames { stream, left: MAX_PROBE_BYTES };
     let mut socket = WebSocketStream::from_raw_socket(frames, Role::Server, Some(config)).await;
     let agreed = match probe {
-        Some(probe) => matches!(timeout(UPGRADE, talk(&mut socket, &probe)).await, Ok(Ok(true))),
+        Some(probe) => matches!(timeout(UPGRADE_TIMEOUT, is_confirmed(&mut socket, &probe)).await, Ok(Ok(true))),
         None => false,
     };
     if agreed {
-        stream.put_back(AGREED, ANSWER.len());
+        stream.put_back(PROBE_AND_UPGRADE, PROBE_ANSWER.len());
     } else {
-        // Whoever does not listen is not waited for.
-        let _ = timeout(FAREWELL, farewell(&mut socket)).await;
+        // A client that does not take part in the closing handshake is not waited for.
+        let _ = timeout(CLOSE_TIMEOUT, close(&mut socket)).await;
     }
     agreed
 }
 
-/// Whether the client gets to the `5`. Which it may say without a probe, as in engine.io.
-async fn talk<S>(socket: &mut WebSocketStream<S>, probe: &Probe) -> Result<bool, Error>
+/// Whether the client confirms the upgrade. As in engine.io, it may do so without a probe.
+async fn is_confirmed<S>(socket: &mut WebSocketStream<S>, probe: &Probe) -> Result<bool, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -161,7 +167,7 @@ where
                 socket.flush().await?;
                 return Ok(true);
             }
-            // Pongs are sent without a word here.
+            // tungstenite answers pings.
             Message::Ping(_) | Message::Pong(_) => {}
             Message::Text(_) | Message::Binary(_) | Message::Close(_) | Message::Frame(_) => break,
         }
@@ -169,24 +175,25 @@ where
     Ok(false)
 }
 
-async fn farewell<S>(socket: &mut WebSocketStream<S>)
+/// The closing handshake.
+async fn close<S>(socket: &mut WebSocketStream<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    // Its own `close` does not send the answer to a close frame.
+    // tungstenite's own `close` does not send the answer to a close frame.
     if SinkExt::close(socket).await.is_ok() && socket.get_mut().flush().await.is_ok() {
         while let Some(Ok(_)) = socket.next().await {}
     }
 }
 
-/// Reads no further than the frame that is asked for, so that what comes behind the `5` is still in the stream then.
-struct OneByOne<'a, S> {
+/// Reads no byte beyond the current frame, so that the bytes after the confirmation are left in the stream.
+struct SingleFrames<'a, S> {
     stream: &'a mut S,
     /// Bytes that may still be read.
     left: usize,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for OneByOne<'_, S> {
+impl<S: AsyncRead + Unpin> AsyncRead for SingleFrames<'_, S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let Some(left) = this.left.checked_sub(1) else { return Poll::Ready(Err(io::ErrorKind::InvalidData.into())) };
@@ -199,7 +206,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for OneByOne<'_, S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for OneByOne<'_, S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for SingleFrames<'_, S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut *self.get_mut().stream).poll_write(cx, bytes)
     }
@@ -240,7 +247,7 @@ mod tests {
         let (server, mut client) = duplex(piece);
         let rules = old.then_some([&FROM_CLIENT, &TO_CLIENT]);
         let kept = KeptBuffers::default().of([127, 0, 0, 1].into());
-        let mut stream = Filtered::new(server, rules, Arc::default(), Outgoing::new(Ledger::default().open(None)), kept);
+        let mut stream = FilteredStream::new(server, rules, Arc::default(), Outgoing::new(Ledger::default().open(None)), kept);
         let probe = Probes::default().begin(Sid::new());
         assert!(probe.is_some());
         let serving = tokio::spawn(async move {
@@ -271,16 +278,16 @@ mod tests {
         let (probe, five, ping) = (text(b"2probe"), text(b"5"), frame(0x89, b"x"));
         let fragments = [frame(0x01, b"2pr"), frame(0x89, b"x"), frame(0x80, b"obe")].concat();
         for (start, heard) in [
-            ([&probe[..], &five].concat(), [ANSWER].concat()),
-            ([&ping[..], &probe, &five].concat(), [b"\x8a\x01x", ANSWER].concat()),
-            ([&probe[..], &ping, &five].concat(), [ANSWER, b"\x8a\x01x"].concat()),
-            ([&frame(0x8a, b"")[..], &probe, &five].concat(), [ANSWER].concat()),
-            ([&probe[..], &probe, &five].concat(), [ANSWER, ANSWER].concat()),
-            ([&fragments[..], &five].concat(), [b"\x8a\x01x", ANSWER].concat()),
+            ([&probe[..], &five].concat(), [PROBE_ANSWER].concat()),
+            ([&ping[..], &probe, &five].concat(), [b"\x8a\x01x", PROBE_ANSWER].concat()),
+            ([&probe[..], &ping, &five].concat(), [PROBE_ANSWER, b"\x8a\x01x"].concat()),
+            ([&frame(0x8a, b"")[..], &probe, &five].concat(), [PROBE_ANSWER].concat()),
+            ([&probe[..], &probe, &five].concat(), [PROBE_ANSWER, PROBE_ANSWER].concat()),
+            ([&fragments[..], &five].concat(), [b"\x8a\x01x", PROBE_ANSWER].concat()),
             (five.clone(), Vec::new()),
         ] {
             for (piece, old) in [(4096, false), (1, false), (4096, true), (1, true)] {
-                let expected = (heard.clone(), Some([AGREED, &behind].concat()));
+                let expected = (heard.clone(), Some([PROBE_AND_UPGRADE, &behind].concat()));
                 assert_eq!(said(&[&start[..], &behind].concat(), piece, old).await, expected, "{start:?} {piece} {old}");
             }
         }
@@ -303,7 +310,11 @@ mod tests {
         ] {
             for old in [false, true] {
                 assert_eq!(said(&wrong, 4096, old).await, (CLOSE.to_vec(), None), "{wrong:?}");
-                assert_eq!(said(&[&probe[..], &wrong].concat(), 4096, old).await, ([ANSWER, CLOSE].concat(), None), "{wrong:?}");
+                assert_eq!(
+                    said(&[&probe[..], &wrong].concat(), 4096, old).await,
+                    ([PROBE_ANSWER, CLOSE].concat(), None),
+                    "{wrong:?}"
+                );
             }
         }
     }
@@ -312,14 +323,14 @@ mod tests {
     async fn a_close_is_answered_and_an_end_without_a_word_is_one() {
         let (probe, close) = (text(b"2probe"), frame(0x88, &[0x03, 0xE8]));
         assert_eq!(said(&close, 4096, false).await, (b"\x88\x02\x03\xE8".to_vec(), None));
-        assert_eq!(said(&[&probe[..], &close].concat(), 1, false).await, ([ANSWER, b"\x88\x02\x03\xE8"].concat(), None));
+        assert_eq!(said(&[&probe[..], &close].concat(), 1, false).await, ([PROBE_ANSWER, b"\x88\x02\x03\xE8"].concat(), None));
         assert_eq!(said(&probe[..7], 4096, false).await.1, None);
         assert_eq!(said(b"", 4096, false).await.1, None);
     }
 
     #[tokio::test]
     async fn pings_without_end_are_closed() {
-        let pings = frame(0x89, b"x").repeat(MAX_BYTES);
+        let pings = frame(0x89, b"x").repeat(MAX_PROBE_BYTES);
         assert_eq!(said(&pings, 64, false).await.1, None);
     }
 
@@ -352,7 +363,7 @@ mod tests {
         assert!(waits(&mut late));
         drop(probe);
         // Longer than such a poll has.
-        assert!(timeout(2 * POLL, late.as_mut()).await.is_err(), "the probe is over");
+        assert!(timeout(2 * POLL_RELEASE_DELAY, late.as_mut()).await.is_err(), "the probe is over");
         assert!(waits(&mut another), "another session's");
         drop((late, another));
         assert!(probes.0.lock().unwrap().is_empty());

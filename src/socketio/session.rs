@@ -1,12 +1,12 @@
-//! Sessions of Engine.IO, as requests name them. socketioxide has no way to look one up or to end it by its id, but a polling
-//! POST of the client does both, so such a request is made here.
+//! Looks up and ends sessions of Engine.IO by their id. socketioxide has no function for either, but a polling POST of the client does
+//! both, so such a request is made here.
 
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Method, Uri};
+use axum::http::Method;
 use axum::response::{IntoResponse as _, Response};
 use socketioxide::service::SocketIoService;
 use socketioxide::socket::Sid;
@@ -14,15 +14,15 @@ use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tower::Service;
 
-use super::serves;
-use crate::socketio::outgoing::{NamespaceJoin, Outgoing};
+use super::engine_query::{EngineQuery, opened_session_id};
+use super::outgoing::{NamespaceJoin, Outgoing};
 
-/// Socket.IO, and what is behind it; clones share the sessions.
+/// Socket.IO, and the routes behind it; clones share the sessions.
 pub(super) type Engine = SocketIoService<Router>;
 
-/// A namespace whose name nobody can guess. Until a session has one, socketioxide keeps it for the whole of
-/// [`super::CONNECT_TIME`], also if it has ended long before: 10 KiB for each that a stranger begins and leaves. So whoever ends one
-/// gives it this namespace first.
+/// A namespace with a name that no client can guess. socketioxide keeps a session that has no namespace for the whole connect timeout,
+/// even after its end: 10 KiB for each session that an unknown client begins and leaves. So each session is given this namespace before
+/// it is ended.
 pub(super) static LAST_NAMESPACE: LazyLock<String> = LazyLock::new(|| format!("/{:032x}", rand::random::<u128>()));
 
 /// The packet that asks for [`LAST_NAMESPACE`].
@@ -30,97 +30,39 @@ pub(super) fn last_packet() -> String {
     format!("40{},", *LAST_NAMESPACE)
 }
 
-/// What a request wants of Engine.IO, as engineioxide reads its query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Asked {
-    /// The version of the protocol, 3 or 4.
-    version: u8,
-    pub(super) websocket: bool,
-    /// `Err`: one that can't be a session's.
-    pub(super) sid: Option<Result<Sid, ()>>,
+/// The session that a request belongs to, by its id.
+pub(super) fn named(query: EngineQuery, engine: &Engine) -> Option<SessionHandle> {
+    Some(SessionHandle { engine: engine.clone(), version: query.version, sid: query.session_id()? })
 }
 
-impl Asked {
-    /// `None`: the request is not for Socket.IO.
-    pub(super) fn read(uri: &Uri) -> Option<Self> {
-        if !serves(uri.path()) {
-            return None;
-        }
-        let query = uri.query().unwrap_or_default();
-        let first = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        let version = if first("EIO") == Some("4") { 4 } else { 3 };
-        let sid = first("sid").map(|sid| sid.parse().map_err(|_| ()));
-        Some(Self { version, websocket: first("transport") == Some("websocket"), sid })
-    }
-
-    /// Whether the client is one of socket.io 1 or 2.
-    pub(super) fn is_engine_io_3(&self) -> bool {
-        self.version == 3
-    }
-
-    /// Whether a GET is a handshake, by which a session begins.
-    pub(super) const fn opens(&self) -> bool {
-        self.sid.is_none()
-    }
-
-    /// The session that an answer to a handshake by polling is about.
-    pub(super) fn opened(&self, engine: &Engine, answer: &[u8]) -> Option<Session> {
-        Some(self.session_of(begun(answer)?, engine))
-    }
-
-    /// The session that the request is about.
-    pub(super) fn session(&self, engine: &Engine) -> Option<Session> {
-        let Some(Ok(sid)) = self.sid else { return None };
-        Some(self.session_of(sid, engine))
-    }
-
-    /// Another session of the same version.
-    fn session_of(&self, sid: Sid, engine: &Engine) -> Session {
-        Session { engine: engine.clone(), version: self.version, sid }
-    }
+/// The session that an answer to a handshake by polling begins.
+pub(super) fn opened(query: EngineQuery, engine: &Engine, answer: &[u8]) -> Option<SessionHandle> {
+    Some(SessionHandle { engine: engine.clone(), version: query.version, sid: opened_session_id(answer)? })
 }
 
-/// The id of a session that begins with this answer.
-fn begun(answer: &[u8]) -> Option<Sid> {
-    let answer = std::str::from_utf8(answer).ok()?;
-    let (_, rest) = answer.split_once("\"sid\":\"")?;
-    rest.split_once('"')?.0.parse().ok()
-}
-
-/// The same with a version that engineioxide speaks; `None`: it has one. engine.io takes all that is not 4 for 3, and
-/// socket.io-client-swift up to 15 names no version.
-pub(super) fn with_version(uri: &Uri) -> Option<Uri> {
-    let pairs = || uri.query().unwrap_or_default().split('&');
-    let names_version = |pair: &&str| pair.split('=').next() == Some("EIO");
-    if pairs().find(names_version).is_some_and(|version| matches!(version, "EIO=3" | "EIO=4")) {
-        return None;
-    }
-    let others: Vec<&str> = ["EIO=3"].into_iter().chain(pairs().filter(|pair| !names_version(pair))).collect();
-    format!("{}?{}", uri.path(), others.join("&")).parse().ok()
-}
-
-/// A session that somebody has named; there may be none of that id.
+/// The id of a session in the server that has it, or had it.
 #[derive(Clone)]
-pub(super) struct Session {
+pub(super) struct SessionHandle {
     engine: Engine,
     version: u8,
     sid: Sid,
 }
 
-impl Session {
+impl SessionHandle {
     pub(super) const fn sid(&self) -> Sid {
         self.sid
     }
 
-    /// Why the session can't be gone on with by polling, nor be upgraded: there is none, or it has been upgraded.
+    /// The answer to a client that can neither go on polling nor upgrade this session, because the session does not exist or has been
+    /// upgraded already.
     pub(super) async fn refusal(&self) -> Option<Response> {
         let answer = self.post("").await;
         (!answer.status().is_success()).then_some(answer)
     }
 
-    /// How it is ended; `outgoing` is what waits for it.
-    pub(super) fn ending(self, outgoing: &Outgoing) -> Ending {
-        Ending { session: self, joining: outgoing.namespace_join() }
+    /// `outgoing` is the session's.
+    pub(super) fn ender(self, outgoing: &Outgoing) -> SessionEnder {
+        SessionEnder { session: self, joining: outgoing.namespace_join() }
     }
 
     async fn post(&self, packets: impl Into<Body>) -> Response {
@@ -132,14 +74,14 @@ impl Session {
     }
 }
 
-/// Ends a session that is served by polling; it does nothing to others.
+/// Ends a session that is served by polling; a session on a WebSocket is left alone.
 #[derive(Clone)]
-pub(super) struct Ending {
-    session: Session,
+pub(super) struct SessionEnder {
+    session: SessionHandle,
     joining: Arc<NamespaceJoin>,
 }
 
-impl Ending {
+impl SessionEnder {
     pub(super) const fn sid(&self) -> Sid {
         self.session.sid
     }
@@ -150,29 +92,30 @@ impl Ending {
             session.post("1:1").await;
             return;
         }
-        self.settle().await;
+        self.join_last_namespace().await;
         session.post("1").await;
     }
 
-    /// Has nothing kept of the session once it ends; it has to end after this, since no deadline is left.
-    async fn settle(&self) {
+    /// Gives the session [`LAST_NAMESPACE`], so that socketioxide frees it at its end. The session has to end after this, since it has no
+    /// connect timeout any more.
+    async fn join_last_namespace(&self) {
         let Self { session, joining } = self;
         if session.version == 4 && !joining.has_joined() {
             session.post(last_packet()).await;
-            // socketioxide takes that up in a task of its own.
+            // socketioxide opens the namespace in a task of its own.
             yield_now().await;
         }
     }
 
-    /// The same, soon.
+    /// Ends the session in a task of its own.
     pub(super) fn end_soon(self) {
-        // There is no runtime any more where the whole server ends.
+        // At the end of the whole server there is no runtime any more.
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move { self.end().await });
     }
 }
 
-/// What Engine.IO says to a request.
+/// Passes a request to Engine.IO.
 pub(super) async fn answer(engine: &mut Engine, request: Request) -> Response {
     match Service::<Request>::call(engine, request).await {
         Ok(answer) => answer.into_response(),
@@ -180,18 +123,18 @@ pub(super) async fn answer(engine: &mut Engine, request: Request) -> Response {
     }
 }
 
-/// Ends a session when it is dropped, if that is served by polling then: whoever was to go on with it has gone.
-pub(super) struct EndedOnDrop(Option<Ending>);
+/// Ends a session when dropped, if it is served by polling then: the request that should have gone on with it was aborted.
+pub(super) struct EndOnDrop(Option<SessionEnder>);
 
-impl EndedOnDrop {
-    pub(super) const fn new(ending: Option<Ending>) -> Self {
-        Self(ending)
+impl EndOnDrop {
+    pub(super) const fn new(ender: Option<SessionEnder>) -> Self {
+        Self(ender)
     }
 
-    /// What comes next ends the session, and it is to leave nothing behind.
-    pub(super) async fn settle(&self) {
-        if let Some(ending) = &self.0 {
-            ending.settle().await;
+    /// To be called before a request that ends the session, so that socketioxide keeps nothing of it.
+    pub(super) async fn join_last_namespace(&self) {
+        if let Some(ender) = &self.0 {
+            ender.join_last_namespace().await;
         }
     }
 
@@ -201,10 +144,10 @@ impl EndedOnDrop {
     }
 }
 
-impl Drop for EndedOnDrop {
+impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        if let Some(ending) = self.0.take() {
-            ending.end_soon();
+        if let Some(ender) = self.0.take() {
+            ender.end_soon();
         }
     }
 }
@@ -218,26 +161,6 @@ mod tests {
     use crate::limits::kept_buffers::KeptBuffers;
     use crate::limits::waiting_bytes::Ledger;
 
-    #[test]
-    fn what_is_not_version_4_is_version_3() {
-        for (query, version, other) in [
-            ("EIO=4&transport=polling", 4, None),
-            ("transport=websocket&EIO=3&sid=x", 3, None),
-            ("transport=polling&b64=1", 3, Some("EIO=3&transport=polling&b64=1")),
-            ("EIO=5&transport=polling", 3, Some("EIO=3&transport=polling")),
-            ("EIO=&a=b&EIO=4", 3, Some("EIO=3&a=b")),
-            ("EIO&transport=polling", 3, Some("EIO=3&transport=polling")),
-            ("EIO=04&transport=polling", 3, Some("EIO=3&transport=polling")),
-            ("xEIO=4", 3, Some("EIO=3&xEIO=4")),
-        ] {
-            let uri: Uri = format!("/socket.io/?{query}").parse().unwrap();
-            assert_eq!(Asked::read(&uri).unwrap().version, version, "{query}");
-            assert_eq!(with_version(&uri).as_ref().and_then(Uri::query), other, "{query}");
-        }
-        let bare: Uri = "/socket.io/".parse().unwrap();
-        assert_eq!(with_version(&bare).unwrap(), "/socket.io/?EIO=3&");
-    }
-
     /// What is left of a session after each of these payloads; nothing waits for time to pass.
     async fn left_after(payloads: &[&'static str]) -> u32 {
         let (server, io) = crate::socketio::server(Ledger::default(), KeptBuffers::default());
@@ -249,15 +172,15 @@ mod tests {
             to_bytes(answer.into_body(), 1000).await.unwrap()
         };
         let polling = "/socket.io/?EIO=4&transport=polling";
-        let sid = begun(&ask(Request::get(polling).body(Body::empty()).unwrap()).await).unwrap();
-        assert_eq!(sessions.census().polling, 1);
+        let sid = opened_session_id(&ask(Request::get(polling).body(Body::empty()).unwrap()).await).unwrap();
+        assert_eq!(sessions.counts().polling, 1);
         for payload in payloads {
             ask(Request::post(format!("{polling}&sid={sid}")).body(Body::from(*payload)).unwrap()).await;
             for _ in 0..100 {
                 yield_now().await;
             }
         }
-        sessions.census().polling
+        sessions.counts().polling
     }
 
     #[tokio::test]
@@ -268,15 +191,5 @@ mod tests {
         for payloads in [&[][..], &["3"], &["40", "42[\"x\"]"], &["40/nope,"]] {
             assert_eq!(left_after(payloads).await, 1, "{payloads:?}");
         }
-    }
-
-    #[test]
-    fn the_id_is_read_from_the_first_answer_of_either_version() {
-        let sid = Sid::new();
-        for front in ["0", "97:0"] {
-            let answer = format!("{front}{{\"sid\":\"{sid}\",\"upgrades\":[\"websocket\"],\"pingInterval\":25000}}");
-            assert_eq!(begun(answer.as_bytes()), Some(sid));
-        }
-        assert_eq!(begun(b"0{}"), None);
     }
 }

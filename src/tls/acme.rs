@@ -1,5 +1,5 @@
-//! A certificate from an authority that speaks ACME (RFC 8555), proven by TLS-ALPN-01 (RFC 8737) or HTTP-01, and renewed when the
-//! authority wants it to be (RFC 9773).
+//! A certificate from an authority over ACME (RFC 8555), validated by TLS-ALPN-01 (RFC 8737) or HTTP-01 (RFC 8555 §8.3), and renewed when
+//! the authority suggests it (RFC 9773).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,28 +17,29 @@ use rustls::crypto::ring;
 use rustls::sign::CertifiedKey;
 
 use super::certificate::{Certificate, CertificateKind};
-use super::{Certificates, store};
+use super::private_file;
+use super::served::{Challenges, ServedCertificate};
 use crate::config::AcmeConfig;
 
-/// After the first failure. Let's Encrypt allows five failed tries an hour.
-const FIRST_PAUSE: Duration = Duration::from_secs(15);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-/// The least between two certificates, however short the authority makes their lives.
-const BETWEEN: Duration = Duration::from_secs(5);
-/// For a whole order, all look-ups of the authority included.
-const PATIENCE: Duration = Duration::from_secs(180);
-/// The authority is asked as often as it says when it wants a certificate renewed, within these bounds (RFC 9773 §4.3.2), and after
-/// this where it does not answer.
-const LEAST_LOOK: Duration = Duration::from_secs(60);
-const MOST_LOOK: Duration = Duration::from_secs(24 * 3600);
-const NEXT_LOOK: Duration = Duration::from_secs(6 * 3600);
-/// Sleeping for long takes no notice of a clock that was set.
-const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+/// Delay after the first failure. Let's Encrypt allows five failed attempts an hour.
+const FIRST_RETRY_DELAY: Duration = Duration::from_secs(15);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(3600);
+/// The shortest time between two certificates, even if the authority makes them expire sooner.
+const MIN_RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
+/// For a whole order, including all look-ups of the authority.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(180);
+/// Bounds of the interval after which the authority is asked again when to renew the certificate (RFC 9773 §4.3.2).
+const MIN_POLL_INTERVAL: Duration = Duration::from_secs(60);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// That interval where the authority does not answer.
+const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+/// A sleep does not end earlier when the clock is set, so it is divided into parts of this length.
+const MAX_SLEEP: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
 pub(super) struct Acme {
     config: AcmeConfig,
-    /// One a directory: accounts and certificates of a test authority are not to be mixed with real ones.
+    /// One folder for each directory, so that accounts and certificates of a test authority are not mixed with real ones.
     folder: PathBuf,
 }
 
@@ -50,95 +51,96 @@ impl Acme {
         Self { config, folder }
     }
 
-    /// The kept certificate, where it has not ended and is for all names. One that is not valid yet says that this machine's clock is late.
+    /// The certificate in the data folder, if it has not expired and covers all names. A certificate that is not valid yet means that this
+    /// machine's clock is slow.
     pub(super) fn load(&self) -> Option<Certificate> {
         let pem = fs::read(self.certificate_file()).ok()?;
-        store::warn_if_others_can_read(&self.certificate_file());
+        private_file::warn_if_others_can_read(&self.certificate_file());
         let kept = Certificate::from_pem(CertificateKind::Acme, &pem, &pem).ok()?;
-        (SystemTime::now() < kept.not_after && self.is_for_us(&kept)).then_some(kept)
+        (SystemTime::now() < kept.not_after && self.covers_all(&kept)).then_some(kept)
     }
 
-    /// Has a new one made when the old one is [worn out](Self::worn_out), and tries until there is one.
-    pub(super) async fn keep(&self, certificates: &Certificates) {
+    /// Orders a new certificate whenever the old one is [due](Self::renewal_due), and retries until the authority issues one.
+    pub(super) async fn keep(&self, served: &ServedCertificate) {
         let mut failures: u32 = 0;
-        // Renewals in a row that the authority wanted as soon as it had made the one before.
+        // Successive renewals that the authority suggested immediately after the one before.
         let mut hasty: u32 = 0;
         loop {
             let begun = Instant::now();
-            // After a failure the authority's books may be what is wrong.
-            let replaced = if failures == 0 { self.worn_out(certificates).await } else { None };
-            hasty = if replaced.is_some() && begun.elapsed() < LONGEST_PAUSE { hasty.saturating_add(1) } else { 0 };
-            // By turns: behind some firewalls only one of the two ports is reached.
-            let (way, port) =
+            // After a failure the certificate that is replaced may be unknown to the authority, so it is not named again.
+            let replaced = if failures == 0 { self.renewal_due(served).await } else { None };
+            hasty = if replaced.is_some() && begun.elapsed() < MAX_RETRY_DELAY { hasty.saturating_add(1) } else { 0 };
+            // In turn, because behind some firewalls only one of the two ports is reachable.
+            let (challenge, port) =
                 if failures.is_multiple_of(2) { (ChallengeType::TlsAlpn01, 443) } else { (ChallengeType::Http01, 80) };
-            let ordered = tokio::time::timeout(PATIENCE, self.order(certificates, way, replaced)).await;
-            certificates.challenges(|challenges| *challenges = super::Challenges::default());
+            let ordered = tokio::time::timeout(ORDER_TIMEOUT, self.order(served, challenge, replaced)).await;
+            served.challenges(|challenges| *challenges = Challenges::default());
             match ordered.unwrap_or_else(|_| Err(anyhow!("the certificate authority does not answer"))) {
                 Ok(certificate) => {
                     failures = 0;
                     let due = certificate.renewal();
-                    certificates.replace(certificate);
-                    tokio::time::sleep(BETWEEN).await;
-                    sleep_until(due.min(SystemTime::now() + pause(BETWEEN, hasty))).await;
+                    served.replace(certificate);
+                    tokio::time::sleep(MIN_RENEWAL_INTERVAL).await;
+                    sleep_until(due.min(SystemTime::now() + backoff(MIN_RENEWAL_INTERVAL, hasty))).await;
                 }
                 Err(error) => {
-                    let pause = pause(FIRST_PAUSE, failures);
+                    let delay = backoff(FIRST_RETRY_DELAY, failures);
                     failures = failures.saturating_add(1);
-                    certificates.failed(self.complaint(&error, port, &certificates.current(), pause));
+                    served.fail(self.failure_text(&error, port, &served.current(), delay));
                     tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        // The operator asks, or the clock was set, without which no authority's own certificate may be valid.
-                        () = certificates.0.reload.notified() => failures = 0,
+                        () = tokio::time::sleep(delay) => {}
+                        // The operator asks, or the clock was set; with a wrong clock the authority's own certificate looks invalid.
+                        () = served.reload_requested() => failures = 0,
                     }
                 }
             }
         }
     }
 
-    /// Waits until the certificate has lived for two thirds of its life, or the authority wants it renewed, as it does when it
-    /// revokes one; SIGHUP has it asked now. Returns the name of the certificate in the authority's books, where it has any.
-    async fn worn_out(&self, certificates: &Certificates) -> Option<CertificateIdentifier<'static>> {
+    /// Waits until two thirds of the certificate's lifetime have passed, or until the authority suggests a renewal, as it does before it
+    /// revokes a certificate. SIGHUP asks the authority again. Returns the authority's identifier of the certificate, if it is known.
+    async fn renewal_due(&self, served: &ServedCertificate) -> Option<CertificateIdentifier<'static>> {
         loop {
-            let current = certificates.current();
-            if current.kind != CertificateKind::Acme || !self.is_for_us(&current) {
+            let current = served.current();
+            if current.kind != CertificateKind::Acme || !self.covers_all(&current) {
                 return None;
             }
-            let asked = tokio::time::timeout(PATIENCE, self.suggestion(&current)).await;
+            let asked = tokio::time::timeout(ORDER_TIMEOUT, self.suggestion(&current)).await;
             let asked = asked.unwrap_or_else(|_| Err(anyhow!("the certificate authority does not answer")));
-            let (name, suggested, look) = match asked {
-                Ok((name, at, look)) => (Some(name), Some(at), look.clamp(LEAST_LOOK, MOST_LOOK)),
+            let (name, suggested, interval) = match asked {
+                Ok((name, at, interval)) => (Some(name), Some(at), interval.clamp(MIN_POLL_INTERVAL, MAX_POLL_INTERVAL)),
                 Err(error) => {
-                    tracing::debug!(error = format!("{error:#}"), "the authority does not say when it wants a renewal");
-                    (None, None, NEXT_LOOK)
+                    tracing::debug!(error = format!("{error:#}"), "the authority suggests no time of renewal");
+                    (None, None, DEFAULT_POLL_INTERVAL)
                 }
             };
-            // What an authority suggests may be later than the end.
-            let (due, look) = (suggested.map_or(current.renewal(), |at| at.min(current.renewal())), SystemTime::now() + look);
+            // The suggested time may be after the certificate's end.
+            let due = suggested.map_or(current.renewal(), |at| at.min(current.renewal()));
+            let next_poll = SystemTime::now() + interval;
             tokio::select! {
-                () = sleep_until(due.min(look)) => if due <= look { return name },
-                () = certificates.0.reload.notified() => {}
+                () = sleep_until(due.min(next_poll)) => if due <= next_poll { return name },
+                () = served.reload_requested() => {}
             }
         }
     }
 
-    /// The certificate's name in the authority's books, when it wants it renewed, and how soon it wants to be asked again
-    /// (RFC 9773 §4.2).
+    /// RFC 9773 §4.2: the authority's identifier of the certificate, a time in the suggested window, and after how long to ask again.
     async fn suggestion(&self, current: &Certificate) -> anyhow::Result<(CertificateIdentifier<'static>, SystemTime, Duration)> {
         let key = current.key();
         let name = CertificateIdentifier::try_from(key.end_entity_cert()?).map_err(|error| anyhow!(error))?.into_owned();
-        let (info, look) = self.account().await?.renewal_info(&name).await?;
+        let (info, interval) = self.account().await?.renewal_info(&name).await?;
         let (start, end) = (SystemTime::from(info.suggested_window.start), SystemTime::from(info.suggested_window.end));
         ensure!(start < end, "its window ends before it begins");
-        // Anywhere in it, so that not everybody comes at once.
+        // RFC 9773 §4.2: a random time in the window, so that the renewals of many servers are spread.
         let at = start + end.duration_since(start)?.mul_f64(rand::rng().random());
         if start <= SystemTime::now() {
             let why = info.explanation_url.unwrap_or_default();
             tracing::info!(why, "the authority wants the certificate renewed");
         }
-        Ok((name, at, look))
+        Ok((name, at, interval))
     }
 
-    fn complaint(&self, error: &anyhow::Error, port: u16, serving: &Certificate, pause: Duration) -> String {
+    fn failure_text(&self, error: &anyhow::Error, port: u16, serving: &Certificate, delay: Duration) -> String {
         let AcmeConfig { domains, directory, .. } = &self.config;
         let serves = if serving.is_trusted() { "the old one" } else { "a self-signed one" };
         format!(
@@ -146,25 +148,25 @@ impl Acme {
              TCP port {port} of that address reaches it from outside (firewall, router, cloud), and that this server can reach \
              the directory. {serves} serves meanwhile; the next try is in {} s",
             domains.join(", "),
-            pause.as_secs()
+            delay.as_secs()
         )
     }
 
-    /// `replaced`: what the new one replaces, for an authority that wants to know.
+    /// RFC 8555 §7.4. `replaced`: the certificate that the new one replaces (RFC 9773 §5).
     async fn order(
         &self,
-        certificates: &Certificates,
-        way: ChallengeType,
+        served: &ServedCertificate,
+        kind: ChallengeType,
         replaced: Option<CertificateIdentifier<'static>>,
     ) -> anyhow::Result<Certificate> {
         let account = self.account().await?;
         let names: Vec<_> = self.config.domains.iter().cloned().map(Identifier::Dns).collect();
-        let wanted = NewOrder::new(&names);
-        let wanted = if let Some(replaced) = replaced { wanted.replaces(replaced) } else { wanted };
-        let mut order = match account.new_order(&wanted).await {
+        let new_order = NewOrder::new(&names);
+        let new_order = if let Some(replaced) = replaced { new_order.replaces(replaced) } else { new_order };
+        let mut order = match account.new_order(&new_order).await {
             Err(Error::Api(problem)) if problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":accountDoesNotExist")) => {
                 fs::remove_file(self.account_file()).ok();
-                bail!("the authority does not know our account any more; the next try makes a new one");
+                bail!("the authority no longer knows our account; the next attempt makes a new one");
             }
             ordered => ordered?,
         };
@@ -176,27 +178,27 @@ impl Acme {
             }
             let name = authorization.identifier().to_string();
             let mut challenge =
-                authorization.challenge(way.clone()).context("the authority does not offer the kind of proof we can give")?;
+                authorization.challenge(kind.clone()).context("the authority does not offer this kind of challenge")?;
             let proof = challenge.key_authorization();
-            if way == ChallengeType::Http01 {
+            if kind == ChallengeType::Http01 {
                 let token = challenge.token.clone();
-                certificates.challenges(|challenges| challenges.http.insert(token, proof.as_str().to_owned()));
+                served.challenges(|challenges| challenges.http.insert(token, proof.as_str().to_owned()));
             } else {
                 let key = challenge_certificate(&name, proof.digest().as_ref())?;
-                certificates.challenges(|challenges| challenges.tls.insert(name, Arc::new(key)));
+                served.challenges(|challenges| challenges.tls.insert(name, Arc::new(key)));
             }
             challenge.set_ready().await?;
         }
-        let ready = order.poll_ready(&RetryPolicy::new().timeout(PATIENCE)).await;
+        let ready = order.poll_ready(&RetryPolicy::new().timeout(ORDER_TIMEOUT)).await;
         if !matches!(ready, Ok(OrderStatus::Ready)) {
-            refused(&mut order).await?;
+            check_challenges(&mut order).await?;
             bail!("the authority refused the order ({:?})", ready?);
         }
         let key = order.finalize().await?;
-        let chain = order.poll_certificate(&RetryPolicy::new().timeout(PATIENCE)).await?;
+        let chain = order.poll_certificate(&RetryPolicy::new().timeout(ORDER_TIMEOUT)).await?;
         let pem = format!("{chain}{key}");
         let certificate = Certificate::from_pem(CertificateKind::Acme, pem.as_bytes(), pem.as_bytes())?;
-        store::write(&self.certificate_file(), &pem)?;
+        private_file::write(&self.certificate_file(), &pem)?;
         Ok(certificate)
     }
 
@@ -213,11 +215,11 @@ impl Acme {
         let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
         let account = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
         let (account, credentials) = builder.create(&account, self.config.directory.to_string(), None).await?;
-        store::write(&self.account_file(), &serde_json::to_string(&credentials)?)?;
+        private_file::write(&self.account_file(), &serde_json::to_string(&credentials)?)?;
         Ok(account)
     }
 
-    fn is_for_us(&self, certificate: &Certificate) -> bool {
+    fn covers_all(&self, certificate: &Certificate) -> bool {
         self.config.domains.iter().all(|domain| certificate.covers(domain))
     }
 
@@ -230,7 +232,7 @@ impl Acme {
     }
 }
 
-/// What a look-up over TLS gets to see (RFC 8737 §3); `digest` is the key authorization's, of 32 bytes.
+/// The certificate for a look-up over TLS (RFC 8737 §3); `digest` is the SHA-256 of the key authorization.
 fn challenge_certificate(name: &str, digest: &[u8]) -> anyhow::Result<CertifiedKey> {
     let mut params = CertificateParams::new([name.to_owned()])?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
@@ -238,13 +240,13 @@ fn challenge_certificate(name: &str, digest: &[u8]) -> anyhow::Result<CertifiedK
     let certificate = params.self_signed(&key)?;
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
     let key = ring::default_provider().key_provider.load_private_key(key.into())?;
-    // `from_der` would parse the certificate too, and refuse the critical extension that this one has to have.
+    // `from_der` would also parse the certificate, and refuse the critical extension that RFC 8737 requires.
     Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }
 
 /// # Errors
-/// What the authority has found at one of the names.
-async fn refused(order: &mut Order) -> anyhow::Result<()> {
+/// The authority's reason why a challenge failed, with the name.
+async fn check_challenges(order: &mut Order) -> anyhow::Result<()> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization?;
@@ -257,14 +259,14 @@ async fn refused(order: &mut Order) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Four times as long each time.
-fn pause(first: Duration, times: u32) -> Duration {
-    first.saturating_mul(4_u32.saturating_pow(times)).min(LONGEST_PAUSE)
+/// The delay after so many failures: four times as long after each one.
+fn backoff(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(4_u32.saturating_pow(times)).min(MAX_RETRY_DELAY)
 }
 
 async fn sleep_until(at: SystemTime) {
     while let Ok(left) = at.duration_since(SystemTime::now()) {
-        tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+        tokio::time::sleep(left.min(MAX_SLEEP)).await;
     }
 }
 
@@ -274,7 +276,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_an_hour() {
-        let pauses = [0, 1, 2, 5, u32::MAX].map(|times| pause(BETWEEN, times).as_secs());
+        let pauses = [0, 1, 2, 5, u32::MAX].map(|times| backoff(MIN_RENEWAL_INTERVAL, times).as_secs());
         assert_eq!(pauses, [5, 20, 80, 3600, 3600]);
     }
 

@@ -1,4 +1,4 @@
-//! One certificate with its chain and key, read and looked over.
+//! One certificate with its chain and its private key, parsed and checked.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,14 +18,14 @@ use x509_parser::prelude::FromDer as _;
 
 use crate::addresses::interfaces;
 
-/// Who has signed it.
+/// Where a certificate comes from, and whether clients trust its authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateKind {
-    /// Nobody but this server: clients must be told to trust it.
+    /// This server signed it: users must tell their clients to trust it.
     SelfSigned,
-    /// It came in files; somebody whom clients trust, as far as we know.
+    /// It came in files, and clients trust its authority as far as we know.
     Files,
-    /// It came in files; nobody whom clients know: like a self-signed one.
+    /// It came in files, and clients don't trust its authority.
     UntrustedFiles,
     Acme,
 }
@@ -43,27 +43,27 @@ impl CertificateKind {
     }
 }
 
-/// A chain and its private key that belong together.
+/// A chain with the private key of its first certificate.
 #[derive(Clone)]
 pub struct Certificate {
     pub kind: CertificateKind,
-    /// The names and addresses it is for, in lower case; a name may begin with `*.`.
+    /// The names and addresses that it covers, in lower case; a name may begin with `*.`.
     pub names: Vec<String>,
-    /// SHA-256 of the certificate as browsers show it: `AB:CD:…`.
+    /// SHA-256 of the certificate in the form that browsers show: `AB:CD:…`.
     pub fingerprint: String,
     pub not_before: SystemTime,
     pub not_after: SystemTime,
-    /// It was signed by another certificate, which is not in the chain.
+    /// Another certificate signed it, and is missing in the chain.
     pub(super) lacks_issuer: bool,
     pub(super) signed_itself: bool,
     key: Arc<CertifiedKey>,
 }
 
 impl Certificate {
-    /// Reads the chain and the private key from PEM texts; both may be in one.
+    /// Reads the chain and the private key from PEM texts, which may be the same text.
     ///
     /// # Errors
-    /// A sentence on what is wrong with which of the two.
+    /// What is wrong, and with which of the two.
     pub(super) fn from_pem(kind: CertificateKind, chain: &[u8], key: &[u8]) -> anyhow::Result<Self> {
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
         let certificates = certificates.map_err(|error| anyhow!("the certificate is not in PEM form ({error:?})"))?;
@@ -86,7 +86,7 @@ impl Certificate {
         Ok(Self { kind, names, fingerprint, not_before, not_after, lacks_issuer, signed_itself, key })
     }
 
-    /// Whether browsers take it without asking, as far as we can tell.
+    /// Whether browsers accept it without a warning, as far as we can tell.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         match self.kind {
@@ -95,7 +95,7 @@ impl Certificate {
         }
     }
 
-    /// Whether it is for `host`, a name or an address without brackets (RFC 9525 §6.3).
+    /// Whether it covers `host`, a name or an address without brackets (RFC 9525 §6.3).
     #[must_use]
     pub fn covers(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
@@ -103,7 +103,7 @@ impl Certificate {
         self.names.iter().any(|name| *name == host || (parent.is_some() && name.strip_prefix("*.") == parent))
     }
 
-    /// The hosts that it is for and that other machines may find, as URLs have them, names first. A wildcard is no host.
+    /// The hosts that it covers and that other machines can reach, in the form of URLs, names first. A wildcard is not a host.
     #[must_use]
     pub fn hosts(&self) -> Vec<Host> {
         let host = |name: &String| name.parse::<IpAddr>().map(interfaces::host).or_else(|_| Host::parse(name)).ok();
@@ -117,20 +117,20 @@ impl Certificate {
         hosts
     }
 
-    /// Where whoever asks for `host` finds that the certificate is for the host: there, or else at another one that it is for.
+    /// `host` itself if the certificate covers it, or else another host that it covers.
     #[must_use]
     pub fn host_for(&self, host: Host) -> Option<Host> {
         if self.covers(&interfaces::unbracketed(&host)) { Some(host) } else { self.hosts().into_iter().next() }
     }
 
-    /// Whether it is good at `now`.
+    /// Whether `now` is in its validity period.
     #[must_use]
     pub fn is_valid(&self, now: SystemTime) -> bool {
         self.not_before <= now && now < self.not_after
     }
 
-    /// Whether this machine can serve it, as far as it can know. One that was made for this server and is not valid yet says that the clock
-    /// is late, which is for a machine without a battery to hear about, and no fault of the certificate's.
+    /// Whether this machine can serve it. A certificate that was made for this server and is not valid yet means that the clock is slow, as
+    /// on a machine without a battery; such a certificate is usable.
     #[must_use]
     pub fn is_usable(&self, now: SystemTime) -> bool {
         let is_ours = match self.kind {
@@ -140,10 +140,10 @@ impl Certificate {
         self.is_valid(now) || (is_ours && now < self.not_before)
     }
 
-    /// When it has lived for two thirds of its life.
+    /// When two thirds of its lifetime have passed.
     pub(super) fn renewal(&self) -> SystemTime {
-        let life = self.not_after.duration_since(self.not_before).unwrap_or_default();
-        self.not_after - life / 3
+        let lifetime = self.not_after.duration_since(self.not_before).unwrap_or_default();
+        self.not_after - lifetime / 3
     }
 
     pub(super) fn key(&self) -> Arc<CertifiedKey> {
@@ -173,7 +173,7 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     if names.is_empty() { common_name(certificate).into_iter().collect() } else { names }
 }
 
-/// The common name, if it can be a host's: all that many a home-made certificate has, and no browser looks at it.
+/// The common name, if it is a host. Many home-made certificates have no other name; browsers ignore it.
 fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
     let name = certificate.subject().iter_common_name().next()?.as_str().ok()?.trim();
     if let Ok(ip) = name.parse::<IpAddr>() {
@@ -183,7 +183,7 @@ fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
     let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
     match Host::parse(host).ok().filter(|_| plain)? {
         Host::Domain(_) => Some(name.to_ascii_lowercase()),
-        // Half of one, or one in brackets.
+        // A part of an address, or an address in brackets.
         Host::Ipv4(_) | Host::Ipv6(_) => None,
     }
 }

@@ -1,9 +1,9 @@
-//! The certificates that the server makes for itself.
+//! The certificates that the server makes itself.
 //!
-//! A certificate tells whoever connects what it is for, so none of them lists the machine's names and addresses: each is for the one
-//! name or address that its client uses, and is made when the first client uses it. They share one key, and all are kept, so that
-//! whoever has trusted one need not do so at each start. The first is for the machine itself; it also serves where it is not known
-//! which host a client uses.
+//! Every client sees the names in a certificate, so no certificate lists all names and addresses of the machine. Each one is for the single
+//! name or address that its client uses, and is made when the first client uses that host. All certificates share one key and are kept in
+//! a file, so that a user who has trusted one need not trust another after a restart. The local certificate is for the machine itself; it
+//! also serves clients whose host is unknown.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,57 +20,60 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::Notify;
 
 use super::certificate::{Certificate, CertificateKind};
-use super::hosts::ServerHosts;
-use super::{Certificates, store};
+use super::private_file;
+use super::served::ServedCertificate;
+use super::server_hosts::ServerHosts;
 
-/// What browsers accept at most is 398 days for signed ones; some apply it to all.
-const LIFE: Duration = Duration::from_secs(397 * DAY);
-/// New ones are made when the first has less left.
-const RENEWAL: Duration = Duration::from_secs(30 * DAY);
-/// Clocks of clients may be late.
-const BACKDATED: Duration = Duration::from_secs(DAY);
-const DAY: u64 = 24 * 3600;
-/// How often that is looked at; the clock may be set meanwhile.
-const CHECK: Duration = Duration::from_secs(60);
-/// Looks in a row at a certificate that is not valid yet, before it is replaced. Until a machine without a battery has heard what time it
-/// is, its clock is late; a new certificate would have everybody trust it anew.
-const MAX_EARLY: u32 = 60;
-/// Certificates besides the first: a machine may have more addresses than anybody uses.
-const MAX_CERTIFICATES: usize = 64;
-/// What the first is for.
-const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+/// Browsers accept at most 398 days for certificates of authorities, and some of them for all certificates.
+const LIFETIME: Duration = Duration::from_secs(397 * DAY_SECONDS);
+/// All certificates are made again when the local one has less time left.
+const RENEW_BEFORE_END: Duration = Duration::from_secs(30 * DAY_SECONDS);
+/// How far a certificate is valid before it is made: the clocks of clients may be slow.
+const BACKDATING: Duration = Duration::from_secs(DAY_SECONDS);
+const DAY_SECONDS: u64 = 24 * 3600;
+/// How often the end is checked; the clock may be set in between.
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// Successive checks of a certificate that is not valid yet, before it is replaced. The clock of a machine without a battery is slow until the
+/// machine has synchronized it, and users would have to trust a new certificate again.
+const MAX_EARLY_CHECKS: u32 = 60;
+/// Certificates besides the local one: a machine may have more addresses than clients use.
+const MAX_HOST_CERTIFICATES: usize = 64;
+/// The names of the local certificate.
+const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 #[derive(Debug)]
 pub(super) struct SelfSigned {
     path: PathBuf,
     hosts: ServerHosts,
-    made: Mutex<Option<Made>>,
-    /// There are certificates that are not in the file.
+    made: Mutex<Option<MadeCertificates>>,
+    /// Notified when a certificate is not in the file yet.
     unsaved: Notify,
 }
 
-struct Made {
+/// The certificates of one key.
+struct MadeCertificates {
     key: KeyPair,
-    local: Entry,
+    local: HostCertificate,
     /// By the host that each is for.
-    others: BTreeMap<String, Entry>,
+    others: BTreeMap<String, HostCertificate>,
 }
 
+/// One certificate, and its text in the file.
 #[derive(Clone)]
-struct Entry {
+struct HostCertificate {
     pem: String,
     certificate: Arc<Certificate>,
 }
 
-impl std::fmt::Debug for Made {
+impl std::fmt::Debug for MadeCertificates {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Made").field("others", &self.others.len()).finish_non_exhaustive()
+        f.debug_struct("MadeCertificates").field("others", &self.others.len()).finish_non_exhaustive()
     }
 }
 
-/// Whether it ends soon, or has ended.
-fn is_worn_out(certificate: &Certificate, now: SystemTime) -> bool {
-    certificate.not_after <= now + RENEWAL
+/// Whether the certificate expires soon, or has expired.
+fn is_due(certificate: &Certificate, now: SystemTime) -> bool {
+    certificate.not_after <= now + RENEW_BEFORE_END
 }
 
 impl SelfSigned {
@@ -78,14 +81,14 @@ impl SelfSigned {
         Self { path: folder.join("self-signed.pem"), hosts, made: Mutex::default(), unsaved: Notify::new() }
     }
 
-    /// The first of the kept ones where they are still good, else a new one; the key stays.
+    /// The local certificate: the kept one if it is not due, else a new one with the same key.
     ///
     /// # Errors
-    /// The file can't be written.
+    /// The file is not writable.
     pub(super) fn load_or_make(&self, now: SystemTime) -> anyhow::Result<Certificate> {
-        store::warn_if_others_can_read(&self.path);
+        private_file::warn_if_others_can_read(&self.path);
         let kept = fs::read_to_string(&self.path).unwrap_or_default();
-        let made = match Made::read(&kept, now) {
+        let made = match MadeCertificates::read(&kept, now) {
             Some(made) => made,
             None => self.renewed(key(&kept), now)?,
         };
@@ -94,12 +97,12 @@ impl SelfSigned {
         Ok(first)
     }
 
-    /// Writes down what is new, and makes all anew before the first runs out.
-    pub(super) async fn keep(&self, certificates: &Certificates) {
+    /// Saves new certificates, and makes all certificates again before the local one expires.
+    pub(super) async fn keep(&self, served: &ServedCertificate) {
         let mut early = 0;
         loop {
             let is_unsaved = tokio::select! {
-                () = tokio::time::sleep(CHECK) => false,
+                () = tokio::time::sleep(CHECK_INTERVAL) => false,
                 () = self.unsaved.notified() => true,
             };
             let (first, now) = (self.made().as_ref().map(|made| Arc::clone(&made.local.certificate)), SystemTime::now());
@@ -107,45 +110,45 @@ impl SelfSigned {
             if !is_unsaved {
                 early = if now < first.not_before { early + 1 } else { 0 };
             }
-            let kept = if is_worn_out(&first, now) || early >= MAX_EARLY {
-                self.renew(certificates, now)
+            let kept = if is_due(&first, now) || early >= MAX_EARLY_CHECKS {
+                self.renew(served, now)
             } else if is_unsaved {
                 self.save()
             } else {
                 Ok(())
             };
             if let Err(error) = kept {
-                certificates.failed(format!("the self-signed certificates can't be kept: {error:#}"));
+                served.fail(format!("could not save or renew the self-signed certificates: {error:#}"));
             }
         }
     }
 
     fn save(&self) -> anyhow::Result<()> {
-        let Some(text) = self.made().as_ref().map(Made::text) else { return Ok(()) };
-        store::write(&self.path, &text)
+        let Some(text) = self.made().as_ref().map(MadeCertificates::text) else { return Ok(()) };
+        private_file::write(&self.path, &text)
     }
 
-    /// Makes all anew, with the same key.
-    fn renew(&self, certificates: &Certificates, now: SystemTime) -> anyhow::Result<()> {
-        let Some(text) = self.made().as_ref().map(Made::text) else { return Ok(()) };
+    /// Makes a new local certificate with the same key; the others are made again when clients use their hosts.
+    fn renew(&self, served: &ServedCertificate, now: SystemTime) -> anyhow::Result<()> {
+        let Some(text) = self.made().as_ref().map(MadeCertificates::text) else { return Ok(()) };
         let made = self.renewed(key(&text), now)?;
-        if certificates.current().kind == CertificateKind::SelfSigned {
-            certificates.replace(Certificate::clone(&made.local.certificate));
+        if served.current().kind == CertificateKind::SelfSigned {
+            served.replace(Certificate::clone(&made.local.certificate));
         }
         *self.made() = Some(made);
         Ok(())
     }
 
-    fn renewed(&self, key: Option<KeyPair>, now: SystemTime) -> anyhow::Result<Made> {
-        let key = key.map_or_else(KeyPair::generate, Ok).context("no key can be made")?;
-        let local = Entry::make(&key, &LOCAL, now)?;
-        let made = Made { key, local, others: BTreeMap::new() };
-        store::write(&self.path, &made.text())?;
+    fn renewed(&self, key: Option<KeyPair>, now: SystemTime) -> anyhow::Result<MadeCertificates> {
+        let key = key.map_or_else(KeyPair::generate, Ok).context("could not make a key")?;
+        let local = HostCertificate::make(&key, &LOCAL_NAMES, now)?;
+        let made = MadeCertificates { key, local, others: BTreeMap::new() };
+        private_file::write(&self.path, &made.text())?;
         Ok(made)
     }
 
-    /// The one for the host that a client of the address `client` uses: what it has named, or else the address `local` that its
-    /// connection came to, where that is known.
+    /// The certificate for the host that the client at `client` uses: the host it has `named`, or else the address `local` that its connection
+    /// came to.
     pub(super) fn for_client(&self, named: Option<&str>, local: Option<IpAddr>, client: IpAddr) -> Option<Arc<Certificate>> {
         let host = self.hosts.used(named, local, client);
         let mut made = self.made();
@@ -154,9 +157,9 @@ impl SelfSigned {
         if let Some(entry) = made.others.get(&host) {
             return Some(Arc::clone(&entry.certificate));
         }
-        let entry = if made.others.len() < MAX_CERTIFICATES {
-            Entry::make(&made.key, &[&host], SystemTime::now())
-                .inspect_err(|error| tracing::warn!(host, error = format!("{error:#}"), "no certificate can be made"))
+        let entry = if made.others.len() < MAX_HOST_CERTIFICATES {
+            HostCertificate::make(&made.key, &[&host], SystemTime::now())
+                .inspect_err(|error| tracing::warn!(host, error = format!("{error:#}"), "could not make a certificate"))
                 .ok()
         } else {
             None
@@ -168,14 +171,14 @@ impl SelfSigned {
         Some(certificate)
     }
 
-    fn made(&self) -> MutexGuard<'_, Option<Made>> {
+    fn made(&self) -> MutexGuard<'_, Option<MadeCertificates>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Made {
-    /// What [`Self::text`] wrote, unless the first certificate is not there or runs out soon. Certificates of older versions, which
-    /// listed everything, are left out.
+impl MadeCertificates {
+    /// Reads the output of [`Self::text`]; `None`: the local certificate is missing or due. Certificates of older versions, which listed all
+    /// names, are left out.
     fn read(text: &str, now: SystemTime) -> Option<Self> {
         let key = key(text)?;
         let key_pem = key.serialize_pem();
@@ -184,16 +187,16 @@ impl Made {
             let Ok(certificate) = Certificate::from_pem(CertificateKind::SelfSigned, pem.as_bytes(), key_pem.as_bytes()) else {
                 continue;
             };
-            let entry = Entry { pem, certificate: Arc::new(certificate) };
+            let entry = HostCertificate { pem, certificate: Arc::new(certificate) };
             match entry.certificate.names.as_slice() {
-                names if names == LOCAL => local = Some(entry),
-                [host] if !is_worn_out(&entry.certificate, now) && others.len() < MAX_CERTIFICATES => {
+                names if names == LOCAL_NAMES => local = Some(entry),
+                [host] if !is_due(&entry.certificate, now) && others.len() < MAX_HOST_CERTIFICATES => {
                     others.insert(host.clone(), entry);
                 }
                 _ => {}
             }
         }
-        let local = local.filter(|local| !is_worn_out(&local.certificate, now))?;
+        let local = local.filter(|local| !is_due(&local.certificate, now))?;
         Some(Self { key, local, others })
     }
 
@@ -207,27 +210,27 @@ fn key(text: &str) -> Option<KeyPair> {
     KeyPair::try_from(&PrivateKeyDer::from_pem_slice(text.as_bytes()).ok()?).ok()
 }
 
-/// The certificates in a text, each as a text.
+/// The certificates in a text, each as PEM.
 fn certificates(text: &str) -> impl Iterator<Item = String> {
     let (begin, end) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----");
     text.split(begin).skip(1).filter_map(move |rest| Some(format!("{begin}{}{end}\n", rest.split_once(end)?.0)))
 }
 
-impl Entry {
+impl HostCertificate {
     fn make(key: &KeyPair, names: &[&str], now: SystemTime) -> anyhow::Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "Castway (self-signed)");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.not_before = (now - BACKDATED).into();
-        params.not_after = (now + LIFE).into();
+        params.not_before = (now - BACKDATING).into();
+        params.not_after = (now + LIFETIME).into();
         for name in names {
             params.subject_alt_names.push(match name.parse() {
                 Ok(ip) => SanType::IpAddress(ip),
                 Err(_) => SanType::DnsName(Ia5String::try_from(*name).context("a host name is ASCII")?),
             });
         }
-        let pem = params.self_signed(key).context("no certificate can be made")?.pem();
+        let pem = params.self_signed(key).context("could not make a certificate")?.pem();
         let certificate = Certificate::from_pem(CertificateKind::SelfSigned, pem.as_bytes(), key.serialize_pem().as_bytes())?;
         Ok(Self { pem, certificate: Arc::new(certificate) })
     }
@@ -257,15 +260,15 @@ mod tests {
     fn each_names_the_host_that_its_client_uses_and_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let (own, first) = open(folder.path(), &["tv-cellar", "tv-cellar.local"]);
-        assert_eq!((first.names.as_slice(), first.is_trusted()), (LOCAL.map(str::to_owned).as_slice(), false));
+        assert_eq!((first.names.as_slice(), first.is_trusted()), (LOCAL_NAMES.map(str::to_owned).as_slice(), false));
         let names = |named, local: &str, client: &str| own.for_client(named, Some(ip(local)), ip(client)).unwrap().names.clone();
         assert_eq!(names(None, "192.168.7.1", NEIGHBOUR), ["192.168.7.1"]);
         assert_eq!(names(Some("TV-Cellar.local"), "192.168.7.1", NEIGHBOUR), ["tv-cellar.local"]);
         assert_eq!(names(Some("elsewhere.example.org"), "192.168.7.1", NEIGHBOUR), ["192.168.7.1"]);
         assert_eq!(names(None, "8.8.4.4", STRANGER), ["8.8.4.4"]);
-        assert_eq!(names(None, "192.168.7.1", STRANGER), LOCAL, "it came through a NAT");
-        assert_eq!(names(Some("localhost"), "192.168.7.1", STRANGER), LOCAL);
-        assert_eq!(own.for_client(None, None, ip(NEIGHBOUR)).unwrap().names, LOCAL, "it came through a proxy");
+        assert_eq!(names(None, "192.168.7.1", STRANGER), LOCAL_NAMES, "it came through a NAT");
+        assert_eq!(names(Some("localhost"), "192.168.7.1", STRANGER), LOCAL_NAMES);
+        assert_eq!(own.for_client(None, None, ip(NEIGHBOUR)).unwrap().names, LOCAL_NAMES, "it came through a proxy");
     }
 
     #[test]
@@ -289,11 +292,11 @@ mod tests {
     fn what_an_older_version_made_leaves_its_key_alone() {
         let folder = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
-        let old = Entry::make(&key, &["localhost", "tv-cellar", "192.168.7.1"], SystemTime::now()).unwrap();
+        let old = HostCertificate::make(&key, &["localhost", "tv-cellar", "192.168.7.1"], SystemTime::now()).unwrap();
         fs::create_dir(folder.path().join("tls")).unwrap();
         fs::write(folder.path().join("tls/self-signed.pem"), format!("{}{}", old.pem, key.serialize_pem())).unwrap();
         let (own, first) = open(folder.path(), &["tv-cellar"]);
-        assert_eq!(first.names, LOCAL);
+        assert_eq!(first.names, LOCAL_NAMES);
         assert_eq!(own.made().as_ref().unwrap().key.serialize_der(), key.serialize_der());
     }
 
@@ -301,15 +304,15 @@ mod tests {
     fn they_are_bounded_in_number() {
         let folder = tempfile::tempdir().unwrap();
         let (own, first) = open(folder.path(), &[]);
-        for host in 0..=u8::try_from(MAX_CERTIFICATES).unwrap() {
+        for host in 0..=u8::try_from(MAX_HOST_CERTIFICATES).unwrap() {
             own.for_client(None, Some(IpAddr::from([192, 168, 7, host])), ip(NEIGHBOUR)).unwrap();
         }
-        assert_eq!(own.made().as_ref().unwrap().others.len(), MAX_CERTIFICATES);
+        assert_eq!(own.made().as_ref().unwrap().others.len(), MAX_HOST_CERTIFICATES);
         let more = own.for_client(None, Some(ip("192.168.8.1")), ip(NEIGHBOUR)).unwrap();
         assert_eq!(more.fingerprint, first.fingerprint);
         assert_eq!(own.for_client(None, Some(ip("192.168.7.0")), ip(NEIGHBOUR)).unwrap().names, ["192.168.7.0"]);
         own.save().unwrap();
-        assert_eq!(open(folder.path(), &[]).0.made().as_ref().unwrap().others.len(), MAX_CERTIFICATES);
+        assert_eq!(open(folder.path(), &[]).0.made().as_ref().unwrap().others.len(), MAX_HOST_CERTIFICATES);
     }
 
     #[test]
@@ -321,7 +324,7 @@ mod tests {
         assert_eq!(own.load_or_make(late).unwrap().fingerprint, first.fingerprint, "everybody would have to trust another one");
         fs::remove_file(&own.path).unwrap();
         let early = own.load_or_make(late).unwrap();
-        assert!(early.is_valid(late) && is_worn_out(&early, now));
+        assert!(early.is_valid(late) && is_due(&early, now));
         assert!(own.load_or_make(now).unwrap().is_valid(now));
     }
 }

@@ -1,4 +1,4 @@
-//! Whether clients know who has signed a certificate, as far as this machine can tell: a public authority has, or one in the
+//! Whether clients trust the authority that signed a certificate, as far as this machine can tell: a public authority, or one in the
 //! machine's own trust store.
 
 use std::time::SystemTime;
@@ -11,32 +11,32 @@ use rustls::server::ParsedCertificate;
 
 use super::certificate::Certificate;
 
-/// Why clients don't trust it, for a sentence; `None`: they do. Reads the machine's trust store where no public authority has
-/// signed it.
-pub(super) fn objection(certificate: &Certificate, now: SystemTime) -> Option<String> {
+/// Why clients don't trust the certificate, as a clause; `None`: they trust it. Reads the machine's trust store if no public authority has
+/// signed the certificate.
+pub(super) fn untrusted_because(certificate: &Certificate, now: SystemTime) -> Option<String> {
     if certificate.signed_itself {
         return Some("it signed itself".to_owned());
     }
     let public = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let error = verify(certificate, &public, now).and_then(|_| verify(certificate, &machines(), now))?;
+    let error = verify(certificate, &public, now).and_then(|_| verify(certificate, &machine_roots(), now))?;
     Some(format!("neither a public authority nor one in this machine's trust store has signed it ({error})"))
 }
 
-fn machines() -> RootCertStore {
+fn machine_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        tracing::debug!(%error, "a part of the machine's trust store can't be read");
+        tracing::debug!(%error, "could not read a part of the machine's trust store");
     }
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     roots
 }
 
-/// Why the chain leads to none of the roots.
+/// Why the chain leads to no root.
 fn verify(certificate: &Certificate, roots: &RootCertStore, now: SystemTime) -> Option<rustls::Error> {
     let key = certificate.key();
     let (first, rest) = key.cert.split_first()?;
-    // That it has ended, or has not begun, says nothing about who signed it.
+    // The validity period does not matter here, only the signatures.
     let at = now.min(certificate.not_after).max(certificate.not_before);
     let at = UnixTime::since_unix_epoch(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
     let algorithms = ring::default_provider().signature_verification_algorithms.all;
@@ -98,7 +98,7 @@ mod tests {
         assert!(verify(&with_root, &trusting(&other), now).is_some(), "a root of the file is no authority");
         let lacking = signed(params("cast.example.org"), &between, &[]);
         assert!(verify(&lacking, &trusting(&root), now).is_some(), "no way to the root");
-        assert!(objection(&whole, now).unwrap().contains("neither a public authority nor"));
+        assert!(untrusted_because(&whole, now).unwrap().contains("neither a public authority nor"));
     }
 
     #[test]
@@ -123,6 +123,6 @@ mod tests {
         let (root, now) = (root(), SystemTime::now());
         let pem = root.pem();
         let own = Certificate::from_pem(CertificateKind::Files, pem.as_bytes(), root.key().serialize_pem().as_bytes()).unwrap();
-        assert_eq!(objection(&own, now).as_deref(), Some("it signed itself"));
+        assert_eq!(untrusted_because(&own, now).as_deref(), Some("it signed itself"));
     }
 }

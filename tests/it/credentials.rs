@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::relay::SOON;
+use crate::relay::EVENT_TIMEOUT;
 use crate::support::{castway, ok, stderr};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -294,7 +294,7 @@ async fn health_is_that_it_runs_and_readiness_that_it_works() {
     assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": false, "not_ready": ["relay"]}));
     // As when the database can't be read.
     server.follower.abort();
-    let stale = timeout(SOON, async {
+    let stale = timeout(EVENT_TIMEOUT, async {
         while server.get("/readyz").await.json::<Value>().await.unwrap()["not_ready"] != json!(["database", "relay"]) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

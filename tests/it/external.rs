@@ -11,7 +11,7 @@ use castway::relay;
 use url::Host;
 use webrtc_util::Conn;
 
-use super::relay::{LOCALHOST, SOON, Users, allocated, config, greet, own_ip, received_after_greeting, start, until};
+use super::relay::{EVENT_TIMEOUT, LOCALHOST, Users, allocated, config, greet, own_ip, received_after_greeting, start, until};
 
 /// Says the same for every name.
 struct Says(&'static str);
@@ -53,7 +53,7 @@ async fn a_name_that_changes_is_for_new_allocations_and_ends_no_old_one() {
     assert_eq!(one.local_addr().unwrap().ip().to_string(), "203.0.113.7");
 
     external.look_up(&Says("203.0.113.8")).await;
-    let deadline = std::time::Instant::now() + SOON;
+    let deadline = std::time::Instant::now() + EVENT_TIMEOUT;
     let (_c, three) = loop {
         let (client, relayed) = allocated(&handle).await;
         if relayed.local_addr().unwrap().ip().to_string() == "203.0.113.8" {

@@ -13,9 +13,9 @@ use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::MultiConnectionCounts;
 use crate::relay::RelayStats;
 use crate::relay::stats::labels::{CloseReason, DropCause, TRANSPORTS, TrafficDirection};
-use crate::socketio::frames::Counts as Counted;
+use crate::socketio::FrameCounts;
 use crate::socketio::room_driver;
-use crate::socketio::{REFUSAL_REASONS, SessionCensus as Sessions, Traffic};
+use crate::socketio::{REFUSAL_REASONS, SessionCounts, Traffic};
 use crate::tls::Certificates;
 use crate::turn::Transport;
 use crate::turn::codec::error_code::ErrorCode;
@@ -45,8 +45,8 @@ pub fn certificate(certificates: &Certificates) -> Vec<MetricFamily> {
 #[must_use]
 pub fn websockets(traffic: &Traffic) -> Vec<MetricFamily> {
     let ways = [("received", traffic.received.counts()), ("sent", traffic.sent.counts())];
-    let family = |name, help, kind, number: fn(&Counted) -> u64| {
-        let sample = |(way, counts): &(&str, Counted)| Sample {
+    let family = |name, help, kind, number: fn(&FrameCounts) -> u64| {
+        let sample = |(way, counts): &(&str, FrameCounts)| Sample {
             labels: vec![("direction", (*way).to_owned())],
             value: number(counts) as f64,
         };
@@ -106,7 +106,7 @@ pub fn kept(buffers: &KeptBuffers) -> Vec<MetricFamily> {
 
 /// The sessions of Engine.IO, and what clients have begun to send and not finished.
 #[must_use]
-pub fn inward(sessions: &Sessions, unfinished: &UnfinishedCounts) -> Vec<MetricFamily> {
+pub fn inward(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<MetricFamily> {
     let labelled = |name, help, kind, label, samples: &[(&str, f64)]| MetricFamily {
         name,
         help,

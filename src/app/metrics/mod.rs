@@ -43,7 +43,7 @@ impl Sources {
         families.extend(families::websockets(&self.traffic));
         families.extend(families::waiting(&self.ledger));
         families.extend(families::kept(&self.kept_buffers));
-        families.extend(families::inward(&self.sessions.census(), &self.unfinished.counts()));
+        families.extend(families::inward(&self.sessions.counts(), &self.unfinished.counts()));
         families.extend(families::calls(&self.calls.stats()));
         families.extend(families::relay(&self.relay_stats.stats()));
         families.extend(families::process(&self.shares));

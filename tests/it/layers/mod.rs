@@ -61,8 +61,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "src/multiconnection/room/outputs.rs",
         "src/multiconnection/users.rs",
     ],
-    &["src/relay/io/inbox.rs", "src/relay/io/udp.rs"],
-    &["src/relay/mod.rs", "src/relay/shard/deferred.rs", "src/relay/shard/event_loop.rs", "src/relay/shard/mailbox.rs"],
     &[
         "src/socketio/answers.rs",
         "src/socketio/handshake.rs",
@@ -75,7 +73,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "src/socketio/stream.rs",
     ],
     &["src/tls/acme.rs", "src/tls/files.rs", "src/tls/mod.rs", "src/tls/self_signed.rs"],
-    &["benches/relay/cases.rs", "benches/relay/main.rs", "benches/relay/report.rs"],
 ];
 
 #[test]

@@ -1,7 +1,7 @@
-//! A polled payload of Engine.IO 3, as a body of which each packet is a frame.
+//! A polled payload of Engine.IO 3 as a body with one frame for each packet.
 //!
-//! engineioxide copies and checks what is left of a frame for each packet in it: a MiB of the smallest packets in one frame takes it
-//! 16 s. With a frame a packet it looks at each byte once.
+//! engineioxide copies and checks the rest of a frame for each packet in it, and needs 16 s for one MiB of the smallest packets in one
+//! frame. With one frame for each packet it looks at each byte once.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,10 +12,10 @@ use hyper::body::Frame;
 
 use super::payload::next_of_text;
 
-/// A text payload; what is not of that form is one frame.
-pub(super) struct Packets(pub(super) Bytes);
+/// A text payload. A malformed rest is one frame.
+pub(super) struct PollBody(pub(super) Bytes);
 
-impl HttpBody for Packets {
+impl HttpBody for PollBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     fn frames(payload: &'static str) -> Vec<String> {
-        let mut packets = Packets(Bytes::from_static(payload.as_bytes()));
+        let mut packets = PollBody(Bytes::from_static(payload.as_bytes()));
         let mut context = Context::from_waker(std::task::Waker::noop());
         let next = || match Pin::new(&mut packets).poll_frame(&mut context) {
             Poll::Ready(Some(Ok(frame))) => Some(String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()),

@@ -1,161 +1,136 @@
-//! PURE. The frames of one direction of a WebSocket (RFC 6455 §5) on their way: they are counted, text messages that a
-//! [`Rule`] is about are replaced, and large frames are cut into fragments where that is asked for.
+//! The frames of one direction of a WebSocket (RFC 6455 §5): counts them, replaces the text messages that a [`RewriteRule`] applies to,
+//! and splits large frames into fragments where that is asked for. PURE.
 //!
-//! Inputs: the bytes of the stream, in whatever pieces they come. Outputs: the bytes to pass on.
+//! - **Owner** of the state of one direction: [`FrameFilter`].
+//! - **Inputs**: the bytes of the stream, in pieces of any size ([`FrameFilter::handle`]).
+//! - **Outputs**: the bytes to pass on, [`FrameFilter::counts`], [`FrameFilter::unfinished`], [`FrameFilter::take_connects`].
 //!
 //! Invariants:
-//! - One stream of bytes gives one output, however it is cut into pieces.
-//! - What no rule is about passes byte by byte, mistakes included: whoever reads the frames judges them. A frame that is cut keeps
-//!   its payload and its mistakes: opcode, reserved bits and a missing mask are in its first fragment.
-//! - At most [`MAX_COLLECTED`] bytes of a message wait until it is complete; a longer one passes as it is.
+//! - The same stream of bytes gives the same output, however it is divided into pieces.
+//! - A message that no rule applies to passes byte by byte, protocol errors included: the reader of the frames rejects them. A fragmented
+//!   frame keeps its payload and its errors: opcode, reserved bits and a missing mask are in its first fragment.
+//! - At most [`MAX_COLLECTED_BYTES`] of a message wait until it is complete; a longer message passes unchanged.
+//!
+//! ```
+//! use castway::socketio::frame_filter::FrameFilter;
+//!
+//! let mut filter = FrameFilter::new(None);
+//! let (frame, mut output) = (b"\x81\x01x", Vec::new());
+//! let unchanged = filter.handle(frame, &mut output);
+//! // The first `unchanged` bytes of the input are passed on as they are, then the output.
+//! assert_eq!((unchanged, output.len(), filter.counts().messages), (frame.len(), 0, 1));
+//! ```
 
-use super::frame::{CONTINUATION, CONTROL, FIN, Head, Sink, TEXT};
+use super::frame::{CONTINUATION, CONTROL, FIN, FrameHeader, FrameOutput, TEXT};
+use super::message_start::{ConnectPackets, MessageStart};
+use super::rewrite_rule::RewriteRule;
+use super::traffic::FrameCounts;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 
-/// Bytes of the fragments that larger frames are cut into. tungstenite's buffer keeps the size of the largest frame as long as the
-/// connection lives, and collects fragments in memory that goes with their message.
-pub const MAX_FRAGMENT: u64 = 4 * 1024;
-/// Bytes of the largest frame that is cut. What reads the frames refuses a larger one by its head.
-const MAX_CUT: u64 = MAX_WIRE_BYTES as u64;
-/// Bytes of a message that a rule is about. The queries that clients add to a namespace's name fit many times.
-pub const MAX_COLLECTED: u64 = 16 * 1024;
+/// Bytes of the fragments that larger frames are split into. tungstenite's buffer keeps the size of the largest frame as long as the
+/// connection lives; fragments are collected in memory that is freed with their message.
+pub const MAX_FRAGMENT_BYTES: u64 = 4 * 1024;
+/// Bytes of the largest frame that is split. The reader of the frames refuses a larger one by its header.
+const MAX_FRAGMENTED_FRAME_BYTES: u64 = MAX_WIRE_BYTES as u64;
+/// Bytes of a message that a rule applies to: many times the queries that clients add to the name of a namespace.
+pub const MAX_COLLECTED_BYTES: u64 = 16 * 1024;
 
-/// Bytes at the beginning of a packet of Socket.IO in which the number of its attachments stands (`4599-[`), if it has some.
-pub(super) const MAX_START: usize = 8;
-/// How a packet begins that asks for a namespace.
-pub(super) const CONNECT: &[u8] = b"40";
-
-/// Which text messages are replaced, and by what.
+/// The state of one direction.
 #[derive(Debug)]
-pub struct Rule {
-    /// How they begin.
-    pub prefix: &'static [u8],
-    /// Whether the frames of this direction are masked. Others pass as they are.
-    pub masked: bool,
-    /// The other text; `None`: it stays.
-    pub change: fn(&[u8]) -> Option<Vec<u8>>,
-}
-
-impl Rule {
-    fn suits(&self, head: Head) -> bool {
-        !head.is_reserved() && head.key.is_some() == self.masked
-    }
-}
-
-/// What has come in one direction.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Of everything, frames' heads included.
-    pub bytes: u64,
-    /// Texts and binaries that are complete.
-    pub messages: u64,
-    /// Payload of the message that is not complete yet, or whose attachments have not all come.
-    pub incomplete: u64,
-}
-
-/// Complete packets that ask for a namespace, which socketioxide answers by itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Connects {
-    pub packets: u32,
-    /// Of all of them.
-    pub bytes: u32,
-}
-
-/// The frames of one direction.
-#[derive(Debug)]
-pub struct Filter {
-    rule: Option<&'static Rule>,
-    /// Whether large frames are cut.
-    cuts: bool,
-    counts: Counts,
-    /// Payload of the present frame that has not come yet.
+pub struct FrameFilter {
+    rule: Option<&'static RewriteRule>,
+    /// Whether large frames are split.
+    fragments: bool,
+    counts: FrameCounts,
+    /// Bytes of the current frame's payload that have not come yet.
     left: u64,
-    frame: Present,
-    /// A message has begun, in fragments, and not ended.
+    frame: CurrentFrame,
+    /// Whether a fragmented message has begun and not ended.
     is_open: bool,
-    /// Of the present or the last text message; empty for a binary one.
-    start: Start,
-    /// Messages that belong to the last packet of Socket.IO and have not come.
+    start: MessageStart,
+    /// Attachments of the last packet of Socket.IO that have not come.
     attachments: u32,
-    connects: Connects,
-    rare: Option<Box<Rare>>,
-}
-
-/// The beginning of a text message.
-#[derive(Debug, Clone, Copy, Default)]
-struct Start {
-    is_text: bool,
-    len: u8,
-    bytes: [u8; MAX_START],
+    connects: ConnectPackets,
+    buffered: Option<Box<Buffered>>,
 }
 
 /// The frame whose payload is coming.
 #[derive(Debug, Clone, Copy, Default)]
-struct Present {
+struct CurrentFrame {
     fin: bool,
     control: bool,
-    passage: Passage,
+    handling: Handling,
     key: [u8; 4],
-    /// Where in the key its next byte is.
-    key_at: u8,
+    /// Index into `key` for the next byte of the payload.
+    key_index: u8,
 }
 
-/// How the present frame passes.
+/// What happens to the current frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Passage {
+enum Handling {
     #[default]
-    AsItIs,
-    /// Each but the first has [`MAX_FRAGMENT`] bytes.
-    InFragments,
-    /// Its message is being collected, not passed on.
+    Unchanged,
+    /// Split into fragments; all but the first have [`MAX_FRAGMENT_BYTES`].
+    Fragmented,
+    /// Collected with the rest of its message, and not passed on yet.
     Collected,
 }
 
-/// What few frames need.
+/// Held back bytes; few streams have any at any time.
 #[derive(Debug, Default)]
-struct Rare {
-    /// The beginning of a frame, too short to judge it.
-    begun: Vec<u8>,
+struct Buffered {
+    /// The beginning of a frame that is too short to decide about it.
+    partial_header: Vec<u8>,
     /// The message that is being collected, unmasked.
     message: Option<Vec<u8>>,
 }
 
-impl Filter {
-    /// Without a rule everything passes at once, and is only counted.
+impl FrameFilter {
+    /// Without a rule all bytes pass immediately and are only counted.
     #[must_use]
-    pub const fn new(rule: Option<&'static Rule>) -> Self {
+    pub const fn new(rule: Option<&'static RewriteRule>) -> Self {
         Self::make(rule, false)
     }
 
-    /// One that cuts large frames into fragments of at most [`MAX_FRAGMENT`] bytes, too.
+    /// As [`Self::new`], and splits large frames into fragments of at most [`MAX_FRAGMENT_BYTES`].
     #[must_use]
-    pub const fn cutting(rule: Option<&'static Rule>) -> Self {
+    pub const fn fragmenting(rule: Option<&'static RewriteRule>) -> Self {
         Self::make(rule, true)
     }
 
-    const fn make(rule: Option<&'static Rule>, cuts: bool) -> Self {
-        let counts = Counts { bytes: 0, messages: 0, incomplete: 0 };
-        let frame = Present { fin: false, control: false, passage: Passage::AsItIs, key: [0; 4], key_at: 0 };
-        let start = Start { is_text: false, len: 0, bytes: [0; MAX_START] };
-        let connects = Connects { packets: 0, bytes: 0 };
-        Self { rule, cuts, counts, left: 0, frame, is_open: false, start, attachments: 0, connects, rare: None }
+    const fn make(rule: Option<&'static RewriteRule>, fragments: bool) -> Self {
+        let counts = FrameCounts { bytes: 0, messages: 0, incomplete: 0 };
+        let frame = CurrentFrame { fin: false, control: false, handling: Handling::Unchanged, key: [0; 4], key_index: 0 };
+        let connects = ConnectPackets { packets: 0, bytes: 0 };
+        Self {
+            rule,
+            fragments,
+            counts,
+            left: 0,
+            frame,
+            is_open: false,
+            start: MessageStart::new(false),
+            attachments: 0,
+            connects,
+            buffered: None,
+        }
     }
 
     #[must_use]
-    pub const fn counts(&self) -> Counts {
+    pub const fn counts(&self) -> FrameCounts {
         self.counts
     }
 
-    /// Bytes that whoever reads the frames holds until the rest has come; `None`: nothing is unfinished, neither a message nor its
-    /// attachments nor a control frame nor a head.
+    /// Bytes that the reader of the frames holds until the rest comes. `None`: no message, attachment, control frame or frame header is
+    /// unfinished.
     #[must_use]
     pub fn unfinished(&self) -> Option<u64> {
-        let is_begun = self.rare.as_ref().is_some_and(|rare| !rare.begun.is_empty());
-        (self.left > 0 || self.is_open || self.attachments > 0 || is_begun).then_some(self.counts.incomplete)
+        let has_partial_header = self.buffered.as_ref().is_some_and(|buffered| !buffered.partial_header.is_empty());
+        (self.left > 0 || self.is_open || self.attachments > 0 || has_partial_header).then_some(self.counts.incomplete)
     }
 
-    /// Since this was asked last.
-    pub fn take_connects(&mut self) -> Connects {
+    /// The packets that asked for a namespace since the last call.
+    pub fn take_connects(&mut self) -> ConnectPackets {
         std::mem::take(&mut self.connects)
     }
 
@@ -164,208 +139,208 @@ impl Filter {
         self.rule.is_some()
     }
 
-    /// Takes what has come. So many of its first bytes pass as they are, which the result says; after them comes what was
-    /// added to `output`, which must be empty before. The rest waits for what comes next.
+    /// Takes the next piece of the stream. The result says how many of its first bytes pass unchanged; the bytes that were added to
+    /// `output`, which must be empty before, follow them. The rest waits for the next piece.
     pub fn handle(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
         self.counts.bytes += input.len() as u64;
-        let mut sink = Sink { input, passed: 0, output, closed: self.rule.is_none() && !self.cuts };
+        let mut out = FrameOutput { input, passed: 0, output, only_counts: self.rule.is_none() && !self.fragments };
         let mut at = 0;
         while at < input.len() {
             if self.left > 0 {
                 let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len() - at);
-                self.payload(&input[at..at + len], Some(at), &mut sink);
+                self.payload(&input[at..at + len], Some(at), &mut out);
                 at += len;
-            } else if let Some(begun) = self.take_begun() {
-                at = self.go_on(begun, at, &mut sink);
-            } else if let Some(head) = self.head(&input[at..]) {
-                self.begin(head, &input[at + head.size..], &mut sink);
-                match self.frame.passage {
-                    Passage::AsItIs => sink.pass(at, head.size),
-                    Passage::InFragments => self.add_first_head(head, &mut sink),
-                    Passage::Collected => {}
+            } else if let Some(partial_header) = self.take_partial_header() {
+                at = self.complete_header(partial_header, at, &mut out);
+            } else if let Some(header) = self.header(&input[at..]) {
+                self.begin(header, &input[at + header.size..], &mut out);
+                match self.frame.handling {
+                    Handling::Unchanged => out.pass(at, header.size),
+                    Handling::Fragmented => self.add_first_header(header, &mut out),
+                    Handling::Collected => {}
                 }
-                at += head.size;
-                self.end_if_complete(&mut sink);
+                at += header.size;
+                self.end_if_complete(&mut out);
             } else {
-                self.rare().begun.extend_from_slice(&input[at..]);
+                self.buffered().partial_header.extend_from_slice(&input[at..]);
                 at = input.len();
             }
         }
-        if self.rare.as_ref().is_some_and(|rare| rare.begun.is_empty() && rare.message.is_none()) {
-            self.rare = None;
+        if self.buffered.as_ref().is_some_and(|buffered| buffered.partial_header.is_empty() && buffered.message.is_none()) {
+            self.buffered = None;
         }
-        if sink.closed { input.len() } else { sink.passed }
+        if out.only_counts { input.len() } else { out.passed }
     }
 
-    /// Adds to the beginning of a frame until it can be judged.
-    fn go_on(&mut self, mut begun: Vec<u8>, mut at: usize, sink: &mut Sink<'_>) -> usize {
-        while at < sink.input.len() {
-            begun.push(sink.input[at]);
+    /// Adds to the beginning of a frame until it is long enough to decide about it.
+    fn complete_header(&mut self, mut partial_header: Vec<u8>, mut at: usize, out: &mut FrameOutput<'_>) -> usize {
+        while at < out.input.len() {
+            partial_header.push(out.input[at]);
             at += 1;
-            let Some(head) = self.head(&begun) else { continue };
-            let (first, payload) = begun.split_at(head.size);
-            self.begin(head, payload, sink);
-            match self.frame.passage {
-                Passage::AsItIs => sink.add(first),
-                Passage::InFragments => self.add_first_head(head, sink),
-                Passage::Collected => {}
+            let Some(header) = self.header(&partial_header) else { continue };
+            let (first, payload) = partial_header.split_at(header.size);
+            self.begin(header, payload, out);
+            match self.frame.handling {
+                Handling::Unchanged => out.add(first),
+                Handling::Fragmented => self.add_first_header(header, out),
+                Handling::Collected => {}
             }
-            self.end_if_complete(sink);
+            self.end_if_complete(out);
             if !payload.is_empty() {
-                self.payload(payload, None, sink);
+                self.payload(payload, None, out);
             }
             return at;
         }
-        self.rare().begun = begun;
+        self.buffered().partial_header = partial_header;
         at
     }
 
-    /// The head of the frame that `bytes` begin with, once there is enough of it, and of its payload, to judge it.
-    fn head(&self, bytes: &[u8]) -> Option<Head> {
-        let head = Head::parse(bytes)?;
-        let so_far = match (head.opcode(), self.message()) {
+    /// The header of the frame that `bytes` begin with, once enough of the header and of the payload has come to decide about the frame.
+    fn header(&self, bytes: &[u8]) -> Option<FrameHeader> {
+        let header = FrameHeader::parse(bytes)?;
+        let so_far = match (header.opcode(), self.message()) {
             (TEXT, _) => 0,
             (CONTINUATION, Some(message)) => message.len(),
-            _ => return Some(head),
+            _ => return Some(header),
         };
-        // What is too large to be collected is judged by its head.
-        let fits = head.len.saturating_add(so_far as u64) <= MAX_COLLECTED;
-        let Some(rule) = self.rule.filter(|rule| fits && rule.suits(head)) else { return Some(head) };
+        // The header alone decides about a frame that is too large to be collected.
+        let fits = header.len.saturating_add(so_far as u64) <= MAX_COLLECTED_BYTES;
+        let Some(rule) = self.rule.filter(|rule| fits && rule.applies_to(header)) else { return Some(header) };
         let missing = rule.prefix.len().saturating_sub(so_far);
-        let looked_at = usize::try_from(head.len).unwrap_or(usize::MAX).min(missing);
-        (bytes.len() >= head.size + looked_at).then_some(head)
+        let looked_at = usize::try_from(header.len).unwrap_or(usize::MAX).min(missing);
+        (bytes.len() >= header.size + looked_at).then_some(header)
     }
 
-    /// Decides what becomes of a frame; `payload` begins with what [`Self::head`] has waited for.
-    fn begin(&mut self, head: Head, payload: &[u8], sink: &mut Sink<'_>) {
-        let control = head.opcode() >= CONTROL;
-        let collected = !control && self.is_collected(head, payload);
+    /// Decides what happens to a frame; `payload` begins with the bytes that [`Self::header`] has waited for.
+    fn begin(&mut self, header: FrameHeader, payload: &[u8], out: &mut FrameOutput<'_>) {
+        let control = header.opcode() >= CONTROL;
+        let collected = !control && self.is_collected(header, payload);
         if !control && !collected {
-            self.let_go(sink);
+            self.release_collected(out);
         }
-        let passage = match collected {
-            true => Passage::Collected,
-            false if self.cuts && (MAX_FRAGMENT + 1..=MAX_CUT).contains(&head.len) => Passage::InFragments,
-            false => Passage::AsItIs,
+        let handling = match collected {
+            true => Handling::Collected,
+            false if self.fragments && (MAX_FRAGMENT_BYTES + 1..=MAX_FRAGMENTED_FRAME_BYTES).contains(&header.len) => {
+                Handling::Fragmented
+            }
+            false => Handling::Unchanged,
         };
         if collected && self.message().is_none() {
-            self.rare().message = Some(Vec::new());
+            self.buffered().message = Some(Vec::new());
         }
-        self.left = head.len;
+        self.left = header.len;
         self.is_open |= !control;
-        if !control && head.opcode() != CONTINUATION {
-            self.start = Start { is_text: head.opcode() == TEXT, ..Start::default() };
+        if !control && header.opcode() != CONTINUATION {
+            self.start = MessageStart::new(header.opcode() == TEXT);
         }
-        self.frame = Present { fin: head.fin(), control, passage, key: head.key.unwrap_or_default(), key_at: 0 };
+        self.frame = CurrentFrame { fin: header.fin(), control, handling, key: header.key.unwrap_or_default(), key_index: 0 };
     }
 
-    fn is_collected(&self, head: Head, payload: &[u8]) -> bool {
-        let Some(rule) = self.rule.filter(|rule| rule.suits(head)) else { return false };
-        let so_far = match (head.opcode(), self.message()) {
+    fn is_collected(&self, header: FrameHeader, payload: &[u8]) -> bool {
+        let Some(rule) = self.rule.filter(|rule| rule.applies_to(header)) else { return false };
+        let so_far = match (header.opcode(), self.message()) {
             (TEXT, None) => &[][..],
             (CONTINUATION, Some(message)) => message,
-            // A message begins inside another one, or none goes on, or it is no text.
+            // A message that begins inside another one, a continuation of no message, or no text.
             _ => return false,
         };
-        if head.len.saturating_add(so_far.len() as u64) > MAX_COLLECTED {
+        if header.len.saturating_add(so_far.len() as u64) > MAX_COLLECTED_BYTES {
             return false;
         }
-        let len = usize::try_from(head.len).unwrap_or(usize::MAX).min(payload.len());
-        let key = head.key.unwrap_or_default();
+        let len = usize::try_from(header.len).unwrap_or(usize::MAX).min(payload.len());
+        let key = header.key.unwrap_or_default();
         let more = payload[..len].iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);
         let mut missing = rule.prefix.iter();
         let equal = so_far.iter().copied().chain(more).all(|found| missing.next().is_none_or(|expected| found == *expected));
-        equal && (missing.len() == 0 || !head.fin())
+        equal && (missing.len() == 0 || !header.fin())
     }
 
-    /// Bytes of the present frame that are still missing in its present fragment.
+    /// Bytes that are missing in the current fragment of the current frame.
     const fn left_in_fragment(&self) -> u64 {
-        match (self.frame.passage, self.left) {
-            (Passage::InFragments, 1..) => (self.left - 1) % MAX_FRAGMENT + 1,
+        match (self.frame.handling, self.left) {
+            (Handling::Fragmented, 1..) => (self.left - 1) % MAX_FRAGMENT_BYTES + 1,
             _ => self.left,
         }
     }
 
-    fn add_first_head(&self, head: Head, sink: &mut Sink<'_>) {
-        sink.add_head(head.first & !FIN, head.key, self.left_in_fragment());
+    fn add_first_header(&self, header: FrameHeader, out: &mut FrameOutput<'_>) {
+        out.add_header(header.first & !FIN, header.key, self.left_in_fragment());
     }
 
-    fn payload(&mut self, mut part: &[u8], mut at: Option<usize>, sink: &mut Sink<'_>) {
+    fn payload(&mut self, mut part: &[u8], mut at: Option<usize>, out: &mut FrameOutput<'_>) {
         while !part.is_empty() {
             let len = usize::try_from(self.left_in_fragment()).unwrap_or(usize::MAX).clamp(1, part.len());
             let (piece, rest) = part.split_at(len);
-            self.piece(piece, at, sink);
+            self.piece(piece, at, out);
             part = rest;
             at = at.map(|at| at + len);
         }
     }
 
-    /// A part of the payload that no fragment ends in.
-    fn piece(&mut self, piece: &[u8], at: Option<usize>, sink: &mut Sink<'_>) {
-        let Present { fin, control, passage, mut key, key_at } = self.frame;
-        key.rotate_left(key_at.into());
+    /// A part of the payload that lies within one fragment.
+    fn piece(&mut self, piece: &[u8], at: Option<usize>, out: &mut FrameOutput<'_>) {
+        let CurrentFrame { fin, control, handling, mut key, key_index } = self.frame;
+        key.rotate_left(key_index.into());
         let mut unmasked = piece.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);
-        self.frame.key_at = ((usize::from(key_at) + piece.len()) % 4) as u8;
+        self.frame.key_index = ((usize::from(key_index) + piece.len()) % 4) as u8;
         if !control && self.start.is_text {
             self.start.extend(unmasked.clone());
         }
-        match (passage, at) {
-            (Passage::Collected, _) => self.rare().message.get_or_insert_default().extend(&mut unmasked),
-            (Passage::AsItIs | Passage::InFragments, Some(at)) => sink.pass(at, piece.len()),
-            (Passage::AsItIs | Passage::InFragments, None) => sink.add(piece),
+        match (handling, at) {
+            (Handling::Collected, _) => self.buffered().message.get_or_insert_default().extend(&mut unmasked),
+            (Handling::Unchanged | Handling::Fragmented, Some(at)) => out.pass(at, piece.len()),
+            (Handling::Unchanged | Handling::Fragmented, None) => out.add(piece),
         }
         if !control {
             self.counts.incomplete += piece.len() as u64;
         }
         self.left = self.left.saturating_sub(piece.len() as u64);
-        if passage == Passage::InFragments && self.left > 0 && self.left.is_multiple_of(MAX_FRAGMENT) {
+        if handling == Handling::Fragmented && self.left > 0 && self.left.is_multiple_of(MAX_FRAGMENT_BYTES) {
             key.rotate_left(piece.len() % 4);
-            let is_last = self.left == MAX_FRAGMENT;
-            sink.add_head(if fin && is_last { FIN | CONTINUATION } else { CONTINUATION }, Some(key), MAX_FRAGMENT);
+            let is_last = self.left == MAX_FRAGMENT_BYTES;
+            out.add_header(if fin && is_last { FIN | CONTINUATION } else { CONTINUATION }, Some(key), MAX_FRAGMENT_BYTES);
         }
-        self.end_if_complete(sink);
+        self.end_if_complete(out);
     }
 
-    fn end_if_complete(&mut self, sink: &mut Sink<'_>) {
+    fn end_if_complete(&mut self, out: &mut FrameOutput<'_>) {
         if self.left > 0 || self.frame.control || !self.frame.fin {
             return;
         }
         self.counts.messages += 1;
         self.is_open = false;
         if self.start.is_connect() {
-            self.connects.packets += 1;
-            let bytes = u32::try_from(self.counts.incomplete).unwrap_or(u32::MAX);
-            self.connects.bytes = self.connects.bytes.saturating_add(bytes);
+            self.connects.add(self.counts.incomplete);
         }
         self.attachments = self.start.attachments().unwrap_or_else(|| self.attachments.saturating_sub(1));
         if self.attachments == 0 {
             self.counts.incomplete = 0;
         }
-        let message = self.rare.as_mut().and_then(|rare| rare.message.take());
+        let message = self.buffered.as_mut().and_then(|buffered| buffered.message.take());
         if let (Some(rule), Some(message)) = (self.rule, message) {
             let changed = (rule.change)(&message).unwrap_or(message);
-            self.add_message(true, rule, &changed, sink);
+            self.add_message(true, rule, &changed, out);
         }
     }
 
-    /// Passes on what was collected of a message that turns out to be another one: as its first fragment, so that the rest of
-    /// it can follow as it is.
-    fn let_go(&mut self, sink: &mut Sink<'_>) {
-        let message = self.rare.as_mut().and_then(|rare| rare.message.take());
+    /// Passes on the collected bytes of a message that the rule does not apply to after all. They become its first fragment, so that
+    /// the rest can follow unchanged.
+    fn release_collected(&mut self, out: &mut FrameOutput<'_>) {
+        let message = self.buffered.as_mut().and_then(|buffered| buffered.message.take());
         if let (Some(rule), Some(message)) = (self.rule, message) {
-            self.add_message(false, rule, &message, sink);
+            self.add_message(false, rule, &message, out);
         }
     }
 
-    /// Passes on what was collected, in one frame or in fragments.
-    fn add_message(&self, fin: bool, rule: &Rule, payload: &[u8], sink: &mut Sink<'_>) {
-        let most = if self.cuts { MAX_FRAGMENT as usize } else { payload.len() };
+    /// Passes on collected bytes, in one frame or in fragments.
+    fn add_message(&self, fin: bool, rule: &RewriteRule, payload: &[u8], out: &mut FrameOutput<'_>) {
+        let most = if self.fragments { MAX_FRAGMENT_BYTES as usize } else { payload.len() };
         let key = rule.masked.then_some(self.frame.key);
         let (mut opcode, mut left) = (TEXT, payload);
         loop {
             let (fragment, rest) = left.split_at(most.min(left.len()));
             let fin = if fin && rest.is_empty() { FIN } else { 0 };
-            sink.add_frame(fin | opcode, key, fragment);
+            out.add_frame(fin | opcode, key, fragment);
             if rest.is_empty() {
                 return;
             }
@@ -374,48 +349,19 @@ impl Filter {
     }
 
     fn message(&self) -> Option<&[u8]> {
-        self.rare.as_ref()?.message.as_deref()
+        self.buffered.as_ref()?.message.as_deref()
     }
 
-    fn take_begun(&mut self) -> Option<Vec<u8>> {
-        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.begun)).filter(|begun| !begun.is_empty())
+    fn take_partial_header(&mut self) -> Option<Vec<u8>> {
+        self.buffered
+            .as_mut()
+            .map(|buffered| std::mem::take(&mut buffered.partial_header))
+            .filter(|partial_header| !partial_header.is_empty())
     }
 
-    fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+    fn buffered(&mut self) -> &mut Buffered {
+        self.buffered.get_or_insert_default()
     }
-}
-
-impl Start {
-    fn extend(&mut self, more: impl Iterator<Item = u8>) {
-        let free = self.bytes.iter_mut().skip(usize::from(self.len));
-        for (place, byte) in free.zip(more) {
-            *place = byte;
-            self.len += 1;
-        }
-    }
-
-    fn is_connect(&self) -> bool {
-        self.is_text && self.bytes[..usize::from(self.len)].starts_with(CONNECT)
-    }
-
-    /// See [`announced`].
-    fn attachments(&self) -> Option<u32> {
-        announced(&self.bytes[..usize::from(self.len)], self.is_text)
-    }
-}
-
-/// How many messages follow that belong to the one that begins with `start`; `None`: it is such a message itself, bytes or (from old
-/// clients, and by polling) base64.
-pub(super) fn announced(start: &[u8], is_text: bool) -> Option<u32> {
-    if !is_text || start.starts_with(b"b") {
-        return None;
-    }
-    // A message of Engine.IO with an event or an acknowledgement of Socket.IO that has attachments.
-    let [b'4', b'5' | b'6', rest @ ..] = start else { return Some(0) };
-    let digits = rest.split(|byte| *byte == b'-').next().filter(|digits| digits.len() < rest.len());
-    let count = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-    Some(count.unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -428,16 +374,17 @@ mod tests {
     use tokio_tungstenite::tungstenite::{Error, Message};
 
     use super::*;
+    use crate::socketio::frame::BINARY;
 
-    static RULE: Rule = Rule { prefix: b"40/", masked: true, change: |packet| packet.ends_with(b"?").then(|| b"40/!".to_vec()) };
-    static UNMASKED: Rule = Rule { masked: false, ..RULE };
+    static RULE: RewriteRule =
+        RewriteRule { prefix: b"40/", masked: true, change: |packet| packet.ends_with(b"?").then(|| b"40/!".to_vec()) };
+    static UNMASKED: RewriteRule = RewriteRule { masked: false, ..RULE };
     const KEY: [u8; 4] = [0x11, 0x92, 0x33, 0xF4];
-    const BINARY: u8 = 2;
 
     fn frame(fin: bool, opcode: u8, key: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let fin = if fin { FIN } else { 0 };
-        Sink { input: &[], passed: 0, output: &mut bytes, closed: false }.add_frame(fin | opcode, key, payload);
+        FrameOutput { input: &[], passed: 0, output: &mut bytes, only_counts: false }.add_frame(fin | opcode, key, payload);
         bytes
     }
 
@@ -446,8 +393,8 @@ mod tests {
     }
 
     /// What comes out of a stream that comes in such pieces, and what was counted.
-    fn through(rule: Option<&'static Rule>, pieces: &[&[u8]]) -> (Vec<u8>, Counts) {
-        let (mut filter, mut all) = (Filter::new(rule), Vec::new());
+    fn through(rule: Option<&'static RewriteRule>, pieces: &[&[u8]]) -> (Vec<u8>, FrameCounts) {
+        let (mut filter, mut all) = (FrameFilter::new(rule), Vec::new());
         for piece in pieces {
             let mut output = Vec::new();
             let passed = filter.handle(piece, &mut output);
@@ -481,7 +428,7 @@ mod tests {
 
     #[test]
     fn what_is_unfinished_is_told_of_heads_fragments_control_frames_and_attachments() {
-        let mut filter = Filter::new(None);
+        let mut filter = FrameFilter::new(None);
         let mut after = |bytes: &[u8]| {
             filter.handle(bytes, &mut Vec::new());
             filter.unfinished()
@@ -520,7 +467,7 @@ mod tests {
 
     #[test]
     fn everything_else_passes_byte_by_byte() {
-        let long = [b"40/", &vec![b'x'; MAX_COLLECTED as usize][..], b"?"].concat();
+        let long = [b"40/", &vec![b'x'; MAX_COLLECTED_BYTES as usize][..], b"?"].concat();
         for stream in [
             masked(true, TEXT, b""),
             masked(true, TEXT, b"4"),
@@ -542,15 +489,15 @@ mod tests {
 
     #[test]
     fn a_message_that_was_collected_in_vain_goes_on_as_the_fragment_it_is() {
-        let begun = [masked(false, TEXT, b"4"), masked(false, CONTINUATION, b"0/")].concat();
+        let partial_head = [masked(false, TEXT, b"4"), masked(false, CONTINUATION, b"0/")].concat();
         let kept = masked(false, TEXT, b"40/");
         for rest in [
-            masked(true, CONTINUATION, &vec![b'x'; MAX_COLLECTED as usize]),
+            masked(true, CONTINUATION, &vec![b'x'; MAX_COLLECTED_BYTES as usize]),
             masked(true, TEXT, b"40/a?"),
             masked(true, BINARY, b"x"),
             frame(true, CONTINUATION, None, b"a?"),
         ] {
-            assert_eq!(filtered(&[&begun[..], &rest].concat()), [&kept[..], &rest].concat());
+            assert_eq!(filtered(&[&partial_head[..], &rest].concat()), [&kept[..], &rest].concat());
         }
         let other = masked(true, CONTINUATION, b"1");
         assert_eq!(
@@ -572,25 +519,25 @@ mod tests {
         let part = [&stream[..], &masked(true, BINARY, &[0; 300])[..208]].concat();
         for rule in [None, Some(&RULE)] {
             let (passed, counts) = through(rule, &[&part]);
-            assert_eq!((passed, counts), (part.clone(), Counts { bytes: part.len() as u64, messages: 1, incomplete: 200 }));
+            assert_eq!((passed, counts), (part.clone(), FrameCounts { bytes: part.len() as u64, messages: 1, incomplete: 200 }));
         }
     }
 
     #[test]
     fn what_is_not_held_back_stays_where_it_is() {
         let stream = [masked(true, TEXT, b"42[\"a\"]"), masked(true, BINARY, &[7; 5000])].concat();
-        let (mut filter, mut output) = (Filter::new(Some(&RULE)), Vec::new());
+        let (mut filter, mut output) = (FrameFilter::new(Some(&RULE)), Vec::new());
         for piece in stream.chunks(1024) {
             assert_eq!(filter.handle(piece, &mut output), piece.len());
         }
         assert_eq!(output.capacity(), 0);
-        assert!(filter.rare.is_none());
-        assert!(size_of::<Filter>() <= 80, "{}", size_of::<Filter>());
+        assert!(filter.buffered.is_none());
+        assert!(size_of::<FrameFilter>() <= 80, "{}", size_of::<FrameFilter>());
     }
 
     /// What comes out of a filter that cuts, in pieces of so many bytes.
-    fn cut(rule: Option<&'static Rule>, stream: &[u8], piece: usize) -> Vec<u8> {
-        let (mut filter, mut all) = (Filter::cutting(rule), Vec::new());
+    fn cut(rule: Option<&'static RewriteRule>, stream: &[u8], piece: usize) -> Vec<u8> {
+        let (mut filter, mut all) = (FrameFilter::fragmenting(rule), Vec::new());
         for piece in stream.chunks(piece) {
             let mut output = Vec::new();
             let passed = filter.handle(piece, &mut output);
@@ -603,7 +550,7 @@ mod tests {
     /// The first byte of each frame, and how large it is.
     fn heads(mut stream: &[u8]) -> Vec<(u8, u64)> {
         let mut heads = Vec::new();
-        while let Some(head) = Head::parse(stream) {
+        while let Some(head) = FrameHeader::parse(stream) {
             heads.push((head.first, head.len));
             stream = &stream[(head.size + head.len as usize).min(stream.len())..];
         }
@@ -612,17 +559,17 @@ mod tests {
 
     #[test]
     fn a_large_frame_becomes_fragments_and_what_would_be_refused_by_its_head_stays() {
-        const LIMIT: usize = MAX_FRAGMENT as usize;
+        const LIMIT: usize = MAX_FRAGMENT_BYTES as usize;
         for (len, expected) in [
-            (LIMIT, vec![(0x81, MAX_FRAGMENT)]),
-            (LIMIT + 1, vec![(0x01, 1), (0x80, MAX_FRAGMENT)]),
-            (2 * LIMIT, vec![(0x01, MAX_FRAGMENT), (0x80, MAX_FRAGMENT)]),
-            (2 * LIMIT + 7, vec![(0x01, 7), (0x00, MAX_FRAGMENT), (0x80, MAX_FRAGMENT)]),
+            (LIMIT, vec![(0x81, MAX_FRAGMENT_BYTES)]),
+            (LIMIT + 1, vec![(0x01, 1), (0x80, MAX_FRAGMENT_BYTES)]),
+            (2 * LIMIT, vec![(0x01, MAX_FRAGMENT_BYTES), (0x80, MAX_FRAGMENT_BYTES)]),
+            (2 * LIMIT + 7, vec![(0x01, 7), (0x00, MAX_FRAGMENT_BYTES), (0x80, MAX_FRAGMENT_BYTES)]),
         ] {
             assert_eq!(heads(&cut(None, &masked(true, TEXT, &vec![b'x'; len]), 1000)), expected);
         }
         let not_last = [masked(false, BINARY, &vec![1; LIMIT + 2]), masked(true, CONTINUATION, b"end")].concat();
-        assert_eq!(heads(&cut(None, &not_last, 1000)), [(0x02, 2), (0x00, MAX_FRAGMENT), (0x80, 3)]);
+        assert_eq!(heads(&cut(None, &not_last, 1000)), [(0x02, 2), (0x00, MAX_FRAGMENT_BYTES), (0x80, 3)]);
         // Mistakes stay mistakes: a control frame, reserved bits, no mask.
         let control = masked(true, 9, &vec![0; LIMIT + 2]);
         assert_eq!(heads(&cut(None, &control, 1000))[0], (0x09, 2), "a fragment of a ping, which is refused");
@@ -631,9 +578,9 @@ mod tests {
         assert_eq!(heads(&cut(None, &reserved, 1000))[0], (0x41, 2));
         let unmasked = cut(None, &frame(true, TEXT, None, &vec![0; LIMIT + 2]), 1000);
         assert_eq!(unmasked[..2], [0x01, 2]);
-        let most = masked(true, TEXT, &vec![b'x'; MAX_CUT as usize]);
-        assert!(heads(&cut(None, &most, 1000)).iter().all(|(_, len)| *len <= MAX_FRAGMENT));
-        let refused = masked(true, TEXT, &vec![b'x'; MAX_CUT as usize + 1]);
+        let most = masked(true, TEXT, &vec![b'x'; MAX_FRAGMENTED_FRAME_BYTES as usize]);
+        assert!(heads(&cut(None, &most, 1000)).iter().all(|(_, len)| *len <= MAX_FRAGMENT_BYTES));
+        let refused = masked(true, TEXT, &vec![b'x'; MAX_FRAGMENTED_FRAME_BYTES as usize + 1]);
         assert_eq!(cut(None, &refused, 1000), refused);
         assert_eq!(cut(Some(&RULE), &refused[..14], 1000), refused[..14], "its head does not wait for more");
     }
@@ -641,7 +588,7 @@ mod tests {
     #[test]
     fn a_large_message_that_the_rule_is_about_becomes_fragments_too() {
         let kept = masked(true, TEXT, &[b"40/".as_slice(), &vec![b'x'; 10_000]].concat());
-        assert_eq!(heads(&cut(Some(&RULE), &kept, 1000)), [(0x01, MAX_FRAGMENT), (0x00, MAX_FRAGMENT), (0x80, 1811)]);
+        assert_eq!(heads(&cut(Some(&RULE), &kept, 1000)), [(0x01, MAX_FRAGMENT_BYTES), (0x00, MAX_FRAGMENT_BYTES), (0x80, 1811)]);
         assert_eq!(decoded(&cut(Some(&RULE), &kept, 1000)), decoded(&kept));
     }
 
@@ -730,12 +677,12 @@ mod tests {
         ]
         .concat();
         for (rule, piece) in [(None, 1), (None, 7), (Some(&RULE), 1), (Some(&RULE), stream.len())] {
-            let mut filter = Filter::new(rule);
+            let mut filter = FrameFilter::new(rule);
             for piece in stream.chunks(piece) {
                 filter.handle(piece, &mut Vec::new());
             }
-            assert_eq!(filter.take_connects(), Connects { packets: 3, bytes: 2 + 7 + 8 });
-            assert_eq!(filter.take_connects(), Connects::default());
+            assert_eq!(filter.take_connects(), ConnectPackets { packets: 3, bytes: 2 + 7 + 8 });
+            assert_eq!(filter.take_connects(), ConnectPackets::default());
         }
     }
 
@@ -767,7 +714,7 @@ mod tests {
             let stream = [stream, broken.concat()].concat();
             let cut_once = cut(None, &stream, stream.len().max(1));
             prop_assert_eq!(&cut(None, &stream, piece), &cut_once);
-            prop_assert!(heads(&cut_once).iter().all(|(_, len)| *len <= MAX_FRAGMENT));
+            prop_assert!(heads(&cut_once).iter().all(|(_, len)| *len <= MAX_FRAGMENT_BYTES));
             prop_assert!(decoded(&cut_once) == decoded(&stream));
         }
 

@@ -1,134 +1,106 @@
-//! The stream of a WebSocket, between hyper and engineioxide: applies [`super::frames`] to what passes, both ways.
+//! The stream of a WebSocket, between hyper and engineioxide. It applies [`super::frame_filter`] to both directions, reports which packets
+//! have been written, and ends the WebSocket when its client's account is closed.
+//!
+//! Where the client of an Engine.IO 4 session has no namespace at the end of its WebSocket, the stream returns one more message: the request
+//! for [`LAST_NAMESPACE`](super::session::LAST_NAMESPACE), so that socketioxide keeps no memory for the session.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::departures::Departures;
-use super::frames::{Connects, Counts, Filter, Rule};
-use super::received::{Received, take};
+use super::frame_filter::FrameFilter;
+use super::message_start::ConnectPackets;
+use super::received_frames::{ReceivedFrames, remove_first};
+use super::rewrite_rule::RewriteRule;
+use super::sent_packets::SentPackets;
 use super::session::last_packet;
+use super::traffic::{FrameCounts, Traffic};
 use crate::limits::kept_buffers::KeptBuffer;
 use crate::limits::unfinished::IncomingMessages;
 use crate::socketio::outgoing::{Outgoing, WebSocketTask};
 
-/// Taken from the writer at once: what the other side does not take at once of it is kept.
-const MAX_PIECE: usize = 16 * 1024;
+/// Bytes of one write that are filtered at a time: those that the client's socket does not take are kept here.
+const MAX_PIECE_BYTES: usize = 16 * 1024;
 
-/// What all WebSockets of Socket.IO have carried.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    pub received: Totals,
-    pub sent: Totals,
-}
-
-/// The sum of many [`Counts`].
-#[derive(Debug, Default)]
-pub struct Totals {
-    bytes: AtomicU64,
-    messages: AtomicU64,
-    incomplete: AtomicU64,
-}
-
-impl Totals {
-    pub fn counts(&self) -> Counts {
-        let [bytes, messages, incomplete] =
-            [&self.bytes, &self.messages, &self.incomplete].map(|number| number.load(Ordering::Relaxed));
-        Counts { bytes, messages, incomplete }
-    }
-
-    /// What one stream has counted turns from `old` into `new`.
-    fn replace(&self, old: Counts, new: Counts) {
-        for (total, old, new) in [
-            (&self.bytes, old.bytes, new.bytes),
-            (&self.messages, old.messages, new.messages),
-            (&self.incomplete, old.incomplete, new.incomplete),
-        ] {
-            if old != new {
-                total.fetch_add(new.wrapping_sub(old), Ordering::Relaxed);
-            }
-        }
-    }
-}
-
-/// A stream whose frames are counted and, where there are rules, replaced.
-pub(super) struct Filtered<S> {
+/// A stream whose frames are counted and, where a rule applies, replaced.
+pub(super) struct FilteredStream<S> {
     io: S,
-    received: Received,
-    sent: Filter,
-    /// Replaced, or not taken at once, and not written yet.
+    received: ReceivedFrames,
+    sent: FrameFilter,
+    /// Bytes that were replaced or not taken, and are not written yet.
     unwritten: Vec<u8>,
-    /// Bytes that are to be written next and that the client has got already.
-    swallowed: usize,
+    /// Bytes that engineioxide writes next and that the client has already got.
+    already_sent: usize,
     traffic: Arc<Traffic>,
-    /// What waits for the client, and what of it has been written.
+    /// The packets that wait for the client.
     outgoing: Outgoing,
-    departures: Departures,
-    /// What the writer's buffer keeps.
+    /// Which of those packets have been written.
+    sent_packets: SentPackets,
+    /// The size of the writer's buffer.
     kept: KeptBuffer,
     /// Dropped with the stream.
-    held: Option<Box<dyn Send>>,
-    /// What the client leaves unsaid.
-    last_words: LastWords,
+    guard: Option<Box<dyn Send>>,
+    last_connect: LastConnect,
 }
 
-/// What is read at the end of a WebSocket whose client has no namespace: that it asks for the last one.
+/// Whether the request for the last namespace has been read at the end of the WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LastWords {
-    Unsaid,
-    Said,
-    /// socketioxide has taken them up; or they are not needed, since Engine.IO 3 gives everybody a namespace.
-    Over,
+enum LastConnect {
+    Pending,
+    /// It has been read, and socketioxide's task has not run yet.
+    Read,
+    /// socketioxide has handled it, or it is not needed, because a client of Engine.IO 3 always has a namespace.
+    Done,
 }
 
-/// [`last_packet`] in a frame, masked with zeros.
-fn last_words() -> Vec<u8> {
+/// [`last_packet`] in a frame that is masked with zeros.
+fn last_connect_frame() -> Vec<u8> {
     let packet = last_packet();
     [&[0x81, 0x80 | packet.len() as u8, 0, 0, 0, 0], packet.as_bytes()].concat()
 }
 
-impl<S> Filtered<S> {
-    /// A rule for what comes from the client, and one for what goes to it; what passes is added to `traffic`. Ends when the client's
-    /// account in `outgoing` is closed, or when too much is `kept`.
+impl<S> FilteredStream<S> {
+    /// `rules`: one for messages from the client, one for messages to it. The stream adds what it carries to `traffic`, and ends when the
+    /// client's account in `outgoing` is closed or when `kept` is over.
     pub(super) fn new(
         io: S,
-        rules: Option<[&'static Rule; 2]>,
+        rules: Option<[&'static RewriteRule; 2]>,
         traffic: Arc<Traffic>,
         outgoing: Outgoing,
         kept: KeptBuffer,
     ) -> Self {
-        let (received, sent, last_words) = match rules {
-            Some([received, sent]) => (Some(received), Some(sent), LastWords::Over),
-            None => (None, None, LastWords::Unsaid),
+        let (received, sent, last_connect) = match rules {
+            Some([received, sent]) => (Some(received), Some(sent), LastConnect::Done),
+            None => (None, None, LastConnect::Pending),
         };
-        let (received, sent) = (Received::new(received), Filter::new(sent));
-        let (unwritten, departures) = (Vec::new(), Departures::default());
-        Self { io, received, sent, unwritten, swallowed: 0, traffic, outgoing, departures, kept, held: None, last_words }
+        let (received, sent) = (ReceivedFrames::new(received), FrameFilter::new(sent));
+        let (unwritten, sent_packets) = (Vec::new(), SentPackets::default());
+        Self { io, received, sent, unwritten, already_sent: 0, traffic, outgoing, sent_packets, kept, guard: None, last_connect }
     }
 
-    /// Bounds what the client has begun and not finished, in bytes and in time.
-    pub(super) fn with_limit(mut self, arriving: Option<IncomingMessages>) -> Self {
-        self.received.limit(arriving);
+    /// Bounds unfinished messages of the client, in bytes and in time.
+    pub(super) fn with_limit(mut self, incoming: Option<IncomingMessages>) -> Self {
+        self.received.limit(incoming);
         self
     }
 
-    /// Keeps something as long as the stream lives.
-    pub(super) fn hold(&mut self, held: impl Send + 'static) {
-        self.held = Some(Box::new(held));
+    /// Drops `guard` when the stream is dropped.
+    pub(super) fn hold(&mut self, guard: impl Send + 'static) {
+        self.guard = Some(Box::new(guard));
     }
 
-    /// Has `bytes` read next, and counts neither them nor the `answered` bytes that are written next, which the client has got.
+    /// The next read returns `bytes`, and the next `answered` bytes that are written are dropped, because the client has already got them.
+    /// Neither is counted.
     pub(super) fn put_back(&mut self, bytes: &[u8], answered: usize) {
         self.received.put_back(bytes);
-        self.swallowed = answered;
+        self.already_sent = answered;
     }
 
-    /// An error once the WebSocket has to end: both its tasks do then.
-    fn goes_on(&self, side: WebSocketTask, cx: &Context<'_>) -> io::Result<()> {
+    /// An error once the WebSocket has to end; then both of its tasks end.
+    fn check_open(&self, side: WebSocketTask, cx: &Context<'_>) -> io::Result<()> {
         if self.outgoing.is_over(side, cx.waker()) || self.kept.is_over() {
             Err(io::ErrorKind::ConnectionAborted.into())
         } else {
@@ -136,8 +108,8 @@ impl<S> Filtered<S> {
         }
     }
 
-    /// Has a piece of what goes to the client judged, see [`Filter::handle`].
-    fn judge_sent(&mut self, piece: &[u8]) -> usize {
+    /// Filters a piece that is written to the client, see [`FrameFilter::handle`].
+    fn filter_sent(&mut self, piece: &[u8]) -> usize {
         let before = self.sent.counts();
         let passed = self.sent.handle(piece, &mut self.unwritten);
         self.traffic.sent.replace(before, self.sent.counts());
@@ -145,33 +117,33 @@ impl<S> Filtered<S> {
     }
 }
 
-impl<S> Drop for Filtered<S> {
+impl<S> Drop for FilteredStream<S> {
     fn drop(&mut self) {
         self.outgoing.end_websocket();
-        // What has not become a message never will.
+        // An incomplete message never becomes complete now.
         for (totals, counts) in [(&self.traffic.received, self.received.counts()), (&self.traffic.sent, self.sent.counts())] {
-            totals.replace(counts, Counts { incomplete: 0, ..counts });
+            totals.replace(counts, FrameCounts { incomplete: 0, ..counts });
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> Filtered<S> {
+impl<S: AsyncWrite + Unpin> FilteredStream<S> {
     fn poll_unwritten(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unwritten.is_empty() {
             let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.unwritten))?;
-            note(&mut self.departures, &self.outgoing, &self.unwritten[..written]);
+            note_written(&mut self.sent_packets, &self.outgoing, &self.unwritten[..written]);
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            take(&mut self.unwritten, written);
+            remove_first(&mut self.unwritten, written);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-/// The client's socket has taken that.
-fn note(departures: &mut Departures, outgoing: &Outgoing, written: &[u8]) {
-    let left = departures.handle(written);
+/// The client's socket has taken these bytes.
+fn note_written(sent_packets: &mut SentPackets, outgoing: &Outgoing, written: &[u8]) {
+    let left = sent_packets.handle(written);
     if left.events > 0 {
         outgoing.leave(left.events);
     }
@@ -180,37 +152,37 @@ fn note(departures: &mut Departures, outgoing: &Outgoing, written: &[u8]) {
     }
 }
 
-impl<S: AsyncRead + Unpin> Filtered<S> {
+impl<S: AsyncRead + Unpin> FilteredStream<S> {
     fn poll_received(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.goes_on(WebSocketTask::Reader, cx)?;
+        self.check_open(WebSocketTask::Reader, cx)?;
         ready!(self.outgoing.account().poll_may_read(cx));
         let before = self.received.counts();
         let polled = self.received.poll_read(&mut self.io, cx, buffer);
         self.traffic.received.replace(before, self.received.counts());
-        let Connects { packets, bytes } = self.received.take_connects();
+        let ConnectPackets { packets, bytes } = self.received.take_connects();
         self.outgoing.expect_answers(packets, bytes);
         polled
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for FilteredStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.last_words == LastWords::Said {
-            // socketioxide takes a namespace up in a task of its own, which is to run before the end is read.
-            this.last_words = LastWords::Over;
+        if this.last_connect == LastConnect::Read {
+            // socketioxide opens a namespace in a task of its own, which has to run before the end is read.
+            this.last_connect = LastConnect::Done;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let (before, was_whole) = (buffer.filled().len(), this.received.is_whole());
+        let (before, was_complete) = (buffer.filled().len(), this.received.is_complete());
         let polled = ready!(this.poll_received(cx, buffer));
-        if this.last_words == LastWords::Unsaid && was_whole && !this.outgoing.namespace_join().has_joined() {
-            let is_end = polled.is_err() || buffer.filled().len() == before || says_farewell(&buffer.filled()[before..]);
-            let words = if is_end { last_words() } else { Vec::new() };
-            if is_end && buffer.capacity() - before >= words.len() {
+        if this.last_connect == LastConnect::Pending && was_complete && !this.outgoing.namespace_join().has_joined() {
+            let is_end = polled.is_err() || buffer.filled().len() == before || ends_session(&buffer.filled()[before..]);
+            let connect = if is_end { last_connect_frame() } else { Vec::new() };
+            if is_end && buffer.capacity() - before >= connect.len() {
                 buffer.set_filled(before);
-                buffer.put_slice(&words);
-                this.last_words = LastWords::Said;
+                buffer.put_slice(&connect);
+                this.last_connect = LastConnect::Read;
                 return Poll::Ready(Ok(()));
             }
         }
@@ -218,8 +190,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Filtered<S> {
     }
 }
 
-/// Whether a client's frame ends its session: the close frame, or Engine.IO's packet of type 1. What comes after it is lost anyway.
-fn says_farewell(frame: &[u8]) -> bool {
+/// Whether a client's frame ends its session: a close frame, or the close packet of Engine.IO (type 1). Bytes after it are lost anyway.
+fn ends_session(frame: &[u8]) -> bool {
     match frame {
         [0x88, ..] => true,
         [0x81, 0x81, key, _, _, _, byte, ..] => key ^ byte == b'1',
@@ -227,7 +199,7 @@ fn says_farewell(frame: &[u8]) -> bool {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for FilteredStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outgoing = &this.outgoing;
@@ -235,21 +207,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
             let wakers = outgoing.wakers();
             move || wakers.wake()
         });
-        this.goes_on(WebSocketTask::Writer, cx)?;
-        if this.swallowed > 0 {
-            let len = bytes.len().min(this.swallowed);
-            this.swallowed -= len;
+        this.check_open(WebSocketTask::Writer, cx)?;
+        if this.already_sent > 0 {
+            let len = bytes.len().min(this.already_sent);
+            this.already_sent -= len;
             return Poll::Ready(Ok(len));
         }
         if !this.sent.has_rule() {
             let written = ready!(Pin::new(&mut this.io).poll_write(cx, bytes))?;
-            this.judge_sent(&bytes[..written]);
-            note(&mut this.departures, &this.outgoing, &bytes[..written]);
+            this.filter_sent(&bytes[..written]);
+            note_written(&mut this.sent_packets, &this.outgoing, &bytes[..written]);
             return Poll::Ready(Ok(written));
         }
         ready!(this.poll_unwritten(cx))?;
-        let piece = &bytes[..bytes.len().min(MAX_PIECE)];
-        let passed = this.judge_sent(piece);
+        let piece = &bytes[..bytes.len().min(MAX_PIECE_BYTES)];
+        let passed = this.filter_sent(piece);
         let written = match passed {
             0 => 0,
             _ => match Pin::new(&mut this.io).poll_write(cx, &piece[..passed]) {
@@ -257,21 +229,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Filtered<S> {
                 Poll::Pending => 0,
             },
         };
-        note(&mut this.departures, &this.outgoing, &piece[..written]);
+        note_written(&mut this.sent_packets, &this.outgoing, &piece[..written]);
         this.unwritten.splice(..0, piece[written..passed].iter().copied());
         Poll::Ready(Ok(piece.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.goes_on(WebSocketTask::Writer, cx)?;
+        this.check_open(WebSocketTask::Writer, cx)?;
         ready!(this.poll_unwritten(cx))?;
         Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.goes_on(WebSocketTask::Writer, cx)?;
+        this.check_open(WebSocketTask::Writer, cx)?;
         ready!(this.poll_unwritten(cx))?;
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
@@ -282,7 +254,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
-    use crate::limits::kept_buffers::{FREE_BYTES, KeptBuffers, MAX_TOTAL_BYTES};
+    use crate::limits::kept_buffers::{KeptBuffers, MAX_TOTAL_BYTES, UNCOUNTED_BYTES};
     use crate::limits::waiting_bytes::Ledger;
     use crate::socketio::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 
@@ -290,11 +262,11 @@ mod tests {
         KeptBuffers::default().of([127, 0, 0, 1].into())
     }
 
-    fn filtered(room: usize) -> (Filtered<DuplexStream>, DuplexStream, Arc<Traffic>) {
+    fn filtered(room: usize) -> (FilteredStream<DuplexStream>, DuplexStream, Arc<Traffic>) {
         let (server, client) = duplex(room);
         let traffic = Arc::<Traffic>::default();
         let outgoing = Outgoing::new(Ledger::default().open(None));
-        (Filtered::new(server, Some([&FROM_CLIENT, &TO_CLIENT]), Arc::clone(&traffic), outgoing, kept()), client, traffic)
+        (FilteredStream::new(server, Some([&FROM_CLIENT, &TO_CLIENT]), Arc::clone(&traffic), outgoing, kept()), client, traffic)
     }
 
     #[tokio::test]
@@ -314,7 +286,7 @@ mod tests {
         let mut got = Vec::new();
         client.read_to_end(&mut got).await.unwrap();
         assert_eq!(got, expected);
-        assert_eq!(traffic.sent.counts(), Counts { bytes, messages: 4, incomplete: 0 });
+        assert_eq!(traffic.sent.counts(), FrameCounts { bytes, messages: 4, incomplete: 0 });
         drop(writing.await.unwrap());
     }
 
@@ -336,14 +308,14 @@ mod tests {
         let mut got = Vec::new();
         client.read_to_end(&mut got).await.unwrap();
         assert_eq!(got, b"\x81\x012");
-        assert_eq!(traffic, [6, 3].map(|bytes| Counts { bytes, messages: 1, incomplete: 0 }));
+        assert_eq!(traffic, [6, 3].map(|bytes| FrameCounts { bytes, messages: 1, incomplete: 0 }));
     }
 
     /// What socketioxide reads of a WebSocket of Engine.IO 4 on which that comes before its end.
     async fn read(come: &[u8], joins: bool) -> Vec<u8> {
         let (server, mut client) = duplex(1024);
         let outgoing = Outgoing::new(Ledger::default().open(None));
-        let mut stream = Filtered::new(server, None, Arc::default(), outgoing.clone(), kept());
+        let mut stream = FilteredStream::new(server, None, Arc::default(), outgoing.clone(), kept());
         if joins {
             outgoing.join();
         }
@@ -361,11 +333,11 @@ mod tests {
     #[tokio::test]
     async fn a_client_without_a_namespace_asks_for_the_last_one_before_its_end() {
         let connect = b"\x81\x82\0\0\0\x0040";
-        let after = |come: &[u8]| [come, &last_words()].concat();
-        assert_eq!(read(b"", false).await, last_words());
+        let after = |come: &[u8]| [come, &last_connect_frame()].concat();
+        assert_eq!(read(b"", false).await, last_connect_frame());
         assert_eq!(read(connect, false).await, after(connect), "the namespace may be one that there is not");
         for farewell in [&b"\x88\x80\0\0\0\0"[..], b"\x81\x81\x10\0\0\0\x21"] {
-            assert_eq!(read(farewell, false).await, last_words(), "{farewell:?}");
+            assert_eq!(read(farewell, false).await, last_connect_frame(), "{farewell:?}");
         }
         assert_eq!(read(&connect[..7], false).await, connect[..7], "nothing fits into a message");
         assert_eq!(read(connect, true).await, connect);
@@ -379,7 +351,7 @@ mod tests {
         client.shutdown().await.unwrap();
         stream.read_to_end(&mut Vec::new()).await.unwrap();
         drop(stream);
-        assert_eq!(traffic.received.counts(), Counts { bytes: 7, messages: 0, incomplete: 0 });
+        assert_eq!(traffic.received.counts(), FrameCounts { bytes: 7, messages: 0, incomplete: 0 });
     }
     #[tokio::test]
     async fn a_websocket_ends_where_all_keep_too_much_and_it_keeps_most_even_while_it_waits() {
@@ -388,7 +360,7 @@ mod tests {
         let open = || {
             let (server, client) = duplex(2 * MESSAGE);
             let (outgoing, kept) = (Outgoing::new(ledger.open(None)), buffers.of([127, 0, 0, 1].into()));
-            (Filtered::new(server, None, Arc::default(), outgoing, kept), client)
+            (FilteredStream::new(server, None, Arc::default(), outgoing, kept), client)
         };
         let (mut oldest, _client) = open();
         oldest.write_all(&vec![0; MESSAGE]).await.unwrap();
@@ -402,7 +374,7 @@ mod tests {
         }
         assert_eq!(waiting.await.unwrap(), io::ErrorKind::ConnectionAborted);
         // What is free is not counted.
-        assert_eq!(others.len(), MAX_TOTAL_BYTES / (MESSAGE - FREE_BYTES));
+        assert_eq!(others.len(), MAX_TOTAL_BYTES / (MESSAGE - UNCOUNTED_BYTES));
         for (other, _) in &mut others {
             other.write_all(b"goes on").await.unwrap();
         }

@@ -1,4 +1,4 @@
-//! Engine.IO's answers as the original server gives them, where its port to Rust differs.
+//! Corrects the answers of engineioxide where they differ from those of the original engine.io.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -7,29 +7,30 @@ use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::Value;
 
-use super::serves;
+use super::path::serves;
 
-/// An error of Engine.IO in bytes; it has a code and a few words.
-const MAX_ERROR: usize = 1024;
+/// Bytes of an error of engineioxide: a code and a few words.
+const MAX_ERROR_BYTES: usize = 1024;
 
-/// Middleware around Socket.IO; answers to other requests stay as they are. Codes of errors are numbers, and nothing is for caches.
+/// Middleware around Socket.IO; answers to other requests stay unchanged. The code of an error becomes a number, and no answer may be
+/// cached.
 pub(super) async fn correct(request: Request, next: Next) -> Response {
-    let is_ours = serves(request.uri().path());
+    let is_socket_io = serves(request.uri().path());
     let mut response = next.run(request).await;
-    if !is_ours {
+    if !is_socket_io {
         return response;
     }
     let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
     if response.status() == StatusCode::BAD_REQUEST && is_json {
-        return with_number(response).await;
+        return with_numeric_code(response).await;
     }
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
-async fn with_number(response: Response) -> Response {
+async fn with_numeric_code(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    let body = to_bytes(body, MAX_ERROR).await.unwrap_or_default();
+    let body = to_bytes(body, MAX_ERROR_BYTES).await.unwrap_or_default();
     let body = match serde_json::from_slice::<Value>(&body) {
         Ok(mut error) => {
             let code = error["code"].as_str().and_then(|code| code.parse::<u8>().ok());

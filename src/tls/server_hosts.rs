@@ -1,41 +1,41 @@
-//! Which host a client uses, as far as its TLS handshake and its connection tell.
+//! The host that a client uses, as far as its TLS handshake and its connection tell.
 
 use std::net::IpAddr;
 
 use crate::addresses::external::ExternalAddresses;
 use crate::addresses::interfaces;
 
-/// The names of this machine that clients may use, and what the world sees of it. Its addresses are those that connections come to.
+/// The names of this machine that clients may use, and its external addresses. Its own addresses are those that connections come to.
 #[derive(Debug, Clone, Default)]
 pub struct ServerHosts {
-    /// In small letters.
+    /// In lower case.
     names: Vec<String>,
     external: Option<ExternalAddresses>,
 }
 
 impl ServerHosts {
-    /// A machine of these names, behind no NAT.
+    /// A machine with these names, and not behind a NAT.
     #[must_use]
     pub const fn of(names: Vec<String>) -> Self {
         Self { names, external: None }
     }
 
-    /// With the addresses under which the world reaches it.
+    /// Adds the addresses under which the machine is reached from outside.
     #[must_use]
     pub fn seen_as(self, external: ExternalAddresses) -> Self {
         Self { external: Some(external), ..self }
     }
 
-    /// With one more name.
+    /// Adds names.
     #[must_use]
     pub fn and(mut self, names: &[String]) -> Self {
         self.names.extend_from_slice(names);
         self
     }
 
-    /// The host that the client uses: the name in its handshake, where it is one of ours, or else the address `local` that its
-    /// connection came to. A private address is no secret to clients of private networks; who comes from elsewhere has used what
-    /// the world sees. `None`: this machine itself, or nothing that is known.
+    /// The host that the client uses: the name in its handshake if that is a name of this machine, or else the address `local` that its connection
+    /// came to. Only a client in a private network is told a private address; any other client has used an external address. `None`: the
+    /// client is on this machine, or its host is unknown.
     pub(super) fn used(&self, named: Option<&str>, local: Option<IpAddr>, client: IpAddr) -> Option<String> {
         let named = named.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         if named.as_deref() == Some("localhost") {
@@ -49,14 +49,14 @@ impl ServerHosts {
         let used = match local {
             Some(local) if local.is_loopback() => None,
             Some(local) if !interfaces::is_private(local) => Some(local),
-            // Where the settings name another private address, that is how its network knows this machine (a container).
+            // If the settings name another private address, the network knows this machine by that address (a container).
             Some(local) => self.mapped(Some(local), inside).or(Some(local).filter(|_| inside)),
             None => self.mapped(None, inside),
         };
         used.map(|ip| ip.to_string())
     }
 
-    /// The address that the settings put in place of `local`, or of any where that is not known: a private or a public one.
+    /// The address that the settings map `local` to, or any mapped address if `local` is unknown: a private or a public one.
     fn mapped(&self, local: Option<IpAddr>, private: bool) -> Option<IpAddr> {
         let relays = self.external.as_ref()?.relayed_ips();
         let mapped = relays.into_iter().flatten().filter(|relay| relay.advertised != relay.bound);

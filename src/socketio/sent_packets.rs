@@ -1,70 +1,69 @@
-//! PURE. Which events and acks have left a WebSocket, and which answers to whoever asks for a namespace, by the bytes that were
-//! written to it.
+//! Which events, acks and answers to requests for a namespace have been written to a WebSocket, by the written bytes. PURE.
 //!
-//! engineioxide writes a frame a message and masks nothing.
+//! engineioxide writes each message in one frame, unmasked.
 
-/// Of a text, what tells which packet it is: `4`, its type, and how many attachments follow.
-const BEGINNING: usize = 8;
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
+use super::frame::{BINARY, FrameHeader, TEXT};
+use super::message_start::MAX_START_BYTES;
 
-/// So many have left.
+/// How many packets have been written completely.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Left {
-    /// Events and acks, with their attachments.
+pub(super) struct SentCounts {
+    /// Events and acks, including their attachments.
     pub(super) events: usize,
-    /// Answers to packets that ask for a namespace.
+    /// Answers to requests for a namespace.
     pub(super) answers: usize,
 }
 
-/// What has been written of one WebSocket.
+/// The bytes that were written to one WebSocket, as far as they are needed to recognize packets.
 #[derive(Debug, Default)]
-pub(super) struct Departures {
-    head: Vec<u8>,
-    /// Payload of the present frame that has not been written yet.
+pub(super) struct SentPackets {
+    /// The header of the current frame, until it is complete.
+    header: Vec<u8>,
+    /// Bytes of the current frame's payload that have not been written yet.
     left: u64,
     opcode: u8,
-    beginning: Vec<u8>,
+    /// The first bytes of the current text message.
+    start: Vec<u8>,
     /// Attachments of the last event that have not been written yet.
     attachments: usize,
 }
 
-impl Departures {
-    /// Takes what was written; says what is complete by that.
-    pub(super) fn handle(&mut self, mut written: &[u8]) -> Left {
-        let mut complete = Left::default();
+impl SentPackets {
+    /// Takes bytes that were written; returns the packets that they complete.
+    pub(super) fn handle(&mut self, mut written: &[u8]) -> SentCounts {
+        let mut complete = SentCounts::default();
         while let Some((first, rest)) = written.split_first() {
             if self.left > 0 {
                 let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(written.len());
                 let (payload, after) = written.split_at(len);
                 if self.opcode == TEXT {
-                    let missing = BEGINNING - self.beginning.len();
-                    self.beginning.extend(payload.iter().take(missing));
+                    let missing = MAX_START_BYTES - self.start.len();
+                    self.start.extend(payload.iter().take(missing));
                 }
                 self.left -= len as u64;
                 written = after;
             } else {
-                self.head.push(*first);
+                self.header.push(*first);
                 written = rest;
-                let Some((opcode, len)) = head(&self.head) else { continue };
-                (self.opcode, self.left) = (opcode, len);
-                self.head.clear();
+                let Some(header) = FrameHeader::parse(&self.header) else { continue };
+                (self.opcode, self.left) = (header.opcode(), header.len);
+                self.header.clear();
             }
-            if self.left == 0 && self.head.is_empty() {
-                self.ends(&mut complete);
+            if self.left == 0 && self.header.is_empty() {
+                self.end_frame(&mut complete);
             }
         }
         complete
     }
 
-    /// A frame is complete, and perhaps a packet with it.
-    fn ends(&mut self, complete: &mut Left) {
+    /// The current frame is complete, and perhaps a packet with it.
+    fn end_frame(&mut self, complete: &mut SentCounts) {
         match self.opcode {
             TEXT => {
-                let attachments = attachments(&self.beginning);
-                complete.answers += usize::from(is_answer(&self.beginning));
+                let attachments = attachments(&self.start);
+                complete.answers += usize::from(is_answer(&self.start));
                 complete.events += usize::from(attachments == Some(0));
-                self.beginning.clear();
+                self.start.clear();
                 self.attachments = attachments.unwrap_or(0);
             }
             BINARY if self.attachments > 0 => {
@@ -76,23 +75,12 @@ impl Departures {
     }
 }
 
-/// The opcode and the length of the payload.
-fn head(bytes: &[u8]) -> Option<(u8, u64)> {
-    let opcode = bytes.first()? & 0x0F;
-    let len = match bytes.get(1)? & 0x7F {
-        126 => u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?).into(),
-        127 => u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?),
-        short => short.into(),
-    };
-    Some((opcode, len))
-}
-
-/// Whether a packet of Engine.IO says that its client has a namespace, or that there is none.
+/// Whether a packet of Engine.IO accepts or refuses a namespace.
 pub(super) fn is_answer(packet: &[u8]) -> bool {
     matches!(packet, [b'4', b'0' | b'4', ..])
 }
 
-/// How many attachments follow a packet of Engine.IO, by how it begins, if it is an event or an ack of Socket.IO.
+/// How many attachments follow a packet of Engine.IO that begins so; `None`: it is no event and no ack of Socket.IO.
 pub(super) fn attachments(packet: &[u8]) -> Option<usize> {
     match packet.strip_prefix(b"4")? {
         [b'2' | b'3', ..] => Some(0),
@@ -140,14 +128,14 @@ mod tests {
         ]
         .concat();
         for piece in [1, 2, 3, 7, 100, stream.len()] {
-            let mut departures = Departures::default();
-            let left = stream.chunks(piece).map(|piece| departures.handle(piece));
+            let mut sent_packets = SentPackets::default();
+            let left = stream.chunks(piece).map(|piece| sent_packets.handle(piece));
             let left = left.fold((0, 0), |(events, answers), left| (events + left.events, answers + left.answers));
             assert_eq!(left, (5, 2), "pieces of {piece}");
         }
-        let mut departures = Departures::default();
+        let mut sent_packets = SentPackets::default();
         let event = frame(TEXT, &long);
         let (most, last) = event.split_at(event.len() - 1);
-        assert_eq!([departures.handle(most), departures.handle(last)].map(|left| left.events), [0, 1]);
+        assert_eq!([sent_packets.handle(most), sent_packets.handle(last)].map(|left| left.events), [0, 1]);
     }
 }
