@@ -9,7 +9,7 @@ use crate::cast::gateway::{Gateway as Cast, RTC};
 use crate::multiconnection::gateway::{Gateway as MultiConnection, HandshakeRefused};
 
 /// Serves the cast flow on its namespaces of `io`, and RTCMultiConnection beside it on `/`.
-pub fn attach(io: &SocketIo, cast: &Cast, multi: &MultiConnection) {
+pub(super) fn attach(io: &SocketIo, cast: &Cast, multi: &MultiConnection) {
     for namespace in ["/", RTC] {
         let (registering, admitting) = ((cast.clone(), multi.clone()), (cast.clone(), multi.clone()));
         let register = move |socket: SocketRef| {

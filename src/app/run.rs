@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, anyhow};
 use tokio::task::JoinSet;
 
-use super::server::App;
 use super::memory;
+use super::server::App;
 use super::signals::ReloadSignal;
 use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
