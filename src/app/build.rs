@@ -9,11 +9,11 @@ use axum::{Router, middleware};
 use serde_json::Value;
 use socketioxide::SocketIo;
 
-use super::App;
 use super::flows;
-use super::metrics::Sources;
+use super::metrics::CountedParts;
 use super::open::Opened;
 use super::router::{self, HttpsPort, MainPort, RequestGuards};
+use super::server::App;
 use crate::addresses::ice_servers::{IceServers, RelayListener};
 use crate::api;
 use crate::api::keys::ApiKeys;
@@ -195,7 +195,7 @@ impl Opened {
     }
 
     fn metrics(&self, gateways: &Gateways, limits: &SharedLimits) -> MetricsSource {
-        let sources = Sources {
+        let sources = CountedParts {
             gateway: gateways.cast.clone(),
             multi: gateways.multi.clone(),
             traffic: gateways.signaling.traffic(),
