@@ -41,18 +41,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "src/config/relay.rs",
         "src/config/tls.rs",
     ],
-    &[
-        "src/socketio/answers.rs",
-        "src/socketio/handshake.rs",
-        "src/socketio/jsonp.rs",
-        "src/socketio/mod.rs",
-        "src/socketio/polls.rs",
-        "src/socketio/probe.rs",
-        "src/socketio/session.rs",
-        "src/socketio/sessions.rs",
-        "src/socketio/stream.rs",
-    ],
-    &["src/tls/acme.rs", "src/tls/files.rs", "src/tls/mod.rs", "src/tls/self_signed.rs"],
 ];
 
 #[test]
