@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
-use castway::addresses::external::External;
+use castway::addresses::external::ExternalAddresses;
 use castway::config::{Config, Listen, Settings};
 use castway::http::connection_info::ConnectionInfo;
 use castway::http::server::{HttpServer, HttpVersion};
@@ -67,7 +67,7 @@ async fn main() {
     let settings = Settings { turn_addr: some("127.0.0.1:0"), relay_threads: some("1"), ..Settings::default() };
     let config = Config::read(&settings).unwrap();
     let bound = relay::bind_addresses(&config.relay).unwrap();
-    let external = External::new(&config.relay.external, bound, None);
+    let external = ExternalAddresses::new(&config.relay.external, bound, None);
     let relay = relay::start(&config.relay, &external, Arc::new(Nobody), &DescriptorPools::unlimited()).unwrap();
     let certificates = Certificates::open(&config.tls.source, folder.path(), ServerHosts::default()).unwrap();
     let handshakes = HandshakeConfigs::new(certificates);

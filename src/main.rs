@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use castway::app::App;
-use castway::app::signals::Stop;
+use castway::app::signals::StopSignals;
 use castway::app::telemetry;
 use castway::cli;
 use castway::config::Config;
@@ -21,26 +21,26 @@ fn main() -> ExitCode {
 fn serve(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(async {
-        let mut stop = pin!(first_of(Stop::listen()?));
+        let mut stop = pin!(first_of(StopSignals::listen()?));
         let app = tokio::select! {
             app = App::build(config) => app?,
             () = &mut stop => return Ok(()),
         };
-        // Whoever reads standard output may have gone; the server is there all the same.
-        writeln!(io::stdout(), "{}", app.greeting()).ok();
+        // Ignore a closed standard output and keep serving.
+        writeln!(io::stdout(), "{}", app.startup_report()).ok();
         app.run(stop).await
     });
-    // A look-up or a hash that still runs on a thread of its own is nobody's any more.
+    // Nobody waits for the results of look-ups and hashes that still run on threads of their own.
     runtime.shutdown_background();
     result
 }
 
-/// Ends at the first request to stop; the second ends the program, whatever it is doing.
-async fn first_of(mut stop: Stop) {
+/// Ends at the first request to stop. A second request ends the program immediately.
+async fn first_of(mut stop: StopSignals) {
     let (first, requested) = oneshot::channel();
     tokio::spawn(async move {
         let name = stop.requested().await;
-        tracing::info!("{name}: stopping; once more ends at once");
+        tracing::info!("{name}: stopping; a second signal ends the program immediately");
         first.send(()).ok();
         stop.requested().await;
         std::process::exit(130);

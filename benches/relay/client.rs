@@ -195,7 +195,7 @@ fn exchange(socket: &BatchUdpSocket, server: SocketAddr, request: &Message) -> a
         let end = Instant::now() + TIMEOUT;
         while Instant::now() < end {
             poller.wait(Some(end.saturating_duration_since(Instant::now())))?;
-            inbox.receive(&socket)?;
+            inbox.receive(socket)?;
             for segment in inbox.datagrams().iter().flat_map(|datagram| datagram.segments()) {
                 if let Ok(reply) = parse(inbox.bytes(segment))
                     && reply.transaction_id == request.transaction_id

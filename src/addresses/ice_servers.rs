@@ -1,45 +1,50 @@
-//! What clients are told to connect to: the relay's listeners as URLs, in the two shapes that clients parse.
+//! The ICE servers that clients get: the relay's listeners as URLs, in the two shapes that clients parse.
+//!
+//! - Owner: the REST API, the cast gateway's issuer and `castway credentials`, each with a clone.
+//! - Inputs: the bound listeners, the settings' host, [`ExternalAddresses`], the current certificate, and the host of a request.
+//! - Outputs: URLs (RFC 7064, RFC 7065), alone or as `RTCConfiguration.iceServers`.
+//! - Invariant: no URL names a listener that does not listen, nor a host that a Host header could forge into anything but a host.
 
 use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 use url::{Host, Url};
 
-use crate::addresses::external::External;
+use crate::addresses::external::ExternalAddresses;
 use crate::addresses::interfaces;
 use crate::config::secret::Secret;
 use crate::tls::Certificates;
 use crate::users::Credentials;
 
-/// How a listener is reached (RFC 7065).
+/// The transport of a TURN URL (RFC 7065 §3.1): scheme and `transport` parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
+pub enum UrlTransport {
     Udp,
     Tcp,
     Tls,
 }
 
-/// A STUN and TURN listener that really listens.
+/// A STUN and TURN listener that is bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listener {
-    pub transport: Transport,
+pub struct RelayListener {
+    pub transport: UrlTransport,
     pub port: u16,
 }
 
 /// The relay's listeners and the host they are advertised under.
 #[derive(Debug, Clone)]
 pub struct IceServers {
-    listeners: Vec<Listener>,
-    /// The host of the public URL; it wins over what a client asked by.
+    listeners: Vec<RelayListener>,
+    /// The host of the public URL; it takes precedence over the host of a request.
     public: Option<Host>,
     /// Where the listeners are bound.
     listening: IpAddr,
-    external: External,
-    /// TURN over TLS, and its port.
+    external: ExternalAddresses,
+    /// The certificates of TURN over TLS, and its port.
     tls: Option<(Certificates, u16)>,
 }
 
-/// One entry of `RTCConfiguration.iceServers`. One URL each: some receivers take the first of a list only.
+/// One entry of `RTCConfiguration.iceServers`. Each entry has one URL, because some receivers only use the first of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IceServer {
     pub urls: String,
@@ -50,28 +55,29 @@ pub struct IceServer {
 }
 
 impl IceServers {
-    /// `listening` is what the listeners are bound to. Listeners with the port they were bound to, the preferred one first.
-    pub fn new(public_url: Option<&Url>, listeners: Vec<Listener>, listening: IpAddr, external: External) -> Self {
+    /// `listening` is the address that the listeners are bound to. `listeners` have the ports that they are bound to, the preferred one
+    /// first.
+    pub fn new(public_url: Option<&Url>, listeners: Vec<RelayListener>, listening: IpAddr, external: ExternalAddresses) -> Self {
         let public = public_url.and_then(Url::host).map(|host| host.to_owned());
         Self { listeners, public, listening, external, tls: None }
     }
 
-    /// Adds TURN over TLS. It is named while the certificate is one that browsers trust, under a name of the certificate: with a
-    /// self-signed one they would try in vain, at every cast.
+    /// Adds TURN over TLS. Its URL is given while browsers trust the certificate, and names a host of the certificate: with a
+    /// self-signed one, browsers would try the URL in vain at every cast.
     #[must_use]
     pub fn with_tls(self, certificates: Certificates, port: u16) -> Self {
         Self { tls: Some((certificates, port)), ..self }
     }
 
-    /// `turn:HOST:PORT?transport=udp` and so on, a URL a listener. HOST is the external address of the settings, or else the
+    /// `turn:HOST:PORT?transport=udp` and so on, one URL for each listener. HOST is the external address of the settings, or else the
     /// public URL's host, or else the one in `request_host` (a Host header; its port is ignored), or else the relay's address.
-    /// A client on the server's own machine, and a header that names no host, count as saying nothing.
+    /// A loopback host, and a header that names no host, count as missing.
     pub fn uris(&self, request_host: Option<&str>) -> Vec<String> {
         let host = self.host(request_host);
         self.listeners.iter().map(|listener| listener.turn(&host)).chain(self.turns(&host, request_host)).collect()
     }
 
-    /// The same with credentials, and one `stun:` where there is UDP, as `RTCPeerConnection` takes them.
+    /// The same with credentials, and one `stun:` URL if the relay has UDP, as `RTCPeerConnection` takes them.
     pub fn ice_servers(&self, credentials: &Credentials, request_host: Option<&str>) -> Vec<IceServer> {
         let host = self.host(request_host);
         let turn = self.uris(request_host).into_iter().map(|urls| IceServer {
@@ -83,13 +89,13 @@ impl IceServers {
         turn.chain(stun).collect()
     }
 
-    /// `stun:HOST:PORT` where there is UDP, with the host of [`Self::uris`]. Other ports would tell clients nothing new.
+    /// `stun:HOST:PORT` if the relay has UDP, with the host of [`Self::uris`]. Clients would learn nothing new from other ports.
     pub fn stun_uris(&self, request_host: Option<&str>) -> Vec<String> {
         self.stun(&self.host(request_host)).into_iter().collect()
     }
 
     fn stun(&self, host: &Host) -> Option<String> {
-        let udp = self.listeners.iter().find(|listener| listener.transport == Transport::Udp)?;
+        let udp = self.listeners.iter().find(|listener| listener.transport == UrlTransport::Udp)?;
         Some(format!("stun:{host}:{}", udp.port))
     }
 
@@ -97,14 +103,14 @@ impl IceServers {
         let (certificates, port) = self.tls.as_ref()?;
         let certificate = certificates.current();
         let covered = |host: &Host| certificate.covers(&interfaces::unbracketed(host));
-        let named = certificate.names.iter().filter(|name| !name.starts_with('*')).find_map(|name| requested(name));
-        let known = [Some(host.clone()), request_host.and_then(requested)].into_iter().flatten().find(covered);
+        let named = certificate.names.iter().filter(|name| !name.starts_with('*')).find_map(|name| host_of_header(name));
+        let known = [Some(host.clone()), request_host.and_then(host_of_header)].into_iter().flatten().find(covered);
         let host = known.or(named).filter(|_| certificate.is_trusted())?;
-        Some(Listener { transport: Transport::Tls, port: *port }.turn(&host))
+        Some(RelayListener { transport: UrlTransport::Tls, port: *port }.turn(&host))
     }
 
     fn host(&self, request_host: Option<&str>) -> Host {
-        let asked = || request_host.and_then(requested).filter(|host| !is_loopback(host) && self.listens_on(host));
+        let asked = || request_host.and_then(host_of_header).filter(|host| !is_loopback(host) && self.listens_on(host));
         let own = || match self.external.address() {
             Some(address) if self.listening.is_unspecified() => address,
             Some(_) | None => self.listening,
@@ -112,7 +118,7 @@ impl IceServers {
         self.external.host().or_else(|| self.public.clone()).or_else(asked).unwrap_or_else(|| interfaces::host(own()))
     }
 
-    /// Whether a listener can be where the client found the pages.
+    /// Whether a listener can be reached at the host by which the client found the pages.
     fn listens_on(&self, host: &Host) -> bool {
         let dual = matches!(self.listening, IpAddr::V6(ip) if ip.is_unspecified());
         let any = self.listening.is_unspecified();
@@ -124,10 +130,10 @@ impl IceServers {
     }
 }
 
-impl Listener {
-    /// Those of the ports, the preferred one first.
+impl RelayListener {
+    /// The listeners on `ports`, the preferred one first.
     pub fn at(ports: impl IntoIterator<Item = u16>, udp: bool, tcp: bool) -> Vec<Self> {
-        let transports = [(Transport::Udp, udp), (Transport::Tcp, tcp)];
+        let transports = [(UrlTransport::Udp, udp), (UrlTransport::Tcp, tcp)];
         let of =
             |port| transports.into_iter().filter(|(_, listens)| *listens).map(move |(transport, _)| Self { transport, port });
         ports.into_iter().flat_map(of).collect()
@@ -136,15 +142,15 @@ impl Listener {
     fn turn(self, host: &Host) -> String {
         let port = self.port;
         match self.transport {
-            Transport::Udp => format!("turn:{host}:{port}?transport=udp"),
-            Transport::Tcp => format!("turn:{host}:{port}?transport=tcp"),
-            Transport::Tls => format!("turns:{host}:{port}?transport=tcp"),
+            UrlTransport::Udp => format!("turn:{host}:{port}?transport=udp"),
+            UrlTransport::Tcp => format!("turn:{host}:{port}?transport=tcp"),
+            UrlTransport::Tls => format!("turns:{host}:{port}?transport=tcp"),
         }
     }
 }
 
-/// The host of a Host header, if it is a name or an address and nothing that could break out of a URL.
-fn requested(header: &str) -> Option<Host> {
+/// The host of a Host header, if it is a name or an address, and nothing that could break out of a URL.
+fn host_of_header(header: &str) -> Option<Host> {
     let end = match header.find(']') {
         Some(bracket) if header.starts_with('[') => bracket + 1,
         _ => header.find(':').unwrap_or(header.len()),
@@ -163,7 +169,7 @@ fn requested(header: &str) -> Option<Host> {
     }
 }
 
-/// A browser resolves `localhost` to `::1` first, where a relay on IPv4 does not listen; and the other side may be elsewhere.
+/// A browser resolves `localhost` to `::1` first, where a relay on IPv4 does not listen; and the other peer may be on another machine.
 fn is_loopback(host: &Host) -> bool {
     match host {
         Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
@@ -191,8 +197,8 @@ mod tests {
     fn at(listening: &str, settings: &Settings) -> IceServers {
         let config = Config::read(settings).unwrap();
         let bound = [Some(Ipv4Addr::new(192, 0, 2, 7).into()), Some("2001:db8::7".parse().unwrap())];
-        let external = External::new(&config.relay.external, bound, None);
-        let listeners = vec![Listener { transport: Transport::Udp, port: 3478 }];
+        let external = ExternalAddresses::new(&config.relay.external, bound, None);
+        let listeners = vec![RelayListener { transport: UrlTransport::Udp, port: 3478 }];
         IceServers::new(config.http.public_url.as_ref(), listeners, listening.parse().unwrap(), external)
     }
 
@@ -273,7 +279,7 @@ mod tests {
     #[test]
     fn a_second_port_comes_after_the_first_and_stun_has_one() {
         let mut servers = servers(&Settings::default());
-        servers.listeners = Listener::at([3478, 3479], true, true);
+        servers.listeners = RelayListener::at([3478, 3479], true, true);
         let uris = [
             "turn:192.0.2.7:3478?transport=udp",
             "turn:192.0.2.7:3478?transport=tcp",
@@ -285,14 +291,14 @@ mod tests {
         let named: Vec<String> = servers.ice_servers(&credentials, None).into_iter().map(|server| server.urls).collect();
         assert_eq!(named, [&uris[..], &["stun:192.0.2.7:3478"]].concat());
         assert_eq!(servers.stun_uris(None), ["stun:192.0.2.7:3478"]);
-        assert_eq!(Listener::at([3478, 3479], false, true).len(), 2);
+        assert_eq!(RelayListener::at([3478, 3479], false, true).len(), 2);
     }
 
     #[test]
     fn other_transports_have_their_own_urls() {
         let mut servers = servers(&Settings::default());
-        servers.listeners.push(Listener { transport: Transport::Tcp, port: 3478 });
-        servers.listeners.push(Listener { transport: Transport::Tls, port: 5349 });
+        servers.listeners.push(RelayListener { transport: UrlTransport::Tcp, port: 3478 });
+        servers.listeners.push(RelayListener { transport: UrlTransport::Tls, port: 5349 });
         let tail = ["turn:192.0.2.7:3478?transport=tcp", "turns:192.0.2.7:5349?transport=tcp"];
         assert_eq!(servers.uris(None)[1..], tail);
     }

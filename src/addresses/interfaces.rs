@@ -1,4 +1,4 @@
-//! The machine's own addresses, as the kernel tells them now.
+//! This machine's own addresses, read from the kernel at each call.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -6,9 +6,9 @@ use if_addrs::Interface;
 
 use url::Host;
 
-/// The address that relayed sockets are bound to when none is set: the listener's if it is one machine's, else the default
-/// route's, else any interface's, else loopback. IPv4 first where the listener takes both (RFC 8656 section 7.1: an Allocate
-/// that names no family asks for IPv4).
+/// The address that relayed sockets are bound to when none is set: the listener's address unless it is a wildcard, else the default
+/// route's, else that of any interface, else loopback. IPv4 comes first where the listener has both (RFC 8656 §7.2: an Allocate
+/// request without REQUESTED-ADDRESS-FAMILY asks for IPv4).
 pub fn relay_ip(listening: IpAddr) -> IpAddr {
     let listening = listening.to_canonical();
     if !listening.is_unspecified() {
@@ -16,21 +16,21 @@ pub fn relay_ip(listening: IpAddr) -> IpAddr {
     }
     let takes = |ip: &IpAddr| ip.is_ipv4() || listening.is_ipv6();
     let routed = routed_v4().or_else(|| listening.is_ipv6().then(routed_v6).flatten());
-    routed.or_else(|| interfaces().into_iter().find(|ip| takes(ip) && reaches_others(ip))).unwrap_or(Ipv4Addr::LOCALHOST.into())
+    routed.or_else(|| addresses().into_iter().find(|ip| takes(ip) && reaches_others(ip))).unwrap_or(Ipv4Addr::LOCALHOST.into())
 }
 
-/// The default route's address of the other family than that of `ip`, where others can reach it.
+/// The default route's address of the other family than that of `ip`, if other machines can reach it.
 pub fn counterpart(ip: IpAddr) -> Option<IpAddr> {
     let routed = if ip.is_ipv4() { routed_v6() } else { routed_v4() };
     routed.filter(reaches_others)
 }
 
-/// The addresses of all interfaces that are up; none when the system does not tell.
-pub fn interfaces() -> Vec<IpAddr> {
-    all().iter().map(Interface::ip).collect()
+/// The addresses of all interfaces that are up; none if the kernel reports an error.
+pub fn addresses() -> Vec<IpAddr> {
+    interfaces().iter().map(Interface::ip).collect()
 }
 
-pub(super) fn all() -> Vec<Interface> {
+pub(super) fn interfaces() -> Vec<Interface> {
     if_addrs::get_if_addrs().unwrap_or_else(|error| {
         tracing::warn!(%error, "the machine's own addresses are unknown");
         Vec::new()
@@ -48,7 +48,7 @@ pub fn hosts(listening: IpAddr) -> Vec<Host> {
     let ip = listening.to_canonical();
     let mut reachable = vec![relay_ip(ip)];
     if ip.is_unspecified() {
-        reachable.extend(interfaces().into_iter().filter(|own| own.is_ipv4() || ip.is_ipv6()));
+        reachable.extend(addresses().into_iter().filter(|own| own.is_ipv4() || ip.is_ipv6()));
     }
     let mut seen = std::collections::HashSet::new();
     reachable.retain(|ip| reaches_others(ip) && seen.insert(*ip));
@@ -61,7 +61,7 @@ pub fn origin(scheme: &str, host: &Host, port: u16) -> String {
     if port == usual { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") }
 }
 
-/// A host without the brackets that an IPv6 address has in a URL, as certificates name it.
+/// A host without the brackets that an IPv6 address has in a URL; certificates have it in this form.
 pub fn unbracketed(host: &Host) -> String {
     host.to_string().trim_matches(['[', ']']).to_owned()
 }
@@ -74,7 +74,7 @@ pub const fn host(ip: IpAddr) -> Host {
     }
 }
 
-/// Whether others can come by this host to a listener that is bound to `listening`, as far as the two tell.
+/// Whether other machines can reach a listener that is bound to `listening` by this host, as far as the two tell.
 pub fn leads_to(host: &Host, listening: IpAddr) -> bool {
     let listening = listening.to_canonical();
     let dual = listening == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
@@ -100,7 +100,7 @@ pub fn is_private(ip: IpAddr) -> bool {
 
 /// The interfaces' addresses for a sentence, loopback and link-local left out unless there is nothing else.
 pub fn listed() -> String {
-    let all = interfaces();
+    let all = addresses();
     let useful: Vec<String> = all.iter().filter(|ip| reaches_others(ip)).map(IpAddr::to_string).collect();
     if useful.is_empty() { Ipv4Addr::LOCALHOST.to_string() } else { useful.join(", ") }
 }
@@ -170,7 +170,7 @@ mod tests {
     fn a_wildcard_listener_gets_an_address_of_this_machine() {
         for wildcard in ["0.0.0.0", "::"] {
             let ip = relay_ip(wildcard.parse().unwrap());
-            assert!(interfaces().contains(&ip), "{ip} for {wildcard}");
+            assert!(addresses().contains(&ip), "{ip} for {wildcard}");
         }
     }
 }

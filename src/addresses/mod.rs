@@ -1,4 +1,8 @@
-//! Addresses: which ones this machine has, which of them the relay advertises, and the URLs that clients are given.
+//! Addresses: the ones that this machine has, the ones that the relay advertises, and the URLs that clients get.
+//!
+//! `interfaces` and `on_link` ask the kernel anew at each call and own nothing. `external` is the one owner of the advertised addresses,
+//! and `ice_servers` makes URLs of them. `ice_servers` needs certificates and credentials, so its layer is above `tls` and `users`, while
+//! the layer of the other files is below both.
 
 pub mod external;
 pub mod ice_servers;

@@ -1,5 +1,5 @@
-//! The networks that this machine itself is on, as the kernel tells them now: those of its interfaces' addresses, the other ends of
-//! point-to-point links, and those that a route says are on a link (DHCPv6 gives an address alone, and the router names the network).
+//! The networks that this machine itself is on, read from the kernel at each call: those of its interfaces' addresses, the other ends
+//! of point-to-point links, and those that a route names as on-link (DHCPv6 gives only an address, and the router names the network).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::{fs, iter};
@@ -10,13 +10,13 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 /// Routes by an interface, as proc(5) and Linux's `route.h` and `ipv6_route.h` have them.
 const IPV4_ROUTES: &str = "/proc/self/net/route";
 const IPV6_ROUTES: &str = "/proc/self/net/ipv6_route";
-const UP: u32 = 0x1;
-/// By a gateway, a refusal, one of our own addresses, an anycast address.
-const NO_NETWORK: u32 = 0x2 | 0x200 | 0x8000_0000 | 0x10_0000;
+const ROUTE_UP: u32 = 0x1;
+/// Flags of routes by a gateway, rejecting routes, and routes to our own and to anycast addresses.
+const ROUTE_NOT_ON_LINK: u32 = 0x2 | 0x200 | 0x8000_0000 | 0x10_0000;
 
-/// Networks wider than these are not one link: a tunnel's route to half of the internet has no gateway either.
-const WIDEST_IPV4: u8 = 8;
-const WIDEST_IPV6: u8 = 32;
+/// Networks with a shorter prefix are not a single link: a tunnel's route to half of the internet has no gateway either.
+const MIN_IPV4_PREFIX_LEN: u8 = 8;
+const MIN_IPV6_PREFIX_LEN: u8 = 32;
 
 /// A route without a gateway.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,9 +25,9 @@ struct Route<'a> {
     network: IpNet,
 }
 
-/// Every network that this machine is on, loopback's left out; sorted, and each once.
+/// Every network that this machine is on, sorted and without duplicates; loopback is left out.
 pub fn networks() -> Vec<IpNet> {
-    let interfaces = crate::addresses::interfaces::all();
+    let interfaces = super::interfaces::interfaces();
     let tables = [IPV4_ROUTES, IPV6_ROUTES].map(|path| fs::read_to_string(path).unwrap_or_default());
     let routes = tables[0].lines().filter_map(ipv4_route).chain(tables[1].lines().filter_map(ipv6_route));
     let routed = routes.filter(|route| names_a_link(route, &interfaces)).map(|route| route.network);
@@ -52,12 +52,12 @@ fn network_of(interface: &Interface) -> Option<IpNet> {
 }
 
 fn is_one_link(network: &IpNet) -> bool {
-    let widest = if matches!(network, IpNet::V4(_)) { WIDEST_IPV4 } else { WIDEST_IPV6 };
+    let widest = if matches!(network, IpNet::V4(_)) { MIN_IPV4_PREFIX_LEN } else { MIN_IPV6_PREFIX_LEN };
     let ip = network.network();
     network.prefix_len() >= widest && !ip.is_loopback() && !ip.is_multicast()
 }
 
-/// What is routed into a tunnel is at its other end, and seldom near: of those routes only the other end itself counts.
+/// Networks that are routed into a tunnel are behind its other end: of those routes, only that to the other end itself counts.
 fn names_a_link(route: &Route<'_>, interfaces: &[Interface]) -> bool {
     let tunnel = interfaces.iter().any(|interface| interface.is_p2p && interface.name == route.interface);
     !tunnel || route.network.prefix_len() == route.network.max_prefix_len()
@@ -82,14 +82,14 @@ fn ipv6_route(line: &str) -> Option<Route<'_>> {
 }
 
 fn is_on_link(flags: &str) -> bool {
-    u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & UP != 0 && flags & NO_NETWORK == 0)
+    u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & ROUTE_UP != 0 && flags & ROUTE_NOT_ON_LINK == 0)
 }
 
 /// For a sentence.
 pub fn listed(networks: &[IpNet]) -> String {
-    const MOST: usize = 4;
-    let more = networks.len().checked_sub(MOST).filter(|more| *more > 0).map(|more| format!("{more} more"));
-    let named = networks.iter().take(MOST).map(ToString::to_string);
+    const MAX_LISTED: usize = 4;
+    let more = networks.len().checked_sub(MAX_LISTED).filter(|more| *more > 0).map(|more| format!("{more} more"));
+    let named = networks.iter().take(MAX_LISTED).map(ToString::to_string);
     let all: Vec<String> = named.chain(iter::once(more).flatten()).collect();
     match &all[..] {
         [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),

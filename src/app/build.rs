@@ -1,4 +1,4 @@
-//! Building the server: the gateways, the REST API and the routes, on what has been opened.
+//! Builds the server in steps, each with a struct for its result: open, shared limits, gateways, REST API, dispatchers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,17 +7,18 @@ use std::time::SystemTime;
 
 use axum::{Router, middleware};
 use serde_json::Value;
+use socketioxide::SocketIo;
 
-use super::App;
-use super::metrics::Sources;
+use super::flows;
+use super::metrics::CountedParts;
 use super::open::Opened;
-use crate::addresses::ice_servers::{IceServers, Listener};
+use super::router::{self, HttpsPort, MainPort, RequestGuards};
+use super::server::App;
+use crate::addresses::ice_servers::{IceServers, RelayListener};
 use crate::api;
 use crate::api::keys::ApiKeys;
 use crate::api::metric_families::MetricsSource;
 use crate::api::state::{ApiState, ReadinessCheck, SiteInfo};
-use crate::app::flows;
-use crate::app::router;
 use crate::apprtc;
 use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::apprtc::room_server::RoomServer;
@@ -51,47 +52,22 @@ impl App {
     /// machine's.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let opened = Opened::open(config).await?;
-        let (ice, ledger, kept_buffers) = (opened.ice_servers(), Ledger::default(), KeptBuffers::default());
-        let limiter = AddressLimiter::per_minute(opened.config.credentials.rate);
-        let issuer = CastIssuer { directory: opened.directory.clone(), ice: ice.clone(), limiter: limiter.clone() };
-        let gateway = opened.cast_gateway(issuer, &ledger);
-        let multi = opened.multi_gateway(&ledger);
-        let (signaling, io) = socketio::server(ledger.clone(), kept_buffers.clone());
-        flows::attach(&io, &gateway, &multi);
-        let calls = CallGateway::new(&opened.config.calls, ledger.clone(), kept_buffers.clone());
+        let limits = SharedLimits::new(&opened.config);
+        let ice = opened.ice_servers();
+        let gateways = Gateways::build(&opened, &ice, &limits);
         let relay_alive = Arc::new(AtomicBool::new(true));
-        let shared = router::Shared::default();
-        let sources = Sources {
-            gateway: gateway.clone(),
-            multi: multi.clone(),
-            traffic: signaling.traffic(),
-            ledger: ledger.clone(),
-            kept_buffers,
-            sessions: signaling.sessions(),
-            unfinished: shared.unfinished.clone(),
-            calls: calls.clone(),
-            relay_stats: opened.relay.stats_reader(),
-            shares: opened.shares.clone(),
-            reports: opened.relay.reports().clone(),
-            certificates: opened.certificates.clone(),
-        };
-        let api = api::router::router(Arc::new(opened.api_state(ice, limiter, &relay_alive, sources.into_metrics())));
-        let rooms = RoomServer { gateway: calls.clone(), public_url: opened.public_origin(), http: opened.sockets.http.addr };
-        let api = api.merge(apprtc::room_server::router(rooms)).layer(middleware::from_fn(response_bytes::count));
-        let (http, origin, https) = (&opened.config.http, opened.public_origin(), opened.https());
-        let unidentified = UnidentifiedLimit::new(opened.shares.unidentified.most());
-        let collider = router::collider(calls.clone(), http, shared.clone());
-        let main = router::router(signaling, api, calls.clone(), http, origin, https, shared);
-        let [collider_dispatcher, dispatcher] = [collider, main].map(|router| opened.dispatcher(router, &ledger, &unidentified));
+        let api = opened.api(ice, &gateways, &limits, &relay_alive);
+        let Gateways { cast, multi, calls, signaling, io } = gateways;
+        let dispatchers = opened.dispatchers(signaling, api, &calls, limits);
         let Opened { config, sockets, store, directory, external, certificates, relay, shares, clock, .. } = opened;
         Ok(Self {
             config,
             sockets,
-            dispatcher,
-            collider_dispatcher,
+            dispatcher: dispatchers.main,
+            collider_dispatcher: dispatchers.collider,
             certificates,
             calls,
-            gateway,
+            gateway: cast,
             multi,
             io,
             external,
@@ -105,11 +81,58 @@ impl App {
     }
 }
 
+/// Limits that several parts count against together.
+struct SharedLimits {
+    ledger: Ledger,
+    kept_buffers: KeptBuffers,
+    /// Requests for credentials, of the REST API and the cast gateway.
+    credentials: AddressLimiter,
+    requests: RequestGuards,
+}
+
+impl SharedLimits {
+    fn new(config: &Config) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            kept_buffers: KeptBuffers::default(),
+            credentials: AddressLimiter::per_minute(config.credentials.rate),
+            requests: RequestGuards::default(),
+        }
+    }
+}
+
+/// The gateways, and the Socket.IO server with the handlers of two of them.
+struct Gateways {
+    cast: Gateway,
+    multi: MultiGateway,
+    calls: CallGateway,
+    signaling: socketio::Server,
+    io: SocketIo,
+}
+
+impl Gateways {
+    fn build(opened: &Opened, ice: &IceServers, limits: &SharedLimits) -> Self {
+        let issuer = CastIssuer { directory: opened.directory.clone(), ice: ice.clone(), limiter: limits.credentials.clone() };
+        let cast = opened.cast_gateway(issuer, &limits.ledger);
+        let multi = opened.multi_gateway(&limits.ledger);
+        let calls = CallGateway::new(&opened.config.calls, limits.ledger.clone(), limits.kept_buffers.clone());
+        let (signaling, io) = socketio::server(limits.ledger.clone(), limits.kept_buffers.clone());
+        flows::attach(&io, &cast, &multi);
+        Self { cast, multi, calls, signaling, io }
+    }
+}
+
+/// What serves the connections of the ports: Collider's own one, and all others.
+struct Dispatchers {
+    main: Dispatcher,
+    collider: Dispatcher,
+}
+
 impl Opened {
     fn ice_servers(&self) -> IceServers {
         let relay = &self.relay;
         let ports = [Some(relay.listening().port()), relay.alternate_port()];
-        let listeners = Listener::at(ports.into_iter().flatten(), relay.has_udp(), relay.has_tcp());
+        let listeners = RelayListener::at(ports.into_iter().flatten(), relay.has_udp(), relay.has_tcp());
         let public_url = self.config.http.public_url.as_ref();
         let ice = IceServers::new(public_url, listeners, relay.listening().ip(), self.external.clone());
         match self.certificates.clone().zip(self.https_port) {
@@ -126,7 +149,7 @@ impl Opened {
             takeover: cast.takeover,
             max_rooms: cast.max_rooms,
             guesses: cast.guesses,
-            // Fresh credentials while the old ones still have a quarter of their life.
+            // New credentials are sent while the old ones still have a quarter of their lifetime.
             refresh: credentials.ttl.mul_f32(0.75),
             new_code: cast.new_code,
         };
@@ -152,7 +175,7 @@ impl Opened {
         MultiGateway::new(empty, self.directory.clone(), admins)
     }
 
-    /// What besides the database must be in order.
+    /// What must be in order in addition to the database.
     fn readiness_checks(&self, relay_alive: &Arc<AtomicBool>) -> Vec<ReadinessCheck> {
         let alive = Arc::clone(relay_alive);
         let mut checks = vec![ReadinessCheck { name: "relay".into(), is_ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
@@ -171,21 +194,33 @@ impl Opened {
         checks
     }
 
-    /// `limiter` counts for the gateways too.
-    fn api_state(
-        &self,
-        ice: IceServers,
-        limiter: AddressLimiter,
-        relay_alive: &Arc<AtomicBool>,
-        metrics: MetricsSource,
-    ) -> ApiState {
+    fn metrics(&self, gateways: &Gateways, limits: &SharedLimits) -> MetricsSource {
+        let sources = CountedParts {
+            gateway: gateways.cast.clone(),
+            multi: gateways.multi.clone(),
+            traffic: gateways.signaling.traffic(),
+            ledger: limits.ledger.clone(),
+            kept_buffers: limits.kept_buffers.clone(),
+            sessions: gateways.signaling.sessions(),
+            unfinished: limits.requests.unfinished.clone(),
+            calls: gateways.calls.clone(),
+            relay_stats: self.relay.stats_reader(),
+            shares: self.shares.clone(),
+            reports: self.relay.reports().clone(),
+            certificates: self.certificates.clone(),
+        };
+        sources.into_metrics()
+    }
+
+    /// The REST API and AppRTC's room server.
+    fn api(&self, ice: IceServers, gateways: &Gateways, limits: &SharedLimits, relay_alive: &Arc<AtomicBool>) -> Router {
         let Config { credentials, cast, http, .. } = &self.config;
-        ApiState {
+        let state = ApiState {
             directory: self.directory.clone(),
             credentials: credentials.clone(),
             keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
             ice,
-            limiter,
+            limiter: limits.credentials.clone(),
             ice_limiter: AddressLimiter::per_minute(credentials.ice.rate),
             site: SiteInfo {
                 public_url: self.public_origin(),
@@ -196,20 +231,38 @@ impl Opened {
             certificates: self.certificates.clone(),
             operator_networks: http.metrics_allow.clone(),
             readiness_checks: self.readiness_checks(relay_alive),
-            metrics,
-        }
+            metrics: self.metrics(gateways, limits),
+        };
+        let rooms =
+            RoomServer { gateway: gateways.calls.clone(), public_url: self.public_origin(), http: self.sockets.http.addr };
+        let api = api::router::router(Arc::new(state)).merge(apprtc::room_server::router(rooms));
+        api.layer(middleware::from_fn(response_bytes::count))
     }
 
-    /// Where HTTPS is, and whether for good.
-    fn https(&self) -> Option<(Redirect, bool)> {
+    /// The redirect to HTTPS. HTTPS is permanent where Castway renews the certificate.
+    fn https(&self) -> Option<HttpsPort> {
         let (certificates, port) = self.certificates.clone().zip(self.https_port)?;
-        let for_good = matches!(self.config.tls.source, CertificateSource::Acme(_));
-        Some((Redirect { certificates, port, public_url: self.config.http.public_url.clone() }, for_good))
+        let permanent = matches!(self.config.tls.source, CertificateSource::Acme(_));
+        let public_url = self.config.http.public_url.clone();
+        Some(HttpsPort { redirect: Redirect { certificates, port, public_url }, permanent })
+    }
+
+    fn dispatchers(&self, signaling: socketio::Server, api: Router, calls: &CallGateway, limits: SharedLimits) -> Dispatchers {
+        let SharedLimits { ledger, requests, .. } = limits;
+        let (http, unidentified) = (&self.config.http, UnidentifiedLimit::new(self.shares.unidentified.most()));
+        let (own_origin, https) = (self.public_origin(), self.https());
+        let collider = router::collider_port(calls.clone(), http, requests.clone());
+        let main = MainPort { signaling, api, calls: calls.clone(), own_origin, https };
+        let main = router::main_port(main, http, requests);
+        Dispatchers {
+            main: self.dispatcher(main, &ledger, &unidentified),
+            collider: self.dispatcher(collider, &ledger, &unidentified),
+        }
     }
 
     fn dispatcher(&self, router: Router, ledger: &Ledger, unidentified: &UnidentifiedLimit) -> Dispatcher {
         let Config { http, relay, .. } = &self.config;
-        // Half of all is for others, whoever comes first.
+        // No address may have more than half of all, so that the first one to come leaves room for others.
         let of_address = u32::try_from(self.shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
         Dispatcher {
             http: HttpServer::new(router, ledger.clone()),
@@ -224,7 +277,7 @@ impl Opened {
     }
 }
 
-/// Signs the cast flow's credentials.
+/// Signs the credentials of the cast flow.
 struct CastIssuer {
     directory: Directory,
     ice: IceServers,
@@ -233,7 +286,7 @@ struct CastIssuer {
 
 impl Issuer for CastIssuer {
     fn admit(&self, from: IpAddr) -> Result<(), u64> {
-        // Rounded up: a client that waits as told must not be told again.
+        // Rounded up, so that a client that waits for this time is not refused again.
         self.limiter.check(from).map_err(retry_after::seconds)
     }
 

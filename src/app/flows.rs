@@ -1,4 +1,4 @@
-//! Which of the Socket.IO flows a client speaks: RTCMultiConnection's clients tell it in their handshake's query, all others
+//! Which gateway serves a Socket.IO client: RTCMultiConnection's clients tell it in their handshake's query, all others
 //! are of the cast flow.
 
 use socketioxide::SocketIo;
@@ -9,7 +9,7 @@ use crate::cast::gateway::{Gateway as Cast, RTC};
 use crate::multiconnection::gateway::{Gateway as MultiConnection, HandshakeRefused};
 
 /// Serves the cast flow on its namespaces of `io`, and RTCMultiConnection beside it on `/`.
-pub fn attach(io: &SocketIo, cast: &Cast, multi: &MultiConnection) {
+pub(super) fn attach(io: &SocketIo, cast: &Cast, multi: &MultiConnection) {
     for namespace in ["/", RTC] {
         let (registering, admitting) = ((cast.clone(), multi.clone()), (cast.clone(), multi.clone()));
         let register = move |socket: SocketRef| {

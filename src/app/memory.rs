@@ -1,31 +1,32 @@
-//! Memory goes back to the system. glibc keeps what was freed unless it was the last of its heap: after 150,000 sessions of one
+//! Returns freed memory to the system. glibc keeps what was freed unless it was the last of its heap: after 150,000 sessions of one
 //! client had ended, 1.4 GiB stayed with the process for good; given back it has 25 MiB.
 
 use std::time::Duration;
 
-/// How often it is looked whether there is more than after the last time.
-const LOOK: Duration = Duration::from_secs(1);
-/// So much more, in bytes, and freed memory is given back; without it after so many looks. A hundred MiB take some milliseconds.
-const GROWTH: u64 = 4 << 20;
-const LOOKS: u32 = 10;
-/// Larger pieces, in bytes, are had from the system one by one and go back at once. glibc would raise this limit with the first one that is
-/// freed, and messages of a few hundred KiB would leave holes in its heaps.
+/// How often the resident memory is compared with that after the last trim.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Growth of the resident memory after which freed memory is returned early; otherwise this happens after a number of checks. Returning
+/// a hundred MiB takes some milliseconds.
+const MIN_GROWTH_BYTES: u64 = 4 << 20;
+const MAX_CHECKS_BETWEEN_TRIMS: u32 = 10;
+/// glibc gets larger pieces from the system one by one and returns them when they are freed. It would raise this threshold when the
+/// first one is freed, and messages of a few hundred KiB would leave holes in its heaps.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const LARGE: libc::c_int = 64 << 10;
+const MMAP_THRESHOLD_BYTES: libc::c_int = 64 << 10;
 
-/// Gives freed memory back, again and again; never returns. Other C libraries than glibc do so by themselves.
+/// Returns freed memory at intervals; never ends. Other C libraries than glibc need no such call.
 pub(super) async fn give_back() {
-    set_large();
+    set_mmap_threshold();
     let mut before = 0;
-    let mut looks = 0;
+    let mut checks = 0;
     loop {
-        tokio::time::sleep(LOOK).await;
-        looks += 1;
-        if looks >= LOOKS || resident().is_some_and(|now| now > before + GROWTH) {
-            // It holds each heap's lock for as long as that has pieces, so it has a thread of its own.
+        tokio::time::sleep(CHECK_INTERVAL).await;
+        checks += 1;
+        if checks >= MAX_CHECKS_BETWEEN_TRIMS || resident().is_some_and(|now| now > before + MIN_GROWTH_BYTES) {
+            // Trimming holds the lock of each heap for a while, so it runs on a thread of its own.
             tokio::task::spawn_blocking(trim).await.ok();
             before = resident().unwrap_or(0);
-            looks = 0;
+            checks = 0;
         }
     }
 }
@@ -37,11 +38,11 @@ fn resident() -> Option<u64> {
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn set_large() {
+fn set_mmap_threshold() {
     // SAFETY: it takes two numbers and may run beside any use of the heap (mallopt(3)).
     #[allow(unsafe_code, reason = "no safe interface has it")]
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
     }
 }
 
@@ -55,7 +56,7 @@ fn trim() {
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-const fn set_large() {}
+const fn set_mmap_threshold() {}
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 const fn trim() {}

@@ -1,4 +1,4 @@
-//! What must be there before anybody is served: the ports, the database, the addresses, the certificate and the relay.
+//! Opens what must be there before anybody is served: the ports, the database, the addresses, the certificate and the relay.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use url::{Host, Url};
 
 use super::listeners::Sockets;
-use crate::addresses::external::External;
+use crate::addresses::external::ExternalAddresses;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::config::secret::Secret;
@@ -18,10 +18,10 @@ use crate::relay::{self, ProxyForwarding, Relay};
 use crate::tls::{Certificates, ServerHosts};
 use crate::users::{Directory, Store};
 
-/// Connections of proxies to the relay's own listener that may wait until somebody looks at them.
-const PROXIED: usize = 256;
+/// Connections of proxies to the relay's own listener that may wait in the queue to the dispatcher.
+const MAX_QUEUED_PROXIED: usize = 256;
 
-/// All of it, opened and bound.
+/// The opened and bound parts.
 pub(super) struct Opened {
     pub(super) config: Config,
     pub(super) sockets: Sockets,
@@ -30,7 +30,7 @@ pub(super) struct Opened {
     pub(super) resume_key: Secret<[u8; 32]>,
     /// `None`: TLS is off.
     pub(super) https_port: Option<u16>,
-    pub(super) external: External,
+    pub(super) external: ExternalAddresses,
     pub(super) certificates: Option<Certificates>,
     pub(super) relay: Relay,
     pub(super) shares: DescriptorPools,
@@ -42,7 +42,7 @@ impl Opened {
         let descriptor_limit = descriptor_limit::raise();
         let now = SystemTime::now();
         let clock = WallClock::new(Instant::now(), now);
-        // First, so that a start that finds them taken leaves nothing in the data folder.
+        // The ports come first, so that a start that finds them taken leaves nothing in the data folder.
         let mut sockets = Sockets::bind(&config).await?;
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
@@ -50,37 +50,38 @@ impl Opened {
         let https_port = config.tls.https.is_some().then(|| sockets.https_addr().port());
         config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
         let bound = relay::bind_addresses(&config.relay)?;
-        let external = External::new(&config.relay.external, bound, config.http.public_url.clone());
-        external.look_at_start().await;
+        let external = ExternalAddresses::new(&config.relay.external, bound, config.http.public_url.clone());
+        external.look_up_at_start().await;
         let certificates =
             https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
         let (relay, shares) = start_relay(&config, &directory, &external, &mut sockets, descriptor_limit)?;
-        // Not before the ports are there: a second server that finds them taken is not the one that commands are for.
-        let record = config.settings.expose().record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
+        // Recorded once the ports are bound: commands are not for a second server that finds the ports taken.
+        let record =
+            config.settings.expose().server_record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
         store.record(&record, now).await?;
         Ok(Self { config, sockets, store, directory, resume_key, https_port, external, certificates, relay, shares, clock })
     }
 
-    /// The origin people type, where it is set.
+    /// The origin that people type, if it is set.
     pub(super) fn public_origin(&self) -> Option<String> {
         self.config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization())
     }
 }
 
-/// The relay, and what each part may have open beside it.
+/// Starts the relay, and divides the open files between the parts of the server.
 fn start_relay(
     config: &Config,
     directory: &Directory,
-    external: &External,
+    external: &ExternalAddresses,
     sockets: &mut Sockets,
     descriptor_limit: u64,
 ) -> anyhow::Result<(Relay, DescriptorPools)> {
     let ports = usize::from(config.relay.ports.end() - config.relay.ports.start()) + 1;
-    let proxied = PROXIED.min(usize::try_from(descriptor_limit / 16).unwrap_or(usize::MAX));
-    // Whatever this server has open for itself is, but for the relay's own sockets.
+    let proxied = MAX_QUEUED_PROXIED.min(usize::try_from(descriptor_limit / 16).unwrap_or(usize::MAX));
+    // Everything that this server keeps open for itself is open by now, except the relay's sockets.
     let open = descriptors::open_now() + proxied as u64;
-    // Both families, and what each relayed address may have with TCP peers.
+    // For both families, and for the connections that each relayed address may have with TCP peers.
     let of_relay = if config.relay.tcp_relay { 1 + config.relay.max_connections } else { 1 };
     let shares = DescriptorPools::divide(descriptor_limit, open, config.relay.threads, 2 * ports * of_relay);
     let relay = relay::start(&config.relay, external, Arc::new(directory.clone()), &shares)?;
@@ -93,7 +94,7 @@ fn start_relay(
 }
 
 /// The names by which clients may know this machine, and what the world sees of it, for its own certificates.
-fn own_hosts(config: &Config, external: &External) -> ServerHosts {
+fn own_hosts(config: &Config, external: &ExternalAddresses) -> ServerHosts {
     let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
     let host = Some(host).filter(|host| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
     let local = host.iter().filter(|host| !host.contains('.')).map(|host| format!("{host}.local"));

@@ -7,38 +7,38 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, anyhow};
 use tokio::task::JoinSet;
 
-use super::App;
-use crate::app::memory;
-use crate::app::signals::Reload;
+use super::memory;
+use super::server::App;
+use super::signals::ReloadSignal;
 use crate::cast::gateway::Gateway;
 use crate::clock::WallClock;
 use crate::ingress;
 use crate::limits::guesses::{GuessLine, GuessReports};
 use crate::relay::Relay;
 use crate::tls::Certificates;
-use crate::users::{Directory, OtherRealms};
+use crate::users::{Directory, RealmMismatches};
 
-/// How often [`Watch`] looks.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often [`Monitor`] checks.
+const MONITOR_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is looked at again and again, since nothing tells of it.
-struct Watch {
+/// Checks at intervals what reports no changes by itself: the relay, the clock, the signing secret, and users.
+struct Monitor {
     relay: Relay,
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     gateway: Gateway,
     certificates: Option<Certificates>,
     clock: WallClock,
-    /// Which secret signs, see [`Directory::signing_secret`].
+    /// The secret that signs, see [`Directory::signing_secret`].
     signing: Option<i64>,
-    other_realms: OtherRealms,
+    other_realms: RealmMismatches,
 }
 
 impl App {
-    /// Serves until `stop` ends, then tells the clients, gives the relay its deadline and closes everything.
+    /// Serves until `stop` ends, then informs the clients, gives the relay its deadline and closes everything.
     ///
     /// # Errors
-    /// Where a part of the server that must not end did.
+    /// A part of the server that must not end has ended.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self {
             config,
@@ -60,7 +60,7 @@ impl App {
         tasks.spawn(gateway.clone().run());
         tasks.spawn(multi.run());
         tasks.spawn(calls.run());
-        tasks.spawn(external.follow());
+        tasks.spawn(external.keep_looking_up());
         tasks.spawn(memory::give_back());
         if let Some(socket) = sockets.collider.take() {
             tasks.spawn(ingress::serve(vec![socket], collider_dispatcher, std::future::pending()));
@@ -68,30 +68,30 @@ impl App {
         if let Some(certificates) = certificates.clone() {
             tasks.spawn(certificates.keep());
         }
-        let mut reload = Reload::listen().context("SIGHUP can't be heard")?;
+        let mut reload = ReloadSignal::listen().context("the handler of SIGHUP can't be installed")?;
         tasks.spawn(directory.clone().follow(store.clone()));
         let mut server = tokio::spawn(ingress::serve(sockets.into_listeners(), dispatcher, async {
             stopped.await.ok();
         }));
 
-        let mut interval = tokio::time::interval(WATCH_INTERVAL);
-        let mut other_realms = OtherRealms::new(config.relay.realm.clone());
-        // The report has named those who are there already.
-        other_realms.news(&directory);
+        let mut interval = tokio::time::interval(MONITOR_INTERVAL);
+        let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
+        // The startup report has named the present ones.
+        other_realms.new_warning(&directory);
         let signing = directory.signing_secret();
-        let mut watch = Watch { relay, relay_alive, directory, gateway, certificates, clock, signing, other_realms };
+        let mut monitor = Monitor { relay, relay_alive, directory, gateway, certificates, clock, signing, other_realms };
         tokio::pin!(stop);
         let ended = loop {
             tokio::select! {
                 () = &mut stop => break None,
                 result = &mut server => break Some(anyhow!("the listeners ended: {result:?}")),
-                () = reload.requested() => watch.certificates.iter().for_each(Certificates::reload),
+                () = reload.requested() => monitor.certificates.iter().for_each(Certificates::reload),
                 Some(result) = tasks.join_next() => break Some(anyhow!("a part of the server ended: {result:?}")),
-                _ = interval.tick() => watch.look(),
+                _ = interval.tick() => monitor.check(),
             }
         };
 
-        watch.stop(config.drain).await;
+        monitor.stop(config.drain).await;
         io.close().await;
         drop(stopping);
         if ended.is_none() {
@@ -104,14 +104,14 @@ impl App {
     }
 }
 
-impl Watch {
-    fn look(&mut self) {
+impl Monitor {
+    fn check(&mut self) {
         log_wrong(self.relay.reports());
         self.relay_alive.store(self.relay.is_alive(), Ordering::Relaxed);
         let wall = SystemTime::now();
         if let Some(by) = self.clock.follow(Instant::now(), wall) {
             tracing::warn!(seconds = by, "the system clock was set; clients get new credentials");
-            self.directory.clock_set(by, wall);
+            self.directory.note_clock_set(by, wall);
             self.gateway.handle_clock(self.clock);
             self.certificates.iter().for_each(Certificates::reload);
         }
@@ -120,12 +120,12 @@ impl Watch {
             self.signing = signing;
             self.gateway.renew_credentials();
         }
-        if let Some(warning) = self.other_realms.news(&self.directory) {
+        if let Some(warning) = self.other_realms.new_warning(&self.directory) {
             tracing::warn!("{warning}");
         }
     }
 
-    /// Tells the clients of the casts, and gives the relay so long to end.
+    /// Informs the clients of the cast flow, and gives the relay `drain` to end.
     async fn stop(self, drain: Duration) {
         log_wrong(self.relay.reports());
         let casts = self.gateway.counts();

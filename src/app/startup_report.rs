@@ -1,4 +1,4 @@
-//! What whoever starts the server reads: what to open, what it listens on, and what still needs configuration.
+//! The startup report: which pages to open, where the server listens, and what still needs configuration.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -6,20 +6,20 @@ use std::sync::Arc;
 
 use url::{Host, Url};
 
-use super::App;
+use super::server::App;
 use crate::addresses::interfaces;
 use crate::addresses::on_link;
 use crate::limits::descriptors::CastCost;
 use crate::tls::{Certificate, CertificateKind, Certificates};
-use crate::users::OtherRealms;
+use crate::users::RealmMismatches;
 
-/// Below it the report says how to raise the limit of open files. The usual limit of a shell is 1,024.
+/// Below this limit of open files the report says how to raise it. The usual limit of a shell is 1,024.
 const LOW_DESCRIPTOR_LIMIT: u64 = 16_384;
 
 /// The lines so far.
 struct Report(String);
 
-/// By which addresses the server is reached.
+/// The origins by which the server is reached.
 struct Origins {
     /// As configured.
     public: Option<String>,
@@ -27,11 +27,11 @@ struct Origins {
     here: String,
     /// From other machines.
     others: Vec<String>,
-    /// From TVs, which can't be told to trust a certificate that no authority has signed.
+    /// From TVs, which can't be made to trust a certificate that no authority has signed.
     tv: Vec<String>,
-    /// The certificate, where clients don't trust it.
+    /// The certificate, if clients don't trust it.
     distrusted: Option<Arc<Certificate>>,
-    /// What to do where the certificate is for no address of this machine.
+    /// What to do if the certificate is for no address of this machine.
     uncovered: Option<String>,
 }
 
@@ -42,8 +42,8 @@ impl Report {
 }
 
 impl App {
-    /// What a newcomer needs to know: what to open, and one line for each thing that still needs configuration.
-    pub fn greeting(&self) -> String {
+    /// The report that the operator reads after the start, with one line for each thing that still needs configuration.
+    pub fn startup_report(&self) -> String {
         let origins = self.origins();
         let mut report = Report(format!("Castway {} is running.\n\n", env!("CARGO_PKG_VERSION")));
         self.report_pages(&origins, &mut report);
@@ -120,7 +120,7 @@ impl App {
         let ports = &self.config.relay.ports;
         let range = format!("relayed ports {}-{} {peers}", ports.start(), ports.end());
         report.line("TURN relay", &format!("{listening}; {range}"));
-        let seen: Vec<_> = self.external.relays().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
+        let seen: Vec<_> = self.external.relayed_ips().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
         report.line("", &format!("seen by others as {}", seen.join(" and ")));
         let closed = self.relay.closed_neighbours();
         if !closed.is_empty() {
@@ -147,7 +147,7 @@ impl App {
         }
     }
 
-    /// What a cast over the relay needs: browsers allocate at each URL that they are given.
+    /// The descriptors that a cast over the relay needs: browsers make an allocation at each URL that they get.
     fn cast_cost(&self) -> CastCost {
         let turns = self.certificates.as_ref().is_some_and(|certificates| certificates.current().is_trusted());
         CastCost::of_urls(usize::from(self.relay.has_udp()), usize::from(self.relay.has_tcp()) + usize::from(turns))
@@ -169,7 +169,7 @@ impl App {
         self.hosts(addr.ip()).iter().map(|host| interfaces::origin("http", host, addr.port())).collect()
     }
 
-    /// Of the self-signed certificate for each of the origins, which is another one for each host.
+    /// The fingerprints of the self-signed certificates, of which each host has its own.
     fn own_fingerprints(&self, origins: &[String]) -> Vec<String> {
         let Some(certificates) = &self.certificates else { return Vec::new() };
         let hosts: Vec<Host> =
@@ -192,7 +192,7 @@ impl App {
         let addr = self.sockets.https_addr();
         let origins = |hosts: &[Host]| hosts.iter().map(|host| interfaces::origin("https", host, addr.port())).collect();
         let all = self.hosts(addr.ip());
-        // There is a self-signed one for each host.
+        // Each host has a self-signed certificate of its own.
         let covers =
             |host: &&Host| certificate.kind == CertificateKind::SelfSigned || certificate.covers(&interfaces::unbracketed(host));
         let mut good: Vec<Host> = all.iter().filter(covers).cloned().collect();
@@ -227,7 +227,7 @@ impl App {
         }
         warnings.extend(self.external.problems());
         warnings.extend(self.config.credentials.warning());
-        warnings.extend(OtherRealms::new(self.config.relay.realm.clone()).news(&self.directory));
+        warnings.extend(RealmMismatches::new(self.config.relay.realm.clone()).new_warning(&self.directory));
         warnings
     }
 }

@@ -6,12 +6,11 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::limits::fair_shares::FairShares;
 use crate::limits::ip_prefix;
 
 /// The amounts of a client and of its site.
@@ -31,104 +30,58 @@ impl Share {
     }
 }
 
-/// A room and the time of its last use. Of equal amounts the least recently used room is the largest.
-type RankedRoom = (Reverse<Instant>, Arc<str>);
+/// The amount of a client in a room. The largest amount comes first, and of equal amounts the least recently used room.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct RoomShare {
+    amount: Reverse<usize>,
+    used: Instant,
+    room: Reverse<Arc<str>>,
+    client: IpAddr,
+}
 
 /// Addresses have the form of [`ip_prefix::of_client`].
 #[derive(Debug, Default)]
-pub(super) struct RoomShares {
-    sites: Ranking<(), IpAddr>,
-    clients: Ranking<IpAddr, IpAddr>,
-    rooms: Ranking<IpAddr, RankedRoom>,
-    total: usize,
-}
+pub(super) struct RoomShares(FairShares<RoomShare>);
 
 impl RoomShares {
     pub(super) const fn total(&self) -> usize {
-        self.total
+        self.0.len()
     }
 
     pub(super) fn of(&self, client: IpAddr) -> Share {
-        let site = ip_prefix::of_site(client);
-        Share { client: self.clients.amount(site, client), site: self.sites.amount((), site) }
+        Share { client: self.0.of_client(client), site: self.0.of_site(client) }
     }
 
     /// Adds the amount of a client in a room where it had none.
     pub(super) fn add(&mut self, client: IpAddr, room: &Arc<str>, used: Instant, amount: usize) {
-        self.total += amount;
-        self.change(client, amount, usize::saturating_add);
-        self.rooms.set(client, (Reverse(used), room.clone()), amount);
+        self.0.insert_weighted(client, RoomShare::new(client, room, used, amount), amount);
     }
 
     /// Removes an amount with the arguments with which it was added.
     pub(super) fn remove(&mut self, client: IpAddr, room: &Arc<str>, used: Instant, amount: usize) {
-        self.total -= amount;
-        self.change(client, amount, usize::saturating_sub);
-        self.rooms.set(client, (Reverse(used), room.clone()), 0);
+        self.0.remove_weighted(client, &RoomShare::new(client, room, used, amount), amount);
     }
 
     /// The site with the most, its client with the most, and that client's room with the most.
     pub(super) fn largest(&self) -> Option<(IpAddr, Arc<str>)> {
-        self.largest_of(self.sites.largest(())?.1)
+        let (_, share) = self.0.first_of_all()?;
+        Some((share.client, share.room.0))
     }
 
     /// The same, if that client has more than `client` would have with the share `own`.
     pub(super) fn larger_than(&self, client: IpAddr, own: Share) -> Option<(IpAddr, Arc<str>)> {
-        let own_site = ip_prefix::of_site(client);
-        let (amount, site) = self.sites.largest(())?;
-        let is_larger = match site == own_site {
-            true => self.clients.largest(site)?.0 > own.client,
-            false => amount > own.site,
+        let (of_site, share) = self.0.first_of_all()?;
+        let is_larger = match ip_prefix::of_site(share.client) == ip_prefix::of_site(client) {
+            true => self.0.of_client(share.client) > own.client,
+            false => of_site > own.site,
         };
-        is_larger.then(|| self.largest_of(site)).flatten()
-    }
-
-    fn largest_of(&self, site: IpAddr) -> Option<(IpAddr, Arc<str>)> {
-        let (_, client) = self.clients.largest(site)?;
-        let (_, (_, room)) = self.rooms.largest(client)?;
-        Some((client, room))
-    }
-
-    fn change(&mut self, client: IpAddr, amount: usize, by: fn(usize, usize) -> usize) {
-        let (site, share) = (ip_prefix::of_site(client), self.of(client));
-        self.sites.set((), site, by(share.site, amount));
-        self.clients.set(site, client, by(share.client, amount));
+        is_larger.then_some((share.client, share.room.0))
     }
 }
 
-/// Amounts by key, ordered within each group.
-#[derive(Debug)]
-struct Ranking<G, K> {
-    amounts: HashMap<(G, K), usize>,
-    groups: HashMap<G, BTreeSet<(usize, K)>>,
-}
-
-impl<G, K> Default for Ranking<G, K> {
-    fn default() -> Self {
-        Self { amounts: HashMap::new(), groups: HashMap::new() }
-    }
-}
-
-impl<G: Copy + Eq + Hash, K: Clone + Ord + Hash> Ranking<G, K> {
-    fn amount(&self, group: G, key: K) -> usize {
-        self.amounts.get(&(group, key)).copied().unwrap_or(0)
-    }
-
-    fn set(&mut self, group: G, key: K, amount: usize) {
-        let ranked = self.groups.entry(group).or_default();
-        if let Some(old) = self.amounts.remove(&(group, key.clone())) {
-            ranked.remove(&(old, key.clone()));
-        }
-        if amount > 0 {
-            ranked.insert((amount, key.clone()));
-            self.amounts.insert((group, key), amount);
-        } else if ranked.is_empty() {
-            self.groups.remove(&group);
-        }
-    }
-
-    fn largest(&self, group: G) -> Option<(usize, K)> {
-        self.groups.get(&group)?.last().cloned()
+impl RoomShare {
+    fn new(client: IpAddr, room: &Arc<str>, used: Instant, amount: usize) -> Self {
+        Self { amount: Reverse(amount), used, room: Reverse(room.clone()), client }
     }
 }
 
@@ -161,7 +114,7 @@ mod tests {
         shares.remove(one, &rooms[1], now, 2);
         shares.remove(other, &rooms[2], now, 6);
         assert_eq!((shares.largest(), shares.total()), (None, 0));
-        assert!(shares.sites.groups.is_empty() && shares.clients.groups.is_empty() && shares.rooms.amounts.is_empty());
+        assert!(shares.0.holds_no_address(), "an address without an amount is stored");
     }
 
     #[test]

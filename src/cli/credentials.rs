@@ -6,53 +6,61 @@ use std::time::{Duration, SystemTime};
 use anyhow::anyhow;
 use clap::Args;
 
-use super::{Installation, Shared, Stop, print, with_store};
-use crate::addresses::external::External;
-use crate::addresses::ice_servers::{IceServers, Listener};
+use super::database::with_store;
+use super::error::CliError;
+use super::installation::Installation;
+use super::output::{print, print_warning};
+use super::shared_settings::SharedSetting;
+use crate::addresses::external::ExternalAddresses;
+use crate::addresses::ice_servers::{IceServers, RelayListener};
 use crate::addresses::interfaces;
 use crate::api::turn_credentials::TurnReply;
 use crate::config::{CertificateSource, Config, TurnAccess};
 use crate::tls::Certificates;
 use crate::users::{Directory, Store, check_requested};
 
-const AFTER: &str = "\
-The credentials are valid for CASTWAY_TTL seconds; --ttl SECONDS asks for a shorter life. The relay's address in them is \
-CASTWAY_EXTERNAL_IP or the host of CASTWAY_PUBLIC_URL or CASTWAY_DOMAIN, and without them this machine's.
+const HELP_NOTE: &str = "\
+The credentials are valid for CASTWAY_TTL seconds; --ttl SECONDS asks for a shorter lifetime. Their URLs name \
+CASTWAY_EXTERNAL_IP, or the host of CASTWAY_PUBLIC_URL or CASTWAY_DOMAIN, or else this machine's address.
 
-Secrets, TTL, ports and addresses are those that the server was last started with. turns: is there with a CASTWAY_CERT that \
-clients trust, and with CASTWAY_DOMAIN once its certificate has come.";
+Secrets, TTL, ports and addresses are those that the server was last started with. A turns: URL is included with a CASTWAY_CERT \
+that clients trust, and with CASTWAY_DOMAIN once Castway has obtained its certificate.";
 
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_help = HELP_NOTE)]
 pub(super) struct Arguments {
     /// The user's name; with the access mode "open", any name
     user: String,
 }
 
-/// `wish` is the `--ttl` of the command line, in seconds.
-pub(super) async fn run(arguments: &Arguments, wish: Option<String>, installation: &Installation) -> Result<(), Stop> {
+/// `requested_ttl` is the `--ttl` of the command line, in seconds.
+pub(super) async fn run(
+    arguments: &Arguments,
+    requested_ttl: Option<String>,
+    installation: &Installation,
+) -> Result<(), CliError> {
     let user = arguments.user.as_str();
-    check_requested(user).map_err(|error| Stop::Usage(error.to_string()))?;
-    let ttl = wish.map(|wish| read_ttl(&wish)).transpose()?;
-    let opened = with_store(installation, &[Shared::Secrets], async |store: &Store, config: &Config| {
+    check_requested(user).map_err(|error| CliError::Usage(error.to_string()))?;
+    let ttl = requested_ttl.map(|text| read_ttl(&text)).transpose()?;
+    let opened = with_store(installation, &[SharedSetting::Secrets], async |store: &Store, config: &Config| {
         Ok((Directory::open(store, &config.credentials).await?, config.clone()))
     });
     let (directory, config) = opened.await?;
     if let Some(ttl) = ttl.filter(|ttl| *ttl > config.credentials.ttl) {
-        let (wish, longest) = (ttl.as_secs(), config.credentials.ttl.as_secs());
-        eprintln!(
-            "castway: warning: --ttl {wish} is above CASTWAY_TTL={longest}; the credentials are good for {longest} seconds"
-        );
+        let (requested, longest) = (ttl.as_secs(), config.credentials.ttl.as_secs());
+        print_warning(&format!(
+            "--ttl {requested} is above CASTWAY_TTL={longest}; the credentials are good for {longest} seconds"
+        ));
     }
     check_access(&directory, config.credentials.access, user)?;
     let issued = directory.issue(user, ttl, SystemTime::now());
     let relay = &config.relay;
     let ports = [Some(relay.addr.port()), relay.alternate_port];
-    let listeners = Listener::at(ports.into_iter().flatten(), relay.udp, relay.tcp);
+    let listeners = RelayListener::at(ports.into_iter().flatten(), relay.udp, relay.tcp);
     let bound = relay.relay_ips.first().copied().unwrap_or_else(|| interfaces::relay_ip(relay.addr.ip())).to_canonical();
     let bound = if bound.is_ipv4() { [Some(bound), None] } else { [None, Some(bound)] };
-    let external = External::new(&relay.external, bound, None);
-    external.look_at_start().await;
+    let external = ExternalAddresses::new(&relay.external, bound, None);
+    external.look_up_at_start().await;
     let https_port =
         config.tls.https.as_ref().and_then(|listen| listen.addrs.first()).map(SocketAddr::port).filter(|port| *port > 0);
     let public_url = config.http.public_url.clone().or_else(|| config.tls.source.origin(https_port?));
@@ -65,23 +73,23 @@ pub(super) async fn run(arguments: &Arguments, wish: Option<String>, installatio
 
 fn certificates(config: &Config) -> Option<Certificates> {
     let kept = Certificates::kept(&config.tls.source, &config.data_dir).unwrap_or_else(|error| {
-        eprintln!("castway: warning: without turns:, since the certificate can't be used: {error:#}");
+        print_warning(&format!("without turns:, since the certificate can't be used: {error:#}"));
         None
     });
-    // Whoever has said so needs no warning.
+    // A setting that says so needs no warning.
     let found_out = matches!(config.tls.source, CertificateSource::Files { trusted: None, .. });
     if found_out && kept.as_ref().is_some_and(|kept| !kept.current().is_trusted()) {
-        eprintln!(
-            "castway: warning: without turns:, since clients don't trust the certificate; if they know its authority, set \
-             CASTWAY_CERT_TRUSTED=true"
+        print_warning(
+            "without turns:, since clients don't trust the certificate; if they know its authority, set \
+             CASTWAY_CERT_TRUSTED=true",
         );
     }
     kept
 }
 
-fn read_ttl(wish: &str) -> Result<Duration, Stop> {
-    let seconds = wish.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
-    seconds.ok_or_else(|| Stop::Usage(format!("--ttl {wish:?}: expected a whole number of seconds from 1")))
+fn read_ttl(text: &str) -> Result<Duration, CliError> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    seconds.ok_or_else(|| CliError::Usage(format!("--ttl {text:?}: expected a whole number of seconds from 1")))
 }
 
 fn check_access(directory: &Directory, access: TurnAccess, user: &str) -> anyhow::Result<()> {

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::{Stop, print};
+use super::error::CliError;
+use super::output::print;
 use crate::config::Config;
 
-/// For the connection, and for the answer.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// Bytes of the answer that are read.
-const ANSWER: u64 = 8 * 1024;
+/// How long the connection may take, and then the answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Bytes of the answer that are read at most.
+const MAX_ANSWER_BYTES: u64 = 8 * 1024;
 
-pub(super) fn run(config: &Config) -> Result<(), Stop> {
-    // Which address the server could bind is not known here, so each is tried.
+pub(super) fn run(config: &Config) -> Result<(), CliError> {
+    // We can't know which address the server could bind, so try each.
     let mut answers = config.http.listen.iter().flat_map(|listen| &listen.addrs).map(|addr| ready(reachable(*addr)));
     let mut best = answers.next().context("no address is configured")?;
     while best.is_err()
@@ -26,23 +27,24 @@ pub(super) fn run(config: &Config) -> Result<(), Stop> {
     print(best?)
 }
 
-/// What `/readyz` says, if it says that the server is ready.
+/// The answer of `/readyz`, if it says that the server is ready.
 fn ready(server: SocketAddr) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&server, PATIENCE).with_context(|| format!("no server answers on {server}"))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream =
+        TcpStream::connect_timeout(&server, ANSWER_TIMEOUT).with_context(|| format!("no server answers on {server}"))?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     write!(stream, "GET /readyz HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
-    stream.take(ANSWER).read_to_end(&mut answer).with_context(|| format!("the server on {server} does not answer"))?;
+    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).with_context(|| format!("the server on {server} does not answer"))?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     match head.split(' ').nth(1) {
         Some("200") => Ok(body.trim_end().to_owned()),
         Some("503") => bail!("the server on {server} is not ready: {}", body.trim_end()),
-        _ => bail!("what answers on {server} is no Castway"),
+        _ => bail!("the server on {server} is not Castway"),
     }
 }
 
-/// A wildcard listens on loopback too.
+/// The address by which this machine reaches a listener: loopback for a wildcard.
 fn reachable(listening: SocketAddr) -> SocketAddr {
     let ip = match listening.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

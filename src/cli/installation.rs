@@ -1,15 +1,17 @@
 //! The installation that a command works on: its data folder and its settings.
 //!
-//! Somebody who types a command may be anywhere: beside a server that keeps its data in `./data`, or on a machine where a service
-//! runs as `deploy/castway.service` describes it. [`Installation::find`] takes what is there, and guesses nothing.
+//! A command may be typed beside a server that keeps its data in `./data`, or on a machine where a service runs as described by
+//! `deploy/castway.service`. [`Installation::find`] takes the one that exists; if both exist, it asks and does not guess.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use super::agreement::{self, Shared};
-use super::{Line, Stop, environment, environment_file, trusted_file};
+use super::error::CliError;
+use super::output::print_error;
+use super::shared_settings::{self, SharedSetting};
+use super::{env_file, systemd_env_file, trusted_file};
 use crate::config::{Config, Settings};
 use crate::users::Store;
 
@@ -18,19 +20,19 @@ const NAME_FOLDER: &str = "--data-dir DIR or CASTWAY_DATA_DIR";
 /// How to choose a server to ask.
 const NAME_ADDRESS: &str = "--http-addr IP:PORT or CASTWAY_HTTP_ADDR";
 
-/// Where things are unless somebody says otherwise.
+/// The folders and files of an installation, unless a setting names others.
 #[derive(Debug, Clone)]
-pub(super) struct Places {
+pub(super) struct StandardPaths {
     /// The working folder.
     pub(super) here: PathBuf,
-    /// The service's settings, its `EnvironmentFile`.
+    /// The file with the service's settings, its `EnvironmentFile`.
     pub(super) service_settings: PathBuf,
-    /// The service's data folder, unless its settings name another; its working folder, too.
+    /// The service's working folder, and its data folder unless its settings name another.
     pub(super) service_data: PathBuf,
 }
 
-impl Places {
-    /// Those of `deploy/castway.service`.
+impl StandardPaths {
+    /// The paths of `deploy/castway.service`.
     pub(super) fn of_this_machine() -> io::Result<Self> {
         Ok(Self {
             here: std::env::current_dir()?,
@@ -40,60 +42,72 @@ impl Places {
     }
 }
 
-/// The service's settings, and the file they are from.
+/// The service's settings, and the file that they come from.
 #[derive(Debug)]
 struct Service {
     file: PathBuf,
     settings: Settings,
 }
 
+/// What the command line and the environment give to the search.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) settings: Settings,
+    /// The fields of the settings that flags gave.
+    pub(super) flags: Vec<String>,
+    /// Where the settings come from, in words.
+    pub(super) sources: Vec<String>,
+    /// Whether the command is `castway health`, which needs a server's address and no data folder.
+    pub(super) asks_for_health: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Installation {
     data_dir: PathBuf,
-    /// From flags, the environment and, unless it is the service's installation, `.env`.
+    /// The settings of flags, the environment and, unless it is the service's installation, `.env`.
     given: Settings,
     /// The fields of `given` that flags gave.
     flags: Vec<String>,
     service: Option<Box<Service>>,
-    /// Where `given` is from, in words.
+    /// Where `given` comes from, in words.
     sources: Vec<String>,
-    /// The variables of the `.env` that counts.
+    /// The names of the variables in the `.env` that counts.
     names: Vec<String>,
 }
 
-/// Whose data folder it is.
+/// The data folder that was found, and whose it is.
 enum Found {
-    /// That of whoever typed the command.
+    /// The folder of the user who typed the command.
     Own(PathBuf),
     Services(PathBuf, Option<Box<Service>>),
 }
 
 impl Installation {
-    /// What `line` names, or else what is in the working folder, or else the service.
+    /// Finds the installation that `given` names, or else that of the working folder, or else the service.
     ///
     /// # Errors
-    /// Where there are two and nobody says which, or where the service's settings can't be read.
-    pub(super) fn find(places: &Places, line: &Line) -> Result<Self, Stop> {
-        let env_file = places.here.join(super::ENV_FILE);
-        let variables = environment::read(&env_file).map_err(Stop::Usage)?;
+    /// Two installations exist and none is named, or the service's settings can't be read.
+    pub(super) fn find(paths: &StandardPaths, given: &Given) -> Result<Self, CliError> {
+        let env_file = paths.here.join(env_file::FILE_NAME);
+        let variables = env_file::read(&env_file).map_err(CliError::Usage)?;
         let in_file = Settings::from_variables(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let both = line.cli.settings.or(&in_file);
-        // Who names the server's address has named the server.
-        let named = line.asks_for_health() && (both.http_addr.is_some() || both.domain.is_some());
+        let both = given.settings.or(&in_file);
+        // Somebody who names the server's address has named the server.
+        let named = given.asks_for_health && (both.http_addr.is_some() || both.domain.is_some());
         let found = match &both.data_dir {
             Some(chosen) => {
-                let data_dir = places.here.join(chosen.trim());
-                // Its settings help where they can be read; what the server recorded there does without.
-                let service = service(places).ok().filter(|(theirs, _)| same(&data_dir, theirs));
-                match service.filter(|_| line.cli.settings.data_dir.is_some()) {
+                let data_dir = paths.here.join(chosen.trim());
+                // The service's settings are optional here, because the server has recorded its own in the data folder.
+                let service = service(paths).ok().filter(|(theirs, _)| same(&data_dir, theirs));
+                match service.filter(|_| given.settings.data_dir.is_some()) {
                     Some((_, service)) => Found::Services(data_dir, service),
                     None => Found::Own(data_dir),
                 }
             }
-            None if named => Found::Own(places.here.join("data")),
-            None => search(places, if line.asks_for_health() { NAME_ADDRESS } else { NAME_FOLDER })?,
+            None if named => Found::Own(paths.here.join("data")),
+            None => search(paths, if given.asks_for_health { NAME_ADDRESS } else { NAME_FOLDER })?,
         };
-        let (flags, mut sources) = (line.flags.clone(), line.sources());
+        let (flags, mut sources) = (given.flags.clone(), given.sources.clone());
         Ok(match found {
             Found::Own(data_dir) => {
                 if !in_file.is_empty() {
@@ -104,7 +118,7 @@ impl Installation {
             }
             // The .env of the working folder is for a server of that folder.
             Found::Services(data_dir, service) => {
-                let given = line.cli.settings.clone();
+                let given = given.settings.clone();
                 Self { data_dir, given, flags, service, sources, names: Vec::new() }
             }
         })
@@ -119,34 +133,38 @@ impl Installation {
         &self.data_dir
     }
 
-    /// The settings without what the database may know, for a command that does without the database.
-    pub(super) fn without_database(&self) -> Result<Config, Stop> {
-        say(&format!("using {}", self.settings_in_words(false)));
+    /// The settings without the server's record, for a command that does not open the database.
+    pub(super) fn without_database(&self) -> Result<Config, CliError> {
+        print_error(&format!("using {}", self.settings_in_words(false)));
         Ok(Config::read(&self.given.or(&self.service_settings()))?)
     }
 
-    /// The settings, with those that the server recorded in `store` below what was given. In what is `shared` both agree; in the
-    /// rest of what commands and servers can share, the server's record counts.
+    /// The given settings, completed by those that the server recorded in `store`. In the `shared` settings both must agree; in the
+    /// other settings that a command can share with the server, the record counts.
     ///
     /// # Errors
-    /// Where what was given contradicts the server, or can't be used.
-    pub(super) async fn settle(&self, store: &Store, shared: &[Shared]) -> Result<Config, Stop> {
+    /// The given settings contradict the server's, or can't be used.
+    pub(super) async fn settle(&self, store: &Store, shared: &[SharedSetting]) -> Result<Config, CliError> {
         let recorded = store.recorded().await?;
-        say(&format!("using the data folder {} and {}", self.data_dir.display(), self.settings_in_words(recorded.is_some())));
+        print_error(&format!(
+            "using the data folder {} and {}",
+            self.data_dir.display(),
+            self.settings_in_words(recorded.is_some())
+        ));
         let mut config = if let Some(recorded) = recorded {
-            let recorded = Settings::recorded(&recorded).map_err(|error| {
+            let recorded = Settings::from_server_record(&recorded).map_err(|error| {
                 anyhow!("what the server recorded in {} can't be read ({error}): restart the server", self.data_dir.display())
             })?;
             let mut given = self.given.clone();
-            let others = Shared::ALL.iter().filter(|other| !shared.contains(other) && !other.is_among(&self.flags));
+            let others = SharedSetting::ALL.iter().filter(|other| !shared.contains(other) && !other.is_among(&self.flags));
             others.for_each(|other| *other.text(&mut given) = None);
             let (mine, server) = (Config::read(&given.or(&recorded))?, Config::read(&recorded)?);
-            agreement::check(shared, &mine, &server, &self.flags, &self.data_dir)?;
+            shared_settings::check(shared, &mine, &server, &self.flags, &self.data_dir)?;
             self.warn_of_changes(shared, &server);
             mine
         } else {
             if !shared.is_empty() {
-                say(
+                print_error(
                     "warning: no server of this version has run with this folder yet; it must be started with the same settings, or \
                      it refuses what this command makes",
                 );
@@ -161,8 +179,8 @@ impl Installation {
         self.service.as_ref().map(|service| service.settings.clone()).unwrap_or_default()
     }
 
-    /// The service's settings may have been edited since it started. What they don't have may come from elsewhere in its unit.
-    fn warn_of_changes(&self, shared: &[Shared], server: &Config) {
+    /// Warns where the service's settings were edited after its start. A setting that they lack may come from elsewhere in its unit.
+    fn warn_of_changes(&self, shared: &[SharedSetting], server: &Config) {
         let Some(service) = &self.service else { return };
         let Ok(edited) = Config::read(&service.settings) else { return };
         let mut texts = service.settings.clone();
@@ -171,7 +189,7 @@ impl Installation {
                 continue;
             }
             let (variable, file) = (setting.variable(), service.file.display());
-            say(&format!(
+            print_error(&format!(
                 "warning: {variable} in {file} differs from what the server was last started with, which counts until it is restarted"
             ));
         }
@@ -193,30 +211,30 @@ impl Installation {
 }
 
 /// The service's data folder, and its settings if it has a file of them.
-fn service(places: &Places) -> io::Result<(PathBuf, Option<Box<Service>>)> {
-    let service = match trusted_file::read(&places.service_settings) {
+fn service(paths: &StandardPaths) -> io::Result<(PathBuf, Option<Box<Service>>)> {
+    let service = match trusted_file::read(&paths.service_settings) {
         Ok(text) => {
-            let variables = environment_file::variables(&String::from_utf8_lossy(&text));
+            let variables = systemd_env_file::variables(&String::from_utf8_lossy(&text));
             let variables = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             let settings = Settings::from_variables(variables);
-            Some(Box::new(Service { file: places.service_settings.clone(), settings }))
+            Some(Box::new(Service { file: paths.service_settings.clone(), settings }))
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
         Err(error) => return Err(error),
     };
     let named = service.as_ref().and_then(|service| service.settings.data_dir.as_deref());
     let named = named.map(str::trim).filter(|named| !named.is_empty());
-    let data_dir = named.map_or_else(|| places.service_data.clone(), |named| places.service_data.join(named));
+    let data_dir = named.map_or_else(|| paths.service_data.clone(), |named| paths.service_data.join(named));
     Ok((data_dir, service))
 }
 
-/// Without a data folder that somebody named; `how` says how to name one.
-fn search(places: &Places, how: &str) -> Result<Found, Stop> {
-    let own = places.here.join("data");
-    let (theirs, service) = match service(places) {
+/// Searches where no data folder is named; `how` says how to name one.
+fn search(paths: &StandardPaths, how: &str) -> Result<Found, CliError> {
+    let own = paths.here.join("data");
+    let (theirs, service) = match service(paths) {
         Ok(found) => found,
-        Err(_) if has_database(&own) => return Err(two(&own, &places.service_settings, how)),
-        Err(error) => return Err(unreadable(&places.service_settings, &error, how)),
+        Err(_) if has_database(&own) => return Err(two(&own, &paths.service_settings, how)),
+        Err(error) => return Err(unreadable(&paths.service_settings, &error, how)),
     };
     match (has_database(&own), has_database(&theirs)) {
         (true, true) if !same(&own, &theirs) => Err(two(&own, &theirs, how)),
@@ -226,7 +244,7 @@ fn search(places: &Places, how: &str) -> Result<Found, Stop> {
     }
 }
 
-/// A folder that may not be looked into counts as one that has: its server's data is nobody else's business.
+/// A folder that can't be read counts as one with a database, because it may be that of another user's server.
 fn has_database(folder: &Path) -> bool {
     folder.join("castway.db").try_exists().unwrap_or(true)
 }
@@ -235,24 +253,19 @@ fn same(one: &Path, other: &Path) -> bool {
     one.canonicalize().ok().zip(other.canonicalize().ok()).is_some_and(|(one, other)| one == other)
 }
 
-fn two(own: &Path, service: &Path, how: &str) -> Stop {
-    Stop::Usage(format!(
+fn two(own: &Path, service: &Path, how: &str) -> CliError {
+    CliError::Usage(format!(
         "there are two installations here, that of the working folder ({}) and that of the service ({}): choose one with {how}",
         own.display(),
         service.display()
     ))
 }
 
-fn unreadable(settings: &Path, error: &io::Error, how: &str) -> Stop {
-    Stop::Failed(anyhow!(
+fn unreadable(settings: &Path, error: &io::Error, how: &str) -> CliError {
+    CliError::Failed(anyhow!(
         "{}, the settings of the service, can't be read: {error}. Run the command as root (sudo), or say what it is for with {how}",
         settings.display()
     ))
-}
-
-/// To standard error, so that what is printed stays what was asked for.
-fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "castway: {text}");
 }
 
 #[cfg(test)]
@@ -261,37 +274,38 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::cli::command_line::CommandLine;
 
-    /// A working folder and the places of a service, all empty.
+    /// A working folder and the paths of a service, all empty.
     struct Machine {
         _folder: tempfile::TempDir,
-        places: Places,
+        paths: StandardPaths,
     }
 
     impl Machine {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let at = |name: &str| folder.path().join(name);
-            let places = Places { here: at("here"), service_settings: at("etc/castway.env"), service_data: at("lib") };
-            fs::create_dir(&places.here).unwrap();
+            let paths = StandardPaths { here: at("here"), service_settings: at("etc/castway.env"), service_data: at("lib") };
+            fs::create_dir(&paths.here).unwrap();
             fs::create_dir(at("etc")).unwrap();
-            Self { _folder: folder, places }
+            Self { _folder: folder, paths }
         }
 
         fn has_data(&self, folder: &str) -> PathBuf {
-            let folder = self.places.here.parent().unwrap().join(folder);
+            let folder = self.paths.here.parent().unwrap().join(folder);
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("castway.db"), "x").unwrap();
             folder
         }
 
         fn service(&self, settings: &str) {
-            fs::write(&self.places.service_settings, settings).unwrap();
+            fs::write(&self.paths.service_settings, settings).unwrap();
         }
 
-        fn find(&self, line: &str) -> Result<Installation, Stop> {
+        fn find(&self, line: &str) -> Result<Installation, CliError> {
             let args: Vec<_> = line.split(' ').map(OsString::from).collect();
-            Installation::find(&self.places, &Line::parse(&args).unwrap())
+            Installation::find(&self.paths, &CommandLine::parse(&args).unwrap().given())
         }
 
         fn data_dir(&self, line: &str) -> PathBuf {
@@ -300,8 +314,8 @@ mod tests {
 
         fn refusal(&self, line: &str) -> String {
             match self.find(line) {
-                Err(Stop::Usage(message)) => message,
-                Err(Stop::Failed(error)) => error.to_string(),
+                Err(CliError::Usage(message)) => message,
+                Err(CliError::Failed(error)) => error.to_string(),
                 other => panic!("{other:?}"),
             }
         }
@@ -312,10 +326,10 @@ mod tests {
     #[test]
     fn a_command_takes_the_working_folders_data_or_the_services() {
         let machine = Machine::new();
-        let here = machine.places.here.join("data");
+        let here = machine.paths.here.join("data");
         assert_eq!(machine.data_dir(LIST), here, "where nothing is");
         machine.service("");
-        assert_eq!(machine.data_dir(LIST), machine.places.service_data, "a service that never ran");
+        assert_eq!(machine.data_dir(LIST), machine.paths.service_data, "a service that never ran");
         machine.has_data("here/data");
         assert_eq!(machine.data_dir(LIST), here, "a service without data is none");
 
@@ -330,8 +344,8 @@ mod tests {
     #[test]
     fn the_service_is_where_its_unit_puts_it() {
         let unit = include_str!("../../deploy/castway.service");
-        let places = Places::of_this_machine().unwrap();
-        let (settings, data) = (places.service_settings.display(), places.service_data.display());
+        let paths = StandardPaths::of_this_machine().unwrap();
+        let (settings, data) = (paths.service_settings.display(), paths.service_data.display());
         for line in [
             format!("EnvironmentFile=-{settings}"),
             format!("Environment=CASTWAY_DATA_DIR={data}"),
@@ -353,13 +367,13 @@ mod tests {
         assert_eq!(machine.data_dir("castway user list --data-dir data"), own);
         assert_eq!(machine.data_dir(&format!("castway user list --data-dir {}", service.display())), service);
         assert!(machine.find("castway health --http-addr 127.0.0.1:1").is_ok());
-        fs::write(machine.places.here.join(".env"), "CASTWAY_DATA_DIR=data\n").unwrap();
+        fs::write(machine.paths.here.join(".env"), "CASTWAY_DATA_DIR=data\n").unwrap();
         assert_eq!(machine.data_dir(LIST), own);
 
         let mut machine = Machine::new();
         machine.has_data("here/data");
-        machine.places.service_data.clone_from(&machine.places.here);
-        machine.service(&format!("CASTWAY_DATA_DIR={}/data", machine.places.here.display()));
+        machine.paths.service_data.clone_from(&machine.paths.here);
+        machine.service(&format!("CASTWAY_DATA_DIR={}/data", machine.paths.here.display()));
         assert!(machine.find(LIST).unwrap().service.is_some(), "the service's is the working folder's");
     }
 
@@ -367,7 +381,7 @@ mod tests {
     fn settings_that_cannot_be_read_are_no_guess_either() {
         let machine = Machine::new();
         // A folder can't be read as a file, by root neither.
-        fs::create_dir(&machine.places.service_settings).unwrap();
+        fs::create_dir(&machine.paths.service_settings).unwrap();
         let refusal = machine.refusal(LIST);
         assert!(refusal.contains("castway.env, the settings of the service, can't be read"), "{refusal}");
         assert!(refusal.contains("sudo") && refusal.contains("--data-dir"), "{refusal}");
@@ -378,12 +392,12 @@ mod tests {
     #[test]
     fn each_installation_has_its_own_settings() {
         let machine = Machine::new();
-        fs::write(machine.places.here.join(".env"), "CASTWAY_REALM=mine\nCASTWAY_REALN=x\n").unwrap();
+        fs::write(machine.paths.here.join(".env"), "CASTWAY_REALM=mine\nCASTWAY_REALN=x\n").unwrap();
         let own = machine.find("castway user list --ttl 60").unwrap();
         assert_eq!((own.given.realm.as_deref(), own.given.ttl.as_deref()), (Some("mine"), Some("60")));
         assert_eq!(own.names().collect::<Vec<_>>(), ["CASTWAY_REALM", "CASTWAY_REALN"]);
         let words = own.settings_in_words(true);
-        let env = machine.places.here.join(".env");
+        let env = machine.paths.here.join(".env");
         assert_eq!(words, format!("the settings of the command line, {} and the server's last start", env.display()));
 
         machine.service("CASTWAY_REALM=theirs\nCASTWAY_HTTP_ADDR=127.0.0.1:1234\n");
@@ -394,6 +408,6 @@ mod tests {
         let config = services.without_database().unwrap();
         assert_eq!((config.relay.realm.as_str(), config.http.listen[0].addrs[0].port()), ("theirs", 1234));
         let words = services.settings_in_words(false);
-        assert_eq!(words, format!("the settings of {}", machine.places.service_settings.display()));
+        assert_eq!(words, format!("the settings of {}", machine.paths.service_settings.display()));
     }
 }

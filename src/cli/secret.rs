@@ -6,7 +6,11 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Installation, Shared, Stop, print, table, with_store};
+use super::database::with_store;
+use super::error::CliError;
+use super::installation::Installation;
+use super::output::{Json, print, table};
+use super::shared_settings::SharedSetting;
 use crate::config::Config;
 use crate::config::secret::Secret;
 use crate::users::credentials::unix_seconds;
@@ -14,17 +18,17 @@ use crate::users::{SecretInfo, Store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a new secret, which signs from now on; older ones verify until what they signed has expired
+    /// Generate a secret that signs from now on; older ones verify until the credentials they signed have expired
     Rotate(Rotate),
     /// List the secrets, newest first
     List(List),
-    /// Drop a secret that no longer signs; credentials it signed stop working
+    /// Remove a secret that no longer signs; credentials it signed stop working
     Remove(Remove),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Rotate {
-    /// Drop the older secrets at once; all credentials already issued stop working
+    /// Remove the older secrets; all credentials already issued stop working
     #[arg(long)]
     revoke_old: bool,
 }
@@ -32,7 +36,7 @@ pub(super) struct Rotate {
 #[derive(Debug, Args)]
 pub(super) struct List {
     #[command(flatten)]
-    format: super::Json,
+    format: Json,
     /// Show the secrets themselves, to share them with another TURN server
     #[arg(long)]
     reveal: bool,
@@ -44,11 +48,11 @@ pub(super) struct Remove {
     id: i64,
 }
 
-pub(super) async fn run(command: Command, installation: &Installation) -> Result<(), Stop> {
-    with_store(installation, &[Shared::Secrets, Shared::Ttl], async |store: &Store, config: &Config| {
+pub(super) async fn run(command: Command, installation: &Installation) -> Result<(), CliError> {
+    with_store(installation, &[SharedSetting::Secrets, SharedSetting::Ttl], async |store: &Store, config: &Config| {
         let configured = &config.credentials.static_auth_secrets;
         if !configured.is_empty() {
-            return elsewhere(&command, configured);
+            return configured_secrets(&command, configured);
         }
         let now = SystemTime::now();
         store.purge(config.credentials.ttl, now).await?;
@@ -64,7 +68,7 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
     .await
 }
 
-fn elsewhere(command: &Command, secrets: &[Secret<String>]) -> Result<(), Stop> {
+fn configured_secrets(command: &Command, secrets: &[Secret<String>]) -> Result<(), CliError> {
     match command {
         Command::List(List { format, reveal }) if format.json => {
             let secrets = secrets.iter().enumerate().map(|(index, secret)| {
@@ -88,7 +92,7 @@ fn elsewhere(command: &Command, secrets: &[Secret<String>]) -> Result<(), Stop> 
     }
 }
 
-async fn rotate(store: &Store, revoke_old: bool, longest: Duration, now: SystemTime) -> Result<(), Stop> {
+async fn rotate(store: &Store, revoke_old: bool, longest: Duration, now: SystemTime) -> Result<(), CliError> {
     let id = store.rotate(revoke_old, now).await?;
     if revoke_old {
         return print(format_args!("Secret {id} signs from now on. All credentials issued before stop working."));
@@ -99,7 +103,7 @@ async fn rotate(store: &Store, revoke_old: bool, longest: Duration, now: SystemT
     ))
 }
 
-async fn list(store: &Store, arguments: &List, longest: Duration, now: SystemTime) -> Result<(), Stop> {
+async fn list(store: &Store, arguments: &List, longest: Duration, now: SystemTime) -> Result<(), CliError> {
     let secrets = store.secrets().await?;
     let left = |secret: &SecretInfo| {
         let retired = u64::try_from(secret.retired_at?).unwrap_or(0);
@@ -126,7 +130,7 @@ fn as_json(secret: &SecretInfo, left: Option<u64>, reveal: bool) -> Value {
     fields
 }
 
-/// A time as people say it, in its two largest units.
+/// A time in its two largest units.
 fn words(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     let parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds % 60, "s")];

@@ -6,14 +6,18 @@ use std::time::SystemTime;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 
-use super::{Installation, Json, Shared, Stop, print, table, with_store};
+use super::database::with_store;
+use super::error::CliError;
+use super::installation::Installation;
+use super::output::{Json, print, print_warning, table};
+use super::shared_settings::SharedSetting;
 use crate::config::Config;
 use crate::users::{PasswordKeys, Store, StoreError, UserInfo, UserName};
 
-/// Characters. Whoever sees one TURN login can try passwords against it at leisure.
-const SAFE_PASSWORD: usize = 8;
-/// Without look-alikes; 20 of these are 99 bits.
-const ALPHABET: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
+/// Characters of the shortest password without a warning. Somebody who records one TURN login can try passwords offline.
+const SAFE_PASSWORD_CHARS: usize = 8;
+/// Characters of generated passwords, without look-alikes; 20 of them are 99 bits.
+const PASSWORD_ALPHABET: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -21,9 +25,9 @@ pub(super) enum Command {
     Add(New),
     /// List all users
     List(Json),
-    /// Keep a user out, at once, until enabled again
+    /// Disable a user until enabled again; credentials already issued stop working
     Disable(Named),
-    /// Let a disabled user in again
+    /// Enable a disabled user
     Enable(Named),
     /// Make a user an administrator
     Promote(Named),
@@ -57,13 +61,14 @@ pub(super) struct WithPassword {
     /// Read the password from the first line of standard input
     #[arg(long, conflicts_with = "generate")]
     password_stdin: bool,
-    /// Make up a strong password and print it, once
+    /// Generate a strong password and print it
     #[arg(long)]
     generate: bool,
 }
 
-pub(super) async fn run(command: Command, installation: &Installation) -> Result<(), Stop> {
-    let shared: &[Shared] = if matches!(command, Command::Add(_) | Command::Passwd(_)) { &[Shared::Realm] } else { &[] };
+pub(super) async fn run(command: Command, installation: &Installation) -> Result<(), CliError> {
+    let shared: &[SharedSetting] =
+        if matches!(command, Command::Add(_) | Command::Passwd(_)) { &[SharedSetting::Realm] } else { &[] };
     with_store(installation, shared, async |store: &Store, config: &Config| {
         let now = SystemTime::now();
         match command {
@@ -95,14 +100,14 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
     .await
 }
 
-async fn add(store: &Store, New { user: arguments, admin }: &New, config: &Config) -> Result<(), Stop> {
+async fn add(store: &Store, New { user: arguments, admin }: &New, config: &Config) -> Result<(), CliError> {
     let name = &arguments.name;
-    // Before anybody types a password twice.
+    // Checked before the user has to type a password twice.
     if find(store, name).await?.is_some() {
         return Err(StoreError::Exists(name.to_string()).into());
     }
     if let Some(warning) = looks_like_a_pair(name) {
-        eprintln!("castway: warning: {warning}");
+        print_warning(&warning);
     }
     let password = password(arguments)?;
     let keys = PasswordKeys::new(name, &config.relay.realm, &password)?;
@@ -114,7 +119,7 @@ async fn add(store: &Store, New { user: arguments, admin }: &New, config: &Confi
     reveal(arguments, &password)
 }
 
-async fn passwd(store: &Store, arguments: &WithPassword, config: &Config) -> Result<(), Stop> {
+async fn passwd(store: &Store, arguments: &WithPassword, config: &Config) -> Result<(), CliError> {
     let name = &arguments.name;
     if find(store, name).await?.is_none() {
         return Err(StoreError::NoUser(name.to_string()).into());
@@ -126,11 +131,11 @@ async fn passwd(store: &Store, arguments: &WithPassword, config: &Config) -> Res
     reveal(arguments, &password)
 }
 
-async fn find(store: &Store, name: &UserName) -> Result<Option<UserInfo>, Stop> {
+async fn find(store: &Store, name: &UserName) -> Result<Option<UserInfo>, CliError> {
     Ok(store.list().await?.into_iter().find(|user| user.name == name.as_str()))
 }
 
-async fn list(store: &Store, arguments: &Json, config: &Config) -> Result<(), Stop> {
+async fn list(store: &Store, arguments: &Json, config: &Config) -> Result<(), CliError> {
     let users = store.list().await?;
     if arguments.json {
         return print(serde_json::to_string_pretty(&users)?);
@@ -162,12 +167,12 @@ fn password(arguments: &WithPassword) -> anyhow::Result<String> {
     }
     let password = if arguments.password_stdin { first_line(std::io::stdin().lock())? } else { ask(&arguments.name)? };
     if let Some(warning) = weakness(&arguments.name, &password) {
-        eprintln!("castway: warning: {warning}");
+        print_warning(&warning);
     }
     Ok(password)
 }
 
-/// Whether somebody means a user and a password, as coturn writes them. A name such as `@alice:example.org` has a colon, too.
+/// A warning where the name looks like a user and a password, as coturn writes them. A name such as `@alice:example.org` has a colon, too.
 fn looks_like_a_pair(name: &UserName) -> Option<String> {
     let (user, _) = name.as_str().split_once(':').filter(|(user, _)| !user.starts_with('@'))?;
     Some(format!(
@@ -177,12 +182,12 @@ fn looks_like_a_pair(name: &UserName) -> Option<String> {
     ))
 }
 
-/// What a short password risks; `None`: it is long enough. Tutorials give their users short ones, and their readers follow them.
+/// A warning about a short password; `None`: it is long enough. Short ones are accepted, because tutorials use them.
 fn weakness(name: &UserName, password: &str) -> Option<String> {
     let length = password.chars().count();
-    (1..SAFE_PASSWORD).contains(&length).then(|| {
+    (1..SAFE_PASSWORD_CHARS).contains(&length).then(|| {
         format!(
-            "the password of {name} is accepted, but shorter than {SAFE_PASSWORD} characters. Somebody who records one login to the relay \
+            "the password of {name} is accepted, but shorter than {SAFE_PASSWORD_CHARS} characters. Somebody who records one login to the relay \
              can find it by trying, and then send data through this server. `castway user passwd {name} --generate` makes a password \
              that can't be found so"
         )
@@ -212,14 +217,14 @@ fn first_line(mut input: impl BufRead) -> anyhow::Result<String> {
     Ok(line)
 }
 
-/// Four groups of five, to be read out or typed.
+/// A password of four groups of five characters, which can be read out or typed.
 fn generate() -> String {
-    let letter = || char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]);
+    let letter = || char::from(PASSWORD_ALPHABET[rand::random_range(0..PASSWORD_ALPHABET.len())]);
     let groups: Vec<String> = (0..4).map(|_| (0..5).map(|_| letter()).collect()).collect();
     groups.join("-")
 }
 
-fn reveal(arguments: &WithPassword, password: &str) -> Result<(), Stop> {
+fn reveal(arguments: &WithPassword, password: &str) -> Result<(), CliError> {
     if !arguments.generate {
         return Ok(());
     }
@@ -235,7 +240,7 @@ mod tests {
         let (one, other) = (generate(), generate());
         assert_eq!(one.len(), 23);
         assert_ne!(one, other);
-        assert!(one.bytes().all(|byte| byte == b'-' || ALPHABET.contains(&byte)));
+        assert!(one.bytes().all(|byte| byte == b'-' || PASSWORD_ALPHABET.contains(&byte)));
     }
 
     #[test]

@@ -1,38 +1,38 @@
-//! Who gets time-limited TURN credentials, for how long, and what signs them.
+//! Who gets time-limited TURN credentials, how long they live, and which secrets sign them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::{Reader, Settings, list};
-use crate::config::secret::Secret;
+use super::reader::Reader;
+use super::secret::Secret;
 
 #[derive(Debug, Clone)]
 pub struct CredentialsConfig {
     pub access: TurnAccess,
     /// Checked where `access` is [`TurnAccess::Key`].
     pub api_keys: Vec<Secret<String>>,
-    /// The first signs, all verify. Empty: the ones generated in the database.
+    /// The first one signs, all of them verify. Empty: the database has generated ones.
     pub static_auth_secrets: Vec<Secret<String>>,
-    /// Longest and default life of credentials.
+    /// Longest lifetime of credentials, and the one that is given where none is asked for.
     pub ttl: Duration,
-    /// Longest life of credentials that other issuers sign with a configured secret; `None`: no limit.
+    /// Longest lifetime of credentials that other issuers sign with a configured secret; `None`: no limit.
     pub max_foreign_ttl: Option<Duration>,
-    /// Requests a minute from one address.
+    /// Requests per minute from one address.
     pub rate: NonZeroU32,
     pub ice: IceConfig,
 }
 
-/// `/v1alpha/iceconfig`, whose clients have no name to show.
+/// `/v1alpha/iceconfig`, whose clients don't authenticate.
 #[derive(Debug, Clone, Copy)]
 pub struct IceConfig {
     pub access: IceAccess,
-    /// Life of the credentials; the longest life of all bounds it.
+    /// Lifetime of the credentials; [`CredentialsConfig::ttl`] bounds it.
     pub ttl: Duration,
-    /// Requests a minute from one address.
+    /// Requests per minute from one address.
     pub rate: NonZeroU32,
 }
 
-/// What `/v1alpha/iceconfig` asks of its caller.
+/// What `/v1alpha/iceconfig` requires of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IceAccess {
     Open,
@@ -40,113 +40,97 @@ pub enum IceAccess {
     Key,
 }
 
-/// What `GET /turn` asks of its caller.
+/// What `GET /turn` requires of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TurnAccess {
-    /// The username is that of an enabled user.
+    /// The username of an enabled user.
     Users,
-    /// As `Users`, and an API key must come along.
+    /// The username of an enabled user, and an API key.
     Key,
     /// Any username.
     Open,
 }
 
-/// No setting makes credentials live longer; removed users are remembered by it.
+/// No setting makes credentials live longer, so removed users are remembered for this time.
 pub const LONGEST_TTL: Duration = Duration::from_secs(604_800);
+/// No setting makes credentials live shorter, in seconds.
+const SHORTEST_TTL_SECONDS: u64 = 5;
 
-/// Short secrets are guessed offline from one issued credential: fewer bytes are refused.
-const SECRET_MIN: usize = 4;
-/// Fewer bytes are worth a warning. One that was drawn from 64 characters has 6 bits each.
-const SECRET_GOOD: usize = 16;
+/// Bytes of the shortest secret that is accepted: a shorter one can be guessed offline from one issued credential.
+const MIN_SECRET_BYTES: usize = 4;
+/// Bytes of the shortest secret that gets no warning. A secret drawn from 64 characters has 6 bits in each.
+const SAFE_SECRET_BYTES: usize = 16;
 
 impl CredentialsConfig {
-    /// What to say of secrets that whoever has one issued credential could guess.
+    /// A warning about secrets that anybody with one issued credential could guess.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let short = self.static_auth_secrets.iter().any(|secret| secret.expose().len() < SECRET_GOOD);
+        let short = self.static_auth_secrets.iter().any(|secret| secret.expose().len() < SAFE_SECRET_BYTES);
         short.then(|| {
             format!(
-                "A secret of CASTWAY_STATIC_AUTH_SECRET has fewer than {SECRET_GOOD} characters: whoever is issued credentials can find it \
-                 by trying, and sign their own. Use 32, e.g. of `openssl rand -hex 16`"
+                "A secret of CASTWAY_STATIC_AUTH_SECRET has fewer than {SAFE_SECRET_BYTES} characters: anybody who gets credentials can \
+                 find it by trying, and sign their own. Use 32 characters, e.g. those of `openssl rand -hex 16`"
             )
         })
     }
 
-    pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
-        let access =
-            reader.parse("CASTWAY_TURN_ACCESS", &settings.turn_access, "users, key or open", TurnAccess::Users, |value| {
-                match value {
-                    "users" => Some(TurnAccess::Users),
-                    "key" => Some(TurnAccess::Key),
-                    "open" => Some(TurnAccess::Open),
-                    _ => None,
-                }
-            });
-        let ice = IceConfig::read(settings, reader);
-        let api_keys = secrets(&settings.api_keys);
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        let accesses = [("users", TurnAccess::Users), ("key", TurnAccess::Key), ("open", TurnAccess::Open)];
+        let access = reader.choice("CASTWAY_TURN_ACCESS", &accesses);
+        let ice = IceConfig::read(reader);
+        let api_keys = reader.secrets("CASTWAY_API_KEYS");
         if (access == TurnAccess::Key || ice.access == IceAccess::Key) && api_keys.is_empty() {
             let expected = "at least one key where CASTWAY_TURN_ACCESS or CASTWAY_ICE_ACCESS is key";
             reader.secret_problem("CASTWAY_API_KEYS", expected);
         }
-        let static_auth_secrets = secrets(&settings.static_auth_secret);
-        if static_auth_secrets.iter().any(|secret| secret.expose().len() < SECRET_MIN) {
-            let expected = format!("secrets of at least {SECRET_MIN} characters, better 32, separated by commas");
+        let static_auth_secrets = reader.secrets("CASTWAY_STATIC_AUTH_SECRET");
+        if static_auth_secrets.iter().any(|secret| secret.expose().len() < MIN_SECRET_BYTES) {
+            let expected = format!("secrets of at least {MIN_SECRET_BYTES} characters, better 32, separated by commas");
             reader.secret_problem("CASTWAY_STATIC_AUTH_SECRET", &expected);
         }
-        let ttl = reader.seconds("CASTWAY_TTL", &settings.ttl, 86_400, 5..=LONGEST_TTL.as_secs());
-        let max_foreign_ttl = max_foreign_ttl(settings, reader).filter(|_| !static_auth_secrets.is_empty());
+        let ttl = ttl(reader, "CASTWAY_TTL");
+        let max_foreign_ttl = max_foreign_ttl(reader).filter(|_| !static_auth_secrets.is_empty());
         Self {
             access,
             api_keys,
             static_auth_secrets,
-            // Nobody can tell who signed with a shared secret, so its limit is for our own credentials, too.
+            // Nobody can tell which issuer signed with a shared secret, so the limit for others holds for our own credentials too.
             ttl: max_foreign_ttl.map_or(ttl, |longest| ttl.min(longest)),
             max_foreign_ttl,
-            rate: rate(reader, "CASTWAY_CREDENTIALS_RATE", &settings.credentials_rate, 60),
+            rate: reader.per_minute("CASTWAY_CREDENTIALS_RATE"),
             ice,
         }
     }
 }
 
 impl IceConfig {
-    fn read(settings: &Settings, reader: &mut Reader) -> Self {
-        let access =
-            reader.parse("CASTWAY_ICE_ACCESS", &settings.ice_access, "open or key", IceAccess::Open, |value| match value {
-                "open" => Some(IceAccess::Open),
-                "key" => Some(IceAccess::Key),
-                _ => None,
-            });
+    fn read(reader: &mut Reader) -> Self {
         Self {
-            access,
-            ttl: reader.seconds("CASTWAY_ICE_TTL", &settings.ice_ttl, 3600, 5..=LONGEST_TTL.as_secs()),
-            rate: rate(reader, "CASTWAY_ICE_RATE", &settings.ice_rate, 20),
+            access: reader.choice("CASTWAY_ICE_ACCESS", &[("open", IceAccess::Open), ("key", IceAccess::Key)]),
+            ttl: ttl(reader, "CASTWAY_ICE_TTL"),
+            rate: reader.per_minute("CASTWAY_ICE_RATE"),
         }
     }
 }
 
-/// In seconds; 0 and nothing mean no limit.
-fn max_foreign_ttl(settings: &Settings, reader: &mut Reader) -> Option<Duration> {
-    let expected = "0 for no limit, or seconds from 5 to 4294967295";
-    let longest = reader.parse("CASTWAY_MAX_FOREIGN_TTL", &settings.max_foreign_ttl, expected, Duration::ZERO, |value| {
-        let seconds: u32 = value.parse().ok()?;
-        (seconds == 0 || seconds >= 5).then(|| Duration::from_secs(seconds.into()))
+fn ttl(reader: &mut Reader, name: &str) -> Duration {
+    reader.seconds(name, SHORTEST_TTL_SECONDS..=LONGEST_TTL.as_secs())
+}
+
+/// In seconds; 0 means no limit.
+fn max_foreign_ttl(reader: &mut Reader) -> Option<Duration> {
+    let expected = format!("0 for no limit, or seconds from {SHORTEST_TTL_SECONDS} to {}", u32::MAX);
+    let longest = reader.value("CASTWAY_MAX_FOREIGN_TTL", &expected, |text| {
+        let seconds: u64 = text.parse::<u32>().ok()?.into();
+        (seconds == 0 || seconds >= SHORTEST_TTL_SECONDS).then(|| Duration::from_secs(seconds))
     });
     Some(longest).filter(|longest| !longest.is_zero())
-}
-
-fn rate(reader: &mut Reader, name: &str, setting: &Option<String>, default: u64) -> NonZeroU32 {
-    let rate = reader.number(name, setting, default, 1..=1_000_000);
-    u32::try_from(rate).ok().and_then(NonZeroU32::new).expect("the range above is positive")
-}
-
-fn secrets(setting: &Option<String>) -> Vec<Secret<String>> {
-    list(setting).map(|item| Secret::new(item.to_owned())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Settings};
 
     #[test]
     fn the_limit_of_other_issuers_is_for_our_own_credentials_too() {

@@ -1,17 +1,17 @@
-//! What the settings say of the address under which the world reaches the relay; `crate::addresses::external` makes addresses of it.
+//! The settings of the address under which the world reaches the relay; `crate::addresses::external` looks the addresses up.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use url::Host;
 
-use super::{Reader, Settings};
+use super::reader::Reader;
 
 #[derive(Debug, Clone, Default)]
 pub struct ExternalConfig {
     /// In the order of preference.
     pub addresses: Vec<ExternalAddress>,
-    /// Asked for [`Public::Auto`], the first that answers counts.
+    /// For [`Public::Auto`]: they are asked in this order, and the first answer counts.
     pub stun_servers: Vec<StunServer>,
 }
 
@@ -26,9 +26,9 @@ pub struct ExternalAddress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Public {
     Ip(IpAddr),
-    /// A host name, resolved again and again.
+    /// A host name, which is resolved again every minute.
     Name(String),
-    /// What STUN servers see.
+    /// The address that STUN servers see.
     Auto,
 }
 
@@ -38,21 +38,22 @@ pub struct StunServer {
     pub port: u16,
 }
 
-const EXPECTED: &str = "a public IP address such as 203.0.113.7, a host name, auto, or PUBLIC/PRIVATE with addresses of one \
-                        kind; several separated by commas";
+const EXPECTED_ADDRESSES: &str = "a public IP address such as 203.0.113.7, a host name, auto, or PUBLIC/PRIVATE with addresses of one \
+                                  kind; several separated by commas";
+/// The default port of STUN and TURN (RFC 8489 §8).
 const STUN_PORT: u16 = 3478;
 
 impl ExternalConfig {
-    pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
+    pub(super) fn read(reader: &mut Reader) -> Self {
         let name = "CASTWAY_EXTERNAL_IP";
-        let mut addresses = reader.list(name, &settings.external_ip, EXPECTED, external);
+        let addresses = reader.list(name, EXPECTED_ADDRESSES, external_address);
         let expected = "host names or IP addresses with or without a port, e.g. stun.example.org:3478, separated by commas";
-        let stun_servers = reader.list("CASTWAY_STUN_SERVERS", &settings.stun_servers, expected, stun_server);
+        let stun_servers = reader.list("CASTWAY_STUN_SERVERS", expected, stun_server);
         let mut kept: Vec<ExternalAddress> = Vec::new();
-        for address in addresses.drain(..) {
+        for address in addresses {
             if address.public == Public::Auto && stun_servers.is_empty() {
                 reader.problem(name, "auto", "CASTWAY_STUN_SERVERS to name the servers to ask, or the public address itself");
-            } else if kept.iter().any(|other| other.competes(&address)) {
+            } else if kept.iter().any(|other| other.conflicts_with(&address)) {
                 reader.problem(name, &address.to_string(), "one address of each kind (IPv4, IPv6), or of each private address");
             } else {
                 kept.push(address);
@@ -63,8 +64,8 @@ impl ExternalConfig {
 }
 
 impl ExternalAddress {
-    /// Whether only one of the two can ever count.
-    fn competes(&self, other: &Self) -> bool {
+    /// Whether the relay could only ever use one of the two.
+    fn conflicts_with(&self, other: &Self) -> bool {
         self.private == other.private
             && match (&self.public, &other.public) {
                 (Public::Ip(one), Public::Ip(other)) => one.is_ipv4() == other.is_ipv4(),
@@ -92,14 +93,14 @@ impl fmt::Display for ExternalAddress {
     }
 }
 
-fn external(item: &str) -> Option<ExternalAddress> {
+fn external_address(item: &str) -> Option<ExternalAddress> {
     let (public, private) = item.split_once('/').map_or((item, None), |(public, private)| (public, Some(private)));
     let private = match private {
-        Some(private) => Some(concrete(private)?),
+        Some(private) => Some(unicast_address(private)?),
         None => None,
     };
     let public = match public.trim().parse::<IpAddr>() {
-        Ok(_) => Public::Ip(concrete(public)?),
+        Ok(_) => Public::Ip(unicast_address(public)?),
         Err(_) if public.eq_ignore_ascii_case("auto") => Public::Auto,
         Err(_) => match Host::parse(public.trim()).ok()? {
             Host::Domain(name) => Public::Name(name),
@@ -114,8 +115,8 @@ fn external(item: &str) -> Option<ExternalAddress> {
     fits.then_some(ExternalAddress { public, private })
 }
 
-/// The address of one machine: no wildcard, no group.
-fn concrete(text: &str) -> Option<IpAddr> {
+/// Reads the address of one machine: neither a wildcard nor a multicast group.
+fn unicast_address(text: &str) -> Option<IpAddr> {
     let ip = text.trim().parse::<IpAddr>().ok()?.to_canonical();
     (!ip.is_unspecified() && !ip.is_multicast()).then_some(ip)
 }
@@ -135,7 +136,7 @@ fn stun_server(item: &str) -> Option<StunServer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Settings};
 
     fn read(external: &str, servers: &str) -> Result<ExternalConfig, String> {
         let settings = Settings { external_ip: Some(external.into()), stun_servers: Some(servers.into()), ..Settings::default() };

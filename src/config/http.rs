@@ -1,83 +1,90 @@
-//! Where the pages, Socket.IO and the REST API are, and who may call them.
+//! Where the pages, Socket.IO and the REST API listen, and who may call them.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use url::{Origin, Url};
 
-use super::{CorsOrigins, Listen, NETWORKS, Reader, Settings, network, text};
+use super::listen::Listen;
+use super::network::{NETWORKS, network};
+use super::origins::CorsOrigins;
+use super::reader::{MAX_COUNT, Reader};
+
+const HTTP_ADDR: &str = "CASTWAY_HTTP_ADDR";
+/// The default port of HTTP.
+const HTTP_PORT: u16 = 80;
 
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// All of them listen and serve the same; the first one is the main one, which URLs name. Never empty.
+    /// All of them serve the same; URLs name the first one. Never empty.
     pub listen: Vec<Listen>,
     /// The origin people type, without a path or a trailing slash; `None`: the one each request came by.
     pub public_url: Option<Url>,
     pub cors: CorsOrigins,
-    /// Proxies in front, whose word about clients' addresses is believed.
+    /// Proxies in front, which are believed about the addresses of clients.
     pub trusted_proxies: Vec<IpNet>,
-    /// Who may see what is for whoever runs the server: `/metrics`, and the details of `/readyz`.
+    /// Who may see what is for the operator: `/metrics`, and the details of `/readyz`.
     pub metrics_allow: Vec<IpNet>,
-    /// Most TCP connections of one address at once.
+    /// Maximum number of TCP connections from one address.
     pub address_connections: u32,
 }
 
 impl HttpConfig {
-    pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
-        let default = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080));
-        let mut listen: Vec<_> = read_addrs(settings, reader).into_iter().map(Listen::exactly).collect();
-        if listen.is_empty() {
-            // Who types the name alone comes to port 80 first, and a certificate authority may.
-            let privileged = text(&settings.domain).map(|_| SocketAddr::new(default.ip(), 80));
-            listen.push(Listen { addrs: privileged.into_iter().chain([default]).collect(), required: true });
-        }
-        let connections = reader.number("CASTWAY_ADDRESS_CONNECTIONS", &settings.address_connections, 1000, 1..=1_000_000);
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        let expected = "an http or https address without a path or a password, e.g. https://cast.example.org";
         Self {
-            listen,
-            public_url: reader.parse(
-                "CASTWAY_PUBLIC_URL",
-                &settings.public_url,
-                "an http or https address without a path or a password, e.g. https://cast.example.org",
-                None,
-                |value| origin(value).map(Some),
-            ),
-            cors: CorsOrigins::read(settings, reader),
-            trusted_proxies: reader.list("CASTWAY_TRUSTED_PROXIES", &settings.trusted_proxies, NETWORKS, network),
-            metrics_allow: metrics_allow(settings, reader),
-            address_connections: u32::try_from(connections).expect("the range above fits"),
+            listen: listen(reader),
+            public_url: reader.optional("CASTWAY_PUBLIC_URL", expected, bare_origin),
+            cors: CorsOrigins::read(reader),
+            trusted_proxies: reader.networks("CASTWAY_TRUSTED_PROXIES"),
+            metrics_allow: metrics_allow(reader),
+            address_connections: reader.number("CASTWAY_ADDRESS_CONNECTIONS", 1..=MAX_COUNT, ""),
         }
     }
 
-    /// The main address, or the last choice for it.
+    /// The main address, or the last alternative for it.
     pub(super) fn main(&self) -> SocketAddr {
         *self.listen[0].addrs.last().expect("never empty")
     }
 }
 
-/// This machine, unless something is set.
-fn metrics_allow(settings: &Settings, reader: &mut Reader) -> Vec<IpNet> {
+/// `none`, or networks; this machine, unless something is set.
+fn metrics_allow(reader: &mut Reader) -> Vec<IpNet> {
     let name = "CASTWAY_METRICS_ALLOW";
-    match text(&settings.metrics_allow) {
-        None => ["127.0.0.0/8", "::1"].into_iter().filter_map(network).collect(),
-        Some("none") => Vec::new(),
-        Some(_) => reader.list(name, &settings.metrics_allow, &format!("none, or {NETWORKS}"), network),
+    if reader.given(name).as_deref() == Some("none") {
+        return Vec::new();
     }
+    reader.list(name, &format!("none, or {NETWORKS}"), network)
 }
 
-fn read_addrs(settings: &Settings, reader: &mut Reader) -> Vec<SocketAddr> {
-    let name = "CASTWAY_HTTP_ADDR";
+fn listen(reader: &mut Reader) -> Vec<Listen> {
+    let mut listen: Vec<Listen> = given_addrs(reader).into_iter().map(Listen::exactly).collect();
+    if listen.is_empty() {
+        let default = reader.default_addr(HTTP_ADDR);
+        // People who type the name alone come to port 80 first, and so may a certificate authority.
+        let privileged = reader.given("CASTWAY_DOMAIN").map(|_| SocketAddr::new(default.ip(), HTTP_PORT));
+        listen.push(Listen { addrs: privileged.into_iter().chain([default]).collect(), required: true });
+    }
+    listen
+}
+
+fn given_addrs(reader: &mut Reader) -> Vec<SocketAddr> {
+    if reader.given(HTTP_ADDR).is_none() {
+        return Vec::new();
+    }
     let expected = "IP addresses with ports, separated by commas, e.g. 0.0.0.0:8080 or [::]:8080,[::]:3033";
-    let addrs: Vec<SocketAddr> = reader.list(name, &settings.http_addr, expected, |item| item.parse().ok());
+    let addrs: Vec<SocketAddr> = reader.list(HTTP_ADDR, expected, |item| item.parse().ok());
     let repeats = |index: usize| addrs[..index].iter().find(|earlier| overlap(**earlier, addrs[index]));
     for (index, addr) in addrs.iter().enumerate() {
         if let Some(earlier) = repeats(index) {
-            reader.problem(name, &addr.to_string(), &format!("each address once: {earlier} of the list listens there already"));
+            let expected = format!("each address once: {earlier} of the list listens there already");
+            reader.problem(HTTP_ADDR, &addr.to_string(), &expected);
         }
     }
     addrs
 }
 
-/// Whether the two can't both be listened on.
+/// Whether a listener on one of the two keeps the other from listening.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let (first, second) = (one.ip().to_canonical(), other.ip().to_canonical());
     // `[::]` takes IPv4 too.
@@ -85,8 +92,8 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && (first == second || covers(first, second) || covers(second, first))
 }
 
-/// An http(s) URL that is an origin and nothing more.
-fn origin(value: &str) -> Option<Url> {
+/// Reads an http(s) URL that is an origin and nothing more.
+fn bare_origin(value: &str) -> Option<Url> {
     let url = Url::parse(value).ok()?;
     let bare = url.path() == "/"
         && url.query().is_none()
@@ -100,12 +107,12 @@ fn origin(value: &str) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Settings};
 
     #[test]
     fn public_url_is_an_origin() {
         for good in ["https://cast.example.org", "http://192.0.2.1:8080/"] {
-            assert!(origin(good).is_some(), "{good}");
+            assert!(bare_origin(good).is_some(), "{good}");
         }
         for bad in [
             "cast.example.org",
@@ -115,7 +122,7 @@ mod tests {
             "https://:pw@x.org",
             "https://x.org/?q",
         ] {
-            assert!(origin(bad).is_none(), "{bad}");
+            assert!(bare_origin(bad).is_none(), "{bad}");
         }
     }
 

@@ -1,27 +1,23 @@
-//! How the rooms of RTCMultiConnection run.
+//! Limits and grace period of RTCMultiConnection's rooms.
 
 use std::time::Duration;
 
-use super::{Reader, Settings};
+use super::reader::{MAX_COUNT, Reader};
 
 #[derive(Debug, Clone)]
 pub struct MultiConfig {
-    /// How long a dropped user keeps its place.
+    /// How long a user whose connection dropped keeps its seat.
     pub grace: Duration,
     pub max_users: usize,
     pub max_users_per_address: usize,
 }
 
 impl MultiConfig {
-    pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
-        let mut count = |name, setting, default| {
-            let count = reader.number(name, setting, default, 1..=1_000_000);
-            usize::try_from(count).expect("the range fits")
-        };
+    pub(super) fn read(reader: &mut Reader) -> Self {
         Self {
-            max_users: count("CASTWAY_MULTI_MAX_USERS", &settings.multi_max_users, 10_000),
-            max_users_per_address: count("CASTWAY_MULTI_MAX_PER_ADDRESS", &settings.multi_max_per_address, 1000),
-            grace: reader.seconds("CASTWAY_MULTI_GRACE", &settings.multi_grace, 20, 0..=3600),
+            grace: reader.seconds("CASTWAY_MULTI_GRACE", 0..=3600),
+            max_users: reader.number("CASTWAY_MULTI_MAX_USERS", 1..=MAX_COUNT as usize, ""),
+            max_users_per_address: reader.number("CASTWAY_MULTI_MAX_PER_ADDRESS", 1..=MAX_COUNT as usize, ""),
         }
     }
 }

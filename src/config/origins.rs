@@ -1,44 +1,45 @@
-//! Whose front ends may call this server from a browser, compared as browsers name themselves: scheme and host in small letters,
-//! IDNs in Punycode, no default port, no slash at the end.
+//! The origins whose front ends may call this server from a browser. They are compared in the form that browsers send: scheme and
+//! host in small letters, IDNs in Punycode, no default port, no slash at the end. The server's own origin is compared in
+//! `crate::app::cors`, which knows the request.
 
-use axum::http::HeaderValue;
 use url::{Origin, Url};
 
-use super::{Reader, Settings, list, text};
-use crate::http::client_info::{ClientInfo, Scheme};
+use super::reader::Reader;
 
-/// Whose front ends may call this server from a browser.
+/// The origins whose front ends may call this server from a browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CorsOrigins {
     Any,
-    /// These, and the server's own pages.
+    /// The listed ones, and the server's own pages.
     Only(Vec<AllowedOrigin>),
 }
 
-/// An item of the list.
+/// One item of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AllowedOrigin {
     /// As a browser sends it, e.g. `https://app.example.org`, `null`, `capacitor://localhost`.
     Exact(String),
-    /// Any one label in front of `parent`, which begins with a dot and may end in a port.
+    /// Any single label in front of `parent`, which begins with a dot and may end with a port.
     Subdomain { scheme: String, parent: String },
 }
 
 const SETTING: &str = "CASTWAY_CORS_ORIGINS";
-const ALONE: &str = "* without other items, since it allows everybody whom the list leaves out; or the list without it";
-const SCHEME: &str = "an origin with its scheme, such as https://app.example.org, capacitor://localhost, file:// or null";
-const BARE: &str = "an origin and nothing more, such as https://app.example.org: no user, no path, no query";
-const HOST: &str = "an origin with a host that can exist, such as https://app.example.org or http://192.0.2.7:8080";
-const NO_PAGES: &str = "an origin that pages have: they come from http:// or https://, or from an app's own scheme";
-const WILDCARD: &str = "a * that is the whole first label of the host, as in https://*.example.org";
-const PARENT: &str = "a * below a domain of yours, as in https://*.example.org; below a name of one label only where that is a \
+// What is expected instead of an item.
+const EXPECTED_ALONE: &str = "* without other items, since it allows everybody whom the list leaves out; or the list without it";
+const EXPECTED_SCHEME: &str =
+    "an origin with its scheme, such as https://app.example.org, capacitor://localhost, file:// or null";
+const EXPECTED_BARE: &str = "an origin and nothing more, such as https://app.example.org: no user, no path, no query";
+const EXPECTED_HOST: &str = "an origin with a host that can exist, such as https://app.example.org or http://192.0.2.7:8080";
+const EXPECTED_PAGES: &str = "an origin that pages have: they come from http:// or https://, or from an app's own scheme";
+const EXPECTED_WILDCARD: &str = "a * that is the whole first label of the host, as in https://*.example.org";
+const EXPECTED_PARENT: &str = "a * below a domain of yours, as in https://*.example.org; below a name of one label only where that is a \
                       private one, such as http://*.lan:8080";
 
-/// Schemes of addresses whose pages have no origin of this name.
-const WITHOUT_PAGES: [&str; 12] =
+/// Schemes whose pages have no origin with that scheme.
+const SCHEMES_WITHOUT_PAGES: [&str; 12] =
     ["about", "blob", "data", "filesystem", "ftp", "intent", "javascript", "mailto", "tel", "view-source", "ws", "wss"];
-/// Names of one label that nobody can register: RFC 6761, RFC 6762 (with appendix G), RFC 9476 and what routers hand out.
-const PRIVATE: [&str; 13] = [
+/// Top-level names that nobody can register: RFC 6761, RFC 6762 (with appendix G), RFC 9476, and names that routers give out.
+const PRIVATE_TOP_LEVEL_NAMES: [&str; 13] = [
     "alt",
     "corp",
     "example",
@@ -55,71 +56,61 @@ const PRIVATE: [&str; 13] = [
 ];
 
 impl CorsOrigins {
-    pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
-        if list(&settings.cors_origins).all(|item| item == "*") {
-            if let Some(separators) = text(&settings.cors_origins).filter(|text| !text.contains('*')) {
-                reader.problem(SETTING, separators, "* or origins such as https://app.example.org, separated by commas");
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        let items = reader.items(SETTING);
+        if items.iter().all(|item| item == "*") {
+            if let Some(separators) = reader.given(SETTING).filter(|text| !text.contains('*')) {
+                reader.problem(SETTING, &separators, "* or origins such as https://app.example.org, separated by commas");
             }
             return Self::Any;
         }
         let mut allowed = Vec::new();
-        for item in list(&settings.cors_origins) {
-            match AllowedOrigin::read(item) {
+        for item in items {
+            match AllowedOrigin::read(&item) {
                 Ok(origin) => allowed.push(origin),
-                Err(expected) => reader.problem(SETTING, item, expected),
+                Err(expected) => reader.problem(SETTING, &item, expected),
             }
         }
         Self::Only(allowed)
     }
 
-    /// Whether pages of `origin`, a header's value, may call this server, which `client` has asked. Its own pages always may: those
-    /// whose origin has the host that was asked. Their scheme must be the one that was asked, too; but where that is HTTP, a proxy
-    /// that is not trusted may have ended TLS.
-    pub fn allow(&self, origin: &HeaderValue, client: Option<&ClientInfo>) -> bool {
-        let Self::Only(allowed) = self else { return true };
-        let Ok(origin) = origin.to_str() else { return false };
-        // Schemes and hosts have no case, and extensions of Safari are named in capitals.
-        let origin = origin.to_ascii_lowercase();
-        allowed.iter().any(|item| item.matches(&origin)) || client.is_some_and(|client| is_own(&origin, client))
+    /// Whether the list has `origin`, the value of a browser's Origin header.
+    #[must_use]
+    pub fn lists(&self, origin: &str) -> bool {
+        match self {
+            Self::Any => true,
+            // Schemes and hosts have no case, and extensions of Safari are named in capitals.
+            Self::Only(allowed) => allowed.iter().any(|item| item.matches(&origin.to_ascii_lowercase())),
+        }
     }
 }
 
-fn is_own(origin: &str, client: &ClientInfo) -> bool {
-    let scheme = match (client.scheme, origin.split_once("://")) {
-        (Scheme::Http | Scheme::Https, Some(("https", _))) => Scheme::Https,
-        (Scheme::Http, Some(("http", _))) => Scheme::Http,
-        _ => return false,
-    };
-    let own = client.host.as_deref().and_then(|host| Url::parse(&format!("{}://{host}", scheme.as_str())).ok());
-    own.is_some_and(|own| own.origin().ascii_serialization() == origin)
-}
-
 impl AllowedOrigin {
-    /// The error is what is expected instead.
+    /// The error says what is expected instead.
     fn read(item: &str) -> Result<Self, &'static str> {
         if item == "*" {
-            return Err(ALONE);
+            return Err(EXPECTED_ALONE);
         }
         if item.eq_ignore_ascii_case("null") {
             return Ok(Self::Exact("null".to_owned()));
         }
         if !item.contains("://") {
-            return Err(SCHEME);
+            return Err(EXPECTED_SCHEME);
         }
         if item.contains('*') { Self::subdomain(item) } else { serialized(item).map(Self::Exact) }
     }
 
     fn subdomain(item: &str) -> Result<Self, &'static str> {
-        let (scheme, parent) = item.split_once("://*.").ok_or(WILDCARD)?;
+        let (scheme, parent) = item.split_once("://*.").ok_or(EXPECTED_WILDCARD)?;
         if scheme.contains('*') || parent.contains('*') {
-            return Err(WILDCARD);
+            return Err(EXPECTED_WILDCARD);
         }
         // As a browser would write one of them.
         let sample = serialized(&format!("{scheme}://a.{parent}"))?;
-        let (scheme, parent) = sample.split_once("://a").ok_or(WILDCARD)?;
+        let (scheme, parent) = sample.split_once("://a").ok_or(EXPECTED_WILDCARD)?;
         let domain = parent.split(':').next().unwrap_or_default().trim_matches('.');
-        if !domain.contains('.') && !PRIVATE.contains(&domain) {
-            return Err(PARENT);
+        if !domain.contains('.') && !PRIVATE_TOP_LEVEL_NAMES.contains(&domain) {
+            return Err(EXPECTED_PARENT);
         }
         Ok(Self::Subdomain { scheme: scheme.to_owned(), parent: parent.to_owned() })
     }
@@ -141,57 +132,54 @@ const fn is_of_a_label(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
-/// Whether each label has a character; a dot alone is what some apps call their host, and a last one is the root of all names.
+/// Whether each label has a character. Some apps have a dot as their host, and a dot at the end is the root of all names.
 fn is_a_host(host: &str) -> bool {
     host == "." || host.strip_suffix('.').unwrap_or(host).split('.').all(|label| !label.is_empty())
 }
 
-/// An origin as a browser sends it.
+/// Reads an origin in the form that a browser sends.
 fn serialized(item: &str) -> Result<String, &'static str> {
     if item.trim_end_matches('/').eq_ignore_ascii_case("file:") {
         return Ok("file://".to_owned());
     }
-    let url = Url::parse(item).map_err(|_| HOST)?;
+    let url = Url::parse(item).map_err(|_| EXPECTED_HOST)?;
     let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none() && !item.contains('@');
-    if WITHOUT_PAGES.contains(&url.scheme()) {
-        return Err(NO_PAGES);
+    if SCHEMES_WITHOUT_PAGES.contains(&url.scheme()) {
+        return Err(EXPECTED_PAGES);
     }
     if !bare {
-        return Err(BARE);
+        return Err(EXPECTED_BARE);
     }
     let serialized = match (url.scheme(), url.origin()) {
         // It has a host, and pages of files have none.
-        ("file", _) => return Err(BARE),
+        ("file", _) => return Err(EXPECTED_BARE),
         (_, origin @ Origin::Tuple(..)) => origin.ascii_serialization(),
         // An app's own scheme, which knows neither Punycode nor default ports.
         (scheme, Origin::Opaque(_)) => {
-            let host = url.host_str().filter(|host| host.bytes().all(|byte| is_of_a_label(byte) || byte == b'.')).ok_or(HOST)?;
+            let host = url
+                .host_str()
+                .filter(|host| host.bytes().all(|byte| is_of_a_label(byte) || byte == b'.'))
+                .ok_or(EXPECTED_HOST)?;
             let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
             format!("{scheme}://{}{port}", host.to_ascii_lowercase())
         }
     };
     let exists = url.host_str().is_some_and(is_a_host) && url.port() != Some(0) && !serialized.contains('*');
-    if exists { Ok(serialized) } else { Err(HOST) }
+    if exists { Ok(serialized) } else { Err(EXPECTED_HOST) }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Settings};
 
     fn read(value: &str) -> Result<CorsOrigins, String> {
         let settings = Settings { cors_origins: Some(value.into()), ..Settings::default() };
         Config::read(&settings).map(|config| config.http.cors).map_err(|problems| problems.to_string())
     }
 
-    fn asked(scheme: Scheme, host: &str) -> ClientInfo {
-        ClientInfo { address: IpAddr::V4(Ipv4Addr::LOCALHOST), scheme, host: Some(host.to_owned()) }
-    }
-
     fn allows(list: &str, origin: &str) -> bool {
-        read(list).unwrap().allow(&HeaderValue::from_bytes(origin.as_bytes()).unwrap(), None)
+        read(list).unwrap().lists(origin)
     }
 
     #[test]
@@ -288,94 +276,66 @@ mod tests {
     #[test]
     fn what_can_match_nothing_is_an_error_that_names_it() {
         for (item, expected) in [
-            ("a.org", SCHEME),
-            ("*.example.org", SCHEME),
-            ("localhost:8080", SCHEME),
-            ("//a.org", SCHEME),
-            ("https:a.org", SCHEME),
-            ("file:", SCHEME),
-            ("mailto:a@b.org", SCHEME),
-            ("data:text/html", SCHEME),
-            ("https://a.org/path", BARE),
-            ("https://a.org//", BARE),
-            ("https://a.org/?", BARE),
-            ("https://a.org?q=1", BARE),
-            ("https://a.org#x", BARE),
-            ("https://user@a.org", BARE),
-            ("https://@a.org", BARE),
-            ("https://:pw@a.org", BARE),
-            ("file:///home/index.html", BARE),
-            ("file://server", BARE),
-            ("capacitor://localhost/index.html", BARE),
-            ("https://*.example.org/path", BARE),
-            ("http://", HOST),
-            ("https://:443", HOST),
-            ("capacitor://", HOST),
-            ("capacitor://bücher", HOST),
-            ("https://.example.org", HOST),
-            ("https://a..b", HOST),
-            ("app://..", HOST),
-            ("https://*..example.org", HOST),
-            ("mailto://x", NO_PAGES),
-            ("https://a.org:0", HOST),
-            ("https://a.org:65536", HOST),
-            ("https://a.org:x", HOST),
-            ("https://a b.org", HOST),
-            ("https://%2A.example.org", HOST),
-            ("http://256.0.0.1", HOST),
-            ("http://*.168.0.1", HOST),
-            ("ftp://a.org", NO_PAGES),
-            ("wss://a.org", NO_PAGES),
-            ("ws://*.example.org", NO_PAGES),
-            ("blob:https://a.org", NO_PAGES),
-            ("https://*", WILDCARD),
-            ("https://*:8080", WILDCARD),
-            ("*://a.org", WILDCARD),
-            ("*://*.a.org", WILDCARD),
-            ("https://*.*.org", WILDCARD),
-            ("https://a*.example.org", WILDCARD),
-            ("https://*a.example.org", WILDCARD),
-            ("https://a.*.example.org", WILDCARD),
-            ("https://example.org:*", WILDCARD),
-            ("https://*@a.example.org", WILDCARD),
-            ("capacitor://*", WILDCARD),
-            ("https://*.", PARENT),
-            ("https://*.org", PARENT),
-            ("https://*.ORG.", PARENT),
-            ("https://*.com:8443", PARENT),
-            ("*", ALONE),
+            ("a.org", EXPECTED_SCHEME),
+            ("*.example.org", EXPECTED_SCHEME),
+            ("localhost:8080", EXPECTED_SCHEME),
+            ("//a.org", EXPECTED_SCHEME),
+            ("https:a.org", EXPECTED_SCHEME),
+            ("file:", EXPECTED_SCHEME),
+            ("mailto:a@b.org", EXPECTED_SCHEME),
+            ("data:text/html", EXPECTED_SCHEME),
+            ("https://a.org/path", EXPECTED_BARE),
+            ("https://a.org//", EXPECTED_BARE),
+            ("https://a.org/?", EXPECTED_BARE),
+            ("https://a.org?q=1", EXPECTED_BARE),
+            ("https://a.org#x", EXPECTED_BARE),
+            ("https://user@a.org", EXPECTED_BARE),
+            ("https://@a.org", EXPECTED_BARE),
+            ("https://:pw@a.org", EXPECTED_BARE),
+            ("file:///home/index.html", EXPECTED_BARE),
+            ("file://server", EXPECTED_BARE),
+            ("capacitor://localhost/index.html", EXPECTED_BARE),
+            ("https://*.example.org/path", EXPECTED_BARE),
+            ("http://", EXPECTED_HOST),
+            ("https://:443", EXPECTED_HOST),
+            ("capacitor://", EXPECTED_HOST),
+            ("capacitor://bücher", EXPECTED_HOST),
+            ("https://.example.org", EXPECTED_HOST),
+            ("https://a..b", EXPECTED_HOST),
+            ("app://..", EXPECTED_HOST),
+            ("https://*..example.org", EXPECTED_HOST),
+            ("mailto://x", EXPECTED_PAGES),
+            ("https://a.org:0", EXPECTED_HOST),
+            ("https://a.org:65536", EXPECTED_HOST),
+            ("https://a.org:x", EXPECTED_HOST),
+            ("https://a b.org", EXPECTED_HOST),
+            ("https://%2A.example.org", EXPECTED_HOST),
+            ("http://256.0.0.1", EXPECTED_HOST),
+            ("http://*.168.0.1", EXPECTED_HOST),
+            ("ftp://a.org", EXPECTED_PAGES),
+            ("wss://a.org", EXPECTED_PAGES),
+            ("ws://*.example.org", EXPECTED_PAGES),
+            ("blob:https://a.org", EXPECTED_PAGES),
+            ("https://*", EXPECTED_WILDCARD),
+            ("https://*:8080", EXPECTED_WILDCARD),
+            ("*://a.org", EXPECTED_WILDCARD),
+            ("*://*.a.org", EXPECTED_WILDCARD),
+            ("https://*.*.org", EXPECTED_WILDCARD),
+            ("https://a*.example.org", EXPECTED_WILDCARD),
+            ("https://*a.example.org", EXPECTED_WILDCARD),
+            ("https://a.*.example.org", EXPECTED_WILDCARD),
+            ("https://example.org:*", EXPECTED_WILDCARD),
+            ("https://*@a.example.org", EXPECTED_WILDCARD),
+            ("capacitor://*", EXPECTED_WILDCARD),
+            ("https://*.", EXPECTED_PARENT),
+            ("https://*.org", EXPECTED_PARENT),
+            ("https://*.ORG.", EXPECTED_PARENT),
+            ("https://*.com:8443", EXPECTED_PARENT),
+            ("*", EXPECTED_ALONE),
         ] {
             let problems = read(&format!("https://good.example,{item}")).expect_err(item);
             assert!(problems.contains(&format!("{SETTING}={item:?}: expected {expected}")), "{item}: {problems}");
             assert_eq!(problems.matches(SETTING).count(), 1, "{problems}");
-        }
-    }
-
-    #[test]
-    fn the_servers_own_pages_are_never_foreign() {
-        let list = read("https://other.example").unwrap();
-        let is_own = |origin: &str, client: ClientInfo| list.allow(&HeaderValue::from_str(origin).unwrap(), Some(&client));
-        for (origin, scheme, host) in [
-            ("http://cast.example.org:8080", Scheme::Http, "cast.example.org:8080"),
-            ("https://cast.example.org", Scheme::Https, "cast.example.org"),
-            ("https://cast.example.org", Scheme::Https, "cast.example.org:443"),
-            ("http://cast.example.org", Scheme::Http, "cast.example.org:80"),
-            ("https://cast.example.org", Scheme::Http, "cast.example.org"),
-            ("https://cast.example.org", Scheme::Http, "cast.example.org:443"),
-            ("http://[2001:db8::7]:8080", Scheme::Http, "[2001:db8:0::7]:8080"),
-        ] {
-            assert!(is_own(origin, asked(scheme, host)), "{origin} at {host}");
-        }
-        for (origin, scheme, host) in [
-            ("http://cast.example.org", Scheme::Https, "cast.example.org"),
-            ("http://cast.example.org", Scheme::Http, "cast.example.org:443"),
-            ("https://cast.example.org", Scheme::Https, "cast.example.org:8443"),
-            ("https://cast.example.org:8443", Scheme::Https, "cast.example.org"),
-            ("https://cast.example.org.evil.example", Scheme::Https, "cast.example.org"),
-            ("capacitor://cast.example.org", Scheme::Http, "cast.example.org"),
-            ("null", Scheme::Http, "null"),
-        ] {
-            assert!(!is_own(origin, asked(scheme, host)), "{origin} at {host}");
         }
     }
 }

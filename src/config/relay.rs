@@ -1,211 +1,224 @@
-//! The TURN relay: where it listens, which ports it hands out, whom it may reach.
+//! The TURN relay: where it listens, which ports it allocates, and which peers it may reach.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{ExternalConfig, NETWORKS, Reader, Settings, network};
+use super::external::ExternalConfig;
+use super::reader::Reader;
+use super::settings::Settings;
+
+const TURN_ADDR: &str = "CASTWAY_TURN_ADDR";
+const ALT_LISTENING_PORT: &str = "CASTWAY_ALT_LISTENING_PORT";
+const ALT_IP: &str = "CASTWAY_ALT_IP";
+const ALTERNATE_SERVER: &str = "CASTWAY_ALTERNATE_SERVER";
+const NO_TCP: &str = "CASTWAY_NO_TCP";
+const NO_TCP_RELAY: &str = "CASTWAY_NO_TCP_RELAY";
+
+/// Relay threads that are started where CASTWAY_RELAY_THREADS is not set.
+const MAX_DEFAULT_THREADS: usize = 4;
+/// The upper end of the limits of one allocation.
+const MAX_PER_ALLOCATION: usize = 10_000;
+/// Characters of the longest realm. RFC 8489 §14.9: REALM has fewer than 128.
+const MAX_REALM_CHARS: usize = 127;
 
 #[derive(Debug, Clone)]
 pub struct RelayConfig {
-    /// STUN and TURN over UDP and TCP.
+    /// The listener of STUN and TURN over UDP and TCP.
     pub addr: SocketAddr,
-    /// Another port of the same address for STUN and TURN over UDP and TCP. 0: any, where the first is any too.
+    /// Another port of the same address for STUN and TURN over UDP and TCP. 0: any free one, if the first port is any free one too.
     pub alternate_port: Option<u16>,
-    /// What relayed transport addresses are advertised under; else the bound addresses.
+    /// How relayed transport addresses are advertised; without it, as they are bound.
     pub external: ExternalConfig,
-    /// The addresses that relayed sockets are bound to, one of a family at most; else the default route's.
+    /// The addresses that relayed sockets are bound to, at most one of each family; empty: those of the default routes.
     pub relay_ips: Vec<IpAddr>,
     /// Ports of relayed transport addresses.
     pub ports: RangeInclusive<u16>,
     pub realm: String,
-    /// Peers that may be reached although the built-in list denies them.
+    /// Networks of peers that the relay may reach although the built-in list denies them.
     pub allowed_peers: Vec<IpNet>,
-    /// Peers that must not be reached, besides the built-in list. An allowed network wins over a denied one.
+    /// Networks of peers that the relay must not reach, in addition to the built-in list. An allowed network wins over a denied one.
     pub denied_peers: Vec<IpNet>,
     pub udp: bool,
     pub tcp: bool,
-    /// RFC 6062.
+    /// Relaying to TCP peers (RFC 6062).
     pub tcp_relay: bool,
-    /// RFC 5780.
+    /// NAT behavior discovery (RFC 5780).
     pub discovery: Option<Discovery>,
-    /// Threads that relay.
+    /// Number of threads that relay.
     pub threads: usize,
-    /// How long packets may gather under load; zero: not at all.
+    /// How long packets may gather under load, so that fewer system calls send them; zero: not at all.
     pub coalesce: Duration,
-    /// Allocations of one user, and of all.
+    /// Maximum number of allocations of one user, and of all users.
     pub user_quota: Option<u32>,
     pub total_quota: Option<u32>,
-    /// Of one allocation: permissions, channels, connections with TCP peers, and new peers in a second.
+    /// Limits of one allocation: permissions, channels, connections with TCP peers, and new peers in a second.
     pub max_permissions: usize,
     pub max_channels: usize,
     pub max_connections: usize,
     pub new_peers: Option<u64>,
-    /// Bytes a second of one allocation, of one user's, and of all; each direction by itself.
+    /// Bytes per second of one allocation, of all allocations of one user, and of all allocations; each counted for each direction.
     pub max_bps: Option<u64>,
     pub user_bps: Option<u64>,
     pub bps_capacity: Option<u64>,
-    /// How long a nonce is good.
+    /// Lifetime of a nonce.
     pub stale_nonce: Duration,
     pub max_lifetime: Duration,
-    /// Where clients are sent instead, one server of a family at most.
+    /// Servers that clients are sent to instead (ALTERNATE-SERVER), at most one of each family.
     pub alternate_servers: Vec<SocketAddr>,
-    /// An allocation ends with the credentials that made it.
+    /// An allocation ends when the credentials that made it expire.
     pub strict_expiry: bool,
-    /// RFC 8016.
+    /// Mobility (RFC 8016).
     pub mobility: bool,
-    /// Tell clients of ICMP errors (RFC 8656 §11.5).
+    /// Report ICMP errors to clients (RFC 8656 §11.5).
     pub icmp_indications: bool,
-    /// Tell name and version in SOFTWARE.
+    /// Send the name and the version of this program in SOFTWARE.
     pub software: bool,
 }
 
-/// The sockets of NAT behaviour discovery besides the listener.
+/// The sockets of NAT behavior discovery in addition to the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discovery {
-    /// The other port where the relay has no alternate one, for UDP alone. 0: any, where the listener's is any too.
+    /// The other port, for UDP only, where the relay has no alternate port. 0: any free one, if the listener's port is any free one too.
     pub port: u16,
-    /// Another address of this machine, and what it is called outside.
+    /// Another address of this machine, and the address under which the world reaches it.
     pub second_ip: Option<(IpAddr, IpAddr)>,
 }
 
-impl RelayConfig {
-    pub(super) fn read(settings: &Settings, reader: &mut Reader) -> Self {
-        let default = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 3478));
-        let addr =
-            reader.parsed("CASTWAY_TURN_ADDR", &settings.turn_addr, "an IP address and a port, e.g. 0.0.0.0:3478", default);
-        let min = port(reader, "CASTWAY_MIN_PORT", &settings.min_port, 49152);
-        let max = port(reader, "CASTWAY_MAX_PORT", &settings.max_port, 65535);
-        if min > max {
-            reader.problem("CASTWAY_MIN_PORT", &min.to_string(), &format!("a port not above CASTWAY_MAX_PORT ({max})"));
-        }
-        let no_udp = flag(reader, "CASTWAY_NO_UDP", &settings.no_udp, false);
-        let no_tcp = flag(reader, "CASTWAY_NO_TCP", &settings.no_tcp, false);
-        if no_udp && no_tcp && flag(reader, "CASTWAY_NO_TLS", &settings.no_tls, false) {
+/// Which listeners and services of the relay are on; some exclude each other.
+struct Services {
+    udp: bool,
+    tcp: bool,
+    tcp_relay: bool,
+}
+
+impl Services {
+    fn read(reader: &mut Reader) -> Self {
+        let (no_udp, no_tcp) = (reader.flag("CASTWAY_NO_UDP"), reader.flag(NO_TCP));
+        if no_udp && no_tcp && reader.flag("CASTWAY_NO_TLS") {
             let expected = "false where CASTWAY_NO_UDP and CASTWAY_NO_TLS are true: the relay must listen on something";
-            reader.problem("CASTWAY_NO_TCP", "true", expected);
+            reader.problem(NO_TCP, "true", expected);
         }
-        let no_tcp_relay = flag(reader, "CASTWAY_NO_TCP_RELAY", &settings.no_tcp_relay, true);
+        let no_tcp_relay = reader.flag(NO_TCP_RELAY);
         if no_tcp && !no_tcp_relay {
             let expected = "true where CASTWAY_NO_TCP is true: clients ask for TCP peers over TCP";
-            reader.problem("CASTWAY_NO_TCP_RELAY", "false", expected);
+            reader.problem(NO_TCP_RELAY, "false", expected);
         }
-        let alternate_port = alternate_port(reader, settings, addr.port());
-        if no_udp
-            && no_tcp
-            && let Some(port) = alternate_port
-        {
-            let expected = "nothing where CASTWAY_NO_UDP and CASTWAY_NO_TCP are true: TURN over TLS is at CASTWAY_TURNS_ADDR";
-            reader.problem("CASTWAY_ALT_LISTENING_PORT", &port.to_string(), expected);
-        }
-        let discovery = discovery(reader, settings, addr.port());
-        if no_udp && discovery.is_some() {
-            reader.problem("CASTWAY_RFC5780", "true", "false where CASTWAY_NO_UDP is true");
-        }
+        Self { udp: !no_udp, tcp: !no_tcp, tcp_relay: !no_tcp_relay }
+    }
+}
+
+impl RelayConfig {
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        let expected = "an IP address and a port, e.g. 0.0.0.0:3478";
+        let addr: SocketAddr = reader.value(TURN_ADDR, expected, |text| text.parse().ok());
+        let services = Services::read(reader);
+        let bandwidth = 0..=u64::MAX;
         Self {
             addr,
-            alternate_port,
-            external: ExternalConfig::read(settings, reader),
-            relay_ips: concrete_ips(reader, "CASTWAY_RELAY_IP", &settings.relay_ip),
-            ports: min..=max,
-            realm: reader.parse("CASTWAY_REALM", &settings.realm, "1 to 127 characters", "castway".to_owned(), |value| {
-                (value.chars().count() <= 127).then(|| value.to_owned())
+            alternate_port: alternate_port(reader, addr.port(), &services),
+            external: ExternalConfig::read(reader),
+            relay_ips: relay_ips(reader),
+            ports: ports(reader),
+            realm: reader.value("CASTWAY_REALM", &format!("1 to {MAX_REALM_CHARS} characters"), |text| {
+                (text.chars().count() <= MAX_REALM_CHARS).then(|| text.to_owned())
             }),
-            allowed_peers: reader.list("CASTWAY_ALLOWED_PEER_IP", &settings.allowed_peer_ip, NETWORKS, network),
-            denied_peers: reader.list("CASTWAY_DENIED_PEER_IP", &settings.denied_peer_ip, NETWORKS, network),
-            udp: !no_udp,
-            tcp: !no_tcp,
-            tcp_relay: !no_tcp_relay,
-            discovery,
-            threads: reader.number("CASTWAY_RELAY_THREADS", &settings.relay_threads, cores(), 1..=64) as usize,
-            coalesce: Duration::from_micros(reader.number("CASTWAY_COALESCE", &settings.coalesce, 200, 0..=1000)),
-            user_quota: count(reader, "CASTWAY_USER_QUOTA", &settings.user_quota),
-            total_quota: count(reader, "CASTWAY_TOTAL_QUOTA", &settings.total_quota),
-            max_permissions: cap(reader, "CASTWAY_MAX_PERMISSIONS", &settings.max_permissions, 64),
-            max_channels: cap(reader, "CASTWAY_MAX_CHANNELS", &settings.max_channels, 64),
-            max_connections: cap(reader, "CASTWAY_MAX_CONNECTIONS", &settings.max_connections, 16),
-            new_peers: Some(reader.number("CASTWAY_NEW_PEERS", &settings.new_peers, 32, 0..=u64::MAX)).filter(|most| *most > 0),
-            max_bps: limit(reader, "CASTWAY_MAX_BPS", &settings.max_bps),
-            user_bps: limit(reader, "CASTWAY_USER_BPS", &settings.user_bps),
-            bps_capacity: limit(reader, "CASTWAY_BPS_CAPACITY", &settings.bps_capacity),
-            stale_nonce: reader.seconds("CASTWAY_STALE_NONCE", &settings.stale_nonce, 600, 10..=3600),
-            max_lifetime: reader.seconds("CASTWAY_MAX_ALLOCATE_LIFETIME", &settings.max_allocate_lifetime, 3600, 600..=86_400),
-            alternate_servers: alternate_servers(reader, &settings.alternate_server),
-            strict_expiry: flag(reader, "CASTWAY_STRICT_EXPIRY", &settings.strict_expiry, false),
-            mobility: flag(reader, "CASTWAY_MOBILITY", &settings.mobility, false),
-            icmp_indications: flag(reader, "CASTWAY_ICMP_INDICATIONS", &settings.icmp_indications, false),
-            software: flag(reader, "CASTWAY_SOFTWARE", &settings.software, false),
+            allowed_peers: reader.networks("CASTWAY_ALLOWED_PEER_IP"),
+            denied_peers: reader.networks("CASTWAY_DENIED_PEER_IP"),
+            udp: services.udp,
+            tcp: services.tcp,
+            tcp_relay: services.tcp_relay,
+            discovery: discovery(reader, addr.port(), services.udp),
+            threads: reader.number_or("CASTWAY_RELAY_THREADS", default_threads(), 1..=64),
+            coalesce: Duration::from_micros(reader.number("CASTWAY_COALESCE", 0..=1000, "of microseconds")),
+            user_quota: reader.limit("CASTWAY_USER_QUOTA", 0..=u32::MAX, ""),
+            total_quota: reader.limit("CASTWAY_TOTAL_QUOTA", 0..=u32::MAX, ""),
+            max_permissions: reader.number("CASTWAY_MAX_PERMISSIONS", 1..=MAX_PER_ALLOCATION, ""),
+            max_channels: reader.number("CASTWAY_MAX_CHANNELS", 1..=MAX_PER_ALLOCATION, ""),
+            max_connections: reader.number("CASTWAY_MAX_CONNECTIONS", 1..=MAX_PER_ALLOCATION, ""),
+            new_peers: reader.limit("CASTWAY_NEW_PEERS", 0..=u64::MAX, "per second"),
+            max_bps: reader.limit("CASTWAY_MAX_BPS", bandwidth.clone(), "of bytes per second"),
+            user_bps: reader.limit("CASTWAY_USER_BPS", bandwidth.clone(), "of bytes per second"),
+            bps_capacity: reader.limit("CASTWAY_BPS_CAPACITY", bandwidth, "of bytes per second"),
+            stale_nonce: reader.seconds("CASTWAY_STALE_NONCE", 10..=3600),
+            max_lifetime: reader.seconds("CASTWAY_MAX_ALLOCATE_LIFETIME", 600..=86_400),
+            alternate_servers: alternate_servers(reader),
+            strict_expiry: reader.flag("CASTWAY_STRICT_EXPIRY"),
+            mobility: reader.flag("CASTWAY_MOBILITY"),
+            icmp_indications: reader.flag("CASTWAY_ICMP_INDICATIONS"),
+            software: reader.flag("CASTWAY_SOFTWARE"),
         }
     }
 }
 
 impl Default for RelayConfig {
     fn default() -> Self {
-        Self::read(&Settings::default(), &mut Reader::default())
+        Self::read(&mut Reader::new(&Settings::default()))
     }
 }
 
-fn cores() -> u64 {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4) as u64)
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_DEFAULT_THREADS))
 }
 
-fn flag(reader: &mut Reader, name: &str, setting: &Option<String>, default: bool) -> bool {
-    reader.parsed(name, setting, "true or false", default)
-}
-
-/// A limit where 0 and nothing mean none, as in coturn.
-fn limit(reader: &mut Reader, name: &str, setting: &Option<String>) -> Option<u64> {
-    Some(reader.number(name, setting, 0, 0..=u64::MAX)).filter(|limit| *limit > 0)
-}
-
-fn count(reader: &mut Reader, name: &str, setting: &Option<String>) -> Option<u32> {
-    let count = reader.number(name, setting, 0, 0..=u64::from(u32::MAX));
-    u32::try_from(count).ok().filter(|count| *count > 0)
-}
-
-fn cap(reader: &mut Reader, name: &str, setting: &Option<String>, default: u64) -> usize {
-    reader.number(name, setting, default, 1..=10_000) as usize
-}
-
-fn alternate_port(reader: &mut Reader, settings: &Settings, first: u16) -> Option<u16> {
-    let port = reader.number("CASTWAY_ALT_LISTENING_PORT", &settings.alt_listening_port, 0, 0..=65535) as u16;
-    if port != 0 && port == first {
-        reader.problem("CASTWAY_ALT_LISTENING_PORT", &port.to_string(), "another port than that of CASTWAY_TURN_ADDR");
+fn ports(reader: &mut Reader) -> RangeInclusive<u16> {
+    let unprivileged = 1024..=u16::MAX;
+    let min = reader.number("CASTWAY_MIN_PORT", unprivileged.clone(), "");
+    let max = reader.number("CASTWAY_MAX_PORT", unprivileged, "");
+    if min > max {
+        reader.problem("CASTWAY_MIN_PORT", &min.to_string(), &format!("a port not above CASTWAY_MAX_PORT ({max})"));
     }
-    (port != 0).then_some(port)
+    min..=max
 }
 
-fn discovery(reader: &mut Reader, settings: &Settings, first: u16) -> Option<Discovery> {
-    let on = flag(reader, "CASTWAY_RFC5780", &settings.rfc5780, false);
+fn alternate_port(reader: &mut Reader, first: u16, services: &Services) -> Option<u16> {
+    let port = reader.limit(ALT_LISTENING_PORT, 0..=u16::MAX, "")?;
+    if port == first {
+        reader.problem(ALT_LISTENING_PORT, &port.to_string(), "another port than that of CASTWAY_TURN_ADDR");
+    }
+    if !services.udp && !services.tcp {
+        let expected = "nothing where CASTWAY_NO_UDP and CASTWAY_NO_TCP are true: TURN over TLS is at CASTWAY_TURNS_ADDR";
+        reader.problem(ALT_LISTENING_PORT, &port.to_string(), expected);
+    }
+    Some(port)
+}
+
+fn discovery(reader: &mut Reader, first: u16, udp: bool) -> Option<Discovery> {
+    let on = reader.flag("CASTWAY_RFC5780");
     let expected = "an IP address of this machine, or PUBLIC/PRIVATE, e.g. 203.0.113.8/10.0.0.6";
-    let second_ip = reader.parse("CASTWAY_ALT_IP", &settings.alt_ip, expected, None, |value| {
-        let (public, private) = value.split_once('/').unwrap_or((value, value));
-        let (public, private): (IpAddr, IpAddr) = (public.parse().ok()?, private.parse().ok()?);
-        let unicast = [private, public].iter().all(|ip| !ip.is_unspecified() && !ip.is_multicast());
-        (unicast && public.is_ipv4() == private.is_ipv4()).then_some(Some((private, public)))
-    });
+    let second_ip = reader.optional(ALT_IP, expected, second_ip);
     if let Some((private, _)) = second_ip.filter(|_| !on) {
-        reader.problem("CASTWAY_ALT_IP", &private.to_string(), "nothing unless CASTWAY_RFC5780 is true");
+        reader.problem(ALT_IP, &private.to_string(), "nothing unless CASTWAY_RFC5780 is true");
+    }
+    if on && !udp {
+        reader.problem("CASTWAY_RFC5780", "true", "false where CASTWAY_NO_UDP is true");
     }
     // As in coturn.
     let above = if first == 0 { 0 } else { first.checked_add(1).unwrap_or(first - 1) };
     on.then_some(Discovery { port: above, second_ip })
 }
 
-fn alternate_servers(reader: &mut Reader, setting: &Option<String>) -> Vec<SocketAddr> {
-    let name = "CASTWAY_ALTERNATE_SERVER";
-    let servers: Vec<SocketAddr> =
-        reader.list(name, setting, "an IP address and a port, one for IPv4 and one for IPv6 at most", |item| {
-            let server: SocketAddr = item.parse().ok()?;
-            (server.port() != 0 && !server.ip().is_unspecified()).then_some(server)
-        });
-    one_a_family(reader, name, &servers.iter().map(SocketAddr::ip).collect::<Vec<_>>());
+/// Reads `IP` or `PUBLIC/PRIVATE` as the private and the public address.
+fn second_ip(text: &str) -> Option<(IpAddr, IpAddr)> {
+    let (public, private) = text.split_once('/').unwrap_or((text, text));
+    let (public, private): (IpAddr, IpAddr) = (public.parse().ok()?, private.parse().ok()?);
+    let unicast = [private, public].iter().all(|ip| !ip.is_unspecified() && !ip.is_multicast());
+    (unicast && public.is_ipv4() == private.is_ipv4()).then_some((private, public))
+}
+
+fn alternate_servers(reader: &mut Reader) -> Vec<SocketAddr> {
+    let expected = "an IP address and a port, one for IPv4 and one for IPv6 at most";
+    let servers: Vec<SocketAddr> = reader.list(ALTERNATE_SERVER, expected, |item| {
+        let server: SocketAddr = item.parse().ok()?;
+        (server.port() != 0 && !server.ip().is_unspecified()).then_some(server)
+    });
+    require_one_per_family(reader, ALTERNATE_SERVER, &servers.iter().map(SocketAddr::ip).collect::<Vec<_>>());
     servers
 }
 
-fn one_a_family(reader: &mut Reader, name: &str, ips: &[IpAddr]) {
+fn require_one_per_family(reader: &mut Reader, name: &str, ips: &[IpAddr]) {
     let (v4, v6) = ips.iter().partition::<Vec<&IpAddr>, _>(|ip| ip.to_canonical().is_ipv4());
     for family in [v4, v6] {
         if let [_, second, ..] = family[..] {
@@ -214,18 +227,14 @@ fn one_a_family(reader: &mut Reader, name: &str, ips: &[IpAddr]) {
     }
 }
 
-fn port(reader: &mut Reader, name: &str, setting: &Option<String>, default: u16) -> u16 {
-    let port = reader.number(name, setting, u64::from(default), 1024..=65535);
-    u16::try_from(port).expect("the range above fits a port")
-}
-
-fn concrete_ips(reader: &mut Reader, name: &str, setting: &Option<String>) -> Vec<IpAddr> {
+fn relay_ips(reader: &mut Reader) -> Vec<IpAddr> {
+    let name = "CASTWAY_RELAY_IP";
     let expected = "an IP address that others can reach, e.g. 203.0.113.7, or one of each family, separated by a comma";
-    let mut ips: Vec<IpAddr> = reader.list(name, setting, expected, |item| item.parse().ok());
+    let mut ips: Vec<IpAddr> = reader.list(name, expected, |item| item.parse().ok());
     if let Some(ip) = ips.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
         reader.problem(name, &ip.to_string(), "the address of one machine, not a wildcard or a group");
     }
-    one_a_family(reader, name, &ips);
+    require_one_per_family(reader, name, &ips);
     ips.retain(|ip| !ip.is_unspecified() && !ip.is_multicast());
     ips
 }
@@ -233,7 +242,7 @@ fn concrete_ips(reader: &mut Reader, name: &str, setting: &Option<String>) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Settings};
 
     #[test]
     fn ports_are_a_range() {

@@ -90,16 +90,22 @@ fn fault(request: &Request) -> Option<Fault> {
         return None;
     }
     if request.version() > Version::HTTP_11 {
+        // RFC 6455 §4.2.1, item 1. Over HTTP/2 the handshake would be an extended CONNECT (RFC 8441 §4).
         Some(Fault::ByProxy("over HTTP/2, where no Upgrade header counts"))
     } else if !has_token(headers, &header::UPGRADE, "websocket") {
+        // Item 3.
         Some(Fault::ByProxy("without its Upgrade header"))
     } else if !has_token(headers, &header::CONNECTION, "upgrade") {
+        // Item 4.
         Some(Fault::ByProxy("with an Upgrade header, but without \"Connection: upgrade\""))
     } else if request.version() < Version::HTTP_11 {
+        // Item 1 again, after the headers: their absence is the better hint.
         Some(Fault::ByProxy("over HTTP/1.0, where no Upgrade header counts"))
     } else if only(headers, &header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
+        // Item 6.
         Some(Fault::Version)
     } else if !only(headers, &header::SEC_WEBSOCKET_KEY).is_some_and(is_key) {
+        // Item 5.
         Some(Fault::Key)
     } else {
         None

@@ -2,7 +2,8 @@
 //!
 //! - **Owner** of the listeners and of each connection until its protocol is known.
 //! - **Inputs**: accepted connections, from [`bind`] or from [`Listener::handed`].
-//! - **Outputs**: connections given to [`HttpServer::serve`](crate::http::server::HttpServer::serve) or to the relay, which serve them from then on.
+//! - **Outputs**: connections given to [`HttpServer::serve`](crate::http::server::HttpServer::serve) or to the relay, which serve them from
+//!   then on.
 //!
 //! The path of a connection: `accept` takes an `unidentified` slot and starts a task, in which `dispatch` reads the header of the PROXY
 //! protocol (`proxy_protocol`, from trusted proxies only), looks at the first byte (`detect`), and for TLS makes the handshake

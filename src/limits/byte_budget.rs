@@ -1,28 +1,29 @@
-//! Bytes that a client may have sent, itself and by the server for it. PURE.
+//! Bytes that a client may send, including the bytes that the server sends because of them. PURE.
 //!
-//! What an event comes to is known only when it has been answered, so a budget may go into debt: it pays before anything else.
+//! The bytes of an event are known only after it was handled, so a budget may go into debt, which is paid off before new bytes are allowed.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::time::{Duration, Instant};
 
-/// Nanoseconds.
-const SECOND: u128 = 1_000_000_000;
+const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// How fast bytes come back, and how many there are at most.
+/// How many bytes a second are allowed, and how many at the same time.
 #[derive(Debug, Clone, Copy)]
 pub struct ByteRate {
     /// Bytes a second.
     pub rate: u32,
-    /// Bytes at once.
+    /// Bytes at the same time.
     pub burst: u32,
 }
 
+/// The bytes that one client has left.
 #[derive(Debug)]
 pub struct ByteBudget {
     limit: ByteRate,
-    /// Bytes that may be spent; below 0 it is debt.
+    /// Bytes that may be spent; negative: debt.
     left: i64,
+    /// When `left` was computed.
     at: Instant,
 }
 
@@ -35,8 +36,8 @@ impl ByteBudget {
     /// Spends so many bytes.
     ///
     /// # Errors
-    /// There are not so many left, and none are spent: how long it takes until there are; for more than ever are, how long
-    /// until there are most.
+    /// Fewer bytes are left, and none are spent. The result says after how long they are there, or for more than the burst, after how long
+    /// the whole burst is there.
     pub fn spend(&mut self, bytes: usize, now: Instant) -> Result<(), Duration> {
         let (left, bytes) = (self.left(now), i64::try_from(bytes).unwrap_or(i64::MAX));
         if bytes > left {
@@ -47,22 +48,22 @@ impl ByteBudget {
         Ok(())
     }
 
-    /// Takes bytes that were sent already.
+    /// Takes bytes that were sent already, into debt if necessary.
     pub fn charge(&mut self, bytes: usize, now: Instant) {
         self.left = self.left(now).saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     fn left(&mut self, now: Instant) -> i64 {
         let passed = now.saturating_duration_since(self.at).as_nanos();
-        let back = u64::try_from(passed * u128::from(self.limit.rate) / SECOND).unwrap_or(u64::MAX);
-        if self.left.saturating_add_unsigned(back) >= self.limit.burst.into() {
+        let refill = u64::try_from(passed * u128::from(self.limit.rate) / NANOS_PER_SECOND).unwrap_or(u64::MAX);
+        if self.left.saturating_add_unsigned(refill) >= self.limit.burst.into() {
             self.at = now;
         } else {
-            // What is no whole byte yet is counted the next time.
-            let counted = (u128::from(back) * SECOND).div_ceil(self.limit.rate.max(1).into());
+            // A fraction of a byte is counted the next time.
+            let counted = (u128::from(refill) * NANOS_PER_SECOND).div_ceil(self.limit.rate.max(1).into());
             self.at += Duration::from_nanos(u64::try_from(counted).unwrap_or(u64::MAX));
         }
-        self.left = self.left.saturating_add_unsigned(back).min(self.limit.burst.into());
+        self.left = self.left.saturating_add_unsigned(refill).min(self.limit.burst.into());
         self.left
     }
 }

@@ -1,4 +1,4 @@
-//! How much an address may have at once.
+//! How many connections one client may have at the same time.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,33 +9,33 @@ use super::ip_prefix;
 
 type Table = Arc<Mutex<HashMap<IpAddr, u32>>>;
 
-/// What each address has at once; clones share one table, which holds no address that has none.
+/// Counts the connections of each client. Clones share one table, which holds no client without a connection.
 #[derive(Debug, Clone)]
 pub struct AddressCounter {
-    most: u32,
+    max: u32,
     table: Table,
 }
 
-/// One of an address's places, given back when dropped.
+/// One counted connection, freed when dropped.
 #[derive(Debug)]
 pub struct ConnectionSlot {
-    /// `None`: nobody's.
+    /// `None`: it counts for no client.
     counted: Option<(IpAddr, Table)>,
     _descriptor: Option<Descriptor>,
 }
 
 impl AddressCounter {
-    /// `most` of each address.
-    pub fn new(most: u32) -> Self {
-        Self { most, table: Arc::default() }
+    /// At most `max` connections of each client.
+    pub fn new(max: u32) -> Self {
+        Self { max, table: Arc::default() }
     }
 
-    /// One more for `address`, IPv6 by its /64; `None`: it has as many as it may.
+    /// One more for the client of `address` (see [`ip_prefix::of_client`]); `None`: the client has the most that it may have.
     pub fn acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
         let network = ip_prefix::of_client(address);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let count = table.get(&network).copied().unwrap_or(0);
-        if count >= self.most {
+        if count >= self.max {
             return None;
         }
         table.insert(network, count + 1);
@@ -44,13 +44,13 @@ impl AddressCounter {
 }
 
 impl ConnectionSlot {
-    /// One that counts for no address.
+    /// A connection that counts for no client, such as that of a proxy.
     #[must_use]
     pub const fn uncounted() -> Self {
         Self { counted: None, _descriptor: None }
     }
 
-    /// The same, with what it takes of its kind's share.
+    /// The same, holding a descriptor.
     #[must_use]
     pub fn with(mut self, descriptor: Descriptor) -> Self {
         self._descriptor = Some(descriptor);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_holds_itsdescriptor_and_who_has_none_leaves_no_trace() {
+    fn a_place_holds_its_descriptor_and_who_has_none_leaves_no_trace() {
         let (counter, share) = (AddressCounter::new(1), DescriptorPool::new("test", 2));
         let one = "192.0.2.1".parse().unwrap();
         let places = [counter.acquire(one).unwrap(), ConnectionSlot::uncounted()].map(|place| place.with(share.take().unwrap()));

@@ -1,21 +1,21 @@
-//! How many of the process's descriptors each kind of connection may have, so that one kind that has used its share up leaves the
-//! others theirs, and accept(2) never fails for want of one.
+//! Divides the process's file descriptors among the kinds of connections. A kind that has used up its pool leaves the other pools alone, and
+//! accept(2) never fails for want of a descriptor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// For what is no connection of a client: the database, look-ups of names, certificates that are read again, answers of an authority;
-/// and for connections that are accepted a moment before another one is closed for them.
+/// Descriptors for everything but the connections of clients (the database, DNS look-ups, reloaded certificates, requests to an authority),
+/// and for connections that are accepted shortly before another one is closed for them.
 const RESERVED_DESCRIPTORS: u64 = 64;
-/// A connection is there before it is known whether it may stay: one for each thread that accepts, and as many for its own needs.
+/// Descriptors for each relay thread: its own, and one connection that is accepted before it is known whether it may stay.
 const DESCRIPTORS_PER_THREAD: u64 = 8;
-/// Connections that have not shown what they are need no more.
+/// Connections whose protocol is not known yet: more are never needed.
 const MAX_UNIDENTIFIED: u64 = 4096;
-/// How often it is said that a share is used up.
+/// How often the log says that a pool is used up.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// One kind's descriptors; clones share them.
+/// The descriptors of one kind; clones share them.
 #[derive(Debug, Clone)]
 pub struct DescriptorPool(Arc<Inner>);
 
@@ -26,30 +26,30 @@ struct Inner {
     taken: AtomicUsize,
     refused: AtomicU64,
     start: Instant,
-    /// When it was last said that there are none, in seconds from `start`, and one more; 0: never.
-    said: AtomicU64,
+    /// When the log last logged_at that none is left, in seconds from `start` plus one; 0: never.
+    logged_at: AtomicU64,
 }
 
-/// One descriptor, given back when dropped.
+/// One descriptor of a pool, given back when dropped.
 #[derive(Debug)]
 pub struct Descriptor(DescriptorPool);
 
-/// All shares.
+/// All pools.
 #[derive(Debug, Clone)]
 pub struct DescriptorPools {
-    /// Relayed sockets, and connections with TCP peers.
+    /// Relayed sockets, and connections to TCP peers.
     pub relayed: DescriptorPool,
     /// Connections of TURN clients over TCP and TLS.
     pub turn_clients: DescriptorPool,
-    /// HTTP connections, WebSockets among them.
+    /// HTTP connections, including WebSockets.
     pub http: DescriptorPool,
-    /// Connections that have not shown what they are.
+    /// Connections whose protocol is not known yet.
     pub unidentified: DescriptorPool,
-    /// Of the process.
+    /// The limit of the process.
     pub limit: u64,
 }
 
-/// What one cast over the relay needs of each share.
+/// The descriptors that one cast over the relay needs of each pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CastCost {
     pub relayed: usize,
@@ -60,52 +60,52 @@ pub struct CastCost {
 impl DescriptorPool {
     #[must_use]
     pub fn new(kind: &'static str, most: usize) -> Self {
-        let (taken, refused, said) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Inner { kind, most, taken, refused, start: Instant::now(), said }))
+        let (taken, refused, logged_at) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self(Arc::new(Inner { kind, most, taken, refused, start: Instant::now(), logged_at }))
     }
 
-    /// One more; `None`: all are taken.
+    /// Takes a descriptor; `None`: all are taken.
     #[must_use]
     pub fn take(&self) -> Option<Descriptor> {
         let Inner { most, taken, .. } = &*self.0;
         let more = |count: usize| (count < *most).then_some(count + 1);
         if taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
-            self.refuse();
+            self.note_refusal();
             return None;
         }
         Some(Descriptor(self.clone()))
     }
 
-    /// How many there may be at once.
+    /// The size of the pool.
     #[must_use]
     pub fn most(&self) -> usize {
         self.0.most
     }
 
-    /// How many there are now.
+    /// How many descriptors are taken now.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.0.taken.load(Ordering::Relaxed)
     }
 
-    /// How often there was none.
+    /// How often no descriptor was left.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
     }
 
-    /// As metrics name it.
+    /// The name in metrics.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.0.kind
     }
 
-    fn refuse(&self) {
-        let Inner { kind, most, refused, start, said, .. } = &*self.0;
+    fn note_refusal(&self) {
+        let Inner { kind, most, refused, start, logged_at, .. } = &*self.0;
         refused.fetch_add(1, Ordering::Relaxed);
-        let (now, before) = (start.elapsed().as_secs() + 1, said.load(Ordering::Relaxed));
+        let (now, before) = (start.elapsed().as_secs() + 1, logged_at.load(Ordering::Relaxed));
         let due = before == 0 || now.saturating_sub(before) >= LOG_INTERVAL.as_secs();
-        if due && said.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if due && logged_at.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             tracing::warn!(
                 kind,
                 most,
@@ -122,9 +122,9 @@ impl Drop for Descriptor {
 }
 
 impl DescriptorPools {
-    /// Divides what `limit` leaves when `open` are in use already and `threads` will relay. `ports`: more relayed sockets there can't
-    /// be. A cast over the relay takes 6, 4 and 2 of the first three shares at most, which is why they are 6, 4 and 4 of 16: whoever
-    /// does not cast has an HTTP connection too.
+    /// Divides the rest of `limit`, after `open` descriptors that are in use and the needs of `threads` relay threads. `ports` bounds the relayed
+    /// sockets. A cast over the relay takes at most 6, 4 and 2 descriptors of the first three pools, so these get 6, 4 and 4 of 16 parts: pages
+    /// that don't cast have HTTP connections too.
     #[must_use]
     pub fn divide(limit: u64, open: u64, threads: usize, ports: usize) -> Self {
         let left = limit.saturating_sub(open + RESERVED_DESCRIPTORS + threads as u64 * DESCRIPTORS_PER_THREAD);
@@ -141,19 +141,19 @@ impl DescriptorPools {
         }
     }
 
-    /// As many as anybody wants, for who relays in a process of its own.
+    /// Pools without a practical limit, for tests and benches.
     #[must_use]
     pub fn unlimited() -> Self {
         Self::divide(1 << 30, 0, 0, usize::MAX)
     }
 
-    /// All of them.
+    /// All pools.
     #[must_use]
     pub const fn all(&self) -> [&DescriptorPool; 4] {
         [&self.relayed, &self.turn_clients, &self.http, &self.unidentified]
     }
 
-    /// How many casts over the relay there may be at once.
+    /// How many casts over the relay are possible at the same time.
     #[must_use]
     pub fn casts(&self, cost: CastCost) -> usize {
         let parts = [(&self.relayed, cost.relayed), (&self.turn_clients, cost.turn_clients), (&self.http, cost.http)];
@@ -162,18 +162,19 @@ impl DescriptorPools {
 }
 
 impl CastCost {
-    /// Browsers allocate once at each TURN URL, and two of them cast: `udp` and `streams` are the URLs over UDP, and over TCP and TLS.
+    /// A cast has two browsers, and each allocates once at every TURN URL. `udp` is the number of URLs over UDP, `streams` of those over TCP and
+    /// TLS.
     #[must_use]
     pub const fn of_urls(udp: usize, streams: usize) -> Self {
         Self { relayed: 2 * (udp + streams), turn_clients: 2 * streams, http: 2 }
     }
 }
 
-/// How many descriptors this process has open; a guess where the system does not tell.
+/// How many descriptors this process has open, or an assumption if the system does not tell.
 #[must_use]
 pub fn open_now() -> u64 {
     const ASSUMED_OPEN: u64 = 64;
-    // One of them is the folder itself.
+    // One of these descriptors is that of the folder itself.
     std::fs::read_dir("/proc/self/fd").map_or(ASSUMED_OPEN, |all| (all.count() as u64).saturating_sub(1))
 }
 

@@ -1,7 +1,7 @@
-//! What each address has of something that all share, and what goes first where there is no more of it. PURE.
+//! Counts the items that each client has of a shared resource, and says which item has to go first when the resource is exhausted. PURE.
 //!
-//! Fair between sites (an IPv4 address, an IPv6 /48): the site that has most loses first, and of its clients (an IPv6 /64) the one that
-//! has most. Every operation takes logarithmic time, so that whoever causes many of them costs little.
+//! It is fair between sites ([`ip_prefix::of_site`]): the site with the most items loses one first, and of its clients
+//! ([`ip_prefix::of_client`]) the one with the most. Every operation takes logarithmic time.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -10,21 +10,28 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::ip_prefix;
 
-/// Comes before and after all addresses in their order.
-const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::from_bits(u128::MAX))];
+/// The first and the last address in their order.
+const FIRST_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const LAST_ADDRESS: IpAddr = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
 
-/// Items of type `T`, each of an address. Of one client's items the smallest goes first.
+/// Items of type `T`, each with an address and a weight, which is 1 for most. Of one client's items the smallest goes first.
 ///
-/// Invariant: `sites` and the two orders count what is in `clients`, where no set is empty.
+/// Invariant: `sites` and the two orders have the weights of the items in `clients`, where no set is empty.
 #[derive(Debug)]
 pub struct FairShares<T> {
-    clients: HashMap<IpAddr, BTreeSet<T>>,
+    clients: HashMap<IpAddr, Items<T>>,
     sites: HashMap<IpAddr, usize>,
-    /// Count, site.
-    sites_by_count: BTreeSet<(usize, IpAddr)>,
-    /// Site, count, client.
-    clients_by_count: BTreeSet<(IpAddr, usize, IpAddr)>,
-    len: usize,
+    /// Weight, site.
+    sites_by_weight: BTreeSet<(usize, IpAddr)>,
+    /// Site, weight, client.
+    clients_by_weight: BTreeSet<(IpAddr, usize, IpAddr)>,
+    total: usize,
+}
+
+#[derive(Debug)]
+struct Items<T> {
+    items: BTreeSet<T>,
+    weight: usize,
 }
 
 impl<T> Default for FairShares<T> {
@@ -32,92 +39,113 @@ impl<T> Default for FairShares<T> {
         Self {
             clients: HashMap::new(),
             sites: HashMap::new(),
-            sites_by_count: BTreeSet::new(),
-            clients_by_count: BTreeSet::new(),
-            len: 0,
+            sites_by_weight: BTreeSet::new(),
+            clients_by_weight: BTreeSet::new(),
+            total: 0,
         }
     }
 }
 
-impl<T: Ord + Copy> FairShares<T> {
-    /// Adds an item of `from`.
+impl<T: Ord + Clone> FairShares<T> {
+    /// Adds an item of the client at `from`.
     pub fn insert(&mut self, from: IpAddr, item: T) {
+        self.insert_weighted(from, item, 1);
+    }
+
+    /// Adds an item of `from` that counts as `weight` items.
+    pub fn insert_weighted(&mut self, from: IpAddr, item: T, weight: usize) {
         let before = self.of_client(from);
-        if self.clients.entry(ip_prefix::of_client(from)).or_default().insert(item) {
-            self.count(from, before, before + 1);
+        let empty = || Items { items: BTreeSet::new(), weight: 0 };
+        let client = self.clients.entry(ip_prefix::of_client(from)).or_insert_with(empty);
+        if client.items.insert(item) {
+            client.weight += weight;
+            self.count(from, before, before + weight);
         }
     }
 
-    /// Takes an item of `from` away, if it is there.
+    /// Removes an item of `from`, if it exists.
     pub fn remove(&mut self, from: IpAddr, item: T) {
-        let client = ip_prefix::of_client(from);
-        let before = self.of_client(from);
-        if self.clients.get_mut(&client).is_some_and(|items| items.remove(&item)) {
-            if before == 1 {
-                self.clients.remove(&client);
-            }
-            self.count(from, before, before - 1);
-        }
+        self.remove_weighted(from, &item, 1);
     }
 
-    /// How many there are.
+    /// Removes an item of `from` with the weight with which it was added, if it exists.
+    pub fn remove_weighted(&mut self, from: IpAddr, item: &T, weight: usize) {
+        let before = self.of_client(from);
+        let network = ip_prefix::of_client(from);
+        let Some(client) = self.clients.get_mut(&network) else { return };
+        if !client.items.remove(item) {
+            return;
+        }
+        client.weight -= weight;
+        if client.items.is_empty() {
+            self.clients.remove(&network);
+        }
+        self.count(from, before, before - weight);
+    }
+
+    /// The weight of all items.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.len
+        self.total
     }
 
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.total == 0
     }
 
-    /// How many the client at `from` has.
+    #[cfg(test)]
+    pub(crate) fn holds_no_address(&self) -> bool {
+        self.clients.is_empty() && self.sites.is_empty() && self.sites_by_weight.is_empty() && self.clients_by_weight.is_empty()
+    }
+
+    /// The number of items of the client at `from`.
     #[must_use]
     pub fn of_client(&self, from: IpAddr) -> usize {
-        self.clients.get(&ip_prefix::of_client(from)).map_or(0, BTreeSet::len)
+        self.clients.get(&ip_prefix::of_client(from)).map_or(0, |client| client.weight)
     }
 
-    /// How many the site of `from` has.
+    /// The number of items of the site of `from`.
     #[must_use]
     pub fn of_site(&self, from: IpAddr) -> usize {
         self.sites.get(&ip_prefix::of_site(from)).copied().unwrap_or(0)
     }
 
-    /// What goes first of what the client at `from` has.
+    /// The first item to go of the client at `from`.
     #[must_use]
     pub fn first_of_client(&self, from: IpAddr) -> Option<T> {
-        self.clients.get(&ip_prefix::of_client(from))?.first().copied()
+        self.clients.get(&ip_prefix::of_client(from))?.items.first().cloned()
     }
 
-    /// What goes first of what the site of `from` has.
+    /// The first item to go of the site of `from`.
     #[must_use]
     pub fn first_of_site(&self, from: IpAddr) -> Option<T> {
         let site = ip_prefix::of_site(from);
-        let [first, last] = ADDRESSES;
-        let (.., client) = self.clients_by_count.range((site, 0, first)..=(site, usize::MAX, last)).next_back()?;
+        let (.., client) =
+            self.clients_by_weight.range((site, 0, FIRST_ADDRESS)..=(site, usize::MAX, LAST_ADDRESS)).next_back()?;
         self.first_of_client(*client)
     }
 
-    /// What goes first of all, and how many its site has: no site has more.
+    /// The first item to go of all, and the number of items of its site, which has the most.
     #[must_use]
     pub fn first_of_all(&self) -> Option<(usize, T)> {
-        let &(count, site) = self.sites_by_count.last()?;
+        let &(count, site) = self.sites_by_weight.last()?;
         Some((count, self.first_of_site(site)?))
     }
 
-    /// The client at `from` has so many now.
+    /// The number of items of the client at `from` has changed.
     fn count(&mut self, from: IpAddr, before: usize, now: usize) {
         let (client, site) = (ip_prefix::of_client(from), ip_prefix::of_site(from));
         let of_site = self.of_site(from);
-        self.len = self.len - before + now;
-        self.clients_by_count.remove(&(site, before, client));
-        self.sites_by_count.remove(&(of_site, site));
+        self.total = self.total - before + now;
+        self.clients_by_weight.remove(&(site, before, client));
+        self.sites_by_weight.remove(&(of_site, site));
         let of_site = of_site - before + now;
         if now > 0 {
-            self.clients_by_count.insert((site, now, client));
+            self.clients_by_weight.insert((site, now, client));
         }
         if of_site > 0 {
-            self.sites_by_count.insert((of_site, site));
+            self.sites_by_weight.insert((of_site, site));
             self.sites.insert(site, of_site);
         } else {
             self.sites.remove(&site);
@@ -172,7 +200,7 @@ mod tests {
                 }
                 let most = (0..6).map(|from| count(&|other| other / 3 == from / 3)).max();
                 prop_assert_eq!(shares.first_of_all().map_or(0, |(count, _)| count), most.unwrap_or(0));
-                prop_assert!(shares.clients.len() <= all.len() && shares.sites.len() == shares.sites_by_count.len());
+                prop_assert!(shares.clients.len() <= all.len() && shares.sites.len() == shares.sites_by_weight.len());
             }
         }
     }

@@ -1,8 +1,8 @@
-//! What the log and the metrics learn of wrong tries. PURE: the owner drains [`GuessReports::drain`] and writes the lines.
+//! The log lines and the metrics about wrong guesses. PURE: the caller of [`GuessReports::drain`] writes the lines.
 //!
-//! The 1st, 5th, 25th, 125th … wrong try of a client in an hour is a line. However many clients an attack has, a minute has
-//! [`MAX_LINES`] at most, and half of them are for clients that went on, so that those who tried once can't hide them. What was left out
-//! is one number a minute.
+//! The 1st, 5th, 25th, 125th … wrong guess of a client in an hour becomes a line. Regardless of the number of clients, a minute has at most
+//! [`MAX_LINES_PER_MINUTE`] lines. Half of them are for clients with more than one guess, so that clients with one guess can't hide these. One
+//! more line says how many were left out.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -11,24 +11,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-const WINDOW: Duration = Duration::from_secs(60);
-/// Lines in a minute.
-const MAX_LINES: usize = 100;
+const MINUTE: Duration = Duration::from_secs(60);
+/// Lines in one minute.
+const MAX_LINES_PER_MINUTE: usize = 100;
 
 /// What was guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GuessKind {
-    /// A TV's code, by a caster or by a TV that claims it.
+    /// The code of a TV, guessed by a caster or by a TV that claims it.
     Code,
-    /// Of a room of RTCMultiConnection.
+    /// The password of a room of RTCMultiConnection.
     RoomPassword,
-    /// Of RTCMultiConnection's admin page.
+    /// The password of RTCMultiConnection's admin page.
     AdminPassword,
-    /// Of `/turn` and `/v1alpha`.
+    /// The API key of `/turn` and `/v1alpha`.
     ApiKey,
-    /// Over TCP or TLS, whose handshake proves the address.
+    /// A TURN password over TCP or TLS, where the handshake proves the client's address.
     TurnPassword,
-    /// Over UDP, where whoever once had an address may still use it as the sender's: nobody should be banned for these.
+    /// A TURN password over UDP, where the sender's address may be forged by a client that once had it. No address should be banned for these.
     TurnPasswordUdp,
 }
 
@@ -37,15 +37,15 @@ impl GuessKind {
     pub const ALL: [Self; 6] =
         [Self::Code, Self::RoomPassword, Self::AdminPassword, Self::ApiKey, Self::TurnPassword, Self::TurnPasswordUdp];
 
-    /// Whether nobody is told how long to wait, so that a client which is beyond its bound is heard once in a while.
-    pub(super) const fn has_pause(self) -> bool {
+    /// Whether a client beyond its limit may still try once in a while, because these protocols can't tell it how long to wait.
+    pub(super) const fn allows_retries(self) -> bool {
         match self {
             Self::Code | Self::RoomPassword | Self::AdminPassword => false,
             Self::ApiKey | Self::TurnPassword | Self::TurnPasswordUdp => true,
         }
     }
 
-    /// As logs and metrics have it; the filter in `deploy/fail2ban` knows these words.
+    /// The name in logs and metrics. The filter in `deploy/fail2ban` matches these words.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -62,13 +62,13 @@ impl GuessKind {
 /// A line for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GuessLine {
-    /// A client's wrong tries in an hour.
+    /// The wrong guesses of one client in an hour.
     Wrong { kind: GuessKind, address: IpAddr, failures: u32 },
-    /// So many lines of the minute before are missing.
+    /// How many lines of the previous minute were left out.
     LeftOut(u64),
 }
 
-/// Where all counters of wrong tries report to; clones share it.
+/// The reports of all counters; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct GuessReports(Arc<Inner>);
 
@@ -81,24 +81,26 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Minute {
     since: Option<Instant>,
-    /// Of this minute: lines of clients that tried once, and of those that went on.
-    lines: [usize; 2],
+    /// Lines of this minute about clients with one guess.
+    first_lines: usize,
+    /// Lines of this minute about clients with more guesses.
+    repeated_lines: usize,
     left_out: u64,
-    /// Not drained yet.
+    /// Lines that are not drained yet.
     waiting: Vec<GuessLine>,
 }
 
 impl GuessReports {
-    /// One more wrong try, which is this client's `failures`th in an hour.
+    /// Adds a wrong guess, which is the client's `failures`th in an hour.
     pub(super) fn note(&self, kind: GuessKind, address: IpAddr, failures: u32, now: Instant) {
         self.0.totals[kind as usize].fetch_add(1, Ordering::Relaxed);
         if !is_reported(failures) {
             return;
         }
         let mut minute = self.0.minute.lock().unwrap_or_else(PoisonError::into_inner);
-        minute.turn(now);
-        let lines = &mut minute.lines[usize::from(failures > 1)];
-        if *lines < MAX_LINES / 2 {
+        minute.advance(now);
+        let lines = if failures > 1 { &mut minute.repeated_lines } else { &mut minute.first_lines };
+        if *lines < MAX_LINES_PER_MINUTE / 2 {
             *lines += 1;
             minute.waiting.push(GuessLine::Wrong { kind, address: address.to_canonical(), failures });
         } else {
@@ -106,35 +108,35 @@ impl GuessReports {
         }
     }
 
-    /// The lines that are due, in their order.
+    /// The lines to be logged, in order.
     #[must_use]
     pub fn drain(&self, now: Instant) -> Vec<GuessLine> {
         let mut minute = self.0.minute.lock().unwrap_or_else(PoisonError::into_inner);
-        minute.turn(now);
+        minute.advance(now);
         std::mem::take(&mut minute.waiting)
     }
 
-    /// Wrong tries since the start, by kind.
+    /// Wrong guesses since the start, by kind.
     pub fn totals(&self) -> impl Iterator<Item = (GuessKind, u64)> {
         GuessKind::ALL.into_iter().zip(self.0.totals.iter().map(|total| total.load(Ordering::Relaxed)))
     }
 }
 
 impl Minute {
-    /// Begins the next minute where this one is over.
-    fn turn(&mut self, now: Instant) {
+    /// Begins the next minute if this one is over.
+    fn advance(&mut self, now: Instant) {
         let since = *self.since.get_or_insert(now);
-        if now.saturating_duration_since(since) < WINDOW {
+        if now.saturating_duration_since(since) < MINUTE {
             return;
         }
         self.since = Some(now);
-        self.lines = [0; 2];
+        (self.first_lines, self.repeated_lines) = (0, 0);
         let left_out = std::mem::take(&mut self.left_out);
-        // Nobody drains where nobody logs.
-        if left_out > 0 && self.waiting.len() <= 2 * MAX_LINES {
+        // Lines are not drained in a process that does not log them.
+        if left_out > 0 && self.waiting.len() <= 2 * MAX_LINES_PER_MINUTE {
             self.waiting.push(GuessLine::LeftOut(left_out));
         }
-        self.waiting.truncate(2 * MAX_LINES);
+        self.waiting.truncate(2 * MAX_LINES_PER_MINUTE);
     }
 }
 
@@ -163,13 +165,13 @@ mod tests {
         (0..100_000).for_each(|n| reports.note(GuessKind::Code, address(n), 1, start));
         reports.note(GuessKind::TurnPassword, "::ffff:192.0.2.1".parse().unwrap(), 25, start);
         let lines = reports.drain(start);
-        assert_eq!(lines.len(), MAX_LINES / 2 + 1);
+        assert_eq!(lines.len(), MAX_LINES_PER_MINUTE / 2 + 1);
         let guilty = GuessLine::Wrong { kind: GuessKind::TurnPassword, address: "192.0.2.1".parse().unwrap(), failures: 25 };
         assert_eq!(lines.last(), Some(&guilty));
-        assert_eq!(reports.drain(start + WINDOW), [GuessLine::LeftOut(100_000 - 50)]);
-        reports.note(GuessKind::Code, address(1), 5, start + WINDOW);
-        assert_eq!(reports.drain(start + WINDOW).len(), 1);
-        assert_eq!(reports.drain(start + 2 * WINDOW), []);
+        assert_eq!(reports.drain(start + MINUTE), [GuessLine::LeftOut(100_000 - 50)]);
+        reports.note(GuessKind::Code, address(1), 5, start + MINUTE);
+        assert_eq!(reports.drain(start + MINUTE).len(), 1);
+        assert_eq!(reports.drain(start + 2 * MINUTE), []);
         let totals: Vec<_> = reports.totals().filter(|(_, total)| *total > 0).collect();
         assert_eq!(totals, [(GuessKind::Code, 100_001), (GuessKind::TurnPassword, 1)]);
     }
@@ -178,8 +180,8 @@ mod tests {
     fn what_nobody_drains_is_bounded() {
         let (reports, start) = (GuessReports::default(), Instant::now());
         for minute in 0..100 {
-            (0..1000).for_each(|n: u32| reports.note(GuessKind::Code, IpAddr::V4(n.into()), 1, start + minute * WINDOW));
+            (0..1000).for_each(|n: u32| reports.note(GuessKind::Code, IpAddr::V4(n.into()), 1, start + minute * MINUTE));
         }
-        assert!(reports.drain(start + 100 * WINDOW).len() <= 4 * MAX_LINES);
+        assert!(reports.drain(start + 100 * MINUTE).len() <= 4 * MAX_LINES_PER_MINUTE);
     }
 }

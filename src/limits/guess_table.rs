@@ -1,20 +1,20 @@
-//! How often each key was counted, in a table of bounded size. PURE.
+//! How many wrong guesses were counted for each key, in a table of fixed size. PURE.
 //!
-//! A key has eight places; where they are taken, the entry that weighs least makes room: the one with the fewest wrong tries in its
-//! window, then in its hour, then the oldest. So no flood makes the table forget everybody, and to have one entry forgotten an attacker
-//! fills its eight places with others that weigh as much, and doesn't know which keys lead there.
+//! Each key may be in one of eight entries. If all eight are used, the entry with the least weight is replaced: the one with the fewest wrong
+//! guesses in its window, then in its hour, then the oldest one. So no flood makes the table forget all keys. To have one entry replaced, an
+//! attacker would have to fill its group with entries of as much weight, without knowing which keys belong to that group.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::time::Duration;
 
-/// Places of each key.
-const WAYS: usize = 8;
+/// Entries in which a key may be.
+const ENTRIES_PER_GROUP: usize = 8;
 
-/// Tenths of seconds since the owner's epoch.
+/// Tenths of a second since the owner's epoch.
 pub(super) type Ticks = u32;
 
-/// A length of time in whole ticks.
+/// A duration in whole ticks.
 pub(super) const fn ticks(time: Duration) -> Ticks {
     let ticks = time.as_millis() / 100;
     if ticks > Ticks::MAX as u128 { Ticks::MAX } else { ticks as Ticks }
@@ -24,15 +24,15 @@ pub(super) const fn time(ticks: Ticks) -> Duration {
     Duration::from_millis(ticks as u64 * 100)
 }
 
-/// How long [`Entry::total`] goes on.
+/// For how long [`GuessCount::total`] counts.
 pub(super) const TOTAL_WINDOW: Ticks = ticks(Duration::from_secs(3600));
 
-/// One key's wrong tries.
+/// The wrong guesses of one key.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Entry {
-    /// Never 0 where the entry is somebody's.
+pub(super) struct GuessCount {
+    /// 0: the entry is free.
     key: u64,
-    /// When the window began that `count` is about.
+    /// When the window of `count` began.
     since: Ticks,
     count: u32,
     total_since: Ticks,
@@ -41,13 +41,13 @@ pub(super) struct Entry {
     pub(super) last: Ticks,
 }
 
-impl Entry {
-    /// Wrong tries in the window that lasts now.
+impl GuessCount {
+    /// The wrong guesses in the current window.
     pub(super) fn count(&self, window: Ticks, now: Ticks) -> u32 {
         if now.saturating_sub(self.since) < window { self.count } else { 0 }
     }
 
-    /// How long that window still lasts.
+    /// The rest of that window.
     pub(super) fn left(&self, window: Ticks, now: Ticks) -> Ticks {
         self.since.saturating_add(window).saturating_sub(now)
     }
@@ -58,39 +58,40 @@ impl Entry {
     }
 }
 
+/// The table.
 #[derive(Debug)]
-pub(super) struct Table {
-    /// A group exists from the first time that a key of it is counted.
-    groups: Vec<Option<Box<[Entry; WAYS]>>>,
+pub(super) struct GuessTable {
+    /// A group is allocated when one of its keys is counted for the first time.
+    groups: Vec<Option<Box<[GuessCount; ENTRIES_PER_GROUP]>>>,
 }
 
-impl Table {
-    /// For `entries` keys, at 32 bytes each.
+impl GuessTable {
+    /// A table of so many entries, of 32 bytes each.
     pub(super) fn new(entries: usize) -> Self {
-        Self { groups: vec![None; entries.div_ceil(WAYS).max(1)] }
+        Self { groups: vec![None; entries.div_ceil(ENTRIES_PER_GROUP).max(1)] }
     }
 
-    /// What is known of a key, which must come from a hash that nobody outside can compute.
-    pub(super) fn entry(&self, key: u64) -> Option<&Entry> {
+    /// The entry of a key. The key must be a hash that no client can compute.
+    pub(super) fn entry(&self, key: u64) -> Option<&GuessCount> {
         let entries = self.groups[self.group(key)].as_deref()?;
         entries.iter().find(|entry| entry.key == key.max(1))
     }
 
-    /// Counts one more, in a window of this length.
-    pub(super) fn count(&mut self, key: u64, window: Ticks, now: Ticks) -> Entry {
+    /// Counts one more wrong guess, in a window of this length.
+    pub(super) fn count(&mut self, key: u64, window: Ticks, now: Ticks) -> GuessCount {
         let group = self.group(key);
         let entries = self.groups[group].get_or_insert_default();
         let key = key.max(1);
-        let place = entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
-            let weakest = (0..WAYS).min_by_key(|place| {
-                let entry = &entries[*place];
+        let index = entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
+            let weakest = (0..ENTRIES_PER_GROUP).min_by_key(|index| {
+                let entry = &entries[*index];
                 (entry.key != 0, entry.weight(window, now))
             });
             weakest.unwrap_or_default()
         });
-        let entry = &mut entries[place];
+        let entry = &mut entries[index];
         if entry.key != key {
-            *entry = Entry { key, since: now, total_since: now, ..Entry::default() };
+            *entry = GuessCount { key, since: now, total_since: now, ..GuessCount::default() };
         }
         if now.saturating_sub(entry.since) >= window {
             (entry.since, entry.count) = (now, 0);
@@ -104,8 +105,8 @@ impl Table {
         *entry
     }
 
-    /// As [`Self::count`], but the key counts as last heard when it was before.
-    pub(super) fn count_unheard(&mut self, key: u64, window: Ticks, now: Ticks) -> Entry {
+    /// As [`Self::count`], but the time of the key's last guess stays.
+    pub(super) fn count_keeping_last(&mut self, key: u64, window: Ticks, now: Ticks) -> GuessCount {
         let before = self.entry(key).map_or(now, |entry| entry.last);
         let counted = self.count(key, window, now);
         let group = self.group(key);
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_key_is_counted_by_the_window_and_by_the_hour() {
-        let mut table = Table::new(64);
+        let mut table = GuessTable::new(64);
         for n in 1..=5 {
             let entry = table.count(7, MINUTE, 100);
             assert_eq!((entry.count(MINUTE, 100), entry.total), (n, n));
@@ -145,8 +146,8 @@ mod tests {
 
     #[test]
     fn where_there_is_no_room_the_least_guilty_and_oldest_goes() {
-        let mut table = Table::new(WAYS);
-        for key in 1..=WAYS as u64 {
+        let mut table = GuessTable::new(ENTRIES_PER_GROUP);
+        for key in 1..=ENTRIES_PER_GROUP as u64 {
             for _ in 0..key + 1 {
                 table.count(key, MINUTE, key as Ticks);
             }
@@ -156,7 +157,7 @@ mod tests {
             table.count(key, MINUTE, 50);
         }
         assert!(table.entry(1).is_none(), "it had tried twice, and somebody had to go");
-        assert!((2..=WAYS as u64).all(|key| table.entry(key).is_some()));
+        assert!((2..=ENTRIES_PER_GROUP as u64).all(|key| table.entry(key).is_some()));
         assert!(table.entry(9_999).is_some());
     }
 }

@@ -1,17 +1,17 @@
-//! Wrong guesses of codes, passwords and keys. PURE.
+//! Limits wrong guesses of codes, passwords and keys. PURE.
 //!
-//! One [`Guesses`] counts one kind of secret. It bounds the wrong tries of
-//! - a client, by [`ip_prefix::of_client`], to what its owner allows in a minute;
-//! - a site, by [`ip_prefix::of_site`], to four times that, since an IPv6 /48 has 65,536 clients;
-//! - everybody together at one target (all codes are one target, a TURN user is one), to five times that and a hundred at least. Half
-//!   of it is for sites that have not been wrong there within a minute, so that a few which go on don't use up what the others have.
+//! One [`Guesses`] counts one kind of secret. In each minute it allows
+//! - a client ([`ip_prefix::of_client`]) as many wrong guesses as its owner says;
+//! - a site ([`ip_prefix::of_site`]) four times as many, because an IPv6 /48 has 65,536 clients;
+//! - all clients together, at one target, five times as many, and a hundred at least. All codes are one target; each TURN user is one. Half of
+//!   these guesses are reserved for sites without a wrong guess there in the last minute, so that a few sites don't use up all of them.
 //!
-//! The first try of a site at a target in a day passes these three: while an attack from many addresses uses up what everybody has together,
-//! a client that has not guessed wrong is still heard. Wrong first tries have bounds of their own, in a day 150,000 at one target and a
-//! thousand from one IPv6 /32, which has 65,536 sites; beyond them a first try is like any other. A code of letters and digits is one of
-//! 729 million: addresses that guess together day and night, however many, are heard 294,000 times a day and need six years for all codes.
+//! A site's first wrong guess at a target in a day is exempt from these limits: during an attack from many addresses a client that has not
+//! guessed wrong may still try. First guesses have limits of their own, in a day 150,000 at one target and a thousand from one IPv6 /32, which
+//! has 65,536 sites; beyond these a first guess counts like any other. A code of letters and digits is one of 729 million, so any number of
+//! addresses that guess together day and night have 294,000 guesses a day and need six years for all codes.
 //!
-//! The table has a fixed size (`guess_table`) and never forgets everybody.
+//! The table has a fixed size (`guess_table`), and no flood makes it forget all clients.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -20,33 +20,34 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::guess_table::{Table, Ticks, ticks, time};
+use super::guess_table::{GuessTable, Ticks, ticks, time};
 use super::ip_prefix;
 
 pub use super::guess_reports::{GuessKind, GuessLine, GuessReports};
 
-const WINDOW: Ticks = ticks(Duration::from_secs(60));
-/// How long a wrong try is remembered, so that the next one is no first one.
-const MEMORY: Ticks = ticks(Duration::from_secs(86_400));
-/// Entries of a table, 32 bytes each once they are used. A hundred thousand addresses find room.
-const CAPACITY: usize = 262_144;
-/// Wrong first tries at one target in a day.
-const FIRST_TRIES: u32 = 150_000;
-/// Those of one provider's IPv6 addresses.
-const FIRST_TRIES_OF_PROVIDER: u32 = 1_000;
-/// What a site has, in times of what a client has.
-const SITE: u32 = 4;
-/// What everybody together has at one target, in times of what a client has.
-const TOGETHER: u32 = 5;
-/// The least that everybody together has.
-const MIN_TOGETHER: u32 = 100;
-/// Where nobody is told how long to wait, a client beyond its bound is heard once in this time.
-const PAUSE: Ticks = ticks(Duration::from_secs(3));
+/// The window of all limits but those of first guesses.
+const WINDOW_TICKS: Ticks = ticks(Duration::from_secs(60));
+/// How long a wrong guess is remembered, so that the next one is not a first guess.
+const MEMORY_TICKS: Ticks = ticks(Duration::from_secs(86_400));
+/// Entries of a table, of 32 bytes each once they are used: enough for a hundred thousand addresses.
+const TABLE_ENTRIES: usize = 262_144;
+/// Wrong first guesses at one target in a day.
+const MAX_FIRST_GUESSES: u32 = 150_000;
+/// Wrong first guesses at one target in a day from one provider's IPv6 addresses.
+const MAX_PROVIDER_FIRST_GUESSES: u32 = 1_000;
+/// The limit of a site as a multiple of a client's.
+const SITE_FACTOR: u32 = 4;
+/// The limit of all clients together at one target as a multiple of a client's.
+const ALL_CLIENTS_FACTOR: u32 = 5;
+/// The smallest limit of all clients together.
+const MIN_ALL_CLIENTS: u32 = 100;
+/// Where a client can't be told how long to wait, it may try once in this time beyond its limit.
+const RETRY_TICKS: Ticks = ticks(Duration::from_secs(3));
 
-/// Where there is one target only.
-const ONLY: u64 = 0;
+/// The target of a kind that has only one.
+const SINGLE_TARGET: u64 = 0;
 
-/// Counts wrong tries of one kind; clones share it.
+/// Counts the wrong guesses of one kind; clones share it.
 #[derive(Debug, Clone)]
 pub struct Guesses(Arc<Inner>);
 
@@ -56,33 +57,34 @@ struct Inner {
     limits: Limits,
     reports: GuessReports,
     hash: RandomState,
-    /// What ticks are counted from: the first time that anybody asked.
+    /// The zero of the ticks: the time of the first call.
     epoch: OnceLock<Instant>,
-    table: Mutex<Table>,
+    table: Mutex<GuessTable>,
 }
 
-/// Wrong tries in a minute.
+/// Wrong guesses in a minute.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     client: u32,
     site: u32,
-    together: u32,
-    /// Of these, by sites that have been wrong within a minute.
-    going_on: u32,
+    /// All clients together, at one target.
+    all_clients: u32,
+    /// The part of `all_clients` for sites that have guessed wrong in the last minute.
+    repeating_sites: u32,
 }
 
-/// Whose tries are counted.
+/// Whose guesses are counted.
 #[derive(Hash)]
 enum Key {
     Client(IpAddr),
-    /// Of IPv6 alone: an IPv4 client is its own site.
+    /// Only for IPv6: an IPv4 client is its own site.
     Site(IpAddr),
-    /// At one of many targets.
+    /// A site's guesses at one of several targets.
     SiteAt(IpAddr, u64),
-    Together(u64),
-    FirstTries(u64),
-    /// Of one provider, at one target.
-    FirstTriesOf(IpAddr, u64),
+    AllClients(u64),
+    FirstGuesses(u64),
+    /// The first guesses of one provider's sites at one target.
+    ProviderFirstGuesses(IpAddr, u64),
 }
 
 impl Key {
@@ -93,25 +95,27 @@ impl Key {
         }
     }
 
-    /// By which a site's tries at a target are remembered.
+    /// The key by which a site's guesses at a target are remembered.
     fn at(from: IpAddr, target: u64) -> Self {
-        if target == ONLY { Self::of_site(from) } else { Self::SiteAt(ip_prefix::of_site(from), target) }
+        if target == SINGLE_TARGET { Self::of_site(from) } else { Self::SiteAt(ip_prefix::of_site(from), target) }
     }
 }
 
 impl Guesses {
-    /// `allowed`: wrong tries of one client in a minute.
+    /// `allowed`: wrong guesses of one client in a minute.
     #[must_use]
     pub fn new(kind: GuessKind, allowed: u32, reports: &GuessReports) -> Self {
-        let together = allowed.saturating_mul(TOGETHER).max(MIN_TOGETHER);
-        let limits = Limits { client: allowed, site: allowed.saturating_mul(SITE), together, going_on: together / 2 };
+        let all_clients = allowed.saturating_mul(ALL_CLIENTS_FACTOR).max(MIN_ALL_CLIENTS);
+        let site = allowed.saturating_mul(SITE_FACTOR);
+        let limits = Limits { client: allowed, site, all_clients, repeating_sites: all_clients / 2 };
         Self::with(kind, limits, reports)
     }
 
-    /// For what nobody reports, a client may do as often as it likes, and all together `together` times a minute, first times aside.
+    /// Limits only all clients together, to `max` in a minute besides first times, and reports nothing.
     #[must_use]
-    pub fn together(kind: GuessKind, together: u32) -> Self {
-        Self::with(kind, Limits { client: u32::MAX, site: u32::MAX, together, going_on: together }, &GuessReports::default())
+    pub fn of_all_clients(kind: GuessKind, max: u32) -> Self {
+        let limits = Limits { client: u32::MAX, site: u32::MAX, all_clients: max, repeating_sites: max };
+        Self::with(kind, limits, &GuessReports::default())
     }
 
     fn with(kind: GuessKind, limits: Limits, reports: &GuessReports) -> Self {
@@ -121,22 +125,22 @@ impl Guesses {
             reports: reports.clone(),
             hash: RandomState::new(),
             epoch: OnceLock::new(),
-            table: Mutex::new(Table::new(CAPACITY)),
+            table: Mutex::new(GuessTable::new(TABLE_ENTRIES)),
         }))
     }
 
-    /// How long `from` has to wait before it may try again; `None`: it may now.
+    /// How long `from` has to wait before it may guess again; `None`: it may guess now.
     #[must_use]
     pub fn blocked_for(&self, from: IpAddr, now: Instant) -> Option<Duration> {
-        self.blocked_at(from, ONLY, now)
+        self.blocked_at(from, SINGLE_TARGET, now)
     }
 
     /// Counts a wrong guess.
     pub fn record(&self, from: IpAddr, now: Instant) {
-        self.record_at(from, Some(ONLY), now);
+        self.record_at(from, Some(SINGLE_TARGET), now);
     }
 
-    /// As [`Self::blocked_for`], at one of many targets.
+    /// As [`Self::blocked_for`], at one of several targets.
     #[must_use]
     pub fn blocked_at(&self, from: IpAddr, target: u64, now: Instant) -> Option<Duration> {
         let now = self.0.ticks(now);
@@ -144,56 +148,58 @@ impl Guesses {
         if self.0.is_first(&table, from, target, now) {
             return None;
         }
-        let Limits { together, going_on, .. } = self.0.limits;
+        let Limits { all_clients, repeating_sites, .. } = self.0.limits;
         let known = table.entry(self.0.hash.hash_one(Key::at(from, target)));
-        let goes_on = known.is_some_and(|entry| entry.count(WINDOW, now) > 0);
-        let together = self.0.wait(&table, &Key::Together(target), if goes_on { going_on } else { together }, WINDOW, now);
-        let wait = self.0.client_wait(&table, from, now).max(together);
+        let repeats = known.is_some_and(|entry| entry.count(WINDOW_TICKS, now) > 0);
+        let max = if repeats { repeating_sites } else { all_clients };
+        let wait = self.0.wait(&table, &Key::AllClients(target), max, WINDOW_TICKS, now);
+        let wait = wait.max(self.0.client_wait(&table, from, now));
         (wait > 0).then(|| time(wait))
     }
 
-    /// Whether a client, or its site, is beyond its bound at all targets together with a try that [`Self::blocked_at`] lets pass, or
-    /// that is at no target. One that is heard although its client is beyond the bound, as one in a while is, is not beyond it.
+    /// Whether a client, or its site, exceeds its limit over all targets with a guess that [`Self::blocked_at`] allows, or with a guess at no
+    /// known target. A guess that is allowed beyond the limit once in a while does not count as exceeding it.
     #[must_use]
     pub fn is_beyond(&self, from: IpAddr, target: Option<u64>, now: Instant) -> bool {
         let now = self.0.ticks(now);
         self.0.is_beyond(&self.0.table(), from, target, now)
     }
 
-    /// As [`Self::record`], at one of many targets; `None`: at one that is not there, so nobody else pays for it.
+    /// As [`Self::record`], at one of several targets. `None`: the target does not exist, so the guess counts for no other client.
     pub fn record_at(&self, from: IpAddr, target: Option<u64>, now: Instant) {
         let Inner { kind, reports, .. } = &*self.0;
         let at = self.0.ticks(now);
         let mut table = self.0.table();
-        // What is looked at beyond the bound in any case doesn't use up what is heard once in a while: clients with old credentials would
-        // keep everybody else behind their address out.
-        let unheard = kind.has_pause() && self.0.is_beyond(&table, from, target, at);
+        // A guess beyond the limit does not postpone the next allowed one; otherwise clients with old credentials would keep out all
+        // others behind their address.
+        let keeps_last = kind.allows_retries() && self.0.is_beyond(&table, from, target, at);
         if let Some(target) = target {
             if self.0.is_first(&table, from, target, at) {
-                table.count(self.0.hash.hash_one(Key::FirstTries(target)), MEMORY, at);
+                table.count(self.0.hash.hash_one(Key::FirstGuesses(target)), MEMORY_TICKS, at);
                 if from.to_canonical().is_ipv6() {
-                    let provider = Key::FirstTriesOf(ip_prefix::of_provider(from), target);
-                    table.count(self.0.hash.hash_one(provider), MEMORY, at);
+                    let provider = Key::ProviderFirstGuesses(ip_prefix::of_provider(from), target);
+                    table.count(self.0.hash.hash_one(provider), MEMORY_TICKS, at);
                 }
             } else {
-                table.count(self.0.hash.hash_one(Key::Together(target)), WINDOW, at);
+                table.count(self.0.hash.hash_one(Key::AllClients(target)), WINDOW_TICKS, at);
             }
-            if target != ONLY {
-                table.count(self.0.hash.hash_one(Key::at(from, target)), WINDOW, at);
+            if target != SINGLE_TARGET {
+                table.count(self.0.hash.hash_one(Key::at(from, target)), WINDOW_TICKS, at);
             }
         }
         if from.to_canonical().is_ipv6() {
-            table.count(self.0.hash.hash_one(Key::of_site(from)), WINDOW, at);
+            table.count(self.0.hash.hash_one(Key::of_site(from)), WINDOW_TICKS, at);
         }
         let client = self.0.hash.hash_one(Key::Client(ip_prefix::of_client(from)));
-        let client = if unheard { table.count_unheard(client, WINDOW, at) } else { table.count(client, WINDOW, at) };
+        let client =
+            if keeps_last { table.count_keeping_last(client, WINDOW_TICKS, at) } else { table.count(client, WINDOW_TICKS, at) };
         drop(table);
         reports.note(*kind, from, client.total, now);
     }
 }
 
 impl Inner {
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, GuessTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -201,45 +207,45 @@ impl Inner {
         ticks(now.saturating_duration_since(*self.epoch.get_or_init(|| now)))
     }
 
-    /// Whether a site has not tried wrong at this target within a day, and there is room for such tries.
-    fn is_first(&self, table: &Table, from: IpAddr, target: u64, now: Ticks) -> bool {
+    /// Whether a site has not guessed wrong at this target for a day, and first guesses are within their limits.
+    fn is_first(&self, table: &GuessTable, from: IpAddr, target: u64, now: Ticks) -> bool {
         let known = table.entry(self.hash.hash_one(Key::at(from, target)));
-        if known.is_some_and(|entry| now.saturating_sub(entry.last) < MEMORY) {
+        if known.is_some_and(|entry| now.saturating_sub(entry.last) < MEMORY_TICKS) {
             return false;
         }
-        let provider = Key::FirstTriesOf(ip_prefix::of_provider(from), target);
-        let wait = self.wait(table, &Key::FirstTries(target), FIRST_TRIES, MEMORY, now);
-        wait.max(self.wait(table, &provider, FIRST_TRIES_OF_PROVIDER, MEMORY, now)) == 0
+        let provider = Key::ProviderFirstGuesses(ip_prefix::of_provider(from), target);
+        let wait = self.wait(table, &Key::FirstGuesses(target), MAX_FIRST_GUESSES, MEMORY_TICKS, now);
+        wait.max(self.wait(table, &provider, MAX_PROVIDER_FIRST_GUESSES, MEMORY_TICKS, now)) == 0
     }
 
-    /// Until a key with so many wrong tries in a window may try again; 0: now.
-    fn wait(&self, table: &Table, key: &Key, most: u32, window: Ticks, now: Ticks) -> Ticks {
-        let entry = table.entry(self.hash.hash_one(key)).filter(|entry| entry.count(window, now) >= most);
+    /// The ticks until a key with `max` wrong guesses in a window may guess again; 0: now.
+    fn wait(&self, table: &GuessTable, key: &Key, max: u32, window: Ticks, now: Ticks) -> Ticks {
+        let entry = table.entry(self.hash.hash_one(key)).filter(|entry| entry.count(window, now) >= max);
         entry.map_or(0, |entry| entry.left(window, now))
     }
 
-    fn is_beyond(&self, table: &Table, from: IpAddr, target: Option<u64>, now: Ticks) -> bool {
-        let is_heard_once = target.is_some_and(|target| !self.is_first(table, from, target, now));
-        self.wait_of(table, from, is_heard_once, now) > 0
+    fn is_beyond(&self, table: &GuessTable, from: IpAddr, target: Option<u64>, now: Ticks) -> bool {
+        let may_retry = target.is_some_and(|target| !self.is_first(table, from, target, now));
+        self.wait_of(table, from, may_retry, now) > 0
     }
 
-    fn client_wait(&self, table: &Table, from: IpAddr, now: Ticks) -> Ticks {
+    fn client_wait(&self, table: &GuessTable, from: IpAddr, now: Ticks) -> Ticks {
         self.wait_of(table, from, true, now)
     }
 
-    /// Until a client may try again; `is_heard_once`: where it may be heard once in a while before its window ends.
-    fn wait_of(&self, table: &Table, from: IpAddr, is_heard_once: bool, now: Ticks) -> Ticks {
+    /// The ticks until a client may guess again. `may_retry`: a guess once in a while is allowed before the window ends.
+    fn wait_of(&self, table: &GuessTable, from: IpAddr, may_retry: bool, now: Ticks) -> Ticks {
         let client = Key::Client(ip_prefix::of_client(from));
-        let mut wait = self.wait(table, &client, self.limits.client, WINDOW, now);
-        if is_heard_once
-            && self.kind.has_pause()
+        let mut wait = self.wait(table, &client, self.limits.client, WINDOW_TICKS, now);
+        if may_retry
+            && self.kind.allows_retries()
             && let Some(entry) = table.entry(self.hash.hash_one(client))
         {
-            wait = wait.min(entry.last.saturating_add(PAUSE).saturating_sub(now));
+            wait = wait.min(entry.last.saturating_add(RETRY_TICKS).saturating_sub(now));
         }
         match from.to_canonical() {
             IpAddr::V4(_) => wait,
-            IpAddr::V6(_) => wait.max(self.wait(table, &Key::of_site(from), self.limits.site, WINDOW, now)),
+            IpAddr::V6(_) => wait.max(self.wait(table, &Key::of_site(from), self.limits.site, WINDOW_TICKS, now)),
         }
     }
 }
@@ -291,7 +297,7 @@ mod tests {
             guesses.record(*from, now);
             heard
         });
-        assert_eq!(heard.count(), (SITE * ALLOWED) as usize);
+        assert_eq!(heard.count(), (SITE_FACTOR * ALLOWED) as usize);
         assert!(guesses.blocked_for(ip("2001:db8:1::1"), now).is_none(), "another site");
         assert!(guesses.blocked_for(ip("2001:db8:0:1000::1"), now + MINUTE).is_none());
     }
@@ -315,8 +321,8 @@ mod tests {
     #[test]
     fn many_addresses_together_are_heard_so_often_and_who_has_not_guessed_always() {
         let (guesses, start) = (codes(), Instant::now());
-        assert_eq!(heard(&guesses, 500, 1, start), 500 + MIN_TOGETHER / 2);
-        assert_eq!(heard(&guesses, 500, 10, start + MINUTE), 10 * MIN_TOGETHER);
+        assert_eq!(heard(&guesses, 500, 1, start), 500 + MIN_ALL_CLIENTS / 2);
+        assert_eq!(heard(&guesses, 500, 10, start + MINUTE), 10 * MIN_ALL_CLIENTS);
         let now = start + 10 * MINUTE;
         assert_eq!(guesses.blocked_for(ip("203.0.113.1"), now), None);
         assert_eq!(guesses.blocked_for(ip("2001:db8::1"), now), None);
@@ -347,16 +353,16 @@ mod tests {
         let (guesses, start) = (codes(), Instant::now());
         // Where more than eight fall on the same eight places, some are heard twice.
         let heard = heard(&guesses, 100_000, 2, start);
-        assert!((100_000 + MIN_TOGETHER / 2 + MIN_TOGETHER..101_000).contains(&heard), "{heard}");
+        assert!((100_000 + MIN_ALL_CLIENTS / 2 + MIN_ALL_CLIENTS..101_000).contains(&heard), "{heard}");
         assert_eq!(guesses.blocked_for(ip("203.0.113.1"), start + MINUTE), None);
-        let in_a_day = FIRST_TRIES + 1440 * MIN_TOGETHER;
+        let in_a_day = MAX_FIRST_GUESSES + 1440 * MIN_ALL_CLIENTS;
         assert!(729_000_000 / in_a_day > 6 * 365, "{in_a_day}");
     }
 
     #[test]
     fn more_addresses_than_a_table_remembers_are_heard_no_oftener() {
         let (guesses, now) = (codes(), Instant::now());
-        let heard = (0..FIRST_TRIES + 50_000).filter(|n| {
+        let heard = (0..MAX_FIRST_GUESSES + 50_000).filter(|n| {
             let from = IpAddr::V4((*n).into());
             let heard = guesses.blocked_for(from, now).is_none();
             if heard {
@@ -364,7 +370,7 @@ mod tests {
             }
             heard
         });
-        assert_eq!(heard.count() as u32, FIRST_TRIES + MIN_TOGETHER);
+        assert_eq!(heard.count() as u32, MAX_FIRST_GUESSES + MIN_ALL_CLIENTS);
     }
 
     #[test]
@@ -377,7 +383,7 @@ mod tests {
             }
             heard
         });
-        assert_eq!(heard.count() as u32, FIRST_TRIES_OF_PROVIDER + MIN_TOGETHER);
+        assert_eq!(heard.count() as u32, MAX_PROVIDER_FIRST_GUESSES + MIN_ALL_CLIENTS);
         assert_eq!(guesses.blocked_for(ip("203.0.113.1"), now), None);
         assert_eq!(guesses.blocked_for(ip("2001:db9::1"), now), None);
     }
@@ -387,15 +393,15 @@ mod tests {
         let (guesses, now) = (codes(), Instant::now());
         let guilty = ip("203.0.113.1");
         (0..ALLOWED).for_each(|_| guesses.record(guilty, now));
-        for n in 0..2 * CAPACITY as u32 {
+        for n in 0..2 * TABLE_ENTRIES as u32 {
             guesses.record(IpAddr::V4(n.into()), now);
         }
         assert!(guesses.blocked_for(guilty, now).is_some());
-        let known = (0..2 * CAPACITY as u32).filter(|n| {
+        let known = (0..2 * TABLE_ENTRIES as u32).filter(|n| {
             let key = guesses.0.hash.hash_one(Key::Client(IpAddr::V4((*n).into())));
             guesses.0.table().entry(key).is_some()
         });
-        assert!(known.count() > CAPACITY * 9 / 10, "the table stays full");
+        assert!(known.count() > TABLE_ENTRIES * 9 / 10, "the table stays full");
     }
 
     #[test]
@@ -413,7 +419,7 @@ mod tests {
     #[test]
     fn one_target_has_a_bound_for_everybody() {
         let (guesses, now) = (Guesses::new(GuessKind::TurnPassword, ALLOWED, &GuessReports::default()), Instant::now());
-        for n in 0..2 * MIN_TOGETHER {
+        for n in 0..2 * MIN_ALL_CLIENTS {
             let from = IpAddr::V4(n.into());
             (0..2).for_each(|_| guesses.record_at(from, Some(7), now));
         }

@@ -1,29 +1,36 @@
-//! What counts as one client: an IPv4 address, or the IPv6 /64 that one household or attacker has; and what counts as one site:
-//! an IPv4 address, or the IPv6 /48 that one customer can get. PURE.
+//! Which addresses count as one client, one site and one provider. PURE.
+//!
+//! | | IPv4 | IPv6 |
+//! |---|---|---|
+//! | client | the address | the /64 of one household |
+//! | site | the address | the /48 that one customer can get |
+//! | provider | the address | the /32 that the smallest provider gets |
+//!
+//! IPv4-mapped IPv6 addresses count as IPv4.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The client that `address` belongs to.
+/// The client of `address`.
 #[must_use]
 pub const fn of_client(address: IpAddr) -> IpAddr {
     prefix(address, 64)
 }
 
-/// The site that `address` belongs to.
+/// The site of `address`.
 #[must_use]
 pub const fn of_site(address: IpAddr) -> IpAddr {
     prefix(address, 48)
 }
 
-/// The provider that `address` belongs to: an IPv4 address as it is, or the IPv6 /32 that the smallest provider gets.
+/// The provider of `address`.
 #[must_use]
 pub const fn of_provider(address: IpAddr) -> IpAddr {
     prefix(address, 32)
 }
 
-/// The address of an IPv4 client of a dual-stack socket as IPv4.
+/// Turns the IPv4-mapped address that a dual-stack socket reports for an IPv4 client into IPv4.
 #[must_use]
 pub const fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())

@@ -1,19 +1,19 @@
-//! What the buffers keep that tungstenite sends from: each has the size of the most that was ever in it, as long as its WebSocket
-//! lives, and nobody but tungstenite can make it smaller. Whoever wraps a WebSocket's stream sees what is in it at each write.
+//! Bounds the memory of the buffers that tungstenite sends from. Such a buffer keeps the size of the most bytes that were ever in it as long as
+//! its WebSocket lives, and only tungstenite could shrink it. The wrapper of a WebSocket's stream sees at each write how many bytes are in it.
 //!
-//! A WebSocket keeps [`FREE_BYTES`] without being counted. What all keep beyond that is bounded by [`MAX_TOTAL_BYTES`]; where that is
-//! met those that keep most end, of equals the oldest. Their clients reconnect, and have small buffers again.
+//! [`UNCOUNTED_BYTES`] of each buffer are not counted. The bytes of all buffers beyond these are bounded by [`MAX_TOTAL_BYTES`]; when that bound is
+//! reached the WebSockets with the largest buffers are ended, the oldest first. Their clients reconnect and have small buffers again.
 
 use std::net::IpAddr;
 
-use crate::limits::waiting_bytes::{Account, Ledger, WaitingBytes};
+use super::waiting_bytes::{Account, Ledger, WaitingBytes};
 
-/// Bytes that one buffer keeps and that are not counted: more than most offers of browsers have.
-pub const FREE_BYTES: usize = 16 << 10;
-/// Bytes beyond those that all buffers keep together.
+/// Bytes of one buffer that are not counted: more than most offers of browsers have.
+pub const UNCOUNTED_BYTES: usize = 16 << 10;
+/// Counted bytes of all buffers together.
 pub const MAX_TOTAL_BYTES: usize = 24 << 20;
 
-/// The count; clones share it.
+/// The count of all buffers; clones share it.
 #[derive(Debug, Clone)]
 pub struct KeptBuffers(Ledger);
 
@@ -24,10 +24,10 @@ impl Default for KeptBuffers {
 }
 
 impl KeptBuffers {
-    /// For the WebSocket of a client at this address.
+    /// Counts the buffer of one WebSocket, whose client has this address.
     #[must_use]
     pub fn of(&self, owner: IpAddr) -> KeptBuffer {
-        KeptBuffer { ledger: self.0.clone(), owner, most: 0, counted: None }
+        KeptBuffer { ledger: self.0.clone(), owner, max_seen: 0, counted: None }
     }
 
     /// Bytes that are counted now.
@@ -43,14 +43,14 @@ impl KeptBuffers {
     }
 }
 
-/// What one WebSocket keeps; it counts until this is dropped.
+/// The buffer of one WebSocket; it counts until this is dropped.
 #[derive(Debug)]
 pub struct KeptBuffer {
     ledger: Ledger,
     owner: IpAddr,
-    /// Bytes that were in the buffer at most.
-    most: usize,
-    /// Few keep anything that counts.
+    /// The most bytes that were ever in the buffer.
+    max_seen: usize,
+    /// Boxed, because few buffers have counted bytes.
     counted: Option<Box<Counted>>,
 }
 
@@ -61,14 +61,14 @@ struct Counted {
 }
 
 impl KeptBuffer {
-    /// There are so many bytes in the buffer now. `on_end` makes what is to be done when the WebSocket has to end; that must do no
-    /// more than wake somebody.
+    /// So many bytes are in the buffer now. `on_end` makes the function that is called when the WebSocket has to end; it may only wake
+    /// tasks.
     pub fn note<F: FnOnce() + Send + 'static>(&mut self, bytes: usize, on_end: impl FnOnce() -> F) {
-        if bytes <= self.most {
+        if bytes <= self.max_seen {
             return;
         }
-        self.most = bytes;
-        let beyond = bytes.saturating_sub(FREE_BYTES);
+        self.max_seen = bytes;
+        let beyond = bytes.saturating_sub(UNCOUNTED_BYTES);
         if beyond == 0 {
             return;
         }
@@ -101,7 +101,9 @@ mod tests {
     fn the_most_that_was_ever_in_a_buffer_counts_beyond_what_is_free_until_it_is_dropped() {
         let buffers = KeptBuffers::default();
         let mut buffer = buffers.of(OWNER);
-        for (bytes, counted) in [(100, 0), (FREE_BYTES, 0), (FREE_BYTES + 5000, 5000), (200, 5000), (FREE_BYTES + 7000, 7000)] {
+        for (bytes, counted) in
+            [(100, 0), (UNCOUNTED_BYTES, 0), (UNCOUNTED_BYTES + 5000, 5000), (200, 5000), (UNCOUNTED_BYTES + 7000, 7000)]
+        {
             buffer.note(bytes, || || panic!("nobody has to end"));
             assert_eq!(buffers.bytes(), counted, "{bytes}");
         }
@@ -120,8 +122,8 @@ mod tests {
             assert!(buffers.bytes() <= MAX_TOTAL_BYTES);
             buffer
         };
-        let (honest, small) = (open(FREE_BYTES - 1), open(FREE_BYTES + 8000));
-        let large: Vec<_> = (0..200).map(|_| open(FREE_BYTES + (256 << 10))).collect();
+        let (honest, small) = (open(UNCOUNTED_BYTES - 1), open(UNCOUNTED_BYTES + 8000));
+        let large: Vec<_> = (0..200).map(|_| open(UNCOUNTED_BYTES + (256 << 10))).collect();
         assert!(!honest.is_over() && !small.is_over());
         // 95 of 256 KiB fit beside the small one.
         let over: Vec<_> = large.iter().map(KeptBuffer::is_over).collect();

@@ -1,33 +1,33 @@
-//! How large what clients pass to each other may be. PURE.
+//! How large the messages may be that clients send to each other. PURE.
 //!
-//! An offer or an answer counts as the text that it is: its line ends are two bytes more each in JSON, and four more in JSON
-//! inside a string. What it is on the wire counts by half, so that nobody sends escapes without end.
+//! An offer or an answer counts with the bytes of its text, not of its JSON: each line end takes two more bytes in JSON, and four more in JSON
+//! inside of a string. Half of the bytes on the wire is the least that a message counts, which bounds escapes.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use axum::http::Request;
 
-/// KiB of an offer's or an answer's text at most; every codec of a browser with simulcast and all its candidates have a third.
+/// KiB of the text of an offer or an answer. One with all codecs of a browser, simulcast and all candidates has a third of that.
 pub const DESCRIPTION_KIB: usize = 256;
-/// KiB of any other event's text at most.
+/// KiB of the text of any other event.
 pub const EVENT_KIB: usize = 64;
-/// Bytes that the event's name and whatever else stands around the text may have besides.
+/// Further bytes for the event's name and everything else around the text.
 const ENVELOPE_BYTES: usize = 1024;
-/// Bytes on the wire, in one event, frame or body, that are still answered. More ends the connection, or is refused unread; the
-/// original's limit for Socket.IO is 10⁶.
+/// Bytes on the wire in one event, frame or body. More bytes end the connection, or are refused unread. The original server's limit for
+/// Socket.IO is 10⁶.
 pub const MAX_WIRE_BYTES: usize = (1 << 20) + (1 << 17);
 
-/// Something has more than it may have.
+/// A message is larger than its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("payload too large: at most {limit} KiB, and this has {sent} KiB")]
 pub struct TooLarge {
-    /// KiB.
+    /// In KiB.
     pub limit: usize,
-    /// KiB.
+    /// In KiB.
     pub sent: usize,
 }
 
-/// Checks JSON, or text that holds some, against a limit in KiB; `more`: bytes that belong to it and are no text.
+/// Checks JSON, or text with JSON in it, against a limit in KiB. `more`: bytes of the message that are not in `text`.
 ///
 /// # Errors
 /// [`TooLarge`], with both sizes.
@@ -36,14 +36,14 @@ pub fn check(text: &str, more: usize, limit: usize) -> Result<(), TooLarge> {
     if bytes > limit * 1024 + ENVELOPE_BYTES { Err(TooLarge { limit, sent: bytes / 1024 }) } else { Ok(()) }
 }
 
-/// Bytes of a request's head, about.
+/// Bytes of a request's head, approximately.
 #[must_use]
 pub fn of_head<T>(request: &Request<T>) -> usize {
     let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     headers + request.uri().path_and_query().map_or(0, |path| path.as_str().len())
 }
 
-/// Bytes of JSON, with each escape as one, however often it was escaped.
+/// Bytes of JSON, counting each escape as one byte, even one that was escaped several times.
 fn unescaped(json: &str) -> usize {
     let backslashes = json.bytes().filter(|byte| *byte == b'\\').count();
     let of_four_digits = json.as_bytes().windows(2).filter(|pair| pair == b"\\u").count();

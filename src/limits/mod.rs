@@ -1,5 +1,29 @@
-//! What a client may ask for: how often (`rate`), how much at once (`concurrency`), how often wrongly (`guesses`), how much it may have
-//! begun and not finished (`unfinished`), who gives way to whom (`shares`), and what counts as one client (`ip_prefix`).
+//! Bounds what clients may ask for. One rule says which addresses count as one client, one site and one provider: [`ip_prefix`].
+//!
+//! Which limiter for what:
+//!
+//! | question | limiter | used by |
+//! |---|---|---|
+//! | How often may a client ask? | [`rate`] (each address), [`token_bucket`] (one source) | API, handshakes, gateways |
+//! | How many bytes a second may a client send, or cause? | [`byte_budget`] | Socket.IO connections |
+//! | How many connections may a client have? | [`concurrency`] | ingress, Collider |
+//! | Which connection is closed for a new one that has proved nothing? | [`unproven`] | ingress, relay |
+//! | Which item of a client goes when a shared resource is exhausted? | [`fair_shares`] | sessions, TVs, users |
+//! | How often may a client guess a secret? | [`guesses`] | codes, passwords, API keys, TURN |
+//! | How large may one message be? | [`message_size`] | every gateway, HTTP |
+//! | How many bytes may be begun and not finished? | [`unfinished`] | WebSockets, bodies |
+//! | How many bytes may wait for a client? | [`waiting_bytes`] | everything that is sent |
+//! | How large may send buffers stay? | [`kept_buffers`] | WebSockets |
+//! | How many descriptors may each kind of connection have? | [`descriptors`], of the process's limit ([`descriptor_limit`]) | ingress, relay |
+//! | Which names may a client choose? | [`reserved_names`] | gateways |
+//!
+//! - **Owner** of the counts; each limiter is a handle that its users share.
+//! - **Inputs**: an address, an amount, and in most limiters the time.
+//! - **Outputs**: permission, or how long to wait ([`retry_after`]). A limiter that reserves something returns a guard that frees it on drop.
+//!
+//! Invariants:
+//! - Nothing is remembered about a client without an open resource, except in tables of a fixed size.
+//! - No limiter scans its clients to decide about one of them.
 
 pub mod byte_budget;
 pub mod concurrency;

@@ -1,9 +1,9 @@
-//! How often one address may ask for something.
+//! Limits how often one client may ask for something.
 //!
-//! A table of fixed size, which no number of addresses fills: `WAYS` entries stand behind each hash, and where a newcomer finds
-//! none free it takes the place of the one that has used least of its allowance. So nobody is refused because others are many, who was
-//! there before keeps what it has left, and who has used up its allowance is the last one to be forgotten. An attacker who wants its own
-//! entry forgotten would have to use up the allowances of so many addresses that forgetting wins it nothing.
+//! The table has a fixed size. A client may be in one of [`ENTRIES_PER_SET`] entries; if none of these is free, a new client replaces the one
+//! that has used least of its allowance. So no client is refused because others are many, and a client that has used up its allowance is
+//! forgotten last. To have its own entry replaced, an attacker would have to use up the allowances of so many addresses that it would gain
+//! nothing.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -13,55 +13,55 @@ use std::time::{Duration, Instant};
 
 use super::ip_prefix;
 
-/// Addresses that are remembered behind one hash.
-const WAYS: usize = 16;
-/// Most addresses remembered, at 16 bytes each.
-const MAX_ADDRESSES: usize = 16_384;
-const NANOS_A_MINUTE: u64 = 60_000_000_000;
+/// Entries in which one client may be.
+const ENTRIES_PER_SET: usize = 16;
+/// Clients that are remembered, at 16 bytes each.
+const MAX_CLIENTS: usize = 16_384;
+const NANOS_PER_MINUTE: u64 = 60_000_000_000;
 
-/// A cheap handle; clones share one table.
+/// The limit of one kind of request; clones share one table.
 #[derive(Debug, Clone)]
 pub struct AddressLimiter(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    sets: Box<[Mutex<[Entry; WAYS]>]>,
-    /// Random, so that nobody chooses who shares a set with whom.
+    sets: Box<[Mutex<[RateEntry; ENTRIES_PER_SET]>]>,
+    /// Random, so that no client can choose its set.
     hashes: RandomState,
     start: Instant,
-    /// Nanoseconds that one request costs.
+    /// The nanoseconds that one request costs.
     cost: u64,
-    /// Nanoseconds that may be owed.
+    /// The nanoseconds that a client may owe.
     burst: u64,
 }
 
-/// An address by its hash, and when it will have its whole allowance again, in nanoseconds from the start.
+/// A client by its hash, and when it will have its whole allowance again, in nanoseconds from the start.
 #[derive(Debug, Clone, Copy, Default)]
-struct Entry {
+struct RateEntry {
     tag: u64,
     whole_at: u64,
 }
 
 impl AddressLimiter {
-    /// `rate` requests a minute, and as many at once after a quiet minute.
+    /// `rate` requests a minute, and as many at the same time after a minute without requests.
     pub fn per_minute(rate: NonZeroU32) -> Self {
-        Self::with_room_for(MAX_ADDRESSES, rate)
+        Self::with_room_for(MAX_CLIENTS, rate)
     }
 
     fn with_room_for(addresses: usize, rate: NonZeroU32) -> Self {
         Self(Arc::new(Inner {
-            sets: (0..addresses.div_ceil(WAYS)).map(|_| Mutex::default()).collect(),
+            sets: (0..addresses.div_ceil(ENTRIES_PER_SET)).map(|_| Mutex::default()).collect(),
             hashes: RandomState::new(),
             start: Instant::now(),
-            cost: NANOS_A_MINUTE / u64::from(rate.get()),
-            burst: NANOS_A_MINUTE,
+            cost: NANOS_PER_MINUTE / u64::from(rate.get()),
+            burst: NANOS_PER_MINUTE,
         }))
     }
 
-    /// Counts a request of `address`, IPv6 by its /64, which is what one customer gets.
+    /// Counts a request from `address`, see [`ip_prefix::of_client`].
     ///
     /// # Errors
-    /// How long to wait, when there were too many.
+    /// After how long the client may ask again.
     pub fn check(&self, address: IpAddr) -> Result<(), Duration> {
         self.check_at(address, u64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
@@ -69,18 +69,18 @@ impl AddressLimiter {
     fn check_at(&self, address: IpAddr, now: u64) -> Result<(), Duration> {
         let Inner { sets, hashes, cost, burst, .. } = &*self.0;
         let tag = hashes.hash_one(ip_prefix::of_client(address)) | 1;
-        // The lowest bit is the same in all tags.
+        // The lowest bit is set in all tags.
         let set = &sets[(tag >> 1) as usize % sets.len()];
-        // An entry is written as a whole, so that a panic elsewhere spoils none.
+        // An entry is written in one step, so a panic of another thread leaves no half of it.
         let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
         let known = set.iter().position(|entry| entry.tag == tag);
-        let place = known.or_else(|| (0..WAYS).min_by_key(|place| set[*place].whole_at)).unwrap_or(0);
-        let owed = if known.is_some() { set[place].whole_at.max(now) } else { now };
+        let index = known.or_else(|| (0..ENTRIES_PER_SET).min_by_key(|index| set[*index].whole_at)).unwrap_or(0);
+        let owed = if known.is_some() { set[index].whole_at.max(now) } else { now };
         let whole_at = owed.saturating_add(*cost);
         match (whole_at - now).checked_sub(*burst) {
             Some(wait @ 1..) => Err(Duration::from_nanos(wait)),
             Some(0) | None => {
-                set[place] = Entry { tag, whole_at };
+                set[index] = RateEntry { tag, whole_at };
                 Ok(())
             }
         }
@@ -119,7 +119,7 @@ mod tests {
             }
         }
         // 7 at once and one for each seventh of a minute.
-        let minutes = now / NANOS_A_MINUTE;
+        let minutes = now / NANOS_PER_MINUTE;
         assert!((12..=14).contains(&minutes), "{minutes}");
     }
 

@@ -1,12 +1,11 @@
-//! Names that a client may give to nothing that other clients look up, or listen to, by that name. PURE.
+//! Names that clients may not use for rooms, users and events, because other clients look them up in JavaScript objects. PURE.
 //!
-//! Clients of JavaScript keep what they know of others in plain objects, as `peers[id]`: there `peers['__proto__']` is the ancestor
-//! of every object of the page, and `peers['toString']` is taken for a peer that is there. Names that only contain such a word are
-//! free.
+//! Clients in JavaScript keep other users in plain objects, as `peers[id]`. There `peers['__proto__']` is the prototype of every object of the
+//! page, and `peers['toString']` looks like a peer. Names that only contain such a word are allowed.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
-/// What every object inherits, and what every function has.
+/// The properties that every object or function has.
 const PROPERTIES: [&str; 13] = [
     "__proto__",
     "__defineGetter__",
@@ -23,10 +22,10 @@ const PROPERTIES: [&str; 13] = [
     "valueOf",
 ];
 
-/// What `connection.peers` of RTCMultiConnection has besides peers.
-const PROPERTIES_OF_PEERS: [&str; 6] = ["forEach", "getAllParticipants", "getLength", "selectFirst", "send", "streams"];
+/// The properties of RTCMultiConnection's `connection.peers` that are not peers.
+const PEERS_PROPERTIES: [&str; 6] = ["forEach", "getAllParticipants", "getLength", "selectFirst", "send", "streams"];
 
-/// What a socket of socket.io-client 1 to 4 tells its own page.
+/// Events that a socket of socket.io-client 1 to 4 emits to its own page.
 const SOCKET_EVENTS: [&str; 16] = [
     "connect",
     "connect_error",
@@ -46,19 +45,19 @@ const SOCKET_EVENTS: [&str; 16] = [
     "removeListener",
 ];
 
-/// Whether every object has a property of that name, so that it can be no room's, no client's and no event's.
+/// Whether every object has a property of that name. Rooms, users and events can't have such a name.
 #[must_use]
 pub fn is_property(name: &str) -> bool {
     PROPERTIES.contains(&name)
 }
 
-/// Whether a user of RTCMultiConnection can't have it as an id.
+/// Whether a user of RTCMultiConnection can't have this id.
 #[must_use]
 pub fn is_property_of_peers(name: &str) -> bool {
-    is_property(name) || PROPERTIES_OF_PEERS.contains(&name)
+    is_property(name) || PEERS_PROPERTIES.contains(&name)
 }
 
-/// Whether a client can't have another one hear an event of that name.
+/// Whether a client can't send an event of that name to another client.
 #[must_use]
 pub fn is_socket_event(name: &str) -> bool {
     is_property(name) || SOCKET_EVENTS.contains(&name)

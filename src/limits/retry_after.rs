@@ -1,10 +1,10 @@
-//! How long a client is told to wait. PURE.
+//! The value of Retry-After. PURE.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::time::Duration;
 
-/// Whole seconds, rounded up and at least one: a client that waits exactly so long is let in.
+/// Whole seconds, rounded up and at least one, so that a client that waits for exactly this time is not refused again.
 #[must_use]
 pub fn seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)

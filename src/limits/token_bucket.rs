@@ -1,41 +1,41 @@
-//! A token bucket in one number: the time at which it would be full again. PURE.
+//! A token bucket, kept as one number: the time at which the bucket will be full again. PURE.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::time::{Duration, Instant};
 
-/// So many at once, and one more each `interval`.
+/// Allows `burst` at the same time, and one more each `interval`.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenBucket {
     interval: Duration,
     burst: u32,
-    /// When it is full again; `None`: nothing was ever taken.
-    full: Option<Instant>,
+    /// When it is full again; `None`: no token was ever taken.
+    full_at: Option<Instant>,
 }
 
 impl TokenBucket {
     #[must_use]
     pub const fn new(burst: u32, interval: Duration) -> Self {
-        Self { interval, burst, full: None }
+        Self { interval, burst, full_at: None }
     }
 
-    /// Takes one.
+    /// Takes one token.
     ///
     /// # Errors
-    /// How long there will be none.
+    /// After how long the next token is there.
     pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let wait = self.ready().map_or(Duration::ZERO, |ready| ready.saturating_duration_since(now));
         if !wait.is_zero() {
             return Err(wait);
         }
-        self.full = Some(self.full.unwrap_or(now).max(now) + self.interval);
+        self.full_at = Some(self.full_at.unwrap_or(now).max(now) + self.interval);
         Ok(())
     }
 
-    /// When there is one, or was; `None`: always.
+    /// Since when, or from when on, a token is there; `None`: always.
     #[must_use]
     pub fn ready(&self) -> Option<Instant> {
-        (self.full? + self.interval).checked_sub(self.interval * self.burst)
+        (self.full_at? + self.interval).checked_sub(self.interval * self.burst)
     }
 }
 

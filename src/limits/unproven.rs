@@ -1,15 +1,15 @@
-//! Connections that have proved nothing yet. They are few, and nobody is refused for it: where there are too many, one of those that
-//! wait already goes for the newcomer, because who means well proves itself at once.
+//! Bounds the connections that have proved nothing yet: those without a known protocol, and those of TURN clients without an allocation. A new
+//! connection is never refused. If there are too many, it displaces an older one, because an honest client proves itself immediately.
 //!
-//! Who goes first:
-//! - Where one client or one site has more than half of all places, one of its own.
-//! - Where there are too many in all, the oldest that has had its time (`PROTECTED_TIME`), silent ones first; then one of those sites that
-//!   have more than a few (`SMALL_SITE`); then any. So connections that come no further, wherever they are from, lock nobody out, and an
-//!   attacker that opens new ones without end displaces its own.
-//! - Of several, the oldest of those that are silent or of those that have begun to prove themselves, whichever are more: beside silent
-//!   ones a handshake goes on, and beside those that begin many for nothing there is time for a first word.
+//! The displaced connection is chosen in this order:
+//! 1. If one client or one site has more than half of all slots: one of its own connections.
+//! 2. If there are too many in total: the oldest one that is older than [`PROTECTED_TIME`], silent ones first; then one of a site with more
+//!    than [`SMALL_SITE_CONNECTIONS`]; then any. So stuck connections never keep new clients out, and an attacker with many new connections
+//!    displaces its own.
+//! 3. Among several: the oldest of the silent ones or of the ones with progress, whichever are more. So a handshake can complete beside
+//!    many silent connections, and a first byte can arrive beside many useless handshakes.
 //!
-//! Each choice is a look at the front of an ordered set, never a scan.
+//! Each choice looks at the first element of an ordered set, and never scans.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -18,24 +18,24 @@ use std::time::{Duration, Instant};
 
 use super::ip_prefix;
 
-/// Which part of all places one client may have, and one site: a whole school begins at once behind one address. Where there are few
-/// places, so many in any case.
+/// One client, and one site, may have the total divided by this: a whole school may connect at the same time behind one address.
 const CLIENT_SHARE_DIVISOR: usize = 2;
+/// The least that one client or one site may have.
 const MIN_CLIENT_SHARE: usize = 64;
-/// So many connections of one site go last.
-const SMALL_SITE: usize = 8;
-/// What a client with a bad connection needs for its first bytes.
+/// The connections of a site with at most so many are displaced last.
+const SMALL_SITE_CONNECTIONS: usize = 8;
+/// The time that a client with a bad connection needs for its first bytes.
 const PROTECTED_TIME: Duration = Duration::from_secs(2);
 
-/// Shared by those who take connections in. `H` tells how to end one.
+/// All such connections. `H` is the handle with which a connection is ended.
 #[derive(Debug)]
 pub struct UnprovenConnections<H> {
     table: Mutex<Table<H>>,
-    of_one: usize,
-    in_all: usize,
+    max_of_client: usize,
+    max: usize,
 }
 
-/// One connection's place, until it has proved itself or ends.
+/// One connection, until it has proved itself or ends.
 #[derive(Debug)]
 pub struct UnprovenConnection<H> {
     connections: Arc<UnprovenConnections<H>>,
@@ -43,97 +43,98 @@ pub struct UnprovenConnection<H> {
 }
 
 #[derive(Debug)]
-struct Entry<H> {
-    asked: bool,
+struct UnprovenEntry<H> {
+    has_progress: bool,
     since: Instant,
-    /// `None`: a proxy, which brings many.
+    /// `None`: a trusted proxy, which brings many clients.
     ip: Option<IpAddr>,
     handle: Option<H>,
 }
 
 #[derive(Debug)]
 struct Table<H> {
-    entries: HashMap<u64, Entry<H>>,
+    entries: HashMap<u64, UnprovenEntry<H>>,
     clients: Groups,
     sites: Groups,
-    /// Those of sites with more than a few, and the others.
-    crowds: Group,
-    others: Group,
+    /// The connections of sites with more than [`SMALL_SITE_CONNECTIONS`].
+    large_sites: Group,
+    /// All small_sites.
+    small_sites: Group,
     next: u64,
 }
 
-/// Some of them, by age.
+/// Some of the connections, by age.
 #[derive(Debug, Default)]
 struct Group {
     silent: BTreeSet<u64>,
-    asked: BTreeSet<u64>,
+    with_progress: BTreeSet<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Groups(HashMap<IpAddr, Group>);
 
 impl<H> UnprovenConnections<H> {
-    /// `in_all` at once.
+    /// At most `max` connections at the same time.
     #[must_use]
-    pub fn new(in_all: usize) -> Arc<Self> {
-        let in_all = in_all.max(1);
+    pub fn new(max: usize) -> Arc<Self> {
+        let max = max.max(1);
         let table = Table {
             entries: HashMap::new(),
             clients: Groups::default(),
             sites: Groups::default(),
-            crowds: Group::default(),
-            others: Group::default(),
+            large_sites: Group::default(),
+            small_sites: Group::default(),
             next: 0,
         };
-        Arc::new(Self { table: Mutex::new(table), of_one: (in_all / CLIENT_SHARE_DIVISOR).max(MIN_CLIENT_SHARE), in_all })
+        Arc::new(Self { table: Mutex::new(table), max_of_client: (max / CLIENT_SHARE_DIVISOR).max(MIN_CLIENT_SHARE), max })
     }
 
-    /// A place for a connection that has come, and whom it displaces. `ip`: `None` where it is of a proxy, which brings many.
+    /// Adds a new connection, and returns the handle of the one that it displaces. `ip`: `None` for a trusted proxy, which brings many clients.
     pub fn admit(self: &Arc<Self>, ip: Option<IpAddr>, now: Instant) -> (UnprovenConnection<H>, Option<H>) {
         let mut table = self.lock();
         let number = table.next;
         table.next += 1;
-        table.insert(number, Entry { asked: false, since: now, ip, handle: None });
+        table.insert(number, UnprovenEntry { has_progress: false, since: now, ip, handle: None });
         let client = ip.and_then(|ip| table.clients.0.get(&ip_prefix::of_client(ip)));
         let site = ip.and_then(|ip| table.sites.0.get(&ip_prefix::of_site(ip)));
         let displaced = match (client, site) {
-            (Some(client), _) if client.len() > self.of_one => client.first_to_go(),
-            (_, Some(site)) if site.len() > self.of_one => site.first_to_go(),
-            _ if table.entries.len() > self.in_all => table.first_to_go(now),
+            (Some(client), _) if client.len() > self.max_of_client => client.first_to_go(),
+            (_, Some(site)) if site.len() > self.max_of_client => site.first_to_go(),
+            _ if table.entries.len() > self.max => table.first_to_go(now),
             _ => None,
         };
         let displaced = displaced.and_then(|number| table.remove(number)).and_then(|entry| entry.handle);
         (UnprovenConnection { connections: Arc::clone(self), number }, displaced)
     }
 
-    /// Makes room where something else is short: how to end the one that goes first.
+    /// Removes the connection that goes first, where another resource is exhausted, and returns its handle.
     pub fn displace(&self, now: Instant) -> Option<H> {
         let mut table = self.lock();
-        // One that is on its way from one place to another can't be ended there.
+        // A connection without a handle is just being handed over, and its owner finds out when it attaches the handle.
         let number = table.first_to_go(now)?;
         table.remove(number).and_then(|entry| entry.handle)
     }
 
-    /// How many there are.
+    /// The number of connections.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().entries.len()
     }
 
-    /// Whether there is none.
+    /// Whether no connection is unproven.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Table<H>> {
-        // Nothing in here panics but for want of memory, which ends the process.
+        // The code under this lock panics only for want of memory, which ends the process.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<H> UnprovenConnection<H> {
-    /// It is there now. False: it was displaced meanwhile, and has to go.
+    /// Sets the handle of the connection. False: the connection has been displaced in the meantime, and has to be closed.
     pub fn attach(&self, handle: H) -> bool {
         let mut table = self.connections.lock();
         let entry = table.entries.get_mut(&self.number);
@@ -144,11 +145,11 @@ impl<H> UnprovenConnection<H> {
         kept
     }
 
-    /// It has begun to prove itself.
+    /// The connection has begun to prove itself.
     pub fn note_progress(&self) {
         let mut table = self.connections.lock();
         if let Some(entry) = table.remove(self.number) {
-            table.insert(self.number, Entry { asked: true, ..entry });
+            table.insert(self.number, UnprovenEntry { has_progress: true, ..entry });
         }
     }
 }
@@ -166,38 +167,38 @@ impl<H> Table<H> {
             let entry = self.entries.get(number);
             entry.is_some_and(|entry| now.saturating_duration_since(entry.since) >= PROTECTED_TIME)
         };
-        let silent = oldest(&self.crowds.silent, &self.others.silent).filter(is_late);
-        let late = silent.or_else(|| oldest(&self.crowds.asked, &self.others.asked).filter(is_late));
-        late.or_else(|| self.crowds.first_to_go()).or_else(|| self.others.first_to_go())
+        let silent = oldest(&self.large_sites.silent, &self.small_sites.silent).filter(is_late);
+        let late = silent.or_else(|| oldest(&self.large_sites.with_progress, &self.small_sites.with_progress).filter(is_late));
+        late.or_else(|| self.large_sites.first_to_go()).or_else(|| self.small_sites.first_to_go())
     }
 
-    fn insert(&mut self, number: u64, entry: Entry<H>) {
-        let (ip, asked) = (entry.ip, entry.asked);
+    fn insert(&mut self, number: u64, entry: UnprovenEntry<H>) {
+        let (ip, has_progress) = (entry.ip, entry.has_progress);
         self.entries.insert(number, entry);
-        let Some(ip) = ip else { return self.others.insert(number, asked) };
-        self.clients.insert(ip_prefix::of_client(ip), number, asked);
-        let site = self.sites.insert(ip_prefix::of_site(ip), number, asked);
-        if site.len() <= SMALL_SITE {
-            self.others.insert(number, asked);
-        } else if site.len() == SMALL_SITE + 1 {
-            // It has become a crowd.
-            site.go_over(&mut self.others, &mut self.crowds);
+        let Some(ip) = ip else { return self.small_sites.insert(number, has_progress) };
+        self.clients.insert(ip_prefix::of_client(ip), number, has_progress);
+        let site = self.sites.insert(ip_prefix::of_site(ip), number, has_progress);
+        if site.len() <= SMALL_SITE_CONNECTIONS {
+            self.small_sites.insert(number, has_progress);
+        } else if site.len() == SMALL_SITE_CONNECTIONS + 1 {
+            // It is a large site from now on.
+            site.move_all(&mut self.small_sites, &mut self.large_sites);
         } else {
-            self.crowds.insert(number, asked);
+            self.large_sites.insert(number, has_progress);
         }
     }
 
-    fn remove(&mut self, number: u64) -> Option<Entry<H>> {
+    fn remove(&mut self, number: u64) -> Option<UnprovenEntry<H>> {
         let entry = self.entries.remove(&number)?;
-        for group in [&mut self.crowds, &mut self.others] {
+        for group in [&mut self.large_sites, &mut self.small_sites] {
             group.remove(number);
         }
         if let Some(ip) = entry.ip {
             self.clients.remove(ip_prefix::of_client(ip), number);
             let left = self.sites.remove(ip_prefix::of_site(ip), number);
-            // It is a crowd no more.
-            if let Some(site) = left.filter(|site| site.len() == SMALL_SITE) {
-                site.go_over(&mut self.crowds, &mut self.others);
+            // It is a small site again.
+            if let Some(site) = left.filter(|site| site.len() == SMALL_SITE_CONNECTIONS) {
+                site.move_all(&mut self.large_sites, &mut self.small_sites);
             }
         }
         Some(entry)
@@ -206,42 +207,42 @@ impl<H> Table<H> {
 
 impl Group {
     fn len(&self) -> usize {
-        self.silent.len() + self.asked.len()
+        self.silent.len() + self.with_progress.len()
     }
 
     fn first_to_go(&self) -> Option<u64> {
-        let more = if self.silent.len() >= self.asked.len() { &self.silent } else { &self.asked };
+        let more = if self.silent.len() >= self.with_progress.len() { &self.silent } else { &self.with_progress };
         more.first().copied()
     }
 
-    fn insert(&mut self, number: u64, asked: bool) {
-        if asked { &mut self.asked } else { &mut self.silent }.insert(number);
+    fn insert(&mut self, number: u64, has_progress: bool) {
+        if has_progress { &mut self.with_progress } else { &mut self.silent }.insert(number);
     }
 
     fn remove(&mut self, number: u64) {
         self.silent.remove(&number);
-        self.asked.remove(&number);
+        self.with_progress.remove(&number);
     }
 
-    /// Moves all of this one from one group to another.
-    fn go_over(&self, from: &mut Self, to: &mut Self) {
-        for (numbers, asked) in [(&self.silent, false), (&self.asked, true)] {
+    /// Moves all connections of this group from one group to another.
+    fn move_all(&self, from: &mut Self, to: &mut Self) {
+        for (numbers, has_progress) in [(&self.silent, false), (&self.with_progress, true)] {
             for number in numbers {
                 from.remove(*number);
-                to.insert(*number, asked);
+                to.insert(*number, has_progress);
             }
         }
     }
 }
 
 impl Groups {
-    fn insert(&mut self, key: IpAddr, number: u64, asked: bool) -> &Group {
+    fn insert(&mut self, key: IpAddr, number: u64, has_progress: bool) -> &Group {
         let group = self.0.entry(key).or_default();
-        group.insert(number, asked);
+        group.insert(number, has_progress);
         group
     }
 
-    /// What is left of the group.
+    /// Returns the rest of the group.
     fn remove(&mut self, key: IpAddr, number: u64) -> Option<&Group> {
         let group = self.0.get_mut(&key)?;
         group.remove(number);
@@ -328,13 +329,13 @@ mod tests {
     fn a_flood_of_new_ones_displaces_its_own() {
         let mut world = World::new(200);
         let (alone, _) = world.admit("192.0.2.1", 1);
-        let (few, _) = world.admit("2001:db8::1", SMALL_SITE);
+        let (few, _) = world.admit("2001:db8::1", SMALL_SITE_CONNECTIONS);
         let mut flood = Vec::new();
         for round in 0..20 {
             for n in 0..13 {
                 let (places, displaced) = world.admit(&format!("198.51.100.{n}"), 15);
                 flood.extend(places);
-                assert!(displaced.iter().all(|gone| *gone > SMALL_SITE as u32), "{round}: {displaced:?}");
+                assert!(displaced.iter().all(|gone| *gone > SMALL_SITE_CONNECTIONS as u32), "{round}: {displaced:?}");
             }
         }
         assert!(alone.iter().chain(&few).all(|place| place.attach(0)));
@@ -347,9 +348,9 @@ mod tests {
         let (asking, _) = world.admit("192.0.2.1", 100);
         asking.iter().for_each(UnprovenConnection::note_progress);
         let silent: Vec<_> = (1..=3).map(|n| world.admit(&format!("198.51.100.{n}"), 100)).collect();
-        let (others, displaced) = world.admit("198.51.100.4", 90);
+        let (small_sites, displaced) = world.admit("198.51.100.4", 90);
         assert_eq!(displaced, (100..190).collect::<Vec<_>>());
-        drop((silent, others));
+        drop((silent, small_sites));
         // Only then.
         assert_eq!(world.connections.displace(world.now), Some(0));
         assert_eq!(world.connections.len(), 99);
@@ -371,12 +372,12 @@ mod tests {
     #[test]
     fn places_are_given_back_and_nothing_is_left_behind() {
         let mut world = World::new(1000);
-        let (places, _) = world.admit("192.0.2.1", 3 * SMALL_SITE);
+        let (places, _) = world.admit("192.0.2.1", 3 * SMALL_SITE_CONNECTIONS);
         places.iter().step_by(2).for_each(UnprovenConnection::note_progress);
         let (proxied, _) = world.connections.admit(None, world.now);
         drop((places, proxied));
         let table = world.connections.lock();
-        let sizes = [table.entries.len(), table.crowds.len(), table.others.len()];
+        let sizes = [table.entries.len(), table.large_sites.len(), table.small_sites.len()];
         assert_eq!((sizes, table.clients.0.len(), table.sites.0.len()), ([0; 3], 0, 0));
     }
 }

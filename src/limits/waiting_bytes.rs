@@ -1,17 +1,28 @@
-//! Bytes that wait for clients, counted for each of them and over all. PURE.
+//! Counts and bounds the bytes that wait for clients, for each client and in total. PURE.
 //!
-//! A [`Ledger`] belongs to the whole server. Whatever waits somewhere for one client has an [`Account`] in it: a Socket.IO session, a
-//! WebSocket of Collider, an HTTP connection, the mailbox of a client that is away. Bytes are counted from the moment they are made
-//! until they are written to the client's socket, or dropped.
+//! The server has one [`Ledger`]. Everything that holds bytes for one client has an [`Account`] in it: a Socket.IO session, a WebSocket of
+//! Collider, an HTTP connection, the messages for a client that is away. Bytes count from the moment they are made until they are written to the
+//! client's socket, or dropped.
+//!
+//! ```
+//! use castway::limits::waiting_bytes::Ledger;
+//!
+//! let ledger = Ledger::default();
+//! let account = ledger.open(None);
+//! let waiting = account.add(1000).expect("the account is open");
+//! assert_eq!(ledger.bytes(), 1000);
+//! drop(waiting);
+//! assert_eq!(ledger.bytes(), 0);
+//! ```
 //!
 //! Invariants:
-//! - An account with more than [`MAX_CLIENT_BYTES`] is closed, and so is the one with most as long as all together have more than
-//!   [`MAX_TOTAL_BYTES`]; it does not matter whose bytes were the last.
-//! - A closed account takes nothing more and counts no more. Whoever has opened it is told once, by [`Account::on_close`], and has to
-//!   drop what waits; what is kept in the account itself is dropped here.
-//! - What closed accounts have left behind stays in memory until their connections end. While that is much, nobody is heard for whom
-//!   something waits ([`Account::poll_may_read`]), since what clients say makes more of it.
-//! - An account is found in the index by what it has, so that the largest one is never searched for.
+//! - An account with more than [`MAX_CLIENT_BYTES`] is closed. While all accounts have more than [`MAX_TOTAL_BYTES`], the largest one is
+//!   closed, no matter whose bytes came last.
+//! - A closed account takes no more bytes and counts none. The functions given to [`Account::on_close`] are called once, and make the owner drop
+//!   the bytes that wait; values that are kept in the account itself are dropped here.
+//! - The bytes of closed accounts stay in memory until their connections end. While these are many, no client is read for which bytes wait
+//!   ([`Account::poll_may_read`]), because its messages would cause more of them.
+//! - The index orders accounts by their bytes, so that the largest one is never searched for.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -24,78 +35,78 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
-/// Bytes that wait for one client at most: four of the largest descriptions as JSON.
+/// Bytes that wait for one client: four of the largest descriptions as JSON.
 pub const MAX_CLIENT_BYTES: usize = 2 << 20;
-/// Bytes that wait for all of them at most, besides those that each may have. What waits takes up to five times that in the libraries'
-/// buffers, which grow by doubling.
+/// Bytes that wait for all clients, besides [`ADDED_BYTES_PER_ACCOUNT`]. They take up to five times as much in the libraries' buffers, which
+/// grow by doubling.
 pub const MAX_TOTAL_BYTES: usize = 8 << 20;
-/// Where what closed accounts have left behind comes to as much as may wait, an account that adds to more than so many bytes is closed:
-/// connections end more slowly than clients can ask for more.
-const STRAINED_BYTES: usize = 32 * 1024;
-/// Bytes that wait for a client that is heard however much waits for all.
-const CALM_BYTES: usize = 8 * 1024;
-/// So many more for each account there is: everybody is sent new credentials at the same time.
-const BYTES_OF_EACH: usize = 2 * 1024;
-/// Accounts whose bytes differ by less than so many count as equal, and those with less can't be the largest.
-const STEP: usize = 1024;
+/// While the bytes of closed accounts are more than may wait, an account that grows beyond this is closed: connections end more slowly than
+/// clients can cause new bytes.
+const MAX_BYTES_UNDER_PRESSURE: usize = 32 * 1024;
+/// A client for which at most so many bytes wait is always read.
+const ALWAYS_READ_BYTES: usize = 8 * 1024;
+/// Each open account adds this to the total bound, because all clients are sent new credentials at the same time.
+const ADDED_BYTES_PER_ACCOUNT: usize = 2 * 1024;
+/// Resolution of the index: accounts whose bytes differ by less count as equal, and accounts with fewer bytes are not in it.
+const INDEX_STEP_BYTES: usize = 1024;
 
-/// Of two accounts with the same bytes the older one goes first: what has just come is likely to be read.
-type Key = (usize, Reverse<u64>);
+/// Of two accounts with the same bytes the older one is closed first, because the client of a new one is likely to read.
+type IndexKey = (usize, Reverse<u64>);
 
 /// All accounts; clones share them.
 #[derive(Debug, Clone)]
-pub struct Ledger(Arc<Shared>);
+pub struct Ledger(Arc<LedgerInner>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    most: usize,
-    of_each: usize,
+struct LedgerInner {
+    max: usize,
+    added_per_account: usize,
     open: AtomicUsize,
     total: AtomicUsize,
-    /// Of closed accounts, and not dropped yet.
-    leaving: AtomicUsize,
+    /// Bytes of closed accounts that are not dropped yet.
+    orphaned: AtomicUsize,
     closed: AtomicU64,
     next: AtomicU64,
-    /// Accounts with a [`STEP`] of bytes at least, by how many.
-    index: Mutex<BTreeMap<Key, Weak<Inner>>>,
-    /// Held by whoever closes the largest accounts.
-    relieving: Mutex<()>,
-    /// Of those who are not heard now, by account.
-    unheard: Mutex<BTreeMap<u64, Waker>>,
+    /// The accounts with at least [`INDEX_STEP_BYTES`], by their bytes.
+    index: Mutex<BTreeMap<IndexKey, Weak<AccountInner>>>,
+    /// Held while the largest accounts are closed.
+    closing: Mutex<()>,
+    /// The tasks of clients that are not read now, by account.
+    paused: Mutex<BTreeMap<u64, Waker>>,
 }
 
-/// What waits for one client; clones share it.
+/// The bytes that wait for one client; clones share them.
 #[derive(Clone)]
-pub struct Account(Arc<Inner>);
+pub struct Account(Arc<AccountInner>);
 
-struct Inner {
+struct AccountInner {
     ledger: Ledger,
     id: u64,
     owner: Option<IpAddr>,
     closed: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<AccountState>,
 }
 
 #[derive(Default)]
-struct State {
+struct AccountState {
     bytes: usize,
-    /// Where the account is in the index, in steps; 0: nowhere.
+    /// Its place in the index, in steps; 0: it is not in the index.
     steps: usize,
     kept: BTreeMap<u64, Box<dyn Any + Send>>,
-    /// Bytes of those.
+    /// Bytes of the kept values.
     kept_bytes: usize,
     next_kept: u64,
     on_close: Vec<Box<dyn FnOnce() + Send>>,
 }
 
-/// Bytes that wait, until this is dropped.
+/// Bytes that count as waiting until this is dropped.
 #[derive(Debug)]
 pub struct WaitingBytes {
     account: Account,
     bytes: usize,
 }
 
-/// Something that is kept in an account until it is taken, or until the account is closed.
+/// A value that is kept in an account until it is taken, or until the account is closed.
 pub struct KeptValue<T> {
     account: Account,
     key: u64,
@@ -105,30 +116,30 @@ pub struct KeptValue<T> {
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self::new(MAX_TOTAL_BYTES, BYTES_OF_EACH)
+        Self::new(MAX_TOTAL_BYTES, ADDED_BYTES_PER_ACCOUNT)
     }
 }
 
 impl Ledger {
-    /// `most`: bytes over all accounts, and `of_each` more for each that is open.
+    /// `max`: bytes of all accounts, plus `added_per_account` for each open one.
     #[must_use]
-    pub fn new(most: usize, of_each: usize) -> Self {
-        Self(Arc::new(Shared { most, of_each, ..Shared::default() }))
+    pub fn new(max: usize, added_per_account: usize) -> Self {
+        Self(Arc::new(LedgerInner { max, added_per_account, ..LedgerInner::default() }))
     }
 
-    /// An account for a client at this address, or for one that is away.
+    /// Opens an account for a client at this address; `None` for a client that is away.
     #[must_use]
     pub fn open(&self, owner: Option<IpAddr>) -> Account {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         self.0.open.fetch_add(1, Ordering::Relaxed);
         let (closed, state) = (AtomicBool::new(false), Mutex::default());
-        Account(Arc::new(Inner { ledger: self.clone(), id, owner, closed, state }))
+        Account(Arc::new(AccountInner { ledger: self.clone(), id, owner, closed, state }))
     }
 
     /// Bytes that may wait now.
     #[must_use]
-    pub fn most(&self) -> usize {
-        self.0.most + self.0.of_each * self.0.open.load(Ordering::Relaxed)
+    pub fn max(&self) -> usize {
+        self.0.max + self.0.added_per_account * self.0.open.load(Ordering::Relaxed)
     }
 
     /// Bytes that wait now.
@@ -137,55 +148,55 @@ impl Ledger {
         self.0.total.load(Ordering::Acquire)
     }
 
-    /// Accounts that were closed, for too much of their own or of all.
+    /// How many accounts have been closed because they, or all together, had too many bytes.
     #[must_use]
     pub fn closed(&self) -> u64 {
         self.0.closed.load(Ordering::Relaxed)
     }
 
-    /// Whether not much more is in memory than may wait.
-    fn is_calm(&self) -> bool {
-        self.bytes() + self.0.leaving.load(Ordering::Relaxed) <= self.most() / 4 * 5
+    /// Whether at most a quarter more bytes are in memory than may wait.
+    fn has_memory(&self) -> bool {
+        self.bytes() + self.0.orphaned.load(Ordering::Relaxed) <= self.max() / 4 * 5
     }
 
-    fn unheard(&self) -> MutexGuard<'_, BTreeMap<u64, Waker>> {
-        self.0.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn paused(&self) -> MutexGuard<'_, BTreeMap<u64, Waker>> {
+        self.0.paused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_strained(&self) -> bool {
-        self.0.leaving.load(Ordering::Relaxed) > self.most()
+    fn is_under_pressure(&self) -> bool {
+        self.0.orphaned.load(Ordering::Relaxed) > self.max()
     }
 
-    /// Closes the largest accounts until the rest has few enough bytes.
-    fn relieve(&self) {
-        if self.bytes() <= self.most() {
+    /// Closes the largest accounts until the others have few enough bytes.
+    fn close_largest(&self) {
+        if self.bytes() <= self.max() {
             return;
         }
-        // One after the other: until the largest is closed, the next one has not to be.
-        let _relieving = self.0.relieving.lock().unwrap_or_else(PoisonError::into_inner);
-        while self.bytes() > self.most() {
+        // One thread at a time: once the largest is closed, the next one may stay.
+        let _closing = self.0.closing.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.bytes() > self.max() {
             let largest = self.index().pop_last();
             match largest.map(|(_, account)| account.upgrade()) {
-                Some(Some(account)) => Account(account).close("the server holds too much"),
+                Some(Some(account)) => Account(account).close("the server holds too many bytes"),
                 Some(None) => {}
                 None => return,
             }
         }
     }
 
-    fn index(&self) -> MutexGuard<'_, BTreeMap<Key, Weak<Inner>>> {
+    fn index(&self) -> MutexGuard<'_, BTreeMap<IndexKey, Weak<AccountInner>>> {
         self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Account {
-    /// Counts bytes that wait from now on. `None`: the account is closed, by these bytes perhaps.
+    /// Counts bytes that wait from now on. `None`: the account is closed, possibly because of these bytes.
     #[must_use]
     pub fn add(&self, bytes: usize) -> Option<WaitingBytes> {
         self.count(bytes, false).then(|| WaitingBytes { account: self.clone(), bytes })
     }
 
-    /// Keeps something of so many bytes. `None`: the account is closed, by these bytes perhaps.
+    /// Keeps a value of so many bytes. `None`: the account is closed, possibly because of these bytes.
     #[must_use]
     pub fn keep<T: Send + 'static>(&self, value: T, bytes: usize) -> Option<KeptValue<T>> {
         let mut state = self.lock();
@@ -207,25 +218,25 @@ impl Account {
         self.lock().bytes
     }
 
-    /// Whether the client is to be heard now. If not, the task is woken when it may be.
+    /// Ready if the client may be read now; if not, the task is woken later.
     pub fn poll_may_read(&self, cx: &Context<'_>) -> Poll<()> {
-        let is_heard = || self.0.ledger.is_calm() || self.is_closed() || self.bytes() <= CALM_BYTES;
-        if is_heard() {
+        let may_read = || self.0.ledger.has_memory() || self.is_closed() || self.bytes() <= ALWAYS_READ_BYTES;
+        if may_read() {
             return Poll::Ready(());
         }
-        self.0.ledger.unheard().insert(self.0.id, cx.waker().clone());
-        // That may have come too late.
-        if is_heard() { Poll::Ready(()) } else { Poll::Pending }
+        self.0.ledger.paused().insert(self.0.id, cx.waker().clone());
+        // Memory may have been freed just before the waker was registered.
+        if may_read() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Something of this account is not in memory any more.
-    fn calm(&self, bytes: usize) {
+    /// Bytes of this account have been freed; `bytes` are left.
+    fn wake_paused(&self, bytes: usize) {
         let ledger = &self.0.ledger;
-        if ledger.is_calm() {
-            let unheard = std::mem::take(&mut *ledger.unheard());
-            unheard.into_values().for_each(Waker::wake);
-        } else if bytes <= CALM_BYTES {
-            let own = ledger.unheard().remove(&self.0.id);
+        if ledger.has_memory() {
+            let paused = std::mem::take(&mut *ledger.paused());
+            paused.into_values().for_each(Waker::wake);
+        } else if bytes <= ALWAYS_READ_BYTES {
+            let own = ledger.paused().remove(&self.0.id);
             own.into_iter().for_each(Waker::wake);
         }
     }
@@ -235,8 +246,8 @@ impl Account {
         self.0.closed.load(Ordering::Acquire)
     }
 
-    /// Has something done when the account is closed, at once where it is. It runs under the locks of whoever sends, so it
-    /// must do no more than wake somebody.
+    /// Calls `act` when the account is closed, or now if it is closed already. It is called under the locks of the sender, so it may only wake
+    /// tasks.
     pub fn on_close(&self, act: impl FnOnce() + Send + 'static) {
         let mut state = self.lock();
         if self.is_closed() {
@@ -247,7 +258,7 @@ impl Account {
         }
     }
 
-    /// Ends an account: what waits for its client will never be read.
+    /// Closes the account: the bytes that wait for its client will never be read.
     pub fn close(&self, why: &str) {
         let mut state = self.lock();
         if self.0.closed.swap(true, Ordering::AcqRel) {
@@ -255,16 +266,16 @@ impl Account {
         }
         let bytes = std::mem::take(&mut state.bytes);
         self.0.ledger.0.total.fetch_sub(bytes, Ordering::Relaxed);
-        self.0.ledger.0.leaving.fetch_add(bytes - state.kept_bytes, Ordering::Relaxed);
-        self.file(&mut state);
+        self.0.ledger.0.orphaned.fetch_add(bytes - state.kept_bytes, Ordering::Relaxed);
+        self.update_index(&mut state);
         let (kept, acts) = (std::mem::take(&mut state.kept), std::mem::take(&mut state.on_close));
         drop(state);
         drop(kept);
-        self.calm(0);
+        self.wake_paused(0);
         self.0.ledger.0.closed.fetch_add(1, Ordering::Relaxed);
         match self.0.owner {
-            Some(from) => tracing::debug!(%from, bytes, why, "closing a client that too much is held for"),
-            None => tracing::debug!(bytes, why, "dropping what waits for a client that is away"),
+            Some(from) => tracing::debug!(%from, bytes, why, "closing a client for which too many bytes wait"),
+            None => tracing::debug!(bytes, why, "dropping the messages for a client that is away"),
         }
         acts.into_iter().for_each(|act| act());
     }
@@ -274,19 +285,19 @@ impl Account {
         if self.is_closed() {
             return false;
         }
-        let strained = state.bytes > STRAINED_BYTES && self.0.ledger.is_strained();
-        if strained || state.bytes + bytes > MAX_CLIENT_BYTES {
+        let under_pressure = state.bytes > MAX_BYTES_UNDER_PRESSURE && self.0.ledger.is_under_pressure();
+        if under_pressure || state.bytes + bytes > MAX_CLIENT_BYTES {
             drop(state);
-            self.close(if strained { "the server holds too much" } else { "too much waits for it" });
+            self.close(if under_pressure { "the server holds too many bytes" } else { "too many bytes wait for it" });
             return false;
         }
         state.bytes += bytes;
         state.kept_bytes += if kept { bytes } else { 0 };
-        // In this order: whoever finds too much then finds it here, not with another account.
-        self.file(&mut state);
+        // The index is updated before the total, so that a thread that finds the total too large finds this account in the index.
+        self.update_index(&mut state);
         self.0.ledger.0.total.fetch_add(bytes, Ordering::Release);
         drop(state);
-        self.0.ledger.relieve();
+        self.0.ledger.close_largest();
         !self.is_closed()
     }
 
@@ -296,18 +307,18 @@ impl Account {
             state.bytes -= bytes;
             state.kept_bytes -= if kept { bytes } else { 0 };
             self.0.ledger.0.total.fetch_sub(bytes, Ordering::Relaxed);
-            self.file(&mut state);
+            self.update_index(&mut state);
         } else if !kept {
-            self.0.ledger.0.leaving.fetch_sub(bytes, Ordering::Relaxed);
+            self.0.ledger.0.orphaned.fetch_sub(bytes, Ordering::Relaxed);
         }
         let left = state.bytes;
         drop(state);
-        self.calm(left);
+        self.wake_paused(left);
     }
 
-    /// Puts the account where it belongs in the index.
-    fn file(&self, state: &mut State) {
-        let (old, new) = (state.steps, state.bytes / STEP);
+    /// Moves the account to its place in the index.
+    fn update_index(&self, state: &mut AccountState) {
+        let (old, new) = (state.steps, state.bytes / INDEX_STEP_BYTES);
         if old == new {
             return;
         }
@@ -319,7 +330,7 @@ impl Account {
         state.steps = new;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, AccountState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -330,9 +341,9 @@ impl std::fmt::Debug for Account {
     }
 }
 
-impl Drop for Inner {
+impl Drop for AccountInner {
     fn drop(&mut self) {
-        self.ledger.unheard().remove(&self.id);
+        self.ledger.paused().remove(&self.id);
         self.ledger.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -351,12 +362,12 @@ impl Drop for WaitingBytes {
 }
 
 impl<T: Send + 'static> KeptValue<T> {
-    /// Whether it is there, and such a thing.
+    /// Whether the value is still kept, and passes the test.
     pub fn is(&self, test: impl FnOnce(&T) -> bool) -> bool {
         self.account.lock().kept.get(&self.key).and_then(|value| value.downcast_ref()).is_some_and(test)
     }
 
-    /// `None`: it was dropped, since the account was closed.
+    /// `None`: the value was dropped when the account was closed.
     #[must_use]
     pub fn take(self) -> Option<T> {
         let value = self.account.lock().kept.remove(&self.key)?;
@@ -386,7 +397,8 @@ mod tests {
     fn is_right(ledger: &Ledger, accounts: &[&Account]) {
         assert_eq!(ledger.bytes(), accounts.iter().map(|account| account.bytes()).sum::<usize>());
         let filed: Vec<usize> = ledger.index().keys().map(|(steps, _)| *steps).collect();
-        let mut expected: Vec<usize> = accounts.iter().map(|account| account.bytes() / STEP).filter(|steps| *steps > 0).collect();
+        let mut expected: Vec<usize> =
+            accounts.iter().map(|account| account.bytes() / INDEX_STEP_BYTES).filter(|steps| *steps > 0).collect();
         expected.sort_unstable();
         assert_eq!(filed, expected);
     }
@@ -407,50 +419,50 @@ mod tests {
 
     #[test]
     fn what_closed_accounts_have_left_behind_keeps_others_small() {
-        let ledger = Ledger::new(4 * STRAINED_BYTES, 0);
+        let ledger = Ledger::new(4 * MAX_BYTES_UNDER_PRESSURE, 0);
         let (first, second, third) = (ledger.open(None), ledger.open(None), ledger.open(None));
         let mut held = Vec::new();
         for account in [&first, &second] {
-            held.extend((0..4).map(|_| account.add(STRAINED_BYTES)));
+            held.extend((0..4).map(|_| account.add(MAX_BYTES_UNDER_PRESSURE)));
             account.close("test");
         }
         assert!(ledger.bytes() == 0 && held.iter().all(Option::is_some));
-        let small = third.add(STRAINED_BYTES + 1);
+        let small = third.add(MAX_BYTES_UNDER_PRESSURE + 1);
         assert!(small.is_some() && third.add(1).is_none() && third.is_closed());
         drop((held, small));
-        assert_eq!(ledger.0.leaving.load(Ordering::Relaxed), 0);
+        assert_eq!(ledger.0.orphaned.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn while_closed_accounts_leave_much_behind_only_those_are_heard_for_whom_little_waits() {
-        let ledger = Ledger::new(100 * STEP, 0);
+        let ledger = Ledger::new(100 * INDEX_STEP_BYTES, 0);
         let [gone, other, some, little] = [(); 4].map(|()| ledger.open(None));
-        let is_heard = |account: &Account| account.poll_may_read(&Context::from_waker(Waker::noop())).is_ready();
-        let _held = [some.add(2 * CALM_BYTES), little.add(CALM_BYTES)];
-        let behind = (gone.add(60 * STEP), other.add(40 * STEP));
-        assert!(gone.is_closed() && !other.is_closed() && is_heard(&other));
+        let may_read = |account: &Account| account.poll_may_read(&Context::from_waker(Waker::noop())).is_ready();
+        let _held = [some.add(2 * ALWAYS_READ_BYTES), little.add(ALWAYS_READ_BYTES)];
+        let behind = (gone.add(60 * INDEX_STEP_BYTES), other.add(40 * INDEX_STEP_BYTES));
+        assert!(gone.is_closed() && !other.is_closed() && may_read(&other));
         other.close("in a test");
-        let more = some.add(10 * STEP);
-        assert!(!is_heard(&some) && is_heard(&little) && is_heard(&other));
-        assert_eq!(ledger.unheard().len(), 1);
+        let more = some.add(10 * INDEX_STEP_BYTES);
+        assert!(!may_read(&some) && may_read(&little) && may_read(&other));
+        assert_eq!(ledger.paused().len(), 1);
         drop((behind, more));
-        assert!(ledger.unheard().is_empty() && is_heard(&some), "it was woken");
+        assert!(ledger.paused().is_empty() && may_read(&some), "it was woken");
     }
 
     #[test]
-    fn whoever_has_taken_what_waited_is_heard_again() {
-        let ledger = Ledger::new(100 * STEP, 0);
+    fn whoever_has_taken_what_waited_may_read_again() {
+        let ledger = Ledger::new(100 * INDEX_STEP_BYTES, 0);
         let [gone, slow] = [(); 2].map(|()| ledger.open(None));
-        let behind = (gone.add(99 * STEP), gone.add(99 * STEP));
-        let waiting = slow.add(99 * STEP);
+        let behind = (gone.add(99 * INDEX_STEP_BYTES), gone.add(99 * INDEX_STEP_BYTES));
+        let waiting = slow.add(99 * INDEX_STEP_BYTES);
         assert!(gone.is_closed() && slow.poll_may_read(&Context::from_waker(Waker::noop())).is_pending());
         drop(waiting);
-        assert!(ledger.unheard().is_empty(), "it was woken");
+        assert!(ledger.paused().is_empty(), "it was woken");
         assert!(slow.poll_may_read(&Context::from_waker(Waker::noop())).is_ready() && behind.0.is_some());
-        let again = slow.add(99 * STEP);
+        let again = slow.add(99 * INDEX_STEP_BYTES);
         assert!(slow.poll_may_read(&Context::from_waker(Waker::noop())).is_pending());
         drop((again, slow));
-        assert!(ledger.unheard().is_empty());
+        assert!(ledger.paused().is_empty());
     }
 
     #[test]
@@ -478,31 +490,31 @@ mod tests {
 
     #[test]
     fn the_one_with_most_goes_first_whoever_adds_the_last_byte() {
-        let ledger = Ledger::new(100 * STEP, 0);
+        let ledger = Ledger::new(100 * INDEX_STEP_BYTES, 0);
         let [small, large, larger] = [(); 3].map(|()| ledger.open(None));
-        let _held = [small.add(2 * STEP), large.add(40 * STEP), larger.add(50 * STEP)];
-        let more = small.add(10 * STEP).expect("it is not the largest");
+        let _held = [small.add(2 * INDEX_STEP_BYTES), large.add(40 * INDEX_STEP_BYTES), larger.add(50 * INDEX_STEP_BYTES)];
+        let more = small.add(10 * INDEX_STEP_BYTES).expect("it is not the largest");
         assert!(larger.is_closed() && !large.is_closed() && !small.is_closed());
         is_right(&ledger, &[&small, &large]);
         drop(more);
-        let most = small.add(70 * STEP);
+        let most = small.add(70 * INDEX_STEP_BYTES);
         assert!(most.is_none() && small.is_closed() && !large.is_closed(), "now it is");
         is_right(&ledger, &[&large]);
     }
 
     #[test]
     fn nobody_with_little_is_closed_by_those_who_add_much_at_the_same_time() {
-        let ledger = Ledger::new(64 * STEP, 0);
+        let ledger = Ledger::new(64 * INDEX_STEP_BYTES, 0);
         let honest: Vec<_> = (0..2).map(|_| ledger.open(None)).collect();
         std::thread::scope(|scope| {
             for account in &honest {
-                scope.spawn(|| (0..20_000).for_each(|_| drop(account.add(2 * STEP))));
+                scope.spawn(|| (0..20_000).for_each(|_| drop(account.add(2 * INDEX_STEP_BYTES))));
             }
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..5000 {
                         let hostile = ledger.open(None);
-                        let _held = [(); 4].map(|()| hostile.add(20 * STEP));
+                        let _held = [(); 4].map(|()| hostile.add(20 * INDEX_STEP_BYTES));
                     }
                 });
             }
@@ -529,10 +541,10 @@ mod tests {
 
     #[test]
     fn many_clients_that_hold_little_are_bounded_too() {
-        let ledger = Ledger::new(1000 * STEP, 0);
+        let ledger = Ledger::new(1000 * INDEX_STEP_BYTES, 0);
         let accounts: Vec<_> = (0..2000).map(|_| ledger.open(None)).collect();
-        let held: Vec<_> = accounts.iter().map(|account| account.add(STEP)).collect();
-        assert!(ledger.bytes() <= 1000 * STEP);
+        let held: Vec<_> = accounts.iter().map(|account| account.add(INDEX_STEP_BYTES)).collect();
+        assert!(ledger.bytes() <= 1000 * INDEX_STEP_BYTES);
         drop(held);
         assert_eq!(ledger.bytes(), 0);
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use rand::Rng as _;
 
-use crate::addresses::external::External;
+use crate::addresses::external::ExternalAddresses;
 use crate::config::RelayConfig;
 use crate::limits::descriptors::DescriptorPools;
 use crate::relay::admission::Admission;
@@ -33,12 +33,12 @@ use crate::turn::{self, SharedState};
 /// A sentence that names the setting to change: a port is taken, or an address is not this machine's.
 pub fn start(
     config: &RelayConfig,
-    external: &External,
+    external: &ExternalAddresses,
     users: Arc<dyn RelayUsers>,
     shares: &DescriptorPools,
 ) -> anyhow::Result<Relay> {
     let listeners = Listeners::bind(config)?;
-    let relayed = external.relays();
+    let relayed = external.relayed_ips();
     let local = LocalAddresses::read(&relayed);
     let settings = Arc::new(engine_settings::settings(config, relayed, &listeners, &local));
     let policy = engine_settings::policy(config, &local);

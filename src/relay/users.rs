@@ -1,18 +1,21 @@
-//! Users and secrets as the engine asks for them.
+//! Users and their keys, as the engines ask for them.
+//!
+//! The engine verifies requests with [`CredentialSource`]; the shards also ask, when [`RelayUsers::revision`] has changed, which users of
+//! their allocations may stay.
 
 use std::time::{Instant, SystemTime};
 
 use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
 use crate::turn::{CredentialSource, MIN_UNGUESSABLE_SECRET_BYTES, UserKeys};
 use crate::users::Directory;
-use crate::users::credentials::RestName;
+use crate::users::credentials::TimeLimitedUsername;
 
-/// Who may allocate, and who may not go on. Called on the shards' threads: it must not block.
+/// Which users may allocate, and which may keep their allocations. It is called on the shards' threads, so it must not block.
 pub trait RelayUsers: CredentialSource {
-    /// Whether the allocations of an [`UserKeys::user`] may go on.
+    /// Whether a [`UserKeys::user`] may keep its allocations.
     fn is_live(&self, user: &str) -> bool;
 
-    /// Changes whenever [`Self::is_live`] may answer otherwise than before.
+    /// Changes whenever the answers of [`Self::is_live`] may have changed.
     fn revision(&self) -> u64;
 }
 
@@ -29,20 +32,20 @@ impl CredentialSource for Directory {
         if keys.is_empty() {
             return None;
         }
-        let name = RestName::parse(username);
+        let name = TimeLimitedUsername::parse(username);
         let user = name.map(|name| name.user).filter(|user| !user.is_empty()).unwrap_or(username);
         let expires = self.life(username, wall).and_then(|life| now.checked_add(life));
         Some(UserKeys { user: user.to_owned(), keys, expires })
     }
 
     fn is_guessable(&self, username: &str) -> bool {
-        RestName::parse(username).is_none()
+        TimeLimitedUsername::parse(username).is_none()
             || self.has_password(username)
             || self.shortest_secret() < MIN_UNGUESSABLE_SECRET_BYTES
     }
 
     fn authenticated(&self, username: &str) {
-        self.note_proof(username, SystemTime::now());
+        self.note_long_lived(username, SystemTime::now());
     }
 }
 

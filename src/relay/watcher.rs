@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::addresses::external::External;
+use crate::addresses::external::ExternalAddresses;
 use crate::relay::setup::local_addresses::{LocalAddresses, log_closed_networks};
 use crate::relay::shard::mailbox::{ShardMailbox, ShardMessage};
 use crate::relay::users::RelayUsers;
@@ -19,7 +19,7 @@ const ADDRESS_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct ChangeWatcher {
     pub(super) users: Arc<dyn RelayUsers>,
     pub(super) revision: u64,
-    pub(super) external: External,
+    pub(super) external: ExternalAddresses,
     /// The relayed addresses that the shards know.
     pub(super) relayed: [Option<RelayedIp>; 2],
     pub(super) policy: PeerPolicy,
@@ -36,7 +36,7 @@ impl ChangeWatcher {
             if std::mem::replace(&mut self.revision, revision) != revision {
                 self.mailboxes.iter().for_each(|shard| shard.send(ShardMessage::CheckUsers));
             }
-            let relayed = self.external.relays();
+            let relayed = self.external.relayed_ips();
             if relayed == self.relayed && addresses_checked.elapsed() < ADDRESS_CHECK_INTERVAL {
                 continue;
             }

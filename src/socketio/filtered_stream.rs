@@ -254,7 +254,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
-    use crate::limits::kept_buffers::{FREE_BYTES, KeptBuffers, MAX_TOTAL_BYTES};
+    use crate::limits::kept_buffers::{KeptBuffers, MAX_TOTAL_BYTES, UNCOUNTED_BYTES};
     use crate::limits::waiting_bytes::Ledger;
     use crate::socketio::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 
@@ -374,7 +374,7 @@ mod tests {
         }
         assert_eq!(waiting.await.unwrap(), io::ErrorKind::ConnectionAborted);
         // What is free is not counted.
-        assert_eq!(others.len(), MAX_TOTAL_BYTES / (MESSAGE - FREE_BYTES));
+        assert_eq!(others.len(), MAX_TOTAL_BYTES / (MESSAGE - UNCOUNTED_BYTES));
         for (other, _) in &mut others {
             other.write_all(b"goes on").await.unwrap();
         }

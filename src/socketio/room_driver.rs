@@ -190,7 +190,7 @@ mod tests {
                 }
             })
         };
-        until(1).await.expect("the first time-out was heard");
+        until(1).await.expect("the first time-out was handled");
         driver.with(|machine| machine.due = Some(Instant::now()));
         until(2).await.expect("and so was the next");
         running.abort();

@@ -67,9 +67,9 @@ impl Certificate {
     pub(super) fn from_pem(kind: CertificateKind, chain: &[u8], key: &[u8]) -> anyhow::Result<Self> {
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
         let certificates = certificates.map_err(|error| anyhow!("the certificate is not in PEM form ({error:?})"))?;
-        let Some(first) = certificates.first() else { bail!("there is no certificate in it") };
+        let Some(first) = certificates.first() else { bail!("the file contains no certificate") };
         let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|error| anyhow!("there is no private key that can be read ({error:?})"))?;
+            .map_err(|error| anyhow!("the file contains no readable private key ({error:?})"))?;
         let (_, parsed) = X509Certificate::from_der(first).context("the certificate can't be read")?;
         let fingerprint = Sha256::digest(first).iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
         let (names, validity) = (names(&parsed), parsed.validity());
@@ -77,10 +77,10 @@ impl Certificate {
         let signed_itself = parsed.issuer() == parsed.subject();
         let lacks_issuer = certificates.len() == 1 && !signed_itself;
         let key = ring::default_provider().key_provider.load_private_key(key);
-        let key = key.map_err(|error| anyhow!("there is no private key that can be used ({error})"))?;
+        let key = key.map_err(|error| anyhow!("the private key can't be used ({error})"))?;
         // `CertifiedKey::from_der` compares them too, but refuses certificates of version 1, which openssl makes.
         if key.public_key().is_some_and(|public| public.as_ref() != parsed.public_key().raw) {
-            bail!("the private key does not fit the certificate");
+            bail!("the private key does not match the certificate");
         }
         let key = Arc::new(CertifiedKey::new(certificates.clone(), key));
         Ok(Self { kind, names, fingerprint, not_before, not_after, lacks_issuer, signed_itself, key })
@@ -267,7 +267,7 @@ mod tests {
         let read = |chain: &str, key: &str| {
             Certificate::from_pem(CertificateKind::Files, chain.as_bytes(), key.as_bytes()).unwrap_err().to_string()
         };
-        assert!(read(&other, &key).contains("does not fit"));
+        assert!(read(&other, &key).contains("does not match"));
         assert!(read("", &key).contains("no certificate"));
         assert!(read(&chain, &chain).contains("private key"));
     }

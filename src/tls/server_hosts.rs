@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::addresses::external::External;
+use crate::addresses::external::ExternalAddresses;
 use crate::addresses::interfaces;
 
 /// The names of this machine that clients may use, and its external addresses. Its own addresses are those that connections come to.
@@ -10,7 +10,7 @@ use crate::addresses::interfaces;
 pub struct ServerHosts {
     /// In lower case.
     names: Vec<String>,
-    external: Option<External>,
+    external: Option<ExternalAddresses>,
 }
 
 impl ServerHosts {
@@ -22,7 +22,7 @@ impl ServerHosts {
 
     /// Adds the addresses under which the machine is reached from outside.
     #[must_use]
-    pub fn seen_as(self, external: External) -> Self {
+    pub fn seen_as(self, external: ExternalAddresses) -> Self {
         Self { external: Some(external), ..self }
     }
 
@@ -58,7 +58,7 @@ impl ServerHosts {
 
     /// The address that the settings map `local` to, or any mapped address if `local` is unknown: a private or a public one.
     fn mapped(&self, local: Option<IpAddr>, private: bool) -> Option<IpAddr> {
-        let relays = self.external.as_ref()?.relays();
+        let relays = self.external.as_ref()?.relayed_ips();
         let mapped = relays.into_iter().flatten().filter(|relay| relay.advertised != relay.bound);
         let mapped = mapped.map(|relay| relay.advertised);
         mapped
@@ -76,7 +76,7 @@ mod tests {
     fn seen_as(external: &str) -> ServerHosts {
         let config = Config::read(&Settings { external_ip: Some(external.to_owned()), ..Settings::default() }).unwrap();
         let bound = [Some("10.0.0.5".parse().unwrap()), Some("2001:db8::5".parse().unwrap())];
-        ServerHosts::of(vec!["tv-cellar".to_owned()]).seen_as(External::new(&config.relay.external, bound, None))
+        ServerHosts::of(vec!["tv-cellar".to_owned()]).seen_as(ExternalAddresses::new(&config.relay.external, bound, None))
     }
 
     #[test]

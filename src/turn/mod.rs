@@ -148,8 +148,8 @@
 //!   lives for 600 s.
 //! - **SHA-256 is offered where it does not amplify** ([`PasswordAlgorithms::Both`]): the nonce cookie and PASSWORD-ALGORITHMS would make the
 //!   401 three times the smallest Allocate.
-//! - **CredentialSource of the same user replace earlier ones** on Refresh, although RFC 8656 §5 wants the same username: the username of REST
-//!   credentials holds their expiry. Another user gets 441.
+//! - **Credentials of the same user replace earlier ones** on Refresh, although RFC 8656 §5 asks for the same username: the username of TURN REST
+//!   credentials contains their expiry. Another user gets 441.
 //! - **A reservation ends with the allocation that made it**, after 30 s otherwise, so that quotas bound the ports of a user.
 //! - **Errors carry no reason phrase**, for the same limit on amplification.
 
@@ -185,7 +185,7 @@ pub use credentials::{CredentialSource, MIN_UNGUESSABLE_SECRET_BYTES, UserKeys};
 pub use engine::{Engine, ShardSettings};
 pub use five_tuple::{FiveTuple, PeerTransport, Transport};
 pub use ids::{AllocationId, PeerConnectionId, RelayedAddressId};
-pub use policy::{DENIED, PeerPolicy};
+pub use policy::PeerPolicy;
 pub use settings::{EngineSettings, Limits, NatDiscovery, PasswordAlgorithms, RelayedIp};
 pub use shared::SharedState;
 pub use verdict::{Answer, DropReason, OpenError, Output, Verdict};

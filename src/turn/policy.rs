@@ -1,7 +1,8 @@
-//! Whom a relayed address may talk to (RFC 8656 §7.2, §21.3.2).
+//! The peers that a relayed address may exchange data with (RFC 8656 §7.2, §21.3.2).
 //!
-//! A built-in list denies every network that is not the public internet; the operator's list is added to it, and so is every network
-//! that this machine itself is on: what stands there trusts its neighbours. The operator's allowed networks win over all of them. An IPv6 address that carries an IPv4 address is judged by both.
+//! A built-in list denies every network that is not the public internet. The operator's list is added to it, and so is every network
+//! that this machine is in, because the machines there trust their neighbours. The operator's allowed networks override all of these. An
+//! IPv6 address that contains an IPv4 address must be permitted as both.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::LazyLock;
@@ -11,8 +12,8 @@ use ipnet::IpNet;
 use super::codec::attribute::AddressFamily;
 use super::settings::EngineSettings;
 
-/// Networks denied unless the operator allows them.
-pub const DENIED: [&str; 33] = [
+/// Networks that are denied unless the operator allows them.
+const DENIED_NETWORKS: [&str; 33] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -49,21 +50,21 @@ pub const DENIED: [&str; 33] = [
 ];
 
 static BUILT_IN: LazyLock<Vec<IpNet>> =
-    LazyLock::new(|| DENIED.iter().map(|network| network.parse().expect("a test parses each of them")).collect());
+    LazyLock::new(|| DENIED_NETWORKS.iter().map(|network| network.parse().expect("a test parses each of them")).collect());
 
-/// Who may be a peer.
+/// The networks that peers may be in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerPolicy {
-    /// Reachable whatever else says no.
+    /// Permitted, even where another list denies it.
     pub allowed: Vec<IpNet>,
-    /// Unreachable besides the built-in list.
+    /// Denied in addition to the built-in list.
     pub denied: Vec<IpNet>,
-    /// Networks that this machine is on; as unreachable.
+    /// The networks that this machine is in; denied too.
     pub neighbours: Vec<IpNet>,
 }
 
 impl PeerPolicy {
-    /// Whether the lists permit this address; whether it is one of our own is not their business.
+    /// Whether the lists permit this address. They do not know the addresses of this machine.
     pub fn permits(&self, ip: IpAddr) -> bool {
         self.lists_permit(ip) && !self.is_neighbour(ip)
     }
@@ -78,12 +79,12 @@ impl PeerPolicy {
         if settings.own_addresses.contains(&ip) { self.allows_explicitly(ip) } else { self.permits(ip) }
     }
 
-    /// Whether it is denied for nothing but that it is in a network of this machine.
+    /// Whether the address is denied only because it is in a network of this machine.
     pub fn denies_as_neighbour(&self, ip: IpAddr) -> bool {
         self.is_neighbour(ip) && self.lists_permit(ip)
     }
 
-    /// The networks of this machine that nothing else closes.
+    /// The networks of this machine that no other list denies.
     pub fn closed_neighbours(&self) -> Vec<IpNet> {
         let inside = |network: &IpNet| network.hosts().nth(1).unwrap_or(network.addr());
         self.neighbours.iter().filter(|network| self.denies_as_neighbour(inside(network))).copied().collect()
@@ -100,7 +101,7 @@ impl PeerPolicy {
         self.permits_as_written(ip) && embedded(ip).is_none_or(|ip| self.permits_as_written(IpAddr::V4(ip))) && !is_impossible(ip)
     }
 
-    /// Whether the operator allowed this address by name.
+    /// Whether the operator has allowed this address.
     pub fn allows_explicitly(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.allowed.iter().any(|network| network.contains(&ip))
@@ -111,12 +112,12 @@ impl PeerPolicy {
     }
 }
 
-/// A peer address as it is judged, stored and sent to: IPv4-mapped IPv6 is IPv4.
+/// The form in which a peer address is checked, stored and sent to: an IPv4-mapped address becomes IPv4.
 pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
-/// The IPv4 address inside an IPv6 one: IPv4-compatible, IPv4-translated (SIIT), NAT64 and 6to4. Teredo has its server's there.
+/// The IPv4 address inside an IPv6 address: IPv4-compatible, IPv4-translated (SIIT), NAT64, 6to4, and for Teredo that of its server.
 fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(ip) = ip else { return None };
     let last = |ip: Ipv6Addr| Ipv4Addr::from(u128::from(ip) as u32);
@@ -128,7 +129,7 @@ fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
-/// What no list may open: it would be a broadcast, or no address at all.
+/// Addresses that no list may allow: broadcast, and the unspecified address.
 fn is_impossible(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_unspecified() || ip.is_broadcast(),

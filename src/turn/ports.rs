@@ -1,7 +1,7 @@
-//! Which ports are taken, and which are live relays: one bit a port and family, shared by all shards without locks.
+//! The ports that are taken, and those that are live relayed addresses: one bit a port and family, shared by all shards without locks.
 //!
-//! An engine starts at a random port of its range, so that shards that share a range do not compete; a port that was reserved by one
-//! engine and taken by another (RESERVATION-TOKEN) is given back by clearing its bit, whoever does it.
+//! An engine starts its search at a random port of its range, so that shards with the same range do not compete. Any engine may release a
+//! port by clearing its bit: one engine may reserve a port that another claims (RESERVATION-TOKEN).
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,12 +10,15 @@ use rand::{Rng, RngExt};
 
 use super::codec::attribute::AddressFamily;
 
+/// Words of 64 bits for 65,536 ports.
+const PORT_WORDS: usize = 1024;
+
 /// A set of ports.
-pub(super) struct PortSet(Box<[AtomicU64; 1024]>);
+pub(super) struct PortSet(Box<[AtomicU64; PORT_WORDS]>);
 
 impl PortSet {
     fn new() -> Self {
-        Self(Box::new([const { AtomicU64::new(0) }; 1024]))
+        Self(Box::new([const { AtomicU64::new(0) }; PORT_WORDS]))
     }
 
     pub(super) fn contains(&self, port: u16) -> bool {
@@ -23,13 +26,13 @@ impl PortSet {
         word.load(Ordering::Acquire) & bit != 0
     }
 
-    /// Returns false where it was there already.
+    /// Returns false where the port was in the set already.
     pub(super) fn insert(&self, port: u16) -> bool {
         let (word, bit) = self.place(port);
         word.fetch_or(bit, Ordering::AcqRel) & bit == 0
     }
 
-    /// Returns false where it was not there.
+    /// Returns false where the port was not in the set.
     pub(super) fn remove(&self, port: u16) -> bool {
         let (word, bit) = self.place(port);
         word.fetch_and(!bit, Ordering::AcqRel) & bit != 0
@@ -44,17 +47,17 @@ impl PortSet {
     }
 }
 
-/// What an Allocate asks of a port (RFC 8656 §18.6).
+/// The requirement of an Allocate on its port (RFC 8656 §18.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PortRequirement {
     Any,
     /// EVEN-PORT with R = 0.
     Even,
-    /// EVEN-PORT with R = 1: the next port is taken too.
+    /// EVEN-PORT with R = 1: takes the next port too.
     EvenAndNext,
 }
 
-/// Every port of this server.
+/// The ports of this server.
 pub(super) struct Ports {
     taken: [PortSet; 2],
     live: [PortSet; 2],
@@ -65,16 +68,16 @@ impl Ports {
         Self { taken: [PortSet::new(), PortSet::new()], live: [PortSet::new(), PortSet::new()] }
     }
 
-    /// Takes a random free port of `slice`; `None` where none answers the wish.
+    /// Takes a random free port of `range`; `None` where no free port meets the requirement.
     pub(super) fn take(
         &self,
         family: AddressFamily,
-        slice: &RangeInclusive<u16>,
-        wish: PortRequirement,
+        range: &RangeInclusive<u16>,
+        requirement: PortRequirement,
         rng: &mut impl Rng,
     ) -> Option<u16> {
         let taken = &self.taken[family.index()];
-        let (&first, &last) = (slice.start(), slice.end());
+        let (&first, &last) = (range.start(), range.end());
         if first > last {
             return None;
         }
@@ -84,13 +87,13 @@ impl Ports {
         while step < count {
             let port = first + ((start + step) % count) as u16;
             let (word, _) = taken.place(port);
-            // A full word is skipped whole, unless the slice ends or wraps inside it.
+            // Skips the rest of a full word, unless the range ends or wraps inside it.
             let left = u32::from((64 - port % 64).min(last - port + 1));
             if word.load(Ordering::Relaxed) == u64::MAX {
                 step += left;
                 continue;
             }
-            if Self::take_this(taken, port, last, wish) {
+            if Self::take_this(taken, port, last, requirement) {
                 return Some(port);
             }
             step += 1;
@@ -98,8 +101,8 @@ impl Ports {
         None
     }
 
-    fn take_this(taken: &PortSet, port: u16, last: u16, wish: PortRequirement) -> bool {
-        match wish {
+    fn take_this(taken: &PortSet, port: u16, last: u16, requirement: PortRequirement) -> bool {
+        match requirement {
             PortRequirement::Any => taken.insert(port),
             PortRequirement::Even => port.is_multiple_of(2) && taken.insert(port),
             PortRequirement::EvenAndNext => {
@@ -115,14 +118,14 @@ impl Ports {
         }
     }
 
-    /// Gives a port back, live or not.
+    /// Releases a port, whether it is live or not.
     pub(super) fn release(&self, family: AddressFamily, port: u16) {
         self.live[family.index()].remove(port);
         let was_taken = self.taken[family.index()].remove(port);
-        debug_assert!(was_taken, "port {port} was given back twice");
+        debug_assert!(was_taken, "port {port} was released twice");
     }
 
-    /// The relayed socket of a taken port is open, and speaks UDP.
+    /// The relayed socket of a taken port is open, and carries UDP.
     pub(super) fn set_live(&self, family: AddressFamily, port: u16) {
         self.live[family.index()].insert(port);
     }

@@ -1,44 +1,44 @@
-//! What an engine is told once.
+//! The settings of an engine.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::codec::attribute::AddressFamily;
 
-/// Everything that does not change while the server runs. Every default is the safe one.
+/// The settings that all engines of a server have in common. Every default is the safe choice.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
-    /// At most 127 characters. Up to 8 bytes keep the 401 within 2.2 times the smallest Allocate.
+    /// At most 127 characters. With up to 8 bytes, the 401 stays within 2.2 times the smallest Allocate.
     pub realm: String,
     /// The text of SOFTWARE; `None` leaves the attribute out.
     pub software: Option<String>,
-    /// RelayedAddress transport addresses: IPv4, then IPv6. `None`: that family is answered with 440.
+    /// The addresses of relayed sockets: IPv4, then IPv6. `None`: a request for that family gets 440.
     pub relayed: [Option<RelayedIp>; 2],
-    /// Addresses of this machine and those it is advertised under. As peers they are denied, live relay ports excepted.
+    /// The addresses of this machine, and those that it is advertised under. As peers they are denied, except live relayed addresses.
     pub own_addresses: Vec<IpAddr>,
-    /// What relays were advertised under before, newest first: allocations of that time are still known by it.
+    /// The addresses that were advertised before, newest first. Allocations of that time are still known by them.
     pub former_addresses: Vec<IpAddr>,
-    /// Ports of our listeners: never a peer on an own address, not even where the policy allows that address.
+    /// The ports of our listeners. On an address of this machine they are never peers, even where the policy allows the address.
     pub listener_ports: Vec<u16>,
-    /// LIFETIME where the client asks for nothing or for less (RFC 8656 §7.2: 600 s).
+    /// The LIFETIME of a client that asks for none, or for less (RFC 8656 §7.2: 600 s).
     pub default_lifetime: Duration,
     /// The longest LIFETIME (RFC 8656 recommends 3600 s).
     pub max_lifetime: Duration,
     pub nonce_lifetime: Duration,
     pub password_algorithms: PasswordAlgorithms,
-    /// Announces USERHASH (RFC 8489 §9.2.1); it is answered in any case, as far as the credentials can.
+    /// Announces USERHASH (RFC 8489 §9.2.1); a USERHASH is accepted even without it, where the credential source can look it up.
     pub username_anonymity: bool,
-    /// An allocation ends with the credentials that made it, unless it is refreshed with later ones of the same user.
+    /// An allocation ends when its credentials expire, unless the client refreshes it with later credentials of the same user.
     pub strict_expiry: bool,
-    /// The shell can send with the DF bit; otherwise DONT-FRAGMENT is answered with 420.
+    /// The shell can send with the DF bit; otherwise DONT-FRAGMENT gets 420.
     pub dont_fragment: bool,
-    /// RFC 8016; otherwise MOBILITY-TICKET is answered with 405.
+    /// RFC 8016; otherwise MOBILITY-TICKET gets 405.
     pub mobility: bool,
-    /// RFC 6062; otherwise REQUESTED-TRANSPORT = TCP is answered with 442.
+    /// RFC 6062; otherwise REQUESTED-TRANSPORT = TCP gets 442.
     pub tcp_relay: bool,
-    /// A payload from one client to another of the same engine passes no socket between them.
+    /// A payload between two clients of the same engine is forwarded without a relayed socket.
     pub short_path: bool,
-    /// Sends every Allocate elsewhere (300): the server for clients of IPv4, and of IPv6.
+    /// Answers every Allocate with 300: the alternate server for IPv4 clients, then for IPv6 clients.
     pub alternate_server: [Option<SocketAddr>; 2],
     pub nat_discovery: Vec<NatDiscovery>,
     pub limits: Limits,
@@ -73,8 +73,7 @@ impl EngineSettings {
         self.relayed[family.index()]
     }
 
-    /// Replaces the addresses; what relays were advertised under so far stays known, the last few of it. RelayedAddress sockets stay
-    /// bound where they are.
+    /// Replaces the addresses. The last few advertised addresses stay known. Relayed sockets stay bound where they are.
     pub fn set_addresses(&mut self, advertised: [Option<IpAddr>; 2], own: &[IpAddr]) {
         for (relayed, advertised) in self.relayed.iter_mut().zip(advertised) {
             if let (Some(relayed), Some(advertised)) = (relayed, advertised) {
@@ -102,7 +101,7 @@ impl EngineSettings {
 /// Former addresses that an engine remembers.
 const MAX_FORMER_ADDRESSES: usize = 8;
 
-/// Where relayed sockets are bound, and what clients and peers are told.
+/// The IP address of relayed sockets: where they are bound, and what clients and peers are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayedIp {
     pub bound: IpAddr,
@@ -124,11 +123,11 @@ impl RelayedIp {
 /// How passwords are hashed (RFC 8489 §9.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordAlgorithms {
-    /// MD5 alone; nothing is negotiated.
+    /// Only MD5; nothing is negotiated.
     Md5,
-    /// SHA-256 is offered wherever the offer does not amplify: on streams, and to datagrams long enough. MD5 stays accepted.
+    /// SHA-256 is offered where the offer does not amplify: on streams, and to long enough datagrams. MD5 is accepted too.
     Both,
-    /// SHA-256 alone. The 401 is then three times the smallest Allocate, and clients of RFC 5389 are locked out.
+    /// Only SHA-256. The 401 is then three times the smallest Allocate, and clients of RFC 5389 cannot authenticate.
     Sha256,
 }
 
@@ -136,18 +135,18 @@ pub enum PasswordAlgorithms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NatDiscovery {
     pub primary: SocketAddr,
-    /// Another address and another port; with the address of `primary`, only the port can be changed and OTHER-ADDRESS is left out.
+    /// Another address and another port. Where the address is that of `primary`, only the port can change, and OTHER-ADDRESS is left out.
     pub alternate: SocketAddr,
-    /// What the addresses of `primary` and `alternate` are called outside.
+    /// The addresses under which clients reach `primary` and `alternate`.
     pub advertised: [IpAddr; 2],
 }
 
-/// Every limit; `None` is none.
+/// The limits of an engine. `None` is no limit.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// AllocationTable of one user: 486 beyond.
+    /// Allocations of one user; beyond them 486.
     pub user_quota: Option<u32>,
-    /// AllocationTable in all: 508 beyond.
+    /// Allocations of all users; beyond them 508.
     pub total_quota: Option<u32>,
     /// Permissions of one allocation.
     pub permissions: usize,
@@ -157,19 +156,19 @@ pub struct Limits {
     pub connections: usize,
     /// New permissions of one allocation in a second.
     pub new_peers: Option<u64>,
-    /// Bytes a second of one allocation, each direction by itself.
+    /// Bytes a second of one allocation in each direction.
     pub allocation_bandwidth: Option<u64>,
     pub user_bandwidth: Option<u64>,
     pub server_bandwidth: Option<u64>,
-    /// Unauthenticated replies (401, 438, 400) a second to one source address, on the average of five seconds. One port of it gets a
-    /// fifth of them at most.
+    /// Unauthenticated replies (401, 438, 400) a second to one source address, averaged over five seconds. One of its ports gets at most
+    /// a fifth of them.
     pub challenges: u16,
     /// Binding replies a second to one source address.
     pub bindings: u16,
     /// Failed authentications of one client (address and port) while a nonce lasts.
     pub failures: u16,
-    /// Failed authentications of one client (an IPv4 address or an IPv6 /64) in a minute, over UDP and over streams. Beyond them, what
-    /// may be a guess is looked at once in 3 s.
+    /// Failed authentications of one client (an IPv4 address or an IPv6 /64) in a minute, for UDP and for streams. Beyond them, credentials
+    /// that may be a guess are checked once in 3 s.
     pub wrong_passwords: u32,
     /// Sources that each table of the three limits above remembers, at 8 bytes each.
     pub sources: usize,

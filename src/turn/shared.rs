@@ -20,24 +20,24 @@ use super::source_limits::SourceLimits;
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::ip_prefix;
 
-/// Created once, given to every engine.
+/// Created once, and given to every engine.
 pub struct SharedState {
-    /// Times are stored as seconds or nanoseconds since then.
+    /// Times are stored as seconds or nanoseconds since this instant.
     epoch: Instant,
     seed: u64,
     pub(super) ports: Ports,
     pub(super) nonces: Nonces,
     pub(super) tickets: MobilityTickets,
     challenges: SourceLimits,
-    /// The share of one port in `challenges`.
+    /// The same for each port of a source address.
     challenged_ports: SourceLimits,
     pub(super) bindings: SourceLimits,
     failures: SourceLimits,
     reports: GuessReports,
-    /// Wrong passwords over UDP, and over streams: a datagram's failure is no reason to refuse a connection.
+    /// Wrong passwords over UDP, then over streams. They are separate because the failure of a forged datagram must not block a stream.
     guesses: [Guesses; 2],
     pub(super) bandwidth: Bandwidth,
-    /// One more than the highest index of an engine.
+    /// The highest index of an engine, plus one.
     engines: AtomicU32,
     allocations: AtomicU32,
     users: Mutex<HashMap<Box<str>, Arc<UserUsage>>>,
@@ -58,7 +58,7 @@ pub(super) struct Reservation {
     pub(super) expires: Instant,
 }
 
-/// The buckets of both directions.
+/// The buckets of [`super::bandwidth`] in both directions.
 #[derive(Debug, Default)]
 pub(super) struct Bandwidth {
     pub(super) to_peer: AtomicU64,
@@ -74,7 +74,7 @@ pub(super) struct UserUsage {
     pub(super) bandwidth: Bandwidth,
 }
 
-/// Why one more allocation is refused.
+/// The quota that refuses another allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QuotaReached {
     User,
@@ -82,7 +82,7 @@ pub(super) enum QuotaReached {
 }
 
 impl SharedState {
-    /// `seed` must come from the system's random source: nonces and tickets are signed with what it expands to.
+    /// `seed` must come from the system's random source: the keys of nonces and tickets are derived from it.
     pub fn new(settings: &EngineSettings, seed: [u8; 32], epoch: Instant) -> Arc<Self> {
         let mut rng = StdRng::from_seed(seed);
         let limits = &settings.limits;
@@ -118,7 +118,7 @@ impl SharedState {
         })
     }
 
-    /// AllocationTable of all engines.
+    /// The allocations of all engines.
     pub fn allocations(&self) -> u32 {
         self.allocations.load(Ordering::Relaxed)
     }
@@ -168,7 +168,7 @@ impl SharedState {
         hasher.finish()
     }
 
-    /// Whether a datagram from this client may be answered with a challenge; counts it.
+    /// Whether a datagram from this client may be answered with a challenge; counts the challenge.
     pub(super) fn may_challenge(&self, client: SocketAddr, now: Instant) -> bool {
         let (source, now) = (ip_prefix::of_client(client.ip()), self.nanos(now));
         self.challenged_ports.count((source, client.port()), now) && self.challenges.count(source, now)
@@ -179,7 +179,7 @@ impl SharedState {
         !self.failures.allows(failure_source(client), self.nanos(now))
     }
 
-    /// Counts a wrong password: `username` is [`Self::tag`]'s, where there is such a user whose password can be guessed.
+    /// Counts a wrong password. `username` is the tag of the user, where the user exists and the password can be guessed.
     pub(super) fn record_failure(&self, client: &FiveTuple, username: Option<u64>, now: Instant) {
         let _ = self.failures.count(failure_source(client), self.nanos(now));
         self.guesses(client).record_at(client.client.ip(), username, now);

@@ -1,4 +1,4 @@
-//! What an engine answers: a verdict for each packet, and outputs that are drained.
+//! The results of an engine: a verdict for each packet, and outputs that the shell drains.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -10,12 +10,12 @@ use super::codec::message::ParseError;
 use super::five_tuple::{FiveTuple, PeerTransport};
 use super::ids::{PeerConnectionId, RelayedAddressId};
 
-/// What to do with the packet just handed in. Ranges are within its bytes.
+/// What the shell does with the packet that it has just handed in. Ranges refer to the bytes of that packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
     Drop(DropReason),
-    /// It was taken in; the answer, if any, comes as an [`Output`].
+    /// Nothing to do now: the answer comes as an [`Output`].
     Accepted,
     /// Send [`super::Engine::reply`] to `to.client`, from `to.server`.
     Reply {
@@ -29,19 +29,19 @@ pub enum Verdict {
         /// Send with the DF bit (DONT-FRAGMENT).
         dont_fragment: bool,
     },
-    /// Send to a client, with `framing` written in front.
+    /// Send the payload to a client, with `framing` in front of it.
     ToClient {
         to: FiveTuple,
         framing: Framing,
         payload: Range<usize>,
     },
-    /// This message, and the connection it came over, belongs to another engine of this server.
+    /// The message, and the stream it came over, belong to another engine of this server.
     ToShard {
         shard: u8,
     },
 }
 
-/// What a message of the engine says, so that the shell never parses its bytes.
+/// The content of a message to a client, so that the shell never parses the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     Success {
@@ -59,53 +59,53 @@ pub enum Answer {
     },
 }
 
-/// Why a packet was dropped. For counters.
+/// Why a packet was dropped. The metrics have a counter for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropReason {
     /// Neither STUN nor ChannelData, or a STUN message that does not parse.
     Malformed(ParseError),
     /// ChannelData with a reserved number, or a length beyond the packet.
     MalformedChannelData,
-    /// An indication without what it must have, or with attributes that we do not know.
+    /// An indication without a required attribute, or with an unknown one.
     MalformedIndication,
     /// A STUN response.
     Response,
     /// An indication that a client does not send, or a Binding indication, which only keeps a NAT binding alive.
     Indication,
     UnsupportedMethod,
-    /// Too short to be answered without amplifying.
+    /// An unauthenticated request so short that an answer would amplify it.
     Bare,
     /// Too many unauthenticated or Binding requests from this source address.
     RateLimited,
     /// Too many failed authentications of this port, this client or at this user.
     Throttled,
-    /// A wrong password that is not told: too many of this client were wrong before.
+    /// A wrong password that gets no answer, because the client has sent too many wrong ones before.
     Withheld,
-    /// A retransmission of a request that is being worked on.
+    /// A retransmission of a request whose answer is still to come.
     Pending,
     NoAllocation,
     NoPermission,
     NoChannel,
     /// The allocation has no relayed transport address of the peer's family.
     NoRelay,
-    /// The policy, or an address of ours that is no live relay.
+    /// The policy denies the peer, or the peer is an address of this server that is not a live relayed address.
     DeniedPeer,
-    /// A client whose address is one of our relays.
+    /// The client address is a relayed address of this server.
     Loop,
     Bandwidth,
     TooLong,
 }
 
-/// What the shell does besides forwarding. Drain after every call.
+/// A consequence that the shell carries out. The shell drains these after every input, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// An answer that had to wait, or an indication.
+    /// A late answer, or an indication.
     Transmit {
         to: FiveTuple,
         bytes: Vec<u8>,
         answer: Answer,
     },
-    /// Open a socket bound to `address` and say `handle_relayed_address_opened`. For TCP, one that listens.
+    /// Open a socket bound to `address`, a listening one for TCP, and call `handle_relayed_address_opened`.
     OpenRelayedAddress {
         relayed: RelayedAddressId,
         address: SocketAddr,
@@ -125,27 +125,27 @@ pub enum Output {
         channel: ChannelNumber,
         peer: SocketAddr,
     },
-    /// The client of an allocation has moved (RFC 8016): what arrives from `to` is this engine's from now on.
+    /// The client of an allocation has moved (RFC 8016): packets from `to` belong to this engine from now on.
     ClientMoved {
         from: FiveTuple,
         to: FiveTuple,
     },
-    /// An allocation whose client had moved has ended: what arrives from there is no longer this engine's.
+    /// An allocation whose client had moved has ended: packets from `client` no longer belong to this engine.
     MovedClientEnded {
         client: FiveTuple,
     },
-    /// Connect to the peer from the relayed transport address, and say `handle_peer_connected` (RFC 6062 §5.2).
+    /// Connect to the peer from the relayed transport address, and call `handle_peer_connected` (RFC 6062 §5.2).
     ConnectPeer {
         relayed: RelayedAddressId,
         connection: PeerConnectionId,
         peer: SocketAddr,
     },
-    /// Once the reply to ConnectionBind is written: pass bytes between this client connection and the peer connection.
+    /// After the reply to ConnectionBind is written, pass bytes between this client connection and the peer connection.
     Splice {
         connection: PeerConnectionId,
         client: FiveTuple,
     },
-    /// Close the peer connection, and the client connection that it is spliced with.
+    /// Close the peer connection, and the client connection that is spliced with it.
     ClosePeerConnection {
         connection: PeerConnectionId,
     },
@@ -154,8 +154,8 @@ pub enum Output {
 /// Why a relayed socket could not be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenError {
-    /// Another program has the port: the engine tries others.
+    /// Another program uses the port; the engine tries others.
     PortInUse,
-    /// No descriptors, no buffers, no such address: 508.
+    /// No descriptors, no buffers, or no such address. The client gets 508.
     Failed,
 }

@@ -1,4 +1,4 @@
-//! Time-limited credentials and long-term keys: pure functions of secrets, names and the time they are told.
+//! Time-limited credentials and long-term keys. PURE: secrets, names and the time come in as arguments.
 //!
 //! Time-limited credentials are those of draft-uberti-behave-turn-rest: the username is `EXPIRY:user` with EXPIRY a Unix time
 //! in seconds, the password base64(HMAC-SHA1(secret, username)). The secret's text is the key, as in coturn.
@@ -15,35 +15,35 @@ use subtle::ConstantTimeEq;
 
 use crate::config::secret::Secret;
 
-/// How much further ahead than the longest ttl an expiry may be, and how long ago one that another issuer wrote: the clocks of that
-/// issuer and of this relay differ.
+/// How much further ahead than the longest ttl an expiry may be, and how long ago the expiry of another issuer may have been: the
+/// clocks of that issuer and of this relay differ.
 pub const CLOCK_SLACK: Duration = Duration::from_secs(300);
-/// An expiry of so many digits is in milliseconds, as JavaScript's `Date.now()` has it; in seconds it would be after the year 33,000.
+/// Digits of an expiry in milliseconds, as JavaScript's `Date.now()` has them; in seconds it would be after the year 33,000.
 const MILLISECOND_DIGITS: usize = 13;
 
-/// What `GET /turn`, the command line and the cast flow hand to a client.
+/// Time-limited credentials, as `GET /turn`, the command line and the cast flow give them to clients.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     /// `EXPIRY:user`.
     pub username: String,
     pub password: Secret<String>,
-    /// Life from the moment of issue, whole seconds.
+    /// Lifetime from the moment of issue, in whole seconds.
     pub ttl: Duration,
 }
 
 /// The parts of a time-limited username.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RestName<'a> {
+pub struct TimeLimitedUsername<'a> {
     /// Unix seconds.
     pub expiry: u64,
     /// Empty for issuers that send the expiry alone (Prosody does).
     pub user: &'a str,
-    /// No server of ours issues this form: `user:EXPIRY`, `EXPIRY:`, `:EXPIRY`, or an expiry in milliseconds. It counts only where the
+    /// Castway does not issue this form: `user:EXPIRY`, `EXPIRY:`, `:EXPIRY`, or an expiry in milliseconds. It counts only where the
     /// operator shares the secret with another issuer.
     pub is_foreign: bool,
 }
 
-impl<'a> RestName<'a> {
+impl<'a> TimeLimitedUsername<'a> {
     /// As coturn reads it: what precedes the first `:` is the expiry where it is all digits, otherwise what follows is.
     ///
     /// `None` for anything but plain decimal digits that fit 64 bits, alone or beside a `:` and a user.
@@ -101,7 +101,7 @@ pub fn verify(secret: &str, username: &str, given: &str) -> bool {
     same(&password(secret, username), given)
 }
 
-/// Compares two secrets without telling by its time where they differ or how long they are.
+/// Compares two secrets in a time that does not depend on where they differ or how long they are.
 pub fn same(one: &str, other: &str) -> bool {
     Sha256::digest(one.as_bytes()).as_slice().ct_eq(Sha256::digest(other.as_bytes()).as_slice()).into()
 }
@@ -116,7 +116,7 @@ pub fn h_a1_sha256(username: &str, realm: &str, password: &str) -> [u8; 32] {
     Sha256::digest(format!("{username}:{realm}:{password}")).into()
 }
 
-/// Seconds since 1970; 0 for a clock before that, which makes every expiry one too far ahead.
+/// Seconds since 1970; 0 for a clock before that, which makes every expiry too far ahead.
 pub fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
@@ -144,7 +144,7 @@ mod tests {
         let issued = issue("north", "alice", DAY, now);
         assert_eq!(issued.username, "1800086400:alice");
         assert!(verify("north", &issued.username, issued.password.expose()));
-        let name = RestName::parse(&issued.username).expect("issued names parse");
+        let name = TimeLimitedUsername::parse(&issued.username).expect("issued names parse");
         assert!(name.is_current(now, Some(DAY)));
         assert!(name.is_current(now + DAY - Duration::from_secs(1), Some(DAY)));
         assert!(!name.is_current(now + DAY, Some(DAY)));
@@ -178,19 +178,25 @@ mod tests {
             "",
         ];
         for name in bad {
-            assert!(!RestName::parse(name).is_some_and(|name| name.is_current(now, None)), "{name:?}");
+            assert!(!TimeLimitedUsername::parse(name).is_some_and(|name| name.is_current(now, None)), "{name:?}");
         }
         for good in ["1800000010:a", "1800000010", "1800086700:a", "1800000010:@alice:example.org", "1800000010:392938130"] {
-            assert!(RestName::parse(good).is_some_and(|name| name.is_current(now, Some(DAY)) && !name.is_foreign), "{good:?}");
+            assert!(
+                TimeLimitedUsername::parse(good).is_some_and(|name| name.is_current(now, Some(DAY)) && !name.is_foreign),
+                "{good:?}"
+            );
         }
-        let far = RestName { expiry: 1_800_086_701, user: "a", is_foreign: false };
+        let far = TimeLimitedUsername { expiry: 1_800_086_701, user: "a", is_foreign: false };
         assert!(!far.is_current(now, Some(DAY)) && far.is_current(now, None));
     }
 
     #[test]
     fn the_user_is_all_after_the_first_colon() {
-        assert_eq!(RestName::parse("17:@a:b"), Some(RestName { expiry: 17, user: "@a:b", is_foreign: false }));
-        assert_eq!(RestName::parse("17:18"), Some(RestName { expiry: 17, user: "18", is_foreign: false }));
+        assert_eq!(
+            TimeLimitedUsername::parse("17:@a:b"),
+            Some(TimeLimitedUsername { expiry: 17, user: "@a:b", is_foreign: false })
+        );
+        assert_eq!(TimeLimitedUsername::parse("17:18"), Some(TimeLimitedUsername { expiry: 17, user: "18", is_foreign: false }));
     }
 
     /// As coturn 4.17 takes them.
@@ -206,7 +212,11 @@ mod tests {
             (&format!("alice:{milliseconds}"), "alice"),
             (milliseconds, ""),
         ] {
-            assert_eq!(RestName::parse(name), Some(RestName { expiry: seconds, user, is_foreign: true }), "{name:?}");
+            assert_eq!(
+                TimeLimitedUsername::parse(name),
+                Some(TimeLimitedUsername { expiry: seconds, user, is_foreign: true }),
+                "{name:?}"
+            );
         }
     }
 

@@ -1,6 +1,6 @@
-//! Clocks that this server issued credentials by before somebody set its clock.
+//! The clocks by which this server issued credentials before somebody set its clock.
 //!
-//! Credentials bear their expiry by the clock of the moment. Those that were issued before the clock was set would end at once (set forward,
+//! Credentials have their expiry by the clock of the moment. Those that were issued before the clock was set would end at once (set forward,
 //! by decades on a machine without a battery) or count as from too far ahead (set back). Judged by the former clock, they have at least the
 //! life that they were given. A former clock counts for the longest life of credentials after it was set, and no longer.
 
@@ -9,23 +9,23 @@ use std::time::{Duration, SystemTime};
 
 use super::credentials::{CLOCK_SLACK, unix_seconds};
 
-/// Clocks that are remembered at most. Somebody who sets the clock more often within the life of credentials ends some early.
-const MAX_FORMER: usize = 4;
+/// Maximum number of former clocks. If the clock is set more often within the lifetime of credentials, some end early.
+const MAX_FORMER_CLOCKS: usize = 4;
 
 #[derive(Debug, Default)]
-pub(super) struct FormerClocks(RwLock<Vec<Former>>);
+pub(super) struct FormerClocks(RwLock<Vec<FormerClock>>);
 
 #[derive(Debug, Clone, Copy)]
-struct Former {
-    /// Seconds that it is behind the clock of now; negative where it is ahead.
+struct FormerClock {
+    /// Seconds by which it is behind the current clock; negative if it is ahead.
     behind: i64,
-    /// When all that was issued by it has expired, in Unix seconds of the clock of now.
+    /// When all credentials that were issued by it have expired, in Unix seconds of the current clock.
     ends: u64,
 }
 
 impl FormerClocks {
-    /// The clock was set by so many seconds, and says `now`; credentials live for `longest` at most.
-    pub(super) fn set(&self, by: i64, now: SystemTime, longest: Duration) {
+    /// The clock was set by `by` seconds, and says `now`; credentials live for `longest` at most.
+    pub(super) fn note_set(&self, by: i64, now: SystemTime, longest: Duration) {
         let now = unix_seconds(now);
         let mut former = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for clock in &mut *former {
@@ -33,13 +33,13 @@ impl FormerClocks {
             clock.ends = clock.ends.saturating_add_signed(by);
         }
         former.retain(|clock| clock.ends > now);
-        if former.len() >= MAX_FORMER {
+        if former.len() >= MAX_FORMER_CLOCKS {
             former.remove(0);
         }
-        former.push(Former { behind: by, ends: now.saturating_add((longest + CLOCK_SLACK).as_secs()) });
+        former.push(FormerClock { behind: by, ends: now.saturating_add((longest + CLOCK_SLACK).as_secs()) });
     }
 
-    /// What the clock says, and what each former one that still counts would say.
+    /// The time by the clock, and by each former clock that still counts.
     pub(super) fn readings(&self, now: SystemTime) -> Vec<SystemTime> {
         let former = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let seconds = unix_seconds(now);

@@ -2,8 +2,8 @@
 //!
 //! Some front ends take ICE servers once and keep them: a TV that has shown its code for weeks, a caster whose app starts over
 //! when it is sent new ones. A lease holds such credentials, so that they outlive their expiry and a rotation of the secret. It
-//! ends with the client's connection, or when the secret that signed them is revoked. It holds no secret: nothing but these very
-//! credentials stays good by it.
+//! ends with the client's connection, or when the secret that signed the credentials is revoked. It holds no secret, so it keeps no
+//! other credentials alive.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
@@ -11,47 +11,47 @@ use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use super::credentials::Credentials;
 use crate::config::secret::Secret;
 
-/// Credentials of one client at most: the first, which some front ends keep, and the latest.
-const MAX_CREDENTIALS: usize = 4;
+/// Maximum number of leased credentials of one client: the first, which some front ends keep, and the latest.
+const MAX_LEASED_PER_CLIENT: usize = 4;
 
-/// By user; one entry a connected client.
+/// The leased credentials by user; each connected client has one entry.
 #[derive(Debug, Default)]
-pub(super) struct Leases(RwLock<HashMap<String, Vec<Lease>>>);
+pub(super) struct CredentialLeases(RwLock<HashMap<String, Vec<Lease>>>);
 
 #[derive(Debug)]
 struct Lease {
     /// `EXPIRY:user`.
     username: String,
     password: Secret<String>,
-    /// The database's number of the secret that signed; `None`: a configured one.
+    /// The database's number of the secret that signed; `None`: a configured secret.
     secret: Option<i64>,
 }
 
-impl Leases {
+impl CredentialLeases {
     /// `credentials` of `user` stay good until [`Self::end`].
     pub(super) fn keep(&self, user: &str, credentials: &Credentials, secret: Option<i64>) {
         let mut leases = self.write();
         let kept = leases.entry(user.to_owned()).or_default();
         kept.retain(|lease| lease.username != credentials.username);
         kept.push(Lease { username: credentials.username.clone(), password: credentials.password.clone(), secret });
-        if kept.len() > MAX_CREDENTIALS {
+        if kept.len() > MAX_LEASED_PER_CLIENT {
             kept.remove(1);
         }
     }
 
-    /// From now on the expiry counts.
+    /// From now on the expiry of the user's credentials counts.
     pub(super) fn end(&self, user: &str) {
         self.write().remove(user);
     }
 
-    /// The password of leased credentials; `user` is the one in `username`.
+    /// The password of leased credentials; `user` is the user in `username`.
     pub(super) fn password(&self, user: &str, username: &str) -> Option<Secret<String>> {
         let leases = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let lease = leases.get(user)?.iter().find(|lease| lease.username == username)?;
         Some(lease.password.clone())
     }
 
-    /// What secrets that are `revoked` have signed is no longer good.
+    /// Ends the leases on credentials that `revoked` secrets have signed.
     pub(super) fn revoke(&self, revoked: impl Fn(i64) -> bool) {
         self.write().values_mut().for_each(|kept| kept.retain(|lease| !lease.secret.is_some_and(&revoked)));
     }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_lease_holds_the_first_and_the_latest_credentials_until_it_ends() {
-        let leases = Leases::default();
+        let leases = CredentialLeases::default();
         for (secret, username) in (1..).zip(["1:a", "2:a", "2:a", "3:a", "4:a", "5:a"]) {
             let password = Secret::new(format!("{secret}"));
             let credentials = Credentials { username: username.to_owned(), password, ttl: Duration::ZERO };

@@ -1,22 +1,26 @@
-//! Who may use the relay: users, the secrets that sign time-limited credentials, and keys the server made for itself.
+//! Users of the relay, the secrets that sign time-limited credentials, and keys that the server generated for itself.
 //!
-//! [`Store`] owns the SQLite file and all SQL; the command line writes through it. [`Directory`] is what a running server asks:
-//! an in-memory snapshot of the file that follows it, so that no request and no packet ever waits for the disk.
+//! - Owner: [`Store`] owns the SQLite file and all SQL; the command line writes through it. [`Directory`] is what a running server
+//!   asks: an in-memory snapshot of the file that follows it.
+//! - Inputs: commands (`castway user`, `castway secret`), settings, and TURN usernames.
+//! - Outputs: [`Credentials`] for clients, and long-term keys (RFC 8489 §9.2.2) for the relay.
+//! - Invariant: no request and no packet waits for the disk.
+//!
+//! A login to the relay walks from `directory` (which secrets and users may be meant) through `credentials` (username to password to
+//! key), `leases` (credentials of connected clients outlive their expiry) and `former_clocks` (the clock was set in between).
 
 pub mod credentials;
 mod directory;
 mod former_clocks;
 mod leases;
 mod name;
-mod open;
-mod other_realms;
 mod password;
+mod realm_mismatches;
 mod store;
 
 pub use credentials::Credentials;
 pub use directory::Directory;
 pub use name::{NameError, UserName, check_requested};
-pub use open::OpenError;
-pub use other_realms::OtherRealms;
 pub use password::{PasswordError, PasswordKeys};
-pub use store::{SecretInfo, Snapshot, SnapshotUser, Store, StoreError, UserInfo};
+pub use realm_mismatches::RealmMismatches;
+pub use store::{OpenError, SecretInfo, Snapshot, SnapshotUser, Store, StoreError, UserInfo};

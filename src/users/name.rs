@@ -1,11 +1,11 @@
-//! What a user may be called.
+//! Names of users, checked.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest name, in characters.
+/// Characters of the longest name.
 const MAX_CHARS: usize = 128;
-/// `EXPIRY:` and the name share a USERNAME attribute of fewer than 509 bytes (RFC 8489, 14.3).
+/// Bytes of the longest name: `EXPIRY:` and the name share a USERNAME attribute of fewer than 509 bytes (RFC 8489, 14.3).
 const MAX_BYTES: usize = 480;
 
 /// A user's name: 1–128 characters in the form clients send it (SASLprep), compared exactly.

@@ -1,4 +1,4 @@
-//! From a password to what is kept of it.
+//! Turns a password into the hash and the keys that are stored.
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -7,11 +7,11 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use super::credentials::{h_a1_md5, h_a1_sha256};
 use super::name::UserName;
 
-/// Longest password, in bytes.
+/// Bytes of the longest password.
 const MAX_BYTES: usize = 512;
 
-/// All that is kept of a password: a hash for logging in, and TURN keys, which let their holder act as the user on a relay of
-/// this realm (RFC 8489, 9.2.2) and nowhere else.
+/// Everything that is stored of a password: a hash for logging in, and TURN keys, which let their holder act as the user on relays of
+/// this realm (RFC 8489 §9.2.2) and nowhere else.
 #[derive(Clone)]
 pub struct PasswordKeys {
     pub(super) argon2id: String,
@@ -33,7 +33,7 @@ pub enum PasswordError {
 }
 
 impl PasswordKeys {
-    /// Takes tens of milliseconds and 19 MiB on purpose: not for a runtime's thread.
+    /// Takes tens of milliseconds and 19 MiB on purpose, so call it outside the runtime's threads.
     ///
     /// # Errors
     /// `Empty`, `Long`, `Prohibited` for passwords that can't be used, `Hash` when the system gives no random bytes.
@@ -55,7 +55,7 @@ impl PasswordKeys {
     }
 }
 
-/// Whether `password` is the one of the stored hash. Without a hash it takes as long and is not.
+/// Whether `password` is that of the stored hash. Without a hash it takes as long and returns false.
 pub(super) fn verify(password: &str, hash: Option<&str>) -> bool {
     let password = stringprep::saslprep(password).unwrap_or_default();
     match hash {

@@ -11,7 +11,7 @@ import { connect as connectUser, room } from './support/multi.mjs';
 import { freePort } from './support/ports.mjs';
 import { Program, run } from './support/process.mjs';
 import { withServer } from './support/server.mjs';
-import { until } from './support/wait.mjs';
+import { TIMEOUT_MS, until } from './support/wait.mjs';
 
 const deploy = fileURLToPath(new URL('../../deploy/fail2ban', import.meta.url));
 const filter = join(deploy, 'filter.d/castway.conf');
@@ -47,13 +47,14 @@ async function attack(server) {
   const admin = await connectUser(server, 'admin', { adminUserName: 'alice', adminPassword: 'wrong', from: ADMIN });
   await admin.until('a verdict', (heard) => heard.length > 0);
   const turn = { port: server.turnPort, username: 'alice', password: 'wrong' };
-  await tryPassword({ ...turn, transport: 'tcp', local: TURN });
-  await tryPassword({ ...turn, local: DATAGRAM });
+  await tryPassword({ ...turn, transport: 'tcp', local: TURN }, TIMEOUT_MS);
+  await tryPassword({ ...turn, local: DATAGRAM }, TIMEOUT_MS);
   await inParallel(130, () => tryKey(at(server, `[${IPV6}]`), 'wrong', IPV6));
   await inParallel(130, () => tryKey(at(server, '127.0.0.1'), 'wrong', TURN));
   for (let i = 0; i < 5; i += 1) await tryKey(at(server, '127.0.0.1'), 'wrong', MISTYPES);
-  const kinds = ['code', 'room_password', 'admin_password', 'turn_password', 'turn_password_udp'];
-  const logged = () => kinds.every((kind) => server.log.includes(`wrong ${kind}`)) && server.log.split('125').length > 2;
+  const kinds = ['code', 'room_password', 'admin_password', 'turn_password', 'turn_password_udp'].map((kind) => new RegExp(`wrong ${kind}[ "]`));
+  const counts = [[IPV6, 125], [TURN, 125], [MISTYPES, 5]].map(([address, failures]) => new RegExp(`${address}\\W+failures\\W+${failures}\\b`));
+  const logged = () => [...kinds, ...counts].every((line) => line.test(server.log));
   await until('all lines are logged', logged, Boolean, { show: () => server.log.slice(-2000) });
   return server.log;
 }

@@ -31,7 +31,7 @@ async fn started_with(data_dir: &Path, settings: &[(&str, &str)]) {
     let now = SystemTime::now();
     let store = Store::open(data_dir, now).await.unwrap();
     let settings = Settings::from_variables(settings.iter().copied());
-    store.record(&settings.record("192.0.2.7:5000".parse().unwrap(), Some(444), data_dir), now).await.unwrap();
+    store.record(&settings.server_record("192.0.2.7:5000".parse().unwrap(), Some(444), data_dir), now).await.unwrap();
     store.close().await;
 }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::middleware;
-use castway::addresses::external::External;
-use castway::addresses::ice_servers::{IceServers, Listener, Transport};
+use castway::addresses::external::ExternalAddresses;
+use castway::addresses::ice_servers::{IceServers, RelayListener, UrlTransport};
 use castway::api;
 use castway::api::keys::ApiKeys;
 use castway::api::metric_families::MetricsSource;
@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::relay::SOON;
+use crate::relay::EVENT_TIMEOUT;
 use crate::support::{castway, ok, stderr};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -57,9 +57,9 @@ impl Server {
 
         let relay = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay);
-        let listeners = vec![Listener { transport: Transport::Udp, port: 3478 }];
+        let listeners = vec![RelayListener { transport: UrlTransport::Udp, port: 3478 }];
         let bound = [Some(Ipv4Addr::new(192, 0, 2, 7).into()), None];
-        let external = External::new(&config.relay.external, bound, None);
+        let external = ExternalAddresses::new(&config.relay.external, bound, None);
         let state = ApiState {
             directory: directory.clone(),
             ice: IceServers::new(config.http.public_url.as_ref(), listeners, Ipv4Addr::UNSPECIFIED.into(), external),
@@ -294,7 +294,7 @@ async fn health_is_that_it_runs_and_readiness_that_it_works() {
     assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": false, "not_ready": ["relay"]}));
     // As when the database can't be read.
     server.follower.abort();
-    let stale = timeout(SOON, async {
+    let stale = timeout(EVENT_TIMEOUT, async {
         while server.get("/readyz").await.json::<Value>().await.unwrap()["not_ready"] != json!(["database", "relay"]) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -4,32 +4,32 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use castway::addresses::external::{External, Resolve};
+use castway::addresses::external::{ExternalAddresses, Resolver};
 use castway::config::{Config, ExternalAddress, ExternalConfig, Public, RelayConfig, Settings, StunServer};
 use castway::limits::descriptors::DescriptorPools;
 use castway::relay;
 use url::Host;
 use webrtc_util::Conn;
 
-use super::relay::{LOCALHOST, SOON, Users, allocated, config, greet, own_ip, received_after_greeting, start, until};
+use super::relay::{EVENT_TIMEOUT, LOCALHOST, Users, allocated, config, greet, own_ip, received_after_greeting, start, until};
 
 /// Says the same for every name.
 struct Says(&'static str);
 
-impl Resolve for Says {
+impl Resolver for Says {
     async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
         Ok(vec![self.0.parse().unwrap()])
     }
 }
 
-fn external(public: Public, stun_server: Option<SocketAddr>) -> External {
+fn external(public: Public, stun_server: Option<SocketAddr>) -> ExternalAddresses {
     let stun_servers =
         stun_server.map(|server| StunServer { host: Host::parse(&server.ip().to_string()).unwrap(), port: server.port() });
     let config = ExternalConfig {
         addresses: vec![ExternalAddress { public, private: None }],
         stun_servers: stun_servers.into_iter().collect(),
     };
-    External::new(&config, [Some(LOCALHOST), None], None)
+    ExternalAddresses::new(&config, [Some(LOCALHOST), None], None)
 }
 
 async fn reaches(from: &impl Conn, to: &impl Conn) {
@@ -41,7 +41,7 @@ async fn reaches(from: &impl Conn, to: &impl Conn) {
 #[tokio::test]
 async fn a_name_that_changes_is_for_new_allocations_and_ends_no_old_one() {
     let external = external(Public::Name("relay.example.org".into()), None);
-    external.look(&Says("203.0.113.7")).await;
+    external.look_up(&Says("203.0.113.7")).await;
     let handle = relay::start(
         &RelayConfig { threads: 1, ..config() },
         &external,
@@ -52,8 +52,8 @@ async fn a_name_that_changes_is_for_new_allocations_and_ends_no_old_one() {
     let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
     assert_eq!(one.local_addr().unwrap().ip().to_string(), "203.0.113.7");
 
-    external.look(&Says("203.0.113.8")).await;
-    let deadline = std::time::Instant::now() + SOON;
+    external.look_up(&Says("203.0.113.8")).await;
+    let deadline = std::time::Instant::now() + EVENT_TIMEOUT;
     let (_c, three) = loop {
         let (client, relayed) = allocated(&handle).await;
         if relayed.local_addr().unwrap().ip().to_string() == "203.0.113.8" {
@@ -77,7 +77,7 @@ async fn auto_asks_a_stun_server() {
     let handle = start(&RelayConfig { addr: (own_ip(), 0).into(), ..config() });
     let found = external(Public::Auto, Some(handle.listening()));
     assert!(found.problems()[0].contains("CASTWAY_STUN_SERVERS"), "{:?}", found.problems());
-    found.look(&Says("")).await;
+    found.look_up(&Says("")).await;
     assert_eq!(found.host(), Some(Host::Ipv4(std::net::Ipv4Addr::LOCALHOST)));
     assert_eq!(found.hosts(), Vec::from_iter(found.host()));
     assert!(!found.problems().concat().contains("CASTWAY_STUN_SERVERS"), "{:?}", found.problems());
@@ -85,7 +85,7 @@ async fn auto_asks_a_stun_server() {
     handle.stop(std::time::Duration::ZERO).await;
     until(|| std::net::UdpSocket::bind(listening).is_ok()).await;
     // What was known stays in force.
-    found.look(&Says("")).await;
+    found.look_up(&Says("")).await;
     assert_eq!(found.host(), Some(Host::Ipv4(std::net::Ipv4Addr::LOCALHOST)));
     assert!(found.problems()[0].contains("No server of CASTWAY_STUN_SERVERS answers"), "{:?}", found.problems());
 }
@@ -104,7 +104,7 @@ async fn a_name_that_can_not_be_resolved_holds_up_no_start() {
         ..Settings::default()
     };
     let app = castway::app::App::build(Config::read(&settings).unwrap()).await.unwrap();
-    let greeting = app.greeting();
+    let greeting = app.startup_report();
     assert!(greeting.contains(&format!("{nobody} can't be resolved")), "{greeting}");
     assert!(greeting.contains("seen by others as 127.0.0.1"), "{greeting}");
 }

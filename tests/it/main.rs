@@ -16,6 +16,7 @@ mod relay_moves;
 mod relay_streams;
 mod relay_tcp_peers;
 mod relay_ways;
+mod requirements;
 mod support;
 mod tidy;
 mod tls;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::net::UdpSocket;
 use webrtc_util::Conn as _;
 
-use super::relay::{LOCALHOST, SOON, received};
+use super::relay::{EVENT_TIMEOUT, LOCALHOST, received};
 use super::support::{Server, rest_client};
 
 /// `name{labels} → value` of each sample; panics on a line that is neither that nor a comment.
@@ -50,7 +50,7 @@ async fn the_numbers_move_and_their_text_can_be_read() {
     assert_eq!(received(&relayed).await.0, b"in there");
 
     // A packet is counted after it was sent.
-    let counted = tokio::time::timeout(SOON, async {
+    let counted = tokio::time::timeout(EVENT_TIMEOUT, async {
         loop {
             let now = scrape().await;
             if (now[to_peer], now[to_client], now["castway_relay_allocations"]) == (1.0, 8.0, 1.0) {

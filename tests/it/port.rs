@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::relay::{LOCALHOST, REALM, SOON};
+use super::relay::{EVENT_TIMEOUT, LOCALHOST, REALM};
 use super::relay_streams::{Connection, channel_data};
 use super::support::Server;
 
@@ -77,7 +77,7 @@ async fn http_get_at(host: &str, stream: &mut (impl AsyncRead + AsyncWrite + Unp
     stream.flush().await.unwrap();
     let mut answer = Vec::new();
     // Not every end of TLS is announced.
-    let _ = timeout(SOON, stream.read_to_end(&mut answer)).await.unwrap();
+    let _ = timeout(EVENT_TIMEOUT, stream.read_to_end(&mut answer)).await.unwrap();
     let answer = String::from_utf8(answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -96,7 +96,7 @@ pub(crate) async fn relays<S: AsyncRead + AsyncWrite + Unpin>(client: &mut Conne
         let payload: Vec<u8> = (0..len).map(|index| index as u8).collect();
         client.write(&channel_data(&payload)).await;
         let mut buffer = [0; 8192];
-        let (got, from) = timeout(SOON, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
+        let (got, from) = timeout(EVENT_TIMEOUT, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
         assert_eq!((&buffer[..got], from), (&payload[..], relayed));
         peer.send_to(&payload, relayed).await.unwrap();
         assert_eq!(client.read().await, channel_data(&payload));
@@ -146,7 +146,7 @@ async fn the_first_data_may_come_with_the_end_of_the_handshake() {
         let say = |client: &mut rustls::ClientConnection| client.writer().write_all(requests.as_bytes()).unwrap();
         let mut stream = connector.connect_with(ServerName::try_from("localhost").unwrap(), tcp, say).await.unwrap();
         let mut answers = Vec::new();
-        timeout(SOON, stream.read_to_end(&mut answers)).await.unwrap().unwrap();
+        timeout(EVENT_TIMEOUT, stream.read_to_end(&mut answers)).await.unwrap().unwrap();
         let answers = String::from_utf8(answers).unwrap();
         assert_eq!(answers.matches("HTTP/1.1 200 ").count(), REQUESTS, "{version:?}");
     }
@@ -187,7 +187,7 @@ async fn bytes_may_come_one_by_one() {
 /// Whether the other side ends the connection, soon and without a word of HTTP.
 async fn is_closed(mut stream: impl AsyncRead + Unpin) -> bool {
     let mut answer = Vec::new();
-    let ended = timeout(SOON, stream.read_to_end(&mut answer)).await.is_ok();
+    let ended = timeout(EVENT_TIMEOUT, stream.read_to_end(&mut answer)).await.is_ok();
     ended && !answer.starts_with(b"HTTP/1.1 200")
 }
 
@@ -243,7 +243,7 @@ async fn thousands_that_say_nothing_harm_nobody() {
     assert_eq!(http_get(&mut tls(server.https, &connector(&pem, &[])).await, "/healthz").await.0, 200);
     // Each is closed in the end.
     for mut stream in idle {
-        let ended = timeout(2 * SOON, async { while stream.read(&mut [0; 512]).await.is_ok_and(|len| len > 0) {} });
+        let ended = timeout(2 * EVENT_TIMEOUT, async { while stream.read(&mut [0; 512]).await.is_ok_and(|len| len > 0) {} });
         ended.await.unwrap();
     }
     relays(&mut casting, &peer, relayed).await;
@@ -257,7 +257,7 @@ async fn one_address_has_its_share_of_connections() {
     for _ in 0..3 {
         let mut stream = TcpStream::connect(server.http).await.unwrap();
         stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        assert!(timeout(SOON, stream.read(&mut [0; 512])).await.unwrap().unwrap() > 0);
+        assert!(timeout(EVENT_TIMEOUT, stream.read(&mut [0; 512])).await.unwrap().unwrap() > 0);
         held.push(stream);
     }
     let mut fourth = TcpStream::connect(server.http).await.unwrap();
@@ -280,7 +280,7 @@ async fn mapped(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<Socke
     stream.write_all(&binding_request()).await.unwrap();
     stream.flush().await.unwrap();
     let mut head = [0; 20];
-    timeout(SOON, stream.read_exact(&mut head)).await.unwrap().ok()?;
+    timeout(EVENT_TIMEOUT, stream.read_exact(&mut head)).await.unwrap().ok()?;
     let mut raw = head.to_vec();
     raw.resize(20 + usize::from(u16::from_be_bytes([head[2], head[3]])), 0);
     stream.read_exact(&mut raw[20..]).await.ok()?;
@@ -365,7 +365,7 @@ async fn anybody_elses_word_about_the_client_counts_for_nothing() {
             stream.write_all(&binding_request()).await.unwrap();
             let mut answer = Vec::new();
             // The relay waits ten seconds for the rest of what looks like ChannelData.
-            let _ = timeout(SOON, stream.read_to_end(&mut answer)).await.unwrap();
+            let _ = timeout(EVENT_TIMEOUT, stream.read_to_end(&mut answer)).await.unwrap();
             let answer = String::from_utf8_lossy(&answer).into_owned();
             assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{addr}: {answer}");
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use castway::addresses::external::External;
+use castway::addresses::external::ExternalAddresses;
 use castway::config::{Discovery, ExternalConfig, RelayConfig};
 use castway::limits::descriptors::DescriptorPools;
 use castway::relay::stats::labels::DropCause;
@@ -29,10 +29,10 @@ use webrtc_util::Conn;
 
 pub(crate) const REALM: &str = "castway.test";
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// Until then comes what must come, however busy the machine is and though it stand still for seconds.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
-/// Within it comes over loopback what should not come.
-pub(crate) const A_WHILE: Duration = Duration::from_millis(300);
+/// How long a test waits for an event that must come. It is long, because a busy machine may stand still for seconds.
+pub(crate) const EVENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a test waits for a datagram that must not come; over loopback it would have come within this time.
+pub(crate) const SILENCE_DURATION: Duration = Duration::from_millis(300);
 
 /// An address of loopback that nobody else uses: a port of it that was free or taken once stays so.
 pub(crate) fn own_ip() -> IpAddr {
@@ -105,7 +105,7 @@ pub(crate) fn started_within(
     accounts: Arc<dyn RelayUsers>,
     shares: &DescriptorPools,
 ) -> anyhow::Result<Relay> {
-    let external = External::new(&config.external, relay::bind_addresses(config)?, None);
+    let external = ExternalAddresses::new(&config.external, relay::bind_addresses(config)?, None);
     relay::start(config, &external, accounts, shares)
 }
 
@@ -129,9 +129,9 @@ fn denied_packets(handle: &Relay) -> u64 {
     handle.stats().drops(DropCause::DeniedPeer) + handle.stats().drops(DropCause::NoPermission)
 }
 
-/// Waits until `done`, which must be in the end.
+/// Waits until `done` returns true.
 pub(crate) async fn until(mut done: impl FnMut() -> bool) {
-    let waited = timeout(SOON, async {
+    let waited = timeout(EVENT_TIMEOUT, async {
         while !done() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -164,14 +164,14 @@ pub(crate) async fn allocated(handle: &Relay) -> (Client, impl Conn + use<>) {
     (client, relayed)
 }
 
-/// The next datagram, which must come.
+/// Receives the next datagram, which must come.
 pub(crate) async fn received(conn: &(impl Conn + ?Sized)) -> (Vec<u8>, SocketAddr) {
-    received_within(SOON, conn).await.expect("nothing has come")
+    received_within(EVENT_TIMEOUT, conn).await.expect("nothing has come")
 }
 
-/// Whether nothing comes.
+/// Returns whether no datagram comes.
 pub(crate) async fn is_silent(conn: &(impl Conn + ?Sized)) -> bool {
-    received_within(A_WHILE, conn).await.is_none()
+    received_within(SILENCE_DURATION, conn).await.is_none()
 }
 
 async fn received_within(time: Duration, conn: &(impl Conn + ?Sized)) -> Option<(Vec<u8>, SocketAddr)> {
@@ -195,7 +195,7 @@ async fn every_candidate_key_verifies_and_no_other() {
         assert!(client.allocate().await.is_err(), "{username} {password}");
     }
     until(|| handle.allocations() == 0).await;
-    handle.stop(SOON).await;
+    handle.stop(EVENT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -490,8 +490,8 @@ async fn a_stop_lets_live_allocations_end_and_refuses_new_ones() {
     let handle = start(&config());
     let listening = handle.listening();
     let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
-    let stopping = tokio::spawn(handle.stop(4 * SOON));
-    let refusal = timeout(SOON, async {
+    let stopping = tokio::spawn(handle.stop(4 * EVENT_TIMEOUT));
+    let refusal = timeout(EVENT_TIMEOUT, async {
         loop {
             match client(listening, "tv", "newest").await.allocate().await {
                 // It has not heard yet that it is to stop.
@@ -506,7 +506,7 @@ async fn a_stop_lets_live_allocations_end_and_refuses_new_ones() {
     assert!(!stopping.is_finished());
     one.close().await.unwrap();
     two.close().await.unwrap();
-    timeout(SOON, stopping).await.unwrap().unwrap();
+    timeout(EVENT_TIMEOUT, stopping).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -19,7 +19,8 @@ use turn::proto::peeraddr::PeerAddress;
 use webrtc_util::Conn as _;
 
 use super::relay::{
-    LOCALHOST, SOON, Users, allocated, allowing, client, config, own_ip, received, signed, start, started, started_within, until,
+    EVENT_TIMEOUT, LOCALHOST, Users, allocated, allowing, client, config, own_ip, received, signed, start, started,
+    started_within, until,
 };
 use super::relay_streams::Connection;
 use super::support::{castway, ok, rest_client};
@@ -130,7 +131,7 @@ fn run(mut command: Command, http: SocketAddr) -> Running {
     let running = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let started = Instant::now();
     while TcpStream::connect(http).is_err() {
-        assert!(started.elapsed() < SOON, "it does not start");
+        assert!(started.elapsed() < EVENT_TIMEOUT, "it does not start");
         std::thread::sleep(Duration::from_millis(20));
     }
     running
@@ -203,7 +204,7 @@ async fn a_secret_that_is_removed_makes_no_new_allocation() {
     let before = client(at, &username, &password).await;
     let _relayed = before.allocate().await.unwrap();
     ok(castway(folder.path()).args(["secret", "rotate", "--revoke-old"]));
-    let refused = tokio::time::timeout(SOON, async {
+    let refused = tokio::time::timeout(EVENT_TIMEOUT, async {
         while client(at, &username, &password).await.allocate().await.is_ok() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -15,7 +15,7 @@ use turn::proto::channum::ChannelNumber;
 use turn::proto::peeraddr::PeerAddress;
 use turn::proto::reqtrans::RequestedTransport;
 
-use super::relay::{LOCALHOST, SOON, allowing, asked, config, is_silent, nonce, own_ip, received, signed, start, until};
+use super::relay::{EVENT_TIMEOUT, LOCALHOST, allowing, asked, config, is_silent, nonce, own_ip, received, signed, start, until};
 use super::relay_streams::{Connection, relayed_address};
 use super::support::Attribute;
 
@@ -137,7 +137,7 @@ async fn discovered(relay: SocketAddr, flags: u8) -> (Message, SocketAddr) {
     let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     socket.send_to(&binding(flags).raw, relay).await.unwrap();
     let mut raw = vec![0; 1000];
-    let (len, from) = timeout(SOON, socket.recv_from(&mut raw)).await.unwrap().unwrap();
+    let (len, from) = timeout(EVENT_TIMEOUT, socket.recv_from(&mut raw)).await.unwrap().unwrap();
     raw.truncate(len);
     let mut answer = Message { raw, ..Message::new() };
     answer.decode().unwrap();

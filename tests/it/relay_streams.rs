@@ -24,7 +24,9 @@ use turn::proto::channum::ChannelNumber;
 use turn::proto::peeraddr::PeerAddress;
 use turn::proto::reqtrans::RequestedTransport;
 
-use super::relay::{LOCALHOST, SOON, Users, allocated, allowing, config, own_ip, received, signed, start, started_within, until};
+use super::relay::{
+    EVENT_TIMEOUT, LOCALHOST, Users, allocated, allowing, config, own_ip, received, signed, start, started_within, until,
+};
 
 /// A client's connection that writes `step` bytes at a time.
 pub(crate) struct Connection<S = TcpStream> {
@@ -58,11 +60,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// The next message, padding and all.
     pub(crate) async fn read(&mut self) -> Vec<u8> {
         let mut message = vec![0; 4];
-        timeout(SOON, self.stream.read_exact(&mut message)).await.unwrap().unwrap();
+        timeout(EVENT_TIMEOUT, self.stream.read_exact(&mut message)).await.unwrap().unwrap();
         let len = usize::from(u16::from_be_bytes([message[2], message[3]]));
         let rest = if message[0] & 0xC0 == 0 { 16 + len } else { len.next_multiple_of(4) };
         message.resize(4 + rest, 0);
-        timeout(SOON, self.stream.read_exact(&mut message[4..])).await.unwrap().unwrap();
+        timeout(EVENT_TIMEOUT, self.stream.read_exact(&mut message[4..])).await.unwrap().unwrap();
         message
     }
 
@@ -134,7 +136,7 @@ async fn messages_may_be_split_anywhere() {
             let payload: Vec<u8> = (0..len).map(|index| index as u8).collect();
             client.write(&channel_data(&payload)).await;
             let mut buffer = [0; 8192];
-            let (got, from) = timeout(SOON, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
+            let (got, from) = timeout(EVENT_TIMEOUT, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
             assert_eq!((&buffer[..got], from), (&payload[..], relayed), "{step} {len}");
             peer.send_to(&payload, relayed).await.unwrap();
             assert_eq!(client.read().await, channel_data(&payload), "{step} {len}");
@@ -170,7 +172,7 @@ async fn a_long_message_may_come_in_pieces_from_whoever_has_an_allocation() {
     stranger.challenged().await;
     client.write(rest).await;
     let mut buffer = vec![0; 30_000];
-    let (len, _) = timeout(SOON, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
+    let (len, _) = timeout(EVENT_TIMEOUT, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
     assert!(buffer[..len] == message[4..]);
     // From anybody else it is the end.
     stranger.write(beginning).await;
@@ -227,7 +229,7 @@ async fn another_protocol_is_closed_at_once() {
     {
         let mut stream = TcpStream::connect(handle.listening()).await.unwrap();
         stream.write_all(greeting.as_bytes()).await.unwrap();
-        assert_eq!(timeout(SOON, stream.read(&mut [0; 16])).await.unwrap().unwrap_or(0), 0, "{greeting}");
+        assert_eq!(timeout(EVENT_TIMEOUT, stream.read(&mut [0; 16])).await.unwrap().unwrap_or(0), 0, "{greeting}");
         until(|| handle.stats().closes(CloseReason::Garbage) == count).await;
     }
 }
@@ -240,7 +242,7 @@ async fn a_client_that_does_not_read_loses_media_and_then_its_connection() {
     let mut client = Connection::open(handle.listening(), 10_000).await;
     let relayed = client.allocate().await;
     client.bind_channel(peer.local_addr().unwrap()).await;
-    let flood = timeout(SOON, async {
+    let flood = timeout(EVENT_TIMEOUT, async {
         while handle.stats().drops(DropCause::StreamFull) < 100 {
             for _ in 0..50 {
                 peer.send_to(&[7; 1200], relayed).await.unwrap();

@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use turn::proto::peeraddr::PeerAddress;
 
 use super::port::{connector, own, settings, some, tls, turn};
-use super::relay::{A_WHILE, LOCALHOST, SOON, allowing, own_ip, start, until};
+use super::relay::{EVENT_TIMEOUT, LOCALHOST, SILENCE_DURATION, allowing, own_ip, start, until};
 use super::relay_streams::{Connection, relayed_address};
 use super::support::{Attribute, Server};
 
@@ -82,7 +82,7 @@ async fn bind<S: Bytes>(mut data: Connection<S>, id: &[u8], early: &[u8]) -> S {
 async fn spliced(handle: &Relay, control: &mut Connection) -> (TcpStream, TcpStream) {
     let server = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
     let id = connect(control, server.local_addr().unwrap()).await;
-    let (peer, _) = timeout(SOON, server.accept()).await.unwrap().unwrap();
+    let (peer, _) = timeout(EVENT_TIMEOUT, server.accept()).await.unwrap().unwrap();
     (bound(handle.listening(), &id, &[]).await, peer)
 }
 
@@ -103,10 +103,10 @@ async fn write_pattern(stream: &mut (impl AsyncWriteExt + Unpin), times: usize) 
 async fn read_pattern(stream: &mut (impl AsyncReadExt + Unpin), times: usize) {
     let (pattern, mut piece) = (pattern(), vec![0; 65_521]);
     for time in 0..times {
-        timeout(SOON, stream.read_exact(&mut piece)).await.unwrap().unwrap();
+        timeout(EVENT_TIMEOUT, stream.read_exact(&mut piece)).await.unwrap().unwrap();
         assert!(piece == pattern, "piece {time}");
     }
-    assert_eq!(timeout(SOON, stream.read(&mut piece)).await.unwrap().unwrap(), 0, "the end");
+    assert_eq!(timeout(EVENT_TIMEOUT, stream.read(&mut piece)).await.unwrap().unwrap(), 0, "the end");
 }
 
 #[tokio::test]
@@ -123,15 +123,15 @@ async fn a_connection_carries_megabytes_both_ways_and_ends_in_order() {
     let (mut control, relayed) = allocated(handle.listening()).await;
     let server = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
     let id = connect(&mut control, server.local_addr().unwrap()).await;
-    let (mut peer, from) = timeout(SOON, server.accept()).await.unwrap().unwrap();
+    let (mut peer, from) = timeout(EVENT_TIMEOUT, server.accept()).await.unwrap().unwrap();
     assert_eq!(from, relayed, "from the relayed transport address itself");
     // What each side says before the splice arrives after it.
     peer.write_all(b"early peer").await.unwrap();
     let mut client = bound(handle.listening(), &id, b"early client").await;
     let mut early = [0; 12];
-    timeout(SOON, peer.read_exact(&mut early)).await.unwrap().unwrap();
+    timeout(EVENT_TIMEOUT, peer.read_exact(&mut early)).await.unwrap().unwrap();
     assert_eq!(&early, b"early client");
-    timeout(SOON, client.read_exact(&mut early[..10])).await.unwrap().unwrap();
+    timeout(EVENT_TIMEOUT, client.read_exact(&mut early[..10])).await.unwrap().unwrap();
     assert_eq!(&early[..10], b"early peer");
 
     let ((mut from_client, mut to_client), (mut from_peer, mut to_peer)) = (client.split(), peer.split());
@@ -167,7 +167,7 @@ async fn connections_are_carried_over_tls() {
         for _ in 0..4 {
             let listener = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
             let id = connect(&mut control, listener.local_addr().unwrap()).await;
-            let (mut peer, from) = timeout(SOON, listener.accept()).await.unwrap().unwrap();
+            let (mut peer, from) = timeout(EVENT_TIMEOUT, listener.accept()).await.unwrap().unwrap();
             assert_eq!(from, relayed);
             peer.write_all(b"early peer").await.unwrap();
             // In one TLS record with the request.
@@ -175,9 +175,9 @@ async fn connections_are_carried_over_tls() {
                 bind(turn(opened(server.https, data.then_some(&connector)).await, usize::MAX), &id, b"early client").await;
             let (mut from_client, mut to_client) = tokio::io::split(client);
             let mut early = [0; 12];
-            timeout(SOON, peer.read_exact(&mut early)).await.unwrap().unwrap();
+            timeout(EVENT_TIMEOUT, peer.read_exact(&mut early)).await.unwrap().unwrap();
             assert_eq!(&early, b"early client");
-            timeout(SOON, from_client.read_exact(&mut early[..10])).await.unwrap().unwrap();
+            timeout(EVENT_TIMEOUT, from_client.read_exact(&mut early[..10])).await.unwrap().unwrap();
             assert_eq!(&early[..10], b"early peer");
             let (mut from_peer, mut to_peer) = peer.split();
             tokio::join!(
@@ -199,9 +199,9 @@ async fn a_slow_reader_holds_up_its_sender_and_loses_nothing() {
     let times = 1500;
     let sending = tokio::spawn(async move { write_pattern(&mut peer, times).await });
     let mut before = 0;
-    let stalled = timeout(SOON, async {
+    let stalled = timeout(EVENT_TIMEOUT, async {
         loop {
-            tokio::time::sleep(A_WHILE).await;
+            tokio::time::sleep(SILENCE_DURATION).await;
             let now = handle.stats().bytes(TrafficDirection::ToClient, Transport::Tcp);
             if std::mem::replace(&mut before, now) == now && now > 0 {
                 return now;
@@ -242,7 +242,7 @@ async fn a_peer_connects_where_it_is_permitted() {
     let stranger = TcpSocket::new_v4().unwrap();
     stranger.bind("127.0.0.3:0".parse().unwrap()).unwrap();
     let mut stranger = stranger.connect(relayed).await.unwrap();
-    assert_eq!(timeout(SOON, stranger.read(&mut [0; 8])).await.unwrap().unwrap_or(0), 0, "closed");
+    assert_eq!(timeout(EVENT_TIMEOUT, stranger.read(&mut [0; 8])).await.unwrap().unwrap_or(0), 0, "closed");
     until(|| handle.stats().refused_peers == 1).await;
 
     control.ask_signed(METHOD_CREATE_PERMISSION, peer_address((IpAddr::from([127, 0, 0, 2]), 9).into())).await;
@@ -255,12 +255,12 @@ async fn a_peer_connects_where_it_is_permitted() {
     assert_eq!(attempt.typ.method, METHOD_CONNECTION_ATTEMPT);
     let mut client = bound(handle.listening(), &attempt.get(CONNECTION_ID).unwrap(), &[]).await;
     let mut hello = [0; 5];
-    timeout(SOON, client.read_exact(&mut hello)).await.unwrap().unwrap();
+    timeout(EVENT_TIMEOUT, client.read_exact(&mut hello)).await.unwrap().unwrap();
     assert_eq!(&hello, b"hello");
     // The end of the allocation is the end of its connections.
     drop(control);
     for stream in [&mut client, &mut peer] {
-        assert_eq!(timeout(SOON, stream.read(&mut hello)).await.unwrap().unwrap_or(0), 0);
+        assert_eq!(timeout(EVENT_TIMEOUT, stream.read(&mut hello)).await.unwrap().unwrap_or(0), 0);
     }
     until(|| handle.stats().connections == 0 && handle.allocations() == 0).await;
     assert!(TcpStream::connect(relayed).await.is_err());

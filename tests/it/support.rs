@@ -1,4 +1,15 @@
-//! What several capabilities' tests need.
+//! What several files of tests need: the program, the whole server, and clients.
+//!
+//! A tour of the test kit:
+//! - `support`: [`castway`] runs the real program, [`Server`] the whole server in this process, [`rest_client`] a TURN client with
+//!   credentials that a secret has signed.
+//! - `relay`: the relay alone. `start` starts one with `config()` or `allowing(networks)`, for which `Users` knows the user `tv`;
+//!   `allocated` gives it a client of the crate `turn`, and `asked`, `signed` and `nonce` speak STUN to it by hand. `until` waits for a
+//!   condition, `received` for a datagram; `is_silent` says that none comes.
+//! - `relay_streams`: `Connection`, a TURN client over TCP or TLS.
+//! - `layers`: reads the imports of all sources, for the table in ARCHITECTURE.md.
+//!
+//! A test waits for a condition and never for a time. [`EVENT_TIMEOUT`](super::relay::EVENT_TIMEOUT) only bounds how long a failure takes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -104,7 +115,7 @@ impl Server {
         let (http, certificates) = (app.http_addr(), app.certificates().cloned());
         let (https, turns) = (app.https_addr().unwrap_or(http), app.turns_addr().unwrap_or(http));
         let (turn, collider) = (app.turn_addr(), app.collider_addr().unwrap_or(http));
-        let (more_http, greeting) = (app.more_http_addrs(), app.greeting());
+        let (more_http, greeting) = (app.more_http_addrs(), app.startup_report());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(async move {
             let _ = stopped.await;
@@ -115,7 +126,7 @@ impl Server {
     /// Ends it in order; its folder is returned.
     pub(crate) async fn stop(mut self) -> tempfile::TempDir {
         self.stop.send(()).unwrap();
-        tokio::time::timeout(super::relay::SOON, self.running).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(super::relay::EVENT_TIMEOUT, self.running).await.unwrap().unwrap().unwrap();
         self.folder.take().unwrap()
     }
 }

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::port::{announced, connector, http_get, local_get, relays, settings, some, tls, turn};
-use super::relay::{LOCALHOST, SOON, until};
+use super::relay::{EVENT_TIMEOUT, LOCALHOST, until};
 use super::support::{Server, castway, ok};
 
 /// An authority of our own.
@@ -290,7 +290,7 @@ async fn the_end_of_tls_is_the_end_of_the_allocation() {
     let pem = fs::read(server.folder.as_ref().unwrap().path().join("tls/self-signed.pem")).unwrap();
     let allocations = async |count: &str| {
         let shown = format!("\ncastway_relay_allocations {count}\n");
-        let waited = timeout(SOON, async {
+        let waited = timeout(EVENT_TIMEOUT, async {
             while !local_get(&server, "/metrics").await.contains(&shown) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -321,7 +321,7 @@ async fn a_client_over_tls_that_does_not_read_loses_media_and_then_its_connectio
         let line = metrics.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
         line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
     };
-    timeout(2 * SOON, async {
+    timeout(2 * EVENT_TIMEOUT, async {
         while number("castway_relay_drops_total{reason=\"stream_full\"}").await < 100.0 {
             for _ in 0..500 {
                 peer.send_to(&[7; 1200], relayed).await.unwrap();

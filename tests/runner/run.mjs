@@ -26,7 +26,7 @@ const TWO_SCENES = ['e2e/multi', 'e2e/call', 'e2e/cast'];
 // What runs for more than 40 s, the longest first: begun last, one of them would run on alone.
 const LONGEST = [
   'e2e/multi', 'e2e/call', 'e2e/code', 'interop/unfinished-crowds', 'e2e/cast', 'interop/sessions', 'interop/tls', 'e2e/one-port',
-  'interop/refused-for-now', 'interop/clock', 'interop/collider', 'e2e/websocket', 'e2e/foreign-origin', 'netns/nat', 'interop/rooms', 'interop/multi',
+  'interop/kept-memory', 'interop/refused-for-now', 'interop/clock', 'interop/collider', 'e2e/websocket', 'e2e/foreign-origin', 'netns/nat', 'interop/rooms', 'interop/multi',
   'interop/multi-return', 'netns/firewall', 'interop/apprtc', 'interop/unfinished', 'interop/published',
 ];
 // What measures losses at a rate that the machine only just manages runs with nothing beside it.

@@ -1,4 +1,4 @@
-//! Asks a STUN server how it sees us (RFC 8489 §6): a Binding request over UDP.
+//! A Binding request over UDP, which asks a STUN server for our address as it sees it (RFC 8489 §6).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -11,30 +11,30 @@ use crate::turn::codec::header::{Class, Method, TransactionId};
 use crate::turn::codec::message::StunMessage;
 use crate::turn::codec::writer::MessageWriter;
 
-/// Waits before the request is sent once more (RFC 8489 §6.2.1 begins so); after the last one it is given up.
-const WAITS: [Duration; 3] = [Duration::from_millis(500), Duration::from_millis(1000), Duration::from_millis(1000)];
+/// How long to wait for a response to each transmission of the request; RFC 8489 §6.2.1 begins with these intervals.
+const RESPONSE_TIMEOUTS: [Duration; 3] = [Duration::from_millis(500), Duration::from_millis(1000), Duration::from_millis(1000)];
 
 /// The address under which `server` sees a socket bound to `from`.
 ///
 /// # Errors
-/// It can't be reached, or nothing understandable came back in time.
-pub(super) async fn mapped(server: SocketAddr, from: IpAddr) -> io::Result<IpAddr> {
+/// The server can't be reached, or no valid response came in time.
+pub(super) async fn mapped_address(server: SocketAddr, from: IpAddr) -> io::Result<IpAddr> {
     let socket = UdpSocket::bind((from, 0)).await?;
-    // From then on the kernel drops what others send.
+    // A connected socket gets no packets of other senders.
     socket.connect(server).await?;
     let transaction = TransactionId(rand::random());
     let mut request = Vec::new();
     MessageWriter::new(&mut request, Class::Request, Method::Binding, &transaction);
-    for wait in WAITS {
+    for timeout in RESPONSE_TIMEOUTS {
         socket.send(&request).await?;
-        if let Ok(answer) = tokio::time::timeout(wait, answer(&socket, &transaction)).await {
-            return answer;
+        if let Ok(mapped) = tokio::time::timeout(timeout, receive_response(&socket, &transaction)).await {
+            return mapped;
         }
     }
     Err(io::ErrorKind::TimedOut.into())
 }
 
-async fn answer(socket: &UdpSocket, transaction: &TransactionId) -> io::Result<IpAddr> {
+async fn receive_response(socket: &UdpSocket, transaction: &TransactionId) -> io::Result<IpAddr> {
     let mut buffer = [0; 1500];
     loop {
         let len = socket.recv(&mut buffer).await?;
@@ -43,12 +43,13 @@ async fn answer(socket: &UdpSocket, transaction: &TransactionId) -> io::Result<I
             continue;
         }
         match message.class() {
+            // RFC 8489 §6.3.3: a success response has the address in XOR-MAPPED-ADDRESS.
             Class::Success => {
                 let mapped = message.find(XOR_MAPPED_ADDRESS).and_then(|value| xor_address(value, transaction));
-                let mapped = mapped.ok_or_else(|| io::Error::other("the answer has no XOR-MAPPED-ADDRESS"))?;
+                let mapped = mapped.ok_or_else(|| io::Error::other("the response has no XOR-MAPPED-ADDRESS"))?;
                 return Ok(mapped.ip().to_canonical());
             }
-            Class::Error => return Err(io::Error::other("the server refuses to answer")),
+            Class::Error => return Err(io::Error::other("the server answered with an error")),
             Class::Request | Class::Indication => {}
         }
     }

@@ -1,12 +1,16 @@
 use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
 
-use super::*;
+use url::Host;
+
+use super::{ExternalAddresses, Resolver};
 use crate::config::{Config, Settings};
 
 /// A resolver that knows these names.
 struct Book(HashMap<&'static str, Vec<&'static str>>);
 
-impl Resolve for Book {
+impl Resolver for Book {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let addresses = self.0.get(name).ok_or_else(|| io::Error::other("no such name"))?;
         Ok(addresses.iter().map(|ip| ip.parse().unwrap()).collect())
@@ -18,7 +22,7 @@ fn book<const N: usize>(names: [(&'static str, &[&'static str]); N]) -> Book {
 }
 
 /// Bound to 10.0.0.5 and 2001:db8::5, or to what is given.
-fn external(setting: &str, public_url: &str, bound: &[&str]) -> External {
+fn external(setting: &str, public_url: &str, bound: &[&str]) -> ExternalAddresses {
     let settings = Settings {
         external_ip: Some(setting.into()),
         stun_servers: Some("127.0.0.1:1".into()),
@@ -30,13 +34,13 @@ fn external(setting: &str, public_url: &str, bound: &[&str]) -> External {
     for ip in bound.iter().map(|ip| ip.parse::<IpAddr>().unwrap()) {
         both[usize::from(ip.is_ipv6())] = Some(ip);
     }
-    External::new(&config.relay.external, both, config.http.public_url)
+    ExternalAddresses::new(&config.relay.external, both, config.http.public_url)
 }
 
 const BOTH: [&str; 2] = ["10.0.0.5", "2001:db8::5"];
 
-fn advertised(external: &External) -> Vec<String> {
-    external.relays().iter().flatten().map(|relay| relay.advertised.to_string()).collect()
+fn advertised(external: &ExternalAddresses) -> Vec<String> {
+    external.relayed_ips().iter().flatten().map(|relay| relay.advertised.to_string()).collect()
 }
 
 #[test]
@@ -59,15 +63,15 @@ fn a_pair_is_for_its_private_address_and_wins_there() {
 async fn a_name_is_resolved_again_and_a_failure_changes_nothing() {
     let external = external("relay.example.org", "", &BOTH);
     assert_eq!(advertised(&external), BOTH);
-    external.look(&book([("relay.example.org", &["2606:4700::7", "203.0.114.7"])])).await;
+    external.look_up(&book([("relay.example.org", &["2606:4700::7", "203.0.114.7"])])).await;
     assert_eq!(advertised(&external), ["203.0.114.7", "2606:4700::7"]);
     // Another order is no change.
-    external.look(&book([("relay.example.org", &["203.0.114.9", "203.0.114.7", "2606:4700::7"])])).await;
+    external.look_up(&book([("relay.example.org", &["203.0.114.9", "203.0.114.7", "2606:4700::7"])])).await;
     assert_eq!(advertised(&external)[0], "203.0.114.7");
-    external.look(&book([("relay.example.org", &["203.0.114.8"])])).await;
+    external.look_up(&book([("relay.example.org", &["203.0.114.8"])])).await;
     assert_eq!(advertised(&external), ["203.0.114.8", "2001:db8::5"]);
     for broken in [book([]), book([("relay.example.org", &[])])] {
-        external.look(&broken).await;
+        external.look_up(&broken).await;
         assert_eq!(advertised(&external)[0], "203.0.114.8");
         assert!(external.problems()[0].contains("relay.example.org can't be resolved"), "{:?}", external.problems());
     }
@@ -88,7 +92,7 @@ fn urls_name_what_is_of_use() {
 async fn all_hosts_are_told_the_one_of_urls_first() {
     let hosts = async |setting: &str| {
         let external = external(setting, "", &BOTH);
-        external.look(&book([("relay.example.org", &["203.0.114.7", "2606:4700::7"])])).await;
+        external.look_up(&book([("relay.example.org", &["203.0.114.7", "2606:4700::7"])])).await;
         external.hosts().iter().map(Host::to_string).collect::<Vec<_>>()
     };
     assert_eq!(hosts("203.0.114.7,2606:4700::7").await, ["203.0.114.7", "[2606:4700::7]"]);
@@ -101,7 +105,7 @@ async fn all_hosts_are_told_the_one_of_urls_first() {
 /// The only problem, or "".
 async fn problem(setting: &str, public_url: &str, bound: &[&str], book: Book) -> String {
     let external = external(setting, public_url, bound);
-    external.look(&book).await;
+    external.look_up(&book).await;
     let problems = external.problems();
     assert!(problems.len() <= 1, "one sentence each: {problems:#?}");
     problems.concat()

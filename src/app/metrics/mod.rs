@@ -1,4 +1,4 @@
-//! What `/metrics` shows: where each number is read.
+//! The metrics that `/metrics` shows: `families` gives them names and help, and [`CountedParts`] reads the numbers.
 
 pub mod families;
 
@@ -17,8 +17,8 @@ use crate::relay::StatsReader;
 use crate::socketio::{Sessions, Traffic};
 use crate::tls::Certificates;
 
-/// Whoever counts.
-pub(super) struct Sources {
+/// The parts that count.
+pub(super) struct CountedParts {
     pub(super) gateway: Gateway,
     pub(super) multi: MultiGateway,
     pub(super) traffic: Arc<Traffic>,
@@ -33,7 +33,7 @@ pub(super) struct Sources {
     pub(super) certificates: Option<Certificates>,
 }
 
-impl Sources {
+impl CountedParts {
     pub(super) fn into_metrics(self) -> MetricsSource {
         MetricsSource(Box::new(move || self.families()))
     }

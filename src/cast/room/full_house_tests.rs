@@ -33,7 +33,7 @@ fn full_house(max_rooms: usize, spare: usize) -> World {
     for n in spare..max_rooms {
         world.try_open(new_tv(1000 + u64::try_from(n).expect("small"), home(666))).expect("a seat");
     }
-    world.heard();
+    world.sent();
     world
 }
 
@@ -51,35 +51,35 @@ fn a_tv_that_comes_gets_the_place_of_the_newest_of_who_has_most() {
     let mut world = full_house(10, 1);
     world.try_open(new_tv(1, home(1))).expect("the last place");
     world.try_open(new_tv(2, home(2))).expect("a seat");
-    assert_eq!(world.heard(), ["1009 ! Evicted"]);
+    assert_eq!(world.sent(), ["1009 ! Evicted"]);
     assert_eq!((world.rooms.len(), world.waiting_and_evicted()), (10, (1, 1)));
     world.wait(Duration::from_secs(100));
-    assert!(world.heard().is_empty(), "there is no place for the one that made way");
+    assert!(world.sent().is_empty(), "there is no place for the one that made way");
     world.rooms.handle_leave(ClientId::new(1), world.now).expect("has a seat");
     world.wait(Duration::from_secs(1));
-    assert_eq!(world.heard(), ["1009 = resumed"], "it has its code again");
+    assert_eq!(world.sent(), ["1009 = resumed"], "it has its code again");
 }
 
 #[test]
 fn whoever_has_most_waits_and_gets_no_others_place() {
     let mut world = full_house(10, 0);
     assert_eq!(world.ask(new_tv(5, home(666))), Ok(OpenOutcome::Waiting));
-    assert_eq!(world.heard(), ["5 ! WaitingForPlace { reason: Server { most: 10 } }"]);
+    assert_eq!(world.sent(), ["5 ! WaitingForPlace { reason: Server { most: 10 } }"]);
     for n in 1..=5 {
         world.try_open(new_tv(100 + u64::from(n), home(n))).expect("a seat");
     }
     let evicted = ["1009 ! Evicted", "1008 ! Evicted", "1007 ! Evicted", "1006 ! Evicted", "1005 ! Evicted"];
-    assert_eq!(world.heard(), evicted);
+    assert_eq!(world.sent(), evicted);
     for n in 6..=9 {
         world.try_open(new_tv(100 + u64::from(n), home(n))).expect("a seat");
     }
     assert_eq!(world.ask(new_tv(110, home(10))), Ok(OpenOutcome::Waiting), "all have one");
     world.wait(Duration::from_secs(60));
-    world.heard();
+    world.sent();
     assert_eq!(world.rooms.capacity.len(), 10);
     world.drop(101);
     world.wait(Duration::from_secs(1));
-    assert_eq!(world.heard().iter().filter(|line| line.contains(" = ")).count(), 1, "a TV that is away makes way at once");
+    assert_eq!(world.sent().iter().filter(|line| line.contains(" = ")).count(), 1, "a TV that is away makes way at once");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn who_is_away_goes_first() {
     world.drop(2);
     world.drop(1);
     world.try_open(new_tv(10, home(3))).expect("the place of the one that is away longest");
-    assert!(world.heard().is_empty());
+    assert!(world.sent().is_empty());
     world.try_open(new_tv(11, home(3))).expect("the other one's");
     assert_eq!(world.ask(new_tv(12, home(3))), Ok(OpenOutcome::Waiting));
     assert_eq!(world.rooms.len(), 3);
@@ -102,16 +102,16 @@ fn who_is_in_a_cast_goes_last_of_its_address() {
     let mut world = full_house(3, 0);
     let (code, _) = world.rooms.seats[&ClientId::new(1002)];
     world.join_with(50, code.as_str(), None).expect("live");
-    world.heard();
+    world.sent();
     world.try_open(new_tv(1, home(1))).expect("a seat");
-    assert_eq!(world.heard(), ["1001 ! Evicted"]);
+    assert_eq!(world.sent(), ["1001 ! Evicted"]);
     let (_, token) = old_token(&mut world, 1);
     world.try_open(OpenRequest { token: Some(&token), ..new_tv(2, home(2)) }).expect("a seat");
-    assert_eq!(world.heard(), ["1000 ! Evicted"], "the newest, the caster's TV, is still there");
+    assert_eq!(world.sent(), ["1000 ! Evicted"], "the newest, the caster's TV, is still there");
     let (_, token) = old_token(&mut world, 2);
     world.try_open(OpenRequest { token: Some(&token), ..new_tv(3, home(2)) }).expect("a seat");
     assert_eq!(
-        world.heard(),
+        world.sent(),
         ["50 ! TvLeft { reason: Evicted }", "1002 ! Evicted"],
         "1 and 1002 have one each; their caster is told"
     );
@@ -123,11 +123,11 @@ fn a_tv_whose_caster_is_there_is_not_away() {
     let (code, _) = world.rooms.seats[&ClientId::new(1000)];
     world.join(CASTER, code.as_str()).expect("live");
     world.drop(1000);
-    world.heard();
+    world.sent();
     world.waits(new_tv(1, home(1)));
     world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
     world.wait(Duration::from_secs(1));
-    assert_eq!(world.heard(), ["1 ! WaitingForPlace { reason: Server { most: 1 } }", "1 = new"]);
+    assert_eq!(world.sent(), ["1 ! WaitingForPlace { reason: Server { most: 1 } }", "1 = new"]);
 }
 
 #[test]
@@ -138,15 +138,15 @@ fn a_token_protects_once_it_is_a_day_old() {
     let old = OpenRequest { token: Some(&token), ..new_tv(2, home(1)) };
     assert!(world.try_open(old).expect("a seat").resumed);
     world.try_open(new_tv(3, home(1))).expect("a seat");
-    world.heard();
+    world.sent();
     world.try_open(new_tv(4, home(2))).expect("a seat");
-    assert_eq!(world.heard(), ["3 ! Evicted"]);
+    assert_eq!(world.sent(), ["3 ! Evicted"]);
     let (_, token) = old_token(&mut world, 2);
     world.try_open(OpenRequest { token: Some(&token), ..new_tv(5, home(3)) }).expect("a seat");
-    assert_eq!(world.heard().len(), 1, "either of the two that have no old token");
+    assert_eq!(world.sent().len(), 1, "either of the two that have no old token");
     let (_, token) = old_token(&mut world, 3);
     world.try_open(OpenRequest { token: Some(&token), ..new_tv(6, home(3)) }).expect("a seat");
-    world.heard();
+    world.sent();
     assert!(world.rooms.seats.contains_key(&ClientId::new(2)));
     assert_eq!(world.ask(new_tv(7, home(4))), Ok(OpenOutcome::Waiting), "all that are left have old tokens");
     assert!(!young.resumed);
@@ -157,11 +157,11 @@ fn a_tv_that_stays_for_a_day_is_protected_whether_or_not_it_keeps_its_token() {
     let mut world = full_house(3, 1);
     world.wait(DAY);
     world.try_open(new_tv(1, home(1))).expect("a seat");
-    world.heard();
+    world.sent();
     assert_eq!(world.ask(new_tv(2, home(2))), Ok(OpenOutcome::Waiting), "1 has no more than 2 would have, the others are old");
     let (_, token) = old_token(&mut world, 1);
     world.try_open(OpenRequest { token: Some(&token), ..new_tv(3, home(3)) }).expect("a seat");
-    assert_eq!(world.heard(), ["2 ! WaitingForPlace { reason: Server { most: 3 } }", "1 ! Evicted"]);
+    assert_eq!(world.sent(), ["2 ! WaitingForPlace { reason: Server { most: 3 } }", "1 ! Evicted"]);
 }
 
 #[test]
@@ -191,18 +191,18 @@ fn an_address_and_its_site_have_so_many_at_most() {
     come(&mut world, flat(2), 1000);
     world.waits(new_tv(9002, flat(3)));
     assert_eq!(
-        world.heard(),
+        world.sent(),
         ["9001 ! WaitingForPlace { reason: Address { most: 1000 } }", "9002 ! WaitingForPlace { reason: Site { most: 2000 } }"]
     );
     let (_, token) = old_token(&mut world, 1);
     world
         .try_open(OpenRequest { token: Some(&token), ..new_tv(9003, flat(1)) })
         .expect("an old token's TV has another one's place");
-    assert_eq!(world.heard(), ["1000 ! Evicted"]);
+    assert_eq!(world.sent(), ["1000 ! Evicted"]);
     world.drop(5);
     world.wait(Duration::from_secs(1));
-    let heard = world.heard();
-    assert_eq!(heard, ["9001 = new"], "a hotel's TVs that lost power make way to those that come back");
+    let sent = world.sent();
+    assert_eq!(sent, ["9001 = new"], "a hotel's TVs that lost power make way to those that come back");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn the_rate_defers_and_refuses_nobody() {
     assert_eq!(waits, 750);
     world.waits(new_tv(2000, home(1)));
     world.wait(Duration::from_millis(10));
-    assert!(world.heard().iter().any(|line| line == "2000 = new"), "it does not wait for those of another address");
+    assert!(world.sent().iter().any(|line| line == "2000 = new"), "it does not wait for those of another address");
     world.wait(Duration::from_secs(2));
     assert_eq!(world.rooms.len(), 1001);
 }
@@ -252,10 +252,10 @@ fn who_leaves_the_queue_is_forgotten() {
     world.drop(1);
     world.rooms.handle_leave(ClientId::new(2), world.now).expect("it waited");
     assert_eq!(world.rooms.handle_leave(ClientId::new(2), world.now), Err(Refusal::NotInRoom));
-    world.heard();
+    world.sent();
     world.drop(1000);
     world.wait(Duration::from_secs(2));
-    assert_eq!(world.heard(), ["3 = new"]);
+    assert_eq!(world.sent(), ["3 = new"]);
     assert!(world.rooms.waiting_tvs.len() == 0 && world.rooms.waiting_tvs.agree());
 }
 
@@ -283,10 +283,10 @@ fn the_queue_is_bounded_and_the_newest_of_the_longest_line_goes() {
         let opened = world.ask(new_tv(10_000 + u64::from(n), home(100 + n / 1000)));
         assert_eq!(opened, Ok(OpenOutcome::Waiting));
     }
-    world.heard();
+    world.sent();
     assert_eq!(world.ask(new_tv(5, home(100))), Err(Refusal::TooManyTvs));
     world.waits(new_tv(6, home(1)));
-    let gone: Vec<_> = world.heard().into_iter().filter(|line| line.contains(" = ")).collect();
+    let gone: Vec<_> = world.sent().into_iter().filter(|line| line.contains(" = ")).collect();
     assert_eq!(gone, ["19999 = TooManyTvs"]);
     assert_eq!(world.rooms.waiting_tvs.len(), 10_000);
 }
@@ -349,7 +349,7 @@ fn strangers(world: &mut World, acts: &[(u64, Act)], tokens: &mut BTreeMap<u64, 
             Act::Drop => world.drop(client),
             Act::Wait(seconds) => world.wait(Duration::from_secs((*seconds).into())),
         }
-        world.heard();
+        world.sent();
     }
 }
 

@@ -23,7 +23,7 @@ impl GuessLimits {
     pub(super) fn new(max_wrong_codes: u32, reports: &GuessReports) -> Self {
         Self {
             wrong_codes: Guesses::new(GuessKind::Code, max_wrong_codes, reports),
-            claimed_codes: Guesses::together(GuessKind::Code, MAX_CLAIMED_CODES_PER_MINUTE),
+            claimed_codes: Guesses::of_all_clients(GuessKind::Code, MAX_CLAIMED_CODES_PER_MINUTE),
         }
     }
 

@@ -15,7 +15,7 @@ impl World {
         self.try_open(announcing(client, token)).expect("a seat")
     }
 
-    /// The code and token of the one change that was heard since the last look, and why it was.
+    /// The code and token of the one change that was sent since the last look, and why it was.
     fn change(&mut self) -> (String, String, NewCodeReason) {
         let mut changes = self.changes();
         assert_eq!(changes.len(), 1, "{changes:?}");
@@ -65,7 +65,7 @@ fn a_code_changes_when_nobody_has_cast_for_12_hours_and_the_old_one_opens_nothin
     assert_eq!(reason, NewCodeReason::Idle);
     assert_eq!(world.join(CASTER, tv.code.as_str()), Err(Refusal::UnknownCode));
     world.join(CASTER, &code).expect("the new code is live");
-    assert_eq!(world.heard(), ["1 ! CasterJoined { username: None, resumed: false }"]);
+    assert_eq!(world.sent(), ["1 ! CasterJoined { username: None, resumed: false }"]);
     world.drop(TV);
     let again = world.open_announcing(10, Some(&token));
     assert_eq!((again.code.to_string(), again.resumed), (code, true));
@@ -156,7 +156,7 @@ fn whoever_comes_before_the_change_keeps_the_code() {
     let tv = world.open_announcing(TV, None);
     world.join(CASTER, tv.code.as_str()).expect("live");
     world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
-    world.join(SECOND, tv.code.as_str()).expect("the time-out was not heard yet");
+    world.join(SECOND, tv.code.as_str()).expect("the time-out was not handled yet");
     world.wait(GRACE);
     assert_eq!(world.changes(), []);
 }
@@ -224,7 +224,7 @@ fn the_last_cast_counts_after_a_restart_too() {
     let tv = world.open_announcing(TV, None);
     world.wait(IDLE / 2);
     world.join(CASTER, tv.code.as_str()).expect("live");
-    world.heard();
+    world.sent();
     world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
     let sent = std::iter::from_fn(|| world.rooms.poll_output()).find_map(|output| match output {
         Output::Notify { to: TV, notice: Notice::NewToken { code, resume_token }, .. } => Some((code, resume_token)),
@@ -296,7 +296,7 @@ fn a_tv_that_missed_its_new_code_gets_another_and_hears_why() {
     let mut world = World::with_rule(NewCodePolicy::Never);
     let tv = world.open_announcing(TV, None);
     world.rooms.handle_new_code(TV, world.now).expect("nobody casts");
-    world.heard();
+    world.sent();
     let again = world.open_announcing(10, Some(&tv.resume_token));
     assert!(again.code != tv.code && !again.resumed);
     assert_eq!(world.change(), (again.code.to_string(), again.resume_token, NewCodeReason::Asked));
@@ -368,11 +368,11 @@ fn a_set_clock_brings_fresh_credentials_to_whoever_takes_them_unasked() {
         username: None,
     };
     world.rooms.handle_join(join, world.now).expect("live");
-    world.heard();
+    world.sent();
     world.rooms.handle_clock(WallClock::new(world.now, wall(1_000_000)));
-    let mut heard = world.heard();
-    heard.sort();
-    assert_eq!(heard, ["1 ! Credentials", "2 ! Credentials"]);
+    let mut sent = world.sent();
+    sent.sort();
+    assert_eq!(sent, ["1 ! Credentials", "2 ! Credentials"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Transcripts of the cast rooms: what clients do, when, and what each client is sent, with a clock of our own.
 //!
-//! **A tour of the kit.** [`World`] has the rooms and the time. `open`, `join`, `say`, `drop` and `wait` are inputs; `heard` returns the outputs
+//! **A tour of the kit.** [`World`] has the rooms and the time. `open`, `join`, `send`, `drop` and `wait` are inputs; `sent` returns the outputs
 //! since the last look, a line each: `1 ! Notice`, `1 < Signal` for a delivery, `1 = new` for a TV that waited. Clients are numbers: [`TV`],
 //! [`CASTER`], [`SECOND`]. `cast` makes a room with both sides; `restart` keeps the key and loses the rooms; `agree` checks after each step that
 //! the tables agree. `full_house_tests` fill the server, `new_code_tests` change codes.
@@ -110,7 +110,7 @@ impl World {
         self.rooms.handle_join(join, self.now)
     }
 
-    fn say(&mut self, from: impl Into<ClientId>, signal: Signal<&'static str>) {
+    fn send(&mut self, from: impl Into<ClientId>, signal: Signal<&'static str>) {
         self.rooms.handle_signal(from.into(), signal, 100).expect("taken");
     }
 
@@ -118,7 +118,7 @@ impl World {
         self.rooms.handle_drop(client.into(), self.now);
     }
 
-    /// Lets time pass, with every time-out heard when it is due.
+    /// Lets time pass, with every time-out handled when it is due.
     fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(due) = self.rooms.next_timeout().filter(|&due| due <= end) {
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// What was sent since the last look, a line each.
-    fn heard(&mut self) -> Vec<String> {
+    fn sent(&mut self) -> Vec<String> {
         self.agree();
         std::iter::from_fn(|| self.rooms.poll_output())
             .map(|output| match output {
@@ -148,9 +148,9 @@ impl World {
     fn cast(&mut self) -> (Seated, Seated) {
         let tv = self.open(TV, None);
         let caster = self.join(CASTER, tv.code.as_str()).expect("the code is live");
-        self.say(CASTER, Signal::Offer("offer"));
-        self.say(TV, Signal::Answer("answer"));
-        self.heard();
+        self.send(CASTER, Signal::Offer("offer"));
+        self.send(TV, Signal::Answer("answer"));
+        self.sent();
         (tv, caster)
     }
 
@@ -184,12 +184,12 @@ fn a_cast_from_code_to_candidates() {
     assert!(!tv.resumed);
     let spoken = format!(" {}-{} ", &tv.code.as_str()[..3].to_lowercase(), &tv.code.as_str()[3..]);
     world.join(CASTER, &spoken).expect("spaces, dashes and case do not matter");
-    world.say(CASTER, Signal::Offer("offer"));
-    world.say(CASTER, Signal::Candidate("c1"));
-    world.say(TV, Signal::Answer("answer"));
-    world.say(TV, Signal::Candidate("t1"));
+    world.send(CASTER, Signal::Offer("offer"));
+    world.send(CASTER, Signal::Candidate("c1"));
+    world.send(TV, Signal::Answer("answer"));
+    world.send(TV, Signal::Candidate("t1"));
     assert_eq!(
-        world.heard(),
+        world.sent(),
         [
             "1 ! CasterJoined { username: None, resumed: false }",
             "1 < Offer(\"offer\")",
@@ -205,15 +205,15 @@ fn early_candidates_wait_for_the_offer_and_keep_their_order() {
     let mut world = World::new();
     let tv = world.open(TV, None);
     world.join(CASTER, tv.code.as_str()).expect("live");
-    world.say(CASTER, Signal::Candidate("c1"));
-    world.say(CASTER, Signal::Candidate("c2"));
-    world.say(TV, Signal::Candidate("t1"));
-    assert_eq!(world.heard().len(), 1, "nothing but CasterJoined");
-    world.say(CASTER, Signal::Offer("offer"));
+    world.send(CASTER, Signal::Candidate("c1"));
+    world.send(CASTER, Signal::Candidate("c2"));
+    world.send(TV, Signal::Candidate("t1"));
+    assert_eq!(world.sent().len(), 1, "nothing but CasterJoined");
+    world.send(CASTER, Signal::Offer("offer"));
     let all = ["1 < Offer(\"offer\")", "1 < Candidate(\"c1\")", "1 < Candidate(\"c2\")", "2 < Candidate(\"t1\")"];
-    assert_eq!(world.heard(), all);
-    world.say(TV, Signal::Answer("answer"));
-    assert_eq!(world.heard(), ["2 < Answer(\"answer\")"]);
+    assert_eq!(world.sent(), all);
+    world.send(TV, Signal::Answer("answer"));
+    assert_eq!(world.sent(), ["2 < Answer(\"answer\")"]);
 }
 
 #[test]
@@ -222,9 +222,9 @@ fn signals_wait_for_a_side_that_is_away() {
     let tv = world.open(TV, None);
     let caster = world.join(CASTER, tv.code.as_str()).expect("live");
     world.drop(TV);
-    world.say(CASTER, Signal::Offer("offer"));
-    world.say(CASTER, Signal::Candidate("c1"));
-    assert_eq!(world.heard(), ["1 ! CasterJoined { username: None, resumed: false }", "2 ! TvAway"]);
+    world.send(CASTER, Signal::Offer("offer"));
+    world.send(CASTER, Signal::Candidate("c1"));
+    assert_eq!(world.sent(), ["1 ! CasterJoined { username: None, resumed: false }", "2 ! TvAway"]);
     world.open(11, Some(&tv.resume_token));
     let all = [
         "11 ! CasterJoined { username: None, resumed: true }",
@@ -232,24 +232,24 @@ fn signals_wait_for_a_side_that_is_away() {
         "11 < Offer(\"offer\")",
         "11 < Candidate(\"c1\")",
     ];
-    assert_eq!(world.heard(), all);
+    assert_eq!(world.sent(), all);
     world.drop(CASTER);
-    world.say(11, Signal::Answer("answer"));
-    assert_eq!(world.heard(), ["11 ! CasterAway"]);
+    world.send(11, Signal::Answer("answer"));
+    assert_eq!(world.sent(), ["11 ! CasterAway"]);
     world.join_with(12, tv.code.as_str(), Some(&caster.resume_token)).expect("its own seat");
-    assert_eq!(world.heard(), ["11 ! CasterJoined { username: None, resumed: true }", "12 < Answer(\"answer\")"]);
+    assert_eq!(world.sent(), ["11 ! CasterJoined { username: None, resumed: true }", "12 < Answer(\"answer\")"]);
 }
 
 #[test]
 fn a_second_caster_takes_over_and_the_first_is_told() {
     let mut world = World::new();
     let (tv, first) = world.cast();
-    world.say(TV, Signal::Candidate("for the first"));
-    world.heard();
+    world.send(TV, Signal::Candidate("for the first"));
+    world.sent();
     let second = world.join(SECOND, tv.code.as_str()).expect("take-over is on");
     assert_ne!(first.resume_token, second.resume_token);
     assert_eq!(
-        world.heard(),
+        world.sent(),
         [
             "2 ! TakenOver",
             "1 ! CasterLeft { username: None, reason: TakenOver }",
@@ -257,12 +257,12 @@ fn a_second_caster_takes_over_and_the_first_is_told() {
         ]
     );
     assert_eq!(world.rooms.handle_signal(CASTER, Signal::Candidate("late"), 1), Err(Refusal::NotInRoom));
-    world.say(TV, Signal::Answer("late, to the first"));
-    world.say(TV, Signal::Candidate("late, to the first"));
-    assert!(world.heard().is_empty(), "it is not for the second");
-    world.say(SECOND, Signal::Offer("second"));
-    world.say(TV, Signal::Answer("to the second"));
-    assert_eq!(world.heard(), ["1 < Offer(\"second\")", "3 < Answer(\"to the second\")"], "the first hears nothing of it");
+    world.send(TV, Signal::Answer("late, to the first"));
+    world.send(TV, Signal::Candidate("late, to the first"));
+    assert!(world.sent().is_empty(), "it is not for the second");
+    world.send(SECOND, Signal::Offer("second"));
+    world.send(TV, Signal::Answer("to the second"));
+    assert_eq!(world.sent(), ["1 < Offer(\"second\")", "3 < Answer(\"to the second\")"], "the first hears nothing of it");
 }
 
 #[test]
@@ -284,9 +284,9 @@ fn a_refused_join_gives_nothing_up() {
     world.join(SECOND, other.code.as_str()).expect("live");
     assert_eq!(world.join(SECOND, tv.code.as_str()), Err(Refusal::RoomFull));
     assert_eq!(world.join(SECOND, "AAAAAA"), Err(Refusal::UnknownCode));
-    world.heard();
-    world.say(SECOND, Signal::Offer("still there"));
-    assert_eq!(world.heard(), ["10 < Offer(\"still there\")"]);
+    world.sent();
+    world.send(SECOND, Signal::Offer("still there"));
+    assert_eq!(world.sent(), ["10 < Offer(\"still there\")"]);
 }
 
 #[test]
@@ -314,12 +314,12 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
     let back = world.open(11, Some(&tv.resume_token));
     assert_eq!((back.code, back.resumed, back.resume_token), (tv.code, true, tv.resume_token));
     assert_eq!(
-        world.heard(),
+        world.sent(),
         ["2 ! TvAway", "11 ! CasterJoined { username: None, resumed: true }", "2 ! TvBack { reloaded: true }"]
     );
     world.wait(GRACE * 2);
-    world.say(CASTER, Signal::Offer("again"));
-    assert_eq!(world.heard(), ["11 < Offer(\"again\")"]);
+    world.send(CASTER, Signal::Offer("again"));
+    assert_eq!(world.sent(), ["11 < Offer(\"again\")"]);
 }
 
 #[test]
@@ -339,13 +339,13 @@ fn a_resume_replaces_a_connection_that_hangs_about() {
     };
     world.try_open(open).expect("its own seat");
     assert_eq!(
-        world.heard(),
+        world.sent(),
         ["1 ! Replaced", "11 ! CasterJoined { username: None, resumed: true }", "2 ! TvBack { reloaded: false }"]
     );
     world.drop(TV);
-    assert!(world.heard().is_empty(), "the old connection has no seat any more");
+    assert!(world.sent().is_empty(), "the old connection has no seat any more");
     world.join_with(12, tv.code.as_str(), Some(&caster.resume_token)).expect("its own seat");
-    assert_eq!(world.heard(), ["2 ! Replaced", "11 ! CasterJoined { username: None, resumed: true }"]);
+    assert_eq!(world.sent(), ["2 ! Replaced", "11 ! CasterJoined { username: None, resumed: true }"]);
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn the_grace_of_a_tv_ends_its_room() {
     let (tv, _) = world.cast();
     world.drop(TV);
     world.wait(GRACE);
-    assert_eq!(world.heard(), ["2 ! TvAway", "2 ! TvLeft { reason: Lost }"]);
+    assert_eq!(world.sent(), ["2 ! TvAway", "2 ! TvLeft { reason: Lost }"]);
     assert!(world.rooms.is_empty());
     assert_eq!(world.join(CASTER, tv.code.as_str()), Err(Refusal::UnknownCode));
     let back = world.open(11, Some(&tv.resume_token));
@@ -367,7 +367,7 @@ fn the_grace_of_a_caster_frees_the_tv() {
     let (tv, caster) = world.cast();
     world.drop(CASTER);
     world.wait(GRACE);
-    assert_eq!(world.heard(), ["1 ! CasterAway", "1 ! CasterLeft { username: None, reason: Lost }"]);
+    assert_eq!(world.sent(), ["1 ! CasterAway", "1 ! CasterLeft { username: None, reason: Lost }"]);
     let back = world.join_with(12, tv.code.as_str(), Some(&caster.resume_token)).expect("live");
     assert!(back.resumed, "nobody took the seat meanwhile");
 }
@@ -377,11 +377,11 @@ fn leaving_tells_the_other_side_at_once() {
     let mut world = World::new();
     let (tv, _) = world.cast();
     world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
-    assert_eq!(world.heard(), ["1 ! CasterLeft { username: None, reason: Left }"]);
+    assert_eq!(world.sent(), ["1 ! CasterLeft { username: None, reason: Left }"]);
     assert_eq!(world.rooms.handle_leave(CASTER, world.now), Err(Refusal::NotInRoom));
     world.join(CASTER, tv.code.as_str()).expect("live");
     world.rooms.handle_leave(TV, world.now).expect("has a seat");
-    assert_eq!(world.heard()[1..], ["2 ! TvLeft { reason: Left }"]);
+    assert_eq!(world.sent()[1..], ["2 ! TvLeft { reason: Left }"]);
     assert!(world.rooms.is_empty() && world.rooms.seats.is_empty() && world.rooms.timers.is_empty());
 }
 
@@ -397,7 +397,7 @@ fn a_server_restart_gives_everybody_the_old_seat() {
     let back = world.open(11, Some(&tv.resume_token));
     assert_eq!((back.code, back.resumed), (tv.code, true));
     assert!(world.join_with(12, tv.code.as_str(), Some(&caster.resume_token)).expect("live").resumed);
-    assert_eq!(world.heard(), ["11 ! CasterJoined { username: None, resumed: true }"]);
+    assert_eq!(world.sent(), ["11 ! CasterJoined { username: None, resumed: true }"]);
 }
 
 #[test]
@@ -418,7 +418,7 @@ fn a_free_code_may_be_named_but_goes_back_to_whoever_can_prove_it() {
     };
     assert_eq!(world.try_open(open).expect("free").code, tv.code, "dialect B keeps a code that is free");
     assert_eq!(world.open(11, Some(&tv.resume_token)).code, tv.code, "but gives it up to the one with a proof");
-    assert_eq!(world.heard(), ["10 ! Replaced"]);
+    assert_eq!(world.sent(), ["10 ! Replaced"]);
     let stale = world.open(12, None);
     world.rooms.handle_leave(ClientId::new(12), world.now).expect("has a seat");
     let open = OpenRequest { client: ClientId::new(13), token: Some("another"), code: Some(tv.code.as_str()), ..open };
@@ -514,10 +514,10 @@ fn credentials_are_renewed_before_they_run_out_for_those_who_are_there() {
     let mut world = World::new();
     world.cast();
     world.wait(REFRESH);
-    assert_eq!(world.heard(), ["2 ! Credentials", "1 ! Credentials"]);
+    assert_eq!(world.sent(), ["2 ! Credentials", "1 ! Credentials"]);
     world.drop(CASTER);
     world.wait(REFRESH);
-    assert_eq!(world.heard(), ["1 ! CasterAway", "1 ! CasterLeft { username: None, reason: Lost }", "1 ! Credentials"]);
+    assert_eq!(world.sent(), ["1 ! CasterAway", "1 ! CasterLeft { username: None, reason: Lost }", "1 ! Credentials"]);
 }
 
 #[test]
@@ -527,7 +527,7 @@ fn a_caster_that_changes_rooms_leaves_the_first() {
     let other = world.open(10, None);
     world.join(CASTER, other.code.as_str()).expect("live");
     assert_eq!(
-        world.heard(),
+        world.sent(),
         ["1 ! CasterLeft { username: None, reason: Left }", "10 ! CasterJoined { username: None, resumed: false }",]
     );
 }
@@ -607,8 +607,8 @@ fn codes_that_everybody_guesses_are_bounded_together_and_who_has_not_guessed_joi
     };
     let addresses = (0..100_u32).map(|n| IpAddr::V4(n.into()));
     let guesses: Vec<IpAddr> = addresses.flat_map(|from| [from; 5]).collect();
-    let heard = guesses.iter().filter(|from| guess(&mut world, **from, "AAAAAA") == Err(Refusal::UnknownCode)).count();
-    assert_eq!(heard, 100 + 50, "each its first, and fifty besides");
+    let sent = guesses.iter().filter(|from| guess(&mut world, **from, "AAAAAA") == Err(Refusal::UnknownCode)).count();
+    assert_eq!(sent, 100 + 50, "each its first, and fifty besides");
     assert!(matches!(guess(&mut world, guesses[0], tv.code.as_str()), Err(Refusal::TooManyAttempts { .. })));
     assert!(guess(&mut world, HOME, tv.code.as_str()).is_ok());
 }
@@ -641,12 +641,12 @@ fn a_reloaded_tv_hears_no_candidates_of_the_dead_offer() {
     let mut world = World::new();
     let (tv, _) = world.cast();
     world.drop(TV);
-    world.say(CASTER, Signal::Candidate("old"));
+    world.send(CASTER, Signal::Candidate("old"));
     world.open(11, Some(&tv.resume_token));
-    world.say(CASTER, Signal::Candidate("old too"));
-    assert!(world.heard().iter().all(|line| !line.contains("Candidate")));
-    world.say(CASTER, Signal::Offer("new"));
-    assert_eq!(world.heard()[0], "11 < Offer(\"new\")");
+    world.send(CASTER, Signal::Candidate("old too"));
+    assert!(world.sent().iter().all(|line| !line.contains("Candidate")));
+    world.send(CASTER, Signal::Offer("new"));
+    assert_eq!(world.sent()[0], "11 < Offer(\"new\")");
 }
 
 #[test]
@@ -656,14 +656,14 @@ fn whoever_comes_second_is_told_how_things_stand() {
     world.drop(TV);
     world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
     world.join(SECOND, tv.code.as_str()).expect("the seat of the TV is kept");
-    assert_eq!(world.heard(), ["2 ! TvAway", "3 ! TvAway"]);
+    assert_eq!(world.sent(), ["2 ! TvAway", "3 ! TvAway"]);
     world.drop(SECOND);
     world.open(11, Some(&tv.resume_token));
-    assert_eq!(world.heard(), ["11 ! CasterAway"]);
+    assert_eq!(world.sent(), ["11 ! CasterAway"]);
     let second = world.rooms.rooms[&tv.code].caster.as_ref().expect("in grace").token.clone();
     world.join_with(13, tv.code.as_str(), Some(&second)).expect("its own seat");
     let all = ["11 ! CasterJoined { username: None, resumed: true }", "13 ! TvBack { reloaded: true }"];
-    assert_eq!(world.heard(), all);
+    assert_eq!(world.sent(), all);
     assert_ne!(caster.resume_token, second);
 }
 
@@ -672,7 +672,7 @@ fn a_new_secret_means_fresh_credentials_for_all() {
     let mut world = World::new();
     world.cast();
     world.rooms.handle_new_secret();
-    assert_eq!(world.heard(), ["1 ! Credentials", "2 ! Credentials"]);
+    assert_eq!(world.sent(), ["1 ! Credentials", "2 ! Credentials"]);
 }
 
 #[test]
@@ -693,10 +693,10 @@ fn nothing_unasked_is_said_to_those_who_begin_again_at_it() {
     let join =
         JoinRequest { client: CASTER, dialect: Dialect::B, from: HOME, code: tv.code.as_str(), token: None, username: None };
     world.rooms.handle_join(join, world.now).expect("live");
-    assert_eq!(world.heard(), ["1 ! CasterJoined { username: None, resumed: false }"]);
+    assert_eq!(world.sent(), ["1 ! CasterJoined { username: None, resumed: false }"]);
     world.rooms.handle_new_secret();
     world.wait(REFRESH * 100);
-    assert!(world.heard().is_empty());
+    assert!(world.sent().is_empty());
 }
 
 #[test]
@@ -708,17 +708,17 @@ fn joining_again_changes_nothing() {
             let code = tv.code.as_str();
             let join = JoinRequest { client: CASTER, dialect, from: HOME, code, token: None, username: Some("me") };
             let first = world.rooms.handle_join(join, world.now).expect("live");
-            world.say(CASTER, Signal::Offer("offer"));
-            world.heard();
+            world.send(CASTER, Signal::Offer("offer"));
+            world.sent();
             for token in [None, Some(first.resume_token.as_str())] {
                 let again =
                     world.rooms.handle_join(JoinRequest { token, username: None, ..join }, world.now).expect("its own seat");
                 assert_eq!(again, Seated { resumed: true, ..first.clone() });
             }
-            world.say(TV, Signal::Answer("answer"));
-            assert_eq!(world.heard(), ["2 < Answer(\"answer\")"], "the cast goes on, and nobody hears of a new caster");
+            world.send(TV, Signal::Answer("answer"));
+            assert_eq!(world.sent(), ["2 < Answer(\"answer\")"], "the cast goes on, and nobody hears of a new caster");
             world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
-            assert_eq!(world.heard(), ["1 ! CasterLeft { username: Some(\"me\"), reason: Left }"]);
+            assert_eq!(world.sent(), ["1 ! CasterLeft { username: Some(\"me\"), reason: Left }"]);
         }
     }
 }
@@ -762,13 +762,13 @@ fn random_histories_keep_the_tables_in_agreement() {
                 }
             }
             1 | 2 => known.extend(world.join_with(client, code, token).ok()),
-            3 => drop(world.rooms.handle_leave(client.into(), world.now)),
+            3 => drop(world.rooms.handle_leave(client, world.now)),
             4 => world.drop(client),
             5 => world.wait(Duration::from_secs(rng.random_range(0..90))),
             6 => drop(world.rooms.handle_signal(client, Signal::Offer("o"), 10)),
             _ => drop(world.rooms.handle_signal(client, Signal::Candidate("c"), 10)),
         }
-        world.heard();
+        world.sent();
         known.truncate(64);
     }
 }
@@ -791,14 +791,14 @@ fn what_waits_is_bounded_over_all_rooms_and_what_is_delivered_is_not() {
     let small = away(&mut world, 20 * 1024);
     for _ in 0..2 * MAX_TOTAL_BYTES / LARGE {
         away(&mut world, LARGE);
-        assert!(world.rooms.ledger.bytes() <= world.rooms.ledger.most());
+        assert!(world.rooms.ledger.bytes() <= world.rooms.ledger.max());
     }
-    world.heard();
+    world.sent();
     let tv = world.open(90_001, None);
     world.join(90_002, tv.code.as_str()).expect("the code is live");
-    world.heard();
+    world.sent();
     world.rooms.handle_signal(ClientId::new(90_002), Signal::Offer("offer"), LARGE).expect("the TV is there");
-    assert_eq!(world.heard(), ["90001 < Offer(\"offer\")"]);
+    assert_eq!(world.sent(), ["90001 < Offer(\"offer\")"]);
     assert!(world.rooms.rooms.get_mut(&small).expect("it lives").to_tv.has_description(), "whoever has little waiting keeps it");
     world.wait(GRACE);
     assert_eq!(world.rooms.ledger.bytes(), 0, "what waited went with its rooms");

@@ -178,7 +178,7 @@ fn peers_of_all_users_are_bounded_and_a_few_are_always_left() {
     }
     for user in 0..CROWD {
         for other in 0..user {
-            world.say(user, &other.to_string(), "hi");
+            world.send(user, &other.to_string(), "hi");
         }
         while world.rooms.poll_output().is_some() {}
     }
@@ -186,18 +186,18 @@ fn peers_of_all_users_are_bounded_and_a_few_are_always_left() {
     let held = world.rooms.users.peers();
     assert!((MAX_TOTAL_PEERS..MAX_TOTAL_PEERS + 2 * MIN_PEERS_PER_USER).contains(&held), "{held}");
     for other in CROWD + 1..CROWD + 70 {
-        world.say(CROWD, &other.to_string(), "hi");
+        world.send(CROWD, &other.to_string(), "hi");
     }
-    let connected = world.heard().iter().filter(|line| line.starts_with(&format!("{CROWD} +"))).count();
+    let connected = world.sent().iter().filter(|line| line.starts_with(&format!("{CROWD} +"))).count();
     assert_eq!(connected, MIN_PEERS_PER_USER);
-    world.say(0, "1", "those who know each other still talk");
-    assert_eq!(world.heard().len(), 1);
+    world.send(0, "1", "those who know each other still talk");
+    assert_eq!(world.sent().len(), 1);
     let (all, first) = (world.rooms.users.peers(), world.rooms.users.by_id("0").expect("it is there"));
     let of_first = world.rooms.users[first].peers.len();
     assert_eq!(all, held + 2 * MIN_PEERS_PER_USER);
     world.leave(0);
     assert_eq!(world.rooms.users.peers(), all - 2 * of_first);
-    world.heard();
+    world.sent();
 }
 
 #[test]
@@ -206,10 +206,10 @@ fn events_that_say_little_count_while_they_wait() {
     world.drop(1);
     let before = world.rooms.ledger.bytes();
     for _ in 0..100 {
-        world.say(2, "a", "");
+        world.send(2, "a", "");
         world.rooms.handle_disconnect_with(id(2), "a", world.now);
     }
-    world.heard();
+    world.sent();
     let waiting = world.rooms.ledger.bytes() - before;
     assert!(waiting >= 256 * EVENT_OVERHEAD_BYTES, "{waiting}");
     let log = Event::<&str>::Log("x".repeat(500));

@@ -1,7 +1,7 @@
 //! Transcripts of the RTCMultiConnection rooms: what clients do, when, and what each client is sent, with a clock of our own.
 //!
 //! **A tour of the kit.** [`World`] has the rooms and the time. [`World::with`] connects users with these ids as the clients 1, 2, …;
-//! [`World::room`] also puts them into the room "r". `connect`, `open`, `join`, `say`, `drop`, `leave` and `wait` are inputs; `heard` returns the
+//! [`World::room`] also puts them into the room "r". `connect`, `open`, `join`, `send`, `drop`, `leave` and `wait` are inputs; `sent` returns the
 //! outputs since the last look, a line each, and checks that the tables agree. [`handshake`] and [`request`] are the plainest arguments.
 //! `succession_tests` reload pages, `bounds_tests` fill the tables.
 
@@ -90,7 +90,7 @@ impl World {
         for (client, id) in (1..).zip(ids) {
             world.connect(client, handshake(id)).expect("there is room");
         }
-        assert_eq!(world.heard(), [""; 0]);
+        assert_eq!(world.sent(), [""; 0]);
         world
     }
 
@@ -102,7 +102,7 @@ impl World {
         for client in 2..=ids.len() as u64 {
             world.join(client, join.clone()).expect("it is open");
         }
-        world.heard();
+        world.sent();
         world
     }
 
@@ -118,7 +118,7 @@ impl World {
         self.rooms.handle_join(client.into(), request, self.now)
     }
 
-    fn say(&mut self, client: impl Into<ClientId>, to: &str, message: &'static str) {
+    fn send(&mut self, client: impl Into<ClientId>, to: &str, message: &'static str) {
         let message = RelayMessage { to: to.to_owned(), message, participation: false, user_left: message == "bye" };
         self.rooms.handle_message(client.into(), message, self.now);
     }
@@ -136,7 +136,7 @@ impl World {
         self.rooms.handle_leave(client.into(), self.now);
     }
 
-    /// Lets time pass, with every time-out heard when it is due.
+    /// Lets time pass, with every time-out handled when it is due.
     fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(due) = self.rooms.next_timeout().filter(|&due| due <= end) {
@@ -147,7 +147,7 @@ impl World {
     }
 
     /// What was sent since the last look, a line each.
-    fn heard(&mut self) -> Vec<String> {
+    fn sent(&mut self) -> Vec<String> {
         self.agree();
         let line = |output| match output {
             Output::Disconnect(client) => format!("{client} closed"),
@@ -204,26 +204,26 @@ fn a_session_of_two_from_opening_to_farewell() {
     assert_eq!(world.open(1, request("r")), Ok(()));
     assert_eq!(world.join(2, request("r")), Ok(()));
     world.ask_in(2, "r");
-    assert_eq!(world.heard(), ["1 message b>a let me in -"]);
-    world.say(1, "b", "ready");
-    world.say(2, "a", "offer");
-    assert_eq!(world.heard(), ["1 +b", "2 +a", "2 message a>b ready extra", "1 message b>a offer extra"]);
+    assert_eq!(world.sent(), ["1 message b>a let me in -"]);
+    world.send(1, "b", "ready");
+    world.send(2, "a", "offer");
+    assert_eq!(world.sent(), ["1 +b", "2 +a", "2 message a>b ready extra", "1 message b>a offer extra"]);
     world.leave(2);
-    assert_eq!(world.heard(), ["1 -b"]);
+    assert_eq!(world.sent(), ["1 -b"]);
     world.leave(1);
-    assert_eq!((world.heard(), world.rooms.counts()), (vec![], RoomCounts::default()));
+    assert_eq!((world.sent(), world.rooms.counts()), (vec![], RoomCounts::default()));
 }
 
 #[test]
 fn a_room_is_opened_once_and_again_when_it_is_empty() {
     let mut world = World::room(&["a", "b", "c"], request("r"));
     assert_eq!(world.open(1, request("r")), Err(Refusal::NotAvailable), "it left first, and b has the room now");
-    assert_eq!(world.heard(), ["2 owns r"]);
+    assert_eq!(world.sent(), ["2 owns r"]);
     world.leave(2);
     world.leave(3);
     assert_eq!(world.open(1, request("r")), Ok(()));
     assert_eq!(world.open(1, request("r")), Ok(()), "alone in it, it left it empty");
-    assert_eq!(world.heard(), ["3 owns r"]);
+    assert_eq!(world.sent(), ["3 owns r"]);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn joining_is_refused_for_the_first_reason() {
 fn a_failed_join_has_left_the_old_room() {
     let mut world = World::room(&["a", "b"], request("r"));
     assert_eq!(world.join(1, request("nowhere")), Err(Refusal::NotAvailable));
-    assert_eq!(world.heard(), ["2 owns r"]);
+    assert_eq!(world.sent(), ["2 owns r"]);
     assert_eq!(world.rooms.handle_set_password(id(1), None), (None, Err(Refusal::NotInRoom)));
 }
 
@@ -253,10 +253,10 @@ fn a_failed_join_has_left_the_old_room() {
 fn the_first_to_remain_gets_the_room() {
     let mut world = World::room(&["a", "b", "c"], request("r"));
     world.leave(1);
-    assert_eq!(world.heard(), ["2 owns r"]);
+    assert_eq!(world.sent(), ["2 owns r"]);
     assert_eq!(*world.rooms.room(id(0), "r").expect("it lives").owner, *"b");
     world.leave(3);
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.sent(), [""; 0]);
     world.leave(2);
     assert!(world.rooms.room(id(0), "r").is_none());
 }
@@ -269,7 +269,7 @@ fn some_rooms_end_with_their_owner() {
         world.open(7, if auto_close { request("r") } else { one_way("r") }).expect("free");
         world.join(1, request("r")).expect("open");
         world.leave(7);
-        assert!(world.heard().is_empty() && world.rooms.room(id(0), "r").is_none());
+        assert!(world.sent().is_empty() && world.rooms.room(id(0), "r").is_none());
         assert_eq!(world.open(1, request("r")), Ok(()));
     }
 }
@@ -278,12 +278,12 @@ fn some_rooms_end_with_their_owner() {
 fn only_the_owner_of_a_one_way_room_is_asked() {
     let mut world = World::room(&["a", "b", "c"], one_way("r"));
     world.ask_in(3, "r");
-    assert_eq!(world.heard(), ["1 message c>a let me in -"]);
+    assert_eq!(world.sent(), ["1 message c>a let me in -"]);
     world.ask_in(1, "r");
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.sent(), [""; 0]);
     let mut world = World::room(&["a", "b", "c"], request("r"));
     world.ask_in(3, "r");
-    assert_eq!(world.heard(), ["1 message c>a let me in -", "2 message c>b let me in -"]);
+    assert_eq!(world.sent(), ["1 message c>a let me in -", "2 message c>b let me in -"]);
 }
 
 #[test]
@@ -291,25 +291,25 @@ fn whoever_is_in_no_room_asks_nobody() {
     let mut world = World::room(&["a", "b"], request("r"));
     world.connect(5, handshake("stranger")).expect("there is room");
     world.ask_in(5, "r");
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.sent(), [""; 0]);
     world.ask_in(5, "a");
-    assert_eq!(world.heard(), ["5 +a", "1 +stranger", "1 message stranger>a let me in {}"], "a user, not a room");
+    assert_eq!(world.sent(), ["5 +a", "1 +stranger", "1 message stranger>a let me in {}"], "a user, not a room");
 }
 
 #[test]
 fn messages_connect_two_users_once() {
     let mut world = World::with(&["a", "b"]);
-    world.say(1, "b", "bye");
-    world.say(1, "a", "to itself");
-    world.say(1, "nobody", "handshake");
-    assert_eq!(world.heard(), [""; 0]);
-    world.say(1, "b", "hi");
-    world.say(2, "a", "bye");
-    assert_eq!(world.heard(), ["1 +b", "2 +a", "2 message a>b hi {}", "1 message b>a bye {}"]);
+    world.send(1, "b", "bye");
+    world.send(1, "a", "to itself");
+    world.send(1, "nobody", "handshake");
+    assert_eq!(world.sent(), [""; 0]);
+    world.send(1, "b", "hi");
+    world.send(2, "a", "bye");
+    assert_eq!(world.sent(), ["1 +b", "2 +a", "2 message a>b hi {}", "1 message b>a bye {}"]);
     world.rooms.handle_disconnect_with(id(1), "b", world.now);
     world.rooms.handle_disconnect_with(id(1), "b", world.now);
     world.rooms.handle_disconnect_with(id(1), "nobody", world.now);
-    assert_eq!(world.heard(), ["2 -a", "1 -b"]);
+    assert_eq!(world.sent(), ["2 -a", "1 -b"]);
 }
 
 #[test]
@@ -318,8 +318,8 @@ fn applications_with_event_names_of_their_own_do_not_hear_each_other() {
     world.connect(5, UserHandshake { message_event: "other".into(), ..handshake("x") }).expect("there is room");
     world.join(5, request("r")).expect("open");
     world.ask_in(5, "r");
-    world.say(5, "a", "hi");
-    assert_eq!(world.heard(), [""; 0]);
+    world.send(5, "a", "hi");
+    assert_eq!(world.sent(), [""; 0]);
 }
 
 #[test]
@@ -327,13 +327,13 @@ fn extra_data_goes_once_to_peers_and_room_and_the_owners_is_the_rooms() {
     let mut world = World::room(&["a", "b", "c", "d"], request("r"));
     world.leave(4);
     world.connect(6, handshake("peer")).expect("there is room");
-    world.say(1, "peer", "hi");
-    world.say(1, "b", "hi");
-    world.heard();
+    world.send(1, "peer", "hi");
+    world.send(1, "b", "hi");
+    world.sent();
     world.rooms.handle_extra(id(1), "new", world.now);
-    let mut heard = world.heard();
-    heard.sort();
-    assert_eq!(heard, ["2 a: new", "3 a: new", "6 a: new"]);
+    let mut sent = world.sent();
+    sent.sort();
+    assert_eq!(sent, ["2 a: new", "3 a: new", "6 a: new"]);
     assert_eq!(world.rooms.room(id(0), "r").expect("it lives").extra, "new");
     world.rooms.handle_extra(id(2), "b's", world.now);
     assert_eq!(world.rooms.room(id(0), "r").expect("it lives").extra, "new");
@@ -386,49 +386,49 @@ fn public_rooms_are_found_by_their_identifier() {
 fn an_id_has_one_user() {
     let mut world = World::room(&["a", "b"], request("r"));
     world.connect(5, UserHandshake { proof: Some([7; 32]), ..handshake("a") }).expect("there is room");
-    assert_eq!(world.heard(), ["5 a is taken, random"]);
+    assert_eq!(world.sent(), ["5 a is taken, random"]);
     assert!(!world.rooms.handle_rename(id(2), "a".into(), world.now));
-    assert_eq!(world.heard(), ["2 a is taken, b"]);
+    assert_eq!(world.sent(), ["2 a is taken, b"]);
     assert!(!world.rooms.handle_rename(id(2), "admin".into(), world.now));
-    world.heard();
+    world.sent();
     assert!(world.rooms.handle_rename(id(2), "b".into(), world.now), "its own");
-    world.say(1, "b", "hi");
-    world.heard();
+    world.send(1, "b", "hi");
+    world.sent();
     assert!(world.rooms.handle_rename(id(2), "c".into(), world.now));
-    world.say(1, "c", "hi");
-    world.say(1, "b", "nobody now");
-    assert_eq!(world.heard(), ["2 message a>c hi extra"]);
+    world.send(1, "c", "hi");
+    world.send(1, "b", "nobody now");
+    assert_eq!(world.sent(), ["2 message a>c hi extra"]);
     world.connect(6, UserHandshake { proof: Some([8; 32]), ..handshake("b") }).expect("the old id is free");
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.sent(), [""; 0]);
 }
 
 #[test]
 fn a_dropped_owner_takes_its_place_back_and_nobody_notices() {
     let mut world = World::room(&["a", "b"], one_way("r"));
-    world.say(2, "a", "hi");
-    world.heard();
+    world.send(2, "a", "hi");
+    world.sent();
     world.drop(1);
-    world.say(2, "a", "are you there?");
+    world.send(2, "a", "are you there?");
     world.wait(GRACE - Duration::from_secs(1));
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.sent(), [""; 0]);
     assert!(world.rooms.room(id(0), "r").is_some());
     world.connect(11, handshake("a")).expect("its own place");
-    assert_eq!(world.heard(), ["11 message b>a are you there? extra"]);
+    assert_eq!(world.sent(), ["11 message b>a are you there? extra"]);
     world.wait(2 * GRACE);
     world.rooms.handle_set_password(id(11), Some(secret("pw"))).1.expect("it owns the room");
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.sent(), [""; 0]);
 }
 
 #[test]
 fn a_place_is_taken_over_while_the_old_connection_seems_to_live() {
     let mut world = World::room(&["a", "b"], request("r"));
     world.connect(11, handshake("a")).expect("its own place");
-    assert_eq!(world.heard(), ["1 closed"]);
+    assert_eq!(world.sent(), ["1 closed"]);
     world.drop(1);
-    world.say(1, "b", "from the old one");
-    assert_eq!(world.heard(), [""; 0]);
-    world.say(11, "b", "from the new one");
-    assert_eq!(world.heard(), ["11 +b", "2 +a", "2 message a>b from the new one extra"]);
+    world.send(1, "b", "from the old one");
+    assert_eq!(world.sent(), [""; 0]);
+    world.send(11, "b", "from the new one");
+    assert_eq!(world.sent(), ["11 +b", "2 +a", "2 message a>b from the new one extra"]);
 }
 
 #[test]
@@ -436,13 +436,13 @@ fn a_place_is_not_stolen() {
     let mut world = World::room(&["a", "b"], request("r"));
     world.drop(1);
     world.connect(11, UserHandshake { proof: Some([1; 32]), ..handshake("a") }).expect("there is room");
-    assert_eq!(world.heard(), ["11 a is taken, random"]);
+    assert_eq!(world.sent(), ["11 a is taken, random"]);
     assert_eq!(world.rooms.handle_set_password(id(11), None), (None, Err(Refusal::NotInRoom)));
     world.drop(11);
     world.wait(GRACE);
-    assert_eq!(world.heard(), ["2 owns r"]);
+    assert_eq!(world.sent(), ["2 owns r"]);
     world.connect(12, UserHandshake { proof: Some([1; 32]), ..handshake("a") }).expect("there is room");
-    assert_eq!(world.heard(), [""; 0], "the id is free");
+    assert_eq!(world.sent(), [""; 0], "the id is free");
 }
 
 #[test]
@@ -451,8 +451,8 @@ fn a_renamed_user_comes_back_by_the_handshake_it_had() {
     assert!(world.rooms.handle_rename(id(1), "new".into(), world.now));
     world.drop(1);
     world.connect(11, handshake("a")).expect("its own place");
-    world.say(2, "new", "hi");
-    assert_eq!(world.heard(), ["2 +new", "11 +b", "11 message b>new hi extra"]);
+    world.send(2, "new", "hi");
+    assert_eq!(world.sent(), ["2 +new", "11 +b", "11 message b>new hi extra"]);
 }
 
 #[test]
@@ -462,18 +462,18 @@ fn a_user_without_a_proof_has_no_grace() {
     world.open(5, request("r")).expect("free");
     world.drop(5);
     assert_eq!(world.rooms.counts(), RoomCounts { users: 1, away: 0, rooms: 0 });
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.sent(), [""; 0]);
 }
 
 #[test]
 fn the_grace_ends_as_a_farewell_does() {
     let mut world = World::room(&["a", "b"], request("r"));
-    world.say(1, "b", "hi");
-    world.heard();
+    world.send(1, "b", "hi");
+    world.sent();
     world.drop(1);
     assert_eq!(world.rooms.counts(), RoomCounts { users: 2, away: 1, rooms: 1 });
     world.wait(GRACE);
-    assert_eq!(world.heard(), ["2 -a", "2 owns r"]);
+    assert_eq!(world.sent(), ["2 -a", "2 owns r"]);
     assert_eq!(world.rooms.next_timeout(), None);
 }
 
@@ -482,18 +482,18 @@ fn what_waits_for_a_user_is_bounded() {
     let mut world = World::room(&["a", "b"], request("r"));
     world.drop(1);
     for _ in 0..1000 {
-        world.say(2, "a", "hi");
+        world.send(2, "a", "hi");
     }
-    world.heard();
+    world.sent();
     world.connect(11, handshake("a")).expect("its own place");
-    assert_eq!(world.heard().len(), 256);
+    assert_eq!(world.sent().len(), 256);
     let long: &'static str = Box::leak("x".repeat(100 * 1024).into_boxed_str());
     world.drop(11);
     for _ in 0..9 {
-        world.say(2, "a", long);
+        world.send(2, "a", long);
     }
     world.connect(12, handshake("a")).expect("its own place");
-    assert_eq!(world.heard().len(), 7, "of 100 KiB each in 768");
+    assert_eq!(world.sent().len(), 7, "of 100 KiB each in 768");
     assert_eq!(world.rooms.ledger.bytes(), 0);
 }
 
@@ -504,16 +504,16 @@ fn what_waits_for_all_users_is_bounded_and_the_one_with_most_loses_it() {
     let long: &'static str = Box::leak("x".repeat(100 * 1024).into_boxed_str());
     world.drop(1);
     world.drop(3);
-    world.say(2, "a", "hi");
+    world.send(2, "a", "hi");
     for _ in 0..3 {
-        world.say(2, "c", long);
+        world.send(2, "c", long);
     }
-    world.say(2, "c", "the last one");
-    world.heard();
+    world.send(2, "c", "the last one");
+    world.sent();
     world.connect(11, handshake("a")).expect("its own place");
-    assert_eq!(world.heard().len(), 2, "that they are connected, and one message");
+    assert_eq!(world.sent().len(), 2, "that they are connected, and one message");
     world.connect(13, handshake("c")).expect("its own place");
-    assert_eq!(world.heard().len(), 1, "what came after");
+    assert_eq!(world.sent().len(), 1, "what came after");
     assert_eq!(world.rooms.ledger.bytes(), 0);
 }
 
@@ -542,9 +542,9 @@ fn a_server_and_a_network_hold_so_many() {
     world
         .connect(7, UserHandshake { from: elsewhere, ..handshake("g") })
         .expect("the newest of the network that has most makes way");
-    assert_eq!(world.heard(), ["5 closed"]);
+    assert_eq!(world.sent(), ["5 closed"]);
     world.connect(8, UserHandshake { from: elsewhere, ..handshake("h") }).expect("once more");
-    assert_eq!(world.heard(), ["4 closed"]);
+    assert_eq!(world.sent(), ["4 closed"]);
     assert_eq!(
         world.connect(9, UserHandshake { from: elsewhere, ..handshake("i") }),
         Err(Refusal::ServerFull),
@@ -554,7 +554,7 @@ fn a_server_and_a_network_hold_so_many() {
     assert_eq!(world.connect(11, handshake("a")), Ok(()), "its own place");
     world.drop(11);
     world.connect(9, UserHandshake { from: elsewhere, ..handshake("i") }).expect("who is away makes way first");
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.sent(), [""; 0]);
 }
 
 #[test]
@@ -568,15 +568,15 @@ fn custom_events_stay_in_the_room() {
     world.rooms.handle_announce_custom_event(id(1), "mine".into());
     world.rooms.handle_custom(id(1), "mine", "once");
     world.rooms.handle_custom(id(4), "custom", "in no room");
-    assert_eq!(world.heard(), ["2 custom! from the handshake", "2 mine! once"]);
+    assert_eq!(world.sent(), ["2 custom! from the handshake", "2 mine! once"]);
     world.rooms.handle_announce_custom_event(id(1), "message".into());
     world.rooms.handle_custom(id(1), "message", "a forged message");
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.sent(), [""; 0]);
     for n in 0..100 {
         world.rooms.handle_announce_custom_event(id(1), format!("n{n}").into());
     }
     world.rooms.handle_custom(id(1), "n99", "too many names");
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.sent(), [""; 0]);
 }
 
 #[test]
@@ -600,11 +600,11 @@ fn a_scalable_broadcast_from_start_to_end() {
     assert!(!world.rooms.is_broadcasting(id(1), "show"));
     world.rooms.handle_join_broadcast(id(1), Some("show".into()), "show", "video", now);
     let started = ["1 show has 0 viewers", "1 start video", "1 log You <show> are now serving the broadcast."];
-    assert_eq!(world.heard(), started);
+    assert_eq!(world.sent(), started);
     assert!(world.rooms.is_broadcasting(id(1), "show"));
     world.rooms.handle_join_broadcast(id(2), Some("v".into()), "show", "theirs", now);
     assert_eq!(
-        world.heard(),
+        world.sent(),
         [
             "1 show has 1 viewers",
             "2 receive video of show from show",
@@ -614,16 +614,16 @@ fn a_scalable_broadcast_from_start_to_end() {
     );
     world.rooms.handle_can_relay(id(2), true);
     world.rooms.handle_join_broadcast(id(3), None, "show", "theirs", now);
-    assert_eq!(world.heard()[1], "3 receive theirs of show from v");
+    assert_eq!(world.sent()[1], "3 receive theirs of show from v");
     assert_eq!((world.rooms.viewers("show"), world.rooms.viewers("nothing")), (2, 0));
     world.rooms.handle_broadcast_message(id(3), &"hi all");
-    assert_eq!(world.heard(), ["1 broadcast hi all", "2 broadcast hi all"]);
+    assert_eq!(world.sent(), ["1 broadcast hi all", "2 broadcast hi all"]);
     world.leave(2);
-    assert_eq!(world.heard(), ["1 show has 1 viewers", "3 rejoin show"]);
+    assert_eq!(world.sent(), ["1 show has 1 viewers", "3 rejoin show"]);
     world.rooms.handle_join_broadcast(id(3), Some("w".into()), "show", "theirs", now);
-    assert_eq!(world.heard()[0], "3 receive video of show from show");
+    assert_eq!(world.sent()[0], "3 receive video of show from show");
     world.leave(1);
-    assert_eq!(world.heard(), ["3 show stopped"]);
+    assert_eq!(world.sent(), ["3 show stopped"]);
 }
 
 #[test]
@@ -631,7 +631,7 @@ fn what_every_object_of_a_client_has_is_nobodys_id_and_no_rooms() {
     for reserved in ["__proto__", "constructor", "prototype", "toString", "forEach", "send"] {
         let mut world = World::with(&["a"]);
         world.connect(2, handshake(reserved)).expect("there is room");
-        assert_eq!(world.heard(), [format!("2 {reserved} is taken, random")]);
+        assert_eq!(world.sent(), [format!("2 {reserved} is taken, random")]);
         assert!(!world.rooms.handle_rename(id(1), reserved.into(), world.now), "{reserved}");
         assert_eq!(world.open(1, request(reserved)), Err(Refusal::NotAvailable));
         assert!(world.open(1, request(&format!("{reserved}-room"))).is_ok());
@@ -645,9 +645,9 @@ fn a_broadcasters_id_is_not_taken_by_a_viewer() {
     world.connect(1, viewer("show")).expect("there is room");
     world.connect(2, viewer("thief")).expect("there is room");
     world.rooms.handle_join_broadcast(id(1), Some("show".into()), "show", "video", world.now);
-    world.heard();
+    world.sent();
     world.rooms.handle_join_broadcast(id(2), Some("show".into()), "show", "video", world.now);
-    assert_eq!(world.heard(), ["2 show is taken, thief"]);
+    assert_eq!(world.sent(), ["2 show is taken, thief"]);
     assert_eq!(world.rooms.viewers("show"), 0);
 }
 
@@ -657,7 +657,7 @@ fn broadcasts_are_for_those_who_said_so() {
     world.rooms.handle_join_broadcast(id(1), Some("a".into()), "a", "video", world.now);
     world.rooms.handle_can_relay(id(1), true);
     world.rooms.handle_broadcast_message(id(1), &"hi");
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.sent(), [""; 0]);
 }
 
 #[test]
@@ -671,7 +671,7 @@ fn the_room_of_a_scalable_broadcast_is_the_broadcasts() {
     assert_eq!(world.join(2, request("relay")), Ok(()));
     assert_eq!(world.rooms.room(id(0), "show").expect("it lives").participants.len(), 2);
     world.ask_in(2, "show");
-    assert_eq!(world.heard(), ["2 +show", "1 +v", "1 message v>show let me in extra"], "as to a user, once");
+    assert_eq!(world.sent(), ["2 +show", "1 +v", "1 message v>show let me in extra"], "as to a user, once");
 }
 
 #[test]
@@ -680,24 +680,24 @@ fn an_admin_sees_rooms_and_users_and_hears_of_changes_once_a_second() {
     world.wait(Duration::from_secs(5));
     world.rooms.handle_admin(id(9)).expect("there is room");
     world.wait(Duration::from_secs(5));
-    assert_eq!(world.heard(), ["9 news: rooms None, users 2, broadcasting 0"]);
+    assert_eq!(world.sent(), ["9 news: rooms None, users 2, broadcasting 0"]);
     for _ in 0..10 {
         world.rooms.handle_extra(id(1), "x", world.now);
     }
     world.wait(Duration::from_millis(1));
     world.rooms.handle_extra(id(1), "y", world.now);
-    world.heard();
+    world.sent();
     world.wait(Duration::from_secs(5));
-    assert_eq!(world.heard(), ["9 news: rooms None, users 2, broadcasting 0"]);
+    assert_eq!(world.sent(), ["9 news: rooms None, users 2, broadcasting 0"]);
     world.rooms.handle_overview(id(9));
-    assert_eq!(world.heard(), ["9 news: rooms Some(1), users 2, broadcasting 0"]);
+    assert_eq!(world.sent(), ["9 news: rooms Some(1), users 2, broadcasting 0"]);
     assert_eq!(world.rooms.last_room_request("a"), Ok(Some(&"about")));
     assert_eq!(world.rooms.last_room_request("nobody"), Err(Refusal::NoUser));
     world.drop(9);
     assert!(!world.rooms.is_admin(id(9)));
     world.rooms.handle_extra(id(1), "z", world.now);
     world.wait(Duration::from_secs(5));
-    assert_eq!(world.heard(), ["2 a: z"]);
+    assert_eq!(world.sent(), ["2 a: z"]);
 }
 
 #[test]
@@ -706,9 +706,9 @@ fn an_admin_ends_users_and_rooms() {
     world.leave(4);
     world.rooms.handle_delete_user("a", world.now);
     world.rooms.handle_delete_user("nobody", world.now);
-    assert_eq!(world.heard(), ["1 closed", "2 owns r"]);
+    assert_eq!(world.sent(), ["1 closed", "2 owns r"]);
     world.rooms.handle_delete_room("r", world.now);
     world.rooms.handle_delete_room("nowhere", world.now);
-    assert_eq!(world.heard(), ["2 closed", "3 closed"]);
+    assert_eq!(world.sent(), ["2 closed", "3 closed"]);
     assert_eq!(world.rooms.counts(), RoomCounts::default());
 }

@@ -1,4 +1,4 @@
-//! Transcripts of pages that ended without a farewell and come back as another user.
+//! Transcripts of pages that ended without disconnecting and come back as another user.
 
 use super::*;
 
@@ -19,14 +19,14 @@ impl World {
         world.connect(2, page(GUEST, "guest")).expect("there is room");
         world.open(1, room).expect("it is free");
         world.join(2, RoomRequest { password, ..request("r") }).expect("it is open");
-        world.say(2, "host", "hi");
-        world.heard();
+        world.send(2, "host", "hi");
+        world.sent();
         world
     }
 
     fn drop_all(&mut self, clients: &[u64]) {
         clients.iter().for_each(|client| self.drop(*client));
-        assert_eq!(self.heard(), [""; 0]);
+        assert_eq!(self.sent(), [""; 0]);
     }
 
     fn sees(&self, client: impl Into<ClientId>) -> bool {
@@ -101,7 +101,7 @@ fn whoever_joined_those_who_are_away_holds_the_room() {
     assert!(world.sees(4));
     assert_eq!(world.open(4, request("r")), Err(Refusal::NotAvailable));
     world.wait(GRACE);
-    assert_eq!(world.heard(), ["3 owns r"]);
+    assert_eq!(world.sent(), ["3 owns r"]);
 }
 
 #[test]
@@ -112,16 +112,16 @@ fn former_participants_keep_their_place_and_hear_that_the_old_host_is_gone() {
     assert_eq!(world.open(3, request("r")), Ok(()));
     assert_eq!(world.participants(), ["host again", "guest"]);
     world.connect(12, page(GUEST, "guest")).expect("its own place");
-    assert_eq!(world.heard(), ["12 -host"]);
+    assert_eq!(world.sent(), ["12 -host"]);
     world.connect(4, page(3, "third")).expect("there is room");
     world.join(4, request("r")).expect("no password any more");
     world.ask_in(4, "r");
-    assert_eq!(world.heard(), ["3 message third>host again let me in -", "12 message third>guest let me in -"]);
+    assert_eq!(world.sent(), ["3 message third>host again let me in -", "12 message third>guest let me in -"]);
     world.join(12, request("r")).expect("it left first");
     world.ask_in(12, "r");
-    assert_eq!(world.heard(), ["3 message guest>host again let me in -", "4 message guest>third let me in -"]);
+    assert_eq!(world.sent(), ["3 message guest>host again let me in -", "4 message guest>third let me in -"]);
     world.leave(3);
-    assert_eq!(world.heard(), ["4 owns r"]);
+    assert_eq!(world.sent(), ["4 owns r"]);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn former_participants_who_stay_away_lose_their_place_when_their_own_grace_ends(
     assert_eq!(world.open(3, request("r")), Ok(()));
     world.wait(Duration::from_secs(1));
     assert_eq!((world.participants(), world.rooms.counts().away), (vec!["host again".to_owned()], 0));
-    assert_eq!(world.heard(), [""; 0], "it owns the room already");
+    assert_eq!(world.sent(), [""; 0], "it owns the room already");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn the_new_room_has_the_limits_of_its_opener() {
     assert_eq!(world.open(3, request("r")), Ok(()));
     assert_eq!(world.participants(), ["host again"]);
     world.connect(12, page(GUEST, "guest")).expect("its own place");
-    assert_eq!(world.heard(), ["12 -host"]);
+    assert_eq!(world.sent(), ["12 -host"]);
     assert_eq!(world.rooms.handle_set_password(id(12), None), (None, Err(Refusal::NotInRoom)));
 }
 
@@ -160,7 +160,7 @@ fn the_first_host_has_the_room_back_from_an_heir_who_is_away() {
     assert!(!world.sees(3));
     assert_eq!(world.open(3, request("r")), Ok(()));
     world.connect(12, page(GUEST, "guest")).expect("its own place");
-    assert_eq!(world.heard(), ["12 -host"], "nothing of what it owned meanwhile");
+    assert_eq!(world.sent(), ["12 -host"], "nothing of what it owned meanwhile");
     assert_eq!(world.participants(), ["host again", "guest"]);
     assert_eq!(world.rooms.handle_set_password(id(12), None).1, Err(Refusal::PermissionDenied));
 }
@@ -175,9 +175,9 @@ fn a_host_with_an_id_of_its_own_opens_its_room_again() {
             assert!(!world.sees(11), "its page was loaded anew");
             assert_eq!(world.open(11, room.clone()), Ok(()));
             assert!(world.sees(11));
-            assert_eq!(world.heard(), [""; 0]);
+            assert_eq!(world.sent(), [""; 0]);
             world.connect(12, page(GUEST, "guest")).expect("its own place");
-            assert_eq!(world.heard(), ["12 -host"]);
+            assert_eq!(world.sent(), ["12 -host"]);
         }
     }
 }
@@ -189,7 +189,7 @@ fn a_host_with_an_id_of_its_own_ends_what_ended_with_its_page() {
     world.connect(11, page(HOST, "host")).expect("its own place");
     assert!(!world.sees(11) && world.sees(2));
     assert_eq!(world.open(11, one_way("r")), Ok(()));
-    assert_eq!(world.heard(), ["2 -host"], "as from a server without a grace");
+    assert_eq!(world.sent(), ["2 -host"], "as from a server without a grace");
     assert_eq!(world.participants(), ["host"]);
 
     let mut world = World::call(page(HOST, "host"), request("r"));
@@ -197,7 +197,7 @@ fn a_host_with_an_id_of_its_own_ends_what_ended_with_its_page() {
     world.connect(11, page(HOST, "host")).expect("its own place");
     assert!(world.sees(11), "the guest has the room");
     assert_eq!(world.open(11, request("r")), Err(Refusal::NotAvailable));
-    assert_eq!(world.heard(), ["2 -host", "2 owns r"]);
+    assert_eq!(world.sent(), ["2 -host", "2 owns r"]);
 }
 
 #[test]
@@ -205,10 +205,10 @@ fn a_page_that_only_reconnected_sees_its_room_and_keeps_its_peers() {
     let mut world = World::call(page(HOST, "host"), one_way("r"));
     world.drop_all(&[1]);
     world.connect(11, page(HOST, "host")).expect("its own place");
-    world.say(11, "guest", "a candidate");
+    world.send(11, "guest", "a candidate");
     assert!(world.sees(11));
     world.open(11, request("other")).expect("it is free");
-    assert_eq!(world.heard(), ["2 message host>guest a candidate extra"]);
+    assert_eq!(world.sent(), ["2 message host>guest a candidate extra"]);
 }
 
 #[test]
@@ -225,13 +225,13 @@ fn an_id_is_not_given_up_while_anybody_has_to_do_with_it() {
     let thief = || UserHandshake { proof: Some([7; 32]), ..page(HOST, "host") };
     let mut world = World::call(page(HOST, "host"), request("r"));
     world.connect(3, thief()).expect("there is room");
-    assert_eq!(world.heard(), ["3 host is taken, random"], "it is here");
+    assert_eq!(world.sent(), ["3 host is taken, random"], "it is here");
     world.drop_all(&[1]);
     assert!(!world.rooms.handle_rename(id(3), "host".into(), world.now));
-    assert_eq!(world.heard().len(), 1, "the guest is here");
+    assert_eq!(world.sent().len(), 1, "the guest is here");
     world.leave(2);
     world.connect(4, UserHandshake { fingerprint: [GUEST; 32], ..thief() }).expect("there is room");
-    assert_eq!(world.heard(), ["4 host is taken, random"], "it comes from elsewhere");
+    assert_eq!(world.sent(), ["4 host is taken, random"], "it comes from elsewhere");
     assert!(world.rooms.handle_rename(id(3), "host".into(), world.now));
     assert!(world.rooms.room(id(0), "r").is_none());
 }
@@ -247,14 +247,14 @@ fn nobody_is_kept_out_of_a_full_room_by_the_user_that_it_was() {
     let is_full = |world: &World, who| world.rooms.room(ClientId::from(who), "r").expect("it lives").is_full;
     assert!(is_full(&world, 3) && !is_full(&world, 4));
     assert_eq!(world.join(4, request("r")), Ok(()));
-    assert_eq!(world.heard(), ["1 -guest"]);
+    assert_eq!(world.sent(), ["1 -guest"]);
     assert_eq!(world.participants(), ["host", "guest again"]);
 
     let mut world = World::call(host(), request("r"));
     world.drop_all(&[1]);
     world.connect(4, page(HOST, "host again")).expect("there is room");
     assert_eq!(world.join(4, request("r")), Ok(()));
-    assert_eq!(world.heard(), ["2 -host", "2 owns r"]);
+    assert_eq!(world.sent(), ["2 -host", "2 owns r"]);
 
     for (auto_close, room) in [(false, one_way("r")), (true, request("r"))] {
         let mut world = World::call(UserHandshake { auto_close, ..host() }, room.clone());
@@ -262,7 +262,7 @@ fn nobody_is_kept_out_of_a_full_room_by_the_user_that_it_was() {
         world.connect(4, page(HOST, "host again")).expect("there is room");
         assert!(!world.rooms.room(id(4), "r").expect("it lives").is_full);
         assert_eq!(world.join(4, room), Ok(()));
-        assert_eq!(world.heard(), ["2 -host", "4 owns r"], "the room does not end under them");
+        assert_eq!(world.sent(), ["2 -host", "4 owns r"], "the room does not end under them");
         assert_eq!(world.participants(), ["guest", "host again"]);
     }
 }
@@ -281,7 +281,7 @@ fn a_one_way_room_does_not_end_under_the_host_that_came_back() {
         assert!(world.sees(4));
         world.join(4, one_way("r")).expect("it is open");
         world.wait(GRACE);
-        assert!(world.heard().contains(&"4 owns r".to_owned()));
+        assert!(world.sent().contains(&"4 owns r".to_owned()));
         assert!(world.sees(4));
     }
 }
@@ -290,7 +290,7 @@ fn a_one_way_room_does_not_end_under_the_host_that_came_back() {
 fn whoever_said_goodbye_has_no_room_to_come_back_to() {
     let mut world = World::call(page(HOST, "host"), request("r"));
     world.leave(1);
-    assert_eq!(world.heard(), ["2 -host", "2 owns r"]);
+    assert_eq!(world.sent(), ["2 -host", "2 owns r"]);
     world.drop_all(&[2]);
     world.connect(3, page(HOST, "host again")).expect("there is room");
     assert!(world.sees(3));
@@ -307,14 +307,14 @@ fn a_room_that_ends_with_its_owner_does_not_end_under_the_owner_that_came_back()
     world.connect(3, page(HOST, "host again")).expect("there is room");
     world.join(3, request("r")).expect("it is open");
     world.wait(GRACE);
-    assert_eq!(world.heard(), ["2 -host", "3 owns r"]);
+    assert_eq!(world.sent(), ["2 -host", "3 owns r"]);
 
     let mut world = World::call(host(), request("r"));
     world.drop_all(&[1]);
     world.connect(3, page(3, "third")).expect("there is room");
     world.join(3, request("r")).expect("it is open");
     world.wait(GRACE);
-    assert_eq!(world.heard(), ["2 -host"]);
+    assert_eq!(world.sent(), ["2 -host"]);
     assert!(!world.sees(2), "nobody who could be its owner");
 
     let mut world = World::call(host(), request("r"));
@@ -323,7 +323,7 @@ fn a_room_that_ends_with_its_owner_does_not_end_under_the_owner_that_came_back()
     world.join(3, request("r")).expect("it is open");
     world.connect(11, host()).expect("its own place");
     world.leave(11);
-    assert_eq!(world.heard(), ["2 -host"]);
+    assert_eq!(world.sent(), ["2 -host"]);
     assert!(!world.sees(3), "its owner came back and left");
 }
 
@@ -340,8 +340,8 @@ fn broadcast() -> World {
     world.open(1, one_way("show")).expect("it is free");
     world.rooms.handle_join_broadcast(id(2), Some("viewer".into()), "show", "video", world.now);
     world.join(2, request("show")).expect("it is open");
-    world.say(2, "show", "hi");
-    world.heard();
+    world.send(2, "show", "hi");
+    world.sent();
     world
 }
 
@@ -352,19 +352,19 @@ fn a_broadcaster_broadcasts_again_at_once() {
     world.connect(3, UserHandshake { fingerprint: [GUEST; 32], ..broadcaster("other") }).expect("there is room");
     assert!(world.rooms.is_broadcasting(id(3), "show"));
     world.rooms.handle_join_broadcast(id(3), Some("show".into()), "show", "video", world.now);
-    assert_eq!(world.heard(), ["3 show is taken, other"]);
+    assert_eq!(world.sent(), ["3 show is taken, other"]);
     world.leave(3);
     world.connect(4, broadcaster("random again")).expect("there is room");
     assert!(!world.rooms.is_broadcasting(id(4), "show"));
     world.rooms.handle_join_broadcast(id(4), Some("show".into()), "show", "video", world.now);
     let started = ["4 show has 0 viewers", "4 start video", "4 log You <show> are now serving the broadcast."];
-    assert_eq!(world.heard(), started);
+    assert_eq!(world.sent(), started);
     assert_eq!(world.open(4, one_way("show")), Ok(()));
     assert!(world.rooms.is_broadcasting(id(4), "show"));
     world.connect(12, UserHandshake { relay_limit: Some(1), ..page(GUEST, "viewer") }).expect("its own place");
-    assert_eq!(world.heard(), ["12 -show", "12 show stopped"]);
+    assert_eq!(world.sent(), ["12 -show", "12 show stopped"]);
     world.rooms.handle_join_broadcast(id(12), Some("viewer".into()), "show", "video", world.now);
-    assert_eq!(world.heard()[1], "12 receive video of show from show");
+    assert_eq!(world.sent()[1], "12 receive video of show from show");
 }
 
 #[test]
@@ -374,7 +374,7 @@ fn a_broadcast_that_is_watched_is_not_taken() {
     world.connect(4, broadcaster("random again")).expect("there is room");
     assert!(world.rooms.is_broadcasting(id(4), "show"));
     world.rooms.handle_join_broadcast(id(4), Some("show".into()), "show", "video", world.now);
-    assert_eq!(world.heard(), ["4 show is taken, random again"]);
+    assert_eq!(world.sent(), ["4 show is taken, random again"]);
 }
 
 #[test]
@@ -383,9 +383,9 @@ fn a_broadcaster_with_an_id_of_its_own_ends_what_ended_with_its_page() {
     world.drop_all(&[1]);
     world.connect(11, broadcaster("random")).expect("its own place");
     world.rooms.handle_join_broadcast(id(11), Some("show".into()), "show", "video", world.now);
-    let heard = world.heard();
-    assert_eq!(heard[0], "2 show stopped");
-    assert!(heard.contains(&"11 start video".to_owned()), "{heard:?}");
+    let sent = world.sent();
+    assert_eq!(sent[0], "2 show stopped");
+    assert!(sent.contains(&"11 start video".to_owned()), "{sent:?}");
     assert_eq!(world.open(11, one_way("show")), Ok(()));
-    assert_eq!(world.heard(), ["2 -show"]);
+    assert_eq!(world.sent(), ["2 -show"]);
 }

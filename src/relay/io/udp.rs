@@ -27,7 +27,7 @@ use crate::relay::io::udp_types::{IcmpError, UdpMessage, UdpOptions};
 /// Errors of earlier sends that one receive skips; more are reported as an error of the socket.
 const MAX_SKIPPED_ERRORS: u32 = 8;
 
-/// A bound, unconnected, non-blocking UDP socket. Eight bytes: there is one for each allocation.
+/// A bound, unconnected, non-blocking UDP socket. It takes eight bytes, because each allocation has one.
 #[derive(Debug)]
 pub struct BatchUdpSocket {
     fd: OwnedFd,
@@ -37,7 +37,7 @@ pub struct BatchUdpSocket {
 }
 
 impl BatchUdpSocket {
-    /// Opens and binds; port 0 is any.
+    /// Opens a socket and binds it; port 0 is any free port.
     ///
     /// # Errors
     /// Of socket(2) and bind(2); `AddrInUse` where the port is taken.
@@ -52,7 +52,7 @@ impl BatchUdpSocket {
             sockopt::set_ipv6_v6only(&fd, !options.dual_stack)?;
         }
         if let Some(bytes) = options.buffers {
-            // Beyond rmem_max needs CAP_NET_ADMIN; less than asked for is no reason not to start.
+            // More than rmem_max needs CAP_NET_ADMIN. A smaller buffer must not keep the server from starting.
             let _ = sockopt::set_socket_recv_buffer_size_force(&fd, bytes)
                 .or_else(|_| sockopt::set_socket_recv_buffer_size(&fd, bytes));
             let _ = sockopt::set_socket_send_buffer_size(&fd, bytes);
@@ -79,7 +79,7 @@ impl BatchUdpSocket {
         Ok(socket)
     }
 
-    /// The address it is bound to.
+    /// The address that the socket is bound to.
     ///
     /// # Errors
     /// Of getsockname(2).
@@ -122,7 +122,7 @@ impl BatchUdpSocket {
         Ok(received)
     }
 
-    /// One sendmmsg: how many messages the kernel took, at least one, or the error of the first.
+    /// One sendmmsg(2). Returns how many messages the kernel took, at least one, or the error of the first message.
     pub(in crate::relay) fn send_messages(
         &self,
         messages: &[UdpMessage],
@@ -142,8 +142,8 @@ impl BatchUdpSocket {
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Sets the DF bit of what is sent from now on, and makes what is longer than the path's MTU an EMSGSIZE; or clears it, where
-    /// the socket was opened so.
+    /// With `on`, sets the DF bit of what is sent from now on, and what is longer than the path's MTU fails with EMSGSIZE. Otherwise goes
+    /// back to what the socket was opened with.
     pub(in crate::relay) fn set_dont_fragment(&self, on: bool) -> io::Result<()> {
         let (v4, v6) = match (on, self.clear_dont_fragment) {
             (true, _) => (libc::IP_PMTUDISC_DO, libc::IPV6_PMTUDISC_DO),
@@ -156,7 +156,7 @@ impl BatchUdpSocket {
         self.set(libc::SOL_IP, libc::IP_MTU_DISCOVER, v4)
     }
 
-    /// Whether an error of a send may be that of an earlier one.
+    /// Whether the error of a send may belong to an earlier one.
     pub(in crate::relay) const fn has_late_errors(&self) -> bool {
         self.icmp_errors
     }
@@ -195,11 +195,11 @@ impl BatchUdpSocket {
         }
     }
 
-    /// On a socket for both families, the option of both.
+    /// Sets an option; on a dual-stack socket, for both families.
     fn set_by_family(&self, v4: c_int, v6: c_int, value: c_int) -> io::Result<()> {
         if self.ipv6 {
             self.set(libc::SOL_IPV6, v6, value)?;
-            // Fails on a socket for IPv6 alone.
+            // Fails on a socket for IPv6 only, which does not need it.
             let _ = self.set(libc::SOL_IP, v4, value);
             return Ok(());
         }
@@ -221,7 +221,7 @@ impl AsFd for BatchUdpSocket {
     }
 }
 
-/// Buffers of recvmmsg that are kept between calls. Their pointers are renewed by each.
+/// Buffers for recvmmsg(2) that are kept between calls. Each call sets their pointers anew.
 #[derive(Default)]
 pub(in crate::relay) struct ReceiveState {
     headers: Vec<libc::mmsghdr>,
@@ -276,7 +276,7 @@ impl ReceiveState {
     }
 }
 
-/// Buffers of sendmmsg that are kept between calls. Their pointers are renewed by each.
+/// Buffers for sendmmsg(2) that are kept between calls. Each call sets their pointers anew.
 #[derive(Default)]
 pub(in crate::relay) struct SendState {
     headers: Vec<libc::mmsghdr>,
@@ -294,7 +294,7 @@ impl SendState {
             let pieces = &slices[message.slices.clone()];
             let mut header = message_header(name, control);
             header.msg_namelen = name.len;
-            // `IoSlice` has the layout of `iovec` on Unix, says std; sendmmsg does not write to it.
+            // std guarantees that `IoSlice` has the layout of `iovec` on Unix; sendmmsg does not write to it.
             header.msg_iov = pieces.as_ptr().cast_mut().cast();
             header.msg_iovlen = pieces.len() as _;
             header.msg_controllen = control.fill(message.segment, message.from, ipv6) as _;
@@ -306,7 +306,7 @@ impl SendState {
     }
 }
 
-/// A header for `name` and `control`, whose buffers it points at, without a payload.
+/// A message header that points at the buffers of `name` and `control`, without a payload.
 fn message_header(name: &mut SocketAddress, control: &mut ControlBuffer) -> libc::msghdr {
     // SAFETY: all of its fields are integers and pointers, for which zero is a value; some targets have private padding.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
@@ -358,7 +358,7 @@ impl SocketAddress {
         name
     }
 
-    /// A mapped address is given as IPv4.
+    /// An IPv4-mapped address is returned as IPv4.
     fn address(&self) -> Option<SocketAddr> {
         let port = u16::from_be(self.storage.sin6_port);
         match c_int::from(self.storage.sin6_family) {
@@ -379,7 +379,7 @@ impl SocketAddress {
     }
 }
 
-/// Room for the control messages of one message: a segment size and an IPv6 packet info, or an error with its source.
+/// Holds the control messages of one message: a segment size and an IPv6 packet info, or an error with its source.
 #[repr(C, align(8))]
 struct ControlBuffer([u8; 128]);
 
@@ -390,7 +390,7 @@ impl Default for ControlBuffer {
 }
 
 impl ControlBuffer {
-    /// Writes what is to be told the kernel and returns its length.
+    /// Writes the control messages for the kernel, and returns their length.
     fn fill(&mut self, segment: Option<u16>, from: Option<IpAddr>, ipv6: bool) -> usize {
         let mut len = 0;
         if let Some(segment) = segment {
@@ -417,7 +417,7 @@ impl ControlBuffer {
     }
 
     fn push(&mut self, at: usize, level: c_int, kind: c_int, data: &[u8]) -> usize {
-        // SAFETY: these only compute.
+        // SAFETY: these functions only compute lengths.
         let (space, len, offset) =
             unsafe { (libc::CMSG_SPACE(data.len() as u32), libc::CMSG_LEN(data.len() as u32), libc::CMSG_LEN(0) as usize) };
         let place = &mut self.0[at..at + space as usize];

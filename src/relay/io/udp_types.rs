@@ -3,20 +3,20 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-/// How to open a socket. What the kernel does not have (UDP_GRO before 5.0) is left out silently.
+/// How to open a socket. Options that the kernel does not have (UDP_GRO before 5.0) are left out silently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UdpOptions {
     /// SO_REUSEPORT: one socket a shard on the same address; the kernel keeps each client with one of them.
     pub reuse_port: bool,
     /// For a socket on `[::]`: IPv4 too.
     pub dual_stack: bool,
-    /// Tell the address that a datagram was sent to, so that a socket on a wildcard can reply from there.
+    /// Report the address that a datagram was sent to, so that a socket on a wildcard address can reply from there.
     pub packet_info: bool,
     /// UDP_GRO: trains arrive as one datagram.
     pub gro: bool,
-    /// IP_RECVERR: keep ICMP errors for [`BatchUdpSocket::icmp_error`].
+    /// IP_RECVERR: keep ICMP errors for [`icmp_error`](super::udp::BatchUdpSocket::icmp_error).
     pub icmp_errors: bool,
-    /// Clear the DF bit, as a relay must where the client did not ask for it (RFC 8656 §15).
+    /// Clear the DF bit, as RFC 8656 §15 asks where the client did not set DONT-FRAGMENT.
     pub clear_dont_fragment: bool,
     /// Bytes that the kernel may hold in each direction; it may grant fewer.
     pub buffers: Option<usize>,
@@ -56,24 +56,24 @@ impl UdpOptions {
     }
 }
 
-/// An ICMP error that answers something this socket sent.
+/// An ICMP error about a datagram that this socket has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IcmpError {
-    /// Whom we had sent to.
+    /// The destination of that datagram.
     pub peer: SocketAddr,
-    /// ICMP, or for an IPv6 peer ICMPv6, type.
+    /// The type, of ICMP or for an IPv6 peer of ICMPv6.
     pub kind: u8,
     pub code: u8,
     /// The next hop's MTU for "fragmentation needed" and "packet too big", else zero (RFC 8656 §18.13).
     pub data: [u8; 4],
 }
 
-/// One message of sendmmsg: a datagram, or a train of them.
+/// One message of sendmmsg(2): a datagram, or a train of datagrams.
 #[derive(Debug)]
 pub(in crate::relay) struct UdpMessage {
     pub(in crate::relay) to: SocketAddr,
     pub(in crate::relay) from: Option<IpAddr>,
-    /// Bytes of each segment but the last.
+    /// Bytes of each segment but the last; `None` for a single datagram.
     pub(in crate::relay) segment: Option<u16>,
     /// Its pieces.
     pub(in crate::relay) slices: Range<usize>,

@@ -52,7 +52,7 @@ pub(in crate::relay) fn policy(config: &RelayConfig, local: &LocalAddresses) -> 
 fn discoveries(config: &RelayConfig, relayed: &[Option<RelayedIp>; 2], listeners: &Listeners) -> Vec<NatDiscovery> {
     let (Some(discovery), Some(port)) = (&config.discovery, listeners.alternate_port) else { return Vec::new() };
     let first = listeners.address;
-    let own = if first.ip().is_unspecified() { interfaces::interfaces() } else { vec![first.ip()] };
+    let own = if first.ip().is_unspecified() { interfaces::addresses() } else { vec![first.ip()] };
     let bound = |ip: IpAddr| relayed[usize::from(ip.is_ipv6())].filter(|relayed| relayed.bound == ip);
     let mut discoveries = Vec::new();
     for ip in own.iter().map(|ip| ip.to_canonical()) {

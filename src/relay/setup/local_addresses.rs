@@ -20,7 +20,7 @@ impl LocalAddresses {
     pub(in crate::relay) fn read(relayed: &[Option<RelayedIp>; 2]) -> Self {
         let relayed = relayed.iter().flatten().flat_map(|relayed| [relayed.bound, relayed.advertised]);
         let neighbours = on_link::networks();
-        let own = interfaces::interfaces().into_iter().chain(relayed).chain(on_link::anycast(&neighbours));
+        let own = interfaces::addresses().into_iter().chain(relayed).chain(on_link::anycast(&neighbours));
         let mut own: Vec<IpAddr> = own.map(|ip| ip.to_canonical()).collect();
         own.sort_unstable();
         own.dedup();

@@ -56,7 +56,6 @@ impl Shard {
             self.context.poller.wait(self.timeout(turn_ended))?;
             now = Instant::now();
             self.context.stats.begin_turn(now.saturating_duration_since(self.context.epoch));
-            self.context.stats.wakes.add(1);
             self.packets = 0;
             events.clear();
             events.extend(self.context.poller.ready());

@@ -94,8 +94,6 @@ numbers! {
     icmp_errors,
     /// Restarts of a shard after a fault in the program.
     panics,
-    /// Returns from epoll_wait(2).
-    wakes,
     /// System calls that sent datagrams.
     send_calls,
 }

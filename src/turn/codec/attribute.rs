@@ -1,4 +1,4 @@
-//! Attribute numbers and the values that a server reads (RFC 8489 §14, RFC 8656 §18, RFC 5780 §7, RFC 6062 §6.2, RFC 8016 §4).
+//! Attribute numbers, and the values that a server reads (RFC 8489 §14, RFC 8656 §18, RFC 5780 §7, RFC 6062 §6.2, RFC 8016 §4).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -38,10 +38,10 @@ pub const RESPONSE_ORIGIN: u16 = 0x802B;
 pub const OTHER_ADDRESS: u16 = 0x802C;
 pub const MOBILITY_TICKET: u16 = 0x8030;
 
-/// Attributes below this number must be understood, or the request is answered with 420 (RFC 8489 §14).
+/// Attributes below this number are comprehension-required: an unknown one gets 420 (RFC 8489 §14).
 pub const COMPREHENSION_OPTIONAL: u16 = 0x8000;
 
-/// An address family as the attributes write it (RFC 8489 §14.1).
+/// An address family, with its number in attributes (RFC 8489 §14.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum AddressFamily {
@@ -59,7 +59,7 @@ impl AddressFamily {
         }
     }
 
-    /// 0 for IPv4 and 1 for IPv6: the place in an array of two.
+    /// 0 for IPv4 and 1 for IPv6: the index in an array of two.
     pub const fn index(self) -> usize {
         match self {
             Self::V4 => 0,
@@ -74,7 +74,7 @@ impl AddressFamily {
         }
     }
 
-    /// The value of REQUESTED-ADDRESS-FAMILY or ADDITIONAL-ADDRESS-FAMILY; `None`: neither family.
+    /// The family with this number in REQUESTED-ADDRESS-FAMILY or ADDITIONAL-ADDRESS-FAMILY.
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
             1 => Some(Self::V4),
@@ -84,7 +84,7 @@ impl AddressFamily {
     }
 }
 
-/// The value of an XOR-…-ADDRESS attribute (RFC 8489 §14.2); `None` where it is malformed.
+/// Reads the value of an XOR-…-ADDRESS attribute (RFC 8489 §14.2); `None` where it is malformed.
 pub fn xor_address(value: &[u8], transaction: &TransactionId) -> Option<SocketAddr> {
     let (&[_, family, high, low], ip) = value.split_first_chunk()?;
     let port = u16::from_be_bytes([high, low]) ^ (MAGIC_COOKIE >> 16) as u16;
@@ -118,7 +118,7 @@ pub fn put_xor_address(out: &mut [u8; 20], address: SocketAddr, transaction: &Tr
     }
 }
 
-/// A value of exactly four bytes, such as LIFETIME or CONNECTION-ID.
+/// Reads a value of exactly four bytes, such as LIFETIME or CONNECTION-ID.
 pub fn number(value: &[u8]) -> Option<u32> {
     value.try_into().ok().map(u32::from_be_bytes)
 }

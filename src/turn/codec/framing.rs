@@ -1,6 +1,18 @@
-//! ChannelData, the header of a Data indication, and the cutting of streams (RFC 8656 §12.4, §11.3; RFC 8489 §6.2.2).
+//! ChannelData, the header of a Data indication, and frames of streams (RFC 8656 §12.4, §11.3; RFC 8489 §6.2.2).
 //!
-//! The shell receives with [`HEADROOM`] bytes free in front of the payload; what goes to a client is written there, without a copy.
+//! The shell receives a peer's datagram behind [`HEADROOM`] free bytes. [`Framing::write_header`] writes the header into the last of them,
+//! directly in front of the payload, so that the payload is never copied:
+//!
+//! ```text
+//!  buffer as received        |<------- HEADROOM = 48 ------->|<-- payload -->|
+//!
+//!  ChannelData (4 bytes)     |            free      |ch |len |<-- payload -->|     ch, len: two bytes each
+//!
+//!  Data indication           |  free  |STUN header | XOR-PEER-ADDRESS | DATA |<-- payload -->|padding|
+//!  (36 bytes, IPv6 peer 48)           |     20     |     12 or 24     |  4   |               |0 to 3 |
+//! ```
+//!
+//! The datagram to the client begins where the header does. On a stream, ChannelData is padded to four bytes too.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -8,7 +20,7 @@ use std::ops::Range;
 use super::attribute::{self, AddressFamily};
 use super::header::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
 
-/// A channel number in 0x4000..=0x7FFF, as clients of RFC 5766 choose it (§11); those of RFC 8656 (§12) end at 0x4FFF.
+/// A channel number in 0x4000..=0x7FFF, the range of RFC 5766 §11. The range of RFC 8656 §12 ends at 0x4FFF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelNumber(u16);
 
@@ -22,7 +34,7 @@ impl ChannelNumber {
     }
 }
 
-/// A ChannelData message: its channel and where its payload is.
+/// A ChannelData message: its channel, and the range of its payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelData {
     pub channel: ChannelNumber,
@@ -30,7 +42,7 @@ pub struct ChannelData {
 }
 
 impl ChannelData {
-    /// Reads a datagram or a frame. Bytes beyond the length are padding; a length beyond the bytes is `None`.
+    /// Reads a datagram or a frame. Bytes behind the payload are padding; `None` where the length exceeds the bytes.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (&[high, low, len_high, len_low], rest) = bytes.split_first_chunk()?;
         let channel = ChannelNumber::new(u16::from_be_bytes([high, low]))?;
@@ -39,15 +51,15 @@ impl ChannelData {
     }
 }
 
-/// The most that [`Framing::write_header`] writes.
+/// The most bytes that [`Framing::write_header`] writes.
 pub const HEADROOM: usize = 48;
 
-/// What goes around a payload on its way to the client.
+/// The header of a payload on its way to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// A ChannelData header of four bytes.
     Channel(ChannelNumber),
-    /// A Data indication: 36 bytes in front, or 48 for an IPv6 peer.
+    /// A Data indication: 36 bytes, or 48 for an IPv6 peer.
     Data { peer: SocketAddr, transaction: TransactionId },
 }
 
@@ -60,7 +72,7 @@ impl Framing {
         }
     }
 
-    /// Zero bytes behind the payload: a Data indication always pads to four bytes, ChannelData on a stream alone.
+    /// The zero bytes behind the payload. A Data indication is always padded to four bytes, ChannelData only on a stream.
     pub const fn padding(&self, payload: usize, stream: bool) -> usize {
         match self {
             Self::Channel(_) if !stream => 0,
@@ -68,7 +80,7 @@ impl Framing {
         }
     }
 
-    /// The longest payload whose length fields can still be written.
+    /// The longest payload that the length fields can express.
     pub const fn longest_payload(&self) -> usize {
         match self {
             Self::Channel(_) => u16::MAX as usize,
@@ -116,18 +128,18 @@ impl Framing {
     }
 }
 
-/// What the bytes of a stream begin with.
+/// The beginning of the bytes that a stream has received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamFrame {
-    /// A whole message of this many bytes, padding included.
+    /// A complete message of this many bytes, padding included.
     Complete(usize),
-    /// At least this many bytes are needed in all.
+    /// The message is incomplete: at least this many bytes are needed.
     Incomplete(usize),
-    /// Neither STUN nor ChannelData: the stream has lost its step, and its connection must be closed.
+    /// Neither STUN nor ChannelData: the frames can no longer be told apart, so the connection must be closed.
     Invalid,
 }
 
-/// Cuts the next message off a stream: call it on what has been read so far.
+/// Finds the next message of a stream in the bytes received so far.
 pub fn next_frame(bytes: &[u8]) -> StreamFrame {
     let Some(&[first, second, len_high, len_low]) = bytes.first_chunk() else {
         return match bytes.first() {
@@ -190,7 +202,7 @@ mod tests {
             }
         }
         assert_eq!((frames, buffer.len()), (vec![12, 8, 20], 0));
-        // "GET " looks like channel 0x4745: who else speaks on the port is for the listener to tell.
+        // "GET " looks like channel 0x4745: the dispatcher of the port tells other protocols apart.
         assert_eq!(next_frame(b"\x80OST / HTTP/1.1"), StreamFrame::Invalid);
         assert_eq!(next_frame(&[0x80]), StreamFrame::Invalid);
         assert_eq!(next_frame(&[0, 1, 0, 0, 0x21, 0x13]), StreamFrame::Invalid);

@@ -1,4 +1,4 @@
-//! Writing STUN messages into a buffer that is used again and again.
+//! Writing STUN messages into a buffer that is reused.
 
 use std::net::SocketAddr;
 
@@ -8,9 +8,9 @@ use super::fingerprint::fingerprint;
 use super::header::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId, type_number};
 use super::integrity::{IntegrityAlgorithm, LongTermKey};
 
-/// Writes one message into a cleared `Vec`; once that has grown to the largest message, nothing is allocated.
+/// Writes one message into a `Vec`, which it clears first. Once the `Vec` has grown to the largest message, nothing is allocated.
 ///
-/// The length field is right after every attribute, so that the message may end anywhere.
+/// The length field is correct after every attribute, so that the message may end with any of them.
 #[derive(Debug)]
 pub struct MessageWriter<'b> {
     bytes: &'b mut Vec<u8>,
@@ -26,13 +26,13 @@ impl<'b> MessageWriter<'b> {
         Self { bytes }
     }
 
-    /// Goes on with a message that a writer began in these bytes.
+    /// Continues a message that another writer began in these bytes.
     pub fn resume(bytes: &'b mut Vec<u8>) -> Self {
         debug_assert!(bytes.len() >= HEADER_LEN, "a header comes first");
         Self { bytes }
     }
 
-    /// Appends an attribute, padded with zeros. One that would burst the length field is left out.
+    /// Appends an attribute, padded with zeros. An attribute that would overflow the length field is left out.
     pub fn attribute(&mut self, kind: u16, value: &[u8]) -> &mut Self {
         if self.bytes.len() - HEADER_LEN + 4 + value.len().next_multiple_of(4) > usize::from(u16::MAX) {
             return self;
@@ -56,7 +56,7 @@ impl<'b> MessageWriter<'b> {
         self.attribute(kind, &value[..len])
     }
 
-    /// An address in the clear, as ALTERNATE-SERVER, OTHER-ADDRESS and RESPONSE-ORIGIN have it (RFC 8489 §14.1).
+    /// An address that is not XORed: ALTERNATE-SERVER, OTHER-ADDRESS, RESPONSE-ORIGIN (RFC 8489 §14.1).
     pub fn address(&mut self, kind: u16, address: SocketAddr) -> &mut Self {
         let mut value = [0; 20];
         value[1] = attribute::AddressFamily::of(address.ip()) as u8;
@@ -74,7 +74,7 @@ impl<'b> MessageWriter<'b> {
         self.attribute(kind, &value[..len])
     }
 
-    /// ERROR-CODE with an empty reason phrase: the phrase is for people, and bytes are amplification (RFC 8489 §14.8).
+    /// ERROR-CODE with an empty reason phrase (RFC 8489 §14.8), because each byte of an answer to a stranger amplifies.
     pub fn error(&mut self, code: ErrorCode) -> &mut Self {
         let [class, number] = code.class_and_number();
         self.attribute(attribute::ERROR_CODE, &[0, 0, class, number])

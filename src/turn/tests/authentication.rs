@@ -37,7 +37,7 @@ fn rest_client(username: &str, secret: &str) -> Client {
 }
 
 fn udp(writer: &mut MessageWriter<'_>) {
-    writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
+    writer.number(attribute::REQUESTED_TRANSPORT, UDP);
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn r22_another_user_on_the_five_tuple_gets_441() {
     let mut mallory = Client { username: "mallory".to_owned(), transaction: 100, ..alice.clone() };
     assert_eq!(world.request(&mut mallory, Method::Allocate, udp).code(), Some(441));
     assert_eq!(world.refresh(&mut mallory, 0).code(), Some(441));
-    assert_eq!(world.permit(&mut mallory, &[OUTSIDE]), Some(441));
-    assert_eq!(world.bind(&mut mallory, 0x4000, OUTSIDE), Some(441));
+    assert_eq!(world.permit(&mut mallory, &[OUTSIDE_PEER]), Some(441));
+    assert_eq!(world.bind(&mut mallory, 0x4000, OUTSIDE_PEER), Some(441));
     assert_eq!(world.engine.allocation_count(), 1);
 }
 
@@ -147,7 +147,7 @@ fn r24_credentials_removed_stop_new_allocations_at_once() {
     assert_eq!(world.request(&mut Client::new("alice", "198.51.100.1:9"), Method::Allocate, udp).code(), Some(401));
     assert_eq!(world.refresh(&mut alice, 600).code(), None, "what is there goes on until it is revoked");
     world.engine.revoke("alice");
-    world.pump();
+    world.drain_outputs();
     world.assert_empty();
 }
 
@@ -199,7 +199,7 @@ fn r25_revoke_ends_every_allocation_of_a_user() {
     }
     world.allocate(&mut Client::bob());
     world.engine.revoke("alice");
-    world.pump();
+    world.drain_outputs();
     assert_eq!((world.engine.allocation_count(), world.sockets.len(), world.shared.users()), (1, 1, 1));
 }
 
@@ -282,7 +282,7 @@ fn r27_sha256_is_negotiated_where_the_request_is_long_enough() {
         let answer = world.request(&mut alice, Method::Allocate, udp);
         assert_eq!(answer.code(), None);
         assert!(integrity.verify(&answer.message(), &alice.key()), "answered as it was asked");
-        assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
+        assert_eq!(world.permit(&mut alice, &[OUTSIDE_PEER]), None);
         world.refresh(&mut alice, 0);
     }
 }

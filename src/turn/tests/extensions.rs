@@ -3,7 +3,7 @@
 use super::*;
 
 fn ticket(writer: &mut MessageWriter<'_>) {
-    writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24).attribute(attribute::MOBILITY_TICKET, b"");
+    writer.number(attribute::REQUESTED_TRANSPORT, UDP).attribute(attribute::MOBILITY_TICKET, b"");
 }
 
 fn mobile() -> EngineSettings {
@@ -27,7 +27,7 @@ fn a_mobile_allocation_moves_with_its_ticket() {
     let answer = world.request(&mut alice, Method::Allocate, ticket);
     let relayed = answer.relayed()[0];
     let first = answer.find(attribute::MOBILITY_TICKET).expect("a ticket");
-    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None);
+    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE_PEER), None);
     world.outputs.clear();
     let mut moved = Client { from: FiveTuple { client: addr("198.51.100.77:7"), ..alice.from }, ..alice.clone() };
     moved.nonce.clear();
@@ -47,7 +47,7 @@ fn a_mobile_allocation_moves_with_its_ticket() {
     assert_eq!(world.ask(moved.from, &bytes), Some(answer), "a retransmission changes nothing");
     assert!(matches!(world.channel_data(&moved, 0x4000, b"x"), Verdict::ToPeer { .. }));
     assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Verdict::Drop(DropReason::NoAllocation));
-    assert!(matches!(world.peer_data(relayed, OUTSIDE, b"x"), Verdict::ToClient { to, .. } if to == moved.from));
+    assert!(matches!(world.peer_data(relayed, OUTSIDE_PEER, b"x"), Verdict::ToClient { to, .. } if to == moved.from));
     let mut third = Client { from: FiveTuple { client: addr("198.51.100.78:8"), ..alice.from }, ..moved.clone() };
     third.nonce.clear();
     assert_eq!(world.request(&mut third, Method::Refresh, refresh(first)).code(), Some(400), "spent");
@@ -109,12 +109,12 @@ fn a_reserved_port_can_be_claimed_at_another_engine() {
     };
     let (mut one, mut two, mut alice) = (shard(1, 50_000), shard(2, 50_010), Client::alice());
     let answer = one.request(&mut alice, Method::Allocate, |writer| {
-        writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24).attribute(attribute::EVEN_PORT, &[0x80]);
+        writer.number(attribute::REQUESTED_TRANSPORT, UDP).attribute(attribute::EVEN_PORT, &[0x80]);
     });
     let token = answer.find(attribute::RESERVATION_TOKEN).expect("a token");
     let mut second = Client::new("alice", "198.51.100.1:1112");
     let claimed = two.request(&mut second, Method::Allocate, |writer| {
-        writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24).attribute(attribute::RESERVATION_TOKEN, &token);
+        writer.number(attribute::REQUESTED_TRANSPORT, UDP).attribute(attribute::RESERVATION_TOKEN, &token);
     });
     assert_eq!(claimed.relayed()[0].port(), answer.relayed()[0].port() + 1);
     two.refresh(&mut second, 0);
@@ -122,8 +122,6 @@ fn a_reserved_port_can_be_claimed_at_another_engine() {
     one.advance(secs(30));
     one.assert_empty();
 }
-
-const TCP: u32 = 6 << 24;
 
 fn tcp_world() -> World {
     World::with(EngineSettings { tcp_relay: true, ..settings() })
@@ -169,7 +167,7 @@ fn r34_tcp_relays_are_off_unless_set() {
     });
     assert_eq!(answer.code(), Some(442));
     world.allocate(&mut alice);
-    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Verdict::Drop(DropReason::UnsupportedMethod));
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE_PEER), Verdict::Drop(DropReason::UnsupportedMethod));
 }
 
 #[test]
@@ -199,12 +197,12 @@ fn refusal(client: &Client, code: ErrorCode) -> Verdict {
 fn r34_connect_connects_and_connection_bind_splices() {
     let (mut world, mut alice) = (tcp_world(), Client::alice().over_tcp());
     allocate_tcp(&mut world, &mut alice);
-    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Verdict::Accepted);
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE_PEER), Verdict::Accepted);
     let id = connection_of(&mut world);
-    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), refusal(&alice, ErrorCode::ConnectionAlreadyExists));
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE_PEER), refusal(&alice, ErrorCode::ConnectionAlreadyExists));
     assert_eq!(Response(world.engine.reply().to_vec()).code(), Some(446));
     world.engine.handle_peer_connected(id, true, world.now);
-    world.pump();
+    world.drain_outputs();
     let answer = transmitted(&mut world);
     assert_eq!((answer.code(), answer.find(attribute::CONNECTION_ID)), (None, Some(id.0.to_be_bytes().to_vec())));
     assert!(IntegrityAlgorithm::Sha1.verify(&answer.message(), &alice.key()));
@@ -226,13 +224,13 @@ fn r34_connect_connects_and_connection_bind_splices() {
 fn r34_a_connect_that_fails_or_takes_too_long_gets_447() {
     let (mut world, mut alice) = (tcp_world(), Client::alice().over_tcp());
     allocate_tcp(&mut world, &mut alice);
-    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Verdict::Accepted);
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE_PEER), Verdict::Accepted);
     let id = connection_of(&mut world);
     world.engine.handle_peer_connected(id, false, world.now);
-    world.pump();
+    world.drain_outputs();
     assert_eq!(world.outputs.remove(0), Output::ClosePeerConnection { connection: id });
     assert_eq!(transmitted(&mut world).code(), Some(447));
-    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Verdict::Accepted);
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE_PEER), Verdict::Accepted);
     let id = connection_of(&mut world);
     assert_eq!(world.engine.next_timeout(), Some(world.now + secs(30)));
     world.advance(secs(30));
@@ -253,11 +251,11 @@ fn r34_a_connect_that_fails_or_takes_too_long_gets_447() {
 fn r34_a_peer_that_is_permitted_may_connect() {
     let (mut world, mut alice) = (tcp_world(), Client::alice().over_tcp());
     let relayed = allocate_tcp(&mut world, &mut alice);
-    let relay = world.relay_at(relayed);
-    assert_eq!(world.engine.handle_peer_accepted(relay, addr(OUTSIDE), world.now), None);
-    assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
-    let id = world.engine.handle_peer_accepted(relay, addr(OUTSIDE), world.now).expect("permitted");
-    world.pump();
+    let relayed_id = world.relayed_at(relayed);
+    assert_eq!(world.engine.handle_peer_accepted(relayed_id, addr(OUTSIDE_PEER), world.now), None);
+    assert_eq!(world.permit(&mut alice, &[OUTSIDE_PEER]), None);
+    let id = world.engine.handle_peer_accepted(relayed_id, addr(OUTSIDE_PEER), world.now).expect("permitted");
+    world.drain_outputs();
     let Some(Output::Transmit { to, bytes, .. }) = world.outputs.pop() else { panic!("an indication") };
     let message = StunMessage::parse(&bytes).expect("a message");
     assert_eq!((to, message.class(), message.method()), (alice.from, Class::Indication, Method::ConnectionAttempt));
@@ -265,17 +263,17 @@ fn r34_a_peer_that_is_permitted_may_connect() {
     world.advance(secs(30));
     assert_eq!(world.outputs, [Output::ClosePeerConnection { connection: id }], "nobody came for it");
     assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Verdict::Drop(DropReason::NoChannel));
-    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), Some(400), "channels are for UDP");
+    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE_PEER), Some(400), "channels are for UDP");
 }
 
 #[test]
 fn r34_a_relay_that_is_refreshed_away_takes_its_connections_along() {
     let (mut world, mut alice) = (tcp_world(), Client::alice().over_tcp());
     let answer = world.request(&mut alice, Method::Allocate, |writer| {
-        writer.number(attribute::REQUESTED_TRANSPORT, TCP).number(attribute::ADDITIONAL_ADDRESS_FAMILY, 2 << 24);
+        writer.number(attribute::REQUESTED_TRANSPORT, TCP).number(attribute::ADDITIONAL_ADDRESS_FAMILY, IPV6);
     });
     assert_eq!((answer.code(), answer.relayed().len()), (None, 2));
-    let peers = [OUTSIDE, "[2606:4700::1]:1", "[2606:4700::2]:1"];
+    let peers = [OUTSIDE_PEER, "[2606:4700::1]:1", "[2606:4700::2]:1"];
     let [kept, open, waiting] = peers.map(|peer| {
         assert_eq!(connect(&mut world, &mut alice, peer), Verdict::Accepted);
         connection_of(&mut world)
@@ -283,10 +281,10 @@ fn r34_a_relay_that_is_refreshed_away_takes_its_connections_along() {
     for id in [kept, open] {
         world.engine.handle_peer_connected(id, true, world.now);
     }
-    world.pump();
+    world.drain_outputs();
     world.outputs.clear();
     let answer = world.request(&mut alice, Method::Refresh, |writer| {
-        writer.number(attribute::LIFETIME, 0).number(attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24);
+        writer.number(attribute::LIFETIME, 0).number(attribute::REQUESTED_ADDRESS_FAMILY, IPV6);
     });
     assert_eq!(answer.code(), None);
     assert_eq!(transmitted(&mut world).code(), Some(447), "the Connect that was under way");
@@ -301,11 +299,11 @@ fn r34_a_relay_that_is_refreshed_away_takes_its_connections_along() {
 fn r33_a_connect_that_is_denied_meanwhile_is_answered() {
     let (mut world, mut alice) = (tcp_world(), Client::alice().over_tcp());
     allocate_tcp(&mut world, &mut alice);
-    assert_eq!(connect(&mut world, &mut alice, OUTSIDE), Verdict::Accepted);
+    assert_eq!(connect(&mut world, &mut alice, OUTSIDE_PEER), Verdict::Accepted);
     let id = connection_of(&mut world);
     let denied = vec!["198.51.101.0/24".parse().expect("a network")];
     world.engine.set_policy(PeerPolicy { denied, ..PeerPolicy::default() }, world.now);
-    world.pump();
+    world.drain_outputs();
     assert_eq!(transmitted(&mut world).code(), Some(447));
     assert_eq!(world.outputs, [Output::ClosePeerConnection { connection: id }]);
 }

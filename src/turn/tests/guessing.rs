@@ -16,7 +16,7 @@ impl CredentialSource for Mixed {
     }
 }
 
-const LONG: &str = "a secret of sixteen bytes or more";
+const LONG_SECRET: &str = "a secret of sixteen bytes or more";
 
 fn world() -> World {
     let mut users = StaticUsers::default();
@@ -24,7 +24,7 @@ fn world() -> World {
         users.insert(user, REALM, "secret");
     }
     let clock = TestClock { instant: Instant::now(), unix: secs(1_000_000) };
-    let secrets = RestSecrets::new([LONG.as_bytes().to_vec()], clock, None);
+    let secrets = RestSecrets::new([LONG_SECRET.as_bytes().to_vec()], clock, None);
     World::with_credentials(settings(), 50_000..=50_099, Arc::new(Mixed(users, secrets)))
 }
 
@@ -34,12 +34,12 @@ fn stream(user: &str, from: &str) -> Client {
 
 fn signed(from: &str, right: bool) -> Client {
     let mut client = stream("2000000:dave", from);
-    client.password = rest_password(if right { LONG } else { "wrong" }.as_bytes(), &client.username);
+    client.password = rest_password(if right { LONG_SECRET } else { "wrong" }.as_bytes(), &client.username);
     client
 }
 
 fn allocate(writer: &mut MessageWriter<'_>) {
-    writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
+    writer.number(attribute::REQUESTED_TRANSPORT, UDP);
 }
 
 impl World {

@@ -1,4 +1,17 @@
-//! One test for each rule of the requirements that the core can hold alone; the number in front is the requirement's.
+//! Tests of the engine against `docs/turn-requirements.md`: `r39_…` tests requirement 39.
+//!
+//! # A tour of the test kit
+//! - [`World`] is one engine with a shell and a clock. Its shell opens every socket that the engine asks for (`open_results` makes one
+//!   fail), collects the other outputs in `outputs`, and audits the engine after each input. `advance` moves the clock.
+//! - [`Client`] has a five-tuple, a username and a password. It signs requests and remembers nonces: [`Client::alice`], [`Client::bob`].
+//! - [`World::request`] sends a signed request of a client and returns its [`Response`]; it fetches a nonce first where the client has
+//!   none. `allocate`, `permit`, `bind` and `refresh` are the usual requests; `send`, `channel_data` and `peer_data` return the verdict.
+//! - [`World::ask`] sends bytes as they are, and checks that the verdict's [`Answer`] agrees with the bytes of the response.
+//! - [`credential_sources`] has static users and TURN REST secrets. [`OUTSIDE_PEER`] is a peer that the policy permits.
+//! - Several engines: make a [`SharedState`], and a `World::shard` for each.
+//!
+//! A test states a rule in its name, sets up a world, and checks verdicts, codes and outputs. Property tests are in `properties` (whole
+//! histories of an engine) and `codec` (against the crates `stun` and `turn`).
 
 mod authentication;
 mod codec;
@@ -24,8 +37,18 @@ use super::codec::writer::MessageWriter;
 use super::*;
 use credential_sources::{RestSecrets, StaticUsers, TestClock, rest_password, userhash};
 
+/// REQUESTED-TRANSPORT.
+pub(super) const UDP: u32 = 17 << 24;
+pub(super) const TCP: u32 = 6 << 24;
+/// REQUESTED-ADDRESS-FAMILY and ADDITIONAL-ADDRESS-FAMILY.
+pub(super) const IPV4: u32 = 1 << 24;
+pub(super) const IPV6: u32 = 2 << 24;
+/// Bytes in front of the payload.
+pub(super) const CHANNEL_DATA_HEADER: usize = 4;
+/// Bytes in front of the payload of a Send indication to an IPv4 peer.
+pub(super) const SEND_HEADER: usize = 36;
 pub(super) const REALM: &str = "castway";
-pub(super) const OUTSIDE: &str = "198.51.101.7:7000";
+pub(super) const OUTSIDE_PEER: &str = "198.51.101.7:7000";
 
 pub(super) fn addr(text: &str) -> SocketAddr {
     text.parse().expect("an address")
@@ -39,26 +62,26 @@ pub(super) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Relays at 203.0.114.1 and 2001:4860::1, users alice, bob and mallory.
+/// Relayed addresses at 203.0.114.1 and 2001:4860::1.
 pub(super) fn settings() -> EngineSettings {
     let mut settings = EngineSettings::new(REALM);
-    let relay = |address: &str| Some(RelayedIp { bound: ip(address), advertised: ip(address) });
-    settings.relayed = [relay("203.0.114.1"), relay("2001:4860::1")];
+    let relayed = |address: &str| Some(RelayedIp { bound: ip(address), advertised: ip(address) });
+    settings.relayed = [relayed("203.0.114.1"), relayed("2001:4860::1")];
     settings.own_addresses = vec![ip("203.0.114.1"), ip("2001:4860::1"), ip("203.0.114.2"), ip("127.0.0.1")];
     settings.listener_ports = vec![3478];
     settings.dont_fragment = true;
     settings
 }
 
-/// One engine with a shell that opens every socket, and a clock of its own.
+/// One engine with a shell that opens every socket, and with a clock.
 pub(super) struct World {
     pub(super) engine: Engine,
     pub(super) shared: Arc<SharedState>,
     pub(super) now: Instant,
-    /// What the shell has open.
+    /// The open sockets of the shell.
     pub(super) sockets: BTreeMap<RelayedAddressId, SocketAddr>,
-    /// What the shell says to the next attempts to open a socket; success where this is empty.
-    pub(super) opens: VecDeque<Result<(), OpenError>>,
+    /// The results of the next attempts to open a socket; success where this is empty.
+    pub(super) open_results: VecDeque<Result<(), OpenError>>,
     /// Outputs other than those about sockets, in order.
     pub(super) outputs: Vec<Output>,
 }
@@ -99,35 +122,35 @@ impl World {
     ) -> Self {
         let seed = [shard.index; 32];
         let engine = Engine::new(Arc::new(settings), PeerPolicy::default(), Arc::clone(&shared), credentials, shard, seed);
-        Self { engine, shared, now, sockets: BTreeMap::new(), opens: VecDeque::new(), outputs: Vec::new() }
+        Self { engine, shared, now, sockets: BTreeMap::new(), open_results: VecDeque::new(), outputs: Vec::new() }
     }
 
     pub(super) fn handle(&mut self, from: FiveTuple, bytes: &[u8]) -> Verdict {
         let verdict = self.engine.handle_client(from, bytes, self.now);
-        self.pump();
+        self.drain_outputs();
         verdict
     }
 
     pub(super) fn advance(&mut self, by: Duration) {
         self.now += by;
         self.engine.handle_timeout(self.now);
-        self.pump();
+        self.drain_outputs();
     }
 
-    /// Does what the outputs say.
-    pub(super) fn pump(&mut self) {
+    /// Carries out the outputs, and audits the engine.
+    pub(super) fn drain_outputs(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::OpenRelayedAddress { relayed: relay, address, .. } => {
-                    let result = self.opens.pop_front().unwrap_or(Ok(()));
+                Output::OpenRelayedAddress { relayed, address, .. } => {
+                    let result = self.open_results.pop_front().unwrap_or(Ok(()));
                     if result.is_ok() {
-                        assert_eq!(self.sockets.insert(relay, address), None, "a relayed address is opened once");
+                        assert_eq!(self.sockets.insert(relayed, address), None, "a relayed address is opened once");
                         assert_eq!(self.sockets.values().filter(|open| **open == address).count(), 1, "a port is opened once");
                     }
-                    self.engine.handle_relayed_address_opened(relay, result, self.now);
+                    self.engine.handle_relayed_address_opened(relayed, result, self.now);
                 }
-                Output::CloseRelayedAddress { relayed: relay } => {
-                    self.sockets.remove(&relay);
+                Output::CloseRelayedAddress { relayed } => {
+                    self.sockets.remove(&relayed);
                 }
                 Output::Transmit { .. }
                 | Output::ChannelBound { .. }
@@ -142,7 +165,7 @@ impl World {
         assert_eq!(self.engine.audit(), Ok(()));
     }
 
-    /// The answer to a request: at once, or by an output.
+    /// The answer to a request, in the verdict or in a later output.
     pub(super) fn ask(&mut self, from: FiveTuple, bytes: &[u8]) -> Option<Response> {
         match self.handle(from, bytes) {
             Verdict::Reply { to, answer } => {
@@ -166,7 +189,7 @@ impl World {
 
     pub(super) fn login(&mut self, client: &mut Client) {
         let bytes = client.unsigned(Method::Allocate, |writer| {
-            writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
+            writer.number(attribute::REQUESTED_TRANSPORT, UDP);
         });
         let answer = self.ask(client.from, &bytes).expect("a challenge");
         assert_eq!(answer.code(), Some(401));
@@ -195,7 +218,7 @@ impl World {
 
     pub(super) fn allocate(&mut self, client: &mut Client) -> SocketAddr {
         let answer = self.request(client, Method::Allocate, |writer| {
-            writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
+            writer.number(attribute::REQUESTED_TRANSPORT, UDP);
         });
         assert_eq!(answer.code(), None, "{answer:?}");
         answer.relayed()[0]
@@ -235,17 +258,17 @@ impl World {
     }
 
     pub(super) fn peer_data(&mut self, relayed: SocketAddr, peer: &str, payload: &[u8]) -> Verdict {
-        let relay = self.relay_at(relayed);
-        let verdict = self.engine.handle_peer(relay, addr(peer), payload, self.now);
-        self.pump();
+        let id = self.relayed_at(relayed);
+        let verdict = self.engine.handle_peer(id, addr(peer), payload, self.now);
+        self.drain_outputs();
         verdict
     }
 
-    pub(super) fn relay_at(&self, relayed: SocketAddr) -> RelayedAddressId {
+    pub(super) fn relayed_at(&self, relayed: SocketAddr) -> RelayedAddressId {
         *self.sockets.iter().find(|(_, open)| **open == relayed).expect("an open relay").0
     }
 
-    /// Nothing is held any more.
+    /// Checks that nothing is left: no allocation, user, socket or port.
     pub(super) fn assert_empty(&self) {
         assert_eq!(self.engine.allocation_count(), 0);
         assert_eq!(self.shared.allocations(), 0);
@@ -265,7 +288,7 @@ pub(super) struct Client {
     pub(super) password: String,
     pub(super) nonce: Vec<u8>,
     pub(super) algorithms: Option<Vec<u8>>,
-    /// What to use where the server offers it.
+    /// The password algorithm to choose where the server offers several.
     pub(super) prefer: PasswordAlgorithm,
     pub(super) integrity: IntegrityAlgorithm,
     pub(super) transaction: u64,
@@ -403,7 +426,7 @@ pub(super) fn channel_data(channel: u16, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The connection that the shell is asked to make.
+/// The id of the connection that the shell is asked to make.
 pub(super) fn connect_output(output: &Output) -> Option<PeerConnectionId> {
     if let Output::ConnectPeer { connection, .. } = output { Some(*connection) } else { None }
 }

@@ -36,7 +36,7 @@ const DENIED_V6_PEERS: [&str; 8] = [
 /// An allocation of both families.
 fn allocate(world: &mut World, client: &mut Client) -> [SocketAddr; 2] {
     let answer = world.request(client, Method::Allocate, |writer| {
-        writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24).number(attribute::ADDITIONAL_ADDRESS_FAMILY, 2 << 24);
+        writer.number(attribute::REQUESTED_TRANSPORT, UDP).number(attribute::ADDITIONAL_ADDRESS_FAMILY, IPV6);
     });
     answer.relayed().try_into().expect("both families")
 }
@@ -104,8 +104,9 @@ fn r31_own_addresses_are_denied_except_live_relay_ports() {
         assert_eq!(world.bind(&mut alice, 0x4000, &peer), Some(403));
         assert_eq!(world.peer_data(ours, &peer, b"x"), denied);
     }
-    let relay = world.relay_at(ours);
-    let verdict = Verdict::ToPeer { relayed: relay, peer: theirs, payload: 36..37, dont_fragment: false };
+    let relayed_id = world.relayed_at(ours);
+    let verdict =
+        Verdict::ToPeer { relayed: relayed_id, peer: theirs, payload: SEND_HEADER..SEND_HEADER + 1, dont_fragment: false };
     assert_eq!(world.send(&alice, &theirs.to_string(), b"x"), verdict);
     assert_eq!(world.bind(&mut alice, 0x4000, &theirs.to_string()), None);
     assert!(matches!(world.channel_data(&alice, 0x4000, b"x"), Verdict::ToPeer { .. }));
@@ -130,9 +131,10 @@ fn r31_two_clients_of_one_server_take_the_short_path_where_both_permit() {
     assert_eq!((to, peer, payload), (bob.from, ours, 4..5));
     assert_eq!(world.bind(&mut bob, 0x4002, &ours.to_string()), None);
     let channel = |number| Framing::Channel(ChannelNumber::new(number).expect("a channel"));
-    let verdict = Verdict::ToClient { to: bob.from, framing: channel(0x4002), payload: 4..5 };
+    let verdict =
+        Verdict::ToClient { to: bob.from, framing: channel(0x4002), payload: CHANNEL_DATA_HEADER..CHANNEL_DATA_HEADER + 1 };
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), verdict);
-    let verdict = Verdict::ToClient { to: alice.from, framing: channel(0x4001), payload: 36..39 };
+    let verdict = Verdict::ToClient { to: alice.from, framing: channel(0x4001), payload: SEND_HEADER..SEND_HEADER + 3 };
     assert_eq!(world.send(&bob, &ours.to_string(), b"xyz"), verdict);
 }
 
@@ -238,9 +240,17 @@ fn r31_engines_of_one_server_reach_each_other() {
     assert_eq!(one.bind(&mut alice, 0x4000, &theirs.to_string()), None, "a live relay of the other engine");
     assert_eq!(two.permit(&mut bob, &[&ours.to_string()]), None);
     // Through the kernel, which brings it to the other engine's relay.
-    let relay = one.relay_at(ours);
+    let relayed_id = one.relayed_at(ours);
     let verdict = one.channel_data(&alice, 0x4000, b"x");
-    assert_eq!(verdict, Verdict::ToPeer { relayed: relay, peer: theirs, payload: 4..5, dont_fragment: false });
+    assert_eq!(
+        verdict,
+        Verdict::ToPeer {
+            relayed: relayed_id,
+            peer: theirs,
+            payload: CHANNEL_DATA_HEADER..CHANNEL_DATA_HEADER + 1,
+            dont_fragment: false
+        }
+    );
     assert!(matches!(two.peer_data(theirs, &ours.to_string(), b"x"), Verdict::ToClient { to, .. } if to == bob.from));
     one.refresh(&mut alice, 0);
     two.refresh(&mut bob, 0);
@@ -263,18 +273,18 @@ fn r32_an_allowed_network_opens_even_own_addresses_but_no_listener() {
 fn r33_a_new_policy_closes_what_it_denies() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
-    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None);
+    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE_PEER), None);
     assert_eq!(world.bind(&mut alice, 0x4001, "1.1.1.1:1"), None);
     world.outputs.clear();
     world.engine.set_policy(policy(&[], &["198.51.101.0/24"]), world.now);
-    world.pump();
+    world.drain_outputs();
     let channel = ChannelNumber::new(0x4000).expect("a channel");
-    let relay = world.relay_at(relayed);
-    assert_eq!(world.outputs, [Output::ChannelUnbound { relayed: relay, channel, peer: addr(OUTSIDE) }]);
+    let relayed_id = world.relayed_at(relayed);
+    assert_eq!(world.outputs, [Output::ChannelUnbound { relayed: relayed_id, channel, peer: addr(OUTSIDE_PEER) }]);
     assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Verdict::Drop(DropReason::NoChannel));
-    assert_eq!(world.send(&alice, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoPermission));
-    assert_eq!(world.peer_data(relayed, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoPermission));
-    assert_eq!(world.permit(&mut alice, &[OUTSIDE]), Some(403));
+    assert_eq!(world.send(&alice, OUTSIDE_PEER, b"x"), Verdict::Drop(DropReason::NoPermission));
+    assert_eq!(world.peer_data(relayed, OUTSIDE_PEER, b"x"), Verdict::Drop(DropReason::NoPermission));
+    assert_eq!(world.permit(&mut alice, &[OUTSIDE_PEER]), Some(403));
     assert!(matches!(world.channel_data(&alice, 0x4001, b"x"), Verdict::ToPeer { .. }));
 }
 

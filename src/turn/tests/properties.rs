@@ -30,7 +30,7 @@ enum Op {
         peer: u8,
     },
     PeerAccepted {
-        relay: usize,
+        relayed: usize,
         peer: u8,
     },
     Data {
@@ -39,12 +39,12 @@ enum Op {
         peer: u8,
     },
     PeerData {
-        relay: usize,
+        relayed: usize,
         peer: u8,
     },
     /// The next sockets do not open.
     Fail {
-        opens: Vec<bool>,
+        open_results: Vec<bool>,
     },
     Advance {
         seconds: u64,
@@ -83,10 +83,10 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (client.clone(), channel.clone(), peer.clone())
             .prop_map(|(client, channel, peer)| Op::Bind { client, channel, peer }),
         2 => (client.clone(), peer.clone()).prop_map(|(client, peer)| Op::Connect { client, peer }),
-        1 => (0_usize..6, peer.clone()).prop_map(|(relay, peer)| Op::PeerAccepted { relay, peer }),
+        1 => (0_usize..6, peer.clone()).prop_map(|(relayed, peer)| Op::PeerAccepted { relayed, peer }),
         2 => (client.clone(), channel, peer.clone()).prop_map(|(client, channel, peer)| Op::Data { client, channel, peer }),
-        2 => (0_usize..6, peer).prop_map(|(relay, peer)| Op::PeerData { relay, peer }),
-        1 => prop::collection::vec(any::<bool>(), 1..4).prop_map(|opens| Op::Fail { opens }),
+        2 => (0_usize..6, peer).prop_map(|(relayed, peer)| Op::PeerData { relayed, peer }),
+        1 => prop::collection::vec(any::<bool>(), 1..4).prop_map(|open_results| Op::Fail { open_results }),
         2 => prop_oneof![0_u64..5, 20_u64..700].prop_map(|seconds| Op::Advance { seconds }),
         2 => Just(Op::NextTimeout),
         1 => (0..USERS.len()).prop_map(|user| Op::Revoke { user }),
@@ -126,7 +126,7 @@ impl Run {
 
     fn peer(&self, peer: u8) -> SocketAddr {
         match peer {
-            0 => addr(OUTSIDE),
+            0 => addr(OUTSIDE_PEER),
             1 => addr("[2606:4700::1]:7000"),
             2 => addr("10.0.0.1:7000"),
             3 => self.world.sockets.values().next().copied().unwrap_or(addr("203.0.114.1:50000")),
@@ -156,14 +156,14 @@ impl Run {
     fn allocate(&mut self, client: usize, flavour: u8) {
         let token = self.tokens.last().cloned();
         self.request(client, Method::Allocate, |writer| {
-            writer.number(attribute::REQUESTED_TRANSPORT, if flavour == 5 { 6 << 24 } else { 17 << 24 });
+            writer.number(attribute::REQUESTED_TRANSPORT, if flavour == 5 { TCP } else { UDP });
             match (flavour, &token) {
-                (1, _) => writer.number(attribute::ADDITIONAL_ADDRESS_FAMILY, 2 << 24),
+                (1, _) => writer.number(attribute::ADDITIONAL_ADDRESS_FAMILY, IPV6),
                 (2, _) => writer.attribute(attribute::EVEN_PORT, &[0x80]),
                 (3, _) => writer.attribute(attribute::EVEN_PORT, &[0]),
                 (4, Some(token)) => writer.attribute(attribute::RESERVATION_TOKEN, token),
                 (6, _) => writer.attribute(attribute::MOBILITY_TICKET, b""),
-                (7, _) => writer.number(attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24),
+                (7, _) => writer.number(attribute::REQUESTED_ADDRESS_FAMILY, IPV6),
                 _ => writer,
             };
         });
@@ -214,10 +214,10 @@ impl Run {
                     self.clients.pop();
                 }
             }
-            Op::PeerAccepted { relay, peer } => {
+            Op::PeerAccepted { relayed, peer } => {
                 let peer = self.peer(peer);
-                if let Some(relay) = self.world.sockets.keys().nth(relay).copied() {
-                    let _ = self.world.engine.handle_peer_accepted(relay, peer, self.world.now);
+                if let Some(relayed) = self.world.sockets.keys().nth(relayed).copied() {
+                    let _ = self.world.engine.handle_peer_accepted(relayed, peer, self.world.now);
                 }
             }
             Op::Data { client, channel, peer } => {
@@ -225,15 +225,15 @@ impl Run {
                 let _ = self.world.handle(from, &channel_data(channel, b"data"));
                 let _ = self.world.handle(from, &send_indication(peer, b"data"));
             }
-            Op::PeerData { relay, peer } => {
+            Op::PeerData { relayed, peer } => {
                 let peer = self.peer(peer);
-                if let Some(relay) = self.world.sockets.keys().nth(relay).copied() {
-                    let _ = self.world.engine.handle_peer(relay, peer, b"data", self.world.now);
+                if let Some(relayed) = self.world.sockets.keys().nth(relayed).copied() {
+                    let _ = self.world.engine.handle_peer(relayed, peer, b"data", self.world.now);
                 }
             }
-            Op::Fail { opens } => {
+            Op::Fail { open_results } => {
                 let result = |in_use| Err(if in_use { OpenError::PortInUse } else { OpenError::Failed });
-                self.world.opens = opens.into_iter().map(result).collect();
+                self.world.open_results = open_results.into_iter().map(result).collect();
             }
             Op::Advance { seconds } => self.world.advance(secs(seconds)),
             Op::NextTimeout => {
@@ -264,7 +264,7 @@ impl Run {
                 let _ = self.world.handle(self.clients[client].from, &bytes);
             }
         }
-        self.world.pump();
+        self.world.drain_outputs();
         self.check();
     }
 

@@ -4,8 +4,6 @@ use super::super::codec::framing::{ChannelNumber, Framing};
 use super::super::codec::message::ParseError;
 use super::*;
 
-const UDP: u32 = 17 << 24;
-
 fn allocate_with(world: &mut World, client: &mut Client, attributes: impl Fn(&mut MessageWriter<'_>)) -> super::Response {
     world.request(client, Method::Allocate, |writer| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP);
@@ -98,7 +96,7 @@ fn r06_a_retransmission_while_the_socket_opens_waits() {
     });
     assert_eq!(world.engine.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
     assert_eq!(world.engine.handle_client(alice.from, &bytes, world.now), Verdict::Drop(DropReason::Pending));
-    world.pump();
+    world.drain_outputs();
     assert_eq!(world.outputs.len(), 1, "one answer: {:?}", world.outputs);
 }
 
@@ -108,8 +106,8 @@ fn r07_refresh_0_frees_everything() {
     for round in 0..10_000 {
         let relayed = world.allocate(&mut alice);
         if round % 100 == 0 {
-            assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None);
-            assert_eq!(world.send(&alice, OUTSIDE, b"x"), to_peer(&world, relayed, OUTSIDE, 36..37));
+            assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE_PEER), None);
+            assert_eq!(world.send(&alice, OUTSIDE_PEER, b"x"), to_peer(&world, relayed, OUTSIDE_PEER, 36..37));
         }
         assert_eq!(world.refresh(&mut alice, 0).lifetime(), Some(0));
         assert_eq!(world.refresh(&mut alice, 0).code(), Some(437));
@@ -157,20 +155,20 @@ fn r08_a_permission_lives_300_seconds_and_a_channel_600() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
     world.refresh(&mut alice, 3600);
-    assert_eq!(world.bind(&mut alice, 0x4001, OUTSIDE), None);
+    assert_eq!(world.bind(&mut alice, 0x4001, OUTSIDE_PEER), None);
     world.advance(secs(299));
-    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), to_peer(&world, relayed, OUTSIDE, 4..5));
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), to_peer(&world, relayed, OUTSIDE_PEER, 4..5));
     world.advance(secs(1));
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoPermission));
-    assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
+    assert_eq!(world.permit(&mut alice, &[OUTSIDE_PEER]), None);
     world.advance(secs(299));
-    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), to_peer(&world, relayed, OUTSIDE, 4..5));
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), to_peer(&world, relayed, OUTSIDE_PEER, 4..5));
     world.outputs.clear();
     world.advance(secs(1));
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoChannel));
     let channel = ChannelNumber::new(0x4001).expect("a channel");
-    let relay = world.relay_at(relayed);
-    assert_eq!(world.outputs, [Output::ChannelUnbound { relayed: relay, channel, peer: addr(OUTSIDE) }]);
+    let relayed_id = world.relayed_at(relayed);
+    assert_eq!(world.outputs, [Output::ChannelUnbound { relayed: relayed_id, channel, peer: addr(OUTSIDE_PEER) }]);
 }
 
 #[test]
@@ -178,16 +176,16 @@ fn r09_channel_numbers_and_no_rebinding() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     world.allocate(&mut alice);
     for channel in [0, 0x3FFF, 0x8000, 0xFFFF] {
-        assert_eq!(world.bind(&mut alice, channel, OUTSIDE), Some(400));
+        assert_eq!(world.bind(&mut alice, channel, OUTSIDE_PEER), Some(400));
     }
-    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None);
+    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE_PEER), None);
     assert_eq!(world.bind(&mut alice, 0x4FFF, "198.51.101.7:7001"), None);
     assert_eq!(world.bind(&mut alice, 0x5000, "198.51.101.7:7002"), None, "as clients of RFC 5766 choose it");
     assert_eq!(world.bind(&mut alice, 0x7FFF, "198.51.101.7:7003"), None);
     assert!(matches!(world.channel_data(&alice, 0x7FFF, b"x"), Verdict::ToPeer { .. }));
-    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None, "a refresh");
+    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE_PEER), None, "a refresh");
     assert_eq!(world.bind(&mut alice, 0x4000, "198.51.101.8:7000"), Some(400));
-    assert_eq!(world.bind(&mut alice, 0x4001, OUTSIDE), Some(400));
+    assert_eq!(world.bind(&mut alice, 0x4001, OUTSIDE_PEER), Some(400));
     let incomplete = world.request(&mut alice, Method::ChannelBind, |writer| {
         writer.number(attribute::CHANNEL_NUMBER, 0x4002_0000);
     });
@@ -198,20 +196,24 @@ fn r09_channel_numbers_and_no_rebinding() {
 fn r10_data_without_a_permission_is_dropped_both_ways() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
-    assert_eq!(world.send(&alice, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoPermission));
-    assert_eq!(world.peer_data(relayed, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoPermission));
+    assert_eq!(world.send(&alice, OUTSIDE_PEER, b"x"), Verdict::Drop(DropReason::NoPermission));
+    assert_eq!(world.peer_data(relayed, OUTSIDE_PEER, b"x"), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Verdict::Drop(DropReason::NoChannel));
     assert_eq!(world.permit(&mut alice, &["198.51.101.7:1"]), None, "a permission is for any port");
-    assert_eq!(world.send(&alice, OUTSIDE, b"x"), to_peer(&world, relayed, OUTSIDE, 36..37));
-    let Verdict::ToClient { to, framing: Framing::Data { peer, .. }, payload } = world.peer_data(relayed, OUTSIDE, b"xyz") else {
+    assert_eq!(world.send(&alice, OUTSIDE_PEER, b"x"), to_peer(&world, relayed, OUTSIDE_PEER, 36..37));
+    let Verdict::ToClient { to, framing: Framing::Data { peer, .. }, payload } = world.peer_data(relayed, OUTSIDE_PEER, b"xyz")
+    else {
         panic!("a Data indication");
     };
-    assert_eq!((to, peer, payload), (alice.from, addr(OUTSIDE), 0..3));
-    assert_eq!(world.bind(&mut alice, 0x4321, OUTSIDE), None);
+    assert_eq!((to, peer, payload), (alice.from, addr(OUTSIDE_PEER), 0..3));
+    assert_eq!(world.bind(&mut alice, 0x4321, OUTSIDE_PEER), None);
     let channel = Framing::Channel(ChannelNumber::new(0x4321).expect("a channel"));
-    assert_eq!(world.peer_data(relayed, OUTSIDE, b"xyz"), Verdict::ToClient { to: alice.from, framing: channel, payload: 0..3 });
+    assert_eq!(
+        world.peer_data(relayed, OUTSIDE_PEER, b"xyz"),
+        Verdict::ToClient { to: alice.from, framing: channel, payload: 0..3 }
+    );
     let stranger = Client::bob();
-    assert_eq!(world.send(&stranger, OUTSIDE, b"x"), Verdict::Drop(DropReason::NoAllocation));
+    assert_eq!(world.send(&stranger, OUTSIDE_PEER, b"x"), Verdict::Drop(DropReason::NoAllocation));
     assert_eq!(world.channel_data(&stranger, 0x4321, b"x"), Verdict::Drop(DropReason::NoAllocation));
 }
 
@@ -219,11 +221,11 @@ fn r10_data_without_a_permission_is_dropped_both_ways() {
 fn r12_channel_data_beyond_the_packet_is_dropped() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
-    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None);
+    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE_PEER), None);
     let beyond = world.handle(alice.from, &[0x40, 0, 0, 5, 1, 2, 3, 4]);
     assert_eq!(beyond, Verdict::Drop(DropReason::MalformedChannelData));
-    assert_eq!(world.handle(alice.from, &[0x40, 0, 0, 0]), to_peer(&world, relayed, OUTSIDE, 4..4));
-    assert_eq!(world.handle(alice.from, &[0x40, 0, 0, 1, 1, 0, 0, 0]), to_peer(&world, relayed, OUTSIDE, 4..5));
+    assert_eq!(world.handle(alice.from, &[0x40, 0, 0, 0]), to_peer(&world, relayed, OUTSIDE_PEER, 4..4));
+    assert_eq!(world.handle(alice.from, &[0x40, 0, 0, 1, 1, 0, 0, 0]), to_peer(&world, relayed, OUTSIDE_PEER, 4..5));
 }
 
 #[test]
@@ -231,14 +233,14 @@ fn r13_requested_address_family() {
     let mut world = World::new();
     let mut alice = Client::alice();
     let answer = allocate_with(&mut world, &mut alice, |writer| {
-        writer.number(attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24);
+        writer.number(attribute::REQUESTED_ADDRESS_FAMILY, IPV6);
     });
     assert_eq!(answer.relayed()[0].ip(), ip("2001:4860::1"));
-    assert_eq!(world.permit(&mut alice, &[OUTSIDE]), Some(443));
-    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), Some(443));
+    assert_eq!(world.permit(&mut alice, &[OUTSIDE_PEER]), Some(443));
+    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE_PEER), Some(443));
     assert_eq!(world.bind(&mut alice, 0x4000, "[2606:4700::1]:5"), None);
     let mismatch = world.request(&mut alice, Method::Refresh, |writer| {
-        writer.number(attribute::REQUESTED_ADDRESS_FAMILY, 1 << 24);
+        writer.number(attribute::REQUESTED_ADDRESS_FAMILY, IPV4);
     });
     assert_eq!(mismatch.code(), Some(443));
     for (family, code) in [(0, 440), (3, 440), (1, 437)] {
@@ -254,7 +256,7 @@ fn r13_requested_address_family() {
     }
     let mut only_v4 = World::with(EngineSettings { relayed: [settings().relayed[0], None], ..settings() });
     let answer = allocate_with(&mut only_v4, &mut Client::alice(), |writer| {
-        writer.number(attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24);
+        writer.number(attribute::REQUESTED_ADDRESS_FAMILY, IPV6);
     });
     assert_eq!(answer.code(), Some(440));
 }
@@ -264,22 +266,22 @@ fn r13_additional_address_family_gives_both() {
     let mut world = World::new();
     let mut alice = Client::alice();
     let both = |writer: &mut MessageWriter<'_>| {
-        writer.number(attribute::ADDITIONAL_ADDRESS_FAMILY, 2 << 24);
+        writer.number(attribute::ADDITIONAL_ADDRESS_FAMILY, IPV6);
     };
     let answer = allocate_with(&mut world, &mut alice, both);
     let relayed = answer.relayed();
     assert_eq!((relayed[0].ip(), relayed[1].ip()), (ip("203.0.114.1"), ip("2001:4860::1")));
     assert_eq!(world.shared.allocations(), 1);
-    assert_eq!(world.permit(&mut alice, &[OUTSIDE, "[2606:4700::1]:5"]), None);
+    assert_eq!(world.permit(&mut alice, &[OUTSIDE_PEER, "[2606:4700::1]:5"]), None);
     assert_eq!(world.bind(&mut alice, 0x4006, "[2606:4700::1]:5"), None);
     assert_eq!(world.send(&alice, "[2606:4700::1]:5", b"x"), to_peer(&world, relayed[1], "[2606:4700::1]:5", 48..49));
     let half = world.request(&mut alice, Method::Refresh, |writer| {
-        writer.number(attribute::LIFETIME, 0).number(attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24);
+        writer.number(attribute::LIFETIME, 0).number(attribute::REQUESTED_ADDRESS_FAMILY, IPV6);
     });
     assert_eq!((half.code(), world.sockets.len()), (None, 1));
     assert_eq!(world.send(&alice, "[2606:4700::1]:5", b"x"), Verdict::Drop(DropReason::NoPermission));
-    assert_eq!(world.send(&alice, OUTSIDE, b"x"), to_peer(&world, relayed[0], OUTSIDE, 36..37));
-    for (kind, value) in [(attribute::ADDITIONAL_ADDRESS_FAMILY, 1 << 24), (attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24)] {
+    assert_eq!(world.send(&alice, OUTSIDE_PEER, b"x"), to_peer(&world, relayed[0], OUTSIDE_PEER, 36..37));
+    for (kind, value) in [(attribute::ADDITIONAL_ADDRESS_FAMILY, IPV4), (attribute::REQUESTED_ADDRESS_FAMILY, IPV6)] {
         let answer = allocate_with(&mut world, &mut Client::bob(), |writer| {
             writer.number(kind, value);
             if kind == attribute::REQUESTED_ADDRESS_FAMILY {
@@ -294,16 +296,16 @@ fn r13_additional_address_family_gives_both() {
 fn r13_a_family_that_fails_is_named_and_the_other_given() {
     let mut only_v4 = World::with(EngineSettings { relayed: [settings().relayed[0], None], ..settings() });
     let both = |writer: &mut MessageWriter<'_>| {
-        writer.number(attribute::ADDITIONAL_ADDRESS_FAMILY, 2 << 24);
+        writer.number(attribute::ADDITIONAL_ADDRESS_FAMILY, IPV6);
     };
     let answer = allocate_with(&mut only_v4, &mut Client::alice(), both);
     assert_eq!((answer.relayed().len(), answer.find(attribute::ADDRESS_ERROR_CODE)), (1, Some(vec![2, 0, 4, 40])));
     let mut world = World::new();
-    world.opens = [Ok(()), Err(OpenError::Failed)].into();
+    world.open_results = [Ok(()), Err(OpenError::Failed)].into();
     let answer = allocate_with(&mut world, &mut Client::alice(), both);
     assert_eq!((answer.relayed().len(), answer.find(attribute::ADDRESS_ERROR_CODE)), (1, Some(vec![2, 0, 5, 8])));
     assert_eq!(world.shared.taken_ports(AddressFamily::V6), 0);
-    world.opens = [Err(OpenError::Failed), Err(OpenError::Failed)].into();
+    world.open_results = [Err(OpenError::Failed), Err(OpenError::Failed)].into();
     let answer = allocate_with(&mut world, &mut Client::bob(), both);
     assert_eq!(answer.code(), Some(508));
     assert_eq!((world.shared.allocations(), world.shared.taken_ports(AddressFamily::V4)), (1, 1));
@@ -391,14 +393,14 @@ fn r14_a_failed_or_revoked_opening_gives_both_ports_back() {
     let reserve = |writer: &mut MessageWriter<'_>| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP).attribute(attribute::EVEN_PORT, &[0x80]);
     };
-    world.opens = [Err(OpenError::PortInUse), Err(OpenError::Failed)].into();
+    world.open_results = [Err(OpenError::PortInUse), Err(OpenError::Failed)].into();
     assert_eq!(world.request(&mut alice, Method::Allocate, reserve).code(), Some(508));
     world.assert_empty();
     let bytes = alice.signed(Method::Allocate, reserve);
     assert_eq!(world.engine.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
     assert_eq!(world.shared.taken_ports(AddressFamily::V4), 2);
     world.engine.revoke("alice");
-    world.pump();
+    world.drain_outputs();
     assert_eq!(world.shared.taken_ports(AddressFamily::V4), 0);
     assert_eq!(world.outputs, []);
 }
@@ -407,14 +409,16 @@ fn r14_a_failed_or_revoked_opening_gives_both_ports_back() {
 fn r15_payloads_pass_unchanged() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
-    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE), None);
+    assert_eq!(world.bind(&mut alice, 0x4000, OUTSIDE_PEER), None);
     for len in [0, 1, 2, 3, 4, 5, 160, 1200, 1452, 9000, 65_500] {
         let payload: Vec<u8> = (0..len).map(|at: usize| (at * 31) as u8).collect();
-        for bytes in [channel_data(0x4000, &payload), send_indication(addr(OUTSIDE), &payload)] {
+        for bytes in [channel_data(0x4000, &payload), send_indication(addr(OUTSIDE_PEER), &payload)] {
             let Verdict::ToPeer { payload: range, .. } = world.handle(alice.from, &bytes) else { panic!("{len} bytes") };
             assert_eq!(&bytes[range], payload);
         }
-        assert!(matches!(world.peer_data(relayed, OUTSIDE, &payload), Verdict::ToClient { payload, .. } if payload == (0..len)));
+        assert!(
+            matches!(world.peer_data(relayed, OUTSIDE_PEER, &payload), Verdict::ToClient { payload, .. } if payload == (0..len))
+        );
     }
     assert_eq!(world.permit(&mut alice, &["198.51.101.9:1"]), None);
     let huge = vec![0; 65_530];
@@ -442,8 +446,8 @@ fn create_permission_installs_all_peers_or_none() {
 fn dont_fragment_reaches_the_verdict() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     world.allocate(&mut alice);
-    assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
-    let mut bytes = send_indication(addr(OUTSIDE), b"x");
+    assert_eq!(world.permit(&mut alice, &[OUTSIDE_PEER]), None);
+    let mut bytes = send_indication(addr(OUTSIDE_PEER), b"x");
     MessageWriter::resume(&mut bytes).attribute(attribute::DONT_FRAGMENT, b"");
     assert!(matches!(world.handle(alice.from, &bytes), Verdict::ToPeer { dont_fragment: true, .. }));
 }
@@ -453,7 +457,7 @@ fn an_incomplete_allocate_is_refused() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let none = world.request(&mut alice, Method::Allocate, |_| {});
     assert_eq!(none.code(), Some(400));
-    for (transport, code) in [(0, 442), (1 << 24, 442), (6 << 24, 442)] {
+    for (transport, code) in [(0, 442), (1 << 24, 442), (TCP, 442)] {
         let answer = world.request(&mut alice, Method::Allocate, |writer| {
             writer.number(attribute::REQUESTED_TRANSPORT, transport);
         });
@@ -487,10 +491,10 @@ fn software_is_left_out_unless_set() {
 fn an_icmp_error_reaches_the_client() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
-    let relay = world.relay_at(relayed);
-    let icmp = |world: &mut World| world.engine.handle_icmp(relay, addr(OUTSIDE), 3, 3, [0, 0, 5, 0], world.now);
+    let relayed_id = world.relayed_at(relayed);
+    let icmp = |world: &mut World| world.engine.handle_icmp(relayed_id, addr(OUTSIDE_PEER), 3, 3, [0, 0, 5, 0], world.now);
     assert_eq!(icmp(&mut world), Verdict::Drop(DropReason::NoPermission));
-    assert_eq!(world.permit(&mut alice, &[OUTSIDE]), None);
+    assert_eq!(world.permit(&mut alice, &[OUTSIDE_PEER]), None);
     assert_eq!(icmp(&mut world), Verdict::Reply { to: alice.from, answer: Answer::Indication { method: Method::Data } });
     let indication = StunMessage::parse(world.engine.reply()).expect("a message");
     assert_eq!((indication.class(), indication.method()), (Class::Indication, Method::Data));
@@ -498,5 +502,5 @@ fn an_icmp_error_reaches_the_client() {
 }
 
 fn to_peer(world: &World, relayed: SocketAddr, peer: &str, payload: std::ops::Range<usize>) -> Verdict {
-    Verdict::ToPeer { relayed: world.relay_at(relayed), peer: addr(peer), payload, dont_fragment: false }
+    Verdict::ToPeer { relayed: world.relayed_at(relayed), peer: addr(peer), payload, dont_fragment: false }
 }

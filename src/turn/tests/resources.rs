@@ -3,7 +3,7 @@
 use super::*;
 
 fn udp(writer: &mut MessageWriter<'_>) {
-    writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
+    writer.number(attribute::REQUESTED_TRANSPORT, UDP);
 }
 
 fn limited(change: impl FnOnce(&mut Limits)) -> World {
@@ -20,7 +20,7 @@ fn r37_strangers_leave_nothing_behind() {
         alice.unsigned(Method::Allocate, udp),
         alice.signed(Method::Allocate, udp),
         alice.signed(Method::Refresh, |_| {}),
-        send_indication(addr(OUTSIDE), b"x"),
+        send_indication(addr(OUTSIDE_PEER), b"x"),
         channel_data(0x4000, b"x"),
         vec![0xFF; 40],
     ];
@@ -180,7 +180,7 @@ fn r41_a_users_quota_is_486() {
     assert_eq!(world.request(&mut fourth, Method::Allocate, udp).code(), Some(486));
     world.allocate(&mut Client::bob());
     world.engine.revoke("alice");
-    world.pump();
+    world.drain_outputs();
     world.allocate(&mut fourth);
 }
 
@@ -254,7 +254,7 @@ fn r44_bandwidth_is_capped_by_allocation_user_and_server() {
         let mut clients = [Client::alice(), Client::new("alice", "198.51.100.1:2"), Client::bob()];
         let relayed = clients.each_mut().map(|client| {
             let relayed = world.allocate(client);
-            assert_eq!(world.bind(client, 0x4000, OUTSIDE), None);
+            assert_eq!(world.bind(client, 0x4000, OUTSIDE_PEER), None);
             relayed
         });
         let passed = clients.each_ref().map(|client| {
@@ -263,7 +263,7 @@ fn r44_bandwidth_is_capped_by_allocation_user_and_server() {
         });
         assert_eq!(passed, expected);
         assert_eq!(world.channel_data(&clients[0], 0x4000, &[0; 1000]), Verdict::Drop(DropReason::Bandwidth));
-        assert!(matches!(world.peer_data(relayed[0], OUTSIDE, &[0; 1000]), Verdict::ToClient { .. }), "the other direction");
+        assert!(matches!(world.peer_data(relayed[0], OUTSIDE_PEER, &[0; 1000]), Verdict::ToClient { .. }), "the other direction");
         world.now += secs(1);
         assert!(matches!(world.channel_data(&clients[0], 0x4000, &[0; 1000]), Verdict::ToPeer { .. }));
     }
@@ -272,15 +272,15 @@ fn r44_bandwidth_is_capped_by_allocation_user_and_server() {
 #[test]
 fn r47_a_socket_that_does_not_open_is_508_and_holds_nothing() {
     let (mut world, mut alice) = (World::new(), Client::alice());
-    world.opens = [Err(OpenError::Failed)].into();
+    world.open_results = [Err(OpenError::Failed)].into();
     let answer = world.request(&mut alice, Method::Allocate, udp);
     assert_eq!(answer.code(), Some(508));
     assert!(IntegrityAlgorithm::Sha1.verify(&answer.message(), &alice.key()));
     world.assert_empty();
-    world.opens = [Err(OpenError::PortInUse), Err(OpenError::PortInUse)].into();
+    world.open_results = [Err(OpenError::PortInUse), Err(OpenError::PortInUse)].into();
     world.allocate(&mut alice);
     assert_eq!(world.shared.taken_ports(AddressFamily::V4), 1);
-    world.opens = [Err(OpenError::PortInUse); 100].into();
+    world.open_results = [Err(OpenError::PortInUse); 100].into();
     assert_eq!(world.request(&mut Client::bob(), Method::Allocate, udp).code(), Some(508), "somebody else has all ports");
     assert_eq!(world.shared.taken_ports(AddressFamily::V4), 1);
 }
@@ -309,6 +309,6 @@ fn a_closed_stream_ends_its_allocation() {
     world.engine.handle_client_closed(&Client::bob().from, world.now);
     assert_eq!(world.engine.allocation_count(), 1);
     world.engine.handle_client_closed(&alice.from, world.now);
-    world.pump();
+    world.drain_outputs();
     world.assert_empty();
 }

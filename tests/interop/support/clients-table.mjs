@@ -27,7 +27,9 @@ function installed(line) {
   const name = `socket.io-client${line}`;
   const module = require(name);
   const { version } = require(`${name}/package.json`);
-  return { client: 'socket.io-client', line, version, io: module.io ?? module, transports: all, flows: [...CASTS, 'multi'] };
+  // npm gives some versions an engine.io-client in common.
+  const engine = createRequire(require.resolve(name)).resolve('engine.io-client');
+  return { client: 'socket.io-client', line, version, engine, io: module.io ?? module, transports: all, flows: [...CASTS, 'multi'] };
 }
 
 const said = (client, version, name, transports) => ({ client, version, io: transcript(name), transports, flows: CASTS, transcript: true, protocol: speakers[name].protocol });

@@ -6,7 +6,7 @@ import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, reachableOrigin, type Info } from '../lib/info';
 import { moveOn } from '../lib/insecure';
 import { Player } from '../lib/player';
-import { bad, showProblem, type Problem } from '../lib/problem';
+import { makeProblem, showProblem, type Problem } from '../lib/problem';
 import { Meter, NO_FIGURES } from '../lib/stats';
 import { keepAwake } from '../lib/wake';
 import { Call } from './call';
@@ -14,7 +14,7 @@ import { Devices } from './devices';
 import { loopback } from './loopback';
 import { obstacle, problems } from './problems';
 import { isRoom, remember } from './recent';
-import { start, WANTED } from './start';
+import { start, JOIN_ROOM_KEY } from './start';
 import { view } from './view';
 
 translate('callTitle');
@@ -76,7 +76,7 @@ function enterRoom(room: string): void {
 
   async function enter(): Promise<void> {
     passing = null;
-    store('sessionStorage', WANTED, room);
+    store('sessionStorage', JOIN_ROOM_KEY, room);
     remember(room);
     if (!asked) await prepare();
     call.enter();
@@ -84,7 +84,7 @@ function enterRoom(room: string): void {
   }
 
   async function leave(): Promise<void> {
-    store('sessionStorage', WANTED, null);
+    store('sessionStorage', JOIN_ROOM_KEY, null);
     const left = call.leave();
     devices.close();
     asked = false;
@@ -98,7 +98,7 @@ function enterRoom(room: string): void {
     if (devices.sharing) devices.stopScreen();
     else {
       await devices.shareScreen().catch((error: DOMException) => {
-        if (error.name !== 'NotAllowedError') passing = bad('screen', t.callScreenFailed, error.message, { tone: 'warn' });
+        if (error.name !== 'NotAllowedError') passing = makeProblem('screen', t.callScreenFailed, error.message, { tone: 'warn' });
       });
     }
     update();
@@ -154,7 +154,7 @@ function enterRoom(room: string): void {
   update();
   byId('join').focus({ preventScroll: true });
   // The room was opened on the start page, or the page was reloaded during the call.
-  if (stored('sessionStorage', WANTED) === room) void enter();
+  if (stored('sessionStorage', JOIN_ROOM_KEY) === room) void enter();
   else void prepare();
 
   (window as unknown as { castway: unknown }).castway = {

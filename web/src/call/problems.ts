@@ -1,26 +1,26 @@
 import { t } from '../lib/i18n';
 import type { Info } from '../lib/info';
 import { insecure } from '../lib/insecure';
-import { bad, type Problem } from '../lib/problem';
+import { makeProblem, type Problem } from '../lib/problem';
 import type { Lack } from './devices';
 import type { Refusal } from './room';
 
 export const problems = {
-  noWebsocket: () => bad('no_websocket', t.callNoWebsocket, t.callNoWebsocketHint),
-  loopback: () => bad('loopback', t.callLoopback, t.callLoopbackHint, { tone: 'info' }),
-  loopbackTaken: () => bad('loopback_taken', t.callLoopbackTaken, t.callLoopbackTakenHint),
+  noWebsocket: () => makeProblem('no_websocket', t.callNoWebsocket, t.callNoWebsocketHint),
+  loopback: () => makeProblem('loopback', t.callLoopback, t.callLoopbackHint, { tone: 'info' }),
+  loopbackTaken: () => makeProblem('loopback_taken', t.callLoopbackTaken, t.callLoopbackTakenHint),
   iceFailed: (addresses: string[]) =>
-    bad('ice_failed', t.callIceFailed, addresses.length ? t.iceFailedHint(addresses.join(', ')) : t.iceFailedNoRelay),
+    makeProblem('ice_failed', t.callIceFailed, addresses.length ? t.iceFailedHint(addresses.join(', ')) : t.iceFailedNoRelay),
 };
 
 export function refusal(why: Exclude<Refusal, 'full'>): Problem {
-  return why === 'server_full' ? bad(why, t.serverFull, t.callServerFullHint) : bad(why, t.serverError, t.callServerErrorHint);
+  return why === 'server_full' ? makeProblem(why, t.serverFull, t.callServerFullHint) : makeProblem(why, t.serverError, t.callServerErrorHint);
 }
 
 /** The problem that prevents a call, or keeps this side from being seen and heard. */
 export function obstacle(info: Info, lack: Lack): Problem | null {
   if (typeof RTCPeerConnection === 'undefined' || !RTCPeerConnection.prototype.addTransceiver) {
-    return bad('no_webrtc', t.callNoWebrtc, t.noWebrtcHint, { blocks: true });
+    return makeProblem('no_webrtc', t.callNoWebrtc, t.noWebrtcHint, { blocks: true });
   }
   if (!window.isSecureContext) {
     const problem = insecure(info, t.callInsecure);
@@ -28,13 +28,13 @@ export function obstacle(info: Info, lack: Lack): Problem | null {
   }
   switch (lack) {
     case 'refused':
-      return bad('refused', t.callRefused, t.callRefusedHint, { tone: 'warn', offer: 'retry' });
+      return makeProblem('refused', t.callRefused, t.callRefusedHint, { tone: 'warn', offer: 'retry' });
     case 'nothing':
-      return bad('nothing', t.callNothing, t.callNothingHint, { tone: 'warn', offer: 'retry' });
+      return makeProblem('nothing', t.callNothing, t.callNothingHint, { tone: 'warn', offer: 'retry' });
     case 'no_camera':
-      return bad('no_camera', t.callNoCamera, t.callNoCameraHint, { tone: 'warn', offer: 'retry' });
+      return makeProblem('no_camera', t.callNoCamera, t.callNoCameraHint, { tone: 'warn', offer: 'retry' });
     case 'no_microphone':
-      return bad('no_microphone', t.callNoMicrophone, t.callNoMicrophoneHint, { tone: 'warn', offer: 'retry' });
+      return makeProblem('no_microphone', t.callNoMicrophone, t.callNoMicrophoneHint, { tone: 'warn', offer: 'retry' });
     case null:
       return null;
   }

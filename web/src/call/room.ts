@@ -1,6 +1,6 @@
 import { later } from '../lib/dom';
 import { Channel } from './channel';
-import { NOTHING, parse, type Message } from './wire';
+import { NO_OP_MESSAGE, parse, type Message } from './wire';
 
 const REQUEST_TIMEOUT_MS = 8000;
 const MIN_RETRY_DELAY_MS = 1000;
@@ -136,7 +136,7 @@ export class Room {
       }),
       registered: mine((again: boolean) => {
         // A registration succeeds even if the room server has restarted and lost the membership.
-        if (again) this.queue(NOTHING, () => this.listener.back());
+        if (again) this.queue(NO_OP_MESSAGE, () => this.listener.back());
         this.listener.changed();
       }),
       offline: mine(() => this.listener.changed()),

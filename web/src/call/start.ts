@@ -4,10 +4,10 @@ import { TextField } from '../lib/text-field';
 import { forget, freshRoom, isRoom, recentRooms } from './recent';
 
 /** Tells the room's page to join without another click. The value is the room's name. */
-export const WANTED = 'castway.call';
+export const JOIN_ROOM_KEY = 'castway.call';
 
 function open(room: string): void {
-  store('sessionStorage', WANTED, room);
+  store('sessionStorage', JOIN_ROOM_KEY, room);
   location.href = `/r/${room}${location.search}`;
 }
 

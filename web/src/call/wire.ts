@@ -6,7 +6,7 @@ export type Message =
   | { type: 'bye' };
 
 /** A message without effect on any client: its result tells whether the server still knows this member. */
-export const NOTHING = JSON.stringify({ type: 'remove-candidates', candidates: [] });
+export const NO_OP_MESSAGE = JSON.stringify({ type: 'remove-candidates', candidates: [] });
 
 /** Null for an unknown or malformed message. */
 export function parse(text: string): Message | null {

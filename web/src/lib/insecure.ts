@@ -1,19 +1,19 @@
 import { store, stored } from './dom';
 import { t } from './i18n';
 import type { Info } from './info';
-import { bad, type Problem } from './problem';
+import { makeProblem, type Problem } from './problem';
 
 const SEEN = 'castway.certificate';
 
 /** The problem of an insecure page: `title` says what needs HTTPS, and the link opens the same page at a secure address. */
 export function insecure(info: Info, title: string): Problem {
-  if (info.publicUrl && /^https:/.test(info.publicUrl)) return bad('insecure', title, t.insecurePublic, { link: info.publicUrl + path() });
+  if (info.publicUrl && /^https:/.test(info.publicUrl)) return makeProblem('insecure', title, t.insecurePublic, { link: info.publicUrl + path() });
   if (info.https) {
     const hint = t.insecureOwnHint(info.https.fingerprint);
-    return bad('insecure', t.insecureOwn, hint, { tone: 'info', link: secureOrigin(info.https.port) + path() });
+    return makeProblem('insecure', t.insecureOwn, hint, { tone: 'info', link: secureOrigin(info.https.port) + path() });
   }
   const port = location.port ? `:${location.port}` : '';
-  return bad('insecure', title, t.insecureLocal, { link: `http://localhost${port}${path()}` });
+  return makeProblem('insecure', title, t.insecureLocal, { link: `http://localhost${port}${path()}` });
 }
 
 /** Opens the secure page without a click once the user has followed the link before. */

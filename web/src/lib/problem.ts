@@ -15,7 +15,7 @@ export interface Problem {
   blocks?: boolean;
 }
 
-export const bad = (id: string, title: string, hint: string, more: Partial<Problem> = {}): Problem => ({
+export const makeProblem = (id: string, title: string, hint: string, more: Partial<Problem> = {}): Problem => ({
   id, tone: 'bad', title, hint, ...more,
 });
 

@@ -25,7 +25,7 @@ export interface ResumeToken {
 }
 
 /** The events that this TV supports besides those of the oldest servers, which ignore the list. */
-export const UNDERSTOOD = ['TV_CODE_CHANGED'];
+export const SUPPORTED_EVENTS = ['TV_CODE_CHANGED'];
 
 export interface CodeChanged {
   code: string;

@@ -12,7 +12,7 @@ import {
   asCandidate,
   asDescription,
   asIceConfig,
-  UNDERSTOOD,
+  SUPPORTED_EVENTS,
   type CodeChanged,
   type ResumeToken,
   type SeatAck,
@@ -145,7 +145,7 @@ async function takeSeat(): Promise<void> {
   if (!supported) return;
   const attempt = ++seat;
   const saved = stored<{ resumeToken: string; code: string }>('localStorage', RESUME_TOKEN_KEY);
-  const how = { live: picture && receiver.up, casting, understands: UNDERSTOOD };
+  const how = { live: picture && receiver.up, casting, understands: SUPPORTED_EVENTS };
   const reply = await signaling.request<SeatAck>('TV_INIT', { ...saved, ...how });
   if (attempt !== seat || replaced) return;
   if (reply.ok) {

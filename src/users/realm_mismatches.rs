@@ -1,45 +1,46 @@
-//! Users whose password was set for another realm than the server's: it refuses them for ever, and they can't know why.
+//! Warns of users whose password was set for another realm than the server's: the relay refuses them, and they can't know why.
 
 use super::directory::Directory;
 
-/// How many names one sentence has.
-const NAMED: usize = 2;
+/// Maximum number of names in one sentence.
+const MAX_NAMED: usize = 2;
 
-/// Says who they are, once for each change.
+/// The users that were named in the last warning, so that each is named once.
 #[derive(Debug)]
-pub struct OtherRealms {
+pub struct RealmMismatches {
     realm: String,
-    /// The names of whom was told.
-    told: Vec<String>,
-    /// The directory's revision at the last look.
-    seen: Option<u64>,
+    /// Their names.
+    warned_of: Vec<String>,
+    /// The directory's revision at the last check.
+    checked_revision: Option<u64>,
 }
 
-impl OtherRealms {
-    /// `realm` is the server's.
+impl RealmMismatches {
+    /// `realm` is the server's realm.
     pub const fn new(realm: String) -> Self {
-        Self { realm, told: Vec::new(), seen: None }
+        Self { realm, warned_of: Vec::new(), checked_revision: None }
     }
 
-    /// A warning where somebody is there who was not at the last call.
-    pub fn news(&mut self, directory: &Directory) -> Option<String> {
-        // Read before the names: what changes between the two is seen by the next call.
+    /// A warning, if a user has appeared since the last call.
+    pub fn new_warning(&mut self, directory: &Directory) -> Option<String> {
+        // The revision is read first, so the next call sees what changes between the two reads.
         let revision = directory.revision();
-        if self.seen.replace(revision) == Some(revision) {
+        if self.checked_revision.replace(revision) == Some(revision) {
             return None;
         }
         self.compare(directory.users_of_other_realms(&self.realm))
     }
 
     fn compare(&mut self, names: Vec<String>) -> Option<String> {
-        let before = std::mem::replace(&mut self.told, names);
-        self.told.iter().any(|name| !before.contains(name)).then(|| self.warning())
+        let before = std::mem::replace(&mut self.warned_of, names);
+        self.warned_of.iter().any(|name| !before.contains(name)).then(|| self.warning())
     }
 
     fn warning(&self) -> String {
-        let named: Vec<_> = self.told.iter().take(NAMED).map(|name| format!("{name:?}")).collect();
-        let more = if self.told.len() > NAMED { ", …" } else { "" };
-        let (count, many) = (self.told.len(), if self.told.len() == 1 { "user has a password" } else { "users have passwords" });
+        let named: Vec<_> = self.warned_of.iter().take(MAX_NAMED).map(|name| format!("{name:?}")).collect();
+        let more = if self.warned_of.len() > MAX_NAMED { ", …" } else { "" };
+        let (count, many) =
+            (self.warned_of.len(), if self.warned_of.len() == 1 { "user has a password" } else { "users have passwords" });
         format!(
             "{count} {many} for another realm than this server's CASTWAY_REALM={} ({}{more}): the relay refuses them until \
              `castway user passwd NAME` sets the password again",
@@ -55,7 +56,7 @@ mod tests {
 
     #[test]
     fn each_newcomer_is_told_once_and_with_two_names_at_most() {
-        let mut others = OtherRealms::new("tv".to_owned());
+        let mut others = RealmMismatches::new("tv".to_owned());
         let mut compare = |names: &[&str]| others.compare(names.iter().map(|name| (*name).to_owned()).collect());
         assert_eq!(compare(&[]), None);
         let one = "1 user has a password for another realm than this server's CASTWAY_REALM=tv (\"alice\"): the relay refuses them \

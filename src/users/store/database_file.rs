@@ -1,4 +1,4 @@
-//! Making and opening the database file; each way that can fail, as a sentence that says what to do.
+//! Creating and opening the database file. Each failure has a sentence that says what to do.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
-const FILE: &str = "castway.db";
-/// How long a statement waits for another process that writes.
-const BUSY: Duration = Duration::from_secs(5);
-const CONNECTIONS: u32 = 4;
+const FILE_NAME: &str = "castway.db";
+/// How long a statement waits for the lock of another process that writes.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_CONNECTIONS: u32 = 4;
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// What to do where there is no database.
+/// What to do if there is no database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Absent {
-    Make,
-    Refuse,
+pub(super) enum WhenMissing {
+    Create,
+    Fail,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,31 +72,31 @@ pub enum OpenError {
     Other { path: PathBuf, cause: String },
 }
 
-/// Brings the schema up to date; where nothing is there, does what `absent` says.
-pub(super) async fn open(data_dir: &Path, absent: Absent) -> Result<(SqlitePool, SqliteConnectOptions), OpenError> {
-    let path = data_dir.join(FILE);
-    match absent {
-        Absent::Make => make_folder(data_dir)?,
-        Absent::Refuse => look(data_dir, &path)?,
+/// Opens the database and brings its schema up to date; if there is none, does what `when_missing` says.
+pub(super) async fn open(data_dir: &Path, when_missing: WhenMissing) -> Result<(SqlitePool, SqliteConnectOptions), OpenError> {
+    let path = data_dir.join(FILE_NAME);
+    match when_missing {
+        WhenMissing::Create => make_folder(data_dir)?,
+        WhenMissing::Fail => check_existing(data_dir, &path)?,
     }
-    warn_of_others(data_dir);
+    warn_if_others_can_write(data_dir);
     // Two processes that meet an old schema would both try to bring it up to date, and one would fail.
-    let _turn = take_turn(data_dir).await?;
-    match absent {
-        Absent::Make => make_file(&path)?,
-        Absent::Refuse => restrict(&path)?,
+    let _lock = lock_folder(data_dir).await?;
+    match when_missing {
+        WhenMissing::Create => make_file(&path)?,
+        WhenMissing::Fail => restrict(&path)?,
     }
     // A commit is on the disk before it is acknowledged, and the file alone says so: FULL survives a power cut too.
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY);
-    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options.clone());
+        .busy_timeout(LOCK_TIMEOUT);
+    let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).connect_with(options.clone());
     let pool = pool.await.map_err(|error| from_sqlx(&path, &error))?;
-    // SQLite follows links, so one that came in between is looked for once more.
+    // SQLite follows symbolic links, so check again for one that was made in the meantime.
     let opened = match refuse_links(&path) {
-        Ok(()) => update(&pool, &path, absent).await,
+        Ok(()) => update(&pool, &path, when_missing).await,
         Err(error) => Err(error),
     };
     match opened {
@@ -108,9 +108,9 @@ pub(super) async fn open(data_dir: &Path, absent: Absent) -> Result<(SqlitePool,
     }
 }
 
-async fn update(pool: &SqlitePool, path: &Path, absent: Absent) -> Result<(), OpenError> {
-    if absent == Absent::Refuse {
-        // A file that has no table of steps is another program's, or that of a server that was killed while it made it.
+async fn update(pool: &SqlitePool, path: &Path, when_missing: WhenMissing) -> Result<(), OpenError> {
+    if when_missing == WhenMissing::Fail {
+        // A file without the table of schema steps belongs to another program, or to a server that was killed while it created the file.
         let made = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'");
         if made.fetch_one(pool).await.map_err(|error| from_sqlx(path, &error))? == 0 {
             return Err(OpenError::Missing { folder: path.parent().unwrap_or(path).to_owned() });
@@ -119,8 +119,8 @@ async fn update(pool: &SqlitePool, path: &Path, absent: Absent) -> Result<(), Op
     MIGRATOR.run(pool).await.map_err(|error| from_migrate(path, error))
 }
 
-/// Whether there is a file with something in it, by path for the reason that [`restrict`] has.
-fn look(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
+/// Checks that the file exists and is not empty. It goes by path, for the reason that [`restrict`] gives.
+fn check_existing(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
     let missing = || OpenError::Missing { folder: data_dir.to_owned() };
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => Err(OpenError::Link { path: path.to_owned() }),
@@ -145,7 +145,7 @@ fn make_folder(data_dir: &Path) -> Result<(), OpenError> {
     builder.create(data_dir).map_err(|error| from_io(data_dir, &error))
 }
 
-/// Makes the file with mode 0600, which SQLite gives to its `-wal` and `-shm` too.
+/// Creates the file with mode 0600, which SQLite gives to its `-wal` and `-shm` too.
 fn make_file(path: &Path) -> Result<(), OpenError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -157,7 +157,7 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Whether whoever runs this has no business with the file: a server keeps it from group and world.
+/// Whether the file belongs to another user, and so to the server of that user: a server keeps it from group and world.
 fn belongs_to_another(metadata: &fs::Metadata) -> bool {
     let user = rustix::process::geteuid();
     !user.is_root() && user.as_raw() != metadata.uid() && metadata.mode() & 0o022 == 0
@@ -203,8 +203,8 @@ fn refuse_links(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Whoever can write to the folder can put another database there.
-fn warn_of_others(data_dir: &Path) {
+/// Warns if other users can write to the folder: they could put another database there.
+fn warn_if_others_can_write(data_dir: &Path) {
     let Ok(found) = fs::metadata(data_dir) else { return };
     let (shown, owner, own) = (data_dir.display(), found.uid(), rustix::process::geteuid());
     if found.mode() & 0o002 != 0 {
@@ -218,15 +218,15 @@ fn warn_of_others(data_dir: &Path) {
     }
 }
 
-/// What tells a file from another one at the same path.
+/// Device and inode, which distinguish a file from another one at the same path.
 pub(super) fn identity(found: &fs::Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
 /// A lock on the folder, so that no lock file is left behind; released on drop, at the latest by the end of the process.
-async fn take_turn(data_dir: &Path) -> Result<Option<File>, OpenError> {
+async fn lock_folder(data_dir: &Path) -> Result<Option<File>, OpenError> {
     let folder = File::open(data_dir).map_err(|error| from_io(data_dir, &error))?;
-    let deadline = Instant::now() + BUSY;
+    let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         match folder.try_lock() {
             Ok(()) => return Ok(Some(folder)),

@@ -1,10 +1,10 @@
-//! What systemd makes of an `EnvironmentFile=` (systemd.exec(5)), so that a command reads the service's settings as the service
-//! got them. Unlike `.env` nothing in it is replaced, and what can't be understood is skipped.
+//! Reads an `EnvironmentFile=` as systemd does (systemd.exec(5)), so that a command gets the same settings as the service. Unlike in
+//! `.env`, no variable is expanded, and malformed lines are skipped.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// The variables of `text`; of two with one name the later counts, so it comes later.
+/// The variables of `text`, in its order; of two with the same name, the later one counts.
 pub(super) fn variables(text: &str) -> Vec<(String, String)> {
     let mut rest = text.chars().peekable();
     let mut found = Vec::new();
@@ -33,11 +33,11 @@ fn assignment(rest: &mut Peekable<Chars<'_>>) -> Option<(String, String)> {
     (plain && !name.is_empty()).then(|| (name.to_owned(), value))
 }
 
-/// Quotes count at the beginning of a value and right after other quotes; after a backslash the next character has no meaning of its own,
-/// and an end of line is left out.
+/// Quotes have a meaning at the beginning of a value and right after other quotes. A backslash takes the meaning of the next character
+/// away, and joins lines.
 fn value(rest: &mut Peekable<Chars<'_>>) -> String {
     let mut value = String::new();
-    // Up to here blanks at the end are the value's own.
+    // The length up to which blanks at the end belong to the value.
     let mut kept = 0;
     let mut plain = false;
     while let Some(c) = rest.next() {

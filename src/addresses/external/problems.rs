@@ -1,38 +1,36 @@
-//! What can't be right about the advertised addresses, a sentence each. PURE.
+//! Finds advertised addresses that can't be right, and says for each what to set. PURE.
 
 use std::net::IpAddr;
 
-use super::Inner;
-use super::Seen;
-use super::names_somebody;
+use super::state::{ExternalState, LookupResults, is_unicast};
 use crate::addresses::interfaces::is_private;
 use crate::config::{ExternalAddress, Public};
 use crate::turn::RelayedIp;
 
-/// Names that are no one's outside their own network (RFC 6762, RFC 8375 and habit).
-const LOCAL: [&str; 6] = [".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test"];
+/// Ends of names that only their own network knows (RFC 6762, RFC 8375 and common use).
+const LOCAL_NAME_ENDS: [&str; 6] = [".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test"];
 
-pub(super) fn problems(external: &Inner, seen: &Seen) -> Vec<String> {
-    let relays: Vec<RelayedIp> = external.relays(seen).into_iter().flatten().collect();
-    let items = external.config.addresses.iter().filter_map(|item| item_problem(item, &relays, seen));
+pub(super) fn problems(external: &ExternalState, found: &LookupResults) -> Vec<String> {
+    let relays: Vec<RelayedIp> = external.relayed_ips(found).into_iter().flatten().collect();
+    let items = external.config.addresses.iter().filter_map(|item| item_problem(item, &relays, found));
     let mut problems: Vec<String> = items.collect();
-    if !external.config.addresses.iter().all(|item| seen.knows(item)) {
-        // What is advertised until it is known has been said above.
+    if !external.config.addresses.iter().all(|item| found.knows(item)) {
+        // The problems so far name the address that is advertised in the meantime.
         return problems;
     }
-    let site = external.site().filter(|domain| is_public_name(domain));
+    let site = external.pages_domain().filter(|domain| is_public_name(domain));
     let own = relays.iter().enumerate().filter(|(index, relay)| {
-        // The second family is an extra, unless it was set.
-        *index == 0 || external.chosen(seen, relay.bound).is_some()
+        // A second family that nobody has set is optional.
+        *index == 0 || external.advertised_ip(found, relay.bound).is_some()
     });
     let reach: Vec<String> = own.filter_map(|(_, relay)| reach_problem(relay.advertised, site)).collect();
     let reachable = reach.is_empty();
     problems.extend(reach);
-    problems.extend(site.filter(|_| reachable).and_then(|domain| site_problem(domain, &relays, seen)));
+    problems.extend(site.filter(|_| reachable).and_then(|domain| site_problem(domain, &relays, found)));
     problems
 }
 
-fn item_problem(item: &ExternalAddress, relays: &[RelayedIp], seen: &Seen) -> Option<String> {
+fn item_problem(item: &ExternalAddress, relays: &[RelayedIp], found: &LookupResults) -> Option<String> {
     let bound = listed(relays.iter().map(|relay| relay.bound));
     let advertised = listed(relays.iter().map(|relay| relay.advertised));
     if let Some(private) = item.private.filter(|private| relays.iter().all(|relay| relay.bound != *private)) {
@@ -52,7 +50,7 @@ fn item_problem(item: &ExternalAddress, relays: &[RelayedIp], seen: &Seen) -> Op
                 family(*ip)
             )
         }),
-        Public::Name(name) => match (seen.names.get(name), seen.unresolved.get(name)) {
+        Public::Name(name) => match (found.names.get(name), found.unresolved.get(name)) {
             (_, Some(error)) => Some(format!(
                 "CASTWAY_EXTERNAL_IP={item} can't be resolved now ({error}), and the relay is advertised as {advertised}: check the \
                  name and this machine's DNS"
@@ -61,7 +59,7 @@ fn item_problem(item: &ExternalAddress, relays: &[RelayedIp], seen: &Seen) -> Op
                 "CASTWAY_EXTERNAL_IP={item} is not resolved yet, and the relay is advertised as {advertised}: check the name and \
                  this machine's DNS"
             )),
-            (Some(ips), None) => match ips.iter().find(|ip| !names_somebody(**ip)) {
+            (Some(ips), None) => match ips.iter().find(|ip| !is_unicast(**ip)) {
                 Some(ip) => Some(format!("CASTWAY_EXTERNAL_IP={item} resolves to {ip}, which reaches nobody: correct its DNS record")),
                 None => ips.iter().all(|ip| other_family(*ip)).then(|| {
                     format!(
@@ -72,7 +70,7 @@ fn item_problem(item: &ExternalAddress, relays: &[RelayedIp], seen: &Seen) -> Op
                 }),
             },
         },
-        Public::Auto => (seen.unanswered || !seen.knows(item)).then(|| {
+        Public::Auto => (found.unanswered || !found.knows(item)).then(|| {
             format!(
                 "No server of CASTWAY_STUN_SERVERS answers, and the relay is advertised as {advertised}: let UDP out to them, name \
                  others, or set CASTWAY_EXTERNAL_IP to the public address"
@@ -103,13 +101,13 @@ fn reach_problem(advertised: IpAddr, site: Option<&str>) -> Option<String> {
     })
 }
 
-fn site_problem(domain: &str, relays: &[RelayedIp], seen: &Seen) -> Option<String> {
-    if let Some(error) = seen.unresolved.get(domain) {
+fn site_problem(domain: &str, relays: &[RelayedIp], found: &LookupResults) -> Option<String> {
+    if let Some(error) = found.unresolved.get(domain) {
         return Some(format!(
             "{domain} of CASTWAY_PUBLIC_URL can't be resolved here ({error}): check that others can, and create its DNS record if not"
         ));
     }
-    let resolved = seen.names.get(domain)?;
+    let resolved = found.names.get(domain)?;
     let advertised = || relays.iter().map(|relay| relay.advertised);
     let elsewhere = !resolved.iter().any(|ip| advertised().any(|own| own == *ip));
     elsewhere.then(|| {
@@ -122,9 +120,9 @@ fn site_problem(domain: &str, relays: &[RelayedIp], seen: &Seen) -> Option<Strin
     })
 }
 
-/// Whether the world knows such a name.
+/// Whether a name may be known outside its own network.
 fn is_public_name(domain: &str) -> bool {
-    domain.contains('.') && !LOCAL.iter().any(|end| domain.ends_with(end))
+    domain.contains('.') && !LOCAL_NAME_ENDS.iter().any(|end| domain.ends_with(end))
 }
 
 fn listed(ips: impl Iterator<Item = IpAddr>) -> String {

@@ -1,22 +1,23 @@
-//! Settings in which a command must agree with the server, or what it makes is worth nothing there.
+//! The settings in which a command must agree with the server, which would otherwise refuse the command's results.
 
 use std::path::Path;
 
-use super::Stop;
+use super::error::CliError;
+use super::output::print_warning;
 use crate::config::{Config, Settings};
 
 /// A setting that a command and the server must share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shared {
-    /// Passwords are kept for one realm.
+pub(super) enum SharedSetting {
+    /// Passwords are stored for one realm.
     Realm,
     /// Secrets sign and verify credentials.
     Secrets,
-    /// The longest life of what is signed.
+    /// The longest lifetime of credentials.
     Ttl,
 }
 
-impl Shared {
+impl SharedSetting {
     pub(super) const ALL: [Self; 3] = [Self::Realm, Self::Secrets, Self::Ttl];
 
     pub(super) fn is_among(self, fields: &[String]) -> bool {
@@ -56,7 +57,7 @@ impl Shared {
         format!("--{}", self.field().replace('_', "-"))
     }
 
-    /// What the server has, where that is no secret.
+    /// The server's value, unless it is a secret.
     fn shown(self, config: &Config) -> String {
         match self {
             Self::Realm => format!(" ({:?})", config.relay.realm),
@@ -74,12 +75,18 @@ impl Shared {
     }
 }
 
-/// Compares what a command would work with, `mine`, with what the `server` of `data_dir` was last started with. `flags` are the
-/// fields that the command line itself gave: whoever types them means them.
+/// Compares the settings of a command, `mine`, with those that the `server` of `data_dir` was last started with. `flags` are the fields
+/// that the command line itself gave: they are taken to be meant, and only get a warning.
 ///
 /// # Errors
-/// Where the environment or `.env` says otherwise than the server, which nobody may have meant.
-pub(super) fn check(shared: &[Shared], mine: &Config, server: &Config, flags: &[String], data_dir: &Path) -> Result<(), Stop> {
+/// The environment or `.env` differs from the server, perhaps by mistake.
+pub(super) fn check(
+    shared: &[SharedSetting],
+    mine: &Config,
+    server: &Config,
+    flags: &[String],
+    data_dir: &Path,
+) -> Result<(), CliError> {
     for setting in shared.iter().filter(|setting| setting.differs(mine, server)) {
         let (variable, flag) = (setting.variable(), setting.flag());
         let typed = setting.is_among(flags);
@@ -91,11 +98,11 @@ pub(super) fn check(shared: &[Shared], mine: &Config, server: &Config, flags: &[
             setting.consequence()
         );
         if !typed {
-            return Err(Stop::Usage(format!(
+            return Err(CliError::Usage(format!(
                 "{why}. Unset {variable} for this command, or restart the server with it; {flag} insists on it"
             )));
         }
-        eprintln!("castway: warning: {why}");
+        print_warning(&why);
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! `.env`, and variables that look like settings but are none.
+//! The file `.env` of the working folder.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
 use super::trusted_file;
 
-const PREFIX: &str = "CASTWAY_";
+/// In the working folder.
+pub(super) const FILE_NAME: &str = ".env";
 
 /// Sets the variables of the file at `path` that are not set yet; a missing file is fine.
 ///
@@ -59,40 +59,6 @@ fn malformed(lines: &[&str]) -> usize {
     start
 }
 
-/// A warning for each of `names` that begins like a setting and is not among `known`.
-pub(super) fn unknown(names: impl Iterator<Item = OsString>, known: &[String]) -> Vec<String> {
-    let names = names.filter_map(|name| name.into_string().ok());
-    let mut strangers: Vec<_> = names.filter(|name| name.starts_with(PREFIX) && !known.contains(name)).collect();
-    strangers.sort();
-    let warn = |name: &String| match nearest(name, known) {
-        Some(nearest) => format!("{name} is not a setting and is ignored; is {nearest} meant?"),
-        None => format!("{name} is not a setting and is ignored; castway --help lists them"),
-    };
-    strangers.iter().map(warn).collect()
-}
-
-/// The name that takes the fewest edits, if that is no more than a third of it.
-fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
-    let rest = &name[PREFIX.len()..];
-    let candidates = known.iter().map(|known| (distance(rest, &known[PREFIX.len()..]), known.as_str()));
-    candidates.filter(|(edits, known)| edits * 3 <= known.len() - PREFIX.len()).min().map(|(_, known)| known)
-}
-
-/// Levenshtein distance.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, a) in one.chars().enumerate() {
-        let mut diagonal = above;
-        row[0] = above + 1;
-        for (column, b) in other.iter().enumerate() {
-            let edits = (diagonal + usize::from(a != *b)).min(row[column] + 1).min(row[column + 1] + 1);
-            diagonal = std::mem::replace(&mut row[column + 1], edits);
-        }
-    }
-    row[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,28 +89,5 @@ mod tests {
         assert!(message.contains("line 1: expected") && !message.contains("hunter2"), "{message}");
         let message = fails("CASTWAY_TEST_A=1\nCASTWAY_TEST_B='open\nand on\n");
         assert!(message.contains("line 2 (the value of CASTWAY_TEST_B)"), "{message}");
-    }
-
-    #[test]
-    fn a_misspelt_setting_is_a_warning_with_the_nearest_name() {
-        let known = ["CASTWAY_DATA_DIR", "CASTWAY_HTTP_ADDR", "CASTWAY_LOG"].map(str::to_owned);
-        let names = ["CASTWAY_DATADIR", "CASTWAY_LOG", "HOME", "CASTWAY_", "CASTWAY_ENTIRELY_ELSE"];
-        let warnings = unknown(names.into_iter().map(OsString::from), &known);
-        assert_eq!(
-            warnings,
-            [
-                "CASTWAY_ is not a setting and is ignored; castway --help lists them",
-                "CASTWAY_DATADIR is not a setting and is ignored; is CASTWAY_DATA_DIR meant?",
-                "CASTWAY_ENTIRELY_ELSE is not a setting and is ignored; castway --help lists them",
-            ]
-        );
-    }
-
-    #[test]
-    fn distances() {
-        for (one, other, edits) in [("", "", 0), ("abc", "", 3), ("kitten", "sitting", 3), ("TTL", "TLT", 2)] {
-            assert_eq!(distance(one, other), edits);
-            assert_eq!(distance(other, one), edits);
-        }
     }
 }

@@ -1,0 +1,170 @@
+//! [`ExternalAddresses`]: looks the addresses up at the start and at intervals, and answers from the last results.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use url::{Host, Url};
+
+use super::problems;
+use super::resolver::{Resolver, SystemResolver, resolve};
+use super::state::{ExternalState, LookupResults, is_unicast};
+use super::stun;
+use crate::addresses::interfaces;
+use crate::config::{ExternalAddress, ExternalConfig, Public};
+use crate::turn::RelayedIp;
+
+/// How long the look-ups at the start may take; later look-ups find the rest.
+const START_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often everything is looked up again.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(60);
+/// The same, after a look-up that did not find everything.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A cheap handle; clones share the results.
+#[derive(Debug, Clone)]
+pub struct ExternalAddresses(Arc<ExternalState>);
+
+impl ExternalAddresses {
+    /// `bound`: the addresses that relayed sockets are bound to, IPv4 and IPv6. `public_url`: the address that people type; its host
+    /// should be this machine. Nothing is looked up yet.
+    #[must_use]
+    pub fn new(config: &ExternalConfig, bound: [Option<IpAddr>; 2], public_url: Option<Url>) -> Self {
+        Self(Arc::new(ExternalState { config: config.clone(), bound, public_url, found: ArcSwap::default() }))
+    }
+
+    /// The addresses that relayed sockets are bound to, and how they are advertised now: IPv4, then IPv6.
+    #[must_use]
+    pub fn relayed_ips(&self) -> [Option<RelayedIp>; 2] {
+        self.0.relayed_ips(&self.0.found.load())
+    }
+
+    /// The first advertised address.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.relayed_ips().iter().flatten().next().map(|relay| relay.advertised)
+    }
+
+    /// The host that the settings give to URLs: their first name, or else the advertised address. `None`: the settings give none for
+    /// this machine, or its address is not known yet.
+    #[must_use]
+    pub fn host(&self) -> Option<Host> {
+        let found = self.0.found.load();
+        if let Some(ExternalAddress { public: Public::Name(name), .. }) = self.0.config.addresses.first() {
+            return Some(Host::Domain(name.clone()));
+        }
+        self.0.bound.iter().flatten().find_map(|bound| self.0.advertised_ip(&found, *bound)).map(interfaces::host)
+    }
+
+    /// Every known host that the settings give to this machine, [`Self::host`] first.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Host> {
+        let found = self.0.found.load();
+        let items = self.0.bound.iter().flatten().filter_map(|bound| self.0.setting_for(&found, *bound));
+        let named = items.map(|(item, ip)| match &item.public {
+            // The addresses of a name may change.
+            Public::Name(name) => Host::Domain(name.clone()),
+            Public::Ip(_) | Public::Auto => interfaces::host(ip),
+        });
+        let mut hosts: Vec<Host> = self.host().into_iter().collect();
+        for host in named {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        hosts
+    }
+
+    /// A sentence for each address that can't be right, with what to set.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        problems::problems(&self.0, &self.0.found.load())
+    }
+
+    /// Looks everything up once, within a few seconds, so that a dead resolver does not delay the start for long.
+    pub async fn look_up_at_start(&self) {
+        // Results that came in time are kept.
+        tokio::time::timeout(START_TIMEOUT, self.look_up(&SystemResolver)).await.ok();
+    }
+
+    /// Looks everything up once. Each answer is in force as soon as it comes.
+    pub async fn look_up(&self, resolver: &impl Resolver) {
+        for name in self.0.names_to_look_up() {
+            match resolve(resolver, &name).await {
+                Ok(mut addresses) => {
+                    addresses.sort_unstable();
+                    addresses.dedup();
+                    self.update(|found| {
+                        found.unresolved.remove(&name);
+                        found.names.insert(name, addresses);
+                    });
+                }
+                Err(error) => self.update(|found| {
+                    found.unresolved.insert(name, error.to_string());
+                }),
+            }
+        }
+        if self.0.config.addresses.iter().any(|address| address.public == Public::Auto) {
+            let mut answered = false;
+            for bound in self.0.bound.iter().flatten().copied() {
+                if let Some(mapped) = self.ask_stun_servers(resolver, bound).await {
+                    answered = true;
+                    self.update(|found| found.mapped[usize::from(bound.is_ipv6())] = Some(mapped));
+                }
+            }
+            self.update(|found| found.unanswered = !answered);
+        }
+    }
+
+    /// Looks everything up at intervals, and logs changes and new problems; never returns.
+    pub async fn keep_looking_up(self) {
+        let dynamic = self.0.config.addresses.iter().any(|address| !matches!(address.public, Public::Ip(_)));
+        if !dynamic && self.0.names_to_look_up().is_empty() {
+            std::future::pending::<()>().await;
+        }
+        // The startup report has named those.
+        let mut known = self.problems();
+        loop {
+            tokio::time::sleep(if self.0.is_complete(&self.0.found.load()) { LOOKUP_INTERVAL } else { RETRY_INTERVAL }).await;
+            let before = self.relayed_ips();
+            self.look_up(&SystemResolver).await;
+            for (before, now) in before.iter().flatten().zip(self.relayed_ips().iter().flatten()) {
+                if before != now {
+                    tracing::info!(from = %before.advertised, to = %now.advertised, "the relay's external address has changed");
+                }
+            }
+            let problems = self.problems();
+            for problem in problems.iter().filter(|problem| !known.contains(problem)) {
+                tracing::warn!("{problem}");
+            }
+            known = problems;
+        }
+    }
+
+    /// The address that the first STUN server to answer sees for a socket bound to `bound`.
+    async fn ask_stun_servers(&self, resolver: &impl Resolver, bound: IpAddr) -> Option<IpAddr> {
+        for server in &self.0.config.stun_servers {
+            let addresses = match &server.host {
+                Host::Domain(name) => resolve(resolver, name).await.unwrap_or_default(),
+                Host::Ipv4(ip) => vec![IpAddr::V4(*ip)],
+                Host::Ipv6(ip) => vec![IpAddr::V6(*ip)],
+            };
+            for address in addresses.into_iter().filter(|address| address.is_ipv4() == bound.is_ipv4()) {
+                match stun::mapped_address((address, server.port).into(), bound).await {
+                    Ok(mapped) if mapped.is_ipv4() == bound.is_ipv4() && is_unicast(mapped) => return Some(mapped),
+                    Ok(mapped) => tracing::debug!(server = %server.host, %mapped, "a STUN server sees an impossible address"),
+                    Err(error) => tracing::debug!(server = %server.host, %error, "a STUN server can't be asked"),
+                }
+            }
+        }
+        None
+    }
+
+    fn update(&self, change: impl FnOnce(&mut LookupResults)) {
+        // Only one task looks up at a time, so nothing is lost between load and store.
+        let mut found = LookupResults::clone(&self.0.found.load());
+        change(&mut found);
+        self.0.found.store(Arc::new(found));
+    }
+}

@@ -1,0 +1,83 @@
+//! [`App`]: a built server, and the addresses it listens on.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use socketioxide::SocketIo;
+
+use super::listeners::Sockets;
+use crate::addresses::external::ExternalAddresses;
+use crate::apprtc::gateway::Gateway as CallGateway;
+use crate::cast::gateway::Gateway;
+use crate::clock::WallClock;
+use crate::config::Config;
+use crate::ingress::Dispatcher;
+use crate::limits::descriptors::DescriptorPools;
+use crate::multiconnection::gateway::Gateway as MultiGateway;
+use crate::relay::Relay;
+use crate::tls::Certificates;
+use crate::users::{Directory, Store};
+
+/// A server whose sockets are bound and whose database is open.
+pub struct App {
+    pub(super) config: Config,
+    pub(super) sockets: Sockets,
+    pub(super) dispatcher: Dispatcher,
+    /// For Collider's own port.
+    pub(super) collider_dispatcher: Dispatcher,
+    pub(super) certificates: Option<Certificates>,
+    pub(super) calls: CallGateway,
+    pub(super) gateway: Gateway,
+    pub(super) multi: MultiGateway,
+    pub(super) io: SocketIo,
+    pub(super) external: ExternalAddresses,
+    pub(super) relay: Relay,
+    pub(super) relay_alive: Arc<AtomicBool>,
+    pub(super) directory: Directory,
+    pub(super) store: Store,
+    pub(super) shares: DescriptorPools,
+    pub(super) clock: WallClock,
+}
+
+impl App {
+    /// The main address of the pages, Socket.IO and the REST API, with the bound port where 0 was set.
+    pub const fn http_addr(&self) -> SocketAddr {
+        self.sockets.http.addr
+    }
+
+    /// Their other addresses, with the bound ports.
+    pub fn more_http_addrs(&self) -> Vec<SocketAddr> {
+        self.sockets.more_http.iter().map(|socket| socket.addr).collect()
+    }
+
+    /// The address of everything over TLS; `None`: TLS is off, or its port was taken.
+    pub fn https_addr(&self) -> Option<SocketAddr> {
+        self.sockets.https.as_ref().map(|socket| socket.addr)
+    }
+
+    /// The address of TURN over TLS at its standard port.
+    pub fn turns_addr(&self) -> Option<SocketAddr> {
+        self.sockets.turns.as_ref().map(|socket| socket.addr)
+    }
+
+    /// The certificates, unless TLS is off.
+    pub const fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
+    }
+
+    /// The address of STUN and TURN, with the bound port where 0 was set.
+    pub const fn turn_addr(&self) -> SocketAddr {
+        self.relay.listening()
+    }
+
+    /// The alternate port of STUN and TURN, with the bound one where 0 was set.
+    pub const fn alternate_turn_port(&self) -> Option<u16> {
+        self.relay.alternate_port()
+    }
+
+    /// The address of Collider's own port, with the bound one where 0 was set.
+    pub fn collider_addr(&self) -> Option<SocketAddr> {
+        self.sockets.collider.as_ref().map(|socket| socket.addr)
+    }
+}

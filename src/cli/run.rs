@@ -1,0 +1,96 @@
+//! Runs the server or a command, as the command line says.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use super::command_line::{Command, CommandLine, variables};
+use super::database::block_on;
+use super::error::CliError;
+use super::installation::{Installation, StandardPaths};
+use super::output::{print_error, print_warning};
+use super::{credentials, env_file, health, secret, unknown_variables, user};
+use crate::app::signals;
+use crate::config::Config;
+
+/// `EX_USAGE` of sysexits.h.
+const EXIT_USAGE: u8 = 64;
+const EXIT_FAILED: u8 = 1;
+/// The settings that hold secrets, by field.
+const SECRET_FIELDS: [&str; 2] = ["static_auth_secret", "api_keys"];
+
+/// Reads the command line and `.env`, and runs the server or a command; `serve` runs the server until it is asked to stop.
+///
+/// Call it first in `main`, before there are other threads: it sets environment variables from `.env`, and a command that root runs on
+/// the data of another user becomes that user.
+pub fn run(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> ExitCode {
+    match dispatch(serve) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CliError::Clap(error)) => {
+            // A closed pipe is the reader's choice.
+            let _ = error.print();
+            if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS }
+        }
+        Err(CliError::Usage(message)) => {
+            print_error(&message);
+            EXIT_USAGE.into()
+        }
+        Err(CliError::Failed(error)) => {
+            print_error(&format!("{error:#}"));
+            EXIT_FAILED.into()
+        }
+    }
+}
+
+fn dispatch(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> Result<(), CliError> {
+    let args: Vec<_> = std::env::args_os().collect();
+    // The command line is read before .env, so that --help works where .env is broken.
+    let line = CommandLine::parse(&args)?;
+    match line.cli.command {
+        None | Some(Command::Run) => {
+            signals::survive_hangup().context("the handler of SIGHUP can't be installed")?;
+            env_file::load(Path::new(env_file::FILE_NAME)).map_err(CliError::Usage)?;
+            let line = CommandLine::parse(&args)?;
+            warn_of_unknown([]);
+            warn_of_secrets(&line.flags);
+            Ok(serve(Config::read(&line.cli.settings)?)?)
+        }
+        Some(_) => run_command(line),
+    }
+}
+
+/// Runs a command other than the server itself.
+fn run_command(line: CommandLine) -> Result<(), CliError> {
+    let paths = StandardPaths::of_this_machine().context("the working folder can't be found")?;
+    let installation = Installation::find(&paths, &line.given())?;
+    warn_of_unknown(installation.names().map(OsString::from));
+    warn_of_secrets(&line.flags);
+    match line.cli.command {
+        Some(Command::Health) => health::run(&installation.without_database()?),
+        Some(Command::User(command)) => block_on(&installation, user::run(command, &installation)),
+        Some(Command::Credentials(arguments)) => {
+            block_on(&installation, credentials::run(&arguments, line.requested_ttl, &installation))
+        }
+        Some(Command::Secret(command)) => block_on(&installation, secret::run(command, &installation)),
+        None | Some(Command::Run) => Ok(()),
+    }
+}
+
+fn warn_of_unknown(more: impl IntoIterator<Item = OsString>) {
+    for warning in unknown_variables::warnings(std::env::vars_os().map(|(name, _)| name).chain(more), &variables()) {
+        print_warning(&warning);
+    }
+}
+
+/// Warns of secrets on the command line, which every user of the machine can read.
+fn warn_of_secrets(flags: &[String]) {
+    for field in flags.iter().filter(|field| SECRET_FIELDS.contains(&field.as_str())) {
+        let (flag, variable) = (field.replace('_', "-"), field.to_uppercase());
+        print_warning(&format!(
+            "--{flag} is on the command line, which every user of this machine can read (ps): set CASTWAY_{variable} in .env or in the \
+             environment instead"
+        ));
+    }
+}

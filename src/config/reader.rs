@@ -1,0 +1,179 @@
+//! [`Reader`]: reads the text of settings as values, and collects a problem for each text that can't be used.
+//!
+//! A setting that is not set has its default of [`Settings::defaults`]. A setting that can't be used has its default too, so that
+//! reading goes on and all problems are reported together; the caller of [`Reader::finish`] then gets the problems instead.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::network::{NETWORKS, network};
+use super::problems::Problems;
+use super::secret::Secret;
+use super::settings::Settings;
+
+/// The beginning of every variable's name; the rest is the name of the field in [`Settings`], in capitals.
+pub(super) const VARIABLE_PREFIX: &str = "CASTWAY_";
+
+/// The upper end of rates per minute, and of counts that nothing else bounds.
+pub(super) const MAX_COUNT: u32 = 1_000_000;
+
+pub(super) struct Reader {
+    /// Both by the field's name.
+    given: BTreeMap<String, Option<String>>,
+    defaults: BTreeMap<String, Option<String>>,
+    problems: Vec<String>,
+}
+
+impl Reader {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { given: settings.fields(), defaults: Settings::defaults().fields(), problems: Vec::new() }
+    }
+
+    /// `value`, unless there was a problem.
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Problems> {
+        if self.problems.is_empty() { Ok(value) } else { Err(Problems(self.problems)) }
+    }
+
+    pub(super) fn problem(&mut self, name: &str, value: &str, expected: &str) {
+        self.problems.push(format!("{name}={value:?}: expected {expected}"));
+    }
+
+    /// For settings whose value must not be printed.
+    pub(super) fn secret_problem(&mut self, name: &str, expected: &str) {
+        self.problems.push(format!("{name} (value not shown): expected {expected}"));
+    }
+
+    /// The text that somebody has set.
+    pub(super) fn given(&self, name: &str) -> Option<String> {
+        field(&self.given, name)
+    }
+
+    /// The text that somebody has set, or else the default.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.given(name).or_else(|| field(&self.defaults, name))
+    }
+
+    /// The value of a setting that may have none; `parse` says `None` for a text that can't be used.
+    pub(super) fn optional<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let text = self.text(name)?;
+        let value = parse(&text);
+        if value.is_none() {
+            self.problem(name, &text, expected);
+        }
+        value
+    }
+
+    /// The value of a setting that has a default.
+    pub(super) fn value<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> T {
+        self.optional(name, expected, &parse).unwrap_or_else(|| self.default(name, parse))
+    }
+
+    /// The default of a setting, whatever was set.
+    pub(super) fn default<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> T {
+        field(&self.defaults, name)
+            .and_then(|text| parse(&text))
+            .unwrap_or_else(|| panic!("{name} has a default that can be read"))
+    }
+
+    pub(super) fn flag(&mut self, name: &str) -> bool {
+        self.value(name, "true or false", |text| text.parse().ok())
+    }
+
+    /// A whole number in `range`; `unit` is what it counts, as in "of seconds", or empty.
+    pub(super) fn number<N>(&mut self, name: &str, range: RangeInclusive<N>, unit: &str) -> N
+    where
+        N: FromStr + PartialOrd + Display,
+    {
+        self.value(name, &whole_number(&range, unit), |text| in_range(text, &range))
+    }
+
+    /// The same, with a default that is found out while the program runs.
+    pub(super) fn number_or<N>(&mut self, name: &str, default: N, range: RangeInclusive<N>) -> N
+    where
+        N: FromStr + PartialOrd + Display,
+    {
+        self.optional(name, &whole_number(&range, ""), |text| in_range(text, &range)).unwrap_or(default)
+    }
+
+    /// A limit, for which 0 means that there is none, as in coturn.
+    pub(super) fn limit<N>(&mut self, name: &str, range: RangeInclusive<N>, unit: &str) -> Option<N>
+    where
+        N: FromStr + PartialOrd + Display + Default,
+    {
+        Some(self.number(name, range, unit)).filter(|limit| *limit > N::default())
+    }
+
+    pub(super) fn seconds(&mut self, name: &str, range: RangeInclusive<u64>) -> Duration {
+        Duration::from_secs(self.number(name, range, "of seconds"))
+    }
+
+    pub(super) fn per_minute(&mut self, name: &str) -> NonZeroU32 {
+        NonZeroU32::new(self.number(name, 1..=MAX_COUNT, "per minute")).expect("the range begins at 1")
+    }
+
+    /// One of a few words, each with what it stands for.
+    pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> T {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let (last, others) = words.split_last().expect("a choice has words");
+        let expected = format!("{} or {last}", others.join(", "));
+        self.value(name, &expected, |text| choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value))
+    }
+
+    /// The items of a comma list, without blanks.
+    pub(super) fn items(&self, name: &str) -> Vec<String> {
+        let text = self.text(name).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// The values of a comma list, with a problem for each item that can't be used.
+    pub(super) fn list<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let mut values = Vec::new();
+        for item in self.items(name) {
+            match parse(&item) {
+                Some(value) => values.push(value),
+                None => self.problem(name, &item, expected),
+            }
+        }
+        values
+    }
+
+    pub(super) fn networks(&mut self, name: &str) -> Vec<IpNet> {
+        self.list(name, NETWORKS, network)
+    }
+
+    /// The items of a comma list that must not be printed.
+    pub(super) fn secrets(&self, name: &str) -> Vec<Secret<String>> {
+        self.items(name).into_iter().map(Secret::new).collect()
+    }
+
+    /// The address of a listener, if somebody has set it; `example` is part of the problem where it can't be used.
+    pub(super) fn given_addr(&mut self, name: &str, example: &str) -> Option<SocketAddr> {
+        self.given(name)?;
+        self.optional(name, &format!("an IP address and a port, e.g. {example}"), |text| text.parse().ok())
+    }
+
+    pub(super) fn default_addr(&self, name: &str) -> SocketAddr {
+        self.default(name, |text| text.parse().ok())
+    }
+}
+
+fn field(fields: &BTreeMap<String, Option<String>>, name: &str) -> Option<String> {
+    let field = name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name).to_ascii_lowercase();
+    fields.get(&field).unwrap_or_else(|| panic!("{name} is a setting")).clone()
+}
+
+fn whole_number<N: Display>(range: &RangeInclusive<N>, unit: &str) -> String {
+    let space = if unit.is_empty() { "" } else { " " };
+    format!("a whole number{space}{unit} from {} to {}", range.start(), range.end())
+}
+
+fn in_range<N: FromStr + PartialOrd>(text: &str, range: &RangeInclusive<N>) -> Option<N> {
+    text.parse().ok().filter(|number| range.contains(number))
+}

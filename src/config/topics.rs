@@ -1,0 +1,106 @@
+//! [`Config`]: all settings, checked, a struct for each topic.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::calls::CallsConfig;
+use super::cast::CastConfig;
+use super::credentials::CredentialsConfig;
+use super::http::HttpConfig;
+use super::log::LogConfig;
+use super::multi::MultiConfig;
+use super::problems::Problems;
+use super::reader::Reader;
+use super::relay::RelayConfig;
+use super::secret::Secret;
+use super::settings::Settings;
+use super::tls::TlsConfig;
+
+/// Everything the program needs to know, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// As given, for [`Settings::server_record`].
+    pub settings: Secret<Settings>,
+    pub data_dir: PathBuf,
+    pub http: HttpConfig,
+    pub tls: TlsConfig,
+    pub relay: RelayConfig,
+    pub credentials: CredentialsConfig,
+    pub cast: CastConfig,
+    pub calls: CallsConfig,
+    pub multi: MultiConfig,
+    /// How long a stop waits for clients and relayed streams.
+    pub drain: Duration,
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// Checks `settings` as a whole.
+    ///
+    /// # Errors
+    /// [`Problems`] with one line for each setting that can't be used.
+    pub fn read(settings: &Settings) -> Result<Self, Problems> {
+        let mut reader = Reader::new(settings);
+        let http = HttpConfig::read(&mut reader);
+        let relay = RelayConfig::read(&mut reader);
+        let config = Self {
+            settings: Secret::new(settings.clone()),
+            data_dir: reader.value("CASTWAY_DATA_DIR", "a folder", |text| Some(PathBuf::from(text))),
+            tls: TlsConfig::read(&mut reader, http.main(), relay.addr),
+            http,
+            relay,
+            credentials: CredentialsConfig::read(&mut reader),
+            cast: CastConfig::read(&mut reader),
+            calls: CallsConfig::read(&mut reader),
+            multi: MultiConfig::read(&mut reader),
+            drain: reader.seconds("CASTWAY_DRAIN", 0..=3600),
+            log: LogConfig::read(&mut reader),
+        };
+        reader.finish(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Listen, TurnAccess};
+    use super::*;
+
+    #[test]
+    fn defaults_need_no_setting() {
+        let config = Config::read(&Settings::default()).expect("defaults are valid");
+        assert_eq!(config.http.listen, [Listen::exactly("0.0.0.0:8080".parse().unwrap())]);
+        assert_eq!(config.relay.addr.to_string(), "0.0.0.0:3478");
+        assert_eq!(config.credentials.access, TurnAccess::Users);
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once_and_by_name() {
+        let settings = Settings {
+            http_addr: Some("nonsense".into()),
+            min_port: Some("70000".into()),
+            turn_access: Some("everyone".into()),
+            denied_peer_ip: Some("10.0.0.0/33".into()),
+            grace: Some("-1".into()),
+            ..Settings::default()
+        };
+        let problems = Config::read(&settings).expect_err("five settings are wrong").0;
+        for name in ["CASTWAY_HTTP_ADDR", "CASTWAY_MIN_PORT", "CASTWAY_TURN_ACCESS", "CASTWAY_DENIED_PEER_IP", "CASTWAY_GRACE"] {
+            assert_eq!(problems.iter().filter(|problem| problem.starts_with(name)).count(), 1, "{name} in {problems:#?}");
+        }
+        assert_eq!(problems.len(), 5);
+    }
+
+    #[test]
+    fn a_secret_is_never_part_of_a_problem() {
+        let settings = Settings { static_auth_secret: Some("abc".into()), ..Settings::default() };
+        let problems = Config::read(&settings).expect_err("too short").to_string();
+        assert!(problems.contains("CASTWAY_STATIC_AUTH_SECRET"));
+        assert!(!problems.contains("abc"));
+    }
+
+    #[test]
+    fn an_empty_value_counts_as_not_set() {
+        let settings = Settings { public_url: Some(String::new()), max_port: Some("  ".into()), ..Settings::default() };
+        assert!(Config::read(&settings).is_ok());
+    }
+}

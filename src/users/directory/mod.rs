@@ -1,0 +1,18 @@
+//! The users and secrets that a running server knows.
+//!
+//! - Owner: a [`Directory`], a cheap handle over an in-memory snapshot. Its follower, one task, is the only writer of the snapshot.
+//! - Inputs: the database, polled four times a second; the settings; and jumps of the wall clock.
+//! - Outputs: credentials that are signed, long-term keys for the relay, and who may have which.
+//! - Invariants: no question waits for the disk. A database that is locked, full or broken leaves the last snapshot in force.
+//!
+//! A change that `castway user` commits is found by `follower` (within a second), which stores a new snapshot in `state`; `handle`
+//! answers from there.
+
+mod follower;
+mod handle;
+mod state;
+
+pub use handle::Directory;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! What the directory knows: the snapshot of the database, the settings, leases and former clocks.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+
+use crate::config::CredentialsConfig;
+use crate::config::secret::Secret;
+use crate::users::credentials::{self, TimeLimitedUsername};
+use crate::users::former_clocks::FormerClocks;
+use crate::users::leases::CredentialLeases;
+use crate::users::store::{SecretInfo, Snapshot, SnapshotUser};
+
+#[derive(Debug)]
+pub(super) struct DirectoryState {
+    pub(super) snapshot: ArcSwap<IndexedSnapshot>,
+    /// The secrets of the settings; if there are any, they replace those of the database.
+    pub(super) configured: Vec<Secret<String>>,
+    /// Longest lifetime of credentials that this server issues.
+    pub(super) longest: Duration,
+    /// Longest lifetime of credentials that configured secrets sign; `None`: no limit.
+    pub(super) longest_foreign: Option<Duration>,
+    pub(super) leases: CredentialLeases,
+    pub(super) former_clocks: FormerClocks,
+    /// By how many seconds the clock was set, for each time that the follower has not applied to the database yet.
+    pub(super) jumps: Mutex<Vec<i64>>,
+    pub(super) last_poll: ArcSwap<Instant>,
+    /// Whether the database's file was deleted or replaced.
+    pub(super) displaced: AtomicBool,
+    pub(super) revision: AtomicU64,
+    /// When long-lived credentials were last logged, in Unix seconds.
+    pub(super) long_life_logged: AtomicU64,
+}
+
+#[derive(Debug)]
+pub(super) struct IndexedSnapshot {
+    /// Newest first.
+    pub(super) secrets: Vec<SecretInfo>,
+    pub(super) users: HashMap<String, SnapshotUser>,
+    pub(super) revoked: HashSet<String>,
+}
+
+impl From<Snapshot> for IndexedSnapshot {
+    fn from(snapshot: Snapshot) -> Self {
+        Self {
+            secrets: snapshot.secrets,
+            users: snapshot.users.into_iter().collect(),
+            revoked: snapshot.revoked.into_iter().collect(),
+        }
+    }
+}
+
+impl IndexedSnapshot {
+    pub(super) fn is_refused(&self, user: &str) -> bool {
+        self.revoked.contains(user) || self.users.get(user).is_some_and(|user| !user.enabled)
+    }
+}
+
+impl DirectoryState {
+    pub(super) fn new(snapshot: Snapshot, config: &CredentialsConfig) -> Self {
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot.into()),
+            configured: config.static_auth_secrets.clone(),
+            longest: config.ttl,
+            longest_foreign: config.max_foreign_ttl,
+            leases: CredentialLeases::default(),
+            former_clocks: FormerClocks::default(),
+            jumps: Mutex::default(),
+            last_poll: ArcSwap::from_pointee(Instant::now()),
+            displaced: AtomicBool::new(false),
+            revision: AtomicU64::new(0),
+            long_life_logged: AtomicU64::new(0),
+        }
+    }
+
+    /// The secrets that may have signed the credentials of `name`, newest first.
+    pub(super) fn verifying<'a>(
+        &'a self,
+        snapshot: &'a IndexedSnapshot,
+        name: &TimeLimitedUsername<'_>,
+        now: SystemTime,
+    ) -> Vec<&'a Secret<String>> {
+        if !self.former_clocks.readings(now).into_iter().any(|now| self.is_current(name, now)) {
+            Vec::new()
+        } else if self.configured.is_empty() {
+            snapshot.secrets.iter().filter(|secret| self.is_live(secret, now)).map(|secret| &secret.value).collect()
+        } else {
+            self.configured.iter().collect()
+        }
+    }
+
+    /// Whether credentials of `name` are current by a clock that says `now`; their signature is not checked.
+    pub(super) fn is_current(&self, name: &TimeLimitedUsername<'_>, now: SystemTime) -> bool {
+        if self.configured.is_empty() {
+            !name.is_foreign && name.is_current(now, Some(self.longest))
+        } else {
+            name.is_current_elsewhere(now, self.longest_foreign)
+        }
+    }
+
+    /// Whether a secret of the database still verifies at `now`.
+    pub(super) fn is_live(&self, secret: &SecretInfo, now: SystemTime) -> bool {
+        let ends = |retired| u64::try_from(retired).unwrap_or(0) + self.longest.as_secs();
+        secret.retired_at.is_none_or(|retired| ends(retired) >= credentials::unix_seconds(now))
+    }
+
+    /// Ends the leases on credentials whose secret was removed before it expired. If the newest secret was removed, all credentials
+    /// were revoked, including those of secrets that are already forgotten.
+    pub(super) fn revoke_missing(&self, before: &IndexedSnapshot, after: &IndexedSnapshot, now: SystemTime) {
+        let kept: HashSet<i64> = after.secrets.iter().map(|secret| secret.id).collect();
+        let missing = before.secrets.iter().filter(|secret| !kept.contains(&secret.id) && self.is_live(secret, now));
+        let missing: HashSet<i64> = missing.map(|secret| secret.id).collect();
+        let newest = before.secrets.first().map(|secret| secret.id).filter(|newest| missing.contains(newest));
+        if !missing.is_empty() {
+            self.leases.revoke(|id| missing.contains(&id) || newest.is_some_and(|newest| id <= newest));
+        }
+    }
+}

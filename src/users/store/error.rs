@@ -1,0 +1,15 @@
+//! Why a statement failed. [`OpenError`](super::OpenError) is for opening the file, this is for everything after that.
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("there is a user {0:?} already")]
+    Exists(String),
+    #[error("there is no user {0:?}")]
+    NoUser(String),
+    #[error("there is no secret {0}")]
+    NoSecret(i64),
+    #[error("secret {0} is the one that signs; rotate first, then remove it")]
+    Signs(i64),
+    #[error("the database can't be used: {0}")]
+    Database(#[from] sqlx::Error),
+}

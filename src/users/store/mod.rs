@@ -1,0 +1,27 @@
+//! The SQLite file, and all SQL of this program.
+//!
+//! - Owner: a [`Store`] in the server, and one in each command. Any number of processes may use one file at a time.
+//! - Inputs: checked values ([`UserName`](super::UserName), [`PasswordKeys`](super::PasswordKeys)), bound as parameters.
+//! - Outputs: rows, a [`Snapshot`] of everything that a server needs, and a [`ChangeWatcher`] that notices changes.
+//! - Invariant: a method that returns `Ok` has committed: neither SIGKILL nor a power cut takes its change back.
+//!
+//! `database_file` creates and opens the file, `connection` holds it, and `users`, `secrets` and `server` have the statements of their
+//! tables. [`OpenError`] says why the file can't be opened and what to do; [`StoreError`] says why a statement failed.
+
+mod connection;
+mod database_file;
+mod error;
+mod rows;
+mod secrets;
+mod server;
+mod snapshot;
+mod users;
+
+pub use connection::Store;
+pub use database_file::OpenError;
+pub use error::StoreError;
+pub use rows::{SecretInfo, Snapshot, SnapshotUser, UserInfo};
+pub(in crate::users) use snapshot::ChangeWatcher;
+
+#[cfg(test)]
+mod tests;

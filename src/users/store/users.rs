@@ -1,0 +1,118 @@
+//! The table `users`, and `revoked`, which remembers removed users.
+
+use std::time::{Duration, SystemTime};
+
+use super::connection::Store;
+use super::error::StoreError;
+use super::rows::{UserInfo, before, seconds};
+use crate::users::credentials::CLOCK_SLACK;
+use crate::users::name::UserName;
+use crate::users::password::PasswordKeys;
+
+impl Store {
+    /// Adds a user. A removed user of the same name is no longer remembered.
+    ///
+    /// # Errors
+    /// `Exists`, `Database`.
+    pub async fn add(&self, name: &UserName, keys: &PasswordKeys, now: SystemTime) -> Result<(), StoreError> {
+        let mut transaction = self.begin_write().await?;
+        let added = sqlx::query(
+            "INSERT INTO users (name, password_hash, realm, h_a1_md5, h_a1_sha256, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(name.as_str())
+        .bind(&keys.argon2id)
+        .bind(&keys.realm)
+        .bind(&keys.h_a1_md5[..])
+        .bind(&keys.h_a1_sha256[..])
+        .bind(seconds(now))
+        .execute(&mut *transaction)
+        .await?;
+        if added.rows_affected() == 0 {
+            return Err(StoreError::Exists(name.to_string()));
+        }
+        sqlx::query("DELETE FROM revoked WHERE name = ?1").bind(name.as_str()).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// All users by name.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn list(&self) -> Result<Vec<UserInfo>, StoreError> {
+        let users = sqlx::query_as(
+            "SELECT name, enabled, admin, realm, strftime('%Y-%m-%dT%H:%M:%SZ', created_at, 'unixepoch') AS created
+             FROM users ORDER BY name",
+        );
+        Ok(users.fetch_all(&self.pool).await?)
+    }
+
+    /// Enables or disables. A disabled user keeps password and name.
+    ///
+    /// # Errors
+    /// `NoUser`, `Database`.
+    pub async fn set_enabled(&self, name: &UserName, enabled: bool, now: SystemTime) -> Result<(), StoreError> {
+        let update = sqlx::query("UPDATE users SET enabled = ?2, updated_at = ?3 WHERE name = ?1");
+        let done = update.bind(name.as_str()).bind(enabled).bind(seconds(now)).execute(&self.pool).await?;
+        found(name, done.rows_affected())
+    }
+
+    /// Makes a user an administrator, or an ordinary user again.
+    ///
+    /// # Errors
+    /// `NoUser`, `Database`.
+    pub async fn set_admin(&self, name: &UserName, admin: bool, now: SystemTime) -> Result<(), StoreError> {
+        let update = sqlx::query("UPDATE users SET admin = ?2, updated_at = ?3 WHERE name = ?1");
+        let done = update.bind(name.as_str()).bind(admin).bind(seconds(now)).execute(&self.pool).await?;
+        found(name, done.rows_affected())
+    }
+
+    /// Removes a user, and remembers the name until the last credentials issued to it have expired, so that they end now.
+    /// Adding a user of that name again brings them back for what is left of their life.
+    ///
+    /// # Errors
+    /// `NoUser`, `Database`.
+    pub async fn remove(&self, name: &UserName, now: SystemTime) -> Result<(), StoreError> {
+        let mut transaction = self.begin_write().await?;
+        let delete = sqlx::query("DELETE FROM users WHERE name = ?1").bind(name.as_str());
+        found(name, delete.execute(&mut *transaction).await?.rows_affected())?;
+        let revoke = sqlx::query("INSERT OR REPLACE INTO revoked (name, revoked_at) VALUES (?1, ?2)");
+        revoke.bind(name.as_str()).bind(seconds(now)).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Replaces a user's password and with it the realm of its keys.
+    ///
+    /// # Errors
+    /// `NoUser`, `Database`.
+    pub async fn passwd(&self, name: &UserName, keys: &PasswordKeys, now: SystemTime) -> Result<(), StoreError> {
+        let done = sqlx::query(
+            "UPDATE users SET password_hash = ?2, realm = ?3, h_a1_md5 = ?4, h_a1_sha256 = ?5, updated_at = ?6 WHERE name = ?1",
+        )
+        .bind(name.as_str())
+        .bind(&keys.argon2id)
+        .bind(&keys.realm)
+        .bind(&keys.h_a1_md5[..])
+        .bind(&keys.h_a1_sha256[..])
+        .bind(seconds(now))
+        .execute(&self.pool)
+        .await?;
+        found(name, done.rows_affected())
+    }
+
+    /// Forgets removed users whose credentials have all expired; `longest` is the longest lifetime that any can have.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn forget_removed(&self, longest: Duration, now: SystemTime) -> Result<(), StoreError> {
+        let revoked = sqlx::query("DELETE FROM revoked WHERE revoked_at < ?1").bind(before(longest + 2 * CLOCK_SLACK, now));
+        revoked.execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+fn found(name: &UserName, rows: u64) -> Result<(), StoreError> {
+    if rows == 0 { Err(StoreError::NoUser(name.to_string())) } else { Ok(()) }
+}
