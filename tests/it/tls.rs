@@ -94,7 +94,7 @@ async fn files_are_read_again_when_they_change_and_connections_stay() {
     fs::write(at.join("chain.pem"), &second.0).unwrap();
     until(|| certificates.failures() > 0).await;
     assert_eq!(certificates.current().fingerprint, old.fingerprint);
-    assert!(certificates.problem().unwrap().contains("does not fit"));
+    assert!(certificates.problem().unwrap().contains("does not match"));
     assert_eq!(json(&server, "/readyz").await["certificate"]["failing"], true);
     tls(server.https, &connector).await;
 
@@ -271,7 +271,7 @@ async fn a_certificate_that_cannot_be_used_stops_the_start() {
     };
     let Err(error) = App::build(Config::read(&settings).unwrap()).await else { panic!("it does not fit") };
     let error = format!("{error:#}");
-    assert!(error.contains("CASTWAY_CERT") && error.contains("chain.pem") && error.contains("does not fit"), "{error}");
+    assert!(error.contains("CASTWAY_CERT") && error.contains("chain.pem") && error.contains("does not match"), "{error}");
 }
 
 #[tokio::test]
