@@ -214,7 +214,7 @@ async fn the_report_names_external_addresses_only_where_they_lead_here() {
         assert!(report.contains(&format!("{} for {ip}\n", certificate(ip).fingerprint)), "{report}");
     }
     let (app, _folder) = built(Settings { http_addr: some("0.0.0.0:0"), ..both }).await.unwrap();
-    assert!(!app.startup_report().contains("[2001:db8::7]:"), "{}", app.greeting());
+    assert!(!app.startup_report().contains("[2001:db8::7]:"), "{}", app.startup_report());
 }
 
 #[tokio::test]
