@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Lines of code of a file in `src/`, without blank lines, comments and tests.
+const MAX_CODE_LINES: usize = 400;
+
 #[test]
 fn src_holds_main_lib_and_folders() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -42,7 +45,7 @@ fn files_stay_short() {
     for (module, text) in files() {
         let code = text.split("\n#[cfg(test)]").next().expect("split gives one part at least");
         let lines = code.lines().filter(|line| !line.trim().is_empty() && !line.trim().starts_with("//")).count();
-        assert!(lines <= 520, "{module} has {lines} lines of code: split it");
+        assert!(lines <= MAX_CODE_LINES, "{module} has {lines} lines of code, and {MAX_CODE_LINES} are the most: split it");
     }
 }
 
