@@ -50,6 +50,23 @@ fn r17_without_credentials_nobody_allocates() {
 }
 
 #[test]
+fn only_a_401_to_a_request_with_a_user_is_a_failed_authentication() {
+    let (mut world, mut alice) = (World::new(), Client::alice());
+    let failed = |verdict: Verdict| match verdict {
+        Verdict::Reply { answer: Answer::Error { code: ErrorCode::Unauthenticated, failed_authentication, .. }, .. } => {
+            failed_authentication
+        }
+        other => panic!("{other:?}"),
+    };
+    let without_user = alice.unsigned(Method::Allocate, udp);
+    assert!(!failed(world.handle(alice.from, &without_user)));
+    world.login(&mut alice);
+    alice.password = "wrong".to_owned();
+    let with_user = alice.signed(Method::Allocate, udp);
+    assert!(failed(world.handle(alice.from, &with_user)));
+}
+
+#[test]
 fn r18_a_nonce_replayed_from_another_port_gets_438() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     world.login(&mut alice);
