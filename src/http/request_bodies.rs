@@ -1,7 +1,7 @@
 //! Bodies of requests: each has a deadline, and the bytes that have arrived count for the client until the body is complete.
 //!
 //! Input: a request that [`crate::http::client_info::identify`] has seen. Output: the same request with a bounded body, or 408 or 503
-//! in place of the handler's response. [`Unfinished`] has the bounds.
+//! in place of the handler's response. [`UnfinishedMessages`] has the bounds.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};

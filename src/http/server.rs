@@ -3,7 +3,7 @@
 //! Owner: the ingress, one [`HttpServer`] for each router. Inputs: a connection with its [`ConnectionInfo`]. Outputs: requests to the
 //! router, each with the connection's facts and its [`Account`] in the extensions.
 //!
-//! Invariants: the head of a request arrives within [`HEAD_TIMEOUT`]; a connection ends when its account is closed or when one of its
+//! Invariants: the head of a request arrives within `HEAD_TIMEOUT`; a connection ends when its account is closed or when one of its
 //! HTTP/2 responses makes no progress; every response forbids browsers to guess its media type.
 //!
 //! `axum::serve` has no deadline for a request's head: a few hundred half-open connections would hold every descriptor for ever.
@@ -133,7 +133,7 @@ impl HttpServer {
         });
     }
 
-    /// Waits for the requests that are being answered, and cuts the connections after [`SHUTDOWN_TIMEOUT`].
+    /// Waits for the requests that are being answered, and cuts the connections after `SHUTDOWN_TIMEOUT`.
     pub async fn stop(&self) {
         let connections = std::mem::take(&mut *self.connections.lock().unwrap_or_else(PoisonError::into_inner));
         tokio::time::timeout(SHUTDOWN_TIMEOUT, connections.shutdown()).await.ok();

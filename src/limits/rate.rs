@@ -1,6 +1,6 @@
 //! Limits how often one client may ask for something.
 //!
-//! The table has a fixed size. A client may be in one of [`ENTRIES_PER_SET`] entries; if none of these is free, a new client replaces the one
+//! The table has a fixed size. A client may be in one of `ENTRIES_PER_SET` entries; if none of these is free, a new client replaces the one
 //! that has used least of its allowance. So no client is refused because others are many, and a client that has used up its allowance is
 //! forgotten last. To have its own entry replaced, an attacker would have to use up the allowances of so many addresses that it would gain
 //! nothing.

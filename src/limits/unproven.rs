@@ -3,8 +3,8 @@
 //!
 //! The displaced connection is chosen in this order:
 //! 1. If one client or one site has more than half of all slots: one of its own connections.
-//! 2. If there are too many in total: the oldest one that is older than [`PROTECTED_TIME`], silent ones first; then one of a site with more
-//!    than [`SMALL_SITE_CONNECTIONS`]; then any. So stuck connections never keep new clients out, and an attacker with many new connections
+//! 2. If there are too many in total: the oldest one that is older than `PROTECTED_TIME`, silent ones first; then one of a site with more
+//!    than `SMALL_SITE_CONNECTIONS`; then any. So stuck connections never keep new clients out, and an attacker with many new connections
 //!    displaces its own.
 //! 3. Among several: the oldest of the silent ones or of the ones with progress, whichever are more. So a handshake can complete beside
 //!    many silent connections, and a first byte can arrive beside many useless handshakes.

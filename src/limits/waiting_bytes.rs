@@ -37,7 +37,7 @@ use std::task::{Context, Poll, Waker};
 
 /// Bytes that wait for one client: four of the largest descriptions as JSON.
 pub const MAX_CLIENT_BYTES: usize = 2 << 20;
-/// Bytes that wait for all clients, besides [`ADDED_BYTES_PER_ACCOUNT`]. They take up to five times as much in the libraries' buffers, which
+/// Bytes that wait for all clients, besides `ADDED_BYTES_PER_ACCOUNT`. They take up to five times as much in the libraries' buffers, which
 /// grow by doubling.
 pub const MAX_TOTAL_BYTES: usize = 8 << 20;
 /// While the bytes of closed accounts are more than may wait, an account that grows beyond this is closed: connections end more slowly than

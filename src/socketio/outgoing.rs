@@ -6,7 +6,7 @@
 //! namespace.
 //!
 //! Invariants: everything that waits is counted in the session's account. Of what waits for a WebSocket, socketioxide gets
-//! [`WINDOW_BYTES`] at a time, and the rest is held here, because socketioxide would write all of it into one buffer, which keeps that size as
+//! `WINDOW_BYTES` at a time, and the rest is held here, because socketioxide would write all of it into one buffer, which keeps that size as
 //! long as the WebSocket lives.
 
 use std::collections::VecDeque;

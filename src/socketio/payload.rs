@@ -1,6 +1,6 @@
 //! The payloads of the polling transport: which packets they hold, and what is changed in those of Engine.IO 3. PURE.
 //!
-//! A payload of Engine.IO 4 has [`SEPARATOR`] between its packets. A text payload of Engine.IO 3 is `LENGTH:PACKET…`, the length in UTF-16
+//! A payload of Engine.IO 4 has `SEPARATOR` between its packets. A text payload of Engine.IO 3 is `LENGTH:PACKET…`, the length in UTF-16
 //! code units. In a binary payload of Engine.IO 3 each packet is preceded by a byte (0 for a string, 1 for bytes), the digits of its
 //! length as bytes, and 0xFF; the length is in bytes.
 

@@ -1,4 +1,4 @@
-//! The metrics that `/metrics` shows: `families` gives them names and help, and [`CountedParts`] reads the numbers.
+//! The metrics that `/metrics` shows: `families` gives them names and help, and `CountedParts` reads the numbers.
 
 pub mod families;
 

@@ -24,7 +24,7 @@
 //!
 //! Invariants:
 //! - Only the first segment of a train has headroom. In front of a later one lies the segment before it, so its header goes to
-//!   the outbox's scratch memory unless a stripped header has left room ([`ReceiveArena::write_before`]).
+//!   the outbox's scratch memory unless a stripped header has left room (`ReceiveArena::write_before`).
 //! - A [`Segment`] is valid until the next receive.
 //! - The kernel maps a slot when it is first used. The distance between slots is an odd number of cache lines: at exactly
 //!   64 KiB the beginnings of all slots would compete for the same few cache lines.

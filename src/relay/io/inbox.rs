@@ -1,7 +1,7 @@
 //! Receives the datagrams of all sockets of a shard, one batch at a time.
 //!
 //! Owner: a shard. Input: [`Inbox::receive`], one recvmmsg(2). Output: [`Inbox::datagrams`] and their bytes, which stay where they
-//! were received ([`ReceiveArena`]). Invariant: a batch is judged, sent and forgotten before the next one is received.
+//! were received (`ReceiveArena`). Invariant: a batch is judged, sent and forgotten before the next one is received.
 
 use std::io;
 

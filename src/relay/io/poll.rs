@@ -44,7 +44,7 @@ pub struct Readiness {
     pub error: bool,
 }
 
-/// An epoll instance. One wait reports at most [`MAX_EVENTS_A_WAIT`] sources; the next wait reports the others.
+/// An epoll instance. One wait reports at most `MAX_EVENTS_A_WAIT` sources; the next wait reports the others.
 pub struct Poller {
     epoll: OwnedFd,
     wake: Arc<OwnedFd>,
