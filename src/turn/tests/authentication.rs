@@ -52,11 +52,11 @@ fn r17_without_credentials_nobody_allocates() {
 #[test]
 fn only_a_401_to_a_request_with_a_user_is_a_failed_authentication() {
     let (mut world, mut alice) = (World::new(), Client::alice());
-    let failed = |verdict: Verdict| match verdict {
-        Verdict::Reply { answer: Answer::Error { code: ErrorCode::Unauthenticated, failed_authentication, .. }, .. } => {
-            failed_authentication
-        }
-        other => panic!("{other:?}"),
+    let failed = |verdict: Verdict| {
+        let Verdict::Reply { answer, .. } = verdict else { panic!("{verdict:?}") };
+        let Answer::Error { code, failed_authentication, .. } = answer else { panic!("{answer:?}") };
+        assert_eq!(code, ErrorCode::Unauthenticated);
+        failed_authentication
     };
     let without_user = alice.unsigned(Method::Allocate, udp);
     assert!(!failed(world.handle(alice.from, &without_user)));
