@@ -14,8 +14,8 @@ use super::engine::Engine;
 use super::five_tuple::{FiveTuple, PeerTransport};
 use super::ids::{AllocationId, RelayedAddressId};
 use super::peer_location::PeerLocation;
-use super::policy::canonical;
 use super::verdict::{Answer, DropReason, Verdict};
+use crate::limits::ip_prefix::canonical;
 
 impl Engine {
     /// An ICMP error for a packet that a relayed address sent to `peer`: the client gets a Data indication (RFC 8656 §11.5, §18.13).

@@ -12,8 +12,9 @@ use super::engine::Engine;
 use super::five_tuple::FiveTuple;
 use super::ids::{AllocationId, RelayedAddressId};
 use super::peer_location::PeerLocation;
-use super::policy::{PeerPolicy, canonical};
+use super::policy::PeerPolicy;
 use super::verdict::{DropReason, Verdict};
+use crate::limits::ip_prefix::canonical;
 
 impl Engine {
     /// A datagram, or a frame of a stream, from a client. Never blocks; allocates memory only for authenticated requests.

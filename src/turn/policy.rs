@@ -4,7 +4,7 @@
 //! that this machine is in, because the machines there trust their neighbours. The operator's allowed networks override all of these. An
 //! IPv6 address that contains an IPv4 address must be permitted as both.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
 use ipnet::IpNet;
@@ -110,11 +110,6 @@ impl PeerPolicy {
     fn permits_as_written(&self, ip: IpAddr) -> bool {
         self.allows_explicitly(ip) || !BUILT_IN.iter().chain(&self.denied).any(|network| network.contains(&ip))
     }
-}
-
-/// The form in which a peer address is checked, stored and sent to: an IPv4-mapped address becomes IPv4.
-pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
-    SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
 /// The IPv4 address inside an IPv6 address: IPv4-compatible, IPv4-translated (SIIT), NAT64, 6to4, and for Teredo that of its server.

@@ -14,8 +14,8 @@ use super::five_tuple::PeerTransport;
 use super::ids::{AllocationId, PeerConnectionId, RelayedAddressId};
 use super::peer_connection_table::{PeerConnection, PeerConnectionState};
 use super::peer_location::PeerLocation;
-use super::policy::canonical;
 use super::verdict::{Answer, Output};
+use crate::limits::ip_prefix::canonical;
 
 /// How long connecting, and then waiting for ConnectionBind, may each take (RFC 6062 §5.2, §5.3).
 const PEER_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);

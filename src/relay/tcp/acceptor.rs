@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::limits::ip_prefix::canonical;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 /// Connections of clients that the kernel keeps until they are accepted.
@@ -59,7 +60,6 @@ impl Acceptor {
         let stream = TcpStream::from(fd);
         // A relayed packet must not wait for the next one.
         stream.set_nodelay(true)?;
-        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         let (client, server) = (canonical(stream.peer_addr()?), canonical(stream.local_addr()?));
         Ok((stream, client, server))
     }

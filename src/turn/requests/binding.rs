@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::limits::ip_prefix;
+use crate::limits::ip_prefix::canonical;
 use crate::turn::codec::attribute::{self, ChangeRequest};
 use crate::turn::codec::error_code::ErrorCode;
 use crate::turn::codec::header::{Class, Method};
@@ -11,7 +12,6 @@ use crate::turn::codec::message::StunMessage;
 use crate::turn::codec::writer::MessageWriter;
 use crate::turn::engine::Engine;
 use crate::turn::five_tuple::FiveTuple;
-use crate::turn::policy::canonical;
 use crate::turn::settings::NatDiscovery;
 use crate::turn::verdict::{Answer, DropReason, Verdict};
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::request::{ALLOCATION_MISMATCH, Outcome, Refusal, Request, WRONG_CREDENTIALS};
+use crate::limits::ip_prefix::canonical;
 use crate::turn::allocation::Allocation;
 use crate::turn::codec::attribute;
 use crate::turn::codec::header::Method;
@@ -11,7 +12,6 @@ use crate::turn::engine::Engine;
 use crate::turn::five_tuple::{FiveTuple, Transport};
 use crate::turn::ids::AllocationId;
 use crate::turn::peer_location::PeerLocation;
-use crate::turn::policy::canonical;
 use crate::turn::verdict::{DropReason, Verdict};
 
 /// A shorter datagram is never answered, unless it is a Binding request: the answer would amplify it.

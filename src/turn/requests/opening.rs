@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
+use crate::limits::ip_prefix::canonical;
 use crate::turn::allocation::RelayedAddress;
 use crate::turn::codec::attribute::{self, AddressFamily};
 use crate::turn::codec::error_code::ErrorCode;
@@ -13,7 +14,6 @@ use crate::turn::codec::writer::MessageWriter;
 use crate::turn::engine::Engine;
 use crate::turn::five_tuple::PeerTransport;
 use crate::turn::ids::{AllocationId, RelayedAddressId};
-use crate::turn::policy::canonical;
 use crate::turn::ports::PortRequirement;
 use crate::turn::shared::{Reservation, ReservationToken};
 use crate::turn::verdict::{Answer, OpenError, Output};

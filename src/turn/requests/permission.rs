@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::request::{BAD_REQUEST, FORBIDDEN, INSUFFICIENT_CAPACITY, Outcome, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request};
+use crate::limits::ip_prefix::canonical;
 use crate::turn::allocation::Allocation;
 use crate::turn::codec::attribute::{self, AddressFamily};
 use crate::turn::codec::framing::ChannelNumber;
 use crate::turn::engine::Engine;
 use crate::turn::five_tuple::PeerTransport;
 use crate::turn::ids::{AllocationId, RelayedAddressId};
-use crate::turn::policy::canonical;
 use crate::turn::verdict::Output;
 
 /// RFC 8656 §9.
