@@ -20,9 +20,9 @@ const PARTS = {
   netns: { command: [join(root, 'tests/netns/enter'), process.execPath], cost: 1 },
   e2e: { command: [process.execPath], cost: 2 },
 };
-const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 6 * availableParallelism());
-// These run two scenes at a time.
-const TWO_SCENES = ['e2e/multi', 'e2e/call', 'e2e/cast'];
+const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 3 * availableParallelism());
+// These run two tests at a time, or hundreds of clients.
+const TWICE = ['e2e/multi', 'e2e/call', 'e2e/cast', 'interop/sessions', 'interop/unfinished-crowds', 'interop/kept-memory'];
 // What runs for more than 40 s, the longest first: begun last, one of them would run on alone.
 const LONGEST = [
   'e2e/multi', 'e2e/call', 'e2e/code', 'interop/unfinished-crowds', 'e2e/cast', 'interop/sessions', 'interop/tls', 'e2e/one-port',
@@ -43,7 +43,7 @@ function filesOf(wanted) {
   return chosen.map((each) => {
     const id = `${part}/${each}`;
     const { command, cost } = PARTS[part];
-    return { id, part, name: each, command, cost: TWO_SCENES.includes(id) ? 2 * cost : cost };
+    return { id, part, name: each, command, cost: TWICE.includes(id) ? 2 * cost : cost };
   });
 }
 
