@@ -85,7 +85,7 @@ fn is_on_link(flags: &str) -> bool {
     u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & ROUTE_UP != 0 && flags & ROUTE_NOT_ON_LINK == 0)
 }
 
-/// For a sentence.
+/// Joins networks for a sentence.
 pub fn listed(networks: &[IpNet]) -> String {
     const MAX_LISTED: usize = 4;
     let more = networks.len().checked_sub(MAX_LISTED).filter(|more| *more > 0).map(|more| format!("{more} more"));

@@ -1,4 +1,4 @@
-//! Warnings of environment variables that look like settings but are none.
+//! Warnings of environment variables that look like settings but are not.
 
 use std::ffi::OsString;
 
@@ -10,7 +10,7 @@ pub(super) fn warnings(names: impl Iterator<Item = OsString>, known: &[String]) 
     let mut unknown: Vec<_> = names.filter(|name| name.starts_with(PREFIX) && !known.contains(name)).collect();
     unknown.sort();
     let warn = |name: &String| match nearest(name, known) {
-        Some(nearest) => format!("{name} is not a setting and is ignored; is {nearest} meant?"),
+        Some(nearest) => format!("{name} is not a setting and is ignored; did you mean {nearest}?"),
         None => format!("{name} is not a setting and is ignored; castway --help lists them"),
     };
     unknown.iter().map(warn).collect()
@@ -36,7 +36,7 @@ mod tests {
             warnings,
             [
                 "CASTWAY_ is not a setting and is ignored; castway --help lists them",
-                "CASTWAY_DATADIR is not a setting and is ignored; is CASTWAY_DATA_DIR meant?",
+                "CASTWAY_DATADIR is not a setting and is ignored; did you mean CASTWAY_DATA_DIR?",
                 "CASTWAY_ENTIRELY_ELSE is not a setting and is ignored; castway --help lists them",
             ]
         );

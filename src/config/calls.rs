@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use super::reader::{MAX_COUNT, Reader};
 
 /// The upper end of CASTWAY_MAX_CALLS.
-const MAX_ROOMS: usize = 100_000;
+const MAX_CALL_ROOMS: usize = 100_000;
 
 #[derive(Debug, Clone, Copy)]
 pub struct CallsConfig {
@@ -25,7 +25,7 @@ impl CallsConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         Self {
             collider: reader.given_addr("CASTWAY_COLLIDER_ADDR", "0.0.0.0:8089"),
-            max_rooms: reader.number("CASTWAY_MAX_CALLS", 1..=MAX_ROOMS, ""),
+            max_rooms: reader.number("CASTWAY_MAX_CALLS", 1..=MAX_CALL_ROOMS, ""),
             joins: reader.per_minute("CASTWAY_CALL_RATE"),
             sockets: reader.number("CASTWAY_CALL_SOCKETS", 1..=MAX_COUNT, ""),
         }

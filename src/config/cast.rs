@@ -6,7 +6,7 @@ use super::reader::{MAX_COUNT, Reader};
 use crate::cast::code::{CodeAlphabet, NewCodePolicy};
 
 /// The upper end of CASTWAY_MAX_ROOMS.
-const MAX_ROOMS: usize = 100_000;
+const MAX_CAST_ROOMS: usize = 100_000;
 
 #[derive(Debug, Clone, Copy)]
 pub struct CastConfig {
@@ -31,7 +31,7 @@ impl CastConfig {
             alphabet: reader.choice("CASTWAY_CODE_ALPHABET", &alphabets),
             grace: reader.seconds("CASTWAY_GRACE", 1..=3600),
             takeover: reader.flag("CASTWAY_TAKEOVER"),
-            max_rooms: reader.number("CASTWAY_MAX_ROOMS", 1..=MAX_ROOMS, ""),
+            max_rooms: reader.number("CASTWAY_MAX_ROOMS", 1..=MAX_CAST_ROOMS, ""),
             new_code: reader.choice("CASTWAY_NEW_CODE", &new_codes),
             guesses: reader.number("CASTWAY_WRONG_CODES", 1..=MAX_COUNT, "per minute"),
         }

@@ -64,7 +64,8 @@ pub enum Answer {
 pub enum DropReason {
     /// Neither STUN nor ChannelData, or a STUN message that does not parse.
     Malformed(ParseError),
-    /// ChannelData with a reserved number, or a length beyond the packet.
+    /// ChannelData shorter than its header, or with a length beyond the packet. Every datagram whose first byte is 0x40 to 0x7F is taken for
+    /// ChannelData, so text is counted here, too.
     MalformedChannelData,
     /// An indication without a required attribute, or with an unknown one.
     MalformedIndication,
@@ -72,6 +73,7 @@ pub enum DropReason {
     Response,
     /// An indication that a client does not send, or a Binding indication, which only keeps a NAT binding alive.
     Indication,
+    /// A method that this server does not serve, or one that is turned off.
     UnsupportedMethod,
     /// An unauthenticated request so short that an answer would amplify it.
     Bare,
@@ -83,8 +85,11 @@ pub enum DropReason {
     Withheld,
     /// A retransmission of a request whose answer is still to come.
     Pending,
+    /// The five-tuple has no live allocation.
     NoAllocation,
+    /// No live permission for the peer's address, in either direction.
     NoPermission,
+    /// ChannelData for a number that is not bound, or no longer.
     NoChannel,
     /// The allocation has no relayed transport address of the peer's family.
     NoRelay,
@@ -92,7 +97,9 @@ pub enum DropReason {
     DeniedPeer,
     /// The client address is a relayed address of this server.
     Loop,
+    /// A byte limit is exhausted.
     Bandwidth,
+    /// The payload does not fit behind the header of ChannelData or of a Data indication.
     TooLong,
 }
 

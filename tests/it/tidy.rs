@@ -29,7 +29,16 @@ fn every_folder_says_in_its_first_line_what_it_is() {
 
 #[test]
 fn guides_name_files_that_exist() {
-    for guide in ["CONTRIBUTING.md", "README.md", "README.zh-CN.md", "SECURITY.md", "docs/clients.md", "docs/threats.md"] {
+    for guide in [
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/decisions.md",
+        "README.md",
+        "README.zh-CN.md",
+        "SECURITY.md",
+        "docs/clients.md",
+        "docs/threats.md",
+    ] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(guide)).expect("readable");
         let named = text.split('`').skip(1).step_by(2).filter(|name| {
             let in_the_repository = ["src/", "tests/", "web/", "deploy/"].iter().any(|folder| name.starts_with(folder));

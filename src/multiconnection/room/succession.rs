@@ -1,4 +1,4 @@
-//! The part of the rooms that recognizes users which come back as another user. PURE.
+//! The part of the rooms that recognizes users who come back under a new identity. PURE.
 //!
 //! A page that ends without disconnecting and is loaded again is a new user to the server, since clients draw a random id, while the user
 //! that it was is away and holds its room, its place and its id. The new user can only show its [`Fingerprint`]: the same network, browser
