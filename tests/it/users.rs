@@ -364,7 +364,7 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
         said
     };
     let said = looked_at(castway(Path::new("")).env_remove("CASTWAY_DATA_DIR"), "from-file");
-    let warning = "castway: warning: CASTWAY_DATADIR is not a setting and is ignored; is CASTWAY_DATA_DIR meant?\n";
+    let warning = "castway: warning: CASTWAY_DATADIR is not a setting and is ignored; did you mean CASTWAY_DATA_DIR?\n";
     assert!(said.starts_with(warning), "{said}");
     looked_at(&mut castway(&at("from-variable")), "from-variable");
     looked_at(castway(&at("not-this")).arg("--data-dir").arg("from-flag"), "from-flag");
