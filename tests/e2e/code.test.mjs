@@ -315,7 +315,7 @@ browserTest('a TV that asks again too soon is told how long to wait', {}, async 
   await tv.locator('#new-code').click();
   const second = await changed(tv, first);
   await tv.locator('#new-code').click();
-  await until('it is told to wait', () => tv.locator('#status-text').innerText(), (text) => /^The code was new a moment ago\. Wait [1-5] s/.test(text));
+  await until('it is told to wait', () => tv.locator('#status-text').innerText(), (text) => /^The code has just been changed\. Wait [1-5] s/.test(text));
   assert.equal(await shownCode(tv), second);
 });
 
