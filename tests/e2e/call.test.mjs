@@ -91,7 +91,7 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     await until('it is told', () => third.evaluate(() => document.body.dataset.state), (state) => state === 'full');
     assert.equal(await third.locator('#panel-title').textContent(), 'This call is full');
     await bothSee([first, second], 3);
-    await until('it no longer tries', () => third.locator('#panel-hint').textContent(), (text) => /^Two people/.test(text), RECOVERY_TIMEOUT_MS);
+    await until('it no longer tries', () => third.locator('#panel-hint').textContent(), (text) => /^It has two people/.test(text), RECOVERY_TIMEOUT_MS);
     await second.locator('#hang-up').click();
     await inState(first, 'waiting');
     await third.locator('#join').click();
@@ -145,7 +145,7 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     await first.keyboard.press('h');
     await until('the first has left', () => first.evaluate(() => window.castway.state()), (state) => state === 'ended');
     await inState(second, 'waiting');
-    await until('it is said', () => second.locator('#status-text').textContent(), (text) => text === 'The other side has hung up.');
+    await until('it is said', () => second.locator('#status-text').textContent(), (text) => text === 'The other person has hung up.');
     await first.locator('#join').click();
     for (const page of [first, second]) await inState(page, 'talking');
     await bothSee([first, second], 3);
@@ -294,7 +294,7 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     const page = await openPage(await fixture.browser(DEVICES), `${server.url}/r?ice=relay`, { permissions: DEVICE_PERMISSIONS });
     await page.locator('#room-input').fill('no/room');
     await page.locator('#open-room').click();
-    assert.match(await page.locator('#room-hint').textContent(), /^The name of a room has only/);
+    assert.match(await page.locator('#room-hint').textContent(), /^A room name can only have/);
     await page.locator('#room-input').fill('my room');
     await page.keyboard.press('Enter');
     await page.waitForURL(`${server.url}/r/my-room?ice=relay`);
