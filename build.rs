@@ -27,7 +27,6 @@ fn build() -> Result<(), Box<dyn Error>> {
     for folder in ["web/dist", "web/src", "web/public"].iter().filter(|folder| Path::new(folder).exists()) {
         println!("cargo::rerun-if-changed={folder}");
     }
-    println!("cargo::rerun-if-changed=migrations");
     if !Path::new("web/package.json").exists() {
         // A packaged crate carries the built pages alone.
         return Ok(());

@@ -59,10 +59,10 @@ impl App {
         let api = opened.api(ice, &gateways, &limits, &relay_alive);
         let Gateways { cast, multi, calls, signaling, io } = gateways;
         let dispatchers = opened.dispatchers(signaling, api, &calls, limits);
-        let Opened { config, sockets, store, directory, external, certificates, relay, shares, clock, .. } = opened;
+        let Opened { config, listeners, store, directory, external, certificates, relay, shares, clock, .. } = opened;
         Ok(Self {
             config,
-            sockets,
+            listeners,
             dispatcher: dispatchers.main,
             collider_dispatcher: dispatchers.collider,
             certificates,
@@ -224,7 +224,7 @@ impl Opened {
             ice_limiter: AddressLimiter::per_minute(credentials.ice.rate),
             site: SiteInfo {
                 public_url: self.public_origin(),
-                http: self.sockets.http.addr,
+                http: self.listeners.http.addr,
                 https_port: self.https_port,
                 alphabet: cast.alphabet,
             },
@@ -234,7 +234,7 @@ impl Opened {
             metrics: self.metrics(gateways, limits),
         };
         let rooms =
-            RoomServer { gateway: gateways.calls.clone(), public_url: self.public_origin(), http: self.sockets.http.addr };
+            RoomServer { gateway: gateways.calls.clone(), public_url: self.public_origin(), http: self.listeners.http.addr };
         let api = api::router::router(Arc::new(state)).merge(apprtc::room_server::router(rooms));
         api.layer(middleware::from_fn(response_bytes::count))
     }

@@ -1,26 +1,27 @@
-//! The ports for TCP: bound before anything is written, served when everything is there.
+//! The TCP listeners: bound before anything is written to disk, and served once every part of the server exists.
 
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
 
 use crate::config::{Config, Listen};
-use crate::ingress::{self, Listener as Socket};
+use crate::ingress::{self, Listener};
 
-/// Listeners for TCP, the relay's own aside.
-pub(super) struct Sockets {
-    pub(super) http: Socket,
-    pub(super) more_http: Vec<Socket>,
-    pub(super) https: Option<Socket>,
-    pub(super) turns: Option<Socket>,
-    /// Proxies that come to the relay's own: they may name the client first.
-    pub(super) proxied: Option<Socket>,
-    pub(super) collider: Option<Socket>,
-    /// Why one that nobody has asked for is not there.
+/// The TCP listeners, except for the relay's own.
+pub(super) struct Listeners {
+    pub(super) http: Listener,
+    pub(super) more_http: Vec<Listener>,
+    pub(super) https: Option<Listener>,
+    pub(super) turns: Option<Listener>,
+    /// Connections from trusted proxies to the relay's own listener, since they may begin with a PROXY header.
+    pub(super) proxied: Option<Listener>,
+    pub(super) collider: Option<Listener>,
+    /// The errors of optional listeners that could not be bound.
     pub(super) missing: Vec<String>,
 }
 
-impl Sockets {
+impl Listeners {
+    /// Fails if an address that a setting names, or the address of plain HTTP, can't be bound.
     pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
         let mut all = Vec::new();
         for listen in &config.http.listen {
@@ -36,24 +37,24 @@ impl Sockets {
             (&config.tls.turns, "CASTWAY_TURNS_ADDR", &mut bound.turns),
             (&collider, "CASTWAY_COLLIDER_ADDR", &mut bound.collider),
         ];
-        for (listen, setting, place) in more {
+        for (listen, setting, slot) in more {
             let Some(listen) = listen else { continue };
             match ingress::bind(listen, setting).await {
-                Ok(socket) => *place = Some(socket),
+                Ok(listener) => *slot = Some(listener),
                 Err(error) if listen.required => return Err(error),
-                // Every port takes TLS, so nothing but the address is missing.
+                // Every port accepts TLS, so clients lose this address and nothing else.
                 Err(error) => bound.missing.push(error.to_string()),
             }
         }
         Ok(bound)
     }
 
-    /// Where HTTPS is: every port takes TLS.
+    /// The address of HTTPS: without a listener of its own that of plain HTTP, since every port accepts TLS.
     pub(super) fn https_addr(&self) -> SocketAddr {
         self.https.as_ref().unwrap_or(&self.http).addr
     }
 
-    pub(super) fn into_listeners(self) -> Vec<Socket> {
+    pub(super) fn into_listeners(self) -> Vec<Listener> {
         [Some(self.http), self.https, self.turns, self.proxied].into_iter().flatten().chain(self.more_http).collect()
     }
 }

@@ -6,12 +6,12 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::mpsc;
 use url::{Host, Url};
 
-use super::listeners::Sockets;
+use super::listeners::Listeners;
 use crate::addresses::external::ExternalAddresses;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::config::secret::Secret;
-use crate::ingress::Listener as Socket;
+use crate::ingress::Listener;
 use crate::limits::descriptor_limit;
 use crate::limits::descriptors::{self, DescriptorPools};
 use crate::relay::{self, ProxyForwarding, Relay};
@@ -24,7 +24,7 @@ const MAX_QUEUED_PROXIED: usize = 256;
 /// The opened and bound parts.
 pub(super) struct Opened {
     pub(super) config: Config,
-    pub(super) sockets: Sockets,
+    pub(super) listeners: Listeners,
     pub(super) store: Store,
     pub(super) directory: Directory,
     pub(super) resume_key: Secret<[u8; 32]>,
@@ -43,11 +43,11 @@ impl Opened {
         let now = SystemTime::now();
         let clock = WallClock::new(Instant::now(), now);
         // The ports come first, so that a start that finds them taken leaves nothing in the data folder.
-        let mut sockets = Sockets::bind(&config).await?;
+        let mut listeners = Listeners::bind(&config).await?;
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;
-        let https_port = config.tls.https.is_some().then(|| sockets.https_addr().port());
+        let https_port = config.tls.https.is_some().then(|| listeners.https_addr().port());
         config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
         let bound = relay::bind_addresses(&config.relay)?;
         let external = ExternalAddresses::new(&config.relay.external, bound, config.http.public_url.clone());
@@ -55,12 +55,12 @@ impl Opened {
         let certificates =
             https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
-        let (relay, shares) = start_relay(&config, &directory, &external, &mut sockets, descriptor_limit)?;
+        let (relay, shares) = start_relay(&config, &directory, &external, &mut listeners, descriptor_limit)?;
         // Recorded once the ports are bound: commands are not for a second server that finds the ports taken.
         let record =
             config.settings.expose().server_record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
         store.record(&record, now).await?;
-        Ok(Self { config, sockets, store, directory, resume_key, https_port, external, certificates, relay, shares, clock })
+        Ok(Self { config, listeners, store, directory, resume_key, https_port, external, certificates, relay, shares, clock })
     }
 
     /// The origin that people type, if it is set.
@@ -74,7 +74,7 @@ fn start_relay(
     config: &Config,
     directory: &Directory,
     external: &ExternalAddresses,
-    sockets: &mut Sockets,
+    listeners: &mut Listeners,
     descriptor_limit: u64,
 ) -> anyhow::Result<(Relay, DescriptorPools)> {
     let ports = usize::from(config.relay.ports.end() - config.relay.ports.start()) + 1;
@@ -88,7 +88,7 @@ fn start_relay(
     if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
         let (to, connections) = mpsc::channel(proxied);
         relay.forward_proxies(&ProxyForwarding { networks: config.http.trusted_proxies.clone().into(), to });
-        sockets.proxied = Some(Socket::handed(connections, relay.listening()));
+        listeners.proxied = Some(Listener::handed(connections, relay.listening()));
     }
     Ok((relay, shares))
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::memory;
 use super::server::App;
@@ -42,7 +42,7 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self {
             config,
-            mut sockets,
+            mut listeners,
             dispatcher,
             collider_dispatcher,
             certificates,
@@ -55,41 +55,31 @@ impl App {
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
-        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        let reload = ReloadSignal::listen().context("the handler of SIGHUP can't be installed")?;
         let mut tasks = JoinSet::new();
         tasks.spawn(gateway.clone().run());
         tasks.spawn(multi.run());
         tasks.spawn(calls.run());
         tasks.spawn(external.keep_looking_up());
         tasks.spawn(memory::give_back());
-        if let Some(socket) = sockets.collider.take() {
-            tasks.spawn(ingress::serve(vec![socket], collider_dispatcher, std::future::pending()));
+        tasks.spawn(directory.clone().follow(store.clone()));
+        if let Some(listener) = listeners.collider.take() {
+            tasks.spawn(ingress::serve(vec![listener], collider_dispatcher, std::future::pending()));
         }
         if let Some(certificates) = certificates.clone() {
             tasks.spawn(certificates.keep());
         }
-        let mut reload = ReloadSignal::listen().context("the handler of SIGHUP can't be installed")?;
-        tasks.spawn(directory.clone().follow(store.clone()));
-        let mut server = tokio::spawn(ingress::serve(sockets.into_listeners(), dispatcher, async {
+        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        let mut server = tokio::spawn(ingress::serve(listeners.into_listeners(), dispatcher, async {
             stopped.await.ok();
         }));
 
-        let mut interval = tokio::time::interval(MONITOR_INTERVAL);
         let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
         // The startup report has named the present ones.
         other_realms.new_warning(&directory);
         let signing = directory.signing_secret();
         let mut monitor = Monitor { relay, relay_alive, directory, gateway, certificates, clock, signing, other_realms };
-        tokio::pin!(stop);
-        let ended = loop {
-            tokio::select! {
-                () = &mut stop => break None,
-                result = &mut server => break Some(anyhow!("the listeners ended: {result:?}")),
-                () = reload.requested() => monitor.certificates.iter().for_each(Certificates::reload),
-                Some(result) = tasks.join_next() => break Some(anyhow!("a part of the server ended: {result:?}")),
-                _ = interval.tick() => monitor.check(),
-            }
-        };
+        let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
         monitor.stop(config.drain).await;
         io.close().await;
@@ -105,6 +95,27 @@ impl App {
 }
 
 impl Monitor {
+    /// Checks the server until `stop` ends, or until a part of it ends that must not: that is the error.
+    async fn watch(
+        &mut self,
+        stop: impl Future<Output = ()>,
+        server: &mut JoinHandle<()>,
+        tasks: &mut JoinSet<()>,
+        mut reload: ReloadSignal,
+    ) -> Option<anyhow::Error> {
+        let mut interval = tokio::time::interval(MONITOR_INTERVAL);
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => return None,
+                result = &mut *server => return Some(anyhow!("the listeners ended: {result:?}")),
+                () = reload.requested() => self.certificates.iter().for_each(Certificates::reload),
+                Some(result) = tasks.join_next() => return Some(anyhow!("a part of the server ended: {result:?}")),
+                _ = interval.tick() => self.check(),
+            }
+        }
+    }
+
     fn check(&mut self) {
         log_wrong(self.relay.reports());
         self.relay_alive.store(self.relay.is_alive(), Ordering::Relaxed);

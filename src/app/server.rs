@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use socketioxide::SocketIo;
 
-use super::listeners::Sockets;
+use super::listeners::Listeners;
 use crate::addresses::external::ExternalAddresses;
 use crate::apprtc::gateway::Gateway as CallGateway;
 use crate::cast::gateway::Gateway;
@@ -22,7 +22,7 @@ use crate::users::{Directory, Store};
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
     pub(super) config: Config,
-    pub(super) sockets: Sockets,
+    pub(super) listeners: Listeners,
     pub(super) dispatcher: Dispatcher,
     /// For Collider's own port.
     pub(super) collider_dispatcher: Dispatcher,
@@ -43,22 +43,22 @@ pub struct App {
 impl App {
     /// The main address of the pages, Socket.IO and the REST API, with the bound port where 0 was set.
     pub const fn http_addr(&self) -> SocketAddr {
-        self.sockets.http.addr
+        self.listeners.http.addr
     }
 
     /// Their other addresses, with the bound ports.
     pub fn more_http_addrs(&self) -> Vec<SocketAddr> {
-        self.sockets.more_http.iter().map(|socket| socket.addr).collect()
+        self.listeners.more_http.iter().map(|listener| listener.addr).collect()
     }
 
     /// The address of everything over TLS; `None`: TLS is off, or its port was taken.
     pub fn https_addr(&self) -> Option<SocketAddr> {
-        self.sockets.https.as_ref().map(|socket| socket.addr)
+        self.listeners.https.as_ref().map(|listener| listener.addr)
     }
 
     /// The address of TURN over TLS at its standard port.
     pub fn turns_addr(&self) -> Option<SocketAddr> {
-        self.sockets.turns.as_ref().map(|socket| socket.addr)
+        self.listeners.turns.as_ref().map(|listener| listener.addr)
     }
 
     /// The certificates, unless TLS is off.
@@ -78,6 +78,6 @@ impl App {
 
     /// The address of Collider's own port, with the bound one where 0 was set.
     pub fn collider_addr(&self) -> Option<SocketAddr> {
-        self.sockets.collider.as_ref().map(|socket| socket.addr)
+        self.listeners.collider.as_ref().map(|listener| listener.addr)
     }
 }

@@ -63,7 +63,7 @@ impl App {
 
     fn origins(&self) -> Origins {
         let public = self.config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
-        let here = format!("http://localhost:{}", self.sockets.http.addr.port());
+        let here = format!("http://localhost:{}", self.listeners.http.addr.port());
         let certificate = self.certificates.as_ref().map(Certificates::current);
         let (secure, uncovered) = certificate.as_ref().map(|current| self.secure_origins(current)).unzip();
         let secure = secure.filter(|origins| !origins.is_empty());
@@ -84,7 +84,7 @@ impl App {
         if !others.is_empty() && public.is_none() {
             report.line("", &format!("on this machine {here}"));
         }
-        if !self.sockets.more_http.is_empty() {
+        if !self.listeners.more_http.is_empty() {
             let more: Vec<String> = self.more_http_addrs().iter().map(SocketAddr::to_string).collect();
             report.line("Also at", &more.join(", "));
         }
@@ -165,7 +165,7 @@ impl App {
     }
 
     fn http_origins(&self) -> Vec<String> {
-        let addr = self.sockets.http.addr;
+        let addr = self.listeners.http.addr;
         self.hosts(addr.ip()).iter().map(|host| interfaces::origin("http", host, addr.port())).collect()
     }
 
@@ -189,7 +189,7 @@ impl App {
     /// The origins over TLS by which other machines reach this one without a warning about its name: those of its hosts that the
     /// certificate is for, or else the hosts of the certificate. Where there are neither, all of its hosts, and what to do.
     fn secure_origins(&self, certificate: &Certificate) -> (Vec<String>, Option<String>) {
-        let addr = self.sockets.https_addr();
+        let addr = self.listeners.https_addr();
         let origins = |hosts: &[Host]| hosts.iter().map(|host| interfaces::origin("https", host, addr.port())).collect();
         let all = self.hosts(addr.ip());
         // Each host has a self-signed certificate of its own.
@@ -211,7 +211,7 @@ impl App {
     }
 
     fn warnings(&self, public: Option<&str>, here: &str) -> Vec<String> {
-        let mut warnings = self.sockets.missing.clone();
+        let mut warnings = self.listeners.missing.clone();
         if self.certificates.is_none() && !public.is_some_and(|url| url.starts_with("https:")) {
             warnings.push(format!(
                 "No HTTPS: browsers share screens only from HTTPS pages or from localhost. On this machine cast from \

@@ -126,13 +126,13 @@ impl Reader {
         self.value(name, &expected, |text| choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value))
     }
 
-    /// The items of a comma list, without blanks.
+    /// The items of a comma-separated list, without blanks.
     pub(super) fn items(&self, name: &str) -> Vec<String> {
         let text = self.text(name).unwrap_or_default();
         text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
-    /// The values of a comma list, with a problem for each item that can't be used.
+    /// The values of a comma-separated list, with a problem for each item that can't be used.
     pub(super) fn list<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
         let mut values = Vec::new();
         for item in self.items(name) {
@@ -148,7 +148,7 @@ impl Reader {
         self.list(name, NETWORKS, network)
     }
 
-    /// The items of a comma list that must not be printed.
+    /// The items of a comma-separated list that must not be printed.
     pub(super) fn secrets(&self, name: &str) -> Vec<Secret<String>> {
         self.items(name).into_iter().map(Secret::new).collect()
     }

@@ -13,8 +13,8 @@ pub struct Settings {
     /// Folder for the database and the generated secrets; created with mode 0700
     #[arg(long, env = "CASTWAY_DATA_DIR", value_name = "DIR", global = true, hide_env_values = true)]
     pub data_dir: Option<String>,
-    /// Address of the pages, Socket.IO and the REST API without TLS, or a comma list of addresses that all serve the same; URLs
-    /// name the first. With CASTWAY_DOMAIN the default is port 80 where it can be bound
+    /// Address of the pages, Socket.IO and the REST API without TLS, or a comma-separated list of addresses that all serve the same;
+    /// URLs name the first. With CASTWAY_DOMAIN the default is port 80 where it can be bound
     #[arg(long, env = "CASTWAY_HTTP_ADDR", value_name = "LIST", global = true, hide_env_values = true)]
     pub http_addr: Option<String>,
     /// Address of everything over TLS: HTTPS, WebSocket, TURN. The default has the IP address of CASTWAY_HTTP_ADDR, and with
@@ -27,7 +27,7 @@ pub struct Settings {
     /// Turn TLS off because a proxy in front terminates it: true or false
     #[arg(long, env = "CASTWAY_NO_TLS", value_name = "BOOL", global = true, hide_env_values = true)]
     pub no_tls: Option<String>,
-    /// Comma list of this server's names: Castway obtains a certificate for them from Let's Encrypt
+    /// Comma-separated list of this server's names: Castway obtains a certificate for them from Let's Encrypt
     #[arg(long, env = "CASTWAY_DOMAIN", value_name = "LIST", global = true, hide_env_values = true)]
     pub domain: Option<String>,
     /// E-mail address that the certificate authority may write to
@@ -55,24 +55,25 @@ pub struct Settings {
     /// The address that people type, e.g. https://cast.example.org, when a proxy or a name is in front
     #[arg(long, env = "CASTWAY_PUBLIC_URL", value_name = "URL", global = true, hide_env_values = true)]
     pub public_url: Option<String>,
-    /// Comma list of addresses or networks of proxies whose X-Forwarded-* and Forwarded headers and PROXY protocol are believed
+    /// Comma-separated list of addresses or networks of proxies whose X-Forwarded-* and Forwarded headers and PROXY protocol are
+    /// believed
     #[arg(long, env = "CASTWAY_TRUSTED_PROXIES", value_name = "LIST", global = true, hide_env_values = true)]
     pub trusted_proxies: Option<String>,
-    /// Comma list of addresses or networks that may read /metrics and the details of /readyz; none: nobody
+    /// Comma-separated list of addresses or networks that may read /metrics and the details of /readyz; none: nobody
     #[arg(long, env = "CASTWAY_METRICS_ALLOW", value_name = "LIST", global = true, hide_env_values = true)]
     pub metrics_allow: Option<String>,
-    /// Comma list of origins whose front ends may call this server, such as https://app.example.org, https://*.example.org (any
-    /// one label), null, file:// or capacitor://localhost; or *
+    /// Comma-separated list of origins whose front ends may call this server, such as https://app.example.org,
+    /// https://*.example.org (any one label), null, file:// or capacitor://localhost; or *
     #[arg(long, env = "CASTWAY_CORS_ORIGINS", value_name = "LIST", global = true, hide_env_values = true)]
     pub cors_origins: Option<String>,
     /// Address of STUN and TURN, over UDP and TCP
     #[arg(long, env = "CASTWAY_TURN_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub turn_addr: Option<String>,
     /// The address under which the world reaches the relay, if it is not the machine's own (NAT, cloud): an IP address, a host
-    /// name, auto, or PUBLIC/PRIVATE; comma list for IPv4 and IPv6
+    /// name, auto, or PUBLIC/PRIVATE; IPv4,IPv6 for both
     #[arg(long, env = "CASTWAY_EXTERNAL_IP", value_name = "LIST", global = true, hide_env_values = true)]
     pub external_ip: Option<String>,
-    /// Comma list of the STUN servers to ask where CASTWAY_EXTERNAL_IP is auto
+    /// Comma-separated list of the STUN servers to ask where CASTWAY_EXTERNAL_IP is auto
     #[arg(long, env = "CASTWAY_STUN_SERVERS", value_name = "LIST", global = true, hide_env_values = true)]
     pub stun_servers: Option<String>,
     /// This machine's address that relayed sockets are bound to; IPv4,IPv6 for both [default: those of the default routes]
@@ -87,10 +88,10 @@ pub struct Settings {
     /// TURN realm; after a change users must set their passwords again
     #[arg(long, env = "CASTWAY_REALM", value_name = "NAME", global = true, hide_env_values = true)]
     pub realm: Option<String>,
-    /// Comma list of addresses or networks that the relay may reach although they are denied by default
+    /// Comma-separated list of addresses or networks that the relay may reach although they are denied by default
     #[arg(long, env = "CASTWAY_ALLOWED_PEER_IP", value_name = "LIST", global = true, hide_env_values = true)]
     pub allowed_peer_ip: Option<String>,
-    /// Comma list of addresses or networks that the relay must not reach, in addition to the built-in list
+    /// Comma-separated list of addresses or networks that the relay must not reach, in addition to the built-in list
     #[arg(long, env = "CASTWAY_DENIED_PEER_IP", value_name = "LIST", global = true, hide_env_values = true)]
     pub denied_peer_ip: Option<String>,
     /// Turn STUN and TURN over UDP off: true or false
@@ -166,13 +167,13 @@ pub struct Settings {
     /// TURN server that all clients are sent to instead; IPv4,IPv6 for both
     #[arg(long, env = "CASTWAY_ALTERNATE_SERVER", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub alternate_server: Option<String>,
-    /// Comma list of secrets shared with other TURN REST issuers, newest first [default: generated, in the database]
+    /// Comma-separated list of secrets shared with other TURN REST issuers, newest first [default: generated, in the database]
     #[arg(long, env = "CASTWAY_STATIC_AUTH_SECRET", value_name = "LIST", global = true, hide_env_values = true)]
     pub static_auth_secret: Option<String>,
     /// Who gets credentials from GET /turn: users (enabled users), key (enabled users, with an API key) or open (anybody)
     #[arg(long, env = "CASTWAY_TURN_ACCESS", value_name = "MODE", global = true, hide_env_values = true)]
     pub turn_access: Option<String>,
-    /// Comma list of API keys for the access mode "key"
+    /// Comma-separated list of API keys for the access mode "key"
     #[arg(long, env = "CASTWAY_API_KEYS", value_name = "LIST", global = true, hide_env_values = true)]
     pub api_keys: Option<String>,
     /// Longest lifetime of TURN credentials, and the lifetime of those whose request names none
@@ -237,7 +238,7 @@ pub struct Settings {
     /// How long running casts get to end when the server stops
     #[arg(long, env = "CASTWAY_DRAIN", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub drain: Option<String>,
-    /// What to log, as in RUST_LOG: error, warn, info, debug, or castway=debug,…
+    /// What to log, in the syntax of RUST_LOG: error, warn, info, debug, or castway=debug,…
     #[arg(long, env = "CASTWAY_LOG", value_name = "FILTER", global = true, hide_env_values = true)]
     pub log: Option<String>,
     /// How to log: text or json, one record per line

@@ -1,4 +1,4 @@
-//! What `/metrics` shows: the numbers of the relay and of the signaling, with names and help.
+//! The metric families of `/metrics`, each with its name and help text.
 
 use std::time::SystemTime;
 
@@ -20,7 +20,7 @@ use crate::tls::Certificates;
 use crate::turn::Transport;
 use crate::turn::codec::error_code::ErrorCode;
 
-/// Of the certificate.
+/// The certificate: its expiry and failed renewals.
 #[must_use]
 pub fn certificate(certificates: &Certificates) -> Vec<MetricFamily> {
     let current = certificates.current();
@@ -28,20 +28,20 @@ pub fn certificate(certificates: &Certificates) -> Vec<MetricFamily> {
     vec![
         MetricFamily {
             name: "castway_certificate_expiry_timestamp_seconds",
-            help: "When the certificate ends, and its kind: self_signed, files, untrusted_files or acme",
+            help: "Expiry of the certificate; its kind is self_signed, files, untrusted_files or acme",
             kind: MetricKind::Gauge,
             samples: vec![Sample { labels: vec![("kind", current.kind.name().to_owned())], value: expiry.as_secs_f64() }],
         },
         MetricFamily::single(
             "castway_certificate_failures",
-            "Times that the certificate could not be renewed or read again",
+            "How often the certificate could not be renewed or reloaded",
             MetricKind::Counter,
             certificates.failures() as f64,
         ),
     ]
 }
 
-/// What the WebSockets of Socket.IO carry, both ways.
+/// The traffic on the WebSockets of Socket.IO, in both directions.
 #[must_use]
 pub fn websockets(traffic: &Traffic) -> Vec<MetricFamily> {
     let ways = [("received", traffic.received.counts()), ("sent", traffic.sent.counts())];
@@ -53,58 +53,58 @@ pub fn websockets(traffic: &Traffic) -> Vec<MetricFamily> {
         MetricFamily { name, help, kind, samples: ways.iter().map(sample).collect() }
     };
     vec![
-        family("castway_websocket_bytes", "Bytes on Socket.IO's WebSockets", MetricKind::Counter, |counts| counts.bytes),
-        family("castway_websocket_messages", "Complete messages on them", MetricKind::Counter, |counts| counts.messages),
+        family("castway_websocket_bytes", "Bytes on Socket.IO's WebSockets, by direction", MetricKind::Counter, |counts| counts.bytes),
+        family("castway_websocket_messages", "Complete messages on Socket.IO's WebSockets, by direction", MetricKind::Counter, |counts| counts.messages),
         family(
             "castway_websocket_incomplete_bytes",
-            "Bytes of messages that are not complete yet",
+            "Bytes of messages on Socket.IO's WebSockets that are not complete yet",
             MetricKind::Gauge,
             |counts| counts.incomplete,
         ),
     ]
 }
 
-/// What waits for clients that have not read it, or are away.
+/// What waits for clients that are slow to read or are away.
 #[must_use]
 pub fn waiting(ledger: &Ledger) -> Vec<MetricFamily> {
     let (bytes, closed) = (ledger.bytes() as f64, ledger.closed() as f64);
     vec![
         MetricFamily::single(
             "castway_waiting_bytes",
-            "Bytes of events and answers that clients have not read",
+            "Bytes of events and answers that clients have not read yet",
             MetricKind::Gauge,
             bytes,
         ),
         MetricFamily::single(
             "castway_unread_clients",
-            "Clients that were disconnected, or lost what waited while they were away, since they had not read too many bytes",
+            "Clients that were disconnected, or lost what waited while they were away, because too many bytes were unread",
             MetricKind::Counter,
             closed,
         ),
     ]
 }
 
-/// What the buffers of WebSockets keep.
+/// The memory that the buffers of WebSockets keep.
 #[must_use]
 pub fn kept(buffers: &KeptBuffers) -> Vec<MetricFamily> {
     let (bytes, ended) = (buffers.bytes() as f64, buffers.ended() as f64);
     vec![
         MetricFamily::single(
             "castway_kept_buffer_bytes",
-            "Bytes that WebSockets keep since so much was sent at once, beyond 32 KiB each",
+            "Bytes beyond 32 KiB that the buffers of WebSockets keep after large messages",
             MetricKind::Gauge,
             bytes,
         ),
         MetricFamily::single(
             "castway_ended_buffers",
-            "WebSockets that were ended since all kept too much and they kept most",
+            "WebSockets that were closed because all buffers together kept too much and theirs kept the most",
             MetricKind::Counter,
             ended,
         ),
     ]
 }
 
-/// The sessions of Engine.IO, and what clients have begun to send and not finished.
+/// The sessions of Engine.IO, and the messages that clients have not finished sending.
 #[must_use]
 pub fn inward(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<MetricFamily> {
     let labelled = |name, help, kind, label, samples: &[(&str, f64)]| MetricFamily {
@@ -120,23 +120,23 @@ pub fn inward(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<Me
     let refused: Vec<_> = REFUSAL_REASONS.into_iter().zip(sessions.refused.map(|count| count as f64)).collect();
     let ended = [("late", unfinished.late as f64), ("too_much", unfinished.too_much as f64)];
     vec![
-        labelled("castway_sessions", "Sessions of Socket.IO, by transport", MetricKind::Gauge, "transport", &transports),
+        labelled("castway_sessions", "Sessions of Engine.IO, by transport", MetricKind::Gauge, "transport", &transports),
         labelled(
             "castway_refused_sessions",
-            "Handshakes of Socket.IO that were refused",
+            "Handshakes of Engine.IO that were refused, by reason",
             MetricKind::Counter,
             "reason",
             &refused,
         ),
         MetricFamily::single(
             "castway_unfinished_bytes",
-            "Bytes of WebSocket messages and of bodies that wait for the rest",
+            "Bytes of WebSocket messages and request bodies that are not complete yet",
             MetricKind::Gauge,
             unfinished.bytes as f64,
         ),
         labelled(
             "castway_ended_messages",
-            "WebSocket messages and bodies that were not waited for any longer",
+            "WebSocket messages and request bodies that were given up before they were complete, by reason",
             MetricKind::Counter,
             "reason",
             &ended,
@@ -144,7 +144,7 @@ pub fn inward(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<Me
     ]
 }
 
-/// Of AppRTC's clients, what there is and what was counted.
+/// AppRTC: rooms, clients, errors and refusals.
 #[must_use]
 pub fn calls(calls: &CallStats) -> Vec<MetricFamily> {
     let gauge = |name, help, value: f64| MetricFamily::single(name, help, MetricKind::Gauge, value);
@@ -154,38 +154,38 @@ pub fn calls(calls: &CallStats) -> Vec<MetricFamily> {
     let gave_way = [("idle_room", evictions.idle_rooms), ("room", evictions.rooms), ("message", evictions.messages)];
     let refused = [("rate", calls.too_often), ("room", evictions.refused_rooms), ("message", evictions.refused_messages)];
     vec![
-        gauge("castway_call_rooms", "Rooms of AppRTC's clients", calls.now.rooms as f64),
-        gauge("castway_call_members", "Clients that have joined such a room", calls.now.members as f64),
-        gauge("castway_call_sockets", "WebSockets that are registered with Collider", calls.now.sockets as f64),
-        gauge("castway_call_waiting_bytes", "Bytes of messages that wait for a peer", calls.now.waiting as f64),
+        gauge("castway_call_rooms", "AppRTC rooms", calls.now.rooms as f64),
+        gauge("castway_call_members", "Clients in AppRTC rooms", calls.now.members as f64),
+        gauge("castway_call_sockets", "WebSockets registered with Collider", calls.now.sockets as f64),
+        gauge("castway_call_waiting_bytes", "Bytes of AppRTC messages that wait for a peer", calls.now.waiting as f64),
         MetricFamily::single(
             "castway_call_registrations",
-            "WebSockets that registered with Collider",
+            "Registrations of WebSockets with Collider",
             MetricKind::Counter,
             calls.registered as f64,
         ),
         MetricFamily {
             name: "castway_call_errors",
-            help: "Errors that Collider answered, by the way they went",
+            help: "Errors that Collider answered, over a WebSocket or HTTP",
             kind: MetricKind::Counter,
             samples: errors.map(by("way")).into(),
         },
         MetricFamily {
             name: "castway_call_given_up",
-            help: "For want of room: rooms that nobody was connected in, and rooms and messages of the address that had most",
+            help: "AppRTC rooms and messages that were dropped to make space: idle rooms first, then those of the address that had the most",
             kind: MetricKind::Counter,
             samples: gave_way.map(by("kind")).into(),
         },
         MetricFamily {
             name: "castway_call_refusals",
-            help: "Requests of an address that came too often, and its rooms and messages that there was no room for",
+            help: "AppRTC requests that were refused because an address sent too many, and rooms and messages that no space was left for",
             kind: MetricKind::Counter,
             samples: refused.map(by("reason")).into(),
         },
     ]
 }
 
-/// What the cast flow and RTCMultiConnection serve.
+/// The cast flow and RTCMultiConnection: TVs, users and rooms.
 #[must_use]
 pub fn signaling(casts: CastCounts, multi: MultiConnectionCounts) -> Vec<MetricFamily> {
     let gauge = |name, help, value: usize| MetricFamily::single(name, help, MetricKind::Gauge, value as f64);
@@ -194,24 +194,24 @@ pub fn signaling(casts: CastCounts, multi: MultiConnectionCounts) -> Vec<MetricF
         gauge("castway_waiting_tvs", "TVs that wait for a code", casts.waiting),
         MetricFamily::single(
             "castway_evicted_tvs",
-            "TVs whose place another one got, since there was no more",
+            "TVs that lost their place to another TV because all places were taken",
             MetricKind::Counter,
             casts.evicted as f64,
         ),
         gauge("castway_clients", "Clients connected over Socket.IO", casts.clients + multi.clients),
-        gauge("castway_multi_users", "Users of RTCMultiConnection, those within their grace period included", multi.rooms.users),
-        gauge("castway_multi_away_users", "Users of RTCMultiConnection within their grace period", multi.rooms.away),
+        gauge("castway_multi_users", "Users of RTCMultiConnection, including those in their grace period", multi.rooms.users),
+        gauge("castway_multi_away_users", "Users of RTCMultiConnection in their grace period", multi.rooms.away),
         gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multi.rooms.rooms),
         MetricFamily::single(
             "castway_multi_limited_events",
-            "Events of RTCMultiConnection's clients that were refused for too much at once",
+            "Events of RTCMultiConnection's clients that were refused because they sent too many",
             MetricKind::Counter,
             multi.rate_limited as f64,
         ),
     ]
 }
 
-/// Of the process as a whole: faults, and what is open.
+/// The process as a whole: faults and descriptors.
 #[must_use]
 pub fn process(shares: &DescriptorPools) -> Vec<MetricFamily> {
     let family = |name, help, kind, number: fn(&DescriptorPool) -> f64| {
@@ -221,19 +221,19 @@ pub fn process(shares: &DescriptorPools) -> Vec<MetricFamily> {
     vec![
         MetricFamily::single(
             "castway_core_resets",
-            "Times that the rooms of one protocol began anew after a fault in the program",
+            "How often the rooms of a protocol were reset after a fault in the program",
             MetricKind::Counter,
             room_driver::resets() as f64,
         ),
-        family("castway_descriptors", "Descriptors in use, by kind", MetricKind::Gauge, |share| share.taken() as f64),
-        family("castway_descriptors_limit", "Descriptors that a kind may use", MetricKind::Gauge, |share| share.most() as f64),
-        family("castway_descriptors_refused", "Times that a kind had used its descriptors up", MetricKind::Counter, |share| {
+        family("castway_descriptors", "File descriptors in use, by kind", MetricKind::Gauge, |share| share.taken() as f64),
+        family("castway_descriptors_limit", "Maximum number of file descriptors, by kind", MetricKind::Gauge, |share| share.most() as f64),
+        family("castway_descriptors_refused", "How often a kind had no file descriptors left", MetricKind::Counter, |share| {
             share.refused() as f64
         }),
     ]
 }
 
-/// Wrong codes, passwords and keys.
+/// Wrong codes, passwords and API keys.
 #[must_use]
 pub fn wrong(reports: &GuessReports) -> MetricFamily {
     let sample = |(kind, total): (GuessKind, u64)| Sample { labels: vec![("kind", kind.name().to_owned())], value: total as f64 };
@@ -260,25 +260,25 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
         gauge("castway_relay_allocations", "Live TURN allocations", relay.allocations as f64),
         gauge("castway_relay_streams", "Open connections of TURN clients over TCP", relay.streams as f64),
         gauge("castway_relay_connections", "Open connections with peers over TCP (RFC 6062)", relay.connections as f64),
-        counter("castway_relay_refused_peers", "Connections of TCP peers that nobody had permitted", relay.refused_peers),
+        counter("castway_relay_refused_peers", "TCP connections from peers that no client had permitted", relay.refused_peers),
         gauge(
             "castway_relay_moved_clients",
-            "Clients that have moved, and whose packets another shard passes on",
+            "Clients that have moved, and whose packets another shard forwards",
             relay.moved as f64,
         ),
         by_way(
             "castway_relay_packets",
-            "Relayed payloads, by direction and by the transport of the client they went to or came from",
+            "Relayed payloads, by direction and by the transport of the client",
             |direction, client| relay.packets(direction, client),
         ),
         by_way(
             "castway_relay_bytes",
-            "Bytes of relayed payloads, without the headers of TURN, UDP and IP",
+            "Bytes of relayed payloads, without TURN, UDP and IP headers, by direction and by the transport of the client",
             |direction, client| relay.bytes(direction, client),
         ),
         listed(
             "castway_relay_drops",
-            "Packets that were not relayed or answered, by reason",
+            "Packets that were neither relayed nor answered, by reason",
             "reason",
             DropCause::ALL.map(|cause| (cause.label().to_owned(), relay.drops(cause) as f64)).into(),
         ),
@@ -293,10 +293,10 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
             "Requests with an unknown user or a wrong password",
             relay.failed_authentications,
         ),
-        counter("castway_relay_accepted_connections", "Connections of TURN clients over TCP", relay.accepted),
+        counter("castway_relay_accepted_connections", "Connections accepted from TURN clients over TCP", relay.accepted),
         counter(
             "castway_relay_accept_failures",
-            "Times that no connection could be accepted for want of descriptors",
+            "How often a connection could not be accepted because no file descriptor was left",
             relay.accept_failures,
         ),
         listed(
@@ -307,15 +307,15 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
         ),
         counter(
             "castway_relay_refused_neighbours",
-            "Peers that were refused because they are in networks of this machine",
+            "Peers that were refused because they are in a network of this machine",
             relay.refused_neighbours,
         ),
-        counter("castway_relay_receive_errors", "Receives that failed; the socket is read again", relay.receive_errors),
-        counter("castway_relay_icmp_errors", "ICMP errors about packets that were sent to peers", relay.icmp_errors),
+        counter("castway_relay_receive_errors", "Failed receives; the socket is read again", relay.receive_errors),
+        counter("castway_relay_icmp_errors", "ICMP errors for packets sent to peers", relay.icmp_errors),
         counter("castway_relay_shard_restarts", "Restarts of a shard of the relay after a fault in the program", relay.panics),
         listed(
             "castway_relay_shard_busy_seconds",
-            "Seconds of work of each shard; the rate is its load, from 0 to 1",
+            "Seconds that each shard was busy; their rate is its load, from 0 to 1",
             "shard",
             shards.collect(),
         ),

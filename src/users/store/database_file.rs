@@ -6,15 +6,15 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use super::schema;
 
 const FILE_NAME: &str = "castway.db";
 /// How long a statement waits for the lock of another process that writes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: u32 = 4;
-
-static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// What to do if there is no database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ async fn update(pool: &SqlitePool, path: &Path, when_missing: WhenMissing) -> Re
             return Err(OpenError::Missing { folder: path.parent().unwrap_or(path).to_owned() });
         }
     }
-    MIGRATOR.run(pool).await.map_err(|error| from_migrate(path, error))
+    schema::migrator().run(pool).await.map_err(|error| from_migrate(path, error))
 }
 
 /// Checks that the file exists and is not empty. It goes by path, for the reason that [`restrict`] gives.

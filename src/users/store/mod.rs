@@ -5,13 +5,14 @@
 //! - Outputs: rows, a [`Snapshot`] of everything that a server needs, and a [`ChangeWatcher`] that notices changes.
 //! - Invariant: a method that returns `Ok` has committed: neither SIGKILL nor a power cut takes its change back.
 //!
-//! `database_file` creates and opens the file, `connection` holds it, and `users`, `secrets` and `server` have the statements of their
-//! tables. [`OpenError`] says why the file can't be opened and what to do; [`StoreError`] says why a statement failed.
+//! `database_file` creates and opens the file, `schema` has the steps of its schema, `connection` holds it, and `users`, `secrets` and
+//! `server` have the statements of their tables. [`OpenError`] says why the file can't be opened and what to do; [`StoreError`] says why a statement failed.
 
 mod connection;
 mod database_file;
 mod error;
 mod rows;
+mod schema;
 mod secrets;
 mod server;
 mod snapshot;

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
+
 use crate::config::secret::Secret;
 use crate::users::credentials::unix_seconds;
 
 /// A user as `castway user list` shows it, without hash and keys.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct UserInfo {
     pub name: String,
     pub enabled: bool,
@@ -18,15 +21,38 @@ pub struct UserInfo {
 }
 
 /// A secret with its state.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct SecretInfo {
     pub id: i64,
-    #[sqlx(try_from = "String")]
     pub value: Secret<String>,
     /// UTC, as `2025-01-31T23:59:59Z`.
     pub created: String,
     /// Unix seconds; `None` for the secret that signs.
     pub retired_at: Option<i64>,
+}
+
+// By hand, since sqlx's derive builds sqlx and SQLite a second time, for the compiler.
+impl FromRow<'_, SqliteRow> for UserInfo {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            name: row.try_get("name")?,
+            enabled: row.try_get("enabled")?,
+            admin: row.try_get("admin")?,
+            realm: row.try_get("realm")?,
+            created: row.try_get("created")?,
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for SecretInfo {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            value: Secret::new(row.try_get("value")?),
+            created: row.try_get("created")?,
+            retired_at: row.try_get("retired_at")?,
+        })
+    }
 }
 
 /// Everything that a running server needs, read in one transaction.
