@@ -60,7 +60,7 @@ impl Engine {
         self.handle_timeout(now);
     }
 
-    /// Ends what has expired: allocations, permissions, channels, reservations, and connections that nobody has bound.
+    /// Ends everything that has expired: allocations, permissions, channels, reservations, and connections that nobody has bound.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(id) = self.allocations.due(now) {
             if self.allocations.allocation(id).is_none_or(|allocation| allocation.expires <= now) {
