@@ -1,6 +1,7 @@
-//! What the relay may have open, and which of its clients' streams have not allocated yet.
+//! Limits what the relay has open, and knows which of its clients' streams have no allocation yet.
 //!
-//! Owner: the [`Relay`](super::Relay); the shards and every [`StreamIntake`](super::StreamIntake) have clones, which share everything.
+//! Owner: the [`Relay`](super::Relay); the shards and every [`StreamIntake`](super::StreamIntake) have clones, which share
+//! everything.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,13 +11,13 @@ use crate::limits::unproven::{UnprovenConnection, UnprovenConnections};
 use crate::relay::io::poll_source::ClientStreamId;
 use crate::relay::tcp::buffer_usage::BufferTotal;
 
-/// Streams without an allocation, at most; never more than half of what clients may have.
+/// The most streams without an allocation. They never exceed half of the clients' descriptors either.
 const MAX_UNPROVEN_STREAMS: usize = 2048;
-/// The number of clients' descriptors that are kept free as long as there are streams without an allocation, because another shard
-/// needs a moment to close one.
+/// The number of clients' descriptors that are kept free as long as there are streams without an allocation, because another
+/// shard needs a moment to close one.
 const SPARE_DESCRIPTORS: usize = 16;
 
-/// The shard that serves a stream, and its place there.
+/// The shard that serves a stream, and the stream's place there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StreamLocation {
     pub(super) shard: u8,
@@ -26,7 +27,7 @@ pub(super) struct StreamLocation {
 /// The place of one stream that has not allocated yet.
 pub(super) type UnprovenStream = UnprovenConnection<StreamLocation>;
 
-/// What the relay may have open.
+/// The limits of what the relay has open.
 #[derive(Debug, Clone)]
 pub(super) struct Admission {
     /// Streams that have not allocated yet.
@@ -46,7 +47,7 @@ impl Admission {
         Self { unproven, clients, relayed, buffers: BufferTotal::default() }
     }
 
-    /// Chooses the stream that has to go so that the next client finds a descriptor; `None` where enough descriptors are free, or where
+    /// Chooses the stream to close so that the next client finds a descriptor; `None` where enough descriptors are free, or where
     /// every stream has an allocation.
     pub(super) fn displace_if_scarce(&self, now: Instant) -> Option<StreamLocation> {
         let free = self.clients.most().saturating_sub(self.clients.taken());

@@ -28,7 +28,7 @@ pub struct Relay {
     pub(super) closed_neighbours: Arc<[IpNet]>,
     pub(super) mailboxes: Vec<ShardMailbox>,
     pub(super) threads: Vec<JoinHandle<()>>,
-    /// Dropping it ends the thread that watches users and addresses.
+    /// Dropping this sender ends the thread that watches users and addresses.
     pub(super) watcher: Option<mpsc::Sender<()>>,
 }
 
@@ -38,31 +38,31 @@ impl Relay {
         self.mailboxes.iter().for_each(|shard| shard.send(ShardMessage::ForwardProxies(forwarding.clone())));
     }
 
-    /// For listeners besides the relay's own.
+    /// Takes in the connections of listeners besides the relay's own.
     #[must_use]
     pub fn intake(&self) -> StreamIntake {
         StreamIntake::new(self.mailboxes.clone().into(), self.admission.clone())
     }
 
-    /// Where clients reach the relay, with the actual port where port 0 was configured.
+    /// The address at which clients reach the relay, with the actual port where port 0 was configured.
     #[must_use]
     pub const fn listening(&self) -> SocketAddr {
         self.listening
     }
 
-    /// The configured second port at which clients reach it, with the actual one where port 0 was configured.
+    /// The configured second port at which clients reach the relay, with the actual one where port 0 was configured.
     #[must_use]
     pub const fn alternate_port(&self) -> Option<u16> {
         self.alternate_port
     }
 
-    /// Whether it listens on UDP.
+    /// Whether the relay listens on UDP.
     #[must_use]
     pub const fn has_udp(&self) -> bool {
         self.udp
     }
 
-    /// Whether it listens on TCP.
+    /// Whether the relay listens on TCP.
     #[must_use]
     pub const fn has_tcp(&self) -> bool {
         self.tcp
@@ -86,7 +86,7 @@ impl Relay {
         self.shared.allocations() as usize
     }
 
-    /// What was counted since the start.
+    /// The statistics since the start.
     #[must_use]
     pub fn stats(&self) -> RelayStats {
         self.stats.stats()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-/// Forwards connections from trusted proxies to the ingress, which reads the PROXY header that they may begin with.
+/// Forwards connections from trusted proxies to the ingress, which reads the PROXY header that such a connection may begin with.
 #[derive(Debug, Clone)]
 pub struct ProxyForwarding {
     /// Networks of the trusted proxies.

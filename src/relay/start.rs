@@ -25,9 +25,9 @@ use crate::relay::users::RelayUsers;
 use crate::relay::watcher::ChangeWatcher;
 use crate::turn::{self, SharedState};
 
-/// Binds the listeners and starts relaying. Relayed sockets are bound where `external` says, which is
-/// [`bind_addresses`](super::bind_addresses); the advertised addresses follow `external`, and the number of descriptors stays within
-/// `shares`.
+/// Binds the listeners and starts relaying. Relayed sockets are bound at the addresses in `external`, which are those of
+/// [`bind_addresses`](super::bind_addresses); the advertised addresses follow `external`, and the number of descriptors stays
+/// within `shares`.
 ///
 /// # Errors
 /// A sentence that names the setting to change: a port is taken, or an address is not this machine's.
@@ -69,7 +69,8 @@ pub fn start(
             index,
             settings: Arc::clone(&settings),
             policy: policy.clone(),
-            // All shards use one range, so that a small range is not divided; the engines know without a lock which ports are taken.
+            // All shards use one range, so that a small range is not divided; the engines know without a lock which ports are
+            // taken.
             engine_shard: turn::ShardSettings { index, ports: config.ports.clone() },
             shared: Arc::clone(&shared),
             users: Arc::clone(&users),
@@ -94,7 +95,7 @@ pub fn start(
     Ok(relay)
 }
 
-/// What a shard waits with, and how others reach it.
+/// The poller that a shard waits with, and the two ends of its mailbox.
 struct ShardEnds {
     poller: Poller,
     mailbox: ShardMailbox,
@@ -123,7 +124,7 @@ fn spawn_shard(context: ShardContext) -> anyhow::Result<JoinHandle<()>> {
     thread.spawn(move || event_loop::run(context)).context("the relay can't start its threads")
 }
 
-/// Returns the sender whose end ends the thread.
+/// Starts the watcher's thread, which ends when the returned sender is dropped.
 fn spawn_watcher(watcher: ChangeWatcher) -> anyhow::Result<mpsc::Sender<()>> {
     let (sender, stopped) = mpsc::channel();
     let thread = thread::Builder::new().name("relay-watch".to_owned());

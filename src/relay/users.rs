@@ -1,7 +1,7 @@
 //! Users and their keys, as the engines ask for them.
 //!
-//! The engine verifies requests with [`CredentialSource`]; the shards also ask, when [`RelayUsers::revision`] has changed, which users of
-//! their allocations may stay.
+//! The engine verifies requests with [`CredentialSource`]; the shards also ask, when [`RelayUsers::revision`] has changed, which
+//! users of their allocations may stay.
 
 use std::time::{Instant, SystemTime};
 
@@ -10,7 +10,8 @@ use crate::turn::{CredentialSource, MIN_UNGUESSABLE_SECRET_BYTES, UserKeys};
 use crate::users::Directory;
 use crate::users::credentials::TimeLimitedUsername;
 
-/// Which users may allocate, and which may keep their allocations. It is called on the shards' threads, so it must not block.
+/// Tells which users may allocate, and which may keep their allocations. It is called on the shards' threads, so it must not
+/// block.
 pub trait RelayUsers: CredentialSource {
     /// Whether a [`UserKeys::user`] may keep its allocations.
     fn is_live(&self, user: &str) -> bool;

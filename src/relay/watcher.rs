@@ -15,7 +15,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the watcher reads the machine's addresses and networks, which are closed to clients.
 const ADDRESS_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Compares the state of the world with what the shards know.
+/// Compares the users and addresses with those that the shards know.
 pub(super) struct ChangeWatcher {
     pub(super) users: Arc<dyn RelayUsers>,
     pub(super) revision: u64,

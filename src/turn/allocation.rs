@@ -1,4 +1,4 @@
-//! One allocation (RFC 8656 §3.2, §6).
+//! One allocation (RFC 8656 §6).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(super) struct RelayedAddress {
     /// The address that the client was told. It stays the same for the life of the allocation.
     pub(super) advertised: IpAddr,
     pub(super) port: u16,
-    /// The shell has opened its socket.
+    /// The shell has opened the socket of this address.
     pub(super) live: bool,
     /// How often the shell was asked for a socket, less one.
     pub(super) tries: u8,
@@ -49,7 +49,7 @@ pub(super) struct Allocation {
     pub(super) expires: Instant,
     /// The transaction of the Allocate, so that a retransmission gets the identical reply.
     pub(super) transaction: TransactionId,
-    /// LIFETIME of that reply.
+    /// The LIFETIME of that reply.
     pub(super) lifetime: u32,
     pub(super) token: Option<ReservationToken>,
     pub(super) address_error: Option<(AddressFamily, ErrorCode)>,

@@ -17,7 +17,8 @@ struct Slot {
     allocation: Option<(Instant, Box<Allocation>)>,
 }
 
-/// Every allocation of one engine, by id, five-tuple, relayed port, and time of the next expiry. Each index holds an allocation once.
+/// Every allocation of one engine, by id, five-tuple, relayed port, and time of the next expiry. Each index holds an allocation
+/// once.
 #[derive(Debug, Default)]
 pub(super) struct AllocationTable {
     slots: Vec<Slot>,
@@ -118,8 +119,8 @@ impl AllocationTable {
         self.by_tuple.insert((&five_tuple).into(), id.index);
     }
 
-    /// Moves the timer where the next expiry has become earlier. One that has become later is left alone, unless `force`: the timer then
-    /// fires early, and the caller of [`Self::due`] calls this again.
+    /// Moves the timer where the next expiry has become earlier. A timer whose expiry has become later is left alone, unless
+    /// `force`: the timer then fires early, and the caller of [`Self::due`] calls this again.
     pub(super) fn reschedule(&mut self, id: AllocationId, force: bool) {
         let Some(slot) = self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation) else { return };
         let Some((scheduled, allocation)) = &mut slot.allocation else { return };

@@ -51,8 +51,8 @@ impl BandwidthLimits {
         }
     }
 
-    /// Takes a payload from the buckets of the allocation, its user and the server. Where a later bucket refuses, the earlier ones keep
-    /// their charge.
+    /// Takes a payload from the buckets of the allocation, its user and the server. Where a later bucket refuses, the earlier
+    /// ones keep their charge.
     pub(super) fn take(
         &self,
         direction: Direction,

@@ -13,8 +13,8 @@ pub trait CredentialSource: Send + Sync {
     fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys>;
 
     /// Whether the password of this username may be one that a person chose. A password derived from a secret of at least
-    /// [`MIN_UNGUESSABLE_SECRET_BYTES`] cannot be found by trying, so a client with such a username is never throttled because others
-    /// behind its address have sent wrong passwords.
+    /// [`MIN_UNGUESSABLE_SECRET_BYTES`] cannot be found by trying, so a client with such a username is never throttled because
+    /// others behind its address have sent wrong passwords.
     fn is_guessable(&self, username: &str) -> bool {
         let _ = username;
         true

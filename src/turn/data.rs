@@ -1,4 +1,5 @@
-//! The data paths between clients and peers (RFC 8656 §11, §12.6, §12.7). Every packet takes one of them, and none allocates memory.
+//! The data paths between clients and peers (RFC 8656 §11, §12.6, §12.7). Every packet takes one of them, and none allocates
+//! memory.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -18,7 +19,8 @@ use super::verdict::{Answer, DropReason, Verdict};
 use crate::limits::ip_prefix::canonical;
 
 impl Engine {
-    /// An ICMP error for a packet that a relayed address sent to `peer`: the client gets a Data indication (RFC 8656 §11.5, §18.13).
+    /// An ICMP error for a packet that a relayed address sent to `peer`: the client gets a Data indication (RFC 8656 §11.5,
+    /// §18.13).
     pub fn handle_icmp(
         &mut self,
         relayed: RelayedAddressId,
@@ -41,7 +43,7 @@ impl Engine {
         Verdict::Reply { to, answer: Answer::Indication { method: Method::Data } }
     }
 
-    /// RFC 8656 §12.6.
+    /// RFC 8656 §12.6: passes the payload of a ChannelData message to the peer of its channel.
     pub(super) fn channel_data(&mut self, from: &FiveTuple, bytes: &[u8], now: Instant) -> Verdict {
         let Some(ChannelData { channel, payload }) = ChannelData::parse(bytes) else {
             return Verdict::Drop(DropReason::MalformedChannelData);
@@ -54,7 +56,7 @@ impl Engine {
         }
     }
 
-    /// RFC 8656 §11.2.
+    /// RFC 8656 §11.2: passes the payload of a Send indication to its peer. An indication with a fault is dropped silently.
     pub(super) fn send_indication(&mut self, from: &FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
         let Some(id) = self.allocations.find(from) else { return Verdict::Drop(DropReason::NoAllocation) };
         let peer =
@@ -106,7 +108,8 @@ impl Engine {
         }
     }
 
-    /// RFC 8656 §11.3, §12.7.
+    /// RFC 8656 §11.3, §12.7: passes a peer's payload to the client, as ChannelData where a channel is bound, else as a Data
+    /// indication.
     pub(super) fn relay_to_client(
         &mut self,
         relayed: RelayedAddressId,

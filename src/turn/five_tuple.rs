@@ -24,14 +24,14 @@ impl Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PeerTransport {
     Udp,
-    /// RFC 6062.
+    /// A TCP allocation (RFC 6062).
     Tcp,
 }
 
 /// Client address, server address and transport (RFC 8656 §2). A reply leaves from `server`.
 ///
-/// An IPv4 client of a dual-stack socket is written as that socket reports it (IPv4-mapped); the client is told its IPv4 address. For NAT
-/// behaviour discovery, `server` must be the address that the packet was sent to, not a wildcard.
+/// An IPv4 client of a dual-stack socket is written as that socket reports it (IPv4-mapped); the client is told its IPv4 address.
+/// For NAT behaviour discovery, `server` must be the address that the packet was sent to, not a wildcard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FiveTuple {
     pub client: SocketAddr,

@@ -19,7 +19,8 @@ use crate::limits::ip_prefix::canonical;
 impl Engine {
     /// A datagram, or a frame of a stream, from a client. Never blocks; allocates memory only for authenticated requests.
     pub fn handle_client(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) -> Verdict {
-        // RFC 8656 §12, table 1: the first byte tells ChannelData from STUN.
+        // RFC 8656 §12, table 3: the first byte tells ChannelData from STUN. The channel numbers of RFC 5766 extend its range to
+        // 0x7F.
         match bytes.first() {
             Some(0x40..=0x7F) => self.channel_data(&from, bytes, now),
             Some(0x00..=0x3F) => match StunMessage::parse(bytes) {
@@ -48,7 +49,8 @@ impl Engine {
         self.relay_to_client(relayed, peer, 0..bytes.len(), now)
     }
 
-    /// The client's stream has ended, and with it the client's allocation (RFC 8656 §3.1), unless that one is mobile.
+    /// The client's stream has ended. No message can come over its five-tuple any more, so its allocation ends too, unless it is
+    /// mobile.
     pub fn handle_client_closed(&mut self, from: &FiveTuple, now: Instant) {
         if let Some(id) = self.allocations.find(from)
             && self.allocations.allocation(id).is_some_and(|allocation| allocation.moves.is_none())
@@ -58,7 +60,7 @@ impl Engine {
         self.handle_timeout(now);
     }
 
-    /// Ends what has expired: allocations, permissions, channels, reservations, and connections that nobody has bound.
+    /// Ends everything that has expired: allocations, permissions, channels, reservations, and connections that nobody has bound.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(id) = self.allocations.due(now) {
             if self.allocations.allocation(id).is_none_or(|allocation| allocation.expires <= now) {
@@ -78,7 +80,8 @@ impl Engine {
         }
     }
 
-    /// Ends every allocation of a user. The caller makes the [`super::CredentialSource`] refuse the user first. Visits every allocation.
+    /// Ends every allocation of a user. The caller makes the [`super::CredentialSource`] refuse the user first. Visits every
+    /// allocation.
     pub fn revoke(&mut self, user: &str) {
         let allocations = self.allocations.iter().filter(|(_, allocation)| &*allocation.user.name == user);
         let ids: Vec<AllocationId> = allocations.map(|(id, _)| id).collect();
@@ -97,8 +100,8 @@ impl Engine {
     }
 
     /// The addresses of the machine, or those that its relayed addresses are advertised under, have changed: see
-    /// [`super::EngineSettings::set_addresses`]. An allocation keeps the relayed transport address that its client was told; peers that are
-    /// denied now are closed, as by [`Self::set_policy`].
+    /// [`super::EngineSettings::set_addresses`]. An allocation keeps the relayed transport address that its client was told;
+    /// peers that are denied now are closed, as by [`Self::set_policy`].
     pub fn set_addresses(&mut self, advertised: [Option<IpAddr>; 2], own: &[IpAddr], neighbours: &[IpNet], now: Instant) {
         Arc::make_mut(&mut self.settings).set_addresses(advertised, own);
         self.set_policy(PeerPolicy { neighbours: neighbours.to_vec(), ..self.policy.clone() }, now);

@@ -1,5 +1,6 @@
-//! Mobility tickets (RFC 8016 §4): the allocation and how often it has moved, signed. Any engine can tell which engine a ticket belongs to.
-//! A ticket is text, because the client of coturn treats it as a C string and sends it back only up to the first zero.
+//! Mobility tickets (RFC 8016 §3.3): the allocation and how often it has moved. A ticket holds no secret, so it is signed and not
+//! encrypted. Any engine can tell which engine a ticket belongs to. A ticket is text, because the client of coturn treats it as a
+//! C string and sends it back only up to the first zero.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,7 +22,7 @@ pub(super) const TICKET_LEN: usize = SIGNED_LEN / 3 * 4;
 pub(super) struct MobilityTicket {
     pub(super) shard: u8,
     pub(super) allocation: AllocationId,
-    /// Counts the moves; an older ticket is spent.
+    /// Counts the moves; a ticket with an earlier number is no longer valid.
     pub(super) serial: u32,
 }
 

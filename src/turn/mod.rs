@@ -1,25 +1,29 @@
-//! The STUN and TURN server as a state machine (RFC 8489, RFC 8656; RFC 5780, RFC 6062, RFC 8016). It has no socket, no clock and no task.
+//! The STUN and TURN server as a state machine (RFC 8489, RFC 8656; RFC 5780, RFC 6062, RFC 8016). It has no socket, no clock and
+//! no task.
 //!
-//! **Owner.** One [`Engine`] is one shard. The thread that owns the shard's sockets owns the engine by value, so nothing in it is locked.
+//! **Owner.** One [`Engine`] is one shard. The thread that owns the shard's sockets owns the engine by value, so nothing in it is
+//! locked.
 //!
 //! **Inputs.** [`Engine::handle_client`] takes each datagram of a client, or each frame of a client's stream (see
-//! [`codec::framing::next_frame`]). [`Engine::handle_peer`] takes each datagram of a peer, [`Engine::handle_icmp`] each ICMP error.
-//! [`Engine::handle_relayed_address_opened`] takes the result of each [`Output::OpenRelayedAddress`]. [`Engine::handle_timeout`] is due when
-//! [`Engine::next_timeout`] says so, and [`Engine::handle_client_closed`] when a client's stream has ended. TCP allocations add
-//! [`Engine::handle_peer_connected`], [`Engine::handle_peer_accepted`], [`Engine::handle_peer_connection_bytes`] and
-//! [`Engine::handle_peer_connection_closed`]. [`Engine::revoke`], [`Engine::set_policy`] and [`Engine::set_addresses`] come from the
-//! operator. Inputs that depend on time take `now`.
+//! [`codec::framing::next_frame`]). [`Engine::handle_peer`] takes each datagram of a peer, [`Engine::handle_icmp`] each ICMP
+//! error. [`Engine::handle_relayed_address_opened`] takes the result of each [`Output::OpenRelayedAddress`].
+//! [`Engine::handle_timeout`] is due when [`Engine::next_timeout`] says so, and [`Engine::handle_client_closed`] when a client's
+//! stream has ended. TCP allocations add [`Engine::handle_peer_connected`], [`Engine::handle_peer_accepted`],
+//! [`Engine::handle_peer_connection_bytes`] and [`Engine::handle_peer_connection_closed`]. [`Engine::revoke`],
+//! [`Engine::set_policy`] and [`Engine::set_addresses`] come from the operator. Inputs that depend on time take `now`.
 //!
-//! **Outputs.** Each packet gets a [`Verdict`]. Payloads are forwarded as ranges of the received bytes, without a queue, a copy or a heap
-//! allocation; the answer to a request is in [`Engine::reply`] until the next call, and the verdict says what it is ([`Answer`]). All
-//! other consequences are an [`Output`]: after each input the shell drains [`Engine::poll_output`], in order. An Allocate is answered by an
-//! output, once its relayed sockets are open.
+//! **Outputs.** Each packet gets a [`Verdict`]. Payloads are forwarded as ranges of the received bytes, without a queue, a copy
+//! or a heap allocation; the answer to a request is in [`Engine::reply`] until the next call, and the verdict says what it is
+//! ([`Answer`]). All other consequences are an [`Output`]: after each input the shell drains [`Engine::poll_output`], in order.
+//! An Allocate is answered by an output, once its relayed sockets are open.
 //!
-//! **Errors.** A packet that is not answered has a [`DropReason`]; a refused request has an error code ([`codec::error_code::ErrorCode`]).
-//! The shell reports an [`OpenError`]. Inside `requests`, a handler returns a `Refusal`. Nothing else fails.
+//! **Errors.** A packet that is not answered has a [`DropReason`]; a refused request has an error code
+//! ([`codec::error_code::ErrorCode`]). The shell reports an [`OpenError`]. Inside `requests`, a handler returns a `Refusal`.
+//! Nothing else fails.
 //!
 //! # The run loop
-//! A shell for UDP with one socket for its clients. A real one also polls the relayed sockets and passes their datagrams to `handle_peer`.
+//! A shell for UDP with one socket for its clients. A real one also polls the relayed sockets and passes their datagrams to
+//! `handle_peer`.
 //!
 //! ```no_run
 //! use std::collections::HashMap;
@@ -89,12 +93,13 @@
 //! - A request: `inputs` (STUN or ChannelData) → `requests::dispatch` → `requests::authentication` → the file of its method →
 //!   `requests::response`. Allocate continues in `requests::opening`, Connect in `tcp_peers`.
 //! - Data to a peer: `inputs` → `data` → `peer_location` (may it go there) → `peers` (permission, channel) → `bandwidth`.
-//! - Data to a client: `inputs` → `peer_location` → `data` → `peers` → `bandwidth`; the shell writes the header ([`codec::framing`]).
+//! - Data to a client: `inputs` → `peer_location` → `data` → `peers` → `bandwidth`; the shell writes the header
+//!   ([`codec::framing`]).
 //! - The state is in `engine`: `allocation_table` with each `allocation`, `peer_connection_table`, and [`SharedState`].
 //!
 //! # Shards
-//! One engine owns every map, and an allocation never leaves the engine that made it. State of the whole server is in [`SharedState`], and
-//! each piece of it is as small as possible:
+//! One engine owns every map, and an allocation never leaves the engine that made it. State of the whole server is in
+//! [`SharedState`], and each piece of it is as small as possible:
 //!
 //! | What | Why it is shared | How |
 //! |---|---|---|
@@ -108,31 +113,34 @@
 //! | wrong passwords of a client, of a site and at a user | the same | a mutex each for UDP and streams, taken where the key of an allocation does not verify |
 //!
 //! A message that arrives at the wrong engine gets [`Verdict::ToShard`]: a Refresh with another engine's MOBILITY-TICKET, or a
-//! ConnectionBind with another engine's CONNECTION-ID (its first byte names the engine). The later packets of a moved client may still
-//! arrive at the wrong shard; [`Output::ClientMoved`] tells the shell which five-tuple to redirect. A payload for a relayed address of
-//! another engine goes through the kernel.
+//! ConnectionBind with another engine's CONNECTION-ID (its first byte names the engine). The later packets of a moved client may
+//! still arrive at the wrong shard; [`Output::ClientMoved`] tells the shell which five-tuple to redirect. A payload for a relayed
+//! address of another engine goes through the kernel.
 //!
 //! # Invariants
 //! - Nothing is remembered for a stranger: there is no state before a valid nonce and credentials.
-//! - Guessing is bounded, and does not lock out a user whose password cannot be guessed. A nonce is valid for one address and port and is
-//!   checked before the credentials, so the address of a failure is proven. Ten failures exhaust a port. Twenty a minute exhaust a client
-//!   (an IPv4 address or an IPv6 /64; a /48 has four times as many), counted for UDP and for streams separately, so that a forged
-//!   datagram with an old nonce keeps no stream out. Beyond that no wrong password gets an answer, and credentials that may be a guess
-//!   ([`CredentialSource::is_guessable`]) are checked once in 3 s: over a stream the request waits, over UDP the client repeats it. Always
-//!   checked are signed credentials, the key of an allocation on its five-tuple, and the first attempt at a user that has had no wrong
-//!   password from this site within a day, so that others behind the same NAT get in. All addresses together have a hundred wrong attempts
-//!   a minute at one user, first attempts excepted. See [`crate::limits::guesses`].
-//! - Challenges are limited by source address, because the source of a datagram may be forged. A burst of fifty passes, so that a classroom
-//!   behind one address gets in together; one port gets at most a fifth, so that one client that fails in a loop starves no other.
-//! - `Engine::end` is the one way an allocation ends, and it gives back everything; `audit` (tests and fuzzing) checks that indices agree.
-//! - The timers are an index with one entry an allocation. An entry may be early, never late: when it fires, the allocation is swept, and
-//!   the entry is set anew. Only `revoke`, `set_policy`, `set_addresses` and `end_all` visit every allocation.
-//! - The peer policy is evaluated when a request names a peer, and for every permission when the policy is replaced. Which of our own
-//!   ports are live relayed addresses can change at any time, so that is evaluated for every packet.
+//! - Guessing is bounded, and does not lock out a user whose password cannot be guessed. A nonce is valid for one address and
+//!   port and is checked before the credentials, so the address of a failure is proven. Ten failures exhaust a port. Twenty a
+//!   minute exhaust a client (an IPv4 address or an IPv6 /64; a /48 has four times as many), counted for UDP and for streams
+//!   separately, so that a forged datagram with an old nonce keeps no stream out. Beyond that no wrong password gets an answer,
+//!   and credentials that may be a guess ([`CredentialSource::is_guessable`]) are checked once in 3 s: over a stream the request
+//!   waits, over UDP the client repeats it. Always checked are signed credentials, the key of an allocation on its five-tuple,
+//!   and the first attempt at a user that has had no wrong password from this site within a day, so that others behind the same
+//!   NAT get in. All addresses together have a hundred wrong attempts a minute at one user, first attempts excepted. See
+//!   [`crate::limits::guesses`].
+//! - Challenges are limited by source address, because the source of a datagram may be forged. A burst of fifty passes, so that a
+//!   classroom behind one address gets in together; one port gets at most a fifth, so that one client that fails in a loop
+//!   starves no other.
+//! - `Engine::end` is the one way an allocation ends, and it gives back everything; `audit` (tests and fuzzing) checks that
+//!   indices agree.
+//! - The timers are an index with one entry an allocation. An entry may be early, never late: when it fires, the allocation is
+//!   swept, and the entry is set anew. Only `revoke`, `set_policy`, `set_addresses` and `end_all` visit every allocation.
+//! - The peer policy is evaluated when a request names a peer, and for every permission when the policy is replaced. Which of our
+//!   own ports are live relayed addresses can change at any time, so that is evaluated for every packet.
 //!
 //! # Decisions
-//! - **A codec of our own**, not the crate `stun`: the crate copies every attribute to the heap, and the data paths and the answers to
-//!   strangers must not allocate. Measured by `benches/turn.rs` (ns, heap allocations, on a shared 2-core machine):
+//! - **A codec of our own**, not the crate `stun`: the crate copies every attribute to the heap, and the data paths and the
+//!   answers to strangers must not allocate. Measured by `benches/turn.rs` (ns, heap allocations, on a shared 2-core machine):
 //!
 //!   | | ours | crates `stun`, `turn` |
 //!   |---|---|---|
@@ -141,15 +149,15 @@
 //!   | read and verify a signed Refresh | 263, 0 | 981, 6 |
 //!   | write a Binding reply | 9, 0 | 73, 7 |
 //!
-//!   With 10,000 allocations, a verdict on ChannelData takes 64 ns, on a Send indication 84, on a peer's datagram 31; a 401 takes 223, and
-//!   an idle allocation 569 B in all
-//!   indices. Only authenticated requests allocate. The crates stay as a cross-check: property tests read with one what the other wrote.
-//! - **A channel is usable only while its permission lives**: ChannelData passes while the permission lives (300 s), as in coturn, though the binding
-//!   lives for 600 s.
-//! - **SHA-256 is offered where it does not amplify** ([`PasswordAlgorithms::Both`]): the nonce cookie and PASSWORD-ALGORITHMS would make the
-//!   401 three times the smallest Allocate.
-//! - **Credentials of the same user replace earlier ones** on Refresh, although RFC 8656 §5 asks for the same username: the username of TURN REST
-//!   credentials contains their expiry. Another user gets 441.
+//!   With 10,000 allocations, a verdict on ChannelData takes 64 ns, on a Send indication 84, on a peer's datagram 31; a 401 takes
+//!   223, and an idle allocation 569 B in all indices. Only authenticated requests allocate. The crates stay as a cross-check:
+//!   property tests read with one what the other wrote.
+//! - **A channel is usable only while its permission lives**: ChannelData passes while the permission lives (300 s), as in
+//!   coturn, though the binding lives for 600 s.
+//! - **SHA-256 is offered where it does not amplify** ([`PasswordAlgorithms::Both`]): the nonce cookie and PASSWORD-ALGORITHMS
+//!   would make the 401 three times the smallest Allocate.
+//! - **Credentials of the same user replace earlier ones** on Refresh, although RFC 8656 §5 asks for the same username: the
+//!   username of TURN REST credentials contains their expiry. Another user gets 441.
 //! - **A reservation ends with the allocation that made it**, after 30 s otherwise, so that quotas bound the ports of a user.
 //! - **Errors carry no reason phrase**, for the same limit on amplification.
 

@@ -1,7 +1,8 @@
 //! Stateless nonces (RFC 8489 §9.2): the time of issue and an HMAC over it and the client's address.
 //!
-//! Sixteen characters: base64 of 4 bytes of seconds and 8 bytes of HMAC-SHA256. Where the password algorithms are negotiated, the nonce
-//! cookie `obMatJos2` and four characters of security features come first. The HMAC covers them, so that an attacker cannot remove them.
+//! Sixteen characters: base64 of 4 bytes of seconds and 8 bytes of HMAC-SHA256. Where the password algorithms are negotiated, the
+//! nonce cookie `obMatJos2` and four characters of security features come first. The HMAC covers them, so that an attacker cannot
+//! remove them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,8 +12,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// RFC 8489 §9.2: "obMatJos2" and 24 bits in base64. Bit 0, the least significant one (erratum 6290, and the vector of appendix B.1):
-/// password algorithms; bit 1: username anonymity.
+/// RFC 8489 §9.2: 24 security features in base64 follow this text. Bit 0 stands for password algorithms and bit 1 for username
+/// anonymity (§18.1), counted from the least significant bit (erratum 6290, and the vector of appendix B.1).
 const NONCE_COOKIE: &[u8; 9] = b"obMatJos2";
 const TOKEN_LEN: usize = 16;
 /// The length of a nonce with its cookie and security features.
@@ -37,7 +38,7 @@ pub(super) struct Nonces {
 }
 
 impl Nonces {
-    /// `lifetime` is in seconds; RFC 8489 §9.2 recommends at most an hour.
+    /// `lifetime` is in seconds; RFC 8656 §5 recommends at most an hour.
     pub(super) fn new(key: &[u8; 32], lifetime: u32) -> Self {
         Self { mac: Hmac::new_from_slice(key).expect("HMAC takes a key of any length"), lifetime }
     }
@@ -54,7 +55,7 @@ impl Nonces {
         len + TOKEN_LEN
     }
 
-    /// The features of a valid nonce; `None`: it has expired, belongs to another address, or is not ours (438).
+    /// The features of a valid nonce; `None` where the nonce has expired, belongs to another address, or is not ours (438).
     pub(super) fn check(&self, nonce: &[u8], client: SocketAddr, now: u32) -> Option<SecurityFeatures> {
         let (features, token) = match nonce.strip_prefix(NONCE_COOKIE) {
             Some(rest) => {

@@ -1,4 +1,5 @@
-//! The TCP connections between relayed addresses and peers (RFC 6062), from Connect or an accepted peer to the end of the connection.
+//! The TCP connections between relayed addresses and peers (RFC 6062), from Connect or an accepted peer to the end of the
+//! connection.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! Which peers a client may name, and under which address a client knows a peer that is itself a relayed address of this server.
+//! Decides which peers a client may name, and under which address a client knows a peer that is itself a relayed address of this
+//! server.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -8,7 +9,7 @@ use super::engine::Engine;
 use super::five_tuple::PeerTransport;
 use super::ids::RelayedAddressId;
 
-/// What a peer's address belongs to at this moment.
+/// The owner of a peer's address at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PeerLocation {
     /// Another machine, or an address of this machine that the policy allows explicitly.
@@ -36,7 +37,8 @@ impl Engine {
         if open { PeerLocation::Outside } else { PeerLocation::OwnAddress }
     }
 
-    /// Whether a request may name this peer. Our relayed addresses carry UDP: a TCP listener on one of their ports is another program's.
+    /// Whether a request may name this peer. Our relayed addresses carry UDP: a TCP listener on one of their ports is another
+    /// program's.
     pub(super) fn admits(&self, peer: SocketAddr, transport: PeerTransport) -> bool {
         match self.locate_peer(peer) {
             PeerLocation::OwnRelayedAddress(_) => transport == PeerTransport::Udp,
@@ -45,8 +47,8 @@ impl Engine {
         }
     }
 
-    /// Whether a permission may be installed. A permission covers all ports of an address, so our own relayed addresses are permitted here
-    /// and checked again for each packet.
+    /// Whether a permission may be installed. A permission covers all ports of an address, so our own relayed addresses are
+    /// permitted here and checked again for each packet.
     pub(super) fn admits_ip(&self, ip: IpAddr) -> bool {
         self.count_neighbour(ip, self.policy.permits_permission(ip, &self.settings))
     }
@@ -58,9 +60,9 @@ impl Engine {
         permitted
     }
 
-    /// The address under which the client of `relayed` knows a peer. A peer that is a relayed address of ours is known by the address that
-    /// was advertised when that one was allocated. Only the engine of that allocation knows which address it was; the client has a
-    /// permission for it.
+    /// The address under which the client of `relayed` knows a peer. A peer that is a relayed address of ours is known by the
+    /// address that was advertised when that one was allocated. Only the engine of that allocation knows which address it was;
+    /// the client has a permission for it.
     pub(super) fn peer_as_advertised(&self, relayed: RelayedAddressId, peer: SocketAddr, now: Instant) -> SocketAddr {
         let family = AddressFamily::of(peer.ip());
         let (PeerLocation::OwnRelayedAddress(_), Some(address)) = (self.locate_peer(peer), self.settings.relayed_ip(family))

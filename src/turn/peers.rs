@@ -18,7 +18,8 @@ struct Channel {
     expires: Instant,
 }
 
-/// The permissions and channels of one allocation, in sorted lists: they are short, bounded, and empty while the allocation is idle.
+/// The permissions and channels of one allocation, in sorted lists: they are short, bounded, and empty while the allocation is
+/// idle.
 #[derive(Debug, Default)]
 pub(super) struct PeerTable {
     permissions: Vec<Permission>,
@@ -64,7 +65,7 @@ impl PeerTable {
         self.channel_peer(number, now).map(|_| number)
     }
 
-    /// `Ok` where `number` may be bound to `peer`; it says whether they are bound to each other already.
+    /// `Ok` where `number` may be bound to `peer`; the value tells whether they are bound to each other already.
     pub(super) fn may_bind(&self, number: ChannelNumber, peer: SocketAddr, now: Instant) -> Result<bool, BoundElsewhere> {
         match (self.channel_peer(number, now), self.channel_of(peer, now)) {
             (None, None) => Ok(false),

@@ -1,8 +1,8 @@
-//! The peers that a relayed address may exchange data with (RFC 8656 §7.2, §21.3.2).
+//! The peers that a relayed address may exchange data with (RFC 8656 §10.2, §11.2, §12.2, §21.2.2).
 //!
-//! A built-in list denies every network that is not the public internet. The operator's list is added to it, and so is every network
-//! that this machine is in, because the machines there trust their neighbours. The operator's allowed networks override all of these. An
-//! IPv6 address that contains an IPv4 address must be permitted as both.
+//! A built-in list denies every network that is not the public internet. The operator's list is added to it, and so is every
+//! network that this machine is in, because the machines there trust their neighbours. The operator's allowed networks override
+//! all of these. An IPv6 address that contains an IPv4 address must be permitted as both.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
@@ -69,8 +69,8 @@ impl PeerPolicy {
         self.lists_permit(ip) && !self.is_neighbour(ip)
     }
 
-    /// Whether a permission for this address may exist. A permission covers all ports, so the addresses of our relayed addresses are
-    /// permitted here; which of their ports are live is checked for each packet.
+    /// Whether a permission for this address may exist. A permission covers all ports, so the addresses of our relayed addresses
+    /// are permitted here; which of their ports are live is checked for each packet.
     pub(super) fn permits_permission(&self, ip: IpAddr, settings: &EngineSettings) -> bool {
         let relayed = settings.relayed_ip(AddressFamily::of(ip)).is_some_and(|relayed| relayed.is(ip));
         if relayed || settings.former_addresses.contains(&ip) {
@@ -112,7 +112,8 @@ impl PeerPolicy {
     }
 }
 
-/// The IPv4 address inside an IPv6 address: IPv4-compatible, IPv4-translated (SIIT), NAT64, 6to4, and for Teredo that of its server.
+/// The IPv4 address inside an IPv6 address: IPv4-compatible, IPv4-translated (SIIT), NAT64, 6to4, and for Teredo that of its
+/// server.
 fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(ip) = ip else { return None };
     let last = |ip: Ipv6Addr| Ipv4Addr::from(u128::from(ip) as u32);

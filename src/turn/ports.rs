@@ -1,7 +1,8 @@
-//! The ports that are taken, and those that are live relayed addresses: one bit a port and family, shared by all shards without locks.
+//! The ports that are taken, and those that are live relayed addresses: one bit a port and family, shared by all shards without
+//! locks.
 //!
-//! An engine starts its search at a random port of its range, so that shards with the same range do not compete. Any engine may release a
-//! port by clearing its bit: one engine may reserve a port that another claims (RESERVATION-TOKEN).
+//! An engine starts its search at a random port of its range, so that shards with the same range do not compete. Any engine may
+//! release a port by clearing its bit: one engine may reserve a port that another claims (RESERVATION-TOKEN).
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,7 +48,7 @@ impl PortSet {
     }
 }
 
-/// The requirement of an Allocate on its port (RFC 8656 §18.6).
+/// The requirement of an Allocate on its port (RFC 8656 §18.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PortRequirement {
     Any,

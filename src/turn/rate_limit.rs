@@ -1,7 +1,7 @@
 //! A token bucket that is one number (the "generic cell rate algorithm"): the time at which the bucket will be full again.
 //!
-//! A plain `u64` is the bucket of one owner, an `AtomicU64` one that shards share. Time is nanoseconds since an epoch; nothing here reads a
-//! clock.
+//! A plain `u64` is the bucket of one owner, an `AtomicU64` one that shards share. Time is nanoseconds since an epoch; nothing
+//! here reads a clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -14,31 +14,33 @@ pub struct EngineSettings {
     pub software: Option<String>,
     /// The addresses of relayed sockets: IPv4, then IPv6. `None`: a request for that family gets 440.
     pub relayed: [Option<RelayedIp>; 2],
-    /// The addresses of this machine, and those that it is advertised under. As peers they are denied, except live relayed addresses.
+    /// The addresses of this machine, and those that it is advertised under. As peers they are denied, except live relayed
+    /// addresses.
     pub own_addresses: Vec<IpAddr>,
     /// The addresses that were advertised before, newest first. Allocations of that time are still known by them.
     pub former_addresses: Vec<IpAddr>,
     /// The ports of our listeners. On an address of this machine they are never peers, even where the policy allows the address.
     pub listener_ports: Vec<u16>,
-    /// The LIFETIME of a client that asks for none, or for less (RFC 8656 §7.2: 600 s).
+    /// The LIFETIME of a client that asks for none, or for less (RFC 8656 §6: 600 s).
     pub default_lifetime: Duration,
-    /// The longest LIFETIME (RFC 8656 recommends 3600 s).
+    /// The longest LIFETIME (RFC 8656 §7.2 recommends at most 3600 s).
     pub max_lifetime: Duration,
     pub nonce_lifetime: Duration,
     pub password_algorithms: PasswordAlgorithms,
-    /// Announces USERHASH (RFC 8489 §9.2.1); a USERHASH is accepted even without it, where the credential source can look it up.
+    /// Announces USERHASH (RFC 8489 §9.2.4, first check); a USERHASH is accepted even without it, where the credential source can
+    /// look it up.
     pub username_anonymity: bool,
     /// An allocation ends when its credentials expire, unless the client refreshes it with later credentials of the same user.
     pub strict_expiry: bool,
     /// The shell can send with the DF bit; otherwise DONT-FRAGMENT gets 420.
     pub dont_fragment: bool,
-    /// RFC 8016; otherwise MOBILITY-TICKET gets 405.
+    /// Clients may move (RFC 8016); otherwise MOBILITY-TICKET gets 405.
     pub mobility: bool,
-    /// RFC 6062; otherwise REQUESTED-TRANSPORT = TCP gets 442.
+    /// Clients may make TCP allocations (RFC 6062); otherwise REQUESTED-TRANSPORT = TCP gets 442.
     pub tcp_relay: bool,
     /// A payload between two clients of the same engine is forwarded without a relayed socket.
     pub short_path: bool,
-    /// Answers every Allocate with 300: the alternate server for IPv4 clients, then for IPv6 clients.
+    /// Answers every Allocate with 300 (RFC 8656 §7.2, step 11): the alternate server for IPv4 clients, then for IPv6 clients.
     pub alternate_server: [Option<SocketAddr>; 2],
     pub nat_discovery: Vec<NatDiscovery>,
     pub limits: Limits,
@@ -120,7 +122,7 @@ impl RelayedIp {
     }
 }
 
-/// How passwords are hashed (RFC 8489 §9.2.1).
+/// Which password algorithms the server offers and accepts (RFC 8489 §9.2.4, §18.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordAlgorithms {
     /// Only MD5; nothing is negotiated.
@@ -135,7 +137,8 @@ pub enum PasswordAlgorithms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NatDiscovery {
     pub primary: SocketAddr,
-    /// Another address and another port. Where the address is that of `primary`, only the port can change, and OTHER-ADDRESS is left out.
+    /// Another address and another port. Where the address is that of `primary`, only the port can change, and OTHER-ADDRESS is
+    /// left out.
     pub alternate: SocketAddr,
     /// The addresses under which clients reach `primary` and `alternate`.
     pub advertised: [IpAddr; 2],
@@ -160,15 +163,15 @@ pub struct Limits {
     pub allocation_bandwidth: Option<u64>,
     pub user_bandwidth: Option<u64>,
     pub server_bandwidth: Option<u64>,
-    /// Unauthenticated replies (401, 438, 400) a second to one source address, averaged over five seconds. One of its ports gets at most
-    /// a fifth of them.
+    /// Unauthenticated replies (401, 438, 400) a second to one source address, averaged over five seconds. One of its ports gets
+    /// at most a fifth of them.
     pub challenges: u16,
     /// Binding replies a second to one source address.
     pub bindings: u16,
     /// Failed authentications of one client (address and port) while a nonce lasts.
     pub failures: u16,
-    /// Failed authentications of one client (an IPv4 address or an IPv6 /64) in a minute, for UDP and for streams. Beyond them, credentials
-    /// that may be a guess are checked once in 3 s.
+    /// Failed authentications of one client (an IPv4 address or an IPv6 /64) in a minute, for UDP and for streams. Beyond them,
+    /// credentials that may be a guess are checked once in 3 s.
     pub wrong_passwords: u32,
     /// Sources that each table of the three limits above remembers, at 8 bytes each.
     pub sources: usize,

@@ -34,7 +34,8 @@ pub struct SharedState {
     pub(super) bindings: SourceLimits,
     failures: SourceLimits,
     reports: GuessReports,
-    /// Wrong passwords over UDP, then over streams. They are separate because the failure of a forged datagram must not block a stream.
+    /// Wrong passwords over UDP, then over streams. They are separate because the failure of a forged datagram must not block a
+    /// stream.
     guesses: [Guesses; 2],
     pub(super) bandwidth: Bandwidth,
     /// The highest index of an engine, plus one.
@@ -148,7 +149,7 @@ impl SharedState {
         self.engines.fetch_max(u32::from(engine) + 1, Ordering::Relaxed);
     }
 
-    /// Whether this engine exists: a client may send any number.
+    /// Whether an engine has this index: a client may send any number.
     pub(super) fn has_engine(&self, engine: u8) -> bool {
         u32::from(engine) < self.engines.load(Ordering::Relaxed)
     }
@@ -190,7 +191,7 @@ impl SharedState {
         &self.guesses[usize::from(client.transport.is_stream())]
     }
 
-    /// Where wrong passwords are reported. The rest of the server reports its own there, too.
+    /// The place where wrong passwords are reported. The rest of the server reports its own there too.
     pub fn reports(&self) -> &GuessReports {
         &self.reports
     }

@@ -1,8 +1,8 @@
 //! Limits by source, in a table of **fixed size**, so that no number of strangers takes more memory.
 //!
-//! Four entries share each hash. A new source replaces the entry with the smallest count, so that a flood of random sources does not evict
-//! the one source that it mostly hits. The shards share the table, which is made of single atomics: a lost race miscounts by one.
-//! Time is nanoseconds since an epoch; nothing here reads a clock.
+//! Four entries share each hash. A new source replaces the entry with the smallest count, so that a flood of random sources does
+//! not evict the one source that it mostly hits. The shards share the table, which is made of single atomics: a lost race
+//! miscounts by one. Time is nanoseconds since an epoch; nothing here reads a clock.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};

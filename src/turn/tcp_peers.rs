@@ -17,7 +17,7 @@ use super::peer_location::PeerLocation;
 use super::verdict::{Answer, Output};
 use crate::limits::ip_prefix::canonical;
 
-/// How long connecting, and then waiting for ConnectionBind, may each take (RFC 6062 §5.2, §5.3).
+/// How long an attempt to connect may take, and then the wait for ConnectionBind (RFC 6062 §5.2, §5.3).
 const PEER_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Engine {

@@ -10,12 +10,12 @@ use super::codec::message::ParseError;
 use super::five_tuple::{FiveTuple, PeerTransport};
 use super::ids::{PeerConnectionId, RelayedAddressId};
 
-/// What the shell does with the packet that it has just handed in. Ranges refer to the bytes of that packet.
+/// Tells the shell what to do with the packet that it has just handed in. Ranges refer to the bytes of that packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
     Drop(DropReason),
-    /// Nothing to do now: the answer comes as an [`Output`].
+    /// The shell has nothing to do now: the answer comes as an [`Output`].
     Accepted,
     /// Send [`super::Engine::reply`] to `to.client`, from `to.server`.
     Reply {
@@ -64,8 +64,8 @@ pub enum Answer {
 pub enum DropReason {
     /// Neither STUN nor ChannelData, or a STUN message that does not parse.
     Malformed(ParseError),
-    /// ChannelData shorter than its header, or with a length beyond the packet. Every datagram whose first byte is 0x40 to 0x7F is taken for
-    /// ChannelData, so text is counted here, too.
+    /// ChannelData shorter than its header, or with a length beyond the packet. Every datagram whose first byte is 0x40 to 0x7F
+    /// is taken for ChannelData, so text is counted here, too.
     MalformedChannelData,
     /// An indication without a required attribute, or with an unknown one.
     MalformedIndication,

@@ -46,12 +46,12 @@ pub(in crate::relay) struct ReceiveArena {
     pub(in crate::relay) datagrams: Vec<Datagram>,
 }
 
-/// What one message of recvmmsg(2) brought: one datagram, or a train of them with the same addresses.
+/// One message of recvmmsg(2): a datagram, or a train of datagrams with the same addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Datagram {
     /// An IPv4 address on a dual-stack socket is given as IPv4.
     pub from: SocketAddr,
-    /// The local address that it was sent to, where the socket asks for it (`UdpOptions::packet_info`).
+    /// The local address that the datagram was sent to, where the socket asks for it (`UdpOptions::packet_info`).
     pub to: Option<IpAddr>,
     pub(in crate::relay) start: u32,
     pub(in crate::relay) len: u32,
@@ -103,14 +103,15 @@ impl ReceiveArena {
         self.bytes.chunks_exact_mut(SLOT_STRIDE).map(|slot| &mut slot[HEADROOM..HEADROOM + MAX_DATAGRAM_BYTES])
     }
 
-    /// Where slot `index` begins in the arena.
+    /// The place in the arena where slot `index` begins.
     pub(in crate::relay) const fn slot_start(index: usize) -> u32 {
         (index * SLOT_STRIDE + HEADROOM) as u32
     }
 }
 
 impl Datagram {
-    /// The datagrams of a train, in order; a single datagram is its only segment. The iterator does not borrow the arena, so that headers can be written meanwhile.
+    /// The datagrams of a train, in order; a single datagram is its only segment. The iterator does not borrow the arena, so that
+    /// headers can be written meanwhile.
     pub fn segments(&self) -> impl Iterator<Item = Segment> + use<> {
         let Self { start, len, segment, .. } = *self;
         let step = if segment == 0 { len.max(1) } else { segment };
@@ -135,7 +136,7 @@ impl Datagram {
 }
 
 impl Segment {
-    /// Where its bytes lie in the arena.
+    /// The place of the segment's bytes in the arena.
     pub(in crate::relay) const fn range(self) -> Range<usize> {
         self.start as usize..self.start as usize + self.len as usize
     }

@@ -1,7 +1,7 @@
 //! Receives the datagrams of all sockets of a shard, one batch at a time.
 //!
-//! Owner: a shard. Input: [`Inbox::receive`], one recvmmsg(2). Output: [`Inbox::datagrams`] and their bytes, which stay where they
-//! were received (`ReceiveArena`). Invariant: a batch is judged, sent and forgotten before the next one is received.
+//! Owner: a shard. Input: [`Inbox::receive`], one recvmmsg(2). Output: [`Inbox::datagrams`] and their bytes, which stay where
+//! they were received (`ReceiveArena`). Invariant: a batch is judged, sent and forgotten before the next one is received.
 
 use std::io;
 
@@ -30,17 +30,17 @@ impl Inbox {
         Self { arena: ReceiveArena::with_slots(slots), state: ReceiveState::default() }
     }
 
-    /// Receives what waits in the socket, up to the number of slots, in one system call. Returns the number of datagrams; 0 where
-    /// none waited.
+    /// Receives the datagrams that wait in the socket, up to the number of slots, in one system call. Returns their number; 0
+    /// where none waited.
     ///
     /// # Errors
-    /// Only errors of the socket itself. Errors that belong to an earlier send are skipped, because they must not hide what has
-    /// arrived.
+    /// Only errors of the socket itself. Errors that belong to an earlier send are skipped, because they must not hide datagrams
+    /// that have arrived.
     pub fn receive(&mut self, socket: &BatchUdpSocket) -> io::Result<usize> {
         socket.receive_batch(&mut self.arena, &mut self.state)
     }
 
-    /// What the last receive brought, in order.
+    /// The datagrams of the last receive, in order.
     #[must_use]
     #[inline]
     pub fn datagrams(&self) -> &[Datagram] {

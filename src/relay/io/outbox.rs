@@ -1,24 +1,24 @@
-//! What is to be sent after one batch: packets are gathered into trains, and sent with as few system calls as possible.
+//! Gathers the packets to send after one batch into trains, and sends them with as few system calls as possible.
 //!
 //! Owner: a shard. One outbox serves all of its sockets, because a system call carries the packets of one socket and an idle
-//! allocation must cost nothing here. Inputs: the `push_*` functions, for the packets of one batch. Output: [`Outbox::flush`], which
-//! sends all of them before the next batch is received.
+//! allocation must cost nothing here. Inputs: the `push_*` functions, for the packets of one batch. Output: [`Outbox::flush`],
+//! which sends all of them before the next batch is received.
 //!
 //! **Layout.** A packet is a header and a payload that stays where it was received. The header is written directly in front of
 //! the payload where that place is free: in the headroom of a datagram, or over a header that was stripped (see
 //! [`arena`](super::arena)). Pieces that then lie next to each other are given to the kernel as one. So a single packet is never
-//! copied, nor is a train between two clients. In a train from a peer the place in front of a segment belongs to the segment before,
-//! and a train to a peer has gaps where headers were: the kernel would gather 1200-byte pieces for 35 ns each, but a copy, out of
-//! caches that just received them, takes 25 ns (160 bytes: 7 ns). So such a train is copied together, unless a batch is so large that
-//! the copy would leave the caches.
+//! copied, nor is a train between two clients. In a train from a peer the place in front of a segment belongs to the segment
+//! before, and a train to a peer has gaps where headers were: the kernel would gather 1200-byte pieces for 35 ns each, but a
+//! copy, out of caches that just received them, takes 25 ns (160 bytes: 7 ns). So such a train is copied together, unless a batch
+//! is so large that the copy would leave the caches.
 //!
-//! **Trains.** Packets of one size (the last may be shorter) from one socket to one destination pass through the kernel as one message
-//! (UDP_SEGMENT). They need not be pushed one after the other: the trains of the last few destinations stay open. The order of
-//! the packets to one destination never changes.
+//! **Trains.** Packets of one size (the last may be shorter) from one socket to one destination pass through the kernel as one
+//! message (UDP_SEGMENT). They need not be pushed one after the other: the trains of the last few destinations stay open. The
+//! order of the packets to one destination never changes.
 //!
 //! **Errors.** When the kernel refuses a message, the other messages are still sent. Where it refuses a train as such (no
-//! checksum offload, or a path MTU below the segment size), the train is sent again as single packets, and its destination
-//! gets no trains for a while. The flush waits for a full socket buffer, [`Outbox::MAX_BUFFER_WAIT`] in total; packets that still do
+//! checksum offload, or a path MTU below the segment size), the train is sent again as single packets, and its destination gets
+//! no trains for a while. The flush waits for a full socket buffer, [`Outbox::MAX_BUFFER_WAIT`] in total; packets that still do
 //! not fit are dropped, as on any network.
 
 use std::io;
@@ -90,7 +90,8 @@ impl Outbox {
         self.queue.push(route, Packet::new(0..0, payload, 0), self.longest_train);
     }
 
-    /// Pushes a part of a received segment behind a header of `header_len` bytes, which `write` fills, and before `padding` zeros.
+    /// Pushes a part of a received segment behind a header of `header_len` bytes, which `write` fills, and before `padding`
+    /// zeros.
     ///
     /// # Panics
     /// With a padding above 3.
@@ -117,7 +118,8 @@ impl Outbox {
         self.queue.push(route, packet, self.longest_train);
     }
 
-    /// Sends everything, and forgets it. `socket` finds the socket of a route; `on_failure` is called for packets that were not sent.
+    /// Sends everything, and forgets it. `socket` finds the socket of a route; `on_failure` is called for packets that were not
+    /// sent.
     pub fn flush<'s>(
         &mut self,
         inbox: &Inbox,

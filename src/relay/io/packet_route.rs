@@ -1,9 +1,9 @@
-//! Where packets go, and what became of them.
+//! The routes of packets, and the results of sending them.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-/// Where a packet goes.
+/// The route of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PacketRoute {
     /// The caller's number for the socket to send from.
@@ -23,7 +23,7 @@ pub struct SendFailure {
     pub error: io::Error,
 }
 
-/// What a flush did.
+/// The result of a flush.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FlushReport {
     pub packets: u64,

@@ -1,15 +1,15 @@
 //! One epoll instance a shard, and a way for other threads to wake it.
 //!
-//! Owner: a shard. Inputs: sources with tokens ([`Poller::add`]), and tokens to report without the kernel ([`Poller::repeat`]). Output:
-//! what the last [`Poller::wait`] found. No call but `wait` blocks.
+//! Owner: a shard. Inputs: sources with tokens ([`Poller::add`]), and tokens to report without the kernel ([`Poller::repeat`]).
+//! Output: the sources that the last [`Poller::wait`] found ready. No call but `wait` blocks.
 //!
-//! **Edge-triggered for datagrams, level-triggered for the rest.** After a level-triggered socket was drained, the next wait checks it
-//! once more: 250 ns a wake in measurements, 6% of a paced packet's time in the relay. A short batch shows that a UDP socket is drained,
-//! so an edge loses nothing. A full batch shows nothing; the shard, which takes one batch of a socket a turn so that no client starves
-//! the others, then calls [`Poller::repeat`]. Streams are read in pieces and stay level-triggered.
+//! **Edge-triggered for datagrams, level-triggered for the rest.** After a level-triggered socket was drained, the next wait
+//! checks it once more: 250 ns a wake in measurements, 6% of a paced packet's time in the relay. A short batch shows that a UDP
+//! socket is drained, so an edge loses nothing. A full batch shows nothing; the shard, which takes one batch of a socket a turn
+//! so that no client starves the others, then calls [`Poller::repeat`]. Streams are read in pieces and stay level-triggered.
 //!
-//! rustix rather than mio or polling: mio is edge-triggered throughout, polling re-arms a source with a system call after each event,
-//! and both round timeouts up to whole milliseconds, which is too long to coalesce packets with.
+//! rustix rather than mio or polling: mio is edge-triggered throughout, polling re-arms a source with a system call after each
+//! event, and both round timeouts up to whole milliseconds, which is too long to coalesce packets with.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -21,7 +21,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
-/// What a source is polled for.
+/// The events that a source is polled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
     /// Datagrams, reported each time that some have arrived: receive a batch, and call [`Poller::repeat`] where it was full.
@@ -34,13 +34,13 @@ pub enum Interest {
     Write,
 }
 
-/// What a source is ready for.
+/// The readiness of one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Readiness {
     pub token: u64,
     pub readable: bool,
     pub writable: bool,
-    /// An error condition, such as an ICMP error that waits to be read. It is reported until it was read.
+    /// An error condition, such as an ICMP error that waits to be read. It is reported until it has been read.
     pub error: bool,
 }
 
@@ -95,7 +95,7 @@ impl Poller {
         PollWaker(Arc::clone(&self.wake))
     }
 
-    /// Polls a source. `token` is what [`Readiness`] reports; `u64::MAX` is reserved. Closing a source removes it, unless it was
+    /// Polls a source. [`Readiness`] reports its `token`; `u64::MAX` is reserved. Closing a source removes it, unless it was
     /// duplicated.
     ///
     /// # Errors
@@ -143,8 +143,8 @@ impl Poller {
         }
     }
 
-    /// Waits until a source is ready, the waker was used or `timeout` is over; without a timeout, as long as it takes. A signal ends
-    /// the wait early.
+    /// Waits until a source is ready, the waker was used or `timeout` is over; without a timeout, as long as it takes. A signal
+    /// ends the wait early.
     ///
     /// # Errors
     /// Of epoll_wait(2); a source causes none.
@@ -308,7 +308,7 @@ mod tests {
         socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
         poller.wait(None).unwrap();
         assert_eq!(poller.ready().count(), 1);
-        // It is not read: its edge is gone.
+        // The datagram is not read, and its edge is gone.
         poller.wait(Some(Duration::ZERO)).unwrap();
         assert_eq!(poller.ready().count(), 0);
         let at = Instant::now();

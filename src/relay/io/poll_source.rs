@@ -1,4 +1,4 @@
-//! What a shard polls, and how epoll and the outbox carry it as one number, the token.
+//! The sources that a shard polls. Epoll and the outbox carry a source as one number, the token.
 //!
 //! ```text
 //!   bits    63..33                    32   31..0
@@ -8,7 +8,7 @@
 
 use crate::turn::{PeerConnectionId, RelayedAddressId};
 
-/// What a shard polls.
+/// A source that a shard polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum PollSource {
     /// A UDP socket of all clients; 0 is the first one.
@@ -23,7 +23,7 @@ pub(in crate::relay) enum PollSource {
     PeerStream(PeerConnectionId),
 }
 
-/// A client's stream of one shard. The generation tells it from an earlier stream with the same index.
+/// A client's stream of one shard. The generation distinguishes it from an earlier stream with the same index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::relay) struct ClientStreamId {
     pub(in crate::relay) index: u32,

@@ -22,7 +22,8 @@ const OPEN_TRAINS: usize = 8;
 const MAX_COALESCED_BYTES: usize = 128 << 10;
 /// Ends the linked list of a train's packets.
 const END: u32 = u32::MAX;
-/// STUN messages and ChannelData over streams are padded to a multiple of four bytes (RFC 8656 §12.4).
+/// Over streams, ChannelData is padded to a multiple of four bytes (RFC 8656 §12.5); so is the DATA attribute of a Data
+/// indication (§18.4).
 pub(super) const PADDING: [u8; 4] = [0; 4];
 
 /// The packets that wait for a flush.

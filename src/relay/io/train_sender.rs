@@ -1,8 +1,8 @@
-//! Sends trains with as few system calls as possible, and deals with what the kernel refuses.
+//! Sends trains with as few system calls as possible, and sends a train that the kernel refuses as single packets.
 //!
-//! Owner: an [`Outbox`](super::outbox::Outbox). One pass over a part of a run of trains, all of one socket: *plan* (train or single
-//! packets, copied together or not) → *load* (messages and pieces for sendmmsg(2)) → *send* (count, wait, or report failures). A
-//! train that the kernel refuses as such is planned once more, as single packets.
+//! Owner: an [`Outbox`](super::outbox::Outbox). One pass over a part of a run of trains, all of one socket: *plan* (train or
+//! single packets, copied together or not) → *load* (messages and pieces for sendmmsg(2)) → *send* (count, wait, or report
+//! failures). A train that the kernel refuses as such is planned once more, as single packets.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -37,23 +37,23 @@ pub(super) struct TrainSender {
     refusals: [Option<(IpAddr, u16)>; REMEMBERED_REFUSALS],
 }
 
-/// What a message carries.
+/// The content of a message.
 #[derive(Debug, Clone, Copy)]
 struct MessageUnit {
-    /// An index of the run.
+    /// The train, as an index of the run.
     train: usize,
     packets: u16,
 }
 
 /// How a train will be sent.
 struct PlannedTrain {
-    /// An index of the run.
+    /// The train, as an index of the run.
     train: usize,
     as_train: bool,
     coalesced: Option<Range<usize>>,
 }
 
-/// What one flush carries along.
+/// The state of one flush.
 pub(super) struct Flush<'a, F> {
     pub(super) queue: &'a TrainQueue,
     pub(super) arena: &'a ReceiveArena,
@@ -228,8 +228,8 @@ impl BufferWait {
     }
 }
 
-/// EIO and ENOTSUP: the outgoing interface has no checksum offload. EINVAL and EMSGSIZE: the same, or a path MTU below the segment (ip_output.c,
-/// udp.c: the errors differ between versions).
+/// EIO and ENOTSUP: the outgoing interface has no checksum offload. EINVAL and EMSGSIZE: the same, or a path MTU below the
+/// segment (ip_output.c, udp.c: the errors differ between versions).
 fn is_train_refusal(error: &io::Error) -> bool {
     let codes = [libc::EIO, libc::EINVAL, libc::EMSGSIZE, libc::EOPNOTSUPP, libc::ENOPROTOOPT];
     error.raw_os_error().is_some_and(|code| codes.contains(&code))

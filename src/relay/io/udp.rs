@@ -1,9 +1,9 @@
-//! UDP sockets with recvmmsg(2), sendmmsg(2), UDP_GRO and UDP_SEGMENT. Apart from one call in `app::memory`, this is the only file
-//! with `unsafe`.
+//! UDP sockets with recvmmsg(2), sendmmsg(2), UDP_GRO and UDP_SEGMENT. Apart from one call in `app::memory`, this is the only
+//! file with `unsafe`.
 //!
 //! Owner of a socket: a shard, on a thread with an epoll loop; no call blocks. Received datagrams go to an
-//! [`Inbox`](super::inbox::Inbox); datagrams to send come from an [`Outbox`](super::outbox::Outbox), which decides about trains and
-//! about errors.
+//! [`Inbox`](super::inbox::Inbox); datagrams to send come from an [`Outbox`](super::outbox::Outbox), which decides about trains
+//! and about errors.
 //!
 //! Why `unsafe` is needed: rustix 1.1 has sendmmsg, but neither recvmmsg nor these control messages; nix 0.31 gives all
 //! messages of one sendmmsg the same control message, and so the same segment size; quinn-udp sends one train a system call. What
@@ -142,8 +142,8 @@ impl BatchUdpSocket {
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
 
-    /// With `on`, sets the DF bit of what is sent from now on, and what is longer than the path's MTU fails with EMSGSIZE. Otherwise goes
-    /// back to what the socket was opened with.
+    /// With `on`, sets the DF bit of all datagrams from now on; those longer than the path's MTU then fail with EMSGSIZE.
+    /// Otherwise restores the option that the socket was opened with.
     pub(in crate::relay) fn set_dont_fragment(&self, on: bool) -> io::Result<()> {
         let (v4, v6) = match (on, self.clear_dont_fragment) {
             (true, _) => (libc::IP_PMTUDISC_DO, libc::IPV6_PMTUDISC_DO),
@@ -161,7 +161,7 @@ impl BatchUdpSocket {
         self.icmp_errors
     }
 
-    /// The next ICMP error, where [`UdpOptions::icmp_errors`] is set. Epoll reports an error condition as long as there is one.
+    /// The next ICMP error, where [`UdpOptions::icmp_errors`] is set. Epoll reports an error condition as long as an error waits.
     pub fn icmp_error(&self) -> Option<IcmpError> {
         loop {
             let mut name = SocketAddress::default();

@@ -37,12 +37,12 @@ fn flush(outbox: &mut Outbox, inbox: &Inbox, socket: &BatchUdpSocket) -> (FlushR
     (sent, failures)
 }
 
-/// A payload that tells its length, its index and its bytes from any other.
+/// A payload that differs from any other in its length, its index and its bytes.
 fn payload(index: usize, len: usize) -> Vec<u8> {
     (0..len).map(|at| (index * 31 + at * 7 + len) as u8).collect()
 }
 
-/// What arrives at `socket`, a datagram each, until `count` are there.
+/// Receives `count` datagrams from `socket`.
 fn receive(socket: &BatchUdpSocket, count: usize) -> Vec<Vec<u8>> {
     let mut inbox = Inbox::new();
     let mut packets = Vec::new();
@@ -133,7 +133,7 @@ fn a_train_ends_where_the_kernel_wants_it_to() {
     let (from, to) = (bind(HOSTS[0]), bind(HOSTS[0]));
     let inbox = Inbox::with_slots(1);
     let mut outbox = Outbox::new();
-    // Shorter ends it, longer and empty begin a new one, 64 packets and 64 KiB are the most.
+    // A shorter packet ends a train; a longer or empty one begins another. A train has at most 64 packets and 64 KiB.
     let lengths = [vec![100, 100, 40, 100, 200, 0, 0, 200], vec![10; 130], vec![1400; 100]].concat();
     for (index, len) in lengths.iter().enumerate() {
         outbox.push_bytes(route(local(&to)), &payload(index, *len));
@@ -163,7 +163,7 @@ fn interleaved_destinations_keep_their_order_and_share_trains() {
     }
 }
 
-/// What a shard does with a train from a peer, and with one from a client.
+/// Forwards a train from a peer and one from a client as a shard does.
 #[test]
 fn headers_come_and_go_and_no_payload_is_harmed() {
     for host in HOSTS {
@@ -176,7 +176,7 @@ fn headers_come_and_go_and_no_payload_is_harmed() {
             }
             flush(&mut outbox, &inbox, &peer);
 
-            // Peer to client: a header in front, and padding as in a Data indication.
+            // From the peer to the client, each packet gets a header in front, and padding as in a Data indication.
             let mut taken = 0;
             receive_with(&relay, &mut inbox, |inbox| {
                 for at in 0..inbox.datagrams().len() {
@@ -195,7 +195,7 @@ fn headers_come_and_go_and_no_payload_is_harmed() {
                 assert!(*packet == expected, "{index} of {train}");
             }
 
-            // Client to peer, without it; and client to client, where it is replaced in place.
+            // From client to peer the header goes; from client to client it is replaced in place.
             for packet in &framed {
                 outbox.push_bytes(route(local(&listener)), packet);
             }
@@ -244,7 +244,7 @@ fn a_refused_train_is_sent_as_single_packets() {
     let mut outbox = Outbox::new();
     let inbox = Inbox::with_slots(1);
     for (round, calls) in [(0, 2), (1, 1)] {
-        // One packet to somebody else first, so that the refusal is not that of the first message.
+        // The first packet goes to somebody else, so that the refused message is not the first one.
         outbox.push_bytes(PacketRoute { from: None, ..route(local(&from)) }, b"other");
         for index in 0..10 {
             outbox.push_bytes(route(local(&to)), &payload(index, 700));

@@ -1,4 +1,4 @@
-//! What goes into a UDP socket and what comes out besides datagrams: options, messages to send, and ICMP errors.
+//! The options of a UDP socket, the messages to send through it, and the ICMP errors that it reports.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -16,7 +16,7 @@ pub struct UdpOptions {
     pub gro: bool,
     /// IP_RECVERR: keep ICMP errors for [`icmp_error`](super::udp::BatchUdpSocket::icmp_error).
     pub icmp_errors: bool,
-    /// Clear the DF bit, as RFC 8656 §15 asks where the client did not set DONT-FRAGMENT.
+    /// Clear the DF bit where the client did not send DONT-FRAGMENT (RFC 8656 §15; the alternate behaviour of §14).
     pub clear_dont_fragment: bool,
     /// Bytes that the kernel may hold in each direction; it may grant fewer.
     pub buffers: Option<usize>,
@@ -75,6 +75,6 @@ pub(in crate::relay) struct UdpMessage {
     pub(in crate::relay) from: Option<IpAddr>,
     /// Bytes of each segment but the last; `None` for a single datagram.
     pub(in crate::relay) segment: Option<u16>,
-    /// Its pieces.
+    /// The pieces of the message.
     pub(in crate::relay) slices: Range<usize>,
 }

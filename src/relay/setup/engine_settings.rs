@@ -1,4 +1,4 @@
-//! What the engines are told: settings, peer policy, and NAT behaviour discovery (RFC 5780).
+//! The settings of the engines, with the peer policy and NAT behaviour discovery (RFC 5780).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -42,7 +42,7 @@ pub(in crate::relay) fn settings(
     settings
 }
 
-/// Which peers clients may reach.
+/// The policy for the peers that clients may reach.
 pub(in crate::relay) fn policy(config: &RelayConfig, local: &LocalAddresses) -> PeerPolicy {
     let neighbours = local.neighbours.to_vec();
     PeerPolicy { allowed: config.allowed_peers.clone(), denied: config.denied_peers.clone(), neighbours }

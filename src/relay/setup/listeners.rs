@@ -11,10 +11,10 @@ use crate::relay::io::udp_types::UdpOptions;
 use crate::relay::setup::bind_error::listen_error;
 use crate::relay::tcp::acceptor::Acceptor;
 
-/// How often any port is tried until one is free for both UDP and TCP.
+/// How many free ports are tried until one is free for both UDP and TCP.
 const MAX_BIND_TRIES: usize = 16;
 
-/// A UDP socket of all clients, and where it listens.
+/// A UDP socket of all clients, and the address that it listens on.
 #[derive(Debug)]
 pub(in crate::relay) struct UdpListener {
     pub(in crate::relay) socket: BatchUdpSocket,
@@ -80,8 +80,8 @@ impl Listeners {
     }
 }
 
-/// Binds the address without SO_REUSEPORT and closes the socket again: with it, the port would also be shared with another server of
-/// the same user. Returns the address with the port that was bound.
+/// Binds the address without SO_REUSEPORT and closes the socket again: with it, the port would also be shared with another server
+/// of the same user. Returns the address with the port that was bound.
 fn bind_exclusively(mut address: SocketAddr, udp: bool, tcp: bool, setting: &str) -> anyhow::Result<SocketAddr> {
     if udp {
         let alone = UdpOptions { reuse_port: false, ..UdpOptions::listener(address) };
@@ -95,7 +95,7 @@ fn bind_exclusively(mut address: SocketAddr, udp: bool, tcp: bool, setting: &str
     Ok(address)
 }
 
-/// The second port of NAT behaviour discovery (RFC 5780), any port where the first one may be any.
+/// The second port of NAT behaviour discovery (RFC 5780). Port 0 stands for any free port.
 fn discovery_address(discovery: &Discovery, first: SocketAddr) -> anyhow::Result<SocketAddr> {
     let address = SocketAddr::new(first.ip(), discovery.port);
     let alone = UdpOptions { reuse_port: false, ..UdpOptions::listener(address) };
@@ -103,8 +103,8 @@ fn discovery_address(discovery: &Discovery, first: SocketAddr) -> anyhow::Result
     socket.local_addr().context("the relay's socket has no address")
 }
 
-/// Where to listen at the second address of NAT behaviour discovery: at both ports, or nowhere else where the first address is a
-/// wildcard.
+/// The further addresses to listen on, at the second IP address of NAT behaviour discovery: one for each port, or none where the
+/// first address is a wildcard.
 fn second_addresses(discovery: &Discovery, first: SocketAddr, port: u16) -> anyhow::Result<Vec<SocketAddr>> {
     let mut second = Vec::new();
     if let Some((ip, _)) = discovery.second_ip {
@@ -112,7 +112,7 @@ fn second_addresses(discovery: &Discovery, first: SocketAddr, port: u16) -> anyh
             ip.is_ipv4() == first.ip().to_canonical().is_ipv4() || first.ip() == Ipv6Addr::UNSPECIFIED,
             "CASTWAY_ALT_IP={ip} and CASTWAY_TURN_ADDR={first} are not both IPv4 or both IPv6"
         );
-        // A wildcard socket receives its packets, too, provided that it is an address of this machine.
+        // A wildcard socket receives the packets of the second address too, provided that this is an address of the machine.
         let ports = if first.ip().is_unspecified() { [0, 0] } else { [first.port(), port] };
         for address in ports.map(|port| SocketAddr::new(ip, port)) {
             let alone = UdpOptions { reuse_port: false, ..UdpOptions::listener(address) };

@@ -1,4 +1,4 @@
-//! Which addresses and networks are this machine's own.
+//! The addresses and networks that are this machine's own.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::turn::RelayedIp;
 /// The addresses of this machine, and the networks that it is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::relay) struct LocalAddresses {
-    /// Those of its interfaces, the anycast addresses of routers, and the relayed ones.
+    /// The addresses of its interfaces, the anycast addresses of routers, and the relayed ones.
     pub(in crate::relay) own: Arc<[IpAddr]>,
     pub(in crate::relay) neighbours: Arc<[IpNet]>,
 }
@@ -28,7 +28,7 @@ impl LocalAddresses {
     }
 }
 
-/// Logs which networks are closed only because this machine is in them.
+/// Logs the networks that are closed only because this machine is in them.
 pub(in crate::relay) fn log_closed_networks(neighbours: &[IpNet]) {
     if !neighbours.is_empty() {
         let networks = on_link::listed(neighbours);

@@ -1,7 +1,8 @@
-//! From settings to addresses, bound sockets and the engines' settings.
+//! Turns settings into addresses, bound sockets and the engines' settings.
 //!
-//! Input: [`RelayConfig`](crate::config::RelayConfig). Outputs: [`listeners::Listeners`] for the clients, the addresses of relayed sockets
-//! ([`relayed_addresses`]), the machine's own addresses ([`local_addresses`]) and what the engines are told ([`engine_settings`]).
+//! Input: [`RelayConfig`](crate::config::RelayConfig). Outputs: [`listeners::Listeners`] for the clients, the addresses of
+//! relayed sockets ([`relayed_addresses`]), the machine's own addresses ([`local_addresses`]) and the settings of the engines
+//! ([`engine_settings`]).
 //!
 //! Errors are `anyhow` sentences that name the setting to change.
 

@@ -1,11 +1,11 @@
 //! Decides when a shard lets packets gather before it wakes: fewer wakes under load, and no delay without load.
 //!
-//! A pause pays where it brings a second packet, and only adds delay where packets arrive in bunches already. So a shard pauses when
-//! at least two packets are to be expected within the window, and a wake brings fewer than a dozen on average.
+//! A pause pays where it brings a second packet, and only adds delay where packets arrive in bunches already. So a shard pauses
+//! when at least two packets are to be expected within the window, and a wake brings fewer than a dozen on average.
 
 use std::time::{Duration, Instant};
 
-/// Packets a wake, on average, beyond which a pause would gain nothing.
+/// Beyond this average number of packets a wake, a pause would gain nothing.
 const MAX_PACKETS_A_WAKE: u32 = 12;
 /// How often the decision is made anew.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(1);

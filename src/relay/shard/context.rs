@@ -1,4 +1,4 @@
-//! What a shard keeps when its engine starts again.
+//! The part of a shard that stays when its engine starts again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::relay::tcp::acceptor::Acceptor;
 use crate::relay::users::RelayUsers;
 use crate::turn::{self, EngineSettings, PeerPolicy, SharedState};
 
-/// What a shard keeps for its whole life.
+/// The things that a shard keeps for its whole life.
 pub(in crate::relay) struct ShardContext {
     pub(in crate::relay) index: u8,
     pub(in crate::relay) settings: Arc<EngineSettings>,
@@ -29,7 +29,7 @@ pub(in crate::relay) struct ShardContext {
     pub(in crate::relay) poller: Poller,
     /// The clients' UDP sockets: the first one, and those of the second port and of NAT behaviour discovery.
     pub(in crate::relay) listeners: Vec<UdpListener>,
-    /// The clients' TCP sockets, likewise.
+    /// The clients' TCP sockets: the first one, and that of the second port.
     pub(in crate::relay) acceptors: Vec<Acceptor>,
     pub(in crate::relay) proxy_forwarding: Option<ProxyForwarding>,
     /// How long packets may gather before a wake.

@@ -1,4 +1,4 @@
-//! What a shard does with the messages in its mailbox.
+//! Handles the messages in a shard's mailbox.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! From the engine's verdicts to packets: the part of a shard that runs for each packet, and allocates nothing.
+//! Turns the engine's verdicts into packets. This part of a shard runs for each packet, and allocates nothing.
 
 use std::io;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::turn::codec::framing::{Framing, HEADROOM};
 use crate::turn::{FiveTuple, Transport, Verdict};
 
 impl Shard {
-    /// Does what the engine decided about a segment of the inbox. `from` is the client, where a client sent it.
+    /// Carries out the engine's verdict on a segment of the inbox. `from` is the client, where a client sent it.
     pub(super) fn execute(&mut self, verdict: Verdict, segment: Segment, from: Option<FiveTuple>) {
         match verdict {
             Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
@@ -63,8 +63,8 @@ impl Shard {
         }
     }
 
-    /// Does the same for bytes outside the inbox, such as those of a stream; they are copied. Returns false where the stream of a client
-    /// that does not read has no room for an answer.
+    /// Carries out a verdict on bytes outside the inbox, such as those of a stream; they are copied. Returns false where the
+    /// stream of a client that does not read has no room for an answer.
     pub(super) fn execute_copied(&mut self, verdict: Verdict, bytes: &[u8], from: Option<FiveTuple>) -> bool {
         match verdict {
             Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
@@ -119,7 +119,8 @@ impl Shard {
         }
     }
 
-    /// RFC 8016: hands a packet of a client that has moved over to the shard that has its allocation. Returns false for other clients.
+    /// RFC 8016: hands a packet of a client that has moved over to the shard that has its allocation. Returns false for other
+    /// clients.
     pub(super) fn hand_over_moved(&mut self, from: FiveTuple, segment: Segment) -> bool {
         let Some(shard) = self.moved_clients.get(&from) else { return false };
         self.hand_over_datagram(*shard, from, segment);
@@ -140,8 +141,8 @@ impl Shard {
         self.execute_copied(verdict, bytes, Some(from));
     }
 
-    /// Sends what waits: datagrams, then what is queued for streams. Returns true where streams have ended, so that the engine has new
-    /// outputs.
+    /// Sends the waiting datagrams, then the bytes that are queued for streams. Returns true where streams have ended, so that
+    /// the engine has new outputs.
     pub(super) fn flush(&mut self, now: Instant) -> bool {
         if !self.outbox.is_empty() {
             let Self { outbox, inbox, context, relayed_sockets, .. } = self;

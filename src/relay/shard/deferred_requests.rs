@@ -1,5 +1,6 @@
-//! Requests over streams that are handled later: their client has sent too many wrong passwords, and another client behind the same
-//! address may have the right one. A client repeats a lost datagram but not a part of its stream, so these requests must not be dropped.
+//! Requests over streams that are handled later: their client has sent too many wrong passwords, and another client behind the
+//! same address may have the right one. A client repeats a lost datagram but not a part of its stream, so these requests must not
+//! be dropped.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};

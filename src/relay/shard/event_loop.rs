@@ -1,4 +1,4 @@
-//! The loop of a shard's thread: wait, do what is ready, do what is due.
+//! The loop of a shard's thread, which waits, serves the sources that are ready, and does the work that is due.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

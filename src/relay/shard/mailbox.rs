@@ -1,8 +1,9 @@
 //! The messages that a shard gets from other threads, and how many of them may wait.
 //!
-//! Owner: the shard owns the [`MailboxReceiver`]; every thread that sends has a [`ShardMailbox`]. Invariant: messages of the server
-//! itself always fit, because there are few of them. [`Handover`]s are caused by clients, so their bytes are bounded for each shard;
-//! a handover beyond the bound is returned to its sender, which then ends what it belongs to. So a stalled shard holds no more than that.
+//! Owner: the shard owns the [`MailboxReceiver`]; every thread that sends has a [`ShardMailbox`]. Invariant: messages of the
+//! server itself always fit, because there are few of them. [`Handover`]s are caused by clients, so their bytes are bounded for
+//! each shard; a handover beyond the bound is returned to its sender, which then gives it up. So a stalled shard holds no more
+//! than that.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ const MESSAGE_COST: usize = 256;
 /// Bytes that a connection counts, TLS with its buffers.
 const CONNECTION_COST: usize = 2 * 1024;
 
-/// What a shard is told by other threads.
+/// A message to a shard from another thread.
 #[derive(Debug)]
 pub(in crate::relay) enum ShardMessage {
     /// Users may have been disabled or removed.
@@ -49,7 +50,7 @@ pub(in crate::relay) enum ShardMessage {
     Handover(Handover),
 }
 
-/// What clients cause another thread to hand over to a shard, as often as they like.
+/// A handover to a shard that a client causes another thread to make. Clients can cause any number of handovers.
 #[derive(Debug)]
 pub(in crate::relay) enum Handover {
     /// A message that belongs to this shard's engine arrived at another shard (RFC 8016).
@@ -116,10 +117,10 @@ impl ShardMailbox {
         self.waker.wake();
     }
 
-    /// Sends what a client causes.
+    /// Sends a handover.
     ///
     /// # Errors
-    /// The handover, where too many bytes wait already.
+    /// Returns the handover where too many bytes wait already.
     pub(in crate::relay) fn offer(&self, handover: Handover) -> Result<(), Handover> {
         let cost = handover.cost();
         // A handover that is larger than the bound must fit sometime, so it fits when nothing else waits.

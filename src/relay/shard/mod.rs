@@ -1,15 +1,16 @@
-//! One shard: a thread with an engine of its own, and everything that belongs to its clients. Shards share only counters and limits.
+//! One shard: a thread with an engine of its own, and everything that belongs to its clients. Shards share only counters and
+//! limits.
 //!
-//! **Owner** of its sockets, its streams and its [`Engine`](crate::turn::Engine). **Inputs**: readiness of sockets, due times, and messages
-//! from its [`mailbox`]. **Outputs**: datagrams, bytes of streams, counters, and messages to other shards.
+//! **Owner** of its sockets, its streams and its [`Engine`](crate::turn::Engine). **Inputs**: readiness of sockets, due times,
+//! and messages from its [`mailbox`]. **Outputs**: datagrams, bytes of streams, counters, and messages to other shards.
 //!
-//! One turn of the [`event_loop`]: wait → messages ([`control`]) → at most **one** batch of each clients' socket ([`receive`]), so that
-//! the relayed sockets do not starve → one batch of each relayed socket, one read of each stream ([`streams`]) and of each connection
-//! with a peer ([`tcp_peers`]) that is ready → what is due. Each batch is judged and sent ([`datagrams`]) before the next one is
-//! received, and the engine's outputs ([`outputs`]) follow it.
+//! One turn of the [`event_loop`]: wait → messages ([`control`]) → at most **one** batch of each clients' socket ([`receive`]),
+//! so that the relayed sockets do not starve → one batch of each relayed socket, one read of each stream ([`streams`]) and of
+//! each connection with a peer ([`tcp_peers`]) that is ready → the work that is due. Each batch is judged and sent
+//! ([`datagrams`]) before the next one is received, and the engine's outputs ([`outputs`]) follow it.
 //!
-//! Invariant: a fault in the program ends the shard's allocations and nothing else. [`event_loop::run`] gives their ports and quota back
-//! and goes on with a fresh engine on the same listeners, so that no other shard's clients are moved.
+//! Invariant: a fault in the program ends the shard's allocations and nothing else. [`event_loop::run`] gives their ports and
+//! quota back and goes on with a fresh engine on the same listeners, so that no other shard's clients are moved.
 
 mod coalescing;
 pub(super) mod context;

@@ -1,4 +1,4 @@
-//! What the engine wants done besides forwarding.
+//! Carries out the engine's outputs.
 
 use std::time::Instant;
 
@@ -8,13 +8,13 @@ use crate::relay::stats::labels::DropCause;
 use crate::turn::Output;
 
 impl Shard {
-    /// Sends what a batch has led to, and does what the engine wants done.
+    /// Sends the packets that a batch has led to, and carries out the engine's outputs.
     pub(super) fn finish_batch(&mut self, now: Instant) {
         self.flush(now);
         self.handle_outputs(now);
     }
 
-    /// Drains the engine's outputs, and sends what they lead to.
+    /// Drains the engine's outputs, and sends the packets that they lead to.
     pub(super) fn handle_outputs(&mut self, now: Instant) {
         loop {
             match self.engine.poll_output() {
@@ -58,8 +58,8 @@ impl Shard {
         }
     }
 
-    /// Tells the other shards, where the kernel may bring a client's packets. A shard whose mailbox is full answers those packets itself,
-    /// and the client allocates again.
+    /// Tells the other shards, where the kernel may bring a client's packets. A shard whose mailbox is full answers those packets
+    /// itself, and the client allocates again.
     fn offer_to_others(&self, handover: impl Fn() -> Handover) {
         let refused = self.context.other_mailboxes().filter(|mailbox| mailbox.offer(handover()).is_err()).count();
         self.context.stats.count_lost(DropCause::UnsentBufferFull, refused as u64);

@@ -1,4 +1,4 @@
-//! From the sockets to the engine: one batch of datagrams at a time.
+//! Passes datagrams from the sockets to the engine, one batch at a time.
 
 use std::io;
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ impl Shard {
         self.finish_batch(now);
     }
 
-    /// Handles one batch of a relayed socket, and the ICMP errors about what it has sent.
+    /// Handles one batch of a relayed socket, and the ICMP errors about the packets that it has sent.
     pub(super) fn receive_from_peers(&mut self, relayed: RelayedAddressId, error: bool, now: Instant) {
         if error {
             self.read_icmp_errors(relayed, now);

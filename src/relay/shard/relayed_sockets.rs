@@ -1,7 +1,7 @@
 //! The sockets of one shard's relayed transport addresses.
 //!
-//! Owner: a shard. The engine numbers its relayed addresses densely, so the table is a vector. Invariant: a socket has a descriptor of
-//! the share for relayed sockets, and both end together.
+//! Owner: a shard. The engine numbers its relayed addresses densely, so the table is a vector. Invariant: a socket has a
+//! descriptor of the share for relayed sockets, and both end together.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ pub(in crate::relay) struct RelayedSockets {
 
 #[derive(Debug)]
 struct OpenSocket {
-    /// Tells the socket from an earlier one with the same index.
+    /// Distinguishes the socket from an earlier one with the same index.
     id: RelayedAddressId,
     socket: RelayedSocket,
     _descriptor: Descriptor,

@@ -42,10 +42,10 @@ pub(super) struct Shard {
     pub(super) paused_relayed: Vec<RelayedAddressId>,
     pub(super) resume_accepting: Option<Instant>,
     pub(super) coalescer: WakeCoalescer,
-    /// What is read from streams.
+    /// The buffer that streams are read into.
     pub(super) read_buffer: Vec<u8>,
     pub(super) neighbours_logged: Option<Instant>,
-    /// Packets of this turn.
+    /// The number of packets in this turn.
     pub(super) packets: u32,
 }
 

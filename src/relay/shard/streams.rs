@@ -1,4 +1,4 @@
-//! The streams of a shard's clients: how they are accepted, what is read from them, and how they end.
+//! Accepts, reads and closes the streams of a shard's clients.
 
 use std::io;
 use std::time::Instant;
@@ -56,7 +56,8 @@ impl Shard {
         }
     }
 
-    /// Takes a descriptor of the clients' share. Where the share is nearly used up, a stream without an allocation is closed for it.
+    /// Takes a descriptor of the clients' share. Where the share is nearly used up, a stream without an allocation is closed for
+    /// it.
     fn take_client_descriptor(&mut self, now: Instant) -> Option<Descriptor> {
         let displaced = self.context.admission.displace_if_scarce(now);
         if let Some(location) = displaced {
@@ -143,7 +144,7 @@ impl Shard {
         }
     }
 
-    /// Gives a client's stream to the shard that its last message belongs to. `bytes`: that message and what followed it.
+    /// Gives a client's stream to the shard that its last message belongs to. `bytes` is that message and the bytes after it.
     fn hand_over_stream(&mut self, id: ClientStreamId, shard: u8, bytes: &[u8]) {
         let Some(mailbox) = self.context.mailboxes.get(usize::from(shard)) else { return };
         if let Some(mut stream) = self.streams.take(id, &self.context.poller) {
@@ -162,7 +163,7 @@ impl Shard {
         self.finish_read(id, close, now);
     }
 
-    /// Sends what reading from a stream has led to, and closes the stream if there is a reason.
+    /// Sends the packets that a read has led to, and closes the stream if there is a reason.
     fn finish_read(&mut self, id: ClientStreamId, close: Option<CloseReason>, now: Instant) {
         self.finish_batch(now);
         match close {
@@ -226,7 +227,7 @@ impl Shard {
         }
     }
 
-    /// Keeps a request that is handled later, and what follows it. Returns why the stream is to be closed, if it is.
+    /// Keeps a request that is handled later, and the bytes after it. Returns why the stream is to be closed, if it is.
     fn defer_request(&mut self, id: ClientStreamId, bytes: &[u8], now: Instant) -> Option<CloseReason> {
         let stream = self.streams.get_mut(id)?;
         stream.keep_unread(bytes);

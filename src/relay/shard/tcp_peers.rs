@@ -98,7 +98,7 @@ impl Shard {
         }
     }
 
-    /// Goes on with a connection that is ready, or whose rate limit allows it again.
+    /// Continues with a connection that is ready, or whose rate limit allows it again.
     pub(super) fn advance_peer_stream(&mut self, id: PeerConnectionId, now: Instant) {
         let Self { peer_streams, engine, context, packets, .. } = self;
         let progress = peer_streams.advance(id, &context.poller, now, |direction, len| {

@@ -48,7 +48,7 @@ macro_rules! numbers {
             busy_since: Counter,
         }
 
-        /// What all shards have counted since the start.
+        /// The sums of all shards since the start.
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub struct RelayStats {
             $($(#[$doc])+ pub $name: u64,)+
@@ -129,7 +129,7 @@ impl ShardCounters {
         }
     }
 
-    /// Counts packets that got lost on their way out.
+    /// Counts packets that could not be sent.
     pub(in crate::relay) fn count_lost(&self, cause: DropCause, packets: u64) {
         self.drops[cause as usize].add(packets);
     }

@@ -1,4 +1,4 @@
-//! What is counted by kind, with the labels of `/metrics`.
+//! The kinds that are counted separately, with their labels in `/metrics`.
 
 use crate::turn::codec::message::ParseError;
 use crate::turn::{DropReason, Transport};
@@ -13,7 +13,7 @@ macro_rules! labelled {
         impl $name {
             pub const ALL: [Self; [$($label),+].len()] = [$(Self::$variant),+];
 
-            /// As `/metrics` names it.
+            /// The name in `/metrics`.
             #[must_use]
             pub const fn label(self) -> &'static str {
                 match self { $(Self::$variant => $label,)+ }
@@ -23,11 +23,11 @@ macro_rules! labelled {
 }
 
 labelled! {
-    /// Which way a payload went.
+    /// The direction of a payload.
     pub enum TrafficDirection {
         ToPeer => "to_peer",
         ToClient => "to_client",
-        /// From one client of a shard to another, without passing through the kernel.
+        /// The payload went from one client of a shard to another, without passing through the kernel.
         BetweenClients => "between_clients",
     }
 }
@@ -59,7 +59,7 @@ labelled! {
         UnsentUnreachable => "unsent_unreachable",
         UnsentRefused => "unsent_refused",
         UnsentBufferFull => "unsent_buffer_full",
-        /// Longer than the path's MTU, or than UDP allows.
+        /// The packet is longer than the path's MTU, or than UDP allows.
         UnsentTooLong => "unsent_too_long",
         UnsentOther => "unsent_other",
     }
@@ -74,7 +74,7 @@ labelled! {
         Slow => "slow",
         Ended => "ended",
         Limit => "limit",
-        /// It had no allocation, and made room for another one.
+        /// The stream had no allocation, and made room for another one.
         Displaced => "displaced",
     }
 }

@@ -1,7 +1,8 @@
-//! What the shards count, and what a reader makes of it.
+//! The counters of the shards, and a reader that adds them up.
 //!
-//! Owner: each shard owns one `counters::ShardCounters` and is its only writer; any thread may read, and no lock is taken. Inputs:
-//! what a shard has forwarded, dropped, answered and closed. Output: [`RelayStats`], the sum of all shards, from a [`StatsReader`].
+//! Owner: each shard owns one `counters::ShardCounters` and is its only writer; any thread may read, and no lock is taken.
+//! Inputs: what a shard has forwarded, dropped, answered and closed. Output: [`RelayStats`], the sum of all shards, from a
+//! [`StatsReader`].
 //!
 //! Every kind of drop, closing and direction is a variant of one enum in [`labels`], with the label that `/metrics` shows; the
 //! counters are arrays with one place for each variant.

@@ -16,7 +16,7 @@ pub struct StatsReader {
 }
 
 impl StatsReader {
-    /// What all shards have counted since the start.
+    /// The sums of all shards since the start.
     #[must_use]
     pub fn stats(&self) -> RelayStats {
         RelayStats::sum(self.shards.iter().map(|shard| &**shard))

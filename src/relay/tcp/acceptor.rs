@@ -17,7 +17,8 @@ const PEER_BACKLOG: i32 = 16;
 pub(in crate::relay) struct Acceptor(OwnedFd);
 
 impl Acceptor {
-    /// Listens for clients. With `shared`, several sockets listen at the same address, and the kernel distributes connections among them.
+    /// Listens for clients. With `shared`, several sockets listen at the same address, and the kernel distributes connections
+    /// among them.
     ///
     /// # Errors
     /// Of socket(2), bind(2) and listen(2).

@@ -1,5 +1,5 @@
-//! Counts the bytes that all clients' streams hold together: what waits to be written, and incomplete frames. Each stream has a bound of
-//! its own, but clients could open tens of thousands of streams and fill each to its bound.
+//! Counts the bytes that all clients' streams hold together: those that wait to be written, and those of incomplete frames. Each
+//! stream has a bound of its own, but clients could open tens of thousands of streams and fill each to its bound.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,11 +1,11 @@
 //! One client's TCP or TLS stream: bytes in, bytes out, with bounds on what waits.
 //!
-//! Owner: the [`ClientStreams`](super::client_streams::ClientStreams) of a shard, or a handover to another shard. Inputs: what a read
-//! brings ([`ClientStream::read`]), whole messages to write ([`ClientStream::push`]). Outputs: unread bytes of an incomplete frame, and
-//! what [`ClientStream::flush`] writes.
+//! Owner: the [`ClientStreams`](super::client_streams::ClientStreams) of a shard, or a handover to another shard. Inputs: the
+//! bytes of a read ([`ClientStream::read`]), whole messages to write ([`ClientStream::push`]). Outputs: unread bytes of an
+//! incomplete frame, and the bytes that [`ClientStream::flush`] writes.
 //!
-//! Invariants: at most [`MAX_QUEUED_BYTES`] wait to be written, and the beginning of at most one frame to be read; both are counted in
-//! the [`BufferUsage`]. Where all clients together hold too much, each may hold [`MAX_BYTES_UNDER_PRESSURE`].
+//! Invariants: at most [`MAX_QUEUED_BYTES`] wait to be written, and the beginning of at most one frame to be read; both are
+//! counted in the [`BufferUsage`]. Where all clients together hold too much, each may hold [`MAX_BYTES_UNDER_PRESSURE`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -28,7 +28,7 @@ const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 const MIN_BYTES_A_STALL_CHECK: u64 = 16 * 1024;
 /// Bytes of an incomplete frame that are kept for a client without an allocation.
 const MAX_UNPROVEN_UNREAD_BYTES: usize = 4 * 1024;
-/// RFC 8656 §12: the first byte of ChannelData is 0x40 or more, that of a STUN message is less.
+/// The first byte of ChannelData is 0x40 or more; that of a STUN message is less (RFC 8656 §12, table 3).
 const FIRST_CHANNEL_DATA_BYTE: u8 = 0x40;
 
 /// One client's stream.
@@ -37,18 +37,18 @@ pub(in crate::relay) struct ClientStream {
     pub(in crate::relay) tuple: FiveTuple,
     /// When the stream is closed, unless it has an allocation then.
     pub(in crate::relay) deadline: Instant,
-    /// Its place among the streams that have never had an allocation.
+    /// The stream's place among the streams that have never had an allocation.
     pub(in crate::relay) unproven: Option<UnprovenStream>,
-    /// A request of it was answered.
+    /// A request over the stream was answered.
     has_asked: bool,
-    /// It is in the list of streams to flush.
+    /// The stream is in the list of streams to flush.
     pub(in crate::relay) is_unflushed: bool,
-    /// The poller reports when it can be written to.
+    /// The poller reports when the stream can be written to.
     pub(in crate::relay) polls_writable: bool,
     wire: Wire,
-    /// What was read, but not handled yet: the beginning of a frame, or a deferred request and what followed it.
+    /// Bytes that were read but not handled yet: the beginning of a frame, or a deferred request and the bytes after it.
     unread: Vec<u8>,
-    /// What waits to be written, from `written_of_queue` on.
+    /// Bytes that wait to be written, from `written_of_queue` on.
     queue: Vec<u8>,
     written_of_queue: usize,
     usage: BufferUsage,
@@ -117,7 +117,7 @@ impl ClientStream {
         self.update_usage();
     }
 
-    /// Takes back what was kept.
+    /// Takes back the bytes that were kept.
     pub(in crate::relay) fn take_unread(&mut self) -> Vec<u8> {
         let unread = std::mem::take(&mut self.unread);
         self.update_usage();
@@ -128,9 +128,9 @@ impl ClientStream {
         self.usage.set(self.queue.capacity() + self.unread.capacity());
     }
 
-    /// Whether the unread bytes are too many where all clients together hold too much, or whether they begin nothing that a client
-    /// without an allocation may send: too long a message, or ChannelData, which needs an allocation first and looks like the first
-    /// letters of other protocols. `allocated` tells whether a client has an allocation.
+    /// Whether the unread bytes are too many where all clients together hold too much, or whether they begin nothing that a
+    /// client without an allocation may send: too long a message, or ChannelData, which needs an allocation first and looks like
+    /// the first letters of other protocols. `allocated` tells whether a client has an allocation.
     pub(in crate::relay) fn keeps_too_much(&mut self, allocated: impl FnOnce(&FiveTuple) -> bool) -> bool {
         if self.unread.len() > MAX_BYTES_UNDER_PRESSURE && self.usage.total_is_exceeded() {
             return true;
@@ -156,7 +156,8 @@ impl ClientStream {
         self.unread.len() + self.queue.len()
     }
 
-    /// For a splice: the wire with its descriptor, what is still to be written, and what was read but not handled.
+    /// Takes the stream apart for a splice: the wire with its descriptor, the bytes still to be written, and those read but not
+    /// handled.
     pub(in crate::relay) fn into_parts(mut self) -> (Wire, Descriptor, Vec<u8>, Vec<u8>) {
         self.queue.drain(..self.written_of_queue);
         (self.wire, self.descriptor, self.queue, self.unread)
@@ -175,7 +176,7 @@ impl ClientStream {
         true
     }
 
-    /// Writes what waits, as far as the client takes it. Returns whether everything is written.
+    /// Writes the waiting bytes, as far as the client takes them. Returns whether everything is written.
     ///
     /// # Errors
     /// Of write(2); the connection is gone then.
@@ -217,7 +218,7 @@ impl ClientStream {
         self.wire.has_ended()
     }
 
-    /// Whether the client has taken too little of what waits for it since the last check.
+    /// Whether the client has taken too few of the waiting bytes since the last check.
     pub(in crate::relay) fn is_stuck(&mut self, now: Instant) -> bool {
         let Some(Blocked { since, written }) = self.blocked else { return false };
         if now.saturating_duration_since(since) < STALL_CHECK_INTERVAL {

@@ -1,7 +1,7 @@
 //! The streams of one shard's clients, by number and by five-tuple.
 //!
-//! Owner: a shard. Invariants: a stream is in both indices or in neither; a number is not used again with the same generation; a stream
-//! with something to write is in the list of unflushed streams until it was flushed.
+//! Owner: a shard. Invariants: a stream is in both indices or in neither; a number is not used again with the same generation; a
+//! stream with something to write is in the list of unflushed streams until it was flushed.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -115,12 +115,12 @@ impl ClientStreams {
         }
     }
 
-    /// Takes the next stream that something was queued for.
+    /// Takes the next stream with queued bytes.
     pub(in crate::relay) fn next_unflushed(&mut self) -> Option<ClientStreamId> {
         self.unflushed.pop()
     }
 
-    /// Writes what waits. Returns false where the connection is gone.
+    /// Writes the waiting bytes. Returns false where the connection is gone.
     pub(in crate::relay) fn flush(&mut self, id: ClientStreamId, poller: &Poller, now: Instant) -> bool {
         let Some(stream) = self.get_mut(id) else { return true };
         stream.is_unflushed = false;

@@ -1,9 +1,9 @@
 //! TCP and TLS: streams of clients, and connections with the peers of TCP allocations (RFC 6062).
 //!
-//! [`acceptor`] accepts → [`accepted_connection`] carries a connection to its shard → [`client_stream`] holds one client's bytes, over a
-//! [`wire`] (TCP or TLS) → [`client_streams`] is the shard's table of them. After a ConnectionBind the wire belongs to a [`splice`], which
-//! passes bytes between the client and its peer; [`peer_streams`] is the shard's table of peers. [`buffer_usage`] counts what all
-//! clients' streams hold together.
+//! [`acceptor`] accepts → [`accepted_connection`] carries a connection to its shard → [`client_stream`] holds one client's bytes,
+//! over a [`wire`] (TCP or TLS) → [`client_streams`] is the shard's table of them. After a ConnectionBind the wire belongs to a
+//! [`splice`], which passes bytes between the client and its peer; [`peer_streams`] is the shard's table of peers.
+//! [`buffer_usage`] counts what all clients' streams hold together.
 //!
 //! Errors are `io::Error`s of the socket calls, `WouldBlock` among them; any other one ends that connection alone.
 

@@ -1,7 +1,7 @@
-//! The connections with the peers of TCP allocations (RFC 6062), and what they are spliced with.
+//! The connections with the peers of TCP allocations (RFC 6062), and the clients' connections that they are spliced with.
 //!
-//! Owner: a shard. A connection is being made, or waits for its ConnectionBind, or is spliced with a client's connection. Invariant: while a
-//! peer waits, nothing is read from it; its bytes stay with the kernel, which bounds them.
+//! Owner: a shard. A connection is being made, or waits for its ConnectionBind, or is spliced with a client's connection.
+//! Invariant: while a peer waits, nothing is read from it; its bytes stay with the kernel, which bounds them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use crate::relay::tcp::splice::{Splice, SpliceSide};
 use crate::relay::tcp::wire::Wire;
 use crate::turn::{Direction, PeerConnectionId};
 
-/// Bytes that one read brings, at most, and so the most that waits.
+/// The most bytes of one read, and so the most bytes that wait.
 const MAX_READ_BYTES: usize = 64 * 1024;
 
 /// The connections of one shard with peers.
@@ -32,12 +32,12 @@ pub(in crate::relay) struct PeerStreams {
 #[derive(Debug)]
 enum PeerStream {
     Connecting(TcpStream, Descriptor),
-    /// Until its ConnectionBind.
+    /// The connection waits for its ConnectionBind.
     Waiting(TcpStream, Descriptor),
     Spliced(Box<Splice>),
 }
 
-/// What an event has led to.
+/// The result of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum Progress {
     /// Connecting has succeeded, or failed.
@@ -93,7 +93,7 @@ impl PeerStreams {
         self.by_id.remove(&id).is_some()
     }
 
-    /// Does what can be done now. For `carried` see [`Splice::pump`].
+    /// Makes all progress that is possible now. For `carried` see [`Splice::pump`].
     pub(in crate::relay) fn advance(
         &mut self,
         id: PeerConnectionId,

@@ -1,11 +1,11 @@
 //! Passes bytes between a client's stream and its peer (RFC 6062 §5.4, §5.5).
 //!
-//! Owner: the [`PeerStreams`](super::peer_streams::PeerStreams) of a shard. Input: [`Splice::pump`] when either side is ready, or when a rate
-//! limit allows reading again. Output: bytes to the other side, and whether the splice is still open.
+//! Owner: the [`PeerStreams`](super::peer_streams::PeerStreams) of a shard. Input: [`Splice::pump`] when either side is ready, or
+//! when a rate limit allows reading again. Output: bytes to the other side, and whether the splice is still open.
 //!
 //! Invariants:
-//! - What one side does not take yet is at most one read; until it is gone, nothing more is read from the other side, so that
-//!   TCP slows the sender down. No byte is dropped.
+//! - At most one read waits for a side that does not take it yet. Until that is gone, nothing more is read from the other side,
+//!   so that TCP slows the sender down. No byte is dropped.
 //! - The end of one side is passed on when all bytes before it are written. Both ends, or an error of either, end the splice.
 //! - A side that is neither to be read nor written is not polled, because epoll would keep reporting its end.
 
@@ -26,24 +26,24 @@ pub(super) struct Splice {
     pub(super) _descriptors: [Descriptor; 2],
 }
 
-/// One connection, and what it has not taken yet.
+/// One connection, and the bytes that it has not taken yet.
 #[derive(Debug)]
 pub(super) struct SpliceSide {
     wire: Wire,
     queue: Vec<u8>,
     written_of_queue: usize,
-    /// It has sent everything.
+    /// The connection has sent everything.
     has_ended: bool,
-    /// The end of the other side was passed on to it.
+    /// The end of the other side was passed on to this one.
     was_finished: bool,
-    /// It is not to be read before, because of the rate limits.
+    /// The connection is not to be read before this time, because of the rate limits.
     pub(super) resume: Option<Instant>,
     polled: Option<Interest>,
 }
 
 impl Splice {
-    /// Does what can be done now. Returns false where both sides have ended. `carried` is called before each read with 0 and after it
-    /// with its length, and returns until when that direction must pause.
+    /// Makes all progress that is possible now. Returns false where both sides have ended. `carried` is called before each read
+    /// with 0 and after it with its length, and returns until when that direction must pause.
     pub(super) fn pump(
         &mut self,
         buffer: &mut [u8],
@@ -55,7 +55,7 @@ impl Splice {
         Ok(!(self.client.was_finished && self.peer.was_finished))
     }
 
-    /// Polls each side for exactly what would allow progress.
+    /// Polls each side for exactly the events that would allow progress.
     pub(super) fn update_interest(&mut self, poller: &Poller, token: u64, now: Instant) -> io::Result<()> {
         let reads = [self.client.may_be_read(&self.peer, now), self.peer.may_be_read(&self.client, now)];
         for (side, read) in [&mut self.client, &mut self.peer].into_iter().zip(reads) {
@@ -87,12 +87,12 @@ impl SpliceSide {
         self.queue.is_empty() && !self.wire.has_unwritten_tls()
     }
 
-    /// Whether it is to be read now, for `to`.
+    /// Whether this side is to be read now, for `to`.
     fn may_be_read(&self, to: &Self, now: Instant) -> bool {
         !self.has_ended && to.has_taken_all() && self.resume.is_none_or(|at| at <= now)
     }
 
-    /// Passes on to the other side what is possible now.
+    /// Passes on as many bytes to the other side as is possible now.
     fn pass(
         &mut self,
         to: &mut Self,
@@ -126,7 +126,7 @@ impl SpliceSide {
         Ok(())
     }
 
-    /// Writes what waits, as far as the connection takes it.
+    /// Writes the waiting bytes, as far as the connection takes them.
     fn flush(&mut self) -> io::Result<()> {
         while self.written_of_queue < self.queue.len() || self.wire.has_unwritten_tls() {
             match self.wire.write(&self.queue[self.written_of_queue..]) {

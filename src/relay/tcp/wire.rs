@@ -9,7 +9,8 @@ use rustls::ServerConnection;
 use crate::turn::Transport;
 use crate::turn::codec::framing::{StreamFrame, next_frame};
 
-/// Bytes of plaintext in a TLS record, at most. Little more than that waits encrypted, so the bounds of the queue in front of it hold.
+/// Bytes of plaintext in a TLS record, at most. Little more than that waits encrypted, so the bounds of the queue in front of it
+/// hold.
 const MAX_RECORD_BYTES: usize = 16 * 1024;
 /// Bytes of plaintext that one read from the socket can lead to, at most: an almost complete record, and 4 KiB more.
 const MAX_BYTES_A_SOCKET_READ: usize = 2 * MAX_RECORD_BYTES;
@@ -71,7 +72,7 @@ impl Wire {
         }
     }
 
-    /// Like write(2). With no bytes, it writes what is encrypted already: see [`Self::has_unwritten_tls`].
+    /// Like write(2). With no bytes, it writes the bytes that are encrypted already: see [`Self::has_unwritten_tls`].
     ///
     /// # Errors
     /// Of write(2), `WouldBlock` among them.

@@ -1,4 +1,4 @@
-//! Attribute numbers, and the values that a server reads (RFC 8489 §14, RFC 8656 §18, RFC 5780 §7, RFC 6062 §6.2, RFC 8016 §4).
+//! Attribute numbers, and the values that a server reads (RFC 8489 §14, RFC 8656 §18, RFC 5780 §7, RFC 6062 §6.2, RFC 8016 §3.3).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -38,7 +38,7 @@ pub const RESPONSE_ORIGIN: u16 = 0x802B;
 pub const OTHER_ADDRESS: u16 = 0x802C;
 pub const MOBILITY_TICKET: u16 = 0x8030;
 
-/// Attributes below this number are comprehension-required: an unknown one gets 420 (RFC 8489 §14).
+/// Attributes below this number are comprehension-required (RFC 8489 §14): an unknown one gets 420 (§6.3.1).
 pub const COMPREHENSION_OPTIONAL: u16 = 0x8000;
 
 /// An address family, with its number in attributes (RFC 8489 §14.1).

@@ -1,4 +1,4 @@
-//! The error codes that this server sends (RFC 8489 §14.8, RFC 8656 §19, RFC 6062 §6.3, RFC 8016 §4).
+//! The error codes that this server sends (RFC 8489 §14.8, RFC 8656 §19, RFC 6062 §6.3, RFC 8016 §3.4).
 
 /// The number in ERROR-CODE or ADDRESS-ERROR-CODE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
-//! ChannelData, the header of a Data indication, and frames of streams (RFC 8656 §12.4, §11.3; RFC 8489 §6.2.2).
+//! ChannelData, the header of a Data indication, and frames of streams (RFC 8656 §11.3, §12.4, §12.5; RFC 8489 §6.2.2).
 //!
-//! The shell receives a peer's datagram behind [`HEADROOM`] free bytes. [`Framing::write_header`] writes the header into the last of them,
-//! directly in front of the payload, so that the payload is never copied:
+//! The shell receives a peer's datagram behind [`HEADROOM`] free bytes. [`Framing::write_header`] writes the header into the last
+//! of them, directly in front of the payload, so that the payload is never copied:
 //!
 //! ```text
 //!  buffer as received        |<------- HEADROOM = 48 ------->|<-- payload -->|
@@ -12,7 +12,7 @@
 //!  (36 bytes, IPv6 peer 48)           |     20     |     12 or 24     |  4   |               |0 to 3 |
 //! ```
 //!
-//! The datagram to the client begins where the header does. On a stream, ChannelData is padded to four bytes too.
+//! The datagram to the client begins where the header does. On a stream, ChannelData is padded to four bytes too (§12.5).
 
 use std::net::SocketAddr;
 use std::ops::Range;

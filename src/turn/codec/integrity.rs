@@ -153,7 +153,7 @@ fn mac<M: Mac + KeyInit>(key: &LongTermKey, parts: &[&[u8]]) -> sha2::digest::Ou
 mod tests {
     use super::*;
 
-    /// RFC 8489 §9.2.2 gives the form; the digest is RFC 5389 §15.4's example.
+    /// The example of RFC 8489 §9.2.2.
     #[test]
     fn long_term_key_of_the_rfc_example() {
         let key = LongTermKey::long_term(PasswordAlgorithm::Md5, "user", "realm", "pass");

@@ -1,7 +1,8 @@
 //! Reading STUN messages without copying (RFC 8489 §5, §6.3).
 //!
-//! A [`StunMessage`] borrows the datagram. [`StunMessage::parse`] walks the attributes once and checks their bounds, so that later readers
-//! need not. It checks FINGERPRINT, and records the offsets of the integrity attributes, because attributes behind those do not count.
+//! A [`StunMessage`] borrows the datagram. [`StunMessage::parse`] walks the attributes once and checks their bounds, so that
+//! later readers need not. It checks FINGERPRINT, and records the offsets of the integrity attributes, because attributes behind
+//! those do not count (RFC 8489 §9).
 
 use super::attribute::{self, COMPREHENSION_OPTIONAL};
 use super::fingerprint;
@@ -15,11 +16,11 @@ const MAX_UNKNOWN_LISTED: usize = 8;
 /// Why bytes are no STUN message; nothing of this kind is ever answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ParseError {
-    /// Shorter than a header, wrong leading bits, or no magic cookie.
+    /// The bytes are shorter than a header, or lack its leading zero bits or the magic cookie.
     NotStun,
     /// The length field disagrees with the datagram.
     Length,
-    /// An attribute runs out of the message, or an integrity attribute has a wrong size.
+    /// An attribute extends beyond the message, or an integrity attribute has a wrong size.
     Attribute,
     TooManyAttributes,
     /// FINGERPRINT does not match, or is not the last attribute.
@@ -81,7 +82,7 @@ impl<'a> StunMessage<'a> {
                     self.integrity = Some(offset);
                     self.end = self.end.min(offset);
                 }
-                // RFC 8489 §14.6: 16 to 32 bytes, but truncated only where the usage says so, and TURN does not.
+                // RFC 8489 §14.6 lets a usage truncate the 32 bytes. TURN does not allow that.
                 attribute::MESSAGE_INTEGRITY_SHA256 if self.integrity_sha256.is_none() => {
                     if value.len() != 32 {
                         return Err(ParseError::Attribute);
@@ -136,7 +137,7 @@ impl<'a> StunMessage<'a> {
         self.integrity_sha256
     }
 
-    /// A (matching) FINGERPRINT is there.
+    /// Whether the message has a FINGERPRINT, which [`Self::parse`] has verified.
     pub const fn fingerprint(&self) -> bool {
         self.fingerprint
     }
@@ -174,7 +175,7 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// The list for UNKNOWN-ATTRIBUTES (RFC 8489 §14.9), without duplicates.
+/// The list for UNKNOWN-ATTRIBUTES (RFC 8489 §14.13), without duplicates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UnknownAttributes {
     list: [u16; MAX_UNKNOWN_LISTED],

@@ -56,7 +56,8 @@ impl<'b> MessageWriter<'b> {
         self.attribute(kind, &value[..len])
     }
 
-    /// An address that is not XORed: ALTERNATE-SERVER, OTHER-ADDRESS, RESPONSE-ORIGIN (RFC 8489 §14.1).
+    /// Appends an address that is not XORed, in the format of MAPPED-ADDRESS (RFC 8489 §14.1): ALTERNATE-SERVER (§14.15),
+    /// OTHER-ADDRESS and RESPONSE-ORIGIN (RFC 5780 §7.4, §7.3).
     pub fn address(&mut self, kind: u16, address: SocketAddr) -> &mut Self {
         let mut value = [0; 20];
         value[1] = attribute::AddressFamily::of(address.ip()) as u8;
@@ -74,13 +75,13 @@ impl<'b> MessageWriter<'b> {
         self.attribute(kind, &value[..len])
     }
 
-    /// ERROR-CODE with an empty reason phrase (RFC 8489 §14.8), because each byte of an answer to a stranger amplifies.
+    /// Appends ERROR-CODE with an empty reason phrase (RFC 8489 §14.8), because each byte of an answer to a stranger amplifies.
     pub fn error(&mut self, code: ErrorCode) -> &mut Self {
         let [class, number] = code.class_and_number();
         self.attribute(attribute::ERROR_CODE, &[0, 0, class, number])
     }
 
-    /// ADDRESS-ERROR-CODE (RFC 8656 §18.12).
+    /// Appends ADDRESS-ERROR-CODE (RFC 8656 §18.12).
     pub fn address_error(&mut self, family: attribute::AddressFamily, code: ErrorCode) -> &mut Self {
         let [class, number] = code.class_and_number();
         self.attribute(attribute::ADDRESS_ERROR_CODE, &[family as u8, 0, class, number])
@@ -105,7 +106,7 @@ impl<'b> MessageWriter<'b> {
         self.attribute(kind, &value[..len])
     }
 
-    /// FINGERPRINT; nothing may follow.
+    /// Appends FINGERPRINT, which must be the last attribute.
     pub fn fingerprint(&mut self) {
         self.set_length(self.bytes.len() + 8);
         let value = fingerprint(self.bytes);

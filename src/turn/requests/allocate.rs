@@ -1,4 +1,5 @@
-//! Allocate (RFC 8656 §7.2): the checks against the state of the server, and the ports. The answer follows in `opening`.
+//! Allocate (RFC 8656 §7.2): steps 2, 5 and 7 to 11, as far as they depend on the state of the server, and the ports. The steps
+//! that check the attributes are in `allocate_request`; the answer follows in `opening`.
 
 use super::allocate_request::AllocateRequest;
 use super::lifetime::{granted_lifetime, seconds_until};
@@ -20,28 +21,30 @@ use crate::turn::verdict::{Answer, DropReason, Verdict};
 #[derive(Default)]
 struct TakenPorts {
     relayed: [Option<RelayedAddress>; 2],
-    /// Why one family has none (ADDRESS-ERROR-CODE).
+    /// The family that gets no port, and the reason (ADDRESS-ERROR-CODE).
     address_error: Option<(AddressFamily, ErrorCode)>,
 }
 
 impl Engine {
     pub(super) fn allocate(&mut self, request: &Request<'_>) -> Outcome {
-        // RFC 8656 §7.2, step 2.
+        // RFC 8656 §7.2, step 2: an allocation uses the five-tuple already. Step 1 was the authentication.
         if let Some(id) = self.allocations.find(&request.from) {
             return self.allocate_again(id, request);
         }
         let KeySource::Lookup { user, expires } = &request.requester.key_source else { return Err(ALLOCATION_MISMATCH) };
+        // Steps 3 to 9, as far as they concern the attributes alone.
         let asked = AllocateRequest::read(request, &self.settings)?;
-        // Step 11.
+        // Step 11, which may come at any point: a client that is redirected takes nothing of the quota.
         let client_family = AddressFamily::of(request.from.client.ip().to_canonical());
         if let Some(server) = self.settings.alternate_server[client_family.index()] {
             return Err(Refusal::AlternateServer(server));
         }
-        // Step 10.
+        // Step 10: 486 for the quota of the user. The total of the server gets 508.
         let usage = self.shared.take_quota(user, &self.settings).map_err(|reached| match reached {
             QuotaReached::User => ALLOCATION_QUOTA_REACHED,
             QuotaReached::Total => INSUFFICIENT_CAPACITY,
         })?;
+        // The remainder of steps 5 and 7 to 9: one port for each requested family.
         let ports = match self.take_ports(&asked, user, request) {
             Ok(ports) => ports,
             Err(refusal) => {
@@ -49,6 +52,7 @@ impl Engine {
                 return Err(refusal);
             }
         };
+        // After the steps: the initial time-to-expiry.
         let mut end = request.now + granted_lifetime(&self.settings, asked.lifetime);
         if let Some(expires) = expires.filter(|_| self.settings.strict_expiry) {
             end = end.min(expires);
@@ -79,7 +83,8 @@ impl Engine {
         Ok(Verdict::Accepted)
     }
 
-    /// RFC 8656 §7.2, step 2, and §7.4: a retransmission gets the identical reply; another transaction gets 437, and another user 441.
+    /// RFC 8656 §7.2, step 2: another transaction gets 437. A retransmission gets the identical reply, because §5 demands
+    /// idempotence. Another user gets 441, although §5 and §19 give this code to other requests than Allocate.
     fn allocate_again(&mut self, id: AllocationId, request: &Request<'_>) -> Outcome {
         let allocation = self.allocations.allocation(id).ok_or(ALLOCATION_MISMATCH)?;
         if !request.requester.is_owner_of(allocation) {
@@ -108,7 +113,7 @@ impl Engine {
             requirement: asked.port,
             reserved,
         };
-        // RFC 8656 §7.2, step 5.
+        // RFC 8656 §7.2, step 5: the reserved port, or 508.
         if let Some(token) = &asked.token {
             let reservation = self.shared.claim(token, user, request.now).ok_or(INSUFFICIENT_CAPACITY)?;
             let Reservation { family, port, .. } = reservation;
@@ -116,17 +121,18 @@ impl Engine {
             return Ok(ports);
         }
         for family in AddressFamily::ALL.into_iter().filter(|family| asked.both_families || *family == asked.family) {
-            // Step 7. This error replaces that of the other family, because it says more than a full pool.
+            // Step 7: 440. This error replaces a 508 of the other family, because it says more than a full pool.
             let Some(ip) = self.settings.relayed_ip(family) else {
                 ports.address_error = Some((family, ErrorCode::AddressFamilyNotSupported));
                 continue;
             };
-            // Step 8.
+            // Steps 8 and 9: 508 where no port meets the requirement.
             match self.take_port(family, asked.port) {
                 Some(port) => ports.relayed[family.index()] = Some(relayed(ip, port, false)),
                 None => ports.address_error = ports.address_error.or(Some((family, ErrorCode::InsufficientCapacity))),
             }
         }
+        // Step 9: the success response names a family that fails alone.
         match ports.address_error {
             Some((_, code)) if ports.relayed.iter().all(Option::is_none) => Err(Refusal::Error(code)),
             Some(_) | None => Ok(ports),

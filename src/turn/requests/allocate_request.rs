@@ -1,4 +1,4 @@
-//! The attributes of an Allocate, checked for consistency (RFC 8656 §7.2, steps 3 to 9).
+//! The attributes of an Allocate, checked for consistency (RFC 8656 §7.2, steps 3 to 9; RFC 6062 §5.1; RFC 8016 §3.1.2).
 
 use super::lifetime::requested_lifetime;
 use super::request::{ADDRESS_FAMILY_NOT_SUPPORTED, BAD_REQUEST, MOBILITY_FORBIDDEN, Refusal, Request, UNSUPPORTED_TRANSPORT};
@@ -11,7 +11,7 @@ use crate::turn::shared::ReservationToken;
 /// Protocol numbers in REQUESTED-TRANSPORT.
 const PROTOCOL_TCP: u8 = 6;
 const PROTOCOL_UDP: u8 = 17;
-/// The R bit of EVEN-PORT.
+/// The R bit of EVEN-PORT (RFC 8656 §18.7).
 const RESERVE_NEXT: u8 = 0x80;
 
 /// The requirements of a valid Allocate.
@@ -19,7 +19,7 @@ const RESERVE_NEXT: u8 = 0x80;
 pub(super) struct AllocateRequest {
     pub(super) transport: PeerTransport,
     pub(super) family: AddressFamily,
-    /// ADDITIONAL-ADDRESS-FAMILY: IPv4 and IPv6.
+    /// The request asks for IPv4 and IPv6 (ADDITIONAL-ADDRESS-FAMILY).
     pub(super) both_families: bool,
     pub(super) port: PortRequirement,
     pub(super) token: Option<ReservationToken>,
@@ -30,13 +30,15 @@ pub(super) struct AllocateRequest {
 impl AllocateRequest {
     pub(super) fn read(request: &Request<'_>, settings: &EngineSettings) -> Result<Self, Refusal> {
         let message = request.message;
-        // RFC 8656 §7.2, step 3. Step 4 (DONT-FRAGMENT) is among the unknown attributes.
+        // RFC 8656 §7.2, step 3: 400 without REQUESTED-TRANSPORT, 442 for a transport that is not supported. Step 4 was part of
+        // the check for unknown attributes: DONT-FRAGMENT is unknown where the shell cannot set the DF bit.
         let transport = match message.find(attribute::REQUESTED_TRANSPORT) {
             Some([PROTOCOL_UDP, _, _, _]) => PeerTransport::Udp,
             Some([PROTOCOL_TCP, _, _, _]) if settings.tcp_relay => PeerTransport::Tcp,
             Some([_, _, _, _]) => return Err(UNSUPPORTED_TRANSPORT),
             Some(_) | None => return Err(BAD_REQUEST),
         };
+        // Step 7, in part: a family that does not exist gets 440.
         let requested = read_family(message.find(attribute::REQUESTED_ADDRESS_FAMILY))?;
         let additional = read_family(message.find(attribute::ADDITIONAL_ADDRESS_FAMILY))?;
         let token = message.find(attribute::RESERVATION_TOKEN);
@@ -47,11 +49,11 @@ impl AllocateRequest {
             Some([]) => return Err(BAD_REQUEST),
             None => PortRequirement::Any,
         };
-        // Step 5: a reservation has its port and family already.
+        // Step 5: a reservation already has its port and its family.
         if token.is_some() && (port != PortRequirement::Any || requested.is_some() || additional.is_some()) {
             return Err(BAD_REQUEST);
         }
-        // Steps 6 and 8.
+        // Steps 6 and 8: ADDITIONAL-ADDRESS-FAMILY excludes REQUESTED-ADDRESS-FAMILY, and EVEN-PORT with R = 1.
         if additional.is_some() && (requested.is_some() || port == PortRequirement::EvenAndNext) {
             return Err(BAD_REQUEST);
         }
@@ -59,12 +61,12 @@ impl AllocateRequest {
         if additional == Some(AddressFamily::V4) {
             return Err(BAD_REQUEST);
         }
-        // RFC 6062 §5.1.
+        // RFC 6062 §5.1, steps 2 and 3: a TCP allocation needs a client's stream, and excludes these three attributes.
         let plain = port == PortRequirement::Any && token.is_none() && !message.has(attribute::DONT_FRAGMENT);
         if transport == PeerTransport::Tcp && !(plain && request.from.transport.is_stream()) {
             return Err(BAD_REQUEST);
         }
-        // RFC 8016 §3.1: an empty MOBILITY-TICKET asks for a mobile allocation.
+        // RFC 8016 §3.1.2: an empty MOBILITY-TICKET asks for a mobile allocation. Where mobility is off, it gets 405 (§3.4).
         let mobile = match message.find(attribute::MOBILITY_TICKET) {
             Some(_) if !settings.mobility => return Err(MOBILITY_FORBIDDEN),
             Some([]) => true,

@@ -1,7 +1,7 @@
 //! The long-term credential mechanism (RFC 8489 §9.2.4).
 //!
-//! The nonce is checked before the credentials. A client with a valid nonce receives at the address that the nonce is bound to, so a
-//! forged source address cannot get another client throttled.
+//! The six checks of §9.2.4 are made in its order, except that the nonce is checked third and not last. A client with a valid
+//! nonce receives at the address that the nonce is bound to, so a forged source address cannot get another client throttled.
 
 use std::time::Instant;
 
@@ -22,14 +22,14 @@ const THROTTLED: Refusal = Refusal::Silent(DropReason::Throttled);
 /// The credentials were checked and are wrong, and the client is not told so.
 const WITHHELD: Refusal = Refusal::Silent(DropReason::Withheld);
 
-/// RFC 8489 §14.3: less than 509 bytes.
+/// RFC 8489 §14.3: fewer than 509 bytes.
 const MAX_USERNAME_BYTES: usize = 508;
 
 /// PASSWORD-ALGORITHMS as this server offers them: SHA-256 first, because it is preferred.
 const OFFER_BOTH: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
 const OFFER_SHA256: &[u8] = &[0, 2, 0, 0];
 
-/// The attributes of a request that say who asks.
+/// The attributes of a request that identify the requester.
 struct Claim<'a> {
     integrity: IntegrityAlgorithm,
     realm: &'a [u8],
@@ -42,7 +42,7 @@ struct Claim<'a> {
 
 /// How a wrong password would be counted.
 struct Guess {
-    /// The user whose password it would be; `None`: it cannot be guessed.
+    /// The user whose password it would be; `None` where that password cannot be guessed.
     target: Option<u64>,
     /// The client has sent so many wrong passwords that it gets no answer to another one.
     is_beyond: bool,
@@ -60,7 +60,8 @@ impl Engine {
         }
         let user_keys = if realm_is_ours { self.user_keys(&claim, now) } else { None };
         let guess = self.guess(from, &claim, user_keys.as_ref(), now)?;
-        // An unknown user costs the same HMAC as a known one, so that the time of the answer does not tell them apart.
+        // Fourth and fifth checks: 401 for an unknown user and for wrong integrity. An unknown user costs the same HMAC as a
+        // known one, so that the time of the answer does not tell them apart.
         let decoy = [LongTermKey::Md5([0; 16])];
         let (keys, known) = user_keys.as_ref().map_or((&decoy[..], false), |user_keys| (&user_keys.keys, true));
         match keys.iter().find(|key| claim.integrity.verify(message, key) && known).copied() {
@@ -93,10 +94,11 @@ impl Engine {
         if name.is_none() && userhash.is_none() || name.is_some_and(|name| name.len() > MAX_USERNAME_BYTES) {
             return Err(BAD_REQUEST);
         }
-        // The RFC checks the nonce last; see the module doc.
+        // Sixth check, made here for the reason in the module doc: a nonce that is not valid gets 438.
         let Some(features) = self.shared.nonces.check(nonce, from.client, self.shared.seconds(now)) else {
             return Err(STALE_NONCE);
         };
+        // Third check: the password algorithm.
         let algorithm = self.password_algorithm(message, features)?;
         let username = self.shared.tag(name.or(userhash).unwrap_or_default());
         Ok(Claim { integrity, realm, name, userhash, algorithm, username })
@@ -112,8 +114,8 @@ impl Engine {
         signed.then_some(Requester { signer, username: claim.username, key_source: KeySource::Allocation })
     }
 
-    /// Decides whether the credentials are checked at all: not where they may be a guess and the client or the user has had too many
-    /// wrong ones. Unknown users are treated like known ones.
+    /// Decides whether the credentials are checked at all: not where they may be a guess and the client or the user has had too
+    /// many wrong ones. Unknown users are treated like known ones.
     fn guess(&self, from: &FiveTuple, claim: &Claim<'_>, user_keys: Option<&UserKeys>, now: Instant) -> Result<Guess, Refusal> {
         let (guesses, client) = (self.shared.guesses(from), from.client.ip());
         let name = claim.name.and_then(|name| std::str::from_utf8(name).ok());
@@ -136,7 +138,8 @@ impl Engine {
         self.credentials.user_keys(&name, realm, claim.algorithm, now)
     }
 
-    /// RFC 8489 §9.2.4: the client must return the offer unchanged, or an attacker has removed the better algorithm on the way.
+    /// RFC 8489 §9.2.4, third check: the client must return the offer unchanged. If it does not, an attacker may have removed the
+    /// better algorithm on the way (§9.2.1).
     fn password_algorithm(&self, message: &StunMessage<'_>, features: SecurityFeatures) -> Result<PasswordAlgorithm, Refusal> {
         let chosen = message.find(attribute::PASSWORD_ALGORITHM);
         let offered = message.find(attribute::PASSWORD_ALGORITHMS);

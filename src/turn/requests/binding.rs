@@ -1,4 +1,4 @@
-//! Binding (RFC 8489 §3) and NAT behaviour discovery (RFC 5780).
+//! Binding (RFC 8489 §12) and NAT behaviour discovery (RFC 5780).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -16,14 +16,15 @@ use crate::turn::settings::NatDiscovery;
 use crate::turn::verdict::{Answer, DropReason, Verdict};
 
 impl Engine {
-    /// RFC 8489 §6.3.1, RFC 5780 §6.1. Needs no authentication, so answers are limited by source, short (NAT behaviour discovery adds its
-    /// addresses), and leave no state behind.
+    /// RFC 8489 §6.3.1 and §12, RFC 5780 §6.1. A Binding request needs no authentication (§12), so the answers are limited by
+    /// source, are short (NAT behaviour discovery adds its addresses), and leave no state behind.
     pub(super) fn binding(&mut self, from: FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
         let stream = from.transport.is_stream();
         if !stream && !self.shared.bindings.count(ip_prefix::of_client(from.client.ip()), self.shared.nanos(now)) {
             return Verdict::Drop(DropReason::RateLimited);
         }
         let discovery = self.settings.nat_discovery.iter().copied().find(|discovery| !stream && discovery.covers(from.server));
+        // RFC 8489 §6.3.1: unknown attributes get 420. RFC 5780 §6: so does a CHANGE-REQUEST that the server cannot carry out.
         let mut unknown = message.unknown_attributes(|kind| self.knows(kind));
         let change = match (message.find(attribute::CHANGE_REQUEST).map(ChangeRequest::read), discovery) {
             (None, _) => ChangeRequest::default(),
@@ -37,6 +38,8 @@ impl Engine {
         let method = Method::Binding;
         let mut bytes = std::mem::take(&mut self.reply);
         let answer = if unknown.is_empty() {
+            // RFC 5780 §6.1: the reply leaves from the address that CHANGE-REQUEST asks for, and RESPONSE-ORIGIN names that
+            // address.
             let mut writer = MessageWriter::new(&mut bytes, Class::Success, method, &message.transaction());
             writer.xor_address(attribute::XOR_MAPPED_ADDRESS, canonical(from.client));
             if let Some(discovery) = discovery {

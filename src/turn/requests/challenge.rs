@@ -1,4 +1,5 @@
-//! Error responses to requests that are not authenticated. They are short, rare and unsigned, and leave no state behind.
+//! Error responses to requests that are not authenticated (RFC 8489 §9.2.4). They are short, rare and unsigned, and leave no
+//! state behind.
 
 use std::time::Instant;
 
@@ -54,8 +55,8 @@ impl Engine {
         Verdict::Reply { to, answer: Answer::Error { method, code, failed_authentication } }
     }
 
-    /// Writes REALM, NONCE and perhaps PASSWORD-ALGORITHMS. Whether the algorithms are offered depends on the size of the request: see
-    /// [`PasswordAlgorithms::Both`].
+    /// Writes REALM, NONCE and perhaps PASSWORD-ALGORITHMS (RFC 8489 §9.2.4). Whether the algorithms are offered depends on the
+    /// size of the request: see [`PasswordAlgorithms::Both`].
     fn write_challenge(&self, writer: &mut MessageWriter<'_>, to: &FiveTuple, message: &StunMessage<'_>, now: Instant) {
         let realm = self.settings.realm.as_bytes();
         let mut features = SecurityFeatures::default();

@@ -15,15 +15,19 @@ use crate::turn::verdict::{Output, Verdict};
 impl Engine {
     /// RFC 6062 §5.2. The answer follows when the connection to the peer succeeds or fails.
     pub(super) fn connect_request(&mut self, request: &Request<'_>) -> Outcome {
+        // First check of §5.2: 437 without an allocation.
         let (id, allocation) = self.allocation_of(request)?;
         if allocation.transport != PeerTransport::Tcp {
             return Err(BAD_REQUEST);
         }
+        // Fourth check: 400 without a valid XOR-PEER-ADDRESS. The peer's family is checked as in RFC 8656 §10.2.
         let peer = peers_of(request).next().unwrap_or(Err(BAD_REQUEST))?;
         check_family(allocation, AddressFamily::of(peer.ip()))?;
+        // Fifth check: 403.
         if !self.admits(peer, PeerTransport::Tcp) {
             return Err(FORBIDDEN);
         }
+        // Second and third checks: 446 while a connection with this peer is being made, waits or is bound.
         if self.is_connected(id, peer) {
             return Err(CONNECTION_ALREADY_EXISTS);
         }
@@ -37,8 +41,10 @@ impl Engine {
 
     /// RFC 6062 §5.4. The request comes over a client connection of its own; the peer connection identifies the allocation.
     pub(super) fn connection_bind(&mut self, request: &Request<'_>) -> Outcome {
+        // Second check of §5.4: 400 without CONNECTION-ID, and below for one that names no waiting connection.
         let number = request.message.find(attribute::CONNECTION_ID).and_then(attribute::number).ok_or(BAD_REQUEST)?;
         let id = PeerConnectionId(number);
+        // First check: 400 where the client uses neither TCP nor TLS. A stream with an allocation cannot carry data.
         if !request.from.transport.is_stream() || self.allocations.find(&request.from).is_some() {
             return Err(BAD_REQUEST);
         }

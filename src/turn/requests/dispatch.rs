@@ -1,4 +1,4 @@
-//! From a request to the handler of its method.
+//! Passes each request to the handler of its method (RFC 8489 §6.3.1).
 
 use std::time::Instant;
 
@@ -45,7 +45,7 @@ impl Engine {
         };
         let signer = requester.signer;
         let request = Request { from, message, now, requester };
-        // RFC 8489 §6.3.1.
+        // RFC 8489 §6.3.1: 420 for unknown comprehension-required attributes, after the authentication.
         let outcome = match message.unknown_attributes(|kind| self.knows(kind)) {
             unknown if !unknown.is_empty() => Err(Refusal::UnknownAttributes(unknown)),
             _ => self.perform(&request),
@@ -67,7 +67,7 @@ impl Engine {
         }
     }
 
-    /// The allocation on the request's five-tuple, where it belongs to the requester (RFC 8656 §5).
+    /// The allocation on the request's five-tuple, where it belongs to the requester (RFC 8656 §5: 437 and 441 otherwise).
     pub(super) fn allocation_of(&self, request: &Request<'_>) -> Result<(AllocationId, &Allocation), Refusal> {
         let id = self.allocations.find(&request.from).ok_or(ALLOCATION_MISMATCH)?;
         let allocation = self.allocations.allocation(id).ok_or(ALLOCATION_MISMATCH)?;

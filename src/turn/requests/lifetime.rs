@@ -12,7 +12,7 @@ pub(super) fn requested_lifetime(request: &Request<'_>) -> Result<Option<u32>, R
     lifetime.map(|value| attribute::number(value).ok_or(BAD_REQUEST)).transpose()
 }
 
-/// The lifetime that an Allocate or Refresh gets: what it asks for, within the limits of the settings.
+/// The lifetime that an Allocate or Refresh gets: the requested one, within the limits of the settings.
 pub(super) fn granted_lifetime(settings: &EngineSettings, requested: Option<u32>) -> Duration {
     let requested = requested.map_or(settings.default_lifetime, |seconds| Duration::from_secs(seconds.into()));
     requested.min(settings.max_lifetime.max(settings.default_lifetime)).max(settings.default_lifetime)

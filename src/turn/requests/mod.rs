@@ -1,11 +1,13 @@
-//! Requests and their responses (RFC 8489 §6.3, §9.2.4; RFC 8656 §5, §7, §8, §10, §12; RFC 6062; RFC 8016).
+//! Requests and their responses (RFC 8489 §6.3.1, §9.2.4, §12; RFC 8656 §5, §7.2, §8.2, §10.2, §12.2; RFC 5780 §6; RFC 6062 §5;
+//! RFC 8016 §3).
 //!
-//! **Inputs.** A parsed request and the five-tuple it came from. **Outputs.** A verdict, and for Allocate and Connect an answer that comes
-//! later as an output. **Invariants.** Nothing is remembered before authentication succeeds. A handler checks everything before it changes
-//! anything, so that a refused request has no effect.
+//! **Inputs.** A parsed request and the five-tuple it came from. **Outputs.** A verdict, and for Allocate and Connect an answer
+//! that comes later as an output. **Invariants.** Nothing is remembered before authentication succeeds. A handler checks
+//! everything before it changes anything, so that a refused request has no effect.
 //!
-//! A request passes `dispatch` (method, size) → `authentication` (who asks; refusals of unauthenticated requests are in `challenge`) → the
-//! file of its method → `response` (success, error, integrity). `request` holds the types that these have in common.
+//! A request passes `dispatch` (method, size) → `authentication` (the requester; refusals of unauthenticated requests are in
+//! `challenge`) → the file of its method → `response` (success, error, integrity). `request` holds the types that these have in
+//! common.
 
 mod allocate;
 mod allocate_request;

@@ -1,4 +1,4 @@
-//! The second half of an Allocate: the shell opens the relayed sockets, and then the Allocate is answered (RFC 8656 §7.2, §7.3).
+//! The second half of an Allocate: the shell opens the relayed sockets, and then the Allocate is answered (RFC 8656 §7.2).
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::turn::verdict::{Answer, OpenError, Output};
 
 /// RFC 8656 §7.2: at least 30 s.
 const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
-/// How many further ports are tried where other programs have the first ones.
+/// How many further ports are tried where other programs use the earlier ones.
 const MAX_PORT_RETRIES: u8 = 8;
 
 impl Engine {
@@ -94,7 +94,7 @@ impl Engine {
         self.outputs.push_back(Output::Transmit { to, bytes, answer });
     }
 
-    /// Writes the success response. The same allocation always gets the same bytes.
+    /// Writes the success response (RFC 8656 §7.2). The same allocation always gets the same bytes.
     pub(super) fn write_allocated(&self, id: AllocationId, bytes: &mut Vec<u8>) {
         let Some(allocation) = self.allocations.allocation(id) else { return };
         let mut writer = MessageWriter::new(bytes, Class::Success, Method::Allocate, &allocation.transaction);
@@ -115,7 +115,7 @@ impl Engine {
         self.sign(bytes, &allocation.signer);
     }
 
-    /// EVEN-PORT with R = 1: reserves the next port for the holder of a token.
+    /// EVEN-PORT with R = 1 (RFC 8656 §7.2): reserves the next port for the holder of a token.
     fn reserve_sibling(&mut self, id: AllocationId, now: Instant) {
         let Some(allocation) = self.allocations.allocation_mut(id) else { return };
         let with_sibling = |family: &AddressFamily| {

@@ -24,6 +24,7 @@ impl Engine {
         let (id, allocation) = self.allocation_of(request)?;
         let (mut peers, mut new) = (0, 0);
         for peer in peers_of(request) {
+            // §10.2: 400 for a malformed address, then 443 and 403.
             let ip = peer?.ip();
             check_family(allocation, AddressFamily::of(ip))?;
             if !self.admits_ip(ip) {
@@ -32,6 +33,7 @@ impl Engine {
             peers += 1;
             new += usize::from(!allocation.peers.permits(ip, request.now));
         }
+        // §10.2: at least one XOR-PEER-ADDRESS is required.
         if peers == 0 {
             return Err(BAD_REQUEST);
         }
@@ -47,11 +49,11 @@ impl Engine {
     /// RFC 8656 §12.2.
     pub(super) fn channel_bind(&mut self, request: &Request<'_>) -> Outcome {
         let (id, allocation) = self.allocation_of(request)?;
-        // RFC 6062 §5: a TCP allocation has no channels.
+        // RFC 6062 §5.4: the data of a TCP allocation has connections of its own, so there is nothing to bind a channel to.
         if allocation.transport == PeerTransport::Tcp {
             return Err(BAD_REQUEST);
         }
-        // §12.2: both attributes, and a channel number in the range.
+        // §12.2: both attributes are required, and the channel number must be in the range.
         let channel = match request.message.find(attribute::CHANNEL_NUMBER) {
             Some([high, low, _, _]) => ChannelNumber::new(u16::from_be_bytes([*high, *low])).ok_or(BAD_REQUEST)?,
             Some(_) | None => return Err(BAD_REQUEST),
@@ -105,7 +107,7 @@ pub(super) fn peers_of(request: &Request<'_>) -> impl Iterator<Item = Result<Soc
     values.map(move |(_, value)| attribute::xor_address(value, &transaction).map(canonical).ok_or(BAD_REQUEST))
 }
 
-/// 443 where the allocation has no relayed transport address of the peer's family.
+/// Refuses a peer of a family in which the allocation has no relayed transport address: 443 (RFC 8656 §10.2, §12.2).
 pub(super) fn check_family(allocation: &Allocation, family: AddressFamily) -> Result<(), Refusal> {
     if allocation.relayed(family).is_some() { Ok(()) } else { Err(PEER_ADDRESS_FAMILY_MISMATCH) }
 }

@@ -1,4 +1,4 @@
-//! Refresh (RFC 8656 §8.2), and moving an allocation with it (RFC 8016 §3.2).
+//! Refresh (RFC 8656 §8.2), and moving an allocation with it (RFC 8016 §3.2.2).
 
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use crate::turn::verdict::{Output, Verdict};
 
 impl Engine {
     pub(super) fn refresh(&mut self, request: &Request<'_>) -> Outcome {
+        // RFC 8016 §3.4: 405 where mobility is off.
         let ticket = request.message.find(attribute::MOBILITY_TICKET);
         if ticket.is_some() && !self.settings.mobility {
             return Err(MOBILITY_FORBIDDEN);
@@ -48,7 +49,7 @@ impl Engine {
         }))
     }
 
-    /// RFC 8656 §8.2: a lifetime of zero ends the allocation, or one of its two families.
+    /// RFC 8656 §8.2: a lifetime of zero ends the allocation, or, with REQUESTED-ADDRESS-FAMILY, one of its two families (§8.1).
     fn refresh_to_zero(&mut self, id: AllocationId, family: Option<AddressFamily>, request: &Request<'_>) -> Verdict {
         let has_other = |family: AddressFamily| {
             self.allocations.allocation(id).is_some_and(|allocation| allocation.relayed(family.other()).is_some())
@@ -70,7 +71,7 @@ impl Engine {
         Some(self.shared.tickets.issue(MobilityTicket { shard: self.shard.index, allocation: id, serial }))
     }
 
-    /// RFC 8016 §3.2.1: moves the ticket's allocation to the request's five-tuple.
+    /// RFC 8016 §3.2.2: moves the ticket's allocation to the request's five-tuple.
     fn move_allocation(&mut self, request: &Request<'_>, ticket: &[u8]) -> Result<AllocationId, Refusal> {
         let ticket = self.shared.tickets.read(ticket).ok_or(BAD_REQUEST)?;
         if ticket.shard != self.shard.index {
@@ -91,7 +92,8 @@ impl Engine {
         Ok(id)
     }
 
-    /// Grants a new lifetime and returns it in seconds. Credentials that were looked up replace the earlier ones.
+    /// Grants a new lifetime (the "desired lifetime" of RFC 8656 §8.2) and returns it in seconds. Both families of an allocation
+    /// expire together, whichever of them the request names. Credentials that were looked up replace the earlier ones.
     fn extend(&mut self, id: AllocationId, request: &Request<'_>, requested: Option<u32>) -> u32 {
         let settings = &self.settings;
         let strict = settings.strict_expiry;
@@ -110,7 +112,8 @@ impl Engine {
         seconds_until(expires, request.now)
     }
 
-    /// Closes the relayed address of one family, with its channels and permissions; the allocation keeps the other family.
+    /// Closes the relayed address of one family, with its channels and permissions (RFC 8656 §8.1); the allocation keeps the
+    /// other family.
     fn close_relayed_address(&mut self, relayed: RelayedAddressId, now: Instant) {
         let Some(address) = self.allocations.remove_relayed_address(relayed) else { return };
         if let Some(allocation) = self.allocations.allocation_mut(relayed.allocation) {

@@ -27,9 +27,9 @@ pub(super) struct Requester {
 
 /// Where the key of a request comes from.
 pub(super) enum KeySource {
-    /// It is the key of the allocation on the request's five-tuple.
+    /// The key is that of the allocation on the request's five-tuple.
     Allocation,
-    /// It was looked up for this user.
+    /// The key was looked up for this user.
     Lookup { user: String, expires: Option<Instant> },
 }
 
@@ -48,7 +48,7 @@ pub(super) type Outcome = Result<Verdict, Refusal>;
 /// Why a request is not granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// No answer.
+    /// The request gets no answer.
     Silent(DropReason),
     Error(ErrorCode),
     /// 420 with UNKNOWN-ATTRIBUTES.

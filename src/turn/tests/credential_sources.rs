@@ -43,7 +43,7 @@ impl TestClock {
 pub(super) struct RestSecrets {
     secrets: Vec<Vec<u8>>,
     clock: TestClock,
-    /// An EXPIRY further ahead than this is refused: it was written in milliseconds, or for ever.
+    /// An EXPIRY further ahead than this is refused: it was written in milliseconds, or is meant to last for ever.
     longest: Option<Duration>,
 }
 
@@ -64,7 +64,7 @@ impl RestSecrets {
         }
         let expiry = Duration::from_secs(expiry.parse().ok()?);
         let left = expiry.checked_sub(self.clock.unix_at(now)).filter(|left| !left.is_zero())?;
-        // A minute of grace: the clocks of two servers differ.
+        // A minute of grace is added, because the clocks of two servers differ.
         let longest = self.longest.map(|longest| longest.saturating_add(Duration::from_secs(60)));
         longest.is_none_or(|longest| left <= longest).then_some((user, left))
     }
@@ -108,7 +108,8 @@ pub(super) struct StaticUsers {
 }
 
 impl StaticUsers {
-    /// Adds a user or a further password. Clients differ in whether they prepare a password (SASLprep, RFC 4013): both ways are accepted.
+    /// Adds a user or a further password. Clients differ in whether they prepare a password (SASLprep, RFC 4013): both ways are
+    /// accepted.
     pub(super) fn insert(&mut self, username: &str, realm: &str, password: &str) {
         let prepared = stringprep::saslprep(password).ok().filter(|prepared| prepared.as_ref() != password);
         for password in [Some(password), prepared.as_deref()].into_iter().flatten() {

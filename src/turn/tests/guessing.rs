@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Users whose passwords people chose, and signed credentials that nobody guesses.
+/// Users with passwords that people chose, and signed credentials that nobody can guess.
 struct Mixed(StaticUsers, RestSecrets);
 
 impl CredentialSource for Mixed {
@@ -43,7 +43,7 @@ fn allocate(writer: &mut MessageWriter<'_>) {
 }
 
 impl World {
-    /// One try with a nonce of its own; the verdict's code, `None` where there was none.
+    /// Tries once, with a new nonce. Returns the code of the answer; `None` where the request got no answer.
     fn tries(&mut self, mut client: Client) -> Option<u16> {
         self.login(&mut client);
         let bytes = client.signed(Method::Allocate, allocate);
@@ -52,7 +52,7 @@ impl World {
         answer.code()
     }
 
-    /// Tries of so many connections of one address; how many got a verdict.
+    /// Tries once over each of so many connections of one address. Returns how many got an answer.
     fn verdicts(&mut self, connections: u16, client: impl Fn(u16) -> Client) -> usize {
         (0..connections).filter(|n| self.tries(client(*n)).is_some()).count()
     }
@@ -116,7 +116,7 @@ fn r26_others_behind_the_same_address_allocate_meanwhile() {
     let mut early = stream("alice", "198.51.100.1:7");
     world.allocate(&mut early);
     world.verdicts(500, |n| thief("alice", "198.51.100.1", n));
-    // Signed credentials, another user, and the same one over UDP.
+    // These still get in: signed credentials, another user, the same user over UDP, and the same user at another address.
     world.allocate(&mut signed("198.51.100.1:3", true));
     world.allocate(&mut stream("bob", "198.51.100.1:4"));
     world.allocate(&mut Client::new("alice", "198.51.100.1:5"));

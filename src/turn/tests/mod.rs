@@ -1,17 +1,19 @@
 //! Tests of the engine against `docs/turn-requirements.md`: `r39_…` tests requirement 39.
 //!
 //! # A tour of the test kit
-//! - [`World`] is one engine with a shell and a clock. Its shell opens every socket that the engine asks for (`open_results` makes one
-//!   fail), collects the other outputs in `outputs`, and audits the engine after each input. `advance` moves the clock.
-//! - [`Client`] has a five-tuple, a username and a password. It signs requests and remembers nonces: [`Client::alice`], [`Client::bob`].
-//! - [`World::request`] sends a signed request of a client and returns its [`Response`]; it fetches a nonce first where the client has
-//!   none. `allocate`, `permit`, `bind` and `refresh` are the usual requests; `send`, `channel_data` and `peer_data` return the verdict.
+//! - [`World`] is one engine with a shell and a clock. Its shell opens every socket that the engine asks for (`open_results`
+//!   makes one fail), collects the other outputs in `outputs`, and audits the engine after each input. `advance` moves the clock.
+//! - [`Client`] has a five-tuple, a username and a password. It signs requests and remembers nonces: [`Client::alice`],
+//!   [`Client::bob`].
+//! - [`World::request`] sends a signed request of a client and returns its [`Response`]; it fetches a nonce first where the
+//!   client has none. `allocate`, `permit`, `bind` and `refresh` are the usual requests; `send`, `channel_data` and `peer_data`
+//!   return the verdict.
 //! - [`World::ask`] sends bytes as they are, and checks that the verdict's [`Answer`] agrees with the bytes of the response.
 //! - [`credential_sources`] has static users and TURN REST secrets. [`OUTSIDE_PEER`] is a peer that the policy permits.
 //! - Several engines: make a [`SharedState`], and a `World::shard` for each.
 //!
-//! A test states a rule in its name, sets up a world, and checks verdicts, codes and outputs. Property tests are in `properties` (whole
-//! histories of an engine) and `codec` (against the crates `stun` and `turn`).
+//! A test states a rule in its name, sets up a world, and checks verdicts, codes and outputs. Property tests are in `properties`
+//! (whole histories of an engine) and `codec` (against the crates `stun` and `turn`).
 
 mod authentication;
 mod codec;
@@ -371,7 +373,7 @@ impl Response {
         StunMessage::parse(&self.0).expect("our own messages parse")
     }
 
-    /// The verdict says what the bytes are.
+    /// Checks that the verdict agrees with the bytes.
     fn assert_is(&self, answer: Answer) {
         let message = self.message();
         let (class, method, code) = match answer {

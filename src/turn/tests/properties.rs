@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order: the indices agree, no port leaks, and every timeout is heard.
+//! Whatever happens, in whatever order, the indices agree, no port leaks, and no timeout is missed.
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -115,7 +115,7 @@ impl Run {
         settings.limits.channels = 3;
         settings.limits.connections = 2;
         settings.limits.challenges = 1000;
-        // Fewer ports than the quota asks for.
+        // The range has fewer ports than the quota allows.
         let world = World::with_ports(settings, 50_000..=50_004);
         let clients = (0..CLIENTS).map(|at| {
             let client = Client::new(USERS[at % USERS.len()], &format!("198.51.100.{}:1000", at + 1));
@@ -278,7 +278,7 @@ impl Run {
     }
 }
 
-/// The same histories in each run; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` try others, and `fuzz/` searches.
+/// Each run has the same histories; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` try others, and `fuzz/` searches.
 fn config() -> ProptestConfig {
     let mut config = ProptestConfig::default();
     if config.rng_seed == RngSeed::Random {
