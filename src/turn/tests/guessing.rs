@@ -1,8 +1,9 @@
-//! Wrong passwords are bounded by client, whatever connections and names it has, and by user, whatever addresses there are.
+//! Limits of wrong passwords: for each client, regardless of its connections and usernames, and for each user, regardless of the
+//! addresses.
 
 use super::*;
 
-/// Users whose passwords people chose, and signed credentials that nobody guesses.
+/// Users with passwords chosen by people, and signed credentials that can't be guessed.
 struct Mixed(StaticUsers, RestSecrets);
 
 impl CredentialSource for Mixed {
@@ -43,7 +44,7 @@ fn allocate(writer: &mut MessageWriter<'_>) {
 }
 
 impl World {
-    /// One try with a nonce of its own; the verdict's code, `None` where there was none.
+    /// One attempt with a new nonce. Returns the error code, or `None` if the attempt got no verdict.
     fn tries(&mut self, mut client: Client) -> Option<u16> {
         self.login(&mut client);
         let bytes = client.signed(Method::Allocate, allocate);
@@ -52,7 +53,7 @@ impl World {
         answer.code()
     }
 
-    /// Tries of so many connections of one address; how many got a verdict.
+    /// Attempts on several connections of one address. Returns how many got a verdict.
     fn verdicts(&mut self, connections: u16, client: impl Fn(u16) -> Client) -> usize {
         (0..connections).filter(|n| self.tries(client(*n)).is_some()).count()
     }
@@ -116,7 +117,7 @@ fn r26_others_behind_the_same_address_allocate_meanwhile() {
     let mut early = stream("alice", "198.51.100.1:7");
     world.allocate(&mut early);
     world.verdicts(500, |n| thief("alice", "198.51.100.1", n));
-    // Signed credentials, another user, and the same one over UDP.
+    // Signed credentials, another user, and the same user over UDP.
     world.allocate(&mut signed("198.51.100.1:3", true));
     world.allocate(&mut stream("bob", "198.51.100.1:4"));
     world.allocate(&mut Client::new("alice", "198.51.100.1:5"));

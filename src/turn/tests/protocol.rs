@@ -247,7 +247,7 @@ fn r13_requested_address_family() {
         let answer = allocate_with(&mut world, &mut alice, |writer| {
             writer.number(attribute::REQUESTED_ADDRESS_FAMILY, family << 24);
         });
-        // The five-tuple is looked at first.
+        // The five-tuple is checked first.
         assert_eq!(answer.code(), Some(437), "{family} {code}");
         let answer = allocate_with(&mut world, &mut Client::bob(), |writer| {
             writer.number(attribute::REQUESTED_ADDRESS_FAMILY, family << 24);
