@@ -3,7 +3,7 @@
 //! Owner: `app` builds one [`state::ApiState`] and merges [`router::router`] into the routes of the HTTP port. Inputs: requests with
 //! a [`crate::http::client_info::ClientInfo`] in their extensions. Outputs: JSON and text; every refusal is an [`error::ApiError`].
 //!
-//! A request for credentials (`GET` or `POST /turn`) walks through the files like this: [`router`] bounds the body, `turn_credentials`
+//! A request for credentials (`GET` or `POST /turn`) passes through the files in this order: [`router`] bounds the body, `turn_credentials`
 //! checks the rate limit and reads query and body, [`keys`] checks the API key, the user directory issues the credentials, and the
 //! answer lists the URLs of [`crate::addresses::ice_servers`].
 //!

@@ -1,4 +1,4 @@
-//! Which pages of other origins may call this server from a browser (CORS), and read its answers.
+//! Decides which pages of other origins may call this server from a browser (CORS), and read its answers.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::socketio::jsonp;
 const NO_JSONP: &str = "JSONP polling is refused where CASTWAY_CORS_ORIGINS lists origins, since scripts don't say whose page \
                         they are of. Leave forceJSONP out.\n";
 
-/// The configured origins, and `own`, the origin that people type, where it is set.
+/// The configured origins, and `own`, the origin that people type, if it is set.
 pub(super) fn allowed_origins(configured: &CorsOrigins, own: Option<String>) -> Arc<CorsOrigins> {
     let mut allowed = configured.clone();
     if let CorsOrigins::Only(list) = &mut allowed {
@@ -54,7 +54,7 @@ pub(super) fn layer(origins: &Arc<CorsOrigins>) -> CorsLayer {
     let allows = |origins: &Arc<CorsOrigins>| {
         let origins = Arc::clone(origins);
         move |origin: &HeaderValue, request: &Parts| {
-            // Metrics are for no page of another origin, even in a browser whose address may read them.
+            // No page of another origin may read metrics, even in a browser whose address may read them.
             let path = request.uri.path();
             path_slashes::plain(path).as_deref().unwrap_or(path) != "/metrics"
                 && may_call(&origins, origin, request.extensions.get::<ClientInfo>())
