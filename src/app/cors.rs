@@ -80,8 +80,8 @@ fn may_call(allowed: &CorsOrigins, origin: &HeaderValue, client: Option<&ClientI
     allowed.lists(origin) || client.is_some_and(|client| is_own(&origin.to_ascii_lowercase(), client))
 }
 
-/// Whether `origin` has the scheme and host of the request. HTTPS is also the server's own scheme where the request came by HTTP: a
-/// proxy that is not trusted may have ended TLS.
+/// Whether `origin` has the scheme and host of the request. If the request came over HTTP, HTTPS is also the server's own scheme:
+/// a proxy that is not trusted may have terminated TLS.
 fn is_own(origin: &str, client: &ClientInfo) -> bool {
     let scheme = match (client.scheme, origin.split_once("://")) {
         (Scheme::Http | Scheme::Https, Some(("https", _))) => Scheme::Https,

@@ -41,7 +41,7 @@ const SITE_FACTOR: u32 = 4;
 const ALL_CLIENTS_FACTOR: u32 = 5;
 /// The smallest limit of all clients together.
 const MIN_ALL_CLIENTS: u32 = 100;
-/// Where a client can't be told how long to wait, it may try once in this time beyond its limit.
+/// A client that can't be told how long to wait may try once in this time beyond its limit.
 const RETRY_TICKS: Ticks = ticks(Duration::from_secs(3));
 
 /// The target of a kind that has only one.
@@ -73,7 +73,7 @@ struct Limits {
     repeating_sites: u32,
 }
 
-/// Whose guesses are counted.
+/// The client, site, target or provider whose guesses are counted.
 #[derive(Hash)]
 enum Key {
     Client(IpAddr),

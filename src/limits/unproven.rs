@@ -20,11 +20,11 @@ use super::ip_prefix;
 
 /// One client, and one site, may have the total divided by this: a whole school may connect at the same time behind one address.
 const CLIENT_SHARE_DIVISOR: usize = 2;
-/// The least that one client or one site may have.
+/// The smallest share of one client or one site.
 const MIN_CLIENT_SHARE: usize = 64;
 /// The connections of a site with at most so many are displaced last.
 const SMALL_SITE_CONNECTIONS: usize = 8;
-/// The time that a client with a bad connection needs for its first bytes.
+/// The time that a client on a bad network needs for its first bytes.
 const PROTECTED_TIME: Duration = Duration::from_secs(2);
 
 /// All unproven connections. `H` is the handle with which a connection is ended.
@@ -182,7 +182,7 @@ impl<H> Table<H> {
         if site.len() <= SMALL_SITE_CONNECTIONS {
             self.small_sites.insert(number, has_progress);
         } else if site.len() == SMALL_SITE_CONNECTIONS + 1 {
-            // It is a large site from now on.
+            // The site is now a large one.
             site.move_all(&mut self.small_sites, &mut self.large_sites);
         } else {
             self.large_sites.insert(number, has_progress);
@@ -197,7 +197,7 @@ impl<H> Table<H> {
         if let Some(ip) = entry.ip {
             self.clients.remove(ip_prefix::of_client(ip), number);
             let left = self.sites.remove(ip_prefix::of_site(ip), number);
-            // It is a small site again.
+            // The site is a small one again.
             if let Some(site) = left.filter(|site| site.len() == SMALL_SITE_CONNECTIONS) {
                 site.move_all(&mut self.large_sites, &mut self.small_sites);
             }

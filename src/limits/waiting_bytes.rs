@@ -172,7 +172,7 @@ impl Ledger {
         if self.bytes() <= self.max() {
             return;
         }
-        // One thread at a time: once the largest is closed, the next one may stay.
+        // Only one thread closes accounts at a time: once the largest is closed, the next one may stay.
         let _closing = self.0.closing.lock().unwrap_or_else(PoisonError::into_inner);
         while self.bytes() > self.max() {
             let largest = self.index().pop_last();

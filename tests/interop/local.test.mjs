@@ -1,4 +1,4 @@
-// What the server reveals to strangers, and what other users of its machine can do to it.
+// The information that the server reveals to strangers, and the attacks of other users of its machine.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';

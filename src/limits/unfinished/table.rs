@@ -51,7 +51,7 @@ pub(super) struct Table {
 pub(super) struct ClientMessages {
     /// Bytes of the messages that have not been given up.
     bytes: u64,
-    /// By their order, the oldest first.
+    /// The messages by their order, the oldest first.
     messages: BTreeMap<u64, MessageEntry>,
     /// The messages that wait for others of this client.
     waiting: BTreeSet<u64>,
