@@ -1,8 +1,8 @@
-//! HTTP/2 responses that a client doesn't read. No deadline for the bytes of a connection notices them: the client's window stops
-//! one response while other streams keep the connection busy.
+//! Ends connections with HTTP/2 responses that a client doesn't read. A deadline for the bytes of a connection does not notice
+//! them: the client's window stops one response while other streams keep the connection busy.
 //!
-//! Owner: the HTTP server, one [`Http2Responses`] for each connection. Input: response bodies. Output: the same bodies in pieces, and
-//! [`Http2Responses::stalled`], which ends once a piece has waited too long.
+//! Owner: the HTTP server, one [`Http2Responses`] for each connection. Input: response bodies. Output: the same bodies in pieces,
+//! and [`Http2Responses::stalled`], which ends once a piece has waited too long.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -17,7 +17,8 @@ use crate::limits::waiting_bytes::WaitingBytes;
 
 /// How long the client may take to accept a piece of a response.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The maximum frame size of most HTTP/2 clients. With [`PIECE_TIMEOUT`], a response proceeds at half a KiB a second at least.
+/// The maximum frame size of most HTTP/2 clients. With [`PIECE_TIMEOUT`], a response must proceed at half a KiB a second at
+/// least.
 const MAX_PIECE_BYTES: usize = 16 * 1024;
 /// How often the pieces of a connection are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);

@@ -16,7 +16,7 @@ use hyper::body::{Frame, SizeHint};
 
 use crate::limits::waiting_bytes::{Account, WaitingBytes};
 
-/// hyper gets a piece at a time, and polls for the next one when it has written the last.
+/// hyper gets one piece at a time, and polls for the next one when it has written the last.
 const MAX_PIECE_BYTES: usize = 16 * 1024;
 
 /// Middleware: counts each response in the connection's account, an extension of the request. A client that reads none of its

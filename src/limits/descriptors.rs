@@ -26,11 +26,11 @@ struct Inner {
     taken: AtomicUsize,
     refused: AtomicU64,
     start: Instant,
-    /// When the log last logged_at that none is left, in seconds from `start` plus one; 0: never.
+    /// When the log last reported that none is left, in seconds from `start` plus one; 0: never.
     logged_at: AtomicU64,
 }
 
-/// One descriptor of a pool, given back when dropped.
+/// One descriptor of a pool, which returns to the pool on drop.
 #[derive(Debug)]
 pub struct Descriptor(DescriptorPool);
 
@@ -88,7 +88,7 @@ impl DescriptorPool {
         self.0.taken.load(Ordering::Relaxed)
     }
 
-    /// How often no descriptor was left.
+    /// How often the pool had no descriptor left.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
@@ -170,7 +170,7 @@ impl CastCost {
     }
 }
 
-/// How many descriptors this process has open, or an assumption if the system does not tell.
+/// How many descriptors this process has open, or an assumption if the system does not report it.
 #[must_use]
 pub fn open_now() -> u64 {
     const ASSUMED_OPEN: u64 = 64;

@@ -17,7 +17,7 @@ use crate::relay::StatsReader;
 use crate::socketio::{Sessions, Traffic};
 use crate::tls::Certificates;
 
-/// The parts that count.
+/// The parts of the server that count something.
 pub(super) struct CountedParts {
     pub(super) gateway: Gateway,
     pub(super) multi: MultiGateway,
