@@ -2,7 +2,7 @@
 //!
 //! - Owner: `main`, which holds one [`App`].
 //! - Inputs: a checked [`Config`](crate::config::Config), then signals.
-//! - Outputs: the startup report on standard output, the log, and the exit of [`App::run`].
+//! - Outputs: the start-up report on standard output, the log, and the exit of [`App::run`].
 //! - Invariants: the ports are bound before anything is written to the data folder, and no client is served before everything is
 //!   open.
 //!

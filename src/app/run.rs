@@ -75,7 +75,7 @@ impl App {
         }));
 
         let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
-        // The startup report has named the present ones.
+        // The start-up report has named the present ones.
         other_realms.new_warning(&directory);
         let signing = directory.signing_secret();
         let mut monitor = Monitor { relay, relay_alive, directory, gateway, certificates, clock, signing, other_realms };

@@ -1,4 +1,4 @@
-//! The startup report: which pages to open, where the server listens, and what still needs configuration.
+//! The start-up report: which pages to open, where the server listens, and what still needs configuration.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;

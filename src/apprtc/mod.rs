@@ -8,7 +8,7 @@
 //! and [`params`] (texts). The shell: [`gateway`] · [`room_server`] · [`collider`] (routes) · `collider_socket` (one WebSocket) ·
 //! `websocket` · `frame_queue`.
 //!
-//! A frame walks through the files like this: `websocket` reads it within its bounds, `collider_socket` parses it with [`wire`] and
+//! A frame passes through the files like this: `websocket` reads it within its bounds, `collider_socket` parses it with [`wire`] and
 //! calls [`gateway::Gateway`], which locks the rooms, handles the event, drains the outputs into the `frame_queue` of each recipient,
 //! and unlocks. The recipient's `collider_socket` writes the frame.
 //!

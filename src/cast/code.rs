@@ -19,7 +19,7 @@ pub enum CodeAlphabet {
     Digits,
 }
 
-/// When a TV gets a new code, if its front end understands_new_codes that it understands that; the others keep theirs.
+/// When a TV gets a new code, if its front end announces that it understands that; other TVs keep theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewCodePolicy {
     Never,

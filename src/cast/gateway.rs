@@ -363,7 +363,7 @@ impl State {
         }
     }
 
-    /// Counts like opening a TV, which gives a new code as well.
+    /// Counts against the rate limit of credentials, like `CONFIG` and a join without proof.
     fn new_code(&mut self, id: ClientId) -> Result<Value, Failure> {
         let from = self.clients[&id].from;
         self.issuer.admit(from).map_err(Failure::rate_limited)?;

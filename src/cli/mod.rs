@@ -5,9 +5,10 @@
 //!   go to standard error.
 //! - Exit status: 0 done, 1 failed, 64 the command line or a setting can't be used (`EX_USAGE` of sysexits.h).
 //!
-//! A command walks from `run` through `command_line` (arguments), `installation` (which data folder, whose settings), `owner` (become the
+//! A command passes from `run` through `command_line` (arguments), `installation` (which data folder, whose settings), `owner` (become the
 //! owner of the data) and `database` (open, agree with the server by `shared_settings`, close) to its own file: `user`, `secret`,
-//! `credentials` or `health`.
+//! `credentials` or `health`. Files of settings are read by `env_file` (`.env`) and `systemd_env_file` (the service's), both through
+//! `trusted_file`; `unknown_variables` warns of misspelled names.
 
 mod command_line;
 mod credentials;

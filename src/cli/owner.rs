@@ -1,4 +1,5 @@
-//! Root's commands on data of another user: what they make there must be that user's, or its server can't write it any more.
+//! When root runs a command on another user's data, the files that the command creates must belong to that user; otherwise that user's
+//! server can't write them.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

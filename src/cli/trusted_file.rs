@@ -1,5 +1,5 @@
-//! Files of settings: whoever can write one decides what the program does, so it is read only where that is root or whoever runs
-//! the program.
+//! Settings files. Whoever can write such a file decides what the program does, so the file is read only if nobody but root and the user
+//! who runs the program can write it.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};

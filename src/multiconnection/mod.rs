@@ -5,7 +5,7 @@
 //! - [`wire`]: the handshake, event names, argument shapes and acks.
 //! - [`gateway`]: the Socket.IO shell, which owns the rooms.
 //!
-//! **The walk of an event.** `gateway` gets it from a client and has `wire` read it into a [`wire::Request`]; the request goes to
+//! **The path of an event.** `gateway` gets it from a client and has `wire` read it into a [`wire::Request`]; the request goes to
 //! [`room::Rooms`], whose return value becomes the ack; then the gateway drains the rooms' [`model::Output`]s, has `wire` write each event
 //! and emits it.
 

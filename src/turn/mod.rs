@@ -89,7 +89,7 @@
 //! }
 //! ```
 //!
-//! # How a packet walks through the files
+//! # How a packet passes through the files
 //! - A request: `inputs` (STUN or ChannelData) → `requests::dispatch` → `requests::authentication` → the file of its method →
 //!   `requests::response`. Allocate continues in `requests::opening`, Connect in `tcp_peers`.
 //! - Data to a peer: `inputs` → `data` → `peer_location` (may it go there) → `peers` (permission, channel) → `bandwidth`.

@@ -1,8 +1,8 @@
 //! The clocks by which this server issued credentials before somebody set its clock.
 //!
-//! Credentials have their expiry by the clock of the moment. Those that were issued before the clock was set would end at once (set forward,
-//! by decades on a machine without a battery) or count as from too far ahead (set back). Judged by the former clock, they have at least the
-//! life that they were given. A former clock counts for the longest life of credentials after it was set, and no longer.
+//! Credentials expire by the clock of the moment of issue. If the clock is then set forward (by decades on a machine without a battery),
+//! they would expire immediately; if it is set back, their expiry would look too distant. Judged by the former clock, they have at least
+//! the lifetime that they were given. A former clock is asked only for as long as the longest lifetime of credentials.
 
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime};

@@ -6,7 +6,7 @@
 //! - Outputs: [`Credentials`] for clients, and long-term keys (RFC 8489 §9.2.2) for the relay.
 //! - Invariant: no request and no packet waits for the disk.
 //!
-//! A login to the relay walks from `directory` (which secrets and users may be meant) through `credentials` (username to password to
+//! A login to the relay passes from `directory` (which secrets and users may be meant) through `credentials` (username to password to
 //! key), `leases` (credentials of connected clients outlive their expiry) and `former_clocks` (the clock was set in between).
 
 pub mod credentials;

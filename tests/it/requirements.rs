@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::tidy::rust_files;
 
 const REQUIREMENTS: usize = 80;
 
@@ -17,17 +19,6 @@ fn named_tests(document: &str) -> Vec<(&str, Option<&str>)> {
     let paths = names.filter(|name| name.starts_with("src/") || name.starts_with("tests/") || name.starts_with("fuzz/"));
     let tests = paths.map(|name| name.split_once("::").map_or((name, None), |(file, test)| (file, Some(test))));
     tests.filter(|(file, _)| Path::new(file).extension().is_some()).collect()
-}
-
-fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            rust_files(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
 }
 
 /// `r39_…` of `fn r39_…(`.
@@ -50,10 +41,8 @@ fn every_named_test_exists() {
 #[test]
 fn every_numbered_test_is_named_by_its_requirement() {
     let document = document();
-    let mut files = Vec::new();
-    rust_files(Path::new("src"), &mut files);
     let mut missing = BTreeSet::new();
-    for file in files {
+    for file in rust_files() {
         for test in numbered_tests(&fs::read_to_string(&file).unwrap()) {
             let number: usize = test[1..3].parse().unwrap();
             let start = document.find(&format!("\n{number}. ")).unwrap_or(document.len());

@@ -32,12 +32,16 @@ fn guides_name_files_that_exist() {
     for guide in [
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
+        "CHANGELOG.md",
         "docs/decisions.md",
         "README.md",
         "README.zh-CN.md",
         "SECURITY.md",
         "docs/clients.md",
         "docs/threats.md",
+        "docs/tutorials.md",
+        "docs/tutorials.zh-CN.md",
+        "fuzz/README.md",
     ] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(guide)).expect("readable");
         let named = text.split('`').skip(1).step_by(2).filter(|name| {
@@ -89,17 +93,18 @@ fn files() -> Vec<(String, String)> {
     files.map(|path| (path.display().to_string(), fs::read_to_string(&path).expect("readable"))).collect()
 }
 
-fn rust_files() -> Vec<PathBuf> {
+/// The Rust files of src/.
+pub fn rust_files() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    collect_rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     files
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+fn collect_rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("readable") {
         let path = entry.expect("readable").path();
         if path.is_dir() {
-            collect(&path, files);
+            collect_rust_files(&path, files);
         } else if path.extension().is_some_and(|kind| kind == "rs") {
             files.push(path);
         }

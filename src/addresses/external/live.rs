@@ -123,7 +123,7 @@ impl ExternalAddresses {
         if !dynamic && self.0.names_to_look_up().is_empty() {
             std::future::pending::<()>().await;
         }
-        // The startup report has named those.
+        // The start-up report has named those.
         let mut known = self.problems();
         loop {
             tokio::time::sleep(if self.0.is_complete(&self.0.found.load()) { LOOKUP_INTERVAL } else { RETRY_INTERVAL }).await;

@@ -1,6 +1,6 @@
 //! The addresses under which the world reaches the relay, while the server runs.
 //!
-//! - Owner: one [`ExternalAddresses`], which the relay, the ICE URLs, the certificates and the startup report share.
+//! - Owner: one [`ExternalAddresses`], which the relay, the ICE URLs, the certificates and the start-up report share.
 //! - Inputs: the settings, the addresses that relayed sockets are bound to, the addresses of host names ([`Resolver`]), and the
 //!   addresses that STUN servers see.
 //! - Outputs: [`ExternalAddresses::relayed_ips`], [`ExternalAddresses::host`], and [`ExternalAddresses::problems`] in sentences.

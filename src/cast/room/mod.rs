@@ -1,7 +1,7 @@
 //! All rooms of the cast flow as one state machine. PURE: no socket, no clock, no lock.
 //!
-//! **Owner**: the gateway, by value behind its lock. **Inputs**: the `handle_*` methods, each with the time; the returned verdict becomes
-//! the ack. **Outputs**: [`Rooms::poll_output`], drained after every input. [`Rooms::next_timeout`] says when [`Rooms::handle_timeout`] is
+//! **Owner**: the gateway, by value behind its lock. **Inputs**: the `handle_*` methods; those that depend on time take `now`. The returned
+//! verdict becomes the ack. **Outputs**: [`Rooms::poll_output`], drained after every input. [`Rooms::next_timeout`] says when [`Rooms::handle_timeout`] is
 //! due.
 //!
 //! Invariants:

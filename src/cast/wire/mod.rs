@@ -8,9 +8,10 @@
 //! expected. Input of [`delivery`], [`notice_events`], [`welcome`] and [`refusal`]: what the rooms decided; output: the events that tell a
 //! client of it in its dialect. Nothing here keeps state.
 //!
-//! **The files.** `request` has the requests, `read` finds the reader of an event, `dialect_a` and `dialect_b` have the events of one
-//! dialect in both directions, `entering` reads what both have in common of opening and joining, `description` what crosses a room.
-//! `notice` writes notices, `failure` errors.
+//! **The files.** `request` has the requests, `read` finds the reader of an event, `arguments` gives it the event's arguments, `dialect_a`
+//! and `dialect_b` have the events of one dialect in both directions, `entering` reads what both have in common of opening and joining,
+//! `description` what crosses a room. `outgoing` writes signals and the answers to entries, `notice` notices, `failure` errors; `event` is
+//! an event that the server sends.
 
 mod arguments;
 mod description;

@@ -1,8 +1,8 @@
 //! All rooms and users of RTCMultiConnection as one state machine. PURE: no socket, no clock, no lock.
 //!
-//! **Owner**: the gateway, by value behind its lock. **Inputs**: the `handle_*` methods; the returned verdict becomes the ack. **Outputs**:
-//! [`Rooms::poll_output`], drained after every input. [`Rooms::next_timeout`] says when [`Rooms::handle_timeout`] is due. The other methods
-//! are questions.
+//! **Owner**: the gateway, by value behind its lock. **Inputs**: the `handle_*` methods; those that depend on time take `now`. The returned
+//! verdict becomes the ack. **Outputs**: [`Rooms::poll_output`], drained after every input. [`Rooms::next_timeout`] says when
+//! [`Rooms::handle_timeout`] is due. The other methods are questions.
 //!
 //! Invariants:
 //! - An id belongs to one user, and everything that a user sends bears its id: what the client says about the sender is ignored.
@@ -13,13 +13,12 @@
 //! - Every table is bounded: users in all and by network, and so rooms too; participants; peers and custom events of a user, and peers of
 //!   all users; bytes of what all users say about themselves and their rooms (`descriptions`).
 //!
-//! **The proof.** An unmodified client has no secret to show. It does repeat its handshake, word for word, from where it was: so the proof is
-//! a hash of the client's network, `Origin`, `User-Agent` and the whole query (`userid`, `sessionid`, `extra`, …) without Engine.IO's own
-//! parameters. Others in a room know the id and `extra`, and the `sessionid` if the page uses its room's name for it. So a place can be taken
-//! by a client that knows all of that and is also in the same network (behind the same NAT) with the same browser on the same page: two tabs
-//! of one page with a fixed id, of which the last one counts, or a colleague with a grudge. A client that comes back from another network is
-//! a stranger until its grace period is over; then its id is free again. Cookies would prove more, but only to pages of the same site, and
-//! there are none here.
+//! **The proof.** An unmodified client has no secret, but it repeats its handshake exactly when it reconnects from the same network. The
+//! proof is therefore a hash of the client's network, `Origin`, `User-Agent` and the whole query (`userid`, `sessionid`, `extra`, …) without
+//! Engine.IO's own parameters. Others in a room know the id and `extra`, and the `sessionid` if the page uses its room's name for it.
+//! Somebody behind the same NAT, with the same browser on the same page, who knows these values can take the place: a second tab with the
+//! same fixed id, or a malicious colleague. A client that comes back from another network is a stranger until its grace period is over;
+//! then its id is free again. Cookies would prove more, but only to pages of the same site, and Castway sets none.
 //!
 //! **The files.** `rooms` owns the tables, and handles connecting, leaving and time-outs; `users` and `broadcast` are tables, `state` is one
 //! room. `membership` opens, joins and lists rooms; `exchange` sends messages between users; `scalable_broadcast` tells the members of a
