@@ -67,7 +67,7 @@ impl App {
             tasks.spawn(ingress::serve(vec![listener], collider_dispatcher, std::future::pending()));
         }
         if let Some(certificates) = certificates.clone() {
-            tasks.spawn(certificates.keep());
+            tasks.spawn(certificates.keep_renewed());
         }
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut server = tokio::spawn(ingress::serve(listeners.into_listeners(), dispatcher, async {

@@ -72,7 +72,7 @@ pub(super) async fn run(
 }
 
 fn certificates(config: &Config) -> Option<Certificates> {
-    let kept = Certificates::kept(&config.tls.source, &config.data_dir).unwrap_or_else(|error| {
+    let kept = Certificates::in_files(&config.tls.source, &config.data_dir).unwrap_or_else(|error| {
         print_warning(&format!("without turns:, since the certificate can't be used: {error:#}"));
         None
     });

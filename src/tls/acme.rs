@@ -61,15 +61,19 @@ impl Acme {
     }
 
     /// Orders a new certificate whenever the old one is [due](Self::renewal_due), and retries until the authority issues one.
-    pub(super) async fn keep(&self, served: &ServedCertificate) {
+    pub(super) async fn keep_renewed(&self, served: &ServedCertificate) {
         let mut failures: u32 = 0;
         // Successive renewals that the authority suggested immediately after the one before.
-        let mut hasty: u32 = 0;
+        let mut early_renewals_in_a_row: u32 = 0;
         loop {
             let begun = Instant::now();
             // After a failure the certificate that is replaced may be unknown to the authority, so it is not named again.
             let replaced = if failures == 0 { self.renewal_due(served).await } else { None };
-            hasty = if replaced.is_some() && begun.elapsed() < MAX_RETRY_DELAY { hasty.saturating_add(1) } else { 0 };
+            early_renewals_in_a_row = if replaced.is_some() && begun.elapsed() < MAX_RETRY_DELAY {
+                early_renewals_in_a_row.saturating_add(1)
+            } else {
+                0
+            };
             // In turn, because behind some firewalls only one of the two ports is reachable.
             let (challenge, port) =
                 if failures.is_multiple_of(2) { (ChallengeType::TlsAlpn01, 443) } else { (ChallengeType::Http01, 80) };
@@ -81,7 +85,7 @@ impl Acme {
                     let due = certificate.renewal();
                     served.replace(certificate);
                     tokio::time::sleep(MIN_RENEWAL_INTERVAL).await;
-                    sleep_until(due.min(SystemTime::now() + backoff(MIN_RENEWAL_INTERVAL, hasty))).await;
+                    sleep_until(due.min(SystemTime::now() + backoff(MIN_RENEWAL_INTERVAL, early_renewals_in_a_row))).await;
                 }
                 Err(error) => {
                     let delay = backoff(FIRST_RETRY_DELAY, failures);
@@ -142,11 +146,11 @@ impl Acme {
 
     fn failure_text(&self, error: &anyhow::Error, port: u16, serving: &Certificate, delay: Duration) -> String {
         let AcmeConfig { domains, directory, .. } = &self.config;
-        let serves = if serving.is_trusted() { "the old one" } else { "a self-signed one" };
+        let serving_kind = if serving.is_trusted() { "the old certificate" } else { "a self-signed certificate" };
         format!(
             "no certificate for {} from {directory}: {error:#}. Check that the DNS record of each name leads to this server, that \
              TCP port {port} of that address reaches it from outside (firewall, router, cloud), and that this server can reach \
-             the directory. {serves} serves meanwhile; the next try is in {} s",
+             the directory. Until then the server uses {serving_kind}; it tries again in {} s",
             domains.join(", "),
             delay.as_secs()
         )

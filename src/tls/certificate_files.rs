@@ -69,7 +69,7 @@ impl CertificateFiles {
     }
 
     /// Reloads the files when they change, and when a reload is requested.
-    pub(super) async fn keep(&self, served: &ServedCertificate) {
+    pub(super) async fn keep_renewed(&self, served: &ServedCertificate) {
         let files = [&*self.cert, &*self.key];
         let mut seen = self.stamps;
         let mut tick = tokio::time::interval(CHECK_INTERVAL);

@@ -43,9 +43,9 @@ impl Certificates {
         let source = Source::new(source, data_dir, hosts);
         let current = match &source {
             Source::SelfSigned(own) => own.load_or_make(SystemTime::now())?,
-            Source::Files(files) => {
-                files.load().context("the certificate can't be used: mend the files, or change CASTWAY_CERT and CASTWAY_PKEY")?
-            }
+            Source::Files(files) => files
+                .load()
+                .context("the certificate can't be used: repair the files, or change CASTWAY_CERT and CASTWAY_PKEY")?,
             Source::Acme(acme, meanwhile) => acme.load().map_or_else(|| meanwhile.load_or_make(SystemTime::now()), Ok)?,
         };
         Ok(Self::serving(source, current))
@@ -55,7 +55,7 @@ impl Certificates {
     ///
     /// # Errors
     /// The files of the settings can't be used.
-    pub fn kept(source: &CertificateSource, data_dir: &Path) -> anyhow::Result<Option<Self>> {
+    pub fn in_files(source: &CertificateSource, data_dir: &Path) -> anyhow::Result<Option<Self>> {
         let source = Source::new(source, data_dir, ServerHosts::default());
         let current = match &source {
             Source::SelfSigned(_) => None,
@@ -116,14 +116,14 @@ impl Certificates {
     }
 
     /// Renews or reloads the certificate whenever that is due; never returns.
-    pub async fn keep(self) {
+    pub async fn keep_renewed(self) {
         let Inner { served, source } = &*self.0;
         match source {
-            Source::SelfSigned(source) => source.keep(served).await,
-            Source::Files(source) => source.keep(served).await,
+            Source::SelfSigned(source) => source.keep_renewed(served).await,
+            Source::Files(source) => source.keep_renewed(served).await,
             Source::Acme(source, meanwhile) => {
                 // The self-signed certificate may expire while no authority answers.
-                tokio::join!(source.keep(served), meanwhile.keep(served));
+                tokio::join!(source.keep_renewed(served), meanwhile.keep_renewed(served));
             }
         }
     }
@@ -138,7 +138,7 @@ impl Source {
                 Self::Files(CertificateFiles::new(cert.clone(), key.clone(), *trusted))
             }
             CertificateSource::Acme(config) => {
-                let hosts = hosts.and(&config.domains);
+                let hosts = hosts.with_names(&config.domains);
                 Self::Acme(Acme::new(config.clone(), &folder), SelfSigned::new(&folder, hosts))
             }
         }

@@ -7,7 +7,7 @@
 //!   renewal failed ([`Certificates::problem`]).
 //!
 //! `certificates` chooses one of the three sources: `self_signed`, `certificate_files` and `acme`. Each source loads the first certificate,
-//! and then its task ([`Certificates::keep`]) renews it and puts the new one into `served`. A handshake takes the certificate of that
+//! and then its task ([`Certificates::keep_renewed`]) renews it and puts the new one into `served`. A handshake takes the certificate of that
 //! moment, so a new certificate serves the next handshake and ends no connection. `certificate` parses a chain and its key, `trust` tells
 //! whether clients know its authority, `server_hosts` tells which host a client uses, and `private_file` writes keys.
 //!

@@ -98,7 +98,7 @@ impl SelfSigned {
     }
 
     /// Saves new certificates, and makes all certificates again before the local one expires.
-    pub(super) async fn keep(&self, served: &ServedCertificate) {
+    pub(super) async fn keep_renewed(&self, served: &ServedCertificate) {
         let mut early = 0;
         loop {
             let is_unsaved = tokio::select! {

@@ -28,7 +28,7 @@ impl ServerHosts {
 
     /// Adds names.
     #[must_use]
-    pub fn and(mut self, names: &[String]) -> Self {
+    pub fn with_names(mut self, names: &[String]) -> Self {
         self.names.extend_from_slice(names);
         self
     }
