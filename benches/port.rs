@@ -17,7 +17,7 @@ use castway::config::{Config, Listen, Settings};
 use castway::http::connection_info::ConnectionInfo;
 use castway::http::server::{HttpServer, HttpVersion};
 use castway::ingress::{self, Dispatcher, UnidentifiedLimit};
-use castway::limits::concurrency::AddressCounter;
+use castway::limits::concurrency::ClientCounter;
 use castway::limits::descriptors::DescriptorPools;
 use castway::limits::waiting_bytes::Ledger;
 use castway::relay::{self, RelayUsers};
@@ -51,7 +51,7 @@ impl CredentialSource for Nobody {
 }
 
 impl RelayUsers for Nobody {
-    fn is_live(&self, _user: &str) -> bool {
+    fn may_continue(&self, _user: &str) -> bool {
         true
     }
 
@@ -82,7 +82,7 @@ async fn main() {
         plain_turn: true,
         tls: Some(handshakes),
         trusted_proxies: Vec::new(),
-        http_connections: AddressCounter::new(1000),
+        http_connections: ClientCounter::new(1000),
         http_descriptors: DescriptorPools::unlimited().http,
         unidentified: UnidentifiedLimit::new(1000),
     };

@@ -22,7 +22,7 @@ pub(super) async fn alive() -> Response {
 /// see the certificate: `{kind, trusted, names, fingerprint, expires, failing}`, or `null` without TLS. `trusted` means that
 /// browsers accept it, as far as the server knows; `expires` is in seconds since 1970.
 pub(super) async fn ready(State(api): State<Arc<ApiState>>, Operator(is_operator): Operator) -> Response {
-    let database = (!api.directory.is_current()).then_some("database");
+    let database = (!api.directory.is_fresh()).then_some("database");
     let file = (!api.directory.is_in_place()).then_some("database_file");
     let checks = api.readiness_checks.iter().filter(|check| !(check.is_ready)()).map(|check| &*check.name);
     let not_ready: Vec<_> = database.into_iter().chain(file).chain(checks).collect();

@@ -6,14 +6,12 @@ use std::time::Instant;
 use axum::http::{HeaderMap, header};
 
 use super::error::ApiError;
-use crate::config::secret::Secret;
+use crate::config::secret::{MIN_UNGUESSABLE_SECRET_BYTES, Secret};
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::users::credentials;
 
 /// The limit of each client.
 const MAX_WRONG_KEYS_PER_MINUTE: u32 = 20;
-/// A key of this length can't be found by guessing.
-const UNGUESSABLE_KEY_BYTES: usize = 16;
 
 /// The configured keys.
 #[derive(Debug)]
@@ -39,7 +37,7 @@ impl ApiKeys {
             return Err(ApiError::Unauthorized);
         }
         let wait = self.guesses.blocked_for(from, now);
-        let guessable = self.known.iter().any(|key| key.expose().len() < UNGUESSABLE_KEY_BYTES);
+        let guessable = self.known.iter().any(|key| key.expose().len() < MIN_UNGUESSABLE_SECRET_BYTES);
         if let Some(wait) = wait.filter(|_| guessable) {
             return Err(ApiError::TooManyRequests(wait));
         }

@@ -11,7 +11,7 @@ use super::metric_families::MetricsSource;
 use crate::addresses::ice_servers::IceServers;
 use crate::cast::code::CodeAlphabet;
 use crate::config::CredentialsConfig;
-use crate::limits::rate::AddressLimiter;
+use crate::limits::rate::ClientLimiter;
 use crate::tls::Certificates;
 use crate::users::Directory;
 
@@ -23,9 +23,9 @@ pub struct ApiState {
     pub keys: ApiKeys,
     pub ice: IceServers,
     /// The rate limit of `/turn`; the cast gateway, which issues credentials too, shares it.
-    pub limiter: AddressLimiter,
+    pub limiter: ClientLimiter,
     /// The rate limit of `/v1alpha/iceconfig` and `/v1alpha/turn`.
-    pub ice_limiter: AddressLimiter,
+    pub ice_limiter: ClientLimiter,
     pub site: SiteInfo,
     /// `None` without TLS.
     pub certificates: Option<Certificates>,

@@ -31,10 +31,10 @@ use crate::http::redirect::Redirect;
 use crate::http::response_bytes;
 use crate::http::server::HttpServer;
 use crate::ingress::{Dispatcher, UnidentifiedLimit};
-use crate::limits::concurrency::AddressCounter;
+use crate::limits::concurrency::ClientCounter;
 use crate::limits::guesses::{GuessKind, Guesses};
 use crate::limits::kept_buffers::KeptBuffers;
-use crate::limits::rate::AddressLimiter;
+use crate::limits::rate::ClientLimiter;
 use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::Gateway as MultiGateway;
@@ -86,7 +86,7 @@ struct SharedLimits {
     ledger: Ledger,
     kept_buffers: KeptBuffers,
     /// Requests for credentials, of the REST API and the cast gateway.
-    credentials: AddressLimiter,
+    credentials: ClientLimiter,
     requests: RequestGuards,
 }
 
@@ -95,7 +95,7 @@ impl SharedLimits {
         Self {
             ledger: Ledger::default(),
             kept_buffers: KeptBuffers::default(),
-            credentials: AddressLimiter::per_minute(config.credentials.rate),
+            credentials: ClientLimiter::per_minute(config.credentials.rate),
             requests: RequestGuards::default(),
         }
     }
@@ -148,9 +148,9 @@ impl Opened {
             grace: cast.grace,
             takeover: cast.takeover,
             max_rooms: cast.max_rooms,
-            guesses: cast.guesses,
+            max_wrong_codes_per_minute: cast.max_wrong_codes_per_minute,
             // New credentials are sent while the old ones still have a quarter of their lifetime.
-            refresh: credentials.ttl.mul_f32(0.75),
+            credentials_refresh_interval: credentials.ttl.mul_f32(0.75),
             new_code: cast.new_code,
         };
         let (key, reports, ledger) = (self.resume_key.clone(), self.relay.reports().clone(), ledger.clone());
@@ -166,10 +166,10 @@ impl Opened {
         let config = MultiRoomsConfig {
             grace: multi.grace,
             max_users: multi.max_users,
-            max_users_per_address: multi.max_users_per_address,
-            guesses: cast.guesses,
+            max_users_per_client: multi.max_users_per_client,
+            max_wrong_passwords_per_minute: cast.max_wrong_codes_per_minute,
         };
-        let admins = Guesses::new(GuessKind::AdminPassword, cast.guesses, self.relay.reports());
+        let admins = Guesses::new(GuessKind::AdminPassword, cast.max_wrong_codes_per_minute, self.relay.reports());
         let (reports, ledger) = (self.relay.reports().clone(), ledger.clone());
         let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).with_ledger(ledger.clone());
         MultiGateway::new(empty, self.directory.clone(), admins)
@@ -221,7 +221,7 @@ impl Opened {
             keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
             ice,
             limiter: limits.credentials.clone(),
-            ice_limiter: AddressLimiter::per_minute(credentials.ice.rate),
+            ice_limiter: ClientLimiter::per_minute(credentials.ice.rate),
             site: SiteInfo {
                 public_url: self.public_origin(),
                 http: self.listeners.http.addr,
@@ -270,7 +270,7 @@ impl Opened {
             plain_turn: relay.tcp,
             tls: self.certificates.clone().map(HandshakeConfigs::new),
             trusted_proxies: http.trusted_proxies.clone(),
-            http_connections: AddressCounter::new(http.address_connections.min(of_address)),
+            http_connections: ClientCounter::new(http.address_connections.min(of_address)),
             http_descriptors: self.shares.http.clone(),
             unidentified: unidentified.clone(),
         }
@@ -281,11 +281,11 @@ impl Opened {
 struct CastIssuer {
     directory: Directory,
     ice: IceServers,
-    limiter: AddressLimiter,
+    limiter: ClientLimiter,
 }
 
 impl Issuer for CastIssuer {
-    fn admit(&self, from: IpAddr) -> Result<(), u64> {
+    fn check_rate(&self, from: IpAddr) -> Result<(), u64> {
         // Rounded up, so that a client that waits for this time is not refused again.
         self.limiter.check(from).map_err(retry_after::seconds)
     }
@@ -295,7 +295,7 @@ impl Issuer for CastIssuer {
         serde_json::to_value(self.ice.ice_servers(&credentials, host)).expect("strings are JSON")
     }
 
-    fn end(&self, username: &str) {
+    fn end_lease(&self, username: &str) {
         self.directory.end_lease(username);
     }
 }

@@ -22,16 +22,16 @@ pub(super) fn attach(io: &SocketIo, cast: &Cast, multi: &MultiConnection) {
                 Ok::<(), HandshakeRefused>(())
             }
         };
-        let admit = move |socket: SocketRef| {
+        let connected = move |socket: SocketRef| {
             let (cast, multi) = &admitting;
             if is_multi(&socket) {
-                multi.admit(socket)
+                multi.connected(socket)
             } else {
-                cast.admit(socket)
+                cast.connected(socket)
             }
             std::future::ready(())
         };
-        io.ns(namespace, admit.with(register));
+        io.ns(namespace, connected.with(register));
     }
 }
 

@@ -91,12 +91,12 @@ impl EvictionIndex {
         if own.total() + bytes <= RESERVED_BYTES[usize::from(connected)] {
             return other.largest();
         }
-        own.larger_than(from, own.of(from).and(bytes))
+        own.larger_than(from, own.of(from).increased_by(bytes))
     }
 
     /// The room that is ended for a new room of `from`: never one with two sockets.
     pub(super) fn evicted_for_room(&self, from: IpAddr) -> Option<Arc<str>> {
-        let own = self.rooms.iter().map(|rooms| rooms.of(from)).fold(Share::default(), Share::plus).and(1);
+        let own = self.rooms.iter().map(|rooms| rooms.of(from)).fold(Share::default(), Share::plus).increased_by(1);
         self.rooms[..2].iter().find_map(|rooms| rooms.larger_than(from, own)).map(|(_, room)| room)
     }
 

@@ -14,9 +14,9 @@ use super::model::{EventContext, EvictionCounts, Output, RoomCounts};
 use super::rooms::Rooms;
 use super::wire;
 use crate::config::CallsConfig;
-use crate::limits::concurrency::AddressCounter;
+use crate::limits::concurrency::ClientCounter;
 use crate::limits::kept_buffers::KeptBuffers;
-use crate::limits::rate::AddressLimiter;
+use crate::limits::rate::ClientLimiter;
 use crate::limits::waiting_bytes::{Account, Ledger};
 use crate::socketio::room_driver::{DrivenState, RoomDriver};
 
@@ -34,11 +34,11 @@ pub struct Gateway(Arc<Inner>);
 struct Inner {
     rooms: RoomDriver<Rooms<FrameSender>>,
     /// The rate limit of joins and new rooms.
-    joins: AddressLimiter,
+    joins: ClientLimiter,
     /// The rate limit of messages, leaves and DELETEs over HTTP.
-    signals: AddressLimiter,
+    signals: ClientLimiter,
     /// Open WebSockets of each address.
-    sockets: AddressCounter,
+    sockets: ClientCounter,
     counters: Counters,
     eviction_log: EvictionLog,
     ledger: Ledger,
@@ -85,9 +85,9 @@ impl Gateway {
     pub fn new(config: &CallsConfig, ledger: Ledger, kept: KeptBuffers) -> Self {
         Self(Arc::new(Inner {
             rooms: RoomDriver::new(Rooms::new(config.max_rooms, rand::random())),
-            joins: AddressLimiter::per_minute(config.joins),
-            signals: AddressLimiter::per_minute(config.joins.saturating_mul(SIGNALS_PER_JOIN)),
-            sockets: AddressCounter::new(config.sockets),
+            joins: ClientLimiter::per_minute(config.joins),
+            signals: ClientLimiter::per_minute(config.joins.saturating_mul(SIGNALS_PER_JOIN)),
+            sockets: ClientCounter::new(config.sockets),
             counters: Counters::default(),
             eviction_log: EvictionLog::default(),
             ledger,
@@ -213,7 +213,7 @@ impl Gateway {
         &self.0.kept
     }
 
-    pub(super) fn sockets(&self) -> &AddressCounter {
+    pub(super) fn sockets(&self) -> &ClientCounter {
         &self.0.sockets
     }
 }

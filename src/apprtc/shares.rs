@@ -25,7 +25,7 @@ impl Share {
         Self { client: self.client + other.client, site: self.site + other.site }
     }
 
-    pub(super) const fn and(self, amount: usize) -> Self {
+    pub(super) const fn increased_by(self, amount: usize) -> Self {
         Self { client: self.client + amount, site: self.site + amount }
     }
 }
@@ -104,7 +104,7 @@ mod tests {
             shares.add(client, &rooms[room], now, amount);
         }
         assert_eq!((shares.largest(), shares.total()), (Some((one, rooms[0].clone())), 13));
-        let beside = |client, amount| shares.larger_than(client, shares.of(client).and(amount));
+        let beside = |client, amount| shares.larger_than(client, shares.of(client).increased_by(amount));
         assert_eq!(beside(ip("192.0.2.3"), 6), Some((one, rooms[0].clone())));
         assert_eq!(beside(ip("192.0.2.3"), 7), None, "it would have as much itself");
         assert_eq!((beside(other, 0), beside(other, 1)), (Some((one, rooms[0].clone())), None));
@@ -126,9 +126,13 @@ mod tests {
             shares.add(client, &room, now, amount);
         }
         assert_eq!(shares.largest(), Some((first, room.clone())), "the site has 7");
-        assert_eq!(shares.larger_than(third, shares.of(third).and(3)), Some((first, room)), "the largest of its own site");
-        assert_eq!(shares.larger_than(third, shares.of(third).and(4)), None);
-        assert_eq!(shares.larger_than(ip("192.0.2.1"), shares.of(ip("192.0.2.1")).and(2)), None);
+        assert_eq!(
+            shares.larger_than(third, shares.of(third).increased_by(3)),
+            Some((first, room)),
+            "the largest of its own site"
+        );
+        assert_eq!(shares.larger_than(third, shares.of(third).increased_by(4)), None);
+        assert_eq!(shares.larger_than(ip("192.0.2.1"), shares.of(ip("192.0.2.1")).increased_by(2)), None);
     }
 
     #[test]

@@ -33,12 +33,12 @@ const NO_ARGUMENTS: [(); 0] = [];
 /// Issues TURN credentials for the clients of the gateway.
 pub trait Issuer: Send + Sync + 'static {
     /// Counts a request for credentials; `Err`: too many from this address, with the seconds to wait.
-    fn admit(&self, from: IpAddr) -> Result<(), u64>;
-    /// An `iceServers` array with fresh credentials for `username`, which stay valid at least until [`Self::end`]; `host` is the name by
+    fn check_rate(&self, from: IpAddr) -> Result<(), u64>;
+    /// An `iceServers` array with fresh credentials for `username`, which stay valid at least until [`Self::end_lease`]; `host` is the name by
     /// which the client reached us.
     fn ice_servers(&self, username: &str, host: Option<&str>) -> Value;
     /// The client that had credentials as `username` is gone.
-    fn end(&self, username: &str);
+    fn end_lease(&self, username: &str);
 }
 
 /// What the gateway serves now, and has evicted since the start.
@@ -125,8 +125,8 @@ impl Gateway {
     }
 
     /// The client is connected.
-    pub fn admit(&self, socket: SocketRef) {
-        self.0.admit(socket, |state, id, socket, sender| {
+    pub fn connected(&self, socket: SocketRef) {
+        self.0.connected(socket, |state, id, socket, sender| {
             let host = socket.req_parts().extensions.get::<ClientInfo>().and_then(|client| client.host.clone());
             if socket.ns() == RTC {
                 sender.emit(id, &socket, "VERIFY", NO_ARGUMENTS);
@@ -180,7 +180,7 @@ impl DrivenState for State {
         let clients = std::mem::take(&mut self.clients);
         self.rooms = (self.new_rooms)(self.rooms.clock());
         for (id, client) in clients {
-            self.issuer.end(&username(id));
+            self.issuer.end_lease(&username(id));
             connections::disconnect(client.socket);
         }
     }
@@ -238,7 +238,7 @@ impl GatewayState for State {
             Disconnect::Deliberate => drop(self.rooms.handle_leave(id, Instant::now())),
             Disconnect::Dropped => self.rooms.handle_drop(id, Instant::now()),
         }
-        self.issuer.end(&username(id));
+        self.issuer.end_lease(&username(id));
         self.clients.remove(&id).map(|client| client.socket)
     }
 }
@@ -254,7 +254,7 @@ impl State {
         let client = self.clients.get_mut(&id).expect("the caller looked it up");
         match request {
             Request::Config => {
-                self.issuer.admit(client.from).map_err(Failure::rate_limited)?;
+                self.issuer.check_rate(client.from).map_err(Failure::rate_limited)?;
                 let config = client.pooled_config(&*self.issuer);
                 sender.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
             }
@@ -287,7 +287,7 @@ impl State {
             from: client.from,
             code: arguments.code.as_deref(),
             token: arguments.token.as_deref(),
-            live: arguments.live,
+            shows_picture: arguments.shows_picture,
             casting: arguments.casting,
             understands_new_codes: arguments.understands_new_codes,
             asked_before,
@@ -366,7 +366,7 @@ impl State {
     /// Counts against the rate limit of credentials, like `CONFIG` and a join without proof.
     fn new_code(&mut self, id: ClientId) -> Result<Value, Failure> {
         let from = self.clients[&id].from;
-        self.issuer.admit(from).map_err(Failure::rate_limited)?;
+        self.issuer.check_rate(from).map_err(Failure::rate_limited)?;
         Ok(accepted(&self.rooms.handle_new_code(id, Instant::now())?))
     }
 
@@ -374,7 +374,7 @@ impl State {
         let client = &self.clients[&id];
         let (event, token) = (arguments.event, arguments.token.as_deref());
         if !token.is_some_and(|token| self.rooms.proves_code(token, &arguments.code)) {
-            self.issuer.admit(client.from).map_err(Failure::rate_limited)?;
+            self.issuer.check_rate(client.from).map_err(Failure::rate_limited)?;
         }
         let join = JoinRequest {
             client: id,

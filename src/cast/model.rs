@@ -41,9 +41,9 @@ pub struct RoomsConfig {
     pub takeover: bool,
     pub max_rooms: usize,
     /// Wrong codes that one address may try in a minute.
-    pub guesses: u32,
+    pub max_wrong_codes_per_minute: u32,
     /// How long after credentials were issued fresh ones are due.
-    pub refresh: Duration,
+    pub credentials_refresh_interval: Duration,
     /// When TVs whose front ends understand it get a new code.
     pub new_code: NewCodePolicy,
 }
@@ -60,7 +60,7 @@ pub struct OpenRequest<'a> {
     /// One of our resume tokens, or a device token that somebody else issued.
     pub token: Option<&'a str>,
     /// The page that reconnects still shows the picture.
-    pub live: bool,
+    pub shows_picture: bool,
     /// A cast was running when the page lost its connection, whether or not its picture still shows.
     pub casting: bool,
     /// The front end understands that its code changes.
@@ -122,11 +122,11 @@ pub enum OpenOutcome {
 /// Which limit keeps a TV from getting a code now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CapacityReached {
-    #[error("this address has as many TVs as it may have, {most}; the TV gets a code when one of the others goes")]
+    #[error("this address has reached its limit of {most} TVs; the TV gets a code when another one leaves")]
     Address { most: usize },
-    #[error("this site (an IPv6 /48) has as many TVs as it may have, {most}; the TV gets a code when one of the others goes")]
+    #[error("this site (an IPv6 /48) has reached its limit of {most} TVs; the TV gets a code when another one leaves")]
     Site { most: usize },
-    #[error("this server has as many TVs as it may have, {most}; the TV gets a code when one of the others goes")]
+    #[error("this server has reached its limit of {most} TVs; the TV gets a code when another one leaves")]
     Server { most: usize },
 }
 
@@ -136,10 +136,10 @@ pub enum Refusal {
     UnknownCode,
     #[error("somebody else is casting to this TV")]
     RoomFull,
-    #[error("more TVs wait for a code than may, of this address (1000) or in all (10000); try again later")]
+    #[error("too many TVs are waiting for a code; try again later")]
     TooManyTvs,
-    #[error("this is asked for too often; wait before you try again")]
-    TooOften {
+    #[error("too many requests; wait before you try again")]
+    RateLimited {
         /// Until the next try is considered.
         wait: Duration,
     },
@@ -150,7 +150,7 @@ pub enum Refusal {
     },
     #[error("not in a room; send TV_INIT or JOIN_ROOM first")]
     NotInRoom,
-    #[error("no caster is there to hear this")]
+    #[error("no caster is connected to this TV")]
     NoCaster,
     #[error("this belongs to the other side of the room")]
     WrongRole,
@@ -158,7 +158,7 @@ pub enum Refusal {
     CastRunning,
     #[error("too many candidates wait for the other side")]
     TooManyWaiting,
-    #[error("the other side is away, and as much waits on this server as may; send this again when the other side is back")]
+    #[error("the other side is away, and the server can't queue more for it; send this again when the other side is back")]
     NoSpace,
 }
 

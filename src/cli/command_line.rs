@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use super::error::CliError;
 use super::installation::Given;
 use super::{credentials, secret, user};
-use crate::config::Settings;
+use crate::config::{Settings, variable_of};
 
 /// Below the help of the server.
 const HELP_NOTE: &str = "\
@@ -105,7 +105,7 @@ pub fn variables() -> Vec<String> {
 /// The command with the defaults in the help of the settings. clap itself gets no defaults, because a setting that is not on the command
 /// line may come from `.env` or from the server's record.
 fn command() -> clap::Command {
-    let variables = |(field, default): (String, String)| (format!("CASTWAY_{}", field.to_uppercase()), default);
+    let variables = |(field, default): (String, String)| (variable_of(&field), default);
     let defaults: Vec<(String, String)> = Settings::defaults().set_fields().map(variables).collect();
     Cli::command().mut_args(|argument| {
         let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());

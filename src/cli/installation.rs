@@ -13,7 +13,7 @@ use super::output::print_error;
 use super::shared_settings::{self, SharedSetting};
 use super::{env_file, systemd_env_file, trusted_file};
 use crate::config::{Config, Settings};
-use crate::users::Store;
+use crate::users::{DATABASE_FILE_NAME, Store};
 
 /// How to choose an installation.
 const NAME_FOLDER: &str = "--data-dir DIR or CASTWAY_DATA_DIR";
@@ -24,7 +24,7 @@ const NAME_ADDRESS: &str = "--http-addr IP:PORT or CASTWAY_HTTP_ADDR";
 #[derive(Debug, Clone)]
 pub(super) struct StandardPaths {
     /// The working folder.
-    pub(super) here: PathBuf,
+    pub(super) working_dir: PathBuf,
     /// The file with the service's settings, its `EnvironmentFile`.
     pub(super) service_settings: PathBuf,
     /// The service's working folder, and its data folder unless its settings name another.
@@ -35,7 +35,7 @@ impl StandardPaths {
     /// The paths of `deploy/castway.service`.
     pub(super) fn of_this_machine() -> io::Result<Self> {
         Ok(Self {
-            here: std::env::current_dir()?,
+            working_dir: std::env::current_dir()?,
             service_settings: "/etc/castway/castway.env".into(),
             service_data: "/var/lib/castway".into(),
         })
@@ -88,7 +88,7 @@ impl Installation {
     /// # Errors
     /// Two installations exist and none is named, or the service's settings can't be read.
     pub(super) fn find(paths: &StandardPaths, given: &Given) -> Result<Self, CliError> {
-        let env_file = paths.here.join(env_file::FILE_NAME);
+        let env_file = paths.working_dir.join(env_file::FILE_NAME);
         let variables = env_file::read(&env_file).map_err(CliError::Usage)?;
         let in_file = Settings::from_variables(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let both = given.settings.or(&in_file);
@@ -96,15 +96,15 @@ impl Installation {
         let named = given.asks_for_health && (both.http_addr.is_some() || both.domain.is_some());
         let found = match &both.data_dir {
             Some(chosen) => {
-                let data_dir = paths.here.join(chosen.trim());
+                let data_dir = paths.working_dir.join(chosen.trim());
                 // The service's settings are optional here, because the server has recorded its own in the data folder.
-                let service = service(paths).ok().filter(|(theirs, _)| same(&data_dir, theirs));
+                let service = read_service(paths).ok().filter(|(theirs, _)| is_same_folder(&data_dir, theirs));
                 match service.filter(|_| given.settings.data_dir.is_some()) {
                     Some((_, service)) => Found::Services(data_dir, service),
                     None => Found::Own(data_dir),
                 }
             }
-            None if named => Found::Own(paths.here.join("data")),
+            None if named => Found::Own(paths.working_dir.join("data")),
             None => search(paths, if given.asks_for_health { NAME_ADDRESS } else { NAME_FOLDER })?,
         };
         let (flags, mut sources) = (given.flags.clone(), given.sources.clone());
@@ -211,7 +211,7 @@ impl Installation {
 }
 
 /// The service's data folder, and its settings if it has a file of them.
-fn service(paths: &StandardPaths) -> io::Result<(PathBuf, Option<Box<Service>>)> {
+fn read_service(paths: &StandardPaths) -> io::Result<(PathBuf, Option<Box<Service>>)> {
     let service = match trusted_file::read(&paths.service_settings) {
         Ok(text) => {
             let variables = systemd_env_file::variables(&String::from_utf8_lossy(&text));
@@ -230,14 +230,14 @@ fn service(paths: &StandardPaths) -> io::Result<(PathBuf, Option<Box<Service>>)>
 
 /// Searches where no data folder is named; `how` says how to name one.
 fn search(paths: &StandardPaths, how: &str) -> Result<Found, CliError> {
-    let own = paths.here.join("data");
-    let (theirs, service) = match service(paths) {
+    let own = paths.working_dir.join("data");
+    let (theirs, service) = match read_service(paths) {
         Ok(found) => found,
-        Err(_) if has_database(&own) => return Err(two(&own, &paths.service_settings, how)),
+        Err(_) if has_database(&own) => return Err(ambiguous_installation(&own, &paths.service_settings, how)),
         Err(error) => return Err(unreadable(&paths.service_settings, &error, how)),
     };
     match (has_database(&own), has_database(&theirs)) {
-        (true, true) if !same(&own, &theirs) => Err(two(&own, &theirs, how)),
+        (true, true) if !is_same_folder(&own, &theirs) => Err(ambiguous_installation(&own, &theirs, how)),
         (true, false) => Ok(Found::Own(own)),
         (false, false) if service.is_none() => Ok(Found::Own(own)),
         _ => Ok(Found::Services(theirs, service)),
@@ -246,14 +246,14 @@ fn search(paths: &StandardPaths, how: &str) -> Result<Found, CliError> {
 
 /// A folder that can't be read counts as one with a database, because it may be that of another user's server.
 fn has_database(folder: &Path) -> bool {
-    folder.join("castway.db").try_exists().unwrap_or(true)
+    folder.join(DATABASE_FILE_NAME).try_exists().unwrap_or(true)
 }
 
-fn same(one: &Path, other: &Path) -> bool {
+fn is_same_folder(one: &Path, other: &Path) -> bool {
     one.canonicalize().ok().zip(other.canonicalize().ok()).is_some_and(|(one, other)| one == other)
 }
 
-fn two(own: &Path, service: &Path, how: &str) -> CliError {
+fn ambiguous_installation(own: &Path, service: &Path, how: &str) -> CliError {
     CliError::Usage(format!(
         "there are two installations here, that of the working folder ({}) and that of the service ({}): choose one with {how}",
         own.display(),
@@ -286,14 +286,15 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let at = |name: &str| folder.path().join(name);
-            let paths = StandardPaths { here: at("here"), service_settings: at("etc/castway.env"), service_data: at("lib") };
-            fs::create_dir(&paths.here).unwrap();
+            let paths =
+                StandardPaths { working_dir: at("here"), service_settings: at("etc/castway.env"), service_data: at("lib") };
+            fs::create_dir(&paths.working_dir).unwrap();
             fs::create_dir(at("etc")).unwrap();
             Self { _folder: folder, paths }
         }
 
         fn has_data(&self, folder: &str) -> PathBuf {
-            let folder = self.paths.here.parent().unwrap().join(folder);
+            let folder = self.paths.working_dir.parent().unwrap().join(folder);
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("castway.db"), "x").unwrap();
             folder
@@ -326,7 +327,7 @@ mod tests {
     #[test]
     fn a_command_takes_the_working_folders_data_or_the_services() {
         let machine = Machine::new();
-        let here = machine.paths.here.join("data");
+        let here = machine.paths.working_dir.join("data");
         assert_eq!(machine.data_dir(LIST), here, "where nothing is");
         machine.service("");
         assert_eq!(machine.data_dir(LIST), machine.paths.service_data, "a service that never ran");
@@ -367,13 +368,13 @@ mod tests {
         assert_eq!(machine.data_dir("castway user list --data-dir data"), own);
         assert_eq!(machine.data_dir(&format!("castway user list --data-dir {}", service.display())), service);
         assert!(machine.find("castway health --http-addr 127.0.0.1:1").is_ok());
-        fs::write(machine.paths.here.join(".env"), "CASTWAY_DATA_DIR=data\n").unwrap();
+        fs::write(machine.paths.working_dir.join(".env"), "CASTWAY_DATA_DIR=data\n").unwrap();
         assert_eq!(machine.data_dir(LIST), own);
 
         let mut machine = Machine::new();
         machine.has_data("here/data");
-        machine.paths.service_data.clone_from(&machine.paths.here);
-        machine.service(&format!("CASTWAY_DATA_DIR={}/data", machine.paths.here.display()));
+        machine.paths.service_data.clone_from(&machine.paths.working_dir);
+        machine.service(&format!("CASTWAY_DATA_DIR={}/data", machine.paths.working_dir.display()));
         assert!(machine.find(LIST).unwrap().service.is_some(), "the service's is the working folder's");
     }
 
@@ -392,12 +393,12 @@ mod tests {
     #[test]
     fn each_installation_has_its_own_settings() {
         let machine = Machine::new();
-        fs::write(machine.paths.here.join(".env"), "CASTWAY_REALM=mine\nCASTWAY_REALN=x\n").unwrap();
+        fs::write(machine.paths.working_dir.join(".env"), "CASTWAY_REALM=mine\nCASTWAY_REALN=x\n").unwrap();
         let own = machine.find("castway user list --ttl 60").unwrap();
         assert_eq!((own.given.realm.as_deref(), own.given.ttl.as_deref()), (Some("mine"), Some("60")));
         assert_eq!(own.names().collect::<Vec<_>>(), ["CASTWAY_REALM", "CASTWAY_REALN"]);
         let words = own.settings_in_words(true);
-        let env = machine.paths.here.join(".env");
+        let env = machine.paths.working_dir.join(".env");
         assert_eq!(words, format!("the settings of the command line, {} and the server's last start", env.display()));
 
         machine.service("CASTWAY_REALM=theirs\nCASTWAY_HTTP_ADDR=127.0.0.1:1234\n");

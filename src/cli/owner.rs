@@ -10,6 +10,8 @@ use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+use crate::users::DATABASE_FILE_NAME;
+
 /// Where root runs this: becomes the owner of `data_dir`, or of the database in it where the folder is root's. There is no way back,
 /// and it holds for this thread and the threads that it starts; so call it before there are others.
 ///
@@ -19,7 +21,7 @@ pub(super) fn become_owner(data_dir: &Path) -> anyhow::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
     }
-    let paths = [data_dir.to_owned(), data_dir.join("castway.db")];
+    let paths = [data_dir.to_owned(), data_dir.join(DATABASE_FILE_NAME)];
     // What is not there is for the database to complain about.
     let mut owners = paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|found| (found.uid(), found.gid()));
     let Some((uid, gid)) = owners.find(|(uid, _)| *uid != 0) else { return Ok(()) };

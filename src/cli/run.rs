@@ -13,7 +13,7 @@ use super::installation::{Installation, StandardPaths};
 use super::output::{print_error, print_warning};
 use super::{credentials, env_file, health, secret, unknown_variables, user};
 use crate::app::signals;
-use crate::config::Config;
+use crate::config::{Config, variable_of};
 
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
@@ -87,9 +87,9 @@ fn warn_of_unknown(more: impl IntoIterator<Item = OsString>) {
 /// Warns of secrets on the command line, which every user of the machine can read.
 fn warn_of_secrets(flags: &[String]) {
     for field in flags.iter().filter(|field| SECRET_FIELDS.contains(&field.as_str())) {
-        let (flag, variable) = (field.replace('_', "-"), field.to_uppercase());
+        let (flag, variable) = (field.replace('_', "-"), variable_of(field));
         print_warning(&format!(
-            "--{flag} is on the command line, which every user of this machine can read (ps): set CASTWAY_{variable} in .env or in the \
+            "--{flag} is on the command line, which every user of this machine can read (ps): set {variable} in .env or in the \
              environment instead"
         ));
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::CliError;
 use super::output::print_warning;
-use crate::config::{Config, Settings};
+use crate::config::{Config, Settings, variable_of};
 
 /// A setting that a command and the server must share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl SharedSetting {
     }
 
     pub(super) fn variable(self) -> String {
-        format!("CASTWAY_{}", self.field().to_uppercase())
+        variable_of(self.field())
     }
 
     fn flag(self) -> String {

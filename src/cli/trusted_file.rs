@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_it() {
+    fn a_settings_file_has_an_upper_bound() {
         let folder = tempfile::tempdir().unwrap();
         let path = made(folder.path(), 0o600);
         fs::write(&path, vec![b'\n'; 1024 * 1024 + 1]).unwrap();

@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 
-const PREFIX: &str = "CASTWAY_";
+use crate::config::VARIABLE_PREFIX;
 
 /// A warning for each of `names` that begins like a setting and is not among `known`.
 pub(super) fn warnings(names: impl Iterator<Item = OsString>, known: &[String]) -> Vec<String> {
     let names = names.filter_map(|name| name.into_string().ok());
-    let mut unknown: Vec<_> = names.filter(|name| name.starts_with(PREFIX) && !known.contains(name)).collect();
+    let mut unknown: Vec<_> = names.filter(|name| name.starts_with(VARIABLE_PREFIX) && !known.contains(name)).collect();
     unknown.sort();
     let warn = |name: &String| match nearest(name, known) {
         Some(nearest) => format!("{name} is not a setting and is ignored; did you mean {nearest}?"),
@@ -18,9 +18,9 @@ pub(super) fn warnings(names: impl Iterator<Item = OsString>, known: &[String]) 
 
 /// The name with the fewest edits, if they are no more than a third of its length.
 fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
-    let rest = &name[PREFIX.len()..];
-    let candidates = known.iter().map(|known| (strsim::levenshtein(rest, &known[PREFIX.len()..]), known.as_str()));
-    candidates.filter(|(edits, known)| edits * 3 <= known.len() - PREFIX.len()).min().map(|(_, known)| known)
+    let rest = &name[VARIABLE_PREFIX.len()..];
+    let candidates = known.iter().map(|known| (strsim::levenshtein(rest, &known[VARIABLE_PREFIX.len()..]), known.as_str()));
+    candidates.filter(|(edits, known)| edits * 3 <= known.len() - VARIABLE_PREFIX.len()).min().map(|(_, known)| known)
 }
 
 #[cfg(test)]

@@ -176,8 +176,8 @@ fn password(arguments: &WithPassword) -> anyhow::Result<String> {
 fn looks_like_a_pair(name: &UserName) -> Option<String> {
     let (user, _) = name.as_str().split_once(':').filter(|(user, _)| !user.starts_with('@'))?;
     Some(format!(
-        "the name of this user is {:?}, all of it. Where coturn has a user and a password in one, as in -u flyer:123456, give the name \
-         alone (castway user add {user}), and the password when it is asked for",
+        "{:?} is the whole name of this user. coturn writes a user and a password as flyer:123456; here, give only the name (castway user \
+         add {user}) and type the password when asked",
         name.as_str()
     ))
 }
@@ -189,7 +189,7 @@ fn weakness(name: &UserName, password: &str) -> Option<String> {
         format!(
             "the password of {name} is accepted, but shorter than {SAFE_PASSWORD_CHARS} characters. Somebody who records one login to the relay \
              can find it by trying, and then send data through this server. `castway user passwd {name} --generate` makes a password \
-             that can't be found so"
+             that can't be guessed"
         )
     })
 }
@@ -200,7 +200,7 @@ fn ask(name: &UserName) -> anyhow::Result<String> {
         rpassword::prompt_password(prompt).context(hint)
     };
     let password = ask(format!("Password for {name}: "))?;
-    if ask("The same again: ".to_owned())? != password {
+    if ask("Repeat the password: ".to_owned())? != password {
         bail!("the two passwords differ; nothing was changed");
     }
     Ok(password)

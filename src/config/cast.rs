@@ -19,7 +19,7 @@ pub struct CastConfig {
     /// When a TV whose page supports it gets a new code.
     pub new_code: NewCodePolicy,
     /// Wrong codes that one address may try in a minute.
-    pub guesses: u32,
+    pub max_wrong_codes_per_minute: u32,
 }
 
 impl CastConfig {
@@ -33,7 +33,7 @@ impl CastConfig {
             takeover: reader.flag("CASTWAY_TAKEOVER"),
             max_rooms: reader.number("CASTWAY_MAX_ROOMS", 1..=MAX_CAST_ROOMS, ""),
             new_code: reader.choice("CASTWAY_NEW_CODE", &new_codes),
-            guesses: reader.number("CASTWAY_WRONG_CODES", 1..=MAX_COUNT, "per minute"),
+            max_wrong_codes_per_minute: reader.number("CASTWAY_WRONG_CODES", 1..=MAX_COUNT, "per minute"),
         }
     }
 }

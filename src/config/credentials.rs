@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::reader::Reader;
-use super::secret::Secret;
+use super::secret::{MIN_UNGUESSABLE_SECRET_BYTES, Secret};
 
 #[derive(Debug, Clone)]
 pub struct CredentialsConfig {
@@ -58,17 +58,15 @@ const SHORTEST_TTL_SECONDS: u64 = 5;
 
 /// Bytes of the shortest secret that is accepted: a shorter one can be guessed offline from one issued credential.
 const MIN_SECRET_BYTES: usize = 4;
-/// Bytes of the shortest secret that gets no warning. A secret drawn from 64 characters has 6 bits in each.
-const SAFE_SECRET_BYTES: usize = 16;
 
 impl CredentialsConfig {
     /// A warning about secrets that anybody with one issued credential could guess.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let short = self.static_auth_secrets.iter().any(|secret| secret.expose().len() < SAFE_SECRET_BYTES);
+        let short = self.static_auth_secrets.iter().any(|secret| secret.expose().len() < MIN_UNGUESSABLE_SECRET_BYTES);
         short.then(|| {
             format!(
-                "A secret of CASTWAY_STATIC_AUTH_SECRET has fewer than {SAFE_SECRET_BYTES} characters: anybody who gets credentials can \
+                "A secret of CASTWAY_STATIC_AUTH_SECRET has fewer than {MIN_UNGUESSABLE_SECRET_BYTES} characters: anybody who gets credentials can \
                  find it by trying, and sign their own. Use 32 characters, e.g. those of `openssl rand -hex 16`"
             )
         })

@@ -51,6 +51,7 @@ pub use log::{LogConfig, LogFormat};
 pub use multi::MultiConfig;
 pub use origins::{AllowedOrigin, CorsOrigins};
 pub use problems::Problems;
+pub use reader::{VARIABLE_PREFIX, variable_of};
 pub use relay::{Discovery, RelayConfig};
 pub use settings::Settings;
 pub use tls::{AcmeConfig, CertificateSource, TlsConfig};

@@ -9,7 +9,7 @@ pub struct MultiConfig {
     /// How long a user whose connection dropped keeps its seat.
     pub grace: Duration,
     pub max_users: usize,
-    pub max_users_per_address: usize,
+    pub max_users_per_client: usize,
 }
 
 impl MultiConfig {
@@ -17,7 +17,7 @@ impl MultiConfig {
         Self {
             grace: reader.seconds("CASTWAY_MULTI_GRACE", 0..=3600),
             max_users: reader.number("CASTWAY_MULTI_MAX_USERS", 1..=MAX_COUNT as usize, ""),
-            max_users_per_address: reader.number("CASTWAY_MULTI_MAX_PER_ADDRESS", 1..=MAX_COUNT as usize, ""),
+            max_users_per_client: reader.number("CASTWAY_MULTI_MAX_PER_ADDRESS", 1..=MAX_COUNT as usize, ""),
         }
     }
 }

@@ -19,7 +19,12 @@ use super::secret::Secret;
 use super::settings::Settings;
 
 /// The beginning of every variable's name; the rest is the name of the field in [`Settings`], in capitals.
-pub(super) const VARIABLE_PREFIX: &str = "CASTWAY_";
+pub const VARIABLE_PREFIX: &str = "CASTWAY_";
+
+/// The variable of a field of [`Settings`].
+pub fn variable_of(field: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", field.to_uppercase())
+}
 
 /// The upper end of rates per minute, and of counts that nothing else bounds.
 pub(super) const MAX_COUNT: u32 = 1_000_000;

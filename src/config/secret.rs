@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The shortest secret that can't be guessed, in bytes. A secret drawn from 64 characters has 6 bits in each.
+pub const MIN_UNGUESSABLE_SECRET_BYTES: usize = 16;
+
 /// Wraps a secret so that neither `Debug` nor `Display` can print it; [`Secret::expose`] is the one way in.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret<T>(T);

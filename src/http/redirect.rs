@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn with_one_that_signed_itself_nothing_is() {
+    fn a_self_signed_certificate_redirects_nothing() {
         let (in_files, _folder) = redirect_of(None, None);
         let (distrusted, _folder) = redirect_of(Some(false), None);
         let folder = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@ use super::tls_handshake::LimitedHandshake;
 use super::unidentified::{UnidentifiedConnection, UnidentifiedLimit};
 use crate::http::connection_info::ConnectionInfo;
 use crate::http::server::{HttpServer, HttpVersion};
-use crate::limits::concurrency::{AddressCounter, ConnectionSlot};
+use crate::limits::concurrency::{ClientCounter, ConnectionSlot};
 use crate::limits::descriptors::DescriptorPool;
 use crate::limits::ip_prefix;
 use crate::relay::{AcceptedConnection, StreamIntake, Wire};
@@ -37,7 +37,7 @@ pub struct Dispatcher {
     /// Proxies whose PROXY header and forwarding headers count.
     pub trusted_proxies: Vec<IpNet>,
     /// Bounds the HTTP connections of one address.
-    pub http_connections: AddressCounter,
+    pub http_connections: ClientCounter,
     /// Bounds all HTTP connections.
     pub http_descriptors: DescriptorPool,
     /// Bounds the connections whose protocol is not known yet, of all listeners.
@@ -132,7 +132,7 @@ impl Dispatcher {
             false => self.http_connections.acquire(arrival.client.ip()),
         };
         let descriptor = self.http_descriptors.take().ok_or_else(no_descriptors)?;
-        Ok(slot.ok_or_else(too_many_connections)?.with(descriptor))
+        Ok(slot.ok_or_else(too_many_connections)?.with_descriptor(descriptor))
     }
 }
 

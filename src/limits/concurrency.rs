@@ -11,7 +11,7 @@ type Table = Arc<Mutex<HashMap<IpAddr, u32>>>;
 
 /// Counts the connections of each client. Clones share one table, which holds no client without a connection.
 #[derive(Debug, Clone)]
-pub struct AddressCounter {
+pub struct ClientCounter {
     max: u32,
     table: Table,
 }
@@ -24,7 +24,7 @@ pub struct ConnectionSlot {
     _descriptor: Option<Descriptor>,
 }
 
-impl AddressCounter {
+impl ClientCounter {
     /// Allows at most `max` connections of each client.
     pub fn new(max: u32) -> Self {
         Self { max, table: Arc::default() }
@@ -53,7 +53,7 @@ impl ConnectionSlot {
 
     /// The same slot, which also holds a descriptor.
     #[must_use]
-    pub fn with(mut self, descriptor: Descriptor) -> Self {
+    pub fn with_descriptor(mut self, descriptor: Descriptor) -> Self {
         self._descriptor = Some(descriptor);
         self
     }
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn places_are_given_back() {
-        let counter = AddressCounter::new(2);
+        let counter = ClientCounter::new(2);
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
         let (first, _second) = (counter.acquire(one).unwrap(), counter.acquire(one).unwrap());
         assert!(counter.acquire(one).is_none());
@@ -91,12 +91,13 @@ mod tests {
 
     #[test]
     fn a_place_holds_its_descriptor_and_who_has_none_leaves_no_trace() {
-        let (counter, share) = (AddressCounter::new(1), DescriptorPool::new("test", 2));
+        let (counter, share) = (ClientCounter::new(1), DescriptorPool::new("test", 2));
         let one = "192.0.2.1".parse().unwrap();
-        let places = [counter.acquire(one).unwrap(), ConnectionSlot::uncounted()].map(|place| place.with(share.take().unwrap()));
+        let places = [counter.acquire(one).unwrap(), ConnectionSlot::uncounted()]
+            .map(|place| place.with_descriptor(share.take().unwrap()));
         assert_eq!((share.taken(), counter.acquire(one).is_none()), (2, true));
         drop(places);
         assert_eq!((share.taken(), counter.table.lock().unwrap().len()), (0, 0));
-        assert!(AddressCounter::new(0).acquire(one).is_none());
+        assert!(ClientCounter::new(0).acquire(one).is_none());
     }
 }

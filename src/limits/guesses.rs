@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn many_addresses_together_are_heard_so_often_and_who_has_not_guessed_always() {
+    fn all_addresses_share_one_limit_and_a_first_guess_is_exempt() {
         let (guesses, start) = (codes(), Instant::now());
         assert_eq!(heard(&guesses, 500, 1, start), 500 + MIN_ALL_CLIENTS / 2);
         assert_eq!(heard(&guesses, 500, 10, start + MINUTE), 10 * MIN_ALL_CLIENTS);

@@ -21,7 +21,7 @@ const NANOS_PER_MINUTE: u64 = 60_000_000_000;
 
 /// The limit of one kind of request; clones share one table.
 #[derive(Debug, Clone)]
-pub struct AddressLimiter(Arc<Inner>);
+pub struct ClientLimiter(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -42,7 +42,7 @@ struct RateEntry {
     whole_at: u64,
 }
 
-impl AddressLimiter {
+impl ClientLimiter {
     /// `rate` requests a minute, and as many at the same time after a minute without requests.
     pub fn per_minute(rate: NonZeroU32) -> Self {
         Self::with_room_for(MAX_CLIENTS, rate)
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn one_address_may_ask_so_often_a_minute() {
-        let limiter = AddressLimiter::per_minute(rate(3));
+        let limiter = ClientLimiter::per_minute(rate(3));
         let address = "192.0.2.1".parse().unwrap();
         for _ in 0..3 {
             assert_eq!(limiter.check(address), Ok(()));
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_wait_that_is_observed_is_enough() {
-        let (limiter, address) = (AddressLimiter::per_minute(rate(7)), "192.0.2.1".parse().unwrap());
+        let (limiter, address) = (ClientLimiter::per_minute(rate(7)), "192.0.2.1".parse().unwrap());
         let mut now = 5;
         for _ in 0..100 {
             if let Err(wait) = limiter.check_at(address, now) {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn ipv6_counts_by_its_64() {
-        let limiter = AddressLimiter::per_minute(rate(1));
+        let limiter = ClientLimiter::per_minute(rate(1));
         assert!(limiter.check("2001:db8::1".parse().unwrap()).is_ok());
         assert!(limiter.check("2001:db8::ffff:1".parse().unwrap()).is_err());
         assert!(limiter.check("2001:db8:0:1::1".parse().unwrap()).is_ok());
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_full_table_refuses_neither_newcomers_nor_who_was_there_before() {
-        let limiter = AddressLimiter::with_room_for(128, rate(2));
+        let limiter = ClientLimiter::with_room_for(128, rate(2));
         let before = "203.0.113.7".parse().unwrap();
         assert_eq!(limiter.check_at(before, 1), Ok(()));
         let flood = || (0..10_000_u32).map(|n| IpAddr::V4((0x0a00_0000 + n).into()));
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_others_does_not_make_an_address_forgotten_that_has_used_up_its_allowance() {
-        let limiter = AddressLimiter::with_room_for(128, rate(10));
+        let limiter = ClientLimiter::with_room_for(128, rate(10));
         let greedy = "203.0.113.7".parse().unwrap();
         assert_eq!((0..100).filter(|_| limiter.check_at(greedy, 1).is_ok()).count(), 10);
         for n in 0..10_000_u32 {

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_at_once_and_then_one_each_interval() {
+    fn a_full_bucket_allows_its_burst_then_one_per_interval() {
         let (mut bucket, start) = (TokenBucket::new(3, Duration::from_secs(2)), Instant::now());
         for _ in 0..3 {
             assert_eq!(bucket.take(start), Ok(()));

@@ -124,9 +124,9 @@ impl Gateway {
     }
 
     /// The client is connected.
-    pub fn admit(&self, socket: SocketRef) {
+    pub fn connected(&self, socket: SocketRef) {
         let Some(connecting) = socket.extensions.remove::<ConnectingAs>() else { return };
-        self.0.connections.admit(socket, |state, id, socket, sender| {
+        self.0.connections.connected(socket, |state, id, socket, sender| {
             let admitted = match connecting {
                 ConnectingAs::User(handshake) => state.rooms.handle_connect(id, handshake, Instant::now()).is_ok(),
                 ConnectingAs::Admin { authorized } => {

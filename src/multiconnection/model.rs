@@ -37,10 +37,10 @@ pub struct RoomsConfig {
     /// How long a dropped user keeps its place.
     pub grace: Duration,
     pub max_users: usize,
-    /// Users from one network (an IPv6 /64 counts as one).
-    pub max_users_per_address: usize,
+    /// Users of one client (an IPv4 address or an IPv6 /64).
+    pub max_users_per_client: usize,
     /// Wrong passwords that one address may try in a minute.
-    pub guesses: u32,
+    pub max_wrong_passwords_per_minute: u32,
 }
 
 /// A client's handshake.
@@ -57,7 +57,7 @@ pub struct UserHandshake<J> {
     pub auto_close: bool,
     pub max_participants: usize,
     /// Viewers that one user relays to; `None`: the user takes no part in scalable broadcasts.
-    pub relay_limit: Option<usize>,
+    pub max_viewers_per_member: Option<usize>,
 }
 
 /// The argument of `open-room` and `join-room`.
@@ -79,7 +79,7 @@ pub struct RoomRequest<J> {
 
 /// A message to another user or to a room; clients name its event in their handshake (`msgEvent`).
 #[derive(Debug, Clone)]
-pub struct RelayMessage<J> {
+pub struct UserMessage<J> {
     /// A user's id, or a room's id in a request to participate.
     pub to: String,
     pub message: J,

@@ -5,8 +5,9 @@
 
 use std::time::{Instant, SystemTime};
 
+use crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES;
 use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
-use crate::turn::{CredentialSource, MIN_UNGUESSABLE_SECRET_BYTES, UserKeys};
+use crate::turn::{CredentialSource, UserKeys};
 use crate::users::Directory;
 use crate::users::credentials::TimeLimitedUsername;
 
@@ -14,9 +15,9 @@ use crate::users::credentials::TimeLimitedUsername;
 /// block.
 pub trait RelayUsers: CredentialSource {
     /// Whether a [`UserKeys::user`] may keep its allocations.
-    fn is_live(&self, user: &str) -> bool;
+    fn may_continue(&self, user: &str) -> bool;
 
-    /// Changes whenever the answers of [`Self::is_live`] may have changed.
+    /// Changes whenever the answers of [`Self::may_continue`] may have changed.
     fn revision(&self) -> u64;
 }
 
@@ -35,7 +36,7 @@ impl CredentialSource for Directory {
         }
         let name = TimeLimitedUsername::parse(username);
         let user = name.map(|name| name.user).filter(|user| !user.is_empty()).unwrap_or(username);
-        let expires = self.life(username, wall).and_then(|life| now.checked_add(life));
+        let expires = self.remaining_lifetime(username, wall).and_then(|life| now.checked_add(life));
         Some(UserKeys { user: user.to_owned(), keys, expires })
     }
 
@@ -51,7 +52,7 @@ impl CredentialSource for Directory {
 }
 
 impl RelayUsers for Directory {
-    fn is_live(&self, user: &str) -> bool {
+    fn may_continue(&self, user: &str) -> bool {
         !self.is_refused(user)
     }
 

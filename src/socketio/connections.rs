@@ -4,7 +4,7 @@
 //! Owner of a gateway's state, behind one lock that is held for a whole event (lock, handle, emit, unlock). Handlers do their work before
 //! they return their future, because socketioxide spawns that, and spawned futures of one client run in any order.
 //!
-//! The order of calls for one client: [`Connections::register`] before it is told that it is connected, [`Connections::admit`] after that;
+//! The order of calls for one client: [`Connections::register`] before it is told that it is connected, [`Connections::connected`] after that;
 //! from then on events go to [`GatewayState::handle_event`], until [`GatewayState::remove_client`].
 
 use std::future::ready;
@@ -42,7 +42,7 @@ impl<S: GatewayState> Connections<S> {
         Self(Arc::new(Inner { driver: RoomDriver::new(state), next_id: AtomicU64::new(1) }))
     }
 
-    /// Before a client is told that it is connected: from then on its events may come, even before [`Self::admit`] runs. `read` reads each
+    /// Before a client is told that it is connected: from then on its events may come, even before [`Self::connected`] runs. `read` reads each
     /// event by its name.
     pub fn register(&self, socket: &SocketRef, read: impl Fn(String, EventPacket) -> S::Request + Clone + Send + Sync + 'static) {
         let id = ClientId::new(self.0.next_id.fetch_add(1, Ordering::Relaxed));
@@ -80,7 +80,7 @@ impl<S: GatewayState> Connections<S> {
     }
 
     /// A client is connected: `add` puts it into the table, then its early events are handled.
-    pub fn admit(&self, socket: SocketRef, add: impl FnOnce(&mut S, ClientId, SocketRef, &mut EventSender)) {
+    pub fn connected(&self, socket: SocketRef, add: impl FnOnce(&mut S, ClientId, SocketRef, &mut EventSender)) {
         let Some((id, early)) = socket.extensions.remove::<(ClientId, EarlyEvents<S::Request>)>() else { return };
         outgoing_of(&socket).inspect(|outgoing| outgoing.join());
         self.with(|state, sender| {

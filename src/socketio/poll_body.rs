@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_is_what_it_is() {
+    fn bytes_that_are_no_packet_are_one_frame() {
         assert_eq!(frames(""), [""; 0]);
         for broken in ["x", "9:42", "1:\u{1F600}", "123456789:4", ":4", "-1:4"] {
             assert_eq!(frames(broken), [broken], "{broken}");

@@ -27,7 +27,7 @@ use super::payload::Attachments;
 use super::session::SessionEnder;
 use super::session_refusal::{REFUSAL_REASONS, SessionRefusal};
 use crate::limits::ip_prefix;
-use crate::limits::rate::AddressLimiter;
+use crate::limits::rate::ClientLimiter;
 use crate::limits::unfinished::IncomingMessages;
 use crate::limits::waiting_bytes::Account;
 
@@ -62,8 +62,8 @@ pub struct Sessions(Arc<Inner>);
 
 struct Inner {
     table: Mutex<Table>,
-    client_rate: AddressLimiter,
-    uncounted_rate: AddressLimiter,
+    client_rate: ClientLimiter,
+    uncounted_rate: ClientLimiter,
     rate: DefaultDirectRateLimiter,
     refused: [AtomicU64; REFUSAL_REASONS.len()],
 }
@@ -92,8 +92,8 @@ impl Default for Sessions {
     fn default() -> Self {
         Self(Arc::new(Inner {
             table: Mutex::default(),
-            client_rate: AddressLimiter::per_minute(CLIENT_HANDSHAKES_PER_MINUTE),
-            uncounted_rate: AddressLimiter::per_minute(UNCOUNTED_HANDSHAKES_PER_MINUTE),
+            client_rate: ClientLimiter::per_minute(CLIENT_HANDSHAKES_PER_MINUTE),
+            uncounted_rate: ClientLimiter::per_minute(UNCOUNTED_HANDSHAKES_PER_MINUTE),
             rate: RateLimiter::direct(Quota::per_second(HANDSHAKES_PER_SECOND).allow_burst(HANDSHAKE_BURST)),
             refused: Default::default(),
         }))

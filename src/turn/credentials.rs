@@ -4,17 +4,14 @@ use std::time::Instant;
 
 use super::codec::integrity::{LongTermKey, PasswordAlgorithm};
 
-/// The shortest secret whose passwords cannot be guessed, in bytes.
-pub const MIN_UNGUESSABLE_SECRET_BYTES: usize = 16;
-
 /// Looks up users. An engine calls it on its shard's thread, so it must not block.
 pub trait CredentialSource: Send + Sync {
     /// The keys of this username at `now`; `None` where the username is unknown, expired, malformed or disabled.
     fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys>;
 
     /// Whether the password of this username may be one that a person chose. A password derived from a secret of at least
-    /// [`MIN_UNGUESSABLE_SECRET_BYTES`] cannot be found by trying, so a client with such a username is never throttled because
-    /// others behind its address have sent wrong passwords.
+    /// [`MIN_UNGUESSABLE_SECRET_BYTES`](crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES) cannot be found by trying, so a client
+    /// with such a username is never throttled because others behind its address have sent wrong passwords.
     fn is_guessable(&self, username: &str) -> bool {
         let _ = username;
         true

@@ -67,7 +67,7 @@ impl<'a> TimeLimitedUsername<'a> {
 
     /// Whether the credentials have not expired at `now`, and end no later than `longest` (and [`CLOCK_SLACK`]) from then. `None`: they
     /// may live for ever.
-    pub fn is_current(&self, now: SystemTime, longest: Option<Duration>) -> bool {
+    pub fn is_unexpired(&self, now: SystemTime, longest: Option<Duration>) -> bool {
         self.expiry > unix_seconds(now) && self.ends_within(now, longest)
     }
 
@@ -145,9 +145,9 @@ mod tests {
         assert_eq!(issued.username, "1800086400:alice");
         assert!(verify("north", &issued.username, issued.password.expose()));
         let name = TimeLimitedUsername::parse(&issued.username).expect("issued names parse");
-        assert!(name.is_current(now, Some(DAY)));
-        assert!(name.is_current(now + DAY - Duration::from_secs(1), Some(DAY)));
-        assert!(!name.is_current(now + DAY, Some(DAY)));
+        assert!(name.is_unexpired(now, Some(DAY)));
+        assert!(name.is_unexpired(now + DAY - Duration::from_secs(1), Some(DAY)));
+        assert!(!name.is_unexpired(now + DAY, Some(DAY)));
     }
 
     /// Requirement 23: expired, malformed, huge, negative, too far ahead.
@@ -178,16 +178,16 @@ mod tests {
             "",
         ];
         for name in bad {
-            assert!(!TimeLimitedUsername::parse(name).is_some_and(|name| name.is_current(now, None)), "{name:?}");
+            assert!(!TimeLimitedUsername::parse(name).is_some_and(|name| name.is_unexpired(now, None)), "{name:?}");
         }
         for good in ["1800000010:a", "1800000010", "1800086700:a", "1800000010:@alice:example.org", "1800000010:392938130"] {
             assert!(
-                TimeLimitedUsername::parse(good).is_some_and(|name| name.is_current(now, Some(DAY)) && !name.is_foreign),
+                TimeLimitedUsername::parse(good).is_some_and(|name| name.is_unexpired(now, Some(DAY)) && !name.is_foreign),
                 "{good:?}"
             );
         }
         let far = TimeLimitedUsername { expiry: 1_800_086_701, user: "a", is_foreign: false };
-        assert!(!far.is_current(now, Some(DAY)) && far.is_current(now, None));
+        assert!(!far.is_unexpired(now, Some(DAY)) && far.is_unexpired(now, None));
     }
 
     #[test]

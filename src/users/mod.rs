@@ -23,4 +23,4 @@ pub use directory::Directory;
 pub use name::{NameError, UserName, check_requested};
 pub use password::{PasswordError, PasswordKeys};
 pub use realm_mismatches::RealmMismatches;
-pub use store::{OpenError, SecretInfo, Snapshot, SnapshotUser, Store, StoreError, UserInfo};
+pub use store::{DATABASE_FILE_NAME, OpenError, SecretInfo, Snapshot, SnapshotUser, Store, StoreError, UserInfo};

@@ -66,7 +66,7 @@ for (const version of ['2.5', '4.8']) {
       const told = new Promise((resolve) => page.socket.once('TV_WAITING', resolve));
       const { code, message } = await told;
       assert.equal(code, 'server_full');
-      assert.match(message, /as many TVs as it may have, 1/);
+      assert.match(message, /reached its limit of 1 TVs/);
       first.leave();
       await until('the page has its code', () => page.code);
       assert.match(page.code, CODE);

@@ -95,7 +95,7 @@ test('nobody has others hear an event that a socket tells its own page', async (
   attacker.close();
 });
 
-test('the relay event has no such name either, and the client is told why', async () => {
+test('the message event has no such name either, and the client is told why', async () => {
   for (const name of [...EVENTS, ...PROPERTIES, 'user-disconnected']) {
     await assert.rejects(connect(server, 'x', { msgEvent: name }), /msgEvent is a reserved event name, choose another one/, name);
   }

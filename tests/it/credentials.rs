@@ -15,7 +15,7 @@ use castway::api::state::{ApiState, ReadinessCheck, SiteInfo};
 use castway::config::{Config, Settings};
 use castway::http::client_info;
 use castway::limits::guesses::GuessReports;
-use castway::limits::rate::AddressLimiter;
+use castway::limits::rate::ClientLimiter;
 use castway::users::credentials::{h_a1_md5, verify};
 use castway::users::{Directory, PasswordKeys, Store, UserName};
 use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -64,8 +64,8 @@ impl Server {
         let state = ApiState {
             directory: directory.clone(),
             ice: IceServers::new(config.http.public_url.as_ref(), listeners, Ipv4Addr::UNSPECIFIED.into(), external),
-            limiter: AddressLimiter::per_minute(config.credentials.rate),
-            ice_limiter: AddressLimiter::per_minute(config.credentials.ice.rate),
+            limiter: ClientLimiter::per_minute(config.credentials.rate),
+            ice_limiter: ClientLimiter::per_minute(config.credentials.ice.rate),
             keys: ApiKeys::new(config.credentials.api_keys.clone(), &GuessReports::default()),
             credentials: config.credentials,
             site: SiteInfo {

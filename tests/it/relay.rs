@@ -87,7 +87,7 @@ impl CredentialSource for Users {
 }
 
 impl RelayUsers for Users {
-    fn is_live(&self, _user: &str) -> bool {
+    fn may_continue(&self, _user: &str) -> bool {
         !self.refused.load(Ordering::Relaxed)
     }
 

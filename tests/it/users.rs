@@ -55,7 +55,7 @@ async fn a_running_server_follows_the_command_line() {
     assert_eq!(directory.long_term_keys("alice", "castway", SystemTime::now()).len(), 1);
 
     run(&["user", "disable", "alice"]);
-    until(|| !directory.is_live(&issued.username)).await;
+    until(|| !directory.may_continue(&issued.username)).await;
     assert!(keys().is_empty());
     run(&["user", "enable", "alice"]);
     until(|| keys().len() == 1).await;
@@ -74,7 +74,7 @@ async fn a_running_server_follows_the_command_line() {
     until(|| !keys().contains(&first[0])).await;
 
     run(&["user", "remove", "alice"]);
-    until(|| keys().is_empty() && !directory.is_live(&issued.username) && !directory.is_live("alice")).await;
+    until(|| keys().is_empty() && !directory.may_continue(&issued.username) && !directory.may_continue("alice")).await;
     follower.abort();
 }
 
@@ -116,16 +116,16 @@ async fn a_locked_database_leaves_the_last_snapshot_in_force() {
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut holder).await.unwrap();
 
     let follower = tokio::spawn(directory.clone().follow(store));
-    assert!(directory.is_current());
+    assert!(directory.is_fresh());
     until(|| log.count("the user database can't be read;") == 1).await;
     assert!(directory.is_allowed("alice"));
-    until(|| !directory.is_current()).await;
+    until(|| !directory.is_fresh()).await;
     assert!(directory.is_allowed("alice"));
     assert_eq!(log.count("the user database can't be read;"), 1);
 
     sqlx::Connection::close(holder).await.unwrap();
     ok(castway(folder.path()).args(["user", "add", "bob", "--generate"]));
-    until(|| directory.is_allowed("bob") && directory.is_current()).await;
+    until(|| directory.is_allowed("bob") && directory.is_fresh()).await;
     assert_eq!(log.count("the user database can be read again"), 1);
     follower.abort();
 }

@@ -162,7 +162,7 @@ async fn each_wrong_address_gives_one_sentence_that_says_what_to_set() {
 }
 
 #[tokio::test]
-async fn what_is_right_gives_none() {
+async fn correct_settings_report_no_problem() {
     let cases = [
         ("203.0.114.7", "https://cast.example.org", book([("cast.example.org", &["203.0.114.7"])])),
         ("cast.example.org", "https://cast.example.org", book([("cast.example.org", &["203.0.114.7", "2606:4700::7"])])),

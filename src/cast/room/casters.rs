@@ -26,7 +26,7 @@ impl<P: Send + 'static> Rooms<P> {
     ///
     /// # Errors
     /// `UnknownCode` (counted per address, unless a resume token proves that the caster had the code from us), `TooManyAttempts`,
-    /// `TooOften` (with a proof; without one the gateway counts joins per address), `RoomFull`; `WrongRole` for a client that is a TV.
+    /// `RateLimited` (with a proof; without one the gateway counts joins per address), `RoomFull`; `WrongRole` for a client that is a TV.
     pub fn handle_join(&mut self, join: JoinRequest<'_>, now: Instant) -> Result<Seated, Refusal> {
         let is_tv = matches!(self.seats.get(&join.client), Some((_, Role::Tv)));
         if is_tv || self.waiting_tvs.contains(join.client) {
@@ -36,7 +36,7 @@ impl<P: Send + 'static> Rooms<P> {
         let code = self.live_code(&join, proof.is_some(), now)?;
         let room = self.rooms.get_mut(&code).expect("the code is live");
         if proof.is_some() {
-            room.caster_rejoins.take(now).map_err(|wait| Refusal::TooOften { wait })?;
+            room.caster_rejoins.take(now).map_err(|wait| Refusal::RateLimited { wait })?;
         }
         if room.caster.as_ref().is_some_and(|caster| caster.seat.client == Some(join.client)) {
             return Ok(self.rejoin(code, &join));

@@ -49,7 +49,7 @@ impl<P: Send + 'static> Rooms<P> {
             from,
             code: None,
             token: Some(token.as_str()),
-            live: false,
+            shows_picture: false,
             casting: false,
             understands_new_codes,
             asked_before: true,

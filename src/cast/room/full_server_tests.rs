@@ -20,7 +20,7 @@ pub(super) fn new_tv(client: impl Into<ClientId>, from: IpAddr) -> OpenRequest<'
         from,
         code: None,
         token: None,
-        live: false,
+        shows_picture: false,
         asked_before: false,
         casting: false,
         understands_new_codes: false,
@@ -29,7 +29,7 @@ pub(super) fn new_tv(client: impl Into<ClientId>, from: IpAddr) -> OpenRequest<'
 
 /// A server with `max_rooms` places, of which one stranger's TVs have all except `spare`. The TVs have the client ids from 1000
 /// on.
-fn full_house(max_rooms: usize, spare: usize) -> World {
+fn full_server(max_rooms: usize, spare: usize) -> World {
     let mut world = World::with(|config| config.max_rooms = max_rooms);
     for n in spare..max_rooms {
         world.try_open(new_tv(1000 + u64::try_from(n).expect("small"), home(666))).expect("a seat");
@@ -49,7 +49,7 @@ fn old_token(world: &mut World, seed: u8) -> (Code, String) {
 
 #[test]
 fn a_tv_that_comes_gets_the_place_of_the_newest_of_who_has_most() {
-    let mut world = full_house(10, 1);
+    let mut world = full_server(10, 1);
     world.try_open(new_tv(1, home(1))).expect("the last place");
     world.try_open(new_tv(2, home(2))).expect("a seat");
     assert_eq!(world.sent(), ["1009 ! Evicted"]);
@@ -62,8 +62,8 @@ fn a_tv_that_comes_gets_the_place_of_the_newest_of_who_has_most() {
 }
 
 #[test]
-fn whoever_has_most_waits_and_gets_no_others_place() {
-    let mut world = full_house(10, 0);
+fn the_site_with_most_tvs_waits_instead_of_displacing_another() {
+    let mut world = full_server(10, 0);
     assert_eq!(world.ask(new_tv(5, home(666))), Ok(OpenOutcome::Waiting));
     assert_eq!(world.sent(), ["5 ! WaitingForPlace { reason: Server { most: 10 } }"]);
     for n in 1..=5 {
@@ -100,7 +100,7 @@ fn who_is_away_goes_first() {
 
 #[test]
 fn who_is_in_a_cast_goes_last_of_its_address() {
-    let mut world = full_house(3, 0);
+    let mut world = full_server(3, 0);
     let (code, _) = world.rooms.seats[&ClientId::new(1002)];
     world.join_with(50, code.as_str(), None).expect("live");
     world.sent();
@@ -120,7 +120,7 @@ fn who_is_in_a_cast_goes_last_of_its_address() {
 
 #[test]
 fn a_tv_whose_caster_is_there_is_not_away() {
-    let mut world = full_house(1, 0);
+    let mut world = full_server(1, 0);
     let (code, _) = world.rooms.seats[&ClientId::new(1000)];
     world.join(CASTER, code.as_str()).expect("live");
     world.drop(1000);
@@ -155,7 +155,7 @@ fn a_token_protects_once_it_is_a_day_old() {
 
 #[test]
 fn a_tv_that_stays_for_a_day_is_protected_whether_or_not_it_keeps_its_token() {
-    let mut world = full_house(3, 1);
+    let mut world = full_server(3, 1);
     world.wait(DAY);
     world.try_open(new_tv(1, home(1))).expect("a seat");
     world.sent();
@@ -167,7 +167,7 @@ fn a_tv_that_stays_for_a_day_is_protected_whether_or_not_it_keeps_its_token() {
 
 #[test]
 fn a_token_of_the_future_is_new() {
-    let mut world = full_house(3, 0);
+    let mut world = full_server(3, 0);
     let mut rng = StdRng::from_seed([1; 32]);
     let code = Code::random(CodeAlphabet::Letters, &mut rng);
     let since = world.rooms.clock.unix_seconds(world.now) + 1000;
@@ -245,7 +245,7 @@ fn known_tvs_do_not_wait_for_their_turn_but_are_counted() {
 
 #[test]
 fn who_leaves_the_queue_is_forgotten() {
-    let mut world = full_house(3, 0);
+    let mut world = full_server(3, 0);
     for client in 1..=3 {
         world.ask(new_tv(client, home(666))).expect("waits");
     }
@@ -262,7 +262,7 @@ fn who_leaves_the_queue_is_forgotten() {
 
 #[test]
 fn a_tv_that_waits_and_names_its_code_gets_that() {
-    let mut world = full_house(3, 0);
+    let mut world = full_server(3, 0);
     world.ask(new_tv(1, home(666))).expect("waits");
     let (code, token) = old_token(&mut world, 1);
     world.rooms.config.max_rooms = 3;
@@ -277,7 +277,7 @@ fn a_tv_that_waits_and_names_its_code_gets_that() {
 
 #[test]
 fn the_queue_is_bounded_and_the_newest_of_the_longest_line_goes() {
-    let mut world = full_house(1, 0);
+    let mut world = full_server(1, 0);
     let (_, token) = old_token(&mut world, 1);
     world.try_open(OpenRequest { token: Some(&token), ..new_tv(1, home(1)) }).expect("a seat");
     for n in 0..10_000_u32 {
@@ -299,7 +299,7 @@ fn storms_of_moves_end() {
     let joins = (0..100).filter(|n| world.join_with(50 + n % 2, tv.code.as_str(), Some(&caster.resume_token)).is_ok());
     assert_eq!(joins.count(), 20);
     let refused = world.join_with(50, tv.code.as_str(), Some(&caster.resume_token));
-    assert_eq!(refused, Err(Refusal::TooOften { wait: Duration::from_secs(1) }));
+    assert_eq!(refused, Err(Refusal::RateLimited { wait: Duration::from_secs(1) }));
     let opens = (0..100).filter(|n| {
         let open = OpenRequest { token: Some(&tv.resume_token), ..new_tv(60 + n % 2, HOME) };
         world.ask(open).is_ok()

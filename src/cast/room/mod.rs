@@ -32,8 +32,8 @@
 //!     grace: Duration::from_secs(60),
 //!     takeover: false,
 //!     max_rooms: 100,
-//!     guesses: 10,
-//!     refresh: Duration::from_secs(3600),
+//!     max_wrong_codes_per_minute: 10,
+//!     credentials_refresh_interval: Duration::from_secs(3600),
 //!     new_code: NewCodePolicy::Never,
 //! };
 //! let now = Instant::now();
@@ -48,7 +48,7 @@
 //!     from,
 //!     code: None,
 //!     token: None,
-//!     live: false,
+//!     shows_picture: false,
 //!     casting: false,
 //!     understands_new_codes: false,
 //!     asked_before: false,

@@ -16,15 +16,15 @@ use crate::cast::resume_token::{Role, Times};
 use crate::socketio::client_id::ClientId;
 
 /// How long after its last cast, or after it was made if there was none, a code changes.
-const MAX_IDLE: Duration = Duration::from_secs(12 * 3600);
+const MAX_CODE_IDLE_TIME: Duration = Duration::from_secs(12 * 3600);
 /// Between two new codes that one TV asks for.
-const MIN_BETWEEN_REQUESTS: Duration = Duration::from_secs(5);
+const MIN_NEW_CODE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl<P: Send + 'static> Rooms<P> {
     /// A TV asks for a new code.
     ///
     /// # Errors
-    /// `NotInRoom`; `WrongRole` for a caster; `CastRunning` while a caster has a seat, also during its grace period; `TooOften` too soon
+    /// `NotInRoom`; `WrongRole` for a caster; `CastRunning` while a caster has a seat, also during its grace period; `RateLimited` too soon
     /// after the previous request.
     pub fn handle_new_code(&mut self, client: ClientId, now: Instant) -> Result<Seated, Refusal> {
         let code = match self.seats.get(&client) {
@@ -41,24 +41,24 @@ impl<P: Send + 'static> Rooms<P> {
             .map(|next_request_at| next_request_at.saturating_duration_since(now))
             .filter(|wait| !wait.is_zero())
         {
-            return Err(Refusal::TooOften { wait });
+            return Err(Refusal::RateLimited { wait });
         }
-        room.next_request_at = Some(now + MIN_BETWEEN_REQUESTS);
+        room.next_request_at = Some(now + MIN_NEW_CODE_INTERVAL);
         let code = self.change_code(code, NewCodeReason::Asked, now);
         Ok(self.seated_tv(code, false))
     }
 
     /// When the code of a new room changes; `times` are those of its TV's token.
-    pub(super) fn due_at_open(&self, request: &VerifiedOpen, times: Times, now: Instant) -> Option<Instant> {
+    pub(super) fn code_change_due_at_open(&self, request: &VerifiedOpen, times: Times, now: Instant) -> Option<Instant> {
         let now_unix = self.clock.unix_seconds(now);
         // A caster may come back within the grace period; a server that was restarted does not remember it.
-        let not_before = (request.casting || request.live).then_some(now + self.config.grace);
+        let not_before = (request.casting || request.shows_picture).then_some(now + self.config.grace);
         match self.config.new_code {
             NewCodePolicy::Never => None,
             NewCodePolicy::AfterIdle => {
                 // The age of a token without times is unknown, so it counts from now on.
                 let made = if times == Times::LONG_AGO { now_unix } else { times.made };
-                let due = now + MAX_IDLE.saturating_sub(Duration::from_secs(now_unix.saturating_sub(made)));
+                let due = now + MAX_CODE_IDLE_TIME.saturating_sub(Duration::from_secs(now_unix.saturating_sub(made)));
                 Some(not_before.map_or(due, |not_before| not_before.max(due)))
             }
             NewCodePolicy::AfterCast => not_before,
@@ -70,7 +70,7 @@ impl<P: Send + 'static> Rooms<P> {
         let Some(room) = self.rooms.get_mut(&code) else { return };
         room.change_due = match self.config.new_code {
             NewCodePolicy::Never => None,
-            NewCodePolicy::AfterIdle => Some(now + MAX_IDLE),
+            NewCodePolicy::AfterIdle => Some(now + MAX_CODE_IDLE_TIME),
             NewCodePolicy::AfterCast => Some(now),
         };
         if self.config.new_code == NewCodePolicy::AfterIdle && room.understands_new_codes {
@@ -160,7 +160,7 @@ impl<P: Send + 'static> Rooms<P> {
         room.tv_token = self.key.issue(Role::Tv, code, times, &mut self.rng);
         room.previous_tv_token = None;
         room.claimed_without_proof = false;
-        room.change_due = (self.config.new_code == NewCodePolicy::AfterIdle).then(|| now + MAX_IDLE);
+        room.change_due = (self.config.new_code == NewCodePolicy::AfterIdle).then(|| now + MAX_CODE_IDLE_TIME);
         self.timers.remove(&SeatTimer::of(&room.tv, old, Role::Tv));
         self.timers.insert(SeatTimer::of(&room.tv, code, Role::Tv));
         if let Some(client) = room.tv.client {

@@ -46,7 +46,7 @@ fn announcing(client: impl Into<ClientId>, token: Option<&str>) -> OpenRequest<'
         from: HOME,
         code: None,
         token,
-        live: false,
+        shows_picture: false,
         casting: false,
         understands_new_codes: true,
         asked_before: false,
@@ -261,7 +261,7 @@ fn a_cast_that_a_restart_interrupts_keeps_its_code_and_its_caster() {
         assert_eq!(world.changes(), [], "{rule:?}");
 
         world.restart();
-        world.try_open(OpenRequest { live: true, ..open }).expect("a seat");
+        world.try_open(OpenRequest { shows_picture: true, ..open }).expect("a seat");
         world.wait(GRACE);
         world.change();
     }
@@ -283,7 +283,7 @@ fn a_tv_asks_for_a_new_code_but_not_in_a_cast_and_not_all_the_time() {
         let asked = world.rooms.handle_new_code(TV, world.now).expect("nobody casts");
         assert_eq!(world.change(), (asked.code.to_string(), asked.resume_token.clone(), NewCodeReason::Asked));
         assert_ne!(asked.code, tv.code);
-        let Err(Refusal::TooOften { wait }) = world.rooms.handle_new_code(TV, world.now) else { panic!("at once again") };
+        let Err(Refusal::RateLimited { wait }) = world.rooms.handle_new_code(TV, world.now) else { panic!("at once again") };
         let token = Some(caster.resume_token.as_str());
         assert_eq!(world.join_with(CASTER, tv.code.as_str(), token), Err(Refusal::UnknownCode));
         world.wait(wait);

@@ -4,7 +4,7 @@
 //! **A tour of the kit.** [`World`] has the rooms and the time. `open`, `join`, `send`, `drop` and `wait` are inputs; `sent`
 //! returns the outputs since its last call, one on each line: `1 ! Notice`, `1 < Signal` for a delivery, `1 = new` for a TV that
 //! waited. Clients are numbers: [`TV`], [`CASTER`], [`SECOND`]. `cast` makes a room with both sides; `restart` keeps the key and
-//! loses the rooms; `agree` checks after each step that the tables agree. `full_house_tests` fill the server, `new_code_tests`
+//! loses the rooms; `agree` checks after each step that the tables agree. `full_server_tests` fill the server, `new_code_tests`
 //! change codes.
 
 use std::net::IpAddr;
@@ -17,8 +17,8 @@ use crate::cast::resume_token::Times;
 use crate::cast::room::guess_limits;
 use crate::limits::waiting_bytes::MAX_TOTAL_BYTES;
 
-#[path = "full_house_tests.rs"]
-mod full_house;
+#[path = "full_server_tests.rs"]
+mod full_server;
 
 const TV: ClientId = ClientId::new(1);
 const CASTER: ClientId = ClientId::new(2);
@@ -51,8 +51,8 @@ impl World {
             grace: GRACE,
             takeover: true,
             max_rooms: 3,
-            guesses: 10,
-            refresh: REFRESH,
+            max_wrong_codes_per_minute: 10,
+            credentials_refresh_interval: REFRESH,
             new_code: NewCodePolicy::AfterIdle,
         };
         change(&mut config);
@@ -73,7 +73,7 @@ impl World {
             from: HOME,
             code: None,
             token,
-            live: false,
+            shows_picture: false,
             asked_before: false,
             casting: false,
             understands_new_codes: false,
@@ -302,7 +302,7 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
         from: HOME,
         code: Some(tv.code.as_str()),
         token: None,
-        live: false,
+        shows_picture: false,
         asked_before: false,
         casting: false,
         understands_new_codes: false,
@@ -334,7 +334,7 @@ fn a_resume_replaces_a_connection_that_hangs_about() {
         from: HOME,
         code: None,
         token: Some(&tv.resume_token),
-        live: true,
+        shows_picture: true,
         asked_before: false,
         casting: false,
         understands_new_codes: false,
@@ -413,7 +413,7 @@ fn a_free_code_may_be_named_but_goes_back_to_whoever_can_prove_it() {
         from: HOME,
         code: Some(tv.code.as_str()),
         token: Some("device"),
-        live: false,
+        shows_picture: false,
         asked_before: false,
         casting: false,
         understands_new_codes: false,
@@ -437,7 +437,7 @@ fn a_device_token_and_the_code_resume_a_dialect_b_tv() {
         from: HOME,
         code: None,
         token: Some("device"),
-        live: false,
+        shows_picture: false,
         asked_before: false,
         casting: false,
         understands_new_codes: false,
@@ -500,7 +500,7 @@ fn roles_do_not_mix() {
         from: HOME,
         code: None,
         token: None,
-        live: false,
+        shows_picture: false,
         asked_before: false,
         casting: false,
         understands_new_codes: false,
@@ -553,7 +553,7 @@ fn naming_live_codes_counts_as_guessing() {
         from: HOME,
         code: Some(tv.code.as_str()),
         token: None,
-        live: false,
+        shows_picture: false,
         asked_before: false,
         casting: false,
         understands_new_codes: false,
@@ -579,7 +579,7 @@ fn free_codes_that_tvs_ask_for_without_a_proof_are_bounded_for_all_together() {
         // Enough time passes that no TV has to wait for its turn.
         world.now += Duration::from_millis(40);
         let code: String = "AAA".chars().chain(rest.map(|digit| char::from(CHARACTERS[digit]))).collect();
-        let open = OpenRequest { dialect: Dialect::B, code: Some(&code), token, ..full_house::new_tv(client, from) };
+        let open = OpenRequest { dialect: Dialect::B, code: Some(&code), token, ..full_server::new_tv(client, from) };
         world.try_open(open).expect("a seat, under whatever code").code.as_str() == code
     };
     assert_eq!((0..100).filter(|_| claim(&mut world, HOME, None)).count(), 100, "a hotel after a power cut");
@@ -626,7 +626,7 @@ fn a_tv_that_registered_first_still_gets_its_old_code() {
         from: HOME,
         code: None,
         token: None,
-        live: false,
+        shows_picture: false,
         asked_before: false,
         casting: false,
         understands_new_codes: false,
@@ -686,7 +686,7 @@ fn nothing_unasked_is_said_to_those_who_begin_again_at_it() {
         from: HOME,
         code: None,
         token: None,
-        live: false,
+        shows_picture: false,
         asked_before: false,
         casting: false,
         understands_new_codes: false,
@@ -754,7 +754,7 @@ fn random_histories_keep_the_tables_in_agreement() {
                     from: HOME,
                     code: Some(code),
                     token,
-                    live: false,
+                    shows_picture: false,
                     asked_before: false,
                     casting,
                     understands_new_codes,

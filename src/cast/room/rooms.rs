@@ -66,7 +66,7 @@ impl<P: Send + 'static> Rooms<P> {
             capacity: Capacity::new(config.max_rooms),
             waiting_tvs: WaitingTvs::new(),
             evicted: 0,
-            guess_limits: GuessLimits::new(config.guesses, &GuessReports::default()),
+            guess_limits: GuessLimits::new(config.max_wrong_codes_per_minute, &GuessReports::default()),
             ledger: Ledger::default(),
             outputs: VecDeque::new(),
         }
@@ -75,7 +75,7 @@ impl<P: Send + 'static> Rooms<P> {
     /// Reports wrong codes to `reports`.
     #[must_use]
     pub fn with_reports(self, reports: &GuessReports) -> Self {
-        Self { guess_limits: GuessLimits::new(self.config.guesses, reports), ..self }
+        Self { guess_limits: GuessLimits::new(self.config.max_wrong_codes_per_minute, reports), ..self }
     }
 
     /// Counts in `ledger` what waits for clients that are away.
@@ -140,7 +140,7 @@ impl<P: Send + 'static> Rooms<P> {
             let room = self.rooms.get_mut(&code).expect("a timer belongs to a live room");
             let seat = if is_tv { &mut room.tv } else { &mut room.caster.as_mut().expect("a timer belongs to a live seat").seat };
             if let Some(to) = seat.client {
-                seat.due = now + self.config.refresh;
+                seat.due = now + self.config.credentials_refresh_interval;
                 self.timers.insert(SeatTimer { due: seat.due, code, is_tv });
                 self.outputs.extend(credentials_due(to, seat.dialect));
             } else if is_tv {
@@ -201,7 +201,7 @@ impl<P: Send + 'static> Rooms<P> {
     /// Gives a client a seat and starts the timer of its credentials.
     pub(super) fn assign_seat(&mut self, code: Code, role: Role, client: ClientId, dialect: Dialect, now: Instant) -> Seat {
         self.seats.insert(client, (code, role));
-        let seat = Seat { client: Some(client), dialect, due: now + self.config.refresh };
+        let seat = Seat { client: Some(client), dialect, due: now + self.config.credentials_refresh_interval };
         self.timers.insert(SeatTimer::of(&seat, code, role));
         seat
     }

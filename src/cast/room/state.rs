@@ -37,7 +37,7 @@ pub(super) struct VerifiedOpen {
     pub(super) resume: Option<(Issued, String)>,
     /// SHA-256 of the token.
     pub(super) device: Option<[u8; 32]>,
-    pub(super) live: bool,
+    pub(super) shows_picture: bool,
     pub(super) casting: bool,
     pub(super) understands_new_codes: bool,
     /// Why the code that the TV wants was changed, if it was.

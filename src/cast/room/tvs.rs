@@ -51,7 +51,7 @@ impl<P: Send + 'static> Rooms<P> {
     /// their codes without waiting, and while no place is free.
     ///
     /// # Errors
-    /// `TooManyTvs` wait; `TooOften` for a TV that keeps coming back; `WrongRole` for a client that is casting.
+    /// `TooManyTvs` wait; `RateLimited` for a TV that keeps coming back; `WrongRole` for a client that is casting.
     pub fn handle_open(&mut self, open: OpenRequest<'_>, now: Instant) -> Result<OpenOutcome, Refusal> {
         let request = self.verify(open, now);
         let claim = self.evaluate_claim(&request);
@@ -102,7 +102,7 @@ impl<P: Send + 'static> Rooms<P> {
     }
 
     fn admit_or_queue(&mut self, client: ClientId, request: VerifiedOpen, now: Instant) -> Result<OpenOutcome, Refusal> {
-        match self.admit(client, &request, now) {
+        match self.seat_new_tv(client, &request, now) {
             Ok(seated) => Ok(OpenOutcome::Seated(seated)),
             Err(reason) => {
                 let dialect = request.dialect;
@@ -138,7 +138,7 @@ impl<P: Send + 'static> Rooms<P> {
             let result = if let TvClaim::OwnSeat(code) = self.evaluate_claim(&request) {
                 Ok(self.resume_tv(code, to, &request, now))
             } else {
-                self.admit(to, &request, now)
+                self.seat_new_tv(to, &request, now)
             };
             self.waiting_tvs.resolve(to, result.is_ok(), now);
             if let Ok(seated) = result {
@@ -148,7 +148,7 @@ impl<P: Send + 'static> Rooms<P> {
     }
 
     /// Gives a new room to a TV that has no seat to come back to.
-    fn admit(&mut self, client: ClientId, request: &VerifiedOpen, now: Instant) -> Result<Seated, CapacityReached> {
+    fn seat_new_tv(&mut self, client: ClientId, request: &VerifiedOpen, now: Instant) -> Result<Seated, CapacityReached> {
         if let TvClaim::Free(code) = self.evaluate_claim(request)
             && self.rooms.contains_key(&code)
         {
@@ -199,7 +199,7 @@ impl<P: Send + 'static> Rooms<P> {
             claimed_without_proof: right == CodeRight::Named,
             since: times.since,
             understands_new_codes: false,
-            change_due: self.due_at_open(request, times, now),
+            change_due: self.code_change_due_at_open(request, times, now),
             scheduled_change: None,
             next_request_at: None,
             caster: None,
@@ -227,7 +227,7 @@ impl<P: Send + 'static> Rooms<P> {
             is_established,
             resume,
             device: open.token.filter(|token| !token.is_empty()).map(|token| Sha256::digest(token).into()),
-            live: open.live,
+            shows_picture: open.shows_picture,
             casting: open.casting,
             understands_new_codes: open.understands_new_codes,
             retired,
@@ -253,7 +253,7 @@ impl<P: Send + 'static> Rooms<P> {
 
     fn take_tv_rejoin(&mut self, code: Code, now: Instant) -> Result<(), Refusal> {
         let room = self.rooms.get_mut(&code).expect("the caller looked it up");
-        room.tv_rejoins.take(now).map_err(|wait| Refusal::TooOften { wait })
+        room.tv_rejoins.take(now).map_err(|wait| Refusal::RateLimited { wait })
     }
 
     pub(super) fn seated_tv(&self, code: Code, resumed: bool) -> Seated {
@@ -285,17 +285,17 @@ impl<P: Send + 'static> Rooms<P> {
         }
         self.update_address(code, request.from, now);
         let room = self.rooms.get_mut(&code).expect("the caller looked it up");
-        if !request.live {
+        if !request.shows_picture {
             room.to_tv.expect_offer();
         }
         match &room.caster {
             Some(Caster { seat: Seat { client: Some(_), .. }, username, .. }) => {
                 let joined = Notice::CasterJoined { username: username.clone(), resumed: true };
                 self.notify_tv(code, joined);
-                self.notify_caster(code, Notice::TvBack { reloaded: !request.live });
+                self.notify_caster(code, Notice::TvBack { reloaded: !request.shows_picture });
             }
             Some(_) => {
-                room.reloaded |= !request.live;
+                room.reloaded |= !request.shows_picture;
                 self.notify_tv(code, Notice::CasterAway);
             }
             None => {}

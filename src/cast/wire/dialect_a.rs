@@ -13,16 +13,16 @@ use crate::cast::model::{LeaveReason, Signal};
 /// The reader of an event that only dialect A has.
 pub(super) fn reader(event: &str) -> Option<EventReader> {
     Some(match event {
-        "TV_INIT" => |arguments, _| tv_init(arguments),
-        "JOIN_ROOM" => |arguments, _| join(EntryEvent::JoinRoom, arguments),
-        "CLIENT_OFFER_TO_SERVER" => |arguments, attachments| {
+        "TV_INIT" => EventReader::of_event(|arguments, _| tv_init(arguments)),
+        "JOIN_ROOM" => EventReader::of_event(|arguments, _| join(EntryEvent::JoinRoom, arguments)),
+        "CLIENT_OFFER_TO_SERVER" => EventReader::of_description(|arguments, attachments| {
             let offer = description::bare("offer", arguments, attachments)?;
             Ok(Request::Signal(Signal::Offer(offer)))
-        },
-        "TV_ANSWER_TO_SERVER" => |arguments, attachments| {
+        }),
+        "TV_ANSWER_TO_SERVER" => EventReader::of_description(|arguments, attachments| {
             let answer = description::bare("answer", arguments, attachments)?;
             Ok(Request::Signal(Signal::Answer(answer)))
-        },
+        }),
         _ => return None,
     })
 }

@@ -17,19 +17,19 @@ const ANONYMOUS: &str = "匿名";
 /// The reader of an event that only dialect B has.
 pub(super) fn reader(event: &str) -> Option<EventReader> {
     Some(match event {
-        "TV_REGISTER" => |arguments, _| Ok(open(EntryEvent::TvRegister, None, None, arguments)),
-        "TV_GETINFO" => |arguments, _| tv_get_info(arguments),
-        "VERIFY_FEEDBACK" => |_, _| Ok(Request::Verify),
-        "CONFIG" => |_, _| Ok(Request::Config),
-        "CONNECT_TO_TV" => |arguments, _| join(EntryEvent::ConnectToTv, arguments),
-        "RTC_Client_Offer_To_Server" => |arguments, attachments| {
+        "TV_REGISTER" => EventReader::of_event(|arguments, _| Ok(open(EntryEvent::TvRegister, None, None, arguments))),
+        "TV_GETINFO" => EventReader::of_event(|arguments, _| tv_get_info(arguments)),
+        "VERIFY_FEEDBACK" => EventReader::of_event(|_, _| Ok(Request::Verify)),
+        "CONFIG" => EventReader::of_event(|_, _| Ok(Request::Config)),
+        "CONNECT_TO_TV" => EventReader::of_event(|arguments, _| join(EntryEvent::ConnectToTv, arguments)),
+        "RTC_Client_Offer_To_Server" => EventReader::of_description(|arguments, attachments| {
             let offer = description::wrapped("offer", arguments, attachments)?;
             Ok(Request::Signal(Signal::Offer(offer)))
-        },
-        "RTC_TV_Answer_To_Server" => |arguments, attachments| {
+        }),
+        "RTC_TV_Answer_To_Server" => EventReader::of_description(|arguments, attachments| {
             let answer = description::wrapped("answer", arguments, attachments)?;
             Ok(Request::Signal(Signal::Answer(answer)))
-        },
+        }),
         _ => return None,
     })
 }

@@ -18,7 +18,14 @@ pub(super) fn open(event: EntryEvent, code: Option<String>, token: Option<String
     let is_set = |name| given.iter().any(|value| value.get(name) == Some(&Value::Bool(true)));
     let mut understood = given.iter().filter_map(|value| value.get("understands")?.as_array()).flatten();
     let understands_new_codes = understood.any(|event| event == CODE_CHANGED);
-    Request::Open(OpenArguments { event, code, token, live: is_set("live"), casting: is_set("casting"), understands_new_codes })
+    Request::Open(OpenArguments {
+        event,
+        code,
+        token,
+        shows_picture: is_set("live"),
+        casting: is_set("casting"),
+        understands_new_codes,
+    })
 }
 
 /// `JOIN_ROOM`: the code, then perhaps `{resumeToken?, username?}`; or `{code, resumeToken?, username?}`. `CONNECT_TO_TV`:

@@ -61,7 +61,7 @@ impl From<Refusal> for Failure {
             Refusal::UnknownCode => ("unknown_code", None),
             Refusal::RoomFull => ("room_full", None),
             Refusal::TooManyTvs => ("server_full", Some(TOO_MANY_TVS_WAIT_SECONDS)),
-            Refusal::TooOften { wait } => ("rate_limited", Some(retry_after::seconds(wait))),
+            Refusal::RateLimited { wait } => ("rate_limited", Some(retry_after::seconds(wait))),
             Refusal::TooManyAttempts { wait } => ("too_many_attempts", Some(retry_after::seconds(wait))),
             Refusal::NotInRoom => ("not_in_room", None),
             Refusal::NoCaster => ("no_caster", None),

@@ -8,7 +8,8 @@ use super::event::WireEvent;
 use super::request::{CODE_CHANGED, EntryEvent};
 use crate::cast::model::{CapacityReached, Dialect, NewCodeReason, Notice};
 
-const EVICTED_MESSAGE: &str = "this server has as many TVs as it may have, and another one got the place of this one, which gets a new code when there is a place";
+const EVICTED_MESSAGE: &str =
+    "the server has reached its limit of TVs, and another TV took this one's place; this TV gets a new code when a place is free";
 
 /// The events that tell a client of a notice. `Credentials` has none here, since the gateway signs them and sends `CONFIG_FEEDBACK`.
 pub fn notice_events(dialect: Dialect, notice: &Notice) -> Vec<WireEvent> {

@@ -12,7 +12,7 @@ use super::dialect_b;
 use super::failure::Failure;
 use super::request::{CANDIDATE_EVENT, EventReader, Request};
 use crate::cast::model::Signal;
-use crate::limits::message_size::{self, DESCRIPTION_KIB, EVENT_KIB};
+use crate::limits::message_size;
 
 /// Reads an event's arguments: `json` is the whole array, the event's name first, as Socket.IO has it on the wire.
 ///
@@ -21,12 +21,12 @@ use crate::limits::message_size::{self, DESCRIPTION_KIB, EVENT_KIB};
 /// # Errors
 /// A [`Failure`] that names what is expected.
 pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>) -> Option<Result<Request, Failure>> {
-    let read = dialect_a::reader(event).or_else(|| dialect_b::reader(event)).or_else(|| common_reader(event))?;
-    if let Err(large) = message_size::check(json, attachments.iter().map(Bytes::len).sum(), max_kib(event)) {
+    let reader = dialect_a::reader(event).or_else(|| dialect_b::reader(event)).or_else(|| common_reader(event))?;
+    if let Err(large) = message_size::check(json, attachments.iter().map(Bytes::len).sum(), reader.max_kib) {
         return Some(Err(Failure::too_large(large)));
     }
     Some(match serde_json::from_str::<Vec<&RawValue>>(json) {
-        Ok(all) => read(&Arguments(all.get(1..).unwrap_or_default()), attachments),
+        Ok(all) => (reader.read)(&Arguments(all.get(1..).unwrap_or_default()), attachments),
         Err(_) => Err(Failure::malformed("JSON")),
     })
 }
@@ -34,20 +34,12 @@ pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>) -> Option<Res
 /// The reader of an event that both dialects have.
 fn common_reader(event: &str) -> Option<EventReader> {
     Some(match event {
-        CANDIDATE_EVENT => {
-            |arguments, attachments| Ok(Request::Signal(Signal::Candidate(description::candidate(arguments, attachments)?)))
-        }
-        "LEAVE_ROOM" => |_, _| Ok(Request::Leave),
-        "NEW_CODE" => |_, _| Ok(Request::NewCode),
+        CANDIDATE_EVENT => EventReader::of_event(|arguments, attachments| {
+            let candidate = description::candidate(arguments, attachments)?;
+            Ok(Request::Signal(Signal::Candidate(candidate)))
+        }),
+        "LEAVE_ROOM" => EventReader::of_event(|_, _| Ok(Request::Leave)),
+        "NEW_CODE" => EventReader::of_event(|_, _| Ok(Request::NewCode)),
         _ => return None,
     })
-}
-
-fn max_kib(event: &str) -> usize {
-    match event {
-        "CLIENT_OFFER_TO_SERVER" | "RTC_Client_Offer_To_Server" | "TV_ANSWER_TO_SERVER" | "RTC_TV_Answer_To_Server" => {
-            DESCRIPTION_KIB
-        }
-        _ => EVENT_KIB,
-    }
 }

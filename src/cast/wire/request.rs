@@ -8,14 +8,32 @@ use super::arguments::Arguments;
 use super::description::Content;
 use super::failure::Failure;
 use crate::cast::model::{Dialect, Signal};
+use crate::limits::message_size::{DESCRIPTION_KIB, EVENT_KIB};
 
 /// The event that tells a TV of its new code. A front end that announces it in `understands` gets new codes.
 pub(super) const CODE_CHANGED: &str = "TV_CODE_CHANGED";
 /// A candidate, in both dialects and in both directions.
 pub(super) const CANDIDATE_EVENT: &str = "RTC_Candidate_Exchange";
 
-/// Reads the arguments of one event.
-pub(super) type EventReader = fn(&Arguments<'_>, VecDeque<Bytes>) -> Result<Request, Failure>;
+type ReadArguments = fn(&Arguments<'_>, VecDeque<Bytes>) -> Result<Request, Failure>;
+
+/// How the arguments of one event are read.
+pub(super) struct EventReader {
+    /// KiB that the event may have, with its attachments.
+    pub(super) max_kib: usize,
+    pub(super) read: ReadArguments,
+}
+
+impl EventReader {
+    pub(super) const fn of_event(read: ReadArguments) -> Self {
+        Self { max_kib: EVENT_KIB, read }
+    }
+
+    /// The reader of an event that carries an offer or an answer.
+    pub(super) const fn of_description(read: ReadArguments) -> Self {
+        Self { max_kib: DESCRIPTION_KIB, read }
+    }
+}
 
 #[derive(Debug)]
 pub enum Request {
@@ -38,7 +56,7 @@ pub struct OpenArguments {
     pub event: EntryEvent,
     pub code: Option<String>,
     pub token: Option<String>,
-    pub live: bool,
+    pub shows_picture: bool,
     pub casting: bool,
     /// The front end understands `TV_CODE_CHANGED`.
     pub understands_new_codes: bool,

@@ -44,7 +44,7 @@ fn a_front_end_announces_in_any_entry_that_it_understands_new_codes() {
     ];
     for (event, given, token) in entries {
         let Ok(Request::Open(open)) = arguments(event, given.clone()) else { panic!("{event} {given} is understood") };
-        assert_eq!((open.understands_new_codes, open.live, open.casting), (true, true, false), "{event} {given}");
+        assert_eq!((open.understands_new_codes, open.shows_picture, open.casting), (true, true, false), "{event} {given}");
         assert_eq!(open.token.as_deref(), token, "{event} {given}");
     }
     let silent =
@@ -52,7 +52,7 @@ fn a_front_end_announces_in_any_entry_that_it_understands_new_codes() {
     for given in silent.into_iter().chain([json!([{"understands": {"TV_CODE_CHANGED": true}, "casting": 1}])]) {
         for event in ["TV_INIT", "TV_REGISTER", "TV_GETINFO"] {
             let Ok(Request::Open(open)) = arguments(event, given.clone()) else { panic!("{event} {given} is understood") };
-            assert!(!open.understands_new_codes && !open.live && !open.casting, "{event} {given}");
+            assert!(!open.understands_new_codes && !open.shows_picture && !open.casting, "{event} {given}");
         }
     }
 }

@@ -16,7 +16,7 @@ fn text(bytes: usize) -> &'static str {
 /// A world without users, with capacity for thousands.
 fn nobody() -> World {
     let mut world = World::with(&[]);
-    (world.rooms.config.max_users, world.rooms.config.max_users_per_address) = (10_000, 10_000);
+    (world.rooms.config.max_users, world.rooms.config.max_users_per_client) = (10_000, 10_000);
     world
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Broadcasts<J> {
 struct Broadcast {
     /// In the order in which they came.
     members: Vec<UserKey>,
-    last_relay: Option<UserKey>,
+    last_forwarder: Option<UserKey>,
 }
 
 /// What a member's leaving leads to.
@@ -76,7 +76,7 @@ impl<J> Broadcasts<J> {
         match source {
             Some(source) => {
                 member.source = Some(source);
-                broadcast.last_relay = Some(source);
+                broadcast.last_forwarder = Some(source);
                 self.members.get_mut(&source)?.receivers.push(user);
             }
             None => member.initiator = true,
@@ -90,7 +90,7 @@ impl<J> Broadcasts<J> {
         let free = |candidate: &UserKey| !below.contains(candidate) && self.members[candidate].receivers.len() < limit;
         let root = root.filter(|root| !below.contains(root));
         root.filter(free)
-            .or_else(|| broadcast.last_relay.filter(|last| self.members.contains_key(last)).filter(free))
+            .or_else(|| broadcast.last_forwarder.filter(|last| self.members.contains_key(last)).filter(free))
             .or_else(|| broadcast.members.iter().copied().find(|member| self.members[member].can_relay && free(member)))
             // No member has room, so the broadcaster takes one more.
             .or(root)
@@ -122,8 +122,8 @@ impl<J> Broadcasts<J> {
             members.iter().for_each(|member| drop(self.members.remove(member)));
             return Some(LeaveEffect::BroadcastStopped { broadcast: member.broadcast, members });
         }
-        if broadcast.last_relay == Some(user) {
-            broadcast.last_relay = None;
+        if broadcast.last_forwarder == Some(user) {
+            broadcast.last_forwarder = None;
         }
         if broadcast.members.is_empty() {
             self.broadcasts.remove(&member.broadcast);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::rooms::Rooms;
 use super::users::UserKey;
-use crate::multiconnection::model::{Event, MAX_PARTICIPANTS, OpaqueJson, RelayMessage};
+use crate::multiconnection::model::{Event, MAX_PARTICIPANTS, OpaqueJson, UserMessage};
 use crate::socketio::client_id::ClientId;
 
 /// Peers of one user: other users with which it has exchanged messages.
@@ -22,12 +22,12 @@ const MAX_CUSTOM_EVENTS: usize = 16;
 impl<J: OpaqueJson> Rooms<J> {
     /// A message to another user; or a request to participate, which goes to the participants of the sender's room, or in a one-way room to
     /// its owner alone. A message to an absent user is lost silently, as in the original.
-    pub fn handle_message(&mut self, client: ClientId, message: RelayMessage<J>, now: Instant) {
+    pub fn handle_message(&mut self, client: ClientId, message: UserMessage<J>, now: Instant) {
         let Some(key) = self.users.by_client(client) else { return };
         self.users[key].has_reconnected = false;
-        let RelayMessage { to, message, participation, user_left } = message;
+        let UserMessage { to, message, participation, user_left } = message;
         let user = &self.users[key];
-        if participation && user.relay_limit.is_none() && to != *user.id && self.rooms.contains_key(&*to) {
+        if participation && user.max_viewers_per_member.is_none() && to != *user.id && self.rooms.contains_key(&*to) {
             for peer in self.participation_receivers(key) {
                 self.forward(key, peer, message.clone(), false);
             }
@@ -122,7 +122,7 @@ impl<J: OpaqueJson> Rooms<J> {
         let user = &self.users[key];
         let Some(event) = user.custom_events.get(event).cloned() else { return };
         let Some(room) = user.room.as_ref().and_then(|room| self.rooms.get(room)) else { return };
-        // Under the name of a receiver's relay event it would look like a message, from any sender.
+        // Under the name of a receiver's message event it would look like a message, from any sender.
         let receives = |to: &UserKey| *to != key && self.users[*to].message_event != event;
         let receivers: Vec<_> = room.participants.iter().copied().filter(receives).collect();
         for to in receivers {

@@ -148,7 +148,7 @@ impl<J: OpaqueJson> Rooms<J> {
 
     /// The id of the room that a request means.
     fn requested_room(&self, key: UserKey, request: &RoomRequest<J>) -> RoomId {
-        let broadcast = request.broadcast.clone().filter(|_| self.users[key].relay_limit.is_some());
+        let broadcast = request.broadcast.clone().filter(|_| self.users[key].max_viewers_per_member.is_some());
         broadcast.unwrap_or_else(|| request.room.clone())
     }
 

@@ -46,7 +46,7 @@
 //!     }
 //! }
 //!
-//! let config = RoomsConfig { grace: Duration::from_secs(20), max_users: 100, max_users_per_address: 10, guesses: 5 };
+//! let config = RoomsConfig { grace: Duration::from_secs(20), max_users: 100, max_users_per_client: 10, max_wrong_passwords_per_minute: 5 };
 //! let (mut rooms, now) = (Rooms::new(config, [1; 32]), Instant::now());
 //!
 //! let ada = ClientId::new(1);
@@ -60,7 +60,7 @@
 //!     custom_event: "custom".into(),
 //!     auto_close: false,
 //!     max_participants: 8,
-//!     relay_limit: None,
+//!     max_viewers_per_member: None,
 //! };
 //! rooms.handle_connect(ada, handshake, now).expect("the server is empty");
 //!

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::secret::Secret;
-use crate::multiconnection::model::{RelayMessage, RoomRequest};
+use crate::multiconnection::model::{RoomRequest, UserMessage};
 use crate::multiconnection::room::exchange::{MAX_TOTAL_PEERS, MIN_PEERS_PER_USER};
 use crate::multiconnection::room::membership::MAX_LISTED_BYTES;
 
@@ -54,7 +54,7 @@ fn handshake(id: &str) -> UserHandshake<&'static str> {
         custom_event: "custom".into(),
         auto_close: false,
         max_participants: 1000,
-        relay_limit: None,
+        max_viewers_per_member: None,
     }
 }
 
@@ -86,7 +86,7 @@ fn locked(room: &str, password: &str) -> RoomRequest<&'static str> {
 impl World {
     /// Connects users with these ids as the clients 1, 2, ….
     fn with(ids: &[&str]) -> Self {
-        let config = RoomsConfig { grace: GRACE, max_users: 6, max_users_per_address: 5, guesses: 3 };
+        let config = RoomsConfig { grace: GRACE, max_users: 6, max_users_per_client: 5, max_wrong_passwords_per_minute: 3 };
         let mut world = Self { rooms: Rooms::new(config, [9; 32]), now: Instant::now() };
         for (client, id) in (1..).zip(ids) {
             world.connect(client, handshake(id)).expect("there is room");
@@ -120,12 +120,12 @@ impl World {
     }
 
     fn send(&mut self, client: impl Into<ClientId>, to: &str, message: &'static str) {
-        let message = RelayMessage { to: to.to_owned(), message, participation: false, user_left: message == "bye" };
+        let message = UserMessage { to: to.to_owned(), message, participation: false, user_left: message == "bye" };
         self.rooms.handle_message(client.into(), message, self.now);
     }
 
     fn ask_in(&mut self, client: impl Into<ClientId>, to: &str) {
-        let message = RelayMessage { to: to.to_owned(), message: "let me in", participation: true, user_left: false };
+        let message = UserMessage { to: to.to_owned(), message: "let me in", participation: true, user_left: false };
         self.rooms.handle_message(client.into(), message, self.now);
     }
 
@@ -521,7 +521,7 @@ fn what_waits_for_all_users_is_bounded_and_the_one_with_most_loses_it() {
 #[test]
 fn a_list_has_so_many_bytes_at_most_whatever_rooms_say_of_themselves() {
     let mut world = World::with(&[]);
-    (world.rooms.config.max_users, world.rooms.config.max_users_per_address) = (100, 100);
+    (world.rooms.config.max_users, world.rooms.config.max_users_per_client) = (100, 100);
     let extra = |bytes: usize| -> &'static str { Box::leak("x".repeat(bytes).into_boxed_str()) };
     for user in 0..20 {
         let name: &'static str = Box::leak(format!("user {user}").into_boxed_str());
@@ -588,7 +588,7 @@ fn presence_is_of_others() {
 }
 
 fn viewer(id: &str) -> UserHandshake<&'static str> {
-    UserHandshake { relay_limit: Some(1), ..handshake(id) }
+    UserHandshake { max_viewers_per_member: Some(1), ..handshake(id) }
 }
 
 #[test]

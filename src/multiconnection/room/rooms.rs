@@ -52,7 +52,7 @@ impl<J: OpaqueJson> Rooms<J> {
             broadcasts: Broadcasts::default(),
             descriptions: DescriptionBytes::default(),
             timers: BTreeSet::new(),
-            guesses: Guesses::new(GuessKind::RoomPassword, config.guesses, &GuessReports::default()),
+            guesses: Guesses::new(GuessKind::RoomPassword, config.max_wrong_passwords_per_minute, &GuessReports::default()),
             admins: BTreeSet::new(),
             admin_update_due: None,
             admin_update_sent: None,
@@ -64,7 +64,7 @@ impl<J: OpaqueJson> Rooms<J> {
     /// Reports wrong passwords to `reports`.
     #[must_use]
     pub fn with_reports(mut self, reports: &GuessReports) -> Self {
-        self.guesses = Guesses::new(GuessKind::RoomPassword, self.config.guesses, reports);
+        self.guesses = Guesses::new(GuessKind::RoomPassword, self.config.max_wrong_passwords_per_minute, reports);
         self
     }
 
@@ -88,11 +88,11 @@ impl<J: OpaqueJson> Rooms<J> {
         if let Some(id) = &handshake.id {
             self.release_id(id, handshake.fingerprint, now);
         }
-        let users_in_network = self.users.in_network(handshake.from);
-        if self.users.len() >= self.config.max_users && users_in_network < self.config.max_users_per_address {
+        let users_of_client = self.users.of_client(handshake.from);
+        if self.users.len() >= self.config.max_users && users_of_client < self.config.max_users_per_client {
             self.evict_one(handshake.from, now);
         }
-        if self.users.len() >= self.config.max_users || users_in_network >= self.config.max_users_per_address {
+        if self.users.len() >= self.config.max_users || users_of_client >= self.config.max_users_per_client {
             return Err(Refusal::ServerFull);
         }
         let taken = handshake.id.clone().filter(|id| self.is_taken(id));

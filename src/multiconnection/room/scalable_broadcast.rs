@@ -15,7 +15,7 @@ impl<J: OpaqueJson> Rooms<J> {
     /// that is free; clients don't announce that change.
     pub fn handle_join_broadcast(&mut self, client: ClientId, id: Option<UserId>, broadcast: &str, types: J, now: Instant) {
         let Some(key) = self.users.by_client(client) else { return };
-        let Some(limit) = self.users[key].relay_limit else { return };
+        let Some(limit) = self.users[key].max_viewers_per_member else { return };
         if id.is_some_and(|id| !self.handle_rename(client, id, now)) {
             return;
         }

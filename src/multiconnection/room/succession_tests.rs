@@ -328,14 +328,14 @@ fn a_room_that_ends_with_its_owner_does_not_end_under_the_owner_that_came_back()
 }
 
 fn broadcaster(id: &str) -> UserHandshake<&'static str> {
-    UserHandshake { relay_limit: Some(1), auto_close: true, ..page(HOST, id) }
+    UserHandshake { max_viewers_per_member: Some(1), auto_close: true, ..page(HOST, id) }
 }
 
 /// The page of client 1 broadcasts "show" to client 2.
 fn broadcast() -> World {
     let mut world = World::with(&[]);
     world.connect(1, broadcaster("random")).expect("there is room");
-    world.connect(2, UserHandshake { relay_limit: Some(1), ..page(GUEST, "viewer") }).expect("there is room");
+    world.connect(2, UserHandshake { max_viewers_per_member: Some(1), ..page(GUEST, "viewer") }).expect("there is room");
     world.rooms.handle_join_broadcast(id(1), Some("show".into()), "show", "video", world.now);
     world.open(1, one_way("show")).expect("it is free");
     world.rooms.handle_join_broadcast(id(2), Some("viewer".into()), "show", "video", world.now);
@@ -361,7 +361,7 @@ fn a_broadcaster_broadcasts_again_at_once() {
     assert_eq!(world.sent(), started);
     assert_eq!(world.open(4, one_way("show")), Ok(()));
     assert!(world.rooms.is_broadcasting(id(4), "show"));
-    world.connect(12, UserHandshake { relay_limit: Some(1), ..page(GUEST, "viewer") }).expect("its own place");
+    world.connect(12, UserHandshake { max_viewers_per_member: Some(1), ..page(GUEST, "viewer") }).expect("its own place");
     assert_eq!(world.sent(), ["12 -show", "12 show stopped"]);
     world.rooms.handle_join_broadcast(id(12), Some("viewer".into()), "show", "video", world.now);
     assert_eq!(world.sent()[1], "12 receive video of show from show");

@@ -33,7 +33,7 @@ pub(super) struct User<J> {
     pub(super) from: IpAddr,
     pub(super) fingerprint: Fingerprint,
     pub(super) extra: J,
-    /// The name of the relay event that the user sends and listens to.
+    /// The name of the message event that the user sends and listens to.
     pub(super) message_event: Arc<str>,
     /// The user's events that go to all others in its room.
     pub(super) custom_events: BTreeSet<Arc<str>>,
@@ -41,7 +41,7 @@ pub(super) struct User<J> {
     pub(super) auto_close: bool,
     pub(super) max_participants: usize,
     /// Viewers that one user relays to; `None`: the user takes no part in scalable broadcasts.
-    pub(super) relay_limit: Option<usize>,
+    pub(super) max_viewers_per_member: Option<usize>,
     pub(super) room: Option<RoomId>,
     /// The argument by which the user last opened or joined a room; for admins.
     pub(super) request_json: Option<J>,
@@ -71,7 +71,7 @@ impl<J: OpaqueJson> User<J> {
             custom_events: BTreeSet::from([handshake.custom_event]),
             auto_close: handshake.auto_close,
             max_participants: handshake.max_participants.clamp(1, MAX_PARTICIPANTS),
-            relay_limit: handshake.relay_limit,
+            max_viewers_per_member: handshake.max_viewers_per_member,
             room: None,
             request_json: None,
             peers: BTreeSet::new(),
@@ -241,7 +241,7 @@ impl<J> Users<J> {
     }
 
     /// How many users come from the network of `from`.
-    pub(super) fn in_network(&self, from: IpAddr) -> usize {
+    pub(super) fn of_client(&self, from: IpAddr) -> usize {
         self.shares.of_client(from)
     }
 

@@ -11,17 +11,16 @@ use super::event_names::is_reserved;
 use super::json_text::{MAX_TEXT_BYTES, description_of};
 use crate::config::secret::Secret;
 use crate::limits::ip_prefix;
-use crate::multiconnection::model::{OpaqueJson as _, UserHandshake, UserId};
+use crate::multiconnection::model::{MAX_PARTICIPANTS, OpaqueJson as _, UserHandshake, UserId};
 
 /// Bytes of a handshake's query.
 const MAX_QUERY_BYTES: usize = 32 * 1024;
-/// The relay event of a client whose handshake names none.
+/// The message event of a client whose handshake names none.
 const DEFAULT_MESSAGE_EVENT: &str = "RTCMultiConnection-Message";
 /// The custom event of a client whose handshake names none.
 const DEFAULT_CUSTOM_EVENT: &str = "custom-message";
-/// Participants of a room, and viewers that one user relays to, if the handshake does not say.
-const DEFAULT_MAX_PARTICIPANTS: usize = 1000;
-const DEFAULT_RELAY_LIMIT: usize = 2;
+/// Viewers that one user relays to, if the handshake does not say.
+const DEFAULT_MAX_VIEWERS_PER_MEMBER: usize = 2;
 /// Parameters of Engine.IO, which differ from one connection of a client to the next.
 const ENGINE_IO_PARAMETERS: [&str; 6] = ["EIO", "transport", "sid", "t", "b64", "j"];
 
@@ -78,9 +77,9 @@ pub fn read_handshake(query: &str, from: IpAddr, origin: &str, agent: &str) -> R
         message_event,
         custom_event: if is_reserved(&custom_event) { DEFAULT_CUSTOM_EVENT.into() } else { custom_event },
         auto_close: find("autoCloseEntireSession") == Some("true"),
-        max_participants: leading_number(find("maxParticipantsAllowed")).unwrap_or(DEFAULT_MAX_PARTICIPANTS),
-        relay_limit: (find("enableScalableBroadcast") == Some("true"))
-            .then(|| leading_number(find("maxRelayLimitPerUser")).unwrap_or(DEFAULT_RELAY_LIMIT)),
+        max_participants: leading_number(find("maxParticipantsAllowed")).unwrap_or(MAX_PARTICIPANTS),
+        max_viewers_per_member: (find("enableScalableBroadcast") == Some("true"))
+            .then(|| leading_number(find("maxRelayLimitPerUser")).unwrap_or(DEFAULT_MAX_VIEWERS_PER_MEMBER)),
     }))
 }
 
@@ -123,14 +122,14 @@ mod tests {
     fn parameters_have_defaults() {
         let named = user(QUERY, "192.0.2.1", "");
         assert_eq!((named.id.as_deref(), &*named.message_event, named.auto_close), (Some("a"), "m", true));
-        assert_eq!((named.max_participants, named.relay_limit), (8, None));
+        assert_eq!((named.max_participants, named.max_viewers_per_member), (8, None));
         assert_eq!(serde_json::to_string(&named.extra).unwrap(), r#"{"x":1}"#);
         let bare = user("userid=&extra=nonsense&maxParticipantsAllowed=-3&socketCustomEvent=user-connected", "192.0.2.1", "");
         assert!(bare.id.is_none() && bare.proof.is_none());
         assert_eq!((&*bare.message_event, &*bare.custom_event), (DEFAULT_MESSAGE_EVENT, DEFAULT_CUSTOM_EVENT));
         assert_eq!((bare.max_participants, serde_json::to_string(&bare.extra).unwrap().as_str()), (1000, "{}"));
         let scalable = user("userid=a&enableScalableBroadcast=true&maxRelayLimitPerUser=3x", "192.0.2.1", "");
-        assert_eq!(scalable.relay_limit, Some(3));
+        assert_eq!(scalable.max_viewers_per_member, Some(3));
     }
 
     #[test]
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_relay_event_has_no_reserved_name() {
+    fn the_message_event_has_no_reserved_name() {
         for reserved in ["connect_error", "reconnect", "__proto__", "user-disconnected"] {
             let query = format!("userid=a&msgEvent={reserved}");
             assert!(read_handshake(&query, "192.0.2.1".parse().unwrap(), "", "").is_err(), "{reserved}");

@@ -9,61 +9,63 @@ use serde_json::{Value, json};
 
 use super::ack::malformed;
 use super::arguments::{Arguments, Json, arguments};
-use super::event_names::{RESERVED_NAME, is_request, is_reserved};
+use super::event_names::{RESERVED_NAME, is_reserved};
 use super::json_text::{description, description_of, echo, members, payload, text, truthy};
 use super::request::{AdminRequest, Request};
 use crate::config::secret::Secret;
 use crate::limits::message_size::{self, DESCRIPTION_KIB, EVENT_KIB, TooLarge};
 use crate::limits::reserved_names;
-use crate::multiconnection::model::{OpaqueJson as _, RelayMessage, RoomRequest};
+use crate::multiconnection::model::{OpaqueJson as _, RoomRequest, UserMessage};
 
-/// Reads an event. `json` is the whole array, the event's name first; `message_event` is the client's name for the relay event.
+/// Reads the first two arguments of an event that the server handles itself. `Ok(None)`: they are malformed; `Err`: the ack of an error
+/// that has a text of its own.
+type EventReader = fn(Option<&str>, Option<&str>) -> Result<Option<Request>, Arguments>;
+
+/// Reads an event. `json` is the whole array, the event's name first; `message_event` is the client's name for the message event.
 ///
 /// # Errors
 /// The ack for an event that can't be read.
 pub fn read(event: &str, json: &str, attachments: VecDeque<Bytes>, message_event: &str) -> Result<Request, Arguments> {
-    let limit = if carries_descriptions(event, message_event) { DESCRIPTION_KIB } else { EVENT_KIB };
+    let reader = reader(event);
+    // Offers and answers are sent by the message event, and by any custom event that clients choose for them.
+    let limit = if event == message_event || reader.is_none() { DESCRIPTION_KIB } else { EVENT_KIB };
     message_size::check(json, attachments.iter().map(Bytes::len).sum(), limit).map_err(|large| too_large(event, large))?;
     let all: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| malformed(event))?;
     let argument = |index: usize| all.get(index + 1).map(|json| json.get());
-    let read = match event {
-        "open-room" => room_request(argument(0)).map(Request::Open),
-        "join-room" => room_request(argument(0)).map(Request::Join),
-        "check-presence" => Some(Request::CheckPresence { room: text(argument(0)).unwrap_or_default(), echo: echo(argument(0)) }),
-        "is-valid-password" => return password_check(argument(0), argument(1)),
-        "set-password" => match argument(0) {
-            None | Some("null" | "\"\"") => Some(Request::SetPassword(None)),
-            password => text(password).map(|password| Request::SetPassword(Some(Secret::new(password)))),
-        },
-        "get-public-rooms" => text(argument(0)).filter(|identifier| !identifier.trim().is_empty()).map(Request::PublicRooms),
-        "changed-uuid" => text(argument(0)).filter(|id| !id.is_empty()).map(|id| Request::ChangeId(id.into())),
-        "disconnect-with" => text(argument(0)).map(Request::DisconnectWith),
-        "extra-data-updated" => argument(0).and_then(description_of).map(Request::UpdateExtra),
-        "get-remote-user-extra-data" => text(argument(0)).map(Request::ExtraDataOf),
-        "close-entire-session" => Some(Request::CloseSession),
-        "set-custom-socket-event-listener" => {
-            let name = text(argument(0)).filter(|name| !name.is_empty());
-            if name.as_deref().is_some_and(is_reserved) {
-                return Err(arguments!(false, RESERVED_NAME));
-            }
-            name.map(|name| Request::AnnounceCustomEvent(name.into()))
-        }
-        "join-broadcast" => join_broadcast(argument(0)),
-        "can-relay-broadcast" => Some(Request::CanRelay(true)),
-        "can-not-relay-broadcast" => Some(Request::CanRelay(false)),
-        "scalable-broadcast-message" => payload(argument(0), attachments).map(Request::BroadcastMessage),
-        "check-broadcast-presence" => text(argument(0)).map(Request::CheckBroadcast),
-        "get-number-of-users-in-specific-broadcast" => text(argument(0)).map(Request::CountViewers),
-        "admin" => admin(argument(0)).map(Request::Admin),
-        name if name == message_event => message(argument(0), attachments),
-        _ => payload(argument(0), attachments).map(|message| Request::Custom { event: event.to_owned(), message }),
+    let request = match reader {
+        Some(read) => read(argument(0), argument(1))?,
+        None if event == "scalable-broadcast-message" => payload(argument(0), attachments).map(Request::BroadcastMessage),
+        None if event == message_event => message(argument(0), attachments),
+        None => payload(argument(0), attachments).map(|message| Request::Custom { event: event.to_owned(), message }),
     };
-    read.ok_or_else(|| malformed(event))
+    request.ok_or_else(|| malformed(event))
 }
 
-/// Offers and answers are sent by the relay event, and by any custom event that clients choose for them.
-fn carries_descriptions(event: &str, message_event: &str) -> bool {
-    event == message_event || !is_request(event)
+/// The reader of an event that the server handles itself; `None`: the server forwards the event.
+fn reader(event: &str) -> Option<EventReader> {
+    Some(match event {
+        "open-room" => |room, _| Ok(room_request(room).map(Request::Open)),
+        "join-room" => |room, _| Ok(room_request(room).map(Request::Join)),
+        "check-presence" => |room, _| Ok(Some(Request::CheckPresence { room: text(room).unwrap_or_default(), echo: echo(room) })),
+        "is-valid-password" => |password, room| password_check(password, room).map(Some),
+        "set-password" => |password, _| Ok(new_password(password)),
+        "get-public-rooms" => {
+            |identifier, _| Ok(text(identifier).filter(|identifier| !identifier.trim().is_empty()).map(Request::PublicRooms))
+        }
+        "changed-uuid" => |id, _| Ok(text(id).filter(|id| !id.is_empty()).map(|id| Request::ChangeId(id.into()))),
+        "disconnect-with" => |id, _| Ok(text(id).map(Request::DisconnectWith)),
+        "extra-data-updated" => |extra, _| Ok(extra.and_then(description_of).map(Request::UpdateExtra)),
+        "get-remote-user-extra-data" => |id, _| Ok(text(id).map(Request::ExtraDataOf)),
+        "close-entire-session" => |_, _| Ok(Some(Request::CloseSession)),
+        "set-custom-socket-event-listener" => |name, _| custom_event(name),
+        "join-broadcast" => |broadcast, _| Ok(join_broadcast(broadcast)),
+        "can-relay-broadcast" => |_, _| Ok(Some(Request::CanRelay(true))),
+        "can-not-relay-broadcast" => |_, _| Ok(Some(Request::CanRelay(false))),
+        "check-broadcast-presence" => |id, _| Ok(text(id).map(Request::CheckBroadcast)),
+        "get-number-of-users-in-specific-broadcast" => |id, _| Ok(text(id).map(Request::CountViewers)),
+        "admin" => |request, _| Ok(admin(request).map(Request::Admin)),
+        _ => return None,
+    })
 }
 
 /// The ack for an event that is too large.
@@ -71,8 +73,22 @@ fn too_large(event: &str, large: TooLarge) -> Arguments {
     match event {
         "is-valid-password" => arguments!(false, Value::Null, large.to_string()),
         "set-password" => arguments!(Value::Null, Value::Null, large.to_string()),
-        event if is_request(event) && event != "open-room" && event != "join-room" => malformed(event),
+        event if reader(event).is_some() && event != "open-room" && event != "join-room" => malformed(event),
         _ => arguments!(false, large.to_string()),
+    }
+}
+
+fn new_password(json: Option<&str>) -> Option<Request> {
+    match json {
+        None | Some("null" | "\"\"") => Some(Request::SetPassword(None)),
+        password => text(password).map(|password| Request::SetPassword(Some(Secret::new(password)))),
+    }
+}
+
+fn custom_event(json: Option<&str>) -> Result<Option<Request>, Arguments> {
+    match text(json).filter(|name| !name.is_empty()) {
+        Some(reserved) if is_reserved(&reserved) => Err(arguments!(false, RESERVED_NAME)),
+        name => Ok(name.map(|name| Request::AnnounceCustomEvent(name.into()))),
     }
 }
 
@@ -123,7 +139,7 @@ fn message(json: Option<&str>, attachments: VecDeque<Bytes>) -> Option<Request> 
     }
     let (participation, user_left) = (flag("newParticipationRequest"), flag("userLeft"));
     let message = payload(Some(message.get()), attachments)?;
-    Some(Request::Message(RelayMessage { to, message, participation, user_left }))
+    Some(Request::Message(UserMessage { to, message, participation, user_left }))
 }
 
 /// Whether the receiver would look up this member of a message among its peers or streams, and find a property that every object has.

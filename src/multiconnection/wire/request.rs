@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::arguments::Json;
 use crate::config::secret::Secret;
-use crate::multiconnection::model::{RelayMessage, RoomRequest, UserId};
+use crate::multiconnection::model::{RoomRequest, UserId, UserMessage};
 
 /// What a client asks for.
 pub enum Request {
@@ -29,7 +29,7 @@ pub enum Request {
     CloseSession,
     /// From now on the client's events of that name go to its room.
     AnnounceCustomEvent(Arc<str>),
-    Message(RelayMessage<Json>),
+    Message(UserMessage<Json>),
     /// Whether a user of that id is connected, as clients up to version 3.3 ask.
     DetectPresence(String),
     Custom {

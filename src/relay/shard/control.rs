@@ -45,7 +45,7 @@ impl Shard {
 
     fn revoke_refused_users(&mut self) {
         let users = &self.context.users;
-        let refused = self.engine.users().filter(|user| !users.is_live(user));
+        let refused = self.engine.users().filter(|user| !users.may_continue(user));
         let refused: BTreeSet<String> = refused.map(str::to_owned).collect();
         for user in refused {
             self.engine.revoke(&user);

@@ -10,8 +10,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES;
 use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
-use crate::turn::{CredentialSource, MIN_UNGUESSABLE_SECRET_BYTES, UserKeys};
+use crate::turn::{CredentialSource, UserKeys};
 
 /// SHA-256 of `username:realm` (RFC 8489 §14.4).
 pub(super) fn userhash(username: &str, realm: &str) -> [u8; 32] {

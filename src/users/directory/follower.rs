@@ -60,7 +60,7 @@ impl Follower {
             jumps.iter().fold(credentials::unix_seconds(now), |ended, by| ended.saturating_add_signed(by.saturating_neg()));
         for by in &jumps {
             if let Err(error) = self.store.move_times(self.started, ended, *by).await {
-                tracing::warn!(%error, "times in the database are those of the clock before it was set");
+                tracing::warn!(%error, "could not adjust the times in the database after the clock was set");
             }
             self.started = self.started.saturating_add_signed(*by);
             ended = ended.saturating_add_signed(*by);
@@ -111,8 +111,8 @@ impl Follower {
         let before = self.directory.displaced.swap(displaced.is_some(), Ordering::Relaxed);
         match displaced {
             Some(path) if !before => tracing::error!(
-                "{} was deleted or replaced while the server runs: commands no longer reach the server, and what it writes is lost at its \
-                 end. Put the file back or restart the server",
+                "{} was deleted or replaced while the server runs: commands no longer reach the server, and what it writes is lost when it \
+                 stops. Put the file back or restart the server",
                 path.display()
             ),
             None if before => tracing::info!("the user database is back in its place"),

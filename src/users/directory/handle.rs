@@ -50,7 +50,7 @@ impl Directory {
     }
 
     /// Whether the database could be read within the last seconds.
-    pub fn is_current(&self) -> bool {
+    pub fn is_fresh(&self) -> bool {
         self.0.last_poll.load().elapsed() < STALE_AFTER
     }
 
@@ -138,7 +138,7 @@ impl Directory {
     }
 
     /// How long after `now` credentials of this TURN username are good. Leased credentials count as new ones.
-    pub fn life(&self, username: &str, now: SystemTime) -> Option<Duration> {
+    pub fn remaining_lifetime(&self, username: &str, now: SystemTime) -> Option<Duration> {
         let name = TimeLimitedUsername::parse(username)?;
         if self.0.leases.password(name.user, username).is_some() {
             return Some(self.0.longest);
@@ -148,7 +148,7 @@ impl Directory {
             let ends = if name.expiry > now { name.expiry } else { name.expiry.saturating_add(CLOCK_SLACK.as_secs()) };
             ends.saturating_sub(now)
         };
-        let by = self.0.former_clocks.readings(now).into_iter().filter(|now| self.0.is_current(&name, *now));
+        let by = self.0.former_clocks.readings(now).into_iter().filter(|now| self.0.is_unexpired(&name, *now));
         let lives = by.map(|now| left(credentials::unix_seconds(now)));
         Some(Duration::from_secs(lives.max().unwrap_or_else(|| left(credentials::unix_seconds(now)))))
     }
@@ -203,7 +203,7 @@ impl Directory {
 
     /// Whether an allocation that was authenticated with this TURN username may continue: its user is neither disabled nor removed.
     /// The expiry is not checked.
-    pub fn is_live(&self, username: &str) -> bool {
+    pub fn may_continue(&self, username: &str) -> bool {
         let snapshot = self.0.snapshot.load();
         match (snapshot.users.get(username), TimeLimitedUsername::parse(username)) {
             (Some(user), _) => user.enabled,

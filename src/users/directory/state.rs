@@ -83,26 +83,26 @@ impl DirectoryState {
         name: &TimeLimitedUsername<'_>,
         now: SystemTime,
     ) -> Vec<&'a Secret<String>> {
-        if !self.former_clocks.readings(now).into_iter().any(|now| self.is_current(name, now)) {
+        if !self.former_clocks.readings(now).into_iter().any(|now| self.is_unexpired(name, now)) {
             Vec::new()
         } else if self.configured.is_empty() {
-            snapshot.secrets.iter().filter(|secret| self.is_live(secret, now)).map(|secret| &secret.value).collect()
+            snapshot.secrets.iter().filter(|secret| self.secret_is_in_use(secret, now)).map(|secret| &secret.value).collect()
         } else {
             self.configured.iter().collect()
         }
     }
 
     /// Whether credentials of `name` are current by a clock that says `now`; their signature is not checked.
-    pub(super) fn is_current(&self, name: &TimeLimitedUsername<'_>, now: SystemTime) -> bool {
+    pub(super) fn is_unexpired(&self, name: &TimeLimitedUsername<'_>, now: SystemTime) -> bool {
         if self.configured.is_empty() {
-            !name.is_foreign && name.is_current(now, Some(self.longest))
+            !name.is_foreign && name.is_unexpired(now, Some(self.longest))
         } else {
             name.is_current_elsewhere(now, self.longest_foreign)
         }
     }
 
     /// Whether a secret of the database still verifies at `now`.
-    pub(super) fn is_live(&self, secret: &SecretInfo, now: SystemTime) -> bool {
+    pub(super) fn secret_is_in_use(&self, secret: &SecretInfo, now: SystemTime) -> bool {
         let ends = |retired| u64::try_from(retired).unwrap_or(0) + self.longest.as_secs();
         secret.retired_at.is_none_or(|retired| ends(retired) >= credentials::unix_seconds(now))
     }
@@ -111,7 +111,7 @@ impl DirectoryState {
     /// were revoked, including those of secrets that are already forgotten.
     pub(super) fn revoke_missing(&self, before: &IndexedSnapshot, after: &IndexedSnapshot, now: SystemTime) {
         let kept: HashSet<i64> = after.secrets.iter().map(|secret| secret.id).collect();
-        let missing = before.secrets.iter().filter(|secret| !kept.contains(&secret.id) && self.is_live(secret, now));
+        let missing = before.secrets.iter().filter(|secret| !kept.contains(&secret.id) && self.secret_is_in_use(secret, now));
         let missing: HashSet<i64> = missing.map(|secret| secret.id).collect();
         let newest = before.secrets.first().map(|secret| secret.id).filter(|newest| missing.contains(newest));
         if !missing.is_empty() {

@@ -88,7 +88,7 @@ fn credentials_live_as_long_as_they_were_given_whichever_way_the_clock_is_set() 
             assert!(good(is + 100) && good(is + 3599), "{was} → {is}");
             if is > was {
                 assert!(directory.long_term_keys(&long_past, "castway", at(is + 100)).is_empty(), "no former clock revives it");
-                assert_eq!(directory.life(&issued.username, at(is + 100)), Some(Duration::from_secs(3500)));
+                assert_eq!(directory.remaining_lifetime(&issued.username, at(is + 100)), Some(Duration::from_secs(3500)));
                 assert!(!good(is + 3600 + slack + 1), "{was} → {is}");
             }
             // The clock is set again, and then back to the original time.
@@ -202,7 +202,7 @@ fn leased_credentials_outlive_their_expiry_and_their_secret() {
     assert!(has_key(&leased.username, "newest", 1));
     reload(&directory, vec![secret(4, "next", None)], 100_000);
     assert!(has_key(&leased.username, "newest", 100_000));
-    assert_eq!(directory.life(&leased.username, at(100_000)), Some(Duration::from_secs(3600)));
+    assert_eq!(directory.remaining_lifetime(&leased.username, at(100_000)), Some(Duration::from_secs(3600)));
     // The lease is for this username only: neither another expiry nor another name is accepted.
     let forged = format!("{}:cast-1", NOW + 10);
     assert!(!has_key(&forged, "newest", 100_000) && directory.long_term_keys(&forged, "castway", at(100_000)).is_empty());
@@ -210,14 +210,14 @@ fn leased_credentials_outlive_their_expiry_and_their_secret() {
     assert!(directory.long_term_keys(&other.username, "castway", at(100_000)).is_empty());
     directory.end_lease("cast-1");
     assert!(directory.long_term_keys(&leased.username, "castway", at(100_000)).is_empty());
-    assert_eq!(directory.life(&leased.username, at(100_000)), Some(Duration::ZERO));
+    assert_eq!(directory.remaining_lifetime(&leased.username, at(100_000)), Some(Duration::ZERO));
 }
 
 /// An allocation in strict mode ends after this time.
 #[test]
 fn the_life_of_credentials_ends_with_their_expiry_or_with_the_slack() {
     let directory = directory("north");
-    let life = |name: &str| directory.life(name, at(0)).map(|life| life.as_secs());
+    let life = |name: &str| directory.remaining_lifetime(name, at(0)).map(|life| life.as_secs());
     assert_eq!(life(&format!("{}:bob", NOW + 60)), Some(60));
     assert_eq!(life(&format!("bob:{}", (NOW + 60) * 1000)), Some(60));
     assert_eq!(life(&format!("{}:bob", NOW - 60)), Some(240));
@@ -250,15 +250,15 @@ fn disabled_and_removed_users_have_no_key_and_are_not_live() {
     for user in ["mallory", "removed"] {
         let name = format!("{}:{user}", NOW + 60);
         assert!(directory.long_term_keys(&name, "castway", at(0)).is_empty(), "{user}");
-        assert!(!directory.is_live(&name), "{user}");
-        assert!(!directory.is_live(user), "{user}");
+        assert!(!directory.may_continue(&name), "{user}");
+        assert!(!directory.may_continue(user), "{user}");
         assert!(!directory.is_allowed(user), "{user}");
         assert!(directory.is_refused(user), "{user}");
     }
     assert!(directory.long_term_keys("mallory", "castway", at(0)).is_empty());
     // Other issuers share the secret and have users of their own.
     let foreign = format!("{}:@bob:example.org", NOW + 60);
-    assert!(directory.is_live(&foreign));
+    assert!(directory.may_continue(&foreign));
     assert_eq!(directory.long_term_keys(&foreign, "castway", at(0)).len(), 2);
     assert!(!directory.is_allowed("@bob:example.org"));
     assert!(!directory.is_refused("@bob:example.org"));
@@ -271,8 +271,8 @@ fn a_static_user_has_the_stored_key_in_its_realm() {
     assert_eq!(directory.long_term_keys_sha256("alice", "castway", at(0)).len(), 1);
     assert!(directory.long_term_keys("alice", "elsewhere", at(0)).is_empty());
     assert!(directory.long_term_keys("nobody", "castway", at(0)).is_empty());
-    assert!(directory.is_live("alice") && directory.is_live("1001"));
-    assert!(!directory.is_live("nobody"));
+    assert!(directory.may_continue("alice") && directory.may_continue("1001"));
+    assert!(!directory.may_continue("nobody"));
     assert_eq!(directory.long_term_keys("1001", "castway", at(0)), [credentials::h_a1_md5("1001", "castway", "pw")]);
     assert_eq!(directory.users_of_other_realms("elsewhere"), ["1001", "alice"]);
     assert!(directory.users_of_other_realms("castway").is_empty());
@@ -283,5 +283,5 @@ fn a_static_user_has_the_stored_key_in_its_realm() {
 fn an_expiry_alone_is_a_credential() {
     let name = (NOW + 60).to_string();
     assert_eq!(directory("").long_term_keys(&name, "castway", at(0))[0], key("newest", &name));
-    assert!(directory("").is_live(&name));
+    assert!(directory("").may_continue(&name));
 }

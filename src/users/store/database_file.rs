@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 use super::schema;
 
-const FILE_NAME: &str = "castway.db";
+pub const DATABASE_FILE_NAME: &str = "castway.db";
 /// How long a statement waits for the lock of another process that writes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: u32 = 4;
@@ -74,7 +74,7 @@ pub enum OpenError {
 
 /// Opens the database and brings its schema up to date; if there is none, does what `when_missing` says.
 pub(super) async fn open(data_dir: &Path, when_missing: WhenMissing) -> Result<(SqlitePool, SqliteConnectOptions), OpenError> {
-    let path = data_dir.join(FILE_NAME);
+    let path = data_dir.join(DATABASE_FILE_NAME);
     match when_missing {
         WhenMissing::Create => make_folder(data_dir)?,
         WhenMissing::Fail => check_existing(data_dir, &path)?,

@@ -19,7 +19,7 @@ mod snapshot;
 mod users;
 
 pub use connection::Store;
-pub use database_file::OpenError;
+pub use database_file::{DATABASE_FILE_NAME, OpenError};
 pub use error::StoreError;
 pub use rows::{SecretInfo, Snapshot, SnapshotUser, UserInfo};
 pub(in crate::users) use snapshot::ChangeWatcher;
