@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_input_methods_make_of_a_code_is_the_code() {
+    fn input_method_variants_of_a_code_are_accepted() {
         let code = Code::parse("EP37DR", CodeAlphabet::Letters);
         assert!(code.is_some());
         let typed = [
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_code_is_refused() {
+    fn a_text_that_is_no_code_is_refused() {
         for typed in ["", "K7Q2M", "K7Q2MXA", "K7Q2M9", "K7Q2MÜ", "K7Q2M\0"] {
             assert_eq!(Code::parse(typed, CodeAlphabet::Letters), None, "{typed:?}");
         }

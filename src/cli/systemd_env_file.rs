@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_what_is_no_assignment_are_skipped() {
+    fn comments_and_lines_without_an_assignment_are_skipped() {
         let text = "# A=1\n; B=2\nexport C=3\nnonsense\n\nD=4\r\nD=5\n=6\nE";
         let expected = [("D", "4"), ("D", "5")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(variables(text), expected);

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_everybody_can_write_is_refused() {
+    fn a_file_that_everybody_can_write_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         for mode in [0o600, 0o644, 0o664, 0o440] {
             assert_eq!(read(&made(folder.path(), mode)).unwrap(), b"CASTWAY_REALM=tv\n", "{mode:o}");

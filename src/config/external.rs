@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reaches_nobody_or_is_not_clear_is_no_external_address() {
+    fn an_unreachable_or_ambiguous_external_address_is_refused() {
         for bad in [
             "0.0.0.0",
             "::",

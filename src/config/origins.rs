@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_match_nothing_is_an_error_that_names_it() {
+    fn an_origin_that_can_match_nothing_is_an_error_that_names_it() {
         for (item, expected) in [
             ("a.org", EXPECTED_SCHEME),
             ("*.example.org", EXPECTED_SCHEME),

@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_hides_what_is_below_and_an_empty_value_does_not() {
+    fn a_set_value_hides_a_lower_one_and_an_empty_value_does_not() {
         let above = settings(&[("CASTWAY_REALM", "tv"), ("CASTWAY_TTL", " ")]);
         let merged = above.or(&settings(&[("CASTWAY_REALM", "castway"), ("CASTWAY_TTL", "60"), ("CASTWAY_GRACE", "7")]));
         let expected = [Some("tv"), Some("60"), Some("7")];

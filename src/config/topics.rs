@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_reported_at_once_and_by_name() {
+    fn all_problems_are_reported_together_and_by_name() {
         let settings = Settings {
             http_addr: Some("nonsense".into()),
             min_port: Some("70000".into()),

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn an_unusable_certificate_is_an_error_that_says_why() {
         let ((chain, key), (other, _)) = (pem(&["a.org"]), pem(&["a.org"]));
         let read = |chain: &str, key: &str| {
             Certificate::from_pem(CertificateKind::Files, chain.as_bytes(), key.as_bytes()).unwrap_err().to_string()

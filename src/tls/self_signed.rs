@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_version_made_leaves_its_key_alone() {
+    fn only_the_key_of_an_older_versions_certificate_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
         let old = HostCertificate::make(&key, &["localhost", "tv-cellar", "192.168.7.1"], SystemTime::now()).unwrap();

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_signed_itself_is_trusted_by_nobody() {
+    fn a_self_signed_certificate_is_trusted_by_nobody() {
         let (root, now) = (root(), SystemTime::now());
         let pem = root.pem();
         let own = Certificate::from_pem(CertificateKind::Files, pem.as_bytes(), root.key().serialize_pem().as_bytes()).unwrap();

@@ -201,7 +201,7 @@ mod tests {
 
     /// As coturn 4.17 takes them.
     #[test]
-    fn what_other_issuers_write_is_read_and_marked() {
+    fn usernames_of_other_issuers_are_read_and_marked() {
         let (seconds, milliseconds) = (1_800_000_010, "1800000010999");
         for (name, user) in [
             ("alice:1800000010", "alice"),

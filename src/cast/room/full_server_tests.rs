@@ -84,7 +84,7 @@ fn the_site_with_most_tvs_waits_instead_of_displacing_another() {
 }
 
 #[test]
-fn who_is_away_goes_first() {
+fn the_tv_that_is_away_longest_makes_way_first() {
     let mut world = World::new();
     for n in 1..=3 {
         world.try_open(new_tv(n, home(u32::try_from(n).expect("small")))).expect("a seat");
@@ -99,7 +99,7 @@ fn who_is_away_goes_first() {
 }
 
 #[test]
-fn who_is_in_a_cast_goes_last_of_its_address() {
+fn a_tv_in_a_cast_is_evicted_last_of_its_address() {
     let mut world = full_server(3, 0);
     let (code, _) = world.rooms.seats[&ClientId::new(1002)];
     world.join_with(50, code.as_str(), None).expect("live");
@@ -244,7 +244,7 @@ fn known_tvs_do_not_wait_for_their_turn_but_are_counted() {
 }
 
 #[test]
-fn who_leaves_the_queue_is_forgotten() {
+fn a_tv_that_leaves_the_queue_is_forgotten() {
     let mut world = full_server(3, 0);
     for client in 1..=3 {
         world.ask(new_tv(client, home(666))).expect("waits");

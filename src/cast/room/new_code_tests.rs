@@ -151,7 +151,7 @@ fn after_a_cast_the_code_changes_at_its_end_and_not_while_the_grace_lasts() {
 }
 
 #[test]
-fn whoever_comes_before_the_change_keeps_the_code() {
+fn a_caster_that_joins_before_the_change_keeps_the_code() {
     let mut world = World::with_rule(NewCodePolicy::AfterCast);
     let tv = world.open_announcing(TV, None);
     world.join(CASTER, tv.code.as_str()).expect("live");

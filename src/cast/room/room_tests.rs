@@ -652,7 +652,7 @@ fn a_reloaded_tv_hears_no_candidates_of_the_dead_offer() {
 }
 
 #[test]
-fn whoever_comes_second_is_told_how_things_stand() {
+fn the_side_that_arrives_second_learns_that_the_other_is_away() {
     let mut world = World::new();
     let (tv, caster) = world.cast();
     world.drop(TV);
@@ -776,7 +776,7 @@ fn random_histories_keep_the_tables_in_agreement() {
 }
 
 #[test]
-fn what_waits_is_bounded_over_all_rooms_and_what_is_delivered_is_not() {
+fn waiting_signals_are_bounded_over_all_rooms_and_delivered_ones_are_not() {
     const LARGE: usize = 512 * 1024;
     let mut world = World::with(|config| config.max_rooms = 10_000);
     let mut ids = (0_u64..).map(|number| (2 * number, 2 * number + 1));

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_in_count_and_bytes() {
+    fn waiting_signals_are_bounded_in_count_and_bytes() {
         let (mut buffer, ledger) = (SignalBuffer::default(), Ledger::default());
         let taken = (0..1000).filter(|&n| buffer.push(Signal::Candidate(n), 10, Some(&ledger)).is_ok()).count();
         assert_eq!(taken, MAX_CANDIDATES);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_for_want_of_space_does_not_block_what_comes_after() {
+    fn signals_dropped_for_lack_of_space_do_not_block_later_ones() {
         let ledger = Ledger::new(100_000, 0);
         let (mut buffer, mut other) = (SignalBuffer::default(), SignalBuffer::default());
         assert!(buffer.push(Signal::Offer(1), 60_000, Some(&ledger)).is_ok());

@@ -108,7 +108,7 @@ fn bad_arguments_are_named() {
 }
 
 #[test]
-fn what_front_ends_send_is_understood() {
+fn every_form_that_front_ends_send_is_read() {
     for (event, good) in [
         ("TV_INIT", json!([])),
         ("TV_INIT", json!([null])),
@@ -139,7 +139,7 @@ fn what_front_ends_send_is_understood() {
 }
 
 #[test]
-fn what_has_one_meaning_is_delivered_in_the_receivers_own_form() {
+fn payloads_of_one_meaning_are_delivered_in_the_receivers_form() {
     let candidate = json!({"candidate": "candidate:1 1 udp 1 192.0.2.1 9 typ host", "sdpMid": "0", "sdpMLineIndex": 0});
     let last = json!({"candidate": ""});
     for (sent, wrapped) in [

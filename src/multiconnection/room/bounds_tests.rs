@@ -42,7 +42,7 @@ impl World {
 }
 
 #[test]
-fn what_all_users_say_of_themselves_is_bounded_and_those_with_most_lose_it() {
+fn texts_of_all_users_are_bounded_and_users_with_most_lose_theirs() {
     let mut world = nobody();
     let (few, many) = (text(FEW), text(MANY));
     for user in 0..GREEDY {
@@ -86,7 +86,7 @@ fn what_all_users_say_of_themselves_is_bounded_and_those_with_most_lose_it() {
 }
 
 #[test]
-fn who_gets_a_room_of_somebody_that_said_much_does_not_pay_for_it() {
+fn a_new_owner_is_not_charged_for_the_texts_of_the_old_one() {
     let mut world = nobody();
     let (few, many) = (text(FEW), text(MANY));
     world.come(1, "a", many);
@@ -121,7 +121,7 @@ fn users_that_come_and_go_without_a_word_are_bounded_too() {
 }
 
 #[test]
-fn what_only_admins_see_is_lost_first() {
+fn texts_that_only_admins_see_are_dropped_first() {
     let mut world = nobody();
     let (few, rest) = (text(FEW), text(MANY / 2));
     world.connect(0, UserHandshake { extra: few, ..handshake("a") }).expect("there is room");

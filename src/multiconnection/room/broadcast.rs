@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_joins_again_leaves_its_source_first() {
+    fn a_member_that_joins_again_leaves_its_source_first() {
         let (mut broadcasts, _) = broadcast(2, 2);
         assert_eq!(broadcasts.assign(3, Some(1), 2), Some(1));
         assert_eq!(broadcasts.members[&1].receivers, [2, 3]);

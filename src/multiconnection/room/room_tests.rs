@@ -288,7 +288,7 @@ fn only_the_owner_of_a_one_way_room_is_asked() {
 }
 
 #[test]
-fn whoever_is_in_no_room_asks_nobody() {
+fn a_user_outside_a_room_cannot_ask_to_participate_in_it() {
     let mut world = World::room(&["a", "b"], request("r"));
     world.connect(5, handshake("stranger")).expect("there is room");
     world.ask_in(5, "r");
@@ -479,7 +479,7 @@ fn the_grace_ends_as_a_farewell_does() {
 }
 
 #[test]
-fn what_waits_for_a_user_is_bounded() {
+fn events_that_wait_for_a_user_are_bounded() {
     let mut world = World::room(&["a", "b"], request("r"));
     world.drop(1);
     for _ in 0..1000 {
@@ -628,7 +628,7 @@ fn a_scalable_broadcast_from_start_to_end() {
 }
 
 #[test]
-fn what_every_object_of_a_client_has_is_nobodys_id_and_no_rooms() {
+fn property_names_of_every_object_are_no_ids_of_users_or_rooms() {
     for reserved in ["__proto__", "constructor", "prototype", "toString", "forEach", "send"] {
         let mut world = World::with(&["a"]);
         world.connect(2, handshake(reserved)).expect("there is room");

@@ -92,7 +92,7 @@ fn a_room_with_somebody_in_it_is_nobody_elses() {
 }
 
 #[test]
-fn whoever_joined_those_who_are_away_holds_the_room() {
+fn a_user_that_joined_absent_ones_holds_the_room() {
     let mut world = World::call(page(HOST, "host"), request("r"));
     world.drop_all(&[1, 2]);
     world.connect(3, page(3, "third")).expect("there is room");
@@ -287,7 +287,7 @@ fn a_one_way_room_does_not_end_under_the_host_that_came_back() {
 }
 
 #[test]
-fn whoever_said_goodbye_has_no_room_to_come_back_to() {
+fn a_user_that_left_has_no_room_to_come_back_to() {
     let mut world = World::call(page(HOST, "host"), request("r"));
     world.leave(1);
     assert_eq!(world.sent(), ["2 -host", "2 owns r"]);

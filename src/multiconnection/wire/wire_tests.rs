@@ -101,7 +101,7 @@ fn nothing_that_a_client_looks_up_is_what_every_object_has() {
 }
 
 #[test]
-fn what_is_too_long_or_too_deep_is_refused() {
+fn arguments_that_are_too_long_or_too_deep_are_refused() {
     assert!(request("open-room", &json!([{"sessionid": "x".repeat(MAX_TEXT_BYTES + 1)}])).is_err());
     assert!(request("extra-data-updated", &json!(["x".repeat(MAX_DESCRIPTION_BYTES)])).is_err());
     assert!(request("message", &json!([{"remoteUserId": "b", "message": "x".repeat((DESCRIPTION_KIB + 1) * 1024)}])).is_err());

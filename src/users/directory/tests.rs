@@ -101,7 +101,7 @@ fn credentials_live_as_long_as_they_were_given_whichever_way_the_clock_is_set() 
 }
 
 #[tokio::test]
-async fn what_was_written_by_a_clock_that_was_set_is_moved() {
+async fn times_written_by_a_former_clock_are_moved() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), at(0)).await.unwrap();
     let bob = "bob".parse().unwrap();
