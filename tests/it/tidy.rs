@@ -94,7 +94,7 @@ fn files() -> Vec<(String, String)> {
 }
 
 /// The Rust files of src/.
-pub fn rust_files() -> Vec<PathBuf> {
+pub(crate) fn rust_files() -> Vec<PathBuf> {
     let mut files = Vec::new();
     collect_rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     files
