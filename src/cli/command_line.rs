@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ttl_of_credentials_is_a_wish() {
+    fn the_ttl_of_the_credentials_command_is_no_setting() {
         let line = parsed("castway credentials alice --ttl 60").unwrap();
         assert_eq!((line.cli.settings.ttl, line.requested_ttl.as_deref(), line.flags.len()), (None, Some("60"), 0));
         let line = parsed("castway --ttl 60").unwrap();

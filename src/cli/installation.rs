@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn between_two_nothing_is_guessed() {
+    fn two_installations_are_an_error_that_names_both() {
         let machine = Machine::new();
         let (own, service) = (machine.has_data("here/data"), machine.has_data("lib"));
         let refusal = machine.refusal(LIST);
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_cannot_be_read_are_no_guess_either() {
+    fn unreadable_settings_of_the_service_are_an_error() {
         let machine = Machine::new();
         // A folder can't be read as a file, by root neither.
         fs::create_dir(&machine.paths.service_settings).unwrap();

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_another_user_is_refused() {
+    fn a_file_of_another_user_is_refused() {
         if !rustix::process::geteuid().is_root() {
             return;
         }

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn one_source_and_all_of_it() {
+    fn a_certificate_has_one_complete_source() {
         let half = Settings { cert: some("x.pem"), ..Settings::default() };
         assert!(read(half).unwrap_err().contains("CASTWAY_PKEY"));
         let both = Settings { cert: some("x.pem"), pkey: some("x.key"), domain: some("a.org"), ..Settings::default() };

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn each_names_the_host_that_its_client_uses_and_no_other() {
+    fn each_certificate_names_the_host_that_its_client_uses_and_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let (own, first) = open(folder.path(), &["tv-cellar", "tv-cellar.local"]);
         assert_eq!((first.names.as_slice(), first.is_trusted()), (LOCAL_NAMES.map(str::to_owned).as_slice(), false));
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn all_are_kept_with_their_key() {
+    fn certificates_are_saved_with_their_key() {
         let folder = tempfile::tempdir().unwrap();
         let (own, first) = open(folder.path(), &["tv"]);
         let named = own.for_client(Some("tv"), None, ip(STRANGER)).unwrap();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_bounded_in_number() {
+    fn certificates_are_bounded_in_number() {
         let folder = tempfile::tempdir().unwrap();
         let (own, first) = open(folder.path(), &[]);
         for host in 0..=u8::try_from(MAX_HOST_CERTIFICATES).unwrap() {

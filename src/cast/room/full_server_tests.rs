@@ -48,7 +48,7 @@ fn old_token(world: &mut World, seed: u8) -> (Code, String) {
 }
 
 #[test]
-fn a_tv_that_comes_gets_the_place_of_the_newest_of_who_has_most() {
+fn a_new_tv_displaces_the_newest_tv_of_the_site_with_most() {
     let mut world = full_server(10, 1);
     world.try_open(new_tv(1, home(1))).expect("the last place");
     world.try_open(new_tv(2, home(2))).expect("a seat");
@@ -176,7 +176,7 @@ fn a_token_of_the_future_is_new() {
 }
 
 #[test]
-fn an_address_and_its_site_have_so_many_at_most() {
+fn tvs_of_an_address_and_of_a_site_are_bounded() {
     let mut world = World::with(|config| config.max_rooms = 10_000);
     let flat = |n: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, n, 0, 0, 0, 1));
     let mut client = 0;

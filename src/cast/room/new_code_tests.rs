@@ -99,7 +99,7 @@ fn front_ends_that_announce_nothing_keep_their_code_whatever_is_set() {
 }
 
 #[test]
-fn a_code_never_changes_by_itself_where_that_is_off() {
+fn a_code_never_changes_under_the_policy_never() {
     let mut world = World::with_rule(NewCodePolicy::Never);
     let tv = world.open_announcing(TV, None);
     world.join(CASTER, tv.code.as_str()).expect("live");
@@ -292,7 +292,7 @@ fn a_tv_asks_for_a_new_code_but_not_in_a_cast_and_not_all_the_time() {
 }
 
 #[test]
-fn a_tv_that_missed_its_new_code_gets_another_and_hears_why() {
+fn a_tv_that_missed_its_new_code_gets_another_and_is_told_why() {
     let mut world = World::with_rule(NewCodePolicy::Never);
     let tv = world.open_announcing(TV, None);
     world.rooms.handle_new_code(TV, world.now).expect("nobody casts");
@@ -324,7 +324,7 @@ fn a_tv_of_a_version_without_times_keeps_its_code_for_12_hours() {
 }
 
 #[test]
-fn a_changed_code_says_still_since_when_its_tv_is_known() {
+fn a_token_of_a_new_code_keeps_the_time_since_which_its_tv_is_known() {
     let mut world = World::new();
     let tv = world.open_announcing(TV, None);
     world.wait(IDLE);
@@ -353,7 +353,7 @@ fn a_clock_that_is_wrong_changes_no_code_early() {
 }
 
 #[test]
-fn a_set_clock_brings_fresh_credentials_to_whoever_takes_them_unasked() {
+fn setting_the_clock_sends_fresh_credentials_to_clients_that_accept_them() {
     let mut world = World::new();
     let tv = world.open(TV, None);
     world.join(CASTER, tv.code.as_str()).expect("live");
@@ -387,7 +387,7 @@ fn retired_codes_are_bounded() {
 }
 
 #[test]
-fn the_token_of_a_changed_code_makes_nobody_an_old_acquaintance() {
+fn a_token_of_a_changed_code_does_not_prove_how_long_a_tv_is_known() {
     let mut world = World::with(|config| config.max_rooms = 100);
     let tv = world.open_announcing(TV, None);
     world.wait(IDLE * 4);

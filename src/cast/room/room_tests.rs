@@ -325,7 +325,7 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
 }
 
 #[test]
-fn a_resume_replaces_a_connection_that_hangs_about() {
+fn a_resume_replaces_a_connection_that_still_seems_alive() {
     let mut world = World::new();
     let (tv, caster) = world.cast();
     let open = OpenRequest {
@@ -375,7 +375,7 @@ fn the_grace_of_a_caster_frees_the_tv() {
 }
 
 #[test]
-fn leaving_tells_the_other_side_at_once() {
+fn leaving_tells_the_other_side_immediately() {
     let mut world = World::new();
     let (tv, _) = world.cast();
     world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
@@ -403,7 +403,7 @@ fn a_server_restart_gives_everybody_the_old_seat() {
 }
 
 #[test]
-fn a_free_code_may_be_named_but_goes_back_to_whoever_can_prove_it() {
+fn a_free_code_may_be_named_but_goes_back_to_the_tv_that_can_prove_it() {
     let mut world = World::new();
     let tv = world.open(TV, None);
     world.rooms.handle_leave(TV, world.now).expect("has a seat");
@@ -597,7 +597,7 @@ fn free_codes_that_tvs_ask_for_without_a_proof_are_bounded_for_all_together() {
 }
 
 #[test]
-fn codes_that_everybody_guesses_are_bounded_together_and_who_has_not_guessed_joins() {
+fn wrong_codes_share_one_limit_and_a_client_that_has_not_guessed_joins() {
     let mut world = World::new();
     let tv = world.open(TV, None);
     let mut client = 10;
@@ -639,7 +639,7 @@ fn a_tv_that_registered_first_still_gets_its_old_code() {
 }
 
 #[test]
-fn a_reloaded_tv_hears_no_candidates_of_the_dead_offer() {
+fn a_reloaded_tv_receives_no_candidates_of_the_lost_offer() {
     let mut world = World::new();
     let (tv, _) = world.cast();
     world.drop(TV);
@@ -678,7 +678,7 @@ fn a_new_secret_means_fresh_credentials_for_all() {
 }
 
 #[test]
-fn nothing_unasked_is_said_to_those_who_begin_again_at_it() {
+fn dialect_b_gets_no_unasked_credentials() {
     let mut world = World::new();
     let open = OpenRequest {
         client: TV,
@@ -807,7 +807,7 @@ fn waiting_signals_are_bounded_over_all_rooms_and_delivered_ones_are_not() {
 }
 
 #[test]
-fn tokens_say_since_when_and_say_it_still_after_a_restart() {
+fn a_token_keeps_its_times_across_a_restart() {
     let mut world = World::new();
     let first = world.now;
     let (tv, caster) = world.cast();

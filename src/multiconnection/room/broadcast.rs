@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn each_relays_to_as_many_as_it_may() {
+    fn each_member_relays_to_as_many_as_it_may() {
         let (_, sources) = broadcast(6, 2);
         assert_eq!(sources, [None, Some(1), Some(1), Some(2), Some(2), Some(3), Some(3)]);
     }

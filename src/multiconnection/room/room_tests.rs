@@ -314,7 +314,7 @@ fn messages_connect_two_users_once() {
 }
 
 #[test]
-fn applications_with_event_names_of_their_own_do_not_hear_each_other() {
+fn applications_with_event_names_of_their_own_receive_nothing_from_each_other() {
     let mut world = World::room(&["a"], request("r"));
     world.connect(5, UserHandshake { message_event: "other".into(), ..handshake("x") }).expect("there is room");
     world.join(5, request("r")).expect("open");
@@ -499,7 +499,7 @@ fn events_that_wait_for_a_user_are_bounded() {
 }
 
 #[test]
-fn what_waits_for_all_users_is_bounded_and_the_one_with_most_loses_it() {
+fn events_that_wait_for_all_users_are_bounded_and_the_user_with_most_loses_its() {
     let mut world = World::room(&["a", "b", "c"], request("r"));
     world.rooms.ledger = Ledger::new(250 * 1024, 0);
     let long: &'static str = Box::leak("x".repeat(100 * 1024).into_boxed_str());
@@ -519,7 +519,7 @@ fn what_waits_for_all_users_is_bounded_and_the_one_with_most_loses_it() {
 }
 
 #[test]
-fn a_list_has_so_many_bytes_at_most_whatever_rooms_say_of_themselves() {
+fn the_bytes_of_a_room_list_are_bounded() {
     let mut world = World::with(&[]);
     (world.rooms.config.max_users, world.rooms.config.max_users_per_client) = (100, 100);
     let extra = |bytes: usize| -> &'static str { Box::leak("x".repeat(bytes).into_boxed_str()) };
@@ -535,7 +535,7 @@ fn a_list_has_so_many_bytes_at_most_whatever_rooms_say_of_themselves() {
 }
 
 #[test]
-fn a_server_and_a_network_hold_so_many() {
+fn users_of_a_server_and_of_a_client_are_bounded() {
     let mut world = World::with(&["a", "b", "c", "d", "e"]);
     assert_eq!(world.connect(6, handshake("f")), Err(Refusal::ServerFull), "from one network");
     let elsewhere = "198.51.100.1".parse().expect("an address");
@@ -581,7 +581,7 @@ fn custom_events_stay_in_the_room() {
 }
 
 #[test]
-fn presence_is_of_others() {
+fn a_user_is_not_present_to_itself() {
     let world = World::with(&["a", "b"]);
     assert!(world.rooms.is_present(id(1), "b"));
     assert!(!world.rooms.is_present(id(1), "a") && !world.rooms.is_present(id(1), "c"));
@@ -653,7 +653,7 @@ fn a_broadcasters_id_is_not_taken_by_a_viewer() {
 }
 
 #[test]
-fn broadcasts_are_for_those_who_said_so() {
+fn a_user_without_scalable_broadcasts_takes_part_in_none() {
     let mut world = World::with(&["a"]);
     world.rooms.handle_join_broadcast(id(1), Some("a".into()), "a", "video", world.now);
     world.rooms.handle_can_relay(id(1), true);

@@ -39,7 +39,7 @@ impl World {
 }
 
 #[test]
-fn a_host_opens_its_room_again_at_once_whatever_kind_of_room_it_is() {
+fn a_host_opens_its_room_again_immediately_whatever_kind_of_room_it_is() {
     let kinds = [request("r"), one_way("r"), locked("r", "pw"), RoomRequest { identifier: Some("fans".into()), ..request("r") }];
     for (room, auto_close) in kinds.iter().flat_map(|room| [(room, true), (room, false)]) {
         let mut world = World::with(&[]);
@@ -77,7 +77,7 @@ fn anybody_else_opens_it_after_the_grace() {
 }
 
 #[test]
-fn a_room_with_somebody_in_it_is_nobody_elses() {
+fn a_room_with_a_connected_user_is_given_to_nobody_else() {
     for room in [request("r"), one_way("r")] {
         for gone in [1, 2] {
             let mut world = World::call(page(HOST, "host"), room.clone());
@@ -346,7 +346,7 @@ fn broadcast() -> World {
 }
 
 #[test]
-fn a_broadcaster_broadcasts_again_at_once() {
+fn a_broadcaster_broadcasts_again_immediately() {
     let mut world = broadcast();
     world.drop_all(&[1, 2]);
     world.connect(3, UserHandshake { fingerprint: [GUEST; 32], ..broadcaster("other") }).expect("there is room");

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_refused() {
+    fn a_query_that_is_too_long_is_refused() {
         let refused = |query: String| read_handshake(&query, "192.0.2.1".parse().unwrap(), "", "").is_err();
         assert!(refused(format!("userid={}", "x".repeat(257))));
         assert!(refused(format!("userid=x&msgEvent={}", "x".repeat(257))));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_admin_is_none_of_the_users() {
+    fn an_admin_is_no_user() {
         let admin =
             read_handshake("userid=admin&adminUserName=root&adminPassword=p%26w", "192.0.2.1".parse().unwrap(), "", "").unwrap();
         let Handshake::Admin { name, password } = admin else { panic!("an admin's") };

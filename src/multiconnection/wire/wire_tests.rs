@@ -33,7 +33,7 @@ fn a_room_is_read_with_what_matters_of_its_session() {
 }
 
 #[test]
-fn messages_show_what_they_are_for() {
+fn flags_in_a_message_say_its_purpose() {
     let message =
         |message: Value| match request("message", &json!([{"remoteUserId": "b", "message": message, "sender": "forged"}])) {
             Ok(Request::Message(message)) => (message.participation, message.user_left),
@@ -53,7 +53,7 @@ fn events_keep_their_own_meaning_whatever_a_client_calls_its_messages() {
 }
 
 #[test]
-fn places_for_bytes_that_are_not_there_are_no_extra_data() {
+fn placeholders_without_attachments_are_no_extra_data() {
     for bad in [json!({"_placeholder": true, "num": 0}), json!({"deep": [{"_placeholder": true, "num": 9}]})] {
         assert!(request("extra-data-updated", &json!([bad])).is_err());
         assert!(request("open-room", &json!([{"sessionid": "r", "extra": bad}])).is_err());
@@ -62,7 +62,7 @@ fn places_for_bytes_that_are_not_there_are_no_extra_data() {
 }
 
 #[test]
-fn no_client_has_others_hear_an_event_of_a_reserved_name() {
+fn no_client_can_send_others_an_event_with_a_reserved_name() {
     for reserved in ["connect_error", "disconnecting", "reconnect", "newListener", "__proto__", "constructor", "user-connected"] {
         let Err(refused) = request("set-custom-socket-event-listener", &json!([reserved])) else { panic!("{reserved}") };
         assert_eq!(serde_json::to_value(refused).unwrap(), json!([false, RESERVED_NAME]), "{reserved}");
@@ -74,7 +74,7 @@ fn no_client_has_others_hear_an_event_of_a_reserved_name() {
 }
 
 #[test]
-fn nothing_that_a_client_looks_up_is_what_every_object_has() {
+fn names_that_clients_look_up_are_no_properties_of_every_object() {
     for bad in [json!({"__proto__": {"x": 1}}), json!([{"deep": {"__proto__": 1}}]), json!({"constructor": {"prototype": {}}})] {
         // `json!` does not treat this key specially.
         assert!(request("extra-data-updated", &json!([bad])).is_err(), "{bad}");

@@ -245,7 +245,7 @@ fn a_revoked_secret_ends_leases() {
 }
 
 #[test]
-fn disabled_and_removed_users_have_no_key_and_are_not_live() {
+fn disabled_and_removed_users_have_no_key_and_may_not_continue() {
     let directory = directory("");
     for user in ["mallory", "removed"] {
         let name = format!("{}:{user}", NOW + 60);
