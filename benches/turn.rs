@@ -212,8 +212,6 @@ impl Shell {
                 }
                 Output::Transmit { bytes, .. } => self.answer = bytes,
                 Output::CloseRelayedAddress { .. }
-                | Output::ChannelBound { .. }
-                | Output::ChannelUnbound { .. }
                 | Output::ClientMoved { .. }
                 | Output::MovedClientEnded { .. }
                 | Output::ConnectPeer { .. }

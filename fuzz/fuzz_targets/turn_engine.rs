@@ -200,9 +200,7 @@ impl Run {
                 }
                 Output::Transmit { bytes, .. } => sent.push(bytes),
                 Output::ConnectPeer { connection, .. } => self.connections.push(connection),
-                Output::ChannelBound { .. }
-                | Output::ChannelUnbound { .. }
-                | Output::ClientMoved { .. }
+                Output::ClientMoved { .. }
                 | Output::MovedClientEnded { .. }
                 | Output::Splice { .. }
                 | Output::ClosePeerConnection { .. } => {}

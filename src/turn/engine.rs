@@ -124,27 +124,14 @@ impl Engine {
     pub(super) fn sweep(&mut self, id: AllocationId, now: Instant, apply_policy: bool) {
         let Some(allocation) = self.allocations.allocation_mut(id) else { return };
         let permitted = |ip| !apply_policy || self.policy.permits_permission(ip, &self.settings);
-        let outputs = &mut self.outputs;
-        allocation.peers.sweep(now, permitted, |channel, peer| {
-            let relayed = RelayedAddressId { allocation: id, family: AddressFamily::of(peer.ip()) };
-            outputs.push_back(Output::ChannelUnbound { relayed, channel, peer });
-        });
+        allocation.peers.sweep(now, permitted);
         self.allocations.reschedule(id, true);
     }
 
     /// The one way an allocation ends: it gives back everything that it held.
     pub(super) fn end(&mut self, id: AllocationId) {
         let Some(mut allocation) = self.allocations.remove(id) else { return };
-        let outputs = &mut self.outputs;
-        allocation.peers.sweep(
-            allocation.expires,
-            |_| false,
-            |channel, peer| {
-                let relayed = RelayedAddressId { allocation: id, family: AddressFamily::of(peer.ip()) };
-                outputs.push_back(Output::ChannelUnbound { relayed, channel, peer });
-            },
-        );
-        for connection in std::mem::take(&mut allocation.connections) {
+        for connection in allocation.connections.drain(..) {
             self.connections.remove(connection);
             self.outputs.push_back(Output::ClosePeerConnection { connection });
         }

@@ -82,7 +82,7 @@
 //!                     engine.handle_relayed_address_opened(relayed, result, now);
 //!                 }
 //!                 Output::CloseRelayedAddress { relayed } => drop(sockets.remove(&relayed)),
-//!                 _ => {} // Channels for an accelerator, moved clients, TCP allocations.
+//!                 _ => {} // Moved clients and TCP allocations.
 //!             }
 //!         }
 //!     }

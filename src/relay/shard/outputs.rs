@@ -53,8 +53,6 @@ impl Shard {
             Output::ClosePeerConnection { connection } => {
                 self.peer_streams.remove(connection);
             }
-            // A channel needs no preparation.
-            Output::ChannelBound { .. } | Output::ChannelUnbound { .. } => {}
         }
     }
 
