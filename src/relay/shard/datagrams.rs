@@ -12,7 +12,7 @@ use crate::relay::shard::state::Shard;
 use crate::relay::stats::counters::ShardCounters;
 use crate::relay::stats::labels::{CloseReason, DropCause, TrafficDirection};
 use crate::relay::tcp::client_streams::ClientStreams;
-use crate::turn::codec::framing::{Framing, HEADROOM};
+use crate::turn::codec::framing::{Framing, MAX_FRAMING_HEADER_BYTES};
 use crate::turn::{FiveTuple, Transport, Verdict};
 
 impl Shard {
@@ -76,10 +76,10 @@ impl Shard {
             Verdict::ToClient { to, framing, payload } => {
                 let payload = &bytes[payload];
                 if to.transport == Transport::Udp {
-                    let (mut header, route) = ([0; HEADROOM], self.client_route(to));
+                    let (mut header, route) = ([0; MAX_FRAMING_HEADER_BYTES], self.client_route(to));
                     let len = framing.write_header(&mut header, payload.len());
                     let padding = &[0; 3][..framing.padding(payload.len(), false)];
-                    self.outbox.push_parts(route, &[&header[HEADROOM - len..], payload, padding]);
+                    self.outbox.push_parts(route, &[&header[MAX_FRAMING_HEADER_BYTES - len..], payload, padding]);
                 } else if !push_framed(&mut self.streams, to, framing, payload) {
                     self.context.stats.count_lost(DropCause::StreamFull, 1);
                     return true;
@@ -179,10 +179,10 @@ impl Shard {
 
 /// Queues a framed payload for a client's stream. Returns false where the stream has no room, or is gone.
 fn push_framed(streams: &mut ClientStreams, to: FiveTuple, framing: Framing, payload: &[u8]) -> bool {
-    let mut header = [0; HEADROOM];
+    let mut header = [0; MAX_FRAMING_HEADER_BYTES];
     let len = framing.write_header(&mut header, payload.len());
     let padding = framing.padding(payload.len(), true);
-    streams.find(&to).is_some_and(|id| streams.push(id, &[&header[HEADROOM - len..], payload], padding))
+    streams.find(&to).is_some_and(|id| streams.push(id, &[&header[MAX_FRAMING_HEADER_BYTES - len..], payload], padding))
 }
 
 fn transport(from: Option<FiveTuple>) -> Transport {
