@@ -11,7 +11,6 @@ use crate::relay::io::poll::Interest;
 use crate::relay::io::poll_source::PollSource;
 use crate::relay::shard::context::ShardContext;
 use crate::relay::shard::state::{ACCEPT_PAUSE, MAX_ACCEPTS_A_TURN, Shard};
-use crate::relay::stats::labels::TrafficDirection;
 use crate::relay::tcp::acceptor::is_exhaustion;
 use crate::relay::tcp::peer_streams::Progress;
 use crate::turn::{self, Direction, FiveTuple, PeerConnectionId, RelayedAddressId, Transport};
@@ -123,11 +122,7 @@ fn count_carried(
     now: Instant,
 ) -> Option<Instant> {
     if len > 0 {
-        let counted = match direction {
-            Direction::ToPeer => TrafficDirection::ToPeer,
-            Direction::ToClient => TrafficDirection::ToClient,
-        };
-        context.stats.count_forwarded(counted, Transport::Tcp, len);
+        context.stats.count_forwarded(direction.into(), Transport::Tcp, len);
     }
     engine.handle_peer_connection_bytes(id, direction, len, now)
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::relay::stats::labels::{CloseReason, DropCause, TRANSPORTS, TrafficDirection};
+use crate::relay::stats::labels::{CloseReason, DropCause, TrafficDirection};
 use crate::turn::codec::error_code::ErrorCode;
 use crate::turn::{Answer, DropReason, Transport};
 
@@ -28,7 +28,7 @@ impl Counter {
 }
 
 /// One place for each direction and each transport of the client.
-type ByTraffic<T> = [[T; TRANSPORTS.len()]; TrafficDirection::ALL.len()];
+type ByTraffic<T> = [[T; Transport::ALL.len()]; TrafficDirection::ALL.len()];
 
 /// Declares each single number once: as a counter of a shard, as a number of the sum, and how it is summed.
 macro_rules! numbers {
