@@ -84,10 +84,10 @@ impl Shard {
     pub(super) fn splice(&mut self, connection: PeerConnectionId, client: FiveTuple, now: Instant) {
         let stream = self.streams.find(&client).and_then(|id| self.streams.take(id, &self.context.poller));
         let spliced = stream.is_some_and(|stream| {
-            let (wire, descriptor, unsent, unread) = stream.into_parts();
+            let (client_connection, descriptor, unsent, unread) = stream.into_parts();
             // These bytes have been read already, so only those that follow can be delayed.
             let _ = count_carried(&self.context, &mut self.engine, connection, Direction::ToPeer, unread.len(), now);
-            self.peer_streams.splice(connection, (wire, descriptor), unsent, unread)
+            self.peer_streams.splice(connection, (client_connection, descriptor), unsent, unread)
         });
         if spliced {
             self.advance_peer_stream(connection, now);

@@ -1,7 +1,7 @@
 //! TCP and TLS: streams of clients, and connections with the peers of TCP allocations (RFC 6062).
 //!
 //! [`acceptor`] accepts → [`accepted_connection`] carries a connection to its shard → [`client_stream`] holds one client's bytes,
-//! over a [`wire`] (TCP or TLS) → [`client_streams`] is the shard's table of them. After a ConnectionBind the wire belongs to a
+//! over a [`connection`] (TCP or TLS) → [`client_streams`] is the shard's table of them. After a ConnectionBind the connection belongs to a
 //! [`splice`], which passes bytes between the client and its peer; [`peer_streams`] is the shard's table of peers.
 //! [`buffer_usage`] counts what all clients' streams hold together.
 //!
@@ -12,6 +12,6 @@ pub(in crate::relay) mod acceptor;
 pub(in crate::relay) mod buffer_usage;
 pub(in crate::relay) mod client_stream;
 pub(in crate::relay) mod client_streams;
+pub(in crate::relay) mod connection;
 pub(in crate::relay) mod peer_streams;
 mod splice;
-pub(in crate::relay) mod wire;

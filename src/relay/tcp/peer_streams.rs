@@ -12,8 +12,8 @@ use rustix::net::sockopt;
 use crate::limits::descriptors::Descriptor;
 use crate::relay::io::poll::{Interest, Poller};
 use crate::relay::io::poll_source::PollSource;
+use crate::relay::tcp::connection::NonBlockingConnection;
 use crate::relay::tcp::splice::{Splice, SpliceSide};
-use crate::relay::tcp::wire::Wire;
 use crate::turn::{Direction, PeerConnectionId};
 
 /// The most bytes of one read, and so the most bytes that wait.
@@ -77,12 +77,12 @@ impl PeerStreams {
     pub(in crate::relay) fn splice(
         &mut self,
         id: PeerConnectionId,
-        (client, of_client): (Wire, Descriptor),
+        (client, of_client): (NonBlockingConnection, Descriptor),
         to_client: Vec<u8>,
         to_peer: Vec<u8>,
     ) -> bool {
         let Some(PeerStream::Waiting(peer, of_peer)) = self.by_id.remove(&id) else { return false };
-        let (client, peer) = (SpliceSide::new(client, to_client), SpliceSide::new(Wire::Tcp(peer), to_peer));
+        let (client, peer) = (SpliceSide::new(client, to_client), SpliceSide::new(NonBlockingConnection::Tcp(peer), to_peer));
         let splice = Splice { client, peer, _descriptors: [of_client, of_peer] };
         self.by_id.insert(id, PeerStream::Spliced(Box::new(splice)));
         true
