@@ -71,7 +71,7 @@ impl Run {
         settings.limits.user_quota = Some(2);
         settings.limits.permissions = 4;
         settings.limits.channels = 3;
-        settings.limits.connections = 2;
+        settings.limits.peer_connections = 2;
         settings.limits.challenges = u16::MAX;
         settings.limits.failures = u16::MAX;
         settings.limits.sources = 16;

@@ -268,7 +268,7 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
     vec![
         gauge("castway_relay_allocations", "Live TURN allocations", relay.allocations as f64),
         gauge("castway_relay_streams", "Open connections of TURN clients over TCP", relay.streams as f64),
-        gauge("castway_relay_connections", "Open connections with peers over TCP (RFC 6062)", relay.connections as f64),
+        gauge("castway_relay_connections", "Open connections with peers over TCP (RFC 6062)", relay.peer_connections as f64),
         counter("castway_relay_refused_peers", "TCP connections from peers that no client had permitted", relay.refused_peers),
         gauge(
             "castway_relay_moved_clients",

@@ -34,7 +34,7 @@ pub(in crate::relay) fn settings(
     settings.limits.total_quota = config.total_quota;
     settings.limits.permissions = config.max_permissions;
     settings.limits.channels = config.max_channels;
-    settings.limits.connections = config.max_connections;
+    settings.limits.peer_connections = config.max_peer_connections;
     settings.limits.new_peers = config.new_peers;
     settings.limits.allocation_bandwidth = config.max_bps;
     settings.limits.user_bandwidth = config.user_bps;

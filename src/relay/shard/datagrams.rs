@@ -150,7 +150,7 @@ impl Shard {
             let socket = |token| match PollSource::from_token(token) {
                 PollSource::ClientSocket(number) => listeners.get(usize::from(number)).map(|listener| &listener.socket),
                 PollSource::RelayedSocket(relayed) => relayed_sockets.socket(relayed),
-                PollSource::ClientAcceptor(_) | PollSource::ClientStream(_) | PollSource::PeerStream(_) => None,
+                PollSource::ClientAcceptor(_) | PollSource::ClientStream(_) | PollSource::PeerConnection(_) => None,
             };
             let report = outbox.flush(inbox, socket, |failure| count_failure(stats, &failure));
             stats.send_calls.add(report.calls);

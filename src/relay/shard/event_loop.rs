@@ -82,8 +82,8 @@ impl Shard {
                 PollSource::ClientAcceptor(number) => self.accept_clients(number, now),
                 PollSource::RelayedSocket(relayed) => self.receive_from_peers(relayed, event.error, now),
                 PollSource::ClientStream(stream) => self.handle_stream_event(stream, event, now),
-                PollSource::PeerStream(connection) => {
-                    self.advance_peer_stream(connection, now);
+                PollSource::PeerConnection(connection) => {
+                    self.advance_peer_connection(connection, now);
                     self.handle_outputs(now);
                 }
             }
@@ -93,7 +93,7 @@ impl Shard {
     /// How long to wait when no event comes.
     fn timeout(&self, now: Instant) -> Option<Duration> {
         let drain = self.context.stop_at.map(|at| at.min(now + DRAIN_CHECK_INTERVAL));
-        let streams = [self.streams.next_check(), self.deferred.next_due(), self.peer_streams.next_resume()];
+        let streams = [self.streams.next_check(), self.deferred.next_due(), self.peer_connections.next_resume()];
         let others = [self.engine.next_timeout(), self.resume_accepting, self.context.poller.next_repeat(), drain];
         let next = others.into_iter().chain(streams).flatten().min();
         next.map(|at| at.saturating_duration_since(now))
@@ -114,8 +114,8 @@ impl Shard {
         if self.resume_accepting.is_some_and(|at| at <= now) {
             self.resume_acceptors(now);
         }
-        while let Some(connection) = self.peer_streams.next_resumed(now) {
-            self.advance_peer_stream(connection, now);
+        while let Some(connection) = self.peer_connections.next_resumed(now) {
+            self.advance_peer_connection(connection, now);
         }
         self.context.poller.repeat_due(now);
         self.handle_outputs(now);

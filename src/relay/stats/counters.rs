@@ -75,7 +75,7 @@ numbers! {
     /// Clients' connections over TCP and TLS, open now.
     streams,
     /// Connections with peers over TCP (RFC 6062), open now.
-    connections,
+    peer_connections,
     /// Clients that have moved (RFC 8016), and whose packets another shard passes on.
     moved,
     /// Requests with wrong or unknown credentials.

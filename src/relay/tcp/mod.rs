@@ -2,7 +2,7 @@
 //!
 //! [`acceptor`] accepts → [`accepted_connection`] carries a connection to its shard → [`client_stream`] holds one client's bytes,
 //! over a [`connection`] (TCP or TLS) → [`client_streams`] is the shard's table of them. After a ConnectionBind the connection belongs to a
-//! [`splice`], which passes bytes between the client and its peer; [`peer_streams`] is the shard's table of peers.
+//! [`splice`], which passes bytes between the client and its peer; [`peer_connections`] is the shard's table of peers.
 //! [`buffer_usage`] counts what all clients' streams hold together.
 //!
 //! Errors are `io::Error`s of the socket calls, `WouldBlock` among them; any other one ends that connection alone.
@@ -13,5 +13,5 @@ pub(in crate::relay) mod buffer_usage;
 pub(in crate::relay) mod client_stream;
 pub(in crate::relay) mod client_streams;
 pub(in crate::relay) mod connection;
-pub(in crate::relay) mod peer_streams;
+pub(in crate::relay) mod peer_connections;
 mod splice;

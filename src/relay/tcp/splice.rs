@@ -1,6 +1,6 @@
 //! Passes bytes between a client's stream and its peer (RFC 6062 §5.4, §5.5).
 //!
-//! Owner: the [`PeerStreams`](super::peer_streams::PeerStreams) of a shard. Input: [`Splice::pump`] when either side is ready, or
+//! Owner: the [`PeerConnections`](super::peer_connections::PeerConnections) of a shard. Input: [`Splice::pump`] when either side is ready, or
 //! when a rate limit allows reading again. Output: bytes to the other side, and whether the splice is still open.
 //!
 //! Invariants:

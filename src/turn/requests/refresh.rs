@@ -119,7 +119,7 @@ impl Engine {
         if let Some(allocation) = self.allocations.allocation_mut(relayed.allocation) {
             allocation.peers.sweep(now, |ip| AddressFamily::of(ip) != relayed.family);
         }
-        self.close_connections(relayed, now);
+        self.close_peer_connections(relayed, now);
         self.outputs.push_back(Output::CloseRelayedAddress { relayed });
         self.shared.ports.release(relayed.family, address.port);
     }

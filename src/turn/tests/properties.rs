@@ -113,7 +113,7 @@ impl Run {
         settings.limits.total_quota = Some(4);
         settings.limits.permissions = 4;
         settings.limits.channels = 3;
-        settings.limits.connections = 2;
+        settings.limits.peer_connections = 2;
         settings.limits.challenges = 1000;
         // The quotas allow more sockets than this range has ports.
         let world = World::with_ports(settings, 50_000..=50_004);
