@@ -89,7 +89,7 @@ impl Engine {
         }
         let source = allocation.relayed(family).filter(|address| address.live && allocation.transport == PeerTransport::Udp);
         let (Some(&source), Some(ip)) = (source, self.settings.relayed_ip(family)) else {
-            return Verdict::Drop(DropReason::NoRelay);
+            return Verdict::Drop(DropReason::NoRelayedAddress);
         };
         if location == PeerLocation::OwnAddress || peer.port() == 0 {
             return Verdict::Drop(DropReason::DeniedPeer);
@@ -123,7 +123,7 @@ impl Engine {
         };
         let live = allocation.relayed(relayed.family).is_some_and(|address| address.live);
         if !live || allocation.transport != PeerTransport::Udp {
-            return Verdict::Drop(DropReason::NoRelay);
+            return Verdict::Drop(DropReason::NoRelayedAddress);
         }
         if !allocation.peers.permits(peer.ip(), now) {
             return Verdict::Drop(DropReason::NoPermission);

@@ -92,7 +92,7 @@ pub enum DropReason {
     /// ChannelData for a number that is not bound, or no longer.
     NoChannel,
     /// The allocation has no relayed transport address of the peer's family.
-    NoRelay,
+    NoRelayedAddress,
     /// The policy denies the peer, or the peer is an address of this server that is not a live relayed address.
     DeniedPeer,
     /// The client address is a relayed address of this server.

@@ -11,36 +11,36 @@ use crate::turn::RelayedIp;
 const LOCAL_NAME_ENDS: [&str; 6] = [".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test"];
 
 pub(super) fn problems(external: &ExternalState, found: &LookupResults) -> Vec<String> {
-    let relays: Vec<RelayedIp> = external.relayed_ips(found).into_iter().flatten().collect();
-    let items = external.config.addresses.iter().filter_map(|item| item_problem(item, &relays, found));
+    let relayed: Vec<RelayedIp> = external.relayed_ips(found).into_iter().flatten().collect();
+    let items = external.config.addresses.iter().filter_map(|item| item_problem(item, &relayed, found));
     let mut problems: Vec<String> = items.collect();
     if !external.config.addresses.iter().all(|item| found.knows(item)) {
         // The problems so far name the address that is advertised in the meantime.
         return problems;
     }
     let site = external.pages_domain().filter(|domain| is_public_name(domain));
-    let own = relays.iter().enumerate().filter(|(index, relay)| {
+    let own = relayed.iter().enumerate().filter(|(index, relayed)| {
         // A second family that nobody has set is optional.
-        *index == 0 || external.advertised_ip(found, relay.bound).is_some()
+        *index == 0 || external.advertised_ip(found, relayed.bound).is_some()
     });
-    let reach: Vec<String> = own.filter_map(|(_, relay)| reach_problem(relay.advertised, site)).collect();
+    let reach: Vec<String> = own.filter_map(|(_, relayed)| reach_problem(relayed.advertised, site)).collect();
     let reachable = reach.is_empty();
     problems.extend(reach);
-    problems.extend(site.filter(|_| reachable).and_then(|domain| site_problem(domain, &relays, found)));
+    problems.extend(site.filter(|_| reachable).and_then(|domain| site_problem(domain, &relayed, found)));
     problems
 }
 
-fn item_problem(item: &ExternalAddress, relays: &[RelayedIp], found: &LookupResults) -> Option<String> {
-    let bound = listed(relays.iter().map(|relay| relay.bound));
-    let advertised = listed(relays.iter().map(|relay| relay.advertised));
-    if let Some(private) = item.private.filter(|private| relays.iter().all(|relay| relay.bound != *private)) {
+fn item_problem(item: &ExternalAddress, relayed: &[RelayedIp], found: &LookupResults) -> Option<String> {
+    let bound = listed(relayed.iter().map(|relayed| relayed.bound));
+    let advertised = listed(relayed.iter().map(|relayed| relayed.advertised));
+    if let Some(private) = item.private.filter(|private| relayed.iter().all(|relayed| relayed.bound != *private)) {
         return Some(format!(
             "CASTWAY_EXTERNAL_IP={item}: relayed sockets are bound to {bound}, not to {private}; change it, or set \
              CASTWAY_RELAY_IP={private} if that is an address of this machine"
         ));
     }
     let family = |ip: IpAddr| if ip.is_ipv4() { "IPv4" } else { "IPv6" };
-    let other_family = |ip: IpAddr| relays.iter().all(|relay| relay.bound.is_ipv4() != ip.is_ipv4());
+    let other_family = |ip: IpAddr| relayed.iter().all(|relayed| relayed.bound.is_ipv4() != ip.is_ipv4());
     match &item.public {
         Public::Ip(ip) => other_family(*ip).then(|| {
             format!(
@@ -101,14 +101,14 @@ fn reach_problem(advertised: IpAddr, site: Option<&str>) -> Option<String> {
     })
 }
 
-fn site_problem(domain: &str, relays: &[RelayedIp], found: &LookupResults) -> Option<String> {
+fn site_problem(domain: &str, relayed: &[RelayedIp], found: &LookupResults) -> Option<String> {
     if let Some(error) = found.unresolved.get(domain) {
         return Some(format!(
             "{domain} of CASTWAY_PUBLIC_URL can't be resolved here ({error}): check that others can, and create its DNS record if not"
         ));
     }
     let resolved = found.names.get(domain)?;
-    let advertised = || relays.iter().map(|relay| relay.advertised);
+    let advertised = || relayed.iter().map(|relayed| relayed.advertised);
     let elsewhere = !resolved.iter().any(|ip| advertised().any(|own| own == *ip));
     elsewhere.then(|| {
         format!(

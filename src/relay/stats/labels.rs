@@ -64,7 +64,7 @@ drop_causes! {
     NoAllocation => "no_allocation" <= DropReason::NoAllocation,
     NoPermission => "no_permission" <= DropReason::NoPermission,
     NoChannel => "no_channel" <= DropReason::NoChannel,
-    NoRelay => "no_relay" <= DropReason::NoRelay,
+    NoRelayedAddress => "no_relay" <= DropReason::NoRelayedAddress,
     DeniedPeer => "denied_peer" <= DropReason::DeniedPeer,
     Loop => "loop" <= DropReason::Loop,
     Bandwidth => "bandwidth" <= DropReason::Bandwidth,
