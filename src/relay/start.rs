@@ -14,8 +14,8 @@ use crate::relay::admission::Admission;
 use crate::relay::handle::Relay;
 use crate::relay::io::poll::{Interest, Poller};
 use crate::relay::io::poll_source::PollSource;
+use crate::relay::setup::client_sockets::ClientSockets;
 use crate::relay::setup::engine_settings;
-use crate::relay::setup::listeners::Listeners;
 use crate::relay::setup::local_addresses::{LocalAddresses, log_closed_networks};
 use crate::relay::shard::context::ShardContext;
 use crate::relay::shard::event_loop;
@@ -25,7 +25,7 @@ use crate::relay::users::RelayUsers;
 use crate::relay::watcher::ChangeWatcher;
 use crate::turn::{self, SharedState};
 
-/// Binds the listeners and starts relaying. Relayed sockets are bound at the addresses in `external`, which are those of
+/// Binds the clients' sockets and starts relaying. Relayed sockets are bound at the addresses in `external`, which are those of
 /// [`bind_addresses`](super::bind_addresses); the advertised addresses follow `external`, and the number of descriptors stays
 /// within `shares`.
 ///
@@ -37,10 +37,10 @@ pub fn start(
     users: Arc<dyn RelayUsers>,
     shares: &DescriptorPools,
 ) -> anyhow::Result<Relay> {
-    let listeners = Listeners::bind(config)?;
+    let client_sockets = ClientSockets::bind(config)?;
     let relayed = external.relayed_ips();
     let local = LocalAddresses::read(&relayed);
-    let settings = Arc::new(engine_settings::settings(config, relayed, &listeners, &local));
+    let settings = Arc::new(engine_settings::settings(config, relayed, &client_sockets, &local));
     let policy = engine_settings::policy(config, &local);
     let closed_neighbours = policy.closed_neighbours();
     log_closed_networks(&closed_neighbours);
@@ -51,8 +51,8 @@ pub fn start(
     let ends = (0..config.threads).map(|_| ShardEnds::new()).collect::<anyhow::Result<Vec<_>>>()?;
     let mailboxes: Vec<ShardMailbox> = ends.iter().map(|ends| ends.mailbox.clone()).collect();
     let mut relay = Relay {
-        listening: listeners.address,
-        alternate_port: listeners.alternate_port.filter(|_| config.alternate_port.is_some()),
+        listening: client_sockets.address,
+        alternate_port: client_sockets.alternate_port.filter(|_| config.alternate_port.is_some()),
         udp: config.udp,
         tcp: config.tcp,
         stats: stats.clone(),
@@ -63,7 +63,7 @@ pub fn start(
         threads: Vec::new(),
         watcher: None,
     };
-    let (mut udp, mut tcp) = (listeners.udp.into_iter(), listeners.tcp.into_iter());
+    let (mut udp, mut tcp) = (client_sockets.udp.into_iter(), client_sockets.tcp.into_iter());
     for ((index, counters), ShardEnds { poller, messages, .. }) in (0..).zip(stats.shards.iter()).zip(ends) {
         let context = ShardContext {
             index,
@@ -79,7 +79,7 @@ pub fn start(
             messages,
             mailboxes: mailboxes.clone(),
             poller,
-            listeners: udp.next().unwrap_or_default(),
+            client_sockets: udp.next().unwrap_or_default(),
             acceptors: tcp.next().unwrap_or_default(),
             proxy_forwarding: None,
             coalesce: config.coalesce,
@@ -110,11 +110,11 @@ impl ShardEnds {
     }
 }
 
-/// Polls the shard's listeners, and runs it.
+/// Polls the shard's sockets of clients, and runs it.
 fn spawn_shard(context: ShardContext) -> anyhow::Result<JoinHandle<()>> {
-    for (number, listener) in (0..).zip(&context.listeners) {
+    for (number, client_socket) in (0..).zip(&context.client_sockets) {
         let token = PollSource::ClientSocket(number).token();
-        context.poller.add(&listener.socket, token, Interest::Datagrams).context("the relay's socket can't be watched")?;
+        context.poller.add(&client_socket.socket, token, Interest::Datagrams).context("the relay's socket can't be watched")?;
     }
     for (number, acceptor) in (0..).zip(&context.acceptors) {
         let token = PollSource::ClientAcceptor(number).token();

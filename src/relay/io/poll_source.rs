@@ -58,7 +58,7 @@ impl PollSource {
             return Self::RelayedSocket(RelayedAddressId::from_token(token));
         }
         match token as u32 as u64 {
-            listener @ 0..FIRST_ACCEPTOR => Self::ClientSocket(listener as u8),
+            number @ 0..FIRST_ACCEPTOR => Self::ClientSocket(number as u8),
             acceptor @ FIRST_ACCEPTOR..PEER_CONNECTION => Self::ClientAcceptor((acceptor - FIRST_ACCEPTOR) as u8),
             PEER_CONNECTION => Self::PeerConnection(PeerConnectionId((token >> 33) as u32)),
             index => Self::ClientStream(ClientStreamId {
@@ -79,13 +79,13 @@ mod tests {
         let streams = streams.map(|(index, generation)| PollSource::ClientStream(ClientStreamId { index, generation }));
         let relay = PollSource::RelayedSocket(RelayedAddressId::from_token(9 << 33 | 5));
         let splice = PollSource::PeerConnection(PeerConnectionId(63 << 24 | 0xFF_FFFF));
-        let listeners = [
+        let client_sockets = [
             PollSource::ClientSocket(0),
             PollSource::ClientSocket(3),
             PollSource::ClientAcceptor(0),
             PollSource::ClientAcceptor(1),
         ];
-        for source in listeners.into_iter().chain([relay, splice]).chain(streams) {
+        for source in client_sockets.into_iter().chain([relay, splice]).chain(streams) {
             assert_eq!(PollSource::from_token(source.token()), source);
         }
     }

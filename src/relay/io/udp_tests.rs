@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::relay::io::inbox::{Inbox, SLOTS};
+use crate::relay::io::inbox::{Inbox, MAX_BATCH_DATAGRAMS};
 use crate::relay::io::outbox::Outbox;
 use crate::relay::io::packet_route::{FlushReport, PacketRoute, SendFailure};
 use crate::relay::io::poll::{Interest, Poller};
@@ -361,11 +361,11 @@ fn a_batch_is_bounded_and_what_is_left_comes_next() {
     let (from, to) = (bind(HOSTS[0]), bind(HOSTS[0]));
     let mut outbox = Outbox::new().without_trains();
     let mut inbox = Inbox::new();
-    for index in 0..SLOTS + 1 {
+    for index in 0..MAX_BATCH_DATAGRAMS + 1 {
         outbox.push_bytes(route(local(&to)), &payload(index, 20));
     }
     flush(&mut outbox, &inbox, &from);
-    assert_eq!(inbox.receive(&to).unwrap(), SLOTS);
+    assert_eq!(inbox.receive(&to).unwrap(), MAX_BATCH_DATAGRAMS);
     assert!(inbox.is_full());
     assert_eq!(inbox.receive(&to).unwrap(), 1);
     assert!(!inbox.is_full());

@@ -16,21 +16,21 @@ const MAX_BIND_TRIES: usize = 16;
 
 /// A UDP socket of all clients, and the address that it listens on.
 #[derive(Debug)]
-pub(in crate::relay) struct UdpListener {
+pub(in crate::relay) struct ClientSocket {
     pub(in crate::relay) socket: BatchUdpSocket,
     pub(in crate::relay) address: SocketAddr,
 }
 
 /// The sockets of all clients, by shard.
-pub(in crate::relay) struct Listeners {
+pub(in crate::relay) struct ClientSockets {
     pub(in crate::relay) address: SocketAddr,
     /// The configured second port, or that of NAT behaviour discovery.
     pub(in crate::relay) alternate_port: Option<u16>,
-    pub(in crate::relay) udp: Vec<Vec<UdpListener>>,
+    pub(in crate::relay) udp: Vec<Vec<ClientSocket>>,
     pub(in crate::relay) tcp: Vec<Vec<Acceptor>>,
 }
 
-impl Listeners {
+impl ClientSockets {
     /// # Errors
     /// The address is taken, not this machine's, or forbidden.
     pub(in crate::relay) fn bind(config: &RelayConfig) -> anyhow::Result<Self> {
@@ -65,16 +65,16 @@ impl Listeners {
             datagrams.extend(second_addresses(discovery, address, datagrams[1].port())?);
         }
         let alternate_port = datagrams.get(1).map(SocketAddr::port);
-        let listener = |address: &SocketAddr| {
+        let client_socket = |address: &SocketAddr| {
             let socket = BatchUdpSocket::bind(*address, &UdpOptions::listener(*address));
-            let listener = socket.map(|socket| UdpListener { socket, address: *address });
-            listener.map_err(|error| listen_error("UDP", *address, "CASTWAY_TURN_ADDR", error))
+            let bound = socket.map(|socket| ClientSocket { socket, address: *address });
+            bound.map_err(|error| listen_error("UDP", *address, "CASTWAY_TURN_ADDR", error))
         };
         let acceptor = |address: &SocketAddr| {
             Acceptor::bind(*address, true).map_err(|error| listen_error("TCP", *address, "CASTWAY_TURN_ADDR", error))
         };
         let threads = 0..config.threads;
-        let udp = threads.clone().filter(|_| config.udp).map(|_| datagrams.iter().map(listener).collect());
+        let udp = threads.clone().filter(|_| config.udp).map(|_| datagrams.iter().map(client_socket).collect());
         let tcp = threads.filter(|_| config.tcp).map(|_| streams.iter().map(acceptor).collect());
         Ok(Self { address, alternate_port, udp: udp.collect::<anyhow::Result<_>>()?, tcp: tcp.collect::<anyhow::Result<_>>()? })
     }

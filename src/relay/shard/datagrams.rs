@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::relay::io::arena::Segment;
 use crate::relay::io::packet_route::{PacketRoute, SendFailure};
 use crate::relay::io::poll_source::PollSource;
-use crate::relay::setup::listeners::UdpListener;
+use crate::relay::setup::client_sockets::ClientSocket;
 use crate::relay::shard::mailbox::Handover;
 use crate::relay::shard::state::Shard;
 use crate::relay::stats::counters::ShardCounters;
@@ -146,9 +146,11 @@ impl Shard {
     pub(super) fn flush(&mut self, now: Instant) -> bool {
         if !self.outbox.is_empty() {
             let Self { outbox, inbox, context, relayed_sockets, .. } = self;
-            let (listeners, stats) = (&context.listeners, &context.stats);
+            let (client_sockets, stats) = (&context.client_sockets, &context.stats);
             let socket = |token| match PollSource::from_token(token) {
-                PollSource::ClientSocket(number) => listeners.get(usize::from(number)).map(|listener| &listener.socket),
+                PollSource::ClientSocket(number) => {
+                    client_sockets.get(usize::from(number)).map(|client_socket| &client_socket.socket)
+                }
                 PollSource::RelayedSocket(relayed) => relayed_sockets.socket(relayed),
                 PollSource::ClientAcceptor(_) | PollSource::ClientStream(_) | PollSource::PeerConnection(_) => None,
             };
@@ -166,12 +168,12 @@ impl Shard {
 
     /// A reply is sent from the address that the request was sent to.
     fn client_route(&self, to: FiveTuple) -> PacketRoute {
-        let listens = |listener: &&UdpListener| {
-            let ip = listener.address.ip();
-            listener.address.port() == to.server.port() && (ip == to.server.ip() || ip.is_unspecified())
+        let receives = |socket: &&ClientSocket| {
+            let ip = socket.address.ip();
+            socket.address.port() == to.server.port() && (ip == to.server.ip() || ip.is_unspecified())
         };
-        let (number, listener) = (0..).zip(&self.context.listeners).find(|(_, listener)| listens(listener)).unzip();
-        let wildcard = listener.is_some_and(|listener: &UdpListener| listener.address.ip().is_unspecified());
+        let (number, socket) = (0..).zip(&self.context.client_sockets).find(|(_, socket)| receives(socket)).unzip();
+        let wildcard = socket.is_some_and(|socket: &ClientSocket| socket.address.ip().is_unspecified());
         let from = wildcard.then_some(to.server.ip());
         PacketRoute { socket: PollSource::ClientSocket(number.unwrap_or(0)).token(), to: to.client, from, dont_fragment: false }
     }

@@ -13,8 +13,8 @@ use crate::relay::shard::state::{ACCEPT_PAUSE, Shard};
 const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// How often the shard logs that peers in the machine's own networks were refused.
 const NEIGHBOURS_LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// How long a shard waits after a fault before it starts again.
-const RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// How long a shard waits after a panic, or after an error of epoll_wait(2), before it starts again.
+const PAUSE_AFTER_PANIC: Duration = Duration::from_millis(100);
 
 /// Runs a shard on this thread until it is told to stop.
 pub(in crate::relay) fn run(context: ShardContext) {
@@ -31,7 +31,7 @@ pub(in crate::relay) fn run(context: ShardContext) {
         tracing::error!(shard = shard.context.index, allocations, %error, "a shard of the relay failed and starts again");
         shard.context.stats.panics.add(1);
         shard = shard.restarted();
-        std::thread::sleep(RESTART_PAUSE);
+        std::thread::sleep(PAUSE_AFTER_PANIC);
     }
 }
 

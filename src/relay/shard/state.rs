@@ -86,7 +86,7 @@ impl Shard {
         }
     }
 
-    /// A shard with a fresh engine on the same listeners. The ports and quota of the old engine's allocations are given back.
+    /// A shard with a fresh engine on the same sockets of clients. The ports and quota of the old engine's allocations are given back.
     pub(super) fn restarted(self) -> Self {
         let Self { mut context, mut engine, relayed_sockets, peer_connections, .. } = self;
         // The sockets must be closed before their ports are given back.
@@ -100,7 +100,9 @@ impl Shard {
         context.stats.streams.set(0);
         context.stats.peer_connections.set(0);
         // The edge of what has arrived meanwhile is not reported again.
-        (0..).zip(&context.listeners).for_each(|(number, _)| context.poller.repeat(PollSource::ClientSocket(number).token()));
+        (0..)
+            .zip(&context.client_sockets)
+            .for_each(|(number, _)| context.poller.repeat(PollSource::ClientSocket(number).token()));
         let mut shard = Self::new(context);
         (shard.paused_acceptors, shard.resume_accepting) = (self.paused_acceptors, self.resume_accepting);
         shard.moved_clients = self.moved_clients;

@@ -92,7 +92,7 @@ numbers! {
     accept_failures,
     /// ICMP errors about packets that were sent to peers.
     icmp_errors,
-    /// Restarts of a shard after a fault in the program.
+    /// Restarts of a shard after a panic, or after an error of epoll_wait(2).
     panics,
     /// System calls that sent datagrams.
     send_calls,
