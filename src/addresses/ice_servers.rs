@@ -109,7 +109,10 @@ impl IceServers {
     }
 
     fn host(&self, request_host: Option<&str>) -> Host {
-        let asked = || request_host.and_then(host_of_header).filter(|host| !is_loopback(host) && self.listens_on(host));
+        // A browser resolves `localhost` to `::1` first, where a relay on IPv4 does not listen; and the other peer may be on another
+        // machine.
+        let usable = |host: &Host| !interfaces::is_loopback_host(host) && self.listens_on(host);
+        let asked = || request_host.and_then(host_of_header).filter(usable);
         let own = || match self.external.address() {
             Some(address) if self.listening.is_unspecified() => address,
             Some(_) | None => self.listening,
@@ -165,15 +168,6 @@ fn host_of_header(header: &str) -> Option<Host> {
         }
         Host::Ipv4(ip) => (!ip.is_unspecified()).then_some(Host::Ipv4(ip)),
         Host::Ipv6(ip) => (!ip.is_unspecified()).then_some(Host::Ipv6(ip)),
-    }
-}
-
-/// A browser resolves `localhost` to `::1` first, where a relay on IPv4 does not listen; and the other peer may be on another machine.
-fn is_loopback(host: &Host) -> bool {
-    match host {
-        Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.to_canonical().is_loopback(),
     }
 }
 

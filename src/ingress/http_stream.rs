@@ -77,7 +77,7 @@ impl HttpStream {
         let begun = || Box::new(Blocked { alarm: Box::pin(sleep(TAKE_TIMEOUT)), taken: 0 });
         let blocked = self.blocked.get_or_insert_with(begun);
         match blocked.alarm.as_mut().poll(cx) {
-            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take the bytes that it is sent")),
+            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading")),
             Poll::Pending => Ok(()),
         }
     }

@@ -75,7 +75,7 @@ fn bind_error(addr: SocketAddr, setting: &str, error: &io::Error) -> anyhow::Err
         )
     } else if kind == io::ErrorKind::PermissionDenied {
         anyhow!(
-            "TCP {addr} needs more rights: ports below 1024 are for root or for CAP_NET_BIND_SERVICE; set {setting} to a higher \
+            "TCP {addr} needs more privileges: ports below 1024 are for root or for CAP_NET_BIND_SERVICE; set {setting} to a higher \
              port, or give the program that capability"
         )
     } else if kind == io::ErrorKind::AddrNotAvailable {

@@ -23,7 +23,7 @@ pub(super) fn listen_error(protocol: &str, address: SocketAddr, setting: &str, e
         )
     } else if kind == io::ErrorKind::PermissionDenied {
         format!(
-            "{protocol} {address} needs more rights than this user has: set {setting} to a port from 1024 up, or grant \
+            "{protocol} {address} needs more privileges than this user has: set {setting} to a port from 1024 up, or grant \
              CAP_NET_BIND_SERVICE"
         )
     } else {
