@@ -19,11 +19,11 @@ pub(super) fn problems(external: &ExternalState, found: &LookupResults) -> Vec<S
         return problems;
     }
     let pages_domain = external.pages_domain().filter(|domain| is_public_name(domain));
-    let own = relayed.iter().enumerate().filter(|(index, relayed)| {
+    let own = relayed.iter().enumerate().filter(|(index, ip)| {
         // A second family that nobody has set is optional.
-        *index == 0 || external.advertised_ip(found, relayed.bound).is_some()
+        *index == 0 || external.advertised_ip(found, ip.bound).is_some()
     });
-    let reach: Vec<String> = own.filter_map(|(_, relayed)| reach_problem(relayed.advertised, pages_domain)).collect();
+    let reach: Vec<String> = own.filter_map(|(_, ip)| reach_problem(ip.advertised, pages_domain)).collect();
     let reachable = reach.is_empty();
     problems.extend(reach);
     problems.extend(pages_domain.filter(|_| reachable).and_then(|domain| pages_domain_problem(domain, &relayed, found)));
@@ -31,16 +31,16 @@ pub(super) fn problems(external: &ExternalState, found: &LookupResults) -> Vec<S
 }
 
 fn item_problem(item: &ExternalAddress, relayed: &[RelayedIp], found: &LookupResults) -> Option<String> {
-    let bound = listed(relayed.iter().map(|relayed| relayed.bound));
-    let advertised = listed(relayed.iter().map(|relayed| relayed.advertised));
-    if let Some(private) = item.private.filter(|private| relayed.iter().all(|relayed| relayed.bound != *private)) {
+    let bound = listed(relayed.iter().map(|ip| ip.bound));
+    let advertised = listed(relayed.iter().map(|ip| ip.advertised));
+    if let Some(private) = item.private.filter(|private| relayed.iter().all(|ip| ip.bound != *private)) {
         return Some(format!(
             "CASTWAY_EXTERNAL_IP={item}: relayed sockets are bound to {bound}, not to {private}; change it, or set \
              CASTWAY_RELAY_IP={private} if that is an address of this machine"
         ));
     }
     let family = |ip: IpAddr| if ip.is_ipv4() { "IPv4" } else { "IPv6" };
-    let other_family = |ip: IpAddr| relayed.iter().all(|relayed| relayed.bound.is_ipv4() != ip.is_ipv4());
+    let other_family = |ip: IpAddr| relayed.iter().all(|own| own.bound.is_ipv4() != ip.is_ipv4());
     match &item.public {
         Public::Ip(ip) => other_family(*ip).then(|| {
             format!(
@@ -108,7 +108,7 @@ fn pages_domain_problem(domain: &str, relayed: &[RelayedIp], found: &LookupResul
         ));
     }
     let resolved = found.names.get(domain)?;
-    let advertised = || relayed.iter().map(|relayed| relayed.advertised);
+    let advertised = || relayed.iter().map(|ip| ip.advertised);
     let elsewhere = !resolved.iter().any(|ip| advertised().any(|own| own == *ip));
     elsewhere.then(|| {
         format!(
