@@ -208,7 +208,7 @@ impl Shard {
                     if let Verdict::ToShard { shard } = verdict {
                         self.hand_over_stream(id, shard, bytes);
                     } else if !self.execute_copied(verdict, message, Some(tuple)) {
-                        return Some(CloseReason::Slow);
+                        return Some(CloseReason::SlowReader);
                     }
                     if answer == Some(Answer::Success { method: Method::ConnectionBind }) {
                         // RFC 6062 §5.4: from here on the stream carries the peer's bytes, and so does the rest of this read.

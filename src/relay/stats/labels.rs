@@ -86,7 +86,7 @@ labelled! {
         Client => "client",
         Garbage => "garbage",
         Deadline => "deadline",
-        Slow => "slow",
+        SlowReader => "slow",
         Ended => "ended",
         Limit => "limit",
         /// The stream had no allocation, and made room for another one.

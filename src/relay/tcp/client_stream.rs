@@ -23,9 +23,9 @@ const MAX_READ_BYTES: usize = 64 * 1024;
 const MAX_QUEUED_BYTES: usize = 256 * 1024;
 /// The same where all clients together hold too much, and the bytes of an incomplete frame that may be kept then.
 const MAX_BYTES_UNDER_PRESSURE: usize = 16 * 1024;
-/// How long a client may keep the server waiting without taking [`MIN_BYTES_A_STALL_CHECK`].
-const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(10);
-const MIN_BYTES_A_STALL_CHECK: u64 = 16 * 1024;
+/// How long a client may keep the server waiting without taking [`MIN_BYTES_A_SLOW_READER_CHECK`].
+const SLOW_READER_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+const MIN_BYTES_A_SLOW_READER_CHECK: u64 = 16 * 1024;
 /// Bytes of an incomplete frame that are kept for a client without an allocation.
 const MAX_UNPROVEN_UNREAD_BYTES: usize = 4 * 1024;
 /// The first byte of ChannelData is 0x40 or more; that of a STUN message is less (RFC 8656 §12, table 3).
@@ -219,13 +219,13 @@ impl ClientStream {
     }
 
     /// Whether the client has taken too few of the waiting bytes since the last check.
-    pub(in crate::relay) fn is_stuck(&mut self, now: Instant) -> bool {
+    pub(in crate::relay) fn is_slow_reader(&mut self, now: Instant) -> bool {
         let Some(Blocked { since, written }) = self.blocked else { return false };
-        if now.saturating_duration_since(since) < STALL_CHECK_INTERVAL {
+        if now.saturating_duration_since(since) < SLOW_READER_CHECK_INTERVAL {
             return false;
         }
         self.blocked = Some(Blocked { since: now, written: self.written });
-        self.written - written < MIN_BYTES_A_STALL_CHECK
+        self.written - written < MIN_BYTES_A_SLOW_READER_CHECK
     }
 }
 
