@@ -324,7 +324,7 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
     for (wildcard, asked) in [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "127.0.0.3"), ("[::]:0", "::1")] {
         let wildcard: SocketAddr = wildcard.parse().unwrap();
         let asked: IpAddr = asked.parse().unwrap();
-        let listener = BatchUdpSocket::bind(wildcard, &UdpOptions::listener(wildcard)).unwrap();
+        let listener = BatchUdpSocket::bind(wildcard, &UdpOptions::clients(wildcard)).unwrap();
         let server = SocketAddr::new(asked, local(&listener).port());
         let client = bind(if asked.is_ipv4() { HOSTS[0] } else { HOSTS[1] });
         let mut outbox = Outbox::new();
@@ -350,8 +350,8 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
 #[test]
 fn shards_share_an_address_and_strangers_do_not() {
     let any: SocketAddr = HOSTS[0].parse().unwrap();
-    let one = BatchUdpSocket::bind(any, &UdpOptions::listener(any)).unwrap();
-    assert!(BatchUdpSocket::bind(local(&one), &UdpOptions::listener(any)).is_ok());
+    let one = BatchUdpSocket::bind(any, &UdpOptions::clients(any)).unwrap();
+    assert!(BatchUdpSocket::bind(local(&one), &UdpOptions::clients(any)).is_ok());
     let error = BatchUdpSocket::bind(local(&one), &UdpOptions::relayed()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
 }

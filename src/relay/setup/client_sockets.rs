@@ -66,7 +66,7 @@ impl ClientSockets {
         }
         let alternate_port = datagrams.get(1).map(SocketAddr::port);
         let client_socket = |address: &SocketAddr| {
-            let socket = BatchUdpSocket::bind(*address, &UdpOptions::listener(*address));
+            let socket = BatchUdpSocket::bind(*address, &UdpOptions::clients(*address));
             let bound = socket.map(|socket| ClientSocket { socket, address: *address });
             bound.map_err(|error| listen_error("UDP", *address, "CASTWAY_TURN_ADDR", error))
         };
@@ -84,7 +84,7 @@ impl ClientSockets {
 /// of the same user. Returns the address with the port that was bound.
 fn bind_exclusively(mut address: SocketAddr, udp: bool, tcp: bool, setting: &str) -> anyhow::Result<SocketAddr> {
     if udp {
-        let alone = UdpOptions { reuse_port: false, ..UdpOptions::listener(address) };
+        let alone = UdpOptions { reuse_port: false, ..UdpOptions::clients(address) };
         let socket = BatchUdpSocket::bind(address, &alone).map_err(|error| listen_error("UDP", address, setting, error))?;
         address = socket.local_addr().context("the relay's socket has no address")?;
     }
@@ -98,7 +98,7 @@ fn bind_exclusively(mut address: SocketAddr, udp: bool, tcp: bool, setting: &str
 /// The second port of NAT behaviour discovery (RFC 5780). Port 0 stands for any free port.
 fn discovery_address(discovery: &Discovery, first: SocketAddr) -> anyhow::Result<SocketAddr> {
     let address = SocketAddr::new(first.ip(), discovery.port);
-    let alone = UdpOptions { reuse_port: false, ..UdpOptions::listener(address) };
+    let alone = UdpOptions { reuse_port: false, ..UdpOptions::clients(address) };
     let socket = BatchUdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, &error))?;
     socket.local_addr().context("the relay's socket has no address")
 }
@@ -115,7 +115,7 @@ fn second_addresses(discovery: &Discovery, first: SocketAddr, port: u16) -> anyh
         // A wildcard socket receives the packets of the second address too, provided that this is an address of the machine.
         let ports = if first.ip().is_unspecified() { [0, 0] } else { [first.port(), port] };
         for address in ports.map(|port| SocketAddr::new(ip, port)) {
-            let alone = UdpOptions { reuse_port: false, ..UdpOptions::listener(address) };
+            let alone = UdpOptions { reuse_port: false, ..UdpOptions::clients(address) };
             BatchUdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, &error))?;
             second.extend(Some(address).filter(|address| address.port() != 0));
         }

@@ -99,7 +99,7 @@ impl Shard {
         next.map(|at| at.saturating_duration_since(now))
     }
 
-    /// All shards end together, because the kernel gives the clients of a closed listener to the other shards.
+    /// All shards end together, because the kernel gives the clients of a closed socket to the other shards.
     fn is_done(&self, now: Instant) -> bool {
         self.context.stop_at.is_some_and(|at| at <= now || self.context.shared.allocations() == 0)
     }
