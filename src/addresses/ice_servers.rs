@@ -1,9 +1,11 @@
 //! The ICE servers that clients get: the relay's ports as URLs, in the two shapes that clients parse.
 //!
 //! - Owner: the REST API, the cast gateway's issuer and `castway credentials`, each with a clone.
-//! - Inputs: the ports that the relay listens on, the settings' host, [`ExternalAddresses`], the current certificate, and the host of a request.
+//! - Inputs: the ports that the relay listens on, the settings' host, [`ExternalAddresses`], the current certificate, and the
+//!   host of a request.
 //! - Outputs: URLs (RFC 7064, RFC 7065), alone or as `RTCConfiguration.iceServers`.
-//! - Invariant: no URL names a port that the relay does not listen on, nor a host that a Host header could forge into anything but a host.
+//! - Invariant: no URL names a port that the relay does not listen on, nor a host that a Host header could forge into anything
+//!   but a host.
 
 use std::net::IpAddr;
 
@@ -68,9 +70,9 @@ impl IceServers {
         Self { tls: Some((certificates, port)), ..self }
     }
 
-    /// `turn:HOST:PORT?transport=udp` and so on, one URL for each port and transport. HOST is the external address of the settings, or else the
-    /// public URL's host, or else the one in `request_host` (a Host header; its port is ignored), or else the relay's address.
-    /// A loopback host, and a header that names no host, count as missing.
+    /// `turn:HOST:PORT?transport=udp` and so on, one URL for each port and transport. HOST is the external address of the
+    /// settings, or else the public URL's host, or else the one in `request_host` (a Host header; its port is ignored), or else
+    /// the relay's address. A loopback host, and a header that names no host, count as missing.
     pub fn uris(&self, request_host: Option<&str>) -> Vec<String> {
         let host = self.host(request_host);
         self.ports.iter().map(|port| port.turn(&host)).chain(self.turns(&host, request_host)).collect()
@@ -109,8 +111,8 @@ impl IceServers {
     }
 
     fn host(&self, request_host: Option<&str>) -> Host {
-        // A browser resolves `localhost` to `::1` first, where a relay on IPv4 does not listen; and the other peer may be on another
-        // machine.
+        // A browser resolves `localhost` to `::1` first, where a relay on IPv4 does not listen; and the other peer may be on
+        // another machine.
         let usable = |host: &Host| !interfaces::is_loopback_host(host) && self.listens_on(host);
         let asked = || request_host.and_then(host_of_header).filter(usable);
         let own = || match self.external.address() {

@@ -86,7 +86,8 @@ impl Shard {
         }
     }
 
-    /// A shard with a fresh engine on the same sockets of clients. The ports and quota of the old engine's allocations are given back.
+    /// A shard with a fresh engine on the same sockets of clients. The ports and quota of the old engine's allocations are given
+    /// back.
     pub(super) fn restarted(self) -> Self {
         let Self { mut context, mut engine, relayed_sockets, peer_connections, .. } = self;
         // The sockets must be closed before their ports are given back.

@@ -156,8 +156,8 @@ impl ClientStream {
         self.unread.len() + self.queue.len()
     }
 
-    /// Takes the stream apart for a splice: the connection with its descriptor, the bytes still to be written, and those read but not
-    /// handled.
+    /// Takes the stream apart for a splice: the connection with its descriptor, the bytes still to be written, and those read but
+    /// not handled.
     pub(in crate::relay) fn into_parts(mut self) -> (NonBlockingConnection, Descriptor, Vec<u8>, Vec<u8>) {
         self.queue.drain(..self.written_of_queue);
         (self.connection, self.descriptor, self.queue, self.unread)

@@ -6,9 +6,9 @@
 //! - Invariants: no call blocks. Each queue is bounded in bytes, and so are the queues of all clients together.
 //!
 //! [`acceptor`] accepts → [`accepted_connection`] carries a connection to its shard → [`client_stream`] holds one client's bytes,
-//! over a [`connection`] (TCP or TLS) → [`client_streams`] is the shard's table of them. After a ConnectionBind the connection belongs to a
-//! [`splice`], which passes bytes between the client and its peer; [`peer_connections`] is the shard's table of peers.
-//! [`buffer_usage`] counts what all clients' streams hold together.
+//! over a [`connection`] (TCP or TLS) → [`client_streams`] is the shard's table of them. After a ConnectionBind the connection
+//! belongs to a [`splice`], which passes bytes between the client and its peer; [`peer_connections`] is the shard's table of
+//! peers. [`buffer_usage`] counts what all clients' streams hold together.
 //!
 //! Errors are `io::Error`s of the socket calls, `WouldBlock` among them; any other one ends that connection alone.
 

@@ -1,7 +1,7 @@
 //! Passes bytes between a client's stream and its peer (RFC 6062 §5.4, §5.5).
 //!
-//! Owner: the [`PeerConnections`](super::peer_connections::PeerConnections) of a shard. Input: [`Splice::pump`] when either side is ready, or
-//! when a rate limit allows reading again. Output: bytes to the other side, and whether the splice is still open.
+//! Owner: the [`PeerConnections`](super::peer_connections::PeerConnections) of a shard. Input: [`Splice::pump`] when either side
+//! is ready, or when a rate limit allows reading again. Output: bytes to the other side, and whether the splice is still open.
 //!
 //! Invariants:
 //! - At most one read waits for a side that does not take it yet. Until that is gone, nothing more is read from the other side,
