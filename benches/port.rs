@@ -32,13 +32,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 const ROUNDS: usize = 21;
-const ROUND: Duration = Duration::from_millis(700);
+const ROUND_DURATION: Duration = Duration::from_millis(700);
 /// Requests that wait for an answer at the same time.
-const PIPELINED: usize = 32;
+const PIPELINED_REQUESTS: usize = 32;
 
 const BINDING: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xa4\x42castwaybench";
 /// Bytes of a Binding success response with the XOR-MAPPED-ADDRESS of an IPv4 client.
-const BOUND: usize = 32;
+const BINDING_RESPONSE_BYTES: usize = 32;
 const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// A credential source without users; a Binding request needs none.
@@ -93,9 +93,10 @@ async fn main() {
     assert_eq!(answer, http_answer(&tls, https_past).await, "the same answer, or the comparison is none");
 
     println!("{:<44}{:>12}{:>12}   ratio (quartiles)", "", "past it", "through it");
-    let turn = |addr| async move { requests(TcpStream::connect(addr).await.unwrap(), &BINDING, BOUND).await };
+    let turn = |addr| async move { requests(TcpStream::connect(addr).await.unwrap(), &BINDING, BINDING_RESPONSE_BYTES).await };
     compare("TURN over TCP, requests", turn_past, through, turn).await;
-    compare("TURN over TCP, connections", turn_past, through, |addr| connections(addr, None, &BINDING, BOUND)).await;
+    compare("TURN over TCP, connections", turn_past, through, |addr| connections(addr, None, &BINDING, BINDING_RESPONSE_BYTES))
+        .await;
     compare("HTTPS, requests", https_past, through, |addr| {
         let tls = tls.clone();
         async move { requests(secure(&tls, addr).await, GET, answer).await }
@@ -125,7 +126,7 @@ impl Count {
     }
 
     fn goes_on(&self) -> bool {
-        self.begun.elapsed() < ROUND
+        self.begun.elapsed() < ROUND_DURATION
     }
 
     fn end(self) -> Round {
@@ -169,13 +170,13 @@ async fn compare<F: Future<Output = Round>>(
 
 /// Sends many requests on one connection.
 async fn requests(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8], answer: usize) -> Round {
-    let (batch, mut answers) = (request.repeat(PIPELINED), vec![0; answer * PIPELINED]);
+    let (batch, mut answers) = (request.repeat(PIPELINED_REQUESTS), vec![0; answer * PIPELINED_REQUESTS]);
     let mut round = Count::begin();
     while round.goes_on() {
         stream.write_all(&batch).await.unwrap();
         stream.flush().await.unwrap();
         stream.read_exact(&mut answers).await.unwrap();
-        round.count += PIPELINED;
+        round.count += PIPELINED_REQUESTS;
     }
     round.end()
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use castway::turn::codec::attribute;
-use castway::turn::codec::framing::{ChannelData, Framing, HEADROOM};
+use castway::turn::codec::framing::{ChannelData, Framing, MAX_FRAMING_HEADER_BYTES};
 use castway::turn::codec::header::{Class, Method, TransactionId};
 use castway::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
 use castway::turn::codec::message::StunMessage;
@@ -212,8 +212,6 @@ impl Shell {
                 }
                 Output::Transmit { bytes, .. } => self.answer = bytes,
                 Output::CloseRelayedAddress { .. }
-                | Output::ChannelBound { .. }
-                | Output::ChannelUnbound { .. }
                 | Output::ClientMoved { .. }
                 | Output::MovedClientEnded { .. }
                 | Output::ConnectPeer { .. }
@@ -272,11 +270,11 @@ fn engine(bench: &Bench) {
         bench.without_allocating(&format!("Send indication to a peer{with}"), || {
             assert!(matches!(black_box(shell.engine.handle_client(from, &send, now)), Verdict::ToPeer { .. }));
         });
-        let mut packet = vec![0; HEADROOM + 1200];
+        let mut packet = vec![0; MAX_FRAMING_HEADER_BYTES + 1200];
         bench.without_allocating(&format!("a peer's datagram to a channel{with}"), || {
-            let verdict = shell.engine.handle_peer(relayed, peer, &packet[HEADROOM..], now);
+            let verdict = shell.engine.handle_peer(relayed, peer, &packet[MAX_FRAMING_HEADER_BYTES..], now);
             let Verdict::ToClient { framing, .. } = verdict else { panic!("{verdict:?}") };
-            black_box(framing.write_header(&mut packet[..HEADROOM], 1200));
+            black_box(framing.write_header(&mut packet[..MAX_FRAMING_HEADER_BYTES], 1200));
         });
     }
     let mut shell = Shell::new(false);
@@ -286,11 +284,11 @@ fn engine(bench: &Bench) {
     });
     shell.ask(client(1), &permit);
     let (relayed, now, peer) = (shell.relayed[0], shell.now, PEER.parse().expect("an address"));
-    let mut packet = vec![0; HEADROOM + 1200];
+    let mut packet = vec![0; MAX_FRAMING_HEADER_BYTES + 1200];
     bench.without_allocating("a peer's datagram to a Data indication", || {
-        let verdict = shell.engine.handle_peer(relayed, peer, &packet[HEADROOM..], now);
+        let verdict = shell.engine.handle_peer(relayed, peer, &packet[MAX_FRAMING_HEADER_BYTES..], now);
         let Verdict::ToClient { framing: framing @ Framing::Data { .. }, .. } = verdict else { panic!("{verdict:?}") };
-        black_box(framing.write_header(&mut packet[..HEADROOM], 1200));
+        black_box(framing.write_header(&mut packet[..MAX_FRAMING_HEADER_BYTES], 1200));
     });
     strangers(bench, &mut shell);
     let refresh = signed(Method::Refresh, &nonce, 5, |_| {});

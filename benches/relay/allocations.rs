@@ -15,13 +15,13 @@ use crate::client::{self, User};
 use crate::server::Server;
 
 /// Clients that wait for an answer at the same time.
-const WINDOW: usize = 256;
+const MAX_PENDING_CLIENTS: usize = 256;
 const RETRANSMISSION: Duration = Duration::from_millis(500);
-const TOO_LONG: Duration = Duration::from_secs(60);
+const RUN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Allocations made before the measurement, so that memory that a server needs only once does not count.
-const WARM_UP: usize = 64;
+const WARM_UP_ALLOCATIONS: usize = 64;
 /// Time for the work that a server does after it has answered.
-const SETTLE: Duration = Duration::from_millis(300);
+const SETTLE_TIME: Duration = Duration::from_millis(300);
 
 /// The result of [`measure`].
 #[derive(Debug, Clone, Copy)]
@@ -41,16 +41,16 @@ pub(crate) struct Costs {
 /// The server refuses an allocation.
 pub(crate) fn measure(server: &Server, few: usize, many: usize) -> anyhow::Result<Costs> {
     let mut made = 0;
-    fill(server, &mut made, WARM_UP)?;
-    thread::sleep(SETTLE);
+    fill(server, &mut made, WARM_UP_ALLOCATIONS)?;
+    thread::sleep(SETTLE_TIME);
     let empty = server.process.resident_kb()?;
     fill(server, &mut made, few)?;
-    thread::sleep(SETTLE);
+    thread::sleep(SETTLE_TIME);
     let with_few = server.process.resident_kb()? - empty;
 
     let cpu = server.process.cpu_nanos()?;
     let seconds = fill(server, &mut made, many - few)?;
-    thread::sleep(SETTLE);
+    thread::sleep(SETTLE_TIME);
     let with_many = server.process.resident_kb()? - empty;
     let cpu = server.process.cpu_nanos()? - cpu;
     Ok(Costs {
@@ -86,7 +86,7 @@ fn fill(server: &Server, made: &mut usize, count: usize) -> anyhow::Result<f64> 
     let start = Instant::now();
     let mut last_scan = start;
     while !waiting.is_empty() || !pending.is_empty() {
-        while pending.len() < WINDOW
+        while pending.len() < MAX_PENDING_CLIENTS
             && let Some((token, mut client)) = waiting.pop()
         {
             client::send(&client.socket, server.address, &client.request.raw);
@@ -117,7 +117,11 @@ fn fill(server: &Server, made: &mut usize, count: usize) -> anyhow::Result<f64> 
                 client::send(&client.socket, server.address, &client.request.raw);
                 client.sent = Instant::now();
             }
-            ensure!(start.elapsed() < TOO_LONG, "{} allocations are left after {TOO_LONG:?}", waiting.len() + pending.len());
+            ensure!(
+                start.elapsed() < RUN_TIMEOUT,
+                "{} allocations are left after {RUN_TIMEOUT:?}",
+                waiting.len() + pending.len()
+            );
         }
     }
     Ok(start.elapsed().as_secs_f64())

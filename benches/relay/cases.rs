@@ -54,7 +54,7 @@ pub(crate) const CASES: [Case; 14] = [
 const CPU: &str = "CPU us/packet";
 const MAX_LOSS: f64 = 0.01;
 /// The generator can't send faster, so a result of this size is a lower bound.
-const FASTEST: f64 = 4e6;
+const MAX_GENERATOR_PACKETS_PER_SECOND: f64 = 4e6;
 
 impl Case {
     /// Measures all servers alternately, and adds the results to `report`.
@@ -163,7 +163,7 @@ impl Case {
 /// in µs.
 fn fastest(server: &Server, path: &mut Path, time: Duration) -> anyhow::Result<(f64, f64)> {
     let mut best = (0.0, f64::NAN);
-    let (mut good, mut bad) = (0.0, FASTEST);
+    let (mut good, mut bad) = (0.0, MAX_GENERATOR_PACKETS_PER_SECOND);
     let mut rate = 40e3;
     for _ in 0..12 {
         let (mut run, mut cpu) = measured(server, path, rate, time)?;
@@ -182,7 +182,11 @@ fn fastest(server: &Server, path: &mut Path, time: Duration) -> anyhow::Result<(
         if bad / good.max(1.0) < 1.06 {
             break;
         }
-        rate = if bad < FASTEST { f64::midpoint(good, bad) } else { (rate * 1.7).min(FASTEST) };
+        rate = if bad < MAX_GENERATOR_PACKETS_PER_SECOND {
+            f64::midpoint(good, bad)
+        } else {
+            (rate * 1.7).min(MAX_GENERATOR_PACKETS_PER_SECOND)
+        };
     }
     Ok(best)
 }

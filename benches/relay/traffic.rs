@@ -19,12 +19,12 @@ const CHANNEL_HEADER: usize = 4;
 const INDICATION_HEADER: usize = 36;
 const DATA_FIRST_HEADER: usize = 24;
 /// The stamp in a payload: mark, run, number, time sent.
-const STAMP: usize = 24;
+const STAMP_BYTES: usize = 24;
 const MARK: u32 = 0x57A7_1C0D;
 /// How long to wait for the last packets.
-const GRACE: Duration = Duration::from_millis(60);
+const LAST_PACKETS_TIMEOUT: Duration = Duration::from_millis(60);
 /// A generator that is later than this skips what it missed, rather than sending all of it in one burst.
-const LATEST: Duration = Duration::from_millis(2);
+const MAX_CATCH_UP: Duration = Duration::from_millis(2);
 /// When the generator is behind, it receives after this many bursts.
 const BURSTS_A_TURN: u32 = 4;
 
@@ -171,7 +171,7 @@ impl Path {
             if now >= next {
                 self.send_burst(&mut outbox, &inbox, turn as usize % 2, start, &mut run);
                 last = now;
-                next = (next + gap).max(now.checked_sub(LATEST).unwrap_or(start));
+                next = (next + gap).max(now.checked_sub(MAX_CATCH_UP).unwrap_or(start));
                 turn += 1;
                 if now >= next && !turn.is_multiple_of(BURSTS_A_TURN) {
                     continue;
@@ -180,12 +180,12 @@ impl Path {
             self.receive(&mut inbox, start, &mut run)?;
         }
         run.seconds = (last - start).max(gap).as_secs_f64();
-        let mut quiet_until = Instant::now() + GRACE;
+        let mut quiet_until = Instant::now() + LAST_PACKETS_TIMEOUT;
         while Instant::now() < quiet_until && run.received < run.sent {
             let before = run.received;
             self.receive(&mut inbox, start, &mut run)?;
             if run.received > before {
-                quiet_until = Instant::now() + GRACE;
+                quiet_until = Instant::now() + LAST_PACKETS_TIMEOUT;
             }
         }
         Ok(run)
@@ -196,7 +196,7 @@ impl Path {
         let route = PacketRoute { socket: 0, to: end.to, from: None, dont_fragment: false };
         let time = start.elapsed().as_nanos() as u64;
         for index in 0..self.pattern.burst as u64 {
-            let stamp = &mut end.packet[end.header..end.header + STAMP];
+            let stamp = &mut end.packet[end.header..end.header + STAMP_BYTES];
             stamp[4..8].copy_from_slice(&self.runs.to_be_bytes());
             stamp[8..16].copy_from_slice(&(run.sent + index).to_be_bytes());
             stamp[16..24].copy_from_slice(&time.to_be_bytes());
@@ -252,13 +252,13 @@ impl End {
 }
 
 fn payload(pattern: &Pattern) -> Vec<u8> {
-    let mut payload = vec![0xA5; pattern.payload.max(STAMP)];
+    let mut payload = vec![0xA5; pattern.payload.max(STAMP_BYTES)];
     payload[..4].copy_from_slice(&MARK.to_be_bytes());
     payload
 }
 
 /// Finds the start of the generator's payload and its stamp.
-fn stamp(bytes: &[u8], header: usize) -> Option<(usize, &[u8; STAMP])> {
+fn stamp(bytes: &[u8], header: usize) -> Option<(usize, &[u8; STAMP_BYTES])> {
     let at = |at: usize| Some((at, bytes.get(at..)?.first_chunk()?));
     [header, DATA_FIRST_HEADER].into_iter().filter_map(at).find(|(_, stamp)| stamp.starts_with(&MARK.to_be_bytes()))
 }

@@ -71,7 +71,7 @@ impl Run {
         settings.limits.user_quota = Some(2);
         settings.limits.permissions = 4;
         settings.limits.channels = 3;
-        settings.limits.connections = 2;
+        settings.limits.peer_connections = 2;
         settings.limits.challenges = u16::MAX;
         settings.limits.failures = u16::MAX;
         settings.limits.sources = 16;
@@ -200,9 +200,7 @@ impl Run {
                 }
                 Output::Transmit { bytes, .. } => sent.push(bytes),
                 Output::ConnectPeer { connection, .. } => self.connections.push(connection),
-                Output::ChannelBound { .. }
-                | Output::ChannelUnbound { .. }
-                | Output::ClientMoved { .. }
+                Output::ClientMoved { .. }
                 | Output::MovedClientEnded { .. }
                 | Output::Splice { .. }
                 | Output::ClosePeerConnection { .. } => {}

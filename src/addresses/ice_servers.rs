@@ -1,9 +1,11 @@
-//! The ICE servers that clients get: the relay's listeners as URLs, in the two shapes that clients parse.
+//! The ICE servers that clients get: the relay's ports as URLs, in the two shapes that clients parse.
 //!
 //! - Owner: the REST API, the cast gateway's issuer and `castway credentials`, each with a clone.
-//! - Inputs: the bound listeners, the settings' host, [`ExternalAddresses`], the current certificate, and the host of a request.
+//! - Inputs: the ports that the relay listens on, the settings' host, [`ExternalAddresses`], the current certificate, and the
+//!   host of a request.
 //! - Outputs: URLs (RFC 7064, RFC 7065), alone or as `RTCConfiguration.iceServers`.
-//! - Invariant: no URL names a listener that does not listen, nor a host that a Host header could forge into anything but a host.
+//! - Invariant: no URL names a port that the relay does not listen on, nor a host that a Host header could forge into anything
+//!   but a host.
 
 use std::net::IpAddr;
 
@@ -24,20 +26,20 @@ pub enum UrlTransport {
     Tls,
 }
 
-/// A STUN and TURN listener that is bound.
+/// A port that the relay listens on, and that clients are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RelayListener {
+pub struct AdvertisedPort {
     pub transport: UrlTransport,
     pub port: u16,
 }
 
-/// The relay's listeners and the host they are advertised under.
+/// The relay's ports, and the host they are advertised under.
 #[derive(Debug, Clone)]
 pub struct IceServers {
-    listeners: Vec<RelayListener>,
+    ports: Vec<AdvertisedPort>,
     /// The host of the public URL; it takes precedence over the host of a request.
     public: Option<Host>,
-    /// Where the listeners are bound.
+    /// The address that the relay listens on.
     listening: IpAddr,
     external: ExternalAddresses,
     /// The certificates of TURN over TLS, and its port.
@@ -55,11 +57,10 @@ pub struct IceServer {
 }
 
 impl IceServers {
-    /// `listening` is the address that the listeners are bound to. `listeners` have the ports that they are bound to, the preferred one
-    /// first.
-    pub fn new(public_url: Option<&Url>, listeners: Vec<RelayListener>, listening: IpAddr, external: ExternalAddresses) -> Self {
+    /// The relay listens on `listening`, at `ports`, of which the preferred one is first.
+    pub fn new(public_url: Option<&Url>, ports: Vec<AdvertisedPort>, listening: IpAddr, external: ExternalAddresses) -> Self {
         let public = public_url.and_then(Url::host).map(|host| host.to_owned());
-        Self { listeners, public, listening, external, tls: None }
+        Self { ports, public, listening, external, tls: None }
     }
 
     /// Adds TURN over TLS. Its URL is given while browsers trust the certificate, and names a host of the certificate: with a
@@ -69,12 +70,12 @@ impl IceServers {
         Self { tls: Some((certificates, port)), ..self }
     }
 
-    /// `turn:HOST:PORT?transport=udp` and so on, one URL for each listener. HOST is the external address of the settings, or else the
-    /// public URL's host, or else the one in `request_host` (a Host header; its port is ignored), or else the relay's address.
-    /// A loopback host, and a header that names no host, count as missing.
+    /// `turn:HOST:PORT?transport=udp` and so on, one URL for each port and transport. HOST is the external address of the
+    /// settings, or else the public URL's host, or else the one in `request_host` (a Host header; its port is ignored), or else
+    /// the relay's address. A loopback host, and a header that names no host, count as missing.
     pub fn uris(&self, request_host: Option<&str>) -> Vec<String> {
         let host = self.host(request_host);
-        self.listeners.iter().map(|listener| listener.turn(&host)).chain(self.turns(&host, request_host)).collect()
+        self.ports.iter().map(|port| port.turn(&host)).chain(self.turns(&host, request_host)).collect()
     }
 
     /// The same with credentials, and one `stun:` URL if the relay has UDP, as `RTCPeerConnection` takes them.
@@ -95,7 +96,7 @@ impl IceServers {
     }
 
     fn stun(&self, host: &Host) -> Option<String> {
-        let udp = self.listeners.iter().find(|listener| listener.transport == UrlTransport::Udp)?;
+        let udp = self.ports.iter().find(|port| port.transport == UrlTransport::Udp)?;
         Some(format!("stun:{host}:{}", udp.port))
     }
 
@@ -106,11 +107,14 @@ impl IceServers {
         let named = certificate.names.iter().filter(|name| !name.starts_with('*')).find_map(|name| host_of_header(name));
         let known = [Some(host.clone()), request_host.and_then(host_of_header)].into_iter().flatten().find(covered);
         let host = known.or(named).filter(|_| certificate.is_trusted())?;
-        Some(RelayListener { transport: UrlTransport::Tls, port: *port }.turn(&host))
+        Some(AdvertisedPort { transport: UrlTransport::Tls, port: *port }.turn(&host))
     }
 
     fn host(&self, request_host: Option<&str>) -> Host {
-        let asked = || request_host.and_then(host_of_header).filter(|host| !is_loopback(host) && self.listens_on(host));
+        // A browser resolves `localhost` to `::1` first, where a relay on IPv4 does not listen; and the other peer may be on
+        // another machine.
+        let usable = |host: &Host| !interfaces::is_loopback_host(host) && self.listens_on(host);
+        let asked = || request_host.and_then(host_of_header).filter(usable);
         let own = || match self.external.address() {
             Some(address) if self.listening.is_unspecified() => address,
             Some(_) | None => self.listening,
@@ -118,7 +122,7 @@ impl IceServers {
         self.external.host().or_else(|| self.public.clone()).or_else(asked).unwrap_or_else(|| interfaces::host(own()))
     }
 
-    /// Whether a listener can be reached at the host by which the client found the pages.
+    /// Whether the relay can be reached at the host by which the client found the pages.
     fn listens_on(&self, host: &Host) -> bool {
         let dual = matches!(self.listening, IpAddr::V6(ip) if ip.is_unspecified());
         let any = self.listening.is_unspecified();
@@ -130,8 +134,8 @@ impl IceServers {
     }
 }
 
-impl RelayListener {
-    /// The listeners on `ports`, the preferred one first.
+impl AdvertisedPort {
+    /// `ports` with each transport that the relay has, the preferred port first.
     pub fn at(ports: impl IntoIterator<Item = u16>, udp: bool, tcp: bool) -> Vec<Self> {
         let transports = [(UrlTransport::Udp, udp), (UrlTransport::Tcp, tcp)];
         let of =
@@ -169,15 +173,6 @@ fn host_of_header(header: &str) -> Option<Host> {
     }
 }
 
-/// A browser resolves `localhost` to `::1` first, where a relay on IPv4 does not listen; and the other peer may be on another machine.
-fn is_loopback(host: &Host) -> bool {
-    match host {
-        Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.to_canonical().is_loopback(),
-    }
-}
-
 fn exposed<S: Serializer>(secret: &Option<Secret<String>>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(Secret::expose).serialize(serializer)
 }
@@ -198,8 +193,8 @@ mod tests {
         let config = Config::read(settings).unwrap();
         let bound = [Some(Ipv4Addr::new(192, 0, 2, 7).into()), Some("2001:db8::7".parse().unwrap())];
         let external = ExternalAddresses::new(&config.relay.external, bound, None);
-        let listeners = vec![RelayListener { transport: UrlTransport::Udp, port: 3478 }];
-        IceServers::new(config.http.public_url.as_ref(), listeners, listening.parse().unwrap(), external)
+        let ports = vec![AdvertisedPort { transport: UrlTransport::Udp, port: 3478 }];
+        IceServers::new(config.http.public_url.as_ref(), ports, listening.parse().unwrap(), external)
     }
 
     #[test]
@@ -279,7 +274,7 @@ mod tests {
     #[test]
     fn a_second_port_comes_after_the_first_and_stun_has_one() {
         let mut servers = servers(&Settings::default());
-        servers.listeners = RelayListener::at([3478, 3479], true, true);
+        servers.ports = AdvertisedPort::at([3478, 3479], true, true);
         let uris = [
             "turn:192.0.2.7:3478?transport=udp",
             "turn:192.0.2.7:3478?transport=tcp",
@@ -291,14 +286,14 @@ mod tests {
         let named: Vec<String> = servers.ice_servers(&credentials, None).into_iter().map(|server| server.urls).collect();
         assert_eq!(named, [&uris[..], &["stun:192.0.2.7:3478"]].concat());
         assert_eq!(servers.stun_uris(None), ["stun:192.0.2.7:3478"]);
-        assert_eq!(RelayListener::at([3478, 3479], false, true).len(), 2);
+        assert_eq!(AdvertisedPort::at([3478, 3479], false, true).len(), 2);
     }
 
     #[test]
     fn other_transports_have_their_own_urls() {
         let mut servers = servers(&Settings::default());
-        servers.listeners.push(RelayListener { transport: UrlTransport::Tcp, port: 3478 });
-        servers.listeners.push(RelayListener { transport: UrlTransport::Tls, port: 5349 });
+        servers.ports.push(AdvertisedPort { transport: UrlTransport::Tcp, port: 3478 });
+        servers.ports.push(AdvertisedPort { transport: UrlTransport::Tls, port: 5349 });
         let tail = ["turn:192.0.2.7:3478?transport=tcp", "turns:192.0.2.7:5349?transport=tcp"];
         assert_eq!(servers.uris(None)[1..], tail);
     }

@@ -98,6 +98,15 @@ pub fn is_private(ip: IpAddr) -> bool {
     }
 }
 
+/// Whether a host stands for the machine that uses it: a loopback address, or `localhost` with its subdomains (RFC 6761 §6.3).
+pub fn is_loopback_host<S: AsRef<str>>(host: &Host<S>) -> bool {
+    match host {
+        Host::Domain(name) => name.as_ref() == "localhost" || name.as_ref().ends_with(".localhost"),
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => ip.to_canonical().is_loopback(),
+    }
+}
+
 /// The interfaces' addresses for a sentence, loopback and link-local left out unless there is nothing else.
 pub fn listed() -> String {
     let all = addresses();

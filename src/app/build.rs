@@ -14,7 +14,7 @@ use super::metrics::CountedParts;
 use super::open::Opened;
 use super::router::{self, HttpsPort, MainPort, RequestGuards};
 use super::server::App;
-use crate::addresses::ice_servers::{IceServers, RelayListener};
+use crate::addresses::ice_servers::{AdvertisedPort, IceServers};
 use crate::api;
 use crate::api::keys::ApiKeys;
 use crate::api::metric_families::MetricsSource;
@@ -132,9 +132,9 @@ impl Opened {
     fn ice_servers(&self) -> IceServers {
         let relay = &self.relay;
         let ports = [Some(relay.listening().port()), relay.alternate_port()];
-        let listeners = RelayListener::at(ports.into_iter().flatten(), relay.has_udp(), relay.has_tcp());
+        let advertised = AdvertisedPort::at(ports.into_iter().flatten(), relay.has_udp(), relay.has_tcp());
         let public_url = self.config.http.public_url.as_ref();
-        let ice = IceServers::new(public_url, listeners, relay.listening().ip(), self.external.clone());
+        let ice = IceServers::new(public_url, advertised, relay.listening().ip(), self.external.clone());
         match self.certificates.clone().zip(self.https_port) {
             Some((certificates, port)) => ice.with_tls(certificates, port),
             None => ice,

@@ -82,7 +82,7 @@ fn start_relay(
     // Everything that this server keeps open for itself is open by now, except the relay's sockets.
     let open = descriptors::open_now() + proxied as u64;
     // For both families, and for the connections that each relayed address may have with TCP peers.
-    let of_relay = if config.relay.tcp_relay { 1 + config.relay.max_connections } else { 1 };
+    let of_relay = if config.relay.tcp_relay { 1 + config.relay.max_peer_connections } else { 1 };
     let shares = DescriptorPools::divide(descriptor_limit, open, config.relay.threads, 2 * ports * of_relay);
     let relay = relay::start(&config.relay, external, Arc::new(directory.clone()), &shares)?;
     if config.relay.tcp && !config.http.trusted_proxies.is_empty() {

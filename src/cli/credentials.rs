@@ -12,7 +12,7 @@ use super::installation::Installation;
 use super::output::{print, print_warning};
 use super::shared_settings::SharedSetting;
 use crate::addresses::external::ExternalAddresses;
-use crate::addresses::ice_servers::{IceServers, RelayListener};
+use crate::addresses::ice_servers::{AdvertisedPort, IceServers};
 use crate::addresses::interfaces;
 use crate::api::turn_credentials::TurnReply;
 use crate::config::{CertificateSource, Config, TurnAccess};
@@ -56,7 +56,7 @@ pub(super) async fn run(
     let issued = directory.issue(user, ttl, SystemTime::now());
     let relay = &config.relay;
     let ports = [Some(relay.addr.port()), relay.alternate_port];
-    let listeners = RelayListener::at(ports.into_iter().flatten(), relay.udp, relay.tcp);
+    let advertised = AdvertisedPort::at(ports.into_iter().flatten(), relay.udp, relay.tcp);
     let bound = relay.relay_ips.first().copied().unwrap_or_else(|| interfaces::relay_ip(relay.addr.ip())).to_canonical();
     let bound = if bound.is_ipv4() { [Some(bound), None] } else { [None, Some(bound)] };
     let external = ExternalAddresses::new(&relay.external, bound, None);
@@ -64,7 +64,7 @@ pub(super) async fn run(
     let https_port =
         config.tls.https.as_ref().and_then(|listen| listen.addrs.first()).map(SocketAddr::port).filter(|port| *port > 0);
     let public_url = config.http.public_url.clone().or_else(|| config.tls.source.origin(https_port?));
-    let mut ice = IceServers::new(public_url.as_ref(), listeners, relay.addr.ip(), external);
+    let mut ice = IceServers::new(public_url.as_ref(), advertised, relay.addr.ip(), external);
     if let Some((certificates, port)) = certificates(&config).zip(https_port) {
         ice = ice.with_tls(certificates, port);
     }

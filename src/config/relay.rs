@@ -57,7 +57,7 @@ pub struct RelayConfig {
     /// Limits of one allocation: permissions, channels, connections with TCP peers, and new peers in a second.
     pub max_permissions: usize,
     pub max_channels: usize,
-    pub max_connections: usize,
+    pub max_peer_connections: usize,
     pub new_peers: Option<u64>,
     /// Bytes per second of one allocation, of all allocations of one user, and of all allocations; each counted for each direction.
     pub max_bps: Option<u64>,
@@ -137,7 +137,7 @@ impl RelayConfig {
             total_quota: reader.limit("CASTWAY_TOTAL_QUOTA", 0..=u32::MAX, ""),
             max_permissions: reader.number("CASTWAY_MAX_PERMISSIONS", 1..=MAX_PER_ALLOCATION, ""),
             max_channels: reader.number("CASTWAY_MAX_CHANNELS", 1..=MAX_PER_ALLOCATION, ""),
-            max_connections: reader.number("CASTWAY_MAX_CONNECTIONS", 1..=MAX_PER_ALLOCATION, ""),
+            max_peer_connections: reader.number("CASTWAY_MAX_CONNECTIONS", 1..=MAX_PER_ALLOCATION, ""),
             new_peers: reader.limit("CASTWAY_NEW_PEERS", 0..=u64::MAX, "per second"),
             max_bps: reader.limit("CASTWAY_MAX_BPS", bandwidth.clone(), "of bytes per second"),
             user_bps: reader.limit("CASTWAY_USER_BPS", bandwidth.clone(), "of bytes per second"),

@@ -20,7 +20,7 @@ use crate::http::server::{HttpServer, HttpVersion};
 use crate::limits::concurrency::{ClientCounter, ConnectionSlot};
 use crate::limits::descriptors::DescriptorPool;
 use crate::limits::ip_prefix;
-use crate::relay::{AcceptedConnection, StreamIntake, Wire};
+use crate::relay::{AcceptedConnection, NonBlockingConnection, StreamIntake};
 use crate::tls::{ACME_TLS, HTTP_2, HandshakeConfigs, STUN_TURN};
 
 /// Bytes that rustls buffers of what is written before the client takes any. Bytes in this buffer no longer count as waiting.
@@ -71,7 +71,11 @@ impl Dispatcher {
         connection.note_progress();
         match protocol {
             Protocol::Turn if self.plain_turn => {
-                self.relay.take_in(AcceptedConnection { client, server, wire: Wire::Tcp(stream.into_std()?) });
+                self.relay.take_in(AcceptedConnection {
+                    client,
+                    server,
+                    connection: NonBlockingConnection::Tcp(stream.into_std()?),
+                });
                 Ok(())
             }
             Protocol::Http => {
@@ -110,9 +114,9 @@ impl Dispatcher {
         };
         match protocol {
             Protocol::Turn => {
-                let (tcp, connection) = stream.into_inner();
-                let wire = Wire::Tls(tcp.into_inner().into_std()?, Box::new(connection));
-                self.relay.take_in(AcceptedConnection { client: arrival.client, server, wire });
+                let (tcp, tls) = stream.into_inner();
+                let connection = NonBlockingConnection::Tls(tcp.into_inner().into_std()?, Box::new(tls));
+                self.relay.take_in(AcceptedConnection { client: arrival.client, server, connection });
                 Ok(())
             }
             Protocol::Http => {

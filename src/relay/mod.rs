@@ -50,5 +50,5 @@ pub use setup::relayed_addresses::bind_addresses;
 pub use start::start;
 pub use stats::{RelayStats, StatsReader};
 pub use tcp::accepted_connection::AcceptedConnection;
-pub use tcp::wire::Wire;
+pub use tcp::connection::NonBlockingConnection;
 pub use users::RelayUsers;

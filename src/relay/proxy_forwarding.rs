@@ -1,4 +1,4 @@
-//! TCP connections that the relay's own listener accepts for the ingress.
+//! TCP connections that the relay accepts for the ingress.
 
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;

@@ -14,20 +14,21 @@ use crate::relay::admission::Admission;
 use crate::relay::handle::Relay;
 use crate::relay::io::poll::{Interest, Poller};
 use crate::relay::io::poll_source::PollSource;
+use crate::relay::setup::client_sockets::ClientSockets;
 use crate::relay::setup::engine_settings;
-use crate::relay::setup::listeners::Listeners;
 use crate::relay::setup::local_addresses::{LocalAddresses, log_closed_networks};
 use crate::relay::shard::context::ShardContext;
 use crate::relay::shard::event_loop;
 use crate::relay::shard::mailbox::{MailboxReceiver, ShardMailbox, shard_mailbox};
 use crate::relay::stats::StatsReader;
+use crate::relay::stats::counters::ShardCounters;
 use crate::relay::users::RelayUsers;
 use crate::relay::watcher::ChangeWatcher;
-use crate::turn::{self, SharedState};
+use crate::turn::{self, EngineSettings, PeerPolicy, SharedState};
 
-/// Binds the listeners and starts relaying. Relayed sockets are bound at the addresses in `external`, which are those of
+/// Binds the clients' sockets and starts relaying. Relayed sockets are bound at the addresses in `external`, which are those of
 /// [`bind_addresses`](super::bind_addresses); the advertised addresses follow `external`, and the number of descriptors stays
-/// within `shares`.
+/// within `descriptors`.
 ///
 /// # Errors
 /// A sentence that names the setting to change: a port is taken, or an address is not this machine's.
@@ -35,64 +36,76 @@ pub fn start(
     config: &RelayConfig,
     external: &ExternalAddresses,
     users: Arc<dyn RelayUsers>,
-    shares: &DescriptorPools,
+    descriptors: &DescriptorPools,
 ) -> anyhow::Result<Relay> {
-    let listeners = Listeners::bind(config)?;
+    let client_sockets = ClientSockets::bind(config)?;
     let relayed = external.relayed_ips();
     let local = LocalAddresses::read(&relayed);
-    let settings = Arc::new(engine_settings::settings(config, relayed, &listeners, &local));
+    let settings = Arc::new(engine_settings::settings(config, relayed, &client_sockets, &local));
     let policy = engine_settings::policy(config, &local);
     let closed_neighbours = policy.closed_neighbours();
     log_closed_networks(&closed_neighbours);
 
     let shared = SharedState::new(&settings, random_seed(), Instant::now());
     let shards = (0..config.threads).map(|_| Arc::default()).collect();
-    let stats = StatsReader { shards, epoch: Instant::now() };
     let ends = (0..config.threads).map(|_| ShardEnds::new()).collect::<anyhow::Result<Vec<_>>>()?;
     let mailboxes: Vec<ShardMailbox> = ends.iter().map(|ends| ends.mailbox.clone()).collect();
     let mut relay = Relay {
-        listening: listeners.address,
-        alternate_port: listeners.alternate_port.filter(|_| config.alternate_port.is_some()),
+        listening: client_sockets.address,
+        alternate_port: client_sockets.alternate_port.filter(|_| config.alternate_port.is_some()),
         udp: config.udp,
         tcp: config.tcp,
-        stats: stats.clone(),
-        admission: Admission::new(shares),
-        shared: Arc::clone(&shared),
+        stats: StatsReader { shards, epoch: Instant::now() },
+        admission: Admission::new(descriptors),
+        shared,
         closed_neighbours: closed_neighbours.into(),
         mailboxes: mailboxes.clone(),
         threads: Vec::new(),
         watcher: None,
     };
-    let (mut udp, mut tcp) = (listeners.udp.into_iter(), listeners.tcp.into_iter());
-    for ((index, counters), ShardEnds { poller, messages, .. }) in (0..).zip(stats.shards.iter()).zip(ends) {
-        let context = ShardContext {
-            index,
-            settings: Arc::clone(&settings),
-            policy: policy.clone(),
-            // All shards use one range, so that a small range is not divided; the engines know without a lock which ports are
-            // taken.
-            engine_shard: turn::ShardSettings { index, ports: config.ports.clone() },
-            shared: Arc::clone(&shared),
-            users: Arc::clone(&users),
-            admission: relay.admission.clone(),
-            stats: Arc::clone(counters),
-            messages,
-            mailboxes: mailboxes.clone(),
-            poller,
-            listeners: udp.next().unwrap_or_default(),
-            acceptors: tcp.next().unwrap_or_default(),
-            proxy_forwarding: None,
-            coalesce: config.coalesce,
-            icmp_indications: config.icmp_indications,
-            stop_at: None,
-            epoch: stats.epoch,
-        };
+    for context in shard_contexts(config, &settings, &policy, &users, &relay, client_sockets, ends) {
         relay.threads.push(spawn_shard(context)?);
     }
     let revision = users.revision();
     let external = external.clone();
     relay.watcher = Some(spawn_watcher(ChangeWatcher { users, revision, external, relayed, policy, local, mailboxes })?);
     Ok(relay)
+}
+
+/// The contexts of all shards, each with its sockets of clients and its ends of the mailbox.
+fn shard_contexts(
+    config: &RelayConfig,
+    settings: &Arc<EngineSettings>,
+    policy: &PeerPolicy,
+    users: &Arc<dyn RelayUsers>,
+    relay: &Relay,
+    client_sockets: ClientSockets,
+    ends: Vec<ShardEnds>,
+) -> Vec<ShardContext> {
+    let (mut udp, mut tcp) = (client_sockets.udp.into_iter(), client_sockets.tcp.into_iter());
+    let shards = (0..).zip(relay.stats.shards.iter()).zip(ends);
+    let context = |((index, counters), ends): ((u8, &Arc<ShardCounters>), ShardEnds)| ShardContext {
+        index,
+        settings: Arc::clone(settings),
+        policy: policy.clone(),
+        // All shards use one range, so that a small range is not divided; the engines know without a lock which ports are taken.
+        engine_shard: turn::ShardSettings { index, ports: config.ports.clone() },
+        shared: Arc::clone(&relay.shared),
+        users: Arc::clone(users),
+        admission: relay.admission.clone(),
+        stats: Arc::clone(counters),
+        messages: ends.messages,
+        mailboxes: relay.mailboxes.clone(),
+        poller: ends.poller,
+        client_sockets: udp.next().unwrap_or_default(),
+        acceptors: tcp.next().unwrap_or_default(),
+        proxy_forwarding: None,
+        coalesce: config.coalesce,
+        icmp_indications: config.icmp_indications,
+        stop_at: None,
+        epoch: relay.stats.epoch,
+    };
+    shards.map(context).collect()
 }
 
 /// The poller that a shard waits with, and the two ends of its mailbox.
@@ -110,11 +123,11 @@ impl ShardEnds {
     }
 }
 
-/// Polls the shard's listeners, and runs it.
+/// Polls the shard's sockets of clients, and runs it.
 fn spawn_shard(context: ShardContext) -> anyhow::Result<JoinHandle<()>> {
-    for (number, listener) in (0..).zip(&context.listeners) {
+    for (number, client_socket) in (0..).zip(&context.client_sockets) {
         let token = PollSource::ClientSocket(number).token();
-        context.poller.add(&listener.socket, token, Interest::Datagrams).context("the relay's socket can't be watched")?;
+        context.poller.add(&client_socket.socket, token, Interest::Datagrams).context("the relay's socket can't be watched")?;
     }
     for (number, acceptor) in (0..).zip(&context.acceptors) {
         let token = PollSource::ClientAcceptor(number).token();

@@ -62,7 +62,7 @@ pub(super) struct Allocation {
     pub(super) to_client: u64,
     pub(super) new_peers: u64,
     pub(super) peers: PeerTable,
-    pub(super) connections: Vec<PeerConnectionId>,
+    pub(super) peer_connections: Vec<PeerConnectionId>,
 }
 
 impl Allocation {

@@ -43,7 +43,7 @@ pub struct Engine {
     pub(super) shard: ShardSettings,
     pub(super) rng: StdRng,
     pub(super) allocations: AllocationTable,
-    pub(super) connections: PeerConnectionTable,
+    pub(super) peer_connections: PeerConnectionTable,
     /// The reservations of this engine, in the order in which they expire.
     pub(super) reservations: VecDeque<(Instant, ReservationToken)>,
     pub(super) outputs: VecDeque<Output>,
@@ -76,7 +76,7 @@ impl Engine {
             shard,
             rng: StdRng::from_seed(seed),
             allocations: AllocationTable::default(),
-            connections: PeerConnectionTable::default(),
+            peer_connections: PeerConnectionTable::default(),
             reservations: VecDeque::new(),
             outputs: VecDeque::new(),
             reply: Vec::with_capacity(1024),
@@ -93,7 +93,7 @@ impl Engine {
     /// When `handle_timeout` is due at the latest; an earlier call is harmless.
     pub fn next_timeout(&self) -> Option<Instant> {
         let reservation = self.reservations.front().map(|(at, _)| *at);
-        [self.allocations.next_timer(), reservation, self.connections.next_timer()].into_iter().flatten().min()
+        [self.allocations.next_timer(), reservation, self.peer_connections.next_timer()].into_iter().flatten().min()
     }
 
     /// The bytes of [`super::Verdict::Reply`]; they are valid until the next call.
@@ -124,28 +124,15 @@ impl Engine {
     pub(super) fn sweep(&mut self, id: AllocationId, now: Instant, apply_policy: bool) {
         let Some(allocation) = self.allocations.allocation_mut(id) else { return };
         let permitted = |ip| !apply_policy || self.policy.permits_permission(ip, &self.settings);
-        let outputs = &mut self.outputs;
-        allocation.peers.sweep(now, permitted, |channel, peer| {
-            let relayed = RelayedAddressId { allocation: id, family: AddressFamily::of(peer.ip()) };
-            outputs.push_back(Output::ChannelUnbound { relayed, channel, peer });
-        });
+        allocation.peers.sweep(now, permitted);
         self.allocations.reschedule(id, true);
     }
 
     /// The one way an allocation ends: it gives back everything that it held.
     pub(super) fn end(&mut self, id: AllocationId) {
         let Some(mut allocation) = self.allocations.remove(id) else { return };
-        let outputs = &mut self.outputs;
-        allocation.peers.sweep(
-            allocation.expires,
-            |_| false,
-            |channel, peer| {
-                let relayed = RelayedAddressId { allocation: id, family: AddressFamily::of(peer.ip()) };
-                outputs.push_back(Output::ChannelUnbound { relayed, channel, peer });
-            },
-        );
-        for connection in std::mem::take(&mut allocation.connections) {
-            self.connections.remove(connection);
+        for connection in allocation.peer_connections.drain(..) {
+            self.peer_connections.remove(connection);
             self.outputs.push_back(Output::ClosePeerConnection { connection });
         }
         for family in AddressFamily::ALL {
@@ -174,9 +161,9 @@ impl Engine {
     #[cfg(any(test, fuzzing))]
     pub fn audit(&self) -> Result<(), &'static str> {
         self.allocations.audit()?;
-        self.connections.audit()?;
-        let listed: usize = self.allocations.iter().map(|(_, allocation)| allocation.connections.len()).sum();
-        if listed != self.connections.len() {
+        self.peer_connections.audit()?;
+        let listed: usize = self.allocations.iter().map(|(_, allocation)| allocation.peer_connections.len()).sum();
+        if listed != self.peer_connections.len() {
             return Err("an allocation lost a connection");
         }
         if self.next_timeout().is_none() && self.allocations.len() > 0 {

@@ -75,8 +75,8 @@ impl Engine {
             self.reservations.pop_front();
             self.shared.unreserve(&token);
         }
-        while let Some(connection) = self.connections.due(now) {
-            self.end_connection(connection, now);
+        while let Some(connection) = self.peer_connections.due(now) {
+            self.end_peer_connection(connection, now);
         }
     }
 
@@ -96,7 +96,7 @@ impl Engine {
         for id in self.allocation_ids() {
             self.sweep(id, now, true);
         }
-        self.close_denied_connections(now);
+        self.close_denied_peer_connections(now);
     }
 
     /// The addresses of the machine, or those that its relayed addresses are advertised under, have changed: see

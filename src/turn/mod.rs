@@ -31,32 +31,32 @@
 //! use std::net::UdpSocket;
 //! use std::time::{Duration, Instant};
 //!
-//! use castway::turn::codec::framing::HEADROOM;
+//! use castway::turn::codec::framing::MAX_FRAMING_HEADER_BYTES;
 //! use castway::turn::{Engine, FiveTuple, OpenError, Output, Transport, Verdict};
 //!
 //! fn serve(clients: &UdpSocket, mut engine: Engine) -> io::Result<()> {
 //!     let server = clients.local_addr()?;
 //!     let mut sockets = HashMap::new();
-//!     let mut buffer = vec![0; HEADROOM + 65_535];
+//!     let mut buffer = vec![0; MAX_FRAMING_HEADER_BYTES + 65_535];
 //!     loop {
 //!         // 1. Wait for an input, but no longer than the engine allows.
 //!         let left = engine.next_timeout().map(|at| at.saturating_duration_since(Instant::now()));
 //!         clients.set_read_timeout(left.map(|left| left.max(Duration::from_millis(1))))?;
-//!         let received = clients.recv_from(&mut buffer[HEADROOM..]);
+//!         let received = clients.recv_from(&mut buffer[MAX_FRAMING_HEADER_BYTES..]);
 //!         let now = Instant::now();
 //!         // 2. Hand it in, and do what the verdict says.
 //!         match received {
 //!             Ok((len, client)) => {
 //!                 let from = FiveTuple { client, server, transport: Transport::Udp };
-//!                 match engine.handle_client(from, &buffer[HEADROOM..][..len], now) {
+//!                 match engine.handle_client(from, &buffer[MAX_FRAMING_HEADER_BYTES..][..len], now) {
 //!                     Verdict::Reply { to, .. } => drop(clients.send_to(engine.reply(), to.client)),
 //!                     Verdict::ToPeer { relayed, peer, payload, .. } => {
 //!                         let socket: &UdpSocket = &sockets[&relayed];
-//!                         drop(socket.send_to(&buffer[HEADROOM..][payload], peer));
+//!                         drop(socket.send_to(&buffer[MAX_FRAMING_HEADER_BYTES..][payload], peer));
 //!                     }
 //!                     // Another client of this server: the header goes in front of the payload, where it lies.
 //!                     Verdict::ToClient { to, framing, payload } => {
-//!                         let (start, end) = (HEADROOM + payload.start, HEADROOM + payload.end);
+//!                         let (start, end) = (MAX_FRAMING_HEADER_BYTES + payload.start, MAX_FRAMING_HEADER_BYTES + payload.end);
 //!                         let header = framing.write_header(&mut buffer[..start], payload.len());
 //!                         let padding = framing.padding(payload.len(), false);
 //!                         buffer[end..end + padding].fill(0);
@@ -82,7 +82,7 @@
 //!                     engine.handle_relayed_address_opened(relayed, result, now);
 //!                 }
 //!                 Output::CloseRelayedAddress { relayed } => drop(sockets.remove(&relayed)),
-//!                 _ => {} // Channels for an accelerator, moved clients, TCP allocations.
+//!                 _ => {} // Moved clients and TCP allocations.
 //!             }
 //!         }
 //!     }

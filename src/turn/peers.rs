@@ -86,24 +86,12 @@ impl PeerTable {
         }
     }
 
-    /// Removes what has expired and what `permitted` refuses, and calls `unbound` for each channel that is removed.
-    pub(super) fn sweep(
-        &mut self,
-        now: Instant,
-        permitted: impl Fn(IpAddr) -> bool,
-        mut unbound: impl FnMut(ChannelNumber, SocketAddr),
-    ) {
+    /// Removes the permissions and channels that have expired, or that `permitted` refuses.
+    pub(super) fn sweep(&mut self, now: Instant, permitted: impl Fn(IpAddr) -> bool) {
         self.permissions.retain(|permission| permission.expires > now && permitted(permission.ip));
-        let mut gone = false;
-        self.channels.retain(|channel| {
-            let keep = channel.expires > now && permitted(channel.peer.ip());
-            if !keep {
-                gone = true;
-                unbound(channel.number, channel.peer);
-            }
-            keep
-        });
-        if gone {
+        let before = self.channels.len();
+        self.channels.retain(|channel| channel.expires > now && permitted(channel.peer.ip()));
+        if self.channels.len() < before {
             let channels = &self.channels;
             self.by_peer.retain(|(_, number)| channels.binary_search_by_key(number, |channel| channel.number).is_ok());
         }
@@ -167,9 +155,9 @@ mod tests {
             peers.permit(peer(last).ip(), later);
             peers.bind(channel(0x4000 + u16::from(last)), peer(last), if last % 2 == 0 { later } else { now });
         }
-        let mut gone = Vec::new();
-        peers.sweep(now, |ip| ip != peer(4).ip(), |number, _| gone.push(number.number()));
-        assert_eq!(gone, [0x4001, 0x4003, 0x4004]);
+        peers.sweep(now, |ip| ip != peer(4).ip());
+        let bound = |last: u8| peers.channel_peer(channel(0x4000 + u16::from(last)), now).is_some();
+        assert_eq!([1, 2, 3, 4].map(bound), [false, true, false, false]);
         assert_eq!(peers.audit(), Ok(()));
         assert_eq!((peers.permissions(), peers.channels(), peers.next_expiry()), (3, 1, Some(later)));
     }

@@ -156,7 +156,7 @@ pub struct Limits {
     /// Channels of one allocation.
     pub channels: usize,
     /// TCP connections of one allocation (RFC 6062).
-    pub connections: usize,
+    pub peer_connections: usize,
     /// New permissions of one allocation in a second.
     pub new_peers: Option<u64>,
     /// Bytes a second of one allocation in each direction.
@@ -184,7 +184,7 @@ impl Default for Limits {
             total_quota: None,
             permissions: 64,
             channels: 64,
-            connections: 16,
+            peer_connections: 16,
             new_peers: Some(32),
             allocation_bandwidth: None,
             user_bandwidth: None,

@@ -24,15 +24,15 @@ impl Engine {
     /// The result of [`Output::ConnectPeer`]: answers the Connect (RFC 6062 §5.2).
     pub fn handle_peer_connected(&mut self, id: PeerConnectionId, connected: bool, now: Instant) {
         let Some(&PeerConnection { allocation, state: PeerConnectionState::Connecting { transaction, signer, .. }, .. }) =
-            self.connections.connection(id)
+            self.peer_connections.connection(id)
         else {
             return;
         };
         let Some(to) = self.allocations.allocation(allocation).map(|allocation| allocation.five_tuple) else { return };
         if !connected {
-            self.drop_connection(id);
+            self.drop_peer_connection(id);
         } else {
-            self.connections.set_state(id, PeerConnectionState::Waiting { deadline: now + PEER_CONNECTION_TIMEOUT });
+            self.peer_connections.set_state(id, PeerConnectionState::Waiting { deadline: now + PEER_CONNECTION_TIMEOUT });
         }
         let mut bytes = Vec::new();
         let method = Method::Connect;
@@ -57,16 +57,16 @@ impl Engine {
     ) -> Option<PeerConnectionId> {
         let peer = canonical(peer);
         let outside = self.locate_peer(peer) == PeerLocation::Outside;
-        let limit = self.settings.limits.connections;
+        let limit = self.settings.limits.peer_connections;
         let allocation = self.allocations.allocation_mut(relayed.allocation)?;
-        let permitted = outside && allocation.peers.permits(peer.ip(), now) && allocation.connections.len() < limit;
+        let permitted = outside && allocation.peers.permits(peer.ip(), now) && allocation.peer_connections.len() < limit;
         if !permitted || allocation.transport != PeerTransport::Tcp || allocation.is_opening() || allocation.expires <= now {
             return None;
         }
         let state = PeerConnectionState::Waiting { deadline: now + PEER_CONNECTION_TIMEOUT };
         let connection = PeerConnection { allocation: relayed.allocation, peer, state };
-        let id = self.connections.insert(self.shard.index, &mut self.rng, connection);
-        allocation.connections.push(id);
+        let id = self.peer_connections.insert(self.shard.index, &mut self.rng, connection);
+        allocation.peer_connections.push(id);
         let to = allocation.five_tuple;
         let transaction = TransactionId::random(&mut self.rng);
         let mut bytes = Vec::new();
@@ -86,7 +86,7 @@ impl Engine {
         bytes: usize,
         now: Instant,
     ) -> Option<Instant> {
-        let allocation = self.connections.connection(id)?.allocation;
+        let allocation = self.peer_connections.connection(id)?.allocation;
         let allocation = self.allocations.allocation_mut(allocation)?;
         let wait = self.bandwidth.charge(direction, allocation, &self.shared, bytes, now);
         (!wait.is_zero()).then(|| now + wait)
@@ -94,7 +94,7 @@ impl Engine {
 
     /// Both sides have closed a connection, or one of them has failed.
     pub fn handle_peer_connection_closed(&mut self, id: PeerConnectionId) {
-        self.forget_connection(id);
+        self.forget_peer_connection(id);
     }
 
     /// Asks the shell to connect; it answers with `handle_peer_connected`.
@@ -108,9 +108,9 @@ impl Engine {
     ) {
         let state = PeerConnectionState::Connecting { transaction, signer, deadline: now + PEER_CONNECTION_TIMEOUT };
         let connection = PeerConnection { allocation, peer, state };
-        let id = self.connections.insert(self.shard.index, &mut self.rng, connection);
+        let id = self.peer_connections.insert(self.shard.index, &mut self.rng, connection);
         if let Some(allocation) = self.allocations.allocation_mut(allocation) {
-            allocation.connections.push(id);
+            allocation.peer_connections.push(id);
         }
         let relayed = RelayedAddressId { allocation, family: AddressFamily::of(peer.ip()) };
         self.outputs.push_back(Output::ConnectPeer { relayed, connection: id, peer });
@@ -118,46 +118,50 @@ impl Engine {
 
     /// Whether the allocation has a connection with this peer, in any state.
     pub(super) fn is_connected(&self, allocation: AllocationId, peer: SocketAddr) -> bool {
-        let ids = self.allocations.allocation(allocation).map_or(&[][..], |allocation| &allocation.connections);
-        ids.iter().any(|id| self.connections.connection(*id).is_some_and(|connection| connection.peer == peer))
+        let ids = self.allocations.allocation(allocation).map_or(&[][..], |allocation| &allocation.peer_connections);
+        ids.iter().any(|id| self.peer_connections.connection(*id).is_some_and(|connection| connection.peer == peer))
     }
 
     /// Closes a connection, and answers the Connect that waits for it.
-    pub(super) fn end_connection(&mut self, id: PeerConnectionId, now: Instant) {
+    pub(super) fn end_peer_connection(&mut self, id: PeerConnectionId, now: Instant) {
         self.handle_peer_connected(id, false, now);
-        self.drop_connection(id);
+        self.drop_peer_connection(id);
     }
 
     /// Closes the connections of one relayed transport address.
-    pub(super) fn close_connections(&mut self, relayed: RelayedAddressId, now: Instant) {
-        let ids = self.allocations.allocation(relayed.allocation).map_or(Vec::new(), |allocation| allocation.connections.clone());
+    pub(super) fn close_peer_connections(&mut self, relayed: RelayedAddressId, now: Instant) {
+        let ids =
+            self.allocations.allocation(relayed.allocation).map_or(Vec::new(), |allocation| allocation.peer_connections.clone());
         for id in ids {
-            if self.connections.connection(id).is_some_and(|connection| AddressFamily::of(connection.peer.ip()) == relayed.family)
+            if self
+                .peer_connections
+                .connection(id)
+                .is_some_and(|connection| AddressFamily::of(connection.peer.ip()) == relayed.family)
             {
-                self.end_connection(id, now);
+                self.end_peer_connection(id, now);
             }
         }
     }
 
     /// Closes the connections with peers that the policy denies.
-    pub(super) fn close_denied_connections(&mut self, now: Instant) {
-        let denied = self.connections.iter().filter(|(_, connection)| !self.admits(connection.peer, PeerTransport::Tcp));
+    pub(super) fn close_denied_peer_connections(&mut self, now: Instant) {
+        let denied = self.peer_connections.iter().filter(|(_, connection)| !self.admits(connection.peer, PeerTransport::Tcp));
         let ids: Vec<PeerConnectionId> = denied.map(|(id, _)| id).collect();
         for id in ids {
-            self.end_connection(id, now);
+            self.end_peer_connection(id, now);
         }
     }
 
-    fn drop_connection(&mut self, id: PeerConnectionId) {
-        if self.forget_connection(id) {
+    fn drop_peer_connection(&mut self, id: PeerConnectionId) {
+        if self.forget_peer_connection(id) {
             self.outputs.push_back(Output::ClosePeerConnection { connection: id });
         }
     }
 
-    fn forget_connection(&mut self, id: PeerConnectionId) -> bool {
-        let Some(connection) = self.connections.remove(id) else { return false };
+    fn forget_peer_connection(&mut self, id: PeerConnectionId) -> bool {
+        let Some(connection) = self.peer_connections.remove(id) else { return false };
         if let Some(allocation) = self.allocations.allocation_mut(connection.allocation) {
-            allocation.connections.retain(|other| *other != id);
+            allocation.peer_connections.retain(|other| *other != id);
         }
         true
     }

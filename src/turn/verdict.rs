@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::codec::error_code::ErrorCode;
-use super::codec::framing::{ChannelNumber, Framing};
+use super::codec::framing::Framing;
 use super::codec::header::Method;
 use super::codec::message::ParseError;
 use super::five_tuple::{FiveTuple, PeerTransport};
@@ -120,17 +120,6 @@ pub enum Output {
     },
     CloseRelayedAddress {
         relayed: RelayedAddressId,
-    },
-    ChannelBound {
-        relayed: RelayedAddressId,
-        channel: ChannelNumber,
-        peer: SocketAddr,
-        to: FiveTuple,
-    },
-    ChannelUnbound {
-        relayed: RelayedAddressId,
-        channel: ChannelNumber,
-        peer: SocketAddr,
     },
     /// The client of an allocation has moved (RFC 8016): packets from `to` belong to this engine from now on.
     ClientMoved {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::middleware;
 use castway::addresses::external::ExternalAddresses;
-use castway::addresses::ice_servers::{IceServers, RelayListener, UrlTransport};
+use castway::addresses::ice_servers::{AdvertisedPort, IceServers, UrlTransport};
 use castway::api;
 use castway::api::keys::ApiKeys;
 use castway::api::metric_families::MetricsSource;
@@ -58,7 +58,7 @@ impl Server {
 
         let relay = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay);
-        let listeners = vec![RelayListener { transport: UrlTransport::Udp, port: 3478 }];
+        let listeners = vec![AdvertisedPort { transport: UrlTransport::Udp, port: 3478 }];
         let bound = [Some(Ipv4Addr::new(192, 0, 2, 7).into()), None];
         let external = ExternalAddresses::new(&config.relay.external, bound, None);
         let state = ApiState {

@@ -253,7 +253,7 @@ async fn a_client_that_does_not_read_loses_media_and_then_its_connection() {
     flood.await.unwrap();
     // Other clients are not affected.
     let (_other, _relayed) = allocated(&handle).await;
-    until(|| handle.stats().closes(CloseReason::Slow) > 0 && handle.allocations() == 1).await;
+    until(|| handle.stats().closes(CloseReason::SlowReader) > 0 && handle.allocations() == 1).await;
 }
 
 /// Requirement 46.

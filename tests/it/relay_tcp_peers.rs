@@ -145,7 +145,7 @@ async fn a_connection_carries_megabytes_both_ways_and_ends_in_order() {
     let bytes = || {
         [TrafficDirection::ToPeer, TrafficDirection::ToClient].map(|direction| handle.stats().bytes(direction, Transport::Tcp))
     };
-    until(|| handle.stats().connections == 0 && bytes() == [200 * 65_521 + 12, 300 * 65_521 + 10]).await;
+    until(|| handle.stats().peer_connections == 0 && bytes() == [200 * 65_521 + 12, 300 * 65_521 + 10]).await;
     assert_eq!(handle.allocations(), 1);
 }
 
@@ -220,19 +220,19 @@ async fn a_slow_reader_holds_up_its_sender_and_loses_nothing() {
 
 #[tokio::test]
 async fn data_connections_find_the_shard_of_their_allocation() {
-    let handle = start(&RelayConfig { threads: 4, max_connections: 40, ..with_tcp() });
+    let handle = start(&RelayConfig { threads: 4, max_peer_connections: 40, ..with_tcp() });
     let (mut control, _) = allocated(handle.listening()).await;
     let mut pairs = Vec::new();
     // The kernel chooses their shards; the probability that all get the same one is less than 1 : 10¹⁸.
     for _ in 0..30 {
         pairs.push(spliced(&handle, &mut control).await);
     }
-    until(|| handle.stats().connections == 30 && handle.stats().streams == 1).await;
+    until(|| handle.stats().peer_connections == 30 && handle.stats().streams == 1).await;
     for (client, peer) in &mut pairs {
         tokio::join!(write_pattern(client, 1), read_pattern(peer, 1));
         tokio::join!(write_pattern(peer, 1), read_pattern(client, 1));
     }
-    until(|| handle.stats().connections == 0).await;
+    until(|| handle.stats().peer_connections == 0).await;
 }
 
 #[tokio::test]
@@ -262,13 +262,13 @@ async fn a_peer_connects_where_it_is_permitted() {
     for stream in [&mut client, &mut peer] {
         assert_eq!(timeout(EVENT_TIMEOUT, stream.read(&mut hello)).await.unwrap().unwrap_or(0), 0);
     }
-    until(|| handle.stats().connections == 0 && handle.allocations() == 0).await;
+    until(|| handle.stats().peer_connections == 0 && handle.allocations() == 0).await;
     assert!(TcpStream::connect(relayed).await.is_err());
 }
 
 #[tokio::test]
 async fn what_can_not_be_connected_is_said() {
-    let handle = start(&RelayConfig { max_connections: 1, ..with_tcp() });
+    let handle = start(&RelayConfig { max_peer_connections: 1, ..with_tcp() });
     let (mut control, _) = allocated(handle.listening()).await;
     let closed = SocketAddr::from((own_ip(), 9));
     assert_eq!(refused(&mut control, METHOD_CONNECT, peer_address(closed)).await, (4, 47));

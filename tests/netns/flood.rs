@@ -29,7 +29,7 @@ fn main() -> anyhow::Result<()> {
 
     let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     let sockets: Vec<BatchUdpSocket> =
-        (0..SOURCE_PORTS).map(|_| BatchUdpSocket::bind(wildcard, &UdpOptions::listener(wildcard))).collect::<Result<_, _>>()?;
+        (0..SOURCE_PORTS).map(|_| BatchUdpSocket::bind(wildcard, &UdpOptions::clients(wildcard))).collect::<Result<_, _>>()?;
     let (inbox, mut outbox) = (Inbox::with_slots(0), Outbox::new().without_trains());
     let (mut sent, mut failed, start) = (0, 0, Instant::now());
     while sent + failed < count {

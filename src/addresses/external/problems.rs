@@ -18,15 +18,15 @@ pub(super) fn problems(external: &ExternalState, found: &LookupResults) -> Vec<S
         // The problems so far name the address that is advertised in the meantime.
         return problems;
     }
-    let site = external.pages_domain().filter(|domain| is_public_name(domain));
+    let pages_domain = external.pages_domain().filter(|domain| is_public_name(domain));
     let own = relayed.iter().enumerate().filter(|(index, ip)| {
         // A second family that nobody has set is optional.
         *index == 0 || external.advertised_ip(found, ip.bound).is_some()
     });
-    let reach: Vec<String> = own.filter_map(|(_, ip)| reach_problem(ip.advertised, site)).collect();
+    let reach: Vec<String> = own.filter_map(|(_, ip)| reach_problem(ip.advertised, pages_domain)).collect();
     let reachable = reach.is_empty();
     problems.extend(reach);
-    problems.extend(site.filter(|_| reachable).and_then(|domain| site_problem(domain, &relayed, found)));
+    problems.extend(pages_domain.filter(|_| reachable).and_then(|domain| pages_domain_problem(domain, &relayed, found)));
     problems
 }
 
@@ -79,7 +79,7 @@ fn item_problem(item: &ExternalAddress, relayed: &[RelayedIp], found: &LookupRes
     }
 }
 
-fn reach_problem(advertised: IpAddr, site: Option<&str>) -> Option<String> {
+fn reach_problem(advertised: IpAddr, pages_domain: Option<&str>) -> Option<String> {
     if advertised.is_loopback() {
         return Some(format!(
             "The relay is advertised as {advertised}, which on each machine is that machine itself: set CASTWAY_EXTERNAL_IP to \
@@ -89,9 +89,9 @@ fn reach_problem(advertised: IpAddr, site: Option<&str>) -> Option<String> {
     if !is_private(advertised) {
         return None;
     }
-    Some(match site {
-        Some(site) => format!(
-            "The relay's address {advertised} is reachable in its own network only, while the pages are at {site}: set \
+    Some(match pages_domain {
+        Some(domain) => format!(
+            "The relay's address {advertised} is reachable in its own network only, while the pages are at {domain}: set \
              CASTWAY_EXTERNAL_IP to the public address"
         ),
         None => format!(
@@ -101,7 +101,7 @@ fn reach_problem(advertised: IpAddr, site: Option<&str>) -> Option<String> {
     })
 }
 
-fn site_problem(domain: &str, relayed: &[RelayedIp], found: &LookupResults) -> Option<String> {
+fn pages_domain_problem(domain: &str, relayed: &[RelayedIp], found: &LookupResults) -> Option<String> {
     if let Some(error) = found.unresolved.get(domain) {
         return Some(format!(
             "{domain} of CASTWAY_PUBLIC_URL can't be resolved here ({error}): check that others can, and create its DNS record if not"

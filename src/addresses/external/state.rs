@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use arc_swap::ArcSwap;
-use url::Url;
+use url::{Host, Url};
 
+use crate::addresses::interfaces::is_loopback_host;
 use crate::config::{ExternalAddress, ExternalConfig, Public};
 use crate::turn::RelayedIp;
 
@@ -75,7 +76,7 @@ impl ExternalState {
     /// The domain that people type, unless it is `localhost`.
     pub(super) fn pages_domain(&self) -> Option<&str> {
         let domain = self.public_url.as_ref()?.domain()?;
-        (domain != "localhost" && !domain.ends_with(".localhost")).then_some(domain)
+        (!is_loopback_host(&Host::Domain(domain))).then_some(domain)
     }
 }
 

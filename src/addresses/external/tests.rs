@@ -114,7 +114,7 @@ async fn problem(setting: &str, public_url: &str, bound: &[&str], book: Book) ->
 #[tokio::test]
 async fn each_wrong_address_gives_one_sentence_that_says_what_to_set() {
     let own = ["10.0.0.5"];
-    let site = "https://cast.example.org";
+    let pages = "https://cast.example.org";
     let at = |ip: &'static [&'static str]| book([("cast.example.org", ip)]);
     let cases = [
         (
@@ -124,16 +124,16 @@ async fn each_wrong_address_gives_one_sentence_that_says_what_to_set() {
             book([]),
             "10.0.0.5 is reachable in its own network only. For casts across the internet set CASTWAY_EXTERNAL_IP",
         ),
-        ("", site, &own, at(&["203.0.114.7"]), "while the pages are at cast.example.org: set CASTWAY_EXTERNAL_IP"),
-        ("127.0.0.1", site, &own, at(&["203.0.114.7"]), "127.0.0.1, which on each machine is that machine itself"),
+        ("", pages, &own, at(&["203.0.114.7"]), "while the pages are at cast.example.org: set CASTWAY_EXTERNAL_IP"),
+        ("127.0.0.1", pages, &own, at(&["203.0.114.7"]), "127.0.0.1, which on each machine is that machine itself"),
         (
             "203.0.114.7",
-            site,
+            pages,
             &own,
             at(&["203.0.114.8"]),
             "cast.example.org of CASTWAY_PUBLIC_URL is 203.0.114.8, but the relay is advertised as 203.0.114.7",
         ),
-        ("203.0.114.7", site, &own, book([]), "cast.example.org of CASTWAY_PUBLIC_URL can't be resolved here"),
+        ("203.0.114.7", pages, &own, book([]), "cast.example.org of CASTWAY_PUBLIC_URL can't be resolved here"),
         ("203.0.114.7,2606:4700::7", "", &own, book([]), "2606:4700::7 is IPv6, but relayed sockets are bound to 10.0.0.5 alone"),
         ("203.0.114.7,203.0.114.8/10.0.0.9", "", &own, book([]), "bound to 10.0.0.5, not to 10.0.0.9"),
         (
@@ -151,7 +151,7 @@ async fn each_wrong_address_gives_one_sentence_that_says_what_to_set() {
             book([]),
             "can't be resolved now (no such name), and the relay is advertised as 203.0.114.7",
         ),
-        ("auto", site, &["127.0.0.1"], at(&["203.0.114.7"]), "No server of CASTWAY_STUN_SERVERS answers"),
+        ("auto", pages, &["127.0.0.1"], at(&["203.0.114.7"]), "No server of CASTWAY_STUN_SERVERS answers"),
         ("auto,203.0.114.7", "", &["127.0.0.1"], book([]), "No server of CASTWAY_STUN_SERVERS answers"),
     ];
     for (setting, public_url, bound, book, expected) in cases {

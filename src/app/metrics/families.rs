@@ -12,7 +12,7 @@ use crate::limits::unfinished::UnfinishedCounts;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::MultiConnectionCounts;
 use crate::relay::RelayStats;
-use crate::relay::stats::labels::{CloseReason, DropCause, TRANSPORTS, TrafficDirection};
+use crate::relay::stats::labels::{CloseReason, DropCause, TrafficDirection};
 use crate::socketio::FrameCounts;
 use crate::socketio::room_driver;
 use crate::socketio::{REFUSAL_REASONS, SessionCounts, Traffic};
@@ -268,7 +268,7 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
     vec![
         gauge("castway_relay_allocations", "Live TURN allocations", relay.allocations as f64),
         gauge("castway_relay_streams", "Open connections of TURN clients over TCP", relay.streams as f64),
-        gauge("castway_relay_connections", "Open connections with peers over TCP (RFC 6062)", relay.connections as f64),
+        gauge("castway_relay_connections", "Open connections with peers over TCP (RFC 6062)", relay.peer_connections as f64),
         counter("castway_relay_refused_peers", "TCP connections from peers that no client had permitted", relay.refused_peers),
         gauge(
             "castway_relay_moved_clients",
@@ -334,8 +334,8 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
 fn by_way(name: &'static str, help: &'static str, count: impl Fn(TrafficDirection, Transport) -> u64) -> MetricFamily {
     let mut samples = Vec::new();
     for direction in TrafficDirection::ALL {
-        for (transport, label) in TRANSPORTS {
-            let labels = vec![("direction", direction.label().to_owned()), ("transport", label.to_owned())];
+        for transport in Transport::ALL {
+            let labels = vec![("direction", direction.label().to_owned()), ("transport", transport.label().to_owned())];
             samples.push(Sample { labels, value: count(direction, transport) as f64 });
         }
     }

@@ -7,18 +7,18 @@
 //! ```text
 //!   slot, SLOT_STRIDE bytes
 //!   ┌──────────────┬───────────────────────────┬───────────────────────────┬───────┐
-//!   │ HEADROOM     │ segment 0                 │ segment 1 (of a train)    │ …     │
+//!   │ headroom     │ segment 0                 │ segment 1 (of a train)    │ …     │
 //!   └──────────────┴───────────────────────────┴───────────────────────────┴───────┘
 //!
 //!   from a peer, to a client with a channel (RFC 8656 §12.4): the header goes into the headroom
 //!   ┌──────────┬───┬───────────────────────────┐
-//!   │ HEADROOM │CHD│ payload                   │   CHD: the ChannelData header of 4 bytes; 36 or more for a Data indication
+//!   │ headroom │CHD│ payload                   │   CHD: the ChannelData header of 4 bytes; 36 or more for a Data indication
 //!   └──────────┴───┴───────────────────────────┘
 //!              └─────── sent as one piece ─────┘
 //!
 //!   from a client to another client of this shard: the new header goes over the one that was stripped
 //!   ┌──────────┬───┬───────────────────────────┐
-//!   │ HEADROOM │CHD│ payload                   │
+//!   │ headroom │CHD│ payload                   │
 //!   └──────────┴───┴───────────────────────────┘
 //! ```
 //!
@@ -32,13 +32,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use crate::turn::codec::framing::MAX_FRAMING_HEADER_BYTES;
+
 /// Free bytes in front of the first segment of a datagram: one cache line, so that payloads begin with one.
-pub const HEADROOM: usize = 64;
+pub const SLOT_HEADROOM_BYTES: usize = 64;
 /// Bytes of the largest UDP payload, and of the largest train that the kernel joins.
 pub const MAX_DATAGRAM_BYTES: usize = 65_535;
 const CACHE_LINE: usize = 64;
 const SLOT_STRIDE: usize = 1041 * CACHE_LINE;
-const _: () = assert!(SLOT_STRIDE >= HEADROOM + MAX_DATAGRAM_BYTES && (SLOT_STRIDE / CACHE_LINE) % 2 == 1);
+const _: () = assert!(SLOT_HEADROOM_BYTES >= MAX_FRAMING_HEADER_BYTES);
+const _: () = assert!(SLOT_STRIDE >= SLOT_HEADROOM_BYTES + MAX_DATAGRAM_BYTES && (SLOT_STRIDE / CACHE_LINE) % 2 == 1);
 
 /// One batch of received datagrams and their bytes.
 pub(in crate::relay) struct ReceiveArena {
@@ -100,12 +103,14 @@ impl ReceiveArena {
     }
 
     pub(in crate::relay) fn slots(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        self.bytes.chunks_exact_mut(SLOT_STRIDE).map(|slot| &mut slot[HEADROOM..HEADROOM + MAX_DATAGRAM_BYTES])
+        self.bytes
+            .chunks_exact_mut(SLOT_STRIDE)
+            .map(|slot| &mut slot[SLOT_HEADROOM_BYTES..SLOT_HEADROOM_BYTES + MAX_DATAGRAM_BYTES])
     }
 
     /// The place in the arena where slot `index` begins.
     pub(in crate::relay) const fn slot_start(index: usize) -> u32 {
-        (index * SLOT_STRIDE + HEADROOM) as u32
+        (index * SLOT_STRIDE + SLOT_HEADROOM_BYTES) as u32
     }
 }
 
@@ -119,7 +124,7 @@ impl Datagram {
         (0..count).map(move |index| Segment {
             start: start + index * step,
             len: step.min(len - index * step),
-            headroom: if index == 0 { HEADROOM as u32 } else { 0 },
+            headroom: if index == 0 { SLOT_HEADROOM_BYTES as u32 } else { 0 },
         })
     }
 

@@ -9,7 +9,7 @@ use crate::relay::io::arena::{Datagram, ReceiveArena, Segment};
 use crate::relay::io::udp::{BatchUdpSocket, ReceiveState};
 
 /// Datagrams that one receive can bring. A larger number was no faster in measurements, because trains arrive joined.
-pub const SLOTS: usize = 32;
+pub const MAX_BATCH_DATAGRAMS: usize = 32;
 
 /// One batch of received datagrams and their bytes.
 pub struct Inbox {
@@ -18,10 +18,10 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// For up to [`SLOTS`] datagrams a receive.
+    /// For up to [`MAX_BATCH_DATAGRAMS`] datagrams a receive.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_slots(SLOTS)
+        Self::with_slots(MAX_BATCH_DATAGRAMS)
     }
 
     /// For up to `slots` datagrams a receive.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::relay::io::inbox::{Inbox, SLOTS};
+use crate::relay::io::inbox::{Inbox, MAX_BATCH_DATAGRAMS};
 use crate::relay::io::outbox::Outbox;
 use crate::relay::io::packet_route::{FlushReport, PacketRoute, SendFailure};
 use crate::relay::io::poll::{Interest, Poller};
@@ -324,7 +324,7 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
     for (wildcard, asked) in [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "127.0.0.3"), ("[::]:0", "::1")] {
         let wildcard: SocketAddr = wildcard.parse().unwrap();
         let asked: IpAddr = asked.parse().unwrap();
-        let listener = BatchUdpSocket::bind(wildcard, &UdpOptions::listener(wildcard)).unwrap();
+        let listener = BatchUdpSocket::bind(wildcard, &UdpOptions::clients(wildcard)).unwrap();
         let server = SocketAddr::new(asked, local(&listener).port());
         let client = bind(if asked.is_ipv4() { HOSTS[0] } else { HOSTS[1] });
         let mut outbox = Outbox::new();
@@ -350,8 +350,8 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
 #[test]
 fn shards_share_an_address_and_strangers_do_not() {
     let any: SocketAddr = HOSTS[0].parse().unwrap();
-    let one = BatchUdpSocket::bind(any, &UdpOptions::listener(any)).unwrap();
-    assert!(BatchUdpSocket::bind(local(&one), &UdpOptions::listener(any)).is_ok());
+    let one = BatchUdpSocket::bind(any, &UdpOptions::clients(any)).unwrap();
+    assert!(BatchUdpSocket::bind(local(&one), &UdpOptions::clients(any)).is_ok());
     let error = BatchUdpSocket::bind(local(&one), &UdpOptions::relayed()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
 }
@@ -361,11 +361,11 @@ fn a_batch_is_bounded_and_what_is_left_comes_next() {
     let (from, to) = (bind(HOSTS[0]), bind(HOSTS[0]));
     let mut outbox = Outbox::new().without_trains();
     let mut inbox = Inbox::new();
-    for index in 0..SLOTS + 1 {
+    for index in 0..MAX_BATCH_DATAGRAMS + 1 {
         outbox.push_bytes(route(local(&to)), &payload(index, 20));
     }
     flush(&mut outbox, &inbox, &from);
-    assert_eq!(inbox.receive(&to).unwrap(), SLOTS);
+    assert_eq!(inbox.receive(&to).unwrap(), MAX_BATCH_DATAGRAMS);
     assert!(inbox.is_full());
     assert_eq!(inbox.receive(&to).unwrap(), 1);
     assert!(!inbox.is_full());

@@ -23,9 +23,9 @@ pub struct UdpOptions {
 }
 
 impl UdpOptions {
-    /// For the socket of all clients.
+    /// For a socket of all clients.
     #[must_use]
-    pub const fn listener(address: SocketAddr) -> Self {
+    pub const fn clients(address: SocketAddr) -> Self {
         let wildcard = match address.ip() {
             IpAddr::V4(ip) => ip.is_unspecified(),
             IpAddr::V6(ip) => ip.is_unspecified(),

@@ -1,4 +1,4 @@
-//! Why a listener can't be bound, as a sentence that names the setting to change.
+//! Why a socket can't be bound, as a sentence that names the setting to change.
 
 use std::io;
 use std::net::SocketAddr;

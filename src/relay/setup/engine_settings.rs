@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::addresses::interfaces;
 use crate::config::RelayConfig;
-use crate::relay::setup::listeners::Listeners;
+use crate::relay::setup::client_sockets::ClientSockets;
 use crate::relay::setup::local_addresses::LocalAddresses;
 use crate::turn::{EngineSettings, NatDiscovery, PeerPolicy, RelayedIp};
 
@@ -12,14 +12,14 @@ use crate::turn::{EngineSettings, NatDiscovery, PeerPolicy, RelayedIp};
 pub(in crate::relay) fn settings(
     config: &RelayConfig,
     relayed: [Option<RelayedIp>; 2],
-    listeners: &Listeners,
+    client_sockets: &ClientSockets,
     local: &LocalAddresses,
 ) -> EngineSettings {
     let mut settings = EngineSettings::new(config.realm.clone());
     settings.relayed = relayed;
     settings.own_addresses = local.own.to_vec();
-    settings.listener_ports = listeners.alternate_port.into_iter().chain([listeners.address.port()]).collect();
-    settings.nat_discovery = discoveries(config, &relayed, listeners);
+    settings.listener_ports = client_sockets.alternate_port.into_iter().chain([client_sockets.address.port()]).collect();
+    settings.nat_discovery = discoveries(config, &relayed, client_sockets);
     settings.tcp_relay = config.tcp_relay;
     settings.max_lifetime = config.max_lifetime;
     settings.nonce_lifetime = config.stale_nonce;
@@ -34,7 +34,7 @@ pub(in crate::relay) fn settings(
     settings.limits.total_quota = config.total_quota;
     settings.limits.permissions = config.max_permissions;
     settings.limits.channels = config.max_channels;
-    settings.limits.connections = config.max_connections;
+    settings.limits.peer_connections = config.max_peer_connections;
     settings.limits.new_peers = config.new_peers;
     settings.limits.allocation_bandwidth = config.max_bps;
     settings.limits.user_bandwidth = config.user_bps;
@@ -49,9 +49,9 @@ pub(in crate::relay) fn policy(config: &RelayConfig, local: &LocalAddresses) -> 
 }
 
 /// RFC 5780 §6: the other address and port for each address that clients may send to.
-fn discoveries(config: &RelayConfig, relayed: &[Option<RelayedIp>; 2], listeners: &Listeners) -> Vec<NatDiscovery> {
-    let (Some(discovery), Some(port)) = (&config.discovery, listeners.alternate_port) else { return Vec::new() };
-    let first = listeners.address;
+fn discoveries(config: &RelayConfig, relayed: &[Option<RelayedIp>; 2], client_sockets: &ClientSockets) -> Vec<NatDiscovery> {
+    let (Some(discovery), Some(port)) = (&config.discovery, client_sockets.alternate_port) else { return Vec::new() };
+    let first = client_sockets.address;
     let own = if first.ip().is_unspecified() { interfaces::addresses() } else { vec![first.ip()] };
     let bound = |ip: IpAddr| relayed[usize::from(ip.is_ipv6())].filter(|relayed| relayed.bound == ip);
     let mut discoveries = Vec::new();

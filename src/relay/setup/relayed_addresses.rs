@@ -30,9 +30,9 @@ pub fn bind_addresses(config: &RelayConfig) -> anyhow::Result<[Option<IpAddr>; 2
     let mut bound = [None; 2];
     for ip in wanted {
         find_port(config, ip).map_err(|error| {
-            // The address came from the listener's setting.
-            let of_listener = config.relay_ips.is_empty() && error.kind() == io::ErrorKind::AddrNotAvailable;
-            if of_listener {
+            // The address came from the setting of the clients' sockets.
+            let of_client_sockets = config.relay_ips.is_empty() && error.kind() == io::ErrorKind::AddrNotAvailable;
+            if of_client_sockets {
                 listen_error("UDP", config.addr, "CASTWAY_TURN_ADDR", error)
             } else {
                 relay_error(config, ip, error)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::relay::admission::Admission;
 use crate::relay::io::poll::Poller;
 use crate::relay::proxy_forwarding::ProxyForwarding;
-use crate::relay::setup::listeners::UdpListener;
+use crate::relay::setup::client_sockets::ClientSocket;
 use crate::relay::shard::mailbox::{MailboxReceiver, ShardMailbox};
 use crate::relay::stats::counters::ShardCounters;
 use crate::relay::tcp::acceptor::Acceptor;
@@ -28,7 +28,7 @@ pub(in crate::relay) struct ShardContext {
     pub(in crate::relay) mailboxes: Vec<ShardMailbox>,
     pub(in crate::relay) poller: Poller,
     /// The clients' UDP sockets: the first one, and those of the second port and of NAT behaviour discovery.
-    pub(in crate::relay) listeners: Vec<UdpListener>,
+    pub(in crate::relay) client_sockets: Vec<ClientSocket>,
     /// The clients' TCP sockets: the first one, and that of the second port.
     pub(in crate::relay) acceptors: Vec<Acceptor>,
     pub(in crate::relay) proxy_forwarding: Option<ProxyForwarding>,

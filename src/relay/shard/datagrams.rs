@@ -6,13 +6,13 @@ use std::time::Instant;
 use crate::relay::io::arena::Segment;
 use crate::relay::io::packet_route::{PacketRoute, SendFailure};
 use crate::relay::io::poll_source::PollSource;
-use crate::relay::setup::listeners::UdpListener;
+use crate::relay::setup::client_sockets::ClientSocket;
 use crate::relay::shard::mailbox::Handover;
 use crate::relay::shard::state::Shard;
 use crate::relay::stats::counters::ShardCounters;
 use crate::relay::stats::labels::{CloseReason, DropCause, TrafficDirection};
 use crate::relay::tcp::client_streams::ClientStreams;
-use crate::turn::codec::framing::{Framing, HEADROOM};
+use crate::turn::codec::framing::{Framing, MAX_FRAMING_HEADER_BYTES};
 use crate::turn::{FiveTuple, Transport, Verdict};
 
 impl Shard {
@@ -76,10 +76,10 @@ impl Shard {
             Verdict::ToClient { to, framing, payload } => {
                 let payload = &bytes[payload];
                 if to.transport == Transport::Udp {
-                    let (mut header, route) = ([0; HEADROOM], self.client_route(to));
+                    let (mut header, route) = ([0; MAX_FRAMING_HEADER_BYTES], self.client_route(to));
                     let len = framing.write_header(&mut header, payload.len());
                     let padding = &[0; 3][..framing.padding(payload.len(), false)];
-                    self.outbox.push_parts(route, &[&header[HEADROOM - len..], payload, padding]);
+                    self.outbox.push_parts(route, &[&header[MAX_FRAMING_HEADER_BYTES - len..], payload, padding]);
                 } else if !push_framed(&mut self.streams, to, framing, payload) {
                     self.context.stats.count_lost(DropCause::StreamFull, 1);
                     return true;
@@ -146,11 +146,13 @@ impl Shard {
     pub(super) fn flush(&mut self, now: Instant) -> bool {
         if !self.outbox.is_empty() {
             let Self { outbox, inbox, context, relayed_sockets, .. } = self;
-            let (listeners, stats) = (&context.listeners, &context.stats);
+            let (client_sockets, stats) = (&context.client_sockets, &context.stats);
             let socket = |token| match PollSource::from_token(token) {
-                PollSource::ClientSocket(number) => listeners.get(usize::from(number)).map(|listener| &listener.socket),
+                PollSource::ClientSocket(number) => {
+                    client_sockets.get(usize::from(number)).map(|client_socket| &client_socket.socket)
+                }
                 PollSource::RelayedSocket(relayed) => relayed_sockets.socket(relayed),
-                PollSource::ClientAcceptor(_) | PollSource::ClientStream(_) | PollSource::PeerStream(_) => None,
+                PollSource::ClientAcceptor(_) | PollSource::ClientStream(_) | PollSource::PeerConnection(_) => None,
             };
             let report = outbox.flush(inbox, socket, |failure| count_failure(stats, &failure));
             stats.send_calls.add(report.calls);
@@ -166,12 +168,12 @@ impl Shard {
 
     /// A reply is sent from the address that the request was sent to.
     fn client_route(&self, to: FiveTuple) -> PacketRoute {
-        let listens = |listener: &&UdpListener| {
-            let ip = listener.address.ip();
-            listener.address.port() == to.server.port() && (ip == to.server.ip() || ip.is_unspecified())
+        let receives = |socket: &&ClientSocket| {
+            let ip = socket.address.ip();
+            socket.address.port() == to.server.port() && (ip == to.server.ip() || ip.is_unspecified())
         };
-        let (number, listener) = (0..).zip(&self.context.listeners).find(|(_, listener)| listens(listener)).unzip();
-        let wildcard = listener.is_some_and(|listener: &UdpListener| listener.address.ip().is_unspecified());
+        let (number, socket) = (0..).zip(&self.context.client_sockets).find(|(_, socket)| receives(socket)).unzip();
+        let wildcard = socket.is_some_and(|socket: &ClientSocket| socket.address.ip().is_unspecified());
         let from = wildcard.then_some(to.server.ip());
         PacketRoute { socket: PollSource::ClientSocket(number.unwrap_or(0)).token(), to: to.client, from, dont_fragment: false }
     }
@@ -179,10 +181,10 @@ impl Shard {
 
 /// Queues a framed payload for a client's stream. Returns false where the stream has no room, or is gone.
 fn push_framed(streams: &mut ClientStreams, to: FiveTuple, framing: Framing, payload: &[u8]) -> bool {
-    let mut header = [0; HEADROOM];
+    let mut header = [0; MAX_FRAMING_HEADER_BYTES];
     let len = framing.write_header(&mut header, payload.len());
     let padding = framing.padding(payload.len(), true);
-    streams.find(&to).is_some_and(|id| streams.push(id, &[&header[HEADROOM - len..], payload], padding))
+    streams.find(&to).is_some_and(|id| streams.push(id, &[&header[MAX_FRAMING_HEADER_BYTES - len..], payload], padding))
 }
 
 fn transport(from: Option<FiveTuple>) -> Transport {

@@ -13,8 +13,8 @@ use crate::relay::shard::state::{ACCEPT_PAUSE, Shard};
 const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// How often the shard logs that peers in the machine's own networks were refused.
 const NEIGHBOURS_LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// How long a shard waits after a fault before it starts again.
-const RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// How long a shard waits after a panic, or after an error of epoll_wait(2), before it starts again.
+const PAUSE_AFTER_PANIC: Duration = Duration::from_millis(100);
 
 /// Runs a shard on this thread until it is told to stop.
 pub(in crate::relay) fn run(context: ShardContext) {
@@ -31,7 +31,7 @@ pub(in crate::relay) fn run(context: ShardContext) {
         tracing::error!(shard = shard.context.index, allocations, %error, "a shard of the relay failed and starts again");
         shard.context.stats.panics.add(1);
         shard = shard.restarted();
-        std::thread::sleep(RESTART_PAUSE);
+        std::thread::sleep(PAUSE_AFTER_PANIC);
     }
 }
 
@@ -82,8 +82,8 @@ impl Shard {
                 PollSource::ClientAcceptor(number) => self.accept_clients(number, now),
                 PollSource::RelayedSocket(relayed) => self.receive_from_peers(relayed, event.error, now),
                 PollSource::ClientStream(stream) => self.handle_stream_event(stream, event, now),
-                PollSource::PeerStream(connection) => {
-                    self.advance_peer_stream(connection, now);
+                PollSource::PeerConnection(connection) => {
+                    self.advance_peer_connection(connection, now);
                     self.handle_outputs(now);
                 }
             }
@@ -93,13 +93,13 @@ impl Shard {
     /// How long to wait when no event comes.
     fn timeout(&self, now: Instant) -> Option<Duration> {
         let drain = self.context.stop_at.map(|at| at.min(now + DRAIN_CHECK_INTERVAL));
-        let streams = [self.streams.next_check(), self.deferred.next_due(), self.peer_streams.next_resume()];
+        let streams = [self.streams.next_check(), self.deferred.next_due(), self.peer_connections.next_resume()];
         let others = [self.engine.next_timeout(), self.resume_accepting, self.context.poller.next_repeat(), drain];
         let next = others.into_iter().chain(streams).flatten().min();
         next.map(|at| at.saturating_duration_since(now))
     }
 
-    /// All shards end together, because the kernel gives the clients of a closed listener to the other shards.
+    /// All shards end together, because the kernel gives the clients of a closed socket to the other shards.
     fn is_done(&self, now: Instant) -> bool {
         self.context.stop_at.is_some_and(|at| at <= now || self.context.shared.allocations() == 0)
     }
@@ -114,8 +114,8 @@ impl Shard {
         if self.resume_accepting.is_some_and(|at| at <= now) {
             self.resume_acceptors(now);
         }
-        while let Some(connection) = self.peer_streams.next_resumed(now) {
-            self.advance_peer_stream(connection, now);
+        while let Some(connection) = self.peer_connections.next_resumed(now) {
+            self.advance_peer_connection(connection, now);
         }
         self.context.poller.repeat_due(now);
         self.handle_outputs(now);

@@ -23,9 +23,9 @@ use crate::turn::FiveTuple;
 /// Bytes of handovers that may wait for a shard.
 const MAX_WAITING_BYTES: usize = 1 << 20;
 /// Bytes that a handover counts besides its payload.
-const MESSAGE_COST: usize = 256;
+const MESSAGE_OVERHEAD_BYTES: usize = 256;
 /// Bytes that a connection counts, TLS with its buffers.
-const CONNECTION_COST: usize = 2 * 1024;
+const CONNECTION_OVERHEAD_BYTES: usize = 2 * 1024;
 
 /// A message to a shard from another thread.
 #[derive(Debug)]
@@ -68,10 +68,10 @@ pub(in crate::relay) enum Handover {
 impl Handover {
     fn cost(&self) -> usize {
         match self {
-            Self::Datagram { bytes, .. } => MESSAGE_COST + bytes.len(),
-            Self::ClientStream(stream) => CONNECTION_COST + stream.buffered_bytes(),
-            Self::ClientMoved { .. } | Self::ClientForgotten { .. } => MESSAGE_COST,
-            Self::Accepted(..) => CONNECTION_COST,
+            Self::Datagram { bytes, .. } => MESSAGE_OVERHEAD_BYTES + bytes.len(),
+            Self::ClientStream(stream) => CONNECTION_OVERHEAD_BYTES + stream.buffered_bytes(),
+            Self::ClientMoved { .. } | Self::ClientForgotten { .. } => MESSAGE_OVERHEAD_BYTES,
+            Self::Accepted(..) => CONNECTION_OVERHEAD_BYTES,
         }
     }
 }
@@ -176,7 +176,7 @@ mod tests {
         let (mailbox, messages) = shard_mailbox(Poller::new().unwrap().waker());
         for len in [0, 1200, 65_000] {
             let taken = (0..10_000).filter(|_| mailbox.offer(datagram(len)).is_ok()).count();
-            assert_eq!(taken, MAX_WAITING_BYTES / (len + MESSAGE_COST), "{len}");
+            assert_eq!(taken, MAX_WAITING_BYTES / (len + MESSAGE_OVERHEAD_BYTES), "{len}");
             let any = SocketAddr::from(([127, 0, 0, 1], 1));
             let client = FiveTuple { client: any, server: any, transport: Transport::Udp };
             let refused = mailbox.offer(Handover::ClientMoved { client, shard: 0 });

@@ -9,8 +9,8 @@
 //! each connection with a peer ([`tcp_peers`]) that is ready → the work that is due. Each batch is judged and sent
 //! ([`datagrams`]) before the next one is received, and the engine's outputs ([`outputs`]) follow it.
 //!
-//! Invariant: a fault in the program ends the shard's allocations and nothing else. [`event_loop::run`] gives their ports and
-//! quota back and goes on with a fresh engine on the same listeners, so that no other shard's clients are moved.
+//! Invariant: a panic ends the shard's allocations and nothing else. [`event_loop::run`] gives their ports and quota back and
+//! goes on with a fresh engine on the same sockets of clients, so that no other shard's clients are moved.
 
 mod coalescing;
 pub(super) mod context;

@@ -25,7 +25,7 @@ impl Shard {
         }
         self.context.stats.allocations.set(self.engine.allocation_count() as u64);
         self.context.stats.streams.set(self.streams.len() as u64);
-        self.context.stats.connections.set(self.peer_streams.len() as u64);
+        self.context.stats.peer_connections.set(self.peer_connections.len() as u64);
         self.context.stats.moved.set(self.moved_clients.len() as u64);
     }
 
@@ -51,10 +51,8 @@ impl Shard {
             Output::ConnectPeer { relayed, connection, peer } => self.connect_peer(relayed, connection, peer, now),
             Output::Splice { connection, client } => self.splice(connection, client, now),
             Output::ClosePeerConnection { connection } => {
-                self.peer_streams.remove(connection);
+                self.peer_connections.remove(connection);
             }
-            // A channel needs no preparation.
-            Output::ChannelBound { .. } | Output::ChannelUnbound { .. } => {}
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::relay::io::poll_source::PollSource;
 use crate::relay::io::udp::BatchUdpSocket;
-use crate::relay::setup::listeners::UdpListener;
+use crate::relay::setup::client_sockets::ClientSocket;
 use crate::relay::shard::state::Shard;
 use crate::turn::{FiveTuple, RelayedAddressId, Transport};
 
@@ -18,7 +18,7 @@ const RECEIVE_PAUSE: Duration = Duration::from_millis(1);
 impl Shard {
     /// Handles one batch of a clients' socket.
     pub(super) fn receive_from_clients(&mut self, number: u8, now: Instant) {
-        let Some(UdpListener { socket, address }) = self.context.listeners.get(usize::from(number)) else { return };
+        let Some(ClientSocket { socket, address }) = self.context.client_sockets.get(usize::from(number)) else { return };
         let address = *address;
         let received = self.inbox.receive(socket);
         if !self.has_received(received, PollSource::ClientSocket(number), now) {

@@ -16,7 +16,7 @@ use crate::relay::shard::deferred_requests::DeferredRequests;
 use crate::relay::shard::mailbox::ShardMessage;
 use crate::relay::shard::relayed_sockets::RelayedSockets;
 use crate::relay::tcp::client_streams::ClientStreams;
-use crate::relay::tcp::peer_streams::PeerStreams;
+use crate::relay::tcp::peer_connections::PeerConnections;
 use crate::turn::{self, FiveTuple, RelayedAddressId};
 
 /// Connections that one acceptor accepts in a turn.
@@ -32,7 +32,7 @@ pub(super) struct Shard {
     pub(super) outbox: Outbox,
     pub(super) streams: ClientStreams,
     pub(super) relayed_sockets: RelayedSockets,
-    pub(super) peer_streams: PeerStreams,
+    pub(super) peer_connections: PeerConnections,
     pub(super) deferred: DeferredRequests,
     /// Clients whose packets arrive here but belong to another shard (RFC 8016), with the index of that shard.
     pub(super) moved_clients: HashMap<FiveTuple, u8>,
@@ -74,7 +74,7 @@ impl Shard {
             outbox: Outbox::new(),
             streams: ClientStreams::default(),
             relayed_sockets,
-            peer_streams: PeerStreams::default(),
+            peer_connections: PeerConnections::default(),
             deferred: DeferredRequests::default(),
             moved_clients: HashMap::new(),
             paused_acceptors: Vec::new(),
@@ -86,11 +86,12 @@ impl Shard {
         }
     }
 
-    /// A shard with a fresh engine on the same listeners. The ports and quota of the old engine's allocations are given back.
+    /// A shard with a fresh engine on the same sockets of clients. The ports and quota of the old engine's allocations are given
+    /// back.
     pub(super) fn restarted(self) -> Self {
-        let Self { mut context, mut engine, relayed_sockets, peer_streams, .. } = self;
+        let Self { mut context, mut engine, relayed_sockets, peer_connections, .. } = self;
         // The sockets must be closed before their ports are given back.
-        drop((relayed_sockets, peer_streams));
+        drop((relayed_sockets, peer_connections));
         if catch_unwind(AssertUnwindSafe(|| engine.end_all())).is_err() {
             tracing::error!(shard = context.index, "some ports and quota of its allocations are lost until the next start");
         }
@@ -98,9 +99,11 @@ impl Shard {
         context.other_mailboxes().for_each(|mailbox| mailbox.send(ShardMessage::Restarted { shard: context.index }));
         context.stats.allocations.set(0);
         context.stats.streams.set(0);
-        context.stats.connections.set(0);
+        context.stats.peer_connections.set(0);
         // The edge of what has arrived meanwhile is not reported again.
-        (0..).zip(&context.listeners).for_each(|(number, _)| context.poller.repeat(PollSource::ClientSocket(number).token()));
+        (0..)
+            .zip(&context.client_sockets)
+            .for_each(|(number, _)| context.poller.repeat(PollSource::ClientSocket(number).token()));
         let mut shard = Self::new(context);
         (shard.paused_acceptors, shard.resume_accepting) = (self.paused_acceptors, self.resume_accepting);
         shard.moved_clients = self.moved_clients;

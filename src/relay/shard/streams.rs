@@ -14,7 +14,7 @@ use crate::relay::tcp::accepted_connection::AcceptedConnection;
 use crate::relay::tcp::acceptor::is_exhaustion;
 use crate::relay::tcp::client_stream::ClientStream;
 use crate::relay::tcp::client_streams::ALLOCATION_DEADLINE;
-use crate::relay::tcp::wire::Wire;
+use crate::relay::tcp::connection::NonBlockingConnection;
 use crate::turn::codec::framing::{StreamFrame, next_frame};
 use crate::turn::codec::header::Method;
 use crate::turn::{Answer, DropReason, FiveTuple, Transport, Verdict};
@@ -49,7 +49,11 @@ impl Shard {
             }
             match self.take_client_descriptor(now) {
                 Some(descriptor) => {
-                    self.add_stream(AcceptedConnection { client, server, wire: Wire::Tcp(socket) }, descriptor, now);
+                    self.add_stream(
+                        AcceptedConnection { client, server, connection: NonBlockingConnection::Tcp(socket) },
+                        descriptor,
+                        now,
+                    );
                 }
                 None => self.context.stats.count_close(CloseReason::Limit),
             }
@@ -67,17 +71,17 @@ impl Shard {
     }
 
     /// Serves a new connection. Where too many streams have no allocation, one of them is closed for it.
-    pub(super) fn add_stream(&mut self, connection: AcceptedConnection, descriptor: Descriptor, now: Instant) {
-        let AcceptedConnection { client, server, wire } = connection;
+    pub(super) fn add_stream(&mut self, accepted: AcceptedConnection, descriptor: Descriptor, now: Instant) {
+        let AcceptedConnection { client, server, connection } = accepted;
         self.context.stats.accepted.add(1);
         let (unproven, displaced) = self.context.admission.unproven.admit(Some(client.ip()), now);
         if let Some(location) = displaced {
             self.displace(location, now);
         }
-        let is_tls = wire.transport() == Transport::Tls;
-        let tuple = FiveTuple { client, server, transport: wire.transport() };
+        let is_tls = connection.transport() == Transport::Tls;
+        let tuple = FiveTuple { client, server, transport: connection.transport() };
         let usage = self.context.admission.buffers.new_usage();
-        let stream = ClientStream::new(tuple, wire, unproven, descriptor, usage, now + ALLOCATION_DEADLINE);
+        let stream = ClientStream::new(tuple, connection, unproven, descriptor, usage, now + ALLOCATION_DEADLINE);
         match self.insert_stream(Box::new(stream), now) {
             // The poller does not report what TLS has decrypted already.
             Some(id) if is_tls => self.context.poller.repeat(PollSource::ClientStream(id).token()),
@@ -204,7 +208,7 @@ impl Shard {
                     if let Verdict::ToShard { shard } = verdict {
                         self.hand_over_stream(id, shard, bytes);
                     } else if !self.execute_copied(verdict, message, Some(tuple)) {
-                        return Some(CloseReason::Slow);
+                        return Some(CloseReason::SlowReader);
                     }
                     if answer == Some(Answer::Success { method: Method::ConnectionBind }) {
                         // RFC 6062 §5.4: from here on the stream carries the peer's bytes, and so does the rest of this read.

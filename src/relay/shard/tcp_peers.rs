@@ -11,9 +11,8 @@ use crate::relay::io::poll::Interest;
 use crate::relay::io::poll_source::PollSource;
 use crate::relay::shard::context::ShardContext;
 use crate::relay::shard::state::{ACCEPT_PAUSE, MAX_ACCEPTS_A_TURN, Shard};
-use crate::relay::stats::labels::TrafficDirection;
 use crate::relay::tcp::acceptor::is_exhaustion;
-use crate::relay::tcp::peer_streams::Progress;
+use crate::relay::tcp::peer_connections::Progress;
 use crate::turn::{self, Direction, FiveTuple, PeerConnectionId, RelayedAddressId, Transport};
 
 impl Shard {
@@ -27,7 +26,7 @@ impl Shard {
                     let accepted = descriptor
                         .and_then(|descriptor| Some((self.engine.handle_peer_accepted(relayed, peer, now)?, descriptor)));
                     match accepted {
-                        Some((connection, descriptor)) => self.peer_streams.add_accepted(connection, stream, descriptor),
+                        Some((connection, descriptor)) => self.peer_connections.add_accepted(connection, stream, descriptor),
                         None => self.context.stats.refused_peers.add(1),
                     }
                 }
@@ -69,7 +68,7 @@ impl Shard {
         let from = self.relayed_sockets.acceptor(relayed).map(|acceptor| acceptor.local_addr());
         let begun = from.zip(self.context.admission.relayed.take()).is_some_and(|(from, descriptor)| {
             match from.and_then(|from| connect(from, peer)) {
-                Ok(stream) => self.peer_streams.add_connecting(connection, stream, descriptor, &self.context.poller),
+                Ok(stream) => self.peer_connections.add_connecting(connection, stream, descriptor, &self.context.poller),
                 Err(error) => {
                     tracing::debug!(%error, "no connection with a peer");
                     false
@@ -85,23 +84,23 @@ impl Shard {
     pub(super) fn splice(&mut self, connection: PeerConnectionId, client: FiveTuple, now: Instant) {
         let stream = self.streams.find(&client).and_then(|id| self.streams.take(id, &self.context.poller));
         let spliced = stream.is_some_and(|stream| {
-            let (wire, descriptor, unsent, unread) = stream.into_parts();
+            let (client_connection, descriptor, unsent, unread) = stream.into_parts();
             // These bytes have been read already, so only those that follow can be delayed.
             let _ = count_carried(&self.context, &mut self.engine, connection, Direction::ToPeer, unread.len(), now);
-            self.peer_streams.splice(connection, (wire, descriptor), unsent, unread)
+            self.peer_connections.splice(connection, (client_connection, descriptor), unsent, unread)
         });
         if spliced {
-            self.advance_peer_stream(connection, now);
+            self.advance_peer_connection(connection, now);
         } else {
-            self.peer_streams.remove(connection);
+            self.peer_connections.remove(connection);
             self.engine.handle_peer_connection_closed(connection);
         }
     }
 
     /// Continues with a connection that is ready, or whose rate limit allows it again.
-    pub(super) fn advance_peer_stream(&mut self, id: PeerConnectionId, now: Instant) {
-        let Self { peer_streams, engine, context, packets, .. } = self;
-        let progress = peer_streams.advance(id, &context.poller, now, |direction, len| {
+    pub(super) fn advance_peer_connection(&mut self, id: PeerConnectionId, now: Instant) {
+        let Self { peer_connections, engine, context, packets, .. } = self;
+        let progress = peer_connections.advance(id, &context.poller, now, |direction, len| {
             *packets += u32::from(len > 0);
             count_carried(context, engine, id, direction, len, now)
         });
@@ -123,11 +122,7 @@ fn count_carried(
     now: Instant,
 ) -> Option<Instant> {
     if len > 0 {
-        let counted = match direction {
-            Direction::ToPeer => TrafficDirection::ToPeer,
-            Direction::ToClient => TrafficDirection::ToClient,
-        };
-        context.stats.count_forwarded(counted, Transport::Tcp, len);
+        context.stats.count_forwarded(direction.into(), Transport::Tcp, len);
     }
     engine.handle_peer_connection_bytes(id, direction, len, now)
 }

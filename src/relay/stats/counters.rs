@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::relay::stats::labels::{CloseReason, DropCause, TRANSPORTS, TrafficDirection};
+use crate::relay::stats::labels::{CloseReason, DropCause, TrafficDirection};
 use crate::turn::codec::error_code::ErrorCode;
 use crate::turn::{Answer, DropReason, Transport};
 
@@ -28,7 +28,7 @@ impl Counter {
 }
 
 /// One place for each direction and each transport of the client.
-type ByTraffic<T> = [[T; TRANSPORTS.len()]; TrafficDirection::ALL.len()];
+type ByTraffic<T> = [[T; Transport::ALL.len()]; TrafficDirection::ALL.len()];
 
 /// Declares each single number once: as a counter of a shard, as a number of the sum, and how it is summed.
 macro_rules! numbers {
@@ -75,7 +75,7 @@ numbers! {
     /// Clients' connections over TCP and TLS, open now.
     streams,
     /// Connections with peers over TCP (RFC 6062), open now.
-    connections,
+    peer_connections,
     /// Clients that have moved (RFC 8016), and whose packets another shard passes on.
     moved,
     /// Requests with wrong or unknown credentials.
@@ -92,7 +92,7 @@ numbers! {
     accept_failures,
     /// ICMP errors about packets that were sent to peers.
     icmp_errors,
-    /// Restarts of a shard after a fault in the program.
+    /// Restarts of a shard after a panic, or after an error of epoll_wait(2).
     panics,
     /// System calls that sent datagrams.
     send_calls,

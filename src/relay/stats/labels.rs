@@ -1,7 +1,7 @@
 //! The kinds that are counted separately, with their labels in `/metrics`.
 
 use crate::turn::codec::message::ParseError;
-use crate::turn::{DropReason, Transport};
+use crate::turn::{Direction, DropReason};
 
 /// Declares an enum whose variants have labels, and a list of all variants in their order.
 macro_rules! labelled {
@@ -32,37 +32,52 @@ labelled! {
     }
 }
 
-labelled! {
-    /// Why a packet was neither relayed nor answered: the engine's reasons, and those of the sockets.
-    pub enum DropCause {
-        Malformed => "malformed",
-        MalformedChannelData => "malformed_channel_data",
-        MalformedIndication => "malformed_indication",
-        Response => "response",
-        Indication => "indication",
-        UnsupportedMethod => "unsupported_method",
-        Bare => "bare",
-        RateLimited => "rate_limited",
-        Throttled => "throttled",
-        Pending => "pending",
-        NoAllocation => "no_allocation",
-        NoPermission => "no_permission",
-        NoChannel => "no_channel",
-        NoRelayedAddress => "no_relay",
-        DeniedPeer => "denied_peer",
-        Loop => "loop",
-        Bandwidth => "bandwidth",
-        TooLong => "too_long",
-        BadFingerprint => "bad_fingerprint",
-        /// The queue of a client's TCP or TLS stream had no room.
-        StreamFull => "stream_full",
-        UnsentUnreachable => "unsent_unreachable",
-        UnsentRefused => "unsent_refused",
-        UnsentBufferFull => "unsent_buffer_full",
-        /// The packet is longer than the path's MTU, or than UDP allows.
-        UnsentTooLong => "unsent_too_long",
-        UnsentOther => "unsent_other",
-    }
+/// Declares [`DropCause`] from one list: each cause with its label, and with the engine's reasons that are counted as it.
+macro_rules! drop_causes {
+    ($($(#[$doc:meta])* $cause:ident => $label:literal $(<= $reasons:pat)?,)+) => {
+        labelled! {
+            /// Why a packet was neither relayed nor answered: the engine's reasons, and those of the sockets.
+            pub enum DropCause { $($(#[$doc])* $cause => $label,)+ }
+        }
+
+        impl From<DropReason> for DropCause {
+            fn from(reason: DropReason) -> Self {
+                match reason { $($($reasons => Self::$cause,)?)+ }
+            }
+        }
+    };
+}
+
+drop_causes! {
+    Malformed => "malformed" <= DropReason::Malformed(
+        ParseError::NotStun | ParseError::Length | ParseError::Attribute | ParseError::TooManyAttributes
+    ),
+    MalformedChannelData => "malformed_channel_data" <= DropReason::MalformedChannelData,
+    MalformedIndication => "malformed_indication" <= DropReason::MalformedIndication,
+    Response => "response" <= DropReason::Response,
+    Indication => "indication" <= DropReason::Indication,
+    UnsupportedMethod => "unsupported_method" <= DropReason::UnsupportedMethod,
+    Bare => "bare" <= DropReason::Bare,
+    RateLimited => "rate_limited" <= DropReason::RateLimited,
+    Throttled => "throttled" <= DropReason::Throttled | DropReason::Withheld,
+    Pending => "pending" <= DropReason::Pending,
+    NoAllocation => "no_allocation" <= DropReason::NoAllocation,
+    NoPermission => "no_permission" <= DropReason::NoPermission,
+    NoChannel => "no_channel" <= DropReason::NoChannel,
+    NoRelayedAddress => "no_relay" <= DropReason::NoRelayedAddress,
+    DeniedPeer => "denied_peer" <= DropReason::DeniedPeer,
+    Loop => "loop" <= DropReason::Loop,
+    Bandwidth => "bandwidth" <= DropReason::Bandwidth,
+    TooLong => "too_long" <= DropReason::TooLong,
+    BadFingerprint => "bad_fingerprint" <= DropReason::Malformed(ParseError::Fingerprint),
+    /// The queue of a client's TCP or TLS stream had no room.
+    StreamFull => "stream_full",
+    UnsentUnreachable => "unsent_unreachable",
+    UnsentRefused => "unsent_refused",
+    UnsentBufferFull => "unsent_buffer_full",
+    /// The packet is longer than the path's MTU, or than UDP allows.
+    UnsentTooLong => "unsent_too_long",
+    UnsentOther => "unsent_other",
 }
 
 labelled! {
@@ -71,7 +86,7 @@ labelled! {
         Client => "client",
         Garbage => "garbage",
         Deadline => "deadline",
-        Slow => "slow",
+        SlowReader => "slow",
         Ended => "ended",
         Limit => "limit",
         /// The stream had no allocation, and made room for another one.
@@ -79,31 +94,11 @@ labelled! {
     }
 }
 
-/// The labels of a client's transport, in the order of [`Transport`].
-pub const TRANSPORTS: [(Transport, &str); 3] = [(Transport::Udp, "udp"), (Transport::Tcp, "tcp"), (Transport::Tls, "tls")];
-
-impl From<DropReason> for DropCause {
-    fn from(reason: DropReason) -> Self {
-        match reason {
-            DropReason::Malformed(ParseError::Fingerprint) => Self::BadFingerprint,
-            DropReason::Malformed(_) => Self::Malformed,
-            DropReason::MalformedChannelData => Self::MalformedChannelData,
-            DropReason::MalformedIndication => Self::MalformedIndication,
-            DropReason::Response => Self::Response,
-            DropReason::Indication => Self::Indication,
-            DropReason::UnsupportedMethod => Self::UnsupportedMethod,
-            DropReason::Bare => Self::Bare,
-            DropReason::RateLimited => Self::RateLimited,
-            DropReason::Throttled | DropReason::Withheld => Self::Throttled,
-            DropReason::Pending => Self::Pending,
-            DropReason::NoAllocation => Self::NoAllocation,
-            DropReason::NoPermission => Self::NoPermission,
-            DropReason::NoChannel => Self::NoChannel,
-            DropReason::NoRelayedAddress => Self::NoRelayedAddress,
-            DropReason::DeniedPeer => Self::DeniedPeer,
-            DropReason::Loop => Self::Loop,
-            DropReason::Bandwidth => Self::Bandwidth,
-            DropReason::TooLong => Self::TooLong,
+impl From<Direction> for TrafficDirection {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::ToPeer => Self::ToPeer,
+            Direction::ToClient => Self::ToClient,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::relay::tcp::wire::Wire;
+use crate::relay::tcp::connection::NonBlockingConnection;
 
 /// A client's connection that has been accepted.
 #[derive(Debug)]
@@ -10,5 +10,5 @@ pub struct AcceptedConnection {
     pub client: SocketAddr,
     /// The local address.
     pub server: SocketAddr,
-    pub wire: Wire,
+    pub connection: NonBlockingConnection,
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::limits::descriptors::Descriptor;
 use crate::relay::admission::UnprovenStream;
 use crate::relay::tcp::buffer_usage::BufferUsage;
-use crate::relay::tcp::wire::Wire;
+use crate::relay::tcp::connection::NonBlockingConnection;
 use crate::turn::FiveTuple;
 
 /// Bytes that one read brings, at most.
@@ -23,9 +23,9 @@ const MAX_READ_BYTES: usize = 64 * 1024;
 const MAX_QUEUED_BYTES: usize = 256 * 1024;
 /// The same where all clients together hold too much, and the bytes of an incomplete frame that may be kept then.
 const MAX_BYTES_UNDER_PRESSURE: usize = 16 * 1024;
-/// How long a client may keep the server waiting without taking [`MIN_BYTES_A_STALL_CHECK`].
-const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(10);
-const MIN_BYTES_A_STALL_CHECK: u64 = 16 * 1024;
+/// How long a client may keep the server waiting without taking [`MIN_BYTES_A_SLOW_READER_CHECK`].
+const SLOW_READER_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+const MIN_BYTES_A_SLOW_READER_CHECK: u64 = 16 * 1024;
 /// Bytes of an incomplete frame that are kept for a client without an allocation.
 const MAX_UNPROVEN_UNREAD_BYTES: usize = 4 * 1024;
 /// The first byte of ChannelData is 0x40 or more; that of a STUN message is less (RFC 8656 §12, table 3).
@@ -45,7 +45,7 @@ pub(in crate::relay) struct ClientStream {
     pub(in crate::relay) is_unflushed: bool,
     /// The poller reports when the stream can be written to.
     pub(in crate::relay) polls_writable: bool,
-    wire: Wire,
+    connection: NonBlockingConnection,
     /// Bytes that were read but not handled yet: the beginning of a frame, or a deferred request and the bytes after it.
     unread: Vec<u8>,
     /// Bytes that wait to be written, from `written_of_queue` on.
@@ -68,7 +68,7 @@ struct Blocked {
 impl ClientStream {
     pub(in crate::relay) const fn new(
         tuple: FiveTuple,
-        wire: Wire,
+        connection: NonBlockingConnection,
         unproven: UnprovenStream,
         descriptor: Descriptor,
         usage: BufferUsage,
@@ -81,7 +81,7 @@ impl ClientStream {
             has_asked: false,
             is_unflushed: false,
             polls_writable: false,
-            wire,
+            connection,
             unread: Vec::new(),
             queue: Vec::new(),
             written_of_queue: 0,
@@ -102,7 +102,7 @@ impl ClientStream {
             buffer.resize(kept + MAX_READ_BYTES, 0);
         }
         buffer[..kept].copy_from_slice(&self.unread);
-        let len = self.wire.read(&mut buffer[kept..kept + MAX_READ_BYTES])?;
+        let len = self.connection.read(&mut buffer[kept..kept + MAX_READ_BYTES])?;
         Ok((len > 0).then_some(kept + len))
     }
 
@@ -156,11 +156,11 @@ impl ClientStream {
         self.unread.len() + self.queue.len()
     }
 
-    /// Takes the stream apart for a splice: the wire with its descriptor, the bytes still to be written, and those read but not
-    /// handled.
-    pub(in crate::relay) fn into_parts(mut self) -> (Wire, Descriptor, Vec<u8>, Vec<u8>) {
+    /// Takes the stream apart for a splice: the connection with its descriptor, the bytes still to be written, and those read but
+    /// not handled.
+    pub(in crate::relay) fn into_parts(mut self) -> (NonBlockingConnection, Descriptor, Vec<u8>, Vec<u8>) {
         self.queue.drain(..self.written_of_queue);
-        (self.wire, self.descriptor, self.queue, self.unread)
+        (self.connection, self.descriptor, self.queue, self.unread)
     }
 
     /// Queues a whole message, or nothing where there is no room.
@@ -181,8 +181,8 @@ impl ClientStream {
     /// # Errors
     /// Of write(2); the connection is gone then.
     pub(in crate::relay) fn flush(&mut self, now: Instant) -> io::Result<bool> {
-        while self.written_of_queue < self.queue.len() || self.wire.has_unwritten_tls() {
-            match self.wire.write_messages(&self.queue[self.written_of_queue..]) {
+        while self.written_of_queue < self.queue.len() || self.connection.has_unwritten_tls() {
+            match self.connection.write_messages(&self.queue[self.written_of_queue..]) {
                 Ok(0) if self.written_of_queue < self.queue.len() => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => {
                     self.written_of_queue += len;
@@ -210,27 +210,27 @@ impl ClientStream {
 
     /// Whether TLS has something to write that was not queued, such as an alert or a key update.
     pub(in crate::relay) fn has_unwritten_tls(&self) -> bool {
-        self.wire.has_unwritten_tls()
+        self.connection.has_unwritten_tls()
     }
 
     /// Whether TLS has closed its direction to the server.
     pub(in crate::relay) fn has_ended(&mut self) -> bool {
-        self.wire.has_ended()
+        self.connection.has_ended()
     }
 
     /// Whether the client has taken too few of the waiting bytes since the last check.
-    pub(in crate::relay) fn is_stuck(&mut self, now: Instant) -> bool {
+    pub(in crate::relay) fn is_slow_reader(&mut self, now: Instant) -> bool {
         let Some(Blocked { since, written }) = self.blocked else { return false };
-        if now.saturating_duration_since(since) < STALL_CHECK_INTERVAL {
+        if now.saturating_duration_since(since) < SLOW_READER_CHECK_INTERVAL {
             return false;
         }
         self.blocked = Some(Blocked { since: now, written: self.written });
-        self.written - written < MIN_BYTES_A_STALL_CHECK
+        self.written - written < MIN_BYTES_A_SLOW_READER_CHECK
     }
 }
 
 impl AsFd for ClientStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wire.as_fd()
+        self.connection.as_fd()
     }
 }

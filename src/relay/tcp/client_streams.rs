@@ -156,8 +156,8 @@ impl ClientStreams {
                 stream.unproven = None;
                 stream.deadline = now + ALLOCATION_DEADLINE;
             }
-            if stream.is_stuck(now) {
-                overdue.push((id, CloseReason::Slow));
+            if stream.is_slow_reader(now) {
+                overdue.push((id, CloseReason::SlowReader));
             } else if stream.deadline <= now {
                 let proven = stream.unproven.is_none();
                 overdue.push((id, if proven { CloseReason::Ended } else { CloseReason::Deadline }));

@@ -1,7 +1,7 @@
 //! Passes bytes between a client's stream and its peer (RFC 6062 §5.4, §5.5).
 //!
-//! Owner: the [`PeerStreams`](super::peer_streams::PeerStreams) of a shard. Input: [`Splice::pump`] when either side is ready, or
-//! when a rate limit allows reading again. Output: bytes to the other side, and whether the splice is still open.
+//! Owner: the [`PeerConnections`](super::peer_connections::PeerConnections) of a shard. Input: [`Splice::pump`] when either side
+//! is ready, or when a rate limit allows reading again. Output: bytes to the other side, and whether the splice is still open.
 //!
 //! Invariants:
 //! - At most one read waits for a side that does not take it yet. Until that is gone, nothing more is read from the other side,
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use crate::limits::descriptors::Descriptor;
 use crate::relay::io::poll::{Interest, Poller};
-use crate::relay::tcp::wire::Wire;
+use crate::relay::tcp::connection::NonBlockingConnection;
 use crate::turn::Direction;
 
 /// A client's connection and its peer's.
@@ -29,7 +29,7 @@ pub(super) struct Splice {
 /// One connection, and the bytes that it has not taken yet.
 #[derive(Debug)]
 pub(super) struct SpliceSide {
-    wire: Wire,
+    connection: NonBlockingConnection,
     queue: Vec<u8>,
     written_of_queue: usize,
     /// The connection has sent everything.
@@ -67,9 +67,9 @@ impl Splice {
             };
             match (side.polled, interest) {
                 (before, now) if before == now => {}
-                (None, Some(interest)) => poller.add(side.wire.as_fd(), token, interest)?,
-                (Some(_), Some(interest)) => poller.modify(side.wire.as_fd(), token, interest)?,
-                (Some(_), None) => poller.remove(side.wire.as_fd())?,
+                (None, Some(interest)) => poller.add(side.connection.as_fd(), token, interest)?,
+                (Some(_), Some(interest)) => poller.modify(side.connection.as_fd(), token, interest)?,
+                (Some(_), None) => poller.remove(side.connection.as_fd())?,
                 (None, None) => {}
             }
             side.polled = interest;
@@ -79,12 +79,12 @@ impl Splice {
 }
 
 impl SpliceSide {
-    pub(super) const fn new(wire: Wire, queue: Vec<u8>) -> Self {
-        Self { wire, queue, written_of_queue: 0, has_ended: false, was_finished: false, resume: None, polled: None }
+    pub(super) const fn new(connection: NonBlockingConnection, queue: Vec<u8>) -> Self {
+        Self { connection, queue, written_of_queue: 0, has_ended: false, was_finished: false, resume: None, polled: None }
     }
 
     fn has_taken_all(&self) -> bool {
-        self.queue.is_empty() && !self.wire.has_unwritten_tls()
+        self.queue.is_empty() && !self.connection.has_unwritten_tls()
     }
 
     /// Whether this side is to be read now, for `to`.
@@ -106,13 +106,13 @@ impl SpliceSide {
             self.resume = carried(0);
         }
         if self.may_be_read(to, now) {
-            match self.wire.read(buffer) {
+            match self.connection.read(buffer) {
                 Ok(0) => self.has_ended = true,
                 Ok(len) => {
                     self.resume = carried(len);
-                    let taken = to.wire.write(&buffer[..len]).or_else(none_if_blocked)?;
+                    let taken = to.connection.write(&buffer[..len]).or_else(none_if_blocked)?;
                     to.queue.extend_from_slice(&buffer[taken..len]);
-                    self.has_ended = self.wire.has_ended();
+                    self.has_ended = self.connection.has_ended();
                 }
                 Err(error) => {
                     none_if_blocked(error)?;
@@ -120,7 +120,7 @@ impl SpliceSide {
             }
         }
         if self.has_ended && to.has_taken_all() && !to.was_finished {
-            to.wire.finish()?;
+            to.connection.finish()?;
             to.was_finished = true;
         }
         Ok(())
@@ -128,8 +128,8 @@ impl SpliceSide {
 
     /// Writes the waiting bytes, as far as the connection takes them.
     fn flush(&mut self) -> io::Result<()> {
-        while self.written_of_queue < self.queue.len() || self.wire.has_unwritten_tls() {
-            match self.wire.write(&self.queue[self.written_of_queue..]) {
+        while self.written_of_queue < self.queue.len() || self.connection.has_unwritten_tls() {
+            match self.connection.write(&self.queue[self.written_of_queue..]) {
                 Ok(0) if self.written_of_queue < self.queue.len() => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => self.written_of_queue += len,
                 Err(error) => return none_if_blocked(error).map(|_| ()),

@@ -1,10 +1,10 @@
 //! ChannelData, the header of a Data indication, and frames of streams (RFC 8656 §11.3, §12.4, §12.5; RFC 8489 §6.2.2).
 //!
-//! The shell receives a peer's datagram behind [`HEADROOM`] free bytes. [`Framing::write_header`] writes the header into the last
-//! of them, directly in front of the payload, so that the payload is never copied:
+//! The shell receives a peer's datagram behind [`MAX_FRAMING_HEADER_BYTES`] free bytes. [`Framing::write_header`] writes the
+//! header into the last of them, directly in front of the payload, so that the payload is never copied:
 //!
 //! ```text
-//!  buffer as received        |<------- HEADROOM = 48 ------->|<-- payload -->|
+//!  buffer as received        |<---------- 48 bytes --------->|<-- payload -->|
 //!
 //!  ChannelData (4 bytes)     |            free      |ch |len |<-- payload -->|     ch, len: two bytes each
 //!
@@ -52,7 +52,7 @@ impl ChannelData {
 }
 
 /// The most bytes that [`Framing::write_header`] writes.
-pub const HEADROOM: usize = 48;
+pub const MAX_FRAMING_HEADER_BYTES: usize = 48;
 
 /// The header of a payload on its way to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,8 @@ impl Framing {
     /// Where `headroom` is shorter than [`Self::header_len`].
     pub fn write_header(&self, headroom: &mut [u8], payload: usize) -> usize {
         let len = self.header_len();
-        let start = headroom.len().checked_sub(len).expect("the shell leaves HEADROOM bytes in front of what it receives");
+        let start =
+            headroom.len().checked_sub(len).expect("the shell leaves MAX_FRAMING_HEADER_BYTES in front of what it receives");
         let out = &mut headroom[start..];
         match self {
             Self::Channel(channel) => {
@@ -213,10 +214,10 @@ mod tests {
         for peer in ["192.0.2.1:5000", "[2001:db8::1]:5000"] {
             let peer: SocketAddr = peer.parse().expect("an address");
             let framing = Framing::Data { peer, transaction: TransactionId([3; 12]) };
-            let mut packet = [0; HEADROOM + 8];
-            packet[HEADROOM..HEADROOM + 5].copy_from_slice(b"hello");
-            let header = framing.write_header(&mut packet[..HEADROOM], 5);
-            let bytes = &packet[HEADROOM - header..HEADROOM + 5 + framing.padding(5, false)];
+            let mut packet = [0; MAX_FRAMING_HEADER_BYTES + 8];
+            packet[MAX_FRAMING_HEADER_BYTES..MAX_FRAMING_HEADER_BYTES + 5].copy_from_slice(b"hello");
+            let header = framing.write_header(&mut packet[..MAX_FRAMING_HEADER_BYTES], 5);
+            let bytes = &packet[MAX_FRAMING_HEADER_BYTES - header..MAX_FRAMING_HEADER_BYTES + 5 + framing.padding(5, false)];
             let message = StunMessage::parse(bytes).expect("well formed");
             assert_eq!((message.class(), message.method()), (Class::Indication, Method::Data));
             assert_eq!(message.find(attribute::DATA), Some(&b"hello"[..]));

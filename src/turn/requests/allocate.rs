@@ -75,7 +75,7 @@ impl Engine {
             to_client: 0,
             new_peers: 0,
             peers: PeerTable::default(),
-            connections: Vec::new(),
+            peer_connections: Vec::new(),
         });
         for family in AddressFamily::ALL {
             self.ask_to_open(RelayedAddressId { allocation: id, family });

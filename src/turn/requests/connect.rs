@@ -31,7 +31,7 @@ impl Engine {
         if self.is_connected(id, peer) {
             return Err(CONNECTION_ALREADY_EXISTS);
         }
-        if allocation.connections.len() >= self.settings.limits.connections {
+        if allocation.peer_connections.len() >= self.settings.limits.peer_connections {
             return Err(INSUFFICIENT_CAPACITY);
         }
         self.charge_new_peers(id, 1, request)?;
@@ -51,13 +51,13 @@ impl Engine {
         if id.shard() != self.shard.index {
             return Err(if self.shared.has_engine(id.shard()) { Refusal::OtherShard(id.shard()) } else { BAD_REQUEST });
         }
-        let connection = self.connections.connection(id).ok_or(BAD_REQUEST)?;
+        let connection = self.peer_connections.connection(id).ok_or(BAD_REQUEST)?;
         let PeerConnectionState::Waiting { .. } = connection.state else { return Err(BAD_REQUEST) };
         let allocation = self.allocations.allocation(connection.allocation).ok_or(ALLOCATION_MISMATCH)?;
         if !request.requester.is_owner_of(allocation) {
             return Err(WRONG_CREDENTIALS);
         }
-        self.connections.set_state(id, PeerConnectionState::Bound);
+        self.peer_connections.set_state(id, PeerConnectionState::Bound);
         self.outputs.push_back(Output::Splice { connection: id, client: request.from });
         Ok(self.success_with(request, |writer| {
             writer.number(attribute::CONNECTION_ID, number);

@@ -7,7 +7,8 @@
 //!
 //! A request passes `dispatch` (method, size) → `authentication` (the requester; refusals of unauthenticated requests are in
 //! `challenge`) → the file of its method → `response` (success, error, integrity). `request` holds the types that these have in
-//! common.
+//! common. The methods: `binding`; `allocate`, which `allocate_request` reads and `opening` answers; `refresh`; `permission` for
+//! CreatePermission and ChannelBind; `connect` for Connect and ConnectionBind. `lifetime` is common to Allocate and Refresh.
 
 mod allocate;
 mod allocate_request;

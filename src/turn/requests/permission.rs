@@ -10,8 +10,7 @@ use crate::turn::codec::attribute::{self, AddressFamily};
 use crate::turn::codec::framing::ChannelNumber;
 use crate::turn::engine::Engine;
 use crate::turn::five_tuple::PeerTransport;
-use crate::turn::ids::{AllocationId, RelayedAddressId};
-use crate::turn::verdict::Output;
+use crate::turn::ids::AllocationId;
 
 /// RFC 8656 §9.
 const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
@@ -76,10 +75,6 @@ impl Engine {
         allocation.peers.permit(peer.ip(), request.now + PERMISSION_LIFETIME);
         allocation.peers.bind(channel, peer, request.now + CHANNEL_LIFETIME);
         self.allocations.reschedule(id, false);
-        if !bound {
-            let relayed = RelayedAddressId { allocation: id, family: AddressFamily::of(peer.ip()) };
-            self.outputs.push_back(Output::ChannelBound { relayed, channel, peer, to: request.from });
-        }
         Ok(self.success(request))
     }
 

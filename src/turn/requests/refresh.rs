@@ -117,14 +117,9 @@ impl Engine {
     fn close_relayed_address(&mut self, relayed: RelayedAddressId, now: Instant) {
         let Some(address) = self.allocations.remove_relayed_address(relayed) else { return };
         if let Some(allocation) = self.allocations.allocation_mut(relayed.allocation) {
-            let (outputs, keep) = (&mut self.outputs, relayed.family.other());
-            allocation.peers.sweep(
-                now,
-                |ip| AddressFamily::of(ip) == keep,
-                |channel, peer| outputs.push_back(Output::ChannelUnbound { relayed, channel, peer }),
-            );
+            allocation.peers.sweep(now, |ip| AddressFamily::of(ip) != relayed.family);
         }
-        self.close_connections(relayed, now);
+        self.close_peer_connections(relayed, now);
         self.outputs.push_back(Output::CloseRelayedAddress { relayed });
         self.shared.ports.release(relayed.family, address.port);
     }

@@ -5,7 +5,7 @@ use stun::attributes::AttrType;
 use stun::message::{Getter, Setter};
 use turn::proto::chandata;
 
-use super::super::codec::framing::{ChannelData, Framing, HEADROOM, StreamFrame, next_frame};
+use super::super::codec::framing::{ChannelData, Framing, MAX_FRAMING_HEADER_BYTES, StreamFrame, next_frame};
 use super::*;
 
 /// RFC 5769 §2.1.
@@ -216,12 +216,12 @@ proptest! {
         payload in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let number_of = |channel| super::super::codec::framing::ChannelNumber::new(channel).unwrap();
-        let mut ours = vec![0; HEADROOM];
+        let mut ours = vec![0; MAX_FRAMING_HEADER_BYTES];
         ours.extend(&payload);
         let framing = Framing::Channel(number_of(number));
-        let header = framing.write_header(&mut ours[..HEADROOM], payload.len());
+        let header = framing.write_header(&mut ours[..MAX_FRAMING_HEADER_BYTES], payload.len());
         ours.extend(std::iter::repeat_n(0, framing.padding(payload.len(), true)));
-        let ours = &ours[HEADROOM - header..];
+        let ours = &ours[MAX_FRAMING_HEADER_BYTES - header..];
         let mut theirs = chandata::ChannelData {
             data: payload.clone(),
             number: turn::proto::channum::ChannelNumber(number),
@@ -242,12 +242,12 @@ proptest! {
         payload in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let framing = Framing::Data { peer, transaction: TransactionId(id) };
-        let mut ours = vec![0; HEADROOM];
+        let mut ours = vec![0; MAX_FRAMING_HEADER_BYTES];
         ours.extend(&payload);
-        let header = framing.write_header(&mut ours[..HEADROOM], payload.len());
+        let header = framing.write_header(&mut ours[..MAX_FRAMING_HEADER_BYTES], payload.len());
         ours.extend(std::iter::repeat_n(0, framing.padding(payload.len(), false)));
         let mut message = stun::message::Message::new();
-        message.unmarshal_binary(&ours[HEADROOM - header..]).unwrap();
+        message.unmarshal_binary(&ours[MAX_FRAMING_HEADER_BYTES - header..]).unwrap();
         let mut address = turn::proto::peeraddr::PeerAddress::default();
         address.get_from(&message).unwrap();
         let mut data = turn::proto::data::Data::default();

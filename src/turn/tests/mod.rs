@@ -155,8 +155,6 @@ impl World {
                     self.sockets.remove(&relayed);
                 }
                 Output::Transmit { .. }
-                | Output::ChannelBound { .. }
-                | Output::ChannelUnbound { .. }
                 | Output::ClientMoved { .. }
                 | Output::MovedClientEnded { .. }
                 | Output::ConnectPeer { .. }

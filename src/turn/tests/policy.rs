@@ -279,9 +279,7 @@ fn r33_a_new_policy_closes_what_it_denies() {
     world.outputs.clear();
     world.engine.set_policy(policy(&[], &["198.51.101.0/24"]), world.now);
     world.drain_outputs();
-    let channel = ChannelNumber::new(0x4000).expect("a channel");
-    let relayed_id = world.relayed_at(relayed);
-    assert_eq!(world.outputs, [Output::ChannelUnbound { relayed: relayed_id, channel, peer: addr(OUTSIDE_PEER) }]);
+    assert_eq!(world.outputs, []);
     assert_eq!(world.channel_data(&alice, 0x4000, b"x"), Verdict::Drop(DropReason::NoChannel));
     assert_eq!(world.send(&alice, OUTSIDE_PEER, b"x"), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.peer_data(relayed, OUTSIDE_PEER, b"x"), Verdict::Drop(DropReason::NoPermission));

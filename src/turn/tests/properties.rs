@@ -113,7 +113,7 @@ impl Run {
         settings.limits.total_quota = Some(4);
         settings.limits.permissions = 4;
         settings.limits.channels = 3;
-        settings.limits.connections = 2;
+        settings.limits.peer_connections = 2;
         settings.limits.challenges = 1000;
         // The quotas allow more sockets than this range has ports.
         let world = World::with_ports(settings, 50_000..=50_004);
@@ -172,100 +172,131 @@ impl Run {
     fn act(&mut self, op: Op) {
         match op {
             Op::Allocate { client, flavour } => self.allocate(client, flavour),
-            Op::Retransmit => {
-                if let Some((from, bytes)) = self.last.clone() {
-                    let _ = self.world.handle(from, &bytes);
-                }
-            }
-            Op::Refresh { client, lifetime } => self.request(client, Method::Refresh, |writer| {
-                writer.number(attribute::LIFETIME, lifetime);
-            }),
-            Op::Permit { client, peers } => {
-                let peers: Vec<SocketAddr> = peers.into_iter().map(|peer| self.peer(peer)).collect();
-                self.request(client, Method::CreatePermission, |writer| {
-                    for peer in &peers {
-                        writer.xor_address(attribute::XOR_PEER_ADDRESS, *peer);
-                    }
-                });
-            }
-            Op::Bind { client, channel, peer } => {
-                let peer = self.peer(peer);
-                self.request(client, Method::ChannelBind, |writer| {
-                    let channel = u32::from(channel) << 16;
-                    writer.number(attribute::CHANNEL_NUMBER, channel).xor_address(attribute::XOR_PEER_ADDRESS, peer);
-                });
-            }
-            Op::Connect { client, peer } => {
-                let peer = self.peer(peer);
-                self.request(client, Method::Connect, |writer| {
-                    writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
-                });
-                let connect = self.world.outputs.iter().rev().find_map(connect_output);
-                if let Some(connection) = connect {
-                    self.world.engine.handle_peer_connected(connection, connection.0 % 2 == 0, self.world.now);
-                    let mut data = self.clients[client].clone().over_tcp();
-                    data.from.client.set_port(self.ports);
-                    data.nonce.clear();
-                    self.clients.push(data);
-                    let last = self.clients.len() - 1;
-                    self.request(last, Method::ConnectionBind, |writer| {
-                        writer.number(attribute::CONNECTION_ID, connection.0);
-                    });
-                    self.clients.pop();
-                }
-            }
-            Op::PeerAccepted { relayed, peer } => {
-                let peer = self.peer(peer);
-                if let Some(relayed) = self.world.sockets.keys().nth(relayed).copied() {
-                    let _ = self.world.engine.handle_peer_accepted(relayed, peer, self.world.now);
-                }
-            }
-            Op::Data { client, channel, peer } => {
-                let (from, peer) = (self.clients[client].from, self.peer(peer));
-                let _ = self.world.handle(from, &channel_data(channel, b"data"));
-                let _ = self.world.handle(from, &send_indication(peer, b"data"));
-            }
-            Op::PeerData { relayed, peer } => {
-                let peer = self.peer(peer);
-                if let Some(relayed) = self.world.sockets.keys().nth(relayed).copied() {
-                    let _ = self.world.engine.handle_peer(relayed, peer, b"data", self.world.now);
-                }
-            }
-            Op::Fail { open_results } => {
-                let result = |in_use| Err(if in_use { OpenError::PortInUse } else { OpenError::Failed });
-                self.world.open_results = open_results.into_iter().map(result).collect();
-            }
+            Op::Retransmit => self.retransmit(),
+            Op::Refresh { client, lifetime } => self.refresh(client, lifetime),
+            Op::Permit { client, peers } => self.permit(client, &peers),
+            Op::Bind { client, channel, peer } => self.bind(client, channel, peer),
+            Op::Connect { client, peer } => self.connect(client, peer),
+            Op::PeerAccepted { relayed, peer } => self.accept_peer(relayed, peer),
+            Op::Data { client, channel, peer } => self.send_data(client, channel, peer),
+            Op::PeerData { relayed, peer } => self.send_peer_data(relayed, peer),
+            Op::Fail { open_results } => self.fail_next_opens(open_results),
             Op::Advance { seconds } => self.world.advance(secs(seconds)),
-            Op::NextTimeout => {
-                if let Some(at) = self.world.engine.next_timeout() {
-                    self.world.now = self.world.now.max(at);
-                    self.world.advance(secs(0));
-                    assert!(self.world.engine.next_timeout().is_none_or(|next| next > at), "a timeout is heard");
-                }
-            }
+            Op::NextTimeout => self.advance_to_next_timeout(),
             Op::Revoke { user } => self.world.engine.revoke(USERS[user]),
-            Op::Deny { network } => {
-                let network = ["198.51.101.0/24", "2606::/16", "10.0.0.0/8", "0.0.0.0/0"][usize::from(network)];
-                let policy = PeerPolicy { denied: vec![network.parse().unwrap()], ..PeerPolicy::default() };
-                self.world.engine.set_policy(policy, self.world.now);
-            }
+            Op::Deny { network } => self.deny(network),
             Op::Close { client } => self.world.engine.handle_client_closed(&self.clients[client].from, self.world.now),
-            Op::Move { client } => {
-                let Some(ticket) = self.tickets.last().cloned() else { return };
-                self.ports += 1;
-                let port = self.ports;
-                self.clients[client].from.client.set_port(port);
-                self.clients[client].nonce.clear();
-                self.request(client, Method::Refresh, |writer| {
-                    writer.attribute(attribute::MOBILITY_TICKET, &ticket);
-                });
-            }
+            Op::Move { client } => self.move_client(client),
             Op::Noise { client, bytes } => {
                 let _ = self.world.handle(self.clients[client].from, &bytes);
             }
         }
         self.world.drain_outputs();
         self.check();
+    }
+
+    fn retransmit(&mut self) {
+        if let Some((from, bytes)) = self.last.clone() {
+            let _ = self.world.handle(from, &bytes);
+        }
+    }
+
+    fn refresh(&mut self, client: usize, lifetime: u32) {
+        self.request(client, Method::Refresh, |writer| {
+            writer.number(attribute::LIFETIME, lifetime);
+        });
+    }
+
+    fn permit(&mut self, client: usize, peers: &[u8]) {
+        let peers: Vec<SocketAddr> = peers.iter().map(|peer| self.peer(*peer)).collect();
+        self.request(client, Method::CreatePermission, |writer| {
+            for peer in &peers {
+                writer.xor_address(attribute::XOR_PEER_ADDRESS, *peer);
+            }
+        });
+    }
+
+    fn bind(&mut self, client: usize, channel: u16, peer: u8) {
+        let peer = self.peer(peer);
+        self.request(client, Method::ChannelBind, |writer| {
+            let channel = u32::from(channel) << 16;
+            writer.number(attribute::CHANNEL_NUMBER, channel).xor_address(attribute::XOR_PEER_ADDRESS, peer);
+        });
+    }
+
+    fn connect(&mut self, client: usize, peer: u8) {
+        let peer = self.peer(peer);
+        self.request(client, Method::Connect, |writer| {
+            writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
+        });
+        let connect = self.world.outputs.iter().rev().find_map(connect_output);
+        if let Some(connection) = connect {
+            self.world.engine.handle_peer_connected(connection, connection.0 % 2 == 0, self.world.now);
+            self.bind_connection(client, connection);
+        }
+    }
+
+    /// ConnectionBind over another connection of the client.
+    fn bind_connection(&mut self, client: usize, connection: PeerConnectionId) {
+        let mut data = self.clients[client].clone().over_tcp();
+        data.from.client.set_port(self.ports);
+        data.nonce.clear();
+        self.clients.push(data);
+        let last = self.clients.len() - 1;
+        self.request(last, Method::ConnectionBind, |writer| {
+            writer.number(attribute::CONNECTION_ID, connection.0);
+        });
+        self.clients.pop();
+    }
+
+    fn accept_peer(&mut self, relayed: usize, peer: u8) {
+        let peer = self.peer(peer);
+        if let Some(relayed) = self.world.sockets.keys().nth(relayed).copied() {
+            let _ = self.world.engine.handle_peer_accepted(relayed, peer, self.world.now);
+        }
+    }
+
+    fn send_data(&mut self, client: usize, channel: u16, peer: u8) {
+        let (from, peer) = (self.clients[client].from, self.peer(peer));
+        let _ = self.world.handle(from, &channel_data(channel, b"data"));
+        let _ = self.world.handle(from, &send_indication(peer, b"data"));
+    }
+
+    fn send_peer_data(&mut self, relayed: usize, peer: u8) {
+        let peer = self.peer(peer);
+        if let Some(relayed) = self.world.sockets.keys().nth(relayed).copied() {
+            let _ = self.world.engine.handle_peer(relayed, peer, b"data", self.world.now);
+        }
+    }
+
+    fn fail_next_opens(&mut self, open_results: Vec<bool>) {
+        let result = |in_use| Err(if in_use { OpenError::PortInUse } else { OpenError::Failed });
+        self.world.open_results = open_results.into_iter().map(result).collect();
+    }
+
+    fn advance_to_next_timeout(&mut self) {
+        if let Some(at) = self.world.engine.next_timeout() {
+            self.world.now = self.world.now.max(at);
+            self.world.advance(secs(0));
+            assert!(self.world.engine.next_timeout().is_none_or(|next| next > at), "a timeout is handled");
+        }
+    }
+
+    fn deny(&mut self, network: u8) {
+        let network = ["198.51.101.0/24", "2606::/16", "10.0.0.0/8", "0.0.0.0/0"][usize::from(network)];
+        let policy = PeerPolicy { denied: vec![network.parse().unwrap()], ..PeerPolicy::default() };
+        self.world.engine.set_policy(policy, self.world.now);
+    }
+
+    fn move_client(&mut self, client: usize) {
+        let Some(ticket) = self.tickets.last().cloned() else { return };
+        self.ports += 1;
+        let port = self.ports;
+        self.clients[client].from.client.set_port(port);
+        self.clients[client].nonce.clear();
+        self.request(client, Method::Refresh, |writer| {
+            writer.attribute(attribute::MOBILITY_TICKET, &ticket);
+        });
     }
 
     fn check(&self) {

@@ -1,4 +1,4 @@
-//! A connection that never blocks: TCP, or TLS over TCP.
+//! A connection whose calls never block: TCP, or TLS over TCP.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,15 +15,15 @@ const MAX_RECORD_BYTES: usize = 16 * 1024;
 /// Bytes of plaintext that one read from the socket can lead to, at most: an almost complete record, and 4 KiB more.
 const MAX_BYTES_A_SOCKET_READ: usize = 2 * MAX_RECORD_BYTES;
 
-/// A non-blocking connection.
+/// A connection whose calls never block.
 #[derive(Debug)]
-pub enum Wire {
+pub enum NonBlockingConnection {
     Tcp(TcpStream),
     /// After the handshake. What TLS has decrypted already is read first.
     Tls(TcpStream, Box<ServerConnection>),
 }
 
-impl Wire {
+impl NonBlockingConnection {
     pub(in crate::relay) const fn transport(&self) -> Transport {
         match self {
             Self::Tcp(_) => Transport::Tcp,
@@ -39,13 +39,13 @@ impl Wire {
     /// # Panics
     /// Never, with a buffer of 32 KiB or more.
     pub(in crate::relay) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (tcp, connection) = match self {
+        let (tcp, tls) = match self {
             Self::Tcp(tcp) => return tcp.read(buffer),
-            Self::Tls(tcp, connection) => (tcp, connection),
+            Self::Tls(tcp, tls) => (tcp, tls),
         };
         let mut len = 0;
         loop {
-            match connection.reader().read(&mut buffer[len..]) {
+            match tls.reader().read(&mut buffer[len..]) {
                 Ok(0) => return Ok(len),
                 Ok(more) => {
                     len += more;
@@ -59,14 +59,14 @@ impl Wire {
             if buffer.len() - len < MAX_BYTES_A_SOCKET_READ {
                 return Ok(len);
             }
-            match connection.read_tls(tcp) {
+            match tls.read_tls(tcp) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && len > 0 => return Ok(len),
                 Err(error) => return Err(error),
             }
-            if let Err(error) = connection.process_new_packets() {
+            if let Err(error) = tls.process_new_packets() {
                 // Sends the alert.
-                let _ = connection.write_tls(tcp);
+                let _ = tls.write_tls(tcp);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
@@ -89,14 +89,14 @@ impl Wire {
     }
 
     fn write_records(&mut self, bytes: &[u8], record: impl Fn(&[u8]) -> usize) -> io::Result<usize> {
-        let (tcp, connection) = match self {
+        let (tcp, tls) = match self {
             Self::Tcp(tcp) => return tcp.write(bytes),
-            Self::Tls(tcp, connection) => (tcp, connection),
+            Self::Tls(tcp, tls) => (tcp, tls),
         };
         let mut taken = 0;
         loop {
-            while connection.wants_write() {
-                match connection.write_tls(tcp) {
+            while tls.wants_write() {
+                match tls.write_tls(tcp) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock && taken > 0 => return Ok(taken),
@@ -108,7 +108,7 @@ impl Wire {
             }
             while taken < MAX_RECORD_BYTES.min(bytes.len()) {
                 let rest = &bytes[taken..];
-                taken += connection.writer().write(&rest[..record(rest).min(MAX_RECORD_BYTES)])?;
+                taken += tls.writer().write(&rest[..record(rest).min(MAX_RECORD_BYTES)])?;
             }
         }
     }
@@ -120,10 +120,10 @@ impl Wire {
     pub(in crate::relay) fn finish(&mut self) -> io::Result<()> {
         let tcp = match self {
             Self::Tcp(tcp) => tcp,
-            Self::Tls(tcp, connection) => {
-                connection.send_close_notify();
-                while connection.wants_write() {
-                    match connection.write_tls(tcp) {
+            Self::Tls(tcp, tls) => {
+                tls.send_close_notify();
+                while tls.wants_write() {
+                    match tls.write_tls(tcp) {
                         Ok(_) => {}
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                         Err(error) => return Err(error),
@@ -139,7 +139,7 @@ impl Wire {
     pub(in crate::relay) fn has_unwritten_tls(&self) -> bool {
         match self {
             Self::Tcp(_) => false,
-            Self::Tls(_, connection) => connection.wants_write(),
+            Self::Tls(_, tls) => tls.wants_write(),
         }
     }
 
@@ -147,12 +147,12 @@ impl Wire {
     pub(in crate::relay) fn has_ended(&mut self) -> bool {
         match self {
             Self::Tcp(_) => false,
-            Self::Tls(_, connection) => connection.process_new_packets().is_ok_and(|state| state.peer_has_closed()),
+            Self::Tls(_, tls) => tls.process_new_packets().is_ok_and(|state| state.peer_has_closed()),
         }
     }
 }
 
-impl AsFd for Wire {
+impl AsFd for NonBlockingConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(tcp) | Self::Tls(tcp, _) => tcp.as_fd(),
@@ -160,12 +160,12 @@ impl AsFd for Wire {
     }
 }
 
-impl Drop for Wire {
+impl Drop for NonBlockingConnection {
     fn drop(&mut self) {
-        if let Self::Tls(tcp, connection) = self {
-            connection.send_close_notify();
+        if let Self::Tls(tcp, tls) = self {
+            tls.send_close_notify();
             // Where the socket has no room for a close_notify, closing the connection has the same effect.
-            let _ = connection.write_tls(tcp);
+            let _ = tls.write_tls(tcp);
         }
     }
 }

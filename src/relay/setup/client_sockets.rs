@@ -16,21 +16,21 @@ const MAX_BIND_TRIES: usize = 16;
 
 /// A UDP socket of all clients, and the address that it listens on.
 #[derive(Debug)]
-pub(in crate::relay) struct UdpListener {
+pub(in crate::relay) struct ClientSocket {
     pub(in crate::relay) socket: BatchUdpSocket,
     pub(in crate::relay) address: SocketAddr,
 }
 
 /// The sockets of all clients, by shard.
-pub(in crate::relay) struct Listeners {
+pub(in crate::relay) struct ClientSockets {
     pub(in crate::relay) address: SocketAddr,
     /// The configured second port, or that of NAT behaviour discovery.
     pub(in crate::relay) alternate_port: Option<u16>,
-    pub(in crate::relay) udp: Vec<Vec<UdpListener>>,
+    pub(in crate::relay) udp: Vec<Vec<ClientSocket>>,
     pub(in crate::relay) tcp: Vec<Vec<Acceptor>>,
 }
 
-impl Listeners {
+impl ClientSockets {
     /// # Errors
     /// The address is taken, not this machine's, or forbidden.
     pub(in crate::relay) fn bind(config: &RelayConfig) -> anyhow::Result<Self> {
@@ -65,16 +65,16 @@ impl Listeners {
             datagrams.extend(second_addresses(discovery, address, datagrams[1].port())?);
         }
         let alternate_port = datagrams.get(1).map(SocketAddr::port);
-        let listener = |address: &SocketAddr| {
-            let socket = BatchUdpSocket::bind(*address, &UdpOptions::listener(*address));
-            let listener = socket.map(|socket| UdpListener { socket, address: *address });
-            listener.map_err(|error| listen_error("UDP", *address, "CASTWAY_TURN_ADDR", error))
+        let client_socket = |address: &SocketAddr| {
+            let socket = BatchUdpSocket::bind(*address, &UdpOptions::clients(*address));
+            let bound = socket.map(|socket| ClientSocket { socket, address: *address });
+            bound.map_err(|error| listen_error("UDP", *address, "CASTWAY_TURN_ADDR", error))
         };
         let acceptor = |address: &SocketAddr| {
             Acceptor::bind(*address, true).map_err(|error| listen_error("TCP", *address, "CASTWAY_TURN_ADDR", error))
         };
         let threads = 0..config.threads;
-        let udp = threads.clone().filter(|_| config.udp).map(|_| datagrams.iter().map(listener).collect());
+        let udp = threads.clone().filter(|_| config.udp).map(|_| datagrams.iter().map(client_socket).collect());
         let tcp = threads.filter(|_| config.tcp).map(|_| streams.iter().map(acceptor).collect());
         Ok(Self { address, alternate_port, udp: udp.collect::<anyhow::Result<_>>()?, tcp: tcp.collect::<anyhow::Result<_>>()? })
     }
@@ -84,7 +84,7 @@ impl Listeners {
 /// of the same user. Returns the address with the port that was bound.
 fn bind_exclusively(mut address: SocketAddr, udp: bool, tcp: bool, setting: &str) -> anyhow::Result<SocketAddr> {
     if udp {
-        let alone = UdpOptions { reuse_port: false, ..UdpOptions::listener(address) };
+        let alone = UdpOptions { reuse_port: false, ..UdpOptions::clients(address) };
         let socket = BatchUdpSocket::bind(address, &alone).map_err(|error| listen_error("UDP", address, setting, error))?;
         address = socket.local_addr().context("the relay's socket has no address")?;
     }
@@ -98,7 +98,7 @@ fn bind_exclusively(mut address: SocketAddr, udp: bool, tcp: bool, setting: &str
 /// The second port of NAT behaviour discovery (RFC 5780). Port 0 stands for any free port.
 fn discovery_address(discovery: &Discovery, first: SocketAddr) -> anyhow::Result<SocketAddr> {
     let address = SocketAddr::new(first.ip(), discovery.port);
-    let alone = UdpOptions { reuse_port: false, ..UdpOptions::listener(address) };
+    let alone = UdpOptions { reuse_port: false, ..UdpOptions::clients(address) };
     let socket = BatchUdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, &error))?;
     socket.local_addr().context("the relay's socket has no address")
 }
@@ -115,7 +115,7 @@ fn second_addresses(discovery: &Discovery, first: SocketAddr, port: u16) -> anyh
         // A wildcard socket receives the packets of the second address too, provided that this is an address of the machine.
         let ports = if first.ip().is_unspecified() { [0, 0] } else { [first.port(), port] };
         for address in ports.map(|port| SocketAddr::new(ip, port)) {
-            let alone = UdpOptions { reuse_port: false, ..UdpOptions::listener(address) };
+            let alone = UdpOptions { reuse_port: false, ..UdpOptions::clients(address) };
             BatchUdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, &error))?;
             second.extend(Some(address).filter(|address| address.port() != 0));
         }

@@ -12,8 +12,8 @@ use rustix::net::sockopt;
 use crate::limits::descriptors::Descriptor;
 use crate::relay::io::poll::{Interest, Poller};
 use crate::relay::io::poll_source::PollSource;
+use crate::relay::tcp::connection::NonBlockingConnection;
 use crate::relay::tcp::splice::{Splice, SpliceSide};
-use crate::relay::tcp::wire::Wire;
 use crate::turn::{Direction, PeerConnectionId};
 
 /// The most bytes of one read, and so the most bytes that wait.
@@ -21,8 +21,8 @@ const MAX_READ_BYTES: usize = 64 * 1024;
 
 /// The connections of one shard with peers.
 #[derive(Debug, Default)]
-pub(in crate::relay) struct PeerStreams {
-    by_id: HashMap<PeerConnectionId, PeerStream>,
+pub(in crate::relay) struct PeerConnections {
+    by_id: HashMap<PeerConnectionId, PeerConnection>,
     /// When a side that has used up its bandwidth limit is read again.
     resumes: BTreeSet<(Instant, PeerConnectionId)>,
     buffer: Vec<u8>,
@@ -30,7 +30,7 @@ pub(in crate::relay) struct PeerStreams {
 
 /// A connection with a peer.
 #[derive(Debug)]
-enum PeerStream {
+enum PeerConnection {
     Connecting(TcpStream, Descriptor),
     /// The connection waits for its ConnectionBind.
     Waiting(TcpStream, Descriptor),
@@ -47,7 +47,7 @@ pub(in crate::relay) enum Progress {
     Ended,
 }
 
-impl PeerStreams {
+impl PeerConnections {
     pub(in crate::relay) fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -60,16 +60,16 @@ impl PeerStreams {
         descriptor: Descriptor,
         poller: &Poller,
     ) -> bool {
-        let polled = poller.add(&peer, PollSource::PeerStream(id).token(), Interest::Write).is_ok();
+        let polled = poller.add(&peer, PollSource::PeerConnection(id).token(), Interest::Write).is_ok();
         if polled {
-            self.by_id.insert(id, PeerStream::Connecting(peer, descriptor));
+            self.by_id.insert(id, PeerConnection::Connecting(peer, descriptor));
         }
         polled
     }
 
     /// Adds a connection that a peer has made.
     pub(in crate::relay) fn add_accepted(&mut self, id: PeerConnectionId, peer: TcpStream, descriptor: Descriptor) {
-        self.by_id.insert(id, PeerStream::Waiting(peer, descriptor));
+        self.by_id.insert(id, PeerConnection::Waiting(peer, descriptor));
     }
 
     /// Splices a waiting peer with a client's connection, which must not be polled. `to_client` is still to be written, and
@@ -77,14 +77,14 @@ impl PeerStreams {
     pub(in crate::relay) fn splice(
         &mut self,
         id: PeerConnectionId,
-        (client, of_client): (Wire, Descriptor),
+        (client, of_client): (NonBlockingConnection, Descriptor),
         to_client: Vec<u8>,
         to_peer: Vec<u8>,
     ) -> bool {
-        let Some(PeerStream::Waiting(peer, of_peer)) = self.by_id.remove(&id) else { return false };
-        let (client, peer) = (SpliceSide::new(client, to_client), SpliceSide::new(Wire::Tcp(peer), to_peer));
+        let Some(PeerConnection::Waiting(peer, of_peer)) = self.by_id.remove(&id) else { return false };
+        let (client, peer) = (SpliceSide::new(client, to_client), SpliceSide::new(NonBlockingConnection::Tcp(peer), to_peer));
         let splice = Splice { client, peer, _descriptors: [of_client, of_peer] };
-        self.by_id.insert(id, PeerStream::Spliced(Box::new(splice)));
+        self.by_id.insert(id, PeerConnection::Spliced(Box::new(splice)));
         true
     }
 
@@ -102,23 +102,23 @@ impl PeerStreams {
         carried: impl FnMut(Direction, usize) -> Option<Instant>,
     ) -> Progress {
         let open = match self.by_id.remove(&id) {
-            Some(PeerStream::Connecting(peer, descriptor)) => {
+            Some(PeerConnection::Connecting(peer, descriptor)) => {
                 let connected = matches!(sockopt::socket_error(&peer), Ok(Ok(()))) && poller.remove(&peer).is_ok();
                 if connected {
-                    self.by_id.insert(id, PeerStream::Waiting(peer, descriptor));
+                    self.by_id.insert(id, PeerConnection::Waiting(peer, descriptor));
                 }
                 return Progress::Connected(connected);
             }
-            Some(PeerStream::Spliced(mut splice)) => {
+            Some(PeerConnection::Spliced(mut splice)) => {
                 self.buffer.resize(MAX_READ_BYTES, 0);
-                let token = PollSource::PeerStream(id).token();
+                let token = PollSource::PeerConnection(id).token();
                 let open = splice.pump(&mut self.buffer, now, carried).unwrap_or(false)
                     && splice.update_interest(poller, token, now).is_ok();
                 let resumes = [splice.client.resume, splice.peer.resume].into_iter().flatten().filter(|at| *at > now);
                 self.resumes.extend(resumes.map(|at| (at, id)));
-                open.then_some(PeerStream::Spliced(splice))
+                open.then_some(PeerConnection::Spliced(splice))
             }
-            Some(waiting @ PeerStream::Waiting(..)) => Some(waiting),
+            Some(waiting @ PeerConnection::Waiting(..)) => Some(waiting),
             None => return Progress::Open,
         };
         match open {
