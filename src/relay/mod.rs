@@ -1,6 +1,6 @@
 //! The TURN relay: the sockets and threads around [`crate::turn`], whose engine decides what happens to each packet.
 //!
-//! **Owner.** [`start`] returns a [`Relay`]. It owns a thread for each shard; a shard owns its sockets and its
+//! **Owner.** [`start()`] returns a [`Relay`]. It owns a thread for each shard; a shard owns its sockets and its
 //! [`crate::turn::Engine`], and shares only counters, limits and mailboxes with other threads.
 //!
 //! **Inputs.** Datagrams and connections of clients and peers; connections that another listener accepted ([`StreamIntake`]);
