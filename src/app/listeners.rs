@@ -31,7 +31,7 @@ impl Listeners {
         let http = all.next().context("CASTWAY_HTTP_ADDR names no address")?;
         let mut bound =
             Self { http, more_http: all.collect(), https: None, turns: None, proxied: None, collider: None, missing: Vec::new() };
-        let collider = config.calls.collider.map(Listen::exactly);
+        let collider = config.apprtc.collider.map(Listen::exactly);
         let more = [
             (&config.tls.https, "CASTWAY_HTTPS_ADDR", &mut bound.https),
             (&config.tls.turns, "CASTWAY_TURNS_ADDR", &mut bound.turns),

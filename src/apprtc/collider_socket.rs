@@ -1,7 +1,7 @@
 //! One WebSocket of Collider, from its handshake to its end.
 //!
 //! Owner: a task for each socket. Inputs: the client's frames, and the commands of its [`FrameReceiver`]. Outputs: events for the
-//! [`Gateway`] and frames for the client. Invariants: a client sends no faster than [`SEND_LIMIT`], a client that reads too slowly
+//! [`AppRtcGateway`] and frames for the client. Invariants: a client sends no faster than [`SEND_LIMIT`], a client that reads too slowly
 //! is disconnected, and a socket that registered leaves its room exactly once.
 
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::frame_queue::{FrameReceiver, FrameSender, QueuedFrame, SocketCommand};
-use super::gateway::Gateway;
+use super::gateway::AppRtcGateway;
 use super::websocket::WebSocket;
 use super::wire::{self, Command};
 use crate::limits::byte_budget::{ByteBudget, ByteRate};
@@ -33,7 +33,7 @@ const SEND_LIMIT: ByteRate = ByteRate { rate: 512 << 10, burst: 1 << 20 };
 const MIN_FRAME_COST_BYTES: usize = 100;
 
 /// Serves a socket until it ends.
-pub(super) async fn run(mut socket: WebSocket, gateway: &Gateway, from: IpAddr) {
+pub(super) async fn run(mut socket: WebSocket, gateway: &AppRtcGateway, from: IpAddr) {
     let (sender, mut receiver) = FrameSender::new(gateway.open_account(from));
     let budget = ByteBudget::new(SEND_LIMIT, std::time::Instant::now());
     let mut client = SocketClient { gateway, from, sender, registered: None, budget };
@@ -152,7 +152,7 @@ async fn write(socket: &mut WebSocket, message: Message, sender: &FrameSender) -
 
 /// The client behind a socket. Its drop reports to the rooms that the socket has closed.
 struct SocketClient<'a> {
-    gateway: &'a Gateway,
+    gateway: &'a AppRtcGateway,
     from: IpAddr,
     sender: FrameSender,
     registered: Option<Registered>,

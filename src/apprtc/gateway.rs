@@ -13,7 +13,7 @@ use super::frame_queue::FrameSender;
 use super::model::{EventContext, EvictionCounts, Output, RoomCounts};
 use super::rooms::Rooms;
 use super::wire;
-use crate::config::CallsConfig;
+use crate::config::AppRtcConfig;
 use crate::limits::concurrency::AddressCounter;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::rate::AddressLimiter;
@@ -28,7 +28,7 @@ const EVICTION_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Clones share the rooms.
 #[derive(Debug, Clone)]
-pub struct Gateway(Arc<Inner>);
+pub struct AppRtcGateway(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -80,9 +80,9 @@ pub struct CallStats {
     pub uptime: Duration,
 }
 
-impl Gateway {
+impl AppRtcGateway {
     /// `ledger` counts the bytes that wait for clients, and `kept` the buffers of their sockets.
-    pub fn new(config: &CallsConfig, ledger: Ledger, kept: KeptBuffers) -> Self {
+    pub fn new(config: &AppRtcConfig, ledger: Ledger, kept: KeptBuffers) -> Self {
         Self(Arc::new(Inner {
             rooms: RoomDriver::new(Rooms::new(config.max_rooms, rand::random())),
             joins: AddressLimiter::per_minute(config.joins),
@@ -238,8 +238,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_during_an_event_empties_the_rooms_and_closes_their_sockets() {
         let ledger = Ledger::default();
-        let gateway = Gateway::new(
-            &crate::config::Config::read(&crate::config::Settings::default()).unwrap().calls,
+        let gateway = AppRtcGateway::new(
+            &crate::config::Config::read(&crate::config::Settings::default()).unwrap().apprtc,
             ledger.clone(),
             KeptBuffers::default(),
         );

@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
-use super::gateway::Gateway;
+use super::gateway::AppRtcGateway;
 use super::model::Refusal;
 use super::params::Query;
 use super::wire::{self, MAX_REPORT_BYTES};
@@ -27,7 +27,7 @@ use crate::limits::retry_after;
 /// What all handlers share.
 #[derive(Debug)]
 pub struct RoomServer {
-    pub gateway: Gateway,
+    pub gateway: AppRtcGateway,
     /// The configured origin, without a trailing slash.
     pub public_url: Option<String>,
     /// The bound address of the HTTP port.

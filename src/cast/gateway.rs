@@ -56,7 +56,7 @@ pub struct CastCounts {
 
 /// A handle to the one gateway; clones share it.
 #[derive(Clone)]
-pub struct Gateway(Connections<State>);
+pub struct CastGateway(Connections<State>);
 
 struct State {
     rooms: Rooms<Content>,
@@ -105,7 +105,7 @@ struct ReadEvent {
     request: Option<Result<Request, Failure>>,
 }
 
-impl Gateway {
+impl CastGateway {
     /// `new_rooms` makes rooms without clients.
     pub fn new(new_rooms: impl Fn(WallClock) -> Rooms<Content> + Send + 'static, clock: WallClock, issuer: impl Issuer) -> Self {
         Self(Connections::new(State {

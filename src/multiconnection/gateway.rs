@@ -32,7 +32,7 @@ const MAX_CONCURRENT_PASSWORD_CHECKS: usize = 2;
 
 /// A handle to the one gateway; clones share it.
 #[derive(Clone)]
-pub struct Gateway(Arc<Inner>);
+pub struct MultiConnectionGateway(Arc<Inner>);
 
 struct Inner {
     directory: Directory,
@@ -82,7 +82,7 @@ impl fmt::Display for HandshakeRefused {
     }
 }
 
-impl Gateway {
+impl MultiConnectionGateway {
     /// `new_rooms` makes rooms without users. `guesses` counts wrong admin passwords.
     pub fn new(new_rooms: impl Fn() -> Rooms<Json> + Send + 'static, directory: Directory, guesses: Guesses) -> Self {
         let state = State { rooms: new_rooms(), new_rooms: Box::new(new_rooms), clients: HashMap::new(), rate_limited: 0 };

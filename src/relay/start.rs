@@ -27,7 +27,7 @@ use crate::turn::{self, SharedState};
 
 /// Binds the listeners and starts relaying. Relayed sockets are bound at the addresses in `external`, which are those of
 /// [`bind_addresses`](super::bind_addresses); the advertised addresses follow `external`, and the number of descriptors stays
-/// within `shares`.
+/// within `descriptors`.
 ///
 /// # Errors
 /// A sentence that names the setting to change: a port is taken, or an address is not this machine's.
@@ -35,7 +35,7 @@ pub fn start(
     config: &RelayConfig,
     external: &ExternalAddresses,
     users: Arc<dyn RelayUsers>,
-    shares: &DescriptorPools,
+    descriptors: &DescriptorPools,
 ) -> anyhow::Result<Relay> {
     let listeners = Listeners::bind(config)?;
     let relayed = external.relayed_ips();
@@ -56,7 +56,7 @@ pub fn start(
         udp: config.udp,
         tcp: config.tcp,
         stats: stats.clone(),
-        admission: Admission::new(shares),
+        admission: Admission::new(descriptors),
         shared: Arc::clone(&shared),
         closed_neighbours: closed_neighbours.into(),
         mailboxes: mailboxes.clone(),

@@ -402,14 +402,16 @@ mod tests {
         let (sessions, outgoing) = (Sessions::default(), outgoing(&Ledger::default()));
         let begun = std::time::Instant::now();
         // The rates are those of the real clock, so a slow run lets more in.
-        let allowed = |burst: NonZeroU32, per_second: f64| f64::from(burst.get()) + begun.elapsed().as_secs_f64() * per_second + 1.0;
+        let allowed =
+            |burst: NonZeroU32, per_second: f64| f64::from(burst.get()) + begun.elapsed().as_secs_f64() * per_second + 1.0;
         let of_client = CLIENT_HANDSHAKES_PER_MINUTE;
         let came = (0..5000).filter(|_| sessions.begin(ip("192.0.2.1"), &outgoing).is_ok()).count();
         assert!(came >= 2048 && came as f64 <= allowed(of_client, f64::from(of_client.get()) / 60.0), "{came}");
         assert!(sessions.begin(ip("192.0.2.2"), &outgoing).is_ok());
         let came = (0..40_u8).flat_map(|host| [IpAddr::from([10, 0, 0, host]); 500]);
         let came = came.filter(|from| sessions.begin(*from, &outgoing).is_ok()).count();
-        let uncounted = 40.0 * f64::from(UNCOUNTED_HANDSHAKES_PER_MINUTE.get()) * (1.0 + begun.elapsed().as_secs_f64() / 60.0) + 40.0;
+        let uncounted =
+            40.0 * f64::from(UNCOUNTED_HANDSHAKES_PER_MINUTE.get()) * (1.0 + begun.elapsed().as_secs_f64() / 60.0) + 40.0;
         assert!((came as f64) < allowed(HANDSHAKE_BURST, f64::from(HANDSHAKES_PER_SECOND.get())) + uncounted, "{came}");
         assert_eq!(sessions.counts().refused[1] as usize, 20_000 - came);
         let newcomers = (0..1000_u16).map(|n| IpAddr::from([10, 1, (n >> 8) as u8, n as u8]));

@@ -53,8 +53,15 @@ pub fn websockets(traffic: &Traffic) -> Vec<MetricFamily> {
         MetricFamily { name, help, kind, samples: ways.iter().map(sample).collect() }
     };
     vec![
-        family("castway_websocket_bytes", "Bytes on Socket.IO's WebSockets, by direction", MetricKind::Counter, |counts| counts.bytes),
-        family("castway_websocket_messages", "Complete messages on Socket.IO's WebSockets, by direction", MetricKind::Counter, |counts| counts.messages),
+        family("castway_websocket_bytes", "Bytes on Socket.IO's WebSockets, by direction", MetricKind::Counter, |counts| {
+            counts.bytes
+        }),
+        family(
+            "castway_websocket_messages",
+            "Complete messages on Socket.IO's WebSockets, by direction",
+            MetricKind::Counter,
+            |counts| counts.messages,
+        ),
         family(
             "castway_websocket_incomplete_bytes",
             "Bytes of messages on Socket.IO's WebSockets that are not complete yet",
@@ -213,10 +220,10 @@ pub fn signaling(casts: CastCounts, multi: MultiConnectionCounts) -> Vec<MetricF
 
 /// The process as a whole: faults and descriptors.
 #[must_use]
-pub fn process(shares: &DescriptorPools) -> Vec<MetricFamily> {
+pub fn process(descriptors: &DescriptorPools) -> Vec<MetricFamily> {
     let family = |name, help, kind, number: fn(&DescriptorPool) -> f64| {
-        let sample = |share: &&DescriptorPool| Sample { labels: vec![("kind", share.kind().to_owned())], value: number(share) };
-        MetricFamily { name, help, kind, samples: shares.all().iter().map(sample).collect() }
+        let sample = |pool: &&DescriptorPool| Sample { labels: vec![("kind", pool.kind().to_owned())], value: number(pool) };
+        MetricFamily { name, help, kind, samples: descriptors.all().iter().map(sample).collect() }
     };
     vec![
         MetricFamily::single(
@@ -226,7 +233,9 @@ pub fn process(shares: &DescriptorPools) -> Vec<MetricFamily> {
             room_driver::resets() as f64,
         ),
         family("castway_descriptors", "File descriptors in use, by kind", MetricKind::Gauge, |share| share.taken() as f64),
-        family("castway_descriptors_limit", "Maximum number of file descriptors, by kind", MetricKind::Gauge, |share| share.most() as f64),
+        family("castway_descriptors_limit", "Maximum number of file descriptors, by kind", MetricKind::Gauge, |share| {
+            share.most() as f64
+        }),
         family("castway_descriptors_refused", "How often a kind had no file descriptors left", MetricKind::Counter, |share| {
             share.refused() as f64
         }),

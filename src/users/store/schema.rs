@@ -12,8 +12,9 @@ const STEPS: [(i64, &str, &str); 3] = [
 
 /// Runs the steps that a database does not have yet.
 pub(super) fn migrator() -> Migrator {
-    let migration =
-        |(number, name, sql): (i64, &'static str, &'static str)| Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false);
+    let migration = |(number, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
     Migrator::with_migrations(STEPS.map(migration).into())
 }
 
@@ -27,7 +28,8 @@ mod tests {
     #[test]
     fn every_file_is_a_step() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
-        let files: BTreeSet<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        let files: BTreeSet<_> =
+            fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
         let steps: BTreeSet<_> = STEPS.iter().map(|(number, name, _)| format!("{number:04}_{name}.sql")).collect();
         assert_eq!(files, steps);
     }
