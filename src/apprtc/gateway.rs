@@ -18,7 +18,7 @@ use crate::limits::concurrency::AddressCounter;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::rate::AddressLimiter;
 use crate::limits::waiting_bytes::{Account, Ledger};
-use crate::socketio::room_driver::{DrivenState, RoomDriver};
+use crate::room_driver::{DrivenState, RoomDriver};
 
 /// Messages, leaves and DELETEs over HTTP that an address may send for each join. A caller sends an offer and about forty candidates
 /// over HTTP, its callee sends none, and both leave.

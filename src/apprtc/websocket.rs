@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::limits::kept_buffers::{KeptBuffer, KeptBuffers};
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::unfinished::UnfinishedMessages;
-use crate::socketio::received_frames::ReceivedFrames;
+use crate::websocket::received_frames::ReceivedFrames;
 
 /// Small, since nearly every socket is idle.
 const READ_BUFFER_BYTES: usize = 4 * 1024;

@@ -19,12 +19,12 @@ use super::room::Rooms;
 use super::wire::{self, AdminRequest, Arguments, Handshake, Json, Request, ack};
 use crate::config::secret::Secret;
 use crate::limits::guesses::Guesses;
-use crate::socketio::client_budget::ClientBudget;
-use crate::socketio::client_id::ClientId;
-use crate::socketio::connections::{self, Connections};
-use crate::socketio::event_sender::EventSender;
-use crate::socketio::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
-use crate::socketio::room_driver::DrivenState;
+use crate::room_driver::DrivenState;
+use crate::socketio::gateway::client_budget::ClientBudget;
+use crate::socketio::gateway::client_id::ClientId;
+use crate::socketio::gateway::connections::{self, Connections};
+use crate::socketio::gateway::event_sender::EventSender;
+use crate::socketio::gateway::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
 use crate::users::Directory;
 
 /// Admins' passwords that are checked at a time; each check takes 19 MiB for tens of milliseconds.

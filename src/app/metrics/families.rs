@@ -13,12 +13,13 @@ use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::MultiConnectionCounts;
 use crate::relay::RelayStats;
 use crate::relay::stats::labels::{CloseReason, DropCause, TRANSPORTS, TrafficDirection};
-use crate::socketio::FrameCounts;
-use crate::socketio::room_driver;
-use crate::socketio::{REFUSAL_REASONS, SessionCounts, Traffic};
+use crate::room_driver;
+use crate::socketio::sessions::{REFUSAL_REASONS, SessionCounts};
+use crate::socketio::stream::Traffic;
 use crate::tls::Certificates;
 use crate::turn::Transport;
 use crate::turn::codec::error_code::ErrorCode;
+use crate::websocket::frame_counts::FrameCounts;
 
 /// The certificate: its expiry and failed renewals.
 #[must_use]

@@ -14,7 +14,8 @@ use crate::limits::unfinished::UnfinishedMessages;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::MultiConnectionGateway;
 use crate::relay::StatsReader;
-use crate::socketio::{Sessions, Traffic};
+use crate::socketio::sessions::Sessions;
+use crate::socketio::stream::Traffic;
 use crate::tls::Certificates;
 
 /// The parts that count.

@@ -11,14 +11,14 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::Service;
 
-use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 use super::filtered_stream::FilteredStream;
-use super::outgoing::Outgoing;
 use super::probe::{self, Probe};
-use super::request::address;
-use super::session::{EndOnDrop, Engine, SessionEnder};
-use super::sessions::{ActivePoll, SessionSlot};
-use super::state::{Prepared, ServerState};
+use crate::socketio::engine_io_3::{FROM_CLIENT, TO_CLIENT};
+use crate::socketio::request::address;
+use crate::socketio::sessions::outgoing::Outgoing;
+use crate::socketio::sessions::session::{EndOnDrop, SessionEnder, Socketioxide};
+use crate::socketio::sessions::session_table::{ActivePoll, SessionSlot};
+use crate::socketio::state::{Prepared, ServerState};
 
 type Stream = FilteredStream<TokioIo<Upgraded>>;
 
@@ -33,7 +33,7 @@ struct Upgrade {
 }
 
 /// Answers a request for a WebSocket whose protocol and session id are readable.
-pub(super) async fn answer(state: ServerState, prepared: Prepared, mut request: Request) -> Response {
+pub(in crate::socketio) async fn answer(state: ServerState, prepared: Prepared, mut request: Request) -> Response {
     let Prepared { query, head, slot, outgoing, incoming } = prepared;
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let (Some(on_upgrade), Some(key)) = (upgrade, request.headers().get(header::SEC_WEBSOCKET_KEY)) else {
@@ -66,7 +66,7 @@ pub(super) async fn answer(state: ServerState, prepared: Prepared, mut request: 
             None
         }
     };
-    let (engine, traffic) = (state.engine, state.traffic);
+    let (socketioxide, traffic) = (state.socketioxide, state.traffic);
     tokio::spawn(async move {
         let Ok(upgraded) = on_upgrade.await else { return };
         let mut stream = FilteredStream::new(TokioIo::new(upgraded), rules, traffic, outgoing, kept).with_limit(incoming);
@@ -76,7 +76,7 @@ pub(super) async fn answer(state: ServerState, prepared: Prepared, mut request: 
         {
             return;
         }
-        serve(engine, stream, head).await;
+        serve(socketioxide, stream, head).await;
     });
     response
 }
@@ -112,8 +112,8 @@ fn move_to_websocket(slot: Option<&SessionSlot>, outgoing: &Outgoing) {
     }
 }
 
-async fn serve(mut engine: Engine, stream: Stream, request: Request<()>) {
-    if let Err(error) = Service::<(Stream, Request<()>)>::call(&mut engine, (stream, request)).await {
+async fn serve(mut socketioxide: Socketioxide, stream: Stream, request: Request<()>) {
+    if let Err(error) = Service::<(Stream, Request<()>)>::call(&mut socketioxide, (stream, request)).await {
         tracing::debug!(%error, "could not serve a WebSocket");
     }
 }

@@ -17,7 +17,7 @@ pub const REFUSAL_REASONS: [&str; 4] = ["client_rate", "rate", "client", "all"];
 
 /// Why a handshake is refused: an answer with status 429 or 503, and with Retry-After.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SessionRefusal {
+pub(in crate::socketio) enum SessionRefusal {
     ClientRate(Duration),
     Rate(Duration),
     /// The client or its site has the most sessions that it may have.
@@ -28,7 +28,7 @@ pub(super) enum SessionRefusal {
 
 impl SessionRefusal {
     /// Its index in [`REFUSAL_REASONS`].
-    pub(super) const fn reason(self) -> usize {
+    pub(in crate::socketio) const fn reason(self) -> usize {
         match self {
             Self::ClientRate(_) => 0,
             Self::Rate(_) => 1,

@@ -23,13 +23,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::eviction::{EvictionOrder, SessionNumber};
 use super::outgoing::Outgoing;
-use super::payload::Attachments;
 use super::session::SessionEnder;
 use super::session_refusal::{REFUSAL_REASONS, SessionRefusal};
 use crate::limits::ip_prefix;
 use crate::limits::rate::AddressLimiter;
 use crate::limits::unfinished::IncomingMessages;
 use crate::limits::waiting_bytes::Account;
+use crate::socketio::payload::Attachments;
 
 /// Sessions of one client: a thousand users behind one NAT, and the sessions that they had before their network failed.
 const MAX_CLIENT_SESSIONS: u32 = 2048;
@@ -108,7 +108,7 @@ impl Sessions {
     }
 
     /// A slot for a new session of a client; closing the account of `outgoing` ends the session.
-    pub(super) fn begin(&self, from: IpAddr, outgoing: &Outgoing) -> Result<Arc<SessionSlot>, SessionRefusal> {
+    pub(in crate::socketio) fn begin(&self, from: IpAddr, outgoing: &Outgoing) -> Result<Arc<SessionSlot>, SessionRefusal> {
         let slot = self.try_begin(from, outgoing);
         if let Err(refusal) = slot {
             self.0.refused[refusal.reason()].fetch_add(1, Ordering::Relaxed);
@@ -143,7 +143,7 @@ impl Sessions {
     }
 
     /// The slot of a session that began by polling.
-    pub(super) fn find(&self, sid: Sid) -> Option<Arc<SessionSlot>> {
+    pub(in crate::socketio) fn find(&self, sid: Sid) -> Option<Arc<SessionSlot>> {
         self.table().polled.get(&sid).and_then(Weak::upgrade)
     }
 
@@ -168,7 +168,7 @@ impl Table {
 }
 
 /// One session's slot, freed when dropped.
-pub(super) struct SessionSlot {
+pub(in crate::socketio) struct SessionSlot {
     sessions: Sessions,
     number: SessionNumber,
     client: IpAddr,
@@ -193,7 +193,7 @@ struct SessionUse {
 
 impl SessionSlot {
     /// The session is on a WebSocket from now on. The WebSocket counts its unfinished messages itself.
-    pub(super) fn move_to_websocket(&self) {
+    pub(in crate::socketio) fn move_to_websocket(&self) {
         self.outgoing.move_to_websocket();
         self.state().missing = None;
         let was = std::mem::replace(&mut self.state().is_websocket, true);
@@ -205,7 +205,7 @@ impl SessionSlot {
     }
 
     /// A poll or a probe begins.
-    pub(super) fn poll(self: Arc<Self>) -> ActivePoll {
+    pub(in crate::socketio) fn poll(self: Arc<Self>) -> ActivePoll {
         let mut state = self.state();
         state.polls += 1;
         self.note_use(&state);
@@ -214,7 +214,13 @@ impl SessionSlot {
     }
 
     /// A payload has come; `incoming` counts its bytes if attachments are missing after it.
-    pub(super) fn note_payload(&self, payload: &[u8], engine_io_3: bool, binary: bool, incoming: Option<IncomingMessages>) {
+    pub(in crate::socketio) fn note_payload(
+        &self,
+        payload: &[u8],
+        engine_io_3: bool,
+        binary: bool,
+        incoming: Option<IncomingMessages>,
+    ) {
         let mut state = self.state();
         state.attachments.handle(payload, engine_io_3, binary);
         let Some(held) = state.attachments.unfinished() else {
@@ -228,12 +234,12 @@ impl SessionSlot {
     }
 
     /// What waits for the session's client.
-    pub(super) const fn outgoing(&self) -> &Outgoing {
+    pub(in crate::socketio) const fn outgoing(&self) -> &Outgoing {
         &self.outgoing
     }
 
     /// The session has begun by polling. A task ends it once it is no longer used.
-    pub(super) fn watch(self: &Arc<Self>, ender: SessionEnder) {
+    pub(in crate::socketio) fn watch(self: &Arc<Self>, ender: SessionEnder) {
         self.state().polled = Some(ender.sid());
         self.sessions.table().polled.insert(ender.sid(), Arc::downgrade(self));
         let slot = Arc::downgrade(self);
@@ -299,18 +305,18 @@ impl Drop for SessionSlot {
 }
 
 /// A poll or a probe that is being answered.
-pub(super) struct ActivePoll {
+pub(in crate::socketio) struct ActivePoll {
     slot: Arc<SessionSlot>,
     answer_bytes: u64,
 }
 
 impl ActivePoll {
     /// The answer has so many bytes, and the client needs some time for them.
-    pub(super) const fn answered(&mut self, bytes: u64) {
+    pub(in crate::socketio) const fn answered(&mut self, bytes: u64) {
         self.answer_bytes = bytes;
     }
 
-    pub(super) fn slot(&self) -> &SessionSlot {
+    pub(in crate::socketio) fn slot(&self) -> &SessionSlot {
         &self.slot
     }
 }
