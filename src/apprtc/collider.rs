@@ -25,10 +25,11 @@ use tower::ServiceExt as _;
 
 use super::collider_socket;
 use super::gateway::AppRtcGateway;
-use super::websocket::{self, WebSocket};
+use super::websocket::WebSocket;
 use super::wire;
 use crate::http::client_info::ClientInfo;
 use crate::http::path_slashes;
+use crate::http::websocket_handshake;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::retry_after;
 use crate::limits::unfinished::UnfinishedMessages;
@@ -191,7 +192,7 @@ async fn upgrade(
     };
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|offered| offered.to_str().ok());
     let first = offered.and_then(|offered| HeaderValue::from_str(offered.split(',').next()?.trim()).ok());
-    let answer = websocket::handshake_response(key, first.filter(|protocol| !protocol.is_empty()));
+    let answer = websocket_handshake::switching_protocols(key, first.filter(|protocol| !protocol.is_empty()));
     let unfinished = unfinished.map(|Extension(unfinished)| unfinished).unwrap_or_default();
     tokio::spawn(async move {
         if let Some(socket) = WebSocket::open(upgraded, from.address, &unfinished, gateway.kept_buffers()).await {

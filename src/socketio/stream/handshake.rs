@@ -8,11 +8,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::Service;
 
 use super::filtered_stream::FilteredStream;
 use super::probe::{self, Probe};
+use crate::http::websocket_handshake::switching_protocols;
 use crate::socketio::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 use crate::socketio::request::address;
 use crate::socketio::sessions::outgoing::Outgoing;
@@ -81,17 +81,6 @@ pub(in crate::socketio) async fn answer(state: ServerState, prepared: Prepared, 
     response
 }
 
-/// RFC 6455 §4.2.2, step 5.
-fn switching_protocols(key: &HeaderValue, subprotocol: Option<HeaderValue>) -> Response {
-    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.extend(accept(key).map(|accept| (header::SEC_WEBSOCKET_ACCEPT, accept)));
-    headers.extend(subprotocol.map(|first| (header::SEC_WEBSOCKET_PROTOCOL, first)));
-    response
-}
-
 /// Waits until the client has probed its WebSocket, and moves the session to it. Some proxies pass on the 101 and nothing else, so until
 /// then the session goes on by polling, which engineioxide would stop immediately. False: the WebSocket has been closed.
 async fn probed(stream: &mut Stream, upgrade: Upgrade) -> bool {
@@ -118,10 +107,6 @@ async fn serve(mut socketioxide: Socketioxide, stream: Stream, request: Request<
     }
 }
 
-fn accept(key: &HeaderValue) -> Option<HeaderValue> {
-    HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
-}
-
 /// The first subprotocol that the client offers, if it offers any. A malformed list is an error, as in socket.io 4; socket.io 2 accepted
 /// everything (`lenient`).
 fn subprotocol(headers: &HeaderMap, lenient: bool) -> Result<Option<HeaderValue>, ()> {
@@ -144,12 +129,6 @@ fn is_token(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_key_is_accepted_as_in_the_rfc() {
-        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
-        assert_eq!(accept(&key).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    }
 
     #[test]
     fn the_first_subprotocol_is_echoed() {
