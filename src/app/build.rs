@@ -18,7 +18,7 @@ use crate::addresses::ice_servers::{IceServers, RelayListener};
 use crate::api;
 use crate::api::keys::ApiKeys;
 use crate::api::metric_families::MetricsSource;
-use crate::api::state::{ApiState, ReadinessCheck, SiteInfo};
+use crate::api::state::{ApiState, PublicAddress, ReadinessCheck};
 use crate::apprtc;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::apprtc::room_server::RoomServer;
@@ -222,7 +222,7 @@ impl Opened {
             ice,
             limiter: limits.credentials.clone(),
             ice_limiter: AddressLimiter::per_minute(credentials.ice.rate),
-            site: SiteInfo {
+            public: PublicAddress {
                 public_url: self.public_origin(),
                 http: self.listeners.http.addr,
                 https_port: self.https_port,
