@@ -8,7 +8,7 @@ use crate::config::{Config, Listen};
 use crate::ingress::{self, Listener};
 
 /// The TCP listeners, except for the relay's own.
-pub(super) struct Listeners {
+pub(super) struct TcpListeners {
     pub(super) http: Listener,
     pub(super) more_http: Vec<Listener>,
     pub(super) https: Option<Listener>,
@@ -20,7 +20,7 @@ pub(super) struct Listeners {
     pub(super) missing: Vec<String>,
 }
 
-impl Listeners {
+impl TcpListeners {
     /// Fails if an address that a setting names, or the address of plain HTTP, can't be bound.
     pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
         let mut all = Vec::new();

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::mpsc;
 use url::{Host, Url};
 
-use super::listeners::Listeners;
+use super::listeners::TcpListeners;
 use crate::addresses::external::ExternalAddresses;
 use crate::clock::WallClock;
 use crate::config::Config;
@@ -24,7 +24,7 @@ const MAX_QUEUED_PROXIED: usize = 256;
 /// The opened and bound parts.
 pub(super) struct Opened {
     pub(super) config: Config,
-    pub(super) listeners: Listeners,
+    pub(super) listeners: TcpListeners,
     pub(super) store: Store,
     pub(super) directory: Directory,
     pub(super) resume_key: Secret<[u8; 32]>,
@@ -43,7 +43,7 @@ impl Opened {
         let now = SystemTime::now();
         let clock = WallClock::new(Instant::now(), now);
         // The ports come first, so that a start that finds them taken leaves nothing in the data folder.
-        let mut listeners = Listeners::bind(&config).await?;
+        let mut listeners = TcpListeners::bind(&config).await?;
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;
@@ -86,7 +86,7 @@ fn start_relay(
     config: &Config,
     directory: &Directory,
     external: &ExternalAddresses,
-    listeners: &mut Listeners,
+    listeners: &mut TcpListeners,
     descriptor_limit: u64,
 ) -> anyhow::Result<(Relay, DescriptorPools)> {
     let ports = usize::from(config.relay.ports.end() - config.relay.ports.start()) + 1;

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use socketioxide::SocketIo;
 
-use super::listeners::Listeners;
+use super::listeners::TcpListeners;
 use crate::addresses::external::ExternalAddresses;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
@@ -22,7 +22,7 @@ use crate::users::{Directory, Store};
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
     pub(super) config: Config,
-    pub(super) listeners: Listeners,
+    pub(super) listeners: TcpListeners,
     pub(super) dispatcher: Dispatcher,
     /// For Collider's own port.
     pub(super) collider_dispatcher: Dispatcher,
