@@ -117,7 +117,7 @@ impl Monitor {
     }
 
     fn check(&mut self) {
-        log_wrong(self.relay.reports());
+        log_wrong_guesses(self.relay.reports());
         self.relay_alive.store(self.relay.is_alive(), Ordering::Relaxed);
         let wall = SystemTime::now();
         if let Some(by) = self.clock.follow(Instant::now(), wall) {
@@ -138,7 +138,7 @@ impl Monitor {
 
     /// Informs the clients of the cast flow, and gives the relay `drain` to end.
     async fn stop(self, drain: Duration) {
-        log_wrong(self.relay.reports());
+        log_wrong_guesses(self.relay.reports());
         let casts = self.cast.counts();
         tracing::info!(casts.tvs, casts.clients, allocations = self.relay.allocations(), "stopping");
         self.relay_alive.store(false, Ordering::Relaxed);
@@ -148,7 +148,7 @@ impl Monitor {
 }
 
 /// One form for all kinds, which the filter in `deploy/fail2ban` reads.
-fn log_wrong(reports: &GuessReports) {
+fn log_wrong_guesses(reports: &GuessReports) {
     for line in reports.drain(Instant::now()) {
         match line {
             GuessLine::Wrong { kind, address, failures } => tracing::info!(%address, failures, "wrong {}", kind.name()),

@@ -89,7 +89,7 @@ pub fn on_a_port_of_its_own(gateway: AppRtcGateway) -> Router {
 }
 
 async fn status(State(gateway): State<AppRtcGateway>) -> Response {
-    let stats = gateway.stats();
+    let stats = gateway.counts();
     let body = json!({
         "upsec": stats.uptime.as_secs_f64(),
         "openws": stats.now.sockets,

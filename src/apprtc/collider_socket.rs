@@ -38,17 +38,17 @@ pub(super) async fn run(mut socket: WebSocket, gateway: &AppRtcGateway, from: Ip
     let budget = ByteBudget::new(SEND_LIMIT, std::time::Instant::now());
     let mut client = SocketClient { gateway, from, sender, registered: None, budget };
     let reason = exchange_frames(&mut socket, &mut client, &mut receiver).await;
-    if matches!(reason, EndReason::Stuck) {
+    if matches!(reason, EndReason::SlowReader) {
         // Nobody will read these frames, and they must not count any longer.
         while receiver.try_next().is_some() {}
     }
-    if matches!(reason, EndReason::CloseCommand | EndReason::Stuck) {
+    if matches!(reason, EndReason::CloseCommand | EndReason::SlowReader) {
         timeout(DRAIN_TIMEOUT, handle_remaining_frames(&mut socket, &mut client)).await.ok();
     }
     // The grace period of its slot begins here, however long the close takes.
     drop(client);
     let error = match reason {
-        EndReason::Gone | EndReason::Stuck => return,
+        EndReason::Gone | EndReason::SlowReader => return,
         EndReason::CloseCommand => None,
         EndReason::Error(error) => Some(wire::error_frame(&error)),
     };
@@ -59,7 +59,7 @@ enum EndReason {
     /// The socket is closed or dead.
     Gone,
     /// The client does not read; it may have sent a bye before.
-    Stuck,
+    SlowReader,
     /// The rooms have closed the socket.
     CloseCommand,
     /// The client has made this error.
@@ -80,7 +80,7 @@ async fn exchange_frames(socket: &mut WebSocket, client: &mut SocketClient<'_>, 
                     Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return EndReason::Gone,
                 };
-                let Some(unhandled) = client.sender.count_unhandled(text.len()) else { return EndReason::Stuck };
+                let Some(unhandled) = client.sender.count_unhandled(text.len()) else { return EndReason::SlowReader };
                 client.wait_for_budget(text.len()).await;
                 drop(unhandled);
                 match client.handle_frame(&text) {
@@ -89,13 +89,13 @@ async fn exchange_frames(socket: &mut WebSocket, client: &mut SocketClient<'_>, 
                 }
             }
             command = receiver.next() => command,
-            () = client.sender.account_closed() => return EndReason::Stuck,
+            () = client.sender.account_closed() => return EndReason::SlowReader,
             _ = ping.tick() => {
                 if !std::mem::replace(&mut received_since_ping, false) {
                     return EndReason::Gone;
                 }
                 if !write(socket, Message::Ping(Bytes::new()), &client.sender).await {
-                    return EndReason::Stuck;
+                    return EndReason::SlowReader;
                 }
                 continue;
             }
@@ -104,7 +104,7 @@ async fn exchange_frames(socket: &mut WebSocket, client: &mut SocketClient<'_>, 
             SocketCommand::Close => return EndReason::CloseCommand,
             SocketCommand::Send(QueuedFrame { text, waiting }) => {
                 if !write(socket, Message::Text(text.into()), &client.sender).await {
-                    return EndReason::Stuck;
+                    return EndReason::SlowReader;
                 }
                 drop(waiting);
             }

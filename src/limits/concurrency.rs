@@ -1,13 +1,13 @@
 //! How many connections one client may have at the same time.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::descriptors::Descriptor;
 use super::ip_prefix;
+use super::network_counts::NetworkCounts;
 
-type Table = Arc<Mutex<HashMap<IpAddr, u32>>>;
+type Table = Arc<Mutex<NetworkCounts>>;
 
 /// Counts the connections of each client. Clones share one table, which holds no client without a connection.
 #[derive(Debug, Clone)]
@@ -34,11 +34,10 @@ impl AddressCounter {
     pub fn acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
         let network = ip_prefix::of_client(address);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = table.get(&network).copied().unwrap_or(0);
-        if count >= self.max {
+        if table.of(network) >= self.max {
             return None;
         }
-        table.insert(network, count + 1);
+        table.increment(network);
         Some(ConnectionSlot { counted: Some((network, Arc::clone(&self.table))), _descriptor: None })
     }
 }
@@ -61,13 +60,7 @@ impl ConnectionSlot {
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let Some((network, table)) = &self.counted else { return };
-        let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = table.get_mut(network) {
-            *count -= 1;
-            if *count == 0 {
-                table.remove(network);
-            }
-        }
+        table.lock().unwrap_or_else(PoisonError::into_inner).decrement(*network);
     }
 }
 
@@ -84,7 +77,7 @@ mod tests {
         assert!(counter.acquire(one).is_none());
         let third = counter.acquire(other).unwrap();
         drop((first, third));
-        assert_eq!(counter.table.lock().unwrap().len(), 1);
+        assert_eq!(counter.table.lock().unwrap().networks(), 1);
         assert!(counter.acquire(one).is_some());
     }
 
@@ -95,7 +88,7 @@ mod tests {
         let places = [counter.acquire(one).unwrap(), ConnectionSlot::uncounted()].map(|place| place.with(share.take().unwrap()));
         assert_eq!((share.taken(), counter.acquire(one).is_none()), (2, true));
         drop(places);
-        assert_eq!((share.taken(), counter.table.lock().unwrap().len()), (0, 0));
+        assert_eq!((share.taken(), counter.table.lock().unwrap().networks()), (0, 0));
         assert!(AddressCounter::new(0).acquire(one).is_none());
     }
 }

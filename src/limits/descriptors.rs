@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::log_interval::LogInterval;
+
 /// Descriptors for everything but the connections of clients (the database, DNS look-ups, reloaded certificates, requests to an authority),
 /// and for connections that are accepted shortly before another one is closed for them.
 const RESERVED_DESCRIPTORS: u64 = 64;
@@ -26,8 +28,7 @@ struct Inner {
     taken: AtomicUsize,
     refused: AtomicU64,
     start: Instant,
-    /// When the log last logged_at that none is left, in seconds from `start` plus one; 0: never.
-    logged_at: AtomicU64,
+    log_interval: LogInterval,
 }
 
 /// One descriptor of a pool, given back when dropped.
@@ -60,8 +61,8 @@ pub struct CastCost {
 impl DescriptorPool {
     #[must_use]
     pub fn new(kind: &'static str, most: usize) -> Self {
-        let (taken, refused, logged_at) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Inner { kind, most, taken, refused, start: Instant::now(), logged_at }))
+        let (taken, refused, log_interval) = (AtomicUsize::new(0), AtomicU64::new(0), LogInterval::new(LOG_INTERVAL));
+        Self(Arc::new(Inner { kind, most, taken, refused, start: Instant::now(), log_interval }))
     }
 
     /// Takes a descriptor; `None`: all are taken.
@@ -101,11 +102,9 @@ impl DescriptorPool {
     }
 
     fn note_refusal(&self) {
-        let Inner { kind, most, refused, start, logged_at, .. } = &*self.0;
+        let Inner { kind, most, refused, start, log_interval, .. } = &*self.0;
         refused.fetch_add(1, Ordering::Relaxed);
-        let (now, before) = (start.elapsed().as_secs() + 1, logged_at.load(Ordering::Relaxed));
-        let due = before == 0 || now.saturating_sub(before) >= LOG_INTERVAL.as_secs();
-        if due && logged_at.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if log_interval.is_due(start.elapsed()) {
             tracing::warn!(
                 kind,
                 most,

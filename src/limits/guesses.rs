@@ -132,17 +132,17 @@ impl Guesses {
     /// How long `from` has to wait before it may guess again; `None`: it may guess now.
     #[must_use]
     pub fn blocked_for(&self, from: IpAddr, now: Instant) -> Option<Duration> {
-        self.blocked_at(from, SINGLE_TARGET, now)
+        self.blocked_for_target(from, SINGLE_TARGET, now)
     }
 
     /// Counts a wrong guess.
     pub fn record(&self, from: IpAddr, now: Instant) {
-        self.record_at(from, Some(SINGLE_TARGET), now);
+        self.record_for_target(from, Some(SINGLE_TARGET), now);
     }
 
     /// As [`Self::blocked_for`], at one of several targets.
     #[must_use]
-    pub fn blocked_at(&self, from: IpAddr, target: u64, now: Instant) -> Option<Duration> {
+    pub fn blocked_for_target(&self, from: IpAddr, target: u64, now: Instant) -> Option<Duration> {
         let now = self.0.ticks(now);
         let table = self.0.table();
         if self.0.is_first(&table, from, target, now) {
@@ -157,7 +157,7 @@ impl Guesses {
         (wait > 0).then(|| time(wait))
     }
 
-    /// Whether a client, or its site, exceeds its limit over all targets with a guess that [`Self::blocked_at`] allows, or with a guess at no
+    /// Whether a client, or its site, exceeds its limit over all targets with a guess that [`Self::blocked_for_target`] allows, or with a guess at no
     /// known target. A guess that is allowed beyond the limit once in a while does not count as exceeding it.
     #[must_use]
     pub fn is_beyond(&self, from: IpAddr, target: Option<u64>, now: Instant) -> bool {
@@ -166,7 +166,7 @@ impl Guesses {
     }
 
     /// As [`Self::record`], at one of several targets. `None`: the target does not exist, so the guess counts for no other client.
-    pub fn record_at(&self, from: IpAddr, target: Option<u64>, now: Instant) {
+    pub fn record_for_target(&self, from: IpAddr, target: Option<u64>, now: Instant) {
         let Inner { kind, reports, .. } = &*self.0;
         let at = self.0.ticks(now);
         let mut table = self.0.table();
@@ -408,12 +408,16 @@ mod tests {
     fn a_client_beyond_its_bound_still_has_a_first_try_at_another_target() {
         let (guesses, start) = (Guesses::new(GuessKind::TurnPassword, ALLOWED, &GuessReports::default()), Instant::now());
         let from = ip("203.0.113.1");
-        (0..40).for_each(|_| guesses.record_at(from, Some(7), start));
-        assert!(guesses.is_beyond(from, None, start) && guesses.blocked_at(from, 7, start).is_some());
-        assert_eq!(guesses.blocked_at(from, 8, start), None);
-        guesses.record_at(from, Some(8), start);
-        assert!(guesses.blocked_at(from, 8, start).is_some());
-        assert_eq!(guesses.blocked_at(from, 7, start + Duration::from_secs(3)), None, "nobody waits longer for a right one");
+        (0..40).for_each(|_| guesses.record_for_target(from, Some(7), start));
+        assert!(guesses.is_beyond(from, None, start) && guesses.blocked_for_target(from, 7, start).is_some());
+        assert_eq!(guesses.blocked_for_target(from, 8, start), None);
+        guesses.record_for_target(from, Some(8), start);
+        assert!(guesses.blocked_for_target(from, 8, start).is_some());
+        assert_eq!(
+            guesses.blocked_for_target(from, 7, start + Duration::from_secs(3)),
+            None,
+            "nobody waits longer for a right one"
+        );
     }
 
     #[test]
@@ -421,12 +425,12 @@ mod tests {
         let (guesses, now) = (Guesses::new(GuessKind::TurnPassword, ALLOWED, &GuessReports::default()), Instant::now());
         for n in 0..2 * MIN_ALL_CLIENTS {
             let from = IpAddr::V4(n.into());
-            (0..2).for_each(|_| guesses.record_at(from, Some(7), now));
+            (0..2).for_each(|_| guesses.record_for_target(from, Some(7), now));
         }
-        assert!(guesses.blocked_at(IpAddr::V4(1.into()), 7, now).is_some());
-        assert_eq!(guesses.blocked_at(IpAddr::V4(1.into()), 8, now), None);
-        assert_eq!(guesses.blocked_at(ip("203.0.113.1"), 7, now), None);
-        guesses.record_at(ip("203.0.113.2"), None, now);
+        assert!(guesses.blocked_for_target(IpAddr::V4(1.into()), 7, now).is_some());
+        assert_eq!(guesses.blocked_for_target(IpAddr::V4(1.into()), 8, now), None);
+        assert_eq!(guesses.blocked_for_target(ip("203.0.113.1"), 7, now), None);
+        guesses.record_for_target(ip("203.0.113.2"), None, now);
         assert!(!guesses.is_beyond(ip("203.0.113.2"), None, now));
     }
 }

@@ -58,7 +58,7 @@ struct Table<H> {
     sites: Groups,
     /// The connections of sites with more than [`SMALL_SITE_CONNECTIONS`].
     large_sites: Group,
-    /// All small_sites.
+    /// All small sites.
     small_sites: Group,
     next: u64,
 }

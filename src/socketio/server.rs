@@ -24,14 +24,12 @@ use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::waiting_bytes::Ledger;
 use crate::socketio::sessions::engine_io_query::{self, EngineIoQuery};
 use crate::socketio::sessions::session::{self, Socketioxide};
-use crate::socketio::sessions::session_table::Sessions;
+use crate::socketio::sessions::session_table::{ATTACHMENTS_TIMEOUT, Sessions};
 use crate::socketio::stream::Traffic;
 use crate::socketio::stream::probe::Probes;
 
 /// From a session's begin until its client asks for a namespace, as clients do immediately. Clients of Engine.IO 3 don't ask.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// From an event until all its attachments have come.
-const ATTACHMENTS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Attachments of one event. Events that are relayed have a few.
 const MAX_ATTACHMENTS: usize = 256;
 /// Packets that wait in socketioxide: a burst of candidates. socketioxide drops further packets, so a client with so many is disconnected.

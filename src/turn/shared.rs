@@ -183,7 +183,7 @@ impl SharedState {
     /// Counts a wrong password. `username` is the tag of the user, where the user exists and the password can be guessed.
     pub(super) fn record_failure(&self, client: &FiveTuple, username: Option<u64>, now: Instant) {
         let _ = self.failures.count(failure_source(client), self.nanos(now));
-        self.guesses(client).record_at(client.client.ip(), username, now);
+        self.guesses(client).record_for_target(client.client.ip(), username, now);
     }
 
     /// The wrong passwords over this client's transport.

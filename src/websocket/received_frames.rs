@@ -19,7 +19,7 @@ pub struct ReceivedFrames {
     frames: FrameFilter,
     /// Bytes that were replaced or put back, and are not read yet.
     unread: Vec<u8>,
-    /// FrameCounts what the client has begun and not finished.
+    /// Counts what the client has begun and not finished.
     incoming: Option<IncomingMessages>,
 }
 

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::api::metric_families::{MetricFamily, MetricKind, Sample};
-use crate::apprtc::gateway::CallStats;
+use crate::apprtc::gateway::AppRtcCounts;
 use crate::cast::gateway::CastCounts;
 use crate::limits::descriptors::{DescriptorPool, DescriptorPools};
 use crate::limits::guesses::{GuessKind, GuessReports};
@@ -14,7 +14,7 @@ use crate::multiconnection::gateway::MultiConnectionCounts;
 use crate::relay::RelayStats;
 use crate::relay::stats::labels::{CloseReason, DropCause, TRANSPORTS, TrafficDirection};
 use crate::room_driver;
-use crate::socketio::sessions::{REFUSAL_REASONS, SessionCounts};
+use crate::socketio::sessions::{RefusalReason, SessionCounts};
 use crate::socketio::stream::Traffic;
 use crate::tls::Certificates;
 use crate::turn::Transport;
@@ -114,7 +114,7 @@ pub fn kept(buffers: &KeptBuffers) -> Vec<MetricFamily> {
 
 /// The sessions of Engine.IO, and the messages that clients have not finished sending.
 #[must_use]
-pub fn inward(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<MetricFamily> {
+pub fn incoming(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<MetricFamily> {
     let labelled = |name, help, kind, label, samples: &[(&str, f64)]| MetricFamily {
         name,
         help,
@@ -125,7 +125,8 @@ pub fn inward(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<Me
             .collect(),
     };
     let transports = [("polling", f64::from(sessions.polling)), ("websocket", f64::from(sessions.websockets))];
-    let refused: Vec<_> = REFUSAL_REASONS.into_iter().zip(sessions.refused.map(|count| count as f64)).collect();
+    let refused: Vec<_> =
+        RefusalReason::ALL.map(RefusalReason::label).into_iter().zip(sessions.refused.map(|count| count as f64)).collect();
     let ended = [("late", unfinished.late as f64), ("too_much", unfinished.too_much as f64)];
     vec![
         labelled("castway_sessions", "Sessions of Engine.IO, by transport", MetricKind::Gauge, "transport", &transports),
@@ -154,13 +155,13 @@ pub fn inward(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<Me
 
 /// AppRTC: rooms, clients, errors and refusals.
 #[must_use]
-pub fn calls(calls: &CallStats) -> Vec<MetricFamily> {
+pub fn calls(calls: &AppRtcCounts) -> Vec<MetricFamily> {
     let gauge = |name, help, value: f64| MetricFamily::single(name, help, MetricKind::Gauge, value);
     let errors = [("websocket", calls.socket_errors), ("http", calls.http_errors)];
     let by = |label| move |(name, count): (&str, u64)| Sample { labels: vec![(label, name.to_owned())], value: count as f64 };
     let evictions = &calls.evictions;
     let gave_way = [("idle_room", evictions.idle_rooms), ("room", evictions.rooms), ("message", evictions.messages)];
-    let refused = [("rate", calls.too_often), ("room", evictions.refused_rooms), ("message", evictions.refused_messages)];
+    let refused = [("rate", calls.rate_limited), ("room", evictions.refused_rooms), ("message", evictions.refused_messages)];
     vec![
         gauge("castway_call_rooms", "AppRTC rooms", calls.now.rooms as f64),
         gauge("castway_call_members", "Clients in AppRTC rooms", calls.now.members as f64),
@@ -219,7 +220,7 @@ pub fn signaling(casts: CastCounts, multi: MultiConnectionCounts) -> Vec<MetricF
     ]
 }
 
-/// The process as a whole: faults and descriptors.
+/// The process as a whole: panics and descriptors.
 #[must_use]
 pub fn process(descriptors: &DescriptorPools) -> Vec<MetricFamily> {
     let family = |name, help, kind, number: fn(&DescriptorPool) -> f64| {
@@ -229,7 +230,7 @@ pub fn process(descriptors: &DescriptorPools) -> Vec<MetricFamily> {
     vec![
         MetricFamily::single(
             "castway_core_resets",
-            "How often the rooms of a protocol were reset after a fault in the program",
+            "How often the rooms of a protocol were reset after a panic",
             MetricKind::Counter,
             room_driver::resets() as f64,
         ),
@@ -245,7 +246,7 @@ pub fn process(descriptors: &DescriptorPools) -> Vec<MetricFamily> {
 
 /// Wrong codes, passwords and API keys.
 #[must_use]
-pub fn wrong(reports: &GuessReports) -> MetricFamily {
+pub fn wrong_guesses(reports: &GuessReports) -> MetricFamily {
     let sample = |(kind, total): (GuessKind, u64)| Sample { labels: vec![("kind", kind.name().to_owned())], value: total as f64 };
     MetricFamily {
         name: "castway_wrong",
@@ -276,12 +277,12 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
             "Clients that have moved, and whose packets another shard forwards",
             relay.moved as f64,
         ),
-        by_way(
+        by_direction(
             "castway_relay_packets",
             "Relayed payloads, by direction and by the transport of the client",
             |direction, client| relay.packets(direction, client),
         ),
-        by_way(
+        by_direction(
             "castway_relay_bytes",
             "Bytes of relayed payloads, without TURN, UDP and IP headers, by direction and by the transport of the client",
             |direction, client| relay.bytes(direction, client),
@@ -322,7 +323,7 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
         ),
         counter("castway_relay_receive_errors", "Failed receives; the socket is read again", relay.receive_errors),
         counter("castway_relay_icmp_errors", "ICMP errors for packets sent to peers", relay.icmp_errors),
-        counter("castway_relay_shard_restarts", "Restarts of a shard of the relay after a fault in the program", relay.panics),
+        counter("castway_relay_shard_restarts", "Restarts of a shard of the relay after a panic", relay.panics),
         listed(
             "castway_relay_shard_busy_seconds",
             "Seconds that each shard was busy; their rate is its load, from 0 to 1",
@@ -332,7 +333,7 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
     ]
 }
 
-fn by_way(name: &'static str, help: &'static str, count: impl Fn(TrafficDirection, Transport) -> u64) -> MetricFamily {
+fn by_direction(name: &'static str, help: &'static str, count: impl Fn(TrafficDirection, Transport) -> u64) -> MetricFamily {
     let mut samples = Vec::new();
     for direction in TrafficDirection::ALL {
         for (transport, label) in TRANSPORTS {

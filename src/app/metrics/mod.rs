@@ -44,11 +44,11 @@ impl CountedParts {
         families.extend(families::websockets(&self.traffic));
         families.extend(families::waiting(&self.ledger));
         families.extend(families::kept(&self.kept_buffers));
-        families.extend(families::inward(&self.sessions.counts(), &self.unfinished.counts()));
-        families.extend(families::calls(&self.apprtc.stats()));
+        families.extend(families::incoming(&self.sessions.counts(), &self.unfinished.counts()));
+        families.extend(families::calls(&self.apprtc.counts()));
         families.extend(families::relay(&self.relay_stats.stats()));
         families.extend(families::process(&self.descriptors));
-        families.push(families::wrong(&self.reports));
+        families.push(families::wrong_guesses(&self.reports));
         families.extend(self.certificates.iter().flat_map(families::certificate));
         families
     }

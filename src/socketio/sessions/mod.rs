@@ -13,5 +13,5 @@ pub(super) mod session;
 pub(super) mod session_refusal;
 pub(super) mod session_table;
 
-pub use session_refusal::REFUSAL_REASONS;
+pub use session_refusal::RefusalReason;
 pub use session_table::{SessionCounts, Sessions};

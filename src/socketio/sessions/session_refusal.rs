@@ -12,8 +12,29 @@ use crate::limits::retry_after;
 /// After how long a client may try again where the number of sessions is exhausted: idle sessions have ended by then.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// The reasons for refusals as metrics name them.
-pub const REFUSAL_REASONS: [&str; 4] = ["client_rate", "rate", "client", "all"];
+/// The kinds of [`SessionRefusal`], which are counted separately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalReason {
+    ClientRate,
+    Rate,
+    Client,
+    All,
+}
+
+impl RefusalReason {
+    /// In the order of their declaration, so that a reason is the index of its count.
+    pub const ALL: [Self; 4] = [Self::ClientRate, Self::Rate, Self::Client, Self::All];
+
+    /// The name in `/metrics`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::ClientRate => "client_rate",
+            Self::Rate => "rate",
+            Self::Client => "client",
+            Self::All => "all",
+        }
+    }
+}
 
 /// Why a handshake is refused: an answer with status 429 or 503, and with Retry-After.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,13 +48,12 @@ pub(in crate::socketio) enum SessionRefusal {
 }
 
 impl SessionRefusal {
-    /// Its index in [`REFUSAL_REASONS`].
-    pub(in crate::socketio) const fn reason(self) -> usize {
+    pub(in crate::socketio) const fn reason(self) -> RefusalReason {
         match self {
-            Self::ClientRate(_) => 0,
-            Self::Rate(_) => 1,
-            Self::Client => 2,
-            Self::All => 3,
+            Self::ClientRate(_) => RefusalReason::ClientRate,
+            Self::Rate(_) => RefusalReason::Rate,
+            Self::Client => RefusalReason::Client,
+            Self::All => RefusalReason::All,
         }
     }
 }

@@ -9,7 +9,6 @@
 //! Lock order: a slot's state, then the table.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,8 +23,9 @@ use tokio::time::{Instant, sleep_until};
 use super::eviction::{EvictionOrder, SessionNumber};
 use super::outgoing::Outgoing;
 use super::session::SessionEnder;
-use super::session_refusal::{REFUSAL_REASONS, SessionRefusal};
+use super::session_refusal::{RefusalReason, SessionRefusal};
 use crate::limits::ip_prefix;
+use crate::limits::network_counts::NetworkCounts;
 use crate::limits::rate::AddressLimiter;
 use crate::limits::unfinished::IncomingMessages;
 use crate::limits::waiting_bytes::Account;
@@ -51,8 +51,8 @@ const HANDSHAKES_PER_SECOND: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 const HANDSHAKE_BURST: NonZeroU32 = NonZeroU32::new(10_000).unwrap();
 /// After its last poll or probe a session that is not on a WebSocket ends.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// From an event by polling until all its attachments have come.
-const ATTACHMENTS_TIMEOUT: Duration = IDLE_TIMEOUT;
+/// From an event until all its attachments have come: socketioxide ends a WebSocket after this time, and this table a polling session.
+pub(in crate::socketio) const ATTACHMENTS_TIMEOUT: Duration = Duration::from_secs(10);
 /// The slowest rate at which a client may take the answer to a poll before its next poll is due.
 const MIN_BYTES_PER_SECOND: u64 = 16 * 1024;
 
@@ -65,15 +65,15 @@ struct Inner {
     client_rate: AddressLimiter,
     uncounted_rate: AddressLimiter,
     rate: DefaultDirectRateLimiter,
-    refused: [AtomicU64; REFUSAL_REASONS.len()],
+    refused: [AtomicU64; RefusalReason::ALL.len()],
 }
 
 #[derive(Default)]
 struct Table {
     all: u32,
     websockets: u32,
-    clients: HashMap<IpAddr, u32>,
-    sites: HashMap<IpAddr, u32>,
+    clients: NetworkCounts,
+    sites: NetworkCounts,
     eviction: EvictionOrder,
     /// The sessions that began by polling.
     polled: HashMap<Sid, Weak<SessionSlot>>,
@@ -84,8 +84,8 @@ struct Table {
 pub struct SessionCounts {
     pub polling: u32,
     pub websockets: u32,
-    /// By the index of [`REFUSAL_REASONS`].
-    pub refused: [u64; REFUSAL_REASONS.len()],
+    /// In the order of [`RefusalReason::ALL`].
+    pub refused: [u64; RefusalReason::ALL.len()],
 }
 
 impl Default for Sessions {
@@ -111,7 +111,7 @@ impl Sessions {
     pub(in crate::socketio) fn begin(&self, from: IpAddr, outgoing: &Outgoing) -> Result<Arc<SessionSlot>, SessionRefusal> {
         let slot = self.try_begin(from, outgoing);
         if let Err(refusal) = slot {
-            self.0.refused[refusal.reason()].fetch_add(1, Ordering::Relaxed);
+            self.0.refused[refusal.reason() as usize].fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%from, ?refusal, "refused a new session");
         }
         slot
@@ -120,8 +120,7 @@ impl Sessions {
     fn try_begin(&self, from: IpAddr, outgoing: &Outgoing) -> Result<Arc<SessionSlot>, SessionRefusal> {
         let (client, site) = (ip_prefix::of_client(from), ip_prefix::of_site(from));
         let mut table = self.table();
-        let of = |counts: &HashMap<IpAddr, u32>, network| counts.get(&network).copied().unwrap_or(0);
-        if of(&table.clients, client) >= MAX_CLIENT_SESSIONS || of(&table.sites, site) >= MAX_SITE_SESSIONS {
+        if table.clients.of(client) >= MAX_CLIENT_SESSIONS || table.sites.of(site) >= MAX_SITE_SESSIONS {
             return Err(SessionRefusal::Client);
         }
         self.0.client_rate.check(from).map_err(SessionRefusal::ClientRate)?;
@@ -132,8 +131,8 @@ impl Sessions {
         let evicted = table.evict_if_full(from, now)?;
         let number = table.eviction.insert(from, outgoing.account().clone(), now.into_std());
         table.all += 1;
-        *table.clients.entry(client).or_insert(0) += 1;
-        *table.sites.entry(site).or_insert(0) += 1;
+        table.clients.increment(client);
+        table.sites.increment(site);
         drop(table);
         if let Some(account) = evicted {
             account.close("another client needs the place of its session");
@@ -289,15 +288,8 @@ impl Drop for SessionSlot {
         table.all -= 1;
         table.eviction.remove(self.number);
         table.websockets -= u32::from(state.is_websocket);
-        let Table { clients, sites, .. } = &mut *table;
-        for (counts, network) in [(clients, self.client), (sites, self.site)] {
-            if let Entry::Occupied(mut count) = counts.entry(network) {
-                *count.get_mut() -= 1;
-                if *count.get() == 0 {
-                    count.remove();
-                }
-            }
-        }
+        table.clients.decrement(self.client);
+        table.sites.decrement(self.site);
         if let Some(sid) = &state.polled {
             table.polled.remove(sid);
         }
@@ -372,7 +364,7 @@ mod tests {
         assert_eq!(sessions.counts().refused, [0, 0, 1, 0]);
         drop(places);
         let table = sessions.table();
-        assert_eq!((table.all, table.websockets, table.clients.len(), table.sites.len()), (0, 0, 0, 0));
+        assert_eq!((table.all, table.websockets, table.clients.networks(), table.sites.networks()), (0, 0, 0, 0));
     }
 
     #[test]
@@ -389,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_are_as_many_as_there_may_be_one_makes_way_and_few_are_about_to() {
+    fn a_full_server_evicts_one_session_and_few_are_ending_at_a_time() {
         let sessions = Sessions::default();
         let ledger = Ledger::default();
         let accounts: Vec<_> = (0..MAX_SESSIONS).map(|_| ledger.open(None)).collect();
@@ -419,7 +411,7 @@ mod tests {
         let uncounted =
             40.0 * f64::from(UNCOUNTED_HANDSHAKES_PER_MINUTE.get()) * (1.0 + begun.elapsed().as_secs_f64() / 60.0) + 40.0;
         assert!((came as f64) < allowed(HANDSHAKE_BURST, f64::from(HANDSHAKES_PER_SECOND.get())) + uncounted, "{came}");
-        assert_eq!(sessions.counts().refused[1] as usize, 20_000 - came);
+        assert_eq!(sessions.counts().refused[RefusalReason::Rate as usize] as usize, 20_000 - came);
         let newcomers = (0..1000_u16).map(|n| IpAddr::from([10, 1, (n >> 8) as u8, n as u8]));
         assert!(newcomers.into_iter().all(|from| sessions.begin(from, &outgoing).is_ok()), "they have done nothing");
     }

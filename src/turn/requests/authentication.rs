@@ -123,7 +123,7 @@ impl Engine {
         // A user is the same target by name and by hash.
         let tag = || user_keys.map_or(claim.username, |user_keys| self.shared.tag(user_keys.user.as_bytes()));
         let target = guessable.then(tag);
-        if target.is_some_and(|target| guesses.blocked_at(client, target, now).is_some()) {
+        if target.is_some_and(|target| guesses.blocked_for_target(client, target, now).is_some()) {
             return Err(THROTTLED);
         }
         Ok(Guess { target, is_beyond: guesses.is_beyond(client, target, now) })
