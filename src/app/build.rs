@@ -37,9 +37,8 @@ use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::rate::AddressLimiter;
 use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
+use crate::multiconnection;
 use crate::multiconnection::gateway::MultiConnectionGateway;
-use crate::multiconnection::model::RoomsConfig as MultiRoomsConfig;
-use crate::multiconnection::room::Rooms as MultiRooms;
 use crate::socketio;
 use crate::tls::HandshakeConfigs;
 use crate::users::Directory;
@@ -163,7 +162,7 @@ impl Opened {
 
     fn multiconnection_gateway(&self, ledger: &Ledger) -> MultiConnectionGateway {
         let Config { multiconnection, cast, .. } = &self.config;
-        let config = MultiRoomsConfig {
+        let config = multiconnection::model::RoomsConfig {
             grace: multiconnection.grace,
             max_users: multiconnection.max_users,
             max_users_per_address: multiconnection.max_users_per_address,
@@ -171,7 +170,8 @@ impl Opened {
         };
         let admins = Guesses::new(GuessKind::AdminPassword, cast.guesses, self.relay.reports());
         let (reports, ledger) = (self.relay.reports().clone(), ledger.clone());
-        let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).with_ledger(ledger.clone());
+        let empty =
+            move || multiconnection::room::Rooms::new(config, rand::random()).with_reports(&reports).with_ledger(ledger.clone());
         MultiConnectionGateway::new(empty, self.directory.clone(), admins)
     }
 

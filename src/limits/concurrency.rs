@@ -83,12 +83,12 @@ mod tests {
 
     #[test]
     fn a_place_holds_its_descriptor_and_who_has_none_leaves_no_trace() {
-        let (counter, share) = (AddressCounter::new(1), DescriptorPool::new("test", 2));
+        let (counter, pool) = (AddressCounter::new(1), DescriptorPool::new("test", 2));
         let one = "192.0.2.1".parse().unwrap();
-        let places = [counter.acquire(one).unwrap(), ConnectionSlot::uncounted()].map(|place| place.with(share.take().unwrap()));
-        assert_eq!((share.taken(), counter.acquire(one).is_none()), (2, true));
+        let places = [counter.acquire(one).unwrap(), ConnectionSlot::uncounted()].map(|place| place.with(pool.take().unwrap()));
+        assert_eq!((pool.taken(), counter.acquire(one).is_none()), (2, true));
         drop(places);
-        assert_eq!((share.taken(), counter.table.lock().unwrap().networks()), (0, 0));
+        assert_eq!((pool.taken(), counter.table.lock().unwrap().networks()), (0, 0));
         assert!(AddressCounter::new(0).acquire(one).is_none());
     }
 }

@@ -15,12 +15,6 @@ impl NetworkCounts {
         self.0.get(&network).copied().unwrap_or(0)
     }
 
-    /// How many networks have an item.
-    #[must_use]
-    pub fn networks(&self) -> usize {
-        self.0.len()
-    }
-
     pub fn increment(&mut self, network: IpAddr) {
         *self.0.entry(network).or_insert(0) += 1;
     }
@@ -32,5 +26,11 @@ impl NetworkCounts {
                 count.remove();
             }
         }
+    }
+
+    /// How many networks have an item.
+    #[cfg(test)]
+    pub fn networks(&self) -> usize {
+        self.0.len()
     }
 }

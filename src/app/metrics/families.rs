@@ -155,23 +155,23 @@ pub fn incoming(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<
 
 /// AppRTC: rooms, clients, errors and refusals.
 #[must_use]
-pub fn calls(calls: &AppRtcCounts) -> Vec<MetricFamily> {
+pub fn calls(apprtc: &AppRtcCounts) -> Vec<MetricFamily> {
     let gauge = |name, help, value: f64| MetricFamily::single(name, help, MetricKind::Gauge, value);
-    let errors = [("websocket", calls.socket_errors), ("http", calls.http_errors)];
+    let errors = [("websocket", apprtc.socket_errors), ("http", apprtc.http_errors)];
     let by = |label| move |(name, count): (&str, u64)| Sample { labels: vec![(label, name.to_owned())], value: count as f64 };
-    let evictions = &calls.evictions;
+    let evictions = &apprtc.evictions;
     let gave_way = [("idle_room", evictions.idle_rooms), ("room", evictions.rooms), ("message", evictions.messages)];
-    let refused = [("rate", calls.rate_limited), ("room", evictions.refused_rooms), ("message", evictions.refused_messages)];
+    let refused = [("rate", apprtc.rate_limited), ("room", evictions.refused_rooms), ("message", evictions.refused_messages)];
     vec![
-        gauge("castway_call_rooms", "AppRTC rooms", calls.now.rooms as f64),
-        gauge("castway_call_members", "Clients in AppRTC rooms", calls.now.members as f64),
-        gauge("castway_call_sockets", "WebSockets registered with Collider", calls.now.sockets as f64),
-        gauge("castway_call_waiting_bytes", "Bytes of AppRTC messages that wait for a peer", calls.now.waiting as f64),
+        gauge("castway_call_rooms", "AppRTC rooms", apprtc.now.rooms as f64),
+        gauge("castway_call_members", "Clients in AppRTC rooms", apprtc.now.members as f64),
+        gauge("castway_call_sockets", "WebSockets registered with Collider", apprtc.now.sockets as f64),
+        gauge("castway_call_waiting_bytes", "Bytes of AppRTC messages that wait for a peer", apprtc.now.waiting as f64),
         MetricFamily::single(
             "castway_call_registrations",
             "Registrations of WebSockets with Collider",
             MetricKind::Counter,
-            calls.registered as f64,
+            apprtc.registered as f64,
         ),
         MetricFamily {
             name: "castway_call_errors",
@@ -196,26 +196,30 @@ pub fn calls(calls: &AppRtcCounts) -> Vec<MetricFamily> {
 
 /// The cast flow and RTCMultiConnection: TVs, users and rooms.
 #[must_use]
-pub fn signaling(casts: CastCounts, multi: MultiConnectionCounts) -> Vec<MetricFamily> {
+pub fn signaling(cast: CastCounts, multiconnection: MultiConnectionCounts) -> Vec<MetricFamily> {
     let gauge = |name, help, value: usize| MetricFamily::single(name, help, MetricKind::Gauge, value as f64);
     vec![
-        gauge("castway_tvs", "TVs that show a code", casts.tvs),
-        gauge("castway_waiting_tvs", "TVs that wait for a code", casts.waiting),
+        gauge("castway_tvs", "TVs that show a code", cast.tvs),
+        gauge("castway_waiting_tvs", "TVs that wait for a code", cast.waiting),
         MetricFamily::single(
             "castway_evicted_tvs",
             "TVs that lost their place to another TV because all places were taken",
             MetricKind::Counter,
-            casts.evicted as f64,
+            cast.evicted as f64,
         ),
-        gauge("castway_clients", "Clients connected over Socket.IO", casts.clients + multi.clients),
-        gauge("castway_multi_users", "Users of RTCMultiConnection, including those in their grace period", multi.rooms.users),
-        gauge("castway_multi_away_users", "Users of RTCMultiConnection in their grace period", multi.rooms.away),
-        gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multi.rooms.rooms),
+        gauge("castway_clients", "Clients connected over Socket.IO", cast.clients + multiconnection.clients),
+        gauge(
+            "castway_multi_users",
+            "Users of RTCMultiConnection, including those in their grace period",
+            multiconnection.rooms.users,
+        ),
+        gauge("castway_multi_away_users", "Users of RTCMultiConnection in their grace period", multiconnection.rooms.away),
+        gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multiconnection.rooms.rooms),
         MetricFamily::single(
             "castway_multi_limited_events",
             "Events of RTCMultiConnection's clients that were refused because they sent too many",
             MetricKind::Counter,
-            multi.rate_limited as f64,
+            multiconnection.rate_limited as f64,
         ),
     ]
 }
@@ -234,12 +238,12 @@ pub fn process(descriptors: &DescriptorPools) -> Vec<MetricFamily> {
             MetricKind::Counter,
             room_driver::resets() as f64,
         ),
-        family("castway_descriptors", "File descriptors in use, by kind", MetricKind::Gauge, |share| share.taken() as f64),
-        family("castway_descriptors_limit", "Maximum number of file descriptors, by kind", MetricKind::Gauge, |share| {
-            share.most() as f64
+        family("castway_descriptors", "File descriptors in use, by kind", MetricKind::Gauge, |pool| pool.taken() as f64),
+        family("castway_descriptors_limit", "Maximum number of file descriptors, by kind", MetricKind::Gauge, |pool| {
+            pool.most() as f64
         }),
-        family("castway_descriptors_refused", "How often a kind had no file descriptors left", MetricKind::Counter, |share| {
-            share.refused() as f64
+        family("castway_descriptors_refused", "How often a kind had no file descriptors left", MetricKind::Counter, |pool| {
+            pool.refused() as f64
         }),
     ]
 }

@@ -12,7 +12,7 @@ use crate::limits::retry_after;
 /// After how long a client may try again where the number of sessions is exhausted: idle sessions have ended by then.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// The kinds of [`SessionRefusal`], which are counted separately.
+/// Why a handshake is refused. The refusals of each reason are counted separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalReason {
     ClientRate,
@@ -57,6 +57,14 @@ impl SessionRefusal {
         }
     }
 }
+
+const _: () = {
+    let mut index = 0;
+    while index < RefusalReason::ALL.len() {
+        assert!(RefusalReason::ALL[index] as usize == index, "the order of RefusalReason::ALL");
+        index += 1;
+    }
+};
 
 impl IntoResponse for SessionRefusal {
     /// Clients of all versions try again, with growing delays.
