@@ -1,5 +1,5 @@
-// AppRTC rooms under load: ROOMS rooms (5,000) of two clients each, who join, register and send each other ROUNDS messages (20)
-// each way. Prints what was lost or out of order (it must be nothing), the delay, and the memory of a room.
+// Measures AppRTC rooms under load: ROOMS rooms (5,000) of two clients each. The clients join, register and send each other
+// ROUNDS messages (20) each way. Prints how many messages were lost or out of order (both must be 0), the delay, and the memory of a room.
 //
 //   cargo build --release && npm ci --prefix tests/interop && node benches/calls.mjs
 import { readFileSync } from 'node:fs';
@@ -10,12 +10,12 @@ import { startServer } from '../tests/interop/support/server.mjs';
 
 const ROOMS = Number(process.env.ROOMS ?? 5000);
 const ROUNDS = Number(process.env.ROUNDS ?? 20);
-// A round of all clients takes so long at least.
+// The shortest time from the start of one round of all clients to the start of the next, in ms.
 const PACE = 1000;
 const TOGETHER = 50;
 const SDP = 'a=candidate:1 1 udp 2122260223 192.0.2.1 61764 typ host\r\n'.repeat(40);
 
-// Limits are per address, and ports per pair of addresses.
+// The server limits each address, and a pair of addresses has only so many ports.
 const addresses = Array.from({ length: 50 }, (_, n) => `127.0.0.${n + 2}`);
 const agents = addresses.map((localAddress) => new Agent({ keepAlive: true, maxSockets: 4, localAddress }));
 

@@ -1,8 +1,8 @@
-//! What it costs that one port carries every protocol: the same work through `port` and past it, in turns.
+//! Measures what it costs that one port carries every protocol: the same work runs through `port` and around it, alternately.
 //!
-//! TURN over TCP: `port` against the relay's own listener. HTTPS: `port` against a loop that accepts, does TLS and serves.
-//! Each by requests on one connection, and by connections of one request; the processor's time is that of both ends.
-//! Run: `cargo bench --bench port`.
+//! For TURN over TCP, `port` is compared with the relay's own listener. For HTTPS, `port` is compared with a loop that accepts,
+//! does TLS and serves. Each comparison sends many requests on one connection, and opens many connections with one request each.
+//! The CPU time is that of both ends. Run: `cargo bench --bench port`.
 
 #![allow(clippy::unwrap_used, reason = "a bench ends at the first failure")]
 
@@ -33,15 +33,15 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 const ROUNDS: usize = 21;
 const ROUND: Duration = Duration::from_millis(700);
-/// Requests that are under way at once.
+/// Requests that wait for an answer at the same time.
 const PIPELINED: usize = 32;
 
 const BINDING: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xa4\x42castwaybench";
-/// A success with XOR-MAPPED-ADDRESS of IPv4.
+/// Bytes of a Binding success response with the XOR-MAPPED-ADDRESS of an IPv4 client.
 const BOUND: usize = 32;
 const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Knows nobody: a Binding request asks for no user.
+/// A credential source without users; a Binding request needs none.
 struct Nobody;
 
 impl CredentialSource for Nobody {
@@ -104,15 +104,15 @@ async fn main() {
     compare("HTTPS, connections", https_past, through, |addr| connections(addr, Some(tls.clone()), GET, answer)).await;
 }
 
-/// What a round has done.
+/// The result of a round.
 struct Round {
     /// Requests or connections a second.
     rate: f64,
-    /// The processor's time for each, in µs.
+    /// CPU time of one request or connection, in µs.
     cost: f64,
 }
 
-/// Counts until the round is over.
+/// Counts requests or connections until the round is over.
 struct Count {
     begun: Instant,
     processor: Duration,
@@ -135,13 +135,13 @@ impl Count {
     }
 }
 
-/// What this process has taken of the processor so far.
+/// The CPU time that this process has used so far.
 fn processor() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
-/// Medians of rounds and of their ratios; who is first changes from round to round.
+/// Prints the medians of the rounds and of their ratios. The order alternates from round to round.
 async fn compare<F: Future<Output = Round>>(
     what: &str,
     without: SocketAddr,
@@ -167,7 +167,7 @@ async fn compare<F: Future<Output = Round>>(
     }
 }
 
-/// Requests on one connection.
+/// Sends many requests on one connection.
 async fn requests(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8], answer: usize) -> Round {
     let (batch, mut answers) = (request.repeat(PIPELINED), vec![0; answer * PIPELINED]);
     let mut round = Count::begin();
@@ -180,7 +180,7 @@ async fn requests(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8
     round.end()
 }
 
-/// Connections that make one request each.
+/// Opens many connections with one request each.
 async fn connections(addr: SocketAddr, tls: Option<TlsConnector>, request: &'static [u8], answer: usize) -> Round {
     let mut round = Count::begin();
     while round.goes_on() {
@@ -217,7 +217,7 @@ async fn http_answer(tls: &TlsConnector, addr: SocketAddr) -> usize {
     len
 }
 
-/// The shortest way to HTTPS.
+/// The shortest path to HTTPS, without `port`.
 async fn bare(tls: TlsAcceptor, router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -243,7 +243,7 @@ fn connector(pem: &[u8]) -> TlsConnector {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    // Whole handshakes: resumed ones would hide what is measured.
+    // Every handshake is a full one: session resumption would hide the cost that is measured.
     config.resumption = rustls::client::Resumption::disabled();
     TlsConnector::from(Arc::new(config))
 }

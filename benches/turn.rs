@@ -1,5 +1,6 @@
-//! What one packet costs in the TURN core, without a socket: our codec against the crate `stun`, each path of the engine, and the
-//! memory of an idle allocation. The paths of data and the answers to strangers must not allocate; this ends with an error if they do.
+//! Measures what one packet costs in the TURN engine, without a socket: our codec against the crate `stun`, each path of the
+//! engine, and the memory of an idle allocation. Relaying data and answering strangers must not allocate: if they do, the bench
+//! fails.
 //!
 //! `cargo bench --bench turn` prints the table; with `--test` everything runs once and briefly.
 
@@ -42,7 +43,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Prints nanoseconds and heap allocations of one call; returns the allocations.
+    /// Prints the nanoseconds and the heap allocations of one call, and returns the allocations.
     fn run(&self, name: &str, mut call: impl FnMut()) -> usize {
         for _ in 0..100 {
             call();
@@ -73,7 +74,7 @@ impl Bench {
     }
 }
 
-/// The one user of this bench.
+/// The only user of this bench.
 struct Alice;
 
 impl CredentialSource for Alice {

@@ -1,5 +1,5 @@
-// tests/run --newest: runs the tests with the newest versions in the registries. It works in a copy of the repository, target/newest, and
-// renews the copy's pins first: lock files, package.json, requirements.txt. Pins that pass can be copied back.
+// tests/run --newest: runs the tests with the newest versions in the registries. It works in target/newest, a copy of the repository, and
+// first renews the copy's pinned versions: lock files, package.json, requirements.txt. Versions that pass can be copied back.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -7,15 +7,15 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const copy = join(root, 'target/newest');
-// These stay old on purpose: a browser engine, and packages of which several versions are tested (a minor version is in their name).
+// These stay old on purpose: a browser engine, and packages that are tested in several versions (a minor version is in their names).
 const isKept = (name) => name === 'chrome-aws-lambda' || /-\d+\.\d+$/.test(name);
 
 const execute = (command, args, folder = copy) => execFileSync(command, args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
 const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
 const write = (path, value) => writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
 
-// Copies the working tree without ignored files. Cargo's build folder in the copy stays, and so do file times, by which cargo knows
-// what changed.
+// Copies the working tree without ignored files. Cargo's build folder in the copy stays, and so do the file times by which cargo detects
+// changes.
 function copyFiles() {
   mkdirSync(copy, { recursive: true });
   for (const name of readdirSync(copy)) if (name !== 'target') rmSync(join(copy, name), { recursive: true });
@@ -42,8 +42,8 @@ function installed({ packages }, path) {
   return folders.reverse().map((folder) => packages[folder]).find(Boolean).version;
 }
 
-// Renews exact versions to the newest, or to the newest of the same major version where the name stands for that
-// ("npm:socket.io-client@2.5.0"); ranges to the newest version within them.
+// Renews exact versions to the newest one, or to the newest one of the same major version if the name stands for that version
+// ("npm:socket.io-client@2.5.0"), and ranges to the newest version within them.
 function renewNpm(folder) {
   const [file, lock] = ['package.json', 'package-lock.json'].map((name) => join(copy, folder, name));
   const description = json(file);
@@ -79,7 +79,7 @@ execute('cargo', ['update']);
 for (const file of ['Cargo.lock', 'web/package-lock.json', 'tests/interop/package.json', 'tests/e2e/package.json', 'tests/interop/requirements.txt']) {
   spawnSync('git', ['--no-pager', 'diff', '--no-index', '--stat', '--', file, join('target/newest', file)], { cwd: root, stdio: 'inherit' });
 }
-// docs/clients.md names the versions that it was made with.
+// docs/clients.md names the tested versions.
 const env = { ...process.env, CASTWAY_TEST_WRITE: '1' };
 const { status } = spawnSync(join(copy, 'tests/run'), process.argv.slice(2), { stdio: 'inherit', env });
 console.log(`The renewed pins are in ${copy}.`);

@@ -8,9 +8,9 @@ const LEGACY =
 const START = `System.import(document.currentScript.getAttribute('data-entry'));\n`;
 
 /**
- * The legacy plugin's ES5 chunks for every browser, and nothing inline: what a television runs is what is
- * tested everywhere, and a policy of `script-src 'self'; style-src 'self'` needs no exception.
- * Split in two since the one half has to come before the legacy plugin and the other after it.
+ * The legacy plugin's ES5 chunks for every browser, and nothing inline: so the tests run the code that televisions run,
+ * and a policy of `script-src 'self'; style-src 'self'` needs no exception.
+ * The plugin has two parts, since one must come before the legacy plugin and the other after it.
  */
 export function plainScripts(): { before: Plugin; after: Plugin } {
   return {

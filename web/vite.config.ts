@@ -9,7 +9,7 @@ const page = (name: string) => resolve(import.meta.dirname, `${name}.html`);
 const scripts = plainScripts();
 const server = process.env['CASTWAY_DEV_SERVER'] ?? 'http://127.0.0.1:8080';
 
-// What pages load from a Socket.IO server, as it comes from npm: what the original servers of version 4 and 2 have.
+// The files that pages load from a Socket.IO server, as in the npm packages and on the original servers of version 4 and 2.
 const socketIoClients: Plugin = {
   name: 'socket-io-clients',
   generateBundle() {
@@ -24,7 +24,7 @@ const socketIoClients: Plugin = {
   },
 };
 
-// Every file in both codings, which is what the server embeds: it never compresses a file for whoever asks.
+// The server embeds every file in both codings, and never compresses a file for a request.
 const compressed: Plugin = {
   name: 'compressed',
   apply: 'build',
@@ -43,12 +43,12 @@ const compressed: Plugin = {
 export default defineConfig({
   appType: 'mpa',
   build: {
-    // Televisions have no CSS newer than this, and get no second stylesheet.
+    // Televisions support no newer CSS than this, and get no second stylesheet.
     cssTarget: 'chrome53',
-    // Nothing as a data: URL, so that a strict content security policy needs no exception for it.
+    // No asset becomes a data: URL, so that a strict content security policy needs no exception.
     assetsInlineLimit: 0,
     modulePreload: false,
-    // The built-in minifier writes strings as template literals, in ES5 output too.
+    // The built-in minifier writes strings as template literals, even in ES5 output.
     minify: 'terser',
     reportCompressedSize: false,
     rolldownOptions: { input: { index: page('index'), tv: page('tv'), cast: page('cast'), call: page('call') } },
@@ -56,9 +56,9 @@ export default defineConfig({
   plugins: [
     scripts.before,
     legacy({
-      // ES5.
+      // These targets produce ES5.
       targets: ['chrome 38', 'ie 11'],
-      // By name: what Chromium 53 lacks of what the pages and their libraries use.
+      // The polyfills by name: the features that the pages and their libraries use, and that Chromium 53 lacks.
       polyfills: [
         'es.array.flat',
         'es.array.flat-map',

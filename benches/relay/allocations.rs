@@ -1,4 +1,4 @@
-//! Many allocations: how fast they are made, and what an idle one takes.
+//! Measures how fast many allocations are made, and how much memory an idle one takes.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,27 +18,27 @@ use crate::server::Server;
 const WINDOW: usize = 256;
 const RETRANSMISSION: Duration = Duration::from_millis(500);
 const TOO_LONG: Duration = Duration::from_secs(60);
-/// What a server needs once is not the allocations'.
+/// Allocations made before the measurement, so that memory that a server needs only once does not count.
 const WARM_UP: usize = 64;
-/// For what a server does after it has answered.
+/// Time for the work that a server does after it has answered.
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// What [`measure`] finds.
+/// The result of [`measure`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Costs {
-    /// Resident kB an idle allocation, with few and with many of them.
+    /// Resident kB for each idle allocation, with few and with many of them.
     pub(crate) kb: [f64; 2],
-    /// Allocates a second, each with the 401 before.
+    /// Allocations a second; each one includes the 401 response before it.
     pub(crate) rate: f64,
-    /// Microseconds of the server's CPU each.
+    /// CPU time of the server for each allocation, in µs.
     pub(crate) cpu_micros: f64,
 }
 
-/// Fills a fresh server up to `few` and then `many` allocations of as many users, each from an address of its own, because
-/// servers limit what one address may ask for.
+/// Fills a fresh server with `few` and then with `many` allocations. Each allocation has a user and an address of its own,
+/// because servers limit how much one address may ask for.
 ///
 /// # Errors
-/// It refuses one.
+/// The server refuses an allocation.
 pub(crate) fn measure(server: &Server, few: usize, many: usize) -> anyhow::Result<Costs> {
     let mut made = 0;
     fill(server, &mut made, WARM_UP)?;
@@ -67,7 +67,7 @@ struct Pending {
     sent: Instant,
 }
 
-/// Makes `count` allocations and leaves them; the seconds that it took, without what clients do before they ask.
+/// Makes `count` allocations and leaves them open. Returns the seconds that this took, without the clients' own preparations.
 fn fill(server: &Server, made: &mut usize, count: usize) -> anyhow::Result<f64> {
     let mut poller = Poller::new()?;
     let mut waiting: Vec<(u64, Pending)> = Vec::with_capacity(count);

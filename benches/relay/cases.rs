@@ -1,4 +1,4 @@
-//! What is measured.
+//! The cases that are measured.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::report::{LOSS, OFFERED, Report};
 use crate::server::{Kind, Server};
 use crate::traffic::{Ends, Framing, Path, Pattern, Run};
 
-/// A line of the programme.
+/// One case, which fills some rows of the table.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     load: Load,
 }
 
 enum Load {
-    /// Packets a second that are offered: CPU a packet, latency.
+    /// Offers so many packets a second; measures CPU time per packet, and latency.
     At(f64, Pattern),
-    /// As many as pass with under 1% loss, and the CPU a packet there.
+    /// Finds the highest rate with less than 1% loss, and the CPU time per packet at that rate.
     Most(Pattern),
-    /// Few and many.
+    /// Makes few and then many allocations.
     Allocations(usize, usize),
 }
 
@@ -53,14 +53,14 @@ pub(crate) const CASES: [Case; 14] = [
 
 const CPU: &str = "CPU us/packet";
 const MAX_LOSS: f64 = 0.01;
-/// The generator itself reaches no more: what is found there is a lower bound.
+/// The generator can't send faster, so a result of this size is a lower bound.
 const FASTEST: f64 = 4e6;
 
 impl Case {
-    /// Measures all servers, by turns, and adds what it finds.
+    /// Measures all servers alternately, and adds the results to `report`.
     ///
     /// # Errors
-    /// The forwarder does not start. Another server that can't be measured is left out, with a word.
+    /// The forwarder does not start. Any other server that can't be measured is left out, with a message.
     pub(crate) fn run(&self, options: &BenchOptions, cpus: &Cpus, report: &mut Report) -> anyhow::Result<()> {
         match self.load {
             Load::Allocations(few, many) => {
@@ -85,7 +85,7 @@ impl Case {
         }
         let mut direct = Path::direct(pattern, options.gro)?;
         for pair in 0..options.pairs {
-            // What drifts must not always favour the same one.
+            // The order alternates, so that a drift of the machine does not always favour the same server.
             if pair > 0 {
                 running.reverse();
             }
@@ -116,7 +116,7 @@ impl Case {
                 add("added p50 us", run.percentile(0.50) - without.percentile(0.50));
                 add("added p99 us", run.percentile(0.99) - without.percentile(0.99));
                 add(LOSS, run.loss() * 100.0);
-                // Less than was asked for means that the generator was held up, and the line is worth less.
+                // If fewer packets were sent than offered, the generator was delayed, and the row is less reliable.
                 add(OFFERED, run.sent as f64 / run.seconds);
             }
             Load::Most(_) => {
@@ -159,7 +159,8 @@ impl Case {
     }
 }
 
-/// Doubles the rate until packets are lost, then halves the interval: packets a second that arrive, and microseconds of CPU each.
+/// Doubles the rate until packets are lost, then bisects. Returns the packets a second that arrive, and the CPU time per packet
+/// in µs.
 fn fastest(server: &Server, path: &mut Path, time: Duration) -> anyhow::Result<(f64, f64)> {
     let mut best = (0.0, f64::NAN);
     let (mut good, mut bad) = (0.0, FASTEST);
@@ -167,7 +168,7 @@ fn fastest(server: &Server, path: &mut Path, time: Duration) -> anyhow::Result<(
     for _ in 0..12 {
         let (mut run, mut cpu) = measured(server, path, rate, time)?;
         if run.loss() >= MAX_LOSS {
-            // Once may have been somebody else's load.
+            // A single loss may be due to other load on the machine.
             (run, cpu) = measured(server, path, rate, time)?;
         }
         if run.loss() < MAX_LOSS {
@@ -186,7 +187,7 @@ fn fastest(server: &Server, path: &mut Path, time: Duration) -> anyhow::Result<(
     Ok(best)
 }
 
-/// One run, and microseconds of CPU a packet.
+/// Runs once, and also returns the CPU time per packet in µs.
 fn measured(server: &Server, path: &mut Path, rate: f64, time: Duration) -> anyhow::Result<(Run, f64)> {
     let cpu = server.process.cpu_nanos()?;
     let run = path.run(rate, time)?;

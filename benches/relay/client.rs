@@ -1,4 +1,4 @@
-//! A TURN client as small as can be (RFC 8656 with long-term credentials): enough to open the paths that are loaded.
+//! A minimal TURN client (RFC 8656 with long-term credentials), which opens the paths that are measured.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -95,7 +95,7 @@ impl Client {
     }
 }
 
-/// An Allocate without credentials.
+/// Makes an Allocate request without credentials.
 ///
 /// # Errors
 /// None in practice.
@@ -104,7 +104,7 @@ pub(crate) fn first_allocate() -> anyhow::Result<Message> {
     build(vec![Box::new(MessageType::new(METHOD_ALLOCATE, CLASS_REQUEST)), Box::new(transport)])
 }
 
-/// An Allocate with credentials.
+/// Makes an Allocate request with credentials.
 ///
 /// # Errors
 /// None in practice.
@@ -112,18 +112,18 @@ pub(crate) fn allocate(user: &User, nonce: &str) -> anyhow::Result<Message> {
     signed(METHOD_ALLOCATE, vec![Box::new(Raw(ATTR_REQUESTED_TRANSPORT, vec![17, 0, 0, 0]))], user, nonce)
 }
 
-/// The NONCE of a 401.
+/// Returns the NONCE of a 401 response.
 ///
 /// # Errors
-/// There is none.
+/// The response has no NONCE.
 pub(crate) fn nonce(reply: &Message) -> anyhow::Result<String> {
     Ok(TextAttribute::get_from_as(reply, ATTR_NONCE).with_context(|| format!("no nonce in {reply}"))?.text)
 }
 
-/// The XOR-RELAYED-ADDRESS of a reply to Allocate.
+/// Returns the XOR-RELAYED-ADDRESS of the response to an Allocate request.
 ///
 /// # Errors
-/// It was refused.
+/// The server has refused the request.
 pub(crate) fn relayed(reply: &Message) -> anyhow::Result<SocketAddr> {
     ensure!(reply.typ.class == CLASS_SUCCESS_RESPONSE, "Allocate was refused: {reply}");
     let mut address = XorMappedAddress::default();
@@ -134,14 +134,14 @@ pub(crate) fn relayed(reply: &Message) -> anyhow::Result<SocketAddr> {
 /// Reads a STUN message.
 ///
 /// # Errors
-/// It is none.
+/// The bytes are not a STUN message.
 pub(crate) fn parse(bytes: &[u8]) -> anyhow::Result<Message> {
     let mut message = Message::new();
     message.unmarshal_binary(bytes)?;
     Ok(message)
 }
 
-/// A Send indication to `peer` of `payload`, whose bytes are its last ones (and then padding).
+/// Makes a Send indication to `peer`. The payload is at its end, followed only by padding.
 ///
 /// # Errors
 /// None in practice.
@@ -169,10 +169,10 @@ fn signed(method: Method, attributes: Vec<Box<dyn Setter>>, user: &User, nonce: 
     build(setters)
 }
 
-/// A socket of the generator, which must not be what loses packets.
+/// Opens a socket for the generator, with buffers so large that it does not lose packets itself.
 ///
 /// # Errors
-/// Of socket(2) and bind(2).
+/// socket(2) or bind(2) fails.
 pub(crate) fn open(ip: IpAddr, gro: bool) -> anyhow::Result<BatchUdpSocket> {
     let options =
         UdpOptions { gro, buffers: Some(8 << 20), clear_dont_fragment: false, icmp_errors: false, ..UdpOptions::relayed() };

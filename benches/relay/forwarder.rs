@@ -1,4 +1,4 @@
-//! The bare forward: whoever sent to one socket last gets what arrives at the other.
+//! A forwarder without TURN: each datagram that arrives at one socket goes to the last sender at the other socket.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,7 +10,7 @@ use castway::relay::io::poll::{Interest, Poller};
 use castway::relay::io::udp::BatchUdpSocket;
 use castway::relay::io::udp_types::UdpOptions;
 
-/// Says its two addresses on standard output and forwards until it is killed.
+/// Prints its two addresses on standard output and forwards until it is killed.
 ///
 /// # Errors
 /// No socket can be opened.

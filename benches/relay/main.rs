@@ -1,10 +1,10 @@
-//! Castway's relay against Debian's coturn and against a forwarder without TURN, by turns, on this machine's loopback.
+//! Compares Castway's relay with Debian's coturn and with a forwarder without TURN, alternately, on this machine's loopback.
 //!
-//! `cargo bench --bench relay` prints the table; `--help` says what else. The generator spins on CPUs of its own and stamps each
-//! packet; the servers' CPU time is what the kernel booked on their threads. Over loopback that holds the whole way of a packet
-//! to the receiver's queue, but not the wake of the receiver, nor the work of a network card's driver. A train of packets is
-//! segmented on the way into a receiver that does not take trains (the default here, as with browsers), on the sender's time:
-//! as much as a card without segmentation offload would cost.
+//! `cargo bench --bench relay` prints the table; `--help` lists the options. The generator spins on CPUs of its own and stamps
+//! each packet; the CPU time of a server is what the kernel accounts to its threads. Over loopback this includes a packet's whole
+//! path to the receiver's queue. It includes neither the wake-up of the receiver nor the work of a network card's driver. If a
+//! receiver does not accept trains (the default here, as with browsers), the kernel segments a train on the way, in the sender's
+//! CPU time. A network card without segmentation offload would cost as much.
 
 mod allocations;
 mod cases;

@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! The options of the command line.
 
 use clap::Parser;
 
@@ -32,7 +32,7 @@ pub(crate) struct BenchOptions {
     pub(crate) server_cpus: usize,
     #[arg(long, hide = true)]
     pub(crate) forwarder: bool,
-    /// Cargo adds this one.
+    /// Cargo passes this option.
     #[arg(long, hide = true)]
     pub(crate) bench: bool,
 }

@@ -1,4 +1,4 @@
-//! Child processes that are measured: their CPU time, memory, and where they may run.
+//! The measured child processes: their CPU time, their memory, and the CPUs on which they run.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Which CPUs are the servers' and which the generator's: apart, so that the one does not take the other's time.
+/// The CPUs of the servers and those of the generator. They are separate, so that neither side takes time from the other.
 #[derive(Debug, Clone)]
 pub(crate) struct Cpus {
     all: Vec<usize>,
@@ -17,10 +17,10 @@ pub(crate) struct Cpus {
 }
 
 impl Cpus {
-    /// The last `count` of those allowed are the servers'; none is set apart where there is but one.
+    /// Gives the servers the last `count` of the allowed CPUs. If only one CPU is allowed, both sides share it.
     ///
     /// # Errors
-    /// Of sched_getaffinity(2).
+    /// sched_getaffinity(2) fails.
     pub(crate) fn split(count: usize) -> anyhow::Result<Self> {
         let allowed = sched_getaffinity(None)?;
         let all: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
@@ -28,16 +28,16 @@ impl Cpus {
         Ok(Self { all, servers })
     }
 
-    /// Keeps this thread, and what it spawns, off the servers' CPUs.
+    /// Keeps this thread and its child processes off the servers' CPUs.
     ///
     /// # Errors
-    /// Of sched_setaffinity(2).
+    /// sched_setaffinity(2) fails.
     pub(crate) fn use_for_generator(&self) -> anyhow::Result<()> {
         let rest: Vec<usize> = self.all.iter().copied().filter(|cpu| !self.servers.contains(cpu)).collect();
         allow(if rest.is_empty() { &self.all } else { &rest })
     }
 
-    /// Says what runs where.
+    /// Describes which side runs on which CPUs.
     pub(crate) fn describe(&self) -> String {
         format!("servers on CPU {:?} of {:?}, the generator on the others", self.servers, self.all)
     }
@@ -51,26 +51,26 @@ fn allow(cpus: &[usize]) -> anyhow::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// Lets this process and its children open as many descriptors as they may.
+/// Raises this process's limit of open descriptors to the maximum; child processes inherit it.
 ///
 /// # Errors
-/// Of setrlimit(2).
+/// setrlimit(2) fails.
 pub(crate) fn raise_descriptor_limit() -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     Ok(())
 }
 
-/// A running server. Dropping it ends it.
+/// A running server, which is killed on drop.
 pub(crate) struct Process {
     child: Child,
 }
 
 impl Process {
-    /// Starts it on the servers' CPUs, with its output thrown away unless `command` says otherwise.
+    /// Starts a program on the servers' CPUs. Its output is discarded unless `command` says otherwise.
     ///
     /// # Errors
-    /// The program is not there.
+    /// The program is not installed.
     pub(crate) fn spawn(command: &mut Command, cpus: &Cpus) -> anyhow::Result<Self> {
         allow(&cpus.servers)?;
         let child = command.stdin(Stdio::null()).spawn();
@@ -79,15 +79,15 @@ impl Process {
         Ok(Self { child })
     }
 
-    /// The pipe of its standard output, where it was asked for.
+    /// The pipe of its standard output, if `command` asked for one.
     pub(crate) fn stdout(&mut self) -> Option<std::process::ChildStdout> {
         self.child.stdout.take()
     }
 
-    /// Waits until `ready` holds.
+    /// Waits until `ready` returns true.
     ///
     /// # Errors
-    /// It ends, or `seconds` are over.
+    /// The process ends, or `seconds` have passed.
     pub(crate) fn wait_until(&mut self, seconds: u64, mut ready: impl FnMut() -> bool) -> anyhow::Result<()> {
         let end = Instant::now() + Duration::from_secs(seconds);
         while !ready() {
@@ -100,8 +100,8 @@ impl Process {
         Ok(())
     }
 
-    /// CPU time of all threads since the start, in nanoseconds. Exact while they sleep (`/proc/PID/task/*/schedstat`, see
-    /// Documentation/scheduler/sched-stats.rst); of ended threads nothing is known.
+    /// CPU time of all threads since the start, in nanoseconds. The value is exact while the threads sleep
+    /// (`/proc/PID/task/*/schedstat`, see Documentation/scheduler/sched-stats.rst). It does not include threads that have ended.
     ///
     /// # Errors
     /// The process has ended, or the kernel keeps no such statistics.

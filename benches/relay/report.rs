@@ -1,4 +1,4 @@
-//! The table: a line a measure, the median of all pairs, and how far they spread.
+//! The table: each row has one measure, its median over all pairs, and its spread.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,10 +7,10 @@ use crate::server::Kind;
 
 pub(crate) const LOSS: &str = "loss %";
 pub(crate) const OFFERED: &str = "offered packets/s";
-/// Measures whose ratio says nothing.
+/// Measures for which a ratio has no meaning.
 const WITHOUT_RATIO: [&str; 2] = [LOSS, OFFERED];
 
-/// Samples of one measure, a pair after the other.
+/// Samples of one measure, in the order of the pairs.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) case: &'static str,
@@ -18,7 +18,7 @@ pub(crate) struct Row {
     pub(crate) samples: BTreeMap<Kind, Vec<f64>>,
 }
 
-/// All rows, in the order in which they came up.
+/// All rows, in the order of their first sample.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,
@@ -34,12 +34,12 @@ impl Report {
         self.rows[at].samples.entry(kind).or_default().push(value);
     }
 
-    /// As a table for people, or as one of Markdown.
+    /// Formats the table for a terminal, or as Markdown.
     pub(crate) fn render(&self, markdown: bool) -> String {
         let mut lines = vec![["case", "measure", "castway", "coturn", "castway/coturn", "bare forward"].map(str::to_owned)];
         for row in &self.rows {
             let of = |kind| row.samples.get(&kind).map_or(&[][..], Vec::as_slice);
-            // Of the two of one pair, which ran one after the other under the same conditions.
+            // The ratio is taken within each pair, whose two runs followed each other under the same conditions.
             let ratios: Vec<f64> = of(Kind::Castway).iter().zip(of(Kind::Coturn)).map(|(ours, theirs)| ours / theirs).collect();
             let ratio = if WITHOUT_RATIO.contains(&row.measure) { "-".to_owned() } else { spread(&ratios) };
             lines.push([
@@ -57,7 +57,7 @@ impl Report {
         for (index, line) in lines.iter().enumerate() {
             let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
             let cells: Vec<String> = cells.collect();
-            // Writing to a string does not fail.
+            // Writing to a string can't fail.
             let _ = if markdown {
                 writeln!(text, "| {} |", cells.join(" | "))
             } else {
@@ -71,7 +71,7 @@ impl Report {
     }
 }
 
-/// `median (least–most)`, with three digits that count.
+/// Formats `median (least–most)` with three significant digits.
 fn spread(samples: &[f64]) -> String {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! The three that are compared: Castway, Debian's coturn, and a forwarder that knows no TURN.
+//! The three compared servers: Castway, Debian's coturn, and a forwarder without TURN.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,7 +13,7 @@ use crate::process::{Cpus, Process};
 
 pub(crate) const SECRET: &str = "a secret of the benchmark";
 pub(crate) const REALM: &str = "castway";
-/// Below the kernel's own ports, which the generator's sockets get; each server has room for 10,000 allocations and more.
+/// Below the kernel's ephemeral ports, which the generator's sockets use. Each server has ports for more than 10,000 allocations.
 const CASTWAY_PORTS: (u16, u16) = (10_000, 20_999);
 const COTURN_PORTS: (u16, u16) = (21_000, 31_999);
 
@@ -21,7 +21,7 @@ const COTURN_PORTS: (u16, u16) = (21_000, 31_999);
 pub(crate) enum Kind {
     Castway,
     Coturn,
-    /// recvmmsg and sendmmsg with trains, and nothing else: the limit.
+    /// Only recvmmsg and sendmmsg with trains: the upper limit.
     Bare,
 }
 
@@ -35,22 +35,22 @@ impl fmt::Display for Kind {
     }
 }
 
-/// One of them, running.
+/// A running server.
 pub(crate) struct Server {
     pub(crate) kind: Kind,
     pub(crate) process: Process,
-    /// Where clients send to.
+    /// The address to which clients send.
     pub(crate) address: SocketAddr,
-    /// For the bare forwarder: where peers send to.
+    /// Only for the forwarder: the address to which peers send.
     pub(crate) relayed: Option<SocketAddr>,
     _data: TempDir,
 }
 
 impl Server {
-    /// Starts it and waits until it answers.
+    /// Starts the server and waits until it answers.
     ///
     /// # Errors
-    /// It is not installed, or does not become ready.
+    /// The server is not installed, or does not become ready.
     pub(crate) fn start(kind: Kind, cpus: &Cpus) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
         let server = match kind {

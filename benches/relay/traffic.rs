@@ -1,4 +1,4 @@
-//! Packets through a server and back: at a rate that is kept, or searched.
+//! Sends packets through a server and back at a given rate.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -15,15 +15,15 @@ use crate::server::{Kind, Server};
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const CHANNEL: u16 = 0x4001;
 const CHANNEL_HEADER: usize = 4;
-/// Up to the payload, for an IPv4 peer and with DATA last; coturn puts DATA first.
+/// Bytes before the payload, for an IPv4 peer and with DATA as the last attribute; coturn puts DATA first.
 const INDICATION_HEADER: usize = 36;
 const DATA_FIRST_HEADER: usize = 24;
-/// Mark, run, number, time sent.
+/// The stamp in a payload: mark, run, number, time sent.
 const STAMP: usize = 24;
 const MARK: u32 = 0x57A7_1C0D;
-/// How long the last packets may take.
+/// How long to wait for the last packets.
 const GRACE: Duration = Duration::from_millis(60);
-/// A generator that was held up longer than this goes on from where it is: it must not send all at once what it missed.
+/// A generator that is later than this skips what it missed, rather than sending all of it in one burst.
 const LATEST: Duration = Duration::from_millis(2);
 /// When the generator is behind, it receives after this many bursts.
 const BURSTS_A_TURN: u32 = 4;
@@ -35,7 +35,7 @@ pub(crate) enum Framing {
     Indication,
 }
 
-/// Who is at the two ends.
+/// The two ends of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ends {
     ClientAndPeer,
@@ -43,12 +43,12 @@ pub(crate) enum Ends {
     TwoClients,
 }
 
-/// What is sent. Bursts go in both directions by turns.
+/// The packets that are sent. Bursts alternate between the two directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pattern {
     /// Bytes of each payload.
     pub(crate) payload: usize,
-    /// Packets that are sent at once.
+    /// Packets that are sent together.
     pub(crate) burst: usize,
     /// A burst is one train (UDP_SEGMENT), as from a sender with pacing.
     pub(crate) trains: bool,
@@ -66,25 +66,25 @@ pub(crate) struct Path {
 struct End {
     socket: BatchUdpSocket,
     to: SocketAddr,
-    /// One packet as it is sent, but for its stamp.
+    /// One packet as it is sent, except for its stamp.
     packet: Vec<u8>,
-    /// Where the payload begins in what is sent and in what is received.
+    /// Where the payload begins in sent and in received packets.
     header: usize,
 }
 
-/// What one run brought.
+/// The result of one run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Run {
     pub(crate) sent: u64,
     pub(crate) received: u64,
-    /// From the first packet to the last that was sent.
+    /// From the first to the last packet that was sent.
     pub(crate) seconds: f64,
-    /// One way, in nanoseconds; unsorted.
+    /// One-way latencies in nanoseconds, unsorted.
     pub(crate) latencies: Vec<u32>,
 }
 
 impl Run {
-    /// Lost packets, 0 to 1.
+    /// The share of lost packets, 0 to 1.
     pub(crate) fn loss(&self) -> f64 {
         1.0 - self.received as f64 / self.sent.max(1) as f64
     }
@@ -94,7 +94,7 @@ impl Run {
         self.received as f64 / self.seconds
     }
 
-    /// Microseconds below which `share` of the latencies are.
+    /// The latency in microseconds that a `share` of the packets does not exceed.
     pub(crate) fn percentile(&mut self, share: f64) -> f64 {
         if self.latencies.is_empty() {
             return f64::NAN;
@@ -105,7 +105,7 @@ impl Run {
 }
 
 impl Path {
-    /// Opens the ends: allocations, permissions, channels. `gro` is whether the ends take trains as they are: browsers do not.
+    /// Opens both ends, with allocations, permissions and channels. `gro`: the ends receive whole trains, which browsers don't.
     ///
     /// # Errors
     /// The server refuses something.
@@ -115,7 +115,7 @@ impl Path {
                 let relayed = server.relayed.context("a forwarder has two addresses")?;
                 let ends = [End::raw(server.address, &pattern, gro)?, End::raw(relayed, &pattern, gro)?];
                 for end in &ends {
-                    // It forwards to whoever it heard of.
+                    // The forwarder sends to the last sender, so each end sends first.
                     client::send(&end.socket, end.to, b"hello");
                 }
                 ends
@@ -137,10 +137,10 @@ impl Path {
         Ok(Self { ends, pattern, runs: 0 })
     }
 
-    /// Without a server: what the generator and the kernel add to the latency themselves.
+    /// A path without a server, to measure the latency that the generator and the kernel add.
     ///
     /// # Errors
-    /// Of socket(2) and bind(2).
+    /// socket(2) or bind(2) fails.
     pub(crate) fn direct(pattern: Pattern, gro: bool) -> anyhow::Result<Self> {
         let nowhere = SocketAddr::new(LOCALHOST, 9);
         let mut ends = [End::raw(nowhere, &pattern, gro)?, End::raw(nowhere, &pattern, gro)?];
@@ -149,7 +149,7 @@ impl Path {
         Ok(Self { ends, pattern, runs: 0 })
     }
 
-    /// Sends `rate` packets a second for `time`, receives what comes and waits for the last ones.
+    /// Sends `rate` packets a second for `time`, receives those that come back, and waits for the last ones.
     ///
     /// # Errors
     /// A socket of the generator fails.
@@ -216,7 +216,7 @@ impl Path {
                 let bytes = inbox.bytes(segment);
                 let Some((at, stamp)) = stamp(bytes, end.header) else { continue };
                 let number = |at: usize| stamp[at..at + 4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
-                // Whole and of this run: what a full queue kept from the last one does not count.
+                // Only whole packets of this run count; others were in a full queue since the last run.
                 if number(4) == self.runs && bytes.len() >= at + self.pattern.payload {
                     let sent = u64::from(number(16)) << 32 | u64::from(number(20));
                     run.received += 1;
@@ -257,7 +257,7 @@ fn payload(pattern: &Pattern) -> Vec<u8> {
     payload
 }
 
-/// Where a payload of the generator begins, and its stamp.
+/// Finds the start of the generator's payload and its stamp.
 fn stamp(bytes: &[u8], header: usize) -> Option<(usize, &[u8; STAMP])> {
     let at = |at: usize| Some((at, bytes.get(at..)?.first_chunk()?));
     [header, DATA_FIRST_HEADER].into_iter().filter_map(at).find(|(_, stamp)| stamp.starts_with(&MARK.to_be_bytes()))

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::state::ApiState;
 
-/// RFC 8555 §8.3: 200 with the key authorization while an order is open, otherwise 404.
+/// Responds 200 with the key authorization while an order is open, otherwise 404 (RFC 8555 §8.3).
 pub(super) async fn respond(State(api): State<Arc<ApiState>>, Path(token): Path<String>) -> Response {
     match api.certificates.as_ref().and_then(|certificates| certificates.http_challenge(&token)) {
         Some(key_authorization) => ([(header::CONTENT_TYPE, "application/octet-stream")], key_authorization).into_response(),

@@ -1,4 +1,4 @@
-//! For monitors: `/healthz` says that the process runs, `/readyz` that it can serve clients.
+//! Two paths for monitors: `/healthz` says that the process runs, `/readyz` that it can serve clients.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,14 +13,14 @@ use super::operator::Operator;
 use super::state::ApiState;
 use crate::tls::Certificates;
 
-/// 200, `ok`.
+/// Responds 200 with `ok`.
 pub(super) async fn alive() -> Response {
     ([(header::CACHE_CONTROL, "no-store")], "ok\n").into_response()
 }
 
-/// 200, `{"ready": true, "not_ready": []}`, or 503 with the names of the parts that are not ready. Operators also see the
-/// certificate: `{kind, trusted, names, fingerprint, expires, failing}`, or `null` without TLS. `trusted` means that browsers accept
-/// it, as far as the server knows; `expires` is in seconds since 1970.
+/// Responds 200 with `{"ready": true, "not_ready": []}`, or 503 with the names of the parts that are not ready. Operators also
+/// see the certificate: `{kind, trusted, names, fingerprint, expires, failing}`, or `null` without TLS. `trusted` means that
+/// browsers accept it, as far as the server knows; `expires` is in seconds since 1970.
 pub(super) async fn ready(State(api): State<Arc<ApiState>>, Operator(is_operator): Operator) -> Response {
     let database = (!api.directory.is_current()).then_some("database");
     let file = (!api.directory.is_in_place()).then_some("database_file");

@@ -20,8 +20,8 @@ use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
 use crate::users::Credentials;
 
-/// 200, `{"lifetimeDuration","iceServers","blockStatus","iceTransportPolicy"}`. The query has `key`, which can also be a bearer token,
-/// and `tt`, the transport to the servers; other fields are ignored.
+/// Responds 200 with `{"lifetimeDuration","iceServers","blockStatus","iceTransportPolicy"}`. The query has `key`, which can also
+/// be a bearer token, and `tt`, the transport to the servers; other fields are ignored.
 pub(super) async fn issue(
     State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
@@ -37,7 +37,7 @@ pub(super) async fn issue(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
 }
 
-/// 200, `{"username","password","ttl","uris"}`, with the access rules, the rate limit and the query of [`issue`].
+/// Responds 200 with `{"username","password","ttl","uris"}`, by the access rules, the rate limit and the query of [`issue`].
 pub(super) async fn issue_turn(
     State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
@@ -54,7 +54,7 @@ pub(super) async fn issue_turn(
 struct IceConfigRequest {
     /// One known key is enough.
     keys: Vec<Secret<String>>,
-    /// As in `?transport=…`; `None` selects all.
+    /// The transport in `?transport=…` of the URLs; `None` selects all.
     transport: Option<String>,
 }
 
@@ -77,7 +77,7 @@ impl IceConfigRequest {
         Ok(api.directory.issue(&format!("call-{:016x}", rand::random::<u64>()), Some(config.ttl), SystemTime::now()))
     }
 
-    /// The URLs with the requested transport; none for an unknown transport, since AppRTC's own clients filter like that too.
+    /// The URLs with the requested transport. An unknown transport selects none, like the filter of AppRTC's own clients.
     fn select(&self, mut urls: Vec<String>) -> Vec<String> {
         if let Some(transport) = &self.transport {
             urls.retain(|url| url.split_once("?transport=").is_some_and(|(_, named)| named == transport));
@@ -86,7 +86,7 @@ impl IceConfigRequest {
     }
 }
 
-/// No server has an empty `urls`: browsers throw an exception.
+/// Builds the response. A server with an empty `urls` is left out, because browsers throw an exception for it.
 fn reply(issued: &Credentials, stun: Vec<String>, turn: Vec<String>) -> Value {
     let mut servers = Vec::new();
     if !stun.is_empty() {

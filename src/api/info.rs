@@ -1,4 +1,4 @@
-//! `GET /api/info`: the facts that each page reads first.
+//! `GET /api/info`: the facts about the server that each page requests first.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::cast::code;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
 
-/// 200, `{name, version, publicUrl, origins, https, code: {length, alphabet}}`.
+/// Responds 200 with `{name, version, publicUrl, origins, https, code: {length, alphabet}}`.
 ///
-/// `origins` are the addresses under which other machines reach the pages, the most likely one first. A browser on this machine gets
-/// all of them, other browsers the one that they used. `https` is `null` without TLS, otherwise `{port, selfSigned, fingerprint}`:
-/// `selfSigned` is true for every certificate that browsers warn about, and the fingerprint belongs to the certificate for the
-/// requested host.
+/// `origins` are the addresses under which other machines reach the pages, the most likely one first. A browser on this machine
+/// gets all of them, other browsers the one that they used. `https` is `null` without TLS, otherwise `{port, selfSigned,
+/// fingerprint}`: `selfSigned` is true for every certificate that browsers warn about, and the fingerprint belongs to the
+/// certificate for the requested host.
 pub(super) async fn info(
     State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
@@ -39,8 +39,8 @@ pub(super) async fn info(
             .as_ref()
             .and_then(|host| format!("http://{host}").parse::<Url>().ok()?.host().map(|host| host.to_owned()));
         let host = host.map(|host| interfaces::unbracketed(&host)).unwrap_or_default();
-        // By the address that the client connected to, as for its TLS handshake: a certificate chosen by an address in the request
-        // would reveal which addresses this machine has.
+        // The certificate is chosen by the address that the client connected to, as for its TLS handshake: a choice by an address
+        // in the request would reveal which addresses this machine has.
         let local = local.and_then(|Extension(LocalAddress(local))| local);
         let current = certificates.for_client(Some(&host), local, client.address);
         json!({"port": port, "selfSigned": !current.is_trusted(), "fingerprint": current.fingerprint})

@@ -10,7 +10,7 @@ use crate::config::secret::Secret;
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::users::credentials;
 
-/// For each client.
+/// The limit of each client.
 const MAX_WRONG_KEYS_PER_MINUTE: u32 = 20;
 /// A key of this length can't be found by guessing.
 const UNGUESSABLE_KEY_BYTES: usize = 16;

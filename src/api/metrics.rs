@@ -17,7 +17,7 @@ use super::state::ApiState;
 
 const OPEN_METRICS_TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// 200 with the text, or 403 for an address that `CASTWAY_METRICS_ALLOW` does not contain.
+/// Responds 200 with the text, or 403 to an address that `CASTWAY_METRICS_ALLOW` does not contain.
 pub(super) async fn metrics(State(api): State<Arc<ApiState>>, Operator(is_operator): Operator) -> Response {
     if !is_operator {
         let refusal = "/metrics is for the addresses of CASTWAY_METRICS_ALLOW.\n";

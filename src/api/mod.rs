@@ -3,9 +3,9 @@
 //! Owner: `app` builds one [`state::ApiState`] and merges [`router::router`] into the routes of the HTTP port. Inputs: requests with
 //! a [`crate::http::client_info::ClientInfo`] in their extensions. Outputs: JSON and text; every refusal is an [`error::ApiError`].
 //!
-//! A request for credentials (`GET` or `POST /turn`) walks through the files like this: [`router`] bounds the body, `turn_credentials`
-//! checks the rate limit and reads query and body, [`keys`] checks the API key, the user directory issues the credentials, and the
-//! answer lists the URLs of [`crate::addresses::ice_servers`].
+//! A request for credentials (`GET` or `POST /turn`) passes through the files in this order: [`router`] bounds the body,
+//! `turn_credentials` checks the rate limit and reads query and body, [`keys`] checks the API key, the user directory issues the
+//! credentials, and the answer lists the URLs of [`crate::addresses::ice_servers`].
 //!
 //! Invariants: no handler awaits anything but the request's body; no response with a secret is cached; an internal error is logged
 //! once and its cause never sent. CORS, compression and tracing are layers of the caller; none of them may log the query, which can

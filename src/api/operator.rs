@@ -1,8 +1,8 @@
-//! Whether a request comes from an operator, who may see metrics and details of the server's state.
+//! Decides whether a request comes from an operator, who may see metrics and details of the server's state.
 //!
-//! Inputs: the client's address and `CASTWAY_METRICS_ALLOW`. The address must be the client's own: a proxy or tunnel on this machine
-//! makes every client appear at a loopback address. So a request that a proxy has forwarded is no operator's, unless the proxy is
-//! trusted and has named its client.
+//! Inputs: the client's address and `CASTWAY_METRICS_ALLOW`. The address must be the client's own: a proxy or tunnel on this
+//! machine makes every client appear at a loopback address. So a request that a proxy has forwarded is not an operator's, unless
+//! the proxy is trusted and has named its client.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -32,7 +32,7 @@ const PROXY_HEADERS: [&str; 12] = [
     "cdn-loop",
     "proxy-connection",
 ];
-/// Prefixes of such headers.
+/// Prefixes of further such headers.
 const PROXY_HEADER_PREFIXES: [&str; 7] = ["forwarded", "x-forwarded", "x-original-", "x-azure-", "cf-", "fly-", "tailscale-"];
 
 /// Whether the request is an operator's.
@@ -139,7 +139,7 @@ mod tests {
             assert!(!asks(&LOCAL, "127.0.0.1", "127.0.0.1", "localhost", &[(name, value)]), "{name}");
             assert!(!asks(&["10.0.0.0/8"], "10.0.0.1", "10.0.0.1", "x.org", &[(name, value)]), "{name}");
         }
-        // One that is trusted has named its client, which is not this machine.
+        // A trusted proxy has named its client, which is not this machine.
         let forwarded = [("X-Forwarded-For", "10.0.0.9")];
         assert!(asks(&["10.0.0.0/8"], "127.0.0.1", "10.0.0.9", "cast.example.org", &forwarded));
         assert!(!asks(&["10.0.0.0/8"], "127.0.0.1", "192.0.2.9", "cast.example.org", &forwarded));
@@ -162,7 +162,7 @@ mod tests {
         };
         let local = ["127.0.0.0/8".parse().unwrap()];
         assert!(is_operator(&request("/metrics"), &local) && is_operator(&request("http://127.0.0.1:8080/metrics"), &local));
-        // HTTP/2 and absolute targets have one besides the Host header.
+        // Requests of HTTP/2 and requests with absolute targets have a host besides the Host header.
         assert!(!is_operator(&request("http://cast.example.org/metrics"), &local));
     }
 

@@ -1,4 +1,4 @@
-//! What all handlers of the REST API share.
+//! The state that all handlers of the REST API share.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -31,7 +31,7 @@ pub struct ApiState {
     pub certificates: Option<Certificates>,
     /// The networks of the operators, from `CASTWAY_METRICS_ALLOW`.
     pub operator_networks: Vec<IpNet>,
-    /// What `/readyz` checks besides the database.
+    /// The checks of `/readyz` besides that of the database.
     pub readiness_checks: Vec<ReadinessCheck>,
     pub metrics: MetricsSource,
 }
@@ -49,7 +49,7 @@ pub struct PublicAddress {
 
 /// A part of the server that can be ready or not.
 pub struct ReadinessCheck {
-    /// As `/readyz` shows it.
+    /// The name that `/readyz` shows.
     pub name: Cow<'static, str>,
     /// Called for each request, so it must not block.
     pub is_ready: Box<dyn Fn() -> bool + Send + Sync>,

@@ -32,7 +32,7 @@ const FIELDS: [&str; 5] = ["username", "service", "ttl", "key", "api"];
 pub struct TurnReply<'a> {
     username: &'a str,
     password: &'a str,
-    /// Seconds.
+    /// In seconds.
     ttl: u64,
     uris: Vec<String>,
 }
@@ -143,7 +143,7 @@ impl CredentialRequest {
             }
             _ => return Ok(()),
         };
-        // A form sends an empty field for an input that was left blank.
+        // Forms send an empty field for an input that was left blank.
         if value.is_empty() || field.as_ref() == Some(&value) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! Which pages of other origins may call this server from a browser (CORS), and read its answers.
+//! Decides which pages of other origins may call this server from a browser (CORS), and read its answers.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::socketio::jsonp;
 const NO_JSONP: &str = "JSONP polling is refused where CASTWAY_CORS_ORIGINS lists origins, since scripts don't say whose page \
                         they are of. Leave forceJSONP out.\n";
 
-/// The configured origins, and `own`, the origin that people type, where it is set.
+/// The configured origins, and `own`, the origin that people type, if it is set.
 pub(super) fn allowed_origins(configured: &CorsOrigins, own: Option<String>) -> Arc<CorsOrigins> {
     let mut allowed = configured.clone();
     if let CorsOrigins::Only(list) = &mut allowed {
@@ -54,7 +54,7 @@ pub(super) fn layer(origins: &Arc<CorsOrigins>) -> CorsLayer {
     let allows = |origins: &Arc<CorsOrigins>| {
         let origins = Arc::clone(origins);
         move |origin: &HeaderValue, request: &Parts| {
-            // Metrics are for no page of another origin, even in a browser whose address may read them.
+            // No page of another origin may read metrics, even in a browser whose address may read them.
             let path = request.uri.path();
             path_slashes::plain(path).as_deref().unwrap_or(path) != "/metrics"
                 && may_call(&origins, origin, request.extensions.get::<ClientInfo>())
@@ -80,8 +80,8 @@ fn may_call(allowed: &CorsOrigins, origin: &HeaderValue, client: Option<&ClientI
     allowed.lists(origin) || client.is_some_and(|client| is_own(&origin.to_ascii_lowercase(), client))
 }
 
-/// Whether `origin` has the scheme and host of the request. HTTPS is also the server's own scheme where the request came by HTTP: a
-/// proxy that is not trusted may have ended TLS.
+/// Whether `origin` has the scheme and host of the request. If the request came over HTTP, HTTPS is also the server's own scheme:
+/// a proxy that is not trusted may have terminated TLS.
 fn is_own(origin: &str, client: &ClientInfo) -> bool {
     let scheme = match (client.scheme, origin.split_once("://")) {
         (Scheme::Http | Scheme::Https, Some(("https", _))) => Scheme::Https,

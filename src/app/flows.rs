@@ -1,5 +1,5 @@
-//! Which gateway serves a Socket.IO client: RTCMultiConnection's clients tell it in their handshake's query, all others
-//! are of the cast flow.
+//! Decides which gateway serves a Socket.IO client: the clients of RTCMultiConnection identify themselves in the query of their
+//! handshake, and all others use the cast flow.
 
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;

@@ -1,5 +1,5 @@
-//! Returns freed memory to the system. glibc keeps what was freed unless it was the last of its heap: after 150,000 sessions of one
-//! client had ended, 1.4 GiB stayed with the process for good; given back it has 25 MiB.
+//! Returns freed memory to the system. glibc keeps freed memory unless it was the last of its heap: after 150,000 sessions of one
+//! client had ended, the process kept 1.4 GiB for good. After returning it, the process has 25 MiB.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// a hundred MiB takes some milliseconds.
 const MIN_GROWTH_BYTES: u64 = 4 << 20;
 const MAX_CHECKS_BETWEEN_TRIMS: u32 = 10;
-/// glibc gets larger pieces from the system one by one and returns them when they are freed. It would raise this threshold when the
-/// first one is freed, and messages of a few hundred KiB would leave holes in its heaps.
+/// glibc gets larger blocks from the system one by one, and returns each one when it is freed. By default glibc raises this
+/// threshold when it frees the first such block, and then messages of a few hundred KiB would leave holes in its heaps.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const MMAP_THRESHOLD_BYTES: libc::c_int = 64 << 10;
 
-/// Returns freed memory at intervals; never ends. Other C libraries than glibc need no such call.
+/// Returns freed memory at intervals, and never ends. C libraries other than glibc need no such call.
 pub(super) async fn give_back() {
     set_mmap_threshold();
     let mut before = 0;

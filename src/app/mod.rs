@@ -3,11 +3,13 @@
 //! - Owner: `main`, which holds one [`App`].
 //! - Inputs: a checked [`Config`](crate::config::Config), then signals.
 //! - Outputs: the startup report on standard output, the log, and the exit of [`App::run`].
-//! - Invariants: the ports are bound before anything is written to the data folder, and nobody is served before everything is open.
+//! - Invariants: the ports are bound before anything is written to the data folder, and no client is served before everything is
+//!   open.
 //!
-//! The start walks from `open` (ports by `listeners`, database, addresses, certificate, relay) through `build` (limits, gateways and their
-//! Socket.IO handlers in `flows`, REST API with `metrics`, routes in `router` and `cors`, dispatchers) and `startup_report` to `run`, which
-//! serves until it is asked to stop, watches what reports nothing by itself, and shuts down in order.
+//! The start passes through `open` (ports by `listeners`, database, addresses, certificate, relay), `build` (limits, gateways and
+//! their Socket.IO handlers in `flows`, REST API with `metrics`, routes in `router` and `cors`, dispatchers) and
+//! `startup_report`. Then `run` serves until a signal asks it to stop, watches the parts that don't report their own problems,
+//! and shuts down in order.
 //!
 //! ```no_run
 //! use castway::app::App;

@@ -1,4 +1,4 @@
-//! All routes on the HTTP port, and what every request passes through.
+//! All routes on the HTTP ports, and the layers that every request passes.
 
 use std::sync::Arc;
 
@@ -24,29 +24,29 @@ use crate::http::websocket_handshake::{self, BrokenHandshakeLog};
 use crate::limits::unfinished::UnfinishedMessages;
 use crate::socketio;
 
-/// What bounds and checks requests on all ports together.
+/// The limits and checks of requests that all ports share.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RequestGuards {
     pub(super) broken_handshakes: Arc<BrokenHandshakeLog>,
     pub(super) unfinished: UnfinishedMessages,
 }
 
-/// The services on the HTTP ports, in the order in which they get a request that the ones before don't serve.
+/// The services on the HTTP ports. Each one gets the requests that the ones before it don't serve.
 pub(super) struct MainPort {
     pub(super) signaling: socketio::Server,
     /// The REST API and AppRTC's room server.
     pub(super) api: Router,
-    /// For Collider.
+    /// The gateway of Collider.
     pub(super) apprtc: AppRtcGateway,
-    /// The origin that people type, where it is set.
+    /// The origin that people type, if it is set.
     pub(super) own_origin: Option<String>,
     pub(super) https: Option<HttpsPort>,
 }
 
-/// Where HTTPS is.
+/// The HTTPS port.
 pub(super) struct HttpsPort {
     pub(super) redirect: Redirect,
-    /// Whether it stays there, so that browsers may be told to use nothing else.
+    /// Whether HTTPS stays available, so that browsers may be told to use nothing else.
     pub(super) permanent: bool,
 }
 
@@ -67,7 +67,8 @@ pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: Request
         .layer(middleware::from_fn_with_state(guards.broken_handshakes, websocket_handshake::refuse_broken))
         .layer(option_layer(redirect))
         .layer(middleware::from_fn_with_state(guards.unfinished, request_bodies::limit))
-        // Outside of everything that answers: without CORS headers, pages of other origins could not read errors and redirects.
+        // This layer is outside of everything that responds: without CORS headers, pages of other origins could not read errors
+        // and redirects.
         .layer(cors::layer(&allowed))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
         .layer(option_layer(hsts(permanent)))
@@ -85,7 +86,8 @@ fn trusted(config: &HttpConfig) -> Arc<[IpNet]> {
     Arc::from(config.trusted_proxies.as_slice())
 }
 
-/// Makes browsers use only HTTPS for a year. It is only for certificates that Castway renews, because it can't be taken back earlier.
+/// Makes browsers use only HTTPS for a year. Browsers can't be told to stop earlier, so this is only for certificates that
+/// Castway renews.
 fn hsts(on: bool) -> Option<SetResponseHeaderLayer<HeaderValue>> {
     let year = HeaderValue::from_static("max-age=31536000");
     on.then(|| SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, year))

@@ -26,13 +26,13 @@ impl StopSignals {
     }
 }
 
-/// From now on SIGHUP does not end the program. It may come before the server listens for it, when somebody reloads a service that has
-/// just been started.
+/// Keeps SIGHUP from ending the program from now on. If somebody reloads a service that has just been started, the signal may
+/// arrive before the server listens for it.
 ///
 /// # Errors
 /// The system can't deliver signals.
 pub fn survive_hangup() -> std::io::Result<()> {
-    // A handler stays when its runtime is gone, and this runtime has no threads.
+    // The signal handler outlives its runtime, and this runtime has no threads.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _entered = runtime.enter();
     signal(SignalKind::hangup()).map(drop)

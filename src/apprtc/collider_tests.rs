@@ -14,7 +14,7 @@ use crate::http::pages;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::waiting_bytes::Ledger;
 
-/// The first parts of routes, of pages and of files, and names that are none.
+/// The first segments of routes, of pages and of files, and names that are not in use.
 const NAMES: [&str; 30] = [
     "a",
     "api",
@@ -47,7 +47,7 @@ const NAMES: [&str; 30] = [
     "%2E%2E",
     "r%C3%A4um",
 ];
-/// Routes for POST with two parts.
+/// Routes for POST with two segments.
 const POSTED: [&str; 3] = ["/join/c", "/v1alpha/iceconfig", "/v1alpha/turn"];
 
 fn gateway() -> AppRtcGateway {
@@ -65,7 +65,7 @@ fn main_port(gateway: &AppRtcGateway) -> Router {
     on_the_main_port(gateway, api.merge(router(rooms)).merge(pages::calls()), pages::router())
 }
 
-/// Status, body and `Allow`.
+/// Returns status, body and `Allow`.
 async fn ask(router: &Router, method: &str, path: &str) -> (u16, String, Option<String>) {
     let request = Request::builder().method(method).uri(path).body(Body::from(if method == "POST" { "text" } else { "" }));
     let mut request = request.unwrap();

@@ -8,7 +8,7 @@ use super::*;
 const KIB: usize = 1024;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A [`World`] with clients at many addresses, of which a number stands for each.
+/// A [`World`] with clients at many addresses; a number stands for each address.
 struct Clients {
     world: World,
     sockets: u32,

@@ -6,7 +6,7 @@ use Farewell::{Bye, Delete, Drop, Leave};
 
 // A client that has sent a bye and closed its socket has left.
 
-/// The steps of a hang-up. Each may be lost, and they reach the server in any order.
+/// The steps of a hang-up. Each step may be lost, and the steps reach the server in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Farewell {
     Leave,
@@ -86,7 +86,7 @@ fn the_survivors_offer_after_the_bye_is_for_the_next_member_at_any_time() {
             assert_eq!(world.say(&caller, "offer again"), Ok(()));
             assert_eq!(world.say(&caller, "candidate"), Ok(()));
             if dropped {
-                // It has sent its bye.
+                // The callee has sent its bye.
                 world.drop(&callee, 2);
             }
             world.hang_up(&callee, 2, &steps[at + 1..]);
@@ -271,7 +271,7 @@ fn no_join_replaces_a_loopback_member_whose_socket_is_closed() {
     assert_eq!(world.try_join(), Err(Refusal::Full));
 }
 
-// A client joins a caller that may be gone.
+// A client joins a caller that may have gone.
 
 #[test]
 fn a_caller_that_comes_back_in_time_has_kept_its_offer_for_the_callee() {

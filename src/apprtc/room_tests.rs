@@ -1,10 +1,10 @@
-//! The rules of the two wire contracts, a test for each, against the pure core.
+//! The rules of the two wire contracts, with a test for each, against the pure core.
 //!
-//! A tour of the kit: [`World`] has the rooms and its own clock. Its methods are the inputs for the room [`ROOM`]: `join`, `say` and
-//! `leave` over HTTP, `register`, `send`, `drop` of a socket (a number), `post` and `delete` of Collider. `wait` lets time pass, and
-//! `outputs` returns what the sockets have received since the last call, a line each: `"2 < offer"` is a message to socket 2, and
-//! `"2 closed"` its end. `call` begins a call of two. `assert_tables_agree` checks the tables against each other. `farewell_tests` has
-//! hang-ups in every order, `eviction_tests` many clients at the bounds.
+//! A tour of the kit: [`World`] has the rooms and its own clock. Its methods are the inputs for the room [`ROOM`]: `join`, `say`
+//! and `leave` over HTTP, `register`, `send`, `drop` of a socket (a number), `post` and `delete` of Collider. `wait` lets time
+//! pass, and `outputs` returns the outputs to sockets since the last call, one on each line: `"2 < offer"` is a message to socket
+//! 2, and `"2 closed"` its end. `call` begins a call of two. `assert_tables_agree` checks the tables against each other.
+//! `farewell_tests` has hang-ups in every order, `eviction_tests` many clients at the bounds.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ mod eviction;
 mod farewells;
 
 const ROOM: &str = "room";
-/// Few, so that tests reach the bound.
+/// A small number, so that tests reach the bound.
 const MAX_ROOMS: usize = 3;
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -75,7 +75,7 @@ impl World {
         self.rooms.handle_drop(ROOM, client, &socket, self.context());
     }
 
-    /// Lets time pass, and handles every time-out when it is due.
+    /// Lets time pass, and handles every timeout when it is due.
     fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(due) = self.rooms.next_timeout().filter(|&due| due <= end) {
@@ -85,7 +85,7 @@ impl World {
         self.now = end;
     }
 
-    /// The outputs since the last call, a line each.
+    /// The outputs since the last call, one on each line.
     fn outputs(&mut self) -> Vec<String> {
         self.assert_tables_agree();
         std::iter::from_fn(|| self.rooms.poll_output())
@@ -96,7 +96,7 @@ impl World {
             .collect()
     }
 
-    /// Caller and callee, both registered as sockets 1 and 2.
+    /// Caller and callee, registered as the sockets 1 and 2.
     fn call(&mut self) -> (String, String) {
         let (caller, callee) = (self.join().client, self.join().client);
         self.register(&caller, 1).expect("a slot is free");
@@ -104,7 +104,7 @@ impl World {
         (caller, callee)
     }
 
-    /// The tables and the counts agree, and the bounds hold.
+    /// Asserts that the tables and the counts agree, and that the bounds hold.
     fn assert_tables_agree(&self) {
         let rooms = &self.rooms;
         let (mut total, mut timers, mut held) = (RoomCounts::default(), 0, 0);
@@ -676,7 +676,7 @@ fn random_histories_keep_the_tables_in_agreement() {
             Some((_, client)) => client.clone(),
             None => rng.random_range(0..3).to_string(),
         };
-        // Often a registered one.
+        // Often a socket that has recently registered in this room.
         let recent = step.saturating_sub(400)..step;
         let of_room: Vec<u32> = recent.filter(|socket| homes.get(socket) == Some(&room)).collect();
         let socket = if of_room.is_empty() { step } else { of_room[rng.random_range(0..of_room.len())] };
@@ -700,7 +700,7 @@ fn random_histories_keep_the_tables_in_agreement() {
             _ if rng.random_bool(0.3) => rooms.handle_delete(room, &client, context),
             _ => {
                 world.wait(SECOND * rng.random_range(0..4));
-                // A socket of any room.
+                // The socket may belong to any room.
                 assert!(world.outputs().iter().all(|line| line.ends_with(BYE)));
             }
         }

@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use ipnet::IpNet;
 
-/// A name of 253 bytes with a port.
+/// The length of a name of 253 bytes with a port.
 const MAX_HOST_BYTES: usize = 260;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,8 @@ fn forwarded_for(own: ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> Cli
     match (by_forwarded(&own, headers, trusted), headers.contains_key("x-forwarded-for")) {
         (None, _) => de_facto,
         (Some(standard), false) => standard,
-        // A proxy that writes one of the headers and forwards the other lets the client choose an address: use neither.
+        // A proxy that writes one of the headers and forwards the other one would let the client choose its address, so neither
+        // is used.
         (Some(standard), true) if standard.address == de_facto.address => de_facto,
         (Some(_), true) => own,
     }
@@ -88,7 +89,7 @@ fn by_x_forwarded(own: &ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> C
     }
 }
 
-/// By the header `Forwarded` (RFC 7239 §4); `None` without it.
+/// The client according to the header `Forwarded` (RFC 7239 §4); `None` without that header.
 fn by_forwarded(own: &ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> Option<ClientInfo> {
     let lines = headers.get_all("forwarded").iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
     let elements: Vec<Vec<(String, String)>> = lines.flat_map(|line| elements(&line)).collect();
@@ -107,8 +108,8 @@ fn by_forwarded(own: &ClientInfo, headers: &HeaderMap, trusted: &[IpNet]) -> Opt
     })
 }
 
-/// Walks back from the connection through the hops, of which the nearest is the last, as long as each is trusted. Returns the client,
-/// or the hop nearest to it whose address is known, and that hop's element.
+/// Goes back from the connection through the hops, of which the nearest is the last, as long as each one is trusted. Returns the
+/// client, or the hop nearest to it whose address is known, and that hop's element.
 fn walk<T>(peer: IpAddr, hops: Vec<(Option<IpAddr>, T)>, trusted: &[IpNet]) -> (IpAddr, Option<T>) {
     let mut at = (peer, None);
     for (hop, element) in hops.into_iter().rev() {
@@ -282,7 +283,7 @@ mod tests {
         assert_eq!(address("127.0.0.1", &[("forwarded", "for=\"1.1.1.1, for=2.2.2.2\", for=203.0.113.9")]), "203.0.113.9");
     }
 
-    /// A proxy appends to the line that it got, or writes one of its own.
+    /// A proxy appends to the line that it received, or writes a line of its own.
     #[test]
     fn a_quote_that_the_client_opens_does_not_hide_what_a_proxy_appends() {
         for client in ["for=1.1.1.1;a=\"", "for=1.1.1.1;a=\"\\", "for=1.1.1.1, for=\"", "\""] {

@@ -1,9 +1,9 @@
-//! What the server knows of the connection that a request came over. [`crate::http::server::HttpServer`] puts it into the
+//! The server's knowledge of the connection on which a request came. [`crate::http::server::HttpServer`] puts it into the
 //! extensions of each request.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The connection that a request came over.
+/// The connection on which a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// The client; with the PROXY protocol, the client that the proxy has named.

@@ -1,8 +1,8 @@
-//! HTTP/2 responses that a client reads too slowly. No deadline for the bytes of a connection notices them: the client's window stops
-//! one response while other streams keep the connection busy.
+//! Ends connections with HTTP/2 responses that a client reads too slowly. A deadline for the bytes of a connection does not notice
+//! them: the client's window stops one response while other streams keep the connection busy.
 //!
-//! Owner: the HTTP server, one [`Http2Responses`] for each connection. Input: response bodies. Output: the same bodies in pieces, and
-//! [`Http2Responses::until_slow_reader`], which ends once a piece has waited too long.
+//! Owner: the HTTP server, one [`Http2Responses`] for each connection. Input: response bodies. Output: the same bodies in pieces,
+//! and [`Http2Responses::until_slow_reader`], which ends once a piece has waited too long.
 
 use std::collections::HashMap;
 use std::pin::Pin;

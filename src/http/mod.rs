@@ -1,20 +1,20 @@
-//! HTTP: connections, the client behind them, the bounds of bodies, and the embedded pages.
+//! HTTP: connections, the clients behind them, the bounds of bodies, and the embedded pages.
 //!
-//! Owner: the ingress owns a [`server::HttpServer`] for each port; `app::router` puts the middleware of this folder in front of all
-//! routes. Inputs: accepted connections. Outputs: requests with their facts as extensions, and responses.
+//! Owner: the ingress owns a [`server::HttpServer`] for each port; `app::router` puts the middleware of this folder in front of
+//! all routes. Inputs: accepted connections. Outputs: requests with their facts as extensions, and responses.
 //!
-//! A request walks through the files in this order:
+//! A request passes through the files in this order:
 //! 1. [`server`] reads its head, and inserts [`connection_info::ConnectionInfo`] and the connection's account.
-//! 2. [`client_info::identify`] finds out the client, also behind trusted proxies, and inserts [`client_info::ClientInfo`].
+//! 2. [`client_info::identify`] determines the client, also behind trusted proxies, and inserts [`client_info::ClientInfo`].
 //! 3. [`request_bodies::limit`] bounds its body in bytes and in time.
-//! 4. [`redirect::redirect`] sends it to HTTPS where the certificate is trusted.
-//! 5. [`websocket_handshake::refuse_broken`] answers WebSocket handshakes that can't succeed.
-//! 6. [`path_slashes`] removes superfluous slashes of its path.
-//! 7. A handler answers: [`pages`], or one of another folder.
-//! 8. [`response_bytes::count`] counts the response's bytes for the client until they are written, and over HTTP/2
-//!    `http2_responses` ends a connection whose client reads a response too slowly.
+//! 4. [`redirect::redirect`] redirects it to HTTPS if the certificate is trusted.
+//! 5. [`websocket_handshake::refuse_broken`] refuses WebSocket handshakes that can't succeed.
+//! 6. [`path_slashes`] removes superfluous slashes from its path.
+//! 7. A handler responds: [`pages`], or one of another folder.
+//! 8. [`response_bytes::count`] counts the response's bytes for the client until they are written. Over HTTP/2, `http2_responses`
+//!    ends a connection whose client reads a response too slowly.
 //!
-//! Invariants: handlers know the client by its `ClientInfo` only, and never read `X-Forwarded-*` themselves; no body is buffered
+//! Invariants: handlers know the client only by its `ClientInfo`, and never read `X-Forwarded-*` themselves; no body is buffered
 //! without being counted.
 
 mod body_pieces;

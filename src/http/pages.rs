@@ -41,7 +41,7 @@ const SOCKET_IO_FOLDER: &str = "socket.io/";
 struct EmbeddedFile {
     gzip: Bytes,
     brotli: Bytes,
-    /// Unpacked at the first request for it.
+    /// The uncompressed file, from its first request on.
     plain: OnceLock<Bytes>,
     hash: String,
 }
@@ -242,7 +242,7 @@ fn respond(name: &str, body: Bytes, coding: Coding, tag: &str, headers: &HeaderM
         // The names of these files contain a hash of their content.
         "public, max-age=31536000, immutable"
     } else if name.starts_with(SOCKET_IO_FOLDER) {
-        // Like the original server.
+        // The original server sends the same header.
         "public, max-age=0"
     } else {
         "no-cache"
@@ -260,7 +260,7 @@ fn respond(name: &str, body: Bytes, coding: Coding, tag: &str, headers: &HeaderM
 
 fn media_type(name: &str) -> HeaderValue {
     if name.starts_with(SOCKET_IO_FOLDER) {
-        // Like the original server.
+        // The original server sends the same types.
         let kind =
             if name.ends_with(".map") { "application/json; charset=utf-8" } else { "application/javascript; charset=utf-8" };
         return HeaderValue::from_static(kind);

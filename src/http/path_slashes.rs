@@ -11,7 +11,7 @@ use axum::response::Response;
 #[derive(Debug, Clone)]
 struct WithLastSlash(Uri);
 
-/// The path without doubled slashes and without a last slash; `None` if nothing changes. Escapes and dots stay.
+/// The path without doubled slashes and without a last slash; `None` if nothing changes. Escapes and dots stay unchanged.
 pub fn plain(path: &str) -> Option<String> {
     let single = single(path);
     let path = single.as_deref().unwrap_or(path);

@@ -38,7 +38,7 @@ pub async fn redirect(State(redirect): State<Arc<Redirect>>, request: Request, n
     let connection = request.extensions().get::<ConnectionInfo>().copied();
     let host = request.extensions().get::<ClientInfo>().and_then(|client| client.host.as_deref());
     match connection.and_then(|connection| redirect.target(connection, host, request.uri())) {
-        // Browsers must not cache it: the next certificate may be untrusted.
+        // Browsers must not cache the redirect: the next certificate may be untrusted.
         Some(target) => {
             (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, target), (header::CACHE_CONTROL, NO_STORE)]).into_response()
         }

@@ -1,7 +1,8 @@
-//! Bodies of requests: each has a deadline, and the bytes that have arrived count for the client until the body is complete.
+//! Bounds the bodies of requests: each one has a deadline, and the bytes that have arrived count for the client until the body is
+//! complete.
 //!
-//! Input: a request that [`crate::http::client_info::identify`] has seen. Output: the same request with a bounded body, or 408 or 503
-//! in place of the handler's response. [`UnfinishedMessages`] has the bounds.
+//! Input: a request that [`crate::http::client_info::identify`] has seen. Output: the same request with a bounded body, or 408 or
+//! 503 in place of the handler's response. [`UnfinishedMessages`] has the bounds.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -20,7 +21,7 @@ use crate::http::client_info::ClientInfo;
 use crate::limits::message_size;
 use crate::limits::unfinished::{IncomingMessages, UnfinishedError, UnfinishedMessages};
 
-/// Measured: memory that a request takes besides its head and its body, most of it in the layers that it passes.
+/// Memory that a request takes besides its head and its body, most of it in the layers that it passes. The value was measured.
 const REQUEST_OVERHEAD_BYTES: u64 = 32 * 1024;
 
 /// Middleware behind [`crate::http::client_info::identify`] and in front of all handlers. It answers 408 when a body is late, and 503
@@ -31,7 +32,7 @@ pub async fn limit(State(unfinished): State<UnfinishedMessages>, mut request: Re
     };
     request.extensions_mut().insert(unfinished.clone());
     if matches!(*request.method(), Method::GET | Method::HEAD) {
-        // No handler reads it, and a long poll would keep it in memory.
+        // No handler reads this body, and a long poll would keep it in memory.
         return next.run(request.map(|_| Body::empty())).await;
     }
     if request.body().is_end_stream() {

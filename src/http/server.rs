@@ -58,7 +58,7 @@ const MAX_ERROR_RESETS: usize = 100;
 /// How long requests may still take when the server stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The version of HTTP that a connection uses, by its ALPN.
+/// The version of HTTP that a connection uses, according to its ALPN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
     Http1,
@@ -179,7 +179,7 @@ impl RequestHandler {
     }
 }
 
-/// When the server has to end a connection itself.
+/// Decides when the server has to end a connection.
 struct ConnectionWatch {
     has_request: Arc<AtomicBool>,
     account_closed: Arc<Notify>,

@@ -2,8 +2,8 @@
 //!
 //! If the server answered 101, or nothing, the client would wait for ever: nginx forwards the 101 and no further bytes. After an
 //! error, Socket.IO clients continue with polling, and other clients show the error. By default nginx uses HTTP/1.0 towards its
-//! upstream and drops `Upgrade` and `Connection`; the configuration blocks of most tutorials don't change that. So the log and the
-//! response name the missing header.
+//! upstream and drops `Upgrade` and `Connection`; the configuration blocks of most tutorials don't change that. So the log and
+//! the response name the missing header.
 //!
 //! Input: a request. Outputs: the next handler, which answers with [`switching_protocols`], or 400 or 426 and at most one log line a
 //! minute for an address.
@@ -21,9 +21,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::http::client_info::ClientInfo;
 
-/// The log has one line about an address in this time.
+/// The log has at most one line about an address in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// Addresses that the log names in that time.
+/// The maximum number of addresses that the log names in that time.
 const MAX_LOGGED_ADDRESSES: usize = 16;
 
 const ADVICE: &str = "a proxy in front of this server changes WebSocket handshakes; in nginx, add proxy_http_version 1.1; \
@@ -117,7 +117,7 @@ fn defect(request: &Request) -> Option<HandshakeDefect> {
         // Item 4.
         Some(HandshakeDefect::ByProxy("with an Upgrade header, but without \"Connection: upgrade\""))
     } else if request.version() < Version::HTTP_11 {
-        // Item 1 again, after the headers: their absence is the better hint.
+        // Item 1 again. The headers were checked first, because their absence is the better hint.
         Some(HandshakeDefect::ByProxy("over HTTP/1.0, where no Upgrade header counts"))
     } else if only(headers, &header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
         // Item 6.
@@ -136,13 +136,13 @@ fn is_for_websockets(uri: &Uri) -> bool {
     uri.path() == "/ws" || (uri.path().starts_with("/socket.io") && transport())
 }
 
-/// The value of a header; `None` where it is missing or repeated.
+/// The value of a header; `None` if it is missing or repeated.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
 }
 
-/// 16 bytes in base64. Some clients set the unused bits of the last digit.
+/// Whether these are 16 bytes in base64. Some clients set the unused bits of the last digit.
 fn is_key(key: &[u8]) -> bool {
     let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     key.len() == 24 && key[..22].iter().all(digit) && key.ends_with(b"==")

@@ -1,6 +1,7 @@
-//! Bytes that a client may send, including the bytes that the server sends because of them. PURE.
+//! Limits the bytes that a client may send, including the bytes that the server sends because of them. PURE.
 //!
-//! The bytes of an event are known only after it was handled, so a budget may go into debt, which is paid off before new bytes are allowed.
+//! The bytes of an event are known only after the event was handled, so a budget may go into debt, which is paid off before new
+//! bytes are allowed.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -13,7 +14,7 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 pub struct ByteRate {
     /// Bytes a second.
     pub rate: u32,
-    /// Bytes at the same time.
+    /// Bytes at the same time, after a time without any.
     pub burst: u32,
 }
 
@@ -21,7 +22,7 @@ pub struct ByteRate {
 #[derive(Debug)]
 pub struct ByteBudget {
     limit: ByteRate,
-    /// Bytes that may be spent; negative: debt.
+    /// Bytes that may be spent; a negative value is debt.
     left: i64,
     /// When `left` was computed.
     at: Instant,
@@ -36,8 +37,8 @@ impl ByteBudget {
     /// Spends so many bytes.
     ///
     /// # Errors
-    /// Fewer bytes are left, and none are spent. The result says after how long they are there, or for more than the burst, after how long
-    /// the whole burst is there.
+    /// Fewer bytes are left, and none are spent. The result says after how long enough bytes are available, or, for more
+    /// bytes than the burst, after how long the whole burst is.
     pub fn spend(&mut self, bytes: usize, now: Instant) -> Result<(), Duration> {
         let (left, bytes) = (self.left(now), i64::try_from(bytes).unwrap_or(i64::MAX));
         if bytes > left {
@@ -48,7 +49,7 @@ impl ByteBudget {
         Ok(())
     }
 
-    /// Takes bytes that were sent already, into debt if necessary.
+    /// Spends bytes that were sent already, going into debt if necessary.
     pub fn charge(&mut self, bytes: usize, now: Instant) {
         self.left = self.left(now).saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
@@ -59,7 +60,7 @@ impl ByteBudget {
         if self.left.saturating_add_unsigned(refill) >= self.limit.burst.into() {
             self.at = now;
         } else {
-            // A fraction of a byte is counted the next time.
+            // The remaining fraction of a byte is counted the next time.
             let counted = (u128::from(refill) * NANOS_PER_SECOND).div_ceil(self.limit.rate.max(1).into());
             self.at += Duration::from_nanos(u64::try_from(counted).unwrap_or(u64::MAX));
         }

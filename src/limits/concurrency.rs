@@ -1,4 +1,4 @@
-//! How many connections one client may have at the same time.
+//! Limits how many connections one client may have at the same time.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,21 +16,22 @@ pub struct AddressCounter {
     table: Table,
 }
 
-/// One counted connection, freed when dropped.
+/// One counted connection, which stops counting on drop.
 #[derive(Debug)]
 pub struct ConnectionSlot {
-    /// `None`: it counts for no client.
+    /// `None` if the connection counts for no client.
     counted: Option<(IpAddr, Table)>,
     _descriptor: Option<Descriptor>,
 }
 
 impl AddressCounter {
-    /// At most `max` connections of each client.
+    /// Allows at most `max` connections of each client.
     pub fn new(max: u32) -> Self {
         Self { max, table: Arc::default() }
     }
 
-    /// One more for the client of `address` (see [`ip_prefix::of_client`]); `None`: the client has the most that it may have.
+    /// Counts one more connection of the client of `address` (see [`ip_prefix::of_client`]); `None` if the client already has the
+    /// maximum.
     pub fn acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
         let network = ip_prefix::of_client(address);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +50,7 @@ impl ConnectionSlot {
         Self { counted: None, _descriptor: None }
     }
 
-    /// The same, holding a descriptor.
+    /// The same slot, which also holds a descriptor.
     #[must_use]
     pub fn with(mut self, descriptor: Descriptor) -> Self {
         self._descriptor = Some(descriptor);

@@ -31,7 +31,7 @@ struct Inner {
     log_interval: LogInterval,
 }
 
-/// One descriptor of a pool, given back when dropped.
+/// One descriptor of a pool, which returns to the pool on drop.
 #[derive(Debug)]
 pub struct Descriptor(DescriptorPool);
 
@@ -89,7 +89,7 @@ impl DescriptorPool {
         self.0.taken.load(Ordering::Relaxed)
     }
 
-    /// How often no descriptor was left.
+    /// How often the pool had no descriptor left.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
@@ -169,7 +169,7 @@ impl CastCost {
     }
 }
 
-/// How many descriptors this process has open, or an assumption if the system does not tell.
+/// How many descriptors this process has open, or an assumption if the system does not report it.
 #[must_use]
 pub fn open_now() -> u64 {
     const ASSUMED_OPEN: u64 = 64;

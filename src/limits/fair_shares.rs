@@ -133,7 +133,7 @@ impl<T: Ord + Clone> FairShares<T> {
         Some((count, self.first_of_site(site)?))
     }
 
-    /// The number of items of the client at `from` has changed.
+    /// Updates the sums after the number of items of the client at `from` has changed.
     fn count(&mut self, from: IpAddr, before: usize, now: usize) {
         let (client, site) = (ip_prefix::of_client(from), ip_prefix::of_site(from));
         let of_site = self.of_site(from);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes, the answers are those of counting by hand.
+        /// After any sequence of insertions and removals, the answers are those of counting by hand.
         #[test]
         fn the_counts_are_right(steps in proptest::collection::vec((any::<bool>(), 0_u16..6, 0_u8..5), 1..200)) {
             let (mut shares, mut all) = (FairShares::default(), BTreeSet::new());

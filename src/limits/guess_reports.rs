@@ -15,7 +15,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Lines in one minute.
 const MAX_LINES_PER_MINUTE: usize = 100;
 
-/// What was guessed.
+/// The kind of secret that was guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GuessKind {
     /// The code of a TV, guessed by a caster or by a TV that claims it.
@@ -28,12 +28,13 @@ pub enum GuessKind {
     ApiKey,
     /// A TURN password over TCP or TLS, where the handshake proves the client's address.
     TurnPassword,
-    /// A TURN password over UDP, where the sender's address may be forged by a client that once had it. No address should be banned for these.
+    /// A TURN password over UDP, where the sender's address may be forged by a client that once used it. No address should be
+    /// banned for these.
     TurnPasswordUdp,
 }
 
 impl GuessKind {
-    /// In the order of the variants.
+    /// All kinds, in the order of the variants.
     pub const ALL: [Self; 6] =
         [Self::Code, Self::RoomPassword, Self::AdminPassword, Self::ApiKey, Self::TurnPassword, Self::TurnPasswordUdp];
 

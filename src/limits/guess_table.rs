@@ -1,8 +1,9 @@
-//! How many wrong guesses were counted for each key, in a table of fixed size. PURE.
+//! Counts the wrong guesses for each key, in a table of fixed size. PURE.
 //!
-//! Each key may be in one of eight entries. If all eight are used, the entry with the least weight is replaced: the one with the fewest wrong
-//! guesses in its window, then in its hour, then the oldest one. So no flood makes the table forget all keys. To have one entry replaced, an
-//! attacker would have to fill its group with entries of as much weight, without knowing which keys belong to that group.
+//! Each key may be in one of eight entries. If all eight are used, the entry with the least weight is replaced: the one with the
+//! fewest wrong guesses in its window, then in its hour, then the oldest one. So no flood makes the table forget all keys. To
+//! have one entry replaced, an attacker would have to fill its group with entries of as much weight, without knowing which keys
+//! belong to that group.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -24,13 +25,13 @@ pub(super) const fn time(ticks: Ticks) -> Duration {
     Duration::from_millis(ticks as u64 * 100)
 }
 
-/// For how long [`GuessCount::total`] counts.
+/// The time for which [`GuessCount::total`] counts.
 pub(super) const TOTAL_WINDOW: Ticks = ticks(Duration::from_secs(3600));
 
 /// The wrong guesses of one key.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct GuessCount {
-    /// 0: the entry is free.
+    /// 0 if the entry is free.
     key: u64,
     /// When the window of `count` began.
     since: Ticks,
@@ -47,7 +48,7 @@ impl GuessCount {
         if now.saturating_sub(self.since) < window { self.count } else { 0 }
     }
 
-    /// The rest of that window.
+    /// The ticks that are left of that window.
     pub(super) fn left(&self, window: Ticks, now: Ticks) -> Ticks {
         self.since.saturating_add(window).saturating_sub(now)
     }
@@ -58,7 +59,7 @@ impl GuessCount {
     }
 }
 
-/// The table.
+/// A table of guess counts.
 #[derive(Debug)]
 pub(super) struct GuessTable {
     /// A group is allocated when one of its keys is counted for the first time.
@@ -66,7 +67,7 @@ pub(super) struct GuessTable {
 }
 
 impl GuessTable {
-    /// A table of so many entries, of 32 bytes each.
+    /// Makes a table of so many entries, of 32 bytes each.
     pub(super) fn new(entries: usize) -> Self {
         Self { groups: vec![None; entries.div_ceil(ENTRIES_PER_GROUP).max(1)] }
     }
@@ -152,7 +153,7 @@ mod tests {
                 table.count(key, MINUTE, key as Ticks);
             }
         }
-        // One each: they replace each other, and nobody who has tried more often.
+        // Keys with one guess replace each other, but no key with more guesses.
         for key in 100..10_000 {
             table.count(key, MINUTE, 50);
         }

@@ -25,7 +25,7 @@ use super::ip_prefix;
 
 pub use super::guess_reports::{GuessKind, GuessLine, GuessReports};
 
-/// The window of all limits but those of first guesses.
+/// The window of all limits except those of first guesses.
 const WINDOW_TICKS: Ticks = ticks(Duration::from_secs(60));
 /// How long a wrong guess is remembered, so that the next one is not a first guess.
 const MEMORY_TICKS: Ticks = ticks(Duration::from_secs(86_400));
@@ -41,7 +41,7 @@ const SITE_FACTOR: u32 = 4;
 const ALL_CLIENTS_FACTOR: u32 = 5;
 /// The smallest limit of all clients together.
 const MIN_ALL_CLIENTS: u32 = 100;
-/// Where a client can't be told how long to wait, it may try once in this time beyond its limit.
+/// A client that can't be told how long to wait may try once in this time beyond its limit.
 const RETRY_TICKS: Ticks = ticks(Duration::from_secs(3));
 
 /// The target of a kind that has only one.
@@ -73,7 +73,7 @@ struct Limits {
     repeating_sites: u32,
 }
 
-/// Whose guesses are counted.
+/// The client, site, target or provider whose guesses are counted.
 #[derive(Hash)]
 enum Key {
     Client(IpAddr),
@@ -102,7 +102,7 @@ impl Key {
 }
 
 impl Guesses {
-    /// `allowed`: wrong guesses of one client in a minute.
+    /// Allows each client `allowed` wrong guesses in a minute.
     #[must_use]
     pub fn new(kind: GuessKind, allowed: u32, reports: &GuessReports) -> Self {
         let all_clients = allowed.saturating_mul(ALL_CLIENTS_FACTOR).max(MIN_ALL_CLIENTS);
@@ -111,7 +111,7 @@ impl Guesses {
         Self::with(kind, limits, reports)
     }
 
-    /// Limits only all clients together, to `max` in a minute besides first times, and reports nothing.
+    /// Limits only all clients together, to `max` in a minute besides first guesses, and reports nothing.
     #[must_use]
     pub fn of_all_clients(kind: GuessKind, max: u32) -> Self {
         let limits = Limits { client: u32::MAX, site: u32::MAX, all_clients: max, repeating_sites: max };
@@ -207,7 +207,7 @@ impl Inner {
         ticks(now.saturating_duration_since(*self.epoch.get_or_init(|| now)))
     }
 
-    /// Whether a site has not guessed wrong at this target for a day, and first guesses are within their limits.
+    /// Whether a site has made no wrong guess at this target for a day, and first guesses are within their limits.
     fn is_first(&self, table: &GuessTable, from: IpAddr, target: u64, now: Ticks) -> bool {
         let known = table.entry(self.hash.hash_one(Key::at(from, target)));
         if known.is_some_and(|entry| now.saturating_sub(entry.last) < MEMORY_TICKS) {
@@ -302,7 +302,7 @@ mod tests {
         assert!(guesses.blocked_for(ip("2001:db8:0:1000::1"), now + MINUTE).is_none());
     }
 
-    /// Guesses of so many addresses, as often as they are heard, for so many minutes.
+    /// How many wrong guesses get a verdict if so many addresses guess for so many minutes, each as often as it may.
     fn heard(guesses: &Guesses, addresses: u32, minutes: u32, start: Instant) -> u32 {
         let mut heard = 0;
         for minute in 0..minutes {
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn a_hundred_thousand_addresses_need_years_for_all_codes() {
         let (guesses, start) = (codes(), Instant::now());
-        // Where more than eight fall on the same eight places, some are heard twice.
+        // If more than eight keys share one group, some addresses have two first guesses.
         let heard = heard(&guesses, 100_000, 2, start);
         assert!((100_000 + MIN_ALL_CLIENTS / 2 + MIN_ALL_CLIENTS..101_000).contains(&heard), "{heard}");
         assert_eq!(guesses.blocked_for(ip("203.0.113.1"), start + MINUTE), None);

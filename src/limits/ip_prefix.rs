@@ -1,4 +1,4 @@
-//! Which addresses count as one client, one site and one provider. PURE.
+//! Defines which addresses count as one client, one site and one provider. PURE.
 //!
 //! | | IPv4 | IPv6 |
 //! |---|---|---|

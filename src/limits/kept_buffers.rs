@@ -1,14 +1,15 @@
-//! Bounds the memory of the buffers that tungstenite sends from. Such a buffer keeps the size of the most bytes that were ever in it as long as
-//! its WebSocket lives, and only tungstenite could shrink it. The wrapper of a WebSocket's stream sees at each write how many bytes are in it.
+//! Bounds the memory of the buffers that tungstenite sends from. Such a buffer never shrinks as long as its WebSocket lives, and
+//! only tungstenite could shrink it. The wrapper of a WebSocket's stream sees at each write how many bytes are in the buffer.
 //!
-//! [`UNCOUNTED_BYTES`] of each buffer are not counted. The bytes of all buffers beyond these are bounded by [`MAX_TOTAL_BYTES`]; when that bound is
-//! reached the WebSockets with the largest buffers are ended, the oldest first. Their clients reconnect and have small buffers again.
+//! [`UNCOUNTED_BYTES`] of each buffer are not counted. The bytes of all buffers beyond these are bounded by [`MAX_TOTAL_BYTES`].
+//! When that bound is reached, the WebSockets with the largest buffers are ended, the oldest first. Their clients reconnect and
+//! have small buffers again.
 
 use std::net::IpAddr;
 
 use super::waiting_bytes::{Account, Ledger, WaitingBytes};
 
-/// Bytes of one buffer that are not counted: more than most offers of browsers have.
+/// Bytes of each buffer that are not counted: more than the offers of most browsers have.
 pub const UNCOUNTED_BYTES: usize = 16 << 10;
 /// Counted bytes of all buffers together.
 pub const MAX_TOTAL_BYTES: usize = 24 << 20;
@@ -24,7 +25,7 @@ impl Default for KeptBuffers {
 }
 
 impl KeptBuffers {
-    /// Counts the buffer of one WebSocket, whose client has this address.
+    /// Counts the buffer of one WebSocket of the client at this address.
     #[must_use]
     pub fn of(&self, owner: IpAddr) -> KeptBuffer {
         KeptBuffer { ledger: self.0.clone(), owner, max_seen: 0, counted: None }
@@ -48,7 +49,7 @@ impl KeptBuffers {
 pub struct KeptBuffer {
     ledger: Ledger,
     owner: IpAddr,
-    /// The most bytes that were ever in the buffer.
+    /// The largest number of bytes that the buffer ever had.
     max_seen: usize,
     /// Boxed, because few buffers have counted bytes.
     counted: Option<Box<Counted>>,
@@ -61,8 +62,8 @@ struct Counted {
 }
 
 impl KeptBuffer {
-    /// So many bytes are in the buffer now. `on_end` makes the function that is called when the WebSocket has to end; it may only wake
-    /// tasks.
+    /// Notes that the buffer has so many bytes now. `on_end` makes the function that is called when the WebSocket has to end; it
+    /// may only wake tasks.
     pub fn note<F: FnOnce() + Send + 'static>(&mut self, bytes: usize, on_end: impl FnOnce() -> F) {
         if bytes <= self.max_seen {
             return;
@@ -125,7 +126,7 @@ mod tests {
         let (honest, small) = (open(UNCOUNTED_BYTES - 1), open(UNCOUNTED_BYTES + 8000));
         let large: Vec<_> = (0..200).map(|_| open(UNCOUNTED_BYTES + (256 << 10))).collect();
         assert!(!honest.is_over() && !small.is_over());
-        // 95 of 256 KiB fit beside the small one.
+        // 95 buffers of 256 KiB fit beside the small one.
         let over: Vec<_> = large.iter().map(KeptBuffer::is_over).collect();
         assert_eq!(over, (0..200).map(|at| at < 105).collect::<Vec<_>>());
         assert_eq!((woken.load(Ordering::Relaxed), buffers.ended()), (105, 105));

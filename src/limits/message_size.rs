@@ -1,17 +1,18 @@
-//! How large the messages may be that clients send to each other. PURE.
+//! Limits the size of the messages that clients send to each other. PURE.
 //!
-//! An offer or an answer counts with the bytes of its text, not of its JSON: each line end takes two more bytes in JSON, and four more in JSON
-//! inside of a string. Half of the bytes on the wire is the least that a message counts, which bounds escapes.
+//! An offer or an answer counts with the bytes of its text, not of its JSON: each line end takes two more bytes in JSON, and four
+//! more in JSON inside of a string. Every message counts with at least half of its bytes on the wire, which bounds escapes.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use axum::http::Request;
 
-/// KiB of the text of an offer or an answer. One with all codecs of a browser, simulcast and all candidates has a third of that.
+/// KiB of the text of an offer or an answer. A description with all codecs of a browser, simulcast and all candidates has a third
+/// of that.
 pub const DESCRIPTION_KIB: usize = 256;
 /// KiB of the text of any other event.
 pub const EVENT_KIB: usize = 64;
-/// Further bytes for the event's name and everything else around the text.
+/// Further bytes, for the event's name and everything else around the text.
 const ENVELOPE_BYTES: usize = 1024;
 /// Bytes on the wire in one event, frame or body. More bytes end the connection, or are refused unread. The original server's limit for
 /// Socket.IO is 10⁶.
@@ -21,9 +22,9 @@ pub const MAX_WIRE_BYTES: usize = (1 << 20) + (1 << 17);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("payload too large: at most {limit} KiB, and this has {sent} KiB")]
 pub struct TooLarge {
-    /// In KiB.
+    /// The limit in KiB.
     pub limit: usize,
-    /// In KiB.
+    /// The message's size in KiB.
     pub sent: usize,
 }
 
@@ -43,7 +44,7 @@ pub fn of_head<T>(request: &Request<T>) -> usize {
     headers + request.uri().path_and_query().map_or(0, |path| path.as_str().len())
 }
 
-/// Bytes of JSON, counting each escape as one byte, even one that was escaped several times.
+/// Bytes of JSON, where each escape counts as one byte, even if it was escaped several times.
 fn unescaped(json: &str) -> usize {
     let backslashes = json.bytes().filter(|byte| *byte == b'\\').count();
     let of_four_digits = json.as_bytes().windows(2).filter(|pair| pair == b"\\u").count();

@@ -1,9 +1,9 @@
-//! Limits how often one client may ask for something.
+//! Limits how often one client may send a request.
 //!
-//! The table has a fixed size. A client may be in one of `ENTRIES_PER_SET` entries; if none of these is free, a new client replaces the one
-//! that has used least of its allowance. So no client is refused because others are many, and a client that has used up its allowance is
-//! forgotten last. To have its own entry replaced, an attacker would have to use up the allowances of so many addresses that it would gain
-//! nothing.
+//! The table has a fixed size. A client may be in one of `ENTRIES_PER_SET` entries. If none of these is free, a new client
+//! replaces the one that has used least of its allowance. So no client is refused because of the number of others, and a client
+//! that has used up its allowance is forgotten last. To have its own entry replaced, an attacker would have to use up the
+//! allowances of so many addresses that it would gain nothing.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -61,7 +61,7 @@ impl AddressLimiter {
     /// Counts a request from `address`, see [`ip_prefix::of_client`].
     ///
     /// # Errors
-    /// After how long the client may ask again.
+    /// The client has used up its allowance. The result says after how long it may send the next request.
     pub fn check(&self, address: IpAddr) -> Result<(), Duration> {
         self.check_at(address, u64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
@@ -69,9 +69,9 @@ impl AddressLimiter {
     fn check_at(&self, address: IpAddr, now: u64) -> Result<(), Duration> {
         let Inner { sets, hashes, cost, burst, .. } = &*self.0;
         let tag = hashes.hash_one(ip_prefix::of_client(address)) | 1;
-        // The lowest bit is set in all tags.
+        // All tags have the lowest bit set.
         let set = &sets[(tag >> 1) as usize % sets.len()];
-        // An entry is written in one step, so a panic of another thread leaves no half of it.
+        // An entry is written in one step, so a panic in another thread can't leave half an entry.
         let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
         let known = set.iter().position(|entry| entry.tag == tag);
         let index = known.or_else(|| (0..ENTRIES_PER_SET).min_by_key(|index| set[*index].whole_at)).unwrap_or(0);
@@ -118,7 +118,7 @@ mod tests {
                 assert_eq!(limiter.check_at(address, now), Ok(()));
             }
         }
-        // 7 at once and one for each seventh of a minute.
+        // 7 requests at the start, and one for each seventh of a minute.
         let minutes = now / NANOS_PER_MINUTE;
         assert!((12..=14).contains(&minutes), "{minutes}");
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-/// Whole seconds, rounded up and at least one, so that a client that waits for exactly this time is not refused again.
+/// Whole seconds, rounded up and at least one, so that a client that waits exactly so long is not refused again.
 #[must_use]
 pub fn seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)

@@ -4,12 +4,12 @@
 
 use std::time::{Duration, Instant};
 
-/// Allows `burst` at the same time, and one more each `interval`.
+/// Allows `burst` tokens at the same time, and one more each `interval`.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenBucket {
     interval: Duration,
     burst: u32,
-    /// When it is full again; `None`: no token was ever taken.
+    /// When the bucket is full again; `None` if no token was ever taken.
     full_at: Option<Instant>,
 }
 
@@ -22,7 +22,7 @@ impl TokenBucket {
     /// Takes one token.
     ///
     /// # Errors
-    /// After how long the next token is there.
+    /// No token is left. The result says after how long the next one is available.
     pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let wait = self.ready().map_or(Duration::ZERO, |ready| ready.saturating_duration_since(now));
         if !wait.is_zero() {
@@ -32,7 +32,7 @@ impl TokenBucket {
         Ok(())
     }
 
-    /// Since when, or from when on, a token is there; `None`: always.
+    /// The time from which on a token is available; `None` if one always was.
     #[must_use]
     pub fn ready(&self) -> Option<Instant> {
         (self.full_at? + self.interval).checked_sub(self.interval * self.burst)

@@ -20,14 +20,14 @@ use super::ip_prefix;
 
 /// One client, and one site, may have the total divided by this: a whole school may connect at the same time behind one address.
 const CLIENT_SHARE_DIVISOR: usize = 2;
-/// The least that one client or one site may have.
+/// The smallest share of one client or one site.
 const MIN_CLIENT_SHARE: usize = 64;
 /// The connections of a site with at most so many are displaced last.
 const SMALL_SITE_CONNECTIONS: usize = 8;
-/// The time that a client with a bad connection needs for its first bytes.
+/// The time that a client on a bad network needs for its first bytes.
 const PROTECTED_TIME: Duration = Duration::from_secs(2);
 
-/// All such connections. `H` is the handle with which a connection is ended.
+/// All unproven connections. `H` is the handle with which a connection is ended.
 #[derive(Debug)]
 pub struct UnprovenConnections<H> {
     table: Mutex<Table<H>>,
@@ -58,12 +58,12 @@ struct Table<H> {
     sites: Groups,
     /// The connections of sites with more than [`SMALL_SITE_CONNECTIONS`].
     large_sites: Group,
-    /// All small sites.
+    /// The connections of all other sites.
     small_sites: Group,
     next: u64,
 }
 
-/// Some of the connections, by age.
+/// A set of connections, by age.
 #[derive(Debug, Default)]
 struct Group {
     silent: BTreeSet<u64>,
@@ -74,7 +74,7 @@ struct Group {
 struct Groups(HashMap<IpAddr, Group>);
 
 impl<H> UnprovenConnections<H> {
-    /// At most `max` connections at the same time.
+    /// Allows at most `max` connections at the same time.
     #[must_use]
     pub fn new(max: usize) -> Arc<Self> {
         let max = max.max(1);
@@ -107,7 +107,7 @@ impl<H> UnprovenConnections<H> {
         (UnprovenConnection { connections: Arc::clone(self), number }, displaced)
     }
 
-    /// Removes the connection that goes first, where another resource is exhausted, and returns its handle.
+    /// Removes the connection that goes first because another resource is exhausted, and returns its handle.
     pub fn displace(&self, now: Instant) -> Option<H> {
         let mut table = self.lock();
         // A connection without a handle is just being handed over, and its owner finds out when it attaches the handle.
@@ -134,7 +134,8 @@ impl<H> UnprovenConnections<H> {
 }
 
 impl<H> UnprovenConnection<H> {
-    /// Sets the handle of the connection. False: the connection has been displaced in the meantime, and has to be closed.
+    /// Sets the handle of the connection. Returns false if the connection has been displaced in the meantime, and has to be
+    /// closed.
     pub fn attach(&self, handle: H) -> bool {
         let mut table = self.connections.lock();
         let entry = table.entries.get_mut(&self.number);
@@ -181,7 +182,7 @@ impl<H> Table<H> {
         if site.len() <= SMALL_SITE_CONNECTIONS {
             self.small_sites.insert(number, has_progress);
         } else if site.len() == SMALL_SITE_CONNECTIONS + 1 {
-            // It is a large site from now on.
+            // The site is now a large one.
             site.move_all(&mut self.small_sites, &mut self.large_sites);
         } else {
             self.large_sites.insert(number, has_progress);
@@ -196,7 +197,7 @@ impl<H> Table<H> {
         if let Some(ip) = entry.ip {
             self.clients.remove(ip_prefix::of_client(ip), number);
             let left = self.sites.remove(ip_prefix::of_site(ip), number);
-            // It is a small site again.
+            // The site is a small one again.
             if let Some(site) = left.filter(|site| site.len() == SMALL_SITE_CONNECTIONS) {
                 site.move_all(&mut self.large_sites, &mut self.small_sites);
             }
@@ -259,7 +260,7 @@ mod tests {
 
     type Places = Vec<UnprovenConnection<u32>>;
 
-    /// Takes connections in, each under a number of its own, and tells whom they displaced.
+    /// Admits connections, each under a number of its own, and returns the numbers that they displaced.
     struct World {
         connections: Arc<UnprovenConnections<u32>>,
         now: Instant,
@@ -318,7 +319,7 @@ mod tests {
         let mut world = World::new(100);
         let held: Vec<_> = (0..100).map(|n| world.admit(&format!("198.51.100.{n}"), 1)).collect();
         world.now += PROTECTED_TIME;
-        // Behind one address.
+        // All of them are behind one address.
         let (crowd, displaced) = world.admit("192.0.2.1", 20);
         assert_eq!(displaced, (0..20).collect::<Vec<_>>());
         assert!(crowd.iter().all(|place| place.attach(0)));
@@ -351,7 +352,7 @@ mod tests {
         let (small_sites, displaced) = world.admit("198.51.100.4", 90);
         assert_eq!(displaced, (100..190).collect::<Vec<_>>());
         drop((silent, small_sites));
-        // Only then.
+        // Only now is a connection with progress displaced.
         assert_eq!(world.connections.displace(world.now), Some(0));
         assert_eq!(world.connections.len(), 99);
         drop(asking);
@@ -363,7 +364,7 @@ mod tests {
         let mut world = World::new(400);
         let asking: Vec<_> = (1..=13).map(|n| world.admit(&format!("198.51.100.{n}"), 31)).collect();
         asking.iter().flat_map(|(places, _)| places).for_each(UnprovenConnection::note_progress);
-        // A crowd behind one address that has said nothing yet.
+        // A crowd behind one address that has sent nothing yet.
         let (crowd, displaced) = world.admit("192.0.2.1", 80);
         assert!(displaced.len() >= 80 && crowd.iter().all(|place| place.attach(0)), "{displaced:?}");
         drop(asking);

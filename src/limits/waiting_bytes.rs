@@ -90,7 +90,7 @@ struct AccountInner {
 #[derive(Default)]
 struct AccountState {
     bytes: usize,
-    /// Its place in the index, in steps; 0: it is not in the index.
+    /// The account's place in the index, in steps; 0 if it is not in the index.
     steps: usize,
     kept: BTreeMap<u64, Box<dyn Any + Send>>,
     /// Bytes of the kept values.
@@ -121,13 +121,13 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// `max`: bytes of all accounts, plus `added_per_account` for each open one.
+    /// Makes a ledger. `max`: bytes of all accounts, to which each open account adds `added_per_account`.
     #[must_use]
     pub fn new(max: usize, added_per_account: usize) -> Self {
         Self(Arc::new(LedgerInner { max, added_per_account, ..LedgerInner::default() }))
     }
 
-    /// Opens an account for a client at this address; `None` for a client that is away.
+    /// Opens an account for a client at this address, or `None` for a client that is away.
     #[must_use]
     pub fn open(&self, owner: Option<IpAddr>) -> Account {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
@@ -148,7 +148,7 @@ impl Ledger {
         self.0.total.load(Ordering::Acquire)
     }
 
-    /// How many accounts have been closed because they, or all together, had too many bytes.
+    /// How many accounts have been closed because they, or all accounts together, had too many bytes.
     #[must_use]
     pub fn closed(&self) -> u64 {
         self.0.closed.load(Ordering::Relaxed)
@@ -172,7 +172,7 @@ impl Ledger {
         if self.bytes() <= self.max() {
             return;
         }
-        // One thread at a time: once the largest is closed, the next one may stay.
+        // Only one thread closes accounts at a time: once the largest is closed, the next one may stay.
         let _closing = self.0.closing.lock().unwrap_or_else(PoisonError::into_inner);
         while self.bytes() > self.max() {
             let largest = self.index().pop_last();
@@ -190,13 +190,13 @@ impl Ledger {
 }
 
 impl Account {
-    /// Counts bytes that wait from now on. `None`: the account is closed, possibly because of these bytes.
+    /// Counts bytes that wait from now on. Returns `None` if the account is closed, possibly because of these bytes.
     #[must_use]
     pub fn add(&self, bytes: usize) -> Option<WaitingBytes> {
         self.count(bytes, false).then(|| WaitingBytes { account: self.clone(), bytes })
     }
 
-    /// Keeps a value of so many bytes. `None`: the account is closed, possibly because of these bytes.
+    /// Keeps a value of so many bytes. Returns `None` if the account is closed, possibly because of these bytes.
     #[must_use]
     pub fn keep<T: Send + 'static>(&self, value: T, bytes: usize) -> Option<KeptValue<T>> {
         let mut state = self.lock();
@@ -229,7 +229,7 @@ impl Account {
         if may_read() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Bytes of this account have been freed; `bytes` are left.
+    /// Wakes the client's task, if necessary, after bytes of this account have been freed. `bytes` are left.
     fn wake_paused(&self, bytes: usize) {
         let ledger = &self.0.ledger;
         if ledger.has_memory() {
@@ -246,8 +246,8 @@ impl Account {
         self.0.closed.load(Ordering::Acquire)
     }
 
-    /// Calls `act` when the account is closed, or now if it is closed already. It is called under the locks of the sender, so it may only wake
-    /// tasks.
+    /// Calls `act` when the account is closed, or immediately if it is closed already. The call happens under the locks of the
+    /// sender, so `act` may only wake tasks.
     pub fn on_close(&self, act: impl FnOnce() + Send + 'static) {
         let mut state = self.lock();
         if self.is_closed() {
@@ -362,12 +362,12 @@ impl Drop for WaitingBytes {
 }
 
 impl<T: Send + 'static> KeptValue<T> {
-    /// Whether the value is still kept, and passes the test.
+    /// Whether the value is still kept and passes the test.
     pub fn is(&self, test: impl FnOnce(&T) -> bool) -> bool {
         self.account.lock().kept.get(&self.key).and_then(|value| value.downcast_ref()).is_some_and(test)
     }
 
-    /// `None`: the value was dropped when the account was closed.
+    /// Takes the value, or `None` if it was dropped when the account was closed.
     #[must_use]
     pub fn take(self) -> Option<T> {
         let value = self.account.lock().kept.remove(&self.key)?;

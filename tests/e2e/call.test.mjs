@@ -1,4 +1,4 @@
-// Our call page in real browsers, with nothing but the embedded relay between them.
+// Our call page in real browsers, which can reach each other only through the embedded relay.
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs
 
 const ROOM = 'e2e-room';
 const RECOVERY_TIMEOUT_MS = 2 * TIMEOUT_MS;
-// Whichever Chromium likes better at the moment.
+// Chromium may prefer either transport.
 const TRANSPORT = 'udp|tcp';
 
 const DEVICE_PERMISSIONS = ['camera', 'microphone'];
@@ -33,7 +33,7 @@ async function talking(fixture, server) {
   return [first, second];
 }
 
-// Chromium now and then makes its decoder anew within the first second and counts from 0 again.
+// Within the first second Chromium sometimes recreates its decoder, which then counts from 0 again.
 const FRAMES_UNTIL_STEADY = 45;
 const bothSee = (pages, steps = 5) => Promise.all(pages.map((page) => assertPicture(page, steps, FRAMES_UNTIL_STEADY)));
 const dark = (rgb) => rgb !== null && rgb.every((value) => value < 24);
@@ -105,14 +105,14 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     await server.restart();
     const before = await Promise.all(pages.map(statistics));
     for (const page of pages) await until('the page is online again', () => page.evaluate(() => window.castway.online()), Boolean, RECOVERY_TIMEOUT_MS);
-    // The relay's allocations went with the old process.
+    // The relay's allocations ended with the old process.
     for (const [at, page] of pages.entries()) {
       await inState(page, 'talking', RECOVERY_TIMEOUT_MS);
       await until('new frames are decoded', () => statistics(page), ({ decoded }) => decoded > before[at].decoded + 10 || decoded < before[at].decoded, RECOVERY_TIMEOUT_MS);
     }
     await bothSee(pages, 3);
     for (const page of pages) await assertRelayed(page, server, TRANSPORT);
-    // And the room is one again, for the server too.
+    // The server also counts both pages in one room.
     const third = await open(fixture, server);
     await until('it is full', () => third.evaluate(() => document.body.dataset.state), (state) => state === 'full');
   });
@@ -122,8 +122,8 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     await bothSee([first, second], 2);
     await until('a picture', () => seenColour(second), bright);
 
-    // The sound that comes along with so many frames of the picture, in which the other side beeps at least twice: with 30 a second
-    // at most it beeps once a second.
+    // The sound energy during so many video frames. At 30 frames a second these take at least 2.5 s, so the other side, which beeps once a
+    // second, beeps at least twice.
     const heard = async () => {
       const before = await statistics(second);
       const after = await until('the picture goes on', () => statistics(second), ({ decoded }) => decoded >= before.decoded + 75);
@@ -192,7 +192,7 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     }
   });
 
-  // What a browser may drop of a page that is being closed: the bye on the WebSocket is all that gets out.
+  // While a page is being closed, browsers may drop its requests. Then only the bye on the WebSocket reaches the server.
   const MUTE = { script: () => (navigator.sendBeacon = () => true) };
   const results = (page) => page.joins.map(({ result }) => result);
 
@@ -216,8 +216,8 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
       for (const each of pages) await inState(each, 'talking');
       await bothSee(pages, 2);
     }
-    // The browser loads the new page while it closes the old one, so a join may overtake the bye and find the room full, once: the page
-    // asks again after 3 s, and a place whose connection was lost would not be free before 10 s.
+    // The browser loads the new page while it closes the old one, so a join may overtake the bye and find the room full once. The page
+    // retries after 3 s. If the connection had been lost instead, its place would be free only after 10 s.
     for (const [page, times] of [[first, 5], [second, 2]]) {
       const all = results(page).join(' ');
       assert.ok(!all.includes('FULL FULL'), all);
@@ -280,7 +280,7 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
       return window.before !== null;
     });
     assert.ok(before);
-    // The server ends the WebSocket of a client that is deleted.
+    // The server closes the WebSocket of a client that is deleted.
     const [client] = registered.filter(Boolean);
     await fetch(`${server.url}/${ROOM}/${client}`, { method: 'DELETE' });
     await until('it registers again', () => registered.filter((id) => id === client).length, (count) => count >= 2);
@@ -307,7 +307,7 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     await inState(page, 'waiting');
   });
 
-  // AppRTC's Android client: its signaling, with a plain page for its camera and its connection.
+  // AppRTC's Android client: its signaling, with a plain page that has the camera and the peer connection.
   async function phone(fixture, server, room) {
     const android = new Android(server.url);
     assert.equal(await android.join(room), true);

@@ -1,4 +1,4 @@
-// Our own pages in two Chromium processes, with nothing but the embedded relay between them.
+// Our own pages in two Chromium processes, which can reach each other only through the embedded relay.
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { assertMagenta, assertPicture, assertRelayed, inState, TIMEOUT_MS, openSource, openTv, shownCode, startCast, statistics, until } from './support/browser.mjs';
@@ -58,7 +58,7 @@ describe('a cast between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     await server.restart();
     await until('the TV is online again', () => tv.evaluate(() => window.castway.online()), Boolean, RECOVERY_TIMEOUT_MS);
     await until('the caster is online again', () => caster.evaluate(() => window.castway.online()), Boolean, RECOVERY_TIMEOUT_MS);
-    // The relay's allocations went with the old process: the picture has to come over new ones.
+    // The relay's allocations ended with the old process, so the video must arrive over new ones.
     await inState(caster, 'sharing', RECOVERY_TIMEOUT_MS);
     await inState(tv, 'playing', RECOVERY_TIMEOUT_MS);
     const before = await statistics(tv);

@@ -1,4 +1,4 @@
-// The code of the TV as people bring it to the casting page: typed with an input method, pasted, in a link.
+// Ways in which people enter the TV's code on the casting page: with an input method, by pasting, with a link.
 import assert from 'node:assert/strict';
 import { assertPicture, DEVICES, inState, openPage, openSource, openTv, shownCode, startCast, until } from './support/browser.mjs';
 import { startDesktop } from './support/desktop.mjs';
@@ -8,7 +8,7 @@ const CODE = 'EP37DR';
 const SHOWN = 'EP3 7DR';
 const WIDE = 'ＥＰ３７ＤＲ';
 
-// The number of a key that an input method takes.
+// The key code of a key that an input method handles.
 const KEY_TAKEN_BY_INPUT_METHOD = 229;
 
 const field = (page) => page.locator('#code-input');
@@ -23,7 +23,7 @@ async function openCast(fixture, server, { query = '', locale } = {}) {
   return page;
 }
 
-// Chromium's own events of an input method, without one.
+// Simulates an input method with Chromium's own events.
 async function composer(page) {
   const session = await page.context().newCDPSession(page);
   return {
@@ -49,7 +49,7 @@ browserTest('what an input method composes is left alone, and what it commits is
     assert.equal(await field(page).inputValue(), SHOWN);
     assert.equal(await problem(page), null);
   }
-  // In the middle of what is there already.
+  // A composition in the middle of existing text.
   await field(page).fill('EPDR');
   await field(page).evaluate((input) => input.setSelectionRange(2, 2));
   await compose('3 7');
@@ -70,7 +70,7 @@ browserTest('Enter confirms what is composed, and only the next one starts', {},
   await page.keyboard.press('Enter');
   await named(page, 'code_incomplete');
 
-  // Safari sends the Enter that confirmed a composition after its end, under the number of a key that was taken.
+  // Safari sends the Enter that confirmed a composition after the composition's end, with the key code of a handled key.
   const passed = () => field(page).evaluate((input) => input.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', keyCode: 229, bubbles: true, cancelable: true })));
   assert.equal(await passed(), false);
 });
@@ -85,7 +85,7 @@ browserTest('Chinese characters stay to be seen, and the page says what to do', 
     await named(page, 'code_letters');
     assert.match(await page.locator('#notice-title').textContent(), title);
     assert.equal(await field(page).getAttribute('aria-invalid'), 'true');
-    // The code itself is never taken for wrong because of what stands before it.
+    // A correct code is accepted, whatever was in the field before it.
     await field(page).pressSequentially(CODE.toLowerCase());
     assert.equal(await field(page).inputValue(), SHOWN);
     assert.equal(await problem(page), null);
@@ -201,7 +201,7 @@ browserTest('a real input method, and its English mode', {}, async (fixture, ser
   };
   const composes = (what) => until(`it composes ${what}`, () => page.evaluate(() => window.composed), (text) => what.test(text));
 
-  // It learns of the field a moment later.
+  // The input method notices the focused field a moment later.
   await until('the input method takes the keys of the field', firstNumber, (number) => number === KEY_TAKEN_BY_INPUT_METHOD);
   await composes(/./);
   await desktop.press('Escape');
@@ -218,7 +218,7 @@ browserTest('a real input method, and its English mode', {}, async (fixture, ser
   await page.evaluate(() => document.getElementById('code-input').select());
   await desktop.press(...'ep');
   await composes(/^[\u4e00-\u9fff]/);
-  // A digit chooses among the candidates.
+  // A digit selects one of the candidates.
   await desktop.press('1');
   await named(page, 'code_letters');
   assert.match(await field(page).inputValue(), /[\u4e00-\u9fff]/);
@@ -228,7 +228,7 @@ browserTest('a real input method, and its English mode', {}, async (fixture, ser
   await desktop.press('Shift_L', ...CODE.toLowerCase());
   await holds(page, SHOWN);
   assert.equal(await problem(page), null);
-  // Its full-width letters.
+  // The input method writes full-width letters.
   await page.evaluate(() => document.getElementById('code-input').select());
   await desktop.press('shift+space', ...CODE.toLowerCase());
   await until('they were full-width', () => page.evaluate(() => window.inserted), (text) => text.endsWith('ｅｐ３７ｄｒ'));
@@ -250,7 +250,7 @@ browserTest("the name of a room is the person's own while it is composed", {}, a
   await inState(page, 'waiting');
 });
 
-// A TV page that is waiting, and how it shows its code everywhere.
+// Opens a TV page that is waiting. `qr` and `kept` read its QR code and its stored data.
 async function openWaitingTv(fixture, server, options) {
   const tv = await openTv(await fixture.browser(), server, options);
   const qr = () => tv.page.locator('#qr').innerHTML();
@@ -284,7 +284,7 @@ for (const [locale, [label, notice]] of Object.entries(NEW_CODE)) {
     const [firstQr, firstKept] = [await qr(), await kept()];
     assert.equal(await tv.locator('#new-code').innerText(), label);
     assert.equal(firstKept.code, first);
-    // A television's arrow keys and OK.
+    // The arrow keys and OK of a remote control.
     await tv.keyboard.press('ArrowDown');
     assert.equal(await tv.evaluate(() => document.activeElement.id), 'new-code');
     await tv.keyboard.press('Enter');
@@ -325,7 +325,7 @@ browserTest('after each cast the TV shows a new code where that is set, and neve
   const caster = await startCast(browser, server, first);
   await inState(tv, 'playing');
   await assertPicture(tv, 2);
-  // The server is away for a moment: the TV says that a cast is on, and keeps its code for the caster.
+  // The server restarts: the TV keeps showing that a cast is running, and keeps its code for the caster.
   await server.restart();
   await inState(tv, 'playing');
   await inState(caster, 'sharing');

@@ -1,5 +1,5 @@
-// Front ends that live on another origin, with each client generation's own defaults, polling first; with credentials and without;
-// and old ones that poll by scripts and forms.
+// Front ends on another origin. Each generation of clients uses its own defaults, polling first, with and without credentials. Old clients
+// poll with scripts and forms.
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ const script = (generation) => {
   return readFileSync(new URL(`${folder}/socket.io-client-${generation}/dist/socket.io.js`, import.meta.url));
 };
 
-// The lines of the tutorials, in a page that a different server serves.
+// The lines of the tutorials, in a page that another server serves.
 const PAGE = (url, options) => `<!doctype html><title>front end</title><p id="code"></p><p id="problem"></p><script src="client.js"></script><script>
   let socket = io.connect('${url}', ${JSON.stringify(options)});
   socket.on('connect', function () {
@@ -24,7 +24,7 @@ const PAGE = (url, options) => `<!doctype html><title>front end</title><p id="co
   socket.on('connect_error', (error) => { document.getElementById('problem').textContent = String(error); });
 </script>`;
 
-// The same, to its end: what is drawn on one page moves on the other.
+// The same page with a whole cast: the picture that is drawn on one page moves on the other.
 const CAST = (url, options) => `${PAGE(url, options)}<video muted autoplay></video><canvas width="320" height="180"></canvas><script>
   let pc;
   window.castway = { pc: () => pc };
@@ -65,7 +65,7 @@ const CAST = (url, options) => `${PAGE(url, options)}<video muted autoplay></vid
   };
 </script>`;
 
-// A server of front ends; resolves to its origin, which has another host than Castway.
+// Starts a server of front ends; resolves to its origin, whose host differs from Castway's.
 async function host(fixture, generation, page) {
   const server = createServer((request, response) => {
     const isScript = request.url === '/client.js';
@@ -90,7 +90,7 @@ async function codeOf(page) {
 const WISHES = [
   {},
   ...[true, false].flatMap((withCredentials) => [['polling'], ['polling', 'websocket'], ['websocket']].map((transports) => ({ withCredentials, transports }))),
-  // These make the browser ask first.
+  // These headers make the browser send a preflight request.
   { withCredentials: true, transports: ['polling'], extraHeaders: { 'X-Token': 'x' }, transportOptions: { polling: { extraHeaders: { 'X-Token': 'x' } } } },
 ];
 
@@ -105,7 +105,7 @@ for (const generation of [2, 3, 4]) {
 browserTest(
   'with an allow-list, pages of its origins alone get a code',
   async (fixture) => {
-    // Filled in when the server's address is known, which needs the list.
+    // The page is set later, because it contains the server's address, and the server needs the allow-list first.
     fixture.page = () => '';
     fixture.origin = await host(fixture, 4, () => fixture.page());
     const { port } = new URL(fixture.origin);
@@ -135,7 +135,7 @@ for (const generation of ['1.7', 2, 3]) {
       page.on('request', (request) => {
         if (request.url().startsWith(server.url)) kinds.add(`${request.method()} ${request.resourceType()}`);
       });
-      // Scripts that poll keep a page loading for ever.
+      // A page whose scripts poll never finishes loading.
       await page.goto(`${origin}/${path}`, { waitUntil: 'commit' });
       return page;
     };

@@ -1,4 +1,4 @@
-// Unmodified versions of RTCMultiConnection in Chromium, with old and new Socket.IO clients, their media over our relay alone.
+// Unmodified versions of RTCMultiConnection in Chromium, with old and new Socket.IO clients. Their media may use only our relay.
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { openSource, until } from './support/browser.mjs';
@@ -9,19 +9,19 @@ const CALL = { audio: true, video: true };
 const BROADCAST = { audio: true, video: true, oneway: true };
 const SCREEN = { screen: true, oneway: true };
 const settings = { CASTWAY_MULTI_GRACE: '15' };
-// Nobody's place is given up while such a test runs: what comes back does not wait for the end of a grace.
+// The server keeps every place for the whole test, so a page that comes back doesn't depend on the end of the grace period.
 const patient = { CASTWAY_MULTI_GRACE: '3600' };
 
 const withDevices = (fixture) => fixture.reusable('with devices that it may use', launchWithDevices);
 
-// A page that comes into the room by a method of the library.
+// Opens a page, which joins the room with a method of the library.
 async function enter(browser, server, kind, session, method, options = {}) {
   const page = await openSession(browser, server, { ...kind, session, ...options });
   assert.deepEqual((await act(page, method, 'room')).slice(0, 2), [true, 'room']);
   return page;
 }
 
-// As the library's demo of scalable broadcasts does it; resolves to what the server makes of the page.
+// The code of the library's demo of scalable broadcasts; resolves to the role that the server gives to the page.
 const takePart = (page) =>
   page.evaluate(() => new Promise((resolve) => {
     const { connection } = window;
@@ -62,7 +62,7 @@ describe('sessions of RTCMultiConnection', { concurrency: BROWSER_TESTS_AT_A_TIM
       const viewer = await enter(viewing, server, kind, session, 'join');
       await assertReceives(viewer, 1);
 
-      // The connection breaks and comes back; the picture, the room and who owns it stay.
+      // The connection breaks and comes back; the video, the room and its owner stay.
       await until('it is a WebSocket', () => owner.evaluate(() => window.connection.socket.io.engine.transport.name), (name) => name === 'websocket');
       await owner.evaluate(() => {
         window.reconnected = new Promise((resolve) => window.connection.socket.on('connect', resolve));
@@ -76,7 +76,7 @@ describe('sessions of RTCMultiConnection', { concurrency: BROWSER_TESTS_AT_A_TIM
       assert.equal(Object.keys(await peers(owner)).length, 2);
       assert.equal(await isInitiator(owner), true);
 
-      // The owner goes: the viewers are notified, and the room is gone.
+      // The owner leaves: the viewers are notified, and the room is deleted.
       const id = await userid(owner);
       await owner.close({ runBeforeUnload: true });
       await until('the viewer is told', () => viewer.evaluate(() => window.left), (left) => left.includes(id));
@@ -116,7 +116,7 @@ describe('sessions of RTCMultiConnection', { concurrency: BROWSER_TESTS_AT_A_TIM
         assert.equal(await isInitiator(guest), false);
         for (const page of [host, guest]) await assertReceives(page, 1);
         for (const page of [guest, host]) await crash(page);
-        // All former guests, and the last host: it took the place of those before.
+        // All former guests and the last host are away; each host has taken the place of the one before.
         await away(server, round + 2);
       }
     });
@@ -128,7 +128,7 @@ describe('sessions of RTCMultiConnection', { concurrency: BROWSER_TESTS_AT_A_TIM
         const viewer = await enter(browser, server, kind, BROADCAST, 'join');
         await assertReceives(viewer, 1);
         for (const page of [viewer, host]) await crash(page);
-        // All former guests, and the last host: it took the place of those before.
+        // All former guests and the last host are away; each host has taken the place of the one before.
         await away(server, round + 2);
       }
     });
@@ -155,7 +155,7 @@ describe('sessions of RTCMultiConnection', { concurrency: BROWSER_TESTS_AT_A_TIM
       await guest.evaluate(() => {
         window.connection.socket.io.reconnection(false);
         window.connection.socket.io.engine.close();
-        // What a page does that wants its host back.
+        // Pages that want their host back do this.
         const { onleave } = window.connection;
         window.connection.onleave = (event) => {
           onleave(event);

@@ -1,4 +1,4 @@
-// A television of 2018 shows what a browser of today casts.
+// A television of 2018 shows a cast from a current browser.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import { browserTest, isViolation } from './support/browser-test.mjs';
 
 const out = fileURLToPath(new URL('out/', import.meta.url));
 
-// In the words of an engine without `?.` and `??`.
+// Written for an engine without `?.` and `??`.
 const FRAMES = `(async () => {
   const pc = window.castway && window.castway.pc();
   if (!pc) return -1;

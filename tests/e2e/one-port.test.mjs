@@ -1,4 +1,4 @@
-// One port carries a cast between two browsers, and clients of every other kind, while its certificate is renewed.
+// One port carries a cast between two browsers and clients of every other kind, while its certificate is renewed.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,12 +14,12 @@ import { assertMagenta, assertPicture, inState, openSource, openTv, startCast, s
 import { browserTest } from './support/browser-test.mjs';
 import { homeThatTrusts } from './support/trust.mjs';
 
-// In seconds; a certificate is renewed after two thirds of it.
+// A certificate is renewed after two thirds of this time.
 const CERTIFICATE_LIFE_S = 120;
-// For orders, pauses between them and the lives of certificates, in ms.
+// Orders, the pauses between them and the lifetimes of certificates need more time than usual.
 const CERTIFICATE_TIMEOUT_MS = 4 * TIMEOUT_MS;
 
-// Of the relay's ways the pages may take the one over TLS alone; the others are for the others.
+// The pages use the relay over TLS only; the other clients use its other transports.
 const overTls = () => {
   const Connection = window.RTCPeerConnection;
   const only = ({ iceServers, ...more }) => ({ ...more, iceServers: iceServers?.map((server) => ({ ...server, urls: [server.urls].flat().filter((url) => url.startsWith('turns:')) })).filter(({ urls }) => urls.length > 0) });
@@ -86,14 +86,14 @@ browserTest('browsers cast over the one port that everybody uses while its certi
       assert.equal(status, 0, output);
     },
   };
-  // All are under way while the proof is looked for.
+  // All these clients are active while the authority checks the challenge.
   await inRounds(ways, until('the next certificate', certificate, (now) => now.fingerprint !== fingerprint, CERTIFICATE_TIMEOUT_MS));
 
   const { frames } = await statistics(tv);
   await assertPicture(tv, 3, frames + 1);
   await assertMagenta(tv);
-  // A relayed address ends with the TLS connection that it was given over.
+  // A relayed address would have ended with its TLS connection.
   assert.deepEqual(await addresses(), before);
-  // At the first try, which is by TLS-ALPN-01.
+  // The first attempt, which uses TLS-ALPN-01, succeeds.
   assert.deepEqual(server.logged(/no certificate for/), []);
 });

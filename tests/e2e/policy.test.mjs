@@ -1,4 +1,4 @@
-// The pages run under their own Content-Security-Policy, which blocks what is not theirs.
+// The pages run under their own Content-Security-Policy, which blocks everything foreign.
 import assert from 'node:assert/strict';
 import { DEVICES, openPage, until } from './support/browser.mjs';
 import { browserTest, isViolation } from './support/browser-test.mjs';

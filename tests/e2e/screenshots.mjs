@@ -1,5 +1,5 @@
-// Pictures of every page and of their error states, for people to look at: npm run screenshots, or those of one page:
-// npm run screenshots call. They go to out/screenshots.
+// Takes pictures of every page and of its error states, for people to look at: npm run screenshots, or for one page:
+// npm run screenshots call. The pictures are stored in out/screenshots.
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startServer } from '../interop/support/server.mjs';

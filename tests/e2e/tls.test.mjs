@@ -1,4 +1,4 @@
-// HTTPS, WSS and TURN over TLS on one port, by a certificate that the browser really verifies.
+// HTTPS, WSS and TURN over TLS on one port, with a certificate that the browser really verifies.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:tls';
@@ -18,7 +18,7 @@ after(() => {
 
 const onlyTls = { ...authority.settings, CASTWAY_NO_UDP: 'true', CASTWAY_NO_TCP: 'true' };
 
-// A cast whose pages, signaling and relay are all on one port.
+// A cast whose pages, signaling and relay use one port.
 async function castOverTls(fixture, server) {
   const secure = { url: `https://localhost:${server.httpsPort}` };
   const [tvBrowser, castBrowser] = [await fixture.browser({ home }), await fixture.browser({ home })];
@@ -37,7 +37,7 @@ browserTest('a screen is cast with one port for pages, signaling and relay', onl
   await assertMagenta(tv);
 });
 
-// What a new connection is shown, verified.
+// The verified certificate of a new connection.
 async function fingerprint(server) {
   const socket = connect({ host: '127.0.0.1', port: server.httpsPort, ca: readFileSync(authority.ca), servername: 'localhost' });
   await once(socket, 'secureConnect');
@@ -56,7 +56,7 @@ browserTest('a certificate is renewed in mid-cast', onlyTls, async (fixture, ser
   await until('a new connection sees the new certificate', () => fingerprint(server), (seen) => seen !== old);
   const { frames } = await statistics(tv);
   await assertPicture(tv, 5, frames + 1);
-  // A relayed address ends with the TLS connection that it was given over.
+  // A relayed address would have ended with its TLS connection.
   assert.deepEqual(await ends(), before);
 });
 

@@ -1,4 +1,4 @@
-// The call page where WebSockets do not get through to the server.
+// The call page if WebSockets don't reach the server.
 import assert from 'node:assert/strict';
 import { assertPicture, DEVICES, inState, openPage, until } from './support/browser.mjs';
 import { startDowngradingProxy } from './support/downgrade.mjs';
@@ -39,7 +39,7 @@ browserTest('the call page says that a proxy takes the Upgrade header away, and 
     assert.equal(await page.locator('#notice').isVisible(), true);
     pages.push(page);
   }
-  // It keeps trying all the while.
+  // The page keeps trying in the meantime.
   const { downgraded } = proxy;
   await until('they try again', () => proxy.downgraded, (count) => count > downgraded + 4);
   proxy.passesUpgrades = true;

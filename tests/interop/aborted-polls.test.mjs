@@ -1,4 +1,4 @@
-// A client that polls and goes away without a word: when do others hear of it? With the original, and with Castway.
+// When do other clients notice that a polling client has gone without disconnecting? Compares the original with Castway.
 import assert from 'node:assert/strict';
 import { connect as connectTo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
@@ -8,7 +8,7 @@ import { dialects } from './support/dialects.mjs';
 import { client, closeServers, startBeside } from './support/originals.mjs';
 import { until, within } from './support/wait.mjs';
 
-// A polling client by hand, so that a request can be cut off.
+// A polling client without a library, so that a request can be aborted.
 class Poller {
   static async open(base, eio) {
     const poller = new Poller();
@@ -36,7 +36,7 @@ class Poller {
     return this.heard.match(pattern);
   }
 
-  // Sends the beginning of a request on a connection of its own and resolves once that has come to the kernel: {heard, end}.
+  // Sends the beginning of a request on a connection of its own, and resolves when the kernel has it: {heard, end}.
   async begin(method, text = '') {
     const { host, port, hostname, pathname, search } = new URL(this.url);
     const socket = connectTo(Number(port), hostname);
@@ -47,7 +47,7 @@ class Poller {
     return connection;
   }
 
-  // Whether the session is there; its client says what it says every 25 s.
+  // Whether the session exists. The client sends the packet that it would send every 25 s.
   async lives() {
     return (await this.post(this.eio === 3 ? '2' : '3')) === 200;
   }
@@ -62,7 +62,7 @@ after(async () => {
   await closeServers(servers);
 });
 
-// The silent client has been connected for longest, so it would be the first to go if silence were the reason.
+// The silent client connected first, so it would be the first to be disconnected if silence were the reason.
 for (const [eio, original] of [[3, 'socket.io-2'], [4, 'socket.io-4']]) {
   describe(`of Engine.IO ${eio}`, () => {
     test(`an aborted poll ends the session at once with ${original}`, async () => {
@@ -138,7 +138,7 @@ for (const [eio, original] of [[3, 'socket.io-2'], [4, 'socket.io-4']]) {
             if (String(data).startsWith('431')) resolve();
           });
         }), 'ack by WebSocket');
-        // Nothing is there to poll for any more.
+        // The session no longer exists.
         assert.equal((await fetch(poller.url)).status, 400);
         const answered = within(new Promise((resolve) => socket.on('message', (data) => String(data).startsWith('432') && resolve(true))), 'second ack');
         socket.send('422["CONFIG",{}]');

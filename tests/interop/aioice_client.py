@@ -12,7 +12,7 @@ import sys
 from aioice import Candidate, Connection, TransportPolicy
 
 resolve = socket.getaddrinfo
-# The names of the tests, which are in no DNS, mean this machine.
+# The names in the tests are in no DNS, and resolve to this machine.
 socket.getaddrinfo = lambda host, *rest, **more: resolve("127.0.0.1" if str(host).endswith(".test") else host, *rest, **more)
 
 

@@ -14,11 +14,11 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy, RTCPee
 from av import VideoFrame
 
 resolve = socket.getaddrinfo
-# The names of the tests, which are in no DNS, mean this machine.
+# The names in the tests are in no DNS, and resolve to this machine.
 socket.getaddrinfo = lambda host, *rest, **more: resolve("127.0.0.1" if str(host).endswith(".test") else host, *rest, **more)
 
 FRAMES = 40
-# Y, U and V of the picture's halves; no compression makes one of the other.
+# Y, U and V of the picture's halves; they differ so much that compression can't confuse them.
 HALVES = [(200, 60, 180), (60, 180, 90)]
 
 

@@ -1,4 +1,4 @@
-// AppRTC's room server and Collider under attack: addresses that fill rooms and messages, and honest calls beside them.
+// AppRTC's room server and Collider under attack: attackers fill rooms and message queues beside honest calls.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
@@ -16,8 +16,8 @@ const CANDIDATES = Array.from({ length: 40 }, (_, label) => candidate(label));
 const agents = [];
 after(() => agents.forEach((agent) => agent.destroy()));
 
-// Requests from an address of its own: {status, headers, body}. A connection that was idle may be closed while the next request is
-// on its way, so that they are kept where there is no pause alone.
+// Requests from an address of its own: {status, headers, body}. The server may close an idle connection while the next request is on its
+// way, so connections are kept only if no pauses occur.
 class From {
   constructor(server, address, { keepAlive = false, maxSockets = 4 } = {}) {
     this.server = server;
@@ -54,7 +54,7 @@ class From {
     return Channel.open(`${this.server.url.replace('http', 'ws')}/ws`, { localAddress: this.address });
   }
 
-  // So many rooms with so many messages of 250 KiB in each: how many there are, and how many messages were taken.
+  // Fills several rooms with several messages of 250 KiB each; resolves to how many rooms and messages were accepted.
   async fill(rooms, messages, { connected = false } = {}) {
     const filled = { rooms: 0, messages: 0, channels: [] };
     for (let count = 0; count < rooms; count += 1) {
@@ -87,7 +87,7 @@ async function withServer(settings, work) {
   }
 }
 
-// Caller and callee as their apps do it, with the messages in the original's order.
+// A whole call, with the messages in the order of the original apps.
 async function call(server, room) {
   const [caller, callee] = [new Android(server.url), new Web(server.url)];
   assert.ok(await caller.join(room), `${room}: ${caller.result}`);
@@ -116,7 +116,7 @@ for (const connected of [false, true]) {
       };
       await attack();
       assert.ok((await server.metric('castway_call_waiting_bytes')) > 8 * KIB * KIB, 'the attack fills what there is');
-      // Before and while it goes on.
+      // Honest calls before and during the rest of the attack.
       const calls = async () => {
         for (let count = 0; count < 5; count += 1) await call(server, `honest-${count}`);
       };
@@ -159,7 +159,7 @@ test('rooms that were joined once and that nobody is in, or one client alone: a 
     assert.match(await (await fetch(`${server.url}/metrics`)).text(), /^castway_call_given_up_total\{kind="room"\} [1-9]/m);
   }));
 
-// Each caller joins, connects, offers, and is called back, all behind one address and at the default limits.
+// Many callers behind one address, with the default limits: each one joins, connects, offers, and is called back.
 async function office(server, headers = {}) {
   const clerk = new From(server, '127.0.0.9', { keepAlive: true, maxSockets: 50 });
   const url = `${server.url.replace('http', 'ws')}/ws`;
@@ -216,7 +216,7 @@ test('requests of one address that come too often get what clients understand', 
   withServer({ CASTWAY_CALL_RATE: '1' }, async (server) => {
     const [busy, other] = ['127.0.0.2', '127.0.0.3'].map((address) => new From(server, address, { keepAlive: true }));
     const { params } = await busy.join('r');
-    // Another one may be given back every two seconds.
+    // The rate limit allows one more request every two seconds.
     let said;
     for (let count = 0; count < 1000 && said !== 'ERROR'; count += 1) said = await busy.say('r', params.client_id, 'x');
     assert.equal(said, 'ERROR');

@@ -1,6 +1,5 @@
-// Who has left, and when: what AppRTC's clients send when they hang up, are loaded again or lose their network. The original web
-// client posts /leave, sends bye, closes its WebSocket and sends DELETE; from a page that is being closed, browsers let only the
-// bye and the close out.
+// When has an AppRTC client left? Its clients hang up, are reloaded, or lose their network. The original web client posts /leave, sends
+// bye, closes its WebSocket and sends DELETE. From a page that is being closed, browsers send only the bye and the close.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Channel, Web, plain } from './support/apprtc.mjs';
@@ -139,7 +138,7 @@ describe('who said bye and closed its socket has left:', () => {
     leaves.channel.socket.pause();
     const large = JSON.stringify({ type: 'candidate', candidate: 'x'.repeat(60_000) });
     const flood = () => stays.post(`/message${stays.path}`, large);
-    // While the server waits for it to read, it is not heard itself: then the messages for it add up.
+    // While this client reads nothing, the server reads nothing from it either, so the messages for it accumulate.
     const heard = async () => {
       while ((await server.metric('castway_waiting_bytes')) < 5 * large.length) {
         if (stays.channel.frames.shift()) return true;
@@ -152,7 +151,7 @@ describe('who said bye and closed its socket has left:', () => {
       leaves.channel.send('{"type":"candidate"}');
     } while (await heard());
     sayBye(leaves);
-    // More than the server keeps for it.
+    // More messages than the server keeps for this client.
     for (let i = 0; i < 50; i += 1) await flood();
     await stays.hear('candidate');
     await stays.hear('bye');

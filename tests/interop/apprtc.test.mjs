@@ -1,4 +1,4 @@
-// AppRTC's clients against the room server and Collider together: every client as caller and as callee.
+// AppRTC's clients with the room server and Collider together: each client as caller and as callee.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Android, Android2015, Channel, Ios, Ios2015, Web, checkIce, checkTurn, plain } from './support/apprtc.mjs';
@@ -56,7 +56,7 @@ describe('a call', () => {
         await next.hangUp();
         assert.ok(await third.join(name));
         assert.ok(third.initiator, 'the last one out deletes the room');
-        // A DELETE that overtakes its registration would end nothing.
+        // The DELETE must not arrive before the registration, or it would end nothing.
         await third.channel.settled();
         await third.hangUp();
       });
@@ -110,7 +110,7 @@ describe('a call', () => {
     const { turn_url: url } = JSON.parse((await plain(`${server.url}/params`)).body);
     const names = new Set();
     for (const method of ['GET', 'POST']) {
-      // The web client's and the iOS app's Origin; the Chrome app sends a POST for having one at all.
+      // The web client and the iOS app send this Origin; the Chrome app sends a POST so that it has one at all.
       const reply = await plain(url, { method, headers: { origin: 'https://apprtc.appspot.com' } });
       assert.deepEqual([reply.status, reply.headers['cache-control']], [200, 'no-store']);
       assert.ok(['*', 'https://apprtc.appspot.com'].includes(reply.headers['access-control-allow-origin']));
@@ -124,7 +124,7 @@ describe('a call', () => {
     assert.equal((await plain(url, { method: 'PUT' })).status, 405);
   });
 
-  // What the original's web client does with `ice_server_transports`.
+  // The original's web client filters like this by `ice_server_transports`.
   const filtered = (servers, transport) =>
     servers
       .map(({ urls }) => urls.filter((url) => url.includes(`transport=${transport}`) || !url.includes('?transport=')))
@@ -235,7 +235,7 @@ describe('the room server', () => {
     assert.equal(JSON.parse((await post(`/join//${name}`)).body).result, 'SUCCESS', 'there is a place again');
   });
 
-  // The original's page has `roomId: 'NAME'`.
+  // The original's page contains `roomId: 'NAME'`.
   test("a room's page carries that room's name, also of a full one, and is no other room's in a cache", async () => {
     const name = room();
     const page = () => plain(`${server.url}/r/${name}`);
@@ -252,7 +252,7 @@ describe('the room server', () => {
     assert.ok(!(await plain(`${server.url}/r`)).body.includes('/r/room'));
   });
 
-  // What the original answered to these is in src/apprtc/params_observed.json, with many more.
+  // src/apprtc/params_observed.json has the original's answers to these requests and to many more.
   test('parameters go by the query and by the browser', async () => {
     const chrome = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36';
     const ask = async (query, agent) => {
@@ -288,7 +288,7 @@ describe('the room server', () => {
       assert.equal(preflight.status, 200, name);
       assert.match(preflight.headers['access-control-allow-methods'], /\bDELETE\b/, name);
       assert.equal(preflight.headers['access-control-allow-origin'], 'https://app.example', name);
-      // That is the room server's, for a room that is called 12345678.
+      // This path belongs to the room server, whose room is 12345678.
       if (name === 'join') assert.equal(JSON.parse(posted.body).result, 'SUCCESS');
       else assert.deepEqual([posted.status, posted.body], [200, 'OK\n'], name);
     }
@@ -425,7 +425,7 @@ describe('limits', () => {
       assert.equal((await plain(params.ice_server_url)).status, 200);
       const turn = await plain(params.turn_url);
       assert.deepEqual([turn.status, JSON.parse(turn.body).ttl], [200, 600]);
-      // The rate gives another one back every 12 s.
+      // The rate limit allows one more request every 12 s.
       await until('more than the rate', () => ask('?key=south'), ({ status }) => status === 429);
       await until('it is the same rate', () => plain(params.turn_url), ({ status }) => status === 429);
       assert.equal((await plain(`${server.url}/turn?username=nobody`)).status, 403, 'the other route has its own');

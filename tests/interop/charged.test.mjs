@@ -1,5 +1,5 @@
-// All that the server sends because of an event, to its sender or to others, is charged to the sender: a client can't make the server send
-// more than it may send itself.
+// Everything that the server sends because of an event, to its sender or to others, is charged to the sender. So a client can't make the
+// server send more than the client may send itself.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { closeAll, connect } from './support/clients.mjs';
@@ -7,11 +7,11 @@ import { connect as join, room } from './support/multi.mjs';
 import { startServer } from './support/server.mjs';
 
 const KIB = 1024;
-// What a client may make the server send in a burst, each second, and with one event more.
+// The bytes that a client may make the server send: in a burst, each second, and by one event beyond that.
 const MAX_BURST_BYTES = 4 * KIB * KIB;
 const MAX_BYTES_A_SECOND = 512 * KIB;
 const MAX_EVENT_BYTES = 512 * KIB;
-// A refusal is small, and is sent each time.
+// Refusals are small, and always sent.
 const MAX_REFUSAL_BYTES = 300;
 const EXTRA_DATA = { about: 'x'.repeat(15 * KIB) };
 const MEMBERS = 20;
@@ -29,7 +29,7 @@ const sentBytes = async () => {
   return Number(text.match(/^castway_websocket_bytes_total{direction="sent"} (\S+)$/m)[1]);
 };
 
-// `settle` is a round trip of everybody.
+// `settle` makes a round trip with every client.
 async function flood(t, act, settle) {
   await settle();
   const [start, before] = [Date.now(), await sentBytes()];

@@ -1,4 +1,4 @@
-// docs/clients.md, its clients: each over each transport in each flow. What the tests find is what the document has to say.
+// The clients of docs/clients.md: each one over each transport in each flow. The document must contain the results of these tests.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -19,7 +19,7 @@ const python = here('../.venv/bin/python');
 let server;
 let originals;
 before(async () => {
-  // python-socketio closes its transport before its goodbye is surely out: then the grace period has to end first.
+  // python-socketio may close its transport before its goodbye is sent; then the server waits for the end of the grace period.
   server = await startServer({ CASTWAY_GRACE: '1' });
   originals = { 2: await startOriginal('socket.io-2'), 4: await startOriginal('socket.io-4') };
 });
@@ -29,7 +29,7 @@ after(async () => {
 });
 
 const rows = new Map();
-// What was found of a client: over `transport`, `flow` works.
+// Notes a result: `flow` works for the client over `transport`.
 function found(client, transport, flow) {
   const key = `${client.client} ${client.version}`;
   const row = rows.get(key) ?? { client, results: [] };
@@ -37,7 +37,7 @@ function found(client, transport, flow) {
   row.results.push({ transport, flow });
 }
 
-// What does not work of a line, as tests: [name, body].
+// The known limits of a client line, as tests: [name, body].
 const limits = (wanted) =>
   LIMITS.filter(({ line }) => line === wanted).flatMap(({ client, what, outcomes, run: look }) =>
     Object.entries(outcomes).map(([which, outcome]) => [
@@ -46,9 +46,10 @@ const limits = (wanted) =>
     ]),
   );
 
-// The last test of each engine.io-client.
+// The last test of each version of engine.io-client.
 const running = new Map();
-// Versions of socket.io-client that have an engine.io-client in common share what it remembers of WebSockets: one after the other.
+// Versions of socket.io-client that share an engine.io-client also share what it remembers about WebSockets, so their tests run in
+// sequence.
 function oneAtATime(engine, body) {
   if (!engine) return body;
   return async (t) => {
@@ -63,7 +64,7 @@ function oneAtATime(engine, body) {
 }
 
 describe('a client', { concurrency: 8 }, () => {
-  // First, since one of them takes 45 s, beside the others.
+  // These tests come first, since one of them takes 45 s beside the others.
   for (const [name, body] of limits(undefined)) test(name, body);
 
   for (const client of [...CLIENTS, ...TRANSCRIPTS]) {
@@ -80,7 +81,7 @@ describe('a client', { concurrency: 8 }, () => {
     }));
   }
 
-  // What it says is what such a client says: the originals understand it as well.
+  // The transcript is correct if the original servers understand it as well.
   for (const client of TRANSCRIPTS) {
     test(`the transcript of ${client.client} ${client.version} is understood by Socket.IO's own servers`, async () => {
       for (const version of client.protocol === 3 ? [2, 4] : [4]) {
@@ -96,7 +97,7 @@ describe('a client', { concurrency: 8 }, () => {
     });
   }
 
-  // A 1 for bytes, their length with the type, 255, the type 4 and the bytes; or the type behind a `b`, and base64.
+  // Either a 1 for binary, the length with the type, 255, the type 4 and the bytes; or `b`, the type, and base64.
   for (const [query, expected] of [['', '\x01\x04\xff\x04v=0'], ['&b64=1', '6:b4dj0w']]) {
     test(`of Engine.IO 3 hears bytes by polling${query && ` with ${query.slice(1)}`} as from Socket.IO's own servers`, async () => {
       for (const { url } of [server, originals[2], originals[4]]) {
@@ -122,7 +123,7 @@ describe('a client', { concurrency: 8 }, () => {
   }
 });
 
-// One row for all transports with the same flows.
+// One row for all transports that support the same flows.
 function summary({ client, results }) {
   const flowsOf = (wanted) => results.filter(({ transport }) => transport === wanted).map(({ flow }) => FLOWS[flow]).join(', ');
   const transports = [...new Set(results.map(({ transport }) => transport))];

@@ -1,4 +1,4 @@
-// A clock that is set while the server runs, as on a small computer without a battery: it boots years late and learns the time later.
+// The clock is set while the server runs. A small computer without a battery boots with a clock that is years slow, and corrects it later.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,10 +14,10 @@ import { TIMEOUT_MS, until } from './support/wait.mjs';
 const LATE = '-3650d';
 const RIGHT = '+0';
 const TEN_YEARS = 3650 * 86_400;
-// The library that the wrapper loads into what it runs.
+// The library that `faketime` preloads into programs.
 const library = execFileSync('faketime', ['-m', '-f', '+0', 'printenv', 'LD_PRELOAD'], { encoding: 'utf8' }).trim();
 
-// A server whose clock `set` sets; monotonic time goes on as it does.
+// Starts a server whose clock `set` changes; monotonic time is not affected.
 async function withClock(at, settings, body) {
   const folder = mkdtempSync(join(tmpdir(), 'castway-clock-'));
   const file = join(folder, 'offset');
@@ -37,7 +37,7 @@ async function withClock(at, settings, body) {
   }
 }
 
-// The credentials of a CONFIG_FEEDBACK, with how many seconds ahead of the real clock they end.
+// The credentials of a CONFIG_FEEDBACK, and how many seconds they are valid by the real clock.
 function turnOf({ config }) {
   const { username, credential } = config.iceServers.find(({ urls }) => urls.startsWith('turn:'));
   return { username, password: credential, ahead: Number(username.split(':')[0]) - Date.now() / 1000 };
@@ -60,7 +60,7 @@ function certificate(server) {
   });
 }
 
-// Each with a server and a clock of its own.
+// Each test has a server and a clock of its own.
 describe('a clock that is set', { concurrency: true }, () => {
   test('when the clock is set, TVs and casters of dialect A get new credentials, B nothing unasked, and the old ones go on', () =>
     withClock(LATE, { CASTWAY_TURN_ACCESS: 'open' }, async (server, set) => {
@@ -92,12 +92,12 @@ describe('a clock that is set', { concurrency: true }, () => {
         console.log(`# new credentials ${Date.now() - begun} ms after the clock was set`);
         for (const turn of fresh) assert.equal(await verify({ ...at, ...turn }), 'allocated', `new ones, ${offset}`);
         for (const turn of [before, leased]) assert.equal(await verify({ ...at, ...turn }), 'allocated', `old ones, ${offset}`);
-        // Nobody can send those of an HTTP client again: its allocation and its next one go on.
+        // HTTP clients can't be sent new credentials, so their allocations continue and their old credentials remain valid.
         assert.equal(await phone.permit({ host: '127.0.0.1', port: 9, address: '127.0.0.1' }), 0, `an allocation, ${offset}`);
         const next = { ...at, username: issued.username, password: issued.password };
         assert.equal(await verify(next), 'allocated', `credentials of GET /turn, ${offset}`);
       }
-      // What was sent before has arrived when this has.
+      // Earlier events have arrived before this one.
       bCaster.emit('RTC_Client_Offer_To_Server', { offer: { type: 'offer', sdp: 'v=0\r\n' } });
       await bTv.next('RTC_Client_Offer_To_TV');
       bTv.emit('RTC_TV_Answer_To_Server', { answer: { type: 'answer', sdp: 'v=0\r\n' } });

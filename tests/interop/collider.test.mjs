@@ -1,4 +1,4 @@
-// Collider without the room server, on the main port and on a port of its own: handshake, errors, closing codes, queues, HTTP.
+// Collider without the room server, on the main port and on a port of its own: handshakes, errors, close codes, queues, HTTP.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -11,7 +11,7 @@ import { TIMEOUT_MS, until, within } from './support/wait.mjs';
 let rooms = 0;
 const room = () => `room${(rooms += 1)}`;
 
-// Each with a server of its own; two pings take a minute.
+// Each test has a server of its own; two pings take a minute.
 describe('Collider', { concurrency: true }, () => {
   for (const own of [false, true]) {
     describe(own ? 'on a port of its own' : 'on the main port', { concurrency: 1 }, () => {
@@ -26,7 +26,7 @@ describe('Collider', { concurrency: true }, () => {
       after(() => server?.close());
       const post = (path, body) => plain(`${base}${path}`, { method: 'POST', body });
       const status = async () => JSON.parse((await plain(`${base}/status`)).body);
-      // Until so many sockets are registered: a drop is noticed when it is.
+      // Waits for so many registered sockets; the server notices a dropped one only after a while.
       const untilOpen = (count) => until(`${count} are open`, async () => (await status()).openws, (open) => open === count);
       const registered = async (name, client) => {
         const channel = await Channel.open(url);
@@ -185,7 +185,7 @@ describe('Collider', { concurrency: true }, () => {
         one.close();
       });
 
-      // The original redirects doubled slashes to the path without (301), on which clients send a GET.
+      // The original redirects doubled slashes with 301, and clients follow with a GET.
       test('doubled slashes are one, and escapes are read as names', async () => {
         const name = `r\u00e4um ${room()}`;
         const one = await registered(name, '1');
@@ -297,7 +297,7 @@ describe('Collider', { concurrency: true }, () => {
     after(() => server?.close());
     const open = (options) => Channel.open(`${server.url.replace('http', 'ws')}/ws`, options);
 
-    // Two pings, half a minute apart.
+    // Two pings are half a minute apart.
     test('find a dead socket, and a live one stays', async () => {
       const [live, dead] = [await open(), await open({ autoPong: false })];
       let pings = 0;

@@ -1,4 +1,4 @@
-// Front ends on other origins: what a browser asks and looks at before it lets them in, beside the original servers' answers.
+// Front ends on other origins: the requests and headers by which a browser decides whether to let them in, compared with the originals.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -106,7 +106,7 @@ describe('by default', () => {
   test('errors of other kinds can be read, too', async () => {
     const lost = { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' };
     const { sid } = JSON.parse((await (await get(server, polling, FOREIGN)).text()).slice(1));
-    // One byte too long, all of which is read.
+    // The body is one byte too long, and is read completely.
     const huge = { method: 'POST', body: `d=${'x'.repeat(2304 * 1024 - 1)}`, headers: { 'content-type': 'application/x-www-form-urlencoded' } };
     for (const [status, path, init] of [
       [400, '/socket.io/?EIO=4&transport=websocket', { headers: lost }],
@@ -267,7 +267,7 @@ describe('with an allow-list', () => {
       ['tv.example.org', 'http://tv.example.org', 200],
       ['TV.Example.org', 'http://tv.example.org', 200],
       ['tv.example.org:80', 'http://tv.example.org', 200],
-      // TLS may have ended at a proxy.
+      // A proxy may have terminated TLS.
       ['tv.example.org', 'https://tv.example.org', 200],
       ['tv.example.org:443', 'https://tv.example.org', 200],
       ['tv.example.org:8443', 'https://tv.example.org:8443', 200],
@@ -296,7 +296,7 @@ describe('with an allow-list', () => {
   });
 });
 
-// Without a browser's rules: any header, any body, no redirect followed, nothing unpacked.
+// A request without a browser's rules: any header and body, no redirects followed, nothing decompressed.
 function ask(server, path, { method = 'GET', headers, body } = {}) {
   const { origin = FOREIGN, ...others } = headers ?? {};
   return new Promise((resolve, reject) => {
@@ -308,7 +308,7 @@ function ask(server, path, { method = 'GET', headers, body } = {}) {
     });
     sent.on('response', (response) => {
       const chunks = [];
-      // A server that refuses what is too long reads no more of it.
+      // A server that refuses a long body stops reading it.
       response.on('error', () => {});
       response.on('data', (chunk) => chunks.push(chunk));
       response.on('close', () => resolve({ status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks) }));
@@ -326,7 +326,7 @@ function isForSocketIo(cookie, from) {
   return ['/', '/socket.io', '/socket.io/'].includes(path);
 }
 
-// Every route that the sources name.
+// All routes in the source files.
 function routesOf(folder) {
   const files = readdirSync(folder, { recursive: true }).filter((file) => file.endsWith('.rs'));
   const text = files.map((file) => readFileSync(new URL(file, folder), 'utf8')).join('\n');

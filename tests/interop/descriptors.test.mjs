@@ -1,4 +1,4 @@
-// A process has only so many descriptors. Whichever kind of connection uses its share up, the others have theirs.
+// A process has a limited number of descriptors. If one kind of connection uses up its share, the other kinds still have theirs.
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { once } from 'node:events';
@@ -27,7 +27,7 @@ afterEach(async () => {
   held = [];
 });
 
-// From which address does not matter to loopback; an address may have half of the HTTP connections.
+// Any loopback address works. Each address may have at most half of the HTTP connections.
 const address = (n) => `127.0.${1 + Math.floor(n / 20)}.${1 + (n % 20)}`;
 const share = (kind) => server.metric(`castway_descriptors_limit{kind="${kind}"}`);
 const taken = (kind) => server.metric(`castway_descriptors{kind="${kind}"}`);
@@ -45,7 +45,7 @@ async function casts() {
   await exchange(tv, 'A', caster, 'B', { mark: 1, candidates: 3 });
 }
 
-// Connects, says `text`, and resolves to the socket once it is answered, or to null where it is closed.
+// Connects and sends `text`; resolves to the socket after an answer, or to null if the server closes it.
 async function opened(port, localAddress, text) {
   const socket = connectTcp({ port, host: '127.0.0.1', localAddress });
   socket.on('error', () => {});
@@ -78,7 +78,7 @@ describe(`with ${OPEN_FILES} open files`, () => {
     assert.equal(await taken('relayed'), most);
     assert.equal((await fetch(`${server.url}/healthz`)).status, 200);
     await casts();
-    // The server accepts a new client over TCP and answers it likewise.
+    // The server still accepts and answers a new client over TCP.
     assert.equal(await allocated({ transport: 'tcp', local: '127.0.9.1' }), 508);
     await held[0].free();
     assert.equal(await allocated({ transport: 'tcp', local: '127.0.9.2' }), 'allocated');

@@ -1,4 +1,4 @@
-// Each error by ack and by CAST_ERROR; wrong guesses are throttled.
+// Each error is reported by ack and by CAST_ERROR; wrong guesses are throttled.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { closeAll, connect } from './support/clients.mjs';
@@ -20,7 +20,7 @@ function assertError(error, code) {
   assert.ok(typeof error.message === 'string' && error.message.length > 5, 'a message for people');
 }
 
-// The same fault twice: once with a callback, once without.
+// Causes the same error twice: once with a callback, once without.
 async function both(peer, code, event, ...args) {
   const answer = await peer.ask(event, ...args);
   assert.equal(answer.ok, false, JSON.stringify(answer));

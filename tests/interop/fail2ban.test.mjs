@@ -38,7 +38,7 @@ const settings = async (more) => {
 };
 const at = (server, host) => `http://${host}:${server.httpAddr.split(':')[1]}`;
 
-// A wrong try of each kind; the API key often enough to be banned for.
+// One wrong attempt of each kind. The API key is tried often enough for a ban.
 async function attack(server) {
   await server.addUser('alice');
   await (await connect(server, { from: CODE })).ask('JOIN_ROOM', 'AAAAAA');
@@ -59,7 +59,7 @@ async function attack(server) {
   return server.log;
 }
 
-// The address of each line that the filter finds, in the order of the lines.
+// The address in each line that the filter matches, in order.
 async function found(log) {
   const { code, output } = await run('fail2ban-regex', ['--out', 'ip', log, filter]);
   assert.equal(code, 0, output);
@@ -75,7 +75,7 @@ for (const format of ['text', 'json']) {
       const file = join(folder, `${format}.log`);
       writeFileSync(file, log);
       assert.deepEqual((await found(file)).sort(), EXPECTED);
-      // As the journal's reader puts it together, and as syslog writes it.
+      // The line formats of the journal and of syslog.
       for (const [name, prefix] of [['journal', 'relay castway[4711]: '], ['syslog', 'Nov 28 11:36:29 relay castway[4711]: ']]) {
         const prefixed = join(folder, `${format}-${name}.log`);
         writeFileSync(prefixed, log.split('\n').map((line) => line && prefix + line).join('\n'));
@@ -106,7 +106,7 @@ test('fail2ban bans who goes on, by IPv4 and IPv6, and nobody who mistypes', () 
     const log = await attack(server);
     const config = join(folder, 'etc');
     cpSync('/etc/fail2ban', config, { recursive: true });
-    // Nothing else runs, and a ban is a line in a file.
+    // No other jail runs, and a ban is a line in a file.
     rmSync(join(config, 'jail.d'), { recursive: true, force: true });
     cpSync(deploy, config, { recursive: true });
     const [file, bans] = [join(folder, 'server.log'), join(folder, 'bans')];
@@ -121,7 +121,7 @@ test('fail2ban bans who goes on, by IPv4 and IPv6, and nobody who mistypes', () 
       const banned = () => (existsSync(bans) ? readFileSync(bans, 'utf8').trim().split('\n').sort() : []);
       const show = () => fail2ban.output.slice(-2000);
       assert.deepEqual(await until('two bans', banned, (list) => list.length >= 2, { show }), [`${TURN} inet4`, `${IPV6} inet6`].sort());
-      // What it has read, and whom it counts: the ones who mistyped have fewer lines than a ban takes.
+      // fail2ban has read all lines, but clients that only mistyped have fewer lines than a ban requires.
       const status = async () => (await run('fail2ban-client', [...paths, 'status', 'castway'])).output;
       const all = new RegExp(`Total failed:\\s*${EXPECTED.length}\n`);
       assert.match(await until('all lines are read', status, (output) => all.test(output)), /Total banned:\s*2/);

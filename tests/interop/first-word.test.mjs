@@ -1,4 +1,4 @@
-// What a client says the moment it is connected must be heard: front ends without acks would wait for ever.
+// The server must receive an event that a client sends immediately after connecting. Front ends without acks would wait for ever.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import WebSocket from 'ws';
@@ -10,7 +10,7 @@ const CONNECTIONS_AT_A_TIME = 20;
 
 test(`the first event of ${CLIENTS} clients is answered`, async () => {
   const server = await startServer();
-  // Below the client libraries, which are too slow to meet a server that is not ready yet.
+  // A bare WebSocket, since the client libraries are too slow to find a server that is not ready yet.
   const first = (namespace) =>
     new Promise((resolve) => {
       const socket = new WebSocket(`${server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);

@@ -1,4 +1,4 @@
-// As many TVs as there may be: who waits, who makes way, and that a TV which comes gets its code.
+// The server has its maximum number of TVs: which TV waits, which one is evicted, and that a new TV gets a code.
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { closeAll, connect, versions } from './support/clients.mjs';
@@ -15,7 +15,7 @@ afterEach(() => {
 
 const nothingWrong = (peer) => assert.deepEqual([...peer.heard('CAST_ERROR'), ...peer.heard('TV_COMMAND')], [], peer.label);
 
-// TVs of strangers, one after the other.
+// Connects TVs of strangers in sequence.
 async function strangers(server, addresses, each) {
   const all = [];
   for (const from of addresses) {
@@ -48,7 +48,7 @@ for (const version of ['2.5', '4.8']) {
         assert.equal((await caster.ask('JOIN_ROOM', gone.heard('TV_INIT_OK')[0])).error.code, 'unknown_code');
         assert.equal((await caster.ask('JOIN_ROOM', code)).ok, true);
         assert.equal(await server.metric('castway_tvs'), 20);
-        // Nothing that strangers do takes it away: their leaving and coming, and more of them.
+        // Strangers can't take its place: neither by leaving and coming back nor by connecting more TVs.
         const more = await strangers(server, addresses(20).slice(5), 1);
         for (const peer of all.slice(0, 6)) peer.drop();
         await until('they are served', () => more.filter((peer) => peer.heard('TV_INIT_OK').length).length, (count) => count >= 5);
@@ -81,7 +81,7 @@ test('what is asked while it waits is answered once there is a place: acks, and 
     const tv = await connect(server, { label: 'TV' });
     const asked = Promise.all([tv.ask('TV_REGISTER'), tv.ask('TV_GETINFO', {})]);
     await until('it is known to wait', () => server.metric('castway_waiting_tvs'), (count) => count === 1);
-    // It leaves immediately, since it says goodbye; the server forgets a waiting client that has gone.
+    // This client disconnects immediately with a goodbye; the server forgets a waiting client that has gone.
     const other = await connect(server, { label: 'another TV' });
     other.emit('TV_INIT');
     await until('both wait', () => server.metric('castway_waiting_tvs'), (count) => count === 2);
@@ -107,7 +107,7 @@ test('one that made way has its code again once there is a place, and its caster
       const tv = await connect(server, { from, label: `TV ${from}` });
       others.push({ tv, ...(await dialects.A.register(tv, true)) });
     }
-    // The newer one is in a cast, so the other one makes way.
+    // The newer TV is in a cast, so the other one is evicted.
     assert.equal((await stay.next('CAST_ERROR')).error.code, 'evicted');
     assert.equal(goes.heard('CAST_ERROR').length, 0);
     others[0].tv.leave();

@@ -1,4 +1,4 @@
-// Wrong codes, passwords and keys: how many are looked at, of one client and of many, and that others are let in meanwhile.
+// Wrong codes, passwords and keys: how many the server checks, of one client and of many, and whether other clients can still get in.
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { closeAll, connect } from './support/clients.mjs';
@@ -8,7 +8,7 @@ import { verify } from './support/turn.mjs';
 import { until } from './support/wait.mjs';
 
 const ATTACKER = '127.0.0.9';
-// Wrong passwords and API keys of one client in a minute.
+// Wrong passwords and API keys that one client may try in a minute.
 const WRONG_TRIES_A_MINUTE = 20;
 const NOBODY = 'AAAAAA';
 
@@ -37,7 +37,7 @@ for (const transport of ['tcp', 'tls']) {
       assert.ok(verdicts(one) > 0, 'who mistypes is told');
       assert.ok(!one.includes(0) && !many.includes(0));
 
-      // Behind the same address: signed credentials, another user, the same user over UDP, and the same over a stream.
+      // Behind the same address, all others can allocate: signed credentials, another user, the same user over UDP, and over a stream.
       assert.equal(await verify({ ...at, ...(await issued(server, 'alice')) }), 'allocated');
       assert.equal(await verify({ ...at, username: 'bob', password: 'bob-password-1' }), 'allocated');
       const alice = { username: 'alice', password: 'alice-password-1' };
@@ -107,7 +107,7 @@ test('codes that many addresses guess are bounded together, and who has not gues
     const guesses = await inParallel(ADDRESSES, async (n) => {
       const guesser = await connect(server, { label: `guesser ${n}`, from: `127.0.1.${n + 1}` });
       let heard = 0;
-      // The address alone may try 20 times.
+      // The limit of one address is 20.
       for (let i = 0; i < 10; i += 1) heard += (await guesser.ask('JOIN_ROOM', NOBODY)).error.code === 'unknown_code';
       return heard;
     });

@@ -1,4 +1,4 @@
-// WebSocket handshakes that are whole, changed by a proxy, or wrong: what the original servers answer, and what Castway does.
+// WebSocket handshakes that are complete, changed by a proxy, or invalid: the answers of the original servers and of Castway.
 import assert from 'node:assert/strict';
 import { connect as connect2 } from 'node:http2';
 import { connect } from 'node:net';
@@ -21,7 +21,7 @@ const socketIo = (eio, more = '') => `/socket.io/?EIO=${eio}&transport=websocket
 const request = (path, headers, { method = 'GET', http = '1.1', body = '' } = {}) =>
   `${method} ${path} HTTP/${http}\r\nHost: 127.0.0.1\r\n${headers.map((line) => `${line}\r\n`).join('')}\r\n${body}`;
 
-// What makes a handshake, and, where ours is another status than the original's on purpose, which.
+// The parts of each handshake. `ours` is Castway's status where it differs from the original's on purpose.
 const cases = {
   'a whole one': { headers: whole },
   'without Upgrade': { headers: [CONNECTION, KEY, VERSION] },
@@ -29,9 +29,9 @@ const cases = {
   'with Connection: close': { headers: [UPGRADE, 'Connection: close', KEY, VERSION] },
   'without both, as nginx passes it on': { headers: ['Connection: close', KEY, VERSION], http: '1.0' },
   'with another Upgrade': { headers: ['Upgrade: h2c', CONNECTION, KEY, VERSION] },
-  // RFC 6455 §4.2.1: HTTP/1.1 or higher. A proxy that speaks HTTP/1.0 can't pass a WebSocket on.
+  // RFC 6455 §4.2.1 requires HTTP/1.1 or higher: a proxy that uses HTTP/1.0 can't forward a WebSocket.
   'over HTTP/1.0': { headers: whole, http: '1.0', ours: 400 },
-  // RFC 6455 §4.4: 426 and the version that is understood. The originals take version 8, which no browser of the last ten years has.
+  // RFC 6455 §4.4 requires 426 and the supported version. The originals accept version 8, which no browser of the last ten years uses.
   'without a version': { headers: [UPGRADE, CONNECTION, KEY], ours: 426 },
   'with version 8': { headers: version(8), ours: 426 },
   'with version 12': { headers: version(12), ours: 426 },
@@ -43,7 +43,7 @@ const cases = {
   'with a key that is no base64': { headers: key('dGhlIHNhbXBsZSBub25jZ-==') },
   'with two keys': { headers: [...whole, KEY] },
 };
-// Only of Socket.IO.
+// Further cases for Socket.IO only.
 const more = {
   'no handshake at all': { headers: [] },
   'a POST': { headers: ['Content-Length: 1'], method: 'POST', body: '1' },
@@ -112,7 +112,7 @@ describe('a handshake', () => {
   });
 
   test('of frames that come with it loses none', async () => {
-    // The client's ping and its masked text `40/rtc?a=1,` are in the packet of the request.
+    // The packet with the request also contains the client's ping and its masked text `40/rtc?a=1,`.
     const frame = (first, text) => Buffer.from([first, 0x80 | text.length, 0, 0, 0, 0, ...Buffer.from(text)]).toString('latin1');
     const text = request(socketIo(3), whole) + frame(0x89, 'x') + frame(0x81, '40/rtc?a=1,');
     const socket = connect(ourPort(), '127.0.0.1', () => socket.write(text, 'latin1'));
@@ -145,7 +145,7 @@ describe('behind an nginx with proxy_pass alone', { skip: !isInstalled('nginx') 
   });
   after(() => Promise.all([...Object.values(fronts), server, original].map((one) => one?.close())));
 
-  // What becomes of a client that begins with WebSocket.
+  // How a client that begins with a WebSocket connects.
   const outcome = (version, url, options) => {
     const socket = client(version)(url, { transports: ['websocket', 'polling'], forceNew: true, reconnection: false, timeout: 3_600_000, ...options });
     return within(new Promise((resolve) => {

@@ -1,4 +1,4 @@
-// While one client sends malformed input, a pair beside it keeps exchanging and the server answers.
+// One client sends malformed input, while a pair beside it keeps exchanging messages and the server keeps answering.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
@@ -10,10 +10,10 @@ import { inRounds } from './support/rounds.mjs';
 import { startServer } from './support/server.mjs';
 import { TIMEOUT_MS, until } from './support/wait.mjs';
 
-// Wrong codes are counted by address; the pair has another one.
+// The server counts wrong codes by address, and the pair has another address.
 const ATTACKER = '127.0.0.2';
-// ms between two rounds of the pair. A client may send 512 KiB a second and 4 MiB at once; without a pause the pair comes to more
-// within seconds, and is refused. In a round each of them sends 11 events of less than 200 bytes, so it comes to 110 kB a second.
+// The pause between two rounds of the pair, in ms. A client may send 512 KiB a second and 4 MiB in a burst; without a pause the pair would
+// exceed this within seconds. Each client sends 11 events of less than 200 bytes in a round, which makes 110 kB a second.
 const PAUSE_OF_THE_PAIR_MS = 20;
 
 let server;
@@ -25,7 +25,7 @@ before(async () => {
 });
 after(() => server?.close());
 
-// The pair lives through each test, and is looked at after it.
+// The pair must survive each attack; the server is checked afterwards.
 async function withPair(attack) {
   tv = await connect(server, { label: 'TV' });
   caster = await connect(server, { namespace: '/rtc', label: 'caster' });

@@ -1,4 +1,4 @@
-// Polling by scripts and forms (JSONP), byte for byte as a page does it, on this server and on the original one.
+// Polling with scripts and forms (JSONP), byte for byte as a page does it, with this server and with the original one.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { sdp } from './support/dialects.mjs';
@@ -17,7 +17,7 @@ after(async () => {
   await server?.close();
 });
 
-// What a page's callback gets of a script.
+// The payload that a script passes to the page's callback.
 function called(script, index) {
   const callbacks = new Proxy([], { get: (_, name) => (payload) => heard.push([name, payload]) });
   const heard = [];
@@ -27,7 +27,7 @@ function called(script, index) {
   return heard[0][1];
 }
 
-// Engine.IO 3: lengths in UTF-16 units.
+// Splits a payload of Engine.IO 3, whose lengths are in UTF-16 units.
 function packets(payload) {
   const found = [];
   for (let rest = payload; rest !== ''; ) {
@@ -41,7 +41,7 @@ function packets(payload) {
 }
 
 const framed = (packet) => `${packet.length}:${packet}`;
-// As socket.io-client 1 and 2 write a payload into their form.
+// Escapes a payload as the forms of socket.io-client 1 and 2 do.
 const escaped = (payload) => payload.replace(/\\n/g, '\\\n').replace(/\n/g, '\\n');
 
 class Page {
@@ -61,7 +61,7 @@ class Page {
   }
 
   async poll() {
-    // A page's transport has one callback.
+    // The transport of a page always uses the same callback.
     const response = await fetch(`${this.base}&j=3&t=x${this.polls++}`);
     const script = await response.text();
     assert.equal(response.status, 200, script);
@@ -106,7 +106,7 @@ async function transcript(at) {
   const offer = sdp('offer', 7);
   const long = { ...offer, sdp: `${offer.sdp}a=${'語'.repeat(15_000)}\r\n` };
   for (const sent of [...HARD.map((text) => ({ ...offer, sdp: `${offer.sdp}a=${text}` })), long]) {
-    // JSON may have line ends between its tokens.
+    // JSON may contain line ends between its tokens.
     answers.push(await caster.post(`42["CLIENT_OFFER_TO_SERVER",\n\n${JSON.stringify(sent)}\n]`, '2'));
     offers.push(await tv.event('CLIENT_OFFER_TO_TV'));
     assert.deepEqual(offers.at(-1).sdp, sent.sdp);
@@ -120,7 +120,7 @@ test('a cast begins over JSONP as it does on socket.io 2', async () => {
   const [ours, original] = [await transcript(server), await transcript(originals[2])];
   assert.deepEqual(ours.answers, original.answers);
   assert.deepEqual(ours.offers, original.offers);
-  // The original says text/plain, which a browser runs only where nothing tells it not to guess.
+  // The original sends text/plain, which browsers run as a script only if no header forbids them to guess the type.
   assert.equal(ours.kind, 'text/javascript; charset=UTF-8');
 });
 

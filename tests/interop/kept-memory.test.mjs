@@ -1,4 +1,4 @@
-// What stays with a connection after a large message has passed: little of one that came, and a bounded sum of those that were sent.
+// The memory that a connection keeps after a large message: little after receiving one, and a bounded total after sending them.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
@@ -14,13 +14,13 @@ import { until } from './support/wait.mjs';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-// The largest that is read, nearly: 1.1 MiB.
+// Almost the largest message that the server reads.
 const LARGE = 'x'.repeat(1.1 * MIB);
-// MiB that 200 clients take for themselves, and what the allocator has not given back.
+// Memory of 200 clients themselves, and memory that the allocator has not returned.
 const MAX_GROWTH_MIB = 64;
 
 let server;
-// Each test has a server of its own: what another one left would be used again, and not be seen.
+// Each test has a server of its own, because memory left by another test would be reused and hide the growth.
 beforeEach(async () => {
   server = await startServer({ CASTWAY_CALL_RATE: '100000' });
 });
@@ -29,8 +29,8 @@ afterEach(async () => {
   await server?.close();
 });
 
-// Runs an attack beside a pair that exchanges all the time; resolves to what the attack does. Its connections are open still when the
-// server has to hold no more than `growth` MiB more than before; freed memory is given back every ten seconds.
+// Runs an attack beside a pair that exchanges messages all the time; resolves to the attack's result. While the attack's connections are
+// still open, the server's memory must return to at most `growth` MiB above the start. Freed memory is returned within ten seconds.
 async function holdsLittle(t, growth, attack) {
   const tv = await connect(server, { label: 'honest TV' });
   const caster = await connect(server, { namespace: '/rtc', label: 'honest caster' });
@@ -52,7 +52,7 @@ async function holdsLittle(t, growth, attack) {
   return attacked;
 }
 
-// So many at once do something, until all `count` have. What they have unfinished together fits what the server takes of all.
+// Runs `act` `count` times, at most `atOnce` at the same time. Their unfinished bytes together stay below the server's total bound.
 async function inTurn(count, act, atOnce = 10) {
   const results = [];
   let next = 0;
@@ -68,7 +68,7 @@ async function inTurn(count, act, atOnce = 10) {
 const address = (at) => `127.0.${Math.floor(at / 50) + 2}.${(at % 50) + 1}`;
 
 describe('of 200 clients that have sent 1.1 MiB each, little stays', () => {
-  // The last event is answered once the server has heard those before it.
+  // The server answers the last event after it has read those before it.
   const ways = {
     'an event': [frame(`42["no event of ours","${LARGE}"]`)],
     'an event with an attachment': [frame('451-["no event of ours",{"_placeholder":true,"num":0}]'), frame(LARGE, { opcode: 2 })],
@@ -77,12 +77,12 @@ describe('of 200 clients that have sent 1.1 MiB each, little stays', () => {
   };
   for (const [what, frames] of Object.entries(ways)) {
     for (const eio of [3, 4]) {
-      // Of the old ones, one way is enough.
+      // For Engine.IO 3, one of these cases is enough.
       if (eio === 3 && what !== 'an event') continue;
       test(`${what}, Engine.IO ${eio}`, async (t) => {
         const open = await holdsLittle(t, MAX_GROWTH_MIB, () => inTurn(200, async (at) => {
           const raw = await rawWebSocket(server, `/socket.io/?EIO=${eio}&transport=websocket`, address(at));
-          // Nothing may be said before the namespace is connected.
+          // Clients may send nothing before the namespace is connected.
           if (eio === 4) await raw.send(frame('40'));
           await raw.until(/40(\{"sid"|$)/);
           await raw.send(Buffer.concat([...frames, frame('427["CONFIG",{}]')]));
@@ -153,7 +153,7 @@ describe('a frame that nobody may send is refused before it has come', () => {
 
 describe('of many clients that were sent 255 KiB each, 24 MiB stay', () => {
   const CLIENTS = 400;
-  // 24 MiB that are counted, 16 KiB that each of those keeps besides, and what the others take for themselves.
+  // 24 MiB of counted buffers, 16 KiB more for each of these connections, and the memory of the clients themselves.
   const MAX_GROWTH_OF_CROWD_MIB = 84;
   const within = (t, attack) => holdsLittle(t, MAX_GROWTH_OF_CROWD_MIB, async () => {
     const before = await server.metric('castway_ended_buffers_total');

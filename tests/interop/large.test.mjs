@@ -1,5 +1,5 @@
-// Offers and answers of browsers with every codec, simulcast and all candidates: they pass in every flow, by every transport, and wait
-// for a side that is away. What is larger gets its error and keeps its connection, up to a MiB.
+// Offers and answers of browsers with every codec, simulcast and all candidates: they pass in every flow over every transport, and wait for
+// a side that is away. Larger messages, up to a MiB, cause an error, but the connection stays.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, afterEach, before, describe, test } from 'node:test';
@@ -25,7 +25,7 @@ const home = { A: '/', B: '/rtc' };
 const offerEvent = { A: 'CLIENT_OFFER_TO_SERVER', B: 'RTC_Client_Offer_To_Server' };
 const wrap = { A: (offer) => offer, B: (offer) => ({ offer }) };
 
-// Offer and answer of so many KiB, with candidates around them.
+// Exchanges an offer and an answer of so many KiB, with candidates between them.
 async function negotiate(tv, tvDialect, caster, casterDialect, kib, acks) {
   const [offer, answer] = [sdpOf('offer', kib), sdpOf('answer', kib)];
   const answers = [];
@@ -59,14 +59,14 @@ for (const version of Object.keys(versions)) {
           const tv = await connect(server, { version, transport, namespace: home[tvDialect], label: 'TV' });
           const caster = await connect(server, { version, transport, namespace: home[casterDialect], label: 'caster' });
           await pair(tv, tvDialect, caster, casterDialect, { acks });
-          // Immediately after the connection, so that where there is an upgrade some are sent during it.
+          // The exchange begins immediately after the connection, so with an upgrade some messages are sent during it.
           for (const kib of LARGE) await negotiate(tv, tvDialect, caster, casterDialect, kib, acks);
           for (const peer of [tv, caster]) assert.deepEqual(peer.heard('CAST_ERROR'), [], peer.label);
         });
       }
 
       test(`${transport}: binary attachments`, async () => {
-        // What engineioxide sends of them to version 2 by polling can't be read at any size.
+        // For version 2 over polling, engineioxide sends attachments in a form that clients can't read at any size.
         const receiving = version === '2.5' && transport === 'polling' ? 'websocket' : transport;
         const tv = await connect(server, { version, transport: receiving, label: 'TV' });
         const caster = await connect(server, { version, transport, namespace: '/rtc', label: 'caster' });
@@ -153,7 +153,7 @@ test('a client that takes its time to read gets everything', async () => {
   socket.pause();
   const offers = Array.from({ length: 6 }, (_, i) => sdpOf('offer', 240 + i));
   for (const offer of offers) assert.equal((await caster.ask('CLIENT_OFFER_TO_SERVER', offer)).ok, true);
-  // A chunk at a time.
+  // Reads one chunk at a time.
   const pausing = () => {
     socket.pause();
     setTimeout(() => socket.resume(), 5);

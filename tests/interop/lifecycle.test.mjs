@@ -1,4 +1,4 @@
-// Stop, restart, health.
+// Stopping, restarting, and health checks.
 import assert from 'node:assert/strict';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// What the server tells strangers of itself, and what other users of its machine can do to it.
+// The information that the server reveals to strangers, and the attacks of other users of its machine.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
@@ -18,7 +18,7 @@ const LOCAL = ['localhost', '127.0.0.1', '0:0:0:0:0:0:0:1'];
 const asRoot = { skip: process.getuid() !== 0 && 'only root can give files to others' };
 const NOBODY = 65534;
 
-// An address of this machine that others may use, if there is one.
+// An address of this machine that other machines can reach, if one exists.
 const own = Object.values(networkInterfaces()).flat().find(({ internal, family }) => !internal && family === 'IPv4')?.address;
 const openEverywhere = async () => {
   const port = await freePort('0.0.0.0');
@@ -45,7 +45,7 @@ describe('names and addresses', () => {
         assert.equal(https.fingerprint, byAddress.fingerprint, 'the page tells the fingerprint that its browser will see');
       }
       await until('all are written down', () => readFileSync(join(server.dataDir, 'tls/self-signed.pem'), 'utf8').split('BEGIN CERTIFICATE').length >= (own ? 4 : 3));
-      // Other settings make no other certificates.
+      // Changed settings don't cause new certificates.
       server.settings.CASTWAY_EXTERNAL_IP = '1.2.3.4';
       await server.restart();
       assert.equal((await shown(port)).fingerprint, first.fingerprint);
@@ -199,7 +199,7 @@ describe('files of others', () => {
       await until('the loss is told', readiness, lost);
       assert.equal((await rawGet(`${server.url}/readyz`)).status, 503);
       assert.equal(lines(), 1, 'one line in the log');
-      // Another file is another database.
+      // A new file at the same path is another database.
       writeFileSync(path, '');
       await until('it still is', readiness, lost);
       unlinkSync(path);
@@ -212,7 +212,7 @@ describe('files of others', () => {
 });
 
 describe('the start', () => {
-  // A STUN server that is there and says nothing holds the start up for seconds.
+  // A STUN server that doesn't answer delays the start for seconds.
   async function starting(body) {
     const silent = createSocket('udp4');
     silent.bind(0, '127.0.0.1');
@@ -263,7 +263,7 @@ describe('the start', () => {
     child.stderr.on('data', (text) => (log += text));
     const exited = once(child, 'exit');
     try {
-      // Bit 0 of what is caught is SIGHUP.
+      // The lowest bit of the caught signals is SIGHUP.
       const caught = () => Number.parseInt(readFileSync(`/proc/${child.pid}/status`, 'utf8').match(/^SigCgt:\s+(\S+)$/m)[1].slice(-1), 16) & 1;
       await until('SIGHUP is caught', caught);
       child.kill('SIGHUP');

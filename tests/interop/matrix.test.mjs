@@ -1,5 +1,5 @@
-// The whole flow across the dialects, with acks, on the other dialect's namespace, and between generations of clients. Each dialect by
-// itself, by every client, is in clients.test.mjs.
+// The whole flow across the dialects, with acks, on the other dialect's namespace, and between generations of clients. clients.test.mjs
+// tests each dialect on its own with every client.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { closeAll, connect, transports, versions } from './support/clients.mjs';

@@ -1,4 +1,4 @@
-// What users of RTCMultiConnection say of themselves and of their rooms is bounded over all of them, and users who say little keep what they said.
+// The descriptions of RTCMultiConnection's users and rooms are bounded in total, and users with small descriptions keep them.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closeAll, connect, room } from './support/multi.mjs';
@@ -11,7 +11,7 @@ const MANY = { about: 'x'.repeat(15 * KIB) };
 const ATTACKERS = 600;
 // The users that connect at the same time.
 const CONNECTIONS_AT_A_TIME = 20;
-// Bytes of all descriptions at most.
+// The maximum bytes of all descriptions.
 const most = (users) => 4 * KIB * KIB + KIB * users;
 
 test(`${ATTACKERS} users that describe themselves and their rooms at length`, async (t) => {

@@ -1,4 +1,4 @@
-// The same script, sent to the original server and to ours, by old and new clients: the same acks and events but for the
+// The same script, sent to the original server and to ours by old and new clients. The acks and events must be the same, except for the
 // differences listed with each script, each with its reason.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
@@ -12,13 +12,13 @@ before(async () => {
   await ours.addUser('root', 'root-password-1');
   const { code, stderr } = await ours.cli(['user', 'promote', 'root']);
   assert.equal(code, 0, stderr);
-  // From its start on it knows who is an admin.
+  // The server learns at its start which users are administrators.
   await ours.restart();
 });
 after(() => ours?.close());
 afterEach(closeAll);
 
-// Plays `play` on one server: {step: answer, 'x hears': events of client x}.
+// Runs `play` with one server: {step: answer, 'x hears': events of client x}.
 async function transcript(server, version, play) {
   const result = {};
   const clients = {};
@@ -28,7 +28,7 @@ async function transcript(server, version, play) {
       await clients[id].settle();
       return clients[id];
     },
-    // One that may not get an answer.
+    // A client that may get no answer.
     visit: (id, more) => connect(server, id, { version, ...more }),
     async ask(id, name, ...args) {
       const step = `${Object.keys(result).length + 1} ${id} ${name}`;
@@ -44,7 +44,7 @@ async function transcript(server, version, play) {
     },
     async leave(id) {
       clients[id].leave();
-      // A farewell is answered by nothing.
+      // A farewell gets no answer.
       const [other] = Object.values(clients).filter(({ socket }) => socket.connected);
       const isThere = { remoteUserId: 'system', message: { detectPresence: true, userid: id }, sender: other.id };
       await until(`${id} has left`, () => other.ask('RTCMultiConnection-Message', isThere), ([there]) => there === false);
@@ -106,13 +106,13 @@ script('presence, before, with people and a password, and after', async (recordi
   await recording.leave('b');
   await recording.ask('a', 'check-presence', 'locked');
 }, {
-  // The length of the password (and undefined, which is left out, for none) is nobody's business.
+  // Ours hides the length of the password. Without a password, the original sends undefined, which is left out.
   '3 b check-presence': { original: [true, 'r', { of: 'r', _room: { isFull: false } }], ours: [true, 'r', { of: 'r', _room: { isFull: false, isPasswordProtected: false } }] },
   '5 a check-presence': {
     original: [true, 'locked', { value: 'text', _room: { isFull: true, isPasswordProtected: 6 } }],
     ours: [true, 'locked', { value: 'text', _room: { isFull: true, isPasswordProtected: true } }],
   },
-  // The original writes _room into the owner's own data.
+  // The original stores _room in the owner's own data.
   '6 a get-remote-user-extra-data': { original: [{ of: 'r', _room: { isFull: false } }], ours: [{ of: 'r' }] },
 });
 
@@ -229,7 +229,7 @@ script('extra data', async (recording) => {
   await recording.ask('c', 'get-remote-user-extra-data', 'b');
   await recording.ask('c', 'get-remote-user-extra-data', 'nobody');
 }, {
-  // An echo of one's own data, which clients ignore.
+  // The original echoes a client's own data, which clients ignore.
   'a hears': {
     original: [['user-connected', 'c'], ['extra-data-updated', 'b', { new: 1 }], ['extra-data-updated', 'a', { newer: 2 }], ['extra-data-updated', 'c', 'text']],
     ours: [['user-connected', 'c'], ['extra-data-updated', 'b', { new: 1 }], ['extra-data-updated', 'c', 'text']],
@@ -238,7 +238,7 @@ script('extra data', async (recording) => {
     original: [['extra-data-updated', 'b', { new: 1 }], ['extra-data-updated', 'a', { newer: 2 }]],
     ours: [['extra-data-updated', 'a', { newer: 2 }]],
   },
-  // The password's length: undefined for none.
+  // The original sends the password's length, or undefined without a password.
   '3 c check-presence': { original: [true, 'r', { newer: 2, _room: { isFull: false } }], ours: [true, 'r', { newer: 2, _room: { isFull: false, isPasswordProtected: false } }] },
 });
 
@@ -252,7 +252,7 @@ script('two that are connected and in one room hear extra data once', async (rec
   a.emit('extra-data-updated', { x: 1 });
 }, {
   'a hears': { original: [['user-connected', 'b'], ['extra-data-updated', 'a', { x: 1 }]], ours: [['user-connected', 'b']] },
-  // Once as a peer and once as a participant.
+  // The original sends it twice: to the peer, and to the participant.
   'b hears': {
     original: [['user-connected', 'a'], ['RTCMultiConnection-Message', { remoteUserId: 'b', message: 'hello', sender: 'a', extra: { of: 'r' } }], ['extra-data-updated', 'a', { x: 1 }], ['extra-data-updated', 'a', { x: 1 }]],
     ours: [['user-connected', 'a'], ['RTCMultiConnection-Message', { remoteUserId: 'b', message: 'hello', sender: 'a', extra: { of: 'r' } }], ['extra-data-updated', 'a', { x: 1 }]],
@@ -270,9 +270,9 @@ script('ids', async (recording) => {
   await recording.ask('b', 'open-room', room('r'));
   recording.clients.b.say('new', 'hi');
 }, {
-  // An answer is an answer.
+  // Ours always answers.
   '2 a changed-uuid': { original: 'no ack', ours: [] },
-  // The original gives b the id that a has, and a's messages to b.
+  // The original gives b an id that a has, and then sends a's messages to b.
   '5 b changed-uuid': { original: [], ours: 'no ack' },
   'a hears': { original: [], ours: [['user-connected', 'b'], ['RTCMultiConnection-Message', { remoteUserId: 'new', message: 'hi', sender: 'b', extra: { of: 'r' } }]] },
   'b hears': { original: [], ours: [['userid-already-taken', 'new', 'b'], ['user-connected', 'new']] },
@@ -290,7 +290,7 @@ script('the sender is who sends', async (recording) => {
   await recording.join('b');
   a.say('b', 'forged', 'c');
 }, {
-  // The original makes a user of the name that is claimed.
+  // The original makes a user with the claimed name.
   'a hears': { original: [['user-connected', 'b']], ours: [['user-connected', 'b']] },
   'b hears': {
     original: [['user-connected', 'c'], ['RTCMultiConnection-Message', { remoteUserId: 'b', message: 'forged', sender: 'c', extra: {} }]],
@@ -313,12 +313,12 @@ script('custom events', async (recording) => {
   a.emit('set-custom-socket-event-listener', 'RTCMultiConnection-Custom-Message');
   a.emit('RTCMultiConnection-Custom-Message', 'once');
 }, {
-  // The event of the handshake and of the listener are the same, and the original has two handlers.
+  // The handshake and the listener name the same event, and the original then has two handlers for it.
   'b hears': {
     original: [['RTCMultiConnection-Custom-Message', { known: 'from the handshake' }], ['my-event', { now: true }], ['RTCMultiConnection-Custom-Message', 'once'], ['RTCMultiConnection-Custom-Message', 'once']],
     ours: [['RTCMultiConnection-Custom-Message', { known: 'from the handshake' }], ['my-event', { now: true }], ['RTCMultiConnection-Custom-Message', 'once']],
   },
-  // Nothing leaves the room.
+  // Ours sends nothing outside the room.
   'outside hears': {
     original: [['RTCMultiConnection-Custom-Message', { known: 'from the handshake' }], ['my-event', { now: true }], ['RTCMultiConnection-Custom-Message', 'once'], ['RTCMultiConnection-Custom-Message', 'once']],
     ours: [],
@@ -401,7 +401,7 @@ script('an admin', async (recording) => {
   await recording.clients.b.until('that it is disconnected', (log) => log.some(([event]) => event === 'disconnect'));
   recording.note('greeting', root.log[0]);
 }, {
-  // The password is not shown, nor what serves the original's bookkeeping.
+  // Ours shows neither the password nor the original's internal fields.
   '4 overview': {
     original: {
       newUpdates: false,

@@ -1,5 +1,5 @@
-// Pages that end without a farewell (killed apps, crashes, iOS Safari) and are loaded again. What their new clients are told is
-// compared with the original, which frees everything as soon as a connection breaks; what only ours can do has tests of its own.
+// Pages that end without disconnecting (killed apps, crashes, iOS Safari) and are loaded again. The events of their new clients are
+// compared with the original's, which frees everything as soon as a connection breaks. Ours can do more, which has separate tests.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { closeAll, connect, room, startOriginal } from './support/multi.mjs';
@@ -28,10 +28,10 @@ after(async () => {
 });
 afterEach(closeAll);
 
-// Where the original marks a password by its length, ours says whether there is one.
+// The original shows the length of a password, ours only whether it exists.
 const presence = ([there, id, { _room }]) => [there, id, _room.isFull, Boolean(_room.isPasswordProtected)];
 
-// The clients of one play at one server.
+// The clients of one scenario with one server.
 class Recording {
   clients = {};
   answers = {};
@@ -40,7 +40,7 @@ class Recording {
     Object.assign(this, { server, version });
   }
 
-  // `name`: what the client is called here; `userid`: what it calls itself.
+  // `name`: the client's name in this file; `userid`: the client's own id.
   async load(name, whereabouts, { userid = name, ...more } = {}) {
     const client = await connect(this.server, userid, { version: this.version, ...whereabouts, ...more });
     await client.settle();
@@ -48,7 +48,7 @@ class Recording {
   }
 
   note(what, value) {
-    // The original writes _room into the owner's own data.
+    // The original stores _room in the owner's own data.
     const own = (key, value) => (key === '_room' ? undefined : value);
     this.answers[`${Object.keys(this.answers).length + 1} ${what}`] = JSON.parse(JSON.stringify(value ?? null, own));
   }
@@ -68,7 +68,7 @@ class Recording {
     this.note(`${name} hears`, this.clients[name].log);
   }
 
-  // Their connections break, and the server has noticed.
+  // Breaks their connections, and waits until the server has noticed.
   async lose(...names) {
     const witness = await connect(this.server, `witness-${names.join('-')}`, { version: this.version });
     const away = async () => (this.server.metric ? this.server.metric('castway_multi_away_users') : 0);
@@ -97,7 +97,7 @@ async function call(recording, { session, host = {}, guest = {} } = {}) {
   await recording.settle();
 }
 
-// Everybody who is away is given up: the next test's clients have the same names.
+// The server forgets all clients that are away, because the next test's clients have the same names.
 async function empty(server) {
   closeAll();
   await server.restart();
@@ -126,7 +126,7 @@ for (const [kind, session] of Object.entries({ call: {}, broadcast: ONE_WAY, 'ro
     same(`both pages of a ${kind} are loaded again${autoCloseEntireSession ? ', and it ends with its owner' : ''}`, async (recording) => {
       await call(recording, { session, host: { autoCloseEntireSession } });
       await recording.lose('host', 'guest');
-      // As openOrJoin does it.
+      // The library's openOrJoin does this.
       await recording.load('host again', HOST, { autoCloseEntireSession });
       await recording.ask('host again', 'check-presence', 'r');
       await recording.ask('host again', 'get-public-rooms', 'fans');
@@ -179,7 +179,7 @@ same('a host with an id of its own, whose viewers are there', async (recording) 
   await recording.ask('host again', 'check-presence', 'r');
   await recording.ask('host again', 'open-room', room('r', ONE_WAY));
   await recording.settle();
-  // The original says so twice.
+  // The original sends this event twice.
   recording.note('the guest hears', recording.clients.guest.log.slice(-1));
   await recording.ask('guest', 'join-room', room('r', ONE_WAY));
   recording.clients.guest.askIn('r');
@@ -271,13 +271,13 @@ for (const version of Object.keys(OVER)) {
     guest.socket.connect();
     await guest.until('that the old host is gone', (log) => log.some(([event]) => event === 'user-disconnected'));
     assert.deepEqual(guest.log, [['user-disconnected', 'host']]);
-    // It is in the room: it receives requests to participate, and owns the room when the host leaves.
+    // The guest is in the room: it receives participation requests, and becomes the owner when the host leaves.
     const third = await recording.load('third', ELSEWHERE['another network']);
     assert.deepEqual(await third.ask('join-room', room('r')), [true]);
     third.askIn('r');
     await guest.until('the request', (log) => log.some(([, message]) => message?.sender === 'third'));
     await host.until('the request', (log) => log.some(([, message]) => message?.sender === 'third'));
-    // As a page does that joins again when the host has left.
+    // Pages that join again after the host has left do this.
     assert.deepEqual(await guest.ask('join-room', room('r')), [true]);
     guest.askIn('r');
     await host.until('the guest', (log) => log.some(([, message]) => message?.sender === 'guest'));

@@ -1,4 +1,4 @@
-// RTCMultiConnection's protocol where the original has no answer to compare with: reconnection, theft, limits, hostile input.
+// RTCMultiConnection's protocol where it can't be compared with the original: reconnection, theft, limits, hostile input.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { TIMEOUT_MS, until } from './support/wait.mjs';
 
 const ATTACKER = '127.0.0.2';
 
-// `server` keeps the place of a dropped client for longer than any test takes, `brief` for as long as a busy machine may stand still.
+// `server` keeps the place of a dropped client for longer than any test takes, `brief` for as long as a busy machine may pause.
 let server;
 let brief;
 before(async () => {
@@ -149,7 +149,7 @@ const circus = () => [
   [{ broadcastId: 'x', userid: 5 }], [{ broadcastId: {}, userid: null }], [{ all: true, userinfo: true, userid: {} }],
 ];
 
-// A pair next to the attacker goes on.
+// A pair beside the attacker continues.
 async function withPair(attack, at = server) {
   const a = await connect(at, 'neighbour-a');
   const b = await connect(at, 'neighbour-b');
@@ -201,7 +201,7 @@ test('what can not be read is answered in the shape of its event', async () => {
 
 test('nobody speaks in the name of the server', () =>
   withPair(async (a, b) => {
-    // Among the events of the server this one is of clients, too.
+    // This event of the server is also one that clients send.
     for (const name of EVENTS.filter((name) => name !== 'extra-data-updated')) {
       a.emit('set-custom-socket-event-listener', name);
       a.emit(name, 'forged');
@@ -219,7 +219,7 @@ test('binary payloads arrive, and none that has no bytes', async () => {
   a.say('b', { file: Buffer.from([1, 2, 3]) });
   await b.until('it', (log) => log.some(([, message]) => message?.message?.file));
   assert.deepEqual([...b.heard('RTCMultiConnection-Message')[0][0].message.file], [1, 2, 3]);
-  // As if there were bytes; with a message that has some, a client would give up its connection at it.
+  // This value claims to have bytes. If it arrived beside a real attachment, a client would close its connection.
   a.emit('extra-data-updated', { _placeholder: true, num: 99 });
   a.say('b', { file: Buffer.from([4]) });
   await b.until('the second', () => b.heard('RTCMultiConnection-Message').length === 2);
@@ -252,7 +252,7 @@ test('so are an admin’s', async () => {
     return verdict[1];
   };
   const refused = { error: 'Invalid admin username or password.' };
-  // A right password that is refused counts as a wrong one of its address.
+  // A correct password that is refused counts as a wrong one from its address.
   let addresses = 0;
   const fromElsewhere = () => tryOut('root', 'root-password-1', `127.0.1.${(addresses += 1)}`);
   await until('root is an admin', fromElsewhere, ({ connected }) => connected);

@@ -1,5 +1,5 @@
-// Names that every object of JavaScript has, or that a client's socket tells its own page: nobody gets them, so that no client is
-// made to change its own objects or to hear what did not happen.
+// Names that every JavaScript object has, or that a client's socket uses for its own events. No client may use them, so that no client is
+// made to change its own objects or receives events that did not happen.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, afterEach, before, test } from 'node:test';
@@ -26,7 +26,7 @@ before(async () => {
 after(() => server?.close());
 afterEach(() => closeAll());
 
-// A client that sends arbitrary packets, which no library allows.
+// A client that sends arbitrary packets, which the libraries don't allow.
 async function raw(more) {
   const socket = new WebSocket(`${server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket&${query('raw', more)}`);
   const heard = [];
@@ -60,7 +60,7 @@ for (const id of [...PROPERTIES, ...PEERS]) {
     assert.deepEqual(await user.ask('join-room', room(id)), [false, 'Room not available']);
     assert.deepEqual((await user.ask('check-presence', id)).slice(0, 2), [false, id]);
     assert.deepEqual(await user.ask('get-remote-user-extra-data', id), ['User ID does not exist']);
-    // One that only contains it is as good as any.
+    // A name that only contains such a word is allowed.
     const [owner, guest] = [await connect(server, `${id}-fan`), await connect(server, `my-${id}`)];
     assert.deepEqual(await owner.ask('open-room', room(`${id}-room`)), [true]);
     assert.deepEqual(await guest.ask('join-room', room(`${id}-room`)), [true]);
@@ -102,7 +102,7 @@ test('the relay event has no such name either, and the client is told why', asyn
   (await connect(server, 'x', { msgEvent: 'constructor-messages' })).leave();
 });
 
-// The library as pages load it, in a page of its own; what it needs of a browser to be loaded at all.
+// Loads the library in a context like a page, with the browser features that it needs for loading.
 function page(io) {
   const nothing = () => {};
   const sandbox = {
@@ -154,7 +154,7 @@ for (const version of ['2.5', '4.8']) {
         attacker.say(connection.userid, { done: true });
         await attacker.settle();
       }
-      // What was sent before it has arrived then.
+      // When this data has arrived, everything sent before has arrived too.
       honest.emit('extra-data-updated', { honest: true });
       await until('honest extra data', () => connection.peers[honest.id]?.extra?.honest);
       const keys = vm.runInContext('() => { const all = []; for (const key in {}) all.push(key); return all.concat(Object.getOwnPropertyNames(Object.prototype)).join(); }', sandbox);

@@ -1,5 +1,5 @@
-// Namespaces as clients of every generation name them, with a query or not, and what they hear where they are not let in: the
-// original server's answer, and ours.
+// Namespaces as clients of every generation name them, with and without a query, and the errors for those that are refused. Compares the
+// answers of the original servers with ours.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
@@ -59,7 +59,7 @@ for (const [original, versions] of [['socket.io-2', old], ['socket.io-4', recent
           for (const [path, word] of [['/nope', 'Invalid namespace'], ['/nope?token=1', 'Invalid namespace'], ['/closed', 'closed "for" everybody']]) {
             const theirs = await outcome(start(version, servers[original].url + path, { transports: list }), path);
             assert.deepEqual(theirs, original === 'socket.io-2' ? word : `an error, ${word}`);
-            // Ours has no namespace that is closed.
+            // Our server has no closed namespace.
             if (path === '/closed') continue;
             assert.deepEqual(await outcome(start(version, servers.ours.url + path, { transports: list }), path), theirs);
           }
@@ -74,7 +74,7 @@ for (const [original, versions] of [['socket.io-2', old], ['socket.io-4', recent
             assert.equal(await outcome(second, server), 'connected');
             assert.ok(await acked(second, server));
             second.disconnect();
-            // In the originals, a client that comes back before it has left races with itself.
+            // With the originals, a client that comes back before it has left causes a race with itself.
             assert.ok(await acked(root, `${server} after the farewell`));
             const again = outcome(second, `${server} again`);
             second.connect();
@@ -98,9 +98,9 @@ for (const [original, versions] of [['socket.io-2', old], ['socket.io-4', recent
   }
 }
 
-// What Java 1.0 and Flutter's client send by WebSocket, which is all that the latter speaks.
+// Packets that Java 1.0 and Flutter's client send over WebSocket, which is the only transport of the latter.
 describe('packets of Engine.IO 3', () => {
-  // Sends texts, or lists of fragments; resolves to what came until there were so many packets, and whatever comes with them.
+  // Sends texts or lists of fragments; resolves to the received packets once `count` have arrived.
   const say = async (url, packets, count) => {
     const socket = new WebSocket(`${url.replace('http', 'ws')}/socket.io/?EIO=3&transport=websocket`);
     const [heard, left] = [[], [...packets]];
@@ -116,10 +116,10 @@ describe('packets of Engine.IO 3', () => {
           const text = String(data);
           if (text === '3') resolve();
           if (/^[03]/.test(text)) return;
-          // Of Castway's own.
+          // Only Castway sends these events.
           if (/CONFIG_FEEDBACK|VERIFY/.test(text)) return;
           heard.push(text.replace(/(?<=^43[^[]*\[).*(?=\]$)/, '…'));
-          // The original ignores a client that sends to a namespace before it is connected to it.
+          // The original ignores events for a namespace that the client has not connected yet.
           while (left.length && (/^40/.test(text) || !/^40\/rtc/.test(sent))) {
             const parts = [left.shift()].flat();
             parts.forEach((part, at) => socket.send(part, { fin: at === parts.length - 1 }));
@@ -168,7 +168,7 @@ describe('payloads of Engine.IO 3', () => {
       const bytes = Buffer.from(packet);
       return Buffer.concat([Buffer.from([0, ...String(bytes.length)].map(Number)), Buffer.from([255]), bytes]);
     }));
-  // Posts payloads, and polls after each until something has come.
+  // Posts payloads, and polls after each one until the awaited text has arrived.
   const say = async (base, steps) => {
     const url = `${base}/socket.io/?EIO=3&transport=polling&b64=1`;
     let heard = await (await fetch(url)).text();
@@ -184,7 +184,7 @@ describe('payloads of Engine.IO 3', () => {
         while (!heard.includes(awaited)) await poll();
       })(), `${awaited}, but ${brief(heard)}`);
     }
-    // The original may close the connection over it.
+    // The original may close the connection because of this payload.
     await fetch(`${url}&sid=${sid}`, { method: 'POST', body: '1:1' }).catch(() => {});
   };
 

@@ -1,4 +1,4 @@
-// When TVs get new codes: those whose front end announces that it understands that, and no others.
+// TVs get new codes only if their front end announces support for them.
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { closeAll, connect } from './support/clients.mjs';
@@ -23,7 +23,7 @@ const joinFails = async (server, code, more) => {
   const b = await connect(server, { namespace: '/rtc', label: 'B caster with an old code' });
   assert.equal((await b.ask('CONNECT_TO_TV', { username: 'Ada', projCode: code })).error?.code, 'unknown_code');
 };
-// A caster comes and goes; resolves to its resume token.
+// A caster joins and leaves; resolves to its resume token.
 const castAndLeave = async (server, code) => {
   const caster = await connect(server, { label: 'caster' });
   const { resumeToken } = await caster.ask('JOIN_ROOM', code);
@@ -118,7 +118,7 @@ test('the published flow of dialect B announces too, and hears of its new code u
     const changed = await tv.next('TV_CODE_CHANGED');
     assert.equal(changed.reason, 'cast_ended');
     await joinFails(server, code);
-    // What was missed comes with the next entry.
+    // The TV gets the missed change when it enters again.
     const again = await connect(server, { namespace: '/rtc', version: '2.5', label: 'B TV that missed it' });
     const info = await again.ask('TV_GETINFO', { token: tv.heard('RESUME_TOKEN')[0].resumeToken, code, ...ANNOUNCED });
     assert.notEqual(info.code, code);

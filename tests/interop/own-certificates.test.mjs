@@ -1,5 +1,5 @@
-// Certificates as the tutorials have them made, by their own commands: nobody vouches for them, so that plain HTTP stays open;
-// and what the machine's trust store changes.
+// Certificates made with the tutorials' own commands. No browser trusts them, so plain HTTP stays available. Also tests the effect of the
+// machine's trust store.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,7 +15,7 @@ import { startServer } from './support/server.mjs';
 import { until } from './support/wait.mjs';
 
 const DAY = 24 * 3600;
-// What openssl asks where the command names nobody, answered with Return.
+// Answers to the questions that openssl asks if the command names no subject: Return.
 const RETURNS = '\n'.repeat(10);
 
 const made = [
@@ -62,7 +62,7 @@ function folderOfCertificates() {
   return { file, openssl, close: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-// The status of a request without TLS from another machine, as a trusted proxy announces it.
+// The status of a request without TLS from another machine, which a trusted proxy announces.
 async function fromElsewhere(server, path) {
   const [host, port] = server.httpAddr.split(':');
   const socket = connectTcp(Number(port), host);

@@ -1,6 +1,6 @@
-// What is installed is decided by our lock files alone, whatever anybody publishes. npm ci takes from a lock file what fits the
-// ranges in it, but asks the registry where a dependency is a tag, such as "latest": what the tag means today must be what the lock
-// file has. So package.json overrides each of them with a version.
+// Only our lock files decide which versions are installed, whatever anybody publishes. npm ci installs from a lock file, but if a
+// dependency is a tag such as "latest", it asks the registry, and fails when the tag means another version than the lock file. So
+// package.json overrides each such dependency with a version.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -30,7 +30,7 @@ after(() => registry?.close());
 
 const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
 
-// What npm ci says about package.json and package-lock.json of `folder`, once `edit` has changed the former.
+// Runs npm ci with package.json and package-lock.json of `folder`, after `edit` has changed package.json.
 async function install(folder, edit = () => {}) {
   const copy = mkdtempSync(join(tmpdir(), 'castway-packages-'));
   asked = [];
@@ -42,7 +42,7 @@ async function install(folder, edit = () => {}) {
     const url = `http://127.0.0.1:${registry.address().port}/`;
     const settings = {
       registry: url, cache: join(copy, 'cache'), userconfig: join(copy, 'none'), noproxy: '127.0.0.1', 'fetch-retries': '0', 'update-notifier': 'false',
-      // npm test has set its own in the environment.
+      // npm test sets another level in the environment.
       loglevel: 'error',
     };
     const flags = Object.entries(settings).map(([name, value]) => `--${name}=${value}`);

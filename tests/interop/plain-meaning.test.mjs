@@ -1,5 +1,5 @@
-// Front ends that are not quite of either dialect: what they say is understood where it can mean one thing, and each receiver hears it as
-// its own dialect has it. What is of the dialect stays as it was sent.
+// Front ends that mix the dialects: the server understands their messages if these have only one possible meaning, and each receiver gets
+// the form of its own dialect. Messages that match a dialect stay unchanged.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { closeAll, connect, versions } from './support/clients.mjs';
@@ -74,7 +74,7 @@ for (const version of ['2.5', '4.8']) {
             from.emit(SENT[kind].A, sent);
             assert.deepEqual(await to.next(HEARD[kind][receiver]), receiver === 'A' ? sent : asReceiver, `A ${JSON.stringify(sent)}`);
           }
-          // Dialect A's payload is opaque: dialect B has it wrapped as it is.
+          // Dialect A's payload is opaque, so dialect B receives it wrapped and unchanged.
           for (const sent of [own, own.sdp, JSON.stringify(own), { anything: [1] }]) {
             from.emit(SENT[kind].A, sent);
             assert.deepEqual(await to.next(HEARD[kind][receiver]), receiver === 'A' ? sent : { [kind]: sent }, `A ${JSON.stringify(sent)}`);

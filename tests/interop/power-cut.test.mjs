@@ -1,5 +1,5 @@
-// A hundred TVs behind one address, with the default settings: all are back after the server was killed, and after they lost power
-// themselves. 30 s are promised; how long it took is printed, and the machine may be slow.
+// A hundred TVs behind one address, with the default settings: all come back after the server was killed, and after they lost power
+// themselves. 30 s are promised. The test prints the time that it took, since the machine may be slow.
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { closeAll, connect, versions } from './support/clients.mjs';
@@ -16,11 +16,11 @@ afterEach(() => {
   closeAll();
 });
 
-// The settings of the tests allow more credentials than the default.
+// The tests' settings allow more credentials than the default.
 const DEFAULTS = { CASTWAY_CREDENTIALS_RATE: '60' };
 
-// A front end of dialect A asks whenever it is connected. `remembers`: as our own page does, by its resume token, with an ack; old ones
-// know of neither.
+// A front end of dialect A sends its request whenever it connects. `remembers`: it uses its resume token and an ack, as our own page does;
+// old front ends use neither.
 function dialectA(version, url, { remembers = false, storage = new Map() } = {}) {
   const socket = versions[version](url, { forceNew: true, transports: ['websocket'] });
   const tv = { socket, code: null, errors: [] };
@@ -91,7 +91,7 @@ for (const [title, kind] of Object.entries(KINDS)) {
       await timed(t, `${TVS} new TVs have a code`, () => allHaveCodes(tvs));
       check(tvs, [], false);
       await killed(t, server, tvs, [{ count: TVS, keeps: kind.keeps }]);
-      // Their own power: what they had stays open without a word, and the server takes them for connected.
+      // The TVs lose power: their old connections stay open silently, and the server still counts them as connected.
       const before = tvs.map(({ code }) => code);
       tvs = start(server, kind, TVS, tvs.map(({ storage }) => storage));
       await timed(t, `${TVS} TVs are back after they lost power`, () => allHaveCodes(tvs));

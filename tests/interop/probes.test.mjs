@@ -1,4 +1,4 @@
-// A client that polls and moves to a WebSocket, or fails to: what becomes of its session with the original, and with Castway.
+// A polling client upgrades to a WebSocket, or fails to. Compares the fate of its session on the original server and on Castway.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
@@ -6,7 +6,7 @@ import WebSocket from 'ws';
 import { closeServers, startBeside } from './support/originals.mjs';
 import { until, within } from './support/wait.mjs';
 
-// A session by polling, with each step of its upgrade by hand.
+// A polling session whose test performs each step of the upgrade.
 class Session {
   static async open(base, eio) {
     const session = new Session();
@@ -21,13 +21,13 @@ class Session {
     return session;
   }
 
-  // A poll or a POST, and what is answered.
+  // One poll and its answer.
   async poll() {
     const response = await within(fetch(this.url), 'poll');
     return { status: response.status, type: response.headers.get('content-type'), text: await response.text() };
   }
 
-  // The same; what the original tells of others is passed over.
+  // The same, but skips the original's events about other clients.
   async answer() {
     let answer;
     do answer = await this.poll();
@@ -51,7 +51,7 @@ class Session {
     return heard;
   }
 
-  // Whether it goes on by polling: what it asks is answered by the next polls.
+  // Whether the session continues by polling: it sends an event, and the next polls must contain the ack.
   async lives() {
     const said = await this.post('427["CONFIG",{}]');
     if (said !== '200 ok') return said;
@@ -71,7 +71,7 @@ class Session {
     return socket;
   }
 
-  // Ends the upgrade and asks something by the WebSocket.
+  // Completes the upgrade, and sends an event over the WebSocket.
   async upgrade(socket) {
     socket.send('5');
     socket.send('428["CONFIG",{}]');
@@ -88,7 +88,7 @@ after(() => closeServers(servers));
 
 const noop = (eio) => ({ status: 200, type: 'text/plain; charset=UTF-8', text: eio === 3 ? '1:6' : '6' });
 
-// What a client does, and what comes of it: the right value, which the original gives as well.
+// Actions of a client and their correct results, which the original has as well.
 const plays = {
   'a probe without an end lets polls go, later ones too, and the session outlives its WebSocket': async (session) => {
     const socket = await session.socket();
@@ -177,7 +177,7 @@ const plays = {
     return { codes, text, status };
   },
 };
-// What is said instead of a probe, or after it.
+// Messages that are sent in place of a probe or after one.
 const words = { 'a packet': '42["CONFIG",{}]', 'another probe': '2probes', 'a pong': '3probe', nothing: '', bytes: Buffer.from('2probe'), 'a close': '1' };
 for (const [name, word] of Object.entries(words)) {
   for (const probed of [false, true]) {

@@ -1,4 +1,4 @@
-// The README's proxy settings, as they stand there, in front of the real server: nginx, Caddy and HAProxy where they are installed.
+// The README's proxy settings, unchanged, in front of the real server: nginx, Caddy and HAProxy where they are installed.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { startOriginal } from './support/originals.mjs';
 import { getFrom, haproxy, isInstalled, nginx, readmeBlocks, startProxy } from './support/proxy.mjs';
 import { startServer } from './support/server.mjs';
 
-// The first block of that language with this test's ports, files and nothing else changed.
+// The README's first block in that language. Only the ports and files are changed to those of this test.
 function settings(language, folder, port, server) {
   const changed = readmeBlocks(language)[0].replaceAll('127.0.0.1:8080', server.httpAddr).replaceAll('/etc/ssl/', `${folder}/`);
   const listening = changed.replace('listen 443 ssl', `listen 127.0.0.1:${port} ssl`).replace('bind :443 ssl', `bind 127.0.0.1:${port} ssl`);
@@ -52,7 +52,7 @@ for (const [name, proxy] of Object.entries(proxies)) {
           '-subj', `/CN=${NAME}`, '-addext', `subjectAltName=DNS:${NAME}`,
         ], { stdio: 'ignore' });
         const ca = readFileSync(pem);
-        // HAProxy wants both in one file; to the others a key behind the certificate is nothing.
+        // HAProxy requires certificate and key in one file; the other proxies ignore a key after the certificate.
         if (name === 'haproxy') writeFileSync(pem, Buffer.concat([ca, readFileSync(key)]));
         return {
           url: `https://${NAME}:${port}`,
@@ -95,11 +95,11 @@ for (const [name, proxy] of Object.entries(proxies)) {
   });
 }
 
-// docs/clients.md: what clients do behind proxies that are configured for WebSockets, and behind proxies that are not.
+// docs/clients.md: clients behind proxies that are configured for WebSockets, and behind proxies that are not.
 describe('clients behind', { concurrency: true }, () => {
   const rows = new Map(PROXIES.map(({ title }) => [title, []]));
 
-  // The proxy in front of what `start` resolves to for its URL: {url, server, close}.
+  // Starts the proxy in front of the server that `start` makes for the proxy's URL: {url, server, close}.
   async function behind(proxy, start) {
     let server;
     const front = await startProxy(proxy.program, proxy.args, async ({ folder, port }) => {
@@ -149,7 +149,7 @@ describe('clients behind', { concurrency: true }, () => {
   });
 
   after(() => {
-    // What the call page says then.
+    // The document says how the call page reports this.
     const title = 'the call page says that a proxy takes the Upgrade header away, and calls once it does not';
     assert.ok(readFileSync(new URL('../e2e/websocket.test.mjs', import.meta.url), 'utf8').includes(title), title);
     const cells = [...rows].flatMap(([title, found]) =>

@@ -1,5 +1,5 @@
-// HAProxy passing TCP on with PROXY protocol version 2, by the README's settings, in front of the one port (TURN and HTTPS) and of
-// TURN's own.
+// HAProxy forwards TCP with PROXY protocol version 2, with the README's settings, in front of the main port (TURN and HTTPS) and of TURN's
+// own port.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { relayBothWays, TurnClient } from './support/turn.mjs';
 import { within } from './support/wait.mjs';
 
 const PROXY = '127.0.0.1';
-// Who is no proxy.
+// An address that is not a trusted proxy.
 const STRANGER = '127.0.0.66';
 const VICTIM = { address: '192.0.2.9', port: 40_000 };
 
@@ -27,7 +27,7 @@ const headers = {
   ]),
 };
 
-// A Binding request: a STUN message that everybody gets an answer to.
+// A Binding request: a STUN message that needs no credentials.
 const BINDING = Buffer.from('000100002112a442000102030405060708090a0b', 'hex');
 
 function settings(port, to) {
@@ -66,10 +66,10 @@ after(async () => {
   authority?.close();
 });
 
-// Options of a TurnClient, there through the proxy unless a port says otherwise.
+// Options of a TurnClient, which connects through the proxy unless a port is given.
 const turn = (transport, more) => ({ port: front.port, username: credentials.username, password: credentials.password, transport, tls: { ca, servername: NAME }, ...more });
 
-// The client is known by its own address and port.
+// Asserts that the server sees the client's own address and port.
 async function assertItself(options) {
   const client = new TurnClient(options);
   try {
@@ -122,7 +122,7 @@ describe('behind HAProxy with send-proxy-v2', () => {
   });
 });
 
-// All that comes until the far side closes.
+// Everything that arrives until the other side closes the connection.
 async function answer(socket, said) {
   let heard = Buffer.alloc(0);
   socket.on('data', (chunk) => (heard = Buffer.concat([heard, chunk])));
@@ -139,7 +139,7 @@ async function answer(socket, said) {
 const dial = async (port, localAddress) => {
   const socket = connectTcp({ host: '127.0.0.1', port, localAddress });
   await once(socket, 'connect');
-  // Who is refused may be reset while it still speaks.
+  // A refused client may be reset while it is still sending.
   socket.on('error', () => {});
   return socket;
 };
@@ -149,7 +149,7 @@ describe('a PROXY header of a stranger', () => {
     test(`is needed by nobody: without one the stranger is itself at ${name}`, () => assertItself(turn('tcp', { port: port(), local: STRANGER })));
   }
 
-  // What makes the tests below mean something: from a proxy's address the very same bytes name the client.
+  // Shows that the tests below are meaningful: from a proxy's address the same bytes do name the client.
   for (const [version, header] of Object.entries(headers)) {
     test(`${version}: is believed from a proxy's address alone`, async () => {
       const socket = await dial(server.httpsPort, PROXY);

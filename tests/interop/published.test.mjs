@@ -1,4 +1,4 @@
-// The published front ends of dialect B, which act on each event that they are sent: nothing unasked may come.
+// The published front ends of dialect B, which act on every event that they receive: no unrequested event may arrive.
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { closeAll, connect, versions } from './support/clients.mjs';
@@ -8,7 +8,7 @@ import { withServer } from './support/server.mjs';
 import { verify } from './support/turn.mjs';
 import { until, within } from './support/wait.mjs';
 
-// Seconds: credentials run out within a test.
+// In seconds: credentials expire during a test.
 const CREDENTIALS_LIFE_S = 5;
 
 const sockets = [];
@@ -28,7 +28,7 @@ const allocates = (server, config) => {
   return verify({ port: server.turnPort, username, password: credential });
 };
 
-// What the server sends to one client comes in order, so after this answer nothing is on its way that came before.
+// The server sends to a client in order, so when this answer arrives, all earlier events have arrived.
 async function settled(app) {
   await new Promise((resolve) => app.socket.emit('LEAVE_ROOM_OF_NOBODY', {}, resolve));
 }
@@ -63,7 +63,7 @@ for (const version of ['2.5', '4.8']) {
       await until('the caster chooses its screen', () => caster.step, (step) => step === 2);
       assertIceServers(caster.config);
       assert.equal(caster.config.iceCandidatePoolSize, 2);
-      // A user who chooses a window takes longer than the credentials last.
+      // The user takes longer to choose a window than the credentials last.
       await until('the credentials have run out', () => Date.now() / 1000 - expiry(caster.config), (late) => late > 1);
       assert.equal(caster.step, 2);
       caster.project(1);
@@ -75,7 +75,7 @@ for (const version of ['2.5', '4.8']) {
       const other = await connect(server, { label: 'a TV of dialect A' });
       await dialects.A.register(other, true);
       assert.equal((await server.cli(['secret', 'rotate'])).code, 0);
-      // It receives two: one because of the new secret, and one because the old credentials run out.
+      // This TV receives two: one because of the new secret, and one because the old credentials expire.
       await other.next('CONFIG_FEEDBACK');
       await other.next('CONFIG_FEEDBACK');
       await settled(caster);
@@ -103,7 +103,7 @@ for (const version of ['2.5', '4.8']) {
       await until('the answer', () => caster.answers.length);
       for (let i = 0; i < 20; i += 1) caster.socket.emit('CONNECT_TO_TV', { username: 'lgy', projCode: tv.code });
       await until('each is answered', () => caster.heard('CONNECT_TO_TV_SUCCESS'), (heard) => heard === 21);
-      // In another second credentials would be others: a join signs none, and what the caster has stays good.
+      // In another second, new credentials would differ. A join issues none, and the caster's credentials stay valid.
       for (let i = 0; i < 5; i += 1) {
         const second = Math.floor(Date.now() / 1000);
         await until('the next second', () => Math.floor(Date.now() / 1000) > second);

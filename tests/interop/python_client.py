@@ -10,12 +10,12 @@ from importlib.metadata import version
 
 import socketio
 
-# In seconds; for what must come, on however busy a machine.
+# In seconds, for events that must come; long enough for a busy machine.
 LIMIT = 60
 TRANSPORTS = {"polling": ["polling"], "websocket": ["websocket"], "upgrade": ["polling", "websocket"]}
 OFFER = {"type": "offer", "sdp": "v=0\r\na=python\r\n"}
 ANSWER = {"type": "answer", "sdp": "v=0\r\na=python:answer\r\n"}
-# Few: this client refuses a polling answer of more than 16 packets.
+# Only a few, because this client refuses a polling answer with more than 16 packets.
 CANDIDATES = [{"iceCandidate": {"candidate": f"candidate:{i}", "sdpMid": "0", "sdpMLineIndex": 0}} for i in range(6)]
 
 
@@ -159,7 +159,7 @@ async def cast(url, dialect, transport, kind):
     for side in (tv, caster):
         heard = [await side.next("RTC_Candidate_Exchange") for _ in CANDIDATES]
         if kind == "sync":
-            # This client hands each event to a thread of its own, so their order is its own affair.
+            # This client handles each event in a thread of its own, so their order is not defined.
             heard.sort(key=lambda message: int(message["iceCandidate"]["candidate"].split(":")[1]))
         check(heard == CANDIDATES, f"candidates {heard}")
     await caster.close()

@@ -1,5 +1,5 @@
-// A client that is refused because it, or everybody, asks too much: it is told, stays connected, and succeeds on the same socket once it
-// has waited. Clients of socket.io never come back from "io server disconnect".
+// A client is refused because it, or all clients together, send too many requests. The server tells it so, and the client stays connected
+// and succeeds on the same socket after waiting. Clients of socket.io never come back from "io server disconnect".
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { connect } from './support/clients.mjs';
@@ -21,14 +21,14 @@ function assertTold(told, event, code) {
   assert.ok(told.retryAfter >= 1 && told.retryAfter <= 60, `retryAfter ${told.retryAfter}`);
 }
 
-// Tries again as a front end would that waits, on the same socket.
+// Retries on the same socket, like a front end that waits.
 async function succeeds(peer, event, ...args) {
   const answer = await until(`${event} succeeds`, () => peer.ask(event, ...args), ({ ok }) => ok, { pause: 500, limit: 120_000 });
   assert.ok(peer.socket.connected);
   return answer;
 }
 
-// Each with a server of its own; the wait for wrong codes is a minute.
+// Each test has a server of its own; the wait after wrong codes is a minute.
 describe('a refusal for now', { concurrency: 4 }, () => {
   for (const version of ['2.5', '4.8']) {
     describe(`socket.io-client ${version}`, { concurrency: 2 }, () => {
@@ -82,7 +82,7 @@ describe('a refusal for now', { concurrency: 4 }, () => {
     });
   }
 
-  // Both run together, since the wait is a minute. A TV does not wait: it gets another code than the one that it names.
+  // Both parts run at the same time, since the wait is a minute. A TV does not wait: it gets another code than the requested one.
   test('wrong codes, of a caster and of a TV', () =>
     withServer({ CASTWAY_WRONG_CODES: '2' }, async (server) => {
       const other = await connect(server, { namespace: '/rtc', label: 'another TV' });

@@ -1,4 +1,4 @@
-// Clients of other descent at our relay: each checks the data that comes back.
+// Clients of other origins with our relay. Each one checks the data that comes back.
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ const [V4, V6] = ['127.0.0.1', '::1'];
 
 let server;
 let granted;
-// Plain peers that send back what they get, as turnutils_uclient expects them.
+// Plain peers that echo, as turnutils_uclient expects.
 const peers = {};
 before(async () => {
   server = await startServer(async () => ({
@@ -24,7 +24,7 @@ before(async () => {
     CASTWAY_EXTERNAL_IP: `${V4},${V6}`,
     CASTWAY_RELAY_IP: `${V4},${V6}`,
     CASTWAY_ALLOWED_PEER_IP: `${V4},${V6}`,
-    // A port that waits for its RESERVATION-TOKEN is bound when that comes, and answered with 508 if another client has it by then.
+    // The port for a RESERVATION-TOKEN is bound only when the token arrives, and answered with 508 if another client has taken the port.
     ...UNUSED_RELAY_PORTS,
     CASTWAY_NO_TCP_RELAY: 'false',
     CASTWAY_TURN_ACCESS: 'open',
@@ -44,7 +44,7 @@ after(async () => {
   await server?.close();
 });
 
-// Fails where nothing comes back within a second.
+// Fails if no echo arrives within a second.
 async function sendsBack(host, port) {
   const socket = createSocket(host === V4 ? 'udp4' : 'udp6');
   try {
@@ -67,7 +67,7 @@ function assertNothingLost({ code, output }, messages) {
 describe("coturn's turnutils_uclient", { concurrency: 8 }, () => {
   const peer = (host) => ['-e', host, '-r', String(peers[host].port)];
   for (const [transport, flag] of [['UDP', []], ['TCP', ['-t']]]) {
-    // Without -c each client has a second allocation, by EVEN-PORT and RESERVATION-TOKEN.
+    // Without -c, each client makes a second allocation with EVEN-PORT and RESERVATION-TOKEN.
     test(`${transport}: clients to each other`, async () => assertNothingLost(await uclient([...flag, '-s', '-y', '-m', '2']), 80));
     test(`${transport}: a plain peer`, async () => assertNothingLost(await uclient([...flag, '-s', '-c', ...peer(V4), '-m', '2']), 40));
     test(`${transport}: from IPv6 to IPv6`, async () => assertNothingLost(await uclient([...flag, '-s', '-c', '-x', ...peer(V6)], V6), 20));
@@ -112,7 +112,7 @@ for (const transport of ['udp', 'tcp']) {
       const config = {
         iceServers: [{ urls: `turn:${V4}:${server.turnPort}?transport=${transport}`, username: granted.username, credential: granted.password }],
         iceTransportPolicy: 'relay',
-        // werift's own word; it does not look at the URL's.
+        // werift uses this option and ignores the transport in the URL.
         forceTurnTCP: transport === 'tcp',
       };
       const { code, output } = await run(process.execPath, [echo, library, JSON.stringify(config)]);

@@ -1,4 +1,4 @@
-// Credentials of ours at Debian's coturn and at our relay.
+// Our credentials at Debian's coturn and at our relay.
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -16,7 +16,7 @@ import { until } from './support/wait.mjs';
 const SECRET = 'a-shared-secret-of-the-test';
 const now = () => Math.floor(Date.now() / 1000);
 const signed = (username, secret = SECRET) => ({ username, password: createHmac('sha1', secret).update(username).digest('base64') });
-// What other issuers write, and coturn takes.
+// Usernames in the forms of other issuers, which coturn accepts.
 const foreign = () => ({
   'an expiry in a year': `${now() + 31_536_000}:x`,
   'the user first': `x:${now() + 600}`,
@@ -24,7 +24,7 @@ const foreign = () => ({
   'the expiry alone': `${now() + 600}`,
   'a user of digits': `${now() + 600}:392938130`,
 });
-// coturn cuts these to 32 bits, so that whether it takes them depends on the day.
+// coturn cuts these expiries to 32 bits, so whether it accepts them depends on the day.
 const inMilliseconds = () => ({
   'an expiry in milliseconds': `${Date.now() + 31_536_000_000}:x`,
   'the user first, in milliseconds': `x:${Date.now() + 600_000}`,
@@ -123,7 +123,7 @@ describe('at our own relay', () => {
     for (const [what, username] of Object.entries({ ...foreign(), ...inMilliseconds() })) {
       assert.equal(await relayBothWays({ port: server.turnPort, ...signed(username) }), 'relayed', what);
     }
-    // One line a day says so for all of them together.
+    // One line a day reports all of them together.
     await until('the log names their life', () => server.log.match(/live longer than CASTWAY_TTL/g)?.length);
     assert.equal(server.log.match(/live longer than CASTWAY_TTL/g).length, 1);
   });
@@ -173,7 +173,7 @@ describe('at our own relay', () => {
       const peer = { address: '127.0.0.1', port: victim.address().port };
       await client.permit(peer);
       for (let i = 0; i < 5; i += 1) client.send(peer, Buffer.from('hello'));
-      // When these are answered, the relay has dealt with what was sent before them; what it sent came before our own datagram.
+      // When these requests are answered, the relay has handled everything sent before them, and its packets precede our own datagram.
       for (let i = 0; i < 2; i += 1) await client.permit(peer);
       victim.send('ours', peer.port, peer.address);
       await until('our own datagram comes', () => received.length);

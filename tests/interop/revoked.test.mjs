@@ -1,4 +1,4 @@
-// A certificate that its authority wants replaced before its time (RFC 9773), revoked ones above all.
+// Certificates that their authority wants replaced early (RFC 9773), in particular revoked ones.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -9,19 +9,19 @@ import { domain, withCertified } from './support/certified.mjs';
 import { withRenewalInfo } from './support/renewal-info.mjs';
 import { TIMEOUT_MS, until as untilSeen } from './support/wait.mjs';
 
-// Orders and the pauses between them take their time.
+// Orders and the pauses between them need more time than usual.
 const until = (what, look) => untilSeen(what, look, Boolean, { limit: 4 * TIMEOUT_MS });
 
-// Certificates live for a year, so that none is due for renewal. `body` gets the server with its first one.
+// Certificates are valid for a year, so none is due for renewal. `body` gets a server with its first certificate.
 const withFirstCertificate = (body) =>
   withCertified({ life: 365 * 86_400, front: withRenewalInfo }, {}, async (parts) => {
     await until('the first certificate', async () => (await parts.certificate()).kind === 'acme');
-    // It is asked about as soon as it is there.
+    // The server asks for renewal information as soon as it has the certificate.
     await until('the first question', () => parts.authority.asked.length > 0);
     await body(parts);
   });
 
-// What is served, verified.
+// The certificate that is served, verified.
 async function served(server, authority) {
   const socket = connect({ host: '127.0.0.1', port: server.httpsPort, ca: authority.root, servername: domain });
   await once(socket, 'secureConnect');
@@ -31,7 +31,7 @@ async function served(server, authority) {
   return { fingerprint: fingerprint256, serial: serialNumber.toLowerCase() };
 }
 
-// The kept certificate with its key.
+// The stored certificate and its key.
 function kept(server) {
   const folder = join(server.dataDir, 'tls');
   const [name] = readdirSync(folder).filter((entry) => entry.startsWith('127.0.0.1'));
@@ -40,7 +40,7 @@ function kept(server) {
 
 const askNow = (server) => process.kill(server.pid, 'SIGHUP');
 
-// Each with an authority and a server of its own, and mostly waiting for them.
+// Each test has an authority and a server of its own, and mostly waits for them.
 describe('a certificate whose authority wants it replaced', { concurrency: true }, () => {
   test('a revoked certificate is replaced while the server runs, and at the next start', async () => {
     await withFirstCertificate(async ({ authority, server }) => {
@@ -74,7 +74,7 @@ describe('a certificate whose authority wants it replaced', { concurrency: true 
       const asked = authority.asked.length;
       askNow(server);
       await until('the question', () => authority.asked.length > asked);
-      // The next one is not wanted back.
+      // The authority does not want the next certificate replaced.
       authority.answer = null;
       await until('another certificate', async () => (await served(server, authority)).fingerprint !== first.fingerprint);
       assert.ok(Date.now() >= start, 'too early');
@@ -97,7 +97,7 @@ describe('a certificate whose authority wants it replaced', { concurrency: true 
         askNow(server);
         await until('the question', () => authority.asked.length > asked);
       }
-      // It still listens: the last answer was dealt with when it asks again.
+      // The server still works: when it asks again, it has handled the last answer.
       const asked = authority.asked.length;
       askNow(server);
       await until('the question', () => authority.asked.length > asked);

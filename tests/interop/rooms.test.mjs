@@ -1,4 +1,4 @@
-// Codes, leaving, grace and resume.
+// Codes, leaving, grace periods and resuming.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { closeAll, connect, transports, versions } from './support/clients.mjs';
@@ -7,9 +7,9 @@ import { startServer } from './support/server.mjs';
 
 // Keeps a seat for longer than any test takes.
 let server;
-// For as long as a busy machine may stand still.
+// Keeps a seat for as long as a busy machine may pause.
 let brief;
-// For as short as can be, in seconds: nobody comes back in time.
+// The shortest grace period: no client comes back in time.
 const SHORTEST_GRACE_S = 1;
 let hasty;
 before(async () => {
@@ -165,7 +165,7 @@ describe('resume', () => {
     return answer;
   };
 
-  // The TV of another pair drops now and is given up, so a client that dropped before would have been given up as well.
+  // The TV of another pair is dropped now and loses its seat, so a client that was dropped earlier would have lost its seat as well.
   const graceGoesBy = async () => {
     const [tv, caster] = [await connect(brief), await connect(brief)];
     await pair(tv, 'A', caster, 'A');

@@ -1,4 +1,4 @@
-// Front ends as people have copied them from tutorials, line for line: they must work as they are.
+// Front ends that people have copied from tutorials, line for line: they must work unchanged.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { versions } from './support/clients.mjs';
@@ -16,7 +16,7 @@ afterEach(() => {
   for (const socket of sockets.splice(0)) socket.disconnect();
 });
 
-// Stands for RTCPeerConnection with just the members that the sample lines touch.
+// A substitute for RTCPeerConnection with only the members that the sample lines use.
 class FakePeerConnection {
   configurations = [];
   candidates = [];
@@ -148,7 +148,7 @@ for (const [version, io] of Object.entries(versions)) {
     assert.deepEqual(await within(received, 'answer'), answer);
     assert.deepEqual(heard, { joined: 'Li Lei', offer });
 
-    // The page is loaded again: it shows the code it had.
+    // The page is loaded again, and shows the same code.
     tv.socket.disconnect();
     assert.equal(await within(tvPage().ready, 'TV_INFO_FEEDBACK after a reload'), projCode);
   });

@@ -1,4 +1,4 @@
-// How many sessions of Socket.IO a stranger gets, how long they live without him, and that a crowd gets all that it needs.
+// How many Socket.IO sessions a stranger gets, how long they live without their client, and that a crowd gets enough of them.
 import assert from 'node:assert/strict';
 import { Agent, request } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
@@ -9,12 +9,12 @@ import { residentMib } from './support/resident.mjs';
 import { startServer, withServer } from './support/server.mjs';
 import { TIMEOUT_MS, until, within } from './support/wait.mjs';
 
-// As the server has it.
+// The server's limit.
 const MAX_SESSIONS_OF_CLIENT = 2048;
 
 const SETTINGS = { CASTWAY_TRUSTED_PROXIES: '127.0.0.9' };
 
-// What the tests ask a server.
+// Requests of the tests to a server.
 function questionsTo(server) {
   const sessions = async () => (await server.metric('castway_sessions{transport="polling"}')) + (await server.metric('castway_sessions{transport="websocket"}'));
   const allGone = () => until('all places are back', sessions, (count) => count === 0);
@@ -35,7 +35,7 @@ const withSessions = (body) => withServer(SETTINGS, (server) => body(questionsTo
 
 const sidOf = (text) => text.match(/"sid":"([^"]+)"/)[1];
 
-// Sees that a refusal is one that clients try again after.
+// Asserts that the refusal is one after which clients retry.
 function checkRefusal({ status, headers, text }) {
   assert.ok(status === 429 || status === 503, `${status}`);
   const { error, message, retryAfter } = JSON.parse(text);
@@ -44,7 +44,7 @@ function checkRefusal({ status, headers, text }) {
   assert.equal(headers['retry-after'], String(retryAfter));
 }
 
-// Handshakes in a row until one is refused: how many were not.
+// Sends handshakes until one is refused; resolves to how many succeeded.
 async function flood(next, most) {
   const answers = [];
   let refused = null;
@@ -60,7 +60,7 @@ async function flood(next, most) {
   return answers.length;
 }
 
-// Each with a server of its own, since they count its sessions: mostly they wait until unused ones end.
+// Each test has a server of its own, whose sessions it counts. Most of the time they wait for unused sessions to end.
 describe('sessions of Socket.IO', { concurrency: 4 }, () => {
   for (const eio of [3, 4]) {
     test(`handshakes over a few connections of one address are limited, Engine.IO ${eio}`, () =>
@@ -101,7 +101,7 @@ describe('sessions of Socket.IO', { concurrency: 4 }, () => {
         await Promise.all(Array.from({ length: 1600 }, () => handshake(4, options)));
         options.agent.destroy();
       }));
-      // The rate of all handshakes may be met; the answer is never that the server has too many sessions.
+      // The rate of all handshakes may be reached, but the server must never report too many sessions.
       const comes = ({ status, text }) => {
         assert.doesNotMatch(text, /Too many sessions on this server/);
         return status === 200;
@@ -121,7 +121,7 @@ describe('sessions of Socket.IO', { concurrency: 4 }, () => {
       await allGone();
     }));
 
-  // One after the other: all their clients are this process.
+  // These tests run in sequence, because this process has all their clients.
   describe('a crowd', { concurrency: 1 }, () => {
     for (const [version, ways] of [['2.5', 'upgrade'], ['4.8', 'upgrade'], ['4.8', 'polling'], ['2.5', 'websocket']]) {
       test(`300 clients of version ${version} by ${ways} behind one address connect, stay, and are gone when they go`, () =>
@@ -135,7 +135,7 @@ describe('sessions of Socket.IO', { concurrency: 4 }, () => {
           let lost = 0;
           sockets.forEach((socket) => socket.on('disconnect', () => (lost += 1)));
           if (ways === 'upgrade') await until('all are on WebSockets', () => server.metric('castway_sessions{transport="websocket"}'), (count) => count === 300);
-          // A session that nobody uses begins after theirs: when it has gone, they would have gone as well.
+          // An unused session begins after the crowd's sessions. When it has ended, unused ones among them would have ended too.
           assert.equal((await handshake(4)).status, 200);
           await until('the unused session has gone', sessions, (count) => count <= 300);
           assert.equal(lost, 0);
@@ -199,7 +199,7 @@ describe('sessions of Socket.IO', { concurrency: 4 }, () => {
           if (eio === 4) await post(eio, sid, '40');
           await poll(eio, sid);
           const polling = poll(eio, sid);
-          // One that nobody uses begins after the poll, and goes before the server's ping answers that.
+          // An unused session begins after the poll, and ends before the server's ping answers the poll.
           const unused = sidOf((await on.handshake(eio)).text);
           await until('the unused session goes', () => lives(eio, unused), (alive) => !alive, { pause: 500 });
           assert.ok(await lives(eio, sid));

@@ -1,4 +1,4 @@
-// Allocations come and go, and leave nothing behind.
+// Many allocations are made and freed, and nothing remains.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -8,7 +8,7 @@ import { until } from './support/wait.mjs';
 
 const CYCLES = Number(process.env.CASTWAY_TEST_SOAK ?? 20_000);
 const CLIENTS = 50;
-// Of one client before it goes and another comes from a new port, with a new nonce.
+// Allocations of one client before it ends; another client then comes from a new port with a new nonce.
 const CYCLES_OF_A_CLIENT = 100;
 
 test(`${CYCLES} allocations are made and freed`, async (context) => {
@@ -19,7 +19,7 @@ test(`${CYCLES} allocations are made and freed`, async (context) => {
   try {
     const credentials = await (await fetch(`${server.url}/turn?username=alice`)).json();
     let made = 0;
-    // Each client of a spread of loopback addresses: one address gets ten challenges a second.
+    // The clients use many loopback addresses, because one address gets only ten challenges a second.
     const client = async (number, until) => {
       for (let life = 0; made < until; life += 1) {
         const local = `127.${1 + (number % 250)}.${life % 250}.1`;
@@ -47,7 +47,7 @@ test(`${CYCLES} allocations are made and freed`, async (context) => {
     const whole = residentKb();
     const seconds = (Date.now() - start) / 1000;
     await allNone();
-    // The connection that /metrics came over may take a moment.
+    // The connection of the request for /metrics may stay open for a moment.
     await until(`no more than ${before} descriptors are left`, descriptors, (count) => count <= before);
     context.diagnostic(`${Math.round(CYCLES / seconds)} cycles a second; ${half} kB after a half, ${whole} kB after all; ${before} descriptors before, ${descriptors()} after`);
     assert.ok(whole - half < 1024, `resident memory grew from ${half} to ${whole} kB in the second half`);

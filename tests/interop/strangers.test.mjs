@@ -1,4 +1,5 @@
-// Silent connections of many addresses lock nobody out of TURN over TCP and TLS, and neither does one client another behind one address.
+// Silent connections from many addresses don't keep clients out of TURN over TCP and TLS. Nor do those of one client block another client
+// behind the same address.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
@@ -6,7 +7,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { startServer } from './support/server.mjs';
 import { TurnClient } from './support/turn.mjs';
 
-// As many clients as a school connects together.
+// A school connects so many clients together.
 const CLIENTS = 48;
 const HOME = '127.0.9.9';
 
@@ -26,7 +27,7 @@ afterEach(async () => {
   [silent, clients] = [[], []];
 });
 
-// `count` connections of each address, opened one after the other, which say nothing, or `text`.
+// Opens `count` connections from each address in sequence. Each one sends `text`, or nothing without it.
 async function holds(port, addresses, count, text) {
   for (let n = 0; n < count; n += 1) {
     const opened = addresses.map((localAddress) => {
@@ -39,7 +40,7 @@ async function holds(port, addresses, count, text) {
   }
 }
 
-// All of one address, at the same time.
+// Allocates with all clients of one address at the same time.
 async function allocate(transport) {
   const [port, tls] = transport === 'tcp' ? [server.turnPort] : [server.httpsPort, { rejectUnauthorized: false }];
   const one = async () => {
@@ -52,7 +53,7 @@ async function allocate(transport) {
 
 const ALL_ALLOCATED = Array(CLIENTS).fill(0);
 const OTHERS = Array.from({ length: 65 }, (_, n) => `127.0.1.${1 + n}`);
-// An Allocate without credentials, which gets a 401: the sender looks like a client that is about to authenticate.
+// An Allocate without credentials, which gets a 401: its sender looks like a client that is about to authenticate.
 const ASKS = Buffer.concat([Buffer.from('000300082112a442', 'hex'), Buffer.alloc(12, 7), Buffer.from('0019000411000000', 'hex')]);
 
 for (const transport of ['tcp', 'tls']) {

@@ -1,4 +1,4 @@
-// TLS as others speak it: curl over HTTP/2, coturn's client, aioice and aiortc over TLS, WebSocket, and an ACME server.
+// TLS with other implementations: curl over HTTP/2, coturn's client, aioice and aiortc over TLS, WebSockets, and an ACME server.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -41,7 +41,7 @@ async function webSocket(port, options) {
 }
 
 let asked = 0;
-// Whether it is still answered.
+// Asserts that the socket still gets an answer.
 async function assertAlive(socket) {
   assert.equal(socket.readyState, WebSocket.OPEN);
   asked += 1;
@@ -89,7 +89,7 @@ describe('with a certificate from files', () => {
     assert.match(output, /^ok$/m);
     const distrusted = await aioice(domain, server.httpsPort, 'tls', granted, '/dev/null');
     assert.notEqual(distrusted.code, 0);
-    // No candidate; the library keeps the reason to itself.
+    // The agent found no candidate; the library does not report the reason.
     assert.match(distrusted.output, /AssertionError: set\(\)/, distrusted.output);
   });
 
@@ -112,7 +112,7 @@ describe('with a certificate from files', () => {
 
 // Each test has an authority and a server of its own, and mostly waits for them.
 describe('with a certificate authority', { concurrency: true }, () => {
-  // Orders, pauses between them and the lives of certificates take their time.
+  // Orders, the pauses between them and the lifetimes of certificates need more time than usual.
   const untilThere = (what, look) => until(what, look, Boolean, { limit: 4 * TIMEOUT_MS });
 
   test('one is had by TLS-ALPN-01, verified, kept, and renewed while connections stay', async () => {
@@ -134,10 +134,10 @@ describe('with a certificate authority', { concurrency: true }, () => {
       for (const each of [first, second]) each.destroy();
       socket.close();
 
-      // HTTP-01 is what a failure leads to.
+      // HTTP-01 would be used only after a failure.
       assert.deepEqual(server.logged(/no certificate for/), []);
 
-      // What is kept serves from the first moment of the next start.
+      // The next start serves the stored certificate immediately.
       const kept = (await certificate()).fingerprint;
       await server.restart();
       assert.notEqual(server.logged(/cast\.castway\.test/).length, 0, 'the log says so');
@@ -178,12 +178,12 @@ describe('with a certificate authority', { concurrency: true }, () => {
         'aioice over TLS': () => relayed('tls'),
       };
       try {
-        // All are under way while the proof is looked for.
+        // All these clients are active while the authority checks the challenge.
         await inRounds(ways, untilThere('the next certificate', async () => (await certificate()).fingerprint !== fingerprint));
       } finally {
         closeAll();
       }
-      // At the first try, which is by TLS-ALPN-01.
+      // The first attempt, which uses TLS-ALPN-01, succeeds.
       assert.deepEqual(server.logged(/no certificate for/), []);
       assert.deepEqual([...tv.heard('CAST_ERROR'), ...caster.heard('CAST_ERROR')], []);
     });

@@ -1,4 +1,4 @@
-// GET and POST /turn: shapes, errors, access modes, and what the passwords are made of.
+// GET and POST /turn: response formats, errors, access modes, and how passwords are derived.
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
@@ -168,7 +168,7 @@ test('requests are limited per address: 429 with Retry-After', async () => {
   const server = await startServer({ CASTWAY_TURN_ACCESS: 'open', CASTWAY_CREDENTIALS_RATE: '5' });
   try {
     let given = 0;
-    // The rate gives another one back every 12 s.
+    // The rate limit allows one more request every 12 s.
     const last = await until('more than the rate', () => turn(server, '?username=x'), ({ status }) => status !== 200 || (given += 1) > 20);
     assert.ok(given >= 5, `${given} were answered`);
     assert.ok(Number(last.headers.get('retry-after')) > 0);
@@ -187,7 +187,7 @@ test('castway secret rotate: credentials of before and of after are both accepte
     const first = await (await turn(server, '?username=x&ttl=3600')).json();
     const { code, stderr } = await server.cli(['secret', 'rotate']);
     assert.equal(code, 0, stderr);
-    // Clients that have a seat receive credentials that the new secret signed.
+    // Clients that have a seat receive credentials signed with the new secret.
     await tv.next('CONFIG_FEEDBACK');
     const second = await (await turn(server, '?username=x&ttl=3600')).json();
     for (const { username, password } of [first, second]) {

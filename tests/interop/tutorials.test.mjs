@@ -41,7 +41,7 @@ test('castway takes each block of settings as its .env', () => {
     for (const [, block] of read(documents[0]).matchAll(/```sh\n([\s\S]*?)```/g)) {
       writeFileSync(join(folder, '.env'), block);
       const { status, stderr } = spawnSync(binary, ['health'], { cwd: folder, env, encoding: 'utf8' });
-      // 0 where another server of this machine answers there.
+      // The status is 0 if another server of this machine answers.
       assert.ok([0, 1].includes(status), `${block}\n${stderr}`);
       assert.doesNotMatch(stderr, /can't be used|not a setting/, block);
     }

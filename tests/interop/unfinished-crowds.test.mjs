@@ -1,4 +1,4 @@
-// Many clients that begin to send and do not finish: the server ends them, and holds little of it meanwhile.
+// Many clients begin to send and don't finish: the server disconnects them, and holds few of their bytes meanwhile.
 import assert from 'node:assert/strict';
 import { connect as connectHttp2 } from 'node:http2';
 import { after, before, describe, test } from 'node:test';
@@ -12,7 +12,7 @@ import { TIMEOUT_MS, until } from './support/wait.mjs';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-// Half of the growth that the storm allows for all attacks together.
+// Half of the growth that the storm test allows for all attacks together.
 const MAX_GROWTH_MIB = 64;
 
 let server;
@@ -28,7 +28,7 @@ after(async () => {
 const metric = (name) => server.metric(name);
 const ended = async () => (await metric('castway_ended_messages_total{reason="late"}')) + (await metric('castway_ended_messages_total{reason="too_much"}'));
 
-// A pair keeps exchanging beside the attack. Resolves to the most MiB by which the server's memory grew.
+// A pair keeps exchanging messages beside the attack. Resolves to the largest growth of the server's memory, in MiB.
 async function withPair(attack) {
   const tv = await connect(server, { label: 'TV' });
   const caster = await connect(server, { label: 'caster' });
@@ -84,7 +84,7 @@ test('200 clients behind one address send 256 KiB at the same time', async () =>
       await raw.until(/"error":"websocket.JSON.Receive/);
     })),
   );
-  // The slots keep the messages for peers that may come.
+  // The slots keep messages for peers that may still come.
   assert.ok(most < 200 * 0.25 + MAX_GROWTH_MIB, `${most} MiB`);
   await Promise.all(sockets.map((raw) => raw.drop()));
 });
@@ -105,7 +105,7 @@ describe('over HTTP/2', () => {
       }
     }
     let most = 0;
-    // A client need not learn of the end of a request that it still sends.
+    // A client that is still sending may not notice the end of its request.
     await until('all are ended', async () => {
       most = Math.max(most, residentMib(server.pid) - start);
       return (await ended()) - over;
@@ -117,7 +117,7 @@ describe('over HTTP/2', () => {
   test('requests whose bodies have hardly begun count with all that they hold', async () => {
     const start = residentMib(server.pid);
     const statuses = [];
-    // From several addresses, each with few connections.
+    // Several addresses with few connections each.
     const sessions = Array.from({ length: 20 }, (_, at) => connectHttp2(`https://127.0.0.1:${server.httpsPort}`, { rejectUnauthorized: false, localAddress: `127.0.0.${20 + (at % 5)}` }));
     for (const session of sessions) {
       session.on('error', () => {});

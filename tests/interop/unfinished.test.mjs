@@ -1,4 +1,4 @@
-// What a client begins to send and does not finish, and what it is sent and does not take: the server ends it in time.
+// Messages that a client begins and doesn't finish, and answers that a client requests and doesn't read: the server ends both in time.
 import assert from 'node:assert/strict';
 import { connect as connectHttp2 } from 'node:http2';
 import { after, before, describe, test } from 'node:test';
@@ -42,7 +42,7 @@ describe('what is unfinished ends', { concurrency: true }, () => {
     await raw.end().finally(() => clearInterval(timer));
   });
 
-  // The head, and one byte of its body each second.
+  // Sends the head, and then one byte of the body each second.
   const slowly = async (method, path, headers) => {
     const raw = new Raw(server, '127.0.0.5');
     await raw.request(method, path, { 'Content-Length': 1000, ...headers });
@@ -103,7 +103,7 @@ describe('what is unfinished ends', { concurrency: true }, () => {
     await raw.send(frame(JSON.stringify({ cmd: 'register', roomid: 'slow-upload', clientid: 'a' })));
     const text = JSON.stringify({ cmd: 'send', msg: 'x'.repeat(250 * KIB) });
     await raw.send(frameHead(text.length));
-    // 18 KiB a second for 14 s, which is longer than a message may stand still.
+    // The message takes 14 s at 18 KiB a second, which is longer than it may pause.
     const pieces = text.match(/[^]{1,18432}/g);
     for (const piece of pieces) {
       await raw.send(piece);
@@ -125,7 +125,7 @@ describe('what is unfinished ends', { concurrency: true }, () => {
     const asset = (await (await fetch(`${server.url}/tv`)).text()).match(/src="(\/[^"]+\.js)"/)?.[1] ?? '/tv';
     const raw = new Raw(server, '127.0.0.8');
     raw.socket.pause();
-    // As many answers as no kernel takes.
+    // More answers than any kernel buffers.
     const ask = `GET ${asset} HTTP/1.1\r\nHost: ${server.httpAddr}\r\n\r\n`;
     const asking = setInterval(() => raw.socket.writableLength < MIB && raw.send(ask.repeat(500)), 20);
     await until('the connection ends', () => raw.closed).finally(() => clearInterval(asking));

@@ -1,4 +1,4 @@
-// Clients that never read what they are sent: each is closed at 2 MiB, all together have a bound, and a pair beside them goes on.
+// Clients that never read: each one is disconnected at 2 MiB, all of them together are bounded, and a pair beside them continues.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { closeAll, connect } from './support/clients.mjs';
@@ -9,10 +9,10 @@ import { startServer } from './support/server.mjs';
 import { Unread, closeUnread, metric, rss } from './support/unread.mjs';
 import { until } from './support/wait.mjs';
 
-// The most that the server's memory may grow in these tests; 32 MiB of it are waiting events.
+// The largest growth of the server's memory in these tests; 32 MiB of it are waiting events.
 const MAX_GROWTH_MIB = 100;
 const KIB = 1024;
-// What the largest extra data and the largest description leave for their envelope.
+// The largest extra data and the largest description, less their envelopes.
 const EXTRA = 'x'.repeat(15 * KIB);
 const SDP = 'x'.repeat(255 * KIB);
 
@@ -43,10 +43,10 @@ async function beside(t, attack) {
   return { closed: (await metric(server, 'castway_unread_clients_total')) - closed };
 }
 
-// Nothing waits for clients that have gone, except what is kept for a caster that may come back.
+// No bytes wait for clients that have gone, except those that are kept for a caster that may come back.
 const drained = () => until('nothing waits', () => metric(server, 'castway_waiting_bytes'), (bytes) => bytes < 800 * KIB);
 
-// So many users that never read ask the same again and again, `times` a round, until each of them is closed.
+// Several users that never read send the same request, `times` a round, until the server has disconnected each of them.
 async function askUntilClosed(name, users, times, ...question) {
   const sockets = await Promise.all(Array.from({ length: users }, (_, at) => Unread.socketIo(server, query(`${name}-${at}`))));
   await Promise.all(sockets.map((socket) => socket.untilClosed(() => {

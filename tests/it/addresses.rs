@@ -1,4 +1,4 @@
-//! Several addresses: of HTTP, of STUN and TURN, of the world outside; and what the start-up report says of them.
+//! Several addresses: those of HTTP, those of STUN and TURN, and external ones; and what the start-up report says about them.
 
 use std::net::{SocketAddr, TcpListener as StdListener, UdpSocket as StdSocket};
 use std::time::{Duration, SystemTime};
@@ -78,7 +78,7 @@ async fn castway_health_asks_until_one_answers() {
     server.stop().await;
 }
 
-/// As the coturn of the tutorials has 3478 and 3479 (`listening-port`, `alt-listening-port`).
+/// The tutorials' coturn has the ports 3478 and 3479 (`listening-port`, `alt-listening-port`).
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_port_of_turn_is_named_and_serves_udp_and_tcp() {
     let ip = own_ip();
@@ -103,7 +103,7 @@ async fn the_second_port_of_turn_is_named_and_serves_udp_and_tcp() {
 
     let second = SocketAddr::new(ip, 23_479);
     let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
-    // A permission and indications, then a channel: what that client does by itself.
+    // This client first asks for a permission and sends indications, and then binds a channel.
     let udp = rest_client(second).await;
     let relayed = udp.allocate().await.unwrap();
     let at = webrtc_util::Conn::local_addr(&relayed).unwrap();
@@ -113,7 +113,7 @@ async fn the_second_port_of_turn_is_named_and_serves_udp_and_tcp() {
         peer.send_to(&[round; 900], at).await.unwrap();
         assert_eq!(received(&relayed).await.0, vec![round; 900]);
     }
-    // More than one shard's share.
+    // Eight clients are more than the kernel is likely to give to one shard.
     for _ in 0..8 {
         let mut tcp = turn(TcpStream::connect(second).await.unwrap(), 10_000);
         let relayed = tcp.allocate().await;
@@ -170,7 +170,7 @@ async fn the_report_names_the_external_address_first() {
         (app.startup_report(), app.http_addr().port(), app.https_addr().map_or(0, |addr| addr.port()), certificates)
     };
     let external = |text: &str| Settings { external_ip: some(text), ..settings() };
-    // Nobody resolves a label that long.
+    // No resolver looks up such a long label.
     let name = format!("{}.invalid", "no".repeat(32));
     let ip = own_ip();
     for (settings, host) in [
@@ -199,7 +199,7 @@ async fn the_report_names_external_addresses_only_where_they_lead_here() {
     let public =
         report(Settings { public_url: some("https://cast.example.org"), http_addr: some("0.0.0.0:0"), ..external }).await;
     assert!(public.contains("  On the TV     https://cast.example.org/tv\n") && !public.contains("203.0.113.7:"), "{public}");
-    // A machine without IPv6 can't have such a listener.
+    // Skipped on a machine without IPv6.
     if TcpListener::bind("[::1]:0").await.is_err() {
         return;
     }

@@ -1,4 +1,4 @@
-//! The command line beside a server: whose data it takes, and that it agrees with the server about realm and secrets.
+//! The command line beside a server: which data it uses, and that it agrees with the server about realm and secrets.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -16,7 +16,7 @@ use crate::support::{Server, castway, clean, ok, stderr};
 
 const NOBODY: u32 = 65_534;
 
-/// A program that runs until it goes out of scope.
+/// A running program, which is killed on drop.
 struct Running(Child);
 
 impl Drop for Running {
@@ -26,7 +26,7 @@ impl Drop for Running {
     }
 }
 
-/// The database of a server that was started with these settings.
+/// Starts and stops a server with these settings, so that it makes its database.
 async fn started_with(data_dir: &Path, settings: &[(&str, &str)]) {
     let now = SystemTime::now();
     let store = Store::open(data_dir, now).await.unwrap();
@@ -66,11 +66,11 @@ async fn only_the_server_makes_a_database() {
     };
     refused(&folder.join("data"));
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing is made");
-    // What a server leaves that is killed at its very start.
+    // A server that is killed at its very start leaves such a file.
     fs::write(folder.join("castway.db"), "").unwrap();
     refused(&folder);
     assert_eq!(fs::metadata(folder.join("castway.db")).unwrap().len(), 0);
-    // Another program's.
+    // This database belongs to another program.
     let other = folder.join("other");
     fs::create_dir(&other).unwrap();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(other.join("castway.db")).create_if_missing(true);
@@ -80,7 +80,7 @@ async fn only_the_server_makes_a_database() {
     refused(&other);
 }
 
-/// In the working folder as it is, without a setting.
+/// The commands run in a working folder without any setting.
 #[tokio::test]
 async fn each_command_says_which_data_and_settings_it_uses() {
     let folder = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ async fn realm_secrets_and_addresses_are_the_servers() {
     assert!(ok(castway(data).args(["secret", "list"])).contains("there are 2"));
     assert_eq!(castway(data).args(["secret", "rotate"]).output().unwrap().status.code(), Some(1));
 
-    // The next start has no secrets of its own.
+    // The next start has no static secret, so the server makes its own.
     started_with(data, &[]).await;
     let issued = json(&castway(data).args(["credentials", "alice"]).output().unwrap());
     assert!(!verify("north", issued["username"].as_str().unwrap(), issued["password"].as_str().unwrap()));
@@ -133,7 +133,7 @@ async fn realm_secrets_and_addresses_are_the_servers() {
     assert!(ok(castway(data).args(["user", "list"])).contains("the password was set for realm \"tv\""));
 }
 
-/// With ports that only the server knows.
+/// The ports are known to the server only.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_addresses_in_credentials_are_those_of_turn() {
     let folder = tempfile::tempdir().unwrap();
@@ -187,12 +187,12 @@ async fn a_variable_that_contradicts_the_server_is_refused_and_a_flag_insists() 
         assert!(!said.contains("north") && !said.contains("south"), "{said}");
     }
     assert_eq!(list(data)[0]["realm"], "tv");
-    // Whose life credentials have is the server's to say; --ttl is a wish.
+    // The server decides the lifetime of credentials; --ttl can only shorten it.
     for (wish, ttl) in [(&[][..], 600), (&["--ttl", "30"], 30), (&["--ttl", "1200"], 600)] {
         let output = castway(data).args(["credentials", "alice"]).args(wish).env("CASTWAY_TTL", "1200").output().unwrap();
         assert_eq!(json(&output)["ttl"], ttl, "{wish:?}");
     }
-    // What the command has nothing to do with doesn't matter.
+    // A setting that this command does not use may differ.
     let output = castway(data).args(["user", "list"]).env("CASTWAY_REALM", "home").output().unwrap();
     assert!(output.status.success() && !String::from_utf8_lossy(&output.stdout).contains("set it again"), "{output:?}");
 
@@ -241,13 +241,13 @@ async fn a_running_server_logs_users_of_another_realm_once() {
     assert!(said().contains("`castway user passwd NAME`"));
 }
 
-/// A machine whose /etc and /var/lib are folders of a test's own.
+/// A machine whose /etc and /var/lib are folders of the test.
 struct Machine {
     folder: tempfile::TempDir,
 }
 
 impl Machine {
-    /// `None` where that needs rights that this user has not.
+    /// `None` if this user lacks the necessary privileges.
     fn new() -> Option<Self> {
         let private = Command::new("unshare").args(["--mount", "mount", "--bind", "/tmp", "/mnt"]).output();
         if !private.is_ok_and(|output| output.status.success()) || rustix::process::geteuid().as_raw() != 0 {
@@ -267,7 +267,7 @@ impl Machine {
         self.folder.path().join(name)
     }
 
-    /// The program as the user `uid` in the working folder `here`.
+    /// Runs the program as the user `uid` in the working folder `here`.
     fn castway(&self, uid: u32, here: &Path) -> Command {
         let mut command = clean(Command::new("unshare"), Path::new(""));
         command.env_remove("CASTWAY_DATA_DIR").env("PATH", std::env::var_os("PATH").unwrap()).args(["--mount", "sh", "-c"]);
@@ -282,7 +282,7 @@ impl Machine {
     }
 }
 
-/// As `deploy/castway.service` describes it.
+/// The folders and users are those of `deploy/castway.service`.
 #[tokio::test]
 async fn the_command_line_finds_the_service_and_leaves_no_file_of_roots_behind() {
     let Some(machine) = Machine::new() else { return };
@@ -335,14 +335,14 @@ async fn the_command_line_finds_the_service_and_leaves_no_file_of_roots_behind()
         assert_eq!(fs::metadata(data.join(name)).unwrap().uid(), NOBODY, "{name}");
     }
 
-    // The relay takes both, and the REST API has the same.
+    // The relay accepts both credentials, and the REST API issues the same URLs.
     let relay = turn.parse().unwrap();
     until(|| answer(&http, "alice").is_some()).await;
     assert_eq!(answer(&http, "alice").unwrap()["uris"], issued["uris"]);
     assert!(client(relay, username, signed).await.allocate().await.is_ok());
     assert!(client(relay, "alice", password).await.allocate().await.is_ok());
 
-    // Who may not read the service's settings is told so, and gets by with the data.
+    // A user who may not read the service's settings gets a message, and can name the data folder instead.
     let other = |args: &[&str]| machine.castway(NOBODY, &home).args(args).output().unwrap();
     let output = other(&["user", "list"]);
     assert_eq!(output.status.code(), Some(1));
@@ -352,7 +352,7 @@ async fn the_command_line_finds_the_service_and_leaves_no_file_of_roots_behind()
     let output = machine.castway(NOBODY - 1, &home).args(["user", "list", "--data-dir", "/var/lib/castway"]).output().unwrap();
     assert!(stderr(&output).contains("can't be used") && stderr(&output).contains("sudo"), "{}", stderr(&output));
 
-    // Edited, and not yet restarted.
+    // The settings have been edited, but the server has not been restarted.
     fs::write(&file, "CASTWAY_REALM=attic\n").unwrap();
     let output = root(&["user", "passwd", "alice", "--generate"]);
     let warning =
@@ -360,7 +360,7 @@ async fn the_command_line_finds_the_service_and_leaves_no_file_of_roots_behind()
     assert!(output.status.success() && stderr(&output).contains(warning), "{}", stderr(&output));
     assert_eq!(json(&root(&["user", "list", "--json"]))[0]["realm"], "living room");
 
-    // Two.
+    // Now there are two databases.
     started_with(&home.join("data"), &[]).await;
     let output = root(&["user", "add", "bob", "--generate"]);
     assert_eq!(output.status.code(), Some(64));
@@ -369,7 +369,7 @@ async fn the_command_line_finds_the_service_and_leaves_no_file_of_roots_behind()
     assert_eq!(json(&root(&["user", "list", "--json", "--data-dir", "data"])), serde_json::json!([]));
 }
 
-/// What `GET /turn` answers to `user`, if it gets credentials.
+/// The answer of `GET /turn` to `user`, if the user gets credentials.
 fn answer(http: &str, user: &str) -> Option<Value> {
     use std::io::{Read as _, Write as _};
 
@@ -380,7 +380,7 @@ fn answer(http: &str, user: &str) -> Option<Value> {
     serde_json::from_str(answer.strip_prefix("HTTP/1.1 200")?.split_once("\r\n\r\n")?.1).ok()
 }
 
-/// A container's data, seen from its host: below a folder that its owner can't enter there.
+/// A container's data as the host sees it: below a folder that the data's owner can't enter there.
 #[tokio::test]
 async fn root_works_on_data_of_another_user_as_that_user() {
     let folder = tempfile::tempdir().unwrap();
@@ -395,7 +395,7 @@ async fn root_works_on_data_of_another_user_as_that_user() {
     let give = |path: &Path, to: u32| chown(path, Some(to), Some(to)).unwrap();
     give(&data, NOBODY);
     give(&database, NOBODY);
-    // Somebody has it open, so that the journal stays.
+    // An open connection keeps the journal on disk.
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&database).read_only(true);
     let mut reader = sqlx::ConnectOptions::connect(&options).await.unwrap();
     sqlx::query("SELECT * FROM users").fetch_all(&mut reader).await.unwrap();
@@ -405,7 +405,7 @@ async fn root_works_on_data_of_another_user_as_that_user() {
         assert_eq!(entry.metadata().unwrap().uid(), NOBODY, "{:?}", entry.file_name());
     }
     sqlx::Connection::close(reader).await.unwrap();
-    // What root made there once stays closed to the server, so a command does not hide it.
+    // A file of root's would stay closed to the server, so a command must report it.
     give(&database, 0);
     let output = castway(&data).args(["user", "add", "bob", "--generate"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));

@@ -30,7 +30,8 @@ use crate::support::{castway, ok, stderr};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The REST API on a port of its own, with the users `alice` (enabled), `mallory` (disabled) and, gone again, `removed`.
+/// The REST API on a port of its own, with the users `alice` (enabled), `mallory` (disabled) and `removed` (added and removed
+/// again).
 struct Server {
     url: String,
     directory: Directory,
@@ -292,7 +293,7 @@ async fn health_is_that_it_runs_and_readiness_that_it_works() {
     let response = server.get("/readyz").await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.json::<Value>().await.unwrap(), json!({"ready": false, "not_ready": ["relay"]}));
-    // As when the database can't be read.
+    // Without its follower the directory becomes stale, as if the database could not be read.
     server.follower.abort();
     let stale = timeout(EVENT_TIMEOUT, async {
         while server.get("/readyz").await.json::<Value>().await.unwrap()["not_ready"] != json!(["database", "relay"]) {

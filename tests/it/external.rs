@@ -1,4 +1,4 @@
-//! The address the world sees: found by name or by STUN, and changed while the relay runs.
+//! The external address: found by name or by STUN, and changed while the relay runs.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,7 @@ use webrtc_util::Conn;
 
 use super::relay::{EVENT_TIMEOUT, LOCALHOST, Users, allocated, config, greet, own_ip, received_after_greeting, start, until};
 
-/// Says the same for every name.
+/// A resolver with the same answer for every name.
 struct Says(&'static str);
 
 impl Resolver for Says {
@@ -73,7 +73,7 @@ async fn a_name_that_changes_is_for_new_allocations_and_ends_no_old_one() {
 
 #[tokio::test]
 async fn auto_asks_a_stun_server() {
-    // Our own relay is one.
+    // The STUN server is our own relay.
     let handle = start(&RelayConfig { addr: (own_ip(), 0).into(), ..config() });
     let found = external(Public::Auto, Some(handle.listening()));
     assert!(found.problems()[0].contains("CASTWAY_STUN_SERVERS"), "{:?}", found.problems());
@@ -84,13 +84,13 @@ async fn auto_asks_a_stun_server() {
     let listening = handle.listening();
     handle.stop(std::time::Duration::ZERO).await;
     until(|| std::net::UdpSocket::bind(listening).is_ok()).await;
-    // What was known stays in force.
+    // The last known address stays in use.
     found.look_up(&Says("")).await;
     assert_eq!(found.host(), Some(Host::Ipv4(std::net::Ipv4Addr::LOCALHOST)));
     assert!(found.problems()[0].contains("No server of CASTWAY_STUN_SERVERS answers"), "{:?}", found.problems());
 }
 
-/// The program, with a name that has too long a label for a resolver to ask anybody: it starts, and says so.
+/// The whole program with a name whose label is too long for any resolver: it starts, and reports the problem.
 #[tokio::test]
 async fn a_name_that_can_not_be_resolved_holds_up_no_start() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The one integration binary: a file a capability.
+//! The only integration test binary, with one file for each capability.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails like its test")]
 

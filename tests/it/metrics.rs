@@ -49,7 +49,7 @@ async fn the_numbers_move_and_their_text_can_be_read() {
     peer.send_to(b"in there", relayed.local_addr().unwrap()).await.unwrap();
     assert_eq!(received(&relayed).await.0, b"in there");
 
-    // A packet is counted after it was sent.
+    // The relay counts a packet after sending it.
     let counted = tokio::time::timeout(EVENT_TIMEOUT, async {
         loop {
             let now = scrape().await;

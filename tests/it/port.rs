@@ -1,4 +1,4 @@
-//! Every protocol on every port, in the clear and inside TLS; those who are slow, wrong or too many; the PROXY protocol.
+//! Every protocol on every port, as plain text and inside TLS; clients that are slow, broken or too many; the PROXY protocol.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -26,12 +26,12 @@ pub(crate) fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// With our realm, and loopback peers allowed.
+/// Settings with our realm, and with loopback peers allowed.
 pub(crate) fn settings() -> Settings {
     Settings { realm: some(REALM), allowed_peer_ip: some("127.0.0.0/8"), external_ip: some("127.0.0.1"), ..Settings::default() }
 }
 
-/// A client that trusts the certificates of a PEM file alone.
+/// A client that trusts only the certificates of a PEM file.
 pub(crate) fn connector(pem: &[u8], alpn: &[&str]) -> TlsConnector {
     connector_of(rustls::DEFAULT_VERSIONS, pem, alpn)
 }
@@ -56,7 +56,7 @@ pub(crate) fn own(server: &Server) -> Vec<u8> {
 pub(crate) async fn tls(addr: SocketAddr, connector: &TlsConnector) -> TlsStream<TcpStream> {
     let tcp = TcpStream::connect(addr).await.unwrap();
     tcp.set_nodelay(true).unwrap();
-    // By address where `localhost` may be another one.
+    // The listener may be at another address than `localhost`.
     let name = if addr.is_ipv6() { ServerName::from(addr.ip()) } else { ServerName::try_from("localhost").unwrap() };
     connector.connect(name, tcp).await.unwrap()
 }
@@ -66,7 +66,7 @@ pub(crate) async fn http_get(stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     http_get_at("cast.example.org:8080", stream, path).await
 }
 
-/// By a name that only this machine has, as its own tools do.
+/// Requests a path as this machine's own tools do, under a name that only this machine has.
 pub(crate) async fn local_get(server: &Server, path: &str) -> String {
     http_get_at("localhost", &mut TcpStream::connect(server.http).await.unwrap(), path).await.2
 }
@@ -76,7 +76,7 @@ async fn http_get_at(host: &str, stream: &mut (impl AsyncRead + AsyncWrite + Unp
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.flush().await.unwrap();
     let mut answer = Vec::new();
-    // Not every end of TLS is announced.
+    // Not every peer closes TLS with an alert.
     let _ = timeout(EVENT_TIMEOUT, stream.read_to_end(&mut answer)).await.unwrap();
     let answer = String::from_utf8(answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
@@ -84,13 +84,13 @@ async fn http_get_at(host: &str, stream: &mut (impl AsyncRead + AsyncWrite + Unp
     (status, head.to_ascii_lowercase(), body.to_owned())
 }
 
-/// A client with credentials of the server.
+/// A TURN client with valid credentials that writes `step` bytes at a time.
 pub(crate) fn turn<S: AsyncRead + AsyncWrite + Unpin>(stream: S, step: usize) -> Connection<S> {
     let issued = issue("north", "alice", Duration::from_secs(600), SystemTime::now());
     Connection::over(stream, step, &issued.username, issued.password.expose())
 }
 
-/// Payloads go there and back over a channel.
+/// Asserts that payloads pass over a channel in both directions.
 pub(crate) async fn relays<S: AsyncRead + AsyncWrite + Unpin>(client: &mut Connection<S>, peer: &UdpSocket, relayed: SocketAddr) {
     for len in [1, 1200, 4001] {
         let payload: Vec<u8> = (0..len).map(|index| index as u8).collect();
@@ -111,7 +111,7 @@ async fn allocates_and_relays(stream: impl AsyncRead + AsyncWrite + Unpin, step:
     relays(&mut client, &peer, relayed).await;
 }
 
-/// Passes bytes on to `addr` one by one.
+/// Starts a proxy that forwards to `addr` byte by byte.
 async fn dribbling(addr: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -179,12 +179,12 @@ async fn bytes_may_come_one_by_one() {
     allocates_and_relays(TcpStream::connect(slow).await.unwrap(), 10_000).await;
     assert_eq!(http_get(&mut tls(slow, &connector(&pem, &[])).await, "/healthz").await.0, 200);
     allocates_and_relays(tls(slow, &connector(&pem, &[])).await, 10_000).await;
-    // A record a byte.
+    // Each TLS record has one byte.
     allocates_and_relays(tls(server.https, &connector(&pem, &[])).await, 1).await;
     server.stop().await;
 }
 
-/// Whether the other side ends the connection, soon and without a word of HTTP.
+/// Whether the other side closes the connection soon, and without an HTTP response.
 async fn is_closed(mut stream: impl AsyncRead + Unpin) -> bool {
     let mut answer = Vec::new();
     let ended = timeout(EVENT_TIMEOUT, stream.read_to_end(&mut answer)).await.is_ok();
@@ -218,7 +218,7 @@ async fn what_speaks_nothing_of_ours_is_closed() {
     server.stop().await;
 }
 
-/// Requirement 46: more than are let wait, from several addresses, in every phase.
+/// Requirement 46: more connections than may wait, from several addresses, and in every phase.
 #[tokio::test]
 async fn thousands_that_say_nothing_harm_nobody() {
     let server = Server::start(settings()).await;
@@ -241,7 +241,7 @@ async fn thousands_that_say_nothing_harm_nobody() {
     relays(&mut casting, &peer, relayed).await;
     allocates_and_relays(tls(server.https, &connector(&pem, &[])).await, 10_000).await;
     assert_eq!(http_get(&mut tls(server.https, &connector(&pem, &[])).await, "/healthz").await.0, 200);
-    // Each is closed in the end.
+    // The server closes all of them in the end.
     for mut stream in idle {
         let ended = timeout(2 * EVENT_TIMEOUT, async { while stream.read(&mut [0; 512]).await.is_ok_and(|len| len > 0) {} });
         ended.await.unwrap();
@@ -275,7 +275,7 @@ fn binding_request() -> Vec<u8> {
     request.raw
 }
 
-/// What STUN says the client's address is.
+/// The client's address according to STUN.
 async fn mapped(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<SocketAddr> {
     stream.write_all(&binding_request()).await.unwrap();
     stream.flush().await.unwrap();
@@ -291,7 +291,7 @@ async fn mapped(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<Socke
     Some((address.ip, address.port).into())
 }
 
-/// Of a client at 192.0.2.9.
+/// A header that names a client at 192.0.2.9.
 fn version_1(port: u8) -> Vec<u8> {
     format!("PROXY TCP4 192.0.2.9 192.0.2.1 {port} 443\r\n").into_bytes()
 }
@@ -310,7 +310,7 @@ pub(crate) async fn announced(addr: SocketAddr, header: &[u8]) -> TcpStream {
     stream
 }
 
-/// On every listener, the relay's own among them.
+/// A server that trusts `proxies`, and all its listeners, including the relay's own.
 async fn trusting(proxies: &str) -> (Server, [SocketAddr; 5]) {
     let settings = Settings { trusted_proxies: some(proxies), collider_addr: some("127.0.0.1:0"), ..settings() };
     let server = Server::start(settings).await;
@@ -323,7 +323,7 @@ async fn trusting(proxies: &str) -> (Server, [SocketAddr; 5]) {
 async fn a_trusted_proxy_names_the_client() {
     let (server, listeners) = trusting("127.0.0.0/8").await;
     let connector = connector(&own(&server), &[]);
-    // No two connections of one client at once have the same port.
+    // Two connections of one client at the same time need different ports.
     let mut port = 0;
     for addr in listeners.into_iter().chain([dribbling(server.https).await]) {
         for header in [version_1, version_2] {
@@ -342,12 +342,12 @@ async fn a_trusted_proxy_names_the_client() {
         for broken in [&b"PROXY TCP4 x y\r\n"[..], b"PROXY TCP4 1.2.3.4 1.2.3.4 5 99999\r\n"] {
             assert!(is_closed(announced(addr, broken).await).await, "{addr}");
         }
-        // Half a header and the end: nobody waits for the rest.
+        // After half a header and the end of the stream, the server does not wait for the rest.
         let mut half = announced(addr, b"PROXY").await;
         half.shutdown().await.unwrap();
         assert!(is_closed(half).await, "{addr}");
     }
-    // What was announced is what an allocation belongs to.
+    // An allocation belongs to the announced address.
     let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     let mut client = turn(announced(server.turn, &version_2(port + 2)).await, 10_000);
     let relayed = client.allocate().await;
@@ -364,7 +364,7 @@ async fn anybody_elses_word_about_the_client_counts_for_nothing() {
             let mut stream = announced(addr, &header).await;
             stream.write_all(&binding_request()).await.unwrap();
             let mut answer = Vec::new();
-            // The relay waits ten seconds for the rest of what looks like ChannelData.
+            // To the relay these bytes look like ChannelData, so it waits ten seconds for the rest.
             let _ = timeout(EVENT_TIMEOUT, stream.read_to_end(&mut answer)).await.unwrap();
             let answer = String::from_utf8_lossy(&answer).into_owned();
             assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{addr}: {answer}");
@@ -375,10 +375,10 @@ async fn anybody_elses_word_about_the_client_counts_for_nothing() {
     server.stop().await;
 }
 
-/// Every protocol in the clear and inside TLS, and the address of each client, over IPv6.
+/// Every protocol over IPv6, as plain text and inside TLS, and the address of each client.
 #[tokio::test]
 async fn one_port_carries_everything_over_ipv6() {
-    // A machine without IPv6 can't have such a listener.
+    // Skipped on a machine without IPv6.
     if TcpListener::bind("[::1]:0").await.is_err() {
         return;
     }

@@ -1,11 +1,11 @@
-//! Whose word on the client counts, and what the pages' answers say to browsers: the whole program, without a real proxy.
+//! Which proxies may name the client, and which headers the pages have: the whole program, without a real proxy.
 
 use castway::config::Settings;
 use reqwest::{Client, StatusCode};
 
 use super::support::Server;
 
-/// A server that may be asked for credentials once a minute, and its origin.
+/// A server that issues credentials only once a minute, and its origin.
 async fn server(trusted: &str) -> (String, Server) {
     let text = |text: &str| Some(text.to_owned());
     let server = Server::start(Settings {
@@ -93,7 +93,7 @@ async fn pages_are_hardened() {
         let headers = http.get(format!("{origin}{answer}")).send().await.unwrap().headers().clone();
         assert_eq!(headers["x-content-type-options"], "nosniff", "{answer}");
     }
-    // What could break out of the policy is left out of it.
+    // A host with characters that could change the policy is left out of it.
     let answer = http.get(format!("{origin}/tv")).header("host", "a.org;script-src").send().await.unwrap();
     assert!(answer.headers()["content-security-policy"].to_str().unwrap().contains("connect-src 'self';"));
 }

@@ -1,4 +1,4 @@
-//! The relay as its clients see it, over loopback. Networks are named where a test needs them open: loopback is denied.
+//! The relay as its clients see it, over loopback. Tests allow networks where they need them; loopback is denied by default.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -29,12 +29,12 @@ use webrtc_util::Conn;
 
 pub(crate) const REALM: &str = "castway.test";
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// How long a test waits for an event that must come. It is long, because a busy machine may stand still for seconds.
+/// How long a test waits for an event that must come. It is long, because a busy machine may pause for seconds.
 pub(crate) const EVENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a test waits for a datagram that must not come; over loopback it would have come within this time.
 pub(crate) const SILENCE_DURATION: Duration = Duration::from_millis(300);
 
-/// An address of loopback that nobody else uses: a port of it that was free or taken once stays so.
+/// A loopback address that no other test uses, so that no other test changes which of its ports are free.
 pub(crate) fn own_ip() -> IpAddr {
     static LAST: AtomicU8 = AtomicU8::new(0);
     let [.., high, low] = std::process::id().to_be_bytes();
@@ -60,7 +60,7 @@ pub(crate) fn key(username: &str, password: &str) -> [u8; 16] {
     generate_auth_key(username, REALM, password).try_into().unwrap()
 }
 
-/// Knows `tv`, with a newer and an older secret, and two users whose lookup fails badly, or does not end.
+/// Credential source with the user `tv`, who has a newer and an older secret, and two users whose lookups panic or never end.
 #[derive(Default)]
 pub(crate) struct Users {
     pub(crate) refused: AtomicBool,
@@ -113,7 +113,7 @@ pub(crate) fn start(config: &RelayConfig) -> Relay {
     started(config, Arc::new(Users::default())).unwrap()
 }
 
-/// Packets to peers that the kernel or the network did not take.
+/// Packets to peers that the kernel or the network refused.
 fn unsent_packets(handle: &Relay) -> u64 {
     let causes = [
         DropCause::UnsentUnreachable,
@@ -157,7 +157,7 @@ pub(crate) async fn client(relay: SocketAddr, username: &str, password: &str) ->
     client
 }
 
-/// The client must outlive what it allocates.
+/// A client and its allocation, which ends with the client.
 pub(crate) async fn allocated(handle: &Relay) -> (Client, impl Conn + use<>) {
     let client = client(handle.listening(), "tv", "newest").await;
     let relayed = client.allocate().await.unwrap();
@@ -187,7 +187,7 @@ async fn every_candidate_key_verifies_and_no_other() {
         let client = client(handle.listening(), "tv", password).await;
         let relayed = client.allocate().await.unwrap_or_else(|error| panic!("{password}: {error}"));
         assert_eq!(relayed.local_addr().unwrap().ip(), LOCALHOST);
-        // Refreshed by the same key.
+        // The Refresh must be signed with the same key.
         relayed.close().await.unwrap();
     }
     for (username, password) in [("tv", "wrong"), ("nobody", "newest")] {
@@ -343,7 +343,7 @@ async fn two_clients_relay_to_each_other_behind_an_external_address_without_hair
     let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);
     assert_eq!(one.local_addr().unwrap().ip(), external);
     talk_through_relays(&one, &two).await;
-    // A port of the external address that is none of ours stays closed.
+    // A port of the external address that belongs to no relay of ours stays denied.
     let free = UdpSocket::bind((LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port();
     one.send_to(b"in", (external, free).into()).await.unwrap();
     until(|| denied_packets(&handle) > 0).await;
@@ -351,7 +351,7 @@ async fn two_clients_relay_to_each_other_behind_an_external_address_without_hair
 
 const HELLO: &[u8] = b"hello";
 
-/// Opens the permissions of both; what comes before the other's permission is lost.
+/// Opens the permissions of both sides. A greeting that arrives before the other side's permission is lost.
 pub(crate) async fn greet(one: &impl Conn, two: &impl Conn) {
     one.send_to(HELLO, two.local_addr().unwrap()).await.unwrap();
     two.send_to(HELLO, one.local_addr().unwrap()).await.unwrap();
@@ -367,7 +367,7 @@ pub(crate) async fn received_after_greeting(conn: &impl Conn) -> (Vec<u8>, Socke
     }
 }
 
-/// Enough rounds that indications give way to channels.
+/// Exchanges so many payloads that the clients change from indications to channels.
 async fn talk_through_relays(one: &impl Conn, two: &impl Conn) {
     let (at_one, at_two) = (one.local_addr().unwrap(), two.local_addr().unwrap());
     greet(one, two).await;
@@ -393,7 +393,8 @@ async fn denied_peers_are_reached_neither_way_and_allowed_ones_are() {
     }
     for round in 0..3 {
         for peer in &denied {
-            // The client asks for a permission first. The own address may have one, for relays of ours: then it is judged here.
+            // The client asks for a permission first. Its own address can get one, for other relays of ours, so there each packet
+            // is checked.
             let permitted = relayed.send_to(b"out", peer.local_addr().unwrap()).await;
             assert!(permitted.is_ok() == (peer.local_addr().unwrap().ip() == LOCALHOST), "{peer:?}");
         }
@@ -407,7 +408,7 @@ async fn denied_peers_are_reached_neither_way_and_allowed_ones_are() {
     allowed.send_to(b"in", relayed.local_addr().unwrap()).await.unwrap();
     assert_eq!(received(&relayed).await, (b"in".to_vec(), allowed.local_addr().unwrap()));
     assert!(is_silent(&relayed).await);
-    // Each round to the own address, and one packet from each.
+    // At least three packets to the own address, and one packet from each denied peer.
     until(|| denied_packets(&handle) >= 3 + denied.len() as u64).await;
     assert!(handle.stats().errors(ErrorCode::Forbidden) >= 3, "403: {:?}", handle.stats());
 }
@@ -422,7 +423,7 @@ async fn the_relays_own_listener_is_no_peer() {
 
 #[tokio::test]
 async fn an_error_of_one_send_never_ends_the_allocation() {
-    // From a loopback address nothing outside can be sent to: EINVAL or ENETUNREACH.
+    // The kernel sends nothing from a loopback address to other networks: EINVAL or ENETUNREACH.
     let handle = start(&allowing(&["127.0.0.0/8", "198.51.100.0/24"]));
     let (_client, relayed) = allocated(&handle).await;
     let closed = UdpSocket::bind((LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
@@ -494,7 +495,7 @@ async fn a_stop_lets_live_allocations_end_and_refuses_new_ones() {
     let refusal = timeout(EVENT_TIMEOUT, async {
         loop {
             match client(listening, "tv", "newest").await.allocate().await {
-                // It has not heard yet that it is to stop.
+                // The shard has not received the stop yet.
                 Ok(relayed) => relayed.close().await.unwrap(),
                 Err(refusal) => break refusal.to_string(),
             }
@@ -519,7 +520,7 @@ async fn a_dropped_handle_ends_the_relay() {
 
 #[tokio::test]
 async fn an_ipv4_client_of_a_listener_for_both_families_reads_its_ipv4_address() {
-    // A machine without IPv6 can't have such a listener.
+    // Skipped on a machine without IPv6.
     let Ok(handle) = started(&RelayConfig { addr: "[::]:0".parse().unwrap(), ..config() }, Arc::new(Users::default())) else {
         return;
     };

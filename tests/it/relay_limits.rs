@@ -1,4 +1,4 @@
-//! Quotas, users who are shut out, and a machine that has run out of descriptors.
+//! Quotas, revoked users, and a machine that has run out of descriptors.
 
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
@@ -39,7 +39,6 @@ async fn quotas_of_a_user_and_of_all_hold_and_recover() {
     }
 }
 
-/// Of descriptors, as of anything else that others need.
 #[tokio::test]
 async fn relayed_sockets_have_their_share_and_give_it_back() {
     let shares = DescriptorPools::divide(1024, 0, 2, 3);
@@ -51,7 +50,7 @@ async fn relayed_sockets_have_their_share_and_give_it_back() {
     let refusal = client(handle.listening(), "tv", "newest").await.allocate().await.err().unwrap().to_string();
     assert!(refusal.contains("508"), "{refusal}");
     assert_eq!((shares.relayed.taken(), shares.relayed.refused()), (3, 1));
-    // A client over TCP has another share.
+    // Clients over TCP have another pool.
     Connection::open(handle.listening(), usize::MAX).await.challenged().await;
     let (_client, relayed) = held.pop().unwrap();
     relayed.close().await.unwrap();
@@ -98,7 +97,7 @@ async fn the_allocations_of_a_user_who_is_shut_out_end_within_five_seconds() {
     until(|| std::net::UdpSocket::bind(port).is_ok()).await;
 }
 
-/// A program that runs until it goes out of scope.
+/// A running program, which is killed on drop.
 struct Running(std::process::Child);
 
 impl Drop for Running {
@@ -108,7 +107,7 @@ impl Drop for Running {
     }
 }
 
-/// Where a program of its own relays, and where it serves HTTP.
+/// Free addresses of a program: one for its relay, and one for HTTP.
 fn free() -> (SocketAddr, SocketAddr) {
     let ip = own_ip();
     ((ip, 3478).into(), (ip, 8080).into())
@@ -126,7 +125,7 @@ fn program_command(folder: &std::path::Path, relay: SocketAddr, http: SocketAddr
     command
 }
 
-/// Starts it and waits until it serves.
+/// Starts the program and waits until it serves.
 fn run(mut command: Command, http: SocketAddr) -> Running {
     let running = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let started = Instant::now();
@@ -157,7 +156,7 @@ async fn without_descriptors_what_runs_goes_on_and_accepting_recovers() {
     rustix::process::prlimit(whom, Resource::Nofile, Rlimit { current: Some(limit), ..before }).unwrap();
     let mut held: Vec<_> = (0..20).map(|_| TcpStream::connect(at).unwrap()).collect();
     until(|| open() >= limit).await;
-    // A new allocation has no socket; the old one keeps its own.
+    // A new allocation gets no socket; an existing one keeps its socket.
     let refusal = rest_client(at).await.allocate().await.err().unwrap().to_string();
     assert!(refusal.contains("508"), "{refusal}");
     relayed.send_to(b"out", peer.local_addr().unwrap()).await.unwrap();
@@ -200,7 +199,7 @@ async fn a_secret_that_is_removed_makes_no_new_allocation() {
         [&reply["username"], &reply["password"]].map(|text| text.as_str().unwrap().to_owned())
     };
     let [username, password] = issued();
-    // It keeps its allocation.
+    // This client keeps its allocation.
     let before = client(at, &username, &password).await;
     let _relayed = before.allocate().await.unwrap();
     ok(castway(folder.path()).args(["secret", "rotate", "--revoke-old"]));

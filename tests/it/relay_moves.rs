@@ -37,7 +37,7 @@ fn channel_to(peer: SocketAddr) -> Vec<Box<dyn Setter>> {
     vec![Box::new(ChannelNumber(0x4000)), Box::new(PeerAddress { ip: peer.ip(), port: peer.port() })]
 }
 
-/// From a new socket, with a nonce of its own.
+/// Sends a request from a new socket, with a new nonce.
 async fn ask(socket: &UdpSocket, relay: SocketAddr, method: Method, more: Vec<Box<dyn Setter>>) -> Message {
     let nonce = nonce(socket, relay).await;
     let answer = asked(socket, relay, &signed(method, TransactionId::new(), "tv", "newest", &nonce, more)).await;
@@ -54,7 +54,7 @@ async fn a_client_over_udp_moves_from_shard_to_shard() {
     let answer = ask(&client, relay, METHOD_ALLOCATE, allocate()).await;
     let (relayed, mut held) = (relayed_address(&answer), answer.get(MOBILITY_TICKET).unwrap());
     ask(&client, relay, METHOD_CHANNEL_BIND, channel_to(peer.local_addr().unwrap())).await;
-    // The kernel chooses the shard of each socket; that all are the same one is less likely than 1 : 10⁷.
+    // The kernel chooses the shard of each connection; the probability that all get the same one is less than 1 : 10⁷.
     for step in 0..12 {
         let next = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
         held = ask(&next, relay, METHOD_REFRESH, vec![ticket(&held)]).await.get(MOBILITY_TICKET).unwrap();
@@ -92,14 +92,14 @@ async fn a_client_over_tcp_moves_from_shard_to_shard() {
     assert_eq!(handle.allocations(), 1);
 }
 
-/// What other shards remember of its clients goes with them.
+/// When a shard restarts, the other shard forgets where its clients have moved.
 #[tokio::test]
 async fn a_shard_that_starts_again_tells_the_others_which_moves_ended() {
     let handle = start(&RelayConfig { threads: 2, addr: (own_ip(), 0).into(), ..mobile() });
     let relay = handle.listening();
     let client = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     let mut held = ask(&client, relay, METHOD_ALLOCATE, allocate()).await.get(MOBILITY_TICKET).unwrap();
-    // The other shard gets to know each place that it moves to, and forgets the one before.
+    // The other shard learns each new address of the client, and forgets the one before.
     let mut places = Vec::new();
     for _ in 0..3 {
         let next = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_shard_that_starts_again_tells_the_others_which_moves_ended() {
         places.push(next);
         until(|| handle.stats().moved == 1).await;
     }
-    // Until the shard that has the allocation is the one that fails.
+    // Repeated until the shard with the allocation is the one that panics.
     while handle.allocations() > 0 {
         let (socket, before) = (UdpSocket::bind((LOCALHOST, 0)).await.unwrap(), handle.stats().panics);
         let nonce = nonce(&socket, relay).await;
@@ -132,7 +132,7 @@ fn address(answer: &Message, kind: AttrType) -> Option<SocketAddr> {
     Some(([value[4], value[5], value[6], value[7]], u16::from_be_bytes([value[2], value[3]])).into())
 }
 
-/// The answer, and where it came from.
+/// The answer, and the address that it came from.
 async fn discovered(relay: SocketAddr, flags: u8) -> (Message, SocketAddr) {
     let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     socket.send_to(&binding(flags).raw, relay).await.unwrap();
@@ -158,7 +158,7 @@ async fn nat_discovery_answers_from_all_four_sockets() {
         let (answer, from) = discovered(first, flags).await;
         assert_eq!((from, address(&answer, ATTR_RESPONSE_ORIGIN)), ((ip, port).into(), Some((ip, port).into())));
     }
-    // From the other end of the square.
+    // Asks at the opposite address and port.
     let (answer, from) = discovered(other, 6).await;
     assert_eq!((from, address(&answer, ATTR_OTHER_ADDRESS)), (first, Some(first)));
 }
@@ -173,14 +173,14 @@ async fn with_one_address_on_a_wildcard_the_port_alone_changes() {
     assert_eq!((address(&answer, ATTR_RESPONSE_ORIGIN), address(&answer, ATTR_OTHER_ADDRESS)), (Some(from), None));
     let (answer, from) = discovered(relay, 4).await;
     assert_eq!((answer.get(ATTR_ERROR_CODE).unwrap()[2..4].to_vec(), from), (vec![4, 20], relay));
-    // TURN is served there as well.
+    // The discovery port also serves TURN.
     let socket = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
     let at = discovered(relay, 2).await.1;
     let answer = ask(&socket, at, METHOD_ALLOCATE, vec![Box::new(RequestedTransport { protocol: PROTO_UDP })]).await;
     assert!(relayed_address(&answer).port() >= 40_000);
 }
 
-/// The port of its own setting serves TCP too; that of discovery alone does not.
+/// `alternate_port` also serves TCP; a port for discovery only does not.
 #[tokio::test]
 async fn discovery_and_turn_share_the_second_port() {
     let discovery = Some(Discovery { port: 0, second_ip: None });

@@ -1,4 +1,4 @@
-//! The relay's clients over TCP, byte by byte and slowly.
+//! The relay's clients over TCP, also byte by byte and slowly.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// The next message, padding and all.
+    /// The next message, including its padding.
     pub(crate) async fn read(&mut self) -> Vec<u8> {
         let mut message = vec![0; 4];
         timeout(EVENT_TIMEOUT, self.stream.read_exact(&mut message)).await.unwrap().unwrap();
@@ -91,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         relayed_address(&answer)
     }
 
-    /// Takes a nonce.
+    /// Requests a nonce.
     pub(crate) async fn challenged(&mut self) {
         let mut bare = Message::new();
         let kind = Box::new(MessageType::new(METHOD_ALLOCATE, CLASS_REQUEST));
@@ -149,14 +149,14 @@ async fn messages_may_be_split_anywhere() {
             ) == (5, 5, 1)
         })
         .await;
-        // The end of the connection is the end of the allocation.
+        // The allocation ends with its connection.
         drop(client);
         until(|| handle.allocations() == 0 && handle.stats().streams == 0).await;
         handle.stop(Duration::ZERO).await;
     }
 }
 
-/// At once after the Allocate, and so that the beginning has to be kept.
+/// The message follows immediately after the Allocate, and its first bytes arrive alone, so the relay has to keep them.
 #[tokio::test]
 async fn a_long_message_may_come_in_pieces_from_whoever_has_an_allocation() {
     let handle = start(&RelayConfig { threads: 1, ..allowing(&["127.0.0.0/8"]) });
@@ -168,13 +168,13 @@ async fn a_long_message_may_come_in_pieces_from_whoever_has_an_allocation() {
     let message = channel_data(&[7; 20_000]);
     let (beginning, rest) = message.split_at(5000);
     client.write(beginning).await;
-    // By the answer to this one, the one thread has read the beginning.
+    // The only thread answers this request after it has read the first bytes.
     stranger.challenged().await;
     client.write(rest).await;
     let mut buffer = vec![0; 30_000];
     let (len, _) = timeout(EVENT_TIMEOUT, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
     assert!(buffer[..len] == message[4..]);
-    // From anybody else it is the end.
+    // A client without an allocation is disconnected.
     stranger.write(beginning).await;
     until(|| handle.stats().closes(CloseReason::Garbage) == 1).await;
 }
@@ -223,7 +223,7 @@ async fn without_udp_there_is_tcp() {
 #[tokio::test]
 async fn another_protocol_is_closed_at_once() {
     let handle = start(&config());
-    // Half of the letters could begin ChannelData.
+    // Half of the letters are also valid first bytes of ChannelData.
     for (greeting, count) in
         ["POST / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "SSH-2.0-OpenSSH\r\n", "zz"].into_iter().zip(1..)
     {
@@ -251,7 +251,7 @@ async fn a_client_that_does_not_read_loses_media_and_then_its_connection() {
         }
     });
     flood.await.unwrap();
-    // Another client is not held up.
+    // Other clients are not affected.
     let (_other, _relayed) = allocated(&handle).await;
     until(|| handle.stats().closes(CloseReason::Slow) > 0 && handle.allocations() == 1).await;
 }
@@ -261,13 +261,14 @@ async fn a_client_that_does_not_read_loses_media_and_then_its_connection() {
 async fn connections_that_prove_nothing_are_few_and_short() {
     let shares = DescriptorPools::divide(1024, 0, 2, 1000);
     let handle = started_within(&config(), Arc::new(Users::default()), &shares).unwrap();
-    // Of what clients over TCP may have, half is for those that have no allocation, and a quarter of it for one address, but 64.
+    // Half of the pool is for connections without an allocation, and one address may have a quarter of that half, or 64 if that
+    // is more.
     let most = (shares.turn_clients.most() / 2 / 4).max(64);
     let mut held = Vec::new();
     for _ in 0..most + 8 {
         held.push(TcpStream::connect(handle.listening()).await.unwrap());
     }
-    // The oldest have gone for the newest.
+    // The newest connections have displaced the oldest.
     until(|| handle.stats().closes(CloseReason::Displaced) == 8 && handle.stats().streams == most as u64).await;
     let mut last = held.pop().unwrap();
     last.write_all(&[0]).await.unwrap();
@@ -276,7 +277,7 @@ async fn connections_that_prove_nothing_are_few_and_short() {
     assert!(Connection::open(handle.listening(), 100).await.allocate().await.port() >= 40_000);
 }
 
-/// Behind one address, and beside whoever holds silent connections from there.
+/// Both the clients and the silent connections are behind one address.
 #[tokio::test]
 async fn many_clients_of_one_address_allocate_at_once_beside_silent_connections() {
     let handle = start(&config());
@@ -301,7 +302,7 @@ async fn many_clients_of_one_address_allocate_at_once_beside_silent_connections(
         clients.push(client.await.unwrap());
     }
     assert_eq!(handle.allocations(), 60);
-    // Whoever has allocated is no stranger: as many silent ones as before have a place again.
+    // A connection with an allocation no longer counts, so the same number of silent ones fits again.
     silent.clear();
     until(|| handle.stats().streams == 60).await;
     for _ in 0..256 {

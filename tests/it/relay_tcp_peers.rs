@@ -1,4 +1,4 @@
-//! Relaying to TCP peers (RFC 6062; requirement 34), with real ones.
+//! Relaying to real TCP peers (RFC 6062; requirement 34).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ fn peer_address(peer: SocketAddr) -> Vec<Box<dyn Setter>> {
     vec![Box::new(PeerAddress { ip: peer.ip(), port: peer.port() })]
 }
 
-/// A connection's bytes, encrypted or not.
+/// A connection, encrypted or not.
 trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytes for S {}
@@ -63,7 +63,7 @@ async fn connect(control: &mut Connection<impl Bytes>, peer: SocketAddr) -> Vec<
     control.ask_signed(METHOD_CONNECT, peer_address(peer)).await.get(CONNECTION_ID).unwrap()
 }
 
-/// A client's data connection; `early` is written together with the request.
+/// A client's data connection. `early` is sent together with the request.
 async fn bound(relay: SocketAddr, id: &[u8], early: &[u8]) -> TcpStream {
     bind(Connection::open(relay, usize::MAX).await, id, early).await
 }
@@ -86,7 +86,7 @@ async fn spliced(handle: &Relay, control: &mut Connection) -> (TcpStream, TcpStr
     (bound(handle.listening(), &id, &[]).await, peer)
 }
 
-/// Bytes whose order shows.
+/// Bytes in which any change of order is visible.
 fn pattern() -> Vec<u8> {
     (0..65_521_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
@@ -99,7 +99,7 @@ async fn write_pattern(stream: &mut (impl AsyncWriteExt + Unpin), times: usize) 
     stream.shutdown().await.unwrap();
 }
 
-/// Reads to the end.
+/// Reads to the end, and checks the pattern.
 async fn read_pattern(stream: &mut (impl AsyncReadExt + Unpin), times: usize) {
     let (pattern, mut piece) = (pattern(), vec![0; 65_521]);
     for time in 0..times {
@@ -125,7 +125,7 @@ async fn a_connection_carries_megabytes_both_ways_and_ends_in_order() {
     let id = connect(&mut control, server.local_addr().unwrap()).await;
     let (mut peer, from) = timeout(EVENT_TIMEOUT, server.accept()).await.unwrap().unwrap();
     assert_eq!(from, relayed, "from the relayed transport address itself");
-    // What each side says before the splice arrives after it.
+    // Bytes that each side sends before the splice arrive after it.
     peer.write_all(b"early peer").await.unwrap();
     let mut client = bound(handle.listening(), &id, b"early client").await;
     let mut early = [0; 12];
@@ -135,7 +135,7 @@ async fn a_connection_carries_megabytes_both_ways_and_ends_in_order() {
     assert_eq!(&early[..10], b"early peer");
 
     let ((mut from_client, mut to_client), (mut from_peer, mut to_peer)) = (client.split(), peer.split());
-    // Each side ends its own direction, and hears the other's last byte.
+    // Each side ends its own direction, and still receives the other's last byte.
     tokio::join!(
         write_pattern(&mut to_client, 200),
         write_pattern(&mut to_peer, 300),
@@ -156,7 +156,7 @@ async fn opened(addr: SocketAddr, secure: Option<&TlsConnector>) -> Box<dyn Byte
     }
 }
 
-/// The control connection and each data connection over TLS or over TCP, whichever the client likes, on a port of any kind.
+/// The client chooses TLS or TCP for the control connection and for each data connection.
 #[tokio::test]
 async fn connections_are_carried_over_tls() {
     let server = Server::start(Settings { no_tcp_relay: some("false"), ..settings() }).await;
@@ -170,7 +170,7 @@ async fn connections_are_carried_over_tls() {
             let (mut peer, from) = timeout(EVENT_TIMEOUT, listener.accept()).await.unwrap().unwrap();
             assert_eq!(from, relayed);
             peer.write_all(b"early peer").await.unwrap();
-            // In one TLS record with the request.
+            // The early bytes are in the same TLS record as the request.
             let client =
                 bind(turn(opened(server.https, data.then_some(&connector)).await, usize::MAX), &id, b"early client").await;
             let (mut from_client, mut to_client) = tokio::io::split(client);
@@ -208,10 +208,10 @@ async fn a_slow_reader_holds_up_its_sender_and_loses_nothing() {
             }
         }
     });
-    // What the kernel holds, and one read of ours.
+    // At most the kernel's buffers and one read of ours.
     let stalled = stalled.await.unwrap();
     assert!(stalled < 32 << 20, "{stalled}");
-    // Another connection of the same allocation is not held up.
+    // Another connection of the same allocation is not affected.
     let (mut other, mut other_peer) = spliced(&handle, &mut control).await;
     tokio::join!(write_pattern(&mut other, 3), read_pattern(&mut other_peer, 3));
     read_pattern(&mut client, times).await;
@@ -223,7 +223,7 @@ async fn data_connections_find_the_shard_of_their_allocation() {
     let handle = start(&RelayConfig { threads: 4, max_connections: 40, ..with_tcp() });
     let (mut control, _) = allocated(handle.listening()).await;
     let mut pairs = Vec::new();
-    // The kernel chooses their shards; that all were the same one is less likely than 1 : 10¹⁸.
+    // The kernel chooses their shards; the probability that all get the same one is less than 1 : 10¹⁸.
     for _ in 0..30 {
         pairs.push(spliced(&handle, &mut control).await);
     }
@@ -257,7 +257,7 @@ async fn a_peer_connects_where_it_is_permitted() {
     let mut hello = [0; 5];
     timeout(EVENT_TIMEOUT, client.read_exact(&mut hello)).await.unwrap().unwrap();
     assert_eq!(&hello, b"hello");
-    // The end of the allocation is the end of its connections.
+    // The connections end with their allocation.
     drop(control);
     for stream in [&mut client, &mut peer] {
         assert_eq!(timeout(EVENT_TIMEOUT, stream.read(&mut hello)).await.unwrap().unwrap_or(0), 0);
@@ -279,7 +279,7 @@ async fn what_can_not_be_connected_is_said() {
     let again = peer.local_addr().unwrap();
     assert_eq!(refused(&mut control, METHOD_CONNECT, peer_address(again)).await, (4, 46), "there already");
     assert_eq!(refused(&mut control, METHOD_CONNECT, peer_address(closed)).await, (5, 8), "the limit");
-    // A number that nobody has.
+    // No connection has one of these ids.
     let mut data = Connection::open(handle.listening(), 10_000).await;
     data.challenged().await;
     for id in [vec![0, 1, 2, 3], vec![1, 1, 2, 3], vec![2, 1, 2, 3], vec![255; 4]] {
@@ -309,7 +309,7 @@ async fn new_connections_bring_no_bandwidth_of_their_own() {
     let mut pairs = Vec::new();
     for _ in 0..12 {
         let (client, peer) = spliced(&handle, &mut control).await;
-        // As much as is taken.
+        // Each stream is filled until it accepts no more.
         for stream in [&client, &peer] {
             while stream.writable().await.is_ok() && stream.try_write(&[0; 65_536]).is_ok() {}
         }
@@ -321,7 +321,7 @@ async fn new_connections_bring_no_bandwidth_of_their_own() {
     };
     until(|| bytes().iter().all(|bytes| *bytes > 100_000)).await;
     let bytes = bytes();
-    // A burst of a second, and the one read that was over it.
+    // A burst of one second, and one read beyond it.
     let most = rate as f64 * (began.elapsed().as_secs_f64() + 1.0) + 65_536.0;
     assert!((bytes[0].max(bytes[1]) as f64) < most, "{bytes:?}, {most}");
 }

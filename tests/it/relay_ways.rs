@@ -1,4 +1,4 @@
-//! The ways a packet can take through the relay: IPv6, trains.
+//! The ways in which the relay sends and receives packets: IPv6, and trains.
 
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
@@ -23,7 +23,7 @@ use turn::proto::reqtrans::RequestedTransport;
 
 use super::relay::{allowing, asked, nonce, received, signed, start, until};
 
-/// REQUESTED-ADDRESS-FAMILY.
+/// The attribute REQUESTED-ADDRESS-FAMILY with IPv6.
 struct RequestedIpv6;
 
 impl Setter for RequestedIpv6 {
@@ -55,7 +55,7 @@ async fn bound(socket: &UdpSocket, relay: SocketAddr, peer: SocketAddr) -> Socke
 #[tokio::test]
 async fn ipv6_is_relayed_to_ipv6() {
     let config = RelayConfig { addr: "[::1]:0".parse().unwrap(), ..allowing(&["::1/128"]) };
-    // A machine without IPv6 can't have such a listener.
+    // Skipped on a machine without IPv6.
     let Ok(peer) = UdpSocket::bind("[::1]:0").await else { return };
     let handle = start(&config);
     let client = UdpSocket::bind("[::1]:0").await.unwrap();
@@ -79,7 +79,7 @@ async fn both_families_are_relayed_where_both_are_given() {
     assert_eq!(received(&client).await.0, b"\x40\0\0\x02in");
 }
 
-/// One socket twice: to send trains with, and to await with.
+/// One socket as two types: one that sends trains, and one that tokio waits for.
 fn socket() -> (BatchUdpSocket, UdpSocket) {
     let options = UdpOptions { gro: false, icmp_errors: false, ..UdpOptions::relayed() };
     let batched = BatchUdpSocket::bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
@@ -95,7 +95,7 @@ fn send_train(socket: &BatchUdpSocket, to: SocketAddr, packets: impl Iterator<It
     assert_eq!((sent.packets, sent.calls), (40, 1));
 }
 
-/// Requirement 15: trains of GSO and GRO, both ways.
+/// Requirement 15: trains of GSO and GRO, in both directions.
 #[tokio::test]
 async fn trains_pass_unchanged_and_in_order() {
     let handle = start(&allowing(&["127.0.0.0/8"]));
@@ -120,6 +120,6 @@ async fn trains_pass_unchanged_and_in_order() {
         ) == (200, 200 * 1200)
     })
     .await;
-    // One for a train, besides a few answers.
+    // One call for each train, and a few for answers.
     assert!(handle.stats().send_calls < 30, "{:?}", handle.stats());
 }

@@ -1,4 +1,5 @@
-//! `docs/turn-requirements.md` names the tests that hold each requirement: they exist, and no numbered test is missing there.
+//! `docs/turn-requirements.md` names the tests of each requirement: these tests exist, and the document names every numbered
+//! test.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +11,7 @@ fn document() -> String {
     fs::read_to_string("docs/turn-requirements.md").unwrap()
 }
 
-/// The texts between backticks that name a file of the repository, with the test behind `::` where there is one.
+/// The texts in backticks that name a file of the repository, each with the test after `::` if it names one.
 fn named_tests(document: &str) -> Vec<(&str, Option<&str>)> {
     let names = document.split('`').skip(1).step_by(2);
     let paths = names.filter(|name| name.starts_with("src/") || name.starts_with("tests/") || name.starts_with("fuzz/"));

@@ -1,15 +1,16 @@
-//! What several files of tests need: the program, the whole server, and clients.
+//! The parts that several files of tests need: the program, the whole server, and clients.
 //!
 //! A tour of the test kit:
-//! - `support`: [`castway`] runs the real program, [`Server`] the whole server in this process, [`rest_client`] a TURN client with
-//!   credentials that a secret has signed.
+//! - `support`: [`castway`] runs the real program, [`Server`] the whole server in this process, [`rest_client`] a TURN client
+//!   with credentials that a secret has signed.
 //! - `relay`: the relay alone. `start` starts one with `config()` or `allowing(networks)`, for which `Users` knows the user `tv`;
-//!   `allocated` gives it a client of the crate `turn`, and `asked`, `signed` and `nonce` speak STUN to it by hand. `until` waits for a
-//!   condition, `received` for a datagram; `is_silent` says that none comes.
+//!   `allocated` gives it a client of the crate `turn`; `asked`, `signed` and `nonce` make STUN messages by hand. `until` waits
+//!   for a condition, `received` for a datagram; `is_silent` tells whether no datagram comes.
 //! - `relay_streams`: `Connection`, a TURN client over TCP or TLS.
 //! - `layers`: reads the imports of all sources, for the table in ARCHITECTURE.md.
 //!
-//! A test waits for a condition and never for a time. [`EVENT_TIMEOUT`](super::relay::EVENT_TIMEOUT) only bounds how long a failure takes.
+//! A test waits for a condition and never for a fixed time. [`EVENT_TIMEOUT`](super::relay::EVENT_TIMEOUT) only bounds how long a
+//! failure takes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -27,7 +28,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use turn::client::{Client, ClientConfig};
 
-/// The real program on the database in `data_dir`, without the settings and the `.env` of whoever runs the tests.
+/// The real program with the database in `data_dir`, without settings from the environment or from a `.env` file.
 pub(crate) fn castway(data_dir: &Path) -> Command {
     clean(Command::new(env!("CARGO_BIN_EXE_castway")), data_dir)
 }
@@ -40,7 +41,7 @@ pub(crate) fn clean(mut command: Command, data_dir: &Path) -> Command {
     command
 }
 
-/// Runs it to its end and asserts that it went well.
+/// Runs the program to its end, and asserts that it succeeds.
 pub(crate) fn ok(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", stderr(&output));
@@ -61,7 +62,7 @@ impl Setter for Attribute {
     }
 }
 
-/// The `turn` crate's client, listening, with credentials of `alice` signed by the secret `north`.
+/// A listening client of the crate `turn` with credentials of `alice`, signed by the secret `north`.
 pub(crate) async fn rest_client(relay: SocketAddr) -> Client {
     let issued = issue("north", "alice", Duration::from_secs(600), SystemTime::now());
     let client = Client::new(ClientConfig {
@@ -80,7 +81,7 @@ pub(crate) async fn rest_client(relay: SocketAddr) -> Client {
     client
 }
 
-/// The whole server in this process, on free ports of loopback and in a folder of its own.
+/// The whole server in this process, on free loopback ports and with a folder of its own.
 pub(crate) struct Server {
     pub(crate) http: SocketAddr,
     pub(crate) more_http: Vec<SocketAddr>,
@@ -96,7 +97,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Credentials are signed by `north`.
+    /// Starts a server whose credentials are signed by the secret `north`.
     pub(crate) async fn start(settings: Settings) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), settings).await
     }
@@ -123,7 +124,7 @@ impl Server {
         Self { http, more_http, https, turns, turn, collider, certificates, greeting, folder: Some(folder), stop, running }
     }
 
-    /// Ends it in order; its folder is returned.
+    /// Stops the server, and returns its folder.
     pub(crate) async fn stop(mut self) -> tempfile::TempDir {
         self.stop.send(()).unwrap();
         tokio::time::timeout(super::relay::EVENT_TIMEOUT, self.running).await.unwrap().unwrap().unwrap();

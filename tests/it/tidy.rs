@@ -1,10 +1,10 @@
-//! The project stays in order: what `src/` holds, how long a file may be, and which Rust the locked packages need.
+//! Conventions of the project: the contents of `src/`, the length of files, and the Rust version that the locked packages need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Lines of code of a file in `src/`, without blank lines, comments and tests.
+/// Lines of code in a file of `src/`, without blank lines, comments and tests.
 const MAX_CODE_LINES: usize = 400;
 
 #[test]
@@ -68,7 +68,7 @@ fn rust_version_is_enough_for_the_locked_packages() {
     };
     let compiler = out("rustc", &["-vV"]);
     let host = compiler.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
-    // Only what is built here has been downloaded.
+    // Only packages for this platform have been downloaded.
     let metadata = out("cargo", &["metadata", "--locked", "--offline", "--format-version", "1", "--filter-platform", host]);
     let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
     let needs = |package: &serde_json::Value| Some((minor(package["rust_version"].as_str()?), package["id"].to_string()));
@@ -79,7 +79,7 @@ fn rust_version_is_enough_for_the_locked_packages() {
     assert!(newer.is_empty(), "rust-version in Cargo.toml is 1.{ours}, and these need more: {newer:?}");
 }
 
-/// The text of every file in src/ that is not made of tests alone, by its path below src/.
+/// The text of each file in src/, by its path below src/. Files that contain only tests are left out.
 fn files() -> Vec<(String, String)> {
     let tests = |path: &PathBuf| {
         let below = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("found below it");

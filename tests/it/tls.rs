@@ -1,4 +1,4 @@
-//! Certificates: made here, from files, changed while running.
+//! Certificates: self-signed ones, those from files, and changes while the server runs.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::port::{announced, connector, http_get, local_get, relays, settings, s
 use super::relay::{EVENT_TIMEOUT, LOCALHOST, until};
 use super::support::{Server, castway, ok};
 
-/// An authority of our own.
+/// A certificate authority of the tests.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -27,7 +27,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// A chain and its key.
+    /// A certificate chain and its key.
     fn sign(&self, names: &[&str]) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -64,7 +64,7 @@ async fn a_self_signed_certificate_outlives_a_restart() {
     let metrics = local_get(&server, "/metrics").await;
     assert!(metrics.contains("castway_certificate_expiry_timestamp_seconds{kind=\"self_signed\"}"), "{metrics}");
     assert_eq!(json(&server, "/api/info").await["https"]["selfSigned"], true);
-    // Browsers would try TURN over TLS in vain.
+    // Browsers could not use TURN over TLS with this certificate, so its URLs are left out.
     let server = Server::start_in(server.stop().await, Settings { turn_access: some("open"), ..settings() }).await;
     assert_eq!(server.certificates.as_ref().unwrap().current().fingerprint, first.fingerprint);
     let uris = json(&server, "/turn?username=x").await["uris"].clone();
@@ -89,7 +89,7 @@ async fn files_are_read_again_when_they_change_and_connections_stay() {
     let relayed = casting.allocate().await;
     casting.bind_channel(peer.local_addr().unwrap()).await;
 
-    // Half of a change is no certificate: the old one stays, and that is told.
+    // A chain without its key is not used: the old certificate stays, and the problem is reported.
     let second = authority.sign(&["localhost", "second.example.org"]);
     fs::write(at.join("chain.pem"), &second.0).unwrap();
     until(|| certificates.failures() > 0).await;
@@ -114,7 +114,7 @@ async fn sighup_has_them_read_at_once() {
     let at = folder.path().to_owned();
     let server = Server::start_in(folder, with_files(&at, &authority.sign(&["localhost"]))).await;
     let certificates = server.certificates.clone().unwrap();
-    // To the clock of the file system nothing has happened.
+    // The files keep their modification time, so only the signal can cause a reload.
     let keep = [at.join("chain.pem"), at.join("key.pem")].map(|path| fs::metadata(path).unwrap().modified().unwrap());
     let second = authority.sign(&["localhost", "second.example.org"]);
     let texts = [(at.join("chain.pem"), &second.0), (at.join("key.pem"), &second.1)];
@@ -122,7 +122,7 @@ async fn sighup_has_them_read_at_once() {
         fs::write(&path, text).unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
     }
-    // A process of its own is not needed: the signal reaches every server in this one, and does no harm.
+    // The test needs no process of its own: the signal reaches every server in this process, and does no harm.
     until(|| {
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
         certificates.current().covers("second.example.org")
@@ -147,7 +147,7 @@ async fn turn_over_tls_is_advertised_under_a_name_that_can_be_verified() {
 
 #[tokio::test]
 async fn turn_over_tls_is_advertised_at_an_ipv6_address() {
-    // A machine without IPv6 can't have such a listener.
+    // Skipped on a machine without IPv6.
     if TcpListener::bind("[::1]:0").await.is_err() {
         return;
     }
@@ -182,19 +182,19 @@ async fn who_comes_without_tls_is_sent_to_https_if_the_certificate_is_trusted() 
     let (status, head, _) = answer(&server, "/cast?code=1").await;
     let location = format!("location: https://cast.example.org:{}/cast?code=1\r\n", server.https.port());
     assert!(status == 308 && head.contains(&location), "{head}");
-    // A page of another origin follows only where it is told that it may.
+    // A page of another origin can follow the redirect only if CORS allows it.
     let lines = "/socket.io/?EIO=4&transport=polling HTTP/1.1\r\nOrigin: http://front.example.org\r\nX-Rest: ";
     let (status, head, _) = answer(&server, lines).await;
     assert!(status == 308 && head.contains("access-control-allow-origin: http://front.example.org\r\n"), "{head}");
     assert!(head.contains("access-control-allow-credentials: true\r\n"), "{head}");
     assert_eq!(answer(&server, "/healthz").await.0, 200);
     assert_eq!(answer(&server, "/.well-known/acme-challenge/x").await.0, 404);
-    // From this machine, and from a proxy that passes on requests.
+    // Requests from this machine and from a trusted proxy are not redirected.
     assert_eq!(http_get(&mut TcpStream::connect(server.http).await.unwrap(), "/cast").await.0, 200);
     server.stop().await;
 }
 
-/// As with a self-signed one.
+/// The same holds as for a self-signed certificate.
 #[tokio::test]
 async fn files_that_nobody_vouches_for_leave_plain_http_alone() {
     let header = b"PROXY TCP4 192.0.2.9 192.0.2.1 5 80\r\n";
@@ -230,7 +230,7 @@ async fn files_that_nobody_vouches_for_leave_plain_http_alone() {
     }
 }
 
-/// Each time that the files are read.
+/// The check is repeated each time that the files are read.
 #[tokio::test]
 async fn whether_files_are_trusted_is_found_out_again() {
     let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
@@ -300,14 +300,14 @@ async fn the_end_of_tls_is_the_end_of_the_allocation() {
     let mut client = turn(tls(server.https, &connector(&pem, &[])).await, 10_000);
     client.allocate().await;
     allocations("1.0").await;
-    // The farewell of TLS; the connection stays open.
+    // The client ends its side of TLS; the TCP connection stays open.
     client.stream.get_mut().1.send_close_notify();
     client.stream.flush().await.unwrap();
     allocations("0.0").await;
     server.stop().await;
 }
 
-/// Requirement 45, where TLS has buffers of its own.
+/// Requirement 45, with the buffers of TLS.
 #[tokio::test]
 async fn a_client_over_tls_that_does_not_read_loses_media_and_then_its_connection() {
     let server = Server::start(settings()).await;
@@ -383,7 +383,7 @@ async fn the_report_names_hosts_that_the_certificate_is_for() {
 #[tokio::test]
 async fn the_report_names_the_domain_while_its_certificate_has_not_come() {
     let domain = Settings { domain: some("cast.example.org,b.example.org"), ..settings() };
-    // Nobody listens there.
+    // No server listens there.
     let nowhere = Settings { acme_directory: some("https://127.0.0.1:9/directory"), external_ip: some("203.0.113.7"), ..domain };
     let server =
         Server::start(Settings { http_addr: some("0.0.0.0:0,0.0.0.0:0"), https_addr: some("0.0.0.0:0"), ..nowhere }).await;

@@ -1,4 +1,4 @@
-//! Users and secrets in SQLite: the command line writes, a running server follows, nothing acknowledged is lost.
+//! Users and secrets in SQLite: the command line writes, a running server follows, and no acknowledged change is lost.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
@@ -25,7 +25,7 @@ async fn open(data_dir: &Path) -> Result<Store, OpenError> {
     Store::open(data_dir, SystemTime::now()).await
 }
 
-/// As a server does at its first start.
+/// Makes the database, as a server does at its first start.
 async fn make(data_dir: &Path) {
     open(data_dir).await.unwrap().close().await;
 }
@@ -197,7 +197,7 @@ async fn a_lock_of_another_program_is_named() {
 
 const NOBODY: u32 = 65_534;
 
-/// The program as a user whom modes bind, which they don't do for root; owns `folder` then.
+/// The program as a user for whom file modes count, which they don't for root. The user becomes the owner of the data.
 fn as_nobody(folder: &Path) -> Command {
     let data_dir = folder.join("data");
     if fs::metadata(folder).unwrap().uid() != 0 {
@@ -229,12 +229,12 @@ async fn a_read_only_database_is_a_sentence_that_says_what_to_do() {
         assert!(said.contains("CASTWAY_DATA_DIR"), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     };
-    // A database in a folder that can't be written.
+    // The folder can't be written.
     make(&data).await;
     ok(as_nobody(folder.path()).args(["user", "add", "alice", "--generate"]));
     fs::set_permissions(&data, Permissions::from_mode(0o555)).unwrap();
     refused(&database);
-    // The file itself.
+    // The file can't be written.
     fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(&database, Permissions::from_mode(0o400)).unwrap();
     refused(&database);
@@ -254,12 +254,12 @@ async fn sigkill_loses_no_acknowledged_user() {
         let mut child = command.args(["user", "add", &name, "--generate"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         if round % 2 == 0 {
-            // As soon as it says so.
+            // The process is killed as soon as it has reported the user.
             assert_eq!(lines.next().unwrap().unwrap(), format!("Added {name}."));
             child.kill().unwrap();
             acknowledged.push(name);
         } else {
-            // At some moment that may be in the middle of a write.
+            // The process is killed at a moment that may be in the middle of a write.
             std::thread::sleep(Duration::from_millis(40 * round));
             child.kill().unwrap();
             acknowledged.extend(lines.next().map(|_| name));
@@ -291,7 +291,7 @@ async fn servers_that_start_together_share_one_new_database() {
     assert_eq!(ok(castway(&data).args(["secret", "list"])).lines().count(), 2);
 }
 
-/// A database of an older version, and commands of this one that meet it at once.
+/// Several commands open a database of an older version at the same time.
 #[tokio::test]
 async fn commands_bring_an_old_database_up_to_date() {
     let folder = tempfile::tempdir().unwrap();

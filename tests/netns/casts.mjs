@@ -1,4 +1,4 @@
-// Casts between the two homes, and what they cost the relay.
+// Casts between the two homes, and the relay's traffic of them.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,7 +9,7 @@ import { TIMEOUT_MS, within } from '../interop/support/wait.mjs';
 
 const script = fileURLToPath(new URL('peer.mjs', import.meta.url));
 
-// A peer in a home. `next` resolves to the next object that it prints.
+// A TV or a caster in a home. `next` resolves to the next object that it prints.
 function peer(home, ca, ...args) {
   const env = ca ? { ...process.env, NODE_EXTRA_CA_CERTS: ca } : process.env;
   const child = spawn('ip', ['netns', 'exec', home, process.execPath, script, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -29,8 +29,8 @@ function peer(home, ca, ...args) {
   return { next, end };
 }
 
-// What the caster prints at its end, which comes before this resolves; `options` are for both peers, `ca` is the file of an
-// authority that they trust.
+// Runs one cast, and resolves to the object that the caster prints at its end. `options` are for both peers, `ca` is the certificate file
+// of an authority that they trust.
 export async function cast(url, options = [], ca) {
   const tv = peer('home1', ca, 'tv', url, ...options);
   let caster;
@@ -44,10 +44,10 @@ export async function cast(url, options = [], ca) {
   }
 }
 
-// Three rounds of fifty echoes of 8 kB on average go there and back in a cast.
+// Payload bytes of a cast: three rounds of fifty echoes of 8 kB on average, in both directions. The tests accept a little less.
 export const PAYLOADS = 3 * 50 * 7000;
 
-// Bytes relayed so far, by the transport of the clients.
+// Bytes relayed so far, by the clients' transport.
 export async function relayed(server) {
   const text = await (await fetch(`${server.url}/metrics`)).text();
   const sum = (transport) =>

@@ -1,4 +1,4 @@
-// Homes from which nothing but 443/TCP of the server can be reached: pages, signaling and media over that one port.
+// Homes that can reach only port 443/TCP of the server: pages, signaling and media use that one port.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ownAuthority } from '../interop/support/authority.mjs';
@@ -29,11 +29,11 @@ async function reaches(home, port, seconds) {
   return Number(output) > 0;
 }
 
-// All else that the server listens at.
+// The server's other ports.
 const OTHERS = [8080, 5349, 3478];
 
 describe('where only 443/TCP is open', () => {
-  // What makes the silence below mean something.
+  // Proves that only the firewall blocks these ports in the tests below.
   test('before that, every port of the server is reached', async () => {
     for (const port of OTHERS) assert.ok(await reaches('home1', port, 20), String(port));
     only443();

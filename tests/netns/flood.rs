@@ -1,8 +1,8 @@
 //! Sends requests from the addresses of a whole network: `flood TARGET NETWORK COUNT RATE`, for example
-//! `flood 11.0.0.1:3478 12.0.0.0/16 1000000 50000`. Prints how many went out and in how many seconds.
+//! `flood 11.0.0.1:3478 12.0.0.0/16 1000000 50000`. Prints the number of requests sent and the seconds that this took.
 //!
-//! To be run in a network namespace where the network is local (`ip route add local NETWORK dev lo`): then each packet carries
-//! the source address that IP_PKTINFO names, and answers find their way back to nobody.
+//! It must run in a network namespace where the network is local (`ip route add local NETWORK dev lo`). There each packet has the
+//! source address that IP_PKTINFO names, and the answers reach no client.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use castway::relay::io::udp::BatchUdpSocket;
 use castway::relay::io::udp_types::UdpOptions;
 use ipnet::Ipv4Net;
 
-/// One socket for each.
+/// Source ports, each with a socket of its own.
 const SOURCE_PORTS: u64 = 16;
 const PACKETS_A_BATCH: u64 = 64;
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
@@ -51,18 +51,18 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A host of the network, a different one for each of as many packets as it has hosts.
+/// A host of the network: as many consecutive packets as the network has hosts come from different ones.
 fn source(network: Ipv4Net, index: u64) -> IpAddr {
     let hosts = 1 << (32 - network.prefix_len());
     IpAddr::V4(Ipv4Addr::from(u32::from(network.network()) | (scrambled(index) % hosts) as u32))
 }
 
-/// Any fixed mapping without a pattern (Knuth's multiplicative hashing).
+/// A fixed mapping without a visible pattern (Knuth's multiplicative hashing).
 fn scrambled(index: u64) -> u64 {
     index.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20
 }
 
-/// What a stranger may send, by turns.
+/// The packets that a stranger may send, alternately.
 fn packet(index: u64) -> Vec<u8> {
     let request = |kind: u8, attributes: &[u8]| {
         let id = scrambled(index).to_be_bytes();

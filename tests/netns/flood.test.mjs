@@ -1,4 +1,4 @@
-// A million forged requests cost the relay no memory, and its clients hardly any packets.
+// A million forged requests cost the relay no memory, and hardly any of its clients' packets.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
@@ -10,9 +10,8 @@ import { build, CROWD, demolish, serve, SERVER } from './networks.mjs';
 const flood = fileURLToPath(new URL('../../target/debug/examples/flood', import.meta.url));
 const PACKETS = 1_000_000;
 const PACKETS_A_SECOND = Number(process.env.CASTWAY_TEST_FLOOD_RATE ?? 33_000);
-// Packets a second.
 const STREAM_PACKETS_A_SECOND = 1000;
-// In ms.
+// Longer pauses of this process are not made up for.
 const LONGEST_GAP_MS = 50;
 
 let server;
@@ -27,7 +26,7 @@ after(async () => {
 
 const residentKb = () => Number(readFileSync(`/proc/${server.pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m)[1]);
 
-// All that the relay counted of strangers: what it dropped, and the challenges and errors that it sent.
+// The number of packets that the relay dropped or answered with a challenge or an error.
 async function refused() {
   const text = await (await fetch(`${server.url}/metrics`)).text();
   const counters = [...text.matchAll(/^castway_relay_(?:drops|errors)_total\{[^}]+\} (\S+)$/gm)];
@@ -46,7 +45,7 @@ class Stream {
     let last = Date.now();
     this.timer = setInterval(() => {
       const now = Date.now();
-      // What a machine that stood still did not send is not sent in one burst, which no socket has room for.
+      // After a pause of the machine, the missed packets are not sent in one burst: no socket has room for so many.
       const due = (Math.min(now - last, LONGEST_GAP_MS) * STREAM_PACKETS_A_SECOND) / 1000;
       last = now;
       for (let i = 0; i < due; i += 1) {
@@ -57,7 +56,7 @@ class Stream {
   }
 
   async #listen() {
-    // Twice nothing after the end: the first may be the time in which the machine stood still.
+    // The stream ends after two silences, since the first may be a pause of the machine.
     for (let silences = 0; silences < 2; ) {
       if (await this.to.receive(3000).catch(() => null)) this.heard += 1;
       else if (this.ended) silences += 1;
@@ -80,7 +79,7 @@ test(`${PACKETS} forged requests from ${CROWD} beside a stream`, async (context)
     assert.equal((await a.allocate()) || (await b.allocate()) || (await a.permit(b.relayed)) || (await b.permit(a.relayed)), 0);
     const stream = new Stream(a, b);
     const send = (count) => run('ip', ['netns', 'exec', 'crowd', flood, `${SERVER}:3478`, CROWD, String(count), String(PACKETS_A_SECOND)], 600_000);
-    // The memory that any load takes, such as full batches: it comes once, and not with each stranger.
+    // Any load takes some memory once, for example for full batches. This round takes that memory before the measurement.
     await send(PACKETS / 20);
     const [residentBefore, refusedBefore] = [residentKb(), await refused()];
     const { code, output } = await send(PACKETS);
@@ -94,7 +93,7 @@ test(`${PACKETS} forged requests from ${CROWD} beside a stream`, async (context)
         `it grew by ${grown} kB; the stream lost ${lost} of ${sent} packets`,
     );
     assert.equal(forged, PACKETS);
-    // A fifth of them are Binding requests, which are answered.
+    // A fifth of the packets are Binding requests, which get an answer.
     assert.ok(met > PACKETS * 0.7, `only ${met} of the forged packets were counted`);
     assert.ok(sent > STREAM_PACKETS_A_SECOND * seconds * 0.5, `the stream ran at ${sent / seconds} packets a second`);
     assert.ok(lost < sent / 100, `${lost} of ${sent} packets were lost`);

@@ -1,4 +1,4 @@
-// Casts between homes that cannot reach each other, and a relay whose host has no default route.
+// Casts between homes that can't reach each other, and a relay whose host has no default route.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -27,7 +27,7 @@ describe('two homes behind symmetric NAT', () => {
     assert.ok(['new', 'checking', 'disconnected', 'failed'].includes(failed), `ICE is ${failed}`);
   });
 
-  // What makes the test above mean something: it is the NAT, not the network.
+  // Shows that the NAT, and not the network, prevents the connection in the test above.
   test('without a relay, but behind NAT that keeps ports, they connect', async () => {
     translate(false);
     try {
@@ -66,7 +66,8 @@ describe('two homes behind symmetric NAT', () => {
 describe('a peer that the host has no route to', () => {
   const PACKETS_A_BURST = 50;
 
-  // A stream between two allocations, before and after one of them sends to an unroutable peer: what arrived of each half.
+  // A stream between two allocations, before and after one of them sends to an unroutable peer. Resolves to how many packets of each half
+  // arrived.
   async function stream(options) {
     const [a, b] = [new TurnClient({ ...options, local: SERVER }), new TurnClient({ ...options, local: SERVER })];
     const burst = async () => {

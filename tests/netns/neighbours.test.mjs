@@ -1,4 +1,4 @@
-// A relay on a network that looks public: its neighbours there are no peers, unless they are allowed. To be run within ./enter.
+// A relay on a network with public addresses: its neighbours there are not allowed as peers by default. It must run within ./enter.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
@@ -12,7 +12,7 @@ const ELSEWHERE = '12.0.0.9';
 
 const run = (command) => execFileSync('sh', ['-euc', command], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' });
 
-// A neighbour on the link, which is a router to another network, too.
+// A neighbour on the link that is also a router to another network.
 before(() => {
   if (!process.env.CASTWAY_NETNS) throw new Error('run it with tests/run netns, or within tests/netns/enter');
   run(`
@@ -35,7 +35,7 @@ async function allocated(server) {
   return client;
 }
 
-// The error code of each, 0 where it is permitted.
+// The error code for each address, 0 if it is permitted.
 async function permitted(client, ips) {
   const codes = {};
   for (const ip of ips) codes[ip] = await client.permit({ address: ip, port: 9 });
@@ -74,7 +74,7 @@ describe('neighbours', () => {
     try {
       const client = await allocated(server);
       assert.equal(await client.permit({ address: ELSEWHERE, port: 9 }), 0);
-      // On the link, without an address there: as DHCPv6 does it.
+      // With DHCPv6, a host can have a route to the link without an address in its network.
       run('ip route replace 12.0.0.0/24 dev public0');
       await until('it is denied', () => client.permit({ address: ELSEWHERE, port: 9 }), (code) => code === 403);
       run(`ip route replace 12.0.0.0/24 via ${NEIGHBOUR}`);

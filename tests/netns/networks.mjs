@@ -1,4 +1,4 @@
-// Two homes behind routers that translate addresses, and a server's network between them without a way out.
+// Two homes behind routers that translate addresses, and between them the server's network without a route to any other network.
 //
 //   home 1: 192.168.1.2 ── router 1: 11.0.0.11 ──┐
 //                                                 ├── 11.0.0.1: this process's own namespace, where servers run; no default route
@@ -6,7 +6,7 @@
 //                           crowd: 11.0.0.20 ────┘ the host that has all addresses of CROWD
 //
 // The mapping is symmetric (a random port for every destination), and routers drop packets that no host at home has asked for.
-// To be run within ./enter, whose end is theirs.
+// This must run within ./enter: the networks disappear with its namespace.
 import { execFileSync } from 'node:child_process';
 import { startServer } from '../interop/support/server.mjs';
 
@@ -47,7 +47,7 @@ END`);
     ip -n crowd route add local ${CROWD} dev lo; ip route add ${CROWD} via 11.0.0.20`);
 }
 
-// Castway where those networks expect it.
+// Starts Castway at the addresses of these networks.
 export const serve = (settings) =>
   startServer({
     CASTWAY_HTTP_ADDR: `${SERVER}:8080`,
@@ -55,7 +55,7 @@ export const serve = (settings) =>
     CASTWAY_EXTERNAL_IP: SERVER,
     CASTWAY_RELAY_IP: SERVER,
     CASTWAY_TURN_ACCESS: 'open',
-    // The tests read them by this address.
+    // The tests read the metrics from this address.
     CASTWAY_METRICS_ALLOW: SERVER,
     ...settings,
   });
@@ -65,18 +65,18 @@ export function demolish() {
   run('ip link del wan || true');
 }
 
-// How both routers translate addresses from now on: by default as at first, else with ports kept, so that holes can be punched.
+// Changes how both routers translate addresses: symmetrically, which is the initial state, or with ports kept, so that hole punching works.
 export function translate(symmetric = true) {
   const rule = symmetric ? SYMMETRIC : 'oifname wan masquerade';
   for (const n of [1, 2]) run(`ip netns exec router${n} sh -c 'nft flush chain inet home postrouting; nft add rule inet home postrouting ${rule}'`);
 }
 
-// Both routers drop UDP to the server, as many companies' do.
+// Makes both routers drop UDP to the server, as many companies' routers do.
 export function blockUdp() {
   for (const n of [1, 2]) run(`ip netns exec router${n} nft insert rule inet home forward ip daddr ${SERVER} meta l4proto udp drop`);
 }
 
-// Both routers let nothing out but TCP to the server's port 443.
+// Makes both routers forward only TCP to the server's port 443.
 export function only443() {
   for (const n of [1, 2]) {
     run(`ip netns exec router${n} nft insert rule inet home forward iifname lan drop`);
@@ -84,7 +84,7 @@ export function only443() {
   }
 }
 
-// As at first.
+// Restores the initial state.
 export function unblock() {
   for (const n of [1, 2]) run(`ip netns exec router${n} nft flush chain inet home forward; ip netns exec router${n} nft add rule inet home forward iifname wan ct state new drop`);
 }

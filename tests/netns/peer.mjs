@@ -1,7 +1,8 @@
-// A TV or a caster in a home, over our signaling: peer.mjs tv URL | caster URL CODE, then "stun" or "turn" for servers of that scheme
-// alone, or "turns" for those and relayed candidates alone. With libwebrtc; for "turns" with werift, which takes our authority.
-// Prints a JSON object a line: {code}, and at the end {pair} with the selected candidates, or {failed} with ICE's state: after a
-// minute, or "soon" (20 s) where that is what is expected.
+// A TV or a caster in a home that uses our signaling: peer.mjs tv URL | caster URL CODE. A further argument selects the ICE servers: "stun"
+// or "turn" for servers of that scheme only, or "turns" for those servers and for relayed candidates only. The implementation is
+// libwebrtc, or werift with "turns", since werift accepts our certificate authority. Prints one JSON object on each line: {code}, and at
+// the end {pair} with the selected candidates, or {failed} with ICE's state. It fails after a minute, or after 20 s with "soon", which is
+// for tests that expect the failure.
 import { createRequire } from 'node:module';
 import { TIMEOUT_MS, within } from '../interop/support/wait.mjs';
 import { assertEchoes, echo, opened } from '../interop/support/webrtc.mjs';
@@ -32,7 +33,7 @@ async function connection() {
   return pc;
 }
 
-// Heard from the very start; they wait for a description.
+// Candidates may arrive before the description, so they are kept from the start.
 const candidates = [];
 socket.on('RTC_Candidate_Exchange', ({ iceCandidate }) => candidates.push(iceCandidate));
 
@@ -40,7 +41,7 @@ function listen(pc) {
   const add = (candidate) => pc.addIceCandidate(candidate).catch(() => {});
   candidates.forEach(add);
   socket.on('RTC_Candidate_Exchange', ({ iceCandidate }) => add(iceCandidate));
-  // One that the relay's host has no route to: it costs that candidate and nothing else.
+  // The relay's host has no route to this candidate. Only this candidate may fail.
   add({ candidate: 'candidate:9 1 udp 2122260223 8.8.8.8 9 typ host', sdpMid: '0', sdpMLineIndex: 0 });
 }
 

@@ -86,7 +86,7 @@ test("1.9 an ACME authority certifies webrtc.zhaoweiguo.com, and HTTP leads to H
   try {
     certified = await startServer({ ...addresses, ...authority.settings, CASTWAY_DOMAIN: NAME, CASTWAY_ACME_EMAIL: 'admin@zhaoweiguo.com' });
     await until('the certificate is there', () => certificateOf(certified), ({ kind, names }) => kind === 'acme' && names.includes(NAME));
-    // Castway spares its own machine the way over HTTPS, and takes loopback addresses for that.
+    // Castway does not redirect requests of its own machine, which it recognises by loopback addresses. So curl uses another address.
     const { status, body } = await tutorial.curl('http://127.0.0.1/tv', '--interface', LOCAL_IP, '-H', `Host: ${NAME}`, '-D', '-');
     assert.equal(status, 308);
     assert.match(body, new RegExp(`^location: https://${NAME}/tv\\r$`, 'm'));

@@ -16,7 +16,7 @@ const [EXTERNAL, LOCAL, NAME] = ['203.0.113.7', '10.0.0.5', 'your.domain'];
 const SERVER = { url: `http://${NAME}` };
 const VERSIONS = ['2.5', '4.8'];
 
-// The lines as they are pasted; the secret that they name stands in the document's settings, too.
+// The lines as readers paste them. The document's settings have the same secret.
 const getKey = new Function('require', `${readFileSync(tutorial.pasted('getkey.js'), 'utf8')}\nreturn getKey;`)(createRequire(import.meta.url));
 const key = (username) => {
   const { username: name, credential } = getKey(username);

@@ -18,10 +18,10 @@ import * as tutorial from './tutorials.mjs';
 const [EXTERNAL, LOCAL, NAME] = ['60.70.80.91', '172.17.19.101', 'turn.zilv.cn'];
 const WJC = { host: NAME, username: 'wjc', password: '123456' };
 const script = (name) => fileURLToPath(new URL(`../interop/support/${name}`, import.meta.url));
-// As the page and the demo want them.
+// The ICE servers that readers put into the page and the demo.
 const iceServers = [{ urls: [`stun:${NAME}:3478`, `turn:${NAME}:3478`], username: 'wjc', credential: '123456' }];
 
-// As the tutorial has no user yet.
+// Credentials as the server issues them; the tutorial has no user yet.
 async function granted() {
   const { username, credential } = checkIce((await plain(`http://${NAME}:8080/v1alpha/iceconfig`)).body).find((each) => each.username);
   return { username, password: credential };

@@ -1,5 +1,5 @@
-// The tutorials' machines: their addresses and names in this process's own network namespace, their programs as they write
-// them, and Castway with the settings that docs/tutorials.md gives for each.
+// The tutorials' machines: their addresses and names in this process's own network namespace, their programs as written there, and Castway
+// with the settings that docs/tutorials.md gives for each.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHmac, X509Certificate } from 'node:crypto';
@@ -18,11 +18,11 @@ import { relayBothWays, TurnClient, verify } from '../interop/support/turn.mjs';
 import { until } from '../interop/support/wait.mjs';
 
 const shell = (command) => execFileSync('sh', ['-euc', command], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' });
-// Lines of a tutorial as its readers paste them.
+// The file with lines that readers paste from a tutorial.
 export const pasted = (name) => fileURLToPath(new URL(`tutorials/${name}`, import.meta.url));
 
-// A cloud's machine: its own address is `local`, the world knows it as `external`, and `names` lead there. Beside it is the
-// namespace `visitor`, from where the machine is reached by `external` alone.
+// A machine in a cloud: its own address is `local`, other machines reach it at `external`, and `names` resolve to it. The namespace
+// `visitor` beside it reaches the machine only at `external`.
 export function machine({ external, local, names = [] }) {
   if (!process.env.CASTWAY_NETNS) throw new Error('run it with tests/run netns, or within tests/netns/enter');
   const folder = mkdtempSync(join(tmpdir(), 'castway-tutorial-'));
@@ -53,16 +53,16 @@ END`);
   return { folder, gateway, close };
 }
 
-// The tutorials' folders become `folder`, which is all that is changed.
+// Replaces the tutorials' folders by `folder`, and changes nothing else.
 export const inFolder = (text, folder) => text.replaceAll('/cert/', `${folder}/`).replaceAll('/etc/turn_server', `${folder}/turn_server`);
 
-// A command of a tutorial; to all that it asks the answer is Enter, as they say.
+// Runs a command of a tutorial. It answers every question with Enter, as the tutorials tell their readers.
 export function type(command, folder) {
   const { status, stderr } = spawnSync('sh', ['-euc', `sudo() { "$@"; }\n${inFolder(command, folder)}`], { cwd: folder, input: '\n'.repeat(20), encoding: 'utf8' });
   assert.equal(status, 0, stderr);
 }
 
-// What the document tells the readers of a tutorial to put into .env.
+// The settings that the document tells a tutorial's readers to put into .env.
 function documented(number) {
   const text = readFileSync(new URL('../../docs/tutorials.md', import.meta.url), 'utf8');
   const chapter = text.split(/^## /m).find((part) => part.startsWith(`${number}. `));
@@ -70,7 +70,7 @@ function documented(number) {
   return Object.fromEntries([...block.matchAll(/^(CASTWAY_\w+)=(\S*)/gm)].map(([, name, value]) => [name, value]));
 }
 
-// Castway with these settings, the defaults, and nothing else of this machine: no program is in its PATH.
+// Starts Castway with these settings and the defaults. Its PATH is empty, so that it can't run another program of this machine.
 export function serve(number, folder, more = {}) {
   const own = Object.entries(documented(number)).map(([name, value]) => [name, inFolder(value, folder)]);
   const defaults = ['HTTP_ADDR', 'HTTPS_ADDR', 'TURNS_ADDR', 'TURN_ADDR', 'EXTERNAL_IP', 'RELAY_IP', 'MAX_PORT', 'CREDENTIALS_RATE', 'LOG'];
@@ -78,26 +78,26 @@ export function serve(number, folder, more = {}) {
   return startServer({ ...Object.fromEntries([...unset, ...own]), PATH: '/nonexistent', ...more });
 }
 
-// One process does it all.
+// Asserts that Castway runs as a single process.
 export function assertAlone({ pid }) {
   for (const task of shell(`ls /proc/${pid}/task`).trim().split('\n')) assert.equal(readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').trim(), '');
 }
 
-// As the document says it; resolves to what was said on standard error.
+// Adds a user as the document says; resolves to the output on standard error.
 export async function addUser(server, name, password) {
   const { code, stderr } = await server.cli(['user', 'add', name, '--password-stdin'], `${password}\n`);
   assert.equal(code, 0, stderr);
   return stderr;
 }
 
-// The tutorials' passwords are short, which is said, with what to do about it.
+// The tutorials' passwords are short: Castway must warn about that, and say what to do.
 export function assertWarned(stderr) {
   assert.match(stderr, /short|characters/i);
   assert.match(stderr, /--generate/);
 }
 
-// Data crosses the relay at the address that the tutorial's clients are told, over UDP and TCP. A running server follows the
-// command line within a second.
+// Asserts that the relay forwards data at the address that the tutorial's clients use, over UDP and TCP. A running server adopts
+// changes of the command line within a second.
 export async function assertRelays(options) {
   for (const transport of ['udp', 'tcp']) {
     const way = { port: 3478, local: '0.0.0.0', transport, ...options };
@@ -108,14 +108,14 @@ export async function assertRelays(options) {
 
 export const assertUclient = (host, credentials, ways = []) => uclient(3478, ways, credentials, { host, channels: true });
 
-// What is listened at, as their netstat and lsof show it: 'tcp 8080', 'udp 3478', in order.
+// The ports on which the server listens, as netstat and lsof show them: 'tcp 8080', 'udp 3478', in order.
 export function listening({ pid }) {
   const lines = shell('ss -Hlntup').trim().split('\n').filter((line) => line.includes(`pid=${pid},`));
   const ports = lines.map((line) => line.split(/\s+/)).map(([kind, , , , address]) => `${kind} ${address.split(':').at(-1)}`);
   return [...new Set(ports)].sort();
 }
 
-// A request as a browser makes it whose user has accepted a self-signed certificate: {status, body}.
+// A request of a browser whose user has accepted a self-signed certificate: {status, body}.
 export async function curl(url, ...more) {
   const { code, output } = await run('curl', ['-sSk', '--max-time', '60', '-w', '\n%{http_code}', ...more, url]);
   assert.equal(code, 0, output);
@@ -123,19 +123,19 @@ export async function curl(url, ...more) {
   return { status: Number(output.slice(end + 1)), body: output.slice(0, end) };
 }
 
-// A block of a tutorial in nginx, which is ready when `url` is answered there.
+// Starts nginx with a block of a tutorial; nginx is ready when it answers `url`.
 export async function startNginx(name, folder, url, replaced = []) {
   let text = inFolder(readFileSync(pasted(name), 'utf8'), folder);
   for (const [from, to] of replaced) text = text.replaceAll(from, to);
   const ready = async () => (await curl(url)).status < 500;
   return startProxy('nginx', nginx.args, async ({ folder: own }) => {
-    // Debian's is where Debian's own settings are.
+    // nginx looks for this file in its own folder; Debian's copy is with Debian's settings.
     writeFileSync(join(own, 'fastcgi_params'), '');
     return { text: nginx.config(text, own), ready };
   });
 }
 
-// What nginx makes of a WebSocket's handshake where it does not pass Upgrade on: an answer that names it, and a line in the log.
+// If nginx does not forward the Upgrade header of a WebSocket handshake, the response and the log must name that header.
 export async function assertUpgradeIsMissed(server, origin, paths = ['/ws', '/socket.io/?EIO=4&transport=websocket']) {
   const handshake = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='];
   for (const path of paths) {
@@ -146,7 +146,7 @@ export async function assertUpgradeIsMissed(server, origin, paths = ['/ws', '/so
   await until('the log names it', () => /\bUpgrade\b/.test(server.log));
 }
 
-// The answer to a client without credentials.
+// Asserts that a client without credentials is asked for them in this realm.
 export const assertRealm = async (host, realm) => {
   const client = new TurnClient({ host, port: 3478, username: 'nobody', password: 'none', local: '0.0.0.0' });
   try {
@@ -157,7 +157,7 @@ export const assertRealm = async (host, realm) => {
   }
 };
 
-// A whole call, and whether the relay that the caller learned of works.
+// A whole call; then checks the relay whose credentials the caller received.
 export async function assertCall(caller, callee, room) {
   const [offer, answer] = [{ type: 'offer', sdp: 'v=0\r\n' }, { type: 'answer', sdp: 'v=0\r\n' }];
   assert.ok(await caller.join(room));
@@ -174,7 +174,7 @@ export async function assertCall(caller, callee, room) {
   await callee.hangUp();
 }
 
-// Two clients of Collider at a URL of it.
+// Two clients of Collider at one of its URLs.
 export async function assertCollider(url, options) {
   const [a, b] = [await Channel.open(url, options), await Channel.open(url, options)];
   a.register('r', '1');
@@ -187,7 +187,7 @@ export async function assertCollider(url, options) {
   b.close();
 }
 
-// A cast behind a proxy that does not pass Upgrade on: it stays with polling.
+// A cast behind a proxy that does not forward the Upgrade header: it must keep using polling.
 export async function assertCastsByPolling(origin) {
   for (const version of ['2.5', '4.8']) {
     const options = { version, transport: 'upgrade', unverified: true };
@@ -198,8 +198,8 @@ export async function assertCastsByPolling(origin) {
   }
 }
 
-// The files of a self-signed certificate are served, and nothing is built on them: HTTP stays open, `turns:` is not named, and the
-// report has the fingerprint for those whom the browser warns.
+// A self-signed certificate is used for HTTPS only: plain HTTP stays available, no URL begins with `turns:`, and the report shows the
+// fingerprint for users who see the browser's warning.
 export async function assertSelfSigned(server, { http, https, certificate }) {
   assert.equal((await curl(`${https}/tv`)).status, 200);
   assert.equal((await curl(`${http}/tv`)).status, 200, 'no redirect');
@@ -210,7 +210,7 @@ export async function assertSelfSigned(server, { http, https, certificate }) {
   assert.ok(bare(server.log).includes(bare(fingerprint)), server.log);
 }
 
-// A pasted script of node's, in the namespace `visitor`, whose ports are free; serves when `url` is answered.
+// Starts a tutorial's script for Node in the namespace `visitor`, whose ports are free; the script is ready when it answers `url`.
 export async function startScript(name, url) {
   const env = { ...process.env, NODE_PATH: fileURLToPath(new URL('tutorials', import.meta.url)) };
   const script = new Program('ip', ['netns', 'exec', 'visitor', process.execPath, pasted(name)], { env });
@@ -218,6 +218,6 @@ export async function startScript(name, url) {
   return script;
 }
 
-// Credentials as another issuer with the secret makes them.
+// Credentials as another issuer with the same secret makes them.
 export const sign = (secret, username) => ({ username, password: createHmac('sha1', secret).update(username).digest('base64') });
 export const seconds = (ahead) => Math.floor(Date.now() / 1000) + ahead;

@@ -1,9 +1,9 @@
 // Runs the test files of interop, netns and e2e side by side: node tests/runner/run.mjs PART… or PART/NAME…, such as
-// `interop e2e` or `interop/clients`. tests/run calls it with what they need installed and built.
+// `interop e2e` or `interop/clients`. tests/run calls it after it has installed and built everything.
 //
-// Most tests wait: for a grace period, a deadline of the server, a browser. So more files run at a time than there are cores, the
-// longest first. Each file is a process of its own, and so are its servers; a file of netns has network namespaces of its own.
-// What a file printed is in target/node-tests/PART/NAME.log, and here as well where it failed.
+// Most tests wait: for a grace period, a deadline of the server, or a browser. So more files run at the same time than there are cores,
+// the longest first. Each file runs in a process of its own with its own servers; a file of netns also has its own network namespaces.
+// The output of a file is in target/node-tests/PART/NAME.log, and is printed here as well if the file fails.
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -14,22 +14,22 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const logs = join(root, 'target/node-tests');
 const reporter = new URL('results.mjs', import.meta.url).href;
 
-// `cost`: how many of the PLACES a file takes while it runs. A browser keeps a core busy where a client of interop waits.
+// `cost`: how many of the PLACES a file takes while it runs. A browser keeps a core busy, while a client of interop mostly waits.
 const PARTS = {
   interop: { command: [process.execPath], cost: 1 },
   netns: { command: [join(root, 'tests/netns/enter'), process.execPath], cost: 1 },
   e2e: { command: [process.execPath], cost: 2 },
 };
 const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 3 * availableParallelism());
-// These run two tests at a time, or hundreds of clients.
+// These files run two tests at a time, or hundreds of clients.
 const TWICE = ['e2e/multi', 'e2e/call', 'e2e/cast', 'interop/sessions', 'interop/unfinished-crowds', 'interop/kept-memory'];
-// What runs for more than 40 s, the longest first: begun last, one of them would run on alone.
+// Files that run for more than 40 s, the longest first. If one of them began last, it would be the only one at the end.
 const LONGEST = [
   'e2e/multi', 'e2e/call', 'e2e/code', 'interop/unfinished-crowds', 'e2e/cast', 'interop/sessions', 'interop/tls', 'e2e/one-port',
   'interop/kept-memory', 'interop/refused-for-now', 'interop/clock', 'interop/collider', 'e2e/websocket', 'e2e/foreign-origin', 'netns/nat', 'interop/rooms', 'interop/multi',
   'interop/multi-return', 'netns/firewall', 'interop/apprtc', 'interop/unfinished', 'interop/published',
 ];
-// What measures losses at a rate that the machine only just manages runs with nothing beside it.
+// Tests that measure losses at a rate that the machine can barely sustain run alone.
 const ALONE = ['netns/flood'];
 const FILE_TIMEOUT_MS = 15 * 60_000;
 const SLOWEST = 10;
@@ -50,12 +50,12 @@ function filesOf(wanted) {
 const rank = ({ id }) => (LONGEST.includes(id) ? LONGEST.indexOf(id) : LONGEST.length);
 
 const running = new Set();
-// The group is the child's own, so what it started ends with it.
+// The process group belongs to the child, so everything that the child started ends with it.
 function endGroup(child) {
   try {
     process.kill(-child.pid, 'SIGKILL');
   } catch {
-    // It has ended.
+    // The group has ended.
   }
 }
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
@@ -95,7 +95,7 @@ function runFile(file) {
       output.end(() => {
         const tests = resultsIn(lines);
         const counts = (outcome) => tests.filter((test) => test.outcome === outcome).length;
-        // A file that ends with an error outside its tests, or without any, has failed as well.
+        // A file has also failed if it ends with an error outside its tests, or if it has no tests.
         const broken = code !== 0 && counts('failed') === 0;
         const failed = counts('failed') + Number(broken || tests.length === 0);
         resolve({ file, tests, passed: counts('passed'), skipped: counts('skipped'), failed, seconds: (Date.now() - begun) / 1000, log });
@@ -112,7 +112,7 @@ function resultsIn(path) {
   }
 }
 
-// What the spec reporter says of failed tests at its end, or the last of what a file without that printed.
+// The failed tests as the spec reporter lists them at its end, or, without that list, the last lines of the output.
 function details(output) {
   const at = output.indexOf('✖ failing tests:');
   return at >= 0 ? output.slice(at) : output.split('\n').slice(-50).map((line) => `  ${line}`).join('\n');
@@ -124,7 +124,7 @@ function report({ file, passed, skipped, failed, seconds, log }) {
   if (failed) console.log(`${details(readFileSync(log, 'utf8'))}\n✖ ${file.id}: see ${log}`);
 }
 
-// Runs `files` in order, as many at a time as have places.
+// Runs `files` in order, as many at the same time as fit into the places.
 function sideBySide(files, places) {
   const waiting = [...files];
   const done = [];
@@ -132,7 +132,7 @@ function sideBySide(files, places) {
   return new Promise((resolve) => {
     const next = () => {
       if (done.length === files.length) resolve(done);
-      // One that has to wait for more places lets smaller ones pass.
+      // A file that needs more places than are free lets smaller files start before it.
       for (let at = 0; at < waiting.length && free > 0; ) {
         const file = waiting[at];
         const cost = Math.min(file.cost, places);

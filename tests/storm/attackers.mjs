@@ -1,5 +1,5 @@
-// Hostile clients of every kind, from loopback addresses of their own, for as long as a test says. A process of its own, so that a test
-// can look at the server meanwhile. Prints how many of each kind connected, one JSON object, when it ends.
+// Hostile clients of every kind, from loopback addresses of their own, until the test's time is over. They run in a separate process, so
+// that the test can observe the server meanwhile. At the end, prints how many of each kind connected, as one JSON object.
 // node attackers.mjs '{"http":8080,"https":8443,"turn":3478,"seconds":60,"clients":2000}'
 import { createHmac, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -13,10 +13,10 @@ const count = (what) => (tally[what] = (tally[what] ?? 0) + 1);
 const over = () => Date.now() >= deadline;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// Addresses of 127.0.0.0/8 that no other test and no honest client of this one has.
+// Addresses of 127.0.0.0/8 that no other test and no honest client of this test uses.
 const address = (kind, number) => `127.${100 + kind}.${Math.floor(number / 250) % 250}.${1 + (number % 250)}`;
 
-// A connection whose errors are its own affair. `reads`: whether it takes what is sent to it.
+// A connection whose errors are ignored. `reads`: whether it reads incoming data.
 function open(from, port, { reads = true } = {}) {
   const socket = connectTcp({ port, host: '127.0.0.1', localAddress: from, highWaterMark: 1024 });
   socket.on('error', () => {});
@@ -27,7 +27,7 @@ function open(from, port, { reads = true } = {}) {
 
 const closed = (socket) => new Promise((resolve) => (socket.destroyed ? resolve() : socket.once('close', resolve)));
 
-// Until the end, a client that is disconnected connects again, at most twice a second.
+// Reconnects a disconnected client until the end, at most twice a second.
 async function again(kind, client) {
   while (!over()) {
     const socket = client();
@@ -38,7 +38,7 @@ async function again(kind, client) {
   }
 }
 
-// A masked frame; the mask is zeros.
+// A masked frame with a mask of zeros.
 function frame(opcode, text, { length = Buffer.byteLength(text) } = {}) {
   const header = length < 126 ? [0x80 | length] : length < 65_536 ? [0x80 | 126, length >> 8, length & 255] : [0x80 | 127, 0, 0, 0, 0, length >>> 24, (length >> 16) & 255, (length >> 8) & 255, length & 255];
   return Buffer.concat([Buffer.from([0x80 | opcode, ...header, 0, 0, 0, 0]), Buffer.from(text)]);
@@ -47,7 +47,7 @@ function frame(opcode, text, { length = Buffer.byteLength(text) } = {}) {
 const upgrade = (path) =>
   `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${http}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n\r\n`;
 
-// A Socket.IO client that says `words` again and again as soon as it is connected, answers pings blindly, and reads no more.
+// A Socket.IO client that sends `words` repeatedly as soon as it is connected. It sends pongs at a fixed interval, and reads nothing more.
 function deaf(from, query, first, words, every) {
   const socket = open(from, http);
   const timers = [];
@@ -72,7 +72,7 @@ const user = (name) => `userid=${name}&sessionid=${name}&msgEvent=m&socketCustom
 const many = (text, times) => Buffer.concat(Array.from({ length: times }, () => frame(1, text)));
 
 const kinds = {
-  // Small questions with large answers.
+  // Small requests with large answers.
   'acks that nobody reads': [0.12, (from, n) => deaf(from, user(`a${n}`), `42["extra-data-updated",{"x":"${EXTRA}"}]`, many(`421["get-remote-user-extra-data","a${n}"]`, 20), 250)],
   'listings that nobody reads': [0.05, (from, n) => deaf(from, user(`l${n}`), `421["open-room",{"sessionid":"l${n}","identifier":"all","extra":{"x":"${EXTRA}"}}]`, many('422["get-public-rooms","all"]', 20), 250)],
   'extra data for the peers of others': [0.05, (from, n) => deaf(from, user(`p${n}`), `42["m",{"remoteUserId":"p${n - 1}","message":{"hello":true},"sender":"p${n}"}]`, many(`42["extra-data-updated",{"x":"${EXTRA}"}]`, 2), 250)],
@@ -118,7 +118,7 @@ const kinds = {
   }],
 };
 
-// Loops that open and ask as fast as they may; `every` in ms.
+// Clients that open connections and send as fast as they can.
 const floods = {
   'polling handshakes': [20, 4, (from) => {
     const socket = open(from, http);
@@ -150,7 +150,7 @@ const floods = {
   }],
 };
 
-// An Allocate with a USERNAME, and a NONCE and a MESSAGE-INTEGRITY that nobody has given it.
+// An Allocate with a USERNAME, and with a NONCE and a MESSAGE-INTEGRITY that are invented.
 function allocate() {
   const attribute = (type, value) => {
     const bytes = Buffer.alloc(4 + Math.ceil(value.length / 4) * 4);
@@ -177,7 +177,7 @@ Object.entries(kinds).forEach(([kind, [share, client]], index) => {
     (async () => {
       for (let n = 0; n < number && !over(); n += 1) {
         again(kind, () => client(address(index, n), n));
-        // They come within ten seconds.
+        // All clients of a kind connect within ten seconds.
         await pause(10_000 / number);
       }
     })(),
@@ -186,7 +186,7 @@ Object.entries(kinds).forEach(([kind, [share, client]], index) => {
 for (const [kind, [place, number, client]] of Object.entries(floods)) {
   for (let n = 0; n < number; n += 1) again(kind, () => client(address(place, n), n));
 }
-// Garbage for the relay over UDP.
+// Sends garbage to the relay over UDP.
 const datagrams = createSocket('udp4');
 datagrams.on('error', () => {});
 const garbage = setInterval(() => {

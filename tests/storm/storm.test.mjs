@@ -1,5 +1,5 @@
-// All attacks together beside a relayed cast and a relayed call: both keep their pictures, the server stays small, and nothing is left over.
-// CASTWAY_TEST_STORM: seconds, 60 without it. CASTWAY_TEST_CLIENTS: hostile clients, 2000 without it.
+// All attacks at the same time, beside a relayed cast and a relayed call: both keep their video, the server's memory stays bounded, and
+// nothing remains at the end. CASTWAY_TEST_STORM: seconds, 60 by default. CASTWAY_TEST_CLIENTS: hostile clients, 2000 by default.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,12 +12,13 @@ import { startServer } from '../interop/support/server.mjs';
 const SECONDS = Number(process.env.CASTWAY_TEST_STORM ?? 60);
 const CLIENTS = Number(process.env.CASTWAY_TEST_CLIENTS ?? 2000);
 const MAX_RESIDENT_MIB = 150;
-// What may stay: AppRTC's rooms, which the original server keeps for a day, the tables of who has guessed, and what the heap can't give back.
+// Memory that may remain: AppRTC's rooms, which the original server keeps for a day, the tables of guesses, and free memory within the
+// heap.
 const MAX_LEFT_MIB = 64;
-// A picture that stands still longer is a broken one, s. The browsers encode in software, on the same processor as all attackers.
+// A longer pause of the video is a failure, in seconds. The browsers encode in software, on the same processor as all attackers.
 const MAX_STILL_S = 20;
 
-// NaN where the process has ended.
+// NaN if the process has ended.
 const residentMib = (server) => Number(readFileSync(`/proc/${server.pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m)?.[1] ?? NaN) / 1024;
 const descriptors = (server) => readdirSync(`/proc/${server.pid}/fd`).length;
 
@@ -81,7 +82,7 @@ test(`${CLIENTS} hostile clients for ${SECONDS} s`, { timeout: (SECONDS + 600) *
     }
     assert.equal(await caster.evaluate(() => window.castway.state()), 'sharing');
 
-    // Connections that are being closed, and places that are kept for clients that might come back, go within a minute.
+    // Connections that are being closed, and slots that are kept for clients that may come back, disappear within a minute.
     await until('no descriptor is left behind', () => descriptors(server), (now) => now <= before.descriptors + 8, 180_000);
     const left = await until('memory goes back', () => residentMib(server), (mib) => mib < before.resident + MAX_LEFT_MIB, 180_000);
     context.diagnostic(`left behind: ${left.toFixed(0)} MiB, ${descriptors(server)} descriptors`);

@@ -7,7 +7,7 @@ use url::Host;
 use super::{ExternalAddresses, Resolver};
 use crate::config::{Config, Settings};
 
-/// A resolver that knows these names.
+/// A resolver for these names.
 struct Book(HashMap<&'static str, Vec<&'static str>>);
 
 impl Resolver for Book {
@@ -21,7 +21,7 @@ fn book<const N: usize>(names: [(&'static str, &[&'static str]); N]) -> Book {
     Book(names.into_iter().map(|(name, ips)| (name, ips.to_vec())).collect())
 }
 
-/// Bound to 10.0.0.5 and 2001:db8::5, or to what is given.
+/// An external address whose listeners are bound to 10.0.0.5 and 2001:db8::5, or to the given addresses.
 fn external(setting: &str, public_url: &str, bound: &[&str]) -> ExternalAddresses {
     let settings = Settings {
         external_ip: Some(setting.into()),
@@ -65,7 +65,7 @@ async fn a_name_is_resolved_again_and_a_failure_changes_nothing() {
     assert_eq!(advertised(&external), BOTH);
     external.look_up(&book([("relay.example.org", &["2606:4700::7", "203.0.114.7"])])).await;
     assert_eq!(advertised(&external), ["203.0.114.7", "2606:4700::7"]);
-    // Another order is no change.
+    // A different order of the same addresses is not a change.
     external.look_up(&book([("relay.example.org", &["203.0.114.9", "203.0.114.7", "2606:4700::7"])])).await;
     assert_eq!(advertised(&external)[0], "203.0.114.7");
     external.look_up(&book([("relay.example.org", &["203.0.114.8"])])).await;
@@ -102,7 +102,7 @@ async fn all_hosts_are_told_the_one_of_urls_first() {
     assert_eq!(hosts("").await, [""; 0]);
 }
 
-/// The only problem, or "".
+/// The only problem, or "" if no problem exists.
 async fn problem(setting: &str, public_url: &str, bound: &[&str], book: Book) -> String {
     let external = external(setting, public_url, bound);
     external.look_up(&book).await;
@@ -174,6 +174,6 @@ async fn what_is_right_gives_none() {
     for (setting, public_url, book) in cases {
         assert_eq!(problem(setting, public_url, &["10.0.0.5"], book).await, "", "{setting} {public_url}");
     }
-    // A second family that was found by itself is an extra.
+    // The address of the second family was detected, and is optional.
     assert_eq!(problem("203.0.114.7", "", &["10.0.0.5", "fd00::5"], book([])).await, "");
 }

@@ -18,7 +18,7 @@ use crate::socketio::sessions::Sessions;
 use crate::socketio::stream::Traffic;
 use crate::tls::Certificates;
 
-/// The parts that count.
+/// The parts of the server that count something.
 pub(super) struct CountedParts {
     pub(super) cast: CastGateway,
     pub(super) multiconnection: MultiConnectionGateway,

@@ -1,4 +1,4 @@
-//! Who has a place, who waits, and who makes way.
+//! Which TV gets a seat, which one waits, and which one is evicted.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -27,7 +27,8 @@ pub(super) fn new_tv(client: impl Into<ClientId>, from: IpAddr) -> OpenRequest<'
     }
 }
 
-/// A server with so many capacity, and all but `spare` of them taken by one stranger's TVs, 1000 and up.
+/// A server with `max_rooms` places, of which one stranger's TVs have all except `spare`. The TVs have the client ids from 1000
+/// on.
 fn full_house(max_rooms: usize, spare: usize) -> World {
     let mut world = World::with(|config| config.max_rooms = max_rooms);
     for n in spare..max_rooms {
@@ -37,7 +38,7 @@ fn full_house(max_rooms: usize, spare: usize) -> World {
     world
 }
 
-/// A token that was made long enough ago to protect its TV.
+/// A token that is old enough to protect its TV.
 fn old_token(world: &mut World, seed: u8) -> (Code, String) {
     let mut rng = StdRng::from_seed([seed; 32]);
     let code = Code::random(CodeAlphabet::Letters, &mut rng);
@@ -327,7 +328,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// What strangers do who have no old tokens, each on one of so many connections.
+/// Actions of strangers who have no old tokens, on several connections.
 fn strangers(world: &mut World, acts: &[(u64, Act)], tokens: &mut BTreeMap<u64, Seated>) {
     for (client, act) in acts {
         let client = 100 + client;
@@ -356,7 +357,7 @@ fn strangers(world: &mut World, acts: &[(u64, Act)], tokens: &mut BTreeMap<u64, 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever strangers do, a TV with an old token of an address with few TVs gets its seat, and keeps it.
+    /// Whatever strangers do, a TV with an old token gets its seat and keeps it, if its address has few TVs.
     #[test]
     fn a_tv_with_an_old_token_always_has_its_seat(
         before in proptest::collection::vec((0_u64..20, act()), 0..120),

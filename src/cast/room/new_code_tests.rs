@@ -1,4 +1,4 @@
-//! When TVs get new codes, as transcripts.
+//! Transcripts that show when TVs get new codes.
 
 use super::*;
 
@@ -10,12 +10,12 @@ impl World {
         Self::with(|config| config.new_code = rule)
     }
 
-    /// A TV whose page understands new codes.
+    /// A TV whose page supports new codes.
     fn open_announcing(&mut self, client: impl Into<ClientId>, token: Option<&str>) -> Seated {
         self.try_open(announcing(client, token)).expect("a seat")
     }
 
-    /// The code and token of the one change that was sent since the last look, and why it was.
+    /// The code, the token and the reason of the only change since the last call.
     fn change(&mut self) -> (String, String, NewCodeReason) {
         let mut changes = self.changes();
         assert_eq!(changes.len(), 1, "{changes:?}");
@@ -206,7 +206,7 @@ fn reconnects_do_not_set_the_12_hours_back() {
     for hour in 1..12 {
         world.wait(Duration::from_secs(3600) - GRACE * 2);
         world.drop(TV);
-        // Now and then within the grace period.
+        // The TV returns within the grace period in every second round.
         world.wait(if hour % 2 == 0 { GRACE / 2 } else { GRACE * 2 });
         world.wait(if hour % 2 == 0 { GRACE * 3 / 2 } else { Duration::ZERO });
         let again = world.open_announcing(TV, Some(&tv.resume_token));
@@ -234,7 +234,7 @@ fn the_last_cast_counts_after_a_restart_too() {
     assert_eq!(code, tv.code);
     assert_eq!(world.times(&token).since, world.times(&tv.resume_token).since);
     world.wait(IDLE - INSTANT);
-    // Whether the token has reached the TV or not.
+    // The result is the same whether or not the token has reached the TV.
     for (client, shown) in [(10, &tv.resume_token), (11, &token), (12, &token)] {
         let again = world.open_announcing(client, Some(shown));
         assert_eq!((again.code, again.resume_token.as_str()), (tv.code, token.as_str()), "{client}");
@@ -300,7 +300,7 @@ fn a_tv_that_missed_its_new_code_gets_another_and_hears_why() {
     let again = world.open_announcing(10, Some(&tv.resume_token));
     assert!(again.code != tv.code && !again.resumed);
     assert_eq!(world.change(), (again.code.to_string(), again.resume_token, NewCodeReason::Asked));
-    // As dialect B does it: in with a code of its own, then with what it had.
+    // A TV of dialect B first gets a code of its own, and then presents its earlier code and token.
     let own = world.try_open(OpenRequest { dialect: Dialect::B, ..announcing(11, None) }).expect("a seat");
     let open = OpenRequest { dialect: Dialect::B, code: Some(tv.code.as_str()), ..announcing(11, Some(&tv.resume_token)) };
     assert_eq!(world.try_open(open).expect("a seat").code, own.code);

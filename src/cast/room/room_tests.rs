@@ -1,9 +1,11 @@
-//! Transcripts of the cast rooms: what clients do, when, and what each client is sent, with a clock of our own.
+//! Transcripts of the cast rooms: inputs from clients over time, and the messages that each client is sent. The tests control the
+//! clock.
 //!
-//! **A tour of the kit.** [`World`] has the rooms and the time. `open`, `join`, `send`, `drop` and `wait` are inputs; `sent` returns the outputs
-//! since the last look, a line each: `1 ! Notice`, `1 < Signal` for a delivery, `1 = new` for a TV that waited. Clients are numbers: [`TV`],
-//! [`CASTER`], [`SECOND`]. `cast` makes a room with both sides; `restart` keeps the key and loses the rooms; `agree` checks after each step that
-//! the tables agree. `full_house_tests` fill the server, `new_code_tests` change codes.
+//! **A tour of the kit.** [`World`] has the rooms and the time. `open`, `join`, `send`, `drop` and `wait` are inputs; `sent`
+//! returns the outputs since its last call, one on each line: `1 ! Notice`, `1 < Signal` for a delivery, `1 = new` for a TV that
+//! waited. Clients are numbers: [`TV`], [`CASTER`], [`SECOND`]. `cast` makes a room with both sides; `restart` keeps the key and
+//! loses the rooms; `agree` checks after each step that the tables agree. `full_house_tests` fill the server, `new_code_tests`
+//! change codes.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -28,7 +30,7 @@ const REFRESH: Duration = Duration::from_secs(600);
 #[path = "new_code_tests.rs"]
 mod new_code;
 
-/// So many seconds after the transcripts begin.
+/// The time `seconds` after the start of the transcripts.
 fn wall(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
 }
@@ -79,7 +81,7 @@ impl World {
         .expect("a seat")
     }
 
-    /// A TV that does not have to wait.
+    /// Opens a seat for a TV that does not have to wait.
     fn try_open(&mut self, open: OpenRequest<'_>) -> Result<Seated, Refusal> {
         self.ask(open).map(|opened| match opened {
             OpenOutcome::Seated(seated) => seated,
@@ -91,7 +93,7 @@ impl World {
         assert_eq!(self.ask(open), Ok(OpenOutcome::Waiting));
     }
 
-    /// How many TVs wait, and how many were ever evicted.
+    /// How many TVs are waiting, and how many have been evicted so far.
     fn waiting_and_evicted(&self) -> (usize, u64) {
         (self.rooms.waiting(), self.rooms.evicted())
     }
@@ -118,7 +120,7 @@ impl World {
         self.rooms.handle_drop(client.into(), self.now);
     }
 
-    /// Lets time pass, with every time-out handled when it is due.
+    /// Lets time pass, and handles every timeout when it is due.
     fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(due) = self.rooms.next_timeout().filter(|&due| due <= end) {
@@ -129,7 +131,7 @@ impl World {
         self.agree();
     }
 
-    /// What was sent since the last look, a line each.
+    /// The outputs since the last call, one on each line.
     fn sent(&mut self) -> Vec<String> {
         self.agree();
         std::iter::from_fn(|| self.rooms.poll_output())
@@ -144,7 +146,7 @@ impl World {
             .collect()
     }
 
-    /// A TV and a caster in one room, and nothing left to hear.
+    /// A TV and a caster in one room, with all outputs drained.
     fn cast(&mut self) -> (Seated, Seated) {
         let tv = self.open(TV, None);
         let caster = self.join(CASTER, tv.code.as_str()).expect("the code is live");
@@ -154,7 +156,7 @@ impl World {
         (tv, caster)
     }
 
-    /// Tables that must agree do.
+    /// Asserts that the tables agree.
     fn agree(&self) {
         let mut seats = 0;
         for (code, room) in &self.rooms.rooms {
@@ -574,7 +576,7 @@ fn free_codes_that_tvs_ask_for_without_a_proof_are_bounded_for_all_together() {
     let mut claim = |world: &mut World, from: IpAddr, token| {
         client += 1;
         let rest = [client as usize / 900, client as usize / 30 % 30, client as usize % 30];
-        // Nobody waits for a turn.
+        // Enough time passes that no TV has to wait for its turn.
         world.now += Duration::from_millis(40);
         let code: String = "AAA".chars().chain(rest.map(|digit| char::from(CHARACTERS[digit]))).collect();
         let open = OpenRequest { dialect: Dialect::B, code: Some(&code), token, ..full_house::new_tv(client, from) };
@@ -723,7 +725,7 @@ fn joining_again_changes_nothing() {
     }
 }
 
-/// Any order of anything keeps the tables in agreement and delivers only across a room.
+/// In any order of inputs, the tables agree, and messages are delivered only within a room.
 #[test]
 fn random_histories_keep_the_tables_in_agreement() {
     use rand::RngExt as _;
@@ -779,7 +781,7 @@ fn what_waits_is_bounded_over_all_rooms_and_what_is_delivered_is_not() {
     let mut world = World::with(|config| config.max_rooms = 10_000);
     let mut ids = (0_u64..).map(|number| (2 * number, 2 * number + 1));
     let mut away = |world: &mut World, bytes| {
-        // Nobody waits for a turn.
+        // Enough time passes that no TV has to wait for its turn.
         world.now += Duration::from_millis(2);
         let (tv, caster) = ids.next().expect("there is no end of them");
         let code = world.open(tv, None).code;

@@ -1,5 +1,5 @@
-//! What is read from clients and written to them, in both dialects. `arguments` reads an event with the given arguments; `delivered` shows
-//! what the receivers of either dialect get of it.
+//! Events as they are read from clients and written to them, in both dialects. `arguments` reads an event with the given
+//! arguments; `delivered` shows the event that the receivers of each dialect get.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ fn arguments(event: &str, arguments: Value) -> Result<Request, Failure> {
     read(event, &Value::Array(all).to_string(), VecDeque::new()).expect("a known event")
 }
 
-/// What TVs or casters of dialect A and B hear of an event with one argument.
+/// The event that TVs or casters of dialects A and B receive for an event with one argument.
 fn delivered(event: &str, argument: &Value) -> [(&'static str, Value); 2] {
     [Dialect::A, Dialect::B].map(|dialect| {
         let Ok(Request::Signal(signal)) = arguments(event, json!([argument])) else { panic!("{event} {argument} is understood") };

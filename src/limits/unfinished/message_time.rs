@@ -1,4 +1,4 @@
-//! How long a message may take. PURE.
+//! Limits how long a message may take. PURE.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// From the first byte of a message to its last one, and between two of its bytes.
+/// The time from the first byte of a message to its last one, and between two of its bytes.
 pub(super) const BASE_TIMEOUT: Duration = Duration::from_secs(10);
-/// From the first byte on a message has another second for so many bytes. The slowest mobile networks are faster; the largest description
-/// takes half a minute at this rate.
+/// A message has one more second for so many bytes, counted from its first byte. The slowest mobile networks are faster; the
+/// largest description takes half a minute at this rate.
 const MIN_BYTES_PER_SECOND: u64 = 16 * 1024;
-/// How long a message may wait for others of its client.
+/// How long a message may wait for other messages of its client.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a message has taken so far.
 #[derive(Debug)]
 pub(super) struct MessageTime {
     begun: Instant,
-    /// When its last bytes came, or when it stopped waiting for others.
+    /// When the last bytes of the message arrived, or when it stopped waiting for others.
     last: Instant,
     pub(super) bytes: u64,
-    /// Since when it waits for others.
+    /// The time since which the message waits for others.
     waiting: Option<Instant>,
     waited: Duration,
 }
@@ -32,18 +32,18 @@ impl MessageTime {
         Self { begun: now, last: now, bytes, waiting: None, waited: Duration::ZERO }
     }
 
-    /// Bytes have come.
+    /// Notes that bytes have arrived.
     pub(super) fn grow(&mut self, bytes: u64, now: Instant) {
         self.bytes = bytes;
         self.last = now;
     }
 
-    /// It waits for others from now on.
+    /// Notes that the message waits for others from now on.
     pub(super) fn wait(&mut self, now: Instant) {
         self.waiting.get_or_insert(now);
     }
 
-    /// It is read again.
+    /// Notes that the message is read again.
     pub(super) fn go_on(&mut self, now: Instant) {
         if let Some(since) = self.waiting.take() {
             self.waited += now - since;
@@ -51,7 +51,7 @@ impl MessageTime {
         }
     }
 
-    /// When the message is given up.
+    /// The time at which the message is given up.
     pub(super) fn limit(&self) -> Instant {
         match self.waiting {
             Some(since) => since + MAX_WAIT.saturating_sub(self.waited),

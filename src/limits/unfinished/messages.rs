@@ -1,4 +1,4 @@
-//! The count of unfinished messages, as the readers of messages use it.
+//! The handle with which readers of messages use the count of unfinished messages.
 
 use std::future::Future as _;
 use std::net::IpAddr;
@@ -60,12 +60,12 @@ impl UnfinishedMessages {
     }
 }
 
-/// A stream of messages, of which one at most is unfinished.
+/// A stream of messages, of which at most one is unfinished.
 #[derive(Debug)]
 pub struct IncomingMessages {
     unfinished: UnfinishedMessages,
     client: IpAddr,
-    /// Bytes that an unfinished message holds besides its own.
+    /// Memory of an unfinished message besides its own bytes.
     overhead: u64,
     /// Boxed, because most streams have no unfinished message most of the time.
     message: Option<Box<Message>>,
@@ -76,19 +76,19 @@ struct Message {
     order: u64,
     time: MessageTime,
     alarm: Pin<Box<Sleep>>,
-    /// Set once it was given up; its bytes stay in memory until its reader drops it.
+    /// Set once the message is given up; its bytes stay in memory until its reader drops it.
     given_up: Option<UnfinishedError>,
 }
 
 impl IncomingMessages {
-    /// The same, where each unfinished message holds so many bytes besides its own.
+    /// The same stream, with so many bytes of memory for each unfinished message besides its own.
     #[must_use]
     pub const fn with(mut self, overhead: u64) -> Self {
         self.overhead = overhead;
         self
     }
 
-    /// To be called before each read: whether more may be read now.
+    /// Must be called before each read: whether more may be read now.
     ///
     /// # Errors
     /// The message was given up.
@@ -114,7 +114,7 @@ impl IncomingMessages {
         }
     }
 
-    /// To be called after each read, with the bytes that are held of the unfinished message; `None`: no message is unfinished.
+    /// Must be called after each read, with the bytes of the unfinished message; `None` if no message is unfinished.
     pub fn note(&mut self, held: Option<u64>) {
         match (&mut self.message, held) {
             (_, None) => self.finish(),
@@ -129,7 +129,7 @@ impl IncomingMessages {
         }
     }
 
-    /// To be called when no bytes have come: ready once the unfinished message is given up. `held` as for [`Self::note`].
+    /// Must be called when no bytes have arrived: ready once the unfinished message is given up. `held` as for [`Self::note`].
     pub fn poll_late(&mut self, cx: &mut Context<'_>, held: Option<u64>) -> Poll<UnfinishedError> {
         if self.message.is_none() {
             let Some(held) = held else { return Poll::Pending };
@@ -151,7 +151,7 @@ impl IncomingMessages {
                 return Poll::Ready(self.give_up(UnfinishedError::Late));
             }
         }
-        // Another client may have caused it to be given up, and wakes this task then.
+        // A message of another client may have caused this one to be given up, which then wakes this task.
         let turn = self.unfinished.table().turn(self.client, message.order, message.is_small(), cx.waker());
         if turn == Turn::GivenUp { Poll::Ready(self.give_up(UnfinishedError::TooMuch)) } else { Poll::Pending }
     }
@@ -261,7 +261,7 @@ mod tests {
             (incoming, ready)
         };
         let mut kept = Vec::new();
-        // Each one that ends wakes some, which would wait again at once.
+        // Each message that ends wakes some others, which would immediately wait again.
         for (last, waiting) in [(1, MAX_CLIENT_WAITING), (2, MAX_WAITING - MAX_CLIENT_WAITING + WOKEN_AT_END)] {
             let mut first = unfinished.incoming(ip(last));
             first.note(Some(MAX_CLIENT_BYTES));

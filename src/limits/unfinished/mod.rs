@@ -1,18 +1,18 @@
-//! Bounds what clients have begun to send and not finished: WebSocket messages, and the bodies of requests.
+//! Bounds the messages that clients begin to send and do not finish: WebSocket messages, and the bodies of requests.
 //!
 //! - **Owner** of the count of such bytes, for each client and in total (`table`).
-//! - **Inputs**: the reader of a stream calls [`IncomingMessages::poll_ready`] before each read, [`IncomingMessages::note`] after it, and
-//!   [`IncomingMessages::poll_late`] when no bytes have come.
+//! - **Inputs**: the reader of a stream calls [`IncomingMessages::poll_ready`] before each read, [`IncomingMessages::note`] after
+//!   it, and [`IncomingMessages::poll_late`] when no bytes have arrived.
 //! - **Outputs**: whether to read on, to wait, or to give the message up ([`UnfinishedError`]); [`UnfinishedCounts`].
 //!
 //! Invariants:
-//! - A client beyond its share is not refused but waits: only its oldest message is read, and the bytes of the others stay with the client.
-//!   So many users behind one address get their messages through one after the other. Small messages (a few KiB) never wait, so that
+//! - A client beyond its share is not refused but waits: only its oldest message is read, and the bytes of the others stay with
+//!   the client. So many users behind one address complete their messages in turn. Small messages (a few KiB) never wait, so that
 //!   the large messages of one user don't delay the small ones of a neighbour.
-//! - Beyond the total bound the messages of the clients that hold most are given up. Their bytes count until they are dropped, and as
-//!   long as these are too many, large messages are not read.
-//! - A message that does not wait has ten seconds from its last byte, and from its first byte ten seconds and another one for each 16 KiB
-//!   (`message_time`).
+//! - Beyond the total bound the messages of the clients that hold most are given up. Their bytes count until they are dropped,
+//!   and as long as these are too many, large messages are not read.
+//! - A message that does not wait has ten seconds from its last byte. From its first byte it has ten seconds, and one more for
+//!   each 16 KiB (`message_time`).
 //!
 //! ```
 //! use castway::limits::unfinished::UnfinishedMessages;

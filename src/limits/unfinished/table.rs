@@ -1,4 +1,4 @@
-//! How many bytes each client holds in unfinished messages, and which of its messages may be read. PURE.
+//! Counts how many bytes each client holds in unfinished messages, and decides which of its messages may be read. PURE.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -14,9 +14,10 @@ pub(super) const MAX_BYTES: u64 = 12 << 20;
 const TARGET_BYTES: u64 = 10 << 20;
 /// Bytes of all clients, including given-up messages that are still in memory, beyond which all but small messages wait.
 const MAX_HELD_BYTES: u64 = 14 << 20;
-/// Messages of one client that wait for its others. HTTP/2 holds unread bytes for each of them, which are not counted here.
+/// How many messages of one client may wait for its other ones. HTTP/2 holds unread bytes for each of them, which are not counted
+/// here.
 pub(super) const MAX_CLIENT_WAITING: usize = 256;
-/// Waiting messages of all clients.
+/// How many messages of all clients may wait.
 pub(super) const MAX_WAITING: usize = 384;
 /// How many waiting messages are woken when another message of their client ends.
 pub(super) const WOKEN_AT_END: usize = 4;
@@ -25,7 +26,7 @@ pub(super) const WOKEN_AT_END: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     Now,
-    /// The message waits; its task is woken.
+    /// The message waits; its task is woken later.
     Later,
     GivenUp,
 }
@@ -50,7 +51,7 @@ pub(super) struct Table {
 pub(super) struct ClientMessages {
     /// Bytes of the messages that have not been given up.
     bytes: u64,
-    /// By their order, the oldest first.
+    /// The messages by their order, the oldest first.
     messages: BTreeMap<u64, MessageEntry>,
     /// The messages that wait for others of this client.
     waiting: BTreeSet<u64>,
@@ -149,7 +150,7 @@ impl Table {
         }
     }
 
-    /// The message is complete or dropped.
+    /// Removes a message that is complete or dropped.
     pub(super) fn remove(&mut self, client: IpAddr, order: u64) {
         let Some(held) = self.clients.get_mut(&client) else { return };
         let Some(message) = held.messages.remove(&order) else { return };

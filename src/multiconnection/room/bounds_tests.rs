@@ -1,4 +1,4 @@
-//! What users say of themselves, whom they know and what waits for them is bounded over all of them.
+//! Bounds over all users: their descriptions, the users that they know, and the messages that wait for them.
 
 use super::*;
 use crate::multiconnection::model::EVENT_OVERHEAD_BYTES;
@@ -6,14 +6,14 @@ use crate::multiconnection::room::description_bytes::{MAX_SHARED_BYTES, MIN_BYTE
 
 const FEW: usize = 300;
 const MANY: usize = 16 * 1024;
-/// Of those who hold as much as they can.
+/// Users that hold as much as they can.
 const GREEDY: u64 = 2000;
 
 fn text(bytes: usize) -> &'static str {
     Box::leak("x".repeat(bytes).into_boxed_str())
 }
 
-/// Nobody, where there is room for a users_in_network.
+/// A world without users, with capacity for thousands.
 fn nobody() -> World {
     let mut world = World::with(&[]);
     (world.rooms.config.max_users, world.rooms.config.max_users_per_address) = (10_000, 10_000);
@@ -21,14 +21,14 @@ fn nobody() -> World {
 }
 
 impl World {
-    /// Opens a room of its own, named like itself, with `text` for everything that it can say.
+    /// Connects a user and opens a room with the user's name. The user's and the room's descriptions are `text`.
     fn come(&mut self, client: u64, name: &str, text: &'static str) {
         self.connect(client, UserHandshake { extra: text, ..viewer(name) }).expect("there is room");
         self.open(client, RoomRequest { session: text, extra: text, request_json: text, ..request(name) }).expect("it is free");
         self.rooms.handle_join_broadcast(client.into(), None, name, text, self.now);
     }
 
-    /// What others see of a user and of its room, in bytes.
+    /// The bytes of a user's and its room's descriptions that others can see.
     fn seen(&self, name: &str) -> [usize; 3] {
         let room = self.rooms.room(id(0), name).expect("it is there");
         [self.rooms.extra_of(name).expect("it is there"), room.session, room.extra].map(str::len)
@@ -110,7 +110,7 @@ fn users_that_come_and_go_without_a_word_are_bounded_too() {
         world.drop(user);
     }
     world.is_bounded();
-    // The bound is lower then.
+    // With fewer users the bound is lower.
     for user in (0..GREEDY).rev() {
         world.rooms.handle_delete_user(&user.to_string(), world.now);
         if user % 100 == 0 {
@@ -148,7 +148,7 @@ fn a_rooms_descriptions_are_its_owners_whoever_that_is() {
     assert_eq!(world.rooms.descriptions.bytes(), 2 * MANY + own);
     let weighed = world.rooms.description_bytes(world.rooms.users.by_id("b").expect("it is there"));
     assert_eq!(weighed, Some(2 * MANY + own));
-    // A join that fails has changed the extra all the same.
+    // A failed join still changes the extra data.
     assert_eq!(world.join(2, RoomRequest { extra: "longer extra", ..request("nowhere") }), Err(Refusal::NotAvailable));
     world.agree();
     assert_eq!(world.rooms.descriptions.bytes(), "longer extra".len() + "about".len());

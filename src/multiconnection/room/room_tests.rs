@@ -1,9 +1,10 @@
-//! Transcripts of the RTCMultiConnection rooms: what clients do, when, and what each client is sent, with a clock of our own.
+//! Transcripts of the RTCMultiConnection rooms: inputs from clients over time, and the messages that each client is sent. The
+//! tests control the clock.
 //!
-//! **A tour of the kit.** [`World`] has the rooms and the time. [`World::with`] connects users with these ids as the clients 1, 2, …;
-//! [`World::room`] also puts them into the room "r". `connect`, `open`, `join`, `send`, `drop`, `leave` and `wait` are inputs; `sent` returns the
-//! outputs since the last look, a line each, and checks that the tables agree. [`handshake`] and [`request`] are the plainest arguments.
-//! `succession_tests` reload pages, `bounds_tests` fill the tables.
+//! **A tour of the kit.** [`World`] has the rooms and the time. [`World::with`] connects users with these ids as the clients 1,
+//! 2, …; [`World::room`] also puts them into the room "r". `connect`, `open`, `join`, `send`, `drop`, `leave` and `wait` are
+//! inputs; `sent` returns the outputs since its last call, one on each line, and checks that the tables agree. [`handshake`] and
+//! [`request`] are the simplest arguments. `succession_tests` reload pages, `bounds_tests` fill the tables.
 
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ fn locked(room: &str, password: &str) -> RoomRequest<&'static str> {
 }
 
 impl World {
-    /// Users 1, 2, … with these ids.
+    /// Connects users with these ids as the clients 1, 2, ….
     fn with(ids: &[&str]) -> Self {
         let config = RoomsConfig { grace: GRACE, max_users: 6, max_users_per_address: 5, guesses: 3 };
         let mut world = Self { rooms: Rooms::new(config, [9; 32]), now: Instant::now() };
@@ -94,7 +95,7 @@ impl World {
         world
     }
 
-    /// `a` opens the room "r", all others join it; nothing is left to hear.
+    /// The first user opens the room "r", all others join it, and all outputs are drained.
     fn room(ids: &[&str], room: RoomRequest<&'static str>) -> Self {
         let mut world = Self::with(ids);
         let join = RoomRequest { password: room.password.clone(), ..request("r") };
@@ -136,7 +137,7 @@ impl World {
         self.rooms.handle_leave(client.into(), self.now);
     }
 
-    /// Lets time pass, with every time-out handled when it is due.
+    /// Lets time pass, and handles every timeout when it is due.
     fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(due) = self.rooms.next_timeout().filter(|&due| due <= end) {
@@ -146,7 +147,7 @@ impl World {
         self.now = end;
     }
 
-    /// What was sent since the last look, a line each.
+    /// The outputs since the last call, one on each line.
     fn sent(&mut self) -> Vec<String> {
         self.agree();
         let line = |output| match output {
@@ -181,7 +182,7 @@ impl World {
         std::iter::from_fn(|| self.rooms.poll_output()).map(line).collect()
     }
 
-    /// Tables that must agree do.
+    /// Asserts that the tables agree.
     fn agree(&self) {
         let rooms = &self.rooms;
         assert!(rooms.users.agree(), "users");

@@ -1,8 +1,8 @@
-//! Transcripts of pages that ended without disconnecting and come back as another user.
+//! Transcripts of pages that end without disconnecting, and come back as another user.
 
 use super::*;
 
-/// A page at its own fingerprint, loaded for the `n`th time: by default under a random id each time.
+/// A page of the browser with the fingerprint `place`, whose user has this id.
 fn page(place: u8, id: &str) -> UserHandshake<&'static str> {
     UserHandshake { fingerprint: [place; 32], ..handshake(id) }
 }
@@ -11,7 +11,7 @@ const HOST: u8 = 1;
 const GUEST: u8 = 2;
 
 impl World {
-    /// The host 1 opens "r", the guest 2 joins it and they exchange a message; nothing is left to hear.
+    /// The host 1 opens "r", the guest 2 joins it, they exchange a message, and all outputs are drained.
     fn call(host: UserHandshake<&'static str>, room: RoomRequest<&'static str>) -> Self {
         let mut world = Self::with(&[]);
         let password = room.password.clone();
@@ -331,7 +331,7 @@ fn broadcaster(id: &str) -> UserHandshake<&'static str> {
     UserHandshake { relay_limit: Some(1), auto_close: true, ..page(HOST, id) }
 }
 
-/// The page of 1 broadcasts "show", to 2.
+/// The page of client 1 broadcasts "show" to client 2.
 fn broadcast() -> World {
     let mut world = World::with(&[]);
     world.connect(1, broadcaster("random")).expect("there is room");

@@ -1,4 +1,5 @@
-//! What is read from clients: `request` reads an event with the given arguments from a client whose relay event is `message`.
+//! Events as they are read from clients. `request` reads an event with the given arguments from a client whose message event is
+//! `message`.
 
 use std::collections::VecDeque;
 
@@ -75,7 +76,7 @@ fn no_client_has_others_hear_an_event_of_a_reserved_name() {
 #[test]
 fn nothing_that_a_client_looks_up_is_what_every_object_has() {
     for bad in [json!({"__proto__": {"x": 1}}), json!([{"deep": {"__proto__": 1}}]), json!({"constructor": {"prototype": {}}})] {
-        // `json!` writes the key as any other.
+        // `json!` does not treat this key specially.
         assert!(request("extra-data-updated", &json!([bad])).is_err(), "{bad}");
         assert!(request("open-room", &json!([{"sessionid": "r", "extra": bad}])).is_err(), "{bad}");
         assert!(request("open-room", &json!([{"sessionid": "r", "session": bad}])).is_err(), "{bad}");

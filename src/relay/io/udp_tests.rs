@@ -1,4 +1,4 @@
-//! Sockets, inbox and outbox together, over loopback.
+//! Sockets, inbox and outbox together over loopback.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ use crate::relay::io::udp::BatchUdpSocket;
 use crate::relay::io::udp_types::{IcmpError, UdpOptions};
 
 const HOSTS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
-/// The longest that IPv6 over loopback carries in one piece is more; every Ethernet is less.
+/// The longest payload is larger than an Ethernet packet's, and fits the MTU of the loopback.
 const LENGTHS: std::ops::Range<usize> = 0..1501;
 
 fn options() -> UdpOptions {
@@ -37,12 +37,12 @@ fn flush(outbox: &mut Outbox, inbox: &Inbox, socket: &BatchUdpSocket) -> (FlushR
     (sent, failures)
 }
 
-/// A payload that differs from any other in its length, its index and its bytes.
+/// A payload whose bytes depend on its length and its index.
 fn payload(index: usize, len: usize) -> Vec<u8> {
     (0..len).map(|at| (index * 31 + at * 7 + len) as u8).collect()
 }
 
-/// Receives `count` datagrams from `socket`.
+/// Receives until `count` datagrams have arrived at `socket`.
 fn receive(socket: &BatchUdpSocket, count: usize) -> Vec<Vec<u8>> {
     let mut inbox = Inbox::new();
     let mut packets = Vec::new();
@@ -133,7 +133,7 @@ fn a_train_ends_where_the_kernel_wants_it_to() {
     let (from, to) = (bind(HOSTS[0]), bind(HOSTS[0]));
     let inbox = Inbox::with_slots(1);
     let mut outbox = Outbox::new();
-    // A shorter packet ends a train; a longer or empty one begins another. A train has at most 64 packets and 64 KiB.
+    // A shorter packet ends a train; a longer one or an empty one begins a new train. A train has at most 64 packets and 64 KiB.
     let lengths = [vec![100, 100, 40, 100, 200, 0, 0, 200], vec![10; 130], vec![1400; 100]].concat();
     for (index, len) in lengths.iter().enumerate() {
         outbox.push_bytes(route(local(&to)), &payload(index, *len));
@@ -163,7 +163,7 @@ fn interleaved_destinations_keep_their_order_and_share_trains() {
     }
 }
 
-/// Forwards a train from a peer and one from a client as a shard does.
+/// The operations of a shard on a train from a peer, and on one from a client.
 #[test]
 fn headers_come_and_go_and_no_payload_is_harmed() {
     for host in HOSTS {
@@ -176,7 +176,7 @@ fn headers_come_and_go_and_no_payload_is_harmed() {
             }
             flush(&mut outbox, &inbox, &peer);
 
-            // From the peer to the client, each packet gets a header in front, and padding as in a Data indication.
+            // From peer to client: a header is added in front, and padding as in a Data indication.
             let mut taken = 0;
             receive_with(&relay, &mut inbox, |inbox| {
                 for at in 0..inbox.datagrams().len() {
@@ -195,7 +195,7 @@ fn headers_come_and_go_and_no_payload_is_harmed() {
                 assert!(*packet == expected, "{index} of {train}");
             }
 
-            // From client to peer the header goes; from client to client it is replaced in place.
+            // From client to peer: the header is removed. From client to client: it is replaced in place.
             for packet in &framed {
                 outbox.push_bytes(route(local(&listener)), packet);
             }
@@ -239,12 +239,12 @@ fn a_long_header_uses_the_headroom() {
 #[test]
 fn a_refused_train_is_sent_as_single_packets() {
     let (from, to) = (bind(HOSTS[0]), bind(HOSTS[0]));
-    // The kernel refuses UDP_SEGMENT with EINVAL where checksums are off (udp_send_skb).
+    // The kernel refuses UDP_SEGMENT with EINVAL if checksums are off (udp_send_skb).
     from.set(libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
     let mut outbox = Outbox::new();
     let inbox = Inbox::with_slots(1);
     for (round, calls) in [(0, 2), (1, 1)] {
-        // The first packet goes to somebody else, so that the refused message is not the first one.
+        // A packet to another address comes first, so that the refused train is not the first message.
         outbox.push_bytes(PacketRoute { from: None, ..route(local(&from)) }, b"other");
         for index in 0..10 {
             outbox.push_bytes(route(local(&to)), &payload(index, 700));
@@ -256,7 +256,7 @@ fn a_refused_train_is_sent_as_single_packets() {
         let expected: Vec<_> = (0..10).map(|index| payload(index, 700)).collect();
         assert_eq!(receive(&to, 10), expected);
     }
-    // The other destination still gets its trains, in theory: nothing was noted for another address.
+    // The packets to the other address have arrived as well.
     assert_eq!(receive(&from, 2).len(), 2);
 }
 
@@ -384,7 +384,7 @@ fn the_dont_fragment_bit_is_set_for_the_packets_that_ask() {
         assert!(failures.is_empty() && sent.packets == 2 && sent.calls == 2);
         assert_eq!(receive(&to, 2), [&b"fragment me"[..], b"do not"]);
 
-        // Longer than the MTU of the loopback over IPv6 alone.
+        // Only over IPv6 this payload exceeds the MTU of the loopback.
         if host == HOSTS[1] {
             outbox.push_bytes(PacketRoute { dont_fragment: true, ..route(local(&to)) }, &payload(1, 65_507));
             outbox.push_bytes(route(local(&to)), &payload(2, 65_507));
@@ -397,7 +397,7 @@ fn the_dont_fragment_bit_is_set_for_the_packets_that_ask() {
     }
 }
 
-/// More than is copied together for one system call: the kernel gathers the rest.
+/// More bytes than are copied into one buffer for one system call: the kernel gathers the rest.
 #[test]
 fn trains_are_sent_copied_or_gathered() {
     let (peer, relay) = (bind(HOSTS[0]), bind(HOSTS[0]));

@@ -101,7 +101,7 @@ fn r21_unknown_user_and_wrong_password_get_identical_bytes() {
         let bytes = client.signed(Method::Allocate, udp);
         answers.push(world.ask(client.from, &bytes).expect("an answer"));
     }
-    // This username is not even text.
+    // These bytes are not valid text.
     let mut client = alice.clone();
     world.login(&mut client);
     let mut bytes = client.unsigned(Method::Allocate, udp);
@@ -237,7 +237,7 @@ fn r26_failures_are_throttled_and_lock_nobody_else_out() {
     thief.password = "secret".to_owned();
     let bytes = thief.signed(Method::Allocate, udp);
     assert_eq!(world.handle(thief.from, &bytes), Verdict::Drop(DropReason::Throttled), "even a good guess");
-    // Others still get in: the same name at another address, another name at this address, and the same name at this address.
+    // The same user at another address, another user at the same address, and the same user at another port of that address.
     for (user, from) in [("alice", "198.51.100.9:1"), ("bob", "198.51.100.1:2"), ("alice", "198.51.100.1:3")] {
         world.allocate(&mut Client::new(user, from));
     }
@@ -327,7 +327,7 @@ fn r27_bidding_down_is_noticed() {
         writer.integrity(IntegrityAlgorithm::Sha1, &LongTermKey::long_term(PasswordAlgorithm::Md5, "alice", REALM, "secret"));
         assert_eq!(world.ask(alice.from, &bytes).expect("an answer").code(), code, "{offered:?} {chosen:?}");
     }
-    // This nonce lacks its cookie.
+    // The nonce without its cookie.
     let mut cut = Client { nonce: alice.nonce[13..].to_vec(), algorithms: None, ..alice.clone() };
     let bytes = cut.signed(Method::Refresh, |_| {});
     assert_eq!(world.ask(cut.from, &bytes).expect("an answer").code(), Some(438));

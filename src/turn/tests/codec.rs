@@ -35,7 +35,7 @@ fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
-/// HMAC takes any key: a short-term password stands where a digest would.
+/// HMAC accepts any key, so the short-term password is used in place of a digest.
 fn short_term(message: &StunMessage<'_>) -> bool {
     use hmac::{Hmac, KeyInit, Mac};
     let mut mac = Hmac::<sha1::Sha1>::new_from_slice(b"VOkJxbRl1RmTxUk/WvJxBt").unwrap();
@@ -118,7 +118,7 @@ fn any_address() -> impl Strategy<Value = SocketAddr> {
     ]
 }
 
-/// Attributes that neither codec gives a meaning.
+/// Attributes that have no meaning for either codec.
 fn plain_attributes() -> impl Strategy<Value = Vec<(u16, Vec<u8>)>> {
     prop::collection::vec((0x4000_u16..=0x7FFF, prop::collection::vec(any::<u8>(), 0..40)), 0..8)
 }

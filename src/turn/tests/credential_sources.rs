@@ -22,7 +22,7 @@ pub(super) fn userhash(username: &str, realm: &str) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// A pair of readings of the two clocks, taken together at the edge.
+/// Both clocks, read at the same time at the edge.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TestClock {
     pub(super) instant: Instant,
@@ -43,7 +43,7 @@ impl TestClock {
 pub(super) struct RestSecrets {
     secrets: Vec<Vec<u8>>,
     clock: TestClock,
-    /// An EXPIRY further ahead than this is refused: it was written in milliseconds, or is meant to last for ever.
+    /// An EXPIRY that is further ahead is refused: it was written in milliseconds, or was meant to be unlimited.
     longest: Option<Duration>,
 }
 
@@ -52,19 +52,19 @@ impl RestSecrets {
         Self { secrets: secrets.into_iter().collect(), clock, longest }
     }
 
-    /// The user and the seconds that are left.
+    /// The user, and the time that is left.
     fn parse<'a>(&self, username: &'a str, now: Instant) -> Option<(&'a str, Duration)> {
         let (expiry, user) = match username.split_once(':') {
             Some((expiry, user)) => (expiry, if user.is_empty() { username } else { user }),
             None => (username, username),
         };
-        // `parse` alone would take a plus sign.
+        // `parse` alone would accept a plus sign.
         if expiry.is_empty() || !expiry.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
         let expiry = Duration::from_secs(expiry.parse().ok()?);
         let left = expiry.checked_sub(self.clock.unix_at(now)).filter(|left| !left.is_zero())?;
-        // A minute of grace is added, because the clocks of two servers differ.
+        // The clocks of two servers may differ by a minute.
         let longest = self.longest.map(|longest| longest.saturating_add(Duration::from_secs(60)));
         longest.is_none_or(|longest| left <= longest).then_some((user, left))
     }

@@ -1,8 +1,9 @@
-//! Wrong passwords are bounded by client, whatever connections and names it has, and by user, whatever addresses there are.
+//! Limits of wrong passwords: for each client, regardless of its connections and usernames, and for each user, regardless of the
+//! addresses.
 
 use super::*;
 
-/// Users with passwords that people chose, and signed credentials that nobody can guess.
+/// Users with passwords chosen by people, and signed credentials that can't be guessed.
 struct Mixed(StaticUsers, RestSecrets);
 
 impl CredentialSource for Mixed {
@@ -43,7 +44,7 @@ fn allocate(writer: &mut MessageWriter<'_>) {
 }
 
 impl World {
-    /// Tries once, with a new nonce. Returns the code of the answer; `None` where the request got no answer.
+    /// One attempt with a new nonce. Returns the error code, or `None` if the attempt got no verdict.
     fn tries(&mut self, mut client: Client) -> Option<u16> {
         self.login(&mut client);
         let bytes = client.signed(Method::Allocate, allocate);
@@ -52,7 +53,7 @@ impl World {
         answer.code()
     }
 
-    /// Tries once over each of so many connections of one address. Returns how many got an answer.
+    /// Attempts on several connections of one address. Returns how many got a verdict.
     fn verdicts(&mut self, connections: u16, client: impl Fn(u16) -> Client) -> usize {
         (0..connections).filter(|n| self.tries(client(*n)).is_some()).count()
     }

@@ -5,7 +5,7 @@
 //!   makes one fail), collects the other outputs in `outputs`, and audits the engine after each input. `advance` moves the clock.
 //! - [`Client`] has a five-tuple, a username and a password. It signs requests and remembers nonces: [`Client::alice`],
 //!   [`Client::bob`].
-//! - [`World::request`] sends a signed request of a client and returns its [`Response`]; it fetches a nonce first where the
+//! - [`World::request`] sends a signed request of a client and returns its [`Response`]; it fetches a nonce first if the
 //!   client has none. `allocate`, `permit`, `bind` and `refresh` are the usual requests; `send`, `channel_data` and `peer_data`
 //!   return the verdict.
 //! - [`World::ask`] sends bytes as they are, and checks that the verdict's [`Answer`] agrees with the bytes of the response.
@@ -290,7 +290,7 @@ pub(super) struct Client {
     pub(super) password: String,
     pub(super) nonce: Vec<u8>,
     pub(super) algorithms: Option<Vec<u8>>,
-    /// The password algorithm to choose where the server offers several.
+    /// The password algorithm that the client chooses if the server offers several.
     pub(super) prefer: PasswordAlgorithm,
     pub(super) integrity: IntegrityAlgorithm,
     pub(super) transaction: u64,

@@ -33,7 +33,7 @@ const DENIED_V6_PEERS: [&str; 8] = [
     "[ff02::1]:1",
 ];
 
-/// An allocation of both families.
+/// Makes an allocation with both address families.
 fn allocate(world: &mut World, client: &mut Client) -> [SocketAddr; 2] {
     let answer = world.request(client, Method::Allocate, |writer| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP).number(attribute::ADDITIONAL_ADDRESS_FAMILY, IPV6);
@@ -52,7 +52,7 @@ fn r30_denied_peers_get_403_from_every_verb() {
     allocate(&mut world, &mut alice);
     for peer in DENIED_PEERS.into_iter().chain(DENIED_V6_PEERS) {
         assert_eq!(world.bind(&mut alice, 0x4000, peer), Some(403), "{peer}");
-        // A permission is for an address, so its port does not count, and the address of our relayed sockets is judged when
+        // A permission is for an address, so the port does not count. For addresses of our own relays, the decision is made when
         // sending.
         let port_matters = peer.ends_with(":0") || peer.contains("203.0.114.1") || peer.contains("2001:4860::1");
         assert_eq!(world.permit(&mut alice, &[peer]), if port_matters { None } else { Some(403) }, "{peer}");
@@ -80,11 +80,11 @@ fn peers_in_networks_of_this_machine_get_403_from_every_verb_and_are_counted() {
         assert_eq!(world.bind(&mut alice, 0x4000, peer), Some(403), "{peer}");
         assert_eq!(world.engine.refused_neighbours(), 2 * count, "{peer}");
     }
-    // Our own relayed addresses stay reachable, and so does the network beside ours.
+    // Own relays and the next network stay reachable.
     assert_eq!(world.permit(&mut alice, &["203.0.114.1:50000", "203.0.115.9:9", "[2001:4860:0:1::9]:9"]), None);
     assert_eq!(world.permit(&mut alice, &["192.168.1.9:9"]), Some(403));
     assert_eq!(world.engine.refused_neighbours(), 8, "what is denied anyway is not counted");
-    // An address that the operator allows by name is open.
+    // An operator can allow a neighbour explicitly.
     world.engine.set_policy(PeerPolicy { neighbours: networks.to_vec(), ..policy(&["203.0.114.9/32"], &[]) }, world.now);
     assert_eq!(world.permit(&mut alice, &["203.0.114.9:9"]), None);
     assert_eq!(world.permit(&mut alice, &["203.0.114.10:9"]), Some(403));
@@ -158,7 +158,7 @@ fn r31_behind_a_nat_relays_know_each_other_by_the_advertised_address() {
     assert_eq!(peer, ours);
 }
 
-/// The advertised address changes between two Allocates, twice for the third.
+/// Three allocations, each after a change of the advertised address.
 fn before_and_after(short_path: bool) -> (World, [Client; 3], [SocketAddr; 3]) {
     let nat = RelayedIp { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
     let mut world = World::with(EngineSettings { relayed: [Some(nat), None], short_path, ..settings() });
@@ -178,7 +178,7 @@ fn r54_a_new_external_address_is_for_new_allocations() {
     let allocations = world.engine.allocations.iter();
     let shown: Vec<_> = allocations.filter_map(|(_, allocation)| allocation.relayed_address(AddressFamily::V4)).collect();
     assert!(relayed.iter().all(|relayed| shown.contains(relayed)), "{shown:?}");
-    // An address that was a relayed address, and now belongs to somebody else, is judged like any other.
+    // An address that a relay no longer has is judged like any other address.
     assert_eq!(world.permit(&mut alice, &["203.0.114.1:22"]), None);
     assert!(matches!(world.send(&alice, "203.0.114.1:22", b"x"), Verdict::ToPeer { .. }));
     assert_eq!(world.permit(&mut alice, &["203.0.114.9:22"]), None);
@@ -240,7 +240,7 @@ fn r31_engines_of_one_server_reach_each_other() {
     let theirs = two.allocate(&mut bob);
     assert_eq!(one.bind(&mut alice, 0x4000, &theirs.to_string()), None, "a live relay of the other engine");
     assert_eq!(two.permit(&mut bob, &[&ours.to_string()]), None);
-    // The payload goes through the kernel, which brings it to the other engine's relayed socket.
+    // The packet goes through the kernel to the other engine's relay.
     let relayed_id = one.relayed_at(ours);
     let verdict = one.channel_data(&alice, 0x4000, b"x");
     assert_eq!(
@@ -298,6 +298,6 @@ fn r35_a_relay_is_no_client_and_a_listener_no_peer() {
     let looped = FiveTuple { client: relayed, ..alice.from };
     let bytes = Client::bob().unsigned(Method::Binding, |_| {});
     assert_eq!(world.handle(looped, &bytes), Verdict::Drop(DropReason::Loop));
-    // A payload to itself comes back to its own client once, and goes no further.
+    // A packet to the client's own relayed address comes back to the client once, and goes no further.
     assert!(matches!(world.send(&alice, &relayed.to_string(), b"x"), Verdict::ToClient { to, .. } if to == alice.from));
 }

@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order, the indices agree, no port leaks, and no timeout is missed.
+//! Histories of an engine in any order: the indices agree, no port leaks, and every timeout is handled.
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -42,7 +42,7 @@ enum Op {
         relayed: usize,
         peer: u8,
     },
-    /// The next sockets do not open.
+    /// The next attempts to open a socket have these results.
     Fail {
         open_results: Vec<bool>,
     },
@@ -115,7 +115,7 @@ impl Run {
         settings.limits.channels = 3;
         settings.limits.connections = 2;
         settings.limits.challenges = 1000;
-        // The range has fewer ports than the quota allows.
+        // The quotas allow more sockets than this range has ports.
         let world = World::with_ports(settings, 50_000..=50_004);
         let clients = (0..CLIENTS).map(|at| {
             let client = Client::new(USERS[at % USERS.len()], &format!("198.51.100.{}:1000", at + 1));
@@ -278,7 +278,7 @@ impl Run {
     }
 }
 
-/// Each run has the same histories; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` try others, and `fuzz/` searches.
+/// Each run has the same histories; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` select others, and `fuzz/` searches for new ones.
 fn config() -> ProptestConfig {
     let mut config = ProptestConfig::default();
     if config.rng_seed == RngSeed::Random {

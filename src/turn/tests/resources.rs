@@ -108,7 +108,7 @@ fn r39_ten_challenges_a_second_to_one_source() {
     assert_eq!(bindings.count(), 50);
 }
 
-/// They get in beside a client that fails in a loop, immediately or when they retransmit (RFC 8489 §6.2.1).
+/// Another client behind the address fails in a loop. The others get in immediately, or when they retransmit (RFC 8489 §6.2.1).
 #[test]
 fn r39_all_behind_one_address_get_in() {
     for (clients, latest) in [(40, 0), (120, 15_500)] {

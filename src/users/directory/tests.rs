@@ -91,7 +91,7 @@ fn credentials_live_as_long_as_they_were_given_whichever_way_the_clock_is_set() 
                 assert_eq!(directory.life(&issued.username, at(is + 100)), Some(Duration::from_secs(3500)));
                 assert!(!good(is + 3600 + slack + 1), "{was} → {is}");
             }
-            // Set again, and back.
+            // The clock is set again, and then back to the original time.
             directory.note_clock_set(7, at(is + 207));
             directory.note_clock_set(-by, at(was + 307));
             assert!(good(was + 3599), "{was} → {is} → {was}");
@@ -106,7 +106,7 @@ async fn what_was_written_by_a_clock_that_was_set_is_moved() {
     let store = Store::open(folder.path(), at(0)).await.unwrap();
     let bob = "bob".parse().unwrap();
     store.add(&bob, &crate::users::PasswordKeys::new(&bob, "castway", "correct horse").unwrap(), at(0)).await.unwrap();
-    // Boot, by a clock that is a month late.
+    // The server boots with a clock that is a month slow.
     let directory = Directory::open(&store, &config("")).await.unwrap();
     let mut follower = Follower::new(Arc::clone(&directory.0), store.clone());
     follower.started = NOW;
@@ -184,7 +184,7 @@ fn a_configured_secret_has_issuers_of_its_own() {
     }
 }
 
-/// What the database has changes.
+/// Changes the database's secrets.
 fn reload(directory: &Directory, secrets: Vec<SecretInfo>, seconds: u64) {
     let before = directory.0.snapshot.swap(Arc::new(IndexedSnapshot::from(Snapshot { secrets, ..Snapshot::default() })));
     directory.0.revoke_missing(&before, &directory.0.snapshot.load(), at(seconds));
@@ -197,13 +197,13 @@ fn leased_credentials_outlive_their_expiry_and_their_secret() {
     assert_eq!(leased.ttl, Duration::from_secs(3600));
     let has_key =
         |name: &str, secret: &str, seconds| directory.long_term_keys(name, "castway", at(seconds)).contains(&key(secret, name));
-    // A rotation, and much later the retired secret is forgotten.
+    // The secret is rotated, and the retired secret is forgotten much later.
     reload(&directory, vec![secret(4, "next", None), secret(3, "newest", Some(NOW as i64))], 1);
     assert!(has_key(&leased.username, "newest", 1));
     reload(&directory, vec![secret(4, "next", None)], 100_000);
     assert!(has_key(&leased.username, "newest", 100_000));
     assert_eq!(directory.life(&leased.username, at(100_000)), Some(Duration::from_secs(3600)));
-    // Nothing else is good by it: another expiry of the same name, or another name.
+    // The lease is for this username only: neither another expiry nor another name is accepted.
     let forged = format!("{}:cast-1", NOW + 10);
     assert!(!has_key(&forged, "newest", 100_000) && directory.long_term_keys(&forged, "castway", at(100_000)).is_empty());
     let other = directory.issue("cast-2", None, at(0));
@@ -213,7 +213,7 @@ fn leased_credentials_outlive_their_expiry_and_their_secret() {
     assert_eq!(directory.life(&leased.username, at(100_000)), Some(Duration::ZERO));
 }
 
-/// It is what an allocation's end goes by where that is strict.
+/// An allocation in strict mode ends after this time.
 #[test]
 fn the_life_of_credentials_ends_with_their_expiry_or_with_the_slack() {
     let directory = directory("north");
@@ -232,11 +232,11 @@ fn a_revoked_secret_ends_leases() {
     let retired = secret(3, "newest", Some(NOW as i64));
     reload(&directory, vec![secret(4, "next", None), retired], 1);
     let second = directory.lease("cast-2", at(1));
-    // The retired one is removed before its time: what it signed ends.
+    // The retired secret is removed before its time, so the credentials that it signed end.
     reload(&directory, vec![secret(4, "next", None)], 2);
     assert!(!directory.long_term_keys(&first.username, "castway", at(2)).contains(&key("newest", &first.username)));
     assert!(directory.long_term_keys(&second.username, "castway", at(9000)).contains(&key("next", &second.username)));
-    // All are revoked: what forgotten secrets have signed, too.
+    // When all secrets are revoked, leases signed by forgotten secrets end too.
     reload(&directory, vec![secret(5, "later", None), secret(4, "next", Some(NOW as i64))], 3);
     reload(&directory, vec![secret(5, "later", None)], 9000);
     assert!(!directory.long_term_keys(&second.username, "castway", at(9000)).is_empty(), "forgotten, and not revoked");
@@ -278,7 +278,7 @@ fn a_static_user_has_the_stored_key_in_its_realm() {
     assert!(directory.users_of_other_realms("castway").is_empty());
 }
 
-/// Prosody issues the expiry alone.
+/// Prosody issues usernames that consist of the expiry only.
 #[test]
 fn an_expiry_alone_is_a_credential() {
     let name = (NOW + 60).to_string();

@@ -1,4 +1,4 @@
-// A test with a server and browsers of its own, which end with it; where it fails, pictures and logs are in out/.
+// A test with a server and browsers of its own, which end with the test. If it fails, its pictures and logs are in out/.
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ export const BROWSER_TESTS_AT_A_TIME = 2;
 
 export const isViolation = (message) => /security policy|permissions.policy/i.test(message);
 
-// Browsers that passed tests have left, by what they were launched with. They have no contexts, so nothing of a test is left in them.
+// Idle browsers of passed tests, by their launch options. They have no contexts, so they keep nothing of those tests.
 const idle = new Map();
 
 after(async () => {
@@ -27,7 +27,7 @@ class Fixture {
   passed = false;
   #keys = new Map();
 
-  // A browser that no other test uses meanwhile. One with a home or a desktop of its own is launched for this test alone.
+  // A browser that no other test uses at the same time. If it has a home or a desktop of its own, it is launched for this test only.
   async browser(options = {}) {
     if (!options.home && !options.desktop) return this.reusable(JSON.stringify(options), () => launch(options));
     const browser = await launch(options);
@@ -35,7 +35,7 @@ class Fixture {
     return browser;
   }
 
-  // As `browser`, launched by `start` where no idle one was launched with the same `key`.
+  // Like `browser`, but `start` launches the browser unless an idle one with the same `key` exists.
   async reusable(key, start) {
     const left = (idle.get(key) ?? []).pop();
     const browser = left?.isConnected() ? left : await start();
@@ -74,7 +74,7 @@ class Fixture {
     return saved;
   }
 
-  // The pages keep to their own policies.
+  // The pages comply with their own policies.
   assertNothingWasBlocked() {
     const pages = this.browsers.flatMap((browser) => browser.contexts()).flatMap((context) => context.pages());
     assert.deepEqual(pages.flatMap((page) => page.messages ?? []).filter(isViolation), []);
@@ -94,7 +94,7 @@ class Fixture {
   }
 }
 
-// `settings`: the server's, or a function that starts it.
+// `settings`: the server's settings, or a function that starts the server.
 export function browserTest(name, settings, body) {
   test(name, { timeout: 600_000 }, async () => {
     const fixture = new Fixture();

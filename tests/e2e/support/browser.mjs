@@ -1,4 +1,4 @@
-// Real Chromium processes and what the tests do with our two pages in them.
+// Real Chromium processes, and the steps that the tests perform with our two pages.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
@@ -7,10 +7,10 @@ import { TIMEOUT_MS, until as untilSeen } from '../../interop/support/wait.mjs';
 const executablePath = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
 const SOURCE_TITLE = 'castway test picture';
 
-// A camera that shows a moving figure, and a microphone that beeps every second. A page still has to be allowed them.
+// A camera that shows a moving figure, and a microphone that beeps every second. A page still needs permission for both.
 export const DEVICES = { args: ['--use-fake-device-for-media-stream'] };
 
-// `home`: a folder whose store of certificates the browser trusts. `desktop`: where the browser gets a window, else it has none.
+// `home`: a folder with a certificate store that the browser trusts. `desktop`: the desktop for the browser's window, headless without it.
 function options({ home, desktop, args = [] } = {}) {
   if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Debian's package chromium`);
   return {
@@ -18,10 +18,10 @@ function options({ home, desktop, args = [] } = {}) {
     env: { ...process.env, ...desktop?.env, ...(home && { HOME: home }) },
     headless: !desktop,
     args: [
-      // The module of the input method is one for GTK 3.
+      // The input method's module is for GTK 3.
       ...(desktop ? ['--ozone-platform=x11', '--gtk-version=3'] : []),
       '--no-sandbox',
-      // The relay is at 127.0.0.1, and so may be every interface of a test machine.
+      // The relay is at 127.0.0.1, and a test machine may have only loopback interfaces.
       '--allow-loopback-in-peer-connection',
       `--auto-select-tab-capture-source-by-title=${SOURCE_TITLE}`,
       '--autoplay-policy=no-user-gesture-required',
@@ -32,13 +32,13 @@ function options({ home, desktop, args = [] } = {}) {
 
 export const launch = (wishes) => chromium.launch(options(wishes));
 
-// A browser that can be killed without having time for a farewell.
+// A browser that can be killed without a clean shutdown.
 export async function launchKillable(wishes) {
   const host = await chromium.launchServer(options(wishes));
   return { browser: await chromium.connect(host.wsEndpoint()), kill: () => host.kill() };
 }
 
-// Moves all the time, and has a colour on its left that the far side can look for.
+// A picture that moves all the time, and whose left side has a colour that the other side can check.
 const SOURCE = `<!doctype html><title>${SOURCE_TITLE}</title><style>html,body{margin:0;height:100%}canvas{display:block;width:100%;height:100%}</style>
 <canvas width="640" height="360"></canvas><script>
   const context = document.querySelector('canvas').getContext('2d');
@@ -55,7 +55,7 @@ const SOURCE = `<!doctype html><title>${SOURCE_TITLE}</title><style>html,body{ma
   })();
 </script>`;
 
-// In a context of its own: a background tab of the same window is drawn four times a second.
+// The source has a context of its own, because browsers draw a background tab of the same window only four times a second.
 export async function openSource(browser) {
   const context = await browser.newContext({ viewport: { width: 640, height: 360 } });
   const page = await context.newPage();
@@ -63,7 +63,7 @@ export async function openSource(browser) {
   return page;
 }
 
-// `script` runs in the page before its own.
+// `script` runs in the page before the page's own scripts.
 export async function openPage(browser, url, { locale = 'en-US', viewport = { width: 1280, height: 720 }, permissions = [], script } = {}) {
   const context = await browser.newContext({ locale, viewport, permissions });
   const page = await context.newPage();
@@ -76,7 +76,7 @@ export async function openPage(browser, url, { locale = 'en-US', viewport = { wi
   return page;
 }
 
-// As the interop tests' `until`; to look into a page takes its time.
+// Like the interop tests' `until`, but with longer pauses, because reading the state of a page takes time.
 export { TIMEOUT_MS };
 export const until = (what, look, accept = Boolean, limit = TIMEOUT_MS) => untilSeen(what, look, accept, { limit, pause: 200 });
 
@@ -101,8 +101,8 @@ export async function startCast(browser, server, code, options = {}) {
   return page;
 }
 
-// Reads the browser's own statistics, not the figures that the page makes of them. `frames`: those that came, or else those
-// that went.
+// Reads the browser's own statistics, not those that the page shows. `frames`: the received frames or, if none are received, the sent
+// ones.
 export function statistics(page) {
   return page.evaluate(async () => {
     const pc = window.castway.pc();
@@ -126,11 +126,11 @@ export function statistics(page) {
   });
 }
 
-// Frames that make a step of a moving picture.
+// The number of new frames that count as one step.
 const FRAMES_A_STEP = 10;
 
-// The picture moves: `steps` times there are more frames than before, once there are `from` of them. Seconds are not counted: the
-// whole machine may stand still for some.
+// Asserts that the picture moves: from `from` frames on, the number of frames grows `steps` times. The test does not count seconds,
+// because the whole machine may pause for some.
 export async function assertPicture(page, steps = 5, from = 1) {
   let { frames } = await until('frames are decoded', () => statistics(page), (seen) => seen.frames >= from);
   for (let i = 1; i <= steps; i += 1) {
@@ -139,7 +139,7 @@ export async function assertPicture(page, steps = 5, from = 1) {
   }
 }
 
-// What the far side's eyes see: the colour on the left of its picture.
+// The colour on the left of the picture as the other side shows it.
 export const seenColour = (page) =>
   page.evaluate(() => {
     const video = document.getElementById('video');

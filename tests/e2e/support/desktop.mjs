@@ -1,4 +1,4 @@
-// A desktop without a screen (Xvfb), with ibus and its pinyin as people in China have it.
+// A desktop without a screen (Xvfb), with ibus and its pinyin input method, which is common in China.
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,9 +9,9 @@ import { until, within } from '../../interop/support/wait.mjs';
 
 const run = promisify(execFile);
 const ENGINE = 'libpinyin';
-// Without a holder of settings libpinyin does not start.
+// Libpinyin does not start without a settings service.
 const CONFIG = '/usr/libexec/ibus-memconf';
-// Libpinyin has no key for full-width letters until one is chosen.
+// By default libpinyin has no key for full-width letters.
 const SETTINGS = `[com/github/libpinyin/ibus-libpinyin/${ENGINE}]\nletter-switch='<Shift>space'\n`;
 
 class Desktop {
@@ -38,7 +38,7 @@ class Desktop {
     };
   }
 
-  // Resolves to the first line at `descriptor`, or to nothing without one.
+  // Resolves to the first line at `descriptor`, or to undefined without a descriptor.
   async start(command, args, descriptor) {
     const child = spawn(command, args, { env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'pipe', 'pipe'], detached: true });
     this.#children.push(child);
@@ -50,20 +50,20 @@ class Desktop {
     return String(line).trim();
   }
 
-  // What a program says, and an error where it fails.
+  // Runs a program and resolves to its output; rejects if it fails.
   async ask(command, ...args) {
     const { stdout } = await run(command, args, { env: { ...process.env, ...this.env } });
     return stdout.trim();
   }
 
-  // Chooses the input method, for the window that has the focus. It is on when this resolves.
+  // Selects the input method for the focused window. It is active when this resolves.
   async usePinyin() {
     const engine = () => this.ask('ibus', 'engine').catch((error) => error.message);
     const choose = () => this.ask('ibus', 'engine', ENGINE).then(engine, engine);
     await until(`ibus uses ${ENGINE}`, choose, (name) => name === ENGINE);
   }
 
-  // Names of keys as X has them.
+  // Presses keys, which have the names of X.
   press(...keys) {
     return this.ask('xdotool', 'key', ...keys);
   }
@@ -72,7 +72,7 @@ class Desktop {
     for (const child of this.#children.reverse()) {
       if (child.exitCode !== null || child.signalCode !== null || !child.pid) continue;
       const ended = once(child, 'exit');
-      // The group is this child's own: what it started goes with it.
+      // The process group belongs to this child: the processes that it started end with it.
       process.kill(-child.pid, 'SIGKILL');
       await ended;
     }

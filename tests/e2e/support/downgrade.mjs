@@ -1,10 +1,10 @@
-// A reverse proxy as many tutorials configure it: it drops the Upgrade header until a test stops that.
+// A reverse proxy as many tutorials configure it: it drops the Upgrade header until a test changes that.
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import { connect } from 'node:net';
 
 class Proxy {
-  // Requests for a WebSocket that were passed on without what makes them one.
+  // The number of WebSocket handshakes that were forwarded without their Upgrade header.
   downgraded = 0;
   passesUpgrades = false;
   #server;
@@ -14,7 +14,7 @@ class Proxy {
     const { hostname, port } = new URL(target);
     this.target = { host: hostname, port };
     this.#server = createServer((asked, answer) => this.#forward(asked, answer));
-    // Without this listener Node takes an upgrade for a plain request.
+    // Without this listener Node treats an upgrade as an ordinary request.
     this.#server.on('upgrade', (asked, socket, head) => this.#upgrade(asked, socket, head));
     this.#server.on('connection', (socket) => this.#keep(socket));
   }

@@ -1,4 +1,4 @@
-// The unmodified browser library of RTCMultiConnection in Chromium, on a page as its demos are.
+// The unmodified browser library of RTCMultiConnection in Chromium, on a page like those of its demos.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
@@ -6,15 +6,15 @@ import { TIMEOUT_MS, until } from './browser.mjs';
 
 const require = createRequire(import.meta.url);
 const library = (name) => readFileSync(require.resolve(`${name}/dist/RTCMultiConnection.js`));
-// By the version that they call themselves, the newest last.
+// By the version that they report, the newest last.
 const libraries = { '3.5': library('rtcmulticonnection-3.5'), '3.6': library('rtcmulticonnection-3.6'), '3.7': library('rtcmulticonnection') };
 const client2 = readFileSync(require.resolve('socket.io-client-2/dist/socket.io.js'));
 const executablePath = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
 
-// Version 4 is the one that the server itself serves.
+// The server itself serves version 4.
 const clients = { '2.5': client2, '4.8': null };
 
-// What is tested of each. Version 3.5 captures screens through an extension of Chrome that is no more.
+// The tested combinations. Version 3.5 captures screens with a Chrome extension that no longer exists.
 export const kinds = [
   { library: '3.5', version: '2.5', screen: false },
   { library: '3.6', version: '4.8', screen: true },
@@ -43,7 +43,7 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
     connection.socketURL = '/';
     connection.enableLogs = false;
     connection.iceServers = (await (await fetch('/v1alpha/iceconfig')).json()).iceServers;
-    // The library's defaults, null, are none to browsers, and it then goes on without iceTransportPolicy.
+    // The library's defaults are null, which browsers reject; the library then continues without iceTransportPolicy.
     Object.assign(connection, { iceTransportPolicy: 'relay', bundlePolicy: 'balanced', rtcpMuxPolicy: 'require', iceCandidatePoolSize: 0 });
     connection.session = session;
     connection.sdpConstraints.mandatory = { OfferToReceiveAudio: Boolean(session.audio) && receives, OfferToReceiveVideo: receives };
@@ -51,14 +51,14 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
     window.left = [];
     connection.onleave = ({ userid }) => window.left.push(userid);
   };
-  // Screens are captured only upon a click.
+  // Browsers allow screen capture only after a click.
   window.act = (name, ...args) => new Promise((resolve, reject) => {
     setTimeout(() => reject(new Error(name + ' was not answered')), ${TIMEOUT_MS});
     document.getElementById('go').onclick = () => window.connection[name](...args, (...answer) => resolve(answer));
   });
 </script>`;
 
-// A page with a connection that has not connected yet.
+// Opens a page with a connection that has not connected yet.
 export async function openSession(browser, server, { version, session, receives = true, userid, before, library }) {
   const context = await browser.newContext({ viewport: { width: 640, height: 480 } });
   const page = await context.newPage();
@@ -70,7 +70,7 @@ export async function openSession(browser, server, { version, session, receives 
   if (clients[version]) {
     await page.route('**/socket.io/socket.io.js', (route) => route.fulfill({ contentType: 'text/javascript', body: clients[version] }));
   }
-  // A page that the test answered for itself would have no address, and no WebSocket to a local one.
+  // If the test answered the request for the page itself, the page would have no address, and could open no WebSocket to a local one.
   await page.goto(`${server.url}/healthz`);
   await page.setContent(PAGE);
   await page.evaluate(([session, receives]) => window.start(session, receives), [session, receives]);
@@ -79,7 +79,7 @@ export async function openSession(browser, server, { version, session, receives 
   return page;
 }
 
-// The page ends as that of a killed app does: it says no farewell.
+// Crashes the page, like a killed app: it does not disconnect.
 export async function crash(page) {
   const cdp = await page.context().newCDPSession(page);
   const crashed = page.waitForEvent('crash', { timeout: TIMEOUT_MS });
@@ -87,14 +87,14 @@ export async function crash(page) {
   await crashed;
 }
 
-// Calls a method of the connection that ends in a callback, upon a click; the callback's arguments.
+// Calls a method of the connection after a click; resolves to the arguments of its callback.
 export async function act(page, name, ...args) {
   const answer = page.evaluate(([name, args]) => window.act(name, ...args), [name, args]);
   await page.locator('#go').click();
   return answer;
 }
 
-// Per peer: decoded frames and the kind of the selected candidates.
+// For each peer: decoded frames, and the type of the selected candidates.
 export function peers(page) {
   return page.evaluate(async () => {
     const result = {};
@@ -116,7 +116,7 @@ export function peers(page) {
   });
 }
 
-// Frames of `count` peers are decoded, more and more, and come over the relay.
+// Asserts that the frames of `count` peers arrive over the relay and are decoded, and that their number grows.
 export async function assertReceives(page, count) {
   const first = await until(`frames of ${count} peers`, () => peers(page), (seen) => Object.values(seen).filter(({ frames }) => frames > 0).length >= count);
   const ids = Object.keys(first).filter((id) => first[id].frames > 0);

@@ -1,4 +1,4 @@
-// Chromium 67 as televisions of 2018 have it, driven by its debugging protocol.
+// Chromium 67, which televisions of 2018 have, driven by its debugging protocol.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -83,7 +83,7 @@ export async function openOld(url) {
   child.stdout.on('data', (chunk) => (output += chunk));
   child.stderr.on('data', (chunk) => (output += chunk));
   const close = async () => {
-    // The group is this child's own: its renderers go with it.
+    // The process group belongs to this child: its renderers end with it.
     if (child.exitCode === null && child.pid) process.kill(-child.pid, 'SIGKILL');
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     rmSync(profile, { recursive: true, force: true });
@@ -94,7 +94,7 @@ export async function openOld(url) {
       return output.match(/DevTools listening on ws:\/\/127\.0\.0\.1:(\d+)/)?.[1];
     });
     const { Browser: version } = await (await fetch(`http://127.0.0.1:${port}/json/version`)).json();
-    // It listens before it has a page.
+    // Chromium listens before it has a page.
     const pages = async () => (await (await fetch(`http://127.0.0.1:${port}/json/list`)).json()).filter(({ type }) => type === 'page');
     const [{ webSocketDebuggerUrl }] = await until('Chromium 67 has a page', pages, ({ length }) => length > 0);
     const socket = new WebSocket(webSocketDebuggerUrl);

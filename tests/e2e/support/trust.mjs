@@ -1,10 +1,10 @@
-// A home folder for browsers that trust an authority of the tests.
+// A home folder for browsers that trust a certificate authority of the tests.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-// {home, close}; `ca` is a file with the authority's certificate.
+// Returns {home, close}. `ca` is the file with the authority's certificate.
 export function homeThatTrusts(ca) {
   const home = mkdtempSync(join(tmpdir(), 'castway-home-'));
   const store = join(home, '.pki/nssdb');

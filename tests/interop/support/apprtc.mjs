@@ -1,4 +1,4 @@
-// AppRTC's clients as the wire contract describes them: what they send, in which order, and what they can't live with.
+// AppRTC's clients as the wire contract describes them: their messages, the order of these, and the answers that they can't handle.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { request } from 'node:http';
@@ -42,7 +42,7 @@ export class Channel {
     this.say({ cmd: 'send', msg });
   }
 
-  // The next frame that was not taken yet.
+  // The next frame that no caller has taken yet.
   async next() {
     for (const end = Date.now() + TIMEOUT_MS; Date.now() < end; await sleep(5)) {
       if (this.frames.length) return this.frames.shift();
@@ -57,7 +57,7 @@ export class Channel {
     return msg;
   }
 
-  // An error and then the end.
+  // Expects an error and then the end of the connection.
   async refused(error, code = 1000) {
     const frame = await this.next();
     assert.deepEqual(frame, { msg: '', error });
@@ -68,7 +68,7 @@ export class Channel {
     return Promise.race([this.gone, sleep(TIMEOUT_MS, null, { ref: false }).then(() => Promise.reject(new Error('still open')))]);
   }
 
-  // The handshake's answer is done with when the server has heard what was said before.
+  // When this resolves, the server has handled all earlier messages.
   async settled() {
     this.say({ cmd: 'settled?' });
     assert.deepEqual(await this.next(), { msg: '', error: "Invalid message: unexpected 'cmd'" });
@@ -83,7 +83,7 @@ export class Channel {
   }
 }
 
-// Without what fetch adds: {status, headers, body}.
+// A request without the headers that fetch adds: {status, headers, body}.
 export function plain(url, { method = 'GET', headers = {}, body = '' } = {}) {
   return new Promise((resolve, reject) => {
     const asked = request(url, { method, headers: { ...(body ? { 'content-length': Buffer.byteLength(body) } : {}), ...headers } }, (response) => {
@@ -95,7 +95,7 @@ export function plain(url, { method = 'GET', headers = {}, body = '' } = {}) {
   });
 }
 
-// What all clients parse of an ICE configuration, as strictly as the strictest.
+// Parses an ICE configuration as strictly as the strictest client.
 export function checkIce(text) {
   const { iceServers } = JSON.parse(text);
   assert.ok(Array.isArray(iceServers), 'Android ends a call without iceServers');
@@ -155,14 +155,14 @@ class Peer {
     return message;
   }
 
-  // A force-closed app.
+  // The app is force-closed.
   vanish() {
     this.channel.drop();
   }
 }
 
 export class Android extends Peer {
-  // HTTP first; the WebSocket only when that has answered.
+  // This client connects its WebSocket only after the HTTP answer.
   async join(room) {
     if (!this.took(await this.post(`/join/${room}`))) return false;
     const config = JSON.parse(this.params.pc_config);
@@ -176,7 +176,7 @@ export class Android extends Peer {
   }
 
   async servers() {
-    // Some versions send this as GET.
+    // Some versions send GET.
     const ice = await plain(this.params.ice_server_url, { headers: { referer: 'https://appr.tc' } });
     assert.equal(ice.status, 200);
     return checkIce(ice.body);
@@ -191,7 +191,7 @@ export class Android extends Peer {
   }
 }
 
-// What AppRTC's clients of 2014 to 2016 parse of the answer at `turn_url`.
+// Parses the answer of `turn_url` like AppRTC's clients of 2014 to 2016.
 export function checkTurn(text) {
   const { username, password, uris } = JSON.parse(text);
   assert.ok(typeof username === 'string' && typeof password === 'string', 'getString throws at anything else');
@@ -199,11 +199,11 @@ export function checkTurn(text) {
   return uris.map((urls) => ({ urls, username, credential: password }));
 }
 
-// AppRTCDemo of 2014 to 2016: it knows no other URL than this one, and asks by GET.
+// AppRTCDemo of 2014 to 2016: it uses only this URL, with GET.
 export class Android2015 extends Android {
   async servers() {
     assert.equal(typeof this.params.turn_url, 'string', 'No value for turn_url');
-    // getString takes strings alone; older ones read these, too.
+    // getString accepts only strings; older versions read these fields, too.
     for (const key of ['pc_constraints', 'media_constraints', 'is_initiator', 'wss_url', 'wss_post_url', 'room_id', 'client_id']) {
       assert.equal(typeof this.params[key], 'string', key);
     }
@@ -231,7 +231,7 @@ export class Ios extends Peer {
     return checkIce(ice.body);
   }
 
-  // Before its socket is registered it posts to Collider instead.
+  // Before its socket is registered, this client posts to Collider.
   async sendEarly(message) {
     const answer = await plain(`${this.params.wss_post_url}${this.path}`, { method: 'POST', body: JSON.stringify(message) });
     assert.deepEqual([answer.status, answer.body], [200, 'OK\n']);
@@ -261,7 +261,7 @@ export class Web extends Peer {
     this.origin = origin;
   }
 
-  // The ICE servers first, then the WebSocket and the join in parallel.
+  // Requests the ICE servers first, and then opens the WebSocket and joins at the same time.
   async join(room) {
     const params = JSON.parse((await plain(`${this.server}/params?hd=true`)).body);
     const ice = await plain(params.ice_server_url, { method: 'POST', headers: this.headers });

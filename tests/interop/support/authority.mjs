@@ -1,4 +1,4 @@
-// Certificate authorities: one of our own, made with openssl, and Let's Encrypt's test server.
+// Certificate authorities: our own, made with openssl, and Let's Encrypt's test server.
 import { execFileSync } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { Program } from './process.mjs';
 
 const openssl = (...args) => execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 
-// A folder with ca.pem, and chain.pem and key.pem for a name or an address of this machine; `renew` replaces the latter two.
+// A folder with ca.pem, and with chain.pem and key.pem for names or addresses of this machine; `renew` replaces the latter two.
 export function ownAuthority(names = ['DNS:localhost', 'IP:127.0.0.1']) {
   const folder = mkdtempSync(join(tmpdir(), 'castway-ca-'));
   const file = (name) => join(folder, name);
@@ -33,7 +33,7 @@ export function ownAuthority(names = ['DNS:localhost', 'IP:127.0.0.1']) {
   };
 }
 
-// Debian's pebble with a name server that sends every name to 127.0.0.1. It looks for proofs at the two given ports.
+// Debian's pebble with a name server that resolves every name to 127.0.0.1. It checks challenges at the two given ports.
 export async function pebble({ tlsPort, httpPort, life }) {
   const own = ownAuthority();
   const [port, management, dns, dnsManagement] = [await freePort(), await freePort(), await freePort(), await freePort()];
@@ -41,12 +41,12 @@ export async function pebble({ tlsPort, httpPort, life }) {
     pebble: {
       listenAddress: `127.0.0.1:${port}`, managementListenAddress: `127.0.0.1:${management}`, certificate: own.cert, privateKey: own.key,
       httpPort, tlsPort, certificateValidityPeriod: life,
-      // Since 2.7 pebble has the life from a profile alone.
+      // Since 2.7 pebble takes the lifetime only from a profile.
       ...(life && { profiles: { default: { description: 'the only one', validityPeriod: life } } }),
     },
   };
   writeFileSync(`${own.cert}.json`, JSON.stringify(config));
-  // By default it refuses one in twenty good nonces; the library that we have tries three times, which now and then is too few.
+  // By default pebble refuses one in twenty valid nonces. Our library tries three times, which sometimes is not enough.
   const env = { PATH: process.env.PATH, PEBBLE_VA_NOSLEEP: '1', PEBBLE_AUTHZREUSE: '0', PEBBLE_WFE_NONCEREJECT: '0' };
   const names = new Program('pebble-challtestsrv', ['-defaultIPv6', '', '-dns01', `127.0.0.1:${dns}`, '-http01', '', '-https01', '', '-tlsalpn01', '', '-management', `127.0.0.1:${dnsManagement}`], { env });
   const authority = new Program('pebble', ['-config', `${own.cert}.json`, '-dnsserver', `127.0.0.1:${dns}`], { env });
@@ -70,7 +70,7 @@ export async function pebble({ tlsPort, httpPort, life }) {
     await names.ready(() => resolver.resolve4('ready.castway.test'));
     const root = await authority.ready(() => fetchText(`https://127.0.0.1:${management}/roots/0`));
     const settings = { CASTWAY_ACME_DIRECTORY: `https://127.0.0.1:${port}/dir`, CASTWAY_ACME_CA: own.ca, CASTWAY_ACME_EMAIL: 'admin@castway.test' };
-    // By the serial number, as bytes or in base64url: {Status: 'Valid' or 'Revoked', …}.
+    // Takes a serial number as bytes or in base64url: {Status: 'Valid' or 'Revoked', …}.
     const status = async (serial) => {
       const hex = Buffer.from(serial, 'base64url').toString('hex').replace(/^0+/, '');
       return JSON.parse(await fetchText(`https://127.0.0.1:${management}/cert-status-by-serial/${hex}`));

@@ -1,4 +1,4 @@
-// Clients behind proxies: which settings the proxies of docs/clients.md have, and what each client does there.
+// Clients behind proxies: the settings of the proxies in docs/clients.md, and the result of each client there.
 import assert from 'node:assert/strict';
 import { Android, Web } from './apprtc.mjs';
 import { ofLine } from './clients-table.mjs';
@@ -11,7 +11,7 @@ const upgrades = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade
 const location = (path, server, more = '') => `location ${path} { proxy_pass http://${server.httpAddr}; ${more} }`;
 const listening = (port, ...locations) => `server {\n  listen 127.0.0.1:${port};\n  ${locations.join('\n  ')}\n}\n`;
 
-// The README's first block of that language without TLS, which is not what matters here.
+// The README's first block in that language, without TLS, which makes no difference here.
 const ofReadme = (language, port, server) =>
   readmeBlocks(language)[0]
     .replaceAll('127.0.0.1:8080', server.httpAddr)
@@ -19,7 +19,7 @@ const ofReadme = (language, port, server) =>
     .replace('listen 443 ssl', `listen 127.0.0.1:${port}`)
     .replace(/bind :443 ssl .*/, `bind 127.0.0.1:${port}`);
 
-// Whether WebSockets get through to Socket.IO and to Collider.
+// `socketIo` and `collider`: whether WebSockets reach them.
 export const PROXIES = [
   { title: 'nginx, as in README', program: 'nginx', ...nginx, text: (port, server) => ofReadme('nginx', port, server), socketIo: true, collider: true },
   { title: 'HAProxy, as in README', program: 'haproxy', ...haproxy, text: (port, server) => ofReadme('haproxy', port, server), socketIo: true, collider: true },
@@ -49,7 +49,7 @@ const asks = {
   first: { title: 'WebSocket first', options: { transports: ['websocket', 'polling'], tryAllTransports: true } },
 };
 
-// As the document has it for versions before 4.8: the first failure brings the usual order back.
+// The document's recipe for versions before 4.8: the first failure restores the usual order.
 const recipe = {
   options: { transports: ['websocket', 'polling'], reconnection: true, reconnectionDelay: 50 },
   prepare: (socket) => socket.on('connect_error', () => (socket.io.opts.transports = ['polling', 'websocket'])),
@@ -61,7 +61,7 @@ const SET = ['-2', '-4.7', '-4'].flatMap((line) =>
   ),
 );
 
-// The flow once each client has tried to upgrade in vain, so that it is certain that it stays where it is.
+// Plays the flow after each client has failed to upgrade, so that its transport can no longer change.
 function afterUpgrades(flow) {
   const tried = new Map();
   const watch = (socket) => tried.set(socket, new Promise((resolve) => socket.io.engine.once('upgradeError', resolve)));
@@ -78,7 +78,7 @@ function afterUpgrades(flow) {
 
 const OUTCOMES = { websocket: 'works, over WebSocket', polling: 'works, over polling', fallen: 'works: WebSockets fail, and it polls', none: 'no: it has no other transport' };
 
-// What comes of one of the set, and how that is shown.
+// The expected outcome of a visitor, and the function that checks it.
 function expected({ io, ask, flow, how }, { socketIo }) {
   const at = (kind, played = flows[flow]) => (front) => play(io, { ...how, ...kind }, front, played);
   if (ask === 'polling') return ['polling', at({ ends: 'polling' })];
@@ -89,14 +89,14 @@ function expected({ io, ask, flow, how }, { socketIo }) {
   return ['fallen', at({ ends: 'polling', prepare: after.prepare }, after.play)];
 }
 
-// The set at a proxy: {client, version, asks, flow, outcome, run}.
+// All visitors of a proxy: {client, version, asks, flow, outcome, run}.
 export const visitors = (proxy) =>
   SET.map((visitor) => {
     const [outcome, run] = expected(visitor, proxy);
     return { ...visitor, asks: visitor.how.title, outcome: OUTCOMES[outcome], run };
   });
 
-// A round trip with Socket.IO's own server, which answers WebSocket handshakes there as ours does.
+// A round trip with Socket.IO's own server, which answers WebSocket handshakes behind that proxy like ours.
 export const asTheOriginal = async (front) => {
   const ask = async (open) => {
     const socket = await open('client', '/', (made) => made);
@@ -110,7 +110,7 @@ export const asTheOriginal = async (front) => {
 
 let rooms = 0;
 
-// A call of AppRTC's clients, which have no transport but `/ws`.
+// A call of AppRTC's clients, which can use only `/ws`.
 export async function call(front) {
   const name = `behind-${process.pid}-${(rooms += 1)}`;
   const [caller, callee] = [new Web(front.url), new Android(front.url)];
@@ -125,7 +125,7 @@ export async function call(front) {
   await callee.hangUp();
 }
 
-// Where the proxy takes `Upgrade` away, `/ws` says so to the client, and the log to the operator.
+// If the proxy removes `Upgrade`, the answer at `/ws` says so to the client, and the log to the operator.
 export async function callFails(front, server) {
   await assert.rejects(call(front), /Unexpected server response: 400/);
   const handshake = { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13' };

@@ -4,7 +4,7 @@ import { ofLine } from './clients-table.mjs';
 import { Peer } from './clients.mjs';
 import { within } from './wait.mjs';
 
-// The bytes of an event as a polling client of Engine.IO 3 hears them: read from the payload, since a client throws at what it can't read.
+// The bytes of an event for a polling client of Engine.IO 3. They are read from the payload, since a client fails on unreadable ones.
 export async function bytesByPolling({ url }, query) {
   const poller = `${url}/socket.io/?EIO=3&transport=polling${query}`;
   const { sid } = JSON.parse((await (await fetch(poller)).text()).match(/{.*?}/s)[0]);
@@ -17,13 +17,13 @@ export async function bytesByPolling({ url }, query) {
   const recent = ofLine('-2').io(url, { transports: ['websocket'], forceNew: true, reconnection: false });
   const caster = new Peer(recent, 'caster');
   try {
-    // The originals take the code that they are given, and ours takes it for an unknown token.
+    // The originals use the given code; ours treats it as an unknown token.
     await say(`42["TV_INIT","${randomUUID()}"]`);
     const [, code] = (await until(/"TV_INIT_OK"/)).match(/"TV_INIT_OK","([\w-]+)"/);
     caster.emit('JOIN_ROOM', code);
     await caster.next('JOIN_ROOM_OK');
     caster.emit('CLIENT_OFFER_TO_SERVER', { sdp: Buffer.from('v=0') });
-    // The byte right behind the event.
+    // The byte immediately after the event.
     return (await within(until(/_placeholder[^\]]*\]./s), 'bytes')).match(/_placeholder[^\]]*\](.*)/s)[1];
   } finally {
     recent.disconnect();

@@ -4,11 +4,11 @@ import { excerpt } from './excerpt.mjs';
 import { freePort, onFreePorts } from './ports.mjs';
 import { startServer } from './server.mjs';
 
-// What its certificate is for.
+// The name in its certificate.
 export const domain = 'cast.castway.test';
 
-// Resolves to {authority, server}. `tls`: where the authority looks for proofs instead of at the server; `life`: of a certificate,
-// in seconds; `front`: what makes of the authority the one that the server is to ask.
+// Resolves to {authority, server}. `tls`: the port where the authority checks challenges, by default the server's; `life`: the lifetime of
+// a certificate in seconds; `front`: makes the authority that the server uses from the real one.
 export const startCertified = ({ tls, life, front = async (authority) => authority }, settings = {}) =>
   onFreePorts(async () => {
     const [tlsPort, httpPort] = [await freePort(), await freePort()];
@@ -22,10 +22,10 @@ export const startCertified = ({ tls, life, front = async (authority) => authori
     }
   });
 
-// As /readyz tells it.
+// The certificate's state in /readyz.
 export const certificateOf = async (server) => (await (await fetch(`${server.url}/readyz`)).json()).certificate;
 
-// Gives `body` what `startCertified` resolves to and the certificate's state at any time; the logs are in the error of a failure.
+// Runs `body` with the result of `startCertified` and with a function for the certificate's state. After a failure, the error has the logs.
 export async function withCertified(wishes, settings, body) {
   const { authority, server } = await startCertified(wishes, settings);
   try {

@@ -1,10 +1,10 @@
-// The clients of docs/clients.md: which there are, over which transports each can connect, and what it is expected to do.
+// The clients of docs/clients.md, the transports over which each one can connect, and the flows that it should support.
 import { createRequire } from 'node:module';
 import { speakers, transcript } from './transcript.mjs';
 
 const require = createRequire(import.meta.url);
 
-// What a client asks for: the options of socket.io-client, and the transport that it must then be on.
+// The transport that a client requests: its options of socket.io-client, and the transport that it must use in the end.
 export const TRANSPORTS = {
   polling: { title: 'polling', options: { transports: ['polling'] }, ends: 'polling' },
   websocket: { title: 'WebSocket only', options: { transports: ['websocket'] }, ends: 'websocket' },
@@ -27,7 +27,7 @@ function installed(line) {
   const name = `socket.io-client${line}`;
   const module = require(name);
   const { version } = require(`${name}/package.json`);
-  // npm gives some versions an engine.io-client in common.
+  // Some versions share an installed engine.io-client.
   const engine = createRequire(require.resolve(name)).resolve('engine.io-client');
   return { client: 'socket.io-client', line, version, engine, io: module.io ?? module, transports: all, flows: [...CASTS, 'multi'] };
 }
@@ -35,7 +35,7 @@ function installed(line) {
 const said = (client, version, name, transports) => ({ client, version, io: transcript(name), transports, flows: CASTS, transcript: true, protocol: speakers[name].protocol });
 const every = ['polling', 'websocket', 'upgrade'];
 
-// Clients for which there is no package here.
+// Clients for which no package is available here.
 export const TRANSCRIPTS = [
   said('socket.io-client-java (Android)', '1.0.2', 'Java 1.0', every),
   said('socket.io-client-java (Android)', '2.1.2', 'Java 2', every),
@@ -52,7 +52,7 @@ export const TRANSCRIPTS = [
 const published = ['-1.4', '-1.7', '-2.0', '-2.1', '-2.2', '-2.3', '-2.4', '-2', '-3.0', '-3', '-4.0', '-4.1', '-4.4', '-4.6', '-4.7', '-4'];
 export const CLIENTS = published.map(installed);
 
-// Two lines of python-socketio: where each is installed.
+// Two lines of python-socketio, with the folder of each.
 export const PYTHON = [
   { line: 4, path: '../.venv/socketio4' },
   { line: 5, path: '' },
@@ -61,12 +61,12 @@ export const PYTHON = [
 const apprtc = { file: 'interop/apprtc.test.mjs', title: 'from ${Caller.name} to ${Callee.name}, hung up, and taken by another one' };
 const ofApps = { version: 'the last', transports: 'HTTP and `/ws`', flows: 'a call' };
 
-// The pages' libraries that tests/e2e has.
+// The libraries that the pages of tests/e2e use.
 const { dependencies } = require('../../e2e/package.json');
 const libraries = Object.entries(dependencies).filter(([name]) => /^rtcmulticonnection(-\d[\d.]*)?$/.test(name));
 const pages = libraries.map(([, wanted]) => wanted.split('@').at(-1)).sort().join(', ');
 
-// What other tests show, in browsers or in the manner of an app; each names one that does.
+// Clients that other tests cover, in browsers or as transcripts; each entry names such a test.
 export const ELSEWHERE = [
   {
     client: 'RTCMultiConnection in Chromium',
@@ -94,5 +94,5 @@ export const ELSEWHERE = [
   },
 ];
 
-// The one of package.json's name `socket.io-client${line}`.
+// The client that package.json calls `socket.io-client${line}`.
 export const ofLine = (wanted) => CLIENTS.find(({ line }) => line === wanted);

@@ -1,4 +1,4 @@
-// Socket.IO clients of three major versions behind one interface, which remembers the events that they received.
+// Socket.IO clients of three major versions behind one interface, which remembers the received events.
 import { Agent } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
 import { createRequire } from 'node:module';
@@ -22,7 +22,7 @@ export const transports = {
   upgrade: ['polling', 'websocket'],
 };
 
-// Client 2.5 can't listen to everything, so all clients listen to all that the protocol has.
+// Client 2.5 can't listen to all events at the same time, so each client listens to every event of the protocol.
 const EVENTS = [
   'TV_INIT_OK', 'JOIN_ROOM_OK', 'RESUME_TOKEN', 'CONFIG_FEEDBACK', 'CAST_ERROR', 'CASTER_JOINED', 'CASTER_LEFT', 'CASTER_AWAY',
   'CLIENT_OFFER_TO_TV', 'TV_ANSWER_TO_CLIENT', 'RTC_Candidate_Exchange', 'TV_AWAY', 'TV_BACK', 'TV_LEFT', 'CAST_TAKEN_OVER',
@@ -49,7 +49,7 @@ export class Peer {
     else this.#unread.set(name, [...(this.#unread.get(name) ?? []), args]);
   }
 
-  // The next event of that name that nobody has asked for yet: all its arguments.
+  // All arguments of the next event of that name that no caller has taken yet.
   nextArgs(name, limit = TIMEOUT_MS) {
     if (!EVENTS.includes(name)) throw new Error(`${name} is not in the list of events`);
     const unread = this.#unread.get(name);
@@ -69,7 +69,7 @@ export class Peer {
     });
   }
 
-  // What this peer heard, with the first refusal: later events may have pushed that out of the last ones.
+  // The events of this peer for an error message, with the first refusal, which may no longer be among the last events.
   #account() {
     const refused = this.heard('CAST_ERROR');
     const refusal = refused.length ? `; CAST_ERROR ${refused.length} times, first ${brief(refused[0])}` : '';
@@ -77,7 +77,7 @@ export class Peer {
     return `${lastHeard(this.log)}${refusal}${gone}`;
   }
 
-  // Rejects at the first CAST_ERROR, and never resolves: for a peer that does nothing wrong.
+  // Rejects at the first CAST_ERROR and never resolves: for a peer that makes no mistakes.
   refusal() {
     const refusal = new Promise((_, reject) => {
       this.socket.once('CAST_ERROR', (error) => reject(new Error(`${this.label} was refused: ${brief(error)}`)));
@@ -90,7 +90,7 @@ export class Peer {
     return (await this.nextArgs(name, limit))[0];
   }
 
-  // First arguments of all events of that name so far.
+  // The first arguments of all events of that name so far.
   heard(name) {
     return this.log.filter(([event]) => event === name).map(([, first]) => first);
   }
@@ -99,7 +99,7 @@ export class Peer {
     this.socket.emit(name, ...args);
   }
 
-  // Emits with an ack callback; the answer must come.
+  // Emits with an ack callback, and rejects if no answer comes.
   ask(name, ...args) {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`${this.label}: no ack for ${name} within ${TIMEOUT_MS / 1000} s; it heard ${this.#account()}`)), TIMEOUT_MS);
@@ -110,7 +110,7 @@ export class Peer {
     });
   }
 
-  // A round trip: what the server had sent before has arrived then.
+  // Makes a round trip: everything that the server has sent before has then arrived.
   async settle() {
     await this.ask('CONFIG', {});
   }
@@ -119,12 +119,12 @@ export class Peer {
     return this.socket.io.engine.transport.name;
   }
 
-  // A clean goodbye.
+  // Disconnects properly.
   leave() {
     this.socket.disconnect();
   }
 
-  // The connection goes away without a word, as with a pulled plug.
+  // Breaks the connection without a goodbye, like a pulled plug.
   drop() {
     const { engine } = this.socket.io;
     if (engine.transport.ws?.terminate) engine.transport.ws.terminate();
@@ -134,11 +134,11 @@ export class Peer {
 
 const lookup = (_name, { all }, found) => (all ? found(null, [{ address: '127.0.0.1', family: 4 }]) : found(null, '127.0.0.1', 4));
 
-// What a proxy's certificate in these tests is for.
+// The name in the certificate of a proxy in these tests.
 export const NAME = 'cast.example.org';
 
-// `from` is the client's own loopback address, since the server counts by address; `ca` whose certificate it
-// expects; `unverified`: any, as for a browser whose user has accepted it. The rest are options of socket.io-client.
+// `from`: the client's own loopback address, since the server counts by address; `ca`: the authority that it trusts; `unverified`: accepts
+// any certificate, like a browser whose user has accepted it. The other options are those of socket.io-client.
 export async function connect(server, { version = '4.8', transport = 'websocket', namespace = '/', label, from, ca, unverified, ...more } = {}) {
   const url = `${server.url}${namespace === '/' ? '' : namespace}`;
   const options = { transports: transports[transport], forceNew: true, reconnection: false, timeout: TIMEOUT_MS, ...more };

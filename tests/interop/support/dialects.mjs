@@ -1,4 +1,4 @@
-// The two dialects of the cast flow as a front end of each speaks them, and the checks along the way.
+// The two dialects of the cast flow from the view of a front end, with checks along the way.
 import assert from 'node:assert/strict';
 
 export const CODE = /^[ABCDEFGHJKMNPQRSTWXYZ0-8]{6}$/;
@@ -27,7 +27,7 @@ export function assertIceServers(config) {
 
 const ok = (answer) => assert.equal(answer?.ok, true, `ack: ${JSON.stringify(answer)}`);
 
-// One argument and no more goes out, as old front ends have it; with `acks` a callback comes along and is answered.
+// Emits with one argument at most, like old front ends. With `acks` a callback is added, and must be answered.
 async function say(peer, acks, name, ...args) {
   if (!acks) {
     peer.emit(name, ...args);
@@ -85,8 +85,8 @@ const A = {
 };
 
 const B = {
-  // As the published TV page does: it waits for VERIFY, then asks for its information. On `/` nobody asks for the token
-  // unless the TV registers first.
+  // Like the published TV page, this waits for VERIFY and then requests its information. On `/` the server asks for the token only if the
+  // TV has registered before.
   async register(peer, acks, saved = { code: '', token: '' }) {
     let registered = null;
     if (peer.socket.nsp === '/') {
@@ -108,7 +108,7 @@ const B = {
     assert.equal(typeof token, 'string');
     return { code: info.projCode, token };
   },
-  // ICE servers come when they are asked for, and the published caster asks before it joins.
+  // The server sends ICE servers on request, and the published caster requests them before it joins.
   async join(peer, acks, code, username = 'guest') {
     await say(peer, acks, 'CONFIG', { username });
     const { config } = await peer.next('CONFIG_FEEDBACK');
@@ -159,7 +159,7 @@ export async function pair(tv, tvDialect, caster, casterDialect, { acks = false,
   return { code, tvToken, casterToken };
 }
 
-// Offer, answer, and candidates both ways.
+// Exchanges an offer, an answer, and candidates in both directions.
 export async function exchange(tv, tvDialect, caster, casterDialect, { acks = false, mark = 1, candidates = 5 } = {}) {
   const offer = sdp('offer', mark);
   await dialects[casterDialect].sendOffer(caster, acks, offer);
@@ -175,7 +175,7 @@ export async function exchange(tv, tvDialect, caster, casterDialect, { acks = fa
   }
 }
 
-// The same room, offer, answer, candidates and a caster that leaves.
+// A pair, an exchange, and a caster that leaves.
 export async function wholeFlow(tv, tvDialect, caster, casterDialect, { acks = false, username } = {}) {
   await pair(tv, tvDialect, caster, casterDialect, { acks, username });
   await exchange(tv, tvDialect, caster, casterDialect, { acks });

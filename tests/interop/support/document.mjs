@@ -1,9 +1,9 @@
-// docs/clients.md: the parts that tests make, and what happens where it says something else.
+// docs/clients.md: compares the parts that tests make with the document, or writes them.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const file = new URL('../../../docs/clients.md', import.meta.url);
-// `node tests/interop/clients.test.mjs --write`, and tests/run --newest, whose versions are others.
+// Set for `node tests/interop/clients.test.mjs --write`, and for tests/run --newest, which uses other versions.
 const writes = process.argv.includes('--write') || process.env.CASTWAY_TEST_WRITE === '1';
 
 export const document = () => readFileSync(file, 'utf8');
@@ -11,7 +11,7 @@ export const document = () => readFileSync(file, 'utf8');
 // A table of Markdown from rows of cells.
 export const table = (head, rows) => [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n').replaceAll('| --- ', '|---').replaceAll('|--- |', '|---|');
 
-// The part between `<!-- made by NAME -->` and `<!-- end -->` is `text`, or becomes it.
+// Asserts that the part between `<!-- made by NAME -->` and `<!-- end -->` is `text`, or writes it.
 export function assertMade(name, text) {
   const [whole, , made] = document().match(new RegExp(`(<!-- made by ${name} -->\n)([\\s\\S]*?)\n<!-- end -->`)) ?? [];
   assert.ok(whole, `docs/clients.md has no part that is made by ${name}`);
@@ -19,7 +19,7 @@ export function assertMade(name, text) {
   else assert.equal(made, text, `docs/clients.md says something else than the tests have found: node tests/interop/${name.split(':')[0]} --write`);
 }
 
-// Rows that are equal but for the version, their second cell, become one.
+// Merges rows that differ only in the version, their second cell.
 export function merged(rows) {
   const result = [];
   for (const row of rows) {
@@ -30,7 +30,7 @@ export function merged(rows) {
   return result;
 }
 
-// As Map.groupBy, which Node.js 20 does not have.
+// Like Map.groupBy, which Node.js 20 lacks.
 export function grouped(items, key) {
   const groups = new Map();
   for (const item of items) groups.set(key(item), [...(groups.get(key(item)) ?? []), item]);

@@ -1,4 +1,4 @@
-// assertEchoOverRelay in a process of its own, since the libraries leave sockets and timers that would keep it alive:
+// Runs assertEchoOverRelay in a process of its own, since the libraries leave sockets and timers that would keep a process alive:
 // node support/echo.mjs werift|libwebrtc CONFIG prints the candidates.
 import { assertEchoOverRelay } from './webrtc.mjs';
 

@@ -1,4 +1,4 @@
-// What goes into the message of a failure: as much as a person reads.
+// Shortens the texts in a failure's message to a readable length.
 
 // The end of a log or of a program's output.
 export function excerpt(text, most = 4096) {
@@ -19,7 +19,7 @@ export function lastHeard(log, most = 20) {
   return `${log.length > most ? `${log.length} events, the last of which are` : 'this'}:\n  ${last.join('\n  ')}`;
 }
 
-// Both ends of what a program wrote: what went wrong first, and its summary.
+// Both ends of a program's output: the first error, and the summary.
 export function ends(text, most = 8192) {
   const left = text.length - 2 * most;
   return left <= 0 ? text : `${text.slice(0, most)}\n[${left} characters in between]\n${text.slice(-most)}`;

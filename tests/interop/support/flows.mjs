@@ -1,5 +1,5 @@
-// The flows of docs/clients.md, each between two clients of one kind. `open` makes a socket of
-// a label and a URL's rest, hands it to `wrap` before it can hear anything, and resolves to what that made, once it is connected.
+// The flows of docs/clients.md, each between two clients of one kind. `open` makes a socket from a label and the rest of a URL, and passes
+// it to `wrap` before it receives anything. When the socket is connected, `open` resolves to the result of `wrap`.
 import assert from 'node:assert/strict';
 import { Peer } from './clients.mjs';
 import { wholeFlow } from './dialects.mjs';
@@ -14,7 +14,7 @@ async function cast(open, namespace, dialect) {
 
 let rooms = 0;
 
-// A room with two members that talk to each other, as two pages do.
+// A room with two members that talk to each other, like two pages.
 async function meet(open) {
   const name = `matrix-${process.pid}-${(rooms += 1)}`;
   const [host, guest] = [`host-of-${name}`, `guest-of-${name}`];

@@ -1,5 +1,5 @@
-// What libwebrtc gathers with a configuration, as the page "Trickle ICE" shows it: node support/gather.mjs CONFIG prints the first
-// relayed candidate.
+// The candidates that libwebrtc gathers with a configuration, as on the page "Trickle ICE": node support/gather.mjs CONFIG prints the first
+// relayed one.
 import wrtc from '@roamhq/wrtc';
 import { within } from './wait.mjs';
 

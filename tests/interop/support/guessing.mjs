@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { TurnClient } from './turn.mjs';
 
-// An attacker waits so long for a verdict. Later verdicts don't count, so a slow machine makes an attack look weaker.
+// How long an attacker waits for a verdict. Later verdicts don't count, so on a slow machine an attack looks weaker.
 const VERDICT_TIMEOUT_MS = 500;
 const ATTEMPTS_AT_A_TIME = 25;
 
-// Runs `attack` `times` times, ATTEMPTS_AT_A_TIME together. Resolves to the results.
+// Runs `attack` `times` times, ATTEMPTS_AT_A_TIME of them together. Resolves to the results.
 export async function inParallel(times, attack) {
   const results = [];
   for (let done = 0; done < times; done += ATTEMPTS_AT_A_TIME) {
@@ -17,7 +17,7 @@ export async function inParallel(times, attack) {
   return results;
 }
 
-// One password on a connection of its own: the error code, 0 where it was right, null where no verdict came within `limit` ms.
+// Tries one password on a connection of its own: the error code, 0 if the password is correct, null without a verdict within `limit` ms.
 export async function tryPassword(options, limit = VERDICT_TIMEOUT_MS) {
   const client = new TurnClient(options);
   try {
@@ -37,7 +37,7 @@ export async function tryKey(url, key, localAddress) {
   return response.statusCode;
 }
 
-// What the server may have looked at since `start` (ms) of one client that is allowed `allowed` a minute, and one in 3 s beyond that.
+// How many guesses of one client the server may have checked since `start` (ms): `allowed` in a minute, and beyond these one in 3 s.
 export const mostLookedAt = (allowed, start) => {
   const seconds = (Date.now() - start) / 1000;
   return allowed * (1 + Math.floor(seconds / 60)) + Math.ceil(seconds / 3);

@@ -1,7 +1,7 @@
-// Session descriptions as large as they get: every codec with its resiliency formats, simulcast, many sections and all candidates.
+// The largest session descriptions: every codec with its resiliency formats, simulcast, many sections and all candidates.
 import wrtc from '@roamhq/wrtc';
 
-// KiB of descriptions that must pass.
+// Sizes of descriptions that must pass, in KiB.
 export const LARGE = [50, 100, 250, 256];
 
 const CODECS = ['VP8/90000', 'VP9/90000', 'H264/90000', 'AV1/90000', 'H265/90000', 'flexfec-03/90000', 'red/90000', 'ulpfec/90000'];
@@ -26,7 +26,7 @@ export function sdpOf(type, kib) {
   return { type, sdp: `${sdp.slice(0, kib * 1024 - 2).replace(/[\r\n]/g, (end, at) => (at > kib * 1024 - 6 ? ' ' : end))}\r\n` };
 }
 
-// What the engine of Chrome makes of 30 videos.
+// An offer of Chrome's engine with 30 videos.
 export async function session() {
   const connection = new wrtc.RTCPeerConnection();
   for (let i = 0; i < 30; i += 1) connection.addTransceiver('video');

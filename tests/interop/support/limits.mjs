@@ -1,5 +1,5 @@
-// What does not work here or with Socket.IO's own servers: each is played on all of them, and says what happens there. One with a
-// `line` is a client that is played elsewhere as well, and some versions keep what they know of WebSockets in one place for all.
+// Cases that don't work here or with Socket.IO's own servers. Each one runs with all of these servers, and lists its outcome for each. A
+// case with a `line` uses a client that other tests use too, and some versions share what they remember about WebSockets.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { Peer } from './clients.mjs';
@@ -10,7 +10,7 @@ import { within } from './wait.mjs';
 
 const TEXT = 'Zoë';
 
-// What becomes of `TEXT` in an offer between an old client that polls and one of today. `hears`: the old client receives it.
+// What happens to `TEXT` in an offer between an old polling client and a current one. `hears`: the old client is the receiver.
 async function textByPolling(io, { url }, hears) {
   const open = (which, transport) => which(url, { transports: [transport], forceNew: true, reconnection: false });
   const [old, recent] = [open(io, 'polling'), open(ofLine('-2').io, 'websocket')];
@@ -22,7 +22,7 @@ async function textByPolling(io, { url }, hears) {
   old.on('error', () => {});
   const [tv, caster] = [new Peer(to, 'TV'), new Peer(from, 'caster')];
   try {
-    // The originals take the code that they are given, and ours takes it for an unknown token.
+    // The originals use the given code; ours treats it as an unknown token.
     tv.emit('TV_INIT', randomUUID());
     caster.emit('JOIN_ROOM', await tv.next('TV_INIT_OK'));
     await caster.next('JOIN_ROOM_OK');
@@ -33,7 +33,7 @@ async function textByPolling(io, { url }, hears) {
   }
 }
 
-// Whether a client gets as far as the namespace; the server ends one that does not, after 45 s.
+// Whether a client can connect to the namespace; the server disconnects it after 45 s if it can't.
 async function connects(io, server) {
   const kind = { options: { transports: ['websocket'] }, ends: 'websocket' };
   try {

@@ -1,5 +1,5 @@
-// The original server (npm rtcmulticonnection-server) as its own server.js runs it; started as a process of its own, since it
-// dies of what it can't read, over the Socket.IO server that is named. Prints its port.
+// The original server (npm rtcmulticonnection-server) as its own server.js runs it, over the named Socket.IO server. It runs in a process
+// of its own, since invalid input makes it crash. Prints its port.
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 

@@ -1,4 +1,4 @@
-// RTCMultiConnection's side of the Socket.IO clients: handshakes as the browser library makes them, and what they hear.
+// The RTCMultiConnection side of the Socket.IO clients: handshakes like those of the browser library, and the received events.
 import { Agent } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { transports, versions } from './clients.mjs';
@@ -16,14 +16,14 @@ export const EVENTS = [
   'custom-message', 'my-event', 'other-messages',
 ];
 
-// `over`: the Socket.IO server below it, socket.io-2 or socket.io-4. Resolves to {url, close}.
+// `over`: the Socket.IO server that it uses, socket.io-2 or socket.io-4. Resolves to {url, close}.
 export async function startOriginal(over = 'socket.io-4') {
   const program = new Program(process.execPath, [fileURLToPath(new URL('./multi-original.mjs', import.meta.url)), over]);
   const port = await program.ready(async () => program.output.match(/^port (\d+)$/m)?.[1]);
   return { url: `http://127.0.0.1:${port}`, close: () => program.close() };
 }
 
-// As SocketConnection of the browser library writes it.
+// The query that the browser library's SocketConnection writes.
 export const query = (userid, more = {}) => {
   const all = {
     userid,
@@ -52,7 +52,7 @@ export class Client {
     this.socket.emit(name, ...args);
   }
 
-  // The arguments of the ack, or 'no ack' if a later event is acked before.
+  // The arguments of the ack, or 'no ack' if a later event is acked first.
   async ask(name, ...args) {
     let answer;
     this.socket.emit(name, ...args, (...all) => (answer = all));
@@ -68,7 +68,7 @@ export class Client {
     this.say(room, { newParticipationRequest: true });
   }
 
-  // A round trip: what the server had sent before has arrived then.
+  // Makes a round trip: everything that the server has sent before has then arrived.
   settle() {
     if (!this.socket.connected) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -94,7 +94,7 @@ export class Client {
     this.socket.disconnect();
   }
 
-  // The connection goes away without a word, as with a pulled plug.
+  // Breaks the connection without a goodbye, like a pulled plug.
   drop() {
     const { engine } = this.socket.io;
     if (engine.transport.ws?.terminate) engine.transport.ws.terminate();

@@ -1,4 +1,4 @@
-// The original Socket.IO servers, for comparison with ours; every version of the clients; requests byte by byte.
+// The original Socket.IO servers for comparison with ours, every version of the clients, and requests byte by byte.
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import { TIMEOUT_MS } from './wait.mjs';
 
 const require = createRequire(import.meta.url);
 
-// Of Engine.IO 3, then of Engine.IO 4.
+// Versions with Engine.IO 3, and versions with Engine.IO 4.
 export const old = ['1.4', '1.7', '2.0', '2.1', '2.2', '2.3', '2.4', '2'];
 export const recent = ['3.0', '3', '4.0', '4.1', '4.4', '4.6', '4.7', '4'];
 export const client = (version) => {
@@ -23,7 +23,7 @@ export async function startOriginal(name) {
   return { url: `http://127.0.0.1:${port}`, port, close: () => program.close() };
 }
 
-// Castway as `ours` beside both originals, each by its package's name; `closeServers` ends them.
+// Starts Castway as `ours` and both originals, each under its package's name; `closeServers` ends them.
 export async function startBeside(settings) {
   return {
     ours: await startServer(settings),
@@ -34,7 +34,7 @@ export async function startBeside(settings) {
 
 export const closeServers = (servers) => Promise.all(Object.values(servers).map((server) => server.close()));
 
-// Sends `text` on a connection of its own and resolves to the answer's head, {status, headers}.
+// Sends `text` on a connection of its own, and resolves to the head of the answer, {status, headers}.
 export function head(port, text) {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(text));

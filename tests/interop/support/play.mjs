@@ -4,14 +4,14 @@ import { TIMEOUT_MS, until, within } from './wait.mjs';
 
 const name = (socket) => socket.io.engine.transport?.name;
 
-// Rejects when one of the sockets ends though nobody here has ended it: nothing more will come then.
+// Rejects if a socket ends without being closed here, because it then receives nothing more.
 function ends(socket, label) {
   return new Promise((_, reject) => {
     socket.on('disconnect', (reason) => reason !== 'io client disconnect' && reject(new Error(`${label} was disconnected: ${reason}`)));
   });
 }
 
-// Resolves when the socket of `url` is connected to what `wrap` made of it before it could hear anything.
+// Connects a socket to `url`, and resolves to the result of `wrap`, which gets the socket before it receives anything.
 async function connect(io, url, options, label, wrap, opened) {
   const socket = io(url, { ...options, forceNew: true, timeout: TIMEOUT_MS });
   opened.push(socket);
@@ -26,7 +26,8 @@ async function connect(io, url, options, label, wrap, opened) {
   return wrapped;
 }
 
-// Plays `flow`; `kind` has the `options` of socket.io-client, the transport that it `ends` with, and `begins` where that is another one.
+// Plays `flow`. `kind` has the `options` of socket.io-client, the transport that it `ends` with, and `begins` if it begins with another
+// one.
 export async function play(io, { options, ends: last, remembers = false, begins = null, prepare = () => {} }, { url }, flow) {
   const opened = [];
   const settled = (socket) => until(`the transport is ${last}`, () => name(socket), (seen) => seen === last);
@@ -37,14 +38,14 @@ export async function play(io, { options, ends: last, remembers = false, begins 
     const wrapped = await connect(io, `${url}${rest}`, { reconnection: false, ...options }, label, (socket) => (prepare(socket), wrap(socket)), opened);
     const socket = opened.at(-1);
     ends(socket, label).catch(fail);
-    // The first client of a kind that remembers has to learn it.
+    // A client that remembers upgrades must first complete one.
     if (remembers && opened.length === 1) await settled(socket);
     else if (!begins) assert.equal(name(socket), last, `${label} begins with it`);
     return wrapped;
   };
   try {
     await Promise.race([flow(open), failed]);
-    // The one that is still there.
+    // This socket is still connected.
     await settled(opened[0]);
   } finally {
     for (const socket of opened) {

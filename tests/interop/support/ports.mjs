@@ -1,17 +1,17 @@
-// Free ports for programs that take their port from a setting.
+// Free ports for programs whose port is a setting.
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-// Below Linux's ephemeral ports and below the relayed ones: between the check and the program's bind, and during a restart, only
-// another test that draws the same port can take it. Above 10080, the highest port that fetch and browsers refuse.
+// These ports are below Linux's ephemeral ports and below the relayed ones: between the check and the program's bind, and during a restart,
+// only another test that draws the same port can take it. They are above 10080, the highest port that fetch and browsers refuse.
 const [LOWEST, HIGHEST] = [11_000, 32_767];
 const given = new Set();
-// Relayed ports that stay free until a test asks for them: they are above Linux's ephemeral ports, and no other test relays there.
+// Relayed ports that stay free until a test requests them: they are above Linux's ephemeral ports, and no other test relays there.
 export const UNUSED_RELAY_PORTS = { CASTWAY_MIN_PORT: '61000', CASTWAY_MAX_PORT: '65535' };
 
-// Free for TCP and UDP at `host`, and not given before.
+// A port that is free for TCP and UDP at `host`, and was not returned before.
 export async function freePort(host = '127.0.0.1') {
   for (;;) {
     const port = randomInt(LOWEST, HIGHEST + 1);
@@ -21,7 +21,7 @@ export async function freePort(host = '127.0.0.1') {
   }
 }
 
-// Calls `start` again, which draws other ports, where a program found its port taken.
+// Calls `start` again, which draws new ports, if a program has found its port taken.
 export async function onFreePorts(start, tries = 5) {
   for (let left = tries; ; left -= 1) {
     try {

@@ -1,10 +1,10 @@
-// Starts other programs: to their end, or beside a test.
+// Runs other programs: until they end, or beside a test.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { ends, excerpt } from './excerpt.mjs';
 import { TIMEOUT_MS, until } from './wait.mjs';
 
-// Resolves to {code, output}; `code` is null where the program was killed after `limit` ms. A long output loses its middle.
+// Resolves to {code, output}; `code` is null if the program was killed after `limit` ms. The middle of a long output is left out.
 export async function run(command, args, limit = 3 * TIMEOUT_MS) {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
@@ -33,8 +33,8 @@ export class Program {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  // Resolves to the first result of `look`; as long as `look` fails or finds nothing, the program is not ready. A program that is
-  // never ready is closed.
+  // Resolves to the first result of `look`. While `look` fails or returns nothing, the program is not ready. A program that never becomes
+  // ready is closed.
   async ready(look) {
     const answer = async () => {
       if (!this.running) throw new Error(`${this.command} has ended`);

@@ -1,4 +1,4 @@
-// Proxies of other descent with the README's settings in front of a server.
+// Other proxies with the README's settings in front of a server.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,25 +9,25 @@ import { freePort, onFreePorts } from './ports.mjs';
 import { Program } from './process.mjs';
 
 const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
-// Debian's haproxy and nginx are where only root looks.
+// Debian's haproxy and nginx are in folders that only root has in PATH.
 const PATH = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`;
 
 export const isInstalled = (name) => spawnSync('sh', ['-c', `command -v ${name}`], { env: { PATH } }).status === 0;
 
-// All of the README's blocks of a language, in order.
+// All blocks of a language in the README, in order.
 export function readmeBlocks(language) {
   const blocks = [...readme.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, block]) => block);
   assert.ok(blocks.length > 0, `the README has no block of ${language}`);
   return blocks;
 }
 
-// HAProxy's settings around a block; Debian's have these time-outs, too.
+// HAProxy's settings around a block; Debian's settings have these timeouts, too.
 export const haproxy = {
   config: (block) => `defaults\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n${block}`,
   args: (file) => ['-db', '-f', file],
 };
 
-// nginx's settings around server blocks, or with what it needs here put into whole settings.
+// nginx's settings around server blocks. In complete settings, only the lines that nginx needs here are added.
 export const nginx = {
   config(text, folder) {
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${folder}/${kind};`).join(' ');
@@ -37,8 +37,8 @@ export const nginx = {
   args: (file, folder) => ['-p', folder, '-c', file],
 };
 
-// Runs the proxy in a folder of its own. `prepare` gets that and a free port, and resolves to {text, ready}: the proxy's settings, and
-// what comes to something true once it serves. Resolves to what `prepare` did, with the port and `close`.
+// Runs the proxy in a folder of its own. `prepare` gets this folder and a free port, and resolves to {text, ready}: the proxy's settings,
+// and a function that resolves to a true value once the proxy serves. Resolves to the result of `prepare` with the port and `close`.
 export function startProxy(name, args, prepare) {
   return onFreePorts(async () => {
     const folder = mkdtempSync(join(tmpdir(), `castway-${name}-`));

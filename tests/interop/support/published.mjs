@@ -1,11 +1,11 @@
-// The event handlers of the two published front ends of dialect B, the caster's app and the TV's page, with stand-ins for what surrounds
-// them: `config`, `step` and `storage` are the app's store, its screen and the browser's localStorage. They act on every event as the
-// originals do, so that an event too many shows up here.
+// The event handlers of the two published front ends of dialect B, the caster's app and the TV's page, with substitutes for their
+// surroundings: `config`, `step` and `storage` stand for the app's store, its screen and the browser's localStorage. The handlers act on
+// every event like the originals, so that a superfluous event is visible here.
 import { sdp, candidate } from './dialects.mjs';
 
 const RECEIVED = ['VERIFY', 'VERIFY_RESPONCE', 'CONFIG_FEEDBACK', 'CONNECT_TO_TV_SUCCESS', 'CONNECT_TO_TV_FAILED', 'NEW_CLIENT_JOIN', 'TV_INFO_FEEDBACK', 'TV_COMMAND'];
 
-// What a front end receives and sends, in order.
+// The events that a front end receives and sends, in order.
 function recorded(socket) {
   const log = [];
   for (const name of RECEIVED) socket.on(name, (argument) => log.push(['<', name, argument]));
@@ -18,7 +18,7 @@ function recorded(socket) {
 
 const count = (log, direction, name) => log.filter(([way, event]) => way === direction && event === name).length;
 
-// The caster's app: it is verified, asks for ICE servers and joins with each answer; a join leads to the choice of a screen.
+// The caster's app: it is verified, requests ICE servers, and joins with each answer; after a join the user chooses a screen.
 export function casterApp(io, url, projCode) {
   const socket = io(`${url}/rtc`, { forceNew: true });
   const { log, emit } = recorded(socket);
@@ -38,7 +38,7 @@ export function casterApp(io, url, projCode) {
   });
   app.said = (name) => count(log, '>', name);
   app.heard = (name) => count(log, '<', name);
-  // A screen was chosen: the app makes its connection with what it was given before.
+  // The user has chosen a screen: the app makes its connection with the ICE servers that it has.
   app.project = (mark) => {
     app.step = 3;
     socket.on('RTC_TV_Answer_To_Client', ({ answer }) => app.answers.push(answer));
@@ -49,7 +49,7 @@ export function casterApp(io, url, projCode) {
   return app;
 }
 
-// The TV's page: it is verified, shows the code that it had before, and answers each offer.
+// The TV's page: it is verified, shows its earlier code, and answers each offer.
 export function tvPage(io, url, storage = new Map()) {
   const socket = io(`${url}/rtc`, { forceNew: true });
   const { log, emit } = recorded(socket);

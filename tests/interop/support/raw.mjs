@@ -5,7 +5,7 @@ import { connect as connectTcp } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { within } from './wait.mjs';
 
-// {status, headers, body}; the body as the bytes that came. `host` is where to connect, the header comes from `headers`.
+// {status, headers, body}; the body has the received bytes. `host` in the URL is where to connect; the Host header is in `headers`.
 export async function rawGet(url, headers = {}, method = 'GET') {
   const asked = request(url, { method, headers, agent: false }).end();
   const [response] = await once(asked, 'response');
@@ -14,7 +14,7 @@ export async function rawGet(url, headers = {}, method = 'GET') {
   return { status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks) };
 }
 
-// The certificate that a server shows to a client that knows it by `servername`, or by its address alone.
+// The certificate that a server shows to a client that knows it by `servername`, or only by its address.
 export async function shown(port, { host = '127.0.0.1', servername = '' } = {}) {
   const socket = connectTls({ host, port, servername, rejectUnauthorized: false, checkServerIdentity: () => undefined });
   await once(socket, 'secureConnect');
@@ -23,7 +23,7 @@ export async function shown(port, { host = '127.0.0.1', servername = '' } = {}) 
   return { names: certificate.subjectaltname.split(', ').map((name) => name.replace(/^(DNS|IP Address):/, '')), fingerprint: certificate.fingerprint256, subject: certificate.subject.CN };
 }
 
-// A TCP connection from `local` that keeps what it receives; `gone` resolves when it has ended.
+// A TCP connection from `local` that keeps everything it receives; `gone` resolves when the connection has ended.
 export class Raw {
   heard = Buffer.alloc(0);
   #waiting = [];
@@ -45,7 +45,7 @@ export class Raw {
     return new Promise((resolve) => this.socket.write(bytes, resolve));
   }
 
-  // A request's head, and the beginning of its body.
+  // Sends the head of a request, and the beginning of its body.
   request(method, path, headers = {}, body = '') {
     const lines = Object.entries({ Host: this.host, ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
     return this.send(`${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
@@ -63,7 +63,7 @@ export class Raw {
     return within(Promise.race([found, this.gone.then(() => Promise.reject(new Error(`closed after ${this.heard.toString('latin1').slice(0, 500)}`)))]), `${pattern}`);
   }
 
-  // Until the server has ended the connection, on which nobody may have read.
+  // Waits until the server has ended the connection.
   end() {
     return within(this.gone, 'end of a connection');
   }
@@ -83,7 +83,7 @@ export async function rawWebSocket(server, path, local) {
   return raw;
 }
 
-// The head of a masked frame; its key is zeros, so the payload is as it is.
+// The head of a masked frame; the mask is zeros, so the payload stays unchanged.
 export function frameHead(length, { opcode = 1, fin = true } = {}) {
   const first = (fin ? 0x80 : 0) | opcode;
   if (length < 126) return Buffer.from([first, 0x80 | length, 0, 0, 0, 0]);

@@ -1,4 +1,4 @@
-// Programs of other descent that relay, and check what comes back.
+// Other implementations of clients that relay data and check what comes back.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,7 @@ import { run } from './process.mjs';
 
 const python = fileURLToPath(new URL('../../.venv/bin/python', import.meta.url));
 
-// A script of ours, which trusts the authorities of the file `ca` alone and finds every name of .test here.
+// Runs one of our scripts, which trusts only the authorities in the file `ca`, and resolves every .test name to this machine.
 function runScript(name, args, ca) {
   assert.ok(existsSync(python), `${python} is missing: tests/run makes it`);
   return run('env', [`SSL_CERT_FILE=${ca}`, python, fileURLToPath(new URL(`../${name}`, import.meta.url)), ...args.map(String)]);
@@ -15,11 +15,11 @@ function runScript(name, args, ca) {
 // Two agents with a relay between them.
 export const aioice = (host, port, transport, { username, password }, ca) => runScript('aioice_client.py', [host, port, transport, username, password], ca);
 
-// Two peers with nothing but TURN over TLS between them: bytes and a picture.
+// Two peers that can reach each other only by TURN over TLS: they exchange bytes and a picture.
 export const aiortc = (host, port, { username, password }, ca) => runScript('aiortc_client.py', [host, port, username, password], ca);
 
-// coturn's client: one message after the other, each of which has to come back; with `channels` it draws their numbers from all of
-// RFC 5766. `within` is a command to run it with.
+// coturn's client: it sends one message after the other, and each one has to come back. With `channels` it draws channel numbers from the
+// whole range of RFC 5766. `within` is a command that runs it.
 export async function assertUclient(port, ways, { username, password }, { host = '127.0.0.1', channels = false, within = [] } = {}) {
   const send = channels ? [] : ['-s'];
   const args = [...ways, ...send, '-y', '-c', '-m', '2', '-n', '20', '-z', '10', '-u', username, '-w', password, '-p', String(port), host];

@@ -1,5 +1,5 @@
-// Renewal information (RFC 9773) in front of pebble: its own, where it has any (since 2.6, as in Debian 13), else by its own word on
-// whether a certificate was revoked. All other requests are passed on as they are.
+// Renewal information (RFC 9773) in front of pebble: pebble's own where it has any (since 2.6, as in Debian 13), otherwise derived from
+// pebble's record of revoked certificates. All other requests are forwarded unchanged.
 import { createPrivateKey, createPublicKey, sign, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -23,8 +23,8 @@ function ask({ port, ca }, { method = 'GET', path, headers = {}, body = '' }) {
   });
 }
 
-// `asked` are the names of certificates that were asked about, `replaced` those that orders have named. `answer`, where it is set,
-// makes the answer instead: {status, body}. `refuse` has orders refused that replace something.
+// `asked`: names of certificates whose renewal information was requested; `replaced`: those that orders have named. `answer`, if set, makes
+// the answer: {status, body}. `refuse`: orders that replace a certificate are refused.
 export async function withRenewalInfo(authority) {
   const own = ownAuthority(['IP:127.0.0.1']);
   const behind = { port: new URL(authority.settings.CASTWAY_ACME_DIRECTORY).port, ca: readFileSync(authority.settings.CASTWAY_ACME_CA) };
@@ -61,7 +61,7 @@ export async function withRenewalInfo(authority) {
     return { ...passed, body: JSON.stringify({ ...JSON.parse(passed.body), replaces }) };
   }
 
-  // Closed when it was silent for some seconds, as Node does by default, a connection would fail a request that is sent at that moment.
+  // By default Node closes a connection after some silent seconds, and a request sent at that moment would fail.
   const options = { cert: readFileSync(own.cert), key: readFileSync(own.key), keepAliveTimeout: 0 };
   const server = createServer(options, async (asked, response) => {
     const parts = [];
@@ -85,7 +85,7 @@ export async function withRenewalInfo(authority) {
       own.close();
       await authority.close();
     },
-    // By the certificate's own key (RFC 8555 §7.6); `pem` has both.
+    // Revokes a certificate with its own key (RFC 8555 §7.6); `pem` has both.
     async revoke(pem) {
       const here = { port, ca: readFileSync(own.ca) };
       const urls = JSON.parse((await ask(here, { path: '/dir' })).body);

@@ -1,8 +1,8 @@
-// Repeats actions beside another one, until that has ended.
+// Repeats actions beside another one until that one has ended.
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// Repeats each of `ways`, a function by its name, `pause` ms apart until `end` is settled. Resolves to the result of `end`.
+// Repeats each function in `ways`, `pause` ms apart, until `end` is settled. Resolves to the result of `end`.
 export async function inRounds(ways, end, pause = 100) {
   let over = false;
   const ending = end.finally(() => (over = true));

@@ -28,7 +28,7 @@ class Server {
     this.settings = settings;
   }
 
-  // The first of several addresses; Castway's default where a test unsets the setting.
+  // The first of several addresses, or Castway's default if a test unsets the setting.
   get httpAddr() {
     return (this.settings.CASTWAY_HTTP_ADDR ?? '127.0.0.1:8080').split(',')[0];
   }
@@ -60,7 +60,7 @@ class Server {
   // The working folder is the data folder, so that no .env of the repository is read.
   #spawn(args, stdio) {
     const options = { cwd: this.dataDir, env: { ...cleanEnv(), ...this.settings }, stdio };
-    // Not a setting of Castway: the limit of open descriptors.
+    // The limit of open descriptors, which is not a setting of Castway.
     const limit = this.settings.TEST_OPEN_FILES;
     if (!limit) return spawn(binary, args, options);
     return spawn('sh', ['-c', 'ulimit -n "$0"; exec "$@"', limit, binary, ...args], options);
@@ -91,7 +91,7 @@ class Server {
     throw new Error(`castway was not ready within ${TIMEOUT_MS / 1000} s:\n${excerpt(this.log)}`);
   }
 
-  // Resolves to {code, signal}. SIGKILL comes only when the process ignores SIGTERM, and then as an error.
+  // Resolves to {code, signal}. A process that ignores the signal is killed, and the result is an error.
   async stop(signal = 'SIGTERM', limit = TIMEOUT_MS) {
     const child = this.#child;
     if (!child || !this.running) return { code: child?.exitCode ?? null, signal: child?.signalCode ?? null };
@@ -141,7 +141,7 @@ class Server {
     await until(`${name} is known`, () => this.grants(name));
   }
 
-  // Whether GET /turn gives credentials to a user, which follows the command line.
+  // Whether GET /turn issues credentials to a user; the server adopts changes of the command line after a moment.
   async grants(name) {
     const key = this.settings.CASTWAY_API_KEYS?.split(',')[0] ?? '';
     const answer = await fetch(`${this.url}/turn?username=${name}&key=${key}`);
@@ -149,12 +149,12 @@ class Server {
     return answer.status === 200;
   }
 
-  // The lines of the log that match, for a test that expects none.
+  // The matching lines of the log, for a test that expects none.
   logged(pattern) {
     return this.log.split('\n').filter((line) => pattern.test(line)).slice(0, 10).map((line) => brief(line, 400));
   }
 
-  // A number of /metrics; `series` is its name, with labels where it has any.
+  // The value of a metric in /metrics; `series` is its name, with labels if it has any.
   async metric(series) {
     const lines = (await (await fetch(`${this.url}/metrics`)).text()).split('\n');
     const line = lines.find((text) => text.startsWith(`${series} `));
@@ -163,7 +163,7 @@ class Server {
   }
 }
 
-// `extra`: settings, or a function that makes them for each try, since another process may take a port before the server binds it.
+// `extra`: settings, or a function that makes them for each attempt, since another process may take a port before the server binds it.
 export async function startServer(extra = {}) {
   if (!existsSync(binary)) throw new Error(`${binary} is missing: run cargo build --release`);
   return onFreePorts(async () => {
@@ -176,7 +176,7 @@ export async function startServer(extra = {}) {
       CASTWAY_TURN_ADDR: `127.0.0.1:${await freePort()}`,
       CASTWAY_EXTERNAL_IP: '127.0.0.1',
       CASTWAY_RELAY_IP: '127.0.0.1',
-      // The ports above are UNUSED_RELAY_PORTS.
+      // The higher ports are UNUSED_RELAY_PORTS.
       CASTWAY_MAX_PORT: '60999',
       CASTWAY_CREDENTIALS_RATE: '100000',
       CASTWAY_LOG: 'info',
@@ -191,7 +191,7 @@ export async function startServer(extra = {}) {
   });
 }
 
-// Runs `body` with a server of its own, and ends both its clients and the server after it. Tests that do this may run side by side.
+// Runs `body` with a server of its own, and then ends its clients and the server. Tests that use this may run side by side.
 export async function withServer(settings, body) {
   const server = await startServer(settings);
   try {

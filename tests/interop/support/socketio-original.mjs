@@ -1,6 +1,7 @@
-// One of the original servers, npm socket.io-2 as it is by default, or socket.io-4 with clients of version 2 and pages of any origin
-// let in; started as a process of its own. Its first argument is the package. It passes what TV_INIT, JOIN_ROOM and
-// CLIENT_OFFER_TO_SERVER need of the cast flow, with the code that the TV asks for, acks every CONFIG, tells everybody who is gone and why, and lets nobody into /closed. Prints its port.
+// One of the original servers: npm socket.io-2 with its defaults, or socket.io-4 with support for clients of version 2 and for pages of any
+// origin. It runs in a process of its own, and its first argument is the package. It forwards the parts of TV_INIT, JOIN_ROOM and
+// CLIENT_OFFER_TO_SERVER that the cast flow needs, with the code that the TV requests, acks every CONFIG, tells all clients which client
+// has gone and why, and refuses every client in /closed. Prints its port.
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 

@@ -33,5 +33,5 @@ function close(sockets) {
 
 export const closeAll = () => close([...open]);
 
-// Closes those that are connected to one of `ports` of this machine: other tests may run beside the one that ends.
+// Closes the sockets that are connected to one of `ports` of this machine. Other sockets may belong to tests that run beside this one.
 export const closeOf = (ports) => close([...open].filter(({ io: { uri } }) => uri !== undefined && ports.includes(Number(new URL(uri).port))));

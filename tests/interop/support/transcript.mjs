@@ -1,5 +1,5 @@
-// Clients that no registry here has, as transcripts: they say what such a client says, byte for byte where a server looks at it, and
-// have the face of socket.io-client. What each says was read in the source of the version that its entry names.
+// Transcripts of clients that no registry here has. They send the same messages as such a client, byte for byte where servers look at them,
+// and have the interface of socket.io-client. Their messages come from the source code of the version that each entry names.
 import { EventEmitter } from 'node:events';
 import { Agent, request } from 'node:http';
 import WebSocket from 'ws';
@@ -7,7 +7,7 @@ import WebSocket from 'ws';
 const SEPARATOR = '\x1e';
 const MESSAGE = '4';
 
-// How packets share the body of a poll: with their length in front in protocol 3, with a separator between them in protocol 4.
+// Several packets in the body of a poll: protocol 3 puts the length in front of each one, protocol 4 a separator between them.
 const payloads = {
   3: {
     encode: (packets) => packets.map((packet) => `${packet.length}:${packet}`).join(''),
@@ -28,8 +28,8 @@ const payloads = {
 const withComma = (namespace, more = '') => `0${namespace}${more},`;
 const ofRoot = (namespace, rest) => (namespace === '/' ? null : rest);
 
-// `query`: what stands in the URL beside the transport and the session. `connect`: the packet that opens a namespace, or null where the
-// client says nothing. `leave`: the packet that leaves it. `pingsAtOnce`: it pings as soon as it is open, not after the interval first.
+// `query`: the URL's parameters besides the transport and the session. `connect`: the packet that opens a namespace, or null if the client
+// sends none. `leave`: the packet that leaves it. `pingsAtOnce`: the client pings as soon as it is open, not only after the interval.
 export const speakers = {
   'Java 1.0': {
     protocol: 3,
@@ -49,7 +49,7 @@ export const speakers = {
   },
   'Swift 15': {
     protocol: 3,
-    // No EIO at all.
+    // This client sends no EIO.
     query: (transport) => (transport === 'polling' ? { b64: '1' } : {}),
     connect: (namespace) => ofRoot(namespace, withComma(namespace)),
     leave: (namespace) => `1${namespace},`,
@@ -65,7 +65,7 @@ export const speakers = {
     headers: { accept: '*/*', 'user-agent': 'App/1 CFNetwork/1408.0.4 Darwin/22.5.0' },
     posts: { 'content-type': 'text/plain; charset=UTF-8' },
   },
-  // With `.version(.two)`.
+  // The client option is `.version(.two)`.
   'Swift 16, two': {
     protocol: 3,
     query: (transport) => (transport === 'polling' ? { b64: '1', EIO: '3' } : { EIO: '3' }),
@@ -89,7 +89,7 @@ export const speakers = {
     leave: (namespace) => ofRoot(namespace, `1${namespace},`) ?? '1',
     headers: { 'user-agent': 'Dart/3.5 (dart:io)', 'cache-control': 'no-cache', 'accept-encoding': 'gzip' },
   },
-  // Protocol 3 under the number 4.
+  // This client speaks protocol 3, but announces 4.
   'C++ 1': {
     protocol: 3,
     query: () => ({ EIO: '4', t: '1700000000' }),
@@ -118,7 +118,7 @@ export const speakers = {
     leave: (namespace) => ofRoot(namespace, `1${namespace},`) ?? '1',
     headers: { accept: '*/*' },
     posts: {},
-    // It upgrades before it says or polls anything.
+    // This client upgrades before it sends or polls anything.
     upgradesFirst: true,
     pollsBeforeUpgrade: true,
   },
@@ -165,7 +165,7 @@ class Engine extends EventEmitter {
     });
   }
 
-  // One poll after the other, until a WebSocket has taken over.
+  // Polls repeatedly until a WebSocket replaces polling.
   async #poll() {
     this.#polls = true;
     while (!this.#closed && this.transport.name === 'polling') {
@@ -203,7 +203,7 @@ class Engine extends EventEmitter {
     return ws;
   }
 
-  // The probe, and the change once the poll that is under way has come back.
+  // Probes the WebSocket. The client changes to it after the current poll has returned.
   #upgrade() {
     this.#probing = true;
     this.#openWebSocket().on('open', () => this.#ws.send('2probe'));
@@ -235,7 +235,7 @@ class Engine extends EventEmitter {
     else if (type === MESSAGE) this.emit('packet', data);
   }
 
-  // Past all that waits: a pong is no message.
+  // A pong goes through the outbox like any other packet.
   #reply(packet) {
     this.#write(packet);
   }
@@ -287,7 +287,7 @@ class Engine extends EventEmitter {
     this.#agent.destroy();
   }
 
-  // With a farewell: what waits goes out before it.
+  // Closes with a goodbye, after all waiting packets.
   async close() {
     if (this.#closed) return;
     if (this.transport.name === 'websocket') {
@@ -371,7 +371,7 @@ class Socket {
   }
 }
 
-// `io` as socket.io-client has it, for the speaker of that name.
+// An `io` function like that of socket.io-client, for the client of that name.
 export function transcript(name) {
   const speaker = speakers[name];
   return (url, { transports }) => {

@@ -1,4 +1,4 @@
-// A small TURN client (RFC 8656) over UDP, TCP and TLS, independent of every server that it is pointed at.
+// A small TURN client (RFC 8656) over UDP, TCP and TLS, which shares no code with any server that it tests.
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -26,7 +26,6 @@ const TRANSPORT = 0x0019;
 const XOR_MAPPED = 0x0020;
 const LIFETIME = 0x000d;
 const UDP = Buffer.from([17, 0, 0, 0]);
-// In ms.
 const RETRANSMISSION_MS = 500;
 
 function attribute(type, value) {
@@ -84,7 +83,7 @@ const errorOf = ({ attributes }) => {
   return value ? value[2] * 100 + value[3] : 0;
 };
 
-// How messages go and come: each has `open`, `send`, `close` and, once open, `address`.
+// Sends and receives messages over UDP. Both kinds of transport have `open`, `send`, `close` and, once open, `address`.
 class Datagrams {
   #socket;
 
@@ -110,7 +109,7 @@ class Datagrams {
   }
 }
 
-// STUN alone: no ChannelData comes to who binds no channels.
+// Sends and receives STUN messages over TCP or TLS. No ChannelData arrives, since this client binds no channels.
 class ByteStream {
   #socket;
   #unread = Buffer.alloc(0);
@@ -156,7 +155,7 @@ export class TurnClient {
 
   #wire;
 
-  // `local` is the address to bind to; `tls` are the options of a TLS connection, e.g. {ca, servername}.
+  // `local`: the address to bind to; `tls`: the options of a TLS connection, for example {ca, servername}.
   constructor({ host = '127.0.0.1', port, username, password, local = '127.0.0.1', transport = 'udp', tls, recvBufferSize }) {
     Object.assign(this, { host, port, username, password, transport });
     const Wire = transport === 'udp' ? Datagrams : ByteStream;
@@ -181,7 +180,7 @@ export class TurnClient {
     this.#pending.get(parsed.id.toString('hex'))?.(parsed);
   }
 
-  // Retransmits as the STUN rules have it, in short.
+  // Sends a request, and over UDP retransmits it at a fixed interval instead of by STUN's timers.
   async #request(type, attributes, limit = TIMEOUT_MS) {
     const id = randomBytes(12);
     const authenticated = this.nonce
@@ -197,7 +196,7 @@ export class TurnClient {
           reject(new Error(`no answer from ${this.host}:${this.port}`));
           return;
         }
-        // A stream delivers what it took, once.
+        // A stream needs no retransmissions.
         if (tries === 1 || this.transport === 'udp') this.#wire.send(bytes);
       };
       const timer = setInterval(send, RETRANSMISSION_MS);
@@ -236,7 +235,7 @@ export class TurnClient {
     const answer = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)], limit);
     if (answer.type === (ALLOCATE | SUCCESS)) {
       this.relayed = unxorAddress(answer.attributes.get(XOR_RELAYED));
-      // Where the server sees us.
+      // The client's address as the server sees it.
       this.mapped = unxorAddress(answer.attributes.get(XOR_MAPPED));
       return 0;
     }
@@ -267,14 +266,14 @@ export class TurnClient {
     });
   }
 
-  // Ends the allocation; another may follow.
+  // Ends the allocation; the client may make another one.
   async free() {
     const answer = await this.#request(REFRESH, [attribute(LIFETIME, Buffer.alloc(4))]);
     if (answer.type !== (REFRESH | SUCCESS)) throw new Error(`a Refresh to zero got ${errorOf(answer)}`);
     this.relayed = null;
   }
 
-  // Goes without a word.
+  // Closes the socket without ending the allocation.
   abandon() {
     this.#wire.close();
   }
@@ -288,7 +287,7 @@ export class TurnClient {
   }
 }
 
-// Whether a server takes the credentials: 'allocated' or the error code.
+// Whether a server accepts the credentials: 'allocated' or the error code.
 export async function verify(options) {
   const client = new TurnClient(options);
   try {
@@ -298,7 +297,7 @@ export async function verify(options) {
   }
 }
 
-// Data goes there and back between two allocations of one server.
+// Relays data in both directions between two allocations of one server.
 export async function relayBothWays(options) {
   const [a, b] = [new TurnClient(options), new TurnClient(options)];
   try {

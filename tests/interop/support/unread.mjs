@@ -1,4 +1,4 @@
-// Clients that never read: raw connections that write, pongs included, and leave in the kernel what they receive.
+// Clients that never read: raw connections that send, including pongs, and leave everything they receive in the kernel.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -12,10 +12,10 @@ export function closeUnread() {
   open.clear();
 }
 
-// MiB of memory that a process has.
+// A process's resident memory in MiB.
 export const rss = ({ pid }) => Number(readFileSync(`/proc/${pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)[1]) / 1024;
 
-// A number of /metrics.
+// The value of a metric in /metrics.
 export async function metric(server, name) {
   const text = await (await fetch(`${server.url}/metrics`)).text();
   const value = text.match(new RegExp(`^${name}(?:{[^}]*})? (\\S+)$`, 'm'));
@@ -31,7 +31,7 @@ function frame(text, opcode = 1) {
   return Buffer.concat([Buffer.from([0x80 | opcode, ...length]), key, payload]);
 }
 
-// A connection whose other end may be gone without a trace here, since what says so waits behind what is never read: writing tells.
+// A connection on which nothing is read, so its end is noticed only by writing: the end waits behind the unread bytes.
 export class Unread {
   closed = false;
   pongs = false;
@@ -44,7 +44,7 @@ export class Unread {
     open.add(this);
   }
 
-  // Reads until `end` has come, and no more after it.
+  // Reads until `end` has arrived, and nothing after it.
   async hear(end) {
     let heard = '';
     const listen = async () => {
@@ -68,7 +68,7 @@ export class Unread {
     return client;
   }
 
-  // A client of socket.io 4 that is connected to a namespace.
+  // A client of socket.io 4 that has connected a namespace.
   static async socketIo(server, query = '', from = undefined) {
     const client = await Unread.websocket(server, `/socket.io/?EIO=4&transport=websocket&${query}`, '40{"sid"', ['40'], from);
     client.pongs = true;
@@ -79,12 +79,12 @@ export class Unread {
     if (!this.closed) this.socket.write(frame(text));
   }
 
-  // The same so many times, which costs this process little. It does not pile up here what the server does not take.
+  // Sends the same text several times, which costs this process little. Skips this while the server does not read the earlier ones.
   sayOften(text, times) {
     if (!this.closed && this.socket.writableLength < 1024 * 1024) this.socket.write(Buffer.concat(Array(times).fill(frame(text))));
   }
 
-  // That it is there: a pong of the WebSocket, and one of Engine.IO where that is spoken.
+  // Shows that the client is alive: a pong of the WebSocket, and one of Engine.IO if the client uses it.
   pulse() {
     if (this.closed) return;
     this.socket.write(frame('', 10));
@@ -99,7 +99,7 @@ export class Unread {
     this.say(`421${JSON.stringify([event, ...args])}`);
   }
 
-  // Goes on with `act` until the server has closed the connection.
+  // Repeats `act` until the server has closed the connection.
   async untilClosed(act, limit = TIMEOUT_MS) {
     await until('the server closes the connection', async () => {
       await act(this);

@@ -2,12 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { brief } from './excerpt.mjs';
 
-// For every wait of a test. A busy machine may stand still for seconds: this limit is for what never comes, and costs nothing
-// where a test passes.
+// The limit for every wait of a test. A busy machine may pause for seconds. The limit only matters for events that never come, and costs
+// nothing if a test passes.
 export const TIMEOUT_MS = 60_000;
 
-// Calls `look` every `pause` ms, and resolves to the first result that `accept` accepts. The error of a timeout has the last
-// result, formatted by `show`.
+// Calls `look` every `pause` ms, and resolves to the first result that `accept` accepts. After a timeout, the error has the last result,
+// formatted by `show`.
 export async function until(what, look, accept = Boolean, { limit = TIMEOUT_MS, pause = 50, show = (seen) => brief(seen, 2000) } = {}) {
   const deadline = Date.now() + limit;
   for (;;) {

@@ -1,11 +1,11 @@
-// Two peer connections in one process, with nothing but a relay between them, and data that goes there and back.
+// Two peer connections in one process that can reach each other only through a relay, and data in both directions.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { within } from './wait.mjs';
 
 const bytes = (data) => (data instanceof ArrayBuffer ? Buffer.from(data) : Buffer.from(data.buffer, data.byteOffset, data.byteLength));
 
-// Sends payloads of all sizes; the far side sends back what it got. Resolves when all came back unchanged and in order.
+// Sends payloads of all sizes, which the other side echoes. Resolves when all have come back unchanged and in order.
 export async function assertEchoes(channel, count = 50) {
   channel.binaryType = 'arraybuffer';
   const payloads = Array.from({ length: count }, (_, i) => randomBytes(1 + ((i * 331) % 16_000)));
@@ -33,7 +33,7 @@ export const opened = (channel) =>
         channel.onopen = resolve;
       });
 
-// Resolves to the candidates that the two gathered, in SDP's form.
+// Resolves to the candidates that both sides have gathered, in the form of SDP.
 export async function assertEchoOverRelay(RTCPeerConnection, config) {
   const [a, b] = [new RTCPeerConnection(config), new RTCPeerConnection(config)];
   const candidates = [];
@@ -54,7 +54,7 @@ export async function assertEchoOverRelay(RTCPeerConnection, config) {
     await b.setLocalDescription(await b.createAnswer());
     await a.setRemoteDescription(b.localDescription);
     await within(opened(channel), 'open data channel').catch((error) => assert.fail(`${error.message}: ICE is ${a.iceConnectionState}, candidates: ${candidates.join('; ')}`));
-    // libwebrtc's binding for Node hands messages over in another order if they came before a listener was set.
+    // libwebrtc's binding for Node delivers messages in another order if they arrive before a listener is set.
     await assertEchoes(channel, 1);
     await assertEchoes(channel);
     return candidates;

@@ -19,7 +19,7 @@ pub(crate) fn circles(imports: &BTreeSet<Import>) -> Vec<Vec<String>> {
     found.into_iter().collect()
 }
 
-/// The imports that make a circle, one a line, with what each file takes.
+/// Lists the imports that make a circle, one on each line, with the imported item.
 pub(crate) fn explain(circle: &[String], imports: &BTreeSet<Import>) -> String {
     let mut taken: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     for import in imports.iter().filter(|import| circle.contains(&import.from_file) && circle.contains(&import.to_file)) {

@@ -1,4 +1,4 @@
-//! The reader of imports, the finder of circles and the reader of the table, each on small sources.
+//! Tests of the reader of imports, of the search for circles and of the reader of the table, each with small sources.
 
 use super::circles::{circles, explain};
 use super::source::{Crate, Import};

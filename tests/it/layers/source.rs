@@ -33,7 +33,7 @@ struct Module {
 /// One leaf of a `use` tree.
 struct Use {
     path: Vec<String>,
-    /// The name that it brings into scope, `*` for all of a module's.
+    /// The name that it brings into scope; `*` stands for all names of a module.
     name: String,
     exported: bool,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Import {
 }
 
 impl Crate {
-    /// Reads a root file and every file that it declares, directly or not. File names are relative to `base`.
+    /// Reads a root file and all files that it declares, directly or indirectly. File names are relative to `base`.
     pub(crate) fn read(base: &Path, root: &Path) -> Self {
         let mut read = Self::default();
         let files = |path: &Path| fs::read_to_string(path).ok();
@@ -57,7 +57,7 @@ impl Crate {
         read
     }
 
-    /// The same from texts by file name.
+    /// As [`Self::read`], from texts by file name.
     pub(crate) fn of(texts: &[(&str, &str)]) -> Self {
         let mut read = Self::default();
         let files = |path: &Path| texts.iter().find(|(name, _)| Path::new(name) == path).map(|(_, text)| (*text).to_owned());
@@ -65,7 +65,7 @@ impl Crate {
         read
     }
 
-    /// Module path and file of every module that has a file of its own.
+    /// Module path and file of each module that has a file of its own.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &str)> {
         let own = |name: &str, file: &str| parent(name).is_none_or(|above| self.modules[above].file != file);
         self.modules
@@ -131,7 +131,7 @@ impl Crate {
         self.modules.insert(name.to_owned(), module);
     }
 
-    /// Where the leaf of a `use` tree leads.
+    /// Resolves the leaf of a `use` tree.
     fn find(&self, module: &str, leaf: &Use) -> Option<(String, String)> {
         let (to, item) = self.resolve(module, &leaf.path, MAX_REEXPORTS)?;
         Some((to, if leaf.name == "*" && item.is_empty() { "*".to_owned() } else { item }))
@@ -205,7 +205,7 @@ impl Module {
         }
     }
 
-    /// Paths among tokens that have no tree: the arguments of macros and of attributes.
+    /// Collects paths from tokens without a syntax tree: the arguments of macros and of attributes.
     fn add_tokens(&mut self, mut at: Cursor<'_>) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -279,7 +279,7 @@ impl<'ast> Visit<'ast> for Module {
     }
 }
 
-/// The file of `mod x;`, and the folder in which the files of its children are.
+/// The file of `mod x;`, and the folder of its child modules.
 fn child_file(files: &dyn Fn(&Path) -> Option<String>, child: &syn::ItemMod, path: &Path, below: &Path) -> (PathBuf, PathBuf) {
     let name = child.ident.to_string();
     let named = child.attrs.iter().find_map(|attribute| match &attribute.meta {
@@ -298,7 +298,7 @@ fn child_file(files: &dyn Fn(&Path) -> Option<String>, child: &syn::ItemMod, pat
     (if files(&in_folder).is_some() { in_folder } else { below.join(format!("{name}.rs")) }, folder)
 }
 
-/// The names that an item brings into its module's scope, `use` left out.
+/// The names that an item other than `use` brings into its module's scope.
 fn defined(item: &syn::Item) -> Option<String> {
     let name = match item {
         syn::Item::Const(item) => &item.ident,

@@ -12,7 +12,7 @@ pub(crate) struct Table {
     entries: Vec<Entry>,
 }
 
-/// A module, with all below it that no other entry names.
+/// A module, with every module below it that has no entry of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) modules: String,

@@ -1,4 +1,4 @@
-// As much of express as the pasted script uses.
+// The part of express that the pasted script uses.
 const { createServer } = require('node:http');
 
 module.exports = () => {

@@ -10,7 +10,7 @@ import type { Message } from './wire';
 export type State = 'lobby' | 'joining' | 'waiting' | 'connecting' | 'talking' | 'recovering' | 'full' | 'failed' | 'ended';
 export type Note = 'peer_left' | 'peer_lost' | null;
 
-/** A room may be full because of this page's own lost connection: its place is free for others after ten seconds. */
+/** The page's own lost connection may make a room full: its place is free for others after ten seconds. */
 const FULL_RETRY_TIMEOUT_MS = 20_000;
 const FULL_RETRY_INTERVAL_MS = 3000;
 /** After so many attempts the page reports the failure. */
@@ -101,7 +101,7 @@ export class Call {
     await this.room.leave();
   }
 
-  /** While the page is being closed. */
+  /** Ends the call while the page is being closed. */
   abandon(): void {
     if (!this.active) return;
     this.end('ended');
@@ -118,7 +118,7 @@ export class Call {
     void this.room.join();
   }
 
-  /** Sends a bye, after which the other side starts again. */
+  /** Sends a bye, after which the other side starts a new connection. */
   private async again(): Promise<void> {
     this.drop();
     this.phase = 'joining';

@@ -36,7 +36,7 @@ export class Devices {
     return this.screen !== null;
   }
 
-  /** Requests camera and microphone, then whichever of them exists. */
+  /** Requests camera and microphone, and then only the one that exists. */
   async open(): Promise<void> {
     this.close();
     if (!navigator.mediaDevices || !navigator.mediaDevices.getUserMedia) return void (this.lack = 'nothing');

@@ -79,7 +79,7 @@ export class Link {
     });
   }
 
-  /** The other side will offer. */
+  /** Waits for an offer of the other side. */
   expect(): void {
     this.awaited = true;
     this.after(OFFER_TIMEOUT_MS);
@@ -91,7 +91,7 @@ export class Link {
     else if (message.type === 'answer') this.enqueue(() => this.answered(message.sdp, message.inReplyTo));
   }
 
-  /** Signaling is back: recover a connection that failed in the meantime. */
+  /** Recovers a connection that failed while signaling was interrupted. */
   mend(): void {
     if (!this.wasUp || this.up) return;
     if (!this.listener.initiator()) return this.after(CALLEE_RESTART_TIMEOUT_MS);
@@ -189,7 +189,7 @@ export class Link {
     if (!peer || peer.pc.signalingState !== 'have-local-offer') return;
     if (inReplyTo && inReplyTo !== this.pending) return;
     const session = sessionId(sdp);
-    // Another client than before can't continue this connection.
+    // A client other than the previous one can't continue this connection.
     if (this.theirs && this.theirs !== session) return this.call();
     this.theirs = session;
     await peer.setRemote({ type: 'answer', sdp });

@@ -22,7 +22,7 @@ export class Phantom {
       send: (message) => this.channel.send(JSON.stringify(message)),
       changed: nothing,
       picture: (stream) => this.sendBack(stream),
-      // The other side starts again.
+      // The other side starts a new connection.
       exhausted: nothing,
     });
     this.channel = new Channel(room, {

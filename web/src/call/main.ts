@@ -33,7 +33,7 @@ function decoded(part: string): string {
   }
 }
 
-/** The page at `/r/ROOM`. */
+/** Runs the page at `/r/ROOM`. */
 function enterRoom(room: string): void {
   let info: Info = DEFAULT_INFO;
   let asked = false;

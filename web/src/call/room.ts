@@ -116,7 +116,7 @@ export class Room {
     channel.close();
   }
 
-  /** The same while the page is closing, when only beacons are sent. */
+  /** Does the same while the page is closing, when browsers send only beacons. */
   abandon(): void {
     const { client, channel, name } = this;
     if (client) navigator.sendBeacon(`/leave/${name}/${client}`);

@@ -38,7 +38,7 @@ function list(): void {
   });
 }
 
-/** The page at `/r`. */
+/** Runs the page at `/r`. */
 export function start(): void {
   document.body.setAttribute('data-state', 'start');
   show(byId('start'), true);

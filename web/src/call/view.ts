@@ -8,7 +8,7 @@ import { loopback } from './loopback';
 
 const COPIED_LABEL_MS = 2500;
 
-/** The status of a call: of several true sentences, the worst one. */
+/** The status of a call. If several sentences are true, the worst one is shown. */
 function status(call: Call): Status {
   const { state, online } = call;
   if (state === 'joining') return { text: call.unreached ? t.castSignalWait : t.callJoining, tone: 'busy' };

@@ -19,7 +19,7 @@ export class Session {
   online = false;
   restarting = false;
   tvAway = false;
-  /** The room does not exist at the moment, and the page keeps joining. */
+  /** The room does not exist at the moment, and the page keeps trying to join. */
   waiting = false;
   problem: Problem | null = null;
 

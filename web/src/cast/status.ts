@@ -3,7 +3,7 @@ import { t } from '../lib/i18n';
 import type { Status } from '../lib/status';
 import type { Session } from './session';
 
-/** The status of a session: of several true sentences, the worst one. */
+/** The status of a session. If several sentences are true, the worst one is shown. */
 export function describe(session: Session): Status {
   const { state } = session;
   if (state === 'failed') return { text: t.iceFailed, tone: 'bad' };

@@ -1,4 +1,4 @@
-/** For remote controls: not every TV browser moves the focus with the arrow keys. */
+/** Moves the focus with the arrow keys of a remote control, since not every TV browser does so. */
 export function moveByArrows(selector: string): void {
   document.addEventListener('keydown', (event) => {
     // Input methods select candidates with the arrow keys.

@@ -6,9 +6,9 @@ export interface Figures {
   width: number;
   height: number;
   fps: number | null;
-  /** Percent. */
+  /** In percent. */
   loss: number | null;
-  /** Milliseconds. */
+  /** In milliseconds. */
   rtt: number | null;
   codec: string | null;
   frames: number;

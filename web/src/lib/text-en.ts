@@ -178,7 +178,7 @@ export const en = {
   callLoopbackTaken: 'Somebody is in this room',
   callLoopbackTakenHint: 'A loopback test needs an empty room. Use another one.',
 
-  // Problems: a title that names the problem, and a sentence that says what to do.
+  // Problems. A title names the problem, and a sentence says what to do.
   insecure: 'This page needs HTTPS to share a screen',
   insecurePublic: 'Browsers only allow it on secure pages. Open this address instead:',
   insecureOwn: 'Your browser will show a warning once',

@@ -1,4 +1,4 @@
-/** The events' payloads between the pages and the server (dialect A, with Castway's additions). */
+/** The payloads of the events between the pages and the server (dialect A, with Castway's additions). */
 
 export interface IceConfig {
   iceServers: RTCIceServer[];
@@ -7,7 +7,7 @@ export interface IceConfig {
 export interface WireError {
   code: string;
   message?: string;
-  /** Seconds. */
+  /** In seconds. */
   retryAfter?: number;
 }
 

@@ -3,7 +3,7 @@ import { forOldEngines, offerId, sessionId } from '../lib/sdp';
 import type { Answer, IceConfig } from '../lib/wire';
 
 const MAX_EARLY_CANDIDATES = 128;
-/** Long enough for the caster to restart ICE, and then to make a new connection. */
+/** Each limit is long enough for the caster to restart ICE, and then to make a new connection. */
 const CONNECT_TIMEOUT_MS = { new: 40_000, disconnected: 30_000, failed: 20_000 };
 const ORPHAN_TIMEOUT_MS = 4000;
 const ICE_CONFIG_TIMEOUT_MS = 3000;
@@ -18,7 +18,7 @@ interface Link {
 interface Listener {
   candidate(candidate: RTCIceCandidateInit): void;
   answer(answer: Answer): void;
-  /** Show this stream. */
+  /** Shows this stream. */
   picture(stream: MediaStream): void;
   interrupted(now: boolean): void;
   /** No connection is left; `failed` if ICE has failed. */
