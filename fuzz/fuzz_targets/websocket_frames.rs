@@ -3,7 +3,7 @@
 #![no_main]
 
 use castway::socketio::engine_io_3::{FROM_CLIENT, TO_CLIENT};
-use castway::socketio::frame_filter::FrameFilter;
+use castway::websocket::frame_filter::FrameFilter;
 use castway::socketio::payload;
 use libfuzzer_sys::fuzz_target;
 

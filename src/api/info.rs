@@ -28,12 +28,12 @@ pub(super) async fn info(
     local: Option<Extension<LocalAddress>>,
     Operator(is_operator): Operator,
 ) -> Response {
-    let origins = match &api.site.public_url {
+    let origins = match &api.public.public_url {
         Some(url) => vec![url.clone()],
-        None if is_operator && client.address.is_loopback() => interfaces::origins("http", api.site.http),
+        None if is_operator && client.address.is_loopback() => interfaces::origins("http", api.public.http),
         None => client.host.iter().map(|host| format!("{}://{host}", client.scheme.as_str())).collect(),
     };
-    let https = api.certificates.as_ref().zip(api.site.https_port).map(|(certificates, port)| {
+    let https = api.certificates.as_ref().zip(api.public.https_port).map(|(certificates, port)| {
         let host = client
             .host
             .as_ref()
@@ -48,10 +48,10 @@ pub(super) async fn info(
     let body = json!({
         "name": "castway",
         "version": env!("CARGO_PKG_VERSION"),
-        "publicUrl": api.site.public_url,
+        "publicUrl": api.public.public_url,
         "origins": origins,
         "https": https,
-        "code": {"length": code::CODE_LENGTH, "alphabet": code::characters(api.site.alphabet)},
+        "code": {"length": code::CODE_LENGTH, "alphabet": code::characters(api.public.alphabet)},
     });
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -15,7 +15,7 @@ use crate::apprtc::params;
 
 /// The largest body of a request.
 const MAX_BODY_BYTES: usize = 8 * 1024;
-/// Longer than the body's own deadline (`limits::unfinished`), so only a fault of the server exceeds it.
+/// Longer than the body's own deadline (`limits::unfinished`), so only a bug of the server exceeds it.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// `/turn`, `/v1alpha/iceconfig`, `/v1alpha/turn`, `/api/info`, `/healthz`, `/readyz`, `/metrics` and `/.well-known/acme-challenge/`.

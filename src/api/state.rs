@@ -26,7 +26,7 @@ pub struct ApiState {
     pub limiter: ClientLimiter,
     /// The rate limit of `/v1alpha/iceconfig` and `/v1alpha/turn`.
     pub ice_limiter: ClientLimiter,
-    pub site: SiteInfo,
+    pub public: PublicAddress,
     /// `None` without TLS.
     pub certificates: Option<Certificates>,
     /// The networks of the operators, from `CASTWAY_METRICS_ALLOW`.
@@ -36,9 +36,9 @@ pub struct ApiState {
     pub metrics: MetricsSource,
 }
 
-/// Facts about the server for the pages.
+/// Where the server is reached, and the form of its codes: what `/api/info` tells the pages.
 #[derive(Debug)]
-pub struct SiteInfo {
+pub struct PublicAddress {
     /// The configured origin, without a trailing slash.
     pub public_url: Option<String>,
     /// The bound address of the HTTP port.

@@ -18,11 +18,11 @@ use crate::addresses::ice_servers::{AdvertisedPort, IceServers};
 use crate::api;
 use crate::api::keys::ApiKeys;
 use crate::api::metric_families::MetricsSource;
-use crate::api::state::{ApiState, ReadinessCheck, SiteInfo};
+use crate::api::state::{ApiState, PublicAddress, ReadinessCheck};
 use crate::apprtc;
-use crate::apprtc::gateway::Gateway as CallGateway;
+use crate::apprtc::gateway::AppRtcGateway;
 use crate::apprtc::room_server::RoomServer;
-use crate::cast::gateway::{Gateway, Issuer};
+use crate::cast::gateway::{CastGateway, Issuer};
 use crate::cast::model::RoomsConfig;
 use crate::cast::resume_token::TokenKey;
 use crate::cast::room::Rooms;
@@ -37,9 +37,8 @@ use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::rate::ClientLimiter;
 use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
-use crate::multiconnection::gateway::Gateway as MultiGateway;
-use crate::multiconnection::model::RoomsConfig as MultiRoomsConfig;
-use crate::multiconnection::room::Rooms as MultiRooms;
+use crate::multiconnection;
+use crate::multiconnection::gateway::MultiConnectionGateway;
 use crate::socketio;
 use crate::tls::HandshakeConfigs;
 use crate::users::Directory;
@@ -57,25 +56,25 @@ impl App {
         let gateways = Gateways::build(&opened, &ice, &limits);
         let relay_alive = Arc::new(AtomicBool::new(true));
         let api = opened.api(ice, &gateways, &limits, &relay_alive);
-        let Gateways { cast, multi, calls, signaling, io } = gateways;
-        let dispatchers = opened.dispatchers(signaling, api, &calls, limits);
-        let Opened { config, listeners, store, directory, external, certificates, relay, shares, clock, .. } = opened;
+        let Gateways { cast, multiconnection, apprtc, signaling, io } = gateways;
+        let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
+        let Opened { config, listeners, store, directory, external, certificates, relay, descriptors, clock, .. } = opened;
         Ok(Self {
             config,
             listeners,
             dispatcher: dispatchers.main,
             collider_dispatcher: dispatchers.collider,
             certificates,
-            calls,
-            gateway: cast,
-            multi,
+            apprtc,
+            cast,
+            multiconnection,
             io,
             external,
             relay,
             relay_alive,
             directory,
             store,
-            shares,
+            descriptors,
             clock,
         })
     }
@@ -103,9 +102,9 @@ impl SharedLimits {
 
 /// The gateways, and the Socket.IO server with the handlers of two of them.
 struct Gateways {
-    cast: Gateway,
-    multi: MultiGateway,
-    calls: CallGateway,
+    cast: CastGateway,
+    multiconnection: MultiConnectionGateway,
+    apprtc: AppRtcGateway,
     signaling: socketio::Server,
     io: SocketIo,
 }
@@ -114,11 +113,11 @@ impl Gateways {
     fn build(opened: &Opened, ice: &IceServers, limits: &SharedLimits) -> Self {
         let issuer = CastIssuer { directory: opened.directory.clone(), ice: ice.clone(), limiter: limits.credentials.clone() };
         let cast = opened.cast_gateway(issuer, &limits.ledger);
-        let multi = opened.multi_gateway(&limits.ledger);
-        let calls = CallGateway::new(&opened.config.calls, limits.ledger.clone(), limits.kept_buffers.clone());
+        let multiconnection = opened.multiconnection_gateway(&limits.ledger);
+        let apprtc = AppRtcGateway::new(&opened.config.apprtc, limits.ledger.clone(), limits.kept_buffers.clone());
         let (signaling, io) = socketio::server(limits.ledger.clone(), limits.kept_buffers.clone());
-        flows::attach(&io, &cast, &multi);
-        Self { cast, multi, calls, signaling, io }
+        flows::attach(&io, &cast, &multiconnection);
+        Self { cast, multiconnection, apprtc, signaling, io }
     }
 }
 
@@ -141,7 +140,7 @@ impl Opened {
         }
     }
 
-    fn cast_gateway(&self, issuer: CastIssuer, ledger: &Ledger) -> Gateway {
+    fn cast_gateway(&self, issuer: CastIssuer, ledger: &Ledger) -> CastGateway {
         let Config { cast, credentials, .. } = &self.config;
         let config = RoomsConfig {
             alphabet: cast.alphabet,
@@ -158,21 +157,22 @@ impl Opened {
             let rooms = Rooms::new(config, TokenKey::new(*key.expose()), rand::random(), clock);
             rooms.with_reports(&reports).with_ledger(ledger.clone())
         };
-        Gateway::new(empty, self.clock, issuer)
+        CastGateway::new(empty, self.clock, issuer)
     }
 
-    fn multi_gateway(&self, ledger: &Ledger) -> MultiGateway {
-        let Config { multi, cast, .. } = &self.config;
-        let config = MultiRoomsConfig {
-            grace: multi.grace,
-            max_users: multi.max_users,
-            max_users_per_client: multi.max_users_per_client,
+    fn multiconnection_gateway(&self, ledger: &Ledger) -> MultiConnectionGateway {
+        let Config { multiconnection, cast, .. } = &self.config;
+        let config = multiconnection::model::RoomsConfig {
+            grace: multiconnection.grace,
+            max_users: multiconnection.max_users,
+            max_users_per_client: multiconnection.max_users_per_client,
             max_wrong_passwords_per_minute: cast.max_wrong_codes_per_minute,
         };
         let admins = Guesses::new(GuessKind::AdminPassword, cast.max_wrong_codes_per_minute, self.relay.reports());
         let (reports, ledger) = (self.relay.reports().clone(), ledger.clone());
-        let empty = move || MultiRooms::new(config, rand::random()).with_reports(&reports).with_ledger(ledger.clone());
-        MultiGateway::new(empty, self.directory.clone(), admins)
+        let empty =
+            move || multiconnection::room::Rooms::new(config, rand::random()).with_reports(&reports).with_ledger(ledger.clone());
+        MultiConnectionGateway::new(empty, self.directory.clone(), admins)
     }
 
     /// What must be in order in addition to the database.
@@ -196,16 +196,16 @@ impl Opened {
 
     fn metrics(&self, gateways: &Gateways, limits: &SharedLimits) -> MetricsSource {
         let sources = CountedParts {
-            gateway: gateways.cast.clone(),
-            multi: gateways.multi.clone(),
+            cast: gateways.cast.clone(),
+            multiconnection: gateways.multiconnection.clone(),
             traffic: gateways.signaling.traffic(),
             ledger: limits.ledger.clone(),
             kept_buffers: limits.kept_buffers.clone(),
             sessions: gateways.signaling.sessions(),
             unfinished: limits.requests.unfinished.clone(),
-            calls: gateways.calls.clone(),
+            apprtc: gateways.apprtc.clone(),
             relay_stats: self.relay.stats_reader(),
-            shares: self.shares.clone(),
+            descriptors: self.descriptors.clone(),
             reports: self.relay.reports().clone(),
             certificates: self.certificates.clone(),
         };
@@ -222,7 +222,7 @@ impl Opened {
             ice,
             limiter: limits.credentials.clone(),
             ice_limiter: ClientLimiter::per_minute(credentials.ice.rate),
-            site: SiteInfo {
+            public: PublicAddress {
                 public_url: self.public_origin(),
                 http: self.listeners.http.addr,
                 https_port: self.https_port,
@@ -234,7 +234,7 @@ impl Opened {
             metrics: self.metrics(gateways, limits),
         };
         let rooms =
-            RoomServer { gateway: gateways.calls.clone(), public_url: self.public_origin(), http: self.listeners.http.addr };
+            RoomServer { gateway: gateways.apprtc.clone(), public_url: self.public_origin(), http: self.listeners.http.addr };
         let api = api::router::router(Arc::new(state)).merge(apprtc::room_server::router(rooms));
         api.layer(middleware::from_fn(response_bytes::count))
     }
@@ -247,12 +247,12 @@ impl Opened {
         Some(HttpsPort { redirect: Redirect { certificates, port, public_url }, permanent })
     }
 
-    fn dispatchers(&self, signaling: socketio::Server, api: Router, calls: &CallGateway, limits: SharedLimits) -> Dispatchers {
+    fn dispatchers(&self, signaling: socketio::Server, api: Router, apprtc: &AppRtcGateway, limits: SharedLimits) -> Dispatchers {
         let SharedLimits { ledger, requests, .. } = limits;
-        let (http, unidentified) = (&self.config.http, UnidentifiedLimit::new(self.shares.unidentified.most()));
+        let (http, unidentified) = (&self.config.http, UnidentifiedLimit::new(self.descriptors.unidentified.most()));
         let (own_origin, https) = (self.public_origin(), self.https());
-        let collider = router::collider_port(calls.clone(), http, requests.clone());
-        let main = MainPort { signaling, api, calls: calls.clone(), own_origin, https };
+        let collider = router::collider_port(apprtc.clone(), http, requests.clone());
+        let main = MainPort { signaling, api, apprtc: apprtc.clone(), own_origin, https };
         let main = router::main_port(main, http, requests);
         Dispatchers {
             main: self.dispatcher(main, &ledger, &unidentified),
@@ -263,7 +263,7 @@ impl Opened {
     fn dispatcher(&self, router: Router, ledger: &Ledger, unidentified: &UnidentifiedLimit) -> Dispatcher {
         let Config { http, relay, .. } = &self.config;
         // No address may have more than half of all, so that the first one to come leaves room for others.
-        let of_address = u32::try_from(self.shares.http.most() / 2).unwrap_or(u32::MAX).max(1);
+        let of_address = u32::try_from(self.descriptors.http.most() / 2).unwrap_or(u32::MAX).max(1);
         Dispatcher {
             http: HttpServer::new(router, ledger.clone()),
             relay: self.relay.intake(),
@@ -271,7 +271,7 @@ impl Opened {
             tls: self.certificates.clone().map(HandshakeConfigs::new),
             trusted_proxies: http.trusted_proxies.clone(),
             http_connections: ClientCounter::new(http.address_connections.min(of_address)),
-            http_descriptors: self.shares.http.clone(),
+            http_descriptors: self.descriptors.http.clone(),
             unidentified: unidentified.clone(),
         }
     }

@@ -5,27 +5,27 @@ use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
 use socketioxide::handler::ConnectHandler as _;
 
-use crate::cast::gateway::{Gateway as Cast, RTC};
-use crate::multiconnection::gateway::{Gateway as MultiConnection, HandshakeRefused};
+use crate::cast::gateway::{CastGateway, RTC};
+use crate::multiconnection::gateway::{HandshakeRefused, MultiConnectionGateway};
 
 /// Serves the cast flow on its namespaces of `io`, and RTCMultiConnection beside it on `/`.
-pub(super) fn attach(io: &SocketIo, cast: &Cast, multi: &MultiConnection) {
+pub(super) fn attach(io: &SocketIo, cast: &CastGateway, multiconnection: &MultiConnectionGateway) {
     for namespace in ["/", RTC] {
-        let (registering, admitting) = ((cast.clone(), multi.clone()), (cast.clone(), multi.clone()));
+        let (registering, admitting) = ((cast.clone(), multiconnection.clone()), (cast.clone(), multiconnection.clone()));
         let register = move |socket: SocketRef| {
-            let (cast, multi) = registering.clone();
+            let (cast, multiconnection) = registering.clone();
             async move {
-                if is_multi(&socket) {
-                    return multi.register(socket).await;
+                if is_multiconnection(&socket) {
+                    return multiconnection.register(socket).await;
                 }
                 cast.register(&socket);
                 Ok::<(), HandshakeRefused>(())
             }
         };
         let connected = move |socket: SocketRef| {
-            let (cast, multi) = &admitting;
-            if is_multi(&socket) {
-                multi.connected(socket)
+            let (cast, multiconnection) = &admitting;
+            if is_multiconnection(&socket) {
+                multiconnection.connected(socket)
             } else {
                 cast.connected(socket)
             }
@@ -35,6 +35,6 @@ pub(super) fn attach(io: &SocketIo, cast: &Cast, multi: &MultiConnection) {
     }
 }
 
-fn is_multi(socket: &SocketRef) -> bool {
-    socket.ns() == "/" && MultiConnection::serves(socket)
+fn is_multiconnection(socket: &SocketRef) -> bool {
+    socket.ns() == "/" && MultiConnectionGateway::serves(socket)
 }

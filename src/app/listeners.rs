@@ -8,7 +8,7 @@ use crate::config::{Config, Listen};
 use crate::ingress::{self, Listener};
 
 /// The TCP listeners, except for the relay's own.
-pub(super) struct Listeners {
+pub(super) struct TcpListeners {
     pub(super) http: Listener,
     pub(super) more_http: Vec<Listener>,
     pub(super) https: Option<Listener>,
@@ -20,7 +20,7 @@ pub(super) struct Listeners {
     pub(super) missing: Vec<String>,
 }
 
-impl Listeners {
+impl TcpListeners {
     /// Fails if an address that a setting names, or the address of plain HTTP, can't be bound.
     pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
         let mut all = Vec::new();
@@ -31,7 +31,7 @@ impl Listeners {
         let http = all.next().context("CASTWAY_HTTP_ADDR names no address")?;
         let mut bound =
             Self { http, more_http: all.collect(), https: None, turns: None, proxied: None, collider: None, missing: Vec::new() };
-        let collider = config.calls.collider.map(Listen::exactly);
+        let collider = config.apprtc.collider.map(Listen::exactly);
         let more = [
             (&config.tls.https, "CASTWAY_HTTPS_ADDR", &mut bound.https),
             (&config.tls.turns, "CASTWAY_TURNS_ADDR", &mut bound.turns),

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::mpsc;
 use url::{Host, Url};
 
-use super::listeners::Listeners;
+use super::listeners::TcpListeners;
 use crate::addresses::external::ExternalAddresses;
 use crate::clock::WallClock;
 use crate::config::Config;
@@ -24,7 +24,7 @@ const MAX_QUEUED_PROXIED: usize = 256;
 /// The opened and bound parts.
 pub(super) struct Opened {
     pub(super) config: Config,
-    pub(super) listeners: Listeners,
+    pub(super) listeners: TcpListeners,
     pub(super) store: Store,
     pub(super) directory: Directory,
     pub(super) resume_key: Secret<[u8; 32]>,
@@ -33,7 +33,7 @@ pub(super) struct Opened {
     pub(super) external: ExternalAddresses,
     pub(super) certificates: Option<Certificates>,
     pub(super) relay: Relay,
-    pub(super) shares: DescriptorPools,
+    pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
 }
 
@@ -43,7 +43,7 @@ impl Opened {
         let now = SystemTime::now();
         let clock = WallClock::new(Instant::now(), now);
         // The ports come first, so that a start that finds them taken leaves nothing in the data folder.
-        let mut listeners = Listeners::bind(&config).await?;
+        let mut listeners = TcpListeners::bind(&config).await?;
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;
@@ -55,12 +55,24 @@ impl Opened {
         let certificates =
             https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
-        let (relay, shares) = start_relay(&config, &directory, &external, &mut listeners, descriptor_limit)?;
+        let (relay, descriptors) = start_relay(&config, &directory, &external, &mut listeners, descriptor_limit)?;
         // Recorded once the ports are bound: commands are not for a second server that finds the ports taken.
         let record =
             config.settings.expose().server_record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
         store.record(&record, now).await?;
-        Ok(Self { config, listeners, store, directory, resume_key, https_port, external, certificates, relay, shares, clock })
+        Ok(Self {
+            config,
+            listeners,
+            store,
+            directory,
+            resume_key,
+            https_port,
+            external,
+            certificates,
+            relay,
+            descriptors,
+            clock,
+        })
     }
 
     /// The origin that people type, if it is set.
@@ -74,7 +86,7 @@ fn start_relay(
     config: &Config,
     directory: &Directory,
     external: &ExternalAddresses,
-    listeners: &mut Listeners,
+    listeners: &mut TcpListeners,
     descriptor_limit: u64,
 ) -> anyhow::Result<(Relay, DescriptorPools)> {
     let ports = usize::from(config.relay.ports.end() - config.relay.ports.start()) + 1;
@@ -83,14 +95,14 @@ fn start_relay(
     let open = descriptors::open_now() + proxied as u64;
     // For both families, and for the connections that each relayed address may have with TCP peers.
     let of_relay = if config.relay.tcp_relay { 1 + config.relay.max_peer_connections } else { 1 };
-    let shares = DescriptorPools::divide(descriptor_limit, open, config.relay.threads, 2 * ports * of_relay);
-    let relay = relay::start(&config.relay, external, Arc::new(directory.clone()), &shares)?;
+    let descriptors = DescriptorPools::divide(descriptor_limit, open, config.relay.threads, 2 * ports * of_relay);
+    let relay = relay::start(&config.relay, external, Arc::new(directory.clone()), &descriptors)?;
     if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
         let (to, connections) = mpsc::channel(proxied);
         relay.forward_proxies(&ProxyForwarding { networks: config.http.trusted_proxies.clone().into(), to });
         listeners.proxied = Some(Listener::handed(connections, relay.listening()));
     }
-    Ok((relay, shares))
+    Ok((relay, descriptors))
 }
 
 /// The names by which clients may know this machine, and what the world sees of it, for its own certificates.

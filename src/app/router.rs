@@ -14,7 +14,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::cors;
 use crate::apprtc::collider;
-use crate::apprtc::gateway::Gateway as CallGateway;
+use crate::apprtc::gateway::AppRtcGateway;
 use crate::config::HttpConfig;
 use crate::http::client_info;
 use crate::http::pages;
@@ -37,7 +37,7 @@ pub(super) struct MainPort {
     /// The REST API and AppRTC's room server.
     pub(super) api: Router,
     /// The gateway of Collider.
-    pub(super) calls: CallGateway,
+    pub(super) apprtc: AppRtcGateway,
     /// The origin that people type, if it is set.
     pub(super) own_origin: Option<String>,
     pub(super) https: Option<HttpsPort>,
@@ -53,9 +53,9 @@ pub(super) struct HttpsPort {
 /// All routes on the HTTP ports. A request passes the layers from the last one to the first: HSTS, the client's address, CORS, body
 /// limits, the redirect to HTTPS, the check of WebSocket handshakes, Collider's paths under `/socket.io`, and the origin's check.
 pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: RequestGuards) -> Router {
-    let MainPort { signaling, api, calls, own_origin, https } = services;
+    let MainPort { signaling, api, apprtc, own_origin, https } = services;
     let allowed = cors::allowed_origins(&config.cors, own_origin);
-    let routes = collider::on_the_main_port(&calls, api.merge(pages::calls()), pages::router());
+    let routes = collider::on_the_main_port(&apprtc, api.merge(pages::calls()), pages::router());
     let collider = routes.clone();
     let permanent = https.as_ref().is_some_and(|https| https.permanent);
     let redirect = https.map(|https| middleware::from_fn_with_state(Arc::new(https.redirect), redirect::redirect));
@@ -75,8 +75,8 @@ pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: Request
 }
 
 /// Collider on a port of its own.
-pub(super) fn collider_port(calls: CallGateway, config: &HttpConfig, guards: RequestGuards) -> Router {
-    collider::on_a_port_of_its_own(calls)
+pub(super) fn collider_port(apprtc: AppRtcGateway, config: &HttpConfig, guards: RequestGuards) -> Router {
+    collider::on_a_port_of_its_own(apprtc)
         .layer(middleware::from_fn_with_state(guards.broken_handshakes, websocket_handshake::refuse_broken))
         .layer(middleware::from_fn_with_state(guards.unfinished, request_bodies::limit))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))

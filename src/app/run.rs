@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::memory;
 use super::server::App;
 use super::signals::ReloadSignal;
-use crate::cast::gateway::Gateway;
+use crate::cast::gateway::CastGateway;
 use crate::clock::WallClock;
 use crate::ingress;
 use crate::limits::guesses::{GuessLine, GuessReports};
@@ -26,7 +26,7 @@ struct Monitor {
     relay: Relay,
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
-    gateway: Gateway,
+    cast: CastGateway,
     certificates: Option<Certificates>,
     clock: WallClock,
     /// The secret that signs, see [`Directory::signing_secret`].
@@ -46,9 +46,9 @@ impl App {
             dispatcher,
             collider_dispatcher,
             certificates,
-            calls,
-            gateway,
-            multi,
+            apprtc,
+            cast,
+            multiconnection,
             io,
             external,
             relay,
@@ -57,9 +57,9 @@ impl App {
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
         let reload = ReloadSignal::listen().context("the handler of SIGHUP can't be installed")?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(gateway.clone().run());
-        tasks.spawn(multi.run());
-        tasks.spawn(calls.run());
+        tasks.spawn(cast.clone().run());
+        tasks.spawn(multiconnection.run());
+        tasks.spawn(apprtc.run());
         tasks.spawn(external.keep_looking_up());
         tasks.spawn(memory::give_back());
         tasks.spawn(directory.clone().follow(store.clone()));
@@ -78,7 +78,7 @@ impl App {
         // The start-up report has named the present ones.
         other_realms.new_warning(&directory);
         let signing = directory.signing_secret();
-        let mut monitor = Monitor { relay, relay_alive, directory, gateway, certificates, clock, signing, other_realms };
+        let mut monitor = Monitor { relay, relay_alive, directory, cast, certificates, clock, signing, other_realms };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
         monitor.stop(config.drain).await;
@@ -117,19 +117,19 @@ impl Monitor {
     }
 
     fn check(&mut self) {
-        log_wrong(self.relay.reports());
+        log_wrong_guesses(self.relay.reports());
         self.relay_alive.store(self.relay.is_alive(), Ordering::Relaxed);
         let wall = SystemTime::now();
         if let Some(by) = self.clock.follow(Instant::now(), wall) {
             tracing::warn!(seconds = by, "the system clock was set; clients get new credentials");
             self.directory.note_clock_set(by, wall);
-            self.gateway.handle_clock(self.clock);
+            self.cast.handle_clock(self.clock);
             self.certificates.iter().for_each(Certificates::reload);
         }
         let signing = self.directory.signing_secret();
         if signing != self.signing {
             self.signing = signing;
-            self.gateway.renew_credentials();
+            self.cast.renew_credentials();
         }
         if let Some(warning) = self.other_realms.new_warning(&self.directory) {
             tracing::warn!("{warning}");
@@ -138,17 +138,17 @@ impl Monitor {
 
     /// Informs the clients of the cast flow, and gives the relay `drain` to end.
     async fn stop(self, drain: Duration) {
-        log_wrong(self.relay.reports());
-        let casts = self.gateway.counts();
+        log_wrong_guesses(self.relay.reports());
+        let casts = self.cast.counts();
         tracing::info!(casts.tvs, casts.clients, allocations = self.relay.allocations(), "stopping");
         self.relay_alive.store(false, Ordering::Relaxed);
-        self.gateway.announce_shutdown();
+        self.cast.announce_shutdown();
         self.relay.stop(drain).await;
     }
 }
 
 /// One form for all kinds, which the filter in `deploy/fail2ban` reads.
-fn log_wrong(reports: &GuessReports) {
+fn log_wrong_guesses(reports: &GuessReports) {
     for line in reports.drain(Instant::now()) {
         match line {
             GuessLine::Wrong { kind, address, failures } => tracing::info!(%address, failures, "wrong {}", kind.name()),

@@ -6,15 +6,15 @@ use std::sync::atomic::AtomicBool;
 
 use socketioxide::SocketIo;
 
-use super::listeners::Listeners;
+use super::listeners::TcpListeners;
 use crate::addresses::external::ExternalAddresses;
-use crate::apprtc::gateway::Gateway as CallGateway;
-use crate::cast::gateway::Gateway;
+use crate::apprtc::gateway::AppRtcGateway;
+use crate::cast::gateway::CastGateway;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
-use crate::multiconnection::gateway::Gateway as MultiGateway;
+use crate::multiconnection::gateway::MultiConnectionGateway;
 use crate::relay::Relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, Store};
@@ -22,21 +22,21 @@ use crate::users::{Directory, Store};
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
     pub(super) config: Config,
-    pub(super) listeners: Listeners,
+    pub(super) listeners: TcpListeners,
     pub(super) dispatcher: Dispatcher,
     /// For Collider's own port.
     pub(super) collider_dispatcher: Dispatcher,
     pub(super) certificates: Option<Certificates>,
-    pub(super) calls: CallGateway,
-    pub(super) gateway: Gateway,
-    pub(super) multi: MultiGateway,
+    pub(super) apprtc: AppRtcGateway,
+    pub(super) cast: CastGateway,
+    pub(super) multiconnection: MultiConnectionGateway,
     pub(super) io: SocketIo,
     pub(super) external: ExternalAddresses,
     pub(super) relay: Relay,
     pub(super) relay_alive: Arc<AtomicBool>,
     pub(super) directory: Directory,
     pub(super) store: Store,
-    pub(super) shares: DescriptorPools,
+    pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
 }
 

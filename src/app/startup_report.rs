@@ -131,8 +131,8 @@ impl App {
 
     fn report_descriptors(&self, report: &mut Report) {
         let cost = self.cast_cost();
-        let limit = self.shares.limit;
-        let casts = match self.shares.casts(cost) {
+        let limit = self.descriptors.limit;
+        let casts = match self.descriptors.casts(cost) {
             1 => "1 cast".to_owned(),
             casts => format!("{casts} casts"),
         };
@@ -218,11 +218,11 @@ impl App {
                  {here}/cast; for others set CASTWAY_NO_TLS=false, or put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
             ));
         }
-        if self.shares.casts(self.cast_cost()) == 0 {
+        if self.descriptors.casts(self.cast_cost()) == 0 {
             warnings.push(format!(
                 "The limit of open files ({}) or the range of relay ports is too small for one cast over the relay: raise the limit \
                  (LimitNOFILE=, ulimit -n), or set CASTWAY_MIN_PORT and CASTWAY_MAX_PORT further apart",
-                self.shares.limit
+                self.descriptors.limit
             ));
         }
         warnings.extend(self.external.problems());

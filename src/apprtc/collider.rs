@@ -24,18 +24,19 @@ use serde_json::json;
 use tower::ServiceExt as _;
 
 use super::collider_socket;
-use super::gateway::Gateway;
-use super::websocket::{self, WebSocket};
+use super::gateway::AppRtcGateway;
+use super::websocket::WebSocket;
 use super::wire;
 use crate::http::client_info::ClientInfo;
 use crate::http::path_slashes;
+use crate::http::websocket_handshake;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::retry_after;
 use crate::limits::unfinished::UnfinishedMessages;
 
 /// The routes of the main port: first `routes`, by path and method; then `/ws`, `/status`, and POST and DELETE of `/ROOM/CLIENT`;
 /// then `pages`. So `POST /join/X` is the room server's, and `POST /turn/X` and `DELETE /join/X` are Collider's.
-pub fn on_the_main_port(gateway: &Gateway, routes: Router, pages: Router) -> Router {
+pub fn on_the_main_port(gateway: &AppRtcGateway, routes: Router, pages: Router) -> Router {
     let collider = Router::new()
         .route("/ws", get(upgrade))
         .route("/status", any(status))
@@ -57,7 +58,7 @@ pub fn on_the_main_port(gateway: &Gateway, routes: Router, pages: Router) -> Rou
 }
 
 /// POST and DELETE of `/ROOM/CLIENT`; `rest` serves all other requests.
-fn room_and_client_routes(gateway: &Gateway, rest: Router) -> Router {
+fn room_and_client_routes(gateway: &AppRtcGateway, rest: Router) -> Router {
     let client = post(handle_client).delete(handle_client).fallback_service(rest.clone());
     Router::new()
         .route("/{room}/{client}", client.clone())
@@ -77,7 +78,7 @@ fn without_allow(mut response: Response) -> Response {
 }
 
 /// The routes of Collider's own port. A path with doubled slashes is served like the path without, to which the original redirects.
-pub fn on_a_port_of_its_own(gateway: Gateway) -> Router {
+pub fn on_a_port_of_its_own(gateway: AppRtcGateway) -> Router {
     let routes = Router::new()
         .route("/ws", get(upgrade))
         .route("/status", any(status))
@@ -87,8 +88,8 @@ pub fn on_a_port_of_its_own(gateway: Gateway) -> Router {
     Router::new().fallback_service(routes).layer(middleware::from_fn(path_slashes::remove_doubled))
 }
 
-async fn status(State(gateway): State<Gateway>) -> Response {
-    let stats = gateway.stats();
+async fn status(State(gateway): State<AppRtcGateway>) -> Response {
+    let stats = gateway.counts();
     let body = json!({
         "upsec": stats.uptime.as_secs_f64(),
         "openws": stats.now.sockets,
@@ -101,7 +102,7 @@ async fn status(State(gateway): State<Gateway>) -> Response {
 
 /// Serves `/ROOM/CLIENT`, where the client may be empty.
 async fn handle_client(
-    State(gateway): State<Gateway>,
+    State(gateway): State<AppRtcGateway>,
     Extension(from): Extension<ClientInfo>,
     method: Method,
     uri: Uri,
@@ -135,7 +136,7 @@ async fn with_cors(mut response: Response) -> Response {
 }
 
 fn post_message(
-    gateway: &Gateway,
+    gateway: &AppRtcGateway,
     from: IpAddr,
     room: &str,
     client: &str,
@@ -155,7 +156,7 @@ fn post_message(
     sent.map_err(|refusal| not_sent(&refusal.to_string()))
 }
 
-fn delete(gateway: &Gateway, from: IpAddr, room: &str, client: &str) -> Response {
+fn delete(gateway: &AppRtcGateway, from: IpAddr, room: &str, client: &str) -> Response {
     if let Err(wait) = gateway.check_signal(from) {
         let retry_after = [(header::RETRY_AFTER, retry_after::seconds(wait))];
         return (StatusCode::TOO_MANY_REQUESTS, retry_after, "Too many requests from this address\n").into_response();
@@ -164,7 +165,7 @@ fn delete(gateway: &Gateway, from: IpAddr, room: &str, client: &str) -> Response
     "OK\n".into_response()
 }
 
-fn failed(gateway: &Gateway, error: &str) -> Response {
+fn failed(gateway: &AppRtcGateway, error: &str) -> Response {
     gateway.count_http_error();
     (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()
 }
@@ -172,7 +173,7 @@ fn failed(gateway: &Gateway, error: &str) -> Response {
 /// `/ws`: 400 for a request that is no WebSocket handshake (RFC 6455 §4.2.1); the first offered subprotocol is accepted (§4.2.2,
 /// step 5).
 async fn upgrade(
-    State(gateway): State<Gateway>,
+    State(gateway): State<AppRtcGateway>,
     Extension(from): Extension<ClientInfo>,
     unfinished: Option<Extension<UnfinishedMessages>>,
     upgraded: Option<Extension<OnUpgrade>>,
@@ -191,7 +192,7 @@ async fn upgrade(
     };
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|offered| offered.to_str().ok());
     let first = offered.and_then(|offered| HeaderValue::from_str(offered.split(',').next()?.trim()).ok());
-    let answer = websocket::handshake_response(key, first.filter(|protocol| !protocol.is_empty()));
+    let answer = websocket_handshake::switching_protocols(key, first.filter(|protocol| !protocol.is_empty()));
     let unfinished = unfinished.map(|Extension(unfinished)| unfinished).unwrap_or_default();
     tokio::spawn(async move {
         if let Some(socket) = WebSocket::open(upgraded, from.address, &unfinished, gateway.kept_buffers()).await {

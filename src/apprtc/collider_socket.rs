@@ -1,7 +1,7 @@
 //! One WebSocket of Collider, from its handshake to its end.
 //!
 //! Owner: a task for each socket. Inputs: the client's frames, and the commands of its [`FrameReceiver`]. Outputs: events for the
-//! [`Gateway`] and frames for the client. Invariants: a client sends no faster than [`SEND_LIMIT`], a client that reads too slowly
+//! [`AppRtcGateway`] and frames for the client. Invariants: a client sends no faster than [`SEND_LIMIT`], a client that reads too slowly
 //! is disconnected, and a socket that registered leaves its room exactly once.
 
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::frame_queue::{FrameReceiver, FrameSender, QueuedFrame, SocketCommand};
-use super::gateway::Gateway;
+use super::gateway::AppRtcGateway;
 use super::websocket::WebSocket;
 use super::wire::{self, Command};
 use crate::limits::byte_budget::{ByteBudget, ByteRate};
@@ -33,22 +33,22 @@ const SEND_LIMIT: ByteRate = ByteRate { rate: 512 << 10, burst: 1 << 20 };
 const MIN_FRAME_COST_BYTES: usize = 100;
 
 /// Serves a socket until it ends.
-pub(super) async fn run(mut socket: WebSocket, gateway: &Gateway, from: IpAddr) {
+pub(super) async fn run(mut socket: WebSocket, gateway: &AppRtcGateway, from: IpAddr) {
     let (sender, mut receiver) = FrameSender::new(gateway.open_account(from));
     let budget = ByteBudget::new(SEND_LIMIT, std::time::Instant::now());
     let mut client = SocketClient { gateway, from, sender, registered: None, budget };
     let reason = exchange_frames(&mut socket, &mut client, &mut receiver).await;
-    if matches!(reason, EndReason::Stuck) {
+    if matches!(reason, EndReason::SlowReader) {
         // Nobody will read these frames, and they must not count any longer.
         while receiver.try_next().is_some() {}
     }
-    if matches!(reason, EndReason::CloseCommand | EndReason::Stuck) {
+    if matches!(reason, EndReason::CloseCommand | EndReason::SlowReader) {
         timeout(DRAIN_TIMEOUT, handle_remaining_frames(&mut socket, &mut client)).await.ok();
     }
     // The grace period of its slot begins here, however long the close takes.
     drop(client);
     let error = match reason {
-        EndReason::Gone | EndReason::Stuck => return,
+        EndReason::Gone | EndReason::SlowReader => return,
         EndReason::CloseCommand => None,
         EndReason::Error(error) => Some(wire::error_frame(&error)),
     };
@@ -59,7 +59,7 @@ enum EndReason {
     /// The socket is closed or dead.
     Gone,
     /// The client does not read; it may have sent a bye before.
-    Stuck,
+    SlowReader,
     /// The rooms have closed the socket.
     CloseCommand,
     /// The client has made this error.
@@ -80,7 +80,7 @@ async fn exchange_frames(socket: &mut WebSocket, client: &mut SocketClient<'_>, 
                     Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return EndReason::Gone,
                 };
-                let Some(unhandled) = client.sender.count_unhandled(text.len()) else { return EndReason::Stuck };
+                let Some(unhandled) = client.sender.count_unhandled(text.len()) else { return EndReason::SlowReader };
                 client.wait_for_budget(text.len()).await;
                 drop(unhandled);
                 match client.handle_frame(&text) {
@@ -89,13 +89,13 @@ async fn exchange_frames(socket: &mut WebSocket, client: &mut SocketClient<'_>, 
                 }
             }
             command = receiver.next() => command,
-            () = client.sender.account_closed() => return EndReason::Stuck,
+            () = client.sender.account_closed() => return EndReason::SlowReader,
             _ = ping.tick() => {
                 if !std::mem::replace(&mut received_since_ping, false) {
                     return EndReason::Gone;
                 }
                 if !write(socket, Message::Ping(Bytes::new()), &client.sender).await {
-                    return EndReason::Stuck;
+                    return EndReason::SlowReader;
                 }
                 continue;
             }
@@ -104,7 +104,7 @@ async fn exchange_frames(socket: &mut WebSocket, client: &mut SocketClient<'_>, 
             SocketCommand::Close => return EndReason::CloseCommand,
             SocketCommand::Send(QueuedFrame { text, waiting }) => {
                 if !write(socket, Message::Text(text.into()), &client.sender).await {
-                    return EndReason::Stuck;
+                    return EndReason::SlowReader;
                 }
                 drop(waiting);
             }
@@ -152,7 +152,7 @@ async fn write(socket: &mut WebSocket, message: Message, sender: &FrameSender) -
 
 /// The client behind a socket. Its drop reports to the rooms that the socket has closed.
 struct SocketClient<'a> {
-    gateway: &'a Gateway,
+    gateway: &'a AppRtcGateway,
     from: IpAddr,
     sender: FrameSender,
     registered: Option<Registered>,

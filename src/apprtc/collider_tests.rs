@@ -50,13 +50,13 @@ const NAMES: [&str; 30] = [
 /// Routes for POST with two segments.
 const POSTED: [&str; 3] = ["/join/c", "/v1alpha/iceconfig", "/v1alpha/turn"];
 
-fn gateway() -> Gateway {
+fn gateway() -> AppRtcGateway {
     let settings = Settings { call_rate: Some("1000000".into()), ..Settings::default() };
-    Gateway::new(&Config::read(&settings).unwrap().calls, Ledger::default(), KeptBuffers::default())
+    AppRtcGateway::new(&Config::read(&settings).unwrap().apprtc, Ledger::default(), KeptBuffers::default())
 }
 
 /// All routes of the main port; those of the REST API answer "REST".
-fn main_port(gateway: &Gateway) -> Router {
+fn main_port(gateway: &AppRtcGateway) -> Router {
     let rooms = RoomServer { gateway: gateway.clone(), public_url: None, http: (Ipv4Addr::LOCALHOST, 8080).into() };
     let api = ["/api/info", "/healthz", "/readyz", "/metrics", "/.well-known/acme-challenge/{token}"];
     let api = api.into_iter().fold(Router::new(), |api, path| api.route(path, get(|| async { "REST" })));

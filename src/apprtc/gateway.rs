@@ -1,7 +1,7 @@
 //! Connects HTTP requests and WebSockets with the rooms.
 //!
 //! Owner of the rooms, behind one lock that is held for a whole event: lock, handle, drain the outputs, unlock. Inputs: events of
-//! `room_server` and `collider_socket`. Outputs: frames in the recipients' queues, verdicts, and [`CallStats`] for `/metrics`.
+//! `room_server` and `collider_socket`. Outputs: frames in the recipients' queues, verdicts, and [`AppRtcCounts`] for `/metrics`.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -13,12 +13,13 @@ use super::frame_queue::FrameSender;
 use super::model::{EventContext, EvictionCounts, Output, RoomCounts};
 use super::rooms::Rooms;
 use super::wire;
-use crate::config::CallsConfig;
+use crate::config::AppRtcConfig;
 use crate::limits::concurrency::ClientCounter;
 use crate::limits::kept_buffers::KeptBuffers;
+use crate::limits::log_interval::LogInterval;
 use crate::limits::rate::ClientLimiter;
 use crate::limits::waiting_bytes::{Account, Ledger};
-use crate::socketio::room_driver::{DrivenState, RoomDriver};
+use crate::room_driver::{DrivenState, RoomDriver};
 
 /// Messages, leaves and DELETEs over HTTP that an address may send for each join. A caller sends an offer and about forty candidates
 /// over HTTP, its callee sends none, and both leave.
@@ -28,7 +29,7 @@ const EVICTION_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Clones share the rooms.
 #[derive(Debug, Clone)]
-pub struct Gateway(Arc<Inner>);
+pub struct AppRtcGateway(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -52,21 +53,20 @@ struct Counters {
     registered: AtomicU64,
     socket_errors: AtomicU64,
     http_errors: AtomicU64,
-    too_often: AtomicU64,
+    rate_limited: AtomicU64,
 }
 
 /// What the log has reported of the evictions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct EvictionLog {
     /// The total of the last report.
     reported: AtomicU64,
-    /// When the next report may follow, in seconds since the start.
-    next_report: AtomicU64,
+    interval: LogInterval,
 }
 
 /// The present rooms, and what was counted since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CallStats {
+pub struct AppRtcCounts {
     pub now: RoomCounts,
     /// Sockets that registered.
     pub registered: u64,
@@ -76,20 +76,20 @@ pub struct CallStats {
     pub http_errors: u64,
     pub evictions: EvictionCounts,
     /// Joins, messages, leaves and DELETEs beyond the rate limits.
-    pub too_often: u64,
+    pub rate_limited: u64,
     pub uptime: Duration,
 }
 
-impl Gateway {
+impl AppRtcGateway {
     /// `ledger` counts the bytes that wait for clients, and `kept` the buffers of their sockets.
-    pub fn new(config: &CallsConfig, ledger: Ledger, kept: KeptBuffers) -> Self {
+    pub fn new(config: &AppRtcConfig, ledger: Ledger, kept: KeptBuffers) -> Self {
         Self(Arc::new(Inner {
             rooms: RoomDriver::new(Rooms::new(config.max_rooms, rand::random())),
             joins: ClientLimiter::per_minute(config.joins),
             signals: ClientLimiter::per_minute(config.joins.saturating_mul(SIGNALS_PER_JOIN)),
             sockets: ClientCounter::new(config.sockets),
             counters: Counters::default(),
-            eviction_log: EvictionLog::default(),
+            eviction_log: EvictionLog { reported: AtomicU64::new(0), interval: LogInterval::new(EVICTION_LOG_INTERVAL) },
             ledger,
             kept,
             start: Instant::now(),
@@ -101,13 +101,13 @@ impl Gateway {
         self.0.rooms.run(|| self.with(Rooms::handle_timeout)).await;
     }
 
-    pub fn stats(&self) -> CallStats {
+    pub fn counts(&self) -> AppRtcCounts {
         let Inner { counters, start, .. } = &*self.0;
         let (now, evictions) = self.0.rooms.with(|rooms| (rooms.counts(), rooms.evictions()));
-        CallStats {
+        AppRtcCounts {
             now,
             evictions,
-            too_often: counters.too_often.load(Ordering::Relaxed),
+            rate_limited: counters.rate_limited.load(Ordering::Relaxed),
             registered: counters.registered.load(Ordering::Relaxed),
             socket_errors: counters.socket_errors.load(Ordering::Relaxed),
             http_errors: counters.http_errors.load(Ordering::Relaxed),
@@ -137,15 +137,9 @@ impl Gateway {
 
     /// Logs new evictions, once in [`EVICTION_LOG_INTERVAL`].
     fn log_evictions(&self, evictions: EvictionCounts) {
-        let EvictionLog { reported, next_report } = &self.0.eviction_log;
+        let EvictionLog { reported, interval } = &self.0.eviction_log;
         let total = evictions.total();
-        if reported.load(Ordering::Relaxed) == total {
-            return;
-        }
-        let (now, due) = (self.0.start.elapsed().as_secs(), next_report.load(Ordering::Relaxed));
-        let next = now + EVICTION_LOG_INTERVAL.as_secs();
-        // Of several threads that find the report due, one writes it.
-        if now < due || next_report.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        if reported.load(Ordering::Relaxed) == total || !interval.is_due(self.0.start.elapsed()) {
             return;
         }
         reported.store(total, Ordering::Relaxed);
@@ -187,7 +181,7 @@ impl Gateway {
 
     fn counted(&self, checked: Result<(), Duration>) -> Result<(), Duration> {
         if checked.is_err() {
-            self.0.counters.too_often.fetch_add(1, Ordering::Relaxed);
+            self.0.counters.rate_limited.fetch_add(1, Ordering::Relaxed);
         }
         checked
     }
@@ -238,8 +232,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_during_an_event_empties_the_rooms_and_closes_their_sockets() {
         let ledger = Ledger::default();
-        let gateway = Gateway::new(
-            &crate::config::Config::read(&crate::config::Settings::default()).unwrap().calls,
+        let gateway = AppRtcGateway::new(
+            &crate::config::Config::read(&crate::config::Settings::default()).unwrap().apprtc,
             ledger.clone(),
             KeptBuffers::default(),
         );
@@ -249,7 +243,7 @@ mod tests {
         let fault = std::panic::AssertUnwindSafe(|| gateway.with(|_, _| panic!("half way")));
         assert!(std::panic::catch_unwind(fault).is_err());
         assert!(matches!(receiver.try_next(), Some(SocketCommand::Close)), "the client comes back, and offers again");
-        assert_eq!(gateway.stats().now, RoomCounts::default());
+        assert_eq!(gateway.counts().now, RoomCounts::default());
         gateway.with(|rooms, now| rooms.handle_register("room", "client", &sender, context(now))).unwrap();
     }
 }

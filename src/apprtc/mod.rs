@@ -1,6 +1,6 @@
 //! Calls: AppRTC's room server and Collider, its WebSocket signaling server, for AppRTC's own clients.
 //!
-//! Owner: `app` owns one [`gateway::Gateway`], and the gateway owns the rooms. Inputs: HTTP requests and WebSocket frames. Outputs:
+//! Owner: `app` owns one [`gateway::AppRtcGateway`], and the gateway owns the rooms. Inputs: HTTP requests and WebSocket frames. Outputs:
 //! answers and frames. Both servers use the same rooms, so that a message never leaves the process.
 //!
 //! The pure core: [`rooms`] (all rooms) · `room` (one room) · `slots` (a room as Collider sees it) · `queue` (messages that wait for a
@@ -9,7 +9,7 @@
 //! `websocket` · `frame_queue`.
 //!
 //! A frame passes through the files like this: `websocket` reads it within its bounds, `collider_socket` parses it with [`wire`] and
-//! calls [`gateway::Gateway`], which locks the rooms, handles the event, drains the outputs into the `frame_queue` of each recipient,
+//! calls [`gateway::AppRtcGateway`], which locks the rooms, handles the event, drains the outputs into the `frame_queue` of each recipient,
 //! and unlocks. The recipient's `collider_socket` writes the frame.
 //!
 //! Invariants: nothing is awaited while the rooms are locked; a client that reads too slowly is disconnected; at the bounds of the

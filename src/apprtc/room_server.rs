@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
-use super::gateway::Gateway;
+use super::gateway::AppRtcGateway;
 use super::model::Refusal;
 use super::params::Query;
 use super::wire::{self, MAX_REPORT_BYTES};
@@ -27,7 +27,7 @@ use crate::limits::retry_after;
 /// What all handlers share.
 #[derive(Debug)]
 pub struct RoomServer {
-    pub gateway: Gateway,
+    pub gateway: AppRtcGateway,
     /// The configured origin, without a trailing slash.
     pub public_url: Option<String>,
     /// The bound address of the HTTP port.
@@ -58,7 +58,7 @@ async fn join(
     headers: HeaderMap,
 ) -> Response {
     if let Err(wait) = server.gateway.check_join(client.address) {
-        return too_often(wait, refused(StatusCode::TOO_MANY_REQUESTS, "ERROR"));
+        return rate_limited(wait, refused(StatusCode::TOO_MANY_REQUESTS, "ERROR"));
     }
     let origin = server.origin(&client);
     let user_agent = user_agent(&headers);
@@ -78,7 +78,7 @@ async fn message(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     if let Err(wait) = server.gateway.check_signal(from.address) {
-        return too_often(wait, answer(StatusCode::OK, &json!({"result": "ERROR"})));
+        return rate_limited(wait, answer(StatusCode::OK, &json!({"result": "ERROR"})));
     }
     let text = match body {
         Ok(body) if !body.is_empty() => String::from_utf8_lossy(&body).into_owned(),
@@ -99,7 +99,7 @@ async fn leave(
     MemberPath { room, client }: MemberPath,
 ) -> Response {
     if let Err(wait) = server.gateway.check_signal(from.address) {
-        return too_often(wait, StatusCode::TOO_MANY_REQUESTS.into_response());
+        return rate_limited(wait, StatusCode::TOO_MANY_REQUESTS.into_response());
     }
     server.gateway.handle(from.address, |rooms, context| rooms.handle_leave(&room, &client, context));
     [(header::CACHE_CONTROL, "no-cache")].into_response()
@@ -131,7 +131,7 @@ fn refused(status: StatusCode, result: &str) -> Response {
     answer(status, &json!({"result": result, "params": {"messages": []}}))
 }
 
-fn too_often(wait: Duration, mut response: Response) -> Response {
+fn rate_limited(wait: Duration, mut response: Response) -> Response {
     response.headers_mut().insert(header::RETRY_AFTER, retry_after::seconds(wait).into());
     response
 }

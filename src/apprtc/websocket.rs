@@ -6,22 +6,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
 use futures_util::task::AtomicWaker;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::limits::kept_buffers::{KeptBuffer, KeptBuffers};
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::unfinished::UnfinishedMessages;
-use crate::socketio::received_frames::ReceivedFrames;
+use crate::websocket::received_frames::ReceivedFrames;
 
 /// Small, since nearly every socket is idle.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -59,17 +56,6 @@ impl WebSocket {
     pub(super) async fn send(&mut self, message: Message) -> Result<(), Error> {
         self.0.send(message).await
     }
-}
-
-/// The answer to a handshake (RFC 6455 §4.2.2, step 5).
-pub(super) fn handshake_response(key: &HeaderValue, protocol: Option<HeaderValue>) -> Response {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()));
-    headers.extend(accept.ok().map(|accept| (header::SEC_WEBSOCKET_ACCEPT, accept)));
-    headers.extend(protocol.map(|protocol| (header::SEC_WEBSOCKET_PROTOCOL, protocol)));
-    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 struct BoundedStream<S> {

@@ -16,13 +16,13 @@ use super::room::Rooms;
 use super::wire::{self, Content, Delivery, EntryEvent, Failure, JoinArguments, OpenArguments, Request, WireEvent};
 use crate::clock::WallClock;
 use crate::http::client_info::ClientInfo;
-use crate::socketio::client_budget::ClientBudget;
-use crate::socketio::client_id::ClientId;
-use crate::socketio::connections::{self, Connections};
-use crate::socketio::event_sender::EventSender;
-use crate::socketio::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
-use crate::socketio::packet::{EventArguments, ForwardedJson};
-use crate::socketio::room_driver::DrivenState;
+use crate::room_driver::DrivenState;
+use crate::socketio::gateway::client_budget::ClientBudget;
+use crate::socketio::gateway::client_id::ClientId;
+use crate::socketio::gateway::connections::{self, Connections};
+use crate::socketio::gateway::event_sender::EventSender;
+use crate::socketio::gateway::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
+use crate::socketio::gateway::packet::{EventArguments, ForwardedJson};
 
 /// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
 pub const RTC: &str = "/rtc";
@@ -56,7 +56,7 @@ pub struct CastCounts {
 
 /// A handle to the one gateway; clones share it.
 #[derive(Clone)]
-pub struct Gateway(Connections<State>);
+pub struct CastGateway(Connections<State>);
 
 struct State {
     rooms: Rooms<Content>,
@@ -105,7 +105,7 @@ struct ReadEvent {
     request: Option<Result<Request, Failure>>,
 }
 
-impl Gateway {
+impl CastGateway {
     /// `new_rooms` makes rooms without clients.
     pub fn new(new_rooms: impl Fn(WallClock) -> Rooms<Content> + Send + 'static, clock: WallClock, issuer: impl Issuer) -> Self {
         Self(Connections::new(State {

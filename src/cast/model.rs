@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::code::{Code, CodeAlphabet, NewCodePolicy};
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 /// Which event names and wrappings a client uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,14 +21,14 @@
 //! # Ok::<(), castway::config::Problems>(())
 //! ```
 
-mod calls;
+mod apprtc;
 mod cast;
 mod credentials;
 mod external;
 mod http;
 mod listen;
 mod log;
-mod multi;
+mod multiconnection;
 mod network;
 mod origins;
 mod problems;
@@ -41,14 +41,14 @@ mod sources;
 mod tls;
 mod topics;
 
-pub use calls::CallsConfig;
+pub use apprtc::AppRtcConfig;
 pub use cast::CastConfig;
 pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, TurnAccess};
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
 pub use http::HttpConfig;
 pub use listen::Listen;
 pub use log::{LogConfig, LogFormat};
-pub use multi::MultiConfig;
+pub use multiconnection::MultiConnectionConfig;
 pub use origins::{AllowedOrigin, CorsOrigins};
 pub use problems::Problems;
 pub use reader::{VARIABLE_PREFIX, variable_of};

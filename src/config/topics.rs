@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::calls::CallsConfig;
+use super::apprtc::AppRtcConfig;
 use super::cast::CastConfig;
 use super::credentials::CredentialsConfig;
 use super::http::HttpConfig;
 use super::log::LogConfig;
-use super::multi::MultiConfig;
+use super::multiconnection::MultiConnectionConfig;
 use super::problems::Problems;
 use super::reader::Reader;
 use super::relay::RelayConfig;
@@ -27,8 +27,8 @@ pub struct Config {
     pub relay: RelayConfig,
     pub credentials: CredentialsConfig,
     pub cast: CastConfig,
-    pub calls: CallsConfig,
-    pub multi: MultiConfig,
+    pub apprtc: AppRtcConfig,
+    pub multiconnection: MultiConnectionConfig,
     /// How long a stop waits for clients and relayed streams.
     pub drain: Duration,
     pub log: LogConfig,
@@ -51,8 +51,8 @@ impl Config {
             relay,
             credentials: CredentialsConfig::read(&mut reader),
             cast: CastConfig::read(&mut reader),
-            calls: CallsConfig::read(&mut reader),
-            multi: MultiConfig::read(&mut reader),
+            apprtc: AppRtcConfig::read(&mut reader),
+            multiconnection: MultiConnectionConfig::read(&mut reader),
             drain: reader.seconds("CASTWAY_DRAIN", 0..=3600),
             log: LogConfig::read(&mut reader),
         };

@@ -1,8 +1,8 @@
-//! Ends connections with HTTP/2 responses that a client doesn't read. A deadline for the bytes of a connection does not notice
+//! Ends connections with HTTP/2 responses that a client reads too slowly. A deadline for the bytes of a connection does not notice
 //! them: the client's window stops one response while other streams keep the connection busy.
 //!
 //! Owner: the HTTP server, one [`Http2Responses`] for each connection. Input: response bodies. Output: the same bodies in pieces,
-//! and [`Http2Responses::stalled`], which ends once a piece has waited too long.
+//! and [`Http2Responses::until_slow_reader`], which ends once a piece has waited too long.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -13,13 +13,11 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 
+use super::body_pieces::BodyPieces;
 use crate::limits::waiting_bytes::WaitingBytes;
 
-/// How long the client may take to accept a piece of a response.
+/// How long the client may take to accept a piece of a response: a response proceeds at half a KiB a second at least.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The maximum frame size of most HTTP/2 clients. With [`PIECE_TIMEOUT`], a response must proceed at half a KiB a second at
-/// least.
-const MAX_PIECE_BYTES: usize = 16 * 1024;
 /// How often the pieces of a connection are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -44,14 +42,14 @@ impl Http2Responses {
         table.next += 1;
         let id = table.next;
         drop(table);
-        Body::new(WatchedBody { body, rest: Bytes::new(), id, responses: self.clone(), _request: request })
+        Body::new(WatchedBody { pieces: BodyPieces::new(body), id, responses: self.clone(), _request: request })
     }
 
     /// Ends when a piece has waited for more than [`PIECE_TIMEOUT`].
-    pub(super) async fn stalled(&self) {
+    pub(super) async fn until_slow_reader(&self) {
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;
-            if self.table().is_stalled(Instant::now()) {
+            if self.table().has_slow_reader(Instant::now()) {
                 return;
             }
         }
@@ -63,15 +61,13 @@ impl Http2Responses {
 }
 
 impl Table {
-    fn is_stalled(&self, now: Instant) -> bool {
+    fn has_slow_reader(&self, now: Instant) -> bool {
         self.waiting.values().any(|since| now.saturating_duration_since(*since) > PIECE_TIMEOUT)
     }
 }
 
 struct WatchedBody {
-    body: Body,
-    /// The rest of a larger frame.
-    rest: Bytes,
+    pieces: BodyPieces,
     id: u64,
     responses: Http2Responses,
     _request: WaitingBytes,
@@ -85,18 +81,11 @@ impl HttpBody for WatchedBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
         this.responses.table().waiting.remove(&this.id);
-        if this.rest.is_empty() {
-            match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => this.rest = data,
-                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
-                },
-                end => return Poll::Ready(end),
-            }
+        let next = ready!(this.pieces.poll_piece(cx));
+        if matches!(&next, Some(Ok(frame)) if frame.is_data()) {
+            this.responses.table().waiting.insert(this.id, Instant::now());
         }
-        let piece = this.rest.split_to(this.rest.len().min(MAX_PIECE_BYTES));
-        this.responses.table().waiting.insert(this.id, Instant::now());
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        Poll::Ready(next)
     }
 
     /// Always false: then hyper polls once more after the client has accepted the last piece.
@@ -105,12 +94,7 @@ impl HttpBody for WatchedBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (rest, mut hint) = (self.rest.len() as u64, self.body.size_hint());
-        if let Some(upper) = hint.upper() {
-            hint.set_upper(upper + rest);
-        }
-        hint.set_lower(hint.lower() + rest);
-        hint
+        self.pieces.size_hint()
     }
 }
 
@@ -125,6 +109,7 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
+    use crate::http::body_pieces::MAX_PIECE_BYTES;
     use crate::limits::waiting_bytes::Ledger;
 
     #[test]
@@ -133,7 +118,7 @@ mod tests {
         let ledger = Ledger::default();
         let account = ledger.open(None);
         let waiting = || account.add(1000).unwrap();
-        let late = || responses.table().is_stalled(Instant::now() + PIECE_TIMEOUT + CHECK_INTERVAL);
+        let late = || responses.table().has_slow_reader(Instant::now() + PIECE_TIMEOUT + CHECK_INTERVAL);
         let mut body = responses.watch(Body::from(vec![7; MAX_PIECE_BYTES + 1]), waiting());
         assert_eq!(body.size_hint().exact(), Some(MAX_PIECE_BYTES as u64 + 1));
         let mut context = Context::from_waker(Waker::noop());
@@ -144,7 +129,7 @@ mod tests {
         assert!(!late(), "nobody has polled");
         assert_eq!(next(), Some(MAX_PIECE_BYTES));
         assert!(late());
-        assert!(!responses.table().is_stalled(now + PIECE_TIMEOUT));
+        assert!(!responses.table().has_slow_reader(now + PIECE_TIMEOUT));
         assert_eq!(next(), Some(1));
         assert!(late(), "the client has to accept the last piece, too");
         assert_eq!(next(), None);

@@ -12,11 +12,12 @@
 //! 6. [`path_slashes`] removes superfluous slashes from its path.
 //! 7. A handler responds: [`pages`], or one of another folder.
 //! 8. [`response_bytes::count`] counts the response's bytes for the client until they are written. Over HTTP/2, `http2_responses`
-//!    ends a connection whose response stalls.
+//!    ends a connection whose client reads a response too slowly.
 //!
 //! Invariants: handlers know the client only by its `ClientInfo`, and never read `X-Forwarded-*` themselves; no body is buffered
 //! without being counted.
 
+mod body_pieces;
 pub mod client_info;
 pub mod connection_info;
 mod http2_responses;

@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
@@ -14,10 +14,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
 
+use super::body_pieces::BodyPieces;
 use crate::limits::waiting_bytes::{Account, WaitingBytes};
-
-/// hyper gets one piece at a time, and polls for the next one when it has written the last.
-const MAX_PIECE_BYTES: usize = 16 * 1024;
 
 /// Middleware: counts each response in the connection's account, an extension of the request. A client that reads none of its
 /// responses is disconnected when the account is full.
@@ -37,16 +35,16 @@ pub fn count_body(response: Response, account: &Account) -> Response {
         return response;
     }
     match account.add(bytes) {
-        Some(waiting) => response.map(|body| Body::new(CountedBody { body, piece: Bytes::new(), waiting: Arc::new(waiting) })),
+        Some(waiting) => {
+            response.map(|body| Body::new(CountedBody { pieces: BodyPieces::new(body), waiting: Arc::new(waiting) }))
+        }
         // The account is closed, and the connection ends.
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 
 struct CountedBody {
-    body: Body,
-    /// The rest of the last frame of `body`.
-    piece: Bytes,
+    pieces: BodyPieces,
     waiting: Arc<WaitingBytes>,
 }
 
@@ -68,33 +66,24 @@ impl HttpBody for CountedBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        if this.piece.is_empty() {
-            match Pin::new(&mut this.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => this.piece = data,
-                    Err(other) => return Poll::Ready(Some(Ok(other))),
-                },
-                end @ (Poll::Ready(Some(Err(_)) | None) | Poll::Pending) => return end,
-            }
-        }
-        let bytes = this.piece.split_to(this.piece.len().min(MAX_PIECE_BYTES));
-        let piece = Piece { bytes, _waiting: Arc::clone(&this.waiting) };
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(piece)))))
+        let counted = |bytes| Bytes::from_owner(Piece { bytes, _waiting: Arc::clone(&this.waiting) });
+        let next = ready!(this.pieces.poll_piece(cx));
+        Poll::Ready(next.map(|frame| frame.map(|frame| frame.map_data(counted))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.piece.is_empty() && self.body.is_end_stream()
+        self.pieces.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self.body.size_hint().exact().unwrap_or(0);
-        SizeHint::with_exact(rest + self.piece.len() as u64)
+        self.pieces.size_hint()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::body_pieces::MAX_PIECE_BYTES;
     use crate::limits::waiting_bytes::{Ledger, MAX_CLIENT_BYTES};
 
     #[tokio::test]

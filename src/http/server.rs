@@ -200,20 +200,20 @@ impl ConnectionWatch {
         }
     }
 
-    /// Ends when the account is closed, when the first request is late, or when a response has stalled.
+    /// Ends when the account is closed, when the first request is late, or when the client reads a response too slowly.
     async fn must_end(&self) {
-        let late_or_stalled = async {
+        let late_or_slow = async {
             tokio::time::sleep(HEAD_TIMEOUT).await;
             if !self.has_request.load(Ordering::Relaxed) {
                 return;
             }
             match &self.responses {
-                Some(responses) => responses.stalled().await,
+                Some(responses) => responses.until_slow_reader().await,
                 None => pending().await,
             }
         };
         tokio::select! {
-            () = late_or_stalled => {}
+            () = late_or_slow => {}
             () = self.account_closed.notified() => {}
         }
     }

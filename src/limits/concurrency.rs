@@ -1,13 +1,13 @@
 //! Limits how many connections one client may have at the same time.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::descriptors::Descriptor;
 use super::ip_prefix;
+use super::network_counts::NetworkCounts;
 
-type Table = Arc<Mutex<HashMap<IpAddr, u32>>>;
+type Table = Arc<Mutex<NetworkCounts>>;
 
 /// Counts the connections of each client. Clones share one table, which holds no client without a connection.
 #[derive(Debug, Clone)]
@@ -35,11 +35,10 @@ impl ClientCounter {
     pub fn acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
         let network = ip_prefix::of_client(address);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = table.get(&network).copied().unwrap_or(0);
-        if count >= self.max {
+        if table.of(network) >= self.max {
             return None;
         }
-        table.insert(network, count + 1);
+        table.increment(network);
         Some(ConnectionSlot { counted: Some((network, Arc::clone(&self.table))), _descriptor: None })
     }
 }
@@ -62,13 +61,7 @@ impl ConnectionSlot {
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let Some((network, table)) = &self.counted else { return };
-        let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = table.get_mut(network) {
-            *count -= 1;
-            if *count == 0 {
-                table.remove(network);
-            }
-        }
+        table.lock().unwrap_or_else(PoisonError::into_inner).decrement(*network);
     }
 }
 
@@ -85,19 +78,19 @@ mod tests {
         assert!(counter.acquire(one).is_none());
         let third = counter.acquire(other).unwrap();
         drop((first, third));
-        assert_eq!(counter.table.lock().unwrap().len(), 1);
+        assert_eq!(counter.table.lock().unwrap().networks(), 1);
         assert!(counter.acquire(one).is_some());
     }
 
     #[test]
     fn a_place_holds_its_descriptor_and_who_has_none_leaves_no_trace() {
-        let (counter, share) = (ClientCounter::new(1), DescriptorPool::new("test", 2));
+        let (counter, pool) = (ClientCounter::new(1), DescriptorPool::new("test", 2));
         let one = "192.0.2.1".parse().unwrap();
         let places = [counter.acquire(one).unwrap(), ConnectionSlot::uncounted()]
-            .map(|place| place.with_descriptor(share.take().unwrap()));
-        assert_eq!((share.taken(), counter.acquire(one).is_none()), (2, true));
+            .map(|place| place.with_descriptor(pool.take().unwrap()));
+        assert_eq!((pool.taken(), counter.acquire(one).is_none()), (2, true));
         drop(places);
-        assert_eq!((share.taken(), counter.table.lock().unwrap().len()), (0, 0));
+        assert_eq!((pool.taken(), counter.table.lock().unwrap().networks()), (0, 0));
         assert!(ClientCounter::new(0).acquire(one).is_none());
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::log_interval::LogInterval;
+
 /// Descriptors for everything but the connections of clients (the database, DNS look-ups, reloaded certificates, requests to an authority),
 /// and for connections that are accepted shortly before another one is closed for them.
 const RESERVED_DESCRIPTORS: u64 = 64;
@@ -26,8 +28,7 @@ struct Inner {
     taken: AtomicUsize,
     refused: AtomicU64,
     start: Instant,
-    /// When the log last reported that none is left, in seconds from `start` plus one; 0: never.
-    logged_at: AtomicU64,
+    log_interval: LogInterval,
 }
 
 /// One descriptor of a pool, which returns to the pool on drop.
@@ -60,8 +61,8 @@ pub struct CastCost {
 impl DescriptorPool {
     #[must_use]
     pub fn new(kind: &'static str, most: usize) -> Self {
-        let (taken, refused, logged_at) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Inner { kind, most, taken, refused, start: Instant::now(), logged_at }))
+        let (taken, refused, log_interval) = (AtomicUsize::new(0), AtomicU64::new(0), LogInterval::new(LOG_INTERVAL));
+        Self(Arc::new(Inner { kind, most, taken, refused, start: Instant::now(), log_interval }))
     }
 
     /// Takes a descriptor; `None`: all are taken.
@@ -101,11 +102,9 @@ impl DescriptorPool {
     }
 
     fn note_refusal(&self) {
-        let Inner { kind, most, refused, start, logged_at, .. } = &*self.0;
+        let Inner { kind, most, refused, start, log_interval, .. } = &*self.0;
         refused.fetch_add(1, Ordering::Relaxed);
-        let (now, before) = (start.elapsed().as_secs() + 1, logged_at.load(Ordering::Relaxed));
-        let due = before == 0 || now.saturating_sub(before) >= LOG_INTERVAL.as_secs();
-        if due && logged_at.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if log_interval.is_due(start.elapsed()) {
             tracing::warn!(
                 kind,
                 most,
@@ -131,12 +130,12 @@ impl DescriptorPools {
         let (unidentified, turn_clients) = ((left / 8).min(MAX_UNIDENTIFIED), left / 4);
         let relayed = (left * 3 / 8).min(ports as u64);
         let http = left - unidentified - turn_clients - relayed;
-        let share = |kind, most: u64| DescriptorPool::new(kind, usize::try_from(most).unwrap_or(usize::MAX).max(1));
+        let pool = |kind, most: u64| DescriptorPool::new(kind, usize::try_from(most).unwrap_or(usize::MAX).max(1));
         Self {
-            relayed: share("relayed", relayed),
-            turn_clients: share("turn_clients", turn_clients),
-            http: share("http", http),
-            unidentified: share("undecided", unidentified),
+            relayed: pool("relayed", relayed),
+            turn_clients: pool("turn_clients", turn_clients),
+            http: pool("http", http),
+            unidentified: pool("undecided", unidentified),
             limit,
         }
     }
@@ -157,7 +156,7 @@ impl DescriptorPools {
     #[must_use]
     pub fn casts(&self, cost: CastCost) -> usize {
         let parts = [(&self.relayed, cost.relayed), (&self.turn_clients, cost.turn_clients), (&self.http, cost.http)];
-        parts.iter().filter(|(_, each)| *each > 0).map(|(share, each)| share.most() / each).min().unwrap_or(0)
+        parts.iter().filter(|(_, each)| *each > 0).map(|(pool, each)| pool.most() / each).min().unwrap_or(0)
     }
 }
 
@@ -183,39 +182,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_leave_each_other_alone_and_are_given_back() {
-        let shares = DescriptorPools::divide(1024, 40, 2, 16_384);
-        let relayed: Vec<_> = std::iter::from_fn(|| shares.relayed.take()).collect();
-        assert_eq!((relayed.len(), shares.relayed.refused()), (shares.relayed.most(), 1));
-        assert!(shares.http.take().is_some() && shares.turn_clients.take().is_some() && shares.unidentified.take().is_some());
+    fn pools_leave_each_other_alone_and_are_given_back() {
+        let pools = DescriptorPools::divide(1024, 40, 2, 16_384);
+        let relayed: Vec<_> = std::iter::from_fn(|| pools.relayed.take()).collect();
+        assert_eq!((relayed.len(), pools.relayed.refused()), (pools.relayed.most(), 1));
+        assert!(pools.http.take().is_some() && pools.turn_clients.take().is_some() && pools.unidentified.take().is_some());
         drop(relayed);
-        assert!(shares.relayed.take().is_some() && shares.relayed.taken() == 0);
+        assert!(pools.relayed.take().is_some() && pools.relayed.taken() == 0);
     }
 
     #[test]
-    fn all_shares_together_stay_within_the_limit() {
+    fn all_pools_together_stay_within_the_limit() {
         for (limit, open, threads, ports) in
             [(256, 40, 2, 16_384), (1024, 60, 4, 100), (1_048_576, 60, 4, 16_384), (64, 60, 4, 16_384)]
         {
-            let shares = DescriptorPools::divide(limit, open, threads, ports);
-            let all: usize = shares.all().iter().map(|share| share.most()).sum();
+            let pools = DescriptorPools::divide(limit, open, threads, ports);
+            let all: usize = pools.all().iter().map(|pool| pool.most()).sum();
             assert!(
                 all as u64 <= limit.saturating_sub(open + RESERVED_DESCRIPTORS + threads as u64 * DESCRIPTORS_PER_THREAD).max(4),
                 "{limit}"
             );
-            assert!(shares.all().iter().all(|share| share.most() > 0) && shares.relayed.most() <= ports);
+            assert!(pools.all().iter().all(|pool| pool.most() > 0) && pools.relayed.most() <= ports);
         }
     }
 
     #[test]
     fn the_report_counts_casts_by_what_is_short_first() {
-        let shares = DescriptorPools::divide(1024, 40, 2, 16_384);
+        let pools = DescriptorPools::divide(1024, 40, 2, 16_384);
         let cost = CastCost::of_urls(1, 2);
         assert_eq!(cost, CastCost { relayed: 6, turn_clients: 4, http: 2 });
-        assert_eq!((shares.relayed.most(), shares.turn_clients.most(), shares.http.most()), (339, 226, 226));
-        assert_eq!(shares.casts(cost), 56);
+        assert_eq!((pools.relayed.most(), pools.turn_clients.most(), pools.http.most()), (339, 226, 226));
+        assert_eq!(pools.casts(cost), 56);
         assert_eq!(DescriptorPools::divide(1 << 20, 40, 2, 60).casts(cost), 10, "ports may be short, too");
-        assert_eq!(shares.casts(CastCost::of_urls(1, 0)), 113);
+        assert_eq!(pools.casts(CastCost::of_urls(1, 0)), 113);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | How often may a client ask? | [`rate`] (each address), [`token_bucket`] (one source) | API, handshakes, gateways |
 //! | How many bytes a second may a client send, or cause? | [`byte_budget`] | Socket.IO connections |
 //! | How many connections may a client have? | [`concurrency`] | ingress, Collider |
+//! | How many items does a client or a site have? | [`network_counts`] | sessions, [`concurrency`] |
 //! | Which connection is closed for a new one that has proved nothing? | [`unproven`] | ingress, relay |
 //! | Which item of a client goes when a shared resource is exhausted? | [`fair_shares`] | sessions, TVs, users |
 //! | How often may a client guess a secret? | [`guesses`] | codes, passwords, API keys, TURN |
@@ -16,6 +17,7 @@
 //! | How large may send buffers stay? | [`kept_buffers`] | WebSockets |
 //! | How many descriptors may each kind of connection have? | [`descriptors`], of the process's limit ([`descriptor_limit`]) | ingress, relay |
 //! | Which names may a client choose? | [`reserved_names`] | gateways |
+//! | How often may clients cause a line in the log? | [`log_interval`] | descriptors, users, Collider |
 //!
 //! - **Owner** of the counts; each limiter is a handle that its users share.
 //! - **Inputs**: an address, an amount, and in most limiters the time.
@@ -35,7 +37,9 @@ mod guess_table;
 pub mod guesses;
 pub mod ip_prefix;
 pub mod kept_buffers;
+pub mod log_interval;
 pub mod message_size;
+pub mod network_counts;
 pub mod rate;
 pub mod reserved_names;
 pub mod retry_after;

@@ -19,12 +19,12 @@ use super::room::Rooms;
 use super::wire::{self, AdminRequest, Arguments, Handshake, Json, Request, ack};
 use crate::config::secret::Secret;
 use crate::limits::guesses::Guesses;
-use crate::socketio::client_budget::ClientBudget;
-use crate::socketio::client_id::ClientId;
-use crate::socketio::connections::{self, Connections};
-use crate::socketio::event_sender::EventSender;
-use crate::socketio::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
-use crate::socketio::room_driver::DrivenState;
+use crate::room_driver::DrivenState;
+use crate::socketio::gateway::client_budget::ClientBudget;
+use crate::socketio::gateway::client_id::ClientId;
+use crate::socketio::gateway::connections::{self, Connections};
+use crate::socketio::gateway::event_sender::EventSender;
+use crate::socketio::gateway::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
 use crate::users::Directory;
 
 /// Admins' passwords that are checked at a time; each check takes 19 MiB for tens of milliseconds.
@@ -32,7 +32,7 @@ const MAX_CONCURRENT_PASSWORD_CHECKS: usize = 2;
 
 /// A handle to the one gateway; clones share it.
 #[derive(Clone)]
-pub struct Gateway(Arc<Inner>);
+pub struct MultiConnectionGateway(Arc<Inner>);
 
 struct Inner {
     directory: Directory,
@@ -82,7 +82,7 @@ impl fmt::Display for HandshakeRefused {
     }
 }
 
-impl Gateway {
+impl MultiConnectionGateway {
     /// `new_rooms` makes rooms without users. `guesses` counts wrong admin passwords.
     pub fn new(new_rooms: impl Fn() -> Rooms<Json> + Send + 'static, directory: Directory, guesses: Guesses) -> Self {
         let state = State { rooms: new_rooms(), new_rooms: Box::new(new_rooms), clients: HashMap::new(), rate_limited: 0 };

@@ -41,8 +41,8 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(shares: &DescriptorPools) -> Self {
-        let (clients, relayed) = (shares.turn_clients.clone(), shares.relayed.clone());
+    pub(super) fn new(descriptors: &DescriptorPools) -> Self {
+        let (clients, relayed) = (descriptors.turn_clients.clone(), descriptors.relayed.clone());
         let unproven = UnprovenConnections::new(MAX_UNPROVEN_STREAMS.min(clients.most() / 2));
         Self { unproven, clients, relayed, buffers: BufferTotal::default() }
     }

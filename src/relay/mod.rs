@@ -22,7 +22,7 @@
 //! - A shard that failed starts again; the failure is counted and logged, and the shard's ports and quota are given back.
 //! - Every queue is bounded: a batch, a stream's queue, streams without an allocation, and in bytes what clients cause one shard
 //!   to hand over to another (`shard::mailbox`).
-//! - The number of open descriptors stays within the shares that the process gave (`admission`): beyond them an Allocate gets
+//! - The number of open descriptors stays within the pools that the process gave (`admission`): beyond them an Allocate gets
 //!   508, and a new connection displaces one without an allocation.
 //! - A socket whose receive failed is read again; a shard whose turn does not end is reported ([`StatsReader::stalled_shards`]).
 //!

@@ -1,10 +1,10 @@
 //! The packets of socket.io 1 and 2 (Engine.IO 3) that differ from those of socketioxide. PURE.
 //!
-//! Owner of both rewrite rules; [`super::payload`] applies them to polling, [`super::frame_filter`] to WebSockets.
+//! Owner of both rewrite rules; [`super::payload`] applies them to polling, [`crate::websocket::frame_filter`] to WebSockets.
 
 use serde::Deserialize;
 
-use super::rewrite_rule::RewriteRule;
+use crate::websocket::rewrite_rule::RewriteRule;
 
 /// Packets from such a client: the name of a namespace may end with a query, which socketioxide takes for a part of the name. As in the
 /// original server the query is removed where a client connects (`40/rtc?token=1,`), and nowhere else.

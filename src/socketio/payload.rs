@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
-use super::message_start::{CONNECT_PREFIX, ConnectPackets, MAX_START_BYTES, announced_attachments};
-use super::rewrite_rule::RewriteRule;
-use super::sent_packets::{SentCounts, attachments, is_answer};
+use crate::socketio::stream::sent_packets::{SentCounts, attachments, is_answer};
+use crate::websocket::message_start::{CONNECT_PREFIX, ConnectPackets, MAX_START_BYTES, announced_attachments};
+use crate::websocket::rewrite_rule::RewriteRule;
 
 /// Digits of a packet's length.
 const MAX_LENGTH_DIGITS: usize = 8;

@@ -6,14 +6,14 @@ use axum::body::{Body, to_bytes};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 
-use super::engine_query::EngineQuery;
-use super::outgoing::Outgoing;
 use super::payload;
 use super::request::is_binary;
-use super::sent_packets::SentCounts;
-use super::session::{self, Engine};
-use super::sessions::SessionSlot;
 use crate::http::response_bytes;
+use crate::socketio::sessions::engine_io_query::EngineIoQuery;
+use crate::socketio::sessions::outgoing::Outgoing;
+use crate::socketio::sessions::session::{self, Socketioxide};
+use crate::socketio::sessions::session_table::SessionSlot;
+use crate::socketio::stream::sent_packets::SentCounts;
 
 /// In the extensions of the answer to a poll: the packets that it carries.
 #[derive(Clone)]
@@ -25,8 +25,8 @@ struct SentByPoll {
 /// Looks into the answer to a GET. The answer to a handshake begins a session, which is watched from then on; the answer to a poll carries
 /// packets of its session.
 pub(super) async fn track(
-    query: EngineQuery,
-    engine: &Engine,
+    query: EngineIoQuery,
+    socketioxide: &Socketioxide,
     slot: Option<Arc<SessionSlot>>,
     outgoing: Outgoing,
     response: Response,
@@ -40,7 +40,7 @@ pub(super) async fn track(
     if !query.opens() {
         let sent = payload::sent(&body, query.is_engine_io_3(), is_binary(&parts.headers));
         parts.extensions.insert(SentByPoll { outgoing, sent });
-    } else if let (Some(session), Some(slot)) = (session::opened(query, engine, &body), slot) {
+    } else if let (Some(session), Some(slot)) = (session::opened(query, socketioxide, &body), slot) {
         let ender = session.ender(&outgoing);
         let on_close = ender.clone();
         outgoing.account().on_close(move || on_close.end_soon());

@@ -6,19 +6,21 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::engine_query::EngineQuery;
-use super::message_start::ConnectPackets;
+use super::payload;
+use super::poll_answers;
 use super::poll_body::PollBody;
 use super::request::is_binary;
-use super::session::EndOnDrop;
-use super::sessions::SessionSlot;
 use super::state::{Prepared, ServerState};
-use super::{handshake, payload, poll_answers};
 use crate::limits::message_size::MAX_WIRE_BYTES;
+use crate::socketio::sessions::engine_io_query::EngineIoQuery;
+use crate::socketio::sessions::session::EndOnDrop;
+use crate::socketio::sessions::session_table::SessionSlot;
+use crate::socketio::stream::handshake;
+use crate::websocket::message_start::ConnectPackets;
 
 /// The middleware; requests that are not for Socket.IO pass through.
 pub(super) async fn prepare(State(state): State<ServerState>, request: Request, next: Next) -> Response {
-    let Some(query) = EngineQuery::read(request.uri()) else { return next.run(request).await };
+    let Some(query) = EngineIoQuery::read(request.uri()) else { return next.run(request).await };
     let prepared = match state.prepare(query, &request) {
         Ok(prepared) => prepared,
         Err(error) => return error.into_response(),
@@ -80,7 +82,7 @@ async fn answer_poll(state: ServerState, prepared: Prepared, guard: EndOnDrop, r
         None => next.run(request).await,
     };
     guard.keep();
-    let response = poll_answers::track(query, &state.engine, slot, outgoing, response).await;
+    let response = poll_answers::track(query, &state.socketioxide, slot, outgoing, response).await;
     if query.is_engine_io_3() { rewrite_answer(response).await } else { response }
 }
 

@@ -13,21 +13,23 @@ use socketioxide::layer::SocketIoLayer;
 use socketioxide::{ParserConfig, SocketIo};
 use tower::Layer as _;
 
-use super::engine_query::{self, EngineQuery};
-use super::probe::Probes;
-use super::session::{self, Engine};
-use super::sessions::Sessions;
+use super::answer_fixes;
+use super::jsonp;
+use super::poll_answers;
+use super::prepare;
+use super::request;
 use super::state::ServerState;
-use super::traffic::Traffic;
-use super::{engine_answers, jsonp, poll_answers, prepare, request};
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::waiting_bytes::Ledger;
+use crate::socketio::sessions::engine_io_query::{self, EngineIoQuery};
+use crate::socketio::sessions::session::{self, Socketioxide};
+use crate::socketio::sessions::session_table::{ATTACHMENTS_TIMEOUT, Sessions};
+use crate::socketio::stream::Traffic;
+use crate::socketio::stream::probe::Probes;
 
 /// From a session's begin until its client asks for a namespace, as clients do immediately. Clients of Engine.IO 3 don't ask.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// From an event until all its attachments have come.
-const ATTACHMENTS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Attachments of one event. Events that are relayed have a few.
 const MAX_ATTACHMENTS: usize = 256;
 /// Packets that wait in socketioxide: a burst of candidates. socketioxide drops further packets, so a client with so many is disconnected.
@@ -75,9 +77,9 @@ impl Server {
 
     /// Puts Socket.IO in front of `rest`. All requests share one server: `Router::layer` would make one for each route and method.
     pub fn in_front_of(self, rest: Router) -> Router {
-        let engine = self.layer.layer(rest);
+        let socketioxide = self.layer.layer(rest);
         let state = ServerState {
-            engine: engine.clone(),
+            socketioxide: socketioxide.clone(),
             traffic: self.traffic,
             kept: self.kept,
             sessions: self.sessions,
@@ -85,30 +87,30 @@ impl Server {
             ledger: self.ledger,
         };
         let prepare = middleware::from_fn_with_state(state, prepare::prepare);
-        let refuse_unknown = middleware::from_fn_with_state(engine.clone(), refuse_unknown_sessions);
+        let refuse_unknown = middleware::from_fn_with_state(socketioxide.clone(), refuse_unknown_sessions);
         Router::new()
-            .fallback_service(engine)
+            .fallback_service(socketioxide)
             .layer(prepare)
             .layer(middleware::from_fn(jsonp::translate))
             .layer(refuse_unknown)
             .layer(map_response(poll_answers::count))
-            .layer(middleware::from_fn(engine_answers::correct))
+            .layer(middleware::from_fn(answer_fixes::correct))
     }
 }
 
 /// Middleware ahead of the ones that collect bodies: answers a POST without a session before its body is read. engineioxide refuses all
 /// other requests without a session.
-async fn refuse_unknown_sessions(State(mut engine): State<Engine>, mut request: Request, next: Next) -> Response {
-    let Some(query) = EngineQuery::read(request.uri()) else { return next.run(request).await };
-    if let Some(uri) = engine_query::with_version(request.uri()) {
+async fn refuse_unknown_sessions(State(mut socketioxide): State<Socketioxide>, mut request: Request, next: Next) -> Response {
+    let Some(query) = EngineIoQuery::read(request.uri()) else { return next.run(request).await };
+    if let Some(uri) = engine_io_query::with_version(request.uri()) {
         *request.uri_mut() = uri;
     }
     if request.method() != Method::POST {
         return next.run(request).await;
     }
-    let refusal = match session::named(query, &engine) {
+    let refusal = match session::named(query, &socketioxide) {
         Some(session) => session.refusal().await,
-        None => Some(session::answer(&mut engine, request::lean(&request).map(|()| Body::empty())).await),
+        None => Some(session::answer(&mut socketioxide, request::lean(&request).map(|()| Body::empty())).await),
     };
     match refusal {
         Some(refusal) => refusal,

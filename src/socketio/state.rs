@@ -6,18 +6,18 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::engine_query::EngineQuery;
-use super::outgoing::Outgoing;
-use super::probe::Probes;
 use super::request::{address, known_address, lean};
-use super::session::{self, Engine, SessionHandle};
-use super::session_refusal::SessionRefusal;
-use super::sessions::{SessionSlot, Sessions};
-use super::traffic::Traffic;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::message_size;
 use crate::limits::unfinished::{IncomingMessages, UnfinishedMessages};
 use crate::limits::waiting_bytes::Ledger;
+use crate::socketio::sessions::engine_io_query::EngineIoQuery;
+use crate::socketio::sessions::outgoing::Outgoing;
+use crate::socketio::sessions::session::{self, SessionHandle, Socketioxide};
+use crate::socketio::sessions::session_refusal::SessionRefusal;
+use crate::socketio::sessions::session_table::{SessionSlot, Sessions};
+use crate::socketio::stream::Traffic;
+use crate::socketio::stream::probe::Probes;
 
 /// Bytes of a session's first request head that every client has. Bytes beyond these count as if they waited for the client.
 const UNCOUNTED_HEAD_BYTES: usize = 2 * 1024;
@@ -25,7 +25,7 @@ const UNCOUNTED_HEAD_BYTES: usize = 2 * 1024;
 /// What all requests share.
 #[derive(Clone)]
 pub(super) struct ServerState {
-    pub(super) engine: Engine,
+    pub(super) socketioxide: Socketioxide,
     pub(super) traffic: Arc<Traffic>,
     pub(super) kept: KeptBuffers,
     pub(super) sessions: Sessions,
@@ -35,7 +35,7 @@ pub(super) struct ServerState {
 
 /// One request with what belongs to its session.
 pub(super) struct Prepared {
-    pub(super) query: EngineQuery,
+    pub(super) query: EngineIoQuery,
     /// What socketioxide gets, and a session that begins keeps. `outgoing` is in its extensions, where gateways find it.
     pub(super) head: Request<()>,
     /// `None`: the request neither begins a session nor belongs to one that began by polling.
@@ -66,7 +66,7 @@ impl ServerState {
     ///
     /// # Errors
     /// Why no session begins.
-    pub(super) fn prepare(&self, query: EngineQuery, request: &Request) -> Result<Prepared, PrepareError> {
+    pub(super) fn prepare(&self, query: EngineIoQuery, request: &Request) -> Result<Prepared, PrepareError> {
         let fresh = Outgoing::new(self.ledger.open(known_address(request)));
         let slot = match query.sid {
             None if request.method() == Method::GET => {
@@ -90,7 +90,7 @@ impl ServerState {
     }
 
     /// The session that a request belongs to, by its id.
-    pub(super) fn session(&self, query: EngineQuery) -> Option<SessionHandle> {
-        session::named(query, &self.engine)
+    pub(super) fn session(&self, query: EngineIoQuery) -> Option<SessionHandle> {
+        session::named(query, &self.socketioxide)
     }
 }

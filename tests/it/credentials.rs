@@ -11,7 +11,7 @@ use castway::addresses::ice_servers::{AdvertisedPort, IceServers, UrlTransport};
 use castway::api;
 use castway::api::keys::ApiKeys;
 use castway::api::metric_families::MetricsSource;
-use castway::api::state::{ApiState, ReadinessCheck, SiteInfo};
+use castway::api::state::{ApiState, PublicAddress, ReadinessCheck};
 use castway::config::{Config, Settings};
 use castway::http::client_info;
 use castway::limits::guesses::GuessReports;
@@ -68,7 +68,7 @@ impl Server {
             ice_limiter: ClientLimiter::per_minute(config.credentials.ice.rate),
             keys: ApiKeys::new(config.credentials.api_keys.clone(), &GuessReports::default()),
             credentials: config.credentials,
-            site: SiteInfo {
+            public: PublicAddress {
                 public_url: None,
                 http: config.http.listen[0].addrs[0],
                 https_port: None,

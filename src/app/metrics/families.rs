@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::api::metric_families::{MetricFamily, MetricKind, Sample};
-use crate::apprtc::gateway::CallStats;
+use crate::apprtc::gateway::AppRtcCounts;
 use crate::cast::gateway::CastCounts;
 use crate::limits::descriptors::{DescriptorPool, DescriptorPools};
 use crate::limits::guesses::{GuessKind, GuessReports};
@@ -13,12 +13,13 @@ use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::MultiConnectionCounts;
 use crate::relay::RelayStats;
 use crate::relay::stats::labels::{CloseReason, DropCause, TrafficDirection};
-use crate::socketio::FrameCounts;
-use crate::socketio::room_driver;
-use crate::socketio::{REFUSAL_REASONS, SessionCounts, Traffic};
+use crate::room_driver;
+use crate::socketio::sessions::{RefusalReason, SessionCounts};
+use crate::socketio::stream::Traffic;
 use crate::tls::Certificates;
 use crate::turn::Transport;
 use crate::turn::codec::error_code::ErrorCode;
+use crate::websocket::frame_counts::FrameCounts;
 
 /// The certificate: its expiry and failed renewals.
 #[must_use]
@@ -113,7 +114,7 @@ pub fn kept(buffers: &KeptBuffers) -> Vec<MetricFamily> {
 
 /// The sessions of Engine.IO, and the messages that clients have not finished sending.
 #[must_use]
-pub fn inward(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<MetricFamily> {
+pub fn incoming(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<MetricFamily> {
     let labelled = |name, help, kind, label, samples: &[(&str, f64)]| MetricFamily {
         name,
         help,
@@ -124,7 +125,8 @@ pub fn inward(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<Me
             .collect(),
     };
     let transports = [("polling", f64::from(sessions.polling)), ("websocket", f64::from(sessions.websockets))];
-    let refused: Vec<_> = REFUSAL_REASONS.into_iter().zip(sessions.refused.map(|count| count as f64)).collect();
+    let refused: Vec<_> =
+        RefusalReason::ALL.map(RefusalReason::label).into_iter().zip(sessions.refused.map(|count| count as f64)).collect();
     let ended = [("late", unfinished.late as f64), ("too_much", unfinished.too_much as f64)];
     vec![
         labelled("castway_sessions", "Sessions of Engine.IO, by transport", MetricKind::Gauge, "transport", &transports),
@@ -153,23 +155,23 @@ pub fn inward(sessions: &SessionCounts, unfinished: &UnfinishedCounts) -> Vec<Me
 
 /// AppRTC: rooms, clients, errors and refusals.
 #[must_use]
-pub fn calls(calls: &CallStats) -> Vec<MetricFamily> {
+pub fn calls(apprtc: &AppRtcCounts) -> Vec<MetricFamily> {
     let gauge = |name, help, value: f64| MetricFamily::single(name, help, MetricKind::Gauge, value);
-    let errors = [("websocket", calls.socket_errors), ("http", calls.http_errors)];
+    let errors = [("websocket", apprtc.socket_errors), ("http", apprtc.http_errors)];
     let by = |label| move |(name, count): (&str, u64)| Sample { labels: vec![(label, name.to_owned())], value: count as f64 };
-    let evictions = &calls.evictions;
+    let evictions = &apprtc.evictions;
     let gave_way = [("idle_room", evictions.idle_rooms), ("room", evictions.rooms), ("message", evictions.messages)];
-    let refused = [("rate", calls.too_often), ("room", evictions.refused_rooms), ("message", evictions.refused_messages)];
+    let refused = [("rate", apprtc.rate_limited), ("room", evictions.refused_rooms), ("message", evictions.refused_messages)];
     vec![
-        gauge("castway_call_rooms", "AppRTC rooms", calls.now.rooms as f64),
-        gauge("castway_call_members", "Clients in AppRTC rooms", calls.now.members as f64),
-        gauge("castway_call_sockets", "WebSockets registered with Collider", calls.now.sockets as f64),
-        gauge("castway_call_waiting_bytes", "Bytes of AppRTC messages that wait for a peer", calls.now.waiting as f64),
+        gauge("castway_call_rooms", "AppRTC rooms", apprtc.now.rooms as f64),
+        gauge("castway_call_members", "Clients in AppRTC rooms", apprtc.now.members as f64),
+        gauge("castway_call_sockets", "WebSockets registered with Collider", apprtc.now.sockets as f64),
+        gauge("castway_call_waiting_bytes", "Bytes of AppRTC messages that wait for a peer", apprtc.now.waiting as f64),
         MetricFamily::single(
             "castway_call_registrations",
             "Registrations of WebSockets with Collider",
             MetricKind::Counter,
-            calls.registered as f64,
+            apprtc.registered as f64,
         ),
         MetricFamily {
             name: "castway_call_errors",
@@ -194,57 +196,61 @@ pub fn calls(calls: &CallStats) -> Vec<MetricFamily> {
 
 /// The cast flow and RTCMultiConnection: TVs, users and rooms.
 #[must_use]
-pub fn signaling(casts: CastCounts, multi: MultiConnectionCounts) -> Vec<MetricFamily> {
+pub fn signaling(cast: CastCounts, multiconnection: MultiConnectionCounts) -> Vec<MetricFamily> {
     let gauge = |name, help, value: usize| MetricFamily::single(name, help, MetricKind::Gauge, value as f64);
     vec![
-        gauge("castway_tvs", "TVs that show a code", casts.tvs),
-        gauge("castway_waiting_tvs", "TVs that wait for a code", casts.waiting),
+        gauge("castway_tvs", "TVs that show a code", cast.tvs),
+        gauge("castway_waiting_tvs", "TVs that wait for a code", cast.waiting),
         MetricFamily::single(
             "castway_evicted_tvs",
             "TVs that lost their place to another TV because all places were taken",
             MetricKind::Counter,
-            casts.evicted as f64,
+            cast.evicted as f64,
         ),
-        gauge("castway_clients", "Clients connected over Socket.IO", casts.clients + multi.clients),
-        gauge("castway_multi_users", "Users of RTCMultiConnection, including those in their grace period", multi.rooms.users),
-        gauge("castway_multi_away_users", "Users of RTCMultiConnection in their grace period", multi.rooms.away),
-        gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multi.rooms.rooms),
+        gauge("castway_clients", "Clients connected over Socket.IO", cast.clients + multiconnection.clients),
+        gauge(
+            "castway_multi_users",
+            "Users of RTCMultiConnection, including those in their grace period",
+            multiconnection.rooms.users,
+        ),
+        gauge("castway_multi_away_users", "Users of RTCMultiConnection in their grace period", multiconnection.rooms.away),
+        gauge("castway_multi_rooms", "Rooms of RTCMultiConnection", multiconnection.rooms.rooms),
         MetricFamily::single(
             "castway_multi_limited_events",
             "Events of RTCMultiConnection's clients that were refused because they sent too many",
             MetricKind::Counter,
-            multi.rate_limited as f64,
+            multiconnection.rate_limited as f64,
         ),
     ]
 }
 
-/// The process as a whole: faults and descriptors.
+/// The process as a whole: panics and descriptors.
 #[must_use]
-pub fn process(shares: &DescriptorPools) -> Vec<MetricFamily> {
+pub fn process(descriptors: &DescriptorPools) -> Vec<MetricFamily> {
     let family = |name, help, kind, number: fn(&DescriptorPool) -> f64| {
-        let sample = |share: &&DescriptorPool| Sample { labels: vec![("kind", share.kind().to_owned())], value: number(share) };
-        MetricFamily { name, help, kind, samples: shares.all().iter().map(sample).collect() }
+        let sample = |pool: &&DescriptorPool| Sample { labels: vec![("kind", pool.kind().to_owned())], value: number(pool) };
+        MetricFamily { name, help, kind, samples: descriptors.all().iter().map(sample).collect() }
     };
     vec![
         MetricFamily::single(
             "castway_core_resets",
-            "How often the rooms of a protocol were reset after a fault in the program",
+            "How often the rooms of a protocol were reset after a panic",
             MetricKind::Counter,
             room_driver::resets() as f64,
         ),
-        family("castway_descriptors", "File descriptors in use, by kind", MetricKind::Gauge, |share| share.taken() as f64),
-        family("castway_descriptors_limit", "Maximum number of file descriptors, by kind", MetricKind::Gauge, |share| {
-            share.most() as f64
+        family("castway_descriptors", "File descriptors in use, by kind", MetricKind::Gauge, |pool| pool.taken() as f64),
+        family("castway_descriptors_limit", "Maximum number of file descriptors, by kind", MetricKind::Gauge, |pool| {
+            pool.most() as f64
         }),
-        family("castway_descriptors_refused", "How often a kind had no file descriptors left", MetricKind::Counter, |share| {
-            share.refused() as f64
+        family("castway_descriptors_refused", "How often a kind had no file descriptors left", MetricKind::Counter, |pool| {
+            pool.refused() as f64
         }),
     ]
 }
 
 /// Wrong codes, passwords and API keys.
 #[must_use]
-pub fn wrong(reports: &GuessReports) -> MetricFamily {
+pub fn wrong_guesses(reports: &GuessReports) -> MetricFamily {
     let sample = |(kind, total): (GuessKind, u64)| Sample { labels: vec![("kind", kind.name().to_owned())], value: total as f64 };
     MetricFamily {
         name: "castway_wrong",
@@ -275,12 +281,12 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
             "Clients that have moved, and whose packets another shard forwards",
             relay.moved as f64,
         ),
-        by_way(
+        by_direction(
             "castway_relay_packets",
             "Relayed payloads, by direction and by the transport of the client",
             |direction, client| relay.packets(direction, client),
         ),
-        by_way(
+        by_direction(
             "castway_relay_bytes",
             "Bytes of relayed payloads, without TURN, UDP and IP headers, by direction and by the transport of the client",
             |direction, client| relay.bytes(direction, client),
@@ -321,7 +327,7 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
         ),
         counter("castway_relay_receive_errors", "Failed receives; the socket is read again", relay.receive_errors),
         counter("castway_relay_icmp_errors", "ICMP errors for packets sent to peers", relay.icmp_errors),
-        counter("castway_relay_shard_restarts", "Restarts of a shard of the relay after a fault in the program", relay.panics),
+        counter("castway_relay_shard_restarts", "Restarts of a shard of the relay after a panic", relay.panics),
         listed(
             "castway_relay_shard_busy_seconds",
             "Seconds that each shard was busy; their rate is its load, from 0 to 1",
@@ -331,7 +337,7 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
     ]
 }
 
-fn by_way(name: &'static str, help: &'static str, count: impl Fn(TrafficDirection, Transport) -> u64) -> MetricFamily {
+fn by_direction(name: &'static str, help: &'static str, count: impl Fn(TrafficDirection, Transport) -> u64) -> MetricFamily {
     let mut samples = Vec::new();
     for direction in TrafficDirection::ALL {
         for transport in Transport::ALL {

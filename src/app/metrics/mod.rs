@@ -5,30 +5,31 @@ pub mod families;
 use std::sync::Arc;
 
 use crate::api::metric_families::{MetricFamily, MetricsSource};
-use crate::apprtc::gateway::Gateway as CallGateway;
-use crate::cast::gateway::Gateway;
+use crate::apprtc::gateway::AppRtcGateway;
+use crate::cast::gateway::CastGateway;
 use crate::limits::descriptors::DescriptorPools;
 use crate::limits::guesses::GuessReports;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::unfinished::UnfinishedMessages;
 use crate::limits::waiting_bytes::Ledger;
-use crate::multiconnection::gateway::Gateway as MultiGateway;
+use crate::multiconnection::gateway::MultiConnectionGateway;
 use crate::relay::StatsReader;
-use crate::socketio::{Sessions, Traffic};
+use crate::socketio::sessions::Sessions;
+use crate::socketio::stream::Traffic;
 use crate::tls::Certificates;
 
 /// The parts of the server that count something.
 pub(super) struct CountedParts {
-    pub(super) gateway: Gateway,
-    pub(super) multi: MultiGateway,
+    pub(super) cast: CastGateway,
+    pub(super) multiconnection: MultiConnectionGateway,
     pub(super) traffic: Arc<Traffic>,
     pub(super) ledger: Ledger,
     pub(super) kept_buffers: KeptBuffers,
     pub(super) sessions: Sessions,
     pub(super) unfinished: UnfinishedMessages,
-    pub(super) calls: CallGateway,
+    pub(super) apprtc: AppRtcGateway,
     pub(super) relay_stats: StatsReader,
-    pub(super) shares: DescriptorPools,
+    pub(super) descriptors: DescriptorPools,
     pub(super) reports: GuessReports,
     pub(super) certificates: Option<Certificates>,
 }
@@ -39,15 +40,15 @@ impl CountedParts {
     }
 
     fn families(&self) -> Vec<MetricFamily> {
-        let mut families = families::signaling(self.gateway.counts(), self.multi.counts());
+        let mut families = families::signaling(self.cast.counts(), self.multiconnection.counts());
         families.extend(families::websockets(&self.traffic));
         families.extend(families::waiting(&self.ledger));
         families.extend(families::kept(&self.kept_buffers));
-        families.extend(families::inward(&self.sessions.counts(), &self.unfinished.counts()));
-        families.extend(families::calls(&self.calls.stats()));
+        families.extend(families::incoming(&self.sessions.counts(), &self.unfinished.counts()));
+        families.extend(families::calls(&self.apprtc.counts()));
         families.extend(families::relay(&self.relay_stats.stats()));
-        families.extend(families::process(&self.shares));
-        families.push(families::wrong(&self.reports));
+        families.extend(families::process(&self.descriptors));
+        families.push(families::wrong_guesses(&self.reports));
         families.extend(self.certificates.iter().flat_map(families::certificate));
         families
     }

@@ -10,7 +10,7 @@ use super::state::Caster;
 use crate::cast::code::Code;
 use crate::cast::model::{JoinRequest, LeaveReason, Notice, Output, Refusal, Seated};
 use crate::cast::resume_token::{Role, Times};
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 /// By what right a caster gets its seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

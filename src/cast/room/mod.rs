@@ -25,7 +25,7 @@
 //! use castway::cast::resume_token::TokenKey;
 //! use castway::cast::room::Rooms;
 //! use castway::clock::WallClock;
-//! use castway::socketio::client_id::ClientId;
+//! use castway::socketio::gateway::client_id::ClientId;
 //!
 //! let config = RoomsConfig {
 //!     alphabet: CodeAlphabet::Letters,

@@ -13,7 +13,7 @@ use super::state::{Room, VerifiedOpen};
 use crate::cast::code::{Code, NewCodePolicy};
 use crate::cast::model::{NewCodeReason, Notice, Refusal, Seated};
 use crate::cast::resume_token::{Role, Times};
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 /// How long after its last cast, or after it was made if there was none, a code changes.
 const MAX_CODE_IDLE_TIME: Duration = Duration::from_secs(12 * 3600);

@@ -19,7 +19,7 @@ use crate::cast::resume_token::{Role, TokenKey};
 use crate::clock::WallClock;
 use crate::limits::guesses::GuessReports;
 use crate::limits::waiting_bytes::Ledger;
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 pub struct Rooms<P> {
     pub(super) config: RoomsConfig,

@@ -7,7 +7,7 @@ use super::signal_buffer::NotBuffered;
 use crate::cast::code::Code;
 use crate::cast::model::{Output, Refusal, Signal};
 use crate::cast::resume_token::Role;
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 impl<P: Send + 'static> Rooms<P> {
     /// A client sends the other side of its room a signal of so many bytes.

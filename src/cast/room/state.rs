@@ -11,7 +11,7 @@ use crate::cast::code::Code;
 use crate::cast::model::{Dialect, NewCodeReason};
 use crate::cast::resume_token::Issued;
 use crate::limits::token_bucket::TokenBucket;
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 /// How often a TV may come back or ask again, and casters may join with a proof: so many times in a row, and once more each interval.
 /// Both sides of the room are told each time.

@@ -13,7 +13,7 @@ use super::state::{Caster, Room, Seat, VerifiedOpen, rejoin_bucket};
 use crate::cast::code::Code;
 use crate::cast::model::{CapacityReached, Dialect, LeaveReason, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated};
 use crate::cast::resume_token::{Issued, Role, Times};
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 /// What a TV's claim to the code that it wants is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

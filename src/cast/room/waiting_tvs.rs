@@ -18,7 +18,7 @@ use crate::cast::model::Dialect;
 use crate::limits::fair_shares::FairShares;
 use crate::limits::ip_prefix;
 use crate::limits::token_bucket::TokenBucket;
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 /// New TVs that get a code without waiting, and the interval at which one more does. All TVs of a large hotel have their codes after two
 /// seconds; one costs about 50 µs.

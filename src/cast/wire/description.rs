@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::arguments::Arguments;
 use super::failure::Failure;
 use crate::cast::model::Dialect;
-use crate::socketio::packet::ForwardedJson;
+use crate::socketio::gateway::packet::ForwardedJson;
 
 /// An offer, an answer or a candidate.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::dialect_b;
 use super::event::WireEvent;
 use super::request::EntryEvent;
 use crate::cast::model::{Dialect, Seated, Signal};
-use crate::socketio::packet::ForwardedJson;
+use crate::socketio::gateway::packet::ForwardedJson;
 
 /// A signal in the form that its receiver expects.
 pub struct Delivery {

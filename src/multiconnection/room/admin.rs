@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::rooms::Rooms;
 use crate::multiconnection::model::{Event, OpaqueJson, Output, Refusal, RoomInfo};
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 /// Connected admins.
 const MAX_ADMINS: usize = 16;

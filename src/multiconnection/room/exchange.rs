@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::rooms::Rooms;
 use super::users::UserKey;
 use crate::multiconnection::model::{Event, MAX_PARTICIPANTS, OpaqueJson, UserMessage};
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 /// Peers of one user: other users with which it has exchanged messages.
 const MAX_PEERS: usize = 2 * MAX_PARTICIPANTS;

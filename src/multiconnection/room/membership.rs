@@ -12,7 +12,7 @@ use super::users::UserKey;
 use crate::config::secret::Secret;
 use crate::limits::reserved_names;
 use crate::multiconnection::model::{Event, OpaqueJson, Refusal, RoomId, RoomInfo, RoomRequest};
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 /// Rooms in one list.
 const MAX_LISTED_ROOMS: usize = 256;

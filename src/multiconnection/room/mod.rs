@@ -31,7 +31,7 @@
 //!
 //! use castway::multiconnection::model::{OpaqueJson, RoomRequest, RoomsConfig, UserHandshake};
 //! use castway::multiconnection::room::Rooms;
-//! use castway::socketio::client_id::ClientId;
+//! use castway::socketio::gateway::client_id::ClientId;
 //!
 //! #[derive(Debug, Clone)]
 //! struct Json(&'static str);

@@ -17,7 +17,7 @@ use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::reserved_names;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::model::{Event, OpaqueJson, Output, Refusal, RoomCounts, RoomId, RoomsConfig, UserHandshake, UserId};
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 /// Ids of users that name none have 16 digits, like those that clients draw.
 const RANDOM_IDS: std::ops::Range<u64> = 1_000_000_000_000_000..10_000_000_000_000_000;

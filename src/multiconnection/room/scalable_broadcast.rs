@@ -8,7 +8,7 @@ use super::broadcast::{LeaveEffect, Member};
 use super::rooms::Rooms;
 use super::users::UserKey;
 use crate::multiconnection::model::{Event, OpaqueJson, UserId};
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 impl<J: OpaqueJson> Rooms<J> {
     /// `join-broadcast`: the user is told which user to receive from, or to start broadcasting. A broadcaster takes the broadcast's id, if

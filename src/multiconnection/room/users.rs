@@ -16,7 +16,7 @@ use crate::limits::waiting_bytes::{Account, KeptValue, Ledger};
 use crate::multiconnection::model::{
     Event, Fingerprint, MAX_PARTICIPANTS, OpaqueJson, ReconnectProof, RoomId, UserHandshake, UserId,
 };
-use crate::socketio::client_id::ClientId;
+use crate::socketio::gateway::client_id::ClientId;
 
 /// Names a user, whatever its id; no key is given twice.
 pub(super) type UserKey = u64;

@@ -8,7 +8,7 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::multiconnection::model::{OpaqueJson, UserId};
-use crate::socketio::packet::{EventArguments, ForwardedJson};
+use crate::socketio::gateway::packet::{EventArguments, ForwardedJson};
 
 /// JSON that is forwarded as it was received; cheap to copy.
 #[derive(Debug, Clone)]

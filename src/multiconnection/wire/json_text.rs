@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::arguments::Json;
-use crate::socketio::packet::ForwardedJson;
+use crate::socketio::gateway::packet::ForwardedJson;
 
 /// Bytes of an id, a name or a password.
 pub(super) const MAX_TEXT_BYTES: usize = 256;

@@ -13,8 +13,6 @@ use crate::users::store::{SnapshotUser, Store, StoreError};
 
 /// Without a successful poll for this time, the snapshot no longer counts as current.
 const STALE_AFTER: Duration = Duration::from_secs(5);
-/// Seconds between two lines in the log about credentials of other issuers that live longer than our own.
-const LONG_LIFE_LOG_INTERVAL_SECONDS: u64 = 86_400;
 
 /// A cheap handle; clones share one snapshot.
 #[derive(Debug, Clone)]
@@ -162,12 +160,7 @@ impl Directory {
         let Some(name) = TimeLimitedUsername::parse(username) else { return };
         let now = credentials::unix_seconds(now);
         let left = name.expiry.saturating_sub(now);
-        let logged = self.0.long_life_logged.load(Ordering::Relaxed);
-        if left <= (self.0.longest + CLOCK_SLACK).as_secs() || now < logged.saturating_add(LONG_LIFE_LOG_INTERVAL_SECONDS) {
-            return;
-        }
-        // Only one of several threads logs.
-        if self.0.long_life_logged.compare_exchange(logged, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if left > (self.0.longest + CLOCK_SLACK).as_secs() && self.0.long_life_log.is_due(Duration::from_secs(now)) {
             tracing::warn!(
                 user = ?name.user,
                 days = left / 86_400,

@@ -9,10 +9,14 @@ use arc_swap::ArcSwap;
 
 use crate::config::CredentialsConfig;
 use crate::config::secret::Secret;
+use crate::limits::log_interval::LogInterval;
 use crate::users::credentials::{self, TimeLimitedUsername};
 use crate::users::former_clocks::FormerClocks;
 use crate::users::leases::CredentialLeases;
 use crate::users::store::{SecretInfo, Snapshot, SnapshotUser};
+
+/// The time between two lines in the log about credentials of other issuers that live longer than our own.
+const LONG_LIFE_LOG_INTERVAL: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug)]
 pub(super) struct DirectoryState {
@@ -31,8 +35,8 @@ pub(super) struct DirectoryState {
     /// Whether the database's file was deleted or replaced.
     pub(super) displaced: AtomicBool,
     pub(super) revision: AtomicU64,
-    /// When long-lived credentials were last logged, in Unix seconds.
-    pub(super) long_life_logged: AtomicU64,
+    /// By Unix time.
+    pub(super) long_life_log: LogInterval,
 }
 
 #[derive(Debug)]
@@ -72,7 +76,7 @@ impl DirectoryState {
             last_poll: ArcSwap::from_pointee(Instant::now()),
             displaced: AtomicBool::new(false),
             revision: AtomicU64::new(0),
-            long_life_logged: AtomicU64::new(0),
+            long_life_log: LogInterval::new(LONG_LIFE_LOG_INTERVAL),
         }
     }
 

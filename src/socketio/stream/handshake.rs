@@ -8,17 +8,17 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::Service;
 
-use super::engine_io_3::{FROM_CLIENT, TO_CLIENT};
 use super::filtered_stream::FilteredStream;
-use super::outgoing::Outgoing;
 use super::probe::{self, Probe};
-use super::request::address;
-use super::session::{EndOnDrop, Engine, SessionEnder};
-use super::sessions::{ActivePoll, SessionSlot};
-use super::state::{Prepared, ServerState};
+use crate::http::websocket_handshake::switching_protocols;
+use crate::socketio::engine_io_3::{FROM_CLIENT, TO_CLIENT};
+use crate::socketio::request::address;
+use crate::socketio::sessions::outgoing::Outgoing;
+use crate::socketio::sessions::session::{EndOnDrop, SessionEnder, Socketioxide};
+use crate::socketio::sessions::session_table::{ActivePoll, SessionSlot};
+use crate::socketio::state::{Prepared, ServerState};
 
 type Stream = FilteredStream<TokioIo<Upgraded>>;
 
@@ -33,7 +33,7 @@ struct Upgrade {
 }
 
 /// Answers a request for a WebSocket whose protocol and session id are readable.
-pub(super) async fn answer(state: ServerState, prepared: Prepared, mut request: Request) -> Response {
+pub(in crate::socketio) async fn answer(state: ServerState, prepared: Prepared, mut request: Request) -> Response {
     let Prepared { query, head, slot, outgoing, incoming } = prepared;
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let (Some(on_upgrade), Some(key)) = (upgrade, request.headers().get(header::SEC_WEBSOCKET_KEY)) else {
@@ -66,7 +66,7 @@ pub(super) async fn answer(state: ServerState, prepared: Prepared, mut request: 
             None
         }
     };
-    let (engine, traffic) = (state.engine, state.traffic);
+    let (socketioxide, traffic) = (state.socketioxide, state.traffic);
     tokio::spawn(async move {
         let Ok(upgraded) = on_upgrade.await else { return };
         let mut stream = FilteredStream::new(TokioIo::new(upgraded), rules, traffic, outgoing, kept).with_limit(incoming);
@@ -76,19 +76,8 @@ pub(super) async fn answer(state: ServerState, prepared: Prepared, mut request: 
         {
             return;
         }
-        serve(engine, stream, head).await;
+        serve(socketioxide, stream, head).await;
     });
-    response
-}
-
-/// RFC 6455 §4.2.2, step 5.
-fn switching_protocols(key: &HeaderValue, subprotocol: Option<HeaderValue>) -> Response {
-    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.extend(accept(key).map(|accept| (header::SEC_WEBSOCKET_ACCEPT, accept)));
-    headers.extend(subprotocol.map(|first| (header::SEC_WEBSOCKET_PROTOCOL, first)));
     response
 }
 
@@ -112,14 +101,10 @@ fn move_to_websocket(slot: Option<&SessionSlot>, outgoing: &Outgoing) {
     }
 }
 
-async fn serve(mut engine: Engine, stream: Stream, request: Request<()>) {
-    if let Err(error) = Service::<(Stream, Request<()>)>::call(&mut engine, (stream, request)).await {
+async fn serve(mut socketioxide: Socketioxide, stream: Stream, request: Request<()>) {
+    if let Err(error) = Service::<(Stream, Request<()>)>::call(&mut socketioxide, (stream, request)).await {
         tracing::debug!(%error, "could not serve a WebSocket");
     }
-}
-
-fn accept(key: &HeaderValue) -> Option<HeaderValue> {
-    HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
 }
 
 /// The first subprotocol that the client offers, if it offers any. A malformed list is an error, as in socket.io 4; socket.io 2 accepted
@@ -144,12 +129,6 @@ fn is_token(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_key_is_accepted_as_in_the_rfc() {
-        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
-        assert_eq!(accept(&key).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    }
 
     #[test]
     fn the_first_subprotocol_is_echoed() {

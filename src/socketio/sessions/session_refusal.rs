@@ -12,12 +12,33 @@ use crate::limits::retry_after;
 /// After how long a client may try again where the number of sessions is exhausted: idle sessions have ended by then.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// The reasons for refusals as metrics name them.
-pub const REFUSAL_REASONS: [&str; 4] = ["client_rate", "rate", "client", "all"];
+/// Why a handshake is refused. The refusals of each reason are counted separately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalReason {
+    ClientRate,
+    Rate,
+    Client,
+    All,
+}
+
+impl RefusalReason {
+    /// In the order of their declaration, so that a reason is the index of its count.
+    pub const ALL: [Self; 4] = [Self::ClientRate, Self::Rate, Self::Client, Self::All];
+
+    /// The name in `/metrics`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::ClientRate => "client_rate",
+            Self::Rate => "rate",
+            Self::Client => "client",
+            Self::All => "all",
+        }
+    }
+}
 
 /// Why a handshake is refused: an answer with status 429 or 503, and with Retry-After.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SessionRefusal {
+pub(in crate::socketio) enum SessionRefusal {
     ClientRate(Duration),
     Rate(Duration),
     /// The client or its site has the most sessions that it may have.
@@ -27,16 +48,23 @@ pub(super) enum SessionRefusal {
 }
 
 impl SessionRefusal {
-    /// Its index in [`REFUSAL_REASONS`].
-    pub(super) const fn reason(self) -> usize {
+    pub(in crate::socketio) const fn reason(self) -> RefusalReason {
         match self {
-            Self::ClientRate(_) => 0,
-            Self::Rate(_) => 1,
-            Self::Client => 2,
-            Self::All => 3,
+            Self::ClientRate(_) => RefusalReason::ClientRate,
+            Self::Rate(_) => RefusalReason::Rate,
+            Self::Client => RefusalReason::Client,
+            Self::All => RefusalReason::All,
         }
     }
 }
+
+const _: () = {
+    let mut index = 0;
+    while index < RefusalReason::ALL.len() {
+        assert!(RefusalReason::ALL[index] as usize == index, "the order of RefusalReason::ALL");
+        index += 1;
+    }
+};
 
 impl IntoResponse for SessionRefusal {
     /// Clients of all versions try again, with growing delays.

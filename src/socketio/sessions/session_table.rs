@@ -9,7 +9,6 @@
 //! Lock order: a slot's state, then the table.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,13 +22,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::eviction::{EvictionOrder, SessionNumber};
 use super::outgoing::Outgoing;
-use super::payload::Attachments;
 use super::session::SessionEnder;
-use super::session_refusal::{REFUSAL_REASONS, SessionRefusal};
+use super::session_refusal::{RefusalReason, SessionRefusal};
 use crate::limits::ip_prefix;
+use crate::limits::network_counts::NetworkCounts;
 use crate::limits::rate::ClientLimiter;
 use crate::limits::unfinished::IncomingMessages;
 use crate::limits::waiting_bytes::Account;
+use crate::socketio::payload::Attachments;
 
 /// Sessions of one client: a thousand users behind one NAT, and the sessions that they had before their network failed.
 const MAX_CLIENT_SESSIONS: u32 = 2048;
@@ -51,8 +51,8 @@ const HANDSHAKES_PER_SECOND: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 const HANDSHAKE_BURST: NonZeroU32 = NonZeroU32::new(10_000).unwrap();
 /// After its last poll or probe a session that is not on a WebSocket ends.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// From an event by polling until all its attachments have come.
-const ATTACHMENTS_TIMEOUT: Duration = IDLE_TIMEOUT;
+/// From an event until all its attachments have come: socketioxide ends a WebSocket after this time, and this table a polling session.
+pub(in crate::socketio) const ATTACHMENTS_TIMEOUT: Duration = Duration::from_secs(10);
 /// The slowest rate at which a client may take the answer to a poll before its next poll is due.
 const MIN_BYTES_PER_SECOND: u64 = 16 * 1024;
 
@@ -65,15 +65,15 @@ struct Inner {
     client_rate: ClientLimiter,
     uncounted_rate: ClientLimiter,
     rate: DefaultDirectRateLimiter,
-    refused: [AtomicU64; REFUSAL_REASONS.len()],
+    refused: [AtomicU64; RefusalReason::ALL.len()],
 }
 
 #[derive(Default)]
 struct Table {
     all: u32,
     websockets: u32,
-    clients: HashMap<IpAddr, u32>,
-    sites: HashMap<IpAddr, u32>,
+    clients: NetworkCounts,
+    sites: NetworkCounts,
     eviction: EvictionOrder,
     /// The sessions that began by polling.
     polled: HashMap<Sid, Weak<SessionSlot>>,
@@ -84,8 +84,8 @@ struct Table {
 pub struct SessionCounts {
     pub polling: u32,
     pub websockets: u32,
-    /// By the index of [`REFUSAL_REASONS`].
-    pub refused: [u64; REFUSAL_REASONS.len()],
+    /// In the order of [`RefusalReason::ALL`].
+    pub refused: [u64; RefusalReason::ALL.len()],
 }
 
 impl Default for Sessions {
@@ -108,10 +108,10 @@ impl Sessions {
     }
 
     /// A slot for a new session of a client; closing the account of `outgoing` ends the session.
-    pub(super) fn begin(&self, from: IpAddr, outgoing: &Outgoing) -> Result<Arc<SessionSlot>, SessionRefusal> {
+    pub(in crate::socketio) fn begin(&self, from: IpAddr, outgoing: &Outgoing) -> Result<Arc<SessionSlot>, SessionRefusal> {
         let slot = self.try_begin(from, outgoing);
         if let Err(refusal) = slot {
-            self.0.refused[refusal.reason()].fetch_add(1, Ordering::Relaxed);
+            self.0.refused[refusal.reason() as usize].fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%from, ?refusal, "refused a new session");
         }
         slot
@@ -120,8 +120,7 @@ impl Sessions {
     fn try_begin(&self, from: IpAddr, outgoing: &Outgoing) -> Result<Arc<SessionSlot>, SessionRefusal> {
         let (client, site) = (ip_prefix::of_client(from), ip_prefix::of_site(from));
         let mut table = self.table();
-        let of = |counts: &HashMap<IpAddr, u32>, network| counts.get(&network).copied().unwrap_or(0);
-        if of(&table.clients, client) >= MAX_CLIENT_SESSIONS || of(&table.sites, site) >= MAX_SITE_SESSIONS {
+        if table.clients.of(client) >= MAX_CLIENT_SESSIONS || table.sites.of(site) >= MAX_SITE_SESSIONS {
             return Err(SessionRefusal::Client);
         }
         self.0.client_rate.check(from).map_err(SessionRefusal::ClientRate)?;
@@ -132,8 +131,8 @@ impl Sessions {
         let evicted = table.evict_if_full(from, now)?;
         let number = table.eviction.insert(from, outgoing.account().clone(), now.into_std());
         table.all += 1;
-        *table.clients.entry(client).or_insert(0) += 1;
-        *table.sites.entry(site).or_insert(0) += 1;
+        table.clients.increment(client);
+        table.sites.increment(site);
         drop(table);
         if let Some(account) = evicted {
             account.close("another client needs the place of its session");
@@ -143,7 +142,7 @@ impl Sessions {
     }
 
     /// The slot of a session that began by polling.
-    pub(super) fn find(&self, sid: Sid) -> Option<Arc<SessionSlot>> {
+    pub(in crate::socketio) fn find(&self, sid: Sid) -> Option<Arc<SessionSlot>> {
         self.table().polled.get(&sid).and_then(Weak::upgrade)
     }
 
@@ -168,7 +167,7 @@ impl Table {
 }
 
 /// One session's slot, freed when dropped.
-pub(super) struct SessionSlot {
+pub(in crate::socketio) struct SessionSlot {
     sessions: Sessions,
     number: SessionNumber,
     client: IpAddr,
@@ -193,7 +192,7 @@ struct SessionUse {
 
 impl SessionSlot {
     /// The session is on a WebSocket from now on. The WebSocket counts its unfinished messages itself.
-    pub(super) fn move_to_websocket(&self) {
+    pub(in crate::socketio) fn move_to_websocket(&self) {
         self.outgoing.move_to_websocket();
         self.state().missing = None;
         let was = std::mem::replace(&mut self.state().is_websocket, true);
@@ -205,7 +204,7 @@ impl SessionSlot {
     }
 
     /// A poll or a probe begins.
-    pub(super) fn poll(self: Arc<Self>) -> ActivePoll {
+    pub(in crate::socketio) fn poll(self: Arc<Self>) -> ActivePoll {
         let mut state = self.state();
         state.polls += 1;
         self.note_use(&state);
@@ -214,7 +213,13 @@ impl SessionSlot {
     }
 
     /// A payload has come; `incoming` counts its bytes if attachments are missing after it.
-    pub(super) fn note_payload(&self, payload: &[u8], engine_io_3: bool, binary: bool, incoming: Option<IncomingMessages>) {
+    pub(in crate::socketio) fn note_payload(
+        &self,
+        payload: &[u8],
+        engine_io_3: bool,
+        binary: bool,
+        incoming: Option<IncomingMessages>,
+    ) {
         let mut state = self.state();
         state.attachments.handle(payload, engine_io_3, binary);
         let Some(held) = state.attachments.unfinished() else {
@@ -228,12 +233,12 @@ impl SessionSlot {
     }
 
     /// What waits for the session's client.
-    pub(super) const fn outgoing(&self) -> &Outgoing {
+    pub(in crate::socketio) const fn outgoing(&self) -> &Outgoing {
         &self.outgoing
     }
 
     /// The session has begun by polling. A task ends it once it is no longer used.
-    pub(super) fn watch(self: &Arc<Self>, ender: SessionEnder) {
+    pub(in crate::socketio) fn watch(self: &Arc<Self>, ender: SessionEnder) {
         self.state().polled = Some(ender.sid());
         self.sessions.table().polled.insert(ender.sid(), Arc::downgrade(self));
         let slot = Arc::downgrade(self);
@@ -283,15 +288,8 @@ impl Drop for SessionSlot {
         table.all -= 1;
         table.eviction.remove(self.number);
         table.websockets -= u32::from(state.is_websocket);
-        let Table { clients, sites, .. } = &mut *table;
-        for (counts, network) in [(clients, self.client), (sites, self.site)] {
-            if let Entry::Occupied(mut count) = counts.entry(network) {
-                *count.get_mut() -= 1;
-                if *count.get() == 0 {
-                    count.remove();
-                }
-            }
-        }
+        table.clients.decrement(self.client);
+        table.sites.decrement(self.site);
         if let Some(sid) = &state.polled {
             table.polled.remove(sid);
         }
@@ -299,18 +297,18 @@ impl Drop for SessionSlot {
 }
 
 /// A poll or a probe that is being answered.
-pub(super) struct ActivePoll {
+pub(in crate::socketio) struct ActivePoll {
     slot: Arc<SessionSlot>,
     answer_bytes: u64,
 }
 
 impl ActivePoll {
     /// The answer has so many bytes, and the client needs some time for them.
-    pub(super) const fn answered(&mut self, bytes: u64) {
+    pub(in crate::socketio) const fn answered(&mut self, bytes: u64) {
         self.answer_bytes = bytes;
     }
 
-    pub(super) fn slot(&self) -> &SessionSlot {
+    pub(in crate::socketio) fn slot(&self) -> &SessionSlot {
         &self.slot
     }
 }
@@ -366,7 +364,7 @@ mod tests {
         assert_eq!(sessions.counts().refused, [0, 0, 1, 0]);
         drop(places);
         let table = sessions.table();
-        assert_eq!((table.all, table.websockets, table.clients.len(), table.sites.len()), (0, 0, 0, 0));
+        assert_eq!((table.all, table.websockets, table.clients.networks(), table.sites.networks()), (0, 0, 0, 0));
     }
 
     #[test]
@@ -383,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_are_as_many_as_there_may_be_one_makes_way_and_few_are_about_to() {
+    fn a_full_server_evicts_one_session_and_few_are_ending_at_a_time() {
         let sessions = Sessions::default();
         let ledger = Ledger::default();
         let accounts: Vec<_> = (0..MAX_SESSIONS).map(|_| ledger.open(None)).collect();
@@ -413,7 +411,7 @@ mod tests {
         let uncounted =
             40.0 * f64::from(UNCOUNTED_HANDSHAKES_PER_MINUTE.get()) * (1.0 + begun.elapsed().as_secs_f64() / 60.0) + 40.0;
         assert!((came as f64) < allowed(HANDSHAKE_BURST, f64::from(HANDSHAKES_PER_SECOND.get())) + uncounted, "{came}");
-        assert_eq!(sessions.counts().refused[1] as usize, 20_000 - came);
+        assert_eq!(sessions.counts().refused[RefusalReason::Rate as usize] as usize, 20_000 - came);
         let newcomers = (0..1000_u16).map(|n| IpAddr::from([10, 1, (n >> 8) as u8, n as u8]));
         assert!(newcomers.into_iter().all(|from| sessions.begin(from, &outgoing).is_ok()), "they have done nothing");
     }

@@ -20,7 +20,7 @@ use crate::limits::waiting_bytes::Account;
 const ESTABLISHED_AGE: Duration = Duration::from_secs(3600);
 
 /// Names one session as long as it lives.
-pub(super) type SessionNumber = u64;
+pub(in crate::socketio) type SessionNumber = u64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SessionState {
@@ -41,7 +41,7 @@ struct EvictableSession {
 
 /// Invariant: each session whose state is `Unused` or `Used` is in the shares of that name.
 #[derive(Default)]
-pub(super) struct EvictionOrder {
+pub(in crate::socketio) struct EvictionOrder {
     sessions: HashMap<SessionNumber, EvictableSession>,
     /// Newest first.
     unused: FairShares<Reverse<SessionNumber>>,
@@ -52,7 +52,7 @@ pub(super) struct EvictionOrder {
 
 impl EvictionOrder {
     /// Adds a session, which is unused at first.
-    pub(super) fn insert(&mut self, from: IpAddr, account: Account, now: Instant) -> SessionNumber {
+    pub(in crate::socketio) fn insert(&mut self, from: IpAddr, account: Account, now: Instant) -> SessionNumber {
         let number = self.next;
         self.next += 1;
         self.sessions.insert(number, EvictableSession { from, since: now, account, state: SessionState::Unused });
@@ -61,7 +61,7 @@ impl EvictionOrder {
     }
 
     /// The session has ended.
-    pub(super) fn remove(&mut self, number: SessionNumber) {
+    pub(in crate::socketio) fn remove(&mut self, number: SessionNumber) {
         let Some(session) = self.sessions.remove(&number) else { return };
         match session.state {
             SessionState::Unused => self.unused.remove(session.from, Reverse(number)),
@@ -72,7 +72,7 @@ impl EvictionOrder {
     }
 
     /// Says whether the session is in use now.
-    pub(super) fn set_used(&mut self, number: SessionNumber, used: bool, now: Instant) {
+    pub(in crate::socketio) fn set_used(&mut self, number: SessionNumber, used: bool, now: Instant) {
         let Some(session) = self.sessions.get(&number) else { return };
         let is_old = now.saturating_duration_since(session.since) >= ESTABLISHED_AGE;
         match session.state {
@@ -85,29 +85,29 @@ impl EvictionOrder {
     }
 
     /// How many sessions there are without the evicted ones.
-    pub(super) fn remaining(&self) -> usize {
+    pub(in crate::socketio) fn remaining(&self) -> usize {
         self.sessions.len() - self.evicted
     }
 
     /// How many evicted sessions have not ended yet.
-    pub(super) const fn evicted(&self) -> usize {
+    pub(in crate::socketio) const fn evicted(&self) -> usize {
         self.evicted
     }
 
     /// How many unused sessions there are without the evicted ones.
-    pub(super) fn unused(&self) -> usize {
+    pub(in crate::socketio) fn unused(&self) -> usize {
         self.unused.len()
     }
 
     /// Evicts a session for a new one of `from`. The result is the account to close, once no lock is held; `None`: no session may be
     /// evicted.
-    pub(super) fn evict(&mut self, from: IpAddr, now: Instant) -> Option<Account> {
+    pub(in crate::socketio) fn evict(&mut self, from: IpAddr, now: Instant) -> Option<Account> {
         let number = self.newest_unused(from).or_else(|| self.newest_of_largest_site(from, now))?;
         self.evict_session(number)
     }
 
     /// As [`Self::evict`], among the unused sessions only.
-    pub(super) fn evict_unused(&mut self, from: IpAddr) -> Option<Account> {
+    pub(in crate::socketio) fn evict_unused(&mut self, from: IpAddr) -> Option<Account> {
         let number = self.newest_unused(from)?;
         self.evict_session(number)
     }

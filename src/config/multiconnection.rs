@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::reader::{MAX_COUNT, Reader};
 
 #[derive(Debug, Clone)]
-pub struct MultiConfig {
+pub struct MultiConnectionConfig {
     /// How long a user whose connection dropped keeps its seat.
     pub grace: Duration,
     pub max_users: usize,
     pub max_users_per_client: usize,
 }
 
-impl MultiConfig {
+impl MultiConnectionConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         Self {
             grace: reader.seconds("CASTWAY_MULTI_GRACE", 0..=3600),

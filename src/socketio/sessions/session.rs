@@ -14,54 +14,54 @@ use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tower::Service;
 
-use super::engine_query::{EngineQuery, opened_session_id};
+use super::engine_io_query::{EngineIoQuery, opened_session_id};
 use super::outgoing::{NamespaceJoin, Outgoing};
 
 /// Socket.IO, and the routes behind it; clones share the sessions.
-pub(super) type Engine = SocketIoService<Router>;
+pub(in crate::socketio) type Socketioxide = SocketIoService<Router>;
 
 /// A namespace with a name that no client can guess. socketioxide keeps a session that has no namespace for the whole connect timeout,
 /// even after its end: 10 KiB for each session that an unknown client begins and leaves. So each session is given this namespace before
 /// it is ended.
-pub(super) static LAST_NAMESPACE: LazyLock<String> = LazyLock::new(|| format!("/{:032x}", rand::random::<u128>()));
+pub(in crate::socketio) static LAST_NAMESPACE: LazyLock<String> = LazyLock::new(|| format!("/{:032x}", rand::random::<u128>()));
 
 /// The packet that asks for [`LAST_NAMESPACE`].
-pub(super) fn last_packet() -> String {
+pub(in crate::socketio) fn last_packet() -> String {
     format!("40{},", *LAST_NAMESPACE)
 }
 
 /// The session that a request belongs to, by its id.
-pub(super) fn named(query: EngineQuery, engine: &Engine) -> Option<SessionHandle> {
-    Some(SessionHandle { engine: engine.clone(), version: query.version, sid: query.session_id()? })
+pub(in crate::socketio) fn named(query: EngineIoQuery, socketioxide: &Socketioxide) -> Option<SessionHandle> {
+    Some(SessionHandle { socketioxide: socketioxide.clone(), version: query.version, sid: query.session_id()? })
 }
 
 /// The session that an answer to a handshake by polling begins.
-pub(super) fn opened(query: EngineQuery, engine: &Engine, answer: &[u8]) -> Option<SessionHandle> {
-    Some(SessionHandle { engine: engine.clone(), version: query.version, sid: opened_session_id(answer)? })
+pub(in crate::socketio) fn opened(query: EngineIoQuery, socketioxide: &Socketioxide, answer: &[u8]) -> Option<SessionHandle> {
+    Some(SessionHandle { socketioxide: socketioxide.clone(), version: query.version, sid: opened_session_id(answer)? })
 }
 
 /// The id of a session in the server that has it, or had it.
 #[derive(Clone)]
-pub(super) struct SessionHandle {
-    engine: Engine,
+pub(in crate::socketio) struct SessionHandle {
+    socketioxide: Socketioxide,
     version: u8,
     sid: Sid,
 }
 
 impl SessionHandle {
-    pub(super) const fn sid(&self) -> Sid {
+    pub(in crate::socketio) const fn sid(&self) -> Sid {
         self.sid
     }
 
     /// The answer to a client that can neither go on polling nor upgrade this session, because the session does not exist or has been
     /// upgraded already.
-    pub(super) async fn refusal(&self) -> Option<Response> {
+    pub(in crate::socketio) async fn refusal(&self) -> Option<Response> {
         let answer = self.post("").await;
         (!answer.status().is_success()).then_some(answer)
     }
 
     /// `outgoing` is the session's.
-    pub(super) fn ender(self, outgoing: &Outgoing) -> SessionEnder {
+    pub(in crate::socketio) fn ender(self, outgoing: &Outgoing) -> SessionEnder {
         SessionEnder { session: self, joining: outgoing.namespace_join() }
     }
 
@@ -70,23 +70,23 @@ impl SessionHandle {
         let mut request = Request::new(packets.into());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.parse().unwrap_or_default();
-        answer(&mut self.engine.clone(), request).await
+        answer(&mut self.socketioxide.clone(), request).await
     }
 }
 
 /// Ends a session that is served by polling; a session on a WebSocket is left alone.
 #[derive(Clone)]
-pub(super) struct SessionEnder {
+pub(in crate::socketio) struct SessionEnder {
     session: SessionHandle,
     joining: Arc<NamespaceJoin>,
 }
 
 impl SessionEnder {
-    pub(super) const fn sid(&self) -> Sid {
+    pub(in crate::socketio) const fn sid(&self) -> Sid {
         self.session.sid
     }
 
-    pub(super) async fn end(&self) {
+    pub(in crate::socketio) async fn end(&self) {
         let session = &self.session;
         if session.version == 3 {
             session.post("1:1").await;
@@ -108,7 +108,7 @@ impl SessionEnder {
     }
 
     /// Ends the session in a task of its own.
-    pub(super) fn end_soon(self) {
+    pub(in crate::socketio) fn end_soon(self) {
         // At the end of the whole server there is no runtime any more.
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move { self.end().await });
@@ -116,30 +116,30 @@ impl SessionEnder {
 }
 
 /// Passes a request to Engine.IO.
-pub(super) async fn answer(engine: &mut Engine, request: Request) -> Response {
-    match Service::<Request>::call(engine, request).await {
+pub(in crate::socketio) async fn answer(socketioxide: &mut Socketioxide, request: Request) -> Response {
+    match Service::<Request>::call(socketioxide, request).await {
         Ok(answer) => answer.into_response(),
         Err(never) => match never {},
     }
 }
 
 /// Ends a session when dropped, if it is served by polling then: the request that should have gone on with it was aborted.
-pub(super) struct EndOnDrop(Option<SessionEnder>);
+pub(in crate::socketio) struct EndOnDrop(Option<SessionEnder>);
 
 impl EndOnDrop {
-    pub(super) const fn new(ender: Option<SessionEnder>) -> Self {
+    pub(in crate::socketio) const fn new(ender: Option<SessionEnder>) -> Self {
         Self(ender)
     }
 
     /// To be called before a request that ends the session, so that socketioxide keeps nothing of it.
-    pub(super) async fn join_last_namespace(&self) {
+    pub(in crate::socketio) async fn join_last_namespace(&self) {
         if let Some(ender) = &self.0 {
             ender.join_last_namespace().await;
         }
     }
 
     /// The session goes on.
-    pub(super) fn keep(mut self) {
+    pub(in crate::socketio) fn keep(mut self) {
         self.0 = None;
     }
 }

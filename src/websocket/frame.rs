@@ -1,29 +1,29 @@
 //! One frame of a WebSocket: its header, and the output that frames are written to. PURE.
 
 /// RFC 6455 §5.2: the bit of the first byte that marks the last fragment of a message.
-pub(super) const FIN: u8 = 0x80;
+pub const FIN: u8 = 0x80;
 /// Opcodes (RFC 6455 §5.2).
-pub(super) const CONTINUATION: u8 = 0;
-pub(super) const TEXT: u8 = 1;
-pub(super) const BINARY: u8 = 2;
+pub const CONTINUATION: u8 = 0;
+pub const TEXT: u8 = 1;
+pub const BINARY: u8 = 2;
 /// The first opcode of control frames.
-pub(super) const CONTROL: u8 = 8;
+pub const CONTROL: u8 = 8;
 
 /// The header of a frame (RFC 6455 §5.2).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct FrameHeader {
+pub struct FrameHeader {
     /// FIN, the reserved bits and the opcode.
-    pub(super) first: u8,
-    pub(super) key: Option<[u8; 4]>,
+    pub first: u8,
+    pub key: Option<[u8; 4]>,
     /// Bytes of the header itself.
-    pub(super) size: usize,
+    pub size: usize,
     /// Bytes of the payload.
-    pub(super) len: u64,
+    pub len: u64,
 }
 
 impl FrameHeader {
     /// `None`: the header is not complete.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (first, second) = (*bytes.first()?, *bytes.get(1)?);
         let (len, after) = match second & 0x7F {
             126 => (u64::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)), 4),
@@ -37,33 +37,33 @@ impl FrameHeader {
         Some(Self { first, key, size, len })
     }
 
-    pub(super) const fn fin(&self) -> bool {
+    pub const fn fin(&self) -> bool {
         self.first & FIN != 0
     }
 
-    pub(super) const fn opcode(&self) -> u8 {
+    pub const fn opcode(&self) -> u8 {
         self.first & 0x0F
     }
 
     /// Whether a reserved bit is set, as in compressed messages.
-    pub(super) const fn has_reserved_bits(&self) -> bool {
+    pub const fn has_reserved_bits(&self) -> bool {
         self.first & 0x70 != 0
     }
 }
 
 /// The output of a filter. As long as no byte is held back or replaced, bytes stay in the input and are only counted in `passed`.
-pub(super) struct FrameOutput<'a> {
-    pub(super) input: &'a [u8],
+pub struct FrameOutput<'a> {
+    pub input: &'a [u8],
     /// How many first bytes of the input pass unchanged.
-    pub(super) passed: usize,
-    pub(super) output: &'a mut Vec<u8>,
+    pub passed: usize,
+    pub output: &'a mut Vec<u8>,
     /// The filter only counts: all bytes pass unchanged.
-    pub(super) only_counts: bool,
+    pub only_counts: bool,
 }
 
 impl FrameOutput<'_> {
     /// Passes on a part of the input.
-    pub(super) fn pass(&mut self, at: usize, len: usize) {
+    pub fn pass(&mut self, at: usize, len: usize) {
         if self.only_counts {
             return;
         }
@@ -75,14 +75,14 @@ impl FrameOutput<'_> {
     }
 
     /// Passes on bytes that are not in the input.
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub fn add(&mut self, bytes: &[u8]) {
         if !self.only_counts {
             self.output.extend_from_slice(bytes);
         }
     }
 
     /// Adds a header for a payload of `len` bytes.
-    pub(super) fn add_header(&mut self, first: u8, key: Option<[u8; 4]>, len: u64) {
+    pub fn add_header(&mut self, first: u8, key: Option<[u8; 4]>, len: u64) {
         let mask = if key.is_some() { 0x80 } else { 0 };
         self.output.push(first);
         match (u8::try_from(len), u16::try_from(len)) {
@@ -100,7 +100,7 @@ impl FrameOutput<'_> {
     }
 
     /// Adds a frame; `payload` is not masked.
-    pub(super) fn add_frame(&mut self, first: u8, key: Option<[u8; 4]>, payload: &[u8]) {
+    pub fn add_frame(&mut self, first: u8, key: Option<[u8; 4]>, payload: &[u8]) {
         self.add_header(first, key, payload.len() as u64);
         let key = key.unwrap_or_default();
         self.output.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));

@@ -14,7 +14,7 @@ pub struct RewriteRule {
 }
 
 impl RewriteRule {
-    pub(super) fn applies_to(&self, header: FrameHeader) -> bool {
+    pub fn applies_to(&self, header: FrameHeader) -> bool {
         !header.has_reserved_bits() && header.key.is_some() == self.masked
     }
 }

@@ -2,21 +2,21 @@
 //!
 //! engineioxide writes each message in one frame, unmasked.
 
-use super::frame::{BINARY, FrameHeader, TEXT};
-use super::message_start::MAX_START_BYTES;
+use crate::websocket::frame::{BINARY, FrameHeader, TEXT};
+use crate::websocket::message_start::MAX_START_BYTES;
 
 /// How many packets have been written completely.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct SentCounts {
+pub(in crate::socketio) struct SentCounts {
     /// Events and acks, including their attachments.
-    pub(super) events: usize,
+    pub(in crate::socketio) events: usize,
     /// Answers to requests for a namespace.
-    pub(super) answers: usize,
+    pub(in crate::socketio) answers: usize,
 }
 
 /// The bytes that were written to one WebSocket, as far as they are needed to recognize packets.
 #[derive(Debug, Default)]
-pub(super) struct SentPackets {
+pub(in crate::socketio) struct SentPackets {
     /// The header of the current frame, until it is complete.
     header: Vec<u8>,
     /// Bytes of the current frame's payload that have not been written yet.
@@ -30,7 +30,7 @@ pub(super) struct SentPackets {
 
 impl SentPackets {
     /// Takes bytes that were written; returns the packets that they complete.
-    pub(super) fn handle(&mut self, mut written: &[u8]) -> SentCounts {
+    pub(in crate::socketio) fn handle(&mut self, mut written: &[u8]) -> SentCounts {
         let mut complete = SentCounts::default();
         while let Some((first, rest)) = written.split_first() {
             if self.left > 0 {
@@ -76,12 +76,12 @@ impl SentPackets {
 }
 
 /// Whether a packet of Engine.IO accepts or refuses a namespace.
-pub(super) fn is_answer(packet: &[u8]) -> bool {
+pub(in crate::socketio) fn is_answer(packet: &[u8]) -> bool {
     matches!(packet, [b'4', b'0' | b'4', ..])
 }
 
 /// How many attachments follow a packet of Engine.IO that begins so; `None`: it is no event and no ack of Socket.IO.
-pub(super) fn attachments(packet: &[u8]) -> Option<usize> {
+pub(in crate::socketio) fn attachments(packet: &[u8]) -> Option<usize> {
     match packet.strip_prefix(b"4")? {
         [b'2' | b'3', ..] => Some(0),
         [b'5' | b'6', rest @ ..] => {

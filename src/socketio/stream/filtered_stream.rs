@@ -1,8 +1,8 @@
-//! The stream of a WebSocket, between hyper and engineioxide. It applies [`super::frame_filter`] to both directions, reports which packets
+//! The stream of a WebSocket, between hyper and engineioxide. It applies [`crate::websocket::frame_filter`] to both directions, reports which packets
 //! have been written, and ends the WebSocket when its client's account is closed.
 //!
 //! Where the client of an Engine.IO 4 session has no namespace at the end of its WebSocket, the stream returns one more message: the request
-//! for [`LAST_NAMESPACE`](super::session::LAST_NAMESPACE), so that socketioxide keeps no memory for the session.
+//! for [`LAST_NAMESPACE`](crate::socketio::sessions::session::LAST_NAMESPACE), so that socketioxide keeps no memory for the session.
 
 use std::io;
 use std::pin::Pin;
@@ -11,22 +11,23 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frame_filter::FrameFilter;
-use super::message_start::ConnectPackets;
-use super::received_frames::{ReceivedFrames, remove_first};
-use super::rewrite_rule::RewriteRule;
 use super::sent_packets::SentPackets;
-use super::session::last_packet;
-use super::traffic::{FrameCounts, Traffic};
+use super::traffic::Traffic;
 use crate::limits::kept_buffers::KeptBuffer;
 use crate::limits::unfinished::IncomingMessages;
-use crate::socketio::outgoing::{Outgoing, WebSocketTask};
+use crate::socketio::sessions::outgoing::{Outgoing, WebSocketTask};
+use crate::socketio::sessions::session::last_packet;
+use crate::websocket::frame_counts::FrameCounts;
+use crate::websocket::frame_filter::FrameFilter;
+use crate::websocket::message_start::ConnectPackets;
+use crate::websocket::received_frames::{ReceivedFrames, remove_first};
+use crate::websocket::rewrite_rule::RewriteRule;
 
 /// Bytes of one write that are filtered at a time: those that the client's socket does not take are kept here.
 const MAX_PIECE_BYTES: usize = 16 * 1024;
 
 /// A stream whose frames are counted and, where a rule applies, replaced.
-pub(super) struct FilteredStream<S> {
+pub(in crate::socketio) struct FilteredStream<S> {
     io: S,
     received: ReceivedFrames,
     sent: FrameFilter,
@@ -65,7 +66,7 @@ fn last_connect_frame() -> Vec<u8> {
 impl<S> FilteredStream<S> {
     /// `rules`: one for messages from the client, one for messages to it. The stream adds what it carries to `traffic`, and ends when the
     /// client's account in `outgoing` is closed or when `kept` is over.
-    pub(super) fn new(
+    pub(in crate::socketio) fn new(
         io: S,
         rules: Option<[&'static RewriteRule; 2]>,
         traffic: Arc<Traffic>,
@@ -82,19 +83,19 @@ impl<S> FilteredStream<S> {
     }
 
     /// Bounds unfinished messages of the client, in bytes and in time.
-    pub(super) fn with_limit(mut self, incoming: Option<IncomingMessages>) -> Self {
+    pub(in crate::socketio) fn with_limit(mut self, incoming: Option<IncomingMessages>) -> Self {
         self.received.limit(incoming);
         self
     }
 
     /// Drops `guard` when the stream is dropped.
-    pub(super) fn hold(&mut self, guard: impl Send + 'static) {
+    pub(in crate::socketio) fn hold(&mut self, guard: impl Send + 'static) {
         self.guard = Some(Box::new(guard));
     }
 
     /// The next read returns `bytes`, and the next `answered` bytes that are written are dropped, because the client has already got them.
     /// Neither is counted.
-    pub(super) fn put_back(&mut self, bytes: &[u8], answered: usize) {
+    pub(in crate::socketio) fn put_back(&mut self, bytes: &[u8], answered: usize) {
         self.received.put_back(bytes);
         self.already_sent = answered;
     }

@@ -4,8 +4,8 @@ use socketioxide::SendError;
 use socketioxide::extract::{AckSender, SocketRef};
 
 use super::client_id::ClientId;
-use super::outgoing::{DeferredSend, Outgoing, Sendable};
 use super::packet::EventArguments;
+use crate::socketio::sessions::outgoing::{DeferredSend, Outgoing, Sendable};
 
 /// Also notes which clients have to be disconnected after the input, since they don't read what they are sent.
 #[derive(Default)]
@@ -37,7 +37,7 @@ impl EventSender {
 }
 
 /// What counts the events that wait for a client's session.
-pub(super) fn outgoing_of(socket: &SocketRef) -> Option<&Outgoing> {
+pub(in crate::socketio) fn outgoing_of(socket: &SocketRef) -> Option<&Outgoing> {
     socket.req_parts().extensions.get()
 }
 

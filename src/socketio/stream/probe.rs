@@ -52,7 +52,7 @@ enum Stage {
 
 /// The sessions that are polled or probed at present; clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Probes(Arc<Mutex<HashMap<Sid, ProbedSession>>>);
+pub(in crate::socketio) struct Probes(Arc<Mutex<HashMap<Sid, ProbedSession>>>);
 
 #[derive(Debug)]
 struct ProbedSession {
@@ -80,7 +80,7 @@ impl Probes {
     }
 
     /// Begins the upgrade of a session to a WebSocket. `None`: another WebSocket is being probed.
-    pub(super) fn begin(&self, sid: Sid) -> Option<Probe> {
+    pub(in crate::socketio) fn begin(&self, sid: Sid) -> Option<Probe> {
         let handle = self.handle(sid);
         let is_first = handle.stage.send_if_modified(|stage| {
             let is_free = *stage == Stage::NoProbe;
@@ -93,7 +93,7 @@ impl Probes {
     }
 
     /// Waits until a poll that begins now has to be answered: engine.io clients confirm the upgrade only after the answer to their poll.
-    pub(super) async fn due(&self, sid: Sid) {
+    pub(in crate::socketio) async fn due(&self, sid: Sid) {
         let handle = self.handle(sid);
         let mut stage = handle.stage.subscribe();
         while stage.wait_for(|stage| *stage == Stage::Probed).await.is_ok() {
@@ -120,7 +120,7 @@ impl Drop for StageHandle {
 
 /// The WebSocket that is being probed for its session; a session has at most one.
 #[derive(Debug)]
-pub(super) struct Probe(StageHandle);
+pub(in crate::socketio) struct Probe(StageHandle);
 
 impl Drop for Probe {
     fn drop(&mut self) {
@@ -129,7 +129,7 @@ impl Drop for Probe {
 }
 
 /// Reads the probe and the confirmation of an upgrade. True: engineioxide reads both again. False: the WebSocket has been closed.
-pub(super) async fn is_agreed<S>(stream: &mut FilteredStream<S>, probe: Option<Probe>) -> bool
+pub(in crate::socketio) async fn is_agreed<S>(stream: &mut FilteredStream<S>, probe: Option<Probe>) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -229,7 +229,7 @@ mod tests {
     use crate::limits::kept_buffers::KeptBuffers;
     use crate::limits::waiting_bytes::Ledger;
     use crate::socketio::engine_io_3::{FROM_CLIENT, TO_CLIENT};
-    use crate::socketio::outgoing::Outgoing;
+    use crate::socketio::sessions::outgoing::Outgoing;
 
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let key = [0x11, 0x92, 0x33, 0xF4];

@@ -9,7 +9,7 @@ use super::reader::{MAX_COUNT, Reader};
 const MAX_CALL_ROOMS: usize = 100_000;
 
 #[derive(Debug, Clone, Copy)]
-pub struct CallsConfig {
+pub struct AppRtcConfig {
     /// A port for Collider alone; `None`: Collider is on the main port only.
     pub collider: Option<SocketAddr>,
     pub max_rooms: usize,
@@ -21,7 +21,7 @@ pub struct CallsConfig {
     pub sockets: u32,
 }
 
-impl CallsConfig {
+impl AppRtcConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         Self {
             collider: reader.given_addr("CASTWAY_COLLIDER_ADDR", "0.0.0.0:8089"),

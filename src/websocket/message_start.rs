@@ -1,9 +1,9 @@
 //! The first bytes of a message of Engine.IO: which packet of Socket.IO it is, and how many attachments follow. PURE.
 
 /// Bytes at the beginning of a packet of Socket.IO that hold the number of its attachments (`4599-[`), if it has any.
-pub(super) const MAX_START_BYTES: usize = 8;
+pub const MAX_START_BYTES: usize = 8;
 /// How a packet begins that asks for a namespace.
-pub(super) const CONNECT_PREFIX: &[u8] = b"40";
+pub const CONNECT_PREFIX: &[u8] = b"40";
 
 /// Complete packets that ask for a namespace. socketioxide answers each of them without the gateways.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct ConnectPackets {
 }
 
 impl ConnectPackets {
-    pub(super) fn add(&mut self, bytes: u64) {
+    pub fn add(&mut self, bytes: u64) {
         self.packets += 1;
         self.bytes = self.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
@@ -22,18 +22,18 @@ impl ConnectPackets {
 
 /// The beginning of the present or the last message; empty for a binary one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct MessageStart {
-    pub(super) is_text: bool,
+pub struct MessageStart {
+    pub is_text: bool,
     len: u8,
     bytes: [u8; MAX_START_BYTES],
 }
 
 impl MessageStart {
-    pub(super) const fn new(is_text: bool) -> Self {
+    pub const fn new(is_text: bool) -> Self {
         Self { is_text, len: 0, bytes: [0; MAX_START_BYTES] }
     }
 
-    pub(super) fn extend(&mut self, more: impl Iterator<Item = u8>) {
+    pub fn extend(&mut self, more: impl Iterator<Item = u8>) {
         let free = self.bytes.iter_mut().skip(usize::from(self.len));
         for (place, byte) in free.zip(more) {
             *place = byte;
@@ -41,12 +41,12 @@ impl MessageStart {
         }
     }
 
-    pub(super) fn is_connect(&self) -> bool {
+    pub fn is_connect(&self) -> bool {
         self.is_text && self.bytes().starts_with(CONNECT_PREFIX)
     }
 
     /// See [`announced_attachments`].
-    pub(super) fn attachments(&self) -> Option<u32> {
+    pub fn attachments(&self) -> Option<u32> {
         announced_attachments(self.bytes(), self.is_text)
     }
 
@@ -57,7 +57,7 @@ impl MessageStart {
 
 /// How many messages with attachments follow the message that begins with `start`. `None`: the message is an attachment itself, binary
 /// or (from old clients, and by polling) base64.
-pub(super) fn announced_attachments(start: &[u8], is_text: bool) -> Option<u32> {
+pub fn announced_attachments(start: &[u8], is_text: bool) -> Option<u32> {
     if !is_text || start.starts_with(b"b") {
         return None;
     }

@@ -3,21 +3,21 @@
 use axum::http::Uri;
 use socketioxide::socket::Sid;
 
-use super::path::serves;
+use crate::socketio::path::serves;
 
 /// What a request asks of Engine.IO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct EngineQuery {
+pub(in crate::socketio) struct EngineIoQuery {
     /// The version of the protocol, 3 or 4.
-    pub(super) version: u8,
-    pub(super) websocket: bool,
+    pub(in crate::socketio) version: u8,
+    pub(in crate::socketio) websocket: bool,
     /// `Err`: the text can't be the id of a session.
-    pub(super) sid: Option<Result<Sid, ()>>,
+    pub(in crate::socketio) sid: Option<Result<Sid, ()>>,
 }
 
-impl EngineQuery {
+impl EngineIoQuery {
     /// `None`: the request is not for Socket.IO.
-    pub(super) fn read(uri: &Uri) -> Option<Self> {
+    pub(in crate::socketio) fn read(uri: &Uri) -> Option<Self> {
         if !serves(uri.path()) {
             return None;
         }
@@ -29,17 +29,17 @@ impl EngineQuery {
     }
 
     /// Whether the client is one of socket.io 1 or 2.
-    pub(super) const fn is_engine_io_3(&self) -> bool {
+    pub(in crate::socketio) const fn is_engine_io_3(&self) -> bool {
         self.version == 3
     }
 
     /// Whether a GET is a handshake, which begins a session.
-    pub(super) const fn opens(&self) -> bool {
+    pub(in crate::socketio) const fn opens(&self) -> bool {
         self.sid.is_none()
     }
 
     /// The id of the session that the request belongs to.
-    pub(super) const fn session_id(&self) -> Option<Sid> {
+    pub(in crate::socketio) const fn session_id(&self) -> Option<Sid> {
         match self.sid {
             Some(Ok(sid)) => Some(sid),
             Some(Err(())) | None => None,
@@ -48,7 +48,7 @@ impl EngineQuery {
 }
 
 /// The session id in the answer to a handshake by polling.
-pub(super) fn opened_session_id(answer: &[u8]) -> Option<Sid> {
+pub(in crate::socketio) fn opened_session_id(answer: &[u8]) -> Option<Sid> {
     let answer = std::str::from_utf8(answer).ok()?;
     let (_, rest) = answer.split_once("\"sid\":\"")?;
     rest.split_once('"')?.0.parse().ok()
@@ -56,7 +56,7 @@ pub(super) fn opened_session_id(answer: &[u8]) -> Option<Sid> {
 
 /// The URI with a version that engineioxide supports; `None`: it has one already. engine.io takes every version but 4 for 3, and
 /// socket.io-client-swift up to 15 sends no version.
-pub(super) fn with_version(uri: &Uri) -> Option<Uri> {
+pub(in crate::socketio) fn with_version(uri: &Uri) -> Option<Uri> {
     let pairs = || uri.query().unwrap_or_default().split('&');
     let names_version = |pair: &&str| pair.split('=').next() == Some("EIO");
     if pairs().find(names_version).is_some_and(|version| matches!(version, "EIO=3" | "EIO=4")) {
@@ -83,7 +83,7 @@ mod tests {
             ("xEIO=4", 3, Some("EIO=3&xEIO=4")),
         ] {
             let uri: Uri = format!("/socket.io/?{query}").parse().unwrap();
-            assert_eq!(EngineQuery::read(&uri).unwrap().version, version, "{query}");
+            assert_eq!(EngineIoQuery::read(&uri).unwrap().version, version, "{query}");
             assert_eq!(with_version(&uri).as_ref().and_then(Uri::query), other, "{query}");
         }
         let bare: Uri = "/socket.io/".parse().unwrap();

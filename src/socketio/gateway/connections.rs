@@ -20,8 +20,8 @@ use super::early_events::EarlyEvents;
 use super::event_sender::{EventSender, outgoing_of};
 use super::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
 use super::packet::EventPacket;
-use super::room_driver::RoomDriver;
 use crate::http::client_info::ClientInfo;
+use crate::room_driver::RoomDriver;
 
 /// A handle to a gateway's connections; clones share them.
 pub struct Connections<S>(Arc<Inner<S>>);

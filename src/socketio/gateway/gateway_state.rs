@@ -4,7 +4,7 @@ use socketioxide::extract::{AckSender, SocketRef};
 
 use super::client_id::ClientId;
 use super::event_sender::EventSender;
-use super::room_driver::DrivenState;
+use crate::room_driver::DrivenState;
 
 /// A gateway's rooms and its table of clients.
 pub trait GatewayState: DrivenState + Send + 'static {

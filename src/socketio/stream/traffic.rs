@@ -2,16 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What one direction of a WebSocket has carried.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FrameCounts {
-    /// All bytes, frame headers included.
-    pub bytes: u64,
-    /// Complete text and binary messages.
-    pub messages: u64,
-    /// Payload of the message that is not complete yet, or some of whose attachments have not come.
-    pub incomplete: u64,
-}
+use crate::websocket::frame_counts::FrameCounts;
 
 /// What all WebSockets of Socket.IO have carried.
 #[derive(Debug, Default)]
@@ -36,7 +27,7 @@ impl TrafficTotals {
     }
 
     /// Replaces the counts of one stream.
-    pub(super) fn replace(&self, old: FrameCounts, new: FrameCounts) {
+    pub(in crate::socketio) fn replace(&self, old: FrameCounts, new: FrameCounts) {
         for (total, old, new) in [
             (&self.bytes, old.bytes, new.bytes),
             (&self.messages, old.messages, new.messages),

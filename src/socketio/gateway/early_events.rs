@@ -9,7 +9,7 @@ const MAX_EARLY_EVENTS: usize = 16;
 const MAX_EARLY_BYTES: usize = 1 << 20;
 
 /// `None`: the client is in the table, or gone.
-pub(super) struct EarlyEvents<R>(Arc<Mutex<Option<Vec<ReceivedEvent<R>>>>>);
+pub(in crate::socketio) struct EarlyEvents<R>(Arc<Mutex<Option<Vec<ReceivedEvent<R>>>>>);
 
 impl<R> Default for EarlyEvents<R> {
     fn default() -> Self {
@@ -25,7 +25,7 @@ impl<R> Clone for EarlyEvents<R> {
 
 impl<R> EarlyEvents<R> {
     /// Keeps an event, or gives it back if the client is in the table or gone.
-    pub(super) fn hold(&self, event: ReceivedEvent<R>) -> Option<ReceivedEvent<R>> {
+    pub(in crate::socketio) fn hold(&self, event: ReceivedEvent<R>) -> Option<ReceivedEvent<R>> {
         let mut early = self.lock();
         let Some(held) = early.as_mut() else { return Some(event) };
         let bytes = held.iter().map(|event| event.bytes).sum::<usize>() + event.bytes;
@@ -36,7 +36,7 @@ impl<R> EarlyEvents<R> {
     }
 
     /// Ends the holding; `None`: it had ended already.
-    pub(super) fn take(&self) -> Option<Vec<ReceivedEvent<R>>> {
+    pub(in crate::socketio) fn take(&self) -> Option<Vec<ReceivedEvent<R>>> {
         self.lock().take()
     }
 

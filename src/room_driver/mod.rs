@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 /// Resets since the start of the process.
 static RESETS: AtomicU64 = AtomicU64::new(0);
 /// The pause after a time-out that panicked, so that one that panics each time does not keep a core busy.
-const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(100);
+const PAUSE_AFTER_PANIC: Duration = Duration::from_millis(100);
 
 /// State that a [`RoomDriver`] locks, times and resets.
 pub trait DrivenState {
@@ -94,7 +94,7 @@ impl<S: DrivenState> RoomDriver<S> {
         loop {
             self.due().await;
             if catch_unwind(AssertUnwindSafe(&input)).is_err() {
-                tokio::time::sleep(PAUSE_AFTER_FAULT).await;
+                tokio::time::sleep(PAUSE_AFTER_PANIC).await;
             }
         }
     }

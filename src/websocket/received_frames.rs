@@ -7,10 +7,10 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::frame_counts::FrameCounts;
 use super::frame_filter::FrameFilter;
 use super::message_start::ConnectPackets;
 use super::rewrite_rule::RewriteRule;
-use super::traffic::FrameCounts;
 use crate::limits::unfinished::{IncomingMessages, UnfinishedError};
 
 /// The received direction of one WebSocket.
@@ -19,7 +19,7 @@ pub struct ReceivedFrames {
     frames: FrameFilter,
     /// Bytes that were replaced or put back, and are not read yet.
     unread: Vec<u8>,
-    /// FrameCounts what the client has begun and not finished.
+    /// Counts what the client has begun and not finished.
     incoming: Option<IncomingMessages>,
 }
 
@@ -99,7 +99,7 @@ fn given_up(reason: UnfinishedError) -> io::Error {
 }
 
 /// Removes the first `len` bytes, and frees the memory with the last byte.
-pub(super) fn remove_first(bytes: &mut Vec<u8>, len: usize) {
+pub fn remove_first(bytes: &mut Vec<u8>, len: usize) {
     if len == bytes.len() {
         *bytes = Vec::new();
     } else {

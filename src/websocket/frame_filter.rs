@@ -12,7 +12,7 @@
 //! - At most [`MAX_COLLECTED_BYTES`] of a message wait until it is complete; a longer message passes unchanged.
 //!
 //! ```
-//! use castway::socketio::frame_filter::FrameFilter;
+//! use castway::websocket::frame_filter::FrameFilter;
 //!
 //! let mut filter = FrameFilter::new(None);
 //! let (frame, mut output) = (b"\x81\x01x", Vec::new());
@@ -22,9 +22,9 @@
 //! ```
 
 use super::frame::{CONTINUATION, CONTROL, FIN, FrameHeader, FrameOutput, TEXT};
+use super::frame_counts::FrameCounts;
 use super::message_start::{ConnectPackets, MessageStart};
 use super::rewrite_rule::RewriteRule;
-use super::traffic::FrameCounts;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 
 /// Bytes of the fragments that larger frames are split into. tungstenite's buffer keeps the size of the largest frame as long as the
@@ -374,7 +374,7 @@ mod tests {
     use tokio_tungstenite::tungstenite::{Error, Message};
 
     use super::*;
-    use crate::socketio::frame::BINARY;
+    use crate::websocket::frame::BINARY;
 
     static RULE: RewriteRule =
         RewriteRule { prefix: b"40/", masked: true, change: |packet| packet.ends_with(b"?").then(|| b"40/!".to_vec()) };
