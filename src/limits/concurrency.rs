@@ -86,8 +86,8 @@ mod tests {
     fn a_place_holds_its_descriptor_and_who_has_none_leaves_no_trace() {
         let (counter, pool) = (ClientCounter::new(1), DescriptorPool::new("test", 2));
         let one = "192.0.2.1".parse().unwrap();
-        let places = [counter.acquire(one).unwrap(), ConnectionSlot::uncounted()]
-            .map(|place| place.with_descriptor(pool.take().unwrap()));
+        let places =
+            [counter.acquire(one).unwrap(), ConnectionSlot::uncounted()].map(|place| place.with_descriptor(pool.take().unwrap()));
         assert_eq!((pool.taken(), counter.acquire(one).is_none()), (2, true));
         drop(places);
         assert_eq!((pool.taken(), counter.table.lock().unwrap().networks()), (0, 0));

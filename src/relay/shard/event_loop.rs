@@ -11,8 +11,6 @@ use crate::relay::shard::state::{ACCEPT_PAUSE, Shard};
 
 /// How often a shard that drains looks whether the other shards have drained.
 const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// How often the shard logs that peers in the machine's own networks were refused.
-const NEIGHBOURS_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a shard waits after a panic, or after an error of epoll_wait(2), before it starts again.
 const PAUSE_AFTER_PANIC: Duration = Duration::from_millis(100);
 
@@ -142,8 +140,7 @@ impl Shard {
             return;
         }
         self.context.stats.refused_neighbours.set(refused);
-        if self.neighbours_logged.is_none_or(|at| now.saturating_duration_since(at) >= NEIGHBOURS_LOG_INTERVAL) {
-            self.neighbours_logged = Some(now);
+        if self.neighbours_log.is_due(now.saturating_duration_since(self.context.epoch)) {
             tracing::info!(
                 shard = self.context.index,
                 refused,

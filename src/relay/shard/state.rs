@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 
+use crate::limits::log_interval::LogInterval;
 use crate::relay::io::inbox::Inbox;
 use crate::relay::io::outbox::Outbox;
 use crate::relay::io::poll_source::PollSource;
@@ -23,6 +24,9 @@ use crate::turn::{self, FiveTuple, RelayedAddressId};
 pub(super) const MAX_ACCEPTS_A_TURN: usize = 16;
 /// How long accepting pauses when descriptors have run out.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// How often the shard logs that peers in the machine's own networks were refused.
+const NEIGHBOURS_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A shard with its engine.
 pub(super) struct Shard {
@@ -44,7 +48,8 @@ pub(super) struct Shard {
     pub(super) coalescer: WakeCoalescer,
     /// The buffer that streams are read into.
     pub(super) read_buffer: Vec<u8>,
-    pub(super) neighbours_logged: Option<Instant>,
+    /// For the line that peers in the machine's own networks were refused.
+    pub(super) neighbours_log: LogInterval,
     /// The number of packets in this turn.
     pub(super) packets: u32,
 }
@@ -81,7 +86,7 @@ impl Shard {
             paused_relayed: Vec::new(),
             resume_accepting: None,
             read_buffer: Vec::new(),
-            neighbours_logged: None,
+            neighbours_log: LogInterval::new(NEIGHBOURS_LOG_INTERVAL),
             packets: 0,
         }
     }
