@@ -4,7 +4,7 @@
 // the end {pair} with the selected candidates, or {failed} with ICE's state. It fails after a minute, or after 20 s with "soon", which is
 // for tests that expect the failure.
 import { createRequire } from 'node:module';
-import { TIMEOUT_MS, within } from '../interop/support/wait.mjs';
+import { TIMEOUT_MS, until, within } from '../interop/support/wait.mjs';
 import { assertEchoes, echo, opened } from '../interop/support/webrtc.mjs';
 
 const require = createRequire(new URL('../interop/', import.meta.url));
@@ -45,9 +45,12 @@ function listen(pc) {
   add({ candidate: 'candidate:9 1 udp 2122260223 8.8.8.8 9 typ host', sdpMid: '0', sdpMLineIndex: 0 });
 }
 
+// While the nominated pair is being checked again, its state is "in-progress".
 async function selected(pc) {
-  const all = new Map(await pc.getStats());
-  const pair = [...all.values()].find(({ type, nominated, state }) => type === 'candidate-pair' && nominated && state === 'succeeded');
+  const isSelected = ({ type, nominated, state }) => type === 'candidate-pair' && nominated && state === 'succeeded';
+  const pairOf = (stats) => [...stats.values()].find(isSelected);
+  const all = await until('a nominated pair', async () => new Map(await pc.getStats()), pairOf);
+  const pair = pairOf(all);
   const of = (id) => {
     const { candidateType, relayProtocol, url: from } = all.get(id);
     return { type: candidateType, relayProtocol, url: from };

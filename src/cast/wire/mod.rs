@@ -4,7 +4,7 @@
 //! published front ends (`TV_GETINFO`, `CONNECT_TO_TV`, payloads wrapped as `{offer}` and `{answer}`). Everything that Castway adds is
 //! additive: events that old front ends don't listen to, and acks that they don't ask for.
 //!
-//! Input of [`read`]: an event's name, its JSON and its attachments; output: a [`Request`], or the [`Failure`] that names what was
+//! Input of [`read()`]: an event's name, its JSON and its attachments; output: a [`Request`], or the [`Failure`] that names what was
 //! expected. Input of [`delivery`], [`notice_events`], [`welcome`] and [`refusal`]: what the rooms decided; output: the events that tell a
 //! client of it in its dialect. Nothing here keeps state.
 //!

@@ -1,6 +1,6 @@
 //! The wire of RTCMultiConnection: the handshake, event names, argument shapes and acks.
 //!
-//! Input of [`read_handshake`]: the query of a client's first request; output: a [`Handshake`]. Input of [`read`]: an event's name, its JSON
+//! Input of [`read_handshake`]: the query of a client's first request; output: a [`Handshake`]. Input of [`read()`]: an event's name, its JSON
 //! and its attachments; output: a [`Request`], or the error ack of an event that can't be read, in the event's own shape. `write` turns the
 //! rooms' events into names and arguments, [`ack`] their verdicts into acks. Nothing here keeps state; lengths are bounded in `json_text`.
 //! JSON that clients pass to each other stays the text that it is.
