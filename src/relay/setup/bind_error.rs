@@ -31,3 +31,8 @@ pub(super) fn listen_error(protocol: &str, address: SocketAddr, setting: &str, e
     };
     anyhow::Error::new(error).context(sentence)
 }
+
+/// Whether the cause of an error is that the port is taken.
+pub(super) fn is_port_taken(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+}

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use crate::config::{Discovery, RelayConfig};
 use crate::relay::io::udp::BatchUdpSocket;
 use crate::relay::io::udp_types::UdpOptions;
-use crate::relay::setup::bind_error::listen_error;
+use crate::relay::setup::bind_error::{is_port_taken, listen_error};
 use crate::relay::tcp::acceptor::Acceptor;
 
 /// How many free ports are tried until one is free for both UDP and TCP.
@@ -35,14 +35,14 @@ impl ClientSockets {
     /// The address is taken, not this machine's, or forbidden.
     pub(in crate::relay) fn bind(config: &RelayConfig) -> anyhow::Result<Self> {
         let tries = if config.addr.port() == 0 { MAX_BIND_TRIES } else { 1 };
-        let mut bound = Self::bind_once(config);
         for _ in 1..tries {
-            if bound.is_ok() {
-                break;
+            match Self::bind_once(config) {
+                // Another free port may be free for both.
+                Err(error) if is_port_taken(&error) => {}
+                bound => return bound,
             }
-            bound = Self::bind_once(config);
         }
-        bound
+        Self::bind_once(config)
     }
 
     fn bind_once(config: &RelayConfig) -> anyhow::Result<Self> {
@@ -99,7 +99,7 @@ fn bind_exclusively(mut address: SocketAddr, udp: bool, tcp: bool, setting: &str
 fn discovery_address(discovery: &Discovery, first: SocketAddr) -> anyhow::Result<SocketAddr> {
     let address = SocketAddr::new(first.ip(), discovery.port);
     let alone = UdpOptions { reuse_port: false, ..UdpOptions::clients(address) };
-    let socket = BatchUdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, &error))?;
+    let socket = BatchUdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, error))?;
     socket.local_addr().context("the relay's socket has no address")
 }
 
@@ -116,16 +116,17 @@ fn second_addresses(discovery: &Discovery, first: SocketAddr, port: u16) -> anyh
         let ports = if first.ip().is_unspecified() { [0, 0] } else { [first.port(), port] };
         for address in ports.map(|port| SocketAddr::new(ip, port)) {
             let alone = UdpOptions { reuse_port: false, ..UdpOptions::clients(address) };
-            BatchUdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, &error))?;
+            BatchUdpSocket::bind(address, &alone).map_err(|error| discovery_error(address, error))?;
             second.extend(Some(address).filter(|address| address.port() != 0));
         }
     }
     Ok(second)
 }
 
-fn discovery_error(address: SocketAddr, error: &io::Error) -> anyhow::Error {
-    anyhow::anyhow!(
-        "the relay can't listen on UDP {address} for NAT behaviour discovery ({error}): change CASTWAY_ALT_LISTENING_PORT or \
-         CASTWAY_ALT_IP, or set CASTWAY_RFC5780=false"
-    )
+fn discovery_error(address: SocketAddr, error: io::Error) -> anyhow::Error {
+    let sentence = format!(
+        "the relay can't listen on UDP {address} for NAT behaviour discovery: change CASTWAY_ALT_LISTENING_PORT or CASTWAY_ALT_IP, \
+         or set CASTWAY_RFC5780=false"
+    );
+    anyhow::Error::new(error).context(sentence)
 }
