@@ -13,20 +13,6 @@ fn home(n: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n))
 }
 
-pub(super) fn new_tv(client: impl Into<ClientId>, from: IpAddr) -> OpenRequest<'static> {
-    OpenRequest {
-        client: client.into(),
-        dialect: Dialect::A,
-        from,
-        code: None,
-        token: None,
-        shows_picture: false,
-        asked_before: false,
-        casting: false,
-        understands_new_codes: false,
-    }
-}
-
 /// A server with `max_rooms` places, of which one stranger's TVs have all except `spare`. The TVs have the client ids from 1000
 /// on.
 fn full_server(max_rooms: usize, spare: usize) -> World {

@@ -40,17 +40,7 @@ impl World {
 }
 
 fn announcing(client: impl Into<ClientId>, token: Option<&str>) -> OpenRequest<'_> {
-    OpenRequest {
-        client: client.into(),
-        dialect: Dialect::A,
-        from: HOME,
-        code: None,
-        token,
-        shows_picture: false,
-        casting: false,
-        understands_new_codes: true,
-        asked_before: false,
-    }
+    OpenRequest { token, understands_new_codes: true, ..new_tv(client, HOME) }
 }
 
 #[test]

@@ -40,6 +40,21 @@ struct World {
     now: Instant,
 }
 
+/// The request of a TV without a code and a token, in dialect A.
+fn new_tv(client: impl Into<ClientId>, from: IpAddr) -> OpenRequest<'static> {
+    OpenRequest {
+        client: client.into(),
+        dialect: Dialect::A,
+        from,
+        code: None,
+        token: None,
+        shows_picture: false,
+        asked_before: false,
+        casting: false,
+        understands_new_codes: false,
+    }
+}
+
 impl World {
     fn new() -> Self {
         Self::with(|_| {})
@@ -67,18 +82,7 @@ impl World {
     }
 
     fn open(&mut self, client: impl Into<ClientId>, token: Option<&str>) -> Seated {
-        self.try_open(OpenRequest {
-            client: client.into(),
-            dialect: Dialect::A,
-            from: HOME,
-            code: None,
-            token,
-            shows_picture: false,
-            asked_before: false,
-            casting: false,
-            understands_new_codes: false,
-        })
-        .expect("a seat")
+        self.try_open(OpenRequest { token, ..new_tv(client, HOME) }).expect("a seat")
     }
 
     /// Opens a seat for a TV that does not have to wait.
@@ -296,17 +300,7 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
     let mut world = World::new();
     let (tv, caster) = world.cast();
     world.drop(TV);
-    let thief = OpenRequest {
-        client: ClientId::new(10),
-        dialect: Dialect::A,
-        from: HOME,
-        code: Some(tv.code.as_str()),
-        token: None,
-        shows_picture: false,
-        asked_before: false,
-        casting: false,
-        understands_new_codes: false,
-    };
+    let thief = OpenRequest { code: Some(tv.code.as_str()), ..new_tv(ClientId::new(10), HOME) };
     assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "the code alone is not enough");
     let thief = OpenRequest { client: ClientId::new(20), dialect: Dialect::B, from: HOME, token: Some("guess"), ..thief };
     assert_ne!(world.try_open(thief).expect("a seat").code, tv.code, "nor with some token");
@@ -328,17 +322,7 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
 fn a_resume_replaces_a_connection_that_still_seems_alive() {
     let mut world = World::new();
     let (tv, caster) = world.cast();
-    let open = OpenRequest {
-        client: ClientId::new(11),
-        dialect: Dialect::A,
-        from: HOME,
-        code: None,
-        token: Some(&tv.resume_token),
-        shows_picture: true,
-        asked_before: false,
-        casting: false,
-        understands_new_codes: false,
-    };
+    let open = OpenRequest { token: Some(&tv.resume_token), shows_picture: true, ..new_tv(ClientId::new(11), HOME) };
     world.try_open(open).expect("its own seat");
     assert_eq!(
         world.sent(),
@@ -408,15 +392,10 @@ fn a_free_code_may_be_named_but_goes_back_to_the_tv_that_can_prove_it() {
     let tv = world.open(TV, None);
     world.rooms.handle_leave(TV, world.now).expect("has a seat");
     let open = OpenRequest {
-        client: ClientId::new(10),
         dialect: Dialect::B,
-        from: HOME,
         code: Some(tv.code.as_str()),
         token: Some("device"),
-        shows_picture: false,
-        asked_before: false,
-        casting: false,
-        understands_new_codes: false,
+        ..new_tv(ClientId::new(10), HOME)
     };
     assert_eq!(world.try_open(open).expect("free").code, tv.code, "dialect B keeps a code that is free");
     assert_eq!(world.open(11, Some(&tv.resume_token)).code, tv.code, "but gives it up to the one with a proof");
@@ -431,17 +410,7 @@ fn a_free_code_may_be_named_but_goes_back_to_the_tv_that_can_prove_it() {
 #[test]
 fn a_device_token_and_the_code_resume_a_dialect_b_tv() {
     let mut world = World::new();
-    let open = OpenRequest {
-        client: TV,
-        dialect: Dialect::B,
-        from: HOME,
-        code: None,
-        token: Some("device"),
-        shows_picture: false,
-        asked_before: false,
-        casting: false,
-        understands_new_codes: false,
-    };
+    let open = OpenRequest { dialect: Dialect::B, token: Some("device"), ..new_tv(TV, HOME) };
     let tv = world.try_open(open).expect("a seat");
     world.drop(TV);
     let again = OpenRequest { client: ClientId::new(11), code: Some(tv.code.as_str()), ..open };
@@ -494,17 +463,7 @@ fn roles_do_not_mix() {
     let mut world = World::new();
     let (tv, _) = world.cast();
     assert_eq!(world.join(TV, tv.code.as_str()), Err(Refusal::WrongRole));
-    let open = OpenRequest {
-        client: CASTER,
-        dialect: Dialect::A,
-        from: HOME,
-        code: None,
-        token: None,
-        shows_picture: false,
-        asked_before: false,
-        casting: false,
-        understands_new_codes: false,
-    };
+    let open = new_tv(CASTER, HOME);
     assert_eq!(world.try_open(open), Err(Refusal::WrongRole));
     assert_eq!(world.rooms.handle_signal(TV, Signal::Offer("x"), 1), Err(Refusal::WrongRole));
     assert_eq!(world.rooms.handle_signal(CASTER, Signal::Answer("x"), 1), Err(Refusal::WrongRole));
@@ -547,17 +506,7 @@ fn without_take_over_a_caster_in_grace_keeps_its_seat() {
 fn naming_live_codes_counts_as_guessing() {
     let mut world = World::with(|config| config.max_rooms = 100);
     let tv = world.open(TV, None);
-    let claim = |client: i32| OpenRequest {
-        client: client.into(),
-        dialect: Dialect::B,
-        from: HOME,
-        code: Some(tv.code.as_str()),
-        token: None,
-        shows_picture: false,
-        asked_before: false,
-        casting: false,
-        understands_new_codes: false,
-    };
+    let claim = |client: i32| OpenRequest { dialect: Dialect::B, code: Some(tv.code.as_str()), ..new_tv(client, HOME) };
     for client in 10..20 {
         assert_ne!(world.try_open(claim(client)).expect("a seat").code, tv.code);
     }
@@ -579,7 +528,7 @@ fn free_codes_that_tvs_ask_for_without_a_proof_are_bounded_for_all_together() {
         // Enough time passes that no TV has to wait for its turn.
         world.now += Duration::from_millis(40);
         let code: String = "AAA".chars().chain(rest.map(|digit| char::from(CHARACTERS[digit]))).collect();
-        let open = OpenRequest { dialect: Dialect::B, code: Some(&code), token, ..full_server::new_tv(client, from) };
+        let open = OpenRequest { dialect: Dialect::B, code: Some(&code), token, ..new_tv(client, from) };
         world.try_open(open).expect("a seat, under whatever code").code.as_str() == code
     };
     assert_eq!((0..100).filter(|_| claim(&mut world, HOME, None)).count(), 100, "a hotel after a power cut");
@@ -620,17 +569,7 @@ fn a_tv_that_registered_first_still_gets_its_old_code() {
     let mut world = World::new();
     let old = world.open(TV, None);
     world.rooms.handle_leave(TV, world.now).expect("has a seat");
-    let open = OpenRequest {
-        client: ClientId::new(5),
-        dialect: Dialect::B,
-        from: HOME,
-        code: None,
-        token: None,
-        shows_picture: false,
-        asked_before: false,
-        casting: false,
-        understands_new_codes: false,
-    };
+    let open = OpenRequest { dialect: Dialect::B, ..new_tv(ClientId::new(5), HOME) };
     let registered = world.try_open(open).expect("a seat");
     assert_ne!(registered.code, old.code);
     let open = OpenRequest { code: Some(old.code.as_str()), token: Some(&old.resume_token), ..open };
@@ -680,17 +619,7 @@ fn a_new_secret_means_fresh_credentials_for_all() {
 #[test]
 fn dialect_b_gets_no_unasked_credentials() {
     let mut world = World::new();
-    let open = OpenRequest {
-        client: TV,
-        dialect: Dialect::B,
-        from: HOME,
-        code: None,
-        token: None,
-        shows_picture: false,
-        asked_before: false,
-        casting: false,
-        understands_new_codes: false,
-    };
+    let open = OpenRequest { dialect: Dialect::B, ..new_tv(TV, HOME) };
     let tv = world.try_open(open).expect("a seat");
     let join =
         JoinRequest { client: CASTER, dialect: Dialect::B, from: HOME, code: tv.code.as_str(), token: None, username: None };
@@ -748,17 +677,8 @@ fn random_histories_keep_the_tables_in_agreement() {
             0 => {
                 let dialect = if rng.random_bool(0.5) { Dialect::A } else { Dialect::B };
                 let (casting, understands_new_codes) = (rng.random_bool(0.1), rng.random_bool(0.5));
-                let open = OpenRequest {
-                    client,
-                    dialect,
-                    from: HOME,
-                    code: Some(code),
-                    token,
-                    shows_picture: false,
-                    asked_before: false,
-                    casting,
-                    understands_new_codes,
-                };
+                let open =
+                    OpenRequest { dialect, code: Some(code), token, casting, understands_new_codes, ..new_tv(client, HOME) };
                 if let Ok(OpenOutcome::Seated(seated)) = world.ask(open) {
                     known.push(seated);
                 }
