@@ -23,7 +23,7 @@ use castway::limits::waiting_bytes::Ledger;
 use castway::relay::{self, RelayUsers};
 use castway::tls::{Certificates, HandshakeConfigs, ServerHosts};
 use castway::turn::codec::integrity::PasswordAlgorithm;
-use castway::turn::{CredentialSource, UserKeys};
+use castway::turn::{CredentialSource, Scope, UserKeys};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -51,7 +51,7 @@ impl CredentialSource for Nobody {
 }
 
 impl RelayUsers for Nobody {
-    fn may_continue(&self, _user: &str) -> bool {
+    fn may_continue(&self, _scope: Scope, _user: &str) -> bool {
         true
     }
 

@@ -17,7 +17,7 @@ use castway::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordA
 use castway::turn::codec::message::StunMessage;
 use castway::turn::codec::writer::MessageWriter;
 use castway::turn::{
-    CredentialSource, Engine, EngineSettings, FiveTuple, Output, PeerPolicy, RelayedAddressId, RelayedIp, ShardSettings,
+    CredentialSource, Engine, EngineSettings, FiveTuple, Output, PeerPolicy, RelayedAddressId, RelayedIp, Scope, ShardSettings,
     SharedState, Transport, UserKeys, Verdict,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -80,7 +80,7 @@ struct Alice;
 impl CredentialSource for Alice {
     fn user_keys(&self, username: &str, _: &str, algorithm: PasswordAlgorithm, _: Instant) -> Option<UserKeys> {
         let known = username == "alice" && algorithm == PasswordAlgorithm::Md5;
-        known.then(|| UserKeys { user: username.to_owned(), keys: vec![key()], expires: None })
+        known.then(|| UserKeys { user: username.to_owned(), keys: vec![(Scope::Anyone, key())], expires: None, leased: false })
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES;
 use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
-use crate::turn::{CredentialSource, UserKeys};
+use crate::turn::{CredentialSource, Scope, UserKeys};
 use crate::users::Directory;
 use crate::users::credentials::TimeLimitedUsername;
 
@@ -15,7 +15,7 @@ use crate::users::credentials::TimeLimitedUsername;
 /// block.
 pub trait RelayUsers: CredentialSource {
     /// Whether a [`UserKeys::user`] may keep its allocations.
-    fn may_continue(&self, user: &str) -> bool;
+    fn may_continue(&self, scope: Scope, user: &str) -> bool;
 
     /// Changes whenever the answers of [`Self::may_continue`] may have changed.
     fn revision(&self) -> u64;
@@ -37,7 +37,8 @@ impl CredentialSource for Directory {
         let name = TimeLimitedUsername::parse(username);
         let user = name.map(|name| name.user).filter(|user| !user.is_empty()).unwrap_or(username);
         let expires = self.remaining_lifetime(username, wall).and_then(|life| now.checked_add(life));
-        Some(UserKeys { user: user.to_owned(), keys, expires })
+        let keys = keys.into_iter().map(|key| (Scope::Anyone, key)).collect();
+        Some(UserKeys { user: user.to_owned(), keys, expires, leased: false })
     }
 
     fn is_guessable(&self, username: &str) -> bool {
@@ -52,7 +53,7 @@ impl CredentialSource for Directory {
 }
 
 impl RelayUsers for Directory {
-    fn may_continue(&self, user: &str) -> bool {
+    fn may_continue(&self, _scope: Scope, user: &str) -> bool {
         !self.is_refused(user)
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Allocation {
     pub(super) username: u64,
     pub(super) signer: Signer,
     pub(super) credentials_expire: Option<Instant>,
+    /// The credentials are those of a connected client ([`super::UserKeys::leased`]).
+    pub(super) leased: bool,
     pub(super) expires: Instant,
     /// The transaction of the Allocate, so that a retransmission gets the identical reply.
     pub(super) transaction: TransactionId,

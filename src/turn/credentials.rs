@@ -4,6 +4,15 @@ use std::time::Instant;
 
 use super::codec::integrity::{LongTermKey, PasswordAlgorithm};
 
+/// The peers that the allocations of a credential may exchange data with. The key that verifies a request decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Live relayed addresses of this server, and nothing else. Strangers get credentials of this scope.
+    Clients,
+    /// Every peer that the policy permits.
+    Anyone,
+}
+
 /// Looks up users. An engine calls it on its shard's thread, so it must not block.
 pub trait CredentialSource: Send + Sync {
     /// The keys of this username at `now`; `None` where the username is unknown, expired, malformed or disabled.
@@ -15,6 +24,13 @@ pub trait CredentialSource: Send + Sync {
     fn is_guessable(&self, username: &str) -> bool {
         let _ = username;
         true
+    }
+
+    /// Whether the client that was given the credentials of this username, [`UserKeys::leased`], is still there. Once it is gone,
+    /// the expiry of the credentials counts.
+    fn is_leased(&self, username: &str) -> bool {
+        let _ = username;
+        false
     }
 
     /// A client has authenticated with a key of this username.
@@ -32,10 +48,13 @@ pub trait CredentialSource: Send + Sync {
 /// The keys of one username.
 #[derive(Debug, Clone)]
 pub struct UserKeys {
-    /// The user that quotas and `revoke` refer to: for the username `EXPIRY:user`, the part behind the colon.
+    /// The user's name: for the username `EXPIRY:user`, the part behind the colon. Quotas and `revoke` refer to the name together
+    /// with the scope, so that a stranger who calls himself alice is not the user alice.
     pub user: String,
-    /// A request may be signed with any of these: one key for each live secret, or for each way to prepare the password.
-    pub keys: Vec<LongTermKey>,
+    /// A request may be signed with any of these: one key for each live secret and scope, or for each way to prepare the password.
+    pub keys: Vec<(Scope, LongTermKey)>,
     /// When the credentials expire. Whether a live allocation then ends is a setting.
     pub expires: Option<Instant>,
+    /// The credentials are those of a connected client: see [`CredentialSource::is_leased`].
+    pub leased: bool,
 }

@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use super::allocation_table::AllocationTable;
 use super::bandwidth::BandwidthLimits;
 use super::codec::attribute::AddressFamily;
-use super::credentials::CredentialSource;
+use super::credentials::{CredentialSource, Scope};
 use super::five_tuple::FiveTuple;
 use super::ids::{AllocationId, RelayedAddressId};
 use super::peer_connection_table::PeerConnectionTable;
@@ -116,8 +116,8 @@ impl Engine {
     }
 
     /// The user of each allocation; a user with several allocations appears several times.
-    pub fn users(&self) -> impl Iterator<Item = &str> {
-        self.allocations.iter().map(|(_, allocation)| &*allocation.user.name)
+    pub fn users(&self) -> impl Iterator<Item = (Scope, &str)> {
+        self.allocations.iter().map(|(_, allocation)| (allocation.user.scope, &*allocation.user.name))
     }
 
     /// Removes expired permissions and channels, with `apply_policy` also those that the policy denies, and resets the timer.

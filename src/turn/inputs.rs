@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
+use super::allocation::Allocation;
 use super::codec::header::{Class, Method};
 use super::codec::message::{ParseError, StunMessage};
+use super::credentials::Scope;
 use super::engine::Engine;
 use super::five_tuple::FiveTuple;
 use super::ids::{AllocationId, RelayedAddressId};
@@ -82,8 +84,9 @@ impl Engine {
 
     /// Ends every allocation of a user. The caller makes the [`super::CredentialSource`] refuse the user first. Visits every
     /// allocation.
-    pub fn revoke(&mut self, user: &str) {
-        let allocations = self.allocations.iter().filter(|(_, allocation)| &*allocation.user.name == user);
+    pub fn revoke(&mut self, scope: Scope, user: &str) {
+        let is_users = |allocation: &Allocation| allocation.user.scope == scope && &*allocation.user.name == user;
+        let allocations = self.allocations.iter().filter(|(_, allocation)| is_users(allocation));
         let ids: Vec<AllocationId> = allocations.map(|(id, _)| id).collect();
         for id in ids {
             self.end(id);

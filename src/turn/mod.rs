@@ -189,7 +189,7 @@ mod tcp_peers;
 mod verdict;
 
 pub use bandwidth::Direction;
-pub use credentials::{CredentialSource, UserKeys};
+pub use credentials::{CredentialSource, Scope, UserKeys};
 pub use engine::{Engine, ShardSettings};
 pub use five_tuple::{FiveTuple, PeerTransport, Transport};
 pub use ids::{AllocationId, PeerConnectionId, RelayedAddressId};

@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::codec::attribute::AddressFamily;
+use super::credentials::Scope;
 use super::five_tuple::FiveTuple;
 use super::mobility::MobilityTickets;
 use super::nonce::Nonces;
@@ -41,7 +42,7 @@ pub struct SharedState {
     /// The highest index of an engine, plus one.
     engines: AtomicU32,
     allocations: AtomicU32,
-    users: Mutex<HashMap<Box<str>, Arc<UserUsage>>>,
+    users: Mutex<HashMap<Identity, Arc<UserUsage>>>,
     reservations: Mutex<HashMap<ReservationToken, Reservation>>,
 }
 
@@ -66,9 +67,13 @@ pub(super) struct Bandwidth {
     pub(super) to_client: AtomicU64,
 }
 
+/// A user is a name together with the scope of the credentials: a stranger who calls himself alice is not the user alice.
+type Identity = (Scope, Box<str>);
+
 /// A user with at least one allocation.
 #[derive(Debug)]
 pub(super) struct UserUsage {
+    pub(super) scope: Scope,
     pub(super) name: Box<str>,
     /// Changed under the lock of `users` alone.
     allocations: AtomicU32,
@@ -197,9 +202,10 @@ impl SharedState {
     }
 
     /// Counts one more allocation against the quota of the user and the total, or against neither.
-    pub(super) fn take_quota(&self, name: &str, settings: &EngineSettings) -> Result<Arc<UserUsage>, QuotaReached> {
+    pub(super) fn take_quota(&self, scope: Scope, name: &str, settings: &EngineSettings) -> Result<Arc<UserUsage>, QuotaReached> {
         let mut users = lock(&self.users);
-        let user = users.get(name).cloned();
+        let identity = (scope, name.into());
+        let user = users.get(&identity).cloned();
         let held = user.as_ref().map_or(0, |user| user.allocations.load(Ordering::Relaxed));
         if settings.limits.user_quota.is_some_and(|quota| held >= quota) {
             return Err(QuotaReached::User);
@@ -209,8 +215,9 @@ impl SharedState {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < total).then(|| count + 1))
             .map_err(|_| QuotaReached::Total)?;
         let user = user.unwrap_or_else(|| {
-            let user = Arc::new(UserUsage { name: name.into(), allocations: AtomicU32::new(0), bandwidth: Bandwidth::default() });
-            users.insert(name.into(), Arc::clone(&user));
+            let user =
+                Arc::new(UserUsage { scope, name: name.into(), allocations: AtomicU32::new(0), bandwidth: Bandwidth::default() });
+            users.insert(identity, Arc::clone(&user));
             user
         });
         user.allocations.fetch_add(1, Ordering::Relaxed);
@@ -222,7 +229,7 @@ impl SharedState {
         let mut users = lock(&self.users);
         self.allocations.fetch_sub(1, Ordering::Relaxed);
         if user.allocations.fetch_sub(1, Ordering::Relaxed) == 1 {
-            users.remove(&user.name);
+            users.remove(&(user.scope, user.name.clone()));
         }
     }
 
@@ -231,10 +238,11 @@ impl SharedState {
     }
 
     /// Claims a reservation, where it is this user's and has not expired. The port stays taken and belongs to the caller.
-    pub(super) fn claim(&self, token: &ReservationToken, user: &str, now: Instant) -> Option<Reservation> {
+    pub(super) fn claim(&self, token: &ReservationToken, user: &UserUsage, now: Instant) -> Option<Reservation> {
         let mut reservations = lock(&self.reservations);
         let reservation = reservations.get(token)?;
-        if &*reservation.user.name != user || reservation.expires <= now {
+        let is_users = (reservation.user.scope, &reservation.user.name) == (user.scope, &user.name);
+        if !is_users || reservation.expires <= now {
             return None;
         }
         reservations.remove(token)
@@ -283,23 +291,23 @@ mod tests {
     fn r41_a_burst_from_many_shards_stays_within_the_quota() {
         let (shared, settings) = shared(Some(100), None);
         let admitted: usize = std::thread::scope(|scope| {
-            let burst = || (0..200).filter(|_| shared.take_quota("alice", &settings).is_ok()).count();
+            let burst = || (0..200).filter(|_| shared.take_quota(Scope::Anyone, "alice", &settings).is_ok()).count();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(burst)).collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
         });
         assert_eq!((admitted, shared.allocations()), (100, 100));
-        assert!(shared.take_quota("bob", &settings).is_ok());
+        assert!(shared.take_quota(Scope::Anyone, "bob", &settings).is_ok());
     }
 
     #[test]
     fn r42_the_total_recovers_and_users_are_forgotten() {
         let (shared, settings) = shared(None, Some(2));
-        let alice = shared.take_quota("alice", &settings).expect("the first");
-        let bob = shared.take_quota("bob", &settings).expect("the second");
-        assert_eq!(shared.take_quota("carol", &settings).err(), Some(QuotaReached::Total));
+        let alice = shared.take_quota(Scope::Anyone, "alice", &settings).expect("the first");
+        let bob = shared.take_quota(Scope::Anyone, "bob", &settings).expect("the second");
+        assert_eq!(shared.take_quota(Scope::Anyone, "carol", &settings).err(), Some(QuotaReached::Total));
         shared.release_quota(&alice);
         assert_eq!(shared.users(), 1);
-        assert!(shared.take_quota("carol", &settings).is_ok());
+        assert!(shared.take_quota(Scope::Anyone, "carol", &settings).is_ok());
         shared.release_quota(&bob);
     }
 }

@@ -12,7 +12,7 @@ use castway::relay::stats::labels::DropCause;
 use castway::relay::{self, Relay, RelayUsers};
 use castway::turn::codec::error_code::ErrorCode;
 use castway::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
-use castway::turn::{CredentialSource, UserKeys};
+use castway::turn::{CredentialSource, Scope, UserKeys};
 use stun::agent::TransactionId;
 use stun::attributes::{ATTR_ERROR_CODE, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME};
 use stun::integrity::MessageIntegrity;
@@ -81,13 +81,16 @@ impl CredentialSource for Users {
             }
             _ => return None,
         };
-        let keys = passwords.iter().map(|password| LongTermKey::long_term(algorithm, username, REALM, password)).collect();
-        Some(UserKeys { user: username.to_owned(), keys, expires: None })
+        let keys = passwords
+            .iter()
+            .map(|password| (Scope::Anyone, LongTermKey::long_term(algorithm, username, REALM, password)))
+            .collect();
+        Some(UserKeys { user: username.to_owned(), keys, expires: None, leased: false })
     }
 }
 
 impl RelayUsers for Users {
-    fn may_continue(&self, _user: &str) -> bool {
+    fn may_continue(&self, _scope: Scope, _user: &str) -> bool {
         !self.refused.load(Ordering::Relaxed)
     }
 

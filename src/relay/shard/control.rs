@@ -8,6 +8,7 @@ use crate::relay::setup::local_addresses::LocalAddresses;
 use crate::relay::shard::mailbox::{Handover, ShardMessage};
 use crate::relay::shard::state::Shard;
 use crate::relay::stats::labels::CloseReason;
+use crate::turn::Scope;
 
 /// Messages handled in a turn; sockets are served between two turns.
 const MAX_MESSAGES_A_TURN: usize = 64;
@@ -45,10 +46,10 @@ impl Shard {
 
     fn revoke_refused_users(&mut self) {
         let users = &self.context.users;
-        let refused = self.engine.users().filter(|user| !users.may_continue(user));
-        let refused: BTreeSet<String> = refused.map(str::to_owned).collect();
-        for user in refused {
-            self.engine.revoke(&user);
+        let refused = self.engine.users().filter(|(scope, user)| !users.may_continue(*scope, user));
+        let refused: BTreeSet<(Scope, String)> = refused.map(|(scope, user)| (scope, user.to_owned())).collect();
+        for (scope, user) in refused {
+            self.engine.revoke(scope, &user);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::turn::engine::Engine;
 use crate::turn::ids::{AllocationId, RelayedAddressId};
 use crate::turn::peers::PeerTable;
 use crate::turn::settings::RelayedIp;
-use crate::turn::shared::{QuotaReached, Reservation};
+use crate::turn::shared::{QuotaReached, Reservation, UserUsage};
 use crate::turn::verdict::{Answer, DropReason, Verdict};
 
 /// The ports of a new allocation.
@@ -31,7 +31,9 @@ impl Engine {
         if let Some(id) = self.allocations.find(&request.from) {
             return self.allocate_again(id, request);
         }
-        let KeySource::Lookup { user, expires } = &request.requester.key_source else { return Err(ALLOCATION_MISMATCH) };
+        let KeySource::Lookup { user, scope, expires, leased } = &request.requester.key_source else {
+            return Err(ALLOCATION_MISMATCH);
+        };
         // Steps 3 to 9, as far as they concern the attributes alone.
         let asked = AllocateRequest::read(request, &self.settings)?;
         // Step 11, which may come at any point: a client that is redirected takes nothing of the quota.
@@ -40,12 +42,12 @@ impl Engine {
             return Err(Refusal::AlternateServer(server));
         }
         // Step 10: 486 for the quota of the user. The total of the server gets 508.
-        let usage = self.shared.take_quota(user, &self.settings).map_err(|reached| match reached {
+        let usage = self.shared.take_quota(*scope, user, &self.settings).map_err(|reached| match reached {
             QuotaReached::User => ALLOCATION_QUOTA_REACHED,
             QuotaReached::Total => INSUFFICIENT_CAPACITY,
         })?;
         // The remainder of steps 5 and 7 to 9: one port for each requested family.
-        let ports = match self.take_ports(&asked, user, request) {
+        let ports = match self.take_ports(&asked, &usage, request) {
             Ok(ports) => ports,
             Err(refusal) => {
                 self.shared.release_quota(&usage);
@@ -63,6 +65,7 @@ impl Engine {
             username: request.requester.username,
             signer: request.requester.signer,
             credentials_expire: *expires,
+            leased: *leased,
             expires: end,
             transaction: request.message.transaction(),
             lifetime: seconds_until(end, request.now),
@@ -103,7 +106,7 @@ impl Engine {
     }
 
     /// Takes a port for each family that the request asks for.
-    fn take_ports(&mut self, asked: &AllocateRequest, user: &str, request: &Request<'_>) -> Result<TakenPorts, Refusal> {
+    fn take_ports(&mut self, asked: &AllocateRequest, user: &UserUsage, request: &Request<'_>) -> Result<TakenPorts, Refusal> {
         let mut ports = TakenPorts::default();
         let relayed = |ip: RelayedIp, port, reserved| RelayedAddress {
             advertised: ip.advertised,

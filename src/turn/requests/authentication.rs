@@ -10,7 +10,7 @@ use crate::turn::allocation::Signer;
 use crate::turn::codec::attribute;
 use crate::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
 use crate::turn::codec::message::StunMessage;
-use crate::turn::credentials::UserKeys;
+use crate::turn::credentials::{Scope, UserKeys};
 use crate::turn::engine::Engine;
 use crate::turn::five_tuple::FiveTuple;
 use crate::turn::nonce::SecurityFeatures;
@@ -62,16 +62,16 @@ impl Engine {
         let guess = self.guess(from, &claim, user_keys.as_ref(), now)?;
         // Fourth and fifth checks: 401 for an unknown user and for wrong integrity. An unknown user costs the same HMAC as a
         // known one, so that the time of the answer does not tell them apart.
-        let decoy = [LongTermKey::Md5([0; 16])];
+        let decoy = [(Scope::Anyone, LongTermKey::Md5([0; 16]))];
         let (keys, known) = user_keys.as_ref().map_or((&decoy[..], false), |user_keys| (&user_keys.keys, true));
-        match keys.iter().find(|key| claim.integrity.verify(message, key) && known).copied() {
-            Some(key) => {
-                let UserKeys { user, expires, .. } = user_keys.ok_or(UNAUTHENTICATED)?;
+        match keys.iter().find(|(_, key)| claim.integrity.verify(message, key) && known).copied() {
+            Some((scope, key)) => {
+                let UserKeys { user, expires, leased, .. } = user_keys.ok_or(UNAUTHENTICATED)?;
                 if let Some(name) = claim.name.and_then(|name| std::str::from_utf8(name).ok()) {
                     self.credentials.authenticated(name);
                 }
                 let signer = Signer { key, integrity: claim.integrity, fingerprint: message.fingerprint() };
-                Ok(Requester { signer, username: claim.username, key_source: KeySource::Lookup { user, expires } })
+                Ok(Requester { signer, username: claim.username, key_source: KeySource::Lookup { user, scope, expires, leased } })
             }
             None => {
                 // Failures with invented usernames are counted against their client alone.

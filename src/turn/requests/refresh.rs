@@ -99,10 +99,11 @@ impl Engine {
         let strict = settings.strict_expiry;
         let mut expires = request.now + granted_lifetime(settings, requested);
         let Some(allocation) = self.allocations.allocation_mut(id) else { return 0 };
-        if let KeySource::Lookup { expires, .. } = request.requester.key_source {
+        if let KeySource::Lookup { expires, leased, .. } = request.requester.key_source {
             allocation.username = request.requester.username;
             allocation.signer.key = request.requester.signer.key;
             allocation.credentials_expire = expires;
+            allocation.leased = leased;
         }
         if let Some(end) = allocation.credentials_expire.filter(|_| strict) {
             expires = expires.min(end);

@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::turn::allocation::{Allocation, Signer};
 use crate::turn::codec::error_code::ErrorCode;
 use crate::turn::codec::message::{StunMessage, UnknownAttributes};
+use crate::turn::credentials::Scope;
 use crate::turn::five_tuple::FiveTuple;
 use crate::turn::verdict::{DropReason, Verdict};
 
@@ -30,14 +31,14 @@ pub(super) enum KeySource {
     /// The key is that of the allocation on the request's five-tuple.
     Allocation,
     /// The key was looked up for this user.
-    Lookup { user: String, expires: Option<Instant> },
+    Lookup { user: String, scope: Scope, expires: Option<Instant>, leased: bool },
 }
 
 impl Requester {
     pub(super) fn is_owner_of(&self, allocation: &Allocation) -> bool {
         match &self.key_source {
             KeySource::Allocation => self.username == allocation.username,
-            KeySource::Lookup { user, .. } => **user == *allocation.user.name,
+            KeySource::Lookup { user, scope, .. } => **user == *allocation.user.name && *scope == allocation.user.scope,
         }
     }
 }

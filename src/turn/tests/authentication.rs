@@ -8,7 +8,7 @@ struct Table(std::sync::Mutex<Vec<(String, UserKeys)>>);
 impl Table {
     fn set(&self, username: &str, user: &str, expires: Option<Instant>) {
         let key = LongTermKey::long_term(PasswordAlgorithm::Md5, username, REALM, "secret");
-        let account = UserKeys { user: user.to_owned(), keys: vec![key], expires };
+        let account = UserKeys { user: user.to_owned(), keys: vec![(Scope::Anyone, key)], expires, leased: false };
         self.0.lock().unwrap().push((username.to_owned(), account));
     }
 }
@@ -163,7 +163,7 @@ fn r24_credentials_removed_stop_new_allocations_at_once() {
     table.0.lock().unwrap().clear();
     assert_eq!(world.request(&mut Client::new("alice", "198.51.100.1:9"), Method::Allocate, udp).code(), Some(401));
     assert_eq!(world.refresh(&mut alice, 600).code(), None, "what is there goes on until it is revoked");
-    world.engine.revoke("alice");
+    world.engine.revoke(Scope::Anyone, "alice");
     world.drain_outputs();
     world.assert_empty();
 }
@@ -215,7 +215,7 @@ fn r25_revoke_ends_every_allocation_of_a_user() {
         world.allocate(&mut Client::new("alice", &format!("198.51.100.1:{port}")));
     }
     world.allocate(&mut Client::bob());
-    world.engine.revoke("alice");
+    world.engine.revoke(Scope::Anyone, "alice");
     world.drain_outputs();
     assert_eq!((world.engine.allocation_count(), world.sockets.len(), world.shared.users()), (1, 1, 1));
 }

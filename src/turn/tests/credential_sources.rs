@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES;
 use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
-use crate::turn::{CredentialSource, UserKeys};
+use crate::turn::{CredentialSource, Scope, UserKeys};
 
 /// SHA-256 of `username:realm` (RFC 8489 §14.4).
 pub(super) fn userhash(username: &str, realm: &str) -> [u8; 32] {
@@ -74,12 +74,12 @@ impl RestSecrets {
 impl CredentialSource for RestSecrets {
     fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys> {
         let (user, left) = self.parse(username, now)?;
-        let keys: Vec<LongTermKey> = self
+        let keys: Vec<(Scope, LongTermKey)> = self
             .secrets
             .iter()
-            .map(|secret| LongTermKey::long_term(algorithm, username, realm, &rest_password(secret, username)))
+            .map(|secret| (Scope::Anyone, LongTermKey::long_term(algorithm, username, realm, &rest_password(secret, username))))
             .collect();
-        (!keys.is_empty()).then(|| UserKeys { user: user.to_owned(), keys, expires: now.checked_add(left) })
+        (!keys.is_empty()).then(|| UserKeys { user: user.to_owned(), keys, expires: now.checked_add(left), leased: false })
     }
 
     fn is_guessable(&self, _: &str) -> bool {
@@ -129,9 +129,9 @@ impl StaticUsers {
 
 impl CredentialSource for StaticUsers {
     fn user_keys(&self, username: &str, _realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> Option<UserKeys> {
-        let keys: Vec<LongTermKey> =
-            self.users.get(username)?.iter().filter(|key| key.algorithm() == algorithm).copied().collect();
-        (!keys.is_empty()).then(|| UserKeys { user: username.to_owned(), keys, expires: None })
+        let matching = self.users.get(username)?.iter().filter(|key| key.algorithm() == algorithm);
+        let keys: Vec<(Scope, LongTermKey)> = matching.map(|key| (Scope::Anyone, *key)).collect();
+        (!keys.is_empty()).then(|| UserKeys { user: username.to_owned(), keys, expires: None, leased: false })
     }
 
     fn username_of(&self, userhash: &[u8; 32], _realm: &str) -> Option<String> {
@@ -187,7 +187,7 @@ fn r27_a_password_is_taken_raw_and_prepared() {
     users.insert("user", "realm", "I\u{AD}X");
     let keys = users.user_keys("user", "realm", PasswordAlgorithm::Md5, Instant::now()).expect("known").keys;
     for password in ["IX", "I\u{AD}X"] {
-        assert!(keys.contains(&LongTermKey::long_term(PasswordAlgorithm::Md5, "user", "realm", password)));
+        assert!(keys.contains(&(Scope::Anyone, LongTermKey::long_term(PasswordAlgorithm::Md5, "user", "realm", password))));
     }
     assert_eq!(users.username_of(&userhash("user", "realm"), "realm").as_deref(), Some("user"));
 }

@@ -183,7 +183,7 @@ impl Run {
             Op::Fail { open_results } => self.fail_next_opens(open_results),
             Op::Advance { seconds } => self.world.advance(secs(seconds)),
             Op::NextTimeout => self.advance_to_next_timeout(),
-            Op::Revoke { user } => self.world.engine.revoke(USERS[user]),
+            Op::Revoke { user } => self.world.engine.revoke(Scope::Anyone, USERS[user]),
             Op::Deny { network } => self.deny(network),
             Op::Close { client } => self.world.engine.handle_client_closed(&self.clients[client].from, self.world.now),
             Op::Move { client } => self.move_client(client),

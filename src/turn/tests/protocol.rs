@@ -397,7 +397,7 @@ fn r14_a_failed_or_revoked_opening_gives_both_ports_back() {
     let bytes = alice.signed(Method::Allocate, reserve);
     assert_eq!(world.engine.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
     assert_eq!(world.shared.taken_ports(AddressFamily::V4), 2);
-    world.engine.revoke("alice");
+    world.engine.revoke(Scope::Anyone, "alice");
     world.drain_outputs();
     assert_eq!(world.shared.taken_ports(AddressFamily::V4), 0);
     assert_eq!(world.outputs, []);

@@ -179,7 +179,7 @@ fn r41_a_users_quota_is_486() {
     let mut fourth = Client::new("alice", "198.51.100.1:4");
     assert_eq!(world.request(&mut fourth, Method::Allocate, udp).code(), Some(486));
     world.allocate(&mut Client::bob());
-    world.engine.revoke("alice");
+    world.engine.revoke(Scope::Anyone, "alice");
     world.drain_outputs();
     world.allocate(&mut fourth);
 }
