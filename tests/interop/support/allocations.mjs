@@ -5,6 +5,13 @@ import { once } from 'node:events';
 import { TurnClient } from './turn.mjs';
 import { until } from './wait.mjs';
 
+// Each client has a loopback address of its own by default, since the server counts by address.
+let clients = 0;
+function ownAddress() {
+  clients += 1;
+  return `127.1.${clients >> 8}.${clients & 0xff}`;
+}
+
 // The clients of one test, which `close` ends.
 export class Allocations {
   #clients = [];
@@ -17,7 +24,8 @@ export class Allocations {
   client(credentials, { transport = 'udp', ...more } = {}) {
     const port = transport === 'tls' ? this.server.httpsPort : this.server.turnPort;
     const tls = transport === 'tls' ? { rejectUnauthorized: false } : undefined;
-    const client = new TurnClient({ port, transport, tls, ...credentials, ...more });
+    const local = more.host === '::1' ? '::1' : ownAddress();
+    const client = new TurnClient({ port, transport, tls, local, ...credentials, ...more });
     this.#clients.push(client);
     return client;
   }

@@ -86,7 +86,7 @@ export class TurnClient {
   #channels = new Map();
   #data = [];
   #dataWaiters = [];
-
+  #closed = false;
   #wire;
 
   // `local`: the address to bind to; `tls`: the options of a TLS connection, for example {ca, servername}.
@@ -152,10 +152,12 @@ export class TurnClient {
         if (tries === 1 || this.transport === 'udp') this.#wire.send(bytes);
       };
       const timer = setInterval(send, RETRANSMISSION_MS);
+      // `answer` is null if this client closes before.
       this.#pending.set(id.toString('hex'), (answer) => {
         this.#pending.delete(id.toString('hex'));
         clearInterval(timer);
-        resolve(answer);
+        if (answer) resolve(answer);
+        else reject(new Error('the client was closed'));
       });
       send();
     });
@@ -256,14 +258,17 @@ export class TurnClient {
 
   // Closes the socket without ending the allocation.
   abandon() {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#wire.close();
+    for (const settle of [...this.#pending.values()]) settle(null);
   }
 
   async close() {
     try {
-      if (this.relayed) await this.free();
+      if (this.relayed && !this.#closed) await this.free();
     } finally {
-      this.#wire.close();
+      this.abandon();
     }
   }
 }
