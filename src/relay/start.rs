@@ -20,6 +20,7 @@ use crate::relay::setup::local_addresses::{LocalAddresses, log_closed_networks};
 use crate::relay::shard::context::ShardContext;
 use crate::relay::shard::event_loop;
 use crate::relay::shard::mailbox::{MailboxReceiver, ShardMailbox, shard_mailbox};
+use crate::relay::shard::packet_queue::PacketQueue;
 use crate::relay::stats::StatsReader;
 use crate::relay::stats::counters::ShardCounters;
 use crate::relay::users::RelayUsers;
@@ -84,6 +85,7 @@ fn shard_contexts(
 ) -> Vec<ShardContext> {
     let (mut udp, mut tcp) = (client_sockets.udp.into_iter(), client_sockets.tcp.into_iter());
     let shards = (0..).zip(relay.stats.shards.iter()).zip(ends);
+    let packet_queues: Arc<[PacketQueue]> = relay.mailboxes.iter().map(|_| PacketQueue::default()).collect();
     let context = |((index, counters), ends): ((u8, &Arc<ShardCounters>), ShardEnds)| ShardContext {
         index,
         settings: Arc::clone(settings),
@@ -96,6 +98,7 @@ fn shard_contexts(
         stats: Arc::clone(counters),
         messages: ends.messages,
         mailboxes: relay.mailboxes.clone(),
+        packet_queues: Arc::clone(&packet_queues),
         poller: ends.poller,
         client_sockets: udp.next().unwrap_or_default(),
         acceptors: tcp.next().unwrap_or_default(),

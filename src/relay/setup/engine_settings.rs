@@ -45,7 +45,12 @@ pub(in crate::relay) fn settings(
 /// The policy for the peers that clients may reach.
 pub(in crate::relay) fn policy(config: &RelayConfig, local: &LocalAddresses) -> PeerPolicy {
     let neighbours = local.neighbours.to_vec();
-    PeerPolicy { allowed: config.allowed_peers.clone(), denied: config.denied_peers.clone(), neighbours }
+    PeerPolicy {
+        allowed: config.allowed_peers.clone(),
+        denied: config.denied_peers.clone(),
+        neighbours,
+        clients_peers: Vec::new(),
+    }
 }
 
 /// RFC 5780 §6: the other address and port for each address that clients may send to.
