@@ -8,6 +8,9 @@
 // The mapping is symmetric (a random port for every destination), and routers drop packets that no host at home has asked for.
 // This must run within ./enter: the networks disappear with its namespace.
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { startServer } from '../interop/support/server.mjs';
 
 export const SERVER = '11.0.0.1';
@@ -63,6 +66,33 @@ export const serve = (settings) =>
 export function demolish() {
   for (const name of ['router1', 'home1', 'router2', 'home2', 'crowd']) run(`ip netns del ${name} || true`);
   run('ip link del wan || true');
+  run('nft delete table inet server 2>/dev/null || true; umount /etc/hosts /etc/resolv.conf 2>/dev/null || true');
+}
+
+// Makes the server's own firewall accept only new connections to these ports, and send no datagram from another port than `udp`.
+export function openOnly({ tcp, udp }) {
+  run(`nft -f - <<'END'
+table inet server {
+  chain input {
+    type filter hook input priority filter;
+    iifname != "wan" accept; ct state established accept; tcp dport ${tcp} accept; udp dport ${udp} accept; drop;
+  }
+  chain output { type filter hook output priority filter; oifname "wan" udp sport != ${udp} counter drop; }
+}
+END`);
+}
+
+// How many datagrams `openOnly` has kept the server from sending.
+export const strayDatagrams = () => Number(run('nft list chain inet server output').match(/counter packets (\d+)/)[1]);
+
+// Makes this name resolve to the server in all of these networks. Queries for other names are refused at once: browsers wait for them.
+export function name(domain) {
+  const folder = mkdtempSync(join(tmpdir(), 'castway-names-'));
+  const files = { hosts: `127.0.0.1 localhost\n${SERVER} ${domain}\n`, 'resolv.conf': 'nameserver 127.0.0.1\n' };
+  for (const [file, text] of Object.entries(files)) {
+    writeFileSync(join(folder, file), text);
+    run(`mount --bind ${join(folder, file)} /etc/${file}`);
+  }
 }
 
 // Changes how both routers translate addresses: symmetrically, which is the initial state, or with ports kept, so that hole punching works.
