@@ -14,6 +14,7 @@ use super::ids::PeerConnectionId;
 use super::peers::PeerTable;
 use super::ports::PortRequirement;
 use super::shared::{ReservationToken, UserUsage};
+use super::stranger_table::StrangerPlace;
 
 /// How answers to a client are protected.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +46,8 @@ pub(super) struct RelayedAddress {
 pub(super) struct Allocation {
     pub(super) five_tuple: FiveTuple,
     pub(super) user: Arc<UserUsage>,
+    /// Where the user is of [`Scope::Clients`].
+    pub(super) stranger: Option<StrangerPlace>,
     /// The peers that the allocation reaches. A setting may make it differ from the scope of the user.
     pub(super) scope: Scope,
     /// The tag ([`super::SharedState`]) of the username that authenticated last.

@@ -157,6 +157,9 @@ impl Engine {
         if allocation.moves.is_some_and(|moves| moves > 0) {
             self.outputs.push_back(Output::MovedClientEnded { client: allocation.five_tuple });
         }
+        if let Some(place) = &allocation.stranger {
+            self.shared.strangers.end(place);
+        }
         self.shared.release_quota(&allocation.user);
     }
 

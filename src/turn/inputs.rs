@@ -108,6 +108,11 @@ impl Engine {
         }
     }
 
+    /// Another engine has displaced this allocation of a stranger ([`super::Output::DisplaceAllocation`]). It may have ended already.
+    pub fn displace(&mut self, allocation: AllocationId) {
+        self.end(allocation);
+    }
+
     /// Replaces the policy and closes the permissions, channels and connections that it denies. Visits every allocation.
     pub fn set_policy(&mut self, policy: PeerPolicy, now: Instant) {
         self.policy = policy;

@@ -187,6 +187,9 @@ mod requests;
 mod settings;
 mod shared;
 mod source_limits;
+mod stranger_bandwidth;
+mod stranger_table;
+mod strangers;
 mod tcp_peers;
 mod verdict;
 

@@ -8,7 +8,7 @@ use super::codec::framing::Framing;
 use super::codec::header::Method;
 use super::codec::message::ParseError;
 use super::five_tuple::{FiveTuple, PeerTransport};
-use super::ids::{PeerConnectionId, RelayedAddressId};
+use super::ids::{AllocationId, PeerConnectionId, RelayedAddressId};
 
 /// Tells the shell what to do with the packet that it has just handed in. Ranges refer to the bytes of that packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +140,12 @@ pub enum Output {
     /// An allocation whose client had moved has ended: packets from `client` no longer belong to this engine.
     MovedClientEnded {
         client: FiveTuple,
+    },
+    /// Capacity is scarce: call [`super::Engine::displace`] of another engine of this server. Each allocation is displaced at most
+    /// once.
+    DisplaceAllocation {
+        shard: u8,
+        allocation: AllocationId,
     },
     /// Connect to the peer from the relayed transport address, and call `handle_peer_connected` (RFC 6062 §5.2).
     ConnectPeer {

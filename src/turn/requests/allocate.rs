@@ -42,13 +42,15 @@ impl Engine {
         if let Some(server) = self.settings.alternate_server[client_family.index()] {
             return Err(Refusal::AlternateServer(server));
         }
+        let socket = self.policy.reaches_outside(reach);
+        let families = AddressFamily::ALL.into_iter().filter(|family| asked.both_families || *family == asked.family);
+        let scarce = self.is_scarce(*scope, families, socket);
         // Step 10: 486 for the quota of the user. The total of the server gets 508.
         let usage = self.shared.take_quota(*scope, user, &self.settings).map_err(|reached| match reached {
             QuotaReached::User => ALLOCATION_QUOTA_REACHED,
             QuotaReached::Total => INSUFFICIENT_CAPACITY,
         })?;
         // The remainder of steps 5 and 7 to 9: one port for each requested family.
-        let socket = self.policy.reaches_outside(reach);
         let ports = match self.take_ports(&asked, socket, &usage, request) {
             Ok(ports) => ports,
             Err(refusal) => {
@@ -64,6 +66,7 @@ impl Engine {
         let id = self.allocations.insert(Allocation {
             five_tuple: request.from,
             user: usage,
+            stranger: None,
             scope: reach,
             username: request.requester.username,
             signer: request.requester.signer,
@@ -84,6 +87,7 @@ impl Engine {
             peers: PeerTable::default(),
             peer_connections: Vec::new(),
         });
+        self.admit(id, scarce)?;
         for family in AddressFamily::ALL {
             self.open(RelayedAddressId { allocation: id, family }, request.now);
         }

@@ -163,7 +163,8 @@ impl World {
                 | Output::MovedClientEnded { .. }
                 | Output::ConnectPeer { .. }
                 | Output::Splice { .. }
-                | Output::ClosePeerConnection { .. } => self.outputs.push(output),
+                | Output::ClosePeerConnection { .. }
+                | Output::DisplaceAllocation { .. } => self.outputs.push(output),
             }
         }
         assert_eq!(self.engine.audit(), Ok(()));
