@@ -226,7 +226,7 @@ impl App {
             ));
         }
         warnings.extend(self.external.problems());
-        warnings.extend(self.config.credentials.warning());
+        warnings.extend(self.config.credentials.warnings());
         warnings.extend(RealmMismatches::new(self.config.relay.realm.clone()).new_warning(&self.directory));
         warnings
     }

@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::secret::{MIN_UNGUESSABLE_SECRET_BYTES, Secret};
+use crate::turn::Scope;
+
+const TURN_ACCESS: &str = "CASTWAY_TURN_ACCESS";
 
 #[derive(Debug, Clone)]
 pub struct CredentialsConfig {
     pub access: TurnAccess,
-    /// Checked where `access` is [`TurnAccess::Key`].
+    /// The scope of the credentials that [`TurnAccess::Open`] gives to strangers: clients, unless the operator has set both
+    /// `CASTWAY_TURN_ACCESS=open` and secrets that other servers share.
+    pub strangers: Scope,
     pub api_keys: Vec<Secret<String>>,
     /// The first one signs, all of them verify. Empty: the database has generated ones.
     pub static_auth_secrets: Vec<Secret<String>>,
@@ -43,12 +48,12 @@ pub enum IceAccess {
 /// What `GET /turn` requires of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TurnAccess {
-    /// The username of an enabled user.
-    Users,
-    /// The username of an enabled user, and an API key.
-    Key,
-    /// Any username.
+    /// Nothing.
     Open,
+    /// An API key.
+    Key,
+    /// A user's password, or an API key.
+    Users,
 }
 
 /// No setting makes credentials live longer, so removed users are remembered for this time.
@@ -60,21 +65,27 @@ const SHORTEST_TTL_SECONDS: u64 = 5;
 const MIN_SECRET_BYTES: usize = 4;
 
 impl CredentialsConfig {
-    /// A warning about secrets that anybody with one issued credential could guess.
+    /// Warnings about secrets that anybody with one issued credential could guess, and about a relay that is open to strangers.
     #[must_use]
-    pub fn warning(&self) -> Option<String> {
+    pub fn warnings(&self) -> Vec<String> {
         let short = self.static_auth_secrets.iter().any(|secret| secret.expose().len() < MIN_UNGUESSABLE_SECRET_BYTES);
-        short.then(|| {
+        let short = short.then(|| {
             format!(
                 "A secret of CASTWAY_STATIC_AUTH_SECRET has fewer than {MIN_UNGUESSABLE_SECRET_BYTES} characters: anybody who gets credentials can \
                  find it by trying, and sign their own. Use 32 characters, e.g. those of `openssl rand -hex 16`"
             )
-        })
+        });
+        let open = (self.strangers == Scope::Anyone).then(|| {
+            "CASTWAY_TURN_ACCESS=open and CASTWAY_STATIC_AUTH_SECRET together let strangers relay data to anyone, through this server \
+             and every other server that shares the secret. Unset CASTWAY_TURN_ACCESS, and strangers reach this server's clients only"
+                .to_owned()
+        });
+        short.into_iter().chain(open).collect()
     }
 
     pub(super) fn read(reader: &mut Reader) -> Self {
-        let accesses = [("users", TurnAccess::Users), ("key", TurnAccess::Key), ("open", TurnAccess::Open)];
-        let access = reader.choice("CASTWAY_TURN_ACCESS", &accesses);
+        let accesses = [("open", TurnAccess::Open), ("key", TurnAccess::Key), ("users", TurnAccess::Users)];
+        let access = reader.choice(TURN_ACCESS, &accesses);
         let ice = IceConfig::read(reader);
         let api_keys = reader.secrets("CASTWAY_API_KEYS");
         if (access == TurnAccess::Key || ice.access == IceAccess::Key) && api_keys.is_empty() {
@@ -88,8 +99,10 @@ impl CredentialsConfig {
         }
         let ttl = ttl(reader, "CASTWAY_TTL");
         let max_foreign_ttl = max_foreign_ttl(reader).filter(|_| !static_auth_secrets.is_empty());
+        let opened = access == TurnAccess::Open && reader.given(TURN_ACCESS).is_some() && !static_auth_secrets.is_empty();
         Self {
             access,
+            strangers: if opened { Scope::Anyone } else { Scope::Clients },
             api_keys,
             static_auth_secrets,
             // Nobody can tell which issuer signed with a shared secret, so the limit for others holds for our own credentials too.
@@ -154,10 +167,27 @@ mod tests {
     fn a_short_secret_is_worth_a_warning() {
         let warns = |secrets: &str| {
             let settings = Settings { static_auth_secret: Some(secrets.into()), ..Settings::default() };
-            Config::read(&settings).expect("valid").credentials.warning().is_some()
+            Config::read(&settings).expect("valid").credentials.warnings().len() == 1
         };
         assert!(warns("north") && warns("0123456789abcdef,fifteen-letters"));
         assert!(!warns("") && !warns("0123456789abcdef"));
+    }
+
+    #[test]
+    fn strangers_reach_anyone_only_if_two_settings_say_so() {
+        let read = |access: Option<&str>, secrets: Option<&str>| {
+            let text = |text: Option<&str>| text.map(str::to_owned);
+            let settings = Settings { turn_access: text(access), static_auth_secret: text(secrets), ..Settings::default() };
+            let credentials = Config::read(&settings).expect("valid").credentials;
+            (credentials.strangers, credentials.warnings().iter().any(|warning| warning.contains("CASTWAY_TURN_ACCESS")))
+        };
+        let secret = Some("0123456789abcdef");
+        assert_eq!(read(Some("open"), secret), (Scope::Anyone, true));
+        for (access, secret) in
+            [(None, secret), (Some(" "), secret), (Some("open"), None), (Some("open"), Some(" , ")), (Some("users"), secret)]
+        {
+            assert_eq!(read(access, secret), (Scope::Clients, false), "{access:?}, {secret:?}");
+        }
     }
 
     #[test]

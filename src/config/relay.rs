@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::credentials::LONGEST_TTL;
 use super::external::ExternalConfig;
-use super::reader::Reader;
+use super::reader::{MAX_COUNT, Reader};
 use super::settings::Settings;
 
 const TURN_ADDR: &str = "CASTWAY_TURN_ADDR";
@@ -41,6 +42,15 @@ pub struct RelayConfig {
     pub allowed_peers: Vec<IpNet>,
     /// Networks of peers that the relay must not reach, in addition to the built-in list. An allowed network wins over a denied one.
     pub denied_peers: Vec<IpNet>,
+    pub scope: RelayScope,
+    /// Networks of peers that allocations of scope clients may reach in addition to relayed addresses of this server.
+    pub clients_peers: Vec<IpNet>,
+    /// How long after its Allocate an allocation of scope clients accepts requests with its key, whatever the expiry of its credentials.
+    pub clients_lifetime: Duration,
+    /// Maximum number of allocations of scope clients of one IPv4 address; an IPv6 /64 gets a fifth.
+    pub clients_per_address: u32,
+    /// Percentage of the capacity above which allocations of scope clients yield to others.
+    pub clients_capacity: u8,
     pub udp: bool,
     pub tcp: bool,
     /// Relaying to TCP peers (RFC 6062).
@@ -63,6 +73,8 @@ pub struct RelayConfig {
     pub max_bps: Option<u64>,
     pub user_bps: Option<u64>,
     pub bps_capacity: Option<u64>,
+    /// Bytes per second of all allocations of scope clients together, counted for each direction.
+    pub clients_bps: Option<u64>,
     /// Lifetime of a nonce.
     pub stale_nonce: Duration,
     pub max_lifetime: Duration,
@@ -76,6 +88,17 @@ pub struct RelayConfig {
     pub icmp_indications: bool,
     /// Send the name and the version of this program in SOFTWARE.
     pub software: bool,
+}
+
+/// Which peers allocations may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayScope {
+    /// The scope of the credentials decides.
+    Credentials,
+    /// Relayed addresses of this server and [`RelayConfig::clients_peers`], whatever the credentials.
+    Clients,
+    /// Every peer that the lists of networks permit, whatever the credentials.
+    Anyone,
 }
 
 /// The sockets of NAT behavior discovery in addition to the listener.
@@ -127,6 +150,11 @@ impl RelayConfig {
             }),
             allowed_peers: reader.networks("CASTWAY_ALLOWED_PEER_IP"),
             denied_peers: reader.networks("CASTWAY_DENIED_PEER_IP"),
+            scope: scope(reader),
+            clients_peers: reader.networks("CASTWAY_CLIENTS_PEER_IP"),
+            clients_lifetime: reader.seconds("CASTWAY_CLIENTS_LIFETIME", 0..=LONGEST_TTL.as_secs()),
+            clients_per_address: reader.number("CASTWAY_CLIENTS_ALLOCATIONS", 1..=MAX_COUNT, ""),
+            clients_capacity: reader.number("CASTWAY_CLIENTS_CAPACITY", 1..=100, "of percent"),
             udp: services.udp,
             tcp: services.tcp,
             tcp_relay: services.tcp_relay,
@@ -141,7 +169,8 @@ impl RelayConfig {
             new_peers: reader.limit("CASTWAY_NEW_PEERS", 0..=u64::MAX, "per second"),
             max_bps: reader.limit("CASTWAY_MAX_BPS", bandwidth.clone(), "of bytes per second"),
             user_bps: reader.limit("CASTWAY_USER_BPS", bandwidth.clone(), "of bytes per second"),
-            bps_capacity: reader.limit("CASTWAY_BPS_CAPACITY", bandwidth, "of bytes per second"),
+            bps_capacity: reader.limit("CASTWAY_BPS_CAPACITY", bandwidth.clone(), "of bytes per second"),
+            clients_bps: reader.limit("CASTWAY_CLIENTS_BPS", bandwidth, "of bytes per second"),
             stale_nonce: reader.seconds("CASTWAY_STALE_NONCE", 10..=3600),
             max_lifetime: reader.seconds("CASTWAY_MAX_ALLOCATE_LIFETIME", 600..=86_400),
             alternate_servers: alternate_servers(reader),
@@ -157,6 +186,11 @@ impl Default for RelayConfig {
     fn default() -> Self {
         Self::read(&mut Reader::new(&Settings::default()))
     }
+}
+
+fn scope(reader: &mut Reader) -> RelayScope {
+    let scopes = [("credentials", RelayScope::Credentials), ("clients", RelayScope::Clients), ("anyone", RelayScope::Anyone)];
+    reader.choice("CASTWAY_RELAY_SCOPE", &scopes)
 }
 
 fn default_threads() -> usize {
@@ -286,6 +320,27 @@ mod tests {
         assert!(Config::read(&settings).expect_err("nothing listens").to_string().contains("CASTWAY_NO_TCP"));
         let settings = Settings { no_tcp_relay: Some("false".into()), no_tcp: Some("true".into()), ..Settings::default() };
         assert!(Config::read(&settings).expect_err("no way to ask").to_string().contains("CASTWAY_NO_TCP_RELAY"));
+    }
+
+    #[test]
+    fn clients_are_limited_by_default() {
+        let relay = RelayConfig::default();
+        assert_eq!((relay.scope, relay.clients_peers.len()), (RelayScope::Credentials, 0));
+        assert_eq!((relay.max_bps, relay.clients_bps), (Some(6_250_000), Some(25_000_000)));
+        assert_eq!((relay.clients_per_address, relay.clients_capacity), (2000, 80));
+        assert_eq!(relay.clients_lifetime.as_secs(), 86_400);
+        let settings = Settings {
+            relay_scope: Some("clients".into()),
+            clients_peer_ip: Some("192.0.2.7,2001:db8::/32".into()),
+            clients_bps: Some("0".into()),
+            ..Settings::default()
+        };
+        let relay = Config::read(&settings).expect("valid").relay;
+        assert_eq!((relay.scope, relay.clients_peers.len(), relay.clients_bps), (RelayScope::Clients, 2, None));
+        for capacity in ["0", "101"] {
+            let settings = Settings { clients_capacity: Some(capacity.into()), ..Settings::default() };
+            assert!(Config::read(&settings).expect_err(capacity).to_string().contains("CASTWAY_CLIENTS_CAPACITY"));
+        }
     }
 
     #[test]

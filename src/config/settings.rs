@@ -94,6 +94,25 @@ pub struct Settings {
     /// Comma-separated list of addresses or networks that the relay must not reach, in addition to the built-in list
     #[arg(long, env = "CASTWAY_DENIED_PEER_IP", value_name = "LIST", global = true, hide_env_values = true)]
     pub denied_peer_ip: Option<String>,
+    /// Which peers the relay's clients may reach: credentials (the credentials decide), clients (only relayed addresses of this
+    /// server) or anyone
+    #[arg(long, env = "CASTWAY_RELAY_SCOPE", value_name = "SCOPE", global = true, hide_env_values = true)]
+    pub relay_scope: Option<String>,
+    /// Comma-separated list of addresses or networks that credentials of scope clients may reach in addition to relayed addresses
+    /// of this server, e.g. a second relay
+    #[arg(long, env = "CASTWAY_CLIENTS_PEER_IP", value_name = "LIST", global = true, hide_env_values = true)]
+    pub clients_peer_ip: Option<String>,
+    /// How long an allocation of scope clients accepts requests with its key, counted from its creation, even if its credentials
+    /// have expired
+    #[arg(long, env = "CASTWAY_CLIENTS_LIFETIME", value_name = "SECONDS", global = true, hide_env_values = true)]
+    pub clients_lifetime: Option<String>,
+    /// Maximum number of allocations of scope clients from one IPv4 address; an IPv6 /64 gets a fifth
+    #[arg(long, env = "CASTWAY_CLIENTS_ALLOCATIONS", value_name = "COUNT", global = true, hide_env_values = true)]
+    pub clients_allocations: Option<String>,
+    /// Percentage of the relay's capacity (ports, file descriptors, bandwidth) above which allocations of scope clients are
+    /// refused or ended before others
+    #[arg(long, env = "CASTWAY_CLIENTS_CAPACITY", value_name = "PERCENT", global = true, hide_env_values = true)]
+    pub clients_capacity: Option<String>,
     /// Turn STUN and TURN over UDP off: true or false
     #[arg(long, env = "CASTWAY_NO_UDP", value_name = "BOOL", global = true, hide_env_values = true)]
     pub no_udp: Option<String>,
@@ -134,6 +153,9 @@ pub struct Settings {
     /// Maximum bytes per second of all allocations together, counted for each direction; 0: no limit
     #[arg(long, env = "CASTWAY_BPS_CAPACITY", value_name = "BYTES", global = true, hide_env_values = true)]
     pub bps_capacity: Option<String>,
+    /// Maximum bytes per second of all allocations of scope clients together, counted for each direction; 0: no limit
+    #[arg(long, env = "CASTWAY_CLIENTS_BPS", value_name = "BYTES", global = true, hide_env_values = true)]
+    pub clients_bps: Option<String>,
     /// Maximum number of peers that one allocation may permit at a time
     #[arg(long, env = "CASTWAY_MAX_PERMISSIONS", value_name = "COUNT", global = true, hide_env_values = true)]
     pub max_permissions: Option<String>,
@@ -170,10 +192,11 @@ pub struct Settings {
     /// Comma-separated list of secrets shared with other TURN REST issuers, newest first [default: generated, in the database]
     #[arg(long, env = "CASTWAY_STATIC_AUTH_SECRET", value_name = "LIST", global = true, hide_env_values = true)]
     pub static_auth_secret: Option<String>,
-    /// Who gets credentials from GET /turn: users (enabled users), key (enabled users, with an API key) or open (anybody)
+    /// Who gets credentials from GET /turn: open (anybody, of scope clients), key (callers with an API key) or users (users with
+    /// their password, and callers with an API key)
     #[arg(long, env = "CASTWAY_TURN_ACCESS", value_name = "MODE", global = true, hide_env_values = true)]
     pub turn_access: Option<String>,
-    /// Comma-separated list of API keys for the access mode "key"
+    /// Comma-separated list of API keys, for callers of GET /turn and of the ICE service
     #[arg(long, env = "CASTWAY_API_KEYS", value_name = "LIST", global = true, hide_env_values = true)]
     pub api_keys: Option<String>,
     /// Longest lifetime of TURN credentials, and the lifetime of those whose request names none
@@ -266,6 +289,10 @@ impl Settings {
             min_port: text("49152"),
             max_port: text("65535"),
             realm: text("castway"),
+            relay_scope: text("credentials"),
+            clients_lifetime: text("86400"),
+            clients_allocations: text("2000"),
+            clients_capacity: text("80"),
             no_udp: text("false"),
             no_tcp: text("false"),
             no_tcp_relay: text("true"),
@@ -274,9 +301,10 @@ impl Settings {
             coalesce: text("200"),
             user_quota: text("0"),
             total_quota: text("0"),
-            max_bps: text("0"),
+            max_bps: text("6250000"),
             user_bps: text("0"),
             bps_capacity: text("0"),
+            clients_bps: text("25000000"),
             max_permissions: text("64"),
             max_channels: text("64"),
             max_connections: text("16"),
@@ -287,13 +315,13 @@ impl Settings {
             mobility: text("false"),
             icmp_indications: text("false"),
             software: text("false"),
-            turn_access: text("users"),
+            turn_access: text("open"),
             ttl: text("86400"),
             max_foreign_ttl: text("0"),
             credentials_rate: text("60"),
             ice_access: text("open"),
             ice_rate: text("20"),
-            ice_ttl: text("3600"),
+            ice_ttl: text("86400"),
             max_calls: text("10000"),
             call_rate: text("600"),
             call_sockets: text("300"),

@@ -70,7 +70,7 @@ mod tests {
         let config = Config::read(&Settings::default()).expect("defaults are valid");
         assert_eq!(config.http.listen, [Listen::exactly("0.0.0.0:8080".parse().unwrap())]);
         assert_eq!(config.relay.addr.to_string(), "0.0.0.0:3478");
-        assert_eq!(config.credentials.access, TurnAccess::Users);
+        assert_eq!(config.credentials.access, TurnAccess::Open);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The settings of an engine.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::codec::attribute::AddressFamily;
+use super::credentials::Scope;
 
 /// The settings that all engines of a server have in common. Every default is the safe choice.
 #[derive(Debug, Clone)]
@@ -38,8 +40,14 @@ pub struct EngineSettings {
     pub mobility: bool,
     /// Clients may make TCP allocations (RFC 6062); otherwise REQUESTED-TRANSPORT = TCP gets 442.
     pub tcp_relay: bool,
-    /// A payload between two clients of the same engine is forwarded without a relayed socket.
-    pub short_path: bool,
+    /// All allocations have this scope, whatever their credentials; `None`: that of their credentials.
+    pub scope: Option<Scope>,
+    /// The ports of relayed addresses without a socket: a range is used where the ranges before it are full. See
+    /// [`super::internal_ports`].
+    pub internal_ports: Vec<RangeInclusive<u16>>,
+    /// How long after its Allocate an allocation with credentials of [`Scope::Clients`] accepts requests that are signed with its
+    /// key, even where the credentials have expired.
+    pub clients_lifetime: Duration,
     /// Answers every Allocate with 300 (RFC 8656 §7.2, step 11): the alternate server for IPv4 clients, then for IPv6 clients.
     pub alternate_server: [Option<SocketAddr>; 2],
     pub nat_discovery: Vec<NatDiscovery>,
@@ -64,7 +72,9 @@ impl EngineSettings {
             dont_fragment: false,
             mobility: false,
             tcp_relay: false,
-            short_path: true,
+            scope: None,
+            internal_ports: vec![1024..=3477, 3479..=49_151],
+            clients_lifetime: Duration::from_secs(86_400),
             alternate_server: [None, None],
             nat_discovery: Vec::new(),
             limits: Limits::default(),
@@ -113,12 +123,6 @@ pub struct RelayedIp {
 impl RelayedIp {
     pub(super) fn is(&self, ip: IpAddr) -> bool {
         ip == self.advertised || ip == self.bound
-    }
-
-    /// The address at which a socket of this machine reaches a peer that is one of our relayed addresses.
-    pub(super) fn as_local_peer(&self, peer: SocketAddr) -> SocketAddr {
-        let ip = if self.bound.is_unspecified() { self.advertised } else { self.bound };
-        SocketAddr::new(ip, peer.port())
     }
 }
 

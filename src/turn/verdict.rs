@@ -35,6 +35,15 @@ pub enum Verdict {
         framing: Framing,
         payload: Range<usize>,
     },
+    /// Hand the payload to another engine of this server, with [`super::Engine::handle_relayed`]. `from` and `to` are relayed
+    /// addresses of this server. Payloads from one address to another must keep their order; the sender has been charged for them,
+    /// and a bound on those that wait must be the sender's own.
+    ToRelayedAddress {
+        shard: u8,
+        from: SocketAddr,
+        to: SocketAddr,
+        payload: Range<usize>,
+    },
     /// The message, and the stream it came over, belong to another engine of this server.
     ToShard {
         shard: u8,
@@ -97,6 +106,8 @@ pub enum DropReason {
     DeniedPeer,
     /// The client address is a relayed address of this server.
     Loop,
+    /// The sender is a relayed address of this server to which the receiving client has not sent.
+    NotContacted,
     /// A byte limit is exhausted.
     Bandwidth,
     /// The payload does not fit behind the header of ChannelData or of a Data indication.

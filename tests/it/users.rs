@@ -337,7 +337,7 @@ async fn the_command_line_says_what_it_did_and_what_went_wrong() {
         (&["user", "disable", "bob"], 1, "there is no user \"bob\""),
         (&["user", "add", "bob"], 1, "use --password-stdin or --generate"),
         (&["user", "add", "17:bob", "--generate"], 64, "digits and a colon"),
-        (&["user", "list", "--turn-access", "all"], 64, "CASTWAY_TURN_ACCESS=\"all\": expected users, key or open"),
+        (&["user", "list", "--turn-access", "all"], 64, "CASTWAY_TURN_ACCESS=\"all\": expected open, key or users"),
         (&["user", "frobnicate"], 64, "unrecognized subcommand"),
         (&["secret", "remove", "1"], 1, "rotate first"),
         (&["secret", "rotate", "--static-auth-secret", "north"], 1, "CASTWAY_STATIC_AUTH_SECRET: change them there"),

@@ -117,6 +117,11 @@ impl ShardMailbox {
         self.waker.wake();
     }
 
+    /// Ends the shard's next wait immediately, because packets wait for it.
+    pub(in crate::relay) fn wake(&self) {
+        self.waker.wake();
+    }
+
     /// Sends a handover.
     ///
     /// # Errors
