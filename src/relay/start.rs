@@ -29,7 +29,8 @@ use crate::turn::{self, EngineSettings, PeerPolicy, SharedState};
 
 /// Binds the clients' sockets and starts relaying. Relayed sockets are bound at the addresses in `external`, which are those of
 /// [`bind_addresses`](super::bind_addresses); the advertised addresses follow `external`, and the number of descriptors stays
-/// within `descriptors`.
+/// within `descriptors`. `listening` are the ports that the rest of the program listens on; no relayed address without a socket has
+/// one of them.
 ///
 /// # Errors
 /// A sentence that names the setting to change: a port is taken, or an address is not this machine's.
@@ -38,11 +39,12 @@ pub fn start(
     external: &ExternalAddresses,
     users: Arc<dyn RelayUsers>,
     descriptors: &DescriptorPools,
+    listening: &[u16],
 ) -> anyhow::Result<Relay> {
     let client_sockets = ClientSockets::bind(config)?;
     let relayed = external.relayed_ips();
     let local = LocalAddresses::read(&relayed);
-    let settings = Arc::new(engine_settings::settings(config, relayed, &client_sockets, &local));
+    let settings = Arc::new(engine_settings::settings(config, relayed, &client_sockets, &local, listening));
     let policy = engine_settings::policy(config, &local);
     let closed_neighbours = policy.closed_neighbours();
     log_closed_networks(&closed_neighbours);

@@ -1,16 +1,13 @@
 //! Turns the engine's verdicts into packets. This part of a shard runs for each packet, and allocates nothing.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::relay::io::arena::Segment;
 use crate::relay::io::packet_route::{PacketRoute, SendFailure};
 use crate::relay::io::poll_source::PollSource;
 use crate::relay::setup::client_sockets::ClientSocket;
-use crate::relay::shard::context::ShardContext;
 use crate::relay::shard::mailbox::Handover;
-use crate::relay::shard::packet_queue::QueueFull;
 use crate::relay::shard::state::Shard;
 use crate::relay::stats::counters::ShardCounters;
 use crate::relay::stats::labels::{CloseReason, DropCause, TrafficDirection};
@@ -40,31 +37,6 @@ impl PacketSource {
         match self {
             Self::Client(_) | Self::RelayedAddress => TrafficDirection::BetweenClients,
             Self::Peer => TrafficDirection::ToClient,
-        }
-    }
-}
-
-/// The shards that have to be woken at the end of a batch, because packets wait for them: a bit for each.
-#[derive(Debug, Default)]
-pub(super) struct PendingWakes(u64);
-
-impl PendingWakes {
-    /// Gives a packet to another shard.
-    fn push(&mut self, context: &ShardContext, shard: u8, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
-        let Some(queue) = context.packet_queues.get(usize::from(shard)) else { return };
-        match queue.push(from, to, payload) {
-            Ok(is_first) => self.0 |= u64::from(is_first) << shard,
-            Err(QueueFull) => context.stats.count_lost(DropCause::QueueFull, 1),
-        }
-    }
-
-    fn wake(&mut self, context: &ShardContext) {
-        let mut shards = std::mem::take(&mut self.0);
-        while shards != 0 {
-            if let Some(mailbox) = context.mailboxes.get(shards.trailing_zeros() as usize) {
-                mailbox.wake();
-            }
-            shards &= shards - 1;
         }
     }
 }
@@ -114,7 +86,8 @@ impl Shard {
             }
             Verdict::ToRelayedAddress { shard, from, to, payload } => {
                 let payload = &self.inbox.bytes(segment)[payload];
-                self.wakes.push(&self.context, shard, from, to, payload);
+                let queued = self.wakes.push(&self.context.packet_queues, shard, from, to, payload);
+                self.context.stats.count_lost(DropCause::QueueFull, queued.is_err().into());
             }
             Verdict::Drop(reason) => self.context.stats.count_drop(reason),
             Verdict::Accepted => {}
@@ -149,7 +122,8 @@ impl Shard {
                 return self.reply(to);
             }
             Verdict::ToRelayedAddress { shard, from, to, payload } => {
-                self.wakes.push(&self.context, shard, from, to, &bytes[payload]);
+                let queued = self.wakes.push(&self.context.packet_queues, shard, from, to, &bytes[payload]);
+                self.context.stats.count_lost(DropCause::QueueFull, queued.is_err().into());
             }
             Verdict::Drop(reason) => self.context.stats.count_drop(reason),
             // The caller hands a stream over to another shard as a whole.
@@ -205,7 +179,11 @@ impl Shard {
     /// Sends the waiting datagrams, then the bytes that are queued for streams, and wakes the shards that packets wait for. Returns
     /// true where streams have ended, so that the engine has new outputs.
     pub(super) fn flush(&mut self, now: Instant) -> bool {
-        self.wakes.wake(&self.context);
+        self.wakes.take(|shard| {
+            if let Some(mailbox) = self.context.mailboxes.get(shard) {
+                mailbox.wake();
+            }
+        });
         if !self.outbox.is_empty() {
             let Self { outbox, inbox, context, relayed_sockets, .. } = self;
             let (client_sockets, stats) = (&context.client_sockets, &context.stats);

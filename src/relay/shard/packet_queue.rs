@@ -114,6 +114,38 @@ impl PacketQueue {
     }
 }
 
+/// The shards that a shard has to wake at the end of a batch, because packets wait for them: a bit for each.
+#[derive(Debug, Default)]
+pub(in crate::relay) struct PendingWakes(u64);
+
+impl PendingWakes {
+    /// Gives a packet to another shard.
+    ///
+    /// # Errors
+    /// The packet does not fit, and is dropped.
+    pub(in crate::relay) fn push(
+        &mut self,
+        queues: &[PacketQueue],
+        shard: u8,
+        from: SocketAddr,
+        to: SocketAddr,
+        payload: &[u8],
+    ) -> Result<(), QueueFull> {
+        let is_first = queues.get(usize::from(shard)).ok_or(QueueFull)?.push(from, to, payload)?;
+        self.0 |= u64::from(is_first) << shard;
+        Ok(())
+    }
+
+    /// Calls `wake` with the index of each shard to wake, and forgets them.
+    pub(in crate::relay) fn take(&mut self, wake: impl Fn(usize)) {
+        let mut shards = std::mem::take(&mut self.0);
+        while shards != 0 {
+            wake(shards.trailing_zeros() as usize);
+            shards &= shards - 1;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
