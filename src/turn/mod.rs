@@ -170,6 +170,7 @@ mod bandwidth;
 pub mod codec;
 mod credentials;
 mod data;
+mod delivery;
 mod engine;
 mod five_tuple;
 mod ids;

@@ -1,6 +1,8 @@
 //! Allocate (RFC 8656 §7.2): steps 2, 5 and 7 to 11, as far as they depend on the state of the server, and the ports. The steps
 //! that check the attributes are in `allocate_request`; the answer follows in `opening`.
 
+use std::sync::Arc;
+
 use super::allocate_request::AllocateRequest;
 use super::lifetime::{granted_lifetime, seconds_until};
 use super::request::{
@@ -10,6 +12,7 @@ use crate::turn::allocation::{Allocation, RelayedAddress};
 use crate::turn::codec::attribute::AddressFamily;
 use crate::turn::codec::error_code::ErrorCode;
 use crate::turn::codec::header::Method;
+use crate::turn::delivery::Delivery;
 use crate::turn::engine::Engine;
 use crate::turn::ids::{AllocationId, RelayedAddressId};
 use crate::turn::peers::PeerTable;
@@ -65,6 +68,7 @@ impl Engine {
         }
         let id = self.allocations.insert(Allocation {
             five_tuple: request.from,
+            delivery: Arc::new(Delivery::new(Arc::clone(&usage), None)),
             user: usage,
             stranger: None,
             scope: reach,
@@ -81,8 +85,6 @@ impl Engine {
             transport: asked.transport,
             relayed: ports.relayed,
             moves: asked.mobile.then_some(0),
-            to_peer: 0,
-            to_client: 0,
             new_peers: 0,
             peers: PeerTable::default(),
             peer_connections: Vec::new(),
