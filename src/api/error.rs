@@ -12,6 +12,10 @@ use serde_json::json;
 
 use crate::limits::retry_after;
 
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+/// RFC 7617 §2.1: clients should send UTF-8.
+const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"castway\", charset=\"UTF-8\"");
+
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The TURN REST contract fixes this text.
@@ -23,7 +27,10 @@ pub enum ApiError {
     TooLarge,
     #[error("An API key is needed: send it as key=… or as a bearer token.")]
     Unauthorized,
-    /// Unknown and disabled users get the same text, so that it does not reveal which names exist.
+    /// Unknown and disabled users and wrong passwords get the same answer, so that it does not reveal which names exist.
+    #[error("Send the name and the password of a user by HTTP Basic or in a form, or send an API key.")]
+    NotSignedIn,
+    /// Removed and disabled users get the same text.
     #[error("This username gets no credentials here.")]
     Forbidden,
     #[error("Too many requests. Try again later.")]
@@ -39,7 +46,7 @@ impl ApiError {
             Self::NoUsername => "AppError",
             Self::BadRequest(_) => "BadRequest",
             Self::TooLarge => "TooLarge",
-            Self::Unauthorized => "Unauthorized",
+            Self::Unauthorized | Self::NotSignedIn => "Unauthorized",
             Self::Forbidden => "Forbidden",
             Self::TooManyRequests(_) => "TooManyRequests",
             Self::Internal(_) => "Internal",
@@ -50,7 +57,7 @@ impl ApiError {
         match self {
             Self::NoUsername | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::NotSignedIn => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -67,7 +74,11 @@ impl IntoResponse for ApiError {
         let mut response = (self.status(), [(header::CACHE_CONTROL, "no-store")], body).into_response();
         match self {
             Self::Unauthorized => {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, BEARER);
+            }
+            Self::NotSignedIn => {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, BASIC);
+                response.headers_mut().append(header::WWW_AUTHENTICATE, BEARER);
             }
             Self::TooManyRequests(wait) => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after::seconds(wait)));

@@ -18,6 +18,7 @@ use super::turn_credentials::TurnReply;
 use crate::config::IceAccess;
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
+use crate::turn::Scope;
 use crate::users::Credentials;
 
 /// Responds 200 with `{"lifetimeDuration","iceServers","blockStatus","iceTransportPolicy"}`. The query has `key`, which can also
@@ -74,7 +75,8 @@ impl IceConfigRequest {
         if config.access == IceAccess::Key {
             api.keys.check(&self.keys, client.address, Instant::now())?;
         }
-        Ok(api.directory.issue(&format!("call-{:016x}", rand::random::<u64>()), Some(config.ttl), SystemTime::now()))
+        let username = format!("call-{:016x}", rand::random::<u64>());
+        Ok(api.directory.issue(&username, Scope::Clients, Some(config.ttl), SystemTime::now()))
     }
 
     /// The URLs with the requested transport. An unknown transport selects none, like the filter of AppRTC's own clients.

@@ -18,13 +18,16 @@ const MAX_WRONG_KEYS_PER_MINUTE: u32 = 20;
 pub struct ApiKeys {
     known: Vec<Secret<String>>,
     guesses: Guesses,
+    /// Of requests that need no key.
+    unneeded: Guesses,
 }
 
 impl ApiKeys {
     /// Wrong keys are reported to `reports`.
     #[must_use]
     pub fn new(known: Vec<Secret<String>>, reports: &GuessReports) -> Self {
-        Self { known, guesses: Guesses::new(GuessKind::ApiKey, MAX_WRONG_KEYS_PER_MINUTE, reports) }
+        let guesses = |reports| Guesses::new(GuessKind::ApiKey, MAX_WRONG_KEYS_PER_MINUTE, reports);
+        Self { known, guesses: guesses(reports), unneeded: guesses(&GuessReports::default()) }
     }
 
     /// Accepts a request if one of its keys is known.
@@ -37,8 +40,7 @@ impl ApiKeys {
             return Err(ApiError::Unauthorized);
         }
         let wait = self.guesses.blocked_for(from, now);
-        let guessable = self.known.iter().any(|key| key.expose().len() < MIN_UNGUESSABLE_SECRET_BYTES);
-        if let Some(wait) = wait.filter(|_| guessable) {
+        if let Some(wait) = wait.filter(|_| self.are_guessable()) {
             return Err(ApiError::TooManyRequests(wait));
         }
         if any_known(given, &self.known) {
@@ -46,6 +48,23 @@ impl ApiKeys {
         }
         self.guesses.record(from, now);
         Err(wait.map_or(ApiError::Unauthorized, ApiError::TooManyRequests))
+    }
+
+    /// Whether one of the keys of a request that needs none is known. Many front ends always send the key of a tutorial, so a wrong one
+    /// is not reported; but it counts as a guess where keys can be guessed, and after too many none is known.
+    pub(super) fn any_is_known(&self, given: &[Secret<String>], from: IpAddr, now: Instant) -> bool {
+        if given.is_empty() || self.are_guessable() && self.unneeded.blocked_for(from, now).is_some() {
+            return false;
+        }
+        let known = any_known(given, &self.known);
+        if !known && self.are_guessable() {
+            self.unneeded.record(from, now);
+        }
+        known
+    }
+
+    fn are_guessable(&self) -> bool {
+        self.known.iter().any(|key| key.expose().len() < MIN_UNGUESSABLE_SECRET_BYTES)
     }
 }
 
@@ -77,6 +96,21 @@ mod tests {
         assert_eq!(bearer("Bearer abc").as_deref(), Some("abc"));
         assert_eq!(bearer("bearer abc").as_deref(), Some("abc"));
         assert_eq!(bearer("Basic abc"), None);
+    }
+
+    #[test]
+    fn unneeded_keys_are_bounded_and_not_reported() {
+        let (from, now) = ("192.0.2.1".parse().unwrap(), Instant::now());
+        for (right, passes) in [("short", false), ("a-key-of-sixteen-or-more", true)] {
+            let reports = GuessReports::default();
+            let keys = ApiKeys::new(vec![Secret::new(right.to_owned())], &reports);
+            let key = |text: &str| [Secret::new(text.to_owned())];
+            assert!(keys.any_is_known(&key(right), from, now) && !keys.any_is_known(&[], from, now));
+            assert!((0..100).all(|n| !keys.any_is_known(&key(&n.to_string()), from, now)));
+            assert_eq!(keys.any_is_known(&key(right), from, now), passes);
+            assert_eq!(reports.totals().map(|(_, total)| total).sum::<u64>(), 0);
+            assert!(keys.check(&key(right), from, now).is_ok(), "a request that needs a key");
+        }
     }
 
     #[test]

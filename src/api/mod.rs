@@ -4,8 +4,8 @@
 //! a [`crate::http::client_info::ClientInfo`] in their extensions. Outputs: JSON and text; every refusal is an [`error::ApiError`].
 //!
 //! A request for credentials (`GET` or `POST /turn`) passes through the files in this order: [`router`] bounds the body,
-//! `turn_credentials` checks the rate limit and reads query and body, [`keys`] checks the API key, the user directory issues the
-//! credentials, and the answer lists the URLs of [`crate::addresses::ice_servers`].
+//! `turn_credentials` checks the rate limit and reads query, headers and body, [`keys`] checks the API key and [`passwords`] the user's
+//! password, the user directory issues the credentials, and the answer lists the URLs of [`crate::addresses::ice_servers`].
 //!
 //! Invariants: no handler awaits anything but the request's body; no response with a secret is cached; an internal error is logged
 //! once and its cause never sent. CORS, compression and tracing are layers of the caller; none of them may log the query, which can
@@ -20,6 +20,7 @@ pub mod keys;
 pub mod metric_families;
 mod metrics;
 mod operator;
+pub mod passwords;
 pub mod router;
 pub mod state;
 pub mod turn_credentials;

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::keys::ApiKeys;
 use super::metric_families::MetricsSource;
+use super::passwords::UserPasswords;
 use crate::addresses::ice_servers::IceServers;
 use crate::cast::code::CodeAlphabet;
 use crate::config::CredentialsConfig;
@@ -21,6 +22,7 @@ pub struct ApiState {
     pub credentials: CredentialsConfig,
     /// The API keys of `credentials`.
     pub keys: ApiKeys,
+    pub passwords: UserPasswords,
     pub ice: IceServers,
     /// The rate limit of `/turn`; the cast gateway, which issues credentials too, shares it.
     pub limiter: ClientLimiter,

@@ -1,5 +1,10 @@
 //! `GET` and `POST /turn`: time-limited TURN credentials (draft-uberti-behave-turn-rest-00 §2).
+//!
+//! Who asks decides the scope of the credentials. A stranger, whom the access mode `open` allows, gets scope clients and learns nothing
+//! about the name: no answer depends on whether there is such a user. An API key or a user's password gives scope anyone, or the scope of
+//! the user.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,17 +20,19 @@ use url::form_urlencoded;
 
 use super::error::ApiError;
 use super::keys::bearer;
+use super::passwords::basic;
 use super::state::ApiState;
 use crate::config::TurnAccess;
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
+use crate::turn::Scope;
 use crate::users::{Credentials, check_requested};
 
 /// The longest query string.
 const MAX_QUERY_BYTES: usize = 4096;
 
 /// The fields that a JSON body may have; others are ignored.
-const FIELDS: [&str; 5] = ["username", "service", "ttl", "key", "api"];
+const FIELDS: [&str; 6] = ["username", "password", "service", "ttl", "key", "api"];
 
 /// `{"username","password","ttl","uris"}` (draft-uberti-behave-turn-rest-00 §2.2); Janus and others parse it.
 #[derive(Serialize)]
@@ -47,6 +54,7 @@ impl<'a> TurnReply<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct CredentialRequest {
     username: Option<String>,
+    password: Option<Secret<String>>,
     service: Option<String>,
     ttl: Option<String>,
     /// One known key is enough: clients send the same key under several names.
@@ -71,13 +79,8 @@ pub(super) async fn issue(
         return Err(ApiError::BadRequest("The service must be turn.".into()));
     }
     let ttl = asked.ttl()?;
-    if api.credentials.access == TurnAccess::Key {
-        api.keys.check(&asked.keys, client.address, Instant::now())?;
-    }
-    if !api.directory.grants(api.credentials.access, username) {
-        return Err(ApiError::Forbidden);
-    }
-    let issued = api.directory.issue(username, ttl, SystemTime::now());
+    let scope = asked.scope(&api, username, client.address)?;
+    let issued = api.directory.issue(username, scope, ttl, SystemTime::now());
     let reply = TurnReply::new(&issued, api.ice.uris(client.host.as_deref()));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
 }
@@ -88,9 +91,17 @@ impl CredentialRequest {
             return Err(ApiError::TooLarge);
         }
         let mut asked = Self::default();
+        if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "password") {
+            let expected = "A query string ends up in logs: send the password by HTTP Basic or in a form.";
+            return Err(ApiError::BadRequest(expected.into()));
+        }
         asked.read_form(query.as_bytes())?;
         if let Some(token) = bearer(headers) {
             asked.keys.push(Secret::new(token.to_owned()));
+        }
+        if let Some((username, password)) = basic(headers) {
+            asked.put("username", username)?;
+            asked.put("password", password)?;
         }
         if body.is_empty() {
             return Ok(asked);
@@ -135,6 +146,7 @@ impl CredentialRequest {
     fn put(&mut self, name: &str, value: String) -> Result<(), ApiError> {
         let field = match name {
             "username" => &mut self.username,
+            "password" => return self.put_password(value),
             "service" => &mut self.service,
             "ttl" => &mut self.ttl,
             "key" | "api" => {
@@ -147,10 +159,41 @@ impl CredentialRequest {
         if value.is_empty() || field.as_ref() == Some(&value) {
             return Ok(());
         }
-        if field.replace(value).is_some() {
-            return Err(ApiError::BadRequest(format!("The field {name} is there twice with different values.")));
+        if field.replace(value).is_some() { Err(given_twice(name)) } else { Ok(()) }
+    }
+
+    fn put_password(&mut self, value: String) -> Result<(), ApiError> {
+        let value = Secret::new(value);
+        if value.expose().is_empty() || self.password.as_ref() == Some(&value) {
+            return Ok(());
         }
-        Ok(())
+        if self.password.replace(value).is_some() { Err(given_twice("password")) } else { Ok(()) }
+    }
+
+    /// The scope of the credentials for `username`.
+    ///
+    /// # Errors
+    /// The access mode requires a key or a password, which the request does not have.
+    fn scope(&self, api: &ApiState, username: &str, from: IpAddr) -> Result<Scope, ApiError> {
+        let now = Instant::now();
+        let of_key = || api.directory.trusted_scope(username).ok_or(ApiError::Forbidden);
+        let by_password = || {
+            let password = self.password.as_ref().ok_or(ApiError::NotSignedIn)?;
+            api.passwords.check(&api.directory, username, password, from, now)
+        };
+        match api.credentials.access {
+            TurnAccess::Open if api.keys.any_is_known(&self.keys, from, now) => of_key(),
+            TurnAccess::Open => Ok(by_password().unwrap_or_else(|_| scope_of_stranger(api, username))),
+            TurnAccess::Key => {
+                api.keys.check(&self.keys, from, now)?;
+                of_key()
+            }
+            TurnAccess::Users => by_password().or_else(|refusal| match api.keys.check(&self.keys, from, now) {
+                Ok(()) => of_key(),
+                Err(ApiError::TooManyRequests(wait)) => Err(ApiError::TooManyRequests(wait)),
+                Err(_) => Err(refusal),
+            }),
+        }
     }
 
     fn username(&self) -> Result<&str, ApiError> {
@@ -169,6 +212,18 @@ impl CredentialRequest {
         let seconds = if negative { 0 } else { digits.parse().unwrap_or(u64::MAX) };
         Ok(Some(Duration::from_secs(seconds)))
     }
+}
+
+fn scope_of_stranger(api: &ApiState, username: &str) -> Scope {
+    match api.credentials.strangers {
+        Scope::Clients => Scope::Clients,
+        // The relay refuses credentials of scope anyone for users of scope clients.
+        Scope::Anyone => api.directory.trusted_scope(username).unwrap_or(Scope::Anyone),
+    }
+}
+
+fn given_twice(field: &str) -> ApiError {
+    ApiError::BadRequest(format!("The field {field} is there twice with different values."))
 }
 
 #[cfg(test)]
@@ -201,6 +256,43 @@ mod tests {
         let json = Some("application/json");
         assert_eq!(read("", json, r#"{"username":"alice","ttl":60,"key":["one"],"other":{}}"#).unwrap(), query);
         assert_eq!(read("username=alice", json, r#"{"username":"alice","ttl":"60","api":"one"}"#).unwrap(), query);
+    }
+
+    #[test]
+    fn a_password_comes_in_a_header_or_a_body() {
+        let with = |query: &str, authorization: &'static str, body: &str| {
+            let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+            let headers = [(header::CONTENT_TYPE, form), (header::AUTHORIZATION, HeaderValue::from_static(authorization))];
+            CredentialRequest::read(query, &HeaderMap::from_iter(headers), body.as_bytes())
+        };
+        let (alice, none) = ("Basic YWxpY2U6cHc=", "");
+        let expected = CredentialRequest {
+            username: Some("alice".into()),
+            password: Some(Secret::new("pw".into())),
+            ..CredentialRequest::default()
+        };
+        for (query, authorization, body) in [
+            ("", alice, ""),
+            ("username=alice", alice, ""),
+            ("", alice, "username=alice&password=pw"),
+            ("username=alice", none, "password=pw"),
+            ("username=alice", none, "password=pw&password="),
+        ] {
+            assert_eq!(with(query, authorization, body).unwrap(), expected, "{query} {authorization} {body}");
+        }
+        for (query, authorization, body) in [
+            ("username=bob", alice, ""),
+            ("", alice, "password=other"),
+            ("", none, "username=alice&password=pw&password=other"),
+            ("username=alice&password=pw", none, ""),
+            ("username=alice&password=", alice, ""),
+        ] {
+            assert!(matches!(with(query, authorization, body), Err(ApiError::BadRequest(_))), "{query} {authorization} {body}");
+        }
+        assert!(matches!(
+            read("", Some("application/json"), r#"{"username":"alice","password":7}"#),
+            Err(ApiError::BadRequest(_))
+        ));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Builds the server in steps, each with a struct for its result: open, shared limits, gateways, REST API, dispatchers.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use crate::addresses::ice_servers::{AdvertisedPort, IceServers};
 use crate::api;
 use crate::api::keys::ApiKeys;
 use crate::api::metric_families::MetricsSource;
+use crate::api::passwords::UserPasswords;
 use crate::api::state::{ApiState, PublicAddress, ReadinessCheck};
 use crate::apprtc;
 use crate::apprtc::gateway::AppRtcGateway;
@@ -111,7 +113,12 @@ struct Gateways {
 
 impl Gateways {
     fn build(opened: &Opened, ice: &IceServers, limits: &SharedLimits) -> Self {
-        let issuer = CastIssuer { directory: opened.directory.clone(), ice: ice.clone(), limiter: limits.credentials.clone() };
+        let issuer = CastIssuer {
+            directory: opened.directory.clone(),
+            ice: ice.clone(),
+            limiter: limits.credentials.clone(),
+            names: RandomState::new(),
+        };
         let cast = opened.cast_gateway(issuer, &limits.ledger);
         let multiconnection = opened.multiconnection_gateway(&limits.ledger);
         let apprtc = AppRtcGateway::new(&opened.config.apprtc, limits.ledger.clone(), limits.kept_buffers.clone());
@@ -219,6 +226,7 @@ impl Opened {
             directory: self.directory.clone(),
             credentials: credentials.clone(),
             keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
+            passwords: UserPasswords::new(self.relay.reports()),
             ice,
             limiter: limits.credentials.clone(),
             ice_limiter: ClientLimiter::per_minute(credentials.ice.rate),
@@ -282,6 +290,14 @@ struct CastIssuer {
     directory: Directory,
     ice: IceServers,
     limiter: ClientLimiter,
+    names: RandomState,
+}
+
+impl CastIssuer {
+    /// A name that no stranger can guess. Anybody may have credentials for any name, and would share those of the seat, and its quota.
+    fn secret_name(&self, username: &str) -> String {
+        format!("{username}-{:016x}", self.names.hash_one(username))
+    }
 }
 
 impl Issuer for CastIssuer {
@@ -291,11 +307,11 @@ impl Issuer for CastIssuer {
     }
 
     fn ice_servers(&self, username: &str, host: Option<&str>) -> Value {
-        let credentials = self.directory.lease(username, SystemTime::now());
+        let credentials = self.directory.lease(&self.secret_name(username), SystemTime::now());
         serde_json::to_value(self.ice.ice_servers(&credentials, host)).expect("strings are JSON")
     }
 
     fn end_lease(&self, username: &str) {
-        self.directory.end_lease(username);
+        self.directory.end_lease(&self.secret_name(username));
     }
 }

@@ -10,6 +10,7 @@ use super::database::with_store;
 use super::error::CliError;
 use super::installation::Installation;
 use super::output::{print, print_warning};
+use super::scope::scope_parser;
 use super::shared_settings::SharedSetting;
 use crate::addresses::external::ExternalAddresses;
 use crate::addresses::ice_servers::{AdvertisedPort, IceServers};
@@ -17,7 +18,8 @@ use crate::addresses::interfaces;
 use crate::api::turn_credentials::TurnReply;
 use crate::config::{CertificateSource, Config, TurnAccess};
 use crate::tls::Certificates;
-use crate::users::{Directory, Store, check_requested};
+use crate::turn::Scope;
+use crate::users::{Directory, Store, check_requested, scope_name};
 
 const HELP_NOTE: &str = "\
 The credentials are valid for CASTWAY_TTL seconds; --ttl SECONDS asks for a shorter lifetime. Their URLs name \
@@ -29,8 +31,11 @@ that clients trust, and with CASTWAY_DOMAIN once Castway has obtained its certif
 #[derive(Debug, Args)]
 #[command(after_help = HELP_NOTE)]
 pub(super) struct Arguments {
-    /// The user's name; with the access mode "open", any name
+    /// The user's name; unless CASTWAY_TURN_ACCESS is users, any name
     user: String,
+    /// Which peers the credentials reach: clients (relayed addresses of this server) or anyone [default: the user's scope, or anyone]
+    #[arg(long, value_name = "SCOPE", value_parser = scope_parser())]
+    scope: Option<Scope>,
 }
 
 /// `requested_ttl` is the `--ttl` of the command line, in seconds.
@@ -52,8 +57,8 @@ pub(super) async fn run(
             "--ttl {requested} is above CASTWAY_TTL={longest}; the credentials are good for {longest} seconds"
         ));
     }
-    check_access(&directory, config.credentials.access, user)?;
-    let issued = directory.issue(user, ttl, SystemTime::now());
+    let scope = check_access(&directory, config.credentials.access, user, arguments.scope)?;
+    let issued = directory.issue(user, scope, ttl, SystemTime::now());
     let relay = &config.relay;
     let ports = [Some(relay.addr.port()), relay.alternate_port];
     let advertised = AdvertisedPort::at(ports.into_iter().flatten(), relay.udp, relay.tcp);
@@ -92,12 +97,19 @@ fn read_ttl(text: &str) -> Result<Duration, CliError> {
     seconds.ok_or_else(|| CliError::Usage(format!("--ttl {text:?}: expected a whole number of seconds from 1")))
 }
 
-fn check_access(directory: &Directory, access: TurnAccess, user: &str) -> anyhow::Result<()> {
-    if directory.grants(access, user) {
-        Ok(())
-    } else if directory.is_disabled(user) {
-        Err(anyhow!("the user {user:?} is disabled; enable it with: castway user enable {user}"))
-    } else {
-        Err(anyhow!("there is no user {user:?}; add it with: castway user add {user}"))
+/// The scope of the credentials, unless the relay would refuse them.
+fn check_access(directory: &Directory, access: TurnAccess, user: &str, asked: Option<Scope>) -> anyhow::Result<Scope> {
+    if directory.is_disabled(user) {
+        return Err(anyhow!("the user {user:?} is disabled; enable it with: castway user enable {user}"));
     }
+    let needs_user = access == TurnAccess::Users && !directory.is_allowed(user);
+    let Some(scope) = directory.trusted_scope(user).filter(|_| !needs_user) else {
+        return Err(anyhow!("there is no user {user:?}; add it with: castway user add {user}"));
+    };
+    let scope = asked.unwrap_or(scope);
+    if directory.is_refused(scope, user) {
+        let name = scope_name(scope);
+        return Err(anyhow!("the user {user:?} is not of scope {name}; change that with: castway user scope {user} {name}"));
+    }
+    Ok(scope)
 }

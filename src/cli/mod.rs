@@ -20,6 +20,7 @@ mod installation;
 mod output;
 mod owner;
 mod run;
+mod scope;
 mod secret;
 mod shared_settings;
 mod systemd_env_file;

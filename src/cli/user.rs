@@ -10,14 +10,14 @@ use super::database::with_store;
 use super::error::CliError;
 use super::installation::Installation;
 use super::output::{Json, print, print_warning, table};
+use super::scope::scope_parser;
 use super::shared_settings::SharedSetting;
 use crate::config::Config;
-use crate::users::{PasswordKeys, Store, StoreError, UserInfo, UserName};
+use crate::turn::Scope;
+use crate::users::{PasswordKeys, Store, StoreError, UserInfo, UserName, generate_password, scope_name};
 
 /// Characters of the shortest password without a warning. Somebody who records one TURN login can try passwords offline.
 const SAFE_PASSWORD_CHARS: usize = 8;
-/// Characters of generated passwords, without look-alikes; 20 of them are 99 bits.
-const PASSWORD_ALPHABET: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -33,6 +33,8 @@ pub(super) enum Command {
     Promote(Named),
     /// Make an administrator an ordinary user again
     Demote(Named),
+    /// Change which peers a user's credentials reach; credentials already issued stop working
+    Scope(Scoped),
     /// Remove a user; credentials already issued stop working
     Remove(Named),
     /// Change a user's password; asks for it
@@ -52,6 +54,19 @@ pub(super) struct New {
     /// Make the user an administrator
     #[arg(long)]
     admin: bool,
+    /// Which peers the user's credentials reach: clients (relayed addresses of this server; for a password that stands in public pages)
+    /// or anyone
+    #[arg(long, value_name = "SCOPE", default_value = scope_name(Scope::Anyone), value_parser = scope_parser())]
+    scope: Scope,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Scoped {
+    #[command(flatten)]
+    user: Named,
+    /// clients (relayed addresses of this server) or anyone
+    #[arg(value_parser = scope_parser())]
+    scope: Scope,
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +105,10 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
                 store.set_admin(&name, false, now).await?;
                 print(format_args!("{name} is an ordinary user."))
             }
+            Command::Scope(Scoped { user: Named { name }, scope }) => {
+                store.set_scope(&name, scope, now).await?;
+                print(format_args!("{name} is of scope {}. Credentials of another scope stop working.", scope_name(scope)))
+            }
             Command::Remove(Named { name }) => {
                 store.remove(&name, now).await?;
                 print(format_args!("Removed {name}. Credentials already issued stop working."))
@@ -100,7 +119,7 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
     .await
 }
 
-async fn add(store: &Store, New { user: arguments, admin }: &New, config: &Config) -> Result<(), CliError> {
+async fn add(store: &Store, New { user: arguments, admin, scope }: &New, config: &Config) -> Result<(), CliError> {
     let name = &arguments.name;
     // Checked before the user has to type a password twice.
     if find(store, name).await?.is_some() {
@@ -111,7 +130,7 @@ async fn add(store: &Store, New { user: arguments, admin }: &New, config: &Confi
     }
     let password = password(arguments)?;
     let keys = PasswordKeys::new(name, &config.relay.realm, &password)?;
-    store.add(name, &keys, SystemTime::now()).await?;
+    store.add(name, &keys, *scope, SystemTime::now()).await?;
     if *admin {
         store.set_admin(name, true, SystemTime::now()).await?;
     }
@@ -144,10 +163,10 @@ async fn list(store: &Store, arguments: &Json, config: &Config) -> Result<(), Cl
         return print("There are no users yet. Add one with: castway user add NAME");
     }
     let rows: Vec<_> = users.into_iter().map(|user| row(user, &config.relay.realm)).collect();
-    print(table(["NAME", "STATE", "CREATED", ""], &rows))
+    print(table(["NAME", "STATE", "SCOPE", "CREATED", ""], &rows))
 }
 
-fn row(user: UserInfo, realm: &str) -> [String; 4] {
+fn row(user: UserInfo, realm: &str) -> [String; 5] {
     let state = match (user.enabled, user.admin) {
         (true, false) => "enabled",
         (true, true) => "admin",
@@ -158,12 +177,12 @@ fn row(user: UserInfo, realm: &str) -> [String; 4] {
     } else {
         format!("the password was set for realm {:?}; set it again to log in to the relay with it", user.realm)
     };
-    [user.name, state.to_owned(), user.created, note]
+    [user.name, state.to_owned(), scope_name(user.scope).to_owned(), user.created, note]
 }
 
 fn password(arguments: &WithPassword) -> anyhow::Result<String> {
     if arguments.generate {
-        return Ok(generate());
+        return Ok(generate_password());
     }
     let password = if arguments.password_stdin { first_line(std::io::stdin().lock())? } else { ask(&arguments.name)? };
     if let Some(warning) = weakness(&arguments.name, &password) {
@@ -217,13 +236,6 @@ fn first_line(mut input: impl BufRead) -> anyhow::Result<String> {
     Ok(line)
 }
 
-/// A password of four groups of five characters, which can be read out or typed.
-fn generate() -> String {
-    let letter = || char::from(PASSWORD_ALPHABET[rand::random_range(0..PASSWORD_ALPHABET.len())]);
-    let groups: Vec<String> = (0..4).map(|_| (0..5).map(|_| letter()).collect()).collect();
-    groups.join("-")
-}
-
 fn reveal(arguments: &WithPassword, password: &str) -> Result<(), CliError> {
     if !arguments.generate {
         return Ok(());
@@ -234,14 +246,6 @@ fn reveal(arguments: &WithPassword, password: &str) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_generated_password_is_long_and_new() {
-        let (one, other) = (generate(), generate());
-        assert_eq!(one.len(), 23);
-        assert_ne!(one, other);
-        assert!(one.bytes().all(|byte| byte == b'-' || PASSWORD_ALPHABET.contains(&byte)));
-    }
 
     #[test]
     fn a_user_and_a_password_in_one_are_noticed() {

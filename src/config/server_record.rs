@@ -22,9 +22,9 @@ impl Settings {
             cert: absolute(&self.cert),
             pkey: absolute(&self.pkey),
             acme_ca: absolute(&self.acme_ca),
-            // No command checks a key, and an access mode with keys can't be read without them.
+            // No command checks a key, and an access mode with keys can't be read without them. Like it, "open" allows any name.
             api_keys: None,
-            turn_access: self.turn_access.as_ref().map(|mode| if mode.trim() == "key" { "users" } else { mode }.to_owned()),
+            turn_access: self.turn_access.as_ref().map(|mode| if mode.trim() == "key" { "open" } else { mode }.to_owned()),
             ice_access: None,
             ..self.clone()
         };

@@ -26,6 +26,8 @@ pub enum GuessKind {
     AdminPassword,
     /// The API key of `/turn` and `/v1alpha`.
     ApiKey,
+    /// The password of a user, at `/turn`.
+    UserPassword,
     /// A TURN password over TCP or TLS, where the handshake proves the client's address.
     TurnPassword,
     /// A TURN password over UDP, where the sender's address may be forged by a client that once used it. No address should be
@@ -35,14 +37,21 @@ pub enum GuessKind {
 
 impl GuessKind {
     /// All kinds, in the order of the variants.
-    pub const ALL: [Self; 6] =
-        [Self::Code, Self::RoomPassword, Self::AdminPassword, Self::ApiKey, Self::TurnPassword, Self::TurnPasswordUdp];
+    pub const ALL: [Self; 7] = [
+        Self::Code,
+        Self::RoomPassword,
+        Self::AdminPassword,
+        Self::ApiKey,
+        Self::UserPassword,
+        Self::TurnPassword,
+        Self::TurnPasswordUdp,
+    ];
 
     /// Whether a client beyond its limit may still try once in a while, because these protocols can't tell it how long to wait.
     pub(super) const fn allows_retries(self) -> bool {
         match self {
             Self::Code | Self::RoomPassword | Self::AdminPassword => false,
-            Self::ApiKey | Self::TurnPassword | Self::TurnPasswordUdp => true,
+            Self::ApiKey | Self::UserPassword | Self::TurnPassword | Self::TurnPasswordUdp => true,
         }
     }
 
@@ -54,6 +63,7 @@ impl GuessKind {
             Self::RoomPassword => "room_password",
             Self::AdminPassword => "admin_password",
             Self::ApiKey => "api_key",
+            Self::UserPassword => "user_password",
             Self::TurnPassword => "turn_password",
             Self::TurnPasswordUdp => "turn_password_udp",
         }

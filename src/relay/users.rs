@@ -6,7 +6,7 @@
 use std::time::{Instant, SystemTime};
 
 use crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES;
-use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
+use crate::turn::codec::integrity::PasswordAlgorithm;
 use crate::turn::{CredentialSource, Scope, UserKeys};
 use crate::users::Directory;
 use crate::users::credentials::TimeLimitedUsername;
@@ -24,21 +24,9 @@ pub trait RelayUsers: CredentialSource {
 /// The users and secrets of the database.
 impl CredentialSource for Directory {
     fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys> {
-        let wall = SystemTime::now();
-        let keys: Vec<LongTermKey> = match algorithm {
-            PasswordAlgorithm::Md5 => self.long_term_keys(username, realm, wall).into_iter().map(LongTermKey::Md5).collect(),
-            PasswordAlgorithm::Sha256 => {
-                self.long_term_keys_sha256(username, realm, wall).into_iter().map(LongTermKey::Sha256).collect()
-            }
-        };
-        if keys.is_empty() {
-            return None;
-        }
-        let name = TimeLimitedUsername::parse(username);
-        let user = name.map(|name| name.user).filter(|user| !user.is_empty()).unwrap_or(username);
-        let expires = self.remaining_lifetime(username, wall).and_then(|life| now.checked_add(life));
-        let keys = keys.into_iter().map(|key| (Scope::Anyone, key)).collect();
-        Some(UserKeys { user: user.to_owned(), keys, expires, leased: false })
+        let login = self.login(username, realm, algorithm, SystemTime::now())?;
+        let expires = login.remaining.and_then(|life| now.checked_add(life));
+        Some(UserKeys { user: login.user, keys: login.keys, expires, leased: login.is_leased })
     }
 
     fn is_guessable(&self, username: &str) -> bool {
@@ -47,14 +35,18 @@ impl CredentialSource for Directory {
             || self.shortest_secret() < MIN_UNGUESSABLE_SECRET_BYTES
     }
 
+    fn is_leased(&self, username: &str) -> bool {
+        Self::is_leased(self, username)
+    }
+
     fn authenticated(&self, username: &str) {
         self.note_long_lived(username, SystemTime::now());
     }
 }
 
 impl RelayUsers for Directory {
-    fn may_continue(&self, _scope: Scope, user: &str) -> bool {
-        !self.is_refused(user)
+    fn may_continue(&self, scope: Scope, user: &str) -> bool {
+        !self.is_refused(scope, user)
     }
 
     fn revision(&self) -> u64 {

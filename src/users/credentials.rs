@@ -1,7 +1,8 @@
 //! Time-limited credentials and long-term keys. PURE: secrets, names and the time come in as arguments.
 //!
 //! Time-limited credentials are those of draft-uberti-behave-turn-rest: the username is `EXPIRY:user` with EXPIRY a Unix time
-//! in seconds, the password base64(HMAC-SHA1(secret, username)). The secret's text is the key, as in coturn.
+//! in seconds, the password base64(HMAC-SHA1(key, username)). For scope anyone the key is the secret's text, as in coturn. For scope
+//! clients it is derived from the secret, so that no other server accepts these credentials.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,10 +15,13 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::config::secret::Secret;
+use crate::turn::Scope;
 
 /// How much further ahead than the longest ttl an expiry may be, and how long ago the expiry of another issuer may have been: the
 /// clocks of that issuer and of this relay differ.
 pub const CLOCK_SLACK: Duration = Duration::from_secs(300);
+/// The key of scope clients is derived with this text, whose number would change with the derivation.
+const CLIENTS_KEY_LABEL: &[u8] = b"castway/scope/clients/1";
 /// Digits of an expiry in milliseconds, as JavaScript's `Date.now()` has them; in seconds it would be after the year 33,000.
 const MILLISECOND_DIGITS: usize = 13;
 
@@ -82,23 +86,34 @@ impl<'a> TimeLimitedUsername<'a> {
     }
 }
 
-/// Credentials for `user` that end `ttl` after `now`.
-pub fn issue(secret: &str, user: &str, ttl: Duration, now: SystemTime) -> Credentials {
+/// Credentials of `scope` for `user` that end `ttl` after `now`.
+pub fn issue(secret: &str, scope: Scope, user: &str, ttl: Duration, now: SystemTime) -> Credentials {
     let username = format!("{}:{user}", unix_seconds(now) + ttl.as_secs());
-    let password = Secret::new(password(secret, &username));
+    let password = Secret::new(password(secret, scope, &username));
     Credentials { username, password, ttl: Duration::from_secs(ttl.as_secs()) }
 }
 
-/// base64(HMAC-SHA1(secret, username)).
-pub fn password(secret: &str, username: &str) -> String {
-    let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+/// base64(HMAC-SHA1(key, username)), with the key of `scope`.
+pub fn password(secret: &str, scope: Scope, username: &str) -> String {
+    match scope {
+        Scope::Anyone => sign(secret.as_bytes(), username),
+        Scope::Clients => {
+            let mut key = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+            key.update(CLIENTS_KEY_LABEL);
+            sign(&key.finalize().into_bytes(), username)
+        }
+    }
+}
+
+fn sign(key: &[u8], username: &str) -> String {
+    let mut mac = Hmac::<Sha1>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(username.as_bytes());
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
-/// Whether `given` is the password that `secret` signs `username` with, in constant time.
-pub fn verify(secret: &str, username: &str, given: &str) -> bool {
-    same(&password(secret, username), given)
+/// Whether `given` is the password that `secret` signs `username` with in `scope`, in constant time.
+pub fn verify(secret: &str, scope: Scope, username: &str, given: &str) -> bool {
+    same(&password(secret, scope, username), given)
 }
 
 /// Compares two secrets in a time that does not depend on where they differ or how long they are.
@@ -133,17 +148,29 @@ mod tests {
 
     #[test]
     fn the_password_of_the_published_vector() {
-        assert_eq!(password("north", "1266890800:mbzrxpgjys"), "nbRcrnq5h6xXhyNhlwk+lDLvVVo=");
-        assert!(verify("north", "1266890800:mbzrxpgjys", "nbRcrnq5h6xXhyNhlwk+lDLvVVo="));
-        assert!(!verify("south", "1266890800:mbzrxpgjys", "nbRcrnq5h6xXhyNhlwk+lDLvVVo="));
+        assert_eq!(password("north", Scope::Anyone, "1266890800:mbzrxpgjys"), "nbRcrnq5h6xXhyNhlwk+lDLvVVo=");
+        assert!(verify("north", Scope::Anyone, "1266890800:mbzrxpgjys", "nbRcrnq5h6xXhyNhlwk+lDLvVVo="));
+        assert!(!verify("south", Scope::Anyone, "1266890800:mbzrxpgjys", "nbRcrnq5h6xXhyNhlwk+lDLvVVo="));
+    }
+
+    /// The value was computed with another implementation of HMAC.
+    #[test]
+    fn scope_clients_signs_with_a_derived_key() {
+        let (username, other) = ("1266890800:mbzrxpgjys", "nbRcrnq5h6xXhyNhlwk+lDLvVVo=");
+        assert_eq!(password("north", Scope::Clients, username), "yieejYgWxgxp6jEWrKK7m6y8ZTc=");
+        assert!(!verify("north", Scope::Clients, username, other));
+        assert!(!verify("north", Scope::Anyone, username, "yieejYgWxgxp6jEWrKK7m6y8ZTc="));
     }
 
     #[test]
     fn issued_credentials_verify_until_they_expire() {
         let now = at(1_800_000_000);
-        let issued = issue("north", "alice", DAY, now);
-        assert_eq!(issued.username, "1800086400:alice");
-        assert!(verify("north", &issued.username, issued.password.expose()));
+        for scope in [Scope::Clients, Scope::Anyone] {
+            let issued = issue("north", scope, "alice", DAY, now);
+            assert_eq!(issued.username, "1800086400:alice");
+            assert!(verify("north", scope, &issued.username, issued.password.expose()));
+        }
+        let issued = issue("north", Scope::Clients, "alice", DAY, now);
         let name = TimeLimitedUsername::parse(&issued.username).expect("issued names parse");
         assert!(name.is_unexpired(now, Some(DAY)));
         assert!(name.is_unexpired(now + DAY - Duration::from_secs(1), Some(DAY)));
@@ -197,6 +224,22 @@ mod tests {
             Some(TimeLimitedUsername { expiry: 17, user: "@a:b", is_foreign: false })
         );
         assert_eq!(TimeLimitedUsername::parse("17:18"), Some(TimeLimitedUsername { expiry: 17, user: "18", is_foreign: false }));
+    }
+
+    /// Whatever the name looks like, the expiry is the one that was signed.
+    #[test]
+    fn a_name_of_digits_is_no_expiry() {
+        let now = at(1_800_000_000);
+        for name in ["1900000000", "1900000000000", "1900000000:x", "x:1900000000", ":1900000000", "01900000000"] {
+            let issued = issue("north", Scope::Clients, name, DAY, now);
+            let read = TimeLimitedUsername::parse(&issued.username);
+            assert_eq!(read, Some(TimeLimitedUsername { expiry: 1_800_086_400, user: name, is_foreign: false }), "{name}");
+            let later = now + DAY + CLOCK_SLACK + Duration::from_secs(1);
+            assert!(
+                read.is_some_and(|read| !read.is_unexpired(later, None) && !read.is_current_elsewhere(later, None)),
+                "{name}"
+            );
+        }
     }
 
     /// As coturn 4.17 takes them.

@@ -44,6 +44,12 @@ impl CredentialLeases {
         self.write().remove(user);
     }
 
+    /// Whether the credentials are leased; `user` is the user in `username`.
+    pub(super) fn has(&self, user: &str, username: &str) -> bool {
+        let leases = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        leases.get(user).is_some_and(|kept| kept.iter().any(|lease| lease.username == username))
+    }
+
     /// The password of leased credentials; `user` is the user in `username`.
     pub(super) fn password(&self, user: &str, username: &str) -> Option<Secret<String>> {
         let leases = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -16,11 +16,13 @@ mod leases;
 mod name;
 mod password;
 mod realm_mismatches;
+mod scope;
 mod store;
 
 pub use credentials::Credentials;
-pub use directory::Directory;
+pub use directory::{Directory, Login};
 pub use name::{NameError, UserName, check_requested};
-pub use password::{PasswordError, PasswordKeys};
+pub use password::{PasswordError, PasswordKeys, generate_password, looks_generated};
 pub use realm_mismatches::RealmMismatches;
+pub use scope::{SCOPE_NAMES, scope_name, scope_named};
 pub use store::{DATABASE_FILE_NAME, OpenError, SecretInfo, Snapshot, SnapshotUser, Store, StoreError, UserInfo};

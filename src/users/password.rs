@@ -3,12 +3,18 @@
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use subtle::ConstantTimeEq;
 
 use super::credentials::{h_a1_md5, h_a1_sha256};
 use super::name::UserName;
 
 /// Bytes of the longest password.
 const MAX_BYTES: usize = 512;
+
+/// Characters of generated passwords, without look-alikes; 20 of them are 99 bits.
+const ALPHABET: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
+const GROUPS: usize = 4;
+const GROUP_CHARS: usize = 5;
 
 /// Everything that is stored of a password: a hash for logging in, and TURN keys, which let their holder act as the user on relays of
 /// this realm (RFC 8489 §9.2.2) and nowhere else.
@@ -55,6 +61,32 @@ impl PasswordKeys {
     }
 }
 
+/// A password of four groups of five characters, which can be read out or typed.
+#[must_use]
+pub fn generate_password() -> String {
+    let letter = || char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]);
+    let groups: [String; GROUPS] = std::array::from_fn(|_| (0..GROUP_CHARS).map(|_| letter()).collect());
+    groups.join("-")
+}
+
+/// Whether `password` has the form of generated ones, so that nobody finds a user's by trying passwords of this form.
+#[must_use]
+pub fn looks_generated(password: &str) -> bool {
+    let groups: Vec<&str> = password.split('-').collect();
+    groups.len() == GROUPS
+        && groups.iter().all(|group| group.len() == GROUP_CHARS && group.bytes().all(|letter| ALPHABET.contains(&letter)))
+}
+
+/// Whether `key` is H(A1) for SHA-256 of this name and password, as typed or in SASLprep form. The time depends on neither.
+pub(super) fn has_key(name: &str, realm: &str, password: &str, key: &[u8; 32]) -> bool {
+    if password.len() > MAX_BYTES {
+        return false;
+    }
+    let prepared = stringprep::saslprep(password).unwrap_or(password.into());
+    let same = |password: &str| h_a1_sha256(name, realm, password).ct_eq(key);
+    (same(password) | same(&prepared)).into()
+}
+
 /// Whether `password` is that of the stored hash. Without a hash it takes as long and returns false.
 pub(super) fn verify(password: &str, hash: Option<&str>) -> bool {
     let password = stringprep::saslprep(password).unwrap_or_default();
@@ -81,6 +113,33 @@ mod tests {
         assert!(Argon2::default().verify_password(b"another", keys.argon2id.as_str()).is_err());
         assert_eq!(keys.h_a1_md5, h_a1_md5("alice", "castway", "IX-correct horse"));
         assert_eq!(keys.h_a1_sha256, h_a1_sha256("alice", "castway", "IX-correct horse"));
+    }
+
+    #[test]
+    fn a_generated_password_is_long_and_new() {
+        let (one, other) = (generate_password(), generate_password());
+        assert_eq!(one.len(), 23);
+        assert_ne!(one, other);
+        assert!(looks_generated(&one) && looks_generated(&other));
+        for chosen in
+            ["", "correct-horse-battery-stapl", "abcde-fghjk-mnpqr", "Abcde-fghjk-mnpqr-stuvw", "abcde-fghjk-mnpqr-stuv"]
+        {
+            assert!(!looks_generated(chosen), "{chosen}");
+        }
+    }
+
+    #[test]
+    fn a_key_knows_its_password_as_typed_and_prepared() {
+        let keys = PasswordKeys::new(&"alice".parse().unwrap(), "castway", "I\u{AD}X-correct horse").unwrap();
+        for right in ["IX-correct horse", "I\u{AD}X-correct horse", "\u{2168}-correct horse"] {
+            assert!(has_key("alice", "castway", right, &keys.h_a1_sha256), "{right:?}");
+        }
+        for wrong in ["", "ix-correct horse", "tab\there", &"x".repeat(MAX_BYTES + 1)] {
+            assert!(!has_key("alice", "castway", wrong, &keys.h_a1_sha256), "{wrong:?}");
+        }
+        assert!(!has_key("bob", "castway", "IX-correct horse", &keys.h_a1_sha256));
+        assert!(!has_key("alice", "elsewhere", "IX-correct horse", &keys.h_a1_sha256));
+        assert!(!has_key("alice", "castway", "IX-correct horse", &[0; 32]));
     }
 
     #[test]

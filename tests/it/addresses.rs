@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use castway::app::App;
 use castway::config::{Config, Settings};
+use castway::turn::Scope;
 use castway::users::credentials::issue;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -132,7 +133,7 @@ async fn the_second_port_of_turn_is_no_peer_and_hears_proxies() {
         Settings { turn_addr: some(&addr), alt_listening_port: some("23479"), trusted_proxies: some("127.0.0.1"), ..settings() };
     let server = Server::start(Settings { external_ip: None, ..wanted }).await;
     let header = b"PROXY TCP4 192.0.2.9 192.0.2.1 5 23479\r\n";
-    let issued = issue("north", "alice", Duration::from_secs(600), SystemTime::now());
+    let issued = issue("north", Scope::Anyone, "alice", Duration::from_secs(600), SystemTime::now());
     for second in [SocketAddr::new(ip, 23_479), SocketAddr::new(ip, 23_478)] {
         let stream = announced(second, header).await;
         let mut tcp = Connection::over(stream, 10_000, &issued.username, issued.password.expose());

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::SystemTime;
 
 use castway::config::Settings;
+use castway::turn::Scope;
 use castway::users::Store;
 use castway::users::credentials::verify;
 use serde_json::Value;
@@ -118,7 +119,10 @@ async fn realm_secrets_and_addresses_are_the_servers() {
     assert_eq!(ok(castway(data).args(["user", "list"])).matches("the password was set for realm").count(), 0);
 
     let issued = json(&castway(data).args(["credentials", "alice"]).output().unwrap());
-    assert!(verify("north", issued["username"].as_str().unwrap(), issued["password"].as_str().unwrap()), "{issued}");
+    assert!(
+        verify("north", Scope::Anyone, issued["username"].as_str().unwrap(), issued["password"].as_str().unwrap()),
+        "{issued}"
+    );
     assert_eq!(issued["ttl"], 600);
     let uris = ["turn:192.0.2.9:5000?transport=udp", "turn:192.0.2.9:5000?transport=tcp"];
     assert_eq!(issued["uris"], serde_json::json!(uris));
@@ -128,7 +132,7 @@ async fn realm_secrets_and_addresses_are_the_servers() {
     // The next start has no static secret, so the server makes its own.
     started_with(data, &[]).await;
     let issued = json(&castway(data).args(["credentials", "alice"]).output().unwrap());
-    assert!(!verify("north", issued["username"].as_str().unwrap(), issued["password"].as_str().unwrap()));
+    assert!(!verify("north", Scope::Anyone, issued["username"].as_str().unwrap(), issued["password"].as_str().unwrap()));
     ok(castway(data).args(["secret", "rotate"]));
     assert!(ok(castway(data).args(["user", "list"])).contains("the password was set for realm \"tv\""));
 }
@@ -202,7 +206,7 @@ async fn a_variable_that_contradicts_the_server_is_refused_and_a_flag_insists() 
     assert_eq!(list(data)[1]["realm"], "home");
     let output = castway(data).args(["credentials", "alice", "--static-auth-secret", "south"]).output().unwrap();
     let issued = json(&output);
-    assert!(verify("south", issued["username"].as_str().unwrap(), issued["password"].as_str().unwrap()));
+    assert!(verify("south", Scope::Anyone, issued["username"].as_str().unwrap(), issued["password"].as_str().unwrap()));
     assert!(stderr(&output).contains("warning: --static-auth-secret differs"), "{}", stderr(&output));
 }
 
@@ -325,7 +329,7 @@ async fn the_command_line_finds_the_service_and_leaves_no_file_of_roots_behind()
     assert_eq!(json(&root(&["user", "list", "--json"]))[0]["realm"], "living room");
     let issued = json(&root(&["credentials", "alice"]));
     let (username, signed) = (issued["username"].as_str().unwrap(), issued["password"].as_str().unwrap());
-    assert!(verify("north#1", username, signed));
+    assert!(verify("north#1", Scope::Anyone, username, signed));
     let names = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let names: Vec<_> = names.collect();
     for name in ["castway.db", "castway.db-wal", "castway.db-shm"] {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use castway::config::Settings;
+use castway::turn::Scope;
 use castway::users::credentials::issue;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -86,7 +87,7 @@ async fn http_get_at(host: &str, stream: &mut (impl AsyncRead + AsyncWrite + Unp
 
 /// A TURN client with valid credentials that writes `step` bytes at a time.
 pub(crate) fn turn<S: AsyncRead + AsyncWrite + Unpin>(stream: S, step: usize) -> Connection<S> {
-    let issued = issue("north", "alice", Duration::from_secs(600), SystemTime::now());
+    let issued = issue("north", Scope::Anyone, "alice", Duration::from_secs(600), SystemTime::now());
     Connection::over(stream, step, &issued.username, issued.password.expose())
 }
 

@@ -20,6 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use castway::app::App;
 use castway::config::{Config, Settings};
+use castway::turn::Scope;
 use castway::users::credentials::issue;
 use stun::attributes::AttrType;
 use stun::message::{Message, Setter};
@@ -64,7 +65,7 @@ impl Setter for Attribute {
 
 /// A listening client of the crate `turn` with credentials of `alice`, signed by the secret `north`.
 pub(crate) async fn rest_client(relay: SocketAddr) -> Client {
-    let issued = issue("north", "alice", Duration::from_secs(600), SystemTime::now());
+    let issued = issue("north", Scope::Anyone, "alice", Duration::from_secs(600), SystemTime::now());
     let client = Client::new(ClientConfig {
         stun_serv_addr: relay.to_string(),
         turn_serv_addr: relay.to_string(),

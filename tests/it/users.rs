@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use castway::config::{Config, CredentialsConfig, Settings};
+use castway::turn::Scope;
+use castway::turn::codec::integrity::PasswordAlgorithm;
 use castway::users::{Directory, OpenError, Store};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -49,20 +51,36 @@ async fn a_running_server_follows_the_command_line() {
 
     run(&["user", "add", "alice", "--generate"]);
     until(|| directory.is_allowed("alice")).await;
-    let issued = directory.issue("alice", None, SystemTime::now());
-    let keys = || directory.long_term_keys(&issued.username, "castway", SystemTime::now());
+    let issued = directory.issue("alice", Scope::Anyone, None, SystemTime::now());
+    let login = |username: &str| directory.login(username, "castway", PasswordAlgorithm::Md5, SystemTime::now());
+    let of_scope = |scope: Scope| {
+        let keys = login(&issued.username).map(|login| login.keys).unwrap_or_default();
+        keys.into_iter().filter(|(of, _)| *of == scope).collect::<Vec<_>>()
+    };
+    let keys = || of_scope(Scope::Anyone);
     assert_eq!(keys().len(), 1);
-    assert_eq!(directory.long_term_keys("alice", "castway", SystemTime::now()).len(), 1);
+    let password = || login("alice").map(|login| login.keys);
+    assert_eq!(password().unwrap().len(), 1);
 
     run(&["user", "disable", "alice"]);
-    until(|| !directory.may_continue(&issued.username)).await;
-    assert!(keys().is_empty());
+    until(|| directory.is_refused(Scope::Anyone, "alice")).await;
+    assert!(keys().is_empty() && password().is_none());
+    assert_eq!(of_scope(Scope::Clients).len(), 1, "a stranger who calls himself alice is not alice");
     run(&["user", "enable", "alice"]);
     until(|| keys().len() == 1).await;
 
-    let before = directory.long_term_keys("alice", "castway", SystemTime::now());
+    let before = password();
     run(&["user", "passwd", "alice", "--generate"]);
-    until(|| directory.long_term_keys("alice", "castway", SystemTime::now()) != before).await;
+    until(|| password() != before).await;
+
+    run(&["user", "scope", "alice", "clients"]);
+    until(|| directory.is_refused(Scope::Anyone, "alice")).await;
+    assert!(keys().is_empty() && !directory.is_refused(Scope::Clients, "alice"));
+    assert_eq!(password().unwrap()[0].0, Scope::Clients);
+    run(&["user", "scope", "alice", "anyone"]);
+    until(|| directory.is_refused(Scope::Clients, "alice")).await;
+    assert!(of_scope(Scope::Clients).is_empty() && !directory.is_refused(Scope::Anyone, "alice"));
+    assert_eq!(password().unwrap()[0].0, Scope::Anyone);
 
     let first = keys();
     run(&["secret", "rotate"]);
@@ -74,7 +92,8 @@ async fn a_running_server_follows_the_command_line() {
     until(|| !keys().contains(&first[0])).await;
 
     run(&["user", "remove", "alice"]);
-    until(|| keys().is_empty() && !directory.may_continue(&issued.username) && !directory.may_continue("alice")).await;
+    until(|| keys().is_empty() && directory.is_refused(Scope::Anyone, "alice")).await;
+    assert!(password().is_none());
     follower.abort();
 }
 
@@ -298,7 +317,9 @@ async fn commands_bring_an_old_database_up_to_date() {
     let data = folder.path().join("data");
     make(&data).await;
     let mut connection = raw(&data).connect().await.unwrap();
-    let older = "ALTER TABLE users DROP COLUMN admin; DROP TABLE server; DELETE FROM _sqlx_migrations WHERE version > 1";
+    let older = "ALTER TABLE users DROP COLUMN scope; ALTER TABLE users DROP COLUMN admin; DROP TABLE server; DROP TABLE revoked;
+         CREATE TABLE revoked (name TEXT PRIMARY KEY, revoked_at INTEGER NOT NULL) STRICT; INSERT INTO revoked VALUES ('gone', 1900000000);
+         DELETE FROM _sqlx_migrations WHERE version > 1";
     sqlx::raw_sql(older).execute(&mut connection).await.unwrap();
     sqlx::Connection::close(connection).await.unwrap();
     let children: Vec<_> = (0..6)
@@ -312,8 +333,40 @@ async fn commands_bring_an_old_database_up_to_date() {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
     }
-    assert_eq!(ok(castway(&data).args(["user", "list"])).lines().count(), 7);
+    let listed = ok(castway(&data).args(["user", "list"]));
+    assert_eq!(listed.lines().count(), 7);
+    assert_eq!(listed.matches("anyone").count(), 6, "{listed}");
     assert_eq!(ok(castway(&data).args(["secret", "list"])).lines().count(), 2);
+    let revoked = open(&data).await.unwrap().snapshot().await.unwrap().revoked;
+    assert_eq!(revoked, [("gone".to_owned(), Scope::Anyone)]);
+}
+
+#[tokio::test]
+async fn a_user_has_a_scope() {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path()).await;
+    let run = |args: &[&str]| ok(castway(folder.path()).args(args));
+    let scopes = || {
+        let listed: serde_json::Value = serde_json::from_str(&run(&["user", "list", "--json"])).unwrap();
+        let users = listed.as_array().unwrap().iter();
+        users.map(|user| format!("{} {}", user["name"].as_str().unwrap(), user["scope"].as_str().unwrap())).collect::<Vec<_>>()
+    };
+    run(&["user", "add", "alice", "--generate"]);
+    run(&["user", "add", "kiosk", "--generate", "--scope", "clients"]);
+    assert_eq!(scopes(), ["alice anyone", "kiosk clients"]);
+    let table = run(&["user", "list"]);
+    assert!(table.contains("SCOPE") && table.contains("clients"), "{table}");
+    assert!(run(&["user", "scope", "kiosk", "anyone"]).contains("kiosk is of scope anyone"));
+    run(&["user", "scope", "alice", "clients"]);
+    assert_eq!(scopes(), ["alice clients", "kiosk anyone"]);
+    for (args, code, text) in [
+        (["user", "scope", "nobody", "clients"], 1, "there is no user \"nobody\""),
+        (["user", "scope", "alice", "everyone"], 64, "clients, anyone"),
+    ] {
+        let output = castway(folder.path()).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert!(stderr(&output).contains(text), "{}", stderr(&output));
+    }
 }
 
 #[tokio::test]

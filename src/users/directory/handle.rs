@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use super::follower::Follower;
 use super::state::DirectoryState;
-use crate::config::{CredentialsConfig, TurnAccess};
-use crate::users::credentials::{self, CLOCK_SLACK, Credentials, TimeLimitedUsername};
+use crate::config::CredentialsConfig;
+use crate::turn::Scope;
+use crate::users::credentials::{self, Credentials};
 use crate::users::password;
-use crate::users::store::{SnapshotUser, Store, StoreError};
+use crate::users::store::{Store, StoreError};
 
 /// Without a successful poll for this time, the snapshot no longer counts as current.
 const STALE_AFTER: Duration = Duration::from_secs(5);
@@ -17,14 +18,6 @@ const STALE_AFTER: Duration = Duration::from_secs(5);
 /// A cheap handle; clones share one snapshot.
 #[derive(Debug, Clone)]
 pub struct Directory(pub(super) Arc<DirectoryState>);
-
-/// A source of the long-term key of a TURN username.
-enum KeySource<'a> {
-    /// The password of time-limited credentials.
-    Password(String),
-    /// A user's stored keys.
-    Keys(&'a SnapshotUser),
-}
 
 impl Directory {
     /// Reads the database once. [`Directory::follow`] keeps the result up to date.
@@ -62,15 +55,15 @@ impl Directory {
         self.0.revision.load(Ordering::Acquire)
     }
 
-    /// Credentials `EXPIRY:username`, signed by the newest secret. `ttl` is clamped to a second at least and the longest ttl at
-    /// most; `None` is the longest. Whether `username` may have them is for the caller to ask: [`Directory::grants`].
-    pub fn issue(&self, username: &str, ttl: Option<Duration>, now: SystemTime) -> Credentials {
-        self.sign(username, ttl, now).0
+    /// Credentials `EXPIRY:username` of `scope`, signed by the newest secret. `ttl` is clamped to a second at least and the longest ttl
+    /// at most; `None` is the longest. Whether `username` may have them is for the caller to ask: [`Directory::trusted_scope`].
+    pub fn issue(&self, username: &str, scope: Scope, ttl: Option<Duration>, now: SystemTime) -> Credentials {
+        self.sign(username, scope, ttl, now).0
     }
 
-    /// Credentials of the longest ttl, which stay good beyond it until [`Directory::end_lease`] of `username`.
+    /// Credentials of scope clients and of the longest ttl, which stay good beyond it until [`Directory::end_lease`] of `username`.
     pub fn lease(&self, username: &str, now: SystemTime) -> Credentials {
-        let (credentials, secret) = self.sign(username, None, now);
+        let (credentials, secret) = self.sign(username, Scope::Clients, None, now);
         self.0.leases.keep(username, &credentials, secret);
         credentials
     }
@@ -81,7 +74,7 @@ impl Directory {
     }
 
     /// Also returns the number of the secret that signed, if it is one of the database.
-    fn sign(&self, username: &str, ttl: Option<Duration>, now: SystemTime) -> (Credentials, Option<i64>) {
+    fn sign(&self, username: &str, scope: Scope, ttl: Option<Duration>, now: SystemTime) -> (Credentials, Option<i64>) {
         let ttl = ttl.unwrap_or(self.0.longest).clamp(Duration::from_secs(1), self.0.longest);
         let snapshot = self.0.snapshot.load();
         let (secret, id) = match self.0.configured.first() {
@@ -91,7 +84,7 @@ impl Directory {
                 (&newest.value, Some(newest.id))
             }
         };
-        (credentials::issue(secret.expose(), username, ttl, now), id)
+        (credentials::issue(secret.expose(), scope, username, ttl, now), id)
     }
 
     /// The number of the database's secret that signs; `None`: a configured one signs.
@@ -100,93 +93,9 @@ impl Directory {
         snapshot.secrets.first().filter(|_| self.0.configured.is_empty()).map(|secret| secret.id)
     }
 
-    /// The MD5 long-term keys H(A1) that a request of this USERNAME may be authenticated with, the likeliest first; empty for
-    /// a username that may not log in. There are several if several secrets are live, since each makes another key.
-    ///
-    /// Time-limited usernames must expire after `now` (those of a configured secret: not long before it) and within the longest ttl
-    /// unless they are leased, and their user must be neither disabled nor removed; other usernames must be those of enabled users
-    /// whose password was set for `realm`.
-    pub fn long_term_keys(&self, username: &str, realm: &str, now: SystemTime) -> Vec<[u8; 16]> {
-        let md5 = |source: KeySource<'_>| match source {
-            KeySource::Password(password) => credentials::h_a1_md5(username, realm, &password),
-            KeySource::Keys(user) => user.h_a1_md5,
-        };
-        self.keys_of(username, realm, now, md5)
-    }
-
-    /// As [`Directory::long_term_keys`], for PASSWORD-ALGORITHM SHA-256 (RFC 8489, 18.5.1).
-    pub fn long_term_keys_sha256(&self, username: &str, realm: &str, now: SystemTime) -> Vec<[u8; 32]> {
-        let sha256 = |source: KeySource<'_>| match source {
-            KeySource::Password(password) => credentials::h_a1_sha256(username, realm, &password),
-            KeySource::Keys(user) => user.h_a1_sha256,
-        };
-        self.keys_of(username, realm, now, sha256)
-    }
-
-    /// Whether a user has exactly this name, and so logs in with a password.
-    pub fn has_password(&self, username: &str) -> bool {
-        self.0.snapshot.load().users.contains_key(username)
-    }
-
-    /// Bytes of the shortest secret that may have signed time-limited credentials.
-    pub fn shortest_secret(&self) -> usize {
-        let snapshot = self.0.snapshot.load();
-        let of_database = snapshot.secrets.iter().map(|secret| &secret.value).filter(|_| self.0.configured.is_empty());
-        of_database.chain(&self.0.configured).map(|secret| secret.expose().len()).min().unwrap_or(usize::MAX)
-    }
-
-    /// How long after `now` credentials of this TURN username are good. Leased credentials count as new ones.
-    pub fn remaining_lifetime(&self, username: &str, now: SystemTime) -> Option<Duration> {
-        let name = TimeLimitedUsername::parse(username)?;
-        if self.0.leases.password(name.user, username).is_some() {
-            return Some(self.0.longest);
-        }
-        // Credentials that are accepted although they have just expired end with the slack.
-        let left = |now| {
-            let ends = if name.expiry > now { name.expiry } else { name.expiry.saturating_add(CLOCK_SLACK.as_secs()) };
-            ends.saturating_sub(now)
-        };
-        let by = self.0.former_clocks.readings(now).into_iter().filter(|now| self.0.is_unexpired(&name, *now));
-        let lives = by.map(|now| left(credentials::unix_seconds(now)));
-        Some(Duration::from_secs(lives.max().unwrap_or_else(|| left(credentials::unix_seconds(now)))))
-    }
-
-    /// A request was authenticated with this TURN username. Credentials of another issuer that live longer than ours ever do are
-    /// logged once a day.
-    pub fn note_long_lived(&self, username: &str, now: SystemTime) {
-        if self.0.configured.is_empty() {
-            return;
-        }
-        let Some(name) = TimeLimitedUsername::parse(username) else { return };
-        let now = credentials::unix_seconds(now);
-        let left = name.expiry.saturating_sub(now);
-        if left > (self.0.longest + CLOCK_SLACK).as_secs() && self.0.long_life_log.is_due(Duration::from_secs(now)) {
-            tracing::warn!(
-                user = ?name.user,
-                days = left / 86_400,
-                "credentials that another issuer signed with CASTWAY_STATIC_AUTH_SECRET live longer than CASTWAY_TTL; \
-                 CASTWAY_MAX_FOREIGN_TTL limits their life"
-            );
-        }
-    }
-
     /// Whether `user` is an enabled user.
     pub fn is_allowed(&self, user: &str) -> bool {
         self.0.snapshot.load().users.get(user).is_some_and(|user| user.enabled)
-    }
-
-    /// Whether `user` is a disabled user, or one that was removed not long ago.
-    pub fn is_refused(&self, user: &str) -> bool {
-        self.0.snapshot.load().is_refused(user)
-    }
-
-    /// Whether `user` may have credentials where `access` says who may; API keys are another matter.
-    pub fn grants(&self, access: TurnAccess, user: &str) -> bool {
-        match access {
-            TurnAccess::Users | TurnAccess::Key => self.is_allowed(user),
-            // The relay would refuse the credentials of refused users.
-            TurnAccess::Open => !self.is_refused(user),
-        }
     }
 
     /// Whether `user` is a user who was disabled.
@@ -194,15 +103,28 @@ impl Directory {
         self.0.snapshot.load().users.get(user).is_some_and(|user| !user.enabled)
     }
 
-    /// Whether an allocation that was authenticated with this TURN username may continue: its user is neither disabled nor removed.
-    /// The expiry is not checked.
-    pub fn may_continue(&self, username: &str) -> bool {
+    /// Whether the relay refuses `name` in `scope`, and ends its allocations: the user of this scope and name was disabled, removed, or
+    /// given another scope.
+    pub fn is_refused(&self, scope: Scope, name: &str) -> bool {
+        self.0.snapshot.load().is_refused(scope, name)
+    }
+
+    /// The scope of credentials for `name` that a trusted caller gets: that of the user, or anyone where there is no user of this name.
+    /// `None`: the user was disabled or removed.
+    pub fn trusted_scope(&self, name: &str) -> Option<Scope> {
         let snapshot = self.0.snapshot.load();
-        match (snapshot.users.get(username), TimeLimitedUsername::parse(username)) {
-            (Some(user), _) => user.enabled,
-            (None, Some(name)) => !snapshot.is_refused(username) && !snapshot.is_refused(name.user),
-            (None, None) => false,
-        }
+        let scope = snapshot.users.get(name).map_or(Scope::Anyone, |user| user.scope);
+        (!snapshot.is_refused(scope, name)).then_some(scope)
+    }
+
+    /// The scope of the enabled user of this name, if the password is right. The time does not tell unknown and disabled users from
+    /// others.
+    pub fn scope_of_password(&self, name: &str, password: &str) -> Option<Scope> {
+        let snapshot = self.0.snapshot.load();
+        let user = snapshot.users.get(name);
+        let realm = user.map_or(&*snapshot.usual_realm, |user| &user.realm);
+        let right = password::has_key(name, realm, password, &user.map_or([0; 32], |user| user.h_a1_sha256));
+        user.filter(|user| right && user.enabled).map(|user| user.scope)
     }
 
     /// Whether `user` is an enabled administrator with this password. Takes tens of milliseconds and 19 MiB whatever the answer,
@@ -221,22 +143,5 @@ impl Directory {
         let mut names: Vec<String> = others.map(|(name, _)| name.clone()).collect();
         names.sort();
         names
-    }
-
-    fn keys_of<K>(&self, username: &str, realm: &str, now: SystemTime, key: impl Fn(KeySource<'_>) -> K) -> Vec<K> {
-        let snapshot = self.0.snapshot.load();
-        let mut keys = Vec::new();
-        if let Some(name) = TimeLimitedUsername::parse(username).filter(|name| !snapshot.is_refused(name.user)) {
-            for secret in self.0.verifying(&snapshot, &name, now) {
-                keys.push(key(KeySource::Password(credentials::password(secret.expose(), username))));
-            }
-            if let Some(leased) = self.0.leases.password(name.user, username) {
-                keys.push(key(KeySource::Password(leased.expose().clone())));
-            }
-        }
-        if let Some(user) = snapshot.users.get(username).filter(|user| user.enabled && user.realm == realm) {
-            keys.push(key(KeySource::Keys(user)));
-        }
-        keys
     }
 }

@@ -6,13 +6,15 @@
 //! - Invariants: no question waits for the disk. A database that is locked, full or broken leaves the last snapshot in force.
 //!
 //! A change that `castway user` commits is found by `follower` (within a second), which stores a new snapshot in `state`; `handle`
-//! answers from there.
+//! and, for the relay, `logins` answer from there.
 
 mod follower;
 mod handle;
+mod logins;
 mod state;
 
 pub use handle::Directory;
+pub use logins::Login;
 
 #[cfg(test)]
 mod tests;

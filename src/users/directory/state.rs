@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use crate::config::CredentialsConfig;
 use crate::config::secret::Secret;
 use crate::limits::log_interval::LogInterval;
+use crate::turn::Scope;
 use crate::users::credentials::{self, TimeLimitedUsername};
 use crate::users::former_clocks::FormerClocks;
 use crate::users::leases::CredentialLeases;
@@ -44,22 +45,39 @@ pub(super) struct IndexedSnapshot {
     /// Newest first.
     pub(super) secrets: Vec<SecretInfo>,
     pub(super) users: HashMap<String, SnapshotUser>,
-    pub(super) revoked: HashSet<String>,
+    /// The realm of one of the users.
+    pub(super) usual_realm: String,
+    /// The scopes in which a name is revoked.
+    revoked: HashMap<String, Vec<Scope>>,
 }
 
 impl From<Snapshot> for IndexedSnapshot {
     fn from(snapshot: Snapshot) -> Self {
+        let mut revoked: HashMap<String, Vec<Scope>> = HashMap::new();
+        for (name, scope) in snapshot.revoked {
+            revoked.entry(name).or_default().push(scope);
+        }
         Self {
             secrets: snapshot.secrets,
+            usual_realm: snapshot.users.first().map(|(_, user)| user.realm.clone()).unwrap_or_default(),
             users: snapshot.users.into_iter().collect(),
-            revoked: snapshot.revoked.into_iter().collect(),
+            revoked,
         }
     }
 }
 
 impl IndexedSnapshot {
-    pub(super) fn is_refused(&self, user: &str) -> bool {
-        self.revoked.contains(user) || self.users.get(user).is_some_and(|user| !user.enabled)
+    /// Whether the user of this scope and name was disabled, removed, or given another scope.
+    pub(super) fn is_refused(&self, scope: Scope, name: &str) -> bool {
+        let revoked = self.revoked.get(name).is_some_and(|scopes| scopes.contains(&scope));
+        revoked
+            || self.users.get(name).is_some_and(|user| match (scope, user.scope) {
+                (Scope::Clients, Scope::Clients) | (Scope::Anyone, Scope::Anyone) => !user.enabled,
+                // The password of such a user may be public, and gives nobody access to anyone.
+                (Scope::Anyone, Scope::Clients) => true,
+                // A stranger who uses a user's name is not that user.
+                (Scope::Clients, Scope::Anyone) => false,
+            })
     }
 }
 
@@ -80,28 +98,22 @@ impl DirectoryState {
         }
     }
 
-    /// The secrets that may have signed the credentials of `name`, newest first.
-    pub(super) fn verifying<'a>(
-        &'a self,
-        snapshot: &'a IndexedSnapshot,
-        name: &TimeLimitedUsername<'_>,
-        now: SystemTime,
-    ) -> Vec<&'a Secret<String>> {
-        if !self.former_clocks.readings(now).into_iter().any(|now| self.is_unexpired(name, now)) {
-            Vec::new()
-        } else if self.configured.is_empty() {
+    /// The secrets that may have signed credentials, newest first.
+    pub(super) fn verifying<'a>(&'a self, snapshot: &'a IndexedSnapshot, now: SystemTime) -> Vec<&'a Secret<String>> {
+        if self.configured.is_empty() {
             snapshot.secrets.iter().filter(|secret| self.secret_is_in_use(secret, now)).map(|secret| &secret.value).collect()
         } else {
             self.configured.iter().collect()
         }
     }
 
-    /// Whether credentials of `name` are current by a clock that says `now`; their signature is not checked.
-    pub(super) fn is_unexpired(&self, name: &TimeLimitedUsername<'_>, now: SystemTime) -> bool {
-        if self.configured.is_empty() {
-            !name.is_foreign && name.is_unexpired(now, Some(self.longest))
-        } else {
-            name.is_current_elsewhere(now, self.longest_foreign)
+    /// Whether credentials of `name` are current by a clock that says `now`; their signature is not checked. Other issuers don't
+    /// issue credentials of scope clients.
+    pub(super) fn is_unexpired(&self, scope: Scope, name: &TimeLimitedUsername<'_>, now: SystemTime) -> bool {
+        match (scope, self.configured.is_empty()) {
+            (Scope::Clients | Scope::Anyone, true) => !name.is_foreign && name.is_unexpired(now, Some(self.longest)),
+            (Scope::Clients, false) => !name.is_foreign && name.is_current_elsewhere(now, Some(self.longest)),
+            (Scope::Anyone, false) => name.is_current_elsewhere(now, self.longest_foreign),
         }
     }
 

@@ -6,7 +6,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use crate::config::secret::Secret;
+use crate::turn::Scope;
 use crate::users::credentials::unix_seconds;
+use crate::users::scope::{self, scope_named};
 
 /// A user as `castway user list` shows it, without hash and keys.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -14,6 +16,9 @@ pub struct UserInfo {
     pub name: String,
     pub enabled: bool,
     pub admin: bool,
+    /// The scope of the user's credentials.
+    #[serde(serialize_with = "scope::serialize")]
+    pub scope: Scope,
     /// The realm that the password was set for; in another realm the user can't log in to the relay with it.
     pub realm: String,
     /// UTC, as `2025-01-31T23:59:59Z`.
@@ -38,6 +43,7 @@ impl FromRow<'_, SqliteRow> for UserInfo {
             name: row.try_get("name")?,
             enabled: row.try_get("enabled")?,
             admin: row.try_get("admin")?,
+            scope: scope(row.try_get("scope")?)?,
             realm: row.try_get("realm")?,
             created: row.try_get("created")?,
         })
@@ -61,7 +67,8 @@ pub struct Snapshot {
     /// Newest first; the first signs. At least one.
     pub secrets: Vec<SecretInfo>,
     pub users: Vec<(String, SnapshotUser)>,
-    pub revoked: Vec<String>,
+    /// Names whose credentials in a scope are refused.
+    pub revoked: Vec<(String, Scope)>,
 }
 
 #[derive(Clone)]
@@ -69,6 +76,7 @@ pub struct SnapshotUser {
     pub enabled: bool,
     /// The password hash (PHC) of an administrator; `None`: the user is not an administrator.
     pub admin: Option<Secret<String>>,
+    pub scope: Scope,
     pub realm: String,
     pub h_a1_md5: [u8; 16],
     pub h_a1_sha256: [u8; 32],
@@ -78,6 +86,10 @@ impl std::fmt::Debug for SnapshotUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SnapshotUser").field("enabled", &self.enabled).field("realm", &self.realm).finish_non_exhaustive()
     }
+}
+
+pub(super) fn scope(name: String) -> Result<Scope, sqlx::Error> {
+    scope_named(&name).ok_or_else(|| sqlx::Error::Decode(format!("an unknown scope, {name:?}").into()))
 }
 
 pub(super) fn fixed<const N: usize>(value: Vec<u8>) -> Result<[u8; N], sqlx::Error> {

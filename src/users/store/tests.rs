@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::connection::Store;
 use super::error::StoreError;
 use crate::config::secret::Secret;
+use crate::turn::Scope::{Anyone, Clients};
 use crate::users::name::UserName;
 use crate::users::password::PasswordKeys;
 
@@ -26,8 +27,8 @@ fn keys(name: &UserName) -> PasswordKeys {
 async fn a_user_is_added_once_changed_and_removed() {
     let (_folder, store) = store().await;
     let alice: UserName = "alice".parse().unwrap();
-    store.add(&alice, &keys(&alice), at(0)).await.unwrap();
-    assert!(matches!(store.add(&alice, &keys(&alice), at(1)).await, Err(StoreError::Exists(_))));
+    store.add(&alice, &keys(&alice), Anyone, at(0)).await.unwrap();
+    assert!(matches!(store.add(&alice, &keys(&alice), Anyone, at(1)).await, Err(StoreError::Exists(_))));
     let listed = store.list().await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].created, "2027-01-15T08:00:00Z");
@@ -41,20 +42,47 @@ async fn a_user_is_added_once_changed_and_removed() {
 
     store.remove(&alice, at(4)).await.unwrap();
     assert!(store.list().await.unwrap().is_empty());
-    assert_eq!(store.snapshot().await.unwrap().revoked, ["alice"]);
+    assert_eq!(store.snapshot().await.unwrap().revoked, [("alice".to_owned(), Anyone)]);
     assert!(matches!(store.remove(&alice, at(5)).await, Err(StoreError::NoUser(_))));
     assert!(matches!(store.set_enabled(&alice, true, at(5)).await, Err(StoreError::NoUser(_))));
     assert!(matches!(store.passwd(&alice, &new, at(5)).await, Err(StoreError::NoUser(_))));
 
-    store.add(&alice, &keys(&alice), at(6)).await.unwrap();
+    store.add(&alice, &keys(&alice), Anyone, at(6)).await.unwrap();
     assert!(store.snapshot().await.unwrap().revoked.is_empty());
+}
+
+#[tokio::test]
+async fn a_user_who_gets_another_scope_is_revoked_in_the_former_one() {
+    let (_folder, store) = store().await;
+    let kiosk: UserName = "kiosk".parse().unwrap();
+    let name = || "kiosk".to_owned();
+    let revoked = async || {
+        let mut revoked = store.snapshot().await.unwrap().revoked;
+        revoked.sort();
+        revoked
+    };
+    assert!(matches!(store.set_scope(&kiosk, Clients, at(0)).await, Err(StoreError::NoUser(_))));
+    store.add(&kiosk, &keys(&kiosk), Anyone, at(0)).await.unwrap();
+    store.set_scope(&kiosk, Anyone, at(1)).await.unwrap();
+    assert_eq!(revoked().await, []);
+    store.set_scope(&kiosk, Clients, at(2)).await.unwrap();
+    assert_eq!(store.list().await.unwrap()[0].scope, Clients);
+    assert_eq!(store.snapshot().await.unwrap().users[0].1.scope, Clients);
+    assert_eq!(revoked().await, [(name(), Anyone)]);
+    store.set_scope(&kiosk, Anyone, at(3)).await.unwrap();
+    assert_eq!(revoked().await, [(name(), Clients)]);
+    store.set_scope(&kiosk, Clients, at(4)).await.unwrap();
+    store.remove(&kiosk, at(5)).await.unwrap();
+    assert_eq!(revoked().await, [(name(), Clients), (name(), Anyone)], "no credentials of scope anyone come back");
+    store.add(&kiosk, &keys(&kiosk), Clients, at(6)).await.unwrap();
+    assert_eq!(revoked().await, [(name(), Anyone)]);
 }
 
 #[tokio::test]
 async fn text_that_looks_like_sql_is_a_name() {
     let (_folder, store) = store().await;
     let name: UserName = "x'); DROP TABLE users; --".parse().unwrap();
-    store.add(&name, &keys(&name), at(0)).await.unwrap();
+    store.add(&name, &keys(&name), Anyone, at(0)).await.unwrap();
     assert_eq!(store.list().await.unwrap()[0].name, name.as_str());
 }
 
@@ -90,7 +118,7 @@ async fn a_secret_is_made_once_and_rotated() {
 async fn a_removed_user_is_remembered_past_the_longest_life_of_credentials() {
     let (_folder, store) = store().await;
     let alice: UserName = "alice".parse().unwrap();
-    store.add(&alice, &keys(&alice), at(0)).await.unwrap();
+    store.add(&alice, &keys(&alice), Anyone, at(0)).await.unwrap();
     store.remove(&alice, at(0)).await.unwrap();
     store.forget_removed(DAY, at(DAY.as_secs() + 600)).await.unwrap();
     assert_eq!(store.snapshot().await.unwrap().revoked.len(), 1);

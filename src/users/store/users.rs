@@ -2,23 +2,27 @@
 
 use std::time::{Duration, SystemTime};
 
+use sqlx::sqlite::SqliteConnection;
+
 use super::connection::Store;
 use super::error::StoreError;
 use super::rows::{UserInfo, before, seconds};
+use crate::turn::Scope;
 use crate::users::credentials::CLOCK_SLACK;
 use crate::users::name::UserName;
 use crate::users::password::PasswordKeys;
+use crate::users::scope::scope_name;
 
 impl Store {
-    /// Adds a user. A removed user of the same name is no longer remembered.
+    /// Adds a user. A removed user of the same name and scope is no longer remembered.
     ///
     /// # Errors
     /// `Exists`, `Database`.
-    pub async fn add(&self, name: &UserName, keys: &PasswordKeys, now: SystemTime) -> Result<(), StoreError> {
+    pub async fn add(&self, name: &UserName, keys: &PasswordKeys, scope: Scope, now: SystemTime) -> Result<(), StoreError> {
         let mut transaction = self.begin_write().await?;
         let added = sqlx::query(
-            "INSERT INTO users (name, password_hash, realm, h_a1_md5, h_a1_sha256, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (name) DO NOTHING",
+            "INSERT INTO users (name, password_hash, realm, h_a1_md5, h_a1_sha256, created_at, updated_at, scope)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7) ON CONFLICT (name) DO NOTHING",
         )
         .bind(name.as_str())
         .bind(&keys.argon2id)
@@ -26,12 +30,13 @@ impl Store {
         .bind(&keys.h_a1_md5[..])
         .bind(&keys.h_a1_sha256[..])
         .bind(seconds(now))
+        .bind(scope_name(scope))
         .execute(&mut *transaction)
         .await?;
         if added.rows_affected() == 0 {
             return Err(StoreError::Exists(name.to_string()));
         }
-        sqlx::query("DELETE FROM revoked WHERE name = ?1").bind(name.as_str()).execute(&mut *transaction).await?;
+        restore(&mut transaction, name, scope).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -42,7 +47,7 @@ impl Store {
     /// `Database`.
     pub async fn list(&self) -> Result<Vec<UserInfo>, StoreError> {
         let users = sqlx::query_as(
-            "SELECT name, enabled, admin, realm, strftime('%Y-%m-%dT%H:%M:%SZ', created_at, 'unixepoch') AS created
+            "SELECT name, enabled, admin, scope, realm, strftime('%Y-%m-%dT%H:%M:%SZ', created_at, 'unixepoch') AS created
              FROM users ORDER BY name",
         );
         Ok(users.fetch_all(&self.pool).await?)
@@ -68,6 +73,29 @@ impl Store {
         found(name, done.rows_affected())
     }
 
+    /// Gives a user another scope. Credentials that were issued in the former scope end now, as for a removed user.
+    ///
+    /// # Errors
+    /// `NoUser`, `Database`.
+    pub async fn set_scope(&self, name: &UserName, scope: Scope, now: SystemTime) -> Result<(), StoreError> {
+        let mut transaction = self.begin_write().await?;
+        let former: Option<String> = sqlx::query_scalar("SELECT scope FROM users WHERE name = ?1")
+            .bind(name.as_str())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let former = former.ok_or_else(|| StoreError::NoUser(name.to_string()))?;
+        if former == scope_name(scope) {
+            return Ok(());
+        }
+        let update = sqlx::query("UPDATE users SET scope = ?2, updated_at = ?3 WHERE name = ?1").bind(name.as_str());
+        update.bind(scope_name(scope)).bind(seconds(now)).execute(&mut *transaction).await?;
+        let revoke = sqlx::query("INSERT OR REPLACE INTO revoked (name, scope, revoked_at) VALUES (?1, ?2, ?3)");
+        revoke.bind(name.as_str()).bind(former).bind(seconds(now)).execute(&mut *transaction).await?;
+        restore(&mut transaction, name, scope).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// Removes a user, and remembers the name until the last credentials issued to it have expired, so that they end now.
     /// Adding a user of that name again brings them back for what is left of their life.
     ///
@@ -75,10 +103,14 @@ impl Store {
     /// `NoUser`, `Database`.
     pub async fn remove(&self, name: &UserName, now: SystemTime) -> Result<(), StoreError> {
         let mut transaction = self.begin_write().await?;
+        // No user of scope clients has credentials of scope anyone, so those of an earlier time must not come back.
+        let revoke = sqlx::query(
+            "INSERT OR REPLACE INTO revoked (name, scope, revoked_at)
+             SELECT name, scope, ?2 FROM users WHERE name = ?1 UNION SELECT ?1, 'anyone', ?2",
+        );
+        revoke.bind(name.as_str()).bind(seconds(now)).execute(&mut *transaction).await?;
         let delete = sqlx::query("DELETE FROM users WHERE name = ?1").bind(name.as_str());
         found(name, delete.execute(&mut *transaction).await?.rows_affected())?;
-        let revoke = sqlx::query("INSERT OR REPLACE INTO revoked (name, revoked_at) VALUES (?1, ?2)");
-        revoke.bind(name.as_str()).bind(seconds(now)).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -111,6 +143,13 @@ impl Store {
         revoked.execute(&self.pool).await?;
         Ok(())
     }
+}
+
+/// The name is no longer revoked in `scope`.
+async fn restore(connection: &mut SqliteConnection, name: &UserName, scope: Scope) -> Result<(), sqlx::Error> {
+    let restore = sqlx::query("DELETE FROM revoked WHERE name = ?1 AND scope = ?2").bind(name.as_str());
+    restore.bind(scope_name(scope)).execute(connection).await?;
+    Ok(())
 }
 
 fn found(name: &UserName, rows: u64) -> Result<(), StoreError> {

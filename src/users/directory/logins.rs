@@ -1,0 +1,120 @@
+//! Logins to the relay: who a TURN username stands for, and which keys a request of this name may be signed with.
+
+use std::time::{Duration, SystemTime};
+
+use super::handle::Directory;
+use super::state::{DirectoryState, IndexedSnapshot};
+use crate::turn::Scope;
+use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
+use crate::users::credentials::{self, CLOCK_SLACK, TimeLimitedUsername};
+
+/// What a TURN username stands for.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The user's name: the username itself, or the user in a time-limited one.
+    pub user: String,
+    /// The long-term keys H(A1), the likeliest first. There are several if several secrets are live, since each makes a key for each
+    /// scope.
+    pub keys: Vec<(Scope, LongTermKey)>,
+    /// How long the credentials are good; `None`: for ever. Leased credentials count as new ones.
+    pub remaining: Option<Duration>,
+    /// A connected client was given the credentials: [`Directory::lease`].
+    pub is_leased: bool,
+}
+
+impl Directory {
+    /// `None` for a username that may not log in.
+    ///
+    /// The name of a user is nothing but that: the user must be enabled, and the password set for `realm`. Other names must be
+    /// time-limited, expire after `now` (those of a configured secret: not long before it) and within the longest ttl unless they are
+    /// leased; their user must not be refused in the scope of the key.
+    pub fn login(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: SystemTime) -> Option<Login> {
+        let snapshot = self.0.snapshot.load();
+        if let Some(user) = snapshot.users.get(username) {
+            let key = match algorithm {
+                PasswordAlgorithm::Md5 => LongTermKey::Md5(user.h_a1_md5),
+                PasswordAlgorithm::Sha256 => LongTermKey::Sha256(user.h_a1_sha256),
+            };
+            let login = Login { user: username.to_owned(), keys: vec![(user.scope, key)], remaining: None, is_leased: false };
+            return (user.enabled && user.realm == realm).then_some(login);
+        }
+        let name = TimeLimitedUsername::parse(username)?;
+        let user = if name.user.is_empty() { username } else { name.user };
+        let mut passwords = self.0.passwords(&snapshot, username, &name, now);
+        let leased = self.0.leases.password(name.user, username);
+        passwords.extend(leased.iter().map(|password| (Scope::Clients, password.expose().clone())));
+        passwords.retain(|(scope, _)| !snapshot.is_refused(*scope, user));
+        let key = |(scope, password): (_, String)| (scope, LongTermKey::long_term(algorithm, username, realm, &password));
+        let keys: Vec<_> = passwords.into_iter().map(key).collect();
+        let remaining = if leased.is_some() { self.0.longest } else { self.0.remaining(&name, now) };
+        (!keys.is_empty()).then(|| Login { user: user.to_owned(), keys, remaining: Some(remaining), is_leased: leased.is_some() })
+    }
+
+    /// Whether the client that was given the credentials of this TURN username is still connected.
+    pub fn is_leased(&self, username: &str) -> bool {
+        TimeLimitedUsername::parse(username).is_some_and(|name| self.0.leases.has(name.user, username))
+    }
+
+    /// Whether a user has exactly this name, and so logs in with a password.
+    pub fn has_password(&self, username: &str) -> bool {
+        self.0.snapshot.load().users.contains_key(username)
+    }
+
+    /// Bytes of the shortest secret that may have signed time-limited credentials.
+    pub fn shortest_secret(&self) -> usize {
+        let snapshot = self.0.snapshot.load();
+        let of_database = snapshot.secrets.iter().map(|secret| &secret.value).filter(|_| self.0.configured.is_empty());
+        of_database.chain(&self.0.configured).map(|secret| secret.expose().len()).min().unwrap_or(usize::MAX)
+    }
+
+    /// A request was authenticated with this TURN username. Credentials of another issuer that live longer than ours ever do are
+    /// logged once a day.
+    pub fn note_long_lived(&self, username: &str, now: SystemTime) {
+        if self.0.configured.is_empty() {
+            return;
+        }
+        let Some(name) = TimeLimitedUsername::parse(username) else { return };
+        let now = credentials::unix_seconds(now);
+        let left = name.expiry.saturating_sub(now);
+        if left > (self.0.longest + CLOCK_SLACK).as_secs() && self.0.long_life_log.is_due(Duration::from_secs(now)) {
+            tracing::warn!(
+                user = ?name.user,
+                days = left / 86_400,
+                "credentials that another issuer signed with CASTWAY_STATIC_AUTH_SECRET live longer than CASTWAY_TTL; \
+                 CASTWAY_MAX_FOREIGN_TTL limits their life"
+            );
+        }
+    }
+}
+
+impl DirectoryState {
+    /// The passwords with which live secrets sign `username` in the scopes in which it has not expired.
+    fn passwords(
+        &self,
+        snapshot: &IndexedSnapshot,
+        username: &str,
+        name: &TimeLimitedUsername<'_>,
+        now: SystemTime,
+    ) -> Vec<(Scope, String)> {
+        let readings = self.former_clocks.readings(now);
+        let is_current = |scope: &Scope| readings.iter().any(|now| self.is_unexpired(*scope, name, *now));
+        let scopes: Vec<Scope> = [Scope::Clients, Scope::Anyone].into_iter().filter(is_current).collect();
+        let secrets = self.verifying(snapshot, now);
+        let of_scopes =
+            |secret: &str| scopes.iter().map(|scope| (*scope, credentials::password(secret, *scope, username))).collect();
+        secrets.into_iter().flat_map(|secret| -> Vec<_> { of_scopes(secret.expose()) }).collect()
+    }
+
+    /// How long after `now` credentials of `name` are good.
+    fn remaining(&self, name: &TimeLimitedUsername<'_>, now: SystemTime) -> Duration {
+        // Credentials that are accepted although they have just expired end with the slack.
+        let left = |now| {
+            let ends = if name.expiry > now { name.expiry } else { name.expiry.saturating_add(CLOCK_SLACK.as_secs()) };
+            ends.saturating_sub(now)
+        };
+        // Whatever is current in scope clients is so in scope anyone.
+        let readings = self.former_clocks.readings(now).into_iter().filter(|now| self.is_unexpired(Scope::Anyone, name, *now));
+        let lives = readings.map(|now| left(credentials::unix_seconds(now)));
+        Duration::from_secs(lives.max().unwrap_or_else(|| left(credentials::unix_seconds(now))))
+    }
+}
