@@ -68,7 +68,7 @@ async fn main() {
     let config = Config::read(&settings).unwrap();
     let bound = relay::bind_addresses(&config.relay).unwrap();
     let external = ExternalAddresses::new(&config.relay.external, bound, None);
-    let relay = relay::start(&config.relay, &external, Arc::new(Nobody), &DescriptorPools::unlimited()).unwrap();
+    let relay = relay::start(&config.relay, &external, Arc::new(Nobody), &DescriptorPools::unlimited(), &[]).unwrap();
     let certificates = Certificates::open(&config.tls.source, folder.path(), ServerHosts::default()).unwrap();
     let handshakes = HandshakeConfigs::new(certificates);
     let acceptor = TlsAcceptor::from(handshakes.config(None, Ipv4Addr::LOCALHOST.into()));

@@ -12,6 +12,7 @@ use castway::relay::io::udp::BatchUdpSocket;
 use stun::message::{CLASS_ERROR_RESPONSE, Message};
 
 use crate::client::{self, User};
+use crate::kernel_memory;
 use crate::server::Server;
 
 /// Clients that wait for an answer at the same time.
@@ -28,6 +29,8 @@ const SETTLE_TIME: Duration = Duration::from_millis(300);
 pub(crate) struct Costs {
     /// Resident kB for each idle allocation, with few and with many of them.
     pub(crate) kb: [f64; 2],
+    /// kB of the kernel's memory for each idle allocation, with many of them; `None` where only root may read it.
+    pub(crate) kernel_kb: Option<f64>,
     /// Allocations a second; each one includes the 401 response before it.
     pub(crate) rate: f64,
     /// CPU time of the server for each allocation, in µs.
@@ -44,6 +47,7 @@ pub(crate) fn measure(server: &Server, few: usize, many: usize) -> anyhow::Resul
     fill(server, &mut made, WARM_UP_ALLOCATIONS)?;
     thread::sleep(SETTLE_TIME);
     let empty = server.process.resident_kb()?;
+    let kernel_empty = kernel_memory::socket_kb();
     fill(server, &mut made, few)?;
     thread::sleep(SETTLE_TIME);
     let with_few = server.process.resident_kb()? - empty;
@@ -52,9 +56,12 @@ pub(crate) fn measure(server: &Server, few: usize, many: usize) -> anyhow::Resul
     let seconds = fill(server, &mut made, many - few)?;
     thread::sleep(SETTLE_TIME);
     let with_many = server.process.resident_kb()? - empty;
+    // The clients' own sockets are closed by now, so only the server's count.
+    let kernel_many = kernel_memory::socket_kb();
     let cpu = server.process.cpu_nanos()? - cpu;
     Ok(Costs {
         kb: [with_few / few as f64, with_many / many as f64],
+        kernel_kb: kernel_many.zip(kernel_empty).map(|(with_many, empty)| (with_many - empty) / many as f64),
         rate: (many - few) as f64 / seconds,
         cpu_micros: cpu as f64 / 1e3 / (many - few) as f64,
     })

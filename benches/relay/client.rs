@@ -19,10 +19,11 @@ use stun::attributes::{
     ATTR_CHANNEL_NUMBER, ATTR_DATA, ATTR_NONCE, ATTR_REALM, ATTR_REQUESTED_TRANSPORT, ATTR_USERNAME, ATTR_XOR_PEER_ADDRESS,
     ATTR_XOR_RELAYED_ADDRESS, AttrType,
 };
+use stun::error_code::ErrorCodeAttribute;
 use stun::integrity::MessageIntegrity;
 use stun::message::{
-    CLASS_INDICATION, CLASS_REQUEST, CLASS_SUCCESS_RESPONSE, METHOD_ALLOCATE, METHOD_CHANNEL_BIND, METHOD_CREATE_PERMISSION,
-    METHOD_SEND, Message, MessageType, Method, Setter,
+    CLASS_INDICATION, CLASS_REQUEST, CLASS_SUCCESS_RESPONSE, Getter, METHOD_ALLOCATE, METHOD_CHANNEL_BIND,
+    METHOD_CREATE_PERMISSION, METHOD_SEND, Message, MessageType, Method, Setter,
 };
 use stun::textattrs::TextAttribute;
 use stun::xoraddr::XorMappedAddress;
@@ -90,7 +91,7 @@ impl Client {
     fn request(&self, method: Method, attributes: Vec<Box<dyn Setter>>) -> anyhow::Result<()> {
         let request = signed(method, attributes, &self.user, &self.nonce)?;
         let reply = exchange(&self.socket, self.server, &request)?;
-        ensure!(reply.typ.class == CLASS_SUCCESS_RESPONSE, "{method} was refused: {reply}");
+        ensure!(reply.typ.class == CLASS_SUCCESS_RESPONSE, "{method} was refused: {}", reason(&reply));
         Ok(())
     }
 }
@@ -117,7 +118,13 @@ pub(crate) fn allocate(user: &User, nonce: &str) -> anyhow::Result<Message> {
 /// # Errors
 /// The response has no NONCE.
 pub(crate) fn nonce(reply: &Message) -> anyhow::Result<String> {
-    Ok(TextAttribute::get_from_as(reply, ATTR_NONCE).with_context(|| format!("no nonce in {reply}"))?.text)
+    Ok(TextAttribute::get_from_as(reply, ATTR_NONCE).with_context(|| format!("{} without NONCE", reason(reply)))?.text)
+}
+
+/// Returns the ERROR-CODE of a response as text.
+fn reason(reply: &Message) -> String {
+    let mut code = ErrorCodeAttribute::default();
+    code.get_from(reply).map_or_else(|_| reply.to_string(), |()| code.to_string())
 }
 
 /// Returns the XOR-RELAYED-ADDRESS of the response to an Allocate request.
@@ -125,7 +132,7 @@ pub(crate) fn nonce(reply: &Message) -> anyhow::Result<String> {
 /// # Errors
 /// The server has refused the request.
 pub(crate) fn relayed(reply: &Message) -> anyhow::Result<SocketAddr> {
-    ensure!(reply.typ.class == CLASS_SUCCESS_RESPONSE, "Allocate was refused: {reply}");
+    ensure!(reply.typ.class == CLASS_SUCCESS_RESPONSE, "Allocate was refused: {}", reason(reply));
     let mut address = XorMappedAddress::default();
     address.get_from_as(reply, ATTR_XOR_RELAYED_ADDRESS)?;
     Ok(SocketAddr::new(address.ip, address.port))

@@ -54,6 +54,12 @@ impl TcpListeners {
         self.https.as_ref().unwrap_or(&self.http).addr
     }
 
+    /// The ports of all listeners.
+    pub(super) fn ports(&self) -> Vec<u16> {
+        let optional = [&self.https, &self.turns, &self.collider].into_iter().flatten();
+        std::iter::once(&self.http).chain(&self.more_http).chain(optional).map(|listener| listener.addr.port()).collect()
+    }
+
     pub(super) fn into_listeners(self) -> Vec<Listener> {
         [Some(self.http), self.https, self.turns, self.proxied].into_iter().flatten().chain(self.more_http).collect()
     }

@@ -96,7 +96,7 @@ fn start_relay(
     // For both families, and for the connections that each relayed address may have with TCP peers.
     let of_relay = if config.relay.tcp_relay { 1 + config.relay.max_peer_connections } else { 1 };
     let descriptors = DescriptorPools::divide(descriptor_limit, open, config.relay.threads, 2 * ports * of_relay);
-    let relay = relay::start(&config.relay, external, Arc::new(directory.clone()), &descriptors)?;
+    let relay = relay::start(&config.relay, external, Arc::new(directory.clone()), &descriptors, &listeners.ports())?;
     if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
         let (to, connections) = mpsc::channel(proxied);
         relay.forward_proxies(&ProxyForwarding { networks: config.http.trusted_proxies.clone().into(), to });

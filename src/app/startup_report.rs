@@ -9,6 +9,7 @@ use url::{Host, Url};
 use super::server::App;
 use crate::addresses::interfaces;
 use crate::addresses::on_link;
+use crate::config::RelayScope;
 use crate::limits::descriptors::CastCost;
 use crate::tls::{Certificate, CertificateKind, Certificates};
 use crate::users::RealmMismatches;
@@ -49,6 +50,7 @@ impl App {
         self.report_pages(&origins, &mut report);
         self.report_certificate(&origins, &mut report);
         self.report_listeners(&mut report);
+        self.report_open_ports(origins.distrusted.is_some(), &mut report);
         self.report_descriptors(&mut report);
         report.line("Data", &shown(&self.config.data_dir));
         let mut warnings = self.warnings(origins.public.as_deref(), &origins.here);
@@ -116,16 +118,35 @@ impl App {
         let alternate = self.alternate_turn_port().map(|port| format!(" and port {port}")).unwrap_or_default();
         let at = format!("{}{alternate} {}", self.turn_addr(), kinds.join(" and "));
         let listening = if kinds.is_empty() { "over TLS".to_owned() } else { at };
-        let peers = if self.config.relay.tcp_relay { "UDP and TCP" } else { "UDP" };
-        let ports = &self.config.relay.ports;
-        let range = format!("relayed ports {}-{} {peers}", ports.start(), ports.end());
-        report.line("TURN relay", &format!("{listening}; {range}"));
+        report.line("TURN relay", &listening);
         let seen: Vec<_> = self.external.relayed_ips().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
         report.line("", &format!("seen by others as {}", seen.join(" and ")));
         let closed = self.relay.closed_neighbours();
         if !closed.is_empty() {
             report.line("", &format!("reaches no peers in {}, where this machine is itself:", on_link::listed(closed)));
             report.line("", "CASTWAY_ALLOWED_PEER_IP allows them");
+        }
+    }
+
+    /// The ports that a firewall must let through.
+    fn report_open_ports(&self, distrusted: bool, report: &mut Report) {
+        let http = self.listeners.http.addr.port();
+        let pages = match self.https_addr() {
+            Some(https) if https.port() == http => format!("TCP {http}"),
+            Some(https) if distrusted => format!("TCP {http} (TVs) and {} (casters)", https.port()),
+            Some(https) => format!("TCP {}", https.port()),
+            None => format!("TCP {http}"),
+        };
+        let udp = if self.relay.has_udp() { format!(" and UDP {}", self.turn_addr().port()) } else { String::new() };
+        let relay = &self.config.relay;
+        let peers = if relay.tcp_relay { "UDP and TCP" } else { "UDP" };
+        let range = format!("{peers} {}-{}", relay.ports.start(), relay.ports.end());
+        if relay.clients_need_range() {
+            return report.line("Ports to open", &format!("{pages}{udp}, and {range} for relayed addresses"));
+        }
+        report.line("Ports to open", &format!("{pages}{udp}; casts and calls need no others"));
+        if relay.scope == RelayScope::Credentials {
+            report.line("", &format!("{range} only for users and API keys, whose peers may be anyone"));
         }
     }
 
@@ -138,10 +159,8 @@ impl App {
         };
         report.line("Open files", &format!("{limit} at most, which is enough for {casts} over the relay at once:"));
         let CastCost { relayed, turn_clients, http } = cost;
-        report.line(
-            "",
-            &format!("{relayed} relayed sockets, {turn_clients} connections to the relay and {http} to the pages for each"),
-        );
+        let sockets = if relayed > 0 { format!("{relayed} relayed sockets, ") } else { String::new() };
+        report.line("", &format!("{sockets}{turn_clients} connections to the relay and {http} to the pages for each"));
         if limit < LOW_DESCRIPTOR_LIMIT {
             report.line("", "LimitNOFILE= (systemd) or ulimit -n allows more");
         }
@@ -150,7 +169,8 @@ impl App {
     /// The descriptors that a cast over the relay needs: browsers make an allocation at each URL that they get.
     fn cast_cost(&self) -> CastCost {
         let turns = self.certificates.as_ref().is_some_and(|certificates| certificates.current().is_trusted());
-        CastCost::of_urls(usize::from(self.relay.has_udp()), usize::from(self.relay.has_tcp()) + usize::from(turns))
+        let (udp, streams) = (usize::from(self.relay.has_udp()), usize::from(self.relay.has_tcp()) + usize::from(turns));
+        CastCost::of_urls(udp, streams, self.config.relay.clients_need_range())
     }
 
     /// The hosts by which other machines reach what is bound to `ip` here, the external ones first.
@@ -220,8 +240,7 @@ impl App {
         }
         if self.descriptors.casts(self.cast_cost()) == 0 {
             warnings.push(format!(
-                "The limit of open files ({}) or the range of relay ports is too small for one cast over the relay: raise the limit \
-                 (LimitNOFILE=, ulimit -n), or set CASTWAY_MIN_PORT and CASTWAY_MAX_PORT further apart",
+                "The limit of open files ({}) is too small for one cast over the relay: raise it (LimitNOFILE=, ulimit -n)",
                 self.descriptors.limit
             ));
         }

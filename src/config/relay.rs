@@ -182,6 +182,17 @@ impl RelayConfig {
     }
 }
 
+impl RelayConfig {
+    /// Whether relayed addresses of scope *clients* have sockets, and so ports of the range: where they reach others than each other.
+    #[must_use]
+    pub fn clients_need_range(&self) -> bool {
+        match self.scope {
+            RelayScope::Anyone => true,
+            RelayScope::Credentials | RelayScope::Clients => !self.clients_peers.is_empty(),
+        }
+    }
+}
+
 impl Default for RelayConfig {
     fn default() -> Self {
         Self::read(&mut Reader::new(&Settings::default()))

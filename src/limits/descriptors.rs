@@ -162,10 +162,10 @@ impl DescriptorPools {
 
 impl CastCost {
     /// A cast has two browsers, and each allocates once at every TURN URL. `udp` is the number of URLs over UDP, `streams` of those over TCP and
-    /// TLS.
+    /// TLS; `sockets` says whether their relayed addresses have sockets.
     #[must_use]
-    pub const fn of_urls(udp: usize, streams: usize) -> Self {
-        Self { relayed: 2 * (udp + streams), turn_clients: 2 * streams, http: 2 }
+    pub const fn of_urls(udp: usize, streams: usize, sockets: bool) -> Self {
+        Self { relayed: if sockets { 2 * (udp + streams) } else { 0 }, turn_clients: 2 * streams, http: 2 }
     }
 }
 
@@ -209,12 +209,12 @@ mod tests {
     #[test]
     fn the_report_counts_casts_by_what_is_short_first() {
         let pools = DescriptorPools::divide(1024, 40, 2, 16_384);
-        let cost = CastCost::of_urls(1, 2);
+        let cost = CastCost::of_urls(1, 2, true);
         assert_eq!(cost, CastCost { relayed: 6, turn_clients: 4, http: 2 });
         assert_eq!((pools.relayed.most(), pools.turn_clients.most(), pools.http.most()), (339, 226, 226));
         assert_eq!(pools.casts(cost), 56);
         assert_eq!(DescriptorPools::divide(1 << 20, 40, 2, 60).casts(cost), 10, "ports may be short, too");
-        assert_eq!(pools.casts(CastCost::of_urls(1, 0)), 113);
+        assert_eq!(pools.casts(CastCost::of_urls(1, 0, false)), 113);
     }
 
     #[test]

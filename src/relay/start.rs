@@ -20,6 +20,7 @@ use crate::relay::setup::local_addresses::{LocalAddresses, log_closed_networks};
 use crate::relay::shard::context::ShardContext;
 use crate::relay::shard::event_loop;
 use crate::relay::shard::mailbox::{MailboxReceiver, ShardMailbox, shard_mailbox};
+use crate::relay::shard::packet_queue::PacketQueue;
 use crate::relay::stats::StatsReader;
 use crate::relay::stats::counters::ShardCounters;
 use crate::relay::users::RelayUsers;
@@ -28,7 +29,8 @@ use crate::turn::{self, EngineSettings, PeerPolicy, SharedState};
 
 /// Binds the clients' sockets and starts relaying. Relayed sockets are bound at the addresses in `external`, which are those of
 /// [`bind_addresses`](super::bind_addresses); the advertised addresses follow `external`, and the number of descriptors stays
-/// within `descriptors`.
+/// within `descriptors`. `listening` are the ports that the rest of the program listens on; no relayed address without a socket has
+/// one of them.
 ///
 /// # Errors
 /// A sentence that names the setting to change: a port is taken, or an address is not this machine's.
@@ -37,11 +39,12 @@ pub fn start(
     external: &ExternalAddresses,
     users: Arc<dyn RelayUsers>,
     descriptors: &DescriptorPools,
+    listening: &[u16],
 ) -> anyhow::Result<Relay> {
     let client_sockets = ClientSockets::bind(config)?;
     let relayed = external.relayed_ips();
     let local = LocalAddresses::read(&relayed);
-    let settings = Arc::new(engine_settings::settings(config, relayed, &client_sockets, &local));
+    let settings = Arc::new(engine_settings::settings(config, relayed, &client_sockets, &local, listening));
     let policy = engine_settings::policy(config, &local);
     let closed_neighbours = policy.closed_neighbours();
     log_closed_networks(&closed_neighbours);
@@ -84,6 +87,7 @@ fn shard_contexts(
 ) -> Vec<ShardContext> {
     let (mut udp, mut tcp) = (client_sockets.udp.into_iter(), client_sockets.tcp.into_iter());
     let shards = (0..).zip(relay.stats.shards.iter()).zip(ends);
+    let packet_queues: Arc<[PacketQueue]> = relay.mailboxes.iter().map(|_| PacketQueue::default()).collect();
     let context = |((index, counters), ends): ((u8, &Arc<ShardCounters>), ShardEnds)| ShardContext {
         index,
         settings: Arc::clone(settings),
@@ -96,6 +100,7 @@ fn shard_contexts(
         stats: Arc::clone(counters),
         messages: ends.messages,
         mailboxes: relay.mailboxes.clone(),
+        packet_queues: Arc::clone(&packet_queues),
         poller: ends.poller,
         client_sockets: udp.next().unwrap_or_default(),
         acceptors: tcp.next().unwrap_or_default(),

@@ -8,11 +8,13 @@ use super::codec::attribute::AddressFamily;
 use super::codec::error_code::ErrorCode;
 use super::codec::header::TransactionId;
 use super::codec::integrity::{IntegrityAlgorithm, LongTermKey};
+use super::credentials::Scope;
 use super::five_tuple::{FiveTuple, PeerTransport};
 use super::ids::PeerConnectionId;
 use super::peers::PeerTable;
 use super::ports::PortRequirement;
 use super::shared::{ReservationToken, UserUsage};
+use super::stranger_table::StrangerPlace;
 
 /// How answers to a client are protected.
 #[derive(Debug, Clone, Copy)]
@@ -36,18 +38,27 @@ pub(super) struct RelayedAddress {
     pub(super) requirement: PortRequirement,
     /// The port was claimed with a RESERVATION-TOKEN, so that no other port will do.
     pub(super) reserved: bool,
+    /// The address has a socket. Without one it is internal: it exchanges data with other relayed addresses of this server alone.
+    pub(super) socket: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Allocation {
     pub(super) five_tuple: FiveTuple,
     pub(super) user: Arc<UserUsage>,
+    /// Where the user is of [`Scope::Clients`].
+    pub(super) stranger: Option<StrangerPlace>,
+    /// The peers that the allocation reaches. A setting may make it differ from the scope of the user.
+    pub(super) scope: Scope,
     /// The tag ([`super::SharedState`]) of the username that authenticated last.
     pub(super) username: u64,
     pub(super) signer: Signer,
     pub(super) credentials_expire: Option<Instant>,
     /// The credentials are those of a connected client ([`super::UserKeys::leased`]).
     pub(super) leased: bool,
+    /// Where the user is of [`Scope::Clients`]: until then a request that is signed with the key of the allocation is accepted
+    /// although its credentials have expired.
+    pub(super) key_expires: Instant,
     pub(super) expires: Instant,
     /// The transaction of the Allocate, so that a retransmission gets the identical reply.
     pub(super) transaction: TransactionId,
@@ -80,6 +91,12 @@ impl Allocation {
 
     pub(super) fn relayed(&self, family: AddressFamily) -> Option<&RelayedAddress> {
         self.relayed[family.index()].as_ref()
+    }
+
+    /// When a stranger's allocation ends that is refreshed with nothing but its key; `None`: it has no end.
+    pub(super) fn end_of_key(&self) -> Option<Instant> {
+        let expire = self.credentials_expire.filter(|_| self.user.scope == Scope::Clients)?;
+        Some(self.key_expires.max(expire))
     }
 
     /// When the allocation, or the first of its permissions and channels, expires.

@@ -30,7 +30,7 @@ impl Engine {
         data: [u8; 4],
         now: Instant,
     ) -> Verdict {
-        let peer = self.peer_as_advertised(relayed, canonical(peer), now);
+        let peer = canonical(peer);
         let verdict = self.relay_to_client(relayed, peer, 0..0, now);
         let Verdict::ToClient { to, .. } = verdict else { return verdict };
         let transaction = TransactionId::random(&mut self.rng);
@@ -80,32 +80,56 @@ impl Engine {
         now: Instant,
     ) -> Verdict {
         let family = AddressFamily::of(peer.ip());
-        let location = self.locate_peer(peer);
-        let Some(allocation) = self.allocations.allocation_mut(id).filter(|allocation| allocation.expires > now) else {
+        let Some(allocation) = self.allocations.allocation(id).filter(|allocation| allocation.expires > now) else {
             return Verdict::Drop(DropReason::NoAllocation);
         };
         if !allocation.peers.permits(peer.ip(), now) {
             return Verdict::Drop(DropReason::NoPermission);
         }
         let source = allocation.relayed(family).filter(|address| address.live && allocation.transport == PeerTransport::Udp);
-        let (Some(&source), Some(ip)) = (source, self.settings.relayed_ip(family)) else {
-            return Verdict::Drop(DropReason::NoRelayedAddress);
+        let Some(&source) = source else { return Verdict::Drop(DropReason::NoRelayedAddress) };
+        let location = self.locate_peer(peer, allocation.scope);
+        let reachable = match location {
+            PeerLocation::OwnRelayedAddress(_) => true,
+            PeerLocation::Outside => source.socket && peer.port() != 0,
+            PeerLocation::Denied => false,
         };
-        if location == PeerLocation::OwnAddress || peer.port() == 0 {
+        if !reachable {
             return Verdict::Drop(DropReason::DeniedPeer);
         }
+        let Some(allocation) = self.allocations.allocation_mut(id) else { return Verdict::Drop(DropReason::NoAllocation) };
         if !self.bandwidth.take(Direction::ToPeer, allocation, &self.shared, payload.len(), now) {
             return Verdict::Drop(DropReason::Bandwidth);
         }
-        let relayed = RelayedAddressId { allocation: id, family };
-        if !matches!(location, PeerLocation::OwnRelayedAddress(_)) {
-            return Verdict::ToPeer { relayed, peer, payload, dont_fragment };
-        }
+        let PeerLocation::OwnRelayedAddress(owner) = location else {
+            return Verdict::ToPeer { relayed: RelayedAddressId { allocation: id, family }, peer, payload, dont_fragment };
+        };
+        allocation.peers.add_contact(family, peer.port(), owner);
         let from = SocketAddr::new(source.advertised, source.port);
-        match self.allocations.by_port(family, peer.port()).filter(|_| self.settings.short_path) {
-            Some(sibling) => self.relay_to_client(sibling, from, payload, now),
-            None => Verdict::ToPeer { relayed, peer: ip.as_local_peer(peer), payload, dont_fragment },
+        if owner.shard() != self.shard.index {
+            return Verdict::ToRelayedAddress { shard: owner.shard(), from, to: peer, payload };
         }
+        match self.allocations.by_port(family, peer.port()) {
+            Some(sibling) => self.relay_between_clients(sibling, from, payload, now),
+            None => Verdict::Drop(DropReason::NoAllocation),
+        }
+    }
+
+    /// Passes a payload of the relayed address `from` of this server to the client of another one. All relayed addresses have one
+    /// IP address, so a permission lets every client of this server send. A client receives only from those whose address and port
+    /// it has named itself.
+    pub(super) fn relay_between_clients(
+        &mut self,
+        to: RelayedAddressId,
+        from: SocketAddr,
+        payload: Range<usize>,
+        now: Instant,
+    ) -> Verdict {
+        let is_contact = self.shared.ports.owner(to.family, from.port()).is_some_and(|owner| {
+            let allocation = self.allocations.allocation(to.allocation);
+            allocation.is_some_and(|allocation| allocation.peers.has_contacted(to.family, from.port(), owner))
+        });
+        if is_contact { self.relay_to_client(to, from, payload, now) } else { Verdict::Drop(DropReason::NotContacted) }
     }
 
     /// RFC 8656 §11.3, §12.7: passes a peer's payload to the client, as ChannelData where a channel is bound, else as a Data

@@ -123,7 +123,8 @@ impl Engine {
     /// Removes expired permissions and channels, with `apply_policy` also those that the policy denies, and resets the timer.
     pub(super) fn sweep(&mut self, id: AllocationId, now: Instant, apply_policy: bool) {
         let Some(allocation) = self.allocations.allocation_mut(id) else { return };
-        let permitted = |ip| !apply_policy || self.policy.permits_permission(ip, &self.settings);
+        let scope = allocation.scope;
+        let permitted = |ip| !apply_policy || self.policy.permits_permission(ip, scope, &self.settings);
         allocation.peers.sweep(now, permitted);
         self.allocations.reschedule(id, true);
     }
@@ -138,7 +139,9 @@ impl Engine {
         for family in AddressFamily::ALL {
             if let Some(address) = allocation.relayed(family) {
                 let relayed = RelayedAddressId { allocation: id, family };
-                self.outputs.push_back(Output::CloseRelayedAddress { relayed });
+                if address.socket {
+                    self.outputs.push_back(Output::CloseRelayedAddress { relayed });
+                }
                 self.shared.ports.release(family, address.port);
                 // Until the Allocate is answered, the sibling port belongs to the allocation and not yet to a reservation.
                 if address.requirement == PortRequirement::EvenAndNext && allocation.token.is_none() {
@@ -153,6 +156,9 @@ impl Engine {
         }
         if allocation.moves.is_some_and(|moves| moves > 0) {
             self.outputs.push_back(Output::MovedClientEnded { client: allocation.five_tuple });
+        }
+        if let Some(place) = &allocation.stranger {
+            self.shared.strangers.end(place);
         }
         self.shared.release_quota(&allocation.user);
     }

@@ -7,14 +7,15 @@ use std::time::Instant;
 use ipnet::IpNet;
 
 use super::allocation::Allocation;
+use super::codec::attribute::AddressFamily;
 use super::codec::header::{Class, Method};
 use super::codec::message::{ParseError, StunMessage};
 use super::credentials::Scope;
 use super::engine::Engine;
 use super::five_tuple::FiveTuple;
 use super::ids::{AllocationId, RelayedAddressId};
-use super::peer_location::PeerLocation;
 use super::policy::PeerPolicy;
+use super::ports::PortOwner;
 use super::verdict::{DropReason, Verdict};
 use crate::limits::ip_prefix::canonical;
 
@@ -44,11 +45,25 @@ impl Engine {
 
     /// A datagram that a relayed socket received from a peer; the payload of the verdict is all of it.
     pub fn handle_peer(&mut self, relayed: RelayedAddressId, peer: SocketAddr, bytes: &[u8], now: Instant) -> Verdict {
-        let peer = self.peer_as_advertised(relayed, canonical(peer), now);
-        if self.locate_peer(peer) == PeerLocation::OwnAddress {
+        let peer = canonical(peer);
+        // Packets between two of our relayed addresses do not come through sockets, so this source is forged. An internal relayed
+        // address sends nothing: then the peer is a program of this machine with the same port.
+        let is_forged = self.owner_of(peer).is_some_and(PortOwner::has_socket);
+        let scope = self.allocations.allocation(relayed.allocation).map_or(Scope::Clients, |allocation| allocation.scope);
+        if is_forged || !self.is_outside(peer, scope) {
             return Verdict::Drop(DropReason::DeniedPeer);
         }
         self.relay_to_client(relayed, peer, 0..bytes.len(), now)
+    }
+
+    /// A payload that the relayed address `from` of another engine of this server sends to `to`, a relayed address of this one; the
+    /// payload of the verdict is all of `bytes`. See [`Verdict::ToRelayedAddress`].
+    pub fn handle_relayed(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8], now: Instant) -> Verdict {
+        let family = AddressFamily::of(to.ip());
+        match self.allocations.by_port(family, to.port()) {
+            Some(relayed) => self.relay_between_clients(relayed, from, 0..bytes.len(), now),
+            None => Verdict::Drop(DropReason::NoAllocation),
+        }
     }
 
     /// The client's stream has ended. No message can come over its five-tuple any more, so its allocation ends too, unless it is
@@ -91,6 +106,11 @@ impl Engine {
         for id in ids {
             self.end(id);
         }
+    }
+
+    /// Another engine has displaced this allocation of a stranger ([`super::Output::DisplaceAllocation`]). It may have ended already.
+    pub fn displace(&mut self, allocation: AllocationId) {
+        self.end(allocation);
     }
 
     /// Replaces the policy and closes the permissions, channels and connections that it denies. Visits every allocation.

@@ -62,7 +62,8 @@
 //!                         buffer[end..end + padding].fill(0);
 //!                         drop(clients.send_to(&buffer[start - header..end + padding], to.client));
 //!                     }
-//!                     Verdict::Drop(_) | Verdict::Accepted | Verdict::ToShard { .. } => {}
+//!                     // The others belong to a server with several engines.
+//!                     Verdict::Drop(_) | Verdict::Accepted | Verdict::ToShard { .. } | Verdict::ToRelayedAddress { .. } => {}
 //!                 }
 //!             }
 //!             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
@@ -173,6 +174,7 @@ mod engine;
 mod five_tuple;
 mod ids;
 mod inputs;
+mod internal_ports;
 mod mobility;
 mod nonce;
 mod peer_connection_table;
@@ -185,6 +187,9 @@ mod requests;
 mod settings;
 mod shared;
 mod source_limits;
+mod stranger_bandwidth;
+mod stranger_table;
+mod strangers;
 mod tcp_peers;
 mod verdict;
 
@@ -193,6 +198,7 @@ pub use credentials::{CredentialSource, Scope, UserKeys};
 pub use engine::{Engine, ShardSettings};
 pub use five_tuple::{FiveTuple, PeerTransport, Transport};
 pub use ids::{AllocationId, PeerConnectionId, RelayedAddressId};
+pub use internal_ports::internal_ports;
 pub use policy::PeerPolicy;
 pub use settings::{EngineSettings, Limits, NatDiscovery, PasswordAlgorithms, RelayedIp};
 pub use shared::SharedState;

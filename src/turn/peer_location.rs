@@ -1,13 +1,12 @@
-//! Decides which peers a client may name, and under which address a client knows a peer that is itself a relayed address of this
-//! server.
+//! Decides which peers a client may name.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
 
 use super::codec::attribute::AddressFamily;
+use super::credentials::Scope;
 use super::engine::Engine;
 use super::five_tuple::PeerTransport;
-use super::ids::RelayedAddressId;
+use super::ports::PortOwner;
 
 /// The owner of a peer's address at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,65 +14,63 @@ pub(super) enum PeerLocation {
     /// Another machine, or an address of this machine that the policy allows explicitly.
     Outside,
     /// A live relayed address of this server that carries UDP.
-    OwnRelayedAddress(AddressFamily),
-    /// An address of this machine that is not a live relayed address.
-    OwnAddress,
+    OwnRelayedAddress(PortOwner),
+    /// An address of this machine that is not a live relayed address, or an address that the scope excludes.
+    Denied,
 }
 
 impl Engine {
-    pub(super) fn locate_peer(&self, peer: SocketAddr) -> PeerLocation {
-        let family = AddressFamily::of(peer.ip());
-        let relays_here = self.settings.relayed_ip(family).is_some_and(|relayed| relayed.is(peer.ip()));
-        let former = self.settings.former_addresses.contains(&peer.ip());
-        if (relays_here || former) && self.shared.ports.is_live(family, peer.port()) {
-            return PeerLocation::OwnRelayedAddress(family);
+    /// Where a packet goes that an allocation of `scope` sends to `peer`.
+    pub(super) fn locate_peer(&self, peer: SocketAddr, scope: Scope) -> PeerLocation {
+        match self.owner_of(peer) {
+            Some(owner) => PeerLocation::OwnRelayedAddress(owner),
+            None if self.is_outside(peer, scope) => PeerLocation::Outside,
+            None => PeerLocation::Denied,
         }
-        let open = if relays_here || self.settings.own_addresses.contains(&peer.ip()) {
-            self.policy.allows_explicitly(peer.ip()) && !self.settings.listener_ports.contains(&peer.port())
-        } else {
-            // The policy has not judged a permission for a former address, and the address may belong to somebody else now.
-            !former || self.policy.permits(peer.ip())
-        };
-        if open { PeerLocation::Outside } else { PeerLocation::OwnAddress }
     }
 
-    /// Whether a request may name this peer. Our relayed addresses carry UDP: a TCP listener on one of their ports is another
-    /// program's.
-    pub(super) fn admits(&self, peer: SocketAddr, transport: PeerTransport) -> bool {
-        match self.locate_peer(peer) {
+    /// The owner of `address`, if it is a live relayed address of this server.
+    pub(super) fn owner_of(&self, address: SocketAddr) -> Option<PortOwner> {
+        let family = AddressFamily::of(address.ip());
+        let relays_here = self.settings.relayed_ip(family).is_some_and(|relayed| relayed.is(address.ip()));
+        let is_ours = relays_here || self.settings.former_addresses.contains(&address.ip());
+        if is_ours { self.shared.ports.owner(family, address.port()) } else { None }
+    }
+
+    /// Whether an allocation of `scope` that has a permission for `peer` may exchange packets with it through a relayed socket.
+    pub(super) fn is_outside(&self, peer: SocketAddr, scope: Scope) -> bool {
+        let ip = peer.ip();
+        let relays_here = self.settings.relayed_ip(AddressFamily::of(ip)).is_some_and(|relayed| relayed.is(ip));
+        if relays_here || self.settings.own_addresses.contains(&ip) {
+            return self.policy.allows_explicitly(ip, scope) && !self.settings.listener_ports.contains(&peer.port());
+        }
+        // The policy has not judged a permission for a former address, and the address may belong to somebody else now.
+        let is_judged = scope == Scope::Anyone && !self.settings.former_addresses.contains(&ip);
+        is_judged || self.policy.permits(ip, scope)
+    }
+
+    /// Whether a request of an allocation of `scope` may name this peer. Our relayed addresses carry UDP: a TCP listener on one of
+    /// their ports is another program's.
+    pub(super) fn admits(&self, peer: SocketAddr, scope: Scope, transport: PeerTransport) -> bool {
+        match self.locate_peer(peer, scope) {
             PeerLocation::OwnRelayedAddress(_) => transport == PeerTransport::Udp,
-            PeerLocation::OwnAddress => false,
-            PeerLocation::Outside => peer.port() != 0 && self.count_neighbour(peer.ip(), self.policy.permits(peer.ip())),
+            PeerLocation::Denied => false,
+            PeerLocation::Outside => {
+                peer.port() != 0 && self.count_neighbour(peer.ip(), scope, self.policy.permits(peer.ip(), scope))
+            }
         }
     }
 
     /// Whether a permission may be installed. A permission covers all ports of an address, so our own relayed addresses are
     /// permitted here and checked again for each packet.
-    pub(super) fn admits_ip(&self, ip: IpAddr) -> bool {
-        self.count_neighbour(ip, self.policy.permits_permission(ip, &self.settings))
+    pub(super) fn admits_ip(&self, ip: IpAddr, scope: Scope) -> bool {
+        self.count_neighbour(ip, scope, self.policy.permits_permission(ip, scope, &self.settings))
     }
 
-    fn count_neighbour(&self, ip: IpAddr, permitted: bool) -> bool {
-        if !permitted && self.policy.denies_as_neighbour(ip) {
+    fn count_neighbour(&self, ip: IpAddr, scope: Scope, permitted: bool) -> bool {
+        if !permitted && scope == Scope::Anyone && self.policy.denies_as_neighbour(ip) {
             self.refused_neighbours.set(self.refused_neighbours.get() + 1);
         }
         permitted
-    }
-
-    /// The address under which the client of `relayed` knows a peer. A peer that is a relayed address of ours is known by the
-    /// address that was advertised when that one was allocated. Only the engine of that allocation knows which address it was;
-    /// the client has a permission for it.
-    pub(super) fn peer_as_advertised(&self, relayed: RelayedAddressId, peer: SocketAddr, now: Instant) -> SocketAddr {
-        let family = AddressFamily::of(peer.ip());
-        let (PeerLocation::OwnRelayedAddress(_), Some(address)) = (self.locate_peer(peer), self.settings.relayed_ip(family))
-        else {
-            return peer;
-        };
-        let allocation = self.allocations.allocation(relayed.allocation).filter(|_| !self.settings.former_addresses.is_empty());
-        let known = allocation.and_then(|allocation| {
-            let mut known = std::iter::once(&address.advertised).chain(&self.settings.former_addresses);
-            known.find(|ip| AddressFamily::of(**ip) == family && allocation.peers.permits(**ip, now)).copied()
-        });
-        SocketAddr::new(known.unwrap_or(address.advertised), peer.port())
     }
 }

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use super::codec::attribute::AddressFamily;
 use super::codec::framing::ChannelNumber;
+use super::ports::PortOwner;
 
 #[derive(Debug, Clone, Copy)]
 struct Permission {
@@ -27,7 +29,21 @@ pub(super) struct PeerTable {
     channels: Vec<Channel>,
     /// The numbers by peer; holds exactly what `channels` holds.
     by_peer: Vec<(SocketAddr, ChannelNumber)>,
+    /// The relayed addresses of this server that the client has sent to, or bound a channel to; the earliest first.
+    contacts: Vec<Contact>,
 }
+
+/// A relayed address of this server, as long as its owner has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Contact {
+    family: AddressFamily,
+    port: u16,
+    owner: PortOwner,
+}
+
+/// Relayed addresses of this server that one allocation exchanges data with at a time. Beyond them, the earliest has to be
+/// contacted again.
+const MAX_CONTACTS: usize = 64;
 
 /// The channel number is bound to another peer, or the peer to another channel number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +102,29 @@ impl PeerTable {
         }
     }
 
+    /// The client has named this relayed address of this server, as its peer with address and port.
+    pub(super) fn add_contact(&mut self, family: AddressFamily, port: u16, owner: PortOwner) {
+        let contact = Contact { family, port, owner };
+        if self.contacts.last() == Some(&contact) {
+            return;
+        }
+        match self.contacts.iter_mut().find(|known| (known.family, known.port) == (family, port)) {
+            Some(known) => known.owner = owner,
+            None => {
+                if self.contacts.len() == MAX_CONTACTS {
+                    self.contacts.remove(0);
+                }
+                self.contacts.push(contact);
+            }
+        }
+    }
+
+    /// Whether the client has named the relayed address that `owner` has. A permission is for an address with all of its ports, and
+    /// all relayed addresses of this server share one.
+    pub(super) fn has_contacted(&self, family: AddressFamily, port: u16, owner: PortOwner) -> bool {
+        self.contacts.contains(&Contact { family, port, owner })
+    }
+
     /// Removes the permissions and channels that have expired, or that `permitted` refuses.
     pub(super) fn sweep(&mut self, now: Instant, permitted: impl Fn(IpAddr) -> bool) {
         self.permissions.retain(|permission| permission.expires > now && permitted(permission.ip));
@@ -94,6 +133,9 @@ impl PeerTable {
         if self.channels.len() < before {
             let channels = &self.channels;
             self.by_peer.retain(|(_, number)| channels.binary_search_by_key(number, |channel| channel.number).is_ok());
+        }
+        if self.permissions.is_empty() {
+            self.contacts = Vec::new();
         }
     }
 

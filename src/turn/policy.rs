@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use ipnet::IpNet;
 
 use super::codec::attribute::AddressFamily;
+use super::credentials::Scope;
 use super::settings::EngineSettings;
 
 /// Networks that are denied unless the operator allows them.
@@ -61,22 +62,33 @@ pub struct PeerPolicy {
     pub denied: Vec<IpNet>,
     /// The networks that this machine is in; denied too.
     pub neighbours: Vec<IpNet>,
+    /// The peers of allocations of [`Scope::Clients`], besides live relayed addresses of this server. The lists above do not count
+    /// for them.
+    pub clients_peers: Vec<IpNet>,
 }
 
 impl PeerPolicy {
     /// Whether the lists permit this address. They do not know the addresses of this machine.
-    pub fn permits(&self, ip: IpAddr) -> bool {
-        self.lists_permit(ip) && !self.is_neighbour(ip)
+    pub fn permits(&self, ip: IpAddr, scope: Scope) -> bool {
+        match scope {
+            Scope::Anyone => self.lists_permit(ip) && !self.is_neighbour(ip),
+            Scope::Clients => {
+                let embedded = embedded(ip.to_canonical()).map(IpAddr::V4);
+                self.allows_explicitly(ip, scope)
+                    && embedded.is_none_or(|ip| self.allows_explicitly(ip, scope))
+                    && !is_impossible(ip.to_canonical())
+            }
+        }
     }
 
     /// Whether a permission for this address may exist. A permission covers all ports, so the addresses of our relayed addresses
     /// are permitted here; which of their ports are live is checked for each packet.
-    pub(super) fn permits_permission(&self, ip: IpAddr, settings: &EngineSettings) -> bool {
+    pub(super) fn permits_permission(&self, ip: IpAddr, scope: Scope, settings: &EngineSettings) -> bool {
         let relayed = settings.relayed_ip(AddressFamily::of(ip)).is_some_and(|relayed| relayed.is(ip));
         if relayed || settings.former_addresses.contains(&ip) {
             return true;
         }
-        if settings.own_addresses.contains(&ip) { self.allows_explicitly(ip) } else { self.permits(ip) }
+        if settings.own_addresses.contains(&ip) { self.allows_explicitly(ip, scope) } else { self.permits(ip, scope) }
     }
 
     /// Whether the address is denied only because it is in a network of this machine.
@@ -92,7 +104,9 @@ impl PeerPolicy {
 
     fn is_neighbour(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        let near = |ip: IpAddr| !self.allows_explicitly(ip) && self.neighbours.iter().any(|network| network.contains(&ip));
+        let near = |ip: IpAddr| {
+            !self.allows_explicitly(ip, Scope::Anyone) && self.neighbours.iter().any(|network| network.contains(&ip))
+        };
         near(ip) || embedded(ip).is_some_and(|ip| near(IpAddr::V4(ip)))
     }
 
@@ -101,14 +115,23 @@ impl PeerPolicy {
         self.permits_as_written(ip) && embedded(ip).is_none_or(|ip| self.permits_as_written(IpAddr::V4(ip))) && !is_impossible(ip)
     }
 
-    /// Whether the operator has allowed this address.
-    pub fn allows_explicitly(&self, ip: IpAddr) -> bool {
+    /// Whether the operator has allowed this address to allocations of `scope`.
+    pub fn allows_explicitly(&self, ip: IpAddr, scope: Scope) -> bool {
         let ip = ip.to_canonical();
-        self.allowed.iter().any(|network| network.contains(&ip))
+        let allowed = match scope {
+            Scope::Anyone => &self.allowed,
+            Scope::Clients => &self.clients_peers,
+        };
+        allowed.iter().any(|network| network.contains(&ip))
+    }
+
+    /// Whether allocations of `scope` reach peers outside this server, so that their relayed addresses need sockets.
+    pub fn reaches_outside(&self, scope: Scope) -> bool {
+        scope == Scope::Anyone || !self.clients_peers.is_empty()
     }
 
     fn permits_as_written(&self, ip: IpAddr) -> bool {
-        self.allows_explicitly(ip) || !BUILT_IN.iter().chain(&self.denied).any(|network| network.contains(&ip))
+        self.allows_explicitly(ip, Scope::Anyone) || !BUILT_IN.iter().chain(&self.denied).any(|network| network.contains(&ip))
     }
 }
 
@@ -138,14 +161,17 @@ mod tests {
     use super::*;
 
     fn permits(policy: &PeerPolicy, ip: &str) -> bool {
-        policy.permits(ip.parse().expect("an address"))
+        policy.permits(ip.parse().expect("an address"), Scope::Anyone)
     }
 
     #[test]
     fn r29_both_ends_of_every_denied_network_are_denied() {
         let policy = PeerPolicy::default();
         for network in BUILT_IN.iter() {
-            assert!(!policy.permits(network.network()) && !policy.permits(network.broadcast()), "{network}");
+            assert!(
+                !policy.permits(network.network(), Scope::Anyone) && !policy.permits(network.broadcast(), Scope::Anyone),
+                "{network}"
+            );
         }
         for ip in ["1.1.1.1", "9.255.255.255", "11.0.0.0", "172.32.0.0", "223.255.255.255", "2606:4700::1111", "2400::1"] {
             assert!(permits(&policy, ip), "{ip}");
@@ -203,5 +229,23 @@ mod tests {
         let allowing = PeerPolicy { allowed: networks(&["11.0.0.0/24"]), ..policy };
         assert!(permits(&allowing, "11.0.0.9") && !permits(&allowing, "2a01:0:0:1::9"));
         assert_eq!(allowing.closed_neighbours(), networks(&["2a01:0:0:1::/64"]));
+    }
+
+    #[test]
+    fn r69_the_other_lists_do_not_count_for_scope_clients() {
+        let network = |network: &str| network.parse::<IpNet>().expect("a network");
+        let policy = PeerPolicy {
+            allowed: vec![network("0.0.0.0/0"), network("::/0")],
+            clients_peers: vec![network("198.51.100.0/24"), network("10.0.0.0/8"), network("64:ff9b::/96")],
+            ..PeerPolicy::default()
+        };
+        let permits = |ip: &str| policy.permits(ip.parse().expect("an address"), Scope::Clients);
+        for ip in ["198.51.100.7", "::ffff:198.51.100.7", "10.1.2.3", "64:ff9b::a00:1"] {
+            assert!(permits(ip), "{ip}");
+        }
+        for ip in ["1.1.1.1", "192.168.0.1", "2606:4700::1111", "64:ff9b::101:101", "127.0.0.1", "255.255.255.255"] {
+            assert!(!permits(ip), "{ip}");
+        }
+        assert!(policy.reaches_outside(Scope::Clients) && !PeerPolicy::default().reaches_outside(Scope::Clients));
     }
 }

@@ -1,9 +1,11 @@
 //! The settings of an engine.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::codec::attribute::AddressFamily;
+use super::credentials::Scope;
 
 /// The settings that all engines of a server have in common. Every default is the safe choice.
 #[derive(Debug, Clone)]
@@ -38,8 +40,14 @@ pub struct EngineSettings {
     pub mobility: bool,
     /// Clients may make TCP allocations (RFC 6062); otherwise REQUESTED-TRANSPORT = TCP gets 442.
     pub tcp_relay: bool,
-    /// A payload between two clients of the same engine is forwarded without a relayed socket.
-    pub short_path: bool,
+    /// All allocations have this scope, whatever their credentials; `None`: that of their credentials.
+    pub scope: Option<Scope>,
+    /// The ports of relayed addresses without a socket: a range is used where the ranges before it are full. See
+    /// [`super::internal_ports`].
+    pub internal_ports: Vec<RangeInclusive<u16>>,
+    /// How long after its Allocate an allocation with credentials of [`Scope::Clients`] accepts requests that are signed with its
+    /// key, even where the credentials have expired.
+    pub clients_lifetime: Duration,
     /// Answers every Allocate with 300 (RFC 8656 §7.2, step 11): the alternate server for IPv4 clients, then for IPv6 clients.
     pub alternate_server: [Option<SocketAddr>; 2],
     pub nat_discovery: Vec<NatDiscovery>,
@@ -64,7 +72,9 @@ impl EngineSettings {
             dont_fragment: false,
             mobility: false,
             tcp_relay: false,
-            short_path: true,
+            scope: None,
+            internal_ports: vec![1024..=3477, 3479..=49_151],
+            clients_lifetime: Duration::from_secs(86_400),
             alternate_server: [None, None],
             nat_discovery: Vec::new(),
             limits: Limits::default(),
@@ -114,12 +124,6 @@ impl RelayedIp {
     pub(super) fn is(&self, ip: IpAddr) -> bool {
         ip == self.advertised || ip == self.bound
     }
-
-    /// The address at which a socket of this machine reaches a peer that is one of our relayed addresses.
-    pub(super) fn as_local_peer(&self, peer: SocketAddr) -> SocketAddr {
-        let ip = if self.bound.is_unspecified() { self.advertised } else { self.bound };
-        SocketAddr::new(ip, peer.port())
-    }
 }
 
 /// Which password algorithms the server offers and accepts (RFC 8489 §9.2.4, §18.5).
@@ -163,6 +167,13 @@ pub struct Limits {
     pub allocation_bandwidth: Option<u64>,
     pub user_bandwidth: Option<u64>,
     pub server_bandwidth: Option<u64>,
+    /// Bytes a second of all strangers (credentials of the scope *clients*) together in each direction. They never get more than
+    /// `clients_capacity` percent of `server_bandwidth`.
+    pub clients_bandwidth: Option<u64>,
+    /// Strangers' allocations of one IPv4 address, and five times as many as those of an IPv6 /64; beyond them 486.
+    pub clients_per_address: u32,
+    /// The percentage of a capacity that is in use when strangers begin to yield, to each other and to users.
+    pub clients_capacity: u8,
     /// Unauthenticated replies (401, 438, 400) a second to one source address, averaged over five seconds. One of its ports gets
     /// at most a fifth of them.
     pub challenges: u16,
@@ -189,6 +200,9 @@ impl Default for Limits {
             allocation_bandwidth: None,
             user_bandwidth: None,
             server_bandwidth: None,
+            clients_bandwidth: Some(25_000_000),
+            clients_per_address: 2000,
+            clients_capacity: 80,
             challenges: 10,
             bindings: 50,
             failures: 10,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -16,8 +16,10 @@ use super::five_tuple::FiveTuple;
 use super::mobility::MobilityTickets;
 use super::nonce::Nonces;
 use super::ports::Ports;
+use super::rate_limit::Bandwidth;
 use super::settings::EngineSettings;
 use super::source_limits::SourceLimits;
+use super::strangers::{Strangers, Usage};
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::ip_prefix;
 
@@ -39,6 +41,9 @@ pub struct SharedState {
     /// stream.
     guesses: [Guesses; 2],
     pub(super) bandwidth: Bandwidth,
+    pub(super) strangers: Strangers,
+    /// Descriptors of relayed sockets: in use, and the most. The shell knows them.
+    relayed_descriptors: [AtomicUsize; 2],
     /// The highest index of an engine, plus one.
     engines: AtomicU32,
     allocations: AtomicU32,
@@ -58,13 +63,6 @@ pub(super) struct Reservation {
     pub(super) port: u16,
     pub(super) user: Arc<UserUsage>,
     pub(super) expires: Instant,
-}
-
-/// The buckets of [`super::bandwidth`] in both directions.
-#[derive(Debug, Default)]
-pub(super) struct Bandwidth {
-    pub(super) to_peer: AtomicU64,
-    pub(super) to_client: AtomicU64,
 }
 
 /// A user is a name together with the scope of the credentials: a stranger who calls himself alice is not the user alice.
@@ -117,6 +115,8 @@ impl SharedState {
             reports,
             guesses,
             bandwidth: Bandwidth::default(),
+            strangers: Strangers::new(limits),
+            relayed_descriptors: Default::default(),
             engines: AtomicU32::new(0),
             allocations: AtomicU32::new(0),
             users: Mutex::default(),
@@ -147,6 +147,18 @@ impl SharedState {
     /// Reserved ports that no client has claimed yet, of all engines.
     pub fn reservations(&self) -> usize {
         lock(&self.reservations).len()
+    }
+
+    /// Called by the shell when it has opened or closed relayed sockets: how many descriptors they have, and may have.
+    pub fn set_relayed_descriptors(&self, used: usize, most: usize) {
+        for (number, value) in self.relayed_descriptors.iter().zip([used, most]) {
+            number.store(value, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn relayed_descriptors(&self) -> Usage {
+        let [used, most] = self.relayed_descriptors.each_ref().map(|number| number.load(Ordering::Relaxed));
+        Usage { used, most }
     }
 
     /// Called by each engine when it starts.

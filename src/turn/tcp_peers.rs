@@ -9,6 +9,7 @@ use super::codec::attribute::{self, AddressFamily};
 use super::codec::error_code::ErrorCode;
 use super::codec::header::{Class, Method, TransactionId};
 use super::codec::writer::MessageWriter;
+use super::credentials::Scope;
 use super::engine::Engine;
 use super::five_tuple::PeerTransport;
 use super::ids::{AllocationId, PeerConnectionId, RelayedAddressId};
@@ -56,7 +57,7 @@ impl Engine {
         now: Instant,
     ) -> Option<PeerConnectionId> {
         let peer = canonical(peer);
-        let outside = self.locate_peer(peer) == PeerLocation::Outside;
+        let outside = self.locate_peer(peer, Scope::Anyone) == PeerLocation::Outside;
         let limit = self.settings.limits.peer_connections;
         let allocation = self.allocations.allocation_mut(relayed.allocation)?;
         let permitted = outside && allocation.peers.permits(peer.ip(), now) && allocation.peer_connections.len() < limit;
@@ -145,7 +146,10 @@ impl Engine {
 
     /// Closes the connections with peers that the policy denies.
     pub(super) fn close_denied_peer_connections(&mut self, now: Instant) {
-        let denied = self.peer_connections.iter().filter(|(_, connection)| !self.admits(connection.peer, PeerTransport::Tcp));
+        let denied = self
+            .peer_connections
+            .iter()
+            .filter(|(_, connection)| !self.admits(connection.peer, Scope::Anyone, PeerTransport::Tcp));
         let ids: Vec<PeerConnectionId> = denied.map(|(id, _)| id).collect();
         for id in ids {
             self.end_peer_connection(id, now);

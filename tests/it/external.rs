@@ -47,6 +47,7 @@ async fn a_name_that_changes_is_for_new_allocations_and_ends_no_old_one() {
         &external,
         Arc::new(Users::default()),
         &DescriptorPools::unlimited(),
+        &[],
     )
     .unwrap();
     let ((_a, one), (_b, two)) = (allocated(&handle).await, allocated(&handle).await);

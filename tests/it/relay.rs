@@ -109,7 +109,7 @@ pub(crate) fn started_within(
     shares: &DescriptorPools,
 ) -> anyhow::Result<Relay> {
     let external = ExternalAddresses::new(&config.external, relay::bind_addresses(config)?, None);
-    relay::start(config, &external, accounts, shares)
+    relay::start(config, &external, accounts, shares, &[])
 }
 
 pub(crate) fn start(config: &RelayConfig) -> Relay {

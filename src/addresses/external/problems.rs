@@ -91,12 +91,12 @@ fn reach_problem(advertised: IpAddr, pages_domain: Option<&str>) -> Option<Strin
     }
     Some(match pages_domain {
         Some(domain) => format!(
-            "The relay's address {advertised} is reachable in its own network only, while the pages are at {domain}: set \
-             CASTWAY_EXTERNAL_IP to the public address"
+            "The relay's address {advertised} is reachable in its own network only, while the pages are at {domain}. Casts and calls \
+             don't need it; for users and API keys whose peers may be anyone set CASTWAY_EXTERNAL_IP to the public address"
         ),
         None => format!(
-            "The relay's address {advertised} is reachable in its own network only. For casts across the internet set \
-             CASTWAY_EXTERNAL_IP to the public address"
+            "The relay's address {advertised} is reachable in its own network only. Casts and calls don't need it; for users and API \
+             keys whose peers may be anyone set CASTWAY_EXTERNAL_IP to the public address"
         ),
     })
 }

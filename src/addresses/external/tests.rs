@@ -122,9 +122,15 @@ async fn each_wrong_address_gives_one_sentence_that_says_what_to_set() {
             "",
             &own[..],
             book([]),
-            "10.0.0.5 is reachable in its own network only. For casts across the internet set CASTWAY_EXTERNAL_IP",
+            "10.0.0.5 is reachable in its own network only. Casts and calls don't need it; for users and API keys whose peers",
         ),
-        ("", pages, &own, at(&["203.0.114.7"]), "while the pages are at cast.example.org: set CASTWAY_EXTERNAL_IP"),
+        (
+            "",
+            pages,
+            &own,
+            at(&["203.0.114.7"]),
+            "while the pages are at cast.example.org. Casts and calls don't need it; for users and API keys",
+        ),
         ("127.0.0.1", pages, &own, at(&["203.0.114.7"]), "127.0.0.1, which on each machine is that machine itself"),
         (
             "203.0.114.7",

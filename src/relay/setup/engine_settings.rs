@@ -3,22 +3,31 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::addresses::interfaces;
-use crate::config::RelayConfig;
+use crate::config::{RelayConfig, RelayScope};
 use crate::relay::setup::client_sockets::ClientSockets;
 use crate::relay::setup::local_addresses::LocalAddresses;
-use crate::turn::{EngineSettings, NatDiscovery, PeerPolicy, RelayedIp};
+use crate::turn::{self, EngineSettings, NatDiscovery, PeerPolicy, RelayedIp, Scope};
 
-/// The settings of all engines.
+/// The settings of all engines. `listening` are the ports that the rest of the program listens on.
 pub(in crate::relay) fn settings(
     config: &RelayConfig,
     relayed: [Option<RelayedIp>; 2],
     client_sockets: &ClientSockets,
     local: &LocalAddresses,
+    listening: &[u16],
 ) -> EngineSettings {
     let mut settings = EngineSettings::new(config.realm.clone());
     settings.relayed = relayed;
     settings.own_addresses = local.own.to_vec();
     settings.listener_ports = client_sockets.alternate_port.into_iter().chain([client_sockets.address.port()]).collect();
+    let listening: Vec<u16> = listening.iter().chain(&settings.listener_ports).copied().collect();
+    settings.internal_ports = turn::internal_ports(&config.ports, &listening);
+    settings.scope = match config.scope {
+        RelayScope::Credentials => None,
+        RelayScope::Clients => Some(Scope::Clients),
+        RelayScope::Anyone => Some(Scope::Anyone),
+    };
+    settings.clients_lifetime = config.clients_lifetime;
     settings.nat_discovery = discoveries(config, &relayed, client_sockets);
     settings.tcp_relay = config.tcp_relay;
     settings.max_lifetime = config.max_lifetime;
@@ -45,7 +54,12 @@ pub(in crate::relay) fn settings(
 /// The policy for the peers that clients may reach.
 pub(in crate::relay) fn policy(config: &RelayConfig, local: &LocalAddresses) -> PeerPolicy {
     let neighbours = local.neighbours.to_vec();
-    PeerPolicy { allowed: config.allowed_peers.clone(), denied: config.denied_peers.clone(), neighbours }
+    PeerPolicy {
+        allowed: config.allowed_peers.clone(),
+        denied: config.denied_peers.clone(),
+        neighbours,
+        clients_peers: config.clients_peers.clone(),
+    }
 }
 
 /// RFC 5780 §6: the other address and port for each address that clients may send to.

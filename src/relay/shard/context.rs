@@ -8,6 +8,7 @@ use crate::relay::io::poll::Poller;
 use crate::relay::proxy_forwarding::ProxyForwarding;
 use crate::relay::setup::client_sockets::ClientSocket;
 use crate::relay::shard::mailbox::{MailboxReceiver, ShardMailbox};
+use crate::relay::shard::packet_queue::PacketQueue;
 use crate::relay::stats::counters::ShardCounters;
 use crate::relay::tcp::acceptor::Acceptor;
 use crate::relay::users::RelayUsers;
@@ -26,6 +27,8 @@ pub(in crate::relay) struct ShardContext {
     pub(in crate::relay) messages: MailboxReceiver,
     /// The mailboxes of all shards, by index.
     pub(in crate::relay) mailboxes: Vec<ShardMailbox>,
+    /// The packets between relayed addresses that wait for the shards, by index.
+    pub(in crate::relay) packet_queues: Arc<[PacketQueue]>,
     pub(in crate::relay) poller: Poller,
     /// The clients' UDP sockets: the first one, and those of the second port and of NAT behaviour discovery.
     pub(in crate::relay) client_sockets: Vec<ClientSocket>,

@@ -15,19 +15,45 @@ use crate::relay::tcp::client_streams::ClientStreams;
 use crate::turn::codec::framing::{Framing, MAX_FRAMING_HEADER_BYTES};
 use crate::turn::{FiveTuple, Transport, Verdict};
 
+/// Where a packet came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum PacketSource {
+    Client(FiveTuple),
+    Peer,
+    /// A relayed address of another shard, and so one of its clients.
+    RelayedAddress,
+}
+
+impl PacketSource {
+    fn transport(self) -> Transport {
+        match self {
+            Self::Client(from) => from.transport,
+            Self::Peer | Self::RelayedAddress => Transport::Udp,
+        }
+    }
+
+    /// The direction of a payload to a client.
+    fn direction(self) -> TrafficDirection {
+        match self {
+            Self::Client(_) | Self::RelayedAddress => TrafficDirection::BetweenClients,
+            Self::Peer => TrafficDirection::ToClient,
+        }
+    }
+}
+
 impl Shard {
-    /// Carries out the engine's verdict on a segment of the inbox. `from` is the client, where a client sent it.
-    pub(super) fn execute(&mut self, verdict: Verdict, segment: Segment, from: Option<FiveTuple>) {
+    /// Carries out the engine's verdict on a segment of the inbox.
+    pub(super) fn execute(&mut self, verdict: Verdict, segment: Segment, from: PacketSource) {
         match verdict {
             Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
-                self.context.stats.count_forwarded(TrafficDirection::ToPeer, transport(from), payload.len());
+                self.context.stats.count_forwarded(TrafficDirection::ToPeer, from.transport(), payload.len());
                 let route =
                     PacketRoute { socket: PollSource::RelayedSocket(relayed).token(), to: peer, from: None, dont_fragment };
                 self.outbox.push_payload(route, segment, payload);
             }
             Verdict::ToClient { to, framing, payload } if to.transport == Transport::Udp => {
                 let len = payload.len();
-                self.context.stats.count_forwarded(direction(from), to.transport, len);
+                self.context.stats.count_forwarded(from.direction(), to.transport, len);
                 let route = self.client_route(to);
                 self.outbox.push_framed(
                     &mut self.inbox,
@@ -44,7 +70,7 @@ impl Shard {
                 let Self { inbox, streams, context, .. } = self;
                 let payload = &inbox.bytes(segment)[payload];
                 if push_framed(streams, to, framing, payload) {
-                    context.stats.count_forwarded(direction(from), to.transport, payload.len());
+                    context.stats.count_forwarded(from.direction(), to.transport, payload.len());
                 } else {
                     context.stats.count_lost(DropCause::StreamFull, 1);
                 }
@@ -54,9 +80,14 @@ impl Shard {
                 self.reply(to);
             }
             Verdict::ToShard { shard } => {
-                if let Some(from) = from {
+                if let PacketSource::Client(from) = from {
                     self.hand_over_datagram(shard, from, segment);
                 }
+            }
+            Verdict::ToRelayedAddress { shard, from, to, payload } => {
+                let payload = &self.inbox.bytes(segment)[payload];
+                let queued = self.wakes.push(&self.context.packet_queues, shard, from, to, payload);
+                self.context.stats.count_lost(DropCause::QueueFull, queued.is_err().into());
             }
             Verdict::Drop(reason) => self.context.stats.count_drop(reason),
             Verdict::Accepted => {}
@@ -65,10 +96,10 @@ impl Shard {
 
     /// Carries out a verdict on bytes outside the inbox, such as those of a stream; they are copied. Returns false where the
     /// stream of a client that does not read has no room for an answer.
-    pub(super) fn execute_copied(&mut self, verdict: Verdict, bytes: &[u8], from: Option<FiveTuple>) -> bool {
+    pub(super) fn execute_copied(&mut self, verdict: Verdict, bytes: &[u8], from: PacketSource) -> bool {
         match verdict {
             Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
-                self.context.stats.count_forwarded(TrafficDirection::ToPeer, transport(from), payload.len());
+                self.context.stats.count_forwarded(TrafficDirection::ToPeer, from.transport(), payload.len());
                 let route =
                     PacketRoute { socket: PollSource::RelayedSocket(relayed).token(), to: peer, from: None, dont_fragment };
                 self.outbox.push_bytes(route, &bytes[payload]);
@@ -84,11 +115,15 @@ impl Shard {
                     self.context.stats.count_lost(DropCause::StreamFull, 1);
                     return true;
                 }
-                self.context.stats.count_forwarded(direction(from), to.transport, payload.len());
+                self.context.stats.count_forwarded(from.direction(), to.transport, payload.len());
             }
             Verdict::Reply { to, answer } => {
                 self.context.stats.count_answer(answer);
                 return self.reply(to);
+            }
+            Verdict::ToRelayedAddress { shard, from, to, payload } => {
+                let queued = self.wakes.push(&self.context.packet_queues, shard, from, to, &bytes[payload]);
+                self.context.stats.count_lost(DropCause::QueueFull, queued.is_err().into());
             }
             Verdict::Drop(reason) => self.context.stats.count_drop(reason),
             // The caller hands a stream over to another shard as a whole.
@@ -138,12 +173,17 @@ impl Shard {
     pub(super) fn take_over_datagram(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) {
         let verdict = self.engine.handle_client(from, bytes, now);
         // A packet is handed over once: if this engine names another shard, it is dropped.
-        self.execute_copied(verdict, bytes, Some(from));
+        self.execute_copied(verdict, bytes, PacketSource::Client(from));
     }
 
-    /// Sends the waiting datagrams, then the bytes that are queued for streams. Returns true where streams have ended, so that
-    /// the engine has new outputs.
+    /// Sends the waiting datagrams, then the bytes that are queued for streams, and wakes the shards that packets wait for. Returns
+    /// true where streams have ended, so that the engine has new outputs.
     pub(super) fn flush(&mut self, now: Instant) -> bool {
+        self.wakes.take(|shard| {
+            if let Some(mailbox) = self.context.mailboxes.get(shard) {
+                mailbox.wake();
+            }
+        });
         if !self.outbox.is_empty() {
             let Self { outbox, inbox, context, relayed_sockets, .. } = self;
             let (client_sockets, stats) = (&context.client_sockets, &context.stats);
@@ -185,14 +225,6 @@ fn push_framed(streams: &mut ClientStreams, to: FiveTuple, framing: Framing, pay
     let len = framing.write_header(&mut header, payload.len());
     let padding = framing.padding(payload.len(), true);
     streams.find(&to).is_some_and(|id| streams.push(id, &[&header[MAX_FRAMING_HEADER_BYTES - len..], payload], padding))
-}
-
-fn transport(from: Option<FiveTuple>) -> Transport {
-    from.map_or(Transport::Udp, |from| from.transport)
-}
-
-fn direction(from: Option<FiveTuple>) -> TrafficDirection {
-    if from.is_some() { TrafficDirection::BetweenClients } else { TrafficDirection::ToClient }
 }
 
 fn count_failure(stats: &ShardCounters, failure: &SendFailure) {

@@ -59,6 +59,7 @@ impl Shard {
             events.extend(self.context.poller.ready());
             if self.context.poller.was_woken() {
                 self.handle_messages(now);
+                self.receive_from_shards(now);
             }
             self.handle_events(&events, now);
             self.handle_due(now);

@@ -20,6 +20,7 @@ mod deferred_requests;
 pub(super) mod event_loop;
 pub(super) mod mailbox;
 mod outputs;
+pub(super) mod packet_queue;
 mod receive;
 mod relayed_sockets;
 mod state;

@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 use crate::relay::io::poll_source::PollSource;
 use crate::relay::io::udp::BatchUdpSocket;
 use crate::relay::setup::client_sockets::ClientSocket;
+use crate::relay::shard::datagrams::PacketSource;
 use crate::relay::shard::state::Shard;
 use crate::turn::{FiveTuple, RelayedAddressId, Transport};
 
 /// ICMP errors read from one socket in a turn; the others wait for the next packet.
 const MAX_ICMP_ERRORS_A_TURN: usize = 64;
+/// Packets of other shards that are sent together, before those after them are copied over the cached ones.
+const MAX_PACKETS_A_FLUSH: usize = 64;
 /// How long a socket rests after a receive that failed, which an edge-triggered socket would not report again.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(1);
 
@@ -34,9 +37,27 @@ impl Shard {
                     continue;
                 }
                 let verdict = self.engine.handle_client(from, self.inbox.bytes(segment), now);
-                self.execute(verdict, segment, Some(from));
+                self.execute(verdict, segment, PacketSource::Client(from));
             }
         }
+        self.finish_batch(now);
+    }
+
+    /// Handles the packets that clients of other shards have sent to clients of this one.
+    pub(super) fn receive_from_shards(&mut self, now: Instant) {
+        let Some(queue) = self.context.packet_queues.get(usize::from(self.context.index)) else { return };
+        let mut batch = std::mem::take(&mut self.packet_batch);
+        queue.take(&mut batch);
+        for (number, (from, to, payload)) in (1..).zip(batch.iter()) {
+            self.packets += 1;
+            let verdict = self.engine.handle_relayed(from, to, payload, now);
+            self.execute_copied(verdict, payload, PacketSource::RelayedAddress);
+            if number % MAX_PACKETS_A_FLUSH == 0 {
+                self.flush(now);
+            }
+        }
+        batch.clear();
+        self.packet_batch = batch;
         self.finish_batch(now);
     }
 
@@ -58,7 +79,7 @@ impl Shard {
             for segment in datagram.segments() {
                 self.packets += 1;
                 let verdict = self.engine.handle_peer(relayed, datagram.from, self.inbox.bytes(segment), now);
-                self.execute(verdict, segment, None);
+                self.execute(verdict, segment, PacketSource::Peer);
             }
         }
         self.finish_batch(now);
@@ -91,7 +112,7 @@ impl Shard {
                 continue;
             }
             let verdict = self.engine.handle_icmp(relayed, error.peer, error.kind, error.code, error.data, now);
-            self.execute_copied(verdict, &[], None);
+            self.execute_copied(verdict, &[], PacketSource::Peer);
         }
     }
 }

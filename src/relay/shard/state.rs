@@ -15,6 +15,7 @@ use crate::relay::shard::coalescing::WakeCoalescer;
 use crate::relay::shard::context::ShardContext;
 use crate::relay::shard::deferred_requests::DeferredRequests;
 use crate::relay::shard::mailbox::ShardMessage;
+use crate::relay::shard::packet_queue::{PacketBatch, PendingWakes};
 use crate::relay::shard::relayed_sockets::RelayedSockets;
 use crate::relay::tcp::client_streams::ClientStreams;
 use crate::relay::tcp::peer_connections::PeerConnections;
@@ -34,6 +35,9 @@ pub(super) struct Shard {
     pub(super) engine: turn::Engine,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
+    pub(super) wakes: PendingWakes,
+    /// The memory of packets that other shards have given to this one; empty between two turns.
+    pub(super) packet_batch: PacketBatch,
     pub(super) streams: ClientStreams,
     pub(super) relayed_sockets: RelayedSockets,
     pub(super) peer_connections: PeerConnections,
@@ -77,6 +81,8 @@ impl Shard {
             engine,
             inbox: Inbox::new(),
             outbox: Outbox::new(),
+            wakes: PendingWakes::default(),
+            packet_batch: PacketBatch::default(),
             streams: ClientStreams::default(),
             relayed_sockets,
             peer_connections: PeerConnections::default(),

@@ -7,6 +7,7 @@ use crate::limits::descriptors::Descriptor;
 use crate::relay::admission::StreamLocation;
 use crate::relay::io::poll::Readiness;
 use crate::relay::io::poll_source::{ClientStreamId, PollSource};
+use crate::relay::shard::datagrams::PacketSource;
 use crate::relay::shard::mailbox::{Handover, ShardMessage};
 use crate::relay::shard::state::{ACCEPT_PAUSE, MAX_ACCEPTS_A_TURN, Shard};
 use crate::relay::stats::labels::CloseReason;
@@ -207,7 +208,7 @@ impl Shard {
                     }
                     if let Verdict::ToShard { shard } = verdict {
                         self.hand_over_stream(id, shard, bytes);
-                    } else if !self.execute_copied(verdict, message, Some(tuple)) {
+                    } else if !self.execute_copied(verdict, message, PacketSource::Client(tuple)) {
                         return Some(CloseReason::SlowReader);
                     }
                     if answer == Some(Answer::Success { method: Method::ConnectionBind }) {

@@ -67,11 +67,15 @@ drop_causes! {
     NoRelayedAddress => "no_relay" <= DropReason::NoRelayedAddress,
     DeniedPeer => "denied_peer" <= DropReason::DeniedPeer,
     Loop => "loop" <= DropReason::Loop,
+    /// The receiving client has not sent to the relayed address of the sending one.
+    NotContacted => "not_contacted" <= DropReason::NotContacted,
     Bandwidth => "bandwidth" <= DropReason::Bandwidth,
     TooLong => "too_long" <= DropReason::TooLong,
     BadFingerprint => "bad_fingerprint" <= DropReason::Malformed(ParseError::Fingerprint),
     /// The queue of a client's TCP or TLS stream had no room.
     StreamFull => "stream_full",
+    /// Too many packets between relayed addresses waited for another shard.
+    QueueFull => "queue_full",
     UnsentUnreachable => "unsent_unreachable",
     UnsentRefused => "unsent_refused",
     UnsentBufferFull => "unsent_buffer_full",

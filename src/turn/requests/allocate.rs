@@ -35,19 +35,23 @@ impl Engine {
             return Err(ALLOCATION_MISMATCH);
         };
         // Steps 3 to 9, as far as they concern the attributes alone.
-        let asked = AllocateRequest::read(request, &self.settings)?;
+        let reach = self.settings.scope.unwrap_or(*scope);
+        let asked = AllocateRequest::read(request, reach, &self.settings)?;
         // Step 11, which may come at any point: a client that is redirected takes nothing of the quota.
         let client_family = AddressFamily::of(request.from.client.ip().to_canonical());
         if let Some(server) = self.settings.alternate_server[client_family.index()] {
             return Err(Refusal::AlternateServer(server));
         }
+        let socket = self.policy.reaches_outside(reach);
+        let families = AddressFamily::ALL.into_iter().filter(|family| asked.both_families || *family == asked.family);
+        let scarce = self.is_scarce(*scope, families, socket);
         // Step 10: 486 for the quota of the user. The total of the server gets 508.
         let usage = self.shared.take_quota(*scope, user, &self.settings).map_err(|reached| match reached {
             QuotaReached::User => ALLOCATION_QUOTA_REACHED,
             QuotaReached::Total => INSUFFICIENT_CAPACITY,
         })?;
         // The remainder of steps 5 and 7 to 9: one port for each requested family.
-        let ports = match self.take_ports(&asked, &usage, request) {
+        let ports = match self.take_ports(&asked, socket, &usage, request) {
             Ok(ports) => ports,
             Err(refusal) => {
                 self.shared.release_quota(&usage);
@@ -62,10 +66,13 @@ impl Engine {
         let id = self.allocations.insert(Allocation {
             five_tuple: request.from,
             user: usage,
+            stranger: None,
+            scope: reach,
             username: request.requester.username,
             signer: request.requester.signer,
             credentials_expire: *expires,
             leased: *leased,
+            key_expires: request.now + self.settings.clients_lifetime,
             expires: end,
             transaction: request.message.transaction(),
             lifetime: seconds_until(end, request.now),
@@ -80,8 +87,9 @@ impl Engine {
             peers: PeerTable::default(),
             peer_connections: Vec::new(),
         });
+        self.admit(id, scarce)?;
         for family in AddressFamily::ALL {
-            self.ask_to_open(RelayedAddressId { allocation: id, family });
+            self.open(RelayedAddressId { allocation: id, family }, request.now);
         }
         Ok(Verdict::Accepted)
     }
@@ -106,7 +114,13 @@ impl Engine {
     }
 
     /// Takes a port for each family that the request asks for.
-    fn take_ports(&mut self, asked: &AllocateRequest, user: &UserUsage, request: &Request<'_>) -> Result<TakenPorts, Refusal> {
+    fn take_ports(
+        &mut self,
+        asked: &AllocateRequest,
+        socket: bool,
+        user: &UserUsage,
+        request: &Request<'_>,
+    ) -> Result<TakenPorts, Refusal> {
         let mut ports = TakenPorts::default();
         let relayed = |ip: RelayedIp, port, reserved| RelayedAddress {
             advertised: ip.advertised,
@@ -115,6 +129,7 @@ impl Engine {
             tries: 0,
             requirement: asked.port,
             reserved,
+            socket,
         };
         // RFC 8656 §7.2, step 5: the reserved port, or 508.
         if let Some(token) = &asked.token {
@@ -130,7 +145,7 @@ impl Engine {
                 continue;
             };
             // Steps 8 and 9: 508 where no port meets the requirement.
-            match self.take_port(family, asked.port) {
+            match self.take_port(family, asked.port, socket) {
                 Some(port) => ports.relayed[family.index()] = Some(relayed(ip, port, false)),
                 None => ports.address_error = ports.address_error.or(Some((family, ErrorCode::InsufficientCapacity))),
             }

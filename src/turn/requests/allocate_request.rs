@@ -3,6 +3,7 @@
 use super::lifetime::requested_lifetime;
 use super::request::{ADDRESS_FAMILY_NOT_SUPPORTED, BAD_REQUEST, MOBILITY_FORBIDDEN, Refusal, Request, UNSUPPORTED_TRANSPORT};
 use crate::turn::codec::attribute::{self, AddressFamily};
+use crate::turn::credentials::Scope;
 use crate::turn::five_tuple::PeerTransport;
 use crate::turn::ports::PortRequirement;
 use crate::turn::settings::EngineSettings;
@@ -28,13 +29,14 @@ pub(super) struct AllocateRequest {
 }
 
 impl AllocateRequest {
-    pub(super) fn read(request: &Request<'_>, settings: &EngineSettings) -> Result<Self, Refusal> {
+    pub(super) fn read(request: &Request<'_>, scope: Scope, settings: &EngineSettings) -> Result<Self, Refusal> {
         let message = request.message;
         // RFC 8656 §7.2, step 3: 400 without REQUESTED-TRANSPORT, 442 for a transport that is not supported. Step 4 was part of
         // the check for unknown attributes: DONT-FRAGMENT is unknown where the shell cannot set the DF bit.
         let transport = match message.find(attribute::REQUESTED_TRANSPORT) {
             Some([PROTOCOL_UDP, _, _, _]) => PeerTransport::Udp,
-            Some([PROTOCOL_TCP, _, _, _]) if settings.tcp_relay => PeerTransport::Tcp,
+            // The peers of scope clients are relayed addresses, which carry UDP.
+            Some([PROTOCOL_TCP, _, _, _]) if settings.tcp_relay && scope == Scope::Anyone => PeerTransport::Tcp,
             Some([_, _, _, _]) => return Err(UNSUPPORTED_TRANSPORT),
             Some(_) | None => return Err(BAD_REQUEST),
         };

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::request::{BAD_REQUEST, KeySource, Refusal, Requester, STALE_NONCE, UNAUTHENTICATED};
-use crate::turn::allocation::Signer;
+use crate::turn::allocation::{Allocation, Signer};
 use crate::turn::codec::attribute;
 use crate::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
 use crate::turn::codec::message::StunMessage;
@@ -55,7 +55,7 @@ impl Engine {
             return Err(THROTTLED);
         }
         let realm_is_ours = claim.realm == self.settings.realm.as_bytes();
-        if realm_is_ours && let Some(requester) = self.allocation_key(from, message, &claim) {
+        if realm_is_ours && let Some(requester) = self.allocation_key(from, message, &claim, now) {
             return Ok(requester);
         }
         let user_keys = if realm_is_ours { self.user_keys(&claim, now) } else { None };
@@ -105,13 +105,24 @@ impl Engine {
     }
 
     /// The requester, where the request is signed with the key of the allocation on its five-tuple.
-    fn allocation_key(&self, from: &FiveTuple, message: &StunMessage<'_>, claim: &Claim<'_>) -> Option<Requester> {
+    fn allocation_key(&self, from: &FiveTuple, message: &StunMessage<'_>, claim: &Claim<'_>, now: Instant) -> Option<Requester> {
         let allocation = self.allocations.allocation(self.allocations.find(from)?)?;
+        if !self.accepts_key(allocation, claim, now) {
+            return None;
+        }
         let key = allocation.signer.key;
         let signed =
             allocation.username == claim.username && key.algorithm() == claim.algorithm && claim.integrity.verify(message, &key);
         let signer = Signer { key, integrity: claim.integrity, fingerprint: message.fingerprint() };
         signed.then_some(Requester { signer, username: claim.username, key_source: KeySource::Allocation })
+    }
+
+    /// Whether a request may be signed with the key of the allocation, although the credentials may have expired or have been
+    /// revoked since. Strangers may do so for a limited time, and only while their seat exists, if they have one.
+    fn accepts_key(&self, allocation: &Allocation, claim: &Claim<'_>, now: Instant) -> bool {
+        let name = claim.name.and_then(|name| std::str::from_utf8(name).ok());
+        let is_there = || !allocation.leased || name.is_some_and(|name| self.credentials.is_leased(name));
+        allocation.user.scope == Scope::Anyone || now < allocation.key_expires && is_there()
     }
 
     /// Decides whether the credentials are checked at all: not where they may be a guess and the client or the user has had too

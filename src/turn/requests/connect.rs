@@ -24,7 +24,7 @@ impl Engine {
         let peer = peers_of(request).next().unwrap_or(Err(BAD_REQUEST))?;
         check_family(allocation, AddressFamily::of(peer.ip()))?;
         // Fifth check: 403.
-        if !self.admits(peer, PeerTransport::Tcp) {
+        if !self.admits(peer, allocation.scope, PeerTransport::Tcp) {
             return Err(FORBIDDEN);
         }
         // Second and third checks: 446 while a connection with this peer is being made, waits or is bound.

@@ -11,7 +11,7 @@ use crate::turn::codec::message::StunMessage;
 use crate::turn::engine::Engine;
 use crate::turn::five_tuple::{FiveTuple, Transport};
 use crate::turn::ids::AllocationId;
-use crate::turn::peer_location::PeerLocation;
+use crate::turn::ports::PortOwner;
 use crate::turn::verdict::{DropReason, Verdict};
 
 /// A shorter datagram is never answered, unless it is a Binding request: the answer would amplify it.
@@ -21,8 +21,9 @@ impl Engine {
     pub(in crate::turn) fn request(&mut self, from: FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
         // The handlers must not find anything that has expired.
         self.handle_timeout(now);
-        let client_location = self.locate_peer(canonical(from.client));
-        if from.transport == Transport::Udp && matches!(client_location, PeerLocation::OwnRelayedAddress(_)) {
+        // An internal relayed address sends nothing here: the client is a program of this machine with the same port.
+        let is_relayed = self.owner_of(canonical(from.client)).is_some_and(PortOwner::has_socket);
+        if from.transport == Transport::Udp && is_relayed {
             return Verdict::Drop(DropReason::Loop);
         }
         match message.method() {

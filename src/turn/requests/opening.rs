@@ -24,9 +24,13 @@ const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 const MAX_PORT_RETRIES: u8 = 8;
 
 impl Engine {
-    pub(super) fn ask_to_open(&mut self, id: RelayedAddressId) {
+    /// Asks the shell for the socket of a relayed address. An internal one needs none, and is live at once.
+    pub(super) fn open(&mut self, id: RelayedAddressId, now: Instant) {
         let Some(allocation) = self.allocations.allocation(id.allocation) else { return };
         let (Some(relayed), Some(ip)) = (allocation.relayed(id.family), self.settings.relayed_ip(id.family)) else { return };
+        if !relayed.socket {
+            return self.handle_relayed_address_opened(id, Ok(()), now);
+        }
         let address = SocketAddr::new(ip.bound, relayed.port);
         self.outputs.push_back(Output::OpenRelayedAddress { relayed: id, address, transport: allocation.transport });
     }
@@ -38,7 +42,7 @@ impl Engine {
         match result {
             Ok(()) => {
                 if allocation.transport == PeerTransport::Udp {
-                    self.shared.ports.set_live(relayed.family, address.port);
+                    self.shared.ports.set_live(relayed.family, address.port, self.shard.index, address.socket);
                 }
                 self.allocations.set_live(relayed);
             }
@@ -47,7 +51,7 @@ impl Engine {
                 let Some(allocation) = self.allocations.allocation_mut(relayed.allocation) else { return };
                 allocation.relayed[relayed.family.index()] = next;
                 if next.is_some() {
-                    return self.ask_to_open(relayed);
+                    return self.open(relayed, now);
                 }
                 allocation.address_error = Some((relayed.family, ErrorCode::InsufficientCapacity));
             }
@@ -63,15 +67,16 @@ impl Engine {
         }
         let port = match error {
             OpenError::PortInUse if failed.tries < MAX_PORT_RETRIES && !failed.reserved => {
-                self.take_port(family, failed.requirement)
+                self.take_port(family, failed.requirement, failed.socket)
             }
             OpenError::PortInUse | OpenError::Failed => None,
         };
         port.map(|port| RelayedAddress { port, tries: failed.tries + 1, ..*failed })
     }
 
-    pub(super) fn take_port(&mut self, family: AddressFamily, requirement: PortRequirement) -> Option<u16> {
-        self.shared.ports.take(family, &self.shard.ports, requirement, &mut self.rng)
+    pub(super) fn take_port(&mut self, family: AddressFamily, requirement: PortRequirement, socket: bool) -> Option<u16> {
+        let ranges = if socket { std::slice::from_ref(&self.shard.ports) } else { &self.settings.internal_ports[..] };
+        self.shared.ports.take(family, ranges, requirement, &mut self.rng)
     }
 
     fn answer_when_open(&mut self, id: AllocationId, now: Instant) {

@@ -26,7 +26,7 @@ impl Engine {
             // §10.2: 400 for a malformed address, then 443 and 403.
             let ip = peer?.ip();
             check_family(allocation, AddressFamily::of(ip))?;
-            if !self.admits_ip(ip) {
+            if !self.admits_ip(ip, allocation.scope) {
                 return Err(FORBIDDEN);
             }
             peers += 1;
@@ -60,7 +60,7 @@ impl Engine {
         let peer = peers_of(request).next().unwrap_or(Err(BAD_REQUEST))?;
         // §12.2: 443, then 403.
         check_family(allocation, AddressFamily::of(peer.ip()))?;
-        if !self.admits(peer, PeerTransport::Udp) {
+        if !self.admits(peer, allocation.scope, PeerTransport::Udp) {
             return Err(FORBIDDEN);
         }
         // §12.2: neither the channel nor the peer may be bound to another one.
@@ -70,7 +70,11 @@ impl Engine {
         }
         let new = usize::from(!allocation.peers.permits(peer.ip(), request.now));
         self.charge_new_permissions(id, new, request)?;
+        let owner = self.owner_of(peer);
         let allocation = self.allocations.allocation_mut(id).ok_or(BAD_REQUEST)?;
+        if let Some(owner) = owner {
+            allocation.peers.add_contact(AddressFamily::of(peer.ip()), peer.port(), owner);
+        }
         // §12.2: a channel installs or refreshes the permission too.
         allocation.peers.permit(peer.ip(), request.now + PERMISSION_LIFETIME);
         allocation.peers.bind(channel, peer, request.now + CHANNEL_LIFETIME);

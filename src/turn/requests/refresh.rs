@@ -108,6 +108,9 @@ impl Engine {
         if let Some(end) = allocation.credentials_expire.filter(|_| strict) {
             expires = expires.min(end);
         }
+        if let Some(end) = allocation.end_of_key() {
+            expires = expires.min(end);
+        }
         allocation.expires = expires;
         self.allocations.reschedule(id, false);
         seconds_until(expires, request.now)
@@ -121,7 +124,9 @@ impl Engine {
             allocation.peers.sweep(now, |ip| AddressFamily::of(ip) != relayed.family);
         }
         self.close_peer_connections(relayed, now);
-        self.outputs.push_back(Output::CloseRelayedAddress { relayed });
+        if address.socket {
+            self.outputs.push_back(Output::CloseRelayedAddress { relayed });
+        }
         self.shared.ports.release(relayed.family, address.port);
     }
 }

@@ -104,7 +104,7 @@ pub(super) fn rest_password(secret: &[u8], username: &str) -> String {
 /// Users that do not expire, by name; only their keys are kept.
 #[derive(Debug, Default)]
 pub(super) struct StaticUsers {
-    users: HashMap<String, Vec<LongTermKey>>,
+    users: HashMap<String, Vec<(Scope, LongTermKey)>>,
     by_hash: HashMap<[u8; 32], String>,
 }
 
@@ -112,25 +112,30 @@ impl StaticUsers {
     /// Adds a user or a further password. Clients differ in whether they prepare a password (SASLprep, RFC 4013): both ways are
     /// accepted.
     pub(super) fn insert(&mut self, username: &str, realm: &str, password: &str) {
+        self.insert_in_scope(Scope::Anyone, username, realm, password);
+    }
+
+    /// As [`Self::insert`], for a scope.
+    pub(super) fn insert_in_scope(&mut self, scope: Scope, username: &str, realm: &str, password: &str) {
         let prepared = stringprep::saslprep(password).ok().filter(|prepared| prepared.as_ref() != password);
         for password in [Some(password), prepared.as_deref()].into_iter().flatten() {
             for algorithm in [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256] {
-                self.insert_key(username, realm, LongTermKey::long_term(algorithm, username, realm, password));
+                self.insert_key(scope, username, realm, LongTermKey::long_term(algorithm, username, realm, password));
             }
         }
     }
 
     /// Adds a key that was computed before.
-    pub(super) fn insert_key(&mut self, username: &str, realm: &str, key: LongTermKey) {
-        self.users.entry(username.to_owned()).or_default().push(key);
+    pub(super) fn insert_key(&mut self, scope: Scope, username: &str, realm: &str, key: LongTermKey) {
+        self.users.entry(username.to_owned()).or_default().push((scope, key));
         self.by_hash.insert(userhash(username, realm), username.to_owned());
     }
 }
 
 impl CredentialSource for StaticUsers {
     fn user_keys(&self, username: &str, _realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> Option<UserKeys> {
-        let matching = self.users.get(username)?.iter().filter(|key| key.algorithm() == algorithm);
-        let keys: Vec<(Scope, LongTermKey)> = matching.map(|key| (Scope::Anyone, *key)).collect();
+        let matching = self.users.get(username)?.iter().filter(|(_, key)| key.algorithm() == algorithm);
+        let keys: Vec<(Scope, LongTermKey)> = matching.copied().collect();
         (!keys.is_empty()).then(|| UserKeys { user: username.to_owned(), keys, expires: None, leased: false })
     }
 

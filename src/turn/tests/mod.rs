@@ -24,6 +24,7 @@ mod policy;
 mod properties;
 mod protocol;
 mod resources;
+mod scope;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +40,8 @@ use super::codec::writer::MessageWriter;
 use super::*;
 use credential_sources::{RestSecrets, StaticUsers, TestClock, rest_password, userhash};
 
+/// The password of each user's name in scope clients.
+const STRANGERS_PASSWORD: &str = "stranger";
 /// REQUESTED-TRANSPORT.
 pub(super) const UDP: u32 = 17 << 24;
 pub(super) const TCP: u32 = 6 << 24;
@@ -101,6 +104,7 @@ impl World {
         let mut users = StaticUsers::default();
         for user in ["alice", "bob", "mallory"] {
             users.insert(user, REALM, "secret");
+            users.insert_in_scope(Scope::Clients, user, REALM, STRANGERS_PASSWORD);
         }
         Self::with_credentials(settings, ports, Arc::new(users))
     }
@@ -159,7 +163,8 @@ impl World {
                 | Output::MovedClientEnded { .. }
                 | Output::ConnectPeer { .. }
                 | Output::Splice { .. }
-                | Output::ClosePeerConnection { .. } => self.outputs.push(output),
+                | Output::ClosePeerConnection { .. }
+                | Output::DisplaceAllocation { .. } => self.outputs.push(output),
             }
         }
         assert_eq!(self.engine.audit(), Ok(()));
@@ -183,7 +188,11 @@ impl World {
                 response.assert_is(answer);
                 Some(response)
             }
-            Verdict::Drop(_) | Verdict::ToPeer { .. } | Verdict::ToClient { .. } | Verdict::ToShard { .. } => None,
+            Verdict::Drop(_)
+            | Verdict::ToPeer { .. }
+            | Verdict::ToClient { .. }
+            | Verdict::ToRelayedAddress { .. }
+            | Verdict::ToShard { .. } => None,
         }
     }
 
@@ -257,6 +266,13 @@ impl World {
         self.handle(client.from, &channel_data(channel, payload))
     }
 
+    /// A payload from a relayed address of another engine.
+    pub(super) fn relayed_data(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Verdict {
+        let verdict = self.engine.handle_relayed(from, to, payload, self.now);
+        self.drain_outputs();
+        verdict
+    }
+
     pub(super) fn peer_data(&mut self, relayed: SocketAddr, peer: &str, payload: &[u8]) -> Verdict {
         let id = self.relayed_at(relayed);
         let verdict = self.engine.handle_peer(id, addr(peer), payload, self.now);
@@ -315,6 +331,12 @@ impl Client {
 
     pub(super) fn bob() -> Self {
         Self::new("bob", "198.51.100.2:2222")
+    }
+
+    /// The same name with credentials of scope clients.
+    pub(super) fn into_stranger(mut self) -> Self {
+        self.password = STRANGERS_PASSWORD.to_owned();
+        self
     }
 
     pub(super) fn over_tcp(mut self) -> Self {

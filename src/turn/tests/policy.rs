@@ -92,8 +92,7 @@ fn peers_in_networks_of_this_machine_get_403_from_every_verb_and_are_counted() {
 
 #[test]
 fn r31_own_addresses_are_denied_except_live_relay_ports() {
-    let mut world = World::with(EngineSettings { short_path: false, ..settings() });
-    let (mut alice, mut bob) = (Client::alice(), Client::bob());
+    let (mut world, mut alice, mut bob) = (World::new(), Client::alice(), Client::bob());
     let ours = world.allocate(&mut alice);
     assert_eq!(world.permit(&mut alice, &["203.0.114.1:50000"]), None);
     let theirs = world.allocate(&mut bob);
@@ -105,29 +104,33 @@ fn r31_own_addresses_are_denied_except_live_relay_ports() {
         assert_eq!(world.bind(&mut alice, 0x4000, &peer), Some(403));
         assert_eq!(world.peer_data(ours, &peer, b"x"), denied);
     }
-    let relayed_id = world.relayed_at(ours);
-    let verdict =
-        Verdict::ToPeer { relayed: relayed_id, peer: theirs, payload: SEND_HEADER..SEND_HEADER + 1, dont_fragment: false };
-    assert_eq!(world.send(&alice, &theirs.to_string(), b"x"), verdict);
+    assert_eq!(world.bind(&mut bob, 0x4000, &ours.to_string()), None);
+    assert!(matches!(world.send(&alice, &theirs.to_string(), b"x"), Verdict::ToClient { to, .. } if to == bob.from));
     assert_eq!(world.bind(&mut alice, 0x4000, &theirs.to_string()), None);
-    assert!(matches!(world.channel_data(&alice, 0x4000, b"x"), Verdict::ToPeer { .. }));
-    assert!(matches!(world.peer_data(ours, &theirs.to_string(), b"x"), Verdict::ToClient { .. }));
+    assert!(matches!(world.channel_data(&alice, 0x4000, b"x"), Verdict::ToClient { to, .. } if to == bob.from));
+    assert_eq!(world.peer_data(ours, &theirs.to_string(), b"x"), denied, "packets between relayed addresses use no socket");
     world.refresh(&mut bob, 0);
     assert_eq!(world.channel_data(&alice, 0x4000, b"x"), denied, "the port is no relay any more");
     assert_eq!(world.peer_data(ours, &theirs.to_string(), b"x"), denied);
 }
 
 #[test]
-fn r31_two_clients_of_one_server_take_the_short_path_where_both_permit() {
+fn r31_two_clients_of_one_server_reach_each_other_where_both_permit() {
     let mut world = World::new();
     let (mut alice, mut bob) = (Client::alice(), Client::bob());
     let ours = world.allocate(&mut alice);
     let theirs = world.allocate(&mut bob);
     assert_eq!(world.bind(&mut alice, 0x4001, &theirs.to_string()), None);
-    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoPermission), "bob has not agreed");
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NotContacted), "bob has not agreed");
     assert_eq!(world.permit(&mut bob, &[&ours.to_string()]), None);
+    let verdict = Verdict::ToClient {
+        to: alice.from,
+        framing: Framing::Channel(ChannelNumber::new(0x4001).expect("a channel")),
+        payload: SEND_HEADER..SEND_HEADER + 3,
+    };
+    assert_eq!(world.send(&bob, &ours.to_string(), b"xyz"), verdict);
     let Verdict::ToClient { to, framing: Framing::Data { peer, .. }, payload } = world.channel_data(&alice, 0x4001, b"x") else {
-        panic!("the short path");
+        panic!("bob has sent to alice");
     };
     assert_eq!((to, peer, payload), (bob.from, ours, 4..5));
     assert_eq!(world.bind(&mut bob, 0x4002, &ours.to_string()), None);
@@ -135,33 +138,37 @@ fn r31_two_clients_of_one_server_take_the_short_path_where_both_permit() {
     let verdict =
         Verdict::ToClient { to: bob.from, framing: channel(0x4002), payload: CHANNEL_DATA_HEADER..CHANNEL_DATA_HEADER + 1 };
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), verdict);
-    let verdict = Verdict::ToClient { to: alice.from, framing: channel(0x4001), payload: SEND_HEADER..SEND_HEADER + 3 };
-    assert_eq!(world.send(&bob, &ours.to_string(), b"xyz"), verdict);
+    world.advance(secs(301));
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoPermission), "alice's has expired");
+    assert_eq!(world.permit(&mut alice, &[&theirs.to_string()]), None);
+    let dropped = Verdict::Drop(DropReason::NotContacted);
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), dropped, "bob's permission has expired, and his consent with it");
 }
 
 #[test]
 fn r31_behind_a_nat_relays_know_each_other_by_the_advertised_address() {
     let nat = RelayedIp { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
-    let settings = EngineSettings { relayed: [Some(nat), None], short_path: false, ..settings() };
+    let settings = EngineSettings { relayed: [Some(nat), None], ..settings() };
     let mut world = World::with(settings);
     let (mut alice, mut bob) = (Client::alice(), Client::bob());
     let (ours, theirs) = (world.allocate(&mut alice), world.allocate(&mut bob));
     assert_eq!(world.permit(&mut alice, &[&theirs.to_string()]), None);
-    assert_eq!(world.permit(&mut bob, &[&ours.to_string()]), None);
-    let Verdict::ToPeer { peer, .. } = world.send(&alice, &theirs.to_string(), b"x") else { panic!("a datagram") };
-    assert_eq!(peer, SocketAddr::new(ip("10.0.0.5"), theirs.port()), "no hairpin is needed");
-    let inside = SocketAddr::new(ip("10.0.0.5"), ours.port()).to_string();
-    let bound = SocketAddr::new(ip("10.0.0.5"), theirs.port());
-    let Verdict::ToClient { framing: Framing::Data { peer, .. }, .. } = world.peer_data(bound, &inside, b"x") else {
+    assert_eq!(world.bind(&mut bob, 0x4000, &ours.to_string()), None);
+    let verdict = world.send(&alice, &theirs.to_string(), b"x");
+    assert!(
+        matches!(verdict, Verdict::ToClient { to, framing: Framing::Channel(_), .. } if to == bob.from),
+        "no hairpin is needed"
+    );
+    let Verdict::ToClient { framing: Framing::Data { peer, .. }, .. } = world.channel_data(&bob, 0x4000, b"x") else {
         panic!("a Data indication");
     };
-    assert_eq!(peer, ours);
+    assert_eq!(peer, theirs);
 }
 
 /// Three allocations, each after a change of the advertised address.
-fn before_and_after(short_path: bool) -> (World, [Client; 3], [SocketAddr; 3]) {
+fn before_and_after() -> (World, [Client; 3], [SocketAddr; 3]) {
     let nat = RelayedIp { bound: ip("10.0.0.5"), advertised: ip("203.0.114.1") };
-    let mut world = World::with(EngineSettings { relayed: [Some(nat), None], short_path, ..settings() });
+    let mut world = World::with(EngineSettings { relayed: [Some(nat), None], ..settings() });
     let mut clients = [Client::alice(), Client::bob(), Client::new("mallory", "198.51.100.3:3333")];
     let mut relayed = Vec::new();
     for (client, advertised) in clients.iter_mut().zip(["203.0.114.1", "203.0.114.8", "203.0.114.9"]) {
@@ -173,7 +180,7 @@ fn before_and_after(short_path: bool) -> (World, [Client; 3], [SocketAddr; 3]) {
 
 #[test]
 fn r54_a_new_external_address_is_for_new_allocations() {
-    let (mut world, [mut alice, ..], relayed) = before_and_after(true);
+    let (mut world, [mut alice, ..], relayed) = before_and_after();
     assert_eq!(relayed.map(|relayed| relayed.ip().to_string()), ["203.0.114.1", "203.0.114.8", "203.0.114.9"]);
     let allocations = world.engine.allocations.iter();
     let shown: Vec<_> = allocations.filter_map(|(_, allocation)| allocation.relayed_address(AddressFamily::V4)).collect();
@@ -189,30 +196,23 @@ fn r54_a_new_external_address_is_for_new_allocations() {
 
 #[test]
 fn r54_relays_of_before_and_after_a_new_external_address_reach_each_other() {
-    for (short_path, from, to) in [true, false]
-        .into_iter()
-        .flat_map(|path| [(path, 0, 1), (path, 1, 0), (path, 0, 2), (path, 2, 0), (path, 1, 2), (path, 2, 1)])
-    {
-        let (mut world, mut clients, relayed) = before_and_after(short_path);
+    for (from, to) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)] {
+        let (mut world, mut clients, relayed) = before_and_after();
         assert_eq!(world.permit(&mut clients[from], &[&relayed[to].to_string()]), None);
         assert_eq!(world.permit(&mut clients[to], &[&relayed[from].to_string()]), None);
-        let mut verdict = world.send(&clients[from], &relayed[to].to_string(), b"x");
-        if !short_path {
-            let Verdict::ToPeer { peer, .. } = verdict else { panic!("a datagram") };
-            assert_eq!(peer, SocketAddr::new(ip("10.0.0.5"), relayed[to].port()), "no hairpin is needed");
-            let inside = SocketAddr::new(ip("10.0.0.5"), relayed[from].port());
-            verdict = world.peer_data(peer, &inside.to_string(), b"x");
-        }
+        let dropped = Verdict::Drop(DropReason::NotContacted);
+        assert_eq!(world.send(&clients[to], &relayed[from].to_string(), b"x"), dropped);
+        let verdict = world.send(&clients[from], &relayed[to].to_string(), b"x");
         let Verdict::ToClient { to: client, framing: Framing::Data { peer, .. }, .. } = verdict else {
-            panic!("short path {short_path}, {from} to {to}: {verdict:?}");
+            panic!("{from} to {to}: {verdict:?}");
         };
-        assert_eq!((client, peer), (clients[to].from, relayed[from]), "short path {short_path}, {from} to {to}");
+        assert_eq!((client, peer), (clients[to].from, relayed[from]), "{from} to {to}");
     }
 }
 
 #[test]
 fn former_external_addresses_are_few() {
-    let (mut world, ..) = before_and_after(true);
+    let (mut world, ..) = before_and_after();
     for last in 0..=255_u8 {
         world.engine.set_addresses([Some(IpAddr::from([203, 0, 114, last])), None], &[], &[], world.now);
     }
@@ -240,21 +240,19 @@ fn r31_engines_of_one_server_reach_each_other() {
     let theirs = two.allocate(&mut bob);
     assert_eq!(one.bind(&mut alice, 0x4000, &theirs.to_string()), None, "a live relay of the other engine");
     assert_eq!(two.permit(&mut bob, &[&ours.to_string()]), None);
-    // The packet goes through the kernel to the other engine's relay.
-    let relayed_id = one.relayed_at(ours);
-    let verdict = one.channel_data(&alice, 0x4000, b"x");
-    assert_eq!(
-        verdict,
-        Verdict::ToPeer {
-            relayed: relayed_id,
-            peer: theirs,
-            payload: CHANNEL_DATA_HEADER..CHANNEL_DATA_HEADER + 1,
-            dont_fragment: false
-        }
-    );
-    assert!(matches!(two.peer_data(theirs, &ours.to_string(), b"x"), Verdict::ToClient { to, .. } if to == bob.from));
+    let payload = CHANNEL_DATA_HEADER..CHANNEL_DATA_HEADER + 1;
+    let to_two = Verdict::ToRelayedAddress { shard: 2, from: ours, to: theirs, payload };
+    assert_eq!(one.channel_data(&alice, 0x4000, b"x"), to_two);
+    assert_eq!(two.relayed_data(ours, theirs, b"x"), Verdict::Drop(DropReason::NotContacted), "bob has not sent to alice");
+    let payload = SEND_HEADER..SEND_HEADER + 1;
+    let to_one = Verdict::ToRelayedAddress { shard: 1, from: theirs, to: ours, payload };
+    assert_eq!(two.send(&bob, &ours.to_string(), b"x"), to_one);
+    assert!(matches!(one.relayed_data(theirs, ours, b"x"), Verdict::ToClient { to, .. } if to == alice.from));
+    assert!(matches!(two.relayed_data(ours, theirs, b"x"), Verdict::ToClient { to, .. } if to == bob.from));
     one.refresh(&mut alice, 0);
+    assert_eq!(two.relayed_data(ours, theirs, b"x"), Verdict::Drop(DropReason::NotContacted), "alice's address is gone");
     two.refresh(&mut bob, 0);
+    assert_eq!(two.relayed_data(ours, theirs, b"x"), Verdict::Drop(DropReason::NoAllocation));
     two.assert_empty();
 }
 
