@@ -104,8 +104,11 @@ impl Allocation {
     /// the client's address.
     pub(super) fn publish(&self) {
         let senders = self.peers.senders();
-        let route = Route { to: self.five_tuple, expires: self.expires, senders };
-        self.delivery.publish(Some(route).filter(|route| !route.senders.is_empty()));
+        let is_new = senders.is_empty() && self.delivery.group.is_some();
+        let group = if is_new { self.peers.permitted() } else { Vec::new() };
+        let is_open = !senders.is_empty() || !group.is_empty();
+        let route = Route { to: self.five_tuple, expires: self.expires, senders, group };
+        self.delivery.publish(Some(route).filter(|_| is_open));
     }
 
     /// When the allocation, or the first of its permissions and channels, expires.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Instant;
 
+use super::allocation::Allocation;
 use super::bandwidth::Direction;
 use super::codec::attribute::{self, AddressFamily};
 use super::codec::framing::{ChannelData, Framing};
@@ -139,7 +140,10 @@ impl Engine {
             return Verdict::Drop(DropReason::NotContacted);
         };
         let route = delivery.route();
-        let Some((route, sender)) = route.as_ref().and_then(|route| Some((route, route.sender(from, owner)?))) else {
+        let own_group = allocation.and_then(|allocation| allocation.delivery.group);
+        let is_of_group = || own_group.is_some() && own_group == delivery.group;
+        let found = route.as_ref().and_then(|route| Some((route, route.sender(from, owner, is_of_group)?)));
+        let Some((route, sender)) = found else {
             return Verdict::Drop(DropReason::NotContacted);
         };
         // A stream has one owner.
@@ -175,9 +179,18 @@ impl Engine {
         let Some(relayed) = self.allocations.by_port(family, to.port()) else { return Verdict::Drop(DropReason::NoAllocation) };
         let is_contact = self.shared.ports.owner(family, from.port()).is_some_and(|owner| {
             let allocation = self.allocations.allocation(relayed.allocation);
-            allocation.is_some_and(|allocation| allocation.peers.contact(from, owner).is_some())
+            allocation.is_some_and(|allocation| {
+                allocation.peers.contact(from, owner).is_some() || self.is_first_of_group(allocation, from)
+            })
         });
         if is_contact { self.relay_to_client(relayed, from, payload, now) } else { Verdict::Drop(DropReason::NotContacted) }
+    }
+
+    /// Whether `from` is of the same group as an allocation that has contacted nobody yet.
+    fn is_first_of_group(&self, allocation: &Allocation, from: SocketAddr) -> bool {
+        let group = allocation.delivery.group;
+        let sender = || self.shared.delivery(AddressFamily::of(from.ip()), from.port());
+        group.is_some() && !allocation.peers.has_contacts() && sender().is_some_and(|sender| sender.group == group)
     }
 
     /// RFC 8656 §11.3, §12.7: passes a peer's payload to the client, as ChannelData where a channel is bound, else as a Data

@@ -8,7 +8,7 @@
 //! in the route itself, so that nothing has to be published when they pass. A client that uses a stream is reached through its
 //! engine alone, because a stream has one owner.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,7 +28,9 @@ pub(super) struct Delivery {
     pub(super) bandwidth: Bandwidth,
     pub(super) user: Arc<UserUsage>,
     pub(super) site: Option<Arc<StrangerSite>>,
-    /// `None`: the client has contacted no relayed address of this server, so that nothing is delivered to it.
+    /// [`super::UserKeys::group`].
+    pub(super) group: Option<u64>,
+    /// `None`: nothing is delivered to the client.
     route: ArcSwapOption<Route>,
 }
 
@@ -39,6 +41,9 @@ pub(super) struct Route {
     /// When the allocation expires.
     pub(super) expires: Instant,
     pub(super) senders: Vec<Sender>,
+    /// As long as the client has contacted nobody, the others of its group may send to it from addresses with a permission: so the
+    /// first check of ICE arrives, whichever side sends it. A client that has a contact has more to lose, and needs no other.
+    pub(super) group: Vec<(IpAddr, Instant)>,
 }
 
 /// A relayed address of this server that the client has contacted.
@@ -53,8 +58,8 @@ pub(super) struct Sender {
 }
 
 impl Delivery {
-    pub(super) fn new(user: Arc<UserUsage>, site: Option<Arc<StrangerSite>>) -> Self {
-        Self { bandwidth: Bandwidth::default(), user, site, route: ArcSwapOption::empty() }
+    pub(super) fn new(user: Arc<UserUsage>, site: Option<Arc<StrangerSite>>, group: Option<u64>) -> Self {
+        Self { bandwidth: Bandwidth::default(), user, site, group, route: ArcSwapOption::empty() }
     }
 
     pub(super) fn publish(&self, route: Option<Route>) {
@@ -67,8 +72,17 @@ impl Delivery {
 }
 
 impl Route {
-    /// The sender with this address, as long as `owner` has it.
-    pub(super) fn sender(&self, address: SocketAddr, owner: PortOwner) -> Option<&Sender> {
-        self.senders.iter().find(|sender| sender.owner == owner && sender.address == address)
+    /// The sender with this address, as long as `owner` has it. `is_of_group` is asked only where that matters.
+    pub(super) fn sender(
+        &self,
+        address: SocketAddr,
+        owner: PortOwner,
+        is_of_group: impl FnOnce() -> bool,
+    ) -> Option<Sender> {
+        let contact = self.senders.iter().find(|sender| sender.owner == owner && sender.address == address);
+        contact.copied().or_else(|| {
+            let permission = self.group.iter().find(|(ip, _)| *ip == address.ip()).filter(|_| is_of_group())?;
+            Some(Sender { address, owner, permitted_until: Some(permission.1), channel: None })
+        })
     }
 }

@@ -174,6 +174,10 @@ impl Engine {
         if listed != self.peer_connections.len() {
             return Err("an allocation lost a connection");
         }
+        let mut allocations = self.allocations.iter().map(|(_, allocation)| allocation);
+        if !allocations.all(|allocation| (allocation.user.scope == Scope::Clients) == allocation.stranger.is_some()) {
+            return Err("a stranger's allocation is not counted as one");
+        }
         if self.next_timeout().is_none() && self.allocations.len() > 0 {
             return Err("an allocation would never end");
         }

@@ -109,7 +109,10 @@
 //! | keys of nonces and of tickets | a client that moves arrives at another shard | read only |
 //! | total of allocations | 508 | one atomic |
 //! | allocations of a user | 486 must hold in a burst to all shards | a mutex, taken when an allocation begins or ends |
-//! | bandwidth of a user and of the server | the limits are not a shard's | one atomic for each direction; untouched where no limit is set |
+//! | bandwidth of a user, of all strangers, and of the server | the limits are not a shard's | one atomic for each direction; untouched where no limit is set |
+//! | allocations of strangers, by site | 486 and 508; above the capacity, an engine displaces an allocation of any other ([`Output::DisplaceAllocation`]) | a mutex, taken when an allocation of a stranger begins or ends, and when one of a user begins while capacity is scarce |
+//! | bytes that a site of strangers has sent lately | the site that sends the most yields first | one atomic for each direction |
+//! | descriptors of relayed sockets in use | strangers yield before they run out | two atomics that the shell writes |
 //! | deliveries | the client of a relayed address may be sent to by any engine | a mutex, taken when a relayed address begins or ends, and when a client names another one for the first time; packets read what was published without a lock |
 //! | reservations | RESERVATION-TOKEN may come to another shard | a mutex, taken only for EVEN-PORT with R = 1 |
 //! | challenges, Binding replies, failed authentications of a port | the limit of a source must not grow with the shards | tables of fixed size, made of atomics |
@@ -135,6 +138,8 @@
 //! - Challenges are limited by source address, because the source of a datagram may be forged. A burst of fifty passes, so that a
 //!   classroom behind one address gets in together; one port gets at most a fifth, so that one client that fails in a loop
 //!   starves no other.
+//! - What strangers (credentials of the scope *clients*) hold and send is bounded, and they yield to each other and to users: the
+//!   rules are in `strangers` (allocations) and `stranger_bandwidth`.
 //! - `Engine::end` is the one way an allocation ends, and it gives back everything; `audit` (tests and fuzzing) checks that
 //!   indices agree.
 //! - The timers are an index with one entry an allocation. An entry may be early, never late: when it fires, the allocation is

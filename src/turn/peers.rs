@@ -119,6 +119,16 @@ impl PeerTable {
         self.contacts.push(Contact { address, owner, delivery });
     }
 
+    /// The addresses with a permission, and when each permission expires.
+    pub(super) fn permitted(&self) -> Vec<(IpAddr, Instant)> {
+        self.permissions.iter().map(|permission| (permission.ip, permission.expires)).collect()
+    }
+
+    /// Whether the client has contacted any relayed address of this server.
+    pub(super) fn has_contacts(&self) -> bool {
+        !self.contacts.is_empty()
+    }
+
     /// The relayed addresses that may send to the client. A permission is for an address with all of its ports, and all relayed
     /// addresses of this server share one, so only those that the client has named are among them.
     pub(super) fn senders(&self) -> Vec<Sender> {

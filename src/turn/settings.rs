@@ -170,7 +170,7 @@ pub struct Limits {
     /// Bytes a second of all strangers (credentials of the scope *clients*) together in each direction. They never get more than
     /// `clients_capacity` percent of `server_bandwidth`.
     pub clients_bandwidth: Option<u64>,
-    /// Strangers' allocations of one IPv4 address, and five times as many as those of an IPv6 /64; beyond them 486.
+    /// Strangers' allocations of one IPv4 address; an IPv6 /64 may have a fifth of them. Beyond that 486.
     pub clients_per_address: u32,
     /// The percentage of a capacity that is in use when strangers begin to yield, to each other and to users.
     pub clients_capacity: u8,

@@ -34,7 +34,7 @@ impl Engine {
         if let Some(id) = self.allocations.find(&request.from) {
             return self.allocate_again(id, request);
         }
-        let KeySource::Lookup { user, scope, expires, leased } = &request.requester.key_source else {
+        let KeySource::Lookup { user, scope, expires, leased, group } = &request.requester.key_source else {
             return Err(ALLOCATION_MISMATCH);
         };
         // Steps 3 to 9, as far as they concern the attributes alone.
@@ -68,7 +68,7 @@ impl Engine {
         }
         let id = self.allocations.insert(Allocation {
             five_tuple: request.from,
-            delivery: Arc::new(Delivery::new(Arc::clone(&usage), None)),
+            delivery: Arc::new(Delivery::new(Arc::clone(&usage), None, *group)),
             user: usage,
             stranger: None,
             scope: reach,

@@ -25,6 +25,7 @@ mod properties;
 mod protocol;
 mod resources;
 mod scope;
+mod strangers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
