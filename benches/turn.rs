@@ -17,8 +17,8 @@ use castway::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordA
 use castway::turn::codec::message::StunMessage;
 use castway::turn::codec::writer::MessageWriter;
 use castway::turn::{
-    CredentialSource, Engine, EngineSettings, FiveTuple, Output, PeerPolicy, RelayedAddressId, RelayedIp, Scope, ShardSettings,
-    SharedState, Transport, UserKeys, Verdict,
+    CredentialSource, DropReason, Engine, EngineSettings, FiveTuple, Output, PeerPolicy, RelayedAddressId, RelayedIp, Scope,
+    ShardSettings, SharedState, Transport, UserKeys, Verdict,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use stun::message::Getter;
@@ -74,13 +74,13 @@ impl Bench {
     }
 }
 
-/// The only user of this bench.
-struct Alice;
+/// The only user of this bench, whose credentials have this scope.
+struct Alice(Scope);
 
 impl CredentialSource for Alice {
     fn user_keys(&self, username: &str, _: &str, algorithm: PasswordAlgorithm, _: Instant) -> Option<UserKeys> {
         let known = username == "alice" && algorithm == PasswordAlgorithm::Md5;
-        known.then(|| UserKeys { user: username.to_owned(), keys: vec![(Scope::Anyone, key())], expires: None, leased: false })
+        known.then(|| UserKeys { user: username.to_owned(), keys: vec![(self.0, key())], expires: None, leased: false, group: None })
     }
 }
 
@@ -182,21 +182,27 @@ struct Shell {
 
 impl Shell {
     fn new(limits: bool) -> Self {
+        Self::with(Scope::Anyone, |settings| {
+            if limits {
+                settings.limits.allocation_bandwidth = Some(u64::MAX / 4);
+                settings.limits.user_bandwidth = Some(u64::MAX / 4);
+                settings.limits.server_bandwidth = Some(u64::MAX / 4);
+            }
+        })
+    }
+
+    fn with(scope: Scope, change: impl FnOnce(&mut EngineSettings)) -> Self {
         let mut settings = EngineSettings::new(REALM);
         let ip = [203, 0, 114, 1].into();
         settings.relayed[0] = Some(RelayedIp { bound: ip, advertised: ip });
         settings.own_addresses = vec![ip];
         settings.limits.challenges = u16::MAX;
         settings.limits.bindings = u16::MAX;
-        if limits {
-            settings.limits.allocation_bandwidth = Some(u64::MAX / 4);
-            settings.limits.user_bandwidth = Some(u64::MAX / 4);
-            settings.limits.server_bandwidth = Some(u64::MAX / 4);
-        }
+        change(&mut settings);
         let now = Instant::now();
         let shared = SharedState::new(&settings, [1; 32], now);
         let shard = ShardSettings { index: 0, ports: 1024..=65_535 };
-        let engine = Engine::new(Arc::new(settings), PeerPolicy::default(), shared, Arc::new(Alice), shard, [2; 32]);
+        let engine = Engine::new(Arc::new(settings), PeerPolicy::default(), shared, Arc::new(Alice(scope)), shard, [2; 32]);
         Self { engine, now, relayed: Vec::new(), answer: Vec::new() }
     }
 
@@ -216,7 +222,8 @@ impl Shell {
                 | Output::MovedClientEnded { .. }
                 | Output::ConnectPeer { .. }
                 | Output::Splice { .. }
-                | Output::ClosePeerConnection { .. } => {}
+                | Output::ClosePeerConnection { .. }
+                | Output::DisplaceAllocation { .. } => {}
             }
         }
     }
@@ -290,6 +297,7 @@ fn engine(bench: &Bench) {
         let Verdict::ToClient { framing: framing @ Framing::Data { .. }, .. } = verdict else { panic!("{verdict:?}") };
         black_box(framing.write_header(&mut packet[..MAX_FRAMING_HEADER_BYTES], 1200));
     });
+    bandwidth_of_strangers(bench);
     strangers(bench, &mut shell);
     let refresh = signed(Method::Refresh, &nonce, 5, |_| {});
     bench.run("Refresh", || {
@@ -308,6 +316,24 @@ fn engine(bench: &Bench) {
         shell.ask(from, &free);
         shell.relayed.clear();
     });
+}
+
+/// The cost of the bucket that all strangers share: their scope is *clients*, and a setting lets them reach the peer of this bench.
+fn bandwidth_of_strangers(bench: &Bench) {
+    for (with, bandwidth) in [("no limit", None), ("the limit of strangers", Some(1 << 40)), ("that limit reached", Some(1))] {
+        let mut shell = Shell::with(Scope::Clients, |settings| {
+            settings.scope = Some(Scope::Anyone);
+            settings.limits.clients_bandwidth = bandwidth;
+        });
+        let from = client(1);
+        let nonce = shell.allocate(from);
+        shell.bind(from, &nonce);
+        let (channel, now) = (channel_data(&[7; 1200]), shell.now);
+        bench.without_allocating(&format!("ChannelData of a stranger, {with}"), || {
+            let verdict = black_box(shell.engine.handle_client(from, &channel, now));
+            assert!(matches!(verdict, Verdict::ToPeer { .. } | Verdict::Drop(DropReason::Bandwidth)));
+        });
+    }
 }
 
 fn strangers(bench: &Bench, shell: &mut Shell) {
@@ -330,13 +356,21 @@ fn strangers(bench: &Bench, shell: &mut Shell) {
 }
 
 fn idle_memory(count: u32) {
-    let mut shell = Shell::new(false);
-    shell.relayed.reserve(count as usize);
-    let region = Region::new(ALLOCATOR);
-    for number in 0..count {
-        shell.allocate(client(number));
+    for (name, scope, per_address) in [
+        ("an idle allocation", Scope::Anyone, 1),
+        ("a stranger's, an address each", Scope::Clients, 1),
+        ("a stranger's, 100 of an address", Scope::Clients, 100),
+    ] {
+        let mut shell = Shell::with(scope, |_| {});
+        shell.relayed.reserve(count as usize);
+        let region = Region::new(ALLOCATOR);
+        for number in 0..count {
+            let mut from = client(number / per_address);
+            from.client.set_port(1000 + (number % per_address) as u16);
+            shell.allocate(from);
+        }
+        let stats = region.change();
+        let held = stats.bytes_allocated as isize - stats.bytes_deallocated as isize;
+        println!("{:44} {:>10} B", format!("{name}, of {count}"), held / count as isize);
     }
-    let stats = region.change();
-    let held = stats.bytes_allocated as isize - stats.bytes_deallocated as isize;
-    println!("{:44} {:>10} B", format!("an idle allocation, of {count}"), held / count as isize);
 }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use castway::turn::Scope;
 
 use crate::allocations;
 use crate::options::BenchOptions;
+use crate::pairs::Shards;
 use crate::process::Cpus;
-use crate::report::{LOSS, OFFERED, Report};
-use crate::server::{Kind, Server};
+use crate::report::{KERNEL_KB, LOSS, OFFERED, Report};
+use crate::server::{Program, Server};
 use crate::traffic::{Ends, Framing, Path, Pattern, Run};
 
 /// One case, which fills some rows of the table.
@@ -22,8 +24,8 @@ enum Load {
     At(f64, Pattern),
     /// Finds the highest rate with less than 1% loss, and the CPU time per packet at that rate.
     Most(Pattern),
-    /// Makes few and then many allocations.
-    Allocations(usize, usize),
+    /// Makes few and then many allocations of a scope.
+    Allocations(Scope),
 }
 
 const STEADY: Pattern = Pattern { payload: 1200, burst: 1, trains: false, framing: Framing::Channel, ends: Ends::ClientAndPeer };
@@ -31,10 +33,11 @@ const SMALL: Pattern = Pattern { payload: 160, ..STEADY };
 const BURSTS: Pattern = Pattern { burst: 8, ..STEADY };
 const TRAINS: Pattern = Pattern { burst: 40, trains: true, ..STEADY };
 const SEND: Pattern = Pattern { framing: Framing::Indication, ..STEADY };
-const CLIENTS: Pattern = Pattern { ends: Ends::TwoClients, ..STEADY };
+const ONE_SHARD: Pattern = Pattern { ends: Ends::TwoClients(Shards::One), ..STEADY };
+const TWO_SHARDS: Pattern = Pattern { ends: Ends::TwoClients(Shards::Two), ..STEADY };
 
 /// In the order of the table.
-pub(crate) const CASES: [Case; 14] = [
+pub(crate) const CASES: [Case; 17] = [
     Case { name: "paced-160", load: Load::At(40e3, SMALL) },
     Case { name: "paced-1200", load: Load::At(40e3, STEADY) },
     Case { name: "bursts-160", load: Load::At(40e3, Pattern { burst: 8, ..SMALL }) },
@@ -42,13 +45,16 @@ pub(crate) const CASES: [Case; 14] = [
     Case { name: "gso-1200", load: Load::At(80e3, TRAINS) },
     Case { name: "send-160", load: Load::At(40e3, Pattern { framing: Framing::Indication, ..SMALL }) },
     Case { name: "send-1200", load: Load::At(40e3, SEND) },
-    Case { name: "clients-1200", load: Load::At(20e3, CLIENTS) },
-    Case { name: "clients-bursts-1200", load: Load::At(20e3, Pattern { burst: 8, ..CLIENTS }) },
+    Case { name: "clients-1200", load: Load::At(20e3, ONE_SHARD) },
+    Case { name: "clients-bursts-1200", load: Load::At(20e3, Pattern { burst: 8, ..ONE_SHARD }) },
+    Case { name: "clients-2-shards-1200", load: Load::At(20e3, TWO_SHARDS) },
+    Case { name: "clients-2-shards-bursts-1200", load: Load::At(20e3, Pattern { burst: 8, ..TWO_SHARDS }) },
     Case { name: "most-160", load: Load::Most(SMALL) },
     Case { name: "most-1200", load: Load::Most(STEADY) },
     Case { name: "most-bursts-1200", load: Load::Most(BURSTS) },
     Case { name: "most-gso-1200", load: Load::Most(TRAINS) },
-    Case { name: "allocations", load: Load::Allocations(1_000, 10_000) },
+    Case { name: "allocations", load: Load::Allocations(Scope::Anyone) },
+    Case { name: "allocations-clients", load: Load::Allocations(Scope::Clients) },
 ];
 
 const CPU: &str = "CPU us/packet";
@@ -63,24 +69,29 @@ impl Case {
     /// The forwarder does not start. Any other server that can't be measured is left out, with a message.
     pub(crate) fn run(&self, options: &BenchOptions, cpus: &Cpus, report: &mut Report) -> anyhow::Result<()> {
         match self.load {
-            Load::Allocations(few, many) => {
-                let shrink = if options.quick { 10 } else { 1 };
-                self.run_allocations(options, cpus, report, few / shrink, many / shrink)
+            Load::Allocations(scope) => {
+                let many = if options.quick { options.allocations / 10 } else { options.allocations };
+                self.run_allocations(options, cpus, report, scope, many)
             }
             Load::At(_, pattern) | Load::Most(pattern) => self.run_traffic(options, cpus, report, pattern),
         }
     }
 
     fn run_traffic(&self, options: &BenchOptions, cpus: &Cpus, report: &mut Report, pattern: Pattern) -> anyhow::Result<()> {
+        let threads = match pattern.ends {
+            Ends::ClientAndPeer => None,
+            Ends::TwoClients(shards) => Some(shards.count()),
+        };
+        let candidates = options.candidates();
         let mut running = Vec::new();
-        for kind in options.kinds() {
-            let opened = Server::start(kind, cpus).and_then(|server| {
+        for (index, candidate) in candidates.iter().enumerate() {
+            let opened = Server::start(candidate, threads, cpus).and_then(|server| {
                 let path = Path::open(&server, pattern, options.gro)?;
-                Ok((server, path))
+                Ok((index, server, path))
             });
             match opened {
                 Ok(opened) => running.push(opened),
-                Err(error) => eprintln!("{}: {kind} is left out: {error:#}", self.name),
+                Err(error) => eprintln!("{}: {} is left out: {error:#}", self.name, candidate.name),
             }
         }
         let mut direct = Path::direct(pattern, options.gro)?;
@@ -89,9 +100,10 @@ impl Case {
             if pair > 0 {
                 running.reverse();
             }
-            for (server, path) in &mut running {
-                let kind = server.kind;
-                self.measure(options, report, server, path, &mut direct).with_context(|| format!("{}: {kind}", self.name))?;
+            for (index, server, path) in &mut running {
+                let mut add = |measure, value| report.add(self.name, measure, *index, value);
+                let measured = self.measure(options, &mut add, server, path, &mut direct);
+                measured.with_context(|| format!("{}: {}", self.name, candidates[*index].name))?;
             }
         }
         Ok(())
@@ -100,12 +112,11 @@ impl Case {
     fn measure(
         &self,
         options: &BenchOptions,
-        report: &mut Report,
+        add: &mut dyn FnMut(&'static str, f64),
         server: &Server,
         path: &mut Path,
         direct: &mut Path,
     ) -> anyhow::Result<()> {
-        let mut add = |measure, value| report.add(self.name, measure, server.kind, value);
         let time = Duration::from_millis(if options.quick { 300 } else { 2_000 });
         match self.load {
             Load::At(rate, _) => {
@@ -124,7 +135,7 @@ impl Case {
                 add("packets/s", rate);
                 add(CPU, cpu);
             }
-            Load::Allocations(..) => {}
+            Load::Allocations(_) => {}
         }
         Ok(())
     }
@@ -134,23 +145,32 @@ impl Case {
         options: &BenchOptions,
         cpus: &Cpus,
         report: &mut Report,
-        few: usize,
+        scope: Scope,
         many: usize,
     ) -> anyhow::Result<()> {
-        let mut kinds: Vec<Kind> = options.kinds().into_iter().filter(|kind| *kind != Kind::Bare).collect();
+        let candidates = options.candidates();
+        let is_relay = |index: &usize| !matches!(candidates[*index].program, Program::Forwarder);
+        let mut measured: Vec<usize> = (0..candidates.len()).filter(is_relay).collect();
         for _ in 0..options.pairs {
-            kinds.reverse();
-            for kind in kinds.clone() {
-                match Server::start(kind, cpus).and_then(|server| allocations::measure(&server, few, many)) {
+            measured.reverse();
+            for index in measured.clone() {
+                let candidate = &candidates[index];
+                let started = Server::start(candidate, None, cpus);
+                match started.and_then(|server| allocations::measure(&server, scope, many / 10, many)) {
                     Ok(costs) => {
-                        report.add(self.name, "kB each of the first 10%", kind, costs.kb[0]);
-                        report.add(self.name, "kB each of all", kind, costs.kb[1]);
-                        report.add(self.name, "Allocates/s", kind, costs.rate);
-                        report.add(self.name, "CPU us/Allocate", kind, costs.cpu_micros);
+                        let mut add = |measure, value| report.add(self.name, measure, index, value);
+                        add("kB each of the first 10%", costs.kb[0]);
+                        add("kB each of all", costs.kb[1]);
+                        if let Some(kernel_kb) = costs.kernel_kb {
+                            add(KERNEL_KB, kernel_kb);
+                            add("kB each with the kernel's", costs.kb[1] + kernel_kb);
+                        }
+                        add("Allocates/s", costs.rate);
+                        add("CPU us/Allocate", costs.cpu_micros);
                     }
                     Err(error) => {
-                        eprintln!("{}: {kind} is left out: {error:#}", self.name);
-                        kinds.retain(|other| *other != kind);
+                        eprintln!("{}: {} is left out: {error:#}", self.name, candidate.name);
+                        measured.retain(|other| *other != index);
                     }
                 }
             }

@@ -19,15 +19,16 @@ use stun::attributes::{
     ATTR_CHANNEL_NUMBER, ATTR_DATA, ATTR_NONCE, ATTR_REALM, ATTR_REQUESTED_TRANSPORT, ATTR_USERNAME, ATTR_XOR_PEER_ADDRESS,
     ATTR_XOR_RELAYED_ADDRESS, AttrType,
 };
+use stun::error_code::ErrorCodeAttribute;
 use stun::integrity::MessageIntegrity;
 use stun::message::{
-    CLASS_INDICATION, CLASS_REQUEST, CLASS_SUCCESS_RESPONSE, METHOD_ALLOCATE, METHOD_CHANNEL_BIND, METHOD_CREATE_PERMISSION,
-    METHOD_SEND, Message, MessageType, Method, Setter,
+    CLASS_INDICATION, CLASS_REQUEST, CLASS_SUCCESS_RESPONSE, Getter, METHOD_ALLOCATE, METHOD_CHANNEL_BIND,
+    METHOD_CREATE_PERMISSION, METHOD_SEND, Message, MessageType, Method, Setter,
 };
 use stun::textattrs::TextAttribute;
 use stun::xoraddr::XorMappedAddress;
 
-use crate::server::{REALM, SECRET};
+use crate::server::REALM;
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 const TRIES: usize = 5;
@@ -40,12 +41,14 @@ pub(crate) struct User {
 }
 
 impl User {
+    /// `key` signs the name.
+    ///
     /// # Errors
     /// The clock is before 1970.
-    pub(crate) fn new(label: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(label: &str, key: &[u8]) -> anyhow::Result<Self> {
         let expires = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 3600;
         let name = format!("{expires}:{label}");
-        let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes())?;
+        let mut mac = Hmac::<Sha1>::new_from_slice(key)?;
         mac.update(name.as_bytes());
         Ok(Self { name, password: STANDARD.encode(mac.finalize().into_bytes()) })
     }
@@ -90,7 +93,7 @@ impl Client {
     fn request(&self, method: Method, attributes: Vec<Box<dyn Setter>>) -> anyhow::Result<()> {
         let request = signed(method, attributes, &self.user, &self.nonce)?;
         let reply = exchange(&self.socket, self.server, &request)?;
-        ensure!(reply.typ.class == CLASS_SUCCESS_RESPONSE, "{method} was refused: {reply}");
+        ensure!(reply.typ.class == CLASS_SUCCESS_RESPONSE, "{method} was refused: {}", reason(&reply));
         Ok(())
     }
 }
@@ -117,7 +120,13 @@ pub(crate) fn allocate(user: &User, nonce: &str) -> anyhow::Result<Message> {
 /// # Errors
 /// The response has no NONCE.
 pub(crate) fn nonce(reply: &Message) -> anyhow::Result<String> {
-    Ok(TextAttribute::get_from_as(reply, ATTR_NONCE).with_context(|| format!("no nonce in {reply}"))?.text)
+    Ok(TextAttribute::get_from_as(reply, ATTR_NONCE).with_context(|| format!("{} without NONCE", reason(reply)))?.text)
+}
+
+/// Returns the ERROR-CODE of a response as text.
+fn reason(reply: &Message) -> String {
+    let mut code = ErrorCodeAttribute::default();
+    code.get_from(reply).map_or_else(|_| reply.to_string(), |()| code.to_string())
 }
 
 /// Returns the XOR-RELAYED-ADDRESS of the response to an Allocate request.
@@ -125,7 +134,7 @@ pub(crate) fn nonce(reply: &Message) -> anyhow::Result<String> {
 /// # Errors
 /// The server has refused the request.
 pub(crate) fn relayed(reply: &Message) -> anyhow::Result<SocketAddr> {
-    ensure!(reply.typ.class == CLASS_SUCCESS_RESPONSE, "Allocate was refused: {reply}");
+    ensure!(reply.typ.class == CLASS_SUCCESS_RESPONSE, "Allocate was refused: {}", reason(reply));
     let mut address = XorMappedAddress::default();
     address.get_from_as(reply, ATTR_XOR_RELAYED_ADDRESS)?;
     Ok(SocketAddr::new(address.ip, address.port))

@@ -1,4 +1,5 @@
-//! Compares Castway's relay with Debian's coturn and with a forwarder without TURN, alternately, on this machine's loopback.
+//! Compares Castway's relay with Debian's coturn, with other turnservers and with a forwarder without TURN, alternately, on this
+//! machine's loopback.
 //!
 //! `cargo bench --bench relay` prints the table; `--help` lists the options. The generator spins on CPUs of its own and stamps
 //! each packet; the CPU time of a server is what the kernel accounts to its threads. Over loopback this includes a packet's whole
@@ -10,7 +11,9 @@ mod allocations;
 mod cases;
 mod client;
 mod forwarder;
+mod kernel_memory;
 mod options;
+mod pairs;
 mod process;
 mod report;
 mod server;
@@ -41,7 +44,7 @@ fn main() -> anyhow::Result<()> {
     process::raise_descriptor_limit()?;
     let cpus = Cpus::split(options.server_cpus)?;
     cpus.use_for_generator()?;
-    let mut report = Report::default();
+    let mut report = Report::new(options.candidates());
     for case in cases {
         eprintln!("{} …", case.name);
         case.run(&options, &cpus, &mut report)?;

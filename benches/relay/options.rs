@@ -2,7 +2,7 @@
 
 use clap::Parser;
 
-use crate::server::Kind;
+use crate::server::{Candidate, Program};
 
 #[derive(Debug, Parser)]
 pub(crate) struct BenchOptions {
@@ -21,12 +21,19 @@ pub(crate) struct BenchOptions {
     /// List the cases
     #[arg(long)]
     pub(crate) list: bool,
+    /// Also measure this turnserver, which has coturn's options; may be given several times. A server with ports of its own needs them
+    /// here too: 'coturn 4.17.1=/opt/coturn/bin/turnserver --multiplex-peer --multiplex-peer-port 9000 --udp-gso'
+    #[arg(long = "turnserver", value_name = "NAME=PATH ARGUMENTS")]
+    pub(crate) turnservers: Vec<Candidate>,
     /// Leave Castway out
     #[arg(long)]
     pub(crate) without_castway: bool,
     /// Receivers take whole trains (UDP_GRO), which browsers do not
     #[arg(long)]
     pub(crate) gro: bool,
+    /// How many allocations the case of that name makes; Castway needs about two and a half descriptors for each
+    #[arg(long, default_value_t = 10_000, value_name = "COUNT")]
+    pub(crate) allocations: usize,
     /// CPUs of the servers
     #[arg(long, default_value_t = 1, value_name = "COUNT")]
     pub(crate) server_cpus: usize,
@@ -38,9 +45,12 @@ pub(crate) struct BenchOptions {
 }
 
 impl BenchOptions {
-    /// The servers to measure.
-    pub(crate) fn kinds(&self) -> Vec<Kind> {
-        let kinds = [Kind::Castway, Kind::Coturn, Kind::Bare].into_iter();
-        kinds.filter(|kind| *kind != Kind::Castway || !self.without_castway).collect()
+    /// The servers to measure, in the order of the report's columns.
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
+        let candidate = |name: &str, program| Candidate { name: name.to_owned(), program };
+        let debian = Program::Turnserver { path: "turnserver".to_owned(), arguments: Vec::new() };
+        let castway = (!self.without_castway).then(|| candidate("castway", Program::Castway));
+        let turnservers = [candidate("coturn", debian)].into_iter().chain(self.turnservers.iter().cloned());
+        castway.into_iter().chain(turnservers).chain([candidate("bare forward", Program::Forwarder)]).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! The measured child processes: their CPU time, their memory, and the CPUs on which they run.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -100,18 +101,29 @@ impl Process {
         Ok(())
     }
 
-    /// CPU time of all threads since the start, in nanoseconds. The value is exact while the threads sleep
-    /// (`/proc/PID/task/*/schedstat`, see Documentation/scheduler/sched-stats.rst). It does not include threads that have ended.
+    /// CPU time of all threads since the start, in nanoseconds. It does not include threads that have ended.
     ///
     /// # Errors
     /// The process has ended, or the kernel keeps no such statistics.
     pub(crate) fn cpu_nanos(&self) -> anyhow::Result<u64> {
-        let mut sum = 0;
+        Ok(self.cpu_nanos_by_thread()?.values().sum())
+    }
+
+    /// CPU time of each thread since its start, in nanoseconds, by the thread's id. A value is exact while the thread sleeps
+    /// (`/proc/PID/task/*/schedstat`, see Documentation/scheduler/sched-stats.rst).
+    ///
+    /// # Errors
+    /// The process has ended, or the kernel keeps no such statistics.
+    pub(crate) fn cpu_nanos_by_thread(&self) -> anyhow::Result<BTreeMap<u32, u64>> {
+        let mut threads = BTreeMap::new();
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id())).context("the server has ended")? {
-            let text = fs::read_to_string(task?.path().join("schedstat")).context("no schedstat")?;
-            sum += text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).context("an odd schedstat")?;
+            let task = task?;
+            let text = fs::read_to_string(task.path().join("schedstat")).context("no schedstat")?;
+            let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok()).context("an odd schedstat")?;
+            let id = task.file_name().to_str().and_then(|id| id.parse().ok()).context("an odd thread")?;
+            threads.insert(id, nanos);
         }
-        Ok(sum)
+        Ok(threads)
     }
 
     /// Resident memory in kB.

@@ -1,58 +1,70 @@
 //! The table: each row has one measure, its median over all pairs, and its spread.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::server::Kind;
+use crate::server::{Candidate, Program};
 
 pub(crate) const LOSS: &str = "loss %";
 pub(crate) const OFFERED: &str = "offered packets/s";
-/// Measures for which a ratio has no meaning.
-const WITHOUT_RATIO: [&str; 2] = [LOSS, OFFERED];
+pub(crate) const KERNEL_KB: &str = "kB each in the kernel";
+/// Measures for which a ratio has no meaning, or that may be 0.
+const WITHOUT_RATIO: [&str; 3] = [LOSS, OFFERED, KERNEL_KB];
 
-/// Samples of one measure, in the order of the pairs.
+/// Samples of one measure: for each server, in the order of the pairs.
 #[derive(Debug, Clone)]
-pub(crate) struct Row {
-    pub(crate) case: &'static str,
-    pub(crate) measure: &'static str,
-    pub(crate) samples: BTreeMap<Kind, Vec<f64>>,
+struct Row {
+    case: &'static str,
+    measure: &'static str,
+    samples: Vec<Vec<f64>>,
 }
 
 /// All rows, in the order of their first sample.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Report {
+    servers: Vec<Candidate>,
     rows: Vec<Row>,
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, case: &'static str, measure: &'static str, kind: Kind, value: f64) {
-        let at = self.rows.iter().position(|row| row.case == case && row.measure == measure);
-        let at = at.unwrap_or_else(|| {
-            self.rows.push(Row { case, measure, samples: BTreeMap::new() });
-            self.rows.len() - 1
-        });
-        self.rows[at].samples.entry(kind).or_default().push(value);
+    pub(crate) fn new(servers: Vec<Candidate>) -> Self {
+        Self { servers, rows: Vec::new() }
     }
 
-    /// Formats the table for a terminal, or as Markdown.
+    /// Adds a sample of the server with the index `server`.
+    pub(crate) fn add(&mut self, case: &'static str, measure: &'static str, server: usize, value: f64) {
+        let at = self.rows.iter().position(|row| row.case == case && row.measure == measure);
+        let at = at.unwrap_or_else(|| {
+            self.rows.push(Row { case, measure, samples: vec![Vec::new(); self.servers.len()] });
+            self.rows.len() - 1
+        });
+        self.rows[at].samples[server].push(value);
+    }
+
+    /// Formats the table for a terminal, or as Markdown. Each turnserver is followed by Castway's ratio to it.
     pub(crate) fn render(&self, markdown: bool) -> String {
-        let mut lines = vec![["case", "measure", "castway", "coturn", "castway/coturn", "bare forward"].map(str::to_owned)];
+        let castway = self.servers.iter().position(|server| matches!(server.program, Program::Castway));
+        let mut lines = vec![vec!["case".to_owned(), "measure".to_owned()]];
+        for server in &self.servers {
+            lines[0].push(server.name.clone());
+            if matches!(server.program, Program::Turnserver { .. }) {
+                lines[0].push(format!("castway/{}", server.name));
+            }
+        }
         for row in &self.rows {
-            let of = |kind| row.samples.get(&kind).map_or(&[][..], Vec::as_slice);
-            // The ratio is taken within each pair, whose two runs followed each other under the same conditions.
-            let ratios: Vec<f64> = of(Kind::Castway).iter().zip(of(Kind::Coturn)).map(|(ours, theirs)| ours / theirs).collect();
-            let ratio = if WITHOUT_RATIO.contains(&row.measure) { "-".to_owned() } else { spread(&ratios) };
-            lines.push([
-                row.case.to_owned(),
-                row.measure.to_owned(),
-                spread(of(Kind::Castway)),
-                spread(of(Kind::Coturn)),
-                ratio,
-                spread(of(Kind::Bare)),
-            ]);
+            let mut line = vec![row.case.to_owned(), row.measure.to_owned()];
+            let ours = castway.map_or(&[][..], |castway| &row.samples[castway]);
+            for (server, theirs) in self.servers.iter().zip(&row.samples) {
+                line.push(spread(theirs));
+                if matches!(server.program, Program::Turnserver { .. }) {
+                    // The ratio is taken within each pair, whose runs followed each other under the same conditions.
+                    let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
+                    line.push(if WITHOUT_RATIO.contains(&row.measure) { "-".to_owned() } else { spread(&ratios) });
+                }
+            }
+            lines.push(line);
         }
         let widths: Vec<usize> =
-            (0..6).map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or_default()).collect();
+            (0..lines[0].len()).map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or_default()).collect();
         let mut text = String::new();
         for (index, line) in lines.iter().enumerate() {
             let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
@@ -64,7 +76,7 @@ impl Report {
                 writeln!(text, "{}", cells.join("  ").trim_end())
             };
             if index == 0 && markdown {
-                let _ = writeln!(text, "|{}|", ["---"; 6].join("|"));
+                let _ = writeln!(text, "|{}|", vec!["---"; widths.len()].join("|"));
             }
         }
         text

@@ -1,67 +1,89 @@
-//! The three compared servers: Castway, Debian's coturn, and a forwarder without TURN.
+//! The compared servers: Castway, Debian's coturn, further turnservers, and a forwarder without TURN.
 
-use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
+use castway::turn::Scope;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use tempfile::TempDir;
 
+use crate::client::User;
 use crate::process::{Cpus, Process};
 
-pub(crate) const SECRET: &str = "a secret of the benchmark";
+const SECRET: &str = "a secret of the benchmark";
+/// Castway signs credentials of scope clients with the HMAC of this text under the secret.
+const CLIENTS_KEY_LABEL: &[u8] = b"castway/scope/clients/1";
 pub(crate) const REALM: &str = "castway";
 /// Below the kernel's ephemeral ports, which the generator's sockets use. Each server has ports for more than 10,000 allocations.
 const CASTWAY_PORTS: (u16, u16) = (10_000, 20_999);
 const COTURN_PORTS: (u16, u16) = (21_000, 31_999);
+/// More than any case makes at the same time.
+const MAX_ALLOCATIONS: u32 = 20_000;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    Castway,
-    Coturn,
-    /// Only recvmmsg and sendmmsg with trains: the upper limit.
-    Bare,
+/// A server to measure, which has columns of its own in the report.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) name: String,
+    pub(crate) program: Program,
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Castway => "castway",
-            Self::Coturn => "coturn",
-            Self::Bare => "bare forward",
-        })
+#[derive(Debug, Clone)]
+pub(crate) enum Program {
+    Castway,
+    /// coturn, or another program with coturn's options.
+    Turnserver {
+        path: String,
+        arguments: Vec<String>,
+    },
+    /// Only recvmmsg and sendmmsg with trains: the upper limit.
+    Forwarder,
+}
+
+impl FromStr for Candidate {
+    type Err = anyhow::Error;
+
+    /// Reads a turnserver from `NAME=PATH ARGUMENTS`; the arguments are separated by spaces.
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (name, command) = text.split_once('=').context("it is not NAME=PATH ARGUMENTS")?;
+        let mut words = command.split_whitespace().map(str::to_owned);
+        let path = words.next().context("the path is missing")?;
+        Ok(Self { name: name.to_owned(), program: Program::Turnserver { path, arguments: words.collect() } })
     }
 }
 
 /// A running server.
 pub(crate) struct Server {
-    pub(crate) kind: Kind,
     pub(crate) process: Process,
     /// The address to which clients send.
     pub(crate) address: SocketAddr,
     /// Only for the forwarder: the address to which peers send.
     pub(crate) relayed: Option<SocketAddr>,
+    /// The key that signs credentials of scope clients, for a server without scopes those of any scope.
+    clients_key: Vec<u8>,
     _data: TempDir,
 }
 
 impl Server {
-    /// Starts the server and waits until it answers.
+    /// Starts the server and waits until it answers. `threads`: how many of them relay; `None` leaves it to the server.
     ///
     /// # Errors
     /// The server is not installed, or does not become ready.
-    pub(crate) fn start(kind: Kind, cpus: &Cpus) -> anyhow::Result<Self> {
+    pub(crate) fn start(candidate: &Candidate, threads: Option<usize>, cpus: &Cpus) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
-        let server = match kind {
-            Kind::Castway => Self::castway(data, cpus),
-            Kind::Coturn => Self::coturn(data, cpus),
-            Kind::Bare => Self::bare(data, cpus),
+        let server = match &candidate.program {
+            Program::Castway => Self::castway(data, threads, cpus),
+            Program::Turnserver { path, arguments } => Self::turnserver(data, path, arguments, threads, cpus),
+            Program::Forwarder => Self::forwarder(data, cpus),
         };
-        server.with_context(|| format!("{kind} can't be measured"))
+        server.with_context(|| format!("{} can't be measured", candidate.name))
     }
 
-    fn castway(data: TempDir, cpus: &Cpus) -> anyhow::Result<Self> {
+    fn castway(data: TempDir, threads: Option<usize>, cpus: &Cpus) -> anyhow::Result<Self> {
         let (http, address) = (free_tcp()?, free_udp()?);
         let program = std::env::var("CASTWAY_BENCH_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_castway").to_owned());
         let mut command = Command::new(program);
@@ -76,16 +98,32 @@ impl Server {
             .env("CASTWAY_ALLOWED_PEER_IP", "127.0.0.0/8")
             .env("CASTWAY_MIN_PORT", CASTWAY_PORTS.0.to_string())
             .env("CASTWAY_MAX_PORT", CASTWAY_PORTS.1.to_string());
+        for unlimited in ["CASTWAY_MAX_BPS", "CASTWAY_CLIENTS_BPS"] {
+            command.env(unlimited, "0");
+        }
+        command.env("CASTWAY_CLIENTS_ALLOCATIONS", MAX_ALLOCATIONS.to_string());
+        if let Some(threads) = threads {
+            command.env("CASTWAY_RELAY_THREADS", threads.to_string());
+        }
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = Process::spawn(&mut command, cpus)?;
         process.wait_until(10, || is_ready(http).unwrap_or(false))?;
-        Ok(Self { kind: Kind::Castway, process, address, relayed: None, _data: data })
+        let mut clients_key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())?;
+        clients_key.update(CLIENTS_KEY_LABEL);
+        let clients_key = clients_key.finalize().into_bytes().to_vec();
+        Ok(Self { process, address, relayed: None, clients_key, _data: data })
     }
 
-    fn coturn(data: TempDir, cpus: &Cpus) -> anyhow::Result<Self> {
+    fn turnserver(
+        data: TempDir,
+        program: &str,
+        arguments: &[String],
+        threads: Option<usize>,
+        cpus: &Cpus,
+    ) -> anyhow::Result<Self> {
         let address = free_udp()?;
         let path = |name: &str| data.path().join(name).display().to_string();
-        let mut command = Command::new("turnserver");
+        let mut command = Command::new(program);
         command
             .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--allow-loopback-peers"])
             .args(["--no-stdout-log", "--log-file", "/dev/null", "--use-auth-secret", "--static-auth-secret", SECRET])
@@ -93,20 +131,37 @@ impl Server {
             .args(["--listening-port", &address.port().to_string()])
             .args(["--min-port", &COTURN_PORTS.0.to_string(), "--max-port", &COTURN_PORTS.1.to_string()])
             .args(["--userdb", &path("turndb"), "--pidfile", &path("pid")]);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some(threads) = threads {
+            command.args(["--relay-threads", &threads.to_string()]);
+        }
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = Process::spawn(&mut command, cpus)?;
         process.wait_until(10, || answers_binding(address).unwrap_or(false))?;
-        Ok(Self { kind: Kind::Coturn, process, address, relayed: None, _data: data })
+        Ok(Self { process, address, relayed: None, clients_key: SECRET.into(), _data: data })
     }
 
-    fn bare(data: TempDir, cpus: &Cpus) -> anyhow::Result<Self> {
+    fn forwarder(data: TempDir, cpus: &Cpus) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--forwarder").stdout(Stdio::piped());
         let mut process = Process::spawn(&mut command, cpus)?;
         let mut line = String::new();
         BufReader::new(process.stdout().context("it has no output")?).read_line(&mut line)?;
         let (address, relayed) = line.trim().split_once(' ').context("it does not say its addresses")?;
-        Ok(Self { kind: Kind::Bare, process, address: address.parse()?, relayed: Some(relayed.parse()?), _data: data })
+        Ok(Self { process, address: address.parse()?, relayed: Some(relayed.parse()?), clients_key: Vec::new(), _data: data })
+    }
+
+    /// Makes the credentials of a user; each label has an account of its own.
+    ///
+    /// # Errors
+    /// The clock is before 1970.
+    pub(crate) fn user(&self, label: &str, scope: Scope) -> anyhow::Result<User> {
+        User::new(
+            label,
+            match scope {
+                Scope::Clients => &self.clients_key,
+                Scope::Anyone => SECRET.as_bytes(),
+            },
+        )
     }
 }
 

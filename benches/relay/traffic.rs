@@ -8,9 +8,11 @@ use castway::relay::io::inbox::Inbox;
 use castway::relay::io::outbox::Outbox;
 use castway::relay::io::packet_route::PacketRoute;
 use castway::relay::io::udp::BatchUdpSocket;
+use castway::turn::Scope;
 
-use crate::client::{self, Client, User};
-use crate::server::{Kind, Server};
+use crate::client::{self, Client};
+use crate::pairs::{self, Shards};
+use crate::server::Server;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const CHANNEL: u16 = 0x4001;
@@ -18,8 +20,8 @@ const CHANNEL_HEADER: usize = 4;
 /// Bytes before the payload, for an IPv4 peer and with DATA as the last attribute; coturn puts DATA first.
 const INDICATION_HEADER: usize = 36;
 const DATA_FIRST_HEADER: usize = 24;
-/// The stamp in a payload: mark, run, number, time sent.
-const STAMP_BYTES: usize = 24;
+/// The stamp in a payload: mark, run, sending end, time sent.
+const STAMP_BYTES: usize = 20;
 const MARK: u32 = 0x57A7_1C0D;
 /// How long to wait for the last packets.
 const LAST_PACKETS_TIMEOUT: Duration = Duration::from_millis(60);
@@ -39,8 +41,9 @@ pub(crate) enum Framing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ends {
     ClientAndPeer,
-    /// Two clients of the same server, each the other's peer by its relayed address.
-    TwoClients,
+    /// Two clients of the same server, each the other's peer by its relayed address. Both have bound a channel to it, because Castway
+    /// delivers nothing from a relayed address that the receiver has not contacted.
+    TwoClients(Shards),
 }
 
 /// The packets that are sent. Bursts alternate between the two directions.
@@ -110,9 +113,8 @@ impl Path {
     /// # Errors
     /// The server refuses something.
     pub(crate) fn open(server: &Server, pattern: Pattern, gro: bool) -> anyhow::Result<Self> {
-        let ends = match (server.kind, pattern.ends) {
-            (Kind::Bare, _) => {
-                let relayed = server.relayed.context("a forwarder has two addresses")?;
+        let ends = match (server.relayed, pattern.ends) {
+            (Some(relayed), _) => {
                 let ends = [End::raw(server.address, &pattern, gro)?, End::raw(relayed, &pattern, gro)?];
                 for end in &ends {
                     // The forwarder sends to the last sender, so each end sends first.
@@ -120,15 +122,14 @@ impl Path {
                 }
                 ends
             }
-            (Kind::Castway | Kind::Coturn, Ends::ClientAndPeer) => {
-                let client = Client::allocate(server.address, LOCALHOST, User::new("client")?, gro)?;
+            (None, Ends::ClientAndPeer) => {
+                let client = Client::allocate(server.address, LOCALHOST, server.user("client", Scope::Anyone)?, gro)?;
                 let peer = End::raw(client.relayed, &pattern, gro)?;
                 let address = peer.socket.local_addr()?;
                 [End::client(client, server.address, address, &pattern)?, peer]
             }
-            (Kind::Castway | Kind::Coturn, Ends::TwoClients) => {
-                let one = Client::allocate(server.address, LOCALHOST, User::new("one")?, gro)?;
-                let other = Client::allocate(server.address, LOCALHOST, User::new("other")?, gro)?;
+            (None, Ends::TwoClients(shards)) => {
+                let [one, other] = pairs::open(server, shards, gro)?;
                 let (at_one, at_other) = (one.relayed, other.relayed);
                 let one = End::client(one, server.address, at_other, &pattern)?;
                 [one, End::client(other, server.address, at_one, &pattern)?]
@@ -195,11 +196,11 @@ impl Path {
         let end = &mut self.ends[from];
         let route = PacketRoute { socket: 0, to: end.to, from: None, dont_fragment: false };
         let time = start.elapsed().as_nanos() as u64;
-        for index in 0..self.pattern.burst as u64 {
+        for _ in 0..self.pattern.burst {
             let stamp = &mut end.packet[end.header..end.header + STAMP_BYTES];
             stamp[4..8].copy_from_slice(&self.runs.to_be_bytes());
-            stamp[8..16].copy_from_slice(&(run.sent + index).to_be_bytes());
-            stamp[16..24].copy_from_slice(&time.to_be_bytes());
+            stamp[8..12].copy_from_slice(&(from as u32).to_be_bytes());
+            stamp[12..20].copy_from_slice(&time.to_be_bytes());
             outbox.push_bytes(route, &end.packet);
         }
         run.sent += self.pattern.burst as u64;
@@ -207,7 +208,7 @@ impl Path {
     }
 
     fn receive(&self, inbox: &mut Inbox, start: Instant, run: &mut Run) -> anyhow::Result<()> {
-        for end in &self.ends {
+        for (here, end) in (0u32..).zip(&self.ends) {
             if inbox.receive(&end.socket)? == 0 {
                 continue;
             }
@@ -216,9 +217,9 @@ impl Path {
                 let bytes = inbox.bytes(segment);
                 let Some((at, stamp)) = stamp(bytes, end.header) else { continue };
                 let number = |at: usize| stamp[at..at + 4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
-                // Only whole packets of this run count; others were in a full queue since the last run.
-                if number(4) == self.runs && bytes.len() >= at + self.pattern.payload {
-                    let sent = u64::from(number(16)) << 32 | u64::from(number(20));
+                // Only whole packets of this run that have reached the other end count. Others were in a full queue since the last run.
+                if number(4) == self.runs && number(8) != here && bytes.len() >= at + self.pattern.payload {
+                    let sent = u64::from(number(12)) << 32 | u64::from(number(16));
                     run.received += 1;
                     run.latencies.push(u32::try_from(now.saturating_sub(sent)).unwrap_or(u32::MAX));
                 }

@@ -203,7 +203,8 @@ impl Run {
                 Output::ClientMoved { .. }
                 | Output::MovedClientEnded { .. }
                 | Output::Splice { .. }
-                | Output::ClosePeerConnection { .. } => {}
+                | Output::ClosePeerConnection { .. }
+                | Output::DisplaceAllocation { .. } => {}
             }
         }
         self.engine.audit().expect("the indices agree");

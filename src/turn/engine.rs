@@ -126,12 +126,14 @@ impl Engine {
         let scope = allocation.scope;
         let permitted = |ip| !apply_policy || self.policy.permits_permission(ip, scope, &self.settings);
         allocation.peers.sweep(now, permitted);
+        allocation.publish();
         self.allocations.reschedule(id, true);
     }
 
     /// The one way an allocation ends: it gives back everything that it held.
     pub(super) fn end(&mut self, id: AllocationId) {
         let Some(mut allocation) = self.allocations.remove(id) else { return };
+        allocation.delivery.publish(None);
         for connection in allocation.peer_connections.drain(..) {
             self.peer_connections.remove(connection);
             self.outputs.push_back(Output::ClosePeerConnection { connection });
@@ -142,10 +144,10 @@ impl Engine {
                 if address.socket {
                     self.outputs.push_back(Output::CloseRelayedAddress { relayed });
                 }
-                self.shared.ports.release(family, address.port);
+                self.shared.release_port(family, address.port);
                 // Until the Allocate is answered, the sibling port belongs to the allocation and not yet to a reservation.
                 if address.requirement == PortRequirement::EvenAndNext && allocation.token.is_none() {
-                    self.shared.ports.release(family, address.port + 1);
+                    self.shared.release_port(family, address.port + 1);
                 }
             }
         }
@@ -156,6 +158,9 @@ impl Engine {
         }
         if allocation.moves.is_some_and(|moves| moves > 0) {
             self.outputs.push_back(Output::MovedClientEnded { client: allocation.five_tuple });
+        }
+        if let Some(place) = &allocation.stranger {
+            self.shared.strangers.end(place);
         }
         self.shared.release_quota(&allocation.user);
     }
@@ -168,6 +173,10 @@ impl Engine {
         let listed: usize = self.allocations.iter().map(|(_, allocation)| allocation.peer_connections.len()).sum();
         if listed != self.peer_connections.len() {
             return Err("an allocation lost a connection");
+        }
+        let mut allocations = self.allocations.iter().map(|(_, allocation)| allocation);
+        if !allocations.all(|allocation| (allocation.user.scope == Scope::Clients) == allocation.stranger.is_some()) {
+            return Err("a stranger's allocation is not counted as one");
         }
         if self.next_timeout().is_none() && self.allocations.len() > 0 {
             return Err("an allocation would never end");

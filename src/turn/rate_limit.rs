@@ -7,6 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
+/// The buckets of both directions.
+#[derive(Debug, Default)]
+pub(super) struct Bandwidth {
+    pub(super) to_peer: AtomicU64,
+    pub(super) to_client: AtomicU64,
+}
+
 /// Units per second, with one second's worth as the burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RateLimit {
@@ -43,6 +50,16 @@ impl RateLimit {
         };
         let _ = state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged);
         wait
+    }
+
+    /// How many nanoseconds' worth of the bucket are taken; a full one has none.
+    pub(super) fn taken(self, state: &AtomicU64, now: u64) -> u64 {
+        state.load(Ordering::Relaxed).saturating_sub(now)
+    }
+
+    /// How many nanoseconds' worth the bucket holds.
+    pub(super) const fn burst(self) -> u64 {
+        self.burst
     }
 
     pub(super) fn take_shared(self, state: &AtomicU64, units: u64, now: u64) -> bool {

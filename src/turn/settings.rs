@@ -167,6 +167,13 @@ pub struct Limits {
     pub allocation_bandwidth: Option<u64>,
     pub user_bandwidth: Option<u64>,
     pub server_bandwidth: Option<u64>,
+    /// Bytes a second of all strangers (credentials of the scope *clients*) together in each direction. They never get more than
+    /// `clients_capacity` percent of `server_bandwidth`.
+    pub clients_bandwidth: Option<u64>,
+    /// Strangers' allocations of one IPv4 address; an IPv6 /64 may have a fifth of them. Beyond that 486.
+    pub clients_per_address: u32,
+    /// The percentage of a capacity that is in use when strangers begin to yield, to each other and to users.
+    pub clients_capacity: u8,
     /// Unauthenticated replies (401, 438, 400) a second to one source address, averaged over five seconds. One of its ports gets
     /// at most a fifth of them.
     pub challenges: u16,
@@ -193,6 +200,9 @@ impl Default for Limits {
             allocation_bandwidth: None,
             user_bandwidth: None,
             server_bandwidth: None,
+            clients_bandwidth: Some(25_000_000),
+            clients_per_address: 2000,
+            clients_capacity: 80,
             challenges: 10,
             bindings: 50,
             failures: 10,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -12,12 +12,15 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::codec::attribute::AddressFamily;
 use super::credentials::Scope;
+use super::delivery::Delivery;
 use super::five_tuple::FiveTuple;
 use super::mobility::MobilityTickets;
 use super::nonce::Nonces;
 use super::ports::Ports;
+use super::rate_limit::Bandwidth;
 use super::settings::EngineSettings;
 use super::source_limits::SourceLimits;
+use super::strangers::{Strangers, Usage};
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::ip_prefix;
 
@@ -39,11 +42,16 @@ pub struct SharedState {
     /// stream.
     guesses: [Guesses; 2],
     pub(super) bandwidth: Bandwidth,
+    pub(super) strangers: Strangers,
+    /// Descriptors of relayed sockets: in use, and the most. The shell knows them.
+    relayed_descriptors: [AtomicUsize; 2],
     /// The highest index of an engine, plus one.
     engines: AtomicU32,
     allocations: AtomicU32,
     users: Mutex<HashMap<Identity, Arc<UserUsage>>>,
     reservations: Mutex<HashMap<ReservationToken, Reservation>>,
+    /// The clients of the live relayed addresses that carry UDP.
+    deliveries: Mutex<HashMap<(AddressFamily, u16), Arc<Delivery>>>,
 }
 
 /// Challenges are averaged over this window, because all clients behind one address may begin at the same time.
@@ -58,13 +66,6 @@ pub(super) struct Reservation {
     pub(super) port: u16,
     pub(super) user: Arc<UserUsage>,
     pub(super) expires: Instant,
-}
-
-/// The buckets of [`super::bandwidth`] in both directions.
-#[derive(Debug, Default)]
-pub(super) struct Bandwidth {
-    pub(super) to_peer: AtomicU64,
-    pub(super) to_client: AtomicU64,
 }
 
 /// A user is a name together with the scope of the credentials: a stranger who calls himself alice is not the user alice.
@@ -117,10 +118,13 @@ impl SharedState {
             reports,
             guesses,
             bandwidth: Bandwidth::default(),
+            strangers: Strangers::new(limits),
+            relayed_descriptors: Default::default(),
             engines: AtomicU32::new(0),
             allocations: AtomicU32::new(0),
             users: Mutex::default(),
             reservations: Mutex::default(),
+            deliveries: Mutex::default(),
         })
     }
 
@@ -147,6 +151,18 @@ impl SharedState {
     /// Reserved ports that no client has claimed yet, of all engines.
     pub fn reservations(&self) -> usize {
         lock(&self.reservations).len()
+    }
+
+    /// Called by the shell when it has opened or closed relayed sockets: how many descriptors they have, and may have.
+    pub fn set_relayed_descriptors(&self, used: usize, most: usize) {
+        for (number, value) in self.relayed_descriptors.iter().zip([used, most]) {
+            number.store(value, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn relayed_descriptors(&self) -> Usage {
+        let [used, most] = self.relayed_descriptors.each_ref().map(|number| number.load(Ordering::Relaxed));
+        Usage { used, most }
     }
 
     /// Called by each engine when it starts.
@@ -233,6 +249,24 @@ impl SharedState {
         }
     }
 
+    /// The relayed address with this port is live from now on, and carries UDP.
+    pub(super) fn set_live(&self, family: AddressFamily, port: u16, shard: u8, socket: bool, delivery: &Arc<Delivery>) {
+        lock(&self.deliveries).insert((family, port), Arc::clone(delivery));
+        self.ports.set_live(family, port, shard, socket);
+    }
+
+    /// Gives back a port, whether it is live or not.
+    pub(super) fn release_port(&self, family: AddressFamily, port: u16) {
+        // In this order: another engine may take the port as soon as it is released.
+        lock(&self.deliveries).remove(&(family, port));
+        self.ports.release(family, port);
+    }
+
+    /// How to deliver to the client of a live relayed address.
+    pub(super) fn delivery(&self, family: AddressFamily, port: u16) -> Option<Arc<Delivery>> {
+        lock(&self.deliveries).get(&(family, port)).cloned()
+    }
+
     pub(super) fn reserve(&self, token: ReservationToken, reservation: Reservation) {
         lock(&self.reservations).insert(token, reservation);
     }
@@ -252,7 +286,7 @@ impl SharedState {
     pub(super) fn unreserve(&self, token: &ReservationToken) {
         let reservation = lock(&self.reservations).remove(token);
         if let Some(Reservation { family, port, .. }) = reservation {
-            self.ports.release(family, port);
+            self.release_port(family, port);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::codec::framing::Framing;
 use super::codec::header::Method;
 use super::codec::message::ParseError;
 use super::five_tuple::{FiveTuple, PeerTransport};
-use super::ids::{PeerConnectionId, RelayedAddressId};
+use super::ids::{AllocationId, PeerConnectionId, RelayedAddressId};
 
 /// Tells the shell what to do with the packet that it has just handed in. Ranges refer to the bytes of that packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +35,9 @@ pub enum Verdict {
         framing: Framing,
         payload: Range<usize>,
     },
-    /// Hand the payload to another engine of this server, with [`super::Engine::handle_relayed`]. `from` and `to` are relayed
-    /// addresses of this server. Payloads from one address to another must keep their order; the sender has been charged for them,
-    /// and a bound on those that wait must be the sender's own.
+    /// Hand the payload to another engine of this server, with [`super::Engine::handle_relayed`]: its client uses a stream, which
+    /// has one owner. `from` and `to` are relayed addresses of this server. Payloads from one address to another must keep their
+    /// order; the sender has been charged for them, and a bound on those that wait must be the sender's own.
     ToRelayedAddress {
         shard: u8,
         from: SocketAddr,
@@ -140,6 +140,12 @@ pub enum Output {
     /// An allocation whose client had moved has ended: packets from `client` no longer belong to this engine.
     MovedClientEnded {
         client: FiveTuple,
+    },
+    /// Capacity is scarce: call [`super::Engine::displace`] of another engine of this server. Each allocation is displaced at most
+    /// once.
+    DisplaceAllocation {
+        shard: u8,
+        allocation: AllocationId,
     },
     /// Connect to the peer from the relayed transport address, and call `handle_peer_connected` (RFC 6062 §5.2).
     ConnectPeer {

@@ -60,7 +60,8 @@ pub(crate) fn key(username: &str, password: &str) -> [u8; 16] {
     generate_auth_key(username, REALM, password).try_into().unwrap()
 }
 
-/// Credential source with the user `tv`, who has a newer and an older secret, and two users whose lookups panic or never end.
+/// Credential source with the user `tv`, who has a newer and an older secret, the stranger `guest`, who has the same passwords, and
+/// two users whose lookups panic or never end.
 #[derive(Default)]
 pub(crate) struct Users {
     pub(crate) refused: AtomicBool,
@@ -71,7 +72,7 @@ pub(crate) struct Users {
 impl CredentialSource for Users {
     fn user_keys(&self, username: &str, _realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> Option<UserKeys> {
         let passwords = match username {
-            "tv" => ["newest", "older"],
+            "tv" | "guest" => ["newest", "older"],
             "boom" => panic!("a lookup that fails"),
             "hang" => {
                 while self.hanging.load(Ordering::Relaxed) {
@@ -81,11 +82,10 @@ impl CredentialSource for Users {
             }
             _ => return None,
         };
-        let keys = passwords
-            .iter()
-            .map(|password| (Scope::Anyone, LongTermKey::long_term(algorithm, username, REALM, password)))
-            .collect();
-        Some(UserKeys { user: username.to_owned(), keys, expires: None, leased: false })
+        let scope = if username == "guest" { Scope::Clients } else { Scope::Anyone };
+        let keys =
+            passwords.iter().map(|password| (scope, LongTermKey::long_term(algorithm, username, REALM, password))).collect();
+        Some(UserKeys { user: username.to_owned(), keys, expires: None, leased: false, group: None })
     }
 }
 

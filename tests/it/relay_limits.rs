@@ -1,6 +1,6 @@
 //! Quotas, revoked users, and a machine that has run out of descriptors.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,8 +19,8 @@ use turn::proto::peeraddr::PeerAddress;
 use webrtc_util::Conn as _;
 
 use super::relay::{
-    EVENT_TIMEOUT, LOCALHOST, Users, allocated, allowing, client, config, own_ip, received, signed, start, started,
-    started_within, until,
+    EVENT_TIMEOUT, LOCALHOST, Users, allocated, allowing, asked, client, config, nonce, own_ip, received, signed,
+    signed_allocate, start, started, started_within, until,
 };
 use super::relay_streams::Connection;
 use super::support::{castway, ok, rest_client};
@@ -37,6 +37,43 @@ async fn quotas_of_a_user_and_of_all_hold_and_recover() {
         until(|| handle.allocations() == 0).await;
         let (_client, _relayed) = allocated(&handle).await;
     }
+}
+
+/// The error code of an Allocate with the name and address of this client; `None`: it has an allocation.
+async fn refusal(relay: SocketAddr, username: &str, from: IpAddr) -> Option<u16> {
+    let socket = UdpSocket::bind((from, 0)).await.unwrap();
+    let nonce = nonce(&socket, relay).await;
+    let answer = asked(&socket, relay, &signed_allocate(TransactionId::new(), username, "newest", &nonce, Vec::new())).await;
+    answer.get(ATTR_ERROR_CODE).ok().map(|code| u16::from(code[2]) * 100 + u16::from(code[3]))
+}
+
+/// The kernel spreads the clients over the shards, so an allocation ends now at the shard that admits another one, and now at another.
+#[tokio::test]
+async fn r71_strangers_yield_to_other_addresses_and_to_users_on_every_shard() {
+    let handle = start(&RelayConfig { total_quota: Some(40), clients_capacity: 50, ..config() });
+    let relay = handle.listening();
+    for _ in 0..20 {
+        assert_eq!(refusal(relay, "guest", LOCALHOST).await, None);
+    }
+    assert_eq!(
+        refusal(relay, "guest", LOCALHOST).await,
+        Some(508),
+        "half of the quota is in use, and all of it is this address's"
+    );
+    let other = own_ip();
+    for _ in 0..9 {
+        assert_eq!(refusal(relay, "guest", other).await, None);
+        until(|| handle.allocations() == 20).await;
+    }
+    assert_eq!(refusal(relay, "guest", other).await, Some(508), "eleven are not two more than ten");
+    for _ in 0..20 {
+        assert_eq!(refusal(relay, "tv", LOCALHOST).await, None);
+        until(|| handle.allocations() == 20).await;
+    }
+    assert_eq!(refusal(relay, "tv", LOCALHOST).await, None, "no stranger is left, and users get the rest");
+    assert_eq!(handle.allocations(), 21);
+    assert_eq!(refusal(relay, "guest", other).await, Some(508));
+    handle.stop(Duration::ZERO).await;
 }
 
 #[tokio::test]

@@ -48,6 +48,9 @@ pub(in crate::relay) fn settings(
     settings.limits.allocation_bandwidth = config.max_bps;
     settings.limits.user_bandwidth = config.user_bps;
     settings.limits.server_bandwidth = config.bps_capacity;
+    settings.limits.clients_bandwidth = config.clients_bps;
+    settings.limits.clients_per_address = config.clients_per_address;
+    settings.limits.clients_capacity = config.clients_capacity;
     settings
 }
 

@@ -39,6 +39,7 @@ impl Shard {
             }
             ShardMessage::ForwardProxies(forwarding) => self.context.proxy_forwarding = Some(forwarding),
             ShardMessage::Restarted { shard } => self.moved_clients.retain(|_, other| *other != shard),
+            ShardMessage::DisplaceAllocation(allocation) => self.engine.displace(allocation),
             ShardMessage::Displace(stream) => self.close_stream(stream, CloseReason::Displaced, now),
             ShardMessage::Handover(handover) => self.handle_handover(handover, now),
         }

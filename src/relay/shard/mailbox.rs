@@ -18,7 +18,7 @@ use crate::relay::proxy_forwarding::ProxyForwarding;
 use crate::relay::setup::local_addresses::LocalAddresses;
 use crate::relay::tcp::accepted_connection::AcceptedConnection;
 use crate::relay::tcp::client_stream::ClientStream;
-use crate::turn::FiveTuple;
+use crate::turn::{AllocationId, FiveTuple};
 
 /// Bytes of handovers that may wait for a shard.
 const MAX_WAITING_BYTES: usize = 1 << 20;
@@ -45,6 +45,9 @@ pub(in crate::relay) enum ShardMessage {
     Restarted {
         shard: u8,
     },
+    /// End an allocation of a stranger for a new one at another shard. Each allocation is named at most once, so no more of these
+    /// messages wait than the shard has allocations.
+    DisplaceAllocation(AllocationId),
     /// Close a stream without an allocation, to make room for another one.
     Displace(ClientStreamId),
     Handover(Handover),
@@ -151,6 +154,7 @@ impl MailboxReceiver {
             | ShardMessage::Stop(_)
             | ShardMessage::ForwardProxies(_)
             | ShardMessage::Restarted { .. }
+            | ShardMessage::DisplaceAllocation(_)
             | ShardMessage::Displace(_) => {}
         }
         Some(message)

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::relay::shard::mailbox::Handover;
+use crate::relay::shard::mailbox::{Handover, ShardMessage};
 use crate::relay::shard::state::Shard;
 use crate::relay::stats::labels::DropCause;
 use crate::turn::Output;
@@ -38,8 +38,17 @@ impl Shard {
             Output::OpenRelayedAddress { relayed, address, transport } => {
                 let result = self.relayed_sockets.open(relayed, address, transport, &self.context.poller);
                 self.engine.handle_relayed_address_opened(relayed, result, now);
+                self.report_descriptors();
             }
-            Output::CloseRelayedAddress { relayed } => self.relayed_sockets.close(relayed),
+            Output::CloseRelayedAddress { relayed } => {
+                self.relayed_sockets.close(relayed);
+                self.report_descriptors();
+            }
+            Output::DisplaceAllocation { shard, allocation } => {
+                if let Some(mailbox) = self.context.mailboxes.get(usize::from(shard)) {
+                    mailbox.send(ShardMessage::DisplaceAllocation(allocation));
+                }
+            }
             Output::ClientMoved { from, to } => {
                 self.offer_to_others(|| Handover::ClientForgotten { client: from });
                 // A stream has come to this shard as a whole.
@@ -54,6 +63,12 @@ impl Shard {
                 self.peer_connections.remove(connection);
             }
         }
+    }
+
+    /// Tells the engines how many descriptors of relayed sockets are in use.
+    fn report_descriptors(&self) {
+        let pool = &self.context.admission.relayed;
+        self.context.shared.set_relayed_descriptors(pool.taken(), pool.most());
     }
 
     /// Tells the other shards, where the kernel may bring a client's packets. A shard whose mailbox is full answers those packets

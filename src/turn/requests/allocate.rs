@@ -1,6 +1,8 @@
 //! Allocate (RFC 8656 §7.2): steps 2, 5 and 7 to 11, as far as they depend on the state of the server, and the ports. The steps
 //! that check the attributes are in `allocate_request`; the answer follows in `opening`.
 
+use std::sync::Arc;
+
 use super::allocate_request::AllocateRequest;
 use super::lifetime::{granted_lifetime, seconds_until};
 use super::request::{
@@ -10,6 +12,7 @@ use crate::turn::allocation::{Allocation, RelayedAddress};
 use crate::turn::codec::attribute::AddressFamily;
 use crate::turn::codec::error_code::ErrorCode;
 use crate::turn::codec::header::Method;
+use crate::turn::delivery::Delivery;
 use crate::turn::engine::Engine;
 use crate::turn::ids::{AllocationId, RelayedAddressId};
 use crate::turn::peers::PeerTable;
@@ -31,7 +34,7 @@ impl Engine {
         if let Some(id) = self.allocations.find(&request.from) {
             return self.allocate_again(id, request);
         }
-        let KeySource::Lookup { user, scope, expires, leased } = &request.requester.key_source else {
+        let KeySource::Lookup { user, scope, expires, leased, group } = &request.requester.key_source else {
             return Err(ALLOCATION_MISMATCH);
         };
         // Steps 3 to 9, as far as they concern the attributes alone.
@@ -42,13 +45,15 @@ impl Engine {
         if let Some(server) = self.settings.alternate_server[client_family.index()] {
             return Err(Refusal::AlternateServer(server));
         }
+        let socket = self.policy.reaches_outside(reach);
+        let families = AddressFamily::ALL.into_iter().filter(|family| asked.both_families || *family == asked.family);
+        let scarce = self.is_scarce(*scope, families, socket);
         // Step 10: 486 for the quota of the user. The total of the server gets 508.
         let usage = self.shared.take_quota(*scope, user, &self.settings).map_err(|reached| match reached {
             QuotaReached::User => ALLOCATION_QUOTA_REACHED,
             QuotaReached::Total => INSUFFICIENT_CAPACITY,
         })?;
         // The remainder of steps 5 and 7 to 9: one port for each requested family.
-        let socket = self.policy.reaches_outside(reach);
         let ports = match self.take_ports(&asked, socket, &usage, request) {
             Ok(ports) => ports,
             Err(refusal) => {
@@ -63,7 +68,9 @@ impl Engine {
         }
         let id = self.allocations.insert(Allocation {
             five_tuple: request.from,
+            delivery: Arc::new(Delivery::new(Arc::clone(&usage), None, *group)),
             user: usage,
+            stranger: None,
             scope: reach,
             username: request.requester.username,
             signer: request.requester.signer,
@@ -78,12 +85,11 @@ impl Engine {
             transport: asked.transport,
             relayed: ports.relayed,
             moves: asked.mobile.then_some(0),
-            to_peer: 0,
-            to_client: 0,
             new_peers: 0,
             peers: PeerTable::default(),
             peer_connections: Vec::new(),
         });
+        self.admit(id, scarce)?;
         for family in AddressFamily::ALL {
             self.open(RelayedAddressId { allocation: id, family }, request.now);
         }

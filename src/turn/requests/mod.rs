@@ -8,12 +8,14 @@
 //! A request passes `dispatch` (method, size) → `authentication` (the requester; refusals of unauthenticated requests are in
 //! `challenge`) → the file of its method → `response` (success, error, integrity). `request` holds the types that these have in
 //! common. The methods: `binding`; `allocate`, which `allocate_request` reads and `opening` answers; `refresh`; `permission` for
-//! CreatePermission and ChannelBind; `connect` for Connect and ConnectionBind. `lifetime` is common to Allocate and Refresh.
+//! CreatePermission and ChannelBind; `connect` for Connect and ConnectionBind. `lifetime` is common to Allocate and Refresh;
+//! `capacity` admits new allocations.
 
 mod allocate;
 mod allocate_request;
 mod authentication;
 mod binding;
+mod capacity;
 mod challenge;
 mod connect;
 mod dispatch;

@@ -25,6 +25,7 @@ mod properties;
 mod protocol;
 mod resources;
 mod scope;
+mod strangers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -163,7 +164,8 @@ impl World {
                 | Output::MovedClientEnded { .. }
                 | Output::ConnectPeer { .. }
                 | Output::Splice { .. }
-                | Output::ClosePeerConnection { .. } => self.outputs.push(output),
+                | Output::ClosePeerConnection { .. }
+                | Output::DisplaceAllocation { .. } => self.outputs.push(output),
             }
         }
         assert_eq!(self.engine.audit(), Ok(()));
@@ -267,7 +269,7 @@ impl World {
 
     /// A payload from a relayed address of another engine.
     pub(super) fn relayed_data(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Verdict {
-        let verdict = self.engine.handle_relayed(from, to, payload, self.now);
+        let verdict = self.engine.handle_relayed(from, to, 0..payload.len(), self.now);
         self.drain_outputs();
         verdict
     }
