@@ -13,17 +13,17 @@ import { homeThatTrusts } from '../e2e/support/trust.mjs';
 const { chromium } = createRequire(new URL('../e2e/', import.meta.url))('playwright-core');
 const forward = fileURLToPath(new URL('forward.mjs', import.meta.url));
 
-// The URLs of the relay for each transport.
-const URLS = { udp: '^turn:.*transport=udp', tcp: '^turn:.*transport=tcp', tls: '^turns:.*transport=tcp' };
-
-// A script that leaves a page only these URLs; old browsers run it, too.
+// A script that leaves a page only the relay's URLs of one transport; old browsers run it, too. TURN over TCP goes to the port of the page,
+// which takes every protocol.
 export const only = (transport) => `
   (function () {
     const Connection = window.RTCPeerConnection;
-    const fits = (url) => new RegExp(${JSON.stringify(URLS[transport])}).test(url);
+    const transport = ${JSON.stringify(transport)};
+    const wanted = { udp: /^turn:.*transport=udp/, tcp: /^turn:.*transport=tcp/, tls: /^turns:/ }[transport];
+    const atPage = (url) => (transport === 'tcp' ? 'turn:' + location.hostname + ':' + (location.port || 443) + '?transport=tcp' : url);
     const filtered = (configuration) => Object.assign({}, configuration, configuration && configuration.iceServers && {
       iceServers: configuration.iceServers
-        .map((server) => Object.assign({}, server, { urls: [].concat(server.urls).filter(fits) }))
+        .map((server) => Object.assign({}, server, { urls: [].concat(server.urls).filter((url) => wanted.test(url)).map(atPage) }))
         .filter((server) => server.urls.length > 0),
     });
     window.RTCPeerConnection = class extends Connection {

@@ -129,7 +129,7 @@ describe('a cast to old engines', () => {
         await assertRelayedOver([tvOver, casterOver], async () => {
           const { page, version: product } = await browsers.old(version, 'home1', `${ORIGIN}/tv`, only(tvOver));
           assert.match(product, new RegExp(`Chrome/${version}\\.`));
-          const code = await until('a code', () => page.evaluate("document.body.dataset.online === 'true' && document.getElementById('code').getAttribute('data-code')"), (text) => /^[A-Z0-9]{6}$/.test(text || ''));
+          const code = await until('a code', () => page.evaluate("document.body && document.body.dataset.online === 'true' && document.getElementById('code').getAttribute('data-code')"), (text) => /^[A-Z0-9]{6}$/.test(text || ''));
           await chromiumCaster(code, casterOver);
           await until('the TV plays', () => page.evaluate('document.body.dataset.state'), (state) => state === 'playing');
           for (let i = 0, seen = 0; i < 5; i += 1) {
