@@ -125,6 +125,8 @@ mod tests {
         for reason in ["NoAllocation", "NoPermission", "NoChannel", "DeniedPeer", "NotContacted", "Bandwidth", "TooLong"] {
             assert!(all.drops.contains(reason), "{reason}: {all:?}");
         }
-        assert!(all.channel_messages.min(all.data_indications).min(all.passed_on) > 100, "{all:?}");
+        assert!(all.channel_messages.min(all.data_indications) > 100, "{all:?}");
+        // Only payloads to streams pass through the other engine.
+        assert!(all.passed_on > 20, "{all:?}");
     }
 }

@@ -113,7 +113,7 @@ impl Server {
         };
         let member = |at: usize| {
             let client = Client::new(USERS[at % USERS.len()], &format!("198.51.100.{}:{FIRST_PORT}", at + 1));
-            let client = if at % 2 == 0 { client } else { client.over_tcp() };
+            let client = if at.is_multiple_of(2) { client } else { client.over_tcp() };
             let client = if scope == Scope::Clients { client.into_stranger() } else { client };
             Member { client, relayed: [None, None], ticket: Vec::new(), token: Vec::new(), last_request: Vec::new() }
         };
@@ -142,6 +142,8 @@ impl Server {
         (limits.user_quota, limits.total_quota) = (Some(2), Some(5));
         (limits.permissions, limits.channels) = (3, 3);
         (limits.allocation_bandwidth, limits.user_bandwidth) = (Some(70_000), Some(100_000));
+        // Nobody yields before the capacity is used up.
+        (limits.clients_capacity, limits.clients_bandwidth) = (100, None);
         (limits.challenges, limits.failures, limits.wrong_passwords, limits.sources) = (u16::MAX, u16::MAX, u32::MAX, 16);
         settings
     }
