@@ -21,11 +21,11 @@ RUN cargo build --release --locked --bin castway && strip target/release/castway
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=program --chown=nonroot:nonroot /out/data /data
 COPY --from=program /out/castway /usr/local/bin/castway
-# A range that can be published: with the full one Docker's proxy would be 16,000 processes.
-ENV CASTWAY_DATA_DIR=/data CASTWAY_MIN_PORT=49160 CASTWAY_MAX_PORT=49200
+ENV CASTWAY_DATA_DIR=/data
 WORKDIR /data
 VOLUME /data
-EXPOSE 8080/tcp 8443/tcp 5349/tcp 3478/udp 3478/tcp 49160-49200/udp
+# Casts and calls need TCP 8080 and 8443 (443 instead with a domain) and UDP 3478. Relayed addresses of clients take no ports.
+EXPOSE 8080/tcp 8443/tcp 5349/tcp 3478/udp 3478/tcp
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s CMD ["castway", "health"]
 # SIGTERM tells the clients; `docker stop -t` must be longer than CASTWAY_DRAIN.
 ENTRYPOINT ["castway"]

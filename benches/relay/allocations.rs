@@ -9,6 +9,7 @@ use anyhow::ensure;
 use castway::relay::io::inbox::Inbox;
 use castway::relay::io::poll::{Interest, Poller};
 use castway::relay::io::udp::BatchUdpSocket;
+use castway::turn::Scope;
 use stun::message::{CLASS_ERROR_RESPONSE, Message};
 
 use crate::client::{self, User};
@@ -42,18 +43,18 @@ pub(crate) struct Costs {
 ///
 /// # Errors
 /// The server refuses an allocation.
-pub(crate) fn measure(server: &Server, few: usize, many: usize) -> anyhow::Result<Costs> {
+pub(crate) fn measure(server: &Server, scope: Scope, few: usize, many: usize) -> anyhow::Result<Costs> {
     let mut made = 0;
-    fill(server, &mut made, WARM_UP_ALLOCATIONS)?;
+    fill(server, scope, &mut made, WARM_UP_ALLOCATIONS)?;
     thread::sleep(SETTLE_TIME);
     let empty = server.process.resident_kb()?;
     let kernel_empty = kernel_memory::socket_kb();
-    fill(server, &mut made, few)?;
+    fill(server, scope, &mut made, few)?;
     thread::sleep(SETTLE_TIME);
     let with_few = server.process.resident_kb()? - empty;
 
     let cpu = server.process.cpu_nanos()?;
-    let seconds = fill(server, &mut made, many - few)?;
+    let seconds = fill(server, scope, &mut made, many - few)?;
     thread::sleep(SETTLE_TIME);
     let with_many = server.process.resident_kb()? - empty;
     // The clients' own sockets are closed by now, so only the server's count.
@@ -75,7 +76,7 @@ struct Pending {
 }
 
 /// Makes `count` allocations and leaves them open. Returns the seconds that this took, without the clients' own preparations.
-fn fill(server: &Server, made: &mut usize, count: usize) -> anyhow::Result<f64> {
+fn fill(server: &Server, scope: Scope, made: &mut usize, count: usize) -> anyhow::Result<f64> {
     let mut poller = Poller::new()?;
     let mut waiting: Vec<(u64, Pending)> = Vec::with_capacity(count);
     for index in *made..*made + count {
@@ -83,7 +84,7 @@ fn fill(server: &Server, made: &mut usize, count: usize) -> anyhow::Result<f64> 
         let socket = client::open(IpAddr::V4(Ipv4Addr::new(127, 1, high, low)), false)?;
         let token = index as u64;
         poller.add(&socket, token, Interest::Read)?;
-        let user = User::new(&format!("user{index}"))?;
+        let user = server.user(&format!("user{index}"), scope)?;
         waiting.push((token, Pending { socket, user, request: client::first_allocate()?, sent: Instant::now() }));
     }
     *made += count;

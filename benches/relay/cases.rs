@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use castway::turn::Scope;
 
 use crate::allocations;
 use crate::options::BenchOptions;
@@ -23,8 +24,8 @@ enum Load {
     At(f64, Pattern),
     /// Finds the highest rate with less than 1% loss, and the CPU time per packet at that rate.
     Most(Pattern),
-    /// Makes few and then many allocations.
-    Allocations,
+    /// Makes few and then many allocations of a scope.
+    Allocations(Scope),
 }
 
 const STEADY: Pattern = Pattern { payload: 1200, burst: 1, trains: false, framing: Framing::Channel, ends: Ends::ClientAndPeer };
@@ -36,7 +37,7 @@ const ONE_SHARD: Pattern = Pattern { ends: Ends::TwoClients(Shards::One), ..STEA
 const TWO_SHARDS: Pattern = Pattern { ends: Ends::TwoClients(Shards::Two), ..STEADY };
 
 /// In the order of the table.
-pub(crate) const CASES: [Case; 16] = [
+pub(crate) const CASES: [Case; 17] = [
     Case { name: "paced-160", load: Load::At(40e3, SMALL) },
     Case { name: "paced-1200", load: Load::At(40e3, STEADY) },
     Case { name: "bursts-160", load: Load::At(40e3, Pattern { burst: 8, ..SMALL }) },
@@ -52,7 +53,8 @@ pub(crate) const CASES: [Case; 16] = [
     Case { name: "most-1200", load: Load::Most(STEADY) },
     Case { name: "most-bursts-1200", load: Load::Most(BURSTS) },
     Case { name: "most-gso-1200", load: Load::Most(TRAINS) },
-    Case { name: "allocations", load: Load::Allocations },
+    Case { name: "allocations", load: Load::Allocations(Scope::Anyone) },
+    Case { name: "allocations-clients", load: Load::Allocations(Scope::Clients) },
 ];
 
 const CPU: &str = "CPU us/packet";
@@ -67,9 +69,9 @@ impl Case {
     /// The forwarder does not start. Any other server that can't be measured is left out, with a message.
     pub(crate) fn run(&self, options: &BenchOptions, cpus: &Cpus, report: &mut Report) -> anyhow::Result<()> {
         match self.load {
-            Load::Allocations => {
+            Load::Allocations(scope) => {
                 let many = if options.quick { options.allocations / 10 } else { options.allocations };
-                self.run_allocations(options, cpus, report, many / 10, many)
+                self.run_allocations(options, cpus, report, scope, many)
             }
             Load::At(_, pattern) | Load::Most(pattern) => self.run_traffic(options, cpus, report, pattern),
         }
@@ -133,7 +135,7 @@ impl Case {
                 add("packets/s", rate);
                 add(CPU, cpu);
             }
-            Load::Allocations => {}
+            Load::Allocations(_) => {}
         }
         Ok(())
     }
@@ -143,7 +145,7 @@ impl Case {
         options: &BenchOptions,
         cpus: &Cpus,
         report: &mut Report,
-        few: usize,
+        scope: Scope,
         many: usize,
     ) -> anyhow::Result<()> {
         let candidates = options.candidates();
@@ -154,7 +156,7 @@ impl Case {
             for index in measured.clone() {
                 let candidate = &candidates[index];
                 let started = Server::start(candidate, None, cpus);
-                match started.and_then(|server| allocations::measure(&server, few, many)) {
+                match started.and_then(|server| allocations::measure(&server, scope, many / 10, many)) {
                     Ok(costs) => {
                         let mut add = |measure, value| report.add(self.name, measure, index, value);
                         add("kB each of the first 10%", costs.kb[0]);

@@ -28,7 +28,7 @@ use stun::message::{
 use stun::textattrs::TextAttribute;
 use stun::xoraddr::XorMappedAddress;
 
-use crate::server::{REALM, SECRET};
+use crate::server::REALM;
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 const TRIES: usize = 5;
@@ -41,12 +41,14 @@ pub(crate) struct User {
 }
 
 impl User {
+    /// `key` signs the name.
+    ///
     /// # Errors
     /// The clock is before 1970.
-    pub(crate) fn new(label: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(label: &str, key: &[u8]) -> anyhow::Result<Self> {
         let expires = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 3600;
         let name = format!("{expires}:{label}");
-        let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes())?;
+        let mut mac = Hmac::<Sha1>::new_from_slice(key)?;
         mac.update(name.as_bytes());
         Ok(Self { name, password: STANDARD.encode(mac.finalize().into_bytes()) })
     }

@@ -5,8 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use castway::turn::Scope;
 
-use crate::client::{self, Client, User};
+use crate::client::{self, Client};
 use crate::server::Server;
 
 /// Enough that all of them on one of two shards would be a fault of the server.
@@ -58,7 +59,7 @@ pub(crate) fn open(server: &Server, shards: Shards, gro: bool) -> anyhow::Result
 /// Each client has an address and a user of its own, because servers limit how much one of them may ask for.
 fn allocate(server: &Server, number: u8, gro: bool) -> anyhow::Result<Client> {
     let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 1, number));
-    Client::allocate(server.address, ip, User::new(&format!("client{number}"))?, gro)
+    Client::allocate(server.address, ip, server.user(&format!("client{number}"), Scope::Clients)?, gro)
 }
 
 /// Returns the id of the server's thread that handles the client's packets: the one that spends CPU time on them.

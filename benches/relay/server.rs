@@ -7,11 +7,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
+use castway::turn::Scope;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use tempfile::TempDir;
 
+use crate::client::User;
 use crate::process::{Cpus, Process};
 
-pub(crate) const SECRET: &str = "a secret of the benchmark";
+const SECRET: &str = "a secret of the benchmark";
+/// Castway signs credentials of scope clients with the HMAC of this text under the secret.
+const CLIENTS_KEY_LABEL: &[u8] = b"castway/scope/clients/1";
 pub(crate) const REALM: &str = "castway";
 /// Below the kernel's ephemeral ports, which the generator's sockets use. Each server has ports for more than 10,000 allocations.
 const CASTWAY_PORTS: (u16, u16) = (10_000, 20_999);
@@ -57,6 +63,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Only for the forwarder: the address to which peers send.
     pub(crate) relayed: Option<SocketAddr>,
+    /// The key that signs credentials of scope clients, for a server without scopes those of any scope.
+    clients_key: Vec<u8>,
     _data: TempDir,
 }
 
@@ -100,7 +108,10 @@ impl Server {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = Process::spawn(&mut command, cpus)?;
         process.wait_until(10, || is_ready(http).unwrap_or(false))?;
-        Ok(Self { process, address, relayed: None, _data: data })
+        let mut clients_key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())?;
+        clients_key.update(CLIENTS_KEY_LABEL);
+        let clients_key = clients_key.finalize().into_bytes().to_vec();
+        Ok(Self { process, address, relayed: None, clients_key, _data: data })
     }
 
     fn turnserver(
@@ -126,7 +137,7 @@ impl Server {
         command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = Process::spawn(&mut command, cpus)?;
         process.wait_until(10, || answers_binding(address).unwrap_or(false))?;
-        Ok(Self { process, address, relayed: None, _data: data })
+        Ok(Self { process, address, relayed: None, clients_key: SECRET.into(), _data: data })
     }
 
     fn forwarder(data: TempDir, cpus: &Cpus) -> anyhow::Result<Self> {
@@ -136,7 +147,21 @@ impl Server {
         let mut line = String::new();
         BufReader::new(process.stdout().context("it has no output")?).read_line(&mut line)?;
         let (address, relayed) = line.trim().split_once(' ').context("it does not say its addresses")?;
-        Ok(Self { process, address: address.parse()?, relayed: Some(relayed.parse()?), _data: data })
+        Ok(Self { process, address: address.parse()?, relayed: Some(relayed.parse()?), clients_key: Vec::new(), _data: data })
+    }
+
+    /// Makes the credentials of a user; each label has an account of its own.
+    ///
+    /// # Errors
+    /// The clock is before 1970.
+    pub(crate) fn user(&self, label: &str, scope: Scope) -> anyhow::Result<User> {
+        User::new(
+            label,
+            match scope {
+                Scope::Clients => &self.clients_key,
+                Scope::Anyone => SECRET.as_bytes(),
+            },
+        )
     }
 }
 

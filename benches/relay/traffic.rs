@@ -8,8 +8,9 @@ use castway::relay::io::inbox::Inbox;
 use castway::relay::io::outbox::Outbox;
 use castway::relay::io::packet_route::PacketRoute;
 use castway::relay::io::udp::BatchUdpSocket;
+use castway::turn::Scope;
 
-use crate::client::{self, Client, User};
+use crate::client::{self, Client};
 use crate::pairs::{self, Shards};
 use crate::server::Server;
 
@@ -40,7 +41,8 @@ pub(crate) enum Framing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ends {
     ClientAndPeer,
-    /// Two clients of the same server, each the other's peer by its relayed address.
+    /// Two clients of the same server, each the other's peer by its relayed address. Both have bound a channel to it, because Castway
+    /// delivers nothing from a relayed address that the receiver has not contacted.
     TwoClients(Shards),
 }
 
@@ -121,7 +123,7 @@ impl Path {
                 ends
             }
             (None, Ends::ClientAndPeer) => {
-                let client = Client::allocate(server.address, LOCALHOST, User::new("client")?, gro)?;
+                let client = Client::allocate(server.address, LOCALHOST, server.user("client", Scope::Anyone)?, gro)?;
                 let peer = End::raw(client.relayed, &pattern, gro)?;
                 let address = peer.socket.local_addr()?;
                 [End::client(client, server.address, address, &pattern)?, peer]

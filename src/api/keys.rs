@@ -36,7 +36,7 @@ impl ApiKeys {
     /// `Unauthorized`; `TooManyRequests` after too many wrong keys. If all configured keys are long, a known key is accepted even
     /// then: somebody else behind the same address may be guessing.
     pub(super) fn check(&self, given: &[Secret<String>], from: IpAddr, now: Instant) -> Result<(), ApiError> {
-        if given.is_empty() {
+        if given.is_empty() || self.known.is_empty() {
             return Err(ApiError::Unauthorized);
         }
         let wait = self.guesses.blocked_for(from, now);
@@ -126,5 +126,9 @@ mod tests {
             assert_eq!(keys.check(&key(right), from, now).is_ok(), passes);
             assert!(keys.check(&key(right), "192.0.2.2".parse().unwrap(), now).is_ok(), "another client");
         }
+        let reports = GuessReports::default();
+        let none = ApiKeys::new(Vec::new(), &reports);
+        assert!(matches!(none.check(&[Secret::new("any".to_owned())], from, now), Err(ApiError::Unauthorized)));
+        assert_eq!(reports.totals().map(|(_, total)| total).sum::<u64>(), 0, "no key can be guessed where there is none");
     }
 }

@@ -79,10 +79,10 @@ pub struct Settings {
     /// This machine's address that relayed sockets are bound to; IPv4,IPv6 for both [default: those of the default routes]
     #[arg(long, env = "CASTWAY_RELAY_IP", value_name = "IP", global = true, hide_env_values = true)]
     pub relay_ip: Option<String>,
-    /// Lowest port of relayed addresses
+    /// Lowest port of the relayed addresses of users and API keys; casts and calls take none
     #[arg(long, env = "CASTWAY_MIN_PORT", value_name = "PORT", global = true, hide_env_values = true)]
     pub min_port: Option<String>,
-    /// Highest port of relayed addresses
+    /// Highest port of these relayed addresses
     #[arg(long, env = "CASTWAY_MAX_PORT", value_name = "PORT", global = true, hide_env_values = true)]
     pub max_port: Option<String>,
     /// TURN realm; after a change users must set their passwords again

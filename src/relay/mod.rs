@@ -17,7 +17,8 @@
 //! `stats`: counters. `admission`: what may be open. `watcher`: changes from outside.
 //!
 //! # Invariants
-//! - No packet waits for tokio, for a lock or for another shard: the kernel keeps each client with one shard (SO_REUSEPORT).
+//! - No packet waits for tokio, for a lock or for another shard: the kernel keeps each client with one shard (SO_REUSEPORT). The
+//!   exception is a packet between clients of two shards whose receiver uses a stream (`shard::packet_queue`).
 //! - An error of one send or of one socket ends only that send or that allocation.
 //! - A shard that failed starts again; the failure is counted and logged, and the shard's ports and quota are given back.
 //! - Every queue is bounded: a batch, a stream's queue, streams without an allocation, and in bytes what clients cause one shard

@@ -26,7 +26,7 @@ impl CredentialSource for Directory {
     fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys> {
         let login = self.login(username, realm, algorithm, SystemTime::now())?;
         let expires = login.remaining.and_then(|life| now.checked_add(life));
-        Some(UserKeys { user: login.user, keys: login.keys, expires, leased: login.is_leased })
+        Some(UserKeys { user: login.user, keys: login.keys, expires, leased: login.is_leased, group: login.group })
     }
 
     fn is_guessable(&self, username: &str) -> bool {

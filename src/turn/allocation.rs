@@ -9,6 +9,7 @@ use super::codec::error_code::ErrorCode;
 use super::codec::header::TransactionId;
 use super::codec::integrity::{IntegrityAlgorithm, LongTermKey};
 use super::credentials::Scope;
+use super::delivery::{Delivery, Route};
 use super::five_tuple::{FiveTuple, PeerTransport};
 use super::ids::PeerConnectionId;
 use super::peers::PeerTable;
@@ -70,10 +71,10 @@ pub(super) struct Allocation {
     pub(super) relayed: [Option<RelayedAddress>; 2],
     /// How often a mobile allocation has moved.
     pub(super) moves: Option<u32>,
-    /// Buckets of [`super::rate_limit::RateLimit`].
-    pub(super) to_peer: u64,
-    pub(super) to_client: u64,
+    /// The bucket of [`super::rate_limit::RateLimit`] for new permissions.
     pub(super) new_peers: u64,
+    /// What other engines see of the allocation.
+    pub(super) delivery: Arc<Delivery>,
     pub(super) peers: PeerTable,
     pub(super) peer_connections: Vec<PeerConnectionId>,
 }
@@ -97,6 +98,17 @@ impl Allocation {
     pub(super) fn end_of_key(&self) -> Option<Instant> {
         let expire = self.credentials_expire.filter(|_| self.user.scope == Scope::Clients)?;
         Some(self.key_expires.max(expire))
+    }
+
+    /// Lets other engines know what they may deliver to the client. To be called after each change of the peers, the lifetime and
+    /// the client's address.
+    pub(super) fn publish(&self) {
+        let senders = self.peers.senders();
+        let is_new = senders.is_empty() && self.delivery.group.is_some();
+        let group = if is_new { self.peers.permitted() } else { Vec::new() };
+        let is_open = !senders.is_empty() || !group.is_empty();
+        let route = Route { to: self.five_tuple, expires: self.expires, senders, group };
+        self.delivery.publish(Some(route).filter(|_| is_open));
     }
 
     /// When the allocation, or the first of its permissions and channels, expires.

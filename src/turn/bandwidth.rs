@@ -3,11 +3,14 @@
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use super::allocation::Allocation;
-use super::rate_limit::RateLimit;
+use super::delivery::Delivery;
+use super::rate_limit::{Bandwidth, RateLimit};
 use super::settings::Limits;
 use super::shared::SharedState;
 use super::stranger_bandwidth::{StrangerBandwidth, StrangerBuckets};
+
+/// A packet is charged as at least so many bytes, because its headers and its handling cost as much as these.
+const MIN_CHARGED_BYTES: usize = 64;
 
 /// The direction of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +19,7 @@ pub enum Direction {
     ToClient,
 }
 
-/// The limits; the buckets are in the allocation, its user and [`SharedState`]. `None` is no limit.
+/// The limits; the buckets are in [`Delivery`], the user, the site and [`SharedState`]. `None` is no limit.
 pub(super) struct BandwidthLimits {
     allocation: Option<RateLimit>,
     user: Option<RateLimit>,
@@ -26,7 +29,7 @@ pub(super) struct BandwidthLimits {
 
 /// The buckets that one payload is taken from.
 struct Buckets<'a> {
-    allocation: &'a mut u64,
+    allocation: &'a AtomicU64,
     user: &'a AtomicU64,
     /// Of a stranger's allocation.
     strangers: Option<StrangerBuckets<'a>>,
@@ -34,23 +37,18 @@ struct Buckets<'a> {
 }
 
 impl<'a> Buckets<'a> {
-    fn of(direction: Direction, allocation: &'a mut Allocation, shared: &'a SharedState) -> Self {
-        let site = allocation.stranger.as_ref().map(|place| &place.site.recent);
-        let (user, strangers, server) = (&allocation.user.bandwidth, &shared.strangers, &shared.bandwidth);
-        let all = &strangers.bandwidth;
-        match direction {
-            Direction::ToPeer => Self {
-                allocation: &mut allocation.to_peer,
-                user: &user.to_peer,
-                strangers: site.map(|site| strangers.buckets(&all.to_peer, &site.to_peer, &server.to_peer)),
-                server: &server.to_peer,
-            },
-            Direction::ToClient => Self {
-                allocation: &mut allocation.to_client,
-                user: &user.to_client,
-                strangers: site.map(|site| strangers.buckets(&all.to_client, &site.to_client, &server.to_client)),
-                server: &server.to_client,
-            },
+    fn of(direction: Direction, charged: &'a Delivery, shared: &'a SharedState) -> Self {
+        let bucket = |bandwidth: &'a Bandwidth| match direction {
+            Direction::ToPeer => &bandwidth.to_peer,
+            Direction::ToClient => &bandwidth.to_client,
+        };
+        let (strangers, server) = (&shared.strangers, bucket(&shared.bandwidth));
+        let site = charged.site.as_ref().map(|site| bucket(&site.recent));
+        Self {
+            allocation: bucket(&charged.bandwidth),
+            user: bucket(&charged.user.bandwidth),
+            strangers: site.map(|site| strangers.buckets(bucket(&strangers.bandwidth), site, server)),
+            server,
         }
     }
 }
@@ -71,18 +69,18 @@ impl BandwidthLimits {
     pub(super) fn take(
         &self,
         direction: Direction,
-        allocation: &mut Allocation,
+        charged: &Delivery,
         shared: &SharedState,
         bytes: usize,
         now: Instant,
     ) -> bool {
-        let strangers = self.strangers.as_ref().filter(|_| allocation.stranger.is_some());
+        let strangers = self.strangers.as_ref().filter(|_| charged.site.is_some());
         if self.allocation.is_none() && self.user.is_none() && strangers.is_none() && self.server.is_none() {
             return true;
         }
-        let (now, bytes) = (shared.nanos(now), bytes as u64);
-        let buckets = Buckets::of(direction, allocation, shared);
-        self.allocation.is_none_or(|limit| limit.take(buckets.allocation, bytes, now))
+        let (now, bytes) = (shared.nanos(now), bytes.max(MIN_CHARGED_BYTES) as u64);
+        let buckets = Buckets::of(direction, charged, shared);
+        self.allocation.is_none_or(|limit| limit.take_shared(buckets.allocation, bytes, now))
             && self.user.is_none_or(|limit| limit.take_shared(buckets.user, bytes, now))
             && strangers.zip(buckets.strangers).is_none_or(|(limit, buckets)| limit.take(buckets, bytes, now))
             && self.server.is_none_or(|limit| limit.take_shared(buckets.server, bytes, now))
@@ -92,14 +90,14 @@ impl BandwidthLimits {
     pub(super) fn charge(
         &self,
         direction: Direction,
-        allocation: &mut Allocation,
+        charged: &Delivery,
         shared: &SharedState,
         bytes: usize,
         now: Instant,
     ) -> Duration {
         let (now, bytes) = (shared.nanos(now), bytes as u64);
-        let buckets = Buckets::of(direction, allocation, shared);
-        let allocation = self.allocation.map_or(0, |limit| limit.charge(buckets.allocation, bytes, now));
+        let buckets = Buckets::of(direction, charged, shared);
+        let allocation = self.allocation.map_or(0, |limit| limit.charge_shared(buckets.allocation, bytes, now));
         let user = self.user.map_or(0, |limit| limit.charge_shared(buckets.user, bytes, now));
         let strangers =
             self.strangers.as_ref().zip(buckets.strangers).map_or(0, |(limit, buckets)| limit.charge(buckets, bytes, now));

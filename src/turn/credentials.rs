@@ -57,4 +57,6 @@ pub struct UserKeys {
     pub expires: Option<Instant>,
     /// The credentials are those of a connected client: see [`CredentialSource::is_leased`].
     pub leased: bool,
+    /// Clients with the same number belong together, as the seats of a room do: see [`super::Engine`]'s rule about contacts.
+    pub group: Option<u64>,
 }

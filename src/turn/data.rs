@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Instant;
 
+use super::allocation::Allocation;
 use super::bandwidth::Direction;
 use super::codec::attribute::{self, AddressFamily};
 use super::codec::framing::{ChannelData, Framing};
@@ -15,6 +16,7 @@ use super::engine::Engine;
 use super::five_tuple::{FiveTuple, PeerTransport};
 use super::ids::{AllocationId, RelayedAddressId};
 use super::peer_location::PeerLocation;
+use super::ports::PortOwner;
 use super::verdict::{Answer, DropReason, Verdict};
 use crate::limits::ip_prefix::canonical;
 
@@ -97,39 +99,98 @@ impl Engine {
         if !reachable {
             return Verdict::Drop(DropReason::DeniedPeer);
         }
-        let Some(allocation) = self.allocations.allocation_mut(id) else { return Verdict::Drop(DropReason::NoAllocation) };
-        if !self.bandwidth.take(Direction::ToPeer, allocation, &self.shared, payload.len(), now) {
+        if !self.bandwidth.take(Direction::ToPeer, &allocation.delivery, &self.shared, payload.len(), now) {
             return Verdict::Drop(DropReason::Bandwidth);
         }
         let PeerLocation::OwnRelayedAddress(owner) = location else {
             return Verdict::ToPeer { relayed: RelayedAddressId { allocation: id, family }, peer, payload, dont_fragment };
         };
-        allocation.peers.add_contact(family, peer.port(), owner);
-        let from = SocketAddr::new(source.advertised, source.port);
-        if owner.shard() != self.shard.index {
-            return Verdict::ToRelayedAddress { shard: owner.shard(), from, to: peer, payload };
+        if allocation.peers.contact(peer, owner).is_none() {
+            if !self.may_name_new_peers(id, 1, now) {
+                return Verdict::Drop(DropReason::NotContacted);
+            }
+            self.add_contact(id, peer, owner);
         }
-        match self.allocations.by_port(family, peer.port()) {
-            Some(sibling) => self.relay_between_clients(sibling, from, payload, now),
-            None => Verdict::Drop(DropReason::NoAllocation),
-        }
+        self.relay_between_clients(id, SocketAddr::new(source.advertised, source.port), (peer, owner), payload, now)
     }
 
-    /// Passes a payload of the relayed address `from` of this server to the client of another one. All relayed addresses have one
-    /// IP address, so a permission lets every client of this server send. A client receives only from those whose address and port
-    /// it has named itself.
-    pub(super) fn relay_between_clients(
+    /// The client names a relayed address of this server as its peer, with address and port: from now on it may send to the client.
+    pub(super) fn add_contact(&mut self, id: AllocationId, peer: SocketAddr, owner: PortOwner) {
+        let delivery = self.shared.delivery(AddressFamily::of(peer.ip()), peer.port());
+        let Some(allocation) = self.allocations.allocation_mut(id) else { return };
+        allocation.peers.add_contact(peer, owner, delivery);
+        allocation.publish();
+    }
+
+    /// Passes a payload of the allocation `id`, whose relayed address is `from`, to the client of another relayed address of this
+    /// server. All relayed addresses have one IP address, so a permission lets every client of this server send. A client receives
+    /// only from those whose address and port it has named itself.
+    fn relay_between_clients(
         &mut self,
-        to: RelayedAddressId,
+        id: AllocationId,
         from: SocketAddr,
+        (to, to_owner): (SocketAddr, PortOwner),
         payload: Range<usize>,
         now: Instant,
     ) -> Verdict {
-        let is_contact = self.shared.ports.owner(to.family, from.port()).is_some_and(|owner| {
-            let allocation = self.allocations.allocation(to.allocation);
-            allocation.is_some_and(|allocation| allocation.peers.has_contacted(to.family, from.port(), owner))
+        let Self { allocations, shared, bandwidth, rng, shard, .. } = self;
+        let allocation = allocations.allocation(id);
+        let contact = allocation.and_then(|allocation| allocation.peers.contact(to, to_owner)).flatten();
+        let (Some(delivery), Some(owner)) = (contact, shared.ports.owner(AddressFamily::of(from.ip()), from.port())) else {
+            return Verdict::Drop(DropReason::NotContacted);
+        };
+        let route = delivery.route();
+        let own_group = allocation.and_then(|allocation| allocation.delivery.group);
+        let is_of_group = || own_group.is_some() && own_group == delivery.group;
+        let found = route.as_ref().and_then(|route| Some((route, route.sender(from, owner, is_of_group)?)));
+        let Some((route, sender)) = found else {
+            return Verdict::Drop(DropReason::NotContacted);
+        };
+        // A stream has one owner.
+        if route.to.transport.is_stream() {
+            if to_owner.shard() != shard.index {
+                return Verdict::ToRelayedAddress { shard: to_owner.shard(), from, to, payload };
+            }
+            return self.handle_relayed(from, to, payload, now);
+        }
+        if route.expires <= now {
+            return Verdict::Drop(DropReason::NoAllocation);
+        }
+        if sender.permitted_until.is_none_or(|until| until <= now) {
+            return Verdict::Drop(DropReason::NoPermission);
+        }
+        let framing = match sender.channel {
+            Some((channel, expires)) if expires > now => Framing::Channel(channel),
+            Some(_) | None => Framing::Data { peer: from, transaction: TransactionId::random(rng) },
+        };
+        if payload.len() > framing.longest_payload() {
+            return Verdict::Drop(DropReason::TooLong);
+        }
+        if !bandwidth.take(Direction::ToClient, delivery, shared, payload.len(), now) {
+            return Verdict::Drop(DropReason::Bandwidth);
+        }
+        Verdict::ToClient { to: route.to, framing, payload }
+    }
+
+    /// Passes `payload`, a range of the packet at hand, from the relayed address `from` of this server to the client of `to`, a
+    /// relayed address of this engine.
+    pub fn handle_relayed(&mut self, from: SocketAddr, to: SocketAddr, payload: Range<usize>, now: Instant) -> Verdict {
+        let family = AddressFamily::of(to.ip());
+        let Some(relayed) = self.allocations.by_port(family, to.port()) else { return Verdict::Drop(DropReason::NoAllocation) };
+        let is_contact = self.shared.ports.owner(family, from.port()).is_some_and(|owner| {
+            let allocation = self.allocations.allocation(relayed.allocation);
+            allocation.is_some_and(|allocation| {
+                allocation.peers.contact(from, owner).is_some() || self.is_first_of_group(allocation, from)
+            })
         });
-        if is_contact { self.relay_to_client(to, from, payload, now) } else { Verdict::Drop(DropReason::NotContacted) }
+        if is_contact { self.relay_to_client(relayed, from, payload, now) } else { Verdict::Drop(DropReason::NotContacted) }
+    }
+
+    /// Whether `from` is of the same group as an allocation that has contacted nobody yet.
+    fn is_first_of_group(&self, allocation: &Allocation, from: SocketAddr) -> bool {
+        let group = allocation.delivery.group;
+        let sender = || self.shared.delivery(AddressFamily::of(from.ip()), from.port());
+        group.is_some() && !allocation.peers.has_contacts() && sender().is_some_and(|sender| sender.group == group)
     }
 
     /// RFC 8656 §11.3, §12.7: passes a peer's payload to the client, as ChannelData where a channel is bound, else as a Data
@@ -141,7 +202,7 @@ impl Engine {
         payload: Range<usize>,
         now: Instant,
     ) -> Verdict {
-        let Some(allocation) = self.allocations.allocation_mut(relayed.allocation).filter(|allocation| allocation.expires > now)
+        let Some(allocation) = self.allocations.allocation(relayed.allocation).filter(|allocation| allocation.expires > now)
         else {
             return Verdict::Drop(DropReason::NoAllocation);
         };
@@ -159,7 +220,7 @@ impl Engine {
         if payload.len() > framing.longest_payload() {
             return Verdict::Drop(DropReason::TooLong);
         }
-        if !self.bandwidth.take(Direction::ToClient, allocation, &self.shared, payload.len(), now) {
+        if !self.bandwidth.take(Direction::ToClient, &allocation.delivery, &self.shared, payload.len(), now) {
             return Verdict::Drop(DropReason::Bandwidth);
         }
         Verdict::ToClient { to: allocation.five_tuple, framing, payload }

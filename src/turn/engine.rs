@@ -126,12 +126,14 @@ impl Engine {
         let scope = allocation.scope;
         let permitted = |ip| !apply_policy || self.policy.permits_permission(ip, scope, &self.settings);
         allocation.peers.sweep(now, permitted);
+        allocation.publish();
         self.allocations.reschedule(id, true);
     }
 
     /// The one way an allocation ends: it gives back everything that it held.
     pub(super) fn end(&mut self, id: AllocationId) {
         let Some(mut allocation) = self.allocations.remove(id) else { return };
+        allocation.delivery.publish(None);
         for connection in allocation.peer_connections.drain(..) {
             self.peer_connections.remove(connection);
             self.outputs.push_back(Output::ClosePeerConnection { connection });
@@ -142,10 +144,10 @@ impl Engine {
                 if address.socket {
                     self.outputs.push_back(Output::CloseRelayedAddress { relayed });
                 }
-                self.shared.ports.release(family, address.port);
+                self.shared.release_port(family, address.port);
                 // Until the Allocate is answered, the sibling port belongs to the allocation and not yet to a reservation.
                 if address.requirement == PortRequirement::EvenAndNext && allocation.token.is_none() {
-                    self.shared.ports.release(family, address.port + 1);
+                    self.shared.release_port(family, address.port + 1);
                 }
             }
         }

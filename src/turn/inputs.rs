@@ -7,7 +7,6 @@ use std::time::Instant;
 use ipnet::IpNet;
 
 use super::allocation::Allocation;
-use super::codec::attribute::AddressFamily;
 use super::codec::header::{Class, Method};
 use super::codec::message::{ParseError, StunMessage};
 use super::credentials::Scope;
@@ -54,16 +53,6 @@ impl Engine {
             return Verdict::Drop(DropReason::DeniedPeer);
         }
         self.relay_to_client(relayed, peer, 0..bytes.len(), now)
-    }
-
-    /// A payload that the relayed address `from` of another engine of this server sends to `to`, a relayed address of this one; the
-    /// payload of the verdict is all of `bytes`. See [`Verdict::ToRelayedAddress`].
-    pub fn handle_relayed(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8], now: Instant) -> Verdict {
-        let family = AddressFamily::of(to.ip());
-        match self.allocations.by_port(family, to.port()) {
-            Some(relayed) => self.relay_between_clients(relayed, from, 0..bytes.len(), now),
-            None => Verdict::Drop(DropReason::NoAllocation),
-        }
     }
 
     /// The client's stream has ended. No message can come over its five-tuple any more, so its allocation ends too, unless it is

@@ -94,6 +94,7 @@
 //! - A request: `inputs` (STUN or ChannelData) → `requests::dispatch` → `requests::authentication` → the file of its method →
 //!   `requests::response`. Allocate continues in `requests::opening`, Connect in `tcp_peers`.
 //! - Data to a peer: `inputs` → `data` → `peer_location` (may it go there) → `peers` (permission, channel) → `bandwidth`.
+//! - Data between two clients of this server: the same, and then `delivery` (may the receiver get it) → `bandwidth`.
 //! - Data to a client: `inputs` → `peer_location` → `data` → `peers` → `bandwidth`; the shell writes the header
 //!   ([`codec::framing`]).
 //! - The state is in `engine`: `allocation_table` with each `allocation`, `peer_connection_table`, and [`SharedState`].
@@ -104,7 +105,7 @@
 //!
 //! | What | Why it is shared | How |
 //! |---|---|---|
-//! | taken and live ports | a peer may be a relayed address of another shard; a client may claim a reserved port at another shard | one bit a port; each engine starts to search at a random port, so that no engine waits |
+//! | taken and live ports | a peer may be a relayed address of another shard; a client may claim a reserved port at another shard | one bit and one word a port; each engine starts to search at a random port, so that no engine waits |
 //! | keys of nonces and of tickets | a client that moves arrives at another shard | read only |
 //! | total of allocations | 508 | one atomic |
 //! | allocations of a user | 486 must hold in a burst to all shards | a mutex, taken when an allocation begins or ends |
@@ -112,6 +113,7 @@
 //! | allocations of strangers, by site | 486 and 508; above the capacity, an engine displaces an allocation of any other ([`Output::DisplaceAllocation`]) | a mutex, taken when an allocation of a stranger begins or ends, and when one of a user begins while capacity is scarce |
 //! | bytes that a site of strangers has sent lately | the site that sends the most yields first | one atomic for each direction |
 //! | descriptors of relayed sockets in use | strangers yield before they run out | two atomics that the shell writes |
+//! | deliveries | the client of a relayed address may be sent to by any engine | a mutex, taken when a relayed address begins or ends, and when a client names another one for the first time; packets read what was published without a lock |
 //! | reservations | RESERVATION-TOKEN may come to another shard | a mutex, taken only for EVEN-PORT with R = 1 |
 //! | challenges, Binding replies, failed authentications of a port | the limit of a source must not grow with the shards | tables of fixed size, made of atomics |
 //! | wrong passwords of a client, of a site and at a user | the same | a mutex each for UDP and streams, taken where the key of an allocation does not verify |
@@ -119,7 +121,8 @@
 //! A message that arrives at the wrong engine gets [`Verdict::ToShard`]: a Refresh with another engine's MOBILITY-TICKET, or a
 //! ConnectionBind with another engine's CONNECTION-ID (its first byte names the engine). The later packets of a moved client may
 //! still arrive at the wrong shard; [`Output::ClientMoved`] tells the shell which five-tuple to redirect. A payload for a relayed
-//! address of another engine goes through the kernel.
+//! address of another engine is delivered without that engine, as it has published (`delivery`), unless the client uses a stream:
+//! then the verdict is [`Verdict::ToRelayedAddress`].
 //!
 //! # Invariants
 //! - Nothing is remembered for a stranger: there is no state before a valid nonce and credentials.
@@ -175,6 +178,7 @@ mod bandwidth;
 pub mod codec;
 mod credentials;
 mod data;
+mod delivery;
 mod engine;
 mod five_tuple;
 mod ids;

@@ -1,10 +1,11 @@
 //! The permissions and channels of an allocation (RFC 8656 §9, §12).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::codec::attribute::AddressFamily;
 use super::codec::framing::ChannelNumber;
+use super::delivery::{Delivery, Sender};
 use super::ports::PortOwner;
 
 #[derive(Debug, Clone, Copy)]
@@ -34,11 +35,12 @@ pub(super) struct PeerTable {
 }
 
 /// A relayed address of this server, as long as its owner has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Contact {
-    family: AddressFamily,
-    port: u16,
+    address: SocketAddr,
     owner: PortOwner,
+    /// `None`: its allocation ends.
+    delivery: Option<Arc<Delivery>>,
 }
 
 /// Relayed addresses of this server that one allocation exchanges data with at a time. Beyond them, the earliest has to be
@@ -102,27 +104,43 @@ impl PeerTable {
         }
     }
 
-    /// The client has named this relayed address of this server, as its peer with address and port.
-    pub(super) fn add_contact(&mut self, family: AddressFamily, port: u16, owner: PortOwner) {
-        let contact = Contact { family, port, owner };
-        if self.contacts.last() == Some(&contact) {
-            return;
-        }
-        match self.contacts.iter_mut().find(|known| (known.family, known.port) == (family, port)) {
-            Some(known) => known.owner = owner,
-            None => {
-                if self.contacts.len() == MAX_CONTACTS {
-                    self.contacts.remove(0);
-                }
-                self.contacts.push(contact);
-            }
-        }
+    /// The contact with this relayed address, as long as `owner` has it, and the way to its client.
+    pub(super) fn contact(&self, address: SocketAddr, owner: PortOwner) -> Option<Option<&Arc<Delivery>>> {
+        let contact = self.contacts.iter().find(|contact| contact.owner == owner && contact.address == address)?;
+        Some(contact.delivery.as_ref())
     }
 
-    /// Whether the client has named the relayed address that `owner` has. A permission is for an address with all of its ports, and
-    /// all relayed addresses of this server share one.
-    pub(super) fn has_contacted(&self, family: AddressFamily, port: u16, owner: PortOwner) -> bool {
-        self.contacts.contains(&Contact { family, port, owner })
+    /// The client has named this relayed address of this server, with its port.
+    pub(super) fn add_contact(&mut self, address: SocketAddr, owner: PortOwner, delivery: Option<Arc<Delivery>>) {
+        self.contacts.retain(|contact| contact.address != address);
+        if self.contacts.len() == MAX_CONTACTS {
+            self.contacts.remove(0);
+        }
+        self.contacts.push(Contact { address, owner, delivery });
+    }
+
+    /// The addresses with a permission, and when each permission expires.
+    pub(super) fn permitted(&self) -> Vec<(IpAddr, Instant)> {
+        self.permissions.iter().map(|permission| (permission.ip, permission.expires)).collect()
+    }
+
+    /// Whether the client has contacted any relayed address of this server.
+    pub(super) fn has_contacts(&self) -> bool {
+        !self.contacts.is_empty()
+    }
+
+    /// The relayed addresses that may send to the client. A permission is for an address with all of its ports, and all relayed
+    /// addresses of this server share one, so only those that the client has named are among them.
+    pub(super) fn senders(&self) -> Vec<Sender> {
+        let sender = |contact: &Contact| {
+            let address = contact.address;
+            let permitted_until = self.find(address.ip()).ok().map(|at| self.permissions[at].expires);
+            let number = self.by_peer.binary_search_by_key(&address, |(peer, _)| *peer).ok().map(|at| self.by_peer[at].1);
+            let channel = number.and_then(|number| self.channels.binary_search_by_key(&number, |channel| channel.number).ok());
+            let channel = channel.map(|at| (self.channels[at].number, self.channels[at].expires));
+            Sender { address, owner: contact.owner, permitted_until, channel }
+        };
+        self.contacts.iter().map(sender).collect()
     }
 
     /// Removes the permissions and channels that have expired, or that `permitted` refuses.

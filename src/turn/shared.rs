@@ -12,6 +12,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::codec::attribute::AddressFamily;
 use super::credentials::Scope;
+use super::delivery::Delivery;
 use super::five_tuple::FiveTuple;
 use super::mobility::MobilityTickets;
 use super::nonce::Nonces;
@@ -49,6 +50,8 @@ pub struct SharedState {
     allocations: AtomicU32,
     users: Mutex<HashMap<Identity, Arc<UserUsage>>>,
     reservations: Mutex<HashMap<ReservationToken, Reservation>>,
+    /// The clients of the live relayed addresses that carry UDP.
+    deliveries: Mutex<HashMap<(AddressFamily, u16), Arc<Delivery>>>,
 }
 
 /// Challenges are averaged over this window, because all clients behind one address may begin at the same time.
@@ -121,6 +124,7 @@ impl SharedState {
             allocations: AtomicU32::new(0),
             users: Mutex::default(),
             reservations: Mutex::default(),
+            deliveries: Mutex::default(),
         })
     }
 
@@ -245,6 +249,24 @@ impl SharedState {
         }
     }
 
+    /// The relayed address with this port is live from now on, and carries UDP.
+    pub(super) fn set_live(&self, family: AddressFamily, port: u16, shard: u8, socket: bool, delivery: &Arc<Delivery>) {
+        lock(&self.deliveries).insert((family, port), Arc::clone(delivery));
+        self.ports.set_live(family, port, shard, socket);
+    }
+
+    /// Gives back a port, whether it is live or not.
+    pub(super) fn release_port(&self, family: AddressFamily, port: u16) {
+        // In this order: another engine may take the port as soon as it is released.
+        lock(&self.deliveries).remove(&(family, port));
+        self.ports.release(family, port);
+    }
+
+    /// How to deliver to the client of a live relayed address.
+    pub(super) fn delivery(&self, family: AddressFamily, port: u16) -> Option<Arc<Delivery>> {
+        lock(&self.deliveries).get(&(family, port)).cloned()
+    }
+
     pub(super) fn reserve(&self, token: ReservationToken, reservation: Reservation) {
         lock(&self.reservations).insert(token, reservation);
     }
@@ -264,7 +286,7 @@ impl SharedState {
     pub(super) fn unreserve(&self, token: &ReservationToken) {
         let reservation = lock(&self.reservations).remove(token);
         if let Some(Reservation { family, port, .. }) = reservation {
-            self.ports.release(family, port);
+            self.release_port(family, port);
         }
     }
 }

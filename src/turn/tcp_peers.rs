@@ -88,8 +88,8 @@ impl Engine {
         now: Instant,
     ) -> Option<Instant> {
         let allocation = self.peer_connections.connection(id)?.allocation;
-        let allocation = self.allocations.allocation_mut(allocation)?;
-        let wait = self.bandwidth.charge(direction, allocation, &self.shared, bytes, now);
+        let allocation = self.allocations.allocation(allocation)?;
+        let wait = self.bandwidth.charge(direction, &allocation.delivery, &self.shared, bytes, now);
         (!wait.is_zero()).then(|| now + wait)
     }
 

@@ -35,9 +35,9 @@ pub enum Verdict {
         framing: Framing,
         payload: Range<usize>,
     },
-    /// Hand the payload to another engine of this server, with [`super::Engine::handle_relayed`]. `from` and `to` are relayed
-    /// addresses of this server. Payloads from one address to another must keep their order; the sender has been charged for them,
-    /// and a bound on those that wait must be the sender's own.
+    /// Hand the payload to another engine of this server, with [`super::Engine::handle_relayed`]: its client uses a stream, which
+    /// has one owner. `from` and `to` are relayed addresses of this server. Payloads from one address to another must keep their
+    /// order; the sender has been charged for them, and a bound on those that wait must be the sender's own.
     ToRelayedAddress {
         shard: u8,
         from: SocketAddr,

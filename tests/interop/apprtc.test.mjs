@@ -88,20 +88,20 @@ describe('a call', () => {
     assert.deepEqual(await next.hear('offer'), offer(2));
   });
 
-  test('ICE servers by GET and by POST, with credentials of an hour that name nobody', async () => {
+  test('ICE servers by GET and by POST, with credentials of a day that name nobody', async () => {
     for (const method of ['GET', 'POST']) {
       const reply = await plain(`${server.url}/v1alpha/iceconfig?key=`, { method, headers: { origin: 'https://any.example' } });
       assert.equal(reply.status, 200);
       assert.match(reply.headers['content-type'], /^application\/json/);
       assert.ok(['*', 'https://any.example'].includes(reply.headers['access-control-allow-origin']));
       const body = JSON.parse(reply.body);
-      assert.deepEqual([body.lifetimeDuration, body.blockStatus, body.iceTransportPolicy], ['3600s', 'NOT_BLOCKED', 'all']);
+      assert.deepEqual([body.lifetimeDuration, body.blockStatus, body.iceTransportPolicy], ['86400s', 'NOT_BLOCKED', 'all']);
       const [stun, turn] = checkIce(reply.body);
       assert.deepEqual(stun.urls, [`stun:127.0.0.1:${server.turnPort}`]);
       assert.ok(turn.urls.includes(`turn:127.0.0.1:${server.turnPort}?transport=udp`));
       assert.match(turn.username, /^\d{10}:call-[0-9a-f]{16}$/);
       const ahead = Number(turn.username.split(':')[0]) - Date.now() / 1000;
-      assert.ok(Math.abs(ahead - 3600) < 30, `${ahead}`);
+      assert.ok(Math.abs(ahead - 86_400) < 30, `${ahead}`);
     }
     assert.equal((await plain(`${server.url}/v1alpha/iceconfig`, { method: 'PUT' })).status, 405);
   });
@@ -117,7 +117,7 @@ describe('a call', () => {
       const [first] = checkTurn(reply.body);
       assert.equal(first.urls, `turn:127.0.0.1:${server.turnPort}?transport=udp`);
       assert.match(first.username, /^\d{10}:call-[0-9a-f]{16}$/);
-      assert.equal(JSON.parse(reply.body).ttl, 3600);
+      assert.equal(JSON.parse(reply.body).ttl, 86_400);
       names.add(first.username);
     }
     assert.equal(names.size, 2, 'quotas are per user');
@@ -223,7 +223,7 @@ describe('the room server', () => {
     for (const path of ['//params', '/params/', '/healthz/', '//api/info/', '//v1alpha/iceconfig/?key=', '/v1alpha//turn/', '/r/room/', '//r/room', '/r//room?hd=true', '/status']) {
       assert.equal((await plain(`${server.url}${path}`)).status, 200, path);
     }
-    assert.equal((await plain(`${server.url}/turn/?username=nobody`)).status, 403, 'as without');
+    assert.equal((await plain(`${server.url}/turn/`)).status, 400, 'as without');
     const name = room();
     const joined = JSON.parse((await post(`//join/${name}/?hd=true`)).body);
     assert.equal(joined.result, 'SUCCESS');
@@ -428,7 +428,7 @@ describe('limits', () => {
       // The rate limit allows one more request every 12 s.
       await until('more than the rate', () => ask('?key=south'), ({ status }) => status === 429);
       await until('it is the same rate', () => plain(params.turn_url), ({ status }) => status === 429);
-      assert.equal((await plain(`${server.url}/turn?username=nobody`)).status, 403, 'the other route has its own');
+      assert.equal((await plain(`${server.url}/turn?username=nobody`)).status, 200, 'the other route has its own');
     } finally {
       await server.close();
     }

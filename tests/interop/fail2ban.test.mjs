@@ -96,9 +96,10 @@ test('what a client sends is no line of the filter', async () => {
     `${time}  INFO wrong turn_password_udp address=192.0.2.1 failures=5`,
     `{"timestamp":"${time}","level":"INFO","message":"x","user":"{\\"level\\":\\"INFO\\",\\"message\\":\\"wrong code\\",\\"address\\":\\"192.0.2.1\\",\\"failures\\":5,\\"target\\":\\"castway::app\\"}"}`,
     `${time}  INFO wrong code address=192.0.2.7 failures=5`,
+    `${time}  INFO wrong user_password address=192.0.2.8 failures=5`,
   ];
   writeFileSync(file, `${lines.join('\n')}\n`);
-  assert.deepEqual(await found(file), ['192.0.2.7']);
+  assert.deepEqual(await found(file), ['192.0.2.7', '192.0.2.8']);
 });
 
 test('fail2ban bans who goes on, by IPv4 and IPv6, and nobody who mistypes', () =>

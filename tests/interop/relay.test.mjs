@@ -29,7 +29,9 @@ const inMilliseconds = () => ({
   'an expiry in milliseconds': `${Date.now() + 31_536_000_000}:x`,
   'the user first, in milliseconds': `x:${Date.now() + 600_000}`,
 });
-const viaRest = async (server) => (await fetch(`${server.url}/turn?username=alice`)).json();
+// With her password alice gets credentials that coturn accepts, too.
+const signIn = { headers: { authorization: `Basic ${Buffer.from('alice:alice-password-1').toString('base64')}` } };
+const viaRest = async (server) => (await fetch(`${server.url}/turn?username=alice`, signIn)).json();
 const viaCli = async (server) => {
   const { stdout } = await server.cli(['credentials', 'alice']);
   const username = stdout.match(/\d{10}:alice/)[0];

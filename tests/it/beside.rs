@@ -4,7 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use castway::config::Settings;
 use castway::turn::Scope;
@@ -12,7 +12,7 @@ use castway::users::Store;
 use castway::users::credentials::verify;
 use serde_json::Value;
 
-use crate::relay::{client, own_ip, until};
+use crate::relay::{EVENT_TIMEOUT, client, own_ip, until};
 use crate::support::{Server, castway, clean, ok, stderr};
 
 const NOBODY: u32 = 65_534;
@@ -344,7 +344,13 @@ async fn the_command_line_finds_the_service_and_leaves_no_file_of_roots_behind()
     until(|| answer(&http, "alice").is_some()).await;
     assert_eq!(answer(&http, "alice").unwrap()["uris"], issued["uris"]);
     assert!(client(relay, username, signed).await.allocate().await.is_ok());
-    assert!(client(relay, "alice", password).await.allocate().await.is_ok());
+    // The server adopts the new user within a second.
+    let known = tokio::time::timeout(EVENT_TIMEOUT, async {
+        while client(relay, "alice", password).await.allocate().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    });
+    known.await.expect("the relay accepts the password");
 
     // A user who may not read the service's settings gets a message, and can name the data folder instead.
     let other = |args: &[&str]| machine.castway(NOBODY, &home).args(args).output().unwrap();

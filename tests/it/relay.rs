@@ -85,7 +85,7 @@ impl CredentialSource for Users {
         let scope = if username == "guest" { Scope::Clients } else { Scope::Anyone };
         let keys =
             passwords.iter().map(|password| (scope, LongTermKey::long_term(algorithm, username, REALM, password))).collect();
-        Some(UserKeys { user: username.to_owned(), keys, expires: None, leased: false })
+        Some(UserKeys { user: username.to_owned(), keys, expires: None, leased: false, group: None })
     }
 }
 

@@ -30,7 +30,7 @@ function instrument() {
   window.RTCPeerConnection = class extends Native {
     constructor(...args) {
       super(...args);
-      this.addEventListener('iceconnectionstatechange', () => ['connected', 'completed'].includes(this.iceConnectionState) && note('ice'));
+      this.addEventListener('iceconnectionstatechange', () => this.#iceChanged());
       this.addEventListener('connectionstatechange', () => this.connectionState === 'connected' && note('dtls'));
       this.addEventListener('track', ({ track }) => track.kind === 'video' && this.#watch(track));
     }
@@ -38,6 +38,13 @@ function instrument() {
     async setRemoteDescription(description) {
       await super.setRemoteDescription(description);
       if (description.type === 'answer') note('answer');
+    }
+
+    #iceChanged() {
+      if (!['connected', 'completed'].includes(this.iceConnectionState)) return;
+      note('ice');
+      const pair = this.getTransceivers()[0].sender.transport.iceTransport.getSelectedCandidatePair();
+      window.firstPair ??= pair && `${pair.local.type}-${pair.remote.type}`;
     }
 
     #watch(track) {
@@ -84,10 +91,12 @@ async function cast(server, tvBrowser, castBrowser) {
   await caster.locator('#start').click();
   const { frame } = await until('the first frame', () => tv.evaluate(() => window.times), ({ frame }) => frame !== undefined);
   const times = await caster.evaluate(() => window.times);
+  const firstPair = await caster.evaluate(() => window.firstPair);
   const pair = await until('a selected pair', () => selectedPair(caster));
   await Promise.all([tv, caster].map((page) => page.context().close()));
   const since = (from, to) => Math.round(to - from);
   return {
+    firstPair,
     pair,
     'start to frame': since(times.started, frame),
     'answer to frame': since(times.answer, frame),
@@ -119,7 +128,7 @@ try {
     console.log(JSON.stringify(result));
   }
   console.log(`${binary}, ${results.length} casts, candidates: ${policy}`);
-  for (const interval of Object.keys(results[0]).filter((key) => key !== 'pair')) {
+  for (const interval of Object.keys(results[0]).filter((key) => !key.toLowerCase().endsWith('pair'))) {
     const values = results.map((result) => result[interval]);
     console.log(`${interval}: median ${percentile(values, 0.5)} ms, 90th percentile ${percentile(values, 0.9)} ms, most ${Math.max(...values)} ms`);
   }

@@ -1,6 +1,7 @@
 // The tutorial 自建 AppRTC (turnserver.conf, a TURN REST script at 3033, Collider at 8089, nginx at 8083), step by step; the numbers are
 // those of docs/tutorials.md.
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { plain, Web } from '../interop/support/apprtc.mjs';
 import { relayBothWays, TurnClient } from '../interop/support/turn.mjs';
@@ -67,7 +68,8 @@ test('2.5 TURN answers at 3478 and at 3479, over UDP and TCP', async () => {
 
 test('2.6 GET /turn at 3033 answers as the interface is described, with the four uris', async () => {
   const answer = await json(`http://${NAME}:3033/turn?username=392938130&key=${SECRET}`);
-  assert.deepEqual(answer, { ...answer, ...tutorial.sign(SECRET, answer.username), ttl: 86_400, uris: URIS });
+  const key = createHmac('sha256', SECRET).update('castway/scope/clients/1').digest();
+  assert.deepEqual(answer, { ...answer, ...tutorial.sign(key, answer.username), ttl: 86_400, uris: URIS });
   assert.match(answer.username, /^\d{10}:392938130$/);
 });
 

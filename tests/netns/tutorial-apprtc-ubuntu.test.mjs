@@ -119,8 +119,10 @@ test('1.11 a page opened by a name gets links and WebSockets of that name and sc
   }
 });
 
-test("1.12 compose.yaml wants the public address and uses the host's network", () => {
+test('1.12 compose.yaml publishes the ports that casts and calls need, and wants no public address', () => {
   const compose = readFileSync(new URL('../../compose.yaml', import.meta.url), 'utf8');
-  assert.match(compose, /^ +network_mode: host$/m);
-  assert.match(compose, /^ +CASTWAY_EXTERNAL_IP: \$\{CASTWAY_EXTERNAL_IP:\?/m);
+  const lines = compose.split('\n').filter((line) => !line.trim().startsWith('#'));
+  const published = lines.flatMap((line) => line.match(/^ +- "(\d+:\d+\/\w+)"/)?.[1] ?? []);
+  assert.deepEqual(published, ['8080:8080/tcp', '8443:8443/tcp', '3478:3478/udp']);
+  assert.doesNotMatch(lines.join('\n'), /network_mode|:\?/);
 });

@@ -50,7 +50,7 @@ impl Shard {
         queue.take(&mut batch);
         for (number, (from, to, payload)) in (1..).zip(batch.iter()) {
             self.packets += 1;
-            let verdict = self.engine.handle_relayed(from, to, payload, now);
+            let verdict = self.engine.handle_relayed(from, to, 0..payload.len(), now);
             self.execute_copied(verdict, payload, PacketSource::RelayedAddress);
             if number % MAX_PACKETS_A_FLUSH == 0 {
                 self.flush(now);

@@ -1,6 +1,8 @@
 //! Allocate (RFC 8656 §7.2): steps 2, 5 and 7 to 11, as far as they depend on the state of the server, and the ports. The steps
 //! that check the attributes are in `allocate_request`; the answer follows in `opening`.
 
+use std::sync::Arc;
+
 use super::allocate_request::AllocateRequest;
 use super::lifetime::{granted_lifetime, seconds_until};
 use super::request::{
@@ -11,6 +13,7 @@ use crate::turn::codec::attribute::AddressFamily;
 use crate::turn::codec::error_code::ErrorCode;
 use crate::turn::codec::header::Method;
 use crate::turn::credentials::Scope;
+use crate::turn::delivery::Delivery;
 use crate::turn::engine::Engine;
 use crate::turn::ids::{AllocationId, RelayedAddressId};
 use crate::turn::peers::PeerTable;
@@ -33,7 +36,7 @@ impl Engine {
         if let Some(id) = self.allocations.find(&request.from) {
             return self.allocate_again(id, request);
         }
-        let KeySource::Lookup { user, scope, expires, leased } = &request.requester.key_source else {
+        let KeySource::Lookup { user, scope, expires, leased, group } = &request.requester.key_source else {
             return Err(ALLOCATION_MISMATCH);
         };
         // Steps 3 to 9, as far as they concern the attributes alone.
@@ -71,6 +74,7 @@ impl Engine {
         }
         let id = self.allocations.insert(Allocation {
             five_tuple: request.from,
+            delivery: Arc::new(Delivery::new(Arc::clone(&usage), None, *group)),
             user: usage,
             stranger: None,
             scope: reach,
@@ -87,8 +91,6 @@ impl Engine {
             transport: asked.transport,
             relayed: ports.relayed,
             moves: asked.mobile.then_some(0),
-            to_peer: 0,
-            to_client: 0,
             new_peers: 0,
             peers: PeerTable::default(),
             peer_connections: Vec::new(),

@@ -66,12 +66,16 @@ impl Engine {
         let (keys, known) = user_keys.as_ref().map_or((&decoy[..], false), |user_keys| (&user_keys.keys, true));
         match keys.iter().find(|(_, key)| claim.integrity.verify(message, key) && known).copied() {
             Some((scope, key)) => {
-                let UserKeys { user, expires, leased, .. } = user_keys.ok_or(UNAUTHENTICATED)?;
+                let UserKeys { user, expires, leased, group, .. } = user_keys.ok_or(UNAUTHENTICATED)?;
                 if let Some(name) = claim.name.and_then(|name| std::str::from_utf8(name).ok()) {
                     self.credentials.authenticated(name);
                 }
                 let signer = Signer { key, integrity: claim.integrity, fingerprint: message.fingerprint() };
-                Ok(Requester { signer, username: claim.username, key_source: KeySource::Lookup { user, scope, expires, leased } })
+                Ok(Requester {
+                    signer,
+                    username: claim.username,
+                    key_source: KeySource::Lookup { user, scope, expires, leased, group },
+                })
             }
             None => {
                 // Failures with invented usernames are counted against their client alone.

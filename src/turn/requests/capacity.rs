@@ -1,9 +1,12 @@
 //! Whether the capacity of the server is scarce, and which allocation then ends for a new one. The rules are those of
 //! [`crate::turn::strangers`].
 
+use std::sync::Arc;
+
 use super::request::{ALLOCATION_QUOTA_REACHED, INSUFFICIENT_CAPACITY, Refusal};
 use crate::turn::codec::attribute::AddressFamily;
 use crate::turn::credentials::Scope;
+use crate::turn::delivery::Delivery;
 use crate::turn::engine::Engine;
 use crate::turn::ids::AllocationId;
 use crate::turn::stranger_table::AllocationLocation;
@@ -42,6 +45,9 @@ impl Engine {
             Scope::Anyone => None,
             Scope::Clients => match self.shared.strangers.begin(allocation.five_tuple.client.ip(), location, scarce) {
                 Ok(Admitted { place, displaced }) => {
+                    let site = Arc::clone(&place.site);
+                    allocation.delivery =
+                        Arc::new(Delivery::new(Arc::clone(&allocation.user), Some(site), allocation.delivery.group));
                     allocation.stranger = Some(place);
                     displaced
                 }

@@ -6,6 +6,7 @@ use super::request::{
     WRONG_CREDENTIALS,
 };
 use crate::turn::codec::attribute::{self, AddressFamily};
+use crate::turn::credentials::Scope;
 use crate::turn::engine::Engine;
 use crate::turn::five_tuple::PeerTransport;
 use crate::turn::ids::PeerConnectionId;
@@ -17,6 +18,10 @@ impl Engine {
     pub(super) fn connect_request(&mut self, request: &Request<'_>) -> Outcome {
         // First check of §5.2: 437 without an allocation.
         let (id, allocation) = self.allocation_of(request)?;
+        // The peers of scope clients are relayed addresses, which carry UDP.
+        if allocation.scope == Scope::Clients {
+            return Err(FORBIDDEN);
+        }
         if allocation.transport != PeerTransport::Tcp {
             return Err(BAD_REQUEST);
         }

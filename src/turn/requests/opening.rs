@@ -42,7 +42,8 @@ impl Engine {
         match result {
             Ok(()) => {
                 if allocation.transport == PeerTransport::Udp {
-                    self.shared.ports.set_live(relayed.family, address.port, self.shard.index, address.socket);
+                    let delivery = &allocation.delivery;
+                    self.shared.set_live(relayed.family, address.port, self.shard.index, address.socket, delivery);
                 }
                 self.allocations.set_live(relayed);
             }
@@ -61,9 +62,9 @@ impl Engine {
 
     /// Gives back a port that could not be opened, and takes another one where that may help.
     fn replace_port(&mut self, family: AddressFamily, failed: &RelayedAddress, error: OpenError) -> Option<RelayedAddress> {
-        self.shared.ports.release(family, failed.port);
+        self.shared.release_port(family, failed.port);
         if failed.requirement == PortRequirement::EvenAndNext {
-            self.shared.ports.release(family, failed.port + 1);
+            self.shared.release_port(family, failed.port + 1);
         }
         let port = match error {
             OpenError::PortInUse if failed.tries < MAX_PORT_RETRIES && !failed.reserved => {

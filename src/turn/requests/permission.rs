@@ -1,7 +1,7 @@
 //! CreatePermission and ChannelBind (RFC 8656 §10.2, §12.2).
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::request::{BAD_REQUEST, FORBIDDEN, INSUFFICIENT_CAPACITY, Outcome, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request};
 use crate::limits::ip_prefix::canonical;
@@ -41,6 +41,7 @@ impl Engine {
         for peer in peers_of(request).flatten() {
             allocation.peers.permit(peer.ip(), request.now + PERMISSION_LIFETIME);
         }
+        allocation.publish();
         self.allocations.reschedule(id, false);
         Ok(self.success(request))
     }
@@ -70,14 +71,14 @@ impl Engine {
         }
         let new = usize::from(!allocation.peers.permits(peer.ip(), request.now));
         self.charge_new_permissions(id, new, request)?;
-        let owner = self.owner_of(peer);
-        let allocation = self.allocations.allocation_mut(id).ok_or(BAD_REQUEST)?;
-        if let Some(owner) = owner {
-            allocation.peers.add_contact(AddressFamily::of(peer.ip()), peer.port(), owner);
+        if let Some(owner) = self.owner_of(peer) {
+            self.add_contact(id, peer, owner);
         }
+        let allocation = self.allocations.allocation_mut(id).ok_or(BAD_REQUEST)?;
         // §12.2: a channel installs or refreshes the permission too.
         allocation.peers.permit(peer.ip(), request.now + PERMISSION_LIFETIME);
         allocation.peers.bind(channel, peer, request.now + CHANNEL_LIFETIME);
+        allocation.publish();
         self.allocations.reschedule(id, false);
         Ok(self.success(request))
     }
@@ -92,10 +93,14 @@ impl Engine {
 
     /// Limits the rate of new peers, so that nobody can scan a network through this server.
     pub(super) fn charge_new_peers(&mut self, id: AllocationId, new: usize, request: &Request<'_>) -> Result<(), Refusal> {
-        let now = self.shared.nanos(request.now);
-        let allocation = self.allocations.allocation_mut(id).ok_or(BAD_REQUEST)?;
-        let within = self.new_peers.is_none_or(|limit| limit.take(&mut allocation.new_peers, new as u64, now));
-        if within { Ok(()) } else { Err(INSUFFICIENT_CAPACITY) }
+        if self.may_name_new_peers(id, new as u64, request.now) { Ok(()) } else { Err(INSUFFICIENT_CAPACITY) }
+    }
+
+    /// Whether the client may name so many new peers now; counts them.
+    pub(in crate::turn) fn may_name_new_peers(&mut self, id: AllocationId, new: u64, now: Instant) -> bool {
+        let now = self.shared.nanos(now);
+        let Some(allocation) = self.allocations.allocation_mut(id) else { return false };
+        self.new_peers.is_none_or(|limit| limit.take(&mut allocation.new_peers, new, now))
     }
 }
 

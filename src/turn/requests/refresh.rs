@@ -88,6 +88,9 @@ impl Engine {
         allocation.moves = Some(ticket.serial.wrapping_add(1));
         let from = allocation.five_tuple;
         self.allocations.move_to(id, request.from);
+        if let Some(allocation) = self.allocations.allocation(id) {
+            allocation.publish();
+        }
         self.outputs.push_back(Output::ClientMoved { from, to: request.from });
         Ok(id)
     }
@@ -112,6 +115,7 @@ impl Engine {
             expires = expires.min(end);
         }
         allocation.expires = expires;
+        allocation.publish();
         self.allocations.reschedule(id, false);
         seconds_until(expires, request.now)
     }
@@ -122,11 +126,12 @@ impl Engine {
         let Some(address) = self.allocations.remove_relayed_address(relayed) else { return };
         if let Some(allocation) = self.allocations.allocation_mut(relayed.allocation) {
             allocation.peers.sweep(now, |ip| AddressFamily::of(ip) != relayed.family);
+            allocation.publish();
         }
         self.close_peer_connections(relayed, now);
         if address.socket {
             self.outputs.push_back(Output::CloseRelayedAddress { relayed });
         }
-        self.shared.ports.release(relayed.family, address.port);
+        self.shared.release_port(relayed.family, address.port);
     }
 }

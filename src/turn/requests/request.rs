@@ -31,7 +31,7 @@ pub(super) enum KeySource {
     /// The key is that of the allocation on the request's five-tuple.
     Allocation,
     /// The key was looked up for this user.
-    Lookup { user: String, scope: Scope, expires: Option<Instant>, leased: bool },
+    Lookup { user: String, scope: Scope, expires: Option<Instant>, leased: bool, group: Option<u64> },
 }
 
 impl Requester {

@@ -8,7 +8,7 @@ struct Table(std::sync::Mutex<Vec<(String, UserKeys)>>);
 impl Table {
     fn set(&self, username: &str, user: &str, expires: Option<Instant>) {
         let key = LongTermKey::long_term(PasswordAlgorithm::Md5, username, REALM, "secret");
-        let account = UserKeys { user: user.to_owned(), keys: vec![(Scope::Anyone, key)], expires, leased: false };
+        let account = UserKeys { user: user.to_owned(), keys: vec![(Scope::Anyone, key)], expires, leased: false, group: None };
         self.0.lock().unwrap().push((username.to_owned(), account));
     }
 }

@@ -79,7 +79,13 @@ impl CredentialSource for RestSecrets {
             .iter()
             .map(|secret| (Scope::Anyone, LongTermKey::long_term(algorithm, username, realm, &rest_password(secret, username))))
             .collect();
-        (!keys.is_empty()).then(|| UserKeys { user: user.to_owned(), keys, expires: now.checked_add(left), leased: false })
+        (!keys.is_empty()).then(|| UserKeys {
+            user: user.to_owned(),
+            keys,
+            expires: now.checked_add(left),
+            leased: false,
+            group: None,
+        })
     }
 
     fn is_guessable(&self, _: &str) -> bool {
@@ -136,7 +142,7 @@ impl CredentialSource for StaticUsers {
     fn user_keys(&self, username: &str, _realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> Option<UserKeys> {
         let matching = self.users.get(username)?.iter().filter(|(_, key)| key.algorithm() == algorithm);
         let keys: Vec<(Scope, LongTermKey)> = matching.copied().collect();
-        (!keys.is_empty()).then(|| UserKeys { user: username.to_owned(), keys, expires: None, leased: false })
+        (!keys.is_empty()).then(|| UserKeys { user: username.to_owned(), keys, expires: None, leased: false, group: None })
     }
 
     fn username_of(&self, userhash: &[u8; 32], _realm: &str) -> Option<String> {

@@ -269,7 +269,7 @@ impl World {
 
     /// A payload from a relayed address of another engine.
     pub(super) fn relayed_data(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Verdict {
-        let verdict = self.engine.handle_relayed(from, to, payload, self.now);
+        let verdict = self.engine.handle_relayed(from, to, 0..payload.len(), self.now);
         self.drain_outputs();
         verdict
     }

@@ -220,8 +220,8 @@ fn former_external_addresses_are_few() {
     assert_eq!((former.len(), former[0], former[7]), (8, ip("203.0.114.254"), ip("203.0.114.247")));
 }
 
-#[test]
-fn r31_engines_of_one_server_reach_each_other() {
+/// Two engines of one server.
+fn two_engines() -> (World, World) {
     let settings = settings();
     let epoch = Instant::now();
     let shared = SharedState::new(&settings, [1; 32], epoch);
@@ -234,23 +234,66 @@ fn r31_engines_of_one_server_reach_each_other() {
         let shard = ShardSettings { index, ports: first..=first + 9 };
         World::shard(settings.clone(), shard, Arc::clone(&shared), Arc::clone(&users), epoch)
     };
-    let (mut one, mut two) = (shard(1, 50_000), shard(2, 50_010));
+    (shard(1, 50_000), shard(2, 50_010))
+}
+
+#[test]
+fn r31_engines_of_one_server_deliver_to_each_others_clients() {
+    let (mut one, mut two) = two_engines();
     let (mut alice, mut bob) = (Client::alice(), Client::bob());
     let ours = one.allocate(&mut alice);
     let theirs = two.allocate(&mut bob);
     assert_eq!(one.bind(&mut alice, 0x4000, &theirs.to_string()), None, "a live relay of the other engine");
     assert_eq!(two.permit(&mut bob, &[&ours.to_string()]), None);
+    let dropped = Verdict::Drop(DropReason::NotContacted);
+    assert_eq!(one.channel_data(&alice, 0x4000, b"x"), dropped, "bob has not sent to alice");
+    let framing = Framing::Channel(ChannelNumber::new(0x4000).expect("a channel"));
+    let payload = SEND_HEADER..SEND_HEADER + 1;
+    let to_alice = Verdict::ToClient { to: alice.from, framing, payload };
+    assert_eq!(two.send(&bob, &ours.to_string(), b"x"), to_alice);
+    let Verdict::ToClient { to, framing: Framing::Data { peer, .. }, .. } = one.channel_data(&alice, 0x4000, b"x") else {
+        panic!("a Data indication");
+    };
+    assert_eq!((to, peer), (bob.from, ours));
+    assert_eq!(two.bind(&mut bob, 0x4001, &ours.to_string()), None);
+    let framing = Framing::Channel(ChannelNumber::new(0x4001).expect("a channel"));
+    let payload = CHANNEL_DATA_HEADER..CHANNEL_DATA_HEADER + 1;
+    assert_eq!(
+        one.channel_data(&alice, 0x4000, b"x"),
+        Verdict::ToClient { to: bob.from, framing, payload },
+        "bob's engine said so"
+    );
+    for engine in [&mut one, &mut two] {
+        engine.advance(secs(301));
+    }
+    assert_eq!(one.permit(&mut alice, &[&theirs.to_string()]), None);
+    assert_eq!(one.channel_data(&alice, 0x4000, b"x"), dropped, "bob's permission has expired");
+    assert_eq!(two.bind(&mut bob, 0x4001, &ours.to_string()), None);
+    assert!(matches!(one.channel_data(&alice, 0x4000, b"x"), Verdict::ToClient { to, .. } if to == bob.from));
+    two.refresh(&mut bob, 0);
+    assert_eq!(one.channel_data(&alice, 0x4000, b"x"), Verdict::Drop(DropReason::DeniedPeer), "bob's address is gone");
+    one.refresh(&mut alice, 0);
+    two.assert_empty();
+}
+
+#[test]
+fn r31_a_stream_is_reached_through_its_engine() {
+    let (mut one, mut two) = two_engines();
+    let (mut alice, mut bob) = (Client::alice(), Client::bob().over_tcp());
+    let ours = one.allocate(&mut alice);
+    let theirs = two.allocate(&mut bob);
+    assert_eq!(one.bind(&mut alice, 0x4000, &theirs.to_string()), None);
+    assert_eq!(two.permit(&mut bob, &[&ours.to_string()]), None);
+    let dropped = Verdict::Drop(DropReason::NotContacted);
+    assert_eq!(one.channel_data(&alice, 0x4000, b"x"), dropped);
+    assert_eq!(two.relayed_data(ours, theirs, b"x"), dropped);
+    assert!(matches!(two.send(&bob, &ours.to_string(), b"x"), Verdict::ToClient { to, .. } if to == alice.from));
     let payload = CHANNEL_DATA_HEADER..CHANNEL_DATA_HEADER + 1;
     let to_two = Verdict::ToRelayedAddress { shard: 2, from: ours, to: theirs, payload };
     assert_eq!(one.channel_data(&alice, 0x4000, b"x"), to_two);
-    assert_eq!(two.relayed_data(ours, theirs, b"x"), Verdict::Drop(DropReason::NotContacted), "bob has not sent to alice");
-    let payload = SEND_HEADER..SEND_HEADER + 1;
-    let to_one = Verdict::ToRelayedAddress { shard: 1, from: theirs, to: ours, payload };
-    assert_eq!(two.send(&bob, &ours.to_string(), b"x"), to_one);
-    assert!(matches!(one.relayed_data(theirs, ours, b"x"), Verdict::ToClient { to, .. } if to == alice.from));
     assert!(matches!(two.relayed_data(ours, theirs, b"x"), Verdict::ToClient { to, .. } if to == bob.from));
     one.refresh(&mut alice, 0);
-    assert_eq!(two.relayed_data(ours, theirs, b"x"), Verdict::Drop(DropReason::NotContacted), "alice's address is gone");
+    assert_eq!(two.relayed_data(ours, theirs, b"x"), dropped, "alice's address is gone");
     two.refresh(&mut bob, 0);
     assert_eq!(two.relayed_data(ours, theirs, b"x"), Verdict::Drop(DropReason::NoAllocation));
     two.assert_empty();

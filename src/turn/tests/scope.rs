@@ -315,6 +315,7 @@ impl CredentialSource for Leased {
             keys: vec![(Scope::Clients, key)],
             expires: Some(self.expires),
             leased: self.lease.lock().unwrap().is_some(),
+            group: None,
         })
     }
 

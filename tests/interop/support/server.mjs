@@ -134,19 +134,17 @@ class Server {
     return { code, stdout, stderr };
   }
 
-  // Resolves when the running server knows the user.
-  async addUser(name, password = `${name}-password-1`) {
-    const { code, stderr } = await this.cli(['user', 'add', name, '--password-stdin'], `${password}\n`);
-    if (code !== 0) throw new Error(`castway user add ${name} ended with ${code}: ${excerpt(stderr)}`);
-    await until(`${name} is known`, () => this.grants(name));
+  // The number of users that the running server knows; it adopts changes of the command line after a moment.
+  get knownUsers() {
+    return Number([...this.log.matchAll(/users reloaded\D+(\d+)/g)].at(-1)?.[1] ?? 0);
   }
 
-  // Whether GET /turn issues credentials to a user; the server adopts changes of the command line after a moment.
-  async grants(name) {
-    const key = this.settings.CASTWAY_API_KEYS?.split(',')[0] ?? '';
-    const answer = await fetch(`${this.url}/turn?username=${name}&key=${key}`);
-    await answer.arrayBuffer();
-    return answer.status === 200;
+  // Resolves when the running server knows the user.
+  async addUser(name, password = `${name}-password-1`) {
+    const known = this.knownUsers;
+    const { code, stderr } = await this.cli(['user', 'add', name, '--password-stdin'], `${password}\n`);
+    if (code !== 0) throw new Error(`castway user add ${name} ended with ${code}: ${excerpt(stderr)}`);
+    await until(`${name} is known`, () => this.knownUsers > known);
   }
 
   // The matching lines of the log, for a test that expects none.
@@ -179,7 +177,7 @@ export async function startServer(extra = {}) {
       // The higher ports are UNUSED_RELAY_PORTS.
       CASTWAY_MAX_PORT: '60999',
       CASTWAY_CREDENTIALS_RATE: '100000',
-      CASTWAY_LOG: 'info',
+      CASTWAY_LOG: 'info,castway::users::directory=debug',
       ...(typeof extra === 'function' ? await extra() : extra),
     });
     try {
