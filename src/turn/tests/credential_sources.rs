@@ -109,7 +109,7 @@ pub(super) fn rest_password(secret: &[u8], username: &str) -> String {
 
 /// Users that do not expire, by name; only their keys are kept.
 #[derive(Debug, Default)]
-pub(super) struct StaticUsers {
+pub(in crate::turn) struct StaticUsers {
     users: HashMap<String, Vec<(Scope, LongTermKey)>>,
     by_hash: HashMap<[u8; 32], String>,
 }
