@@ -80,7 +80,13 @@ struct Alice(Scope);
 impl CredentialSource for Alice {
     fn user_keys(&self, username: &str, _: &str, algorithm: PasswordAlgorithm, _: Instant) -> Option<UserKeys> {
         let known = username == "alice" && algorithm == PasswordAlgorithm::Md5;
-        known.then(|| UserKeys { user: username.to_owned(), keys: vec![(self.0, key())], expires: None, leased: false, group: None })
+        known.then(|| UserKeys {
+            user: username.to_owned(),
+            keys: vec![(self.0, key())],
+            expires: None,
+            leased: false,
+            group: None,
+        })
     }
 }
 

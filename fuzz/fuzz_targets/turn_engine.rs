@@ -11,9 +11,10 @@ use castway::turn::codec::header::{Class, Method, TransactionId};
 use castway::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
 use castway::turn::codec::message::StunMessage;
 use castway::turn::codec::writer::MessageWriter;
+use castway::turn::tests::input::Input;
 use castway::turn::{
     CredentialSource, Engine, EngineSettings, FiveTuple, OpenError, Output, PeerConnectionId, PeerPolicy, RelayedAddressId,
-    RelayedIp, ShardSettings, SharedState, Transport, UserKeys, Verdict,
+    RelayedIp, Scope, ShardSettings, SharedState, Transport, UserKeys, Verdict,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -26,24 +27,12 @@ struct Users;
 impl CredentialSource for Users {
     fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, _: Instant) -> Option<UserKeys> {
         let key = LongTermKey::long_term(algorithm, username, realm, "secret");
-        USERS.contains(&username).then(|| UserKeys { user: username.to_owned(), keys: vec![key], expires: None })
-    }
-}
-
-/// The fuzzer's bytes as a stream of choices; zeros when they end.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        *first
-    }
-
-    fn take(&mut self, len: usize) -> &'a [u8] {
-        let (head, rest) = self.0.split_at(len.min(self.0.len()));
-        self.0 = rest;
-        head
+        USERS.contains(&username).then(|| UserKeys {
+            user: username.to_owned(),
+            keys: vec![(Scope::Anyone, key)],
+            expires: None,
+            leased: false,
+        })
     }
 }
 
@@ -262,7 +251,7 @@ impl Run {
                 }
             }
             _ => match number % 3 {
-                0 => self.engine.revoke(USERS[usize::from(number / 3) % USERS.len()]),
+                0 => self.engine.revoke(Scope::Anyone, USERS[usize::from(number / 3) % USERS.len()]),
                 1 => self.engine.handle_client_closed(&Self::client(number / 3), self.now),
                 _ => {
                     let denied = ["198.51.101.0/24", "2606::/16"][usize::from(number / 3) % 2];
@@ -284,8 +273,8 @@ fuzz_target!(|bytes: &[u8]| {
         MessageWriter::new(&mut first, Class::Request, Method::Allocate, &id).number(attribute::REQUESTED_TRANSPORT, 17 << 24);
         run.ask(number, &first);
     }
-    let mut input = Input(bytes);
-    while !input.0.is_empty() {
+    let mut input = Input::new(bytes);
+    while !input.is_empty() {
         run.act(&mut input);
     }
     for _ in 0..10_000 {

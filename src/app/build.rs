@@ -311,6 +311,10 @@ impl Issuer for CastIssuer {
         serde_json::to_value(self.ice.ice_servers(&credentials, host)).expect("strings are JSON")
     }
 
+    fn join_room(&self, username: &str, code: &str) {
+        self.directory.join_group(&self.secret_name(username), self.names.hash_one(code));
+    }
+
     fn end_lease(&self, username: &str) {
         self.directory.end_lease(&self.secret_name(username));
     }

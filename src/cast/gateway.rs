@@ -37,6 +37,8 @@ pub trait Issuer: Send + Sync + 'static {
     /// An `iceServers` array with fresh credentials for `username`, which stay valid at least until [`Self::end_lease`]; `host` is the name by
     /// which the client reached us.
     fn ice_servers(&self, username: &str, host: Option<&str>) -> Value;
+    /// The client that has credentials as `username` has a seat in the room with this code. The clients of a room belong together.
+    fn join_room(&self, username: &str, code: &str);
     /// The client that had credentials as `username` is gone.
     fn end_lease(&self, username: &str);
 }
@@ -390,6 +392,7 @@ impl State {
     }
 
     fn welcome(&self, client: &Client, sender: &mut EventSender, event: EntryEvent, role: &str, seated: &Seated) {
+        self.issuer.join_room(&username(client.id), seated.code.as_str());
         // Credentials that are not sent would only push out the lease of those that were.
         let config = match event.brings_ice_servers() {
             true => client.config(&*self.issuer, event.dialect()),

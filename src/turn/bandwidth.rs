@@ -74,7 +74,7 @@ impl BandwidthLimits {
         bytes: usize,
         now: Instant,
     ) -> bool {
-        let strangers = self.strangers.filter(|_| charged.site.is_some());
+        let strangers = self.strangers.as_ref().filter(|_| charged.site.is_some());
         if self.allocation.is_none() && self.user.is_none() && strangers.is_none() && self.server.is_none() {
             return true;
         }
@@ -99,7 +99,8 @@ impl BandwidthLimits {
         let buckets = Buckets::of(direction, charged, shared);
         let allocation = self.allocation.map_or(0, |limit| limit.charge_shared(buckets.allocation, bytes, now));
         let user = self.user.map_or(0, |limit| limit.charge_shared(buckets.user, bytes, now));
-        let strangers = self.strangers.zip(buckets.strangers).map_or(0, |(limit, buckets)| limit.charge(buckets, bytes, now));
+        let strangers =
+            self.strangers.as_ref().zip(buckets.strangers).map_or(0, |(limit, buckets)| limit.charge(buckets, bytes, now));
         let server = self.server.map_or(0, |limit| limit.charge_shared(buckets.server, bytes, now));
         Duration::from_nanos(allocation.max(user).max(strangers).max(server))
     }

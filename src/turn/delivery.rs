@@ -73,12 +73,7 @@ impl Delivery {
 
 impl Route {
     /// The sender with this address, as long as `owner` has it. `is_of_group` is asked only where that matters.
-    pub(super) fn sender(
-        &self,
-        address: SocketAddr,
-        owner: PortOwner,
-        is_of_group: impl FnOnce() -> bool,
-    ) -> Option<Sender> {
+    pub(super) fn sender(&self, address: SocketAddr, owner: PortOwner, is_of_group: impl FnOnce() -> bool) -> Option<Sender> {
         let contact = self.senders.iter().find(|sender| sender.owner == owner && sender.address == address);
         contact.copied().or_else(|| {
             let permission = self.group.iter().find(|(ip, _)| *ip == address.ip()).filter(|_| is_of_group())?;

@@ -213,5 +213,7 @@ pub use settings::{EngineSettings, Limits, NatDiscovery, PasswordAlgorithms, Rel
 pub use shared::SharedState;
 pub use verdict::{Answer, DropReason, OpenError, Output, Verdict};
 
-#[cfg(test)]
-mod tests;
+// The fuzz targets run histories with the kit of the tests.
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), allow(dead_code, unused_imports))]
+pub mod tests;

@@ -112,12 +112,12 @@ impl StrangerBandwidth {
 
     fn standing(&self, buckets: StrangerBuckets<'_>, recent: RecentBytes, bytes: u64, now: u64) -> Standing {
         let sent = recent.bytes();
-        let share = |zone: Zone, taken| zone.share(self.window_bytes, taken);
-        let of_server = self.server.and_then(|(server, zone)| share(zone, server.taken(buckets.server, now)));
+        let share = |zone: &Zone, taken| zone.share(self.window_bytes, taken);
+        let of_server = self.server.as_ref().and_then(|(server, zone)| share(zone, server.taken(buckets.server, now)));
         if of_server.is_some_and(|share| sent >= share) {
             return Standing::Yields;
         }
-        let Some(of_strangers) = share(self.all_zone, self.all.taken(buckets.all, now)) else { return Standing::WithinShare };
+        let Some(of_strangers) = share(&self.all_zone, self.all.taken(buckets.all, now)) else { return Standing::WithinShare };
         let least = self.window_bytes / u64::from(buckets.sites.load(Ordering::Relaxed).max(1));
         if sent + bytes <= least {
             Standing::WithinLeast
@@ -155,7 +155,7 @@ impl Zone {
 
     /// The share where this much of the bucket is taken: `whole` at the start of the zone, and linear between two halvings.
     /// `None` before the zone.
-    const fn share(self, whole: u64, taken: u64) -> Option<u64> {
+    const fn share(&self, whole: u64, taken: u64) -> Option<u64> {
         let Some(into) = taken.checked_sub(self.start) else { return None };
         let halvings = into / self.halving;
         if halvings >= HALVINGS {

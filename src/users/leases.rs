@@ -16,7 +16,14 @@ const MAX_LEASED_PER_CLIENT: usize = 4;
 
 /// The leased credentials by user; each connected client has one entry.
 #[derive(Debug, Default)]
-pub(super) struct CredentialLeases(RwLock<HashMap<String, Vec<Lease>>>);
+pub(super) struct CredentialLeases(RwLock<HashMap<String, ClientLeases>>);
+
+/// The leased credentials of one client.
+#[derive(Debug, Default)]
+struct ClientLeases {
+    kept: Vec<Lease>,
+    group: Option<u64>,
+}
 
 #[derive(Debug)]
 struct Lease {
@@ -31,12 +38,22 @@ impl CredentialLeases {
     /// `credentials` of `user` stay good until [`Self::end`].
     pub(super) fn keep(&self, user: &str, credentials: &Credentials, secret: Option<i64>) {
         let mut leases = self.write();
-        let kept = leases.entry(user.to_owned()).or_default();
+        let kept = &mut leases.entry(user.to_owned()).or_default().kept;
         kept.retain(|lease| lease.username != credentials.username);
         kept.push(Lease { username: credentials.username.clone(), password: credentials.password.clone(), secret });
         if kept.len() > MAX_LEASED_PER_CLIENT {
             kept.remove(1);
         }
+    }
+
+    /// The client belongs to a group with others from now on, until [`Self::end`].
+    pub(super) fn join(&self, user: &str, group: u64) {
+        self.write().entry(user.to_owned()).or_default().group = Some(group);
+    }
+
+    /// The group of the client, if it has one.
+    pub(super) fn group(&self, user: &str) -> Option<u64> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(user)?.group
     }
 
     /// From now on the expiry of the user's credentials counts.
@@ -47,22 +64,22 @@ impl CredentialLeases {
     /// Whether the credentials are leased; `user` is the user in `username`.
     pub(super) fn has(&self, user: &str, username: &str) -> bool {
         let leases = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        leases.get(user).is_some_and(|kept| kept.iter().any(|lease| lease.username == username))
+        leases.get(user).is_some_and(|client| client.kept.iter().any(|lease| lease.username == username))
     }
 
     /// The password of leased credentials; `user` is the user in `username`.
     pub(super) fn password(&self, user: &str, username: &str) -> Option<Secret<String>> {
         let leases = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let lease = leases.get(user)?.iter().find(|lease| lease.username == username)?;
+        let lease = leases.get(user)?.kept.iter().find(|lease| lease.username == username)?;
         Some(lease.password.clone())
     }
 
     /// Ends the leases on credentials that `revoked` secrets have signed.
     pub(super) fn revoke(&self, revoked: impl Fn(i64) -> bool) {
-        self.write().values_mut().for_each(|kept| kept.retain(|lease| !lease.secret.is_some_and(&revoked)));
+        self.write().values_mut().for_each(|client| client.kept.retain(|lease| !lease.secret.is_some_and(&revoked)));
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Vec<Lease>>> {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, ClientLeases>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -88,7 +105,11 @@ mod tests {
         assert_eq!(leases.password("b", "5:a"), None);
         leases.revoke(|secret| secret == 4);
         assert_eq!(passwords(), [some("1"), None, None, some("5"), some("6")]);
+        assert_eq!(leases.group("a"), None);
+        leases.join("a", 7);
+        assert_eq!((leases.group("a"), leases.group("b")), (Some(7), None));
         leases.end("a");
+        assert_eq!(leases.group("a"), None);
         assert_eq!(passwords(), [None, None, None, None, None]);
         assert!(leases.write().is_empty());
     }

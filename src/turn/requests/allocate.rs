@@ -12,10 +12,12 @@ use crate::turn::allocation::{Allocation, RelayedAddress};
 use crate::turn::codec::attribute::AddressFamily;
 use crate::turn::codec::error_code::ErrorCode;
 use crate::turn::codec::header::Method;
+use crate::turn::credentials::Scope;
 use crate::turn::delivery::Delivery;
 use crate::turn::engine::Engine;
 use crate::turn::ids::{AllocationId, RelayedAddressId};
 use crate::turn::peers::PeerTable;
+use crate::turn::ports::PortRequirement;
 use crate::turn::settings::RelayedIp;
 use crate::turn::shared::{QuotaReached, Reservation, UserUsage};
 use crate::turn::verdict::{Answer, DropReason, Verdict};
@@ -48,6 +50,10 @@ impl Engine {
         let socket = self.policy.reaches_outside(reach);
         let families = AddressFamily::ALL.into_iter().filter(|family| asked.both_families || *family == asked.family);
         let scarce = self.is_scarce(*scope, families, socket);
+        // One stranger's allocation ends for another one, which must not take the ports of two.
+        if scarce && *scope == Scope::Clients && asked.port == PortRequirement::EvenAndNext {
+            return Err(INSUFFICIENT_CAPACITY);
+        }
         // Step 10: 486 for the quota of the user. The total of the server gets 508.
         let usage = self.shared.take_quota(*scope, user, &self.settings).map_err(|reached| match reached {
             QuotaReached::User => ALLOCATION_QUOTA_REACHED,

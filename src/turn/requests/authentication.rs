@@ -71,7 +71,11 @@ impl Engine {
                     self.credentials.authenticated(name);
                 }
                 let signer = Signer { key, integrity: claim.integrity, fingerprint: message.fingerprint() };
-                Ok(Requester { signer, username: claim.username, key_source: KeySource::Lookup { user, scope, expires, leased, group } })
+                Ok(Requester {
+                    signer,
+                    username: claim.username,
+                    key_source: KeySource::Lookup { user, scope, expires, leased, group },
+                })
             }
             None => {
                 // Failures with invented usernames are counted against their client alone.

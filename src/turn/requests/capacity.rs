@@ -46,7 +46,8 @@ impl Engine {
             Scope::Clients => match self.shared.strangers.begin(allocation.five_tuple.client.ip(), location, scarce) {
                 Ok(Admitted { place, displaced }) => {
                     let site = Arc::clone(&place.site);
-                    allocation.delivery = Arc::new(Delivery::new(Arc::clone(&allocation.user), Some(site), allocation.delivery.group));
+                    allocation.delivery =
+                        Arc::new(Delivery::new(Arc::clone(&allocation.user), Some(site), allocation.delivery.group));
                     allocation.stranger = Some(place);
                     displaced
                 }

@@ -79,7 +79,13 @@ impl CredentialSource for RestSecrets {
             .iter()
             .map(|secret| (Scope::Anyone, LongTermKey::long_term(algorithm, username, realm, &rest_password(secret, username))))
             .collect();
-        (!keys.is_empty()).then(|| UserKeys { user: user.to_owned(), keys, expires: now.checked_add(left), leased: false, group: None })
+        (!keys.is_empty()).then(|| UserKeys {
+            user: user.to_owned(),
+            keys,
+            expires: now.checked_add(left),
+            leased: false,
+            group: None,
+        })
     }
 
     fn is_guessable(&self, _: &str) -> bool {
@@ -103,7 +109,7 @@ pub(super) fn rest_password(secret: &[u8], username: &str) -> String {
 
 /// Users that do not expire, by name; only their keys are kept.
 #[derive(Debug, Default)]
-pub(super) struct StaticUsers {
+pub(in crate::turn) struct StaticUsers {
     users: HashMap<String, Vec<(Scope, LongTermKey)>>,
     by_hash: HashMap<[u8; 32], String>,
 }

@@ -13,19 +13,32 @@
 //! - Several engines: make a [`SharedState`], and a `World::shard` for each.
 //!
 //! A test states a rule in its name, sets up a world, and checks verdicts, codes and outputs. Property tests are in `properties`
-//! (whole histories of an engine) and `codec` (against the crates `stun` and `turn`).
+//! (whole histories of an engine), `two_kinds` (the same history with and without sockets) and `codec` (against the crates `stun`
+//! and `turn`). The fuzz targets use this kit as well, so only the modules with tests alone are left out there.
 
+#[cfg(test)]
 mod authentication;
+#[cfg(test)]
 mod codec;
 mod credential_sources;
+#[cfg(test)]
 mod extensions;
+#[cfg(test)]
 mod guessing;
+pub mod input;
+#[cfg(test)]
 mod policy;
+#[cfg(test)]
 mod properties;
+#[cfg(test)]
 mod protocol;
+#[cfg(test)]
 mod resources;
+#[cfg(test)]
 mod scope;
+#[cfg(test)]
 mod strangers;
+pub mod two_kinds;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -41,8 +54,11 @@ use super::codec::writer::MessageWriter;
 use super::*;
 use credential_sources::{RestSecrets, StaticUsers, TestClock, rest_password, userhash};
 
+pub(super) const USERS: [&str; 3] = ["alice", "bob", "mallory"];
+/// The password of each user.
+pub(super) const USERS_PASSWORD: &str = "secret";
 /// The password of each user's name in scope clients.
-const STRANGERS_PASSWORD: &str = "stranger";
+pub(super) const STRANGERS_PASSWORD: &str = "stranger";
 /// REQUESTED-TRANSPORT.
 pub(super) const UDP: u32 = 17 << 24;
 pub(super) const TCP: u32 = 6 << 24;
@@ -79,6 +95,16 @@ pub(super) fn settings() -> EngineSettings {
     settings
 }
 
+/// [`USERS`], each as a user and as a stranger.
+pub(super) fn users() -> StaticUsers {
+    let mut users = StaticUsers::default();
+    for user in USERS {
+        users.insert(user, REALM, USERS_PASSWORD);
+        users.insert_in_scope(Scope::Clients, user, REALM, STRANGERS_PASSWORD);
+    }
+    users
+}
+
 /// One engine with a shell that opens every socket, and with a clock.
 pub(super) struct World {
     pub(super) engine: Engine,
@@ -102,12 +128,7 @@ impl World {
     }
 
     pub(super) fn with_ports(settings: EngineSettings, ports: std::ops::RangeInclusive<u16>) -> Self {
-        let mut users = StaticUsers::default();
-        for user in ["alice", "bob", "mallory"] {
-            users.insert(user, REALM, "secret");
-            users.insert_in_scope(Scope::Clients, user, REALM, STRANGERS_PASSWORD);
-        }
-        Self::with_credentials(settings, ports, Arc::new(users))
+        Self::with_credentials(settings, ports, Arc::new(users()))
     }
 
     pub(super) fn with_credentials(
@@ -173,7 +194,13 @@ impl World {
 
     /// The answer to a request, in the verdict or in a later output.
     pub(super) fn ask(&mut self, from: FiveTuple, bytes: &[u8]) -> Option<Response> {
-        match self.handle(from, bytes) {
+        let verdict = self.handle(from, bytes);
+        self.response(verdict, from, bytes)
+    }
+
+    /// The answer that `verdict` on a request announces.
+    pub(super) fn response(&mut self, verdict: Verdict, from: FiveTuple, bytes: &[u8]) -> Option<Response> {
+        match verdict {
             Verdict::Reply { to, answer } => {
                 assert_eq!(to.client, from.client);
                 let response = Response(self.engine.reply().to_vec());
@@ -317,7 +344,7 @@ impl Client {
         Self {
             from,
             username: username.to_owned(),
-            password: "secret".to_owned(),
+            password: USERS_PASSWORD.to_owned(),
             nonce: Vec::new(),
             algorithms: None,
             prefer: PasswordAlgorithm::Md5,

@@ -69,7 +69,6 @@ enum Op {
 }
 
 const CLIENTS: usize = 6;
-const USERS: [&str; 3] = ["alice", "bob", "mallory"];
 
 fn op() -> impl Strategy<Value = Op> {
     let client = 0..CLIENTS;
@@ -310,7 +309,7 @@ impl Run {
 }
 
 /// Each run has the same histories; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` select others, and `fuzz/` searches for new ones.
-fn config() -> ProptestConfig {
+pub(super) fn config() -> ProptestConfig {
     let mut config = ProptestConfig::default();
     if config.rng_seed == RngSeed::Random {
         config.rng_seed = RngSeed::Fixed(8656);

@@ -379,3 +379,54 @@ fn r69_the_key_of_a_seat_is_accepted_while_the_seat_exists() {
     assert_eq!(world.permit(&mut alice, &["203.0.114.1:5000"]), Some(401));
     assert!(lives_for(&mut world, &mut alice) <= 600);
 }
+
+/// Credentials of scope clients for `NAME-GROUP`; group 0 is none.
+struct Grouped;
+
+impl CredentialSource for Grouped {
+    fn user_keys(&self, username: &str, _: &str, algorithm: PasswordAlgorithm, _: Instant) -> Option<UserKeys> {
+        let group: u64 = username.split_once('-')?.1.parse().ok()?;
+        let key = LongTermKey::long_term(algorithm, username, REALM, "secret");
+        let group = Some(group).filter(|group| *group > 0);
+        Some(UserKeys { user: username.to_owned(), keys: vec![(Scope::Clients, key)], expires: None, leased: true, group })
+    }
+
+    fn is_leased(&self, _: &str) -> bool {
+        true
+    }
+}
+
+#[test]
+fn r70_the_first_packet_of_a_room_arrives_whichever_side_sends_it() {
+    for over_tcp in [false, true] {
+        let mut world = World::with_credentials(settings(), 50_000..=50_099, Arc::new(Grouped));
+        let names = ["tv-1", "caster-1", "other-2", "nobody-0"];
+        let mut clients = names.map(|name| Client::new(name, &format!("198.51.100.1:{}", name.len())));
+        for (client, port) in clients.iter_mut().zip(1..) {
+            client.from.client.set_port(port);
+        }
+        if over_tcp {
+            clients[0] = clients[0].clone().over_tcp();
+        }
+        let relayed = clients.each_mut().map(|client| world.allocate(client));
+        let [tv, caster, other, nobody] = &mut clients;
+        let ours = relayed[0].to_string();
+        for client in [&mut *caster, &mut *other, &mut *nobody] {
+            assert_eq!(world.permit(client, &[&ours]), None);
+        }
+        assert_eq!(world.send(caster, &ours, b"a check"), NOT_CONTACTED, "the TV has no permission for it yet");
+        assert_eq!(world.permit(tv, &[&relayed[1].to_string()]), None);
+        assert!(to_client(&world.send(caster, &ours, b"a check"), tv));
+        for stranger in [&*other, &*nobody] {
+            assert_eq!(world.send(stranger, &ours, b"spray"), NOT_CONTACTED);
+        }
+        // A TV with a contact receives from that alone: another caster, who was in the room before, is none.
+        let mut former = Client::new("former-1", "198.51.100.1:9");
+        world.allocate(&mut former);
+        assert_eq!(world.permit(&mut former, &[&ours]), None);
+        assert!(to_client(&world.send(&former, &ours, b"x"), tv));
+        assert!(to_client(&world.send(tv, &relayed[1].to_string(), b"the answer"), caster));
+        assert_eq!(world.send(&former, &ours, b"spray"), NOT_CONTACTED);
+        assert!(to_client(&world.send(caster, &ours, b"media"), tv));
+    }
+}

@@ -118,6 +118,23 @@ fn r71_the_families_have_their_own_capacity() {
 }
 
 #[test]
+fn r71_an_allocation_that_ends_for_another_gives_one_port_and_not_two() {
+    let mut world = world_with(100, |_| {});
+    let even_and_next = |world: &mut World, port| {
+        let answer = world.request(&mut stranger("198.51.100.2", port), Method::Allocate, |writer| {
+            udp(writer);
+            writer.attribute(attribute::EVEN_PORT, &[0x80]);
+        });
+        answer.code()
+    };
+    assert_eq!(even_and_next(&mut world, 1), None);
+    assert_eq!(fill(&mut world, "198.51.100.1", 100).0.len(), 78);
+    assert_eq!(even_and_next(&mut world, 2), NO_CAPACITY);
+    assert_eq!(ask_for_allocation(&mut world, &mut stranger("198.51.100.2", 3), IPV4), None);
+    assert_eq!(world.shared.taken_ports(AddressFamily::V4), 80);
+}
+
+#[test]
 fn r71_strangers_yield_to_users_who_need_the_same() {
     let mut world = world_with(1000, |settings| settings.limits.total_quota = Some(20));
     let (strangers, code) = fill(&mut world, "198.51.100.1", 20);

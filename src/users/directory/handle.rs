@@ -68,6 +68,11 @@ impl Directory {
         credentials
     }
 
+    /// The client whose credentials are leased as `username` belongs to the clients with the same number, until its lease ends.
+    pub fn join_group(&self, username: &str, group: u64) {
+        self.0.leases.join(username, group);
+    }
+
     /// The client whose credentials were leased as `username` is gone: from now on their expiry counts.
     pub fn end_lease(&self, username: &str) {
         self.0.leases.end(username);

@@ -20,6 +20,8 @@ pub struct Login {
     pub remaining: Option<Duration>,
     /// A connected client was given the credentials: [`Directory::lease`].
     pub is_leased: bool,
+    /// The group of that client: [`Directory::join_group`].
+    pub group: Option<u64>,
 }
 
 impl Directory {
@@ -35,7 +37,13 @@ impl Directory {
                 PasswordAlgorithm::Md5 => LongTermKey::Md5(user.h_a1_md5),
                 PasswordAlgorithm::Sha256 => LongTermKey::Sha256(user.h_a1_sha256),
             };
-            let login = Login { user: username.to_owned(), keys: vec![(user.scope, key)], remaining: None, is_leased: false };
+            let login = Login {
+                user: username.to_owned(),
+                keys: vec![(user.scope, key)],
+                remaining: None,
+                is_leased: false,
+                group: None,
+            };
             return (user.enabled && user.realm == realm).then_some(login);
         }
         let name = TimeLimitedUsername::parse(username)?;
@@ -47,7 +55,9 @@ impl Directory {
         let key = |(scope, password): (_, String)| (scope, LongTermKey::long_term(algorithm, username, realm, &password));
         let keys: Vec<_> = passwords.into_iter().map(key).collect();
         let remaining = if leased.is_some() { self.0.longest } else { self.0.remaining(&name, now) };
-        (!keys.is_empty()).then(|| Login { user: user.to_owned(), keys, remaining: Some(remaining), is_leased: leased.is_some() })
+        let is_leased = leased.is_some();
+        let group = if is_leased { self.0.leases.group(name.user) } else { None };
+        (!keys.is_empty()).then(|| Login { user: user.to_owned(), keys, remaining: Some(remaining), is_leased, group })
     }
 
     /// Whether the client that was given the credentials of this TURN username is still connected.
