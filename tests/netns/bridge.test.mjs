@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ownAuthority } from '../interop/support/authority.mjs';
 import { run } from '../interop/support/process.mjs';
+import { assertUclient } from '../interop/support/relaying.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { relayBothWays } from '../interop/support/turn.mjs';
 import { cast, PAYLOADS, relayed } from './casts.mjs';
@@ -91,10 +92,6 @@ describe('a container with two published ports', () => {
   });
 
   test('relays for clients in the container itself', async () => {
-    const { username, password } = await granted('home1');
-    const args = ['-y', '-c', '-s', '-m', '2', '-n', '10', '-u', username, '-w', password, '-p', String(UDP_PORT)];
-    const { code, output } = await run('ip', ['netns', 'exec', 'container', 'turnutils_uclient', ...args, SERVER]);
-    assert.equal(code, 0, output);
-    assert.match(output, /tot_send_msgs=20, tot_recv_msgs=20\n/, output);
+    await assertUclient(UDP_PORT, [], await granted('home1'), { host: SERVER, within: ['ip', 'netns', 'exec', 'container'] });
   });
 });
