@@ -74,6 +74,13 @@ class Page {
     return this.session.messages;
   }
 
+  // Runs a script in the page, whatever the page's policy says, and resolves to its value if that is a number, a string or a boolean.
+  async run(expression) {
+    const { result, exceptionDetails } = await this.session.send('script.evaluate', { expression, target: { context: this.context }, awaitPromise: true });
+    if (exceptionDetails) throw new Error(exceptionDetails.text);
+    return result.value;
+  }
+
   // Calls a function in the page, as Playwright does. The page regards the call as an action of its user.
   async evaluate(act, argument) {
     const expression = `(async () => JSON.stringify((await (${act})(${JSON.stringify(argument)})) ?? null))()`;

@@ -33,11 +33,8 @@ export async function launchWithDevices() {
   });
 }
 
-const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
-<script src="/socket.io/socket.io.js"></script>
-<script src="/test/RTCMultiConnection.js"></script>
-<button id="go">go</button><div id="videos"></div>
-<script>
+// Defines what the tests call in a page. The relay is the only way between two peers.
+const DEFINITIONS = `
   window.start = async (session, receives) => {
     const connection = (window.connection = new RTCMultiConnection());
     connection.socketURL = '/';
@@ -55,8 +52,19 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
   window.act = (name, ...args) => new Promise((resolve, reject) => {
     setTimeout(() => reject(new Error(name + ' was not answered')), ${TIMEOUT_MS});
     document.getElementById('go').onclick = () => window.connection[name](...args, (...answer) => resolve(answer));
-  });
-</script>`;
+  });`;
+
+const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
+<script src="/socket.io/socket.io.js"></script>
+<script src="/test/RTCMultiConnection.js"></script>
+<button id="go">go</button><div id="videos"></div>
+<script>${DEFINITIONS}</script>`;
+
+// Makes a page of any browser one with a connection that has not connected yet. `run` runs a script in it.
+export async function makeSession(run, { library, session }) {
+  for (const script of [client2, libraries[library], DEFINITIONS]) await run(`${script}\n;0`);
+  await run(`document.body.innerHTML = '<button id="go">go</button><div id="videos"></div>'; window.start(${JSON.stringify(session)}, true).then(() => 0)`);
+}
 
 // Opens a page with a connection that has not connected yet.
 // `script` runs in the page before its own scripts.

@@ -92,6 +92,7 @@ export const through = (socketPath, port) => ({
 const ARGS = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-zygote', '--allow-loopback-in-peer-connection',
   '--autoplay-policy=no-user-gesture-required', '--window-size=1280,720', '--remote-debugging-port=0',
+  '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
 ];
 
 // Resolves to {page, version, close}. `within`: a command that starts the browser elsewhere; `reach` makes the access to its debugging port;
