@@ -60,7 +60,8 @@ pub(crate) fn key(username: &str, password: &str) -> [u8; 16] {
     generate_auth_key(username, REALM, password).try_into().unwrap()
 }
 
-/// Credential source with the user `tv`, who has a newer and an older secret, and two users whose lookups panic or never end.
+/// Credential source with the user `tv` and, in scope clients, `stranger`, who have a newer and an older secret, and with two users
+/// whose lookups panic or never end.
 #[derive(Default)]
 pub(crate) struct Users {
     pub(crate) refused: AtomicBool,
@@ -70,8 +71,9 @@ pub(crate) struct Users {
 
 impl CredentialSource for Users {
     fn user_keys(&self, username: &str, _realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> Option<UserKeys> {
-        let passwords = match username {
-            "tv" => ["newest", "older"],
+        let (scope, passwords) = match username {
+            "tv" => (Scope::Anyone, ["newest", "older"]),
+            "stranger" => (Scope::Clients, ["newest", "older"]),
             "boom" => panic!("a lookup that fails"),
             "hang" => {
                 while self.hanging.load(Ordering::Relaxed) {
@@ -81,10 +83,8 @@ impl CredentialSource for Users {
             }
             _ => return None,
         };
-        let keys = passwords
-            .iter()
-            .map(|password| (Scope::Anyone, LongTermKey::long_term(algorithm, username, REALM, password)))
-            .collect();
+        let keys =
+            passwords.iter().map(|password| (scope, LongTermKey::long_term(algorithm, username, REALM, password))).collect();
         Some(UserKeys { user: username.to_owned(), keys, expires: None, leased: false })
     }
 }

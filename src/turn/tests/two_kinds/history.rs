@@ -43,8 +43,15 @@ pub(super) struct Wish {
 }
 
 impl Wish {
-    const PLAIN: Self =
-        Self { transport: UDP, family: None, additional: None, even_port: None, reservation_of: None, lifetime: None, mobile: false };
+    const PLAIN: Self = Self {
+        transport: UDP,
+        family: None,
+        additional: None,
+        even_port: None,
+        reservation_of: None,
+        lifetime: None,
+        mobile: false,
+    };
 }
 
 /// The relayed address that a client was given last, which may be gone.

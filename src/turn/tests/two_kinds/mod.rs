@@ -86,8 +86,8 @@ fn assert_same(server: &str, op: &Op, expected: &(Effects, Holdings), found: &(E
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rand::rngs::StdRng;
     use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
 
     use super::*;
     use crate::turn::tests::properties::config;

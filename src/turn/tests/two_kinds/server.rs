@@ -113,7 +113,7 @@ impl Server {
         };
         let member = |at: usize| {
             let client = Client::new(USERS[at % USERS.len()], &format!("198.51.100.{}:{FIRST_PORT}", at + 1));
-            let client = if at % 2 == 0 { client } else { client.over_tcp() };
+            let client = if at.is_multiple_of(2) { client } else { client.over_tcp() };
             let client = if scope == Scope::Clients { client.into_stranger() } else { client };
             Member { client, relayed: [None, None], ticket: Vec::new(), token: Vec::new(), last_request: Vec::new() }
         };
