@@ -126,15 +126,15 @@ impl Stranger {
     }
 }
 
-/// A relay, and clients that have bound channels to each other; every third client uses TCP.
-async fn agreed(config: &RelayConfig, users: Arc<Users>, only_udp: bool) -> (Relay, Vec<Stranger>) {
+/// A relay, and clients that have bound channels to each other.
+async fn agreed(config: &RelayConfig, users: Arc<Users>, uses_tcp: impl Fn(usize) -> bool) -> (Relay, Vec<Stranger>) {
     let handle = started(config, users).unwrap();
     let mut clients = Vec::new();
     for index in 0..CLIENTS {
-        clients.push(if only_udp || index % 3 != 2 {
-            Stranger::over_udp(handle.listening()).await
-        } else {
+        clients.push(if uses_tcp(index) {
             Stranger::over_tcp(handle.listening()).await
+        } else {
+            Stranger::over_udp(handle.listening()).await
         });
     }
     let relayed: Vec<SocketAddr> = clients.iter().map(|client| client.relayed).collect();
@@ -193,7 +193,7 @@ async fn exchange(clients: &mut [Stranger], present: &[usize]) {
 /// Requirement 70.
 #[tokio::test]
 async fn bursts_between_all_pairs_of_clients_arrive_complete_and_in_order() {
-    let (handle, mut clients) = agreed(&shards(), Arc::default(), false).await;
+    let (handle, mut clients) = agreed(&shards(), Arc::default(), |index| index % 3 == 2).await;
     let everybody: Vec<usize> = (0..CLIENTS).collect();
     exchange(&mut clients, &everybody).await;
     let lost = [DropCause::QueueFull, DropCause::NotContacted, DropCause::StreamFull].map(|cause| handle.stats().drops(cause));
@@ -254,11 +254,12 @@ async fn a_stalled_shard_loses_packets_beyond_a_bound_and_recovers() {
     /// What may wait of one relayed address.
     const MAX_SENDER_BYTES: usize = 256 << 10;
     let users = Arc::new(Users::default());
-    let (handle, mut clients) = agreed(&shards(), Arc::clone(&users), true).await;
+    let (handle, mut clients) = agreed(&shards(), Arc::clone(&users), |index| index == 0).await;
     users.hanging.store(true, Ordering::Relaxed);
-    let stalled = &clients[0];
-    let hang = stalled.request_as("hang", METHOD_REFRESH, vec![]);
-    stalled.udp().send_to(&hang.raw, stalled.relay).await.unwrap();
+    // UDP clients of a stalled shard are served by the shard of their sender; a stream has one owner.
+    let Link::Tcp(connection) = &mut clients[0].link else { panic!("a client over UDP") };
+    let hang = signed(METHOD_REFRESH, TransactionId::new(), "hang", "newest", &connection.nonce, vec![]);
+    connection.write(&hang.raw).await;
     let stats = handle.stats_reader();
     until(|| !stats.stalled_shards().is_empty()).await;
     // A client that still gets an answer is on another shard.
@@ -267,7 +268,7 @@ async fn a_stalled_shard_loses_packets_beyond_a_bound_and_recovers() {
     }
     let answers = clients[1..].iter().map(|client| Box::pin(received(client.udp())));
     let sender = 1 + select_all(answers).await.1;
-    let forwarded = || handle.stats().packets(TrafficDirection::BetweenClients, Transport::Udp);
+    let forwarded = || handle.stats().packets(TrafficDirection::BetweenClients, Transport::Tcp);
     assert_eq!(forwarded(), 0);
     let numbered = |number: u32| [&number.to_be_bytes()[..], &[0; PAYLOAD - 4]].concat();
     for number in 0..SENT {
@@ -284,7 +285,8 @@ async fn a_stalled_shard_loses_packets_beyond_a_bound_and_recovers() {
     users.hanging.store(false, Ordering::Relaxed);
     until(|| forwarded() == waiting).await;
     // The first ones are delivered, in order, after the answer to the request that stalled the shard.
-    let refused = received(clients[0].udp()).await.0;
+    let Link::Tcp(connection) = &mut clients[0].link else { panic!("a client over UDP") };
+    let refused = connection.read().await;
     assert_eq!(refused[..2], [0x01, 0x14], "an error response to Refresh");
     for number in 0..waiting as u32 {
         assert_eq!(clients[0].receive().await, (channel_of(sender), numbered(number)));
@@ -297,7 +299,7 @@ async fn a_stalled_shard_loses_packets_beyond_a_bound_and_recovers() {
 /// Requirements 49 and 70.
 #[tokio::test]
 async fn a_panic_of_one_shard_leaves_the_clients_of_the_others() {
-    let (handle, mut clients) = agreed(&shards(), Arc::default(), true).await;
+    let (handle, mut clients) = agreed(&shards(), Arc::default(), |_| false).await;
     let boom = clients[0].request_as("boom", METHOD_REFRESH, vec![]);
     clients[0].udp().send_to(&boom.raw, clients[0].relay).await.unwrap();
     until(|| handle.stats().panics == 1 && handle.allocations() < CLIENTS).await;
