@@ -144,6 +144,8 @@ impl Server {
         (limits.allocation_bandwidth, limits.user_bandwidth) = (Some(70_000), Some(100_000));
         // Nobody yields before the capacity is used up.
         (limits.clients_capacity, limits.clients_bandwidth) = (100, None);
+        // Strangers yield where capacity is scarce, and users do not; requirement 71 has tests of its own.
+        limits.clients_capacity = u8::MAX;
         (limits.challenges, limits.failures, limits.wrong_passwords, limits.sources) = (u16::MAX, u16::MAX, u32::MAX, 16);
         settings
     }
