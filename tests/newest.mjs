@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const copy = join(root, 'target/newest');
-// These stay old on purpose: a browser engine, and packages that are tested in several versions (a minor version is in their names).
-const isKept = (name) => name === 'chrome-aws-lambda' || /-\d+\.\d+$/.test(name);
+// These stay old on purpose: browser engines, and packages that are tested in several versions (a minor version is in their names).
+const isKept = (name) => name.startsWith('chrome-aws-lambda') || /-\d+\.\d+$/.test(name);
 
 const execute = (command, args, folder = copy) => execFileSync(command, args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
 const json = (path) => JSON.parse(readFileSync(path, 'utf8'));

@@ -14,8 +14,9 @@ use super::five_tuple::{FiveTuple, PeerTransport};
 use super::ids::PeerConnectionId;
 use super::peers::PeerTable;
 use super::ports::PortRequirement;
-use super::shared::{ReservationToken, UserUsage};
+use super::shared::ReservationToken;
 use super::stranger_table::StrangerPlace;
+use super::user_usage::UserUsage;
 
 /// How answers to a client are protected.
 #[derive(Debug, Clone, Copy)]

@@ -200,6 +200,7 @@ mod stranger_bandwidth;
 mod stranger_table;
 mod strangers;
 mod tcp_peers;
+mod user_usage;
 mod verdict;
 
 pub use bandwidth::Direction;

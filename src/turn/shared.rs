@@ -21,6 +21,7 @@ use super::rate_limit::Bandwidth;
 use super::settings::EngineSettings;
 use super::source_limits::SourceLimits;
 use super::strangers::{Strangers, Usage};
+use super::user_usage::UserUsage;
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::ip_prefix;
 
@@ -70,16 +71,6 @@ pub(super) struct Reservation {
 
 /// A user is a name together with the scope of the credentials: a stranger who calls himself alice is not the user alice.
 type Identity = (Scope, Box<str>);
-
-/// A user with at least one allocation.
-#[derive(Debug)]
-pub(super) struct UserUsage {
-    pub(super) scope: Scope,
-    pub(super) name: Box<str>,
-    /// Changed under the lock of `users` alone.
-    allocations: AtomicU32,
-    pub(super) bandwidth: Bandwidth,
-}
 
 /// The quota that refuses another allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

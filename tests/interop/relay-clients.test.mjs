@@ -14,8 +14,11 @@ const aioice = fileURLToPath(new URL('aioice_client.py', import.meta.url));
 const echo = fileURLToPath(new URL('support/echo.mjs', import.meta.url));
 const [V4, V6] = ['127.0.0.1', '::1'];
 
+// A user reaches plain peers; strangers reach each other.
+const user = { username: 'alice', password: 'alice-password-1' };
+
 let server;
-let granted;
+let stranger;
 // Plain peers that echo, as turnutils_uclient expects.
 const peers = {};
 before(async () => {
@@ -27,9 +30,9 @@ before(async () => {
     // The port for a RESERVATION-TOKEN is bound only when the token arrives, and answered with 508 if another client has taken the port.
     ...UNUSED_RELAY_PORTS,
     CASTWAY_NO_TCP_RELAY: 'false',
-    CASTWAY_TURN_ACCESS: 'open',
   }));
-  granted = await (await fetch(`${server.url}/turn?username=alice`)).json();
+  await server.addUser(user.username, user.password);
+  stranger = await (await fetch(`${server.url}/turn?username=alice`)).json();
   for (const host of [V4, V6]) {
     peers[host] = await onFreePorts(async () => {
       const port = await freePort(host);
@@ -56,8 +59,8 @@ async function sendsBack(host, port) {
   }
 }
 
-const uclient = (args, host = V4) =>
-  run('turnutils_uclient', [...args, '-n', '20', '-z', '10', '-l', '700', '-u', granted.username, '-w', granted.password, '-p', String(server.turnPort), host]);
+const uclient = (args, { username, password }, host = V4) =>
+  run('turnutils_uclient', [...args, '-n', '20', '-z', '10', '-l', '700', '-u', username, '-w', password, '-p', String(server.turnPort), host]);
 
 function assertNothingLost({ code, output }, messages) {
   assert.equal(code, 0, output);
@@ -65,20 +68,22 @@ function assertNothingLost({ code, output }, messages) {
 }
 
 describe("coturn's turnutils_uclient", { concurrency: 8 }, () => {
-  const peer = (host) => ['-e', host, '-r', String(peers[host].port)];
+  const peer = (host) => ['-s', '-c', '-e', host, '-r', String(peers[host].port)];
   for (const [transport, flag] of [['UDP', []], ['TCP', ['-t']]]) {
-    // Without -c, each client makes a second allocation with EVEN-PORT and RESERVATION-TOKEN.
-    test(`${transport}: clients to each other`, async () => assertNothingLost(await uclient([...flag, '-s', '-y', '-m', '2']), 80));
-    test(`${transport}: a plain peer`, async () => assertNothingLost(await uclient([...flag, '-s', '-c', ...peer(V4), '-m', '2']), 40));
-    test(`${transport}: from IPv6 to IPv6`, async () => assertNothingLost(await uclient([...flag, '-s', '-c', '-x', ...peer(V6)], V6), 20));
-    test(`${transport}: from IPv4 to IPv6`, async () => assertNothingLost(await uclient([...flag, '-s', '-c', '-x', ...peer(V6)]), 20));
-    test(`${transport}: from IPv6 to IPv4`, async () => assertNothingLost(await uclient([...flag, '-s', '-c', '-X', ...peer(V4)], V6), 20));
-    test(`${transport}: channels`, async () => assertNothingLost(await uclient([...flag, '-y', '-c']), 40));
-    test(`${transport}: channels, with the padding of pjnath`, async () => assertNothingLost(await uclient([...flag, '-y', '-c', '-D']), 40));
-    test(`${transport}: its negative tests in between`, async () => assertNothingLost(await uclient([...flag, '-s', '-y', '-c', '-N', '-G']), 40));
+    for (const who of ['strangers', 'users']) {
+      const credentials = () => (who === 'users' ? user : stranger);
+      // Without -c, each client makes a second allocation with EVEN-PORT and RESERVATION-TOKEN.
+      test(`${transport}: ${who} to each other`, async () => assertNothingLost(await uclient([...flag, '-y', '-m', '2'], credentials()), 80));
+      test(`${transport}: ${who} to each other, with the padding of pjnath`, async () => assertNothingLost(await uclient([...flag, '-y', '-c', '-D'], credentials()), 40));
+      test(`${transport}: its negative tests between ${who}`, async () => assertNothingLost(await uclient([...flag, '-y', '-c', '-N', '-G'], credentials()), 40));
+    }
+    test(`${transport}: a plain peer`, async () => assertNothingLost(await uclient([...flag, ...peer(V4), '-m', '2'], user), 40));
+    test(`${transport}: from IPv6 to IPv6`, async () => assertNothingLost(await uclient([...flag, '-x', ...peer(V6)], user, V6), 20));
+    test(`${transport}: from IPv4 to IPv6`, async () => assertNothingLost(await uclient([...flag, '-x', ...peer(V6)], user), 20));
+    test(`${transport}: from IPv6 to IPv4`, async () => assertNothingLost(await uclient([...flag, '-X', ...peer(V4)], user, V6), 20));
   }
-  test('TCP: to each other over TCP (RFC 6062)', async () => assertNothingLost(await uclient(['-T', '-m', '2']), 40));
-  test('UDP: with DONT-FRAGMENT', async () => assertNothingLost(await uclient(['-s', '-y', '-c', '-g']), 40));
+  test('TCP: to each other over TCP (RFC 6062)', async () => assertNothingLost(await uclient(['-T', '-m', '2'], user), 40));
+  test('UDP: with DONT-FRAGMENT', async () => assertNothingLost(await uclient(['-g', ...peer(V4)], user), 20));
 });
 
 describe("coturn's STUN clients", () => {
@@ -101,7 +106,7 @@ for (const transport of ['udp', 'tcp']) {
   for (const host of [V4, V6]) {
     test(`aioice over ${transport} at ${host}`, async () => {
       assert.ok(existsSync(python), `${python} is missing: tests/run interop makes it`);
-      const { code, output } = await run(python, [aioice, host, String(server.turnPort), transport, granted.username, granted.password]);
+      const { code, output } = await run(python, [aioice, host, String(server.turnPort), transport, stranger.username, stranger.password]);
       assert.equal(code, 0, output);
       assert.match(output, /^ok$/m);
     });
@@ -110,7 +115,7 @@ for (const transport of ['udp', 'tcp']) {
   for (const library of ['werift', 'libwebrtc']) {
     test(`${library} over ${transport}`, async () => {
       const config = {
-        iceServers: [{ urls: `turn:${V4}:${server.turnPort}?transport=${transport}`, username: granted.username, credential: granted.password }],
+        iceServers: [{ urls: `turn:${V4}:${server.turnPort}?transport=${transport}`, username: stranger.username, credential: stranger.password }],
         iceTransportPolicy: 'relay',
         // werift uses this option and ignores the transport in the URL.
         forceTurnTCP: transport === 'tcp',

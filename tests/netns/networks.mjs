@@ -8,6 +8,9 @@
 // The mapping is symmetric (a random port for every destination), and routers drop packets that no host at home has asked for.
 // This must run within ./enter: the networks disappear with its namespace.
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { startServer } from '../interop/support/server.mjs';
 
 export const SERVER = '11.0.0.1';
@@ -63,6 +66,69 @@ export const serve = (settings) =>
 export function demolish() {
   for (const name of ['router1', 'home1', 'router2', 'home2', 'crowd']) run(`ip netns del ${name} || true`);
   run('ip link del wan || true');
+  run('nft delete table ip docker 2>/dev/null || true; ip netns del container 2>/dev/null || true; ip link del docker0 2>/dev/null || true');
+  run('nft delete table inet server 2>/dev/null || true; umount /etc/hosts /etc/resolv.conf 2>/dev/null || true');
+}
+
+// Makes the server's own firewall accept only new connections to these ports, and send no datagram from another port than `udp`.
+export function openOnly({ tcp, udp }) {
+  run(`nft -f - <<'END'
+table inet server {
+  chain input {
+    type filter hook input priority filter;
+    iifname != "wan" accept; ct state established accept; tcp dport ${tcp} accept; udp dport ${udp} accept; drop;
+  }
+  chain output { type filter hook output priority filter; oifname "wan" udp sport != ${udp} counter drop; }
+}
+END`);
+}
+
+// How many datagrams `openOnly` has kept the server from sending.
+export const strayDatagrams = () => Number(run('nft list chain inet server output').match(/counter packets (\d+)/)[1]);
+
+// A container on a bridge of the server's machine, as Docker makes it: a private address, the host's ports `tcp` and `udp` published to the
+// same ports of it, and masquerading, also where the container or another one on the bridge asks for a published port.
+export const CONTAINER = '172.17.0.2';
+export function contain({ tcp, udp }) {
+  run(`
+    ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up
+    ip netns add container; ip link add veth0 master docker0 type veth peer name eth0 netns container; ip link set veth0 up
+    ip link set veth0 type bridge_slave hairpin on
+    ip -n container addr add ${CONTAINER}/16 dev eth0; ip -n container link set lo up; ip -n container link set eth0 up
+    ip -n container route add default via 172.17.0.1
+    echo 1 > /proc/sys/net/ipv4/ip_forward
+    nft -f - <<'END'
+table ip docker {
+  chain published {
+    tcp dport ${tcp} dnat to ${CONTAINER}:${tcp}
+    udp dport ${udp} dnat to ${CONTAINER}:${udp}
+  }
+  chain prerouting { type nat hook prerouting priority dstnat; fib daddr type local jump published; }
+  chain output { type nat hook output priority -100; ip daddr != 127.0.0.0/8 fib daddr type local jump published; }
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    oifname != "docker0" ip saddr 172.17.0.0/16 masquerade
+    ip saddr ${CONTAINER} ip daddr ${CONTAINER} masquerade
+  }
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    oifname "docker0" ct state established,related accept
+    iifname "docker0" accept
+    oifname "docker0" ip daddr ${CONTAINER} tcp dport ${tcp} accept
+    oifname "docker0" ip daddr ${CONTAINER} udp dport ${udp} accept
+  }
+}
+END`);
+}
+
+// Makes this name resolve to the server in all of these networks. Queries for other names are refused at once: browsers wait for them.
+export function name(domain) {
+  const folder = mkdtempSync(join(tmpdir(), 'castway-names-'));
+  const files = { hosts: `127.0.0.1 localhost\n${SERVER} ${domain}\n`, 'resolv.conf': 'nameserver 127.0.0.1\n' };
+  for (const [file, text] of Object.entries(files)) {
+    writeFileSync(join(folder, file), text);
+    run(`mount --bind ${join(folder, file)} /etc/${file}`);
+  }
 }
 
 // Changes how both routers translate addresses: symmetrically, which is the initial state, or with ports kept, so that hole punching works.

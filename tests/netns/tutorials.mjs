@@ -106,7 +106,7 @@ export async function assertRelays(options) {
   }
 }
 
-export const assertUclient = (host, credentials, ways = []) => uclient(3478, ways, credentials, { host, channels: true });
+export const assertUclient = (host, credentials, ways = []) => uclient(3478, ways, credentials, { host });
 
 // The ports on which the server listens, as netstat and lsof show them: 'tcp 8080', 'udp 3478', in order.
 export function listening({ pid }) {

@@ -19,7 +19,8 @@ use crate::turn::ids::{AllocationId, RelayedAddressId};
 use crate::turn::peers::PeerTable;
 use crate::turn::ports::PortRequirement;
 use crate::turn::settings::RelayedIp;
-use crate::turn::shared::{QuotaReached, Reservation, UserUsage};
+use crate::turn::shared::{QuotaReached, Reservation};
+use crate::turn::user_usage::UserUsage;
 use crate::turn::verdict::{Answer, DropReason, Verdict};
 
 /// The ports of a new allocation.

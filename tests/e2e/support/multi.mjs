@@ -59,9 +59,11 @@ const PAGE = `<!doctype html><meta charset="utf-8"><title>session</title>
 </script>`;
 
 // Opens a page with a connection that has not connected yet.
-export async function openSession(browser, server, { version, session, receives = true, userid, before, library }) {
-  const context = await browser.newContext({ viewport: { width: 640, height: 480 } });
+// `script` runs in the page before its own scripts.
+export async function openSession(browser, server, { version, session, receives = true, userid, before, library, script }) {
+  const context = await browser.newContext({ viewport: { width: 640, height: 480 }, permissions: ['camera', 'microphone'] });
   const page = await context.newPage();
+  if (script) await page.addInitScript(script);
   page.setDefaultTimeout(TIMEOUT_MS);
   page.messages = [];
   page.on('console', (message) => page.messages.push(`${message.type()}: ${message.text()}`));

@@ -18,11 +18,11 @@ export const aioice = (host, port, transport, { username, password }, ca) => run
 // Two peers that can reach each other only by TURN over TLS: they exchange bytes and a picture.
 export const aiortc = (host, port, { username, password }, ca) => runScript('aiortc_client.py', [host, port, username, password], ca);
 
-// coturn's client: it sends one message after the other, and each one has to come back. With `channels` it draws channel numbers from the
-// whole range of RFC 5766. `within` is a command that runs it.
-export async function assertUclient(port, ways, { username, password }, { host = '127.0.0.1', channels = false, within = [] } = {}) {
-  const send = channels ? [] : ['-s'];
-  const args = [...ways, ...send, '-y', '-c', '-m', '2', '-n', '20', '-z', '10', '-u', username, '-w', password, '-p', String(port), host];
+// coturn's client: its two clients send to each other, and each message has to arrive. It draws channel numbers from the whole range of
+// RFC 5766. With Send indications, what one of them sends before the other has sent would be dropped, since a client receives only from
+// relayed addresses that it has named itself. `within` is a command that runs it.
+export async function assertUclient(port, ways, { username, password }, { host = '127.0.0.1', within = [] } = {}) {
+  const args = [...ways, '-y', '-c', '-m', '2', '-n', '20', '-z', '10', '-u', username, '-w', password, '-p', String(port), host];
   const [command, ...rest] = [...within, 'turnutils_uclient', ...args];
   const { code, output } = await run(command, rest);
   assert.equal(code, 0, output);

@@ -60,10 +60,11 @@ class Server {
   // The working folder is the data folder, so that no .env of the repository is read.
   #spawn(args, stdio) {
     const options = { cwd: this.dataDir, env: { ...cleanEnv(), ...this.settings }, stdio };
-    // The limit of open descriptors, which is not a setting of Castway.
-    const limit = this.settings.TEST_OPEN_FILES;
-    if (!limit) return spawn(binary, args, options);
-    return spawn('sh', ['-c', 'ulimit -n "$0"; exec "$@"', limit, binary, ...args], options);
+    // The limit of open descriptors and the network namespace, which are no settings of Castway.
+    const { TEST_OPEN_FILES: limit, TEST_NAMESPACE: namespace } = this.settings;
+    const within = namespace ? ['ip', 'netns', 'exec', namespace] : [];
+    const [command, ...all] = limit ? ['sh', '-c', 'ulimit -n "$0"; exec "$@"', limit, ...within, binary, ...args] : [...within, binary, ...args];
+    return spawn(command, all, options);
   }
 
   async start() {

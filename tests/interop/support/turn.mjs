@@ -1,87 +1,17 @@
 // A small TURN client (RFC 8656) over UDP, TCP and TLS, which shares no code with any server that it tests.
-import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, isIPv6 } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import {
+  ATTRIBUTE, channelData, CHANNEL_HEADER_BYTES, DATA_INDICATION, errorOf, frameBytes, isChannelData, isMessage, longTermKey, message,
+  METHOD, padded, parse, SEND_INDICATION, SUCCESS, UDP, unxorAddress, withIntegrity, word, xorAddress,
+} from './stun.mjs';
 import { TIMEOUT_MS } from './wait.mjs';
 
-const COOKIE = 0x2112a442;
-const BINDING = 0x001;
-const ALLOCATE = 0x003;
-const REFRESH = 0x004;
-const SEND_INDICATION = 0x016;
-const DATA_INDICATION = 0x017;
-const CREATE_PERMISSION = 0x008;
-const SUCCESS = 0x100;
-const USERNAME = 0x0006;
-const INTEGRITY = 0x0008;
-const ERROR_CODE = 0x0009;
-const XOR_PEER = 0x0012;
-const DATA = 0x0013;
-const REALM = 0x0014;
-const NONCE = 0x0015;
-const XOR_RELAYED = 0x0016;
-const TRANSPORT = 0x0019;
-const XOR_MAPPED = 0x0020;
-const LIFETIME = 0x000d;
-const UDP = Buffer.from([17, 0, 0, 0]);
 const RETRANSMISSION_MS = 500;
-
-function attribute(type, value) {
-  const padded = Buffer.alloc(4 + Math.ceil(value.length / 4) * 4);
-  padded.writeUInt16BE(type, 0);
-  padded.writeUInt16BE(value.length, 2);
-  value.copy(padded, 4);
-  return padded;
-}
-
-function message(type, id, attributes) {
-  const body = Buffer.concat(attributes);
-  const header = Buffer.alloc(8);
-  header.writeUInt16BE(type, 0);
-  header.writeUInt16BE(body.length, 2);
-  header.writeUInt32BE(COOKIE, 4);
-  return Buffer.concat([header, id, body]);
-}
-
-function withIntegrity(type, id, attributes, key) {
-  const unsigned = message(type, id, attributes);
-  unsigned.writeUInt16BE(unsigned.length - 20 + 24, 2);
-  const mac = createHmac('sha1', key).update(unsigned).digest();
-  return Buffer.concat([unsigned, attribute(INTEGRITY, mac)]);
-}
-
-function parse(bytes) {
-  const attributes = new Map();
-  let at = 20;
-  while (at + 4 <= bytes.length) {
-    const length = bytes.readUInt16BE(at + 2);
-    const type = bytes.readUInt16BE(at);
-    if (!attributes.has(type)) attributes.set(type, bytes.subarray(at + 4, at + 4 + length));
-    at += 4 + Math.ceil(length / 4) * 4;
-  }
-  return { type: bytes.readUInt16BE(0), id: bytes.subarray(8, 20), attributes };
-}
-
-const xorAddress = ({ address, port }) => {
-  const value = Buffer.alloc(8);
-  value[1] = 1;
-  value.writeUInt16BE(port ^ (COOKIE >>> 16), 2);
-  value.writeUInt32BE((Buffer.from(address.split('.').map(Number)).readUInt32BE(0) ^ COOKIE) >>> 0, 4);
-  return value;
-};
-
-const unxorAddress = (value) => {
-  const raw = Buffer.alloc(4);
-  raw.writeUInt32BE((value.readUInt32BE(4) ^ COOKIE) >>> 0, 0);
-  return { address: [...raw].join('.'), port: value.readUInt16BE(2) ^ (COOKIE >>> 16) };
-};
-
-const errorOf = ({ attributes }) => {
-  const value = attributes.get(ERROR_CODE);
-  return value ? value[2] * 100 + value[3] : 0;
-};
+const STALE_NONCE = 438;
 
 // Sends and receives messages over UDP. Both kinds of transport have `open`, `send`, `close` and, once open, `address`.
 class Datagrams {
@@ -89,7 +19,7 @@ class Datagrams {
 
   constructor({ host, port, local, recvBufferSize }, hear) {
     Object.assign(this, { host, port, local });
-    this.#socket = createSocket({ type: 'udp4', recvBufferSize });
+    this.#socket = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', recvBufferSize });
     this.#socket.on('message', hear);
     this.#socket.on('error', () => {});
   }
@@ -109,7 +39,7 @@ class Datagrams {
   }
 }
 
-// Sends and receives STUN messages over TCP or TLS. No ChannelData arrives, since this client binds no channels.
+// Sends and receives STUN messages and ChannelData over TCP or TLS.
 class ByteStream {
   #socket;
   #unread = Buffer.alloc(0);
@@ -119,7 +49,7 @@ class ByteStream {
   }
 
   async open() {
-    const tcp = connect({ host: this.host, port: this.port, localAddress: this.local });
+    const tcp = connect({ host: this.host, port: this.port, localAddress: this.local, noDelay: true });
     tcp.on('error', () => {});
     await once(tcp, 'connect');
     this.address = tcp.address();
@@ -131,16 +61,17 @@ class ByteStream {
 
   #read(chunk) {
     this.#unread = Buffer.concat([this.#unread, chunk]);
-    while (this.#unread.length >= 20) {
-      const end = 20 + this.#unread.readUInt16BE(2);
-      if (this.#unread.length < end) return;
+    for (;;) {
+      const end = frameBytes(this.#unread);
+      if (end === null || this.#unread.length < end) return;
       this.hear(this.#unread.subarray(0, end));
       this.#unread = this.#unread.subarray(end);
     }
   }
 
+  // In a stream, a frame ends at a multiple of 4 bytes (RFC 8656 §12.5).
   send(bytes) {
-    this.#socket.write(bytes);
+    this.#socket.write(Buffer.concat([bytes, Buffer.alloc(padded(bytes.length) - bytes.length)]));
   }
 
   close() {
@@ -149,17 +80,21 @@ class ByteStream {
 }
 
 export class TurnClient {
+  // The number of payloads that arrived from peers.
+  received = 0;
   #pending = new Map();
+  #channels = new Map();
   #data = [];
   #dataWaiters = [];
-
+  #closed = false;
   #wire;
 
   // `local`: the address to bind to; `tls`: the options of a TLS connection, for example {ca, servername}.
-  constructor({ host = '127.0.0.1', port, username, password, local = '127.0.0.1', transport = 'udp', tls, recvBufferSize }) {
+  constructor({ host = '127.0.0.1', port, username, password, local, transport = 'udp', tls, recvBufferSize }) {
     Object.assign(this, { host, port, username, password, transport });
     const Wire = transport === 'udp' ? Datagrams : ByteStream;
-    this.#wire = new Wire({ host, port, local, tls: transport === 'tls' ? { ...tls } : null, recvBufferSize }, (bytes) => this.#hear(bytes));
+    const own = local ?? (isIPv6(host) ? '::1' : '127.0.0.1');
+    this.#wire = new Wire({ host, port, local: own, tls: transport === 'tls' ? { ...tls } : null, recvBufferSize }, (bytes) => this.#hear(bytes));
   }
 
   // Our own address and port.
@@ -168,23 +103,40 @@ export class TurnClient {
   }
 
   #hear(bytes) {
-    if (bytes.length < 20 || bytes.readUInt32BE(4) !== COOKIE) return;
+    if (isChannelData(bytes)) {
+      const from = this.#channels.get(bytes.readUInt16BE(0));
+      this.#take({ from, data: bytes.subarray(CHANNEL_HEADER_BYTES, CHANNEL_HEADER_BYTES + bytes.readUInt16BE(2)), channel: bytes.readUInt16BE(0) });
+      return;
+    }
+    if (!isMessage(bytes)) return;
     const parsed = parse(bytes);
     if (parsed.type === DATA_INDICATION) {
-      const item = { from: unxorAddress(parsed.attributes.get(XOR_PEER)), data: parsed.attributes.get(DATA) };
-      const waiter = this.#dataWaiters.shift();
-      if (waiter) waiter(item);
-      else this.#data.push(item);
+      this.#take({ from: unxorAddress(parsed.attributes.get(ATTRIBUTE.xorPeer), parsed.id), data: parsed.attributes.get(ATTRIBUTE.data) });
       return;
     }
     this.#pending.get(parsed.id.toString('hex'))?.(parsed);
   }
 
-  // Sends a request, and over UDP retransmits it at a fixed interval instead of by STUN's timers.
-  async #request(type, attributes, limit = TIMEOUT_MS) {
+  #take(item) {
+    this.received += 1;
+    const waiter = this.#dataWaiters.shift();
+    if (waiter) waiter(item);
+    else this.#data.push(item);
+  }
+
+  // Sends a request with these attributes, signed once the server has sent a nonce, and resolves to its answer.
+  async request(type, attributes, limit) {
+    const answer = await this.#ask(type, attributes, limit);
+    if (errorOf(answer) !== STALE_NONCE || !this.nonce) return answer;
+    this.nonce = answer.attributes.get(ATTRIBUTE.nonce);
+    return this.#ask(type, attributes, limit);
+  }
+
+  // Over UDP, retransmits at a fixed interval instead of by STUN's timers.
+  #ask(type, attributes, limit = TIMEOUT_MS) {
     const id = randomBytes(12);
     const authenticated = this.nonce
-      ? [...attributes, attribute(USERNAME, Buffer.from(this.username)), attribute(REALM, this.realm), attribute(NONCE, this.nonce)]
+      ? [...attributes, [ATTRIBUTE.username, Buffer.from(this.username)], [ATTRIBUTE.realm, this.realm], [ATTRIBUTE.nonce, this.nonce]]
       : attributes;
     const bytes = this.nonce ? withIntegrity(type, id, authenticated, this.#key()) : message(type, id, authenticated);
     return new Promise((resolve, reject) => {
@@ -200,55 +152,81 @@ export class TurnClient {
         if (tries === 1 || this.transport === 'udp') this.#wire.send(bytes);
       };
       const timer = setInterval(send, RETRANSMISSION_MS);
+      // `answer` is null if this client closes before.
       this.#pending.set(id.toString('hex'), (answer) => {
         this.#pending.delete(id.toString('hex'));
         clearInterval(timer);
-        resolve(answer);
+        if (answer) resolve(answer);
+        else reject(new Error('the client was closed'));
       });
       send();
     });
   }
 
   #key() {
-    return createHash('md5').update(`${this.username}:${this.realm}:${this.password}`).digest();
+    return longTermKey(this.username, this.realm, this.password);
   }
 
   // Waits for a server that is starting.
   async ready(limit) {
     try {
       await this.#wire.open();
-      await this.#request(BINDING, [], limit);
+      await this.#ask(METHOD.binding, [], limit);
     } finally {
       this.abandon();
     }
   }
 
-  // Resolves to 0 or the error code of the final answer, for which it waits `limit` ms.
-  async allocate(limit) {
-    if (!this.nonce) {
-      await this.#wire.open();
-      const challenge = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)]);
-      if (errorOf(challenge) !== 401) throw new Error(`an Allocate without credentials got ${errorOf(challenge)}, not 401`);
-      this.realm = challenge.attributes.get(REALM);
-      this.nonce = challenge.attributes.get(NONCE);
-    }
-    const answer = await this.#request(ALLOCATE, [attribute(TRANSPORT, UDP)], limit);
-    if (answer.type === (ALLOCATE | SUCCESS)) {
-      this.relayed = unxorAddress(answer.attributes.get(XOR_RELAYED));
-      // The client's address as the server sees it.
-      this.mapped = unxorAddress(answer.attributes.get(XOR_MAPPED));
-      return 0;
-    }
-    return errorOf(answer);
+  // Connects, and gets the nonce that later requests need.
+  async challenge() {
+    if (this.nonce) return;
+    await this.#wire.open();
+    const challenge = await this.#ask(METHOD.allocate, [UDP]);
+    if (errorOf(challenge) !== 401) throw new Error(`an Allocate without credentials got ${errorOf(challenge)}, not 401`);
+    this.realm = challenge.attributes.get(ATTRIBUTE.realm);
+    this.nonce = challenge.attributes.get(ATTRIBUTE.nonce);
   }
 
-  async permit(peer) {
-    return errorOf(await this.#request(CREATE_PERMISSION, [attribute(XOR_PEER, xorAddress(peer))]));
+  // Resolves to 0 or the error code of the final answer, for which it waits `limit` ms.
+  async allocate(limit, attributes = [UDP]) {
+    await this.challenge();
+    const answer = await this.request(METHOD.allocate, attributes, limit);
+    if (answer.type !== (METHOD.allocate | SUCCESS)) return errorOf(answer);
+    this.relayed = unxorAddress(answer.attributes.get(ATTRIBUTE.xorRelayed), answer.id);
+    // The client's address as the server sees it.
+    this.mapped = unxorAddress(answer.attributes.get(ATTRIBUTE.xorMapped), answer.id);
+    this.token = answer.attributes.get(ATTRIBUTE.reservationToken);
+    this.ticket = answer.attributes.get(ATTRIBUTE.mobilityTicket);
+    return 0;
+  }
+
+  async permit(...peers) {
+    return errorOf(await this.request(METHOD.createPermission, peers.map((peer) => [ATTRIBUTE.xorPeer, xorAddress(peer)])));
+  }
+
+  async bind(channel, peer) {
+    const number = [ATTRIBUTE.channelNumber, word(channel << 16)];
+    const code = errorOf(await this.request(METHOD.channelBind, [number, [ATTRIBUTE.xorPeer, xorAddress(peer)]]));
+    if (code === 0) this.#channels.set(channel, peer);
+    return code;
+  }
+
+  // Asks for a TCP connection with a peer (RFC 6062).
+  async connectTo(peer) {
+    return errorOf(await this.request(METHOD.connect, [[ATTRIBUTE.xorPeer, xorAddress(peer)]]));
+  }
+
+  async refresh(attributes = []) {
+    return errorOf(await this.request(METHOD.refresh, attributes));
   }
 
   send(peer, data) {
-    const bytes = message(SEND_INDICATION, randomBytes(12), [attribute(XOR_PEER, xorAddress(peer)), attribute(DATA, data)]);
+    const bytes = message(SEND_INDICATION, randomBytes(12), [[ATTRIBUTE.xorPeer, xorAddress(peer)], [ATTRIBUTE.data, data]]);
     this.#wire.send(bytes);
+  }
+
+  sendOn(channel, data) {
+    this.#wire.send(channelData(channel, data));
   }
 
   receive(limit = TIMEOUT_MS) {
@@ -266,23 +244,31 @@ export class TurnClient {
     });
   }
 
+  // All payloads that have arrived and that no caller has taken.
+  taken() {
+    return this.#data.splice(0);
+  }
+
   // Ends the allocation; the client may make another one.
   async free() {
-    const answer = await this.#request(REFRESH, [attribute(LIFETIME, Buffer.alloc(4))]);
-    if (answer.type !== (REFRESH | SUCCESS)) throw new Error(`a Refresh to zero got ${errorOf(answer)}`);
+    const answer = await this.request(METHOD.refresh, [[ATTRIBUTE.lifetime, word(0)]]);
+    if (answer.type !== (METHOD.refresh | SUCCESS)) throw new Error(`a Refresh to zero got ${errorOf(answer)}`);
     this.relayed = null;
   }
 
   // Closes the socket without ending the allocation.
   abandon() {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#wire.close();
+    for (const settle of [...this.#pending.values()]) settle(null);
   }
 
   async close() {
     try {
-      if (this.relayed) await this.free();
+      if (this.relayed && !this.#closed) await this.free();
     } finally {
-      this.#wire.close();
+      this.abandon();
     }
   }
 }
@@ -297,12 +283,15 @@ export async function verify(options) {
   }
 }
 
-// Relays data in both directions between two allocations of one server.
+// Relays data in both directions between two allocations of one server. The first payload of each tells the server who its peer is.
 export async function relayBothWays(options) {
   const [a, b] = [new TurnClient(options), new TurnClient(options)];
   try {
-    const failed = (await a.allocate()) || (await b.allocate()) || (await a.permit(b.relayed)) || (await b.permit(a.relayed));
+    const failed = (await a.allocate()) || (await b.allocate()) || (await a.permit(b.relayed)) || (await b.permit(a.relayed)) || (await b.bind(0x4000, a.relayed));
     if (failed) return failed;
+    // b receives only from those that it has sent to. The answer to the request behind it says that the server has this packet.
+    b.send(a.relayed, Buffer.from('greeting'));
+    if (await b.permit(a.relayed)) return 'b lost its permission';
     for (let i = 0; i < 10; i += 1) {
       const there = randomBytes(1 + i * 100);
       a.send(b.relayed, there);
