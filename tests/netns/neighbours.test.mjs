@@ -26,10 +26,11 @@ before(() => {
 after(() => run('ip netns del neighbour; ip link del public0 2>/dev/null || true'));
 
 const serve = (settings) =>
-  startServer({ CASTWAY_EXTERNAL_IP: SERVER, CASTWAY_RELAY_IP: SERVER, CASTWAY_TURN_ACCESS: 'open', CASTWAY_TURN_ADDR: `${SERVER}:3478`, ...settings });
+  startServer({ CASTWAY_EXTERNAL_IP: SERVER, CASTWAY_RELAY_IP: SERVER, CASTWAY_TURN_ADDR: `${SERVER}:3478`, ...settings });
 
 async function allocated(server) {
-  const { username, password } = await (await fetch(`${server.url}/turn?username=alice`)).json();
+  const [username, password] = ['alice', 'alice-password-1'];
+  await server.addUser(username, password);
   const client = new TurnClient({ host: SERVER, port: 3478, local: SERVER, username, password });
   assert.equal(await client.allocate(), 0);
   return client;
