@@ -16,7 +16,7 @@ use crate::turn::credentials::Scope;
 use crate::turn::delivery::Delivery;
 use crate::turn::engine::Engine;
 use crate::turn::ids::{AllocationId, RelayedAddressId};
-use crate::turn::peers::PeerTable;
+use crate::turn::peers::Peers;
 use crate::turn::ports::PortRequirement;
 use crate::turn::settings::RelayedIp;
 use crate::turn::shared::{QuotaReached, Reservation};
@@ -92,7 +92,7 @@ impl Engine {
             relayed: ports.relayed,
             moves: asked.mobile.then_some(0),
             new_peers: 0,
-            peers: PeerTable::default(),
+            peers: Peers::default(),
             peer_connections: Vec::new(),
         });
         self.admit(id, scarce)?;
