@@ -28,8 +28,7 @@ use stun::message::{
 use stun::textattrs::TextAttribute;
 use stun::xoraddr::XorMappedAddress;
 
-use crate::server::REALM;
-
+pub(crate) const REALM: &str = "castway";
 const TIMEOUT: Duration = Duration::from_millis(500);
 const TRIES: usize = 5;
 

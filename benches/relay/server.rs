@@ -12,13 +12,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tempfile::TempDir;
 
-use crate::client::User;
+use crate::client::{REALM, User};
 use crate::process::{Cpus, Process};
 
 const SECRET: &str = "a secret of the benchmark";
 /// Castway signs credentials of scope clients with the HMAC of this text under the secret.
 const CLIENTS_KEY_LABEL: &[u8] = b"castway/scope/clients/1";
-pub(crate) const REALM: &str = "castway";
 /// Below the kernel's ephemeral ports, which the generator's sockets use. Each server has ports for more than 10,000 allocations.
 const CASTWAY_PORTS: (u16, u16) = (10_000, 20_999);
 const COTURN_PORTS: (u16, u16) = (21_000, 31_999);

@@ -12,10 +12,11 @@ use super::credentials::Scope;
 use super::delivery::{Delivery, Route};
 use super::five_tuple::{FiveTuple, PeerTransport};
 use super::ids::PeerConnectionId;
-use super::peers::PeerTable;
+use super::peers::Peers;
 use super::ports::PortRequirement;
-use super::shared::{ReservationToken, UserUsage};
+use super::shared::ReservationToken;
 use super::stranger_table::StrangerPlace;
+use super::user_usage::UserUsage;
 
 /// How answers to a client are protected.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +76,7 @@ pub(super) struct Allocation {
     pub(super) new_peers: u64,
     /// What other engines see of the allocation.
     pub(super) delivery: Arc<Delivery>,
-    pub(super) peers: PeerTable,
+    pub(super) peers: Peers,
     pub(super) peer_connections: Vec<PeerConnectionId>,
 }
 
@@ -96,7 +97,7 @@ impl Allocation {
 
     /// When a stranger's allocation ends that is refreshed with nothing but its key; `None`: it has no end.
     pub(super) fn end_of_key(&self) -> Option<Instant> {
-        let expire = self.credentials_expire.filter(|_| self.user.scope == Scope::Clients)?;
+        let expire = self.credentials_expire.filter(|_| self.user.identity.scope == Scope::Clients)?;
         Some(self.key_expires.max(expire))
     }
 

@@ -18,8 +18,8 @@ use super::codec::framing::ChannelNumber;
 use super::five_tuple::FiveTuple;
 use super::ports::PortOwner;
 use super::rate_limit::Bandwidth;
-use super::shared::UserUsage;
 use super::stranger_table::StrangerSite;
+use super::user_usage::UserUsage;
 
 /// See the module doc.
 #[derive(Debug)]

@@ -117,7 +117,7 @@ impl Engine {
 
     /// The user of each allocation; a user with several allocations appears several times.
     pub fn users(&self) -> impl Iterator<Item = (Scope, &str)> {
-        self.allocations.iter().map(|(_, allocation)| (allocation.user.scope, &*allocation.user.name))
+        self.allocations.iter().map(|(_, allocation)| (allocation.user.identity.scope, &*allocation.user.identity.name))
     }
 
     /// Removes expired permissions and channels, with `apply_policy` also those that the policy denies, and resets the timer.
@@ -175,7 +175,7 @@ impl Engine {
             return Err("an allocation lost a connection");
         }
         let mut allocations = self.allocations.iter().map(|(_, allocation)| allocation);
-        if !allocations.all(|allocation| (allocation.user.scope == Scope::Clients) == allocation.stranger.is_some()) {
+        if !allocations.all(|allocation| (allocation.user.identity.scope == Scope::Clients) == allocation.stranger.is_some()) {
             return Err("a stranger's allocation is not counted as one");
         }
         if self.next_timeout().is_none() && self.allocations.len() > 0 {

@@ -89,7 +89,8 @@ impl Engine {
     /// Ends every allocation of a user. The caller makes the [`super::CredentialSource`] refuse the user first. Visits every
     /// allocation.
     pub fn revoke(&mut self, scope: Scope, user: &str) {
-        let is_users = |allocation: &Allocation| allocation.user.scope == scope && &*allocation.user.name == user;
+        let is_users =
+            |allocation: &Allocation| allocation.user.identity.scope == scope && &*allocation.user.identity.name == user;
         let allocations = self.allocations.iter().filter(|(_, allocation)| is_users(allocation));
         let ids: Vec<AllocationId> = allocations.map(|(id, _)| id).collect();
         for id in ids {

@@ -6,11 +6,12 @@
 //!
 //! **Inputs.** [`Engine::handle_client`] takes each datagram of a client, or each frame of a client's stream (see
 //! [`codec::framing::next_frame`]). [`Engine::handle_peer`] takes each datagram of a peer, [`Engine::handle_icmp`] each ICMP
-//! error. [`Engine::handle_relayed_address_opened`] takes the result of each [`Output::OpenRelayedAddress`].
-//! [`Engine::handle_timeout`] is due when [`Engine::next_timeout`] says so, and [`Engine::handle_client_closed`] when a client's
-//! stream has ended. TCP allocations add [`Engine::handle_peer_connected`], [`Engine::handle_peer_accepted`],
-//! [`Engine::handle_peer_connection_bytes`] and [`Engine::handle_peer_connection_closed`]. [`Engine::revoke`],
-//! [`Engine::set_policy`] and [`Engine::set_addresses`] come from the operator. Inputs that depend on time take `now`.
+//! error, and [`Engine::handle_relayed`] each payload that another engine passes on. [`Engine::handle_relayed_address_opened`]
+//! takes the result of each [`Output::OpenRelayedAddress`]. [`Engine::handle_timeout`] is due when [`Engine::next_timeout`] says
+//! so, and [`Engine::handle_client_closed`] when a client's stream has ended. TCP allocations add
+//! [`Engine::handle_peer_connected`], [`Engine::handle_peer_accepted`], [`Engine::handle_peer_connection_bytes`] and
+//! [`Engine::handle_peer_connection_closed`]. [`Engine::revoke`], [`Engine::set_policy`] and [`Engine::set_addresses`] come from
+//! the operator. Inputs that depend on time take `now`.
 //!
 //! **Outputs.** Each packet gets a [`Verdict`]. Payloads are forwarded as ranges of the received bytes, without a queue, a copy
 //! or a heap allocation; the answer to a request is in [`Engine::reply`] until the next call, and the verdict says what it is
@@ -200,6 +201,7 @@ mod stranger_bandwidth;
 mod stranger_table;
 mod strangers;
 mod tcp_peers;
+mod user_usage;
 mod verdict;
 
 pub use bandwidth::Direction;

@@ -1,6 +1,7 @@
 //! The permissions and channels of an allocation (RFC 8656 §9, §12).
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,6 +42,36 @@ struct Contact {
     owner: PortOwner,
     /// `None`: its allocation ends.
     delivery: Option<Arc<Delivery>>,
+}
+
+/// The peers of an allocation. An idle allocation takes no memory for them.
+#[derive(Debug, Default)]
+pub(super) struct Peers(Option<Box<PeerTable>>);
+
+impl Deref for Peers {
+    type Target = PeerTable;
+
+    fn deref(&self) -> &PeerTable {
+        static NONE: PeerTable =
+            PeerTable { permissions: Vec::new(), channels: Vec::new(), by_peer: Vec::new(), contacts: Vec::new() };
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for Peers {
+    fn deref_mut(&mut self) -> &mut PeerTable {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Peers {
+    /// See [`PeerTable::sweep`].
+    pub(super) fn sweep(&mut self, now: Instant, permitted: impl Fn(IpAddr) -> bool) {
+        if let Some(table) = &mut self.0 {
+            table.sweep(now, permitted);
+        }
+        self.0.take_if(|table| table.permissions.is_empty() && table.channels.is_empty());
+    }
 }
 
 /// Relayed addresses of this server that one allocation exchanges data with at a time. Beyond them, the earliest has to be

@@ -1,6 +1,6 @@
 //! The state that all engines of one server share. The module doc of `turn` says why each piece is shared.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -21,6 +21,7 @@ use super::rate_limit::Bandwidth;
 use super::settings::EngineSettings;
 use super::source_limits::SourceLimits;
 use super::strangers::{Strangers, Usage};
+use super::user_usage::{ByIdentity, Identity, UserUsage};
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::ip_prefix;
 
@@ -48,7 +49,7 @@ pub struct SharedState {
     /// The highest index of an engine, plus one.
     engines: AtomicU32,
     allocations: AtomicU32,
-    users: Mutex<HashMap<Identity, Arc<UserUsage>>>,
+    users: Mutex<HashSet<ByIdentity>>,
     reservations: Mutex<HashMap<ReservationToken, Reservation>>,
     /// The clients of the live relayed addresses that carry UDP.
     deliveries: Mutex<HashMap<(AddressFamily, u16), Arc<Delivery>>>,
@@ -66,19 +67,6 @@ pub(super) struct Reservation {
     pub(super) port: u16,
     pub(super) user: Arc<UserUsage>,
     pub(super) expires: Instant,
-}
-
-/// A user is a name together with the scope of the credentials: a stranger who calls himself alice is not the user alice.
-type Identity = (Scope, Box<str>);
-
-/// A user with at least one allocation.
-#[derive(Debug)]
-pub(super) struct UserUsage {
-    pub(super) scope: Scope,
-    pub(super) name: Box<str>,
-    /// Changed under the lock of `users` alone.
-    allocations: AtomicU32,
-    pub(super) bandwidth: Bandwidth,
 }
 
 /// The quota that refuses another allocation.
@@ -220,8 +208,8 @@ impl SharedState {
     /// Counts one more allocation against the quota of the user and the total, or against neither.
     pub(super) fn take_quota(&self, scope: Scope, name: &str, settings: &EngineSettings) -> Result<Arc<UserUsage>, QuotaReached> {
         let mut users = lock(&self.users);
-        let identity = (scope, name.into());
-        let user = users.get(&identity).cloned();
+        let identity = Identity { scope, name: name.into() };
+        let user = users.get(&identity).map(|user| Arc::clone(&user.0));
         let held = user.as_ref().map_or(0, |user| user.allocations.load(Ordering::Relaxed));
         if settings.limits.user_quota.is_some_and(|quota| held >= quota) {
             return Err(QuotaReached::User);
@@ -231,9 +219,8 @@ impl SharedState {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < total).then(|| count + 1))
             .map_err(|_| QuotaReached::Total)?;
         let user = user.unwrap_or_else(|| {
-            let user =
-                Arc::new(UserUsage { scope, name: name.into(), allocations: AtomicU32::new(0), bandwidth: Bandwidth::default() });
-            users.insert(identity, Arc::clone(&user));
+            let user = Arc::new(UserUsage { identity, allocations: AtomicU32::new(0), bandwidth: Bandwidth::default() });
+            users.insert(ByIdentity(Arc::clone(&user)));
             user
         });
         user.allocations.fetch_add(1, Ordering::Relaxed);
@@ -245,7 +232,7 @@ impl SharedState {
         let mut users = lock(&self.users);
         self.allocations.fetch_sub(1, Ordering::Relaxed);
         if user.allocations.fetch_sub(1, Ordering::Relaxed) == 1 {
-            users.remove(&(user.scope, user.name.clone()));
+            users.remove(&user.identity);
         }
     }
 
@@ -275,8 +262,7 @@ impl SharedState {
     pub(super) fn claim(&self, token: &ReservationToken, user: &UserUsage, now: Instant) -> Option<Reservation> {
         let mut reservations = lock(&self.reservations);
         let reservation = reservations.get(token)?;
-        let is_users = (reservation.user.scope, &reservation.user.name) == (user.scope, &user.name);
-        if !is_users || reservation.expires <= now {
+        if reservation.user.identity != user.identity || reservation.expires <= now {
             return None;
         }
         reservations.remove(token)

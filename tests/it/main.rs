@@ -13,6 +13,7 @@ mod proxies;
 mod relay;
 mod relay_limits;
 mod relay_moves;
+mod relay_shards;
 mod relay_streams;
 mod relay_tcp_peers;
 mod relay_ways;

@@ -60,8 +60,8 @@ pub(crate) fn key(username: &str, password: &str) -> [u8; 16] {
     generate_auth_key(username, REALM, password).try_into().unwrap()
 }
 
-/// Credential source with the user `tv`, who has a newer and an older secret, the stranger `guest`, who has the same passwords, and
-/// two users whose lookups panic or never end.
+/// Credential source with the user `tv` and, in scope clients, `stranger`, who have a newer and an older secret, and with two users
+/// whose lookups panic or never end.
 #[derive(Default)]
 pub(crate) struct Users {
     pub(crate) refused: AtomicBool,
@@ -71,8 +71,9 @@ pub(crate) struct Users {
 
 impl CredentialSource for Users {
     fn user_keys(&self, username: &str, _realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> Option<UserKeys> {
-        let passwords = match username {
-            "tv" | "guest" => ["newest", "older"],
+        let (scope, passwords) = match username {
+            "tv" => (Scope::Anyone, ["newest", "older"]),
+            "stranger" => (Scope::Clients, ["newest", "older"]),
             "boom" => panic!("a lookup that fails"),
             "hang" => {
                 while self.hanging.load(Ordering::Relaxed) {
@@ -82,7 +83,6 @@ impl CredentialSource for Users {
             }
             _ => return None,
         };
-        let scope = if username == "guest" { Scope::Clients } else { Scope::Anyone };
         let keys =
             passwords.iter().map(|password| (scope, LongTermKey::long_term(algorithm, username, REALM, password))).collect();
         Some(UserKeys { user: username.to_owned(), keys, expires: None, leased: false, group: None })
@@ -353,11 +353,26 @@ async fn two_clients_relay_to_each_other_behind_an_external_address_without_hair
 }
 
 const HELLO: &[u8] = b"hello";
+/// How often greetings are sent until they have arrived.
+const GREETING_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Opens the permissions of both sides. A greeting that arrives before the other side's permission is lost.
+/// Opens the way between two relayed addresses, in both directions: each side receives only after it has permitted the other and
+/// sent to it, so that the first greetings may be lost.
 pub(crate) async fn greet(one: &impl Conn, two: &impl Conn) {
-    one.send_to(HELLO, two.local_addr().unwrap()).await.unwrap();
-    two.send_to(HELLO, one.local_addr().unwrap()).await.unwrap();
+    let (at_one, at_two) = (one.local_addr().unwrap(), two.local_addr().unwrap());
+    let deadline = std::time::Instant::now() + EVENT_TIMEOUT;
+    let mut heard = [false; 2];
+    while heard != [true; 2] {
+        assert!(std::time::Instant::now() < deadline, "the greetings do not arrive: {heard:?}");
+        one.send_to(HELLO, at_two).await.unwrap();
+        two.send_to(HELLO, at_one).await.unwrap();
+        let mut buffers = [[0; 64]; 2];
+        let [at_one, at_two] = &mut buffers;
+        let one = tokio::time::timeout(GREETING_INTERVAL, one.recv_from(at_one));
+        let two = tokio::time::timeout(GREETING_INTERVAL, two.recv_from(at_two));
+        let (one, two) = tokio::join!(one, two);
+        heard = [heard[0] || one.is_ok(), heard[1] || two.is_ok()];
+    }
 }
 
 /// The next datagram after the greetings.

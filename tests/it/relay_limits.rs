@@ -53,26 +53,26 @@ async fn r71_strangers_yield_to_other_addresses_and_to_users_on_every_shard() {
     let handle = start(&RelayConfig { total_quota: Some(40), clients_capacity: 50, ..config() });
     let relay = handle.listening();
     for _ in 0..20 {
-        assert_eq!(refusal(relay, "guest", LOCALHOST).await, None);
+        assert_eq!(refusal(relay, "stranger", LOCALHOST).await, None);
     }
     assert_eq!(
-        refusal(relay, "guest", LOCALHOST).await,
+        refusal(relay, "stranger", LOCALHOST).await,
         Some(508),
         "half of the quota is in use, and all of it is this address's"
     );
     let other = own_ip();
     for _ in 0..9 {
-        assert_eq!(refusal(relay, "guest", other).await, None);
+        assert_eq!(refusal(relay, "stranger", other).await, None);
         until(|| handle.allocations() == 20).await;
     }
-    assert_eq!(refusal(relay, "guest", other).await, Some(508), "eleven are not two more than ten");
+    assert_eq!(refusal(relay, "stranger", other).await, Some(508), "eleven are not two more than ten");
     for _ in 0..20 {
         assert_eq!(refusal(relay, "tv", LOCALHOST).await, None);
         until(|| handle.allocations() == 20).await;
     }
     assert_eq!(refusal(relay, "tv", LOCALHOST).await, None, "no stranger is left, and users get the rest");
     assert_eq!(handle.allocations(), 21);
-    assert_eq!(refusal(relay, "guest", other).await, Some(508));
+    assert_eq!(refusal(relay, "stranger", other).await, Some(508));
     handle.stop(Duration::ZERO).await;
 }
 

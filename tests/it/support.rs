@@ -7,6 +7,7 @@
 //!   `allocated` gives it a client of the crate `turn`; `asked`, `signed` and `nonce` make STUN messages by hand. `until` waits
 //!   for a condition, `received` for a datagram; `is_silent` tells whether no datagram comes.
 //! - `relay_streams`: `Connection`, a TURN client over TCP or TLS.
+//! - `relay_shards`: `Stranger`, a client with credentials of scope clients over UDP or TCP.
 //! - `layers`: reads the imports of all sources, for the table in ARCHITECTURE.md.
 //!
 //! A test waits for a condition and never for a fixed time. [`EVENT_TIMEOUT`](super::relay::EVENT_TIMEOUT) only bounds how long a

@@ -16,10 +16,11 @@ use crate::turn::credentials::Scope;
 use crate::turn::delivery::Delivery;
 use crate::turn::engine::Engine;
 use crate::turn::ids::{AllocationId, RelayedAddressId};
-use crate::turn::peers::PeerTable;
+use crate::turn::peers::Peers;
 use crate::turn::ports::PortRequirement;
 use crate::turn::settings::RelayedIp;
-use crate::turn::shared::{QuotaReached, Reservation, UserUsage};
+use crate::turn::shared::{QuotaReached, Reservation};
+use crate::turn::user_usage::UserUsage;
 use crate::turn::verdict::{Answer, DropReason, Verdict};
 
 /// The ports of a new allocation.
@@ -50,17 +51,16 @@ impl Engine {
         let socket = self.policy.reaches_outside(reach);
         let families = AddressFamily::ALL.into_iter().filter(|family| asked.both_families || *family == asked.family);
         let scarce = self.is_scarce(*scope, families, socket);
-        // One stranger's allocation ends for another one, which must not take the ports of two.
-        if scarce && *scope == Scope::Clients && asked.port == PortRequirement::EvenAndNext {
-            return Err(INSUFFICIENT_CAPACITY);
-        }
         // Step 10: 486 for the quota of the user. The total of the server gets 508.
         let usage = self.shared.take_quota(*scope, user, &self.settings).map_err(|reached| match reached {
             QuotaReached::User => ALLOCATION_QUOTA_REACHED,
             QuotaReached::Total => INSUFFICIENT_CAPACITY,
         })?;
         // The remainder of steps 5 and 7 to 9: one port for each requested family.
-        let ports = match self.take_ports(&asked, socket, &usage, request) {
+        // While capacity is scarce, one stranger's allocation ends for another one, which must not take the ports of two.
+        let takes_two = scarce && *scope == Scope::Clients && asked.port == PortRequirement::EvenAndNext;
+        let ports = if takes_two { Err(INSUFFICIENT_CAPACITY) } else { self.take_ports(&asked, socket, &usage, request) };
+        let ports = match ports {
             Ok(ports) => ports,
             Err(refusal) => {
                 self.shared.release_quota(&usage);
@@ -92,7 +92,7 @@ impl Engine {
             relayed: ports.relayed,
             moves: asked.mobile.then_some(0),
             new_peers: 0,
-            peers: PeerTable::default(),
+            peers: Peers::default(),
             peer_connections: Vec::new(),
         });
         self.admit(id, scarce)?;

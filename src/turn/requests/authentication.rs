@@ -126,7 +126,7 @@ impl Engine {
     fn accepts_key(&self, allocation: &Allocation, claim: &Claim<'_>, now: Instant) -> bool {
         let name = claim.name.and_then(|name| std::str::from_utf8(name).ok());
         let is_there = || !allocation.leased || name.is_some_and(|name| self.credentials.is_leased(name));
-        allocation.user.scope == Scope::Anyone || now < allocation.key_expires && is_there()
+        allocation.user.identity.scope == Scope::Anyone || now < allocation.key_expires && is_there()
     }
 
     /// Decides whether the credentials are checked at all: not where they may be a guess and the client or the user has had too

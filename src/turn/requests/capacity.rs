@@ -40,7 +40,7 @@ impl Engine {
     pub(super) fn admit(&mut self, id: AllocationId, scarce: bool) -> Result<(), Refusal> {
         let Some(allocation) = self.allocations.allocation_mut(id) else { return Ok(()) };
         let location = AllocationLocation { shard: self.shard.index, allocation: id };
-        let displaced = match allocation.user.scope {
+        let displaced = match allocation.user.identity.scope {
             Scope::Anyone if scarce => self.shared.strangers.displace(),
             Scope::Anyone => None,
             Scope::Clients => match self.shared.strangers.begin(allocation.five_tuple.client.ip(), location, scarce) {

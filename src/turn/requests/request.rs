@@ -38,7 +38,9 @@ impl Requester {
     pub(super) fn is_owner_of(&self, allocation: &Allocation) -> bool {
         match &self.key_source {
             KeySource::Allocation => self.username == allocation.username,
-            KeySource::Lookup { user, scope, .. } => **user == *allocation.user.name && *scope == allocation.user.scope,
+            KeySource::Lookup { user, scope, .. } => {
+                **user == *allocation.user.identity.name && *scope == allocation.user.identity.scope
+            }
         }
     }
 }

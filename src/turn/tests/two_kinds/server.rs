@@ -142,8 +142,8 @@ impl Server {
         (limits.user_quota, limits.total_quota) = (Some(2), Some(5));
         (limits.permissions, limits.channels) = (3, 3);
         (limits.allocation_bandwidth, limits.user_bandwidth) = (Some(70_000), Some(100_000));
-        // Nobody yields before the capacity is used up.
-        (limits.clients_capacity, limits.clients_bandwidth) = (100, None);
+        // Nobody yields, not even where one family is used up: requirement 71 has tests of its own.
+        (limits.clients_capacity, limits.clients_bandwidth) = (u8::MAX, None);
         (limits.challenges, limits.failures, limits.wrong_passwords, limits.sources) = (u16::MAX, u16::MAX, u32::MAX, 16);
         settings
     }
