@@ -67,6 +67,8 @@ describe("a stranger's live allocation", { concurrency: true }, () => {
       const credentials = await ways['GET /turn'](server);
       const [a, b] = await allocations.pair(credentials);
       await expired(allocations, credentials);
+      // The allocation counts whole seconds from its Allocate.
+      await until('its requests are refused', () => a.refresh(), (code) => code === 401);
       assert.deepEqual(await codes(a, b), [401, 401, 401]);
       await until('the allocations end', () => server.metric('castway_relay_allocations'), (count) => count === 0);
     });

@@ -80,10 +80,10 @@ async function chromiumCaster(code, transport) {
 }
 
 const bodyState = () => `${document.body.dataset.state} ${document.body.dataset.online}`;
-const PAIRS = [['udp', 'udp'], ['tcp', 'tcp'], ['tls', 'tls'], ['udp', 'tls'], ['tls', 'udp'], ['tcp', 'udp']];
+const PAIRS = [['udp', 'udp'], ['tcp', 'tcp'], ['tls', 'tls'], ['udp', 'tls']];
 
 describe('a cast between Chromium and Chromium', () => {
-  for (const [tvOver, casterOver] of PAIRS) {
+  for (const [tvOver, casterOver] of [...PAIRS, ['tls', 'udp'], ['tcp', 'udp']]) {
     test(`with the TV on ${tvOver.toUpperCase()} and the caster on ${casterOver.toUpperCase()}`, async () => {
       await assertRelayedOver([tvOver, casterOver], async () => {
         const { page: tv, code } = await chromiumTv(tvOver);
