@@ -222,6 +222,18 @@ describe('a scope', () => {
     }
   });
 
+  test('has users of its own: a user who is disabled takes nothing from a stranger of that name', async () => {
+    await server.addUser('bob');
+    const named = (scope) => allocations.allocated(signed(scope, SECRET, 'bob'));
+    const [own, others] = [await named('anyone'), await named('clients')];
+    assert.equal((await server.cli(['user', 'disable', 'bob'])).code, 0);
+    await until('the allocation of the user ends', () => own.refresh(), (code) => code !== 0);
+    assert.equal(await others.refresh(), 0);
+    assert.equal(await allocations.client(signed('clients', SECRET, 'bob')).allocate(), 0);
+    assert.equal(await allocations.client(signed('anyone', SECRET, 'bob')).allocate(), 401);
+    assert.equal((await fetch(`${server.url}/turn?username=bob`)).status, 200, 'GET /turn does not tell');
+  });
+
   test("is told by the key alone: neither key verifies the other scope's password", async () => {
     const { username } = stranger();
     for (const password of ['', SECRET, username]) assert.equal(await allocations.client({ username, password }).allocate(), 401);
