@@ -15,8 +15,9 @@ const OPEN_FILES = 256;
 let server;
 let credentials;
 let held = [];
+// Relayed addresses have descriptors where their allocations reach anyone.
 before(async () => {
-  server = await startServer({ TEST_OPEN_FILES: String(OPEN_FILES), CASTWAY_TURN_ACCESS: 'open', CASTWAY_RELAY_THREADS: '2' });
+  server = await startServer({ TEST_OPEN_FILES: String(OPEN_FILES), CASTWAY_RELAY_SCOPE: 'anyone', CASTWAY_CLIENTS_CAPACITY: '100', CASTWAY_RELAY_THREADS: '2' });
   const { username, password } = await (await fetch(`${server.url}/turn?username=alice`)).json();
   credentials = { port: server.turnPort, username, password };
 });
