@@ -15,9 +15,13 @@ const OPEN_FILES = 256;
 let server;
 let credentials;
 let held = [];
+// Relayed addresses have descriptors where their allocations reach anyone.
 before(async () => {
-  server = await startServer({ TEST_OPEN_FILES: String(OPEN_FILES), CASTWAY_TURN_ACCESS: 'open', CASTWAY_RELAY_THREADS: '2' });
-  const { username, password } = await (await fetch(`${server.url}/turn?username=alice`)).json();
+  server = await startServer({ TEST_OPEN_FILES: String(OPEN_FILES), CASTWAY_RELAY_SCOPE: 'anyone', CASTWAY_RELAY_THREADS: '2' });
+  // A stranger would have to leave some descriptors to users.
+  await server.addUser('alice');
+  const signIn = { headers: { authorization: `Basic ${Buffer.from('alice:alice-password-1').toString('base64')}` } };
+  const { username, password } = await (await fetch(`${server.url}/turn?username=alice`, signIn)).json();
   credentials = { port: server.turnPort, username, password };
 });
 after(() => server?.close());

@@ -287,6 +287,7 @@ export async function verify(options) {
 export async function relayBothWays(options) {
   const [a, b] = [new TurnClient(options), new TurnClient(options)];
   try {
+    // A client receives only from those that it has sent to or bound a channel to.
     const failed = (await a.allocate()) || (await b.allocate()) || (await a.permit(b.relayed)) || (await b.permit(a.relayed)) || (await b.bind(0x4000, a.relayed));
     if (failed) return failed;
     for (let i = 0; i < 10; i += 1) {
