@@ -8,7 +8,7 @@
 // The mapping is symmetric (a random port for every destination), and routers drop packets that no host at home has asked for.
 // This must run within ./enter: the networks disappear with its namespace.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startServer } from '../interop/support/server.mjs';
@@ -68,6 +68,7 @@ export function demolish() {
   run('ip link del wan || true');
   run('nft delete table ip docker 2>/dev/null || true; ip netns del container 2>/dev/null || true; ip link del docker0 2>/dev/null || true');
   run('nft delete table inet server 2>/dev/null || true; umount /etc/hosts /etc/resolv.conf 2>/dev/null || true');
+  for (const folder of nameFolders.splice(0)) rmSync(folder, { recursive: true, force: true });
 }
 
 // Makes the server's own firewall accept only new connections to these ports, and send no datagram from another port than `udp`.
@@ -121,9 +122,12 @@ table ip docker {
 END`);
 }
 
+const nameFolders = [];
+
 // Makes this name resolve to the server in all of these networks. Queries for other names are refused at once: browsers wait for them.
 export function name(domain) {
   const folder = mkdtempSync(join(tmpdir(), 'castway-names-'));
+  nameFolders.push(folder);
   const files = { hosts: `127.0.0.1 localhost\n${SERVER} ${domain}\n`, 'resolv.conf': 'nameserver 127.0.0.1\n' };
   for (const [file, text] of Object.entries(files)) {
     writeFileSync(join(folder, file), text);
