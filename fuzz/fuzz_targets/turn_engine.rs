@@ -32,6 +32,7 @@ impl CredentialSource for Users {
             keys: vec![(Scope::Anyone, key)],
             expires: None,
             leased: false,
+            group: None,
         })
     }
 }
