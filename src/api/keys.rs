@@ -77,8 +77,13 @@ fn any_known(given: &[Secret<String>], known: &[Secret<String>]) -> bool {
 }
 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    authorization(headers, "bearer")
+}
+
+/// What the Authorization header has behind this scheme (RFC 9110 §11.6.2).
+pub(super) fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+    let (used, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    used.eq_ignore_ascii_case(scheme).then(|| token.trim())
 }
 
 #[cfg(test)]

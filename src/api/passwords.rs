@@ -4,11 +4,12 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::ApiError;
+use super::keys::authorization;
 use crate::config::secret::Secret;
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::turn::Scope;
@@ -60,8 +61,7 @@ impl UserPasswords {
 
 /// The name and the password of HTTP Basic authentication (RFC 7617 §2).
 pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let bytes = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(token.trim()).ok())??;
+    let bytes = STANDARD.decode(authorization(headers, "basic")?).ok()?;
     // Browsers may send Latin-1, whose characters are the first 256 of Unicode.
     let text = String::from_utf8(bytes).unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect());
     let (name, password) = text.split_once(':')?;
@@ -70,7 +70,7 @@ pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use axum::http::{HeaderValue, header};
 
     use super::*;
 

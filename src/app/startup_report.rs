@@ -9,7 +9,6 @@ use url::{Host, Url};
 use super::server::App;
 use crate::addresses::interfaces;
 use crate::addresses::on_link;
-use crate::config::RelayScope;
 use crate::limits::descriptors::CastCost;
 use crate::tls::{Certificate, CertificateKind, Certificates};
 use crate::users::RealmMismatches;
@@ -145,7 +144,7 @@ impl App {
             return report.line("Ports to open", &format!("{pages}{udp}, and {range} for relayed addresses"));
         }
         report.line("Ports to open", &format!("{pages}{udp}; casts and calls need no others"));
-        if relay.scope == RelayScope::Credentials {
+        if relay.scope.is_none() {
             report.line("", &format!("{range} only for users and API keys, whose peers may be anyone"));
         }
     }

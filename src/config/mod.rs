@@ -52,7 +52,7 @@ pub use multiconnection::MultiConnectionConfig;
 pub use origins::{AllowedOrigin, CorsOrigins};
 pub use problems::Problems;
 pub use reader::{VARIABLE_PREFIX, variable_of};
-pub use relay::{Discovery, RelayConfig, RelayScope};
+pub use relay::{Discovery, RelayConfig};
 pub use settings::Settings;
 pub use tls::{AcmeConfig, CertificateSource, TlsConfig};
 pub use topics::Config;

@@ -10,6 +10,7 @@ use super::credentials::LONGEST_TTL;
 use super::external::ExternalConfig;
 use super::reader::{MAX_COUNT, Reader};
 use super::settings::Settings;
+use crate::turn::Scope;
 
 const TURN_ADDR: &str = "CASTWAY_TURN_ADDR";
 const ALT_LISTENING_PORT: &str = "CASTWAY_ALT_LISTENING_PORT";
@@ -42,7 +43,8 @@ pub struct RelayConfig {
     pub allowed_peers: Vec<IpNet>,
     /// Networks of peers that the relay must not reach, in addition to the built-in list. An allowed network wins over a denied one.
     pub denied_peers: Vec<IpNet>,
-    pub scope: RelayScope,
+    /// The scope of all credentials; `None`: each has its own.
+    pub scope: Option<Scope>,
     /// Networks of peers that allocations of scope clients may reach in addition to relayed addresses of this server.
     pub clients_peers: Vec<IpNet>,
     /// How long after its Allocate an allocation of scope clients accepts requests with its key, whatever the expiry of its credentials.
@@ -88,17 +90,6 @@ pub struct RelayConfig {
     pub icmp_indications: bool,
     /// Send the name and the version of this program in SOFTWARE.
     pub software: bool,
-}
-
-/// Which peers allocations may reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RelayScope {
-    /// The scope of the credentials decides.
-    Credentials,
-    /// Relayed addresses of this server and [`RelayConfig::clients_peers`], whatever the credentials.
-    Clients,
-    /// Every peer that the lists of networks permit, whatever the credentials.
-    Anyone,
 }
 
 /// The sockets of NAT behavior discovery in addition to the listener.
@@ -186,10 +177,7 @@ impl RelayConfig {
     /// Whether relayed addresses of scope *clients* have sockets, and so ports of the range: where they reach others than each other.
     #[must_use]
     pub fn clients_need_range(&self) -> bool {
-        match self.scope {
-            RelayScope::Anyone => true,
-            RelayScope::Credentials | RelayScope::Clients => !self.clients_peers.is_empty(),
-        }
+        self.scope == Some(Scope::Anyone) || !self.clients_peers.is_empty()
     }
 }
 
@@ -199,8 +187,8 @@ impl Default for RelayConfig {
     }
 }
 
-fn scope(reader: &mut Reader) -> RelayScope {
-    let scopes = [("credentials", RelayScope::Credentials), ("clients", RelayScope::Clients), ("anyone", RelayScope::Anyone)];
+fn scope(reader: &mut Reader) -> Option<Scope> {
+    let scopes = [("credentials", None), ("clients", Some(Scope::Clients)), ("anyone", Some(Scope::Anyone))];
     reader.choice("CASTWAY_RELAY_SCOPE", &scopes)
 }
 
@@ -336,7 +324,7 @@ mod tests {
     #[test]
     fn clients_are_limited_by_default() {
         let relay = RelayConfig::default();
-        assert_eq!((relay.scope, relay.clients_peers.len()), (RelayScope::Credentials, 0));
+        assert_eq!((relay.scope, relay.clients_peers.len()), (None, 0));
         assert_eq!((relay.max_bps, relay.clients_bps), (Some(6_250_000), Some(25_000_000)));
         assert_eq!((relay.clients_per_address, relay.clients_capacity), (2000, 80));
         assert_eq!(relay.clients_lifetime.as_secs(), 86_400);
@@ -347,7 +335,7 @@ mod tests {
             ..Settings::default()
         };
         let relay = Config::read(&settings).expect("valid").relay;
-        assert_eq!((relay.scope, relay.clients_peers.len(), relay.clients_bps), (RelayScope::Clients, 2, None));
+        assert_eq!((relay.scope, relay.clients_peers.len(), relay.clients_bps), (Some(Scope::Clients), 2, None));
         for capacity in ["0", "101"] {
             let settings = Settings { clients_capacity: Some(capacity.into()), ..Settings::default() };
             assert!(Config::read(&settings).expect_err(capacity).to_string().contains("CASTWAY_CLIENTS_CAPACITY"));

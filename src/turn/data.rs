@@ -6,17 +6,19 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::allocation::Allocation;
-use super::bandwidth::Direction;
+use super::bandwidth::{BandwidthLimits, Direction};
 use super::codec::attribute::{self, AddressFamily};
 use super::codec::framing::{ChannelData, Framing};
 use super::codec::header::{Class, Method, TransactionId};
 use super::codec::message::StunMessage;
 use super::codec::writer::MessageWriter;
+use super::delivery::Delivery;
 use super::engine::Engine;
 use super::five_tuple::{FiveTuple, PeerTransport};
 use super::ids::{AllocationId, RelayedAddressId};
 use super::peer_location::PeerLocation;
 use super::ports::PortOwner;
+use super::shared::SharedState;
 use super::verdict::{Answer, DropReason, Verdict};
 use crate::limits::ip_prefix::canonical;
 
@@ -151,7 +153,8 @@ impl Engine {
             if to_owner.shard() != shard.index {
                 return Verdict::ToRelayedAddress { shard: to_owner.shard(), from, to, payload };
             }
-            return self.handle_relayed(from, to, payload, now);
+            let relayed = allocations.by_port(AddressFamily::of(to.ip()), to.port());
+            return relayed.map_or(Verdict::Drop(DropReason::NoAllocation), |to| self.relay_to_client(to, from, payload, now));
         }
         if route.expires <= now {
             return Verdict::Drop(DropReason::NoAllocation);
@@ -163,13 +166,7 @@ impl Engine {
             Some((channel, expires)) if expires > now => Framing::Channel(channel),
             Some(_) | None => Framing::Data { peer: from, transaction: TransactionId::random(rng) },
         };
-        if payload.len() > framing.longest_payload() {
-            return Verdict::Drop(DropReason::TooLong);
-        }
-        if !bandwidth.take(Direction::ToClient, delivery, shared, payload.len(), now) {
-            return Verdict::Drop(DropReason::Bandwidth);
-        }
-        Verdict::ToClient { to: route.to, framing, payload }
+        to_client(bandwidth, shared, delivery, (route.to, framing), payload, now)
     }
 
     /// Passes `payload`, a range of the packet at hand, from the relayed address `from` of this server to the client of `to`, a
@@ -217,12 +214,24 @@ impl Engine {
             Some(channel) => Framing::Channel(channel),
             None => Framing::Data { peer, transaction: TransactionId::random(&mut self.rng) },
         };
-        if payload.len() > framing.longest_payload() {
-            return Verdict::Drop(DropReason::TooLong);
-        }
-        if !self.bandwidth.take(Direction::ToClient, &allocation.delivery, &self.shared, payload.len(), now) {
-            return Verdict::Drop(DropReason::Bandwidth);
-        }
-        Verdict::ToClient { to: allocation.five_tuple, framing, payload }
+        to_client(&self.bandwidth, &self.shared, &allocation.delivery, (allocation.five_tuple, framing), payload, now)
     }
+}
+
+/// The last checks of a payload for a client: its length, and the bandwidth.
+fn to_client(
+    bandwidth: &BandwidthLimits,
+    shared: &SharedState,
+    charged: &Delivery,
+    (to, framing): (FiveTuple, Framing),
+    payload: Range<usize>,
+    now: Instant,
+) -> Verdict {
+    if payload.len() > framing.longest_payload() {
+        return Verdict::Drop(DropReason::TooLong);
+    }
+    if !bandwidth.take(Direction::ToClient, charged, shared, payload.len(), now) {
+        return Verdict::Drop(DropReason::Bandwidth);
+    }
+    Verdict::ToClient { to, framing, payload }
 }

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::addresses::interfaces;
-use crate::config::{RelayConfig, RelayScope};
+use crate::config::RelayConfig;
 use crate::relay::setup::client_sockets::ClientSockets;
 use crate::relay::setup::local_addresses::LocalAddresses;
-use crate::turn::{self, EngineSettings, NatDiscovery, PeerPolicy, RelayedIp, Scope};
+use crate::turn::{self, EngineSettings, NatDiscovery, PeerPolicy, RelayedIp};
 
 /// The settings of all engines. `listening` are the ports that the rest of the program listens on.
 pub(in crate::relay) fn settings(
@@ -22,11 +22,7 @@ pub(in crate::relay) fn settings(
     settings.listener_ports = client_sockets.alternate_port.into_iter().chain([client_sockets.address.port()]).collect();
     let listening: Vec<u16> = listening.iter().chain(&settings.listener_ports).copied().collect();
     settings.internal_ports = turn::internal_ports(&config.ports, &listening);
-    settings.scope = match config.scope {
-        RelayScope::Credentials => None,
-        RelayScope::Clients => Some(Scope::Clients),
-        RelayScope::Anyone => Some(Scope::Anyone),
-    };
+    settings.scope = config.scope;
     settings.clients_lifetime = config.clients_lifetime;
     settings.nat_discovery = discoveries(config, &relayed, client_sockets);
     settings.tcp_relay = config.tcp_relay;

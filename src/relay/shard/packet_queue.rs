@@ -1,4 +1,5 @@
-//! The packets that wait for a shard because their sender, another relayed address of this server, belongs to another shard.
+//! The packets that wait for a shard because their receiver uses a stream of this shard, and their sender, another relayed address of
+//! this server, belongs to another shard.
 //!
 //! Owner: each shard has one queue, which the other shards push to. A push and a take each hold its lock for one copy or one swap.
 //! Inputs: the payloads of [`Verdict::ToRelayedAddress`](crate::turn::Verdict::ToRelayedAddress). Output: [`PacketQueue::take`],
@@ -31,9 +32,8 @@ struct Packet {
 pub(in crate::relay) struct PacketBatch {
     packets: Vec<Packet>,
     payloads: Vec<u8>,
-    /// The waiting bytes of each sender, except those of the last one.
+    /// The waiting bytes of each sender.
     senders: HashMap<SocketAddr, usize>,
-    last_sender: Option<(SocketAddr, usize)>,
 }
 
 impl PacketBatch {
@@ -48,7 +48,6 @@ impl PacketBatch {
         self.packets.clear();
         self.payloads.clear();
         self.senders.clear();
-        self.last_sender = None;
         self.payloads.shrink_to(MAX_KEPT_BYTES);
         self.packets.shrink_to(MAX_KEPT_BYTES / PACKET_OVERHEAD_BYTES);
         self.senders.shrink_to(MAX_KEPT_BYTES / PACKET_OVERHEAD_BYTES);
@@ -58,22 +57,11 @@ impl PacketBatch {
         self.payloads.len() + self.packets.len() * PACKET_OVERHEAD_BYTES
     }
 
-    /// The waiting bytes of `sender`, which becomes the last one.
-    fn bytes_of(&mut self, sender: SocketAddr) -> &mut usize {
-        if self.last_sender.is_none_or(|(last, _)| last != sender) {
-            let bytes = self.senders.remove(&sender).unwrap_or(0);
-            if let Some((last, bytes)) = self.last_sender.replace((sender, bytes)) {
-                self.senders.insert(last, bytes);
-            }
-        }
-        &mut self.last_sender.get_or_insert((sender, 0)).1
-    }
-
     /// Returns false where the packet does not fit.
     fn push(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
         let cost = payload.len() + PACKET_OVERHEAD_BYTES;
         let fits = self.waiting_bytes() + cost <= MAX_WAITING_BYTES;
-        let of_sender = self.bytes_of(from);
+        let of_sender = self.senders.entry(from).or_default();
         if !fits || *of_sender + cost > MAX_SENDER_BYTES {
             return false;
         }
