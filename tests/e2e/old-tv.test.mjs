@@ -4,21 +4,10 @@ import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { excerpt } from '../interop/support/excerpt.mjs';
 import { openSource, startCast, until } from './support/browser.mjs';
-import { openOld } from './support/old-chromium.mjs';
+import { assertOldPicture, openOld } from './support/old-chromium.mjs';
 import { browserTest, isViolation } from './support/browser-test.mjs';
 
 const out = fileURLToPath(new URL('out/', import.meta.url));
-
-// Written for an engine without `?.` and `??`.
-const FRAMES = `(async () => {
-  const pc = window.castway && window.castway.pc();
-  if (!pc) return -1;
-  let frames = 0;
-  (await pc.getStats()).forEach((report) => {
-    if (report.type === 'inbound-rtp' && (report.kind || report.mediaType) === 'video') frames += report.framesDecoded || 0;
-  });
-  return frames;
-})()`;
 
 browserTest('Chromium 67 on our TV page shows frames of a modern caster', {}, async (fixture, server) => {
   const old = await openOld(`${server.url}/tv?ice=relay`);
@@ -32,10 +21,7 @@ browserTest('Chromium 67 on our TV page shows frames of a modern caster', {}, as
     await openSource(browser);
     await startCast(browser, server, code);
     await until('the TV plays', () => page.evaluate('document.body.dataset.state'), (state) => state === 'playing');
-    for (let i = 0, seen = 0; i < 5; i += 1) {
-      const before = seen;
-      seen = await until(`more than ${before} decoded frames`, () => page.evaluate(FRAMES), (frames) => frames > before);
-    }
+    await assertOldPicture(page);
     const size = await page.evaluate("document.getElementById('video').videoWidth");
     assert.ok(size > 100, `a picture ${size} pixels wide`);
     assert.deepEqual(page.messages.filter(isViolation), []);

@@ -32,6 +32,15 @@ export const only = (transport) => `
     };
   })();`;
 
+// A current Chromium in a home, with a screen to share. Playwright starts it through a script in `folder` that enters the home.
+export function launchIn(home, folder, { args = [], ...options } = {}) {
+  const executablePath = join(folder, home);
+  writeFileSync(executablePath, `#!/bin/sh\nexec ip netns exec ${home} ${process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium'} "$@"\n`);
+  chmodSync(executablePath, 0o755);
+  const usual = ['--no-sandbox', '--auto-select-tab-capture-source-by-title=castway test picture', '--autoplay-policy=no-user-gesture-required'];
+  return chromium.launch({ executablePath, ...options, args: [...usual, ...args] });
+}
+
 export class Browsers {
   #closers = [];
 
@@ -43,19 +52,9 @@ export class Browsers {
     this.#closers.push(close, () => rmSync(this.folder, { recursive: true, force: true }));
   }
 
-  // A current Chromium in a home, with a camera and a screen to share. Playwright starts it through a script that enters the home.
+  // A current Chromium in a home, with a camera and a screen to share.
   async chromium(home, args = []) {
-    const executablePath = join(this.folder, home);
-    writeFileSync(executablePath, `#!/bin/sh\nexec ip netns exec ${home} ${process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium'} "$@"\n`);
-    chmodSync(executablePath, 0o755);
-    const browser = await chromium.launch({
-      executablePath,
-      env: { ...process.env, HOME: this.home },
-      args: [
-        '--no-sandbox', '--auto-select-tab-capture-source-by-title=castway test picture', '--autoplay-policy=no-user-gesture-required',
-        '--use-fake-device-for-media-stream', ...args,
-      ],
-    });
+    const browser = await launchIn(home, this.folder, { env: { ...process.env, HOME: this.home }, args: ['--use-fake-device-for-media-stream', ...args] });
     this.#closers.push(() => browser.close());
     return browser;
   }

@@ -6,15 +6,14 @@
 // With "relay" the browsers gather relayed candidates only. Prints one line for each run, and then the median and the 90th percentile
 // of each interval in ms. `npm ci --prefix tests/e2e` installs what drives the browsers.
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inState, openPage, openSource, shownCode, until } from '../e2e/support/browser.mjs';
 import { binary } from '../interop/support/server.mjs';
+import { launchIn } from './browsers.mjs';
 import { build, demolish, serve, SERVER } from './networks.mjs';
 
-const { chromium } = createRequire(new URL('../e2e/', import.meta.url))('playwright-core');
 const WARM_UP_RUNS = 2;
 
 const [runs = '15', policy = 'all'] = process.argv.slice(2);
@@ -55,20 +54,6 @@ function instrument() {
       void video.play();
     }
   };
-}
-
-// Playwright starts the browser through a script that enters the home's namespace.
-function launchIn(home, folder) {
-  const executablePath = join(folder, home);
-  writeFileSync(executablePath, `#!/bin/sh\nexec ip netns exec ${home} ${process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium'} "$@"\n`);
-  chmodSync(executablePath, 0o755);
-  const args = [
-    '--no-sandbox',
-    `--unsafely-treat-insecure-origin-as-secure=http://${SERVER}:8080`,
-    '--auto-select-tab-capture-source-by-title=castway test picture',
-    '--autoplay-policy=no-user-gesture-required',
-  ];
-  return chromium.launch({ executablePath, args });
 }
 
 // The types of the selected candidates, and the transport to the relay.
@@ -116,7 +101,7 @@ let server;
 try {
   build();
   server = await serve();
-  for (const home of ['home1', 'home2']) browsers.push(await launchIn(home, folder));
+  for (const home of ['home1', 'home2']) browsers.push(await launchIn(home, folder, { args: [`--unsafely-treat-insecure-origin-as-secure=http://${SERVER}:8080`] }));
   await openSource(browsers[1]);
   const results = [];
   for (let run = 0; run < WARM_UP_RUNS + Number(runs); run += 1) {

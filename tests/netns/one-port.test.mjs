@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { assertMagenta, assertPicture, inState, openPage, openSource, shownCode, statistics, until } from '../e2e/support/browser.mjs';
 import { act, assertReceives, makeSession, openSession } from '../e2e/support/multi.mjs';
-import { oldVersions } from '../e2e/support/old-chromium.mjs';
+import { assertOldPicture, oldVersions } from '../e2e/support/old-chromium.mjs';
 import { ownAuthority } from '../interop/support/authority.mjs';
 import { Browsers, only } from './browsers.mjs';
 import { relayed } from './casts.mjs';
@@ -115,25 +115,6 @@ describe('a cast to Firefox', () => {
   }
 });
 
-// Asserts that frames keep being decoded in an old engine.
-async function assertOldPicture(page, frames) {
-  for (let i = 0, seen = 0; i < 5; i += 1) {
-    const last = seen;
-    seen = await until(`more than ${last} decoded frames`, () => page.evaluate(frames), (now) => now > last);
-  }
-}
-
-// Written for an engine without `?.` and `??`.
-const FRAMES = `(async () => {
-  const pc = window.castway && window.castway.pc();
-  if (!pc) return -1;
-  let frames = 0;
-  (await pc.getStats()).forEach((report) => {
-    if (report.type === 'inbound-rtp' && (report.kind || report.mediaType) === 'video') frames += report.framesDecoded || 0;
-  });
-  return frames;
-})()`;
-
 describe('a cast to old engines', () => {
   for (const version of versions) {
     for (const [tvOver, casterOver] of pairs([['udp', 'tls']], [['udp', 'tls'], ['tcp', 'udp'], ['tls', 'udp']])) {
@@ -144,7 +125,7 @@ describe('a cast to old engines', () => {
           const code = await until('a code', () => page.evaluate("document.body && document.body.dataset.online === 'true' && document.getElementById('code').getAttribute('data-code')"), (text) => /^[A-Z0-9]{6}$/.test(text || ''));
           await chromiumCaster(code, casterOver);
           await until('the TV plays', () => page.evaluate('document.body.dataset.state'), (state) => state === 'playing');
-          await assertOldPicture(page, FRAMES);
+          await assertOldPicture(page);
         });
       });
     }
@@ -203,7 +184,7 @@ describe('a call between old engines', () => {
       await isIn(first, 'waiting');
       const second = await enter('home2', 'tls');
       for (const page of [first, second]) await isIn(page, 'talking');
-      for (const page of [first, second]) await assertOldPicture(page, FRAMES);
+      for (const page of [first, second]) await assertOldPicture(page);
     });
   });
 });

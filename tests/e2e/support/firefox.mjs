@@ -1,12 +1,11 @@
 // Firefox, driven by WebDriver BiDi.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import WebSocket from 'ws';
-import { excerpt } from '../../interop/support/excerpt.mjs';
-import { TIMEOUT_MS, until } from '../../interop/support/wait.mjs';
+import { openBrowser, RemoteSession } from './remote-browser.mjs';
 
 // A camera and a microphone that a page may use, videos that play by themselves, and no requests to Mozilla.
 const PREFERENCES = {
@@ -32,37 +31,11 @@ function profileThatTrusts(ca) {
   return profile;
 }
 
-class Session {
-  #next = 0;
-  #pending = new Map();
-  messages = [];
-
-  constructor(socket) {
-    this.socket = socket;
-    socket.on('message', (text) => {
-      const message = JSON.parse(text);
-      if (message.method === 'log.entryAdded') this.messages.push(`${message.params.level}: ${message.params.text}`);
-      const waiter = this.#pending.get(message.id);
-      this.#pending.delete(message.id);
-      if (message.type === 'error') waiter?.reject(new Error(`${message.error}: ${message.message}`));
-      else waiter?.resolve(message.result);
-    });
-  }
-
-  send(method, params) {
-    this.#next += 1;
-    const id = this.#next;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${method} was not answered`)), TIMEOUT_MS);
-      const settle = (done) => (value) => {
-        clearTimeout(timer);
-        done(value);
-      };
-      this.#pending.set(id, { resolve: settle(resolve), reject: settle(reject) });
-      this.socket.send(JSON.stringify({ id, method, params }));
-    });
-  }
-}
+const session = (socket) =>
+  new RemoteSession(socket, {
+    logged: ({ method, params }) => (method === 'log.entryAdded' ? `${params.level}: ${params.text}` : undefined),
+    refused: ({ type, error, message }) => (type === 'error' ? `${error}: ${message}` : undefined),
+  });
 
 class Page {
   constructor(session, context) {
@@ -99,32 +72,22 @@ const here = async (port) => (path) => new WebSocket(`ws://127.0.0.1:${port}${pa
 // Opens a page in a Firefox of its own: {page, close}. `within`, `reach` and `script` are as in old-chromium.mjs.
 export async function openFirefox(url, { ca, within = [], reach = here, script }) {
   const profile = profileThatTrusts(ca);
-  const [command, ...args] = [...within, 'firefox-esr', '--headless', '--no-remote', '--profile', profile, '--remote-debugging-port', '0', 'about:blank'];
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env: { ...process.env, HOME: profile } });
-  let output = '';
-  child.stdout.on('data', (chunk) => (output += chunk));
-  child.stderr.on('data', (chunk) => (output += chunk));
-  const close = async () => {
-    if (child.exitCode === null && child.pid) process.kill(-child.pid, 'SIGKILL');
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  const browser = {
+    name: 'Firefox',
+    command: [...within, 'firefox-esr', '--headless', '--no-remote', '--profile', profile, '--remote-debugging-port', '0', 'about:blank'],
+    env: { HOME: profile },
+    profile,
+    listening: /WebDriver BiDi listening on ws:\/\/127\.0\.0\.1:(\d+)/,
   };
-  try {
-    const port = await until('Firefox starts', () => {
-      if (child.exitCode !== null) throw new Error(`Firefox did not start: ${excerpt(output)}`);
-      return output.match(/WebDriver BiDi listening on ws:\/\/127\.0\.0\.1:(\d+)/)?.[1];
-    });
+  return openBrowser(browser, async (port) => {
     const socket = (await reach(port))('/session');
     await once(socket, 'open');
-    const session = new Session(socket);
-    await session.send('session.new', { capabilities: {} });
-    await session.send('session.subscribe', { events: ['log.entryAdded'] });
-    const { contexts } = await session.send('browsingContext.getTree', {});
-    if (script) await session.send('script.addPreloadScript', { functionDeclaration: `() => { ${script} }` });
-    await session.send('browsingContext.navigate', { context: contexts[0].context, url, wait: 'complete' });
-    return { page: new Page(session, contexts[0].context), close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+    const remote = session(socket);
+    await remote.send('session.new', { capabilities: {} });
+    await remote.send('session.subscribe', { events: ['log.entryAdded'] });
+    const { contexts } = await remote.send('browsingContext.getTree');
+    if (script) await remote.send('script.addPreloadScript', { functionDeclaration: `() => { ${script} }` });
+    await remote.send('browsingContext.navigate', { context: contexts[0].context, url, wait: 'complete' });
+    return { page: new Page(remote, contexts[0].context) };
+  });
 }

@@ -1,15 +1,14 @@
 // Old versions of Chromium, such as 67, which televisions of 2018 have, driven by their debugging protocol.
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync } from 'node:zlib';
 import WebSocket from 'ws';
-import { excerpt } from '../../interop/support/excerpt.mjs';
-import { TIMEOUT_MS, until } from '../../interop/support/wait.mjs';
+import { until } from '../../interop/support/wait.mjs';
+import { openBrowser, RemoteSession } from './remote-browser.mjs';
 
 const modules = fileURLToPath(new URL('../node_modules/', import.meta.url));
 const packages = { 64: 'chrome-aws-lambda-64', 67: 'chrome-aws-lambda', 70: 'chrome-aws-lambda-70', 79: 'chrome-aws-lambda-79' };
@@ -28,37 +27,17 @@ function binary(version) {
   return unpacked;
 }
 
-class Page {
-  #next = 0;
-  #pending = new Map();
-  messages = [];
+// What an event of the debugging protocol adds to the page's messages.
+function logged({ method, params }) {
+  if (method === 'Runtime.consoleAPICalled') return params.args.map(({ value, description }) => value ?? description).join(' ');
+  if (method === 'Log.entryAdded') return params.entry.text;
+  if (method === 'Runtime.exceptionThrown') return JSON.stringify(params.exceptionDetails);
+  return undefined;
+}
 
+class Page extends RemoteSession {
   constructor(socket) {
-    this.socket = socket;
-    socket.on('message', (text) => {
-      const message = JSON.parse(text);
-      if (message.method === 'Runtime.consoleAPICalled') this.messages.push(message.params.args.map(({ value, description }) => value ?? description).join(' '));
-      if (message.method === 'Log.entryAdded') this.messages.push(message.params.entry.text);
-      if (message.method === 'Runtime.exceptionThrown') this.messages.push(JSON.stringify(message.params.exceptionDetails));
-      const waiter = this.#pending.get(message.id);
-      this.#pending.delete(message.id);
-      if (message.error) waiter?.reject(new Error(message.error.message));
-      else waiter?.resolve(message.result);
-    });
-  }
-
-  send(method, params = {}) {
-    this.#next += 1;
-    const id = this.#next;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${method} was not answered`)), TIMEOUT_MS);
-      const settle = (done) => (value) => {
-        clearTimeout(timer);
-        done(value);
-      };
-      this.#pending.set(id, { resolve: settle(resolve), reject: settle(reject) });
-      this.socket.send(JSON.stringify({ id, method, params }));
-    });
+    super(socket, { logged, refused: ({ error }) => error?.message });
   }
 
   async evaluate(expression) {
@@ -100,22 +79,14 @@ const ARGS = [
 export async function openOld(url, { version = '67', within = [], reach = here, home, args = [], script } = {}) {
   const name = `Chromium ${version}`;
   const profile = mkdtempSync(join(tmpdir(), `castway-chromium${version}-`));
-  const [command, ...rest] = [...within, binary(version), ...ARGS, ...args, `--user-data-dir=${profile}`, 'about:blank'];
-  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env: { ...process.env, ...(home && { HOME: home }) } });
-  let output = '';
-  child.stdout.on('data', (chunk) => (output += chunk));
-  child.stderr.on('data', (chunk) => (output += chunk));
-  const close = async () => {
-    // The process group belongs to this child: its renderers end with it.
-    if (child.exitCode === null && child.pid) process.kill(-child.pid, 'SIGKILL');
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-    rmSync(profile, { recursive: true, force: true });
+  const browser = {
+    name,
+    command: [...within, binary(version), ...ARGS, ...args, `--user-data-dir=${profile}`, 'about:blank'],
+    env: home && { HOME: home },
+    profile,
+    listening: /DevTools listening on ws:\/\/127\.0\.0\.1:(\d+)/,
   };
-  try {
-    const port = await until(`${name} starts`, () => {
-      if (child.exitCode !== null) throw new Error(`${name} did not start: ${excerpt(output)}`);
-      return output.match(/DevTools listening on ws:\/\/127\.0\.0\.1:(\d+)/)?.[1];
-    });
+  return openBrowser(browser, async (port) => {
     const debug = await reach(port);
     const { Browser: product } = await debug.json('/json/version');
     // Chromium listens before it has a page.
@@ -129,9 +100,25 @@ export async function openOld(url, { version = '67', within = [], reach = here, 
     await page.send('Page.enable');
     if (script) await page.send('Page.addScriptToEvaluateOnNewDocument', { source: script });
     await page.send('Page.navigate', { url });
-    return { page, version: product, close };
-  } catch (error) {
-    await close();
-    throw error;
+    return { page, version: product };
+  });
+}
+
+// An expression for the number of frames that our page has decoded; written for an engine without `?.` and `??`.
+export const FRAMES = `(async () => {
+  const pc = window.castway && window.castway.pc();
+  if (!pc) return -1;
+  let frames = 0;
+  (await pc.getStats()).forEach((report) => {
+    if (report.type === 'inbound-rtp' && (report.kind || report.mediaType) === 'video') frames += report.framesDecoded || 0;
+  });
+  return frames;
+})()`;
+
+// Asserts that frames keep being decoded in an old engine.
+export async function assertOldPicture(page, frames = FRAMES) {
+  for (let i = 0, seen = 0; i < 5; i += 1) {
+    const last = seen;
+    seen = await until(`more than ${last} decoded frames`, () => page.evaluate(frames), (now) => now > last);
   }
 }
