@@ -13,8 +13,8 @@ pub struct AppRtcConfig {
     /// A port for Collider alone; `None`: Collider is on the main port only.
     pub collider: Option<SocketAddr>,
     pub max_rooms: usize,
-    /// Joins and new rooms per minute from one address: enough for an office where a hundred calls begin at the same time, and where
-    /// everybody comes back after a restart.
+    /// Joins and new rooms per minute from one address: enough for a school where 300 people join at the same time, where everybody
+    /// comes back after a restart, and again.
     pub joins: NonZeroU32,
     /// WebSockets from one address at a time: few enough that 64 addresses can't fill all rooms with calls of two, which are never
     /// closed to make room.

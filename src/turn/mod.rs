@@ -116,7 +116,8 @@
 //! | descriptors of relayed sockets in use | strangers yield before they run out | two atomics that the shell writes |
 //! | deliveries | the client of a relayed address may be sent to by any engine | a mutex, taken when a relayed address begins or ends, and when a client names another one for the first time; packets read what was published without a lock |
 //! | reservations | RESERVATION-TOKEN may come to another shard | a mutex, taken only for EVEN-PORT with R = 1 |
-//! | challenges, Binding replies, failed authentications of a port | the limit of a source must not grow with the shards | tables of fixed size, made of atomics |
+//! | challenges and Binding replies of a source, and the sources that have authenticated lately | the limit of a source must not grow with the shards | tables of fixed size: a mutex for each four sources, taken for an unsigned answer over UDP, and atomics |
+//! | challenges and failed authentications of a port | the same | tables of fixed size, made of atomics |
 //! | wrong passwords of a client, of a site and at a user | the same | a mutex each for UDP and streams, taken where the key of an allocation does not verify |
 //!
 //! A message that arrives at the wrong engine gets [`Verdict::ToShard`]: a Refresh with another engine's MOBILITY-TICKET, or a
@@ -136,9 +137,10 @@
 //!   and the first attempt at a user that has had no wrong password from this site within a day, so that others behind the same
 //!   NAT get in. All addresses together have a hundred wrong attempts a minute at one user, first attempts excepted. See
 //!   [`crate::limits::guesses`].
-//! - Challenges are limited by source address, because the source of a datagram may be forged. A burst of fifty passes, so that a
-//!   classroom behind one address gets in together; one port gets at most a fifth, so that one client that fails in a loop
-//!   starves no other.
+//! - Challenges and Binding replies over UDP are limited by source, because the source of a datagram may be forged. A source gets 10
+//!   challenges a second, and 200 answers once a request from it has been authenticated, so that a classroom behind one address
+//!   gets in together: the first few clients open the way for the others. One port gets at most half of the 10 in two seconds, so
+//!   that one client that fails in a loop starves no other. See `answer_limits`.
 //! - What strangers (credentials of the scope *clients*) hold and send is bounded, and they yield to each other and to users: the
 //!   rules are in `strangers` (allocations) and `stranger_bandwidth`.
 //! - `Engine::end` is the one way an allocation ends, and it gives back everything; `audit` (tests and fuzzing) checks that
@@ -175,6 +177,7 @@
 
 mod allocation;
 mod allocation_table;
+mod answer_limits;
 mod bandwidth;
 pub mod codec;
 mod credentials;

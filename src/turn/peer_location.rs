@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::allocation::Allocation;
 use super::codec::attribute::AddressFamily;
 use super::credentials::Scope;
 use super::engine::Engine;
@@ -40,8 +41,7 @@ impl Engine {
     /// Whether an allocation of `scope` that has a permission for `peer` may exchange packets with it through a relayed socket.
     pub(super) fn is_outside(&self, peer: SocketAddr, scope: Scope) -> bool {
         let ip = peer.ip();
-        let relays_here = self.settings.relayed_ip(AddressFamily::of(ip)).is_some_and(|relayed| relayed.is(ip));
-        if relays_here || self.settings.own_addresses.contains(&ip) {
+        if self.is_own(ip) {
             return self.policy.allows_explicitly(ip, scope) && !self.settings.listener_ports.contains(&peer.port());
         }
         // The policy has not judged a permission for a former address, and the address may belong to somebody else now.
@@ -61,10 +61,26 @@ impl Engine {
         }
     }
 
-    /// Whether a permission may be installed. A permission covers all ports of an address, so our own relayed addresses are
-    /// permitted here and checked again for each packet.
-    pub(super) fn admits_ip(&self, ip: IpAddr, scope: Scope) -> bool {
-        self.count_neighbour(ip, scope, self.policy.permits_permission(ip, scope, &self.settings))
+    /// Whether an allocation may have a permission that a request asks for with this address. A permission covers all ports, and
+    /// each packet is checked again. A port of this machine that is no live relayed address is refused nevertheless: the client
+    /// would never learn why its packets are dropped. Not refused are port 0, which some clients send because the port does not
+    /// matter, and a relayed address that the client has sent to before: some clients refresh a permission under the port that
+    /// they named first.
+    pub(super) fn admits_permission(&self, peer: SocketAddr, allocation: &Allocation) -> bool {
+        let (ip, scope) = (peer.ip(), allocation.scope);
+        let may_be_relayed = peer.port() == 0 || self.owner_of(peer).is_some() || allocation.peers.has_contacted(peer);
+        let permitted = if may_be_relayed {
+            self.policy.permits_permission(ip, scope, &self.settings)
+        } else {
+            self.is_outside(peer, scope) && (self.is_own(ip) || self.policy.permits(ip, scope))
+        };
+        self.count_neighbour(ip, scope, permitted)
+    }
+
+    /// Whether this is an address of this machine, or one that new relayed addresses have.
+    fn is_own(&self, ip: IpAddr) -> bool {
+        let relays_here = self.settings.relayed_ip(AddressFamily::of(ip)).is_some_and(|relayed| relayed.is(ip));
+        relays_here || self.settings.own_addresses.contains(&ip)
     }
 
     fn count_neighbour(&self, ip: IpAddr, scope: Scope, permitted: bool) -> bool {

@@ -141,6 +141,11 @@ impl PeerTable {
         Some(contact.delivery.as_ref())
     }
 
+    /// Whether this is a contact, even one whose allocation has ended.
+    pub(super) fn has_contacted(&self, address: SocketAddr) -> bool {
+        self.contacts.iter().any(|contact| contact.address == address)
+    }
+
     /// The client has named this relayed address of this server, with its port.
     pub(super) fn add_contact(&mut self, address: SocketAddr, owner: PortOwner, delivery: Option<Arc<Delivery>>) {
         self.contacts.retain(|contact| contact.address != address);

@@ -174,17 +174,21 @@ pub struct Limits {
     pub clients_per_address: u32,
     /// The percentage of a capacity that is in use when strangers begin to yield, to each other and to users.
     pub clients_capacity: u8,
-    /// Unauthenticated replies (401, 438, 400) a second to one source address, averaged over five seconds. One of its ports gets
-    /// at most a fifth of them.
+    /// Unauthenticated replies (401, 438, 400) in any second to one source (an IPv4 address or an IPv6 /64). One of its ports gets
+    /// at most half of them in two seconds.
     pub challenges: u16,
-    /// Binding replies a second to one source address.
+    /// Binding replies in any second to one source.
     pub bindings: u16,
+    /// Both together, where the source has authenticated lately, and may be a school whose clients all start at the same time.
+    pub authenticated_answers: u16,
+    /// The Binding replies among them.
+    pub authenticated_bindings: u16,
     /// Failed authentications of one client (address and port) while a nonce lasts.
     pub failures: u16,
     /// Failed authentications of one client (an IPv4 address or an IPv6 /64) in a minute, for UDP and for streams. Beyond them,
     /// credentials that may be a guess are checked once in 3 s.
     pub wrong_passwords: u32,
-    /// Sources that each table of the three limits above remembers, at 8 bytes each.
+    /// Sources that each table of these limits remembers, at 8 to 40 bytes each.
     pub sources: usize,
 }
 
@@ -205,6 +209,8 @@ impl Default for Limits {
             clients_capacity: 80,
             challenges: 10,
             bindings: 50,
+            authenticated_answers: 200,
+            authenticated_bindings: 100,
             failures: 10,
             wrong_passwords: 20,
             sources: 16_384,

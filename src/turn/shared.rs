@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -10,6 +10,7 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
+use super::answer_limits::{AnswerLimits, UnsignedAnswer};
 use super::codec::attribute::AddressFamily;
 use super::credentials::Scope;
 use super::delivery::Delivery;
@@ -33,10 +34,9 @@ pub struct SharedState {
     pub(super) ports: Ports,
     pub(super) nonces: Nonces,
     pub(super) tickets: MobilityTickets,
-    challenges: SourceLimits,
-    /// The same for each port of a source address.
+    answers: AnswerLimits,
+    /// The challenges of each port of a source address.
     challenged_ports: SourceLimits,
-    pub(super) bindings: SourceLimits,
     failures: SourceLimits,
     reports: GuessReports,
     /// Wrong passwords over UDP, then over streams. They are separate because the failure of a forged datagram must not block a
@@ -55,8 +55,9 @@ pub struct SharedState {
     deliveries: Mutex<HashMap<(AddressFamily, u16), Arc<Delivery>>>,
 }
 
-/// Challenges are averaged over this window, because all clients behind one address may begin at the same time.
-const CHALLENGE_WINDOW_SECONDS: u64 = 5;
+/// In this time, one port gets at most half of the challenges that its address gets in a second, so that one client that fails in a
+/// loop starves no other.
+const PORT_WINDOW_SECONDS: u64 = 2;
 
 pub(super) type ReservationToken = [u8; 8];
 
@@ -82,9 +83,9 @@ impl SharedState {
         let mut rng = StdRng::from_seed(seed);
         let limits = &settings.limits;
         let mut table = |seconds, limit| SourceLimits::new(limits.sources, rng.random(), seconds, limit);
-        let challenges = table(CHALLENGE_WINDOW_SECONDS, limits.challenges.saturating_mul(CHALLENGE_WINDOW_SECONDS as u16));
-        let challenged_ports = table(CHALLENGE_WINDOW_SECONDS, limits.challenges);
-        let (bindings, failures) = (table(1, limits.bindings), table(settings.nonce_lifetime.as_secs(), limits.failures));
+        let challenged_ports = table(PORT_WINDOW_SECONDS, limits.challenges.div_ceil(2));
+        let failures = table(settings.nonce_lifetime.as_secs(), limits.failures);
+        let answers = AnswerLimits::new(limits, rng.random());
         let reports = GuessReports::default();
         let guesses = |kind| Guesses::new(kind, limits.wrong_passwords, &reports);
         let guesses = [guesses(GuessKind::TurnPasswordUdp), guesses(GuessKind::TurnPassword)];
@@ -99,9 +100,8 @@ impl SharedState {
             seed: u64::from_be_bytes(*key().first_chunk().expect("32 bytes hold eight")),
             epoch,
             ports: Ports::new(),
-            challenges,
+            answers,
             challenged_ports,
-            bindings,
             failures,
             reports,
             guesses,
@@ -181,7 +181,18 @@ impl SharedState {
     /// Whether a datagram from this client may be answered with a challenge; counts the challenge.
     pub(super) fn may_challenge(&self, client: SocketAddr, now: Instant) -> bool {
         let (source, now) = (ip_prefix::of_client(client.ip()), self.nanos(now));
-        self.challenged_ports.count((source, client.port()), now) && self.challenges.count(source, now)
+        let challenge = UnsignedAnswer::Challenge;
+        self.challenged_ports.count((source, client.port()), now) && self.answers.may_answer(source, challenge, now)
+    }
+
+    /// Whether a Binding request in a datagram from this client may be answered; counts the answer.
+    pub(super) fn may_answer_binding(&self, client: IpAddr, now: Instant) -> bool {
+        self.answers.may_answer(ip_prefix::of_client(client), UnsignedAnswer::Binding, self.nanos(now))
+    }
+
+    /// A request from this client was authenticated. Its nonce was sent to that address, so nobody can have forged the address.
+    pub(super) fn note_authenticated(&self, client: IpAddr, now: Instant) {
+        self.answers.note_authenticated(ip_prefix::of_client(client), self.nanos(now));
     }
 
     /// Whether a client has failed so often that its requests are dropped.

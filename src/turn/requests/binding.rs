@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use crate::limits::ip_prefix;
 use crate::limits::ip_prefix::canonical;
 use crate::turn::codec::attribute::{self, ChangeRequest};
 use crate::turn::codec::error_code::ErrorCode;
@@ -20,7 +19,7 @@ impl Engine {
     /// source, are short (NAT behaviour discovery adds its addresses), and leave no state behind.
     pub(super) fn binding(&mut self, from: FiveTuple, message: &StunMessage<'_>, now: Instant) -> Verdict {
         let stream = from.transport.is_stream();
-        if !stream && !self.shared.bindings.count(ip_prefix::of_client(from.client.ip()), self.shared.nanos(now)) {
+        if !stream && !self.shared.may_answer_binding(from.client.ip(), now) {
             return Verdict::Drop(DropReason::RateLimited);
         }
         let discovery = self.settings.nat_discovery.iter().copied().find(|discovery| !stream && discovery.covers(from.server));

@@ -44,6 +44,7 @@ impl Engine {
             Ok(requester) => requester,
             Err(refusal) => return self.refuse_unauthenticated(from, message, refusal, now),
         };
+        self.shared.note_authenticated(from.client.ip(), now);
         let signer = requester.signer;
         let request = Request { from, message, now, requester };
         // RFC 8489 §6.3.1: 420 for unknown comprehension-required attributes, after the authentication.

@@ -24,13 +24,13 @@ impl Engine {
         let (mut peers, mut new) = (0, 0);
         for peer in peers_of(request) {
             // §10.2: 400 for a malformed address, then 443 and 403.
-            let ip = peer?.ip();
-            check_family(allocation, AddressFamily::of(ip))?;
-            if !self.admits_ip(ip, allocation.scope) {
+            let peer = peer?;
+            check_family(allocation, AddressFamily::of(peer.ip()))?;
+            if !self.admits_permission(peer, allocation) {
                 return Err(FORBIDDEN);
             }
             peers += 1;
-            new += usize::from(!allocation.peers.permits(ip, request.now));
+            new += usize::from(!allocation.peers.permits(peer.ip(), request.now));
         }
         // §10.2: at least one XOR-PEER-ADDRESS is required.
         if peers == 0 {

@@ -52,9 +52,8 @@ fn r30_denied_peers_get_403_from_every_verb() {
     allocate(&mut world, &mut alice);
     for peer in DENIED_PEERS.into_iter().chain(DENIED_V6_PEERS) {
         assert_eq!(world.bind(&mut alice, 0x4000, peer), Some(403), "{peer}");
-        // A permission is for an address, so the port does not count. For addresses of our own relays, the decision is made when
-        // sending.
-        let port_matters = peer.ends_with(":0") || peer.contains("203.0.114.1") || peer.contains("2001:4860::1");
+        // A permission is for an address, so the port does not count, except on this machine.
+        let port_matters = peer.ends_with(":0");
         assert_eq!(world.permit(&mut alice, &[peer]), if port_matters { None } else { Some(403) }, "{peer}");
         assert!(
             matches!(world.send(&alice, peer, b"x"), Verdict::Drop(DropReason::NoPermission | DropReason::DeniedPeer)),
@@ -81,7 +80,7 @@ fn peers_in_networks_of_this_machine_get_403_from_every_verb_and_are_counted() {
         assert_eq!(world.engine.refused_neighbours(), 2 * count, "{peer}");
     }
     // Own relays and the next network stay reachable.
-    assert_eq!(world.permit(&mut alice, &["203.0.114.1:50000", "203.0.115.9:9", "[2001:4860:0:1::9]:9"]), None);
+    assert_eq!(world.permit(&mut alice, &["203.0.114.1:0", "203.0.115.9:9", "[2001:4860:0:1::9]:9"]), None);
     assert_eq!(world.permit(&mut alice, &["192.168.1.9:9"]), Some(403));
     assert_eq!(world.engine.refused_neighbours(), 8, "what is denied anyway is not counted");
     // An operator can allow a neighbour explicitly.
@@ -94,7 +93,7 @@ fn peers_in_networks_of_this_machine_get_403_from_every_verb_and_are_counted() {
 fn r31_own_addresses_are_denied_except_live_relay_ports() {
     let (mut world, mut alice, mut bob) = (World::new(), Client::alice(), Client::bob());
     let ours = world.allocate(&mut alice);
-    assert_eq!(world.permit(&mut alice, &["203.0.114.1:50000"]), None);
+    assert_eq!(world.permit(&mut alice, &["203.0.114.1:0"]), None);
     let theirs = world.allocate(&mut bob);
     let not_live = (50_000..50_100).find(|port| ![ours.port(), theirs.port()].contains(port)).expect("a free port");
     let denied = Verdict::Drop(DropReason::DeniedPeer);
@@ -112,6 +111,90 @@ fn r31_own_addresses_are_denied_except_live_relay_ports() {
     world.refresh(&mut bob, 0);
     assert_eq!(world.channel_data(&alice, 0x4000, b"x"), denied, "the port is no relay any more");
     assert_eq!(world.peer_data(ours, &theirs.to_string(), b"x"), denied);
+}
+
+/// An SFU on this machine is told about with its port, and the client learns that the relay does not reach it.
+#[test]
+fn r31_a_permission_that_names_a_port_of_this_machine_needs_a_live_relayed_address() {
+    let nat = |bound, advertised| Some(RelayedIp { bound: ip(bound), advertised: ip(advertised) });
+    let relayed = [nat("10.0.0.5", "203.0.114.1"), nat("2001:4860::1", "2001:4860::1")];
+    let own_addresses = ["10.0.0.5", "203.0.114.1", "203.0.114.2", "2001:4860::1", "127.0.0.1"].map(ip).to_vec();
+    for stranger in [false, true] {
+        let of_kind = |client: Client| if stranger { client.into_stranger() } else { client };
+        let mut world = World::with(EngineSettings { relayed, own_addresses: own_addresses.clone(), ..settings() });
+        let both = |writer: &mut MessageWriter<'_>| {
+            writer.number(attribute::REQUESTED_TRANSPORT, UDP).number(attribute::ADDITIONAL_ADDRESS_FAMILY, IPV6);
+        };
+        let (mut alice, mut bob) = (of_kind(Client::alice()), of_kind(Client::bob()));
+        world.request(&mut alice, Method::Allocate, both);
+        let live = world.request(&mut bob, Method::Allocate, both).relayed();
+        assert_eq!(live.len(), 2);
+        // Both addresses of the relay, mapped ones, the other addresses of this machine, and its listeners.
+        for address in ["10.0.0.5", "203.0.114.1", "[::ffff:203.0.114.1]", "203.0.114.2", "[2001:4860::1]", "127.0.0.1"] {
+            for port in [22, 3478, 10_000] {
+                let sfu = format!("{address}:{port}");
+                assert_eq!(world.permit(&mut alice, &[&sfu]), Some(403), "{sfu}");
+                assert_eq!(world.bind(&mut alice, 0x4000, &sfu), Some(403), "{sfu}");
+                // None of several peers is permitted then.
+                assert_eq!(world.permit(&mut alice, &[&live[0].to_string(), &sfu]), Some(403), "{sfu}");
+            }
+        }
+        let dropped = Verdict::Drop(DropReason::NoPermission);
+        assert_eq!(world.send(&alice, &live[0].to_string(), b"x"), dropped, "no permission was left behind");
+        let mapped = format!("[::ffff:203.0.114.1]:{}", live[0].port());
+        let named = [live[0].to_string(), live[1].to_string(), mapped, format!("10.0.0.5:{}", live[0].port())];
+        for peer in named.iter().map(String::as_str).chain(["203.0.114.1:0", "10.0.0.5:0", "[2001:4860::1]:0"]) {
+            assert_eq!(world.permit(&mut alice, &[peer]), None, "{peer}");
+        }
+        // The permission covers all ports, so each packet is checked.
+        for sfu in ["203.0.114.1:10000", "[2001:4860::1]:10000"] {
+            assert_eq!(world.permit(&mut alice, &[sfu]), Some(403), "{sfu}, although its address is permitted");
+            assert_eq!(world.send(&alice, sfu, b"x"), Verdict::Drop(DropReason::DeniedPeer), "{sfu}");
+        }
+    }
+}
+
+#[test]
+fn r31_a_permission_is_refreshed_under_the_port_that_the_client_named_first() {
+    let (mut world, mut alice, mut bob) = (World::new(), Client::alice(), Client::bob());
+    world.allocate(&mut alice);
+    let first = world.allocate(&mut bob).to_string();
+    let second = world.allocate(&mut Client::new("mallory", "198.51.100.3:3333")).to_string();
+    assert_eq!(world.permit(&mut alice, &[&first]), None);
+    let _ = world.send(&alice, &first, b"x");
+    world.refresh(&mut bob, 0);
+    // Browsers allocate over several transports, keep one, and end the others.
+    assert_eq!(world.permit(&mut alice, &[&first, OUTSIDE_PEER]), None);
+    let _ = world.send(&alice, &second, b"x");
+    assert_eq!(world.send(&alice, &first, b"x"), Verdict::Drop(DropReason::DeniedPeer));
+    assert_eq!(world.bind(&mut alice, 0x4000, &first), Some(403), "a channel is for one port");
+    world.advance(secs(301));
+    assert_eq!(world.permit(&mut alice, &[&first]), Some(403), "no permission is left to refresh");
+}
+
+#[test]
+fn r31_an_sfu_on_this_machine_is_reached_where_the_operator_allows_its_address() {
+    let (mut world, mut alice, mut stranger) = (World::new(), Client::alice(), Client::bob().into_stranger());
+    let ours = world.allocate(&mut alice);
+    let sfu = "203.0.114.1:10000";
+    assert_eq!(world.permit(&mut alice, &[sfu]), Some(403));
+    world.engine.set_policy(policy(&["203.0.114.1/32"], &[]), world.now);
+    assert_eq!(world.permit(&mut alice, &[sfu]), None);
+    assert!(matches!(world.send(&alice, sfu, b"x"), Verdict::ToPeer { .. }));
+    assert!(matches!(world.peer_data(ours, sfu, b"x"), Verdict::ToClient { .. }));
+    assert_eq!(world.bind(&mut alice, 0x4000, sfu), None);
+    assert_eq!(world.permit(&mut alice, &["203.0.114.1:3478"]), Some(403), "a listener of ours is no SFU");
+    // The list is not for strangers, who have one of their own.
+    world.allocate(&mut stranger);
+    assert_eq!(world.permit(&mut stranger, &[sfu]), Some(403));
+    let clients_peers = vec!["203.0.114.1/32".parse().expect("a network")];
+    world.engine.set_policy(PeerPolicy { clients_peers, ..PeerPolicy::default() }, world.now);
+    stranger.from.client.set_port(2223);
+    stranger.nonce.clear();
+    world.allocate(&mut stranger);
+    assert_eq!(world.permit(&mut stranger, &[sfu]), None);
+    assert!(matches!(world.send(&stranger, sfu, b"x"), Verdict::ToPeer { .. }));
+    assert_eq!(world.permit(&mut alice, &[sfu]), Some(403));
 }
 
 #[test]
@@ -188,7 +271,8 @@ fn r54_a_new_external_address_is_for_new_allocations() {
     // An address that a relay no longer has is judged like any other address.
     assert_eq!(world.permit(&mut alice, &["203.0.114.1:22"]), None);
     assert!(matches!(world.send(&alice, "203.0.114.1:22", b"x"), Verdict::ToPeer { .. }));
-    assert_eq!(world.permit(&mut alice, &["203.0.114.9:22"]), None);
+    assert_eq!(world.permit(&mut alice, &["203.0.114.9:22"]), Some(403));
+    assert_eq!(world.permit(&mut alice, &["203.0.114.9:0"]), None);
     assert_eq!(world.send(&alice, "203.0.114.9:22", b"x"), Verdict::Drop(DropReason::DeniedPeer));
     world.engine.set_policy(policy(&[], &["203.0.114.1/32"]), world.now);
     assert_eq!(world.send(&alice, "203.0.114.1:22", b"x"), Verdict::Drop(DropReason::DeniedPeer));
@@ -332,7 +416,8 @@ fn r33_a_new_policy_closes_what_it_denies() {
 fn r35_a_relay_is_no_client_and_a_listener_no_peer() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
-    assert_eq!(world.permit(&mut alice, &["203.0.114.1:3478"]), None);
+    assert_eq!(world.permit(&mut alice, &["203.0.114.1:3478"]), Some(403));
+    assert_eq!(world.permit(&mut alice, &["203.0.114.1:0"]), None);
     assert_eq!(world.send(&alice, "203.0.114.1:3478", b"x"), Verdict::Drop(DropReason::DeniedPeer));
     let looped = FiveTuple { client: relayed, ..alice.from };
     let bytes = Client::bob().unsigned(Method::Binding, |_| {});
