@@ -48,11 +48,12 @@ describe('neighbours', () => {
     const server = await serve({});
     try {
       const client = await allocated(server);
-      assert.deepEqual(await permitted(client, [NEIGHBOUR, '11.0.0.255', ELSEWHERE, SERVER]), { [NEIGHBOUR]: 403, '11.0.0.255': 403, [ELSEWHERE]: 0, [SERVER]: 0 });
+      assert.deepEqual(await permitted(client, [NEIGHBOUR, '11.0.0.255', ELSEWHERE, SERVER]), { [NEIGHBOUR]: 403, '11.0.0.255': 403, [ELSEWHERE]: 0, [SERVER]: 403 });
+      assert.equal(await client.permit({ address: SERVER, port: 0 }), 0);
       assert.match(server.log, /reaches no peers in 11\.0\.0\.0\/24 and 2a01:4f8:1:1::\/64, where this machine is itself/);
       assert.match(server.log, /own networks are denied; CASTWAY_ALLOWED_PEER_IP allows them/);
-      assert.equal(await server.metric('castway_relay_refused_neighbours_total'), 2);
-      assert.equal(await server.metric('castway_relay_errors_total{code="403"}'), 2);
+      assert.equal(await server.metric('castway_relay_refused_neighbours_total'), 3);
+      assert.equal(await server.metric('castway_relay_errors_total{code="403"}'), 3);
       await client.close();
     } finally {
       await server.close();

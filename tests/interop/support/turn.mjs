@@ -82,6 +82,8 @@ class ByteStream {
 export class TurnClient {
   // The number of payloads that arrived from peers.
   received = 0;
+  // How long this client has waited before each retransmission, in ms, all together.
+  waited = 0;
   #pending = new Map();
   #channels = new Map();
   #data = [];
@@ -89,9 +91,10 @@ export class TurnClient {
   #closed = false;
   #wire;
 
-  // `local`: the address to bind to; `tls`: the options of a TLS connection, for example {ca, servername}.
-  constructor({ host = '127.0.0.1', port, username, password, local, transport = 'udp', tls, recvBufferSize }) {
-    Object.assign(this, { host, port, username, password, transport });
+  // `local`: the address to bind to; `tls`: the options of a TLS connection, for example {ca, servername}; `doubling`: each interval between
+  // retransmissions is twice the one before, as in RFC 8489 §6.2.1.
+  constructor({ host = '127.0.0.1', port, username, password, local, transport = 'udp', tls, recvBufferSize, doubling = false }) {
+    Object.assign(this, { host, port, username, password, transport, doubling });
     const Wire = transport === 'udp' ? Datagrams : ByteStream;
     const own = local ?? (isIPv6(host) ? '::1' : '127.0.0.1');
     this.#wire = new Wire({ host, port, local: own, tls: transport === 'tls' ? { ...tls } : null, recvBufferSize }, (bytes) => this.#hear(bytes));
@@ -132,7 +135,7 @@ export class TurnClient {
     return this.#ask(type, attributes, limit);
   }
 
-  // Over UDP, retransmits at a fixed interval instead of by STUN's timers.
+  // Over UDP, retransmits at a fixed interval unless this client is `doubling`.
   #ask(type, attributes, limit = TIMEOUT_MS) {
     const id = randomBytes(12);
     const authenticated = this.nonce
@@ -140,22 +143,27 @@ export class TurnClient {
       : attributes;
     const bytes = this.nonce ? withIntegrity(type, id, authenticated, this.#key()) : message(type, id, authenticated);
     return new Promise((resolve, reject) => {
-      let tries = 0;
+      let waited = 0;
+      let pause = RETRANSMISSION_MS;
+      let timer;
       const send = () => {
-        tries += 1;
-        if (tries * RETRANSMISSION_MS > limit) {
-          clearInterval(timer);
+        if (waited + RETRANSMISSION_MS > limit) {
           reject(new Error(`no answer from ${this.host}:${this.port}`));
           return;
         }
         // A stream needs no retransmissions.
-        if (tries === 1 || this.transport === 'udp') this.#wire.send(bytes);
+        if (waited === 0 || this.transport === 'udp') this.#wire.send(bytes);
+        timer = setTimeout(() => {
+          waited += pause;
+          if (this.transport === 'udp') this.waited += pause;
+          if (this.doubling) pause *= 2;
+          send();
+        }, pause);
       };
-      const timer = setInterval(send, RETRANSMISSION_MS);
       // `answer` is null if this client closes before.
       this.#pending.set(id.toString('hex'), (answer) => {
         this.#pending.delete(id.toString('hex'));
-        clearInterval(timer);
+        clearTimeout(timer);
         if (answer) resolve(answer);
         else reject(new Error('the client was closed'));
       });
