@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn r78_a_source_that_authenticated_lately_gets_at_most_200_answers_of_all_kinds_in_any_second() {
-        for (asked, most) in [(&[Challenge][..], 200), (&[Challenge, Binding], 200), (&[Binding], 100)] {
+        for (asked, most) in [(&[Challenge][..], 200), (&[Challenge, Binding], 200), (&[Binding], 150)] {
             let limits = limits();
             limits.note_authenticated(source(1), START);
             let answered = answered(&limits, source(1), asked, START + 77 * MILLISECOND, 10);
@@ -243,7 +243,7 @@ mod tests {
         limits.note_authenticated(source(1), START);
         let bindings = (0..500).filter(|_| limits.may_answer(source(1), Binding, START)).count();
         let challenges = (0..500).filter(|_| limits.may_answer(source(1), Challenge, START)).count();
-        assert_eq!((bindings, challenges), (100, 100));
+        assert_eq!((bindings, challenges), (150, 50));
     }
 
     #[test]

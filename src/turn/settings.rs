@@ -210,7 +210,7 @@ impl Default for Limits {
             challenges: 10,
             bindings: 50,
             authenticated_answers: 200,
-            authenticated_bindings: 100,
+            authenticated_bindings: 150,
             failures: 10,
             wrong_passwords: 20,
             sources: 16_384,

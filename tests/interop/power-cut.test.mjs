@@ -17,7 +17,7 @@ afterEach(() => {
 });
 
 // The tests' settings allow more credentials than the default.
-const DEFAULTS = { CASTWAY_CREDENTIALS_RATE: '60' };
+const DEFAULTS = { CASTWAY_CREDENTIALS_RATE: undefined };
 
 // A front end of dialect A sends its request whenever it connects. `remembers`: it uses its resume token and an ack, as our own page does;
 // old front ends use neither.

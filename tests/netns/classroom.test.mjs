@@ -50,8 +50,11 @@ async function lesson(context, work, host = SERVER) {
     const asked = JSON.stringify({ url: server.url, host, port: 3478, tlsPort: 5349, count: PUPILS, ...work });
     const { code, output } = await run('ip', ['netns', 'exec', 'home1', process.execPath, script, asked], 3 * TIMEOUT_MS);
     assert.equal(code, 0, output);
-    const found = JSON.parse(output.trim().split('\n').at(-1));
-    context.diagnostic(JSON.stringify(found));
+    const { again = 0, ...found } = JSON.parse(output.trim().split('\n').at(-1));
+    context.diagnostic(JSON.stringify({ again, ...found }));
+    for (const reason of ['displaced', 'limit']) {
+      assert.equal(await server.metric(`castway_relay_closed_connections_total{reason="${reason}"}`), 0, reason);
+    }
     return found;
   } finally {
     await server.close();

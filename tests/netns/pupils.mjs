@@ -13,6 +13,7 @@ const { what, url, host, port, tlsPort, count, locals, all } = JSON.parse(proces
 const TRANSPORTS = ['udp', 'tcp', 'tls'];
 const FAMILY = [ATTRIBUTE.family, Buffer.from([host.includes(':') ? 2 : 1, 0, 0, 0])];
 const CHANNEL = 0x4000;
+const STREAM_LIMIT_MS = 12_000;
 const everybody = (n = count) => Array.from({ length: n }, (_, i) => i);
 
 // Over a connection of its own, as another computer would.
@@ -32,10 +33,30 @@ async function settled(promises) {
   const results = await Promise.allSettled(promises);
   const failures = new Map();
   for (const { reason } of results.filter(({ status }) => status === 'rejected')) {
-    const text = String(reason.message).replaceAll(/\d{3,}/g, 'N').slice(0, 200);
+    const text = String(reason.message).replaceAll(/:\d+/g, '').slice(0, 200);
     failures.set(text, (failures.get(text) ?? 0) + 1);
   }
   return { done: results.filter(({ status }) => status === 'fulfilled').map(({ value }) => value), failures: Object.fromEntries([...failures].slice(0, 10)) };
+}
+
+// Connections that the server closed because this one process was too slow: after 10 s without an allocation.
+let again = 0;
+async function allocate(make) {
+  for (let tries = 1; ; tries += 1) {
+    const client = make();
+    const stream = client.transport !== 'udp';
+    try {
+      const limit = stream ? STREAM_LIMIT_MS : 40_000;
+      await client.challenge(limit);
+      const code = await client.allocate(limit, [UDP, FAMILY]);
+      if (code !== 0) throw new Error(`an Allocate over ${client.transport} got ${code}`);
+      return client;
+    } catch (error) {
+      if (!stream || tries === 3 || !/no answer|disconnected|RESET/.test(error.message)) throw error;
+      client.abandon();
+      again += 1;
+    }
+  }
 }
 
 // Asks for its own address, as browsers do, and allocates; then `entered` is set. Every client uses its own timers.
@@ -43,18 +64,14 @@ class Pupil {
   constructor(i, { username, password }, transports) {
     const options = { host, username, password, local: locals?.[i] ?? (host.includes(':') ? '::' : '0.0.0.0'), doubling: true };
     this.stun = new TurnClient({ ...options, port });
-    this.clients = transports.map((transport) => {
+    this.makes = transports.map((transport) => () => {
       const tls = transport === 'tls' ? { rejectUnauthorized: false } : undefined;
       return new TurnClient({ ...options, transport, tls, port: transport === 'tls' ? tlsPort : port });
     });
   }
 
   async enter(begun) {
-    const allocate = async (client) => {
-      const code = await client.allocate(40_000, [UDP, FAMILY]);
-      if (code !== 0) throw new Error(`an Allocate over ${client.transport} got ${code}`);
-    };
-    await Promise.all([this.stun.ready(40_000), ...this.clients.map(allocate)]);
+    [, ...this.clients] = await Promise.all([this.stun.ready(40_000), ...this.makes.map(allocate)]);
     [this.client] = this.clients;
     this.entered = performance.now() - begun;
     // By its own timers, which do not depend on how busy this machine is.
@@ -66,7 +83,7 @@ class Pupil {
 async function bothWays(a, b) {
   for (const [one, other] of [[a, b], [b, a]]) {
     const refused = (await one.permit(other.relayed)) || (await one.bind(CHANNEL, other.relayed));
-    if (refused) throw new Error(`a permission or channel got ${refused}`);
+    if (refused) throw new Error(`a permission or channel over ${one.transport} for a peer over ${other.transport} got ${refused}`);
   }
   for (const [one, other, text] of [[a, b, 'there'], [b, a, 'and back']]) {
     one.sendOn(CHANNEL, Buffer.from(text));
@@ -92,6 +109,7 @@ async function allocated(credentials) {
     allocated: done.length,
     inTime: done.filter(({ waited }) => waited <= 10_000).length,
     pairs: exchanged.done.length,
+    again,
     waited: distribution(done.map(({ waited }) => waited)),
     entered: distribution(done.map(({ entered }) => entered)),
     failures: { ...failures, ...exchanged.failures },
@@ -141,8 +159,9 @@ const work = {
       if (!(await client.join(`lesson-${i >> 1}`))) throw new Error(`a join got ${client.result}`);
       return client;
     }));
-    const rooms = Map.groupBy(done, ({ room: name }) => name);
-    const greeted = await settled([...rooms.values()].map(async (members) => {
+    const names = [...new Set(done.map(({ room: name }) => name))];
+    const greeted = await settled(names.map(async (name) => {
+      const members = done.filter((client) => client.room === name);
       const [caller, callee] = [members.find(({ initiator }) => initiator), members.find(({ initiator }) => !initiator)];
       await caller.send({ type: 'offer', sdp: 'x' });
       await callee.hear('offer');

@@ -148,7 +148,7 @@ export class TurnClient {
       let timer;
       const send = () => {
         if (waited + RETRANSMISSION_MS > limit) {
-          reject(new Error(`no answer from ${this.host}:${this.port}`));
+          reject(new Error(`no answer from ${this.host}:${this.port} over ${this.transport}`));
           return;
         }
         // A stream needs no retransmissions.
@@ -186,10 +186,10 @@ export class TurnClient {
   }
 
   // Connects, and gets the nonce that later requests need.
-  async challenge() {
+  async challenge(limit) {
     if (this.nonce) return;
     await this.#wire.open();
-    const challenge = await this.#ask(METHOD.allocate, [UDP]);
+    const challenge = await this.#ask(METHOD.allocate, [UDP], limit);
     if (errorOf(challenge) !== 401) throw new Error(`an Allocate without credentials got ${errorOf(challenge)}, not 401`);
     this.realm = challenge.attributes.get(ATTRIBUTE.realm);
     this.nonce = challenge.attributes.get(ATTRIBUTE.nonce);
