@@ -180,7 +180,8 @@ fn all_are_in(clients: u16, binding: bool, failing: u16) -> u64 {
     for now in (0..=40_000).step_by(10) {
         world.now = begin + Duration::from_millis(now);
         for thief in &mut thieves {
-            let bytes = if thief.nonce.is_empty() { thief.unsigned(Method::Allocate, udp) } else { thief.signed(Method::Allocate, udp) };
+            let bytes =
+                if thief.nonce.is_empty() { thief.unsigned(Method::Allocate, udp) } else { thief.signed(Method::Allocate, udp) };
             if let Some(answer) = world.ask(thief.from, &bytes) {
                 thief.take_nonce(&answer);
             }
@@ -203,7 +204,11 @@ fn all_are_in(clients: u16, binding: bool, failing: u16) -> u64 {
                 assert_eq!(answer.code(), None);
                 return false;
             }
-            if *is_bound { client.take_nonce(&answer) } else { *is_bound = true }
+            if *is_bound {
+                client.take_nonce(&answer)
+            } else {
+                *is_bound = true
+            }
             (*next, *sent) = (now + 20, 0);
             true
         });
