@@ -157,7 +157,7 @@ impl Installation {
             })?;
             let mut given = self.given.clone();
             let others = SharedSetting::ALL.iter().filter(|other| !shared.contains(other) && !other.is_among(&self.flags));
-            others.for_each(|other| *other.text(&mut given) = None);
+            others.for_each(|other| other.unset(&mut given));
             let (mine, server) = (Config::read(&given.or(&recorded))?, Config::read(&recorded)?);
             shared_settings::check(shared, &mine, &server, &self.flags, &self.data_dir)?;
             self.warn_of_changes(shared, &server);
@@ -183,12 +183,11 @@ impl Installation {
     fn warn_of_changes(&self, shared: &[SharedSetting], server: &Config) {
         let Some(service) = &self.service else { return };
         let Ok(edited) = Config::read(&service.settings) else { return };
-        let mut texts = service.settings.clone();
         for setting in shared.iter().filter(|setting| setting.differs(&edited, server)) {
-            if setting.text(&mut texts).is_none() {
+            if !setting.is_set(&service.settings) {
                 continue;
             }
-            let (variable, file) = (setting.variable(), service.file.display());
+            let (variable, file) = (setting.variable(&edited), service.file.display());
             print_error(&format!(
                 "warning: {variable} in {file} differs from what the server was last started with, which counts until it is restarted"
             ));

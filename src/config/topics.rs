@@ -10,6 +10,7 @@ use super::http::HttpConfig;
 use super::log::LogConfig;
 use super::multiconnection::MultiConnectionConfig;
 use super::problems::Problems;
+use super::quotes;
 use super::reader::Reader;
 use super::relay::RelayConfig;
 use super::secret::Secret;
@@ -57,6 +58,13 @@ impl Config {
             log: LogConfig::read(&mut reader),
         };
         reader.finish(config)
+    }
+
+    /// What is allowed and probably not meant, in sentences.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let realm = quotes::enclose(&self.relay.realm).then(|| quotes::warning("CASTWAY_REALM"));
+        self.credentials.warnings().into_iter().chain(realm).collect()
     }
 }
 
