@@ -215,7 +215,12 @@ fn read_service(paths: &StandardPaths) -> io::Result<(PathBuf, Option<Box<Servic
         Ok(text) => {
             let variables = systemd_env_file::variables(&String::from_utf8_lossy(&text));
             let variables = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let settings = Settings::from_variables(variables);
+            let mut settings = Settings::from_variables(variables);
+            // Paths of the service's settings begin at its working folder.
+            let files = [&mut settings.static_auth_secret_file, &mut settings.api_keys_file].into_iter().flatten();
+            for file in files.filter(|file| !file.trim().is_empty()) {
+                *file = paths.service_data.join(file.trim()).to_string_lossy().into_owned();
+            }
             Some(Box::new(Service { file: paths.service_settings.clone(), settings }))
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
@@ -409,5 +414,10 @@ mod tests {
         assert_eq!((config.relay.realm.as_str(), config.http.listen[0].addrs[0].port()), ("theirs", 1234));
         let words = services.settings_in_words(false);
         assert_eq!(words, format!("the settings of {}", machine.paths.service_settings.display()));
+
+        machine.service("CASTWAY_STATIC_AUTH_SECRET_FILE=secrets\n");
+        fs::write(machine.has_data("lib").join("secrets"), "north-0123456789\n").unwrap();
+        let config = machine.find("castway health").unwrap().without_database().unwrap();
+        assert_eq!(config.credentials.static_auth_secrets.len(), 1, "a path from the service's working folder");
     }
 }

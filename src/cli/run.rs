@@ -53,7 +53,7 @@ fn dispatch(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> Result<(), CliE
             let line = CommandLine::parse(&args)?;
             warn_of_unknown([]);
             warn_of_secrets(&line.flags);
-            Ok(serve(Config::read(&line.cli.settings)?)?)
+            Ok(serve(Config::read_to_serve(&line.cli.settings)?)?)
         }
         Some(_) => run_command(line),
     }

@@ -60,7 +60,7 @@ async fn a_running_server_follows_the_command_line() {
     let keys = || of_scope(Scope::Anyone);
     assert_eq!(keys().len(), 1);
     let password = || login("alice").map(|login| login.keys);
-    assert_eq!(password().unwrap().len(), 1);
+    assert_eq!(password().unwrap().len(), 2, "as typed and prepared");
 
     run(&["user", "disable", "alice"]);
     until(|| directory.is_refused(Scope::Anyone, "alice")).await;
