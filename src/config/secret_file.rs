@@ -30,10 +30,14 @@ impl SecretFile {
     /// # Errors
     /// Why it can't be used, which says nothing of its content.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let unreadable = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => "there is no such file".to_owned(),
-            io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
-            _ => format!("it can't be read ({error})"),
+        let unreadable = |error: io::Error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                "there is no such file".to_owned()
+            } else if error.kind() == io::ErrorKind::PermissionDenied {
+                "this user may not read it".to_owned()
+            } else {
+                format!("it can't be read ({error})")
+            }
         };
         let found = fs::metadata(path).map_err(unreadable)?;
         // Opening a pipe would wait for a writer.
