@@ -3,7 +3,9 @@
 //! A command may be typed beside a server that keeps its data in `./data`, or on a machine where a service runs as described by
 //! `deploy/castway.service`. [`Installation::find`] takes the one that exists; if both exist, it asks and does not guess.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -161,6 +163,9 @@ impl Installation {
             let (mine, server) = (Config::read(&given.or(&recorded))?, Config::read(&recorded)?);
             shared_settings::check(shared, &mine, &server, &self.flags, &self.data_dir)?;
             self.warn_of_changes(shared, &server);
+            if shared.contains(&SharedSetting::Secrets) {
+                warn_of_new_secrets(&mine, store.started_at().await?);
+            }
             mine
         } else {
             if !shared.is_empty() {
@@ -206,6 +211,17 @@ impl Installation {
         } else {
             format!("the settings of {} and {last}", sources.join(", "))
         }
+    }
+}
+
+/// Warns where the file of the secrets was written after the start of the server, which reads it only then.
+fn warn_of_new_secrets(config: &Config, started_at: Option<i64>) {
+    let Some(path) = &config.settings.expose().static_auth_secret_file else { return };
+    let written = fs::metadata(path.trim()).ok().map(|found| found.mtime());
+    if written.zip(started_at).is_some_and(|(written, started)| written > started) {
+        print_error(&format!(
+            "warning: {path} was written after the last start of the server, which verifies the secrets of that time: restart it"
+        ));
     }
 }
 
@@ -275,7 +291,6 @@ fn unreadable(settings: &Path, error: &io::Error, how: &str) -> CliError {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
-    use std::fs;
 
     use super::*;
     use crate::cli::command_line::CommandLine;

@@ -1,7 +1,7 @@
 // Settings as an operator gets them wrong: quotes that Docker keeps, files with secrets, and ports that two settings want.
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -77,6 +77,10 @@ test('secrets and keys come from files, where a comma is part of them, and comma
     assert.equal(await verify({ port: server.turnPort, username: own.username, password: own.password }), 'allocated');
     const listed = await server.cli(['secret', 'list']);
     assert.match(listed.stdout, /come from CASTWAY_STATIC_AUTH_SECRET_FILE: there are 2/);
+    assert.doesNotMatch(made.stderr, /restart/);
+    const later = Date.now() / 1000 + 60;
+    utimesSync(join(server.dataDir, 'secrets'), later, later);
+    assert.match((await server.cli(['credentials', 'alice'])).stderr, /secrets was written after the last start of the server/);
     server.settings.CASTWAY_STATIC_AUTH_SECRET = 'another-0123456789abcdef';
     const differs = await server.cli(['credentials', 'alice']);
     assert.equal(differs.code, 64);
@@ -104,7 +108,6 @@ test('a file that can not be used is named, with its setting and the reason', ()
     const { code, stderr } = await failing(server, { CASTWAY_STATIC_AUTH_SECRET_FILE: path('right'), CASTWAY_STATIC_AUTH_SECRET: 'north' });
     assert.equal(code, 64);
     assert.match(stderr, /expected nothing where CASTWAY_STATIC_AUTH_SECRET is set/);
-    chmodSync(path('right'), 0o600);
   }));
 
 test('a port that two settings want is named with both, before anything is bound', () =>

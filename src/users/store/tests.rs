@@ -175,6 +175,7 @@ async fn each_start_replaces_what_the_one_before_recorded() {
         let settings = Secret::new(settings.to_owned());
         store.record(&settings, at(1)).await.unwrap();
         assert_eq!(store.recorded().await.unwrap(), Some(settings));
+        assert_eq!(store.started_at().await.unwrap(), Some(1_800_000_001));
     }
 }
 
