@@ -15,7 +15,7 @@ use url::{Host, Url};
 use crate::addresses::external::ExternalAddresses;
 use crate::addresses::interfaces;
 use crate::config::secret::Secret;
-use crate::tls::Certificates;
+use crate::tls::{Certificate, Certificates};
 use crate::users::Credentials;
 
 /// The transport of a TURN URL (RFC 7065 §3.1): scheme and `transport` parameter.
@@ -103,11 +103,24 @@ impl IceServers {
     fn turns(&self, host: &Host, request_host: Option<&str>) -> Option<String> {
         let (certificates, port) = self.tls.as_ref()?;
         let certificate = certificates.current();
-        let covered = |host: &Host| certificate.covers(&interfaces::unbracketed(host));
-        let named = certificate.names.iter().filter(|name| !name.starts_with('*')).find_map(|name| host_of_header(name));
-        let known = [Some(host.clone()), request_host.and_then(host_of_header)].into_iter().flatten().find(covered);
-        let host = known.or(named).filter(|_| certificate.is_trusted())?;
+        let host = self.tls_host(&certificate, host, request_host).filter(|_| certificate.is_trusted())?;
         Some(AdvertisedPort { transport: UrlTransport::Tls, port: *port }.turn(&host))
+    }
+
+    /// The host of the certificate that a `turns:` URL names, where other URLs name `host`: a name before an address, because Firefox
+    /// sends nothing to a `turns:` URL with an address. Names of the settings of the relay come first, then the one that the client
+    /// used, that of the public URL, and the certificate's own.
+    fn tls_host(&self, certificate: &Certificate, host: &Host, request_host: Option<&str>) -> Option<Host> {
+        let asked = request_host.and_then(host_of_header);
+        let known = || self.external.hosts().into_iter().chain(asked.clone()).chain(self.public.clone()).chain([host.clone()]);
+        let covered = |host: &Host| certificate.covers(&interfaces::unbracketed(host));
+        let is_name = |host: &Host| matches!(host, Host::Domain(_));
+        let reaches_others = |host: &Host| is_name(host) && !interfaces::is_loopback_host(host);
+        let names = known().filter(covered).chain(certificate.hosts()).filter(reaches_others);
+        let local = || asked.clone().filter(|host| is_name(host) && covered(host));
+        let addresses = || std::iter::once(host.clone()).chain(known()).find(covered);
+        let own = || certificate.names.iter().filter(|name| !name.starts_with('*')).find_map(|name| host_of_header(name));
+        names.into_iter().next().or_else(local).or_else(addresses).or_else(own)
     }
 
     fn host(&self, request_host: Option<&str>) -> Host {
@@ -183,7 +196,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Config, Settings};
+    use crate::config::{CertificateSource, Config, Settings};
+    use crate::tls::ServerHosts;
 
     fn servers(settings: &Settings) -> IceServers {
         at("::", settings)
@@ -287,6 +301,50 @@ mod tests {
         assert_eq!(named, [&uris[..], &["stun:192.0.2.7:3478"]].concat());
         assert_eq!(servers.stun_uris(None), ["stun:192.0.2.7:3478"]);
         assert_eq!(AdvertisedPort::at([3478, 3479], false, true).len(), 2);
+    }
+
+    /// With a certificate for `names`, whose authority clients trust.
+    fn tls_uri(names: &[&str], settings: &Settings, request_host: Option<&str>) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("chain.pem"), made.cert.pem()).unwrap();
+        std::fs::write(at("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        let source = CertificateSource::Files { cert: at("chain.pem"), key: at("key.pem"), trusted: Some(true) };
+        let certificates = Certificates::open(&source, folder.path(), ServerHosts::default()).unwrap();
+        servers(settings).with_tls(certificates, 443).uris(request_host).into_iter().find(|uri| uri.starts_with("turns:"))
+    }
+
+    /// Firefox sends nothing to a `turns:` URL with an IP address.
+    #[test]
+    fn turns_names_what_the_certificate_covers_and_a_name_before_an_address() {
+        let external = |external: &str| Settings { external_ip: Some(external.into()), ..Settings::default() };
+        let public = Settings { public_url: Some("https://cast.example.org".into()), ..external("203.0.113.7") };
+        let none = Settings::default();
+        let (one, both) = (&["cast.example.org"][..], &["203.0.113.7", "cast.example.org", "tv.example.org"][..]);
+        let (wild, addresses) = (&["*.example.org", "203.0.113.7"][..], &["203.0.113.7", "2001:db8::7"][..]);
+        for (names, settings, asked, host) in [
+            (one, &external("203.0.113.7"), Some("203.0.113.7:8443"), "cast.example.org"),
+            (both, &external("203.0.113.7"), Some("203.0.113.7"), "cast.example.org"),
+            (both, &external("203.0.113.7"), None, "cast.example.org"),
+            (both, &none, Some("TV.example.org:8443"), "tv.example.org"),
+            (both, &public, Some("tv.example.org"), "tv.example.org"),
+            (both, &public, Some("other.example.org"), "cast.example.org"),
+            (both, &external("tv.example.org"), Some("cast.example.org"), "tv.example.org"),
+            (wild, &none, Some("any.example.org"), "any.example.org"),
+            (wild, &public, Some("203.0.113.7"), "cast.example.org"),
+            (wild, &none, Some("a.b.example.org"), "203.0.113.7"),
+            (wild, &external("203.0.113.7"), Some("203.0.113.7"), "203.0.113.7"),
+            (addresses, &none, Some("203.0.113.7:8443"), "203.0.113.7"),
+            (addresses, &none, Some("[2001:db8::7]:8443"), "[2001:db8::7]"),
+            (&["localhost", "203.0.113.7"], &none, Some("203.0.113.7"), "203.0.113.7"),
+            (&["localhost", "127.0.0.1"], &none, Some("localhost:8443"), "localhost"),
+            (&["localhost"], &none, Some("203.0.113.7"), "localhost"),
+        ] {
+            let uri = tls_uri(names, settings, asked);
+            assert_eq!(uri, Some(format!("turns:{host}:443?transport=tcp")), "{names:?}, {asked:?}");
+        }
+        assert_eq!(tls_uri(&["*.example.org"], &none, Some("203.0.113.7")), None);
     }
 
     #[test]

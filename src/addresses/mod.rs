@@ -1,6 +1,6 @@
 //! Addresses: the ones that this machine has, the ones that the relay advertises, and the URLs that clients get.
 //!
-//! - Owner: `interfaces` and `on_link` own nothing, and ask the kernel anew at each call. `external` is the one owner of the
+//! - Owner: `interfaces`, `on_link` and `port_holder` own nothing, and ask the kernel anew at each call. `external` is the one owner of the
 //!   advertised addresses. Each user of `ice_servers` has a clone.
 //! - Inputs: the kernel's interfaces and routes; the settings; the results of look-ups by DNS and STUN; the host of a request.
 //! - Outputs: the address that relayed sockets are bound to, the advertised addresses, sentences about settings that can't be
@@ -14,3 +14,4 @@ pub mod external;
 pub mod ice_servers;
 pub mod interfaces;
 pub mod on_link;
+pub mod port_holder;

@@ -23,6 +23,7 @@ pub(super) struct TcpListeners {
 impl TcpListeners {
     /// Fails if an address that a setting names, or the address of plain HTTP, can't be bound.
     pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let required = config.required_ports();
         let mut all = Vec::new();
         for listen in &config.http.listen {
             all.push(ingress::bind(listen, "CASTWAY_HTTP_ADDR").await?);
@@ -39,6 +40,15 @@ impl TcpListeners {
         ];
         for (listen, setting, slot) in more {
             let Some(listen) = listen else { continue };
+            let holder = |addr: &SocketAddr| required.holder(*addr, setting);
+            if let Some((addr, other)) =
+                listen.addrs.first().filter(|_| !listen.required).and_then(|addr| Some((addr, holder(addr)?)))
+            {
+                bound.missing.push(format!(
+                    "TCP {addr} is taken by {other} of this server, so {setting} has no listener: set it to a free port"
+                ));
+                continue;
+            }
             match ingress::bind(listen, setting).await {
                 Ok(listener) => *slot = Some(listener),
                 Err(error) if listen.required => return Err(error),

@@ -243,11 +243,24 @@ impl App {
                 self.descriptors.limit
             ));
         }
+        warnings.extend(self.certificates.as_ref().and_then(|certificates| nameless(&certificates.current())));
         warnings.extend(self.external.problems());
-        warnings.extend(self.config.credentials.warnings());
+        warnings.extend(self.config.warnings());
         warnings.extend(RealmMismatches::new(self.config.relay.realm.clone()).new_warning(&self.directory));
         warnings
     }
+}
+
+/// A warning about a certificate that no DNS name can be taken from.
+fn nameless(certificate: &Certificate) -> Option<String> {
+    let has_name = certificate.names.iter().any(|name| name.parse::<IpAddr>().is_err());
+    (certificate.is_trusted() && !has_name).then(|| {
+        format!(
+            "The certificate is for {} only, so turns: URLs name an IP address, and Firefox sends nothing to them. Get a certificate \
+             for a DNS name",
+            certificate.names.join(", ")
+        )
+    })
 }
 
 fn shown(path: &Path) -> String {

@@ -3,7 +3,9 @@
 //! A command may be typed beside a server that keeps its data in `./data`, or on a machine where a service runs as described by
 //! `deploy/castway.service`. [`Installation::find`] takes the one that exists; if both exist, it asks and does not guess.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -157,10 +159,13 @@ impl Installation {
             })?;
             let mut given = self.given.clone();
             let others = SharedSetting::ALL.iter().filter(|other| !shared.contains(other) && !other.is_among(&self.flags));
-            others.for_each(|other| *other.text(&mut given) = None);
+            others.for_each(|other| other.unset(&mut given));
             let (mine, server) = (Config::read(&given.or(&recorded))?, Config::read(&recorded)?);
             shared_settings::check(shared, &mine, &server, &self.flags, &self.data_dir)?;
             self.warn_of_changes(shared, &server);
+            if shared.contains(&SharedSetting::Secrets) {
+                warn_of_new_secrets(&mine, store.started_at().await?);
+            }
             mine
         } else {
             if !shared.is_empty() {
@@ -183,12 +188,11 @@ impl Installation {
     fn warn_of_changes(&self, shared: &[SharedSetting], server: &Config) {
         let Some(service) = &self.service else { return };
         let Ok(edited) = Config::read(&service.settings) else { return };
-        let mut texts = service.settings.clone();
         for setting in shared.iter().filter(|setting| setting.differs(&edited, server)) {
-            if setting.text(&mut texts).is_none() {
+            if !setting.is_set(&service.settings) {
                 continue;
             }
-            let (variable, file) = (setting.variable(), service.file.display());
+            let (variable, file) = (setting.variable(&edited), service.file.display());
             print_error(&format!(
                 "warning: {variable} in {file} differs from what the server was last started with, which counts until it is restarted"
             ));
@@ -210,13 +214,29 @@ impl Installation {
     }
 }
 
+/// Warns where the file of the secrets was written after the start of the server, which reads it only then.
+fn warn_of_new_secrets(config: &Config, started_at: Option<i64>) {
+    let Some(path) = &config.settings.expose().static_auth_secret_file else { return };
+    let written = fs::metadata(path.trim()).ok().map(|found| found.mtime());
+    if written.zip(started_at).is_some_and(|(written, started)| written > started) {
+        print_error(&format!(
+            "warning: {path} was written after the last start of the server, which verifies the secrets of that time: restart it"
+        ));
+    }
+}
+
 /// The service's data folder, and its settings if it has a file of them.
 fn read_service(paths: &StandardPaths) -> io::Result<(PathBuf, Option<Box<Service>>)> {
     let service = match trusted_file::read(&paths.service_settings) {
         Ok(text) => {
             let variables = systemd_env_file::variables(&String::from_utf8_lossy(&text));
             let variables = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let settings = Settings::from_variables(variables);
+            let mut settings = Settings::from_variables(variables);
+            // Paths of the service's settings begin at its working folder.
+            let files = [&mut settings.static_auth_secret_file, &mut settings.api_keys_file].into_iter().flatten();
+            for file in files.filter(|file| !file.trim().is_empty()) {
+                *file = paths.service_data.join(file.trim()).to_string_lossy().into_owned();
+            }
             Some(Box::new(Service { file: paths.service_settings.clone(), settings }))
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
@@ -271,7 +291,6 @@ fn unreadable(settings: &Path, error: &io::Error, how: &str) -> CliError {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
-    use std::fs;
 
     use super::*;
     use crate::cli::command_line::CommandLine;
@@ -410,5 +429,10 @@ mod tests {
         assert_eq!((config.relay.realm.as_str(), config.http.listen[0].addrs[0].port()), ("theirs", 1234));
         let words = services.settings_in_words(false);
         assert_eq!(words, format!("the settings of {}", machine.paths.service_settings.display()));
+
+        machine.service("CASTWAY_STATIC_AUTH_SECRET_FILE=secrets\n");
+        fs::write(machine.has_data("lib").join("secrets"), "north-0123456789\n").unwrap();
+        let config = machine.find("castway health").unwrap().without_database().unwrap();
+        assert_eq!(config.credentials.static_auth_secrets.len(), 1, "a path from the service's working folder");
     }
 }

@@ -13,13 +13,11 @@ use super::installation::{Installation, StandardPaths};
 use super::output::{print_error, print_warning};
 use super::{credentials, env_file, health, secret, unknown_variables, user};
 use crate::app::signals;
-use crate::config::{Config, variable_of};
+use crate::config::{Config, Settings, variable_of};
 
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
 const EXIT_FAILED: u8 = 1;
-/// The settings that hold secrets, by field.
-const SECRET_FIELDS: [&str; 2] = ["static_auth_secret", "api_keys"];
 
 /// Reads the command line and `.env`, and runs the server or a command; `serve` runs the server until it is asked to stop.
 ///
@@ -55,7 +53,7 @@ fn dispatch(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> Result<(), CliE
             let line = CommandLine::parse(&args)?;
             warn_of_unknown([]);
             warn_of_secrets(&line.flags);
-            Ok(serve(Config::read(&line.cli.settings)?)?)
+            Ok(serve(Config::read_to_serve(&line.cli.settings)?)?)
         }
         Some(_) => run_command(line),
     }
@@ -86,11 +84,11 @@ fn warn_of_unknown(more: impl IntoIterator<Item = OsString>) {
 
 /// Warns of secrets on the command line, which every user of the machine can read.
 fn warn_of_secrets(flags: &[String]) {
-    for field in flags.iter().filter(|field| SECRET_FIELDS.contains(&field.as_str())) {
+    for field in flags.iter().filter(|field| Settings::SECRETS.contains(&field.as_str())) {
         let (flag, variable) = (field.replace('_', "-"), variable_of(field));
         print_warning(&format!(
             "--{flag} is on the command line, which every user of this machine can read (ps): set {variable} in .env or in the \
-             environment instead"
+             environment instead, or name a file with {variable}_FILE"
         ));
     }
 }

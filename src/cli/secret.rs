@@ -52,7 +52,7 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
     with_store(installation, &[SharedSetting::Secrets, SharedSetting::Ttl], async |store: &Store, config: &Config| {
         let configured = &config.credentials.static_auth_secrets;
         if !configured.is_empty() {
-            return configured_secrets(&command, configured);
+            return configured_secrets(&command, configured, &config.credentials.secrets_variable);
         }
         let now = SystemTime::now();
         store.purge(config.credentials.ttl, now).await?;
@@ -68,7 +68,7 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
     .await
 }
 
-fn configured_secrets(command: &Command, secrets: &[Secret<String>]) -> Result<(), CliError> {
+fn configured_secrets(command: &Command, secrets: &[Secret<String>], variable: &str) -> Result<(), CliError> {
     match command {
         Command::List(List { format, reveal }) if format.json => {
             let secrets = secrets.iter().enumerate().map(|(index, secret)| {
@@ -80,15 +80,12 @@ fn configured_secrets(command: &Command, secrets: &[Secret<String>]) -> Result<(
             });
             print(serde_json::to_string_pretty(&Value::Array(secrets.collect()))?)
         }
-        Command::List(_) => print(format_args!(
-            "The secrets come from CASTWAY_STATIC_AUTH_SECRET: there are {}, the first signs and all verify.",
-            secrets.len()
-        )),
-        Command::Rotate(_) | Command::Remove(_) => Err(anyhow!(
-            "the secrets come from CASTWAY_STATIC_AUTH_SECRET: change them there, newest first, separated by commas, and restart \
-             the server"
-        )
-        .into()),
+        Command::List(_) => {
+            print(format_args!("The secrets come from {variable}: there are {}, the first signs and all verify.", secrets.len()))
+        }
+        Command::Rotate(_) | Command::Remove(_) => {
+            Err(anyhow!("the secrets come from {variable}: change them there, newest first, and restart the server").into())
+        }
     }
 }
 

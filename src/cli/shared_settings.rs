@@ -21,24 +21,36 @@ impl SharedSetting {
     pub(super) const ALL: [Self; 3] = [Self::Realm, Self::Secrets, Self::Ttl];
 
     pub(super) fn is_among(self, fields: &[String]) -> bool {
-        fields.iter().any(|field| field == self.field())
+        self.fields().iter().any(|own| fields.iter().any(|field| field == own))
     }
 
-    pub(super) const fn text(self, settings: &mut Settings) -> &mut Option<String> {
+    /// Takes it out of `settings`.
+    pub(super) fn unset(self, settings: &mut Settings) {
         match self {
-            Self::Realm => &mut settings.realm,
-            Self::Secrets => &mut settings.static_auth_secret,
-            Self::Ttl => &mut settings.ttl,
+            Self::Realm => settings.realm = None,
+            Self::Secrets => (settings.static_auth_secret, settings.static_auth_secret_file) = (None, None),
+            Self::Ttl => settings.ttl = None,
         }
     }
 
-    /// The setting's name in [`Settings`].
-    const fn field(self) -> &'static str {
+    /// Whether it is in `settings`.
+    pub(super) fn is_set(self, settings: &Settings) -> bool {
+        settings.set_fields().any(|(field, _)| self.fields().contains(&field.as_str()))
+    }
+
+    /// Its names in [`Settings`].
+    const fn fields(self) -> &'static [&'static str] {
         match self {
-            Self::Realm => "realm",
-            Self::Secrets => "static_auth_secret",
-            Self::Ttl => "ttl",
+            Self::Realm => &["realm"],
+            Self::Secrets => &["static_auth_secret", "static_auth_secret_file"],
+            Self::Ttl => &["ttl"],
         }
+    }
+
+    /// The name that `config` has it by.
+    fn field(self, config: &Config) -> &'static str {
+        let is_set = |field: &&&str| config.settings.expose().set_fields().any(|(set, _)| set == **field);
+        self.fields().iter().find(is_set).unwrap_or(&self.fields()[0])
     }
 
     pub(super) fn differs(self, one: &Config, other: &Config) -> bool {
@@ -49,12 +61,12 @@ impl SharedSetting {
         }
     }
 
-    pub(super) fn variable(self) -> String {
-        variable_of(self.field())
+    pub(super) fn variable(self, config: &Config) -> String {
+        variable_of(self.field(config))
     }
 
-    fn flag(self) -> String {
-        format!("--{}", self.field().replace('_', "-"))
+    fn flag(self, config: &Config) -> String {
+        format!("--{}", self.field(config).replace('_', "-"))
     }
 
     /// The server's value, unless it is a secret.
@@ -88,7 +100,7 @@ pub(super) fn check(
     data_dir: &Path,
 ) -> Result<(), CliError> {
     for setting in shared.iter().filter(|setting| setting.differs(mine, server)) {
-        let (variable, flag) = (setting.variable(), setting.flag());
+        let (variable, flag) = (setting.variable(mine), setting.flag(mine));
         let typed = setting.is_among(flags);
         let name = if typed { &flag } else { &variable };
         let why = format!(

@@ -172,10 +172,13 @@ fn row(user: UserInfo, realm: &str) -> [String; 5] {
         (true, true) => "admin",
         (false, _) => "disabled",
     };
-    let note = if user.realm == realm {
+    let note = if user.realm != realm {
+        format!("the password was set for realm {:?}; set it again to log in to the relay with it", user.realm)
+    } else if user.has_typed_key {
         String::new()
     } else {
-        format!("the password was set for realm {:?}; set it again to log in to the relay with it", user.realm)
+        "set with an older castway; a password of other characters than ASCII must be set again to log in to the relay with it"
+            .to_owned()
     };
     [user.name, state.to_owned(), scope_name(user.scope).to_owned(), user.created, note]
 }

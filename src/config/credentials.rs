@@ -18,6 +18,10 @@ pub struct CredentialsConfig {
     pub api_keys: Vec<Secret<String>>,
     /// The first one signs, all of them verify. Empty: the database has generated ones.
     pub static_auth_secrets: Vec<Secret<String>>,
+    /// The variable that has these secrets, or that names their file.
+    pub secrets_variable: String,
+    /// What is odd about secrets and keys, in sentences.
+    odd_secrets: Vec<String>,
     /// Longest lifetime of credentials, and the one that is given where none is asked for.
     pub ttl: Duration,
     /// Longest lifetime of credentials that other issuers sign with a configured secret; `None`: no limit.
@@ -71,8 +75,9 @@ impl CredentialsConfig {
         let short = self.static_auth_secrets.iter().any(|secret| secret.expose().len() < MIN_UNGUESSABLE_SECRET_BYTES);
         let short = short.then(|| {
             format!(
-                "A secret of CASTWAY_STATIC_AUTH_SECRET has fewer than {MIN_UNGUESSABLE_SECRET_BYTES} characters: anybody who gets credentials can \
-                 find it by trying, and sign their own. Use 32 characters, e.g. those of `openssl rand -hex 16`"
+                "A secret of {} has fewer than {MIN_UNGUESSABLE_SECRET_BYTES} characters: anybody who gets credentials can \
+                 find it by trying, and sign their own. Use 32 characters, e.g. those of `openssl rand -hex 16`",
+                self.secrets_variable
             )
         });
         let open = (self.strangers == Scope::Anyone).then(|| {
@@ -80,7 +85,7 @@ impl CredentialsConfig {
              and every other server that shares the secret. Unset CASTWAY_TURN_ACCESS, and strangers reach this server's clients only"
                 .to_owned()
         });
-        short.into_iter().chain(open).collect()
+        short.into_iter().chain(open).chain(self.odd_secrets.iter().cloned()).collect()
     }
 
     pub(super) fn read(reader: &mut Reader) -> Self {
@@ -88,23 +93,27 @@ impl CredentialsConfig {
         let access = reader.choice(TURN_ACCESS, &accesses);
         let ice = IceConfig::read(reader);
         let api_keys = reader.secrets("CASTWAY_API_KEYS");
-        if (access == TurnAccess::Key || ice.access == IceAccess::Key) && api_keys.is_empty() {
+        if (access == TurnAccess::Key || ice.access == IceAccess::Key) && api_keys.values.is_empty() {
             let expected = "at least one key where CASTWAY_TURN_ACCESS or CASTWAY_ICE_ACCESS is key";
             reader.secret_problem("CASTWAY_API_KEYS", expected);
         }
-        let static_auth_secrets = reader.secrets("CASTWAY_STATIC_AUTH_SECRET");
-        if static_auth_secrets.iter().any(|secret| secret.expose().len() < MIN_SECRET_BYTES) {
-            let expected = format!("secrets of at least {MIN_SECRET_BYTES} characters, better 32, separated by commas");
-            reader.secret_problem("CASTWAY_STATIC_AUTH_SECRET", &expected);
+        let secrets = reader.secrets("CASTWAY_STATIC_AUTH_SECRET");
+        if secrets.values.iter().any(|secret| secret.expose().len() < MIN_SECRET_BYTES) {
+            let expected = format!("secrets of at least {MIN_SECRET_BYTES} characters, better 32");
+            reader.secret_problem(&secrets.variable, &expected);
         }
+        let odd_secrets = [secrets.warnings, api_keys.warnings].concat();
+        let static_auth_secrets = secrets.values;
         let ttl = ttl(reader, "CASTWAY_TTL");
         let max_foreign_ttl = max_foreign_ttl(reader).filter(|_| !static_auth_secrets.is_empty());
         let opened = access == TurnAccess::Open && reader.given(TURN_ACCESS).is_some() && !static_auth_secrets.is_empty();
         Self {
             access,
             strangers: if opened { Scope::Anyone } else { Scope::Clients },
-            api_keys,
+            api_keys: api_keys.values,
             static_auth_secrets,
+            secrets_variable: secrets.variable,
+            odd_secrets,
             // Nobody can tell which issuer signed with a shared secret, so the limit for others holds for our own credentials too.
             ttl: max_foreign_ttl.map_or(ttl, |longest| ttl.min(longest)),
             max_foreign_ttl,
@@ -161,6 +170,42 @@ mod tests {
         for bad in ["1", "-5", "year"] {
             assert!(read("north", bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn secrets_and_keys_may_come_from_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            Some(path.to_str().unwrap().to_owned())
+        };
+        let settings = Settings {
+            static_auth_secret_file: file("secrets", "0123456789,abcdef\n\"quoted-0123456789\"\n"),
+            api_keys_file: file("keys", "first,key\nsecond\n"),
+            turn_access: Some("key".into()),
+            ..Settings::default()
+        };
+        let read = Config::read(&settings).expect("both files are there").credentials;
+        let exposed = |secrets: &[Secret<String>]| secrets.iter().map(|secret| secret.expose().clone()).collect::<Vec<_>>();
+        assert_eq!(exposed(&read.static_auth_secrets), ["0123456789,abcdef", "\"quoted-0123456789\""]);
+        assert_eq!(exposed(&read.api_keys), ["first,key", "second"]);
+        assert_eq!(read.secrets_variable, "CASTWAY_STATIC_AUTH_SECRET_FILE");
+        let warnings = read.warnings().join("\n");
+        assert!(warnings.contains("_SECRET_FILE begins and ends with a quote") && !warnings.contains("0123"), "{warnings}");
+
+        let problems = |settings: &Settings| Config::read(settings).expect_err("it can't be used").to_string();
+        let both = problems(&Settings { static_auth_secret: Some("north".into()), api_keys: Some("one".into()), ..settings });
+        for name in ["CASTWAY_STATIC_AUTH_SECRET", "CASTWAY_API_KEYS"] {
+            assert!(both.contains(&format!("expected nothing where {name} is set")), "{both}");
+        }
+        assert!(!both.contains("north") && !both.contains("0123"), "{both}");
+        let missing = problems(&Settings { static_auth_secret_file: Some("/nonexistent/secret".into()), ..Settings::default() });
+        let expected = "CASTWAY_STATIC_AUTH_SECRET_FILE=\"/nonexistent/secret\": expected a file with one secret a line, newest first, \
+                        but there is no such file";
+        assert!(missing.contains(expected), "{missing}");
+        let short = problems(&Settings { static_auth_secret_file: file("short", "abc"), ..Settings::default() });
+        assert!(short.contains("CASTWAY_STATIC_AUTH_SECRET_FILE (value not shown)") && !short.contains("abc"), "{short}");
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn given_addrs(reader: &mut Reader) -> Vec<SocketAddr> {
 }
 
 /// Whether a listener on one of the two keeps the other from listening.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let (first, second) = (one.ip().to_canonical(), other.ip().to_canonical());
     // `[::]` takes IPv4 too.
     let covers = |wide: IpAddr, ip: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || ip.is_ipv4());

@@ -4,10 +4,11 @@
 //! - Inputs: [`Settings`], the raw text as clap collects it (a flag wins over its variable, a variable over `.env`).
 //! - Outputs: [`Config`], with a struct for each topic, or [`Problems`], with a line for **each** setting that can't be used: the
 //!   variable, its value and what is expected.
-//! - Invariants: reading binds and opens nothing. Each default stands once, in [`Settings::defaults`]. No secret is printed.
+//! - Invariants: reading binds nothing, and opens no files but those with secrets. Each default stands once, in [`Settings::defaults`]. No secret is printed.
 //!
 //! A setting goes through `settings` (its text, flag, variable, help and default), `reader` (text to value) and the file of its topic
-//! (which values are good together). `sources` merges the settings of several places, and `server_record` is what a server keeps
+//! (which values are good together). `quotes` finds values with quotes around them, and `secret_file` reads the files that `…_FILE`
+//! settings name. `sources` merges the settings of several places, and `server_record` is what a server keeps
 //! of its settings for the commands beside it.
 //!
 //! ```
@@ -31,10 +32,14 @@ mod log;
 mod multiconnection;
 mod network;
 mod origins;
+mod port_conflicts;
 mod problems;
+mod quotes;
 mod reader;
 mod relay;
 pub mod secret;
+mod secret_file;
+mod secrets;
 mod server_record;
 mod settings;
 mod sources;
@@ -50,6 +55,7 @@ pub use listen::Listen;
 pub use log::{LogConfig, LogFormat};
 pub use multiconnection::MultiConnectionConfig;
 pub use origins::{AllowedOrigin, CorsOrigins};
+pub use port_conflicts::RequiredPorts;
 pub use problems::Problems;
 pub use reader::{VARIABLE_PREFIX, variable_of};
 pub use relay::{Discovery, RelayConfig};

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,7 +16,10 @@ use ipnet::IpNet;
 
 use super::network::{NETWORKS, network};
 use super::problems::Problems;
+use super::quotes;
 use super::secret::Secret;
+use super::secret_file::{SECRET_FILE, SecretFile};
+use super::secrets::Secrets;
 use super::settings::Settings;
 
 /// The beginning of every variable's name; the rest is the name of the field in [`Settings`], in capitals.
@@ -38,7 +42,22 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(settings: &Settings) -> Self {
-        Self { given: settings.fields(), defaults: Settings::defaults().fields(), problems: Vec::new() }
+        let mut reader = Self { given: settings.fields(), defaults: Settings::defaults().fields(), problems: Vec::new() };
+        reader.refuse_quotes();
+        reader
+    }
+
+    /// Settings with quotes around them are problems, and are read without the quotes.
+    fn refuse_quotes(&mut self) {
+        for (field, given) in &mut self.given {
+            let Some(text) = given else { continue };
+            let Some(bare) = quotes::without(field, text) else { continue };
+            let name = variable_of(field);
+            self.problems.push(format!(
+                "{name}={text} has quotes in its value: write {name}={bare}. Env files of Docker keep quotes as a part of the value"
+            ));
+            *text = bare;
+        }
     }
 
     /// `value`, unless there was a problem.
@@ -153,9 +172,26 @@ impl Reader {
         self.list(name, NETWORKS, network)
     }
 
-    /// The items of a comma-separated list that must not be printed.
-    pub(super) fn secrets(&self, name: &str) -> Vec<Secret<String>> {
-        self.items(name).into_iter().map(Secret::new).collect()
+    /// The items of a comma-separated list that must not be printed, or the lines of the file that is set instead.
+    pub(super) fn secrets(&mut self, name: &str) -> Secrets {
+        let file_setting = format!("{name}_FILE");
+        let (list, path) = (self.given(name), self.given(&file_setting));
+        let values: Vec<_> = self.items(name).into_iter().map(Secret::new).collect();
+        let texts = |values: &[Secret<String>]| values.iter().any(|value| quotes::enclose(value.expose()));
+        let Some(path) = path else {
+            let quoted = texts(&values) || list.is_some_and(|list| quotes::enclose(&list));
+            let warnings = quoted.then(|| quotes::warning(name)).into_iter().collect();
+            return Secrets { values, variable: name.to_owned(), warnings };
+        };
+        if list.is_some() {
+            self.problem(&file_setting, &path, &format!("nothing where {name} is set: the secrets come from one of them"));
+        }
+        let SecretFile { secrets, warning } = SecretFile::read(Path::new(&path)).unwrap_or_else(|why| {
+            self.problem(&file_setting, &path, &format!("{SECRET_FILE}, but {why}"));
+            SecretFile { secrets: values, warning: None }
+        });
+        let quoted = texts(&secrets).then(|| quotes::warning(&file_setting));
+        Secrets { values: secrets, warnings: warning.into_iter().chain(quoted).collect(), variable: file_setting }
     }
 
     /// The address of a listener, if somebody has set it; `example` is part of the problem where it can't be used.

@@ -22,8 +22,10 @@ impl Settings {
             cert: absolute(&self.cert),
             pkey: absolute(&self.pkey),
             acme_ca: absolute(&self.acme_ca),
+            static_auth_secret_file: absolute(&self.static_auth_secret_file),
             // No command checks a key, and an access mode with keys can't be read without them. Like it, "open" allows any name.
             api_keys: None,
+            api_keys_file: None,
             turn_access: self.turn_access.as_ref().map(|mode| if mode.trim() == "key" { "open" } else { mode }.to_owned()),
             ice_access: None,
             ..self.clone()

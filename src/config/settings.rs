@@ -192,6 +192,9 @@ pub struct Settings {
     /// Comma-separated list of secrets shared with other TURN REST issuers, newest first [default: generated, in the database]
     #[arg(long, env = "CASTWAY_STATIC_AUTH_SECRET", value_name = "LIST", global = true, hide_env_values = true)]
     pub static_auth_secret: Option<String>,
+    /// File with these secrets instead, one a line, newest first; read at the start
+    #[arg(long, env = "CASTWAY_STATIC_AUTH_SECRET_FILE", value_name = "FILE", global = true, hide_env_values = true)]
+    pub static_auth_secret_file: Option<String>,
     /// Who gets credentials from GET /turn: open (anybody, of scope clients), key (callers with an API key) or users (users with
     /// their password, and callers with an API key)
     #[arg(long, env = "CASTWAY_TURN_ACCESS", value_name = "MODE", global = true, hide_env_values = true)]
@@ -199,6 +202,9 @@ pub struct Settings {
     /// Comma-separated list of API keys, for callers of GET /turn and of the ICE service
     #[arg(long, env = "CASTWAY_API_KEYS", value_name = "LIST", global = true, hide_env_values = true)]
     pub api_keys: Option<String>,
+    /// File with these keys instead, one a line; read at the start
+    #[arg(long, env = "CASTWAY_API_KEYS_FILE", value_name = "FILE", global = true, hide_env_values = true)]
+    pub api_keys_file: Option<String>,
     /// Longest lifetime of TURN credentials, and the lifetime of those whose request names none
     #[arg(long, env = "CASTWAY_TTL", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub ttl: Option<String>,
@@ -270,6 +276,9 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The fields whose values are secrets. Each has a field with `_file` at its end that names a file with them.
+    pub const SECRETS: [&str; 2] = ["static_auth_secret", "api_keys"];
+
     /// The default of each setting that has a fixed one. The reader falls back to these texts, the help shows them, and a test
     /// compares `.env.example` with them.
     #[must_use]

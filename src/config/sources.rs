@@ -16,9 +16,15 @@ impl Settings {
     }
 
     /// The settings of `self`, and those of `other` that `self` does not have. An empty value counts as not set, so it hides nothing.
+    /// Secrets and the file that has them hide each other.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
-        from_fields(other.set_fields().chain(self.set_fields()))
+        let own: Vec<(String, String)> = self.set_fields().collect();
+        let secrets =
+            |field: &str| Self::SECRETS.into_iter().find(|secret| field.strip_suffix("_file").unwrap_or(field) == *secret);
+        let hides = |field: &str| own.iter().any(|(own, _)| secrets(own).is_some() && secrets(own) == secrets(field));
+        let others: Vec<(String, String)> = other.set_fields().filter(|(field, _)| !hides(field)).collect();
+        from_fields(others.into_iter().chain(own))
     }
 
     /// Whether nothing is set.
@@ -53,6 +59,11 @@ mod tests {
         let merged = above.or(&settings(&[("CASTWAY_REALM", "castway"), ("CASTWAY_TTL", "60"), ("CASTWAY_GRACE", "7")]));
         let expected = [Some("tv"), Some("60"), Some("7")];
         assert_eq!([merged.realm.as_deref(), merged.ttl.as_deref(), merged.grace.as_deref()], expected);
+        for (own, others) in [("API_KEYS", "API_KEYS_FILE"), ("STATIC_AUTH_SECRET_FILE", "STATIC_AUTH_SECRET")] {
+            let names = [own, others].map(|name| format!("CASTWAY_{name}"));
+            let merged = settings(&[(&names[0], "x")]).or(&settings(&[(&names[1], "y"), ("CASTWAY_CERT", "z")]));
+            assert_eq!(merged, settings(&[(&names[0], "x"), ("CASTWAY_CERT", "z")]));
+        }
         assert!(settings(&[("CASTWAY_TTL", "")]).is_empty() && !merged.is_empty());
     }
 }

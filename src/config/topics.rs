@@ -9,7 +9,9 @@ use super::credentials::CredentialsConfig;
 use super::http::HttpConfig;
 use super::log::LogConfig;
 use super::multiconnection::MultiConnectionConfig;
+use super::port_conflicts::RequiredPorts;
 use super::problems::Problems;
+use super::quotes;
 use super::reader::Reader;
 use super::relay::RelayConfig;
 use super::secret::Secret;
@@ -41,22 +43,50 @@ impl Config {
     /// [`Problems`] with one line for each setting that can't be used.
     pub fn read(settings: &Settings) -> Result<Self, Problems> {
         let mut reader = Reader::new(settings);
-        let http = HttpConfig::read(&mut reader);
-        let relay = RelayConfig::read(&mut reader);
-        let config = Self {
+        let config = Self::read_topics(settings, &mut reader);
+        reader.finish(config)
+    }
+
+    /// The same for a server, whose listeners must not exclude each other. The record of a running one names the ports that it has got.
+    ///
+    /// # Errors
+    /// [`Problems`] with one line for each setting that can't be used.
+    pub fn read_to_serve(settings: &Settings) -> Result<Self, Problems> {
+        let mut reader = Reader::new(settings);
+        let config = Self::read_topics(settings, &mut reader);
+        config.required_ports().report(&mut reader);
+        reader.finish(config)
+    }
+
+    fn read_topics(settings: &Settings, reader: &mut Reader) -> Self {
+        let http = HttpConfig::read(reader);
+        let relay = RelayConfig::read(reader);
+        Self {
             settings: Secret::new(settings.clone()),
             data_dir: reader.value("CASTWAY_DATA_DIR", "a folder", |text| Some(PathBuf::from(text))),
-            tls: TlsConfig::read(&mut reader, http.main(), relay.addr),
+            tls: TlsConfig::read(reader, http.main(), relay.addr),
             http,
             relay,
-            credentials: CredentialsConfig::read(&mut reader),
-            cast: CastConfig::read(&mut reader),
-            apprtc: AppRtcConfig::read(&mut reader),
-            multiconnection: MultiConnectionConfig::read(&mut reader),
+            credentials: CredentialsConfig::read(reader),
+            cast: CastConfig::read(reader),
+            apprtc: AppRtcConfig::read(reader),
+            multiconnection: MultiConnectionConfig::read(reader),
             drain: reader.seconds("CASTWAY_DRAIN", 0..=3600),
-            log: LogConfig::read(&mut reader),
-        };
-        reader.finish(config)
+            log: LogConfig::read(reader),
+        }
+    }
+
+    /// The TCP ports that the server must have.
+    #[must_use]
+    pub fn required_ports(&self) -> RequiredPorts {
+        RequiredPorts::new(&self.http, &self.tls, &self.apprtc, &self.relay)
+    }
+
+    /// What is allowed and probably not meant, in sentences.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let realm = quotes::enclose(&self.relay.realm).then(|| quotes::warning("CASTWAY_REALM"));
+        self.credentials.warnings().into_iter().chain(realm).collect()
     }
 }
 

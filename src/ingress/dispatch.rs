@@ -21,7 +21,7 @@ use crate::limits::concurrency::{ClientCounter, ConnectionSlot};
 use crate::limits::descriptors::DescriptorPool;
 use crate::limits::ip_prefix;
 use crate::relay::{AcceptedConnection, NonBlockingConnection, StreamIntake};
-use crate::tls::{ACME_TLS, HTTP_2, HandshakeConfigs, STUN_TURN};
+use crate::tls::{ACME_TLS, HTTP_2, HandshakeConfigs, STUN_NAT_DISCOVERY, STUN_TURN};
 
 /// Bytes that rustls buffers of what is written before the client takes any. Bytes in this buffer no longer count as waiting.
 const MAX_TLS_BUFFER_BYTES: usize = 16 * 1024;
@@ -107,7 +107,7 @@ impl Dispatcher {
         let protocol = match alpn {
             // RFC 8737 §3: the validation ends with the handshake.
             Some(ACME_TLS) => return Ok(()),
-            Some(STUN_TURN) => Protocol::Turn,
+            Some(STUN_TURN | STUN_NAT_DISCOVERY) => Protocol::Turn,
             Some(HTTP_2) => Protocol::Http,
             // Some TURN clients offer HTTP/1.1 too (coturn's).
             Some(_) | None => detect::protocol(stream.fill_buf().await?.first()),

@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use crate::addresses::port_holder::port_holder;
 use crate::config::Listen;
 
 /// A bound listener, and its address.
@@ -69,10 +70,8 @@ pub async fn bind(listen: &Listen, setting: &str) -> anyhow::Result<Listener> {
 fn bind_error(addr: SocketAddr, setting: &str, error: &io::Error) -> anyhow::Error {
     let kind = error.kind();
     if kind == io::ErrorKind::AddrInUse {
-        anyhow!(
-            "TCP {addr} is taken by another program (another Castway?) or by another setting of this one: stop that program, or set \
-             {setting} to a free port"
-        )
+        let holder = port_holder("TCP", addr);
+        anyhow!("TCP {addr} is taken by {holder}: stop that program, or set {setting} to a free port")
     } else if kind == io::ErrorKind::PermissionDenied {
         anyhow!(
             "TCP {addr} needs more privileges: ports below 1024 are for root or for CAP_NET_BIND_SERVICE; set {setting} to a higher \

@@ -14,6 +14,8 @@ use super::certificates::Certificates;
 pub const ACME_TLS: &[u8] = b"acme-tls/1";
 /// The ALPN protocol of STUN and TURN over TLS (RFC 7443).
 pub const STUN_TURN: &[u8] = b"stun.turn";
+/// The ALPN protocol of NAT discovery with STUN over TLS (RFC 7443).
+pub const STUN_NAT_DISCOVERY: &[u8] = b"stun.nat-discovery";
 /// The ALPN protocol of HTTP/2 (RFC 9113).
 pub const HTTP_2: &[u8] = b"h2";
 
@@ -34,7 +36,7 @@ impl HandshakeConfigs {
         let placeholder =
             CertificateResolver { certificates: certificates.clone(), local: None, client: Ipv4Addr::UNSPECIFIED.into() };
         let mut common = builder.with_no_client_auth().with_cert_resolver(Arc::new(placeholder));
-        common.alpn_protocols = [HTTP_2, b"http/1.1", STUN_TURN, ACME_TLS].map(<[u8]>::to_vec).to_vec();
+        common.alpn_protocols = [HTTP_2, b"http/1.1", STUN_TURN, STUN_NAT_DISCOVERY, ACME_TLS].map(<[u8]>::to_vec).to_vec();
         Self { certificates, common }
     }
 

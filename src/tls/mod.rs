@@ -30,5 +30,5 @@ mod trust;
 
 pub use certificate::{Certificate, CertificateKind};
 pub use certificates::Certificates;
-pub use handshake_configs::{ACME_TLS, HTTP_2, HandshakeConfigs, STUN_TURN};
+pub use handshake_configs::{ACME_TLS, HTTP_2, HandshakeConfigs, STUN_NAT_DISCOVERY, STUN_TURN};
 pub use server_hosts::ServerHosts;

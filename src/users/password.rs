@@ -22,8 +22,23 @@ const GROUP_CHARS: usize = 5;
 pub struct PasswordKeys {
     pub(super) argon2id: String,
     pub(super) realm: String,
-    pub(super) h_a1_md5: [u8; 16],
-    pub(super) h_a1_sha256: [u8; 32],
+    /// Of the password in its SASLprep form, as the RFC has it.
+    pub(super) prepared: TurnKeys,
+    /// Of the password as it was typed: the clients that people use send it so.
+    pub(super) typed: TurnKeys,
+}
+
+/// The long-term keys H(A1) of one form of a password.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TurnKeys {
+    pub(super) md5: [u8; 16],
+    pub(super) sha256: [u8; 32],
+}
+
+impl TurnKeys {
+    pub(super) fn new(name: &str, realm: &str, password: &str) -> Self {
+        Self { md5: h_a1_md5(name, realm, password), sha256: h_a1_sha256(name, realm, password) }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +47,10 @@ pub enum PasswordError {
     Empty,
     #[error("a password has at most {MAX_BYTES} bytes")]
     Long,
-    #[error("a password can't hold control characters or others that no client may send (RFC 4013)")]
+    #[error(
+        "a password can't hold what SASLprep (RFC 4013) prohibits: control characters, most emoji and other characters newer than \
+         Unicode 3.2, or letters of both writing directions"
+    )]
     Prohibited,
     #[error("hashing the password failed: {0}")]
     Hash(argon2::password_hash::Error),
@@ -47,16 +65,16 @@ impl PasswordKeys {
         if password.len() > MAX_BYTES {
             return Err(PasswordError::Long);
         }
-        let password = stringprep::saslprep(password).map_err(|_| PasswordError::Prohibited)?;
-        if password.is_empty() {
+        let prepared = stringprep::saslprep(password).map_err(|_| PasswordError::Prohibited)?;
+        if prepared.is_empty() {
             return Err(PasswordError::Empty);
         }
-        let hash: PasswordHash = Argon2::default().hash_password(password.as_bytes()).map_err(PasswordError::Hash)?;
+        let hash: PasswordHash = Argon2::default().hash_password(prepared.as_bytes()).map_err(PasswordError::Hash)?;
         Ok(Self {
             argon2id: hash.to_string(),
             realm: realm.to_owned(),
-            h_a1_md5: h_a1_md5(name.as_str(), realm, &password),
-            h_a1_sha256: h_a1_sha256(name.as_str(), realm, &password),
+            prepared: TurnKeys::new(name.as_str(), realm, &prepared),
+            typed: TurnKeys::new(name.as_str(), realm, password),
         })
     }
 }
@@ -77,7 +95,7 @@ pub fn looks_generated(password: &str) -> bool {
         && groups.iter().all(|group| group.len() == GROUP_CHARS && group.bytes().all(|letter| ALPHABET.contains(&letter)))
 }
 
-/// Whether `key` is H(A1) for SHA-256 of this name and password, as typed or in SASLprep form. The time depends on neither.
+/// Whether `key` is H(A1) for SHA-256 of this name and of the SASLprep form of the password, which may be given in another form. The time depends on neither.
 pub(super) fn has_key(name: &str, realm: &str, password: &str, key: &[u8; 32]) -> bool {
     if password.len() > MAX_BYTES {
         return false;
@@ -105,14 +123,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_becomes_a_hash_and_two_keys() {
+    fn r77_a_password_becomes_a_hash_and_the_keys_of_both_forms() {
         let alice = "alice".parse().unwrap();
-        let keys = PasswordKeys::new(&alice, "castway", "I\u{AD}X-correct horse").unwrap();
+        let typed = "I\u{AD}X-correct horse";
+        let keys = PasswordKeys::new(&alice, "castway", typed).unwrap();
         assert!(keys.argon2id.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", keys.argon2id);
         assert!(Argon2::default().verify_password(b"IX-correct horse", keys.argon2id.as_str()).is_ok());
         assert!(Argon2::default().verify_password(b"another", keys.argon2id.as_str()).is_err());
-        assert_eq!(keys.h_a1_md5, h_a1_md5("alice", "castway", "IX-correct horse"));
-        assert_eq!(keys.h_a1_sha256, h_a1_sha256("alice", "castway", "IX-correct horse"));
+        for (form, keys) in [("IX-correct horse", keys.prepared), (typed, keys.typed)] {
+            assert_eq!(keys.md5, h_a1_md5("alice", "castway", form));
+            assert_eq!(keys.sha256, h_a1_sha256("alice", "castway", form));
+        }
+        // Full-width digits, a no-break space, and a letter with its accent apart.
+        for (typed, prepared) in [("\u{FF11}\u{FF12}3", "123"), ("a\u{A0}b", "a b"), ("e\u{301}", "\u{E9}")] {
+            let keys = PasswordKeys::new(&alice, "castway", typed).unwrap();
+            assert_ne!(keys.prepared.md5, keys.typed.md5);
+            assert_eq!(keys.prepared.md5, h_a1_md5("alice", "castway", prepared));
+        }
+        let plain = PasswordKeys::new(&alice, "castway", "correct horse").unwrap();
+        assert_eq!(plain.prepared.sha256, plain.typed.sha256);
     }
 
     #[test]
@@ -132,13 +161,13 @@ mod tests {
     fn a_key_knows_its_password_as_typed_and_prepared() {
         let keys = PasswordKeys::new(&"alice".parse().unwrap(), "castway", "I\u{AD}X-correct horse").unwrap();
         for right in ["IX-correct horse", "I\u{AD}X-correct horse", "\u{2168}-correct horse"] {
-            assert!(has_key("alice", "castway", right, &keys.h_a1_sha256), "{right:?}");
+            assert!(has_key("alice", "castway", right, &keys.prepared.sha256), "{right:?}");
         }
         for wrong in ["", "ix-correct horse", "tab\there", &"x".repeat(MAX_BYTES + 1)] {
-            assert!(!has_key("alice", "castway", wrong, &keys.h_a1_sha256), "{wrong:?}");
+            assert!(!has_key("alice", "castway", wrong, &keys.prepared.sha256), "{wrong:?}");
         }
-        assert!(!has_key("bob", "castway", "IX-correct horse", &keys.h_a1_sha256));
-        assert!(!has_key("alice", "elsewhere", "IX-correct horse", &keys.h_a1_sha256));
+        assert!(!has_key("bob", "castway", "IX-correct horse", &keys.prepared.sha256));
+        assert!(!has_key("alice", "elsewhere", "IX-correct horse", &keys.prepared.sha256));
         assert!(!has_key("alice", "castway", "IX-correct horse", &[0; 32]));
     }
 
@@ -157,7 +186,9 @@ mod tests {
         let alice = "alice".parse().unwrap();
         assert!(matches!(PasswordKeys::new(&alice, "r", ""), Err(PasswordError::Empty)));
         assert!(matches!(PasswordKeys::new(&alice, "r", "\u{AD}"), Err(PasswordError::Empty)));
-        assert!(matches!(PasswordKeys::new(&alice, "r", "tab\there"), Err(PasswordError::Prohibited)));
+        for prohibited in ["tab\there", "\u{E000}", "\u{1F600}", "\u{627}1a"] {
+            assert!(matches!(PasswordKeys::new(&alice, "r", prohibited), Err(PasswordError::Prohibited)), "{prohibited:?}");
+        }
         assert!(matches!(PasswordKeys::new(&alice, "r", &"x".repeat(513)), Err(PasswordError::Long)));
     }
 }

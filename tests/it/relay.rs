@@ -555,11 +555,11 @@ async fn what_can_not_start_says_which_setting_to_change() {
     let listening = handle.listening();
     let taken = UdpSocket::bind((own_ip(), 25_200)).await.unwrap();
     for (config, setting, words) in [
-        (RelayConfig { addr: listening, ..config() }, "CASTWAY_TURN_ADDR", "taken by another program"),
+        (RelayConfig { addr: listening, ..config() }, "CASTWAY_TURN_ADDR", "is taken by another setting of this server"),
         (
             RelayConfig { addr: (taken.local_addr().unwrap().ip(), 25_199).into(), alternate_port: Some(25_200), ..config() },
             "CASTWAY_ALT_LISTENING_PORT",
-            "taken by another program",
+            "is taken by another setting of this server",
         ),
         (
             RelayConfig { addr: "198.51.100.1:0".parse().unwrap(), ..config() },

@@ -135,13 +135,16 @@ async fn sighup_has_them_read_at_once() {
 async fn turn_over_tls_is_advertised_under_a_name_that_can_be_verified() {
     let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
     let at = folder.path().to_owned();
-    let files = with_files(&at, &authority.sign(&["*.example.org", "turn.example.net"]));
+    let files = with_files(&at, &authority.sign(&["127.0.0.1", "*.example.org", "turn.example.net"]));
     let server = Server::start_in(folder, Settings { turn_access: some("open"), ..files }).await;
     let port = server.https.port();
     let uris = json(&server, "/turn?username=x").await["uris"].clone();
     assert_eq!(uris[2], format!("turns:cast.example.org:{port}?transport=tcp"), "{uris}");
     let other = reqwest::get(format!("http://{}/turn?username=x", server.http)).await.unwrap().text().await.unwrap();
     assert!(other.contains(&format!("turns:turn.example.net:{port}?transport=tcp")), "{other}");
+    let ice = reqwest::get(format!("http://{}/v1alpha/iceconfig", server.http)).await.unwrap().text().await.unwrap();
+    assert!(ice.contains(&format!("turns:turn.example.net:{port}?transport=tcp")), "{ice}");
+    assert!(!server.greeting.contains("Firefox"), "{}", server.greeting);
     server.stop().await;
 }
 
@@ -164,6 +167,7 @@ async fn turn_over_tls_is_advertised_at_an_ipv6_address() {
     let uris = reqwest::get(format!("http://{}/turn?username=x", server.http)).await.unwrap().text().await.unwrap();
     assert!(uris.contains(&format!("\"turns:[::1]:{}?transport=tcp\"", server.https.port())), "{uris}");
     assert!(uris.contains(&format!("\"turn:[::1]:{}?transport=udp\"", server.turn.port())), "{uris}");
+    assert!(server.greeting.contains("Firefox sends nothing to them"), "{}", server.greeting);
     server.stop().await;
 }
 

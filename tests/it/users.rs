@@ -60,7 +60,7 @@ async fn a_running_server_follows_the_command_line() {
     let keys = || of_scope(Scope::Anyone);
     assert_eq!(keys().len(), 1);
     let password = || login("alice").map(|login| login.keys);
-    assert_eq!(password().unwrap().len(), 1);
+    assert_eq!(password().unwrap().len(), 2, "as typed and prepared");
 
     run(&["user", "disable", "alice"]);
     until(|| directory.is_refused(Scope::Anyone, "alice")).await;
@@ -316,8 +316,10 @@ async fn commands_bring_an_old_database_up_to_date() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     make(&data).await;
+    ok(castway(&data).args(["user", "add", "alice", "--generate"]));
     let mut connection = raw(&data).connect().await.unwrap();
-    let older = "ALTER TABLE users DROP COLUMN scope; ALTER TABLE users DROP COLUMN admin; DROP TABLE server; DROP TABLE revoked;
+    let older = "ALTER TABLE users DROP COLUMN typed_h_a1_md5; ALTER TABLE users DROP COLUMN typed_h_a1_sha256;
+         ALTER TABLE users DROP COLUMN scope; ALTER TABLE users DROP COLUMN admin; DROP TABLE server; DROP TABLE revoked;
          CREATE TABLE revoked (name TEXT PRIMARY KEY, revoked_at INTEGER NOT NULL) STRICT; INSERT INTO revoked VALUES ('gone', 1900000000);
          DELETE FROM _sqlx_migrations WHERE version > 1";
     sqlx::raw_sql(older).execute(&mut connection).await.unwrap();
@@ -334,8 +336,16 @@ async fn commands_bring_an_old_database_up_to_date() {
         assert!(output.status.success(), "{}", stderr(&output));
     }
     let listed = ok(castway(&data).args(["user", "list"]));
-    assert_eq!(listed.lines().count(), 7);
-    assert_eq!(listed.matches("anyone").count(), 6, "{listed}");
+    assert_eq!(listed.lines().count(), 8);
+    assert_eq!(listed.matches("anyone").count(), 7, "{listed}");
+    let noted = || ok(castway(&data).args(["user", "list"])).lines().filter(|line| line.contains("must be set again")).count();
+    assert!(
+        listed.lines().nth(1).is_some_and(|line| line.starts_with("alice") && line.contains("must be set again")),
+        "{listed}"
+    );
+    assert_eq!(noted(), 1, "those whose password is new need nothing");
+    ok(castway(&data).args(["user", "passwd", "alice", "--generate"]));
+    assert_eq!(noted(), 0);
     assert_eq!(ok(castway(&data).args(["secret", "list"])).lines().count(), 2);
     let revoked = open(&data).await.unwrap().snapshot().await.unwrap().revoked;
     assert_eq!(revoked, [("gone".to_owned(), Scope::Anyone)]);

@@ -4,17 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::addresses::interfaces;
+use crate::addresses::port_holder::port_holder;
 
 /// `setting` is the setting that has the port.
 pub(super) fn listen_error(protocol: &str, address: SocketAddr, setting: &str, error: io::Error) -> anyhow::Error {
     let kind = error.kind();
     let off = if protocol == "TCP" { "; or set CASTWAY_NO_TCP=true" } else { "" };
     let sentence = if kind == io::ErrorKind::AddrInUse {
-        format!(
-            "{protocol} {address} is taken by another program (another Castway, coturn?) or by another setting of this one: stop that \
-             program, or set {setting} to a free \
-             port{off}"
-        )
+        let holder = port_holder(protocol, address);
+        format!("{protocol} {address} is taken by {holder}: stop that program, or set {setting} to a free port{off}")
     } else if kind == io::ErrorKind::AddrNotAvailable {
         let (own, port) = (interfaces::listed(), address.port());
         format!(

@@ -29,6 +29,9 @@ const MAX_USERNAME_BYTES: usize = 508;
 const OFFER_BOTH: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
 const OFFER_SHA256: &[u8] = &[0, 2, 0, 0];
 
+/// How many long-term keys a user with a password has: one for the password as it was typed and one for its SASLprep form.
+const KEYS_OF_USER: usize = 2;
+
 /// The attributes of a request that identify the requester.
 struct Claim<'a> {
     integrity: IntegrityAlgorithm,
@@ -60,9 +63,9 @@ impl Engine {
         }
         let user_keys = if realm_is_ours { self.user_keys(&claim, now) } else { None };
         let guess = self.guess(from, &claim, user_keys.as_ref(), now)?;
-        // Fourth and fifth checks: 401 for an unknown user and for wrong integrity. An unknown user costs the same HMAC as a
+        // Fourth and fifth checks: 401 for an unknown user and for wrong integrity. An unknown user costs the same HMACs as a
         // known one, so that the time of the answer does not tell them apart.
-        let decoy = [(Scope::Anyone, LongTermKey::Md5([0; 16]))];
+        let decoy = [(Scope::Anyone, LongTermKey::Md5([0; 16])); KEYS_OF_USER];
         let (keys, known) = user_keys.as_ref().map_or((&decoy[..], false), |user_keys| (&user_keys.keys, true));
         match keys.iter().find(|(_, key)| claim.integrity.verify(message, key) && known).copied() {
             Some((scope, key)) => {

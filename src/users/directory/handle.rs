@@ -128,7 +128,7 @@ impl Directory {
         let snapshot = self.0.snapshot.load();
         let user = snapshot.users.get(name);
         let realm = user.map_or(&*snapshot.usual_realm, |user| &user.realm);
-        let right = password::has_key(name, realm, password, &user.map_or([0; 32], |user| user.h_a1_sha256));
+        let right = password::has_key(name, realm, password, &user.map_or([0; 32], |user| user.prepared.sha256));
         user.filter(|user| right && user.enabled).map(|user| user.scope)
     }
 

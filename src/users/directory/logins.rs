@@ -7,14 +7,15 @@ use super::state::{DirectoryState, IndexedSnapshot};
 use crate::turn::Scope;
 use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
 use crate::users::credentials::{self, CLOCK_SLACK, TimeLimitedUsername};
+use crate::users::password::TurnKeys;
 
 /// What a TURN username stands for.
 #[derive(Debug, Clone)]
 pub struct Login {
     /// The user's name: the username itself, or the user in a time-limited one.
     pub user: String,
-    /// The long-term keys H(A1), the likeliest first. There are several if several secrets are live, since each makes a key for each
-    /// scope.
+    /// The long-term keys H(A1), the likeliest first. Users have one for each form of their password, and time-limited credentials one
+    /// for each live secret and scope.
     pub keys: Vec<(Scope, LongTermKey)>,
     /// How long the credentials are good; `None`: for ever. Leased credentials count as new ones.
     pub remaining: Option<Duration>,
@@ -33,13 +34,15 @@ impl Directory {
     pub fn login(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: SystemTime) -> Option<Login> {
         let snapshot = self.0.snapshot.load();
         if let Some(user) = snapshot.users.get(username) {
-            let key = match algorithm {
-                PasswordAlgorithm::Md5 => LongTermKey::Md5(user.h_a1_md5),
-                PasswordAlgorithm::Sha256 => LongTermKey::Sha256(user.h_a1_sha256),
+            let key = |keys: TurnKeys| match algorithm {
+                PasswordAlgorithm::Md5 => LongTermKey::Md5(keys.md5),
+                PasswordAlgorithm::Sha256 => LongTermKey::Sha256(keys.sha256),
             };
+            // Always two, so that the time of a refusal tells nothing of a password.
+            let forms = [user.typed.unwrap_or(user.prepared), user.prepared];
             let login = Login {
                 user: username.to_owned(),
-                keys: vec![(user.scope, key)],
+                keys: forms.map(|keys| (user.scope, key(keys))).to_vec(),
                 remaining: None,
                 is_leased: false,
                 group: None,

@@ -14,6 +14,7 @@ use crate::config::{Config, CredentialsConfig, Settings};
 use crate::turn::Scope::{self, Anyone, Clients};
 use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
 use crate::users::credentials;
+use crate::users::password::TurnKeys;
 use crate::users::store::{SecretInfo, Snapshot, SnapshotUser, Store};
 
 const NOW: u64 = 1_800_000_000;
@@ -40,8 +41,8 @@ fn user(name: &str, scope: Scope, enabled: bool) -> (String, SnapshotUser) {
         admin: None,
         scope,
         realm: "castway".into(),
-        h_a1_md5: credentials::h_a1_md5(name, "castway", "pw"),
-        h_a1_sha256: credentials::h_a1_sha256(name, "castway", "pw"),
+        prepared: TurnKeys::new(name, "castway", "pw"),
+        typed: None,
     };
     (name.into(), user)
 }
@@ -157,7 +158,7 @@ fn a_users_name_is_no_time_limited_username() {
     let directory = Directory(Arc::new(DirectoryState::new(users, &config("north"))));
     for name in &names {
         let login = directory.md5(name, at(0)).unwrap();
-        assert_eq!((login.user, login.keys), (name.clone(), vec![(Clients, stored_key(name))]));
+        assert_eq!((login.user, login.keys), (name.clone(), vec![(Clients, stored_key(name)); 2]));
         assert_eq!((login.remaining, login.is_leased), (None, false), "a password does not expire");
     }
 }
@@ -191,7 +192,7 @@ fn a_user_is_refused_in_its_own_scope() {
             assert_eq!(directory.is_refused(scope, user), !expected.contains(&scope), "{scope:?} {user}");
         }
     }
-    assert_eq!(directory.keys("kiosk", at(0)), [(Clients, stored_key("kiosk"))]);
+    assert_eq!(directory.keys("kiosk", at(0)), [(Clients, stored_key("kiosk")); 2]);
     assert_eq!(directory.keys("shut", at(0)), []);
     let trusted = ["bob", "alice", "kiosk", "former", "mallory", "shut", "removed"].map(|user| directory.trusted_scope(user));
     assert_eq!(trusted, [Some(Anyone), Some(Anyone), Some(Clients), Some(Anyone), None, None, None]);
@@ -403,15 +404,32 @@ fn disabled_and_removed_users_have_no_key_and_are_refused() {
 #[test]
 fn a_static_user_has_the_stored_key_in_its_realm() {
     let directory = directory("");
-    assert_eq!(directory.keys("alice", at(0)), [(Anyone, stored_key("alice"))]);
+    assert_eq!(directory.keys("alice", at(0)), [(Anyone, stored_key("alice")); 2]);
     let sha256 = directory.login("alice", "castway", PasswordAlgorithm::Sha256, at(0)).unwrap().keys;
-    assert_eq!(sha256, [(Anyone, LongTermKey::Sha256(credentials::h_a1_sha256("alice", "castway", "pw")))]);
+    assert_eq!(sha256, [(Anyone, LongTermKey::Sha256(credentials::h_a1_sha256("alice", "castway", "pw"))); 2]);
     assert!(directory.login("alice", "elsewhere", PasswordAlgorithm::Md5, at(0)).is_none());
     assert!(directory.keys("nobody", at(0)).is_empty());
     assert!(!directory.is_refused(Anyone, "alice") && !directory.is_refused(Anyone, "1001"));
-    assert_eq!(directory.keys("1001", at(0)), [(Anyone, stored_key("1001"))]);
+    assert_eq!(directory.keys("1001", at(0)), [(Anyone, stored_key("1001")); 2]);
     assert_eq!(directory.users_of_other_realms("elsewhere"), ["1001", "alice", "kiosk"]);
     assert!(directory.users_of_other_realms("castway").is_empty());
+}
+
+#[test]
+fn r77_a_user_has_the_keys_of_both_forms_of_the_password() {
+    let mut snapshot = snapshot();
+    snapshot.users[0].1.typed = Some(TurnKeys::new("alice", "castway", "\u{FF50}\u{FF57}"));
+    let directory = Directory(Arc::new(DirectoryState::new(snapshot, &config(""))));
+    for algorithm in [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256] {
+        let keys = directory.login("alice", "castway", algorithm, at(0)).unwrap().keys;
+        let of = |password: &str| (Anyone, LongTermKey::long_term(algorithm, "alice", "castway", password));
+        assert_eq!(keys, [of("\u{FF50}\u{FF57}"), of("pw")]);
+        // A password costs as many HMACs, whether or not SASLprep changes it.
+        assert_eq!(directory.login("1001", "castway", algorithm, at(0)).unwrap().keys.len(), keys.len());
+    }
+    for form in ["pw", "\u{FF50}\u{FF57}", "p\u{AD}w"] {
+        assert_eq!(directory.scope_of_password("alice", form), Some(Anyone), "{form:?}");
+    }
 }
 
 /// Prosody issues usernames that consist of the expiry only.

@@ -8,6 +8,7 @@ use sqlx::{FromRow, Row as _};
 use crate::config::secret::Secret;
 use crate::turn::Scope;
 use crate::users::credentials::unix_seconds;
+use crate::users::password::TurnKeys;
 use crate::users::scope::{self, scope_named};
 
 /// A user as `castway user list` shows it, without hash and keys.
@@ -21,6 +22,9 @@ pub struct UserInfo {
     pub scope: Scope,
     /// The realm that the password was set for; in another realm the user can't log in to the relay with it.
     pub realm: String,
+    /// Whether the key of the password as it was typed is stored. Without it, a password that SASLprep changes works on the relay only
+    /// in its SASLprep form, which no usual client sends.
+    pub has_typed_key: bool,
     /// UTC, as `2025-01-31T23:59:59Z`.
     pub created: String,
 }
@@ -45,6 +49,7 @@ impl FromRow<'_, SqliteRow> for UserInfo {
             admin: row.try_get("admin")?,
             scope: scope(row.try_get("scope")?)?,
             realm: row.try_get("realm")?,
+            has_typed_key: row.try_get("has_typed_key")?,
             created: row.try_get("created")?,
         })
     }
@@ -78,14 +83,37 @@ pub struct SnapshotUser {
     pub admin: Option<Secret<String>>,
     pub scope: Scope,
     pub realm: String,
-    pub h_a1_md5: [u8; 16],
-    pub h_a1_sha256: [u8; 32],
+    /// Of the password in its SASLprep form.
+    pub prepared: TurnKeys,
+    /// Of the password as it was typed; `None`: it was set before these keys were stored.
+    pub typed: Option<TurnKeys>,
 }
 
 impl std::fmt::Debug for SnapshotUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SnapshotUser").field("enabled", &self.enabled).field("realm", &self.realm).finish_non_exhaustive()
     }
+}
+
+/// A user's name, and what a server needs to know of the user.
+pub(super) fn named_user(row: &SqliteRow) -> sqlx::Result<(String, SnapshotUser)> {
+    let typed = match (row.try_get::<Option<Vec<u8>>, _>("typed_h_a1_md5")?, row.try_get("typed_h_a1_sha256")?) {
+        (Some(md5), Some(sha256)) => Some(turn_keys(md5, sha256)?),
+        (None, _) | (_, None) => None,
+    };
+    let user = SnapshotUser {
+        enabled: row.try_get("enabled")?,
+        admin: row.try_get::<Option<String>, _>("admin")?.map(Secret::new),
+        scope: scope(row.try_get("scope")?)?,
+        realm: row.try_get("realm")?,
+        prepared: turn_keys(row.try_get("h_a1_md5")?, row.try_get("h_a1_sha256")?)?,
+        typed,
+    };
+    Ok((row.try_get("name")?, user))
+}
+
+fn turn_keys(md5: Vec<u8>, sha256: Vec<u8>) -> sqlx::Result<TurnKeys> {
+    Ok(TurnKeys { md5: fixed(md5)?, sha256: fixed(sha256)? })
 }
 
 pub(super) fn scope(name: String) -> Result<Scope, sqlx::Error> {

@@ -43,6 +43,14 @@ impl Store {
         Ok(settings.fetch_optional(&self.pool).await?.map(Secret::new))
     }
 
+    /// When that server started, in Unix seconds.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn started_at(&self) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT started_at FROM server").fetch_optional(&self.pool).await?)
+    }
+
     /// The clock was set by `by` seconds: moves the times of removals and retirements between `from` and `to`, which are Unix seconds of
     /// the clock before.
     ///

@@ -7,8 +7,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::connection::Store;
 use super::error::StoreError;
-use super::rows::{SecretInfo, Snapshot, SnapshotUser, fixed, scope};
-use crate::config::secret::Secret;
+use super::rows::{SecretInfo, Snapshot, named_user, scope};
 
 /// How long a watcher waits for a lock. It is short because the watcher is polled several times a second.
 const WATCHER_LOCK_TIMEOUT: Duration = Duration::from_millis(100);
@@ -54,21 +53,18 @@ async fn select_snapshot(connection: &mut SqliteConnection) -> Result<Snapshot, 
     if secrets.is_empty() {
         return Err(sqlx::Error::Decode("there is no secret; restart castway to make one".into()));
     }
-    let users = sqlx::query_as::<_, (String, bool, Option<String>, String, String, Vec<u8>, Vec<u8>)>(
-        "SELECT name, enabled, iif(admin, password_hash, NULL), scope, realm, h_a1_md5, h_a1_sha256 FROM users",
+    let users = sqlx::query(
+        "SELECT name, enabled, iif(admin, password_hash, NULL) AS admin, scope, realm, h_a1_md5, h_a1_sha256, typed_h_a1_md5,
+                typed_h_a1_sha256
+         FROM users",
     );
     let users = users.fetch_all(&mut *transaction).await?;
     let revoked = sqlx::query_as::<_, (String, String)>("SELECT name, scope FROM revoked").fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
-    let users = users.into_iter().map(|(name, enabled, admin, scope_name, realm, md5, sha256)| {
-        let admin = admin.map(Secret::new);
-        let (h_a1_md5, h_a1_sha256) = (fixed(md5)?, fixed(sha256)?);
-        Ok((name, SnapshotUser { enabled, admin, scope: scope(scope_name)?, realm, h_a1_md5, h_a1_sha256 }))
-    });
     let revoked = revoked.into_iter().map(|(name, scope_name)| Ok((name, scope(scope_name)?)));
     Ok(Snapshot {
         secrets,
-        users: users.collect::<Result<_, sqlx::Error>>()?,
+        users: users.iter().map(named_user).collect::<Result<_, sqlx::Error>>()?,
         revoked: revoked.collect::<Result<_, sqlx::Error>>()?,
     })
 }

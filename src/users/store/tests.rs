@@ -79,6 +79,27 @@ async fn a_user_who_gets_another_scope_is_revoked_in_the_former_one() {
 }
 
 #[tokio::test]
+async fn r77_both_forms_of_a_password_are_stored_and_users_without_them_are_known() {
+    let (_folder, store) = store().await;
+    let alice: UserName = "alice".parse().unwrap();
+    let of = |typed: &str| PasswordKeys::new(&alice, "castway", typed).unwrap();
+    let stored = async || {
+        let user = store.snapshot().await.unwrap().users.remove(0).1;
+        assert_eq!(store.list().await.unwrap()[0].has_typed_key, user.typed.is_some());
+        (user.prepared, user.typed)
+    };
+    let first = of("\u{FF11}\u{FF12}\u{FF13}");
+    store.add(&alice, &first, Anyone, at(0)).await.unwrap();
+    assert!(stored().await == (first.prepared, Some(first.typed)));
+    // As a former version left it.
+    sqlx::query("UPDATE users SET typed_h_a1_md5 = NULL, typed_h_a1_sha256 = NULL").execute(&store.pool).await.unwrap();
+    assert!(stored().await == (first.prepared, None));
+    let second = of("caf\u{65}\u{301}");
+    store.passwd(&alice, &second, at(1)).await.unwrap();
+    assert!(stored().await == (second.prepared, Some(second.typed)));
+}
+
+#[tokio::test]
 async fn text_that_looks_like_sql_is_a_name() {
     let (_folder, store) = store().await;
     let name: UserName = "x'); DROP TABLE users; --".parse().unwrap();
@@ -154,6 +175,7 @@ async fn each_start_replaces_what_the_one_before_recorded() {
         let settings = Secret::new(settings.to_owned());
         store.record(&settings, at(1)).await.unwrap();
         assert_eq!(store.recorded().await.unwrap(), Some(settings));
+        assert_eq!(store.started_at().await.unwrap(), Some(1_800_000_001));
     }
 }
 

@@ -21,14 +21,17 @@ impl Store {
     pub async fn add(&self, name: &UserName, keys: &PasswordKeys, scope: Scope, now: SystemTime) -> Result<(), StoreError> {
         let mut transaction = self.begin_write().await?;
         let added = sqlx::query(
-            "INSERT INTO users (name, password_hash, realm, h_a1_md5, h_a1_sha256, created_at, updated_at, scope)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7) ON CONFLICT (name) DO NOTHING",
+            "INSERT INTO users (name, password_hash, realm, h_a1_md5, h_a1_sha256, typed_h_a1_md5, typed_h_a1_sha256, created_at,
+                                updated_at, scope)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9) ON CONFLICT (name) DO NOTHING",
         )
         .bind(name.as_str())
         .bind(&keys.argon2id)
         .bind(&keys.realm)
-        .bind(&keys.h_a1_md5[..])
-        .bind(&keys.h_a1_sha256[..])
+        .bind(&keys.prepared.md5[..])
+        .bind(&keys.prepared.sha256[..])
+        .bind(&keys.typed.md5[..])
+        .bind(&keys.typed.sha256[..])
         .bind(seconds(now))
         .bind(scope_name(scope))
         .execute(&mut *transaction)
@@ -47,7 +50,8 @@ impl Store {
     /// `Database`.
     pub async fn list(&self) -> Result<Vec<UserInfo>, StoreError> {
         let users = sqlx::query_as(
-            "SELECT name, enabled, admin, scope, realm, strftime('%Y-%m-%dT%H:%M:%SZ', created_at, 'unixepoch') AS created
+            "SELECT name, enabled, admin, scope, realm, typed_h_a1_md5 IS NOT NULL AS has_typed_key,
+                    strftime('%Y-%m-%dT%H:%M:%SZ', created_at, 'unixepoch') AS created
              FROM users ORDER BY name",
         );
         Ok(users.fetch_all(&self.pool).await?)
@@ -121,13 +125,16 @@ impl Store {
     /// `NoUser`, `Database`.
     pub async fn passwd(&self, name: &UserName, keys: &PasswordKeys, now: SystemTime) -> Result<(), StoreError> {
         let done = sqlx::query(
-            "UPDATE users SET password_hash = ?2, realm = ?3, h_a1_md5 = ?4, h_a1_sha256 = ?5, updated_at = ?6 WHERE name = ?1",
+            "UPDATE users SET password_hash = ?2, realm = ?3, h_a1_md5 = ?4, h_a1_sha256 = ?5, typed_h_a1_md5 = ?6,
+                    typed_h_a1_sha256 = ?7, updated_at = ?8 WHERE name = ?1",
         )
         .bind(name.as_str())
         .bind(&keys.argon2id)
         .bind(&keys.realm)
-        .bind(&keys.h_a1_md5[..])
-        .bind(&keys.h_a1_sha256[..])
+        .bind(&keys.prepared.md5[..])
+        .bind(&keys.prepared.sha256[..])
+        .bind(&keys.typed.md5[..])
+        .bind(&keys.typed.sha256[..])
         .bind(seconds(now))
         .execute(&self.pool)
         .await?;

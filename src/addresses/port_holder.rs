@@ -1,0 +1,118 @@
+//! Who has a port that this server could not bind, as far as `/proc` tells this user.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+/// The state of a listening TCP socket in `/proc/net/tcp` (`TCP_LISTEN`).
+const LISTENING: &str = "0A";
+
+/// A bound socket.
+#[derive(Debug, PartialEq, Eq)]
+struct Socket {
+    address: SocketAddr,
+    user: u32,
+    inode: u64,
+}
+
+/// Who has `protocol` (TCP or UDP) at `address`, in words.
+#[must_use]
+pub fn port_holder(protocol: &str, address: SocketAddr) -> String {
+    let file = protocol.to_lowercase();
+    let tables =
+        [format!("/proc/net/{file}"), format!("/proc/net/{file}6")].map(|path| fs::read_to_string(path).unwrap_or_default());
+    let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(|line| socket(line, protocol == "TCP"));
+    let Some(found) = sockets.into_iter().find(|socket| excludes(socket.address, address)) else {
+        return "another program".to_owned();
+    };
+    match process_of(found.inode) {
+        Some(process) if process == std::process::id() => "another setting of this server".to_owned(),
+        Some(process) => {
+            let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+            format!("another program ({:?}, process {process})", name.trim())
+        }
+        None => format!("another program (of the user {})", found.user),
+    }
+}
+
+/// Whether a socket that is bound to `taken` keeps `wanted` from being bound.
+fn excludes(taken: SocketAddr, wanted: SocketAddr) -> bool {
+    let (one, other) = (taken.ip().to_canonical(), wanted.ip().to_canonical());
+    taken.port() == wanted.port() && (one == other || one.is_unspecified() || other.is_unspecified())
+}
+
+/// The socket of a line of the kernel's tables (proc_net_tcp.txt); of TCP sockets only those that listen.
+fn socket(line: &str, is_tcp: bool) -> Option<Socket> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let &[_, local, _, state, _, _, _, user, _, inode, ..] = fields.as_slice() else { return None };
+    if is_tcp && state != LISTENING {
+        return None;
+    }
+    let (ip, port) = local.split_once(':')?;
+    let address = SocketAddr::new(ip_of(ip)?, u16::from_str_radix(port, 16).ok()?);
+    Some(Socket { address, user: user.parse().ok()?, inode: inode.parse().ok()? })
+}
+
+/// Each word of four bytes is a number in the order of this machine.
+fn ip_of(hex: &str) -> Option<IpAddr> {
+    let word = |at: usize| Some(u32::from_str_radix(hex.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    match hex.len() {
+        8 => Some(IpAddr::from(word(0)?)),
+        32 => {
+            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+            Some(IpAddr::from(<[u8; 16]>::try_from(words.concat()).ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// The process that has the socket with this inode; `None`: this user may not see it.
+fn process_of(inode: u64) -> Option<u32> {
+    let link = format!("socket:[{inode}]");
+    let has = |process: &u32| {
+        let descriptors = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+        descriptors.into_iter().any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == Path::new(&link)))
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.into_iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(has)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_kernels_table_is_a_socket() {
+        let line =
+            "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000   33        0 4711 1 0 100 0 0 10 0";
+        let six = "   1: 00000000000000000000000001000000:0D96 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 \
+                   00000000     0        0 12 1 0 100 0 0 10 0";
+        if cfg!(target_endian = "little") {
+            let expected = Socket { address: "127.0.0.1:8080".parse().unwrap(), user: 33, inode: 4711 };
+            assert_eq!(socket(line, true), Some(expected));
+            assert_eq!(socket(six, true).unwrap().address, "[::1]:3478".parse().unwrap());
+        }
+        assert_eq!(socket(&line.replace(" 0A ", " 01 "), true), None, "it does not listen");
+        assert_eq!(
+            socket("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode", true),
+            None
+        );
+    }
+
+    #[test]
+    fn the_holder_of_a_port_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert_eq!(port_holder("TCP", taken), "another program", "it is free again");
+        let (tcp, udp) = (TcpListener::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("[::1]:0"));
+        let taken = tcp.local_addr().unwrap();
+        for wanted in [taken, SocketAddr::new([0, 0, 0, 0].into(), taken.port())] {
+            assert_eq!(port_holder("TCP", wanted), "another setting of this server");
+        }
+        // Skipped on a machine without IPv6.
+        if let Ok(udp) = udp {
+            assert_eq!(port_holder("UDP", udp.local_addr().unwrap()), "another setting of this server");
+        }
+    }
+}
