@@ -1,0 +1,150 @@
+// TURN clients of other projects, over every transport and family: each gets an allocation with credentials of our /turn, and its data or its
+// media passes through the relay, since the two homes can't reach each other. Makes the table "TURN clients" in docs/clients.md.
+//
+// A run of all tests takes the clients that other tests have, too; `tests/run clients` takes all.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { ownAuthority } from '../interop/support/authority.mjs';
+import { assertMade, cellsOf, table, writes } from '../interop/support/document.mjs';
+import { Browsers } from './browsers.mjs';
+import { relayed } from './casts.mjs';
+import { addV6, build, demolish, nameAll, serve, SERVER } from './networks.mjs';
+import { ADDRESSES, addSipLink, assertRelayedOnly, configuration, driver, exchange, FAMILIES, makeEnd, NAMES, play, SIP, TRANSPORTS, uclient } from './turn-clients.mjs';
+
+const require = createRequire(new URL('../interop/', import.meta.url));
+const ALL = process.env.CASTWAY_TEST_CLIENTS === 'true';
+const API_KEY = 'key-of-janus-and-selkies';
+const PAGE = `http://${SERVER}:8080/healthz`;
+// How many bytes of other transports a phase may relay: none.
+const SIDE_BY_SIDE = 3;
+
+const environment = (name) => fileURLToPath(new URL(`../${name}/bin/python`, import.meta.url));
+const [python, pythonOfClients] = [environment('.venv'), environment('.venv-clients')];
+const ofNpm = (name) => JSON.parse(readFileSync(new URL(`../interop/node_modules/${name}/package.json`, import.meta.url), 'utf8')).version;
+const ofPip = (interpreter, name) => execFileSync(interpreter, ['-c', `import importlib.metadata as m; print(m.version("${name}"))`], { encoding: 'utf8' }).trim();
+const ofDebian = (name) => execFileSync('dpkg-query', ['-W', '-f', '${Version}', name], { encoding: 'utf8' }).replace(/^\d+:/, '').replace(/[-+~].*/, '');
+
+const browsersOf = {};
+let browsers;
+let server;
+let authority;
+
+// Two drivers with the same command.
+const pair = (command, more = {}) => (config) => {
+  const text = JSON.stringify(config);
+  return play({ offer: [...command, 'offer', text], answer: [...command, 'answer', text], env: { SSL_CERT_FILE: authority.ca, NODE_EXTRA_CA_CERTS: authority.ca }, ...more });
+};
+const relayOnly = (command, more) => async (config) => assertRelayedOnly((await pair(command, more)(config)).candidates);
+const node = (library) => relayOnly([process.execPath, driver('webrtc.mjs'), library]);
+
+async function inPages(open, config) {
+  const [one, other] = await Promise.all([open('home1'), open('home2')]);
+  const offer = await one.evaluate(makeEnd, { role: 'offer', config });
+  const answer = await other.evaluate(makeEnd, { role: 'answer', config, description: offer });
+  for (const { sdp } of [offer, answer]) assertRelayedOnly(sdp.split('\r\n').filter((line) => line.startsWith('a=candidate:')));
+  assert.equal(await one.evaluate(exchange, answer), 'all came back');
+}
+
+// `play` asserts that data passes. `version` is asked once; those of `debian` change with the distribution, and the document keeps those that
+// it was written with. `lacks` says why a cell is not played, for a transport, a family or one of both together.
+const CLIENTS = [
+  {
+    client: 'Chromium',
+    debian: true,
+    version: () => browsersOf.chromium.home1.version(),
+    play: (config) => inPages(async (home) => {
+      const page = await browsersOf.chromium[home].newPage();
+      await page.goto(PAGE);
+      return page;
+    }, config),
+  },
+  {
+    client: 'Firefox',
+    debian: true,
+    version: () => browsersOf.firefox.home1.evaluate(() => navigator.userAgent.match(/Firefox\/(\S+)/)[1]),
+    play: (config) => inPages(async (home) => browsersOf.firefox[home], config),
+    inTurn: true,
+  },
+  { client: "coturn's turnutils_uclient", debian: true, version: () => ofDebian('coturn'), play: (config) => uclient(config, authority.ca) },
+  { client: 'aioice', version: () => ofPip(python, 'aioice'), play: relayOnly([python, driver('ice_agent.py')]) },
+  { client: 'aiortc', version: () => ofPip(python, 'aiortc'), play: relayOnly([python, driver('peer_connection.py'), 'aiortc']) },
+  { client: 'werift', version: () => ofNpm('werift'), play: node('werift') },
+  { client: 'libwebrtc (@roamhq/wrtc)', version: () => ofNpm('@roamhq/wrtc'), play: node('libwebrtc') },
+  { client: 'libjuice (node-datachannel)', version: () => ofNpm('node-datachannel'), play: node('libjuice') },
+];
+
+const played = new Map();
+const cellKey = (transport, family) => `${transport} ${family}`;
+
+before(async () => {
+  build();
+  addV6();
+  nameAll(ADDRESSES);
+  authority = ownAuthority(Object.values(NAMES).map((name) => `DNS:${name}`));
+  server = await serve({
+    ...authority.settings,
+    // Otherwise the API redirects to HTTPS, and Janus doesn't follow.
+    CASTWAY_CERT_TRUSTED: 'false',
+    CASTWAY_HTTP_ADDR: `${SERVER}:8080,[${ADDRESSES[NAMES[6]]}]:8080`,
+    CASTWAY_TURN_ADDR: '[::]:3478',
+    CASTWAY_TURNS_ADDR: '[::]:5349',
+    CASTWAY_EXTERNAL_IP: Object.values(ADDRESSES).join(),
+    CASTWAY_RELAY_IP: Object.values(ADDRESSES).join(),
+    CASTWAY_RELAY_THREADS: '4',
+    CASTWAY_API_KEYS: API_KEY,
+    CASTWAY_CREDENTIALS_RATE: '100000',
+  });
+  browsers = new Browsers(authority.ca);
+  browsersOf.chromium = { home1: await browsers.chromium('home1'), home2: await browsers.chromium('home2') };
+  browsersOf.firefox = { home1: await browsers.firefox('home1', PAGE), home2: await browsers.firefox('home2', PAGE) };
+});
+after(async () => {
+  await browsers?.close();
+  await server?.close();
+  authority?.close();
+  demolish();
+});
+
+const credentials = async (name) => (await fetch(`${server.url}/turn?username=${name}`)).json();
+const reason = ({ lacks = {} }, transport, family) => lacks[cellKey(transport, family)] ?? lacks[transport] ?? lacks[family];
+
+for (const transport of TRANSPORTS) {
+  // The clients of one transport run side by side, and nothing is relayed over another one meanwhile.
+  describe(`over ${transport.toUpperCase()}`, { concurrency: SIDE_BY_SIDE }, () => {
+    let begun;
+    before(async () => {
+      begun = await relayed(server);
+    });
+    after(async () => {
+      const now = await relayed(server);
+      for (const other of TRANSPORTS.filter((each) => each !== transport)) assert.equal(now[other], begun[other], `bytes were relayed over ${other}`);
+    });
+
+    for (const each of CLIENTS) {
+      for (const family of FAMILIES.filter((version) => !reason(each, transport, version))) {
+        test(`${each.client} over IPv${family}`, async () => {
+          await each.play(configuration(transport, family, await credentials('alice'), { sip: SIP, key: API_KEY, rest: `http://${NAMES[family]}:8080/turn` }));
+          played.set(each, { ...played.get(each), [cellKey(transport, family)]: true });
+        });
+      }
+    }
+  });
+}
+
+const HEAD = ['Client', 'Version', ...TRANSPORTS.flatMap((transport) => FAMILIES.map((family) => `${transport.toUpperCase()}, IPv${family}`))];
+
+test('docs/clients.md says what was found', async () => {
+  const documented = new Map(cellsOf('turn-clients.test.mjs').map((cells) => [cells[0], cells]));
+  const rows = [];
+  for (const each of CLIENTS) {
+    const before = documented.get(each.client);
+    const cells = TRANSPORTS.flatMap((transport) => FAMILIES.map((family) => reason(each, transport, family) ?? (played.get(each)?.[cellKey(transport, family)] ? '✔' : 'failed')));
+    const version = each.debian && !writes && before ? before[1] : await each.version();
+    rows.push([each.client, version, ...cells]);
+  }
+  assertMade('turn-clients.test.mjs', table(HEAD, rows), 'netns');
+});
