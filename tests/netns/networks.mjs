@@ -161,7 +161,9 @@ export function translate(symmetric = true) {
 
 // Makes both routers drop UDP to the server, as many companies' routers do.
 export function blockUdp() {
-  for (const n of [1, 2]) run(`ip netns exec router${n} nft insert rule inet home forward ip daddr ${SERVER} meta l4proto udp drop`);
+  for (const n of [1, 2]) {
+    for (const address of [`ip daddr ${SERVER}`, `ip6 daddr ${SERVER_V6}`]) run(`ip netns exec router${n} nft insert rule inet home forward ${address} meta l4proto udp drop`);
+  }
 }
 
 // Makes both routers forward only TCP to the server's port 443.

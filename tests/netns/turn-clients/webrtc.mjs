@@ -1,4 +1,4 @@
-// One end of a data channel, with libraries for Node.js: webrtc.mjs werift|libwebrtc|libjuice offer|answer CONFIG. turn-clients.mjs, in the
+// One end of a data channel, with libraries for Node.js: webrtc.mjs werift|libwebrtc offer|answer CONFIG. turn-clients.mjs, in the
 // folder above, says what a driver prints and reads.
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
@@ -7,7 +7,7 @@ import { assertEchoes, echo, opened } from '../../interop/support/webrtc.mjs';
 const [library, role, text] = process.argv.slice(2);
 const { url, username, credential, transport, family } = JSON.parse(text);
 const require = createRequire(new URL('../../interop/', import.meta.url));
-const { RTCPeerConnection } = { werift: () => require('werift'), libwebrtc: () => require('@roamhq/wrtc'), libjuice: () => require('node-datachannel/polyfill') }[library]();
+const { RTCPeerConnection } = { werift: () => require('werift'), libwebrtc: () => require('@roamhq/wrtc') }[library]();
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 const pc = new RTCPeerConnection({
