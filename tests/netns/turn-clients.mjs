@@ -20,9 +20,13 @@ export const TRANSPORTS = ['udp', 'tcp', 'tls'];
 export const FAMILIES = [4, 6];
 const PORTS = { udp: 3478, tcp: 3478, tls: 5349 };
 
-// The configuration of both drivers.
+const literal = (family) => (family === 6 ? `[${SERVER_V6}]` : SERVER);
+const urlAt = (host, transport) => `${transport === 'tls' ? 'turns' : 'turn'}:${host}:${PORTS[transport]}?transport=${transport === 'udp' ? 'udp' : 'tcp'}`;
+
+// The configuration of both drivers. Clients that take names from DNS alone, which these networks don't have, need the second URL.
 export const configuration = (transport, family, { username, password }, more) => ({
-  url: `${transport === 'tls' ? 'turns' : 'turn'}:${NAMES[family]}:${PORTS[transport]}?transport=${transport === 'udp' ? 'udp' : 'tcp'}`,
+  url: urlAt(NAMES[family], transport),
+  urlOfAddress: urlAt(literal(family), transport),
   host: NAMES[family],
   port: PORTS[transport],
   transport,

@@ -32,8 +32,6 @@ const ofNpm = (name) => JSON.parse(readFileSync(new URL(`../interop/node_modules
 const ofPip = (interpreter, name) => execFileSync(interpreter, ['-c', `import importlib.metadata as m; print(m.version("${name}"))`], { encoding: 'utf8' }).trim();
 const ofDebian = (name) => execFileSync('dpkg-query', ['-W', '-f', '${Version}', name], { encoding: 'utf8' }).replace(/^\d+:/, '').replace(/[-+~].*/, '');
 
-const literal = (family) => (family === 6 ? `[${ADDRESSES[NAMES[6]]}]` : SERVER);
-
 const browsersOf = {};
 let browsers;
 let server;
@@ -53,6 +51,7 @@ async function inPages(open, config) {
   const answer = await other.evaluate(makeEnd, { role: 'answer', config, description: offer });
   for (const { sdp } of [offer, answer]) assertRelayedOnly(sdp.split('\r\n').filter((line) => line.startsWith('a=candidate:')));
   assert.equal(await one.evaluate(exchange, answer), 'all came back');
+  for (const page of [one, other]) await page.evaluate(() => window.pc.close());
 }
 
 // `play` asserts that data passes. `version` is asked once; those of `debian` change with the distribution, and the document keeps those that
@@ -66,8 +65,8 @@ const CLIENTS = [
       const page = await browsersOf.chromium[home].newPage();
       await page.goto(PAGE);
       return page;
-    // For UDP it takes names only from DNS, which these networks don't have.
-    }, config.transport === 'udp' ? { ...config, url: config.url.replace(config.host, literal(config.family)) } : config),
+    // For UDP it takes names only from DNS.
+    }, config.transport === 'udp' ? { ...config, url: config.urlOfAddress } : config),
   },
   {
     client: 'Firefox',
@@ -102,9 +101,11 @@ const CLIENTS = [
     version: () => ofDebian('libgstreamer1.0-0'),
     // Debian's bindings belong to its own Python.
     play: relayOnly(['/usr/bin/python3', driver('gstreamer.py')]),
+    // libnice speaks TURN without TLS to the port of a `turns:` URL.
+    lacks: { tls: 'uses TCP' },
   },
   { client: 'Selkies', more: true, version: () => ofPip(pythonOfClients, 'selkies'), play: pair([pythonOfClients, driver('peer_connection.py'), 'selkies.webrtc']) },
-  { client: 'pjsua2 (pjnath)', more: true, version: () => ofPip(pythonOfClients, 'pjsua2-python'), alone: true, play: pair([pythonOfClients, driver('sip_call.py')], { dones: 2 }) },
+  { client: 'pjsua2 (pjnath)', more: true, version: () => ofPip(pythonOfClients, 'pjsua2-python'), alone: true, play: pair([pythonOfClients, driver('sip_call.py')], { dones: 2 }), lacks: { 6: 'no IPv6' } },
   { client: 'baresip', more: true, debian: true, version: () => ofDebian('baresip-core'), alone: true, play: pair([process.execPath, driver('baresip.mjs')], { dones: 2 }) },
   {
     client: 'Janus',
@@ -112,6 +113,7 @@ const CLIENTS = [
     debian: true,
     version: () => ofDebian('janus'),
     alone: true,
+    lacks: { tls: 'uses TCP' },
     // It takes all URLs of the relay, and UDP first.
     play: async (config) => {
       if (config.transport === 'tcp') blockUdp();
@@ -177,7 +179,7 @@ function playOver(each, transport) {
 }
 
 for (const transport of TRANSPORTS) {
-  // The clients of one transport run side by side, and nothing is relayed over another one meanwhile.
+  // The clients of one transport run side by side, and nothing to speak of is relayed over another one meanwhile.
   describe(`over ${transport.toUpperCase()}`, { concurrency: SIDE_BY_SIDE }, () => {
     let begun;
     before(async () => {
@@ -185,7 +187,7 @@ for (const transport of TRANSPORTS) {
     });
     after(async () => {
       const now = await relayed(server);
-      for (const other of TRANSPORTS.filter((each) => each !== transport)) assert.equal(now[other], begun[other], `bytes were relayed over ${other}`);
+      for (const other of TRANSPORTS.filter((each) => each !== transport)) assert.ok(now[other] - begun[other] < FEWEST_BYTES, `${now[other] - begun[other]} bytes were relayed over ${other}`);
     });
 
     for (const each of run.filter(({ alone }) => !alone)) playOver(each, transport);
