@@ -105,8 +105,25 @@ const CLIENTS = [
     lacks: { tls: 'uses TCP' },
   },
   { client: 'Selkies', more: true, version: () => ofPip(pythonOfClients, 'selkies'), play: pair([pythonOfClients, driver('peer_connection.py'), 'selkies.webrtc']) },
-  { client: 'pjsua2 (pjnath)', more: true, version: () => ofPip(pythonOfClients, 'pjsua2-python'), alone: true, play: pair([pythonOfClients, driver('sip_call.py')], { dones: 2 }), lacks: { 6: 'no IPv6' } },
-  { client: 'baresip', more: true, debian: true, version: () => ofDebian('baresip-core'), alone: true, play: pair([process.execPath, driver('baresip.mjs')], { dones: 2 }) },
+  {
+    client: 'pjsua2 (pjnath)',
+    more: true,
+    version: () => ofPip(pythonOfClients, 'pjsua2-python'),
+    alone: true,
+    play: pair([pythonOfClients, driver('sip_call.py')], { dones: 2 }),
+    // The package is built without it.
+    lacks: { 6: 'no IPv6' },
+  },
+  {
+    client: 'baresip',
+    more: true,
+    debian: true,
+    version: () => ofDebian('baresip-core'),
+    alone: true,
+    play: pair([process.execPath, driver('baresip.mjs')], { dones: 2 }),
+    // Its media has the family of SIP, which is IPv4 between the homes.
+    lacks: { 'udp 6': 'not tried', tcp: 'uses UDP', tls: 'no TLS' },
+  },
   {
     client: 'Janus',
     more: true,

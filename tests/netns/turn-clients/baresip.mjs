@@ -32,7 +32,7 @@ module_app menu.so
 module_app ctrl_tcp.so
 module_app debug_cmd.so
 `);
-writeFileSync(join(folder, 'accounts'), `<sip:${role}@${sip[role]};transport=tcp>;regint=0;medianat=turn;stunserver="${url}";stunuser="${username}";stunpass="${credential}";answermode=auto;audio_codecs=opus\n`);
+writeFileSync(join(folder, 'accounts'), `<sip:${role}@${sip[role]};transport=tcp>;regint=0;medianat=turn;stunserver="${url}";stunuser="${username}";stunpass="${credential}";answermode=auto;audio_codecs=opus/48000/2\n`);
 writeFileSync(join(folder, 'contacts'), '');
 const baresip = spawn('baresip', ['-f', folder], { stdio: ['ignore', 'pipe', 'pipe'] });
 let shown = '';
