@@ -4,7 +4,9 @@
 // A run of all tests takes the clients that other tests have, too; `tests/run clients` takes all.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ownAuthority } from '../interop/support/authority.mjs';
@@ -34,6 +36,8 @@ const ofDebian = (name) => execFileSync('dpkg-query', ['-W', '-f', '${Version}',
 
 const browsersOf = {};
 let browsers;
+// For files of drivers, which are killed.
+const folder = mkdtempSync(join(tmpdir(), 'castway-turn-clients-'));
 let server;
 let authority;
 
@@ -177,6 +181,7 @@ after(async () => {
   await browsers?.close();
   await server?.close();
   authority?.close();
+  rmSync(folder, { recursive: true, force: true });
   demolish();
 });
 
@@ -187,7 +192,7 @@ function playOver(each, transport) {
   for (const family of FAMILIES.filter((version) => !reason(each, transport, version))) {
     test(`${each.client} over ${transport.toUpperCase()} and IPv${family}`, async () => {
       const begun = await relayed(server);
-      await each.play(configuration(transport, family, await credentials('alice'), { sip: SIP, key: API_KEY, rest: `http://${NAMES[family]}:8080/turn` }));
+      await each.play(configuration(transport, family, await credentials('alice'), { sip: SIP, key: API_KEY, folder, rest: `http://${NAMES[family]}:8080/turn` }));
       const now = await relayed(server);
       assert.ok(now[transport] - begun[transport] > FEWEST_BYTES, `${now[transport] - begun[transport]} bytes were relayed`);
       played.set(each, { ...played.get(each), [cellKey(transport, family)]: true });

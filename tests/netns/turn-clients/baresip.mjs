@@ -4,19 +4,18 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { until } from '../../interop/support/wait.mjs';
 
 const [role, text] = process.argv.slice(2);
-const { urlOfAddress: url, username, credential, sip } = JSON.parse(text);
+const { urlOfAddress: url, username, credential, sip, folder: parent } = JSON.parse(text);
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const CONTROL = 4444;
 // The line of a call that has lasted for three seconds: bits per second that are sent and received.
 const SOUND = /\[0:00:0[3-9]\] audio=\d{5,}\/\d{5,} /;
 
-const folder = mkdtempSync(join(tmpdir(), 'castway-baresip-'));
+const folder = mkdtempSync(join(parent, 'baresip-'));
 const modules = ['opus', 'ausine', 'aubridge', 'turn'];
 writeFileSync(join(folder, 'config'), `
 sip_listen ${sip[role]}:5060

@@ -1,18 +1,17 @@
 // Janus, whose EchoTest sends the data of its peer back: janus.mjs CONFIG, beside an offering end of webrtc.mjs. It fetches its credentials
 // and the URLs of the relay with an API key.
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { until, within } from '../../interop/support/wait.mjs';
 
-const { rest, key, family } = JSON.parse(process.argv[2]);
+const { rest, key, family, folder: parent } = JSON.parse(process.argv[2]);
 const API = 'http://127.0.0.1:8088/janus';
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
-// Only this Janus reads the folder, and it is removed with the homes' processes.
-const folder = mkdtempSync(join(tmpdir(), 'castway-janus-'));
+const folder = mkdtempSync(join(parent, 'janus-'));
 const files = {
   'janus.jcfg': `
 general: { configs_folder = "${folder}"; debug_level = 4; log_to_stdout = true; protected_folders = [] }
@@ -23,13 +22,11 @@ nat: { turn_rest_api = "${rest}"; turn_rest_api_key = "${key}"; turn_rest_api_me
   'janus.transport.http.jcfg': 'general: { json = "plain"; http = true; port = 8088; interface = "lo"; https = false }\nadmin: { admin_http = false }',
   'janus.plugin.echotest.jcfg': 'general: { }',
 };
-mkdirSync(folder, { recursive: true });
 for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
 const janus = spawn('janus', ['-F', folder], { stdio: ['ignore', 'pipe', 'pipe'] });
 for (const stream of [janus.stdout, janus.stderr]) stream.on('data', (chunk) => process.stderr.write(chunk));
 
-const transaction = () => Math.random().toString(36).slice(2);
-const post = async (path, body) => (await fetch(`${API}${path}`, { method: 'POST', body: JSON.stringify({ transaction: transaction(), ...body }) })).json();
+const post = async (path, body) => (await fetch(`${API}${path}`, { method: 'POST', body: JSON.stringify({ transaction: randomUUID(), ...body }) })).json();
 
 await until('Janus listens', () => fetch(`${API}/info`).then(({ ok }) => ok, () => false));
 const session = (await post('', { janus: 'create' })).data.id;
