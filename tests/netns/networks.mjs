@@ -14,6 +14,8 @@ import { join } from 'node:path';
 import { startServer } from '../interop/support/server.mjs';
 
 export const SERVER = '11.0.0.1';
+// The server's other address once `addV6` has added the family.
+export const SERVER_V6 = '2a11::1';
 export const CROWD = '12.0.0.0/16';
 
 const run = (command) => execFileSync('sh', ['-euc', command], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' });
@@ -48,6 +50,18 @@ END`);
     ip link add port3 master wan type veth peer name wan netns crowd; ip link set port3 up
     ip -n crowd addr add 11.0.0.20/24 dev wan; ip -n crowd link set lo up; ip -n crowd link set wan up
     ip -n crowd route add local ${CROWD} dev lo; ip route add ${CROWD} via 11.0.0.20`);
+}
+
+// Gives the homes, the routers and the server addresses of IPv6 as well. Both families of a home are translated, and closed to packets that no
+// host at home has asked for.
+export function addV6() {
+  run(`ip addr add ${SERVER_V6}/64 dev wan nodad`);
+  for (const n of [1, 2]) {
+    run(`
+      ip -n router${n} addr add 2a11::1${n}/64 dev wan nodad; ip -n router${n} addr add 2a11:0:0:${n}::1/64 dev lan nodad
+      ip -n home${n} addr add 2a11:0:0:${n}::2/64 dev eth0 nodad; ip -n home${n} route add default via 2a11:0:0:${n}::1
+      ip netns exec router${n} sh -c 'echo 1 > /proc/sys/net/ipv6/conf/all/forwarding'`);
+  }
 }
 
 // Starts Castway at the addresses of these networks.
@@ -124,11 +138,15 @@ END`);
 
 const nameFolders = [];
 
-// Makes this name resolve to the server in all of these networks. Queries for other names are refused at once: browsers wait for them.
-export function name(domain) {
+// Makes each name resolve to its address of the server in all of these networks. Queries for other names are refused at once: browsers wait
+// for them.
+export const name = (domain) => nameAll({ [domain]: SERVER });
+
+export function nameAll(addresses) {
   const folder = mkdtempSync(join(tmpdir(), 'castway-names-'));
   nameFolders.push(folder);
-  const files = { hosts: `127.0.0.1 localhost\n${SERVER} ${domain}\n`, 'resolv.conf': 'nameserver 127.0.0.1\n' };
+  const hosts = Object.entries({ localhost: '127.0.0.1', ...addresses }).map(([domain, address]) => `${address} ${domain}\n`);
+  const files = { hosts: hosts.join(''), 'resolv.conf': 'nameserver 127.0.0.1\n' };
   for (const [file, text] of Object.entries(files)) {
     writeFileSync(join(folder, file), text);
     run(`mount --bind ${join(folder, file)} /etc/${file}`);
@@ -143,7 +161,9 @@ export function translate(symmetric = true) {
 
 // Makes both routers drop UDP to the server, as many companies' routers do.
 export function blockUdp() {
-  for (const n of [1, 2]) run(`ip netns exec router${n} nft insert rule inet home forward ip daddr ${SERVER} meta l4proto udp drop`);
+  for (const n of [1, 2]) {
+    for (const address of [`ip daddr ${SERVER}`, `ip6 daddr ${SERVER_V6}`]) run(`ip netns exec router${n} nft insert rule inet home forward ${address} meta l4proto udp drop`);
+  }
 }
 
 // Makes both routers forward only TCP to the server's port 443.

@@ -22,10 +22,10 @@ const PARTS = {
 };
 const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 3 * availableParallelism());
 // These files run two tests at a time, or hundreds of clients.
-const TWICE = ['netns/one-port', 'e2e/multi', 'e2e/call', 'e2e/cast', 'interop/sessions', 'interop/unfinished-crowds', 'interop/kept-memory', 'netns/classroom'];
+const TWICE = ['netns/one-port', 'netns/turn-clients', 'e2e/multi', 'e2e/call', 'e2e/cast', 'interop/sessions', 'interop/unfinished-crowds', 'interop/kept-memory', 'netns/classroom'];
 // Files that run for more than 40 s, the longest first. If one of them began last, it would be the only one at the end.
 const LONGEST = [
-  'e2e/multi', 'e2e/call', 'netns/one-port', 'netns/classroom', 'e2e/code', 'interop/unfinished-crowds', 'e2e/cast', 'interop/sessions', 'interop/tls', 'e2e/one-port',
+  'e2e/multi', 'e2e/call', 'netns/one-port', 'netns/turn-clients', 'netns/classroom', 'e2e/code', 'interop/unfinished-crowds', 'e2e/cast', 'interop/sessions', 'interop/tls', 'e2e/one-port',
   'interop/kept-memory', 'interop/refused-for-now', 'interop/clock', 'interop/collider', 'e2e/websocket', 'e2e/foreign-origin', 'netns/nat', 'interop/stranger-expiry', 'interop/rooms', 'interop/multi',
   'interop/multi-return', 'netns/firewall', 'interop/apprtc', 'interop/unfinished', 'interop/published',
 ];

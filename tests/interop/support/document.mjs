@@ -4,19 +4,27 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 const file = new URL('../../../docs/clients.md', import.meta.url);
 // Set for `node tests/interop/clients.test.mjs --write`, and for tests/run --newest, which uses other versions.
-const writes = process.argv.includes('--write') || process.env.CASTWAY_TEST_WRITE === '1';
+export const writes = process.argv.includes('--write') || process.env.CASTWAY_TEST_WRITE === '1';
 
 export const document = () => readFileSync(file, 'utf8');
 
 // A table of Markdown from rows of cells.
 export const table = (head, rows) => [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n').replaceAll('| --- ', '|---').replaceAll('|--- |', '|---|');
 
-// Asserts that the part between `<!-- made by NAME -->` and `<!-- end -->` is `text`, or writes it.
-export function assertMade(name, text) {
-  const [whole, , made] = document().match(new RegExp(`(<!-- made by ${name} -->\n)([\\s\\S]*?)\n<!-- end -->`)) ?? [];
+function part(name) {
+  const [whole, made] = document().match(new RegExp(`<!-- made by ${name} -->\n([\\s\\S]*?)\n?<!-- end -->`)) ?? [];
   assert.ok(whole, `docs/clients.md has no part that is made by ${name}`);
+  return { whole, made };
+}
+
+// The cells of each row in the part that NAME has made, without the head.
+export const cellsOf = (name) => part(name).made.split('\n').slice(2).map((line) => line.slice(2, -2).split(' | '));
+
+// Asserts that the part between `<!-- made by NAME -->` and `<!-- end -->` is `text`, or writes it.
+export function assertMade(name, text, folder = 'interop') {
+  const { whole, made } = part(name);
   if (writes && made !== text) writeFileSync(file, document().replace(whole, () => `<!-- made by ${name} -->\n${text}\n<!-- end -->`));
-  else assert.equal(made, text, `docs/clients.md says something else than the tests have found: node tests/interop/${name.split(':')[0]} --write`);
+  else assert.equal(made, text, `docs/clients.md says something else than the tests have found: node tests/${folder}/${name.split(':')[0]} --write`);
 }
 
 // Merges rows that differ only in the version, their second cell.
