@@ -28,25 +28,26 @@ impl<P: Send + 'static> Rooms<P> {
     }
 
     /// The secret that signs credentials has changed, or the wall clock was set by so much that credentials may end early: all connected
-    /// clients that accept unasked credentials get fresh ones within [`RENEWAL_TIME`], by [`Self::handle_timeout`].
+    /// clients that accept unasked credentials get fresh ones within three seconds, by [`Self::handle_timeout`].
     pub fn renew_credentials(&mut self, now: Instant) {
         let mut seats: Vec<(Code, Role)> = self.seats.values().copied().collect();
         seats.sort_unstable_by_key(|(code, role)| (*code, *role == Role::Caster));
         let groups = u32::try_from(seats.len().div_ceil(MAX_SEATS_AT_ONCE)).unwrap_or(u32::MAX);
         for (group, seats) in (0..).zip(seats.chunks(MAX_SEATS_AT_ONCE)) {
             let due = now + RENEWAL_TIME * group / groups;
-            seats.iter().for_each(|(code, role)| self.reschedule_credentials(*code, *role, due));
+            seats.iter().for_each(|(code, role)| self.advance_credentials(*code, *role, due));
         }
     }
 
-    fn reschedule_credentials(&mut self, code: Code, role: Role, due: Instant) {
+    /// Makes a seat's credentials due at `due`, unless they are due earlier: a clock that is set again and again must not postpone them.
+    fn advance_credentials(&mut self, code: Code, role: Role, due: Instant) {
         let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
         let seat = match role {
             Role::Tv => &mut room.tv,
             Role::Caster => &mut room.caster.as_mut().expect("a caster's seat is in its room").seat,
         };
         self.timers.remove(&SeatTimer::of(seat, code, role));
-        seat.due = due;
+        seat.due = seat.due.min(due);
         self.timers.insert(SeatTimer::of(seat, code, role));
     }
 }
