@@ -20,6 +20,9 @@ use crate::users::{Directory, RealmMismatches};
 
 /// How often [`Monitor`] checks.
 const MONITOR_INTERVAL: Duration = Duration::from_secs(1);
+/// Seconds by which the wall clock may be set, at once or in several steps, before clients get new credentials. Until then their credentials
+/// only end that much earlier or later.
+const MAX_STEPS_SECONDS: u64 = 60;
 
 /// Checks at intervals what reports no changes by itself: the relay, the clock, the signing secret, and users.
 struct Monitor {
@@ -29,6 +32,8 @@ struct Monitor {
     cast: CastGateway,
     certificates: Option<Certificates>,
     clock: WallClock,
+    /// The clock when clients last got new credentials because the clock was set.
+    renewed_clock: WallClock,
     /// The secret that signs, see [`Directory::signing_secret`].
     signing: Option<i64>,
     other_realms: RealmMismatches,
@@ -77,8 +82,11 @@ impl App {
         let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
         // The start-up report has named the present ones.
         other_realms.new_warning(&directory);
+        directory.watch_clock(clock);
         let signing = directory.signing_secret();
-        let mut monitor = Monitor { relay, relay_alive, directory, cast, certificates, clock, signing, other_realms };
+        let renewed_clock = clock;
+        let mut monitor =
+            Monitor { relay, relay_alive, directory, cast, certificates, clock, renewed_clock, signing, other_realms };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
         monitor.stop(config.drain).await;
@@ -119,13 +127,7 @@ impl Monitor {
     fn check(&mut self) {
         log_wrong_guesses(self.relay.reports());
         self.relay_alive.store(self.relay.is_alive(), Ordering::Relaxed);
-        let wall = SystemTime::now();
-        if let Some(by) = self.clock.follow(Instant::now(), wall) {
-            tracing::warn!(seconds = by, "the system clock was set; clients get new credentials");
-            self.directory.note_clock_set(by, wall);
-            self.cast.handle_clock(self.clock);
-            self.certificates.iter().for_each(Certificates::reload);
-        }
+        self.follow_clock(Instant::now(), SystemTime::now());
         let signing = self.directory.signing_secret();
         if signing != self.signing {
             self.signing = signing;
@@ -134,6 +136,21 @@ impl Monitor {
         if let Some(warning) = self.other_realms.new_warning(&self.directory) {
             tracing::warn!("{warning}");
         }
+    }
+
+    fn follow_clock(&mut self, now: Instant, wall: SystemTime) {
+        let Some(by) = self.clock.follow(now, wall) else { return };
+        self.directory.note_clock_set(by, wall);
+        self.directory.watch_clock(self.clock);
+        self.cast.handle_clock(self.clock);
+        if self.clock.seconds_ahead_of(self.renewed_clock, now).unsigned_abs() <= MAX_STEPS_SECONDS {
+            tracing::debug!(seconds = by, "the system clock was set by a little");
+            return;
+        }
+        tracing::warn!(seconds = by, "the system clock was set; clients get new credentials");
+        self.renewed_clock = self.clock;
+        self.cast.renew_credentials();
+        self.certificates.iter().for_each(Certificates::reload);
     }
 
     /// Informs the clients of the cast flow, and gives the relay `drain` to end.

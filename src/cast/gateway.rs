@@ -151,14 +151,15 @@ impl CastGateway {
         });
     }
 
-    /// The wall clock has been set: all seated clients that accept unasked credentials get fresh ones.
+    /// The wall clock has been set.
     pub fn handle_clock(&self, clock: WallClock) {
-        self.0.with(|state, _| state.rooms.handle_clock(clock));
+        self.0.with(|state, _| state.rooms.handle_clock(clock, Instant::now()));
     }
 
-    /// The secret that signs credentials has changed: all seated clients that accept unasked credentials get fresh ones.
+    /// The secret that signs credentials has changed, or the wall clock was set by so much that credentials may end early: all seated clients
+    /// that accept unasked credentials get fresh ones within seconds.
     pub fn renew_credentials(&self) {
-        self.0.with(|state, _| state.rooms.handle_new_secret());
+        self.0.with(|state, _| state.rooms.renew_credentials(Instant::now()));
     }
 
     pub fn counts(&self) -> CastCounts {

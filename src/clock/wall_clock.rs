@@ -30,12 +30,17 @@ impl WallClock {
     /// is the difference in seconds, negative for a clock that was set back. From now on the time follows from `wall`.
     pub fn follow(&mut self, now: Instant, wall: SystemTime) -> Option<i64> {
         let read = Self::new(now, wall);
-        let (is, should) = (read.unix.as_secs(), self.unix_seconds(now));
-        if is.abs_diff(should) <= MAX_DRIFT_SECONDS {
-            return None;
-        }
-        *self = read;
-        Some(i64::try_from(i128::from(is) - i128::from(should)).unwrap_or(i64::MAX))
+        let by = read.seconds_ahead_of(*self, now);
+        (by.unsigned_abs() > MAX_DRIFT_SECONDS).then(|| {
+            *self = read;
+            by
+        })
+    }
+
+    /// By how many seconds this clock is ahead of `other` at `now`; negative if it is behind.
+    pub fn seconds_ahead_of(&self, other: Self, now: Instant) -> i64 {
+        let (own, other) = (self.unix_seconds(now), other.unix_seconds(now));
+        i64::try_from(i128::from(own) - i128::from(other)).unwrap_or(if own > other { i64::MAX } else { i64::MIN })
     }
 
     fn expected(&self, now: Instant) -> Duration {
@@ -82,6 +87,16 @@ mod tests {
         let mut clock = WallClock::new(start, unix(BOOT));
         let found: Vec<_> = (1..10).filter_map(|n| clock.follow(start + Duration::from_secs(n), unix(BOOT + 2 * n))).collect();
         assert_eq!(found, [4, 4]);
+    }
+
+    #[test]
+    fn two_clocks_differ_by_the_same_at_every_instant() {
+        let start = Instant::now();
+        let (late, right) = (WallClock::new(start, unix(0)), WallClock::new(start, unix(BOOT)));
+        for now in [start, start + Duration::from_secs(86_400)] {
+            assert_eq!(right.seconds_ahead_of(late, now), BOOT.cast_signed());
+            assert_eq!(late.seconds_ahead_of(right, now), -BOOT.cast_signed());
+        }
     }
 
     #[test]

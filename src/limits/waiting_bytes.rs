@@ -45,7 +45,7 @@ pub const MAX_TOTAL_BYTES: usize = 8 << 20;
 const MAX_BYTES_UNDER_PRESSURE: usize = 32 * 1024;
 /// A client for which at most so many bytes wait is always read.
 const ALWAYS_READ_BYTES: usize = 8 * 1024;
-/// Each open account adds this to the total bound, because all clients are sent new credentials at the same time.
+/// Each open account adds this to the total bound, because all clients are sent new credentials within seconds.
 const ADDED_BYTES_PER_ACCOUNT: usize = 2 * 1024;
 /// Resolution of the index: accounts whose bytes differ by less count as equal, and accounts with fewer bytes are not in it.
 const INDEX_STEP_BYTES: usize = 1024;

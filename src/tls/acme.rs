@@ -85,7 +85,9 @@ impl Acme {
                     let due = certificate.renewal();
                     served.replace(certificate);
                     tokio::time::sleep(MIN_RENEWAL_INTERVAL).await;
-                    sleep_until(due.min(SystemTime::now() + backoff(MIN_RENEWAL_INTERVAL, early_renewals_in_a_row))).await;
+                    // By monotonic time: if the clock is set back, `due` may be years away.
+                    let longest = backoff(MIN_RENEWAL_INTERVAL, early_renewals_in_a_row);
+                    tokio::time::timeout(longest, sleep_until(due)).await.ok();
                 }
                 Err(error) => {
                     let delay = backoff(FIRST_RETRY_DELAY, failures);

@@ -164,8 +164,8 @@
 //!   With 10,000 allocations, a verdict on ChannelData takes 64 ns, on a Send indication 84, on a peer's datagram 31; a 401 takes
 //!   223, and an idle allocation 569 B in all indices. Only authenticated requests allocate. The crates stay as a cross-check:
 //!   property tests read with one what the other wrote.
-//! - **A channel is usable only while its permission lives**: ChannelData passes while the permission lives (300 s), as in
-//!   coturn, though the binding lives for 600 s.
+//! - **The permission that a ChannelBind installs lives as long as the channel** (600 s), as in coturn, and one of CreatePermission for
+//!   300 s. By RFC 8656 §9 each lives for 300 s, but aioice and werift refresh nothing except their channels, every 500 s.
 //! - **SHA-256 is offered where it does not amplify** ([`PasswordAlgorithms::Both`]): the nonce cookie and PASSWORD-ALGORITHMS
 //!   would make the 401 three times the smallest Allocate.
 //! - **Credentials of the same user replace earlier ones** on Refresh, although RFC 8656 §5 asks for the same username: the

@@ -95,10 +95,10 @@ impl PeerTable {
         self.channels.len()
     }
 
-    /// Installs a permission, or refreshes it.
+    /// Installs a permission, or refreshes it, which never makes it end earlier.
     pub(super) fn permit(&mut self, ip: IpAddr, expires: Instant) {
         match self.find(ip) {
-            Ok(at) => self.permissions[at].expires = expires,
+            Ok(at) => self.permissions[at].expires = self.permissions[at].expires.max(expires),
             Err(at) => self.permissions.insert(at, Permission { ip, expires }),
         }
     }

@@ -1,7 +1,8 @@
 """Two ICE agents of aioice with nothing but a relay between them, and data that goes there and back.
 
-aioice_client.py HOST PORT udp|tcp|tls USERNAME PASSWORD: prints "ok" once all came back unchanged and in order. Over TLS the
-relay's certificate has to be of an authority in $SSL_CERT_FILE, and for HOST.
+aioice_client.py HOST PORT udp|tcp|tls USERNAME PASSWORD [SECONDS]: prints "ok" once all came back unchanged and in order. Over TLS the
+relay's certificate has to be of an authority in $SSL_CERT_FILE, and for HOST. With SECONDS it goes on for so long, four times a second,
+and prints how many payloads have come back.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ resolve = socket.getaddrinfo
 socket.getaddrinfo = lambda host, *rest, **more: resolve("127.0.0.1" if str(host).endswith(".test") else host, *rest, **more)
 
 
-async def main(host, port, transport, username, password):
+async def main(host, port, transport, username, password, seconds="0"):
     agents = [
         Connection(
             ice_controlling=controlling,
@@ -49,10 +50,17 @@ async def main(host, port, transport, username, password):
             assert there == payload, f"payload {i} arrived as {len(there)} other bytes"
             await b.send(there)
             assert await a.recv() == payload, f"payload {i} came back otherwise"
+        for i in range(4 * int(seconds)):
+            await a.send(b"%d" % i)
+            await b.send(await b.recv())
+            assert await a.recv() == b"%d" % i
+            print(f"count {i}", flush=True)
+            await asyncio.sleep(0.25)
     finally:
         for agent in agents:
             await agent.close()
     print("ok")
 
 
-asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 120))
+limit = 120 + int((sys.argv[6:] or ["0"])[0])
+asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), limit))

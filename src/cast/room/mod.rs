@@ -74,6 +74,7 @@ mod casters;
 mod eviction;
 mod guess_limits;
 mod new_code;
+mod renewal;
 mod retired_codes;
 mod rooms;
 mod signal_buffer;

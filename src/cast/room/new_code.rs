@@ -74,11 +74,16 @@ impl<P: Send + 'static> Rooms<P> {
             NewCodePolicy::AfterCast => Some(now),
         };
         if self.config.new_code == NewCodePolicy::AfterIdle && room.understands_new_codes {
-            self.renew_token(code, now);
-            let notice = Notice::NewToken { code, resume_token: self.rooms[&code].tv_token.clone() };
-            self.notify_tv(code, notice);
+            self.replace_token(code, now);
         }
         self.schedule_code_change(code);
+    }
+
+    /// Gives the TV a token of the present time instead of its own.
+    pub(super) fn replace_token(&mut self, code: Code, now: Instant) {
+        self.renew_token(code, now);
+        let notice = Notice::NewToken { code, resume_token: self.rooms[&code].tv_token.clone() };
+        self.notify_tv(code, notice);
     }
 
     /// Keeps a room's one entry in `code_changes` up to date: the entry exists while the code may change.
@@ -125,6 +130,7 @@ impl<P: Send + 'static> Rooms<P> {
         let made = self.clock.unix_seconds(now);
         let room = self.rooms.get_mut(&code).expect("the caller looked it up");
         let token = self.key.issue(Role::Tv, code, Times { since: room.since, made }, &mut self.rng);
+        room.token_is_outdated = false;
         let before = std::mem::replace(&mut room.tv_token, token);
         room.previous_tv_token.get_or_insert(before);
     }
@@ -159,6 +165,7 @@ impl<P: Send + 'static> Rooms<P> {
         let times = Times { since: room.since, made: self.clock.unix_seconds(now) };
         room.tv_token = self.key.issue(Role::Tv, code, times, &mut self.rng);
         room.previous_tv_token = None;
+        room.token_is_outdated = false;
         room.claimed_without_proof = false;
         room.change_due = (self.config.new_code == NewCodePolicy::AfterIdle).then(|| now + MAX_CODE_IDLE_TIME);
         self.timers.remove(&SeatTimer::of(&room.tv, old, Role::Tv));

@@ -331,7 +331,7 @@ fn a_token_of_a_new_code_keeps_the_time_since_which_its_tv_is_known() {
 fn a_clock_that_is_wrong_changes_no_code_early() {
     let mut world = World::new();
     let tv = world.open_announcing(TV, None);
-    world.rooms.handle_clock(WallClock::new(world.now, SystemTime::UNIX_EPOCH));
+    world.rooms.handle_clock(WallClock::new(world.now, SystemTime::UNIX_EPOCH), world.now);
     world.drop(TV);
     world.wait(GRACE);
     let again = world.open_announcing(TV, Some(&tv.resume_token));
@@ -343,7 +343,37 @@ fn a_clock_that_is_wrong_changes_no_code_early() {
 }
 
 #[test]
-fn setting_the_clock_sends_fresh_credentials_to_clients_that_accept_them() {
+fn a_tv_keeps_its_code_and_the_time_since_which_it_is_known_when_the_clock_is_set() {
+    const YEARS: u64 = 10 * 365 * 86_400;
+    for (from, to) in [(0, YEARS), (YEARS, 0)] {
+        let mut world = World::new();
+        world.rooms.handle_clock(WallClock::new(world.now, wall(from)), world.now);
+        let tv = world.open_announcing(TV, None);
+        let old = world.open(CASTER, None);
+        world.wait(Duration::from_secs(1000));
+        world.sent();
+        world.rooms.handle_clock(WallClock::new(world.now, wall(to + 1000)), world.now);
+        assert!(world.sent().is_empty(), "nothing unless the credentials are renewed");
+        world.rooms.renew_credentials(world.now);
+        world.wait(Duration::ZERO);
+        let token = world.rooms.rooms[&tv.code].tv_token.clone();
+        let start = 1_800_000_000 + to;
+        assert_eq!(world.times(&token), Times { since: start, made: start + 1000 });
+        let mut sent = world.sent();
+        sent.sort();
+        let new_token = format!("1 ! NewToken {{ code: {:?}, resume_token: {token:?} }}", tv.code);
+        assert_eq!(sent, ["1 ! Credentials".to_owned(), new_token, "2 ! Credentials".to_owned()]);
+        assert_eq!(world.rooms.rooms[&old.code].tv_token, old.resume_token, "an old front end keeps its token");
+        // Without the new token, a restarted server would take a token of years ago for one of a TV that was away as long.
+        world.restart();
+        let again = world.open_announcing(TV, Some(&token));
+        assert_eq!((again.code, again.resumed), (tv.code, true));
+        assert_eq!(world.changes(), []);
+    }
+}
+
+#[test]
+fn renewing_sends_fresh_credentials_to_clients_that_accept_them() {
     let mut world = World::new();
     let tv = world.open(TV, None);
     world.join(CASTER, tv.code.as_str()).expect("live");
@@ -359,7 +389,8 @@ fn setting_the_clock_sends_fresh_credentials_to_clients_that_accept_them() {
     };
     world.rooms.handle_join(join, world.now).expect("live");
     world.sent();
-    world.rooms.handle_clock(WallClock::new(world.now, wall(1_000_000)));
+    world.rooms.renew_credentials(world.now);
+    world.wait(Duration::ZERO);
     let mut sent = world.sent();
     sent.sort();
     assert_eq!(sent, ["1 ! Credentials", "2 ! Credentials"]);

@@ -7,6 +7,7 @@
 //! loses the rooms; `agree` checks after each step that the tables agree. `full_server_tests` fill the server, `new_code_tests`
 //! change codes.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -612,8 +613,41 @@ fn the_side_that_arrives_second_learns_that_the_other_is_away() {
 fn a_new_secret_means_fresh_credentials_for_all() {
     let mut world = World::new();
     world.cast();
-    world.rooms.handle_new_secret();
-    assert_eq!(world.sent(), ["1 ! Credentials", "2 ! Credentials"]);
+    world.rooms.renew_credentials(world.now);
+    world.wait(Duration::ZERO);
+    assert_eq!(world.sent(), ["2 ! Credentials", "1 ! Credentials"]);
+    world.wait(REFRESH);
+    assert_eq!(world.sent(), ["2 ! Credentials", "1 ! Credentials"], "and the next ones when these are old");
+}
+
+#[test]
+fn fresh_credentials_for_very_many_are_spread_over_three_seconds() {
+    const TVS: usize = 10_000;
+    let mut world = World::with(|config| config.max_rooms = 2 * TVS);
+    for tv in 0..TVS as u64 {
+        let [.., high, low] = tv.to_be_bytes();
+        world.try_open(new_tv(ClientId::new(tv), IpAddr::from([10, high, low, 1]))).expect("a seat");
+        // As fast as a full rush of TVs is admitted.
+        world.now += Duration::from_millis(20);
+    }
+    world.sent();
+    for is_set_again in [false, true] {
+        world.rooms.renew_credentials(world.now);
+        let (start, mut sent, mut served) = (world.now, 0, HashSet::new());
+        while let Some(due) = world.rooms.next_timeout().filter(|due| *due <= start + Duration::from_secs(3)) {
+            if is_set_again && due > start + Duration::from_secs(1) && served.len() < TVS / 2 {
+                world.rooms.renew_credentials(due);
+            }
+            world.now = due;
+            world.rooms.handle_timeout(due);
+            let now = world.sent();
+            assert!(is_set_again || now.len() <= 100, "{} at once", now.len());
+            sent += now.len();
+            served.extend(now);
+        }
+        assert_eq!(served.len(), TVS);
+        assert!(is_set_again || sent == TVS, "each one once");
+    }
 }
 
 #[test]
@@ -625,7 +659,7 @@ fn dialect_b_gets_no_unasked_credentials() {
         JoinRequest { client: CASTER, dialect: Dialect::B, from: HOME, code: tv.code.as_str(), token: None, username: None };
     world.rooms.handle_join(join, world.now).expect("live");
     assert_eq!(world.sent(), ["1 ! CasterJoined { username: None, resumed: false }"]);
-    world.rooms.handle_new_secret();
+    world.rooms.renew_credentials(world.now);
     world.wait(REFRESH * 100);
     assert!(world.sent().is_empty());
 }

@@ -143,6 +143,9 @@ impl<P: Send + 'static> Rooms<P> {
                 seat.due = now + self.config.credentials_refresh_interval;
                 self.timers.insert(SeatTimer { due: seat.due, code, is_tv });
                 self.outputs.extend(credentials_due(to, seat.dialect));
+                if is_tv && room.token_is_outdated {
+                    self.replace_token(code, now);
+                }
             } else if is_tv {
                 self.close_room(code, LeaveReason::Lost);
             } else {
@@ -158,25 +161,9 @@ impl<P: Send + 'static> Rooms<P> {
         self.outputs.pop_front()
     }
 
-    /// The wall clock has been set: tokens made from now on bear its time, and all clients that accept unasked credentials get fresh ones.
-    pub fn handle_clock(&mut self, clock: WallClock) {
-        self.clock = clock;
-        self.handle_new_secret();
-    }
-
     /// The clock that dates tokens.
     pub const fn clock(&self) -> WallClock {
         self.clock
-    }
-
-    /// The secret that signs credentials has changed: all clients that accept unasked credentials get fresh ones.
-    pub fn handle_new_secret(&mut self) {
-        for room in self.rooms.values() {
-            let caster = room.caster.as_ref().map(|caster| &caster.seat);
-            for seat in [Some(&room.tv), caster].into_iter().flatten() {
-                self.outputs.extend(seat.client.and_then(|to| credentials_due(to, seat.dialect)));
-            }
-        }
     }
 
     /// How many TVs have a code.

@@ -73,6 +73,8 @@ pub(super) struct Room<P> {
     pub(super) tv_token: String,
     /// The token that the TV came with, where `tv_token` is newer and may not have reached the TV.
     pub(super) previous_tv_token: Option<String>,
+    /// The wall clock was set after `tv_token` was made.
+    pub(super) token_is_outdated: bool,
     /// From when on the token protects the TV from eviction.
     pub(super) established_at: Instant,
     pub(super) capacity_entry: CapacityEntry,

@@ -191,6 +191,7 @@ impl<P: Send + 'static> Rooms<P> {
             tv: self.assign_seat(code, Role::Tv, client, request.dialect, now),
             tv_token: token,
             previous_tv_token: None,
+            token_is_outdated: false,
             established_at,
             capacity_entry: self.capacity.add(code, request.from, class),
             tv_rejoins: rejoin_bucket(),

@@ -75,9 +75,10 @@ impl Engine {
             self.add_contact(id, peer, owner);
         }
         let allocation = self.allocations.allocation_mut(id).ok_or(BAD_REQUEST)?;
-        // §12.2: a channel installs or refreshes the permission too.
-        allocation.peers.permit(peer.ip(), request.now + PERMISSION_LIFETIME);
-        allocation.peers.bind(channel, peer, request.now + CHANNEL_LIFETIME);
+        // §12.2: a channel installs or refreshes the permission too. It lives as long as the channel: see the decisions in `turn`.
+        let expires = request.now + CHANNEL_LIFETIME;
+        allocation.peers.permit(peer.ip(), expires);
+        allocation.peers.bind(channel, peer, expires);
         allocation.publish();
         self.allocations.reschedule(id, false);
         Ok(self.success(request))

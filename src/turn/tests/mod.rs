@@ -25,6 +25,8 @@ mod credential_sources;
 mod extensions;
 #[cfg(test)]
 mod guessing;
+#[cfg(test)]
+mod habits;
 pub mod input;
 #[cfg(test)]
 mod policy;

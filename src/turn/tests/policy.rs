@@ -221,9 +221,14 @@ fn r31_two_clients_of_one_server_reach_each_other_where_both_permit() {
     let verdict =
         Verdict::ToClient { to: bob.from, framing: channel(0x4002), payload: CHANNEL_DATA_HEADER..CHANNEL_DATA_HEADER + 1 };
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), verdict);
-    world.advance(secs(301));
-    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoPermission), "alice's has expired");
-    assert_eq!(world.permit(&mut alice, &[&theirs.to_string()]), None);
+    for client in [&mut alice, &mut bob] {
+        world.refresh(client, 3600);
+    }
+    world.advance(secs(599));
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), verdict, "a channel's permission lives as long as the channel");
+    world.advance(secs(1));
+    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoChannel), "alice's has expired");
+    assert_eq!(world.bind(&mut alice, 0x4001, &theirs.to_string()), None);
     let dropped = Verdict::Drop(DropReason::NotContacted);
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), dropped, "bob's permission has expired, and his consent with it");
 }
@@ -347,10 +352,11 @@ fn r31_engines_of_one_server_deliver_to_each_others_clients() {
         Verdict::ToClient { to: bob.from, framing, payload },
         "bob's engine said so"
     );
-    for engine in [&mut one, &mut two] {
-        engine.advance(secs(301));
+    for (engine, client) in [(&mut one, &mut alice), (&mut two, &mut bob)] {
+        engine.refresh(client, 3600);
+        engine.advance(secs(600));
     }
-    assert_eq!(one.permit(&mut alice, &[&theirs.to_string()]), None);
+    assert_eq!(one.bind(&mut alice, 0x4000, &theirs.to_string()), None);
     assert_eq!(one.channel_data(&alice, 0x4000, b"x"), dropped, "bob's permission has expired");
     assert_eq!(two.bind(&mut bob, 0x4001, &ours.to_string()), None);
     assert!(matches!(one.channel_data(&alice, 0x4000, b"x"), Verdict::ToClient { to, .. } if to == bob.from));

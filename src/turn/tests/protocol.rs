@@ -155,14 +155,20 @@ fn r08_a_permission_lives_300_seconds_and_a_channel_600() {
     let (mut world, mut alice) = (World::new(), Client::alice());
     let relayed = world.allocate(&mut alice);
     world.refresh(&mut alice, 3600);
-    assert_eq!(world.bind(&mut alice, 0x4001, OUTSIDE_PEER), None);
-    world.advance(secs(299));
-    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), to_peer(&world, relayed, OUTSIDE_PEER, 4..5));
-    world.advance(secs(1));
-    assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.permit(&mut alice, &[OUTSIDE_PEER]), None);
     world.advance(secs(299));
+    assert_eq!(world.send(&alice, OUTSIDE_PEER, b"x"), to_peer(&world, relayed, OUTSIDE_PEER, 36..37));
+    world.advance(secs(1));
+    assert_eq!(world.send(&alice, OUTSIDE_PEER, b"x"), Verdict::Drop(DropReason::NoPermission));
+    assert_eq!(world.bind(&mut alice, 0x4001, OUTSIDE_PEER), None);
+    assert_eq!(world.permit(&mut alice, &[OUTSIDE_PEER]), None, "makes the permission of the channel end no earlier");
+    world.advance(secs(599));
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), to_peer(&world, relayed, OUTSIDE_PEER, 4..5));
+    let channel = Framing::Channel(ChannelNumber::new(0x4001).expect("a channel"));
+    assert_eq!(
+        world.peer_data(relayed, OUTSIDE_PEER, b"x"),
+        Verdict::ToClient { to: alice.from, framing: channel, payload: 0..1 }
+    );
     world.outputs.clear();
     world.advance(secs(1));
     assert_eq!(world.channel_data(&alice, 0x4001, b"x"), Verdict::Drop(DropReason::NoChannel));

@@ -72,6 +72,8 @@ impl Follower {
     /// configurable lifetime, and for ever if another issuer may sign credentials that live for ever.
     pub(super) async fn purge(&self, now: SystemTime) -> Result<(), StoreError> {
         let directory = &*self.directory;
+        // A clock that is wrongly years ahead must not make the server forget what credentials of before still depend on.
+        let now = directory.former_clocks.earliest(now);
         self.store.purge(directory.longest, now).await?;
         let longest = match directory.longest_foreign {
             None if !directory.configured.is_empty() => return Ok(()),

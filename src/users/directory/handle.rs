@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::follower::Follower;
 use super::state::DirectoryState;
+use crate::clock::WallClock;
 use crate::config::CredentialsConfig;
 use crate::turn::Scope;
 use crate::users::credentials::{self, Credentials};
@@ -31,6 +32,11 @@ impl Directory {
     /// Follows the database and never returns; abort the task to end it. Logs when reading begins to fail and when it works again.
     pub async fn follow(self, store: Store) {
         Follower::new(self.0, store).run().await;
+    }
+
+    /// The wall clock, which the caller watches from now on: it calls this again, and [`Self::note_clock_set`], when the clock was set.
+    pub fn watch_clock(&self, clock: WallClock) {
+        self.0.former_clocks.watch(clock);
     }
 
     /// The wall clock was set by `by` seconds, negative for back, and says `now`. Credentials that were issued before keep their

@@ -101,6 +101,8 @@ impl DirectoryState {
     /// The secrets that may have signed credentials, newest first.
     pub(super) fn verifying<'a>(&'a self, snapshot: &'a IndexedSnapshot, now: SystemTime) -> Vec<&'a Secret<String>> {
         if self.configured.is_empty() {
+            // A secret that was retired before the clock was set forward still verifies what it signed then.
+            let now = self.former_clocks.earliest(now);
             snapshot.secrets.iter().filter(|secret| self.secret_is_in_use(secret, now)).map(|secret| &secret.value).collect()
         } else {
             self.configured.iter().collect()

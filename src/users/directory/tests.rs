@@ -263,6 +263,35 @@ async fn times_written_by_a_former_clock_are_moved() {
     assert_eq!(directory.keys(&carol.username, at(21 + month)).len(), 4, "a retired secret lives on");
 }
 
+/// The user was removed and the secret retired before this run, by the right clock.
+#[tokio::test]
+async fn a_clock_that_is_years_ahead_for_a_while_makes_nobody_forget_a_removed_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), at(0)).await.unwrap();
+    let bob = "bob".parse().unwrap();
+    let keys = crate::users::PasswordKeys::new(&bob, "castway", "correct horse").unwrap();
+    store.add(&bob, &keys, Anyone, at(0)).await.unwrap();
+    let before = Directory::open(&store, &config("")).await.unwrap();
+    let (removed, kept) = (before.issue("bob", Anyone, None, at(5)), before.issue("carol", Anyone, None, at(5)));
+    store.remove(&bob, at(10)).await.unwrap();
+    store.rotate(false, at(10)).await.unwrap();
+
+    let directory = Directory::open(&store, &config("")).await.unwrap();
+    let mut follower = Follower::new(Arc::clone(&directory.0), store.clone());
+    follower.started = NOW + 100;
+    let year: u64 = 365 * 86_400;
+    directory.note_clock_set(year.cast_signed(), at(200 + year));
+    assert!(follower.apply_clock_jumps(at(200 + year)).await);
+    follower.purge(at(3000 + year)).await.unwrap();
+    follower.poll().await;
+    assert!(directory.scopes(&kept.username, at(3000 + year)).contains(&Anyone), "the retired secret still verifies");
+    assert!(!directory.scopes(&removed.username, at(3000 + year)).contains(&Anyone), "the removed user is still known");
+    directory.note_clock_set(-year.cast_signed(), at(3100));
+    assert!(follower.apply_clock_jumps(at(3100)).await);
+    assert!(directory.is_refused(Anyone, "bob"));
+    assert!(directory.scopes(&kept.username, at(3200)).contains(&Anyone));
+}
+
 #[test]
 fn configured_secrets_replace_those_of_the_database() {
     let directory = directory("north, south");

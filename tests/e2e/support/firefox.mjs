@@ -22,9 +22,9 @@ const PREFERENCES = {
 };
 
 // A profile that trusts the authority in the file `ca`.
-function profileThatTrusts(ca) {
+function profileThatTrusts(ca, preferences) {
   const profile = mkdtempSync(join(tmpdir(), 'castway-firefox-'));
-  const lines = Object.entries(PREFERENCES).map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`);
+  const lines = Object.entries({ ...PREFERENCES, ...preferences }).map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`);
   writeFileSync(join(profile, 'user.js'), `${lines.join('\n')}\n`);
   execFileSync('certutil', ['-d', `sql:${profile}`, '-N', '--empty-password']);
   execFileSync('certutil', ['-d', `sql:${profile}`, '-A', '-t', 'C,,', '-n', 'castway test authority', '-i', ca]);
@@ -69,9 +69,9 @@ class Page {
 
 const here = async (port) => (path) => new WebSocket(`ws://127.0.0.1:${port}${path}`);
 
-// Opens a page in a Firefox of its own: {page, close}. `within`, `reach` and `script` are as in old-chromium.mjs.
-export async function openFirefox(url, { ca, within = [], reach = here, script }) {
-  const profile = profileThatTrusts(ca);
+// Opens a page in a Firefox of its own, with more preferences: {page, close}. `within`, `reach` and `script` are as in old-chromium.mjs.
+export async function openFirefox(url, { ca, within = [], reach = here, script, preferences }) {
+  const profile = profileThatTrusts(ca, preferences);
   const browser = {
     name: 'Firefox',
     command: [...within, 'firefox-esr', '--headless', '--no-remote', '--profile', profile, '--remote-debugging-port', '0', 'about:blank'],

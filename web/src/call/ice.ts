@@ -8,12 +8,13 @@ const DEFAULT_LIFETIME_MS = 600_000;
 /** The server's ICE servers, requested again before their credentials expire. */
 export class IceServers {
   config: IceConfig | null = null;
-  private until = 0;
+  /** By the clock, which may be set back, and by the time of the page, which may stop while the machine sleeps. */
+  private until = { clock: 0, page: 0 };
   private asking: Promise<IceConfig | null> | null = null;
 
   /** Milliseconds until the servers have to be requested again. */
   get fresh(): number {
-    return Math.max(0, this.until - Date.now());
+    return Math.max(0, Math.min(this.until.clock - Date.now(), this.until.page - performance.now()));
   }
 
   /** Returns the previous servers if the server can't be reached: they may still work. */
@@ -39,7 +40,8 @@ export class IceServers {
       if (!Array.isArray(body.iceServers)) throw new Error('no iceServers');
       this.config = { iceServers: body.iceServers };
       const seconds = parseFloat(body.lifetimeDuration ?? '');
-      this.until = Date.now() + (seconds > 0 ? seconds * 1000 : DEFAULT_LIFETIME_MS) * REFRESH_AFTER_PART;
+      const life = (seconds > 0 ? seconds * 1000 : DEFAULT_LIFETIME_MS) * REFRESH_AFTER_PART;
+      this.until = { clock: Date.now() + life, page: performance.now() + life };
     } catch (error) {
       console.warn('castway: no ICE servers', error);
     }
