@@ -87,7 +87,7 @@ describe('the field HOST:PORT of a front end', () => {
   });
 
   test('the URLs that clients get stay those of the ports for all', () => {
-    assert.ok(granted.uris.includes(`turns:${NAME}:${server.httpsPort}?transport=tcp`), granted.uris.join(' '));
+    assert.ok(granted.uris.some((uri) => uri.startsWith('turns:') && uri.endsWith(`:${server.httpsPort}?transport=tcp`)), granted.uris.join(' '));
     assert.ok(granted.uris.every((uri) => !uri.startsWith('turns:') || !ports.some((port) => uri.includes(`:${port}?`))), granted.uris.join(' '));
   });
 });

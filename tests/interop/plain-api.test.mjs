@@ -70,9 +70,9 @@ describe('the redirect to HTTPS', () => {
 
   test('is a page for browsers', () =>
     withTls({}, async (server) => {
-      const { status, headers, body } = await rawGet(`${server.url}/cast?code=%22%3E<`, { ...HOST, accept: 'text/html' });
+      const { status, headers, body } = await rawGet(`${server.url}/cast?code=%22&x=1`, { ...HOST, accept: 'text/html' });
       assert.deepEqual([status, headers['content-security-policy']], [308, "default-src 'none'"]);
-      assert.ok(body.includes(`<a href="https://${NAME}:${server.httpsPort}/cast?code=%22%3E&lt;">`), body.toString());
+      assert.ok(body.includes(`<a href="https://${NAME}:${server.httpsPort}/cast?code=%22&amp;x=1">`), body.toString());
     }));
 
   test('is there for none of the paths of monitors', () =>

@@ -1,11 +1,14 @@
 //! Every protocol on every port, as plain text and inside TLS; clients that are slow, broken or too many; the PROXY protocol.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use castway::config::Settings;
+use castway::relay::stats::labels::CloseReason;
+use castway::relay::{ForwardedConnection, IngressForwarding};
 use castway::turn::Scope;
 use castway::users::credentials::issue;
 use rustls::pki_types::pem::PemObject as _;
@@ -15,11 +18,12 @@ use stun::message::{BINDING_REQUEST, Message};
 use stun::xoraddr::XorMappedAddress;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::relay::{EVENT_TIMEOUT, LOCALHOST, REALM};
+use super::relay::{self, EVENT_TIMEOUT, LOCALHOST, REALM};
 use super::relay_streams::{Connection, channel_data};
 use super::support::Server;
 
@@ -355,6 +359,30 @@ async fn unfinished_handshakes_at_the_relays_port_harm_nobody() {
     }
     relays(&mut casting, &peer, relayed).await;
     server.stop().await;
+}
+
+#[tokio::test]
+async fn where_the_ingress_is_slow_handshakes_wait_and_nobody_else() {
+    let relay = relay::start(&relay::config());
+    let ((proxied, _proxies), (others, mut forwarded)) = (mpsc::channel(1), mpsc::channel(1));
+    relay.forward_to_ingress(&IngressForwarding { proxies: Arc::new([]), tls: true, http: false, proxied, others });
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(relay.listening()).await.unwrap();
+        stream.write_all(b"\x16\x03\x01").await.unwrap();
+        clients.push(stream);
+    }
+    relay::until(|| forwarded.len() == 1).await;
+    Connection::open(relay.listening(), 10_000).await.allocate().await;
+    let mut arrived = BTreeSet::new();
+    while arrived.len() < clients.len() {
+        let ForwardedConnection { stream, .. } = timeout(EVENT_TIMEOUT, forwarded.recv()).await.unwrap().unwrap();
+        let mut begun = [0; 8];
+        assert_eq!(stream.peek(&mut begun).unwrap(), 3, "nothing of the handshake is lost");
+        arrived.insert(stream.peer_addr().unwrap());
+    }
+    assert_eq!(arrived, clients.iter().map(|stream| stream.local_addr().unwrap()).collect());
+    assert_eq!(relay.stats().closes(CloseReason::Forwarded), 3);
 }
 
 #[tokio::test]
