@@ -109,9 +109,9 @@ fn plain_path(parts: &Parts) -> String {
 /// proxy on this machine that `CASTWAY_TRUSTED_PROXIES` lacks would be redirected to itself for ever.
 fn claims_https(headers: &HeaderMap) -> bool {
     let lines = |name| headers.get_all(name).iter().filter_map(|line: &HeaderValue| line.to_str().ok());
-    let last = lines("x-forwarded-proto").last().and_then(|line| line.rsplit(',').next());
+    let last = lines("x-forwarded-proto").next_back().and_then(|line| line.rsplit(',').next());
     let by_standard =
-        lines("forwarded").last().is_some_and(|line| line.to_ascii_lowercase().replace('"', "").contains("proto=https"));
+        lines("forwarded").next_back().is_some_and(|line| line.to_ascii_lowercase().replace('"', "").contains("proto=https"));
     last.is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https")) || by_standard
 }
 
