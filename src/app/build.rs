@@ -252,7 +252,8 @@ impl Opened {
         let (certificates, port) = self.certificates.clone().zip(self.https_port)?;
         let permanent = matches!(self.config.tls.source, CertificateSource::Acme(_));
         let public_url = self.config.http.public_url.clone();
-        Some(HttpsPort { redirect: Redirect { certificates, port, public_url }, permanent })
+        let redirect = Redirect::new(certificates, port, public_url, self.config.http.plain_api.clone());
+        Some(HttpsPort { redirect, permanent })
     }
 
     fn dispatchers(&self, signaling: socketio::Server, api: Router, apprtc: &AppRtcGateway, limits: SharedLimits) -> Dispatchers {

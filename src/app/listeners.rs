@@ -13,8 +13,8 @@ pub(super) struct TcpListeners {
     pub(super) more_http: Vec<Listener>,
     pub(super) https: Option<Listener>,
     pub(super) turns: Option<Listener>,
-    /// Connections from trusted proxies to the relay's own listener, since they may begin with a PROXY header.
-    pub(super) proxied: Option<Listener>,
+    /// Connections to the relay's own ports that the relay doesn't serve by itself: TLS, and those of trusted proxies.
+    pub(super) forwarded: Vec<Listener>,
     pub(super) collider: Option<Listener>,
     /// The errors of optional listeners that could not be bound.
     pub(super) missing: Vec<String>,
@@ -30,8 +30,15 @@ impl TcpListeners {
         }
         let mut all = all.into_iter();
         let http = all.next().context("CASTWAY_HTTP_ADDR names no address")?;
-        let mut bound =
-            Self { http, more_http: all.collect(), https: None, turns: None, proxied: None, collider: None, missing: Vec::new() };
+        let mut bound = Self {
+            http,
+            more_http: all.collect(),
+            https: None,
+            turns: None,
+            forwarded: Vec::new(),
+            collider: None,
+            missing: Vec::new(),
+        };
         let collider = config.apprtc.collider.map(Listen::exactly);
         let more = [
             (&config.tls.https, "CASTWAY_HTTPS_ADDR", &mut bound.https),
@@ -71,6 +78,7 @@ impl TcpListeners {
     }
 
     pub(super) fn into_listeners(self) -> Vec<Listener> {
-        [Some(self.http), self.https, self.turns, self.proxied].into_iter().flatten().chain(self.more_http).collect()
+        let optional = [self.https, self.turns].into_iter().flatten();
+        std::iter::once(self.http).chain(optional).chain(self.forwarded).chain(self.more_http).collect()
     }
 }

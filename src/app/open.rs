@@ -14,12 +14,14 @@ use crate::config::secret::Secret;
 use crate::ingress::Listener;
 use crate::limits::descriptor_limit;
 use crate::limits::descriptors::{self, DescriptorPools};
-use crate::relay::{self, ProxyForwarding, Relay};
+use crate::relay::{self, IngressForwarding, Relay};
 use crate::tls::{Certificates, ServerHosts};
 use crate::users::{Directory, Store};
 
 /// Connections of proxies to the relay's own listener that may wait in the queue to the dispatcher.
 const MAX_QUEUED_PROXIED: usize = 256;
+/// The same for connections of other clients, which keep their descriptors among those of the relay's clients.
+const MAX_QUEUED_OTHERS: usize = 256;
 
 /// The opened and bound parts.
 pub(super) struct Opened {
@@ -97,12 +99,21 @@ fn start_relay(
     let of_relay = if config.relay.tcp_relay { 1 + config.relay.max_peer_connections } else { 1 };
     let descriptors = DescriptorPools::divide(descriptor_limit, open, config.relay.threads, 2 * ports * of_relay);
     let relay = relay::start(&config.relay, external, Arc::new(directory.clone()), &descriptors, &listeners.ports())?;
-    if config.relay.tcp && !config.http.trusted_proxies.is_empty() {
-        let (to, connections) = mpsc::channel(proxied);
-        relay.forward_proxies(&ProxyForwarding { networks: config.http.trusted_proxies.clone().into(), to });
-        listeners.proxied = Some(Listener::handed(connections, relay.listening()));
+    if config.relay.tcp {
+        listeners.forwarded = forward_to_ingress(config, &relay, proxied).into();
     }
     Ok((relay, descriptors))
+}
+
+/// Has the relay forward the connections to its own ports that the ingress serves. At most `proxied` connections of trusted proxies
+/// wait.
+fn forward_to_ingress(config: &Config, relay: &Relay, proxied: usize) -> [Listener; 2] {
+    let http = config.http.on_turn_ports;
+    let (proxied, of_proxies) = mpsc::channel(proxied.max(1));
+    let (others, of_others) = mpsc::channel(MAX_QUEUED_OTHERS);
+    let (proxies, tls) = (config.http.trusted_proxies.clone().into(), config.tls.https.is_some());
+    relay.forward_to_ingress(&IngressForwarding { proxies, tls, http, proxied, others });
+    [of_proxies, of_others].map(|connections| Listener::handed(connections, relay.listening(), http))
 }
 
 /// The names by which clients may know this machine, and what the world sees of it, for its own certificates.

@@ -115,7 +115,8 @@ impl App {
         let kinds = [(self.relay.has_udp(), "UDP"), (self.relay.has_tcp(), "TCP")];
         let kinds: Vec<&str> = kinds.iter().filter(|(listens, _)| *listens).map(|(_, kind)| *kind).collect();
         let alternate = self.alternate_turn_port().map(|port| format!(" and port {port}")).unwrap_or_default();
-        let at = format!("{}{alternate} {}", self.turn_addr(), kinds.join(" and "));
+        let tls = if self.relay.has_tcp() && self.certificates.is_some() { ", with TLS too" } else { "" };
+        let at = format!("{}{alternate} {}{tls}", self.turn_addr(), kinds.join(" and "));
         let listening = if kinds.is_empty() { "over TLS".to_owned() } else { at };
         report.line("TURN relay", &listening);
         let seen: Vec<_> = self.external.relayed_ips().iter().flatten().map(|relay| relay.advertised.to_string()).collect();

@@ -25,6 +25,10 @@ pub struct HttpConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Who may see what is for the operator: `/metrics`, and the details of `/readyz`.
     pub metrics_allow: Vec<IpNet>,
+    /// Networks whose clients are served the API without TLS even where everybody else is redirected to HTTPS.
+    pub plain_api: Vec<IpNet>,
+    /// Whether the relay's own TCP ports serve all this, too.
+    pub on_turn_ports: bool,
     /// Maximum number of TCP connections from one address.
     pub address_connections: u32,
 }
@@ -38,6 +42,8 @@ impl HttpConfig {
             cors: CorsOrigins::read(reader),
             trusted_proxies: reader.networks("CASTWAY_TRUSTED_PROXIES"),
             metrics_allow: metrics_allow(reader),
+            plain_api: reader.networks("CASTWAY_PLAIN_API"),
+            on_turn_ports: reader.flag("CASTWAY_TURN_HTTP"),
             address_connections: reader.number("CASTWAY_ADDRESS_CONNECTIONS", 1..=MAX_COUNT, ""),
         }
     }

@@ -62,13 +62,20 @@ pub struct Settings {
     /// Comma-separated list of addresses or networks that may read /metrics and the details of /readyz; none: nobody
     #[arg(long, env = "CASTWAY_METRICS_ALLOW", value_name = "LIST", global = true, hide_env_values = true)]
     pub metrics_allow: Option<String>,
+    /// Comma-separated list of addresses or networks whose clients may call the API (GET /turn, iceconfig, AppRTC) without TLS although
+    /// HTTP redirects to HTTPS, for clients that don't follow redirects
+    #[arg(long, env = "CASTWAY_PLAIN_API", value_name = "LIST", global = true, hide_env_values = true)]
+    pub plain_api: Option<String>,
     /// Comma-separated list of origins whose front ends may call this server, such as https://app.example.org,
     /// https://*.example.org (any one label), null, file:// or capacitor://localhost; or *
     #[arg(long, env = "CASTWAY_CORS_ORIGINS", value_name = "LIST", global = true, hide_env_values = true)]
     pub cors_origins: Option<String>,
-    /// Address of STUN and TURN, over UDP and TCP
+    /// Address of STUN and TURN, over UDP and TCP; over TCP with and without TLS
     #[arg(long, env = "CASTWAY_TURN_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub turn_addr: Option<String>,
+    /// Serve the pages, Socket.IO and the API at the TCP ports of CASTWAY_TURN_ADDR and CASTWAY_ALT_LISTENING_PORT, too: true or false
+    #[arg(long, env = "CASTWAY_TURN_HTTP", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub turn_http: Option<String>,
     /// The address under which the world reaches the relay, if it is not the machine's own (NAT, cloud): an IP address, a host
     /// name, auto, or PUBLIC/PRIVATE; IPv4,IPv6 for both
     #[arg(long, env = "CASTWAY_EXTERNAL_IP", value_name = "LIST", global = true, hide_env_values = true)]
@@ -295,6 +302,7 @@ impl Settings {
             metrics_allow: text("127.0.0.0/8,::1"),
             cors_origins: text("*"),
             turn_addr: text("0.0.0.0:3478"),
+            turn_http: text("false"),
             min_port: text("49152"),
             max_port: text("65535"),
             realm: text("castway"),

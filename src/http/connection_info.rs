@@ -16,6 +16,14 @@ pub struct ConnectionInfo {
     pub local: Option<IpAddr>,
 }
 
+impl ConnectionInfo {
+    /// Whether a trusted proxy has named the client by the PROXY protocol.
+    #[must_use]
+    pub const fn is_announced(&self) -> bool {
+        !self.forwarded && self.local.is_none()
+    }
+}
+
 /// [`ConnectionInfo::local`] as an extension of its own, for handlers that need nothing else.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalAddress(pub Option<IpAddr>);

@@ -14,6 +14,8 @@
 //! 8. [`response_bytes::count`] counts the response's bytes for the client until they are written. Over HTTP/2, `http2_responses`
 //!    ends a connection whose client reads a response too slowly.
 //!
+//! [`own_address`] tells whether the address of a client is its own, for what only some networks may do.
+//!
 //! Invariants: handlers know the client only by its `ClientInfo`, and never read `X-Forwarded-*` themselves; no body is buffered
 //! without being counted.
 
@@ -21,6 +23,7 @@ mod body_pieces;
 pub mod client_info;
 pub mod connection_info;
 mod http2_responses;
+pub mod own_address;
 pub mod pages;
 pub mod path_slashes;
 pub mod redirect;

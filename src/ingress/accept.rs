@@ -1,21 +1,17 @@
 //! Accepts connections on all listeners, each one in a task of its own, until the server stops.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::dispatch::Dispatcher;
-use super::listener::Listener;
+use super::listener::{Listener, NewConnection};
 use super::unidentified::UnidentifiedConnection;
 use crate::limits::ip_prefix;
 
-/// From the accept until the protocol is known, a TLS handshake included.
-const DETECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after an accept that failed for want of descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
@@ -37,12 +33,12 @@ async fn accept_loop(mut listener: Listener, dispatcher: Arc<Dispatcher>) {
         // Acquired before the accept, so that a descriptor is free for the connection.
         let slot = dispatcher.unidentified.slot().await;
         match listener.accept().await {
-            Ok((stream, peer)) => {
+            Ok(new) => {
                 is_failing = false;
-                let peer = ip_prefix::canonical(peer);
-                let client = Some(peer.ip()).filter(|ip| !dispatcher.trusts(*ip));
+                let new = NewConnection { peer: ip_prefix::canonical(new.peer), ..new };
+                let client = Some(new.peer.ip()).filter(|ip| !dispatcher.trusts(*ip));
                 let connection = Arc::new(dispatcher.unidentified.admit(client, slot));
-                let task = tokio::spawn(identify(Arc::clone(&dispatcher), stream, peer, Arc::clone(&connection)));
+                let task = tokio::spawn(identify(Arc::clone(&dispatcher), new, Arc::clone(&connection)));
                 connection.attach(task.abort_handle());
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -57,8 +53,9 @@ async fn accept_loop(mut listener: Listener, dispatcher: Arc<Dispatcher>) {
 }
 
 /// Hands the connection over, or closes it.
-async fn identify(dispatcher: Arc<Dispatcher>, stream: TcpStream, peer: SocketAddr, connection: Arc<UnidentifiedConnection>) {
-    match timeout(DETECT_TIMEOUT, dispatcher.dispatch(stream, peer, &connection)).await {
+async fn identify(dispatcher: Arc<Dispatcher>, new: NewConnection, connection: Arc<UnidentifiedConnection>) {
+    let (peer, deadline) = (new.peer, new.deadline);
+    match timeout_at(deadline.into(), dispatcher.dispatch(new, &connection)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(client = %peer, %error, "closed a connection before its protocol was known"),
         Err(_) => tracing::debug!(client = %peer, "closed a connection that did not identify its protocol in time"),

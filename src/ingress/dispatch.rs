@@ -12,6 +12,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::detect::{self, Protocol};
 use super::http_stream::HttpStream;
+use super::listener::NewConnection;
 use super::proxy_protocol;
 use super::tls_handshake::LimitedHandshake;
 use super::unidentified::{UnidentifiedConnection, UnidentifiedLimit};
@@ -53,12 +54,8 @@ impl Dispatcher {
     ///
     /// # Errors
     /// Why the connection is closed instead.
-    pub(super) async fn dispatch(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        connection: &UnidentifiedConnection,
-    ) -> io::Result<()> {
+    pub(super) async fn dispatch(&self, new: NewConnection, connection: &UnidentifiedConnection) -> io::Result<()> {
+        let NewConnection { stream, peer, serves_http, .. } = new;
         // Signaling and media are small packets that a client waits for.
         stream.set_nodelay(true)?;
         let server = ip_prefix::canonical(stream.local_addr()?);
@@ -78,7 +75,7 @@ impl Dispatcher {
                 });
                 Ok(())
             }
-            Protocol::Http => {
+            Protocol::Http if serves_http => {
                 let slot = self.http_slot(arrival)?;
                 self.http.serve(HttpStream::plain(stream, slot), HttpVersion::Http1, arrival);
                 Ok(())
@@ -88,11 +85,11 @@ impl Dispatcher {
                     // The address that a proxy connects to is not the one that its client uses.
                     let local = announced.is_none().then(|| server.ip());
                     let stream = handshake(configs, stream, local, client.ip()).await?;
-                    self.dispatch_tls(stream, server, ConnectionInfo { tls: true, ..arrival }).await
+                    self.dispatch_tls(stream, server, ConnectionInfo { tls: true, ..arrival }, serves_http).await
                 }
                 None => Err(unknown_protocol()),
             },
-            Protocol::Turn | Protocol::Unknown => Err(unknown_protocol()),
+            Protocol::Turn | Protocol::Http | Protocol::Unknown => Err(unknown_protocol()),
         }
     }
 
@@ -101,6 +98,7 @@ impl Dispatcher {
         mut stream: TlsStream<LimitedHandshake>,
         server: SocketAddr,
         arrival: ConnectionInfo,
+        serves_http: bool,
     ) -> io::Result<()> {
         let alpn = stream.get_ref().1.alpn_protocol();
         let version = if alpn == Some(HTTP_2) { HttpVersion::Http2 } else { HttpVersion::Http1 };
@@ -115,17 +113,17 @@ impl Dispatcher {
         match protocol {
             Protocol::Turn => {
                 let (tcp, tls) = stream.into_inner();
-                let connection = NonBlockingConnection::Tls(tcp.into_inner().into_std()?, Box::new(tls));
+                let connection = NonBlockingConnection::tls(tcp.into_inner().into_std()?, tls);
                 self.relay.take_in(AcceptedConnection { client: arrival.client, server, connection });
                 Ok(())
             }
-            Protocol::Http => {
+            Protocol::Http if serves_http => {
                 let slot = self.http_slot(arrival)?;
                 stream.get_mut().1.set_buffer_limit(Some(MAX_TLS_BUFFER_BYTES));
                 self.http.serve(HttpStream::tls(stream, slot), version, arrival);
                 Ok(())
             }
-            Protocol::Tls | Protocol::Unknown => Err(unknown_protocol()),
+            Protocol::Http | Protocol::Tls | Protocol::Unknown => Err(unknown_protocol()),
         }
     }
 

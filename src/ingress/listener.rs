@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use tokio::net::{TcpListener, TcpStream};
@@ -10,42 +11,61 @@ use tokio::sync::mpsc;
 
 use crate::addresses::port_holder::port_holder;
 use crate::config::Listen;
+use crate::relay::ForwardedConnection;
+
+/// From the accept until the protocol is known, a TLS handshake included.
+const DETECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A bound listener, and its address.
 #[derive(Debug)]
 pub struct Listener {
     source: Source,
     pub addr: SocketAddr,
+    /// Whether HTTP is served there, besides TURN.
+    serves_http: bool,
+}
+
+/// A new connection.
+pub(super) struct NewConnection {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    /// When the connection is closed, unless its protocol is known by then.
+    pub(super) deadline: Instant,
+    pub(super) serves_http: bool,
 }
 
 #[derive(Debug)]
 enum Source {
     Socket(TcpListener),
-    Handed(mpsc::Receiver<std::net::TcpStream>),
+    Handed(mpsc::Receiver<ForwardedConnection>),
 }
 
 impl Listener {
-    /// Connections that the relay accepts at `addr`; they are non-blocking.
+    /// Connections that the relay accepts at `addr` and forwards.
     #[must_use]
-    pub const fn handed(connections: mpsc::Receiver<std::net::TcpStream>, addr: SocketAddr) -> Self {
-        Self { source: Source::Handed(connections), addr }
+    pub const fn handed(connections: mpsc::Receiver<ForwardedConnection>, addr: SocketAddr, serves_http: bool) -> Self {
+        Self { source: Source::Handed(connections), addr, serves_http }
     }
 
-    /// The next connection, and its peer.
+    /// The next connection.
     ///
     /// # Errors
     /// accept(2) fails.
-    pub(super) async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        match &mut self.source {
-            Source::Socket(socket) => socket.accept().await,
+    pub(super) async fn accept(&mut self) -> io::Result<NewConnection> {
+        let (stream, peer, deadline) = match &mut self.source {
+            Source::Socket(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                (stream, peer, Instant::now() + DETECT_TIMEOUT)
+            }
             Source::Handed(connections) => match connections.recv().await {
-                Some(stream) => {
+                Some(ForwardedConnection { stream, deadline, .. }) => {
                     let peer = stream.peer_addr()?;
-                    Ok((TcpStream::from_std(stream)?, peer))
+                    (TcpStream::from_std(stream)?, peer, deadline)
                 }
                 None => std::future::pending().await,
             },
-        }
+        };
+        Ok(NewConnection { stream, peer, deadline, serves_http: self.serves_http })
     }
 }
 
@@ -59,7 +79,7 @@ pub async fn bind(listen: &Listen, setting: &str) -> anyhow::Result<Listener> {
         match TcpListener::bind(addr).await {
             Ok(socket) => {
                 let addr = socket.local_addr().context("a listener has no address")?;
-                return Ok(Listener { source: Source::Socket(socket), addr });
+                return Ok(Listener { source: Source::Socket(socket), addr, serves_http: true });
             }
             Err(error) => refused = bind_error(*addr, setting, &error),
         }

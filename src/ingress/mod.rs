@@ -12,9 +12,10 @@
 //! reads from and writes to.
 //!
 //! Invariants:
-//! - Each connection has a task of its own and `DETECT_TIMEOUT` to identify its protocol; no connection waits for another.
+//! - Each connection has a task of its own and `DETECT_TIMEOUT` (`listener`) to identify its protocol; no connection waits for another.
 //! - The number of unidentified connections is bounded, in total and for each address. The oldest are closed first, because an honest
 //!   client identifies itself immediately. No connection is accepted before a descriptor is free for it.
+//! - The relay's ports serve TURN alone, plain and inside TLS, unless a setting adds HTTP.
 //! - The number of HTTP connections is bounded, in total and for each address. The relay counts its connections by its own rules.
 
 mod accept;

@@ -9,8 +9,8 @@ use ipnet::IpNet;
 
 use crate::limits::guesses::GuessReports;
 use crate::relay::admission::Admission;
+use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::intake::StreamIntake;
-use crate::relay::proxy_forwarding::ProxyForwarding;
 use crate::relay::shard::mailbox::{ShardMailbox, ShardMessage};
 use crate::relay::stats::{RelayStats, StatsReader};
 use crate::turn::SharedState;
@@ -33,9 +33,9 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// From now on, TCP connections from these proxies are forwarded. They reach the relay again only through a [`StreamIntake`].
-    pub fn forward_proxies(&self, forwarding: &ProxyForwarding) {
-        self.mailboxes.iter().for_each(|shard| shard.send(ShardMessage::ForwardProxies(forwarding.clone())));
+    /// From now on, TCP connections are forwarded that the ingress serves. They reach the relay again only through a [`StreamIntake`].
+    pub fn forward_to_ingress(&self, forwarding: &IngressForwarding) {
+        self.mailboxes.iter().for_each(|shard| shard.send(ShardMessage::ForwardToIngress(forwarding.clone())));
     }
 
     /// Takes in the connections of listeners besides the relay's own.

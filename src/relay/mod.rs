@@ -6,7 +6,7 @@
 //! **Inputs.** Datagrams and connections of clients and peers; connections that another listener accepted ([`StreamIntake`]);
 //! changes of users and addresses, which a watcher thread sends to the shards' mailboxes.
 //!
-//! **Outputs.** Datagrams and bytes to clients and peers; [`RelayStats`]; connections of trusted proxies ([`ProxyForwarding`]).
+//! **Outputs.** Datagrams and bytes to clients and peers; [`RelayStats`]; connections that the ingress serves ([`IngressForwarding`]).
 //!
 //! **The way of a packet.** `shard::event_loop` waits for sockets → `shard::receive` takes one batch from a socket (`io::inbox`)
 //! → the engine gives a verdict on each datagram → `shard::datagrams` puts the payload or the reply into `io::outbox` → at the
@@ -33,9 +33,9 @@
 
 mod admission;
 mod handle;
+mod ingress_forwarding;
 mod intake;
 pub mod io;
-mod proxy_forwarding;
 mod setup;
 mod shard;
 mod start;
@@ -45,8 +45,8 @@ mod users;
 mod watcher;
 
 pub use handle::Relay;
+pub use ingress_forwarding::{ForwardedConnection, IngressForwarding};
 pub use intake::StreamIntake;
-pub use proxy_forwarding::ProxyForwarding;
 pub use setup::relayed_addresses::bind_addresses;
 pub use start::start;
 pub use stats::{RelayStats, StatsReader};

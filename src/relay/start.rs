@@ -104,7 +104,7 @@ fn shard_contexts(
         poller: ends.poller,
         client_sockets: udp.next().unwrap_or_default(),
         acceptors: tcp.next().unwrap_or_default(),
-        proxy_forwarding: None,
+        forwarding: None,
         coalesce: config.coalesce,
         icmp_indications: config.icmp_indications,
         stop_at: None,

@@ -94,9 +94,11 @@ describe("behind HAProxy with send-proxy-v2 at TURN's own port", () => {
   });
   after(() => own?.close());
 
-  test("an allocation is the client's, by its own address and port", () => assertItself(turn('tcp', { port: own.port, local: '127.0.0.43' })));
+  for (const [transport, local] of [['tcp', '127.0.0.43'], ['tls', '127.0.0.44']]) {
+    test(`an allocation over ${transport} is the client's, by its own address and port`, () => assertItself(turn(transport, { port: own.port, local })));
 
-  test('data is relayed both ways', async () => assert.equal(await relayBothWays(turn('tcp', { port: own.port, local: '127.0.0.43' })), 'relayed'));
+    test(`data is relayed both ways over ${transport}`, async () => assert.equal(await relayBothWays(turn(transport, { port: own.port, local })), 'relayed'));
+  }
 });
 
 describe('behind HAProxy with send-proxy-v2', () => {

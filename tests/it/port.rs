@@ -1,11 +1,14 @@
 //! Every protocol on every port, as plain text and inside TLS; clients that are slow, broken or too many; the PROXY protocol.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use castway::config::Settings;
+use castway::relay::stats::labels::CloseReason;
+use castway::relay::{ForwardedConnection, IngressForwarding};
 use castway::turn::Scope;
 use castway::users::credentials::issue;
 use rustls::pki_types::pem::PemObject as _;
@@ -15,11 +18,12 @@ use stun::message::{BINDING_REQUEST, Message};
 use stun::xoraddr::XorMappedAddress;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::relay::{EVENT_TIMEOUT, LOCALHOST, REALM};
+use super::relay::{self, EVENT_TIMEOUT, LOCALHOST, REALM};
 use super::relay_streams::{Connection, channel_data};
 use super::support::Server;
 
@@ -171,15 +175,86 @@ async fn every_protocol_is_on_every_port() {
     server.stop().await;
 }
 
+/// The relay's own TCP ports of a server with these settings: the first one and the second one.
+async fn with_two_turn_ports(settings: Settings) -> (Server, [SocketAddr; 2]) {
+    let second = TcpListener::bind((LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
+    let server = Server::start(Settings { alt_listening_port: some(&second.port().to_string()), ..settings }).await;
+    let ports = [server.turn, second];
+    (server, ports)
+}
+
+const TURN_ALPN: [&[&str]; 4] = [&[], &["stun.turn"], &["http/1.1", "stun.turn"], &["http/1.1"]];
+
+#[tokio::test]
+async fn r76_the_relays_ports_serve_turn_alone_plain_and_inside_tls() {
+    let (server, ports) = with_two_turn_ports(settings()).await;
+    let pem = own(&server);
+    for addr in ports {
+        allocates_and_relays(TcpStream::connect(addr).await.unwrap(), 10_000).await;
+        for alpn in TURN_ALPN {
+            allocates_and_relays(tls(addr, &connector(&pem, alpn)).await, 10_000).await;
+        }
+        assert!(refuses_http(TcpStream::connect(addr).await.unwrap()).await, "{addr}");
+        for alpn in [&[][..], &["http/1.1"], &["h2", "http/1.1"]] {
+            assert!(refuses_http(tls(addr, &connector(&pem, alpn)).await).await, "{addr} {alpn:?}");
+        }
+        let own = TcpStream::connect(addr).await.unwrap();
+        let port = own.local_addr().unwrap();
+        let inside = connector(&pem, &[]).connect(ServerName::try_from("localhost").unwrap(), own).await.unwrap();
+        assert_eq!(mapped(inside).await, Some(port), "the client's own address, {addr}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn r76_the_relays_ports_serve_http_where_a_setting_says_so() {
+    let (server, ports) = with_two_turn_ports(Settings { turn_http: some("true"), ..settings() }).await;
+    let pem = own(&server);
+    for addr in ports {
+        assert_eq!(http_get(&mut TcpStream::connect(addr).await.unwrap(), "/turn?username=x").await.0, 200);
+        for alpn in [&[][..], &["http/1.1"]] {
+            assert_eq!(http_get(&mut tls(addr, &connector(&pem, alpn)).await, "/cast").await.0, 200, "{alpn:?}");
+        }
+        allocates_and_relays(TcpStream::connect(addr).await.unwrap(), 10_000).await;
+        for alpn in TURN_ALPN {
+            allocates_and_relays(tls(addr, &connector(&pem, alpn)).await, 10_000).await;
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn r76_without_tls_the_relays_ports_close_handshakes() {
+    let (server, ports) = with_two_turn_ports(Settings { no_tls: some("true"), ..settings() }).await;
+    for addr in ports {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(b"\x16\x03\x01\x00\x10\x01\x00\x00\x0c\x03\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00").await.unwrap();
+        assert!(is_closed(stream).await, "{addr}");
+        allocates_and_relays(TcpStream::connect(addr).await.unwrap(), 10_000).await;
+    }
+    server.stop().await;
+}
+
+/// Whether a request over HTTP gets no answer, and its connection is closed.
+async fn refuses_http(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> bool {
+    // The connection may be closed before everything is written.
+    let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let _ = stream.flush().await;
+    let mut answer = Vec::new();
+    timeout(EVENT_TIMEOUT, stream.read_to_end(&mut answer)).await.is_ok() && answer.is_empty()
+}
+
 #[tokio::test]
 async fn bytes_may_come_one_by_one() {
     let server = Server::start(settings()).await;
     let pem = own(&server);
     let slow = dribbling(server.https).await;
     assert_eq!(http_get(&mut TcpStream::connect(slow).await.unwrap(), "/healthz").await.0, 200);
-    allocates_and_relays(TcpStream::connect(slow).await.unwrap(), 10_000).await;
     assert_eq!(http_get(&mut tls(slow, &connector(&pem, &[])).await, "/healthz").await.0, 200);
-    allocates_and_relays(tls(slow, &connector(&pem, &[])).await, 10_000).await;
+    for slow in [slow, dribbling(server.turn).await] {
+        allocates_and_relays(TcpStream::connect(slow).await.unwrap(), 10_000).await;
+        allocates_and_relays(tls(slow, &connector(&pem, &[])).await, 10_000).await;
+    }
     // Each TLS record has one byte.
     allocates_and_relays(tls(server.https, &connector(&pem, &[])).await, 1).await;
     server.stop().await;
@@ -249,6 +324,65 @@ async fn thousands_that_say_nothing_harm_nobody() {
     }
     relays(&mut casting, &peer, relayed).await;
     server.stop().await;
+}
+
+/// Requirement 46: more unfinished handshakes than may wait, at the port where others use TURN with and without TLS.
+#[tokio::test]
+async fn unfinished_handshakes_at_the_relays_port_harm_nobody() {
+    let server = Server::start(settings()).await;
+    let connector = connector(&own(&server), &[]);
+    let peer = UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+    let mut casting = turn(tls(server.turn, &connector).await, 10_000);
+    let relayed = casting.allocate().await;
+    casting.bind_channel(peer.local_addr().unwrap()).await;
+
+    let mut idle = Vec::new();
+    for index in 0..2000_u32 {
+        let socket = TcpSocket::new_v4().unwrap();
+        let ip = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + 1 + index % 8);
+        socket.bind((ip, 0).into()).unwrap();
+        let mut stream = socket.connect(server.turn).await.unwrap();
+        let begun: &[u8] = [&b"\x16"[..], b"\x16\x03\x01\x02\x00\x01", b"\x16\x03\x01", b""][index as usize / 8 % 4];
+        stream.write_all(begun).await.unwrap();
+        idle.push(stream);
+    }
+    relays(&mut casting, &peer, relayed).await;
+    allocates_and_relays(TcpStream::connect(server.turn).await.unwrap(), 10_000).await;
+    for addr in [server.turn, server.https] {
+        allocates_and_relays(tls(addr, &connector).await, 10_000).await;
+    }
+    assert_eq!(http_get(&mut tls(server.https, &connector).await, "/healthz").await.0, 200);
+    // The server closes all of them in the end.
+    for mut stream in idle {
+        let ended = timeout(2 * EVENT_TIMEOUT, async { while stream.read(&mut [0; 512]).await.is_ok_and(|len| len > 0) {} });
+        ended.await.unwrap();
+    }
+    relays(&mut casting, &peer, relayed).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn where_the_ingress_is_slow_handshakes_wait_and_nobody_else() {
+    let relay = relay::start(&relay::config());
+    let ((proxied, _proxies), (others, mut forwarded)) = (mpsc::channel(1), mpsc::channel(1));
+    relay.forward_to_ingress(&IngressForwarding { proxies: Arc::new([]), tls: true, http: false, proxied, others });
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(relay.listening()).await.unwrap();
+        stream.write_all(b"\x16\x03\x01").await.unwrap();
+        clients.push(stream);
+    }
+    relay::until(|| forwarded.len() == 1).await;
+    Connection::open(relay.listening(), 10_000).await.allocate().await;
+    let mut arrived = BTreeSet::new();
+    while arrived.len() < clients.len() {
+        let ForwardedConnection { stream, .. } = timeout(EVENT_TIMEOUT, forwarded.recv()).await.unwrap().unwrap();
+        let mut begun = [0; 8];
+        assert_eq!(stream.peek(&mut begun).unwrap(), 3, "nothing of the handshake is lost");
+        arrived.insert(stream.peer_addr().unwrap());
+    }
+    assert_eq!(arrived, clients.iter().map(|stream| stream.local_addr().unwrap()).collect());
+    relay::until(|| relay.stats().closes(CloseReason::Forwarded) == 3).await;
 }
 
 #[tokio::test]
@@ -337,6 +471,10 @@ async fn a_trusted_proxy_names_the_client() {
         }
         for header in [LOCAL, b"PROXY UNKNOWN\r\n", b""] {
             assert_eq!(mapped(announced(addr, header).await).await.map(|address| address.ip()), Some(LOCALHOST), "{addr}");
+            if addr == server.turn {
+                assert!(refuses_http(announced(addr, header).await).await, "{addr}");
+                continue;
+            }
             let path = if addr == server.collider { "/status" } else { "/cast" };
             assert_eq!(http_get(&mut announced(addr, header).await, path).await.0, 200, "{addr}");
         }

@@ -136,7 +136,9 @@ async fn turn_over_tls_is_advertised_under_a_name_that_can_be_verified() {
     let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
     let at = folder.path().to_owned();
     let files = with_files(&at, &authority.sign(&["127.0.0.1", "*.example.org", "turn.example.net"]));
-    let server = Server::start_in(folder, Settings { turn_access: some("open"), ..files }).await;
+    // A trusted proxy is not redirected to HTTPS.
+    let behind_proxy = Settings { turn_access: some("open"), trusted_proxies: some("127.0.0.1"), ..files };
+    let server = Server::start_in(folder, behind_proxy).await;
     let port = server.https.port();
     let uris = json(&server, "/turn?username=x").await["uris"].clone();
     assert_eq!(uris[2], format!("turns:cast.example.org:{port}?transport=tcp"), "{uris}");

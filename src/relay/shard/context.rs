@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::relay::admission::Admission;
+use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::io::poll::Poller;
-use crate::relay::proxy_forwarding::ProxyForwarding;
 use crate::relay::setup::client_sockets::ClientSocket;
 use crate::relay::shard::mailbox::{MailboxReceiver, ShardMailbox};
 use crate::relay::shard::packet_queue::PacketQueue;
@@ -34,7 +34,8 @@ pub(in crate::relay) struct ShardContext {
     pub(in crate::relay) client_sockets: Vec<ClientSocket>,
     /// The clients' TCP sockets: the first one, and that of the second port.
     pub(in crate::relay) acceptors: Vec<Acceptor>,
-    pub(in crate::relay) proxy_forwarding: Option<ProxyForwarding>,
+    /// `None`: the shard serves all connections itself.
+    pub(in crate::relay) forwarding: Option<IngressForwarding>,
     /// How long packets may gather before a wake.
     pub(in crate::relay) coalesce: Duration,
     /// Whether clients are told of ICMP errors: pion's client and its descendants end at a Data indication without DATA.

@@ -37,7 +37,7 @@ impl Shard {
                 self.context.stop_at = Some(self.context.stop_at.map_or(at, |before| before.min(at)));
                 self.engine.refuse_allocations();
             }
-            ShardMessage::ForwardProxies(forwarding) => self.context.proxy_forwarding = Some(forwarding),
+            ShardMessage::ForwardToIngress(forwarding) => self.context.forwarding = Some(forwarding),
             ShardMessage::Restarted { shard } => self.moved_clients.retain(|_, other| *other != shard),
             ShardMessage::DisplaceAllocation(allocation) => self.engine.displace(allocation),
             ShardMessage::Displace(stream) => self.close_stream(stream, CloseReason::Displaced, now),
@@ -66,7 +66,7 @@ impl Shard {
             Handover::ClientForgotten { client } => {
                 self.moved_clients.remove(&client);
             }
-            Handover::Accepted(connection, descriptor) => self.add_stream(connection, descriptor, now),
+            Handover::Accepted(connection, descriptor) => self.add_stream(connection, descriptor, false, now),
         }
     }
 }

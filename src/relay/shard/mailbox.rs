@@ -12,9 +12,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use crate::limits::descriptors::Descriptor;
+use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::io::poll::PollWaker;
 use crate::relay::io::poll_source::ClientStreamId;
-use crate::relay::proxy_forwarding::ProxyForwarding;
 use crate::relay::setup::local_addresses::LocalAddresses;
 use crate::relay::tcp::accepted_connection::AcceptedConnection;
 use crate::relay::tcp::client_stream::ClientStream;
@@ -39,8 +39,8 @@ pub(in crate::relay) enum ShardMessage {
     },
     /// Refuse new allocations; end when none is left, or at this time.
     Stop(Instant),
-    /// Forward connections of proxies from now on.
-    ForwardProxies(ProxyForwarding),
+    /// Forward connections to the ingress from now on.
+    ForwardToIngress(IngressForwarding),
     /// That shard has a fresh engine, which knows no client that had moved to it.
     Restarted {
         shard: u8,
@@ -152,7 +152,7 @@ impl MailboxReceiver {
             }
             ShardMessage::Addresses { .. }
             | ShardMessage::Stop(_)
-            | ShardMessage::ForwardProxies(_)
+            | ShardMessage::ForwardToIngress(_)
             | ShardMessage::Restarted { .. }
             | ShardMessage::DisplaceAllocation(_)
             | ShardMessage::Displace(_) => {}

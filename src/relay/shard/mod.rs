@@ -5,9 +5,10 @@
 //! and messages from its [`mailbox`]. **Outputs**: datagrams, bytes of streams, counters, and messages to other shards.
 //!
 //! One turn of the [`event_loop`]: wait → messages ([`control`]) → at most **one** batch of each clients' socket ([`receive`]),
-//! so that the relayed sockets do not starve → one batch of each relayed socket, one read of each stream ([`streams`]) and of
-//! each connection with a peer ([`tcp_peers`]) that is ready → the work that is due. Each batch is judged and sent
-//! ([`datagrams`]) before the next one is received, and the engine's outputs ([`outputs`]) follow it.
+//! so that the relayed sockets do not starve → one batch of each relayed socket, one read of each stream ([`streams`]; a new one
+//! may go to the ingress, [`first_byte`]) and of each connection with a peer ([`tcp_peers`]) that is ready → the work that is
+//! due. Each batch is judged and sent ([`datagrams`]) before the next one is received, and the engine's outputs ([`outputs`])
+//! follow it.
 //!
 //! Invariant: a panic ends the shard's allocations and nothing else. [`event_loop::run`] gives their ports and quota back and
 //! goes on with a fresh engine on the same sockets of clients, so that no other shard's clients are moved.
@@ -18,6 +19,7 @@ mod control;
 mod datagrams;
 mod deferred_requests;
 pub(super) mod event_loop;
+mod first_byte;
 pub(super) mod mailbox;
 mod outputs;
 pub(super) mod packet_queue;

@@ -1,6 +1,7 @@
 //! Accepts, reads and closes the streams of a shard's clients.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use crate::limits::descriptors::Descriptor;
@@ -41,23 +42,13 @@ impl Shard {
                 // That connection has ended already.
                 Err(_) => continue,
             };
-            let forwarding = self.context.proxy_forwarding.as_ref();
-            if let Some(forwarding) = forwarding.filter(|forwarding| forwarding.applies_to(client.ip())) {
-                if forwarding.to.try_send(socket).is_err() {
-                    self.context.stats.count_close(CloseReason::Limit);
-                }
+            let Some(socket) = self.forward_proxied(socket, client.ip(), now) else { continue };
+            let Some(descriptor) = self.take_client_descriptor(now) else {
+                self.context.stats.count_close(CloseReason::Limit);
                 continue;
-            }
-            match self.take_client_descriptor(now) {
-                Some(descriptor) => {
-                    self.add_stream(
-                        AcceptedConnection { client, server, connection: NonBlockingConnection::Tcp(socket) },
-                        descriptor,
-                        now,
-                    );
-                }
-                None => self.context.stats.count_close(CloseReason::Limit),
-            }
+            };
+            let accepted = AcceptedConnection { client, server, connection: NonBlockingConnection::Tcp(socket) };
+            self.add_stream(accepted, descriptor, self.forwards_by_first_byte(), now);
         }
     }
 
@@ -71,8 +62,15 @@ impl Shard {
         self.context.admission.clients.take()
     }
 
-    /// Serves a new connection. Where too many streams have no allocation, one of them is closed for it.
-    pub(super) fn add_stream(&mut self, accepted: AcceptedConnection, descriptor: Descriptor, now: Instant) {
+    /// Serves a new connection. Where too many streams have no allocation, one of them is closed for it. `awaits_first_byte`: the first
+    /// byte tells whether the connection is forwarded.
+    pub(super) fn add_stream(
+        &mut self,
+        accepted: AcceptedConnection,
+        descriptor: Descriptor,
+        awaits_first_byte: bool,
+        now: Instant,
+    ) {
         let AcceptedConnection { client, server, connection } = accepted;
         self.context.stats.accepted.add(1);
         let (unproven, displaced) = self.context.admission.unproven.admit(Some(client.ip()), now);
@@ -82,7 +80,8 @@ impl Shard {
         let is_tls = connection.transport() == Transport::Tls;
         let tuple = FiveTuple { client, server, transport: connection.transport() };
         let usage = self.context.admission.buffers.new_usage();
-        let stream = ClientStream::new(tuple, connection, unproven, descriptor, usage, now + ALLOCATION_DEADLINE);
+        let mut stream = ClientStream::new(tuple, connection, unproven, descriptor, usage, now + ALLOCATION_DEADLINE);
+        stream.awaits_first_byte = awaits_first_byte;
         match self.insert_stream(Box::new(stream), now) {
             // The poller does not report what TLS has decrypted already.
             Some(id) if is_tls => self.context.poller.repeat(PollSource::ClientStream(id).token()),
@@ -143,6 +142,13 @@ impl Shard {
     pub(super) fn retry_deferred(&mut self, now: Instant) {
         while let Some(id) = self.deferred.take_due(now) {
             let Some(stream) = self.streams.get_mut(id) else { continue };
+            if stream.awaits_first_byte {
+                // The poller reports the stream again.
+                if !self.streams.resume(id, &self.context.poller) {
+                    self.close_stream(id, CloseReason::Limit, now);
+                }
+                continue;
+            }
             let kept = stream.take_unread();
             let close = self.handle_frames(id, &kept, now);
             self.finish_read(id, close, now);
@@ -179,8 +185,12 @@ impl Shard {
 
     /// Reads once and handles the complete frames. Returns why the stream is to be closed, if it is.
     fn read_stream(&mut self, id: ClientStreamId, buffer: &mut Vec<u8>, now: Instant) -> Option<CloseReason> {
-        let stream = self.streams.get_mut(id)?;
-        let len = match stream.read(buffer) {
+        if self.streams.get_mut(id)?.awaits_first_byte
+            && let ControlFlow::Break(close) = self.check_first_byte(id, now)
+        {
+            return close;
+        }
+        let len = match self.streams.get_mut(id)?.read(buffer) {
             Ok(Some(len)) => len,
             Ok(None) => return Some(CloseReason::Client),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return None,

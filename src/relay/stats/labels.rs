@@ -95,6 +95,8 @@ labelled! {
         Limit => "limit",
         /// The stream had no allocation, and made room for another one.
         Displaced => "displaced",
+        /// The stream began with TLS or HTTP, and went to the ingress. TURN inside TLS comes back as a new connection.
+        Forwarded => "forwarded",
     }
 }
 

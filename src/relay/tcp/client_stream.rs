@@ -39,6 +39,8 @@ pub(in crate::relay) struct ClientStream {
     pub(in crate::relay) deadline: Instant,
     /// The stream's place among the streams that have never had an allocation.
     pub(in crate::relay) unproven: Option<UnprovenStream>,
+    /// Nothing was read yet, and the first byte tells whether the ingress takes the stream.
+    pub(in crate::relay) awaits_first_byte: bool,
     /// A request over the stream was answered.
     has_asked: bool,
     /// The stream is in the list of streams to flush.
@@ -78,6 +80,7 @@ impl ClientStream {
             tuple,
             deadline,
             unproven: Some(unproven),
+            awaits_first_byte: false,
             has_asked: false,
             is_unflushed: false,
             polls_writable: false,
@@ -104,6 +107,14 @@ impl ClientStream {
         buffer[..kept].copy_from_slice(&self.unread);
         let len = self.connection.read(&mut buffer[kept..kept + MAX_READ_BYTES])?;
         Ok((len > 0).then_some(kept + len))
+    }
+
+    /// The first byte, which stays in the socket; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// Of recv(2); `WouldBlock` among them.
+    pub(in crate::relay) fn peek_first_byte(&self) -> io::Result<Option<u8>> {
+        self.connection.peek_first_byte()
     }
 
     /// Keeps bytes that can't be handled yet.

@@ -98,6 +98,17 @@ impl ClientStreams {
         Some(stream)
     }
 
+    /// Stops polling a stream, until [`Self::resume`]. Returns false where the stream is gone.
+    pub(in crate::relay) fn pause(&mut self, id: ClientStreamId, poller: &Poller) -> bool {
+        self.get_mut(id).is_some_and(|stream| poller.remove(&*stream).is_ok())
+    }
+
+    /// Polls a paused stream again. Returns false where that is not possible.
+    pub(in crate::relay) fn resume(&mut self, id: ClientStreamId, poller: &Poller) -> bool {
+        let token = PollSource::ClientStream(id).token();
+        self.get_mut(id).is_some_and(|stream| poller.add(&*stream, token, Interest::Read).is_ok())
+    }
+
     /// Queues a whole message. Returns false where the stream is gone, or has no room.
     pub(in crate::relay) fn push(&mut self, id: ClientStreamId, parts: &[&[u8]], padding: usize) -> bool {
         let Some(stream) = self.get_mut(id) else { return false };

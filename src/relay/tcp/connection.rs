@@ -19,15 +19,45 @@ const MAX_BYTES_A_SOCKET_READ: usize = 2 * MAX_RECORD_BYTES;
 #[derive(Debug)]
 pub enum NonBlockingConnection {
     Tcp(TcpStream),
-    /// After the handshake. What TLS has decrypted already is read first.
-    Tls(TcpStream, Box<ServerConnection>),
+    Tls(TlsConnection),
+}
+
+/// TLS after the handshake. What it has decrypted already is read first.
+#[derive(Debug)]
+pub struct TlsConnection {
+    tcp: TcpStream,
+    tls: Box<ServerConnection>,
 }
 
 impl NonBlockingConnection {
+    /// A connection whose TLS handshake is complete.
+    #[must_use]
+    pub fn tls(tcp: TcpStream, tls: ServerConnection) -> Self {
+        Self::Tls(TlsConnection { tcp, tls: Box::new(tls) })
+    }
+
+    /// The first byte that waits to be read, which is left there; `None` at the end of the stream, and with TLS.
+    ///
+    /// # Errors
+    /// Of recv(2), `WouldBlock` among them.
+    pub(in crate::relay) fn peek_first_byte(&self) -> io::Result<Option<u8>> {
+        let Self::Tcp(tcp) = self else { return Ok(None) };
+        let mut byte = [0];
+        Ok((tcp.peek(&mut byte)? > 0).then_some(byte[0]))
+    }
+
+    /// The socket, where there is no TLS.
+    pub(in crate::relay) fn into_tcp(self) -> Option<TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::Tls(_) => None,
+        }
+    }
+
     pub(in crate::relay) const fn transport(&self) -> Transport {
         match self {
             Self::Tcp(_) => Transport::Tcp,
-            Self::Tls(..) => Transport::Tls,
+            Self::Tls(_) => Transport::Tls,
         }
     }
 
@@ -41,7 +71,7 @@ impl NonBlockingConnection {
     pub(in crate::relay) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let (tcp, tls) = match self {
             Self::Tcp(tcp) => return tcp.read(buffer),
-            Self::Tls(tcp, tls) => (tcp, tls),
+            Self::Tls(TlsConnection { tcp, tls }) => (tcp, tls),
         };
         let mut len = 0;
         loop {
@@ -91,7 +121,7 @@ impl NonBlockingConnection {
     fn write_records(&mut self, bytes: &[u8], record: impl Fn(&[u8]) -> usize) -> io::Result<usize> {
         let (tcp, tls) = match self {
             Self::Tcp(tcp) => return tcp.write(bytes),
-            Self::Tls(tcp, tls) => (tcp, tls),
+            Self::Tls(TlsConnection { tcp, tls }) => (tcp, tls),
         };
         let mut taken = 0;
         loop {
@@ -120,7 +150,7 @@ impl NonBlockingConnection {
     pub(in crate::relay) fn finish(&mut self) -> io::Result<()> {
         let tcp = match self {
             Self::Tcp(tcp) => tcp,
-            Self::Tls(tcp, tls) => {
+            Self::Tls(TlsConnection { tcp, tls }) => {
                 tls.send_close_notify();
                 while tls.wants_write() {
                     match tls.write_tls(tcp) {
@@ -139,7 +169,7 @@ impl NonBlockingConnection {
     pub(in crate::relay) fn has_unwritten_tls(&self) -> bool {
         match self {
             Self::Tcp(_) => false,
-            Self::Tls(_, tls) => tls.wants_write(),
+            Self::Tls(TlsConnection { tls, .. }) => tls.wants_write(),
         }
     }
 
@@ -147,7 +177,7 @@ impl NonBlockingConnection {
     pub(in crate::relay) fn has_ended(&mut self) -> bool {
         match self {
             Self::Tcp(_) => false,
-            Self::Tls(_, tls) => tls.process_new_packets().is_ok_and(|state| state.peer_has_closed()),
+            Self::Tls(TlsConnection { tls, .. }) => tls.process_new_packets().is_ok_and(|state| state.peer_has_closed()),
         }
     }
 }
@@ -155,17 +185,15 @@ impl NonBlockingConnection {
 impl AsFd for NonBlockingConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Tcp(tcp) | Self::Tls(tcp, _) => tcp.as_fd(),
+            Self::Tcp(tcp) | Self::Tls(TlsConnection { tcp, .. }) => tcp.as_fd(),
         }
     }
 }
 
-impl Drop for NonBlockingConnection {
+impl Drop for TlsConnection {
     fn drop(&mut self) {
-        if let Self::Tls(tcp, tls) = self {
-            tls.send_close_notify();
-            // Where the socket has no room for a close_notify, closing the connection has the same effect.
-            let _ = tls.write_tls(tcp);
-        }
+        self.tls.send_close_notify();
+        // Where the socket has no room for a close_notify, closing the connection has the same effect.
+        let _ = self.tls.write_tls(&mut self.tcp);
     }
 }
