@@ -72,7 +72,7 @@ fn given_addrs(reader: &mut Reader) -> Vec<SocketAddr> {
     if reader.given(HTTP_ADDR).is_none() {
         return Vec::new();
     }
-    let expected = "IP addresses with ports, separated by commas, e.g. 0.0.0.0:8080 or [::]:8080,[::]:3033";
+    let expected = "IP addresses with ports, separated by commas, e.g. [::]:8080,[::]:3033 for IPv4 and IPv6";
     let addrs: Vec<SocketAddr> = reader.list(HTTP_ADDR, expected, |item| item.parse().ok());
     let repeats = |index: usize| addrs[..index].iter().find(|earlier| overlap(**earlier, addrs[index]));
     for (index, addr) in addrs.iter().enumerate() {
@@ -137,9 +137,9 @@ mod tests {
         for domain in [None, Some("cast.example.org")] {
             assert_eq!(read("0.0.0.0:8080, 0.0.0.0:3033,[::1]:8083", domain), Ok(several.clone()));
         }
-        assert_eq!(read("", None), Ok(vec![listens(&["0.0.0.0:8080"])]));
+        assert_eq!(read("", None), Ok(vec![listens(&["[::]:8080"])]));
         // One is enough there.
-        assert_eq!(read("", Some("cast.example.org")), Ok(vec![listens(&["0.0.0.0:80", "0.0.0.0:8080"])]));
+        assert_eq!(read("", Some("cast.example.org")), Ok(vec![listens(&["[::]:80", "[::]:8080"])]));
         assert_eq!(read("127.0.0.1:0,127.0.0.1:0", None).map(|listen| listen.len()), Ok(2));
         for (addrs, wrong) in [
             ("0.0.0.0:8080,0.0.0.0:8080", "0.0.0.0:8080"),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::listen::on_this_machine;
 use super::network::{NETWORKS, network};
 use super::problems::Problems;
 use super::secret::Secret;
@@ -165,7 +166,7 @@ impl Reader {
     }
 
     pub(super) fn default_addr(&self, name: &str) -> SocketAddr {
-        self.default(name, |text| text.parse().ok())
+        on_this_machine(self.default(name, |text| text.parse().ok()))
     }
 }
 

@@ -68,8 +68,8 @@ mod tests {
     #[test]
     fn defaults_need_no_setting() {
         let config = Config::read(&Settings::default()).expect("defaults are valid");
-        assert_eq!(config.http.listen, [Listen::exactly("0.0.0.0:8080".parse().unwrap())]);
-        assert_eq!(config.relay.addr.to_string(), "0.0.0.0:3478");
+        assert_eq!(config.http.listen, [Listen::exactly("[::]:8080".parse().unwrap())]);
+        assert_eq!(config.relay.addr.to_string(), "[::]:3478");
         assert_eq!(config.credentials.access, TurnAccess::Open);
     }
 

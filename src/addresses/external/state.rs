@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use url::{Host, Url};
 
 use crate::addresses::interfaces::is_loopback_host;
@@ -13,8 +14,10 @@ use crate::turn::RelayedIp;
 #[derive(Debug)]
 pub(super) struct ExternalState {
     pub(super) config: ExternalConfig,
-    /// IPv4, then IPv6.
-    pub(super) bound: [Option<IpAddr>; 2],
+    /// The addresses that relayed sockets are bound to: IPv4, then IPv6.
+    pub(super) bound: ArcSwap<[Option<IpAddr>; 2]>,
+    /// Notified when `bound` has changed.
+    pub(super) moved: Notify,
     pub(super) public_url: Option<Url>,
     pub(super) found: ArcSwap<LookupResults>,
 }
@@ -34,8 +37,12 @@ pub(super) struct LookupResults {
 
 impl ExternalState {
     pub(super) fn relayed_ips(&self, found: &LookupResults) -> [Option<RelayedIp>; 2] {
-        self.bound
+        self.bound()
             .map(|bound| bound.map(|bound| RelayedIp { bound, advertised: self.advertised_ip(found, bound).unwrap_or(bound) }))
+    }
+
+    pub(super) fn bound(&self) -> [Option<IpAddr>; 2] {
+        **self.bound.load()
     }
 
     /// The address that the settings give to sockets bound to `bound`: that of a pair with this address, or else of the first entry
