@@ -20,6 +20,14 @@ impl Listen {
     }
 }
 
+/// Reads the address of a listener; an IPv4-mapped one is IPv4.
+pub(super) fn listening_addr(text: &str) -> Option<SocketAddr> {
+    let mut addr: SocketAddr = text.parse().ok()?;
+    // Keeps the zone of a link-local address.
+    addr.set_ip(addr.ip().to_canonical());
+    Some(addr)
+}
+
 /// Whether the kernel has IPv6; asked once, so that all listeners have the same default.
 static KERNEL_HAS_IPV6: LazyLock<bool> = LazyLock::new(|| {
     let disabled = fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6").is_ok_and(|text| text.trim() == "1");
@@ -39,6 +47,17 @@ fn on_machine(default: SocketAddr, has_ipv6: impl Fn() -> bool) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mapped_address_is_ipv4() {
+        for (text, address) in
+            [("[::ffff:192.0.2.7]:80", "192.0.2.7:80"), ("[::ffff:0.0.0.0]:80", "0.0.0.0:80"), ("[::]:80", "[::]:80")]
+        {
+            assert_eq!(listening_addr(text).map(|addr| addr.to_string()).as_deref(), Some(address));
+        }
+        assert_eq!(listening_addr("[fe80::1%1]:80").map(|addr| addr.port()), Some(80));
+        assert_eq!(listening_addr("::1"), None);
+    }
 
     #[test]
     fn defaults_have_both_families_where_the_kernel_has_ipv6() {

@@ -147,6 +147,9 @@ fn domain(value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::super::listen::on_this_machine;
     use super::*;
     use crate::config::{Config, Settings};
 
@@ -162,14 +165,15 @@ mod tests {
     fn tls_listens_beside_http_and_turn() {
         let tls = read(Settings::default()).unwrap();
         let addrs = |listen: Option<Listen>| listen.unwrap().addrs.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(addrs(tls.https), ["[::]:8443"]);
-        assert_eq!(addrs(tls.turns), ["[::]:5349"]);
+        let default = |port: u16| on_this_machine((Ipv6Addr::UNSPECIFIED, port).into()).to_string();
+        assert_eq!(addrs(tls.https), [default(8443)]);
+        assert_eq!(addrs(tls.turns), [default(5349)]);
         let settings = Settings { http_addr: some("127.0.0.1:0"), turn_addr: some("[::1]:3478"), ..Settings::default() };
         let tls = read(settings).unwrap();
         assert_eq!(addrs(tls.https), ["127.0.0.1:0"]);
         assert_eq!(addrs(tls.turns), ["[::1]:5349"]);
         let tls = read(Settings { domain: some("Cast.Example.org"), ..Settings::default() }).unwrap();
-        assert_eq!(addrs(tls.https.clone()), ["[::]:443", "[::]:8443"]);
+        assert_eq!(addrs(tls.https.clone()), [default(443), default(8443)]);
         assert!(tls.https.unwrap().required && !tls.turns.unwrap().required);
         assert!(matches!(tls.source, CertificateSource::Acme(acme) if acme.domains == ["cast.example.org"]));
         assert!(read(Settings { no_tls: some("true"), ..Settings::default() }).unwrap().https.is_none());
