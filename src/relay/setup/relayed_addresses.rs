@@ -29,17 +29,20 @@ pub fn bind_addresses(config: &RelayConfig) -> anyhow::Result<[Option<IpAddr>; 2
     }
     let follows = config.follows_machine().is_some();
     for ip in bound.into_iter().flatten() {
-        match find_port(config, ip) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(relay_error(config, ip, error)),
-            // The machine may just be losing the address, or not have it yet.
-            Err(error) if follows => tracing::warn!(%ip, %error, "relayed sockets can't be bound for now"),
-            // The address came from the setting of the clients' sockets.
-            Err(error) if config.relay_ips.is_empty() && error.kind() == io::ErrorKind::AddrNotAvailable => {
-                return Err(listen_error("UDP", config.addr, "CASTWAY_TURN_ADDR", error));
-            }
-            Err(error) => return Err(relay_error(config, ip, error)),
+        let Err(error) = find_port(config, ip) else { continue };
+        let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+        // The machine may just be losing the address, or not have it yet; and nobody has asked for a second family.
+        if follows && (!is_taken || (ip.is_ipv6() && bound[0].is_some())) {
+            tracing::warn!(%ip, %error, "relayed sockets can't be bound for now");
+            continue;
         }
+        // The address came from the setting of the clients' sockets.
+        let of_client_sockets = config.relay_ips.is_empty() && error.kind() == io::ErrorKind::AddrNotAvailable;
+        return Err(if of_client_sockets {
+            listen_error("UDP", config.addr, "CASTWAY_TURN_ADDR", error)
+        } else {
+            relay_error(config, ip, error)
+        });
     }
     Ok(bound)
 }
