@@ -1,7 +1,7 @@
 //! The thread that watches users and addresses, and tells the shards what has changed.
 //!
 //! The kernel reports changes of addresses and routes ([`AddressChanges`]), and a shard whose relayed socket can't be bound wakes the
-//! thread. Reading everything takes a fraction of a millisecond, and is done at most ten times a second.
+//! thread. Reading everything takes a millisecond at most, and is done at most ten times a second.
 
 use std::net::IpAddr;
 use std::sync::Arc;
