@@ -1,10 +1,13 @@
 //! This machine's own addresses, read from the kernel at each call.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use if_addrs::Interface;
-
 use url::Host;
+
+use crate::limits::log_interval::LogInterval;
 
 /// The addresses that relayed sockets are bound to when none is set, IPv4 and IPv6: the listener's unless it is a wildcard. Else one
 /// of each family: the default route's, else that of `current` while the machine has it, else that of any interface. Where other
@@ -39,8 +42,14 @@ pub fn addresses() -> Vec<IpAddr> {
 }
 
 pub(super) fn interfaces() -> Vec<Interface> {
+    /// Where a sandbox forbids it, each call fails.
+    static FAILURE_LOG: LazyLock<(Instant, LogInterval)> =
+        LazyLock::new(|| (Instant::now(), LogInterval::new(Duration::from_secs(60))));
     if_addrs::get_if_addrs().unwrap_or_else(|error| {
-        tracing::warn!(%error, "the machine's own addresses are unknown");
+        let (since, interval) = &*FAILURE_LOG;
+        if interval.is_due(since.elapsed()) {
+            tracing::warn!(%error, "the machine's own addresses are unknown");
+        }
         Vec::new()
     })
 }

@@ -237,6 +237,26 @@ describe('the default family', () => {
   }
 });
 
+test('an address that a setting names is not replaced, and its loss is told and logged', async () => {
+  const server = await serve({ CASTWAY_RELAY_IP: SECOND });
+  try {
+    await ready(server);
+    losesV4(SECOND);
+    const { not_ready, reasons } = await unready(server);
+    assert.deepEqual(not_ready, ['relayed_address']);
+    assert.match(reasons.relayed_address, new RegExp(`can't be bound to ${SECOND}`));
+    for (let i = 0; i < 8; i += 1) assert.equal(await relayedNow(), 508);
+    const lines = server.logged(/a relayed socket can't be opened/);
+    assert.ok(lines.length > 0 && lines.every((line) => line.includes(SECOND)), 'the reason is logged');
+    assert.ok(lines.length <= 4, 'each relay thread logs it once a minute');
+    hasV4(SECOND);
+    await ready(server);
+    assert.equal(await relayedNow(), SECOND);
+  } finally {
+    await server.close();
+  }
+});
+
 // Sends bytes over TCP, and resolves when the server has answered or closed.
 async function sendOver(host, port, bytes) {
   const socket = connect({ host, port });

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
 use url::{Host, Url};
 
 use crate::addresses::interfaces::is_loopback_host;
@@ -16,8 +15,6 @@ pub(super) struct ExternalState {
     pub(super) config: ExternalConfig,
     /// The addresses that relayed sockets are bound to: IPv4, then IPv6.
     pub(super) bound: ArcSwap<[Option<IpAddr>; 2]>,
-    /// Notified when `bound` has changed.
-    pub(super) moved: Notify,
     pub(super) public_url: Option<Url>,
     pub(super) found: ArcSwap<LookupResults>,
 }
