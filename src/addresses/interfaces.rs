@@ -23,9 +23,10 @@ pub fn relay_ips(listening: IpAddr, current: [Option<IpAddr>; 2]) -> [Option<IpA
         let own = addresses();
         for (chosen, (current, ipv4)) in chosen.iter_mut().zip(current.into_iter().zip([true, false])) {
             let mut usable = own.iter().copied().filter(|ip| ip.is_ipv4() == ipv4 && reaches_others(ip));
-            let kept = current.filter(|ip| usable.clone().any(|own| own == *ip));
             // An IPv6 address that the kernel still checks for duplicates can't be bound yet.
-            *chosen = chosen.or(kept).or_else(|| usable.find(|ip| UdpSocket::bind((*ip, 0)).is_ok()));
+            let can_be_bound = |ip: &IpAddr| UdpSocket::bind((*ip, 0)).is_ok();
+            let kept = current.filter(|ip| usable.clone().any(|own| own == *ip) && can_be_bound(ip));
+            *chosen = chosen.or(kept).or_else(|| usable.find(can_be_bound));
         }
     }
     if chosen == [None, None] { by_family(Ipv4Addr::LOCALHOST.into()) } else { chosen }
