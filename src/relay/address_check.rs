@@ -18,7 +18,13 @@ pub struct AddressCheck {
     /// Relayed sockets follow the machine's addresses.
     follows: bool,
     watcher: PollWaker,
-    last: Arc<Mutex<Option<(Instant, Option<String>)>>>,
+    last: Arc<Mutex<Option<Answer>>>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    at: Instant,
+    problem: Option<String>,
 }
 
 impl AddressCheck {
@@ -36,10 +42,10 @@ impl AddressCheck {
     pub fn problem(&self) -> Option<String> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((at, problem)) if at.elapsed() < ANSWER_LIFETIME => problem.clone(),
+            Some(answer) if answer.at.elapsed() < ANSWER_LIFETIME => answer.problem.clone(),
             Some(_) | None => {
                 let problem = self.find_problem();
-                *last = Some((Instant::now(), problem.clone()));
+                *last = Some(Answer { at: Instant::now(), problem: problem.clone() });
                 problem
             }
         }
