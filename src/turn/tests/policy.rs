@@ -292,7 +292,7 @@ fn r72_an_address_that_is_lost_while_a_port_is_tried_gets_508() {
     let mut world = World::with(EngineSettings { relayed: [bound_to("203.0.114.1"), None], ..settings() });
     let mut alice = Client::alice();
     world.login(&mut alice);
-    let bytes = alice.signed(Method::Allocate, &|writer: &mut MessageWriter<'_>| {
+    let bytes = alice.signed(Method::Allocate, |writer: &mut MessageWriter<'_>| {
         writer.number(attribute::REQUESTED_TRANSPORT, UDP);
     });
     assert_eq!(world.engine.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
