@@ -8,7 +8,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[command(next_help_heading = "Settings")]
-#[allow(rustdoc::bare_urls, reason = "clap prints these lines as they are")]
+#[allow(rustdoc::bare_urls, rustdoc::broken_intra_doc_links, reason = "clap prints these lines as they are")]
 pub struct Settings {
     /// Folder for the database and the generated secrets; created with mode 0700
     #[arg(long, env = "CASTWAY_DATA_DIR", value_name = "DIR", global = true, hide_env_values = true)]
