@@ -132,7 +132,25 @@ impl IceServers {
             Some(address) if self.listening.is_unspecified() => address,
             Some(_) | None => self.listening,
         };
-        self.external.host().or_else(|| self.public.clone()).or_else(asked).unwrap_or_else(|| interfaces::host(own()))
+        let set = self.external.host().map(|host| self.in_asked_family(host, asked()));
+        set.or_else(|| self.public.clone()).or_else(asked).unwrap_or_else(|| interfaces::host(own()))
+    }
+
+    /// A client that has found the pages at an IPv6 address may have no IPv4, and the other way round. So where the settings give this
+    /// machine an address, such a client gets the one of its family, or the one that it used, if that is this machine's own.
+    fn in_asked_family(&self, set: Host, asked: Option<Host>) -> Host {
+        let is_ipv4 = |host: &Host| match host {
+            Host::Domain(_) => None,
+            Host::Ipv4(_) => Some(true),
+            Host::Ipv6(_) => Some(false),
+        };
+        let Some((asked, wanted)) = asked.and_then(|asked| is_ipv4(&asked).map(|wanted| (asked, wanted))) else { return set };
+        if is_ipv4(&set).is_none_or(|set| set == wanted) {
+            return set;
+        }
+        let other = self.external.hosts().into_iter().find(|host| is_ipv4(host) == Some(wanted));
+        let is_own = || interfaces::addresses().into_iter().any(|own| interfaces::host(own) == asked);
+        other.or_else(|| is_own().then(|| asked.clone())).unwrap_or(set)
     }
 
     /// Whether the relay can be reached at the host by which the client found the pages.
@@ -182,7 +200,7 @@ fn host_of_header(header: &str) -> Option<Host> {
             (plain && !name.is_empty()).then_some(Host::Domain(name))
         }
         Host::Ipv4(ip) => (!ip.is_unspecified()).then_some(Host::Ipv4(ip)),
-        Host::Ipv6(ip) => (!ip.is_unspecified()).then_some(Host::Ipv6(ip)),
+        Host::Ipv6(ip) => (!ip.is_unspecified()).then(|| interfaces::host(ip.to_canonical())),
     }
 }
 
@@ -220,6 +238,7 @@ mod tests {
             ("192.0.2.9:8080", "192.0.2.9"),
             ("[2001:db8::1]:8080", "[2001:db8::1]"),
             ("[2001:db8::1]", "[2001:db8::1]"),
+            ("[::ffff:192.0.2.9]:8080", "192.0.2.9"),
             ("tv_box.lan", "tv_box.lan"),
         ];
         for (header, host) in cases {
@@ -269,6 +288,24 @@ mod tests {
         assert_eq!(servers(&settings).uris(Some("other.org")), ["turn:[2001:db8::5]:3478?transport=udp"]);
         settings.external_ip = Some("relay.example.org".into());
         assert_eq!(servers(&settings).uris(Some("other.org")), ["turn:relay.example.org:3478?transport=udp"]);
+    }
+
+    #[test]
+    fn a_client_that_uses_an_address_gets_one_of_its_family() {
+        let uris = |external: &str, asked: &str| {
+            let settings = Settings { external_ip: Some(external.into()), ..Settings::default() };
+            servers(&settings).uris(Some(asked)).remove(0)
+        };
+        let both = "203.0.113.7,2001:db8::9";
+        for (external, asked, host) in [
+            (both, "[2001:db8::1]:8080", "[2001:db8::9]"),
+            (both, "198.51.100.1:8080", "203.0.113.7"),
+            (both, "cast.example.org", "203.0.113.7"),
+            ("203.0.113.7", "[2001:db8::1]:8080", "203.0.113.7"),
+            ("relay.example.org", "[2001:db8::1]:8080", "relay.example.org"),
+        ] {
+            assert_eq!(uris(external, asked), format!("turn:{host}:3478?transport=udp"), "{external} {asked}");
+        }
     }
 
     #[test]

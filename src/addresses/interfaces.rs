@@ -1,28 +1,40 @@
 //! This machine's own addresses, read from the kernel at each call.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use if_addrs::Interface;
-
 use url::Host;
 
-/// The address that relayed sockets are bound to when none is set: the listener's address unless it is a wildcard, else the default
-/// route's, else that of any interface, else loopback. IPv4 comes first where the listener has both (RFC 8656 §7.2: an Allocate
-/// request without REQUESTED-ADDRESS-FAMILY asks for IPv4).
-pub fn relay_ip(listening: IpAddr) -> IpAddr {
+use crate::limits::log_interval::LogInterval;
+
+/// The addresses that relayed sockets are bound to when none is set, IPv4 and IPv6: the listener's unless it is a wildcard. Else one
+/// of each family: the default route's, else that of `current` while the machine has it, else that of any interface. Where other
+/// machines reach neither, IPv4 loopback.
+pub fn relay_ips(listening: IpAddr, current: [Option<IpAddr>; 2]) -> [Option<IpAddr>; 2] {
     let listening = listening.to_canonical();
     if !listening.is_unspecified() {
-        return listening;
+        return by_family(listening);
     }
-    let takes = |ip: &IpAddr| ip.is_ipv4() || listening.is_ipv6();
-    let routed = routed_v4().or_else(|| listening.is_ipv6().then(routed_v6).flatten());
-    routed.or_else(|| addresses().into_iter().find(|ip| takes(ip) && reaches_others(ip))).unwrap_or(Ipv4Addr::LOCALHOST.into())
+    let routed = [routed_v4(), routed_v6()].map(|ip| ip.filter(reaches_others));
+    let mut chosen = routed;
+    if routed.contains(&None) {
+        let own = addresses();
+        for (chosen, (current, ipv4)) in chosen.iter_mut().zip(current.into_iter().zip([true, false])) {
+            let mut usable = own.iter().copied().filter(|ip| ip.is_ipv4() == ipv4 && reaches_others(ip));
+            // An IPv6 address that the kernel still checks for duplicates can't be bound yet.
+            let can_be_bound = |ip: &IpAddr| UdpSocket::bind((*ip, 0)).is_ok();
+            let kept = current.filter(|ip| usable.clone().any(|own| own == *ip) && can_be_bound(ip));
+            *chosen = chosen.or(kept).or_else(|| usable.find(can_be_bound));
+        }
+    }
+    if chosen == [None, None] { by_family(Ipv4Addr::LOCALHOST.into()) } else { chosen }
 }
 
-/// The default route's address of the other family than that of `ip`, if other machines can reach it.
-pub fn counterpart(ip: IpAddr) -> Option<IpAddr> {
-    let routed = if ip.is_ipv4() { routed_v6() } else { routed_v4() };
-    routed.filter(reaches_others)
+/// An address at the place of its family: IPv4, then IPv6.
+pub fn by_family(ip: IpAddr) -> [Option<IpAddr>; 2] {
+    if ip.is_ipv4() { [Some(ip), None] } else { [None, Some(ip)] }
 }
 
 /// The addresses of all interfaces that are up; none if the kernel reports an error.
@@ -31,8 +43,14 @@ pub fn addresses() -> Vec<IpAddr> {
 }
 
 pub(super) fn interfaces() -> Vec<Interface> {
+    /// Where a sandbox forbids it, each call fails.
+    static FAILURE_LOG: LazyLock<(Instant, LogInterval)> =
+        LazyLock::new(|| (Instant::now(), LogInterval::new(Duration::from_secs(60))));
     if_addrs::get_if_addrs().unwrap_or_else(|error| {
-        tracing::warn!(%error, "the machine's own addresses are unknown");
+        let (since, interval) = &*FAILURE_LOG;
+        if interval.is_due(since.elapsed()) {
+            tracing::warn!(%error, "the machine's own addresses are unknown");
+        }
         Vec::new()
     })
 }
@@ -46,12 +64,12 @@ pub fn origins(scheme: &str, http: SocketAddr) -> Vec<String> {
 /// The addresses by which other machines reach what is bound to `listening`, the default route's first; never loopback.
 pub fn hosts(listening: IpAddr) -> Vec<Host> {
     let ip = listening.to_canonical();
-    let mut reachable = vec![relay_ip(ip)];
+    let mut reachable: Vec<IpAddr> = relay_ips(ip, [None; 2]).into_iter().flatten().collect();
     if ip.is_unspecified() {
-        reachable.extend(addresses().into_iter().filter(|own| own.is_ipv4() || ip.is_ipv6()));
+        reachable.extend(addresses());
     }
     let mut seen = std::collections::HashSet::new();
-    reachable.retain(|ip| reaches_others(ip) && seen.insert(*ip));
+    reachable.retain(|own| reaches_others(own) && (own.is_ipv4() || ip.is_ipv6()) && seen.insert(*own));
     reachable.into_iter().map(host).collect()
 }
 
@@ -143,8 +161,10 @@ mod tests {
 
     #[test]
     fn a_concrete_listener_names_the_relay_address() {
-        assert_eq!(relay_ip("127.0.0.1".parse().unwrap()), IpAddr::V4(Ipv4Addr::LOCALHOST));
-        assert_eq!(relay_ip("::ffff:127.0.0.1".parse().unwrap()), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let relay_ips = |listening: &str| relay_ips(listening.parse().unwrap(), [None; 2]);
+        assert_eq!(relay_ips("127.0.0.1"), [Some(Ipv4Addr::LOCALHOST.into()), None]);
+        assert_eq!(relay_ips("::ffff:127.0.0.1"), [Some(Ipv4Addr::LOCALHOST.into()), None]);
+        assert_eq!(relay_ips("::1"), [None, Some(Ipv6Addr::LOCALHOST.into())]);
     }
 
     #[test]
@@ -176,10 +196,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_listener_gets_an_address_of_this_machine() {
+    fn a_wildcard_listener_gets_addresses_of_this_machine() {
         for wildcard in ["0.0.0.0", "::"] {
-            let ip = relay_ip(wildcard.parse().unwrap());
-            assert!(addresses().contains(&ip), "{ip} for {wildcard}");
+            let ips = relay_ips(wildcard.parse().unwrap(), [None; 2]);
+            assert_ne!(ips, [None; 2]);
+            assert!(ips.iter().flatten().all(|ip| addresses().contains(ip)), "{ips:?} for {wildcard}");
+            assert_eq!(relay_ips(wildcard.parse().unwrap(), ips), ips, "they stay while nothing changes");
         }
     }
 }

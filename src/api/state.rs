@@ -54,7 +54,21 @@ pub struct ReadinessCheck {
     /// The name that `/readyz` shows.
     pub name: Cow<'static, str>,
     /// Called for each request, so it must not block.
-    pub is_ready: Box<dyn Fn() -> bool + Send + Sync>,
+    pub check: Box<dyn Fn() -> Readiness + Send + Sync>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    Ready,
+    NotReady,
+    /// With the reason, for operators.
+    NotReadyBecause(String),
+}
+
+impl From<bool> for Readiness {
+    fn from(is_ready: bool) -> Self {
+        if is_ready { Self::Ready } else { Self::NotReady }
+    }
 }
 
 impl fmt::Debug for ReadinessCheck {

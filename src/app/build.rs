@@ -20,7 +20,7 @@ use crate::api;
 use crate::api::keys::ApiKeys;
 use crate::api::metric_families::MetricsSource;
 use crate::api::passwords::UserPasswords;
-use crate::api::state::{ApiState, PublicAddress, ReadinessCheck};
+use crate::api::state::{ApiState, PublicAddress, Readiness, ReadinessCheck};
 use crate::apprtc;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::apprtc::room_server::RoomServer;
@@ -184,19 +184,21 @@ impl Opened {
 
     /// What must be in order in addition to the database.
     fn readiness_checks(&self, relay_alive: &Arc<AtomicBool>) -> Vec<ReadinessCheck> {
+        let check = |name: String, check: Box<dyn Fn() -> Readiness + Send + Sync>| ReadinessCheck { name: name.into(), check };
         let alive = Arc::clone(relay_alive);
-        let mut checks = vec![ReadinessCheck { name: "relay".into(), is_ready: Box::new(move || alive.load(Ordering::Relaxed)) }];
+        let mut checks = vec![check("relay".to_owned(), Box::new(move || alive.load(Ordering::Relaxed).into()))];
+        let address = self.relay.address_check();
+        let address = move || address.problem().map_or(Readiness::Ready, Readiness::NotReadyBecause);
+        checks.push(check("relayed_address".to_owned(), Box::new(address)));
         let relay_stats = self.relay.stats_reader();
         checks.extend((0..relay_stats.shard_count()).map(|shard| {
             let relay_stats = relay_stats.clone();
-            ReadinessCheck {
-                name: format!("relay-{shard}").into(),
-                is_ready: Box::new(move || !relay_stats.stalled_shards().contains(&shard)),
-            }
+            let is_ready = move || (!relay_stats.stalled_shards().contains(&shard)).into();
+            check(format!("relay-{shard}"), Box::new(is_ready))
         }));
-        checks.extend(self.certificates.clone().map(|certificates| ReadinessCheck {
-            name: "certificate".into(),
-            is_ready: Box::new(move || certificates.current().is_usable(SystemTime::now())),
+        checks.extend(self.certificates.clone().map(|certificates| {
+            let is_ready = move || certificates.current().is_usable(SystemTime::now()).into();
+            check("certificate".to_owned(), Box::new(is_ready))
         }));
         checks
     }

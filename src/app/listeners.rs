@@ -22,11 +22,11 @@ pub(super) struct TcpListeners {
 
 impl TcpListeners {
     /// Fails if an address that a setting names, or the address of plain HTTP, can't be bound.
-    pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
+    pub(super) fn bind(config: &Config) -> anyhow::Result<Self> {
         let required = config.required_ports();
         let mut all = Vec::new();
         for listen in &config.http.listen {
-            all.push(ingress::bind(listen, "CASTWAY_HTTP_ADDR").await?);
+            all.push(ingress::bind(listen, "CASTWAY_HTTP_ADDR")?);
         }
         let mut all = all.into_iter();
         let http = all.next().context("CASTWAY_HTTP_ADDR names no address")?;
@@ -56,7 +56,7 @@ impl TcpListeners {
                 ));
                 continue;
             }
-            match ingress::bind(listen, setting).await {
+            match ingress::bind(listen, setting) {
                 Ok(listener) => *slot = Some(listener),
                 Err(error) if listen.required => return Err(error),
                 // Every port accepts TLS, so clients lose this address and nothing else.

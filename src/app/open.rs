@@ -45,7 +45,7 @@ impl Opened {
         let now = SystemTime::now();
         let clock = WallClock::new(Instant::now(), now);
         // The ports come first, so that a start that finds them taken leaves nothing in the data folder.
-        let mut listeners = TcpListeners::bind(&config).await?;
+        let mut listeners = TcpListeners::bind(&config)?;
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;

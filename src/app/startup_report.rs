@@ -1,6 +1,6 @@
 //! The start-up report: which pages to open, where the server listens, and what still needs configuration.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -115,8 +115,9 @@ impl App {
         let kinds = [(self.relay.has_udp(), "UDP"), (self.relay.has_tcp(), "TCP")];
         let kinds: Vec<&str> = kinds.iter().filter(|(listens, _)| *listens).map(|(_, kind)| *kind).collect();
         let alternate = self.alternate_turn_port().map(|port| format!(" and port {port}")).unwrap_or_default();
+        let families = if self.turn_addr().ip() == Ipv6Addr::UNSPECIFIED { ", over IPv4 and IPv6" } else { "" };
         let tls = if self.relay.has_tcp() && self.certificates.is_some() { ", with TLS too" } else { "" };
-        let at = format!("{}{alternate} {}{tls}", self.turn_addr(), kinds.join(" and "));
+        let at = format!("{}{alternate} {}{tls}{families}", self.turn_addr(), kinds.join(" and "));
         let listening = if kinds.is_empty() { "over TLS".to_owned() } else { at };
         report.line("TURN relay", &listening);
         let seen: Vec<_> = self.external.relayed_ips().iter().flatten().map(|relay| relay.advertised.to_string()).collect();

@@ -62,8 +62,8 @@ pub(super) async fn run(
     let relay = &config.relay;
     let ports = [Some(relay.addr.port()), relay.alternate_port];
     let advertised = AdvertisedPort::at(ports.into_iter().flatten(), relay.udp, relay.tcp);
-    let bound = relay.relay_ips.first().copied().unwrap_or_else(|| interfaces::relay_ip(relay.addr.ip())).to_canonical();
-    let bound = if bound.is_ipv4() { [Some(bound), None] } else { [None, Some(bound)] };
+    let set = relay.relay_ips.first().map(|ip| interfaces::by_family(ip.to_canonical()));
+    let bound = set.unwrap_or_else(|| interfaces::relay_ips(relay.addr.ip(), [None; 2]));
     let external = ExternalAddresses::new(&relay.external, bound, None);
     external.look_up_at_start().await;
     let https_port =

@@ -17,7 +17,7 @@ const MAX_ANSWER_BYTES: u64 = 8 * 1024;
 
 pub(super) fn run(config: &Config) -> Result<(), CliError> {
     // We can't know which address the server could bind, so try each.
-    let mut answers = config.http.listen.iter().flat_map(|listen| &listen.addrs).map(|addr| ready(reachable(*addr)));
+    let mut answers = config.http.listen.iter().flat_map(|listen| &listen.addrs).flat_map(|addr| reachable(*addr)).map(ready);
     let mut best = answers.next().context("no address is configured")?;
     while best.is_err()
         && let Some(next) = answers.next()
@@ -44,12 +44,13 @@ fn ready(server: SocketAddr) -> anyhow::Result<String> {
     }
 }
 
-/// The address by which this machine reaches a listener: loopback for a wildcard.
-fn reachable(listening: SocketAddr) -> SocketAddr {
-    let ip = match listening.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+/// The addresses by which this machine reaches a listener: loopback for a wildcard, where `[::]` takes IPv4 too.
+fn reachable(listening: SocketAddr) -> Vec<SocketAddr> {
+    let (v4, v6) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
+    let ips = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => vec![v4],
+        IpAddr::V6(ip) if ip.is_unspecified() => vec![v4, v6],
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => vec![ip],
     };
-    SocketAddr::new(ip, listening.port())
+    ips.into_iter().map(|ip| SocketAddr::new(ip, listening.port())).collect()
 }

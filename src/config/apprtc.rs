@@ -24,7 +24,7 @@ pub struct AppRtcConfig {
 impl AppRtcConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         Self {
-            collider: reader.given_addr("CASTWAY_COLLIDER_ADDR", "0.0.0.0:8089"),
+            collider: reader.given_addr("CASTWAY_COLLIDER_ADDR", "[::]:8089"),
             max_rooms: reader.number("CASTWAY_MAX_CALLS", 1..=MAX_CALL_ROOMS, ""),
             joins: reader.per_minute("CASTWAY_CALL_RATE"),
             sockets: reader.number("CASTWAY_CALL_SOCKETS", 1..=MAX_COUNT, ""),

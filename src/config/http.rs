@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use url::{Origin, Url};
 
-use super::listen::Listen;
+use super::listen::{Listen, listening_addr};
 use super::network::{NETWORKS, network};
 use super::origins::CorsOrigins;
 use super::reader::{MAX_COUNT, Reader};
@@ -78,8 +78,8 @@ fn given_addrs(reader: &mut Reader) -> Vec<SocketAddr> {
     if reader.given(HTTP_ADDR).is_none() {
         return Vec::new();
     }
-    let expected = "IP addresses with ports, separated by commas, e.g. 0.0.0.0:8080 or [::]:8080,[::]:3033";
-    let addrs: Vec<SocketAddr> = reader.list(HTTP_ADDR, expected, |item| item.parse().ok());
+    let expected = "IP addresses with ports, separated by commas, e.g. [::]:8080,[::]:3033 for IPv4 and IPv6";
+    let addrs: Vec<SocketAddr> = reader.list(HTTP_ADDR, expected, listening_addr);
     let repeats = |index: usize| addrs[..index].iter().find(|earlier| overlap(**earlier, addrs[index]));
     for (index, addr) in addrs.iter().enumerate() {
         if let Some(earlier) = repeats(index) {
@@ -112,6 +112,9 @@ fn bare_origin(value: &str) -> Option<Url> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::super::listen::on_this_machine;
     use super::*;
     use crate::config::{Config, Settings};
 
@@ -143,9 +146,13 @@ mod tests {
         for domain in [None, Some("cast.example.org")] {
             assert_eq!(read("0.0.0.0:8080, 0.0.0.0:3033,[::1]:8083", domain), Ok(several.clone()));
         }
-        assert_eq!(read("", None), Ok(vec![listens(&["0.0.0.0:8080"])]));
+        let defaults = |ports: &[u16]| {
+            let addrs = ports.iter().map(|port| on_this_machine((Ipv6Addr::UNSPECIFIED, *port).into())).collect();
+            vec![Listen { addrs, required: true }]
+        };
+        assert_eq!(read("", None), Ok(defaults(&[8080])));
         // One is enough there.
-        assert_eq!(read("", Some("cast.example.org")), Ok(vec![listens(&["0.0.0.0:80", "0.0.0.0:8080"])]));
+        assert_eq!(read("", Some("cast.example.org")), Ok(defaults(&[80, 8080])));
         assert_eq!(read("127.0.0.1:0,127.0.0.1:0", None).map(|listen| listen.len()), Ok(2));
         for (addrs, wrong) in [
             ("0.0.0.0:8080,0.0.0.0:8080", "0.0.0.0:8080"),

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::listen::{listening_addr, on_this_machine};
 use super::network::{NETWORKS, network};
 use super::problems::Problems;
 use super::quotes;
@@ -197,11 +198,11 @@ impl Reader {
     /// The address of a listener, if somebody has set it; `example` is part of the problem where it can't be used.
     pub(super) fn given_addr(&mut self, name: &str, example: &str) -> Option<SocketAddr> {
         self.given(name)?;
-        self.optional(name, &format!("an IP address and a port, e.g. {example}"), |text| text.parse().ok())
+        self.optional(name, &format!("an IP address and a port, e.g. {example}"), listening_addr)
     }
 
     pub(super) fn default_addr(&self, name: &str) -> SocketAddr {
-        self.default(name, |text| text.parse().ok())
+        on_this_machine(self.default(name, |text| text.parse().ok()))
     }
 }
 

@@ -10,7 +10,7 @@ use super::credentials::LONGEST_TTL;
 use super::external::ExternalConfig;
 use super::reader::{MAX_COUNT, Reader};
 use super::settings::Settings;
-use crate::turn::Scope;
+use crate::turn::{DefaultFamily, Scope};
 
 const TURN_ADDR: &str = "CASTWAY_TURN_ADDR";
 const ALT_LISTENING_PORT: &str = "CASTWAY_ALT_LISTENING_PORT";
@@ -36,6 +36,8 @@ pub struct RelayConfig {
     pub external: ExternalConfig,
     /// The addresses that relayed sockets are bound to, at most one of each family; empty: those of the default routes.
     pub relay_ips: Vec<IpAddr>,
+    /// The family of an allocation whose request names none.
+    pub default_family: DefaultFamily,
     /// Ports of relayed transport addresses.
     pub ports: RangeInclusive<u16>,
     pub realm: String,
@@ -126,8 +128,7 @@ impl Services {
 
 impl RelayConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        let expected = "an IP address and a port, e.g. 0.0.0.0:3478";
-        let addr: SocketAddr = reader.value(TURN_ADDR, expected, |text| text.parse().ok());
+        let addr = reader.given_addr(TURN_ADDR, "[::]:3478").unwrap_or_else(|| reader.default_addr(TURN_ADDR));
         let services = Services::read(reader);
         let bandwidth = 0..=u64::MAX;
         Self {
@@ -135,6 +136,7 @@ impl RelayConfig {
             alternate_port: alternate_port(reader, addr.port(), &services),
             external: ExternalConfig::read(reader),
             relay_ips: relay_ips(reader),
+            default_family: default_family(reader),
             ports: ports(reader),
             realm: reader.value("CASTWAY_REALM", &format!("1 to {MAX_REALM_CHARS} characters"), |text| {
                 (text.chars().count() <= MAX_REALM_CHARS).then(|| text.to_owned())
@@ -174,6 +176,12 @@ impl RelayConfig {
 }
 
 impl RelayConfig {
+    /// The listener whose machine's addresses relayed sockets follow; `None`: the settings name the address.
+    #[must_use]
+    pub fn follows_machine(&self) -> Option<IpAddr> {
+        Some(self.addr.ip()).filter(|ip| self.relay_ips.is_empty() && ip.to_canonical().is_unspecified())
+    }
+
     /// Whether relayed addresses of scope *clients* have sockets, and so ports of the range: where they reach others than each other.
     #[must_use]
     pub fn clients_need_range(&self) -> bool {
@@ -190,6 +198,12 @@ impl Default for RelayConfig {
 fn scope(reader: &mut Reader) -> Option<Scope> {
     let scopes = [("credentials", None), ("clients", Some(Scope::Clients)), ("anyone", Some(Scope::Anyone))];
     reader.choice("CASTWAY_RELAY_SCOPE", &scopes)
+}
+
+/// coturn's words.
+fn default_family(reader: &mut Reader) -> DefaultFamily {
+    let families = [("ipv4", DefaultFamily::Ipv4), ("ipv6", DefaultFamily::Ipv6), ("keep", DefaultFamily::OfClient)];
+    reader.choice("CASTWAY_ALLOCATION_DEFAULT_ADDRESS_FAMILY", &families)
 }
 
 fn default_threads() -> usize {

@@ -8,13 +8,14 @@ use serde_json::Value;
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 #[command(next_help_heading = "Settings")]
-#[allow(rustdoc::bare_urls, reason = "clap prints these lines as they are")]
+#[allow(rustdoc::bare_urls, rustdoc::broken_intra_doc_links, reason = "clap prints these lines as they are")]
 pub struct Settings {
     /// Folder for the database and the generated secrets; created with mode 0700
     #[arg(long, env = "CASTWAY_DATA_DIR", value_name = "DIR", global = true, hide_env_values = true)]
     pub data_dir: Option<String>,
     /// Address of the pages, Socket.IO and the REST API without TLS, or a comma-separated list of addresses that all serve the same;
-    /// URLs name the first. With CASTWAY_DOMAIN the default is port 80 where it can be bound
+    /// URLs name the first. [::] takes IPv4 and IPv6; without IPv6 in the kernel the default is 0.0.0.0. With CASTWAY_DOMAIN the
+    /// default is port 80 where it can be bound
     #[arg(long, env = "CASTWAY_HTTP_ADDR", value_name = "LIST", global = true, hide_env_values = true)]
     pub http_addr: Option<String>,
     /// Address of everything over TLS: HTTPS, WebSocket, TURN. The default has the IP address of CASTWAY_HTTP_ADDR, and with
@@ -83,9 +84,14 @@ pub struct Settings {
     /// Comma-separated list of the STUN servers to ask where CASTWAY_EXTERNAL_IP is auto
     #[arg(long, env = "CASTWAY_STUN_SERVERS", value_name = "LIST", global = true, hide_env_values = true)]
     pub stun_servers: Option<String>,
-    /// This machine's address that relayed sockets are bound to; IPv4,IPv6 for both [default: those of the default routes]
+    /// This machine's address that relayed sockets are bound to; IPv4,IPv6 for both [default: those of the default routes, which
+    /// are followed when they change]
     #[arg(long, env = "CASTWAY_RELAY_IP", value_name = "IP", global = true, hide_env_values = true)]
     pub relay_ip: Option<String>,
+    /// Family of a relayed address whose request names none: ipv4, ipv6 or keep (that of the client's own address); where the
+    /// relay has no address of that family, the other one
+    #[arg(long, env = "CASTWAY_ALLOCATION_DEFAULT_ADDRESS_FAMILY", value_name = "FAMILY", global = true, hide_env_values = true)]
+    pub allocation_default_address_family: Option<String>,
     /// Lowest port of the relayed addresses of users and API keys; casts and calls take none
     #[arg(long, env = "CASTWAY_MIN_PORT", value_name = "PORT", global = true, hide_env_values = true)]
     pub min_port: Option<String>,
@@ -230,7 +236,7 @@ pub struct Settings {
     /// Lifetime of the credentials from /v1alpha/iceconfig and /v1alpha/turn, at most CASTWAY_TTL
     #[arg(long, env = "CASTWAY_ICE_TTL", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub ice_ttl: Option<String>,
-    /// Another address for Collider, AppRTC's WebSocket signaling, in addition to the main port, e.g. 0.0.0.0:8089
+    /// Another address for Collider, AppRTC's WebSocket signaling, in addition to the main port, e.g. [::]:8089
     #[arg(long, env = "CASTWAY_COLLIDER_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub collider_addr: Option<String>,
     /// Maximum number of AppRTC rooms
@@ -293,15 +299,16 @@ impl Settings {
         let text = |text: &str| Some(text.to_owned());
         Self {
             data_dir: text("data"),
-            http_addr: text("0.0.0.0:8080"),
-            https_addr: text("0.0.0.0:8443"),
-            turns_addr: text("0.0.0.0:5349"),
+            http_addr: text("[::]:8080"),
+            https_addr: text("[::]:8443"),
+            turns_addr: text("[::]:5349"),
             no_tls: text("false"),
             acme_directory: text("https://acme-v02.api.letsencrypt.org/directory"),
             address_connections: text("2000"),
             metrics_allow: text("127.0.0.0/8,::1"),
             cors_origins: text("*"),
-            turn_addr: text("0.0.0.0:3478"),
+            turn_addr: text("[::]:3478"),
+            allocation_default_address_family: text("ipv4"),
             turn_http: text("false"),
             min_port: text("49152"),
             max_port: text("65535"),

@@ -57,8 +57,8 @@ impl TlsConfig {
     pub(super) fn read(reader: &mut Reader, http: SocketAddr, turn: SocketAddr) -> Self {
         let source = CertificateSource::read(reader);
         let acme = matches!(source, CertificateSource::Acme(_));
-        let https = reader.given_addr(HTTPS_ADDR, "0.0.0.0:443").map(Listen::exactly);
-        let turns = reader.given_addr(TURNS_ADDR, "0.0.0.0:5349").map(Listen::exactly);
+        let https = reader.given_addr(HTTPS_ADDR, "[::]:443").map(Listen::exactly);
+        let turns = reader.given_addr(TURNS_ADDR, "[::]:5349").map(Listen::exactly);
         let off = reader.flag("CASTWAY_NO_TLS");
         if off && acme {
             reader.problem("CASTWAY_NO_TLS", "true", "false where CASTWAY_DOMAIN is set: its certificate is for TLS");
@@ -147,6 +147,9 @@ fn domain(value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::super::listen::on_this_machine;
     use super::*;
     use crate::config::{Config, Settings};
 
@@ -162,14 +165,15 @@ mod tests {
     fn tls_listens_beside_http_and_turn() {
         let tls = read(Settings::default()).unwrap();
         let addrs = |listen: Option<Listen>| listen.unwrap().addrs.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(addrs(tls.https), ["0.0.0.0:8443"]);
-        assert_eq!(addrs(tls.turns), ["0.0.0.0:5349"]);
+        let default = |port: u16| on_this_machine((Ipv6Addr::UNSPECIFIED, port).into()).to_string();
+        assert_eq!(addrs(tls.https), [default(8443)]);
+        assert_eq!(addrs(tls.turns), [default(5349)]);
         let settings = Settings { http_addr: some("127.0.0.1:0"), turn_addr: some("[::1]:3478"), ..Settings::default() };
         let tls = read(settings).unwrap();
         assert_eq!(addrs(tls.https), ["127.0.0.1:0"]);
         assert_eq!(addrs(tls.turns), ["[::1]:5349"]);
         let tls = read(Settings { domain: some("Cast.Example.org"), ..Settings::default() }).unwrap();
-        assert_eq!(addrs(tls.https.clone()), ["0.0.0.0:443", "0.0.0.0:8443"]);
+        assert_eq!(addrs(tls.https.clone()), [default(443), default(8443)]);
         assert!(tls.https.unwrap().required && !tls.turns.unwrap().required);
         assert!(matches!(tls.source, CertificateSource::Acme(acme) if acme.domains == ["cast.example.org"]));
         assert!(read(Settings { no_tls: some("true"), ..Settings::default() }).unwrap().https.is_none());

@@ -92,14 +92,15 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use super::super::listen::on_this_machine;
     use super::super::{Listen, TurnAccess};
     use super::*;
 
     #[test]
     fn defaults_need_no_setting() {
         let config = Config::read(&Settings::default()).expect("defaults are valid");
-        assert_eq!(config.http.listen, [Listen::exactly("0.0.0.0:8080".parse().unwrap())]);
-        assert_eq!(config.relay.addr.to_string(), "0.0.0.0:3478");
+        assert_eq!(config.http.listen, [Listen::exactly(on_this_machine("[::]:8080".parse().unwrap()))]);
+        assert_eq!(config.relay.addr, on_this_machine("[::]:3478".parse().unwrap()));
         assert_eq!(config.credentials.access, TurnAccess::Open);
     }
 

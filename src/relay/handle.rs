@@ -1,18 +1,20 @@
 //! A running relay, as the rest of the program sees it.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
 use crate::limits::guesses::GuessReports;
+use crate::relay::address_check::AddressCheck;
 use crate::relay::admission::Admission;
 use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::intake::StreamIntake;
 use crate::relay::shard::mailbox::{ShardMailbox, ShardMessage};
 use crate::relay::stats::{RelayStats, StatsReader};
+use crate::relay::watcher::WatcherStop;
 use crate::turn::SharedState;
 
 /// A running relay. Dropping it stops the relay immediately; [`Relay::stop`] lets allocations end first.
@@ -28,8 +30,9 @@ pub struct Relay {
     pub(super) closed_neighbours: Arc<[IpNet]>,
     pub(super) mailboxes: Vec<ShardMailbox>,
     pub(super) threads: Vec<JoinHandle<()>>,
-    /// Dropping this sender ends the thread that watches users and addresses.
-    pub(super) watcher: Option<mpsc::Sender<()>>,
+    pub(super) address_check: AddressCheck,
+    /// Dropping it ends the thread that watches users and addresses.
+    pub(super) watcher: Option<WatcherStop>,
 }
 
 impl Relay {
@@ -78,6 +81,12 @@ impl Relay {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.threads.iter().all(|thread| !thread.is_finished())
+    }
+
+    /// Tells whether relayed addresses can be bound, later and from other threads.
+    #[must_use]
+    pub fn address_check(&self) -> AddressCheck {
+        self.address_check.clone()
     }
 
     /// Live allocations.

@@ -14,7 +14,7 @@
 //! stream takes the same way from `shard::streams`, in frames.
 //!
 //! **Where things are.** `setup`: from settings to bound sockets. `shard`: one thread's loop. `io`: datagrams. `tcp`: streams.
-//! `stats`: counters. `admission`: what may be open. `watcher`: changes from outside.
+//! `stats`: counters. `admission`: what may be open. `watcher`: changes from outside. `address_check`: for `/readyz`.
 //!
 //! # Invariants
 //! - No packet waits for tokio, for a lock or for another shard: the kernel keeps each client with one shard (SO_REUSEPORT). The
@@ -31,6 +31,7 @@
 //! Starting fails with an `anyhow` sentence that names the setting to change. Socket calls return `io::Error`, because their
 //! callers decide by its kind. A request that the engine refuses is answered, and is no error here.
 
+mod address_check;
 mod admission;
 mod handle;
 mod ingress_forwarding;
@@ -44,6 +45,7 @@ mod tcp;
 mod users;
 mod watcher;
 
+pub use address_check::AddressCheck;
 pub use handle::Relay;
 pub use ingress_forwarding::{ForwardedConnection, IngressForwarding};
 pub use intake::StreamIntake;

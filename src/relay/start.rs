@@ -1,6 +1,6 @@
 //! Starts a relay: binds its sockets, makes the shards, and runs each on a thread of its own.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -10,13 +10,14 @@ use rand::Rng as _;
 use crate::addresses::external::ExternalAddresses;
 use crate::config::RelayConfig;
 use crate::limits::descriptors::DescriptorPools;
+use crate::relay::address_check::AddressCheck;
 use crate::relay::admission::Admission;
 use crate::relay::handle::Relay;
 use crate::relay::io::poll::{Interest, Poller};
 use crate::relay::io::poll_source::PollSource;
 use crate::relay::setup::client_sockets::ClientSockets;
 use crate::relay::setup::engine_settings;
-use crate::relay::setup::local_addresses::{LocalAddresses, log_closed_networks};
+use crate::relay::setup::local_addresses::{AddressReader, log_closed_networks};
 use crate::relay::shard::context::ShardContext;
 use crate::relay::shard::event_loop;
 use crate::relay::shard::mailbox::{MailboxReceiver, ShardMailbox, shard_mailbox};
@@ -24,7 +25,7 @@ use crate::relay::shard::packet_queue::PacketQueue;
 use crate::relay::stats::StatsReader;
 use crate::relay::stats::counters::ShardCounters;
 use crate::relay::users::RelayUsers;
-use crate::relay::watcher::ChangeWatcher;
+use crate::relay::watcher::{ChangeWatcher, WatcherStop, log_bound};
 use crate::turn::{self, EngineSettings, PeerPolicy, SharedState};
 
 /// Binds the clients' sockets and starts relaying. Relayed sockets are bound at the addresses in `external`, which are those of
@@ -42,16 +43,20 @@ pub fn start(
     listening: &[u16],
 ) -> anyhow::Result<Relay> {
     let client_sockets = ClientSockets::bind(config)?;
-    let relayed = external.relayed_ips();
-    let local = LocalAddresses::read(&relayed);
-    let settings = Arc::new(engine_settings::settings(config, relayed, &client_sockets, &local, listening));
-    let policy = engine_settings::policy(config, &local);
+    let reader = AddressReader::new(config, external, &client_sockets);
+    let addresses = reader.read();
+    let settings = Arc::new(engine_settings::settings(config, &addresses, &client_sockets, listening));
+    let policy = engine_settings::policy(config, &addresses);
     let closed_neighbours = policy.closed_neighbours();
     log_closed_networks(&closed_neighbours);
+    if reader.is_without_address() {
+        log_bound(&reader, &external.bound());
+    }
 
     let shared = SharedState::new(&settings, random_seed(), Instant::now());
     let shards = (0..config.threads).map(|_| Arc::default()).collect();
     let ends = (0..config.threads).map(|_| ShardEnds::new()).collect::<anyhow::Result<Vec<_>>>()?;
+    let poller = new_poller()?;
     let mailboxes: Vec<ShardMailbox> = ends.iter().map(|ends| ends.mailbox.clone()).collect();
     let mut relay = Relay {
         listening: client_sockets.address,
@@ -62,6 +67,7 @@ pub fn start(
         admission: Admission::new(descriptors),
         shared,
         closed_neighbours: closed_neighbours.into(),
+        address_check: AddressCheck::new(external.clone(), config.follows_machine().is_some(), poller.waker()),
         mailboxes: mailboxes.clone(),
         threads: Vec::new(),
         watcher: None,
@@ -70,8 +76,7 @@ pub fn start(
         relay.threads.push(spawn_shard(context)?);
     }
     let revision = users.revision();
-    let external = external.clone();
-    relay.watcher = Some(spawn_watcher(ChangeWatcher { users, revision, external, relayed, policy, local, mailboxes })?);
+    relay.watcher = Some(spawn_watcher(ChangeWatcher { users, revision, reader, addresses, policy, mailboxes, poller })?);
     Ok(relay)
 }
 
@@ -102,6 +107,7 @@ fn shard_contexts(
         mailboxes: relay.mailboxes.clone(),
         packet_queues: Arc::clone(&packet_queues),
         poller: ends.poller,
+        watcher: relay.address_check.watcher(),
         client_sockets: udp.next().unwrap_or_default(),
         acceptors: tcp.next().unwrap_or_default(),
         forwarding: None,
@@ -122,7 +128,7 @@ struct ShardEnds {
 
 impl ShardEnds {
     fn new() -> anyhow::Result<Self> {
-        let poller = Poller::new().context("the relay needs more descriptors: raise the limit of open files (ulimit -n)")?;
+        let poller = new_poller()?;
         let (mailbox, messages) = shard_mailbox(poller.waker());
         Ok(Self { poller, mailbox, messages })
     }
@@ -142,12 +148,17 @@ fn spawn_shard(context: ShardContext) -> anyhow::Result<JoinHandle<()>> {
     thread.spawn(move || event_loop::run(context)).context("the relay can't start its threads")
 }
 
-/// Starts the watcher's thread, which ends when the returned sender is dropped.
-fn spawn_watcher(watcher: ChangeWatcher) -> anyhow::Result<mpsc::Sender<()>> {
-    let (sender, stopped) = mpsc::channel();
+fn new_poller() -> anyhow::Result<Poller> {
+    Poller::new().context("the relay needs more descriptors: raise the limit of open files (ulimit -n)")
+}
+
+/// Starts the watcher's thread, which ends when the returned value is dropped.
+fn spawn_watcher(watcher: ChangeWatcher) -> anyhow::Result<WatcherStop> {
+    let stop = WatcherStop::new(watcher.poller.waker());
+    let stopped = stop.stopped();
     let thread = thread::Builder::new().name("relay-watch".to_owned());
     thread.spawn(move || watcher.run(&stopped)).context("the relay can't start its threads")?;
-    Ok(sender)
+    Ok(stop)
 }
 
 fn random_seed() -> [u8; 32] {

@@ -42,7 +42,8 @@ pub enum PeerTransport {
 
 /// Client address, server address and transport (RFC 8656 §2). A reply leaves from `server`.
 ///
-/// An IPv4 client of a dual-stack socket is written as that socket reports it (IPv4-mapped); the client is told its IPv4 address.
+/// An IPv4 client of a dual-stack socket is written as IPv4. A shell that writes it IPv4-mapped, as that socket reports it, does no
+/// harm: limits count it as IPv4, and the client is told its IPv4 address.
 /// For NAT behaviour discovery, `server` must be the address that the packet was sent to, not a wildcard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FiveTuple {

@@ -1,10 +1,8 @@
 //! The inputs of an engine, apart from those that answer one of its outputs (`requests::opening`, `tcp_peers`).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
-
-use ipnet::IpNet;
 
 use super::allocation::Allocation;
 use super::codec::header::{Class, Method};
@@ -15,6 +13,7 @@ use super::five_tuple::FiveTuple;
 use super::ids::{AllocationId, RelayedAddressId};
 use super::policy::PeerPolicy;
 use super::ports::PortOwner;
+use super::settings::MachineAddresses;
 use super::verdict::{DropReason, Verdict};
 use crate::limits::ip_prefix::canonical;
 
@@ -113,11 +112,11 @@ impl Engine {
     }
 
     /// The addresses of the machine, or those that its relayed addresses are advertised under, have changed: see
-    /// [`super::EngineSettings::set_addresses`]. An allocation keeps the relayed transport address that its client was told;
-    /// peers that are denied now are closed, as by [`Self::set_policy`].
-    pub fn set_addresses(&mut self, advertised: [Option<IpAddr>; 2], own: &[IpAddr], neighbours: &[IpNet], now: Instant) {
-        Arc::make_mut(&mut self.settings).set_addresses(advertised, own);
-        self.set_policy(PeerPolicy { neighbours: neighbours.to_vec(), ..self.policy.clone() }, now);
+    /// [`super::EngineSettings::set_addresses`]. An allocation keeps the relayed transport address that its client was told, and
+    /// its socket; peers that are denied now are closed, as by [`Self::set_policy`].
+    pub fn set_addresses(&mut self, addresses: &MachineAddresses, now: Instant) {
+        Arc::make_mut(&mut self.settings).set_addresses(addresses);
+        self.set_policy(PeerPolicy { neighbours: addresses.neighbours.clone(), ..self.policy.clone() }, now);
     }
 
     /// From now on every new Allocate is answered with 508; existing allocations go on.

@@ -214,7 +214,7 @@ pub use five_tuple::{FiveTuple, PeerTransport, Transport};
 pub use ids::{AllocationId, PeerConnectionId, RelayedAddressId};
 pub use internal_ports::internal_ports;
 pub use policy::PeerPolicy;
-pub use settings::{EngineSettings, Limits, NatDiscovery, PasswordAlgorithms, RelayedIp};
+pub use settings::{DefaultFamily, EngineSettings, Limits, MachineAddresses, NatDiscovery, PasswordAlgorithms, RelayedIp};
 pub use shared::SharedState;
 pub use verdict::{Answer, DropReason, OpenError, Output, Verdict};
 

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::codec::attribute::AddressFamily;
 use super::credentials::Scope;
 
@@ -16,10 +18,13 @@ pub struct EngineSettings {
     pub software: Option<String>,
     /// The addresses of relayed sockets: IPv4, then IPv6. `None`: a request for that family gets 440.
     pub relayed: [Option<RelayedIp>; 2],
+    /// The family of an allocation whose request names none.
+    pub default_family: DefaultFamily,
     /// The addresses of this machine, and those that it is advertised under. As peers they are denied, except live relayed
     /// addresses.
     pub own_addresses: Vec<IpAddr>,
-    /// The addresses that were advertised before, newest first. Allocations of that time are still known by them.
+    /// The addresses that relayed sockets were bound to or advertised under before, newest first. Allocations of that time are
+    /// still known by them.
     pub former_addresses: Vec<IpAddr>,
     /// The ports of our listeners. On an address of this machine they are never peers, even where the policy allows the address.
     pub listener_ports: Vec<u16>,
@@ -60,6 +65,7 @@ impl EngineSettings {
             realm: realm.into(),
             software: None,
             relayed: [None, None],
+            default_family: DefaultFamily::Ipv4,
             own_addresses: Vec::new(),
             former_addresses: Vec::new(),
             listener_ports: Vec::new(),
@@ -85,28 +91,34 @@ impl EngineSettings {
         self.relayed[family.index()]
     }
 
-    /// Replaces the addresses. The last few advertised addresses stay known. Relayed sockets stay bound where they are.
-    pub fn set_addresses(&mut self, advertised: [Option<IpAddr>; 2], own: &[IpAddr]) {
-        for (relayed, advertised) in self.relayed.iter_mut().zip(advertised) {
-            if let (Some(relayed), Some(advertised)) = (relayed, advertised) {
-                let former = std::mem::replace(&mut relayed.advertised, advertised);
-                self.former_addresses.insert(0, former);
-                for discovery in &mut self.nat_discovery {
-                    let ips = [discovery.primary.ip(), discovery.alternate.ip()];
-                    let shown = ips.into_iter().zip(&mut discovery.advertised).filter(|(ip, _)| *ip == relayed.bound);
-                    shown.for_each(|(_, shown)| *shown = advertised);
-                }
-            }
+    /// The family of an allocation of `client` whose request names none. RFC 8656 §7.2 names IPv4; where the server has no relayed
+    /// address of the family in question, the other one is better than none.
+    pub(super) fn default_family(&self, client: IpAddr) -> AddressFamily {
+        let wanted = match self.default_family {
+            DefaultFamily::Ipv4 => AddressFamily::V4,
+            DefaultFamily::Ipv6 => AddressFamily::V6,
+            DefaultFamily::OfClient => AddressFamily::of(client.to_canonical()),
+        };
+        [wanted, wanted.other()].into_iter().find(|family| self.relayed_ip(*family).is_some()).unwrap_or(wanted)
+    }
+
+    /// Replaces the addresses. The last few relayed addresses stay known. Relayed sockets that are open stay bound where they are.
+    pub fn set_addresses(&mut self, addresses: &MachineAddresses) {
+        let former = std::mem::replace(&mut self.relayed, addresses.relayed);
+        for relayed in former.iter().flatten() {
+            self.former_addresses.insert(0, relayed.bound);
+            self.former_addresses.insert(0, relayed.advertised);
         }
         let now = self.relayed;
         let mut seen = Vec::new();
         self.former_addresses.retain(|ip| {
-            let current = now.iter().flatten().any(|relayed| relayed.advertised == *ip);
+            let current = now.iter().flatten().any(|relayed| relayed.is(*ip));
             let keep = !current && !seen.contains(ip) && seen.len() < MAX_FORMER_ADDRESSES;
             seen.extend(keep.then_some(*ip));
             keep
         });
-        self.own_addresses = own.to_vec();
+        self.own_addresses.clone_from(&addresses.own);
+        self.nat_discovery.clone_from(&addresses.nat_discovery);
     }
 }
 
@@ -124,6 +136,29 @@ impl RelayedIp {
     pub(super) fn is(&self, ip: IpAddr) -> bool {
         ip == self.advertised || ip == self.bound
     }
+}
+
+/// The addresses of the machine, which may change while the server runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineAddresses {
+    /// See [`EngineSettings::relayed`].
+    pub relayed: [Option<RelayedIp>; 2],
+    /// See [`EngineSettings::own_addresses`].
+    pub own: Vec<IpAddr>,
+    /// See [`super::PeerPolicy::neighbours`].
+    pub neighbours: Vec<IpNet>,
+    pub nat_discovery: Vec<NatDiscovery>,
+}
+
+/// The family of an allocation whose request has neither REQUESTED-ADDRESS-FAMILY nor ADDITIONAL-ADDRESS-FAMILY. Where the server
+/// has no relayed address of that family, it is the other one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultFamily {
+    /// RFC 8656 §7.2.
+    Ipv4,
+    Ipv6,
+    /// The family of the client's own address.
+    OfClient,
 }
 
 /// Which password algorithms the server offers and accepts (RFC 8489 §9.2.4, §18.5).

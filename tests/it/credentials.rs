@@ -86,7 +86,7 @@ impl Server {
             operator_networks: config.http.metrics_allow,
             readiness_checks: vec![ReadinessCheck {
                 name: "relay".into(),
-                is_ready: Box::new(move || alive.load(Ordering::Relaxed)),
+                check: Box::new(move || alive.load(Ordering::Relaxed).into()),
             }],
             metrics: MetricsSource(Box::new(Vec::new)),
         };

@@ -91,6 +91,20 @@ async fn auto_asks_a_stun_server() {
     assert!(found.problems()[0].contains("No server of CASTWAY_STUN_SERVERS answers"), "{:?}", found.problems());
 }
 
+#[tokio::test]
+async fn after_a_change_of_the_machines_address_stun_servers_are_asked_at_once() {
+    let handle = start(&RelayConfig { addr: (own_ip(), 0).into(), ..config() });
+    let found = external(Public::Auto, Some(handle.listening()));
+    found.look_up(&Says("")).await;
+    assert_eq!(found.host(), Some(Host::Ipv4(std::net::Ipv4Addr::LOCALHOST)));
+    let looking_up = tokio::spawn(found.clone().keep_looking_up());
+    // Everything was found, so the next look-up is not due before the test gives up.
+    let other: IpAddr = [127, 0, 0, 77].into();
+    assert!(found.set_bound([Some(other), None]));
+    until(|| found.address() == Some(other)).await;
+    looking_up.abort();
+}
+
 /// The whole program with a name whose label is too long for any resolver: it starts, and reports the problem.
 #[tokio::test]
 async fn a_name_that_can_not_be_resolved_holds_up_no_start() {

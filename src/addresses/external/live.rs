@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use url::{Host, Url};
 
 use super::problems;
@@ -21,23 +22,47 @@ const START_TIMEOUT: Duration = Duration::from_secs(3);
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(60);
 /// The same, after a look-up that did not find everything.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// The same, where the machine's addresses have just changed: its resolver may need a moment. It doubles with each retry.
+const FIRST_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A cheap handle; clones share the results.
 #[derive(Debug, Clone)]
-pub struct ExternalAddresses(Arc<ExternalState>);
+pub struct ExternalAddresses {
+    state: Arc<ExternalState>,
+    /// Notified when the bound addresses have changed.
+    moved: Arc<Notify>,
+}
 
 impl ExternalAddresses {
     /// `bound`: the addresses that relayed sockets are bound to, IPv4 and IPv6. `public_url`: the address that people type; its host
     /// should be this machine. Nothing is looked up yet.
     #[must_use]
     pub fn new(config: &ExternalConfig, bound: [Option<IpAddr>; 2], public_url: Option<Url>) -> Self {
-        Self(Arc::new(ExternalState { config: config.clone(), bound, public_url, found: ArcSwap::default() }))
+        let (config, bound, found) = (config.clone(), ArcSwap::from_pointee(bound), ArcSwap::default());
+        Self { state: Arc::new(ExternalState { config, bound, public_url, found }), moved: Arc::default() }
+    }
+
+    /// The addresses that relayed sockets are bound to: IPv4, then IPv6.
+    #[must_use]
+    pub fn bound(&self) -> [Option<IpAddr>; 2] {
+        self.state.bound()
+    }
+
+    /// The machine has other addresses: relayed sockets are bound to these from now on, and everything is looked up again soon.
+    /// Returns whether that is a change. Called by one thread only.
+    pub fn set_bound(&self, bound: [Option<IpAddr>; 2]) -> bool {
+        if bound == self.bound() {
+            return false;
+        }
+        self.state.bound.store(Arc::new(bound));
+        self.moved.notify_one();
+        true
     }
 
     /// The addresses that relayed sockets are bound to, and how they are advertised now: IPv4, then IPv6.
     #[must_use]
     pub fn relayed_ips(&self) -> [Option<RelayedIp>; 2] {
-        self.0.relayed_ips(&self.0.found.load())
+        self.state.relayed_ips(&self.state.found.load())
     }
 
     /// The first advertised address.
@@ -50,18 +75,18 @@ impl ExternalAddresses {
     /// this machine, or its address is not known yet.
     #[must_use]
     pub fn host(&self) -> Option<Host> {
-        let found = self.0.found.load();
-        if let Some(ExternalAddress { public: Public::Name(name), .. }) = self.0.config.addresses.first() {
+        let found = self.state.found.load();
+        if let Some(ExternalAddress { public: Public::Name(name), .. }) = self.state.config.addresses.first() {
             return Some(Host::Domain(name.clone()));
         }
-        self.0.bound.iter().flatten().find_map(|bound| self.0.advertised_ip(&found, *bound)).map(interfaces::host)
+        self.bound().into_iter().flatten().find_map(|bound| self.state.advertised_ip(&found, bound)).map(interfaces::host)
     }
 
     /// Every known host that the settings give to this machine, [`Self::host`] first.
     #[must_use]
     pub fn hosts(&self) -> Vec<Host> {
-        let found = self.0.found.load();
-        let items = self.0.bound.iter().flatten().filter_map(|bound| self.0.setting_for(&found, *bound));
+        let found = self.state.found.load();
+        let items = self.bound().into_iter().flatten().filter_map(|bound| self.state.setting_for(&found, bound));
         let named = items.map(|(item, ip)| match &item.public {
             // The addresses of a name may change.
             Public::Name(name) => Host::Domain(name.clone()),
@@ -79,7 +104,7 @@ impl ExternalAddresses {
     /// A sentence for each address that can't be right, with what to set.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        problems::problems(&self.0, &self.0.found.load())
+        problems::problems(&self.state, &self.state.found.load())
     }
 
     /// Looks everything up once, within a few seconds, so that a dead resolver does not delay the start for long.
@@ -90,7 +115,7 @@ impl ExternalAddresses {
 
     /// Looks everything up once. Each answer is in force as soon as it comes.
     pub async fn look_up(&self, resolver: &impl Resolver) {
-        for name in self.0.names_to_look_up() {
+        for name in self.state.names_to_look_up() {
             match resolve(resolver, &name).await {
                 Ok(mut addresses) => {
                     addresses.sort_unstable();
@@ -105,9 +130,9 @@ impl ExternalAddresses {
                 }),
             }
         }
-        if self.0.config.addresses.iter().any(|address| address.public == Public::Auto) {
+        if self.state.config.addresses.iter().any(|address| address.public == Public::Auto) {
             let mut answered = false;
-            for bound in self.0.bound.iter().flatten().copied() {
+            for bound in self.bound().into_iter().flatten() {
                 if let Some(mapped) = self.ask_stun_servers(resolver, bound).await {
                     answered = true;
                     self.update(|found| found.mapped[usize::from(bound.is_ipv6())] = Some(mapped));
@@ -117,22 +142,27 @@ impl ExternalAddresses {
         }
     }
 
-    /// Looks everything up at intervals, and logs changes and new problems; never returns.
+    /// Looks everything up at intervals and after [`Self::set_bound`], and logs changes and new problems; never returns.
     pub async fn keep_looking_up(self) {
-        let dynamic = self.0.config.addresses.iter().any(|address| !matches!(address.public, Public::Ip(_)));
-        if !dynamic && self.0.names_to_look_up().is_empty() {
-            std::future::pending::<()>().await;
-        }
+        let names = self.state.config.addresses.iter().any(|address| !matches!(address.public, Public::Ip(_)));
+        let dynamic = names || !self.state.names_to_look_up().is_empty();
         // The start-up report has named those.
         let mut known = self.problems();
+        let (mut relayed, mut retry) = (self.relayed_ips(), RETRY_INTERVAL);
         loop {
-            tokio::time::sleep(if self.0.is_complete(&self.0.found.load()) { LOOKUP_INTERVAL } else { RETRY_INTERVAL }).await;
-            let before = self.relayed_ips();
-            self.look_up(&SystemResolver).await;
-            for (before, now) in before.iter().flatten().zip(self.relayed_ips().iter().flatten()) {
-                if before != now {
-                    tracing::info!(from = %before.advertised, to = %now.advertised, "the relay's external address has changed");
-                }
+            let interval = if self.state.is_complete(&self.state.found.load()) { LOOKUP_INTERVAL } else { retry };
+            tokio::select! {
+                () = self.moved.notified() => retry = FIRST_RETRY_INTERVAL,
+                () = tokio::time::sleep(interval), if dynamic => retry = (2 * retry).min(RETRY_INTERVAL),
+            }
+            if dynamic {
+                self.look_up(&SystemResolver).await;
+            }
+            let before = std::mem::replace(&mut relayed, self.relayed_ips());
+            // The relay itself logs to which addresses it binds.
+            let pairs = before.iter().flatten().zip(relayed.iter().flatten()).filter(|(before, now)| before.bound == now.bound);
+            for (before, now) in pairs.filter(|(before, now)| before != now) {
+                tracing::info!(from = %before.advertised, to = %now.advertised, "the relay's external address has changed");
             }
             let problems = self.problems();
             for problem in problems.iter().filter(|problem| !known.contains(problem)) {
@@ -144,7 +174,7 @@ impl ExternalAddresses {
 
     /// The address that the first STUN server to answer sees for a socket bound to `bound`.
     async fn ask_stun_servers(&self, resolver: &impl Resolver, bound: IpAddr) -> Option<IpAddr> {
-        for server in &self.0.config.stun_servers {
+        for server in &self.state.config.stun_servers {
             let addresses = match &server.host {
                 Host::Domain(name) => resolve(resolver, name).await.unwrap_or_default(),
                 Host::Ipv4(ip) => vec![IpAddr::V4(*ip)],
@@ -163,8 +193,8 @@ impl ExternalAddresses {
 
     fn update(&self, change: impl FnOnce(&mut LookupResults)) {
         // Only one task looks up at a time, so nothing is lost between load and store.
-        let mut found = LookupResults::clone(&self.0.found.load());
+        let mut found = LookupResults::clone(&self.state.found.load());
         change(&mut found);
-        self.0.found.store(Arc::new(found));
+        self.state.found.store(Arc::new(found));
     }
 }

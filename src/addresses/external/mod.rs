@@ -1,8 +1,8 @@
 //! The addresses under which the world reaches the relay, while the server runs.
 //!
 //! - Owner: one [`ExternalAddresses`], which the relay, the ICE URLs, the certificates and the start-up report share.
-//! - Inputs: the settings, the addresses that relayed sockets are bound to, the addresses of host names ([`Resolver`]), and the
-//!   addresses that STUN servers see.
+//! - Inputs: the settings, the addresses that relayed sockets are bound to (the relay's watcher follows the machine's), the
+//!   addresses of host names ([`Resolver`]), and the addresses that STUN servers see.
 //! - Outputs: [`ExternalAddresses::relayed_ips`], [`ExternalAddresses::host`], and [`ExternalAddresses::problems`] in sentences.
 //! - Invariants: a failed look-up leaves the last results in force. Nothing but [`ExternalAddresses::look_up`] waits for a look-up.
 //!

@@ -13,8 +13,8 @@ use crate::turn::RelayedIp;
 #[derive(Debug)]
 pub(super) struct ExternalState {
     pub(super) config: ExternalConfig,
-    /// IPv4, then IPv6.
-    pub(super) bound: [Option<IpAddr>; 2],
+    /// The addresses that relayed sockets are bound to: IPv4, then IPv6.
+    pub(super) bound: ArcSwap<[Option<IpAddr>; 2]>,
     pub(super) public_url: Option<Url>,
     pub(super) found: ArcSwap<LookupResults>,
 }
@@ -34,8 +34,12 @@ pub(super) struct LookupResults {
 
 impl ExternalState {
     pub(super) fn relayed_ips(&self, found: &LookupResults) -> [Option<RelayedIp>; 2] {
-        self.bound
+        self.bound()
             .map(|bound| bound.map(|bound| RelayedIp { bound, advertised: self.advertised_ip(found, bound).unwrap_or(bound) }))
+    }
+
+    pub(super) fn bound(&self) -> [Option<IpAddr>; 2] {
+        **self.bound.load()
     }
 
     /// The address that the settings give to sockets bound to `bound`: that of a pair with this address, or else of the first entry

@@ -102,6 +102,21 @@ async fn all_hosts_are_told_the_one_of_urls_first() {
     assert_eq!(hosts("").await, [""; 0]);
 }
 
+#[test]
+fn new_addresses_of_the_machine_apply_at_once() {
+    let external = external("203.0.114.7/10.0.0.5,203.0.114.8/10.0.0.6", "", &["10.0.0.5"]);
+    let ip = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+    for (bound, is_new, shown, host) in [
+        ([ip("10.0.0.5"), None], false, "203.0.114.7", Some("203.0.114.7")),
+        ([ip("10.0.0.6"), None], true, "203.0.114.8", Some("203.0.114.8")),
+        ([None, ip("2001:db8::5")], true, "2001:db8::5", None),
+    ] {
+        assert_eq!(external.set_bound(bound), is_new);
+        assert_eq!((external.bound(), advertised(&external)), (bound, vec![shown.to_owned()]));
+        assert_eq!(external.host().map(|host| host.to_string()).as_deref(), host);
+    }
+}
+
 /// The only problem, or "" if no problem exists.
 async fn problem(setting: &str, public_url: &str, bound: &[&str], book: Book) -> String {
     let external = external(setting, public_url, bound);

@@ -14,34 +14,35 @@ use crate::relay::setup::bind_error::listen_error;
 /// Ports of the range that are tried at the start until one is free.
 const MAX_PORT_TRIES: u32 = 64;
 
-/// Finds the addresses to bind relayed sockets to: IPv4, then IPv6.
+/// Finds the addresses to bind relayed sockets to: IPv4, then IPv6. Where no setting names them, they are those that the machine has
+/// now, and follow it later.
 ///
 /// # Errors
-/// An address is not this machine's, or its ports are taken.
+/// An address that a setting names is not this machine's, or the ports are taken.
 pub fn bind_addresses(config: &RelayConfig) -> anyhow::Result<[Option<IpAddr>; 2]> {
-    let listening = config.addr.ip().to_canonical();
-    let mut wanted: Vec<IpAddr> = config.relay_ips.iter().map(|ip| ip.to_canonical()).collect();
-    let mut spare = None;
-    if wanted.is_empty() {
-        let first = interfaces::relay_ip(listening);
-        wanted.push(first);
-        spare = listening.is_unspecified().then(|| interfaces::counterpart(first)).flatten();
-    }
     let mut bound = [None; 2];
-    for ip in wanted {
-        find_port(config, ip).map_err(|error| {
-            // The address came from the setting of the clients' sockets.
-            let of_client_sockets = config.relay_ips.is_empty() && error.kind() == io::ErrorKind::AddrNotAvailable;
-            if of_client_sockets {
-                listen_error("UDP", config.addr, "CASTWAY_TURN_ADDR", error)
-            } else {
-                relay_error(config, ip, error)
-            }
-        })?;
+    if config.relay_ips.is_empty() {
+        bound = interfaces::relay_ips(config.addr.ip(), bound);
+    }
+    for ip in config.relay_ips.iter().map(|ip| ip.to_canonical()) {
         bound[usize::from(ip.is_ipv6())] = Some(ip);
     }
-    if let Some(ip) = spare.filter(|ip| find_port(config, *ip).is_ok()) {
-        bound[usize::from(ip.is_ipv6())] = Some(ip);
+    let follows = config.follows_machine().is_some();
+    for ip in bound.into_iter().flatten() {
+        let Err(error) = find_port(config, ip) else { continue };
+        let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+        // The machine may just be losing the address, or not have it yet; and nobody has asked for a second family.
+        if follows && (!is_taken || (ip.is_ipv6() && bound[0].is_some())) {
+            tracing::warn!(%ip, %error, "relayed sockets can't be bound for now");
+            continue;
+        }
+        // The address came from the setting of the clients' sockets.
+        let of_client_sockets = config.relay_ips.is_empty() && error.kind() == io::ErrorKind::AddrNotAvailable;
+        return Err(if of_client_sockets {
+            listen_error("UDP", config.addr, "CASTWAY_TURN_ADDR", error)
+        } else {
+            relay_error(config, ip, error)
+        });
     }
     Ok(bound)
 }

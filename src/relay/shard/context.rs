@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::relay::admission::Admission;
 use crate::relay::ingress_forwarding::IngressForwarding;
-use crate::relay::io::poll::Poller;
+use crate::relay::io::poll::{PollWaker, Poller};
 use crate::relay::setup::client_sockets::ClientSocket;
 use crate::relay::shard::mailbox::{MailboxReceiver, ShardMailbox};
 use crate::relay::shard::packet_queue::PacketQueue;
@@ -30,6 +30,8 @@ pub(in crate::relay) struct ShardContext {
     /// The packets between relayed addresses that wait for the shards, by index.
     pub(in crate::relay) packet_queues: Arc<[PacketQueue]>,
     pub(in crate::relay) poller: Poller,
+    /// Wakes the thread that watches the machine's addresses.
+    pub(in crate::relay) watcher: PollWaker,
     /// The clients' UDP sockets: the first one, and those of the second port and of NAT behaviour discovery.
     pub(in crate::relay) client_sockets: Vec<ClientSocket>,
     /// The clients' TCP sockets: the first one, and that of the second port.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::relay::setup::local_addresses::LocalAddresses;
 use crate::relay::shard::mailbox::{Handover, ShardMessage};
 use crate::relay::shard::state::Shard;
 use crate::relay::stats::labels::CloseReason;
@@ -28,10 +27,10 @@ impl Shard {
     fn handle_message(&mut self, message: ShardMessage, now: Instant) {
         match message {
             ShardMessage::CheckUsers => self.revoke_refused_users(),
-            ShardMessage::Addresses { advertised, local: LocalAddresses { own, neighbours } } => {
-                Arc::make_mut(&mut self.context.settings).set_addresses(advertised, &own);
-                self.context.policy.neighbours = neighbours.to_vec();
-                self.engine.set_addresses(advertised, &own, &neighbours, now);
+            ShardMessage::Addresses(addresses) => {
+                Arc::make_mut(&mut self.context.settings).set_addresses(&addresses);
+                self.context.policy.neighbours.clone_from(&addresses.neighbours);
+                self.engine.set_addresses(&addresses, now);
             }
             ShardMessage::Stop(at) => {
                 self.context.stop_at = Some(self.context.stop_at.map_or(at, |before| before.min(at)));

@@ -5,7 +5,6 @@
 //! each shard; a handover beyond the bound is returned to its sender, which then gives it up. So a stalled shard holds no more
 //! than that.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -15,10 +14,9 @@ use crate::limits::descriptors::Descriptor;
 use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::io::poll::PollWaker;
 use crate::relay::io::poll_source::ClientStreamId;
-use crate::relay::setup::local_addresses::LocalAddresses;
 use crate::relay::tcp::accepted_connection::AcceptedConnection;
 use crate::relay::tcp::client_stream::ClientStream;
-use crate::turn::{AllocationId, FiveTuple};
+use crate::turn::{AllocationId, FiveTuple, MachineAddresses};
 
 /// Bytes of handovers that may wait for a shard.
 const MAX_WAITING_BYTES: usize = 1 << 20;
@@ -32,11 +30,8 @@ const CONNECTION_OVERHEAD_BYTES: usize = 2 * 1024;
 pub(in crate::relay) enum ShardMessage {
     /// Users may have been disabled or removed.
     CheckUsers,
-    /// The advertised addresses (IPv4, IPv6) or the machine's own ones have changed.
-    Addresses {
-        advertised: [Option<IpAddr>; 2],
-        local: LocalAddresses,
-    },
+    /// The machine's addresses have changed, or those that it is advertised under.
+    Addresses(Arc<MachineAddresses>),
     /// Refuse new allocations; end when none is left, or at this time.
     Stop(Instant),
     /// Forward connections to the ingress from now on.
@@ -150,7 +145,7 @@ impl MailboxReceiver {
             ShardMessage::Handover(handover) => {
                 self.waiting.bytes.fetch_sub(handover.cost(), Ordering::Relaxed);
             }
-            ShardMessage::Addresses { .. }
+            ShardMessage::Addresses(_)
             | ShardMessage::Stop(_)
             | ShardMessage::ForwardToIngress(_)
             | ShardMessage::Restarted { .. }

@@ -5,20 +5,34 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use crate::limits::descriptors::{Descriptor, DescriptorPool};
-use crate::relay::io::poll::{Interest, Poller};
+use crate::limits::log_interval::LogInterval;
+use crate::relay::io::poll::{Interest, PollWaker, Poller};
 use crate::relay::io::poll_source::PollSource;
 use crate::relay::io::udp::BatchUdpSocket;
 use crate::relay::io::udp_types::UdpOptions;
 use crate::relay::tcp::acceptor::Acceptor;
 use crate::turn::{OpenError, PeerTransport, RelayedAddressId};
 
+const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The sockets of relayed transport addresses.
 #[derive(Debug)]
 pub(in crate::relay) struct RelayedSockets {
     by_index: Vec<Option<OpenSocket>>,
     share: DescriptorPool,
+    /// Wakes the thread that watches the machine's addresses.
+    watcher: PollWaker,
+    failures: FailureLog,
+}
+
+/// For the line that a relayed socket can't be opened.
+#[derive(Debug)]
+struct FailureLog {
+    interval: LogInterval,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -37,8 +51,9 @@ enum RelayedSocket {
 }
 
 impl RelayedSockets {
-    pub(in crate::relay) const fn new(share: DescriptorPool) -> Self {
-        Self { by_index: Vec::new(), share }
+    pub(in crate::relay) fn new(share: DescriptorPool, watcher: PollWaker) -> Self {
+        let failures = FailureLog { interval: LogInterval::new(FAILURE_LOG_INTERVAL), since: Instant::now() };
+        Self { by_index: Vec::new(), share, watcher, failures }
     }
 
     pub(in crate::relay) fn socket(&self, relayed: RelayedAddressId) -> Option<&BatchUdpSocket> {
@@ -78,7 +93,12 @@ impl RelayedSockets {
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenError::PortInUse),
             Err(error) => {
-                tracing::debug!(%address, %error, "a relayed socket can't be opened");
+                if error.kind() == io::ErrorKind::AddrNotAvailable {
+                    self.watcher.wake();
+                }
+                if self.failures.interval.is_due(self.failures.since.elapsed()) {
+                    tracing::warn!(%address, %error, "a relayed socket can't be opened, so an Allocate is refused (508)");
+                }
                 Err(OpenError::Failed)
             }
         }

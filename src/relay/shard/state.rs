@@ -74,7 +74,7 @@ impl Shard {
         if context.stop_at.is_some() {
             engine.refuse_allocations();
         }
-        let relayed_sockets = RelayedSockets::new(context.admission.relayed.clone());
+        let relayed_sockets = RelayedSockets::new(context.admission.relayed.clone(), context.watcher.clone());
         Self {
             coalescer: WakeCoalescer::new(context.coalesce, Instant::now()),
             context,

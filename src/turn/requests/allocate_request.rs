@@ -76,7 +76,9 @@ impl AllocateRequest {
             None => false,
         };
         let lifetime = requested_lifetime(request)?;
-        let (family, both_families) = (requested.unwrap_or(AddressFamily::V4), additional.is_some());
+        // ADDITIONAL-ADDRESS-FAMILY asks for both, whatever the default is.
+        let family = requested.unwrap_or_else(|| settings.default_family(request.from.client.ip()));
+        let both_families = additional.is_some();
         Ok(Self { transport, family, both_families, port, token, lifetime, mobile })
     }
 }

@@ -27,10 +27,14 @@ impl Engine {
     /// Asks the shell for the socket of a relayed address. An internal one needs none, and is live at once.
     pub(super) fn open(&mut self, id: RelayedAddressId, now: Instant) {
         let Some(allocation) = self.allocations.allocation(id.allocation) else { return };
-        let (Some(relayed), Some(ip)) = (allocation.relayed(id.family), self.settings.relayed_ip(id.family)) else { return };
+        let Some(relayed) = allocation.relayed(id.family) else { return };
         if !relayed.socket {
             return self.handle_relayed_address_opened(id, Ok(()), now);
         }
+        // The machine may have lost the address while an earlier port was tried.
+        let Some(ip) = self.settings.relayed_ip(id.family) else {
+            return self.handle_relayed_address_opened(id, Err(OpenError::Failed), now);
+        };
         let address = SocketAddr::new(ip.bound, relayed.port);
         self.outputs.push_back(Output::OpenRelayedAddress { relayed: id, address, transport: allocation.transport });
     }

@@ -346,7 +346,9 @@ fn change_request_is_answered_from_elsewhere() {
 #[test]
 fn r54_nat_discovery_tells_the_new_external_address() {
     let mut world = discovery("203.0.114.1:3479");
-    world.engine.set_addresses([Some(ip("203.0.114.9")), None], &settings().own_addresses, &[], world.now);
+    let nat_discovery = world.engine.settings.nat_discovery.iter();
+    let nat_discovery = nat_discovery.map(|pair| NatDiscovery { advertised: [ip("203.0.114.9"); 2], ..*pair }).collect();
+    world.engine.set_addresses(&MachineAddresses { nat_discovery, ..machine_at(settings().relayed) }, world.now);
     let (_, answer) = change(&mut world, 2);
     assert_eq!(plain(&answer, attribute::RESPONSE_ORIGIN), Some(addr("203.0.114.9:3479")));
 }

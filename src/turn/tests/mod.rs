@@ -97,6 +97,12 @@ pub(super) fn settings() -> EngineSettings {
     settings
 }
 
+/// A machine that has these relayed addresses and no others.
+pub(super) fn machine_at(relayed: [Option<RelayedIp>; 2]) -> MachineAddresses {
+    let own = relayed.iter().flatten().flat_map(|relayed| [relayed.bound, relayed.advertised]).collect();
+    MachineAddresses { relayed, own, neighbours: Vec::new(), nat_discovery: Vec::new() }
+}
+
 /// [`USERS`], each as a user and as a stranger.
 pub(super) fn users() -> StaticUsers {
     let mut users = StaticUsers::default();
@@ -198,6 +204,12 @@ impl World {
     pub(super) fn ask(&mut self, from: FiveTuple, bytes: &[u8]) -> Option<Response> {
         let verdict = self.handle(from, bytes);
         self.response(verdict, from, bytes)
+    }
+
+    /// The answer to an accepted request, once its sockets are open.
+    pub(super) fn response_after(&mut self, from: FiveTuple, bytes: &[u8]) -> Option<Response> {
+        self.drain_outputs();
+        self.response(Verdict::Accepted, from, bytes)
     }
 
     /// The answer that `verdict` on a request announces.

@@ -68,8 +68,10 @@ fn peers_in_networks_of_this_machine_get_403_from_every_verb_and_are_counted() {
     let networks = ["203.0.114.0/24", "2001:4860::/64"].map(|network| network.parse().expect("a network"));
     allocate(&mut world, &mut alice);
     assert_eq!(world.permit(&mut alice, &["203.0.114.9:9"]), None);
-    let advertised = [Some(ip("203.0.114.1")), Some(ip("2001:4860::1"))];
-    world.engine.set_addresses(advertised, &settings().own_addresses, &networks, world.now);
+    let own = settings().own_addresses;
+    world
+        .engine
+        .set_addresses(&MachineAddresses { own, neighbours: networks.into(), ..machine_at(settings().relayed) }, world.now);
     assert!(
         matches!(world.send(&alice, "203.0.114.9:9", b"x"), Verdict::Drop(DropReason::NoPermission)),
         "what it had is closed"
@@ -260,7 +262,8 @@ fn before_and_after() -> (World, [Client; 3], [SocketAddr; 3]) {
     let mut clients = [Client::alice(), Client::bob(), Client::new("mallory", "198.51.100.3:3333")];
     let mut relayed = Vec::new();
     for (client, advertised) in clients.iter_mut().zip(["203.0.114.1", "203.0.114.8", "203.0.114.9"]) {
-        world.engine.set_addresses([Some(ip(advertised)), None], &[ip("10.0.0.5"), ip(advertised)], &[], world.now);
+        let nat = RelayedIp { bound: ip("10.0.0.5"), advertised: ip(advertised) };
+        world.engine.set_addresses(&machine_at([Some(nat), None]), world.now);
         relayed.push(world.allocate(client));
     }
     (world, clients, relayed.try_into().expect("three"))
@@ -303,10 +306,90 @@ fn r54_relays_of_before_and_after_a_new_external_address_reach_each_other() {
 fn former_external_addresses_are_few() {
     let (mut world, ..) = before_and_after();
     for last in 0..=255_u8 {
-        world.engine.set_addresses([Some(IpAddr::from([203, 0, 114, last])), None], &[], &[], world.now);
+        let nat = RelayedIp { bound: ip("10.0.0.5"), advertised: IpAddr::from([203, 0, 114, last]) };
+        world.engine.set_addresses(&machine_at([Some(nat), None]), world.now);
     }
     let former = &world.engine.settings.former_addresses;
     assert_eq!((former.len(), former[0], former[7]), (8, ip("203.0.114.254"), ip("203.0.114.247")));
+}
+
+/// A relayed address on this machine itself, without a NAT.
+fn bound_to(ip: &str) -> Option<RelayedIp> {
+    let ip = super::ip(ip);
+    Some(RelayedIp { bound: ip, advertised: ip })
+}
+
+#[test]
+fn r72_after_a_change_of_the_machines_address_new_allocations_have_the_new_one() {
+    let mut world = World::with(EngineSettings { relayed: [bound_to("203.0.114.1"), None], ..settings() });
+    let (mut alice, mut bob) = (Client::alice(), Client::bob());
+    let old = world.allocate(&mut alice);
+    world.engine.set_addresses(&machine_at([bound_to("203.0.114.9"), None]), world.now);
+    let new = world.allocate(&mut bob);
+    assert_eq!((old.ip(), new.ip()), (ip("203.0.114.1"), ip("203.0.114.9")));
+    let sockets: Vec<SocketAddr> = world.sockets.values().copied().collect();
+    assert!(
+        sockets.contains(&old) && sockets.contains(&new),
+        "the old socket stays open, the new one is bound to the new address"
+    );
+    // The two clients reach each other, and the old allocation lives on.
+    assert_eq!(world.permit(&mut alice, &[&new.to_string()]), None);
+    assert_eq!(world.permit(&mut bob, &[&old.to_string()]), None);
+    assert_eq!(world.send(&alice, &new.to_string(), b"x"), Verdict::Drop(DropReason::NotContacted));
+    assert!(matches!(world.send(&bob, &old.to_string(), b"x"), Verdict::ToClient { .. }));
+    assert!(matches!(world.send(&alice, &new.to_string(), b"x"), Verdict::ToClient { .. }));
+    assert_eq!(world.refresh(&mut alice, 600).code(), None);
+}
+
+#[test]
+fn r72_an_address_that_goes_and_comes_back_ends_no_allocation_and_no_permission() {
+    for relayed in [[None, bound_to("2001:4860::1")], [bound_to("127.0.0.1"), None]] {
+        let mut world = World::with(EngineSettings { relayed: [bound_to("203.0.114.1"), None], ..settings() });
+        let (mut alice, mut bob) = (Client::alice(), Client::bob());
+        let (one, other) = (world.allocate(&mut alice), world.allocate(&mut bob));
+        assert_eq!(world.permit(&mut alice, &[&other.to_string(), OUTSIDE_PEER]), None);
+        assert_eq!(world.bind(&mut bob, 0x4000, &one.to_string()), None);
+        for machine in [relayed, [bound_to("203.0.114.1"), None], relayed] {
+            world.engine.set_addresses(&machine_at(machine), world.now);
+            assert!(matches!(
+                world.send(&alice, &other.to_string(), b"x"),
+                Verdict::Drop(DropReason::NotContacted) | Verdict::ToClient { .. }
+            ));
+            assert!(matches!(world.channel_data(&bob, 0x4000, b"x"), Verdict::ToClient { .. }));
+            assert!(matches!(world.send(&alice, OUTSIDE_PEER, b"x"), Verdict::ToPeer { .. }));
+        }
+        let third = world.allocate(&mut Client::new("mallory", "198.51.100.3:3333"));
+        assert_eq!(Some(third.ip()), relayed.iter().flatten().next().map(|relayed| relayed.bound));
+    }
+}
+
+#[test]
+fn r72_a_family_that_comes_later_can_be_asked_for_and_one_that_went_gets_440() {
+    let mut world = World::with(EngineSettings { relayed: [bound_to("203.0.114.1"), None], ..settings() });
+    let six = |writer: &mut MessageWriter<'_>| {
+        writer.number(attribute::REQUESTED_TRANSPORT, UDP).number(attribute::REQUESTED_ADDRESS_FAMILY, IPV6);
+    };
+    assert_eq!(world.request(&mut Client::alice(), Method::Allocate, six).code(), Some(440));
+    world.engine.set_addresses(&machine_at([bound_to("203.0.114.1"), bound_to("2001:4860::1")]), world.now);
+    assert_eq!(world.request(&mut Client::alice(), Method::Allocate, six).code(), None);
+    world.engine.set_addresses(&machine_at([bound_to("203.0.114.1"), None]), world.now);
+    assert_eq!(world.request(&mut Client::bob(), Method::Allocate, six).code(), Some(440));
+}
+
+#[test]
+fn r72_an_address_that_is_lost_while_a_port_is_tried_gets_508() {
+    let mut world = World::with(EngineSettings { relayed: [bound_to("203.0.114.1"), None], ..settings() });
+    let mut alice = Client::alice();
+    world.login(&mut alice);
+    let bytes = alice.signed(Method::Allocate, |writer: &mut MessageWriter<'_>| {
+        writer.number(attribute::REQUESTED_TRANSPORT, UDP);
+    });
+    assert_eq!(world.engine.handle_client(alice.from, &bytes, world.now), Verdict::Accepted);
+    world.engine.set_addresses(&machine_at([None, bound_to("2001:4860::1")]), world.now);
+    world.open_results = [Err(OpenError::PortInUse)].into();
+    let answer = world.response_after(alice.from, &bytes);
+    assert_eq!(answer.and_then(|answer| answer.code()), Some(508));
+    world.assert_empty();
 }
 
 /// Two engines of one server.

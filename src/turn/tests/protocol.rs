@@ -266,6 +266,44 @@ fn r13_requested_address_family() {
 }
 
 #[test]
+fn r73_a_request_without_a_family_gets_the_default_or_the_family_there_is() {
+    use DefaultFamily::{Ipv4, Ipv6, OfClient};
+    let [v4, v6] = settings().relayed;
+    let (four, six) = ("198.51.100.1:1111", "[2001:db8::9]:1111");
+    for (default_family, relayed, client, is_ipv4) in [
+        (Ipv4, [v4, v6], four, true),
+        (Ipv4, [v4, v6], six, true),
+        (Ipv4, [None, v6], four, false),
+        (Ipv4, [None, v6], six, false),
+        (Ipv6, [v4, v6], four, false),
+        (Ipv6, [v4, None], six, true),
+        (OfClient, [v4, v6], four, true),
+        (OfClient, [v4, v6], six, false),
+        (OfClient, [v4, v6], "[::ffff:198.51.100.1]:1111", true),
+        (OfClient, [v4, None], six, true),
+        (OfClient, [None, v6], four, false),
+    ] {
+        let mut world = World::with(EngineSettings { default_family, relayed, ..settings() });
+        let mut alice = Client::new("alice", client);
+        assert_eq!(world.allocate(&mut alice).is_ipv4(), is_ipv4, "{default_family:?} {relayed:?} {client}");
+    }
+}
+
+#[test]
+fn r73_a_family_that_is_asked_for_is_never_replaced() {
+    let [v4, v6] = settings().relayed;
+    for (relayed, asked) in [([None, v6], IPV4), ([v4, None], IPV6)] {
+        for default_family in [DefaultFamily::Ipv4, DefaultFamily::Ipv6, DefaultFamily::OfClient] {
+            let mut world = World::with(EngineSettings { default_family, relayed, ..settings() });
+            let answer = allocate_with(&mut world, &mut Client::alice(), |writer| {
+                writer.number(attribute::REQUESTED_ADDRESS_FAMILY, asked);
+            });
+            assert_eq!(answer.code(), Some(440), "RFC 8656 §7.2, step 7");
+        }
+    }
+}
+
+#[test]
 fn r13_additional_address_family_gives_both() {
     let mut world = World::new();
     let mut alice = Client::alice();

@@ -60,7 +60,8 @@ class Server {
   // The working folder is the data folder, so that no .env of the repository is read.
   #spawn(args, stdio) {
     const options = { cwd: this.dataDir, env: { ...cleanEnv(), ...this.settings }, stdio };
-    // The limit of open descriptors and the network namespace, which are no settings of Castway.
+    // The limit of open descriptors and the network namespace, which are no settings of Castway; nor is TEST_READY_PATH, the path whose
+    // success ends the start.
     const { TEST_OPEN_FILES: limit, TEST_NAMESPACE: namespace } = this.settings;
     const within = namespace ? ['ip', 'netns', 'exec', namespace] : [];
     const [command, ...all] = limit ? ['sh', '-c', 'ulimit -n "$0"; exec "$@"', limit, ...within, binary, ...args] : [...within, binary, ...args];
@@ -83,7 +84,7 @@ class Server {
     while (Date.now() < deadline) {
       if (failure) throw failure;
       if (!this.running) throw new Error(`castway ended while starting (${child.exitCode ?? child.signalCode}):\n${excerpt(this.log)}`);
-      const ready = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(2000) }).catch(() => null);
+      const ready = await fetch(`${this.url}${this.settings.TEST_READY_PATH ?? '/readyz'}`, { signal: AbortSignal.timeout(2000) }).catch(() => null);
       await ready?.arrayBuffer();
       if (ready?.status === 200 && this.running) return this;
       await sleep(30);

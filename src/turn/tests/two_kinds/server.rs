@@ -294,7 +294,8 @@ impl Server {
     fn advertise(&mut self, v4: IpAddr) {
         self.advertised = v4;
         for world in &mut self.engines {
-            world.engine.set_addresses([Some(v4), Some(ip(V6))], &[ip(BOUND_V4), v4, ip(V6)], &[], world.now);
+            let relayed = [RelayedIp { bound: ip(BOUND_V4), advertised: v4 }, RelayedIp { bound: ip(V6), advertised: ip(V6) }];
+            world.engine.set_addresses(&machine_at(relayed.map(Some)), world.now);
         }
     }
 
