@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES;
 use crate::turn::codec::integrity::PasswordAlgorithm;
-use crate::turn::{CredentialSource, Scope, UserKeys};
+use crate::turn::{CredentialEvidence, CredentialSource, Scope, UserKeys};
 use crate::users::Directory;
 use crate::users::credentials::TimeLimitedUsername;
 
@@ -27,6 +27,10 @@ impl CredentialSource for Directory {
         let login = self.login(username, realm, algorithm, SystemTime::now())?;
         let expires = login.remaining.and_then(|life| now.checked_add(life));
         Some(UserKeys { user: login.user, keys: login.keys, expires, leased: login.is_leased, group: login.group })
+    }
+
+    fn evidence(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> CredentialEvidence {
+        Self::evidence(self, username, realm, algorithm, SystemTime::now())
     }
 
     fn is_guessable(&self, username: &str) -> bool {

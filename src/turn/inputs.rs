@@ -15,7 +15,7 @@ use super::five_tuple::FiveTuple;
 use super::ids::{AllocationId, RelayedAddressId};
 use super::policy::PeerPolicy;
 use super::ports::PortOwner;
-use super::verdict::{DropReason, Verdict};
+use super::verdict::{DropReason, Output, Verdict};
 use crate::limits::ip_prefix::canonical;
 
 impl Engine {
@@ -100,7 +100,11 @@ impl Engine {
 
     /// Another engine has displaced this allocation of a stranger ([`super::Output::DisplaceAllocation`]). It may have ended already.
     pub fn displace(&mut self, allocation: AllocationId) {
-        self.end(allocation);
+        if let Some(ended) = self.allocations.allocation(allocation) {
+            let (client, user) = (ended.five_tuple, ended.user.identity.name.as_ref().into());
+            self.outputs.push_back(Output::Displaced { client, user });
+            self.end(allocation);
+        }
     }
 
     /// Replaces the policy and closes the permissions, channels and connections that it denies. Visits every allocation.
@@ -123,6 +127,10 @@ impl Engine {
     /// From now on every new Allocate is answered with 508; existing allocations go on.
     pub fn refuse_allocations(&mut self) {
         Arc::make_mut(&mut self.settings).limits.total_quota = Some(0);
+    }
+
+    pub(super) fn refuses_allocations(&self) -> bool {
+        self.settings.limits.total_quota == Some(0)
     }
 
     /// Ends every allocation and reservation, and gives back their ports and quotas.

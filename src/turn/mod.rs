@@ -19,7 +19,8 @@
 //! An Allocate is answered by an output, once its relayed sockets are open.
 //!
 //! **Errors.** A packet that is not answered has a [`DropReason`]; a refused request has an error code
-//! ([`codec::error_code::ErrorCode`]). The shell reports an [`OpenError`]. Inside `requests`, a handler returns a `Refusal`.
+//! ([`codec::error_code::ErrorCode`]), and a [`RefusalReason`] for the operator ([`Output::Refused`]). The shell reports an
+//! [`OpenError`]. Inside `requests`, a handler returns a `Refusal`.
 //! Nothing else fails.
 //!
 //! # The run loop
@@ -84,7 +85,7 @@
 //!                     engine.handle_relayed_address_opened(relayed, result, now);
 //!                 }
 //!                 Output::CloseRelayedAddress { relayed } => drop(sockets.remove(&relayed)),
-//!                 _ => {} // Moved clients and TCP allocations.
+//!                 _ => {} // Moved clients, TCP allocations and the operator's log.
 //!             }
 //!         }
 //!     }
@@ -193,6 +194,7 @@ mod peers;
 mod policy;
 mod ports;
 mod rate_limit;
+mod refusal;
 mod requests;
 mod settings;
 mod shared;
@@ -205,15 +207,16 @@ mod user_usage;
 mod verdict;
 
 pub use bandwidth::Direction;
-pub use credentials::{CredentialSource, Scope, UserKeys};
+pub use credentials::{CredentialEvidence, CredentialSource, Scope, UserKeys};
 pub use engine::{Engine, ShardSettings};
 pub use five_tuple::{FiveTuple, PeerTransport, Transport};
 pub use ids::{AllocationId, PeerConnectionId, RelayedAddressId};
 pub use internal_ports::internal_ports;
 pub use policy::PeerPolicy;
+pub use refusal::{CredentialRefusal, OpenError, RefusalReason, RefusedRequest};
 pub use settings::{EngineSettings, Limits, NatDiscovery, PasswordAlgorithms, RelayedIp};
 pub use shared::SharedState;
-pub use verdict::{Answer, DropReason, OpenError, Output, Verdict};
+pub use verdict::{Answer, DropReason, Output, Verdict};
 
 // The fuzz targets run histories with the kit of the tests.
 #[cfg(any(test, fuzzing))]

@@ -35,6 +35,7 @@ impl Shard {
                 self.context.stats.count_answer(answer);
                 self.transmit(to, &bytes);
             }
+            Output::Refused(_) | Output::Displaced { .. } => {}
             Output::OpenRelayedAddress { relayed, address, transport } => {
                 let result = self.relayed_sockets.open(relayed, address, transport, &self.context.poller);
                 self.engine.handle_relayed_address_opened(relayed, result, now);

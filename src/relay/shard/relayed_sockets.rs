@@ -11,7 +11,7 @@ use crate::relay::io::poll::{Interest, Poller};
 use crate::relay::io::poll_source::PollSource;
 use crate::relay::io::udp::BatchUdpSocket;
 use crate::relay::io::udp_types::UdpOptions;
-use crate::relay::tcp::acceptor::Acceptor;
+use crate::relay::tcp::acceptor::{Acceptor, is_exhaustion};
 use crate::turn::{OpenError, PeerTransport, RelayedAddressId};
 
 /// The sockets of relayed transport addresses.
@@ -60,7 +60,7 @@ impl RelayedSockets {
         transport: PeerTransport,
         poller: &Poller,
     ) -> Result<(), OpenError> {
-        let descriptor = self.share.take().ok_or(OpenError::Failed)?;
+        let descriptor = self.share.take().ok_or(OpenError::NoDescriptors)?;
         let token = PollSource::RelayedSocket(relayed).token();
         let opened = match transport {
             PeerTransport::Udp => BatchUdpSocket::bind(address, &UdpOptions::relayed())
@@ -79,7 +79,11 @@ impl RelayedSockets {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenError::PortInUse),
             Err(error) => {
                 tracing::debug!(%address, %error, "a relayed socket can't be opened");
-                Err(OpenError::Failed)
+                Err(match error.kind() {
+                    io::ErrorKind::AddrNotAvailable => OpenError::NoAddress,
+                    _ if is_exhaustion(&error) => OpenError::NoDescriptors,
+                    _ => OpenError::Failed,
+                })
             }
         }
     }

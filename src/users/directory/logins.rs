@@ -7,6 +7,7 @@ use super::state::{DirectoryState, IndexedSnapshot};
 use crate::turn::Scope;
 use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
 use crate::users::credentials::{self, CLOCK_SLACK, TimeLimitedUsername};
+use crate::users::store::SnapshotUser;
 
 /// What a TURN username stands for.
 #[derive(Debug, Clone)]
@@ -33,13 +34,9 @@ impl Directory {
     pub fn login(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: SystemTime) -> Option<Login> {
         let snapshot = self.0.snapshot.load();
         if let Some(user) = snapshot.users.get(username) {
-            let key = match algorithm {
-                PasswordAlgorithm::Md5 => LongTermKey::Md5(user.h_a1_md5),
-                PasswordAlgorithm::Sha256 => LongTermKey::Sha256(user.h_a1_sha256),
-            };
             let login = Login {
                 user: username.to_owned(),
-                keys: vec![(user.scope, key)],
+                keys: stored_keys(user, algorithm).into_iter().map(|key| (user.scope, key)).collect(),
                 remaining: None,
                 is_leased: false,
                 group: None,
@@ -97,6 +94,14 @@ impl Directory {
     }
 }
 
+/// The keys of the user's password.
+pub(super) fn stored_keys(user: &SnapshotUser, algorithm: PasswordAlgorithm) -> Vec<LongTermKey> {
+    vec![match algorithm {
+        PasswordAlgorithm::Md5 => LongTermKey::Md5(user.h_a1_md5),
+        PasswordAlgorithm::Sha256 => LongTermKey::Sha256(user.h_a1_sha256),
+    }]
+}
+
 impl DirectoryState {
     /// The passwords with which live secrets sign `username` in the scopes in which it has not expired.
     fn passwords(
@@ -106,13 +111,17 @@ impl DirectoryState {
         name: &TimeLimitedUsername<'_>,
         now: SystemTime,
     ) -> Vec<(Scope, String)> {
-        let readings = self.former_clocks.readings(now);
-        let is_current = |scope: &Scope| readings.iter().any(|now| self.is_unexpired(*scope, name, *now));
+        let is_current = |scope: &Scope| self.is_current(*scope, name, now);
         let scopes: Vec<Scope> = [Scope::Clients, Scope::Anyone].into_iter().filter(is_current).collect();
         let secrets = self.verifying(snapshot, now);
         let of_scopes =
             |secret: &str| scopes.iter().map(|scope| (*scope, credentials::password(secret, *scope, username))).collect();
         secrets.into_iter().flat_map(|secret| -> Vec<_> { of_scopes(secret.expose()) }).collect()
+    }
+
+    /// Whether credentials of `name` are current by the clock, or by one that the machine had before.
+    pub(super) fn is_current(&self, scope: Scope, name: &TimeLimitedUsername<'_>, now: SystemTime) -> bool {
+        self.former_clocks.readings(now).iter().any(|now| self.is_unexpired(scope, name, *now))
     }
 
     /// How long after `now` credentials of `name` are good.
