@@ -14,7 +14,7 @@
 //! stream takes the same way from `shard::streams`, in frames.
 //!
 //! **Where things are.** `setup`: from settings to bound sockets. `shard`: one thread's loop. `io`: datagrams. `tcp`: streams.
-//! `stats`: counters. `admission`: what may be open. `watcher`: changes from outside.
+//! `stats`: counters. `refusals`: the operator's log. `admission`: what may be open. `watcher`: changes from outside.
 //!
 //! # Invariants
 //! - No packet waits for tokio, for a lock or for another shard: the kernel keeps each client with one shard (SO_REUSEPORT). The
@@ -36,6 +36,7 @@ mod handle;
 mod intake;
 pub mod io;
 mod proxy_forwarding;
+mod refusals;
 mod setup;
 mod shard;
 mod start;
@@ -47,6 +48,7 @@ mod watcher;
 pub use handle::Relay;
 pub use intake::StreamIntake;
 pub use proxy_forwarding::ProxyForwarding;
+pub use refusals::RefusalReports;
 pub use setup::relayed_addresses::bind_addresses;
 pub use start::start;
 pub use stats::{RelayStats, StatsReader};

@@ -14,6 +14,7 @@ use crate::relay::admission::Admission;
 use crate::relay::handle::Relay;
 use crate::relay::io::poll::{Interest, Poller};
 use crate::relay::io::poll_source::PollSource;
+use crate::relay::refusals::RefusalReports;
 use crate::relay::setup::client_sockets::ClientSockets;
 use crate::relay::setup::engine_settings;
 use crate::relay::setup::local_addresses::{LocalAddresses, log_closed_networks};
@@ -59,6 +60,7 @@ pub fn start(
         udp: config.udp,
         tcp: config.tcp,
         stats: StatsReader { shards, epoch: Instant::now() },
+        refusals: RefusalReports::default(),
         admission: Admission::new(descriptors),
         shared,
         closed_neighbours: closed_neighbours.into(),
@@ -98,6 +100,7 @@ fn shard_contexts(
         users: Arc::clone(users),
         admission: relay.admission.clone(),
         stats: Arc::clone(counters),
+        refusals: relay.refusals.clone(),
         messages: ends.messages,
         mailboxes: relay.mailboxes.clone(),
         packet_queues: Arc::clone(&packet_queues),

@@ -106,7 +106,7 @@ pub enum CredentialRefusal {
 }
 
 /// Why a relayed socket could not be opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OpenError {
     /// Another program uses the port; the engine tries others.
     PortInUse,

@@ -33,6 +33,8 @@ mod properties;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod resources;
 #[cfg(test)]
 mod scope;
@@ -80,7 +82,7 @@ pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-pub(super) fn secs(seconds: u64) -> Duration {
+pub(super) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
