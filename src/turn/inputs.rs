@@ -19,7 +19,7 @@ use super::verdict::{DropReason, Output, Verdict};
 use crate::limits::ip_prefix::canonical;
 
 impl Engine {
-    /// A datagram, or a frame of a stream, from a client. Never blocks; allocates memory only for authenticated requests.
+    /// A datagram, or a frame of a stream, from a client. Never blocks; allocates memory only for requests with a valid nonce.
     pub fn handle_client(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) -> Verdict {
         // RFC 8656 §12, table 3: the first byte tells ChannelData from STUN. The channel numbers of RFC 5766 extend its range to
         // 0x7F.

@@ -128,6 +128,7 @@
 //!
 //! # Invariants
 //! - Nothing is remembered for a stranger: there is no state before a valid nonce and credentials.
+//! - A refusal is reported to the operator only if its client has proved its address, as every client with a valid nonce has.
 //! - Guessing is bounded, and does not lock out a user whose password cannot be guessed. A nonce is valid for one address and
 //!   port and is checked before the credentials, so the address of a failure is proven. Ten failures exhaust a port. Twenty a
 //!   minute exhaust a client (an IPv4 address or an IPv6 /64; a /48 has four times as many), counted for UDP and for streams
@@ -161,7 +162,7 @@
 //!   | write a Binding reply | 9, 0 | 73, 7 |
 //!
 //!   With 10,000 allocations, a verdict on ChannelData takes 64 ns, on a Send indication 84, on a peer's datagram 31; a 401 takes
-//!   223, and an idle allocation 569 B in all indices. Only authenticated requests allocate. The crates stay as a cross-check:
+//!   223, and an idle allocation 569 B in all indices. Only requests with a valid nonce allocate. The crates stay as a cross-check:
 //!   property tests read with one what the other wrote.
 //! - **A channel is usable only while its permission lives**: ChannelData passes while the permission lives (300 s), as in
 //!   coturn, though the binding lives for 600 s.

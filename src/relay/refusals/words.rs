@@ -118,4 +118,60 @@ mod tests {
             assert_eq!(spoken(Duration::from_secs(seconds)), text);
         }
     }
+
+    /// The document has the words of each line that is logged, up to the first number.
+    #[test]
+    fn r74_every_reason_is_explained() {
+        let document = std::fs::read_to_string("docs/troubleshooting.md").unwrap();
+        let peer = "192.0.2.1:1".parse().unwrap();
+        let life = Duration::from_secs(60);
+        let credentials = [
+            CredentialRefusal::UnknownUser,
+            CredentialRefusal::OtherRealm,
+            CredentialRefusal::UserOfOtherRealm,
+            CredentialRefusal::WrongPassword,
+            CredentialRefusal::WrongSignature,
+            CredentialRefusal::UserRefused,
+            CredentialRefusal::Expired { ago: life },
+            CredentialRefusal::TooFarAhead { ahead: life, most: life },
+            CredentialRefusal::Milliseconds,
+            CredentialRefusal::ForeignForm,
+        ];
+        let sockets = [OpenError::PortInUse, OpenError::NoDescriptors, OpenError::NoAddress, OpenError::Failed];
+        let others = [
+            RefusalReason::PasswordAlgorithm,
+            RefusalReason::DeniedPeer(peer),
+            RefusalReason::Scope,
+            RefusalReason::NoAllocation,
+            RefusalReason::AllocationExists,
+            RefusalReason::Opening,
+            RefusalReason::NoAddressOfFamily(AddressFamily::V6),
+            RefusalReason::UnknownFamily,
+            RefusalReason::OtherUser,
+            RefusalReason::UnsupportedTransport(PROTOCOL_TCP),
+            RefusalReason::UnsupportedTransport(132),
+            RefusalReason::Connected(peer),
+            RefusalReason::UserQuota,
+            RefusalReason::AddressQuota,
+            RefusalReason::TotalQuota,
+            RefusalReason::ShuttingDown,
+            RefusalReason::NoPort,
+            RefusalReason::NoReservation,
+            RefusalReason::StrangersCapacity,
+            RefusalReason::TooManyPermissions,
+            RefusalReason::TooManyChannels,
+            RefusalReason::TooManyPeerConnections,
+            RefusalReason::TooManyNewPeers,
+        ];
+        let credentials = credentials.into_iter().map(|why| RefusalReason::Credentials { why, guessed: false });
+        for each in credentials.chain(sockets.map(RefusalReason::Socket)).chain(others) {
+            let text = reason(each);
+            let stable = text.split([':', '(', ',']).next().unwrap_or_default();
+            let stable =
+                stable.split(" 1 ").next().unwrap_or_default().trim_end_matches(|end: char| end.is_numeric() || end == ' ');
+            let row = format!("| {} | {stable}", each.code().number());
+            assert!(document.contains(&row), "{row}");
+        }
+        assert!(document.contains(DISPLACED));
+    }
 }

@@ -446,7 +446,10 @@ fn r23_each_refused_login_has_its_reason() {
     let elsewhere = directory.evidence("alice", "elsewhere", PasswordAlgorithm::Md5, at(0));
     assert_eq!((elsewhere.keys.len(), elsewhere.otherwise), (0, UserOfOtherRealm));
     // The right password of a disabled user.
-    assert_eq!(directory.evidence("mallory", "castway", PasswordAlgorithm::Md5, at(0)).keys, [(stored_key("mallory"), UserRefused)]);
+    assert_eq!(
+        directory.evidence("mallory", "castway", PasswordAlgorithm::Md5, at(0)).keys,
+        [(stored_key("mallory"), UserRefused)]
+    );
     let (name, expired) = (|seconds: u64, user: &str| format!("{seconds}:{user}"), Expired { ago: Duration::from_secs(10_800) });
     let ahead = TooFarAhead { ahead: Duration::from_secs(3901), most: Duration::from_secs(3900) };
     let cases = [
@@ -487,13 +490,14 @@ fn r23_the_reason_for_credentials_of_another_issuer() {
 
 /// Issuers give a day, or something else, by a clock that is up to five minutes ahead or behind.
 #[test]
-fn r61_the_clock_of_another_issuer_may_be_five_minutes_off() {
+fn r23_the_clock_of_another_issuer_may_be_five_minutes_off() {
     let day = 86_400;
     let issued = |clock: i64, life: u64| NOW.saturating_add_signed(clock) + life;
     for life in [1, 60, 3600, day] {
         for clock in [-300, -299, 0, 300] {
             let expiry = issued(clock, life);
-            for name in [format!("{expiry}:@bob:example.org"), format!("{expiry}"), format!("bob:{expiry}"), format!("{expiry}:")] {
+            for name in [format!("{expiry}:@bob:example.org"), format!("{expiry}"), format!("bob:{expiry}"), format!("{expiry}:")]
+            {
                 let limited = limited("north", &life.max(60).to_string());
                 for directory in [directory("north"), limited] {
                     assert!(directory.keys(&name, at(0)).contains(&key("north", Anyone, &name)), "{name}, {clock} s");
