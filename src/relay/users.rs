@@ -34,9 +34,8 @@ impl CredentialSource for Directory {
     }
 
     fn is_guessable(&self, username: &str) -> bool {
-        TimeLimitedUsername::parse(username).is_none()
-            || self.has_password(username)
-            || self.shortest_secret() < MIN_UNGUESSABLE_SECRET_BYTES
+        let is_time_limited = TimeLimitedUsername::parse(username).is_some() || TimeLimitedUsername::is_malformed(username);
+        !is_time_limited || self.has_password(username) || self.shortest_secret() < MIN_UNGUESSABLE_SECRET_BYTES
     }
 
     fn is_leased(&self, username: &str) -> bool {

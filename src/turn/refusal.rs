@@ -85,6 +85,8 @@ pub enum RefusalReason {
 pub enum CredentialRefusal {
     /// The username is neither a user's nor a time-limited one.
     UnknownUser,
+    /// The username begins with digits and a colon, but the digits are no expiry.
+    Malformed,
     /// The request names another realm than this server's.
     OtherRealm,
     /// The user's password was set for another realm.

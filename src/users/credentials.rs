@@ -71,6 +71,12 @@ impl<'a> TimeLimitedUsername<'a> {
         })
     }
 
+    /// Whether a username begins as a time-limited one and is none. No user has such a name.
+    pub fn is_malformed(username: &'a str) -> bool {
+        let begins = username.split_once(':').is_some_and(|(front, _)| front.bytes().all(|byte| byte.is_ascii_digit()));
+        begins && Self::parse(username).is_none()
+    }
+
     /// Whether the credentials have not expired at `now`, and end no later than `longest` (and [`CLOCK_SLACK`]) from then. `None`: they
     /// may live for ever.
     pub fn is_unexpired(&self, now: SystemTime, longest: Option<Duration>) -> bool {

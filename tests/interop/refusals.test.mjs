@@ -61,6 +61,9 @@ async function refuse(server, transport, user) {
   const other = signed('anyone', 'the-secret-of-another-issuer-0123456789', `other-${user.name}`);
   await expect(401, other, /^no secret of this server signed the credentials: .*CASTWAY_STATIC_AUTH_SECRET/, allocate(other));
 
+  const malformed = { username: `99999999999999999999:${user.name}`, password: 'any' };
+  await expect(401, malformed, /^the digits in front of the colon are no Unix time in seconds$/, allocate(malformed));
+
   const mine = good(user.name);
   const lost = made(mine);
   await lost.challenge();

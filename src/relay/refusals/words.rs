@@ -72,6 +72,7 @@ pub(super) fn reason(reason: RefusalReason) -> String {
 fn credentials(why: CredentialRefusal) -> String {
     let text = match why {
         CredentialRefusal::UnknownUser => "there is no such user, and the username has no expiry",
+        CredentialRefusal::Malformed => "the digits in front of the colon are no Unix time in seconds",
         CredentialRefusal::OtherRealm => "the client uses another realm than CASTWAY_REALM",
         CredentialRefusal::UserOfOtherRealm => "the user's password was set for another realm: set it again",
         CredentialRefusal::WrongPassword => "the password is wrong",
@@ -127,6 +128,7 @@ mod tests {
         let life = Duration::from_secs(60);
         let credentials = [
             CredentialRefusal::UnknownUser,
+            CredentialRefusal::Malformed,
             CredentialRefusal::OtherRealm,
             CredentialRefusal::UserOfOtherRealm,
             CredentialRefusal::WrongPassword,

@@ -22,7 +22,9 @@ impl Directory {
             return CredentialEvidence { keys, otherwise };
         }
         let Some(name) = TimeLimitedUsername::parse(username) else {
-            return CredentialEvidence { keys: Vec::new(), otherwise: CredentialRefusal::UnknownUser };
+            let is_malformed = TimeLimitedUsername::is_malformed(username);
+            let otherwise = if is_malformed { CredentialRefusal::Malformed } else { CredentialRefusal::UnknownUser };
+            return CredentialEvidence { keys: Vec::new(), otherwise };
         };
         let user = if name.user.is_empty() { username } else { name.user };
         let mut keys = Vec::new();

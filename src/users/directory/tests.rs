@@ -443,6 +443,9 @@ fn r23_each_refused_login_has_its_reason() {
     for (username, why) in [("nobody", UnknownUser), ("x:alice", UnknownUser), ("alice", WrongPassword), ("", UnknownUser)] {
         assert_eq!(directory.why(username, None, at(0)), why, "{username}");
     }
+    for username in ["01800000060:bob", "99999999999999999999999:bob", ":", ":bob"] {
+        assert_eq!(directory.why(username, None, at(0)), Malformed, "{username}");
+    }
     let elsewhere = directory.evidence("alice", "elsewhere", PasswordAlgorithm::Md5, at(0));
     assert_eq!((elsewhere.keys.len(), elsewhere.otherwise), (0, UserOfOtherRealm));
     // The right password of a disabled user.
