@@ -5,7 +5,7 @@
 //! [`RefusalReports::log`] every second writes, so that no shard waits for the log.
 //!
 //! Invariants: a client's address has one line a minute for each reason, and all clients together have a hundred; one more line counts
-//! the rest. What waits is bounded: [`LineLimit`] bounds the lines, and a line has a bounded username. No username forges a line, because
+//! the rest. What waits is bounded: `limits::line_limit` bounds the lines, and a line has a bounded username. No username forges a line, because
 //! both formats of the log escape control characters and quotes.
 
 mod line;

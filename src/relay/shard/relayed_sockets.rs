@@ -79,10 +79,12 @@ impl RelayedSockets {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenError::PortInUse),
             Err(error) => {
                 tracing::debug!(%address, %error, "a relayed socket can't be opened");
-                Err(match error.kind() {
-                    io::ErrorKind::AddrNotAvailable => OpenError::NoAddress,
-                    _ if is_exhaustion(&error) => OpenError::NoDescriptors,
-                    _ => OpenError::Failed,
+                Err(if error.kind() == io::ErrorKind::AddrNotAvailable {
+                    OpenError::NoAddress
+                } else if is_exhaustion(&error) {
+                    OpenError::NoDescriptors
+                } else {
+                    OpenError::Failed
                 })
             }
         }

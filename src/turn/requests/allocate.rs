@@ -159,12 +159,11 @@ impl Engine {
             }
         }
         // Step 9: the success response names a family that fails alone.
-        match ports.address_error {
-            Some((family, code)) if ports.relayed.iter().all(Option::is_none) => Err(match code {
-                ErrorCode::AddressFamilyNotSupported => RefusalReason::NoAddressOfFamily(family),
-                _ => RefusalReason::NoPort,
-            }),
-            Some(_) | None => Ok(ports),
+        let no_port = ports.relayed.iter().all(Option::is_none);
+        match ports.address_error.filter(|_| no_port) {
+            Some((family, ErrorCode::AddressFamilyNotSupported)) => Err(RefusalReason::NoAddressOfFamily(family)),
+            Some(_) => Err(RefusalReason::NoPort),
+            None => Ok(ports),
         }
     }
 }

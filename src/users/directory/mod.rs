@@ -19,4 +19,6 @@ pub use handle::Directory;
 pub use logins::Login;
 
 #[cfg(test)]
+mod reason_tests;
+#[cfg(test)]
 mod tests;
